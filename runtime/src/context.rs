@@ -1,0 +1,133 @@
+//! Which loop this thread is in: two pointers, and nothing else per thread.
+//!
+//! `CURRENT` is the loop that `spawn`, sockets and timers go to; it is set in a
+//! task and by [`Runtime::enter`](crate::Runtime::enter). `RUNNING` is the loop
+//! that is inside a turn. They differ while a loop is entered but not turning:
+//! a wake must then make its descriptor readable, for it may be embedded in
+//! another loop that waits for that.
+//!
+//! # Invariants
+//!
+//! 1. A pointer in `CURRENT`, or put aside in an [`Entered`], owns one count of
+//!    its `Rc`. So guards may be dropped in any order, or leaked.
+//! 2. `RUNNING` is set by [`run`] alone, which keeps the loop borrowed and sets
+//!    it back before it returns, panic or not.
+#![expect(
+    unsafe_code,
+    reason = "thread-locals without a destructor or a borrow flag; see the invariants above"
+)]
+
+use std::cell::Cell;
+use std::ptr;
+use std::rc::Rc;
+
+use crate::event_loop::EventLoop;
+
+thread_local! {
+    static CURRENT: Cell<*const EventLoop> = const { Cell::new(ptr::null()) };
+    static RUNNING: Cell<*const EventLoop> = const { Cell::new(ptr::null()) };
+}
+
+/// Calls `f` with the loop that was entered, if one was.
+#[inline]
+pub(crate) fn with_current<R>(f: impl FnOnce(&Rc<EventLoop>) -> R) -> Option<R> {
+    let current = CURRENT.get();
+    if current.is_null() {
+        return None;
+    }
+    // SAFETY: invariant 1. It is counted once more, as `f` may leave the loop.
+    unsafe { Rc::increment_strong_count(current) };
+    // SAFETY: the count was taken just now.
+    let event_loop = unsafe { Rc::from_raw(current) };
+    Some(f(&event_loop))
+}
+
+/// Calls `f` with the loop that was entered, if one was, and whether it is
+/// inside a turn.
+#[inline]
+pub(crate) fn with_current_or_running<R>(f: impl FnOnce(&EventLoop, bool) -> R) -> Option<R> {
+    let current = CURRENT.get();
+    if current == RUNNING.get() {
+        // Borrowed further up the stack, so it need not be counted.
+        with_running(|event_loop| f(event_loop, true))
+    } else {
+        with_current(|event_loop| f(event_loop, false))
+    }
+}
+
+/// Calls `f` with the loop that is inside a turn on this thread, if one is.
+#[inline]
+pub(crate) fn with_running<R>(f: impl FnOnce(&EventLoop) -> R) -> Option<R> {
+    let running = RUNNING.get();
+    // SAFETY: invariant 2, it is borrowed further up the stack.
+    let event_loop = unsafe { running.as_ref() }?;
+    Some(f(event_loop))
+}
+
+/// Says that something needs a runtime.
+#[cold]
+#[track_caller]
+pub(crate) fn missing(what: &str) -> ! {
+    panic!(
+        "{what} called outside a coreloop runtime; call it in a task, in `block_on`, \
+         or while a guard of `Runtime::enter` is held"
+    )
+}
+
+/// Makes a loop the current one until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Entered {
+    before: *const EventLoop,
+}
+
+/// Makes `event_loop` the current one.
+pub(crate) fn enter(event_loop: &Rc<EventLoop>) -> Entered {
+    let counted = Rc::into_raw(Rc::clone(event_loop));
+    Entered {
+        before: CURRENT.replace(counted),
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let entered = CURRENT.replace(self.before);
+        if !entered.is_null() {
+            // SAFETY: invariant 1, the count that was in `CURRENT`.
+            drop(unsafe { Rc::from_raw(entered) });
+        }
+    }
+}
+
+/// Calls `f` with `event_loop` current and running.
+///
+/// # Panics
+///
+/// If a loop is running on this thread already and `nested` is not granted.
+#[track_caller]
+pub(crate) fn run<R>(
+    event_loop: &Rc<EventLoop>,
+    nested: bool,
+    f: impl FnOnce(&EventLoop) -> R,
+) -> R {
+    /// Sets `RUNNING` back.
+    struct Leave {
+        before: *const EventLoop,
+    }
+
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            RUNNING.set(self.before);
+        }
+    }
+
+    assert!(
+        nested || RUNNING.get().is_null(),
+        "cannot block on a runtime from within a runtime: this thread's loop would stand still; \
+         `.await` the future or `spawn` it instead"
+    );
+    let _entered = enter(event_loop);
+    let _leave = Leave {
+        before: RUNNING.replace(Rc::as_ptr(event_loop)),
+    };
+    f(event_loop)
+}

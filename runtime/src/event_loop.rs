@@ -1,0 +1,250 @@
+//! The loop: what one thread turns.
+//!
+//! ```text
+//!        ┌────────────────────────────────────────────────┐
+//!        v                                                │
+//!   run ready tasks       until none is left,             │
+//!        │                or the time slice is over       │
+//!        v                                                │
+//!   poll the kernel       without waiting if a task is    │
+//!        │                ready; else until the next timer│
+//!        v                                                │
+//!   take what other threads sent                          │
+//!        │                                                │
+//!        v                                                │
+//!   fire the timers that are due ─────────────────────────┘
+//! ```
+//!
+//! **Invariant:** while the loop is inside a turn its inbox is marked awake,
+//! but for the wait in the kernel; outside it is marked asleep, or the doorbell
+//! has been rung. So a wake from another thread always makes the loop's
+//! descriptor readable, or is seen before the next wait.
+
+use std::cell::Cell;
+use std::io;
+use std::panic::Location;
+use std::rc::Rc;
+use std::task::Context;
+use std::time::{Duration, Instant as SystemTime};
+
+use crate::context;
+use crate::reactor::Reactor;
+use crate::remote;
+use crate::task::{JoinError, JoinHandle, TaskSet};
+use crate::time::{Alarm, Instant, Key, Timers};
+
+/// The kernel is asked for news at least this often while tasks are ready. A
+/// call that finds nothing takes some 0.2 µs, so this costs two percent.
+const SLICE: Duration = Duration::from_micros(10);
+
+/// What a thread needs to drive tasks: everything of a runtime.
+#[derive(Debug)]
+pub(crate) struct EventLoop {
+    pub(crate) tasks: TaskSet,
+    pub(crate) reactor: Reactor,
+    pub(crate) timers: Timers,
+    alarm: Alarm,
+    pace: Pace,
+}
+
+/// How often the clock is looked at while tasks are ready.
+#[derive(Debug)]
+struct Pace {
+    /// Not less often than after so many tasks.
+    most: u32,
+    /// As often as recent tasks were long: after so many of them.
+    tasks: Cell<u32>,
+    /// Whether the last slice ended with tasks ready.
+    busy: Cell<bool>,
+}
+
+impl EventLoop {
+    pub(crate) fn new(event_interval: u32, start_paused: bool) -> io::Result<Rc<EventLoop>> {
+        let (reactor, doorbell) = Reactor::new()?;
+        Ok(Rc::new(EventLoop {
+            tasks: TaskSet::new(remote::Owned::new(doorbell)),
+            reactor,
+            timers: Timers::new(start_paused),
+            alarm: Alarm::default(),
+            pace: Pace {
+                most: event_interval,
+                tasks: Cell::new(event_interval),
+                busy: Cell::new(false),
+            },
+        }))
+    }
+
+    /// Makes a task of `future`. `running` is whether the loop is in a turn.
+    #[inline]
+    pub(crate) fn spawn<F: Future + 'static>(
+        &self,
+        future: F,
+        spawned_at: &'static Location<'static>,
+        running: bool,
+    ) -> JoinHandle<F::Output> {
+        let handle = self.tasks.spawn(future, spawned_at);
+        if !running {
+            // Whoever embeds the loop has to give it a turn.
+            self.tasks.remote().rouse();
+        }
+        handle
+    }
+
+    /// Sets a timer that wakes the task of `context`.
+    pub(crate) fn set_timer(&self, deadline: Instant, context: &Context<'_>) -> Key {
+        let key = self.timers.insert(deadline, context);
+        if !self.is_running() && self.set_alarm(None).is_some() {
+            // Polled by another executor: the loop's next turn sees to it.
+            self.tasks.remote().rouse();
+        }
+        key
+    }
+
+    #[inline]
+    pub(crate) fn is_running(&self) -> bool {
+        context::with_running(|running| std::ptr::eq(running, self)) == Some(true)
+    }
+
+    /// Drives `future` and all tasks until it is ready.
+    pub(crate) fn block_on<F: Future>(
+        &self,
+        future: F,
+        spawned_at: &'static Location<'static>,
+    ) -> Result<F::Output, JoinError> {
+        self.arrive();
+        let result = self.tasks.run_root(future, spawned_at, |is_over| {
+            loop {
+                self.run_slice();
+                if is_over() {
+                    return;
+                }
+                if let Err(error) = self.wait(None) {
+                    panic!("the event loop cannot poll the kernel: {error}");
+                }
+            }
+        });
+        self.depart();
+        result
+    }
+
+    /// Runs what is ready, waits for up to `limit` if nothing was, and runs
+    /// what came of that. Returns whether tasks are left that are ready.
+    pub(crate) fn turn(&self, limit: Option<Duration>) -> io::Result<bool> {
+        self.arrive();
+        self.run_slice();
+        let waited = self.wait(limit);
+        self.run_slice();
+        self.depart();
+        waited?;
+        Ok(self.tasks.has_ready())
+    }
+
+    /// At the start of a turn: what came since the last.
+    fn arrive(&self) {
+        self.tasks.take_posted();
+        self.timers.fire();
+    }
+
+    /// At the end of a turn: makes sure that the descriptor becomes readable
+    /// when there is something to do.
+    fn depart(&self) {
+        let more = self.tasks.has_ready() || self.reactor.has_more();
+        if more || !self.tasks.remote().sleep() {
+            self.tasks.remote().ring();
+        }
+        // Where the alarm has no descriptor, whoever embeds the loop asks when
+        // the next timer is due.
+        let _ = self.set_alarm(None);
+    }
+
+    /// Runs ready tasks, until none is left or the kernel should be asked for
+    /// news. The clock is not looked at before the first few have run.
+    fn run_slice(&self) {
+        let pace = &self.pace;
+        let mut start = pace.busy.get().then(SystemTime::now);
+        loop {
+            for _ in 0..pace.tasks.get() {
+                if !self.tasks.run_next() {
+                    pace.busy.set(false);
+                    return;
+                }
+            }
+            let now = SystemTime::now();
+            let passed = now.duration_since(*start.get_or_insert(now));
+            if passed >= SLICE {
+                pace.tasks.set((pace.tasks.get() / 2).max(1));
+                pace.busy.set(true);
+                return;
+            }
+            if passed < SLICE / 4 {
+                pace.tasks.set((pace.tasks.get() * 2).min(pace.most));
+            }
+        }
+    }
+
+    /// Polls the kernel, and takes in what came: events, tasks from other
+    /// threads, and timers that are due. Waits only if no task is ready.
+    fn wait(&self, limit: Option<Duration>) -> io::Result<()> {
+        let polled = self.poll(limit);
+        if !self.tasks.remote().is_empty() {
+            self.tasks.take_posted();
+        }
+        self.timers.fire();
+        polled
+    }
+
+    fn poll(&self, limit: Option<Duration>) -> io::Result<()> {
+        let may_wait = !self.tasks.has_ready() && limit != Some(Duration::ZERO);
+        if !may_wait || !self.tasks.remote().sleep() {
+            return self.reactor.poll(Some(Duration::ZERO));
+        }
+        if self.timers.is_paused() {
+            return self.poll_paused(limit);
+        }
+        let timeout = self.set_alarm(limit);
+        self.reactor.poll(timeout)
+    }
+
+    /// With a clock that stands still: if nothing else can happen, it jumps to
+    /// the next timer.
+    #[cold]
+    fn poll_paused(&self, limit: Option<Duration>) -> io::Result<()> {
+        self.reactor.poll(Some(Duration::ZERO))?;
+        self.tasks.take_posted();
+        if self.tasks.has_ready() {
+            return Ok(());
+        }
+        match self.timers.next() {
+            Some(deadline) => {
+                self.timers.skip_to(deadline);
+                Ok(())
+            }
+            None if self.tasks.remote().sleep() => self.reactor.poll(limit),
+            None => Ok(()),
+        }
+    }
+
+    /// Sees to it that the wait ends with the next timer, or after `limit`.
+    /// Returns the timeout that the wait needs for that.
+    #[inline]
+    fn set_alarm(&self, limit: Option<Duration>) -> Option<Duration> {
+        let next = self.timers.next();
+        if next.is_none() && limit.is_none() || self.timers.is_paused() {
+            return None;
+        }
+        let now = self.timers.nanos();
+        let limit = limit.and_then(|limit| u64::try_from(limit.as_nanos()).ok());
+        let limit = limit.map(|limit| now.saturating_add(limit));
+        let deadline = next.into_iter().chain(limit).min()?;
+        if deadline <= now {
+            return Some(Duration::ZERO);
+        }
+        self.alarm.set(&self.reactor, deadline, now)
+    }
+
+    /// Drops every task, and orphans what is left of sockets.
+    pub(crate) fn shut_down(&self) {
+        self.tasks.shut_down();
+        self.reactor.close();
+    }
+}

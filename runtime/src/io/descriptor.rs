@@ -1,0 +1,605 @@
+//! [`Async`]: a non-blocking descriptor whose operations wait on the loop.
+
+use std::cell::OnceCell;
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use crate::context;
+use crate::event_loop::EventLoop;
+use crate::reactor::{Direction, Source, gone};
+
+/// A descriptor on the loop: its operations wait instead of blocking.
+///
+/// An operation is a closure that does a non-blocking system call. It is called
+/// at once, and again whenever the kernel says that it may succeed, until it
+/// returns anything but [`WouldBlock`](io::ErrorKind::WouldBlock).
+/// `Interrupted` is tried again.
+///
+/// There are three ways to wait. The async methods may be awaited by any number
+/// of tasks at once. The `poll_*` methods remember one task for each direction,
+/// the last that polled. The `try_*` methods never wait.
+///
+/// Each operation spends a unit of the task's [budget](crate::task::coop).
+///
+/// An `Async` holds its loop, and may be dropped after its runtime. Operations
+/// that would have to wait then give an error of kind `Other`.
+///
+/// # Examples
+///
+/// ```
+/// use std::io::{PipeReader, Read, Write};
+/// use coreloop_runtime::io::Async;
+///
+/// # fn main() -> std::io::Result<()> {
+/// # coreloop_runtime::block_on(async {
+/// let (reader, mut writer) = std::io::pipe()?;
+/// let reader = Async::new(reader)?;
+/// writer.write_all(b"ping")?;
+/// let mut buffer = [0; 4];
+/// let count = reader
+///     .read_with(|mut reader: &PipeReader| reader.read(&mut buffer))
+///     .await?;
+/// assert_eq!(&buffer[..count], b"ping");
+/// # Ok(())
+/// # })
+/// # }
+/// ```
+pub struct Async<T: AsFd> {
+    // Before the descriptor, which must be open when this is dropped.
+    registration: Registration,
+    io: T,
+}
+
+impl<T: AsFd> Async<T> {
+    /// Puts a descriptor on the loop, after making it non-blocking.
+    ///
+    /// Nothing is registered with the kernel before an operation would block.
+    ///
+    /// # Errors
+    ///
+    /// Outside a runtime, or if the descriptor cannot be made non-blocking.
+    pub fn new(io: T) -> io::Result<Async<T>> {
+        set_nonblocking(&io)?;
+        Async::from_nonblocking(io)
+    }
+
+    /// Puts a descriptor on the loop that is non-blocking already.
+    ///
+    /// If it is not, its operations block the whole loop.
+    ///
+    /// # Errors
+    ///
+    /// Outside a runtime.
+    pub fn from_nonblocking(io: T) -> io::Result<Async<T>> {
+        Ok(Async {
+            registration: Registration::new(false)?,
+            io,
+        })
+    }
+
+    /// Puts a descriptor on the loop that is non-blocking already, and that
+    /// `T` closes when it is dropped.
+    ///
+    /// As closing takes it out of the kernel's list, this saves the system call
+    /// that [`from_nonblocking`](Async::from_nonblocking) needs for that. If
+    /// the descriptor was duplicated, the kernel goes on reporting events for
+    /// the duplicate, which are ignored.
+    ///
+    /// # Errors
+    ///
+    /// Outside a runtime.
+    #[inline]
+    pub fn from_owned(io: T) -> io::Result<Async<T>>
+    where
+        T: Into<OwnedFd>,
+    {
+        Ok(Async {
+            registration: Registration::new(true)?,
+            io,
+        })
+    }
+
+    /// The descriptor.
+    #[inline]
+    pub fn get_ref(&self) -> &T {
+        &self.io
+    }
+
+    /// Takes the descriptor off the loop. It stays non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel does not let it go; the descriptor is closed then.
+    pub fn into_inner(self) -> io::Result<T> {
+        let Async { registration, io } = self;
+        registration.close()?;
+        Ok(io)
+    }
+
+    /// Waits until a read may succeed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is lost.
+    ///
+    /// # Errors
+    ///
+    /// If the descriptor cannot be polled, as a regular file, or the runtime is
+    /// gone.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.ready(Direction::Read).await
+    }
+
+    /// Waits until a write may succeed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is lost.
+    ///
+    /// # Errors
+    ///
+    /// As [`readable`](Async::readable).
+    pub async fn writable(&self) -> io::Result<()> {
+        self.ready(Direction::Write).await
+    }
+
+    /// As [`readable`](Async::readable), for the last task that polls.
+    ///
+    /// # Errors
+    ///
+    /// As [`readable`](Async::readable).
+    pub fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_ready(Direction::Read, context)
+    }
+
+    /// As [`writable`](Async::writable), for the last task that polls.
+    ///
+    /// # Errors
+    ///
+    /// As [`readable`](Async::readable).
+    pub fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_ready(Direction::Write, context)
+    }
+
+    /// Does a read operation, when it can be done.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe, if `operation` loses nothing when it would block.
+    ///
+    /// # Errors
+    ///
+    /// What `operation` returns, or as [`readable`](Async::readable).
+    pub async fn read_with<R>(&self, operation: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+        self.with(Direction::Read, operation).await
+    }
+
+    /// Does a write operation, when it can be done.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe, if `operation` loses nothing when it would block.
+    ///
+    /// # Errors
+    ///
+    /// What `operation` returns, or as [`readable`](Async::readable).
+    pub async fn write_with<R>(&self, operation: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+        self.with(Direction::Write, operation).await
+    }
+
+    /// As [`read_with`](Async::read_with), for the last task that polls.
+    ///
+    /// # Errors
+    ///
+    /// What `operation` returns, or as [`readable`](Async::readable).
+    #[inline]
+    pub fn poll_read_with<R>(
+        &self,
+        context: &mut Context<'_>,
+        operation: impl FnMut(&T) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        self.poll_with(Direction::Read, context, operation, |_| false)
+    }
+
+    /// As [`write_with`](Async::write_with), for the last task that polls.
+    ///
+    /// # Errors
+    ///
+    /// What `operation` returns, or as [`readable`](Async::readable).
+    #[inline]
+    pub fn poll_write_with<R>(
+        &self,
+        context: &mut Context<'_>,
+        operation: impl FnMut(&T) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        self.poll_with(Direction::Write, context, operation, |_| false)
+    }
+
+    /// Reads up to `length` bytes of a stream, for the last task that polls.
+    ///
+    /// A read that gives fewer bytes has emptied the kernel's buffer, and the
+    /// next one waits for an event without another system call; see epoll(7),
+    /// question 9. So `operation` must be a read of a stream: not a peek, and
+    /// not of datagrams.
+    ///
+    /// # Errors
+    ///
+    /// What `operation` returns, or as [`readable`](Async::readable).
+    #[inline]
+    pub fn poll_read_stream(
+        &self,
+        context: &mut Context<'_>,
+        length: usize,
+        operation: impl FnMut(&T) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_with(Direction::Read, context, operation, |&count| {
+            is_short(count, length)
+        })
+    }
+
+    /// Writes up to `length` bytes to a stream, for the last task that polls.
+    ///
+    /// A write that takes fewer bytes has filled the kernel's buffer, and the
+    /// next one waits for an event without another system call.
+    ///
+    /// # Errors
+    ///
+    /// What `operation` returns, or as [`readable`](Async::readable).
+    #[inline]
+    pub fn poll_write_stream(
+        &self,
+        context: &mut Context<'_>,
+        length: usize,
+        operation: impl FnMut(&T) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_with(Direction::Write, context, operation, |&count| {
+            is_short(count, length)
+        })
+    }
+
+    /// Does a read operation if it can be done now.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if it cannot, without calling
+    /// `operation` where the loop knows; else what `operation` returns.
+    pub fn try_read_with<R>(&self, operation: impl FnOnce(&T) -> io::Result<R>) -> io::Result<R> {
+        self.try_with(Direction::Read, operation, |_| false)
+    }
+
+    /// Does a write operation if it can be done now.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_read_with`](Async::try_read_with).
+    pub fn try_write_with<R>(&self, operation: impl FnOnce(&T) -> io::Result<R>) -> io::Result<R> {
+        self.try_with(Direction::Write, operation, |_| false)
+    }
+
+    /// Reads up to `length` bytes of a stream if there are any now; see
+    /// [`poll_read_stream`](Async::poll_read_stream).
+    ///
+    /// # Errors
+    ///
+    /// As [`try_read_with`](Async::try_read_with).
+    pub fn try_read_stream(
+        &self,
+        length: usize,
+        operation: impl FnOnce(&T) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        self.try_with(Direction::Read, operation, |&count| is_short(count, length))
+    }
+
+    /// Writes up to `length` bytes to a stream if it takes any now; see
+    /// [`poll_write_stream`](Async::poll_write_stream).
+    ///
+    /// # Errors
+    ///
+    /// As [`try_read_with`](Async::try_read_with).
+    pub fn try_write_stream(
+        &self,
+        length: usize,
+        operation: impl FnOnce(&T) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        self.try_with(Direction::Write, operation, |&count| {
+            is_short(count, length)
+        })
+    }
+
+    async fn ready(&self, direction: Direction) -> io::Result<()> {
+        let mut waiter = Waiter::new(direction);
+        poll_fn(|context| {
+            ready!(self.registration.event_loop.tasks.budget.poll_left(context));
+            let source = self.registration.watched(self.raw_fd(), direction)?;
+            ready!(waiter.poll(source, context));
+            self.registration.finish_wait(source)
+        })
+        .await
+    }
+
+    fn poll_ready(&self, direction: Direction, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.registration.event_loop.tasks.budget.poll_left(context));
+        let source = self.registration.watched(self.raw_fd(), direction)?;
+        if !source.is_ready(direction) {
+            source.park(direction, context);
+            return Poll::Pending;
+        }
+        self.registration.finish_wait(source)
+    }
+
+    async fn with<R>(
+        &self,
+        direction: Direction,
+        mut operation: impl FnMut(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let mut waiter = Waiter::new(direction);
+        poll_fn(|context| {
+            loop {
+                match self.attempt(direction, context, &mut operation, |_| false) {
+                    Attempt::Over(result) => return Poll::Ready(result),
+                    Attempt::Yield => return Poll::Pending,
+                    Attempt::Wait => {
+                        let source = self.registration.watched(self.raw_fd(), direction)?;
+                        ready!(waiter.poll(source, context));
+                    }
+                }
+            }
+        })
+        .await
+    }
+
+    #[inline]
+    fn poll_with<R>(
+        &self,
+        direction: Direction,
+        context: &mut Context<'_>,
+        mut operation: impl FnMut(&T) -> io::Result<R>,
+        short: impl Fn(&R) -> bool,
+    ) -> Poll<io::Result<R>> {
+        match self.attempt(direction, context, &mut operation, short) {
+            Attempt::Over(result) => Poll::Ready(result),
+            Attempt::Yield => Poll::Pending,
+            Attempt::Wait => {
+                let source = self.registration.watched(self.raw_fd(), direction)?;
+                source.park(direction, context);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Calls the operation, if it may succeed.
+    #[inline]
+    fn attempt<R>(
+        &self,
+        direction: Direction,
+        context: &Context<'_>,
+        operation: &mut impl FnMut(&T) -> io::Result<R>,
+        short: impl Fn(&R) -> bool,
+    ) -> Attempt<R> {
+        let source = self.registration.source.get();
+        let may_succeed = source.is_none_or(|source| source.is_ready(direction));
+        if !may_succeed {
+            return Attempt::Wait;
+        }
+        let budget = &self.registration.event_loop.tasks.budget;
+        if budget.poll_left(context).is_pending() {
+            return Attempt::Yield;
+        }
+        loop {
+            match operation(&self.io) {
+                Ok(value) => {
+                    budget.spend();
+                    if let Some(source) = source
+                        && short(&value)
+                    {
+                        source.clear_after_short(direction);
+                    }
+                    return Attempt::Over(Ok(value));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return match source {
+                        Some(source) if source.is_closed() => Attempt::Over(Err(gone())),
+                        Some(source) => {
+                            source.clear(direction);
+                            Attempt::Wait
+                        }
+                        None => Attempt::Wait,
+                    };
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    budget.spend();
+                    return Attempt::Over(Err(error));
+                }
+            }
+        }
+    }
+
+    fn try_with<R>(
+        &self,
+        direction: Direction,
+        operation: impl FnOnce(&T) -> io::Result<R>,
+        short: impl Fn(&R) -> bool,
+    ) -> io::Result<R> {
+        let source = self.registration.source.get();
+        if source.is_some_and(|source| !source.is_ready(direction)) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let result = operation(&self.io);
+        if let Some(source) = source {
+            match &result {
+                Ok(value) if short(value) => source.clear_after_short(direction),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => source.clear(direction),
+                _ => {}
+            }
+        }
+        result
+    }
+
+    #[inline]
+    fn raw_fd(&self) -> RawFd {
+        self.io.as_fd().as_raw_fd()
+    }
+}
+
+#[cfg(not(miri))]
+fn set_nonblocking(io: &impl AsFd) -> io::Result<()> {
+    Ok(rustix::io::ioctl_fionbio(io, true)?)
+}
+
+/// Miri has no such `ioctl` for socket pairs.
+#[cfg(miri)]
+fn set_nonblocking(io: &impl AsFd) -> io::Result<()> {
+    let flags = rustix::fs::fcntl_getfl(io)?;
+    Ok(rustix::fs::fcntl_setfl(
+        io,
+        flags | rustix::fs::OFlags::NONBLOCK,
+    )?)
+}
+
+/// Whether a transfer of `count` bytes shows that no more can be had. None at
+/// all is the end of the stream, which stays.
+#[inline]
+fn is_short(count: usize, length: usize) -> bool {
+    count != 0 && count < length
+}
+
+/// What came of a call of an operation.
+enum Attempt<R> {
+    Over(io::Result<R>),
+    /// The budget is spent, and the task woken.
+    Yield,
+    Wait,
+}
+
+/// The hold of an [`Async`] on its loop.
+struct Registration {
+    event_loop: Rc<EventLoop>,
+    /// Set when an operation would block for the first time.
+    source: OnceCell<Rc<Source>>,
+    /// Whether the descriptor is closed right after this is dropped.
+    closing: bool,
+}
+
+impl Registration {
+    #[inline]
+    fn new(closing: bool) -> io::Result<Registration> {
+        let event_loop = context::with_current(Rc::clone).ok_or_else(|| {
+            io::Error::other(
+                "an I/O source made outside a coreloop runtime; make it in a task, in \
+                 `block_on`, or while a guard of `Runtime::enter` is held",
+            )
+        })?;
+        Ok(Registration {
+            event_loop,
+            source: OnceCell::new(),
+            closing,
+        })
+    }
+
+    /// The source, with the kernel watching `direction`.
+    #[inline]
+    fn watched(&self, fd: RawFd, direction: Direction) -> io::Result<&Rc<Source>> {
+        match self.source.get() {
+            Some(source) => {
+                self.event_loop.reactor.watch(fd, source, direction)?;
+                Ok(source)
+            }
+            None => self.register(fd, direction),
+        }
+    }
+
+    #[cold]
+    fn register(&self, fd: RawFd, direction: Direction) -> io::Result<&Rc<Source>> {
+        let source = self.event_loop.reactor.register(fd, direction)?;
+        Ok(self.source.get_or_init(|| source))
+    }
+
+    /// After a wait: spends the budget, or finds that the loop is gone.
+    fn finish_wait(&self, source: &Source) -> Poll<io::Result<()>> {
+        self.event_loop.tasks.budget.spend();
+        Poll::Ready(if source.is_closed() {
+            Err(gone())
+        } else {
+            Ok(())
+        })
+    }
+
+    /// Takes the descriptor off the loop, leaving it open.
+    fn close(mut self) -> io::Result<()> {
+        self.forget(true)
+    }
+
+    fn forget(&mut self, stays_open: bool) -> io::Result<()> {
+        match self.source.take() {
+            Some(source) => self.event_loop.reactor.deregister(&source, stays_open),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        // It fails if the descriptor was closed behind our back, and then there
+        // is nothing left to take out.
+        let _ = self.forget(!self.closing);
+    }
+}
+
+/// A place among those who wait by a shared reference.
+struct Waiter {
+    direction: Direction,
+    place: Option<(Rc<Source>, usize)>,
+}
+
+impl Waiter {
+    fn new(direction: Direction) -> Waiter {
+        Waiter {
+            direction,
+            place: None,
+        }
+    }
+
+    fn poll(&mut self, source: &Rc<Source>, context: &Context<'_>) -> Poll<()> {
+        if source.is_ready(self.direction) {
+            return Poll::Ready(());
+        }
+        let direction = self.direction;
+        let (source, key) = self
+            .place
+            .get_or_insert_with(|| (Rc::clone(source), source.join(direction)));
+        source.poll_joined(*key, context)
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        if let Some((source, key)) = self.place.take() {
+            source.leave(key);
+        }
+    }
+}
+
+impl<T: AsFd> AsFd for Async<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.as_fd()
+    }
+}
+
+impl<T: AsFd> AsRawFd for Async<T> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.raw_fd()
+    }
+}
+
+impl<T: AsFd + fmt::Debug> fmt::Debug for Async<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Async")
+            .field("io", &self.io)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,25 @@
+//! The event loop of coreloop and what it drives.
+//!
+//! Users name the facade, `coreloop`, which re-exports all of this. In reading
+//! order:
+//!
+//! - [`runtime`], a loop, and the ways to turn it;
+//! - [`task`], the tasks that it runs, their handles and their budget;
+//! - [`time`], timers;
+//! - [`io`], descriptors on the loop.
+
+mod atomic;
+mod builder;
+mod context;
+mod event_loop;
+mod panics;
+mod reactor;
+mod remote;
+
+pub mod io;
+pub mod runtime;
+pub mod task;
+pub mod time;
+
+pub use runtime::{Runtime, block_on};
+pub use task::spawn;

@@ -1,0 +1,268 @@
+//! Readiness of descriptors, by way of `mio`.
+//!
+//! A source is registered when an operation on it would block for the first
+//! time, edge-triggered, and only for the direction that would block; so a
+//! connection that never waits costs no `epoll_ctl`. From then on its
+//! [`Source`] remembers what the kernel told, and an operation is tried only
+//! when it may succeed.
+//!
+//! **Invariant:** no borrow of the sources is held while a waker runs.
+
+mod descriptor;
+mod source;
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::rc::Rc;
+use std::time::Duration;
+
+use mio::event::Event;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+
+pub(crate) use source::{Direction, Source};
+
+use self::source::Readiness;
+use crate::panics;
+
+/// So many events are fetched from the kernel at once.
+const EVENTS: usize = 1024;
+
+/// The doorbell: it only has to end the wait.
+const DOORBELL: Token = Token(usize::MAX);
+/// The timer's descriptor: likewise.
+const TIMER: Token = Token(usize::MAX - 1);
+
+/// Half of a token is the place of the source, half tells who had the place.
+const HALF: u32 = usize::BITS / 2;
+const MASK: usize = usize::MAX >> HALF;
+
+/// The kernel's queue of events and the sources it speaks of.
+pub(crate) struct Reactor {
+    poll: RefCell<Poll>,
+    /// Never closed or replaced before `poll` is dropped.
+    raw_fd: RawFd,
+    /// Not there while they are handed out.
+    events: Cell<Option<Events>>,
+    /// Whether the last poll left events behind.
+    has_more: Cell<bool>,
+    sources: RefCell<Slab<Rc<Source>>>,
+    generation: Cell<u32>,
+    closed: Cell<bool>,
+}
+
+impl Reactor {
+    /// A reactor without sources, and the doorbell that ends its waits.
+    pub(crate) fn new() -> io::Result<(Reactor, mio::Waker)> {
+        let poll = Poll::new()?;
+        let doorbell = mio::Waker::new(poll.registry(), DOORBELL)?;
+        let reactor = Reactor {
+            raw_fd: poll.as_raw_fd(),
+            poll: RefCell::new(poll),
+            events: Cell::new(None),
+            has_more: Cell::new(false),
+            sources: RefCell::new(Slab::new()),
+            generation: Cell::new(0),
+            closed: Cell::new(false),
+        };
+        Ok((reactor, doorbell))
+    }
+
+    /// Registers the descriptor of the loop's timer.
+    #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
+    pub(crate) fn register_timer(&self, timer: std::os::fd::BorrowedFd<'_>) -> io::Result<()> {
+        let fd = timer.as_raw_fd();
+        self.poll
+            .borrow()
+            .registry()
+            .register(&mut SourceFd(&fd), TIMER, Interest::READABLE)
+    }
+
+    /// Registers a descriptor for one direction.
+    pub(crate) fn register(&self, fd: RawFd, direction: Direction) -> io::Result<Rc<Source>> {
+        if self.closed.get() {
+            return Err(gone());
+        }
+        let mut sources = self.sources.borrow_mut();
+        let place = sources.vacant_entry();
+        let index = u32::try_from(place.key()).map_err(io::Error::other)?;
+        let generation = self.generation.get().wrapping_add(1) & generation_mask();
+        let interest = interest(direction);
+        self.poll.borrow().registry().register(
+            &mut SourceFd(&fd),
+            token(index, generation),
+            interest,
+        )?;
+        self.generation.set(generation);
+        let source = Rc::new(Source::new(fd, direction, interest, index, generation));
+        place.insert(Rc::clone(&source));
+        Ok(source)
+    }
+
+    /// Widens a registration to one more direction.
+    #[cold]
+    fn widen(&self, fd: RawFd, source: &Source, direction: Direction) -> io::Result<()> {
+        if self.closed.get() {
+            return Err(gone());
+        }
+        let interest = source.interest.get() | interest(direction);
+        self.poll.borrow().registry().reregister(
+            &mut SourceFd(&fd),
+            token(source.index, source.generation),
+            interest,
+        )?;
+        source.interest.set(interest);
+        // What was assumed is now known: the kernel reports what is ready.
+        source.clear(direction);
+        Ok(())
+    }
+
+    /// Makes sure that the kernel tells when `direction` becomes ready.
+    #[inline]
+    pub(crate) fn watch(&self, fd: RawFd, source: &Source, direction: Direction) -> io::Result<()> {
+        let interest = source.interest.get();
+        let watched = match direction {
+            Direction::Read => interest.is_readable(),
+            Direction::Write => interest.is_writable(),
+        };
+        if watched {
+            return Ok(());
+        }
+        self.widen(fd, source, direction)
+    }
+
+    /// Forgets a source. If its descriptor is about to be closed, that will take
+    /// it out of the kernel's list by itself.
+    pub(crate) fn deregister(&self, source: &Source, stays_open: bool) -> io::Result<()> {
+        let place = source.index as usize;
+        let removed = {
+            let mut sources = self.sources.borrow_mut();
+            let ours = sources
+                .get(place)
+                .is_some_and(|there| std::ptr::eq(&raw const **there, source));
+            ours.then(|| sources.remove(place))
+        };
+        drop(removed);
+        if stays_open {
+            let registry = self.poll.borrow();
+            return registry.registry().deregister(&mut SourceFd(&source.fd));
+        }
+        Ok(())
+    }
+
+    /// Asks the kernel what is ready, waiting up to `timeout`, and wakes those
+    /// concerned.
+    pub(crate) fn poll(&self, timeout: Option<Duration>) -> io::Result<()> {
+        let mut events = match self.events.take() {
+            Some(events) => events,
+            None => Events::with_capacity(EVENTS),
+        };
+        let polled = self.poll.borrow_mut().poll(&mut events, timeout);
+        match polled {
+            Ok(()) => {}
+            // A signal came: the turn is over early, and the next one waits.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
+            Err(error) => {
+                self.events.set(Some(events));
+                return Err(error);
+            }
+        }
+        let count = self.dispatch(&events);
+        self.has_more.set(count == EVENTS);
+        self.events.set(Some(events));
+        Ok(())
+    }
+
+    /// Whether the last poll may have left events behind.
+    pub(crate) fn has_more(&self) -> bool {
+        self.has_more.get()
+    }
+
+    /// Hands out every event, and counts them. A waker that panics does not cost
+    /// the others their edge.
+    fn dispatch(&self, events: &Events) -> usize {
+        let mut events = events.iter();
+        let mut count = 0;
+        let interrupted = Cell::new(None);
+        while panics::caught(|| {
+            while let Some(event) = interrupted.take().or_else(|| events.next()) {
+                // Handed out again if a waker panics: those that were woken
+                // before are not woken twice.
+                interrupted.set(Some(event));
+                self.hand_out(event);
+                interrupted.set(None);
+                count += 1;
+            }
+        }) {}
+        count
+    }
+
+    #[inline]
+    fn hand_out(&self, event: &Event) {
+        let token = event.token();
+        if token == DOORBELL || token == TIMER {
+            return;
+        }
+        if let Some(source) = self.find(token) {
+            source.set_ready(Readiness::of(event));
+        }
+    }
+
+    /// The source that the token was made for, unless it has gone since.
+    #[inline]
+    fn find(&self, token: Token) -> Option<Rc<Source>> {
+        let sources = self.sources.borrow();
+        let source = sources.get(token.0 & MASK)?;
+        let generation = token.0 >> HALF;
+        (source.generation as usize == generation).then(|| Rc::clone(source))
+    }
+
+    /// Marks every source as orphaned, and wakes who waits for it.
+    pub(crate) fn close(&self) {
+        self.closed.set(true);
+        let sources: Vec<Rc<Source>> = self
+            .sources
+            .borrow()
+            .iter()
+            .map(|(_, source)| Rc::clone(source))
+            .collect();
+        for source in sources {
+            source.close();
+        }
+    }
+}
+
+impl fmt::Debug for Reactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reactor")
+            .field("poll", &self.poll)
+            .field("sources", &self.sources.borrow().len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The error of an operation that would have to wait for a loop that is gone.
+pub(crate) fn gone() -> io::Error {
+    io::Error::other("the coreloop runtime of this I/O source is gone")
+}
+
+fn interest(direction: Direction) -> Interest {
+    match direction {
+        // With out-of-band data, whose mark ends a read early.
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        Direction::Read if !cfg!(miri) => Interest::READABLE | Interest::PRIORITY,
+        Direction::Read => Interest::READABLE,
+        Direction::Write => Interest::WRITABLE,
+    }
+}
+
+fn generation_mask() -> u32 {
+    u32::try_from(MASK).unwrap_or(u32::MAX)
+}
+
+fn token(index: u32, generation: u32) -> Token {
+    Token(index as usize | (generation as usize) << HALF)
+}

@@ -1,0 +1,232 @@
+//! [`Runtime`]: a loop, and the ways to turn it.
+
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::panic::{Location, resume_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::context::{self, Entered};
+use crate::event_loop::EventLoop;
+use crate::task::JoinHandle;
+use crate::time::Instant;
+
+pub use crate::builder::Builder;
+
+/// An event loop and its tasks, on the thread that made it.
+///
+/// [`block_on`](Runtime::block_on) drives it until a future is ready. A program
+/// that has an event loop of its own drives it by [`turn`](Runtime::turn), when
+/// the runtime's descriptor ([`AsFd`]) is readable.
+///
+/// Dropping it drops every task at once, and orphans the sockets and timers
+/// that are held elsewhere: those may still be dropped, and give errors where
+/// they would have to wait.
+///
+/// # Examples
+///
+/// ```
+/// use coreloop_runtime::Runtime;
+///
+/// # fn main() -> std::io::Result<()> {
+/// let runtime = Runtime::new()?;
+/// let greeting = runtime.block_on(async { "hello" });
+/// assert_eq!(greeting, "hello");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Runtime {
+    event_loop: Rc<EventLoop>,
+}
+
+impl Runtime {
+    /// Makes a runtime.
+    ///
+    /// # Errors
+    ///
+    /// If the system has no descriptors left for the loop.
+    pub fn new() -> io::Result<Runtime> {
+        Builder::new().build()
+    }
+
+    pub(crate) fn from_loop(event_loop: Rc<EventLoop>) -> Runtime {
+        Runtime { event_loop }
+    }
+
+    /// Drives `future` and all spawned tasks until `future` is ready, and
+    /// returns its output.
+    ///
+    /// The future is a task like any other, but may borrow from its caller.
+    /// Tasks that are not over stay, and go on at the next call.
+    ///
+    /// # Panics
+    ///
+    /// If the future panics, with its panic; inside another `block_on` or
+    /// [`turn`](Runtime::turn) on this thread; or if the kernel refuses to be
+    /// polled.
+    #[track_caller]
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        let spawned_at = Location::caller();
+        let result = context::run(&self.event_loop, false, |event_loop| {
+            event_loop.block_on(future, spawned_at)
+        });
+        match result.map_err(crate::task::JoinError::try_into_panic) {
+            Ok(output) => output,
+            Err(Ok(panic)) => resume_unwind(panic),
+            Err(Err(error)) => panic!("the future of block_on ended without output: {error}"),
+        }
+    }
+
+    /// Makes a task of `future`, which runs when the runtime is driven next.
+    ///
+    /// See [`spawn`](crate::spawn).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let runtime = coreloop_runtime::Runtime::new()?;
+    /// let handle = runtime.spawn(async { 1 + 1 });
+    /// assert_eq!(runtime.block_on(handle).unwrap(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+    {
+        let running = self.event_loop.is_running();
+        self.event_loop.spawn(future, Location::caller(), running)
+    }
+
+    /// Makes this the current runtime of the thread until the guard is dropped,
+    /// so that sockets and timers can be made, and tasks spawned, outside tasks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let runtime = coreloop_runtime::Runtime::new()?;
+    /// let sleep = {
+    ///     let _guard = runtime.enter();
+    ///     coreloop_runtime::time::sleep(Duration::from_millis(1))
+    /// };
+    /// runtime.block_on(sleep);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn enter(&self) -> EnterGuard<'_> {
+        EnterGuard {
+            _entered: context::enter(&self.event_loop),
+            runtime: PhantomData,
+        }
+    }
+
+    /// Gives the loop one turn: runs tasks that are ready, waits for events and
+    /// timers for up to `timeout` if none was, and runs the tasks that these
+    /// woke. With `None` it waits until something happens; with
+    /// [`Duration::ZERO`] not at all.
+    ///
+    /// Returns whether tasks are left that are ready. Then, as always when
+    /// there is something to do, the runtime's descriptor is readable, so a
+    /// loop that waits for that need not look at the value. Two remarks for the
+    /// author of such a loop:
+    ///
+    /// - A turn runs tasks for some ten microseconds at a time, unless a single
+    ///   one takes longer, and then looks at the kernel. It does not run on.
+    /// - Where the system has no timerfd (anything but Linux and Android) the
+    ///   descriptor says nothing of timers: wait no longer than
+    ///   [`next_timer`](Runtime::next_timer).
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses to be polled. Tasks are run all the same.
+    ///
+    /// # Panics
+    ///
+    /// Inside another turn or [`block_on`](Runtime::block_on) on this thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let runtime = coreloop_runtime::Runtime::new()?;
+    /// let task = runtime.spawn(async { coreloop_runtime::task::yield_now().await });
+    /// while !task.is_finished() {
+    ///     runtime.turn(Some(Duration::ZERO))?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn turn(&self, timeout: Option<Duration>) -> io::Result<bool> {
+        context::run(&self.event_loop, false, |event_loop| {
+            event_loop.turn(timeout)
+        })
+    }
+
+    /// When the next timer is due, or a little before; `None` if none is set.
+    #[must_use]
+    pub fn next_timer(&self) -> Option<Instant> {
+        let timers = &self.event_loop.timers;
+        let wait = timers.next()?.saturating_sub(timers.nanos());
+        Some(timers.now() + Duration::from_nanos(wait))
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        // Inside a task of another runtime too: nothing waits here.
+        context::run(&self.event_loop, true, EventLoop::shut_down);
+    }
+}
+
+/// The epoll or kqueue instance, which is readable when a
+/// [`turn`](Runtime::turn) has something to do.
+impl AsFd for Runtime {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.event_loop.reactor.as_fd()
+    }
+}
+
+impl AsRawFd for Runtime {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
+    }
+}
+
+/// Keeps a runtime current: see [`Runtime::enter`].
+#[derive(Debug)]
+#[must_use = "the runtime is current only while the guard lives"]
+pub struct EnterGuard<'a> {
+    _entered: Entered,
+    runtime: PhantomData<&'a Runtime>,
+}
+
+/// Makes a runtime, and drives `future` on it until it is ready.
+///
+/// # Panics
+///
+/// As [`Runtime::block_on`], and if the system has no descriptors left for a
+/// loop.
+///
+/// # Examples
+///
+/// ```
+/// let sum = coreloop_runtime::block_on(async { 1 + 2 });
+/// assert_eq!(sum, 3);
+/// ```
+#[track_caller]
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    match Runtime::new() {
+        Ok(runtime) => runtime.block_on(future),
+        Err(error) => panic!("cannot make a coreloop runtime: {error}"),
+    }
+}

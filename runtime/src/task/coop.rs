@@ -1,0 +1,185 @@
+//! The budget: what a task may do in one poll before others get their turn.
+//!
+//! Each operation on a socket, a channel or a timer spends one unit, whether it
+//! succeeds or fails. When nothing is left, the next one wakes its task and
+//! returns pending, so that a task that never has to wait still yields. As in
+//! tokio a task has 128 units a poll. Outside a runtime nothing is counted.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::context;
+
+const UNITS: u64 = 128;
+
+/// So much that it is never spent.
+const UNLIMITED: u64 = u64::MAX;
+
+/// What is left for the running task.
+#[derive(Debug)]
+pub(crate) struct Budget(Cell<u64>);
+
+impl Budget {
+    pub(super) fn unlimited() -> Budget {
+        Budget(Cell::new(UNLIMITED))
+    }
+
+    /// For the next task.
+    #[inline]
+    pub(super) fn refill(&self) {
+        self.0.set(UNITS);
+    }
+
+    /// After a task: what is polled elsewhere has no budget.
+    #[inline]
+    pub(super) fn lift(&self) {
+        self.0.set(UNLIMITED);
+    }
+
+    /// Pending, with the task woken, if nothing is left. Spends nothing.
+    #[inline]
+    pub(crate) fn poll_left(&self, context: &Context<'_>) -> Poll<()> {
+        if self.0.get() == 0 {
+            yield_to_others(context);
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+
+    /// Spends one unit.
+    #[inline]
+    pub(crate) fn spend(&self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
+#[cold]
+fn yield_to_others(context: &Context<'_>) {
+    context.waker().wake_by_ref();
+}
+
+/// Spends one unit of the task's budget; pending, with the task woken, if none
+/// is left.
+///
+/// For the author of a future that may be ready without end: call it first, and
+/// return if it is pending.
+///
+/// # Examples
+///
+/// ```
+/// use std::task::Poll;
+/// # coreloop_runtime::block_on(async {
+/// let mut spent = 0;
+/// std::future::poll_fn(|context| {
+///     while coreloop_runtime::task::coop::has_budget_remaining() {
+///         assert!(coreloop_runtime::task::coop::poll_proceed(context).is_ready());
+///         spent += 1;
+///     }
+///     Poll::Ready(())
+/// })
+/// .await;
+/// assert_eq!(spent, 128);
+/// # })
+/// ```
+#[inline]
+pub fn poll_proceed(context: &mut Context<'_>) -> Poll<()> {
+    context::with_running(|event_loop| {
+        let budget = &event_loop.tasks.budget;
+        let left = budget.poll_left(context);
+        budget.spend();
+        left
+    })
+    .unwrap_or(Poll::Ready(()))
+}
+
+/// Whether the task has any budget left. True outside a runtime.
+#[must_use]
+pub fn has_budget_remaining() -> bool {
+    context::with_running(|event_loop| event_loop.tasks.budget.0.get() != 0).unwrap_or(true)
+}
+
+/// Spends one unit of the task's budget, and yields if none is left.
+///
+/// For a loop that computes for long and awaits nothing else.
+///
+/// # Cancel safety
+///
+/// Cancel safe: nothing is lost.
+///
+/// # Examples
+///
+/// ```
+/// # coreloop_runtime::block_on(async {
+/// let mut sum = 0_u64;
+/// for n in 0..10_000 {
+///     sum += n;
+///     coreloop_runtime::task::consume_budget().await;
+/// }
+/// assert_eq!(sum, 49_995_000);
+/// # })
+/// ```
+pub async fn consume_budget() {
+    std::future::poll_fn(poll_proceed).await;
+}
+
+/// Runs `future` without a budget, so that it is never made to yield.
+///
+/// It may then starve every other task and socket of the loop.
+///
+/// # Examples
+///
+/// ```
+/// # coreloop_runtime::block_on(async {
+/// use coreloop_runtime::task;
+/// task::unconstrained(async {
+///     for _ in 0..1000 {
+///         task::consume_budget().await;
+///         assert!(task::coop::has_budget_remaining());
+///     }
+/// })
+/// .await;
+/// # })
+/// ```
+pub fn unconstrained<F>(future: F) -> Unconstrained<F> {
+    Unconstrained { future }
+}
+
+pin_project! {
+    /// The future of [`unconstrained`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Unconstrained<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Unconstrained<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let _restore = Restore {
+            units: exchange(UNLIMITED),
+        };
+        self.project().future.poll(context)
+    }
+}
+
+/// Puts back what was left before, even if the future panics.
+struct Restore {
+    units: u64,
+}
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        exchange(self.units);
+    }
+}
+
+fn exchange(units: u64) -> u64 {
+    context::with_running(|event_loop| event_loop.tasks.budget.0.replace(units))
+        .unwrap_or(UNLIMITED)
+}

@@ -1,0 +1,149 @@
+//! Why a task gave no output.
+
+use std::any::Any;
+use std::fmt;
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
+use super::Id;
+
+/// How a task failed. One word, for there is room for it in every task.
+pub(super) enum Failure {
+    Cancelled,
+    Panicked(Box<Panic>),
+}
+
+/// What a task panicked with.
+pub(super) struct Panic {
+    /// The text, if it was one.
+    message: Option<String>,
+    /// In a mutex that is never locked, which makes the error `Sync`.
+    payload: Mutex<Box<dyn Any + Send>>,
+}
+
+impl Failure {
+    #[cold]
+    pub(super) fn panicked(payload: Box<dyn Any + Send>) -> Failure {
+        Failure::Panicked(Box::new(Panic {
+            message: message(&*payload),
+            payload: Mutex::new(payload),
+        }))
+    }
+}
+
+/// A task was aborted, or panicked, before it could give its output.
+///
+/// # Examples
+///
+/// ```
+/// # coreloop_runtime::block_on(async {
+/// let handle = coreloop_runtime::spawn(async { panic!("lost") });
+/// let error = handle.await.unwrap_err();
+/// assert!(error.is_panic());
+/// assert_eq!(*error.into_panic().downcast_ref::<&str>().unwrap(), "lost");
+/// # })
+/// ```
+pub struct JoinError {
+    id: Id,
+    failure: Failure,
+}
+
+impl JoinError {
+    pub(super) fn new(id: Id, failure: Failure) -> JoinError {
+        JoinError { id, failure }
+    }
+
+    /// Whether the task was aborted, or its runtime dropped.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self.failure, Failure::Cancelled)
+    }
+
+    /// Whether the task panicked.
+    #[must_use]
+    pub fn is_panic(&self) -> bool {
+        matches!(self.failure, Failure::Panicked(_))
+    }
+
+    /// What the task panicked with, for [`std::panic::resume_unwind`].
+    ///
+    /// # Panics
+    ///
+    /// If the task did not panic; see [`try_into_panic`](JoinError::try_into_panic).
+    #[must_use]
+    #[track_caller]
+    pub fn into_panic(self) -> Box<dyn Any + Send + 'static> {
+        match self.try_into_panic() {
+            Ok(payload) => payload,
+            Err(error) => panic!("into_panic on a task that did not panic: {error}"),
+        }
+    }
+
+    /// What the task panicked with.
+    ///
+    /// # Errors
+    ///
+    /// The error itself, if the task did not panic.
+    pub fn try_into_panic(self) -> Result<Box<dyn Any + Send + 'static>, JoinError> {
+        match self.failure {
+            Failure::Panicked(panic) => Ok(panic
+                .payload
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner)),
+            Failure::Cancelled => Err(self),
+        }
+    }
+
+    /// The id of the task.
+    #[must_use]
+    pub fn id(&self) -> Id {
+        self.id
+    }
+}
+
+/// The message of a panic, if it is text.
+fn message(payload: &(dyn Any + Send)) -> Option<String> {
+    payload
+        .downcast_ref::<&'static str>()
+        .map(ToString::to_string)
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = self.id;
+        match &self.failure {
+            Failure::Cancelled => write!(f, "task {id} was cancelled"),
+            Failure::Panicked(panic) => match &panic.message {
+                Some(text) => write!(f, "task {id} panicked with message {text:?}"),
+                None => write!(f, "task {id} panicked"),
+            },
+        }
+    }
+}
+
+impl fmt::Debug for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = self.id;
+        match &self.failure {
+            Failure::Cancelled => write!(f, "JoinError::Cancelled({id:?})"),
+            Failure::Panicked(panic) => match &panic.message {
+                Some(text) => write!(f, "JoinError::Panic({id:?}, {text:?}, ...)"),
+                None => write!(f, "JoinError::Panic({id:?}, ...)"),
+            },
+        }
+    }
+}
+
+impl std::error::Error for JoinError {}
+
+/// As in tokio: an error of kind `Other`.
+impl From<JoinError> for io::Error {
+    fn from(error: JoinError) -> io::Error {
+        io::Error::other(if error.is_panic() {
+            "task panicked"
+        } else {
+            "task was cancelled"
+        })
+    }
+}

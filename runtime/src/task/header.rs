@@ -1,0 +1,115 @@
+//! The part of a task that does not depend on its future's type.
+
+use std::cell::Cell;
+use std::fmt;
+use std::panic::Location;
+use std::ptr::NonNull;
+use std::task::Waker;
+
+use super::cell::{Raw, Vtable};
+use super::id::Id;
+use super::state::Word;
+use crate::remote::{Link, Remote};
+
+/// What the owner knows of a task. Only the owner's thread looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Flags(u8);
+
+impl Flags {
+    /// The task is in the ready queue, which owns its `ready_next`.
+    pub(super) const QUEUED: Flags = Flags(1 << 0);
+    /// The loop is inside the task: polling it, or seeing it off.
+    pub(super) const RUNNING: Flags = Flags(1 << 1);
+    /// The future is in place, and the task in the list of live ones.
+    pub(super) const LIVE: Flags = Flags(1 << 2);
+    /// The result is in place.
+    pub(super) const RESULT: Flags = Flags(1 << 3);
+    /// A `JoinHandle` exists.
+    pub(super) const JOINED: Flags = Flags(1 << 4);
+    /// The task is to be cancelled when its turn comes.
+    pub(super) const ABORTED: Flags = Flags(1 << 5);
+
+    /// While one of these is set, the owner's share of the references is held.
+    pub(super) const OWNED: Flags =
+        Flags(Self::QUEUED.0 | Self::RUNNING.0 | Self::LIVE.0 | Self::JOINED.0);
+
+    /// Both sets together.
+    pub(super) const fn and(self, other: Flags) -> Flags {
+        Flags(self.0 | other.0)
+    }
+
+    /// Whether any flag of `other` is set.
+    #[inline]
+    pub(super) const fn any(self, other: Flags) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+/// The header of a task. See the [module](super) for who may touch which part.
+#[repr(C)]
+pub(crate) struct Header {
+    // Never changes.
+    pub(super) vtable: &'static Vtable,
+    pub(super) remote: NonNull<Remote>,
+    pub(super) id: Id,
+    pub(super) spawned_at: &'static Location<'static>,
+
+    // The owner's.
+    pub(super) ready_next: Cell<Option<Raw>>,
+    pub(super) live_previous: Cell<Option<Raw>>,
+    pub(super) live_next: Cell<Option<Raw>>,
+    pub(super) join_waker: Cell<Option<Waker>>,
+
+    // Everybody's.
+    pub(super) inbox: Link<Header>,
+    pub(super) word: Word,
+
+    // The owner's; last, where it fits beside the word.
+    flags: Cell<Flags>,
+}
+
+impl Header {
+    pub(super) fn new(
+        vtable: &'static Vtable,
+        remote: NonNull<Remote>,
+        id: Id,
+        spawned_at: &'static Location<'static>,
+    ) -> Header {
+        Header {
+            vtable,
+            remote,
+            id,
+            spawned_at,
+            ready_next: Cell::new(None),
+            live_previous: Cell::new(None),
+            live_next: Cell::new(None),
+            join_waker: Cell::new(None),
+            inbox: Link::default(),
+            word: Word::new(),
+            flags: Cell::new(Flags::LIVE.and(Flags::JOINED).and(Flags::QUEUED)),
+        }
+    }
+
+    #[inline]
+    pub(super) fn has(&self, flag: Flags) -> bool {
+        self.flags.get().any(flag)
+    }
+
+    #[inline]
+    pub(super) fn set(&self, flag: Flags) {
+        self.flags.set(self.flags.get().and(flag));
+    }
+
+    #[inline]
+    pub(super) fn clear(&self, flag: Flags) {
+        self.flags.set(Flags(self.flags.get().0 & !flag.0));
+    }
+}
+
+impl fmt::Debug for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Header")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,87 @@
+//! The name of a task among all of the process.
+
+use std::cell::Cell;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::context;
+
+/// Identifies a task among all that this process ever spawned.
+///
+/// Ids are for telling tasks apart in logs and maps; their order means nothing.
+///
+/// # Examples
+///
+/// ```
+/// # coreloop_runtime::block_on(async {
+/// let handle = coreloop_runtime::spawn(async { coreloop_runtime::task::id() });
+/// let id = handle.id();
+/// assert_eq!(handle.await.unwrap(), id);
+/// # })
+/// ```
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Id(u64);
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The id of the task that runs.
+///
+/// # Panics
+///
+/// Outside a task; see [`try_id`].
+#[must_use]
+#[track_caller]
+pub fn id() -> Id {
+    match try_id() {
+        Some(id) => id,
+        None => panic!("task::id() called outside a task; use task::try_id()"),
+    }
+}
+
+/// The id of the task that runs, if one does.
+#[must_use]
+pub fn try_id() -> Option<Id> {
+    context::with_running(|event_loop| event_loop.tasks.current()).flatten()
+}
+
+/// Ids are handed to loops by the block, so that a spawn needs no atomic.
+const BLOCK: u64 = 1 << 16;
+
+/// Gives out ids for one loop.
+#[derive(Debug)]
+pub(super) struct Ids {
+    next: Cell<u64>,
+    end: Cell<u64>,
+}
+
+impl Ids {
+    pub(super) fn new() -> Ids {
+        Ids {
+            next: Cell::new(0),
+            end: Cell::new(0),
+        }
+    }
+
+    #[inline]
+    pub(super) fn next(&self) -> Id {
+        if self.next.get() == self.end.get() {
+            self.refill();
+        }
+        let id = self.next.get();
+        self.next.set(id + 1);
+        Id(id)
+    }
+
+    #[cold]
+    fn refill(&self) {
+        // 2^64 ids outlast the process.
+        static BLOCKS: AtomicU64 = AtomicU64::new(1);
+        let start = BLOCKS.fetch_add(BLOCK, Ordering::Relaxed);
+        self.next.set(start);
+        self.end.set(start + BLOCK);
+    }
+}

@@ -1,0 +1,262 @@
+//! The handles of a task: to its output, and to abort it.
+#![expect(
+    unsafe_code,
+    reason = "handles own a flag or a reference of a task; see the invariants of `task`"
+)]
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use super::cell::Raw;
+use super::coop;
+use super::error::JoinError;
+use super::header::Flags;
+use super::id::Id;
+use super::waker;
+
+/// A handle to a spawned task, and to its output.
+///
+/// Awaiting it gives what the task returned, or a [`JoinError`] if it was
+/// aborted or panicked. **Dropping it detaches the task**, which goes on
+/// running with nobody to take its output.
+///
+/// The handle stays on the thread of its runtime, as the output may be `!Send`;
+/// an [`AbortHandle`] may leave it.
+///
+/// # Cancel safety
+///
+/// Cancel safe: awaiting `&mut handle` and dropping that await loses nothing.
+///
+/// # Panics
+///
+/// When polled again after it gave the output.
+///
+/// # Examples
+///
+/// ```
+/// # coreloop_runtime::block_on(async {
+/// let handle = coreloop_runtime::spawn(async { 6 * 7 });
+/// assert_eq!(handle.await.unwrap(), 42);
+/// # })
+/// ```
+pub struct JoinHandle<T> {
+    task: Raw,
+    // The handle gives a `T`, and must not leave the owner's thread.
+    output: PhantomData<(T, Rc<()>)>,
+}
+
+// The handle does not hold the output, and shows nothing of it half done.
+impl<T> Unpin for JoinHandle<T> {}
+impl<T> UnwindSafe for JoinHandle<T> {}
+impl<T> RefUnwindSafe for JoinHandle<T> {}
+
+impl<T> JoinHandle<T> {
+    /// # Safety
+    ///
+    /// `JOINED` is set and owned by this handle alone, on the owner's thread;
+    /// `T` is the output of the task's future.
+    #[inline]
+    pub(super) unsafe fn new(task: Raw) -> JoinHandle<T> {
+        JoinHandle {
+            task,
+            output: PhantomData,
+        }
+    }
+
+    pub(super) fn task(&self) -> Raw {
+        self.task
+    }
+
+    /// Aborts the task: its future is dropped when its turn comes, and the
+    /// handle then gives an error that [`is_cancelled`](JoinError::is_cancelled).
+    ///
+    /// A task that is over, or returns before its turn comes, is not changed. A
+    /// task may abort itself: it ends at its next await that waits.
+    pub fn abort(&self) {
+        // SAFETY: `JOINED` keeps the task.
+        unsafe { waker::notify(self.task, true) };
+    }
+
+    /// Whether the task is over, and awaiting the handle would not wait.
+    #[must_use]
+    #[inline]
+    pub fn is_finished(&self) -> bool {
+        // SAFETY: `JOINED` keeps the task, and this is the owner's thread.
+        !unsafe { self.task.header() }.has(Flags::LIVE)
+    }
+
+    /// The id of the task.
+    #[must_use]
+    pub fn id(&self) -> Id {
+        // SAFETY: `JOINED` keeps the task.
+        unsafe { self.task.header() }.id
+    }
+
+    /// A handle that can abort the task, from any thread.
+    #[must_use]
+    pub fn abort_handle(&self) -> AbortHandle {
+        // SAFETY: `JOINED` keeps the task.
+        unsafe { self.task.header() }.word.acquire();
+        AbortHandle { task: self.task }
+    }
+
+    /// The outcome of a task that is over.
+    ///
+    /// # Panics
+    ///
+    /// If it is not, or the outcome was taken before.
+    pub(super) fn result(&mut self) -> Result<T, JoinError> {
+        let id = self.id();
+        self.take()
+            .unwrap_or_else(|| panic!("task {id} has no outcome to take"))
+    }
+
+    /// The outcome, if the task is over and it was not taken yet.
+    fn take(&mut self) -> Option<Result<T, JoinError>> {
+        // SAFETY: `JOINED` keeps the task, and this is the owner's thread.
+        let header = unsafe { self.task.header() };
+        if !header.has(Flags::RESULT) {
+            return None;
+        }
+        header.clear(Flags::RESULT);
+        // SAFETY: `RESULT` was cleared just now, and the handle's `T` is the
+        // output of the task's future.
+        let outcome = unsafe { self.task.take_outcome::<T>() };
+        Some(outcome.map_err(|failure| JoinError::new(header.id, failure)))
+    }
+}
+
+impl<T> Future for JoinHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        ready!(coop::poll_proceed(context));
+        if let Some(result) = self.take() {
+            return Poll::Ready(result);
+        }
+        // SAFETY: `JOINED` keeps the task, and this is the owner's thread.
+        let header = unsafe { self.task.header() };
+        assert!(
+            header.has(Flags::LIVE),
+            "JoinHandle polled after it gave the output of task {}",
+            header.id
+        );
+        let waker = match header.join_waker.take() {
+            Some(waker) if waker.will_wake(context.waker()) => waker,
+            _ => context.waker().clone(),
+        };
+        header.join_waker.set(Some(waker));
+        Poll::Pending
+    }
+}
+
+impl<T> Drop for JoinHandle<T> {
+    fn drop(&mut self) {
+        /// Lets go of the task, even if a destructor below panics.
+        struct Leave(Raw);
+
+        impl Drop for Leave {
+            fn drop(&mut self) {
+                // SAFETY: `JOINED` keeps the task until here.
+                unsafe { self.0.header() }.clear(Flags::JOINED);
+                // SAFETY: `JOINED` was cleared just now.
+                unsafe { self.0.disown() };
+            }
+        }
+
+        let _leave = Leave(self.task);
+        // SAFETY: `JOINED` keeps the task, and this is the owner's thread.
+        let header = unsafe { self.task.header() };
+        let _waker = header.join_waker.take();
+        if header.has(Flags::RESULT) {
+            header.clear(Flags::RESULT);
+            // SAFETY: `RESULT` was set and is cleared.
+            unsafe { self.task.drop_outcome() };
+        }
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle")
+            .field("id", &self.id())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A handle that can abort a task, from any thread.
+///
+/// It does not keep the task running, and dropping it does nothing. It keeps
+/// the task's memory until it is dropped.
+///
+/// # Examples
+///
+/// ```
+/// # coreloop_runtime::block_on(async {
+/// let handle = coreloop_runtime::spawn(std::future::pending::<()>());
+/// let abort = handle.abort_handle();
+/// std::thread::spawn(move || abort.abort());
+/// assert!(handle.await.unwrap_err().is_cancelled());
+/// # })
+/// ```
+pub struct AbortHandle {
+    task: Raw,
+}
+
+// SAFETY: it reads what never changes and the word, and goes through `notify`,
+// as wakers do (invariant 1).
+unsafe impl Send for AbortHandle {}
+// SAFETY: likewise.
+unsafe impl Sync for AbortHandle {}
+
+impl UnwindSafe for AbortHandle {}
+impl RefUnwindSafe for AbortHandle {}
+
+impl AbortHandle {
+    /// Aborts the task, as [`JoinHandle::abort`] does.
+    pub fn abort(&self) {
+        // SAFETY: the handle's reference keeps the task.
+        unsafe { waker::notify(self.task, true) };
+    }
+
+    /// Whether the task is over.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        // SAFETY: the handle's reference keeps the task.
+        unsafe { self.task.header() }.word.is_done()
+    }
+
+    /// The id of the task.
+    #[must_use]
+    pub fn id(&self) -> Id {
+        // SAFETY: the handle's reference keeps the task.
+        unsafe { self.task.header() }.id
+    }
+}
+
+impl Clone for AbortHandle {
+    fn clone(&self) -> AbortHandle {
+        // SAFETY: the handle's reference keeps the task.
+        unsafe { self.task.header() }.word.acquire();
+        AbortHandle { task: self.task }
+    }
+}
+
+impl Drop for AbortHandle {
+    fn drop(&mut self) {
+        // SAFETY: the handle's reference, which nobody uses again.
+        unsafe { self.task.release() };
+    }
+}
+
+impl fmt::Debug for AbortHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AbortHandle")
+            .field("id", &self.id())
+            .finish_non_exhaustive()
+    }
+}

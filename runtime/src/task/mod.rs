@@ -1,0 +1,132 @@
+//! Tasks: futures that the loop drives.
+//!
+//! [`spawn`] makes a task of a future; the future may be `!Send`, as it stays
+//! on the loop's thread. A [`JoinHandle`] waits for the output, or aborts.
+//!
+//! # The life of a task
+//!
+//! ```text
+//!  1 spawn         2 run_next                   3 poll: ready, or panicked
+//!  ───────> ready ────────────> running ──────────────────────────────┐
+//!             ^                  │   │ 4 cancel: aborted              │
+//!             │   3 poll:        │   └──────────────────────────────┐ │
+//!             │   pending        v                                  v v
+//!             └───────────────  idle                               over
+//!               5 notify         │ 6 shut_down, or                  │
+//!                                │   the end of block_on            │ 7 release
+//!                                └──────────────────> over          v
+//!                                                                  freed
+//!
+//!  1: `TaskSet::spawn`: one allocation; in the live list and the ready queue.
+//!  2: `TaskSet::run_next`: out of the ready queue, `RUNNING`.
+//!  3: `Raw::poll`: with `Ready`, or a panic, the future is dropped in place and
+//!     the outcome stored there.
+//!  4: `Raw::cancel`: the future is dropped, the outcome is `Cancelled`, or the
+//!     panic of its destructor.
+//!  5: `waker::notify`: on the loop's thread, while it runs, at the tail of the
+//!     ready queue; elsewhere by way of the inbox (`TaskSet::take_posted`). A
+//!     task that is running is queued too, and so runs again.
+//!  6: `TaskSet::shut_down` ends every live task, as 4 does.
+//!  7: `Raw::release`: when the last reference goes.
+//! ```
+//!
+//! A join handle that is dropped lets go of the output: then it is dropped at
+//! the end of the task, or at once if that was before.
+//!
+//! # Who may touch what
+//!
+//! | part of the header | who |
+//! |---|---|
+//! | `vtable`, `remote`, `id`, `spawned_at` | anybody, to read |
+//! | `word` | anybody |
+//! | `inbox`, the link | whoever set `POSTED` in the word, then whoever took the task from the inbox |
+//! | `flags`, `ready_next`, `live_*`, `join_waker` | the owner: the thread of the loop |
+//! | the stage: future or outcome | the owner |
+//!
+//! # Invariants
+//!
+//! 1. Other threads reach a task by wakers and abort handles only, which touch
+//!    what the table grants to anybody. Everything else is the owner's.
+//! 2. No `&mut Header` and no reference to a whole `TaskCell` is ever formed,
+//!    so references to headers may overlap each other and a poll.
+//! 3. The owner's share is one reference. It is held while any of `QUEUED`,
+//!    `RUNNING`, `LIVE` or `JOINED` is set, and given back by whoever clears
+//!    the last of them. So the ready queue, the live list, the loop and the
+//!    join handle use a task without counting.
+//! 4. `LIVE`: the stage is the future. `RESULT`: it is the outcome. Neither:
+//!    nothing. They are set and cleared by the owner, which holds its share
+//!    meanwhile; so whoever frees the memory, on any thread, finds the stage
+//!    empty and runs no code of the user's.
+//! 5. The future does not move between its first poll and its drop, for the
+//!    allocation does not and it is dropped in place.
+//! 6. A task keeps its `Remote`; so no other loop has the same address, and
+//!    comparing addresses tells whether the loop that runs here owns the task.
+//! 7. No borrow or half-made change is held while a waker, a destructor or a
+//!    poll runs. They may spawn, wake, abort and drop handles, these of the
+//!    same task included.
+
+pub mod coop;
+
+mod cell;
+mod error;
+mod header;
+mod id;
+mod join;
+mod queue;
+mod set;
+mod state;
+mod waker;
+mod yield_now;
+
+use crate::context;
+
+pub use coop::{Unconstrained, consume_budget, unconstrained};
+pub use error::JoinError;
+pub use id::{Id, id, try_id};
+pub use join::{AbortHandle, JoinHandle};
+pub use yield_now::yield_now;
+
+pub(crate) use cell::Raw;
+pub(crate) use header::Header;
+pub(crate) use set::TaskSet;
+#[cfg(all(test, loom))]
+pub(crate) use state::{Post, Word};
+
+/// Makes a task of `future` on the runtime that this is called in.
+///
+/// The future starts when its turn comes, not before the caller waits. It and
+/// its output may be `!Send`. Dropping the handle detaches the task.
+///
+/// # Panics
+///
+/// Outside a runtime: call it in a task, or hold the guard of
+/// [`Runtime::enter`](crate::Runtime::enter).
+///
+/// # Examples
+///
+/// ```
+/// use std::{cell::Cell, rc::Rc};
+///
+/// # coreloop_runtime::block_on(async {
+/// let count = Rc::new(Cell::new(0));
+/// let shared = Rc::clone(&count);
+/// let task = coreloop_runtime::spawn(async move { shared.set(1) });
+/// task.await.unwrap();
+/// assert_eq!(count.get(), 1);
+/// # })
+/// ```
+#[inline]
+#[track_caller]
+pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+{
+    let spawned_at = std::panic::Location::caller();
+    let spawned = context::with_current_or_running(|event_loop, running| {
+        event_loop.spawn(future, spawned_at, running)
+    });
+    match spawned {
+        Some(handle) => handle,
+        None => context::missing("spawn"),
+    }
+}

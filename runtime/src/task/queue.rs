@@ -1,0 +1,120 @@
+//! The two lists that tasks are linked in by themselves: the ready and the live.
+#![expect(
+    unsafe_code,
+    reason = "intrusive lists on the owner's thread; see the invariants of `task`"
+)]
+
+use std::cell::Cell;
+
+use super::cell::Raw;
+
+/// Tasks to be run, first in, first out.
+///
+/// A task is in it exactly while `QUEUED` is set, which keeps it alive.
+#[derive(Debug)]
+pub(super) struct ReadyQueue {
+    head: Cell<Option<Raw>>,
+    tail: Cell<Option<Raw>>,
+}
+
+impl ReadyQueue {
+    pub(super) const fn new() -> ReadyQueue {
+        ReadyQueue {
+            head: Cell::new(None),
+            tail: Cell::new(None),
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.head.get().is_none()
+    }
+
+    /// Puts the task last.
+    ///
+    /// # Safety
+    ///
+    /// The caller, on the owner's thread, has just set `QUEUED`.
+    #[inline]
+    pub(super) unsafe fn push(&self, task: Raw) {
+        // SAFETY: `QUEUED` keeps the task.
+        unsafe { task.header() }.ready_next.set(None);
+        match self.tail.replace(Some(task)) {
+            // SAFETY: it is in the queue, which keeps it.
+            Some(last) => unsafe { last.header() }.ready_next.set(Some(task)),
+            None => self.head.set(Some(task)),
+        }
+    }
+
+    /// Takes the first task out; the caller has to clear `QUEUED`.
+    #[inline]
+    pub(super) fn pop(&self) -> Option<Raw> {
+        let task = self.head.get()?;
+        // SAFETY: it is in the queue, which keeps it.
+        let next = unsafe { task.header() }.ready_next.get();
+        self.head.set(next);
+        if next.is_none() {
+            self.tail.set(None);
+        }
+        Some(task)
+    }
+}
+
+/// The tasks whose future is in place, in no order.
+///
+/// A task is in it exactly while `LIVE` is set, which keeps it alive.
+#[derive(Debug)]
+pub(super) struct LiveList {
+    first: Cell<Option<Raw>>,
+}
+
+impl LiveList {
+    pub(super) const fn new() -> LiveList {
+        LiveList {
+            first: Cell::new(None),
+        }
+    }
+
+    pub(super) fn first(&self) -> Option<Raw> {
+        self.first.get()
+    }
+
+    /// Puts the task in.
+    ///
+    /// # Safety
+    ///
+    /// The caller, on the owner's thread, has just made the task.
+    #[inline]
+    pub(super) unsafe fn insert(&self, task: Raw) {
+        let next = self.first.replace(Some(task));
+        // SAFETY: `LIVE` keeps the task.
+        unsafe { task.header() }.live_next.set(next);
+        if let Some(next) = next {
+            // SAFETY: it is in the list, which keeps it.
+            unsafe { next.header() }.live_previous.set(Some(task));
+        }
+    }
+
+    /// Takes the task out.
+    ///
+    /// # Safety
+    ///
+    /// The task is in this list, and the caller, on the owner's thread, is
+    /// about to clear `LIVE`.
+    #[inline]
+    pub(super) unsafe fn remove(&self, task: Raw) {
+        // SAFETY: it is in the list, which keeps it.
+        let header = unsafe { task.header() };
+        let previous = header.live_previous.take();
+        let next = header.live_next.take();
+        match previous {
+            // SAFETY: likewise.
+            Some(previous) => unsafe { previous.header() }.live_next.set(next),
+            None => self.first.set(next),
+        }
+        if let Some(next) = next {
+            // SAFETY: likewise.
+            unsafe { next.header() }.live_previous.set(previous);
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! The tasks of one loop: those ready to run, and all that live.
+#![expect(
+    unsafe_code,
+    reason = "the owner of the tasks; see the invariants of `task`"
+)]
+
+use std::cell::Cell;
+use std::panic::Location;
+use std::ptr::NonNull;
+
+use super::cell::Raw;
+use super::coop::Budget;
+use super::error::JoinError;
+use super::header::{Flags, Header};
+use super::id::{Id, Ids};
+use super::join::JoinHandle;
+use super::queue::{LiveList, ReadyQueue};
+use crate::panics;
+use crate::remote::{Owned, Remote};
+
+/// Owns the tasks of a loop, on the loop's thread.
+#[derive(Debug)]
+pub(crate) struct TaskSet {
+    remote: Owned,
+    ready: ReadyQueue,
+    live: LiveList,
+    /// What the running task may still do before it has to yield.
+    pub(crate) budget: Budget,
+    current: Cell<Option<Id>>,
+    ids: Ids,
+    closed: Cell<bool>,
+}
+
+impl TaskSet {
+    pub(crate) fn new(remote: Owned) -> TaskSet {
+        TaskSet {
+            remote,
+            ready: ReadyQueue::new(),
+            live: LiveList::new(),
+            budget: Budget::unlimited(),
+            current: Cell::new(None),
+            ids: Ids::new(),
+            closed: Cell::new(false),
+        }
+    }
+
+    /// The loop's part that other threads can reach.
+    pub(crate) fn remote(&self) -> &Owned {
+        &self.remote
+    }
+
+    /// Whether tasks with this remote are this set's.
+    #[inline]
+    pub(super) fn owns(&self, remote: NonNull<Remote>) -> bool {
+        self.remote.pointer() == remote
+    }
+
+    /// The task that runs.
+    pub(crate) fn current(&self) -> Option<Id> {
+        self.current.get()
+    }
+
+    /// Whether a task is ready to run.
+    #[inline]
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Makes a task of `future`, ready to run; on a set that was shut down, a
+    /// cancelled one.
+    #[inline]
+    pub(crate) fn spawn<F: Future + 'static>(
+        &self,
+        future: F,
+        spawned_at: &'static Location<'static>,
+    ) -> JoinHandle<F::Output> {
+        // SAFETY: nothing in the future or its output expires.
+        unsafe { self.spawn_borrowing(future, spawned_at) }
+    }
+
+    /// Makes a task of `future`, which may borrow, and calls `drive` with a
+    /// test of whether it is over, to run the set until then. A root that is
+    /// not over when `drive` returns, or panics, is cancelled.
+    pub(crate) fn run_root<F: Future>(
+        &self,
+        future: F,
+        spawned_at: &'static Location<'static>,
+        drive: impl FnOnce(&dyn Fn() -> bool),
+    ) -> Result<F::Output, JoinError> {
+        /// Ends the root before anything that it borrows does.
+        struct End<'a, T> {
+            tasks: &'a TaskSet,
+            handle: JoinHandle<T>,
+        }
+
+        impl<T> Drop for End<'_, T> {
+            fn drop(&mut self) {
+                self.tasks.end(self.handle.task());
+                if !self.handle.is_finished() {
+                    // Only if a poll were unwound, which catches everything.
+                    std::process::abort();
+                }
+            }
+        }
+
+        let mut root = End {
+            tasks: self,
+            // SAFETY: `End` ends the task, and then drops the handle, before
+            // this returns.
+            handle: unsafe { self.spawn_borrowing(future, spawned_at) },
+        };
+        drive(&|| root.handle.is_finished());
+        self.end(root.handle.task());
+        root.handle.result()
+    }
+
+    /// As [`spawn`](TaskSet::spawn), for a future that borrows.
+    ///
+    /// # Safety
+    ///
+    /// Before what the future or its output borrows expires, the caller has
+    /// ended the task by [`end`](TaskSet::end), and dropped the handle.
+    #[inline]
+    pub(crate) unsafe fn spawn_borrowing<F: Future>(
+        &self,
+        future: F,
+        spawned_at: &'static Location<'static>,
+    ) -> JoinHandle<F::Output> {
+        let task = Raw::new(future, self.remote.share(), self.ids.next(), spawned_at);
+        // SAFETY: the task was just made, and is live.
+        unsafe { self.live.insert(task) };
+        // SAFETY: it was made with `JOINED` set, for the one handle.
+        let handle = unsafe { JoinHandle::new(task) };
+        if self.closed.get() {
+            self.refuse(task);
+        } else {
+            // SAFETY: it was made with `QUEUED` set.
+            unsafe { self.ready.push(task) };
+        }
+        handle
+    }
+
+    /// Ends a task that was made after the shutdown.
+    #[cold]
+    fn refuse(&self, task: Raw) {
+        // SAFETY: the handle keeps the task, which was never put in the queue.
+        unsafe { task.header() }.clear(Flags::QUEUED);
+        self.end(task);
+    }
+
+    /// Puts the task last in the queue, unless it is there, or over.
+    ///
+    /// # Safety
+    ///
+    /// The task is of this set, and a reference of the caller's keeps it; this
+    /// is the owner's thread.
+    #[inline]
+    pub(super) unsafe fn make_ready(&self, task: Raw, abort: bool) {
+        // SAFETY: passed on to the caller.
+        let header = unsafe { task.header() };
+        if !header.has(Flags::LIVE) {
+            return;
+        }
+        if abort {
+            header.set(Flags::ABORTED);
+        }
+        if !header.has(Flags::QUEUED) {
+            header.set(Flags::QUEUED);
+            // SAFETY: `QUEUED` was set just now.
+            unsafe { self.ready.push(task) };
+        }
+    }
+
+    /// Runs the task that has been ready for longest; false if none is.
+    #[inline]
+    pub(crate) fn run_next(&self) -> bool {
+        let Some(task) = self.ready.pop() else {
+            return false;
+        };
+        // SAFETY: `QUEUED` keeps the task until it is disowned below.
+        let header = unsafe { task.header() };
+        header.clear(Flags::QUEUED);
+        if header.has(Flags::LIVE) {
+            header.set(Flags::RUNNING);
+            self.current.set(Some(header.id));
+            self.budget.refill();
+            let over = if header.has(Flags::ABORTED) {
+                // SAFETY: live, and set running by this call.
+                unsafe { task.cancel() };
+                true
+            } else {
+                // SAFETY: live, and set running by this call.
+                unsafe { task.poll() }
+            };
+            if over {
+                self.settle(task, header);
+            }
+            self.budget.lift();
+            self.current.set(None);
+            header.clear(Flags::RUNNING);
+            if !over {
+                return true;
+            }
+        }
+        // SAFETY: `QUEUED` or `RUNNING` was cleared just now.
+        unsafe { task.disown() };
+        true
+    }
+
+    /// Ends a task whose outcome has just been stored.
+    fn settle(&self, task: Raw, header: &Header) {
+        // SAFETY: a live task of this set, about to be live no more.
+        unsafe { self.live.remove(task) };
+        header.clear(Flags::LIVE);
+        header.set(Flags::RESULT);
+        header.word.finish();
+        // The output's destructor or a foreign waker may panic; there is nobody
+        // to hand that to.
+        if !header.has(Flags::JOINED) {
+            header.clear(Flags::RESULT);
+            // SAFETY: `RESULT` was set and is cleared.
+            panics::caught(|| unsafe { task.drop_outcome() });
+        } else if let Some(waker) = header.join_waker.take() {
+            panics::caught(|| waker.wake());
+        }
+    }
+
+    /// Ends a task at once, by cancelling it, unless it is over or runs.
+    fn end(&self, task: Raw) {
+        // SAFETY: a handle or `LIVE` keeps the task until it is disowned.
+        let header = unsafe { task.header() };
+        assert!(self.owns(header.remote), "a task of another loop");
+        if !header.has(Flags::LIVE) || header.has(Flags::RUNNING) {
+            return;
+        }
+        header.set(Flags::RUNNING);
+        let before = self.current.replace(Some(header.id));
+        // SAFETY: live, and set running by this call.
+        unsafe { task.cancel() };
+        self.settle(task, header);
+        self.current.set(before);
+        header.clear(Flags::RUNNING);
+        // SAFETY: `RUNNING` was cleared just now.
+        unsafe { task.disown() };
+    }
+
+    /// Takes in the tasks that other threads woke or aborted.
+    pub(crate) fn take_posted(&self) {
+        for task in self.remote.take() {
+            let task = Raw::from_pointer(task);
+            // SAFETY: the inbox's reference keeps the task, and is ours now.
+            let abort = unsafe { task.header() }.word.unpost();
+            // SAFETY: likewise; only tasks of this set are in its inbox.
+            unsafe { self.make_ready(task, abort) };
+            // SAFETY: the reference that the inbox had.
+            unsafe { task.release() };
+        }
+    }
+
+    /// Drops every future, and refuses new ones.
+    ///
+    /// The destructors may spawn, wake and abort as they like.
+    pub(crate) fn shut_down(&self) {
+        self.closed.set(true);
+        for task in self.remote.close() {
+            let task = Raw::from_pointer(task);
+            // SAFETY: the inbox's reference keeps the task, and is ours now.
+            unsafe { task.header() }.word.unpost();
+            // SAFETY: the reference that the inbox had.
+            unsafe { task.release() };
+        }
+        while let Some(task) = self.live.first() {
+            self.end(task);
+        }
+        while let Some(task) = self.ready.pop() {
+            // SAFETY: `QUEUED` keeps the task until it is disowned.
+            unsafe { task.header() }.clear(Flags::QUEUED);
+            // SAFETY: `QUEUED` was cleared just now.
+            unsafe { task.disown() };
+        }
+    }
+
+    /// Counts the share of a task as given back, if it is of this set.
+    #[inline]
+    pub(super) fn unshare(&self, remote: NonNull<Remote>) -> bool {
+        let ours = self.owns(remote);
+        if ours {
+            self.remote.unshare();
+        }
+        ours
+    }
+}

@@ -1,0 +1,123 @@
+//! Wakers: safe to use on any thread, and a push on a list on their own.
+#![expect(
+    unsafe_code,
+    reason = "the vtable of the wakers; see the invariants of `task`"
+)]
+
+use std::ptr::NonNull;
+use std::task::{RawWaker, RawWakerVTable, Waker};
+
+use super::cell::Raw;
+use super::header::Header;
+use super::state::Post;
+use crate::context;
+
+/// One for all tasks, so that `Waker::will_wake` can compare addresses.
+static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop_waker);
+
+/// A waker of the task, which takes over one reference.
+///
+/// # Safety
+///
+/// The caller hands over a reference to the task, or forgets the waker before
+/// it gives up the one that it has.
+#[inline]
+pub(super) unsafe fn from_raw(task: Raw) -> Waker {
+    // SAFETY: the functions keep the contract of `RawWaker`: they may be called
+    // on any thread (invariant 1), and the data is a task that a reference
+    // keeps alive.
+    unsafe { Waker::from_raw(raw_waker(task)) }
+}
+
+#[inline]
+fn raw_waker(task: Raw) -> RawWaker {
+    RawWaker::new(task.pointer().as_ptr().cast_const().cast::<()>(), &VTABLE)
+}
+
+/// # Safety
+///
+/// `data` is that of a waker of ours.
+#[inline]
+unsafe fn raw(data: *const ()) -> Raw {
+    let pointer = data.cast_mut().cast::<Header>();
+    // SAFETY: it was made of a `NonNull` in `raw_waker`.
+    Raw::from_pointer(unsafe { NonNull::new_unchecked(pointer) })
+}
+
+unsafe fn clone(data: *const ()) -> RawWaker {
+    // SAFETY: the waker that is cloned keeps the task.
+    let task = unsafe { raw(data) };
+    // SAFETY: likewise.
+    unsafe { task.header() }.word.acquire();
+    raw_waker(task)
+}
+
+unsafe fn wake(data: *const ()) {
+    // SAFETY: the waker keeps the task until its reference is given back.
+    unsafe { wake_by_ref(data) };
+    // SAFETY: `wake` takes the waker, and so its reference.
+    unsafe { drop_waker(data) };
+}
+
+unsafe fn wake_by_ref(data: *const ()) {
+    // SAFETY: the waker keeps the task.
+    let task = unsafe { raw(data) };
+    // SAFETY: likewise.
+    unsafe { notify(task, false) };
+}
+
+unsafe fn drop_waker(data: *const ()) {
+    // SAFETY: the waker keeps the task.
+    let task = unsafe { raw(data) };
+    // SAFETY: the waker's reference, which nobody uses again.
+    unsafe { task.release() };
+}
+
+/// Makes the task run, or end if `abort`, wherever the caller is.
+///
+/// # Safety
+///
+/// The caller holds a reference to the task.
+#[inline]
+pub(super) unsafe fn notify(task: Raw, abort: bool) {
+    // SAFETY: the caller's reference keeps the task; `remote` never changes.
+    let remote = unsafe { task.header() }.remote;
+    let here = context::with_running(|event_loop| {
+        let tasks = &event_loop.tasks;
+        if tasks.owns(remote) {
+            // SAFETY: the caller's reference keeps the task, and this is the
+            // thread of the loop that owns it.
+            unsafe { tasks.make_ready(task, abort) };
+            true
+        } else {
+            false
+        }
+    });
+    if here != Some(true) {
+        // SAFETY: passed on to the caller.
+        unsafe { post(task, abort) };
+    }
+}
+
+/// Leaves the task in the inbox of its loop.
+///
+/// # Safety
+///
+/// The caller holds a reference to the task.
+#[cold]
+unsafe fn post(task: Raw, abort: bool) {
+    // SAFETY: the caller's reference keeps the task.
+    let header = unsafe { task.header() };
+    if header.word.post(abort) == Post::Needless {
+        return;
+    }
+    // SAFETY: invariant 6, the task keeps the remote.
+    let remote = unsafe { header.remote.as_ref() };
+    // SAFETY: the link and a reference for the inbox were claimed just now.
+    if let Err(task) = unsafe { remote.post(task) } {
+        // The loop is gone, and the task over: there is nothing to wake.
+        header.word.unpost();
+        // SAFETY: the reference that was meant for the inbox.
+        unsafe { task.release() };
+    }
+}

@@ -1,0 +1,138 @@
+//! A point in time on the loop's clock.
+
+use std::ops::{Add, AddAssign, Sub, SubAssign};
+use std::time::Duration;
+
+use crate::context;
+
+/// A point in time, on the clock of the loop.
+///
+/// As [`std::time::Instant`], which it is made of, but [`now`](Instant::now)
+/// asks the clock of the runtime that it is called in, which stands still if
+/// [`start_paused`](crate::runtime::Builder::start_paused) said so.
+///
+/// # Examples
+///
+/// ```
+/// use coreloop_runtime::time::{Instant, sleep};
+/// use std::time::Duration;
+///
+/// # coreloop_runtime::block_on(async {
+/// let start = Instant::now();
+/// sleep(Duration::from_millis(2)).await;
+/// assert!(start.elapsed() >= Duration::from_millis(2));
+/// # })
+/// ```
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Instant(std::time::Instant);
+
+impl Instant {
+    /// Now, on the clock of the current runtime; the system's outside one.
+    #[must_use]
+    pub fn now() -> Instant {
+        context::with_current(|event_loop| event_loop.timers.now())
+            .unwrap_or_else(|| Instant(std::time::Instant::now()))
+    }
+
+    /// So far in the future that it does not come: some thirty years, as the
+    /// clocks of some systems end not long after.
+    pub(crate) fn far_future() -> Instant {
+        Instant::now() + Duration::from_secs(86_400 * 365 * 30)
+    }
+
+    /// The same point in time of the standard library's type.
+    #[must_use]
+    pub fn into_std(self) -> std::time::Instant {
+        self.0
+    }
+
+    /// The point in time of the standard library's type.
+    #[must_use]
+    pub fn from_std(instant: std::time::Instant) -> Instant {
+        Instant(instant)
+    }
+
+    /// The time from `earlier` to this; zero if that is later.
+    #[must_use]
+    pub fn duration_since(&self, earlier: Instant) -> Duration {
+        self.0.saturating_duration_since(earlier.0)
+    }
+
+    /// The time from `earlier` to this, unless that is later.
+    #[must_use]
+    pub fn checked_duration_since(&self, earlier: Instant) -> Option<Duration> {
+        self.0.checked_duration_since(earlier.0)
+    }
+
+    /// The time from `earlier` to this; zero if that is later.
+    #[must_use]
+    pub fn saturating_duration_since(&self, earlier: Instant) -> Duration {
+        self.0.saturating_duration_since(earlier.0)
+    }
+
+    /// The time that has passed since then; zero if it is to come.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        Instant::now().duration_since(*self)
+    }
+
+    /// Later by `duration`, if the clock goes so far.
+    #[must_use]
+    pub fn checked_add(&self, duration: Duration) -> Option<Instant> {
+        self.0.checked_add(duration).map(Instant)
+    }
+
+    /// Earlier by `duration`, if the clock goes so far back.
+    #[must_use]
+    pub fn checked_sub(&self, duration: Duration) -> Option<Instant> {
+        self.0.checked_sub(duration).map(Instant)
+    }
+}
+
+impl From<std::time::Instant> for Instant {
+    fn from(instant: std::time::Instant) -> Instant {
+        Instant(instant)
+    }
+}
+
+impl From<Instant> for std::time::Instant {
+    fn from(instant: Instant) -> std::time::Instant {
+        instant.0
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Instant;
+
+    fn add(self, duration: Duration) -> Instant {
+        Instant(self.0 + duration)
+    }
+}
+
+impl AddAssign<Duration> for Instant {
+    fn add_assign(&mut self, duration: Duration) {
+        *self = *self + duration;
+    }
+}
+
+impl Sub for Instant {
+    type Output = Duration;
+
+    fn sub(self, earlier: Instant) -> Duration {
+        self.duration_since(earlier)
+    }
+}
+
+impl Sub<Duration> for Instant {
+    type Output = Instant;
+
+    fn sub(self, duration: Duration) -> Instant {
+        Instant(self.0 - duration)
+    }
+}
+
+impl SubAssign<Duration> for Instant {
+    fn sub_assign(&mut self, duration: Duration) {
+        *self = *self - duration;
+    }
+}

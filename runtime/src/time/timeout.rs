@@ -1,0 +1,136 @@
+//! A future with a time limit.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+
+use super::{Instant, Sleep, sleep, sleep_until};
+use crate::task::coop;
+
+/// Waits for `future`, but not longer than `duration`.
+///
+/// A future that is ready at the first poll wins, even if no time was given.
+/// When the time is over the future is dropped with the `Timeout`.
+///
+/// # Cancel safety
+///
+/// Cancel safe, if `future` is.
+///
+/// # Errors
+///
+/// [`Elapsed`] if the time was over first.
+///
+/// # Panics
+///
+/// Outside a runtime.
+///
+/// # Examples
+///
+/// ```
+/// use coreloop_runtime::time::timeout;
+/// use std::{future::pending, time::Duration};
+///
+/// # coreloop_runtime::block_on(async {
+/// let never = pending::<()>();
+/// assert!(timeout(Duration::from_millis(1), never).await.is_err());
+/// # })
+/// ```
+#[track_caller]
+pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoFuture> {
+    Timeout {
+        future: future.into_future(),
+        sleep: sleep(duration),
+    }
+}
+
+/// Waits for `future`, but not after `deadline`.
+///
+/// # Cancel safety
+///
+/// Cancel safe, if `future` is.
+///
+/// # Errors
+///
+/// [`Elapsed`] if the deadline was first.
+///
+/// # Panics
+///
+/// Outside a runtime.
+#[track_caller]
+pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::IntoFuture> {
+    Timeout {
+        future: future.into_future(),
+        sleep: sleep_until(deadline),
+    }
+}
+
+pin_project! {
+    /// The future of [`timeout`] and [`timeout_at`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Timeout<F> {
+        #[pin]
+        future: F,
+        sleep: Sleep,
+    }
+}
+
+impl<F> Timeout<F> {
+    /// The future.
+    pub fn get_ref(&self) -> &F {
+        &self.future
+    }
+
+    /// The future, mutably.
+    pub fn get_mut(&mut self) -> &mut F {
+        &mut self.future
+    }
+
+    /// The future, without its limit.
+    #[must_use]
+    pub fn into_inner(self) -> F {
+        self.future
+    }
+}
+
+impl<F: Future> Future for Timeout<F> {
+    type Output = Result<F::Output, Elapsed>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(output) = this.future.poll(context) {
+            return Poll::Ready(Ok(output));
+        }
+        let sleep = Pin::new(this.sleep);
+        // A future that eats up the budget must not keep the timer from being
+        // looked at.
+        let elapsed = if coop::has_budget_remaining() {
+            sleep.poll(context)
+        } else {
+            Pin::new(&mut coop::unconstrained(sleep)).poll(context)
+        };
+        elapsed.map(|()| Err(Elapsed(())))
+    }
+}
+
+/// The time limit of a [`timeout`] was over first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Elapsed(());
+
+impl fmt::Display for Elapsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("deadline has elapsed")
+    }
+}
+
+impl std::error::Error for Elapsed {}
+
+impl From<Elapsed> for io::Error {
+    fn from(_: Elapsed) -> io::Error {
+        io::ErrorKind::TimedOut.into()
+    }
+}
