@@ -1,4 +1,5 @@
-//! Which loop this thread is in: two pointers, and nothing else per thread.
+//! Which loop this thread is in: two pointers per thread, and more only while
+//! loops are entered within each other.
 //!
 //! `CURRENT` is the loop that `spawn`, sockets and timers go to; it is set in a
 //! task and by [`Runtime::enter`](crate::Runtime::enter). `RUNNING` is the loop
@@ -8,8 +9,10 @@
 //!
 //! # Invariants
 //!
-//! 1. A pointer in `CURRENT`, or put aside in an [`Entered`], owns one count of
-//!    its `Rc`. So guards may be dropped in any order, or leaked.
+//! 1. Each [`Entered`] owns one pointer, which owns one count of its `Rc`. The
+//!    youngest one's is in `CURRENT`, that of any other in `BELOW`, at its
+//!    place, which is null when that `Entered` has gone. So they may be dropped
+//!    in any order, or leaked. `CURRENT` is null when there are none.
 //! 2. `RUNNING` is set by [`run`] alone, which keeps the loop borrowed and sets
 //!    it back before it returns, panic or not.
 #![expect(
@@ -17,7 +20,9 @@
     reason = "thread-locals without a destructor or a borrow flag; see the invariants above"
 )]
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
+use std::mem::{self, ManuallyDrop};
 use std::ptr;
 use std::rc::Rc;
 
@@ -26,6 +31,9 @@ use crate::event_loop::EventLoop;
 thread_local! {
     static CURRENT: Cell<*const EventLoop> = const { Cell::new(ptr::null()) };
     static RUNNING: Cell<*const EventLoop> = const { Cell::new(ptr::null()) };
+    /// Without a destructor, as it is without memory when nothing is entered.
+    static BELOW: ManuallyDrop<RefCell<Vec<*const EventLoop>>> =
+        const { ManuallyDrop::new(RefCell::new(Vec::new())) };
 }
 
 /// Calls `f` with the loop that was entered, if one was.
@@ -77,24 +85,51 @@ pub(crate) fn missing(what: &str) -> ! {
 /// Makes a loop the current one until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Entered {
-    before: *const EventLoop,
+    /// How many were entered before.
+    place: usize,
+    /// Stays on its thread.
+    thread: PhantomData<*const EventLoop>,
 }
 
 /// Makes `event_loop` the current one.
 pub(crate) fn enter(event_loop: &Rc<EventLoop>) -> Entered {
     let counted = Rc::into_raw(Rc::clone(event_loop));
+    let before = CURRENT.replace(counted);
+    let place = if before.is_null() {
+        0
+    } else {
+        BELOW.with(|below| {
+            let mut below = below.borrow_mut();
+            below.push(before);
+            below.len()
+        })
+    };
     Entered {
-        before: CURRENT.replace(counted),
+        place,
+        thread: PhantomData,
     }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        let entered = CURRENT.replace(self.before);
-        if !entered.is_null() {
-            // SAFETY: invariant 1, the count that was in `CURRENT`.
-            drop(unsafe { Rc::from_raw(entered) });
-        }
+        let counted = BELOW.with(|below| {
+            let mut below = below.borrow_mut();
+            if let Some(ours) = below.get_mut(self.place) {
+                return mem::replace(ours, ptr::null());
+            }
+            let mut before: *const EventLoop = ptr::null();
+            while before.is_null()
+                && let Some(next) = below.pop()
+            {
+                before = next;
+            }
+            if below.is_empty() {
+                *below = Vec::new();
+            }
+            CURRENT.replace(before)
+        });
+        // SAFETY: invariant 1, the count is this one's.
+        drop(unsafe { Rc::from_raw(counted) });
     }
 }
 

@@ -153,8 +153,10 @@ impl EventLoop {
             self.tasks.remote().ring();
         }
         // Where the alarm has no descriptor, whoever embeds the loop asks when
-        // the next timer is due.
-        let _ = self.set_alarm(None);
+        // the next timer is due. One that came due in this turn has no alarm.
+        if self.set_alarm(None) == Some(Duration::ZERO) {
+            self.tasks.remote().ring();
+        }
     }
 
     /// Runs ready tasks, until none is left or the kernel should be asked for
@@ -163,11 +165,9 @@ impl EventLoop {
         let pace = &self.pace;
         let mut start = pace.busy.get().then(SystemTime::now);
         loop {
-            for _ in 0..pace.tasks.get() {
-                if !self.tasks.run_next() {
-                    pace.busy.set(false);
-                    return;
-                }
+            if self.tasks.run_ready(pace.tasks.get()) {
+                pace.busy.set(false);
+                return;
             }
             let now = SystemTime::now();
             let passed = now.duration_since(*start.get_or_insert(now));
@@ -196,20 +196,20 @@ impl EventLoop {
     fn poll(&self, limit: Option<Duration>) -> io::Result<()> {
         let may_wait = !self.tasks.has_ready() && limit != Some(Duration::ZERO);
         if !may_wait || !self.tasks.remote().sleep() {
-            return self.reactor.poll(Some(Duration::ZERO));
+            return self.reactor.poll(Some(Duration::ZERO), &self.tasks);
         }
         if self.timers.is_paused() {
             return self.poll_paused(limit);
         }
         let timeout = self.set_alarm(limit);
-        self.reactor.poll(timeout)
+        self.reactor.poll(timeout, &self.tasks)
     }
 
     /// With a clock that stands still: if nothing else can happen, it jumps to
     /// the next timer.
     #[cold]
     fn poll_paused(&self, limit: Option<Duration>) -> io::Result<()> {
-        self.reactor.poll(Some(Duration::ZERO))?;
+        self.reactor.poll(Some(Duration::ZERO), &self.tasks)?;
         self.tasks.take_posted();
         if self.tasks.has_ready() {
             return Ok(());
@@ -219,7 +219,7 @@ impl EventLoop {
                 self.timers.skip_to(deadline);
                 Ok(())
             }
-            None if self.tasks.remote().sleep() => self.reactor.poll(limit),
+            None if self.tasks.remote().sleep() => self.reactor.poll(limit, &self.tasks),
             None => Ok(()),
         }
     }
@@ -244,7 +244,8 @@ impl EventLoop {
 
     /// Drops every task, and orphans what is left of sockets.
     pub(crate) fn shut_down(&self) {
+        // First, as the wakers that it calls may spawn and wake tasks.
+        self.reactor.close(&self.tasks);
         self.tasks.shut_down();
-        self.reactor.close();
     }
 }

@@ -1,4 +1,8 @@
 //! [`Async`]: a non-blocking descriptor whose operations wait on the loop.
+#![expect(
+    clippy::inline_always,
+    reason = "the path of every read and write; see `net`'s `transfer`, which is polled through it"
+)]
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -169,7 +173,8 @@ impl<T: AsFd> Async<T> {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe, if `operation` loses nothing when it would block.
+    /// Cancel safe: nothing is lost, if `operation` loses nothing when it would
+    /// block.
     ///
     /// # Errors
     ///
@@ -182,7 +187,8 @@ impl<T: AsFd> Async<T> {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe, if `operation` loses nothing when it would block.
+    /// Cancel safe: nothing is lost, if `operation` loses nothing when it would
+    /// block.
     ///
     /// # Errors
     ///
@@ -229,7 +235,7 @@ impl<T: AsFd> Async<T> {
     /// # Errors
     ///
     /// What `operation` returns, or as [`readable`](Async::readable).
-    #[inline]
+    #[inline(always)]
     pub fn poll_read_stream(
         &self,
         context: &mut Context<'_>,
@@ -249,7 +255,7 @@ impl<T: AsFd> Async<T> {
     /// # Errors
     ///
     /// What `operation` returns, or as [`readable`](Async::readable).
-    #[inline]
+    #[inline(always)]
     pub fn poll_write_stream(
         &self,
         context: &mut Context<'_>,
@@ -340,9 +346,11 @@ impl<T: AsFd> Async<T> {
         poll_fn(|context| {
             loop {
                 match self.attempt(direction, context, &mut operation, |_| false) {
-                    Attempt::Over(result) => return Poll::Ready(result),
-                    Attempt::Yield => return Poll::Pending,
-                    Attempt::Wait => {
+                    Attempt::Over(value) => return Poll::Ready(Ok(value)),
+                    Attempt::Failed(Failure::Again) => {}
+                    Attempt::Failed(Failure::Yield) => return Poll::Pending,
+                    Attempt::Failed(Failure::Error(error)) => return Poll::Ready(Err(error)),
+                    Attempt::Failed(Failure::Wait) => {
                         let source = self.registration.watched(self.raw_fd(), direction)?;
                         ready!(waiter.poll(source, context));
                     }
@@ -352,7 +360,7 @@ impl<T: AsFd> Async<T> {
         .await
     }
 
-    #[inline]
+    #[inline(always)]
     fn poll_with<R>(
         &self,
         direction: Direction,
@@ -360,19 +368,27 @@ impl<T: AsFd> Async<T> {
         mut operation: impl FnMut(&T) -> io::Result<R>,
         short: impl Fn(&R) -> bool,
     ) -> Poll<io::Result<R>> {
-        match self.attempt(direction, context, &mut operation, short) {
-            Attempt::Over(result) => Poll::Ready(result),
-            Attempt::Yield => Poll::Pending,
-            Attempt::Wait => {
-                let source = self.registration.watched(self.raw_fd(), direction)?;
-                source.park(direction, context);
-                Poll::Pending
+        loop {
+            let failure = match self.attempt(direction, context, &mut operation, &short) {
+                Attempt::Over(value) => return Poll::Ready(Ok(value)),
+                Attempt::Failed(failure) => failure,
+            };
+            match failure {
+                Failure::Wait => {
+                    return match self.registration.park(self.raw_fd(), direction, context) {
+                        None => Poll::Pending,
+                        Some(error) => Poll::Ready(Err(error)),
+                    };
+                }
+                Failure::Again => {}
+                Failure::Yield => return Poll::Pending,
+                Failure::Error(error) => return Poll::Ready(Err(error)),
             }
         }
     }
 
     /// Calls the operation, if it may succeed.
-    #[inline]
+    #[inline(always)]
     fn attempt<R>(
         &self,
         direction: Direction,
@@ -381,41 +397,26 @@ impl<T: AsFd> Async<T> {
         short: impl Fn(&R) -> bool,
     ) -> Attempt<R> {
         let source = self.registration.source.get();
-        let may_succeed = source.is_none_or(|source| source.is_ready(direction));
-        if !may_succeed {
-            return Attempt::Wait;
+        if let Some(source) = source
+            && !source.is_ready(direction)
+        {
+            return Attempt::Failed(Failure::Wait);
         }
         let budget = &self.registration.event_loop.tasks.budget;
         if budget.poll_left(context).is_pending() {
-            return Attempt::Yield;
+            return Attempt::Failed(Failure::Yield);
         }
-        loop {
-            match operation(&self.io) {
-                Ok(value) => {
-                    budget.spend();
-                    if let Some(source) = source
-                        && short(&value)
-                    {
-                        source.clear_after_short(direction);
-                    }
-                    return Attempt::Over(Ok(value));
+        match operation(&self.io) {
+            Ok(value) => {
+                budget.spend();
+                if let Some(source) = source
+                    && short(&value)
+                {
+                    source.clear_after_short(direction);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return match source {
-                        Some(source) if source.is_closed() => Attempt::Over(Err(gone())),
-                        Some(source) => {
-                            source.clear(direction);
-                            Attempt::Wait
-                        }
-                        None => Attempt::Wait,
-                    };
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    budget.spend();
-                    return Attempt::Over(Err(error));
-                }
+                Attempt::Over(value)
             }
+            Err(error) => Attempt::Failed(self.registration.failure(error, direction)),
         }
     }
 
@@ -426,7 +427,8 @@ impl<T: AsFd> Async<T> {
         short: impl Fn(&R) -> bool,
     ) -> io::Result<R> {
         let source = self.registration.source.get();
-        if source.is_some_and(|source| !source.is_ready(direction)) {
+        // What the kernel does not watch may have become ready since.
+        if source.is_some_and(|source| !source.is_ready(direction) && source.watches(direction)) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let result = operation(&self.io);
@@ -461,19 +463,28 @@ fn set_nonblocking(io: &impl AsFd) -> io::Result<()> {
     )?)
 }
 
-/// Whether a transfer of `count` bytes shows that no more can be had. None at
-/// all is the end of the stream, which stays.
+/// Whether a transfer of `count` bytes shows that no more can be had. At the end
+/// of a stream too: the kernel announces it by an edge of its own.
 #[inline]
 fn is_short(count: usize, length: usize) -> bool {
-    count != 0 && count < length
+    count < length
 }
 
 /// What came of a call of an operation.
 enum Attempt<R> {
-    Over(io::Result<R>),
-    /// The budget is spent, and the task woken.
-    Yield,
+    Over(R),
+    Failed(Failure),
+}
+
+/// Why an operation gave no value.
+enum Failure {
+    /// It would block, or surely would.
     Wait,
+    /// It was interrupted.
+    Again,
+    /// It was not tried: the budget is spent, and the task woken.
+    Yield,
+    Error(io::Error),
 }
 
 /// The hold of an [`Async`] on its loop.
@@ -517,6 +528,38 @@ impl Registration {
     fn register(&self, fd: RawFd, direction: Direction) -> io::Result<&Rc<Source>> {
         let source = self.event_loop.reactor.register(fd, direction)?;
         Ok(self.source.get_or_init(|| source))
+    }
+
+    /// Notes whom to wake when `direction` becomes ready.
+    #[inline]
+    fn park(&self, fd: RawFd, direction: Direction, context: &Context<'_>) -> Option<io::Error> {
+        match self.watched(fd, direction) {
+            Ok(source) => {
+                source.park(direction, context);
+                None
+            }
+            Err(error) => Some(error),
+        }
+    }
+
+    /// What an operation's error calls for.
+    #[cold]
+    fn failure(&self, error: io::Error, direction: Direction) -> Failure {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => match self.source.get() {
+                Some(source) if source.is_closed() => Failure::Error(gone()),
+                Some(source) => {
+                    source.clear(direction);
+                    Failure::Wait
+                }
+                None => Failure::Wait,
+            },
+            io::ErrorKind::Interrupted => Failure::Again,
+            _ => {
+                self.event_loop.tasks.budget.spend();
+                Failure::Error(error)
+            }
+        }
     }
 
     /// After a wait: spends the budget, or finds that the loop is gone.

@@ -18,7 +18,6 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::time::Duration;
 
-use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
@@ -26,7 +25,7 @@ use slab::Slab;
 pub(crate) use source::{Direction, Source};
 
 use self::source::Readiness;
-use crate::panics;
+use crate::task::TaskSet;
 
 /// So many events are fetched from the kernel at once.
 const EVENTS: usize = 1024;
@@ -88,7 +87,10 @@ impl Reactor {
         }
         let mut sources = self.sources.borrow_mut();
         let place = sources.vacant_entry();
-        let index = u32::try_from(place.key()).map_err(io::Error::other)?;
+        let index = u32::try_from(place.key())
+            .ok()
+            .filter(|&index| (index as usize) < TIMER.0 & MASK)
+            .ok_or_else(|| io::Error::other("too many I/O sources for one loop"))?;
         let generation = self.generation.get().wrapping_add(1) & generation_mask();
         let interest = interest(direction);
         self.poll.borrow().registry().register(
@@ -123,12 +125,7 @@ impl Reactor {
     /// Makes sure that the kernel tells when `direction` becomes ready.
     #[inline]
     pub(crate) fn watch(&self, fd: RawFd, source: &Source, direction: Direction) -> io::Result<()> {
-        let interest = source.interest.get();
-        let watched = match direction {
-            Direction::Read => interest.is_readable(),
-            Direction::Write => interest.is_writable(),
-        };
-        if watched {
+        if source.watches(direction) {
             return Ok(());
         }
         self.widen(fd, source, direction)
@@ -154,8 +151,8 @@ impl Reactor {
     }
 
     /// Asks the kernel what is ready, waiting up to `timeout`, and wakes those
-    /// concerned.
-    pub(crate) fn poll(&self, timeout: Option<Duration>) -> io::Result<()> {
+    /// concerned. `tasks` are those of the reactor's own loop.
+    pub(crate) fn poll(&self, timeout: Option<Duration>, tasks: &TaskSet) -> io::Result<()> {
         let mut events = match self.events.take() {
             Some(events) => events,
             None => Events::with_capacity(EVENTS),
@@ -170,7 +167,7 @@ impl Reactor {
                 return Err(error);
             }
         }
-        let count = self.dispatch(&events);
+        let count = self.dispatch(&events, tasks);
         self.has_more.set(count == EVENTS);
         self.events.set(Some(events));
         Ok(())
@@ -181,47 +178,38 @@ impl Reactor {
         self.has_more.get()
     }
 
-    /// Hands out every event, and counts them. A waker that panics does not cost
-    /// the others their edge.
-    fn dispatch(&self, events: &Events) -> usize {
-        let mut events = events.iter();
+    /// Hands out every event, and counts them.
+    fn dispatch(&self, events: &Events, tasks: &TaskSet) -> usize {
         let mut count = 0;
-        let interrupted = Cell::new(None);
-        while panics::caught(|| {
-            while let Some(event) = interrupted.take().or_else(|| events.next()) {
-                // Handed out again if a waker panics: those that were woken
-                // before are not woken twice.
-                interrupted.set(Some(event));
-                self.hand_out(event);
-                interrupted.set(None);
-                count += 1;
+        let mut sources = self.sources.borrow();
+        for event in events {
+            count += 1;
+            let token = event.token();
+            if token.0 >= TIMER.0 {
+                // The doorbell or the timer: they only had to end the wait.
+                continue;
             }
-        }) {}
+            // There is none if it has gone since the event.
+            let Some(source) = sources.get(token.0 & MASK) else {
+                continue;
+            };
+            if source.generation as usize != token.0 >> HALF {
+                continue;
+            }
+            let news = Readiness::of(event);
+            if source.set_ready(news, tasks) {
+                let source = Rc::clone(source);
+                drop(sources);
+                source.wake_others(news);
+                drop(source);
+                sources = self.sources.borrow();
+            }
+        }
         count
     }
 
-    #[inline]
-    fn hand_out(&self, event: &Event) {
-        let token = event.token();
-        if token == DOORBELL || token == TIMER {
-            return;
-        }
-        if let Some(source) = self.find(token) {
-            source.set_ready(Readiness::of(event));
-        }
-    }
-
-    /// The source that the token was made for, unless it has gone since.
-    #[inline]
-    fn find(&self, token: Token) -> Option<Rc<Source>> {
-        let sources = self.sources.borrow();
-        let source = sources.get(token.0 & MASK)?;
-        let generation = token.0 >> HALF;
-        (source.generation as usize == generation).then(|| Rc::clone(source))
-    }
-
     /// Marks every source as orphaned, and wakes who waits for it.
-    pub(crate) fn close(&self) {
+    pub(crate) fn close(&self, tasks: &TaskSet) {
         self.closed.set(true);
         let sources: Vec<Rc<Source>> = self
             .sources
@@ -230,7 +218,7 @@ impl Reactor {
             .map(|(_, source)| Rc::clone(source))
             .collect();
         for source in sources {
-            source.close();
+            source.close(tasks);
         }
     }
 }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use slab::Slab;
 
 use crate::panics;
+use crate::task::{Parked, TaskSet};
 
 /// One of the two ways that bytes go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +15,9 @@ pub(crate) enum Direction {
     Read,
     Write,
 }
+
+/// Whether the kernel's events are epoll's.
+const EPOLL: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// What is known of a descriptor's readiness, as a set of flags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +46,7 @@ impl Readiness {
     }
 
     /// What an event tells.
+    #[inline]
     pub(super) fn of(event: &mio::event::Event) -> Readiness {
         let mut readiness = Readiness(0);
         if event.is_readable() {
@@ -50,24 +55,27 @@ impl Readiness {
         if event.is_writable() {
             readiness = readiness.and(Readiness::WRITABLE);
         }
-        if event.is_read_closed() || event.is_priority() {
+        // Where there is epoll, a side that is closed for writing is either
+        // closed for reading too, or has an error.
+        let closed_for_writing = !EPOLL && event.is_write_closed();
+        if event.is_priority() | event.is_error() | event.is_read_closed() | closed_for_writing {
+            readiness = readiness.and(Readiness::unusual(event));
+        }
+        readiness
+    }
+
+    #[cold]
+    fn unusual(event: &mio::event::Event) -> Readiness {
+        let mut readiness = Readiness(0);
+        if event.is_read_closed() || event.is_priority() || event.is_error() {
             readiness = readiness
                 .and(Readiness::READABLE)
                 .and(Readiness::READ_DOUBTFUL);
         }
-        if event.is_write_closed() {
+        if event.is_write_closed() || event.is_error() {
             readiness = readiness
                 .and(Readiness::WRITABLE)
                 .and(Readiness::WRITE_DOUBTFUL);
-        }
-        if event.is_error() {
-            readiness = Readiness(
-                readiness.0
-                    | Readiness::READABLE.0
-                    | Readiness::WRITABLE.0
-                    | Readiness::READ_DOUBTFUL.0
-                    | Readiness::WRITE_DOUBTFUL.0,
-            );
         }
         readiness
     }
@@ -108,6 +116,8 @@ pub(crate) struct Source {
     writer: Slot,
     /// Made when somebody waits by a shared reference.
     waiters: OnceCell<Box<Waiters>>,
+    /// Whether anybody but a task in a slot has ever waited.
+    others: Cell<bool>,
 }
 
 impl Source {
@@ -129,6 +139,7 @@ impl Source {
             reader: Slot::default(),
             writer: Slot::default(),
             waiters: OnceCell::new(),
+            others: Cell::new(false),
         }
     }
 
@@ -138,6 +149,16 @@ impl Source {
         self.readiness
             .get()
             .any(direction.ready().and(Readiness::CLOSED))
+    }
+
+    /// Whether the kernel tells when `direction` becomes ready.
+    #[inline]
+    pub(crate) fn watches(&self, direction: Direction) -> bool {
+        let interest = self.interest.get();
+        match direction {
+            Direction::Read => interest.is_readable(),
+            Direction::Write => interest.is_writable(),
+        }
     }
 
     /// Whether the loop is gone.
@@ -168,11 +189,27 @@ impl Source {
     /// was noted there before.
     #[inline]
     pub(crate) fn park(&self, direction: Direction, context: &Context<'_>) {
-        self.slot(direction).park(context.waker());
+        let slot = self.slot(direction);
+        if slot.task.park(context.waker()) {
+            slot.task_waits.set(true);
+        } else {
+            self.park_other(direction, context);
+        }
+    }
+
+    #[cold]
+    fn park_other(&self, direction: Direction, context: &Context<'_>) {
+        self.others.set(true);
+        self.slot(direction).park_other(context.waker());
+        if self.is_ready(direction) {
+            // A waker is others' code, which may have turned the loop.
+            context.waker().wake_by_ref();
+        }
     }
 
     /// Adds somebody who waits beside the one in the slot.
     pub(crate) fn join(&self, direction: Direction) -> usize {
+        self.others.set(true);
         self.waiters
             .get_or_init(Box::default)
             .list
@@ -217,15 +254,29 @@ impl Source {
         }
     }
 
-    /// Takes in what an event told, and wakes whom it concerns.
+    /// Takes in what an event told, and wakes the tasks that it concerns. True
+    /// if there may be [others](Source::wake_others) to wake.
     #[inline]
-    pub(super) fn set_ready(&self, news: Readiness) {
+    #[must_use]
+    pub(super) fn set_ready(&self, news: Readiness, tasks: &TaskSet) -> bool {
         self.readiness.set(self.readiness.get().and(news));
         if news.any(Readiness::READABLE) {
-            self.reader.wake();
+            self.reader.wake_task(tasks);
         }
         if news.any(Readiness::WRITABLE) {
-            self.writer.wake();
+            self.writer.wake_task(tasks);
+        }
+        self.others.get()
+    }
+
+    /// Wakes by wakers, which may be anybody's code: nothing may be borrowed.
+    #[cold]
+    pub(super) fn wake_others(&self, news: Readiness) {
+        if news.any(Readiness::READABLE) {
+            self.reader.wake_other();
+        }
+        if news.any(Readiness::WRITABLE) {
+            self.writer.wake_other();
         }
         if let Some(waiters) = self.waiters.get() {
             waiters.wake(news);
@@ -233,46 +284,51 @@ impl Source {
     }
 
     /// Marks the loop as gone, and wakes everybody to find out.
-    pub(super) fn close(&self) {
-        self.set_ready(Readiness(
-            Readiness::CLOSED.0 | Readiness::READABLE.0 | Readiness::WRITABLE.0,
-        ));
+    pub(super) fn close(&self, tasks: &TaskSet) {
+        let news = Readiness::CLOSED
+            .and(Readiness::READABLE)
+            .and(Readiness::WRITABLE);
+        if self.set_ready(news, tasks) {
+            self.wake_others(news);
+        }
     }
 }
 
 /// The one who waits by an exclusive reference, or polls.
 ///
-/// The waker stays after a wake, so that a task that waits for the same socket
-/// again and again pays for no clone.
+/// A task stays noted after a wake, so that one that waits for the same socket
+/// again and again pays for no reference.
 #[derive(Default)]
 struct Slot {
-    waker: Cell<Option<Waker>>,
-    armed: Cell<bool>,
+    task: Parked,
+    task_waits: Cell<bool>,
+    /// A waker of another executor, or of a future that makes its own. If a task
+    /// waits since, it is woken for nothing, once.
+    other: Cell<Option<Waker>>,
 }
 
 impl Slot {
     #[inline]
-    fn park(&self, waker: &Waker) {
-        self.armed.set(true);
-        match self.waker.take() {
-            Some(same) if same.will_wake(waker) => self.waker.set(Some(same)),
-            _ => self.waker.set(Some(waker.clone())),
+    fn wake_task(&self, tasks: &TaskSet) {
+        if self.task_waits.replace(false) {
+            self.task.wake(tasks);
         }
     }
 
-    #[inline]
-    fn wake(&self) {
-        if !self.armed.replace(false) {
-            return;
-        }
-        let Some(waker) = self.waker.take() else {
-            return;
+    /// Notes the waker of somebody who is not a task, instead of the one who is.
+    fn park_other(&self, waker: &Waker) {
+        self.task_waits.set(false);
+        let waker = match self.other.take() {
+            Some(same) if same.will_wake(waker) => same,
+            _ => waker.clone(),
         };
-        waker.wake_by_ref();
-        // Unless somebody parked while the waker ran.
-        match self.waker.take() {
-            Some(newer) => self.waker.set(Some(newer)),
-            None => self.waker.set(Some(waker)),
+        let before = self.other.replace(Some(waker));
+        drop(before);
+    }
+
+    fn wake_other(&self) {
+        if let Some(waker) = self.other.take() {
+            panics::caught(|| waker.wake());
         }
     }
 }
@@ -280,7 +336,7 @@ impl Slot {
 impl std::fmt::Debug for Slot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Slot")
-            .field("armed", &self.armed)
+            .field("task_waits", &self.task_waits)
             .finish_non_exhaustive()
     }
 }

@@ -41,7 +41,7 @@ union Stage<F: Future> {
 /// The operations that know the type of the future.
 pub(crate) struct Vtable {
     poll: unsafe fn(Raw) -> bool,
-    cancel: unsafe fn(Raw),
+    end: unsafe fn(Raw, Failure),
     drop_outcome: unsafe fn(Raw),
     free: unsafe fn(Raw),
     /// Where the stage is, in bytes from the header.
@@ -80,7 +80,7 @@ impl Raw {
     const fn vtable<F: Future>() -> &'static Vtable {
         &Vtable {
             poll: poll::<F>,
-            cancel: cancel::<F>,
+            end: end::<F>,
             drop_outcome: drop_outcome::<F>,
             free: free::<F>,
             stage: offset_of!(TaskCell<F>, stage),
@@ -111,6 +111,8 @@ impl Raw {
     }
 
     /// Polls the future; true if that was the end, and the outcome is stored.
+    /// A panic of the future comes out, and the caller has to
+    /// [`end`](Raw::end) the task.
     ///
     /// # Safety
     ///
@@ -124,17 +126,17 @@ impl Raw {
         unsafe { poll(self) }
     }
 
-    /// Drops the future and stores the outcome of that: cancelled, or the
-    /// panic of the destructor.
+    /// Drops the future, and stores `failure` as the outcome, or the panic of
+    /// the future's destructor.
     ///
     /// # Safety
     ///
-    /// As for [`poll`](Raw::poll).
-    pub(super) unsafe fn cancel(self) {
+    /// As for [`poll`](Raw::poll), which may have been left by a panic.
+    pub(super) unsafe fn end(self, failure: Failure) {
         // SAFETY: a live task has a header.
-        let cancel = unsafe { self.header() }.vtable.cancel;
+        let end = unsafe { self.header() }.vtable.end;
         // SAFETY: passed on to the caller.
-        unsafe { cancel(self) }
+        unsafe { end(self, failure) }
     }
 
     /// Moves the outcome out.
@@ -215,29 +217,24 @@ unsafe fn poll<F: Future>(task: Raw) -> bool {
     let waker = ManuallyDrop::new(unsafe { waker::from_raw(task) });
     // SAFETY: the loop keeps the task.
     let future = unsafe { stage::<F>(task) }.cast::<F>();
-    let polled = catch_unwind(AssertUnwindSafe(|| {
-        // SAFETY: `LIVE`, the future is in place and nobody else looks at it.
-        let future = unsafe { &mut *future };
-        // SAFETY: invariant 5, it does not move until it is dropped.
-        let future = unsafe { Pin::new_unchecked(future) };
-        future.poll(&mut Context::from_waker(&waker))
-    }));
-    let outcome = match polled {
-        Ok(Poll::Pending) => return false,
-        Ok(Poll::Ready(output)) => Ok(output),
-        Err(payload) => Err(Failure::panicked(payload)),
+    // SAFETY: `LIVE`, the future is in place and nobody else looks at it.
+    let future = unsafe { &mut *future };
+    // SAFETY: invariant 5, it does not move until it is dropped.
+    let future = unsafe { Pin::new_unchecked(future) };
+    let Poll::Ready(output) = future.poll(&mut Context::from_waker(&waker)) else {
+        return false;
     };
     // SAFETY: passed on; the future is in place.
-    unsafe { replace::<F>(task, outcome) };
+    unsafe { replace::<F>(task, Ok(output)) };
     true
 }
 
 /// # Safety
 ///
-/// As for [`Raw::cancel`]; `F` is the task's.
-unsafe fn cancel<F: Future>(task: Raw) {
+/// As for [`Raw::end`]; `F` is the task's.
+unsafe fn end<F: Future>(task: Raw, failure: Failure) {
     // SAFETY: passed on; the future is in place.
-    unsafe { replace::<F>(task, Err(Failure::Cancelled)) };
+    unsafe { replace::<F>(task, Err(failure)) };
 }
 
 /// Drops the future and puts the outcome in its place. A panic of the future's

@@ -7,20 +7,20 @@
 
 use std::cell::Cell;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
 use crate::context;
 
-const UNITS: u64 = 128;
+const UNITS: i64 = 128;
 
 /// So much that it is never spent.
-const UNLIMITED: u64 = u64::MAX;
+const UNLIMITED: i64 = i64::MAX;
 
-/// What is left for the running task.
+/// What is left for the running task; nothing, if that is negative.
 #[derive(Debug)]
-pub(crate) struct Budget(Cell<u64>);
+pub(crate) struct Budget(Cell<i64>);
 
 impl Budget {
     pub(super) fn unlimited() -> Budget {
@@ -42,7 +42,7 @@ impl Budget {
     /// Pending, with the task woken, if nothing is left. Spends nothing.
     #[inline]
     pub(crate) fn poll_left(&self, context: &Context<'_>) -> Poll<()> {
-        if self.0.get() == 0 {
+        if self.0.get() <= 0 {
             yield_to_others(context);
             return Poll::Pending;
         }
@@ -52,7 +52,9 @@ impl Budget {
     /// Spends one unit.
     #[inline]
     pub(crate) fn spend(&self) {
-        self.0.set(self.0.get().saturating_sub(1));
+        // Below zero where one operation spends inside another. It would take
+        // 2^63 to wrap around.
+        self.0.set(self.0.get().wrapping_sub(1));
     }
 }
 
@@ -88,9 +90,9 @@ fn yield_to_others(context: &Context<'_>) {
 pub fn poll_proceed(context: &mut Context<'_>) -> Poll<()> {
     context::with_running(|event_loop| {
         let budget = &event_loop.tasks.budget;
-        let left = budget.poll_left(context);
+        ready!(budget.poll_left(context));
         budget.spend();
-        left
+        Poll::Ready(())
     })
     .unwrap_or(Poll::Ready(()))
 }
@@ -98,7 +100,7 @@ pub fn poll_proceed(context: &mut Context<'_>) -> Poll<()> {
 /// Whether the task has any budget left. True outside a runtime.
 #[must_use]
 pub fn has_budget_remaining() -> bool {
-    context::with_running(|event_loop| event_loop.tasks.budget.0.get() != 0).unwrap_or(true)
+    context::with_running(|event_loop| event_loop.tasks.budget.0.get() > 0).unwrap_or(true)
 }
 
 /// Spends one unit of the task's budget, and yields if none is left.
@@ -170,7 +172,7 @@ impl<F: Future> Future for Unconstrained<F> {
 
 /// Puts back what was left before, even if the future panics.
 struct Restore {
-    units: u64,
+    units: i64,
 }
 
 impl Drop for Restore {
@@ -179,7 +181,7 @@ impl Drop for Restore {
     }
 }
 
-fn exchange(units: u64) -> u64 {
+fn exchange(units: i64) -> i64 {
     context::with_running(|event_loop| event_loop.tasks.budget.0.replace(units))
         .unwrap_or(UNLIMITED)
 }

@@ -38,6 +38,12 @@ impl Flags {
         Flags(self.0 | other.0)
     }
 
+    /// This set without `other`.
+    #[inline]
+    pub(super) const fn without(self, other: Flags) -> Flags {
+        Flags(self.0 & !other.0)
+    }
+
     /// Whether any flag of `other` is set.
     #[inline]
     pub(super) const fn any(self, other: Flags) -> bool {
@@ -91,6 +97,16 @@ impl Header {
     }
 
     #[inline]
+    pub(super) fn flags(&self) -> Flags {
+        self.flags.get()
+    }
+
+    #[inline]
+    pub(super) fn set_flags(&self, flags: Flags) {
+        self.flags.set(flags);
+    }
+
+    #[inline]
     pub(super) fn has(&self, flag: Flags) -> bool {
         self.flags.get().any(flag)
     }
@@ -102,7 +118,7 @@ impl Header {
 
     #[inline]
     pub(super) fn clear(&self, flag: Flags) {
-        self.flags.set(Flags(self.flags.get().0 & !flag.0));
+        self.flags.set(self.flags.get().without(flag));
     }
 }
 

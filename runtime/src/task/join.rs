@@ -145,12 +145,21 @@ impl<T> Future for JoinHandle<T> {
             "JoinHandle polled after it gave the output of task {}",
             header.id
         );
-        let waker = match header.join_waker.take() {
-            Some(waker) if waker.will_wake(context.waker()) => waker,
-            _ => context.waker().clone(),
-        };
-        header.join_waker.set(Some(waker));
-        Poll::Pending
+        match header.join_waker.take() {
+            Some(same) if same.will_wake(context.waker()) => {
+                header.join_waker.set(Some(same));
+                Poll::Pending
+            }
+            before => {
+                header.join_waker.set(Some(context.waker().clone()));
+                drop(before);
+                // A waker is others' code, which may have turned the loop.
+                match self.take() {
+                    Some(result) => Poll::Ready(result),
+                    None => Poll::Pending,
+                }
+            }
+        }
     }
 }
 

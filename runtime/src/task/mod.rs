@@ -6,7 +6,7 @@
 //! # The life of a task
 //!
 //! ```text
-//!  1 spawn         2 run_next                   3 poll: ready, or panicked
+//!  1 spawn         2 run_some                   3 poll: ready, or panicked
 //!  ───────> ready ────────────> running ──────────────────────────────┐
 //!             ^                  │   │ 4 cancel: aborted              │
 //!             │   3 poll:        │   └──────────────────────────────┐ │
@@ -18,10 +18,10 @@
 //!                                                                  freed
 //!
 //!  1: `TaskSet::spawn`: one allocation; in the live list and the ready queue.
-//!  2: `TaskSet::run_next`: out of the ready queue, `RUNNING`.
-//!  3: `Raw::poll`: with `Ready`, or a panic, the future is dropped in place and
-//!     the outcome stored there.
-//!  4: `Raw::cancel`: the future is dropped, the outcome is `Cancelled`, or the
+//!  2: `TaskSet::run_some`: out of the ready queue, `RUNNING`.
+//!  3: `Raw::poll`: with `Ready` the future is dropped in place and the outcome
+//!     stored there; after a panic `Raw::end` does that.
+//!  4: `Raw::end`: the future is dropped, the outcome is `Cancelled`, or the
 //!     panic of its destructor.
 //!  5: `waker::notify`: on the loop's thread, while it runs, at the tail of the
 //!     ready queue; elsewhere by way of the inbox (`TaskSet::take_posted`). A
@@ -72,6 +72,7 @@ mod error;
 mod header;
 mod id;
 mod join;
+mod parked;
 mod queue;
 mod set;
 mod state;
@@ -88,6 +89,7 @@ pub use yield_now::yield_now;
 
 pub(crate) use cell::Raw;
 pub(crate) use header::Header;
+pub(crate) use parked::Parked;
 pub(crate) use set::TaskSet;
 #[cfg(all(test, loom))]
 pub(crate) use state::{Post, Word};

@@ -4,14 +4,15 @@
     reason = "the owner of the tasks; see the invariants of `task`"
 )]
 
+use std::any::Any;
 use std::cell::Cell;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 
 use super::cell::Raw;
 use super::coop::Budget;
-use super::error::JoinError;
-use super::header::{Flags, Header};
+use super::error::{Failure, JoinError};
+use super::header::Flags;
 use super::id::{Id, Ids};
 use super::join::JoinHandle;
 use super::queue::{LiveList, ReadyQueue};
@@ -26,7 +27,7 @@ pub(crate) struct TaskSet {
     live: LiveList,
     /// What the running task may still do before it has to yield.
     pub(crate) budget: Budget,
-    current: Cell<Option<Id>>,
+    current: Cell<Option<Raw>>,
     ids: Ids,
     closed: Cell<bool>,
 }
@@ -57,7 +58,9 @@ impl TaskSet {
 
     /// The task that runs.
     pub(crate) fn current(&self) -> Option<Id> {
-        self.current.get()
+        // SAFETY: `RUNNING` keeps the task that runs.
+        let header = unsafe { self.current.get()?.header() };
+        Some(header.id)
     }
 
     /// Whether a task is ready to run.
@@ -171,44 +174,82 @@ impl TaskSet {
         }
     }
 
-    /// Runs the task that has been ready for longest; false if none is.
+    /// Runs tasks that are ready, those that have been so for longest first, but
+    /// not more than `most`. Returns whether none is left.
+    ///
+    /// One landing place for the panics of all, and not one for each, as a poll
+    /// is often shorter than setting that up.
     #[inline]
-    pub(crate) fn run_next(&self) -> bool {
-        let Some(task) = self.ready.pop() else {
-            return false;
+    pub(crate) fn run_ready(&self, most: u32) -> bool {
+        let left = Cell::new(most);
+        let none_left = loop {
+            match catch_unwind(AssertUnwindSafe(|| self.run_some(&left))) {
+                Ok(none_left) => break none_left,
+                Err(payload) => self.fail_current(payload),
+            }
         };
-        // SAFETY: `QUEUED` keeps the task until it is disowned below.
-        let header = unsafe { task.header() };
-        header.clear(Flags::QUEUED);
-        if header.has(Flags::LIVE) {
-            header.set(Flags::RUNNING);
-            self.current.set(Some(header.id));
-            self.budget.refill();
-            let over = if header.has(Flags::ABORTED) {
-                // SAFETY: live, and set running by this call.
-                unsafe { task.cancel() };
-                true
-            } else {
-                // SAFETY: live, and set running by this call.
-                unsafe { task.poll() }
-            };
-            if over {
-                self.settle(task, header);
-            }
-            self.budget.lift();
-            self.current.set(None);
-            header.clear(Flags::RUNNING);
-            if !over {
-                return true;
-            }
-        }
-        // SAFETY: `QUEUED` or `RUNNING` was cleared just now.
-        unsafe { task.disown() };
-        true
+        self.budget.lift();
+        self.current.set(None);
+        none_left
     }
 
-    /// Ends a task whose outcome has just been stored.
-    fn settle(&self, task: Raw, header: &Header) {
+    /// As [`run_ready`](TaskSet::run_ready), counting `left` down; but lets the
+    /// panic of a poll out, with the task still `RUNNING` and current.
+    #[inline]
+    fn run_some(&self, left: &Cell<u32>) -> bool {
+        while let Some(more) = left.get().checked_sub(1) {
+            let Some(task) = self.ready.pop() else {
+                return true;
+            };
+            left.set(more);
+            // SAFETY: `QUEUED` keeps the task until it is disowned.
+            let header = unsafe { task.header() };
+            let flags = header.flags().without(Flags::QUEUED);
+            if !flags.any(Flags::LIVE) {
+                header.set_flags(flags);
+                // SAFETY: `QUEUED` was cleared just now.
+                unsafe { task.disown() };
+                continue;
+            }
+            header.set_flags(flags.and(Flags::RUNNING));
+            self.current.set(Some(task));
+            self.budget.refill();
+            if flags.any(Flags::ABORTED) {
+                self.end_running(task, Failure::Cancelled);
+                continue;
+            }
+            // SAFETY: live, and set running by this call.
+            if unsafe { task.poll() } {
+                self.settle(task);
+            } else {
+                header.clear(Flags::RUNNING);
+            }
+        }
+        !self.has_ready()
+    }
+
+    /// Ends the task whose poll panicked.
+    #[cold]
+    fn fail_current(&self, payload: Box<dyn Any + Send>) {
+        match self.current.get() {
+            Some(task) => self.end_running(task, Failure::panicked(payload)),
+            // Nothing else lets a panic out.
+            None => resume_unwind(payload),
+        }
+    }
+
+    /// Ends a live task that was set `RUNNING`.
+    #[cold]
+    fn end_running(&self, task: Raw, failure: Failure) {
+        // SAFETY: live and running.
+        unsafe { task.end(failure) };
+        self.settle(task);
+    }
+
+    /// Lets go of a running task whose outcome has just been stored.
+    fn settle(&self, task: Raw) {
+        // SAFETY: `RUNNING` keeps the task until it is disowned.
+        let header = unsafe { task.header() };
         // SAFETY: a live task of this set, about to be live no more.
         unsafe { self.live.remove(task) };
         header.clear(Flags::LIVE);
@@ -223,25 +264,23 @@ impl TaskSet {
         } else if let Some(waker) = header.join_waker.take() {
             panics::caught(|| waker.wake());
         }
+        header.clear(Flags::RUNNING);
+        // SAFETY: `RUNNING` was cleared just now.
+        unsafe { task.disown() };
     }
 
     /// Ends a task at once, by cancelling it, unless it is over or runs.
     fn end(&self, task: Raw) {
-        // SAFETY: a handle or `LIVE` keeps the task until it is disowned.
+        // SAFETY: a handle or `LIVE` keeps the task until it has ended.
         let header = unsafe { task.header() };
         assert!(self.owns(header.remote), "a task of another loop");
         if !header.has(Flags::LIVE) || header.has(Flags::RUNNING) {
             return;
         }
         header.set(Flags::RUNNING);
-        let before = self.current.replace(Some(header.id));
-        // SAFETY: live, and set running by this call.
-        unsafe { task.cancel() };
-        self.settle(task, header);
+        let before = self.current.replace(Some(task));
+        self.end_running(task, Failure::Cancelled);
         self.current.set(before);
-        header.clear(Flags::RUNNING);
-        // SAFETY: `RUNNING` was cleared just now.
-        unsafe { task.disown() };
     }
 
     /// Takes in the tasks that other threads woke or aborted.

@@ -3,7 +3,7 @@
 //! It packs the count of references with three flags. Each flag has one
 //! paragraph saying when it may be set.
 
-use crate::atomic::{AtomicU32, Ordering, fence};
+use crate::atomic::{AtomicU32, Ordering};
 
 /// The task's link in the inbox is taken.
 ///
@@ -70,7 +70,8 @@ impl Word {
             return true;
         }
         if self.0.fetch_sub(REFERENCE, Ordering::Release) / REFERENCE == 1 {
-            fence(Ordering::Acquire);
+            // Not a fence, of which ThreadSanitizer knows nothing.
+            self.0.load(Ordering::Acquire);
             return true;
         }
         false
@@ -104,7 +105,9 @@ impl Word {
     /// Marks the task as over. Only the loop calls this.
     #[inline]
     pub(crate) fn finish(&self) {
-        let word = self.0.load(Ordering::Relaxed);
+        // Acquire, as in `release`: the store below takes the place of the last
+        // release of another thread, which a later `release` cannot find then.
+        let word = self.0.load(Ordering::Acquire);
         if word / REFERENCE == 1 {
             // Nobody but the owner can look, so no other write can be lost.
             self.0.store(word | DONE, Ordering::Relaxed);

@@ -4,7 +4,7 @@
     reason = "the vtable of the wakers; see the invariants of `task`"
 )]
 
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use super::cell::Raw;
@@ -32,6 +32,14 @@ pub(super) unsafe fn from_raw(task: Raw) -> Waker {
 #[inline]
 fn raw_waker(task: Raw) -> RawWaker {
     RawWaker::new(task.pointer().as_ptr().cast_const().cast::<()>(), &VTABLE)
+}
+
+/// The task that `waker` wakes, if it is a waker of ours. It is alive while the
+/// waker is.
+#[inline]
+pub(super) fn recognise(waker: &Waker) -> Option<Raw> {
+    // SAFETY: nobody else has the address of our vtable.
+    ptr::eq(waker.vtable(), &raw const VTABLE).then(|| unsafe { raw(waker.data()) })
 }
 
 /// # Safety

@@ -105,6 +105,10 @@ impl Timers {
                 let waker = context.waker().clone();
                 let before = self.wheel.borrow_mut().set_waker(key, waker);
                 drop(before);
+                // A waker is others' code, which may have turned the loop.
+                if self.wheel.borrow().look(key, context.waker()) == Look::Fired {
+                    return Poll::Ready(());
+                }
             }
         }
         Poll::Pending

@@ -18,7 +18,7 @@ use crate::task::coop;
 ///
 /// # Cancel safety
 ///
-/// Cancel safe, if `future` is.
+/// Cancel safe: nothing is lost but what dropping `future` loses.
 ///
 /// # Errors
 ///
@@ -51,7 +51,7 @@ pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoF
 ///
 /// # Cancel safety
 ///
-/// Cancel safe, if `future` is.
+/// Cancel safe: nothing is lost but what dropping `future` loses.
 ///
 /// # Errors
 ///

@@ -19,8 +19,12 @@
 //!    go to where its timers go.
 //! 3. The bit of a slot is set exactly while its list is not empty.
 
-use slab::Slab;
+#[cfg(test)]
+mod tests;
+
 use std::task::Waker;
+
+use slab::Slab;
 
 /// Nanoseconds to a tick, as a power of two.
 const TICK: u32 = 10;
@@ -103,6 +107,7 @@ impl Wheel {
     }
 
     /// Whether no timer waits.
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.waiting == 0
     }
@@ -152,7 +157,15 @@ impl Wheel {
 
     /// When the next timer may be due, in nanoseconds: never late, and early
     /// only if very many are due at about the same time.
+    #[inline]
     pub(super) fn next(&self) -> Option<u64> {
+        if self.is_empty() {
+            return None;
+        }
+        self.earliest()
+    }
+
+    fn earliest(&self) -> Option<u64> {
         let (level, slot, start) = self.next_slot()?;
         let mut earliest = u64::MAX;
         let mut at = self.slots[level * SLOTS + slot].first;

@@ -1,0 +1,378 @@
+//! Timers: their order, that none is early, and that none is lost.
+
+#[path = "support/wakers.rs"]
+mod wakers;
+
+use std::cell::{Cell, RefCell};
+use std::future::{pending, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::Duration;
+
+use coreloop_runtime::runtime::Builder;
+use coreloop_runtime::task::{self, yield_now};
+use coreloop_runtime::time::{Instant, Sleep, sleep, sleep_until, timeout, timeout_at};
+use coreloop_runtime::{Runtime, block_on, spawn};
+
+use self::wakers::{Call, calling};
+
+/// A runtime whose clock stands still.
+fn paused() -> Runtime {
+    Builder::new()
+        .start_paused(true)
+        .build()
+        .expect("a runtime")
+}
+
+fn poll(timer: &mut Sleep, waker: &Waker) -> Poll<()> {
+    Pin::new(timer).poll(&mut Context::from_waker(waker))
+}
+
+#[test]
+fn timers_fire_in_the_order_of_their_deadlines() {
+    paused().block_on(async {
+        let order = Rc::new(RefCell::new(Vec::new()));
+        let durations = [50, 3_000_000, 1, 999, 0, 86_400_000, 64, 65, 4096, 2];
+        let handles: Vec<_> = durations
+            .into_iter()
+            .map(|millis| {
+                let order = Rc::clone(&order);
+                spawn(async move {
+                    let (start, duration) = (Instant::now(), Duration::from_millis(millis));
+                    sleep(duration).await;
+                    let passed = start.elapsed();
+                    assert!(passed >= duration, "early: {passed:?} of {duration:?}");
+                    assert!(
+                        passed <= duration + Duration::from_micros(2),
+                        "late: {passed:?}"
+                    );
+                    order.borrow_mut().push(millis);
+                })
+            })
+            .collect();
+        for handle in handles {
+            handle.await.unwrap();
+        }
+        let mut sorted = durations;
+        sorted.sort_unstable();
+        assert_eq!(*order.borrow(), sorted);
+    });
+}
+
+#[test]
+fn equal_deadlines_fire_in_the_order_of_their_setting() {
+    paused().block_on(async {
+        let order = Rc::new(RefCell::new(Vec::new()));
+        let deadline = Instant::now() + Duration::from_secs(100);
+        let mut handles = Vec::new();
+        for n in 0..20_u64 {
+            let order = Rc::clone(&order);
+            handles.push(spawn(async move {
+                sleep_until(deadline).await;
+                order.borrow_mut().push(n);
+            }));
+            // At another distance each time, so at another level of the wheel.
+            sleep(Duration::from_millis(n * n)).await;
+        }
+        for handle in handles {
+            handle.await.unwrap();
+        }
+        assert!(order.borrow().is_sorted());
+    });
+}
+
+#[test]
+fn a_sleep_of_nothing_is_over_at_once() {
+    paused().block_on(async {
+        let start = Instant::now();
+        assert!(poll(&mut sleep(Duration::ZERO), Waker::noop()).is_ready());
+        assert!(poll(&mut sleep_until(start), Waker::noop()).is_ready());
+        assert!(
+            poll(
+                &mut sleep_until(start - Duration::from_nanos(1)),
+                Waker::noop()
+            )
+            .is_ready()
+        );
+        assert_eq!(Instant::now(), start);
+    });
+}
+
+#[test]
+fn an_endless_sleep_neither_overflows_nor_fires() {
+    paused().block_on(async {
+        let endless = [
+            Duration::MAX,
+            Duration::from_secs(u64::MAX),
+            Duration::from_secs(i64::MAX.unsigned_abs()),
+            Duration::from_secs(86_400 * 365 * 1000),
+        ];
+        let handles: Vec<_> = endless
+            .into_iter()
+            .map(|duration| spawn(async move { sleep(duration).await }))
+            .collect();
+        let limited = timeout(Duration::MAX, async { "in time" }).await;
+        assert_eq!(limited.unwrap(), "in time");
+        sleep(Duration::from_secs(86_400 * 365)).await;
+        assert!(handles.iter().all(|handle| !handle.is_finished()));
+    });
+}
+
+#[test]
+fn sub_millisecond_sleeps_are_not_rounded_up() {
+    paused().block_on(async {
+        for nanos in [1, 999, 1_000, 1_024, 1_025, 50_000, 999_999] {
+            let start = Instant::now();
+            let duration = Duration::from_nanos(nanos);
+            sleep(duration).await;
+            let passed = start.elapsed();
+            assert!(passed >= duration);
+            assert!(passed < duration + Duration::from_nanos(2048), "{passed:?}");
+        }
+    });
+}
+
+/// On the real clock: never early, whatever the kernel's granularity.
+#[test]
+fn no_sleep_is_early_on_the_real_clock() {
+    block_on(async {
+        for micros in [1, 10, 100, 700, 1_300] {
+            let duration = Duration::from_micros(micros);
+            let (start, system) = (Instant::now(), std::time::Instant::now());
+            sleep(duration).await;
+            assert!(start.elapsed() >= duration);
+            assert!(system.elapsed() >= duration);
+        }
+    });
+}
+
+#[test]
+fn the_time_counts_from_the_call() {
+    paused().block_on(async {
+        let start = Instant::now();
+        let second = sleep(Duration::from_secs(2));
+        sleep(Duration::from_secs(1)).await;
+        second.await;
+        let late = sleep_until(start + Duration::from_secs(1));
+        assert!(late.is_elapsed());
+        late.await;
+        assert!(start.elapsed() < Duration::from_secs(2) + Duration::from_micros(2));
+    });
+}
+
+#[test]
+fn a_dropped_sleep_is_cancelled() {
+    let runtime = paused();
+    runtime.block_on(async {
+        let start = Instant::now();
+        let mut cancelled = sleep(Duration::from_secs(1));
+        let waker = calling(|call| assert!(call != Call::Wake, "it was cancelled"));
+        assert!(poll(&mut cancelled, &waker).is_pending());
+        drop(cancelled);
+        sleep(Duration::from_secs(3)).await;
+        assert!(start.elapsed() >= Duration::from_secs(3));
+    });
+    assert_eq!(runtime.next_timer(), None);
+}
+
+#[test]
+fn a_sleep_moves_from_task_to_task() {
+    paused().block_on(async {
+        let mut timer = sleep(Duration::from_secs(1));
+        let first = calling(|call| assert!(call != Call::Wake, "it was replaced"));
+        assert!(poll(&mut timer, &first).is_pending());
+        let moved = spawn(async move {
+            timer.await;
+            "fired"
+        });
+        assert_eq!(moved.await.unwrap(), "fired");
+    });
+}
+
+#[test]
+fn a_sleep_that_is_over_stays_so() {
+    paused().block_on(async {
+        let mut timer = sleep(Duration::from_millis(1));
+        assert!(!timer.is_elapsed());
+        (&mut timer).await;
+        assert!(timer.is_elapsed());
+        (&mut timer).await;
+        assert!(timer.deadline() <= Instant::now());
+    });
+}
+
+/// One wake drops a hundred timers, some of which fire in the same turn.
+#[test]
+fn a_waker_drops_timers_while_they_fire() {
+    let runtime = paused();
+    let slot: Rc<RefCell<Vec<Sleep>>> = Rc::default();
+    runtime.block_on(async {
+        for n in 0..100_u64 {
+            let mut timer = sleep(Duration::from_micros(100 + n % 7));
+            let own = Rc::clone(&slot);
+            let waker = calling(move |call| {
+                if call == Call::Wake {
+                    let all = own.take();
+                    drop(all);
+                    // And sets new ones where they were.
+                    for n in 0..50 {
+                        let mut timer = sleep(Duration::from_micros(n));
+                        let _ = poll(&mut timer, Waker::noop());
+                        own.borrow_mut().push(timer);
+                    }
+                }
+            });
+            assert!(poll(&mut timer, &waker).is_pending());
+            slot.borrow_mut().push(timer);
+        }
+        sleep(Duration::from_millis(1)).await;
+    });
+    assert_eq!(slot.borrow().len(), 50);
+}
+
+#[test]
+fn a_waker_that_turns_the_loop_while_cloned_misses_nothing() {
+    let runtime = Rc::new(paused());
+    let guard = runtime.enter();
+    let mut timer = sleep(Duration::from_millis(1));
+    drop(guard);
+    assert!(poll(&mut timer, Waker::noop()).is_pending());
+    let turned = Rc::clone(&runtime);
+    let waker = calling(move |call| {
+        if call == Call::Clone {
+            // The clock jumps to the timer.
+            turned.turn(None).unwrap();
+        }
+    });
+    assert!(poll(&mut timer, &waker).is_ready());
+}
+
+#[test]
+fn a_timeout_gives_the_output_or_elapses() {
+    paused().block_on(async {
+        let second = Duration::from_secs(1);
+        assert_eq!(timeout(second, async { 1 }).await.unwrap(), 1);
+        assert_eq!(timeout(Duration::ZERO, async { 2 }).await.unwrap(), 2);
+        let elapsed = timeout(second, pending::<()>()).await.unwrap_err();
+        assert_eq!(elapsed.to_string(), "deadline has elapsed");
+        assert_eq!(
+            std::io::Error::from(elapsed).kind(),
+            std::io::ErrorKind::TimedOut
+        );
+        let soon = Instant::now() + second;
+        assert!(timeout_at(soon, sleep(2 * second)).await.is_err());
+        assert!(Instant::now() >= soon);
+        assert!(timeout(2 * second, sleep(second)).await.is_ok());
+        // Both at once: the future, which is looked at first.
+        assert!(timeout(second, sleep(second)).await.is_ok());
+    });
+}
+
+#[test]
+fn a_timeout_drops_its_future_with_itself() {
+    paused().block_on(async {
+        let held = Rc::new(());
+        let inner = Rc::clone(&held);
+        let limited = timeout(Duration::from_secs(1), async move {
+            let _held = inner;
+            pending::<()>().await;
+        });
+        assert!(limited.await.is_err());
+        assert_eq!(Rc::strong_count(&held), 1);
+    });
+}
+
+/// The future eats the whole budget in every poll, and is never done.
+#[test]
+fn a_timeout_wins_against_a_future_that_eats_the_budget() {
+    block_on(async {
+        let greedy = async {
+            loop {
+                task::consume_budget().await;
+            }
+        };
+        assert!(timeout(Duration::from_micros(200), greedy).await.is_err());
+    });
+}
+
+#[test]
+fn the_clock_stands_still_until_nothing_else_can_happen() {
+    let runtime = paused();
+    runtime.block_on(async {
+        let start = Instant::now();
+        for _ in 0..100 {
+            yield_now().await;
+        }
+        assert_eq!(Instant::now(), start);
+        // A thread's wake comes before any time passes that nobody waits for.
+        let mut first = true;
+        poll_fn(|context| {
+            if std::mem::take(&mut first) {
+                let waker = context.waker().clone();
+                thread::spawn(move || waker.wake());
+                return Poll::Pending;
+            }
+            Poll::Ready(())
+        })
+        .await;
+        assert_eq!(Instant::now(), start);
+    });
+    // It goes on from where it was.
+    let hour = Duration::from_secs(3600);
+    runtime.block_on(sleep_in(&runtime, hour));
+    let _guard = runtime.enter();
+    let before = Instant::now();
+    runtime.block_on(sleep(hour));
+    assert!(before.elapsed() >= hour);
+}
+
+fn sleep_in(runtime: &Runtime, duration: Duration) -> Sleep {
+    let _guard = runtime.enter();
+    sleep(duration)
+}
+
+/// Two runtimes on one thread: a timer belongs to the one it was made in.
+#[test]
+fn a_timer_of_one_runtime_is_awaited_in_another() {
+    let (a, b) = (paused(), paused());
+    let timer = sleep_in(&a, Duration::from_secs(5));
+    let waiter = b.spawn(timer);
+    b.turn(Some(Duration::ZERO)).unwrap();
+    assert!(a.next_timer().is_some() && b.next_timer().is_none());
+    a.turn(None).unwrap();
+    b.block_on(waiter).unwrap();
+}
+
+#[test]
+#[should_panic(expected = "sleep called outside a coreloop runtime")]
+fn a_sleep_outside_a_runtime_panics() {
+    drop(sleep(Duration::ZERO));
+}
+
+#[test]
+fn very_many_timers() {
+    const TIMERS: u32 = if cfg!(miri) { 300 } else { 20_000 };
+
+    paused().block_on(async {
+        let fired = Rc::new(Cell::new(0));
+        let last = Rc::new(Cell::new(Instant::now()));
+        let mut random = fastrand::Rng::with_seed(5);
+        for _ in 0..TIMERS {
+            let distance = random.u32(1..50);
+            let duration = Duration::from_nanos(random.u64(0..1 << distance));
+            let (fired, last) = (Rc::clone(&fired), Rc::clone(&last));
+            drop(spawn(async move {
+                let deadline = Instant::now() + duration;
+                sleep(duration).await;
+                assert!(Instant::now() >= deadline);
+                assert!(Instant::now() >= last.get());
+                last.set(Instant::now());
+                fired.set(fired.get() + 1);
+            }));
+        }
+        sleep(Duration::from_nanos(1 << 51)).await;
+        assert_eq!(fired.get(), TIMERS);
+    });
+}
