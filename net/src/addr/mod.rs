@@ -1,0 +1,183 @@
+//! What `bind` and `connect` take, and how it becomes socket addresses.
+//!
+//! Invariant: only a host name ever leaves the thread. Whatever is numeric is
+//! answered at once, without a system call.
+
+mod lookup;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::vec;
+
+use lookup::Lookup;
+
+/// Something that stands for one or more socket addresses.
+///
+/// Implemented for every type for which [`std::net::ToSocketAddrs`] is:
+///
+/// - [`SocketAddr`], [`SocketAddrV4`], [`SocketAddrV6`];
+/// - `(IpAddr, u16)`, `(Ipv4Addr, u16)`, `(Ipv6Addr, u16)`;
+/// - `(&str, u16)`, `(String, u16)`, where the string is an address or a name;
+/// - [`str`] and [`String`], as `"host:port"`;
+/// - `&[SocketAddr]`;
+/// - a reference to any of these.
+///
+/// A numeric address costs nothing. A host name is looked up with the system's
+/// resolver on another thread, so the loop goes on meanwhile.
+///
+/// The trait is sealed: what it does is no part of the public interface.
+pub trait ToSocketAddrs: sealed::ToTarget {}
+
+/// Resolves an address, a pair or a `"host:port"` string.
+///
+/// # Cancel safety
+///
+/// Cancel safe: nothing is lost. A lookup that is under way finishes on its
+/// thread and its answer is thrown away.
+///
+/// # Errors
+///
+/// [`InvalidInput`](io::ErrorKind::InvalidInput) if a string is no
+/// `"host:port"`; otherwise what the system's resolver reports, or what starting
+/// a thread for it does.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// coreloop::block_on(async {
+///     for address in coreloop::net::lookup_host("localhost:80").await? {
+///         assert!(address.ip().is_loopback());
+///     }
+///     Ok(())
+/// })
+/// # }
+/// ```
+pub async fn lookup_host<A: ToSocketAddrs>(
+    host: A,
+) -> io::Result<impl Iterator<Item = SocketAddr> + use<A>> {
+    resolve(host).await
+}
+
+/// The addresses `address` stands for, looked up if need be.
+pub(crate) async fn resolve<A: ToSocketAddrs>(address: A) -> io::Result<Addresses> {
+    match address.to_target()? {
+        Target::Known(addresses) => Ok(addresses),
+        Target::Name(host, port) => Ok(Addresses::Many(
+            Lookup::start(host, port)?.await?.into_iter(),
+        )),
+    }
+}
+
+/// The error of `bind` and `connect` when there was nothing to try.
+pub(crate) fn no_addresses() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "could not resolve to any addresses",
+    )
+}
+
+/// Resolved addresses. The usual single one needs no allocation.
+#[derive(Debug)]
+pub(crate) enum Addresses {
+    One(Option<SocketAddr>),
+    Many(vec::IntoIter<SocketAddr>),
+}
+
+impl Iterator for Addresses {
+    type Item = SocketAddr;
+
+    fn next(&mut self) -> Option<SocketAddr> {
+        match self {
+            Addresses::One(address) => address.take(),
+            Addresses::Many(addresses) => addresses.next(),
+        }
+    }
+}
+
+/// What an address says, before any lookup.
+#[derive(Debug)]
+pub(crate) enum Target {
+    Known(Addresses),
+    Name(String, u16),
+}
+
+impl From<SocketAddr> for Target {
+    fn from(address: SocketAddr) -> Target {
+        Target::Known(Addresses::One(Some(address)))
+    }
+}
+
+mod sealed {
+    use std::io;
+
+    /// The sealed half of [`ToSocketAddrs`](super::ToSocketAddrs).
+    pub trait ToTarget {
+        #[expect(
+            private_interfaces,
+            reason = "sealed: nobody outside can name the trait"
+        )]
+        fn to_target(&self) -> io::Result<super::Target>;
+    }
+}
+
+/// Implements both halves of the trait for a type, given how it is read.
+macro_rules! to_socket_addrs {
+    ($($type:ty: |$self:ident| $target:expr;)*) => {$(
+        impl ToSocketAddrs for $type {}
+
+        impl sealed::ToTarget for $type {
+            #[expect(private_interfaces, reason = "sealed: nobody outside can name the trait")]
+            fn to_target(&self) -> io::Result<Target> {
+                let $self = self;
+                $target
+            }
+        }
+    )*};
+}
+
+to_socket_addrs! {
+    SocketAddr: |address| Ok((*address).into());
+    SocketAddrV4: |address| Ok(SocketAddr::V4(*address).into());
+    SocketAddrV6: |address| Ok(SocketAddr::V6(*address).into());
+    (IpAddr, u16): |pair| Ok(SocketAddr::from(*pair).into());
+    (Ipv4Addr, u16): |pair| Ok(SocketAddr::from(*pair).into());
+    (Ipv6Addr, u16): |pair| Ok(SocketAddr::from(*pair).into());
+    (&str, u16): |pair| Ok(host_and_port(pair.0, pair.1));
+    (String, u16): |pair| Ok(host_and_port(&pair.0, pair.1));
+    str: |text| parse(text);
+    String: |text| parse(text);
+    &[SocketAddr]: |addresses| Ok(Target::Known(Addresses::Many(Vec::from(*addresses).into_iter())));
+}
+
+impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {}
+
+impl<T: ToSocketAddrs + ?Sized> sealed::ToTarget for &T {
+    #[expect(
+        private_interfaces,
+        reason = "sealed: nobody outside can name the trait"
+    )]
+    fn to_target(&self) -> io::Result<Target> {
+        (**self).to_target()
+    }
+}
+
+/// `host` is tried as an address first: only a name is worth a thread.
+fn host_and_port(host: &str, port: u16) -> Target {
+    match host.parse::<IpAddr>() {
+        Ok(ip) => SocketAddr::new(ip, port).into(),
+        Err(_) => Target::Name(host.to_owned(), port),
+    }
+}
+
+fn parse(text: &str) -> io::Result<Target> {
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Ok(address.into());
+    }
+    let invalid = |what| io::Error::new(io::ErrorKind::InvalidInput, what);
+    let (host, port) = text
+        .rsplit_once(':')
+        .ok_or_else(|| invalid("invalid socket address"))?;
+    let port = port.parse().map_err(|_| invalid("invalid port value"))?;
+    Ok(host_and_port(host, port))
+}

@@ -1,0 +1,51 @@
+//! TCP sockets and name lookup for coreloop.
+//!
+//! Use this crate through the facade, as `coreloop::net`.
+//!
+//! - [`TcpListener`] accepts connections; [`TcpStream`] is one.
+//! - [`TcpStream::split`] and [`TcpStream::into_split`] let one task read while
+//!   another writes.
+//! - [`ToSocketAddrs`] is what [`TcpListener::bind`] and [`TcpStream::connect`]
+//!   take: an address, a pair, a string. [`lookup_host`] resolves one by hand.
+//!
+//! Every socket belongs to the loop of the thread that made it, and is `!Send`.
+//! Reads and writes borrow their buffer, try the system call first, and wait on
+//! the loop only if the kernel says there is nothing to do; so a socket that is
+//! always ready is never registered with the poller at all.
+//!
+//! A socket may outlive its loop. Dropping it is always safe; an operation that
+//! would have to wait then fails with an [`io::Error`](std::io::Error).
+//!
+//! # Examples
+//!
+//! ```
+//! use coreloop::net::{TcpListener, TcpStream};
+//!
+//! # fn main() -> std::io::Result<()> {
+//! coreloop::block_on(async {
+//!     let listener = TcpListener::bind("127.0.0.1:0").await?;
+//!     let address = listener.local_addr()?;
+//!     let server = coreloop::spawn(async move {
+//!         let (mut stream, _peer) = listener.accept().await?;
+//!         let mut buffer = [0; 64];
+//!         let count = stream.read(&mut buffer).await?;
+//!         stream.write_all(&buffer[..count]).await
+//!     });
+//!
+//!     let mut stream = TcpStream::connect(address).await?;
+//!     stream.write_all(b"hello").await?;
+//!     let mut answer = [0; 5];
+//!     stream.read_exact(&mut answer).await?;
+//!     assert_eq!(&answer, b"hello");
+//!     server.await.expect("the server task neither panics nor is aborted")
+//! })
+//! # }
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod addr;
+pub mod tcp;
+
+pub use addr::{ToSocketAddrs, lookup_host};
+pub use tcp::{TcpListener, TcpStream};

@@ -1,0 +1,31 @@
+//! TCP: listeners, streams, and the halves of a stream.
+//!
+//! [`TcpListener`] and [`TcpStream`] are re-exported one level up; the halves
+//! that [`TcpStream::split`] and [`TcpStream::into_split`] give are here.
+//!
+//! How a transfer waits, for the reader of the source: every read and write is a
+//! small future around `Async::poll_read_stream` or `poll_write_stream` (in
+//! `transfer`), which keep one waker per direction. A direction therefore has one
+//! owner: `&mut TcpStream`, or one half. What takes `&self` and waits (`accept`,
+//! `peek`, `readable`, `writable`) has a waiter of its own in each future, and
+//! any number of tasks may wait at once.
+
+mod listener;
+mod stream;
+
+mod options;
+mod readiness;
+
+#[macro_use]
+mod halves;
+mod split;
+mod split_owned;
+
+mod sys;
+mod traits;
+mod transfer;
+
+pub use listener::TcpListener;
+pub use split::{ReadHalf, WriteHalf};
+pub use split_owned::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
+pub use stream::TcpStream;

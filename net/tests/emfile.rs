@@ -1,0 +1,108 @@
+//! `accept` without free descriptors, and its relief. The limit is the process's,
+//! so these tests have a binary of their own, and run one at a time.
+
+use std::fs::File;
+use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use coreloop_net::{TcpListener, TcpStream};
+use coreloop_runtime::{block_on, spawn, task::yield_now};
+use futures_lite::future::{poll_fn, poll_once};
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+/// All descriptors the limit leaves.
+fn take_all() -> Vec<File> {
+    let mut taken = Vec::new();
+    loop {
+        match File::open("/dev/null") {
+            Ok(file) => taken.push(file),
+            Err(error) => {
+                assert_eq!(error.raw_os_error(), Some(24), "{error}");
+                return taken;
+            }
+        }
+    }
+}
+
+/// Sets a low limit, and keeps the other test of this binary away.
+fn limit_descriptors() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = Some(64);
+    setrlimit(Resource::Nofile, limit).expect("a process may lower its limit");
+    alone
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "Miri has no limit of descriptors")]
+fn accept_pauses_without_descriptors_and_recovers() {
+    let _alone = limit_descriptors();
+    block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+
+        // Twice by each way: the loop's own timer, too, has to do without a
+        // descriptor of its own at first.
+        for polled in [false, false, true, true] {
+            let client = TcpStream::connect(address).await.unwrap();
+            let taken = take_all();
+            let mut accepting = pin!(async {
+                if polled {
+                    poll_fn(|cx| listener.poll_accept(cx)).await
+                } else {
+                    listener.accept().await
+                }
+            });
+            assert!(poll_once(accepting.as_mut()).await.is_none());
+            // It waits for a timer, and other tasks run meanwhile.
+            for _ in 0..10 {
+                spawn(async {}).await.unwrap();
+                yield_now().await;
+            }
+            assert!(poll_once(accepting.as_mut()).await.is_none());
+            drop(taken);
+            let (_, peer) = accepting.await.unwrap();
+            assert_eq!(peer, client.local_addr().unwrap());
+        }
+    });
+}
+
+/// A server whose acceptor has no descriptors serves the connections it has, and
+/// accepts the next when one of them closes.
+#[test]
+#[cfg_attr(miri, ignore = "Miri has no limit of descriptors")]
+fn a_server_without_descriptors_goes_on_and_recovers() {
+    let _alone = limit_descriptors();
+    block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                spawn(async move {
+                    let mut byte = [0; 1];
+                    while stream.read(&mut byte).await.unwrap() > 0 {
+                        stream.write_all(&byte).await.unwrap();
+                    }
+                });
+            }
+        });
+        let ask = async |client: &mut TcpStream| {
+            client.write_all(b"?").await.unwrap();
+            client.read_exact(&mut [0; 1]).await.unwrap();
+        };
+        let mut served = TcpStream::connect(address).await.unwrap();
+        ask(&mut served).await;
+        // A client outside the loop: the acceptor has no chance to run between
+        // its connection and the end of the descriptors.
+        let waiting = std::net::TcpStream::connect(address).unwrap();
+        let taken = take_all();
+        for _ in 0..100 {
+            ask(&mut served).await;
+        }
+        drop(taken);
+        ask(&mut TcpStream::from_std(waiting).unwrap()).await;
+    });
+}

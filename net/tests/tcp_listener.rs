@@ -1,0 +1,165 @@
+//! `TcpListener`: binding and accepting. Runs under Miri.
+
+use std::cell::Cell;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+
+use coreloop_net::{TcpListener, TcpStream};
+use coreloop_runtime::{block_on, spawn, task::yield_now};
+use futures_lite::future::{poll_fn, poll_once};
+
+#[test]
+fn accept_waits_for_a_connection() {
+    block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let accepted = spawn(async move { listener.accept().await.unwrap() });
+        yield_now().await;
+        assert!(!accepted.is_finished());
+        let client = TcpStream::connect(address).await.unwrap();
+        let (server, peer) = accepted.await.unwrap();
+        assert_eq!(peer, client.local_addr().unwrap());
+        assert_eq!(server.peer_addr().unwrap(), peer);
+    });
+}
+
+/// One edge may announce many connections, and a waiter may be gone by then.
+#[test]
+fn several_tasks_accept_from_one_listener() {
+    let connections = if cfg!(miri) { 12 } else { 300 };
+    block_on(async {
+        let listener = Rc::new(TcpListener::bind("127.0.0.1:0").await.unwrap());
+        let address = listener.local_addr().unwrap();
+        let served = Rc::new(Cell::new(0));
+        let acceptors: Vec<_> = (0..4)
+            .map(|_| {
+                let (listener, served) = (listener.clone(), served.clone());
+                spawn(async move {
+                    loop {
+                        let (mut stream, _) = listener.accept().await.unwrap();
+                        served.set(served.get() + 1);
+                        stream.write_all(b"!").await.unwrap();
+                    }
+                })
+            })
+            .collect();
+        let clients: Vec<_> = (0..connections)
+            .map(|_| {
+                spawn(async move {
+                    let mut client = TcpStream::connect(address).await.unwrap();
+                    client.read_exact(&mut [0; 1]).await.unwrap();
+                })
+            })
+            .collect();
+        acceptors[0].abort();
+        for client in clients {
+            client.await.unwrap();
+        }
+        assert_eq!(served.get(), connections);
+        for acceptor in acceptors {
+            acceptor.abort();
+        }
+    });
+}
+
+#[test]
+fn a_dropped_accept_loses_no_connection() {
+    block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        assert!(poll_once(listener.accept()).await.is_none());
+        let first = TcpStream::connect(address).await.unwrap();
+        let second = TcpStream::connect(address).await.unwrap();
+        for client in [first, second] {
+            let (_, peer) = listener.accept().await.unwrap();
+            assert_eq!(peer, client.local_addr().unwrap());
+        }
+    });
+}
+
+#[test]
+fn poll_accept_accepts() {
+    block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = spawn(async move { TcpStream::connect(address).await.unwrap() });
+        let (_, peer) = poll_fn(|cx| listener.poll_accept(cx)).await.unwrap();
+        assert_eq!(peer, client.await.unwrap().local_addr().unwrap());
+    });
+}
+
+#[test]
+fn binding_tries_each_address() {
+    block_on(async {
+        let first = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let taken = first.local_addr().unwrap();
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        let second = TcpListener::bind(&[taken, free][..]).await.unwrap();
+        assert_ne!(second.local_addr().unwrap(), taken);
+    });
+}
+
+#[test]
+fn binding_a_port_in_use_fails() {
+    block_on(async {
+        let first = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let error = TcpListener::bind(first.local_addr().unwrap())
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AddrInUse);
+    });
+}
+
+#[test]
+fn binding_no_address_fails() {
+    block_on(async {
+        let error = TcpListener::bind::<&[SocketAddr]>(&[]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert_eq!(error.to_string(), "could not resolve to any addresses");
+    });
+}
+
+#[test]
+fn std_listeners_come_and_go() {
+    block_on(async {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::from_std(listener).unwrap();
+        // A blocking accept would stop the loop here.
+        assert!(poll_once(listener.accept()).await.is_none());
+        let listener = TcpListener::try_from(listener.into_std().unwrap()).unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let (_, peer) = listener.accept().await.unwrap();
+        assert_eq!(peer, client.local_addr().unwrap());
+        assert!(format!("{listener:?}").contains("127.0.0.1"));
+        let _: std::os::fd::BorrowedFd<'_> = listener.as_fd();
+    });
+}
+
+#[test]
+fn ttl_is_set_and_read() {
+    block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.set_ttl(44).unwrap();
+        assert_eq!(listener.ttl().unwrap(), 44);
+    });
+}
+
+#[test]
+fn ipv6_works_where_there_is_any() {
+    block_on(async {
+        let Ok(listener) = TcpListener::bind("[::1]:0").await else {
+            return;
+        };
+        let mut client = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let (mut server, peer) = listener.accept().await.unwrap();
+        assert!(peer.is_ipv6());
+        client.write_all(b"six").await.unwrap();
+        assert_eq!(server.read_exact(&mut [0; 3]).await.unwrap(), 3);
+    });
+}
