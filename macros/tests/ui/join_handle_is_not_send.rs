@@ -1,0 +1,7 @@
+use coreloop::task::JoinHandle;
+
+fn assert_send<T: Send>() {}
+
+fn main() {
+    assert_send::<JoinHandle<u8>>();
+}

@@ -1,0 +1,2 @@
+#[coreloop::main(crate = "not a path")]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[coreloop::main(crate = "nowhere")]
+async fn main() {}

@@ -1,0 +1,4 @@
+#[coreloop::main]
+async fn main<T: Default>() {
+    let _ = T::default();
+}

@@ -1,0 +1,6 @@
+use std::io;
+
+#[coreloop::main]
+async fn main() -> io::Result<()> {
+    std::fs::read("Cargo.toml")?;
+}

@@ -1,0 +1,2 @@
+#[coreloop::main]
+fn main() {}

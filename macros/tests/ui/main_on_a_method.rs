@@ -1,0 +1,8 @@
+struct Server;
+
+impl Server {
+    #[coreloop::main]
+    async fn run(&self) {}
+}
+
+fn main() {}

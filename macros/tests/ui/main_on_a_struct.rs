@@ -1,0 +1,4 @@
+#[coreloop::main]
+struct Server;
+
+fn main() {}

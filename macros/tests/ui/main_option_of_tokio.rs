@@ -1,0 +1,2 @@
+#[coreloop::main(flavor = "current_thread")]
+async fn main() {}

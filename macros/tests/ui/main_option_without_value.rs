@@ -1,0 +1,2 @@
+#[coreloop::main(start_paused)]
+async fn main() {}

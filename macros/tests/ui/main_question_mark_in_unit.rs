@@ -1,0 +1,4 @@
+#[coreloop::main]
+async fn main() {
+    std::fs::read("Cargo.toml")?;
+}

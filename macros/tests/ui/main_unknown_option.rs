@@ -1,0 +1,2 @@
+#[coreloop::main(start_pause = true)]
+async fn main() {}

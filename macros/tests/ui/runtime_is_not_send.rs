@@ -1,0 +1,6 @@
+use coreloop::Runtime;
+
+fn main() {
+    let runtime = Runtime::new().unwrap();
+    std::thread::spawn(move || runtime.block_on(async {}));
+}

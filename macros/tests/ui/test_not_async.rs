@@ -1,0 +1,4 @@
+#[coreloop::test]
+fn adds() {}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[coreloop::test(start_paused = "yes")]
+async fn adds() {}
+
+fn main() {}

@@ -1,0 +1,5 @@
+#[coreloop::test]
+#[test]
+async fn adds() {}
+
+fn main() {}
