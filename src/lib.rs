@@ -1,0 +1,65 @@
+#![doc = include_str!("../README.md")]
+//!
+//! # A tour
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`runtime`] | [`Runtime`], which is one event loop, and its [`Builder`](runtime::Builder) |
+//! | [`task`] | [`spawn`](task::spawn), [`JoinHandle`](task::JoinHandle), yielding, the budget that keeps tasks fair |
+//! | [`time`] | [`sleep`](time::sleep), [`timeout`](time::timeout), and a clock that tests can pause |
+//! | [`io`] | [`Async`](io::Async), which puts any descriptor on the loop |
+#![cfg_attr(
+    feature = "net",
+    doc = "| [`net`] | [`TcpListener`](net::TcpListener), [`TcpStream`](net::TcpStream), name lookup |"
+)]
+#![cfg_attr(
+    feature = "sync",
+    doc = "| [`sync`] | locks and channels for tasks that share a thread |"
+)]
+//!
+//! A program starts in one of four ways:
+//!
+//! - `#[coreloop::main]` on an async `main`;
+//! - [`block_on`], which makes a runtime for one future;
+//! - [`Runtime::block_on`], where several futures share a runtime, one after
+//!   another, and may borrow from the function that calls it;
+//! - [`Runtime::turn`], where another event loop owns the thread: it watches
+//!   the runtime's descriptor and runs a turn when that is readable.
+//!
+//! From then on [`spawn`] starts tasks. A task need not be `Send`, because it
+//! never leaves its thread; its [`Waker`](std::task::Waker) may go anywhere.
+//! Dropping a [`JoinHandle`](task::JoinHandle) lets the task run on by itself.
+//!
+//! ```
+//! use std::cell::Cell;
+//! use std::rc::Rc;
+//!
+//! let total = Rc::new(Cell::new(0));
+//! coreloop::block_on(async {
+//!     let tasks: Vec<_> = (1..=4)
+//!         .map(|number| {
+//!             let total = Rc::clone(&total);
+//!             coreloop::spawn(async move { total.set(total.get() + number) })
+//!         })
+//!         .collect();
+//!     for task in tasks {
+//!         task.await.unwrap();
+//!     }
+//! });
+//! assert_eq!(total.get(), 10);
+//! ```
+#![forbid(unsafe_code)]
+
+#[doc(inline)]
+pub use coreloop_runtime::{Runtime, block_on, io, runtime, spawn, task, time};
+
+#[cfg(feature = "net")]
+#[doc(inline)]
+pub use coreloop_net as net;
+
+#[cfg(feature = "sync")]
+#[doc(inline)]
+pub use coreloop_sync as sync;
+
+#[cfg(feature = "macros")]
+pub use coreloop_macros::{main, test};
