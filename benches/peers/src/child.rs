@@ -1,0 +1,167 @@
+//! A server in a process of its own, as the measuring side sees it.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, BufRead, BufReader, ErrorKind};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::time::ClockId;
+use nix::unistd::{Pid, alarm};
+
+use crate::server::{self, Buffer, Runtime};
+
+/// A running server. Dropping it ends the process.
+#[derive(Debug)]
+pub(crate) struct Server {
+    process: Child,
+    port: u16,
+}
+
+impl Server {
+    /// Starts a server and waits for its port.
+    pub(crate) fn start(options: &server::Options) -> io::Result<Server> {
+        Server::start_under::<&str>(&[], options)
+    }
+
+    /// Starts a server under another program, such as valgrind.
+    pub(crate) fn start_under<S: AsRef<OsStr>>(
+        prefix: &[S],
+        options: &server::Options,
+    ) -> io::Result<Server> {
+        let own = env::current_exe()?;
+        let mut words = prefix.iter().map(AsRef::as_ref).chain([own.as_os_str()]);
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command
+            .args(words)
+            .arg("serve")
+            .arg(value_name(&options.runtime));
+        command
+            .arg("--connections")
+            .arg(options.connections.to_string());
+        command.arg("--buffer").arg(value_name(&options.buffer));
+        command.arg("--limit").arg(options.limit.to_string());
+        if let Some(core) = options.core {
+            command.arg("--core").arg(core.to_string());
+        }
+        let mut process = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut line = String::new();
+        if let Some(output) = process.stdout.take() {
+            BufReader::new(output).read_line(&mut line)?;
+        }
+        let mut server = Server { process, port: 0 };
+        server.port = line.trim().parse().map_err(|_| {
+            io::Error::other(format!("the {} server did not start", options.runtime))
+        })?;
+        Ok(server)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The CPU time the process has used: what `getrusage` splits into user and
+    /// system.
+    pub(crate) fn cpu_time(&self) -> io::Result<Duration> {
+        Ok(ClockId::pid_cpu_clock_id(self.pid()?)?.now()?.into())
+    }
+
+    /// The memory that is resident, counted page by page.
+    pub(crate) fn resident_bytes(&self) -> io::Result<u64> {
+        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.process.id()))?;
+        rollup
+            .lines()
+            .find_map(|line| {
+                line.strip_prefix("Rss:")?
+                    .trim()
+                    .strip_suffix(" kB")?
+                    .parse::<u64>()
+                    .ok()
+            })
+            .map(|kibibytes| kibibytes * 1024)
+            .ok_or_else(|| io::Error::other("smaps_rollup has no Rss line"))
+    }
+
+    /// Waits until the server has ended by itself.
+    pub(crate) fn wait(mut self, limit: Duration) -> io::Result<()> {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(status) = self.process.try_wait()? {
+                return if status.success() {
+                    Ok(())
+                } else {
+                    Err(io::Error::other(format!("the server ended with {status}")))
+                };
+            }
+            if Instant::now() > deadline {
+                return Err(io::Error::new(
+                    ErrorKind::TimedOut,
+                    "the server did not end",
+                ));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn pid(&self) -> io::Result<Pid> {
+        i32::try_from(self.process.id())
+            .map(Pid::from_raw)
+            .map_err(io::Error::other)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both fail on a process that has ended, which is what is wanted.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Ends this process, and with it every server, if the measurement takes
+/// longer: nothing here may hang.
+pub(crate) fn limit_time(seconds: u32) {
+    alarm::set(seconds);
+}
+
+/// Keeps this process on one core.
+pub(crate) fn pin_to_core(core: usize) -> io::Result<()> {
+    let mut cores = CpuSet::new();
+    cores.set(core)?;
+    Ok(sched_setaffinity(Pid::from_raw(0), &cores)?)
+}
+
+/// Lets this process open as many descriptors as it may; answers how many that
+/// is.
+pub(crate) fn raise_descriptor_limit() -> io::Result<u64> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    Ok(hard)
+}
+
+/// What an option's value is called on the command line.
+fn value_name(value: &impl ValueEnum) -> String {
+    value
+        .to_possible_value()
+        .map(|name| name.get_name().to_owned())
+        .unwrap_or_default()
+}
+
+/// The options of a server with defaults for what most measurements leave
+/// alone.
+pub(crate) fn options(runtime: Runtime, connections: usize, buffer: Buffer) -> server::Options {
+    server::Options {
+        runtime,
+        connections,
+        buffer,
+        core: None,
+        limit: 600,
+    }
+}

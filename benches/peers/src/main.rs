@@ -1,0 +1,77 @@
+//! coreloop beside its peers: tokio, monoio, smol, compio, glommio and a bare
+//! epoll loop.
+//!
+//! Each subcommand prints a table, and the ratio that has a bound with that
+//! bound beside it. `README.md` says what each one measures and how.
+
+mod child;
+mod cpu;
+mod executors;
+mod instructions;
+mod load;
+mod memory;
+mod report;
+mod server;
+mod spawn;
+mod wake;
+
+#[path = "../../workload/samples.rs"]
+mod samples;
+#[path = "../../workload/spawning.rs"]
+mod spawning;
+#[path = "../../workload/waking.rs"]
+mod waking;
+
+use std::io;
+
+use clap::{Parser, Subcommand};
+
+/// Measures coreloop beside its peers.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// User-space instructions per echo, counted by callgrind.
+    Instructions(instructions::Options),
+    /// Server CPU time per echo, with 64 and with 1000 connections.
+    Cpu(cpu::Options),
+    /// Spawn and join, 100 tasks at once.
+    Spawn(spawn::Options),
+    /// Self-wake through the queue, 100 tasks.
+    Wake(wake::Options),
+    /// Resident bytes per idle connection.
+    Memory(memory::Options),
+    /// All of the above with their defaults.
+    All,
+    /// Serves echo on one runtime, prints its port, and exits when all
+    /// connections have closed.
+    Serve(server::Options),
+    /// Drives a server that `serve` started.
+    Load(load::Options),
+}
+
+fn main() -> io::Result<()> {
+    match Arguments::parse().command {
+        Command::Instructions(options) => instructions::measure(&options),
+        Command::Cpu(options) => cpu::measure(&options),
+        Command::Spawn(options) => spawn::measure(&options),
+        Command::Wake(options) => wake::measure(&options),
+        Command::Memory(options) => memory::measure(&options),
+        Command::All => all(),
+        Command::Serve(options) => server::serve(&options),
+        Command::Load(options) => load::run(&options),
+    }
+}
+
+fn all() -> io::Result<()> {
+    spawn::measure(&spawn::Options::default())?;
+    wake::measure(&wake::Options::default())?;
+    cpu::measure(&cpu::Options::default())?;
+    memory::measure(&memory::Options::default())?;
+    instructions::measure(&instructions::Options::default())
+}
