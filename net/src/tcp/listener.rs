@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use coreloop_runtime::io::Async;
-use coreloop_runtime::time::{Sleep, sleep};
+use coreloop_runtime::time::Sleep;
 
 use super::TcpStream;
 use super::sys::{self, AcceptFailure};
@@ -134,7 +134,7 @@ impl TcpListener {
             };
             match AcceptFailure::of(&error) {
                 AcceptFailure::Connection => {}
-                AcceptFailure::Exhausted => sleep(PAUSE).await,
+                AcceptFailure::Exhausted => self.io.sleep(PAUSE).await,
                 AcceptFailure::Listener => return Err(error),
             }
         }
@@ -166,7 +166,7 @@ impl TcpListener {
             };
             match AcceptFailure::of(&error) {
                 AcceptFailure::Connection => {}
-                AcceptFailure::Exhausted => self.pause.set(Some(Box::pin(sleep(PAUSE)))),
+                AcceptFailure::Exhausted => self.pause.set(Some(Box::pin(self.io.sleep(PAUSE)))),
                 AcceptFailure::Listener => return Poll::Ready(Err(error)),
             }
         }

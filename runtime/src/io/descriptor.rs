@@ -11,10 +11,12 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use crate::context;
 use crate::event_loop::EventLoop;
 use crate::reactor::{Direction, Source, gone};
+use crate::time::Sleep;
 
 /// A descriptor on the loop: its operations wait instead of blocking.
 ///
@@ -111,6 +113,12 @@ impl<T: AsFd> Async<T> {
     #[inline]
     pub fn get_ref(&self) -> &T {
         &self.io
+    }
+
+    /// Waits for `duration` on the loop of this descriptor, wherever the result
+    /// is polled. [`sleep`](crate::time::sleep) needs to be in a runtime.
+    pub fn sleep(&self, duration: Duration) -> Sleep {
+        Sleep::on(Rc::clone(&self.registration.event_loop), duration)
     }
 
     /// Takes the descriptor off the loop. It stays non-blocking.

@@ -30,7 +30,7 @@ use crate::task::TaskSet;
 /// So many events are fetched from the kernel at once.
 const EVENTS: usize = 1024;
 
-/// The doorbell: it only has to end the wait.
+/// The doorbell: it only has to end the wait. No source has its place.
 const DOORBELL: Token = Token(usize::MAX);
 /// The timer's descriptor: likewise.
 const TIMER: Token = Token(usize::MAX - 1);
@@ -185,11 +185,8 @@ impl Reactor {
         for event in events {
             count += 1;
             let token = event.token();
-            if token.0 >= TIMER.0 {
-                // The doorbell or the timer: they only had to end the wait.
-                continue;
-            }
-            // There is none if it has gone since the event.
+            // There is none if it has gone since the event; nor for the doorbell
+            // and the timer, which only had to end the wait.
             let Some(source) = sources.get(token.0 & MASK) else {
                 continue;
             };

@@ -36,9 +36,9 @@ use crate::task::coop;
 /// ```
 #[track_caller]
 pub fn sleep(duration: Duration) -> Sleep {
-    match Instant::now().checked_add(duration) {
-        Some(deadline) => sleep_until(deadline),
-        None => sleep_until(Instant::far_future()),
+    match context::with_current(Rc::clone) {
+        Some(event_loop) => Sleep::on(event_loop, duration),
+        None => context::missing("sleep"),
     }
 }
 
@@ -96,6 +96,18 @@ enum State {
 }
 
 impl Sleep {
+    /// A sleep on a certain loop.
+    pub(crate) fn on(event_loop: Rc<EventLoop>, duration: Duration) -> Sleep {
+        let now = event_loop.timers.now();
+        Sleep {
+            event_loop,
+            deadline: now
+                .checked_add(duration)
+                .unwrap_or_else(|| now.far_future()),
+            state: State::New,
+        }
+    }
+
     /// When it is over.
     #[must_use]
     pub fn deadline(&self) -> Instant {
