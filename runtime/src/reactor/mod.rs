@@ -193,11 +193,10 @@ impl Reactor {
             if source.generation as usize != token.0 >> HALF {
                 continue;
             }
-            let news = Readiness::of(event);
-            if source.set_ready(news, tasks) {
+            if source.take_event(event, tasks) {
                 let source = Rc::clone(source);
                 drop(sources);
-                source.wake_others(news);
+                source.wake_others(Readiness::of(event));
                 drop(source);
                 sources = self.sources.borrow();
             }

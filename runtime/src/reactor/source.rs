@@ -1,6 +1,7 @@
 //! What the loop knows of one descriptor: its readiness, and who waits for it.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::fmt;
 use std::os::fd::RawFd;
 use std::task::{Context, Poll, Waker};
 
@@ -46,7 +47,7 @@ impl Readiness {
     }
 
     /// What an event tells.
-    #[inline]
+    #[cold]
     pub(super) fn of(event: &mio::event::Event) -> Readiness {
         let mut readiness = Readiness(0);
         if event.is_readable() {
@@ -55,18 +56,6 @@ impl Readiness {
         if event.is_writable() {
             readiness = readiness.and(Readiness::WRITABLE);
         }
-        // Where there is epoll, a side that is closed for writing is either
-        // closed for reading too, or has an error.
-        let closed_for_writing = !EPOLL && event.is_write_closed();
-        if event.is_priority() | event.is_error() | event.is_read_closed() | closed_for_writing {
-            readiness = readiness.and(Readiness::unusual(event));
-        }
-        readiness
-    }
-
-    #[cold]
-    fn unusual(event: &mio::event::Event) -> Readiness {
-        let mut readiness = Readiness(0);
         if event.is_read_closed() || event.is_priority() || event.is_error() {
             readiness = readiness
                 .and(Readiness::READABLE)
@@ -79,6 +68,15 @@ impl Readiness {
         }
         readiness
     }
+}
+
+/// Whether an event tells more than that a side is ready.
+#[inline]
+fn is_unusual(event: &mio::event::Event) -> bool {
+    // Where there is epoll, a side that is closed for writing is either closed
+    // for reading too, or has an error.
+    let closed_for_writing = !EPOLL && event.is_write_closed();
+    event.is_priority() | event.is_error() | event.is_read_closed() | closed_for_writing
 }
 
 impl Direction {
@@ -114,10 +112,9 @@ pub(crate) struct Source {
     pub(super) generation: u32,
     reader: Slot,
     writer: Slot,
-    /// Made when somebody waits by a shared reference.
-    waiters: OnceCell<Box<Waiters>>,
-    /// Whether anybody but a task in a slot has ever waited.
-    others: Cell<bool>,
+    /// Made when somebody waits who is not a task in a slot. Seldom needed, and
+    /// apart, so that the rest is in one or two cache lines.
+    others: OnceCell<Box<Others>>,
 }
 
 impl Source {
@@ -138,8 +135,7 @@ impl Source {
             generation,
             reader: Slot::default(),
             writer: Slot::default(),
-            waiters: OnceCell::new(),
-            others: Cell::new(false),
+            others: OnceCell::new(),
         }
     }
 
@@ -191,7 +187,7 @@ impl Source {
     pub(crate) fn park(&self, direction: Direction, context: &Context<'_>) {
         let slot = self.slot(direction);
         if slot.task.park(context.waker()) {
-            slot.task_waits.set(true);
+            slot.waits.set(true);
         } else {
             self.park_other(direction, context);
         }
@@ -199,8 +195,8 @@ impl Source {
 
     #[cold]
     fn park_other(&self, direction: Direction, context: &Context<'_>) {
-        self.others.set(true);
-        self.slot(direction).park_other(context.waker());
+        self.slot(direction).waits.set(false);
+        self.others().park(direction, context.waker());
         if self.is_ready(direction) {
             // A waker is others' code, which may have turned the loop.
             context.waker().wake_by_ref();
@@ -209,25 +205,21 @@ impl Source {
 
     /// Adds somebody who waits beside the one in the slot.
     pub(crate) fn join(&self, direction: Direction) -> usize {
-        self.others.set(true);
-        self.waiters
-            .get_or_init(Box::default)
-            .list
-            .borrow_mut()
-            .insert(Waiter {
-                direction,
-                waker: None,
-            })
+        self.others().list.borrow_mut().insert(Waiter {
+            direction,
+            waker: None,
+        })
+    }
+
+    fn others(&self) -> &Others {
+        self.others.get_or_init(Box::default)
     }
 
     /// Ready if `direction` is; else the waiter `key` is woken when it is.
     pub(crate) fn poll_joined(&self, key: usize, context: &Context<'_>) -> Poll<()> {
         let waker = context.waker().clone();
-        let Some(waiters) = self.waiters.get() else {
-            return Poll::Ready(());
-        };
         let before = {
-            let mut list = waiters.list.borrow_mut();
+            let mut list = self.others().list.borrow_mut();
             let waiter = &mut list[key];
             if self.is_ready(waiter.direction) {
                 return Poll::Ready(());
@@ -240,10 +232,7 @@ impl Source {
 
     /// Takes a waiter out.
     pub(crate) fn leave(&self, key: usize) {
-        let waiter = self
-            .waiters
-            .get()
-            .map(|waiters| waiters.list.borrow_mut().remove(key));
+        let waiter = self.others().list.borrow_mut().remove(key);
         drop(waiter);
     }
 
@@ -254,11 +243,30 @@ impl Source {
         }
     }
 
-    /// Takes in what an event told, and wakes the tasks that it concerns. True
+    /// Takes in what an event tells, and wakes the tasks that it concerns. True
     /// if there may be [others](Source::wake_others) to wake.
     #[inline]
     #[must_use]
-    pub(super) fn set_ready(&self, news: Readiness, tasks: &TaskSet) -> bool {
+    pub(super) fn take_event(&self, event: &mio::event::Event, tasks: &TaskSet) -> bool {
+        if is_unusual(event) {
+            return self.set_ready(Readiness::of(event), tasks);
+        }
+        if event.is_readable() {
+            self.readiness
+                .set(self.readiness.get().and(Readiness::READABLE));
+            self.reader.wake_task(tasks);
+        }
+        if event.is_writable() {
+            self.readiness
+                .set(self.readiness.get().and(Readiness::WRITABLE));
+            self.writer.wake_task(tasks);
+        }
+        self.others.get().is_some()
+    }
+
+    /// As [`take_event`](Source::take_event), for any news.
+    #[cold]
+    fn set_ready(&self, news: Readiness, tasks: &TaskSet) -> bool {
         self.readiness.set(self.readiness.get().and(news));
         if news.any(Readiness::READABLE) {
             self.reader.wake_task(tasks);
@@ -266,20 +274,14 @@ impl Source {
         if news.any(Readiness::WRITABLE) {
             self.writer.wake_task(tasks);
         }
-        self.others.get()
+        self.others.get().is_some()
     }
 
     /// Wakes by wakers, which may be anybody's code: nothing may be borrowed.
     #[cold]
     pub(super) fn wake_others(&self, news: Readiness) {
-        if news.any(Readiness::READABLE) {
-            self.reader.wake_other();
-        }
-        if news.any(Readiness::WRITABLE) {
-            self.writer.wake_other();
-        }
-        if let Some(waiters) = self.waiters.get() {
-            waiters.wake(news);
+        if let Some(others) = self.others.get() {
+            others.wake(news);
         }
     }
 
@@ -294,56 +296,34 @@ impl Source {
     }
 }
 
-/// The one who waits by an exclusive reference, or polls.
+/// The task that waits by an exclusive reference, or polls.
 ///
-/// A task stays noted after a wake, so that one that waits for the same socket
-/// again and again pays for no reference.
-#[derive(Default)]
+/// It stays noted after a wake, so that one that waits for the same socket again
+/// and again pays for no reference.
+#[derive(Debug, Default)]
 struct Slot {
     task: Parked,
-    task_waits: Cell<bool>,
-    /// A waker of another executor, or of a future that makes its own. If a task
-    /// waits since, it is woken for nothing, once.
-    other: Cell<Option<Waker>>,
+    waits: Cell<bool>,
 }
 
 impl Slot {
     #[inline]
     fn wake_task(&self, tasks: &TaskSet) {
-        if self.task_waits.replace(false) {
+        if self.waits.replace(false) {
             self.task.wake(tasks);
         }
     }
-
-    /// Notes the waker of somebody who is not a task, instead of the one who is.
-    fn park_other(&self, waker: &Waker) {
-        self.task_waits.set(false);
-        let waker = match self.other.take() {
-            Some(same) if same.will_wake(waker) => same,
-            _ => waker.clone(),
-        };
-        let before = self.other.replace(Some(waker));
-        drop(before);
-    }
-
-    fn wake_other(&self) {
-        if let Some(waker) = self.other.take() {
-            panics::caught(|| waker.wake());
-        }
-    }
 }
 
-impl std::fmt::Debug for Slot {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Slot")
-            .field("task_waits", &self.task_waits)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Those who wait by a shared reference: several acceptors, say.
-#[derive(Debug, Default)]
-struct Waiters {
+/// Who waits by a waker.
+#[derive(Default)]
+struct Others {
+    /// Who polls, in place of the task in the slot: another executor, or a
+    /// future that makes its own wakers. If a task waits since, this is woken
+    /// for nothing, once.
+    reader: Cell<Option<Waker>>,
+    writer: Cell<Option<Waker>>,
+    /// Those who wait by a shared reference: several acceptors, say.
     list: RefCell<Slab<Waiter>>,
 }
 
@@ -353,17 +333,49 @@ struct Waiter {
     waker: Option<Waker>,
 }
 
-impl Waiters {
+impl Others {
+    fn slot(&self, direction: Direction) -> &Cell<Option<Waker>> {
+        match direction {
+            Direction::Read => &self.reader,
+            Direction::Write => &self.writer,
+        }
+    }
+
+    fn park(&self, direction: Direction, waker: &Waker) {
+        let slot = self.slot(direction);
+        let waker = match slot.take() {
+            Some(same) if same.will_wake(waker) => same,
+            _ => waker.clone(),
+        };
+        let before = slot.replace(Some(waker));
+        drop(before);
+    }
+
+    /// Wakes those whom the news concern. One that panics does not cost the
+    /// others their edge.
     fn wake(&self, news: Readiness) {
-        let wakers: Vec<Waker> = self
+        let mut wakers: Vec<Waker> = self
             .list
             .borrow_mut()
             .iter_mut()
             .filter(|(_, waiter)| news.any(waiter.direction.ready()))
             .filter_map(|(_, waiter)| waiter.waker.take())
             .collect();
+        for direction in [Direction::Read, Direction::Write] {
+            if news.any(direction.ready()) {
+                wakers.extend(self.slot(direction).take());
+            }
+        }
         for waker in wakers {
             panics::caught(|| waker.wake());
         }
+    }
+}
+
+impl fmt::Debug for Others {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Others")
+            .field("list", &self.list)
+            .finish_non_exhaustive()
     }
 }
