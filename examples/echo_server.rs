@@ -74,7 +74,7 @@ async fn serve(address: &str) -> io::Result<()> {
 
     drop(listener);
     println!(
-        "no longer accepting; {} connections are open",
+        "no longer accepting; open connections: {}",
         served.open.get()
     );
     let last = async {

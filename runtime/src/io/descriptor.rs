@@ -4,7 +4,6 @@
     reason = "the path of every read and write; see `net`'s `transfer`, which is polled through it"
 )]
 
-use std::cell::OnceCell;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
@@ -13,9 +12,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use crate::context;
-use crate::event_loop::EventLoop;
-use crate::reactor::{Direction, Source, gone};
+use super::registration::{Failure, Registration, Waiter};
+use crate::reactor::Direction;
 use crate::time::Sleep;
 
 /// A descriptor on the loop: its operations wait instead of blocking.
@@ -482,157 +480,6 @@ fn is_short(count: usize, length: usize) -> bool {
 enum Attempt<R> {
     Over(R),
     Failed(Failure),
-}
-
-/// Why an operation gave no value.
-enum Failure {
-    /// It would block, or surely would.
-    Wait,
-    /// It was interrupted.
-    Again,
-    /// It was not tried: the budget is spent, and the task woken.
-    Yield,
-    Error(io::Error),
-}
-
-/// The hold of an [`Async`] on its loop.
-struct Registration {
-    event_loop: Rc<EventLoop>,
-    /// Set when an operation would block for the first time.
-    source: OnceCell<Rc<Source>>,
-    /// Whether the descriptor is closed right after this is dropped.
-    closing: bool,
-}
-
-impl Registration {
-    #[inline]
-    fn new(closing: bool) -> io::Result<Registration> {
-        let event_loop = context::with_current(Rc::clone).ok_or_else(|| {
-            io::Error::other(
-                "an I/O source made outside a coreloop runtime; make it in a task, in \
-                 `block_on`, or while a guard of `Runtime::enter` is held",
-            )
-        })?;
-        Ok(Registration {
-            event_loop,
-            source: OnceCell::new(),
-            closing,
-        })
-    }
-
-    /// The source, with the kernel watching `direction`.
-    #[inline]
-    fn watched(&self, fd: RawFd, direction: Direction) -> io::Result<&Rc<Source>> {
-        match self.source.get() {
-            Some(source) => {
-                self.event_loop.reactor.watch(fd, source, direction)?;
-                Ok(source)
-            }
-            None => self.register(fd, direction),
-        }
-    }
-
-    #[cold]
-    fn register(&self, fd: RawFd, direction: Direction) -> io::Result<&Rc<Source>> {
-        let source = self.event_loop.reactor.register(fd, direction)?;
-        Ok(self.source.get_or_init(|| source))
-    }
-
-    /// Notes whom to wake when `direction` becomes ready.
-    #[inline]
-    fn park(&self, fd: RawFd, direction: Direction, context: &Context<'_>) -> Option<io::Error> {
-        match self.watched(fd, direction) {
-            Ok(source) => {
-                source.park(direction, context);
-                None
-            }
-            Err(error) => Some(error),
-        }
-    }
-
-    /// What an operation's error calls for.
-    #[cold]
-    fn failure(&self, error: io::Error, direction: Direction) -> Failure {
-        match error.kind() {
-            io::ErrorKind::WouldBlock => match self.source.get() {
-                Some(source) if source.is_closed() => Failure::Error(gone()),
-                Some(source) => {
-                    source.clear(direction);
-                    Failure::Wait
-                }
-                None => Failure::Wait,
-            },
-            io::ErrorKind::Interrupted => Failure::Again,
-            _ => {
-                self.event_loop.tasks.budget.spend();
-                Failure::Error(error)
-            }
-        }
-    }
-
-    /// After a wait: spends the budget, or finds that the loop is gone.
-    fn finish_wait(&self, source: &Source) -> Poll<io::Result<()>> {
-        self.event_loop.tasks.budget.spend();
-        Poll::Ready(if source.is_closed() {
-            Err(gone())
-        } else {
-            Ok(())
-        })
-    }
-
-    /// Takes the descriptor off the loop, leaving it open.
-    fn close(mut self) -> io::Result<()> {
-        self.forget(true)
-    }
-
-    fn forget(&mut self, stays_open: bool) -> io::Result<()> {
-        match self.source.take() {
-            Some(source) => self.event_loop.reactor.deregister(&source, stays_open),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        // It fails if the descriptor was closed behind our back, and then there
-        // is nothing left to take out.
-        let _ = self.forget(!self.closing);
-    }
-}
-
-/// A place among those who wait by a shared reference.
-struct Waiter {
-    direction: Direction,
-    place: Option<(Rc<Source>, usize)>,
-}
-
-impl Waiter {
-    fn new(direction: Direction) -> Waiter {
-        Waiter {
-            direction,
-            place: None,
-        }
-    }
-
-    fn poll(&mut self, source: &Rc<Source>, context: &Context<'_>) -> Poll<()> {
-        if source.is_ready(self.direction) {
-            return Poll::Ready(());
-        }
-        let direction = self.direction;
-        let (source, key) = self
-            .place
-            .get_or_insert_with(|| (Rc::clone(source), source.join(direction)));
-        source.poll_joined(*key, context)
-    }
-}
-
-impl Drop for Waiter {
-    fn drop(&mut self) {
-        if let Some((source, key)) = self.place.take() {
-            source.leave(key);
-        }
-    }
 }
 
 impl<T: AsFd> AsFd for Async<T> {

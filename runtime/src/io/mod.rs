@@ -5,5 +5,6 @@
 //! is made in. The sockets of `coreloop::net` are built on it.
 
 mod descriptor;
+mod registration;
 
 pub use descriptor::Async;

@@ -1,4 +1,4 @@
-//! The echo server of the quick start, as a user meets it: the program is
+//! The examples, as a user meets them. The echo server of the quick start is
 //! started, talked to, and stopped with Ctrl-C.
 #![cfg(all(feature = "net", not(miri)))]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
@@ -52,7 +52,7 @@ fn a_second_ctrl_c_does_not_wait_for_open_connections() {
     server.interrupt();
     let mut line = String::new();
     server.output.read_line(&mut line).unwrap();
-    assert!(line.contains("1 connections are open"), "{line}");
+    assert!(line.contains("open connections: 1"), "{line}");
     // The server lets connections finish for a moment, and in that it does
     // not stop serving them.
     assert_eq!(exchange(&mut idle, b"still there"), b"still there");
@@ -63,8 +63,33 @@ fn a_second_ctrl_c_does_not_wait_for_open_connections() {
 }
 
 #[test]
+fn the_client_checks_every_byte_and_prints_the_rate() {
+    let mut server = Server::start();
+    let output = Command::new(program("echo_client"))
+        .args(["--addr", &server.read_address().to_string()])
+        .args(["--connections", "3", "--size", "100", "--seconds", "1"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    for expected in ["p50", "p99", "p99.9"] {
+        assert!(said.contains(expected), "no {expected:?} in: {said}");
+    }
+    server.interrupt();
+    assert!(server.finish().contains("3 connections"));
+}
+
+#[test]
+fn another_loop_drives_the_runtime() {
+    let output = Command::new(program("embed")).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    assert!(said.contains("runtime: hello came back"), "{said}");
+}
+
+#[test]
 fn a_bad_address_is_reported() {
-    let output = Command::new(program())
+    let output = Command::new(program("echo_server"))
         .args(["--addr", "256.0.0.1:1"])
         .output()
         .unwrap();
@@ -97,7 +122,7 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
-        let mut process = Command::new(program())
+        let mut process = Command::new(program("echo_server"))
             .args(["--addr", "127.0.0.1:0"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -152,15 +177,15 @@ impl Drop for Server {
 }
 
 /// `cargo test` builds the examples beside the tests.
-fn program() -> PathBuf {
+fn program(example: &str) -> PathBuf {
     let mut path = env::current_exe().unwrap();
     path.pop();
     path.pop();
     path.push("examples");
-    path.push(format!("echo_server{}", env::consts::EXE_SUFFIX));
+    path.push(format!("{example}{}", env::consts::EXE_SUFFIX));
     assert!(
         path.exists(),
-        "{} is missing: run `cargo build --example echo_server`",
+        "{} is missing: run `cargo build --examples`",
         path.display()
     );
     path

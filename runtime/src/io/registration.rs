@@ -1,0 +1,167 @@
+//! What an [`Async`](super::Async) has to do with its loop.
+
+use std::cell::OnceCell;
+use std::io;
+use std::os::fd::RawFd;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use crate::context;
+use crate::event_loop::EventLoop;
+use crate::reactor::{Direction, Source, gone};
+
+/// The hold of a descriptor on its loop.
+pub(super) struct Registration {
+    pub(super) event_loop: Rc<EventLoop>,
+    /// Set when an operation would block for the first time.
+    pub(super) source: OnceCell<Rc<Source>>,
+    /// Whether the descriptor is closed right after this is dropped.
+    closing: bool,
+}
+
+impl Registration {
+    #[inline]
+    pub(super) fn new(closing: bool) -> io::Result<Registration> {
+        let event_loop = context::with_current(Rc::clone).ok_or_else(|| {
+            io::Error::other(
+                "an I/O source made outside a coreloop runtime; make it in a task, in \
+                 `block_on`, or while a guard of `Runtime::enter` is held",
+            )
+        })?;
+        Ok(Registration {
+            event_loop,
+            source: OnceCell::new(),
+            closing,
+        })
+    }
+
+    /// The source, with the kernel watching `direction`.
+    #[inline]
+    pub(super) fn watched(&self, fd: RawFd, direction: Direction) -> io::Result<&Rc<Source>> {
+        match self.source.get() {
+            Some(source) => {
+                self.event_loop.reactor.watch(fd, source, direction)?;
+                Ok(source)
+            }
+            None => self.register(fd, direction),
+        }
+    }
+
+    #[cold]
+    fn register(&self, fd: RawFd, direction: Direction) -> io::Result<&Rc<Source>> {
+        let source = self.event_loop.reactor.register(fd, direction)?;
+        Ok(self.source.get_or_init(|| source))
+    }
+
+    /// Notes whom to wake when `direction` becomes ready.
+    #[inline]
+    pub(super) fn park(
+        &self,
+        fd: RawFd,
+        direction: Direction,
+        context: &Context<'_>,
+    ) -> Option<io::Error> {
+        match self.watched(fd, direction) {
+            Ok(source) => {
+                source.park(direction, context);
+                None
+            }
+            Err(error) => Some(error),
+        }
+    }
+
+    /// What an operation's error calls for.
+    #[cold]
+    pub(super) fn failure(&self, error: io::Error, direction: Direction) -> Failure {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => match self.source.get() {
+                Some(source) if source.is_closed() => Failure::Error(gone()),
+                Some(source) => {
+                    source.clear(direction);
+                    Failure::Wait
+                }
+                None => Failure::Wait,
+            },
+            io::ErrorKind::Interrupted => Failure::Again,
+            _ => {
+                self.event_loop.tasks.budget.spend();
+                Failure::Error(error)
+            }
+        }
+    }
+
+    /// After a wait: spends the budget, or finds that the loop is gone.
+    pub(super) fn finish_wait(&self, source: &Source) -> Poll<io::Result<()>> {
+        self.event_loop.tasks.budget.spend();
+        Poll::Ready(if source.is_closed() {
+            Err(gone())
+        } else {
+            Ok(())
+        })
+    }
+
+    /// Takes the descriptor off the loop, leaving it open.
+    pub(super) fn close(mut self) -> io::Result<()> {
+        self.forget(true)
+    }
+
+    fn forget(&mut self, stays_open: bool) -> io::Result<()> {
+        match self.source.take() {
+            Some(source) => self.event_loop.reactor.deregister(&source, stays_open),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        // It fails if the descriptor was closed behind our back, and then there
+        // is nothing left to take out.
+        let _ = self.forget(!self.closing);
+    }
+}
+
+/// A place among those who wait by a shared reference.
+pub(super) struct Waiter {
+    direction: Direction,
+    place: Option<(Rc<Source>, usize)>,
+}
+
+impl Waiter {
+    pub(super) fn new(direction: Direction) -> Waiter {
+        Waiter {
+            direction,
+            place: None,
+        }
+    }
+
+    pub(super) fn poll(&mut self, source: &Rc<Source>, context: &Context<'_>) -> Poll<()> {
+        if source.is_ready(self.direction) {
+            return Poll::Ready(());
+        }
+        let direction = self.direction;
+        let (source, key) = self
+            .place
+            .get_or_insert_with(|| (Rc::clone(source), source.join(direction)));
+        source.poll_joined(*key, context)
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        if let Some((source, key)) = self.place.take() {
+            source.leave(key);
+        }
+    }
+}
+
+/// Why an operation gave no value.
+pub(super) enum Failure {
+    /// It would block, or surely would.
+    Wait,
+    /// It was interrupted.
+    Again,
+    /// It was not tried: the budget is spent, and the task woken.
+    Yield,
+    Error(io::Error),
+}
