@@ -352,6 +352,53 @@ fn readers_are_woken_though_a_waker_of_one_panics() {
     });
 }
 
+/// The waker of one drops its source, and with it a waker whose destructor
+/// panics: the events that came along are not lost.
+#[test]
+fn readers_are_woken_though_a_waker_panics_when_dropped() {
+    for ends in [false, true] {
+        let runtime = Runtime::new().unwrap();
+        let guard = runtime.enter();
+        let slot: Rc<RefCell<Vec<Async<PipeReader>>>> = Rc::default();
+        let mut writers = Vec::new();
+        let woken = Rc::new(Cell::new(0));
+        for _ in 0..3 {
+            let (reader, writer) = pipe().unwrap();
+            let reader = Async::new(reader).unwrap();
+            let (own, told) = (Rc::clone(&slot), Rc::clone(&woken));
+            let waker = calling(move |call| {
+                if call == Call::Wake {
+                    told.set(told.get() + 1);
+                    own.borrow_mut().pop();
+                }
+            });
+            let mut context = Context::from_waker(&waker);
+            assert!(reader.poll_readable(&mut context).is_pending());
+            let armed = Rc::new(Cell::new(false));
+            let panics = Rc::clone(&armed);
+            let waker = calling(move |call| assert!(call != Call::Drop || !panics.get()));
+            let mut context = Context::from_waker(&waker);
+            assert!(reader.poll_writable(&mut context).is_pending());
+            drop(waker);
+            armed.set(true);
+            slot.borrow_mut().push(reader);
+            writers.push(writer);
+        }
+        drop(guard);
+        for writer in &mut writers {
+            writer.write_all(b"x").unwrap();
+        }
+        // Each waker drops the last source left, its own or another's.
+        if !ends {
+            runtime.turn(Some(Duration::ZERO)).unwrap();
+        }
+        drop(runtime);
+        assert!(woken.get() >= 2, "{} were woken", woken.get());
+        let rest = slot.take();
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(rest))).is_ok());
+    }
+}
+
 /// Nobody is left to tell the others when a runtime ends, so all are told.
 #[test]
 fn the_end_of_the_runtime_wakes_all_though_a_waker_panics() {

@@ -235,8 +235,10 @@ impl<T: AsFd> Async<T> {
     ///
     /// A read that gives fewer bytes has emptied the kernel's buffer, and the
     /// next one waits for an event without another system call; see epoll(7),
-    /// question 9. So `operation` must be a read of a stream: not a peek, and
-    /// not of datagrams.
+    /// question 9. So `operation` must be a read of a TCP connection, a pipe, or
+    /// another stream that ends a read early for no other reason: not a peek,
+    /// not of datagrams, and not of a Unix socket over which descriptors may
+    /// come, where the message that brings one ends a read.
     ///
     /// # Errors
     ///
@@ -469,11 +471,11 @@ fn set_nonblocking(io: &impl AsFd) -> io::Result<()> {
     )?)
 }
 
-/// Whether a transfer of `count` bytes shows that no more can be had. At the end
-/// of a stream too: the kernel announces it by an edge of its own.
+/// Whether a transfer of `count` bytes shows that no more can be had. None at
+/// all is the end of the stream, which stays, and is not announced twice.
 #[inline]
 fn is_short(count: usize, length: usize) -> bool {
-    count < length
+    count < length && count != 0
 }
 
 /// What came of a call of an operation.

@@ -6,7 +6,8 @@
 //! [`Source`] remembers what the kernel told, and an operation is tried only
 //! when it may succeed.
 //!
-//! **Invariant:** no borrow of the sources is held while a waker runs.
+//! **Invariant:** no borrow of the sources is held while a waker of others runs,
+//! or is dropped. Waking a task of ours runs nobody's code.
 
 mod descriptor;
 mod source;
@@ -25,6 +26,7 @@ use slab::Slab;
 pub(crate) use source::{Direction, Source};
 
 use self::source::Readiness;
+use crate::panics;
 use crate::task::TaskSet;
 
 /// So many events are fetched from the kernel at once.
@@ -197,7 +199,9 @@ impl Reactor {
                 let source = Rc::clone(source);
                 drop(sources);
                 source.wake_others(Readiness::of(event));
-                drop(source);
+                // If it has gone, with the wakers in it: their destructors are
+                // others' code, and must not cost the rest their edge.
+                panics::caught(|| drop(source));
                 sources = self.sources.borrow();
             }
         }
@@ -215,6 +219,7 @@ impl Reactor {
             .collect();
         for source in sources {
             source.close(tasks);
+            panics::caught(|| drop(source));
         }
     }
 }

@@ -15,6 +15,7 @@ use std::ptr::NonNull;
 use std::sync::Arc as Uncounted;
 use std::sync::atomic::{AtomicUsize as Tally, Ordering::SeqCst};
 
+use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::{Arc, Notify};
 use loom::thread;
@@ -26,6 +27,9 @@ use crate::task::{Post, Word};
 struct Task {
     word: Word,
     link: Link<Task>,
+    /// The memory: read by whoever has a reference, written when it is freed. Loom
+    /// tells if the free does not come after every read.
+    memory: UnsafeCell<()>,
     /// How often one was freed. Not part of the model.
     freed: Uncounted<Tally>,
 }
@@ -54,6 +58,7 @@ impl Reference {
         let task = Box::new(Task {
             word: Word::new(),
             link: Link::default(),
+            memory: UnsafeCell::new(()),
             freed: Uncounted::clone(freed),
         });
         Reference(NonNull::from(Box::leak(task)))
@@ -90,7 +95,9 @@ impl Clone for Reference {
 
 impl Drop for Reference {
     fn drop(&mut self) {
+        self.task().memory.with(|_| ());
         if self.task().word.release() {
+            self.task().memory.with_mut(|_| ());
             // SAFETY: it came from a box, and this was the last reference.
             drop(unsafe { Box::from_raw(self.0.as_ptr()) });
         }

@@ -45,18 +45,22 @@
 //!
 //! # Invariants
 //!
-//! 1. Other threads reach a task by wakers and abort handles only, which touch
-//!    what the table grants to anybody. Everything else is the owner's.
-//! 2. No `&mut Header` and no reference to a whole `TaskCell` is ever formed,
-//!    so references to headers may overlap each other and a poll.
+//! 1. Other threads reach a task by wakers, abort handles and the `Parked`s of
+//!    their own loops only, which touch what the table grants to anybody.
+//!    Everything else is the owner's.
+//! 2. No `&mut Header` and no reference to a whole `TaskCell` is formed while
+//!    others can reach the task: not after `Raw::new`, nor before `free`. So
+//!    references to headers may overlap each other and a poll.
 //! 3. The owner's share is one reference. It is held while any of `QUEUED`,
 //!    `RUNNING`, `LIVE` or `JOINED` is set, and given back by whoever clears
 //!    the last of them. So the ready queue, the live list, the loop and the
 //!    join handle use a task without counting.
-//! 4. `LIVE`: the stage is the future. `RESULT`: it is the outcome. Neither:
-//!    nothing. They are set and cleared by the owner, which holds its share
-//!    meanwhile; so whoever frees the memory, on any thread, finds the stage
-//!    empty and runs no code of the user's.
+//! 4. `LIVE`: the stage is the future, which only the call that set `RUNNING`
+//!    touches; it may have put the outcome there, and then is about to clear
+//!    `LIVE`. `RESULT`: it is the outcome, which is whose who clears that.
+//!    Neither: nothing. The join waker is there only while `JOINED` is set.
+//!    All this the owner sees to, which holds its share meanwhile; so whoever
+//!    frees the memory, on any thread, runs no code of the user's.
 //! 5. The future does not move between its first poll and its drop, for the
 //!    allocation does not and it is dropped in place.
 //! 6. A task keeps its `Remote`; so no other loop has the same address, and

@@ -100,7 +100,8 @@ impl TaskSet {
             fn drop(&mut self) {
                 self.tasks.end(self.handle.task());
                 if !self.handle.is_finished() {
-                    // Only if a poll were unwound, which catches everything.
+                    // Only if a panic of its poll came out of `run_ready`, which
+                    // catches every one.
                     std::process::abort();
                 }
             }

@@ -38,7 +38,8 @@ fn raw_waker(task: Raw) -> RawWaker {
 /// waker is.
 #[inline]
 pub(super) fn recognise(waker: &Waker) -> Option<Raw> {
-    // SAFETY: nobody else has the address of our vtable.
+    // SAFETY: the vtable is ours, so the data is a task of ours: whoever takes
+    // the vtable of a waker to make another has to keep its contract.
     ptr::eq(waker.vtable(), &raw const VTABLE).then(|| unsafe { raw(waker.data()) })
 }
 

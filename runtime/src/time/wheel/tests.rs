@@ -8,7 +8,7 @@ use super::{Key, Look, TICK, Wheel};
 
 /// Debug builds and Miri look at a smaller part of the same.
 const STEPS: usize = if cfg!(miri) {
-    1_500
+    400
 } else if cfg!(debug_assertions) {
     60_000
 } else {
@@ -24,6 +24,21 @@ impl Wake for Name {
 
 fn name() -> Waker {
     Arc::new(Name).into()
+}
+
+/// As `will_wake`, but for the vtables: Miri gives that of an `Arc` a new
+/// address whenever it is asked for.
+fn same(one: &Waker, other: &Waker) -> bool {
+    one.data() == other.data()
+}
+
+/// How a timer that waits looks to whom it will wake.
+fn own() -> Look {
+    if cfg!(miri) {
+        Look::Foreign
+    } else {
+        Look::Waiting
+    }
 }
 
 fn fire(wheel: &mut Wheel, now: u64) -> Vec<Waker> {
@@ -78,9 +93,9 @@ impl Model {
         };
         let at = *entry.expect("it is in range").0;
         let (key, waker) = self.expected.remove(&at).expect("it was there");
-        assert_eq!(self.wheel.look(key, &waker), Look::Waiting);
+        assert_eq!(self.wheel.look(key, &waker), own());
         let removed = self.wheel.remove(key).expect("it has a waker");
-        assert!(removed.will_wake(&waker));
+        assert!(same(&removed, &waker));
     }
 
     fn replace(&mut self) {
@@ -91,7 +106,7 @@ impl Model {
         let other = name();
         assert_eq!(self.wheel.look(*key, &other), Look::Foreign);
         let before = self.wheel.set_waker(*key, other.clone());
-        assert!(before.expect("it has a waker").will_wake(waker));
+        assert!(same(&before.expect("it has a waker"), waker));
         *waker = other;
     }
 
@@ -105,10 +120,7 @@ impl Model {
             }
             let (_, (key, waker)) = first.remove_entry();
             let next = fired.next().expect("a timer that is due fires");
-            assert!(
-                next.will_wake(&waker),
-                "in the order of deadline, then setting"
-            );
+            assert!(same(next, &waker), "in the order of deadline, then setting");
             assert_eq!(self.wheel.look(key, &waker), Look::Fired);
             self.fired.push(key);
         }
@@ -238,7 +250,7 @@ fn equal_deadlines_fire_in_the_order_of_setting() {
     let fired = fire(&mut wheel, deadline);
     assert_eq!(fired.len(), names.len());
     for (fired, name) in fired.iter().zip(&names) {
-        assert!(fired.will_wake(name));
+        assert!(same(fired, name));
     }
 }
 
@@ -271,7 +283,7 @@ fn a_deadline_that_has_passed_fires_at_the_next_turn() {
     let fired = fire(&mut wheel, 5_000_000);
     assert_eq!(fired.len(), 4);
     for (fired, name) in fired.iter().zip([1, 3, 0, 2]) {
-        assert!(fired.will_wake(&names[name]));
+        assert!(same(fired, &names[name]));
     }
 }
 
