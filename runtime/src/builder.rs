@@ -35,7 +35,7 @@ impl Builder {
     }
 
     /// After so many tasks, at the latest, the loop looks at its clock, and
-    /// asks the kernel for events if fifty microseconds have passed. 61 unless
+    /// asks the kernel for events if a hundred microseconds have passed. 61 unless
     /// set. The loop looks more often by itself when tasks are long.
     ///
     /// # Panics

@@ -137,7 +137,7 @@ impl Runtime {
     /// loop that waits for that need not look at the value. Two remarks for the
     /// author of such a loop:
     ///
-    /// - A turn runs tasks for some fifty microseconds at a time, unless a single
+    /// - A turn runs tasks for some hundred microseconds at a time, unless a single
     ///   one takes longer, and then looks at the kernel. It does not run on.
     /// - Where the system has no timerfd (anything but Linux and Android) the
     ///   descriptor says nothing of timers: wait no longer than
