@@ -21,8 +21,9 @@ pub use crate::builder::Builder;
 /// the runtime's descriptor ([`AsFd`]) is readable.
 ///
 /// Dropping it drops every task at once, and orphans the sockets and timers
-/// that are held elsewhere: those may still be dropped, and give errors where
-/// they would have to wait.
+/// that are held elsewhere. Those may still be dropped. A socket gives an error
+/// where it would have to wait; a timer whose time has not come never ends, as
+/// nobody is left to turn its loop.
 ///
 /// # Examples
 ///

@@ -222,6 +222,7 @@ impl TaskSet {
             // SAFETY: live, and set running by this call.
             if unsafe { task.poll() } {
                 self.settle(task);
+                self.current.set(None);
             } else {
                 header.clear(Flags::RUNNING);
             }
@@ -245,6 +246,8 @@ impl TaskSet {
         // SAFETY: live and running.
         unsafe { task.end(failure) };
         self.settle(task);
+        // It may have been freed.
+        self.current.set(None);
     }
 
     /// Lets go of a running task whose outcome has just been stored.
