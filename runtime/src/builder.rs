@@ -1,9 +1,15 @@
 //! [`Builder`]: how a runtime is to be.
 
 use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::event_loop::EventLoop;
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, SlowPoll, UnhandledPanic};
+use crate::slow_poll::Watch;
+
+/// How long a poll may take for those who only say what is to happen then.
+const SLOW: Duration = Duration::from_millis(100);
 
 /// Makes a [`Runtime`] that is not the default one.
 ///
@@ -21,8 +27,10 @@ use crate::runtime::Runtime;
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct Builder {
-    event_interval: u32,
-    start_paused: bool,
+    pub(crate) event_interval: u32,
+    pub(crate) start_paused: bool,
+    pub(crate) unhandled_panic: UnhandledPanic,
+    pub(crate) watch: Option<Watch>,
 }
 
 impl Builder {
@@ -31,6 +39,8 @@ impl Builder {
         Builder {
             event_interval: 61,
             start_paused: false,
+            unhandled_panic: UnhandledPanic::default(),
+            watch: None,
         }
     }
 
@@ -55,6 +65,80 @@ impl Builder {
         self
     }
 
+    /// What to do when a task has panicked and nobody joined it:
+    /// [`UnhandledPanic::Report`] unless set.
+    ///
+    /// # Examples
+    ///
+    /// ```should_panic
+    /// use coreloop_runtime::runtime::{Builder, UnhandledPanic};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let runtime = Builder::new()
+    ///     .unhandled_panic(UnhandledPanic::ShutdownRuntime)
+    ///     .build()?;
+    /// runtime.block_on(async {
+    ///     coreloop_runtime::spawn(async { panic!("the last straw") });
+    ///     std::future::pending::<()>().await // "the last straw" comes out here.
+    /// });
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn unhandled_panic(mut self, policy: UnhandledPanic) -> Builder {
+        self.unhandled_panic = policy;
+        self
+    }
+
+    /// Warns when a single poll of a task takes `limit` or longer, which holds
+    /// up every other task and socket of the loop.
+    ///
+    /// The warning names the task and where it was spawned. It goes to the hook
+    /// of [`on_slow_poll`](Builder::on_slow_poll) if there is one, otherwise to
+    /// `tracing` if that feature is on, otherwise to the standard error. It
+    /// comes when the poll is over; one that never is needs a debugger.
+    ///
+    /// Off unless set, as it takes a look at the clock for each poll.
+    pub fn slow_poll(mut self, limit: Duration) -> Builder {
+        let hook = self.watch.and_then(|watch| watch.hook);
+        self.watch = Some(Watch { limit, hook });
+        self
+    }
+
+    /// Calls `hook` with each slow poll instead of printing it. Without
+    /// [`slow_poll`](Builder::slow_poll), those of 100 ms and longer are slow.
+    ///
+    /// The hook runs between two polls, on the loop's thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use coreloop_runtime::runtime::Builder;
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// static SLOW: AtomicU32 = AtomicU32::new(0);
+    /// let runtime = Builder::new()
+    ///     .slow_poll(Duration::from_millis(1))
+    ///     .on_slow_poll(|slow| {
+    ///         println!("{}: {:?}", slow.task(), slow.elapsed());
+    ///         SLOW.fetch_add(1, Ordering::Relaxed);
+    ///     })
+    ///     .build()?;
+    /// runtime.block_on(async { std::thread::sleep(Duration::from_millis(1)) });
+    /// assert_eq!(SLOW.load(Ordering::Relaxed), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_slow_poll(mut self, hook: impl Fn(&SlowPoll) + Send + Sync + 'static) -> Builder {
+        let limit = self.watch.map_or(SLOW, |watch| watch.limit);
+        self.watch = Some(Watch {
+            limit,
+            hook: Some(Arc::new(hook)),
+        });
+        self
+    }
+
     /// Makes the runtime.
     ///
     /// # Errors
@@ -62,8 +146,7 @@ impl Builder {
     /// If the system has no descriptors left for the loop: it needs two, and a
     /// third when the first timer is set.
     pub fn build(&self) -> io::Result<Runtime> {
-        let event_loop = EventLoop::new(self.event_interval, self.start_paused)?;
-        Ok(Runtime::from_loop(event_loop))
+        Ok(Runtime::from_loop(EventLoop::new(self)?))
     }
 }
 

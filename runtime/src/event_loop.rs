@@ -22,16 +22,21 @@
 
 use std::cell::Cell;
 use std::io;
-use std::panic::Location;
+use std::panic::{Location, resume_unwind};
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Context;
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant as SystemTime};
 
 use crate::context;
+use crate::cpu_clock;
+use crate::metrics::RuntimeMetrics;
 use crate::reactor::Reactor;
 use crate::remote;
+use crate::runtime::{Builder, Report};
+use crate::slow_poll::Watch;
 use crate::task::{JoinError, JoinHandle, TaskSet};
-use crate::time::{Alarm, Instant, Key, Timers};
+use crate::time::{Alarm, Instant, Key, Sleep, Timers};
 
 /// The kernel is asked for news at least this often while tasks are ready. More
 /// often would show: with a thousand sockets ready, each task takes some 4 µs of
@@ -47,6 +52,10 @@ pub(crate) struct EventLoop {
     pub(crate) timers: Timers,
     alarm: Alarm,
     pace: Pace,
+    /// Looks for slow polls.
+    watch: Option<Watch>,
+    parks: Cell<u64>,
+    noops: Cell<u64>,
 }
 
 /// How often the clock is looked at while tasks are ready.
@@ -61,18 +70,21 @@ struct Pace {
 }
 
 impl EventLoop {
-    pub(crate) fn new(event_interval: u32, start_paused: bool) -> io::Result<Rc<EventLoop>> {
+    pub(crate) fn new(builder: &Builder) -> io::Result<Rc<EventLoop>> {
         let (reactor, doorbell) = Reactor::new()?;
         Ok(Rc::new(EventLoop {
-            tasks: TaskSet::new(remote::Owned::new(doorbell)),
+            tasks: TaskSet::new(remote::Owned::new(doorbell, builder.unhandled_panic)),
             reactor,
-            timers: Timers::new(start_paused),
+            timers: Timers::new(builder.start_paused),
             alarm: Alarm::default(),
             pace: Pace {
-                most: event_interval,
-                tasks: Cell::new(event_interval),
+                most: builder.event_interval,
+                tasks: Cell::new(builder.event_interval),
                 busy: Cell::new(false),
             },
+            watch: builder.watch.clone(),
+            parks: Cell::new(0),
+            noops: Cell::new(0),
         }))
     }
 
@@ -114,19 +126,78 @@ impl EventLoop {
         spawned_at: &'static Location<'static>,
     ) -> Result<F::Output, JoinError> {
         self.arrive();
+        let mut failed = None;
         let result = self.tasks.run_root(future, spawned_at, |is_over| {
             loop {
                 self.run_slice();
-                if is_over() {
+                if is_over() || self.is_to_fail() {
                     return;
                 }
                 if let Err(error) = self.wait(None) {
-                    panic!("the event loop cannot poll the kernel: {error}");
+                    failed = Some(error);
+                    return;
                 }
             }
         });
         self.depart();
+        if let Some(error) = failed {
+            panic!("the event loop cannot poll the kernel: {error}");
+        }
         result
+    }
+
+    /// Drives all tasks until none is left, or `deadline` is over, and then
+    /// drops those that are.
+    pub(crate) fn drain(&self, mut deadline: Sleep) -> Report {
+        // Nobody has to be woken: the loop looks after each wait.
+        let context = &mut Context::from_waker(Waker::noop());
+        self.arrive();
+        loop {
+            self.run_slice();
+            let over = Pin::new(&mut deadline).poll(context).is_ready();
+            if over || self.tasks.alive() == 0 || self.is_to_fail() || self.wait(None).is_err() {
+                break;
+            }
+        }
+        let report = Report {
+            tasks: self.tasks.metas(),
+        };
+        self.shut_down();
+        report
+    }
+
+    /// Whether a panic that nobody joined is to end the runtime.
+    #[inline]
+    fn is_to_fail(&self) -> bool {
+        self.tasks.remote().unhandled().is_raised()
+    }
+
+    /// Before a turn: makes sure that there is something to turn.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn assert_open(&self) {
+        self.fail_if_raised();
+        assert!(
+            !self.tasks.is_closed(),
+            "this runtime was shut down, by the panic of a task that nobody joined; make a new one"
+        );
+    }
+
+    /// Shuts down and goes on with the panic that is to end the runtime, if
+    /// there is one.
+    #[inline]
+    pub(crate) fn fail_if_raised(&self) {
+        if self.is_to_fail() {
+            self.fail();
+        }
+    }
+
+    #[cold]
+    fn fail(&self) {
+        self.shut_down();
+        if let Some(panic) = self.tasks.remote().unhandled().take() {
+            resume_unwind(panic);
+        }
     }
 
     /// Runs what is ready, waits for up to `limit` if nothing was, and runs
@@ -134,7 +205,11 @@ impl EventLoop {
     pub(crate) fn turn(&self, limit: Option<Duration>) -> io::Result<bool> {
         self.arrive();
         self.run_slice();
-        let waited = self.wait(limit);
+        let waited = if self.is_to_fail() {
+            Ok(())
+        } else {
+            self.wait(limit)
+        };
         self.run_slice();
         self.depart();
         waited?;
@@ -145,6 +220,25 @@ impl EventLoop {
     fn arrive(&self) {
         self.tasks.take_posted();
         self.timers.fire();
+    }
+
+    /// What was counted so far.
+    pub(crate) fn metrics(&self) -> RuntimeMetrics {
+        let (registered, present) = self.reactor.registered();
+        RuntimeMetrics {
+            alive_tasks: self.tasks.alive(),
+            spawned_tasks: self.tasks.spawned(),
+            polls: self.tasks.polls(),
+            remote_schedules: self.tasks.posted(),
+            ready_tasks: self.tasks.ready(),
+            budget_forced_yields: self.tasks.budget.forced_yields(),
+            parks: self.parks.get(),
+            noops: self.noops.get(),
+            busy_duration: cpu_clock::of_this_thread(),
+            registered_fds: registered,
+            deregistered_fds: registered - present,
+            io_events: self.reactor.reported(),
+        }
     }
 
     /// At the end of a turn: makes sure that the descriptor becomes readable
@@ -164,6 +258,9 @@ impl EventLoop {
     /// Runs ready tasks, until none is left or the kernel should be asked for
     /// news. The clock is not looked at before the first few have run.
     fn run_slice(&self) {
+        if let Some(watch) = &self.watch {
+            return self.run_watched(watch);
+        }
         let pace = &self.pace;
         let mut start = pace.busy.get().then(SystemTime::now);
         loop {
@@ -184,6 +281,24 @@ impl EventLoop {
         }
     }
 
+    /// As [`run_slice`](EventLoop::run_slice), and takes the time of each poll.
+    #[cold]
+    fn run_watched(&self, watch: &Watch) {
+        let start = SystemTime::now();
+        let mut before = start;
+        while let Some(task) = self.tasks.next_meta() {
+            let over = self.tasks.run_one();
+            let mut now = SystemTime::now();
+            if watch.tell(task, now.duration_since(before)) {
+                now = SystemTime::now();
+            }
+            if over || now.duration_since(start) >= SLICE {
+                return;
+            }
+            before = now;
+        }
+    }
+
     /// Polls the kernel, and takes in what came: events, tasks from other
     /// threads, and timers that are due. Waits only if no task is ready.
     fn wait(&self, limit: Option<Duration>) -> io::Result<()> {
@@ -192,6 +307,9 @@ impl EventLoop {
             self.tasks.take_posted();
         }
         self.timers.fire();
+        if !self.tasks.has_ready() {
+            self.noops.set(self.noops.get() + 1);
+        }
         polled
     }
 
@@ -200,6 +318,7 @@ impl EventLoop {
         if !may_wait || !self.tasks.remote().sleep() {
             return self.reactor.poll(Some(Duration::ZERO), &self.tasks);
         }
+        self.parks.set(self.parks.get() + 1);
         if self.timers.is_paused() {
             return self.poll_paused(limit);
         }

@@ -11,10 +11,16 @@
 mod atomic;
 mod builder;
 mod context;
+mod cpu_clock;
+mod diagnostics;
 mod event_loop;
+mod metrics;
 mod panics;
 mod reactor;
 mod remote;
+mod report;
+mod slow_poll;
+mod unhandled;
 
 pub mod io;
 pub mod runtime;

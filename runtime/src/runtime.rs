@@ -10,9 +10,14 @@ use std::time::Duration;
 use crate::context::{self, Entered};
 use crate::event_loop::EventLoop;
 use crate::task::JoinHandle;
-use crate::time::Instant;
+use crate::time::{Instant, Sleep};
 
 pub use crate::builder::Builder;
+pub use crate::metrics::RuntimeMetrics;
+pub use crate::report::Report;
+pub use crate::slow_poll::SlowPoll;
+pub use crate::task::meta::TaskMeta;
+pub use crate::unhandled::UnhandledPanic;
 
 /// An event loop and its tasks, on the thread that made it.
 ///
@@ -71,7 +76,10 @@ impl Runtime {
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         let spawned_at = Location::caller();
         let result = context::run(&self.event_loop, false, |event_loop| {
-            event_loop.block_on(future, spawned_at)
+            event_loop.assert_open();
+            let result = event_loop.block_on(future, spawned_at);
+            event_loop.fail_if_raised();
+            result
         });
         match result.map_err(crate::task::JoinError::try_into_panic) {
             Ok(output) => output,
@@ -169,8 +177,60 @@ impl Runtime {
     #[track_caller]
     pub fn turn(&self, timeout: Option<Duration>) -> io::Result<bool> {
         context::run(&self.event_loop, false, |event_loop| {
-            event_loop.turn(timeout)
+            event_loop.assert_open();
+            let turned = event_loop.turn(timeout);
+            event_loop.fail_if_raised();
+            turned
         })
+    }
+
+    /// Drives all tasks until none is left, but for no longer than `deadline`,
+    /// and then drops the runtime with those that are. The report names them.
+    ///
+    /// So a server ends well: it tells its tasks to finish, by a
+    /// `CancellationToken` for instance, and calls this from where it called
+    /// [`block_on`](Runtime::block_on). With [`Duration::ZERO`] every task is
+    /// dropped after one last poll of those that are ready, with
+    /// [`Duration::MAX`] the shutdown takes as long as the tasks do. The time
+    /// is that of the runtime's clock.
+    ///
+    /// # Panics
+    ///
+    /// Inside a [`block_on`](Runtime::block_on) or [`turn`](Runtime::turn) on
+    /// this thread, of whatever runtime: this waits. Just dropping a runtime
+    /// does not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let runtime = coreloop_runtime::Runtime::new()?;
+    /// let (quick, stuck) = (async {}, std::future::pending::<()>());
+    /// runtime.spawn(quick);
+    /// runtime.spawn(stuck);
+    /// let report = runtime.shutdown(Duration::from_millis(1));
+    /// assert_eq!(report.tasks().len(), 1);
+    /// println!("{report}"); // abandoned task 7 spawned at src/main.rs:8:9
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn shutdown(self, deadline: Duration) -> Report {
+        let deadline = Sleep::on(Rc::clone(&self.event_loop), deadline);
+        context::run(&self.event_loop, false, |event_loop| {
+            event_loop.assert_open();
+            let report = event_loop.drain(deadline);
+            event_loop.fail_if_raised();
+            report
+        })
+    }
+
+    /// What the runtime has done so far. See also [`metrics`].
+    #[must_use]
+    pub fn metrics(&self) -> RuntimeMetrics {
+        self.event_loop.metrics()
     }
 
     /// When the next timer is due, or a little before; `None` if none is set.
@@ -209,6 +269,20 @@ impl AsRawFd for Runtime {
 pub struct EnterGuard<'a> {
     _entered: Entered,
     runtime: PhantomData<&'a Runtime>,
+}
+
+/// What the runtime that this is called in has done so far.
+///
+/// # Panics
+///
+/// Outside a runtime; see [`Runtime::metrics`].
+#[must_use]
+#[track_caller]
+pub fn metrics() -> RuntimeMetrics {
+    match context::with_current(|event_loop| event_loop.metrics()) {
+        Some(metrics) => metrics,
+        None => context::missing("runtime::metrics"),
+    }
 }
 
 /// Makes a runtime, and drives `future` on it until it is ready.

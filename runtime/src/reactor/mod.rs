@@ -52,6 +52,9 @@ pub(crate) struct Reactor {
     has_more: Cell<bool>,
     sources: RefCell<Slab<Rc<Source>>>,
     generation: Cell<u32>,
+    /// How many registrations and events there were.
+    registered: Cell<u64>,
+    reported: Cell<u64>,
     closed: Cell<bool>,
 }
 
@@ -67,6 +70,8 @@ impl Reactor {
             has_more: Cell::new(false),
             sources: RefCell::new(Slab::new()),
             generation: Cell::new(0),
+            registered: Cell::new(0),
+            reported: Cell::new(0),
             closed: Cell::new(false),
         };
         Ok((reactor, doorbell))
@@ -101,6 +106,7 @@ impl Reactor {
             interest,
         )?;
         self.generation.set(generation);
+        self.registered.set(self.registered.get() + 1);
         let source = Rc::new(Source::new(fd, direction, interest, index, generation));
         place.insert(Rc::clone(&source));
         Ok(source)
@@ -171,8 +177,21 @@ impl Reactor {
         }
         let count = self.dispatch(&events, tasks);
         self.has_more.set(count == EVENTS);
+        self.reported.set(self.reported.get() + count as u64);
         self.events.set(Some(events));
         Ok(())
+    }
+
+    /// How many descriptors were ever registered, and how many are.
+    pub(crate) fn registered(&self) -> (u64, u64) {
+        let present = self.sources.borrow().len() as u64;
+        (self.registered.get(), present)
+    }
+
+    /// How many events the kernel has reported, the doorbell's and the timer's
+    /// too.
+    pub(crate) fn reported(&self) -> u64 {
+        self.reported.get()
     }
 
     /// Whether the last poll may have left events behind.

@@ -21,13 +21,15 @@ mod model;
 
 pub(crate) use inbox::{Link, Node, Push, Taken};
 
+use std::any::Any;
 use std::cell::Cell;
 use std::fmt;
 use std::ptr::NonNull;
 
 use self::inbox::Inbox;
 use crate::atomic::{AtomicIsize, Ordering};
-use crate::task::{Header, Raw};
+use crate::task::{Header, Raw, TaskMeta};
+use crate::unhandled::{Unhandled, UnhandledPanic};
 
 /// More than there can be tasks.
 const BIAS: isize = isize::MAX / 2;
@@ -38,9 +40,26 @@ pub(crate) struct Remote {
     inbox: Inbox<Header>,
     doorbell: mio::Waker,
     shares: AtomicIsize,
+    unhandled: Unhandled,
 }
 
 impl Remote {
+    /// Does what is to be done when nobody joined a task that panicked. Returns
+    /// the payload if nobody else needs it.
+    pub(crate) fn unhandled_panic(
+        &self,
+        task: &TaskMeta,
+        message: Option<&str>,
+        payload: Box<dyn Any + Send>,
+    ) -> Option<Box<dyn Any + Send>> {
+        let payload = self.unhandled.see(task, message, payload);
+        if self.unhandled.is_raised() && self.inbox.rouse() {
+            // The handle was dropped outside a turn; the next one ends the loop.
+            self.ring();
+        }
+        payload
+    }
+
     /// Leaves a task for the loop, and rings if it sleeps.
     ///
     /// Gives the task back if the loop is gone.
@@ -78,11 +97,12 @@ pub(crate) struct Owned {
 
 impl Owned {
     /// A remote whose loop is rung by `doorbell`.
-    pub(crate) fn new(doorbell: mio::Waker) -> Owned {
+    pub(crate) fn new(doorbell: mio::Waker, unhandled: UnhandledPanic) -> Owned {
         let remote = Box::new(Remote {
             inbox: Inbox::new(),
             doorbell,
             shares: AtomicIsize::new(BIAS),
+            unhandled: Unhandled::new(unhandled),
         });
         Owned {
             remote: NonNull::from(Box::leak(remote)),
@@ -108,6 +128,12 @@ impl Owned {
     #[inline]
     pub(crate) fn unshare(&self) {
         self.tasks.set(self.tasks.get() - 1);
+    }
+
+    /// What to do with panics of tasks that nobody joined.
+    #[inline]
+    pub(crate) fn unhandled(&self) -> &Unhandled {
+        &self.get().unhandled
     }
 
     /// Whether the inbox is surely awake and perhaps empty.

@@ -256,7 +256,10 @@ unsafe fn replace<F: Future>(task: Raw, outcome: Outcome<F::Output>) {
     };
     let outcome = match dropped {
         Ok(()) => outcome,
-        Err(panic) => blame(outcome, panic),
+        Err(panic) => {
+            // SAFETY: the loop keeps the task.
+            blame(unsafe { task.header() }, outcome, panic)
+        }
     };
     // SAFETY: the stage is empty and ours.
     unsafe { stage.cast::<Outcome<F::Output>>().write(outcome) };
@@ -264,13 +267,14 @@ unsafe fn replace<F: Future>(task: Raw, outcome: Outcome<F::Output>) {
 
 /// The outcome of a task whose future panicked when it was dropped.
 #[cold]
-fn blame<T>(outcome: Outcome<T>, panic: Box<dyn Any + Send>) -> Outcome<T> {
+fn blame<T>(header: &Header, outcome: Outcome<T>, panic: Box<dyn Any + Send>) -> Outcome<T> {
     if let Err(Failure::Panicked(first)) = outcome {
         panics::discard(panic);
         return Err(Failure::Panicked(first));
     }
     panics::caught(|| drop(outcome));
-    Err(Failure::panicked(panic))
+    let meta = header.meta();
+    Err(Failure::panicked(meta, panic))
 }
 
 /// # Safety
@@ -279,8 +283,14 @@ fn blame<T>(outcome: Outcome<T>, panic: Box<dyn Any + Send>) -> Outcome<T> {
 unsafe fn drop_outcome<F: Future>(task: Raw) {
     // SAFETY: the owner's share keeps the task.
     let stage = unsafe { stage::<F>(task) };
-    // SAFETY: the outcome is in place, and gone after this, panic or not.
-    unsafe { stage.cast::<Outcome<F::Output>>().drop_in_place() };
+    // SAFETY: the outcome is in place, and gone after this.
+    let outcome = unsafe { stage.cast::<Outcome<F::Output>>().read() };
+    if let Err(Failure::Panicked(panic)) = outcome {
+        // SAFETY: the owner's share keeps the task.
+        let remote = unsafe { task.header() }.remote;
+        // SAFETY: invariant 6, the task keeps the remote.
+        panic.hand_to(unsafe { remote.as_ref() });
+    }
 }
 
 /// # Safety

@@ -20,29 +20,36 @@ const UNLIMITED: i64 = i64::MAX;
 
 /// What is left for the running task; nothing, if that is negative.
 #[derive(Debug)]
-pub(crate) struct Budget(Cell<i64>);
+pub(crate) struct Budget {
+    left: Cell<i64>,
+    /// How often it was found to be used up.
+    forced_yields: Cell<u64>,
+}
 
 impl Budget {
     pub(super) fn unlimited() -> Budget {
-        Budget(Cell::new(UNLIMITED))
+        Budget {
+            left: Cell::new(UNLIMITED),
+            forced_yields: Cell::new(0),
+        }
     }
 
     /// For the next task.
     #[inline]
     pub(super) fn refill(&self) {
-        self.0.set(UNITS);
+        self.left.set(UNITS);
     }
 
     /// After a task: what is polled elsewhere has no budget.
     #[inline]
     pub(super) fn lift(&self) {
-        self.0.set(UNLIMITED);
+        self.left.set(UNLIMITED);
     }
 
     /// Pending, with the task woken, if nothing is left. Spends nothing.
     #[inline]
     pub(crate) fn poll_left(&self, context: &Context<'_>) -> Poll<()> {
-        if self.0.get() <= 0 {
+        if self.left.get() <= 0 {
             yield_to_others(context);
             return Poll::Pending;
         }
@@ -54,12 +61,21 @@ impl Budget {
     pub(crate) fn spend(&self) {
         // Below zero where one operation spends inside another. It would take
         // 2^63 to wrap around.
-        self.0.set(self.0.get().wrapping_sub(1));
+        self.left.set(self.left.get().wrapping_sub(1));
+    }
+
+    /// How often an operation found nothing left.
+    pub(crate) fn forced_yields(&self) -> u64 {
+        self.forced_yields.get()
     }
 }
 
 #[cold]
 fn yield_to_others(context: &Context<'_>) {
+    context::with_running(|event_loop| {
+        let yields = &event_loop.tasks.budget.forced_yields;
+        yields.set(yields.get() + 1);
+    });
     context.waker().wake_by_ref();
 }
 
@@ -100,7 +116,7 @@ pub fn poll_proceed(context: &mut Context<'_>) -> Poll<()> {
 /// Whether the task has any budget left. True outside a runtime.
 #[must_use]
 pub fn has_budget_remaining() -> bool {
-    context::with_running(|event_loop| event_loop.tasks.budget.0.get() > 0).unwrap_or(true)
+    context::with_running(|event_loop| event_loop.tasks.budget.left.get() > 0).unwrap_or(true)
 }
 
 /// Spends one unit of the task's budget, and yields if none is left.
@@ -182,6 +198,6 @@ impl Drop for Restore {
 }
 
 fn exchange(units: i64) -> i64 {
-    context::with_running(|event_loop| event_loop.tasks.budget.0.replace(units))
+    context::with_running(|event_loop| event_loop.tasks.budget.left.replace(units))
         .unwrap_or(UNLIMITED)
 }

@@ -5,7 +5,8 @@ use std::fmt;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
-use super::Id;
+use super::{Id, TaskMeta};
+use crate::remote::Remote;
 
 /// How a task failed. One word, for there is room for it in every task.
 pub(super) enum Failure {
@@ -15,6 +16,7 @@ pub(super) enum Failure {
 
 /// What a task panicked with.
 pub(super) struct Panic {
+    task: TaskMeta,
     /// The text, if it was one.
     message: Option<String>,
     /// In a mutex that is never locked, which makes the error `Sync`.
@@ -23,11 +25,23 @@ pub(super) struct Panic {
 
 impl Failure {
     #[cold]
-    pub(super) fn panicked(payload: Box<dyn Any + Send>) -> Failure {
+    pub(super) fn panicked(task: TaskMeta, payload: Box<dyn Any + Send>) -> Failure {
         Failure::Panicked(Box::new(Panic {
+            task,
             message: message(&*payload),
             payload: Mutex::new(payload),
         }))
+    }
+}
+
+impl Panic {
+    /// Nobody is there to join the task.
+    pub(super) fn hand_to(self, remote: &Remote) {
+        let payload = self
+            .payload
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        drop(remote.unhandled_panic(&self.task, self.message.as_deref(), payload));
     }
 }
 

@@ -6,14 +6,16 @@ use std::panic::Location;
 use std::ptr::NonNull;
 use std::task::Waker;
 
+use super::TaskMeta;
 use super::cell::{Raw, Vtable};
 use super::id::Id;
 use super::state::Word;
+use crate::context;
 use crate::remote::{Link, Remote};
 
 /// What the owner knows of a task. Only the owner's thread looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Flags(u8);
+pub(super) struct Flags(u16);
 
 impl Flags {
     /// The task is in the ready queue, which owns its `ready_next`.
@@ -28,6 +30,12 @@ impl Flags {
     pub(super) const JOINED: Flags = Flags(1 << 4);
     /// The task is to be cancelled when its turn comes.
     pub(super) const ABORTED: Flags = Flags(1 << 5);
+    /// The set has a name for the task.
+    pub(super) const NAMED: Flags = Flags(1 << 6);
+    /// The future of `block_on`: the loop stops when it is over.
+    pub(super) const ROOT: Flags = Flags(1 << 7);
+    /// The loop's own, which users do not see.
+    pub(super) const HIDDEN: Flags = Flags(1 << 8);
 
     /// While one of these is set, the owner's share of the references is held.
     pub(super) const OWNED: Flags =
@@ -98,6 +106,15 @@ impl Header {
             word: Word::new(),
             flags: Cell::new(Flags::LIVE.and(Flags::JOINED).and(Flags::QUEUED)),
         }
+    }
+
+    /// What is known of the task, whose loop is in a turn.
+    pub(super) fn meta(&self) -> TaskMeta {
+        context::with_running(|event_loop| event_loop.tasks.meta(self)).unwrap_or(TaskMeta {
+            id: self.id,
+            name: None,
+            spawned_at: self.spawned_at,
+        })
     }
 
     #[inline]

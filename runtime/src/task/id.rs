@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::context;
@@ -48,6 +49,13 @@ pub fn try_id() -> Option<Id> {
     context::with_running(|event_loop| event_loop.tasks.current()).flatten()
 }
 
+/// The name of the task that runs, if it was given one by
+/// [`Builder::name`](super::Builder::name).
+#[must_use]
+pub fn name() -> Option<Arc<str>> {
+    context::with_running(|event_loop| event_loop.tasks.current_name()).flatten()
+}
+
 /// Ids are handed to loops by the block, so that a spawn needs no atomic.
 const BLOCK: u64 = 1 << 16;
 
@@ -56,6 +64,7 @@ const BLOCK: u64 = 1 << 16;
 pub(super) struct Ids {
     next: Cell<u64>,
     end: Cell<u64>,
+    blocks: Cell<u64>,
 }
 
 impl Ids {
@@ -63,6 +72,7 @@ impl Ids {
         Ids {
             next: Cell::new(0),
             end: Cell::new(0),
+            blocks: Cell::new(0),
         }
     }
 
@@ -76,6 +86,11 @@ impl Ids {
         Id(id)
     }
 
+    /// How many were given out.
+    pub(super) fn given(&self) -> u64 {
+        self.blocks.get() * BLOCK - (self.end.get() - self.next.get())
+    }
+
     #[cold]
     fn refill(&self) {
         // 2^64 ids outlast the process.
@@ -83,5 +98,6 @@ impl Ids {
         let start = BLOCKS.fetch_add(BLOCK, Ordering::Relaxed);
         self.next.set(start);
         self.end.set(start + BLOCK);
+        self.blocks.set(self.blocks.get() + 1);
     }
 }

@@ -81,6 +81,23 @@ impl<T> JoinHandle<T> {
         unsafe { waker::notify(self.task, true) };
     }
 
+    /// Aborts the task, and gives the handle back, to wait until it is over:
+    ///
+    /// ```
+    /// # coreloop_runtime::block_on(async {
+    /// let handle = coreloop_runtime::spawn(std::future::pending::<()>());
+    /// assert!(handle.cancel().await.unwrap_err().is_cancelled());
+    /// # })
+    /// ```
+    ///
+    /// When that await returns, the future has been dropped. A task that was
+    /// over before gives its output all the same.
+    #[must_use = "await it to know that the task is over; or use `abort`"]
+    pub fn cancel(self) -> JoinHandle<T> {
+        self.abort();
+        self
+    }
+
     /// Whether the task is over, and awaiting the handle would not wait.
     #[must_use]
     #[inline]

@@ -71,11 +71,13 @@
 
 pub mod coop;
 
+mod builder;
 mod cell;
 mod error;
 mod header;
 mod id;
 mod join;
+pub(crate) mod meta;
 mod parked;
 mod queue;
 mod set;
@@ -85,14 +87,16 @@ mod yield_now;
 
 use crate::context;
 
+pub use builder::Builder;
 pub use coop::{Unconstrained, consume_budget, unconstrained};
 pub use error::JoinError;
-pub use id::{Id, id, try_id};
+pub use id::{Id, id, name, try_id};
 pub use join::{AbortHandle, JoinHandle};
 pub use yield_now::yield_now;
 
 pub(crate) use cell::Raw;
 pub(crate) use header::Header;
+pub(crate) use meta::TaskMeta;
 pub(crate) use parked::Parked;
 pub(crate) use set::TaskSet;
 #[cfg(all(test, loom))]

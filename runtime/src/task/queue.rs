@@ -30,6 +30,23 @@ impl ReadyQueue {
         self.head.get().is_none()
     }
 
+    /// The task that comes out next.
+    pub(super) fn first(&self) -> Option<Raw> {
+        self.head.get()
+    }
+
+    /// How many there are. Counts them.
+    pub(super) fn count(&self) -> usize {
+        let mut count = 0;
+        let mut next = self.head.get();
+        while let Some(task) = next {
+            count += 1;
+            // SAFETY: it is in the queue, which keeps it.
+            next = unsafe { task.header() }.ready_next.get();
+        }
+        count
+    }
+
     /// Puts the task last.
     ///
     /// # Safety

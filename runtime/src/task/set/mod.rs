@@ -4,10 +4,14 @@
     reason = "the owner of the tasks; see the invariants of `task`"
 )]
 
+mod inspect;
+
 use std::any::Any;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use super::cell::Raw;
 use super::coop::Budget;
@@ -29,7 +33,24 @@ pub(crate) struct TaskSet {
     pub(crate) budget: Budget,
     current: Cell<Option<Raw>>,
     ids: Ids,
+    /// Of the live tasks that have one.
+    names: RefCell<HashMap<Id, Arc<str>>>,
+    /// Whether the root is over, until the loop has taken note.
+    root_over: Cell<bool>,
     closed: Cell<bool>,
+    counts: Counts,
+}
+
+/// What [`RuntimeMetrics`](crate::runtime::RuntimeMetrics) tells of tasks and
+/// does not follow from anything else.
+#[derive(Debug, Default)]
+struct Counts {
+    /// Tasks that are over.
+    ended: Cell<u64>,
+    /// Live tasks that are the loop's own.
+    hidden: Cell<u64>,
+    polls: Cell<u64>,
+    posted: Cell<u64>,
 }
 
 impl TaskSet {
@@ -41,7 +62,10 @@ impl TaskSet {
             budget: Budget::unlimited(),
             current: Cell::new(None),
             ids: Ids::new(),
+            names: RefCell::default(),
+            root_over: Cell::new(false),
             closed: Cell::new(false),
+            counts: Counts::default(),
         }
     }
 
@@ -54,13 +78,6 @@ impl TaskSet {
     #[inline]
     pub(super) fn owns(&self, remote: NonNull<Remote>) -> bool {
         self.remote.pointer() == remote
-    }
-
-    /// The task that runs.
-    pub(crate) fn current(&self) -> Option<Id> {
-        // SAFETY: `RUNNING` keeps the task that runs.
-        let header = unsafe { self.current.get()?.header() };
-        Some(header.id)
     }
 
     /// Whether a task is ready to run.
@@ -113,6 +130,9 @@ impl TaskSet {
             // this returns.
             handle: unsafe { self.spawn_borrowing(future, spawned_at) },
         };
+        self.root_over.set(false);
+        // SAFETY: the handle keeps the task, and this is the owner's thread.
+        unsafe { root.handle.task().header() }.set(Flags::ROOT);
         drive(&|| root.handle.is_finished());
         self.end(root.handle.task());
         root.handle.result()
@@ -176,26 +196,45 @@ impl TaskSet {
     }
 
     /// Runs tasks that are ready, those that have been so for longest first, but
-    /// not more than `most`. Returns whether none is left.
+    /// not more than `most`, and none once the root is over. Returns whether
+    /// there is nothing more to run now.
     ///
     /// One landing place for the panics of all, and not one for each, as a poll
     /// is often shorter than setting that up.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "one caller is in every turn, the other must not make it a call there"
+    )]
+    #[inline(always)]
     pub(crate) fn run_ready(&self, most: u32) -> bool {
         let left = Cell::new(most);
         let none_left = loop {
             match catch_unwind(AssertUnwindSafe(|| self.run_some(&left))) {
                 Ok(none_left) => break none_left,
-                Err(payload) => self.fail_current(payload),
+                Err(payload) => {
+                    self.fail_current(payload);
+                    if self.root_over.take() {
+                        break true;
+                    }
+                }
             }
         };
+        let polls = &self.counts.polls;
+        polls.set(polls.get() + u64::from(most - left.get()));
         self.budget.lift();
         self.current.set(None);
         none_left
     }
 
-    /// As [`run_ready`](TaskSet::run_ready), counting `left` down; but lets the
-    /// panic of a poll out, with the task still `RUNNING` and current.
+    /// As [`run_ready`](TaskSet::run_ready), but one task.
+    #[cold]
+    pub(crate) fn run_one(&self) -> bool {
+        self.run_ready(1)
+    }
+
+    /// As [`run_ready`](TaskSet::run_ready), for as many tasks as are left of
+    /// the slice; but lets the panic of a poll out, with the task still `RUNNING`
+    /// and current.
     #[inline]
     fn run_some(&self, left: &Cell<u32>) -> bool {
         while let Some(more) = left.get().checked_sub(1) {
@@ -217,12 +256,18 @@ impl TaskSet {
             self.budget.refill();
             if flags.any(Flags::ABORTED) {
                 self.end_running(task, Failure::Cancelled);
+                if self.root_over.take() {
+                    return true;
+                }
                 continue;
             }
             // SAFETY: live, and set running by this call.
             if unsafe { task.poll() } {
                 self.settle(task);
                 self.current.set(None);
+                if self.root_over.take() {
+                    return true;
+                }
             } else {
                 header.clear(Flags::RUNNING);
             }
@@ -234,7 +279,11 @@ impl TaskSet {
     #[cold]
     fn fail_current(&self, payload: Box<dyn Any + Send>) {
         match self.current.get() {
-            Some(task) => self.end_running(task, Failure::panicked(payload)),
+            Some(task) => {
+                // SAFETY: `RUNNING` keeps the task.
+                let meta = self.meta(unsafe { task.header() });
+                self.end_running(task, Failure::panicked(meta, payload));
+            }
             // Nothing else lets a panic out.
             None => resume_unwind(payload),
         }
@@ -259,6 +308,10 @@ impl TaskSet {
         header.clear(Flags::LIVE);
         header.set(Flags::RESULT);
         header.word.finish();
+        self.counts.ended.set(self.counts.ended.get() + 1);
+        if header.has(Flags::ROOT) {
+            self.root_over.set(true);
+        }
         // The output's destructor or a foreign waker may panic; there is nobody
         // to hand that to.
         if !header.has(Flags::JOINED) {
@@ -267,6 +320,9 @@ impl TaskSet {
             panics::caught(|| unsafe { task.drop_outcome() });
         } else if let Some(waker) = header.join_waker.take() {
             panics::caught(|| waker.wake());
+        }
+        if header.has(Flags::NAMED) {
+            self.names.borrow_mut().remove(&header.id);
         }
         header.clear(Flags::RUNNING);
         // SAFETY: `RUNNING` was cleared just now.
@@ -293,6 +349,7 @@ impl TaskSet {
             let task = Raw::from_pointer(task);
             // SAFETY: the inbox's reference keeps the task, and is ours now.
             let abort = unsafe { task.header() }.word.unpost();
+            self.counts.posted.set(self.counts.posted.get() + 1);
             // SAFETY: likewise; only tasks of this set are in its inbox.
             unsafe { self.make_ready(task, abort) };
             // SAFETY: the reference that the inbox had.
