@@ -294,3 +294,35 @@ fn each_thread_has_its_own() {
         assert_eq!(thread.join().unwrap(), n * 2);
     }
 }
+
+#[test]
+fn the_loop_stops_with_its_future() {
+    let runtime = Runtime::new().unwrap();
+    let polls = Rc::new(Cell::new(0));
+    runtime.block_on(async {
+        for _ in 0..20 {
+            let polls = Rc::clone(&polls);
+            drop(spawn(async move { polls.set(polls.get() + 1) }));
+        }
+    });
+    assert_eq!(polls.get(), 0, "the future was first and is over");
+    runtime.block_on(yield_now());
+    assert_eq!(polls.get(), 20);
+}
+
+#[test]
+fn the_loop_stops_with_a_future_that_panics() {
+    let runtime = Runtime::new().unwrap();
+    let polled = Rc::new(Cell::new(false));
+    let panic = catch_unwind(AssertUnwindSafe(|| {
+        runtime.block_on(async {
+            let polled = Rc::clone(&polled);
+            drop(spawn(async move { polled.set(true) }));
+            panic!("at once");
+        });
+    }));
+    assert!(panic.is_err());
+    assert!(!polled.get());
+    runtime.block_on(yield_now());
+    assert!(polled.get());
+}
