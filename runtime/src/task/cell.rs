@@ -7,7 +7,7 @@
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::fmt;
-use std::mem::{ManuallyDrop, needs_drop, offset_of};
+use std::mem::{self, ManuallyDrop, needs_drop, offset_of};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::ptr::NonNull;
@@ -283,9 +283,14 @@ fn blame<T>(header: &Header, outcome: Outcome<T>, panic: Box<dyn Any + Send>) ->
 unsafe fn drop_outcome<F: Future>(task: Raw) {
     // SAFETY: the owner's share keeps the task.
     let stage = unsafe { stage::<F>(task) };
-    // SAFETY: the outcome is in place, and gone after this.
-    let outcome = unsafe { stage.cast::<Outcome<F::Output>>().read() };
-    if let Err(Failure::Panicked(panic)) = outcome {
+    let stage = stage.cast::<Outcome<F::Output>>();
+    // SAFETY: the outcome is in place, and ours.
+    let failure = unsafe { &mut *stage }.as_mut().err();
+    // Not with the whole outcome, which may be too large for the stack.
+    let failure = failure.map(|failure| mem::replace(failure, Failure::Cancelled));
+    // SAFETY: the outcome is in place, and gone after this, panic or not.
+    unsafe { stage.drop_in_place() };
+    if let Some(Failure::Panicked(panic)) = failure {
         // SAFETY: the owner's share keeps the task.
         let remote = unsafe { task.header() }.remote;
         // SAFETY: invariant 6, the task keeps the remote.
