@@ -4,7 +4,6 @@
 use std::cell::Cell;
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::{Command, Output};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -156,8 +155,8 @@ fn ignored_and_reported_panics_stop_nothing() {
 
 /// Runs one of the functions below in a process of its own.
 #[cfg(not(miri))]
-fn child(name: &str) -> Output {
-    Command::new(std::env::current_exe().unwrap())
+fn child(name: &str) -> std::process::Output {
+    std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", name, "--nocapture"])
         .env("CORELOOP_CHILD", name)
         .output()
