@@ -73,7 +73,7 @@ async fn is_at_its_end(server: &mut TcpStream) {
 #[test]
 #[cfg_attr(
     miri,
-    ignore = "not shown to work on Miri's sockets: one of these hangs there"
+    ignore = "Miri's epoll forgets an end of stream that a short read came upon"
 )]
 fn bytes_and_the_end_come_at_once() {
     block_on(async {
@@ -98,7 +98,7 @@ fn bytes_and_the_end_come_at_once() {
 #[test]
 #[cfg_attr(
     miri,
-    ignore = "not shown to work on Miri's sockets: one of these hangs there"
+    ignore = "Miri's epoll forgets an end of stream that a short read came upon"
 )]
 fn the_end_comes_after_reads_of_any_length() {
     block_on(async {
@@ -125,7 +125,7 @@ fn the_end_comes_after_reads_of_any_length() {
 #[test]
 #[cfg_attr(
     miri,
-    ignore = "not shown to work on Miri's sockets: one of these hangs there"
+    ignore = "Miri's epoll forgets an end of stream that a short read came upon"
 )]
 fn the_end_comes_between_the_event_and_the_read() {
     block_on(async {
@@ -149,10 +149,6 @@ fn the_end_comes_between_the_event_and_the_read() {
 
 /// A short read has emptied the socket; the end comes only then.
 #[test]
-#[cfg_attr(
-    miri,
-    ignore = "not shown to work on Miri's sockets: one of these hangs there"
-)]
 fn the_end_comes_after_a_short_read() {
     block_on(async {
         for registered in REGISTERED {
@@ -168,10 +164,6 @@ fn the_end_comes_after_a_short_read() {
 }
 
 #[test]
-#[cfg_attr(
-    miri,
-    ignore = "not shown to work on Miri's sockets: one of these hangs there"
-)]
 fn peeks_and_tries_see_the_end_again_and_again() {
     block_on(async {
         for registered in REGISTERED {
@@ -197,7 +189,7 @@ fn peeks_and_tries_see_the_end_again_and_again() {
 #[test]
 #[cfg_attr(
     miri,
-    ignore = "not shown to work on Miri's sockets: one of these hangs there"
+    ignore = "Miri's epoll forgets an end of stream that a short read came upon"
 )]
 fn vectored_reads_see_the_end_again() {
     block_on(async {
@@ -223,10 +215,6 @@ fn vectored_reads_see_the_end_again() {
 
 /// A half-closed connection goes on in the other direction.
 #[test]
-#[cfg_attr(
-    miri,
-    ignore = "not shown to work on Miri's sockets: one of these hangs there"
-)]
 fn writes_go_on_after_the_end_of_reads() {
     block_on(async {
         let (client, mut server) = ends(Registered::Before).await;
