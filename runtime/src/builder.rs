@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::blocking;
 use crate::event_loop::EventLoop;
 use crate::runtime::{Runtime, SlowPoll, UnhandledPanic};
 use crate::slow_poll::Watch;
@@ -31,6 +32,7 @@ pub struct Builder {
     pub(crate) start_paused: bool,
     pub(crate) unhandled_panic: UnhandledPanic,
     pub(crate) watch: Option<Watch>,
+    pub(crate) blocking: blocking::Options,
 }
 
 impl Builder {
@@ -41,6 +43,7 @@ impl Builder {
             start_paused: false,
             unhandled_panic: UnhandledPanic::default(),
             watch: None,
+            blocking: blocking::Options::default(),
         }
     }
 
@@ -59,7 +62,8 @@ impl Builder {
     }
 
     /// Whether the clock stands still, for tests. It then jumps to the next
-    /// timer whenever no task is ready and the kernel has no event.
+    /// timer whenever no task is ready, the kernel has no event and no
+    /// [blocking work](crate::task::spawn_blocking) is under way.
     pub fn start_paused(mut self, paused: bool) -> Builder {
         self.start_paused = paused;
         self

@@ -25,17 +25,19 @@ use std::io;
 use std::panic::{Location, resume_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant as SystemTime};
 
 use crate::context;
 use crate::cpu_clock;
+use crate::handle::{self, Handle, Shared};
 use crate::metrics::RuntimeMetrics;
 use crate::reactor::Reactor;
 use crate::remote;
 use crate::runtime::{Builder, Report};
 use crate::slow_poll::Watch;
-use crate::task::{JoinError, JoinHandle, TaskSet};
+use crate::task::{Id, JoinError, JoinHandle, TaskSet};
 use crate::time::{Alarm, Instant, Key, Sleep, Timers};
 
 /// The kernel is asked for news at least this often while tasks are ready. More
@@ -56,6 +58,9 @@ pub(crate) struct EventLoop {
     watch: Option<Watch>,
     parks: Cell<u64>,
     noops: Cell<u64>,
+    shared: Arc<Shared>,
+    /// Whether the courier is at work: once there is a handle.
+    has_courier: Cell<bool>,
 }
 
 /// How often the clock is looked at while tasks are ready.
@@ -85,6 +90,8 @@ impl EventLoop {
             watch: builder.watch.clone(),
             parks: Cell::new(0),
             noops: Cell::new(0),
+            shared: Shared::new(builder.blocking.clone()),
+            has_courier: Cell::new(false),
         }))
     }
 
@@ -102,6 +109,34 @@ impl EventLoop {
             self.tasks.remote().rouse();
         }
         handle
+    }
+
+    /// As [`spawn`](EventLoop::spawn), for a task whose id was given out before.
+    pub(crate) fn spawn_as<F: Future + 'static>(
+        &self,
+        id: Id,
+        future: F,
+        spawned_at: &'static Location<'static>,
+        running: bool,
+    ) -> JoinHandle<F::Output> {
+        let handle = self.tasks.spawn_as(id, future, spawned_at);
+        if !running {
+            self.tasks.remote().rouse();
+        }
+        handle
+    }
+
+    /// What other threads share of this loop, with the courier at work.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        if !self.has_courier.replace(true) {
+            handle::start_courier(self, &self.shared);
+        }
+        &self.shared
+    }
+
+    /// A handle for other threads.
+    pub(crate) fn handle(&self) -> Handle {
+        Handle::new(Arc::clone(self.shared()))
     }
 
     /// Sets a timer that wakes the task of `context`.
@@ -146,24 +181,34 @@ impl EventLoop {
         result
     }
 
-    /// Drives all tasks until none is left, or `deadline` is over, and then
-    /// drops those that are.
+    /// Drives all tasks and blocking work until none is left, or `deadline` is
+    /// over, and then drops those that are.
     pub(crate) fn drain(&self, mut deadline: Sleep) -> Report {
         // Nobody has to be woken: the loop looks after each wait.
         let context = &mut Context::from_waker(Waker::noop());
+        let start = SystemTime::now();
+        let limit = deadline.deadline().duration_since(self.timers.now());
         self.arrive();
         loop {
             self.run_slice();
             let over = Pin::new(&mut deadline).poll(context).is_ready();
-            if over || self.tasks.alive() == 0 || self.is_to_fail() || self.wait(None).is_err() {
+            let working = self.shared.pool.watch_jobs() > 0;
+            if over || self.is_to_fail() || self.tasks.alive() == 0 && !working {
+                break;
+            }
+            // A clock that stands still does not move while threads work, and
+            // they know no other than the system's.
+            let left = working.then(|| limit.saturating_sub(start.elapsed()));
+            if left == Some(Duration::ZERO) || self.wait(left).is_err() {
                 break;
             }
         }
-        let report = Report {
-            tasks: self.tasks.metas(),
-        };
+        let mut tasks = self.tasks.metas();
+        let blocking = self.shared.pool.close();
+        // A task that only waits for its work is no second thing.
+        tasks.retain(|task| blocking.iter().all(|work| work.id() != task.id()));
         self.shut_down();
-        report
+        Report { tasks, blocking }
     }
 
     /// Whether a panic that nobody joined is to end the runtime.
@@ -225,6 +270,7 @@ impl EventLoop {
     /// What was counted so far.
     pub(crate) fn metrics(&self) -> RuntimeMetrics {
         let (registered, present) = self.reactor.registered();
+        let blocking = self.shared.pool.census();
         RuntimeMetrics {
             alive_tasks: self.tasks.alive(),
             spawned_tasks: self.tasks.spawned(),
@@ -235,6 +281,9 @@ impl EventLoop {
             parks: self.parks.get(),
             noops: self.noops.get(),
             busy_duration: cpu_clock::of_this_thread(),
+            blocking_threads: blocking.threads,
+            idle_blocking_threads: blocking.idle,
+            queued_blocking_work: blocking.queued,
             registered_fds: registered,
             deregistered_fds: registered - present,
             io_events: self.reactor.reported(),
@@ -330,18 +379,20 @@ impl EventLoop {
     /// the next timer.
     #[cold]
     fn poll_paused(&self, limit: Option<Duration>) -> io::Result<()> {
+        // Before the inbox is looked at: what a job wakes is there when it is over.
+        let no_jobs = self.shared.pool.watch_jobs() == 0;
         self.reactor.poll(Some(Duration::ZERO), &self.tasks)?;
         self.tasks.take_posted();
         if self.tasks.has_ready() {
             return Ok(());
         }
         match self.timers.next() {
-            Some(deadline) => {
+            Some(deadline) if no_jobs => {
                 self.timers.skip_to(deadline);
                 Ok(())
             }
-            None if self.tasks.remote().sleep() => self.reactor.poll(limit, &self.tasks),
-            None => Ok(()),
+            _ if self.tasks.remote().sleep() => self.reactor.poll(limit, &self.tasks),
+            _ => Ok(()),
         }
     }
 
@@ -367,6 +418,7 @@ impl EventLoop {
     pub(crate) fn shut_down(&self) {
         // First, as the wakers that it calls may spawn and wake tasks.
         self.reactor.close(&self.tasks);
+        drop(self.shared.pool.close());
         self.tasks.shut_down();
     }
 }

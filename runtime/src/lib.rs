@@ -9,11 +9,13 @@
 //! - [`io`], descriptors on the loop.
 
 mod atomic;
+mod blocking;
 mod builder;
 mod context;
 mod cpu_clock;
 mod diagnostics;
 mod event_loop;
+mod handle;
 mod metrics;
 mod panics;
 mod reactor;

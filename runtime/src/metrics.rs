@@ -23,6 +23,9 @@ use std::time::Duration;
 /// | [`parks`](Self::parks) | `worker_park_count` |
 /// | [`noops`](Self::noops) | `worker_noop_count` |
 /// | [`busy_duration`](Self::busy_duration) | `worker_total_busy_duration` |
+/// | [`blocking_threads`](Self::blocking_threads) | `num_blocking_threads` |
+/// | [`idle_blocking_threads`](Self::idle_blocking_threads) | `num_idle_blocking_threads` |
+/// | [`queued_blocking_work`](Self::queued_blocking_work) | `blocking_queue_depth` |
 /// | [`registered_fds`](Self::registered_fds) | `io_driver_fd_registered_count` |
 /// | [`deregistered_fds`](Self::deregistered_fds) | `io_driver_fd_deregistered_count` |
 /// | [`io_events`](Self::io_events) | `io_driver_ready_count` |
@@ -49,6 +52,9 @@ pub struct RuntimeMetrics {
     pub(crate) parks: u64,
     pub(crate) noops: u64,
     pub(crate) busy_duration: Duration,
+    pub(crate) blocking_threads: usize,
+    pub(crate) idle_blocking_threads: usize,
+    pub(crate) queued_blocking_work: usize,
     pub(crate) registered_fds: u64,
     pub(crate) deregistered_fds: u64,
     pub(crate) io_events: u64,
@@ -125,6 +131,25 @@ impl RuntimeMetrics {
     #[must_use]
     pub fn busy_duration(&self) -> Duration {
         self.busy_duration
+    }
+
+    /// Threads of the pool for
+    /// [blocking work](crate::task::spawn_blocking).
+    #[must_use]
+    pub fn blocking_threads(&self) -> usize {
+        self.blocking_threads
+    }
+
+    /// Those of them that have nothing to do.
+    #[must_use]
+    pub fn idle_blocking_threads(&self) -> usize {
+        self.idle_blocking_threads
+    }
+
+    /// Blocking work that waits for a thread.
+    #[must_use]
+    pub fn queued_blocking_work(&self) -> usize {
+        self.queued_blocking_work
     }
 
     /// How often a descriptor was registered with the kernel's queue of events.

@@ -6,7 +6,8 @@ use crate::runtime::TaskMeta;
 
 /// What [`Runtime::shutdown`](crate::Runtime::shutdown) had to abandon.
 ///
-/// It prints as one line for each task, and can be asked for them.
+/// It prints as a line for each task and each piece of blocking work, and can be
+/// asked for them.
 ///
 /// # Examples
 ///
@@ -25,13 +26,14 @@ use crate::runtime::TaskMeta;
 #[must_use = "says which tasks were cut off"]
 pub struct Report {
     pub(crate) tasks: Vec<TaskMeta>,
+    pub(crate) blocking: Vec<TaskMeta>,
 }
 
 impl Report {
     /// Whether everything was over in time.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.tasks.is_empty()
+        self.tasks.is_empty() && self.blocking.is_empty()
     }
 
     /// The tasks that were not over and so were dropped, in the order in which
@@ -39,6 +41,13 @@ impl Report {
     #[must_use]
     pub fn tasks(&self) -> &[TaskMeta] {
         &self.tasks
+    }
+
+    /// Blocking work that was not over: what ran goes on, on a thread that
+    /// nobody waits for; what still waited for a thread was dropped.
+    #[must_use]
+    pub fn blocking(&self) -> &[TaskMeta] {
+        &self.blocking
     }
 }
 
@@ -50,6 +59,11 @@ impl fmt::Display for Report {
         let mut separator = "";
         for task in &self.tasks {
             write!(f, "{separator}abandoned {task}")?;
+            separator = "\n";
+        }
+        for work in &self.blocking {
+            let place = work.spawned_at();
+            write!(f, "{separator}left behind blocking work spawned at {place}")?;
             separator = "\n";
         }
         Ok(())

@@ -7,12 +7,14 @@ use std::panic::{Location, resume_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::blocking;
 use crate::context::{self, Entered};
 use crate::event_loop::EventLoop;
 use crate::task::JoinHandle;
 use crate::time::{Instant, Sleep};
 
 pub use crate::builder::Builder;
+pub use crate::handle::{Handle, TryCurrentError};
 pub use crate::metrics::RuntimeMetrics;
 pub use crate::report::Report;
 pub use crate::slow_poll::SlowPoll;
@@ -28,7 +30,8 @@ pub use crate::unhandled::UnhandledPanic;
 /// Dropping it drops every task at once, and orphans the sockets and timers
 /// that are held elsewhere. Those may still be dropped. A socket gives an error
 /// where it would have to wait; a timer whose time has not come never ends, as
-/// nobody is left to turn its loop.
+/// nobody is left to turn its loop. Blocking work that waits for a thread is
+/// dropped; that which runs is left behind, and not waited for.
 ///
 /// # Examples
 ///
@@ -109,6 +112,47 @@ impl Runtime {
     {
         let running = self.event_loop.is_running();
         self.event_loop.spawn(future, Location::caller(), running)
+    }
+
+    /// Runs `work`, which may block, on a thread of the runtime's pool.
+    ///
+    /// See [`spawn_blocking`](crate::task::spawn_blocking).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let runtime = coreloop_runtime::Runtime::new()?;
+    /// let handle = runtime.spawn_blocking(|| 1 + 1);
+    /// assert_eq!(runtime.block_on(handle).unwrap(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn spawn_blocking<W, R>(&self, work: W) -> JoinHandle<R>
+    where
+        W: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        blocking::spawn_on(&self.event_loop, work, Location::caller())
+    }
+
+    /// A handle to this runtime, for other threads.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let runtime = coreloop_runtime::Runtime::new()?;
+    /// let handle = runtime.handle();
+    /// let task = std::thread::spawn(move || handle.spawn(|| async { 1 + 1 }));
+    /// assert_eq!(runtime.block_on(task.join().unwrap()).unwrap(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.event_loop.handle()
     }
 
     /// Makes this the current runtime of the thread until the guard is dropped,

@@ -274,7 +274,7 @@ fn blame<T>(header: &Header, outcome: Outcome<T>, panic: Box<dyn Any + Send>) ->
     }
     panics::caught(|| drop(outcome));
     let meta = header.meta();
-    Err(Failure::panicked(meta, panic))
+    Err(Failure::panicked(Some(meta), panic))
 }
 
 /// # Safety

@@ -16,7 +16,8 @@ pub(super) enum Failure {
 
 /// What a task panicked with.
 pub(super) struct Panic {
-    task: TaskMeta,
+    /// Whose it is; not known of work on other threads.
+    task: Option<TaskMeta>,
     /// The text, if it was one.
     message: Option<String>,
     /// In a mutex that is never locked, which makes the error `Sync`.
@@ -25,7 +26,7 @@ pub(super) struct Panic {
 
 impl Failure {
     #[cold]
-    pub(super) fn panicked(task: TaskMeta, payload: Box<dyn Any + Send>) -> Failure {
+    pub(super) fn panicked(task: Option<TaskMeta>, payload: Box<dyn Any + Send>) -> Failure {
         Failure::Panicked(Box::new(Panic {
             task,
             message: message(&*payload),
@@ -41,7 +42,9 @@ impl Panic {
             .payload
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
-        drop(remote.unhandled_panic(&self.task, self.message.as_deref(), payload));
+        if let Some(task) = &self.task {
+            drop(remote.unhandled_panic(task, self.message.as_deref(), payload));
+        }
     }
 }
 
@@ -65,6 +68,14 @@ pub struct JoinError {
 impl JoinError {
     pub(super) fn new(id: Id, failure: Failure) -> JoinError {
         JoinError { id, failure }
+    }
+
+    pub(crate) fn cancelled(id: Id) -> JoinError {
+        JoinError::new(id, Failure::Cancelled)
+    }
+
+    pub(crate) fn panicked(id: Id, payload: Box<dyn Any + Send>) -> JoinError {
+        JoinError::new(id, Failure::panicked(None, payload))
     }
 
     /// Whether the task was aborted, or its runtime dropped.

@@ -36,6 +36,12 @@ impl Flags {
     pub(super) const ROOT: Flags = Flags(1 << 7);
     /// The loop's own, which users do not see.
     pub(super) const HIDDEN: Flags = Flags(1 << 8);
+    /// The task is not cancelled when its turn comes, but polled: its future
+    /// looks whether it is `ABORTED`, and decides.
+    pub(super) const SHIELDED: Flags = Flags(1 << 9);
+
+    /// What few tasks have, so that the others are asked once.
+    pub(super) const SPECIAL: Flags = Flags(Self::NAMED.0 | Self::ROOT.0 | Self::HIDDEN.0);
 
     /// While one of these is set, the owner's share of the references is held.
     pub(super) const OWNED: Flags =
@@ -110,11 +116,8 @@ impl Header {
 
     /// What is known of the task, whose loop is in a turn.
     pub(super) fn meta(&self) -> TaskMeta {
-        context::with_running(|event_loop| event_loop.tasks.meta(self)).unwrap_or(TaskMeta {
-            id: self.id,
-            name: None,
-            spawned_at: self.spawned_at,
-        })
+        context::with_running(|event_loop| event_loop.tasks.meta(self))
+            .unwrap_or_else(|| TaskMeta::nameless(self.id, self.spawned_at))
     }
 
     #[inline]

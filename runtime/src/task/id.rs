@@ -56,6 +56,17 @@ pub fn name() -> Option<Arc<str>> {
     context::with_running(|event_loop| event_loop.tasks.current_name()).flatten()
 }
 
+impl Id {
+    /// An id for a task that another thread may ask for, or for blocking work.
+    /// These ascend.
+    pub(crate) fn fresh() -> Id {
+        Id(FREE.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// The first id that is not given out. 2^64 ids outlast the process.
+static FREE: AtomicU64 = AtomicU64::new(1);
+
 /// Ids are handed to loops by the block, so that a spawn needs no atomic.
 const BLOCK: u64 = 1 << 16;
 
@@ -64,7 +75,6 @@ const BLOCK: u64 = 1 << 16;
 pub(super) struct Ids {
     next: Cell<u64>,
     end: Cell<u64>,
-    blocks: Cell<u64>,
 }
 
 impl Ids {
@@ -72,7 +82,6 @@ impl Ids {
         Ids {
             next: Cell::new(0),
             end: Cell::new(0),
-            blocks: Cell::new(0),
         }
     }
 
@@ -86,18 +95,10 @@ impl Ids {
         Id(id)
     }
 
-    /// How many were given out.
-    pub(super) fn given(&self) -> u64 {
-        self.blocks.get() * BLOCK - (self.end.get() - self.next.get())
-    }
-
     #[cold]
     fn refill(&self) {
-        // 2^64 ids outlast the process.
-        static BLOCKS: AtomicU64 = AtomicU64::new(1);
-        let start = BLOCKS.fetch_add(BLOCK, Ordering::Relaxed);
+        let start = FREE.fetch_add(BLOCK, Ordering::Relaxed);
         self.next.set(start);
         self.end.set(start + BLOCK);
-        self.blocks.set(self.blocks.get() + 1);
     }
 }

@@ -121,6 +121,13 @@ impl<T> JoinHandle<T> {
         AbortHandle { task: self.task }
     }
 
+    /// From now on an abort only makes the task run: its future asks for it by
+    /// [`TaskSet::take_abort`](super::TaskSet::take_abort), and decides.
+    pub(crate) fn shield(&self) {
+        // SAFETY: `JOINED` keeps the task, and this is the owner's thread.
+        unsafe { self.task.header() }.set(Flags::SHIELDED);
+    }
+
     /// The outcome of a task that is over.
     ///
     /// # Panics

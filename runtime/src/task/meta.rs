@@ -32,6 +32,14 @@ pub struct TaskMeta {
 }
 
 impl TaskMeta {
+    pub(crate) fn nameless(id: Id, spawned_at: &'static Location<'static>) -> TaskMeta {
+        TaskMeta {
+            id,
+            name: None,
+            spawned_at,
+        }
+    }
+
     /// The id of the task.
     #[must_use]
     pub fn id(&self) -> Id {

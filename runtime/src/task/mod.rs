@@ -87,6 +87,8 @@ mod yield_now;
 
 use crate::context;
 
+pub use crate::blocking::spawn_blocking;
+pub use crate::handle::{RemoteAbortHandle, RemoteJoinHandle};
 pub use builder::Builder;
 pub use coop::{Unconstrained, consume_budget, unconstrained};
 pub use error::JoinError;

@@ -15,18 +15,12 @@ use crate::task::meta::TaskMeta;
 impl TaskSet {
     /// The task that runs.
     pub(crate) fn current(&self) -> Option<Id> {
-        self.current_header().map(|header| header.id)
+        self.with_current(|header| header.id)
     }
 
     /// The name of the task that runs.
     pub(crate) fn current_name(&self) -> Option<Arc<str>> {
-        self.name_of(self.current_header()?)
-    }
-
-    fn current_header(&self) -> Option<&Header> {
-        // SAFETY: `RUNNING` keeps the task that runs, which the callers leave
-        // before they return to it.
-        Some(unsafe { self.current.get()?.header() })
+        self.with_current(|header| self.name_of(header))?
     }
 
     /// What is known of a task of this set.
@@ -52,6 +46,16 @@ impl TaskSet {
         if header.has(Flags::LIVE) {
             header.set(Flags::NAMED);
             self.names.borrow_mut().insert(header.id, name.into());
+        }
+    }
+
+    /// Makes the task of `handle` one of the loop's own.
+    pub(crate) fn hide<T>(&self, handle: &JoinHandle<T>) {
+        // SAFETY: the handle keeps the task, and this is the owner's thread.
+        let header = unsafe { handle.task().header() };
+        if header.has(Flags::LIVE) {
+            header.set(Flags::HIDDEN);
+            self.counts.hidden.set(self.counts.hidden.get() + 1);
         }
     }
 
@@ -83,9 +87,9 @@ impl TaskSet {
         self.spawned() - self.counts.ended.get() - self.counts.hidden.get()
     }
 
-    /// How many tasks were made, those of the loop's own too.
+    /// How many tasks were made, some of them by the loop for itself.
     pub(crate) fn spawned(&self) -> u64 {
-        self.ids.given()
+        self.counts.spawned.get()
     }
 
     /// How many are ready to run.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use super::cell::Raw;
 use super::coop::Budget;
 use super::error::{Failure, JoinError};
-use super::header::Flags;
+use super::header::{Flags, Header};
 use super::id::{Id, Ids};
 use super::join::JoinHandle;
 use super::queue::{LiveList, ReadyQueue};
@@ -45,6 +45,7 @@ pub(crate) struct TaskSet {
 /// does not follow from anything else.
 #[derive(Debug, Default)]
 struct Counts {
+    spawned: Cell<u64>,
     /// Tasks that are over.
     ended: Cell<u64>,
     /// Live tasks that are the loop's own.
@@ -80,6 +81,33 @@ impl TaskSet {
         self.remote.pointer() == remote
     }
 
+    /// Whether the task that runs, which is shielded, is to be aborted. Said
+    /// once.
+    pub(crate) fn take_abort(&self) -> bool {
+        let asked = self.with_current(|header| {
+            let asked = header.has(Flags::ABORTED);
+            header.clear(Flags::ABORTED);
+            asked
+        });
+        asked == Some(true)
+    }
+
+    /// Has the task that runs cancelled at its next turn, for which the caller
+    /// wakes it.
+    pub(crate) fn give_in(&self) {
+        self.with_current(|header| {
+            header.clear(Flags::SHIELDED);
+            header.set(Flags::ABORTED);
+        });
+    }
+
+    /// Calls `f`, which runs nothing of the user's, with the task that runs.
+    fn with_current<R>(&self, f: impl FnOnce(&Header) -> R) -> Option<R> {
+        // SAFETY: `RUNNING` keeps the task that runs.
+        let header = unsafe { self.current.get()?.header() };
+        Some(f(header))
+    }
+
     /// Whether a task is ready to run.
     #[inline]
     pub(crate) fn has_ready(&self) -> bool {
@@ -95,7 +123,18 @@ impl TaskSet {
         spawned_at: &'static Location<'static>,
     ) -> JoinHandle<F::Output> {
         // SAFETY: nothing in the future or its output expires.
-        unsafe { self.spawn_borrowing(future, spawned_at) }
+        unsafe { self.spawn_borrowing(future, self.ids.next(), spawned_at) }
+    }
+
+    /// As [`spawn`](TaskSet::spawn), for a task that has an id already.
+    pub(crate) fn spawn_as<F: Future + 'static>(
+        &self,
+        id: Id,
+        future: F,
+        spawned_at: &'static Location<'static>,
+    ) -> JoinHandle<F::Output> {
+        // SAFETY: nothing in the future or its output expires.
+        unsafe { self.spawn_borrowing(future, id, spawned_at) }
     }
 
     /// Makes a task of `future`, which may borrow, and calls `drive` with a
@@ -128,7 +167,7 @@ impl TaskSet {
             tasks: self,
             // SAFETY: `End` ends the task, and then drops the handle, before
             // this returns.
-            handle: unsafe { self.spawn_borrowing(future, spawned_at) },
+            handle: unsafe { self.spawn_borrowing(future, self.ids.next(), spawned_at) },
         };
         self.root_over.set(false);
         // SAFETY: the handle keeps the task, and this is the owner's thread.
@@ -148,9 +187,11 @@ impl TaskSet {
     pub(crate) unsafe fn spawn_borrowing<F: Future>(
         &self,
         future: F,
+        id: Id,
         spawned_at: &'static Location<'static>,
     ) -> JoinHandle<F::Output> {
-        let task = Raw::new(future, self.remote.share(), self.ids.next(), spawned_at);
+        let task = Raw::new(future, self.remote.share(), id, spawned_at);
+        self.counts.spawned.set(self.counts.spawned.get() + 1);
         // SAFETY: the task was just made, and is live.
         unsafe { self.live.insert(task) };
         // SAFETY: it was made with `JOINED` set, for the one handle.
@@ -254,7 +295,7 @@ impl TaskSet {
             header.set_flags(flags.and(Flags::RUNNING));
             self.current.set(Some(task));
             self.budget.refill();
-            if flags.any(Flags::ABORTED) {
+            if flags.any(Flags::ABORTED) && !flags.any(Flags::SHIELDED) {
                 self.end_running(task, Failure::Cancelled);
                 if self.root_over.take() {
                     return true;
@@ -282,7 +323,7 @@ impl TaskSet {
             Some(task) => {
                 // SAFETY: `RUNNING` keeps the task.
                 let meta = self.meta(unsafe { task.header() });
-                self.end_running(task, Failure::panicked(meta, payload));
+                self.end_running(task, Failure::panicked(Some(meta), payload));
             }
             // Nothing else lets a panic out.
             None => resume_unwind(payload),
@@ -309,9 +350,6 @@ impl TaskSet {
         header.set(Flags::RESULT);
         header.word.finish();
         self.counts.ended.set(self.counts.ended.get() + 1);
-        if header.has(Flags::ROOT) {
-            self.root_over.set(true);
-        }
         // The output's destructor or a foreign waker may panic; there is nobody
         // to hand that to.
         if !header.has(Flags::JOINED) {
@@ -321,12 +359,26 @@ impl TaskSet {
         } else if let Some(waker) = header.join_waker.take() {
             panics::caught(|| waker.wake());
         }
-        if header.has(Flags::NAMED) {
-            self.names.borrow_mut().remove(&header.id);
+        if header.has(Flags::SPECIAL) {
+            self.settle_special(header);
         }
         header.clear(Flags::RUNNING);
         // SAFETY: `RUNNING` was cleared just now.
         unsafe { task.disown() };
+    }
+
+    /// What else there is to do for a few tasks that are over.
+    #[cold]
+    fn settle_special(&self, header: &Header) {
+        if header.has(Flags::ROOT) {
+            self.root_over.set(true);
+        }
+        if header.has(Flags::HIDDEN) {
+            self.counts.hidden.set(self.counts.hidden.get() - 1);
+        }
+        if header.has(Flags::NAMED) {
+            self.names.borrow_mut().remove(&header.id);
+        }
     }
 
     /// Ends a task at once, by cancelling it, unless it is over or runs.

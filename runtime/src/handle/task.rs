@@ -1,0 +1,140 @@
+//! A task that came from elsewhere: on its way, and on its loop.
+
+use std::any::Any;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+
+use super::courier::Letter;
+use super::outcome::Sender;
+use crate::event_loop::EventLoop;
+use crate::panics;
+use crate::task::JoinError;
+
+/// A task that is yet to be made. The future it will have need not be `Send`.
+pub(super) struct Unstarted<S, F: Future> {
+    start: S,
+    sender: Sender<F::Output>,
+    spawned_at: &'static Location<'static>,
+    future: PhantomData<fn() -> F>,
+}
+
+impl<S, F> Unstarted<S, F>
+where
+    S: FnOnce() -> F,
+    F: Future,
+{
+    pub(super) fn new(
+        start: S,
+        sender: Sender<F::Output>,
+        spawned_at: &'static Location<'static>,
+    ) -> Unstarted<S, F> {
+        Unstarted {
+            start,
+            sender,
+            spawned_at,
+            future: PhantomData,
+        }
+    }
+}
+
+impl<S, F> Letter for Unstarted<S, F>
+where
+    S: FnOnce() -> F + Send + 'static,
+    F: Future + 'static,
+    F::Output: Send + 'static,
+{
+    fn open(self: Box<Self>, event_loop: &EventLoop) {
+        let slot = Arc::clone(self.sender.slot());
+        let task = RemoteTask {
+            start: Some(self.start),
+            future: None,
+            sender: Some(self.sender),
+        };
+        let handle = event_loop.spawn_as(slot.id(), task, self.spawned_at, true);
+        slot.started(handle.abort_handle());
+    }
+}
+
+pin_project! {
+    /// The future of a task whose output goes to another thread.
+    struct RemoteTask<S, F: Future> {
+        // Until the first poll.
+        start: Option<S>,
+        // From then on, until it is over.
+        #[pin]
+        future: Option<F>,
+        sender: Option<Sender<F::Output>>,
+    }
+
+    impl<S, F: Future> PinnedDrop for RemoteTask<S, F> {
+        /// An abort, or the end of the loop. As of any task, a panic of the
+        /// future's destructor becomes the outcome.
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            let Some(sender) = this.sender.take() else {
+                return;
+            };
+            let dropped = catch_unwind(AssertUnwindSafe(|| {
+                drop(this.start.take());
+                this.future.set(None);
+            }));
+            if let Err(panic) = dropped {
+                fail(sender, panic);
+            }
+        }
+    }
+}
+
+impl<S, F> Future for RemoteTask<S, F>
+where
+    S: FnOnce() -> F,
+    F: Future,
+{
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            if let Some(start) = this.start.take() {
+                this.future.set(Some(start()));
+            }
+            let Some(future) = this.future.as_mut().as_pin_mut() else {
+                // Only if it was polled after its end.
+                return Poll::Pending;
+            };
+            let output = ready!(future.poll(context));
+            this.future.set(None);
+            Poll::Ready(output)
+        }));
+        let outcome = match polled {
+            Ok(polled) => Ok(ready!(polled)),
+            Err(panic) => {
+                panics::caught(|| this.future.set(None));
+                Err(panic)
+            }
+        };
+        if let Some(sender) = this.sender.take() {
+            match outcome {
+                Ok(output) => drop(sender.send(Ok(output))),
+                Err(panic) => fail(sender, panic),
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+/// Hands a panic to whoever waits for the output. If nobody does it goes on, and
+/// is the panic of the loop's own task.
+fn fail<T>(sender: Sender<T>, panic: Box<dyn Any + Send>) {
+    let error = JoinError::panicked(sender.id(), panic);
+    if let Some(Err(error)) = sender.send(Err(error))
+        && let Ok(panic) = error.try_into_panic()
+    {
+        resume_unwind(panic);
+    }
+}
