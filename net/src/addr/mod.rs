@@ -23,7 +23,7 @@ use lookup::Lookup;
 /// - a reference to any of these.
 ///
 /// A numeric address costs nothing. A host name is looked up with the system's
-/// resolver on another thread, so the loop goes on meanwhile.
+/// resolver on a thread of the runtime's pool, so the loop goes on meanwhile.
 ///
 /// The trait is sealed: what it does is no part of the public interface.
 pub trait ToSocketAddrs: sealed::ToTarget {}
@@ -32,8 +32,8 @@ pub trait ToSocketAddrs: sealed::ToTarget {}
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: nothing is lost. A lookup that is under way finishes on its
-/// thread and its answer is thrown away.
+/// Cancel safe: nothing is lost. A lookup that waits for a thread of the pool is
+/// not made; one that is under way finishes there, and its answer is thrown away.
 ///
 /// # Errors
 ///
