@@ -5,6 +5,8 @@ use std::cell::{Cell, RefCell};
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use coreloop::runtime::{Builder, Runtime, UnhandledPanic};
@@ -128,6 +130,49 @@ fn what_is_abandoned_is_dropped_before_the_report() {
     assert_eq!(Rc::strong_count(&held), 1);
     let error = coreloop::block_on(handle).unwrap_err();
     assert!(error.is_cancelled());
+}
+
+#[test]
+fn blocking_work_has_until_the_deadline() {
+    let (release, blocked) = mpsc::channel::<()>();
+    let (started, starts) = mpsc::channel();
+    let runtime = Runtime::new().unwrap();
+    drop(runtime.spawn_blocking(move || {
+        started.send(()).unwrap();
+        blocked.recv()
+    }));
+    starts.recv().unwrap();
+    let releasing = thread::spawn(move || drop(release));
+    let report = runtime.shutdown(Duration::MAX);
+    assert!(report.is_clean(), "{report}");
+    releasing.join().unwrap();
+}
+
+#[test]
+fn blocking_work_of_other_threads_counts_too() {
+    let (release, blocked) = mpsc::channel::<()>();
+    let (started, starts) = mpsc::channel();
+    // Also with a clock that stands still, and would do so for ever.
+    let runtime = paused();
+    let handle = runtime.handle();
+    let line = line!() + 2;
+    thread::spawn(move || {
+        drop(handle.spawn_blocking(move || {
+            started.send(()).unwrap();
+            blocked.recv()
+        }));
+    })
+    .join()
+    .unwrap();
+    starts.recv().unwrap();
+    let report = runtime.shutdown(Duration::from_millis(1));
+    assert!(!report.is_clean());
+    assert!(report.tasks().is_empty(), "the courier is nobody's task");
+    let place = report.blocking()[0].spawned_at();
+    assert_eq!((place.file(), place.line()), (file!(), line));
+    let text = format!("left behind blocking work spawned at {place}");
+    assert_eq!(report.to_string(), text);
+    drop(release);
 }
 
 #[test]
