@@ -29,6 +29,8 @@
 //! From then on [`spawn`] starts tasks. A task need not be `Send`, because it
 //! never leaves its thread; its [`Waker`](std::task::Waker) may go anywhere.
 //! Dropping a [`JoinHandle`](task::JoinHandle) lets the task run on by itself.
+//! Within a task, [`select!`] waits for the first of several futures, and
+//! [`join!`] and [`try_join!`] for all of them.
 //!
 //! ```
 //! use std::cell::Cell;
@@ -52,6 +54,9 @@
 
 #[doc(inline)]
 pub use coreloop_runtime::{Runtime, block_on, io, runtime, spawn, task, time};
+
+#[doc(inline)]
+pub use coreloop_runtime::{join, pin, select, try_join};
 
 #[cfg(feature = "net")]
 #[doc(inline)]

@@ -7,6 +7,9 @@
 //! - [`task`], the tasks that it runs, their handles and their budget;
 //! - [`time`], timers;
 //! - [`io`], descriptors on the loop.
+//!
+//! And four macros, to wait for several futures in one task: [`select!`],
+//! [`join!`], [`try_join!`] and [`pin!`].
 
 mod atomic;
 mod blocking;
@@ -25,6 +28,8 @@ mod slow_poll;
 mod unhandled;
 
 pub mod io;
+#[doc(hidden)]
+pub mod macros;
 pub mod runtime;
 pub mod task;
 pub mod time;

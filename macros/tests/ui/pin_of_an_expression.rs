@@ -1,0 +1,5 @@
+#[coreloop::main]
+async fn main() {
+    let future = coreloop::pin!(async {});
+    future.await;
+}

@@ -1,0 +1,7 @@
+#[coreloop::main]
+async fn main() {
+    coreloop::select! {
+        () = std::future::ready(()),
+        () = std::future::pending() => {}
+    }
+}

@@ -1,0 +1,18 @@
+#[coreloop::main]
+async fn main() {
+    coreloop::select! {
+        () = async {} => {} () = async {} => {} () = async {} => {} () = async {} => {} () = async {} => {}
+        () = async {} => {} () = async {} => {} () = async {} => {} () = async {} => {} () = async {} => {}
+        () = async {} => {} () = async {} => {} () = async {} => {} () = async {} => {} () = async {} => {}
+        () = async {} => {} () = async {} => {} () = async {} => {} () = async {} => {} () = async {} => {}
+        () = async {} => {} () = async {} => {} () = async {} => {} () = async {} => {} () = async {} => {}
+        () = async {} => {} () = async {} => {} () = async {} => {} () = async {} => {} () = async {} => {}
+        () = async {} => {} () = async {} => {} () = async {} => {} () = async {} => {} () = async {} => {}
+        () = async {} => {} () = async {} => {} () = async {} => {} () = async {} => {} () = async {} => {}
+        () = async {} => {} () = async {} => {} () = async {} => {} () = async {} => {} () = async {} => {}
+        () = async {} => {} () = async {} => {} () = async {} => {} () = async {} => {} () = async {} => {}
+        () = async {} => {} () = async {} => {} () = async {} => {} () = async {} => {} () = async {} => {}
+        () = async {} => {} () = async {} => {} () = async {} => {} () = async {} => {} () = async {} => {}
+        () = async {} => {} () = async {} => {} () = async {} => {} () = async {} => {} () = async {} => {}
+    }
+}
