@@ -10,18 +10,16 @@
 //! `echo_client` example. Ctrl-C stops it.
 
 use std::cell::Cell;
-use std::io::{self, Read};
-use std::os::unix::net::UnixStream;
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
 use clap::Parser;
-use coreloop::io::Async;
 use coreloop::net::{TcpListener, TcpStream};
+use coreloop::select;
+use coreloop::signal::unix::{SignalKind, signal};
 use coreloop::sync::Notify;
-use coreloop::time::timeout;
-use futures_lite::future::or;
-use signal_hook::consts::SIGINT;
+use coreloop::time::sleep;
 
 /// How long open connections may go on after Ctrl-C.
 const GRACE: Duration = Duration::from_secs(3);
@@ -50,12 +48,7 @@ fn main() -> io::Result<()> {
 }
 
 async fn serve(address: &str) -> io::Result<()> {
-    // The signal handler writes to one end; the loop waits for the other.
-    let (signals, handler) = UnixStream::pair()?;
-    signal_hook::low_level::pipe::register(SIGINT, handler)?;
-    let signals = Async::new(signals)?;
-    let interrupt = || signals.read_with(|mut signals| signals.read(&mut [0; 16]));
-
+    let mut interrupts = signal(SignalKind::interrupt())?;
     let listener = TcpListener::bind(address)
         .await
         .map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))?;
@@ -67,10 +60,10 @@ async fn serve(address: &str) -> io::Result<()> {
     );
 
     let served = Rc::new(Served::default());
-    or(accept(&listener, &served), async {
-        interrupt().await.map(drop)
-    })
-    .await?;
+    select! {
+        result = accept(&listener, &served) => result?,
+        _ = interrupts.recv() => {}
+    }
 
     drop(listener);
     println!(
@@ -81,11 +74,12 @@ async fn serve(address: &str) -> io::Result<()> {
         while served.open.get() > 0 {
             served.all_closed.notified().await;
         }
-        Ok(0)
     };
     // A second Ctrl-C ends the wait, as the end of the grace period does.
-    if let Ok(result) = timeout(GRACE, or(last, interrupt())).await {
-        result?;
+    select! {
+        () = last => {}
+        _ = interrupts.recv() => {}
+        () = sleep(GRACE) => {}
     }
     println!(
         "served {} connections, {} bytes in {} messages",

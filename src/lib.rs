@@ -9,6 +9,10 @@
 //! | [`time`] | [`sleep`](time::sleep), [`timeout`](time::timeout), and a clock that tests can pause |
 //! | [`io`] | [`Async`](io::Async), which puts any descriptor on the loop |
 #![cfg_attr(
+    feature = "signal",
+    doc = "| [`signal`] | [`ctrl_c`](signal::ctrl_c), and listeners for other signals |"
+)]
+#![cfg_attr(
     feature = "net",
     doc = "| [`net`] | [`TcpListener`](net::TcpListener), [`TcpStream`](net::TcpStream), name lookup |"
 )]
@@ -57,6 +61,10 @@ pub use coreloop_runtime::{Runtime, block_on, io, runtime, spawn, task, time};
 
 #[doc(inline)]
 pub use coreloop_runtime::{join, pin, select, try_join};
+
+#[cfg(feature = "signal")]
+#[doc(inline)]
+pub use coreloop_runtime::signal;
 
 #[cfg(feature = "net")]
 #[doc(inline)]

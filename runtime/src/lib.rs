@@ -6,7 +6,8 @@
 //! - [`runtime`], a loop, and the ways to turn it;
 //! - [`task`], the tasks that it runs, their handles and their budget;
 //! - [`time`], timers;
-//! - [`io`], descriptors on the loop.
+//! - [`io`], descriptors on the loop;
+//! - `signal`, signals of the process, with the feature of that name.
 //!
 //! And four macros, to wait for several futures in one task: [`select!`],
 //! [`join!`], [`try_join!`] and [`pin!`].
@@ -31,6 +32,8 @@ pub mod io;
 #[doc(hidden)]
 pub mod macros;
 pub mod runtime;
+#[cfg(feature = "signal")]
+pub mod signal;
 pub mod task;
 pub mod time;
 
