@@ -2,9 +2,12 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::pin::pin;
+use std::sync::mpsc::{Sender, channel};
 
 use coreloop_net::{TcpListener, TcpStream, ToSocketAddrs, lookup_host};
-use coreloop_runtime::{block_on, spawn};
+use coreloop_runtime::runtime::Builder;
+use coreloop_runtime::{Runtime, block_on, spawn};
 use futures_lite::future::poll_once;
 
 async fn resolved<A: ToSocketAddrs>(address: A) -> Vec<SocketAddr> {
@@ -93,6 +96,53 @@ fn a_lookup_may_be_dropped() {
         }
         assert!(!resolved("localhost:80").await.is_empty());
     });
+}
+
+/// A runtime whose only thread for blocking work is busy until the sender goes.
+fn with_busy_pool() -> (Runtime, Sender<()>) {
+    let runtime = Builder::new()
+        .max_blocking_threads(1)
+        .build()
+        .expect("a runtime");
+    let (begin, begun) = channel();
+    let (end, ended) = channel::<()>();
+    drop(runtime.spawn_blocking(move || {
+        begin.send(()).expect("somebody waits");
+        assert!(ended.recv().is_err());
+    }));
+    begun.recv().expect("it begins");
+    (runtime, end)
+}
+
+#[test]
+fn lookups_wait_for_a_thread_of_the_pool() {
+    let (runtime, end) = with_busy_pool();
+    runtime.block_on(async {
+        let mut waits = pin!(resolved("localhost:80"));
+        assert!(poll_once(&mut waits).await.is_none());
+        drop(poll_once(lookup_host("localhost:81")).await);
+        drop(end);
+        assert!(!waits.await.is_empty());
+    });
+}
+
+#[test]
+fn a_lookup_whose_runtime_is_gone_is_an_error() {
+    let (runtime, end) = with_busy_pool();
+    let mut lookup = pin!(lookup_host("localhost:80"));
+    assert!(runtime.block_on(poll_once(&mut lookup)).is_none());
+    drop(runtime);
+    let Err(error) = futures_lite::future::block_on(lookup) else {
+        panic!("it was never made");
+    };
+    assert_eq!(error.kind(), ErrorKind::Other);
+    drop(end);
+}
+
+#[test]
+fn names_are_looked_up_without_a_runtime() {
+    let addresses = futures_lite::future::block_on(resolved("localhost:80"));
+    assert!(!addresses.is_empty());
 }
 
 /// The thread's wake may come when there is nothing left to wake.

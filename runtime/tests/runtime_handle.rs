@@ -43,6 +43,34 @@ fn turn(runtime: &Runtime) {
     runtime.turn(Some(Duration::ZERO)).expect("a turn");
 }
 
+/// Lets one task wait for another.
+#[derive(Default)]
+struct Signal(Mutex<(bool, Option<Waker>)>);
+
+impl Signal {
+    fn set(&self) {
+        let mut state = self.0.lock().expect("no panic");
+        state.0 = true;
+        let waker = state.1.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    async fn wait(&self) {
+        poll_fn(|context| {
+            let mut state = self.0.lock().expect("no panic");
+            if state.0 {
+                return Poll::Ready(());
+            }
+            state.1 = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
 #[test]
 fn handles_may_go_anywhere() {
     fn is_send_and_sync<T: Send + Sync + Clone>() {}
@@ -75,22 +103,21 @@ fn a_future_that_is_not_send_runs_on_the_loop() {
 #[test]
 fn the_output_can_be_awaited_on_any_executor() {
     let (send, receive) = mpsc::channel();
+    let end = Arc::new(Signal::default());
+    let ended = Arc::clone(&end);
     let server = thread::spawn(move || {
         block_on(async {
-            let (end, ended) = mpsc::channel::<()>();
-            send.send((Handle::current(), end)).unwrap();
-            while ended.try_recv() == Err(mpsc::TryRecvError::Empty) {
-                yield_now().await;
-            }
+            send.send(Handle::current()).unwrap();
+            ended.wait().await;
         });
     });
-    let (handle, end) = receive.recv().unwrap();
+    let handle = receive.recv().unwrap();
     assert_eq!(wait_for(handle.spawn(|| async { 1 })).unwrap(), 1);
     assert_eq!(block_on(handle.spawn(|| async { 2 })).unwrap(), 2);
     let other = Runtime::new().unwrap();
     let nested = other.spawn(async move { handle.spawn(|| async { 3 }).await.unwrap() });
     assert_eq!(other.block_on(nested).unwrap(), 3);
-    drop(end);
+    end.set();
     server.join().unwrap();
 }
 
@@ -191,26 +218,11 @@ fn a_sleeping_loop_is_woken() {
     for _ in 0..if cfg!(miri) { 3 } else { 300 } {
         let runtime = Runtime::new().unwrap();
         let handle = runtime.handle();
-        let root = Arc::new(Mutex::new((false, None::<Waker>)));
-        let theirs = Arc::clone(&root);
-        let thread = thread::spawn(move || {
-            handle.spawn(move || async move {
-                let mut root = theirs.lock().unwrap();
-                root.0 = true;
-                if let Some(waker) = root.1.take() {
-                    waker.wake();
-                }
-            })
-        });
+        let signal = Arc::new(Signal::default());
+        let theirs = Arc::clone(&signal);
+        let thread = thread::spawn(move || handle.spawn(move || async move { theirs.set() }));
         // The loop has nothing else to wait for.
-        runtime.block_on(poll_fn(|context| {
-            let mut root = root.lock().unwrap();
-            if root.0 {
-                return Poll::Ready(());
-            }
-            root.1 = Some(context.waker().clone());
-            Poll::Pending
-        }));
+        runtime.block_on(signal.wait());
         runtime.block_on(thread.join().unwrap()).unwrap();
     }
 }
@@ -594,7 +606,7 @@ fn a_handle_spends_the_budget_of_its_task() {
     let runtime = Runtime::new().unwrap();
     let handle = runtime.handle();
     let tasks: Vec<_> = (0..300).map(|_| handle.spawn(|| async {})).collect();
-    while !tasks.iter().all(RemoteJoinHandle::is_finished) {
+    while !tasks[299].is_finished() {
         turn(&runtime);
     }
     runtime.block_on(async {
@@ -628,36 +640,34 @@ fn many_threads_spawn_at_once() {
     let count = if cfg!(miri) { 8 } else { 2000 };
     let runtime = Runtime::new().unwrap();
     let barrier = Arc::new(Barrier::new(THREADS));
-    let ran = Arc::new(AtomicUsize::new(0));
+    let all = Arc::new((AtomicUsize::new(THREADS * count), Signal::default()));
     let threads: Vec<_> = (0..THREADS)
         .map(|_| {
-            let (handle, barrier, ran) = (runtime.handle(), Arc::clone(&barrier), Arc::clone(&ran));
+            let (handle, barrier, all) = (runtime.handle(), Arc::clone(&barrier), Arc::clone(&all));
             thread::spawn(move || {
                 barrier.wait();
                 let mut sum = 0;
                 for number in 0..count {
-                    let ran = Arc::clone(&ran);
+                    let all = Arc::clone(&all);
                     let task = handle.spawn(move || async move {
-                        ran.fetch_add(1, Ordering::Relaxed);
+                        if all.0.fetch_sub(1, Ordering::Relaxed) == 1 {
+                            all.1.set();
+                        }
                         number
                     });
-                    if number % 3 == 0 {
-                        sum += wait_for(task).unwrap();
+                    // Some with the loop asleep, some one after the other.
+                    sum += if number % 3 == 0 {
+                        wait_for(task).unwrap()
                     } else {
-                        sum += number;
-                    }
+                        number
+                    };
                 }
                 sum
             })
         })
         .collect();
-    runtime.block_on(poll_fn(|context| {
-        if ran.load(Ordering::Relaxed) == THREADS * count {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    }));
+    runtime.block_on(all.1.wait());
+    drop(runtime);
     for thread in threads {
         assert_eq!(thread.join().unwrap(), count * (count - 1) / 2);
     }

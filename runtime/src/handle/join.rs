@@ -36,7 +36,6 @@ use crate::task::{Id, JoinError, coop};
 /// # Ok(())
 /// # }
 /// ```
-#[must_use = "dropping the handle detaches the task; use `drop` to say so"]
 pub struct RemoteJoinHandle<T> {
     slot: Arc<Slot<T>>,
     abort: RemoteAbortHandle,
