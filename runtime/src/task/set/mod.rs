@@ -295,8 +295,7 @@ impl TaskSet {
             header.set_flags(flags.and(Flags::RUNNING));
             self.current.set(Some(task));
             self.budget.refill();
-            if flags.any(Flags::ABORTED) && !flags.any(Flags::SHIELDED) {
-                self.end_running(task, Failure::Cancelled);
+            if flags.any(Flags::ABORTED) && self.cancel(task) {
                 if self.root_over.take() {
                     return true;
                 }
@@ -314,6 +313,17 @@ impl TaskSet {
             }
         }
         !self.has_ready()
+    }
+
+    /// Ends an aborted task whose turn it is, unless it is shielded.
+    #[cold]
+    fn cancel(&self, task: Raw) -> bool {
+        // SAFETY: `RUNNING` keeps the task.
+        let shielded = unsafe { task.header() }.has(Flags::SHIELDED);
+        if !shielded {
+            self.end_running(task, Failure::Cancelled);
+        }
+        !shielded
     }
 
     /// Ends the task whose poll panicked.
