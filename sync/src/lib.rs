@@ -11,15 +11,66 @@
 //! waits for still lets others run. Under another executor there is no budget,
 //! and everything else works the same.
 //!
-//! - [`Notify`]: one task tells another that something happened.
+//! # Locks
 //!
-//! Mutexes, semaphores, barriers and the channels come next.
+//! | | for |
+//! |---|---|
+//! | [`Barrier`] | going on together, once enough tasks have come |
+//! | [`CancellationToken`] | telling tasks, and those below them, to stop |
+//! | [`Condvar`] | waiting until the value of a [`Mutex`] is as needed |
+//! | [`Event`] | a flag that tasks wait for, and that can be cleared |
+//! | [`Mutex`] | a value for one task at a time, across awaits |
+//! | [`Notify`] | one task telling another that something happened |
+//! | [`OnceCell`] | a value that is made when it is first needed |
+//! | [`ReentrantMutex`] | a lock that its task may take again |
+//! | [`RwLock`] | a value that many read and one changes, across awaits |
+//! | [`Semaphore`] | at most so many at a time |
+//! | [`SetOnce`] | a value that is set once and waited for |
 //!
-//! To reach a task from another thread, use a crate made for it, such as
-//! `async-channel` or `event-listener`: their wakers work here.
+//! # Across threads
+//!
+//! To reach a task from another thread, use a crate made for that; its wakers
+//! work here:
+//!
+//! | | crate |
+//! |---|---|
+//! | mutex, reader-writer lock, semaphore, barrier, once-cell | `async-lock` |
+//! | channels | `async-channel`, or those of `tokio::sync` |
+//! | notifying | `event-listener`, or `tokio::sync::Notify` |
+//! | a value shared by threads, never locked across an await | `std::sync::Mutex` |
 #![forbid(unsafe_code)]
 
+mod barrier;
+mod cancellation;
+mod condvar;
+mod event;
+mod mutex;
 mod notify;
+mod once_cell;
+mod permits;
+mod reentrant_mutex;
+mod rwlock;
+mod semaphore;
+mod set_once;
 mod waiters;
+mod waiting;
 
-pub use notify::{Notified, Notify};
+pub use barrier::{Barrier, BarrierWaitResult};
+pub use cancellation::{
+    CancellationToken, DropGuard, DropGuardRef, WaitForCancellationFuture,
+    WaitForCancellationFutureOwned,
+};
+pub use condvar::{Condvar, WaitTimeoutResult};
+pub use event::Event;
+pub use mutex::{MappedMutexGuard, Mutex, MutexGuard, OwnedMutexGuard, TryLockError};
+pub use notify::{Notified, Notify, OwnedNotified};
+pub use once_cell::{OnceCell, SetError};
+pub use reentrant_mutex::{ReentrantMutex, ReentrantMutexGuard};
+pub use rwlock::{
+    OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, RwLockMappedWriteGuard, RwLockReadGuard,
+    RwLockWriteGuard,
+};
+pub use semaphore::{
+    AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit, TryAcquireError,
+};
+pub use set_once::{SetOnce, SetOnceError};

@@ -1,119 +1,138 @@
-//! The wait queue under every primitive of this crate.
+//! The FIFO queue under every primitive.
 //!
-//! A waiter is a node in a doubly linked list whose links are slab indices, so
-//! to enqueue, to grant and to remove take constant time.
+//! A waiter is a node in a vector, linked to its neighbours by index, so that
+//! joining, leaving and being granted take constant time. The queue is made
+//! when somebody first waits: a primitive that nobody waits for has a null
+//! pointer in its place.
 //!
 //! ```text
 //!            1                2
 //!  enqueue ─────▶ Waiting ─────────▶ Granted(grant)
-//!                    │ 3                  │ 4
-//!                    ▼                    ▼
-//!                  None              Some(grant)
+//!                 │  │ 3    ◀─────────  │ 4
+//!                 │  ▼           5      ▼
+//!                 │ None              Some(grant)
 //! ```
 //!
 //! 1. `Waiters::enqueue` puts the waiter at the tail and returns its key.
-//! 2. `Waiters::grant` or `grant_all` reaches it: it leaves the list, keeps
-//!    the grant, and is woken; `poll_granted` is ready from here on.
+//! 2. `Waiters::grant` and its like reach it: it leaves the list, keeps the
+//!    grant, and is woken; `poll_granted` is ready from here on.
 //! 3. `Waiters::remove` gives the key up before that: nothing to pass on.
 //! 4. `Waiters::remove` gives the key up after that: the waiter takes its
 //!    grant, or, if it is being dropped, passes it on.
+//! 5. `Waiters::supplant`: another future of the same task takes the grant,
+//!    and the waiter is first in the queue again.
 //!
 //! # Invariants
 //!
-//! 1. A node is linked exactly while it is `Waiting`, in the order of
-//!    `enqueue`: the head is granted first.
+//! 1. A node is in the list `waiting` exactly while it is `Waiting`, in the
+//!    order of `enqueue`: the head is granted first.
 //! 2. A grant is in exactly one place: the granter's hand, a node, or the
 //!    waiter's hand. Nothing here drops one.
 //! 3. A node is freed by `remove` and nothing else, which takes its one key.
-//! 4. Nothing is borrowed while a waker is cloned, woken or dropped: that is
-//!    foreign code and may come back to this very queue.
+//!    So while a key is there, so is the queue.
+//! 4. The queue is out of its cell only while no foreign code runs: not while
+//!    a waker is cloned, woken or dropped, for that may come back to it.
 
-use std::cell::RefCell;
-use std::mem;
+mod list;
+mod queue;
+mod wakers;
+
+use std::cell::Cell;
 use std::task::{Context, Poll, Waker};
-use std::vec;
 
-use slab::Slab;
+use queue::{Queue, State};
 
-/// A FIFO queue of waiters, each of which gets one grant `G`.
-pub(crate) struct Waiters<G> {
-    queue: RefCell<Queue<G>>,
-}
+pub(crate) use queue::Key;
+pub(crate) use wakers::Wakers;
 
-/// A waiter's claim to its node: not `Clone`, and only `remove` takes it.
-#[derive(Debug)]
-pub(crate) struct Key(usize);
-
-struct Queue<G> {
-    nodes: Slab<Node<G>>,
-    head: Option<usize>,
-    tail: Option<usize>,
-}
-
-struct Node<G> {
-    state: State<G>,
-    previous: Option<usize>,
-    next: Option<usize>,
-}
-
-enum State<G> {
-    /// Without a waker until it is polled.
-    Waiting(Option<Waker>),
-    Granted(G),
+/// A FIFO queue of waiters, each of which wants `W` and gets one grant `G`.
+pub(crate) struct Waiters<G, W = ()> {
+    queue: Cell<Option<Box<Queue<G, W>>>>,
 }
 
 impl<G> Waiters<G> {
+    /// Puts a waiter at the tail.
+    pub(crate) fn enqueue(&self) -> Key {
+        self.enqueue_for((), None)
+    }
+}
+
+impl<G, W: Copy> Waiters<G, W> {
     pub(crate) const fn new() -> Self {
         Self {
-            queue: RefCell::new(Queue {
-                nodes: Slab::new(),
-                head: None,
-                tail: None,
-            }),
+            queue: Cell::new(None),
         }
     }
 
-    /// Puts a waiter at the tail.
-    pub(crate) fn enqueue(&self) -> Key {
-        self.queue.borrow_mut().push()
+    /// Puts a waiter at the tail, with what it wants and whom to wake.
+    pub(crate) fn enqueue_for(&self, want: W, waker: Option<Waker>) -> Key {
+        let mut queue = self.queue.take().unwrap_or_default();
+        let key = queue.push(want, waker);
+        self.queue.set(Some(queue));
+        key
     }
 
     pub(crate) fn is_granted(&self, key: &Key) -> bool {
-        matches!(self.queue.borrow().nodes[key.0].state, State::Granted(_))
+        self.with(|queue| matches!(queue.state(key), State::Granted(_)))
     }
 
     /// Ready once there is a grant, which `remove` then returns; until then,
     /// has the waker woken by it.
     pub(crate) fn poll_granted(&self, key: &Key, cx: &Context<'_>) -> Poll<()> {
-        match &self.queue.borrow().nodes[key.0].state {
-            State::Granted(_) => return Poll::Ready(()),
-            State::Waiting(Some(stored)) if stored.will_wake(cx.waker()) => return Poll::Pending,
-            State::Waiting(_) => {}
+        let known = self.with(|queue| match queue.state(key) {
+            State::Waiting(Some(stored)) => stored.will_wake(cx.waker()).then_some(Poll::Pending),
+            State::Waiting(None) => None,
+            State::Granted(_) | State::Free => Some(Poll::Ready(())),
+        });
+        if let Some(poll) = known {
+            return poll;
         }
         let waker = cx.waker().clone();
-        let mut queue = self.queue.borrow_mut();
         // The clone may have granted, so the state is looked at once more.
-        let (poll, unused) = match &mut queue.nodes[key.0].state {
-            State::Granted(_) => (Poll::Ready(()), Some(waker)),
+        let (poll, unused) = self.with(|queue| match queue.state(key) {
             State::Waiting(stored) => (Poll::Pending, stored.replace(waker)),
-        };
-        drop(queue);
+            State::Granted(_) | State::Free => (Poll::Ready(()), Some(waker)),
+        });
         drop(unused);
         poll
     }
 
-    /// Grants the waiter at the head, or hands the grant back if none waits.
-    pub(crate) fn grant(&self, grant: G) -> Result<(), G> {
-        let mut queue = self.queue.borrow_mut();
-        let Some(head) = queue.head else {
-            return Err(grant);
-        };
-        let waker = queue.grant(head, grant);
-        drop(queue);
-        if let Some(waker) = waker {
-            waker.wake();
+    /// Takes the grant, if there is one, and the waiter out; until then, has
+    /// the waker woken by it.
+    ///
+    /// The key is there before, and gone once it was ready.
+    #[inline]
+    pub(crate) fn poll_remove(&self, key: &mut Option<Key>, cx: &Context<'_>) -> Poll<G> {
+        let waiting = key.as_ref().expect("polled after it was ready");
+        if !self.is_granted(waiting) && self.poll_granted(waiting, cx).is_pending() {
+            return Poll::Pending;
         }
-        Ok(())
+        match key.take().and_then(|key| self.remove(key)) {
+            Some(grant) => Poll::Ready(grant),
+            None => unreachable!("it was granted, and its key was here"),
+        }
+    }
+
+    /// Changes what a waiter wants.
+    pub(crate) fn set_want(&self, key: &Key, want: W) {
+        self.with(|queue| queue.set_want(key, want));
+    }
+
+    /// Grants the waiter at the head, or hands the grant back if none waits.
+    #[inline]
+    pub(crate) fn grant(&self, grant: G) -> Result<(), G> {
+        match self.queue.take() {
+            None => Err(grant),
+            Some(queue) => self.grant_in(queue, grant, Queue::head),
+        }
+    }
+
+    /// Grants the waiter at the tail, or hands the grant back if none waits.
+    pub(crate) fn grant_last(&self, grant: G) -> Result<(), G> {
+        match self.queue.take() {
+            None => Err(grant),
+            Some(queue) => self.grant_in(queue, grant, Queue::tail),
+        }
     }
 
     /// Grants every waiter that is in the queue now, and none that joins it
@@ -122,85 +141,109 @@ impl<G> Waiters<G> {
     where
         G: Copy,
     {
-        let mut wakers = Vec::new();
-        let mut queue = self.queue.borrow_mut();
-        while let Some(head) = queue.head {
+        let mut wakers = Wakers::new();
+        self.grant_while(&mut wakers, |_| Some(grant));
+        wakers.wake();
+    }
+
+    /// Grants waiters from the head on, for as long as `decide` gives them
+    /// something for what they want, and says whether any still waits. The
+    /// caller wakes them when its own state is in order.
+    ///
+    /// `decide` runs no foreign code.
+    pub(crate) fn grant_while(
+        &self,
+        wakers: &mut Wakers,
+        mut decide: impl FnMut(W) -> Option<G>,
+    ) -> bool {
+        let Some(mut queue) = self.queue.take() else {
+            return false;
+        };
+        let waits = loop {
+            let Some(head) = queue.head() else {
+                break false;
+            };
+            let Some(grant) = decide(queue.want(head)) else {
+                break true;
+            };
             wakers.extend(queue.grant(head, grant));
-        }
-        drop(queue);
-        WakeAll(wakers.into_iter()).run();
+        };
+        self.queue.set(Some(queue));
+        waits
+    }
+
+    /// Whether `supplant` would find one.
+    pub(crate) fn any_granted(&self, is_alike: impl Fn(W) -> bool) -> bool {
+        self.with(|queue| queue.find_granted(is_alike).is_some())
+    }
+
+    /// Takes the grant of a waiter that `is_alike` accepts, which is then first
+    /// in the queue again, with this waker. Hands the waker back if there is
+    /// none.
+    ///
+    /// It looks at the [`Queue::SUPPLANTED`] that were granted longest ago.
+    pub(crate) fn supplant(&self, waker: Waker, is_alike: impl Fn(W) -> bool) -> Result<G, Waker> {
+        let Some(mut queue) = self.queue.take() else {
+            return Err(waker);
+        };
+        let taken = match queue.find_granted(is_alike) {
+            Some(index) => Ok(queue.ungrant(index, waker)),
+            None => Err(waker),
+        };
+        self.queue.set(Some(queue));
+        taken
     }
 
     /// Takes a waiter out, and the grant it had by then: the waiter's to use
     /// or to pass on.
-    pub(crate) fn remove(&self, Key(index): Key) -> Option<G> {
-        let mut queue = self.queue.borrow_mut();
-        if let State::Waiting(_) = queue.nodes[index].state {
-            queue.unlink(index);
-        }
-        let node = queue.nodes.remove(index);
-        drop(queue);
-        match node.state {
-            State::Waiting(_) => None,
-            State::Granted(grant) => Some(grant),
-        }
-    }
-}
-
-impl<G> Queue<G> {
-    fn push(&mut self) -> Key {
-        let previous = self.tail;
-        let index = self.nodes.insert(Node {
-            state: State::Waiting(None),
-            previous,
-            next: None,
-        });
-        match previous {
-            Some(previous) => self.nodes[previous].next = Some(index),
-            None => self.head = Some(index),
-        }
-        self.tail = Some(index);
-        Key(index)
+    pub(crate) fn remove(&self, key: Key) -> Option<G> {
+        self.withdraw(key).map_err(drop).ok()
     }
 
-    fn unlink(&mut self, index: usize) {
-        let Node { previous, next, .. } = self.nodes[index];
-        match previous {
-            Some(previous) => self.nodes[previous].next = next,
-            None => self.head = next,
+    /// As [`remove`](Self::remove), but hands out the waker of a waiter that
+    /// was not granted, for a caller that has to set things right before it
+    /// runs foreign code.
+    pub(crate) fn withdraw(&self, key: Key) -> Result<G, Option<Waker>> {
+        let mut queue = self.take();
+        let state = queue.remove(key);
+        if queue.is_worth_keeping() {
+            self.queue.set(Some(queue));
         }
-        match next {
-            Some(next) => self.nodes[next].previous = previous,
-            None => self.tail = previous,
+        match state {
+            State::Granted(grant) => Ok(grant),
+            State::Waiting(waker) => Err(waker),
+            State::Free => unreachable!("a key is to a node in use (invariant 3)"),
         }
     }
 
-    /// Unlinks a waiting node, records the grant in it, and returns whom to
-    /// wake.
-    fn grant(&mut self, index: usize, grant: G) -> Option<Waker> {
-        self.unlink(index);
-        match mem::replace(&mut self.nodes[index].state, State::Granted(grant)) {
-            State::Waiting(waker) => waker,
-            State::Granted(_) => unreachable!("a linked node is waiting (invariant 1)"),
-        }
-    }
-}
-
-/// Wakes the rest even if one of the wakers panics: their grants are recorded
-/// already, so nothing else would wake them.
-struct WakeAll(vec::IntoIter<Waker>);
-
-impl WakeAll {
-    fn run(&mut self) {
-        for waker in self.0.by_ref() {
+    fn grant_in(
+        &self,
+        mut queue: Box<Queue<G, W>>,
+        grant: G,
+        which: impl Fn(&Queue<G, W>) -> Option<u32>,
+    ) -> Result<(), G> {
+        let granted = match which(&queue) {
+            Some(index) => Ok(queue.grant(index, grant)),
+            None => Err(grant),
+        };
+        self.queue.set(Some(queue));
+        if let Some(waker) = granted? {
             waker.wake();
         }
+        Ok(())
     }
-}
 
-impl Drop for WakeAll {
-    fn drop(&mut self) {
-        self.run();
+    /// The queue, which is there as a key is (invariant 3).
+    fn take(&self) -> Box<Queue<G, W>> {
+        self.queue.take().expect("a queue with a waiter is kept")
+    }
+
+    /// Runs no foreign code in `act` (invariant 4).
+    fn with<R>(&self, act: impl FnOnce(&mut Queue<G, W>) -> R) -> R {
+        let mut queue = self.take();
+        let result = act(&mut queue);
+        self.queue.set(Some(queue));
+        result
     }
 }
 

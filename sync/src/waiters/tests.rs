@@ -144,8 +144,8 @@ fn agrees_with_a_model() {
     for waiter in live {
         assert_eq!(waiters.remove(waiter.key), waiter.grant);
     }
-    assert_eq!(waiters.queue.borrow().nodes.len(), 0);
     assert_eq!(waiters.grant(0), Err(0));
+    assert!(waiters.queue.take().is_none_or(|queue| queue.in_use() == 0));
 }
 
 struct Random(u64);
@@ -255,7 +255,56 @@ fn nodes_are_used_again() {
             waiters.remove(key);
         }
     }
-    assert!(waiters.queue.borrow().nodes.capacity() <= 4);
+    assert!(waiters.with(|queue| queue.capacity()) <= 4);
+}
+
+#[test]
+fn the_memory_of_a_burst_is_given_back() {
+    let waiters = Waiters::<()>::new();
+    let keys: Vec<Key> = (0..1000).map(|_| waiters.enqueue()).collect();
+    waiters.grant_all(());
+    for key in keys {
+        assert_eq!(waiters.remove(key), Some(()));
+    }
+    assert!(waiters.queue.take().is_none());
+}
+
+#[test]
+fn a_supplanted_waiter_is_first_again() {
+    let waiters = Waiters::<char, u8>::new();
+    let keys = [1, 2, 3].map(|want| waiters.enqueue_for(want, None));
+    assert_eq!(waiters.grant('a'), Ok(()));
+    assert_eq!(waiters.grant('b'), Ok(()));
+    assert!(
+        waiters
+            .supplant(Waker::noop().clone(), |want| want == 3)
+            .is_err()
+    );
+    let count = Arc::<Count>::default();
+    let taken = waiters.supplant(Arc::clone(&count).into(), |want| want == 2);
+    assert_eq!(taken.ok(), Some('b'));
+    assert!(waiters.is_granted(&keys[0]) && !waiters.is_granted(&keys[1]));
+
+    assert_eq!(waiters.grant('c'), Ok(()));
+    assert_eq!(count.get(), 1, "whoever took its place is woken for it");
+    assert_eq!(
+        keys.map(|key| waiters.remove(key)),
+        [Some('a'), Some('c'), None]
+    );
+}
+
+#[test]
+fn the_tail_is_granted_last_in_first_out() {
+    let waiters = Waiters::new();
+    let keys = [(); 3].map(|()| waiters.enqueue());
+    assert_eq!(waiters.grant_last('a'), Ok(()));
+    assert_eq!(waiters.grant('b'), Ok(()));
+    assert_eq!(waiters.grant_last('c'), Ok(()));
+    assert_eq!(waiters.grant_last('d'), Err('d'));
+    assert_eq!(
+        keys.map(|key| waiters.remove(key)),
+        [Some('b'), Some('c'), Some('a')]
+    );
 }
 
 #[test]

@@ -1,14 +1,14 @@
 //! [`Notify`]: a task waits until another says that something happened.
 
+mod notified;
+
 use std::cell::Cell;
 use std::fmt;
-use std::mem;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::rc::Rc;
 
-use coreloop_runtime::task::coop;
+use crate::waiters::Waiters;
 
-use crate::waiters::{Key, Waiters};
+pub use notified::{Notified, OwnedNotified};
 
 /// Tells tasks of the same thread that something happened.
 ///
@@ -72,7 +72,9 @@ pub struct Notify {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Grant {
     /// By `notify_one`: passed on if the waiter goes without having seen it.
-    One,
+    First,
+    /// By `notify_last`: likewise, and to the last again.
+    Last,
     /// By `notify_waiters`: meant for this waiter alone.
     All,
 }
@@ -86,6 +88,13 @@ impl Notify {
             broadcasts: Cell::new(0),
             waiters: Waiters::new(),
         }
+    }
+
+    /// Creates a `Notify` without a permit: [`new`](Self::new) by tokio's other
+    /// name.
+    #[must_use]
+    pub const fn const_new() -> Self {
+        Self::new()
     }
 
     /// Waits for a notification.
@@ -102,12 +111,17 @@ impl Notify {
     /// complete with, goes to the next waiter, or is kept. Its place in the
     /// queue is lost.
     pub fn notified(&self) -> Notified<'_> {
-        Notified {
-            notify: self,
-            state: State::Created {
-                broadcasts: self.broadcasts.get(),
-            },
-        }
+        Notified::new(self)
+    }
+
+    /// Waits for a notification with a future that borrows nothing. Otherwise
+    /// as [`notified`](Self::notified).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: as [`notified`](Self::notified).
+    pub fn notified_owned(self: Rc<Self>) -> OwnedNotified {
+        OwnedNotified::new(self)
     }
 
     /// Notifies the task that has waited longest, or else the next that waits.
@@ -126,7 +140,34 @@ impl Notify {
     /// });
     /// ```
     pub fn notify_one(&self) {
-        if self.waiters.grant(Grant::One).is_err() {
+        if self.waiters.grant(Grant::First).is_err() {
+            self.permit.set(true);
+        }
+    }
+
+    /// Notifies the task that has waited least, or else the next that waits.
+    ///
+    /// Last in, first out: for idle workers, of which the one that ran last
+    /// is the one with warm caches.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::pin::pin;
+    ///
+    /// use coreloop::sync::Notify;
+    ///
+    /// let notify = Notify::new();
+    /// let mut first = pin!(notify.notified());
+    /// let mut second = pin!(notify.notified());
+    /// assert!(!first.as_mut().enable());
+    /// assert!(!second.as_mut().enable());
+    /// notify.notify_last();
+    /// assert!(!first.as_mut().enable());
+    /// assert!(second.as_mut().enable());
+    /// ```
+    pub fn notify_last(&self) {
+        if self.waiters.grant_last(Grant::Last).is_err() {
             self.permit.set(true);
         }
     }
@@ -166,114 +207,5 @@ impl fmt::Debug for Notify {
             .debug_struct("Notify")
             .field("permit", &self.permit.get())
             .finish_non_exhaustive()
-    }
-}
-
-/// The future of [`Notify::notified`].
-///
-/// Once complete it stays so: polling it again is ready at once.
-#[derive(Debug)]
-#[must_use = "futures do nothing unless awaited"]
-pub struct Notified<'a> {
-    notify: &'a Notify,
-    state: State,
-}
-
-#[derive(Debug)]
-enum State {
-    /// Not in the queue yet; with the count of broadcasts at that time.
-    Created {
-        broadcasts: u64,
-    },
-    Queued(Key),
-    Done,
-}
-
-impl Notified<'_> {
-    /// Takes a place in the queue without waiting, and says whether the
-    /// notification is there already.
-    ///
-    /// Call it before looking at whatever the notification is about, where
-    /// several tasks wait: two calls of [`Notify::notify_one`] then reach two
-    /// of them. Otherwise, if both had looked but neither had been polled,
-    /// only one permit would be kept.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::pin::pin;
-    ///
-    /// use coreloop::sync::Notify;
-    ///
-    /// coreloop::block_on(async {
-    ///     let notify = Notify::new();
-    ///     let mut first = pin!(notify.notified());
-    ///     let mut second = pin!(notify.notified());
-    ///     assert!(!first.as_mut().enable());
-    ///     assert!(!second.as_mut().enable());
-    ///     notify.notify_one();
-    ///     notify.notify_one();
-    ///     first.await;
-    ///     second.await;
-    /// });
-    /// ```
-    #[must_use = "if the notification is there already, waiting for it is over"]
-    pub fn enable(self: Pin<&mut Self>) -> bool {
-        let this = self.get_mut();
-        this.join_queue();
-        let granted = match &this.state {
-            State::Queued(key) => this.notify.waiters.is_granted(key),
-            State::Created { .. } | State::Done => true,
-        };
-        if granted {
-            this.finish();
-        }
-        granted
-    }
-
-    /// Leaves `Created`: for `Done` if the notification is there, else for the
-    /// queue.
-    fn join_queue(&mut self) {
-        let State::Created { broadcasts } = self.state else {
-            return;
-        };
-        let notify = self.notify;
-        // A broadcast first: it leaves a permit to those it did not reach.
-        self.state = if broadcasts != notify.broadcasts.get() || notify.permit.take() {
-            State::Done
-        } else {
-            State::Queued(notify.waiters.enqueue())
-        };
-    }
-
-    /// Takes the grant, if there is one, and gives the place up.
-    fn finish(&mut self) -> Option<Grant> {
-        match mem::replace(&mut self.state, State::Done) {
-            State::Queued(key) => self.notify.waiters.remove(key),
-            State::Created { .. } | State::Done => None,
-        }
-    }
-}
-
-impl Future for Notified<'_> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.get_mut();
-        ready!(coop::poll_proceed(cx));
-        this.join_queue();
-        if let State::Queued(key) = &this.state {
-            ready!(this.notify.waiters.poll_granted(key, cx));
-        }
-        this.finish();
-        Poll::Ready(())
-    }
-}
-
-impl Drop for Notified<'_> {
-    fn drop(&mut self) {
-        if self.finish() == Some(Grant::One) {
-            self.notify.notify_one();
-        }
     }
 }

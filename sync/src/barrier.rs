@@ -1,0 +1,126 @@
+//! [`Barrier`]: tasks wait until enough of them have come.
+
+use std::cell::Cell;
+use std::fmt;
+
+use coreloop_runtime::task::consume_budget;
+
+use crate::waiters::Waiters;
+use crate::waiting::Waiting;
+
+/// Lets a number of tasks go on together, again and again.
+///
+/// # Examples
+///
+/// ```
+/// use std::cell::Cell;
+/// use std::rc::Rc;
+///
+/// use coreloop::sync::Barrier;
+///
+/// coreloop::block_on(async {
+///     let barrier = Rc::new(Barrier::new(3));
+///     let arrived = Rc::new(Cell::new(0));
+///     let tasks: Vec<_> = (0..3)
+///         .map(|_| {
+///             let (barrier, arrived) = (Rc::clone(&barrier), Rc::clone(&arrived));
+///             coreloop::spawn(async move {
+///                 arrived.set(arrived.get() + 1);
+///                 let result = barrier.wait().await;
+///                 assert_eq!(arrived.get(), 3);
+///                 result.is_leader()
+///             })
+///         })
+///         .collect();
+///     let mut leaders = 0;
+///     for task in tasks {
+///         leaders += u32::from(task.await.unwrap());
+///     }
+///     assert_eq!(leaders, 1);
+/// });
+/// ```
+pub struct Barrier {
+    size: usize,
+    /// How many wait now: fewer than `size`.
+    arrived: Cell<usize>,
+    waiters: Waiters<()>,
+}
+
+impl Barrier {
+    /// Creates a barrier for so many tasks. None is taken for one: such a
+    /// barrier holds nobody up.
+    #[must_use]
+    pub const fn new(size: usize) -> Self {
+        Self {
+            size: if size == 0 { 1 } else { size },
+            arrived: Cell::new(0),
+            waiters: Waiters::new(),
+        }
+    }
+
+    /// Waits until as many tasks wait as the barrier is for, this one included.
+    ///
+    /// For the one that came last, and so did not have to wait,
+    /// [`BarrierWaitResult::is_leader`] is true.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a future that is dropped while it waits no longer counts,
+    /// unlike in tokio. One that the others have gone on with has counted.
+    pub async fn wait(&self) -> BarrierWaitResult {
+        consume_budget().await;
+        let arrived = self.arrived.get() + 1;
+        if arrived == self.size {
+            self.arrived.set(0);
+            self.waiters.grant_all(());
+            return BarrierWaitResult { leader: true };
+        }
+        self.arrived.set(arrived);
+        let mut arrival = Arrival {
+            barrier: self,
+            waiting: Waiting::join(&self.waiters),
+        };
+        (&mut arrival.waiting).await;
+        BarrierWaitResult { leader: false }
+    }
+}
+
+/// One that counts as arrived for as long as it waits.
+struct Arrival<'a> {
+    barrier: &'a Barrier,
+    waiting: Waiting<'a, ()>,
+}
+
+impl Drop for Arrival<'_> {
+    fn drop(&mut self) {
+        if !self.waiting.is_granted() {
+            let arrived = &self.barrier.arrived;
+            arrived.set(arrived.get() - 1);
+        }
+    }
+}
+
+impl fmt::Debug for Barrier {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Barrier")
+            .field("size", &self.size)
+            .field("arrived", &self.arrived.get())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What [`Barrier::wait`] returns.
+#[derive(Clone, Debug)]
+pub struct BarrierWaitResult {
+    leader: bool,
+}
+
+impl BarrierWaitResult {
+    /// Whether this task was the one that completed the barrier: true for one
+    /// of those who go on together.
+    #[must_use]
+    pub fn is_leader(&self) -> bool {
+        self.leader
+    }
+}

@@ -1,0 +1,228 @@
+//! [`Condvar`]: tasks wait until the value of a mutex is as they need it.
+
+use std::fmt;
+use std::time::Duration;
+
+use coreloop_runtime::time::{Instant, timeout};
+
+use crate::mutex::MutexGuard;
+use crate::waiters::Waiters;
+use crate::waiting::Waiting;
+
+/// Lets tasks wait until the value of a [`Mutex`](super::Mutex) is as they need
+/// it.
+///
+/// A wait unlocks the mutex, and locks it again before it returns. In between,
+/// another task changes the value and [notifies](Self::notify_one). It may be
+/// another again by the time that the mutex is locked, so look at it in a loop,
+/// as [`wait_while`](Self::wait_while) does.
+///
+/// # Examples
+///
+/// ```
+/// use std::rc::Rc;
+///
+/// use coreloop::sync::{Condvar, Mutex};
+///
+/// coreloop::block_on(async {
+///     let shared = Rc::new((Mutex::new(Vec::new()), Condvar::new()));
+///     let consumer = coreloop::spawn({
+///         let shared = Rc::clone(&shared);
+///         async move {
+///             let (items, filled) = &*shared;
+///             let guard = items.lock().await;
+///             let mut guard = filled.wait_while(guard, |items| items.is_empty()).await;
+///             guard.pop()
+///         }
+///     });
+///     let (items, filled) = &*shared;
+///     items.lock().await.push("item");
+///     filled.notify_one();
+///     assert_eq!(consumer.await.unwrap(), Some("item"));
+/// });
+/// ```
+pub struct Condvar {
+    waiters: Waiters<Grant>,
+}
+
+/// How a waiter was notified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Grant {
+    /// By `notify_one`: passed on if the wait is dropped before it returned.
+    One,
+    /// By `notify_all`: meant for this waiter alone.
+    All,
+}
+
+impl Condvar {
+    /// Creates a condition variable that nobody waits for.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            waiters: Waiters::new(),
+        }
+    }
+
+    /// Unlocks the mutex, waits for a notification, and locks it again.
+    ///
+    /// Nothing can happen between the unlocking and the waiting. The mutex
+    /// stays locked until the future is first polled.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a notification of [`notify_one`](Self::notify_one) that the
+    /// dropped future had, and did not return with, goes to the next who waits.
+    /// The mutex is not locked again.
+    pub async fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+        let mutex = MutexGuard::mutex(&guard);
+        let mut notification = Notification::wait_for(self);
+        drop(guard);
+        notification.arrived().await;
+        let guard = mutex.lock().await;
+        notification.used();
+        guard
+    }
+
+    /// Waits for as long as `condition` is true of the value.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: as [`wait`](Self::wait).
+    pub async fn wait_while<'a, T>(
+        &self,
+        mut guard: MutexGuard<'a, T>,
+        mut condition: impl FnMut(&mut T) -> bool,
+    ) -> MutexGuard<'a, T> {
+        while condition(&mut guard) {
+            guard = self.wait(guard).await;
+        }
+        guard
+    }
+
+    /// Waits as [`wait`](Self::wait) does, but no longer than this for the
+    /// notification. Locking the mutex again may take longer.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: as [`wait`](Self::wait).
+    ///
+    /// # Panics
+    ///
+    /// Outside a coreloop runtime, as its timers are needed.
+    pub async fn wait_timeout<'a, T>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        duration: Duration,
+    ) -> (MutexGuard<'a, T>, WaitTimeoutResult) {
+        let mutex = MutexGuard::mutex(&guard);
+        let mut notification = Notification::wait_for(self);
+        drop(guard);
+        let elapsed = timeout(duration, notification.arrived()).await.is_err();
+        let timed_out = elapsed && notification.give_up();
+        let guard = mutex.lock().await;
+        notification.used();
+        (guard, WaitTimeoutResult(timed_out))
+    }
+
+    /// Waits for as long as `condition` is true of the value, but no longer
+    /// than this in all. It has timed out if the condition is true at the end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: as [`wait`](Self::wait).
+    ///
+    /// # Panics
+    ///
+    /// Outside a coreloop runtime, as its timers are needed.
+    pub async fn wait_timeout_while<'a, T>(
+        &self,
+        mut guard: MutexGuard<'a, T>,
+        duration: Duration,
+        mut condition: impl FnMut(&mut T) -> bool,
+    ) -> (MutexGuard<'a, T>, WaitTimeoutResult) {
+        let start = Instant::now();
+        while condition(&mut guard) {
+            let left = duration.saturating_sub(start.elapsed());
+            if left.is_zero() {
+                return (guard, WaitTimeoutResult(true));
+            }
+            guard = self.wait_timeout(guard, left).await.0;
+        }
+        (guard, WaitTimeoutResult(false))
+    }
+
+    /// Wakes the task that has waited longest, if any waits.
+    pub fn notify_one(&self) {
+        // Where nobody waits, nothing is kept: there is a value to look at.
+        let _nobody: Result<(), Grant> = self.waiters.grant(Grant::One);
+    }
+
+    /// Wakes all tasks that wait.
+    pub fn notify_all(&self) {
+        self.waiters.grant_all(Grant::All);
+    }
+}
+
+/// A notification, from the wait for it until its task has the mutex: dropped
+/// before that, it goes to the next.
+struct Notification<'a> {
+    condvar: &'a Condvar,
+    waiting: Waiting<'a, Grant>,
+    arrived: Option<Grant>,
+}
+
+impl<'a> Notification<'a> {
+    fn wait_for(condvar: &'a Condvar) -> Self {
+        Self {
+            condvar,
+            waiting: Waiting::join(&condvar.waiters),
+            arrived: None,
+        }
+    }
+
+    async fn arrived(&mut self) {
+        self.arrived = Some((&mut self.waiting).await);
+    }
+
+    /// False if it has arrived after all.
+    fn give_up(&mut self) -> bool {
+        self.arrived = self.waiting.leave();
+        self.arrived.is_none()
+    }
+
+    fn used(mut self) {
+        self.arrived = None;
+    }
+}
+
+impl Drop for Notification<'_> {
+    fn drop(&mut self) {
+        if self.arrived.or_else(|| self.waiting.leave()) == Some(Grant::One) {
+            self.condvar.notify_one();
+        }
+    }
+}
+
+/// How [`Condvar::wait_timeout`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WaitTimeoutResult(bool);
+
+impl WaitTimeoutResult {
+    /// Whether the time was over before there was a notification.
+    #[must_use]
+    pub fn timed_out(&self) -> bool {
+        self.0
+    }
+}
+
+impl Default for Condvar {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Condvar {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Condvar").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,104 @@
+//! [`Event`]: a flag that tasks wait for.
+
+use std::cell::Cell;
+use std::fmt;
+
+use coreloop_runtime::task::consume_budget;
+
+use crate::waiters::Waiters;
+use crate::waiting::Waiting;
+
+/// A flag that tasks wait for: Python's `asyncio.Event`.
+///
+/// [`set`](Self::set) wakes all who wait, and from then on nobody has to, until
+/// it is [cleared](Self::clear).
+///
+/// Where each notification is for one task, use a [`Notify`](super::Notify);
+/// where the flag is never cleared and has a value, a
+/// [`SetOnce`](super::SetOnce).
+///
+/// # Examples
+///
+/// ```
+/// use std::rc::Rc;
+///
+/// use coreloop::sync::Event;
+///
+/// coreloop::block_on(async {
+///     let ready = Rc::new(Event::new());
+///     let tasks: Vec<_> = (0..3)
+///         .map(|_| {
+///             let ready = Rc::clone(&ready);
+///             coreloop::spawn(async move { ready.wait().await })
+///         })
+///         .collect();
+///     ready.set();
+///     for task in tasks {
+///         task.await.unwrap();
+///     }
+/// });
+/// ```
+pub struct Event {
+    set: Cell<bool>,
+    waiters: Waiters<()>,
+}
+
+impl Event {
+    /// Creates an event that is not set.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            set: Cell::new(false),
+            waiters: Waiters::new(),
+        }
+    }
+
+    /// Sets the flag, and wakes all who wait for it.
+    ///
+    /// They have seen it set even if it is cleared before they run.
+    pub fn set(&self) {
+        if !self.set.replace(true) {
+            self.waiters.grant_all(());
+        }
+    }
+
+    /// Clears the flag: who waits from now on waits for the next
+    /// [`set`](Self::set).
+    pub fn clear(&self) {
+        self.set.set(false);
+    }
+
+    /// Whether the flag is set.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.set.get()
+    }
+
+    /// Waits until the flag is set; does not wait if it is.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is lost.
+    pub async fn wait(&self) {
+        if self.set.get() {
+            consume_budget().await;
+        } else {
+            Waiting::join(&self.waiters).await;
+        }
+    }
+}
+
+impl Default for Event {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Event")
+            .field("set", &self.is_set())
+            .finish_non_exhaustive()
+    }
+}

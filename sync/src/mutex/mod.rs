@@ -1,0 +1,248 @@
+//! [`Mutex`]: one task at a time has the value, also while it waits for
+//! something else.
+//!
+//! # Invariants
+//!
+//! 1. There is one permit. Whoever holds it, and nobody else, borrows the
+//!    value: so the borrow never fails, and it ends before the permit is
+//!    released.
+//! 2. The value is there whenever the permit is free. An owned guard has it
+//!    meanwhile; such a guard keeps the mutex, so `get_mut` and `into_inner`
+//!    cannot find it away.
+
+mod guard;
+mod owned;
+
+use std::cell::{RefCell, RefMut};
+use std::error::Error;
+use std::fmt;
+use std::rc::Rc;
+
+use crate::permits::Permits;
+
+pub use guard::{MappedMutexGuard, MutexGuard};
+pub use owned::OwnedMutexGuard;
+
+/// Gives one task at a time access to a value, across awaits.
+///
+/// Tasks get the lock in the order in which they asked for it. Futures of the
+/// same task are the exception: one that is polled may take a lock that was
+/// granted to another that is not, so that a `select!` in a loop does not wait
+/// for the future that it left behind.
+///
+/// On one thread nothing changes a value between two awaits, so a `Cell` or
+/// `RefCell` is often enough. A mutex is for what must stay as it is *across*
+/// an await: a connection that a request and its response need, or a file that
+/// is read and then written.
+///
+/// A panic while the lock is held releases it and poisons nothing.
+///
+/// # Examples
+///
+/// ```
+/// use std::rc::Rc;
+///
+/// use coreloop::sync::Mutex;
+/// use coreloop::task::yield_now;
+///
+/// coreloop::block_on(async {
+///     let count = Rc::new(Mutex::new(0));
+///     let tasks: Vec<_> = (0..10)
+///         .map(|_| {
+///             let count = Rc::clone(&count);
+///             coreloop::spawn(async move {
+///                 let mut guard = count.lock().await;
+///                 let seen = *guard;
+///                 yield_now().await;
+///                 *guard = seen + 1;
+///             })
+///         })
+///         .collect();
+///     for task in tasks {
+///         task.await.unwrap();
+///     }
+///     assert_eq!(*count.lock().await, 10);
+/// });
+/// ```
+pub struct Mutex<T> {
+    permits: Permits,
+    value: RefCell<Option<T>>,
+}
+
+impl<T> Mutex<T> {
+    /// Creates an unlocked mutex.
+    #[must_use]
+    pub const fn new(value: T) -> Self {
+        Self {
+            permits: Permits::new(1),
+            value: RefCell::new(Some(value)),
+        }
+    }
+
+    /// Creates an unlocked mutex: [`new`](Self::new) by tokio's other name.
+    #[must_use]
+    pub const fn const_new(value: T) -> Self {
+        Self::new(value)
+    }
+
+    /// Locks the mutex; waits until nobody else has it locked.
+    ///
+    /// A task that already has it locked would wait for itself; see
+    /// [`ReentrantMutex`](super::ReentrantMutex).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a lock that the dropped future was given goes to the next
+    /// in the queue. Its place in the queue is lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use coreloop::sync::Mutex;
+    ///
+    /// coreloop::block_on(async {
+    ///     let mutex = Mutex::new(1);
+    ///     let mut guard = mutex.lock().await;
+    ///     *guard = 2;
+    /// });
+    /// ```
+    pub async fn lock(&self) -> MutexGuard<'_, T> {
+        acquire(&self.permits).await;
+        MutexGuard::new(self)
+    }
+
+    /// Locks the mutex if nobody has it locked.
+    ///
+    /// # Errors
+    ///
+    /// [`TryLockError`] if it is locked, or was granted to a task that has not
+    /// run since.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use coreloop::sync::Mutex;
+    ///
+    /// let mutex = Mutex::new(1);
+    /// let guard = mutex.try_lock().unwrap();
+    /// assert!(mutex.try_lock().is_err());
+    /// drop(guard);
+    /// assert!(mutex.try_lock().is_ok());
+    /// ```
+    #[inline]
+    pub fn try_lock(&self) -> Result<MutexGuard<'_, T>, TryLockError> {
+        self.permits.try_acquire(1).map_err(|_| TryLockError(()))?;
+        Ok(MutexGuard::new(self))
+    }
+
+    /// Locks the mutex with a guard that borrows nothing, and so can be kept
+    /// in a struct or given to another task.
+    ///
+    /// The guard has the value itself: it is moved there and back, which a
+    /// large value feels. Put that in a `Box`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a lock that the dropped future was given goes to the next
+    /// in the queue. Its place in the queue is lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    ///
+    /// use coreloop::sync::Mutex;
+    ///
+    /// coreloop::block_on(async {
+    ///     let mutex = Rc::new(Mutex::new(1));
+    ///     let mut guard = Rc::clone(&mutex).lock_owned().await;
+    ///     coreloop::spawn(async move { *guard += 1 }).await.unwrap();
+    ///     assert_eq!(*mutex.lock().await, 2);
+    /// });
+    /// ```
+    pub async fn lock_owned(self: Rc<Self>) -> OwnedMutexGuard<T> {
+        acquire(&self.permits).await;
+        OwnedMutexGuard::new(self)
+    }
+
+    /// Locks the mutex with a guard that borrows nothing, if nobody has it
+    /// locked. See [`lock_owned`](Self::lock_owned).
+    ///
+    /// # Errors
+    ///
+    /// [`TryLockError`], as for [`try_lock`](Self::try_lock).
+    pub fn try_lock_owned(self: Rc<Self>) -> Result<OwnedMutexGuard<T>, TryLockError> {
+        self.permits.try_acquire(1).map_err(|_| TryLockError(()))?;
+        Ok(OwnedMutexGuard::new(self))
+    }
+
+    /// The value. Needs no lock, as nobody else can reach the mutex.
+    pub fn get_mut(&mut self) -> &mut T {
+        present(self.value.get_mut())
+    }
+
+    /// Takes the value out.
+    #[must_use]
+    pub fn into_inner(self) -> T {
+        match self.value.into_inner() {
+            Some(value) => value,
+            None => unreachable!("nobody has the mutex, so its value is here (invariant 2)"),
+        }
+    }
+
+    /// Borrows the value for whoever holds the permit.
+    #[inline]
+    fn borrow(&self) -> RefMut<'_, T> {
+        RefMut::map(self.value.borrow_mut(), present)
+    }
+}
+
+#[inline]
+fn present<T>(value: &mut Option<T>) -> &mut T {
+    match value {
+        Some(value) => value,
+        None => unreachable!("the permit is not an owned guard's, so the value is here"),
+    }
+}
+
+/// The permits of a lock are never closed.
+#[inline]
+async fn acquire(permits: &Permits) {
+    let acquired = permits.acquire(1).await;
+    debug_assert!(acquired.is_ok(), "a mutex is never closed");
+}
+
+impl<T: Default> Default for Mutex<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
+impl<T> From<T> for Mutex<T> {
+    fn from(value: T) -> Self {
+        Self::new(value)
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Mutex<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("Mutex");
+        match self.try_lock() {
+            Ok(guard) => shown.field("data", &&*guard),
+            Err(_) => shown.field("data", &format_args!("<locked>")),
+        };
+        shown.finish()
+    }
+}
+
+/// Somebody has the lock: the error of `try_lock` and its like.
+#[derive(Debug)]
+pub struct TryLockError(pub(crate) ());
+
+impl fmt::Display for TryLockError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("operation would block")
+    }
+}
+
+impl Error for TryLockError {}

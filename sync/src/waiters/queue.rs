@@ -1,0 +1,172 @@
+//! What a [`Waiters`](super::Waiters) points to once somebody waits. Nothing
+//! here runs foreign code: wakers come and go by value.
+
+use std::mem;
+use std::task::Waker;
+
+use super::list::{Linked, Links, List, NONE};
+
+/// A waiter's claim to its node: not `Clone`, and only `remove` takes it.
+#[derive(Debug)]
+pub(crate) struct Key(u32);
+
+pub(super) struct Queue<G, W> {
+    nodes: Vec<Node<G, W>>,
+    in_use: usize,
+    /// The first of the free nodes, which are linked by `next`.
+    free: u32,
+    waiting: List,
+    /// Those that were granted and are not removed yet, oldest first.
+    granted: List,
+}
+
+struct Node<G, W> {
+    state: State<G>,
+    want: W,
+    links: Links,
+}
+
+pub(super) enum State<G> {
+    Free,
+    /// Without a waker until it is polled.
+    Waiting(Option<Waker>),
+    Granted(G),
+}
+
+impl<G, W> Default for Queue<G, W> {
+    fn default() -> Self {
+        Self {
+            nodes: Vec::new(),
+            in_use: 0,
+            free: NONE,
+            waiting: List::new(),
+            granted: List::new(),
+        }
+    }
+}
+
+impl<G, W: Copy> Queue<G, W> {
+    /// So many nodes are kept for the next who wait; after a burst of more,
+    /// the memory is given back when the last of them has gone.
+    pub(super) const KEPT: usize = 16;
+
+    /// How many granted waiters `find_granted` looks at: they are few but in
+    /// a burst, and then those that nobody polls are the oldest.
+    pub(super) const SUPPLANTED: usize = 32;
+
+    pub(super) fn push(&mut self, want: W, waker: Option<Waker>) -> Key {
+        let node = Node {
+            state: State::Waiting(waker),
+            want,
+            links: Links {
+                previous: NONE,
+                next: NONE,
+            },
+        };
+        let index = match self.free {
+            NONE => {
+                let index = u32::try_from(self.nodes.len()).unwrap_or(NONE);
+                assert!(index != NONE, "more than 2^32 waiters");
+                self.nodes.push(node);
+                index
+            }
+            index => {
+                let free = &mut self.nodes[index as usize];
+                self.free = free.links.next;
+                *free = node;
+                index
+            }
+        };
+        self.in_use += 1;
+        self.waiting.push_back(&mut self.nodes, index);
+        Key(index)
+    }
+
+    pub(super) fn remove(&mut self, Key(index): Key) -> State<G> {
+        let state = mem::replace(&mut self.nodes[index as usize].state, State::Free);
+        let list = match state {
+            State::Granted(_) => &mut self.granted,
+            State::Waiting(_) | State::Free => &mut self.waiting,
+        };
+        list.unlink(&mut self.nodes, index);
+        self.nodes[index as usize].links.next = self.free;
+        self.free = index;
+        self.in_use -= 1;
+        state
+    }
+
+    pub(super) fn is_worth_keeping(&self) -> bool {
+        self.in_use > 0 || self.nodes.capacity() <= Self::KEPT
+    }
+
+    pub(super) fn head(&self) -> Option<u32> {
+        (self.waiting.head != NONE).then_some(self.waiting.head)
+    }
+
+    pub(super) fn tail(&self) -> Option<u32> {
+        (self.waiting.tail != NONE).then_some(self.waiting.tail)
+    }
+
+    pub(super) fn state(&mut self, key: &Key) -> &mut State<G> {
+        &mut self.nodes[key.0 as usize].state
+    }
+
+    pub(super) fn want(&self, index: u32) -> W {
+        self.nodes[index as usize].want
+    }
+
+    pub(super) fn set_want(&mut self, key: &Key, want: W) {
+        self.nodes[key.0 as usize].want = want;
+    }
+
+    /// Records the grant in a waiting node, and returns whom to wake.
+    pub(super) fn grant(&mut self, index: u32, grant: G) -> Option<Waker> {
+        self.waiting.unlink(&mut self.nodes, index);
+        self.granted.push_back(&mut self.nodes, index);
+        match mem::replace(&mut self.nodes[index as usize].state, State::Granted(grant)) {
+            State::Waiting(waker) => waker,
+            State::Granted(_) | State::Free => {
+                unreachable!("a node in this list is waiting (invariant 1)")
+            }
+        }
+    }
+
+    pub(super) fn find_granted(&self, is_wanted: impl Fn(W) -> bool) -> Option<u32> {
+        let mut index = self.granted.head;
+        for _ in 0..Self::SUPPLANTED {
+            let node = self.nodes.get(index as usize)?;
+            if is_wanted(node.want) {
+                return Some(index);
+            }
+            index = node.links.next;
+        }
+        None
+    }
+
+    /// Takes the grant of a node back, which is then first in the queue.
+    pub(super) fn ungrant(&mut self, index: u32, waker: Waker) -> G {
+        self.granted.unlink(&mut self.nodes, index);
+        self.waiting.push_front(&mut self.nodes, index);
+        let state = &mut self.nodes[index as usize].state;
+        match mem::replace(state, State::Waiting(Some(waker))) {
+            State::Granted(grant) => grant,
+            State::Waiting(_) | State::Free => unreachable!("a node in this list is granted"),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn in_use(&self) -> usize {
+        self.in_use
+    }
+
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.nodes.capacity()
+    }
+}
+
+impl<G, W> Linked for Node<G, W> {
+    fn links(&mut self) -> &mut Links {
+        &mut self.links
+    }
+}

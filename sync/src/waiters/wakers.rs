@@ -1,0 +1,47 @@
+//! Wakers that are woken once nothing is borrowed.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::task::Waker;
+
+/// Whom to wake, in order. One needs no memory.
+#[derive(Default)]
+pub(crate) struct Wakers {
+    first: Option<Waker>,
+    rest: Vec<Waker>,
+}
+
+impl Wakers {
+    pub(crate) const fn new() -> Self {
+        Self {
+            first: None,
+            rest: Vec::new(),
+        }
+    }
+
+    pub(crate) fn extend(&mut self, waker: Option<Waker>) {
+        if self.first.is_none() {
+            self.first = waker;
+        } else {
+            self.rest.extend(waker);
+        }
+    }
+
+    /// Wakes all of them, even if some panic: their grants are recorded, so
+    /// nothing else would wake them. The first panic goes on afterwards.
+    pub(crate) fn wake(self) {
+        if self.rest.is_empty() {
+            if let Some(waker) = self.first {
+                waker.wake();
+            }
+            return;
+        }
+        let mut panicked = None;
+        for waker in self.first.into_iter().chain(self.rest) {
+            let woken = panic::catch_unwind(AssertUnwindSafe(|| waker.wake()));
+            panicked = panicked.or(woken.err());
+        }
+        if let Some(payload) = panicked {
+            panic::resume_unwind(payload);
+        }
+    }
+}
