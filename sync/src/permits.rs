@@ -17,7 +17,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::mem;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use coreloop_runtime::task::{self, coop};
 
@@ -166,34 +166,30 @@ impl Permits {
         }
     }
 
-    /// Takes permits that were given to another future of the same task, which
-    /// then is first in the queue and has this waker. Else hands it back.
+    /// After another future of the same task lost permits to this one, and is
+    /// first in the queue again.
     ///
     /// The queue is fair between tasks. Between the futures of one task it must
     /// not be: the other may be one that the task does not poll any more, such
     /// as a branch of a `select!` whose other branch locks the same mutex; the
     /// task would wait for itself.
-    fn supplant(&self, request: Request, waker: Waker) -> Result<(), Waker> {
-        if request.task.is_none() {
-            return Err(waker);
-        }
-        self.waiters
-            .supplant(waker, |other| request.is_alike(other))?;
-        self.word.set(self.word.get() | QUEUED);
-        // The one before the head may want less than the head did.
+    #[cold]
+    fn supplanted(&self, request: Request) {
         let taken = Taken {
             permits: self,
             count: request.count,
         };
+        // It may want less than the one did who was first, and so be in luck.
         self.assign();
         mem::forget(taken);
-        Ok(())
     }
 }
 
 impl Request {
+    /// Of the same task, and for as many.
+    #[inline]
     fn is_alike(self, other: Request) -> bool {
-        self.task == other.task && self.count == other.count
+        self.task.is_some() && self.task == other.task && self.count == other.count
     }
 }
 
@@ -286,11 +282,17 @@ impl Acquire<'_> {
             Err(Refused::Closed) => return Poll::Ready(Err(Closed)),
             Err(Refused::Unavailable) => {}
         }
-        match permits.supplant(request, waker) {
-            Ok(()) => Poll::Ready(Ok(())),
-            Err(waker) => {
-                permits.word.set(permits.word.get() | QUEUED);
-                self.key = Some(permits.waiters.enqueue_for(request, Some(waker)));
+        let joined = permits
+            .waiters
+            .supplant_or_enqueue(request, waker, |other| request.is_alike(other));
+        permits.word.set(permits.word.get() | QUEUED);
+        match joined {
+            Ok(_given) => {
+                permits.supplanted(request);
+                Poll::Ready(Ok(()))
+            }
+            Err(key) => {
+                self.key = Some(key);
                 Poll::Pending
             }
         }
@@ -317,9 +319,12 @@ impl Acquire<'_> {
         let Some(Err(Some(waker))) = withdrawn else {
             unreachable!("it was pending just now, with a waker");
         };
-        if permits.supplant(request, waker).is_err() {
-            unreachable!("one was found just now");
-        }
+        let taken = permits
+            .waiters
+            .supplant(waker, |other| request.is_alike(other));
+        assert!(taken.is_ok(), "one was found just now");
+        permits.word.set(permits.word.get() | QUEUED);
+        permits.supplanted(request);
         Poll::Ready(Ok(()))
     }
 

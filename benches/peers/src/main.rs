@@ -9,12 +9,15 @@ mod cpu;
 mod executors;
 mod instructions;
 mod load;
+mod locks;
 mod memory;
 mod report;
 mod server;
 mod spawn;
 mod wake;
 
+#[path = "../../workload/locking.rs"]
+mod locking;
 #[path = "../../workload/samples.rs"]
 mod samples;
 #[path = "../../workload/spawning.rs"]
@@ -46,6 +49,8 @@ enum Command {
     Wake(wake::Options),
     /// Resident bytes per idle connection.
     Memory(memory::Options),
+    /// Locks, alone and contended.
+    Locks(locks::Options),
     /// All of the above with their defaults.
     All,
     /// Serves echo on one runtime, prints its port, and exits when all
@@ -62,6 +67,7 @@ fn main() -> io::Result<()> {
         Command::Spawn(options) => spawn::measure(&options),
         Command::Wake(options) => wake::measure(&options),
         Command::Memory(options) => memory::measure(&options),
+        Command::Locks(options) => locks::measure(&options),
         Command::All => all(),
         Command::Serve(options) => server::serve(&options),
         Command::Load(options) => load::run(&options),
@@ -71,6 +77,7 @@ fn main() -> io::Result<()> {
 fn all() -> io::Result<()> {
     spawn::measure(&spawn::Options::default())?;
     wake::measure(&wake::Options::default())?;
+    locks::measure(&locks::Options::default())?;
     cpu::measure(&cpu::Options::default())?;
     memory::measure(&memory::Options::default())?;
     instructions::measure(&instructions::Options::default())

@@ -44,6 +44,7 @@ pub fn id() -> Id {
 }
 
 /// The id of the task that runs, if one does.
+#[inline]
 #[must_use]
 pub fn try_id() -> Option<Id> {
     context::with_running(|event_loop| event_loop.tasks.current()).flatten()

@@ -5,7 +5,7 @@
 //!
 //! 1. There is one permit. Whoever holds it, and nobody else, borrows the
 //!    value: so the borrow never fails, and it ends before the permit is
-//!    released.
+//!    released. It is never closed, so waiting for it never fails.
 //! 2. The value is there whenever the permit is free. An owned guard has it
 //!    meanwhile; such a guard keeps the mutex, so `get_mut` and `into_inner`
 //!    cannot find it away.
@@ -107,7 +107,7 @@ impl<T> Mutex<T> {
     /// });
     /// ```
     pub async fn lock(&self) -> MutexGuard<'_, T> {
-        acquire(&self.permits).await;
+        let _ = self.permits.acquire(1).await;
         MutexGuard::new(self)
     }
 
@@ -161,7 +161,7 @@ impl<T> Mutex<T> {
     /// });
     /// ```
     pub async fn lock_owned(self: Rc<Self>) -> OwnedMutexGuard<T> {
-        acquire(&self.permits).await;
+        let _ = self.permits.acquire(1).await;
         OwnedMutexGuard::new(self)
     }
 
@@ -203,13 +203,6 @@ fn present<T>(value: &mut Option<T>) -> &mut T {
         Some(value) => value,
         None => unreachable!("the permit is not an owned guard's, so the value is here"),
     }
-}
-
-/// The permits of a lock are never closed.
-#[inline]
-async fn acquire(permits: &Permits) {
-    let acquired = permits.acquire(1).await;
-    debug_assert!(acquired.is_ok(), "a mutex is never closed");
 }
 
 impl<T: Default> Default for Mutex<T> {

@@ -110,6 +110,7 @@ impl Notify {
     /// Cancel safe: a permit that the dropped future was given, and did not
     /// complete with, goes to the next waiter, or is kept. Its place in the
     /// queue is lost.
+    #[inline]
     pub fn notified(&self) -> Notified<'_> {
         Notified::new(self)
     }
@@ -139,6 +140,7 @@ impl Notify {
     ///     notify.notified().await;
     /// });
     /// ```
+    #[inline]
     pub fn notify_one(&self) {
         if self.waiters.grant(Grant::First).is_err() {
             self.permit.set(true);

@@ -108,7 +108,12 @@ impl Wait {
     }
 
     fn enable(&mut self, notify: &Notify) -> bool {
-        self.join_queue(notify);
+        if let Wait::Created { .. } = self
+            && !self.is_notified(notify)
+        {
+            *self = Wait::Queued(Some(notify.waiters.enqueue()));
+            return false;
+        }
         let granted = match self {
             Wait::Queued(Some(key)) => notify.waiters.is_granted(key),
             Wait::Queued(None) | Wait::Created { .. } | Wait::Done => true,
@@ -122,27 +127,32 @@ impl Wait {
     #[inline]
     fn poll(&mut self, notify: &Notify, cx: &mut Context<'_>) -> Poll<()> {
         ready!(coop::poll_proceed(cx));
-        self.join_queue(notify);
-        if let Wait::Queued(key) = self {
-            ready!(notify.waiters.poll_remove(key, cx));
-            *self = Wait::Done;
+        match self {
+            Wait::Created { .. } if !self.is_notified(notify) => {
+                // Foreign code: it may notify.
+                let waker = cx.waker().clone();
+                if !self.is_notified(notify) {
+                    let key = notify.waiters.enqueue_for((), Some(waker));
+                    *self = Wait::Queued(Some(key));
+                    return Poll::Pending;
+                }
+            }
+            Wait::Queued(key) => {
+                ready!(notify.waiters.poll_remove(key, cx));
+            }
+            Wait::Created { .. } | Wait::Done => {}
         }
+        *self = Wait::Done;
         Poll::Ready(())
     }
 
-    /// Leaves `Created`: for `Done` if the notification is there, else for the
-    /// queue.
+    /// Whether a wait that has not joined the queue is over. Takes the permit if
+    /// it is by that, so it is over then.
     #[inline]
-    fn join_queue(&mut self, notify: &Notify) {
-        let Wait::Created { broadcasts } = *self else {
-            return;
-        };
+    fn is_notified(&self, notify: &Notify) -> bool {
         // A broadcast first: it leaves a permit to those it did not reach.
-        *self = if broadcasts != notify.broadcasts.get() || notify.permit.take() {
-            Wait::Done
-        } else {
-            Wait::Queued(Some(notify.waiters.enqueue()))
-        };
+        matches!(*self, Wait::Created { broadcasts } if broadcasts != notify.broadcasts.get())
+            || notify.permit.take()
     }
 
     /// Takes the grant, if there is one, and gives the place up.

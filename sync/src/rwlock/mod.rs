@@ -4,6 +4,7 @@
 //!
 //! 1. A reader holds one permit, a writer all of them. Only they borrow the
 //!    value, and no longer than they hold permits: so no borrow fails.
+//!    The permits are never closed, so waiting for them never fails.
 //! 2. The value is here, with no other count, whenever a writer gets its
 //!    permits: readers have given back their counts by then, and an owned
 //!    writer the value itself.
@@ -95,7 +96,7 @@ impl<T> RwLock<T> {
     /// Cancel safe: a lock that the dropped future was given goes to the next
     /// in the queue. Its place in the queue is lost.
     pub async fn read(&self) -> RwLockReadGuard<'_, T> {
-        acquire(&self.permits, 1).await;
+        let _ = self.permits.acquire(1).await;
         RwLockReadGuard::new(self)
     }
 
@@ -107,7 +108,7 @@ impl<T> RwLock<T> {
     /// in the queue. Its place in the queue is lost, and readers that were
     /// behind it only because of it go on.
     pub async fn write(&self) -> RwLockWriteGuard<'_, T> {
-        acquire(&self.permits, self.max_readers).await;
+        let _ = self.permits.acquire(self.max_readers).await;
         RwLockWriteGuard::new(self)
     }
 
@@ -140,7 +141,7 @@ impl<T> RwLock<T> {
     ///
     /// Cancel safe: as [`read`](Self::read).
     pub async fn read_owned(self: Rc<Self>) -> OwnedRwLockReadGuard<T> {
-        acquire(&self.permits, 1).await;
+        let _ = self.permits.acquire(1).await;
         OwnedRwLockReadGuard::new(self)
     }
 
@@ -151,7 +152,7 @@ impl<T> RwLock<T> {
     ///
     /// Cancel safe: as [`write`](Self::write).
     pub async fn write_owned(self: Rc<Self>) -> OwnedRwLockWriteGuard<T> {
-        acquire(&self.permits, self.max_readers).await;
+        let _ = self.permits.acquire(self.max_readers).await;
         OwnedRwLockWriteGuard::new(self)
     }
 
@@ -225,13 +226,6 @@ fn alone<T>(value: &mut Option<Rc<T>>) -> &mut T {
         Some(value) => value,
         None => unreachable!("a writer has no readers beside it (invariant 2)"),
     }
-}
-
-/// The permits of a lock are never closed.
-#[inline]
-async fn acquire(permits: &Permits, count: u32) {
-    let acquired = permits.acquire(count).await;
-    debug_assert!(acquired.is_ok(), "a lock is never closed");
 }
 
 impl<T: Default> Default for RwLock<T> {

@@ -124,8 +124,10 @@ impl Semaphore {
     /// # Errors
     ///
     /// [`AcquireError`] if the semaphore is [closed](Self::close).
+    #[inline]
     pub async fn acquire(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
-        self.acquire_many(1).await
+        self.permits.acquire(1).await?;
+        Ok(SemaphorePermit::new(self, 1))
     }
 
     /// Waits for so many permits, and takes them all at once.
@@ -138,6 +140,7 @@ impl Semaphore {
     /// # Errors
     ///
     /// [`AcquireError`] if the semaphore is [closed](Self::close).
+    #[inline]
     pub async fn acquire_many(&self, count: u32) -> Result<SemaphorePermit<'_>, AcquireError> {
         self.permits.acquire(count).await?;
         Ok(SemaphorePermit::new(self, count))
@@ -198,8 +201,10 @@ impl Semaphore {
     ///     }
     /// });
     /// ```
+    #[inline]
     pub async fn acquire_owned(self: Rc<Self>) -> Result<OwnedSemaphorePermit, AcquireError> {
-        self.acquire_many_owned(1).await
+        self.permits.acquire(1).await?;
+        Ok(OwnedSemaphorePermit::new(self, 1))
     }
 
     /// Waits for so many permits that borrow nothing.
@@ -212,6 +217,7 @@ impl Semaphore {
     /// # Errors
     ///
     /// [`AcquireError`] if the semaphore is [closed](Self::close).
+    #[inline]
     pub async fn acquire_many_owned(
         self: Rc<Self>,
         count: u32,

@@ -29,6 +29,7 @@ impl List {
         }
     }
 
+    #[inline]
     pub(super) fn push_back<N: Linked>(&mut self, nodes: &mut [N], index: u32) {
         *at(nodes, index) = Links {
             previous: self.tail,
@@ -53,6 +54,7 @@ impl List {
         self.head = index;
     }
 
+    #[inline]
     pub(super) fn unlink<N: Linked>(&mut self, nodes: &mut [N], index: u32) {
         let Links { previous, next } = *at(nodes, index);
         match previous {
@@ -66,6 +68,7 @@ impl List {
     }
 }
 
+#[inline]
 fn at<N: Linked>(nodes: &mut [N], index: u32) -> &mut Links {
     nodes[index as usize].links()
 }

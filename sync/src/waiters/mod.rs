@@ -52,6 +52,7 @@ pub(crate) struct Waiters<G, W = ()> {
 
 impl<G> Waiters<G> {
     /// Puts a waiter at the tail.
+    #[inline]
     pub(crate) fn enqueue(&self) -> Key {
         self.enqueue_for((), None)
     }
@@ -65,6 +66,7 @@ impl<G, W: Copy> Waiters<G, W> {
     }
 
     /// Puts a waiter at the tail, with what it wants and whom to wake.
+    #[inline]
     pub(crate) fn enqueue_for(&self, want: W, waker: Option<Waker>) -> Key {
         let mut queue = self.queue.take().unwrap_or_default();
         let key = queue.push(want, waker);
@@ -72,12 +74,14 @@ impl<G, W: Copy> Waiters<G, W> {
         key
     }
 
+    #[inline]
     pub(crate) fn is_granted(&self, key: &Key) -> bool {
         self.with(|queue| matches!(queue.state(key), State::Granted(_)))
     }
 
     /// Ready once there is a grant, which `remove` then returns; until then,
     /// has the waker woken by it.
+    #[inline]
     pub(crate) fn poll_granted(&self, key: &Key, cx: &Context<'_>) -> Poll<()> {
         let known = self.with(|queue| match queue.state(key) {
             State::Waiting(Some(stored)) => stored.will_wake(cx.waker()).then_some(Poll::Pending),
@@ -103,17 +107,32 @@ impl<G, W: Copy> Waiters<G, W> {
     /// The key is there before, and gone once it was ready.
     #[inline]
     pub(crate) fn poll_remove(&self, key: &mut Option<Key>, cx: &Context<'_>) -> Poll<G> {
+        if let Some(grant) = self.take_grant(key) {
+            return Poll::Ready(grant);
+        }
         let waiting = key.as_ref().expect("polled after it was ready");
-        if !self.is_granted(waiting) && self.poll_granted(waiting, cx).is_pending() {
+        if self.poll_granted(waiting, cx).is_pending() {
             return Poll::Pending;
         }
-        match key.take().and_then(|key| self.remove(key)) {
+        match self.take_grant(key) {
             Some(grant) => Poll::Ready(grant),
-            None => unreachable!("it was granted, and its key was here"),
+            None => unreachable!("it was granted just now"),
         }
     }
 
+    /// Takes the grant, if there is one, and the waiter out.
+    #[inline]
+    fn take_grant(&self, key: &mut Option<Key>) -> Option<G> {
+        let mut queue = self.queue.take()?;
+        let grant = queue.remove_granted(key);
+        if grant.is_none() || queue.is_worth_keeping() {
+            self.queue.set(Some(queue));
+        }
+        grant
+    }
+
     /// Changes what a waiter wants.
+    #[inline]
     pub(crate) fn set_want(&self, key: &Key, want: W) {
         self.with(|queue| queue.set_want(key, want));
     }
@@ -151,6 +170,7 @@ impl<G, W: Copy> Waiters<G, W> {
     /// caller wakes them when its own state is in order.
     ///
     /// `decide` runs no foreign code.
+    #[inline]
     pub(crate) fn grant_while(
         &self,
         wakers: &mut Wakers,
@@ -172,7 +192,26 @@ impl<G, W: Copy> Waiters<G, W> {
         waits
     }
 
+    /// Takes the grant of a waiter that `is_alike` accepts, as `supplant` does,
+    /// or else puts a waiter at the tail.
+    #[inline]
+    pub(crate) fn supplant_or_enqueue(
+        &self,
+        want: W,
+        waker: Waker,
+        is_alike: impl Fn(W) -> bool,
+    ) -> Result<G, Key> {
+        let mut queue = self.queue.take().unwrap_or_default();
+        let result = match queue.find_granted(is_alike) {
+            Some(index) => Ok(queue.ungrant(index, waker)),
+            None => Err(queue.push(want, Some(waker))),
+        };
+        self.queue.set(Some(queue));
+        result
+    }
+
     /// Whether `supplant` would find one.
+    #[inline]
     pub(crate) fn any_granted(&self, is_alike: impl Fn(W) -> bool) -> bool {
         self.with(|queue| queue.find_granted(is_alike).is_some())
     }
@@ -182,6 +221,7 @@ impl<G, W: Copy> Waiters<G, W> {
     /// none.
     ///
     /// It looks at the [`Queue::SUPPLANTED`] that were granted longest ago.
+    #[inline]
     pub(crate) fn supplant(&self, waker: Waker, is_alike: impl Fn(W) -> bool) -> Result<G, Waker> {
         let Some(mut queue) = self.queue.take() else {
             return Err(waker);
@@ -196,6 +236,7 @@ impl<G, W: Copy> Waiters<G, W> {
 
     /// Takes a waiter out, and the grant it had by then: the waiter's to use
     /// or to pass on.
+    #[inline]
     pub(crate) fn remove(&self, key: Key) -> Option<G> {
         self.withdraw(key).map_err(drop).ok()
     }
@@ -203,6 +244,7 @@ impl<G, W: Copy> Waiters<G, W> {
     /// As [`remove`](Self::remove), but hands out the waker of a waiter that
     /// was not granted, for a caller that has to set things right before it
     /// runs foreign code.
+    #[inline]
     pub(crate) fn withdraw(&self, key: Key) -> Result<G, Option<Waker>> {
         let mut queue = self.take();
         let state = queue.remove(key);
@@ -216,6 +258,7 @@ impl<G, W: Copy> Waiters<G, W> {
         }
     }
 
+    #[inline]
     fn grant_in(
         &self,
         mut queue: Box<Queue<G, W>>,
@@ -234,11 +277,13 @@ impl<G, W: Copy> Waiters<G, W> {
     }
 
     /// The queue, which is there as a key is (invariant 3).
+    #[inline]
     fn take(&self) -> Box<Queue<G, W>> {
         self.queue.take().expect("a queue with a waiter is kept")
     }
 
     /// Runs no foreign code in `act` (invariant 4).
+    #[inline]
     fn with<R>(&self, act: impl FnOnce(&mut Queue<G, W>) -> R) -> R {
         let mut queue = self.take();
         let result = act(&mut queue);

@@ -54,34 +54,38 @@ impl<G, W: Copy> Queue<G, W> {
     /// a burst, and then those that nobody polls are the oldest.
     pub(super) const SUPPLANTED: usize = 32;
 
+    #[inline]
     pub(super) fn push(&mut self, want: W, waker: Option<Waker>) -> Key {
-        let node = Node {
-            state: State::Waiting(waker),
-            want,
-            links: Links {
-                previous: NONE,
-                next: NONE,
-            },
-        };
         let index = match self.free {
-            NONE => {
-                let index = u32::try_from(self.nodes.len()).unwrap_or(NONE);
-                assert!(index != NONE, "more than 2^32 waiters");
-                self.nodes.push(node);
-                index
-            }
-            index => {
-                let free = &mut self.nodes[index as usize];
-                self.free = free.links.next;
-                *free = node;
-                index
-            }
+            NONE => self.grow(want),
+            index => index,
         };
+        let node = &mut self.nodes[index as usize];
+        self.free = node.links.next;
+        node.state = State::Waiting(waker);
+        node.want = want;
         self.in_use += 1;
         self.waiting.push_back(&mut self.nodes, index);
         Key(index)
     }
 
+    /// Makes a free node.
+    #[cold]
+    fn grow(&mut self, want: W) -> u32 {
+        let index = u32::try_from(self.nodes.len()).unwrap_or(NONE);
+        assert!(index != NONE, "more than 2^32 waiters");
+        self.nodes.push(Node {
+            state: State::Free,
+            want,
+            links: Links {
+                previous: NONE,
+                next: NONE,
+            },
+        });
+        index
+    }
+
+    #[inline]
     pub(super) fn remove(&mut self, Key(index): Key) -> State<G> {
         let state = mem::replace(&mut self.nodes[index as usize].state, State::Free);
         let list = match state {
@@ -89,37 +93,66 @@ impl<G, W: Copy> Queue<G, W> {
             State::Waiting(_) | State::Free => &mut self.waiting,
         };
         list.unlink(&mut self.nodes, index);
-        self.nodes[index as usize].links.next = self.free;
-        self.free = index;
-        self.in_use -= 1;
+        self.set_free(index);
         state
     }
 
+    /// Removes a node if it is granted, and takes its key.
+    #[inline]
+    pub(super) fn remove_granted(&mut self, key: &mut Option<Key>) -> Option<G> {
+        let index = key.as_ref()?.0;
+        let state = &mut self.nodes[index as usize].state;
+        let State::Granted(_) = state else {
+            return None;
+        };
+        let State::Granted(grant) = mem::replace(state, State::Free) else {
+            unreachable!("it was granted a moment ago");
+        };
+        self.granted.unlink(&mut self.nodes, index);
+        self.set_free(index);
+        *key = None;
+        Some(grant)
+    }
+
+    #[inline]
+    fn set_free(&mut self, index: u32) {
+        self.nodes[index as usize].links.next = self.free;
+        self.free = index;
+        self.in_use -= 1;
+    }
+
+    #[inline]
     pub(super) fn is_worth_keeping(&self) -> bool {
         self.in_use > 0 || self.nodes.capacity() <= Self::KEPT
     }
 
+    #[inline]
     pub(super) fn head(&self) -> Option<u32> {
         (self.waiting.head != NONE).then_some(self.waiting.head)
     }
 
+    #[inline]
     pub(super) fn tail(&self) -> Option<u32> {
         (self.waiting.tail != NONE).then_some(self.waiting.tail)
     }
 
+    #[inline]
     pub(super) fn state(&mut self, key: &Key) -> &mut State<G> {
         &mut self.nodes[key.0 as usize].state
     }
 
+    #[inline]
     pub(super) fn want(&self, index: u32) -> W {
         self.nodes[index as usize].want
     }
 
+    #[inline]
     pub(super) fn set_want(&mut self, key: &Key, want: W) {
         self.nodes[key.0 as usize].want = want;
     }
 
     /// Records the grant in a waiting node, and returns whom to wake.
+    #[inline]
     pub(super) fn grant(&mut self, index: u32, grant: G) -> Option<Waker> {
         self.waiting.unlink(&mut self.nodes, index);
         self.granted.push_back(&mut self.nodes, index);
@@ -131,6 +164,7 @@ impl<G, W: Copy> Queue<G, W> {
         }
     }
 
+    #[inline]
     pub(super) fn find_granted(&self, is_wanted: impl Fn(W) -> bool) -> Option<u32> {
         let mut index = self.granted.head;
         for _ in 0..Self::SUPPLANTED {
@@ -166,6 +200,7 @@ impl<G, W: Copy> Queue<G, W> {
 }
 
 impl<G, W> Linked for Node<G, W> {
+    #[inline]
     fn links(&mut self) -> &mut Links {
         &mut self.links
     }

@@ -18,6 +18,7 @@ impl Wakers {
         }
     }
 
+    #[inline]
     pub(crate) fn extend(&mut self, waker: Option<Waker>) {
         if self.first.is_none() {
             self.first = waker;
@@ -28,13 +29,17 @@ impl Wakers {
 
     /// Wakes all of them, even if some panic: their grants are recorded, so
     /// nothing else would wake them. The first panic goes on afterwards.
+    #[inline]
     pub(crate) fn wake(self) {
-        if self.rest.is_empty() {
-            if let Some(waker) = self.first {
-                waker.wake();
-            }
-            return;
+        if !self.rest.is_empty() {
+            self.wake_many();
+        } else if let Some(waker) = self.first {
+            waker.wake();
         }
+    }
+
+    #[cold]
+    fn wake_many(self) {
         let mut panicked = None;
         for waker in self.first.into_iter().chain(self.rest) {
             let woken = panic::catch_unwind(AssertUnwindSafe(|| waker.wake()));
