@@ -2,6 +2,11 @@
 //! leaves to the others.
 #![cfg(feature = "sync")]
 
+#[path = "common/sequence.rs"]
+mod sequence;
+#[path = "common/waiter.rs"]
+mod waiter;
+
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -12,6 +17,8 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use coreloop::sync::{Notified, Notify};
 use coreloop::task::yield_now;
+
+use crate::waiter::{Waiter, ready};
 
 /// Polls outside any runtime, where there is no budget.
 fn is_ready(notified: &mut Pin<&mut Notified<'_>>) -> bool {
@@ -250,5 +257,209 @@ fn works_under_another_executor() {
         })
         .await;
         assert_eq!(polls, 2);
+    });
+}
+
+/// What a `Notify` should be like: the numbers of those who wait, and a permit.
+#[derive(Default)]
+struct Model {
+    permit: bool,
+    queue: Vec<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    New,
+    Queued,
+    /// By `notify_one`, or else by `notify_last`.
+    One(bool),
+    All,
+    Done,
+}
+
+struct Live<'a> {
+    waiter: Waiter<'a, ()>,
+    number: usize,
+    state: State,
+    polled: bool,
+}
+
+impl Model {
+    fn notify(&mut self, last: bool, live: &mut [Live<'_>]) {
+        if self.queue.is_empty() {
+            self.permit = true;
+            return;
+        }
+        let number = self
+            .queue
+            .remove(if last { self.queue.len() - 1 } else { 0 });
+        for it in live.iter_mut().filter(|it| it.number == number) {
+            it.state = State::One(last);
+        }
+    }
+}
+
+#[test]
+fn agrees_with_a_model() {
+    sequence::each(400, |numbers| {
+        let notify = Rc::new(Notify::new());
+        let mut model = Model::default();
+        let mut live: Vec<Live<'_>> = Vec::new();
+        for (step, &number) in numbers.iter().enumerate() {
+            let at = usize::from(number / 32).checked_rem(live.len());
+            match (number % 32, at) {
+                (0..8, _) if live.len() < 10 => live.push(Live {
+                    waiter: if number % 2 == 0 {
+                        Waiter::new(notify.notified())
+                    } else {
+                        Waiter::new(Rc::clone(&notify).notified_owned())
+                    },
+                    number: step,
+                    state: State::New,
+                    polled: false,
+                }),
+                (kind @ 8..20, Some(at)) => {
+                    let it = &mut live[at];
+                    if it.state == State::New && std::mem::take(&mut model.permit) {
+                        it.state = State::Done;
+                    }
+                    let ready = if kind < 16 {
+                        it.waiter.is_ready()
+                    } else {
+                        it.waiter.poll_afresh().is_ready()
+                    };
+                    assert_eq!(ready, !matches!(it.state, State::New | State::Queued));
+                    match it.state {
+                        State::New => {
+                            model.queue.push(it.number);
+                            it.state = State::Queued;
+                        }
+                        State::Queued => {}
+                        State::One(_) | State::All | State::Done => it.state = State::Done,
+                    }
+                    it.polled = !ready;
+                }
+                (20..24, Some(at)) => {
+                    let it = live.swap_remove(at);
+                    model.queue.retain(|&queued| queued != it.number);
+                    it.waiter.cancel();
+                    if let State::One(last) = it.state {
+                        model.notify(last, &mut live);
+                    }
+                }
+                (kind @ 24..30, _) => {
+                    let last = kind >= 28;
+                    if last {
+                        notify.notify_last();
+                    } else {
+                        notify.notify_one();
+                    }
+                    model.notify(last, &mut live);
+                }
+                (30, _) => {
+                    notify.notify_waiters();
+                    model.queue.clear();
+                    for it in &mut live {
+                        if matches!(it.state, State::New | State::Queued) {
+                            it.state = State::All;
+                        }
+                    }
+                }
+                _ => {}
+            }
+            for it in &live {
+                if it.state != State::Done {
+                    let woken = it.polled && matches!(it.state, State::One(_) | State::All);
+                    assert_eq!(it.waiter.woken(), usize::from(woken), "step {step}");
+                }
+                assert_eq!(it.waiter.is_registered(), it.state == State::Queued);
+            }
+            assert!(
+                !(model.permit && !model.queue.is_empty()),
+                "the model is wrong"
+            );
+        }
+    });
+}
+
+#[test]
+fn notify_last_reaches_the_one_that_waited_least_and_so_does_its_heir() {
+    let notify = Notify::const_new();
+    let mut waiters = [(); 4].map(|()| Waiter::new(notify.notified()));
+    for waiter in &mut waiters {
+        assert!(!waiter.is_ready());
+    }
+    notify.notify_last();
+    let [first, second, third, last] = waiters;
+    assert_eq!(last.woken(), 1);
+    last.cancel();
+    assert_eq!((first.woken(), second.woken(), third.woken()), (0, 0, 1));
+    third.cancel();
+    notify.notify_one();
+    // The heir of `notify_last` was the second, so this is for the first.
+    assert_eq!((first.woken(), second.woken()), (1, 1));
+}
+
+/// tokio #5404: a task that waits twice is told twice.
+#[test]
+fn one_broadcast_does_not_end_two_waits_in_a_row() {
+    let notify = Notify::new();
+    let mut first = Waiter::new(notify.notified());
+    assert!(!first.is_ready());
+    notify.notify_waiters();
+    assert!(first.is_ready());
+    drop(first);
+    assert!(!Waiter::new(notify.notified()).is_ready());
+}
+
+/// tokio #3652: the broadcast took the permit along.
+#[test]
+fn a_wait_that_a_broadcast_ended_leaves_the_permit() {
+    let notify = Notify::new();
+    let mut early = Waiter::new(notify.notified());
+    assert!(!early.is_ready());
+    notify.notify_waiters();
+    notify.notify_one();
+    ready(early.poll());
+    early.cancel();
+    assert!(Waiter::new(notify.notified()).is_ready());
+    assert!(!Waiter::new(notify.notified()).is_ready());
+}
+
+/// tokio #5429: waking with the queue locked deadlocked if the waker dropped
+/// another waiter.
+#[test]
+fn a_waker_may_drop_another_waiter() {
+    thread_local! {
+        static NOTIFY: Rc<Notify> = Rc::default();
+        static OTHERS: RefCell<Vec<coreloop::sync::OwnedNotified>> =
+            const { RefCell::new(Vec::new()) };
+    }
+    struct Drops;
+    impl Wake for Drops {
+        fn wake(self: Arc<Self>) {
+            let other = OTHERS.with_borrow_mut(Vec::pop);
+            drop(other);
+            NOTIFY.with(|notify| notify.notify_one());
+        }
+    }
+    NOTIFY.with(|notify| {
+        for broadcast in [false, true] {
+            let waker = Waker::from(Arc::new(Drops));
+            let cx = &mut Context::from_waker(&waker);
+            let mut waiters: Vec<_> = (0..4).map(|_| Rc::clone(notify).notified_owned()).collect();
+            for waiter in &mut waiters {
+                assert!(Pin::new(waiter).poll(cx).is_pending());
+            }
+            OTHERS.set(waiters);
+            if broadcast {
+                notify.notify_waiters();
+            } else {
+                notify.notify_one();
+            }
+            OTHERS.take();
+            // What was left over is kept.
+            assert!(Waiter::new(notify.notified()).is_ready());
+        }
     });
 }

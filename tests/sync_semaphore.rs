@@ -3,6 +3,8 @@
 
 #[path = "common/permits_model.rs"]
 mod permits_model;
+#[path = "common/sequence.rs"]
+mod sequence;
 #[path = "common/waiter.rs"]
 mod waiter;
 

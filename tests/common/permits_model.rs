@@ -9,10 +9,7 @@
 use std::collections::VecDeque;
 use std::task::Poll;
 
-use proptest::collection::vec;
-use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
-
+use super::sequence;
 use super::waiter::Waiter;
 
 /// What is compared with the model.
@@ -53,9 +50,6 @@ pub(crate) trait Subject {
         None
     }
 }
-
-/// How many operations a sequence has.
-const LENGTH: usize = if cfg!(miri) { 60 } else { 500 };
 
 #[derive(Clone, Copy, Debug)]
 enum Operation {
@@ -135,18 +129,10 @@ impl Model {
 
 /// Runs `cases` sequences of 500 operations.
 pub(crate) fn check<S: Subject>(cases: u32, new: impl Fn() -> S) {
-    let config = Config {
-        cases: if cfg!(miri) { 2 } else { cases },
-        failure_persistence: None,
-        ..Config::default()
-    };
-    TestRunner::new(config)
-        .run(&vec(any::<u16>(), LENGTH), |numbers| {
-            let operations: Vec<_> = numbers.into_iter().map(Operation::new).collect();
-            run(&new(), &operations);
-            Ok(())
-        })
-        .unwrap();
+    sequence::each(cases, |numbers| {
+        let operations: Vec<_> = numbers.iter().copied().map(Operation::new).collect();
+        run(&new(), &operations);
+    });
 }
 
 fn run<S: Subject>(subject: &S, operations: &[Operation]) {
