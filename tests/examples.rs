@@ -88,6 +88,19 @@ fn another_loop_drives_the_runtime() {
 }
 
 #[test]
+fn requests_share_a_few_connections() {
+    let said = run("connection_pool");
+    assert_eq!(said, "100 requests over 4 connections\n");
+}
+
+#[test]
+fn readers_see_no_change_half_done() {
+    let said = run("readers_writers");
+    assert!(said.contains("day 3: [3, 3, 3, 3, 3]"), "{said}");
+    assert!(said.contains("consistent reads"), "{said}");
+}
+
+#[test]
 fn a_bad_address_is_reported() {
     let output = Command::new(program("echo_server"))
         .args(["--addr", "256.0.0.1:1"])
@@ -99,6 +112,13 @@ fn a_bad_address_is_reported() {
         !message.is_empty() && !message.contains("panicked"),
         "{message}"
     );
+}
+
+/// Runs an example that ends by itself, and returns what it says.
+fn run(example: &str) -> String {
+    let output = Command::new(program(example)).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 fn connect(address: SocketAddr) -> TcpStream {
