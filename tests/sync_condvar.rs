@@ -19,7 +19,7 @@ use coreloop::time::{Instant, sleep};
 use crate::waiter::{Waiter, ready};
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.try_lock().unwrap()
+    mutex.try_lock().expect("nobody has it locked")
 }
 
 #[test]
@@ -291,20 +291,20 @@ fn agrees_with_a_model() {
                 assert!(it.waiter.is_registered() || !is_waiting);
             }
         }
-        // At rest all who were notified get the mutex.
         drop(held);
-        loop {
-            let before = live.len();
-            live.retain_mut(|it| {
-                matches!(it.state, State::New | State::Waiting) || !it.waiter.is_ready()
-            });
-            if live.len() == before {
-                break;
-            }
-        }
-        assert!(
-            live.iter()
-                .all(|it| matches!(it.state, State::New | State::Waiting))
-        );
+        assert_rest(live);
     });
+}
+
+/// Once nobody has the mutex, all who were notified get it.
+fn assert_rest(mut live: Vec<Live<'_>>) {
+    let is_waiting = |it: &Live<'_>| matches!(it.state, State::New | State::Waiting);
+    loop {
+        let before = live.len();
+        live.retain_mut(|it| is_waiting(it) || !it.waiter.is_ready());
+        if live.len() == before {
+            break;
+        }
+    }
+    assert!(live.iter().all(is_waiting));
 }

@@ -238,35 +238,35 @@ fn an_owned_guard_outlives_every_other_handle() {
     assert_eq!(Rc::strong_count(&dropped), 1);
 }
 
-/// Locks its mutex when it is dropped.
-struct Locks(Rc<RefCell<Option<Rc<Mutex<Option<Locks>>>>>>, Rc<Cell<u32>>);
+thread_local! {
+    static MUTEX: Mutex<Option<Locks>> = const { Mutex::const_new(None) };
+    static DROPS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Locks the mutex that it is in when it is dropped.
+struct Locks;
 
 impl Drop for Locks {
     fn drop(&mut self) {
-        if let Some(mutex) = &*self.0.borrow() {
-            assert!(
-                mutex.try_lock().is_err(),
-                "whoever replaces the value has the lock"
-            );
+        MUTEX.with(|mutex| {
+            assert!(mutex.try_lock().is_err(), "whoever drops it has the lock");
             let mut waiter = Waiter::new(mutex.lock());
             assert!(!waiter.is_ready());
             waiter.cancel();
-            self.1.set(self.1.get() + 1);
-        }
+        });
+        DROPS.set(DROPS.get() + 1);
     }
 }
 
 #[test]
 fn a_value_whose_destructor_uses_the_mutex() {
-    let slot = Rc::new(RefCell::new(None));
-    let drops = Rc::new(Cell::new(0));
-    let value = || Some(Locks(Rc::clone(&slot), Rc::clone(&drops)));
-    let mutex = Rc::new(Mutex::new(value()));
-    *slot.borrow_mut() = Some(Rc::clone(&mutex));
-    *mutex.try_lock().unwrap() = value();
-    *Rc::clone(&mutex).try_lock_owned().unwrap() = None;
-    assert_eq!(drops.get(), 2);
-    slot.take();
+    MUTEX.with(|mutex| {
+        for _ in 0..3 {
+            *mutex.try_lock().unwrap() = Some(Locks);
+        }
+        *mutex.try_lock().unwrap() = None;
+    });
+    assert_eq!(DROPS.get(), 3);
 }
 
 /// RFD 609, tokio #6450, async-lock #91: a task that has left a future behind

@@ -375,7 +375,7 @@ fn agrees_with_a_model() {
                 assert_eq!(it.waiter.is_registered(), it.state == State::Queued);
             }
             assert!(
-                !(model.permit && !model.queue.is_empty()),
+                !model.permit || model.queue.is_empty(),
                 "the model is wrong"
             );
         }

@@ -7,6 +7,7 @@ mod sequence;
 mod waiter;
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -87,118 +88,131 @@ fn setting_and_taking() {
     assert_eq!(OnceCell::new_with(None::<u8>).into_inner(), None);
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    New,
+    Queued,
+    /// It is its turn, but it has not been polled since.
+    Granted,
+    Making,
+    /// The value is there.
+    Over,
+}
+
+struct Live<'a> {
+    waiter: Waiter<'a, Result<usize, ()>>,
+    number: usize,
+    state: State,
+    fails: bool,
+}
+
+/// Makes the value when `go` is set, or fails then.
+async fn make(cell: &OnceCell<usize>, go: &Event, number: usize, fails: bool) -> Result<usize, ()> {
+    let make = async || {
+        go.wait().await;
+        if fails { Err(()) } else { Ok(number) }
+    };
+    cell.get_or_try_init(make).await.copied()
+}
+
+/// The next in the queue makes the value.
+fn pass_on(queue: &mut VecDeque<usize>, live: &mut [Live<'_>]) {
+    let next = queue.pop_front();
+    for it in live.iter_mut().filter(|it| Some(it.number) == next) {
+        it.state = State::Granted;
+    }
+}
+
+fn poll_one(
+    cell: &OnceCell<usize>,
+    go: &Event,
+    queue: &mut VecDeque<usize>,
+    live: &mut Vec<Live<'_>>,
+    at: usize,
+    afresh: bool,
+) {
+    let is_turn = |it: &Live<'_>| matches!(it.state, State::Granted | State::Making);
+    let nobody = queue.is_empty() && !live.iter().any(is_turn);
+    let it = &mut live[at];
+    it.state = match it.state {
+        State::New if cell.initialized() => State::Over,
+        State::New if nobody => State::Making,
+        State::New => {
+            queue.push_back(it.number);
+            State::Queued
+        }
+        State::Granted => State::Making,
+        other => other,
+    };
+    let polled = if afresh {
+        it.waiter.poll_afresh()
+    } else {
+        it.waiter.poll()
+    };
+    let expected = match it.state {
+        State::Over => true,
+        // It may also have been told before `go` was cleared.
+        State::Making => go.is_set() || polled.is_ready(),
+        _ => false,
+    };
+    assert_eq!(polled.is_ready(), expected, "polled as {:?}", it.state);
+    let Poll::Ready(result) = polled else {
+        return;
+    };
+    let it = live.swap_remove(at);
+    it.waiter.cancel();
+    if it.state == State::Over {
+        assert!(result.is_ok());
+        return;
+    }
+    assert_eq!(result, if it.fails { Err(()) } else { Ok(it.number) });
+    if it.fails {
+        pass_on(queue, live);
+    } else {
+        queue.clear();
+        let told = live.iter_mut().filter(|it| it.state != State::New);
+        told.for_each(|it| it.state = State::Over);
+    }
+}
+
 #[test]
 fn agrees_with_a_model() {
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    enum State {
-        New,
-        Queued,
-        /// It is its turn, but it has not been polled since.
-        Granted,
-        Making,
-        /// The value is there.
-        Over,
-    }
     sequence::each(200, |numbers| {
         let cell = OnceCell::new();
-        // Lets whoever makes the value go on.
         let go = Event::new();
-        let mut queue: Vec<usize> = Vec::new();
-        let mut live = Vec::new();
+        let mut queue: VecDeque<usize> = VecDeque::new();
+        let mut live: Vec<Live<'_>> = Vec::new();
         for (step, &number) in numbers.iter().enumerate() {
             let at = usize::from(number / 32).checked_rem(live.len());
-            // Nearly all of it happens before the value is there.
-            let is_late = step > numbers.len() * 9 / 10;
+            // Most of it happens before there is a value.
+            let is_late = step > numbers.len() * 3 / 4;
+            let fails = number % 3 > 0 || !is_late;
             match (number % 32, at) {
-                (0..8, _) if live.len() < 8 => {
-                    let fails = number % 3 > 0;
-                    let (cell, go) = (&cell, &go);
-                    let waiter = Waiter::new(async move {
-                        let make = async || {
-                            go.wait().await;
-                            if fails { Err(()) } else { Ok(step) }
-                        };
-                        cell.get_or_try_init(make).await.copied()
-                    });
-                    live.push((waiter, step, State::New, fails));
-                }
+                (0..8, _) if live.len() < 8 => live.push(Live {
+                    waiter: Waiter::new(make(&cell, &go, step, fails)),
+                    number: step,
+                    state: State::New,
+                    fails,
+                }),
                 (kind @ 8..22, Some(at)) => {
-                    let nobody = !live.iter().any(|it: &(_, _, State, _)| {
-                        matches!(it.2, State::Granted | State::Making)
-                    });
-                    let (waiter, number, state, fails) = &mut live[at];
-                    let polled = if kind < 18 {
-                        waiter.poll()
-                    } else {
-                        waiter.poll_afresh()
-                    };
-                    let turn = match *state {
-                        State::New if cell.initialized() => State::Over,
-                        State::New if nobody && queue.is_empty() => State::Making,
-                        State::New => {
-                            queue.push(*number);
-                            State::Queued
-                        }
-                        State::Granted => State::Making,
-                        other => other,
-                    };
-                    *state = turn;
-                    match polled {
-                        Poll::Pending => assert!(
-                            turn == State::Queued || turn == State::Making && !go.is_set(),
-                            "pending as {turn:?}"
-                        ),
-                        Poll::Ready(result) => {
-                            let made = turn == State::Making;
-                            assert!(made || turn == State::Over, "ready as {turn:?}");
-                            assert_eq!(result.is_err(), made && *fails);
-                            assert!(!made || *fails || result == Ok(*number));
-                            let (waiter, ..) = live.swap_remove(at);
-                            waiter.cancel();
-                            if made && result.is_ok() {
-                                queue.clear();
-                                live.iter_mut()
-                                    .filter(|it| it.2 != State::New)
-                                    .for_each(|it| it.2 = State::Over);
-                            } else if made {
-                                pass_on(&mut queue, &mut live, |it| (it.1, &mut it.2));
-                            }
-                        }
-                    }
+                    poll_one(&cell, &go, &mut queue, &mut live, at, kind >= 18);
                 }
                 (22..26, Some(at)) => {
-                    let (waiter, number, state, _) = live.swap_remove(at);
-                    queue.retain(|&queued| queued != number);
-                    waiter.cancel();
-                    if matches!(state, State::Granted | State::Making) {
-                        pass_on(&mut queue, &mut live, |it| (it.1, &mut it.2));
+                    let it = live.swap_remove(at);
+                    queue.retain(|&queued| queued != it.number);
+                    it.waiter.cancel();
+                    if matches!(it.state, State::Granted | State::Making) {
+                        pass_on(&mut queue, &mut live);
                     }
                 }
-                (26..30, _) if is_late => go.set(),
-                (30, _) if is_late => go.clear(),
+                (26..28, _) => go.set(),
+                (28..30, _) => go.clear(),
                 _ => {}
             }
-            for (waiter, _, state, _) in &live {
-                let woken = matches!(state, State::Granted | State::Over);
-                assert!(waiter.woken() >= usize::from(woken));
-                assert!(waiter.is_registered() || *state != State::Queued);
-            }
-        }
-
-        fn pass_on<T>(
-            queue: &mut Vec<usize>,
-            live: &mut [T],
-            parts: impl Fn(&mut T) -> (usize, &mut State),
-        ) {
-            if queue.is_empty() {
-                return;
-            }
-            let next = queue.remove(0);
-            for it in live {
-                let (number, state) = parts(it);
-                if number == next {
-                    *state = State::Granted;
-                }
+            for it in &live {
+                let woken = matches!(it.state, State::Granted | State::Over);
+                assert!(it.waiter.woken() >= usize::from(woken));
+                assert!(it.waiter.is_registered() || it.state != State::Queued);
             }
         }
     });

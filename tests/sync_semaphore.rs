@@ -1,5 +1,6 @@
 //! `Semaphore`: order, counting, closing, and what a dropped waiter leaves.
 #![cfg(feature = "sync")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 #[path = "common/permits_model.rs"]
 mod permits_model;
@@ -330,6 +331,7 @@ fn a_waker_that_panics_does_not_cost_the_others_their_wake() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "it leaks")]
 fn a_forgotten_future_holds_its_place_and_nothing_else() {
     let semaphore = Semaphore::new(0);
     let mut forgotten = Waiter::new(semaphore.acquire());

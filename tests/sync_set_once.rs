@@ -61,8 +61,8 @@ fn agrees_with_a_model() {
                     };
                     *waiting = true;
                     assert_eq!(polled.is_ready(), value.is_some());
-                    if value.is_some() {
-                        assert_eq!(ready(polled), value.as_ref().unwrap());
+                    if let Some(value) = &value {
+                        assert_eq!(ready(polled), value);
                         live.swap_remove(at).0.cancel();
                     }
                 }

@@ -100,204 +100,195 @@ struct Live<'a, H> {
     state: State,
 }
 
-/// What the subject should be like.
-struct Model {
+/// One that asks for permits; without any, it is refused.
+type Asking<'a, S> = Waiter<'a, Option<<S as Subject>::Held<'a>>>;
+
+/// The subject, what is being done with it, and what it should be like.
+struct Run<'a, S: Subject> {
+    subject: &'a S,
+    live: Vec<Live<'a, S::Held<'a>>>,
+    held: Vec<(S::Held<'a>, usize)>,
+    /// From here on the model.
     free: usize,
     total: usize,
     closed: bool,
     queue: VecDeque<usize>,
 }
 
-impl Model {
+/// Runs `cases` sequences of 500 operations.
+pub(crate) fn check<S: Subject>(cases: u32, new: impl Fn() -> S) {
+    sequence::each(cases, |numbers| {
+        let subject = new();
+        let mut run = Run {
+            subject: &subject,
+            live: Vec::new(),
+            held: Vec::new(),
+            free: S::PERMITS,
+            total: S::PERMITS,
+            closed: false,
+            queue: VecDeque::new(),
+        };
+        for (step, &number) in numbers.iter().enumerate() {
+            // Closing comes late, or there would be little else.
+            let is_late = step > numbers.len() - numbers.len() / 20;
+            match Operation::new(number) {
+                Operation::Close if !is_late => {}
+                operation => run.step(step, operation),
+            }
+            run.settle();
+            run.assert_agreement(step);
+        }
+    });
+}
+
+fn request<S: Subject>(at: usize) -> usize {
+    S::REQUESTS[at % S::REQUESTS.len()]
+}
+
+impl<'a, S: Subject> Run<'a, S> {
+    fn step(&mut self, step: usize, operation: Operation) {
+        match operation {
+            Operation::Create(at) if self.live.len() < 12 => self.live.push(Live {
+                waiter: Waiter::new(self.subject.acquire(request::<S>(at))),
+                number: step,
+                count: request::<S>(at),
+                state: State::New,
+            }),
+            Operation::Create(_) => {}
+            Operation::Poll(at) => self.poll(at, Waiter::poll),
+            Operation::PollAfresh(at) => self.poll(at, Waiter::poll_afresh),
+            Operation::Cancel(at) => self.cancel(at),
+            Operation::Release(at) => {
+                if let Some(at) = at.checked_rem(self.held.len()) {
+                    let (permits, count) = self.held.swap_remove(at);
+                    drop(permits);
+                    self.free += count;
+                }
+            }
+            Operation::Reduce(at) => {
+                if let Some(at) = at.checked_rem(self.held.len()) {
+                    let (permits, count) = self.held.swap_remove(at);
+                    let (permits, given_back) = self.subject.reduce(permits);
+                    self.held.push((permits, count - given_back));
+                    self.free += given_back;
+                }
+            }
+            Operation::TryAcquire(at) => {
+                let count = request::<S>(at);
+                let permits = self.subject.try_acquire(count);
+                assert_eq!(permits.is_some(), self.can_take(count), "step {step}");
+                if let Some(permits) = permits {
+                    self.free -= count;
+                    self.held.push((permits, count));
+                }
+            }
+            Operation::Add(count) => {
+                let added = self.subject.add(count);
+                self.free += added;
+                self.total += added;
+            }
+            Operation::Forget(count) => {
+                let available = self.available();
+                if let Some(forgotten) = self.subject.forget(count) {
+                    assert_eq!(forgotten, count.min(available), "step {step}");
+                    self.free -= forgotten;
+                    self.total -= forgotten;
+                }
+            }
+            Operation::Close => {
+                if self.subject.close() {
+                    self.closed = true;
+                    self.queue.clear();
+                    for it in self.live.iter_mut().filter(|it| it.state == State::Queued) {
+                        it.state = State::Refused;
+                    }
+                }
+            }
+        }
+    }
+
+    fn poll(&mut self, at: usize, poll: fn(&mut Asking<'a, S>) -> Poll<Option<S::Held<'a>>>) {
+        let Some(at) = at.checked_rem(self.live.len()) else {
+            return;
+        };
+        let (count, state) = (self.live[at].count, self.live[at].state);
+        let expected = match state {
+            State::New if self.closed => Poll::Ready(false),
+            State::New if self.can_take(count) => {
+                self.free -= count;
+                Poll::Ready(true)
+            }
+            State::New => {
+                self.queue.push_back(self.live[at].number);
+                self.live[at].state = State::Queued;
+                Poll::Pending
+            }
+            State::Queued => Poll::Pending,
+            State::Granted if self.closed => {
+                self.free += count;
+                Poll::Ready(false)
+            }
+            State::Granted => Poll::Ready(true),
+            State::Refused => Poll::Ready(false),
+        };
+        let polled = poll(&mut self.live[at].waiter);
+        let seen = polled.map(|permits| {
+            let seen = permits.is_some();
+            self.held.extend(permits.map(|permits| (permits, count)));
+            self.live.swap_remove(at).waiter.cancel();
+            seen
+        });
+        assert_eq!(seen, expected, "polled as {state:?}");
+    }
+
+    fn cancel(&mut self, at: usize) {
+        let Some(at) = at.checked_rem(self.live.len()) else {
+            return;
+        };
+        let it = self.live.swap_remove(at);
+        self.queue.retain(|&queued| queued != it.number);
+        if it.state == State::Granted {
+            self.free += it.count;
+        }
+        it.waiter.cancel();
+    }
+
     fn can_take(&self, count: usize) -> bool {
         !self.closed && (count == 0 || self.queue.is_empty() && self.free >= count)
     }
 
+    fn available(&self) -> usize {
+        if self.queue.is_empty() { self.free } else { 0 }
+    }
+
     /// Grants from the head on what is free.
-    fn settle<H>(&mut self, live: &mut [Live<'_, H>]) {
+    fn settle(&mut self) {
         while let Some(&head) = self.queue.front() {
-            let waiter = live.iter_mut().find(|it| it.number == head).unwrap();
-            if waiter.count > self.free {
-                return;
+            for it in self.live.iter_mut().filter(|it| it.number == head) {
+                if it.count > self.free {
+                    return;
+                }
+                self.free -= it.count;
+                it.state = State::Granted;
             }
-            self.free -= waiter.count;
-            waiter.state = State::Granted;
             self.queue.pop_front();
         }
     }
-}
 
-/// Runs `cases` sequences of 500 operations.
-pub(crate) fn check<S: Subject>(cases: u32, new: impl Fn() -> S) {
-    sequence::each(cases, |numbers| {
-        let operations: Vec<_> = numbers.iter().copied().map(Operation::new).collect();
-        run(&new(), &operations);
-    });
-}
-
-fn run<S: Subject>(subject: &S, operations: &[Operation]) {
-    let mut model = Model {
-        free: S::PERMITS,
-        total: S::PERMITS,
-        closed: false,
-        queue: VecDeque::new(),
-    };
-    let mut live: Vec<Live<'_, S::Held<'_>>> = Vec::new();
-    let mut held: Vec<(S::Held<'_>, usize)> = Vec::new();
-    // Closing comes late, or there would be little else.
-    let last = operations.len() - operations.len() / 20;
-
-    for (number, operation) in operations.iter().enumerate() {
-        let pick = |at: usize, length: usize| at.checked_rem(length);
-        let request = |at: usize| S::REQUESTS[at % S::REQUESTS.len()];
-        match *operation {
-            Operation::Create(at) if live.len() < 12 => live.push(Live {
-                waiter: Waiter::new(subject.acquire(request(at))),
-                number,
-                count: request(at),
-                state: State::New,
-            }),
-            Operation::Poll(at) | Operation::PollAfresh(at) => {
-                let Some(at) = pick(at, live.len()) else {
-                    continue;
-                };
-                let it = &mut live[at];
-                let polled = match operation {
-                    Operation::Poll(_) => it.waiter.poll(),
-                    _ => it.waiter.poll_afresh(),
-                };
-                let expected = match it.state {
-                    State::New if model.closed => Some(false),
-                    State::New if model.can_take(it.count) => {
-                        model.free -= it.count;
-                        Some(true)
-                    }
-                    State::New | State::Queued => None,
-                    State::Granted if model.closed => {
-                        model.free += it.count;
-                        Some(false)
-                    }
-                    State::Granted => Some(true),
-                    State::Refused => Some(false),
-                };
-                match (polled, expected) {
-                    (Poll::Pending, None) => {
-                        if it.state == State::New {
-                            model.queue.push_back(it.number);
-                        }
-                        it.state = State::Queued;
-                    }
-                    (Poll::Ready(Some(permits)), Some(true)) => {
-                        held.push((permits, it.count));
-                        live.swap_remove(at).waiter.cancel();
-                    }
-                    (Poll::Ready(None), Some(false)) => live.swap_remove(at).waiter.cancel(),
-                    (polled, expected) => panic!(
-                        "step {number}: {} but expected {expected:?}",
-                        match polled {
-                            Poll::Pending => "pending",
-                            Poll::Ready(Some(_)) => "ready",
-                            Poll::Ready(None) => "refused",
-                        }
-                    ),
-                }
-            }
-            Operation::Cancel(at) => {
-                let Some(at) = pick(at, live.len()) else {
-                    continue;
-                };
-                let it = live.swap_remove(at);
-                model.queue.retain(|&queued| queued != it.number);
-                if it.state == State::Granted {
-                    model.free += it.count;
-                }
-                it.waiter.cancel();
-            }
-            Operation::Release(at) => {
-                let Some(at) = pick(at, held.len()) else {
-                    continue;
-                };
-                let (permits, count) = held.swap_remove(at);
-                drop(permits);
-                model.free += count;
-            }
-            Operation::Reduce(at) => {
-                let Some(at) = pick(at, held.len()) else {
-                    continue;
-                };
-                let (permits, count) = held.swap_remove(at);
-                let (permits, given_back) = subject.reduce(permits);
-                held.push((permits, count - given_back));
-                model.free += given_back;
-            }
-            Operation::TryAcquire(at) => {
-                let count = request(at);
-                let permits = subject.try_acquire(count);
-                assert_eq!(permits.is_some(), model.can_take(count), "step {number}");
-                if let Some(permits) = permits {
-                    model.free -= count;
-                    held.push((permits, count));
-                }
-            }
-            Operation::Add(count) => {
-                let added = subject.add(count);
-                model.free += added;
-                model.total += added;
-            }
-            Operation::Forget(count) => {
-                if let Some(forgotten) = subject.forget(count) {
-                    let free = if model.queue.is_empty() {
-                        model.free
-                    } else {
-                        0
-                    };
-                    assert_eq!(forgotten, count.min(free), "step {number}");
-                    model.free -= forgotten;
-                    model.total -= forgotten;
-                }
-            }
-            Operation::Close if number > last && subject.close() => {
-                model.closed = true;
-                for queued in model.queue.drain(..) {
-                    let it = live.iter_mut().find(|it| it.number == queued).unwrap();
-                    it.state = State::Refused;
-                }
-            }
-            Operation::Create(_) | Operation::Close => {}
+    fn assert_agreement(&self, step: usize) {
+        let mut granted = 0;
+        for it in &self.live {
+            let is_granted = it.state == State::Granted;
+            granted += if is_granted { it.count } else { 0 };
+            let woken = is_granted || it.state == State::Refused;
+            assert_eq!(it.waiter.woken(), usize::from(woken), "step {step}: woken");
+            let registered = it.state == State::Queued;
+            assert_eq!(it.waiter.is_registered(), registered, "step {step}: waker");
         }
-        model.settle(&mut live);
-        assert_agreement(subject, &model, &live, &held, number);
-    }
-}
-
-fn assert_agreement<S: Subject>(
-    subject: &S,
-    model: &Model,
-    live: &[Live<'_, S::Held<'_>>],
-    held: &[(S::Held<'_>, usize)],
-    step: usize,
-) {
-    let mut granted = 0;
-    for it in live {
-        let is_granted = it.state == State::Granted;
-        granted += if is_granted { it.count } else { 0 };
-        let woken = is_granted || it.state == State::Refused;
-        assert_eq!(it.waiter.woken(), usize::from(woken), "step {step}: woken");
-        let registered = it.state == State::Queued;
-        assert_eq!(it.waiter.is_registered(), registered, "step {step}: waker");
-    }
-    let out: usize = held.iter().map(|(_, count)| count).sum();
-    assert_eq!(
-        model.free + granted + out,
-        model.total,
-        "the model is wrong"
-    );
-    if let Some(available) = subject.available() {
-        let expected = if model.queue.is_empty() {
-            model.free
-        } else {
-            0
-        };
-        assert_eq!(available, expected, "step {step}: available");
+        let out: usize = self.held.iter().map(|(_, count)| count).sum();
+        assert_eq!(self.free + granted + out, self.total, "the model is wrong");
+        if let Some(available) = self.subject.available() {
+            assert_eq!(available, self.available(), "step {step}: available");
+        }
     }
 }

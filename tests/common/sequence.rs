@@ -20,5 +20,5 @@ pub(crate) fn each(cases: u32, run: impl Fn(&[u16])) {
             run(&numbers);
             Ok(())
         })
-        .unwrap();
+        .expect("the subject agrees with its model");
 }
