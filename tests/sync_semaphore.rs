@@ -234,6 +234,34 @@ fn a_task_does_not_wait_for_a_permit_that_it_was_given_itself() {
     });
 }
 
+/// The one whose permit was taken wants less than whoever was first in the
+/// queue, so what is free may be enough for it.
+#[test]
+fn one_whose_permit_was_taken_gets_another_if_there_is_one() {
+    coreloop::block_on(async {
+        let semaphore = Rc::new(Semaphore::new(0));
+        let mut dormant = Box::pin(semaphore.acquire());
+        std::future::poll_fn(|cx| {
+            assert!(dormant.as_mut().poll(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        let big = coreloop::spawn({
+            let semaphore = Rc::clone(&semaphore);
+            async move { drop(semaphore.acquire_many(3).await.unwrap()) }
+        });
+        yield_now().await;
+        semaphore.add_permits(2);
+        // One for the dormant future, one saved for the other task.
+        let own = semaphore.acquire().await.unwrap();
+        drop(dormant.await.unwrap());
+        semaphore.add_permits(1);
+        drop(own);
+        big.await.unwrap();
+        assert_eq!(semaphore.available_permits(), 3);
+    });
+}
+
 #[test]
 fn a_task_that_always_finds_a_permit_still_lets_others_run() {
     coreloop::block_on(async {
