@@ -41,19 +41,27 @@
 #![forbid(unsafe_code)]
 
 mod barrier;
+pub mod broadcast;
 mod cancellation;
 mod condvar;
 mod event;
+pub mod mpsc;
 mod mutex;
 mod notify;
+mod on_drop;
 mod once_cell;
+pub mod oneshot;
 mod permits;
+pub mod queue;
 mod reentrant_mutex;
 mod rwlock;
 mod semaphore;
 mod set_once;
+mod slots;
 mod waiters;
 mod waiting;
+mod waker_slot;
+pub mod watch;
 
 pub use barrier::{Barrier, BarrierWaitResult};
 pub use cancellation::{
@@ -65,6 +73,7 @@ pub use event::Event;
 pub use mutex::{MappedMutexGuard, Mutex, MutexGuard, OwnedMutexGuard, TryLockError};
 pub use notify::{Notified, Notify, OwnedNotified};
 pub use once_cell::{OnceCell, SetError};
+pub use queue::{LifoQueue, PriorityQueue, Queue};
 pub use reentrant_mutex::{ReentrantMutex, ReentrantMutexGuard};
 pub use rwlock::{
     OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, RwLockMappedWriteGuard, RwLockReadGuard,

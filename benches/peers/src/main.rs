@@ -4,6 +4,7 @@
 //! Each subcommand prints a table, and the ratio that has a bound with that
 //! bound beside it. `README.md` says what each one measures and how.
 
+mod channels;
 mod child;
 mod cpu;
 mod executors;
@@ -18,6 +19,8 @@ mod wake;
 
 #[path = "../../workload/locking.rs"]
 mod locking;
+#[path = "../../workload/passing.rs"]
+mod passing;
 #[path = "../../workload/samples.rs"]
 mod samples;
 #[path = "../../workload/spawning.rs"]
@@ -47,6 +50,8 @@ enum Command {
     Spawn(spawn::Options),
     /// Self-wake through the queue, 100 tasks.
     Wake(wake::Options),
+    /// Channels: a value through each of them.
+    Channels(channels::Options),
     /// Resident bytes per idle connection.
     Memory(memory::Options),
     /// Locks, alone and contended.
@@ -66,6 +71,7 @@ fn main() -> io::Result<()> {
         Command::Cpu(options) => cpu::measure(&options),
         Command::Spawn(options) => spawn::measure(&options),
         Command::Wake(options) => wake::measure(&options),
+        Command::Channels(options) => channels::measure(&options),
         Command::Memory(options) => memory::measure(&options),
         Command::Locks(options) => locks::measure(&options),
         Command::All => all(),
@@ -77,6 +83,7 @@ fn main() -> io::Result<()> {
 fn all() -> io::Result<()> {
     spawn::measure(&spawn::Options::default())?;
     wake::measure(&wake::Options::default())?;
+    channels::measure(&channels::Options::default())?;
     locks::measure(&locks::Options::default())?;
     cpu::measure(&cpu::Options::default())?;
     memory::measure(&memory::Options::default())?;

@@ -1,0 +1,98 @@
+//! Waiting for room in a channel.
+//!
+//! # Invariants
+//!
+//! 1. A future that is dropped while it has slots returns them by `give_back`:
+//!    the receiver of a closed channel may wait for the last one.
+//! 2. Closing fails also who was granted a slot and has not seen it yet.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use coreloop_runtime::task::coop;
+
+use super::channel::Channel;
+use super::error::SendError;
+use crate::slots::{Place, Places};
+
+/// Takes one slot.
+pub(super) struct Reserve<'a, T> {
+    channel: &'a Channel<T>,
+    place: Place,
+}
+
+impl<'a, T> Reserve<'a, T> {
+    #[inline]
+    pub(super) fn new(channel: &'a Channel<T>) -> Self {
+        Self {
+            channel,
+            place: None,
+        }
+    }
+}
+
+impl<T> Future for Reserve<'_, T> {
+    type Output = Result<(), SendError<()>>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        ready!(coop::poll_proceed(cx));
+        if this.channel.is_closed() {
+            return Poll::Ready(Err(SendError(())));
+        }
+        let taken = ready!(this.channel.slots.poll_take(&mut this.place, cx));
+        Poll::Ready(taken.map_err(|_| SendError(())))
+    }
+}
+
+impl<T> Drop for Reserve<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.place.is_some() {
+            let had = self.channel.slots.leave(&mut self.place);
+            self.channel.give_back(had);
+        }
+    }
+}
+
+/// Takes several slots.
+pub(super) struct ReserveMany<'a, T> {
+    channel: &'a Channel<T>,
+    count: usize,
+    places: Places,
+}
+
+impl<'a, T> ReserveMany<'a, T> {
+    pub(super) fn new(channel: &'a Channel<T>, count: usize) -> Self {
+        Self {
+            channel,
+            count,
+            places: Places::default(),
+        }
+    }
+}
+
+impl<T> Future for ReserveMany<'_, T> {
+    type Output = Result<(), SendError<()>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        ready!(coop::poll_proceed(cx));
+        if this.channel.is_closed() || this.count > this.channel.bound {
+            return Poll::Ready(Err(SendError(())));
+        }
+        let taken = this
+            .channel
+            .slots
+            .poll_take_many(this.count, &mut this.places, cx);
+        Poll::Ready(ready!(taken).map_err(|_| SendError(())))
+    }
+}
+
+impl<T> Drop for ReserveMany<'_, T> {
+    fn drop(&mut self) {
+        let had = self.channel.slots.leave_many(&mut self.places);
+        self.channel.give_back(had);
+    }
+}

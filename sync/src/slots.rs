@@ -1,0 +1,192 @@
+//! [`Slots`]: so many of something, and who waits for one.
+//!
+//! What a bounded channel has free, and what a queue has free and in store.
+//! Whoever takes a slot has it until it is added again; the owner of the
+//! `Slots` knows what that stands for.
+//!
+//! # Invariants
+//!
+//! 1. While somebody waits, none is free: `add` serves those who wait first,
+//!    in their order, and who comes later finds nothing to take before them.
+//! 2. A slot is free, taken, or in the node of a waiter. A waiter that goes
+//!    learns from [`Slots::leave`] how many it had, and hands them on.
+//! 3. After `close` nobody joins the queue, and all in it have a grant.
+
+use std::cell::Cell;
+use std::task::{Context, Poll, ready};
+
+use crate::waiters::{Key, Waiters};
+
+/// A count of free slots, and the queue of those who wait for one.
+pub(crate) struct Slots {
+    free: Cell<usize>,
+    closed: Cell<bool>,
+    waiters: Waiters<Grant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Grant {
+    Slot,
+    Closed,
+}
+
+/// No slot will come any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Closed;
+
+/// Where one that takes a slot stands: nowhere yet, or in the queue.
+pub(crate) type Place = Option<Key>;
+
+/// Where one that takes many stands. It is the only one that holds some
+/// without the rest, as it is then the head of the queue.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    taken: usize,
+    queued: Vec<Key>,
+    /// Whether it has been polled at all.
+    joined: bool,
+}
+
+impl Slots {
+    pub(crate) const fn new(free: usize) -> Self {
+        Self {
+            free: Cell::new(free),
+            closed: Cell::new(false),
+            waiters: Waiters::new(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn free(&self) -> usize {
+        self.free.get()
+    }
+
+    /// Takes so many if they are free, which they are not before those who
+    /// wait (invariant 1).
+    #[inline]
+    pub(crate) fn try_take(&self, count: usize) -> bool {
+        let left = self.free.get().checked_sub(count);
+        if let Some(left) = left {
+            self.free.set(left);
+        }
+        left.is_some()
+    }
+
+    /// Takes one, or waits for it at `place`.
+    #[inline]
+    pub(crate) fn poll_take(
+        &self,
+        place: &mut Place,
+        cx: &Context<'_>,
+    ) -> Poll<Result<(), Closed>> {
+        if place.is_none() && self.try_take(1) {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_wait(place, cx)
+    }
+
+    fn poll_wait(&self, place: &mut Place, cx: &Context<'_>) -> Poll<Result<(), Closed>> {
+        let key = match place {
+            Some(key) => key,
+            None if self.closed.get() => return Poll::Ready(Err(Closed)),
+            None => place.insert(self.waiters.enqueue()),
+        };
+        ready!(self.waiters.poll_granted(key, cx));
+        Poll::Ready(match self.leave(place) {
+            0 => Err(Closed),
+            _ => Ok(()),
+        })
+    }
+
+    /// Takes so many, all at once: whoever comes later waits until it has all.
+    pub(crate) fn poll_take_many(
+        &self,
+        count: usize,
+        places: &mut Places,
+        cx: &Context<'_>,
+    ) -> Poll<Result<(), Closed>> {
+        if !places.joined {
+            if self.closed.get() {
+                return Poll::Ready(Err(Closed));
+            }
+            places.joined = true;
+            places.taken = count.min(self.free.get());
+            self.free.set(self.free.get() - places.taken);
+            places.queued = (places.taken..count)
+                .map(|_| self.waiters.enqueue())
+                .collect();
+        }
+        // The last to be granted.
+        if let Some(key) = places.queued.last() {
+            ready!(self.waiters.poll_granted(key, cx));
+        }
+        let taken = self.leave_many(places);
+        if taken < count {
+            // Closed, and so many are to be handed on by `leave_many`.
+            places.taken = taken;
+            return Poll::Ready(Err(Closed));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Gives the place up, and says whether that had a slot: 1 or 0.
+    pub(crate) fn leave(&self, place: &mut Place) -> usize {
+        let grant = place.take().and_then(|key| self.waiters.remove(key));
+        usize::from(grant == Some(Grant::Slot))
+    }
+
+    /// Gives the places up, and says how many slots they had.
+    pub(crate) fn leave_many(&self, places: &mut Places) -> usize {
+        let mut had = std::mem::take(&mut places.taken);
+        for key in std::mem::take(&mut places.queued) {
+            had += usize::from(self.waiters.remove(key) == Some(Grant::Slot));
+        }
+        had
+    }
+
+    /// Gives one to whoever has waited longest, or frees it.
+    #[inline]
+    pub(crate) fn add_one(&self) {
+        if self.waiters.grant(Grant::Slot).is_err() {
+            self.free.set(self.free.get() + 1);
+        }
+    }
+
+    /// Does so with many.
+    pub(crate) fn add(&self, count: usize) {
+        let mut adding = Adding { slots: self, count };
+        adding.run();
+    }
+
+    /// Who waits, waits no longer, and who comes takes what is still free.
+    pub(crate) fn close(&self) {
+        if !self.closed.replace(true) {
+            self.waiters.grant_all(Grant::Closed);
+        }
+    }
+}
+
+/// Gives the rest even if one of the wakers panics.
+struct Adding<'a> {
+    slots: &'a Slots,
+    count: usize,
+}
+
+impl Adding<'_> {
+    fn run(&mut self) {
+        while self.count > 0 {
+            self.count -= 1;
+            if self.slots.waiters.grant(Grant::Slot).is_err() {
+                let free = self.slots.free.get();
+                self.slots.free.set(free + 1 + self.count);
+                self.count = 0;
+            }
+        }
+    }
+}
+
+impl Drop for Adding<'_> {
+    fn drop(&mut self) {
+        self.run();
+    }
+}

@@ -1,0 +1,64 @@
+//! A look at the value.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::rc::Rc;
+
+/// The value of a watch channel, as it was when it was borrowed.
+///
+/// While it is held the value may be replaced, which this does not show, but
+/// not changed in place; see [the module](super).
+pub struct Ref<'a, T> {
+    value: Rc<T>,
+    has_changed: bool,
+    handle: PhantomData<&'a T>,
+}
+
+impl<T> Ref<'_, T> {
+    pub(super) fn new(value: Rc<T>, has_changed: bool) -> Self {
+        Self {
+            value,
+            has_changed,
+            handle: PhantomData,
+        }
+    }
+
+    /// Whether the receiver had not seen this value before. From a sender it is
+    /// always false.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use coreloop::sync::watch;
+    ///
+    /// let (sender, mut receiver) = watch::channel(1);
+    /// assert!(!receiver.borrow().has_changed());
+    /// sender.send(2).unwrap();
+    /// assert!(receiver.borrow().has_changed());
+    /// assert!(receiver.borrow_and_update().has_changed());
+    /// assert!(!receiver.borrow().has_changed());
+    /// ```
+    #[must_use]
+    pub fn has_changed(&self) -> bool {
+        self.has_changed
+    }
+}
+
+impl<T> Deref for Ref<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Ref<'_, T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Ref")
+            .field("value", &self.value)
+            .field("has_changed", &self.has_changed)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,260 @@
+//! The senders.
+
+use std::fmt;
+use std::mem;
+use std::rc::Rc;
+
+use coreloop_runtime::task::coop;
+
+use super::channel::Channel;
+use super::error::SendError;
+use super::{Receiver, Ref};
+
+/// Makes a channel with its first value, which the receiver counts as seen.
+///
+/// # Examples
+///
+/// ```
+/// use coreloop::sync::watch;
+///
+/// coreloop::block_on(async {
+///     let (sender, mut receiver) = watch::channel(1);
+///     assert_eq!(*receiver.borrow(), 1);
+///     sender.send(2).unwrap();
+///     receiver.changed().await.unwrap();
+///     assert_eq!(*receiver.borrow_and_update(), 2);
+/// });
+/// ```
+#[must_use]
+pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
+    let sender = Sender::new(value);
+    let receiver = sender.subscribe();
+    (sender, receiver)
+}
+
+/// Shows a value to all receivers of a channel.
+///
+/// Its clones belong to the same channel.
+pub struct Sender<T> {
+    channel: Rc<Channel<T>>,
+}
+
+impl<T> Sender<T> {
+    /// Makes a channel without a receiver, for which there will be
+    /// [subscriptions](Self::subscribe).
+    #[must_use]
+    pub fn new(value: T) -> Self {
+        Self::of(Rc::new(Channel::new(value)))
+    }
+
+    fn of(channel: Rc<Channel<T>>) -> Self {
+        // No overflow: each holds a count of the `Rc`, which aborts at its own.
+        channel.senders.set(channel.senders.get() + 1);
+        Self { channel }
+    }
+
+    /// Shows a new value, and drops the one before, or leaves it to the
+    /// [`Ref`]s that are held to it.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`], with the value, if there is no receiver; use
+    /// [`send_replace`](Self::send_replace) for those that come later.
+    ///
+    /// # Panics
+    ///
+    /// If it is called by a closure that changes the value.
+    #[track_caller]
+    pub fn send(&self, value: T) -> Result<(), SendError<T>> {
+        if self.is_closed() {
+            return Err(SendError(value));
+        }
+        // Dropped at the end, panic or not.
+        let _before = self.channel.value.set(value);
+        self.channel.tell();
+        Ok(())
+    }
+
+    /// Changes the value in place. There need not be a receiver.
+    ///
+    /// If the closure panics nobody is told, and the value stays as far as it
+    /// was changed.
+    ///
+    /// # Panics
+    ///
+    /// If a [`Ref`] to the value is held, or if it is called by a closure that
+    /// changes the value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use coreloop::sync::watch;
+    ///
+    /// let (sender, receiver) = watch::channel(vec![1]);
+    /// sender.send_modify(|numbers| numbers.push(2));
+    /// assert_eq!(*receiver.borrow(), [1, 2]);
+    /// assert!(receiver.has_changed().unwrap());
+    /// ```
+    #[track_caller]
+    pub fn send_modify(&self, modify: impl FnOnce(&mut T)) {
+        self.channel.value.change(modify);
+        self.channel.tell();
+    }
+
+    /// Changes the value in place if the closure says so, and returns what it
+    /// said. There need not be a receiver.
+    ///
+    /// Nobody is told of what the closure changed when it returns false.
+    ///
+    /// # Panics
+    ///
+    /// If a [`Ref`] to the value is held, or if it is called by a closure that
+    /// changes the value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use coreloop::sync::watch;
+    ///
+    /// let (sender, receiver) = watch::channel(5);
+    /// let highest = |new| {
+    ///     sender.send_if_modified(|current| {
+    ///         let higher = new > *current;
+    ///         *current = new.max(*current);
+    ///         higher
+    ///     })
+    /// };
+    /// assert!(!highest(3));
+    /// assert!(!receiver.has_changed().unwrap());
+    /// assert!(highest(7));
+    /// assert!(receiver.has_changed().unwrap());
+    /// ```
+    #[track_caller]
+    pub fn send_if_modified(&self, modify: impl FnOnce(&mut T) -> bool) -> bool {
+        let modified = self.channel.value.change(modify);
+        if modified {
+            self.channel.tell();
+        }
+        modified
+    }
+
+    /// Shows a new value and returns the one before. There need not be a
+    /// receiver.
+    ///
+    /// # Panics
+    ///
+    /// If a [`Ref`] to the value is held, or if it is called by a closure that
+    /// changes the value.
+    #[track_caller]
+    pub fn send_replace(&self, value: T) -> T {
+        let before = self
+            .channel
+            .value
+            .change(|current| mem::replace(current, value));
+        self.channel.tell();
+        before
+    }
+
+    /// Looks at the value.
+    ///
+    /// # Panics
+    ///
+    /// If it is called by a closure that changes the value.
+    #[must_use]
+    #[track_caller]
+    pub fn borrow(&self) -> Ref<'_, T> {
+        Ref::new(self.channel.value.look(), false)
+    }
+
+    /// A receiver that counts the current value as seen.
+    #[must_use = "it counts as a receiver while it exists"]
+    pub fn subscribe(&self) -> Receiver<T> {
+        Receiver::of(Rc::clone(&self.channel), self.channel.version.get())
+    }
+
+    /// Waits until there is no receiver.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use coreloop::sync::watch;
+    ///
+    /// coreloop::block_on(async {
+    ///     let (sender, receiver) = watch::channel(1);
+    ///     coreloop::spawn(async move { drop(receiver) });
+    ///     sender.closed().await;
+    ///     assert!(sender.is_closed());
+    /// });
+    /// ```
+    pub async fn closed(&self) {
+        coop::consume_budget().await;
+        loop {
+            let deserted = self.channel.deserted.notified();
+            if self.is_closed() {
+                return;
+            }
+            deserted.await;
+        }
+    }
+
+    /// Whether there is no receiver. There may be one again, by
+    /// [`subscribe`](Self::subscribe).
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.receiver_count() == 0
+    }
+
+    /// How many receivers there are.
+    #[must_use]
+    pub fn receiver_count(&self) -> usize {
+        self.channel.receivers.get()
+    }
+
+    /// How many senders there are.
+    #[must_use]
+    pub fn sender_count(&self) -> usize {
+        self.channel.senders.get()
+    }
+
+    /// Whether both belong to the same channel.
+    #[must_use]
+    pub fn same_channel(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.channel, &other.channel)
+    }
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        Self::of(Rc::clone(&self.channel))
+    }
+}
+
+impl<T: Default> Default for Sender<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        let left = self.channel.senders.get() - 1;
+        self.channel.senders.set(left);
+        if left == 0 {
+            self.channel.waiting.grant_all(());
+        }
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Sender")
+            .field("version", &self.channel.version.get())
+            .field("receivers", &self.receiver_count())
+            .finish_non_exhaustive()
+    }
+}
