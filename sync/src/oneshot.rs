@@ -81,17 +81,26 @@ pub mod error {
 }
 
 /// What both ends share. Everything is in cells that are taken and set, so
-/// nothing is ever borrowed.
+/// nothing is ever borrowed; and in several small ones, as a large one that was
+/// written in parts is slow to be read as a whole.
 struct Channel<T> {
+    stage: Cell<Stage>,
+    /// What was sent and not received.
     value: Cell<Option<T>>,
     /// The task that waits for the value.
     receiver: WakerSlot,
     /// The task that waits in `closed`.
     sender: WakerSlot,
-    /// Whether the sender has sent or is gone.
-    finished: Cell<bool>,
-    /// Whether the receiver takes nothing more.
-    closed: Cell<bool>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Nothing was sent; something may be.
+    Open,
+    /// The sender has sent, or is gone.
+    Finished,
+    /// The receiver was closed, or dropped, before that.
+    Closed,
 }
 
 /// Makes a channel for one value.
@@ -112,16 +121,16 @@ struct Channel<T> {
 /// });
 /// ```
 #[must_use]
+#[inline]
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     let channel = Rc::new(Channel {
+        stage: Cell::new(Stage::Open),
         value: Cell::new(None),
         receiver: WakerSlot::new(),
         sender: WakerSlot::new(),
-        finished: Cell::new(false),
-        closed: Cell::new(false),
     });
     let sender = Sender {
-        channel: Rc::clone(&channel),
+        channel: Some(Rc::clone(&channel)),
     };
     let receiver = Receiver {
         channel: Some(channel),
@@ -131,7 +140,8 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
 
 /// Sends the one value.
 pub struct Sender<T> {
-    channel: Rc<Channel<T>>,
+    /// Until something is sent.
+    channel: Option<Rc<Channel<T>>>,
 }
 
 impl<T> Sender<T> {
@@ -143,13 +153,17 @@ impl<T> Sender<T> {
     /// # Errors
     ///
     /// The value, if the receiver is closed or gone.
-    pub fn send(self, value: T) -> Result<(), T> {
-        if self.channel.closed.get() {
+    #[inline]
+    pub fn send(mut self, value: T) -> Result<(), T> {
+        let Some(channel) = self.channel.take() else {
+            unreachable!("taken only here, by what consumes the sender");
+        };
+        if channel.stage.get() == Stage::Closed {
             return Err(value);
         }
-        self.channel.value.set(Some(value));
-        // Wakes the receiver.
-        drop(self);
+        channel.value.set(Some(value));
+        channel.stage.set(Stage::Finished);
+        channel.receiver.wake();
         Ok(())
     }
 
@@ -179,8 +193,13 @@ impl<T> Sender<T> {
     /// itself. Only the waker of the last call is woken.
     pub fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         ready!(coop::poll_proceed(cx));
-        let channel = &*self.channel;
-        if channel.closed.get() || (channel.sender.keep(cx) == Kept::Anew && channel.closed.get()) {
+        if self.is_closed() {
+            return Poll::Ready(());
+        }
+        if let Some(channel) = &self.channel
+            && channel.sender.keep(cx) == Kept::Anew
+            && channel.is_closed()
+        {
             return Poll::Ready(());
         }
         Poll::Pending
@@ -189,17 +208,18 @@ impl<T> Sender<T> {
     /// Whether the receiver is closed or gone.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.channel.closed.get()
+        self.channel
+            .as_ref()
+            .is_none_or(|channel| channel.is_closed())
     }
 }
 
 impl<T> Drop for Sender<T> {
     #[inline]
     fn drop(&mut self) {
-        self.channel.finished.set(true);
-        // Dropped at the end, panic or not.
-        let _own = self.channel.sender.take();
-        self.channel.receiver.wake();
+        if let Some(channel) = &self.channel {
+            channel.finish();
+        }
     }
 }
 
@@ -287,6 +307,23 @@ impl<T> Receiver<T> {
     pub fn is_terminated(&self) -> bool {
         self.channel.is_none()
     }
+
+    /// Ready with none again once it was ready.
+    #[inline]
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        ready!(coop::poll_proceed(cx));
+        let Some(channel) = &self.channel else {
+            return Poll::Ready(None);
+        };
+        let mut received = channel.receive();
+        if received.is_pending() {
+            received = channel.wait(cx);
+        }
+        if received.is_ready() {
+            self.channel = None;
+        }
+        received
+    }
 }
 
 impl<T> Future for Receiver<T> {
@@ -295,15 +332,10 @@ impl<T> Future for Receiver<T> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let Some(channel) = &this.channel else {
-            panic!(
-                "a oneshot receiver was polled after it was ready; ask `is_terminated` \
-                 before, or poll it once"
-            );
-        };
-        ready!(coop::poll_proceed(cx));
-        let value = ready!(channel.poll_receive(cx));
-        this.channel = None;
+        if this.channel.is_none() {
+            polled_again();
+        }
+        let value = ready!(this.poll_receive(cx));
         Poll::Ready(value.ok_or(RecvError(())))
     }
 }
@@ -312,14 +344,7 @@ impl<T> Stream for Receiver<T> {
     type Item = T;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        let this = self.get_mut();
-        let Some(channel) = &this.channel else {
-            return Poll::Ready(None);
-        };
-        ready!(coop::poll_proceed(cx));
-        let value = ready!(channel.poll_receive(cx));
-        this.channel = None;
-        Poll::Ready(value)
+        self.get_mut().poll_receive(cx)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -331,10 +356,7 @@ impl<T> Drop for Receiver<T> {
     #[inline]
     fn drop(&mut self) {
         if let Some(channel) = &self.channel {
-            // Dropped at the end, panic or not.
-            let _waker = channel.receiver.take();
-            let _value = channel.value.take();
-            channel.close();
+            channel.abandon();
         }
     }
 }
@@ -349,30 +371,60 @@ impl<T> fmt::Debug for Receiver<T> {
 }
 
 impl<T> Channel<T> {
+    fn is_closed(&self) -> bool {
+        self.stage.get() == Stage::Closed
+    }
+
     /// Ready with the value, or with none if there will be none.
     #[inline]
     fn receive(&self) -> Poll<Option<T>> {
-        let value = self.value.take();
-        if value.is_some() || self.finished.get() || self.closed.get() {
-            return Poll::Ready(value);
+        if self.stage.get() == Stage::Open {
+            return Poll::Pending;
         }
-        Poll::Pending
+        Poll::Ready(self.value.take())
     }
 
-    #[inline]
-    fn poll_receive(&self, cx: &Context<'_>) -> Poll<Option<T>> {
-        if let Poll::Ready(value) = self.receive() {
-            return Poll::Ready(value);
-        }
+    #[cold]
+    fn wait(&self, cx: &Context<'_>) -> Poll<Option<T>> {
         match self.receiver.keep(cx) {
             Kept::Already => Poll::Pending,
             Kept::Anew => self.receive(),
         }
     }
 
+    /// For a sender that is dropped without sending.
+    #[cold]
+    fn finish(&self) {
+        if self.stage.get() == Stage::Open {
+            self.stage.set(Stage::Finished);
+        }
+        // Dropped at the end, panic or not.
+        let _own = self.sender.take();
+        self.receiver.wake();
+    }
+
+    /// Lets nothing more be sent, and leaves what was.
     fn close(&self) {
-        if !self.closed.replace(true) {
+        if self.stage.get() == Stage::Open {
+            self.stage.set(Stage::Closed);
             self.sender.wake();
         }
     }
+
+    /// Closes for a receiver that is dropped.
+    #[cold]
+    fn abandon(&self) {
+        // Dropped at the end, panic or not.
+        let _waker = self.receiver.take();
+        let _value = self.value.take();
+        self.close();
+    }
+}
+
+#[cold]
+fn polled_again() -> ! {
+    panic!(
+        "a oneshot receiver was polled after it was ready; ask `is_terminated` before, or \
+         poll it once"
+    )
 }

@@ -10,9 +10,11 @@
 //!    in their order, and who comes later finds nothing to take before them.
 //! 2. A slot is free, taken, or in the node of a waiter. A waiter that goes
 //!    learns from [`Slots::leave`] how many it had, and hands them on.
-//! 3. After `close` nobody joins the queue, and all in it have a grant.
+//! 3. `waiting` counts the nodes without a grant.
+//! 4. After `close` nobody joins the queue, and all in it have a grant.
 
 use std::cell::Cell;
+use std::mem;
 use std::task::{Context, Poll, ready};
 
 use crate::waiters::{Key, Waiters};
@@ -21,6 +23,9 @@ use crate::waiters::{Key, Waiters};
 pub(crate) struct Slots {
     free: Cell<usize>,
     closed: Cell<bool>,
+    /// How many are in the queue without a grant, so that giving a slot need
+    /// not look at an empty queue.
+    waiting: Cell<usize>,
     waiters: Waiters<Grant>,
 }
 
@@ -52,6 +57,7 @@ impl Slots {
         Self {
             free: Cell::new(free),
             closed: Cell::new(false),
+            waiting: Cell::new(0),
             waiters: Waiters::new(),
         }
     }
@@ -89,7 +95,7 @@ impl Slots {
         let key = match place {
             Some(key) => key,
             None if self.closed.get() => return Poll::Ready(Err(Closed)),
-            None => place.insert(self.waiters.enqueue()),
+            None => place.insert(self.enqueue()),
         };
         ready!(self.waiters.poll_granted(key, cx));
         Poll::Ready(match self.leave(place) {
@@ -113,7 +119,7 @@ impl Slots {
             places.taken = count.min(self.free.get());
             self.free.set(self.free.get() - places.taken);
             places.queued = (places.taken..count)
-                .map(|_| self.waiters.enqueue())
+                .map(|_| self.enqueue())
                 .collect();
         }
         // The last to be granted.
@@ -131,15 +137,14 @@ impl Slots {
 
     /// Gives the place up, and says whether that had a slot: 1 or 0.
     pub(crate) fn leave(&self, place: &mut Place) -> usize {
-        let grant = place.take().and_then(|key| self.waiters.remove(key));
-        usize::from(grant == Some(Grant::Slot))
+        place.take().map_or(0, |key| self.remove(key))
     }
 
     /// Gives the places up, and says how many slots they had.
     pub(crate) fn leave_many(&self, places: &mut Places) -> usize {
-        let mut had = std::mem::take(&mut places.taken);
-        for key in std::mem::take(&mut places.queued) {
-            had += usize::from(self.waiters.remove(key) == Some(Grant::Slot));
+        let mut had = mem::take(&mut places.taken);
+        for key in mem::take(&mut places.queued) {
+            had += self.remove(key);
         }
         had
     }
@@ -147,8 +152,10 @@ impl Slots {
     /// Gives one to whoever has waited longest, or frees it.
     #[inline]
     pub(crate) fn add_one(&self) {
-        if self.waiters.grant(Grant::Slot).is_err() {
+        if self.waiting.get() == 0 {
             self.free.set(self.free.get() + 1);
+        } else {
+            self.grant();
         }
     }
 
@@ -161,8 +168,29 @@ impl Slots {
     /// Who waits, waits no longer, and who comes takes what is still free.
     pub(crate) fn close(&self) {
         if !self.closed.replace(true) {
+            self.waiting.set(0);
             self.waiters.grant_all(Grant::Closed);
         }
+    }
+
+    fn enqueue(&self) -> Key {
+        self.waiting.set(self.waiting.get() + 1);
+        self.waiters.enqueue()
+    }
+
+    /// Gives a slot to the head of the queue.
+    #[cold]
+    fn grant(&self) {
+        self.waiting.set(self.waiting.get() - 1);
+        let granted = self.waiters.grant(Grant::Slot);
+        debug_assert_eq!(granted, Ok(()), "somebody waits");
+    }
+
+    fn remove(&self, key: Key) -> usize {
+        if !self.waiters.is_granted(&key) {
+            self.waiting.set(self.waiting.get() - 1);
+        }
+        usize::from(self.waiters.remove(key) == Some(Grant::Slot))
     }
 }
 
@@ -176,11 +204,7 @@ impl Adding<'_> {
     fn run(&mut self) {
         while self.count > 0 {
             self.count -= 1;
-            if self.slots.waiters.grant(Grant::Slot).is_err() {
-                let free = self.slots.free.get();
-                self.slots.free.set(free + 1 + self.count);
-                self.count = 0;
-            }
+            self.slots.add_one();
         }
     }
 }

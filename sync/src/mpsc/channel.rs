@@ -13,6 +13,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::mem;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use coreloop_runtime::task::coop;
@@ -111,6 +112,11 @@ impl<T> Channel<T> {
         if let Poll::Ready(value) = self.receive() {
             return Poll::Ready(value);
         }
+        self.wait(cx)
+    }
+
+    #[cold]
+    fn wait(&self, cx: &Context<'_>) -> Poll<Option<T>> {
         self.values.borrow_mut().shrink_to(KEPT_ROOM);
         match self.receiver.keep(cx) {
             Kept::Already => Poll::Pending,
@@ -206,5 +212,17 @@ impl<T> Channel<T> {
         self.close();
         // Nobody waits any more, so this wakes nobody.
         self.slots.add(values.len());
+    }
+}
+
+/// Receives the next value.
+pub(super) struct Receiving<'a, T>(pub(super) &'a Channel<T>);
+
+impl<T> Future for Receiving<'_, T> {
+    type Output = Option<T>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        self.0.poll_receive(cx)
     }
 }

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 
 use super::error::TryRecvError;
+use super::channel::Receiving;
 use super::halves::ReceiveHalf;
 
 /// Receives from a bounded channel, which [`channel`](super::channel) makes.
@@ -45,8 +46,9 @@ impl<T> Receiver<T> {
     ///     assert_eq!(receiver.recv().await, None);
     /// });
     /// ```
-    pub async fn recv(&mut self) -> Option<T> {
-        poll_fn(|cx| self.poll_recv(cx)).await
+    #[inline]
+    pub fn recv(&mut self) -> impl Future<Output = Option<T>> + use<'_, T> {
+        Receiving(&self.half)
     }
 
     /// Receives as many values as there are, but not more than `limit`, and

@@ -56,6 +56,51 @@ impl<T> Drop for Reserve<'_, T> {
     }
 }
 
+/// Takes one slot and puts a value into it.
+pub(super) struct Sending<'a, T> {
+    reserve: Reserve<'a, T>,
+    /// Until it is sent or returned.
+    value: Option<T>,
+}
+
+impl<'a, T> Sending<'a, T> {
+    #[inline]
+    pub(super) fn new(channel: &'a Channel<T>, value: T) -> Self {
+        Self {
+            reserve: Reserve::new(channel),
+            value: Some(value),
+        }
+    }
+}
+
+/// The value is moved out and never polled.
+impl<T> Unpin for Sending<'_, T> {}
+
+impl<T> Future for Sending<'_, T> {
+    type Output = Result<(), SendError<T>>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let reserved = ready!(Pin::new(&mut this.reserve).poll(cx));
+        let Some(value) = this.value.take() else {
+            polled_again();
+        };
+        Poll::Ready(match reserved {
+            Ok(()) => {
+                this.reserve.channel.put(value);
+                Ok(())
+            }
+            Err(SendError(())) => Err(SendError(value)),
+        })
+    }
+}
+
+#[cold]
+fn polled_again() -> ! {
+    panic!("the future of `Sender::send` was polled after it was ready; await it once")
+}
+
 /// Takes several slots.
 pub(super) struct ReserveMany<'a, T> {
     channel: &'a Channel<T>,

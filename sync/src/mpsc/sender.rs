@@ -7,7 +7,7 @@ use coreloop_runtime::time::timeout;
 
 use super::error::{SendError, SendTimeoutError, TrySendError};
 use super::halves::{SendHalf, WeakHalf, halves};
-use super::reserve::{Reserve, ReserveMany};
+use super::reserve::{Reserve, ReserveMany, Sending};
 use super::{OwnedPermit, Permit, PermitIterator, Receiver};
 
 /// Makes a channel that holds at most `buffer` values.
@@ -64,14 +64,9 @@ impl<T> Sender<T> {
     /// # Errors
     ///
     /// [`SendError`], with the value, if the receiver is closed or gone.
-    pub async fn send(&self, value: T) -> Result<(), SendError<T>> {
-        match Reserve::new(&self.half).await {
-            Ok(()) => {
-                self.half.put(value);
-                Ok(())
-            }
-            Err(SendError(())) => Err(SendError(value)),
-        }
+    #[inline]
+    pub fn send(&self, value: T) -> impl Future<Output = Result<(), SendError<T>>> + use<'_, T> {
+        Sending::new(&self.half, value)
     }
 
     /// Sends a value if there is room now, and nobody waits for it.

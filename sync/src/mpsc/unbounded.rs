@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
+use super::channel::Receiving;
 use super::error::{SendError, TryRecvError};
 use super::halves::{ReceiveHalf, SendHalf, WeakHalf, halves};
 
@@ -217,8 +218,9 @@ impl<T> UnboundedReceiver<T> {
     ///     assert_eq!(receiver.recv().await, None);
     /// });
     /// ```
-    pub async fn recv(&mut self) -> Option<T> {
-        poll_fn(|cx| self.poll_recv(cx)).await
+    #[inline]
+    pub fn recv(&mut self) -> impl Future<Output = Option<T>> + use<'_, T> {
+        Receiving(&self.half)
     }
 
     /// Receives as many values as there are, but not more than `limit`, and
