@@ -408,6 +408,8 @@ impl<T> Channel<T> {
         if self.stage.get() == Stage::Open {
             self.stage.set(Stage::Closed);
             self.sender.wake();
+            // Polled before by a task that may wait for the end.
+            self.receiver.wake();
         }
     }
 

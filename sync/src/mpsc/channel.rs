@@ -159,6 +159,7 @@ impl<T> Channel<T> {
             return Poll::Ready(value);
         }
         if self.is_over() {
+            drop(self.receiver.take());
             return Poll::Ready(None);
         }
         Poll::Pending
@@ -169,9 +170,13 @@ impl<T> Channel<T> {
         let count = limit.min(values.len());
         buffer.extend(values.drain(..count));
         drop(values);
-        if count > 0 || self.is_over() {
+        if count > 0 {
             self.slots.add(count);
             return Poll::Ready(count);
+        }
+        if self.is_over() {
+            drop(self.receiver.take());
+            return Poll::Ready(0);
         }
         Poll::Pending
     }
@@ -192,6 +197,10 @@ impl<T> Channel<T> {
         }
         let _also = OnDrop(|| self.closing.notify_waiters());
         self.slots.close();
+        if self.is_idle() {
+            // Polled before by a task that may wait for the end.
+            self.receiver.wake();
+        }
     }
 
     /// Waits until the receiver is closed or gone.
