@@ -101,6 +101,33 @@ fn readers_see_no_change_half_done() {
 }
 
 #[test]
+fn a_slow_consumer_gets_all_that_is_produced() {
+    let said = run("producer_consumer");
+    assert!(
+        said.contains("wrote down 12 readings of 3 gauges"),
+        "{said}"
+    );
+    let count = |what| said.lines().filter(|line| line.contains(what)).count();
+    assert_eq!((count("done"), count("reading ")), (3, 12), "{said}");
+}
+
+#[test]
+fn a_slow_subscriber_is_told_what_it_missed() {
+    let said = run("publish_subscribe");
+    for name in ["quick", "slow"] {
+        let line = said
+            .lines()
+            .find(|line| line.contains("saw") && line.starts_with(name));
+        let numbers: Vec<u32> = line
+            .unwrap()
+            .split_whitespace()
+            .filter_map(|word| word.parse().ok())
+            .collect();
+        assert_eq!(numbers.iter().sum::<u32>(), 20, "{said}");
+    }
+}
+
+#[test]
 fn a_bad_address_is_reported() {
     let output = Command::new(program("echo_server"))
         .args(["--addr", "256.0.0.1:1"])
@@ -114,7 +141,7 @@ fn a_bad_address_is_reported() {
     );
 }
 
-/// Runs an example that ends by itself, and returns what it says.
+/// Runs an example to its end and returns what it says.
 fn run(example: &str) -> String {
     let output = Command::new(program(example)).output().unwrap();
     assert!(output.status.success(), "{output:?}");

@@ -35,7 +35,10 @@ fn all_receive_what_is_sent_while_they_exist() {
     assert_eq!(sender.send("b"), Ok(2));
     let mut third = first.resubscribe();
     assert_eq!(sender.send("c"), Ok(3));
-    assert_eq!(drain(&mut first), (vec!["a", "b", "c"], TryRecvError::Empty));
+    assert_eq!(
+        drain(&mut first),
+        (vec!["a", "b", "c"], TryRecvError::Empty)
+    );
     assert_eq!(drain(&mut second), (vec!["b", "c"], TryRecvError::Empty));
     drop(sender);
     assert_eq!(drain(&mut third), (vec!["c"], TryRecvError::Closed));
@@ -382,10 +385,7 @@ fn resubscribing_starts_at_the_end() {
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Lagged(1)));
     drop(sender);
     assert_eq!(again.try_recv(), Err(TryRecvError::Closed));
-    assert_eq!(
-        receiver.resubscribe().try_recv(),
-        Err(TryRecvError::Closed)
-    );
+    assert_eq!(receiver.resubscribe().try_recv(), Err(TryRecvError::Closed));
 }
 
 #[test]

@@ -57,7 +57,10 @@ fn mpsc_errors() {
     );
     assert_same(
         &[own::TryRecvError::Empty, own::TryRecvError::Disconnected],
-        &[their::TryRecvError::Empty, their::TryRecvError::Disconnected],
+        &[
+            their::TryRecvError::Empty,
+            their::TryRecvError::Disconnected,
+        ],
     );
     assert_same(
         &[

@@ -332,10 +332,7 @@ fn closing_fails_who_waits_and_honours_permits() {
     assert!(many.is_woken() && closed.is_woken());
     assert!(closed.poll().is_ready());
     // It was granted room, but had not seen it.
-    assert_eq!(
-        waiting.poll(),
-        Poll::Ready(Err(mpsc::error::SendError(1)))
-    );
+    assert_eq!(waiting.poll(), Poll::Ready(Err(mpsc::error::SendError(1))));
     assert!(matches!(many.poll(), Poll::Ready(Err(_))));
     drop((waiting, many));
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));

@@ -87,7 +87,11 @@ fn those_who_wait_to_put_are_served_in_order() {
     assert_eq!(second.wakers(), 1);
     assert_eq!(queue.try_get(), Ok(0));
     assert!(first.is_woken() && !second.is_woken());
-    assert_eq!(queue.try_put(3), Err(TryPutError::Full(3)), "it is promised");
+    assert_eq!(
+        queue.try_put(3),
+        Err(TryPutError::Full(3)),
+        "it is promised"
+    );
     drop(first);
     assert!(second.is_woken());
     assert_eq!(second.poll(), Poll::Ready(Ok(())));
@@ -307,7 +311,10 @@ fn an_order_may_not_use_its_queue() {
     }))
     .unwrap_err();
     let message = panicked.downcast_ref::<&str>().unwrap();
-    assert!(message.contains("by the `Ord` of its own items"), "{message}");
+    assert!(
+        message.contains("by the `Ord` of its own items"),
+        "{message}"
+    );
     assert_eq!(queue.0.len(), 2);
 }
 

@@ -189,7 +189,7 @@ fn changing_in_place_tells_only_if_it_changed() {
     assert!(task.is_woken());
     drop(task);
     assert_eq!(*receiver.borrow_and_update(), [1, 2]);
-    sender.send_modify(|numbers| numbers.clear());
+    sender.send_modify(Vec::clear);
     assert!(receiver.borrow_and_update().is_empty());
     assert!(sender.send_replace(vec![3]).is_empty());
     assert_eq!(*receiver.borrow_and_update(), [3]);
@@ -433,8 +433,7 @@ async fn a_task_sees_the_last_value() {
     let (sender, mut receiver) = watch::channel(0);
     let task = coreloop::spawn(async move {
         while receiver.changed().await.is_ok() {}
-        let last = *receiver.borrow();
-        last
+        *receiver.borrow_and_update()
     });
     for number in 1..=10 {
         sender.send(number).unwrap();

@@ -11,7 +11,7 @@
 //! waits for still lets others run. Under another executor there is no budget,
 //! and everything else works the same.
 //!
-//! # Locks
+//! # Locks and signals
 //!
 //! | | for |
 //! |---|---|
@@ -27,17 +27,33 @@
 //! | [`Semaphore`] | at most so many at a time |
 //! | [`SetOnce`] | a value that is set once and waited for |
 //!
-//! # Across threads
+//! # Channels
 //!
-//! To reach a task from another thread, use a crate made for that; its wakers
-//! work here:
-//!
-//! | | crate |
+//! | | for |
 //! |---|---|
+//! | [`broadcast`] | each value to all receivers, of which the slow ones miss some |
+//! | [`mpsc`] | each value once, from many senders to one receiver |
+//! | [`oneshot`] | one value, from one sender to one receiver |
+//! | [`Queue`] | each item once, to any of many, until all are done |
+//! | [`watch`] | the latest value, to all that look |
+//!
+//! # Crossing threads
+//!
+//! Nothing here can be sent to another thread. To reach a task from one, use a
+//! crate that is made for it; its wakers work here, and cost what crossing
+//! costs: an atomic or a lock, and a system call if the loop sleeps.
+//!
+//! | for | use |
+//! |---|---|
+//! | many senders and receivers, waiting on either side | `async-channel` |
+//! | a thread that blocks on the one side, a task on the other | `flume`, or `async-channel` with `send_blocking` and `recv_blocking` |
+//! | one answer, a broadcast, a watched value | `tokio::sync`, which needs no runtime of tokio's |
 //! | mutex, reader-writer lock, semaphore, barrier, once-cell | `async-lock` |
-//! | channels | `async-channel`, or those of `tokio::sync` |
-//! | notifying | `event-listener`, or `tokio::sync::Notify` |
+//! | a signal without a value | `event-listener`, or `tokio::sync::Notify` |
 //! | a value shared by threads, never locked across an await | `std::sync::Mutex` |
+//!
+//! One that is already used in a program will do: all of them rely on wakers
+//! alone.
 #![forbid(unsafe_code)]
 
 mod barrier;

@@ -120,7 +120,6 @@ enum Stage {
 ///     assert!(receiver.await.is_err());
 /// });
 /// ```
-#[must_use]
 #[inline]
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     let channel = Rc::new(Channel {
@@ -348,7 +347,10 @@ impl<T> Stream for Receiver<T> {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (usize::from(!self.is_empty()), Some(usize::from(!self.is_terminated())))
+        (
+            usize::from(!self.is_empty()),
+            Some(usize::from(!self.is_terminated())),
+        )
     }
 }
 

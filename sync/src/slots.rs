@@ -118,9 +118,7 @@ impl Slots {
             places.joined = true;
             places.taken = count.min(self.free.get());
             self.free.set(self.free.get() - places.taken);
-            places.queued = (places.taken..count)
-                .map(|_| self.enqueue())
-                .collect();
+            places.queued = (places.taken..count).map(|_| self.enqueue()).collect();
         }
         // The last to be granted.
         if let Some(key) = places.queued.last() {

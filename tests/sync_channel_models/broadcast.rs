@@ -214,7 +214,11 @@ impl Run {
     fn check(&self) {
         let slowest = self.receivers.iter().map(|it| it.next).min();
         let kept = self.sent - slowest.unwrap_or(self.sent).max(self.oldest());
-        assert_eq!(self.live.get(), kept, "values that nobody waits for are kept");
+        assert_eq!(
+            self.live.get(),
+            kept,
+            "values that nobody waits for are kept"
+        );
         for sender in &self.senders {
             assert_eq!(sender.len(), kept);
             assert_eq!(sender.receiver_count(), self.receivers.len());

@@ -1,6 +1,7 @@
 //! Each channel against a plain model of it: random steps, and after each the
 //! two are compared, and nobody may be left waiting for what is there.
 #![cfg(feature = "sync")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod broadcast;
 mod mpsc;
@@ -128,6 +129,6 @@ fn pick<T>(all: &[T], which: u8) -> Option<usize> {
     usize::from(which).checked_rem(all.len())
 }
 
-fn assert_ready<T: Debug + PartialEq>(poll: Poll<T>, expected: Option<T>) {
-    assert_eq!(poll, expected.map_or(Poll::Pending, Poll::Ready));
+fn assert_ready<T: Debug + PartialEq>(poll: &Poll<T>, expected: Option<T>) {
+    assert_eq!(*poll, expected.map_or(Poll::Pending, Poll::Ready));
 }

@@ -284,10 +284,10 @@ impl Run {
         self.receiver_waits = poll.is_pending();
         match self.queue.pop_front() {
             Some(value) => {
-                assert_ready(poll, Some(Some(value)));
+                assert_ready(&poll, Some(Some(value)));
                 self.give(1);
             }
-            None => assert_ready(poll, self.is_over().then_some(None)),
+            None => assert_ready(&poll, self.is_over().then_some(None)),
         }
     }
 
@@ -319,7 +319,7 @@ impl Run {
         let values: Vec<u32> = self.queue.drain(..count).collect();
         assert_eq!(buffer, values);
         let is_ready = count > 0 || limit == 0 || self.is_over();
-        assert_ready(poll, is_ready.then_some(count));
+        assert_ready(&poll, is_ready.then_some(count));
         self.give(count);
     }
 
@@ -329,7 +329,7 @@ impl Run {
         };
         if more && self.senders.len() < 4 {
             self.senders.push(self.senders[at].clone());
-        } else if which % 4 == 0 {
+        } else if which < 64 {
             self.senders.swap_remove(at);
         }
     }

@@ -76,9 +76,7 @@ impl Run {
             }
             4..=6 if !self.terminated => {
                 if let Some(receiver) = &mut self.receiver {
-                    let poll = self
-                        .receiving
-                        .poll(anew, |cx| Pin::new(receiver).poll(cx));
+                    let poll = self.receiving.poll(anew, |cx| Pin::new(receiver).poll(cx));
                     self.receiver_waits = poll.is_pending();
                     let is_over = self.finished || self.closed;
                     match (poll, self.value.take()) {

@@ -311,7 +311,7 @@ impl Run {
     }
 
     fn join(&mut self, which: u8, anew: bool) {
-        if which % 3 == 0 && self.joins.len() < 3 {
+        if which < 90 && self.joins.len() < 3 {
             let queue = self.queue.clone();
             let future = async move {
                 queue.get().join().await;
@@ -325,7 +325,7 @@ impl Run {
                 self.joined_at.push(self.finished);
             }
         } else if let Some(at) = pick(&self.joins, which) {
-            if which % 3 == 1 {
+            if which < 150 {
                 self.joined_at.swap_remove(at);
                 self.joins.swap_remove(at).abandon();
                 return;
@@ -359,13 +359,23 @@ impl Run {
         assert_eq!(queue.is_shut_down(), self.shut_down);
         assert!(queue.maxsize() == 0 || queue.len() <= queue.maxsize());
         for operation in &self.operations {
-            let waiting = self.waiting.iter().find(|it| it.id == operation.id).unwrap();
+            let waiting = self
+                .waiting
+                .iter()
+                .find(|it| it.id == operation.id)
+                .unwrap();
             operation.check(waiting.granted || self.shut_down);
         }
         for (join, at) in self.joins.iter().zip(&self.joined_at) {
             join.check(*at != self.finished);
         }
-        assert!(self.putters.is_empty() || self.room == 0, "nobody is served");
-        assert!(self.getters.is_empty() || self.stock == 0, "nobody is served");
+        assert!(
+            self.putters.is_empty() || self.room == 0,
+            "nobody is served"
+        );
+        assert!(
+            self.getters.is_empty() || self.stock == 0,
+            "nobody is served"
+        );
     }
 }

@@ -111,7 +111,10 @@ impl Run {
                 // While it is looked at.
                 let held = sender.borrow();
                 let sent = sender.send(new);
-                assert_eq!((sent.is_ok(), *held), (!self.watchers.is_empty(), self.value));
+                assert_eq!(
+                    (sent.is_ok(), *held),
+                    (!self.watchers.is_empty(), self.value)
+                );
                 drop(held);
                 if sent.is_err() {
                     return;

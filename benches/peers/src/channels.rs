@@ -132,9 +132,8 @@ fn oneshot() -> Vec<(&'static str, Pass)> {
         };
         (name, Box::new(pass))
     }
-    let at_home = |loops: &Loops, values| {
-        on_tokio(loops, async {}, vec![passing::oneshot::<Tokio>(values)])
-    };
+    let at_home =
+        |loops: &Loops, values| on_tokio(loops, async {}, vec![passing::oneshot::<Tokio>(values)]);
     vec![
         row::<Coreloop>("coreloop"),
         row::<Tokio>("tokio"),

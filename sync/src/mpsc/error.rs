@@ -48,10 +48,12 @@ impl<T> TrySendError<T> {
 
 impl<T> fmt::Debug for TrySendError<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(match self {
+        let text = match self {
             Self::Full(_) => "Full(..)",
             Self::Closed(_) => "Closed(..)",
-        })
+        };
+        // In quotes, as tokio prints it.
+        fmt::Debug::fmt(text, formatter)
     }
 }
 
@@ -112,10 +114,12 @@ impl<T> SendTimeoutError<T> {
 
 impl<T> fmt::Debug for SendTimeoutError<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(match self {
+        let text = match self {
             Self::Timeout(_) => "Timeout(..)",
             Self::Closed(_) => "Closed(..)",
-        })
+        };
+        // In quotes, as tokio prints it.
+        fmt::Debug::fmt(text, formatter)
     }
 }
 

@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
-use super::error::TryRecvError;
 use super::channel::Receiving;
+use super::error::TryRecvError;
 use super::halves::ReceiveHalf;
 
 /// Receives from a bounded channel, which [`channel`](super::channel) makes.

@@ -181,7 +181,11 @@ impl<T> Receiver<T> {
         ready!(coop::poll_proceed(cx));
         loop {
             if self.is_unseen() || self.is_closed() {
-                let changed = if self.is_unseen() { Ok(()) } else { Err(RecvError(())) };
+                let changed = if self.is_unseen() {
+                    Ok(())
+                } else {
+                    Err(RecvError(()))
+                };
                 self.mark_unchanged();
                 self.leave();
                 return Poll::Ready(changed);
