@@ -61,6 +61,7 @@ pub mod broadcast;
 mod cancellation;
 mod condvar;
 mod event;
+mod listeners;
 pub mod mpsc;
 mod mutex;
 mod notify;

@@ -22,7 +22,7 @@ use proptest::test_runner::{Config, TestRunner};
 /// What to do, and to which.
 type Step = (u8, u8);
 
-const CASES: u32 = if cfg!(miri) { 3 } else { 2000 };
+const CASES: u32 = if cfg!(miri) { 3 } else { 1000 };
 const STEPS: usize = if cfg!(miri) { 80 } else { 200 };
 
 /// Runs `run` on random steps, 200,000 in all.

@@ -3,7 +3,7 @@
 //! # Invariants
 //!
 //! 1. Nothing is borrowed while a waker or a value is cloned, woken or dropped.
-//! 2. A receiver is in `waiting` at most once, by the key that it holds.
+//! 2. A receiver is in `waiting` at most once, by the place that it holds.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -11,7 +11,7 @@ use std::rc::Rc;
 use super::error::SendError;
 use super::ring::Ring;
 use crate::Notify;
-use crate::waiters::Waiters;
+use crate::listeners::Listeners;
 
 pub(super) struct Channel<T> {
     pub(super) ring: RefCell<Ring<T>>,
@@ -19,7 +19,7 @@ pub(super) struct Channel<T> {
     pub(super) weak_senders: Cell<usize>,
     pub(super) receivers: Cell<usize>,
     /// The receivers that wait for a value, or for the end.
-    pub(super) waiting: Waiters<()>,
+    pub(super) waiting: Listeners,
     /// Told when the last receiver goes.
     pub(super) deserted: Notify,
 }
@@ -31,7 +31,7 @@ impl<T> Channel<T> {
             senders: Cell::new(0),
             weak_senders: Cell::new(0),
             receivers: Cell::new(0),
-            waiting: Waiters::new(),
+            waiting: Listeners::new(),
             deserted: Notify::new(),
         })
     }
@@ -44,7 +44,7 @@ impl<T> Channel<T> {
         }
         // Dropped at the end, panic or not.
         let _oldest = self.ring.borrow_mut().push(value, receivers);
-        self.waiting.grant_all(());
+        self.waiting.tell();
         Ok(receivers)
     }
 }

@@ -12,8 +12,8 @@ use futures_core::Stream;
 use super::channel::Channel;
 use super::error::{RecvError, TryRecvError};
 use super::ring::Seen;
+use crate::listeners::Place;
 use crate::on_drop::OnDrop;
-use crate::waiters::Key;
 
 /// Receives all that is sent while it exists.
 ///
@@ -24,7 +24,7 @@ pub struct Receiver<T> {
     /// The position of the next value it has to see.
     next: u64,
     /// Its place among those that wait.
-    place: Option<Key>,
+    place: Option<Place>,
 }
 
 impl<T> Receiver<T> {
@@ -78,9 +78,7 @@ impl<T> Receiver<T> {
     }
 
     fn leave(&mut self) {
-        if let Some(key) = self.place.take() {
-            self.channel.waiting.remove(key);
-        }
+        self.channel.waiting.leave(&mut self.place);
     }
 }
 
@@ -161,11 +159,8 @@ impl<T: Clone> Receiver<T> {
                 self.leave();
                 return Poll::Ready(received);
             }
-            let waiting = &self.channel.waiting;
-            let key = self.place.get_or_insert_with(|| waiting.enqueue());
-            ready!(waiting.poll_granted(key, cx));
-            // What it was woken for may be received by now.
-            self.leave();
+            ready!(self.channel.waiting.poll_told(&mut self.place, cx));
+            // What it was told of may be received by now.
         }
     }
 }

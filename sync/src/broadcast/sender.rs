@@ -185,7 +185,7 @@ impl<T> Drop for Sender<T> {
         let left = self.channel.senders.get() - 1;
         self.channel.senders.set(left);
         if left == 0 {
-            self.channel.waiting.grant_all(());
+            self.channel.waiting.tell();
         }
     }
 }

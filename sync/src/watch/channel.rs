@@ -6,13 +6,13 @@
 //!    if it remembers that number.
 //! 2. Nothing is borrowed while a waker or a value is woken, cloned or dropped,
 //!    or while a closure of the user's runs.
-//! 3. A receiver is in `waiting` at most once, by the key that it holds.
+//! 3. A receiver is in `waiting` at most once, by the place that it holds.
 
 use std::cell::Cell;
 
 use super::value::Value;
 use crate::Notify;
-use crate::waiters::Waiters;
+use crate::listeners::Listeners;
 
 pub(super) struct Channel<T> {
     pub(super) value: Value<T>,
@@ -20,7 +20,7 @@ pub(super) struct Channel<T> {
     pub(super) senders: Cell<usize>,
     pub(super) receivers: Cell<usize>,
     /// The receivers that wait for a change, or for the end.
-    pub(super) waiting: Waiters<()>,
+    pub(super) waiting: Listeners,
     /// Told when the last receiver goes.
     pub(super) deserted: Notify,
 }
@@ -32,7 +32,7 @@ impl<T> Channel<T> {
             version: Cell::new(0),
             senders: Cell::new(0),
             receivers: Cell::new(0),
-            waiting: Waiters::new(),
+            waiting: Listeners::new(),
             deserted: Notify::new(),
         }
     }
@@ -41,6 +41,6 @@ impl<T> Channel<T> {
     #[inline]
     pub(super) fn tell(&self) {
         self.version.set(self.version.get().wrapping_add(1));
-        self.waiting.grant_all(());
+        self.waiting.tell();
     }
 }

@@ -12,8 +12,8 @@ use futures_core::Stream;
 use super::Ref;
 use super::channel::Channel;
 use super::error::RecvError;
+use crate::listeners::Place;
 use crate::on_drop::OnDrop;
-use crate::waiters::Key;
 
 /// Watches the value of a channel.
 ///
@@ -27,7 +27,7 @@ pub struct Receiver<T> {
     /// Of the value that it has seen.
     version: u64,
     /// Its place among those that wait.
-    place: Option<Key>,
+    place: Option<Place>,
 }
 
 impl<T> Receiver<T> {
@@ -190,18 +190,13 @@ impl<T> Receiver<T> {
                 self.leave();
                 return Poll::Ready(changed);
             }
-            let waiting = &self.channel.waiting;
-            let key = self.place.get_or_insert_with(|| waiting.enqueue());
-            ready!(waiting.poll_granted(key, cx));
-            // What it was woken for may be seen by now.
-            self.leave();
+            ready!(self.channel.waiting.poll_told(&mut self.place, cx));
+            // What it was told of may be seen by now.
         }
     }
 
     fn leave(&mut self) {
-        if let Some(key) = self.place.take() {
-            self.channel.waiting.remove(key);
-        }
+        self.channel.waiting.leave(&mut self.place);
     }
 }
 

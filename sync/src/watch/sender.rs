@@ -117,7 +117,7 @@ impl<T> Sender<T> {
     /// use coreloop::sync::watch;
     ///
     /// let (sender, receiver) = watch::channel(5);
-    /// let highest = |new| {
+    /// let highest = |new: u32| {
     ///     sender.send_if_modified(|current| {
     ///         let higher = new > *current;
     ///         *current = new.max(*current);
@@ -244,7 +244,7 @@ impl<T> Drop for Sender<T> {
         let left = self.channel.senders.get() - 1;
         self.channel.senders.set(left);
         if left == 0 {
-            self.channel.waiting.grant_all(());
+            self.channel.waiting.tell();
         }
     }
 }

@@ -1,0 +1,117 @@
+//! [`Listeners`]: those who wait to be told something, all at once.
+//!
+//! The receivers of one value for all. None of them is granted anything, so
+//! nobody needs a node that outlives the telling: a round ends with each, and
+//! who finds that its round is over has been told.
+//!
+//! # Invariants
+//!
+//! 1. A [`Place`] belongs to a waker in `waiting` exactly if it is of the
+//!    current round.
+//! 2. Nothing is borrowed while a waker is cloned, woken or dropped.
+
+use std::cell::{Cell, RefCell};
+use std::task::{Context, Poll, Waker};
+
+use slab::Slab;
+
+/// The wakers of those who wait, which are told in the order in which they
+/// came, as far as none has left.
+pub(crate) struct Listeners {
+    round: Cell<u64>,
+    waiting: RefCell<Slab<Waker>>,
+    /// Without a waker, and kept for its memory.
+    spare: Cell<Slab<Waker>>,
+}
+
+/// A place among those who wait in one round.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    round: u64,
+    key: usize,
+}
+
+impl Listeners {
+    pub(crate) const fn new() -> Self {
+        Self {
+            round: Cell::new(0),
+            waiting: RefCell::new(Slab::new()),
+            spare: Cell::new(Slab::new()),
+        }
+    }
+
+    /// Ready if all were told since the place was taken, or while it was: look
+    /// again for what there is. Until then, has the waker woken by it.
+    pub(crate) fn poll_told(&self, place: &mut Option<Place>, cx: &Context<'_>) -> Poll<()> {
+        let round = self.round.get();
+        if let Some(taken) = *place {
+            if taken.round != round {
+                *place = None;
+                return Poll::Ready(());
+            }
+            if self.waiting.borrow()[taken.key].will_wake(cx.waker()) {
+                return Poll::Pending;
+            }
+        }
+        let waker = cx.waker().clone();
+        // The clone may have told.
+        if self.round.get() != round {
+            *place = None;
+            return Poll::Ready(());
+        }
+        let mut waiting = self.waiting.borrow_mut();
+        let before = match *place {
+            Some(taken) => Some(std::mem::replace(&mut waiting[taken.key], waker)),
+            None => {
+                let key = waiting.insert(waker);
+                *place = Some(Place { round, key });
+                None
+            }
+        };
+        drop(waiting);
+        drop(before);
+        Poll::Pending
+    }
+
+    /// Gives the place up.
+    pub(crate) fn leave(&self, place: &mut Option<Place>) {
+        if let Some(taken) = place.take()
+            && taken.round == self.round.get()
+        {
+            let waker = self.waiting.borrow_mut().remove(taken.key);
+            drop(waker);
+        }
+    }
+
+    /// Tells all who wait now, and none who comes while they are being woken.
+    #[inline]
+    pub(crate) fn tell(&self) {
+        self.round.set(self.round.get().wrapping_add(1));
+        if !self.waiting.borrow().is_empty() {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        let mut told = self.waiting.replace(self.spare.take());
+        Waking(told.drain()).run();
+        self.spare.set(told);
+    }
+}
+
+/// Wakes the rest even if one of the wakers panics.
+struct Waking<'a>(slab::Drain<'a, Waker>);
+
+impl Waking<'_> {
+    fn run(&mut self) {
+        for waker in self.0.by_ref() {
+            waker.wake();
+        }
+    }
+}
+
+impl Drop for Waking<'_> {
+    fn drop(&mut self) {
+        self.run();
+    }
+}
