@@ -6,7 +6,7 @@
 //! |---|---|
 //! | [`runtime`] | [`Runtime`], which is one event loop, and its [`Builder`](runtime::Builder) |
 //! | [`task`] | [`spawn`](task::spawn), [`JoinHandle`](task::JoinHandle), yielding, the budget that keeps tasks fair |
-//! | [`time`] | [`sleep`](time::sleep), [`timeout`](time::timeout), and a clock that tests can pause |
+//! | [`time`] | [`sleep`](time::sleep), [`timeout`](time::timeout), [`interval`](time::interval), and a clock that tests can pause |
 //! | [`io`] | [`Async`](io::Async), which puts any descriptor on the loop |
 #![cfg_attr(
     feature = "signal",

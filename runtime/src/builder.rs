@@ -63,7 +63,8 @@ impl Builder {
 
     /// Whether the clock stands still, for tests. It then jumps to the next
     /// timer whenever no task is ready, the kernel has no event and no
-    /// [blocking work](crate::task::spawn_blocking) is under way.
+    /// [blocking work](crate::task::spawn_blocking) is under way: see
+    /// [`time`](crate::time).
     pub fn start_paused(mut self, paused: bool) -> Builder {
         self.start_paused = paused;
         self
@@ -148,7 +149,9 @@ impl Builder {
     /// # Errors
     ///
     /// If the system has no descriptors left for the loop: it needs two, and a
-    /// third when the first timer is set.
+    /// third when it first waits for a timer. Without that one timers still fire,
+    /// but are rounded up to milliseconds, and the runtime's descriptor does not
+    /// tell of them.
     pub fn build(&self) -> io::Result<Runtime> {
         Ok(Runtime::from_loop(EventLoop::new(self)?))
     }

@@ -36,18 +36,24 @@ thread_local! {
         const { ManuallyDrop::new(RefCell::new(Vec::new())) };
 }
 
-/// Calls `f` with the loop that was entered, if one was.
+/// The loop that was entered, if one was.
 #[inline]
-pub(crate) fn with_current<R>(f: impl FnOnce(&Rc<EventLoop>) -> R) -> Option<R> {
+pub(crate) fn current() -> Option<Rc<EventLoop>> {
     let current = CURRENT.get();
     if current.is_null() {
         return None;
     }
-    // SAFETY: invariant 1. It is counted once more, as `f` may leave the loop.
+    // SAFETY: invariant 1.
     unsafe { Rc::increment_strong_count(current) };
     // SAFETY: the count was taken just now.
-    let event_loop = unsafe { Rc::from_raw(current) };
-    Some(f(&event_loop))
+    Some(unsafe { Rc::from_raw(current) })
+}
+
+/// Calls `f` with the loop that was entered, if one was.
+#[inline]
+pub(crate) fn with_current<R>(f: impl FnOnce(&Rc<EventLoop>) -> R) -> Option<R> {
+    // Counted, as `f` may leave the loop.
+    current().map(|event_loop| f(&event_loop))
 }
 
 /// Calls `f` with the loop that was entered, if one was, and whether it is

@@ -38,7 +38,7 @@ use crate::remote;
 use crate::runtime::{Builder, Report};
 use crate::slow_poll::Watch;
 use crate::task::{Id, JoinError, JoinHandle, TaskSet};
-use crate::time::{Alarm, Instant, Key, Sleep, Timers};
+use crate::time::{Alarm, Sleep, Timers};
 
 /// The kernel is asked for news at least this often while tasks are ready. More
 /// often would show: with a thousand sockets ready, each task takes some 4 µs of
@@ -139,14 +139,40 @@ impl EventLoop {
         Handle::new(Arc::clone(self.shared()))
     }
 
-    /// Sets a timer that wakes the task of `context`.
-    pub(crate) fn set_timer(&self, deadline: Instant, context: &Context<'_>) -> Key {
-        let key = self.timers.insert(deadline, context);
-        if !self.is_running() && self.set_alarm(None).is_some() {
-            // Polled by another executor: the loop's next turn sees to it.
+    /// Has the loop turn for a timer that was set outside its turns. Where the
+    /// alarm has no descriptor, the loop's next turn sees to it.
+    #[cold]
+    pub(crate) fn set_alarm_outside(&self) {
+        if self.set_alarm(None).is_some() {
             self.tasks.remote().rouse();
         }
-        key
+    }
+
+    /// Moves a paused clock on, and wakes whose time has come; false if the
+    /// clock is not paused.
+    pub(crate) fn advance_clock(&self, duration: Duration) -> bool {
+        if !self.timers.skip(duration) {
+            return false;
+        }
+        if self.is_running() {
+            self.timers.fire(&self.tasks);
+        } else {
+            self.tasks.remote().rouse();
+        }
+        true
+    }
+
+    /// Sets a paused clock going; false if it is not paused.
+    pub(crate) fn resume_clock(&self) -> bool {
+        let resumed = self.timers.resume();
+        if resumed {
+            // It was set for a time that the clock may now show at another.
+            self.alarm.forget();
+            if !self.is_running() {
+                self.set_alarm_outside();
+            }
+        }
+        resumed
     }
 
     #[inline]
@@ -264,7 +290,7 @@ impl EventLoop {
     /// At the start of a turn: what came since the last.
     fn arrive(&self) {
         self.tasks.take_posted();
-        self.timers.fire();
+        self.timers.fire(&self.tasks);
     }
 
     /// What was counted so far.
@@ -355,7 +381,7 @@ impl EventLoop {
         if !self.tasks.remote().is_empty() {
             self.tasks.take_posted();
         }
-        self.timers.fire();
+        self.timers.fire(&self.tasks);
         if !self.tasks.has_ready() {
             self.noops.set(self.noops.get() + 1);
         }
@@ -376,7 +402,8 @@ impl EventLoop {
     }
 
     /// With a clock that stands still: if nothing else can happen, it jumps to
-    /// the next timer.
+    /// the next timer, or by `limit` if that is less. Without a timer the wait is
+    /// a real one, of `limit` on the system's clock.
     #[cold]
     fn poll_paused(&self, limit: Option<Duration>) -> io::Result<()> {
         // Before the inbox is looked at: what a job wakes is there when it is over.
@@ -386,21 +413,18 @@ impl EventLoop {
         if self.tasks.has_ready() {
             return Ok(());
         }
-        match self.timers.next() {
-            Some(deadline) if no_jobs => {
-                self.timers.skip_to(deadline);
-                Ok(())
-            }
-            _ if self.tasks.remote().sleep() => self.reactor.poll(limit, &self.tasks),
-            _ => Ok(()),
+        // Blocking work may yet wake somebody, and no time goes by until then.
+        if no_jobs && self.timers.skip_to_next(limit) || !self.tasks.remote().sleep() {
+            return Ok(());
         }
+        self.reactor.poll(limit, &self.tasks)
     }
 
     /// Sees to it that the wait ends with the next timer, or after `limit`.
     /// Returns the timeout that the wait needs for that.
     #[inline]
     fn set_alarm(&self, limit: Option<Duration>) -> Option<Duration> {
-        let next = self.timers.next();
+        let next = self.timers.alarm();
         if next.is_none() && limit.is_none() || self.timers.is_paused() {
             return None;
         }

@@ -29,9 +29,10 @@ pub use crate::unhandled::UnhandledPanic;
 ///
 /// Dropping it drops every task at once, and orphans the sockets and timers
 /// that are held elsewhere. Those may still be dropped. A socket gives an error
-/// where it would have to wait; a timer whose time has not come never ends, as
-/// nobody is left to turn its loop. Blocking work that waits for a thread is
-/// dropped; that which runs is left behind, and not waited for.
+/// where it would have to wait; a timer wakes nobody any more, as nobody is left
+/// to turn its loop, but is over if it is polled after its time. Blocking work
+/// that waits for a thread is dropped; that which runs is left behind, and not
+/// waited for.
 ///
 /// # Examples
 ///
@@ -192,9 +193,15 @@ impl Runtime {
     ///
     /// - A turn runs tasks for some hundred microseconds at a time, unless a single
     ///   one takes longer, and then looks at the kernel. It does not run on.
-    /// - Where the system has no timerfd (anything but Linux and Android) the
-    ///   descriptor says nothing of timers: wait no longer than
-    ///   [`next_timer`](Runtime::next_timer).
+    /// - The descriptor says nothing of timers where the system has no timerfd
+    ///   (anything but Linux and Android), or had no descriptor left for one when
+    ///   the first timer was set: wait no longer than
+    ///   [`next_timer`](Runtime::next_timer), which is right in any case.
+    ///
+    /// With a clock that is [paused](crate::time::pause), a turn that would wait
+    /// for a timer moves the clock on instead: to the next timer, but not by more
+    /// than `timeout`, and with [`Duration::ZERO`] not at all. Without a timer it
+    /// waits for events as usual, and the clock stands still.
     ///
     /// # Errors
     ///
@@ -277,12 +284,12 @@ impl Runtime {
         self.event_loop.metrics()
     }
 
-    /// When the next timer is due, or a little before; `None` if none is set.
+    /// When the next timer is due, or a little before; `None` if none is set, or
+    /// only such as never are.
     #[must_use]
     pub fn next_timer(&self) -> Option<Instant> {
         let timers = &self.event_loop.timers;
-        let wait = timers.next()?.saturating_sub(timers.nanos());
-        Some(timers.now() + Duration::from_nanos(wait))
+        timers.next().map(|next| timers.instant(next))
     }
 }
 

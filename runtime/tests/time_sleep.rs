@@ -42,12 +42,7 @@ fn timers_fire_in_the_order_of_their_deadlines() {
                 spawn(async move {
                     let (start, duration) = (Instant::now(), Duration::from_millis(millis));
                     sleep(duration).await;
-                    let passed = start.elapsed();
-                    assert!(passed >= duration, "early: {passed:?} of {duration:?}");
-                    assert!(
-                        passed <= duration + Duration::from_micros(2),
-                        "late: {passed:?}"
-                    );
+                    assert_eq!(start.elapsed(), duration);
                     order.borrow_mut().push(millis);
                 })
             })
@@ -127,9 +122,7 @@ fn sub_millisecond_sleeps_are_not_rounded_up() {
             let start = Instant::now();
             let duration = Duration::from_nanos(nanos);
             sleep(duration).await;
-            let passed = start.elapsed();
-            assert!(passed >= duration);
-            assert!(passed < duration + Duration::from_nanos(2048), "{passed:?}");
+            assert_eq!(start.elapsed(), duration);
         }
     });
 }
@@ -158,7 +151,7 @@ fn the_time_counts_from_the_call() {
         let late = sleep_until(start + Duration::from_secs(1));
         assert!(late.is_elapsed());
         late.await;
-        assert!(start.elapsed() < Duration::from_secs(2) + Duration::from_micros(2));
+        assert_eq!(start.elapsed(), Duration::from_secs(2));
     });
 }
 

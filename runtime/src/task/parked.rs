@@ -47,6 +47,12 @@ impl Parked {
         }
     }
 
+    /// Whether the task that `waker` wakes is noted.
+    #[inline]
+    pub(crate) fn is(&self, waker: &Waker) -> bool {
+        self.task.get().is_some() && self.task.get() == waker::recognise(waker)
+    }
+
     /// Wakes the task, if one was noted. It stays noted.
     ///
     /// `tasks` is that of the loop that runs on this thread; the task may be

@@ -56,6 +56,11 @@ mod exact {
             }
         }
 
+        /// Has the timer set anew the next time: the loop's clock was changed.
+        pub(crate) fn forget(&self) {
+            self.set_for.set(None);
+        }
+
         fn start(&self, reactor: &Reactor, wait: Duration) -> io::Result<()> {
             let value = Itimerspec {
                 it_interval: Timespec::default(),
@@ -99,5 +104,9 @@ mod fallback {
         pub(crate) fn set(&self, _: &Reactor, deadline: u64, now: u64) -> Option<Duration> {
             Some(Duration::from_nanos(deadline.saturating_sub(now)))
         }
+
+        /// Nothing is kept.
+        #[expect(clippy::unused_self, reason = "the same contract as the exact one")]
+        pub(crate) fn forget(&self) {}
     }
 }

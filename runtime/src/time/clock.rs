@@ -1,60 +1,144 @@
 //! The clock of a loop, which tests can stop.
+//!
+//! # Invariants
+//!
+//! 1. It never goes back.
+//! 2. `seen` is never ahead of it, and is what it shows while it stands still.
 
 use std::cell::Cell;
-use std::time::Duration;
+use std::time::{Duration, Instant as SystemTime};
 
 use super::Instant;
 
-/// Counts nanoseconds since the loop was made.
+/// A point in time that does not come: some 570 years on.
+pub(super) const NEVER: u64 = u64::MAX;
+
+/// The count starts so long before the loop does, so that it tells times apart
+/// that were over before.
+const BEFORE: Duration = Duration::from_secs(86_400 * 365 * 10);
+
+/// Counts nanoseconds.
 #[derive(Debug)]
 pub(super) struct Clock {
-    start: std::time::Instant,
-    /// While the clock stands still: what it shows.
-    paused_at: Cell<Option<u64>>,
+    zero: SystemTime,
+    pace: Cell<Pace>,
+    /// What it showed when it was last looked at.
+    seen: Cell<u64>,
+}
+
+/// How it goes.
+#[derive(Debug, Clone, Copy)]
+enum Pace {
+    /// As the system's.
+    System,
+    /// Not at all.
+    Paused,
+    /// As fast as the system's, since it was set going at the first of these,
+    /// when the system's showed the second.
+    Resumed(u64, SystemTime),
 }
 
 impl Clock {
     pub(super) fn new(paused: bool) -> Clock {
+        let now = SystemTime::now();
+        let zero = now.checked_sub(BEFORE).unwrap_or(now);
+        let pace = if paused { Pace::Paused } else { Pace::System };
         Clock {
-            start: std::time::Instant::now(),
-            paused_at: Cell::new(paused.then_some(0)),
+            zero,
+            pace: Cell::new(pace),
+            seen: Cell::new(since(zero, now)),
         }
     }
 
-    /// Nanoseconds since the start.
+    /// Looks at it.
     #[inline]
     pub(super) fn nanos(&self) -> u64 {
-        match self.paused_at.get() {
-            Some(nanos) => nanos,
-            None => nanos(self.start.elapsed()),
-        }
+        let now = match self.pace.get() {
+            Pace::System => nanos(self.zero.elapsed()),
+            Pace::Paused => return self.seen.get(),
+            Pace::Resumed(shown, at) => resumed(shown, at),
+        };
+        self.seen.set(now);
+        now
+    }
+
+    /// What it showed when it was last looked at, which costs next to nothing.
+    #[inline]
+    pub(super) fn seen(&self) -> u64 {
+        self.seen.get()
     }
 
     pub(super) fn now(&self) -> Instant {
-        match self.paused_at.get() {
-            Some(nanos) => Instant::from_std(self.start + Duration::from_nanos(nanos)),
-            None => Instant::from_std(std::time::Instant::now()),
+        if let Pace::System = self.pace.get() {
+            let now = SystemTime::now();
+            self.seen.set(since(self.zero, now));
+            return Instant::from_std(now);
         }
+        self.instant(self.nanos())
     }
 
-    /// What the clock shows at `instant`.
+    /// The point in time when it shows `nanos`.
+    pub(super) fn instant(&self, nanos: u64) -> Instant {
+        let since = Duration::from_nanos(nanos);
+        Instant::from_std(self.zero.checked_add(since).unwrap_or(self.zero))
+    }
+
+    /// What it shows at `instant`; [`NEVER`] if that is too far away.
     pub(super) fn nanos_at(&self, instant: Instant) -> u64 {
-        nanos(instant.into_std().saturating_duration_since(self.start))
+        since(self.zero, instant.into_std())
     }
 
     pub(super) fn is_paused(&self) -> bool {
-        self.paused_at.get().is_some()
+        matches!(self.pace.get(), Pace::Paused)
     }
 
-    /// Moves a clock that stands still on to `nanos`.
-    pub(super) fn skip_to(&self, nanos: u64) {
-        if let Some(now) = self.paused_at.get() {
-            self.paused_at.set(Some(now.max(nanos)));
+    /// Stops it; false if it stands still already.
+    pub(super) fn pause(&self) -> bool {
+        let goes = !self.is_paused();
+        if goes {
+            self.nanos();
+            self.pace.set(Pace::Paused);
         }
+        goes
+    }
+
+    /// Sets it going again from where it stands; false if it is going.
+    pub(super) fn resume(&self) -> bool {
+        let paused = self.is_paused();
+        if paused {
+            let pace = Pace::Resumed(self.seen.get(), SystemTime::now());
+            self.pace.set(pace);
+        }
+        paused
+    }
+
+    /// Moves it on to `nanos` if it stands still; false if it is going.
+    pub(super) fn skip_to(&self, nanos: u64) -> bool {
+        let paused = self.is_paused();
+        if paused {
+            self.seen.set(self.seen.get().max(nanos));
+        }
+        paused
     }
 }
 
-/// In nanoseconds, which reach for 584 years.
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+#[cold]
+fn resumed(shown: u64, at: SystemTime) -> u64 {
+    shown.saturating_add(nanos(at.elapsed()))
+}
+
+/// In nanoseconds, which reach for 584 years; [`NEVER`] beyond.
+#[inline]
+pub(super) fn nanos(duration: Duration) -> u64 {
+    const SECOND: u64 = 1_000_000_000;
+    let seconds = duration.as_secs();
+    if seconds >= NEVER / SECOND {
+        return NEVER;
+    }
+    seconds * SECOND + u64::from(duration.subsec_nanos())
+}
+
+#[inline]
+fn since(zero: SystemTime, instant: SystemTime) -> u64 {
+    nanos(instant.saturating_duration_since(zero))
 }

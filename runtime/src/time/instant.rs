@@ -34,12 +34,6 @@ impl Instant {
             .unwrap_or_else(|| Instant(std::time::Instant::now()))
     }
 
-    /// So much later that it does not come: some thirty years, as the clocks of
-    /// some systems end not long after.
-    pub(crate) fn far_future(self) -> Instant {
-        self + Duration::from_secs(86_400 * 365 * 30)
-    }
-
     /// The same point in time of the standard library's type.
     #[must_use]
     pub fn into_std(self) -> std::time::Instant {

@@ -1,13 +1,63 @@
-//! Timers: [`sleep`], [`timeout`], and the clock they go by.
+//! Timers: [`sleep`], [`timeout`], [`interval`], and the clock they go by.
 //!
-//! Deadlines are kept to the nanosecond and met to the microsecond: a timer
-//! never fires early, and a sleep of 100 µs is not rounded up to a millisecond.
-//! Setting and cancelling a timer takes the same short time however many there
-//! are.
+//! A timer never fires early. It is not rounded to milliseconds either: a sleep
+//! of 100 µs takes 100 µs and what the kernel needs to wake a thread. Timers
+//! fire in the order of their deadlines, and those with equal ones in the order
+//! in which they were first polled. Setting and cancelling one takes the same
+//! short time however many there are.
+//!
+//! A loop that sleeps is not woken for each of many timers. One may be late by
+//! up to a 16th of the time it was set for, a millisecond at most, if another is
+//! due meanwhile: then one wake does for both. A timer that is alone is not put
+//! off, and a clock that is paused jumps to each.
+//!
+//! A deadline that the clock does not reach, as that of
+//! `sleep(Duration::MAX)`, does not come: such a sleep, timeout or interval
+//! waits for ever, and nothing panics.
+//!
+//! # The clock in tests
+//!
+//! A test that waits for real time is slow, and fails on a busy machine. So the
+//! clock of a runtime can be stopped: from the start, by
+//! `#[coreloop::test(start_paused = true)]` or
+//! [`Builder::start_paused`](crate::runtime::Builder::start_paused), or later by
+//! [`pause`]. A clock that is paused moves in two ways only:
+//!
+//! - By itself: when no task is ready and neither the kernel nor another thread
+//!   has anything new, it jumps to the next timer, to the nanosecond. A test of
+//!   an hour's timeouts takes a millisecond, and
+//!   [`elapsed`](Instant::elapsed) is exact.
+//! - By [`advance`], at one jump.
+//!
+//! [`Instant::now`] asks that clock, [`std::time::Instant::now`] does not.
+//!
+//! ```
+//! use coreloop_runtime::time::{self, Instant, sleep, timeout};
+//! use std::time::Duration;
+//!
+//! # coreloop_runtime::block_on(async {
+//! time::pause();
+//! let start = Instant::now();
+//! let hour = Duration::from_secs(3600);
+//! assert!(timeout(hour, sleep(2 * hour)).await.is_err());
+//! assert_eq!(start.elapsed(), hour);
+//! # })
+//! ```
+//!
+//! # For those who know tokio
+//!
+//! Names and meanings are tokio's. What differs: tokio counts milliseconds and
+//! rounds up; here a deadline is kept to the nanosecond. [`Sleep`] is `Unpin`,
+//! so it need not be boxed to be kept; code that pins it works too.
+//! [`advance`] has the timers that it made due fire, and the tasks that wait for
+//! them run once, before it is over. `sleep(Duration::MAX)` does not end after
+//! thirty years of a test's clock.
 
 mod alarm;
 mod clock;
 mod instant;
+mod interval;
+mod pause;
 mod sleep;
 mod timeout;
 mod wheel;
@@ -15,27 +65,30 @@ mod wheel;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 pub use instant::Instant;
+pub use interval::{Interval, MissedTickBehavior, interval, interval_at};
+pub use pause::{advance, pause, resume};
 pub use sleep::{Sleep, sleep, sleep_until};
 pub use timeout::{Elapsed, Timeout, timeout, timeout_at};
 
 pub(crate) use alarm::Alarm;
-pub(crate) use wheel::Key;
 
-use self::clock::Clock;
-use self::wheel::{Look, Wheel};
+use self::clock::{Clock, NEVER, nanos};
+use self::wheel::{Due, Key, Look, Wheel};
 use crate::panics;
+use crate::task::{Parked, TaskSet};
 
-/// The timers of a loop.
+/// The timers of a loop, in nanoseconds on its clock.
 ///
 /// **Invariant:** the wheel is not borrowed while a waker is woken, cloned or
-/// dropped.
+/// dropped that is not ours.
 pub(crate) struct Timers {
     clock: Clock,
     wheel: RefCell<Wheel>,
     /// Kept for its memory.
-    due: Cell<Vec<Waker>>,
+    due: Cell<Vec<Due>>,
 }
 
 impl Timers {
@@ -51,9 +104,15 @@ impl Timers {
         self.clock.now()
     }
 
-    /// Nanoseconds on the loop's clock.
+    /// The time.
+    #[inline]
     pub(crate) fn nanos(&self) -> u64 {
         self.clock.nanos()
+    }
+
+    /// The point in time when the clock shows `nanos`.
+    pub(crate) fn instant(&self, nanos: u64) -> Instant {
+        self.clock.instant(nanos)
     }
 
     /// Whether the clock moves only when nothing else can happen.
@@ -61,62 +120,138 @@ impl Timers {
         self.clock.is_paused()
     }
 
-    /// When the next timer is due, on the loop's clock.
-    #[inline]
+    /// When the next timer is due, or a little before.
     pub(crate) fn next(&self) -> Option<u64> {
         self.wheel.borrow().next()
     }
 
-    /// Moves a paused clock on to `nanos`.
-    pub(crate) fn skip_to(&self, nanos: u64) {
-        self.clock.skip_to(nanos);
+    /// When a loop that sleeps should be woken for timers.
+    #[inline]
+    pub(crate) fn alarm(&self) -> Option<u64> {
+        let wheel = self.wheel.borrow();
+        if wheel.is_empty() {
+            return None;
+        }
+        wheel.alarm()
     }
 
-    /// Wakes whose time has come.
+    /// Moves a paused clock on to the next timer, but not further than by
+    /// `limit`. False if there is no timer.
+    pub(crate) fn skip_to_next(&self, limit: Option<Duration>) -> bool {
+        let Some(next) = self.wheel.borrow().next_exactly() else {
+            return false;
+        };
+        let limit = limit.map_or(NEVER, |limit| {
+            self.clock.seen().saturating_add(nanos(limit))
+        });
+        self.clock.skip_to(next.min(limit))
+    }
+
+    /// Wakes whose time has come. `tasks` are those of the loop that runs.
     #[inline]
-    pub(crate) fn fire(&self) {
+    pub(crate) fn fire(&self, tasks: &TaskSet) {
         if !self.wheel.borrow().is_empty() {
-            self.fire_due();
+            self.fire_due(tasks);
         }
     }
 
-    fn fire_due(&self) {
+    fn fire_due(&self, tasks: &TaskSet) {
         let now = self.clock.nanos();
         let mut due = self.due.take();
-        self.wheel.borrow_mut().advance(now, &mut due);
-        for waker in due.drain(..) {
-            panics::caught(|| waker.wake());
+        self.wheel
+            .borrow_mut()
+            .advance(now, &mut due, |task| task.wake(tasks));
+        for due in due.drain(..) {
+            match due {
+                Due::Task(task) => task.wake(tasks),
+                Due::Other(waker) => {
+                    panics::caught(|| waker.wake());
+                }
+            }
         }
         self.due.set(due);
     }
 
-    pub(crate) fn insert(&self, deadline: Instant, context: &Context<'_>) -> Key {
-        let waker = context.waker().clone();
-        let deadline = self.clock.nanos_at(deadline);
-        self.wheel.borrow_mut().insert(deadline, waker)
+    /// Sets a timer that wakes the task of `context`.
+    #[inline]
+    pub(crate) fn insert(&self, deadline: u64, context: &Context<'_>) -> Key {
+        let now = self.clock.seen();
+        let inserted = self
+            .wheel
+            .borrow_mut()
+            .insert(deadline, now, context.waker());
+        inserted.unwrap_or_else(|| self.insert_other(deadline, context.waker()))
     }
 
+    #[cold]
+    fn insert_other(&self, deadline: u64, waker: &Waker) -> Key {
+        let waker = waker.clone();
+        let now = self.clock.seen();
+        self.wheel.borrow_mut().insert_other(deadline, now, waker)
+    }
+
+    /// Ready if the timer has fired.
+    #[inline]
     fn poll(&self, key: Key, context: &Context<'_>) -> Poll<()> {
         let look = self.wheel.borrow().look(key, context.waker());
         match look {
-            Look::Fired => return Poll::Ready(()),
-            Look::Waiting => {}
-            Look::Foreign => {
-                let waker = context.waker().clone();
-                let before = self.wheel.borrow_mut().set_waker(key, waker);
-                drop(before);
-                // A waker is others' code, which may have turned the loop.
-                if self.wheel.borrow().look(key, context.waker()) == Look::Fired {
-                    return Poll::Ready(());
-                }
-            }
+            Look::Waiting => Poll::Pending,
+            Look::Fired => Poll::Ready(()),
+            Look::Foreign => self.poll_anew(key, context),
         }
-        Poll::Pending
     }
 
+    #[cold]
+    fn poll_anew(&self, key: Key, context: &Context<'_>) -> Poll<()> {
+        let task = Parked::default();
+        let waiter = if task.park(context.waker()) {
+            Due::Task(task)
+        } else {
+            Due::Other(context.waker().clone())
+        };
+        let before = self.wheel.borrow_mut().set_waiter(key, waiter);
+        drop(before);
+        // A waker is others' code, which may have turned the loop.
+        match self.wheel.borrow().look(key, context.waker()) {
+            Look::Fired => Poll::Ready(()),
+            Look::Waiting | Look::Foreign => Poll::Pending,
+        }
+    }
+
+    /// Sets the timer anew; false if it has fired.
+    fn reset(&self, key: Key, deadline: u64) -> bool {
+        let now = self.clock.seen();
+        self.wheel.borrow_mut().reset(key, deadline, now)
+    }
+
+    #[inline]
     fn remove(&self, key: Key) {
         let waker = self.wheel.borrow_mut().remove(key);
         drop(waker);
+    }
+
+    /// Stops the clock; false if it stands still already.
+    fn pause(&self) -> bool {
+        self.clock.pause()
+    }
+
+    /// Sets a clock that stands still going again; false if it is going.
+    pub(crate) fn resume(&self) -> bool {
+        self.clock.resume()
+    }
+
+    /// Moves a paused clock on; false if it is not paused.
+    ///
+    /// # Panics
+    ///
+    /// If the clock does not reach so far.
+    pub(crate) fn skip(&self, duration: Duration) -> bool {
+        let to = self.clock.seen().saturating_add(nanos(duration));
+        assert!(
+            to != NEVER,
+            "the clock cannot be moved on by {duration:?}: it reaches for some 500 years"
+        );
+        self.clock.skip_to(to)
     }
 }
 

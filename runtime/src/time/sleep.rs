@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::Instant;
+use super::clock::{NEVER, nanos};
 use super::wheel::Key;
 use crate::context;
 use crate::event_loop::EventLoop;
@@ -14,7 +15,8 @@ use crate::task::coop;
 /// Waits for `duration`.
 ///
 /// The time counts from this call, not from the first poll. It is never over
-/// early. A duration that the clock does not reach waits for ever.
+/// early. A duration that the clock does not reach, as [`Duration::MAX`], waits
+/// for ever.
 ///
 /// # Cancel safety
 ///
@@ -34,15 +36,19 @@ use crate::task::coop;
 /// sleep(Duration::from_micros(100)).await;
 /// # })
 /// ```
+#[inline]
 #[track_caller]
 pub fn sleep(duration: Duration) -> Sleep {
-    match context::with_current(Rc::clone) {
+    match context::current() {
         Some(event_loop) => Sleep::on(event_loop, duration),
         None => context::missing("sleep"),
     }
 }
 
 /// Waits until `deadline`.
+///
+/// It is ready at the first poll if the runtime knows that this has passed, for
+/// instance as it was compared with [`Instant::now`].
 ///
 /// # Cancel safety
 ///
@@ -66,30 +72,49 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// ```
 #[track_caller]
 pub fn sleep_until(deadline: Instant) -> Sleep {
-    match context::with_current(Rc::clone) {
-        Some(event_loop) => Sleep {
-            event_loop,
-            deadline,
-            state: State::New,
-        },
-        None => context::missing("sleep"),
+    match context::current() {
+        Some(event_loop) => Sleep::until(event_loop, deadline),
+        None => context::missing("sleep_until"),
     }
 }
 
 /// The future of [`sleep`] and [`sleep_until`].
 ///
-/// It goes by the clock of the runtime that it was made in, and can be moved
-/// between polls.
+/// It goes by the clock of the runtime that it was made in, whoever polls it,
+/// and can be moved between polls. When that runtime is gone nobody is left to
+/// wake a task for it: then it is still over when it is polled after its time,
+/// but a task that awaits it waits for ever.
+///
+/// # Examples
+///
+/// A limit on the time between two messages, without a new timer for each:
+///
+/// ```
+/// use coreloop_runtime::time::{Instant, sleep};
+/// use std::pin::pin;
+/// use std::time::Duration;
+///
+/// # coreloop_runtime::block_on(async {
+/// let limit = Duration::from_millis(2);
+/// let mut idle = pin!(sleep(limit));
+/// for _message in 0..3 {
+///     idle.as_mut().reset(Instant::now() + limit);
+/// }
+/// idle.await;
+/// # })
+/// ```
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct Sleep {
     event_loop: Rc<EventLoop>,
-    deadline: Instant,
+    /// On the clock of the loop.
+    deadline: u64,
     state: State,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum State {
+    /// No timer is set.
     New,
     Waiting(Key),
     Elapsed,
@@ -97,55 +122,145 @@ enum State {
 
 impl Sleep {
     /// A sleep on a certain loop.
+    #[inline]
     pub(crate) fn on(event_loop: Rc<EventLoop>, duration: Duration) -> Sleep {
-        let now = event_loop.timers.now();
+        let deadline = event_loop.timers.nanos().saturating_add(nanos(duration));
         Sleep {
             event_loop,
-            deadline: now
-                .checked_add(duration)
-                .unwrap_or_else(|| now.far_future()),
+            deadline,
             state: State::New,
         }
     }
 
-    /// When it is over.
+    fn until(event_loop: Rc<EventLoop>, deadline: Instant) -> Sleep {
+        let deadline = event_loop.timers.clock.nanos_at(deadline);
+        Sleep {
+            event_loop,
+            deadline,
+            state: State::New,
+        }
+    }
+
+    /// When it is over. If the clock does not reach that, some point in time
+    /// that is hundreds of years away.
     #[must_use]
     pub fn deadline(&self) -> Instant {
+        self.event_loop.timers.instant(self.deadline)
+    }
+
+    /// Whether its time has come.
+    #[must_use]
+    pub fn is_elapsed(&self) -> bool {
+        matches!(self.state, State::Elapsed) || self.event_loop.timers.nanos() >= self.deadline
+    }
+
+    /// Gives it another deadline, whether it is over or not.
+    ///
+    /// A task that waits for it is woken at the new deadline instead of the old
+    /// one, without polling it again. If it was over, it has to be polled.
+    ///
+    /// It takes a pinned reference as tokio's does; as a `Sleep` is `Unpin`,
+    /// `Pin::new(&mut sleep)` is one.
+    pub fn reset(self: Pin<&mut Self>, deadline: Instant) {
+        let deadline = self.event_loop.timers.clock.nanos_at(deadline);
+        self.get_mut().reset_nanos(deadline);
+    }
+
+    /// As [`reset`](Sleep::reset), on the clock of its loop.
+    pub(super) fn reset_nanos(&mut self, deadline: u64) {
+        if let State::Waiting(key) = self.state
+            && deadline != NEVER
+            && self.event_loop.timers.reset(key, deadline)
+        {
+            self.deadline = deadline;
+            if !self.event_loop.is_running() {
+                self.event_loop.set_alarm_outside();
+            }
+        } else {
+            self.rewind(deadline);
+        }
+    }
+
+    /// Its deadline on the clock of its loop.
+    pub(super) fn deadline_nanos(&self) -> u64 {
         self.deadline
     }
 
-    /// Whether it is over.
-    #[must_use]
-    pub fn is_elapsed(&self) -> bool {
-        matches!(self.state, State::Elapsed) || self.event_loop.timers.now() >= self.deadline
+    /// What the clock of its loop shows.
+    pub(super) fn now(&self) -> u64 {
+        self.event_loop.timers.nanos()
+    }
+
+    /// Gives it another deadline, and has nobody woken for it before it is
+    /// polled.
+    pub(super) fn rewind(&mut self, deadline: u64) {
+        self.cancel();
+        self.state = State::New;
+        self.deadline = deadline;
+    }
+
+    #[inline]
+    fn cancel(&mut self) {
+        if let State::Waiting(key) = std::mem::replace(&mut self.state, State::Elapsed) {
+            self.event_loop.timers.remove(key);
+        }
+    }
+
+    #[inline]
+    fn poll_timer(&mut self, context: &Context<'_>) -> Poll<()> {
+        let timers = &self.event_loop.timers;
+        match self.state {
+            State::Elapsed => return Poll::Ready(()),
+            // The clock is not looked at: that would cost as much as all the
+            // rest. If the time came since it was, the timer fires in the next
+            // turn.
+            _ if self.deadline <= timers.clock.seen() => {}
+            State::Waiting(key) => ready!(timers.poll(key, context)),
+            State::New => {
+                if self.deadline != NEVER {
+                    self.state = State::Waiting(timers.insert(self.deadline, context));
+                }
+                return Poll::Pending;
+            }
+        }
+        self.cancel();
+        Poll::Ready(())
+    }
+
+    /// As `poll`, outside the turns of its loop, which has to be woken then, or
+    /// which may be gone for good.
+    #[cold]
+    fn poll_outside(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        ready!(coop::poll_proceed(context));
+        if self.poll_timer(context).is_ready() {
+            return Poll::Ready(());
+        }
+        if self.deadline == NEVER || self.now() < self.deadline {
+            self.event_loop.set_alarm_outside();
+            return Poll::Pending;
+        }
+        self.cancel();
+        Poll::Ready(())
     }
 }
 
 impl Future for Sleep {
     type Output = ();
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        ready!(coop::poll_proceed(context));
-        match self.state {
-            State::Elapsed => return Poll::Ready(()),
-            State::Waiting(key) => {
-                ready!(self.event_loop.timers.poll(key, context));
-                self.event_loop.timers.remove(key);
-            }
-            State::New => {
-                if self.event_loop.timers.now() < self.deadline {
-                    let key = self.event_loop.set_timer(self.deadline, context);
-                    self.state = State::Waiting(key);
-                    return Poll::Pending;
-                }
-            }
+        if !self.event_loop.is_running() {
+            return self.poll_outside(context);
         }
-        self.state = State::Elapsed;
-        Poll::Ready(())
+        let budget = &self.event_loop.tasks.budget;
+        ready!(budget.poll_left(context));
+        budget.spend();
+        self.poll_timer(context)
     }
 }
 
 impl Drop for Sleep {
+    #[inline]
     fn drop(&mut self) {
         if let State::Waiting(key) = self.state {
             self.event_loop.timers.remove(key);

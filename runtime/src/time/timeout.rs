@@ -13,8 +13,9 @@ use crate::task::coop;
 
 /// Waits for `future`, but not longer than `duration`.
 ///
-/// A future that is ready at the first poll wins, even if no time was given.
-/// When the time is over the future is dropped with the `Timeout`.
+/// The future is polled first: one that is ready at the first poll wins, even if
+/// no time was given, and so does one that becomes ready with the time over. It
+/// is dropped with the `Timeout`. With [`Duration::MAX`] there is no limit.
 ///
 /// # Cancel safety
 ///
@@ -47,7 +48,7 @@ pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoF
     }
 }
 
-/// Waits for `future`, but not after `deadline`.
+/// Waits for `future`, but not after `deadline`. See [`timeout`].
 ///
 /// # Cancel safety
 ///
@@ -60,6 +61,23 @@ pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoF
 /// # Panics
 ///
 /// Outside a runtime.
+///
+/// # Examples
+///
+/// One limit for two steps:
+///
+/// ```
+/// use coreloop_runtime::time::{Instant, sleep, timeout_at};
+/// use std::time::Duration;
+///
+/// # coreloop_runtime::block_on(async {
+/// let deadline = Instant::now() + Duration::from_millis(5);
+/// let short = Duration::from_micros(100);
+/// assert!(timeout_at(deadline, sleep(short)).await.is_ok());
+/// let long = Duration::from_secs(5);
+/// assert!(timeout_at(deadline, sleep(long)).await.is_err());
+/// # })
+/// ```
 #[track_caller]
 pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::IntoFuture> {
     Timeout {

@@ -1,44 +1,53 @@
 //! The timer wheel: deadlines in slots that widen with their distance.
 //!
-//! Time is counted in ticks of 1.024 µs. Level 0 has a slot for each of the
-//! next 64 ticks, level 1 one for each 64 ticks, and so on; nine levels hold
-//! any `u64` of nanoseconds. A timer goes where its deadline first differs from
-//! the wheel's time; when that comes to the slot of a higher level, its timers
-//! are sorted into the levels below. After Varghese and Lauck, "Hashed and
-//! Hierarchical Timing Wheels" (1987), scheme 7.
+//! Level 0 has a slot for each of the next 64 ticks of 16.4 µs, level 1 one for
+//! each 64 ticks, and so on; nine levels hold any `u64` of nanoseconds. A timer
+//! goes where its deadline first differs from the wheel's time; when that comes
+//! to the slot of a higher level, its timers are sorted into the levels below.
+//! After Varghese and Lauck, "Hashed and Hierarchical Timing Wheels" (1987),
+//! scheme 7. The timers keep their deadlines, so that they fire to the
+//! nanosecond: a slot says only where to look.
 //!
-//! The timers of a slot are a list linked by index through a slab, so that
-//! setting and cancelling are O(1) and nothing is allocated once the slab has
-//! grown.
+//! A slot is a list of the keys of its timers, and each timer knows its place in
+//! it; so setting and cancelling are O(1), and nothing is allocated once the
+//! lists have grown.
+//!
+//! # Sharing a wake
+//!
+//! Waking a loop takes the time of some twenty timers. So each timer has a
+//! slack, a 16th of the time that it was set for and a millisecond at most. A
+//! loop that sleeps is woken when the first slack has run out, and not for each
+//! timer that is due before that: it fires them together. A timer that is alone
+//! within its slack is not put off; nor is any while the loop is awake.
 //!
 //! # Invariants
 //!
-//! 1. A timer never fires early: its tick is its deadline rounded up.
-//! 2. Timers with equal deadlines fire in the order in which they were set:
-//!    lists are appended to, and a slot is sorted down before a later timer can
-//!    go to where its timers go.
+//! 1. A timer never fires before its deadline.
+//! 2. Timers fire in the order of their deadlines, and those with equal ones in
+//!    the order in which they were set: lists are appended to, and a slot is
+//!    sorted down before a later timer can go to where its timers go.
 //! 3. The bit of a slot is set exactly while its list is not empty.
+//! 4. Whom a timer wakes is a task of ours, or else a waker. Of the places that
+//!    are free only the first still has its task, as often the next timer is to
+//!    wake the same one, and then takes no reference anew; none has a waker.
+//!    Noting, waking and forgetting a task runs nobody's code, while all of that
+//!    is done to wakers outside, by the caller.
+//! 5. The `latest` of a slot is not later than a deadline and slack in its list.
+//!    It may be earlier, if that timer was cancelled.
 
+mod places;
+mod slots;
 #[cfg(test)]
 mod tests;
+mod waking;
 
+use std::mem;
 use std::task::Waker;
 
-use slab::Slab;
-
-/// Nanoseconds to a tick, as a power of two.
-const TICK: u32 = 10;
-/// Slots to a level, as a power of two.
-const BITS: u32 = 6;
-const SLOTS: usize = 1 << BITS;
-const LEVELS: usize = 9;
-
-/// So many timers of a slot are looked at for the earliest, before the start
-/// of the slot is taken for it.
-const LOOK_AT: usize = 16;
-
-/// No timer.
-const NONE: u32 = u32::MAX;
+use self::places::{FIRED, Places, Timer};
+use self::slots::{SLOTS, Slots, TICK};
+use self::waking::slack;
+use crate::task::Parked;
 
 /// Names a timer until it is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,54 +64,34 @@ pub(super) enum Look {
     Foreign,
 }
 
+/// Whom a timer was to wake.
 #[derive(Debug)]
-struct Timer {
-    /// In nanoseconds.
-    deadline: u64,
-    waker: Option<Waker>,
-    place: Place,
+pub(super) enum Due {
+    Task(Parked),
+    Other(Waker),
 }
-
-#[derive(Debug, Clone, Copy)]
-enum Place {
-    /// In the list of a slot.
-    Slot { slot: u16, previous: u32, next: u32 },
-    /// Not in the wheel any more.
-    Fired,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct List {
-    first: u32,
-    last: u32,
-}
-
-const EMPTY: List = List {
-    first: NONE,
-    last: NONE,
-};
 
 /// Timers by deadline.
 #[derive(Debug)]
 pub(super) struct Wheel {
-    /// Everything up to and with this tick has fired.
+    /// Everything before this tick has fired.
     ticks: u64,
-    /// A bit for each slot, a word for each level.
-    occupied: [u64; LEVELS],
-    slots: Box<[List; SLOTS * LEVELS]>,
-    timers: Slab<Timer>,
+    slots: Slots,
+    timers: Places,
     /// Timers in the slots.
     waiting: usize,
+    /// The timers of a slot that fire. Kept for its memory.
+    firing: Vec<(u64, u32)>,
 }
 
 impl Wheel {
     pub(super) fn new() -> Wheel {
         Wheel {
             ticks: 0,
-            occupied: [0; LEVELS],
-            slots: Box::new([EMPTY; SLOTS * LEVELS]),
-            timers: Slab::new(),
+            slots: Slots::new(),
+            timers: Places::new(),
             waiting: 0,
+            firing: Vec::new(),
         }
     }
 
@@ -112,218 +101,188 @@ impl Wheel {
         self.waiting == 0
     }
 
-    /// Sets a timer for `deadline`, in nanoseconds. One that has passed fires
-    /// at the next turn.
-    pub(super) fn insert(&mut self, deadline: u64, waker: Waker) -> Key {
-        let key = self.timers.insert(Timer {
-            deadline,
-            waker: Some(waker),
-            place: Place::Fired,
-        });
-        let key = u32::try_from(key)
-            .ok()
-            .filter(|&key| key != NONE)
-            .map(Key)
-            .unwrap_or_else(|| panic!("more than {NONE} timers at once"));
-        self.link(key.0);
+    /// Sets a timer for `deadline`, in nanoseconds like `now`, which must not be
+    /// ahead of the clock. One that has passed fires at the next turn. Nothing
+    /// if `waker` is not one of ours.
+    #[inline]
+    pub(super) fn insert(&mut self, deadline: u64, now: u64, waker: &Waker) -> Option<Key> {
+        let key = self.timers.place_for(waker)?;
+        self.start(key, deadline, now);
+        Some(Key(key))
+    }
+
+    /// As [`insert`](Wheel::insert), for any waker.
+    pub(super) fn insert_other(&mut self, deadline: u64, now: u64, waker: Waker) -> Key {
+        let key = self.timers.place_for_other(waker);
+        self.start(key, deadline, now);
+        Key(key)
+    }
+
+    #[inline]
+    fn start(&mut self, key: u32, deadline: u64, now: u64) {
+        if self.waiting == 0 {
+            // So that the first timer is not sorted down needlessly.
+            self.ticks = self.ticks.max(now >> TICK);
+        }
         self.waiting += 1;
-        key
+        self.link(key, deadline, slack(deadline, now));
+    }
+
+    /// Sets a timer anew, for whom it was; false if it has fired.
+    pub(super) fn reset(&mut self, key: Key, deadline: u64, now: u64) -> bool {
+        let Timer { slot, place, .. } = *self.timers.get(key.0);
+        let waits = slot != FIRED;
+        if waits {
+            self.unlink(slot, place);
+            self.link(key.0, deadline, slack(deadline, now));
+        }
+        waits
     }
 
     /// How it stands with the timer, seen by whom `waker` wakes.
-    pub(super) fn look(&self, key: Key, waker: &Waker) -> Look {
-        let timer = &self.timers[key.0 as usize];
-        match (&timer.place, &timer.waker) {
-            (Place::Fired, _) => Look::Fired,
-            (Place::Slot { .. }, Some(there)) if there.will_wake(waker) => Look::Waiting,
-            (Place::Slot { .. }, _) => Look::Foreign,
-        }
-    }
-
-    /// Gives a timer another waker. The one it had is for the caller to drop.
-    pub(super) fn set_waker(&mut self, key: Key, waker: Waker) -> Option<Waker> {
-        self.timers[key.0 as usize].waker.replace(waker)
-    }
-
-    /// Takes a timer out, whether it has fired or not. The waker is for the
-    /// caller to drop.
-    pub(super) fn remove(&mut self, key: Key) -> Option<Waker> {
-        if matches!(self.timers[key.0 as usize].place, Place::Slot { .. }) {
-            self.unlink(key.0);
-            self.waiting -= 1;
-        }
-        self.timers.remove(key.0 as usize).waker
-    }
-
-    /// When the next timer may be due, in nanoseconds: never late, and early
-    /// only if very many are due at about the same time.
     #[inline]
-    pub(super) fn next(&self) -> Option<u64> {
-        if self.is_empty() {
-            return None;
+    pub(super) fn look(&self, key: Key, waker: &Waker) -> Look {
+        let timer = self.timers.get(key.0);
+        if timer.slot == FIRED {
+            return Look::Fired;
         }
-        self.earliest()
+        let is_same = match &timer.other {
+            None => timer.task.is(waker),
+            Some(other) => other.will_wake(waker),
+        };
+        if is_same {
+            Look::Waiting
+        } else {
+            Look::Foreign
+        }
     }
 
-    fn earliest(&self) -> Option<u64> {
-        let (level, slot, start) = self.next_slot()?;
-        let mut earliest = u64::MAX;
-        let mut at = self.slots[level * SLOTS + slot].first;
-        for _ in 0..LOOK_AT {
-            let Some(timer) = self.timers.get(at as usize) else {
-                return Some(earliest);
-            };
-            earliest = earliest.min(ceil_tick(timer.deadline) << TICK);
-            at = match timer.place {
-                Place::Slot { next, .. } => next,
-                Place::Fired => NONE,
-            };
-        }
-        Some(if at == NONE { earliest } else { start << TICK })
+    /// Has a timer wake somebody else. The waker it had is for the caller to
+    /// drop.
+    pub(super) fn set_waiter(&mut self, key: Key, waiter: Due) -> Option<Waker> {
+        let timer = self.timers.get_mut(key.0);
+        let (task, other) = match waiter {
+            Due::Task(task) => (task, None),
+            Due::Other(waker) => (Parked::default(), Some(Box::new(waker))),
+        };
+        timer.task = task;
+        mem::replace(&mut timer.other, other).map(|before| *before)
     }
 
-    /// Moves on to `now`, in nanoseconds, and puts the wakers of the timers
-    /// that are due in `due`, ordered by deadline.
-    pub(super) fn advance(&mut self, now: u64, due: &mut Vec<Waker>) {
-        let now = now >> TICK;
-        while let Some((level, slot, start)) = self.next_slot() {
-            if start > now {
+    /// Takes a timer out, whether it has fired or not. Its waker is for the
+    /// caller to drop.
+    #[inline]
+    pub(super) fn remove(&mut self, key: Key) -> Option<Box<Waker>> {
+        let (slot, place, other) = self.timers.release(key.0);
+        if slot != FIRED {
+            self.waiting -= 1;
+            self.unlink(slot, place);
+        }
+        other
+    }
+
+    /// Moves on to `now`, in nanoseconds, and wakes the tasks of the timers that
+    /// are due by `wake`, in their order. From the first waker on, those that are
+    /// left are put in `due`: the caller has to wake them.
+    pub(super) fn advance(&mut self, now: u64, due: &mut Vec<Due>, mut wake: impl FnMut(&Parked)) {
+        let tick = now >> TICK;
+        while let Some(span) = self.slots.occupied(self.ticks).next() {
+            if span.start > tick {
                 break;
             }
-            self.ticks = self.ticks.max(start);
-            if level == 0 {
-                self.fire(slot, due);
-            } else {
-                self.sort_down(level, slot);
+            self.ticks = self.ticks.max(span.start);
+            if span.slot >= SLOTS {
+                self.sort_down(span.slot);
+                continue;
+            }
+            self.fire(span.slot, now, due, &mut wake);
+            if span.start == tick {
+                // What is left is due later in this tick.
+                break;
             }
         }
-        self.ticks = self.ticks.max(now);
+        self.ticks = self.ticks.max(tick);
     }
 
-    /// The slot that comes up first: its level, place, and first tick.
-    fn next_slot(&self) -> Option<(usize, usize, u64)> {
-        // A lower level's slots all come before those of the levels above: a
-        // timer is there because it agrees with the time in all higher digits.
-        let level = (0..LEVELS).find(|&level| self.occupied[level] != 0)?;
-        let shift = shift(level);
-        let here = digit(self.ticks, level);
-        // The levels do not wrap around: a slot behind the time is one that
-        // has come up and not been seen to yet.
-        let slot = self.occupied[level].trailing_zeros();
-        let above = (self.ticks >> shift) & !(SLOTS as u64 - 1);
-        let start = (above | u64::from(slot)) << shift;
-        debug_assert!(slot as usize >= here, "a slot was passed over");
-        Some((level, slot as usize, start))
-    }
-
-    /// Fires the timers of one tick, in the order of their deadlines.
-    fn fire(&mut self, slot: usize, due: &mut Vec<Waker>) {
-        let List { first, last } = self.slots[slot];
-        if first == last {
-            self.unlink(first);
-            self.waiting -= 1;
-            due.extend(self.timers[first as usize].waker.take());
-            return;
-        }
-        let mut fired: Vec<(u64, u32)> = Vec::new();
-        while let Some(key) = self.pop(slot) {
-            fired.push((self.timers[key as usize].deadline, key));
-        }
+    /// Fires the timers of one tick that are due.
+    fn fire(&mut self, slot: usize, now: u64, due: &mut Vec<Due>, wake: &mut impl FnMut(&Parked)) {
+        let mut firing = mem::take(&mut self.firing);
+        let mut list = self.slots.take(slot);
+        let mut latest = u64::MAX;
+        list.retain(|key, place| {
+            let timer = self.timers.get_mut(key);
+            timer.place = place;
+            if timer.deadline > now {
+                latest = latest.min(timer.latest());
+                return true;
+            }
+            timer.slot = FIRED;
+            firing.push((timer.deadline, key));
+            false
+        });
+        list.set_latest(latest);
+        self.slots.put_back(slot, list);
         // Stable: equal deadlines keep the order in which they were set.
-        fired.sort_by_key(|&(deadline, _)| deadline);
-        for (_, key) in fired {
-            self.waiting -= 1;
-            due.extend(self.timers[key as usize].waker.take());
+        firing.sort_by_key(|&(deadline, _)| deadline);
+        self.waiting -= firing.len();
+        for (_, key) in firing.drain(..) {
+            let timer = self.timers.get_mut(key);
+            match timer.other.take() {
+                None if due.is_empty() => wake(&timer.task),
+                None => due.push(Due::Task(mem::take(&mut timer.task))),
+                Some(other) => due.push(Due::Other(*other)),
+            }
         }
+        self.firing = firing;
     }
 
     /// Sorts the timers of a slot into the levels below.
-    fn sort_down(&mut self, level: usize, slot: usize) {
-        while let Some(key) = self.pop(level * SLOTS + slot) {
-            self.link(key);
-        }
+    fn sort_down(&mut self, slot: usize) {
+        let mut list = self.slots.take(slot);
+        list.retain(|key, _| {
+            let timer = self.timers.get(key);
+            let (deadline, slack) = (timer.deadline, timer.slack);
+            self.link(key, deadline, slack);
+            false
+        });
+        self.slots.put_back(slot, list);
     }
 
-    /// Takes the first timer of a slot out.
-    fn pop(&mut self, slot: usize) -> Option<u32> {
-        let first = self.slots[slot].first;
-        if first == NONE {
-            return None;
-        }
-        self.unlink(first);
-        Some(first)
+    /// Puts a timer that is in no list last in that of its slot.
+    #[inline]
+    fn link(&mut self, key: u32, deadline: u64, slack: u16) {
+        let tick = (deadline >> TICK).max(self.ticks);
+        let slot = slots::slot(self.ticks, tick);
+        let timer = self.timers.get_mut(key);
+        timer.deadline = deadline;
+        timer.slack = slack;
+        // 576 slots.
+        timer.slot = u16::try_from(slot).unwrap_or(FIRED);
+        timer.place = self.slots.append(slot, key, timer.latest());
     }
 
-    fn link(&mut self, key: u32) {
-        let tick = ceil_tick(self.timers[key as usize].deadline).max(self.ticks);
-        let level = level(self.ticks, tick);
-        let within = digit(tick, level);
-        self.occupied[level] |= 1 << within;
-        let slot = level * SLOTS + within;
-        let list = &mut self.slots[slot];
-        let previous = std::mem::replace(&mut list.last, key);
-        if previous == NONE {
-            list.first = key;
-        } else if let Place::Slot { next, .. } = &mut self.timers[previous as usize].place {
-            *next = key;
-        }
-        self.timers[key as usize].place = Place::Slot {
-            // 576 slots.
-            slot: u16::try_from(slot).unwrap_or(u16::MAX),
-            previous,
-            next: NONE,
-        };
-    }
-
-    fn unlink(&mut self, key: u32) {
-        let place = std::mem::replace(&mut self.timers[key as usize].place, Place::Fired);
-        let Place::Slot {
-            slot,
-            previous,
-            next,
-        } = place
-        else {
-            return;
-        };
+    /// Takes a timer out of the list of its slot.
+    #[inline]
+    fn unlink(&mut self, slot: u16, place: u32) {
         let slot = usize::from(slot);
-        if previous == NONE {
-            self.slots[slot].first = next;
-        } else if let Place::Slot { next: link, .. } = &mut self.timers[previous as usize].place {
-            *link = next;
-        }
-        if next == NONE {
-            self.slots[slot].last = previous;
-        } else if let Place::Slot { previous: link, .. } = &mut self.timers[next as usize].place {
-            *link = previous;
-        }
-        if self.slots[slot].first == NONE {
-            self.occupied[slot / SLOTS] &= !(1 << (slot % SLOTS));
+        if self.slots.remove(slot, place) {
+            self.put_together(slot);
         }
     }
-}
 
-/// The last tick that fits in the levels.
-const LAST_TICK: u64 = u64::MAX >> TICK;
+    /// Closes the holes in the list of a slot.
+    #[cold]
+    fn put_together(&mut self, slot: usize) {
+        let mut list = self.slots.take(slot);
+        list.retain(|key, place| {
+            self.timers.get_mut(key).place = place;
+            true
+        });
+        self.slots.put_back(slot, list);
+    }
 
-/// The first tick that is not before `nanos`.
-fn ceil_tick(nanos: u64) -> u64 {
-    nanos.div_ceil(1 << TICK).min(LAST_TICK)
-}
-
-fn shift(level: usize) -> u32 {
-    // Nine levels.
-    u32::try_from(level).unwrap_or(u32::MAX) * BITS
-}
-
-/// The place of a tick within a level.
-fn digit(tick: u64, level: usize) -> usize {
-    // Less than 64.
-    usize::try_from((tick >> shift(level)) & (SLOTS as u64 - 1)).unwrap_or(0)
-}
-
-/// The level at which a tick first differs from the time, from above.
-fn level(now: u64, tick: u64) -> usize {
-    let differing = (now ^ tick) | (SLOTS as u64 - 1);
-    let highest = u64::BITS - 1 - differing.leading_zeros();
-    (highest / BITS) as usize
+    /// The timers of a slot.
+    fn list(&self, slot: usize) -> impl Iterator<Item = &Timer> {
+        self.slots.list(slot).iter().map(|key| self.timers.get(key))
+    }
 }

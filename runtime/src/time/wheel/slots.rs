@@ -1,0 +1,220 @@
+//! The slots of the wheel: which of them hold timers, and where they begin.
+
+/// Nanoseconds to a tick, as a power of two.
+pub(super) const TICK: u32 = 14;
+/// Slots to a level, as a power of two.
+const BITS: u32 = 6;
+pub(super) const SLOTS: usize = 1 << BITS;
+const LEVELS: usize = 9;
+
+/// The place of a timer that was taken out.
+const HOLE: u32 = u32::MAX;
+
+/// A slot keeps the memory of so many timers when it is emptied.
+const KEEP: usize = 1024;
+
+/// The timers of a slot, by their keys, in the order in which they came.
+///
+/// They are in one piece, and not linked, so that going through very many does
+/// not wait for the memory of one to learn where the next is. One that is taken
+/// out leaves a hole, as those behind it must know their places.
+#[derive(Debug)]
+pub(super) struct List {
+    keys: Vec<u32>,
+    holes: u32,
+    /// When the first of their slacks has run out, or before.
+    latest: u64,
+}
+
+const EMPTY: List = List {
+    keys: Vec::new(),
+    holes: 0,
+    latest: u64::MAX,
+};
+
+impl List {
+    /// The keys.
+    #[inline]
+    pub(super) fn iter(&self) -> impl Iterator<Item = u32> {
+        self.keys.iter().copied().filter(|&key| key != HOLE)
+    }
+
+    pub(super) fn set_latest(&mut self, latest: u64) {
+        self.latest = latest;
+    }
+
+    /// Keeps those that `keep` says, which it is told with their new places.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(u32, u32) -> bool) {
+        let mut place = 0;
+        self.keys.retain(|&key| {
+            let keeps = key != HOLE && keep(key, place);
+            place += u32::from(keeps);
+            keeps
+        });
+        self.holes = 0;
+    }
+}
+
+/// A slot, and the tick at which it begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Span {
+    pub(super) slot: usize,
+    pub(super) start: u64,
+}
+
+impl Span {
+    /// In nanoseconds.
+    pub(super) fn start_nanos(self) -> u64 {
+        self.start << TICK
+    }
+
+    /// When the slot is over, in nanoseconds.
+    pub(super) fn end_nanos(self) -> u64 {
+        let ticks = 1 << shift(self.slot / SLOTS);
+        (self.start + ticks).saturating_mul(1 << TICK)
+    }
+}
+
+/// All slots, those of level 0 first.
+#[derive(Debug)]
+pub(super) struct Slots {
+    /// A bit for each slot, a word for each level.
+    occupied: [u64; LEVELS],
+    lists: Box<[List; SLOTS * LEVELS]>,
+}
+
+impl Slots {
+    pub(super) fn new() -> Slots {
+        Slots {
+            occupied: [0; LEVELS],
+            lists: Box::new([const { EMPTY }; SLOTS * LEVELS]),
+        }
+    }
+
+    /// The slots that hold timers, in the order in which they come up after the
+    /// tick `now`.
+    #[inline]
+    pub(super) fn occupied(&self, now: u64) -> Occupied<'_> {
+        Occupied {
+            slots: self,
+            now,
+            level: 0,
+            left: self.occupied[0],
+        }
+    }
+
+    pub(super) fn latest(&self, slot: usize) -> u64 {
+        self.lists[slot].latest
+    }
+
+    /// The timers of a slot.
+    #[inline]
+    pub(super) fn list(&self, slot: usize) -> &List {
+        &self.lists[slot]
+    }
+
+    /// Puts a timer last in the list of a slot; returns its place there.
+    #[inline]
+    pub(super) fn append(&mut self, slot: usize, key: u32, latest: u64) -> u32 {
+        let list = &mut self.lists[slot];
+        let place = list.keys.len();
+        if place == 0 {
+            self.occupied[slot / SLOTS] |= 1 << (slot % SLOTS);
+        }
+        list.latest = list.latest.min(latest);
+        list.keys.push(key);
+        // At most four times as many as there are timers, and some.
+        u32::try_from(place).unwrap_or(HOLE)
+    }
+
+    /// Takes a timer out of the list of a slot; true if that has so many holes
+    /// now that it should be put together.
+    #[inline]
+    pub(super) fn remove(&mut self, slot: usize, place: u32) -> bool {
+        let list = &mut self.lists[slot];
+        let place = place as usize;
+        if place + 1 == list.keys.len() {
+            list.keys.pop();
+        } else if let Some(key) = list.keys.get_mut(place) {
+            *key = HOLE;
+            list.holes += 1;
+        }
+        let holes = list.holes as usize;
+        if holes == list.keys.len() {
+            list.keys.clear();
+            list.keys.shrink_to(KEEP);
+            list.holes = 0;
+            list.latest = u64::MAX;
+            self.occupied[slot / SLOTS] &= !(1 << (slot % SLOTS));
+            return false;
+        }
+        holes > 16 && holes > list.keys.len() / 4 * 3
+    }
+
+    /// Takes the list of a slot out, which is empty then.
+    #[inline]
+    pub(super) fn take(&mut self, slot: usize) -> List {
+        self.occupied[slot / SLOTS] &= !(1 << (slot % SLOTS));
+        std::mem::replace(&mut self.lists[slot], EMPTY)
+    }
+
+    /// Puts back a list that was taken out, with what is left of it. The slot
+    /// has got no timers meanwhile.
+    pub(super) fn put_back(&mut self, slot: usize, mut list: List) {
+        if list.keys.is_empty() {
+            list.keys.shrink_to(KEEP);
+            list.latest = u64::MAX;
+        } else {
+            self.occupied[slot / SLOTS] |= 1 << (slot % SLOTS);
+        }
+        self.lists[slot] = list;
+    }
+}
+
+/// The iterator of [`Slots::occupied`].
+pub(super) struct Occupied<'a> {
+    slots: &'a Slots,
+    now: u64,
+    level: usize,
+    left: u64,
+}
+
+impl Iterator for Occupied<'_> {
+    type Item = Span;
+
+    #[inline]
+    fn next(&mut self) -> Option<Span> {
+        // A lower level's slots all come before those of the levels above: a
+        // timer is there because it agrees with the time in all higher digits.
+        // The levels do not wrap around: a slot behind the time is one that has
+        // come up and not been seen to yet.
+        while self.left == 0 {
+            self.level += 1;
+            self.left = *self.slots.occupied.get(self.level)?;
+        }
+        let digit = self.left.trailing_zeros();
+        self.left &= self.left - 1;
+        let shift = shift(self.level);
+        let above = (self.now >> shift) & !(SLOTS as u64 - 1);
+        Some(Span {
+            slot: self.level * SLOTS + digit as usize,
+            start: (above | u64::from(digit)) << shift,
+        })
+    }
+}
+
+/// The slot of `tick`, seen from `now`: at the level at which they first
+/// differ, from above.
+#[inline]
+pub(super) fn slot(now: u64, tick: u64) -> usize {
+    let differing = (now ^ tick) | (SLOTS as u64 - 1);
+    let level = (u64::BITS - 1 - differing.leading_zeros()) / BITS;
+    let digit = (tick >> (level * BITS)) & (SLOTS as u64 - 1);
+    // Nine levels of 64.
+    level as usize * SLOTS + usize::try_from(digit).unwrap_or(0)
+}
+
+fn shift(level: usize) -> u32 {
+    // Nine levels.
+    u32::try_from(level).unwrap_or(0) * BITS
+}
