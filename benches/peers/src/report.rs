@@ -29,17 +29,27 @@ pub(crate) fn minima(table: &[(&str, Samples)]) {
 
 /// The verdict on coreloop's minimum over that of the best of these peers.
 pub(crate) fn against(table: &[(&str, Samples)], peers: &[&str], bound: f64) {
-    let minimum = |name: &str| {
+    compare(table, peers, bound, Samples::minimum);
+}
+
+/// The verdict on a figure of coreloop's over that of the best of these peers.
+pub(crate) fn compare(
+    table: &[(&str, Samples)],
+    peers: &[&str],
+    bound: f64,
+    figure: impl Fn(&Samples) -> f64,
+) {
+    let figure_of = |name: &str| {
         table
             .iter()
             .find(|(row, _)| *row == name)
-            .map(|(_, samples)| samples.minimum())
+            .map(|(_, samples)| figure(samples))
     };
     let best = peers
         .iter()
-        .filter_map(|name| Some((*name, minimum(name)?)))
+        .filter_map(|name| Some((*name, figure_of(name)?)))
         .min_by(|(_, one), (_, other)| one.total_cmp(other));
-    if let (Some(own), Some((name, best))) = (minimum("coreloop"), best) {
+    if let (Some(own), Some((name, best))) = (figure_of("coreloop"), best) {
         self::bound(&format!("ratio coreloop/{name}"), own / best, bound);
     }
 }
