@@ -28,13 +28,14 @@ fn full<T>(values: impl IntoIterator<Item = T>) -> (Sender<T>, Receiver<T>) {
 
 #[coreloop::test]
 async fn values_come_in_order_and_then_the_end() {
+    const COUNT: usize = if cfg!(miri) { 50 } else { 1000 };
     let (sender, mut receiver) = mpsc::channel(3);
     let task = coreloop::spawn(async move {
-        for number in 0..1000 {
+        for number in 0..COUNT {
             sender.send(number).await.unwrap();
         }
     });
-    for number in 0..1000 {
+    for number in 0..COUNT {
         assert_eq!(receiver.recv().await, Some(number));
     }
     assert_eq!(receiver.recv().await, None);
@@ -683,16 +684,17 @@ fn room_without_bound_takes_no_memory() {
 
 #[test]
 fn unbounded_sends_until_it_is_closed() {
+    const COUNT: usize = if cfg!(miri) { 100 } else { 5000 };
     let (sender, mut receiver) = mpsc::unbounded_channel();
-    for number in 0..5000 {
+    for number in 0..COUNT {
         sender.send(number).unwrap();
     }
-    assert_eq!(receiver.len(), 5000);
+    assert_eq!(receiver.len(), COUNT);
     assert_eq!(receiver.try_recv(), Ok(0));
     receiver.close();
     assert_eq!(sender.send(1).unwrap_err().0, 1);
     assert!(sender.is_closed());
-    for number in 1..5000 {
+    for number in 1..COUNT {
         assert_eq!(receiver.try_recv(), Ok(number));
     }
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));

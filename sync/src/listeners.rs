@@ -115,3 +115,87 @@ impl Drop for Waking<'_> {
         self.run();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::panic::{self, AssertUnwindSafe};
+    use std::sync::Arc;
+    use std::task::Wake;
+
+    use super::*;
+
+    thread_local! {
+        static LISTENERS: Listeners = const { Listeners::new() };
+        static LOG: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// Notes its number when it is woken, and tells anew or panics.
+    enum Waking {
+        Noting(usize),
+        Telling,
+        Panicking,
+    }
+
+    impl Wake for Waking {
+        fn wake(self: Arc<Self>) {
+            match *self {
+                Self::Noting(number) => LOG.with_borrow_mut(|log| log.push(number)),
+                Self::Telling => LISTENERS.with(Listeners::tell),
+                Self::Panicking => panic!("a waker that panics"),
+            }
+        }
+    }
+
+    fn listen(place: &mut Option<Place>, waking: Waking) -> bool {
+        let waker = Waker::from(Arc::new(waking));
+        LISTENERS.with(|listeners| {
+            let cx = Context::from_waker(&waker);
+            listeners.poll_told(place, &cx).is_ready()
+        })
+    }
+
+    #[test]
+    fn all_are_told_once_in_order() {
+        let mut places = [None; 3];
+        for (number, place) in places.iter_mut().enumerate() {
+            assert!(!listen(place, Waking::Noting(number)));
+        }
+        // Another waker in the same place; and one that leaves.
+        assert!(!listen(&mut places[0], Waking::Noting(7)));
+        LISTENERS.with(|it| it.leave(&mut places[1]));
+        LISTENERS.with(Listeners::tell);
+        LISTENERS.with(Listeners::tell);
+        assert_eq!(LOG.take(), [7, 2]);
+        assert!(listen(&mut places[0], Waking::Noting(0)));
+        assert!(!listen(&mut places[0], Waking::Noting(0)), "a new round");
+        LISTENERS.with(|it| it.leave(&mut places[2]));
+        LISTENERS.with(|it| it.leave(&mut places[0]));
+        LISTENERS.with(Listeners::tell);
+        assert_eq!(LOG.take(), []);
+    }
+
+    #[test]
+    fn a_waker_may_tell_anew() {
+        let mut places = [None; 3];
+        assert!(!listen(&mut places[0], Waking::Telling));
+        assert!(!listen(&mut places[1], Waking::Noting(1)));
+        LISTENERS.with(Listeners::tell);
+        assert_eq!(LOG.take(), [1]);
+        assert!(!listen(&mut places[2], Waking::Noting(2)));
+        LISTENERS.with(Listeners::tell);
+        assert_eq!(LOG.take(), [2]);
+    }
+
+    #[test]
+    fn a_waker_that_panics_does_not_cost_the_others_their_wake() {
+        let mut places = [None; 3];
+        assert!(!listen(&mut places[0], Waking::Noting(0)));
+        assert!(!listen(&mut places[1], Waking::Panicking));
+        assert!(!listen(&mut places[2], Waking::Noting(2)));
+        let told = AssertUnwindSafe(|| LISTENERS.with(Listeners::tell));
+        panic::catch_unwind(told).unwrap_err();
+        assert_eq!(LOG.take(), [0, 2]);
+        assert!(places.iter_mut().all(|it| listen(it, Waking::Panicking)));
+    }
+}

@@ -56,6 +56,9 @@ impl Default for Options {
 /// Passes so many values and answers how long that took.
 type Pass = Box<dyn Fn(&Loops, u64) -> Duration>;
 
+/// Whose channel, and what it does.
+type Row = (&'static str, Pass);
+
 struct Loops {
     coreloop: Runtime,
     tokio: LocalRuntime,
@@ -67,7 +70,7 @@ pub(crate) fn measure(options: &Options) -> io::Result<()> {
         coreloop: Runtime::new()?,
         tokio: LocalRuntime::new()?,
     };
-    let contests: [(&str, f64, Vec<(&str, Pass)>); 5] = [
+    let contests: [(&str, f64, Vec<Row>); 5] = [
         ("mpsc (128), one producer", MPSC_BOUND, mpsc()),
         ("oneshot made, sent, received", ONESHOT_BOUND, oneshot()),
         ("broadcast to 10 that wait", BROADCAST_BOUND, broadcast()),
@@ -99,8 +102,8 @@ pub(crate) fn measure(options: &Options) -> io::Result<()> {
     Ok(())
 }
 
-fn mpsc() -> Vec<(&'static str, Pass)> {
-    fn row<C: Mpsc + 'static>(name: &'static str) -> (&'static str, Pass)
+fn mpsc() -> Vec<Row> {
+    fn row<C: Mpsc + 'static>(name: &'static str) -> Row
     where
         C::Sender: 'static,
         C::Receiver: 'static,
@@ -125,8 +128,8 @@ fn mpsc() -> Vec<(&'static str, Pass)> {
     ]
 }
 
-fn oneshot() -> Vec<(&'static str, Pass)> {
-    fn row<C: Oneshot + 'static>(name: &'static str) -> (&'static str, Pass) {
+fn oneshot() -> Vec<Row> {
+    fn row<C: Oneshot + 'static>(name: &'static str) -> Row {
         let pass = |loops: &Loops, values| {
             on_coreloop(loops, async {}, vec![passing::oneshot::<C>(values)])
         };
@@ -143,8 +146,8 @@ fn oneshot() -> Vec<(&'static str, Pass)> {
     ]
 }
 
-fn broadcast() -> Vec<(&'static str, Pass)> {
-    fn row<C: Broadcast + 'static>(name: &'static str) -> (&'static str, Pass)
+fn broadcast() -> Vec<Row> {
+    fn row<C: Broadcast + 'static>(name: &'static str) -> Row
     where
         C::Sender: 'static,
         C::Receiver: 'static,
@@ -166,8 +169,8 @@ fn broadcast() -> Vec<(&'static str, Pass)> {
     ]
 }
 
-fn watch_in_one_task() -> Vec<(&'static str, Pass)> {
-    fn row<C: Watch + 'static>(name: &'static str) -> (&'static str, Pass) {
+fn watch_in_one_task() -> Vec<Row> {
+    fn row<C: Watch + 'static>(name: &'static str) -> Row {
         let pass = |loops: &Loops, values| {
             let task = passing::watch_in_one_task::<C>(values);
             on_coreloop(loops, async {}, vec![task])
@@ -185,8 +188,8 @@ fn watch_in_one_task() -> Vec<(&'static str, Pass)> {
     ]
 }
 
-fn watch() -> Vec<(&'static str, Pass)> {
-    fn row<C: Watch + 'static>(name: &'static str) -> (&'static str, Pass)
+fn watch() -> Vec<Row> {
+    fn row<C: Watch + 'static>(name: &'static str) -> Row
     where
         C::Sender: 'static,
         C::Receiver: 'static,
