@@ -37,6 +37,8 @@
 //! | [`Queue`] | each item once, to any of many, until all are done |
 //! | [`watch`] | the latest value, to all that look |
 //!
+//! Every receiver is also a [`Stream`](futures_core::Stream).
+//!
 //! # Crossing threads
 //!
 //! Nothing here can be sent to another thread. To reach a task from one, use a

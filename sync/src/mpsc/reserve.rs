@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! 1. A future that is dropped while it has slots returns them by `give_back`:
+//! 1. A future that fails, or is dropped, while it has slots returns them by `give_back`:
 //!    the receiver of a closed channel may wait for the last one.
 //! 2. Closing fails also who was granted a slot and has not seen it yet.
 
@@ -39,6 +39,7 @@ impl<T> Future for Reserve<'_, T> {
         let this = self.get_mut();
         ready!(coop::poll_proceed(cx));
         if this.channel.is_closed() {
+            this.leave();
             return Poll::Ready(Err(SendError(())));
         }
         let taken = ready!(this.channel.slots.poll_take(&mut this.place, cx));
@@ -46,13 +47,20 @@ impl<T> Future for Reserve<'_, T> {
     }
 }
 
-impl<T> Drop for Reserve<'_, T> {
+impl<T> Reserve<'_, T> {
     #[inline]
-    fn drop(&mut self) {
+    fn leave(&mut self) {
         if self.place.is_some() {
             let had = self.channel.slots.leave(&mut self.place);
             self.channel.give_back(had);
         }
+    }
+}
+
+impl<T> Drop for Reserve<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 
@@ -125,6 +133,7 @@ impl<T> Future for ReserveMany<'_, T> {
         let this = self.get_mut();
         ready!(coop::poll_proceed(cx));
         if this.channel.is_closed() || this.count > this.channel.bound {
+            this.leave();
             return Poll::Ready(Err(SendError(())));
         }
         let taken = this
@@ -135,9 +144,15 @@ impl<T> Future for ReserveMany<'_, T> {
     }
 }
 
-impl<T> Drop for ReserveMany<'_, T> {
-    fn drop(&mut self) {
+impl<T> ReserveMany<'_, T> {
+    fn leave(&mut self) {
         let had = self.channel.slots.leave_many(&mut self.places);
         self.channel.give_back(had);
+    }
+}
+
+impl<T> Drop for ReserveMany<'_, T> {
+    fn drop(&mut self) {
+        self.leave();
     }
 }

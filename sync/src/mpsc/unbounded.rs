@@ -134,8 +134,8 @@ impl<T> fmt::Debug for UnboundedSender<T> {
 
 /// A sender that does not keep the channel open.
 ///
-/// When all [`UnboundedSender`]s are gone the receiver sees the end, whatever weak ones
-/// there are.
+/// When all [`UnboundedSender`]s are gone the receiver sees the end, whatever
+/// weak ones there are.
 ///
 /// # Examples
 ///
