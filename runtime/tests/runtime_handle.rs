@@ -719,3 +719,40 @@ fn spawning_while_the_runtime_is_dropped() {
         }
     }
 }
+
+#[test]
+fn a_panic_that_nobody_took_goes_back_to_the_loop() {
+    use coreloop_runtime::runtime::UnhandledPanic;
+
+    let strict = || {
+        Builder::new()
+            .unhandled_panic(UnhandledPanic::ShutdownRuntime)
+            .build()
+            .unwrap()
+    };
+    let ends_with = |runtime: &Runtime, text: &str| {
+        let panic = catch_unwind(AssertUnwindSafe(|| runtime.block_on(pending::<()>())));
+        let payload = panic.unwrap_err();
+        assert_eq!(payload.downcast_ref::<&str>(), Some(&text));
+    };
+
+    // It arrived before the handle went.
+    let runtime = strict();
+    let handle = runtime.handle().spawn(|| async { panic!("came first") });
+    while !handle.is_finished() {
+        runtime.block_on(yield_now());
+    }
+    elsewhere(move || drop(handle));
+    ends_with(&runtime, "came first");
+
+    // The handle went first, from blocking work too.
+    let runtime = strict();
+    drop(runtime.handle().spawn(|| async { panic!("came last") }));
+    ends_with(&runtime, "came last");
+    let runtime = strict();
+    drop(runtime.handle().spawn_blocking(|| panic!("blocking")));
+    ends_with(&runtime, "blocking");
+    let runtime = strict();
+    drop(runtime.spawn_blocking(|| panic!("blocking, of the loop")));
+    ends_with(&runtime, "blocking, of the loop");
+}

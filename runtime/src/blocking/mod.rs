@@ -214,8 +214,7 @@ where
             // A panic that nobody waits for is the loop's to judge.
             Some(Err(error)) => {
                 if let Ok(panic) = error.try_into_panic() {
-                    let rethrow = || async { resume_unwind(panic) };
-                    drop(shared.spawn(id, rethrow, spawned_at));
+                    shared.rethrow(id, panic, spawned_at);
                 }
             }
         }

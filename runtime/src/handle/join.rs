@@ -1,11 +1,12 @@
 //! The handles of what was sent to a runtime: to its output, and to abort it.
 
 use std::fmt;
-use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use super::Shared;
 use super::outcome::{Slot, Stoppable};
 use crate::task::{Id, JoinError, coop};
 
@@ -39,6 +40,9 @@ use crate::task::{Id, JoinError, coop};
 pub struct RemoteJoinHandle<T> {
     slot: Arc<Slot<T>>,
     abort: RemoteAbortHandle,
+    /// Of the loop that a panic goes back to when nobody takes it.
+    home: Arc<Shared>,
+    spawned_at: &'static Location<'static>,
 }
 
 // The handle shows nothing of the output half done.
@@ -46,14 +50,23 @@ impl<T> UnwindSafe for RemoteJoinHandle<T> {}
 impl<T> RefUnwindSafe for RemoteJoinHandle<T> {}
 
 impl<T> RemoteJoinHandle<T> {
-    pub(super) fn new(slot: Arc<Slot<T>>) -> RemoteJoinHandle<T>
+    pub(super) fn new(
+        slot: Arc<Slot<T>>,
+        home: Arc<Shared>,
+        spawned_at: &'static Location<'static>,
+    ) -> RemoteJoinHandle<T>
     where
         T: Send + 'static,
     {
         let abort = RemoteAbortHandle {
             target: Arc::clone(&slot) as Arc<dyn Stoppable>,
         };
-        RemoteJoinHandle { slot, abort }
+        RemoteJoinHandle {
+            slot,
+            abort,
+            home,
+            spawned_at,
+        }
     }
 
     /// Aborts the task: its future is dropped on its loop, and the handle then
@@ -101,7 +114,11 @@ impl<T> Future for RemoteJoinHandle<T> {
 
 impl<T> Drop for RemoteJoinHandle<T> {
     fn drop(&mut self) {
-        self.slot.detach();
+        if let Some(Err(error)) = self.slot.detach()
+            && let Ok(panic) = error.try_into_panic()
+        {
+            self.home.rethrow(self.slot.id(), panic, self.spawned_at);
+        }
     }
 }
 

@@ -26,8 +26,9 @@ mod join;
 mod outcome;
 mod task;
 
+use std::any::Any;
 use std::fmt;
-use std::panic::{Location, RefUnwindSafe, UnwindSafe};
+use std::panic::{Location, RefUnwindSafe, UnwindSafe, resume_unwind};
 use std::sync::Arc;
 
 use self::courier::{Courier, Mailbox};
@@ -284,7 +285,7 @@ impl Shared {
 
     /// As [`Handle::spawn`].
     pub(crate) fn spawn<S, F>(
-        &self,
+        self: &Arc<Shared>,
         id: Id,
         start: S,
         spawned_at: &'static Location<'static>,
@@ -295,7 +296,7 @@ impl Shared {
         F::Output: Send + 'static,
     {
         let (sender, slot) = Slot::new(id, Stop::NotYet);
-        let handle = RemoteJoinHandle::new(slot);
+        let handle = RemoteJoinHandle::new(slot, Arc::clone(self), spawned_at);
         self.mailbox
             .send(Box::new(Unstarted::new(start, sender, spawned_at)));
         handle
@@ -313,9 +314,20 @@ impl Shared {
         R: Send + 'static,
     {
         let (sender, slot) = Slot::new(id, Stop::Job(Arc::clone(self)));
-        let handle = RemoteJoinHandle::new(slot);
+        let handle = RemoteJoinHandle::new(slot, Arc::clone(self), spawned_at);
         blocking::submit(self, work, sender, spawned_at);
         handle
+    }
+
+    /// Hands a panic that nobody waits for to the loop, which knows what to do.
+    pub(crate) fn rethrow(
+        self: &Arc<Shared>,
+        id: Id,
+        panic: Box<dyn Any + Send>,
+        spawned_at: &'static Location<'static>,
+    ) {
+        let rethrow = || async { resume_unwind(panic) };
+        drop(self.spawn(id, rethrow, spawned_at));
     }
 
     /// Gives the loop a turn in which it has nothing to do.

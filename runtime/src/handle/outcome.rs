@@ -101,13 +101,13 @@ impl<T> Slot<T> {
         Poll::Pending
     }
 
-    /// The outcome is dropped from now on.
-    pub(super) fn detach(&self) {
+    /// The outcome is nobody's from now on. Gives it back if it is there.
+    pub(super) fn detach(&self) -> Option<Outcome<T>> {
         let mut state = lock(&self.state);
         state.detached = true;
         let left = (state.outcome.take(), state.waker.take());
         drop(state);
-        drop(left);
+        left.0
     }
 
     /// Stores the outcome, or gives it back if nobody will take it.
