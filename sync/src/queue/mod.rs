@@ -46,6 +46,8 @@ mod take;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::marker::PhantomData;
+use std::rc::Rc;
 
 use coreloop_runtime::task::coop;
 
@@ -73,6 +75,8 @@ pub struct Queue<T> {
     /// Told when that is zero.
     finished: Notify,
     shut_down: Cell<bool>,
+    /// Stays on its thread, as all of this crate does.
+    thread: PhantomData<Rc<()>>,
 }
 
 impl<T> Queue<T> {
@@ -91,6 +95,7 @@ impl<T> Queue<T> {
             unfinished: Cell::new(0),
             finished: Notify::new(),
             shut_down: Cell::new(false),
+            thread: PhantomData,
         }
     }
 
