@@ -77,6 +77,7 @@ mod error;
 mod header;
 mod id;
 mod join;
+pub mod join_set;
 pub(crate) mod meta;
 mod parked;
 mod queue;
@@ -94,6 +95,7 @@ pub use coop::{Unconstrained, consume_budget, unconstrained};
 pub use error::JoinError;
 pub use id::{Id, id, name, try_id};
 pub use join::{AbortHandle, JoinHandle};
+pub use join_set::JoinSet;
 pub use yield_now::yield_now;
 
 pub(crate) use cell::Raw;

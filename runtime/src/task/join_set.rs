@@ -1,0 +1,447 @@
+//! [`JoinSet`]: tasks of one kind, joined as they end.
+//!
+//! # Invariants
+//!
+//! 1. Each member's task holds a [`Notice`], which tells the member's key once:
+//!    when the future has been dropped, however that came about. So a key that
+//!    was told is that of a member until the member is taken out, and nobody
+//!    polls a member that has not ended.
+//! 2. Tasks that are detached keep the list that they were given, and the set
+//!    takes a new one: their keys are told to nobody.
+//! 3. Nothing is borrowed while a waker is cloned, woken or dropped, or an output
+//!    is dropped.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::panic::{Location, resume_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+
+use pin_project_lite::pin_project;
+use slab::Slab;
+
+use super::{AbortHandle, Id, JoinError, JoinHandle, coop};
+use crate::context;
+use crate::panics;
+
+/// Tasks that are joined in the order in which they end.
+///
+/// All have the same type of output, which may be `!Send` as the tasks may.
+/// **Dropping the set aborts every task in it**; see
+/// [`detach_all`](JoinSet::detach_all).
+///
+/// # Examples
+///
+/// ```
+/// use coreloop_runtime::task::JoinSet;
+/// use coreloop_runtime::time::sleep;
+/// use std::time::Duration;
+///
+/// # coreloop_runtime::block_on(async {
+/// let mut set = JoinSet::new();
+/// for millis in [3, 1, 2] {
+///     set.spawn(async move {
+///         sleep(Duration::from_millis(millis)).await;
+///         millis
+///     });
+/// }
+/// let mut sum = 0;
+/// while let Some(result) = set.join_next().await {
+///     sum += result.unwrap();
+/// }
+/// assert_eq!(sum, 6);
+/// # })
+/// ```
+#[must_use = "dropping it aborts its tasks"]
+pub struct JoinSet<T> {
+    members: Slab<JoinHandle<T>>,
+    ended: Rc<Ended>,
+}
+
+/// Who has ended, first to last, and who waits for that.
+#[derive(Default)]
+struct Ended {
+    keys: RefCell<VecDeque<usize>>,
+    waker: Cell<Option<Waker>>,
+}
+
+impl<T> JoinSet<T> {
+    /// A set without tasks.
+    pub fn new() -> JoinSet<T> {
+        JoinSet {
+            members: Slab::new(),
+            ended: Rc::default(),
+        }
+    }
+
+    /// How many tasks are in the set, ended or not.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+}
+
+impl<T: 'static> JoinSet<T> {
+    /// Makes a task of `future` on the current runtime, and a member of that.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime, as [`spawn`](crate::spawn).
+    #[track_caller]
+    pub fn spawn<F>(&mut self, future: F) -> AbortHandle
+    where
+        F: Future<Output = T> + 'static,
+    {
+        self.spawn_at(future, None, Location::caller())
+    }
+
+    /// As [`task::Builder`](super::Builder), for a member of this set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use coreloop_runtime::task::{self, JoinSet};
+    ///
+    /// # coreloop_runtime::block_on(async {
+    /// let mut set = JoinSet::new();
+    /// set.build_task().name("first").spawn(async { task::name() })?;
+    /// let name = set.join_next().await.unwrap()?;
+    /// assert_eq!(name.as_deref(), Some("first"));
+    /// # Ok::<(), std::io::Error>(())
+    /// # })
+    /// # .unwrap();
+    /// ```
+    pub fn build_task(&mut self) -> Builder<'_, T> {
+        Builder {
+            set: self,
+            name: None,
+        }
+    }
+
+    #[track_caller]
+    fn spawn_at<F>(
+        &mut self,
+        future: F,
+        name: Option<&str>,
+        spawned_at: &'static Location<'static>,
+    ) -> AbortHandle
+    where
+        F: Future<Output = T> + 'static,
+    {
+        let place = self.members.vacant_entry();
+        let member = Member {
+            future,
+            _notice: Notice {
+                ended: Rc::clone(&self.ended),
+                key: place.key(),
+            },
+        };
+        let spawned = context::with_current_or_running(|event_loop, running| {
+            let handle = event_loop.spawn(member, spawned_at, running);
+            if let Some(name) = name {
+                event_loop.tasks.name(&handle, name);
+            }
+            handle
+        });
+        let Some(handle) = spawned else {
+            // The future was dropped, and told of, without ever being a member.
+            self.ended.keys.borrow_mut().pop_back();
+            context::missing("JoinSet::spawn");
+        };
+        let abort = handle.abort_handle();
+        place.insert(handle);
+        abort
+    }
+
+    /// Waits until one of the tasks has ended, and takes it out of the set.
+    /// `None` if the set is empty.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: no task is taken out by a call that was dropped.
+    ///
+    /// # Errors
+    ///
+    /// The inner error is that of a task that was aborted or panicked.
+    pub async fn join_next(&mut self) -> Option<Result<T, JoinError>> {
+        poll_fn(|context| self.poll_join_next(context)).await
+    }
+
+    /// As [`join_next`](JoinSet::join_next), with the id of the task. That of
+    /// one that failed is in the error.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: no task is taken out by a call that was dropped.
+    ///
+    /// # Errors
+    ///
+    /// The inner error is that of a task that was aborted or panicked.
+    pub async fn join_next_with_id(&mut self) -> Option<Result<(Id, T), JoinError>> {
+        poll_fn(|context| self.poll_join_next_with_id(context)).await
+    }
+
+    /// Takes a task out that has ended, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// The inner error is that of a task that was aborted or panicked.
+    pub fn try_join_next(&mut self) -> Option<Result<T, JoinError>> {
+        self.try_join_next_with_id().map(without_id)
+    }
+
+    /// As [`try_join_next`](JoinSet::try_join_next), with the id of the task.
+    ///
+    /// # Errors
+    ///
+    /// The inner error is that of a task that was aborted or panicked.
+    pub fn try_join_next_with_id(&mut self) -> Option<Result<(Id, T), JoinError>> {
+        let key = *self.ended.keys.borrow().front()?;
+        if !self.members[key].is_finished() {
+            // Its future was dropped just now, and its outcome is yet to come.
+            return None;
+        }
+        self.ended.keys.borrow_mut().pop_front();
+        Some(self.take(key))
+    }
+
+    /// As [`join_next`](JoinSet::join_next), for the last task that polls.
+    ///
+    /// # Errors
+    ///
+    /// The inner error is that of a task that was aborted or panicked.
+    pub fn poll_join_next(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<T, JoinError>>> {
+        let polled = ready!(self.poll_join_next_with_id(context));
+        Poll::Ready(polled.map(without_id))
+    }
+
+    /// As [`join_next_with_id`](JoinSet::join_next_with_id), for the last task
+    /// that polls.
+    ///
+    /// # Errors
+    ///
+    /// The inner error is that of a task that was aborted or panicked.
+    pub fn poll_join_next_with_id(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<(Id, T), JoinError>>> {
+        if self.is_empty() {
+            return Poll::Ready(None);
+        }
+        ready!(coop::poll_proceed(context));
+        if let Some(joined) = self.try_join_next_with_id() {
+            return Poll::Ready(Some(joined));
+        }
+        match self.ended.waker.take() {
+            Some(same) if same.will_wake(context.waker()) => self.ended.waker.set(Some(same)),
+            before => {
+                let waker = context.waker().clone();
+                drop(self.ended.waker.replace(Some(waker)));
+                drop(before);
+            }
+        }
+        // A waker is others' code, which may have turned the loop; or somebody's
+        // outcome is yet to come, and who waits for that is woken by its handle.
+        let front = self.ended.keys.borrow().front().copied();
+        let Some(key) = front else {
+            return Poll::Pending;
+        };
+        let id = self.members[key].id();
+        let result = ready!(Pin::new(&mut self.members[key]).poll(context));
+        self.ended.keys.borrow_mut().pop_front();
+        drop(self.members.remove(key));
+        Poll::Ready(Some(result.map(|output| (id, output))))
+    }
+
+    fn take(&mut self, key: usize) -> Result<(Id, T), JoinError> {
+        let mut handle = self.members.remove(key);
+        let id = handle.id();
+        handle.result().map(|output| (id, output))
+    }
+
+    /// Waits until all tasks have ended, and gives their outputs in the order in
+    /// which they did.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: dropping the call drops the set, and so aborts its tasks,
+    /// and drops the outputs that were there.
+    ///
+    /// # Panics
+    ///
+    /// If a task panicked, with that panic, or was aborted. The other tasks are
+    /// aborted then.
+    pub async fn join_all(mut self) -> Vec<T> {
+        let mut outputs = Vec::with_capacity(self.len());
+        while let Some(result) = self.join_next().await {
+            match result.map_err(JoinError::try_into_panic) {
+                Ok(output) => outputs.push(output),
+                Err(Ok(panic)) => resume_unwind(panic),
+                Err(Err(cancelled)) => panic!("join_all on a set of which {cancelled}"),
+            }
+        }
+        outputs
+    }
+
+    /// Aborts every task, and waits until the last has ended. What they
+    /// returned, or panicked with, is dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: the tasks are aborted at the first poll, and those that
+    /// have not been waited for stay in the set.
+    pub async fn shutdown(&mut self) {
+        self.abort_all();
+        while self.join_next().await.is_some() {}
+    }
+}
+
+impl<T> JoinSet<T> {
+    /// Aborts every task. They stay in the set, and are joined as aborted ones.
+    pub fn abort_all(&mut self) {
+        for (_, member) in &self.members {
+            member.abort();
+        }
+    }
+
+    /// Takes every task out of the set, and lets them run on by themselves.
+    pub fn detach_all(&mut self) {
+        self.ended = Rc::default();
+        let members = std::mem::take(&mut self.members);
+        // Those that have ended have an output, which is dropped here.
+        drop(members);
+    }
+}
+
+impl<T> Drop for JoinSet<T> {
+    fn drop(&mut self) {
+        self.abort_all();
+    }
+}
+
+impl<T> Default for JoinSet<T> {
+    fn default() -> JoinSet<T> {
+        JoinSet::new()
+    }
+}
+
+impl<T> fmt::Debug for JoinSet<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinSet")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Spawns each of the futures.
+impl<F> Extend<F> for JoinSet<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    #[track_caller]
+    fn extend<I: IntoIterator<Item = F>>(&mut self, futures: I) {
+        for future in futures {
+            self.spawn(future);
+        }
+    }
+}
+
+/// Spawns each of the futures.
+impl<F> FromIterator<F> for JoinSet<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    #[track_caller]
+    fn from_iter<I: IntoIterator<Item = F>>(futures: I) -> JoinSet<F::Output> {
+        let mut set = JoinSet::new();
+        set.extend(futures);
+        set
+    }
+}
+
+/// Spawns a task with a name into a set: see [`JoinSet::build_task`].
+#[derive(Debug)]
+#[must_use = "a builder does nothing until `spawn` is called"]
+pub struct Builder<'a, T> {
+    set: &'a mut JoinSet<T>,
+    name: Option<&'a str>,
+}
+
+impl<'a, T: 'static> Builder<'a, T> {
+    /// Names the task. Names need not differ.
+    pub fn name(self, name: &'a str) -> Builder<'a, T> {
+        Builder {
+            name: Some(name),
+            ..self
+        }
+    }
+
+    /// As [`JoinSet::spawn`].
+    ///
+    /// # Errors
+    ///
+    /// None at present; the result is that of the same function in tokio.
+    ///
+    /// # Panics
+    ///
+    /// As [`JoinSet::spawn`].
+    #[track_caller]
+    pub fn spawn<F>(self, future: F) -> io::Result<AbortHandle>
+    where
+        F: Future<Output = T> + 'static,
+    {
+        Ok(self.set.spawn_at(future, self.name, Location::caller()))
+    }
+}
+
+pin_project! {
+    /// The future of a member. Its fields are dropped in this order.
+    struct Member<F> {
+        #[pin]
+        future: F,
+        _notice: Notice,
+    }
+}
+
+impl<F: Future> Future for Member<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().future.poll(context)
+    }
+}
+
+/// Tells, when it is dropped, that the future before it was.
+struct Notice {
+    ended: Rc<Ended>,
+    key: usize,
+}
+
+impl Drop for Notice {
+    fn drop(&mut self) {
+        self.ended.keys.borrow_mut().push_back(self.key);
+        if let Some(waker) = self.ended.waker.take() {
+            // A panic of the waker is not the member's.
+            panics::caught(|| waker.wake());
+        }
+    }
+}
+
+fn without_id<T>(joined: Result<(Id, T), JoinError>) -> Result<T, JoinError> {
+    joined.map(|(_, output)| output)
+}
