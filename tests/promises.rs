@@ -4,6 +4,7 @@
 //! Not here: HTTP stacks that ask for owned buffers or `Send` handlers (hyper,
 //! axum), and processes that fork.
 #![cfg(all(feature = "net", feature = "sync"))]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};

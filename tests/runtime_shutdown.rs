@@ -1,5 +1,6 @@
 //! `Runtime::shutdown`: what gets done until the deadline, and what is named
 //! after it.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::cell::{Cell, RefCell};
 use std::future::pending;

@@ -1,5 +1,6 @@
 //! The warning of slow polls. No test takes the time: with a limit of nothing
 //! every poll is slow, and with the longest none is.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,5 +1,6 @@
 //! Panics of tasks that nobody joined: reported, or the end of the runtime, or
 //! of the process.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::cell::Cell;
 use std::future::pending;
@@ -60,12 +61,8 @@ fn a_joined_panic_is_the_joiners() {
 #[test]
 fn a_handle_that_is_held_may_yet_be_awaited() {
     let runtime = with(UnhandledPanic::ShutdownRuntime);
-    let handle = runtime.block_on(async {
-        let handle = spawn(async { panic!("not seen yet") });
-        yield_now().await;
-        yield_now().await;
-        handle
-    });
+    let handle = runtime.spawn(async { panic!("not seen yet") });
+    runtime.block_on(yield_now());
     assert!(handle.is_finished());
     // Nobody will: so it is unhandled from here on.
     drop(handle);

@@ -1,6 +1,7 @@
 //! An abort at every poll of a task: before it, inside it and after it, for all
 //! the polls that the task has.
 #![cfg(all(feature = "net", feature = "sync"))]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};

@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! 1. Each member's task holds a [`Notice`], which tells the member's key once:
+//! 1. Each member's task holds a `Notice`, which tells the member's key once:
 //!    when the future has been dropped, however that came about. So a key that
 //!    was told is that of a member until the member is taken out, and nobody
 //!    polls a member that has not ended.

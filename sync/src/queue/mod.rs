@@ -1,7 +1,7 @@
 //! Queues in the manner of Python's `asyncio.Queue`.
 //!
 //! One [`Queue`] is both ends: any number of tasks [put](Queue::put) items in
-//! and [get](Queue::get) them out, by a reference or an [`Rc`](std::rc::Rc)
+//! and [get](Queue::get) them out, by a reference or an [`Rc`]
 //! that they share. It can say when everything that was put is also done:
 //! whoever has worked on an item calls [`task_done`](Queue::task_done), and
 //! [`join`](Queue::join) waits until that has been called for each.
