@@ -60,7 +60,7 @@
 pub use coreloop_runtime::{Runtime, block_on, io, runtime, spawn, task, time};
 
 #[doc(inline)]
-pub use coreloop_runtime::{join, pin, select, try_join};
+pub use coreloop_runtime::{join, pin, select, task_local, try_join};
 
 #[cfg(feature = "signal")]
 #[doc(inline)]

@@ -78,6 +78,7 @@ mod header;
 mod id;
 mod join;
 pub mod join_set;
+mod local;
 pub(crate) mod meta;
 mod parked;
 mod queue;
@@ -96,6 +97,7 @@ pub use error::JoinError;
 pub use id::{Id, id, name, try_id};
 pub use join::{AbortHandle, JoinHandle};
 pub use join_set::JoinSet;
+pub use local::{AccessError, LocalKey, TaskLocalFuture};
 pub use yield_now::yield_now;
 
 pub(crate) use cell::Raw;
