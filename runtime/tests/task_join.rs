@@ -322,6 +322,27 @@ fn a_waker_that_turns_the_loop_while_cloned_misses_nothing() {
     assert!(matches!(poll_once(&mut handle, &waker), Poll::Ready(Ok(9))));
 }
 
+/// The drop of a foreign waker turned the loop and so ended the task, when the
+/// handle that was being dropped had looked for an output but still counted as
+/// one: the output was dropped by nobody.
+#[test]
+fn a_waker_that_turns_the_loop_while_dropped_leaves_no_output() {
+    let runtime = Rc::new(Runtime::new().unwrap());
+    let output = Rc::new(());
+    let same = Rc::clone(&output);
+    let mut handle = runtime.spawn(async { same });
+    let turned = Rc::clone(&runtime);
+    let waker = calling(move |call| {
+        if call == Call::Drop {
+            turned.turn(Some(Duration::ZERO)).unwrap();
+        }
+    });
+    assert!(poll_once(&mut handle, &waker).is_pending());
+    drop(handle);
+    assert_eq!(runtime.metrics().alive_tasks(), 0, "the loop was turned");
+    assert_eq!(Rc::strong_count(&output), 1);
+}
+
 #[test]
 fn a_waker_may_drop_the_handle_that_it_was_left_with() {
     let runtime = Runtime::new().unwrap();

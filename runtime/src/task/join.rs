@@ -201,10 +201,12 @@ impl<T> Drop for JoinHandle<T> {
             }
         }
 
-        let _leave = Leave(self.task);
         // SAFETY: `JOINED` keeps the task, and this is the owner's thread.
         let header = unsafe { self.task.header() };
+        // Dropped last: it may turn the loop, which must not keep an outcome for
+        // this handle any more.
         let _waker = header.join_waker.take();
+        let _leave = Leave(self.task);
         if header.has(Flags::RESULT) {
             header.clear(Flags::RESULT);
             // SAFETY: `RESULT` was set and is cleared.
