@@ -5,6 +5,7 @@ mod wakers;
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -240,6 +241,30 @@ fn a_waker_that_turns_the_loop_while_cloned_misses_nothing() {
         }
     });
     assert!(poll(&mut timer, &waker).is_ready());
+}
+
+/// The timer had fired while its new waker was cloned. That panicked when it was
+/// let go of, and the sleep, which still counted on its timer, took another out.
+#[test]
+fn a_waker_that_panics_when_let_go_of_costs_nobody_a_timer() {
+    let runtime = Rc::new(paused());
+    let _guard = runtime.enter();
+    let mut timer = sleep(Duration::from_millis(1));
+    assert!(poll(&mut timer, Waker::noop()).is_pending());
+    let (turned, panics) = (Rc::clone(&runtime), Cell::new(true));
+    let waker = calling(move |call| match call {
+        Call::Clone => drop(turned.turn(None)),
+        Call::Drop if panics.take() => panic!("let go of"),
+        Call::Drop | Call::Wake => {}
+    });
+    let polled = catch_unwind(AssertUnwindSafe(|| poll(&mut timer, &waker)));
+    assert!(polled.is_err());
+    let mut next = sleep(Duration::from_millis(1));
+    assert!(poll(&mut next, Waker::noop()).is_pending());
+    assert!(poll(&mut timer, Waker::noop()).is_ready());
+    drop(timer);
+    runtime.turn(None).unwrap();
+    assert!(poll(&mut next, Waker::noop()).is_ready());
 }
 
 #[test]
