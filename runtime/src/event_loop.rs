@@ -33,6 +33,7 @@ use crate::context;
 use crate::cpu_clock;
 use crate::handle::{self, Handle, Shared};
 use crate::metrics::RuntimeMetrics;
+use crate::panics;
 use crate::reactor::Reactor;
 use crate::remote;
 use crate::runtime::{Builder, Report};
@@ -245,29 +246,39 @@ impl EventLoop {
 
     /// Before a turn: makes sure that there is something to turn.
     #[inline]
-    #[track_caller]
     pub(crate) fn assert_open(&self) {
-        self.fail_if_raised();
-        assert!(
-            !self.tasks.is_closed(),
-            "this runtime was shut down, by the panic of a task that nobody joined; make a new one"
-        );
+        self.unless_failed(());
     }
 
-    /// Shuts down and goes on with the panic that is to end the runtime, if
-    /// there is one.
+    /// After a turn: its result; or shuts down and goes on with the panic that is
+    /// to end the runtime, if there is one.
     #[inline]
-    pub(crate) fn fail_if_raised(&self) {
+    pub(crate) fn unless_failed<R>(&self, result: R) -> R {
         if self.is_to_fail() {
+            // Not by the panic, during which it must not panic in turn.
+            panics::caught(|| drop(result));
             self.fail();
         }
+        result
     }
 
     #[cold]
-    fn fail(&self) {
+    fn fail(&self) -> ! {
+        self.shut_down();
+        match self.tasks.remote().unhandled().take() {
+            Some(panic) => resume_unwind(panic),
+            None => panic!(
+                "this runtime was shut down, by the panic of a task that nobody joined; \
+                 make a new one"
+            ),
+        }
+    }
+
+    /// Shuts down, when nobody will drive the loop again.
+    pub(crate) fn end(&self) {
         self.shut_down();
         if let Some(panic) = self.tasks.remote().unhandled().take() {
-            resume_unwind(panic);
+            panics::discard(panic);
         }
     }
 

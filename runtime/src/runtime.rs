@@ -74,16 +74,15 @@ impl Runtime {
     /// # Panics
     ///
     /// If the future panics, with its panic; inside another `block_on` or
-    /// [`turn`](Runtime::turn) on this thread; or if the kernel refuses to be
-    /// polled.
+    /// [`turn`](Runtime::turn) on this thread; if the kernel refuses to be
+    /// polled; or if a panic that nobody joined has
+    /// [ended](UnhandledPanic::ShutdownRuntime) the runtime, or does so now.
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         let spawned_at = Location::caller();
         let result = context::run(&self.event_loop, false, |event_loop| {
             event_loop.assert_open();
-            let result = event_loop.block_on(future, spawned_at);
-            event_loop.fail_if_raised();
-            result
+            event_loop.unless_failed(event_loop.block_on(future, spawned_at))
         });
         match result.map_err(crate::task::JoinError::try_into_panic) {
             Ok(output) => output,
@@ -209,7 +208,9 @@ impl Runtime {
     ///
     /// # Panics
     ///
-    /// Inside another turn or [`block_on`](Runtime::block_on) on this thread.
+    /// Inside another turn or [`block_on`](Runtime::block_on) on this thread. Also
+    /// if a panic that nobody joined has [ended](UnhandledPanic::ShutdownRuntime)
+    /// the runtime, or does so now.
     ///
     /// # Examples
     ///
@@ -229,9 +230,7 @@ impl Runtime {
     pub fn turn(&self, timeout: Option<Duration>) -> io::Result<bool> {
         context::run(&self.event_loop, false, |event_loop| {
             event_loop.assert_open();
-            let turned = event_loop.turn(timeout);
-            event_loop.fail_if_raised();
-            turned
+            event_loop.unless_failed(event_loop.turn(timeout))
         })
     }
 
@@ -249,7 +248,8 @@ impl Runtime {
     ///
     /// Inside a [`block_on`](Runtime::block_on) or [`turn`](Runtime::turn) on
     /// this thread, of whatever runtime: this waits. Just dropping a runtime
-    /// does not.
+    /// does not. Also if a panic that nobody joined has
+    /// [ended](UnhandledPanic::ShutdownRuntime) the runtime, or does so now.
     ///
     /// # Examples
     ///
@@ -272,9 +272,7 @@ impl Runtime {
         let deadline = Sleep::on(Rc::clone(&self.event_loop), deadline);
         context::run(&self.event_loop, false, |event_loop| {
             event_loop.assert_open();
-            let report = event_loop.drain(deadline);
-            event_loop.fail_if_raised();
-            report
+            event_loop.unless_failed(event_loop.drain(deadline))
         })
     }
 
@@ -296,7 +294,7 @@ impl Runtime {
 impl Drop for Runtime {
     fn drop(&mut self) {
         // Inside a task of another runtime too: nothing waits here.
-        context::run(&self.event_loop, true, EventLoop::shut_down);
+        context::run(&self.event_loop, true, EventLoop::end);
     }
 }
 

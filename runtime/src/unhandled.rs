@@ -26,7 +26,10 @@ pub enum UnhandledPanic {
     Report,
     /// The same line; then every task of the runtime is dropped, and the panic
     /// goes on in whoever drives it, from
-    /// [`block_on`](crate::Runtime::block_on) or [`turn`](crate::Runtime::turn).
+    /// [`block_on`](crate::Runtime::block_on), [`turn`](crate::Runtime::turn) or
+    /// [`shutdown`](crate::Runtime::shutdown), instead of what these would have
+    /// returned. The runtime is over: driving it again panics, and what is
+    /// spawned on it is cancelled.
     ShutdownRuntime,
     /// The same line; then the process is aborted.
     Abort,
@@ -74,13 +77,11 @@ impl Unhandled {
         }
     }
 
-    /// The panic that shuts the runtime down, once.
-    #[inline]
+    /// The panic that is to end the runtime. Later ones are not kept: it has
+    /// ended, and what keeps this may go on any thread.
     pub(crate) fn take(&self) -> Option<Box<dyn Any + Send>> {
         // Raised on the thread that asks.
-        if !self.is_raised.load(Ordering::Relaxed) {
-            return None;
-        }
+        self.is_raised.store(true, Ordering::Relaxed);
         self.raised
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

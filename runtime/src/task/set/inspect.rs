@@ -106,9 +106,4 @@ impl TaskSet {
     pub(crate) fn posted(&self) -> u64 {
         self.counts.posted.get()
     }
-
-    /// Whether [`shut_down`](TaskSet::shut_down) was called.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed.get()
-    }
 }

@@ -423,7 +423,10 @@ impl TaskSet {
     ///
     /// The destructors may spawn, wake and abort as they like.
     pub(crate) fn shut_down(&self) {
-        self.closed.set(true);
+        if self.closed.replace(true) {
+            // What still lives is being ended further up the stack.
+            return;
+        }
         for task in self.remote.close() {
             let task = Raw::from_pointer(task);
             // SAFETY: the inbox's reference keeps the task, and is ours now.
