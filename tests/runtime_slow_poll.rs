@@ -119,10 +119,11 @@ fn busy_tasks_starve_no_timer_while_watched() {
 #[cfg(feature = "tracing")]
 mod by_tracing {
     use std::io;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
-    use coreloop::runtime::Builder;
+    use coreloop::runtime::{Builder, UnhandledPanic};
     use tracing_subscriber::fmt::MakeWriter;
 
     #[derive(Clone, Default)]
@@ -172,5 +173,38 @@ mod by_tracing {
         );
         assert!(printed.contains(file!()), "{printed}");
         assert!(printed.contains("panic=\"unseen\""), "{printed}");
+    }
+
+    /// What panics where nobody expects it.
+    struct Broken;
+
+    impl io::Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            panic!("the subscriber is broken")
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The panic of the warning came out of the turn, and left the loop marked
+    /// awake: nobody's wake rang for it any more. That of the report kept the
+    /// runtime from being shut down.
+    #[test]
+    fn a_subscriber_that_panics_stops_nothing() {
+        let subscriber = tracing_subscriber::fmt().with_writer(|| Broken).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let runtime = Builder::new()
+                .slow_poll(Duration::ZERO)
+                .unhandled_panic(UnhandledPanic::ShutdownRuntime)
+                .build()
+                .unwrap();
+            runtime.block_on(coreloop::task::yield_now());
+            drop(runtime.spawn(async { panic!("unseen") }));
+            let turn = catch_unwind(AssertUnwindSafe(|| runtime.turn(None)));
+            let panic = turn.unwrap_err();
+            assert_eq!(panic.downcast_ref::<&str>(), Some(&"unseen"));
+        });
     }
 }

@@ -59,12 +59,11 @@ impl Watch {
             return false;
         }
         let slow = SlowPoll { task, elapsed };
-        match &self.hook {
-            Some(hook) => {
-                panics::caught(|| hook(&slow));
-            }
+        // A subscriber of `tracing` is the user's too.
+        panics::caught(|| match &self.hook {
+            Some(hook) => hook(&slow),
             None => diagnostics::slow_poll(&slow),
-        }
+        });
         true
     }
 }

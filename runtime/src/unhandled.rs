@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::diagnostics;
+use crate::panics;
 use crate::runtime::TaskMeta;
 
 /// What a runtime does when a task has panicked and nobody is there to join it.
@@ -62,7 +63,8 @@ impl Unhandled {
         payload: Box<dyn Any + Send>,
     ) -> Option<Box<dyn Any + Send>> {
         if self.policy != UnhandledPanic::Ignore {
-            diagnostics::unhandled_panic(task, message);
+            // A subscriber of `tracing` is the user's.
+            panics::caught(|| diagnostics::unhandled_panic(task, message));
         }
         match self.policy {
             UnhandledPanic::Ignore | UnhandledPanic::Report => Some(payload),
