@@ -300,6 +300,19 @@ fn a_handle_dropped_while_unwinding() {
     assert_eq!(panic_of(|| runtime.turn(None)), "held by the frame");
 }
 
+/// The output of a local task was dropped so; that of one from elsewhere was the
+/// panic of its task, which ended the runtime.
+#[test]
+fn an_output_that_nobody_took_does_not_fail_the_runtime() {
+    let runtime = fragile();
+    let output = || async { OnDrop::new(|| panic!("unwanted")) };
+    drop(runtime.spawn(output()));
+    drop(runtime.handle().spawn(output));
+    runtime.turn(Some(Duration::ZERO)).unwrap();
+    runtime.turn(Some(Duration::ZERO)).unwrap();
+    assert_eq!(runtime.metrics().alive_tasks(), 0);
+}
+
 /// A waker that fires between the tasks of a turn.
 #[test]
 fn a_timers_waker_fails_the_runtime() {

@@ -120,7 +120,10 @@ where
         };
         if let Some(sender) = this.sender.take() {
             match outcome {
-                Ok(output) => drop(sender.send(Ok(output))),
+                Ok(output) => {
+                    // As of any task: the destructor of what nobody took.
+                    panics::caught(|| drop(sender.send(Ok(output))));
+                }
                 Err(panic) => fail(sender, panic),
             }
         }
