@@ -176,6 +176,27 @@ fn blocking_work_of_other_threads_counts_too() {
     drop(release);
 }
 
+/// The last task that counts ended with its slice, when what it had sent had not
+/// become a task yet: that was dropped, and the report knew nothing of it.
+#[test]
+fn a_task_on_its_way_counts() {
+    // So the slice ends with the first task that takes as long as one.
+    let runtime = Builder::new().slow_poll(Duration::MAX).build().unwrap();
+    let handle = runtime.handle();
+    // The courier waits for letters.
+    runtime.block_on(yield_now());
+    let (send, done) = mpsc::channel();
+    drop(runtime.spawn(async move {
+        drop(handle.spawn(move || async move { send.send(()).unwrap() }));
+        let start = std::time::Instant::now();
+        while start.elapsed() < Duration::from_millis(1) {
+            std::hint::spin_loop();
+        }
+    }));
+    assert!(runtime.shutdown(Duration::MAX).is_clean());
+    assert_eq!(done.recv(), Ok(()));
+}
+
 #[test]
 fn a_shutdown_inside_a_runtime_is_refused() {
     coreloop::block_on(async {

@@ -220,7 +220,7 @@ impl EventLoop {
             self.run_slice();
             let over = Pin::new(&mut deadline).poll(context).is_ready();
             let working = self.shared.pool.watch_jobs() > 0;
-            if over || self.is_to_fail() || self.tasks.alive() == 0 && !working {
+            if over || self.is_to_fail() || !working && self.has_come_to_rest() {
                 break;
             }
             // A clock that stands still does not move while threads work, and
@@ -236,6 +236,11 @@ impl EventLoop {
         tasks.retain(|task| blocking.iter().all(|work| work.id() != task.id()));
         self.shut_down();
         Report { tasks, blocking }
+    }
+
+    /// Whether no task is left, nor on its way from a handle.
+    fn has_come_to_rest(&self) -> bool {
+        self.tasks.alive() == 0 && !self.tasks.has_ready() && self.tasks.remote().is_empty()
     }
 
     /// Whether a panic that nobody joined is to end the runtime.
