@@ -268,3 +268,40 @@ fn instants_go_on_without_a_runtime() {
     drop(runtime);
     assert!(Instant::now() >= inside);
 }
+
+thread_local! {
+    static RUNTIME: RefCell<Option<Runtime>> = const { RefCell::new(None) };
+}
+
+/// A runtime in a thread's locals, which asks other locals when it is dropped.
+#[test]
+fn a_runtime_goes_with_the_locals_of_its_thread() {
+    let (send, receive) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        let runtime = Runtime::new().unwrap();
+        let handle = runtime.handle();
+        let guard = OnDrop::new(move || {
+            let name = coreloop_runtime::task::name();
+            drop(spawn(async {}));
+            drop(sleep(Duration::from_secs(1)));
+            drop(coreloop_runtime::task::spawn_blocking(|| ()));
+            drop(handle.spawn(|| async {}));
+            let alive = coreloop_runtime::runtime::metrics().alive_tasks();
+            send.send((name, alive)).unwrap();
+        });
+        let builder = coreloop_runtime::task::Builder::new().name("last");
+        let task = {
+            let _guard = runtime.enter();
+            builder.spawn(async move {
+                let _guard = guard;
+                yield_now().await;
+                pending::<()>().await;
+            })
+        };
+        drop(task.unwrap());
+        runtime.turn(Some(Duration::ZERO)).unwrap();
+        RUNTIME.set(Some(runtime));
+    });
+    thread.join().unwrap();
+    assert_eq!(receive.recv(), Ok((Some("last".into()), 1)));
+}
