@@ -198,6 +198,20 @@ fn a_task_on_its_way_counts() {
 }
 
 #[test]
+fn what_blocking_work_spawns_at_its_end_counts() {
+    for _ in 0..if cfg!(miri) { 3 } else { 300 } {
+        let runtime = Runtime::new().unwrap();
+        let handle = runtime.handle();
+        let (send, done) = mpsc::channel();
+        drop(runtime.handle().spawn_blocking(move || {
+            drop(handle.spawn(move || async move { send.send(()).unwrap() }));
+        }));
+        assert!(runtime.shutdown(Duration::MAX).is_clean());
+        assert_eq!(done.recv(), Ok(()));
+    }
+}
+
+#[test]
 fn a_shutdown_inside_a_runtime_is_refused() {
     coreloop::block_on(async {
         let inner = Runtime::new().unwrap();
