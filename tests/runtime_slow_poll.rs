@@ -53,6 +53,22 @@ fn each_slow_poll_is_told_with_its_task() {
 }
 
 #[test]
+fn what_the_loop_does_for_itself_is_not_told() {
+    let (builder, seen) = watched(Duration::ZERO);
+    let runtime = builder.build().unwrap();
+    let handle = runtime.handle();
+    let sent = std::thread::spawn(move || handle.spawn(|| async { 1 }));
+    assert_eq!(runtime.block_on(sent.join().unwrap()).unwrap(), 1);
+    let seen = seen.lock().unwrap();
+    let places: Vec<_> = seen.iter().map(|slow| slow.task().spawned_at()).collect();
+    assert!(places.len() >= 2, "the root and the task");
+    assert!(
+        places.iter().all(|place| place.file() == file!()),
+        "{places:?}"
+    );
+}
+
+#[test]
 fn a_poll_that_is_short_is_not_told() {
     let (builder, seen) = watched(Duration::MAX);
     builder.build().unwrap().block_on(async {

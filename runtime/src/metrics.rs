@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use crate::cpu_clock;
+use crate::event_loop::EventLoop;
+
 /// Counts of what a runtime has done and is doing, at the time of
 /// [`Runtime::metrics`](crate::Runtime::metrics).
 ///
@@ -61,6 +64,28 @@ pub struct RuntimeMetrics {
 }
 
 impl RuntimeMetrics {
+    pub(crate) fn of(event_loop: &EventLoop) -> RuntimeMetrics {
+        let (registered, present) = event_loop.reactor.registered();
+        let blocking = event_loop.shared.pool.census();
+        RuntimeMetrics {
+            alive_tasks: event_loop.tasks.alive(),
+            spawned_tasks: event_loop.tasks.spawned(),
+            polls: event_loop.tasks.polls(),
+            remote_schedules: event_loop.tasks.posted(),
+            ready_tasks: event_loop.tasks.ready(),
+            budget_forced_yields: event_loop.tasks.budget.forced_yields(),
+            parks: event_loop.parks.get(),
+            noops: event_loop.noops.get(),
+            busy_duration: cpu_clock::of_this_thread(),
+            blocking_threads: blocking.threads,
+            idle_blocking_threads: blocking.idle,
+            queued_blocking_work: blocking.queued,
+            registered_fds: registered,
+            deregistered_fds: registered - present,
+            io_events: event_loop.reactor.reported(),
+        }
+    }
+
     /// Tasks that are not over, the one that `block_on` drives among them.
     #[must_use]
     pub fn alive_tasks(&self) -> u64 {

@@ -279,7 +279,7 @@ impl Runtime {
     /// What the runtime has done so far. See also [`metrics`].
     #[must_use]
     pub fn metrics(&self) -> RuntimeMetrics {
-        self.event_loop.metrics()
+        RuntimeMetrics::of(&self.event_loop)
     }
 
     /// When the next timer is due, or a little before; `None` if none is set, or
@@ -328,7 +328,7 @@ pub struct EnterGuard<'a> {
 #[must_use]
 #[track_caller]
 pub fn metrics() -> RuntimeMetrics {
-    match context::with_current(|event_loop| event_loop.metrics()) {
+    match context::with_current(|event_loop| RuntimeMetrics::of(event_loop)) {
         Some(metrics) => metrics,
         None => context::missing("runtime::metrics"),
     }

@@ -139,11 +139,12 @@ impl<T: 'static> JoinSet<T> {
         F: Future<Output = T> + 'static,
     {
         let place = self.members.vacant_entry();
+        let key = place.key();
         let member = Member {
             future,
             _notice: Notice {
                 ended: Rc::clone(&self.ended),
-                key: place.key(),
+                key,
             },
         };
         let spawned = context::with_current_or_running(|event_loop, running| {
@@ -155,7 +156,7 @@ impl<T: 'static> JoinSet<T> {
         });
         let Some(handle) = spawned else {
             // The future was dropped, and told of, without ever being a member.
-            self.ended.keys.borrow_mut().pop_back();
+            self.ended.keys.borrow_mut().retain(|&told| told != key);
             context::missing("JoinSet::spawn");
         };
         let abort = handle.abort_handle();

@@ -59,11 +59,13 @@ impl TaskSet {
         }
     }
 
-    /// What is known of the task that is to run next.
+    /// What is known of the task that is to run next, unless it is one of the
+    /// loop's own.
     pub(crate) fn next_meta(&self) -> Option<TaskMeta> {
         let task = self.ready.first()?;
         // SAFETY: `QUEUED` keeps the task.
-        Some(self.meta(unsafe { task.header() }))
+        let header = unsafe { task.header() };
+        (!header.has(Flags::HIDDEN)).then(|| self.meta(header))
     }
 
     /// What is known of the tasks that live, oldest first.

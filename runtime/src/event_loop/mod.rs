@@ -20,26 +20,23 @@
 //! has been rung. So a wake from another thread always makes the loop's
 //! descriptor readable, or is seen before the next wait.
 
+mod end;
+
 use std::cell::Cell;
 use std::io;
-use std::panic::{Location, resume_unwind};
-use std::pin::Pin;
+use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Waker};
 use std::time::{Duration, Instant as SystemTime};
 
 use crate::context;
-use crate::cpu_clock;
 use crate::handle::{self, Handle, Shared};
-use crate::metrics::RuntimeMetrics;
-use crate::panics;
 use crate::reactor::Reactor;
 use crate::remote;
-use crate::runtime::{Builder, Report};
+use crate::runtime::Builder;
 use crate::slow_poll::Watch;
 use crate::task::{Id, JoinError, JoinHandle, TaskSet};
-use crate::time::{Alarm, Sleep, Timers};
+use crate::time::{Alarm, Timers};
 
 /// The kernel is asked for news at least this often while tasks are ready. More
 /// often would show: with a thousand sockets ready, each task takes some 4 µs of
@@ -57,9 +54,9 @@ pub(crate) struct EventLoop {
     pace: Pace,
     /// Looks for slow polls.
     watch: Option<Watch>,
-    parks: Cell<u64>,
-    noops: Cell<u64>,
-    shared: Arc<Shared>,
+    pub(crate) parks: Cell<u64>,
+    pub(crate) noops: Cell<u64>,
+    pub(crate) shared: Arc<Shared>,
     /// Whether the courier is at work: once there is a handle.
     has_courier: Cell<bool>,
 }
@@ -208,85 +205,6 @@ impl EventLoop {
         result
     }
 
-    /// Drives all tasks and blocking work until none is left, or `deadline` is
-    /// over, and then drops those that are.
-    pub(crate) fn drain(&self, mut deadline: Sleep) -> Report {
-        // Nobody has to be woken: the loop looks after each wait.
-        let context = &mut Context::from_waker(Waker::noop());
-        let start = SystemTime::now();
-        let limit = deadline.deadline().duration_since(self.timers.now());
-        self.arrive();
-        loop {
-            self.run_slice();
-            let over = Pin::new(&mut deadline).poll(context).is_ready();
-            let working = self.shared.pool.watch_jobs() > 0;
-            if over || self.is_to_fail() || !working && self.has_come_to_rest() {
-                break;
-            }
-            // A clock that stands still does not move while threads work, and
-            // they know no other than the system's.
-            let left = working.then(|| limit.saturating_sub(start.elapsed()));
-            if left == Some(Duration::ZERO) || self.wait(left).is_err() {
-                break;
-            }
-        }
-        let mut tasks = self.tasks.metas();
-        let blocking = self.shared.pool.close();
-        // A task that only waits for its work is no second thing.
-        tasks.retain(|task| blocking.iter().all(|work| work.id() != task.id()));
-        self.shut_down();
-        Report { tasks, blocking }
-    }
-
-    /// Whether no task is left, nor on its way from a handle.
-    fn has_come_to_rest(&self) -> bool {
-        self.tasks.alive() == 0 && !self.tasks.has_ready() && self.tasks.remote().is_empty()
-    }
-
-    /// Whether a panic that nobody joined is to end the runtime.
-    #[inline]
-    fn is_to_fail(&self) -> bool {
-        self.tasks.remote().unhandled().is_raised()
-    }
-
-    /// Before a turn: makes sure that there is something to turn.
-    #[inline]
-    pub(crate) fn assert_open(&self) {
-        self.unless_failed(());
-    }
-
-    /// After a turn: its result; or shuts down and goes on with the panic that is
-    /// to end the runtime, if there is one.
-    #[inline]
-    pub(crate) fn unless_failed<R>(&self, result: R) -> R {
-        if self.is_to_fail() {
-            // Not by the panic, during which it must not panic in turn.
-            panics::caught(|| drop(result));
-            self.fail();
-        }
-        result
-    }
-
-    #[cold]
-    fn fail(&self) -> ! {
-        self.shut_down();
-        match self.tasks.remote().unhandled().take() {
-            Some(panic) => resume_unwind(panic),
-            None => panic!(
-                "this runtime was shut down, by the panic of a task that nobody joined; \
-                 make a new one"
-            ),
-        }
-    }
-
-    /// Shuts down, when nobody will drive the loop again.
-    pub(crate) fn end(&self) {
-        self.shut_down();
-        if let Some(panic) = self.tasks.remote().unhandled().take() {
-            panics::discard(panic);
-        }
-    }
-
     /// Runs what is ready, waits for up to `limit` if nothing was, and runs
     /// what came of that. Returns whether tasks are left that are ready.
     pub(crate) fn turn(&self, limit: Option<Duration>) -> io::Result<bool> {
@@ -307,29 +225,6 @@ impl EventLoop {
     fn arrive(&self) {
         self.tasks.take_posted();
         self.timers.fire(&self.tasks);
-    }
-
-    /// What was counted so far.
-    pub(crate) fn metrics(&self) -> RuntimeMetrics {
-        let (registered, present) = self.reactor.registered();
-        let blocking = self.shared.pool.census();
-        RuntimeMetrics {
-            alive_tasks: self.tasks.alive(),
-            spawned_tasks: self.tasks.spawned(),
-            polls: self.tasks.polls(),
-            remote_schedules: self.tasks.posted(),
-            ready_tasks: self.tasks.ready(),
-            budget_forced_yields: self.tasks.budget.forced_yields(),
-            parks: self.parks.get(),
-            noops: self.noops.get(),
-            busy_duration: cpu_clock::of_this_thread(),
-            blocking_threads: blocking.threads,
-            idle_blocking_threads: blocking.idle,
-            queued_blocking_work: blocking.queued,
-            registered_fds: registered,
-            deregistered_fds: registered - present,
-            io_events: self.reactor.reported(),
-        }
     }
 
     /// At the end of a turn: makes sure that the descriptor becomes readable
@@ -377,10 +272,13 @@ impl EventLoop {
     fn run_watched(&self, watch: &Watch) {
         let start = SystemTime::now();
         let mut before = start;
-        while let Some(task) = self.tasks.next_meta() {
+        while self.tasks.has_ready() {
+            let task = self.tasks.next_meta();
             let over = self.tasks.run_one();
             let mut now = SystemTime::now();
-            if watch.tell(task, now.duration_since(before)) {
+            if let Some(task) = task
+                && watch.tell(task, now.duration_since(before))
+            {
                 now = SystemTime::now();
             }
             if over || now.duration_since(start) >= SLICE {
@@ -452,13 +350,5 @@ impl EventLoop {
             return Some(Duration::ZERO);
         }
         self.alarm.set(&self.reactor, deadline, now)
-    }
-
-    /// Drops every task, and orphans what is left of sockets.
-    pub(crate) fn shut_down(&self) {
-        // First, as the wakers that it calls may spawn and wake tasks.
-        self.reactor.close(&self.tasks);
-        drop(self.shared.pool.close());
-        self.tasks.shut_down();
     }
 }

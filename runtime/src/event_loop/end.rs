@@ -1,0 +1,100 @@
+//! How a loop ends: drained, dropped, or by a panic that nobody joined.
+
+use std::panic::resume_unwind;
+use std::pin::Pin;
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant as SystemTime};
+
+use super::EventLoop;
+use crate::panics;
+use crate::runtime::Report;
+use crate::time::Sleep;
+
+impl EventLoop {
+    /// Drives all tasks and blocking work until none is left, or `deadline` is
+    /// over, and then drops those that are.
+    pub(crate) fn drain(&self, mut deadline: Sleep) -> Report {
+        // Nobody has to be woken: the loop looks after each wait.
+        let context = &mut Context::from_waker(Waker::noop());
+        let start = SystemTime::now();
+        let limit = deadline.deadline().duration_since(self.timers.now());
+        self.arrive();
+        loop {
+            self.run_slice();
+            let over = Pin::new(&mut deadline).poll(context).is_ready();
+            let working = self.shared.pool.watch_jobs() > 0;
+            if over || self.is_to_fail() || !working && self.has_come_to_rest() {
+                break;
+            }
+            // A clock that stands still does not move while threads work, and
+            // they know no other than the system's.
+            let left = working.then(|| limit.saturating_sub(start.elapsed()));
+            if left == Some(Duration::ZERO) || self.wait(left).is_err() {
+                break;
+            }
+        }
+        let mut tasks = self.tasks.metas();
+        let blocking = self.shared.pool.close();
+        // A task that only waits for its work is no second thing.
+        tasks.retain(|task| blocking.iter().all(|work| work.id() != task.id()));
+        self.shut_down();
+        Report { tasks, blocking }
+    }
+
+    /// Whether no task is left, nor on its way from a handle.
+    fn has_come_to_rest(&self) -> bool {
+        self.tasks.alive() == 0 && !self.tasks.has_ready() && self.tasks.remote().is_empty()
+    }
+
+    /// Whether a panic that nobody joined is to end the runtime.
+    #[inline]
+    pub(super) fn is_to_fail(&self) -> bool {
+        self.tasks.remote().unhandled().is_raised()
+    }
+
+    /// Before a turn: makes sure that there is something to turn.
+    #[inline]
+    pub(crate) fn assert_open(&self) {
+        self.unless_failed(());
+    }
+
+    /// After a turn: its result; or shuts down and goes on with the panic that is
+    /// to end the runtime, if there is one.
+    #[inline]
+    pub(crate) fn unless_failed<R>(&self, result: R) -> R {
+        if self.is_to_fail() {
+            // Not by the panic, during which it must not panic in turn.
+            panics::caught(|| drop(result));
+            self.fail();
+        }
+        result
+    }
+
+    #[cold]
+    fn fail(&self) -> ! {
+        self.shut_down();
+        match self.tasks.remote().unhandled().take() {
+            Some(panic) => resume_unwind(panic),
+            None => panic!(
+                "this runtime was shut down, by the panic of a task that nobody joined; \
+                 make a new one"
+            ),
+        }
+    }
+
+    /// Shuts down, when nobody will drive the loop again.
+    pub(crate) fn end(&self) {
+        self.shut_down();
+        if let Some(panic) = self.tasks.remote().unhandled().take() {
+            panics::discard(panic);
+        }
+    }
+
+    /// Drops every task, and orphans what is left of sockets.
+    pub(crate) fn shut_down(&self) {
+        // First, as the wakers that it calls may spawn and wake tasks.
+        self.reactor.close(&self.tasks);
+        drop(self.shared.pool.close());
+        self.tasks.shut_down();
+    }
+}
