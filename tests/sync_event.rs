@@ -53,7 +53,7 @@ fn agrees_with_a_model() {
         Waiting,
         Granted,
     }
-    sequence::each(200, |numbers| {
+    sequence::each(|numbers| {
         let event = Event::default();
         let mut set = false;
         let mut live: Vec<(Waiter<'_, ()>, State)> = Vec::new();

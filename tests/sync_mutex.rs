@@ -40,7 +40,7 @@ impl Subject for Mutex<u8> {
 
 #[test]
 fn agrees_with_a_model() {
-    permits_model::check(400, || Mutex::new(0));
+    permits_model::check(|| Mutex::new(0));
 }
 
 /// The same, with guards that have the value.
@@ -62,7 +62,7 @@ impl Subject for Owned {
 
 #[test]
 fn agrees_with_a_model_when_owned() {
-    permits_model::check(400, || Owned(Rc::new(Mutex::new(Box::new(0)))));
+    permits_model::check(|| Owned(Rc::new(Mutex::new(Box::new(0)))));
 }
 
 #[test]

@@ -177,7 +177,7 @@ fn poll_one(
 
 #[test]
 fn agrees_with_a_model() {
-    sequence::each(200, |numbers| {
+    sequence::each(|numbers| {
         let cell = OnceCell::new();
         let go = Event::new();
         let mut queue: VecDeque<usize> = VecDeque::new();

@@ -116,8 +116,8 @@ struct Run<'a, S: Subject> {
 }
 
 /// Runs `cases` sequences of 500 operations.
-pub(crate) fn check<S: Subject>(cases: u32, new: impl Fn() -> S) {
-    sequence::each(cases, |numbers| {
+pub(crate) fn check<S: Subject>(new: impl Fn() -> S) {
+    sequence::each(|numbers| {
         let subject = new();
         let mut run = Run {
             subject: &subject,

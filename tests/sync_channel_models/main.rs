@@ -22,10 +22,10 @@ use proptest::test_runner::{Config, TestRunner};
 /// What to do, and to which.
 type Step = (u8, u8);
 
-const CASES: u32 = if cfg!(miri) { 2 } else { 1000 };
+const CASES: u32 = if cfg!(miri) { 2 } else { 5000 };
 const STEPS: usize = if cfg!(miri) { 60 } else { 200 };
 
-/// Runs `run` on random steps, 200,000 in all.
+/// Runs `run` on random steps, a million in all.
 fn check(run: impl Fn(&[Step])) {
     let config = Config {
         cases: CASES,
