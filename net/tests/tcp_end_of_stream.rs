@@ -215,6 +215,10 @@ fn vectored_reads_see_the_end_again() {
 
 /// A half-closed connection goes on in the other direction.
 #[test]
+#[cfg_attr(
+    miri,
+    ignore = "Miri's epoll forgets an end of stream that a short read came upon"
+)]
 fn writes_go_on_after_the_end_of_reads() {
     block_on(async {
         let (client, mut server) = ends(Registered::Before).await;
