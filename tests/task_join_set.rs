@@ -245,7 +245,8 @@ async fn a_dropped_join_loses_no_task() {
 #[coreloop::test]
 async fn members_may_come_while_others_are_joined() {
     let mut set = JoinSet::new();
-    set.spawn(async { 1000_u32 });
+    let members = if cfg!(miri) { 50_u32 } else { 1000 };
+    set.spawn(async move { members });
     let mut joined = 0;
     while let Some(result) = set.join_next().await {
         joined += 1;
@@ -253,7 +254,7 @@ async fn members_may_come_while_others_are_joined() {
             set.extend([async move { left }]);
         }
     }
-    assert_eq!(joined, 1001);
+    assert_eq!(joined, members + 1);
 }
 
 #[coreloop::test]
@@ -268,13 +269,14 @@ async fn a_set_that_is_never_empty_lets_others_run() {
             }
         }
     });
-    let mut set: JoinSet<_> = (0..1000).map(|_| async {}).collect();
+    // Some budgets' worth.
+    let mut set: JoinSet<_> = (0..640).map(|_| async {}).collect();
     yield_now().await;
     // All have ended, and every join is ready at once.
     while set.join_next().await.is_some() {}
     assert!(
         others.get() > 4,
-        "it ran {} times in 1000 joins",
+        "it ran {} times in 640 joins",
         others.get()
     );
     counter.abort();

@@ -120,12 +120,13 @@ async fn a_reset_into_the_past_is_over_at_once() {
 async fn an_idle_limit_is_reset_very_often() {
     let start = Instant::now();
     let mut idle = pin!(sleep(ms(10)));
-    for _ in 0..1000 {
+    let resets = if cfg!(miri) { 10 } else { 1000 };
+    for _ in 0..resets {
         assert!(timeout(ms(9), idle.as_mut()).await.is_err());
         idle.as_mut().reset(Instant::now() + ms(10));
     }
     idle.await;
-    assert_eq!(start.elapsed(), ms(9010));
+    assert_eq!(start.elapsed(), ms(9 * resets + 10));
 }
 
 #[coreloop::test(start_paused = true)]
