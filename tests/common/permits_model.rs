@@ -115,7 +115,7 @@ struct Run<'a, S: Subject> {
     queue: VecDeque<usize>,
 }
 
-/// Runs `cases` sequences of 500 operations.
+/// Runs a million operations, 500 on each subject.
 pub(crate) fn check<S: Subject>(new: impl Fn() -> S) {
     sequence::each(|numbers| {
         let subject = new();

@@ -101,15 +101,26 @@ impl EventLoop {
         spawned_at: &'static Location<'static>,
         running: bool,
     ) -> JoinHandle<F::Output> {
-        let handle = self.tasks.spawn(future, spawned_at);
-        if !running {
-            // Whoever embeds the loop has to give it a turn.
-            self.tasks.remote().rouse();
+        self.spawn_as(self.tasks.next_id(), future, spawned_at, running)
+    }
+
+    /// As [`spawn`](EventLoop::spawn), for a task that may have a name.
+    pub(crate) fn spawn_named<F: Future + 'static>(
+        &self,
+        name: Option<&str>,
+        future: F,
+        spawned_at: &'static Location<'static>,
+        running: bool,
+    ) -> JoinHandle<F::Output> {
+        let handle = self.spawn(future, spawned_at, running);
+        if let Some(name) = name {
+            self.tasks.name(&handle, name);
         }
         handle
     }
 
     /// As [`spawn`](EventLoop::spawn), for a task whose id was given out before.
+    #[inline]
     pub(crate) fn spawn_as<F: Future + 'static>(
         &self,
         id: Id,
@@ -117,8 +128,9 @@ impl EventLoop {
         spawned_at: &'static Location<'static>,
         running: bool,
     ) -> JoinHandle<F::Output> {
-        let handle = self.tasks.spawn_as(id, future, spawned_at);
+        let handle = self.tasks.spawn(id, future, spawned_at);
         if !running {
+            // Whoever embeds the loop has to give it a turn.
             self.tasks.remote().rouse();
         }
         handle

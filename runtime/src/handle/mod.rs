@@ -336,7 +336,7 @@ impl Shared {
     }
 }
 
-/// Makes the courier of `event_loop`, and tells its id.
+/// Makes the courier of `event_loop`.
 pub(crate) fn start_courier(event_loop: &EventLoop, shared: &Arc<Shared>) {
     let courier = Courier::new(Arc::clone(shared));
     let handle = event_loop.spawn(courier, Location::caller(), event_loop.is_running());

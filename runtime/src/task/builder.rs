@@ -60,11 +60,7 @@ impl<'a> Builder<'a> {
     {
         let spawned_at = Location::caller();
         let spawned = context::with_current_or_running(|event_loop, running| {
-            let handle = event_loop.spawn(future, spawned_at, running);
-            if let Some(name) = self.name {
-                event_loop.tasks.name(&handle, name);
-            }
-            handle
+            event_loop.spawn_named(self.name, future, spawned_at, running)
         });
         match spawned {
             Some(handle) => Ok(handle),

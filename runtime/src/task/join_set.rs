@@ -139,24 +139,17 @@ impl<T: 'static> JoinSet<T> {
         F: Future<Output = T> + 'static,
     {
         let place = self.members.vacant_entry();
-        let key = place.key();
-        let member = Member {
-            future,
-            _notice: Notice {
-                ended: Rc::clone(&self.ended),
-                key,
-            },
-        };
         let spawned = context::with_current_or_running(|event_loop, running| {
-            let handle = event_loop.spawn(member, spawned_at, running);
-            if let Some(name) = name {
-                event_loop.tasks.name(&handle, name);
-            }
-            handle
+            let member = Member {
+                future,
+                _notice: Notice {
+                    ended: Rc::clone(&self.ended),
+                    key: place.key(),
+                },
+            };
+            event_loop.spawn_named(name, member, spawned_at, running)
         });
         let Some(handle) = spawned else {
-            // The future was dropped, and told of, without ever being a member.
-            self.ended.keys.borrow_mut().retain(|&told| told != key);
             context::missing("JoinSet::spawn");
         };
         let abort = handle.abort_handle();

@@ -40,7 +40,7 @@ impl TaskSet {
     }
 
     /// Names the task of `handle`, unless it is over.
-    pub(in crate::task) fn name<T>(&self, handle: &JoinHandle<T>, name: &str) {
+    pub(crate) fn name<T>(&self, handle: &JoinHandle<T>, name: &str) {
         // SAFETY: the handle keeps the task, and this is the owner's thread.
         let header = unsafe { handle.task().header() };
         if header.has(Flags::LIVE) {

@@ -114,20 +114,16 @@ impl TaskSet {
         !self.ready.is_empty()
     }
 
+    /// An id for a task to come.
+    #[inline]
+    pub(crate) fn next_id(&self) -> Id {
+        self.ids.next()
+    }
+
     /// Makes a task of `future`, ready to run; on a set that was shut down, a
     /// cancelled one.
     #[inline]
     pub(crate) fn spawn<F: Future + 'static>(
-        &self,
-        future: F,
-        spawned_at: &'static Location<'static>,
-    ) -> JoinHandle<F::Output> {
-        // SAFETY: nothing in the future or its output expires.
-        unsafe { self.spawn_borrowing(future, self.ids.next(), spawned_at) }
-    }
-
-    /// As [`spawn`](TaskSet::spawn), for a task that has an id already.
-    pub(crate) fn spawn_as<F: Future + 'static>(
         &self,
         id: Id,
         future: F,
@@ -167,7 +163,7 @@ impl TaskSet {
             tasks: self,
             // SAFETY: `End` ends the task, and then drops the handle, before
             // this returns.
-            handle: unsafe { self.spawn_borrowing(future, self.ids.next(), spawned_at) },
+            handle: unsafe { self.spawn_borrowing(future, self.next_id(), spawned_at) },
         };
         self.root_over.set(false);
         // SAFETY: the handle keeps the task, and this is the owner's thread.
