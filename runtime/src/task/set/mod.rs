@@ -8,7 +8,7 @@ mod inspect;
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub(crate) struct TaskSet {
     current: Cell<Option<Raw>>,
     ids: Ids,
     /// Of the live tasks that have one.
-    names: RefCell<HashMap<Id, Arc<str>>>,
+    names: RefCell<BTreeMap<Id, Arc<str>>>,
     /// Whether the root is over, until the loop has taken note.
     root_over: Cell<bool>,
     closed: Cell<bool>,
