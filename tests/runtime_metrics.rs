@@ -100,6 +100,20 @@ fn waits_are_counted() {
     assert_eq!(metrics.noops(), 0);
 }
 
+/// A look at the kernel that does not wait was counted as a wait in vain.
+#[test]
+fn a_turn_that_does_not_wait_is_no_wait() {
+    let runtime = Runtime::new().unwrap();
+    for _ in 0..3 {
+        runtime.turn(Some(Duration::ZERO)).unwrap();
+    }
+    let before = runtime.metrics();
+    assert_eq!((before.parks(), before.noops()), (0, 0));
+    runtime.turn(Some(Duration::from_nanos(1))).unwrap();
+    let after = runtime.metrics();
+    assert_eq!((after.parks(), after.noops()), (1, 1));
+}
+
 #[test]
 fn descriptors_and_their_events_are_counted() {
     let runtime = Runtime::new().unwrap();

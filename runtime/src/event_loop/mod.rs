@@ -303,12 +303,13 @@ impl EventLoop {
     /// Polls the kernel, and takes in what came: events, tasks from other
     /// threads, and timers that are due. Waits only if no task is ready.
     fn wait(&self, limit: Option<Duration>) -> io::Result<()> {
+        let parks = self.parks.get();
         let polled = self.poll(limit);
         if !self.tasks.remote().is_empty() {
             self.tasks.take_posted();
         }
         self.timers.fire(&self.tasks);
-        if !self.tasks.has_ready() {
+        if !self.tasks.has_ready() && self.parks.get() > parks {
             self.noops.set(self.noops.get() + 1);
         }
         polled
