@@ -62,6 +62,7 @@ mod barrier;
 pub mod broadcast;
 mod cancellation;
 mod condvar;
+mod ends;
 mod event;
 mod listeners;
 pub mod mpsc;

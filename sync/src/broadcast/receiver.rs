@@ -13,7 +13,6 @@ use super::channel::Channel;
 use super::error::{RecvError, TryRecvError};
 use super::ring::Seen;
 use crate::listeners::Place;
-use crate::on_drop::OnDrop;
 
 /// Receives all that is sent while it exists.
 ///
@@ -29,8 +28,7 @@ pub struct Receiver<T> {
 
 impl<T> Receiver<T> {
     pub(super) fn of(channel: Rc<Channel<T>>) -> Self {
-        // No overflow: each holds a count of the `Rc`, which aborts at its own.
-        channel.receivers.set(channel.receivers.get() + 1);
+        channel.ends.add_receiver();
         let next = channel.ring.borrow().end();
         Self {
             channel,
@@ -56,7 +54,7 @@ impl<T> Receiver<T> {
     /// Whether all senders are gone. There may still be something to receive.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.channel.senders.get() == 0
+        self.channel.ends.senders() == 0
     }
 
     /// Whether both receive from the same channel.
@@ -68,7 +66,7 @@ impl<T> Receiver<T> {
     /// How many senders there are.
     #[must_use]
     pub fn sender_strong_count(&self) -> usize {
-        self.channel.senders.get()
+        self.channel.ends.senders()
     }
 
     /// How many weak senders there are.
@@ -78,7 +76,7 @@ impl<T> Receiver<T> {
     }
 
     fn leave(&mut self) {
-        self.channel.waiting.leave(&mut self.place);
+        self.channel.ends.waiting.leave(&mut self.place);
     }
 }
 
@@ -159,7 +157,7 @@ impl<T: Clone> Receiver<T> {
                 self.leave();
                 return Poll::Ready(received);
             }
-            ready!(self.channel.waiting.poll_told(&mut self.place, cx));
+            ready!(self.channel.ends.waiting.poll_told(&mut self.place, cx));
             // What it was told of may be received by now.
         }
     }
@@ -181,15 +179,7 @@ impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         // Dropped at the end, panic or not.
         let _unseen = self.channel.ring.borrow_mut().leave(self.next);
-        let channel = Rc::clone(&self.channel);
-        let left = channel.receivers.get() - 1;
-        channel.receivers.set(left);
-        let _also = OnDrop(|| {
-            if left == 0 {
-                channel.deserted.notify_waiters();
-            }
-        });
-        self.leave();
+        self.channel.ends.remove_receiver(&mut self.place);
     }
 }
 

@@ -3,8 +3,6 @@
 use std::fmt;
 use std::rc::Rc;
 
-use coreloop_runtime::task::coop;
-
 use super::Receiver;
 use super::channel::Channel;
 use super::error::SendError;
@@ -62,8 +60,7 @@ impl<T> Sender<T> {
     }
 
     fn of(channel: Rc<Channel<T>>) -> Self {
-        // No overflow: each holds a count of the `Rc`, which aborts at its own.
-        channel.senders.set(channel.senders.get() + 1);
+        channel.ends.add_sender();
         Self { channel }
     }
 
@@ -117,7 +114,7 @@ impl<T> Sender<T> {
     /// How many receivers there are.
     #[must_use]
     pub fn receiver_count(&self) -> usize {
-        self.channel.receivers.get()
+        self.channel.ends.receivers()
     }
 
     /// Waits until there is no receiver.
@@ -139,14 +136,7 @@ impl<T> Sender<T> {
     /// });
     /// ```
     pub async fn closed(&self) {
-        coop::consume_budget().await;
-        loop {
-            let deserted = self.channel.deserted.notified();
-            if self.channel.receivers.get() == 0 {
-                return;
-            }
-            deserted.await;
-        }
+        self.channel.ends.deserted().await;
     }
 
     /// Whether both send into the same channel.
@@ -164,7 +154,7 @@ impl<T> Sender<T> {
     /// How many senders there are.
     #[must_use]
     pub fn strong_count(&self) -> usize {
-        self.channel.senders.get()
+        self.channel.ends.senders()
     }
 
     /// How many weak senders there are.
@@ -182,11 +172,7 @@ impl<T> Clone for Sender<T> {
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        let left = self.channel.senders.get() - 1;
-        self.channel.senders.set(left);
-        if left == 0 {
-            self.channel.waiting.tell();
-        }
+        self.channel.ends.remove_sender();
     }
 }
 
@@ -223,7 +209,7 @@ impl<T> WeakSender<T> {
     /// How many senders there are.
     #[must_use]
     pub fn strong_count(&self) -> usize {
-        self.channel.senders.get()
+        self.channel.ends.senders()
     }
 
     /// How many weak senders there are.

@@ -6,23 +6,16 @@
 //!    if it remembers that number.
 //! 2. Nothing is borrowed while a waker or a value is woken, cloned or dropped,
 //!    or while a closure of the user's runs.
-//! 3. A receiver is in `waiting` at most once, by the place that it holds.
 
 use std::cell::Cell;
 
 use super::value::Value;
-use crate::Notify;
-use crate::listeners::Listeners;
+use crate::ends::Ends;
 
 pub(super) struct Channel<T> {
     pub(super) value: Value<T>,
     pub(super) version: Cell<u64>,
-    pub(super) senders: Cell<usize>,
-    pub(super) receivers: Cell<usize>,
-    /// The receivers that wait for a change, or for the end.
-    pub(super) waiting: Listeners,
-    /// Told when the last receiver goes.
-    pub(super) deserted: Notify,
+    pub(super) ends: Ends,
 }
 
 impl<T> Channel<T> {
@@ -30,10 +23,7 @@ impl<T> Channel<T> {
         Self {
             value: Value::new(value),
             version: Cell::new(0),
-            senders: Cell::new(0),
-            receivers: Cell::new(0),
-            waiting: Listeners::new(),
-            deserted: Notify::new(),
+            ends: Ends::new(),
         }
     }
 
@@ -41,6 +31,6 @@ impl<T> Channel<T> {
     #[inline]
     pub(super) fn tell(&self) {
         self.version.set(self.version.get().wrapping_add(1));
-        self.waiting.tell();
+        self.ends.waiting.tell();
     }
 }

@@ -13,7 +13,6 @@ use super::Ref;
 use super::channel::Channel;
 use super::error::RecvError;
 use crate::listeners::Place;
-use crate::on_drop::OnDrop;
 
 /// Watches the value of a channel.
 ///
@@ -32,8 +31,7 @@ pub struct Receiver<T> {
 
 impl<T> Receiver<T> {
     pub(super) fn of(channel: Rc<Channel<T>>, version: u64) -> Self {
-        // No overflow: each holds a count of the `Rc`, which aborts at its own.
-        channel.receivers.set(channel.receivers.get() + 1);
+        channel.ends.add_receiver();
         Self {
             channel,
             version,
@@ -152,7 +150,7 @@ impl<T> Receiver<T> {
     /// Whether all senders are gone. There may still be an unseen value.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.channel.senders.get() == 0
+        self.channel.ends.senders() == 0
     }
 
     /// Counts the current value as unseen: [`changed`](Self::changed) then
@@ -190,13 +188,13 @@ impl<T> Receiver<T> {
                 self.leave();
                 return Poll::Ready(changed);
             }
-            ready!(self.channel.waiting.poll_told(&mut self.place, cx));
+            ready!(self.channel.ends.waiting.poll_told(&mut self.place, cx));
             // What it was told of may be seen by now.
         }
     }
 
     fn leave(&mut self) {
-        self.channel.waiting.leave(&mut self.place);
+        self.channel.ends.waiting.leave(&mut self.place);
     }
 }
 
@@ -218,15 +216,7 @@ impl<T> Clone for Receiver<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        let channel = Rc::clone(&self.channel);
-        let left = channel.receivers.get() - 1;
-        channel.receivers.set(left);
-        let _also = OnDrop(|| {
-            if left == 0 {
-                channel.deserted.notify_waiters();
-            }
-        });
-        self.leave();
+        self.channel.ends.remove_receiver(&mut self.place);
     }
 }
 

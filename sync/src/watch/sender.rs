@@ -4,8 +4,6 @@ use std::fmt;
 use std::mem;
 use std::rc::Rc;
 
-use coreloop_runtime::task::coop;
-
 use super::channel::Channel;
 use super::error::SendError;
 use super::{Receiver, Ref};
@@ -48,8 +46,7 @@ impl<T> Sender<T> {
     }
 
     fn of(channel: Rc<Channel<T>>) -> Self {
-        // No overflow: each holds a count of the `Rc`, which aborts at its own.
-        channel.senders.set(channel.senders.get() + 1);
+        channel.ends.add_sender();
         Self { channel }
     }
 
@@ -191,14 +188,7 @@ impl<T> Sender<T> {
     /// });
     /// ```
     pub async fn closed(&self) {
-        coop::consume_budget().await;
-        loop {
-            let deserted = self.channel.deserted.notified();
-            if self.is_closed() {
-                return;
-            }
-            deserted.await;
-        }
+        self.channel.ends.deserted().await;
     }
 
     /// Whether there is no receiver. There may be one again, by
@@ -211,13 +201,13 @@ impl<T> Sender<T> {
     /// How many receivers there are.
     #[must_use]
     pub fn receiver_count(&self) -> usize {
-        self.channel.receivers.get()
+        self.channel.ends.receivers()
     }
 
     /// How many senders there are.
     #[must_use]
     pub fn sender_count(&self) -> usize {
-        self.channel.senders.get()
+        self.channel.ends.senders()
     }
 
     /// Whether both belong to the same channel.
@@ -241,11 +231,7 @@ impl<T: Default> Default for Sender<T> {
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        let left = self.channel.senders.get() - 1;
-        self.channel.senders.set(left);
-        if left == 0 {
-            self.channel.waiting.tell();
-        }
+        self.channel.ends.remove_sender();
     }
 }
 
