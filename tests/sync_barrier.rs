@@ -77,7 +77,7 @@ fn many_tasks_many_times() {
 
 #[test]
 fn agrees_with_a_model() {
-    sequence::each(|numbers| {
+    sequence::each(500, |numbers: &[u16]| {
         const SIZE: usize = 4;
         let barrier = Barrier::new(SIZE);
         let mut arrived = 0;

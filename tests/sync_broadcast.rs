@@ -2,8 +2,10 @@
 //! cloned and dropped when.
 #![cfg(feature = "sync")]
 
-#[path = "common/polling.rs"]
-mod polling;
+#[path = "common/waiter.rs"]
+mod waiter;
+#[path = "common/wakers.rs"]
+mod wakers;
 
 use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe};
@@ -14,7 +16,8 @@ use coreloop::sync::broadcast::error::{RecvError, SendError, TryRecvError};
 use coreloop::sync::broadcast::{self, Receiver, Sender};
 use coreloop::task::yield_now;
 use futures_lite::StreamExt;
-use polling::{Task, panicking_waker, with_hook};
+use waiter::Waiter;
+use wakers::{panicking_waker, with_hook};
 
 /// All that is there, up to the first error.
 fn drain<T: Clone>(receiver: &mut Receiver<T>) -> (Vec<T>, TryRecvError) {
@@ -122,18 +125,18 @@ fn a_receiver_may_go_after_it_fell_behind() {
 fn a_waiting_receiver_is_woken_by_a_value_and_by_the_end() {
     let (sender, mut first) = broadcast::channel(4);
     let mut second = sender.subscribe();
-    let mut one = Task::new(first.recv());
-    let mut two = Task::new(second.recv());
+    let mut one = Waiter::new(first.recv());
+    let mut two = Waiter::new(second.recv());
     assert!(one.poll().is_pending());
     assert!(two.poll().is_pending());
-    assert!(two.poll_elsewhere().is_pending());
+    assert!(two.poll_afresh().is_pending());
     assert_eq!((one.wakers(), two.wakers()), (1, 1));
     sender.send(1).unwrap();
     assert!(one.is_woken() && two.is_woken());
     assert_eq!(one.poll(), Poll::Ready(Ok(1)));
     assert_eq!(two.poll(), Poll::Ready(Ok(1)));
     drop(one);
-    let mut one = Task::new(first.recv());
+    let mut one = Waiter::new(first.recv());
     assert!(one.poll().is_pending());
     drop(sender);
     assert!(one.is_woken());
@@ -144,10 +147,10 @@ fn a_waiting_receiver_is_woken_by_a_value_and_by_the_end() {
 #[test]
 fn a_receive_that_is_dropped_loses_nothing() {
     let (sender, mut receiver) = broadcast::channel(4);
-    let mut task = Task::new(receiver.recv());
+    let mut task = Waiter::new(receiver.recv());
     assert!(task.poll().is_pending());
-    assert_eq!(task.drop_and_count(), 0, "its waker was kept");
-    let mut task = Task::new(receiver.recv());
+    task.cancel();
+    let mut task = Waiter::new(receiver.recv());
     assert!(task.poll().is_pending());
     sender.send(1).unwrap();
     drop(task);
@@ -317,7 +320,7 @@ fn a_destructor_that_panics_does_not_keep_the_others() {
     }
     let drops = Rc::new(Cell::new(0));
     let (sender, receiver) = broadcast::channel(4);
-    let mut closed = Task::new(sender.closed());
+    let mut closed = Waiter::new(sender.closed());
     assert!(closed.poll().is_pending());
     for number in 0..3 {
         assert!(sender.send(Panics(Rc::clone(&drops), number == 0)).is_ok());
@@ -331,7 +334,7 @@ fn a_destructor_that_panics_does_not_keep_the_others() {
 fn closed_waits_for_the_last_receiver() {
     let (sender, first) = broadcast::channel::<u8>(4);
     let second = sender.subscribe();
-    let mut closed = Task::new(sender.closed());
+    let mut closed = Waiter::new(sender.closed());
     assert!(closed.poll().is_pending());
     drop(first);
     assert!(!closed.is_woken());
@@ -342,7 +345,7 @@ fn closed_waits_for_the_last_receiver() {
     drop(third);
     assert!(closed.is_woken());
     assert!(closed.poll().is_ready());
-    assert!(Task::new(Sender::<u8>::new(1).closed()).poll().is_ready());
+    assert!(Waiter::new(Sender::<u8>::new(1).closed()).poll().is_ready());
 }
 
 #[test]
@@ -403,13 +406,13 @@ fn wakers_may_come_back_to_the_channel() {
         }
     };
     with_hook(hook, |waker| {
-        let mut task = Task::new(receiver.recv());
+        let mut task = Waiter::new(receiver.recv());
         assert!(task.poll_with(&waker()).is_pending());
         // The waker that is replaced is dropped, which sends.
         assert!(task.poll().is_pending() && task.is_woken());
         assert_eq!(task.poll(), Poll::Ready(Ok(7)));
         drop(task);
-        let mut task = Task::new(receiver.recv());
+        let mut task = Waiter::new(receiver.recv());
         assert!(task.poll_with(&waker()).is_pending());
         sender.send(1).unwrap();
         assert_eq!(task.poll(), Poll::Ready(Err(RecvError::Lagged(1))));
@@ -420,8 +423,8 @@ fn wakers_may_come_back_to_the_channel() {
 fn a_waker_that_panics_costs_nobody_else_the_wake() {
     let (sender, mut first) = broadcast::channel(2);
     let mut second = sender.subscribe();
-    let mut panics = Task::new(first.recv());
-    let mut woken = Task::new(second.recv());
+    let mut panics = Waiter::new(first.recv());
+    let mut woken = Waiter::new(second.recv());
     assert!(panics.poll_with(&panicking_waker()).is_pending());
     assert!(woken.poll().is_pending());
     panic::catch_unwind(AssertUnwindSafe(|| sender.send(1))).unwrap_err();

@@ -213,7 +213,7 @@ fn agrees_with_a_model() {
         parent: Option<usize>,
         cancelled: bool,
     }
-    sequence::each(|numbers| {
+    sequence::each(500, |numbers: &[u16]| {
         let mut nodes: Vec<Node> = Vec::new();
         let mut handles: Vec<(CancellationToken, usize)> = Vec::new();
         let mut waiters: Vec<(Waiter<'_, ()>, usize, bool)> = Vec::new();

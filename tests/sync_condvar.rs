@@ -203,7 +203,7 @@ async fn lock_and_wait<'a>(mutex: &'a Mutex<()>, condvar: &'a Condvar) -> MutexG
 
 #[test]
 fn agrees_with_a_model() {
-    sequence::each(|numbers| {
+    sequence::each(500, |numbers: &[u16]| {
         let (mutex, condvar) = (Mutex::new(()), Condvar::new());
         let mut waiting: VecDeque<usize> = VecDeque::new();
         let mut live: Vec<Live<'_>> = Vec::new();

@@ -53,7 +53,7 @@ fn agrees_with_a_model() {
         Waiting,
         Granted,
     }
-    sequence::each(|numbers| {
+    sequence::each(500, |numbers: &[u16]| {
         let event = Event::default();
         let mut set = false;
         let mut live: Vec<(Waiter<'_, ()>, State)> = Vec::new();

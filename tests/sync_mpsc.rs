@@ -2,8 +2,10 @@
 //! when.
 #![cfg(feature = "sync")]
 
-#[path = "common/polling.rs"]
-mod polling;
+#[path = "common/waiter.rs"]
+mod waiter;
+#[path = "common/wakers.rs"]
+mod wakers;
 
 use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe};
@@ -15,7 +17,8 @@ use coreloop::sync::mpsc::error::{SendTimeoutError, TryRecvError, TrySendError};
 use coreloop::sync::mpsc::{self, OwnedPermit, Receiver, Sender};
 use coreloop::task::yield_now;
 use futures_lite::StreamExt;
-use polling::{Task, panicking_waker, with_hook};
+use waiter::Waiter;
+use wakers::{panicking_waker, with_hook};
 
 fn full<T>(values: impl IntoIterator<Item = T>) -> (Sender<T>, Receiver<T>) {
     let values: Vec<T> = values.into_iter().collect();
@@ -46,8 +49,8 @@ async fn values_come_in_order_and_then_the_end() {
 #[test]
 fn senders_that_wait_are_served_in_order_and_nobody_passes_them() {
     let (sender, mut receiver) = full([0]);
-    let mut first = Task::new(sender.send(1));
-    let mut second = Task::new(sender.send(2));
+    let mut first = Waiter::new(sender.send(1));
+    let mut second = Waiter::new(sender.send(2));
     assert!(first.poll().is_pending());
     assert!(second.poll().is_pending());
     assert_eq!(receiver.try_recv(), Ok(0));
@@ -57,7 +60,7 @@ fn senders_that_wait_are_served_in_order_and_nobody_passes_them() {
         "the room is for who has waited"
     );
     assert_eq!(sender.capacity(), 0);
-    assert!(Task::new(sender.send(3)).poll().is_pending());
+    assert!(Waiter::new(sender.send(3)).poll().is_pending());
     assert!(second.poll().is_pending());
     assert_eq!(first.poll(), Poll::Ready(Ok(())));
     assert_eq!(receiver.try_recv(), Ok(1));
@@ -69,7 +72,7 @@ fn senders_that_wait_are_served_in_order_and_nobody_passes_them() {
 #[test]
 fn order_is_kept_when_waiting_senders_go() {
     let (sender, mut receiver) = full([0]);
-    let mut tasks: Vec<_> = (1..=4).map(|it| Task::new(sender.send(it))).collect();
+    let mut tasks: Vec<_> = (1..=4).map(|it| Waiter::new(sender.send(it))).collect();
     for task in &mut tasks {
         assert!(task.poll().is_pending());
     }
@@ -77,7 +80,7 @@ fn order_is_kept_when_waiting_senders_go() {
     let mut third = tasks.pop().unwrap();
     let second = tasks.pop().unwrap();
     let first = tasks.pop().unwrap();
-    assert_eq!(second.drop_and_count(), 0);
+    second.cancel();
     assert_eq!(receiver.try_recv(), Ok(0));
     // Granted and gone: the next in the queue has the room.
     assert!(first.is_woken());
@@ -92,11 +95,11 @@ fn order_is_kept_when_waiting_senders_go() {
 #[test]
 fn a_waiting_sender_may_move_to_another_task() {
     let (sender, mut receiver) = full([0]);
-    let mut task = Task::new(sender.send(1));
+    let mut task = Waiter::new(sender.send(1));
     assert!(task.poll().is_pending());
     assert!(task.poll().is_pending());
     assert_eq!(task.wakers(), 1);
-    assert!(task.poll_elsewhere().is_pending());
+    assert!(task.poll_afresh().is_pending());
     receiver.try_recv().unwrap();
     assert!(task.is_woken());
     assert_eq!(task.wakers(), 0);
@@ -106,9 +109,9 @@ fn a_waiting_sender_may_move_to_another_task() {
 #[test]
 fn a_waiting_receiver_may_move_to_another_task() {
     let (sender, mut receiver) = mpsc::channel(1);
-    let mut task = Task::new(receiver.recv());
+    let mut task = Waiter::new(receiver.recv());
     assert!(task.poll().is_pending());
-    assert!(task.poll_elsewhere().is_pending());
+    assert!(task.poll_afresh().is_pending());
     assert_eq!(task.wakers(), 1);
     sender.try_send(1).unwrap();
     assert!(task.is_woken());
@@ -119,7 +122,7 @@ fn a_waiting_receiver_may_move_to_another_task() {
 #[test]
 fn a_receive_that_is_dropped_loses_nothing() {
     let (sender, mut receiver) = mpsc::channel(2);
-    let mut task = Task::new(receiver.recv());
+    let mut task = Waiter::new(receiver.recv());
     assert!(task.poll().is_pending());
     sender.try_send(1).unwrap();
     assert!(task.is_woken());
@@ -149,7 +152,7 @@ fn permits_hold_room() {
 fn a_dropped_permit_serves_who_waits() {
     let (sender, _receiver) = mpsc::channel::<u8>(1);
     let permit = sender.try_reserve().unwrap();
-    let mut waiting = Task::new(sender.reserve());
+    let mut waiting = Waiter::new(sender.reserve());
     assert!(waiting.poll().is_pending());
     drop(permit);
     assert!(waiting.is_woken());
@@ -159,8 +162,8 @@ fn a_dropped_permit_serves_who_waits() {
 #[test]
 fn reserving_many_waits_for_all_and_lets_nobody_pass() {
     let (sender, mut receiver) = full([0, 1, 2]);
-    let mut many = Task::new(sender.reserve_many(2));
-    let mut one = Task::new(sender.send(9));
+    let mut many = Waiter::new(sender.reserve_many(2));
+    let mut one = Waiter::new(sender.send(9));
     assert!(many.poll().is_pending());
     assert!(one.poll().is_pending());
     receiver.try_recv().unwrap();
@@ -185,7 +188,7 @@ fn reserving_many_waits_for_all_and_lets_nobody_pass() {
 fn reserving_many_takes_what_is_free_first() {
     let (sender, mut receiver) = mpsc::channel(4);
     sender.try_send(0).unwrap();
-    let mut many = Task::new(sender.reserve_many(4));
+    let mut many = Waiter::new(sender.reserve_many(4));
     assert!(many.poll().is_pending());
     assert!(sender.try_send(1).is_err(), "nobody passes");
     receiver.try_recv().unwrap();
@@ -196,15 +199,15 @@ fn reserving_many_takes_what_is_free_first() {
 #[test]
 fn reserving_many_that_is_dropped_gives_all_on() {
     let (sender, mut receiver) = full([0, 1, 2]);
-    let mut many = Task::new(sender.reserve_many(3));
-    let mut others: Vec<_> = (0..2).map(|_| Task::new(sender.reserve())).collect();
+    let mut many = Waiter::new(sender.reserve_many(3));
+    let mut others: Vec<_> = (0..2).map(|_| Waiter::new(sender.reserve())).collect();
     assert!(many.poll().is_pending());
     assert!(others.iter_mut().all(|it| it.poll().is_pending()));
     receiver.try_recv().unwrap();
     receiver.try_recv().unwrap();
-    assert_eq!(many.drop_and_count(), 0);
-    assert!(others.iter().all(Task::is_woken));
-    let permits: Vec<_> = others.iter_mut().map(Task::poll).collect();
+    many.cancel();
+    assert!(others.iter().all(Waiter::is_woken));
+    let permits: Vec<_> = others.iter_mut().map(Waiter::poll).collect();
     assert!(permits.iter().all(|it| matches!(it, Poll::Ready(Ok(_)))));
 }
 
@@ -212,7 +215,7 @@ fn reserving_many_that_is_dropped_gives_all_on() {
 fn more_than_there_will_ever_be_is_refused() {
     let (sender, _receiver) = mpsc::channel::<u8>(2);
     assert!(matches!(
-        Task::new(sender.reserve_many(3)).poll(),
+        Waiter::new(sender.reserve_many(3)).poll(),
         Poll::Ready(Err(_))
     ));
     assert!(matches!(
@@ -283,7 +286,7 @@ fn a_closed_receiver_sees_the_end_when_the_last_permit_is_gone() {
         |sender| {
             // Granted, and dropped before it was seen.
             let all = sender.try_reserve_many(2).unwrap();
-            let mut waiting = Task::new(sender.reserve());
+            let mut waiting = Waiter::new(sender.reserve());
             assert!(waiting.poll().is_pending());
             drop(all);
             assert!(waiting.is_woken());
@@ -292,7 +295,7 @@ fn a_closed_receiver_sees_the_end_when_the_last_permit_is_gone() {
         |sender| {
             // Some of many.
             let one = sender.try_reserve().unwrap();
-            let mut waiting = Task::new(sender.reserve_many(2));
+            let mut waiting = Waiter::new(sender.reserve_many(2));
             assert!(waiting.poll().is_pending());
             drop(one);
             Box::new(move || drop(waiting))
@@ -303,7 +306,7 @@ fn a_closed_receiver_sees_the_end_when_the_last_permit_is_gone() {
         let end = begin(&sender);
         receiver.close();
         assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
-        let mut receiving = Task::new(receiver.recv());
+        let mut receiving = Waiter::new(receiver.recv());
         assert!(receiving.poll().is_pending());
         end();
         assert!(receiving.is_woken());
@@ -316,14 +319,14 @@ fn a_closed_receiver_sees_the_end_when_the_last_permit_is_gone() {
 #[test]
 fn closing_fails_who_waits_and_honours_permits() {
     let (sender, mut receiver) = full([0]);
-    let mut waiting = Task::new(sender.send(1));
-    let mut many = Task::new(sender.reserve_many(1));
-    let mut closed = Task::new(sender.closed());
+    let mut waiting = Waiter::new(sender.send(1));
+    let mut many = Waiter::new(sender.reserve_many(1));
+    let mut closed = Waiter::new(sender.closed());
     assert!(waiting.poll().is_pending());
     assert!(many.poll().is_pending());
     assert!(closed.poll().is_pending());
     receiver.try_recv().unwrap();
-    let permit = match Task::new(sender.reserve()).poll() {
+    let permit = match Waiter::new(sender.reserve()).poll() {
         Poll::Ready(_) => panic!("it would pass the one that waits"),
         Poll::Pending => sender.try_reserve(),
     };
@@ -385,7 +388,7 @@ fn what_is_not_received_is_dropped_with_the_receiver_once() {
     }
     drop(receiver.try_recv());
     assert_eq!(drops.get(), 1);
-    let mut waiting = Task::new(sender.send(Noted(Rc::clone(&drops))));
+    let mut waiting = Waiter::new(sender.send(Noted(Rc::clone(&drops))));
     assert!(sender.try_send(Noted(Rc::clone(&drops))).is_ok());
     assert!(waiting.poll().is_pending());
     drop(receiver);
@@ -400,11 +403,11 @@ fn what_is_not_received_is_dropped_with_the_receiver_once() {
 #[test]
 fn a_dropped_receiver_lets_its_waker_go() {
     let (sender, mut receiver) = mpsc::channel::<u8>(1);
-    let mut task = Task::new(async move {
+    let mut task = Waiter::new(async move {
         receiver.recv().await;
     });
     assert!(task.poll().is_pending());
-    assert_eq!(task.drop_and_count(), 0);
+    task.cancel();
     assert!(sender.is_closed());
 }
 
@@ -453,7 +456,7 @@ fn a_destructor_that_panics_does_not_keep_the_others() {
     for number in 0..5 {
         assert!(sender.send(Panics(Rc::clone(&drops), number == 1)).is_ok());
     }
-    let mut closed = Task::new(sender.closed());
+    let mut closed = Waiter::new(sender.closed());
     assert!(closed.poll().is_pending());
     panic::catch_unwind(AssertUnwindSafe(|| drop(receiver))).unwrap_err();
     assert_eq!(drops.get(), 5);
@@ -464,10 +467,10 @@ fn a_destructor_that_panics_does_not_keep_the_others() {
 #[test]
 fn a_waker_that_panics_costs_nobody_else_the_wake() {
     let (sender, mut receiver) = full([0, 1]);
-    let mut first = Task::new(sender.reserve());
-    let mut panics = Task::new(sender.reserve());
-    let mut last = Task::new(sender.reserve());
-    let mut closed = Task::new(sender.closed());
+    let mut first = Waiter::new(sender.reserve());
+    let mut panics = Waiter::new(sender.reserve());
+    let mut last = Waiter::new(sender.reserve());
+    let mut closed = Waiter::new(sender.closed());
     assert!(first.poll().is_pending());
     assert!(panics.poll_with(&panicking_waker()).is_pending());
     assert!(last.poll().is_pending());
@@ -481,8 +484,8 @@ fn a_waker_that_panics_costs_nobody_else_the_wake() {
 fn a_waker_that_panics_keeps_no_room() {
     let (sender, _receiver) = mpsc::channel::<u8>(2);
     let permits = sender.try_reserve_many(2).unwrap();
-    let mut panics = Task::new(sender.reserve());
-    let mut last = Task::new(sender.reserve());
+    let mut panics = Waiter::new(sender.reserve());
+    let mut last = Waiter::new(sender.reserve());
     assert!(panics.poll_with(&panicking_waker()).is_pending());
     assert!(last.poll().is_pending());
     panic::catch_unwind(AssertUnwindSafe(|| drop(permits))).unwrap_err();
@@ -510,7 +513,7 @@ fn wakers_may_come_back_to_the_channel() {
     with_hook(hook, |waker| {
         // Woken by what it sends itself.
         let mut borrowed = receiver.borrow_mut();
-        let mut receiving = Task::new(borrowed.recv());
+        let mut receiving = Waiter::new(borrowed.recv());
         assert!(receiving.poll_with(&waker()).is_pending());
         sender.try_send(1).unwrap();
         assert_eq!(receiving.poll(), Poll::Ready(Some(1)));
@@ -519,14 +522,14 @@ fn wakers_may_come_back_to_the_channel() {
         drop(borrowed);
         // Finds no room while it is woken for room that is not its own.
         while sender.try_send(2).is_ok() {}
-        let mut sending = Task::new(sender.send(3));
+        let mut sending = Waiter::new(sender.send(3));
         assert!(sending.poll_with(&waker()).is_pending());
         assert!(receiver.borrow_mut().try_recv().is_ok());
         drop(sending);
         while receiver.borrow_mut().try_recv().is_ok() {}
         assert_eq!(sender.capacity(), 2);
         // Closes the channel that is being closed.
-        let mut closed = Task::new(sender.closed());
+        let mut closed = Waiter::new(sender.closed());
         assert!(closed.poll_with(&waker()).is_pending());
         receiver.borrow_mut().close();
         assert!(closed.poll().is_ready());
@@ -545,7 +548,7 @@ fn a_weak_sender_keeps_nothing_open() {
     drop((sender, other));
     assert_eq!(receiver.sender_strong_count(), 1);
     assert_eq!(receiver.sender_weak_count(), 1);
-    let mut receiving = Task::new(receiver.recv());
+    let mut receiving = Waiter::new(receiver.recv());
     assert!(receiving.poll().is_pending());
     again.try_send(1).unwrap();
     assert_eq!(receiving.poll(), Poll::Ready(Some(1)));
@@ -576,29 +579,29 @@ fn many_are_received_at_once() {
     let (sender, mut receiver) = full(0..10);
     let mut buffer = vec![100];
     assert_eq!(
-        Task::new(receiver.recv_many(&mut buffer, 0)).poll(),
+        Waiter::new(receiver.recv_many(&mut buffer, 0)).poll(),
         Poll::Ready(0)
     );
-    let mut waiting: Vec<_> = (10..14).map(|it| Task::new(sender.send(it))).collect();
+    let mut waiting: Vec<_> = (10..14).map(|it| Waiter::new(sender.send(it))).collect();
     for task in &mut waiting {
         assert!(task.poll().is_pending());
     }
     assert_eq!(
-        Task::new(receiver.recv_many(&mut buffer, 3)).poll(),
+        Waiter::new(receiver.recv_many(&mut buffer, 3)).poll(),
         Poll::Ready(3)
     );
     assert_eq!(buffer, [100, 0, 1, 2]);
-    let woken: Vec<_> = waiting.iter().map(Task::is_woken).collect();
+    let woken: Vec<_> = waiting.iter().map(Waiter::is_woken).collect();
     assert_eq!(woken, [true, true, true, false]);
     for task in &mut waiting[..3] {
         assert!(task.poll().is_ready());
     }
     drop(waiting);
     assert_eq!(
-        Task::new(receiver.recv_many(&mut buffer, 99)).poll(),
+        Waiter::new(receiver.recv_many(&mut buffer, 99)).poll(),
         Poll::Ready(10)
     );
-    let mut empty = Task::new(receiver.recv_many(&mut buffer, 99));
+    let mut empty = Waiter::new(receiver.recv_many(&mut buffer, 99));
     assert!(empty.poll().is_pending());
     drop(sender);
     assert!(empty.is_woken());
@@ -698,7 +701,7 @@ fn unbounded_sends_until_it_is_closed() {
         assert_eq!(receiver.try_recv(), Ok(number));
     }
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));
-    assert_eq!(Task::new(receiver.recv()).poll(), Poll::Ready(None));
+    assert_eq!(Waiter::new(receiver.recv()).poll(), Poll::Ready(None));
 }
 
 #[coreloop::test]

@@ -301,7 +301,7 @@ impl Model {
 
 #[test]
 fn agrees_with_a_model() {
-    sequence::each(|numbers| {
+    sequence::each(500, |numbers: &[u16]| {
         let notify = Rc::new(Notify::new());
         let mut model = Model::default();
         let mut live: Vec<Live<'_>> = Vec::new();

@@ -177,7 +177,7 @@ fn poll_one(
 
 #[test]
 fn agrees_with_a_model() {
-    sequence::each(|numbers| {
+    sequence::each(500, |numbers: &[u16]| {
         let cell = OnceCell::new();
         let go = Event::new();
         let mut queue: VecDeque<usize> = VecDeque::new();

@@ -1,8 +1,10 @@
 //! `oneshot`: every order in which its two ends can send, close and go.
 #![cfg(feature = "sync")]
 
-#[path = "common/polling.rs"]
-mod polling;
+#[path = "common/waiter.rs"]
+mod waiter;
+#[path = "common/wakers.rs"]
+mod wakers;
 
 use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe};
@@ -12,12 +14,13 @@ use std::task::Poll;
 use coreloop::sync::oneshot::error::TryRecvError;
 use coreloop::sync::oneshot::{self, Receiver};
 use futures_lite::StreamExt;
-use polling::{Task, panicking_waker, with_hook};
+use waiter::Waiter;
+use wakers::{panicking_waker, with_hook};
 
 #[test]
 fn a_value_wakes_who_waits_for_it() {
     let (sender, receiver) = oneshot::channel();
-    let mut task = Task::new(receiver);
+    let mut task = Waiter::new(receiver);
     assert!(task.poll().is_pending());
     assert!(task.poll().is_pending());
     assert_eq!(task.wakers(), 1);
@@ -31,15 +34,15 @@ fn a_value_wakes_who_waits_for_it() {
 fn a_value_waits_for_who_comes() {
     let (sender, receiver) = oneshot::channel();
     assert_eq!(sender.send(1), Ok(()));
-    assert_eq!(Task::new(receiver).poll(), Poll::Ready(Ok(1)));
+    assert_eq!(Waiter::new(receiver).poll(), Poll::Ready(Ok(1)));
 }
 
 #[test]
 fn a_receiver_may_move_to_another_task() {
     let (sender, receiver) = oneshot::channel();
-    let mut task = Task::new(receiver);
+    let mut task = Waiter::new(receiver);
     assert!(task.poll().is_pending());
-    assert!(task.poll_elsewhere().is_pending());
+    assert!(task.poll_afresh().is_pending());
     sender.send(1).unwrap();
     assert!(task.is_woken());
 }
@@ -47,7 +50,7 @@ fn a_receiver_may_move_to_another_task() {
 #[test]
 fn a_sender_that_goes_wakes_the_receiver() {
     let (sender, mut receiver) = oneshot::channel::<u8>();
-    let mut task = Task::new(&mut receiver);
+    let mut task = Waiter::new(&mut receiver);
     assert!(task.poll().is_pending());
     drop(sender);
     assert!(task.is_woken());
@@ -67,9 +70,9 @@ fn a_receiver_that_goes_wakes_the_sender() {
         *receiver = oneshot::channel().1;
     }] {
         let (mut sender, mut receiver) = oneshot::channel();
-        let mut task = Task::new(sender.closed());
+        let mut task = Waiter::new(sender.closed());
         assert!(task.poll().is_pending());
-        assert!(task.poll_elsewhere().is_pending());
+        assert!(task.poll_afresh().is_pending());
         close(&mut receiver);
         assert!(task.is_woken());
         assert!(task.poll().is_ready());
@@ -97,7 +100,7 @@ fn a_closed_receiver_is_ready() {
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
     assert!(!receiver.is_terminated());
     receiver.close();
-    assert!(Task::new(&mut receiver).poll().is_ready());
+    assert!(Waiter::new(&mut receiver).poll().is_ready());
     assert!(receiver.is_terminated());
     assert_eq!(sender.send(1), Err(1));
 }
@@ -108,24 +111,24 @@ fn polling_after_the_end_is_refused() {
     let (sender, mut receiver) = oneshot::channel();
     sender.send(1).unwrap();
     receiver.try_recv().unwrap();
-    let _ = Task::new(&mut receiver).poll();
+    let _ = Waiter::new(&mut receiver).poll();
 }
 
 #[test]
 fn wakers_go_with_the_ends() {
     let (mut sender, receiver) = oneshot::channel::<u8>();
-    let mut closed = Task::new(async { sender.closed().await });
-    let mut received = Task::new(receiver);
+    let mut closed = Waiter::new(async { sender.closed().await });
+    let mut received = Waiter::new(receiver);
     assert!(closed.poll().is_pending());
     assert!(received.poll().is_pending());
-    assert_eq!(received.drop_and_count(), 0);
+    received.cancel();
     assert!(closed.is_woken());
     drop(closed);
 
     let (mut sender, receiver) = oneshot::channel::<u8>();
-    let mut closed = Task::new(async move { sender.closed().await });
+    let mut closed = Waiter::new(async move { sender.closed().await });
     assert!(closed.poll().is_pending());
-    assert_eq!(closed.drop_and_count(), 0);
+    closed.cancel();
     drop(receiver);
 }
 
@@ -186,7 +189,7 @@ fn wakers_may_come_back_to_the_channel() {
         }
     };
     with_hook(hook, |waker| {
-        let mut task = Task::new(receiver);
+        let mut task = Waiter::new(receiver);
         assert!(task.poll_with(&waker()).is_pending());
         // The waker that is replaced is dropped, and its destructor sends.
         assert_eq!(task.poll(), Poll::Ready(Ok(5)));
@@ -196,7 +199,7 @@ fn wakers_may_come_back_to_the_channel() {
 #[test]
 fn a_waker_that_panics_does_not_lose_the_value() {
     let (sender, mut receiver) = oneshot::channel();
-    let mut task = Task::new(&mut receiver);
+    let mut task = Waiter::new(&mut receiver);
     assert!(task.poll_with(&panicking_waker()).is_pending());
     panic::catch_unwind(AssertUnwindSafe(|| sender.send(1))).unwrap_err();
     assert_eq!(task.poll(), Poll::Ready(Ok(1)));

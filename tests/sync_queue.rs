@@ -1,8 +1,10 @@
 //! `Queue`: Python's manner, in which what is put is also done.
 #![cfg(feature = "sync")]
 
-#[path = "common/polling.rs"]
-mod polling;
+#[path = "common/waiter.rs"]
+mod waiter;
+#[path = "common/wakers.rs"]
+mod wakers;
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Ordering;
@@ -13,7 +15,8 @@ use std::task::Poll;
 use coreloop::sync::queue::error::{TryGetError, TryPutError};
 use coreloop::sync::{LifoQueue, PriorityQueue, Queue};
 use coreloop::task::yield_now;
-use polling::{Task, panicking_waker, with_hook};
+use waiter::Waiter;
+use wakers::{panicking_waker, with_hook};
 
 fn full<T>(items: impl IntoIterator<Item = T>) -> Queue<T> {
     let items: Vec<T> = items.into_iter().collect();
@@ -79,11 +82,11 @@ fn equal_items_come_in_the_order_they_were_put() {
 fn those_who_wait_to_put_are_served_in_order() {
     let queue = full([0]);
     assert!(queue.is_full());
-    let mut first = Task::new(queue.put(1));
-    let mut second = Task::new(queue.put(2));
+    let mut first = Waiter::new(queue.put(1));
+    let mut second = Waiter::new(queue.put(2));
     assert!(first.poll().is_pending());
     assert!(second.poll().is_pending());
-    assert!(second.poll_elsewhere().is_pending());
+    assert!(second.poll_afresh().is_pending());
     assert_eq!(second.wakers(), 1);
     assert_eq!(queue.try_get(), Ok(0));
     assert!(first.is_woken() && !second.is_woken());
@@ -102,25 +105,25 @@ fn those_who_wait_to_put_are_served_in_order() {
 #[test]
 fn those_who_wait_to_get_are_served_in_order() {
     let queue = Queue::new(0);
-    let mut first = Task::new(queue.get());
-    let mut second = Task::new(queue.get());
+    let mut first = Waiter::new(queue.get());
+    let mut second = Waiter::new(queue.get());
     assert!(first.poll().is_pending());
     assert!(second.poll().is_pending());
     queue.try_put(1).unwrap();
     assert!(first.is_woken() && !second.is_woken());
     assert_eq!(queue.try_get(), Err(TryGetError::Empty), "it is promised");
     assert_eq!(queue.len(), 1);
-    assert_eq!(first.drop_and_count(), 0);
+    first.cancel();
     assert!(second.is_woken());
     assert_eq!(second.poll(), Poll::Ready(Ok(1)));
-    assert_eq!(second.drop_and_count(), 0);
+    second.cancel();
     assert!(queue.is_empty());
 }
 
 #[test]
 fn who_waits_gets_the_best_there_is_by_then() {
     let queue = PriorityQueue::new(0);
-    let mut task = Task::new(queue.get());
+    let mut task = Waiter::new(queue.get());
     assert!(task.poll().is_pending());
     queue.try_put(5).unwrap();
     queue.try_put(3).unwrap();
@@ -131,10 +134,10 @@ fn who_waits_gets_the_best_there_is_by_then() {
 #[test]
 fn join_waits_until_all_is_done() {
     let queue = Queue::new(0);
-    assert!(Task::new(queue.join()).poll().is_ready(), "nothing to do");
+    assert!(Waiter::new(queue.join()).poll().is_ready(), "nothing to do");
     queue.try_put(1).unwrap();
     queue.try_put(2).unwrap();
-    let mut join = Task::new(queue.join());
+    let mut join = Waiter::new(queue.join());
     assert!(join.poll().is_pending());
     queue.try_get().unwrap();
     queue.task_done();
@@ -144,7 +147,7 @@ fn join_waits_until_all_is_done() {
     assert!(join.is_woken());
     queue.try_put(3).unwrap();
     assert!(join.poll().is_ready(), "what came later is not its concern");
-    assert!(Task::new(queue.join()).poll().is_pending());
+    assert!(Waiter::new(queue.join()).poll().is_pending());
 }
 
 #[test]
@@ -158,8 +161,8 @@ fn done_more_often_than_put_is_refused() {
 #[test]
 fn shutting_down_lets_what_is_in_be_got() {
     let queue = full([1, 2]);
-    let mut put = Task::new(queue.put(3));
-    let mut join = Task::new(queue.join());
+    let mut put = Waiter::new(queue.put(3));
+    let mut join = Waiter::new(queue.join());
     assert!(put.poll().is_pending());
     assert!(join.poll().is_pending());
     queue.shutdown(false);
@@ -167,11 +170,11 @@ fn shutting_down_lets_what_is_in_be_got() {
     assert!(put.is_woken() && !join.is_woken());
     assert!(matches!(put.poll(), Poll::Ready(Err(error)) if error.0 == 3));
     assert_eq!(queue.try_put(4), Err(TryPutError::ShutDown(4)));
-    assert_eq!(Task::new(queue.get()).poll(), Poll::Ready(Ok(1)));
+    assert_eq!(Waiter::new(queue.get()).poll(), Poll::Ready(Ok(1)));
     assert_eq!(queue.try_get(), Ok(2));
     assert_eq!(queue.try_get(), Err(TryGetError::ShutDown));
     assert!(matches!(
-        Task::new(queue.get()).poll(),
+        Waiter::new(queue.get()).poll(),
         Poll::Ready(Err(error)) if error.to_string() == "queue shut down"
     ));
     queue.task_done();
@@ -182,7 +185,7 @@ fn shutting_down_lets_what_is_in_be_got() {
 #[test]
 fn shutting_down_fails_who_waits_to_get() {
     let queue = Queue::<u8>::new(0);
-    let mut get = Task::new(queue.get());
+    let mut get = Waiter::new(queue.get());
     assert!(get.poll().is_pending());
     queue.shutdown(false);
     assert!(get.is_woken());
@@ -193,13 +196,13 @@ fn shutting_down_fails_who_waits_to_get() {
 fn shutting_down_at_once_drops_what_is_in() {
     let item = Rc::new(());
     let queue = Queue::new(0);
-    let mut promised = Task::new(queue.get());
+    let mut promised = Waiter::new(queue.get());
     assert!(promised.poll().is_pending());
     for _ in 0..3 {
         queue.try_put(Rc::clone(&item)).unwrap();
     }
     assert!(promised.is_woken());
-    let mut join = Task::new(queue.join());
+    let mut join = Waiter::new(queue.join());
     assert!(join.poll().is_pending());
     queue.shutdown(true);
     assert_eq!(Rc::strong_count(&item), 1);
@@ -216,7 +219,7 @@ fn shutting_down_at_once_may_follow() {
     let queue = full([1, 2, 3]);
     queue.try_get().unwrap();
     queue.shutdown(false);
-    let mut join = Task::new(queue.join());
+    let mut join = Waiter::new(queue.join());
     assert!(join.poll().is_pending());
     queue.shutdown(true);
     assert!(!join.is_woken(), "the one that was got is not done");
@@ -329,13 +332,13 @@ fn wakers_may_come_back_to_the_queue() {
         }
     };
     with_hook(hook, |waker| {
-        let mut task = Task::new(queue.get());
+        let mut task = Waiter::new(queue.get());
         assert!(task.poll_with(&waker()).is_pending());
         // The waker that is replaced is dropped, which puts.
         assert!(task.poll().is_pending() && task.is_woken());
         assert_eq!(task.poll(), Poll::Ready(Ok(7)));
         drop(task);
-        let mut task = Task::new(queue.get());
+        let mut task = Waiter::new(queue.get());
         assert!(task.poll_with(&waker()).is_pending());
         queue.try_put(1).unwrap();
         assert_eq!(task.poll(), Poll::Ready(Ok(1)));
@@ -347,9 +350,9 @@ fn wakers_may_come_back_to_the_queue() {
 #[test]
 fn a_waker_that_panics_costs_nobody_else_the_wake() {
     let queue = full([0]);
-    let mut panics = Task::new(queue.put(1));
-    let mut put = Task::new(queue.put(2));
-    let mut join = Task::new(queue.join());
+    let mut panics = Waiter::new(queue.put(1));
+    let mut put = Waiter::new(queue.put(2));
+    let mut join = Waiter::new(queue.join());
     assert!(panics.poll_with(&panicking_waker()).is_pending());
     assert!(put.poll().is_pending());
     assert!(join.poll().is_pending());

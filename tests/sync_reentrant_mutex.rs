@@ -135,7 +135,7 @@ struct Model {
 /// count of whose lock it is, and whose it is next.
 #[test]
 fn agrees_with_a_model() {
-    sequence::each(|numbers| {
+    sequence::each(500, |numbers: &[u16]| {
         let numbers: Rc<[u16]> = numbers.into();
         let mutex = Rc::new(ReentrantMutex::new(()));
         let model = Rc::new(RefCell::new(Model::default()));

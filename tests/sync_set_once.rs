@@ -44,7 +44,7 @@ fn getting_and_taking() {
 
 #[test]
 fn agrees_with_a_model() {
-    sequence::each(|numbers| {
+    sequence::each(500, |numbers: &[u16]| {
         let once = SetOnce::new();
         let mut live: Vec<(Waiter<'_, &usize>, bool)> = Vec::new();
         let mut value = None;

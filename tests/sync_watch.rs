@@ -2,8 +2,10 @@
 //! the value is looked at.
 #![cfg(feature = "sync")]
 
-#[path = "common/polling.rs"]
-mod polling;
+#[path = "common/waiter.rs"]
+mod waiter;
+#[path = "common/wakers.rs"]
+mod wakers;
 
 use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe};
@@ -13,7 +15,8 @@ use std::task::Poll;
 use coreloop::sync::watch::{self, Sender};
 use coreloop::task::yield_now;
 use futures_lite::StreamExt;
-use polling::{Task, panicking_waker, with_hook};
+use waiter::Waiter;
+use wakers::{panicking_waker, with_hook};
 
 fn message(panicked: &(dyn std::any::Any + Send)) -> &str {
     panicked
@@ -26,11 +29,11 @@ fn the_first_value_counts_as_seen() {
     let (sender, mut receiver) = watch::channel(1);
     assert_eq!(*receiver.borrow(), 1);
     assert!(!receiver.has_changed().unwrap());
-    assert!(Task::new(receiver.changed()).poll().is_pending());
+    assert!(Waiter::new(receiver.changed()).poll().is_pending());
     sender.send(2).unwrap();
     assert!(receiver.has_changed().unwrap());
     assert!(matches!(
-        Task::new(receiver.changed()).poll(),
+        Waiter::new(receiver.changed()).poll(),
         Poll::Ready(Ok(()))
     ));
     assert!(!receiver.has_changed().unwrap());
@@ -42,11 +45,11 @@ fn the_first_value_counts_as_seen() {
 fn a_change_wakes_all_that_wait() {
     let (sender, mut first) = watch::channel(1);
     let mut second = first.clone();
-    let mut one = Task::new(first.changed());
-    let mut two = Task::new(second.changed());
+    let mut one = Waiter::new(first.changed());
+    let mut two = Waiter::new(second.changed());
     assert!(one.poll().is_pending());
     assert!(two.poll().is_pending());
-    assert!(two.poll_elsewhere().is_pending());
+    assert!(two.poll_afresh().is_pending());
     assert_eq!((one.wakers(), two.wakers()), (1, 1));
     sender.send(2).unwrap();
     assert!(one.is_woken() && two.is_woken());
@@ -58,15 +61,15 @@ fn a_change_wakes_all_that_wait() {
 #[test]
 fn a_wait_that_is_dropped_leaves_the_value_unseen() {
     let (sender, mut receiver) = watch::channel(1);
-    let mut task = Task::new(receiver.changed());
+    let mut task = Waiter::new(receiver.changed());
     assert!(task.poll().is_pending());
-    assert_eq!(task.drop_and_count(), 0, "its waker was kept");
-    let mut task = Task::new(receiver.changed());
+    task.cancel();
+    let mut task = Waiter::new(receiver.changed());
     assert!(task.poll().is_pending());
     sender.send(2).unwrap();
     drop(task);
     assert!(receiver.has_changed().unwrap());
-    assert!(Task::new(receiver.changed()).poll().is_ready());
+    assert!(Waiter::new(receiver.changed()).poll().is_ready());
 }
 
 #[test]
@@ -74,9 +77,9 @@ fn only_the_latest_value_is_seen() {
     let (sender, mut receiver) = watch::channel(1);
     sender.send(2).unwrap();
     sender.send(3).unwrap();
-    assert!(Task::new(receiver.changed()).poll().is_ready());
+    assert!(Waiter::new(receiver.changed()).poll().is_ready());
     assert_eq!(*receiver.borrow(), 3);
-    assert!(Task::new(receiver.changed()).poll().is_pending());
+    assert!(Waiter::new(receiver.changed()).poll().is_pending());
 }
 
 #[test]
@@ -88,7 +91,7 @@ fn borrowing_says_whether_it_was_seen() {
     assert!(receiver.borrow_and_update().has_changed());
     assert!(!receiver.borrow_and_update().has_changed());
     assert!(!sender.borrow().has_changed());
-    assert!(Task::new(receiver.changed()).poll().is_pending());
+    assert!(Waiter::new(receiver.changed()).poll().is_pending());
     let shown = format!("{:?}", receiver.borrow());
     assert!(shown.contains('2') && shown.contains("has_changed: false"));
 }
@@ -98,10 +101,10 @@ fn values_can_be_marked() {
     let (sender, mut receiver) = watch::channel(1);
     receiver.mark_changed();
     assert!(receiver.has_changed().unwrap());
-    assert!(Task::new(receiver.changed()).poll().is_ready());
+    assert!(Waiter::new(receiver.changed()).poll().is_ready());
     sender.send(2).unwrap();
     receiver.mark_unchanged();
-    assert!(Task::new(receiver.changed()).poll().is_pending());
+    assert!(Waiter::new(receiver.changed()).poll().is_pending());
     receiver.mark_changed();
     receiver.mark_changed();
     sender.send(3).unwrap();
@@ -130,11 +133,11 @@ fn the_last_value_is_seen_before_the_end() {
     assert!(receiver.is_closed());
     assert!(receiver.has_changed().is_err());
     assert!(matches!(
-        Task::new(receiver.changed()).poll(),
+        Waiter::new(receiver.changed()).poll(),
         Poll::Ready(Ok(()))
     ));
     assert!(matches!(
-        Task::new(receiver.changed()).poll(),
+        Waiter::new(receiver.changed()).poll(),
         Poll::Ready(Err(_))
     ));
     assert_eq!(*receiver.borrow(), 2);
@@ -144,7 +147,7 @@ fn the_last_value_is_seen_before_the_end() {
 fn the_end_wakes_when_the_last_sender_goes() {
     let (sender, mut receiver) = watch::channel(1);
     let other = sender.clone();
-    let mut task = Task::new(receiver.changed());
+    let mut task = Waiter::new(receiver.changed());
     assert!(task.poll().is_pending());
     drop(sender);
     assert!(!task.is_woken());
@@ -157,7 +160,7 @@ fn the_end_wakes_when_the_last_sender_goes() {
 fn closed_waits_for_the_last_receiver() {
     let (sender, first) = watch::channel(1);
     let second = first.clone();
-    let mut closed = Task::new(sender.closed());
+    let mut closed = Waiter::new(sender.closed());
     assert!(closed.poll().is_pending());
     drop(first);
     assert!(!closed.is_woken());
@@ -178,7 +181,7 @@ fn closed_waits_for_the_last_receiver() {
 #[test]
 fn changing_in_place_tells_only_if_it_changed() {
     let (sender, mut receiver) = watch::channel(vec![1]);
-    let mut task = Task::new(receiver.changed());
+    let mut task = Waiter::new(receiver.changed());
     assert!(task.poll().is_pending());
     assert!(!sender.send_if_modified(|numbers| {
         numbers.push(2);
@@ -198,7 +201,7 @@ fn changing_in_place_tells_only_if_it_changed() {
 #[test]
 fn a_closure_that_panics_tells_nobody_and_breaks_nothing() {
     let (sender, mut receiver) = watch::channel("old");
-    let mut task = Task::new(receiver.changed());
+    let mut task = Waiter::new(receiver.changed());
     assert!(task.poll().is_pending());
     let panicked = panic::catch_unwind(AssertUnwindSafe(|| {
         sender.send_modify(|value| {
@@ -219,7 +222,7 @@ fn a_closure_that_panics_tells_nobody_and_breaks_nothing() {
 fn sending_works_while_the_value_is_looked_at() {
     let (sender, mut receiver) = watch::channel(String::from("old"));
     let mut other = receiver.clone();
-    let mut task = Task::new(other.changed());
+    let mut task = Waiter::new(other.changed());
     assert!(task.poll().is_pending());
     let held = receiver.borrow_and_update();
     sender.send(String::from("new")).unwrap();
@@ -272,12 +275,12 @@ fn a_closure_may_not_use_the_channel() {
 fn waiting_for_a_value_looks_at_the_current_one_first() {
     let (sender, mut receiver) = watch::channel(1);
     {
-        let mut task = Task::new(receiver.wait_for(|it| *it == 1));
+        let mut task = Waiter::new(receiver.wait_for(|it| *it == 1));
         assert!(matches!(task.poll(), Poll::Ready(Ok(it)) if *it == 1 && !it.has_changed()));
     }
     sender.send(2).unwrap();
     {
-        let mut task = Task::new(receiver.wait_for(|it| *it == 4));
+        let mut task = Waiter::new(receiver.wait_for(|it| *it == 4));
         assert!(task.poll().is_pending());
         sender.send(3).unwrap();
         assert!(task.is_woken());
@@ -292,7 +295,7 @@ fn waiting_for_a_value_looks_at_the_current_one_first() {
 fn waiting_for_a_value_ends_with_the_senders() {
     let (sender, mut receiver) = watch::channel(1);
     let seen = RefCell::new(Vec::new());
-    let mut task = Task::new(receiver.wait_for(|it| {
+    let mut task = Waiter::new(receiver.wait_for(|it| {
         seen.borrow_mut().push(*it);
         *it == 9
     }));
@@ -303,7 +306,7 @@ fn waiting_for_a_value_ends_with_the_senders() {
     assert_eq!(*seen.borrow(), [1, 2], "the last value is asked about once");
     drop(task);
     assert!(matches!(
-        Task::new(receiver.wait_for(|it| *it == 2)).poll(),
+        Waiter::new(receiver.wait_for(|it| *it == 2)).poll(),
         Poll::Ready(Ok(_))
     ));
 }
@@ -311,7 +314,7 @@ fn waiting_for_a_value_ends_with_the_senders() {
 #[test]
 fn the_closure_of_a_wait_may_use_the_channel() {
     let (sender, mut receiver) = watch::channel(1);
-    let mut task = Task::new(receiver.wait_for(|it| {
+    let mut task = Waiter::new(receiver.wait_for(|it| {
         if *it < 5 {
             sender.send(*it + 1).unwrap();
         }
@@ -366,13 +369,13 @@ fn wakers_may_come_back_to_the_channel() {
         }
     };
     with_hook(hook, |waker| {
-        let mut task = Task::new(receiver.changed());
+        let mut task = Waiter::new(receiver.changed());
         assert!(task.poll_with(&waker()).is_pending());
         // The waker that is replaced is dropped, which changes the value.
         assert!(task.poll().is_pending() && task.is_woken());
         assert!(task.poll().is_ready());
         drop(task);
-        let mut task = Task::new(receiver.changed());
+        let mut task = Waiter::new(receiver.changed());
         assert!(task.poll_with(&waker()).is_pending());
         sender.send(10).unwrap();
         assert!(task.poll().is_ready());
@@ -385,8 +388,8 @@ fn wakers_may_come_back_to_the_channel() {
 fn a_waker_that_panics_costs_nobody_else_the_wake() {
     let (sender, mut first) = watch::channel(1);
     let mut second = first.clone();
-    let mut panics = Task::new(first.changed());
-    let mut woken = Task::new(second.changed());
+    let mut panics = Waiter::new(first.changed());
+    let mut woken = Waiter::new(second.changed());
     assert!(panics.poll_with(&panicking_waker()).is_pending());
     assert!(woken.poll().is_pending());
     panic::catch_unwind(AssertUnwindSafe(|| sender.send(2))).unwrap_err();

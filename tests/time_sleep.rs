@@ -1,19 +1,22 @@
 //! `Sleep`, `timeout` and the far end of time: resets, deadlines, durations
 //! without end, and timers that other executors poll.
 
+#[path = "common/waiter.rs"]
+mod waiter;
+
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use coreloop::runtime::Builder;
 use coreloop::task::{consume_budget, coop, yield_now};
 use coreloop::time::{Instant, Sleep, advance, interval, sleep, sleep_until, timeout, timeout_at};
 use coreloop::{Runtime, block_on, spawn};
+use waiter::Count;
 
 fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -28,22 +31,6 @@ fn paused() -> Runtime {
 
 fn poll(sleep: &mut Sleep, waker: &Waker) -> Poll<()> {
     Pin::new(sleep).poll(&mut Context::from_waker(waker))
-}
-
-/// Counts its wakes, as an executor of another kind would.
-#[derive(Default)]
-struct Count(AtomicUsize);
-
-impl Count {
-    fn get(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
 }
 
 #[coreloop::test(start_paused = true)]

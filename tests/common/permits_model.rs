@@ -117,7 +117,7 @@ struct Run<'a, S: Subject> {
 
 /// Runs a million operations, 500 on each subject.
 pub(crate) fn check<S: Subject>(new: impl Fn() -> S) {
-    sequence::each(|numbers| {
+    sequence::each(500, |numbers: &[u16]| {
         let subject = new();
         let mut run = Run {
             subject: &subject,

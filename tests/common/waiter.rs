@@ -1,5 +1,6 @@
-//! A future that is polled by hand, outside any runtime, with a waker whose
-//! wakes and references are counted.
+//! Futures polled by hand, outside any runtime, with wakers whose wakes and
+//! references are counted.
+#![expect(dead_code, reason = "each test uses a part of it")]
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,31 +23,78 @@ impl Wake for Count {
     }
 }
 
-/// A future and the waker that it was polled with last.
+/// The waker of one that waits, which may change.
+#[derive(Debug, Default)]
+pub(crate) struct Signal {
+    count: Arc<Count>,
+    /// How often it had been woken at the last poll.
+    seen: usize,
+}
+
+impl Signal {
+    /// To poll with: the waker of before, or another, of which nothing may then
+    /// be left of the one before.
+    pub(crate) fn poll<T>(
+        &mut self,
+        anew: bool,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        let before = Arc::clone(&self.count);
+        if anew {
+            self.count = Arc::default();
+        }
+        self.seen = self.woken();
+        let waker = Waker::from(Arc::clone(&self.count));
+        let polled = poll(&mut Context::from_waker(&waker));
+        drop(waker);
+        if anew {
+            assert_eq!(Arc::strong_count(&before), 1, "a replaced waker was kept");
+        }
+        polled
+    }
+
+    /// How often the last waker was woken.
+    pub(crate) fn woken(&self) -> usize {
+        self.count.get()
+    }
+
+    /// Whether it was woken since the last poll.
+    pub(crate) fn is_woken(&self) -> bool {
+        self.woken() > self.seen
+    }
+
+    /// How many of the last waker are kept anywhere.
+    pub(crate) fn wakers(&self) -> usize {
+        Arc::strong_count(&self.count) - 1
+    }
+}
+
+/// A future with a waker of its own.
 pub(crate) struct Waiter<'a, T> {
     future: Pin<Box<dyn Future<Output = T> + 'a>>,
-    count: Arc<Count>,
+    signal: Signal,
 }
 
 impl<'a, T> Waiter<'a, T> {
     pub(crate) fn new(future: impl Future<Output = T> + 'a) -> Self {
         Self {
             future: Box::pin(future),
-            count: Arc::default(),
+            signal: Signal::default(),
         }
     }
 
+    /// Polls with the waker of before.
     pub(crate) fn poll(&mut self) -> Poll<T> {
-        let waker = Waker::from(Arc::clone(&self.count));
-        self.future.as_mut().poll(&mut Context::from_waker(&waker))
+        self.signal.poll(false, |cx| self.future.as_mut().poll(cx))
     }
 
     /// Polls with a waker that it has not seen. The one before is let go.
     pub(crate) fn poll_afresh(&mut self) -> Poll<T> {
-        let before = std::mem::take(&mut self.count);
-        let polled = self.poll();
-        assert_eq!(Arc::strong_count(&before), 1, "a replaced waker was kept");
-        polled
+        self.signal.poll(true, |cx| self.future.as_mut().poll(cx))
+    }
+
+    pub(crate) fn poll_with(&mut self, waker: &Waker) -> Poll<T> {
+        self.future.as_mut().poll(&mut Context::from_waker(waker))
     }
 
     pub(crate) fn is_ready(&mut self) -> bool {
@@ -55,23 +103,29 @@ impl<'a, T> Waiter<'a, T> {
 
     /// How often the last waker was woken.
     pub(crate) fn woken(&self) -> usize {
-        self.count.get()
+        self.signal.woken()
+    }
+
+    /// Whether it was woken since the last poll.
+    pub(crate) fn is_woken(&self) -> bool {
+        self.signal.is_woken()
+    }
+
+    /// How many of the last waker are kept anywhere.
+    pub(crate) fn wakers(&self) -> usize {
+        self.signal.wakers()
     }
 
     /// Whether the last waker is still kept by somebody.
     pub(crate) fn is_registered(&self) -> bool {
-        Arc::strong_count(&self.count) > 1
+        self.wakers() > 0
     }
 
     /// Drops the future, and checks that its waker is let go.
     pub(crate) fn cancel(self) {
-        let Self { future, count } = self;
+        let Self { future, signal } = self;
         drop(future);
-        assert_eq!(
-            Arc::strong_count(&count),
-            1,
-            "a dropped waiter's waker was kept"
-        );
+        assert_eq!(signal.wakers(), 0, "a dropped waiter's waker was kept");
     }
 }
 

@@ -7,78 +7,24 @@ mod broadcast;
 mod mpsc;
 mod oneshot;
 mod queue;
+#[path = "../common/sequence.rs"]
+mod sequence;
+#[path = "../common/waiter.rs"]
+mod waiter;
 mod watch;
 
 use std::fmt::Debug;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::Poll;
 
-use proptest::collection::vec;
-use proptest::prelude::any;
-use proptest::test_runner::{Config, TestRunner};
+use waiter::Signal;
 
 /// What to do, and to which.
 type Step = (u8, u8);
 
-const CASES: u32 = if cfg!(miri) { 2 } else { 5000 };
-const STEPS: usize = if cfg!(miri) { 60 } else { 200 };
-
-/// Runs `run` on random steps, a million in all.
+/// Runs `run` on random steps.
 fn check(run: impl Fn(&[Step])) {
-    let config = Config {
-        cases: CASES,
-        failure_persistence: None,
-        ..Config::default()
-    };
-    let steps = vec(any::<Step>(), STEPS);
-    TestRunner::new(config)
-        .run(&steps, |steps| {
-            run(&steps);
-            Ok(())
-        })
-        .unwrap();
-}
-
-#[derive(Default)]
-struct Count(AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// The waker of one that waits, which may change.
-#[derive(Default)]
-struct Signal(Arc<Count>);
-
-impl Signal {
-    /// To poll with: the waker of before, or another, of which nothing may then
-    /// be left of the one before.
-    fn poll<T>(&mut self, anew: bool, poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
-        let before = self.0.clone();
-        if anew {
-            self.0 = Arc::default();
-        }
-        self.0.0.store(0, Ordering::Relaxed);
-        let waker = Waker::from(Arc::clone(&self.0));
-        let result = poll(&mut Context::from_waker(&waker));
-        drop(waker);
-        if anew {
-            assert_eq!(Arc::strong_count(&before), 1, "a replaced waker was kept");
-        }
-        result
-    }
-
-    fn is_woken(&self) -> bool {
-        self.0.0.load(Ordering::Relaxed) > 0
-    }
-
-    fn wakers(&self) -> usize {
-        Arc::strong_count(&self.0) - 1
-    }
+    sequence::each(200, run);
 }
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T>>>;
