@@ -6,6 +6,8 @@ mod contest;
 mod passing;
 #[path = "workload/samples.rs"]
 mod samples;
+#[path = "workload/yielding.rs"]
+mod yielding;
 
 use std::future::Future;
 use std::hint::black_box;

@@ -7,6 +7,8 @@ mod contest;
 mod locking;
 #[path = "workload/samples.rs"]
 mod samples;
+#[path = "workload/yielding.rs"]
+mod yielding;
 
 use std::io;
 

@@ -10,6 +10,8 @@ mod contest;
 mod samples;
 #[path = "workload/timing.rs"]
 mod timing;
+#[path = "workload/yielding.rs"]
+mod yielding;
 
 use std::io;
 use std::time::{Duration, Instant};

@@ -4,8 +4,9 @@ use std::future::Future;
 use std::hint::black_box;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+
+use crate::yielding::Yield;
 
 /// A mutex with a number in it.
 pub(crate) trait Mutex: Default + 'static {
@@ -94,23 +95,6 @@ pub(crate) async fn ping_pong<S: Signal, H: Future>(
     asking.await;
     answering.await;
     start.elapsed()
-}
-
-/// Wakes its task, and is ready when that is polled again.
-#[derive(Default)]
-struct Yield(bool);
-
-impl Future for Yield {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.0 {
-            return Poll::Ready(());
-        }
-        self.0 = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
 }
 
 impl Mutex for coreloop::sync::Mutex<u64> {

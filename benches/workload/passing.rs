@@ -2,8 +2,8 @@
 //! same, on whatever runtime.
 
 use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+
+use crate::yielding::Yield;
 
 /// A bounded channel of one crate.
 pub(crate) trait Mpsc {
@@ -91,7 +91,7 @@ pub(crate) fn broadcast<C: Broadcast>(
     let producer = async move {
         for value in 0..values {
             C::send(&sender, value);
-            Yield(false).await;
+            Yield::default().await;
         }
     };
     (producer, consumers)
@@ -116,7 +116,7 @@ pub(crate) fn watch<C: Watch>(
     let producer = async move {
         for value in 0..values {
             C::send(&sender, value);
-            Yield(false).await;
+            Yield::default().await;
         }
     };
     let consumer = async move {
@@ -127,22 +127,6 @@ pub(crate) fn watch<C: Watch>(
         sum
     };
     (producer, consumer)
-}
-
-/// Lets the others run once.
-struct Yield(bool);
-
-impl Future for Yield {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.0 {
-            return Poll::Ready(());
-        }
-        self.0 = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
 }
 
 /// What coreloop has.

@@ -4,6 +4,8 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use crate::yielding::Yield;
+
 /// So many polls of timers are within the budget that a task of tokio, and of
 /// coreloop, has before it must yield.
 const AT_ONCE: usize = 64;
@@ -27,7 +29,7 @@ pub(crate) async fn set_and_cancel<S: Future>(
             Poll::Ready(())
         })
         .await;
-        pass().await;
+        Yield::default().await;
     }
     let mut next = 0;
     let start = Instant::now();
@@ -42,7 +44,7 @@ pub(crate) async fn set_and_cancel<S: Future>(
             Poll::Ready(())
         })
         .await;
-        pass().await;
+        Yield::default().await;
     }
     start.elapsed()
 }
@@ -81,18 +83,4 @@ pub(crate) async fn overshoots<S: Future>(
 /// From half a minute to a minute, in no order.
 fn seconds(number: u64) -> Duration {
     Duration::from_micros(30_000_000 + number.wrapping_mul(7_919_113) % 30_000_000)
-}
-
-/// Lets the loop go round once.
-async fn pass() {
-    let mut passed = false;
-    poll_fn(|context| {
-        if passed {
-            return Poll::Ready(());
-        }
-        passed = true;
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

@@ -27,6 +27,8 @@ mod samples;
 mod spawning;
 #[path = "../../workload/waking.rs"]
 mod waking;
+#[path = "../../workload/yielding.rs"]
+mod yielding;
 
 use std::io;
 

@@ -14,6 +14,8 @@ mod report;
 mod samples;
 #[path = "../../../../workload/timing.rs"]
 mod timing;
+#[path = "../../../../workload/yielding.rs"]
+mod yielding;
 
 use std::io;
 use std::time::Duration;
