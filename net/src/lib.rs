@@ -44,6 +44,7 @@
 
 #![forbid(unsafe_code)]
 
+mod accept;
 mod addr;
 pub mod tcp;
 

@@ -1,25 +1,16 @@
 //! Accepting connections.
 
-use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::net::{self, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
 
 use coreloop_runtime::io::Async;
-use coreloop_runtime::time::Sleep;
 
-use super::TcpStream;
-use super::sys::{self, AcceptFailure};
+use super::{TcpStream, sys};
+use crate::accept::{self, Pause};
 use crate::addr::{self, ToSocketAddrs};
-
-/// How long `accept` leaves a listener alone for which the system has no
-/// descriptors. Short enough that nobody notices the wait, long enough that an
-/// exhausted server does not spend its time on being refused.
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// A socket that accepts TCP connections.
 ///
@@ -44,8 +35,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// ```
 pub struct TcpListener {
     io: Async<net::TcpListener>,
-    /// The rest of `poll_accept`'s pause; `accept` keeps its own in its future.
-    pause: Cell<Option<Pin<Box<Sleep>>>>,
+    pause: Pause,
 }
 
 impl TcpListener {
@@ -127,17 +117,8 @@ impl TcpListener {
     /// # }
     /// ```
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        loop {
-            let error = match self.io.read_with(sys::accept).await {
-                Ok((stream, peer)) => return Ok((TcpStream::from_nonblocking(stream)?, peer)),
-                Err(error) => error,
-            };
-            match AcceptFailure::of(&error) {
-                AcceptFailure::Connection => {}
-                AcceptFailure::Exhausted => self.io.sleep(PAUSE).await,
-                AcceptFailure::Listener => return Err(error),
-            }
-        }
+        let (stream, peer) = accept::accept(&self.io, sys::accept).await?;
+        Ok((TcpStream::from_nonblocking(stream)?, peer))
     }
 
     /// Polls for the next connection, as [`accept`](Self::accept) awaits it.
@@ -148,28 +129,8 @@ impl TcpListener {
     ///
     /// As for [`accept`](Self::accept).
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        loop {
-            if let Some(mut pause) = self.pause.take()
-                && pause.as_mut().poll(cx).is_pending()
-            {
-                self.pause.set(Some(pause));
-                return Poll::Pending;
-            }
-            let error = match self.io.poll_read_with(cx, sys::accept) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok((stream, peer))) => {
-                    return Poll::Ready(
-                        TcpStream::from_nonblocking(stream).map(|stream| (stream, peer)),
-                    );
-                }
-                Poll::Ready(Err(error)) => error,
-            };
-            match AcceptFailure::of(&error) {
-                AcceptFailure::Connection => {}
-                AcceptFailure::Exhausted => self.pause.set(Some(Box::pin(self.io.sleep(PAUSE)))),
-                AcceptFailure::Listener => return Poll::Ready(Err(error)),
-            }
-        }
+        let (stream, peer) = ready!(accept::poll_accept(&self.io, &self.pause, cx, sys::accept))?;
+        Poll::Ready(TcpStream::from_nonblocking(stream).map(|stream| (stream, peer)))
     }
 
     /// The address this listener is bound to.
@@ -240,7 +201,7 @@ impl TcpListener {
     fn from_nonblocking(listener: net::TcpListener) -> io::Result<TcpListener> {
         Ok(TcpListener {
             io: Async::from_owned(listener)?,
-            pause: Cell::new(None),
+            pause: Pause::default(),
         })
     }
 }

@@ -98,45 +98,6 @@ pub(super) fn accept(listener: &net::TcpListener) -> io::Result<(OwnedFd, Socket
     Ok((stream.into(), peer))
 }
 
-/// What a failed `accept` calls for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AcceptFailure {
-    /// One connection is lost; the next may be fine. accept(2): "treat them like
-    /// EAGAIN by retrying".
-    Connection,
-    /// Out of descriptors or memory. The connection stays queued, so a retry at
-    /// once would fail at once, for ever.
-    Exhausted,
-    /// The listener itself is at fault.
-    Listener,
-}
-
-impl AcceptFailure {
-    pub(super) fn of(error: &io::Error) -> AcceptFailure {
-        // EPERM and EOPNOTSUPP are left out, though accept(2) lists them: a
-        // sandbox, or a descriptor that is no listener, gives them every time.
-        match Errno::from_io_error(error) {
-            Some(
-                Errno::CONNABORTED
-                | Errno::CONNRESET
-                | Errno::HOSTDOWN
-                | Errno::HOSTUNREACH
-                | Errno::NETDOWN
-                | Errno::NETUNREACH
-                | Errno::NOPROTOOPT
-                | Errno::PROTO
-                | Errno::TIMEDOUT,
-            ) => AcceptFailure::Connection,
-            #[cfg(any(target_os = "android", target_os = "linux"))]
-            Some(Errno::NONET) => AcceptFailure::Connection,
-            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
-                AcceptFailure::Exhausted
-            }
-            _ => AcceptFailure::Listener,
-        }
-    }
-}
-
 /// Starts to connect. `WouldBlock` says that it goes on in the background.
 pub(super) fn start_connect(stream: &OwnedFd, to: SocketAddr) -> io::Result<()> {
     match SockRef::from(stream).connect(&to.into()) {
