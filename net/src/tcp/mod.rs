@@ -21,7 +21,13 @@ mod halves;
 mod split;
 mod split_owned;
 
+#[cfg(feature = "hyper")]
+mod hyper_io;
+#[cfg(any(feature = "hyper", feature = "tokio-io"))]
+mod scratch;
 mod sys;
+#[cfg(feature = "tokio-io")]
+mod tokio_io;
 mod traits;
 mod transfer;
 
