@@ -17,6 +17,10 @@
     doc = "| [`net`] | [`TcpListener`](net::TcpListener), [`TcpStream`](net::TcpStream), name lookup |"
 )]
 #![cfg_attr(
+    feature = "hyper",
+    doc = "| [`hyper`] | HTTP by way of hyper: [`serve`](hyper::serve), and what hyper asks of a runtime |"
+)]
+#![cfg_attr(
     feature = "sync",
     doc = "| [`sync`] | locks and channels for tasks that share a thread |"
 )]
@@ -69,6 +73,10 @@ pub use coreloop_runtime::signal;
 #[cfg(feature = "net")]
 #[doc(inline)]
 pub use coreloop_net as net;
+
+#[cfg(feature = "hyper")]
+#[doc(inline)]
+pub use coreloop_net::hyper;
 
 #[cfg(feature = "sync")]
 #[doc(inline)]

@@ -46,6 +46,8 @@
 
 mod accept;
 mod addr;
+#[cfg(feature = "hyper")]
+pub mod hyper;
 pub mod tcp;
 
 pub use addr::{ToSocketAddrs, lookup_host};

@@ -7,7 +7,8 @@
 //! - [`task`], the tasks that it runs, their handles and their budget;
 //! - [`time`], timers;
 //! - [`io`], descriptors on the loop;
-//! - `signal`, signals of the process, with the feature of that name.
+//! - `signal`, signals of the process, with the feature of that name;
+//! - `hyper`, tasks and timers for hyper 1, with the feature of that name.
 //!
 //! And four macros, to wait for several futures in one task: [`select!`],
 //! [`join!`], [`try_join!`] and [`pin!`].
@@ -28,6 +29,8 @@ mod report;
 mod slow_poll;
 mod unhandled;
 
+#[cfg(feature = "hyper")]
+pub mod hyper;
 pub mod io;
 #[doc(hidden)]
 pub mod macros;

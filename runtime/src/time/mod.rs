@@ -55,6 +55,8 @@
 
 mod alarm;
 mod clock;
+#[cfg(feature = "hyper")]
+mod dormant;
 mod instant;
 mod interval;
 mod pause;
@@ -74,6 +76,8 @@ pub use sleep::{Sleep, sleep, sleep_until};
 pub use timeout::{Elapsed, Timeout, timeout, timeout_at};
 
 pub(crate) use alarm::Alarm;
+#[cfg(feature = "hyper")]
+pub(crate) use dormant::Dormant;
 
 use self::clock::{Clock, NEVER, nanos};
 use self::wheel::{Due, Key, Look, Wheel};

@@ -106,14 +106,14 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct Sleep {
-    event_loop: Rc<EventLoop>,
+    pub(super) event_loop: Rc<EventLoop>,
     /// On the clock of the loop.
-    deadline: u64,
-    state: State,
+    pub(super) deadline: u64,
+    pub(super) state: State,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum State {
+pub(super) enum State {
     /// No timer is set.
     New,
     Waiting(Key),
@@ -132,7 +132,8 @@ impl Sleep {
         }
     }
 
-    fn until(event_loop: Rc<EventLoop>, deadline: Instant) -> Sleep {
+    /// A sleep on a certain loop.
+    pub(crate) fn until(event_loop: Rc<EventLoop>, deadline: Instant) -> Sleep {
         let deadline = event_loop.timers.clock.nanos_at(deadline);
         Sleep {
             event_loop,

@@ -1,0 +1,83 @@
+//! hyper 1 on the loop: HTTP, without an adapter and without `Send`.
+//!
+//! The sockets of [`net`](crate) have hyper's `Read` and `Write`, so they
+//! go into its builders as they are. The rest is here:
+//!
+//! - [`serve`], an HTTP/1.1 server in one call;
+//! - [`LocalExecutor`], on which hyper spawns tasks that need not be `Send`;
+//! - [`LoopTimer`], by which its timeouts go by the clock of the loop;
+//! - [`Io`], which makes any stream of futures-io one for hyper, of TLS say.
+//!
+//! # Examples
+//!
+//! A server, and a client that talks to it:
+//!
+//! ```
+//! use std::convert::Infallible;
+//!
+//! use coreloop::net::{TcpListener, TcpStream};
+//! use hyper::service::service_fn;
+//! use hyper::{Request, Response, body::Incoming, client::conn::http1};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! coreloop::block_on(async {
+//!     let listener = TcpListener::bind("127.0.0.1:0").await?;
+//!     let address = listener.local_addr()?;
+//!     let hello = service_fn(async |_: Request<Incoming>| {
+//!         Ok::<_, Infallible>(Response::new("Hello, World!".to_owned()))
+//!     });
+//!     let server = coreloop::spawn(coreloop::hyper::serve(listener, hello).into_future());
+//!
+//!     let stream = TcpStream::connect(address).await?;
+//!     let (mut sender, connection) = http1::handshake(stream).await?;
+//!     coreloop::spawn(connection);
+//!     let request = Request::get("/").header("host", "localhost").body(String::new())?;
+//!     let response = sender.send_request(request).await?;
+//!     assert_eq!(response.status(), 200);
+//!     server.abort();
+//!     Ok(())
+//! })
+//! # }
+//! ```
+//!
+//! For HTTP/2, TLS, or an accept loop of one's own, give hyper's builders what
+//! they ask for:
+//!
+//! ```
+//! # use coreloop::hyper::{LocalExecutor, LoopTimer};
+//! # use coreloop::net::TcpStream;
+//! # use hyper::{Request, Response, body::Incoming};
+//! # use std::convert::Infallible;
+//! use hyper::server::conn::http2;
+//!
+//! async fn connection(stream: TcpStream) -> hyper::Result<()> {
+//!     http2::Builder::new(LocalExecutor)
+//!         .timer(LoopTimer)
+//!         .serve_connection(stream, hyper::service::service_fn(hello))
+//!         .await
+//! }
+//! # async fn hello(_: Request<Incoming>) -> Result<Response<String>, Infallible> {
+//! #     Ok(Response::new(String::new()))
+//! # }
+//! ```
+//!
+//! # What needs `Send`
+//!
+//! hyper itself asks for it nowhere but in `with_upgrades`, whose connections
+//! may then go to any thread. What is built on it often does:
+//!
+//! - axum and tonic ask it of handlers and their futures. They run here, on one
+//!   thread, but such a future cannot hold a socket, a timer or a lock of
+//!   coreloop across an `.await`. What a handler does with those goes into a
+//!   task of the loop: [`Handle::spawn`](coreloop_runtime::runtime::Handle::spawn) takes a
+//!   closure that is `Send`, and what it returns can be awaited.
+//! - The pooled client of hyper-util, and so reqwest, asks it of connections.
+//!   Our sockets are not; `hyper::client::conn` takes them.
+
+mod connections;
+mod io;
+mod serve;
+
+pub use coreloop_runtime::hyper::{LocalExecutor, LoopTimer, Sleep};
+pub use io::Io;
+pub use serve::{Serve, Serving, serve};

@@ -1,0 +1,266 @@
+//! An HTTP/1.1 server in one call.
+
+use std::error::Error;
+use std::fmt;
+use std::future::{Future, IntoFuture, pending, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use ::hyper::body::{Body, Incoming};
+use ::hyper::server::conn::http1;
+use ::hyper::service::Service;
+use ::hyper::{Request, Response};
+use coreloop_runtime::hyper::LoopTimer;
+use coreloop_runtime::time;
+
+use super::connections::{Connections, Place};
+use crate::{TcpListener, TcpStream};
+
+/// Serves HTTP/1.1: each connection that `listener` accepts is a task, in which
+/// `service` answers one request after another.
+///
+/// Nothing has to be `Send`: not the service, nor its futures, nor the bodies of
+/// its responses. What this returns is awaited; before that, its methods change
+/// how it serves. A client has 30 seconds for the head of each request, which
+/// is also how long it may keep an idle connection open.
+///
+/// # Cancel safety
+///
+/// Cancel safe: dropping the future drops the listener and every connection,
+/// with the requests that they are at.
+///
+/// # Errors
+///
+/// The future ends with an error if the listener fails; lack of descriptors is
+/// waited out. What goes wrong with one connection does not end the others: see
+/// [`on_error`](Serve::on_error).
+///
+/// # Panics
+///
+/// A service that panics ends its connection only, and is treated as any task
+/// that panics and that nobody joins.
+///
+/// # Examples
+///
+/// ```no_run
+/// use std::cell::Cell;
+/// use std::convert::Infallible;
+/// use std::rc::Rc;
+///
+/// use coreloop::net::TcpListener;
+/// use hyper::service::service_fn;
+/// use hyper::{Request, Response, body::Incoming};
+///
+/// # fn main() -> std::io::Result<()> {
+/// coreloop::block_on(async {
+///     let listener = TcpListener::bind("127.0.0.1:8080").await?;
+///     let served = Rc::new(Cell::new(0));
+///     let service = service_fn(move |_: Request<Incoming>| {
+///         served.set(served.get() + 1);
+///         let text = format!("You are visitor {}.\n", served.get());
+///         async move { Ok::<_, Infallible>(Response::new(text)) }
+///     });
+///     coreloop::hyper::serve(listener, service)
+///         .with_graceful_shutdown(async {
+///             let _ = coreloop::signal::ctrl_c().await;
+///         })
+///         .on_error(|peer, error| eprintln!("{peer}: {error}"))
+///         .await
+/// })
+/// # }
+/// ```
+pub fn serve<S>(listener: TcpListener, service: S) -> Serve<S> {
+    let mut http = http1::Builder::new();
+    http.timer(LoopTimer);
+    Serve {
+        listener,
+        service,
+        http,
+        nodelay: true,
+        signal: Box::pin(pending()),
+        grace: Duration::MAX,
+        on_error: Rc::new(|_, _| {}),
+    }
+}
+
+/// What goes with each connection that fails.
+type OnError = Rc<dyn Fn(SocketAddr, ::hyper::Error)>;
+
+/// A server that does not serve before it is awaited; [`serve`] makes it.
+#[must_use = "a server does nothing unless it is awaited"]
+pub struct Serve<S> {
+    listener: TcpListener,
+    service: S,
+    http: http1::Builder,
+    nodelay: bool,
+    signal: Pin<Box<dyn Future<Output = ()>>>,
+    grace: Duration,
+    on_error: OnError,
+}
+
+/// The future of a server.
+pub type Serving = Pin<Box<dyn Future<Output = io::Result<()>>>>;
+
+impl<S> Serve<S> {
+    /// Stops when `signal` is over.
+    ///
+    /// It then accepts no more, closes the connections that are idle, and waits
+    /// for the requests that are being served; at the next response each of
+    /// their connections is closed. Awaiting the server ends when the last is.
+    pub fn with_graceful_shutdown<F>(mut self, signal: F) -> Self
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        self.signal = Box::pin(signal);
+        self
+    }
+
+    /// How long a graceful shutdown waits before it drops the connections that
+    /// are still open. Without it, for as long as they take.
+    pub fn grace_period(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// How long a client may take for the head of a request, and between two.
+    /// `None` lets it take for ever. Without this it is 30 seconds.
+    pub fn header_read_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.http.header_read_timeout(timeout);
+        self
+    }
+
+    /// Whether a connection may serve more than one request. It may, without
+    /// this.
+    pub fn keep_alive(mut self, keep_alive: bool) -> Self {
+        self.http.keep_alive(keep_alive);
+        self
+    }
+
+    /// Whether small writes go out at once (`TCP_NODELAY`). They do, without
+    /// this.
+    pub fn nodelay(mut self, nodelay: bool) -> Self {
+        self.nodelay = nodelay;
+        self
+    }
+
+    /// Changes what else hyper lets one choose.
+    pub fn configure(mut self, change: impl FnOnce(&mut http1::Builder)) -> Self {
+        change(&mut self.http);
+        self
+    }
+
+    /// Calls `hook` with the peer and the error of each connection that fails:
+    /// by what the client sent, or did not send in time, by an error of the
+    /// service or of the socket. Without it nobody is told.
+    pub fn on_error(mut self, hook: impl Fn(SocketAddr, ::hyper::Error) + 'static) -> Self {
+        self.on_error = Rc::new(hook);
+        self
+    }
+}
+
+impl<S, B> IntoFuture for Serve<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + 'static,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    type Output = io::Result<()>;
+    type IntoFuture = Serving;
+
+    fn into_future(self) -> Serving {
+        Box::pin(run(self))
+    }
+}
+
+impl<S> fmt::Debug for Serve<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Serve")
+            .field("listener", &self.listener)
+            .finish_non_exhaustive()
+    }
+}
+
+async fn run<S, B>(server: Serve<S>) -> io::Result<()>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + 'static,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let Serve {
+        listener,
+        service,
+        http,
+        nodelay,
+        mut signal,
+        grace,
+        on_error,
+    } = server;
+    let service = Rc::new(service);
+    let connections = Connections::default();
+
+    let accepted = poll_fn(|cx| {
+        loop {
+            if signal.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            let (stream, peer) = match listener.poll_accept(cx) {
+                Poll::Ready(Ok(accepted)) => accepted,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            };
+            if nodelay {
+                // Fails if the peer is gone, which the first read tells.
+                let _ = stream.set_nodelay(true);
+            }
+            let (service, on_error) = (Rc::clone(&service), Rc::clone(&on_error));
+            let http = &http;
+            connections.spawn(|place| connection(http, stream, service, peer, place, on_error));
+        }
+    });
+    accepted.await?;
+
+    drop((signal, listener));
+    connections.stop();
+    let last = poll_fn(|cx| connections.poll_none(cx));
+    // Past the grace, the rest is dropped with the list.
+    let _ = time::timeout(grace, last).await;
+    Ok(())
+}
+
+/// One connection, to its end.
+fn connection<S, B>(
+    http: &http1::Builder,
+    stream: TcpStream,
+    service: Rc<S>,
+    peer: SocketAddr,
+    place: Place,
+    on_error: OnError,
+) -> impl Future<Output = ()> + use<S, B>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + 'static,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let serving = http.serve_connection(stream, service);
+    async move {
+        let mut serving = pin!(serving);
+        let mut told = false;
+        let result = poll_fn(|cx| {
+            if !told && place.poll_stopping(cx) {
+                told = true;
+                serving.as_mut().graceful_shutdown();
+            }
+            serving.as_mut().poll(cx)
+        });
+        if let Err(error) = result.await {
+            on_error(peer, error);
+        }
+    }
+}
