@@ -63,6 +63,6 @@ async fn serve(address: &str) -> io::Result<()> {
         .grace_period(GRACE)
         .on_error(|peer, error| eprintln!("{peer}: {error}"))
         .await?;
-    println!("answered {} requests", served.get());
+    println!("requests answered: {}", served.get());
     Ok(())
 }
