@@ -18,6 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::Parser;
 use coreloop::net::TcpListener;
+use coreloop::signal::unix::{SignalKind, signal};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -40,6 +41,7 @@ fn main() -> io::Result<()> {
 }
 
 async fn serve(address: &str) -> io::Result<()> {
+    let mut interrupts = signal(SignalKind::interrupt())?;
     let listener = TcpListener::bind(address)
         .await
         .map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))?;
@@ -55,10 +57,8 @@ async fn serve(address: &str) -> io::Result<()> {
         async { Ok::<_, Infallible>(Response::new(body)) }
     });
     coreloop::hyper::serve(listener, hello)
-        .with_graceful_shutdown(async {
-            if let Err(error) = coreloop::signal::ctrl_c().await {
-                eprintln!("cannot wait for Ctrl-C: {error}");
-            }
+        .with_graceful_shutdown(async move {
+            interrupts.recv().await;
         })
         .grace_period(GRACE)
         .on_error(|peer, error| eprintln!("{peer}: {error}"))
