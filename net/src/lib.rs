@@ -2,11 +2,14 @@
 //!
 //! Use this crate through the facade, as `coreloop::net`.
 //!
-//! - [`TcpListener`] accepts connections; [`TcpStream`] is one.
+//! - [`TcpListener`] accepts connections; [`TcpStream`] is one; [`TcpSocket`] is
+//!   either before that, for options that must be set first.
 //! - [`TcpStream::split`] and [`TcpStream::into_split`] let one task read while
 //!   another writes.
 //! - [`ToSocketAddrs`] is what [`TcpListener::bind`] and [`TcpStream::connect`]
 //!   take: an address, a pair, a string. [`lookup_host`] resolves one by hand.
+//! - [`TcpStream::connect`] races the addresses of a name; a [`Connector`] does it
+//!   with a resolver of your own ([`Resolve`]), or from a certain local address.
 //!
 //! Every socket belongs to the loop of the thread that made it, and is `!Send`.
 //! Reads and writes borrow their buffer, try the system call first, and wait on
@@ -50,5 +53,5 @@ mod addr;
 pub mod hyper;
 pub mod tcp;
 
-pub use addr::{ToSocketAddrs, lookup_host};
-pub use tcp::{TcpListener, TcpStream};
+pub use addr::{Resolve, Resolving, SystemResolver, ToSocketAddrs, lookup_host};
+pub use tcp::{Connector, TcpListener, TcpSocket, TcpStream};

@@ -4,10 +4,13 @@
 //! answered at once, without a system call.
 
 mod lookup;
+mod resolver;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::vec;
+
+pub use resolver::{Resolve, Resolving, SystemResolver};
 
 use lookup::Lookup;
 
@@ -69,6 +72,20 @@ pub(crate) async fn resolve<A: ToSocketAddrs>(address: A) -> io::Result<Addresse
     }
 }
 
+/// As [`resolve`], with a resolver of the user's for a name.
+pub(crate) async fn resolve_by<A: ToSocketAddrs>(
+    address: A,
+    resolver: &dyn Resolve,
+) -> io::Result<Addresses> {
+    match address.to_target()? {
+        Target::Known(addresses) => Ok(addresses),
+        Target::Name(host, port) => {
+            let addresses = resolver.resolve(&host, port).await?;
+            Ok(Addresses::Many(addresses.into_iter()))
+        }
+    }
+}
+
 /// The error of `bind` and `connect` when there was nothing to try.
 pub(crate) fn no_addresses() -> io::Error {
     io::Error::new(
@@ -82,6 +99,19 @@ pub(crate) fn no_addresses() -> io::Error {
 pub(crate) enum Addresses {
     One(Option<SocketAddr>),
     Many(vec::IntoIter<SocketAddr>),
+}
+
+impl Addresses {
+    /// The address, if it is the only one.
+    pub(crate) fn single(&self) -> Option<SocketAddr> {
+        match self {
+            Addresses::One(address) => *address,
+            Addresses::Many(addresses) => match addresses.as_slice() {
+                &[address] => Some(address),
+                _ => None,
+            },
+        }
+    }
 }
 
 impl Iterator for Addresses {

@@ -198,7 +198,7 @@ impl TcpListener {
         self.io.into_inner()
     }
 
-    fn from_nonblocking(listener: net::TcpListener) -> io::Result<TcpListener> {
+    pub(super) fn from_nonblocking(listener: net::TcpListener) -> io::Result<TcpListener> {
         Ok(TcpListener {
             io: Async::from_owned(listener)?,
             pause: Pause::default(),

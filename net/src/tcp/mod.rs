@@ -1,7 +1,8 @@
 //! TCP: listeners, streams, and the halves of a stream.
 //!
-//! [`TcpListener`] and [`TcpStream`] are re-exported one level up; the halves
-//! that [`TcpStream::split`] and [`TcpStream::into_split`] give are here.
+//! [`TcpListener`], [`TcpStream`], [`TcpSocket`] and [`Connector`] are re-exported
+//! one level up; the halves that [`TcpStream::split`] and [`TcpStream::into_split`]
+//! give are here.
 //!
 //! How a transfer waits, for the reader of the source: every read and write is a
 //! small future around `Async::poll_read_stream` or `poll_write_stream` (in
@@ -11,7 +12,13 @@
 //! any number of tasks may wait at once.
 
 mod listener;
+mod socket;
 mod stream;
+
+mod connect;
+mod connector;
+mod race;
+mod tuning;
 
 mod options;
 mod readiness;
@@ -31,7 +38,9 @@ mod tokio_io;
 mod traits;
 mod transfer;
 
+pub use connector::Connector;
 pub use listener::TcpListener;
+pub use socket::TcpSocket;
 pub use split::{ReadHalf, WriteHalf};
 pub use split_owned::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use stream::TcpStream;

@@ -2,13 +2,13 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use coreloop_runtime::io::Async;
 
+use super::race::Race;
 use super::{
-    OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf, split, split_owned, sys, transfer,
+    OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf, connect, split, split_owned, transfer,
 };
 use crate::addr::{self, ToSocketAddrs};
 
@@ -44,20 +44,24 @@ pub struct TcpStream {
 impl TcpStream {
     /// Connects to `address`.
     ///
-    /// If it stands for several addresses, they are tried in turn until one
-    /// answers. There is no time limit but the system's; see
-    /// `coreloop::time::timeout` for a shorter one.
+    /// If it stands for several addresses, as a name may, they race in the way of
+    /// RFC 8305 ("Happy Eyeballs"): one after another is tried, IPv6 and IPv4 in
+    /// turn; the next as soon as one fails, or after 250 ms without an answer; and
+    /// the first that answers wins. There is no time limit but the system's; see
+    /// `coreloop::time::timeout` for a shorter one, and [`Connector`](super::Connector)
+    /// for another delay, a local address or a resolver of your own.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: the attempt is given up and its socket closed.
+    /// Cancel safe: the attempts are given up and their sockets closed.
     ///
     /// # Errors
     ///
-    /// That of the last address tried, such as
-    /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused); that of the
-    /// lookup; or [`InvalidInput`](io::ErrorKind::InvalidInput) if there was no
-    /// address to try. Also if no runtime is running here.
+    /// That of the last address to fail, such as
+    /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused), where one that
+    /// cannot be reached from here (no route, no such family) counts only if none
+    /// can; that of the lookup; or [`InvalidInput`](io::ErrorKind::InvalidInput) if
+    /// there was no address to try. Also if no runtime is running here.
     ///
     /// # Examples
     ///
@@ -72,31 +76,12 @@ impl TcpStream {
     /// # }
     /// ```
     pub async fn connect<A: ToSocketAddrs>(address: A) -> io::Result<TcpStream> {
-        let mut last_error = None;
-        for address in addr::resolve(address).await? {
-            match TcpStream::connect_one(address).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last_error = Some(error),
-            }
+        let addresses = addr::resolve(address).await?;
+        match addresses.single() {
+            Some(address) => connect::connect(address).await,
+            // In a box, so that the usual connect is no larger for it.
+            None => Box::pin(Race::new(addresses, connect::open)).await,
         }
-        Err(last_error.unwrap_or_else(addr::no_addresses))
-    }
-
-    async fn connect_one(address: SocketAddr) -> io::Result<TcpStream> {
-        let stream = TcpStream::from_nonblocking(sys::socket(address)?.into())?;
-        let mut started = false;
-        stream
-            .io
-            .write_with(|socket| {
-                if started {
-                    sys::finish_connect(socket)
-                } else {
-                    started = true;
-                    sys::start_connect(socket, address)
-                }
-            })
-            .await?;
-        Ok(stream)
     }
 
     /// Reads some bytes into `buffer`, and says how many.

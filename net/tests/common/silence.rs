@@ -1,0 +1,24 @@
+//! Peers that go silent, as when their machine loses power: the kernel drops what
+//! reaches them before TCP sees it, so that they neither answer nor refuse.
+
+use std::os::fd::AsFd;
+
+use coreloop_net::TcpListener;
+use socket2::{SockFilter, SockRef};
+
+/// Has the kernel drop every packet for `socket` from now on.
+pub(crate) fn silence(socket: &impl AsFd) {
+    const RETURN: u16 = 0x06;
+    let drop_all = SockFilter::new(RETURN, 0, 0, 0);
+    SockRef::from(socket)
+        .attach_filter(&[drop_all])
+        .expect("a filter");
+}
+
+/// A listener to which a connect hangs, on a port of this address.
+#[allow(dead_code, reason = "not every test that goes silent listens")]
+pub(crate) async fn silent_listener(ip: &str) -> TcpListener {
+    let listener = TcpListener::bind((ip, 0)).await.expect("bind");
+    silence(&listener);
+    listener
+}
