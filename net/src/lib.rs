@@ -4,6 +4,8 @@
 //!
 //! - [`TcpListener`] accepts connections; [`TcpStream`] is one; [`TcpSocket`] is
 //!   either before that, for options that must be set first.
+//! - [`TcpListener::incoming`] is a stream of connections, [`Incoming`], and
+//!   [`TcpListener::limit`] bounds how many are open at once.
 //! - [`TcpStream::split`] and [`TcpStream::into_split`] let one task read while
 //!   another writes.
 //! - [`ToSocketAddrs`] is what [`TcpListener::bind`] and [`TcpStream::connect`]
@@ -51,7 +53,11 @@ mod accept;
 mod addr;
 #[cfg(feature = "hyper")]
 pub mod hyper;
+mod incoming;
+mod limit;
 pub mod tcp;
 
 pub use addr::{Resolve, Resolving, SystemResolver, ToSocketAddrs, lookup_host};
+pub use incoming::Incoming;
+pub use limit::{ConnectionLimit, ConnectionPermit, Limited};
 pub use tcp::{Connector, TcpListener, TcpSocket, TcpStream};

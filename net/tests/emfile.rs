@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use coreloop_net::{TcpListener, TcpStream};
 use coreloop_runtime::{block_on, spawn, task::yield_now};
+use futures_lite::StreamExt;
 use futures_lite::future::{poll_fn, poll_once};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -66,6 +67,76 @@ fn accept_pauses_without_descriptors_and_recovers() {
             let (_, peer) = accepting.await.unwrap();
             assert_eq!(peer, client.local_addr().unwrap());
         }
+    });
+}
+
+/// The streams, the batches and the limit go by the same `accept`.
+#[test]
+#[cfg_attr(miri, ignore = "Miri has no limit of descriptors")]
+fn all_ways_to_accept_pause_without_descriptors() {
+    let _alone = limit_descriptors();
+    block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let limited = TcpListener::bind("127.0.0.1:0").await.unwrap().limit(8);
+        let limited_address = limited.get_ref().local_addr().unwrap();
+        for way in 0..4 {
+            let to = if way < 2 { address } else { limited_address };
+            let _client = TcpStream::connect(to).await.unwrap();
+            let taken = take_all();
+            let mut accepting = pin!(async {
+                match way {
+                    0 => listener.incoming().next().await.unwrap().map(drop),
+                    1 => listener.accept_many(&mut Vec::new(), 8).await.map(drop),
+                    2 => limited.accept().await.map(drop),
+                    _ => limited.accept_many(&mut Vec::new(), 8).await.map(drop),
+                }
+            });
+            assert!(poll_once(accepting.as_mut()).await.is_none());
+            drop(taken);
+            accepting.await.unwrap();
+        }
+        assert_eq!(limited.connection_limit().live(), 0);
+    });
+}
+
+/// A batch that runs out of descriptors half way is what it got so far.
+#[test]
+#[cfg_attr(miri, ignore = "Miri has no limit of descriptors")]
+fn a_batch_without_enough_descriptors_is_smaller() {
+    let _alone = limit_descriptors();
+    block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut clients = Vec::new();
+        for _ in 0..4 {
+            clients.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut taken = take_all();
+        taken.truncate(taken.len() - 2);
+        let mut connections = Vec::new();
+        assert_eq!(listener.accept_many(&mut connections, 8).await.unwrap(), 2);
+        drop(taken);
+        while connections.len() < 4 {
+            listener.accept_many(&mut connections, 8).await.unwrap();
+        }
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "Miri has no limit of descriptors")]
+fn connecting_without_descriptors_is_an_error_and_recovers() {
+    let _alone = limit_descriptors();
+    block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let taken = take_all();
+        for addresses in [&[address][..], &[address; 3][..]] {
+            let error = TcpStream::connect(addresses).await.unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(24), "{error}");
+        }
+        drop(taken);
+        TcpStream::connect(&[address; 3][..]).await.unwrap();
     });
 }
 

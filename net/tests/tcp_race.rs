@@ -14,7 +14,7 @@ use coreloop_net::{Connector, TcpListener, TcpSocket, TcpStream};
 use coreloop_runtime::runtime::Builder;
 use coreloop_runtime::time::{Instant, timeout};
 use rustix::io::Errno;
-use silence::silent_listener;
+use silence::silence;
 
 const DELAY: Duration = Duration::from_millis(250);
 
@@ -27,9 +27,16 @@ fn run<T>(test: impl Future<Output = T>) -> T {
 }
 
 async fn listener(ip: &str) -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind((ip, 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let listener = TcpListener::bind((ip, 0)).await.expect("bind");
+    let address = listener.local_addr().expect("address");
     (listener, address)
+}
+
+/// A listener to which a connect hangs.
+async fn silent_listener(ip: &str) -> TcpListener {
+    let (listener, _) = listener(ip).await;
+    silence(&listener);
+    listener
 }
 
 /// An address that refuses.
@@ -105,7 +112,7 @@ fn the_first_address_may_still_win() {
     run(async {
         let (first, refuses_no_more) = listener("127.0.0.1").await;
         let hangs = silent_listener("127.0.0.1").await;
-        silence::silence(&first);
+        silence(&first);
         let addresses = [refuses_no_more, hangs.local_addr().unwrap()];
         let connecting =
             coreloop_runtime::spawn(

@@ -13,8 +13,8 @@ use futures_lite::future::poll_once;
 const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 async fn listener() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind(ANY).await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let listener = TcpListener::bind(ANY).await.expect("bind");
+    let address = listener.local_addr().expect("address");
     (listener, address)
 }
 

@@ -17,6 +17,7 @@ mod stream;
 
 mod connect;
 mod connector;
+mod limited;
 mod race;
 mod tuning;
 
@@ -39,6 +40,7 @@ mod traits;
 mod transfer;
 
 pub use connector::Connector;
+pub use limited::LimitedListener;
 pub use listener::TcpListener;
 pub use socket::TcpSocket;
 pub use split::{ReadHalf, WriteHalf};

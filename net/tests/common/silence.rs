@@ -3,7 +3,6 @@
 
 use std::os::fd::AsFd;
 
-use coreloop_net::TcpListener;
 use socket2::{SockFilter, SockRef};
 
 /// Has the kernel drop every packet for `socket` from now on.
@@ -13,12 +12,4 @@ pub(crate) fn silence(socket: &impl AsFd) {
     SockRef::from(socket)
         .attach_filter(&[drop_all])
         .expect("a filter");
-}
-
-/// A listener to which a connect hangs, on a port of this address.
-#[allow(dead_code, reason = "not every test that goes silent listens")]
-pub(crate) async fn silent_listener(ip: &str) -> TcpListener {
-    let listener = TcpListener::bind((ip, 0)).await.expect("bind");
-    silence(&listener);
-    listener
 }
