@@ -61,7 +61,7 @@
 #![forbid(unsafe_code)]
 
 #[doc(inline)]
-pub use coreloop_runtime::{Runtime, block_on, io, runtime, spawn, task, time};
+pub use coreloop_runtime::{Runtime, block_on, runtime, spawn, task, time};
 
 #[doc(inline)]
 pub use coreloop_runtime::{join, pin, select, task_local, try_join};
@@ -69,6 +69,15 @@ pub use coreloop_runtime::{join, pin, select, task_local, try_join};
 #[cfg(feature = "signal")]
 #[doc(inline)]
 pub use coreloop_runtime::signal;
+
+// What moves bytes needs the traits and the sockets; it comes with all that
+// `io` of the runtime has.
+#[cfg(feature = "net")]
+#[doc(inline)]
+pub use coreloop_net::io;
+#[cfg(not(feature = "net"))]
+#[doc(inline)]
+pub use coreloop_runtime::io;
 
 #[cfg(feature = "net")]
 #[doc(inline)]

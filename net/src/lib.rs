@@ -21,6 +21,8 @@
 //! A socket may outlive its loop. Dropping it is always safe; an operation that
 //! would have to wait then fails with an [`io::Error`](std::io::Error).
 //!
+//! [`io`] has what moves bytes between them, and is `coreloop::io`.
+//!
 //! # Examples
 //!
 //! ```
@@ -54,6 +56,7 @@ mod addr;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 mod incoming;
+pub mod io;
 mod limit;
 pub mod tcp;
 

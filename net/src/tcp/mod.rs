@@ -33,6 +33,7 @@ mod split_owned;
 mod hyper_io;
 #[cfg(any(feature = "hyper", feature = "tokio-io"))]
 mod scratch;
+mod splice;
 mod sys;
 #[cfg(feature = "tokio-io")]
 mod tokio_io;

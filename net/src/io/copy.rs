@@ -1,0 +1,145 @@
+//! Copying one stream into another.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use coreloop_runtime::task::coop;
+use futures_io::{AsyncBufRead, AsyncRead, AsyncWrite};
+
+use super::CopyBuffer;
+use super::copy_buffer::nothing_written;
+
+/// Copies all of `reader` into `writer`, and says how many bytes that was.
+///
+/// What was read is flushed whenever `reader` has no more for now, and at the
+/// end. The writer is not closed. The buffer grows with what there is to copy;
+/// to choose its size, use [`CopyBuffer::with_size`].
+///
+/// Between two sockets, [`splice`](super::splice()) spares the copy.
+///
+/// # Cancel safety
+///
+/// Not cancel safe: bytes that were read and not yet written are lost, and so is
+/// how many were written. [`CopyBuffer::copy`] keeps both.
+///
+/// # Errors
+///
+/// Those of both streams, and [`WriteZero`](io::ErrorKind::WriteZero) if the
+/// writer takes no more bytes.
+///
+/// # Examples
+///
+/// ```
+/// use coreloop::io::{self, Cursor};
+///
+/// # fn main() -> std::io::Result<()> {
+/// # coreloop::block_on(async {
+/// let mut reader = Cursor::new(b"hello");
+/// let mut writer = Vec::new();
+/// assert_eq!(io::copy(&mut reader, &mut writer).await?, 5);
+/// assert_eq!(writer, b"hello");
+/// # Ok(())
+/// # })
+/// # }
+/// ```
+pub async fn copy<R, W>(reader: &mut R, writer: &mut W) -> io::Result<u64>
+where
+    R: AsyncRead + Unpin + ?Sized,
+    W: AsyncWrite + Unpin + ?Sized,
+{
+    CopyBuffer::new().copy(reader, writer).await
+}
+
+/// Copies all of `reader` into `writer` straight from the reader's own buffer,
+/// and says how many bytes that was.
+///
+/// What was read is flushed whenever `reader` has no more for now, and at the
+/// end. The writer is not closed.
+///
+/// # Cancel safety
+///
+/// Cancel safe: what was written has left the reader's buffer, and the rest is
+/// still in it, so that another call goes on. Only how many bytes were written
+/// is lost.
+///
+/// # Errors
+///
+/// Those of both streams, and [`WriteZero`](io::ErrorKind::WriteZero) if the
+/// writer takes no more bytes.
+///
+/// # Examples
+///
+/// ```
+/// use coreloop::io::{self, BufReader};
+///
+/// # fn main() -> std::io::Result<()> {
+/// # coreloop::block_on(async {
+/// let mut reader = BufReader::new(&b"hello"[..]);
+/// let mut writer = Vec::new();
+/// assert_eq!(io::copy_buf(&mut reader, &mut writer).await?, 5);
+/// # Ok(())
+/// # })
+/// # }
+/// ```
+pub async fn copy_buf<R, W>(reader: &mut R, writer: &mut W) -> io::Result<u64>
+where
+    R: AsyncBufRead + Unpin + ?Sized,
+    W: AsyncWrite + Unpin + ?Sized,
+{
+    let mut progress = Progress::default();
+    poll_fn(|cx| progress.poll(cx, reader, writer)).await
+}
+
+#[derive(Default)]
+struct Progress {
+    written: u64,
+    unflushed: bool,
+}
+
+impl Progress {
+    fn poll<R, W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        reader: &mut R,
+        writer: &mut W,
+    ) -> Poll<io::Result<u64>>
+    where
+        R: AsyncBufRead + Unpin + ?Sized,
+        W: AsyncWrite + Unpin + ?Sized,
+    {
+        loop {
+            ready!(coop::poll_proceed(cx));
+            let bytes = match Pin::new(&mut *reader).poll_fill_buf(cx)? {
+                Poll::Ready(bytes) => bytes,
+                Poll::Pending => {
+                    ready!(self.poll_flush(cx, writer))?;
+                    return Poll::Pending;
+                }
+            };
+            if bytes.is_empty() {
+                ready!(self.poll_flush(cx, writer))?;
+                return Poll::Ready(Ok(self.written));
+            }
+            let count = ready!(Pin::new(&mut *writer).poll_write(cx, bytes))?;
+            if count == 0 {
+                return Poll::Ready(Err(nothing_written()));
+            }
+            Pin::new(&mut *reader).consume(count);
+            self.written += count as u64;
+            self.unflushed = true;
+        }
+    }
+
+    fn poll_flush<W>(&mut self, cx: &mut Context<'_>, writer: &mut W) -> Poll<io::Result<()>>
+    where
+        W: AsyncWrite + Unpin + ?Sized,
+    {
+        if self.unflushed {
+            ready!(Pin::new(writer).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,138 @@
+//! Two streams in memory, joined: what one writes the other reads.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use futures_io::{AsyncRead, AsyncWrite};
+
+use super::pipe::Pipe;
+
+/// Makes two streams, each of which reads what the other writes.
+///
+/// Either direction holds up to `most` bytes, and a writer waits while it is
+/// full. Memory is taken as it is needed. The pair works without a runtime too;
+/// within one, each read and write spends a unit of the task's
+/// [budget](coreloop_runtime::task::coop), as those of sockets do.
+///
+/// It stands in for a connection in tests, and joins two parts of a program
+/// that speak through streams.
+///
+/// # Panics
+///
+/// If `most` is 0: every write would wait for ever.
+///
+/// # Examples
+///
+/// ```
+/// use coreloop::io::{AsyncReadExt, AsyncWriteExt, duplex};
+///
+/// # fn main() -> std::io::Result<()> {
+/// # coreloop::block_on(async {
+/// let (mut client, mut server) = duplex(64);
+/// client.write_all(b"ping").await?;
+/// let mut request = [0; 4];
+/// server.read_exact(&mut request).await?;
+/// assert_eq!(&request, b"ping");
+///
+/// server.write_all(b"pong").await?;
+/// drop(server);
+/// let mut answer = Vec::new();
+/// client.read_to_end(&mut answer).await?;
+/// assert_eq!(answer, b"pong");
+/// # Ok(())
+/// # })
+/// # }
+/// ```
+#[must_use]
+#[track_caller]
+pub fn duplex(most: usize) -> (DuplexStream, DuplexStream) {
+    assert!(
+        most > 0,
+        "a stream in memory needs room for at least one byte"
+    );
+    let (one, other) = (Rc::new(Pipe::new(most)), Rc::new(Pipe::new(most)));
+    let first = DuplexStream {
+        reads: Rc::clone(&one),
+        writes: Rc::clone(&other),
+    };
+    let second = DuplexStream {
+        reads: other,
+        writes: one,
+    };
+    (first, second)
+}
+
+/// One end of a connection in memory, made by [`duplex`].
+///
+/// Closing it ends what the other end reads, once that has read the rest; its
+/// own reading goes on. Dropping it does both: what the other end writes then
+/// fails with [`BrokenPipe`](io::ErrorKind::BrokenPipe).
+///
+/// The last task that polled a direction is the one that is woken. By reference
+/// it reads and writes too, so one task may read while another writes.
+pub struct DuplexStream {
+    reads: Rc<Pipe>,
+    writes: Rc<Pipe>,
+}
+
+impl Drop for DuplexStream {
+    fn drop(&mut self) {
+        self.writes.close_writer();
+        self.reads.close_reader();
+    }
+}
+
+impl fmt::Debug for DuplexStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DuplexStream")
+            .field("to_read", &self.reads.len())
+            .field("written", &self.writes.len())
+            .finish_non_exhaustive()
+    }
+}
+
+macro_rules! stream {
+    ($($type:ty),*) => {$(
+        impl AsyncRead for $type {
+            fn poll_read(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buffer: &mut [u8],
+            ) -> Poll<io::Result<usize>> {
+                self.reads.poll_read(cx, buffer)
+            }
+        }
+
+        impl AsyncWrite for $type {
+            fn poll_write(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bytes: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                self.writes.poll_write(cx, &[IoSlice::new(bytes)])
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buffers: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                self.writes.poll_write(cx, buffers)
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(Ok(()))
+            }
+
+            fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.writes.close_writer();
+                Poll::Ready(Ok(()))
+            }
+        }
+    )*};
+}
+
+stream!(DuplexStream, &DuplexStream);
