@@ -161,7 +161,7 @@ fn published_sources() -> Vec<(String, String)> {
     collect(&root().join("src"), &mut paths);
     for entry in fs::read_dir(root()).unwrap() {
         let path = entry.unwrap().path();
-        if path.join("Cargo.toml").is_file() {
+        if path.join("Cargo.toml").is_file() && path.join("src").is_dir() {
             collect(&path.join("src"), &mut paths);
         }
     }
