@@ -8,6 +8,7 @@
 //! | [`task`] | [`spawn`](task::spawn), [`JoinHandle`](task::JoinHandle), yielding, the budget that keeps tasks fair |
 //! | [`time`] | [`sleep`](time::sleep), [`timeout`](time::timeout), [`interval`](time::interval), and a clock that tests can pause |
 //! | [`io`] | [`Async`](io::Async), which puts any descriptor on the loop |
+//! | [`stream`] | [`stream`](stream::stream()), which makes an async function with yields a stream |
 #![cfg_attr(
     feature = "signal",
     doc = "| [`signal`] | [`ctrl_c`](signal::ctrl_c), and listeners for other signals |"
@@ -61,10 +62,10 @@
 #![forbid(unsafe_code)]
 
 #[doc(inline)]
-pub use coreloop_runtime::{Runtime, block_on, runtime, spawn, task, time};
+pub use coreloop_runtime::{Runtime, block_on, runtime, spawn, stream, task, time};
 
 #[doc(inline)]
-pub use coreloop_runtime::{join, pin, select, task_local, try_join};
+pub use coreloop_runtime::{for_await, join, pin, select, task_local, try_join};
 
 #[cfg(feature = "signal")]
 #[doc(inline)]

@@ -1,5 +1,5 @@
 //! Which loop this thread is in: two pointers per thread, and more only while
-//! loops are entered within each other.
+//! loops are entered within each other. Beside them, how many cancel scopes.
 //!
 //! `CURRENT` is the loop that `spawn`, sockets and timers go to; it is set in a
 //! task and by [`Runtime::enter`](crate::Runtime::enter). `RUNNING` is the loop
@@ -34,6 +34,40 @@ thread_local! {
     /// Without a destructor, as it is without memory when nothing is entered.
     static BELOW: ManuallyDrop<RefCell<Vec<*const EventLoop>>> =
         const { ManuallyDrop::new(RefCell::new(Vec::new())) };
+    static SCOPE_DEPTH: Cell<u32> = const { Cell::new(0) };
+}
+
+/// How many cancel scopes the code that runs is polled within.
+///
+/// A generator that yields out of a scope which it opened itself leaves that
+/// open around whatever its consumer does next: the mistake of Python's PEP 789.
+/// So a scope counts itself in around each poll of its body, a generator notes
+/// the count when it is polled, and a yield compares. It is not the loop's, as
+/// both run under foreign executors too, and a yield should look at one word.
+#[inline]
+pub(crate) fn scope_depth() -> u32 {
+    SCOPE_DEPTH.get()
+}
+
+/// Counts a cancel scope in, while its body is polled.
+#[cfg(test)]
+#[derive(Debug)]
+pub(crate) struct EnteredScope(());
+
+#[cfg(test)]
+impl EnteredScope {
+    /// Enters one more scope.
+    pub(crate) fn new() -> EnteredScope {
+        SCOPE_DEPTH.set(SCOPE_DEPTH.get() + 1);
+        EnteredScope(())
+    }
+}
+
+#[cfg(test)]
+impl Drop for EnteredScope {
+    fn drop(&mut self) {
+        SCOPE_DEPTH.set(SCOPE_DEPTH.get() - 1);
+    }
 }
 
 /// The loop that was entered, if one was.

@@ -7,11 +7,12 @@
 //! - [`task`], the tasks that it runs, their handles and their budget;
 //! - [`time`], timers;
 //! - [`io`], descriptors on the loop;
+//! - [`stream`], generators;
 //! - `signal`, signals of the process, with the feature of that name;
 //! - `hyper`, tasks and timers for hyper 1, with the feature of that name.
 //!
-//! And four macros, to wait for several futures in one task: [`select!`],
-//! [`join!`], [`try_join!`] and [`pin!`].
+//! Four macros, to wait for several futures in one task: [`select!`],
+//! [`join!`], [`try_join!`] and [`pin!`]; and [`for_await!`], a loop over a stream.
 
 mod atomic;
 mod blocking;
@@ -37,6 +38,7 @@ pub mod macros;
 pub mod runtime;
 #[cfg(feature = "signal")]
 pub mod signal;
+pub mod stream;
 pub mod task;
 pub mod time;
 

@@ -59,9 +59,14 @@ impl Budget {
     /// Spends one unit.
     #[inline]
     pub(crate) fn spend(&self) {
+        self.spend_units(1);
+    }
+
+    #[inline]
+    fn spend_units(&self, units: i64) {
         // Below zero where one operation spends inside another. It would take
         // 2^63 to wrap around.
-        self.left.set(self.left.get().wrapping_sub(1));
+        self.left.set(self.left.get().wrapping_sub(units));
     }
 
     /// How often an operation found nothing left.
@@ -104,10 +109,17 @@ fn yield_to_others(context: &Context<'_>) {
 /// ```
 #[inline]
 pub fn poll_proceed(context: &mut Context<'_>) -> Poll<()> {
+    poll_spend(context, 1)
+}
+
+/// Spends so many units of the task's budget, or what is left of it; pending,
+/// with the task woken, if nothing is.
+#[inline]
+pub(crate) fn poll_spend(context: &mut Context<'_>, units: i64) -> Poll<()> {
     context::with_running(|event_loop| {
         let budget = &event_loop.tasks.budget;
         ready!(budget.poll_left(context));
-        budget.spend();
+        budget.spend_units(units);
         Poll::Ready(())
     })
     .unwrap_or(Poll::Ready(()))

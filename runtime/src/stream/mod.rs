@@ -1,0 +1,61 @@
+//! Async generators, and what streams need of the loop.
+//!
+//! An async function that yields is a [`Stream`](futures_core::Stream):
+//!
+//! ```
+//! use coreloop_runtime::{for_await, stream::stream, time::sleep};
+//! use std::time::Duration;
+//!
+//! # coreloop_runtime::block_on(async {
+//! let countdown = stream(async |mut co| {
+//!     for number in (1..=3).rev() {
+//!         co.yield_(number).await?;
+//!         sleep(Duration::from_millis(1)).await;
+//!     }
+//!     Ok(())
+//! });
+//! for_await!(number in countdown {
+//!     println!("{number}");
+//! });
+//! # })
+//! ```
+//!
+//! | | |
+//! |---|---|
+//! | [`stream`](stream()) | a generator of items |
+//! | [`try_stream`](try_stream()) | one that may fail: items are results, and an error is the last |
+//! | [`generator`], [`try_generator`] | ones whose consumer answers each item |
+//! | [`for_await!`](crate::for_await) | a loop over any stream |
+//!
+//! Nothing is boxed and no item allocates. A generator is pinned where it is, or
+//! by [`Box::pin`] if it has to move; `boxed_local` of the stream traits of
+//! `futures-lite` and `futures-util` makes it an object, which is also how a
+//! generator can contain itself.
+//!
+//! # For those who know Python
+//!
+//! | Python | here |
+//! |---|---|
+//! | `async def` with `yield` | [`stream`](stream()) |
+//! | `async for` | [`for_await!`](crate::for_await) |
+//! | `anext`, `asend` | [`Gen::next`], [`Gen::send`] |
+//! | `athrow` | `send` of an `Err`, to a [`generator`] whose answers are results |
+//! | `aclose` | [`Gen::close`]: yields then fail with [`Closed`], as they raise `GeneratorExit` |
+//! | `finally:` with an `await` | code behind the yields; it runs on `close`, and may await |
+
+mod co;
+mod ending;
+mod for_await;
+mod generator;
+mod slot;
+mod try_generator;
+
+#[cfg(test)]
+mod tests;
+
+pub use co::{Closed, Co, Yield};
+pub use ending::{Ending, TryBody, TryEnd};
+#[doc(hidden)]
+pub use for_await::next;
+pub use generator::{Gen, generator, stream};
+pub use try_generator::{TryCo, TryGen, try_generator, try_stream};

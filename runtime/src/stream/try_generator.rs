@@ -1,0 +1,95 @@
+//! Generators that may fail.
+
+use std::fmt;
+use std::panic::Location;
+
+use super::ending::TryBody;
+use super::{Co, Gen, Yield};
+
+/// Makes a stream of what an async function yields, until it fails.
+///
+/// The items are `Ok` of what `body` yields. If it returns an error, that is the
+/// last item. Else it is as [`stream`](super::stream()).
+///
+/// `?` after a yield needs an error that can be made from
+/// [`Closed`](super::Closed), as [`std::io::Error`] and boxed errors can.
+///
+/// # Examples
+///
+/// ```
+/// use coreloop_runtime::stream::try_stream;
+/// use std::pin::pin;
+///
+/// # coreloop_runtime::block_on(async {
+/// let mut numbers = pin!(try_stream(async |mut co| {
+///     for text in ["1", "2", "three", "4"] {
+///         let number: u8 = text.parse()?;
+///         co.yield_(number).await?;
+///     }
+///     Ok::<(), Box<dyn std::error::Error>>(())
+/// }));
+/// assert_eq!(numbers.next().await.unwrap().unwrap(), 1);
+/// assert_eq!(numbers.next().await.unwrap().unwrap(), 2);
+/// assert!(numbers.next().await.unwrap().is_err());
+/// assert!(numbers.next().await.is_none());
+/// # })
+/// ```
+pub fn try_stream<T, E, F, B>(body: B) -> TryGen<T, E, F>
+where
+    B: FnOnce(TryCo<T, E>) -> F,
+    F: Future<Output = Result<(), E>>,
+{
+    Gen::new(|co| TryBody::new(body(TryCo { co })))
+}
+
+/// Makes a generator whose yields are answered, until it fails: it is to
+/// [`try_stream`] what [`generator`](super::generator()) is to
+/// [`stream`](super::stream()).
+pub fn try_generator<T, E, R, F, B>(body: B) -> TryGen<T, E, F, R>
+where
+    B: FnOnce(TryCo<T, E, R>) -> F,
+    F: Future<Output = Result<(), E>>,
+{
+    Gen::new(|co| TryBody::new(body(TryCo { co })))
+}
+
+/// A generator that may fail, which [`try_stream`] makes.
+pub type TryGen<T, E, F, R = ()> = Gen<Result<T, E>, TryBody<F>, R>;
+
+/// What the body of a generator that may fail yields with: see [`try_stream`].
+///
+/// It is as a [`Co`].
+pub struct TryCo<T, E, R = ()> {
+    co: Co<Result<T, E>, R>,
+}
+
+impl<T, E, R> TryCo<T, E, R> {
+    /// Gives `item` to the consumer, and waits until that asks for the next one.
+    /// See [`Co::yield_`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: if it is dropped before the poll of the body is over in
+    /// which it was first polled, the item is dropped with it. Later on the
+    /// consumer has the item, and what is lost is the answer.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](super::Closed) if the consumer wants no more.
+    ///
+    /// # Panics
+    ///
+    /// When it is polled while its generator is not, and inside a cancel scope
+    /// that was opened in the generator.
+    #[inline]
+    #[track_caller]
+    pub fn yield_(&mut self, item: T) -> Yield<'_, Result<T, E>, R> {
+        self.co.yield_at(Ok(item), Location::caller())
+    }
+}
+
+impl<T, E, R> fmt::Debug for TryCo<T, E, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TryCo").field(&self.co).finish()
+    }
+}
