@@ -219,6 +219,23 @@ fn several_tasks_may_wait_for_one_stream() {
     });
 }
 
+/// A short list is put together before it is sent, a longer one is not.
+#[test]
+fn a_vectored_write_sends_all_buffers_whatever_their_length() {
+    block_on(async {
+        let (client, mut server) = pair().await;
+        for length in [0, 1, 511, 512, 513, 1023, 1024, 1025, 4096] {
+            let bytes: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+            let (head, tail) = bytes.split_at(length / 3);
+            let buffers = [head, &[], tail].map(IoSlice::new);
+            assert_eq!(client.try_write_vectored(&buffers).unwrap(), length);
+            let mut arrived = vec![0; length];
+            server.read_exact(&mut arrived).await.unwrap();
+            assert_eq!(arrived, bytes);
+        }
+    });
+}
+
 #[test]
 fn vectored_transfers_fill_buffers_in_turn() {
     block_on(async {

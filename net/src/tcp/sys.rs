@@ -155,18 +155,45 @@ pub(super) fn receive_vectored(
     Ok(rustix::io::readv(stream, buffers)?)
 }
 
-/// Writes from several buffers in turn. `writev` takes no flags.
-#[cfg(not(miri))]
+/// Writes from several buffers in turn.
+///
+/// What is short, such as a head of HTTP with a small body, is put together
+/// first: to take in a list of buffers costs the kernel some 100 ns more than one
+/// buffer, and to copy a kilobyte some 20.
 pub(super) fn send_vectored(stream: &OwnedFd, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+    let mut room = [0; SHORT];
+    match gather(buffers, &mut room) {
+        Some(bytes) => send(stream, bytes),
+        None => send_list(stream, buffers),
+    }
+}
+
+/// The most that is put together.
+const SHORT: usize = 1024;
+
+/// Puts the bytes of several buffers together, if there is room for them.
+fn gather<'r>(buffers: &[IoSlice<'_>], room: &'r mut [u8; SHORT]) -> Option<&'r [u8]> {
+    let mut length = 0;
+    for buffer in buffers {
+        let end = length + buffer.len();
+        room.get_mut(length..end)?.copy_from_slice(buffer);
+        length = end;
+    }
+    Some(&room[..length])
+}
+
+/// Writes a list of buffers. `writev` takes no flags.
+#[cfg(not(miri))]
+fn send_list(stream: &OwnedFd, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
     use rustix::net::{SendAncillaryBuffer, sendmsg};
 
     let mut control = SendAncillaryBuffer::default();
     Ok(sendmsg(stream, buffers, &mut control, QUIET)?)
 }
 
-/// Writes from several buffers in turn. Miri has no `sendmsg`.
+/// Writes a list of buffers. Miri has no `sendmsg`.
 #[cfg(miri)]
-pub(super) fn send_vectored(stream: &OwnedFd, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+fn send_list(stream: &OwnedFd, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
     Ok(rustix::io::writev(stream, buffers)?)
 }
 
