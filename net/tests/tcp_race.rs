@@ -66,7 +66,8 @@ fn the_next_is_tried_at_once_when_one_fails() {
         let begun = Instant::now();
         let stream = TcpStream::connect(&addresses[..]).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap(), answers);
-        assert_eq!(begun.elapsed(), Duration::ZERO);
+        // None at all, unless a busy kernel takes its time for a refusal.
+        assert!(begun.elapsed() < DELAY * 10);
     });
 }
 
@@ -76,11 +77,13 @@ fn a_refusal_after_a_wait_does_not_wait_again() {
     run(async {
         let silent = silent_listener("127.0.0.1").await;
         let (_live, answers) = listener("127.0.0.1").await;
-        let addresses = [silent.local_addr().unwrap(), nobody().await, answers];
+        let mut addresses = vec![nobody().await; 20];
+        addresses.insert(0, silent.local_addr().unwrap());
+        addresses.push(answers);
         let begun = Instant::now();
         let stream = TcpStream::connect(&addresses[..]).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap(), answers);
-        assert_eq!(begun.elapsed(), DELAY);
+        assert!((DELAY..DELAY * 10).contains(&begun.elapsed()));
     });
 }
 

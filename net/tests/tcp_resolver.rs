@@ -146,7 +146,8 @@ fn of_a_thousand_addresses_the_one_that_answers_is_found() {
         let begun = Instant::now();
         let stream = connect(Says(addresses)).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap(), address);
-        assert_eq!(begun.elapsed(), Duration::ZERO);
+        // To wait for each would take 250 s.
+        assert!(begun.elapsed() < Duration::from_secs(25));
 
         let error = connect(Says(vec![nobody; 1000])).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);

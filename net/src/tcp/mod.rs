@@ -15,6 +15,7 @@ mod listener;
 mod socket;
 mod stream;
 
+mod accepting;
 mod connect;
 mod connector;
 mod limited;
