@@ -8,11 +8,13 @@ mod silence;
 use std::cell::Cell;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use coreloop_net::{Connector, TcpListener, TcpSocket, TcpStream};
 use coreloop_runtime::runtime::Builder;
 use coreloop_runtime::time::{Instant, timeout};
+use futures_lite::future::poll_once;
 use rustix::io::Errno;
 use silence::silence;
 
@@ -141,6 +143,17 @@ fn a_race_nobody_wins_can_be_given_up() {
         assert!(result.is_err());
         assert_eq!(begun.elapsed(), limit);
     });
+}
+
+#[test]
+fn a_race_whose_runtime_is_gone_is_an_error() {
+    let runtime = Builder::new().start_paused(true).build().unwrap();
+    let silent = runtime.block_on(silent_listener("127.0.0.1"));
+    let addresses = [silent.local_addr().unwrap(); 4];
+    let mut racing = pin!(TcpStream::connect(&addresses[..]));
+    runtime.block_on(async { assert!(poll_once(&mut racing).await.is_none()) });
+    drop(runtime);
+    assert!(futures_lite::future::block_on(racing).is_err());
 }
 
 #[test]

@@ -6,6 +6,10 @@
 //!    is forgotten when one that was woken is dropped. They are acceptors, so there
 //!    are few.
 
+#[cfg(feature = "hyper")]
+mod hyper_io;
+#[cfg(feature = "tokio-io")]
+mod tokio_io;
 mod traits;
 
 use std::cell::{Cell, RefCell};
