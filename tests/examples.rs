@@ -3,19 +3,18 @@
 #![cfg(all(feature = "net", not(miri)))]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::env;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+#[path = "common/example.rs"]
+mod example;
 
-/// Nothing here takes long: this only turns a hang into a failure.
-const PATIENCE: Duration = Duration::from_secs(30);
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::Command;
+
+use example::{Server, connect, exchange, program};
 
 #[test]
 fn echoes_and_sums_up_on_ctrl_c() {
-    let mut server = Server::start();
+    let mut server = Server::start("echo_server", &["--addr", "127.0.0.1:0"]);
     let address = server.read_address();
 
     let mut first = connect(address);
@@ -46,7 +45,7 @@ fn echoes_and_sums_up_on_ctrl_c() {
 
 #[test]
 fn a_second_ctrl_c_does_not_wait_for_open_connections() {
-    let mut server = Server::start();
+    let mut server = Server::start("echo_server", &["--addr", "127.0.0.1:0"]);
     let mut idle = connect(server.read_address());
     assert_eq!(exchange(&mut idle, b"still here"), b"still here");
     server.interrupt();
@@ -64,7 +63,7 @@ fn a_second_ctrl_c_does_not_wait_for_open_connections() {
 
 #[test]
 fn the_client_checks_every_byte_and_prints_the_rate() {
-    let mut server = Server::start();
+    let mut server = Server::start("echo_server", &["--addr", "127.0.0.1:0"]);
     let output = Command::new(program("echo_client"))
         .args(["--addr", &server.read_address().to_string()])
         .args(["--connections", "3", "--size", "100", "--seconds", "1"])
@@ -128,6 +127,86 @@ fn a_slow_subscriber_is_told_what_it_missed() {
 }
 
 #[test]
+fn a_proxy_carries_bytes_and_the_ends_of_both_sides() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = listener.local_addr().unwrap().to_string();
+    let mut proxy = Server::start("proxy", &["--listen", "127.0.0.1:0", "--to", &to]);
+    let address = proxy.read_address();
+    let mut client = connect(address);
+    let (mut server, _) = listener.accept().unwrap();
+
+    client.write_all(b"a question").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    let mut question = String::new();
+    server.read_to_string(&mut question).unwrap();
+    assert_eq!(question, "a question");
+    server.write_all(b"the answer").unwrap();
+    drop(server);
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer, "the answer");
+    let mut line = String::new();
+    proxy.output.read_line(&mut line).unwrap();
+    assert!(line.contains("10 bytes sent, 10 received"), "{line}");
+
+    // Nobody to connect to: the client is told by the end, and others are served.
+    drop(listener);
+    let mut client = connect(address);
+    assert_eq!(client.read(&mut [0]).unwrap(), 0);
+}
+
+#[test]
+fn a_chat_is_heard_by_all_others_and_waits_for_nobody() {
+    const LINES: usize = 15_000;
+
+    let mut chat = Server::start("chat", &["--addr", "127.0.0.1:0"]);
+    let address = chat.read_address();
+    let mut line = String::new();
+    let mut hear = |from: &mut BufReader<TcpStream>| {
+        line.clear();
+        from.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    };
+    let mut slow = BufReader::new(connect(address));
+    // So that not all fits into what the kernel keeps for it.
+    let socket = socket2::SockRef::from(slow.get_ref());
+    socket.set_recv_buffer_size(64 << 10).unwrap();
+    assert_eq!(hear(&mut slow), "* 1 came");
+    let mut quick = BufReader::new(connect(address));
+    assert_eq!(hear(&mut quick), "* 2 came");
+    assert_eq!(hear(&mut slow), "* 2 came");
+    slow.get_mut().write_all(b"hello\n").unwrap();
+    assert_eq!(hear(&mut quick), "1: hello");
+
+    // More than the kernel keeps for a client that does not read. Nobody waits
+    // for that: the others hear the next one come.
+    let words = "x".repeat(1000);
+    for _ in 0..LINES {
+        quick.get_mut().write_all(words.as_bytes()).unwrap();
+        quick.get_mut().write_all(b"\n").unwrap();
+    }
+    let third = connect(address);
+    assert_eq!(hear(&mut quick), "* 3 came");
+    drop(third);
+    assert_eq!(hear(&mut quick), "* 3 left");
+
+    let mut heard = 0;
+    loop {
+        let line = hear(&mut slow);
+        if let Some(rest) = line.strip_prefix("* you missed ") {
+            let missed: usize = rest.split(' ').next().unwrap().parse().unwrap();
+            assert!(
+                heard + missed <= LINES + 2,
+                "{heard} heard, {missed} missed"
+            );
+            break;
+        }
+        assert!(line.starts_with("2: x"), "{line}");
+        heard += 1;
+    }
+}
+
+#[test]
 fn a_bad_address_is_reported() {
     let output = Command::new(program("echo_server"))
         .args(["--addr", "256.0.0.1:1"])
@@ -146,94 +225,4 @@ fn run(example: &str) -> String {
     let output = Command::new(program(example)).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
-}
-
-fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream
-}
-
-fn exchange(stream: &mut TcpStream, message: &[u8]) -> Vec<u8> {
-    stream.write_all(message).unwrap();
-    let mut echo = vec![0; message.len()];
-    stream.read_exact(&mut echo).unwrap();
-    echo
-}
-
-/// Killed if the test fails.
-struct Server {
-    process: Child,
-    output: BufReader<Box<dyn Read>>,
-}
-
-impl Server {
-    fn start() -> Self {
-        let mut process = Command::new(program("echo_server"))
-            .args(["--addr", "127.0.0.1:0"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let output = process.stdout.take().unwrap();
-        Self {
-            process,
-            output: BufReader::new(Box::new(output)),
-        }
-    }
-
-    /// Reads on until a line names the address that port 0 became.
-    fn read_address(&mut self) -> SocketAddr {
-        let mut seen = String::new();
-        loop {
-            let from = seen.len();
-            let read = self.output.read_line(&mut seen).unwrap();
-            assert_ne!(read, 0, "the server said no address, only: {seen}");
-            let words = seen[from..].split([' ', ',', ';', '\n']);
-            if let Some(address) = words.filter_map(|word| word.parse().ok()).next() {
-                return address;
-            }
-        }
-    }
-
-    /// Presses Ctrl-C.
-    fn interrupt(&self) {
-        let status = Command::new("kill")
-            .args(["-INT", &self.process.id().to_string()])
-            .status()
-            .unwrap();
-        assert!(status.success());
-    }
-
-    /// Waits for the end and returns what the server says until then.
-    fn finish(&mut self) -> String {
-        let mut rest = String::new();
-        self.output.read_to_string(&mut rest).unwrap();
-        let status = self.process.wait().unwrap();
-        assert!(status.success(), "{status}: {rest}");
-        rest
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Fails if it has ended already, as it should have.
-        let _: io::Result<()> = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// `cargo test` builds the examples beside the tests.
-fn program(example: &str) -> PathBuf {
-    let mut path = env::current_exe().unwrap();
-    path.pop();
-    path.pop();
-    path.push("examples");
-    path.push(format!("{example}{}", env::consts::EXE_SUFFIX));
-    assert!(
-        path.exists(),
-        "{} is missing: run `cargo build --examples`",
-        path.display()
-    );
-    path
 }

@@ -1,0 +1,100 @@
+//! A chat: what one client says, all others hear. One that reads too slowly is
+//! told how much it missed, and nobody waits for it.
+//!
+//! Run it with
+//!
+//! ```sh
+//! cargo run --release --example chat
+//! ```
+//!
+//! and join it from several terminals with `nc 127.0.0.1 7779`.
+
+use std::io;
+use std::rc::Rc;
+
+use clap::Parser;
+use coreloop::io::{AsyncBufReadExt, BufReader};
+use coreloop::net::TcpListener;
+use coreloop::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use coreloop::select;
+use coreloop::sync::broadcast::{self, Receiver, Sender, error::RecvError};
+use coreloop::task::yield_now;
+use futures_lite::StreamExt;
+
+/// How many lines are kept for those who have not read them yet.
+const KEPT: usize = 100;
+
+/// What one client says, all others hear.
+#[derive(Parser)]
+struct Options {
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:7779")]
+    addr: String,
+}
+
+/// A line, and the number of the client that said it.
+type Line = (u64, Rc<str>);
+
+fn main() -> io::Result<()> {
+    let options = Options::parse();
+    coreloop::block_on(serve(&options.addr))
+}
+
+async fn serve(address: &str) -> io::Result<()> {
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))?;
+    println!("listening on {}", listener.local_addr()?);
+    let (said, _) = broadcast::channel(KEPT);
+    let mut number = 0;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        number += 1;
+        let (said, heard) = (said.clone(), said.subscribe());
+        say(&said, 0, format!("* {number} came"));
+        coreloop::spawn(async move {
+            let (reader, writer) = stream.into_split();
+            let talked = select! {
+                talked = speak(reader, number, &said) => talked,
+                talked = listen(writer, number, heard) => talked,
+            };
+            if let Err(error) = talked {
+                eprintln!("client {number}: {error}");
+            }
+            say(&said, 0, format!("* {number} left"));
+        });
+    }
+}
+
+async fn speak(reader: OwnedReadHalf, number: u64, said: &Sender<Line>) -> io::Result<()> {
+    let mut lines = BufReader::new(reader).lines();
+    while let Some(line) = lines.try_next().await? {
+        say(said, number, format!("{number}: {line}"));
+        // So that whoever says much at once lets the others hear it.
+        yield_now().await;
+    }
+    Ok(())
+}
+
+async fn listen(
+    mut writer: OwnedWriteHalf,
+    number: u64,
+    mut heard: Receiver<Line>,
+) -> io::Result<()> {
+    loop {
+        match heard.recv().await {
+            Ok((speaker, _)) if speaker == number => {}
+            Ok((_, line)) => writer.write_all(line.as_bytes()).await?,
+            Err(RecvError::Lagged(count)) => {
+                let line = format!("* you missed {count} lines\n");
+                writer.write_all(line.as_bytes()).await?;
+            }
+            Err(RecvError::Closed) => return Ok(()),
+        }
+    }
+}
+
+fn say(said: &Sender<Line>, number: u64, line: String) {
+    // An error says that nobody listens.
+    let _ = said.send((number, (line + "\n").into()));
+}
