@@ -9,7 +9,9 @@ use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use coreloop::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex, split};
 use coreloop::task::{coop, yield_now};
@@ -176,7 +178,7 @@ fn wakers_may_use_the_stream_that_wakes_them() {
         let Some((one, other)) = theirs.borrow().clone() else {
             return;
         };
-        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut cx = Context::from_waker(Waker::noop());
         for end in [&*one, &*other] {
             let _: Poll<_> =
                 futures_io::AsyncRead::poll_read(Pin::new(&mut &*end), &mut cx, &mut [0]);
@@ -206,7 +208,7 @@ fn a_waker_that_panics_leaves_the_stream_usable() {
     let read = futures_io::AsyncRead::poll_read(Pin::new(&mut &server), &mut cx, &mut [0; 8]);
     assert!(read.is_pending());
     let written = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut cx = Context::from_waker(Waker::noop());
         Pin::new(&mut &client).poll_write(&mut cx, b"ping")
     }));
     written.unwrap_err();
@@ -215,4 +217,35 @@ fn a_waker_that_panics_leaves_the_stream_usable() {
         (&server).read_exact(&mut seen).await.unwrap();
         assert_eq!(&seen, b"ping");
     });
+}
+
+/// The panic of one waker cost the task at the other direction its wake.
+#[test]
+fn a_waker_that_panics_while_an_end_is_dropped_leaves_the_other_woken() {
+    let (client, server) = duplex(1);
+    let panicking = panicking_waker();
+    let mut cx = Context::from_waker(&panicking);
+    let read = futures_io::AsyncRead::poll_read(Pin::new(&mut &server), &mut cx, &mut [0; 8]);
+    assert!(read.is_pending());
+    futures_lite::future::block_on((&server).write_all(b"x")).unwrap();
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut cx = Context::from_waker(&waker);
+    assert!(
+        Pin::new(&mut &server)
+            .poll_write(&mut cx, b"y")
+            .is_pending()
+    );
+    let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(client)));
+    dropped.unwrap_err();
+    assert!(woken.0.load(Ordering::Relaxed));
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

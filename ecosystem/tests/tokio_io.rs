@@ -154,3 +154,32 @@ async fn pair() -> (TcpStream, TcpStream) {
     let (server, _) = listener.accept().await.unwrap();
     (client, server)
 }
+
+#[coreloop::test]
+async fn a_stream_in_memory_is_read_and_written_through_both_kinds_of_traits() {
+    let (mut client, mut server) = coreloop::io::duplex(5);
+    let far = coreloop::spawn(async move {
+        let mut seen = Vec::new();
+        futures_util::AsyncReadExt::read_to_end(&mut server, &mut seen)
+            .await
+            .unwrap();
+        AsyncWriteExt::write_all(&mut server, b"longer than five")
+            .await
+            .unwrap();
+        seen
+    });
+    let buffers = [b"ab".as_slice(), b"cdef"].map(IoSlice::new);
+    assert!(AsyncWrite::is_write_vectored(&client));
+    let count = AsyncWriteExt::write_vectored(&mut client, &buffers)
+        .await
+        .unwrap();
+    assert_eq!(count, 5);
+    AsyncWriteExt::write_all(&mut client, b"f").await.unwrap();
+    AsyncWriteExt::shutdown(&mut client).await.unwrap();
+    let mut answer = String::new();
+    AsyncReadExt::read_to_string(&mut client, &mut answer)
+        .await
+        .unwrap();
+    assert_eq!(answer, "longer than five");
+    assert_eq!(far.await.unwrap(), b"abcdef");
+}

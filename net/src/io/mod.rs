@@ -42,7 +42,6 @@ mod copy;
 mod copy_buffer;
 mod duplex;
 mod file;
-mod pipe;
 mod splice;
 
 #[doc(inline)]

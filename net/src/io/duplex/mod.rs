@@ -1,14 +1,16 @@
 //! Two streams in memory, joined: what one writes the other reads.
 
+mod pipe;
+mod traits;
+
+#[cfg(feature = "hyper")]
+mod hyper_io;
+#[cfg(feature = "tokio-io")]
+mod tokio_io;
+
 use std::fmt;
-use std::io::{self, IoSlice};
-use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll};
 
-use futures_io::{AsyncRead, AsyncWrite};
-
-use super::pipe::Pipe;
+use pipe::{ReadEnd, WriteEnd};
 
 /// Makes two streams, each of which reads what the other writes.
 ///
@@ -53,14 +55,14 @@ pub fn duplex(most: usize) -> (DuplexStream, DuplexStream) {
         most > 0,
         "a stream in memory needs room for at least one byte"
     );
-    let (one, other) = (Rc::new(Pipe::new(most)), Rc::new(Pipe::new(most)));
+    let (one, other) = (pipe::pipe(most), pipe::pipe(most));
     let first = DuplexStream {
-        reads: Rc::clone(&one),
-        writes: Rc::clone(&other),
+        reads: one.0,
+        writes: other.1,
     };
     let second = DuplexStream {
-        reads: other,
-        writes: one,
+        reads: other.0,
+        writes: one.1,
     };
     (first, second)
 }
@@ -74,15 +76,8 @@ pub fn duplex(most: usize) -> (DuplexStream, DuplexStream) {
 /// The last task that polled a direction is the one that is woken. By reference
 /// it reads and writes too, so one task may read while another writes.
 pub struct DuplexStream {
-    reads: Rc<Pipe>,
-    writes: Rc<Pipe>,
-}
-
-impl Drop for DuplexStream {
-    fn drop(&mut self) {
-        self.writes.close_writer();
-        self.reads.close_reader();
-    }
+    reads: ReadEnd,
+    writes: WriteEnd,
 }
 
 impl fmt::Debug for DuplexStream {
@@ -93,46 +88,3 @@ impl fmt::Debug for DuplexStream {
             .finish_non_exhaustive()
     }
 }
-
-macro_rules! stream {
-    ($($type:ty),*) => {$(
-        impl AsyncRead for $type {
-            fn poll_read(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                buffer: &mut [u8],
-            ) -> Poll<io::Result<usize>> {
-                self.reads.poll_read(cx, buffer)
-            }
-        }
-
-        impl AsyncWrite for $type {
-            fn poll_write(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                bytes: &[u8],
-            ) -> Poll<io::Result<usize>> {
-                self.writes.poll_write(cx, &[IoSlice::new(bytes)])
-            }
-
-            fn poll_write_vectored(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                buffers: &[IoSlice<'_>],
-            ) -> Poll<io::Result<usize>> {
-                self.writes.poll_write(cx, buffers)
-            }
-
-            fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Poll::Ready(Ok(()))
-            }
-
-            fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-                self.writes.close_writer();
-                Poll::Ready(Ok(()))
-            }
-        }
-    )*};
-}
-
-stream!(DuplexStream, &DuplexStream);

@@ -1,19 +1,35 @@
 //! One direction of a stream in memory: a bounded queue of bytes.
 //!
 //! 1. The bytes are borrowed for a copy only: never while a waker is cloned,
-//!    woken or dropped, as those may run the code of others.
+//!    woken or dropped, as those may run the code of others. What is called to
+//!    take them is a copy of this crate's.
 //! 2. A waker is kept only for what may still happen: whoever makes room, adds
 //!    bytes or closes an end takes the other end's waker and wakes it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::io::{self, IoSlice, Read};
+use std::io::{self, IoSlice};
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use coreloop_runtime::task::coop;
 
+/// The two ends of a pipe with room for `most` bytes, which takes memory as it
+/// fills. Dropping an end closes it.
+pub(super) fn pipe(most: usize) -> (ReadEnd, WriteEnd) {
+    let pipe = Rc::new(Pipe {
+        most,
+        ..Pipe::default()
+    });
+    (ReadEnd(Rc::clone(&pipe)), WriteEnd(pipe))
+}
+
+pub(super) struct ReadEnd(Rc<Pipe>);
+
+pub(super) struct WriteEnd(Rc<Pipe>);
+
 #[derive(Default)]
-pub(super) struct Pipe {
+struct Pipe {
     bytes: RefCell<VecDeque<u8>>,
     most: usize,
     /// No more is written: the reader comes to the end.
@@ -24,39 +40,50 @@ pub(super) struct Pipe {
     writer: Slot,
 }
 
-impl Pipe {
-    /// A pipe with room for `most` bytes, which takes memory as it fills.
-    pub(super) fn new(most: usize) -> Pipe {
-        Pipe {
-            most,
-            ..Pipe::default()
-        }
-    }
-
+impl ReadEnd {
+    /// Takes up to `room` bytes out, and calls `take` with them, piece by piece.
     pub(super) fn poll_read(
         &self,
         cx: &mut Context<'_>,
-        buffer: &mut [u8],
+        room: usize,
+        mut take: impl FnMut(&[u8]),
     ) -> Poll<io::Result<usize>> {
         ready!(coop::poll_proceed(cx));
         let mut waits = false;
         loop {
-            let count = take(&mut self.bytes.borrow_mut(), buffer);
+            let count = give(&mut self.0.bytes.borrow_mut(), room, &mut take);
             if count > 0 {
-                self.writer.wake();
+                self.0.writer.wake();
                 return Poll::Ready(Ok(count));
             }
-            if buffer.is_empty() || self.writer_gone.get() {
+            if room == 0 || self.0.writer_gone.get() {
                 return Poll::Ready(Ok(0));
             }
             if waits {
                 return Poll::Pending;
             }
-            self.reader.keep(cx);
+            self.0.reader.keep(cx);
             waits = true;
         }
     }
 
+    /// How many bytes wait to be read.
+    pub(super) fn len(&self) -> usize {
+        self.0.bytes.borrow().len()
+    }
+}
+
+impl Drop for ReadEnd {
+    /// What nobody has read is gone.
+    fn drop(&mut self) {
+        self.0.reader_gone.set(true);
+        self.0.bytes.take();
+        self.0.writer.wake();
+        self.0.reader.forget();
+    }
+}
+
+impl WriteEnd {
     pub(super) fn poll_write(
         &self,
         cx: &mut Context<'_>,
@@ -66,15 +93,15 @@ impl Pipe {
         let nothing = buffers.iter().all(|buffer| buffer.is_empty());
         let mut waits = false;
         loop {
-            if self.writer_gone.get() {
+            if self.0.writer_gone.get() {
                 return Poll::Ready(Err(closed("the stream was closed for writing")));
             }
-            if self.reader_gone.get() {
+            if self.0.reader_gone.get() {
                 return Poll::Ready(Err(closed("the other end of the stream is gone")));
             }
-            let count = put(&mut self.bytes.borrow_mut(), self.most, buffers);
+            let count = put(&mut self.0.bytes.borrow_mut(), self.0.most, buffers);
             if count > 0 {
-                self.reader.wake();
+                self.0.reader.wake();
                 return Poll::Ready(Ok(count));
             }
             if nothing {
@@ -83,39 +110,42 @@ impl Pipe {
             if waits {
                 return Poll::Pending;
             }
-            self.writer.keep(cx);
+            self.0.writer.keep(cx);
             waits = true;
         }
     }
 
     /// What was written before can still be read.
-    pub(super) fn close_writer(&self) {
-        self.writer_gone.set(true);
-        self.writer.forget();
-        self.reader.wake();
+    pub(super) fn close(&self) {
+        self.0.writer_gone.set(true);
+        self.0.reader.wake();
+        self.0.writer.forget();
     }
 
-    /// What nobody has read is gone.
-    pub(super) fn close_reader(&self) {
-        self.reader_gone.set(true);
-        self.bytes.take();
-        self.reader.forget();
-        self.writer.wake();
-    }
-
-    /// How many bytes wait to be read.
+    /// How many bytes wait to be read at the other end.
     pub(super) fn len(&self) -> usize {
-        self.bytes.borrow().len()
+        self.0.bytes.borrow().len()
     }
 }
 
-/// Moves what there is to the front of `buffer`.
-fn take(bytes: &mut VecDeque<u8>, buffer: &mut [u8]) -> usize {
-    let mut count = 0;
-    // The queue lies in two pieces at most, and gives one at a time.
-    while let Ok(more @ 1..) = bytes.read(&mut buffer[count..]) {
-        count += more;
+impl Drop for WriteEnd {
+    fn drop(&mut self) {
+        self.close();
     }
+}
+
+/// Takes up to `room` bytes out of the front.
+fn give(bytes: &mut VecDeque<u8>, room: usize, take: &mut impl FnMut(&[u8])) -> usize {
+    let (front, back) = bytes.as_slices();
+    let front = &front[..room.min(front.len())];
+    let back = &back[..(room - front.len()).min(back.len())];
+    for piece in [front, back] {
+        if !piece.is_empty() {
+            take(piece);
+        }
+    }
+    let count = front.len() + back.len();
+    bytes.drain(..count);
     count
 }
 
