@@ -49,8 +49,6 @@
 //! # }
 //! ```
 
-#![forbid(unsafe_code)]
-
 mod accept;
 mod addr;
 #[cfg(feature = "hyper")]

@@ -39,6 +39,9 @@ struct Entry {
 pub(super) struct Place {
     list: Rc<List>,
     key: u64,
+    /// Whether the list has the waker of its task, which is one and the same for
+    /// life.
+    noted: Cell<bool>,
 }
 
 impl Connections {
@@ -52,6 +55,7 @@ impl Connections {
         let place = Place {
             list: Rc::clone(&self.list),
             key,
+            noted: Cell::new(false),
         };
         let task = task::spawn(connection(place)).abort_handle();
         let entry = Entry { task, waker: None };
@@ -98,13 +102,7 @@ impl Place {
         if self.list.stopping.get() {
             return true;
         }
-        let is_known = match self.list.open.borrow().get(&self.key) {
-            Some(entry) => entry.waker.is_some(),
-            // The server is gone, and this about to be dropped.
-            None => true,
-        };
-        if !is_known {
-            // One task polls it, which has one waker for life.
+        if !self.noted.replace(true) {
             let waker = cx.waker().clone();
             if let Some(entry) = self.list.open.borrow_mut().get_mut(&self.key) {
                 entry.waker = Some(waker);

@@ -32,8 +32,6 @@ mod split_owned;
 
 #[cfg(feature = "hyper")]
 mod hyper_io;
-#[cfg(any(feature = "hyper", feature = "tokio-io"))]
-mod scratch;
 mod splice;
 mod sys;
 #[cfg(feature = "tokio-io")]

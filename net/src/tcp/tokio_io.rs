@@ -1,15 +1,30 @@
 //! The traits of tokio, of the streams and the halves. No runtime of tokio is
 //! needed: the traits are all that is used of it.
+//!
+//! A `ReadBuf` may hold nothing yet. The kernel writes there in place, as it does
+//! for hyper.
+//!
+//! # Invariants
+//!
+//! 1. What is done to the memory is one `recv`, which only ever writes to it; so
+//!    nothing in it becomes uninitialized.
+//! 2. The buffer is told of as many bytes as the slice has that rustix gives
+//!    back as filled, which begins where the unfilled part does.
+#![expect(
+    unsafe_code,
+    reason = "a `ReadBuf` that holds nothing cannot be filled in place by safe code; see the \
+              invariants above"
+)]
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use futures_io::AsyncWrite as _;
+use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpStream, WriteHalf};
-use super::{scratch, transfer};
+use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpStream, WriteHalf, sys};
 
 /// `AsyncRead` of a type that lends its stream.
 macro_rules! async_read {
@@ -66,24 +81,22 @@ macro_rules! async_write {
 async_read!(TcpStream, ReadHalf<'_>, OwnedReadHalf);
 async_write!(TcpStream, WriteHalf<'_>, OwnedWriteHalf);
 
+#[inline]
 fn poll_read(
     stream: &TcpStream,
     cx: &mut Context<'_>,
     buffer: &mut ReadBuf<'_>,
 ) -> Poll<io::Result<()>> {
-    let is_initialized = buffer.initialized().len() == buffer.capacity();
-    if is_initialized {
-        let count = ready!(transfer::poll_read(
-            stream,
-            cx,
-            buffer.initialize_unfilled()
-        ))?;
+    let length = sys::at_once(buffer.remaining());
+    let read = stream.io.poll_read_stream(cx, length, |socket| {
+        // SAFETY: invariant 1.
+        let unfilled = unsafe { buffer.unfilled_mut() };
+        let ((filled, _), _) = recv(socket, &mut unfilled[..length], RecvFlags::empty())?;
+        let count = filled.len();
+        // SAFETY: invariant 2.
+        unsafe { buffer.assume_init(count) };
         buffer.advance(count);
-    } else {
-        let room = buffer.remaining();
-        ready!(scratch::poll_read(stream, cx, room, |bytes| {
-            buffer.put_slice(bytes);
-        }))?;
-    }
-    Poll::Ready(Ok(()))
+        Ok(count)
+    });
+    read.map_ok(drop)
 }
