@@ -94,3 +94,10 @@ pub use coreloop_sync as sync;
 
 #[cfg(feature = "macros")]
 pub use coreloop_macros::{main, test};
+
+#[cfg(feature = "macros")]
+#[doc(hidden)]
+pub use coreloop_macros::__generator;
+
+#[cfg(feature = "macros")]
+mod sugar;

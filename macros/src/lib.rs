@@ -1,10 +1,11 @@
 //! The attributes of coreloop: [`main`] and [`macro@test`].
 //!
 //! Use them through the facade, as `#[coreloop::main]` and
-//! `#[coreloop::test]`; nobody needs to depend on this crate directly.
+//! `#[coreloop::test]`, and so the sugar of `coreloop::stream!`; nobody needs to depend on this crate directly.
 #![forbid(unsafe_code)]
 
 mod entry;
+mod generator;
 mod options;
 
 use proc_macro::TokenStream;
@@ -85,4 +86,11 @@ pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn test(options: TokenStream, item: TokenStream) -> TokenStream {
     entry::expand(entry::Kind::Test, options.into(), &item.into()).into()
+}
+
+/// What `stream!` and `try_stream!` of the facade expand to.
+#[doc(hidden)]
+#[proc_macro]
+pub fn __generator(input: TokenStream) -> TokenStream {
+    generator::expand(input.into()).into()
 }

@@ -26,6 +26,9 @@
 //! | [`try_stream`](try_stream()) | one that may fail: items are results, and an error is the last |
 //! | [`generator`], [`try_generator`] | ones whose consumer answers each item |
 //! | [`for_await!`](crate::for_await) | a loop over any stream |
+//! | [`Gen::into_channel`] | a generator in a task of its own |
+//! | [`LoopStreamExt`] | time limits, throttles, batches and merges for any stream |
+//! | [`IntervalStream`] | ticks as items |
 //!
 //! Nothing is boxed and no item allocates. A generator is pinned where it is, or
 //! by [`Box::pin`] if it has to move; `boxed_local` of the stream traits of
@@ -43,8 +46,10 @@
 //! | `aclose` | [`Gen::close`]: yields then fail with [`Closed`], as they raise `GeneratorExit` |
 //! | `finally:` with an `await` | code behind the yields; it runs on `close`, and may await |
 
+mod channel;
 mod co;
 mod ending;
+mod ext;
 mod for_await;
 mod generator;
 mod slot;
@@ -53,8 +58,10 @@ mod try_generator;
 #[cfg(test)]
 mod tests;
 
+pub use channel::Channel;
 pub use co::{Closed, Co, Yield};
 pub use ending::{Ending, TryBody, TryEnd};
+pub use ext::{ChunksTimeout, Debounce, IntervalStream, LoopStreamExt, Merge, Throttle, Timeout};
 #[doc(hidden)]
 pub use for_await::next;
 pub use generator::{Gen, generator, stream};

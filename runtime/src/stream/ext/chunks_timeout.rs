@@ -1,0 +1,103 @@
+//! Items in batches.
+
+use std::fmt;
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_core::Stream;
+use pin_project_lite::pin_project;
+
+use crate::task::coop;
+use crate::time::{Sleep, sleep};
+
+pin_project! {
+    /// The stream of
+    /// [`LoopStreamExt::chunks_timeout`](super::LoopStreamExt::chunks_timeout).
+    #[must_use = "streams do nothing unless polled"]
+    pub struct ChunksTimeout<S: Stream> {
+        #[pin]
+        stream: S,
+        items: Vec<S::Item>,
+        max_size: usize,
+        duration: Duration,
+        // While there are items.
+        deadline: Option<Sleep>,
+        over: bool,
+    }
+}
+
+impl<S: Stream> ChunksTimeout<S> {
+    #[track_caller]
+    pub(super) fn new(stream: S, max_size: usize, duration: Duration) -> ChunksTimeout<S> {
+        assert!(max_size > 0, "chunks must have room for an item");
+        ChunksTimeout {
+            stream,
+            items: Vec::new(),
+            max_size,
+            duration,
+            deadline: None,
+            over: false,
+        }
+    }
+
+    /// The stream, and the items that were collected and not given out yet.
+    pub fn into_parts(self) -> (S, Vec<S::Item>) {
+        (self.stream, self.items)
+    }
+}
+
+impl<S: Stream> Stream for ChunksTimeout<S> {
+    type Item = Vec<S::Item>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Vec<S::Item>>> {
+        let mut this = self.project();
+        while !*this.over {
+            match this.stream.as_mut().poll_next(context) {
+                Poll::Pending => break,
+                Poll::Ready(Some(item)) => {
+                    if this.items.is_empty() {
+                        *this.deadline = Some(sleep(*this.duration));
+                    }
+                    this.items.push(item);
+                    if this.items.len() >= *this.max_size {
+                        *this.deadline = None;
+                        return Poll::Ready(Some(mem::take(this.items)));
+                    }
+                }
+                Poll::Ready(None) => {
+                    *this.over = true;
+                    *this.deadline = None;
+                    let rest = mem::take(this.items);
+                    return Poll::Ready((!rest.is_empty()).then_some(rest));
+                }
+            }
+        }
+        if *this.over {
+            return Poll::Ready(None);
+        }
+        let Some(deadline) = this.deadline else {
+            return Poll::Pending;
+        };
+        ready!(Pin::new(&mut coop::unconstrained(deadline)).poll(context));
+        *this.deadline = None;
+        Poll::Ready(Some(mem::take(this.items)))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let collected = usize::from(!self.items.is_empty());
+        let (lower, upper) = self.stream.size_hint();
+        let lower = (lower / self.max_size).saturating_add(collected);
+        (lower, upper.and_then(|upper| upper.checked_add(collected)))
+    }
+}
+
+impl<S: Stream + fmt::Debug> fmt::Debug for ChunksTimeout<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChunksTimeout")
+            .field("stream", &self.stream)
+            .field("collected", &self.items.len())
+            .finish_non_exhaustive()
+    }
+}

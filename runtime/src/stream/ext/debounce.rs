@@ -1,0 +1,88 @@
+//! Items after which there is quiet.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_core::Stream;
+use pin_project_lite::pin_project;
+
+use super::timeout::restart;
+use crate::task::coop;
+use crate::time::{Sleep, sleep};
+
+pin_project! {
+    /// The stream of [`LoopStreamExt::debounce`](super::LoopStreamExt::debounce).
+    #[must_use = "streams do nothing unless polled"]
+    pub struct Debounce<S: Stream> {
+        #[pin]
+        stream: S,
+        last: Option<S::Item>,
+        // From the first item on.
+        quiet: Option<Sleep>,
+        duration: Duration,
+        over: bool,
+    }
+}
+
+impl<S: Stream> Debounce<S> {
+    pub(super) fn new(stream: S, duration: Duration) -> Debounce<S> {
+        Debounce {
+            stream,
+            last: None,
+            quiet: None,
+            duration,
+            over: false,
+        }
+    }
+}
+
+impl<S: Stream> Stream for Debounce<S> {
+    type Item = S::Item;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<S::Item>> {
+        let mut this = self.project();
+        while !*this.over {
+            match this.stream.as_mut().poll_next(context) {
+                Poll::Pending => break,
+                Poll::Ready(Some(item)) => {
+                    let followed = this.last.replace(item);
+                    match this.quiet {
+                        Some(quiet) => restart(quiet, *this.duration),
+                        None => *this.quiet = Some(sleep(*this.duration)),
+                    }
+                    drop(followed);
+                    // Those that are dropped are seen by nobody who would spend
+                    // for them.
+                    ready!(coop::poll_proceed(context));
+                }
+                Poll::Ready(None) => *this.over = true,
+            }
+        }
+        if *this.over {
+            return Poll::Ready(this.last.take());
+        }
+        let (Some(quiet), true) = (this.quiet, this.last.is_some()) else {
+            return Poll::Pending;
+        };
+        ready!(Pin::new(&mut coop::unconstrained(quiet)).poll(context));
+        Poll::Ready(this.last.take())
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let kept = usize::from(self.last.is_some());
+        let (lower, upper) = self.stream.size_hint();
+        let any = usize::from(lower > 0 || kept > 0);
+        (any, upper.and_then(|upper| upper.checked_add(kept)))
+    }
+}
+
+impl<S: Stream + fmt::Debug> fmt::Debug for Debounce<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Debounce")
+            .field("stream", &self.stream)
+            .field("over", &self.over)
+            .finish_non_exhaustive()
+    }
+}

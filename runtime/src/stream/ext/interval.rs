@@ -1,0 +1,79 @@
+//! Ticks as items.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+
+use crate::time::{Instant, Interval};
+
+/// The stream of the ticks of an [`Interval`]: each item is when the tick was due.
+/// It does not end.
+///
+/// # Examples
+///
+/// ```
+/// use coreloop_runtime::stream::IntervalStream;
+/// use coreloop_runtime::{for_await, time};
+/// use std::time::Duration;
+///
+/// # coreloop_runtime::block_on(async {
+/// # time::pause();
+/// let start = time::Instant::now();
+/// let second = Duration::from_secs(1);
+/// for_await!(tick in IntervalStream::new(time::interval(second)) {
+///     if tick == start + 3 * second {
+///         break;
+///     }
+/// });
+/// assert_eq!(start.elapsed(), 3 * second);
+/// # })
+/// ```
+#[derive(Debug)]
+#[must_use = "streams do nothing unless polled"]
+pub struct IntervalStream {
+    interval: Interval,
+}
+
+impl IntervalStream {
+    /// The stream of the ticks of `interval`.
+    pub fn new(interval: Interval) -> IntervalStream {
+        IntervalStream { interval }
+    }
+
+    /// The interval.
+    #[must_use]
+    pub fn into_inner(self) -> Interval {
+        self.interval
+    }
+}
+
+impl Stream for IntervalStream {
+    type Item = Instant;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Instant>> {
+        self.interval.poll_tick(context).map(Some)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (usize::MAX, None)
+    }
+}
+
+impl From<Interval> for IntervalStream {
+    fn from(interval: Interval) -> IntervalStream {
+        IntervalStream::new(interval)
+    }
+}
+
+impl AsRef<Interval> for IntervalStream {
+    fn as_ref(&self) -> &Interval {
+        &self.interval
+    }
+}
+
+impl AsMut<Interval> for IntervalStream {
+    fn as_mut(&mut self) -> &mut Interval {
+        &mut self.interval
+    }
+}

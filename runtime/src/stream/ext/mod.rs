@@ -1,0 +1,145 @@
+//! What streams need of the loop: its timers and its budget.
+
+mod chunks_timeout;
+mod debounce;
+mod interval;
+mod merge;
+mod throttle;
+mod timeout;
+
+use std::time::Duration;
+
+use futures_core::Stream;
+
+pub use chunks_timeout::ChunksTimeout;
+pub use debounce::Debounce;
+pub use interval::IntervalStream;
+pub use merge::Merge;
+pub use throttle::Throttle;
+pub use timeout::Timeout;
+
+/// The methods of streams that need the loop.
+///
+/// All others are in `futures-lite` or `futures-util`; none of theirs has one of
+/// these names, so both traits can be in scope.
+///
+/// # Examples
+///
+/// ```
+/// use coreloop_runtime::for_await;
+/// use coreloop_runtime::stream::{IntervalStream, LoopStreamExt};
+/// use coreloop_runtime::time::interval;
+/// use std::time::Duration;
+///
+/// # coreloop_runtime::block_on(async {
+/// # coreloop_runtime::time::pause();
+/// let second = Duration::from_secs(1);
+/// let ticks = IntervalStream::new(interval(second));
+/// for_await!(batch in ticks.chunks_timeout(100, 10 * second) {
+///     assert_eq!(batch.len(), 10);
+///     break;
+/// });
+/// # })
+/// ```
+pub trait LoopStreamExt: Stream {
+    /// Gives an error when the next item is not there after `duration`.
+    ///
+    /// The items are results. After an error the stream is waited for without a
+    /// limit, until its next item. The time of the first item counts from this
+    /// call, that of others from the item before.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use coreloop_runtime::stream::{LoopStreamExt, stream};
+    /// use coreloop_runtime::{for_await, time::sleep};
+    /// use std::time::Duration;
+    ///
+    /// # coreloop_runtime::block_on(async {
+    /// # coreloop_runtime::time::pause();
+    /// let slow = stream(async |mut co| {
+    ///     co.yield_("at once").await?;
+    ///     sleep(Duration::from_secs(3)).await;
+    ///     co.yield_("late").await
+    /// });
+    /// let mut seen = Vec::new();
+    /// for_await!(item in slow.timeout(Duration::from_secs(1)) {
+    ///     seen.push(item.ok());
+    /// });
+    /// assert_eq!(seen, [Some("at once"), None, Some("late")]);
+    /// # })
+    /// ```
+    #[track_caller]
+    fn timeout(self, duration: Duration) -> Timeout<Self>
+    where
+        Self: Sized,
+    {
+        Timeout::new(self, duration)
+    }
+
+    /// Leaves at least `duration` between two items.
+    ///
+    /// The stream is not polled in the meantime, and no item is dropped.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime, when the first item comes.
+    fn throttle(self, duration: Duration) -> Throttle<Self>
+    where
+        Self: Sized,
+    {
+        Throttle::new(self, duration)
+    }
+
+    /// Collects items into vectors of `max_size`, or as many as come within
+    /// `duration` of the first.
+    ///
+    /// No vector is empty. What was collected is lost if this is dropped.
+    ///
+    /// # Panics
+    ///
+    /// If `max_size` is zero; and outside a runtime, when the first item comes.
+    #[track_caller]
+    fn chunks_timeout(self, max_size: usize, duration: Duration) -> ChunksTimeout<Self>
+    where
+        Self: Sized,
+    {
+        ChunksTimeout::new(self, max_size, duration)
+    }
+
+    /// Gives an item only when no other has come for `duration`; those that
+    /// others follow sooner are dropped.
+    ///
+    /// When the stream ends, its last item comes at once.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime, when the first item comes.
+    fn debounce(self, duration: Duration) -> Debounce<Self>
+    where
+        Self: Sized,
+    {
+        Debounce::new(self, duration)
+    }
+
+    /// The items of two streams, in the order in which they come. It ends with
+    /// the second of them.
+    ///
+    /// If both have items, they come in turn. Each spends a unit of the task's
+    /// [budget](crate::task::coop), so the task gives way to others even if both
+    /// always have one; and a stream that spends the whole budget itself is
+    /// looked at second in the next poll.
+    fn merge<S>(self, other: S) -> Merge<Self, S>
+    where
+        Self: Sized,
+        S: Stream<Item = Self::Item>,
+    {
+        Merge::new(self, other)
+    }
+}
+
+impl<S: Stream + ?Sized> LoopStreamExt for S {}

@@ -1,0 +1,77 @@
+//! Items with a time limit.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_core::Stream;
+use pin_project_lite::pin_project;
+
+use crate::task::coop;
+use crate::time::{Elapsed, Instant, Sleep, sleep};
+
+pin_project! {
+    /// The stream of [`LoopStreamExt::timeout`](super::LoopStreamExt::timeout).
+    #[derive(Debug)]
+    #[must_use = "streams do nothing unless polled"]
+    pub struct Timeout<S> {
+        #[pin]
+        stream: S,
+        deadline: Sleep,
+        duration: Duration,
+        // Whether the deadline counts: until it has passed, and from an item on.
+        limited: bool,
+    }
+}
+
+impl<S> Timeout<S> {
+    #[track_caller]
+    pub(super) fn new(stream: S, duration: Duration) -> Timeout<S> {
+        Timeout {
+            stream,
+            deadline: sleep(duration),
+            duration,
+            limited: true,
+        }
+    }
+}
+
+impl<S: Stream> Stream for Timeout<S> {
+    type Item = Result<S::Item, Elapsed>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.project();
+        if let Poll::Ready(item) = this.stream.poll_next(context) {
+            if item.is_some() {
+                restart(this.deadline, *this.duration);
+                *this.limited = true;
+            }
+            return Poll::Ready(item.map(Ok));
+        }
+        if *this.limited {
+            // A stream that eats up the budget must not keep the timer from being
+            // looked at.
+            let mut deadline = coop::unconstrained(this.deadline);
+            if Pin::new(&mut deadline).poll(context).is_ready() {
+                *this.limited = false;
+                return Poll::Ready(Some(Err(Elapsed::new())));
+            }
+        }
+        Poll::Pending
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let (lower, upper) = self.stream.size_hint();
+        // An error before each item and the end.
+        let twice = |upper: usize| upper.checked_mul(2)?.checked_add(1);
+        (lower, upper.and_then(twice))
+    }
+}
+
+/// Sets a timer anew, from now on.
+pub(super) fn restart(timer: &mut Sleep, duration: Duration) {
+    match Instant::now().checked_add(duration) {
+        Some(deadline) => Pin::new(timer).reset(deadline),
+        None => *timer = sleep(duration),
+    }
+}
