@@ -241,7 +241,7 @@ async fn a_peer_that_answers_no_ping_is_given_up() {
     let error = serving.await.unwrap().unwrap_err();
     assert!(error.is_timeout(), "{error:?}");
     assert!(start.elapsed() <= Duration::from_secs(25));
-    assert!(start.elapsed() > Duration::from_secs(20));
+    assert!(start.elapsed() > Duration::from_secs(5));
 }
 
 #[coreloop::test]

@@ -24,7 +24,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 
-use corpus::{CORPUS, Outcome};
+use corpus::{Outcome, corpus};
 use program::Program;
 
 /// Nothing here takes long: this only turns a hang into a failure.
@@ -142,13 +142,6 @@ fn mutate(bytes: &mut Vec<u8>, seeds: &[&[u8]], random: &mut Rng) {
             drop(bytes.splice(at..end, seed[from..].iter().copied()));
         }
     }
-}
-
-fn corpus() -> impl Iterator<Item = (&'static str, Vec<u8>, Outcome)> {
-    CORPUS
-        .iter()
-        .map(|&(name, bytes, outcome)| (name, bytes.to_vec(), outcome))
-        .chain(corpus::long())
 }
 
 /// What came back on a connection.
