@@ -64,24 +64,24 @@ impl<F: Fn(SocketAddr) -> io::Result<TcpStream>> Race<F> {
         self.addresses.is_empty() && self.attempts.is_empty()
     }
 
-    /// The stream of the winner, if there is one. Otherwise, whether any failed.
-    fn poll_attempts(&mut self, cx: &mut Context<'_>) -> Result<TcpStream, bool> {
-        let before = self.attempts.len();
+    /// The stream of the winner, if there is one. Those that failed are gone.
+    fn poll_attempts(&mut self, cx: &mut Context<'_>) -> Option<TcpStream> {
         let mut at = 0;
         while let Some(attempt) = self.attempts.get_mut(at) {
-            match attempt.poll(cx) {
-                Poll::Pending => at += 1,
-                Poll::Ready(result) => {
-                    let over = self.attempts.remove(at).map(Attempt::into_stream);
-                    match (result, over) {
-                        (Ok(()), Some(stream)) => return Ok(stream),
-                        (Ok(()), None) => {}
-                        (Err(error), _) => self.note(error),
-                    }
+            let result = match attempt.poll(cx) {
+                Poll::Ready(result) => result,
+                Poll::Pending => {
+                    at += 1;
+                    continue;
                 }
+            };
+            let attempt = self.attempts.remove(at);
+            match result {
+                Ok(()) => return attempt.map(Attempt::into_stream),
+                Err(error) => self.note(error),
             }
         }
-        Err(self.attempts.len() < before)
+        None
     }
 
     /// Whether the last attempt has had its time.
@@ -126,10 +126,11 @@ impl<F: Fn(SocketAddr) -> io::Result<TcpStream> + Unpin> Future for Race<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<TcpStream>> {
         let race = self.get_mut();
         loop {
-            let failed = match race.poll_attempts(cx) {
-                Ok(stream) => return Poll::Ready(Ok(stream)),
-                Err(failed) => failed,
-            };
+            let before = race.attempts.len();
+            if let Some(stream) = race.poll_attempts(cx) {
+                return Poll::Ready(Ok(stream));
+            }
+            let failed = race.attempts.len() < before;
             if race.addresses.is_empty() {
                 if !race.attempts.is_empty() {
                     return Poll::Pending;
