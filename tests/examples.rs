@@ -207,6 +207,14 @@ fn a_chat_is_heard_by_all_others_and_waits_for_nobody() {
 }
 
 #[test]
+fn a_generator_over_lines_says_goodbye_when_it_is_closed() {
+    let said = run("generator");
+    assert!(said.contains("127.0.0.1: sugar is sweet"), "{said}");
+    assert!(!said.contains("and ..."), "{said}");
+    assert!(said.contains("the poet hears: that will do"), "{said}");
+}
+
+#[test]
 fn a_bad_address_is_reported() {
     let output = Command::new(program("echo_server"))
         .args(["--addr", "256.0.0.1:1"])

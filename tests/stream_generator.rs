@@ -315,7 +315,7 @@ async fn close_while_the_body_waits_for_something_else() {
     assert_eq!(items.next().await, None);
 }
 
-/// Python raises a `RuntimeError` at "async generator ignored GeneratorExit".
+/// Python raises a `RuntimeError` at "async generator ignored `GeneratorExit`".
 #[coreloop::test]
 async fn a_body_that_takes_no_notice_of_the_close_does_not_stop_the_loop() {
     let ignored = Cell::new(0);
@@ -496,18 +496,17 @@ async fn a_yield_awaited_in_an_inner_generator_goes_to_its_own() {
 #[coreloop::test]
 async fn yields_alternate_between_an_inner_and_an_outer_generator() {
     let mut outer = pin!(stream(async |mut outer| {
-        let mut inner = pin!(stream(async |mut inner| {
+        let inner = stream(async |mut inner| {
             for number in 0..3 {
                 outer.yield_(format!("from inside {number}")).await?;
                 inner.yield_(number).await?;
             }
             Ok(())
-        }));
+        });
         let mut sum = 0;
-        while let Some(number) = inner.next().await {
+        for_await!(number in inner {
             sum += number;
-        }
-        drop(inner);
+        });
         assert_eq!(sum, 3);
         Ok(())
     }));
@@ -517,7 +516,7 @@ async fn yields_alternate_between_an_inner_and_an_outer_generator() {
     assert_eq!(outer.next().await, None);
 }
 
-/// genawaiter hangs here: FuturesUnordered polls a child only if that was woken.
+/// genawaiter hangs here: `FuturesUnordered` polls a child only if that was woken.
 #[coreloop::test]
 async fn a_yield_waits_in_a_set_with_wakers_of_its_own() {
     let mut items = pin!(stream(async |mut co| {

@@ -1,6 +1,7 @@
 //! `stream!`, `try_stream!` and `for_await!`.
 #![cfg(feature = "macros")]
 
+use std::collections::BTreeMap;
 use std::io;
 use std::pin::pin;
 
@@ -42,7 +43,7 @@ async fn a_yield_may_stand_wherever_an_expression_may() {
         let sum = |a: i32, b: i32| a + b;
         yield sum(4, 6);
         yield <i32 as From<u8>>::from(11);
-        yield [12].iter().copied().collect::<Vec<i32>>()[0];
+        yield BTreeMap::<u8, i32>::from([(1, 12)])[&1];
         assert_eq!({ yield 13; text.len() }, 5);
         yield 14
     };
@@ -55,7 +56,7 @@ async fn a_yield_may_stand_wherever_an_expression_may() {
 #[coreloop::test]
 async fn an_item_may_be_what_a_yield_gives_or_nothing() {
     let items = stream! {
-        let first = yield;
+        let first: () = yield;
         yield first;
         yield yield;
     };

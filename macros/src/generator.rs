@@ -13,6 +13,7 @@ use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::Expr;
 use syn::parse::{ParseStream, Parser};
+use syn::spanned::Spanned;
 
 /// Expands `$crate name body…`, where `name` is that of the function to call.
 pub(crate) fn expand(input: TokenStream) -> TokenStream {
@@ -95,7 +96,7 @@ impl Generator {
     fn write_yield(&self, span: Span, item: TokenStream) -> syn::Result<TokenStream> {
         let co = &self.co;
         let item = self.rewrite(item)?;
-        let name = Ident::new("item", Span::mixed_site());
+        let name = Ident::new("item", Span::mixed_site().located_at(item.span()));
         // Where the `yield` stands, for errors and for the panic that names it.
         let call = quote_spanned! {span=> .yield_(#name).await };
         // By `match`, so that what the item borrows lives until it is consumed.

@@ -166,7 +166,7 @@ impl<T, C> Channel<T, C> {
     /// # Panics
     ///
     /// If the body panicked.
-    pub fn next(&mut self) -> impl Future<Output = Option<T>> {
+    pub fn recv(&mut self) -> impl Future<Output = Option<T>> {
         poll_fn(|context| Pin::new(&mut *self).poll_next(context))
     }
 

@@ -88,6 +88,10 @@ macro_rules! __for_await {
 }
 
 /// The next item of a stream.
+///
+/// # Cancel safety
+///
+/// Cancel safe: an item leaves the stream only when this is ready.
 #[doc(hidden)]
 pub fn next<S: Stream>(stream: &mut Pin<&mut S>) -> impl Future<Output = Option<S::Item>> {
     poll_fn(|context| stream.as_mut().poll_next(context))

@@ -1,0 +1,4 @@
+#[coreloop::main]
+async fn main() {
+    coreloop::for_await!(item in items);
+}

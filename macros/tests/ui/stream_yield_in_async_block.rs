@@ -1,0 +1,5 @@
+fn main() {
+    let _ = coreloop::stream! {
+        coreloop::join!(async move { yield 1; });
+    };
+}
