@@ -8,7 +8,7 @@
 //! | [`task`] | [`spawn`](task::spawn), [`JoinHandle`](task::JoinHandle), yielding, the budget that keeps tasks fair |
 //! | [`time`] | [`sleep`](time::sleep), [`timeout`](time::timeout), [`interval`](time::interval), and a clock that tests can pause |
 //! | [`io`] | [`Async`](io::Async), which puts any descriptor on the loop |
-//! | [`stream`] | [`stream`](stream::stream()), which makes an async function with yields a stream |
+//! | [`stream`](mod@stream) | [`stream`](stream::stream()), which makes an async function with yields a stream |
 #![cfg_attr(
     feature = "signal",
     doc = "| [`signal`] | [`ctrl_c`](signal::ctrl_c), and listeners for other signals |"

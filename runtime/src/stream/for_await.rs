@@ -32,11 +32,11 @@ use futures_core::Stream;
 ///     Ok(())
 /// }) {
 ///     for column in 1..=9 {
-///         if row * column == 6 {
-///             break 'rows;
-///         }
 ///         if column > row {
 ///             continue 'rows;
+///         }
+///         if row * column == 6 {
+///             break 'rows;
 ///         }
 ///         pairs.push((row, column));
 ///     }

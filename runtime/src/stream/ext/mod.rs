@@ -35,8 +35,8 @@ pub use timeout::Timeout;
 /// # coreloop_runtime::time::pause();
 /// let second = Duration::from_secs(1);
 /// let ticks = IntervalStream::new(interval(second));
-/// for_await!(batch in ticks.chunks_timeout(100, 10 * second) {
-///     assert_eq!(batch.len(), 10);
+/// for_await!(batch in ticks.chunks_timeout(5, 10 * second) {
+///     assert_eq!(batch.len(), 5);
 ///     break;
 /// });
 /// # })
