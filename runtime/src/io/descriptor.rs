@@ -13,7 +13,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::registration::{Failure, Registration, Waiter};
-use crate::reactor::Direction;
+use super::{Interest, Ready};
+use crate::reactor::{Direction, Source};
 use crate::time::Sleep;
 
 /// A descriptor on the loop: its operations wait instead of blocking.
@@ -130,6 +131,48 @@ impl<T: AsFd> Async<T> {
         Ok(io)
     }
 
+    /// Waits until one of the things of `interest` is ready, and says which are.
+    ///
+    /// It may tell of something that is over by now, so follow it with an operation
+    /// that does not wait, in a loop. [`try_io`](Async::try_io) then keeps the loop
+    /// informed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is lost.
+    ///
+    /// # Errors
+    ///
+    /// If the descriptor cannot be polled, as a regular file, or the runtime is
+    /// gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use coreloop_runtime::io::{Async, Interest};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # coreloop_runtime::block_on(async {
+    /// let (one, _other) = std::os::unix::net::UnixStream::pair()?;
+    /// let one = Async::new(one)?;
+    /// let ready = one.ready(Interest::READABLE | Interest::WRITABLE).await?;
+    /// assert!(ready.is_writable() && !ready.is_readable());
+    /// # Ok(())
+    /// # })
+    /// # }
+    /// ```
+    pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
+        let mut waiter = Waiter::new(interest);
+        poll_fn(|context| {
+            ready!(self.registration.event_loop.tasks.budget.poll_left(context));
+            let source = self.registration.watched_for(self.raw_fd(), interest)?;
+            ready!(waiter.poll(source, context));
+            let finished = self.registration.finish_wait(source);
+            finished.map_ok(|()| source.ready(interest))
+        })
+        .await
+    }
+
     /// Waits until a read may succeed.
     ///
     /// # Cancel safety
@@ -141,7 +184,7 @@ impl<T: AsFd> Async<T> {
     /// If the descriptor cannot be polled, as a regular file, or the runtime is
     /// gone.
     pub async fn readable(&self) -> io::Result<()> {
-        self.ready(Direction::Read).await
+        self.ready(Interest::READABLE).await.map(drop)
     }
 
     /// Waits until a write may succeed.
@@ -154,7 +197,7 @@ impl<T: AsFd> Async<T> {
     ///
     /// As [`readable`](Async::readable).
     pub async fn writable(&self) -> io::Result<()> {
-        self.ready(Direction::Write).await
+        self.ready(Interest::WRITABLE).await.map(drop)
     }
 
     /// As [`readable`](Async::readable), for the last task that polls.
@@ -186,7 +229,7 @@ impl<T: AsFd> Async<T> {
     ///
     /// What `operation` returns, or as [`readable`](Async::readable).
     pub async fn read_with<R>(&self, operation: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
-        self.with(Direction::Read, operation).await
+        self.async_io(Interest::READABLE, operation).await
     }
 
     /// Does a write operation, when it can be done.
@@ -200,7 +243,51 @@ impl<T: AsFd> Async<T> {
     ///
     /// What `operation` returns, or as [`readable`](Async::readable).
     pub async fn write_with<R>(&self, operation: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
-        self.with(Direction::Write, operation).await
+        self.async_io(Interest::WRITABLE, operation).await
+    }
+
+    /// Does an operation, when it can be done; [`read_with`](Async::read_with) and
+    /// [`write_with`](Async::write_with) for any `interest`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is lost, if `operation` loses nothing when it would
+    /// block.
+    ///
+    /// # Errors
+    ///
+    /// What `operation` returns, or as [`readable`](Async::readable).
+    pub async fn async_io<R>(
+        &self,
+        interest: Interest,
+        mut operation: impl FnMut(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let mut waiter = Waiter::new(interest);
+        poll_fn(|context| {
+            loop {
+                let source = self.registration.source.get();
+                if source.is_none_or(|source| source.satisfies(interest)) {
+                    let budget = &self.registration.event_loop.tasks.budget;
+                    ready!(budget.poll_left(context));
+                    let error = match operation(&self.io) {
+                        Ok(value) => {
+                            budget.spend();
+                            return Poll::Ready(Ok(value));
+                        }
+                        Err(error) => error,
+                    };
+                    let clear = |source: &Source| source.clear_interest(interest);
+                    match self.registration.failure(error, clear) {
+                        Failure::Error(error) => return Poll::Ready(Err(error)),
+                        Failure::Wait => {}
+                        Failure::Again | Failure::Yield => continue,
+                    }
+                }
+                let source = self.registration.watched_for(self.raw_fd(), interest)?;
+                ready!(waiter.poll(source, context));
+            }
+        })
+        .await
     }
 
     /// As [`read_with`](Async::read_with), for the last task that polls.
@@ -229,6 +316,38 @@ impl<T: AsFd> Async<T> {
         operation: impl FnMut(&T) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         self.poll_with(Direction::Write, context, operation, |_| false)
+    }
+
+    /// As [`poll_read_with`](Async::poll_read_with), but every task that polled is
+    /// woken, not the last alone. It costs a clone of each waker.
+    ///
+    /// For types that are polled by a shared reference. Of a great many tasks, more
+    /// than some 30, those that have waited longest are woken for nothing, and poll
+    /// again.
+    ///
+    /// # Errors
+    ///
+    /// What `operation` returns, or as [`readable`](Async::readable).
+    pub fn poll_read_shared<R>(
+        &self,
+        context: &mut Context<'_>,
+        operation: impl FnMut(&T) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        self.poll_shared(Direction::Read, context, operation)
+    }
+
+    /// As [`poll_write_with`](Async::poll_write_with), but every task that polled is
+    /// woken; see [`poll_read_shared`](Async::poll_read_shared).
+    ///
+    /// # Errors
+    ///
+    /// What `operation` returns, or as [`readable`](Async::readable).
+    pub fn poll_write_shared<R>(
+        &self,
+        context: &mut Context<'_>,
+        operation: impl FnMut(&T) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        self.poll_shared(Direction::Write, context, operation)
     }
 
     /// Reads up to `length` bytes of a stream, for the last task that polls.
@@ -294,6 +413,35 @@ impl<T: AsFd> Async<T> {
         self.try_with(Direction::Write, operation, |_| false)
     }
 
+    /// Does an operation if something of `interest` is ready, as far as is known.
+    ///
+    /// If it would block all the same, all of `interest` counts as not ready until
+    /// the kernel reports it.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_read_with`](Async::try_read_with).
+    pub fn try_io<R>(
+        &self,
+        interest: Interest,
+        operation: impl FnOnce(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let source = self.registration.source.get();
+        // What the kernel does not watch may have become ready since.
+        if source.is_some_and(|source| !source.satisfies(interest) && source.watches_for(interest))
+        {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let result = operation(&self.io);
+        if let Some(source) = source
+            && let Err(error) = &result
+            && error.kind() == io::ErrorKind::WouldBlock
+        {
+            source.clear_interest(interest);
+        }
+        result
+    }
+
     /// Reads up to `length` bytes of a stream if there are any now; see
     /// [`poll_read_stream`](Async::poll_read_stream).
     ///
@@ -324,17 +472,6 @@ impl<T: AsFd> Async<T> {
         })
     }
 
-    async fn ready(&self, direction: Direction) -> io::Result<()> {
-        let mut waiter = Waiter::new(direction);
-        poll_fn(|context| {
-            ready!(self.registration.event_loop.tasks.budget.poll_left(context));
-            let source = self.registration.watched(self.raw_fd(), direction)?;
-            ready!(waiter.poll(source, context));
-            self.registration.finish_wait(source)
-        })
-        .await
-    }
-
     fn poll_ready(&self, direction: Direction, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.registration.event_loop.tasks.budget.poll_left(context));
         let source = self.registration.watched(self.raw_fd(), direction)?;
@@ -345,27 +482,28 @@ impl<T: AsFd> Async<T> {
         self.registration.finish_wait(source)
     }
 
-    async fn with<R>(
+    fn poll_shared<R>(
         &self,
         direction: Direction,
+        context: &mut Context<'_>,
         mut operation: impl FnMut(&T) -> io::Result<R>,
-    ) -> io::Result<R> {
-        let mut waiter = Waiter::new(direction);
-        poll_fn(|context| {
-            loop {
-                match self.attempt(direction, context, &mut operation, |_| false) {
-                    Attempt::Over(value) => return Poll::Ready(Ok(value)),
-                    Attempt::Failed(Failure::Again) => {}
-                    Attempt::Failed(Failure::Yield) => return Poll::Pending,
-                    Attempt::Failed(Failure::Error(error)) => return Poll::Ready(Err(error)),
-                    Attempt::Failed(Failure::Wait) => {
-                        let source = self.registration.watched(self.raw_fd(), direction)?;
-                        ready!(waiter.poll(source, context));
-                    }
+    ) -> Poll<io::Result<R>> {
+        loop {
+            let failure = match self.attempt(direction, context, &mut operation, |_| false) {
+                Attempt::Over(value) => return Poll::Ready(Ok(value)),
+                Attempt::Failed(failure) => failure,
+            };
+            match failure {
+                Failure::Wait => {
+                    let source = self.registration.watched(self.raw_fd(), direction)?;
+                    source.park_beside(direction, context);
+                    return Poll::Pending;
                 }
+                Failure::Again => {}
+                Failure::Yield => return Poll::Pending,
+                Failure::Error(error) => return Poll::Ready(Err(error)),
             }
-        })
-        .await
+        }
     }
 
     #[inline(always)]
@@ -424,7 +562,7 @@ impl<T: AsFd> Async<T> {
                 }
                 Attempt::Over(value)
             }
-            Err(error) => Attempt::Failed(self.registration.failure(error, direction)),
+            Err(error) => Attempt::Failed(self.registration.failed(error, direction)),
         }
     }
 

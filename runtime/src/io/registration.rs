@@ -6,6 +6,7 @@ use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use super::Interest;
 use crate::context;
 use crate::event_loop::EventLoop;
 use crate::reactor::{Direction, Source, gone};
@@ -47,6 +48,21 @@ impl Registration {
         }
     }
 
+    /// The source, with the kernel watching all that `interest` needs.
+    pub(super) fn watched_for(&self, fd: RawFd, interest: Interest) -> io::Result<&Rc<Source>> {
+        if interest.is_writable() {
+            let source = self.watched(fd, Direction::Write)?;
+            // Errors are always reported, and urgent data goes with reads.
+            if interest
+                .remove(Interest::WRITABLE | Interest::ERROR)
+                .is_none()
+            {
+                return Ok(source);
+            }
+        }
+        self.watched(fd, Direction::Read)
+    }
+
     #[cold]
     fn register(&self, fd: RawFd, direction: Direction) -> io::Result<&Rc<Source>> {
         let source = self.event_loop.reactor.register(fd, direction)?;
@@ -70,14 +86,19 @@ impl Registration {
         }
     }
 
-    /// What an operation's error calls for.
+    /// What the error of an operation in one direction calls for.
     #[cold]
-    pub(super) fn failure(&self, error: io::Error, direction: Direction) -> Failure {
+    pub(super) fn failed(&self, error: io::Error, direction: Direction) -> Failure {
+        self.failure(error, |source| source.clear(direction))
+    }
+
+    /// What an operation's error calls for; `clear` notes that it would block.
+    pub(super) fn failure(&self, error: io::Error, clear: impl FnOnce(&Source)) -> Failure {
         match error.kind() {
             io::ErrorKind::WouldBlock => match self.source.get() {
                 Some(source) if source.is_closed() => Failure::Error(gone()),
                 Some(source) => {
-                    source.clear(direction);
+                    clear(source);
                     Failure::Wait
                 }
                 None => Failure::Wait,
@@ -123,26 +144,26 @@ impl Drop for Registration {
 
 /// A place among those who wait by a shared reference.
 pub(super) struct Waiter {
-    direction: Direction,
+    interest: Interest,
     place: Option<(Rc<Source>, usize)>,
 }
 
 impl Waiter {
-    pub(super) fn new(direction: Direction) -> Waiter {
+    pub(super) fn new(interest: Interest) -> Waiter {
         Waiter {
-            direction,
+            interest,
             place: None,
         }
     }
 
     pub(super) fn poll(&mut self, source: &Rc<Source>, context: &Context<'_>) -> Poll<()> {
-        if source.is_ready(self.direction) {
+        if source.satisfies(self.interest) {
             return Poll::Ready(());
         }
-        let direction = self.direction;
+        let interest = self.interest;
         let (source, key) = self
             .place
-            .get_or_insert_with(|| (Rc::clone(source), source.join(direction)));
+            .get_or_insert_with(|| (Rc::clone(source), source.join(interest)));
         source.poll_joined(*key, context)
     }
 }

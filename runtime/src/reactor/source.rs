@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
 
+use crate::io::{Interest, PRIORITY, Ready};
 use crate::panics;
 use crate::task::{Parked, TaskSet};
 
@@ -37,6 +38,10 @@ impl Readiness {
     const WRITE_DOUBTFUL: Readiness = Readiness(1 << 3);
     /// The loop is gone. Never cleared.
     const CLOSED: Readiness = Readiness(1 << 4);
+    /// Who waits for urgent data has something to see: some, or the end.
+    const URGENT: Readiness = Readiness(1 << 5);
+    /// Who waits for an error has one to fetch.
+    const ERROR: Readiness = Readiness(1 << 6);
 
     fn any(self, other: Readiness) -> bool {
         self.0 & other.0 != 0
@@ -61,6 +66,12 @@ impl Readiness {
                 .and(Readiness::READABLE)
                 .and(Readiness::READ_DOUBTFUL);
         }
+        if event.is_read_closed() || event.is_priority() {
+            readiness = readiness.and(Readiness::URGENT);
+        }
+        if event.is_error() {
+            readiness = readiness.and(Readiness::ERROR);
+        }
         if event.is_write_closed() || event.is_error() {
             readiness = readiness
                 .and(Readiness::WRITABLE)
@@ -70,6 +81,24 @@ impl Readiness {
     }
 }
 
+/// What an event tells that goes beyond a side being ready.
+fn told_by(event: &mio::event::Event) -> Ready {
+    let mut ready = Ready::EMPTY;
+    if event.is_read_closed() {
+        ready |= Ready::READ_CLOSED;
+    }
+    if event.is_write_closed() {
+        ready |= Ready::WRITE_CLOSED;
+    }
+    if event.is_priority() {
+        ready |= PRIORITY;
+    }
+    if event.is_error() {
+        ready |= Ready::ERROR;
+    }
+    ready
+}
+
 /// Whether an event tells more than that a side is ready.
 #[inline]
 fn is_unusual(event: &mio::event::Event) -> bool {
@@ -77,6 +106,21 @@ fn is_unusual(event: &mio::event::Event) -> bool {
     // for reading too, or has an error.
     let closed_for_writing = !EPOLL && event.is_write_closed();
     event.is_priority() | event.is_error() | event.is_read_closed() | closed_for_writing
+}
+
+impl From<Interest> for Readiness {
+    /// What ends a wait for `interest`. A side that is closed is no part of it: that
+    /// stays, and a wait after an operation that would block must last.
+    fn from(interest: Interest) -> Readiness {
+        let flags = [
+            (interest.is_readable(), Readiness::READABLE),
+            (interest.is_writable(), Readiness::WRITABLE),
+            (interest.is_priority(), Readiness::URGENT),
+            (interest.is_error(), Readiness::ERROR),
+        ];
+        let set = flags.iter().filter(|(is_set, _)| *is_set);
+        set.fold(Readiness(0), |all, (_, flag)| all.and(*flag))
+    }
 }
 
 impl Direction {
@@ -106,6 +150,8 @@ impl Direction {
 #[derive(Debug)]
 pub(crate) struct Source {
     readiness: Cell<Readiness>,
+    /// What [`Source::ready`] tells beyond that.
+    told: Cell<Ready>,
     pub(super) fd: RawFd,
     pub(super) interest: Cell<mio::Interest>,
     pub(super) index: u32,
@@ -129,6 +175,7 @@ impl Source {
     ) -> Source {
         Source {
             readiness: Cell::new(direction.other().ready()),
+            told: Cell::new(Ready::EMPTY),
             fd,
             interest: Cell::new(interest),
             index,
@@ -155,6 +202,41 @@ impl Source {
             Direction::Read => interest.is_readable(),
             Direction::Write => interest.is_writable(),
         }
+    }
+
+    /// Whether the kernel tells of all of `interest`.
+    pub(crate) fn watches_for(&self, interest: Interest) -> bool {
+        let reads = interest.is_readable() || interest.is_priority();
+        (!reads || self.watches(Direction::Read))
+            && (!interest.is_writable() || self.watches(Direction::Write))
+    }
+
+    /// Whether what ends a wait for `interest` is there.
+    pub(crate) fn satisfies(&self, interest: Interest) -> bool {
+        let ends = Readiness::from(interest).and(Readiness::CLOSED);
+        self.readiness.get().any(ends)
+    }
+
+    /// What is ready of `interest`.
+    pub(crate) fn ready(&self, interest: Interest) -> Ready {
+        let mut ready = self.told.get();
+        if self.is_ready(Direction::Read) {
+            ready |= Ready::READABLE;
+        }
+        if self.is_ready(Direction::Write) {
+            ready |= Ready::WRITABLE;
+        }
+        ready & interest.told()
+    }
+
+    /// After an operation that would block, though something of `interest` seemed
+    /// to be ready. A side that is closed stays so.
+    pub(crate) fn clear_interest(&self, interest: Interest) {
+        let cleared = Readiness::from(interest);
+        self.readiness
+            .set(Readiness(self.readiness.get().0 & !cleared.0));
+        let kept = Ready::READ_CLOSED | Ready::WRITE_CLOSED;
+        self.told.set(self.told.get() - (interest.told() - kept));
     }
 
     /// Whether the loop is gone.
@@ -204,24 +286,51 @@ impl Source {
     }
 
     /// Adds somebody who waits beside the one in the slot.
-    pub(crate) fn join(&self, direction: Direction) -> usize {
+    pub(crate) fn join(&self, interest: Interest) -> usize {
         self.others().list.borrow_mut().insert(Waiter {
-            direction,
+            awaits: Readiness::from(interest).and(Readiness::CLOSED),
             waker: None,
         })
+    }
+
+    /// Notes one more task to wake when `direction` becomes ready.
+    pub(crate) fn park_beside(&self, direction: Direction, context: &Context<'_>) {
+        let beside = &self.others().beside;
+        let noted = |(noted, waker): &(Direction, Waker)| {
+            *noted == direction && waker.will_wake(context.waker())
+        };
+        if beside.borrow().iter().any(noted) {
+            return;
+        }
+        let waker = context.waker().clone();
+        let oldest = {
+            let mut beside = beside.borrow_mut();
+            let is_full = beside.len() == MOST_BESIDE;
+            let oldest = is_full.then(|| beside.remove(0));
+            beside.push((direction, waker));
+            oldest
+        };
+        // If it still waits it polls again, so that nobody is forgotten.
+        if let Some((_, waker)) = oldest {
+            panics::caught(|| waker.wake());
+        }
+        if self.is_ready(direction) {
+            // A waker is others' code, which may have turned the loop.
+            context.waker().wake_by_ref();
+        }
     }
 
     fn others(&self) -> &Others {
         self.others.get_or_init(Box::default)
     }
 
-    /// Ready if `direction` is; else the waiter `key` is woken when it is.
+    /// Ready if what it awaits is there; else the waiter `key` is woken when it is.
     pub(crate) fn poll_joined(&self, key: usize, context: &Context<'_>) -> Poll<()> {
         let waker = context.waker().clone();
         let before = {
             let mut list = self.others().list.borrow_mut();
             let waiter = &mut list[key];
-            if self.is_ready(waiter.direction) {
+            if self.readiness.get().any(waiter.awaits) {
                 return Poll::Ready(());
             }
             waiter.waker.replace(waker)
@@ -249,6 +358,7 @@ impl Source {
     #[must_use]
     pub(super) fn take_event(&self, event: &mio::event::Event, tasks: &TaskSet) -> bool {
         if is_unusual(event) {
+            self.told.set(self.told.get() | told_by(event));
             return self.set_ready(Readiness::of(event), tasks);
         }
         if event.is_readable() {
@@ -325,11 +435,17 @@ struct Others {
     writer: Cell<Option<Waker>>,
     /// Those who wait by a shared reference: several acceptors, say.
     list: RefCell<Slab<Waiter>>,
+    /// Those who poll by a shared reference, until the next event. Nothing tells
+    /// when one of them has lost interest.
+    beside: RefCell<Vec<(Direction, Waker)>>,
 }
+
+/// So many tasks that poll by a shared reference are noted.
+const MOST_BESIDE: usize = 32;
 
 #[derive(Debug)]
 struct Waiter {
-    direction: Direction,
+    awaits: Readiness,
     waker: Option<Waker>,
 }
 
@@ -358,12 +474,15 @@ impl Others {
             .list
             .borrow_mut()
             .iter_mut()
-            .filter(|(_, waiter)| news.any(waiter.direction.ready()))
+            .filter(|(_, waiter)| news.any(waiter.awaits))
             .filter_map(|(_, waiter)| waiter.waker.take())
             .collect();
         for direction in [Direction::Read, Direction::Write] {
             if news.any(direction.ready()) {
                 wakers.extend(self.slot(direction).take());
+                let mut beside = self.beside.borrow_mut();
+                let polled = beside.extract_if(.., |(noted, _)| *noted == direction);
+                wakers.extend(polled.map(|(_, waker)| waker));
             }
         }
         for waker in wakers {
