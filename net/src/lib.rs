@@ -1,4 +1,4 @@
-//! TCP sockets and name lookup for coreloop.
+//! Sockets and name lookup for coreloop.
 //!
 //! Use this crate through the facade, as `coreloop::net`.
 //!
@@ -6,8 +6,10 @@
 //!   either before that, for options that must be set first.
 //! - [`TcpListener::incoming`] is a stream of connections, [`Incoming`], and
 //!   [`TcpListener::limit`] bounds how many are open at once.
-//! - [`TcpStream::split`] and [`TcpStream::into_split`] let one task read while
-//!   another writes.
+//! - [`UnixListener`] and [`UnixStream`] are the same between processes of one
+//!   machine.
+//! - `split` and `into_split` of a stream let one task read while another writes.
+//! - [`UnixDatagram`] sends and receives datagrams.
 //! - [`ToSocketAddrs`] is what [`TcpListener::bind`] and [`TcpStream::connect`]
 //!   take: an address, a pair, a string. [`lookup_host`] resolves one by hand.
 //! - [`TcpStream::connect`] races the addresses of a name; a [`Connector`] does it
@@ -51,14 +53,19 @@
 
 mod accept;
 mod addr;
+mod datagram;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 mod incoming;
 pub mod io;
 mod limit;
+mod stream;
+mod sys;
 pub mod tcp;
+pub mod unix;
 
 pub use addr::{Resolve, Resolving, SystemResolver, ToSocketAddrs, lookup_host};
 pub use incoming::Incoming;
 pub use limit::{ConnectionLimit, ConnectionPermit, Limited};
 pub use tcp::{Connector, TcpListener, TcpSocket, TcpStream};
+pub use unix::{UnixDatagram, UnixListener, UnixStream};

@@ -1,9 +1,9 @@
 //! Halves that borrow the stream: for two futures of one task.
 
-use std::io;
 use std::net::SocketAddr;
 
-use super::{TcpStream, transfer};
+use super::TcpStream;
+use crate::stream::borrowed_halves;
 
 /// The half of a borrowed [`TcpStream`] that reads, from [`TcpStream::split`].
 ///
@@ -27,43 +27,12 @@ use super::{TcpStream, transfer};
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct ReadHalf<'a>(&'a TcpStream);
+pub struct ReadHalf<'a>(pub(super) &'a TcpStream);
 
 /// The half of a borrowed [`TcpStream`] that writes, from [`TcpStream::split`].
 ///
 /// Dropping it shuts nothing down: the stream is still whole.
 #[derive(Debug)]
-pub struct WriteHalf<'a>(&'a TcpStream);
+pub struct WriteHalf<'a>(pub(super) &'a TcpStream);
 
-pub(super) fn split(stream: &mut TcpStream) -> (ReadHalf<'_>, WriteHalf<'_>) {
-    (ReadHalf(stream), WriteHalf(stream))
-}
-
-reading_half!(ReadHalf<'_>);
-writing_half!(WriteHalf<'_>);
-
-impl ReadHalf<'_> {
-    #[inline]
-    pub(super) fn stream(&self) -> &TcpStream {
-        self.0
-    }
-}
-
-impl WriteHalf<'_> {
-    #[inline]
-    pub(super) fn stream(&self) -> &TcpStream {
-        self.0
-    }
-}
-
-impl AsRef<TcpStream> for ReadHalf<'_> {
-    fn as_ref(&self) -> &TcpStream {
-        self.0
-    }
-}
-
-impl AsRef<TcpStream> for WriteHalf<'_> {
-    fn as_ref(&self) -> &TcpStream {
-        self.0
-    }
-}
+borrowed_halves!(TcpStream, SocketAddr, "coreloop::net::tcp");

@@ -1,16 +1,14 @@
-//! A connection: how one comes to be, its reads and writes, and its halves.
+//! A connection: how one comes to be. What it does then is in [`crate::stream`].
 
-use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
 
 use coreloop_runtime::io::Async;
 
 use super::race::Race;
-use super::{
-    OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf, connect, split, split_owned, transfer,
-};
+use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf, connect};
 use crate::addr::{self, ToSocketAddrs};
+use crate::stream::{ByteStream, byte_stream, readiness, stream_readiness, stream_traits};
 
 /// A TCP connection.
 ///
@@ -84,168 +82,32 @@ impl TcpStream {
         }
     }
 
-    /// Reads some bytes into `buffer`, and says how many.
-    ///
-    /// `Ok(0)` means that the peer will send no more, or that `buffer` is empty.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: nothing was read if the future did not complete.
-    ///
-    /// # Errors
-    ///
-    /// Those of the system call, such as
-    /// [`ConnectionReset`](io::ErrorKind::ConnectionReset).
-    ///
-    /// # Examples
-    ///
-    /// ```no_run
-    /// # async fn serve(mut stream: coreloop::net::TcpStream) -> std::io::Result<()> {
-    /// let mut buffer = [0; 1024];
-    /// loop {
-    ///     let count = stream.read(&mut buffer).await?;
-    ///     if count == 0 {
-    ///         return Ok(());
-    ///     }
-    ///     stream.write_all(&buffer[..count]).await?;
-    /// }
-    /// # }
-    /// ```
-    #[inline]
-    pub fn read(&mut self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Unpin {
-        transfer::read(self, buffer)
-    }
-
-    /// Reads until `buffer` is full, and says how many bytes that is.
-    ///
-    /// # Cancel safety
-    ///
-    /// Not cancel safe: bytes read so far are in `buffer`, but how many is lost.
-    ///
-    /// # Errors
-    ///
-    /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if the peer sends no more
-    /// before `buffer` is full; otherwise those of [`read`](Self::read).
-    ///
-    /// # Examples
-    ///
-    /// ```no_run
-    /// # async fn header(mut stream: coreloop::net::TcpStream) -> std::io::Result<u32> {
-    /// let mut length = [0; 4];
-    /// stream.read_exact(&mut length).await?;
-    /// # Ok(
-    /// u32::from_be_bytes(length)
-    /// # )
-    /// # }
-    /// ```
-    #[inline]
-    pub fn read_exact(
-        &mut self,
-        buffer: &mut [u8],
-    ) -> impl Future<Output = io::Result<usize>> + Unpin {
-        transfer::read_exact(self, buffer)
-    }
-
-    /// Writes some of `bytes`, and says how many.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: nothing was written if the future did not complete.
-    ///
-    /// # Errors
-    ///
-    /// Those of the system call, such as
-    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe). No `SIGPIPE` is raised.
-    ///
-    /// # Examples
-    ///
-    /// ```no_run
-    /// # async fn greet(mut stream: coreloop::net::TcpStream) -> std::io::Result<()> {
-    /// let count = stream.write(b"hello").await?;
-    /// println!("{count} bytes are on their way");
-    /// # Ok(())
-    /// # }
-    /// ```
-    #[inline]
-    pub fn write(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> + Unpin {
-        transfer::write(self, bytes)
-    }
-
-    /// Writes all of `bytes`.
-    ///
-    /// While the peer does not read, this waits and holds nothing but `bytes`.
-    ///
-    /// # Cancel safety
-    ///
-    /// Not cancel safe: some of `bytes` may be written, and how many is lost.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`write`](Self::write), and
-    /// [`WriteZero`](io::ErrorKind::WriteZero) if the system takes no more bytes.
-    ///
-    /// # Examples
-    ///
-    /// ```no_run
-    /// # async fn greet(mut stream: coreloop::net::TcpStream) -> std::io::Result<()> {
-    /// stream.write_all(b"hello").await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    #[inline]
-    pub fn write_all(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<()>> + Unpin {
-        transfer::write_all(self, bytes)
-    }
-
-    /// Tells the peer that no more will be written. Reading goes on.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: it completes the first time it is polled.
-    ///
-    /// # Errors
-    ///
-    /// Those of the system call. A connection that is gone already counts as shut
-    /// down.
-    ///
-    /// # Examples
-    ///
-    /// ```no_run
-    /// # async fn finish(mut stream: coreloop::net::TcpStream) -> std::io::Result<()> {
-    /// stream.write_all(b"that is all").await?;
-    /// stream.shutdown().await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn shutdown(&mut self) -> impl Future<Output = io::Result<()>> + Unpin {
-        transfer::shutdown(self)
-    }
-
-    /// Borrows the stream as a half that reads and a half that writes, for two
-    /// futures of one task. It costs nothing.
-    pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
-        split::split(self)
-    }
-
-    /// Takes the stream apart into a half that reads and a half that writes, for
-    /// two tasks. It costs one small allocation.
-    ///
-    /// Dropping the writing half shuts down the writing direction. The connection
-    /// is closed when both halves are gone.
-    #[must_use]
-    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
-        split_owned::split_owned(self)
-    }
-
     pub(super) fn from_nonblocking(stream: OwnedFd) -> io::Result<TcpStream> {
         Ok(TcpStream {
             io: Async::from_owned(stream)?,
         })
     }
+}
 
-    /// Itself, as every type of this module lends its stream.
+byte_stream!(TcpStream, "coreloop::net::TcpStream");
+readiness!(
+    TcpStream,
+    "coreloop::net::TcpStream",
+    "try_read",
+    "try_write"
+);
+stream_readiness!(TcpStream, "coreloop::net::TcpStream");
+stream_traits!(
+    TcpStream,
+    ReadHalf<'_>, WriteHalf<'_>;
+    OwnedReadHalf, OwnedWriteHalf;
+);
+
+impl ByteStream for TcpStream {
+    const SHORT_READS_EMPTY: bool = true;
+
     #[inline]
-    pub(super) fn stream(&self) -> &TcpStream {
-        self
+    fn io(&self) -> &Async<OwnedFd> {
+        &self.io
     }
 }

@@ -1,19 +1,18 @@
-//! The traits of tokio, of the streams and the halves. No runtime of tokio is
-//! needed: the traits are all that is used of it.
+//! The traits of hyper, of the streams and the halves.
 //!
-//! A `ReadBuf` may hold nothing yet. The kernel writes there in place, as it does
-//! for hyper.
+//! hyper reads into memory that holds nothing yet. The kernel writes there in
+//! place: by way of a buffer on the stack, which safe code would need, a large
+//! body costs nearly twice the time.
 //!
 //! # Invariants
 //!
-//! 1. What is done to the memory is one `recv`, which only ever writes to it; so
-//!    nothing in it becomes uninitialized.
-//! 2. The buffer is told of as many bytes as the slice has that rustix gives
-//!    back as filled, which begins where the unfilled part does.
+//! 1. What is done to hyper's memory is one receiving call, which only ever writes to
+//!    it; so nothing in it becomes uninitialized.
+//! 2. hyper is told of as many bytes as the slice has that rustix gives back as
+//!    filled, which begins where the unfilled part does.
 #![expect(
     unsafe_code,
-    reason = "a `ReadBuf` that holds nothing cannot be filled in place by safe code; see the \
-              invariants above"
+    reason = "hyper's cursor cannot be filled in place by safe code; see the invariants above"
 )]
 
 use std::io::{self, IoSlice};
@@ -21,20 +20,20 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_io::AsyncWrite as _;
-use rustix::net::{RecvFlags, recv};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use hyper::rt::{Read, ReadBufCursor, Write};
 
-use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpStream, WriteHalf, sys};
+use super::{ByteStream, transfer};
+use crate::{sys, tcp, unix};
 
-/// `AsyncRead` of a type that lends its stream.
-macro_rules! async_read {
+/// `Read` of a type that lends its stream.
+macro_rules! hyper_read {
     ($($type:ty),* $(,)?) => {$(
-        impl AsyncRead for $type {
+        impl Read for $type {
             #[inline]
             fn poll_read(
                 self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
-                buffer: &mut ReadBuf<'_>,
+                buffer: ReadBufCursor<'_>,
             ) -> Poll<io::Result<()>> {
                 poll_read(self.get_mut().stream(), cx, buffer)
             }
@@ -42,10 +41,10 @@ macro_rules! async_read {
     )*};
 }
 
-/// `AsyncWrite` of a type that has that of futures-io.
-macro_rules! async_write {
+/// `Write` of a type that has the trait of futures-io.
+macro_rules! hyper_write {
     ($($type:ty),* $(,)?) => {$(
-        impl AsyncWrite for $type {
+        impl Write for $type {
             #[inline]
             fn poll_write(
                 self: Pin<&mut Self>,
@@ -78,24 +77,36 @@ macro_rules! async_write {
     )*};
 }
 
-async_read!(TcpStream, ReadHalf<'_>, OwnedReadHalf);
-async_write!(TcpStream, WriteHalf<'_>, OwnedWriteHalf);
+hyper_read!(
+    tcp::TcpStream,
+    tcp::ReadHalf<'_>,
+    tcp::OwnedReadHalf,
+    unix::UnixStream,
+    unix::ReadHalf<'_>,
+    unix::OwnedReadHalf,
+);
+hyper_write!(
+    tcp::TcpStream,
+    tcp::WriteHalf<'_>,
+    tcp::OwnedWriteHalf,
+    unix::UnixStream,
+    unix::WriteHalf<'_>,
+    unix::OwnedWriteHalf,
+);
 
 #[inline]
-fn poll_read(
-    stream: &TcpStream,
+fn poll_read<S: ByteStream>(
+    stream: &S,
     cx: &mut Context<'_>,
-    buffer: &mut ReadBuf<'_>,
+    mut buffer: ReadBufCursor<'_>,
 ) -> Poll<io::Result<()>> {
     let length = sys::at_once(buffer.remaining());
-    let read = stream.io.poll_read_stream(cx, length, |socket| {
+    let read = transfer::poll_receive(stream, cx, length, |socket| {
         // SAFETY: invariant 1.
-        let unfilled = unsafe { buffer.unfilled_mut() };
-        let ((filled, _), _) = recv(socket, &mut unfilled[..length], RecvFlags::empty())?;
-        let count = filled.len();
+        let unfilled = unsafe { buffer.as_mut() };
+        let count = sys::receive_into(socket, &mut unfilled[..length])?.len();
         // SAFETY: invariant 2.
-        unsafe { buffer.assume_init(count) };
-        buffer.advance(count);
+        unsafe { buffer.advance(count) };
         Ok(count)
     });
     read.map_ok(drop)

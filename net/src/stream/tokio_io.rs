@@ -1,18 +1,19 @@
-//! The traits of hyper, of the streams and the halves.
+//! The traits of tokio, of the streams and the halves. No runtime of tokio is
+//! needed: the traits are all that is used of it.
 //!
-//! hyper reads into memory that holds nothing yet. The kernel writes there in
-//! place: by way of a buffer on the stack, which safe code would need, a large
-//! body costs nearly twice the time.
+//! A `ReadBuf` may hold nothing yet. The kernel writes there in place, as it does
+//! for hyper.
 //!
 //! # Invariants
 //!
-//! 1. What is done to hyper's memory is one `recv`, which only ever writes to
-//!    it; so nothing in it becomes uninitialized.
-//! 2. hyper is told of as many bytes as the slice has that rustix gives back as
-//!    filled, which begins where the unfilled part does.
+//! 1. What is done to the memory is one receiving call, which only ever writes to it; so
+//!    nothing in it becomes uninitialized.
+//! 2. The buffer is told of as many bytes as the slice has that rustix gives
+//!    back as filled, which begins where the unfilled part does.
 #![expect(
     unsafe_code,
-    reason = "hyper's cursor cannot be filled in place by safe code; see the invariants above"
+    reason = "a `ReadBuf` that holds nothing cannot be filled in place by safe code; see the \
+              invariants above"
 )]
 
 use std::io::{self, IoSlice};
@@ -20,20 +21,20 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_io::AsyncWrite as _;
-use hyper::rt::{Read, ReadBufCursor, Write};
-use rustix::net::{RecvFlags, recv};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpStream, WriteHalf, sys};
+use super::{ByteStream, transfer};
+use crate::{sys, tcp, unix};
 
-/// `Read` of a type that lends its stream.
-macro_rules! hyper_read {
+/// `AsyncRead` of a type that lends its stream.
+macro_rules! async_read {
     ($($type:ty),* $(,)?) => {$(
-        impl Read for $type {
+        impl AsyncRead for $type {
             #[inline]
             fn poll_read(
                 self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
-                buffer: ReadBufCursor<'_>,
+                buffer: &mut ReadBuf<'_>,
             ) -> Poll<io::Result<()>> {
                 poll_read(self.get_mut().stream(), cx, buffer)
             }
@@ -41,10 +42,10 @@ macro_rules! hyper_read {
     )*};
 }
 
-/// `Write` of a type that has the trait of futures-io.
-macro_rules! hyper_write {
+/// `AsyncWrite` of a type that has that of futures-io.
+macro_rules! async_write {
     ($($type:ty),* $(,)?) => {$(
-        impl Write for $type {
+        impl AsyncWrite for $type {
             #[inline]
             fn poll_write(
                 self: Pin<&mut Self>,
@@ -77,23 +78,37 @@ macro_rules! hyper_write {
     )*};
 }
 
-hyper_read!(TcpStream, ReadHalf<'_>, OwnedReadHalf);
-hyper_write!(TcpStream, WriteHalf<'_>, OwnedWriteHalf);
+async_read!(
+    tcp::TcpStream,
+    tcp::ReadHalf<'_>,
+    tcp::OwnedReadHalf,
+    unix::UnixStream,
+    unix::ReadHalf<'_>,
+    unix::OwnedReadHalf,
+);
+async_write!(
+    tcp::TcpStream,
+    tcp::WriteHalf<'_>,
+    tcp::OwnedWriteHalf,
+    unix::UnixStream,
+    unix::WriteHalf<'_>,
+    unix::OwnedWriteHalf,
+);
 
 #[inline]
-fn poll_read(
-    stream: &TcpStream,
+fn poll_read<S: ByteStream>(
+    stream: &S,
     cx: &mut Context<'_>,
-    mut buffer: ReadBufCursor<'_>,
+    buffer: &mut ReadBuf<'_>,
 ) -> Poll<io::Result<()>> {
     let length = sys::at_once(buffer.remaining());
-    let read = stream.io.poll_read_stream(cx, length, |socket| {
+    let read = transfer::poll_receive(stream, cx, length, |socket| {
         // SAFETY: invariant 1.
-        let unfilled = unsafe { buffer.as_mut() };
-        let ((filled, _), _) = recv(socket, &mut unfilled[..length], RecvFlags::empty())?;
-        let count = filled.len();
+        let unfilled = unsafe { buffer.unfilled_mut() };
+        let count = sys::receive_into(socket, &mut unfilled[..length])?.len();
         // SAFETY: invariant 2.
-        unsafe { buffer.advance(count) };
+        unsafe { buffer.assume_init(count) };
+        buffer.advance(count);
         Ok(count)
     });
     read.map_ok(drop)
