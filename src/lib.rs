@@ -7,7 +7,7 @@
 //! | [`runtime`] | [`Runtime`], which is one event loop, and its [`Builder`](runtime::Builder) |
 //! | [`task`] | [`spawn`](task::spawn), [`JoinHandle`](task::JoinHandle), yielding, the budget that keeps tasks fair |
 //! | [`time`] | [`sleep`](time::sleep), [`timeout`](time::timeout), [`interval`](time::interval), and a clock that tests can pause |
-//! | [`io`] | [`Async`](io::Async), which puts any descriptor on the loop |
+//! | [`io`] | [`Async`](io::Async), which puts any descriptor on the loop; copying, splicing, and readers and writers of all kinds |
 //! | [`stream`](mod@stream) | [`stream`](stream::stream()), which makes an async function with yields a stream |
 #![cfg_attr(
     feature = "signal",
@@ -15,7 +15,7 @@
 )]
 #![cfg_attr(
     feature = "net",
-    doc = "| [`net`] | [`TcpListener`](net::TcpListener), [`TcpStream`](net::TcpStream), name lookup |"
+    doc = "| [`net`] | [`TcpStream`](net::TcpStream), [`UnixStream`](net::UnixStream), [`UdpSocket`](net::UdpSocket) and what else there is of sockets; name lookup |"
 )]
 #![cfg_attr(
     feature = "hyper",

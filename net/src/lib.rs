@@ -9,7 +9,7 @@
 //! - [`UnixListener`] and [`UnixStream`] are the same between processes of one
 //!   machine.
 //! - `split` and `into_split` of a stream let one task read while another writes.
-//! - [`UnixDatagram`] sends and receives datagrams.
+//! - [`UdpSocket`] and [`UnixDatagram`] send and receive datagrams.
 //! - [`ToSocketAddrs`] is what [`TcpListener::bind`] and [`TcpStream::connect`]
 //!   take: an address, a pair, a string. [`lookup_host`] resolves one by hand.
 //! - [`TcpStream::connect`] races the addresses of a name; a [`Connector`] does it
@@ -62,10 +62,12 @@ mod limit;
 mod stream;
 mod sys;
 pub mod tcp;
+mod udp;
 pub mod unix;
 
 pub use addr::{Resolve, Resolving, SystemResolver, ToSocketAddrs, lookup_host};
 pub use incoming::Incoming;
 pub use limit::{ConnectionLimit, ConnectionPermit, Limited};
 pub use tcp::{Connector, TcpListener, TcpSocket, TcpStream};
+pub use udp::UdpSocket;
 pub use unix::{UnixDatagram, UnixListener, UnixStream};
