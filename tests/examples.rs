@@ -6,11 +6,13 @@
 #[path = "common/example.rs"]
 mod example;
 
+use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::process::Command;
+use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::{self, Command};
 
-use example::{Server, connect, exchange, program};
+use example::{PATIENCE, Server, connect, exchange, program};
 
 #[test]
 fn echoes_and_sums_up_on_ctrl_c() {
@@ -59,6 +61,55 @@ fn a_second_ctrl_c_does_not_wait_for_open_connections() {
     let summary = server.finish();
     assert!(summary.contains("21 bytes"), "{summary}");
     drop(idle);
+}
+
+#[test]
+fn datagrams_come_back() {
+    let mut server = Server::start("udp_echo", &["--addr", "127.0.0.1:0"]);
+    let address = server.read_address();
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.connect(address).unwrap();
+    let mut buffer = [0; 2048];
+    for message in [&b"hello"[..], b"", &[7; 2000]] {
+        client.send(message).unwrap();
+        assert_eq!(client.recv(&mut buffer).unwrap(), message.len());
+        assert_eq!(&buffer[..message.len()], message);
+    }
+    server.interrupt();
+    assert!(server.finish().contains("served 3 datagrams"));
+}
+
+/// It also clears away what a server that was killed left behind, and itself.
+#[test]
+fn unix_clients_are_served_and_the_path_is_cleared() {
+    let path = env::temp_dir().join(format!("coreloop-unix-echo-{}", process::id()));
+    drop(UnixListener::bind(&path).unwrap());
+    let mut server = Server::start("unix_echo", &["--path", path.to_str().unwrap()]);
+    let mut line = String::new();
+    server.output.read_line(&mut line).unwrap();
+    assert!(line.contains("listening"), "{line}");
+    let mut client = UnixStream::connect(&path).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.write_all(b"hello").unwrap();
+    let mut echo = [0; 5];
+    client.read_exact(&mut echo).unwrap();
+    assert_eq!(&echo, b"hello");
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(client.read(&mut echo).unwrap(), 0);
+
+    // A second server leaves the first one alone.
+    let second = Command::new(program("unix_echo"))
+        .args(["--path", path.to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert!(!second.status.success());
+    let error = String::from_utf8_lossy(&second.stderr);
+    assert!(error.contains("in use"), "{error}");
+
+    server.interrupt();
+    assert!(server.finish().contains("is here"));
+    assert!(!path.exists());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use coreloop_net::{TcpListener, TcpStream};
+use coreloop_net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use coreloop_runtime::{block_on, spawn, task::yield_now};
 use futures_lite::StreamExt;
 use futures_lite::future::{poll_fn, poll_once};
@@ -137,6 +137,34 @@ fn connecting_without_descriptors_is_an_error_and_recovers() {
         }
         drop(taken);
         TcpStream::connect(&[address; 3][..]).await.unwrap();
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "Miri has no limit of descriptors")]
+fn accept_on_unix_pauses_without_descriptors_and_recovers() {
+    let _alone = limit_descriptors();
+    block_on(async {
+        let path = std::env::temp_dir().join(format!("coreloop-emfile-{}", std::process::id()));
+        let listener = UnixListener::bind(&path).unwrap();
+        for polled in [false, true] {
+            let _client = UnixStream::connect(&path).await.unwrap();
+            let taken = take_all();
+            let mut accepting = pin!(async {
+                if polled {
+                    poll_fn(|cx| listener.poll_accept(cx)).await
+                } else {
+                    listener.accept().await
+                }
+            });
+            for _ in 0..10 {
+                assert!(poll_once(accepting.as_mut()).await.is_none());
+                yield_now().await;
+            }
+            drop(taken);
+            accepting.await.unwrap();
+        }
+        std::fs::remove_file(&path).unwrap();
     });
 }
 

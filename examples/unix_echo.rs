@@ -1,0 +1,87 @@
+//! An echo server on a Unix socket: it says who connects, and sends back whatever it
+//! receives.
+//!
+//! Run it with
+//!
+//! ```sh
+//! cargo run --release --example unix_echo
+//! ```
+//!
+//! and talk to it with `nc -U /tmp/unix_echo.sock`. Ctrl-C stops it.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use coreloop::net::{UnixListener, UnixStream};
+use coreloop::select;
+use coreloop::signal::ctrl_c;
+
+/// Sends back whatever it receives.
+#[derive(Parser)]
+struct Options {
+    /// Where to listen
+    #[arg(long, default_value = "/tmp/unix_echo.sock")]
+    path: PathBuf,
+}
+
+fn main() -> io::Result<()> {
+    let options = Options::parse();
+    coreloop::block_on(serve(&options.path))
+}
+
+async fn serve(path: &Path) -> io::Result<()> {
+    let name = path.display();
+    let listener = bind(path)
+        .await
+        .map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
+    println!("listening on {name}; try: nc -U {name}");
+    select! {
+        result = accept(&listener) => result?,
+        result = ctrl_c() => result?,
+    }
+    // The path would stay, and be in the way of the next server.
+    fs::remove_file(path)
+}
+
+/// Binds `path`, which a server that was killed may have left behind.
+async fn bind(path: &Path) -> io::Result<UnixListener> {
+    match UnixListener::bind(path) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            match UnixStream::connect(path).await {
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    fs::remove_file(path)?;
+                    UnixListener::bind(path)
+                }
+                _ => Err(error),
+            }
+        }
+        result => result,
+    }
+}
+
+async fn accept(listener: &UnixListener) -> io::Result<()> {
+    loop {
+        let (stream, _) = listener.accept().await?;
+        let peer = stream.peer_cred()?;
+        println!("user {} is here", peer.uid());
+        coreloop::spawn(async move {
+            // What goes wrong with one connection is no concern of the others.
+            if let Err(error) = echo(stream).await {
+                eprintln!("user {}: {error}", peer.uid());
+            }
+        });
+    }
+}
+
+async fn echo(mut stream: UnixStream) -> io::Result<()> {
+    let mut buffer = [0; 4096];
+    loop {
+        let count = stream.read(&mut buffer).await?;
+        if count == 0 {
+            return Ok(());
+        }
+        stream.write_all(&buffer[..count]).await?;
+    }
+}
