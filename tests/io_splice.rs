@@ -216,6 +216,36 @@ fn a_reset_of_either_peer_is_an_error() {
     });
 }
 
+/// Urgent data stopped splicing for good, and what came after it was lost when
+/// the peer closed: the kernel calls that the end.
+#[test]
+fn urgent_data_neither_stops_a_splice_nor_ends_it() {
+    block_on(async {
+        for closes_before in [true, false] {
+            let (mut client, mut from) = pair().await;
+            let (mut to, mut server) = pair().await;
+            client.write_all(b"before ").await.unwrap();
+            SockRef::from(&client).send_out_of_band(b"!").unwrap();
+            client.write_all(b"after").await.unwrap();
+            if closes_before {
+                client.shutdown().await.unwrap();
+                from.readable().await.unwrap();
+            }
+            let splicing = spawn(async move {
+                let count = splice(&mut from, &mut to).await?;
+                to.shutdown().await?;
+                io::Result::Ok(count)
+            });
+            let mut seen = [0; 12];
+            server.read_exact(&mut seen).await.unwrap();
+            assert_eq!(&seen, b"before after");
+            client.shutdown().await.unwrap();
+            assert_eq!(splicing.await.unwrap().unwrap(), 12);
+            assert_eq!(server.read(&mut seen).await.unwrap(), 0);
+        }
+    });
+}
+
 /// A file of its own for each test, which is gone from the folder at once.
 fn file(name: &str, bytes: &[u8]) -> File {
     let path = std::env::temp_dir().join(format!("coreloop-{name}-{}", std::process::id()));

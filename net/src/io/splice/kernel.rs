@@ -9,6 +9,8 @@ mod linux {
     use std::io::{self, PipeReader, PipeWriter, Read};
     use std::os::fd::OwnedFd;
 
+    use rustix::io::Errno;
+    use rustix::net::{RecvFlags, recv};
     use rustix::pipe::{SpliceFlags, splice};
 
     /// More than a pipe holds, whatever it is.
@@ -28,9 +30,24 @@ mod linux {
         }
 
         /// The pipe is empty.
+        ///
+        /// Splicing comes to a halt before a byte of urgent data, as if nothing
+        /// were there, or, once the peer has closed, as if that were the end. So
+        /// neither is believed before a look says the same; and if there is
+        /// something, also the second time, splicing gives up.
         pub(in crate::io) fn fill_from(&self, socket: &OwnedFd) -> io::Result<usize> {
-            let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
-            Ok(splice(socket, None, &self.writer, None, ALL, flags)?)
+            for _ in 0..2 {
+                let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
+                match splice(socket, None, &self.writer, None, ALL, flags) {
+                    Ok(0) | Err(Errno::AGAIN) => {}
+                    result => return Ok(result?),
+                }
+                let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+                if let (_, 0) = recv(socket, &mut [0], flags)? {
+                    return Ok(0);
+                }
+            }
+            Err(Errno::INVAL.into())
         }
 
         /// The pipe holds `held` bytes.

@@ -33,7 +33,8 @@ use kernel::Pipe;
 /// [`copy`](super::copy) has fewer system calls to make.
 ///
 /// Where there is no splice (other systems than Linux), no descriptor left for
-/// the pipe, or a socket that cannot be spliced, the bytes are copied.
+/// the pipe, a socket that cannot be spliced, or urgent data among its bytes, at
+/// which splicing would stop, they are copied.
 ///
 /// splice(2) cannot be told not to raise `SIGPIPE` when the peer of `writer` is
 /// gone. Rust's programs ignore that signal unless they ask for it; a library
