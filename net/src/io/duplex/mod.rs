@@ -73,6 +73,9 @@ pub fn duplex(most: usize) -> (DuplexStream, DuplexStream) {
 /// own reading goes on. Dropping it does both: what the other end writes then
 /// fails with [`BrokenPipe`](io::ErrorKind::BrokenPipe).
 ///
+/// It has the traits of futures-io, and with the features `tokio-io` and `hyper`
+/// those of tokio and hyper.
+///
 /// The last task that polled a direction is the one that is woken. By reference
 /// it reads and writes too, so one task may read while another writes.
 pub struct DuplexStream {
