@@ -17,8 +17,13 @@ use proptest::prelude::any;
 use proptest::test_runner::{Config, TestRunner};
 
 fn with_random_bytes(longest: usize, run: impl Fn(&[u8])) {
+    let (cases, longest) = if cfg!(miri) {
+        (5, (longest / 4).max(2))
+    } else {
+        (500, longest)
+    };
     let config = Config {
-        cases: if cfg!(miri) { 5 } else { 2000 },
+        cases,
         failure_persistence: None,
         ..Config::default()
     };
