@@ -1,5 +1,6 @@
 //! `UdpSocket`: datagrams to one and to many, lengths, refusals, readiness.
 #![cfg(not(miri))] // Miri has no UDP.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::future::poll_fn;
 use std::io::ErrorKind;
