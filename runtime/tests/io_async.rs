@@ -183,6 +183,70 @@ fn a_short_read_of_a_stream_proves_that_it_is_empty() {
     });
 }
 
+/// A connection that is read and answered before it ever waits has no source to
+/// keep that in. It asked the kernel in vain, each time, before it was registered.
+#[test]
+fn a_short_read_is_remembered_before_there_is_a_source() {
+    block_on(async {
+        let (reader, mut writer) = reading();
+        let calls = Cell::new(0);
+        let read = |context: &mut Context<'_>| {
+            reader.poll_read_stream(context, 8, |mut reader| {
+                calls.set(calls.get() + 1);
+                reader.read(&mut [0; 8])
+            })
+        };
+        let mut noop = Context::from_waker(Waker::noop());
+        writer.write_all(b"abc").unwrap();
+        assert!(matches!(read(&mut noop), Poll::Ready(Ok(3))));
+        assert!(read(&mut noop).is_pending());
+        assert_eq!(calls.get(), 1);
+        writer.write_all(b"de").unwrap();
+        assert_eq!(poll_fn(read).await.unwrap(), 2);
+        assert_eq!(calls.get(), 2);
+    });
+}
+
+/// Nobody watches after a short read without a source. What comes meanwhile is
+/// there when the next read waits, and so is the end.
+#[test]
+fn what_comes_between_a_short_read_and_the_next_is_not_missed() {
+    block_on(async {
+        for later in [b"de".as_slice(), b""] {
+            let (reader, mut writer) = reading();
+            let read = |context: &mut Context<'_>| {
+                reader.poll_read_stream(context, 8, |mut reader| reader.read(&mut [0; 8]))
+            };
+            writer.write_all(b"abc").unwrap();
+            assert_eq!(poll_fn(read).await.unwrap(), 3);
+            writer.write_all(later).unwrap();
+            drop(writer);
+            assert_eq!(poll_fn(read).await.unwrap(), later.len());
+            assert_eq!(poll_fn(read).await.unwrap(), 0);
+        }
+    });
+}
+
+/// What is there can be had without a loop, and only a wait is an error.
+#[test]
+fn a_short_read_does_not_need_the_loop_that_is_gone() {
+    let runtime = Runtime::new().unwrap();
+    let mut context = Context::from_waker(Waker::noop());
+    let (reader, mut writer) = runtime.block_on(async { reading() });
+    let read = |context: &mut Context<'_>| {
+        reader.poll_read_stream(context, 8, |mut reader| reader.read(&mut [0; 8]))
+    };
+    writer.write_all(b"abc").unwrap();
+    assert!(matches!(read(&mut context), Poll::Ready(Ok(3))));
+    drop(runtime);
+    writer.write_all(b"de").unwrap();
+    assert!(matches!(read(&mut context), Poll::Ready(Ok(2))));
+    let Poll::Ready(Err(error)) = read(&mut context) else {
+        panic!("nobody is left to wait for");
+    };
+    assert_eq!(error.kind(), ErrorKind::Other);
+}
+
 /// With the writer gone no further edge comes, so that a short read proves
 /// nothing: bytes and the end must both be found.
 #[test]
@@ -231,6 +295,29 @@ fn a_short_write_of_a_stream_proves_that_it_is_full() {
         let again = writer.poll_write_stream(&mut context, 1, |_| unreachable!("it is full"));
         assert!(again.is_pending());
         assert_eq!(calls.get(), 1);
+    });
+}
+
+/// The same before there is a source.
+#[test]
+fn a_short_write_is_remembered_before_there_is_a_source() {
+    block_on(async {
+        let (mut reader, writer) = writing();
+        let mut context = Context::from_waker(Waker::noop());
+        // More than any pipe takes.
+        let huge = vec![0; 4 << 20];
+        let write = |context: &mut Context<'_>| {
+            writer.poll_write_stream(context, huge.len(), |mut writer| writer.write(&huge))
+        };
+        let Poll::Ready(Ok(full)) = write(&mut context) else {
+            panic!("an empty pipe takes some");
+        };
+        assert!(full < huge.len());
+        let again = writer.poll_write_stream(&mut context, 1, |_| unreachable!("it is full"));
+        assert!(again.is_pending());
+        let mut some = vec![0; full];
+        reader.read_exact(&mut some).unwrap();
+        assert_eq!(poll_fn(write).await.unwrap(), full);
     });
 }
 
@@ -466,7 +553,13 @@ fn a_regular_file_gives_an_error() {
             file.poll_readable(&mut context),
             Poll::Ready(Err(_))
         ));
-        // What does not wait works.
+        // What does not wait works, after a short read too.
+        for _ in 0..3 {
+            let read = poll_fn(|context| {
+                file.poll_read_stream(context, 8, |mut file| file.read(&mut [0; 1]))
+            });
+            assert_eq!(read.await.unwrap(), 1);
+        }
         let mut byte = [0];
         assert_eq!(
             file.read_with(|mut file| file.read(&mut byte))

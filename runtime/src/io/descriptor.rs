@@ -495,9 +495,15 @@ impl<T: AsFd> Async<T> {
             };
             match failure {
                 Failure::Wait => {
-                    let source = self.registration.watched(self.raw_fd(), direction)?;
-                    source.park_beside(direction, context);
-                    return Poll::Pending;
+                    match self.registration.watched(self.raw_fd(), direction) {
+                        Ok(source) => {
+                            source.park_beside(direction, context);
+                            return Poll::Pending;
+                        }
+                        // The operation was not tried yet.
+                        Err(_) if self.registration.forget_short(direction) => {}
+                        Err(error) => return Poll::Ready(Err(error)),
+                    }
                 }
                 Failure::Again => {}
                 Failure::Yield => return Poll::Pending,
@@ -543,9 +549,11 @@ impl<T: AsFd> Async<T> {
         short: impl Fn(&R) -> bool,
     ) -> Attempt<R> {
         let source = self.registration.source.get();
-        if let Some(source) = source
-            && !source.is_ready(direction)
-        {
+        let is_ready = match source {
+            Some(source) => source.is_ready(direction),
+            None => !self.registration.was_short(direction),
+        };
+        if !is_ready {
             return Attempt::Failed(Failure::Wait);
         }
         let budget = &self.registration.event_loop.tasks.budget;
@@ -555,10 +563,11 @@ impl<T: AsFd> Async<T> {
         match operation(&self.io) {
             Ok(value) => {
                 budget.spend();
-                if let Some(source) = source
-                    && short(&value)
-                {
-                    source.clear_after_short(direction);
+                if short(&value) {
+                    match source {
+                        Some(source) => source.clear_after_short(direction),
+                        None => self.registration.note_short(direction),
+                    }
                 }
                 Attempt::Over(value)
             }

@@ -1,6 +1,6 @@
 //! What an [`Async`](super::Async) has to do with its loop.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::io;
 use std::os::fd::RawFd;
 use std::rc::Rc;
@@ -16,6 +16,8 @@ pub(super) struct Registration {
     pub(super) event_loop: Rc<EventLoop>,
     /// Set when an operation would block for the first time.
     pub(super) source: OnceCell<Rc<Source>>,
+    /// Whether a read, or a write, came up short before there was a source.
+    short: [Cell<bool>; 2],
     /// Whether the descriptor is closed right after this is dropped.
     closing: bool,
 }
@@ -32,6 +34,7 @@ impl Registration {
         Ok(Registration {
             event_loop,
             source: OnceCell::new(),
+            short: Default::default(),
             closing,
         })
     }
@@ -69,7 +72,30 @@ impl Registration {
         Ok(self.source.get_or_init(|| source))
     }
 
-    /// Notes whom to wake when `direction` becomes ready.
+    /// Notes a short transfer while there is no source.
+    #[cold]
+    pub(super) fn note_short(&self, direction: Direction) {
+        self.short[direction as usize].set(true);
+    }
+
+    /// Whether there was a short transfer, and no source since.
+    ///
+    /// Then the next one waits without a system call. Nothing has told of what
+    /// came meanwhile, but whoever reads on does so at once as a rule, and finds
+    /// nothing; and if something is there, registering reports it.
+    #[cold]
+    pub(super) fn was_short(&self, direction: Direction) -> bool {
+        self.short[direction as usize].get() && !self.event_loop.reactor.is_closed()
+    }
+
+    /// Forgets a short transfer; false if there was none.
+    #[cold]
+    pub(super) fn forget_short(&self, direction: Direction) -> bool {
+        self.short[direction as usize].take()
+    }
+
+    /// Notes whom to wake when `direction` becomes ready. Wakes at once whoever
+    /// is to try first.
     #[inline]
     pub(super) fn park(
         &self,
@@ -82,14 +108,34 @@ impl Registration {
                 source.park(direction, context);
                 None
             }
-            Err(error) => Some(error),
+            Err(error) => self.not_watched(error, direction, context),
         }
+    }
+
+    #[cold]
+    fn not_watched(
+        &self,
+        error: io::Error,
+        direction: Direction,
+        context: &Context<'_>,
+    ) -> Option<io::Error> {
+        if !self.forget_short(direction) {
+            return Some(error);
+        }
+        // The operation was not tried yet.
+        context.waker().wake_by_ref();
+        None
     }
 
     /// What the error of an operation in one direction calls for.
     #[cold]
     pub(super) fn failed(&self, error: io::Error, direction: Direction) -> Failure {
-        self.failure(error, |source| source.clear(direction))
+        let failure = self.failure(error, |source| source.clear(direction));
+        if let Failure::Wait = failure {
+            // It was tried, and that need not be done again.
+            self.forget_short(direction);
+        }
+        failure
     }
 
     /// What an operation's error calls for; `clear` notes that it would block.

@@ -227,6 +227,11 @@ impl Reactor {
         count
     }
 
+    /// Whether the loop is gone.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.get()
+    }
+
     /// Marks every source as orphaned, and wakes who waits for it.
     pub(crate) fn close(&self, tasks: &TaskSet) {
         self.closed.set(true);
