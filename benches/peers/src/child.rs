@@ -1,8 +1,7 @@
 //! A server in a process of its own, as the measuring side sees it.
 
 use std::env;
-use std::ffi::OsStr;
-use std::fs;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, ErrorKind};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,8 +12,6 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::time::ClockId;
 use nix::unistd::{Pid, alarm};
 
-use crate::server::{self, Buffer, Runtime};
-
 /// A running server. Dropping it ends the process.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -23,31 +20,20 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server and waits for its port.
-    pub(crate) fn start(options: &server::Options) -> io::Result<Server> {
-        Server::start_under::<&str>(&[], options)
+    /// Runs this program's own `serve` with these words, and waits for the port.
+    pub(crate) fn start(words: &[OsString]) -> io::Result<Server> {
+        Server::start_under::<&str>(&[], words)
     }
 
     /// Starts a server under another program, such as valgrind.
     pub(crate) fn start_under<S: AsRef<OsStr>>(
         prefix: &[S],
-        options: &server::Options,
+        words: &[OsString],
     ) -> io::Result<Server> {
         let own = env::current_exe()?;
-        let mut words = prefix.iter().map(AsRef::as_ref).chain([own.as_os_str()]);
-        let mut command = Command::new(words.next().unwrap_or_default());
-        command
-            .args(words)
-            .arg("serve")
-            .arg(value_name(&options.runtime));
-        command
-            .arg("--connections")
-            .arg(options.connections.to_string());
-        command.arg("--buffer").arg(value_name(&options.buffer));
-        command.arg("--limit").arg(options.limit.to_string());
-        if let Some(core) = options.core {
-            command.arg("--core").arg(core.to_string());
-        }
+        let mut prefix = prefix.iter().map(AsRef::as_ref).chain([own.as_os_str()]);
+        let mut command = Command::new(prefix.next().unwrap_or_default());
+        command.args(prefix).arg("serve").args(words);
         let mut process = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -57,9 +43,10 @@ impl Server {
             BufReader::new(output).read_line(&mut line)?;
         }
         let mut server = Server { process, port: 0 };
-        server.port = line.trim().parse().map_err(|_| {
-            io::Error::other(format!("the {} server did not start", options.runtime))
-        })?;
+        server.port = line
+            .trim()
+            .parse()
+            .map_err(|_| io::Error::other(format!("the server did not start: {words:?}")))?;
         Ok(server)
     }
 
@@ -73,20 +60,9 @@ impl Server {
         Ok(ClockId::pid_cpu_clock_id(self.pid()?)?.now()?.into())
     }
 
-    /// The memory that is resident, counted page by page.
-    pub(crate) fn resident_bytes(&self) -> io::Result<u64> {
-        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.process.id()))?;
-        rollup
-            .lines()
-            .find_map(|line| {
-                line.strip_prefix("Rss:")?
-                    .trim()
-                    .strip_suffix(" kB")?
-                    .parse::<u64>()
-                    .ok()
-            })
-            .map(|kibibytes| kibibytes * 1024)
-            .ok_or_else(|| io::Error::other("smaps_rollup has no Rss line"))
+    /// The process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Waits until the server has ended by itself.
@@ -111,7 +87,7 @@ impl Server {
     }
 
     fn pid(&self) -> io::Result<Pid> {
-        i32::try_from(self.process.id())
+        i32::try_from(self.id())
             .map(Pid::from_raw)
             .map_err(io::Error::other)
     }
@@ -147,21 +123,9 @@ pub(crate) fn raise_descriptor_limit() -> io::Result<u64> {
 }
 
 /// What an option's value is called on the command line.
-fn value_name(value: &impl ValueEnum) -> String {
+pub(crate) fn value_name(value: &impl ValueEnum) -> String {
     value
         .to_possible_value()
         .map(|name| name.get_name().to_owned())
         .unwrap_or_default()
-}
-
-/// The options of a server with defaults for what most measurements leave
-/// alone.
-pub(crate) fn options(runtime: Runtime, connections: usize, buffer: Buffer) -> server::Options {
-    server::Options {
-        runtime,
-        connections,
-        buffer,
-        core: None,
-        limit: 600,
-    }
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::child::{Server, limit_time, options, pin_to_core, raise_descriptor_limit};
+use crate::child::{Server, limit_time, pin_to_core, raise_descriptor_limit};
 use crate::load::Load;
 use crate::report;
 use crate::samples::Samples;
-use crate::server::{Buffer, Runtime};
+use crate::server::{self, Buffer, Runtime};
 
 /// Connections, and how many times the bare loop's time the echo may cost.
 const BOUNDS: [(usize, f64); 2] = [(64, 1.03), (1000, 1.06)];
@@ -86,9 +86,9 @@ fn measure_with(choice: &Options, connections: usize, bound: f64) -> io::Result<
     for _ in 0..choice.starts {
         let mut contestants = Vec::with_capacity(runtimes.len());
         for runtime in &runtimes {
-            let mut server = options(*runtime, connections, choice.buffer);
-            server.core = Some(choice.server_core);
-            let server = Server::start(&server)?;
+            let mut options = server::Options::new(*runtime, connections, choice.buffer);
+            options.core = Some(choice.server_core);
+            let server = Server::start(&options.words())?;
             let load = Load::connect(server.port(), connections)?;
             contestants.push((server, load));
         }

@@ -5,19 +5,16 @@
 //! calls count as the instructions of their stubs: what the kernel does is the
 //! same for all.
 
-use std::fs;
-use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
-use std::process::{self, Command, Stdio};
-use std::time::Duration;
-use std::{env, ffi::OsString};
+use std::io;
+use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::child::{Server, limit_time, options, pin_to_core};
+use crate::callgrind;
+use crate::child::pin_to_core;
 use crate::load::Load;
 use crate::report;
-use crate::server::{Buffer, Runtime};
+use crate::server::{self, Buffer, Runtime};
 
 /// Instructions per echo.
 const BOUND: f64 = 260.0;
@@ -76,11 +73,7 @@ pub(crate) fn measure(choice: &Options) -> io::Result<()> {
         choice.connections,
         choice.rounds * choice.connections as u64
     );
-    if !has_valgrind() {
-        report::left_out(
-            "all",
-            "valgrind is not installed (Debian: apt-get install valgrind)",
-        );
+    if !callgrind::is_installed() {
         return Ok(());
     }
     // The server gives way to the client, on the same core: the client sends a
@@ -104,60 +97,14 @@ pub(crate) fn measure(choice: &Options) -> io::Result<()> {
     Ok(())
 }
 
-fn has_valgrind() -> bool {
-    let version = Command::new("valgrind")
-        .arg("--version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    version.is_ok_and(|status| status.success())
-}
-
 /// The instructions of one whole run of the server.
 fn count(choice: &Options, runtime: Runtime, rounds: u64) -> io::Result<u64> {
-    limit_time(300);
-    let folder = choice.keep.clone().unwrap_or_else(env::temp_dir);
-    let file = folder.join(format!(
-        "callgrind.{}.{}",
-        runtime.to_string().replace(' ', "_"),
-        process::id()
-    ));
-    let mut output = OsString::from("--callgrind-out-file=");
-    output.push(&file);
-    let valgrind = [
-        "nice".into(),
-        "-n19".into(),
-        "valgrind".into(),
-        "--tool=callgrind".into(),
-        "--quiet".into(),
-        output,
-    ];
-    let mut server = options(runtime, choice.connections, choice.buffer);
-    server.core = Some(choice.core);
-    let server = Server::start_under(&valgrind, &server)?;
-    let mut load = Load::connect(server.port(), choice.connections)?;
-    load.rounds(rounds)?;
-    // The server ends when its last connection does, and callgrind writes its
-    // file then.
-    drop(load);
-    server.wait(Duration::from_secs(60))?;
-    let total = total(&file);
-    if choice.keep.is_none() {
-        fs::remove_file(&file)?;
-    }
-    total
-}
-
-/// The instructions that a callgrind file sums up.
-fn total(file: &Path) -> io::Result<u64> {
-    fs::read_to_string(file)?
-        .lines()
-        .find_map(|line| {
-            line.strip_prefix("totals:")
-                .or_else(|| line.strip_prefix("summary:"))?
-                .trim()
-                .parse()
-                .ok()
-        })
-        .ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "callgrind's file has no total"))
+    let mut options = server::Options::new(runtime, choice.connections, choice.buffer);
+    options.core = Some(choice.core);
+    let name = runtime.to_string();
+    callgrind::count(&name, &options.words(), choice.keep.as_deref(), |port| {
+        let mut load = Load::connect(port, choice.connections)?;
+        // The server ends when its last connection does.
+        load.rounds(rounds)
+    })
 }

@@ -4,6 +4,7 @@
 //! Each subcommand prints a table, and the ratio that has a bound with that
 //! bound beside it. `README.md` says what each one measures and how.
 
+mod callgrind;
 mod channels;
 mod child;
 mod cpu;

@@ -1,14 +1,15 @@
 //! Resident bytes per idle connection whose handler has a 64-byte buffer.
 
+use std::fs;
 use std::io;
 
 use clap::Args;
 
-use crate::child::{Server, limit_time, options, raise_descriptor_limit};
+use crate::child::{Server, limit_time, raise_descriptor_limit};
 use crate::load::Load;
 use crate::report;
 use crate::samples::Samples;
-use crate::server::{Buffer, Runtime};
+use crate::server::{self, Buffer, Runtime};
 
 /// Bytes per connection.
 const BOUND: f64 = 450.0;
@@ -81,15 +82,32 @@ pub(crate) fn measure(options: &Options) -> io::Result<()> {
 /// The server echoes once over each connection before it is weighed, so that
 /// each is registered and waits.
 fn bytes_per_connection(runtime: Runtime, connections: usize) -> io::Result<f64> {
-    let server = Server::start(&options(runtime, connections + 1, Buffer::Bytes64))?;
+    let options = server::Options::new(runtime, connections + 1, Buffer::Bytes64);
+    let server = Server::start(&options.words())?;
     // One connection first: the pages of the code it runs are nobody's in
     // particular.
     let mut load = Load::connect(server.port(), 1)?;
-    let before = server.resident_bytes()?;
+    let before = resident_bytes(&server)?;
     load.connect_more(server.port(), connections)?;
-    let after = server.resident_bytes()?;
+    let after = resident_bytes(&server)?;
     // The server goes first, so its port and not the client's has to wait out
     // the old connections.
     drop(server);
     Ok(after.saturating_sub(before) as f64 / connections as f64)
+}
+
+/// The memory that is resident, counted page by page.
+fn resident_bytes(server: &Server) -> io::Result<u64> {
+    let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", server.id()))?;
+    rollup
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("Rss:")?
+                .trim()
+                .strip_suffix(" kB")?
+                .parse::<u64>()
+                .ok()
+        })
+        .map(|kibibytes| kibibytes * 1024)
+        .ok_or_else(|| io::Error::other("smaps_rollup has no Rss line"))
 }

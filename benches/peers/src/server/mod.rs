@@ -13,6 +13,7 @@ mod monoio;
 mod smol;
 mod tokio;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -23,7 +24,7 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::alarm;
 
-use crate::child::{pin_to_core, raise_descriptor_limit};
+use crate::child::{pin_to_core, raise_descriptor_limit, value_name};
 
 /// A runtime that serves echo, or the bare loop.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -88,6 +89,36 @@ pub(crate) struct Options {
     /// Gives up after so many seconds.
     #[arg(long, default_value_t = 600)]
     pub(crate) limit: u32,
+}
+
+impl Options {
+    /// With defaults for what most measurements leave alone.
+    pub(crate) fn new(runtime: Runtime, connections: usize, buffer: Buffer) -> Options {
+        Options {
+            runtime,
+            connections,
+            buffer,
+            core: None,
+            limit: 600,
+        }
+    }
+
+    /// As they stand on the command line.
+    pub(crate) fn words(&self) -> Vec<OsString> {
+        let mut words = vec![
+            value_name(&self.runtime),
+            "--connections".to_owned(),
+            self.connections.to_string(),
+            "--buffer".to_owned(),
+            value_name(&self.buffer),
+            "--limit".to_owned(),
+            self.limit.to_string(),
+        ];
+        if let Some(core) = self.core {
+            words.extend(["--core".to_owned(), core.to_string()]);
+        }
+        words.into_iter().map(OsString::from).collect()
+    }
 }
 
 /// Where every server binds.

@@ -1,0 +1,159 @@
+//! Bulk: 16 KiB echoes, and a gibibyte through a proxy.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::rc::Rc;
+use std::thread;
+
+use clap::{Args, ValueEnum};
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv};
+
+use crate::client::{self, Exchange, connect};
+use crate::contest::{self, Connections, Contestant, Score, Turn, Turns};
+use crate::serve::{Runtime, Service};
+
+/// How many times the bare loop's throughput is to be reached.
+const BOUND: f64 = 0.97;
+
+/// The length of a message that is echoed.
+pub(crate) const MESSAGE: usize = 16 << 10;
+
+/// The buffer of each direction of a proxy: what coreloop's `copy_bidirectional`
+/// grows to.
+pub(crate) const PROXY_BUFFER: usize = 64 << 10;
+
+/// How much the streaming client sends or drops at once.
+const CHUNK: usize = 256 << 10;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// 16 KiB echoes.
+    Echo,
+    /// A stream through a proxy.
+    Proxy,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Options {
+    /// What to measure; all of it unless given.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    parts: Vec<Part>,
+    /// How many connections echo.
+    #[arg(long, default_value_t = 16)]
+    connections: usize,
+    /// How many echoes make a turn.
+    #[arg(long, default_value_t = 8000)]
+    echoes: u64,
+    /// How many mebibytes go through a proxy in a turn.
+    #[arg(long, default_value_t = 1024)]
+    mebibytes: u64,
+    #[command(flatten)]
+    turns: Turns,
+}
+
+pub(crate) fn measure(options: &Options) -> io::Result<()> {
+    let wanted = |part| options.parts.is_empty() || options.parts.contains(&part);
+    if wanted(Part::Echo) {
+        measure_echo(options)?;
+    }
+    if wanted(Part::Proxy) {
+        measure_proxy(options)?;
+    }
+    Ok(())
+}
+
+fn measure_echo(options: &Options) -> io::Result<()> {
+    let exchange = Exchange {
+        request: vec![b'x'; MESSAGE],
+        reply: MESSAGE,
+        closes: false,
+    };
+    let turn = Turn {
+        requests: options.echoes,
+        connections: Connections::Kept(options.connections as u64),
+    };
+    let in_rounds = options.turns.instructions;
+    let contestants = everybody(Service::Echo);
+    let scores = contest::run("16 KiB echo", &options.turns, turn, &contestants, |port| {
+        client::drive(port, options.connections, exchange.clone(), in_rounds)
+    })?;
+    judge(scores.as_deref());
+    Ok(())
+}
+
+/// A turn is one request: one connection with all its bytes.
+fn measure_proxy(options: &Options) -> io::Result<()> {
+    let upstream = Rc::new(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?);
+    let mut contestants = everybody(Service::Proxy);
+    for contestant in &mut contestants {
+        contestant.server.upstream = upstream.local_addr()?.port();
+    }
+    let turn = Turn {
+        requests: 1,
+        connections: Connections::PerRequest,
+    };
+    let title = format!("{} MiB through a proxy", options.mebibytes);
+    let bytes = options.mebibytes << 20;
+    let scores = contest::run(&title, &options.turns, turn, &contestants, |port| {
+        let upstream = Rc::clone(&upstream);
+        Ok(Box::new(move |requests| {
+            for _ in 0..requests {
+                through_proxy(port, &upstream, bytes)?;
+            }
+            Ok(requests)
+        }))
+    })?;
+    judge(scores.as_deref());
+    Ok(())
+}
+
+/// coreloop first, and last those it is judged by.
+fn everybody(service: Service) -> [Contestant; 3] {
+    [Runtime::Coreloop, Runtime::Tokio, Runtime::Bare]
+        .map(|runtime| Contestant::new(service, runtime))
+}
+
+fn judge(scores: Option<&[Score]>) {
+    if let Some([own, _, bare]) = scores {
+        contest::judge_throughput(own, bare, BOUND);
+    }
+}
+
+/// Sends so many bytes through the proxy at `port`, which connects to
+/// `upstream`, and closes when all have come out there.
+fn through_proxy(port: u16, upstream: &TcpListener, bytes: u64) -> io::Result<()> {
+    let mut near = connect(port)?;
+    let (far, _) = upstream.accept()?;
+    thread::scope(|scope| {
+        let arrival = scope.spawn(|| drop_all(&far));
+        let chunk = vec![b'x'; CHUNK];
+        for _ in 0..bytes / CHUNK as u64 {
+            near.write_all(&chunk)?;
+        }
+        near.shutdown(std::net::Shutdown::Write)?;
+        let arrived = arrival.join().map_err(|_| ErrorKind::Other)??;
+        // The proxy passes on that the far side has ended, too.
+        let after = near.read(&mut [0])?;
+        if arrived == bytes && after == 0 {
+            Ok(())
+        } else {
+            Err(ErrorKind::InvalidData.into())
+        }
+    })
+}
+
+/// Has the kernel drop all that comes, and says how much that was.
+fn drop_all(stream: &TcpStream) -> io::Result<u64> {
+    let mut room = vec![0; CHUNK];
+    let mut total = 0;
+    loop {
+        match recv(stream.as_raw_fd(), &mut room, MsgFlags::MSG_TRUNC) {
+            Ok(0) => return Ok(total),
+            Ok(count) => total += count as u64,
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

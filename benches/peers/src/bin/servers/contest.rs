@@ -1,0 +1,218 @@
+//! Servers in turns: what each request cost whom.
+//!
+//! Each server is a process on one core, the client is on another. The servers
+//! take short turns, so that what slows the machine for a while slows all of
+//! them, and are started anew several times, because where a process lies in
+//! memory matters too.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+
+use crate::callgrind;
+use crate::child::{Server, limit_time, pin_to_core, raise_descriptor_limit};
+use crate::samples::Samples;
+use crate::serve::{self, Runtime, Service};
+
+/// What all contests have in common.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Turns {
+    /// How often all servers are started anew.
+    #[arg(long, default_value_t = 5)]
+    starts: usize,
+    /// How many turns each server gets per start.
+    #[arg(long, default_value_t = 20)]
+    turns: usize,
+    /// The server's core.
+    #[arg(long, default_value_t = 0)]
+    server_core: usize,
+    /// The client's core.
+    #[arg(long, default_value_t = 1)]
+    client_core: usize,
+    /// Counts user-space instructions by callgrind instead of taking the time.
+    #[arg(long)]
+    pub(crate) instructions: bool,
+    /// Keeps callgrind's files in this folder, for `callgrind_annotate`.
+    #[arg(long, requires = "instructions")]
+    keep: Option<PathBuf>,
+}
+
+/// One who takes part.
+#[derive(Debug)]
+pub(crate) struct Contestant {
+    pub(crate) name: &'static str,
+    pub(crate) server: serve::Options,
+}
+
+impl Contestant {
+    pub(crate) fn new(service: Service, runtime: Runtime) -> Contestant {
+        Contestant {
+            name: runtime.name(),
+            server: serve::Options::new(service, runtime),
+        }
+    }
+}
+
+/// Drives a server: does so many requests, and says how many it did.
+pub(crate) type Drive = Box<dyn FnMut(u64) -> io::Result<u64>>;
+
+/// What a turn consists of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    pub(crate) requests: u64,
+    pub(crate) connections: Connections,
+}
+
+/// Whether requests share connections.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Connections {
+    /// So many, for the server's life.
+    Kept(u64),
+    PerRequest,
+}
+
+/// What a contestant scored, per request.
+#[derive(Debug)]
+pub(crate) struct Score {
+    pub(crate) name: &'static str,
+    /// The server's CPU time, user and system, in nanoseconds.
+    pub(crate) cpu: Samples,
+    /// The time on the clock, in nanoseconds.
+    pub(crate) wall: Samples,
+}
+
+/// Gives each contestant its turns, and prints what they scored. `connect` makes
+/// the client of the server at a port. Nothing if instructions were counted
+/// instead.
+pub(crate) fn run(
+    title: &str,
+    choice: &Turns,
+    turn: Turn,
+    contestants: &[Contestant],
+    connect: impl Fn(u16) -> io::Result<Drive>,
+) -> io::Result<Option<Vec<Score>>> {
+    raise_descriptor_limit()?;
+    if choice.instructions {
+        println!("\n{title}: user-space instructions per request");
+        count(choice, turn, contestants, connect)?;
+        return Ok(None);
+    }
+    println!(
+        "\n{title}: ns per request, {} turns of {} requests",
+        choice.starts * choice.turns,
+        turn.requests
+    );
+    limit_time(900);
+    pin_to_core(choice.client_core)?;
+    let mut scores: Vec<Score> = contestants
+        .iter()
+        .map(|contestant| Score {
+            name: contestant.name,
+            cpu: Samples::default(),
+            wall: Samples::default(),
+        })
+        .collect();
+    for _ in 0..choice.starts {
+        let mut running = Vec::with_capacity(contestants.len());
+        for contestant in contestants {
+            let mut options = contestant.server.clone();
+            options.core = Some(choice.server_core);
+            let server = Server::start(&options.words())?;
+            let drive = connect(server.port())?;
+            running.push((server, drive));
+        }
+        // The first turn warms up and does not count.
+        for number in 0..=choice.turns {
+            for ((server, drive), score) in running.iter_mut().zip(&mut scores) {
+                let before = server.cpu_time()?;
+                let start = Instant::now();
+                let requests = drive(turn.requests)? as f64;
+                let wall = start.elapsed();
+                let cpu = server.cpu_time()?.saturating_sub(before);
+                if number > 0 {
+                    score.cpu.push(cpu.as_secs_f64() * 1e9 / requests);
+                    score.wall.push(wall.as_secs_f64() * 1e9 / requests);
+                }
+            }
+        }
+    }
+    print(&scores);
+    Ok(Some(scores))
+}
+
+/// As [`run`], by callgrind: each server runs twice, the second time with twice
+/// the requests. The difference is free of what starting, connecting and ending
+/// cost.
+fn count(
+    choice: &Turns,
+    turn: Turn,
+    contestants: &[Contestant],
+    connect: impl Fn(u16) -> io::Result<Drive>,
+) -> io::Result<()> {
+    if !callgrind::is_installed() {
+        return Ok(());
+    }
+    pin_to_core(choice.server_core)?;
+    for contestant in contestants {
+        let count = |requests| {
+            let mut server = contestant.server.clone();
+            server.core = Some(choice.server_core);
+            server.connections = match turn.connections {
+                Connections::Kept(connections) => connections,
+                Connections::PerRequest => requests,
+            };
+            let keep = choice.keep.as_deref();
+            callgrind::count(contestant.name, &server.words(), keep, |port| {
+                connect(port)?(requests).map(drop)
+            })
+        };
+        let (short, long) = (count(turn.requests)?, count(2 * turn.requests)?);
+        let instructions = long.saturating_sub(short) as f64 / turn.requests as f64;
+        println!("{:<24} {instructions:>9.1}", contestant.name);
+    }
+    Ok(())
+}
+
+fn print(scores: &[Score]) {
+    println!(
+        "{:<24} {:>9} {:>9} {:>9} {:>9}   times the last row's",
+        "", "cpu min", "cpu", "time min", "time"
+    );
+    let Some(last) = scores.last() else { return };
+    for score in scores {
+        println!(
+            "{:<24} {:>9.0} {:>9.0} {:>9.0} {:>9.0}   cpu {:.3}, time {:.3}",
+            score.name,
+            score.cpu.minimum(),
+            score.cpu.median(),
+            score.wall.minimum(),
+            score.wall.median(),
+            score.cpu.ratio_to(&last.cpu),
+            score.wall.ratio_to(&last.wall),
+        );
+    }
+}
+
+/// The verdict on the CPU time of the first, which may be so many times that of
+/// another.
+pub(crate) fn judge_cpu(own: &Score, other: &Score, bound: f64) {
+    let figure = own.cpu.ratio_to(&other.cpu);
+    let verdict = if figure <= bound { "met" } else { "MISSED" };
+    println!(
+        "CPU per request, {}/{}: {figure:.3}, at most {bound}: {verdict}",
+        own.name, other.name
+    );
+}
+
+/// The verdict on the throughput of the first, which is to be so many times that
+/// of another.
+pub(crate) fn judge_throughput(own: &Score, other: &Score, bound: f64) {
+    let figure = 1.0 / own.wall.ratio_to(&other.wall);
+    let verdict = if figure >= bound { "met" } else { "MISSED" };
+    println!(
+        "throughput, {}/{}: {figure:.3}, at least {bound}: {verdict}",
+        own.name, other.name
+    );
+}
