@@ -72,7 +72,9 @@
 //!   task of the loop: [`Handle::spawn`](coreloop_runtime::runtime::Handle::spawn) takes a
 //!   closure that is `Send`, and what it returns can be awaited.
 //! - The pooled client of hyper-util, and so reqwest, asks it of connections.
-//!   Our sockets are not; `hyper::client::conn` takes them.
+//!   Our sockets are not. `hyper::client::conn` takes them; for the pool a task of
+//!   the loop may keep the socket and hand over one end of a pipe in memory, as
+//!   `ecosystem/tests/hyper_util_client.rs` does.
 
 mod connections;
 mod io;
