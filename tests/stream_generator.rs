@@ -7,6 +7,7 @@ mod waiter;
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -324,7 +325,7 @@ async fn a_body_that_takes_no_notice_of_the_close_does_not_stop_the_loop() {
             if co.yield_(0).await.is_err() {
                 ignored.set(ignored.get() + 1);
             }
-            if ignored.get() == 1000 {
+            if ignored.get() == 100 {
                 return Ok(());
             }
         }
@@ -339,7 +340,7 @@ async fn a_body_that_takes_no_notice_of_the_close_does_not_stop_the_loop() {
         }
     });
     items.close().await;
-    assert!(others.get() > 900, "{}", others.get());
+    assert!(others.get() > 90, "{}", others.get());
     other.abort();
 }
 
@@ -619,10 +620,10 @@ async fn a_yield_dropped_after_its_item_was_seen_loses_only_the_answer() {
 #[coreloop::test]
 async fn a_yield_that_was_leaked_is_replaced_by_the_next() {
     let mut items = pin!(stream(async |mut co| {
-        let mut leaked = Box::pin(co.yield_("leaked"));
-        let polled = poll_fn(|context| Poll::Ready(leaked.as_mut().poll(context).is_ready())).await;
-        assert!(!polled);
-        std::mem::forget(leaked);
+        let mut leaked = ManuallyDrop::new(co.yield_("leaked"));
+        let leaked = &mut *leaked;
+        let polled = poll_fn(|context| Poll::Ready(Pin::new(&mut *leaked).poll(context))).await;
+        assert!(polled.is_pending());
         co.yield_("next").await?;
         co.yield_("last").await
     }));
@@ -764,17 +765,22 @@ async fn an_endless_generator_lets_others_run() {
         Ok(())
     }));
     // 128 items in a poll, sixteen of them accounted for at a time.
-    while numbers.next().await.unwrap() < 128 * 100 {}
-    assert!((95..=110).contains(&others.get()), "{}", others.get());
+    let polls = if cfg!(miri) { 4 } else { 100 };
+    while numbers.next().await.unwrap() < 128 * polls {}
+    let given_way = others.get();
+    assert!(
+        (polls - 1..=polls + polls / 10).contains(&given_way),
+        "{given_way}"
+    );
 
     // Short ones spend as well.
     let before = others.get();
-    for _ in 0..1280 {
+    for _ in 0..300 {
         assert_eq!(
             pin!(stream(async |mut co| co.yield_(1).await)).next().await,
             Some(1)
         );
     }
-    assert!(others.get() >= before + 9, "{}", others.get() - before);
+    assert!(others.get() > before, "{before}");
     other.abort();
 }

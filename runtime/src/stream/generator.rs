@@ -127,6 +127,12 @@ impl<T, F, R> Gen<T, F, R> {
     fn phase(&self) -> Phase {
         self.slot.phase.get()
     }
+
+    /// Not by `&self`, which would be a claim on the body too while that may
+    /// have borrowed from itself.
+    fn slot(self: Pin<&mut Self>) -> &Slot<T, R> {
+        self.project().slot
+    }
 }
 
 impl<T, F, R> Gen<T, F, R>
@@ -183,11 +189,11 @@ where
     #[track_caller]
     pub fn resume(self: &mut Pin<&mut Self>) -> impl Future<Output = Option<T>> {
         assert!(
-            self.phase() != Phase::Taken,
+            self.as_mut().slot().phase.get() != Phase::Taken,
             "a yield waits for an answer: call `send`"
         );
         poll_fn(|context| {
-            ready!(self.slot.poll_count(context));
+            ready!(self.as_mut().slot().poll_count(context));
             self.as_mut().poll_on(context)
         })
     }
@@ -210,16 +216,20 @@ where
     #[track_caller]
     pub fn send(self: &mut Pin<&mut Self>, answer: R) -> impl Future<Output = Option<T>> {
         assert!(
-            matches!(self.phase(), Phase::Taken | Phase::Closed | Phase::Over),
+            matches!(
+                self.as_mut().slot().phase.get(),
+                Phase::Taken | Phase::Closed | Phase::Over
+            ),
             "no yield waits for an answer: call `resume` or `next` until there is an item"
         );
         let mut answer = Some(answer);
         poll_fn(move |context| {
-            ready!(self.slot.poll_count(context));
-            if self.phase() == Phase::Taken
+            let slot = self.as_mut().slot();
+            ready!(slot.poll_count(context));
+            if slot.phase.get() == Phase::Taken
                 && let Some(answer) = answer.take()
             {
-                self.slot.resume(answer);
+                slot.resume(answer);
             }
             self.as_mut().poll_on(context)
         })
@@ -308,9 +318,9 @@ where
 
     #[inline]
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
-        ready!(self.slot.poll_count(context));
         let this = self.project();
         let slot = &**this.slot;
+        ready!(slot.poll_count(context));
         let poll = if slot.phase.get() == Phase::Taken {
             slot.resume(R::default());
             place(context)
