@@ -1,6 +1,6 @@
 //! Items through a generator, against `async-stream`, both on a loop of
-//! coreloop's: from a body that only counts, and from one that reads a channel's
-//! worth of fields into each item.
+//! coreloop's: small items, large ones, and those of one generator through
+//! another.
 //!
 //! `cargo bench --bench generator -- --tight 20000000` runs one contestant alone
 //! for callgrind and `perf`.
