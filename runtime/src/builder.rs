@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::blocking;
+use crate::cleanup::{self, CleanupFailure};
 use crate::event_loop::EventLoop;
 use crate::runtime::{Runtime, SlowPoll, UnhandledPanic};
 use crate::slow_poll::Watch;
@@ -33,6 +34,7 @@ pub struct Builder {
     pub(crate) unhandled_panic: UnhandledPanic,
     pub(crate) watch: Option<Watch>,
     pub(crate) blocking: blocking::Options,
+    pub(crate) cleanup: cleanup::Options,
 }
 
 impl Builder {
@@ -44,6 +46,7 @@ impl Builder {
             unhandled_panic: UnhandledPanic::default(),
             watch: None,
             blocking: blocking::Options::default(),
+            cleanup: cleanup::Options::default(),
         }
     }
 
@@ -141,6 +144,29 @@ impl Builder {
             limit,
             hook: Some(Arc::new(hook)),
         });
+        self
+    }
+
+    /// How long a single [cleanup](crate::cleanup) may take: one that takes
+    /// longer is dropped, and reported. Five seconds unless set; with
+    /// [`Duration::MAX`] there is no limit.
+    ///
+    /// It is also what the cleanups of all that a
+    /// [shutdown](Runtime::shutdown) has to cut off have together.
+    pub fn cleanup_budget(mut self, budget: Duration) -> Builder {
+        self.cleanup.budget = budget;
+        self
+    }
+
+    /// Calls `hook` with each cleanup that failed instead of printing it: see
+    /// [`CleanupFailure`].
+    ///
+    /// The hook runs on the loop's thread.
+    pub fn on_cleanup_failure(
+        mut self,
+        hook: impl Fn(&CleanupFailure) + Send + Sync + 'static,
+    ) -> Builder {
+        self.cleanup.hook = Some(Arc::new(hook));
         self
     }
 

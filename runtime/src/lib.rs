@@ -5,6 +5,7 @@
 //!
 //! - [`runtime`], a loop, and the ways to turn it;
 //! - [`task`], the tasks that it runs, their handles and their budget;
+//! - [`cleanup`], what tasks do on every way out;
 //! - [`time`], timers;
 //! - [`io`], descriptors on the loop;
 //! - [`stream`], generators;
@@ -30,6 +31,7 @@ mod report;
 mod slow_poll;
 mod unhandled;
 
+pub mod cleanup;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 pub mod io;

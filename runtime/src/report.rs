@@ -2,11 +2,12 @@
 
 use std::fmt;
 
+use crate::cleanup::CleanupFailure;
 use crate::runtime::TaskMeta;
 
 /// What [`Runtime::shutdown`](crate::Runtime::shutdown) had to abandon.
 ///
-/// It prints as a line for each task and each piece of blocking work, and can be
+/// It prints as a line for each task, piece of blocking work and cleanup, and can be
 /// asked for them.
 ///
 /// # Examples
@@ -27,13 +28,14 @@ use crate::runtime::TaskMeta;
 pub struct Report {
     pub(crate) tasks: Vec<TaskMeta>,
     pub(crate) blocking: Vec<TaskMeta>,
+    pub(crate) cleanups: Vec<CleanupFailure>,
 }
 
 impl Report {
     /// Whether everything was over in time.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.tasks.is_empty() && self.blocking.is_empty()
+        self.tasks.is_empty() && self.blocking.is_empty() && self.cleanups.is_empty()
     }
 
     /// The tasks that were not over and so were dropped, in the order in which
@@ -48,6 +50,13 @@ impl Report {
     #[must_use]
     pub fn blocking(&self) -> &[TaskMeta] {
         &self.blocking
+    }
+
+    /// [Cleanups](crate::cleanup) that there was no time left for, in the order
+    /// in which they were given up.
+    #[must_use]
+    pub fn cleanups(&self) -> &[CleanupFailure] {
+        &self.cleanups
     }
 }
 
@@ -64,6 +73,10 @@ impl fmt::Display for Report {
         for work in &self.blocking {
             let place = work.spawned_at();
             write!(f, "{separator}left behind blocking work spawned at {place}")?;
+            separator = "\n";
+        }
+        for cleanup in &self.cleanups {
+            write!(f, "{separator}{cleanup}")?;
             separator = "\n";
         }
         Ok(())

@@ -27,7 +27,8 @@ pub use crate::unhandled::UnhandledPanic;
 /// that has an event loop of its own drives it by [`turn`](Runtime::turn), when
 /// the runtime's descriptor ([`AsFd`]) is readable.
 ///
-/// Dropping it drops every task at once, and orphans the sockets and timers
+/// Dropping it drops every task at once, with no time for
+/// [cleanups](crate::cleanup), and orphans the sockets and timers
 /// that are held elsewhere. Those may still be dropped. A socket gives an error
 /// where it would have to wait; a timer wakes nobody any more, as nobody is left
 /// to turn its loop, but is over if it is polled after its time. Blocking work
@@ -235,7 +236,7 @@ impl Runtime {
     }
 
     /// Drives all tasks until none is left, but for no longer than `deadline`,
-    /// and then drops the runtime with those that are. The report names them.
+    /// aborts those that are, and drops the runtime. The report names them.
     ///
     /// So a server ends well: it tells its tasks to finish, by a
     /// `CancellationToken` for instance, and calls this from where it called
@@ -243,6 +244,12 @@ impl Runtime {
     /// dropped after one last poll of those that are ready, with
     /// [`Duration::MAX`] the shutdown takes as long as the tasks do. The time
     /// is that of the runtime's clock.
+    ///
+    /// Tasks that are cut off still run their [cleanups](crate::cleanup). These
+    /// have time of their own after the deadline, all together as much as
+    /// [`Builder::cleanup_budget`] says, as a task that is late is the very one
+    /// that has not said goodbye. What is not over then is dropped, and in the
+    /// report. Where no task has a guard no time is spent.
     ///
     /// # Panics
     ///

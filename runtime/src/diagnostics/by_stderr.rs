@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use crate::cleanup::CleanupFailure;
 use crate::runtime::{SlowPoll, TaskMeta};
 
 /// Says that a task panicked and nobody joined it.
@@ -15,6 +16,11 @@ pub(crate) fn unhandled_panic(task: &TaskMeta, message: Option<&str>) {
 /// Says that a poll took long.
 pub(crate) fn slow_poll(slow: &SlowPoll) {
     print(format_args!("coreloop: {slow}"));
+}
+
+/// Says that a cleanup failed.
+pub(crate) fn cleanup_failure(failure: &CleanupFailure) {
+    print(format_args!("coreloop: {failure}"));
 }
 
 fn print(line: std::fmt::Arguments<'_>) {

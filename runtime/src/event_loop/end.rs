@@ -6,13 +6,14 @@ use std::task::{Context, Waker};
 use std::time::{Duration, Instant as SystemTime};
 
 use super::EventLoop;
+use crate::context;
 use crate::panics;
 use crate::runtime::Report;
 use crate::time::Sleep;
 
 impl EventLoop {
     /// Drives all tasks and blocking work until none is left, or `deadline` is
-    /// over, and then drops those that are.
+    /// over, and then ends those that are.
     pub(crate) fn drain(&self, mut deadline: Sleep) -> Report {
         // Nobody has to be woken: the loop looks after each wait.
         let context = &mut Context::from_waker(Waker::noop());
@@ -37,8 +38,37 @@ impl EventLoop {
         let blocking = self.shared.pool.close();
         // A task that only waits for its work is no second thing.
         tasks.retain(|task| blocking.iter().all(|work| work.id() != task.id()));
+        self.tasks.upkeeps.collect();
+        if !tasks.is_empty() && !self.is_to_fail() {
+            self.clean_up();
+        }
         self.shut_down();
-        Report { tasks, blocking }
+        Report {
+            tasks,
+            blocking,
+            cleanups: self.tasks.upkeeps.collected(),
+        }
+    }
+
+    /// Aborts all tasks, and drives those that have cleanups until these are
+    /// over, or the time is.
+    fn clean_up(&self) {
+        let Some(event_loop) = context::current() else {
+            return;
+        };
+        let mut limit = Sleep::on(event_loop, self.tasks.upkeeps.budget());
+        let context = &mut Context::from_waker(Waker::noop());
+        self.tasks.abort_all();
+        // Whoever has guards is known once each has had its turn.
+        let ready = u32::try_from(self.tasks.ready());
+        self.tasks.run_ready(ready.unwrap_or(u32::MAX));
+        while !self.tasks.upkeeps.is_empty() && !self.is_to_fail() {
+            let over = Pin::new(&mut limit).poll(context).is_ready();
+            if over || self.wait(None).is_err() {
+                break;
+            }
+            self.run_slice();
+        }
     }
 
     /// Whether no task is left, nor on its way from a handle.

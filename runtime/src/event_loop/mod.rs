@@ -76,7 +76,10 @@ impl EventLoop {
     pub(crate) fn new(builder: &Builder) -> io::Result<Rc<EventLoop>> {
         let (reactor, doorbell) = Reactor::new()?;
         Ok(Rc::new(EventLoop {
-            tasks: TaskSet::new(remote::Owned::new(doorbell, builder.unhandled_panic)),
+            tasks: TaskSet::new(
+                remote::Owned::new(doorbell, builder.unhandled_panic),
+                builder.cleanup.clone(),
+            ),
             reactor,
             timers: Timers::new(builder.start_paused),
             alarm: Alarm::default(),

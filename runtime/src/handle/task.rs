@@ -11,6 +11,7 @@ use pin_project_lite::pin_project;
 
 use super::courier::Letter;
 use super::outcome::Sender;
+use crate::cleanup::after_cleanups;
 use crate::event_loop::EventLoop;
 use crate::panics;
 use crate::task::JoinError;
@@ -62,7 +63,10 @@ where
 
 pin_project! {
     /// The future of a task whose output goes to another thread.
-    struct RemoteTask<S, F: Future> {
+    struct RemoteTask<S, F: Future>
+    where
+        F::Output: 'static,
+    {
         // Until the first poll.
         start: Option<S>,
         // From then on, until it is over.
@@ -71,7 +75,10 @@ pin_project! {
         sender: Option<Sender<F::Output>>,
     }
 
-    impl<S, F: Future> PinnedDrop for RemoteTask<S, F> {
+    impl<S, F: Future> PinnedDrop for RemoteTask<S, F>
+    where
+        F::Output: 'static,
+    {
         /// An abort, or the end of the loop. As of any task, a panic of the
         /// future's destructor becomes the outcome.
         fn drop(this: Pin<&mut Self>) {
@@ -83,8 +90,9 @@ pin_project! {
                 drop(this.start.take());
                 this.future.set(None);
             }));
-            if let Err(panic) = dropped {
-                fail(sender, panic);
+            match dropped {
+                Ok(()) => after_cleanups(move || drop(sender)),
+                Err(panic) => fail(sender, panic),
             }
         }
     }
@@ -94,6 +102,7 @@ impl<S, F> Future for RemoteTask<S, F>
 where
     S: FnOnce() -> F,
     F: Future,
+    F::Output: 'static,
 {
     type Output = ();
 
@@ -121,8 +130,10 @@ where
         if let Some(sender) = this.sender.take() {
             match outcome {
                 Ok(output) => {
-                    // As of any task: the destructor of what nobody took.
-                    panics::caught(|| drop(sender.send(Ok(output))));
+                    after_cleanups(move || {
+                        // As of any task: the destructor of what nobody took.
+                        panics::caught(|| drop(sender.send(Ok(output))));
+                    });
                 }
                 Err(panic) => fail(sender, panic),
             }

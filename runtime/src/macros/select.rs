@@ -320,7 +320,7 @@ fn take_nth(bits: &mut u64, nth: u32) -> Option<u32> {
 /// Pending, with the task woken, if its budget is spent.
 #[inline]
 pub fn poll_budget_left(context: &mut Context<'_>) -> Poll<()> {
-    context::with_running(|event_loop| event_loop.tasks.budget.poll_left(context))
+    context::with_running(|event_loop| event_loop.tasks.budget.poll_spent(context))
         .unwrap_or(Poll::Ready(()))
 }
 

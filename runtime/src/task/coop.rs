@@ -4,6 +4,9 @@
 //! succeeds or fails. When nothing is left, the next one wakes its task and
 //! returns pending, so that a task that never has to wait still yields. As in
 //! tokio a task has 128 units a poll. Outside a runtime nothing is counted.
+//!
+//! Code that was [cancelled](crate::cleanup) and waits to be dropped has less
+//! than nothing: it is frozen. What it waits for is pending, and wakes nobody.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -17,6 +20,9 @@ const UNITS: i64 = 128;
 
 /// So much that it is never spent.
 const UNLIMITED: i64 = i64::MAX;
+
+/// So little that spending neither reaches it from above nor wraps it around.
+const FROZEN: i64 = i64::MIN / 2;
 
 /// What is left for the running task; nothing, if that is negative.
 #[derive(Debug)]
@@ -46,7 +52,52 @@ impl Budget {
         self.left.set(UNLIMITED);
     }
 
+    /// Whether the code that runs was cancelled, and is not to go on.
+    #[inline]
+    pub(crate) fn is_frozen(&self) -> bool {
+        is_frozen(self.left.get())
+    }
+
+    /// From now on whatever is polled is pending.
+    pub(crate) fn freeze(&self) {
+        self.left.set(FROZEN);
+    }
+
+    /// For code that need not be as frozen as that around it. What was left
+    /// before is to be handed back to [`leave`](Budget::leave).
+    pub(crate) fn enter(&self, frozen: bool) -> i64 {
+        let before = self.left.get();
+        if frozen {
+            self.freeze();
+        } else if is_frozen(before) {
+            self.refill();
+        }
+        before
+    }
+
+    /// Back to the code around: what was spent inside is spent.
+    pub(crate) fn leave(&self, before: i64, frozen: bool) {
+        if frozen {
+            self.freeze();
+        } else if self.is_frozen() {
+            self.left
+                .set(if is_frozen(before) { UNITS } else { before });
+        }
+    }
+
+    /// As [`poll_left`](Budget::poll_left), but ready for frozen code: for one
+    /// that only passes polls on.
+    #[inline]
+    pub(crate) fn poll_spent(&self, context: &Context<'_>) -> Poll<()> {
+        if self.is_frozen() {
+            return Poll::Ready(());
+        }
+        self.poll_left(context)
+    }
+
     /// Pending, with the task woken, if nothing is left. Spends nothing.
+    ///
+    /// Frozen code is not woken: whoever cancelled it sees to that.
     #[inline]
     pub(crate) fn poll_left(&self, context: &Context<'_>) -> Poll<()> {
         if self.left.get() <= 0 {
@@ -75,13 +126,31 @@ impl Budget {
     }
 }
 
+fn is_frozen(units: i64) -> bool {
+    units < FROZEN / 2
+}
+
 #[cold]
 fn yield_to_others(context: &Context<'_>) {
-    context::with_running(|event_loop| {
-        let yields = &event_loop.tasks.budget.forced_yields;
-        yields.set(yields.get() + 1);
+    let wakes = context::with_running(|event_loop| {
+        let budget = &event_loop.tasks.budget;
+        let wakes = !budget.is_frozen();
+        let yields = &budget.forced_yields;
+        yields.set(yields.get() + u64::from(wakes));
+        wakes
     });
-    context.waker().wake_by_ref();
+    if wakes != Some(false) {
+        context.waker().wake_by_ref();
+    }
+}
+
+/// Pending while the code that asks is frozen.
+pub(crate) fn poll_thawed() -> Poll<()> {
+    let frozen = context::with_running(|event_loop| event_loop.tasks.budget.is_frozen());
+    if frozen == Some(true) {
+        return Poll::Pending;
+    }
+    Poll::Ready(())
 }
 
 /// Spends one unit of the task's budget; pending, with the task woken, if none
@@ -209,7 +278,15 @@ impl Drop for Restore {
     }
 }
 
+/// What is frozen stays so: nobody gets around that.
 fn exchange(units: i64) -> i64 {
-    context::with_running(|event_loop| event_loop.tasks.budget.left.replace(units))
-        .unwrap_or(UNLIMITED)
+    let exchanged = context::with_running(|event_loop| {
+        let left = &event_loop.tasks.budget.left;
+        let before = left.get();
+        if !is_frozen(before) {
+            left.set(units);
+        }
+        before
+    });
+    exchanged.unwrap_or(UNLIMITED)
 }

@@ -127,7 +127,7 @@ impl JoinError {
 }
 
 /// The message of a panic, if it is text.
-fn message(payload: &(dyn Any + Send)) -> Option<String> {
+pub(crate) fn message(payload: &(dyn Any + Send)) -> Option<String> {
     payload
         .downcast_ref::<&'static str>()
         .map(ToString::to_string)

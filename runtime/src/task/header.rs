@@ -40,8 +40,19 @@ impl Flags {
     /// looks whether it is `ABORTED`, and decides.
     pub(super) const SHIELDED: Flags = Flags(1 << 9);
 
+    /// The set has an upkeep for the task: guards, or a scope.
+    pub(super) const GUARDED: Flags = Flags(1 << 10);
+    /// The lane of the upkeep is not empty.
+    pub(super) const BUSY: Flags = Flags(1 << 11);
+    /// The future is gone, the outcome in place, and the lane not empty yet.
+    pub(super) const CLOSING: Flags = Flags(1 << 12);
+
     /// What few tasks have, so that the others are asked once.
-    pub(super) const SPECIAL: Flags = Flags(Self::NAMED.0 | Self::ROOT.0 | Self::HIDDEN.0);
+    pub(super) const SPECIAL: Flags =
+        Flags(Self::NAMED.0 | Self::ROOT.0 | Self::HIDDEN.0 | Self::GUARDED.0);
+
+    /// What keeps a task from simply being polled when its turn comes.
+    pub(super) const DETOUR: Flags = Flags(Self::ABORTED.0 | Self::BUSY.0 | Self::CLOSING.0);
 
     /// While one of these is set, the owner's share of the references is held.
     pub(super) const OWNED: Flags =

@@ -3,7 +3,8 @@
 //! # Invariants
 //!
 //! 1. Each member's task holds a `Notice`, which tells the member's key once:
-//!    when the future has been dropped, however that came about. So a key that
+//!    when the future has been dropped, however that came about, and the guards
+//!    that went with it are closed. So a key that
 //!    was told is that of a member until the member is taken out, and nobody
 //!    polls a member that has not ended.
 //! 2. Tasks that are detached keep the list that they were given, and the set
@@ -25,6 +26,7 @@ use pin_project_lite::pin_project;
 use slab::Slab;
 
 use super::{AbortHandle, Id, JoinError, JoinHandle, coop};
+use crate::cleanup::after_cleanups;
 use crate::context;
 use crate::panics;
 
@@ -420,13 +422,30 @@ impl<F: Future> Future for Member<F> {
     }
 }
 
-/// Tells, when it is dropped, that the future before it was.
+/// Tells, when it is dropped, that the future before it was; if that left
+/// cleanups, when they are over.
 struct Notice {
     ended: Rc<Ended>,
     key: usize,
 }
 
 impl Drop for Notice {
+    fn drop(&mut self) {
+        let told = Told {
+            ended: Rc::clone(&self.ended),
+            key: self.key,
+        };
+        after_cleanups(move || drop(told));
+    }
+}
+
+/// Tells the key when it is dropped.
+struct Told {
+    ended: Rc<Ended>,
+    key: usize,
+}
+
+impl Drop for Told {
     fn drop(&mut self) {
         self.ended.keys.borrow_mut().push_back(self.key);
         if let Some(waker) = self.ended.waker.take() {

@@ -30,6 +30,11 @@
 //!  7: `Raw::release`: when the last reference goes.
 //! ```
 //!
+//! A task with guards or scopes (`GUARDED`) takes longer: see
+//! [`cleanup`](crate::cleanup). While cleanups are left to run, `finish` does not
+//! let it be over at 3 and 4, but `CLOSING`: it is run on, with the outcome in
+//! place, and `TaskSet::detour` polls the cleanups in its turns.
+//!
 //! A join handle that is dropped lets go of the output: then it is dropped at
 //! the end of the task, or at once if that was before.
 //!
@@ -57,7 +62,7 @@
 //!    join handle use a task without counting.
 //! 4. `LIVE`: the stage is the future, which only the call that set `RUNNING`
 //!    touches; it may have put the outcome there, and then is about to clear
-//!    `LIVE`. `RESULT`: it is the outcome, which is whose who clears that.
+//!    `LIVE`, or to set `CLOSING`, which means that it is the outcome. `RESULT`: it is the outcome, which is whose who clears that.
 //!    Neither: nothing. The join waker is there only while `JOINED` is set.
 //!    All this the owner sees to, which holds its share meanwhile; so whoever
 //!    frees the memory, on any thread, runs no code of the user's.
@@ -101,6 +106,7 @@ pub use local::{AccessError, LocalKey, TaskLocalFuture};
 pub use yield_now::yield_now;
 
 pub(crate) use cell::Raw;
+pub(crate) use error::message;
 pub(crate) use header::Header;
 pub(crate) use meta::TaskMeta;
 pub(crate) use parked::Parked;

@@ -1,7 +1,9 @@
 //! Letting the others run.
 
 use std::future::poll_fn;
-use std::task::Poll;
+use std::task::{Poll, ready};
+
+use super::coop::poll_thawed;
 
 /// Lets every task that is ready now run before this one goes on.
 ///
@@ -25,6 +27,7 @@ use std::task::Poll;
 pub async fn yield_now() {
     let mut yielded = false;
     poll_fn(|context| {
+        ready!(poll_thawed());
         if yielded {
             return Poll::Ready(());
         }

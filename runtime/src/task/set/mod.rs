@@ -4,6 +4,7 @@
     reason = "the owner of the tasks; see the invariants of `task`"
 )]
 
+mod closing;
 mod inspect;
 
 use std::any::Any;
@@ -20,6 +21,7 @@ use super::header::{Flags, Header};
 use super::id::{Id, Ids};
 use super::join::JoinHandle;
 use super::queue::{LiveList, ReadyQueue};
+use crate::cleanup::{self, Upkeeps};
 use crate::panics;
 use crate::remote::{Owned, Remote};
 
@@ -31,6 +33,8 @@ pub(crate) struct TaskSet {
     live: LiveList,
     /// What the running task may still do before it has to yield.
     pub(crate) budget: Budget,
+    /// What tasks with guards or scopes have.
+    pub(crate) upkeeps: Upkeeps,
     current: Cell<Option<Raw>>,
     ids: Ids,
     /// Of the live tasks that have one.
@@ -55,12 +59,13 @@ struct Counts {
 }
 
 impl TaskSet {
-    pub(crate) fn new(remote: Owned) -> TaskSet {
+    pub(crate) fn new(remote: Owned, cleanup: cleanup::Options) -> TaskSet {
         TaskSet {
             remote,
             ready: ReadyQueue::new(),
             live: LiveList::new(),
             budget: Budget::unlimited(),
+            upkeeps: Upkeeps::new(cleanup),
             current: Cell::new(None),
             ids: Ids::new(),
             names: RefCell::default(),
@@ -291,7 +296,8 @@ impl TaskSet {
             header.set_flags(flags.and(Flags::RUNNING));
             self.current.set(Some(task));
             self.budget.refill();
-            if flags.any(Flags::ABORTED) && self.cancel(task) {
+            if flags.any(Flags::DETOUR) && self.detour(task) {
+                self.current.set(None);
                 if self.root_over.take() {
                     return true;
                 }
@@ -299,7 +305,7 @@ impl TaskSet {
             }
             // SAFETY: live, and set running by this call.
             if unsafe { task.poll() } {
-                self.settle(task);
+                self.finish(task);
                 self.current.set(None);
                 if self.root_over.take() {
                     return true;
@@ -309,17 +315,6 @@ impl TaskSet {
             }
         }
         !self.has_ready()
-    }
-
-    /// Ends an aborted task whose turn it is, unless it is shielded.
-    #[cold]
-    fn cancel(&self, task: Raw) -> bool {
-        // SAFETY: `RUNNING` keeps the task.
-        let shielded = unsafe { task.header() }.has(Flags::SHIELDED);
-        if !shielded {
-            self.end_running(task, Failure::Cancelled);
-        }
-        !shielded
     }
 
     /// Ends the task whose poll panicked.
@@ -341,12 +336,24 @@ impl TaskSet {
     fn end_running(&self, task: Raw, failure: Failure) {
         // SAFETY: live and running.
         unsafe { task.end(failure) };
-        self.settle(task);
+        self.finish(task);
         // It may have been freed.
         self.current.set(None);
     }
 
-    /// Lets go of a running task whose outcome has just been stored.
+    /// Lets go of a running task whose outcome has just been stored, unless it
+    /// has cleanups to run.
+    #[inline]
+    fn finish(&self, task: Raw) {
+        // SAFETY: `RUNNING` keeps the task.
+        if unsafe { task.header() }.has(Flags::BUSY) {
+            self.start_closing(task);
+        } else {
+            self.settle(task);
+        }
+    }
+
+    /// Lets go of a running task whose outcome is in place.
     fn settle(&self, task: Raw) {
         // SAFETY: `RUNNING` keeps the task until it is disowned.
         let header = unsafe { task.header() };
@@ -385,9 +392,13 @@ impl TaskSet {
         if header.has(Flags::NAMED) {
             self.names.borrow_mut().remove(&header.id);
         }
+        if header.has(Flags::GUARDED) {
+            self.upkeeps.remove(header.id);
+        }
     }
 
-    /// Ends a task at once, by cancelling it, unless it is over or runs.
+    /// Ends a task at once, by cancelling it, unless it is over or runs. It has
+    /// no time for cleanups.
     fn end(&self, task: Raw) {
         // SAFETY: a handle or `LIVE` keeps the task until it has ended.
         let header = unsafe { task.header() };
@@ -397,7 +408,12 @@ impl TaskSet {
         }
         header.set(Flags::RUNNING);
         let before = self.current.replace(Some(task));
-        self.end_running(task, Failure::Cancelled);
+        if !header.has(Flags::CLOSING) {
+            // SAFETY: live and running, and not closing.
+            unsafe { task.end(Failure::Cancelled) };
+        }
+        self.abandon_lane(header);
+        self.settle(task);
         self.current.set(before);
     }
 

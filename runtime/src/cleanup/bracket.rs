@@ -1,0 +1,145 @@
+//! [`bracket`]: open, use, close, whatever happens in between.
+
+use std::future::{pending, poll_fn};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use super::closing::{Closing, Payload, Running};
+use super::guard::AsyncGuard;
+use super::node::Branch;
+use crate::panics;
+use crate::task::coop::poll_thawed;
+
+/// Opens something, has `body` use it, and closes it, whatever happens in
+/// between.
+///
+/// `body` borrows what was opened, and anything else. When it is over, or has
+/// panicked, or the bracket is cancelled, it is dropped, and `close` has run to
+/// its end before this returns, or before what was cancelled ends. Brackets in
+/// each other are closed from the inside out. If the bracket itself is dropped
+/// in the middle, by `select!` for instance, `close` runs as that of an
+/// [`AsyncGuard`].
+///
+/// Between the end of `open` and `body` nothing can come: if it is cancelled
+/// while it opens, nothing was opened and nothing is closed.
+///
+/// # Cancel safety
+///
+/// Cancel safe: if it is dropped, what was opened is closed by the task. What
+/// dropping the future of `body` loses is lost.
+///
+/// # Panics
+///
+/// With the panic of `open` or `body`, or with that of `close` if nobody else
+/// panicked. If both did, that of `close` is reported.
+///
+/// # Examples
+///
+/// ```
+/// use coreloop_runtime::cleanup::bracket;
+/// use std::{cell::Cell, rc::Rc};
+///
+/// # coreloop_runtime::block_on(async {
+/// let open = Rc::new(Cell::new(false));
+/// let (opens, closes) = (Rc::clone(&open), Rc::clone(&open));
+/// let mut words = Vec::new();
+/// let length = bracket(
+///     async || {
+///         opens.set(true);
+///         String::from("opened")
+///     },
+///     async |text| {
+///         words.push("borrowed"); // From outside, as well as `text`.
+///         text.len()
+///     },
+///     async move |_text| closes.set(false),
+/// )
+/// .await;
+/// assert_eq!((length, open.get()), (6, false));
+/// assert_eq!(words, ["borrowed"]);
+/// # })
+/// ```
+#[track_caller]
+pub fn bracket<T, R, O, B, C>(open: O, body: B, close: C) -> impl Future<Output = R>
+where
+    T: 'static,
+    O: AsyncFnOnce() -> T,
+    B: AsyncFnOnce(&mut T) -> R,
+    C: AsyncFnOnce(T) + 'static,
+{
+    let place = Location::caller();
+    async move {
+        // Not begun at all where all is over.
+        poll_fn(|_| poll_thawed()).await;
+        let mut guard = AsyncGuard::at(open().await, close, place);
+        let branch = Branch::new();
+        let engaged = branch.engage();
+        let outcome = use_it(&branch, body(&mut guard)).await;
+        let closed = match guard.closing() {
+            Some(closing) => run(&branch, closing).await,
+            None => Ok(()),
+        };
+        drop(engaged);
+        let is_cancelled = branch.node().is_outer_cancelled();
+        match (outcome, closed) {
+            (Some(Ok(output)), Ok(())) if !is_cancelled => return output,
+            (Some(Ok(_)), Err((_, panic))) if !is_cancelled => resume_unwind(panic),
+            (outcome, closed) => {
+                if let Err((closing, panic)) = closed {
+                    closing.tell_panic(panic);
+                }
+                if let Some(Err(panic)) = outcome {
+                    resume_unwind(panic);
+                }
+            }
+        }
+        // Whoever cancelled it drops it now, in its turn.
+        pending().await
+    }
+}
+
+/// Drives the body to its end: an output, a panic, or `None` if it was cancelled
+/// and nothing in it is left to clean up. It is dropped then.
+async fn use_it<R>(branch: &Branch, body: impl Future<Output = R>) -> Option<Result<R, Payload>> {
+    let mut body = pin!(Some(body));
+    let outcome = poll_fn(|context| poll_body(branch, body.as_mut(), context)).await;
+    match catch_unwind(AssertUnwindSafe(|| body.set(None))) {
+        Ok(()) => outcome,
+        Err(panic) if matches!(outcome, Some(Err(_))) => {
+            panics::discard(panic);
+            outcome
+        }
+        Err(panic) => Some(Err(panic)),
+    }
+}
+
+fn poll_body<F: Future>(
+    branch: &Branch,
+    body: Pin<&mut Option<F>>,
+    context: &mut Context<'_>,
+) -> Poll<Option<Result<F::Output, Payload>>> {
+    let Some(body) = body.as_pin_mut() else {
+        return Poll::Ready(None);
+    };
+    let polled = branch.poll(context, |context| {
+        catch_unwind(AssertUnwindSafe(|| body.poll(context)))
+    });
+    let node = branch.node();
+    match polled {
+        Ok(Poll::Ready(output)) => Poll::Ready(Some(Ok(output))),
+        Err(panic) => Poll::Ready(Some(Err(panic))),
+        Ok(Poll::Pending) if node.is_cancelled() && node.is_quiet(1, context) => Poll::Ready(None),
+        Ok(Poll::Pending) => Poll::Pending,
+    }
+}
+
+/// Drives `close` to its end.
+async fn run(branch: &Branch, mut closing: Closing) -> Result<(), (Running, Payload)> {
+    poll_fn(|context| {
+        // To be seen, and woken, by whoever cancels it now.
+        branch.arrive(context);
+        closing.poll_end(context)
+    })
+    .await
+}

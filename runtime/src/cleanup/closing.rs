@@ -1,0 +1,182 @@
+//! [`Cleanup`]: one cleanup, and how it is run.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use super::failure::{Reason, tell};
+use super::node::{Branch, Engaged};
+use crate::context;
+use crate::panics;
+use crate::task::{coop, message};
+use crate::time::Sleep;
+
+/// What a panic carries.
+pub(super) type Payload = Box<dyn Any + Send>;
+
+/// A cleanup on its way. It is never lost in silence: one that is dropped before
+/// its end is reported.
+pub(crate) struct Cleanup {
+    /// None when it is over.
+    future: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    /// Where the guard was made. None for what is the runtime's own, of which
+    /// nobody hears.
+    place: Option<&'static Location<'static>>,
+}
+
+impl Cleanup {
+    #[inline]
+    pub(super) fn new(
+        future: impl Future<Output = ()> + 'static,
+        place: Option<&'static Location<'static>>,
+    ) -> Cleanup {
+        Cleanup {
+            future: Some(Box::pin(future)),
+            place,
+        }
+    }
+
+    /// Lets go of the future; a panic of that is nobody's.
+    fn finish(&mut self) {
+        let future = self.future.take();
+        panics::caught(|| drop(future));
+    }
+
+    fn tell(&self, reason: &Reason) {
+        if let Some(place) = self.place {
+            tell(place, reason);
+        }
+    }
+}
+
+impl Drop for Cleanup {
+    fn drop(&mut self) {
+        if self.future.is_some() {
+            self.tell(&Reason::Abandoned);
+            self.finish();
+        }
+    }
+}
+
+impl fmt::Debug for Cleanup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cleanup")
+            .field("place", &self.place)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A cleanup that was begun, with the end of its time.
+#[derive(Debug)]
+pub(super) struct Running {
+    cleanup: Cleanup,
+    /// Once it had to wait.
+    limit: Option<Sleep>,
+}
+
+impl Running {
+    pub(super) fn new(cleanup: Cleanup) -> Running {
+        Running {
+            cleanup,
+            limit: None,
+        }
+    }
+
+    /// Ready when it is over, one way or another; with its panic, if it did.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Payload>> {
+        let Some(future) = &mut self.cleanup.future else {
+            return Poll::Ready(Ok(()));
+        };
+        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
+        let result = match polled {
+            Ok(Poll::Pending) if !self.is_late(context) => return Poll::Pending,
+            Ok(_) => Ok(()),
+            Err(panic) => Err(panic),
+        };
+        self.cleanup.finish();
+        Poll::Ready(result)
+    }
+
+    /// Tells of a panic that nobody else is told of.
+    pub(super) fn tell_panic(&self, panic: Payload) {
+        self.cleanup.tell(&Reason::Panicked(message(&*panic)));
+        panics::discard(panic);
+    }
+
+    /// Whether its time is over, which has then been told.
+    fn is_late(&mut self, context: &mut Context<'_>) -> bool {
+        if self.limit.is_none() {
+            self.limit = context::current().map(|event_loop| {
+                let budget = event_loop.tasks.upkeeps.budget();
+                Sleep::on(event_loop, budget)
+            });
+        }
+        let Some(limit) = &mut self.limit else {
+            return false;
+        };
+        // Whoever eats up the budget must not keep the limit from being seen.
+        let mut unlimited = coop::unconstrained(Pin::new(limit));
+        let late = Pin::new(&mut unlimited).poll(context).is_ready();
+        if late {
+            let budget = context::current().map(|event_loop| event_loop.tasks.upkeeps.budget());
+            self.cleanup
+                .tell(&Reason::TimedOut(budget.unwrap_or_default()));
+        }
+        late
+    }
+}
+
+/// Runs a cleanup where it stands, whatever is cancelled. If it is dropped
+/// before the end, the rest goes to the lane of the task.
+pub(super) struct Closing {
+    branch: Branch,
+    /// None when it is over.
+    running: Option<(Running, Engaged)>,
+}
+
+impl Closing {
+    pub(super) fn new(cleanup: Cleanup) -> Closing {
+        let branch = Branch::shield();
+        let engaged = branch.engage();
+        Closing {
+            branch,
+            running: Some((Running::new(cleanup), engaged)),
+        }
+    }
+
+    /// Whether what it is in was cancelled.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.branch.node().is_outer_cancelled()
+    }
+
+    /// Ready when it is over; with its panic, if it did.
+    pub(super) fn poll_end(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), (Running, Payload)>> {
+        let Some((running, _)) = &mut self.running else {
+            return Poll::Ready(Ok(()));
+        };
+        let polled = self.branch.poll(context, |context| running.poll(context));
+        match polled {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(result) => {
+                let over = self.running.take();
+                Poll::Ready(match (result, over) {
+                    (Err(panic), Some((running, _))) => Err((running, panic)),
+                    _ => Ok(()),
+                })
+            }
+        }
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        if let Some((running, _engaged)) = self.running.take() {
+            super::lane::hand_over(running.cleanup);
+        }
+    }
+}

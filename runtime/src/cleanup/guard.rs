@@ -1,0 +1,179 @@
+//! [`AsyncGuard`]: a value that is closed, by async code, when it is dropped.
+
+use std::fmt;
+use std::future::{pending, poll_fn};
+use std::ops::{Deref, DerefMut};
+use std::panic::{Location, resume_unwind};
+
+use super::closing::{Cleanup, Closing};
+use super::lane;
+
+/// A value that `close` is called with when the guard goes, however it goes.
+///
+/// `close` may wait, as it is async. If the guard is dropped, at the end of a
+/// block, by a panic, or as its task was aborted, the cleanup goes to the task
+/// that dropped it: see the [module](super). So it overlaps the code that
+/// follows, and is over before the task's `JoinHandle` says that the task is.
+/// [`close`](AsyncGuard::close) waits for it on the spot.
+///
+/// Outside of tasks, but on the thread of a runtime, a task is spawned for it;
+/// where there is no runtime, nobody can run it and that is reported.
+///
+/// # Examples
+///
+/// ```
+/// use coreloop_runtime::cleanup::AsyncGuard;
+/// use coreloop_runtime::time::sleep;
+/// use std::{cell::Cell, rc::Rc, time::Duration};
+///
+/// # coreloop_runtime::block_on(async {
+/// let closed = Rc::new(Cell::new(0));
+/// let task = coreloop_runtime::spawn({
+///     let closed = Rc::clone(&closed);
+///     async move {
+///         let mut connection = AsyncGuard::new(7, async move |number| {
+///             sleep(Duration::from_micros(10)).await; // Says goodbye.
+///             closed.set(number);
+///         });
+///         *connection += 1;
+///         std::future::pending::<()>().await;
+///     }
+/// });
+/// coreloop_runtime::task::yield_now().await;
+/// assert!(task.cancel().await.unwrap_err().is_cancelled());
+/// assert_eq!(closed.get(), 8);
+/// # })
+/// ```
+#[must_use = "it is closed when it is dropped"]
+pub struct AsyncGuard<T: 'static, C: AsyncFnOnce(T) + 'static> {
+    /// None when `close` or `disarm` has taken them.
+    parts: Option<(T, C)>,
+    place: &'static Location<'static>,
+}
+
+impl<T: 'static, C: AsyncFnOnce(T) + 'static> AsyncGuard<T, C> {
+    /// Guards `value`.
+    #[inline]
+    #[track_caller]
+    pub fn new(value: T, close: C) -> AsyncGuard<T, C> {
+        AsyncGuard::at(value, close, Location::caller())
+    }
+
+    pub(super) fn at(value: T, close: C, place: &'static Location<'static>) -> AsyncGuard<T, C> {
+        AsyncGuard {
+            parts: Some((value, close)),
+            place,
+        }
+    }
+
+    /// Closes the value, and waits for that.
+    ///
+    /// It is not stopped by a cancellation of what it is in.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: what is left of the cleanup when this is dropped goes to the
+    /// task, as that of a guard.
+    ///
+    /// # Panics
+    ///
+    /// If `close` does.
+    pub fn close(self) -> impl Future<Output = ()> {
+        let closing = self.closing();
+        async move {
+            let Some(mut closing) = closing else {
+                return;
+            };
+            let closed = poll_fn(|context| closing.poll_end(context)).await;
+            if closing.is_cancelled() {
+                // Whoever cancelled it drops it now, in its turn.
+                if let Err((running, panic)) = closed {
+                    running.tell_panic(panic);
+                }
+                pending::<()>().await;
+            } else if let Err((_, panic)) = closed {
+                resume_unwind(panic);
+            }
+        }
+    }
+
+    /// Gives the value back, and closes nothing.
+    #[must_use = "the value, which is not closed any more"]
+    #[expect(clippy::missing_panics_doc, reason = "cannot happen: see the field")]
+    pub fn disarm(mut self) -> T {
+        let (value, _close) = self.parts.take().expect("taken by value only");
+        value
+    }
+
+    fn take(&mut self) -> Option<Cleanup> {
+        let (value, close) = self.parts.take()?;
+        let future = async move { close(value).await };
+        Some(Cleanup::new(future, Some(self.place)))
+    }
+
+    /// For a bracket: the cleanup, to be run where it stands.
+    pub(super) fn closing(mut self) -> Option<Closing> {
+        self.take().map(Closing::new)
+    }
+}
+
+impl<T: 'static, C: AsyncFnOnce(T) + 'static> Deref for AsyncGuard<T, C> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.parts.as_ref().expect("taken by value only").0
+    }
+}
+
+impl<T: 'static, C: AsyncFnOnce(T) + 'static> DerefMut for AsyncGuard<T, C> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.parts.as_mut().expect("taken by value only").0
+    }
+}
+
+impl<T: 'static, C: AsyncFnOnce(T) + 'static> Drop for AsyncGuard<T, C> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(cleanup) = self.take() {
+            lane::hand_over(cleanup);
+        }
+    }
+}
+
+impl<T: fmt::Debug + 'static, C: AsyncFnOnce(T) + 'static> fmt::Debug for AsyncGuard<T, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncGuard")
+            .field("value", &**self)
+            .field("place", &self.place)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Has `future` run when the guard that this returns is dropped.
+///
+/// It is an [`AsyncGuard`] of the future itself: `close` runs it on the spot,
+/// `disarm` gives it back.
+///
+/// # Examples
+///
+/// ```
+/// use coreloop_runtime::cleanup::{cleanups, defer};
+/// use std::{cell::Cell, rc::Rc};
+///
+/// # coreloop_runtime::block_on(async {
+/// let count = Rc::new(Cell::new(0));
+/// {
+///     let count = Rc::clone(&count);
+///     let _guard = defer(async move { count.set(1) });
+/// }
+/// cleanups().await;
+/// assert_eq!(count.get(), 1);
+/// # })
+/// ```
+#[track_caller]
+pub fn defer<F>(future: F) -> AsyncGuard<F, impl AsyncFnOnce(F) + 'static>
+where
+    F: Future<Output = ()> + 'static,
+{
+    AsyncGuard::at(future, async |future: F| future.await, Location::caller())
+}

@@ -1,0 +1,79 @@
+//! Cleanup that may wait: guards whose drop is async, and brackets.
+//!
+//! A destructor cannot wait. So a connection that should say goodbye, a
+//! transaction to be rolled back, or a temporary file on another host needs more
+//! than `Drop`, on every way out of the code that uses it: the end, `?`, a
+//! panic, an abort, the shutdown of the runtime.
+//!
+//! - An [`AsyncGuard`] has its value closed by async code when it is dropped;
+//!   [`defer`] has a future run then.
+//! - A [`bracket`] opens, lends and closes, and waits for that.
+//! - [`shield`] lets a future go on to its end in spite of a cancellation.
+//! - [`cleanups`] waits for the guards that were dropped so far.
+//!
+//! # What an abort does
+//!
+//! [`JoinHandle::abort`](crate::task::JoinHandle::abort) asks a task to end.
+//! When its turn comes:
+//!
+//! 1. It is **frozen**: whatever it awaits of this runtime, a timer, a socket, a
+//!    lock, a channel, stays pending, so that its code does not go on.
+//! 2. Its brackets are **closed where they stand**, the innermost first, and its
+//!    shields run to their end. Nothing else of it runs meanwhile.
+//! 3. Its future is **dropped**. Guards that are dropped with it go to the
+//!    task's lane, which runs their cleanups one after the other, in the order
+//!    in which they were dropped. That is the order of destructors: variables
+//!    last to first, fields first to last.
+//! 4. When the lane is empty the task is over, and its
+//!    [`JoinHandle`](crate::task::JoinHandle) says so.
+//!
+//! A task without brackets and shields goes to 3 at once, and one without guards
+//! is over then. A task that returns or panics goes through 3 and 4 too.
+//!
+//! Futures of other crates that wait for something of their own, and not of this
+//! runtime, do not freeze: the code after one may run up to the next await that
+//! does.
+//!
+//! # What cleanups may do
+//!
+//! All that tasks may: they run in their task, on the loop, and nothing cancels
+//! them. Guards that they drop go to the end of the lane. Each has as much time
+//! as [`Builder::cleanup_budget`](crate::runtime::Builder::cleanup_budget) says,
+//! and is dropped after that. One that panics or is late is
+//! [reported](CleanupFailure), and the next one runs.
+//!
+//! What is forgotten by [`std::mem::forget`] is not closed, and nothing is when
+//! the process is aborted. When a runtime is
+//! [shut down](crate::Runtime::shutdown) cleanups run; when it is dropped, there
+//! is no time for that, and each is reported.
+//!
+//! # Invariants
+//!
+//! 1. The flag `GUARDED` of a task says that it has an [`Upkeep`]; a task
+//!    without pays for none of this.
+//! 2. A `Cleanup` is run to its end, or reported.
+//! 3. What runs is frozen exactly while the node that is current is cancelled,
+//!    or, if none is, while the task of an upkeep that is cancelled is polled.
+//! 4. Nothing is borrowed while a cleanup is polled or dropped, or a waker or
+//!    hook called.
+
+mod barrier;
+mod bracket;
+mod closing;
+mod failure;
+mod guard;
+mod lane;
+mod node;
+mod shield;
+mod upkeep;
+
+pub use barrier::cleanups;
+pub use bracket::bracket;
+pub use failure::CleanupFailure;
+pub use guard::{AsyncGuard, defer};
+pub use shield::{Shield, shield};
+
+pub(crate) use closing::Cleanup;
+pub(crate) use lane::after_cleanups;
+pub(crate) use node::Node;
+pub(crate) use upkeep::{Options, Upkeep, Upkeeps};
