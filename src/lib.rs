@@ -7,6 +7,7 @@
 //! | [`runtime`] | [`Runtime`], which is one event loop, and its [`Builder`](runtime::Builder) |
 //! | [`task`] | [`spawn`](task::spawn), [`JoinHandle`](task::JoinHandle), yielding, the budget that keeps tasks fair |
 //! | [`cleanup`] | async cleanup on every way out: [`AsyncGuard`](cleanup::AsyncGuard), [`bracket`](cleanup::bracket) |
+//! | [`scope`] | structured concurrency: [`scope`](scope::scope) with children that borrow, [`cancel_scope`](scope::cancel_scope) |
 //! | [`time`] | [`sleep`](time::sleep), [`timeout`](time::timeout), [`interval`](time::interval), and a clock that tests can pause |
 //! | [`io`] | [`Async`](io::Async), which puts any descriptor on the loop; copying, splicing, and readers and writers of all kinds |
 //! | [`stream`](mod@stream) | [`stream`](stream::stream()), which makes an async function with yields a stream |
@@ -63,7 +64,7 @@
 #![forbid(unsafe_code)]
 
 #[doc(inline)]
-pub use coreloop_runtime::{Runtime, block_on, cleanup, runtime, spawn, stream, task, time};
+pub use coreloop_runtime::{Runtime, block_on, cleanup, runtime, scope, spawn, stream, task, time};
 
 #[doc(inline)]
 pub use coreloop_runtime::{for_await, join, pin, select, task_local, try_join};

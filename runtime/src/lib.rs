@@ -6,6 +6,7 @@
 //! - [`runtime`], a loop, and the ways to turn it;
 //! - [`task`], the tasks that it runs, their handles and their budget;
 //! - [`cleanup`], what tasks do on every way out;
+//! - [`scope`], children that a task does not outlive;
 //! - [`time`], timers;
 //! - [`io`], descriptors on the loop;
 //! - [`stream`], generators;
@@ -38,6 +39,7 @@ pub mod io;
 #[doc(hidden)]
 pub mod macros;
 pub mod runtime;
+pub mod scope;
 #[cfg(feature = "signal")]
 pub mod signal;
 pub mod stream;

@@ -19,6 +19,15 @@ pub(crate) fn caught(f: impl FnOnce()) -> bool {
     }
 }
 
+/// What a panic carries.
+pub(crate) type Payload = Box<dyn Any + Send>;
+
+/// Calls `f`, and gives what it returned or panicked with.
+#[inline]
+pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Payload> {
+    catch_unwind(AssertUnwindSafe(f))
+}
+
 /// Drops a panic's payload, whose destructor may panic in turn.
 #[cold]
 pub(crate) fn discard(payload: Box<dyn Any + Send>) {

@@ -9,6 +9,8 @@
 //!   [`defer`] has a future run then.
 //! - A [`bracket`] opens, lends and closes, and waits for that.
 //! - [`shield`] lets a future go on to its end in spite of a cancellation.
+//! - [`scope::cancel_scope`](crate::scope::cancel_scope) cancels a part of a
+//!   task, with all of this.
 //! - [`cleanups`] waits for the guards that were dropped so far.
 //!
 //! # What an abort does
@@ -49,7 +51,7 @@
 //!
 //! # Invariants
 //!
-//! 1. The flag `GUARDED` of a task says that it has an [`Upkeep`]; a task
+//! 1. The flag `GUARDED` of a task says that it has an upkeep; a task
 //!    without pays for none of this.
 //! 2. A `Cleanup` is run to its end, or reported.
 //! 3. What runs is frozen exactly while the node that is current is cancelled,
@@ -75,5 +77,5 @@ pub use shield::{Shield, shield};
 
 pub(crate) use closing::Cleanup;
 pub(crate) use lane::after_cleanups;
-pub(crate) use node::Node;
+pub(crate) use node::{Branch, Node};
 pub(crate) use upkeep::{Options, Upkeep, Upkeeps};

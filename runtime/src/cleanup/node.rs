@@ -22,6 +22,7 @@ use slab::Slab;
 
 use crate::context;
 use crate::panics;
+use crate::time::Instant;
 
 /// So many polls in a row may show no sign of what was woken before that counts
 /// as out of reach: a future that sits in a variable and is not polled, or was
@@ -36,6 +37,8 @@ pub(crate) struct Node {
     cancelled: Cell<bool>,
     /// Whether that was asked of this very node.
     requested: Cell<bool>,
+    /// When it is to be cancelled by whoever polls it.
+    deadline: Cell<Option<Instant>>,
     /// What is at it and below that has to end by itself.
     engaged: Cell<usize>,
     /// Whether it was polled since it was last told of a cancellation.
@@ -67,6 +70,7 @@ impl Node {
             children: RefCell::default(),
             cancelled: Cell::new(false),
             requested: Cell::new(false),
+            deadline: Cell::new(None),
             engaged: Cell::new(0),
             seen: Cell::new(true),
             lost: Cell::new(false),
@@ -98,6 +102,35 @@ impl Node {
         self.wake();
         self.spread();
         context::with_running(|event_loop| event_loop.tasks.upkeeps.freeze_current());
+    }
+
+    pub(crate) fn set_deadline(&self, deadline: Instant) {
+        self.deadline.set(Some(deadline));
+    }
+
+    /// Cancels it at its deadline; or what it is in, if that is due as well,
+    /// though nobody has polled that yet.
+    pub(crate) fn cancel_due(self: &Rc<Self>, now: Instant) {
+        let mut due = Rc::clone(self);
+        let mut next = Rc::clone(self);
+        while !next.shields
+            && let Some(parent) = next.parent()
+        {
+            if parent
+                .deadline
+                .get()
+                .is_some_and(|deadline| deadline <= now)
+            {
+                due = Rc::clone(&parent);
+            }
+            next = parent;
+        }
+        due.cancel();
+    }
+
+    fn parent(&self) -> Option<Rc<Node>> {
+        let parent = self.parent.borrow();
+        parent.as_ref().map(|place| Rc::clone(&place.parent))
     }
 
     /// Tells what is below that this is cancelled.
@@ -161,9 +194,7 @@ impl Node {
     }
 
     fn tell_parent(&self, tell: fn(&Node)) {
-        let parent = self.parent.borrow();
-        let parent = parent.as_ref().map(|place| Rc::clone(&place.parent));
-        if let Some(parent) = parent {
+        if let Some(parent) = self.parent() {
             tell(&parent);
         }
     }

@@ -1,0 +1,274 @@
+//! [`scope`]: children that borrow.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::{pending, poll_fn};
+use std::marker::PhantomData;
+use std::panic::resume_unwind;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+
+use super::child::Children;
+use crate::cleanup::{Branch, cleanups};
+use crate::panics::{self, Payload};
+use crate::task::coop;
+
+/// Runs `body`, and the children that it spawns, to the end of all.
+///
+/// Children may borrow what lives longer than the call, and change it too, as
+/// they are not tasks of their own: the future that this returns polls them in
+/// its place, each when it is woken. They so take turns with the body, and wait
+/// at the same time. They may spawn siblings.
+///
+/// When the body is over the scope waits for the children that are left. If it
+/// is cancelled so are they: see [`cleanup`](crate::cleanup). To cancel the
+/// children alone, put the scope in a [`cancel_scope`](super::cancel_scope).
+///
+/// # Cancel safety
+///
+/// Cancel safe: the body is dropped, and then the children in the order in which
+/// they were spawned; what dropping these loses is lost.
+///
+/// # Panics
+///
+/// If the body or a child does. The others are cancelled first, and their
+/// cleanups done. Of several panics the first goes on.
+///
+/// # Examples
+///
+/// ```
+/// use coreloop_runtime::scope::scope;
+/// use coreloop_runtime::task::yield_now;
+///
+/// # coreloop_runtime::block_on(async {
+/// let mut squares = [1, 2, 3, 4];
+/// let sum = scope(async |scope| {
+///     let (left, right) = squares.split_at_mut(2);
+///     let halves = [left, right].map(|half| {
+///         scope.spawn(async move {
+///             for number in &mut *half {
+///                 yield_now().await;
+///                 *number *= *number;
+///             }
+///             half.iter().sum::<i32>()
+///         })
+///     });
+///     let [left, right] = halves;
+///     left.await + right.await
+/// })
+/// .await;
+/// assert_eq!((sum, squares), (30, [1, 4, 9, 16]));
+/// # })
+/// ```
+pub async fn scope<'env, R>(body: impl AsyncFnOnce(Scope<'env>) -> R) -> R {
+    let branch = Branch::new();
+    let ended = {
+        let children = Owner(Children::new());
+        let body = body(Scope {
+            children: Rc::clone(&children.0),
+        });
+        let mut running = pin!(Running {
+            body: Some(body),
+            children: &children.0,
+            output: None,
+            panic: None,
+        });
+        poll_fn(|context| running.as_mut().poll(&branch, context)).await
+    };
+    if branch.node().is_outer_cancelled() {
+        return pending().await;
+    }
+    match ended {
+        Ok(output) => output,
+        Err(panic) => {
+            cleanups().await;
+            resume_unwind(panic)
+        }
+    }
+}
+
+/// The children are dropped with the future of the scope.
+struct Owner<'env>(Rc<Children<'env>>);
+
+impl Drop for Owner<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+pin_project_lite::pin_project! {
+    struct Running<'a, 'env, F: Future> {
+        // Until it is over.
+        #[pin]
+        body: Option<F>,
+        children: &'a Children<'env>,
+        output: Option<F::Output>,
+        // The first.
+        panic: Option<Payload>,
+    }
+}
+
+impl<F: Future> Running<'_, '_, F> {
+    /// Ready when all are over, or, after a panic, those that were cancelled
+    /// are ready to be dropped.
+    fn poll(
+        self: Pin<&mut Self>,
+        branch: &Branch,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<F::Output, Payload>> {
+        let mut this = self.project();
+        let node = branch.node();
+        branch.poll(context, |context| {
+            let mut fail = |panic| {
+                match this.panic {
+                    Some(_) => panics::discard(panic),
+                    None => *this.panic = Some(panic),
+                }
+                node.cancel();
+            };
+            if let Some(body) = this.body.as_mut().as_pin_mut() {
+                let polled = panics::catch(|| body.poll(context));
+                let is_over = !matches!(polled, Ok(Poll::Pending));
+                match polled {
+                    Ok(Poll::Pending) => {}
+                    Ok(Poll::Ready(output)) => *this.output = Some(output),
+                    Err(panic) => fail(panic),
+                }
+                if is_over && let Err(panic) = panics::catch(|| this.body.set(None)) {
+                    fail(panic);
+                }
+            }
+            this.children
+                .poll(context, || node.is_cancelled(), &mut fail);
+        });
+        if node.is_cancelled() {
+            let quiet = node.is_quiet(0, context);
+            if quiet && let Some(panic) = this.panic.take() {
+                return Poll::Ready(Err(panic));
+            }
+        } else if this.children.has_new() {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if !this.children.is_empty() {
+            return Poll::Pending;
+        }
+        match this.output.take() {
+            Some(output) => Poll::Ready(Ok(output)),
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// Spawns children of a [`scope`]. It can be cloned, for children to spawn
+/// siblings.
+pub struct Scope<'env> {
+    children: Rc<Children<'env>>,
+}
+
+impl<'env> Scope<'env> {
+    /// Has the scope run `future` beside its body. Dropping the handle changes
+    /// nothing: the scope waits for the child all the same.
+    ///
+    /// A child that is spawned when the scope is cancelled is not begun. When
+    /// the scope is over the future is dropped, and the handle is never ready.
+    pub fn spawn<F>(&self, future: F) -> ScopedJoinHandle<F::Output>
+    where
+        F: Future + 'env,
+        F::Output: 'env,
+    {
+        let slot = Rc::new(Slot {
+            output: Cell::new(None),
+            waker: Cell::new(None),
+        });
+        let handle = ScopedJoinHandle {
+            slot: Rc::clone(&slot),
+            thread: PhantomData,
+        };
+        self.children.insert(async move {
+            let output = future.await;
+            slot.fill(output);
+        });
+        handle
+    }
+}
+
+impl Clone for Scope<'_> {
+    fn clone(&self) -> Self {
+        Scope {
+            children: Rc::clone(&self.children),
+        }
+    }
+}
+
+impl fmt::Debug for Scope<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope").finish_non_exhaustive()
+    }
+}
+
+/// The output of a child, when it is there.
+struct Slot<T> {
+    output: Cell<Option<T>>,
+    waker: Cell<Option<Waker>>,
+}
+
+impl<T> Slot<T> {
+    fn fill(&self, output: T) {
+        drop(self.output.replace(Some(output)));
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// A handle to a child of a [`scope`], and to its output.
+///
+/// It does not fail: if the child panics, the scope does.
+///
+/// # Cancel safety
+///
+/// Cancel safe: awaiting `&mut handle` and dropping that await loses nothing.
+#[must_use = "the output is lost with the handle; the child runs in any case"]
+pub struct ScopedJoinHandle<T> {
+    slot: Rc<Slot<T>>,
+    thread: PhantomData<Rc<()>>,
+}
+
+impl<T> ScopedJoinHandle<T> {
+    /// Whether awaiting it would not wait.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        let output = self.slot.output.take();
+        let finished = output.is_some();
+        self.slot.output.set(output);
+        finished
+    }
+}
+
+impl<T> Future for ScopedJoinHandle<T> {
+    type Output = T;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        ready!(coop::poll_proceed(context));
+        if let Some(output) = self.slot.output.take() {
+            return Poll::Ready(output);
+        }
+        let waker = self.slot.waker.take();
+        let same = waker.filter(|waker| waker.will_wake(context.waker()));
+        let waker = same.unwrap_or_else(|| context.waker().clone());
+        drop(self.slot.waker.replace(Some(waker)));
+        // A waker is others' code, which may have run the child.
+        match self.slot.output.take() {
+            Some(output) => Poll::Ready(output),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<T> fmt::Debug for ScopedJoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScopedJoinHandle").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,192 @@
+//! [`cancel_scope`] and [`deadline`]: a part of a task that can be cancelled.
+
+use std::fmt;
+use std::future::{pending, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use crate::cleanup::{Branch, Node, cleanups};
+use crate::time::{Elapsed, Instant, Sleep, sleep_until};
+
+/// Runs `body`, which can be cancelled by the [`Canceller`] that it is given.
+///
+/// Cancelling does to the body what an abort does to a task: it is frozen, its
+/// brackets are closed and its shields end, then it is dropped, and when the
+/// task has run the cleanups of its guards this returns [`Cancelled`]. See
+/// [`cleanup`](crate::cleanup). The state stays: whatever the body awaits after
+/// it was cancelled does not go on.
+///
+/// A scope answers for itself only. If something around it is cancelled too,
+/// another scope or the task, that does away with this one, which then does not
+/// return at all. A body that is over before it has to wait gives its output
+/// even if it was cancelled.
+///
+/// # Cancel safety
+///
+/// Cancel safe: nothing is lost but what dropping the body's future loses.
+///
+/// # Errors
+///
+/// [`Cancelled`] if it was cancelled.
+///
+/// # Examples
+///
+/// ```
+/// use coreloop_runtime::scope::cancel_scope;
+/// use coreloop_runtime::time::sleep;
+/// use std::time::Duration;
+///
+/// # coreloop_runtime::block_on(async {
+/// let result = cancel_scope(async |canceller| {
+///     coreloop_runtime::spawn(async move {
+///         sleep(Duration::from_millis(1)).await;
+///         canceller.cancel();
+///     });
+///     std::future::pending::<()>().await;
+/// });
+/// assert!(result.await.is_err());
+/// # })
+/// ```
+pub async fn cancel_scope<R>(body: impl AsyncFnOnce(Canceller) -> R) -> Result<R, Cancelled> {
+    let branch = Branch::new();
+    let canceller = Canceller {
+        node: Rc::clone(branch.node()),
+    };
+    run(&branch, body(canceller), None)
+        .await
+        .ok_or(Cancelled(()))
+}
+
+/// Waits for `future`, and cancels it at `deadline`.
+///
+/// As [`timeout_at`](crate::time::timeout_at), but the future is cancelled as by
+/// [`cancel_scope`], so its brackets and guards have closed what they opened
+/// when this returns. It may so be later than the deadline.
+///
+/// # Cancel safety
+///
+/// Cancel safe: nothing is lost but what dropping `future` loses.
+///
+/// # Errors
+///
+/// [`Elapsed`] if the deadline was first.
+///
+/// # Panics
+///
+/// Outside a runtime.
+///
+/// # Examples
+///
+/// ```
+/// use coreloop_runtime::cleanup::bracket;
+/// use coreloop_runtime::scope::deadline;
+/// use coreloop_runtime::time::Instant;
+/// use std::{cell::Cell, rc::Rc, time::Duration};
+///
+/// # coreloop_runtime::block_on(async {
+/// let closed = Rc::new(Cell::new(false));
+/// let told = Rc::clone(&closed);
+/// let use_it = async |_: &mut ()| std::future::pending::<()>().await;
+/// let used = bracket(async || (), use_it, async move |()| told.set(true));
+/// let soon = Instant::now() + Duration::from_millis(1);
+/// assert!(deadline(soon, used).await.is_err());
+/// assert!(closed.get());
+/// # })
+/// ```
+pub async fn deadline<F: IntoFuture>(deadline: Instant, future: F) -> Result<F::Output, Elapsed> {
+    let branch = Branch::new();
+    branch.node().set_deadline(deadline);
+    let timer = sleep_until(deadline);
+    let output = run(&branch, future.into_future(), Some(timer)).await;
+    output.ok_or_else(Elapsed::new)
+}
+
+/// Drives the body to its end, or, if it is cancelled, through its cleanups.
+/// Returns nothing then; unless what is around is cancelled too.
+async fn run<F: Future>(branch: &Branch, body: F, mut timer: Option<Sleep>) -> Option<F::Output> {
+    let output = {
+        let mut body = pin!(body);
+        poll_fn(|context| poll_run(branch, body.as_mut(), &mut timer, context)).await
+    };
+    if branch.node().is_outer_cancelled() {
+        return pending().await;
+    }
+    if output.is_none() {
+        cleanups().await;
+    }
+    output
+}
+
+fn poll_run<F: Future>(
+    branch: &Branch,
+    body: Pin<&mut F>,
+    timer: &mut Option<Sleep>,
+    context: &mut Context<'_>,
+) -> Poll<Option<F::Output>> {
+    if let Poll::Ready(output) = branch.poll(context, |context| body.poll(context)) {
+        return Poll::Ready(Some(output));
+    }
+    let node = branch.node();
+    if let Some(running) = timer
+        && Pin::new(running).poll(context).is_ready()
+    {
+        *timer = None;
+        node.cancel_due(Instant::now());
+    }
+    let ends = node.is_cancelled() && node.is_quiet(0, context) && !node.is_outer_cancelled();
+    if ends {
+        Poll::Ready(None)
+    } else {
+        Poll::Pending
+    }
+}
+
+/// Cancels a [`cancel_scope`], from inside or outside.
+///
+/// It may outlive the scope; then it does nothing.
+#[derive(Clone)]
+pub struct Canceller {
+    node: Rc<Node>,
+}
+
+impl Canceller {
+    /// Cancels the scope, if it was not before. From inside it too, what is
+    /// awaited next does not go on.
+    pub fn cancel(&self) {
+        self.node.cancel();
+    }
+
+    /// Whether the scope was cancelled, or what it is in.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.node.is_cancelled()
+    }
+}
+
+impl fmt::Debug for Canceller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Canceller")
+            .field("is_cancelled", &self.is_cancelled())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A [`cancel_scope`] was cancelled before its body was over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cancelled(());
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the scope was cancelled")
+    }
+}
+
+impl std::error::Error for Cancelled {}
+
+impl From<Cancelled> for io::Error {
+    fn from(cancelled: Cancelled) -> io::Error {
+        io::Error::other(cancelled)
+    }
+}
