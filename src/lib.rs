@@ -40,8 +40,8 @@
 //! From then on [`spawn`] starts tasks. A task need not be `Send`, because it
 //! never leaves its thread; its [`Waker`](std::task::Waker) may go anywhere.
 //! Dropping a [`JoinHandle`](task::JoinHandle) lets the task run on by itself.
-//! Within a task, [`select!`] waits for the first of several futures, and
-//! [`join!`] and [`try_join!`] for all of them.
+//! Within a task, [`select!`] waits for the first of several futures,
+//! [`race!`] does too and lets the others clean up, and [`join!`] and [`try_join!`] for all of them.
 //!
 //! ```
 //! use std::cell::Cell;
@@ -67,7 +67,7 @@
 pub use coreloop_runtime::{Runtime, block_on, cleanup, runtime, scope, spawn, stream, task, time};
 
 #[doc(inline)]
-pub use coreloop_runtime::{for_await, join, pin, select, task_local, try_join};
+pub use coreloop_runtime::{for_await, join, pin, race, select, task_local, try_join};
 
 #[cfg(feature = "signal")]
 #[doc(inline)]

@@ -9,6 +9,7 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
+use std::panic::Location;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -131,6 +132,15 @@ pub(crate) fn after_cleanups(tell: impl FnOnce() + 'static) {
     }
 }
 
+/// Has the task that runs, and drops something that was made at `place`, run
+/// `future` as a cleanup.
+pub(crate) fn after_drop(
+    place: &'static Location<'static>,
+    future: impl Future<Output = ()> + 'static,
+) {
+    hand_over(Cleanup::new(future, Some(place)));
+}
+
 /// Has a cleanup run by the task that runs; outside of tasks, by one of its own.
 #[inline]
 pub(super) fn hand_over(cleanup: Cleanup) {
@@ -145,7 +155,7 @@ pub(super) fn hand_over(cleanup: Cleanup) {
 #[cold]
 fn run_alone(cleanup: Cleanup) {
     let mut cleanup = Some(cleanup);
-    let place = std::panic::Location::caller();
+    let place = Location::caller();
     context::with_current_or_running(|event_loop, running| {
         if let Some(cleanup) = cleanup.take() {
             let mut alone = Running::new(cleanup);

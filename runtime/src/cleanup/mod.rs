@@ -76,6 +76,6 @@ pub use guard::{AsyncGuard, defer};
 pub use shield::{Shield, shield};
 
 pub(crate) use closing::Cleanup;
-pub(crate) use lane::after_cleanups;
+pub(crate) use lane::{after_cleanups, after_drop};
 pub(crate) use node::{Branch, Node};
 pub(crate) use upkeep::{Options, Upkeep, Upkeeps};

@@ -17,9 +17,11 @@
 
 mod join;
 mod pin;
+mod race;
 mod select;
 
 pub use join::{InTurn, MaybeDone, Rotation};
+pub use race::{Racer, Racing, race};
 pub use select::{InOrder, Shuffled, poll_budget_left, saw};
 pub use std::future::{Future, IntoFuture, poll_fn};
 pub use std::option::Option;

@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::fmt;
 use std::future::{pending, poll_fn};
-use std::marker::PhantomData;
 use std::panic::resume_unwind;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -184,7 +183,6 @@ impl<'env> Scope<'env> {
         });
         let handle = ScopedJoinHandle {
             slot: Rc::clone(&slot),
-            thread: PhantomData,
         };
         self.children.insert(async move {
             let output = future.await;
@@ -233,7 +231,6 @@ impl<T> Slot<T> {
 #[must_use = "the output is lost with the handle; the child runs in any case"]
 pub struct ScopedJoinHandle<T> {
     slot: Rc<Slot<T>>,
-    thread: PhantomData<Rc<()>>,
 }
 
 impl<T> ScopedJoinHandle<T> {

@@ -1,0 +1,158 @@
+//! [`race!`](crate::race): the first of several futures, and the end of the rest.
+
+use std::future::{pending, poll_fn};
+use std::panic::resume_unwind;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::cleanup::{Branch, cleanups};
+use crate::panics::{self, Payload};
+
+/// Gives the output of the first of several futures that is ready, when the
+/// others have cleaned up.
+///
+/// The futures have the same type of output. As soon as one is ready the others
+/// are cancelled, as by [`cancel_scope`](crate::scope::cancel_scope): they are
+/// frozen, their brackets closed and their guards' cleanups done. Then the macro
+/// is over. [`select!`](crate::select) drops the others at once instead.
+///
+/// All are polled each time one is woken, in the order in which they are
+/// written; of two that are ready the first one wins. It can be used in async
+/// code only, as it awaits.
+///
+/// # Cancel safety
+///
+/// Cancel safe: nothing is lost but what dropping the futures loses.
+///
+/// # Panics
+///
+/// If one of the futures does. The others are cancelled first.
+///
+/// # Examples
+///
+/// ```
+/// use coreloop_runtime::race;
+/// use coreloop_runtime::time::sleep;
+/// use std::time::Duration;
+///
+/// # coreloop_runtime::block_on(async {
+/// let runner = async |name, micros| {
+///     sleep(Duration::from_micros(micros)).await;
+///     name
+/// };
+/// let first = race!(runner("tortoise", 100_000), runner("hare", 10));
+/// assert_eq!(first, "hare");
+/// # })
+/// ```
+#[macro_export]
+macro_rules! race {
+    ($($future:expr),+ $(,)?) => {
+        $crate::macros::race(&mut [
+            $($crate::macros::pin!($crate::macros::Racer::new($future))
+                as ::std::pin::Pin<&mut dyn $crate::macros::Racing<_>>),+
+        ])
+        .await
+    };
+}
+
+/// A future in a race, whatever its type.
+pub trait Racing<T> {
+    /// Polls it, if it is still in the race.
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T>;
+
+    /// Drops it where it is.
+    fn leave(self: Pin<&mut Self>);
+}
+
+pin_project! {
+    /// A future that can be dropped where it is pinned.
+    #[derive(Debug)]
+    pub struct Racer<F> {
+        #[pin]
+        future: Option<F>,
+    }
+}
+
+impl<F> Racer<F> {
+    /// Puts a future in the race.
+    pub fn new<I: IntoFuture<IntoFuture = F>>(future: I) -> Racer<F> {
+        Racer {
+            future: Some(future.into_future()),
+        }
+    }
+}
+
+impl<F: Future> Racing<F::Output> for Racer<F> {
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        match self.project().future.as_pin_mut() {
+            Some(future) => future.poll(context),
+            None => Poll::Pending,
+        }
+    }
+
+    fn leave(self: Pin<&mut Self>) {
+        self.project().future.set(None);
+    }
+}
+
+/// Runs a race to its end.
+///
+/// # Cancel safety
+///
+/// Cancel safe: as the macro is.
+pub async fn race<T>(racers: &mut [Pin<&mut dyn Racing<T>>]) -> T {
+    let branch = Branch::new();
+    let mut first = None;
+    let mut result = poll_fn(|context| poll_race(&branch, racers, &mut first, context)).await;
+    for racer in racers {
+        if let Err(panic) = panics::catch(|| racer.as_mut().leave()) {
+            match result {
+                Ok(_) => result = Err(panic),
+                Err(_) => panics::discard(panic),
+            }
+        }
+    }
+    if branch.node().is_outer_cancelled() {
+        return pending().await;
+    }
+    cleanups().await;
+    match result {
+        Ok(output) => output,
+        Err(panic) => resume_unwind(panic),
+    }
+}
+
+/// Ready when one is over, and the others may be dropped.
+fn poll_race<T>(
+    branch: &Branch,
+    racers: &mut [Pin<&mut dyn Racing<T>>],
+    first: &mut Option<Result<T, Payload>>,
+    context: &mut Context<'_>,
+) -> Poll<Result<T, Payload>> {
+    let node = branch.node();
+    branch.poll(context, |context| {
+        for racer in racers {
+            let result = match panics::catch(|| racer.as_mut().poll(context)) {
+                Ok(Poll::Pending) => continue,
+                Ok(Poll::Ready(output)) => Ok(output),
+                Err(panic) => Err(panic),
+            };
+            let left = panics::catch(|| racer.as_mut().leave());
+            match (result, left) {
+                (Ok(output), Ok(())) if first.is_none() => *first = Some(Ok(output)),
+                (Err(panic), _) | (Ok(_), Err(panic)) if !matches!(first, Some(Err(_))) => {
+                    *first = Some(Err(panic));
+                }
+                (Err(panic), _) | (_, Err(panic)) => panics::discard(panic),
+                (Ok(_), Ok(())) => {}
+            }
+            node.cancel();
+        }
+    });
+    if first.is_none() || !node.is_quiet(0, context) {
+        return Poll::Pending;
+    }
+    first.take().map_or(Poll::Pending, Poll::Ready)
+}
