@@ -1,22 +1,18 @@
 //! The examples of HTTP, as a user meets them.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-#[path = "support/program.rs"]
-mod program;
+#[path = "../../tests/common/example.rs"]
+#[expect(dead_code, reason = "other tests use more of it")]
+mod example;
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::process::{Command, Output};
-use std::time::Duration;
 
-use program::{Program, path};
-
-/// Nothing here takes long: this only turns a hang into a failure.
-const PATIENCE: Duration = Duration::from_secs(30);
+use example::{Server, connect, program};
 
 #[test]
 fn the_client_prints_what_the_server_says() {
-    let mut server = Program::start("http_server");
+    let mut server = Server::start("http_server", &["--addr", "127.0.0.1:0"]);
     let address = server.read_address();
     for _ in 0..2 {
         let output = get(&format!("http://{address}/some/where?a=b"));
@@ -30,9 +26,8 @@ fn the_client_prints_what_the_server_says() {
 
 #[test]
 fn an_idle_client_does_not_hold_up_the_end() {
-    let mut server = Program::start("http_server");
-    let mut stream = TcpStream::connect(server.read_address()).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut server = Server::start("http_server", &["--addr", "127.0.0.1:0"]);
+    let mut stream = connect(server.read_address());
     stream
         .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
         .unwrap();
@@ -46,7 +41,7 @@ fn an_idle_client_does_not_hold_up_the_end() {
 
 #[test]
 fn what_cannot_be_fetched_is_reported() {
-    let mut server = Program::start("http_server");
+    let mut server = Server::start("http_server", &["--addr", "127.0.0.1:0"]);
     let address = server.read_address();
     server.interrupt();
     server.finish();
@@ -66,5 +61,8 @@ fn what_cannot_be_fetched_is_reported() {
 }
 
 fn get(url: &str) -> Output {
-    Command::new(path("http_client")).arg(url).output().unwrap()
+    Command::new(program("http_client"))
+        .arg(url)
+        .output()
+        .unwrap()
 }

@@ -1,7 +1,8 @@
 //! HTTP/1.1 by hyper on the loop: `coreloop::hyper::serve`, and hyper's client.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-mod support;
+#[path = "common/on_drop.rs"]
+mod on_drop;
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -23,7 +24,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 
-use support::OnDrop;
+use on_drop::OnDrop;
 
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 

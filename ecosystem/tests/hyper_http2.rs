@@ -1,7 +1,8 @@
 //! HTTP/2 by hyper on the loop: server, client, and hyper-util on both.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-mod support;
+#[path = "common/on_drop.rs"]
+mod on_drop;
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -24,7 +25,7 @@ use hyper::server::conn::http2 as server;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 
-use support::OnDrop;
+use on_drop::OnDrop;
 
 type ClientBody = BoxBody<Bytes, Infallible>;
 

@@ -4,8 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod corpus;
-#[path = "../support/program.rs"]
-mod program;
+#[path = "../../../tests/common/example.rs"]
+#[expect(dead_code, reason = "other tests use more of it")]
+mod example;
 
 use std::io::{self, ErrorKind, PipeWriter, Read, Write};
 use std::mem;
@@ -25,7 +26,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 
 use corpus::{Outcome, corpus};
-use program::Program;
+use example::Server as Example;
 
 /// Nothing here takes long: this only turns a hang into a failure.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -58,7 +59,7 @@ fn each_is_refused_or_answered_once() {
 
 #[test]
 fn the_example_refuses_and_goes_on() {
-    let mut example = Program::start("http_server");
+    let mut example = Example::start("http_server", &["--addr", "127.0.0.1:0"]);
     let address = example.read_address();
     for (name, bytes, outcome) in corpus() {
         let answers = exchange(address, &bytes, outcome);

@@ -1,4 +1,4 @@
-//! What several tests use.
+//! A closure that is called by a destructor.
 
 /// Calls a closure when it is dropped.
 pub(crate) struct OnDrop<F: FnOnce()> {
