@@ -50,11 +50,9 @@ pub(crate) fn scope_depth() -> u32 {
 }
 
 /// Counts a cancel scope in, while its body is polled.
-#[cfg(test)]
 #[derive(Debug)]
 pub(crate) struct EnteredScope(());
 
-#[cfg(test)]
 impl EnteredScope {
     /// Enters one more scope.
     pub(crate) fn new() -> EnteredScope {
@@ -63,7 +61,6 @@ impl EnteredScope {
     }
 }
 
-#[cfg(test)]
 impl Drop for EnteredScope {
     fn drop(&mut self) {
         SCOPE_DEPTH.set(SCOPE_DEPTH.get() - 1);

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use crate::cleanup::{Branch, Node, cleanups};
+use crate::context::EnteredScope;
 use crate::time::{Elapsed, Instant, Sleep, sleep_until};
 
 /// Runs `body`, which can be cancelled by the [`Canceller`] that it is given.
@@ -125,7 +126,11 @@ fn poll_run<F: Future>(
     timer: &mut Option<Sleep>,
     context: &mut Context<'_>,
 ) -> Poll<Option<F::Output>> {
-    if let Poll::Ready(output) = branch.poll(context, |context| body.poll(context)) {
+    let polled = {
+        let _inside = EnteredScope::new();
+        branch.poll(context, |context| body.poll(context))
+    };
+    if let Poll::Ready(output) = polled {
         return Poll::Ready(Some(output));
     }
     let node = branch.node();
