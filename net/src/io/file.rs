@@ -29,11 +29,10 @@ const CHUNK: usize = 128 << 10;
 ///
 /// On Linux this is sendfile(2), by which the bytes go from the page cache to
 /// the socket without a copy. **What is not in the cache is read from the disk
-/// meanwhile, and the loop stands still**, as nginx's does: no system can tell
-/// beforehand, or do it in the background. Where files are larger than memory,
-/// or disks slow, use [`copy_file`], which reads in the blocking pool. Elsewhere
-/// than on Linux, and for files that sendfile(2) cannot take, this is
-/// [`copy_file`].
+/// meanwhile, and the loop stands still**, as nginx's does unless it is told
+/// otherwise. Where files are larger than memory, or disks slow, use
+/// [`copy_file`], which reads in the blocking pool. Elsewhere than on Linux, and
+/// for files that sendfile(2) cannot take, this is [`copy_file`].
 ///
 /// As with [`splice`](super::splice()), `SIGPIPE` is raised if it is not ignored.
 ///
