@@ -71,7 +71,7 @@ pub fn duplex(most: usize) -> (DuplexStream, DuplexStream) {
 ///
 /// Closing it ends what the other end reads, once that has read the rest; its
 /// own reading goes on. Dropping it does both: what the other end writes then
-/// fails with [`BrokenPipe`](io::ErrorKind::BrokenPipe).
+/// fails with [`BrokenPipe`](std::io::ErrorKind::BrokenPipe).
 ///
 /// It has the traits of futures-io, and with the features `tokio-io` and `hyper`
 /// those of tokio and hyper.
