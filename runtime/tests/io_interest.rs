@@ -213,7 +213,7 @@ fn all_who_poll_by_a_shared_reference_are_woken() {
 fn wakers_of_polls_that_were_given_up_do_not_pile_up() {
     block_on(async {
         let (one, _other) = pair();
-        let counts: Vec<Arc<Count>> = (0..200).map(|_| Arc::new(Count(0.into()))).collect();
+        let counts: Vec<Arc<Count>> = (0..300).map(|_| Arc::new(Count(0.into()))).collect();
         for count in &counts {
             let waker = Waker::from(Arc::clone(count));
             let mut context = Context::from_waker(&waker);
@@ -223,13 +223,13 @@ fn wakers_of_polls_that_were_given_up_do_not_pile_up() {
             .iter()
             .filter(|count| Arc::strong_count(count) > 1)
             .count();
-        assert!(kept < 50, "{kept} are kept");
+        assert!(kept <= 256, "{kept} are kept");
         // Those that made room were woken, so if they still wait they poll again.
         let woken = counts
             .iter()
             .filter(|count| count.0.load(Ordering::Relaxed) == 1)
             .count();
-        assert_eq!(woken + kept, 200);
+        assert_eq!(woken + kept, 300);
     });
 }
 

@@ -14,8 +14,10 @@ use crate::stream::{ByteStream, byte_stream, readiness, stream_readiness, stream
 ///
 /// It reads and writes with the methods below, or through the
 /// [`AsyncRead`](futures_io::AsyncRead) and [`AsyncWrite`](futures_io::AsyncWrite)
-/// traits of futures-io. To read in one task while another writes, take it apart
-/// with [`split`](Self::split) or [`into_split`](Self::into_split).
+/// traits of futures-io, which references to it have too: any number of tasks may
+/// read or write through references, and each is woken when it may go on. To read in
+/// one task while another writes, take it apart with [`split`](Self::split) or
+/// [`into_split`](Self::into_split).
 ///
 /// Dropping the stream closes the connection.
 ///

@@ -5,16 +5,15 @@
 )]
 
 use std::fmt;
-use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::registration::{Failure, Registration, Waiter};
-use super::{Interest, Ready};
-use crate::reactor::{Direction, Source};
+use super::Interest;
+use super::registration::{Failure, Registration};
+use crate::reactor::Direction;
 use crate::time::Sleep;
 
 /// A descriptor on the loop: its operations wait instead of blocking.
@@ -55,8 +54,8 @@ use crate::time::Sleep;
 /// ```
 pub struct Async<T: AsFd> {
     // Before the descriptor, which must be open when this is dropped.
-    registration: Registration,
-    io: T,
+    pub(super) registration: Registration,
+    pub(super) io: T,
 }
 
 impl<T: AsFd> Async<T> {
@@ -131,93 +130,6 @@ impl<T: AsFd> Async<T> {
         Ok(io)
     }
 
-    /// Waits until one of the things of `interest` is ready, and says which are.
-    ///
-    /// It may tell of something that is over by now, so follow it with an operation
-    /// that does not wait, in a loop. [`try_io`](Async::try_io) then keeps the loop
-    /// informed.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: nothing is lost.
-    ///
-    /// # Errors
-    ///
-    /// If the descriptor cannot be polled, as a regular file, or the runtime is
-    /// gone.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use coreloop_runtime::io::{Async, Interest};
-    ///
-    /// # fn main() -> std::io::Result<()> {
-    /// # coreloop_runtime::block_on(async {
-    /// let (one, _other) = std::os::unix::net::UnixStream::pair()?;
-    /// let one = Async::new(one)?;
-    /// let ready = one.ready(Interest::READABLE | Interest::WRITABLE).await?;
-    /// assert!(ready.is_writable() && !ready.is_readable());
-    /// # Ok(())
-    /// # })
-    /// # }
-    /// ```
-    pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
-        let mut waiter = Waiter::new(interest);
-        poll_fn(|context| {
-            ready!(self.registration.event_loop.tasks.budget.poll_left(context));
-            let source = self.registration.watched_for(self.raw_fd(), interest)?;
-            ready!(waiter.poll(source, context));
-            let finished = self.registration.finish_wait(source);
-            finished.map_ok(|()| source.ready(interest))
-        })
-        .await
-    }
-
-    /// Waits until a read may succeed.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: nothing is lost.
-    ///
-    /// # Errors
-    ///
-    /// If the descriptor cannot be polled, as a regular file, or the runtime is
-    /// gone.
-    pub async fn readable(&self) -> io::Result<()> {
-        self.ready(Interest::READABLE).await.map(drop)
-    }
-
-    /// Waits until a write may succeed.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: nothing is lost.
-    ///
-    /// # Errors
-    ///
-    /// As [`readable`](Async::readable).
-    pub async fn writable(&self) -> io::Result<()> {
-        self.ready(Interest::WRITABLE).await.map(drop)
-    }
-
-    /// As [`readable`](Async::readable), for the last task that polls.
-    ///
-    /// # Errors
-    ///
-    /// As [`readable`](Async::readable).
-    pub fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_ready(Direction::Read, context)
-    }
-
-    /// As [`writable`](Async::writable), for the last task that polls.
-    ///
-    /// # Errors
-    ///
-    /// As [`readable`](Async::readable).
-    pub fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_ready(Direction::Write, context)
-    }
-
     /// Does a read operation, when it can be done.
     ///
     /// # Cancel safety
@@ -244,50 +156,6 @@ impl<T: AsFd> Async<T> {
     /// What `operation` returns, or as [`readable`](Async::readable).
     pub async fn write_with<R>(&self, operation: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
         self.async_io(Interest::WRITABLE, operation).await
-    }
-
-    /// Does an operation, when it can be done; [`read_with`](Async::read_with) and
-    /// [`write_with`](Async::write_with) for any `interest`.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: nothing is lost, if `operation` loses nothing when it would
-    /// block.
-    ///
-    /// # Errors
-    ///
-    /// What `operation` returns, or as [`readable`](Async::readable).
-    pub async fn async_io<R>(
-        &self,
-        interest: Interest,
-        mut operation: impl FnMut(&T) -> io::Result<R>,
-    ) -> io::Result<R> {
-        let mut waiter = Waiter::new(interest);
-        poll_fn(|context| {
-            loop {
-                let source = self.registration.source.get();
-                if source.is_none_or(|source| source.satisfies(interest)) {
-                    let budget = &self.registration.event_loop.tasks.budget;
-                    ready!(budget.poll_left(context));
-                    let error = match operation(&self.io) {
-                        Ok(value) => {
-                            budget.spend();
-                            return Poll::Ready(Ok(value));
-                        }
-                        Err(error) => error,
-                    };
-                    let clear = |source: &Source| source.clear_interest(interest);
-                    match self.registration.failure(error, clear) {
-                        Failure::Error(error) => return Poll::Ready(Err(error)),
-                        Failure::Wait => {}
-                        Failure::Again | Failure::Yield => continue,
-                    }
-                }
-                let source = self.registration.watched_for(self.raw_fd(), interest)?;
-                ready!(waiter.poll(source, context));
-            }
-        })
-        .await
     }
 
     /// As [`read_with`](Async::read_with), for the last task that polls.
@@ -321,9 +189,9 @@ impl<T: AsFd> Async<T> {
     /// As [`poll_read_with`](Async::poll_read_with), but every task that polled is
     /// woken, not the last alone. It costs a clone of each waker.
     ///
-    /// For types that are polled by a shared reference. Of a great many tasks, more
-    /// than some 30, those that have waited longest are woken for nothing, and poll
-    /// again.
+    /// For types that are polled by a shared reference. Of more than 256 tasks, those
+    /// that have waited longest are woken to poll again, for as long as there are so
+    /// many: nobody is forgotten, but the loop does not sleep.
     ///
     /// # Errors
     ///
@@ -413,35 +281,6 @@ impl<T: AsFd> Async<T> {
         self.try_with(Direction::Write, operation, |_| false)
     }
 
-    /// Does an operation if something of `interest` is ready, as far as is known.
-    ///
-    /// If it would block all the same, all of `interest` counts as not ready until
-    /// the kernel reports it.
-    ///
-    /// # Errors
-    ///
-    /// As [`try_read_with`](Async::try_read_with).
-    pub fn try_io<R>(
-        &self,
-        interest: Interest,
-        operation: impl FnOnce(&T) -> io::Result<R>,
-    ) -> io::Result<R> {
-        let source = self.registration.source.get();
-        // What the kernel does not watch may have become ready since.
-        if source.is_some_and(|source| !source.satisfies(interest) && source.watches_for(interest))
-        {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let result = operation(&self.io);
-        if let Some(source) = source
-            && let Err(error) = &result
-            && error.kind() == io::ErrorKind::WouldBlock
-        {
-            source.clear_interest(interest);
-        }
-        result
-    }
-
     /// Reads up to `length` bytes of a stream if there are any now; see
     /// [`poll_read_stream`](Async::poll_read_stream).
     ///
@@ -470,16 +309,6 @@ impl<T: AsFd> Async<T> {
         self.try_with(Direction::Write, operation, |&count| {
             is_short(count, length)
         })
-    }
-
-    fn poll_ready(&self, direction: Direction, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.registration.event_loop.tasks.budget.poll_left(context));
-        let source = self.registration.watched(self.raw_fd(), direction)?;
-        if !source.is_ready(direction) {
-            source.park(direction, context);
-            return Poll::Pending;
-        }
-        self.registration.finish_wait(source)
     }
 
     fn poll_shared<R>(
@@ -598,7 +427,7 @@ impl<T: AsFd> Async<T> {
     }
 
     #[inline]
-    fn raw_fd(&self) -> RawFd {
+    pub(super) fn raw_fd(&self) -> RawFd {
         self.io.as_fd().as_raw_fd()
     }
 }

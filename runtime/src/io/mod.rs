@@ -6,8 +6,11 @@
 //! The sockets of `coreloop::net` are built on it.
 
 mod descriptor;
+mod readiness;
+
 mod interest;
 mod ready;
+
 mod registration;
 
 pub use descriptor::Async;

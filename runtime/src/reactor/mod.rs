@@ -10,6 +10,7 @@
 //! or is dropped. Waking a task of ours runs nobody's code.
 
 mod descriptor;
+mod readiness;
 mod source;
 
 use std::cell::{Cell, RefCell};
@@ -23,9 +24,10 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
-pub(crate) use source::{Direction, Source};
+pub(crate) use readiness::Direction;
+pub(crate) use source::Source;
 
-use self::source::Readiness;
+use self::readiness::Readiness;
 use crate::panics;
 use crate::task::TaskSet;
 
