@@ -18,8 +18,13 @@ fn pair() -> (Async<UnixStream>, UnixStream) {
     (Async::new(one).expect("a runtime"), other)
 }
 
-fn read(mut stream: &UnixStream) -> io::Result<usize> {
-    stream.read(&mut [0; 8])
+/// Miri has no `recv` and `send` of socket pairs, which std does.
+fn read(stream: &UnixStream) -> io::Result<usize> {
+    Ok(rustix::io::read(stream, &mut [0; 8])?)
+}
+
+fn write(stream: &UnixStream, bytes: &[u8]) -> io::Result<usize> {
+    Ok(rustix::io::write(stream, bytes)?)
 }
 
 /// Whether a future is over at its first poll.
@@ -62,25 +67,25 @@ fn interests_and_readiness_are_sets() {
 #[test]
 fn a_wait_for_both_ends_with_either() {
     block_on(async {
-        let (one, mut other) = pair();
+        let (one, other) = pair();
         let both = Interest::READABLE | Interest::WRITABLE;
         assert_eq!(one.ready(both).await.unwrap(), Ready::WRITABLE);
         // No more room: now only a byte from the other end ends the wait.
         while one
-            .try_io(Interest::WRITABLE, |mut stream| stream.write(&[0; 4096]))
+            .try_io(Interest::WRITABLE, |stream| write(stream, &[0; 4096]))
             .is_ok()
         {}
         let waiter = spawn(async move { one.ready(both).await.map(|ready| (one, ready)) });
         yield_now().await;
         assert!(!waiter.is_finished());
-        other.write_all(b"x").unwrap();
+        assert_eq!(write(&other, b"x").unwrap(), 1);
         let (one, ready) = waiter.await.unwrap().unwrap();
         assert_eq!(ready, Ready::READABLE);
         let waiter = spawn(async move { one.ready(Interest::WRITABLE).await });
         yield_now().await;
         assert!(!waiter.is_finished());
         let mut room = vec![0; 1 << 20];
-        assert!(other.read(&mut room).unwrap() > 0);
+        assert!(rustix::io::read(&other, &mut room).unwrap() > 0);
         assert_eq!(waiter.await.unwrap().unwrap(), Ready::WRITABLE);
     });
 }
@@ -88,7 +93,7 @@ fn a_wait_for_both_ends_with_either() {
 #[test]
 fn a_dropped_wait_leaves_the_readiness_to_others() {
     block_on(async {
-        let (one, mut other) = pair();
+        let (one, other) = pair();
         let one = Rc::new(one);
         let waiters: Vec<_> = (0..4)
             .map(|_| {
@@ -98,7 +103,7 @@ fn a_dropped_wait_leaves_the_readiness_to_others() {
             .collect();
         yield_now().await;
         waiters[1].abort();
-        other.write_all(b"x").unwrap();
+        assert_eq!(write(&other, b"x").unwrap(), 1);
         let mut ended = 0;
         for waiter in waiters {
             ended += usize::from(waiter.await.is_ok_and(|ready| ready.unwrap().is_readable()));
@@ -152,7 +157,7 @@ fn a_pipe_that_is_opened_again_is_waited_for() {
 #[test]
 fn try_io_asks_the_kernel_only_if_it_may_succeed() {
     block_on(async {
-        let (one, mut other) = pair();
+        let (one, other) = pair();
         let calls = Cell::new(0);
         let counted = |stream: &UnixStream| {
             calls.set(calls.get() + 1);
@@ -170,7 +175,7 @@ fn try_io_asks_the_kernel_only_if_it_may_succeed() {
             assert_eq!(error.kind(), ErrorKind::WouldBlock);
         }
         assert_eq!(calls.get(), 2);
-        other.write_all(b"x").unwrap();
+        assert_eq!(write(&other, b"x").unwrap(), 1);
         one.ready(Interest::READABLE).await.unwrap();
         assert_eq!(one.try_io(Interest::READABLE, counted).unwrap(), 1);
         assert_eq!(calls.get(), 3);
@@ -182,7 +187,7 @@ fn try_io_asks_the_kernel_only_if_it_may_succeed() {
 #[test]
 fn all_who_poll_by_a_shared_reference_are_woken() {
     block_on(async {
-        let (one, mut other) = pair();
+        let (one, other) = pair();
         let counts: Vec<Arc<Count>> = (0..3).map(|_| Arc::new(Count(0.into()))).collect();
         for _ in 0..2 {
             for count in &counts {
@@ -192,17 +197,19 @@ fn all_who_poll_by_a_shared_reference_are_woken() {
             }
         }
         let ready = one.readable();
-        other.write_all(b"x").unwrap();
+        assert_eq!(write(&other, b"x").unwrap(), 1);
         ready.await.unwrap();
         for count in &counts {
-            assert_eq!(count.0.load(Ordering::Relaxed), 1);
+            // Once, unless its two wakers have tables of their own, as in Miri.
+            let most = if cfg!(miri) { 2 } else { 1 };
+            assert!((1..=most).contains(&count.0.load(Ordering::Relaxed)));
             assert_eq!(Arc::strong_count(count), 1, "a waker is kept after its use");
         }
         let mut context = Context::from_waker(Waker::noop());
         let polled = one.poll_read_shared(&mut context, read);
         assert!(matches!(polled, Poll::Ready(Ok(1))));
         assert!(
-            one.poll_write_shared(&mut context, |mut stream| stream.write(b"y"))
+            one.poll_write_shared(&mut context, |stream| write(stream, b"y"))
                 .is_ready()
         );
     });
