@@ -1,7 +1,7 @@
 //! Bulk: 16 KiB echoes, and a gibibyte through a proxy.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::thread;
@@ -132,9 +132,10 @@ fn through_proxy(port: u16, upstream: &TcpListener, bytes: u64) -> io::Result<()
         for _ in 0..bytes / CHUNK as u64 {
             near.write_all(&chunk)?;
         }
-        near.shutdown(std::net::Shutdown::Write)?;
+        near.shutdown(Shutdown::Write)?;
         let arrived = arrival.join().map_err(|_| ErrorKind::Other)??;
         // The proxy passes on that the far side has ended, too.
+        far.shutdown(Shutdown::Write)?;
         let after = near.read(&mut [0])?;
         if arrived == bytes && after == 0 {
             Ok(())
