@@ -60,8 +60,9 @@ impl EventLoop {
         let context = &mut Context::from_waker(Waker::noop());
         self.tasks.abort_all();
         // Whoever has guards is known once each has had its turn.
-        let ready = u32::try_from(self.tasks.ready());
-        self.tasks.run_ready(ready.unwrap_or(u32::MAX));
+        for _ in 0..self.tasks.ready() {
+            self.tasks.run_one();
+        }
         while !self.tasks.upkeeps.is_empty() && !self.is_to_fail() {
             let over = Pin::new(&mut limit).poll(context).is_ready();
             if over || self.wait(None).is_err() {

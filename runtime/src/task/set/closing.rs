@@ -18,17 +18,16 @@ use crate::task::waker;
 
 impl TaskSet {
     /// The turn of a task that is running by its flags, and of which one of
-    /// `DETOUR` is set. True if that was all of it; else it is to be polled.
+    /// `DETOUR` is set. Lets the panic of a poll out.
     #[cold]
-    pub(super) fn detour(&self, task: Raw) -> bool {
+    pub(super) fn detour(&self, task: Raw) {
         // SAFETY: `RUNNING` keeps the task.
         let header = unsafe { task.header() };
         if !header.has(Flags::GUARDED) {
-            let ends = !header.has(Flags::SHIELDED);
-            if ends {
-                self.end_running(task, Failure::Cancelled);
+            if header.has(Flags::SHIELDED) {
+                return self.poll_running(task);
             }
-            return ends;
+            return self.end_running(task, Failure::Cancelled);
         }
         let upkeep = self.upkeeps.of(header.id);
         // SAFETY: `RUNNING` keeps the task, and the waker is forgotten.
@@ -45,15 +44,24 @@ impl TaskSet {
                 header.clear(Flags::RUNNING);
             } else {
                 header.clear(Flags::CLOSING);
-                self.settle(task);
+                self.finish(task);
             }
-            return true;
+        } else if header.has(Flags::ABORTED) {
+            self.poll_cancelled(task, upkeep.root(), context);
+        } else {
+            self.poll_running(task);
         }
-        if !header.has(Flags::ABORTED) {
-            return false;
+    }
+
+    /// Polls a task as any other.
+    fn poll_running(&self, task: Raw) {
+        // SAFETY: live, not closing, and set running by the caller.
+        if unsafe { task.poll() } {
+            self.finish(task);
+        } else {
+            // SAFETY: `RUNNING` keeps the task until here, then `LIVE` does.
+            unsafe { task.header() }.clear(Flags::RUNNING);
         }
-        self.poll_cancelled(task, upkeep.root(), context);
-        true
     }
 
     /// Polls an aborted task, frozen, until it may be dropped.

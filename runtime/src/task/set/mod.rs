@@ -296,22 +296,17 @@ impl TaskSet {
             header.set_flags(flags.and(Flags::RUNNING));
             self.current.set(Some(task));
             self.budget.refill();
-            if flags.any(Flags::DETOUR) && self.detour(task) {
-                self.current.set(None);
-                if self.root_over.take() {
-                    return true;
-                }
-                continue;
-            }
+            if flags.any(Flags::DETOUR) {
+                self.detour(task);
             // SAFETY: live, and set running by this call.
-            if unsafe { task.poll() } {
+            } else if unsafe { task.poll() } {
                 self.finish(task);
-                self.current.set(None);
-                if self.root_over.take() {
-                    return true;
-                }
             } else {
                 header.clear(Flags::RUNNING);
+                continue;
+            }
+            if self.root_over.take() {
+                return true;
             }
         }
         !self.has_ready()
@@ -337,13 +332,11 @@ impl TaskSet {
         // SAFETY: live and running.
         unsafe { task.end(failure) };
         self.finish(task);
-        // It may have been freed.
-        self.current.set(None);
     }
 
     /// Lets go of a running task whose outcome has just been stored, unless it
     /// has cleanups to run.
-    #[inline]
+    #[inline(never)]
     fn finish(&self, task: Raw) {
         // SAFETY: `RUNNING` keeps the task.
         if unsafe { task.header() }.has(Flags::BUSY) {
@@ -351,6 +344,8 @@ impl TaskSet {
         } else {
             self.settle(task);
         }
+        // It may have been freed.
+        self.current.set(None);
     }
 
     /// Lets go of a running task whose outcome is in place.
