@@ -63,6 +63,28 @@ fn a_second_ctrl_c_does_not_wait_for_open_connections() {
     drop(idle);
 }
 
+/// The last connection ends with the program, and says goodbye too.
+#[cfg(all(feature = "signal", feature = "sync"))]
+#[test]
+fn a_drop_guard_says_goodbye_on_ctrl_c() {
+    let mut child = Command::new(program("drop_guard"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("press Ctrl-C") {
+        assert!(output.read_line(&mut said).unwrap() > 0, "{said}");
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    output.read_to_string(&mut said).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(said.matches("goodbye").count(), 5, "{said}");
+    assert!(said.contains("ends with the program, goodbye"), "{said}");
+}
+
 #[test]
 fn datagrams_come_back() {
     let mut server = Server::start("udp_echo", &["--addr", "127.0.0.1:0"]);

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use crate::cleanup::{Branch, Node, cleanups};
 use crate::context::EnteredScope;
+use crate::task::unconstrained;
 use crate::time::{Elapsed, Instant, Sleep, sleep_until};
 
 /// Runs `body`, which can be cancelled by the [`Canceller`] that it is given.
@@ -134,8 +135,12 @@ fn poll_run<F: Future>(
         return Poll::Ready(Some(output));
     }
     let node = branch.node();
+    // A body that eats up the budget must not keep the timer from being looked
+    // at.
     if let Some(running) = timer
-        && Pin::new(running).poll(context).is_ready()
+        && Pin::new(&mut unconstrained(running))
+            .poll(context)
+            .is_ready()
     {
         *timer = None;
         node.cancel_due(Instant::now());

@@ -75,7 +75,8 @@ impl<T> JoinHandle<T> {
     /// handle then gives an error that [`is_cancelled`](JoinError::is_cancelled).
     ///
     /// A task that is over, or returns before its turn comes, is not changed. A
-    /// task may abort itself: it ends at its next await that waits.
+    /// task may abort itself: it ends at its next await that waits. One that has
+    /// something to [clean up](crate::cleanup) does so first, and after.
     pub fn abort(&self) {
         // SAFETY: `JOINED` keeps the task.
         unsafe { waker::notify(self.task, true) };
@@ -90,7 +91,8 @@ impl<T> JoinHandle<T> {
     /// # })
     /// ```
     ///
-    /// When that await returns, the future has been dropped. A task that was
+    /// When that await returns, the future has been dropped, and the cleanups of
+    /// its guards are over. A task that was
     /// over before gives its output all the same.
     #[must_use = "await it to know that the task is over; or use `abort`"]
     pub fn cancel(self) -> JoinHandle<T> {

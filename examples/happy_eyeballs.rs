@@ -1,0 +1,53 @@
+//! Happy eyeballs, as in RFC 8305: connect to the first of several addresses
+//! that answers.
+//!
+//! ```sh
+//! cargo run --example happy_eyeballs
+//! ```
+//!
+//! Each attempt starts a moment after the one before it, or at once when that
+//! has failed. The first connection wins, and the other attempts are dropped.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use coreloop::net::{TcpListener, TcpStream};
+use coreloop::scope::as_completed;
+use coreloop::sync::Event;
+use coreloop::time::timeout;
+
+const HEAD_START: Duration = Duration::from_millis(250);
+
+async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let failed: Vec<_> = addresses.iter().map(|_| Event::new()).collect();
+    let mut attempts = as_completed(addresses.iter().enumerate().map(async |(at, address)| {
+        for earlier in &failed[..at] {
+            // Over when that has failed, or had its head start.
+            let _ = timeout(HEAD_START, earlier.wait()).await;
+        }
+        TcpStream::connect(address)
+            .await
+            .inspect_err(|_| failed[at].set())
+    }));
+    let mut last = io::Error::other("no address");
+    while let Some(result) = attempts.next().await {
+        match result {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+#[coreloop::main]
+async fn main() -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let good = listener.local_addr()?;
+    // Nobody listens on the first, and nothing ever comes from the second.
+    let closed = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+    let silent = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 80));
+    let stream = connect(&[closed, silent, good]).await?;
+    println!("connected to {}", stream.peer_addr()?);
+    Ok(())
+}
