@@ -4,7 +4,6 @@ use std::io;
 use std::net::SocketAddr;
 
 use coreloop::hyper::LoopTimer;
-use coreloop::net::tcp::{ReadHalf, WriteHalf};
 use coreloop::net::{TcpListener, TcpStream};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -82,19 +81,8 @@ async fn echo(mut stream: TcpStream) -> io::Result<()> {
 
 async fn proxy(mut near: TcpStream, upstream: SocketAddr) -> io::Result<()> {
     let mut far = TcpStream::connect(upstream).await?;
-    let (near_reader, near_writer) = near.split();
-    let (far_reader, far_writer) = far.split();
-    coreloop::try_join!(copy(near_reader, far_writer), copy(far_reader, near_writer))?;
+    coreloop::io::copy_bidirectional(&mut near, &mut far).await?;
     Ok(())
-}
-
-/// One direction of a proxy, and its end.
-async fn copy(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>) -> io::Result<()> {
-    let mut buffer = vec![0; bulk::PROXY_BUFFER];
-    while let count @ 1.. = from.read(&mut buffer).await? {
-        to.write_all(&buffer[..count]).await?;
-    }
-    to.shutdown().await
 }
 
 /// TLS by futures-rustls.
