@@ -1,8 +1,8 @@
 //! What users of single-threaded runtimes complain of, and what happens here
 //! instead: one test a complaint, with the report that it comes from.
 //!
-//! Not here: HTTP stacks that ask for owned buffers or `Send` handlers (hyper,
-//! axum), and processes that fork.
+//! Not here: HTTP stacks that ask for owned buffers or `Send` handlers, whose tests
+//! are `hyper_http1` and `axum` in `ecosystem/tests`; and processes that fork.
 #![cfg(all(feature = "net", feature = "sync"))]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
