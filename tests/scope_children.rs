@@ -342,6 +342,7 @@ async fn a_scope_that_is_dropped_drops_its_children_and_closes_what_they_opened(
     trace.assert(&["1 a begin", "3 a end", "3 b begin", "5 b end"]);
 }
 
+#[cfg_attr(miri, ignore = "forgets memory, which Miri reports as leaked")]
 #[test]
 fn a_scope_may_be_forgotten() {
     let runtime = paused();
@@ -440,4 +441,32 @@ fn a_panic_without_a_runtime_goes_on_too() {
     let context = &mut Context::from_waker(Waker::noop());
     let polled = catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(context)));
     assert!(polled.is_err());
+}
+
+/// The scope that cancels looks at what is below it once, not at each wake.
+#[coreloop::test(start_paused = true)]
+async fn a_thousand_brackets_close_one_after_the_other() {
+    let count = if cfg!(miri) { 20 } else { 1000 };
+    let closed = Rc::new(Cell::new(0));
+    let result = cancel_scope(async |canceller| {
+        scope(async |scope| {
+            for number in 0..count {
+                let closed = Rc::clone(&closed);
+                let close = async move |()| {
+                    ticks(number % 30).await;
+                    closed.set(closed.get() + 1);
+                };
+                drop(scope.spawn(bracket(
+                    async || (),
+                    async |()| pending::<()>().await,
+                    close,
+                )));
+            }
+            ticks(1).await;
+            canceller.cancel();
+        })
+        .await;
+    });
+    assert!(result.await.is_err());
+    assert_eq!(closed.get(), count);
 }

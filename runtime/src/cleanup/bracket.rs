@@ -5,9 +5,9 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
+use super::branch::Branch;
 use super::closing::{Closing, Payload, Running};
 use super::guard::AsyncGuard;
-use super::node::Branch;
 use crate::panics;
 use crate::task::coop::poll_thawed;
 

@@ -6,8 +6,8 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use super::branch::{Branch, Engaged};
 use super::failure::{Reason, tell};
-use super::node::{Branch, Engaged};
 use crate::context;
 use crate::panics;
 use crate::task::{coop, message};

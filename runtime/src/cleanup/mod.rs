@@ -61,6 +61,7 @@
 
 mod barrier;
 mod bracket;
+mod branch;
 mod closing;
 mod failure;
 mod guard;
@@ -75,7 +76,8 @@ pub use failure::CleanupFailure;
 pub use guard::{AsyncGuard, defer};
 pub use shield::{Shield, shield};
 
+pub(crate) use branch::Branch;
 pub(crate) use closing::Cleanup;
 pub(crate) use lane::{after_cleanups, after_drop};
-pub(crate) use node::{Branch, Node};
+pub(crate) use node::Node;
 pub(crate) use upkeep::{Options, Upkeep, Upkeeps};

@@ -1,7 +1,7 @@
 //! The tree of what can be cancelled by itself, in one task.
 //!
 //! A task is the root; below it are cancel scopes, brackets and shields, each a
-//! [`Branch`] that its future owns. A branch finds its parent when it is polled:
+//! [`Branch`](super::branch::Branch) that its future owns. A branch finds its parent when it is polled:
 //! the node that is current then. So a future may move from one task to another.
 //!
 //! # Invariants
@@ -45,6 +45,8 @@ pub(crate) struct Node {
     seen: Cell<bool>,
     /// Whether its parent has given it up.
     lost: Cell<bool>,
+    /// Whether all that is engaged below has been polled since.
+    all_seen: Cell<bool>,
     unseen: Cell<usize>,
     fruitless: Cell<u8>,
     /// Of who polls it.
@@ -63,6 +65,11 @@ impl Node {
         Rc::new(Node::new(false))
     }
 
+    /// A node that is not cancelled with what it is in.
+    pub(super) fn shield() -> Rc<Node> {
+        Rc::new(Node::new(true))
+    }
+
     fn new(shields: bool) -> Node {
         Node {
             shields,
@@ -74,6 +81,7 @@ impl Node {
             engaged: Cell::new(0),
             seen: Cell::new(true),
             lost: Cell::new(false),
+            all_seen: Cell::new(false),
             unseen: Cell::new(usize::MAX),
             fruitless: Cell::new(0),
             waker: Cell::new(None),
@@ -135,6 +143,12 @@ impl Node {
 
     /// Tells what is below that this is cancelled.
     fn spread(&self) {
+        self.all_seen.set(false);
+        let mut above = self.parent();
+        while let Some(node) = above {
+            node.all_seen.set(false);
+            above = node.parent();
+        }
         let mut next = self.living_children();
         while let Some(node) = next.pop() {
             node.seen.set(false);
@@ -162,6 +176,19 @@ impl Node {
         }
     }
 
+    /// It is about to be polled, below `parent`.
+    pub(super) fn arrive(self: &Rc<Self>, parent: Option<&Rc<Node>>, context: &Context<'_>) {
+        self.adopt(parent);
+        self.seen.set(true);
+        self.wait(context);
+    }
+
+    /// It is not polled any more.
+    pub(super) fn depart(&self) {
+        self.leave();
+        drop(self.waker.take());
+    }
+
     /// Keeps the waker of whoever polls it.
     pub(crate) fn wait(&self, context: &Context<'_>) {
         match self.waker.take() {
@@ -174,7 +201,7 @@ impl Node {
         }
     }
 
-    fn engage(&self) {
+    pub(super) fn engage(&self) {
         let engaged = self.engaged.get();
         self.engaged.set(engaged + 1);
         if engaged == 0 && !self.lost.get() {
@@ -182,7 +209,7 @@ impl Node {
         }
     }
 
-    fn disengage(&self) {
+    pub(super) fn disengage(&self) {
         let engaged = self.engaged.get() - 1;
         self.engaged.set(engaged);
         if engaged == 0 && !self.lost.get() {
@@ -212,8 +239,12 @@ impl Node {
         if self.engaged.get() <= own {
             return true;
         }
+        if self.all_seen.get() {
+            return false;
+        }
         let unseen = self.count_unseen(false);
         if unseen == 0 {
+            self.all_seen.set(true);
             return false;
         }
         if unseen < self.unseen.replace(unseen) {
@@ -305,106 +336,5 @@ impl fmt::Debug for Node {
             .field("cancelled", &self.cancelled)
             .field("engaged", &self.engaged)
             .finish_non_exhaustive()
-    }
-}
-
-/// Owns a node that is part of the tree while its future is.
-#[derive(Debug)]
-pub(crate) struct Branch(Rc<Node>);
-
-impl Branch {
-    /// What can be cancelled.
-    pub(crate) fn new() -> Branch {
-        Branch(Node::root())
-    }
-
-    /// What is not cancelled with what it is in.
-    pub(crate) fn shield() -> Branch {
-        Branch(Rc::new(Node::new(true)))
-    }
-
-    pub(crate) fn node(&self) -> &Rc<Node> {
-        &self.0
-    }
-
-    /// From now on the owner has something to do before it may be dropped, until
-    /// the guard is.
-    pub(crate) fn engage(&self) -> Engaged {
-        self.0.engage();
-        Engaged(Rc::clone(&self.0))
-    }
-
-    /// Calls `poll` with this the current node, in the one that is current now.
-    pub(crate) fn poll<R>(
-        &self,
-        context: &mut Context<'_>,
-        poll: impl FnOnce(&mut Context<'_>) -> R,
-    ) -> R {
-        self.arrive(context);
-        let _entered = self.0.enter();
-        poll(context)
-    }
-
-    /// Takes its place in the tree, without entering it.
-    pub(crate) fn arrive(&self, context: &Context<'_>) {
-        let parent = current();
-        self.0.adopt(parent.as_ref());
-        self.0.seen.set(true);
-        self.0.wait(context);
-    }
-}
-
-impl Drop for Branch {
-    fn drop(&mut self) {
-        self.0.leave();
-        drop(self.0.waker.take());
-    }
-}
-
-/// Ends an engagement when it is dropped.
-#[derive(Debug)]
-pub(crate) struct Engaged(Rc<Node>);
-
-impl Drop for Engaged {
-    fn drop(&mut self) {
-        self.0.disengage();
-    }
-}
-
-/// The node that runs: that of a scope, bracket or shield, or of the task.
-pub(crate) fn current() -> Option<Rc<Node>> {
-    context::with_running(|event_loop| event_loop.tasks.current_node())?
-}
-
-impl Node {
-    /// Makes it the current one.
-    pub(crate) fn enter(self: &Rc<Self>) -> Entered {
-        let before = context::with_running(|event_loop| {
-            let tasks = &event_loop.tasks;
-            let units = tasks.budget.enter(self.is_cancelled());
-            let node = tasks.upkeeps.replace_current(Some(Rc::clone(self)));
-            (node, units)
-        });
-        Entered(before)
-    }
-}
-
-/// Makes the node of before the current one again, even after a panic.
-#[derive(Debug)]
-pub(crate) struct Entered(Option<(Option<Rc<Node>>, i64)>);
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        let Some((node, units)) = self.0.take() else {
-            return;
-        };
-        let inner = context::with_running(|event_loop| {
-            let tasks = &event_loop.tasks;
-            let inner = tasks.upkeeps.replace_current(node);
-            let frozen = tasks.is_current_cancelled();
-            tasks.budget.leave(units, frozen);
-            inner
-        });
-        drop(inner);
     }
 }

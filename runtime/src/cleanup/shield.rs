@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use super::node::{Branch, Engaged};
+use super::branch::{Branch, Engaged};
 use crate::task::coop::poll_thawed;
 
 /// Lets `future` go on to its end when what it is in is cancelled.

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use super::child::Children;
+use crate::panics;
 use crate::task::{JoinError, JoinSet, coop};
 
 /// Runs several futures at the same time, and gives their outputs as they come.
@@ -87,9 +88,14 @@ impl<T> AsCompleted<'_, T> {
         } else {
             let mut panicked = None;
             self.children
-                .poll(context, || coop::poll_thawed().is_pending(), &mut |panic| {
-                    panicked.get_or_insert(panic);
-                });
+                .poll(
+                    context,
+                    || coop::poll_thawed().is_pending(),
+                    &mut |panic| match panicked {
+                        Some(_) => panics::discard(panic),
+                        None => panicked = Some(panic),
+                    },
+                );
             if let Some(panic) = panicked {
                 resume_unwind(panic);
             }
