@@ -10,7 +10,7 @@ use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::process::{self, Command};
+use std::process::{self, Command, Stdio};
 
 use example::{PATIENCE, Server, connect, exchange, program};
 
