@@ -1,8 +1,9 @@
 //! The tree of what can be cancelled by itself, in one task.
 //!
-//! A task is the root; below it are cancel scopes, brackets and shields, each a
-//! [`Branch`](super::branch::Branch) that its future owns. A branch finds its parent when it is polled:
-//! the node that is current then. So a future may move from one task to another.
+//! A task is the root; below it are cancel scopes, brackets and shields, each the
+//! node of a [`Branch`](super::branch::Branch) that its future owns. It finds its
+//! parent when it is polled: the node that is current then. So a future may move
+//! from one task to another.
 //!
 //! # Invariants
 //!
