@@ -14,7 +14,8 @@ use std::net::SocketAddr;
 
 use coreloop::cleanup::AsyncGuard;
 use coreloop::net::{TcpListener, TcpStream};
-use coreloop::{select, signal, spawn};
+use coreloop::signal::unix::{SignalKind, signal};
+use coreloop::{select, spawn};
 
 type Connection = AsyncGuard<TcpStream, fn(TcpStream) -> Goodbye>;
 type Goodbye = std::pin::Pin<Box<dyn Future<Output = ()>>>;
@@ -65,9 +66,10 @@ async fn main() -> io::Result<()> {
     println!("{:?}", waits.cancel().await);
 
     let _connection = connect(address, "one that ends with the program").await?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
     println!("press Ctrl-C");
     select! {
-        result = signal::ctrl_c() => result,
+        _ = interrupt.recv() => Ok(()),
         result = serving => result?,
     }
 }

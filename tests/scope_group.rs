@@ -319,6 +319,17 @@ async fn futures_are_given_as_they_are_completed() {
     );
 }
 
+/// So the combinators of others take it.
+#[coreloop::test(start_paused = true)]
+async fn outputs_are_a_stream() {
+    let outputs = as_completed([3, 1, 2].map(async |count| {
+        ticks(count).await;
+        count
+    }));
+    let order: Vec<_> = futures_lite::StreamExt::collect(outputs).await;
+    assert_eq!(order, [1, 2, 3]);
+}
+
 #[coreloop::test(start_paused = true)]
 async fn what_is_left_of_the_completed_is_dropped() {
     let trace = Trace::new();

@@ -5,8 +5,11 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::panic::resume_unwind;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+
+use futures_core::Stream;
 
 use super::child::Children;
 use crate::panics;
@@ -16,7 +19,7 @@ use crate::task::{JoinError, JoinSet, coop};
 ///
 /// The futures may borrow. They are polled by whoever awaits
 /// [`next`](AsCompleted::next), each when it is woken, and dropped with what
-/// this returns.
+/// this returns, which is a [`Stream`] too.
 ///
 /// # Examples
 ///
@@ -105,6 +108,14 @@ impl<T> AsCompleted<'_, T> {
             return Poll::Pending;
         }
         Poll::Ready(output)
+    }
+}
+
+impl<T> Stream for AsCompleted<'_, T> {
+    type Item = T;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        self.get_mut().poll_next(context)
     }
 }
 
