@@ -29,15 +29,22 @@ use crate::task::coop;
 /// # })
 /// ```
 pub async fn cleanups() {
-    let mut mark = None;
+    // Of the lane of the task that polled it first; it may move to another.
+    let mut begun = None;
     poll_fn(|context| {
         ready!(coop::poll_proceed(context));
-        let upkeep = context::with_running(|event_loop| event_loop.tasks.current_upkeep());
-        let Some(upkeep) = upkeep.flatten() else {
-            return Poll::Ready(());
+        let (upkeep, mark) = match &begun {
+            Some(begun) => begun,
+            None => {
+                let upkeep = context::with_running(|event_loop| event_loop.tasks.current_upkeep());
+                let Some(upkeep) = upkeep.flatten() else {
+                    return Poll::Ready(());
+                };
+                let mark = upkeep.lane.mark();
+                begun.insert((upkeep, mark))
+            }
         };
-        let mark = *mark.get_or_insert_with(|| upkeep.lane.mark());
-        upkeep.lane.poll_mark(mark, context)
+        upkeep.lane.poll_mark(*mark, context)
     })
     .await;
 }

@@ -93,8 +93,8 @@ impl Lane {
     pub(crate) fn abandon(&self) {
         loop {
             let begun = self.running.take().map(drop);
-            let next = self.waiting.borrow_mut().pop_front().map(drop);
-            if begun.or(next).is_none() {
+            let next = self.waiting.borrow_mut().pop_front();
+            if begun.or(next.map(drop)).is_none() {
                 return;
             }
         }
@@ -115,8 +115,12 @@ impl Lane {
         if self.over.get() >= mark {
             return Poll::Ready(());
         }
-        let waker = context.waker().clone();
-        self.barriers.borrow_mut().push(waker);
+        let waker = context.waker();
+        let is_noted = |noted: &Waker| noted.will_wake(waker);
+        if !self.barriers.borrow().iter().any(is_noted) {
+            let waker = waker.clone();
+            self.barriers.borrow_mut().push(waker);
+        }
         Poll::Pending
     }
 }
