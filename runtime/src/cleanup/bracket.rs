@@ -75,7 +75,8 @@ where
         let mut guard = AsyncGuard::at(open().await, close, place);
         let branch = Branch::new();
         let engaged = branch.engage();
-        let outcome = use_it(&branch, body(&mut guard)).await;
+        // Called in there, as it may panic before there is a future.
+        let outcome = use_it(&branch, async { body(&mut guard).await }).await;
         let closed = match guard.closing() {
             Some(closing) => run(&branch, closing).await,
             None => Ok(()),

@@ -152,13 +152,14 @@ impl Node {
         }
         let mut next = self.living_children();
         while let Some(node) = next.pop() {
-            node.seen.set(false);
             if !node.shields {
                 if node.cancelled.replace(true) {
+                    // It was told, and woken, before.
                     continue;
                 }
                 next.append(&mut node.living_children());
             }
+            node.seen.set(false);
             node.wake();
         }
     }
