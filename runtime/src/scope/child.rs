@@ -54,7 +54,9 @@ struct Child<'env> {
 #[derive(Default)]
 struct Woken {
     children: Mutex<Vec<(usize, u64)>>,
-    scope: Mutex<Option<Waker>>,
+    /// Counted once more, as to clone a waker calls others' code, which may wake
+    /// a child while this is locked.
+    scope: Mutex<Option<Arc<Waker>>>,
 }
 
 struct ChildWaker {
@@ -77,7 +79,7 @@ impl Wake for ChildWaker {
         lock(&self.woken.children).push((self.key, self.serial));
         let scope = lock(&self.woken.scope).clone();
         if let Some(scope) = scope {
-            scope.wake();
+            scope.wake_by_ref();
         }
     }
 }
@@ -141,7 +143,8 @@ impl<'env> Children<'env> {
                 continue;
             };
             drop(child);
-            own.is_woken.store(false, Ordering::Release);
+            // A swap, to see what was done before any wake that found it set.
+            own.is_woken.swap(false, Ordering::AcqRel);
             self.poll_child(key, true, context, &is_frozen, failed);
         }
     }
@@ -212,13 +215,11 @@ impl<'env> Children<'env> {
     }
 
     fn keep_waker(&self, context: &Context<'_>) {
-        let waker = {
-            let scope = lock(&self.woken.scope);
-            match &*scope {
-                Some(same) if same.will_wake(context.waker()) => return,
-                _ => context.waker().clone(),
-            }
-        };
+        let is_same = |kept: &Arc<Waker>| kept.will_wake(context.waker());
+        if lock(&self.woken.scope).as_ref().is_some_and(is_same) {
+            return;
+        }
+        let waker = Arc::new(context.waker().clone());
         let before = lock(&self.woken.scope).replace(waker);
         drop(before);
     }

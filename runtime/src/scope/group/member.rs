@@ -50,6 +50,10 @@ impl<V> Output<V> {
         let same = waker.filter(|waker| waker.will_wake(context.waker()));
         let waker = same.unwrap_or_else(|| context.waker().clone());
         drop(self.waker.replace(Some(waker)));
+        // A waker is others' code, which may have ended it.
+        if self.is_over.get() {
+            return Poll::Ready(self.value.take());
+        }
         Poll::Pending
     }
 
