@@ -12,7 +12,7 @@ use std::process;
 use std::time::Duration;
 
 use coreloop_net::unix::SocketAddr;
-use coreloop_net::{UnixListener, UnixStream};
+use coreloop_net::{UnixDatagram, UnixListener, UnixStream};
 use coreloop_runtime::task::yield_now;
 use coreloop_runtime::{Runtime, block_on, spawn};
 use futures_lite::StreamExt;
@@ -140,6 +140,29 @@ fn abstract_names_are_in_no_folder() {
         // It goes with its last socket.
         drop((listener, client));
         UnixListener::bind_addr(&address).unwrap();
+    });
+}
+
+/// As tokio's users write them; it was an error.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_path_that_starts_with_a_zero_byte_is_an_abstract_name() {
+    block_on(async {
+        let name = format!("coreloop zero {}", process::id());
+        let path = format!("\0{name}");
+        let listener = UnixListener::bind(&path).unwrap();
+        let address = listener.local_addr().unwrap();
+        assert_eq!(address.as_abstract_name(), Some(name.as_bytes()));
+        let client = UnixStream::connect(&path).await.unwrap();
+        listener.accept().await.unwrap();
+        let address = client.peer_addr().unwrap();
+        assert_eq!(address.as_abstract_name(), Some(name.as_bytes()));
+
+        let receiver = UnixDatagram::bind(format!("{path} datagrams")).unwrap();
+        let sender = UnixDatagram::unbound().unwrap();
+        let sent = sender.send_to(b"hello", format!("{path} datagrams")).await;
+        assert_eq!(sent.unwrap(), 5);
+        assert_eq!(receiver.recv(&mut [0; 8]).await.unwrap(), 5);
     });
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::io;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net;
 use std::path::Path;
 
@@ -81,6 +83,16 @@ impl SocketAddr {
     #[must_use]
     pub fn as_abstract_name(&self) -> Option<&[u8]> {
         abstract_name(&self.0)
+    }
+
+    /// What the methods that take a path mean by it: tokio's users write an abstract
+    /// name as a path that starts with a zero byte.
+    pub(super) fn of_path(path: &Path) -> io::Result<SocketAddr> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let [0, name @ ..] = path.as_os_str().as_bytes() {
+            return SocketAddr::from_abstract_name(name);
+        }
+        SocketAddr::from_pathname(path)
     }
 
     /// What the system says.

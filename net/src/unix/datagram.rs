@@ -1,14 +1,19 @@
 //! [`UnixDatagram`]: messages between processes of one machine.
 
+use std::cell::Cell;
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::AsRawFd;
 use std::os::unix::net;
 use std::path::Path;
-use std::task::{Context, Poll};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use coreloop_runtime::io::Async;
+use coreloop_runtime::time::Sleep;
 use socket2::{SockRef, Type};
 
 use super::{SocketAddr, sys};
@@ -39,7 +44,14 @@ use crate::stream::readiness;
 /// ```
 pub struct UnixDatagram {
     io: Async<net::UnixDatagram>,
+    /// The rest of `poll_send_to`'s pause; `send_to` keeps its own in its future.
+    pause: Cell<Option<Pin<Box<Sleep>>>>,
 }
+
+/// How long a receiver is left alone whose queue is full, by who is not connected to
+/// it. There is no event when it has room; but each try that fails makes one, as it
+/// takes and gives back memory of the sender's, so those cannot be waited for.
+const PAUSE: Duration = Duration::from_millis(5);
 
 impl UnixDatagram {
     /// Binds a socket to `path`, which must not be there yet. It stays when the
@@ -50,7 +62,7 @@ impl UnixDatagram {
     /// Those of the system call, such as [`AddrInUse`](io::ErrorKind::AddrInUse).
     /// Also if no runtime is running here.
     pub fn bind<P: AsRef<Path>>(path: P) -> io::Result<UnixDatagram> {
-        UnixDatagram::bind_addr(&SocketAddr::from_pathname(path)?)
+        UnixDatagram::bind_addr(&SocketAddr::of_path(path.as_ref())?)
     }
 
     /// As [`bind`](Self::bind), to an address, which may be an abstract name.
@@ -93,7 +105,7 @@ impl UnixDatagram {
     ///
     /// Those of the system call, such as [`NotFound`](io::ErrorKind::NotFound).
     pub fn connect<P: AsRef<Path>>(&self, path: P) -> io::Result<()> {
-        self.connect_addr(&SocketAddr::from_pathname(path)?)
+        self.connect_addr(&SocketAddr::of_path(path.as_ref())?)
     }
 
     /// As [`connect`](Self::connect), to an address, which may be an abstract name.
@@ -109,7 +121,8 @@ impl UnixDatagram {
     /// are all.
     ///
     /// It waits while the receiver has no room. Of that the system tells only who is
-    /// connected; so if other sockets fill the receiver's queue, better connect.
+    /// connected, so here it is tried again every few milliseconds; if the receiver
+    /// is often slow, better connect.
     ///
     /// # Cancel safety
     ///
@@ -119,7 +132,7 @@ impl UnixDatagram {
     ///
     /// Those of the system call, such as [`NotFound`](io::ErrorKind::NotFound).
     pub async fn send_to<P: AsRef<Path>>(&self, bytes: &[u8], path: P) -> io::Result<usize> {
-        self.send_to_addr(bytes, &SocketAddr::from_pathname(path)?)
+        self.send_to_addr(bytes, &SocketAddr::of_path(path.as_ref())?)
             .await
     }
 
@@ -134,9 +147,13 @@ impl UnixDatagram {
     /// Those of [`send_to`](Self::send_to).
     pub async fn send_to_addr(&self, bytes: &[u8], address: &SocketAddr) -> io::Result<usize> {
         let to = address.to_system()?;
-        self.io
-            .write_with(|socket| sys::send_to(socket, bytes, &to))
-            .await
+        let send = |socket: &_| sys::send_unless_full(socket, bytes, &to);
+        loop {
+            match self.io.write_with(send).await? {
+                Some(count) => return Ok(count),
+                None => self.io.sleep(PAUSE).await,
+            }
+        }
     }
 
     /// Polls as [`send_to`](Self::send_to) awaits. Only the task that polled to send
@@ -151,9 +168,20 @@ impl UnixDatagram {
         bytes: &[u8],
         path: P,
     ) -> Poll<io::Result<usize>> {
-        let to = SocketAddr::from_pathname(path)?.to_system()?;
-        self.io
-            .poll_write_with(cx, |socket| sys::send_to(socket, bytes, &to))
+        let to = SocketAddr::of_path(path.as_ref())?.to_system()?;
+        loop {
+            if let Some(mut rest) = self.pause.take()
+                && rest.as_mut().poll(cx).is_pending()
+            {
+                self.pause.set(Some(rest));
+                return Poll::Pending;
+            }
+            let send = |socket: &_| sys::send_unless_full(socket, bytes, &to);
+            match ready!(self.io.poll_write_with(cx, send))? {
+                Some(count) => return Poll::Ready(Ok(count)),
+                None => self.pause.set(Some(Box::pin(self.io.sleep(PAUSE)))),
+            }
+        }
     }
 
     /// Sends as [`send_to`](Self::send_to), without waiting.
@@ -163,7 +191,7 @@ impl UnixDatagram {
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if the receiver has no room;
     /// otherwise those of [`send_to`](Self::send_to).
     pub fn try_send_to<P: AsRef<Path>>(&self, bytes: &[u8], path: P) -> io::Result<usize> {
-        let to = SocketAddr::from_pathname(path)?.to_system()?;
+        let to = SocketAddr::of_path(path.as_ref())?.to_system()?;
         self.io
             .try_write_with(|socket| sys::send_to(socket, bytes, &to))
     }
@@ -265,6 +293,7 @@ impl UnixDatagram {
     fn from_nonblocking(socket: net::UnixDatagram) -> io::Result<UnixDatagram> {
         Ok(UnixDatagram {
             io: Async::from_owned(socket)?,
+            pause: Cell::new(None),
         })
     }
 }

@@ -44,13 +44,16 @@ impl UnixListener {
     /// Binds a listener to `path`, which must not be there yet, with a queue of up
     /// to 1024 connections.
     ///
+    /// On Linux a path that starts with a zero byte is an abstract name, in all
+    /// methods of Unix sockets that take a path.
+    ///
     /// # Errors
     ///
     /// Those of the system call: [`AddrInUse`](io::ErrorKind::AddrInUse) if
     /// something is at `path`, be it a socket that nobody listens to any more. Also
     /// if no runtime is running here.
     pub fn bind<P: AsRef<Path>>(path: P) -> io::Result<UnixListener> {
-        UnixListener::bind_addr(&SocketAddr::from_pathname(path)?)
+        UnixListener::bind_addr(&SocketAddr::of_path(path.as_ref())?)
     }
 
     /// As [`bind`](Self::bind), to an address, which may be an abstract name.

@@ -83,7 +83,7 @@ impl UnixStream {
     /// # }
     /// ```
     pub async fn connect<P: AsRef<Path>>(path: P) -> io::Result<UnixStream> {
-        UnixStream::connect_addr(&SocketAddr::from_pathname(path)?).await
+        UnixStream::connect_addr(&SocketAddr::of_path(path.as_ref())?).await
     }
 
     /// As [`connect`](Self::connect), to an address, which may be an abstract name.

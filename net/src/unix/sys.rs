@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net;
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::SocketAddrUnix;
 use socket2::{Domain, SockRef, Type};
@@ -92,4 +93,24 @@ pub(super) fn peer_addr(socket: impl AsFd) -> io::Result<SocketAddr> {
 /// Sends one datagram.
 pub(super) fn send_to(socket: impl AsFd, bytes: &[u8], to: &SocketAddrUnix) -> io::Result<usize> {
     Ok(rustix::net::sendto(socket, bytes, sys::QUIET, to)?)
+}
+
+/// As [`send_to`]; `None` if the receiver has no room though this socket has, of which
+/// no event tells.
+pub(super) fn send_unless_full(
+    socket: impl AsFd,
+    bytes: &[u8],
+    to: &SocketAddrUnix,
+) -> io::Result<Option<usize>> {
+    match rustix::net::sendto(&socket, bytes, sys::QUIET, to) {
+        Ok(count) => Ok(Some(count)),
+        Err(Errno::AGAIN) if has_room(&socket)? => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn has_room(socket: &impl AsFd) -> io::Result<bool> {
+    let mut asked = [PollFd::new(socket, PollFlags::OUT)];
+    rustix::event::poll(&mut asked, Some(&Timespec::default()))?;
+    Ok(asked[0].revents().contains(PollFlags::OUT))
 }
