@@ -216,17 +216,17 @@ impl Signal {
     /// As [`recv`](Signal::recv), for the last task that polls.
     pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<()>> {
         let mut buffer = [0; BUFFER];
+        // Asks the kernel each time: signals are rare, and one that has come is told
+        // by the first poll after it, even if nothing was waited for before.
         let read = self
             .pipe
-            .poll_read_stream(context, BUFFER, |mut pipe| pipe.read(&mut buffer));
+            .poll_read_with(context, |mut pipe| pipe.read(&mut buffer));
         let Ok(mut count) = ready!(read) else {
             return Poll::Ready(None);
         };
         // All that came until now is one.
         while count == BUFFER {
-            let read = self
-                .pipe
-                .try_read_stream(BUFFER, |mut pipe| pipe.read(&mut buffer));
+            let read = self.pipe.try_read_with(|mut pipe| pipe.read(&mut buffer));
             count = read.unwrap_or(0);
         }
         Poll::Ready(Some(()))
