@@ -2,7 +2,12 @@
 
 use std::cell::Cell;
 use std::net::SocketAddr;
+use std::panic::{self, AssertUnwindSafe};
+use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake, Waker};
 
 use coreloop_net::tcp::LimitedListener;
 use coreloop_net::{ConnectionLimit, TcpListener, TcpStream};
@@ -199,4 +204,47 @@ fn limited_streams_read_and_write_by_the_traits() {
 #[should_panic(expected = "give 1 or more")]
 fn a_limit_of_none_is_misuse() {
     let _ = ConnectionLimit::new(0);
+}
+
+/// Acceptors that waited behind it were forgotten.
+#[test]
+fn a_waker_that_panics_does_not_cost_the_others_their_wake() {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker that panics");
+        }
+    }
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    let limit = ConnectionLimit::new(1);
+    let permit = limit.try_acquire().unwrap();
+    let panics = Waker::from(Arc::new(Panics));
+    let mut first = pin!(limit.acquire());
+    assert!(
+        first
+            .as_mut()
+            .poll(&mut Context::from_waker(&panics))
+            .is_pending()
+    );
+    let woken = Arc::new(Woken::default());
+    let notes = Waker::from(Arc::clone(&woken));
+    let mut second = pin!(limit.acquire());
+    assert!(
+        second
+            .as_mut()
+            .poll(&mut Context::from_waker(&notes))
+            .is_pending()
+    );
+
+    let dropped = panic::catch_unwind(AssertUnwindSafe(|| drop(permit)));
+    dropped.expect_err("the panic goes on");
+    assert!(woken.0.load(Ordering::Relaxed));
+    assert_eq!(limit.live(), 0);
 }

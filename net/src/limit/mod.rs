@@ -16,6 +16,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::ops::{Deref, DerefMut};
+use std::panic::{self, AssertUnwindSafe};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -170,8 +171,10 @@ impl fmt::Debug for ConnectionPermit {
 }
 
 impl Shared {
-    /// Nothing is borrowed while a waker runs: it may come back here.
+    /// Nothing is borrowed while a waker runs: it may come back here. One that
+    /// panics does not cost the others their wake; the first panic goes on after.
     fn wake_all(&self) {
+        let mut panicked = None;
         let mut key = 0;
         while key < self.waiting.borrow().capacity() {
             let waker = self
@@ -180,9 +183,13 @@ impl Shared {
                 .get_mut(key)
                 .and_then(Option::take);
             if let Some(waker) = waker {
-                waker.wake();
+                let woken = panic::catch_unwind(AssertUnwindSafe(|| waker.wake()));
+                panicked = panicked.or(woken.err());
             }
             key += 1;
+        }
+        if let Some(payload) = panicked {
+            panic::resume_unwind(payload);
         }
     }
 }
