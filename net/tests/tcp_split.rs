@@ -3,8 +3,11 @@
 mod common;
 
 use std::error::Error;
+use std::future::poll_fn;
+use std::net::SocketAddr;
 
 use common::pair;
+use coreloop_net::TcpStream;
 use coreloop_runtime::{block_on, spawn, task::yield_now};
 use futures_lite::future::{poll_once, zip};
 
@@ -146,5 +149,35 @@ fn halves_wait_and_try_like_the_stream() {
         assert_eq!(reader.peek(&mut buffer).await.unwrap(), 3);
         assert_eq!(reader.try_read(&mut buffer).unwrap(), 3);
         assert_eq!(reader.local_addr().unwrap(), writer.peer_addr().unwrap());
+    });
+}
+
+#[test]
+fn a_half_polls_for_bytes_to_peek_at() {
+    block_on(async {
+        let (mut client, server) = pair().await;
+        let (mut reader, _writer) = server.into_split();
+        let mut buffer = [0; 8];
+        let peeked = spawn(async move {
+            let count = poll_fn(|cx| reader.poll_peek(cx, &mut buffer)).await;
+            (count.unwrap(), reader.read(&mut buffer).await.unwrap())
+        });
+        yield_now().await;
+        client.write_all(b"abc").await.unwrap();
+        assert_eq!(peeked.await.unwrap(), (3, 3));
+    });
+}
+
+#[test]
+fn streams_and_halves_lend_the_stream() {
+    fn address(stream: &impl AsRef<TcpStream>) -> SocketAddr {
+        stream.as_ref().local_addr().unwrap()
+    }
+
+    block_on(async {
+        let (client, _server) = pair().await;
+        let whole = address(&client);
+        let (reader, writer) = client.into_split();
+        assert_eq!([address(&reader), address(&writer)], [whole; 2]);
     });
 }

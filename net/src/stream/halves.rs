@@ -106,6 +106,20 @@ macro_rules! reading_half {
                 self.stream().peek(buffer).await
             }
 
+            /// Polls for bytes to [`peek`](Self::peek) at. Only the task that polled this
+            /// or a read last is woken.
+            ///
+            /// # Errors
+            ///
+            #[doc = concat!("Those of [`", stringify!($stream), "::read`].")]
+            pub fn poll_peek(
+                &mut self,
+                cx: &mut std::task::Context<'_>,
+                buffer: &mut [u8],
+            ) -> std::task::Poll<std::io::Result<usize>> {
+                self.stream().poll_peek(cx, buffer)
+            }
+
             /// Waits until one of the things of `interest` is ready, and says which are.
             ///
             /// # Cancel safety

@@ -246,6 +246,13 @@ macro_rules! byte_stream {
                 self
             }
         }
+
+        /// For what takes a stream or a half of one.
+        impl AsRef<$stream> for $stream {
+            fn as_ref(&self) -> &$stream {
+                self
+            }
+        }
     };
 }
 
