@@ -11,14 +11,14 @@
 //! which clients rightly do not trust.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Parser;
 use coreloop::io::{AsyncWriteExt, copy, split};
 use coreloop::net::{TcpListener, TcpStream};
 use futures_rustls::TlsAcceptor;
-use futures_rustls::pki_types::pem::PemObject;
+use futures_rustls::pki_types::pem::{self, PemObject};
 use futures_rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use futures_rustls::rustls::ServerConfig;
 
@@ -41,7 +41,7 @@ type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 fn main() -> io::Result<()> {
     let options = Options::parse();
     let (chain, key) = match (&options.cert, &options.key) {
-        (Some(cert), Some(key)) => read(cert, key).map_err(io::Error::other)?,
+        (Some(cert), Some(key)) => read(cert, key)?,
         _ => signed_by_itself().map_err(io::Error::other)?,
     };
     let config = ServerConfig::builder()
@@ -75,9 +75,14 @@ async fn echo(stream: TcpStream, acceptor: TlsAcceptor) -> io::Result<()> {
     writer.close().await
 }
 
-fn read(cert: &PathBuf, key: &PathBuf) -> Result<Identity, impl std::error::Error + use<>> {
-    let chain = CertificateDer::pem_file_iter(cert)?.collect::<Result<_, _>>()?;
-    PrivateKeyDer::from_pem_file(key).map(|key| (chain, key))
+fn read(cert: &Path, key: &Path) -> io::Result<Identity> {
+    let failed =
+        |path: &Path, error: pem::Error| io::Error::other(format!("{}: {error}", path.display()));
+    let chain = CertificateDer::pem_file_iter(cert)
+        .and_then(Iterator::collect)
+        .map_err(|error| failed(cert, error))?;
+    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| failed(key, error))?;
+    Ok((chain, key))
 }
 
 fn signed_by_itself() -> Result<Identity, rcgen::Error> {
