@@ -10,8 +10,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use coreloop_net::UnixDatagram;
-use coreloop_runtime::block_on;
 use coreloop_runtime::time::timeout;
+use coreloop_runtime::{Runtime, block_on};
 use place::Place;
 
 /// Each try that failed made an event, and that the next try: the loop never slept
@@ -60,6 +60,24 @@ fn polling_a_full_receiver_does_not_keep_the_loop_busy() {
         let sent = poll_fn(|cx| sender.poll_send_to(cx, b"late", &path)).await;
         assert_eq!(sent.unwrap(), 4);
         assert_eq!(receiver.recv(&mut [0; 8]).await.unwrap(), 4);
+    });
+}
+
+/// Nobody would end the pause between two tries.
+#[test]
+fn a_full_receiver_is_an_error_when_the_runtime_is_gone() {
+    let place = Place::new();
+    let path = place.path("receiver");
+    let runtime = Runtime::new().unwrap();
+    let [sender, other] =
+        runtime.block_on(async { [(); 2].map(|()| UnixDatagram::unbound().unwrap()) });
+    drop(runtime);
+    block_on(async {
+        let _receiver = UnixDatagram::bind(&path).unwrap();
+        fill(&place);
+        sender.send_to(b"late", &path).await.unwrap_err();
+        let polled = poll_fn(|cx| other.poll_send_to(cx, b"late", &path)).await;
+        polled.unwrap_err();
     });
 }
 

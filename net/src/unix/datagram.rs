@@ -149,10 +149,12 @@ impl UnixDatagram {
         let to = address.to_system()?;
         let send = |socket: &_| sys::send_unless_full(socket, bytes, &to);
         loop {
-            match self.io.write_with(send).await? {
-                Some(count) => return Ok(count),
-                None => self.io.sleep(PAUSE).await,
+            if let Some(count) = self.io.write_with(send).await? {
+                return Ok(count);
             }
+            // It is; but without the runtime this fails, and the sleep would not end.
+            self.io.writable().await?;
+            self.io.sleep(PAUSE).await;
         }
     }
 
@@ -177,10 +179,12 @@ impl UnixDatagram {
                 return Poll::Pending;
             }
             let send = |socket: &_| sys::send_unless_full(socket, bytes, &to);
-            match ready!(self.io.poll_write_with(cx, send))? {
-                Some(count) => return Poll::Ready(Ok(count)),
-                None => self.pause.set(Some(Box::pin(self.io.sleep(PAUSE)))),
+            if let Some(count) = ready!(self.io.poll_write_with(cx, send))? {
+                return Poll::Ready(Ok(count));
             }
+            // As in `send_to_addr`.
+            ready!(self.io.poll_writable(cx))?;
+            self.pause.set(Some(Box::pin(self.io.sleep(PAUSE))));
         }
     }
 
