@@ -13,7 +13,7 @@ use std::io;
 use clap::Parser;
 use coreloop::net::UdpSocket;
 use coreloop::select;
-use coreloop::signal::ctrl_c;
+use coreloop::signal::unix::{SignalKind, signal};
 
 /// No datagram is longer, so none is cut off.
 const LONGEST: usize = 65_536;
@@ -36,6 +36,7 @@ async fn serve(address: &str) -> io::Result<()> {
         .await
         .map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))?;
     let bound = socket.local_addr()?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
     println!(
         "listening on {bound}; try: nc -u {} {}",
         bound.ip(),
@@ -45,7 +46,7 @@ async fn serve(address: &str) -> io::Result<()> {
     let mut served = 0_u64;
     select! {
         result = echo(&socket, &mut served) => result?,
-        result = ctrl_c() => result?,
+        _ = interrupt.recv() => {}
     }
     println!("served {served} datagrams");
     Ok(())

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 use coreloop::net::{UnixListener, UnixStream};
 use coreloop::select;
-use coreloop::signal::ctrl_c;
+use coreloop::signal::unix::{SignalKind, signal};
 
 /// Sends back whatever it receives.
 #[derive(Parser)]
@@ -36,10 +36,11 @@ async fn serve(path: &Path) -> io::Result<()> {
     let listener = bind(path)
         .await
         .map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
     println!("listening on {name}; try: nc -U {name}");
     select! {
         result = accept(&listener) => result?,
-        result = ctrl_c() => result?,
+        _ = interrupt.recv() => {}
     }
     // The path would stay, and be in the way of the next server.
     fs::remove_file(path)

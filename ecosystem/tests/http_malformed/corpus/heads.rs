@@ -118,9 +118,10 @@ pub(super) const HEADS: &[Entry<&[u8]>] = &[
         Refused,
     ),
     (
+        // Which a URI may be: a host alone.
         "a path that is no path",
-        b"GET a HTTP/1.1\r\nhost: x\r\n\r\n",
-        Refused,
+        b"GET a HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+        Served(&[""]),
     ),
     (
         "a version in small letters",

@@ -79,11 +79,12 @@ pub(super) fn long() -> Vec<Entry<Vec<u8>>> {
         (
             "a chunk size of a megabyte of zeros",
             with(&[
-                b"POST /read HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n",
+                b"POST /read HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+                  transfer-encoding: chunked\r\n\r\n",
                 &vec![b'0'; 1 << 20],
                 b"5\r\nhello\r\n0\r\n\r\n",
             ]),
-            Refused,
+            Served(&["/read"]),
         ),
         (
             "trailers of a megabyte",
