@@ -159,7 +159,9 @@ impl Sleep {
     /// Has a task of the loop wait for the time, by the timer if there is one.
     fn send_home(&self, dormant: Option<Dormant>) -> RemoteJoinHandle<()> {
         let deadline = self.deadline;
-        self.spawn_home(move |event_loop| match dormant {
+        let home = Arc::clone(&self.home);
+        let mut homing = Homing { home, dormant };
+        self.spawn_home(move |event_loop| match homing.dormant.take() {
             Some(dormant) => dormant.awake(event_loop),
             None => start(event_loop, deadline),
         })
@@ -195,6 +197,24 @@ impl Sleep {
             ),
         };
         self.home.spawn(Id::fresh(), start, Location::caller())
+    }
+}
+
+/// A timer on its way home, which is removed there if the task that brings it is
+/// aborted before it begins.
+struct Homing {
+    home: Arc<Shared>,
+    dormant: Option<Dormant>,
+}
+
+impl Drop for Homing {
+    fn drop(&mut self) {
+        // Elsewhere only if the loop is gone, and the timer with it.
+        if let Some(dormant) = self.dormant.take()
+            && let Some(event_loop) = loop_if_here(&self.home)
+        {
+            drop(dormant.awake(event_loop));
+        }
     }
 }
 
