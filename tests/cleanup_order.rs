@@ -1,7 +1,5 @@
 //! What closes before what, in odd places.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
 #[path = "common/trace.rs"]
 mod trace;
 
@@ -9,7 +7,7 @@ use std::future::{Ready, pending, ready};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 
-use coreloop::cleanup::{AsyncGuard, bracket, defer};
+use coreloop::cleanup::{AsyncGuard, CleanupFailure, bracket, defer};
 use coreloop::runtime::Builder;
 use coreloop::scope::{cancel_scope, scope};
 use coreloop::spawn;
@@ -123,7 +121,7 @@ fn what_is_abandoned_may_hold_guards() {
     assert_eq!(*panics.lock().unwrap(), [""; 0]);
     let failures = failures.lock().unwrap();
     assert_eq!(failures.len(), 3, "{failures:?}");
-    assert!(failures.iter().all(|failure| failure.is_abandoned()));
+    assert!(failures.iter().all(CleanupFailure::is_abandoned));
 }
 
 /// A body need not be an async closure, and may panic before there is a future.

@@ -14,15 +14,14 @@ use hyper::rt::{Sleep, Timer as _};
 
 /// A sleep whose timer is set.
 fn sleeping(runtime: &Runtime, seconds: u64) -> Pin<Box<dyn Sleep>> {
-    runtime.block_on(async {
-        let mut sleep = LoopTimer.sleep(Duration::from_secs(seconds));
-        poll_fn(|context| {
-            assert!(sleep.as_mut().poll(context).is_pending());
-            Poll::Ready(())
-        })
-        .await;
-        sleep
-    })
+    let entered = runtime.enter();
+    let mut sleep = LoopTimer.sleep(Duration::from_secs(seconds));
+    drop(entered);
+    runtime.block_on(poll_fn(|context| {
+        assert!(sleep.as_mut().poll(context).is_pending());
+        Poll::Ready(())
+    }));
+    sleep
 }
 
 fn poll_away(mut sleep: Pin<Box<dyn Sleep>>) -> Pin<Box<dyn Sleep>> {

@@ -142,6 +142,7 @@ fn a_payload_that_panics_costs_no_other_output() {
 
 /// Each poll noted the waker once more, for as long as the cleanup took.
 #[test]
+#[cfg_attr(miri, ignore = "Miri does not take clones of a waker for the same")]
 fn the_barrier_keeps_a_waker_once() {
     block_on(async {
         drop(defer(yield_now()));
