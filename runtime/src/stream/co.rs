@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::slot::{Phase, Slot, Way};
+use super::slot::{Phase, Slot};
 
 /// What the body of a generator yields with: see [`stream`](super::stream()).
 ///
@@ -85,7 +85,7 @@ impl<T, R> Co<T, R> {
 impl<T, R> fmt::Debug for Co<T, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Co")
-            .field("phase", &self.slot.phase.get())
+            .field("phase", &self.slot.phase())
             .finish_non_exhaustive()
     }
 }
@@ -129,11 +129,7 @@ impl<T, R> Future for Yield<'_, T, R> {
             this.stage = Stage::Over;
             polled_again();
         };
-        if this.slot.leave(item, context, this.yielded_at) == Way::Refused {
-            // Gives way, so that a body that takes no notice and goes on
-            // yielding does not stop the loop.
-            context.waker().wake_by_ref();
-        }
+        this.slot.leave(item, context, this.yielded_at);
         Poll::Pending
     }
 }
@@ -142,7 +138,7 @@ impl<T, R> Yield<'_, T, R> {
     #[cold]
     fn poll_unanswered(&mut self, context: &Context<'_>) -> Poll<Result<R, Closed>> {
         self.slot.check_polled(self.yielded_at);
-        if self.slot.phase.get() == Phase::Closed {
+        if self.slot.phase() == Phase::Closed {
             self.stage = Stage::Over;
             return Poll::Ready(Err(Closed(())));
         }

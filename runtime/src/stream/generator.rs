@@ -125,7 +125,7 @@ impl<T, F, R> Gen<T, F, R> {
     }
 
     fn phase(&self) -> Phase {
-        self.slot.phase.get()
+        self.slot.phase()
     }
 
     /// Not by `&self`, which would be a claim on the body too while that may
@@ -189,7 +189,7 @@ where
     #[track_caller]
     pub fn resume(self: &mut Pin<&mut Self>) -> impl Future<Output = Option<T>> {
         assert!(
-            self.as_mut().slot().phase.get() != Phase::Taken,
+            self.as_mut().slot().phase() != Phase::Taken,
             "a yield waits for an answer: call `send`"
         );
         poll_fn(|context| {
@@ -217,7 +217,7 @@ where
     pub fn send(self: &mut Pin<&mut Self>, answer: R) -> impl Future<Output = Option<T>> {
         assert!(
             matches!(
-                self.as_mut().slot().phase.get(),
+                self.as_mut().slot().phase(),
                 Phase::Taken | Phase::Closed | Phase::Over
             ),
             "no yield waits for an answer: call `resume` or `next` until there is an item"
@@ -226,10 +226,10 @@ where
         poll_fn(move |context| {
             let slot = self.as_mut().slot();
             ready!(slot.poll_count(context));
-            if slot.phase.get() == Phase::Taken
+            if slot.phase() == Phase::Taken
                 && let Some(answer) = answer.take()
             {
-                slot.resume(answer);
+                slot.answer(answer);
             }
             self.as_mut().poll_on(context)
         })
@@ -287,7 +287,7 @@ where
         context: &mut Context<'_>,
     ) -> Poll<<F::Output as Ending<T>>::Outcome> {
         let mut this = self.project();
-        match this.slot.phase.get() {
+        match this.slot.phase() {
             Phase::Unstarted => end(this.body.as_mut(), this.slot),
             Phase::Running | Phase::Taken => this.slot.close(),
             Phase::Closed | Phase::Over => {}
@@ -320,16 +320,17 @@ where
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
         let this = self.project();
         let slot = &**this.slot;
-        ready!(slot.poll_count(context));
-        let poll = if slot.phase.get() == Phase::Taken {
-            slot.resume(R::default());
-            place(context)
+        let (waits, poll) = if slot.count_in_lap() {
+            (true, place(context))
         } else {
-            match slot.start(context) {
-                Some(poll) => poll,
+            match ready!(slot.poll_start(context)) {
+                Some(start) => start,
                 None => return Poll::Ready(None),
             }
         };
+        if waits {
+            slot.answer(R::default());
+        }
         poll_item(this.body, slot, poll, context)
     }
 
@@ -403,6 +404,6 @@ fn poll_body<T, F: Future, R>(
 
 #[cold]
 fn end<T, F, R>(mut body: Pin<&mut Option<F>>, slot: &Slot<T, R>) {
-    slot.phase.set(Phase::Over);
+    slot.set_phase(Phase::Over);
     body.set(None);
 }

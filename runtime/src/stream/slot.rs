@@ -7,11 +7,15 @@
 //! 2. `item` holds what a yield has left from then until the poll of the body is
 //!    over, and `answer` what the consumer has left until the yield is polled.
 //!    What a leaked yield left behind is replaced by the next.
-//! 3. The phase is `Taken` only while the body is not polled.
+//! 3. While the body is polled and not to end, the phase is `Taken`, as it will
+//!    be if there is an item; if there is none, that is put right after the poll.
+//!    So from one item to the next nothing is written.
 //! 4. Items are counted in laps, which spares most of them a look at the loop's
 //!    budget: `left` is what is left of the lap. If a waker is kept, the lap is
 //!    cut short to none left, so that is looked for at the end of a lap only.
-//! 5. All is in `Cell`s: whatever a waker or a destructor calls, nothing is
+//! 5. `left` is negative, which is its complement, unless the phase is `Taken`.
+//!    So that an item is due, in a lap that goes on, is seen at one look.
+//! 6. All is in `Cell`s: whatever a waker or a destructor calls, nothing is
 //!    borrowed.
 
 use std::cell::Cell;
@@ -23,7 +27,7 @@ use crate::context::scope_depth;
 use crate::task::coop;
 
 /// How many items there are in a lap: some, but fewer than a poll may spend.
-const LAP: u8 = 16;
+const LAP: i8 = 16;
 
 /// How far the body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +36,8 @@ pub(super) enum Phase {
     Unstarted,
     /// It is at work, or waits for something that is not its consumer.
     Running,
-    /// The consumer has an item, and the yield waits for the answer.
+    /// The consumer has an item, and the yield waits for the answer. In the slot
+    /// it is also that the body is polled: see the third invariant.
     Taken,
     /// It is to end: the consumer wants no more items.
     Closed,
@@ -40,18 +45,9 @@ pub(super) enum Phase {
     Over,
 }
 
-/// What an item meets that a yield leaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
-    /// It lies there for the consumer.
-    Left,
-    /// The consumer wants no more.
-    Refused,
-}
-
 /// See the invariants above.
 pub(super) struct Slot<T, R> {
-    pub(super) phase: Cell<Phase>,
+    phase: Cell<Phase>,
     item: Cell<Option<T>>,
     answer: Cell<Option<R>>,
     /// Where the waker lies by which the body is polled. Of a body that is to
@@ -59,10 +55,10 @@ pub(super) struct Slot<T, R> {
     poll: Cell<*const ()>,
     /// How many cancel scopes the body is polled within.
     depth: Cell<u32>,
-    /// How many items there are still to come in this lap.
-    left: Cell<u8>,
+    /// How many items there are still to come in this lap, or its complement.
+    left: Cell<i8>,
     /// How many it has, if it was cut short.
-    lap: Cell<u8>,
+    lap: Cell<i8>,
     /// Of the yield that waits, if that was polled by another waker.
     waker: Cell<Option<Waker>>,
 }
@@ -77,22 +73,77 @@ impl<T, R> Slot<T, R> {
             depth: Cell::new(0),
             // The first item is a lap of its own, as there are generators that
             // are over soon.
-            left: Cell::new(0),
+            left: Cell::new(!0),
             lap: Cell::new(1),
             waker: Cell::new(None),
         }
     }
 
-    /// For the generator: says that the body is polled, until the guard is
-    /// dropped.
-    #[inline]
-    pub(super) fn enter(&self, poll: *const ()) -> Polling<'_, T, R> {
-        self.poll.set(poll);
-        self.depth.set(scope_depth());
-        Polling {
-            slot: self,
-            returned: false,
+    /// How far the body is, as it is seen from outside.
+    pub(super) fn phase(&self) -> Phase {
+        match self.phase.get() {
+            Phase::Taken if !self.poll.get().is_null() => Phase::Running,
+            phase => phase,
         }
+    }
+
+    /// For the generator: counts an item, if that is all there is to do before
+    /// the yield that waits is answered.
+    #[inline]
+    pub(super) fn count_in_lap(&self) -> bool {
+        let left = self.left.get() - 1;
+        self.left.set(left);
+        left >= 0
+    }
+
+    /// For the generator, when [`count_in_lap`](Slot::count_in_lap) was false:
+    /// counts the item, and says whether a yield waits, and what to enter the
+    /// next poll with, unless the body is over.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn poll_start(&self, context: &mut Context<'_>) -> Poll<Option<(bool, *const ())>> {
+        self.left.set(self.left.get() + 1);
+        ready!(self.poll_count(context));
+        Poll::Ready(match self.phase.get() {
+            Phase::Taken => Some((true, place(context))),
+            _ => self.start(context).map(|poll| (false, poll)),
+        })
+    }
+
+    /// For the generator: counts an item; at the end of a lap its items spend
+    /// the task's budget.
+    pub(super) fn poll_count(&self, context: &mut Context<'_>) -> Poll<()> {
+        if self.left_in_lap() != 0 {
+            self.set_left(self.left_in_lap() - 1);
+            return Poll::Ready(());
+        }
+        ready!(coop::poll_spend(context, self.lap.get().into()));
+        self.lap.set(LAP);
+        self.set_left(LAP - 1);
+        self.wake();
+        Poll::Ready(())
+    }
+
+    fn left_in_lap(&self) -> i8 {
+        match self.left.get() {
+            left if left < 0 => !left,
+            left => left,
+        }
+    }
+
+    /// Keeps to the fifth invariant.
+    fn set_left(&self, left: i8) {
+        self.left.set(match self.phase.get() {
+            Phase::Taken => left,
+            _ => !left,
+        });
+    }
+
+    /// Says how far the body is, without a change to the lap.
+    pub(super) fn set_phase(&self, phase: Phase) {
+        let left = self.left_in_lap();
+        self.phase.set(phase);
+        self.set_left(left);
     }
 
     /// For the generator, when no yield waits for an answer: what to enter the
@@ -101,54 +152,55 @@ impl<T, R> Slot<T, R> {
     #[inline(never)]
     pub(super) fn start(&self, context: &Context<'_>) -> Option<*const ()> {
         match self.phase.get() {
-            Phase::Unstarted => self.phase.set(Phase::Running),
-            Phase::Running | Phase::Taken => {}
+            Phase::Unstarted | Phase::Running | Phase::Taken => self.set_phase(Phase::Taken),
+            // No waker's place.
             Phase::Closed => return Some(ptr::from_ref(self).cast()),
             Phase::Over => return None,
         }
         Some(place(context))
     }
 
+    /// For the generator: says that the body is polled, until the guard is
+    /// dropped.
+    #[inline]
+    pub(super) fn enter(&self, place: *const ()) -> Polling<'_, T, R> {
+        self.poll.set(place);
+        self.depth.set(scope_depth());
+        Polling {
+            slot: self,
+            returned: false,
+        }
+    }
+
     /// For the generator, after a poll: the item that a yield has left.
     #[inline]
     pub(super) fn take_item(&self) -> Option<T> {
-        let item = self.item.take()?;
-        self.phase.set(Phase::Taken);
-        Some(item)
+        match self.item.take() {
+            Some(item) => Some(item),
+            None => {
+                self.go_on();
+                None
+            }
+        }
+    }
+
+    /// For the generator: there was no item.
+    #[cold]
+    fn go_on(&self) {
+        if self.phase.get() == Phase::Taken {
+            self.set_phase(Phase::Running);
+        }
     }
 
     /// For the generator: answers the yield that waits.
     #[inline]
-    pub(super) fn resume(&self, answer: R) {
-        self.phase.set(Phase::Running);
+    pub(super) fn answer(&self, answer: R) {
         self.answer.set(Some(answer));
-    }
-
-    /// For the generator: counts an item; at the end of a lap its items spend
-    /// the task's budget.
-    #[inline]
-    pub(super) fn poll_count(&self, context: &mut Context<'_>) -> Poll<()> {
-        let left = self.left.get();
-        if left == 0 {
-            return self.poll_lap(context);
-        }
-        self.left.set(left - 1);
-        Poll::Ready(())
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn poll_lap(&self, context: &mut Context<'_>) -> Poll<()> {
-        ready!(coop::poll_spend(context, self.lap.get().into()));
-        self.lap.set(LAP);
-        self.left.set(LAP - 1);
-        self.wake();
-        Poll::Ready(())
     }
 
     /// For the generator: tells the yield that waits, and those to come.
     pub(super) fn close(&self) {
-        self.phase.set(Phase::Closed);
+        self.set_phase(Phase::Closed);
         let answer = self.answer.take();
         self.wake();
         drop(answer);
@@ -170,12 +222,12 @@ impl<T, R> Slot<T, R> {
         item: T,
         context: &Context<'_>,
         yielded_at: &'static Location<'static>,
-    ) -> Way {
+    ) {
         if self.poll.get() == place(context) && self.depth.get() == scope_depth() {
             self.item.set(Some(item));
-            return Way::Left;
+        } else {
+            self.leave_from_afar(item, context, yielded_at);
         }
-        self.leave_from_afar(item, context, yielded_at)
     }
 
     #[cold]
@@ -185,17 +237,19 @@ impl<T, R> Slot<T, R> {
         item: T,
         context: &Context<'_>,
         yielded_at: &'static Location<'static>,
-    ) -> Way {
+    ) {
         self.check_polled(yielded_at);
         if self.depth.get() != scope_depth() {
             nested(yielded_at);
         }
         if self.phase.get() == Phase::Closed {
-            return Way::Refused;
+            // Gives way, so that a body that takes no notice and goes on
+            // yielding does not stop the loop.
+            context.waker().wake_by_ref();
+            return;
         }
         self.item.set(Some(item));
         self.keep_waker(context);
-        Way::Left
     }
 
     /// For a yield that waits: the answer to its item.
@@ -211,7 +265,8 @@ impl<T, R> Slot<T, R> {
             return;
         }
         let waker = context.waker().clone();
-        self.lap.set(self.lap.get() - self.left.replace(0));
+        self.lap.set(self.lap.get() - self.left_in_lap());
+        self.set_left(0);
         let before = self.waker.replace(Some(waker));
         drop(before);
     }
@@ -220,8 +275,8 @@ impl<T, R> Slot<T, R> {
     /// the answer go.
     #[cold]
     pub(super) fn withdraw(&self) {
-        if self.phase.get() == Phase::Taken {
-            self.phase.set(Phase::Running);
+        if self.poll.get().is_null() {
+            self.go_on();
         }
         let left = (self.item.take(), self.answer.take(), self.waker.take());
         drop(left);
@@ -260,7 +315,7 @@ impl<T, R> Drop for Polling<'_, T, R> {
     fn drop(&mut self) {
         self.slot.poll.set(ptr::null());
         if !self.returned {
-            self.slot.phase.set(Phase::Over);
+            self.slot.set_phase(Phase::Over);
         }
     }
 }
