@@ -34,7 +34,9 @@
 //!
 //! Futures of other crates that wait for something of their own, and not of this
 //! runtime, do not freeze: the code after one may run up to the next await that
-//! does.
+//! does. If it so leaves a shield, or a bracket that is being closed, where it is
+//! not polled any more and not dropped either, the abort waits for that for ever;
+//! only a shutdown has an end of its own. Drop what you do not go on to await.
 //!
 //! # What cleanups may do
 //!
