@@ -23,7 +23,7 @@ use futures_io::AsyncWrite as _;
 use hyper::rt::{Read, ReadBufCursor, Write};
 
 use super::{ByteStream, transfer};
-use crate::{sys, tcp, unix};
+use crate::{io::DuplexStream, sys, tcp, unix};
 
 /// `Read` of a type that lends its stream.
 macro_rules! hyper_read {
@@ -92,6 +92,7 @@ hyper_write!(
     unix::UnixStream,
     unix::WriteHalf<'_>,
     unix::OwnedWriteHalf,
+    DuplexStream,
 );
 
 #[inline]

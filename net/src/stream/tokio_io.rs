@@ -24,7 +24,7 @@ use futures_io::AsyncWrite as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{ByteStream, transfer};
-use crate::{sys, tcp, unix};
+use crate::{io::DuplexStream, sys, tcp, unix};
 
 /// `AsyncRead` of a type that lends its stream.
 macro_rules! async_read {
@@ -93,6 +93,7 @@ async_write!(
     unix::UnixStream,
     unix::WriteHalf<'_>,
     unix::OwnedWriteHalf,
+    DuplexStream,
 );
 
 #[inline]
