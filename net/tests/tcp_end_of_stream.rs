@@ -73,7 +73,7 @@ async fn is_at_its_end(server: &mut TcpStream) {
 #[test]
 #[cfg_attr(
     miri,
-    ignore = "Miri's epoll forgets an end of stream that a short read came upon"
+    ignore = "Miri's epoll does not tell of an end that came before the socket was added"
 )]
 fn bytes_and_the_end_come_at_once() {
     block_on(async {
@@ -98,7 +98,7 @@ fn bytes_and_the_end_come_at_once() {
 #[test]
 #[cfg_attr(
     miri,
-    ignore = "Miri's epoll forgets an end of stream that a short read came upon"
+    ignore = "Miri's epoll does not tell of an end that came before the socket was added"
 )]
 fn the_end_comes_after_reads_of_any_length() {
     block_on(async {
@@ -123,10 +123,6 @@ fn the_end_comes_after_reads_of_any_length() {
 
 /// The loop hears of the bytes alone; the end comes between that and the read.
 #[test]
-#[cfg_attr(
-    miri,
-    ignore = "Miri's epoll forgets an end of stream that a short read came upon"
-)]
 fn the_end_comes_between_the_event_and_the_read() {
     block_on(async {
         for length in [3, 64] {
@@ -189,7 +185,7 @@ fn peeks_and_tries_see_the_end_again_and_again() {
 #[test]
 #[cfg_attr(
     miri,
-    ignore = "Miri's epoll forgets an end of stream that a short read came upon"
+    ignore = "Miri's epoll does not tell of an end that came before the socket was added"
 )]
 fn vectored_reads_see_the_end_again() {
     block_on(async {
@@ -217,7 +213,7 @@ fn vectored_reads_see_the_end_again() {
 #[test]
 #[cfg_attr(
     miri,
-    ignore = "Miri's epoll forgets an end of stream that a short read came upon"
+    ignore = "Miri's epoll does not tell of an end that came before the socket was added"
 )]
 fn writes_go_on_after_the_end_of_reads() {
     block_on(async {

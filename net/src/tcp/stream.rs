@@ -106,7 +106,8 @@ stream_traits!(
 );
 
 impl ByteStream for TcpStream {
-    const SHORT_READS_EMPTY: bool = true;
+    // Miri's epoll forgets an end of stream that a short read came upon.
+    const SHORT_READS_EMPTY: bool = !cfg!(miri);
 
     #[inline]
     fn io(&self) -> &Async<OwnedFd> {
