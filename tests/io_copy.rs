@@ -137,6 +137,10 @@ fn copy_buf_leaves_what_it_did_not_write_with_the_reader() {
 }
 
 #[test]
+#[cfg_attr(
+    miri,
+    ignore = "a poll of an endless copy moves a megabyte, which takes Miri minutes"
+)]
 fn an_endless_copy_lets_others_run() {
     block_on(async {
         let endless = spawn(async { copy(&mut repeat(7), &mut sink()).await });
