@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -11,6 +12,8 @@ use std::time::Duration;
 use coreloop_runtime::io::Async;
 use coreloop_runtime::time::Sleep;
 use rustix::io::Errno;
+
+use crate::{TcpListener, TcpStream};
 
 /// How long `accept` leaves a listener alone for which the system has no
 /// descriptors. Short enough that nobody notices the wait, long enough that an
@@ -32,7 +35,7 @@ pub(crate) async fn accept<L: AsFd, R>(
         };
         match AcceptFailure::of(&error) {
             AcceptFailure::Connection => {}
-            AcceptFailure::Exhausted => listener.sleep(PAUSE).await,
+            AcceptFailure::Exhausted => rest(listener).await,
             AcceptFailure::Listener => return Err(error),
         }
     }
@@ -58,10 +61,74 @@ pub(crate) fn poll_accept<L: AsFd, R>(
         };
         match AcceptFailure::of(&error) {
             AcceptFailure::Connection => {}
-            AcceptFailure::Exhausted => pause.set(Some(Box::pin(listener.sleep(PAUSE)))),
+            AcceptFailure::Exhausted => pause.set(Some(Box::pin(rest(listener)))),
             AcceptFailure::Listener => return Poll::Ready(Err(error)),
         }
     }
+}
+
+/// As [`poll_accept`], for all tasks that poll, each with a pause of its own.
+pub(crate) fn poll_accept_shared<L: AsFd, R>(
+    listener: &Async<L>,
+    pause: &mut AcceptPause,
+    cx: &mut Context<'_>,
+    mut take: impl FnMut(&L) -> io::Result<R>,
+) -> Poll<io::Result<R>> {
+    loop {
+        if let Some(rest) = &mut pause.rest {
+            ready!(Pin::new(rest).poll(cx));
+            pause.rest = None;
+        }
+        let error = match ready!(listener.poll_read_shared(cx, &mut take)) {
+            Ok(connection) => return Poll::Ready(Ok(connection)),
+            Err(error) => error,
+        };
+        match AcceptFailure::of(&error) {
+            AcceptFailure::Connection => {}
+            AcceptFailure::Exhausted => pause.rest = Some(rest(listener)),
+            AcceptFailure::Listener => return Poll::Ready(Err(error)),
+        }
+    }
+}
+
+/// What TCP connections come from, for servers that take any such thing: a
+/// [`TcpListener`], or one that ends.
+pub trait Accept {
+    /// Polls for the next connection; `None` when there will be no more. Wakes the
+    /// task that polled last.
+    ///
+    /// # Errors
+    ///
+    /// Whatever says that it cannot go on. What is wrong with a single connection is
+    /// no error.
+    fn poll_accept(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<(TcpStream, SocketAddr)>>>;
+}
+
+impl Accept for TcpListener {
+    #[inline]
+    fn poll_accept(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<(TcpStream, SocketAddr)>>> {
+        TcpListener::poll_accept(self, cx).map_ok(Some)
+    }
+}
+
+/// The rest of a pause that an acceptor makes while the system is out of
+/// descriptors or memory: see
+/// [`TcpListener::poll_accept_shared`](crate::TcpListener::poll_accept_shared).
+#[derive(Debug, Default)]
+pub struct AcceptPause {
+    rest: Option<Sleep>,
+}
+
+/// A pause, in which connections are left to other loops that have the listener too.
+fn rest<L: AsFd>(listener: &Async<L>) -> Sleep {
+    listener.leave_to_others();
+    listener.sleep(PAUSE)
 }
 
 /// What a failed `accept` calls for.

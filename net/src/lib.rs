@@ -65,6 +65,7 @@ pub mod tcp;
 mod udp;
 pub mod unix;
 
+pub use accept::{Accept, AcceptPause};
 pub use addr::{Resolve, Resolving, SystemResolver, ToSocketAddrs, lookup_host};
 pub use incoming::Incoming;
 pub use limit::{ConnectionLimit, ConnectionPermit, Limited};

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use coreloop_net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use coreloop_net::{AcceptPause, TcpListener, TcpStream, UnixListener, UnixStream};
 use coreloop_runtime::{block_on, spawn, task::yield_now};
 use futures_lite::StreamExt;
 use futures_lite::future::{poll_fn, poll_once};
@@ -46,14 +46,15 @@ fn accept_pauses_without_descriptors_and_recovers() {
 
         // Twice by each way: the loop's own timer, too, has to do without a
         // descriptor of its own at first.
-        for polled in [false, false, true, true] {
+        for way in [0, 0, 1, 1, 2, 2] {
             let client = TcpStream::connect(address).await.unwrap();
             let taken = take_all();
+            let mut pause = AcceptPause::default();
             let mut accepting = pin!(async {
-                if polled {
-                    poll_fn(|cx| listener.poll_accept(cx)).await
-                } else {
-                    listener.accept().await
+                match way {
+                    0 => listener.accept().await,
+                    1 => poll_fn(|cx| listener.poll_accept(cx)).await,
+                    _ => poll_fn(|cx| listener.poll_accept_shared(&mut pause, cx)).await,
                 }
             });
             assert!(poll_once(accepting.as_mut()).await.is_none());
@@ -159,6 +160,43 @@ fn accept_on_unix_pauses_without_descriptors_and_recovers() {
             });
             for _ in 0..10 {
                 assert!(poll_once(accepting.as_mut()).await.is_none());
+                yield_now().await;
+            }
+            drop(taken);
+            accepting.await.unwrap();
+        }
+        std::fs::remove_file(&path).unwrap();
+    });
+}
+
+/// One that other loops have too, for each of which the kernel has another answer.
+#[test]
+#[cfg_attr(miri, ignore = "Miri has no limit of descriptors")]
+fn accept_on_exclusive_listeners_pauses_without_descriptors_and_recovers() {
+    let _alone = limit_descriptors();
+    block_on(async {
+        let path = std::env::temp_dir().join(format!("coreloop-exclusive-{}", std::process::id()));
+        let unix = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let unix = UnixListener::from_std_exclusive(unix).unwrap();
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let tcp = TcpListener::from_std_exclusive(tcp).unwrap();
+        let address = tcp.local_addr().unwrap();
+        let mut clients = Vec::new();
+        for round in 0..3 {
+            // In later rounds the loop waits for them already.
+            let mut accepting = pin!(async {
+                tcp.accept().await.map(drop)?;
+                unix.accept().await.map(drop)
+            });
+            let taken = take_all();
+            assert!(poll_once(accepting.as_mut()).await.is_none());
+            drop(taken);
+            let socket = std::net::TcpStream::connect(address).unwrap();
+            let other = std::os::unix::net::UnixStream::connect(&path).unwrap();
+            clients.push((socket, other));
+            let taken = take_all();
+            for _ in 0..10 {
+                assert!(poll_once(accepting.as_mut()).await.is_none(), "{round}");
                 yield_now().await;
             }
             drop(taken);

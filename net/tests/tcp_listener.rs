@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 
-use coreloop_net::{TcpListener, TcpStream};
+use coreloop_net::{AcceptPause, TcpListener, TcpStream};
 use coreloop_runtime::{block_on, spawn, task::yield_now};
 use futures_lite::future::{poll_fn, poll_once};
 
@@ -34,11 +34,17 @@ fn several_tasks_accept_from_one_listener() {
         let address = listener.local_addr().unwrap();
         let served = Rc::new(Cell::new(0));
         let acceptors: Vec<_> = (0..4)
-            .map(|_| {
+            .map(|number| {
                 let (listener, served) = (listener.clone(), served.clone());
+                let mut pause = AcceptPause::default();
                 spawn(async move {
                     loop {
-                        let (mut stream, _) = listener.accept().await.unwrap();
+                        let accepted = if number < 2 {
+                            listener.accept().await
+                        } else {
+                            poll_fn(|cx| listener.poll_accept_shared(&mut pause, cx)).await
+                        };
+                        let (mut stream, _) = accepted.unwrap();
                         served.set(served.get() + 1);
                         stream.write_all(b"!").await.unwrap();
                     }
@@ -54,6 +60,7 @@ fn several_tasks_accept_from_one_listener() {
             })
             .collect();
         acceptors[0].abort();
+        acceptors[3].abort();
         for client in clients {
             client.await.unwrap();
         }

@@ -96,7 +96,22 @@ impl Drop for Connections {
     }
 }
 
+/// Tells whether a server stops.
+#[derive(Clone)]
+pub(super) struct Stopping(Rc<List>);
+
+impl Stopping {
+    #[inline]
+    pub(super) fn get(&self) -> bool {
+        self.0.stopping.get()
+    }
+}
+
 impl Place {
+    pub(super) fn stopping(&self) -> Stopping {
+        Stopping(Rc::clone(&self.list))
+    }
+
     /// Whether the server stops; if not, the task is woken when it does.
     pub(super) fn poll_stopping(&self, cx: &Context<'_>) -> bool {
         if self.list.stopping.get() {

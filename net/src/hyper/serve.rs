@@ -7,18 +7,19 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use ::hyper::body::{Body, Incoming};
+use ::hyper::header::{CONNECTION, HeaderValue};
 use ::hyper::server::conn::http1;
-use ::hyper::service::Service;
+use ::hyper::service::{Service, service_fn};
 use ::hyper::{Request, Response};
 use coreloop_runtime::hyper::LoopTimer;
-use coreloop_runtime::time;
+use coreloop_runtime::time::{self, sleep};
 
 use super::connections::{Connections, Place};
-use crate::{TcpListener, TcpStream};
+use crate::{Accept, TcpListener, TcpStream};
 
 /// Serves HTTP/1.1: each connection that `listener` accepts is a task, in which
 /// `service` answers one request after another.
@@ -27,6 +28,9 @@ use crate::{TcpListener, TcpStream};
 /// its responses. What this returns is awaited; before that, its methods change
 /// how it serves. A client has 30 seconds for the head of each request, which
 /// is also how long it may keep an idle connection open.
+///
+/// A listener that [ends](Accept), as that of a supervised worker does, shuts the
+/// server down as [`with_graceful_shutdown`](Serve::with_graceful_shutdown) does.
 ///
 /// # Cancel safety
 ///
@@ -73,7 +77,10 @@ use crate::{TcpListener, TcpStream};
 /// })
 /// # }
 /// ```
-pub fn serve<S>(listener: TcpListener, service: S) -> Serve<S> {
+pub fn serve<L, S>(listener: L, service: S) -> Serve<S, L>
+where
+    L: Accept,
+{
     let mut http = http1::Builder::new();
     http.timer(LoopTimer);
     Serve {
@@ -83,6 +90,7 @@ pub fn serve<S>(listener: TcpListener, service: S) -> Serve<S> {
         nodelay: true,
         signal: Box::pin(pending()),
         grace: Duration::MAX,
+        last_request: Duration::ZERO,
         on_error: Rc::new(|_, _| {}),
     }
 }
@@ -92,20 +100,21 @@ type OnError = Rc<dyn Fn(SocketAddr, ::hyper::Error)>;
 
 /// A server that does not serve before it is awaited; [`serve`] makes it.
 #[must_use = "a server does nothing unless it is awaited"]
-pub struct Serve<S> {
-    listener: TcpListener,
+pub struct Serve<S, L = TcpListener> {
+    listener: L,
     service: S,
     http: http1::Builder,
     nodelay: bool,
     signal: Pin<Box<dyn Future<Output = ()>>>,
     grace: Duration,
+    last_request: Duration,
     on_error: OnError,
 }
 
 /// The future of a server.
 pub type Serving = Pin<Box<dyn Future<Output = io::Result<()>>>>;
 
-impl<S> Serve<S> {
+impl<S, L> Serve<S, L> {
     /// Stops when `signal` is over.
     ///
     /// It then accepts no more, closes the connections that are idle, and waits
@@ -123,6 +132,17 @@ impl<S> Serve<S> {
     /// are still open. Without it, for as long as they take.
     pub fn grace_period(mut self, grace: Duration) -> Self {
         self.grace = grace;
+        self
+    }
+
+    /// How long a graceful shutdown waits for a last request on a connection that is
+    /// idle, and which is closed with the response. Without it, not at all.
+    ///
+    /// A client that asks again just when its idle connection is closed gets no
+    /// answer. A server that is replaced under load, as a supervised worker is,
+    /// does better to wait for a second: clients that are at it have asked by then.
+    pub fn last_request(mut self, wait: Duration) -> Self {
+        self.last_request = wait;
         self
     }
 
@@ -162,8 +182,9 @@ impl<S> Serve<S> {
     }
 }
 
-impl<S, B> IntoFuture for Serve<S>
+impl<S, L, B> IntoFuture for Serve<S, L>
 where
+    L: Accept + 'static,
     S: Service<Request<Incoming>, Response = Response<B>> + 'static,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
     B: Body + 'static,
@@ -177,7 +198,7 @@ where
     }
 }
 
-impl<S> fmt::Debug for Serve<S> {
+impl<S, L: fmt::Debug> fmt::Debug for Serve<S, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Serve")
             .field("listener", &self.listener)
@@ -185,20 +206,22 @@ impl<S> fmt::Debug for Serve<S> {
     }
 }
 
-async fn run<S, B>(server: Serve<S>) -> io::Result<()>
+async fn run<S, L, B>(server: Serve<S, L>) -> io::Result<()>
 where
+    L: Accept,
     S: Service<Request<Incoming>, Response = Response<B>> + 'static,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
     B: Body + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let Serve {
-        listener,
+        mut listener,
         service,
         http,
         nodelay,
         mut signal,
         grace,
+        last_request,
         on_error,
     } = server;
     let service = Rc::new(service);
@@ -210,7 +233,8 @@ where
                 return Poll::Ready(Ok(()));
             }
             let (stream, peer) = match listener.poll_accept(cx) {
-                Poll::Ready(Ok(accepted)) => accepted,
+                Poll::Ready(Ok(Some(accepted))) => accepted,
+                Poll::Ready(Ok(None)) => return Poll::Ready(Ok(())),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => return Poll::Pending,
             };
@@ -220,7 +244,14 @@ where
             }
             let (service, on_error) = (Rc::clone(&service), Rc::clone(&on_error));
             let http = &http;
-            connections.spawn(|place| connection(http, stream, service, peer, place, on_error));
+            connections.spawn(|place| {
+                let serving = connection(http, stream, service, place, last_request);
+                async move {
+                    if let Err(error) = serving.await {
+                        on_error(peer, error);
+                    }
+                }
+            });
         }
     });
     accepted.await?;
@@ -238,29 +269,48 @@ fn connection<S, B>(
     http: &http1::Builder,
     stream: TcpStream,
     service: Rc<S>,
-    peer: SocketAddr,
     place: Place,
-    on_error: OnError,
-) -> impl Future<Output = ()> + use<S, B>
+    last_request: Duration,
+) -> impl Future<Output = ::hyper::Result<()>> + use<S, B>
 where
     S: Service<Request<Incoming>, Response = Response<B>> + 'static,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
     B: Body + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
+    let stopping = place.stopping();
+    let service = service_fn(move |request| {
+        let (answer, stopping) = (service.call(request), stopping.clone());
+        async move {
+            let mut response = answer.await?;
+            if stopping.get() {
+                let headers = response.headers_mut();
+                // A service may say something else of it.
+                headers
+                    .entry(CONNECTION)
+                    .or_insert(HeaderValue::from_static("close"));
+            }
+            Ok::<_, S::Error>(response)
+        }
+    });
     let serving = http.serve_connection(stream, service);
     async move {
         let mut serving = pin!(serving);
-        let mut told = false;
-        let result = poll_fn(|cx| {
-            if !told && place.poll_stopping(cx) {
-                told = true;
-                serving.as_mut().graceful_shutdown();
+        let mut last_request = Some(last_request);
+        let mut wait = None;
+        poll_fn(|cx| {
+            // First, so that a request that has come is answered.
+            let served = serving.as_mut().poll(cx);
+            if served.is_ready() || last_request.is_none() || !place.poll_stopping(cx) {
+                return served;
             }
+            if let Some(time) = last_request.filter(|time| !time.is_zero()) {
+                ready!(Pin::new(wait.get_or_insert_with(|| sleep(time))).poll(cx));
+            }
+            last_request = None;
+            serving.as_mut().graceful_shutdown();
             serving.as_mut().poll(cx)
-        });
-        if let Err(error) = result.await {
-            on_error(peer, error);
-        }
+        })
+        .await
     }
 }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use coreloop_runtime::io::Async;
 
 use super::{TcpStream, sys};
-use crate::accept::{self, Pause};
+use crate::accept::{self, AcceptPause, Pause};
 use crate::addr::{self, ToSocketAddrs};
 
 /// A socket that accepts TCP connections.
@@ -133,6 +133,25 @@ impl TcpListener {
         Poll::Ready(TcpStream::from_nonblocking(stream).map(|stream| (stream, peer)))
     }
 
+    /// As [`poll_accept`](Self::poll_accept), but every task that polled is woken,
+    /// not the last alone. For listeners that are made of several, of which each
+    /// waiting task polls all.
+    ///
+    /// Each task, or each future that waits, has a `pause` of its own, and gives
+    /// the same one to every listener that it polls.
+    ///
+    /// # Errors
+    ///
+    /// As for [`accept`](Self::accept).
+    pub fn poll_accept_shared(
+        &self,
+        pause: &mut AcceptPause,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        let (stream, peer) = ready!(accept::poll_accept_shared(&self.io, pause, cx, sys::accept))?;
+        Poll::Ready(TcpStream::from_nonblocking(stream).map(|stream| (stream, peer)))
+    }
+
     /// The address this listener is bound to.
     ///
     /// # Errors
@@ -183,6 +202,30 @@ impl TcpListener {
     pub fn from_std(listener: net::TcpListener) -> io::Result<TcpListener> {
         listener.set_nonblocking(true)?;
         TcpListener::from_nonblocking(listener)
+    }
+
+    /// Puts a listener on this thread's loop from which others accept too: other
+    /// processes or threads, each with a duplicate on a loop of its own.
+    ///
+    /// A connection wakes one of the loops that are idle (`EPOLLEXCLUSIVE`), where
+    /// [`from_std`](Self::from_std) wakes them all, to find nothing. So who has such a
+    /// listener goes on accepting: what it was woken for, nobody else is told of. One
+    /// that wants no more connections takes the listener off the loop by
+    /// [`into_std`](Self::into_std), and then accepts what is queued. One that is out of
+    /// descriptors leaves connections to the others meanwhile. See
+    /// [`Async::from_owned_exclusive`] for what happens when one dies.
+    ///
+    /// On other systems than Linux this is the same as `from_std`.
+    ///
+    /// # Errors
+    ///
+    /// If no runtime is running here, or the system call fails.
+    pub fn from_std_exclusive(listener: net::TcpListener) -> io::Result<TcpListener> {
+        listener.set_nonblocking(true)?;
+        Ok(TcpListener {
+            io: Async::from_owned_exclusive(listener)?,
+            pause: Pause::default(),
+        })
     }
 
     /// Takes the listener off the loop, as one of the standard library.

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::Interest;
-use super::registration::{Failure, Registration};
+use super::registration::{Failure, Hold, Registration};
 use crate::reactor::Direction;
 use crate::time::Sleep;
 
@@ -80,7 +80,7 @@ impl<T: AsFd> Async<T> {
     /// Outside a runtime.
     pub fn from_nonblocking(io: T) -> io::Result<Async<T>> {
         Ok(Async {
-            registration: Registration::new(false)?,
+            registration: Registration::new(Hold::Own)?,
             io,
         })
     }
@@ -102,9 +102,79 @@ impl<T: AsFd> Async<T> {
         T: Into<OwnedFd>,
     {
         Ok(Async {
-            registration: Registration::new(true)?,
+            registration: Registration::new(Hold::UntilClosed)?,
             io,
         })
+    }
+
+    /// Puts a descriptor on the loop that is non-blocking already, and that others
+    /// have too: other processes or threads, each with a duplicate on a loop of its
+    /// own. What comes wakes one of those that are idle, not all of them.
+    ///
+    /// It is for listeners. Of the loops that sleep, the kernel takes the one that has
+    /// waited for this descriptor first (`EPOLLEXCLUSIVE`), and counts on it: the
+    /// others are not told of the same connection, though the next one may wake them.
+    /// So who was woken accepts until nothing is left, and who wants no more takes the
+    /// descriptor off the loop by [`into_inner`](Async::into_inner) and then accepts what
+    /// is there. A loop that dies before that leaves a connection to whoever looks next:
+    /// one that is new to the descriptor asks the kernel first, and one that sleeps is
+    /// woken by the next connection.
+    ///
+    /// Only reads can wait. On other systems than Linux this is
+    /// [`from_nonblocking`](Async::from_nonblocking), and all loops are woken. The
+    /// descriptor is taken off the loop before it is closed, since the duplicates keep
+    /// it in the kernel's list.
+    ///
+    /// # Errors
+    ///
+    /// Outside a runtime. On Linux, operations that have to wait to write fail with
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::net::TcpListener;
+    /// use coreloop_runtime::io::Async;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// listener.set_nonblocking(true)?;
+    /// let threads: Vec<_> = (0..2)
+    ///     .map(|_| {
+    ///         let listener = listener.try_clone()?;
+    ///         Ok(std::thread::spawn(move || {
+    ///             coreloop_runtime::block_on(async {
+    ///                 let listener = Async::from_owned_exclusive(listener)?;
+    ///                 listener.read_with(TcpListener::accept).await
+    ///             })
+    ///         }))
+    ///     })
+    ///     .collect::<std::io::Result<_>>()?;
+    /// let address = listener.local_addr()?;
+    /// let clients = [(); 2].map(|()| std::net::TcpStream::connect(address));
+    /// for thread in threads {
+    ///     thread.join().expect("no thread panics")?;
+    /// }
+    /// # drop(clients);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn from_owned_exclusive(io: T) -> io::Result<Async<T>> {
+        Ok(Async {
+            registration: Registration::new(Hold::Exclusive)?,
+            io,
+        })
+    }
+
+    /// Lets other loops have what comes to a descriptor that is
+    /// [exclusive](Async::from_owned_exclusive), until somebody waits for it here again.
+    /// Does nothing to one that is not.
+    ///
+    /// For a loop that cannot accept for a while: one that is out of descriptors, say,
+    /// would be woken for each connection, and nobody else would. What it was woken for
+    /// already is left to whoever looks next.
+    pub fn leave_to_others(&self) {
+        self.registration.leave_to_others(self.io.as_fd());
     }
 
     /// The descriptor.
@@ -324,7 +394,7 @@ impl<T: AsFd> Async<T> {
             };
             match failure {
                 Failure::Wait => {
-                    match self.registration.watched(self.raw_fd(), direction) {
+                    match self.registration.watched(self.io.as_fd(), direction) {
                         Ok(source) => {
                             source.park_beside(direction, context);
                             return Poll::Pending;
@@ -356,7 +426,7 @@ impl<T: AsFd> Async<T> {
             };
             match failure {
                 Failure::Wait => {
-                    return match self.registration.park(self.raw_fd(), direction, context) {
+                    return match self.registration.park(self.io.as_fd(), direction, context) {
                         None => Poll::Pending,
                         Some(error) => Poll::Ready(Err(error)),
                     };
@@ -425,11 +495,6 @@ impl<T: AsFd> Async<T> {
         }
         result
     }
-
-    #[inline]
-    pub(super) fn raw_fd(&self) -> RawFd {
-        self.io.as_fd().as_raw_fd()
-    }
 }
 
 #[cfg(not(miri))]
@@ -468,7 +533,7 @@ impl<T: AsFd> AsFd for Async<T> {
 
 impl<T: AsFd> AsRawFd for Async<T> {
     fn as_raw_fd(&self) -> RawFd {
-        self.raw_fd()
+        self.io.as_fd().as_raw_fd()
     }
 }
 

@@ -44,7 +44,7 @@ impl<T: AsFd> Async<T> {
         let mut waiter = Waiter::new(interest);
         poll_fn(|context| {
             ready!(self.registration.event_loop.tasks.budget.poll_left(context));
-            let source = self.registration.watched_for(self.raw_fd(), interest)?;
+            let source = self.registration.watched_for(self.io.as_fd(), interest)?;
             ready!(waiter.poll(source, context));
             let finished = self.registration.finish_wait(source);
             finished.map_ok(|()| source.ready(interest))
@@ -134,7 +134,7 @@ impl<T: AsFd> Async<T> {
                         Failure::Again | Failure::Yield => continue,
                     }
                 }
-                let source = self.registration.watched_for(self.raw_fd(), interest)?;
+                let source = self.registration.watched_for(self.io.as_fd(), interest)?;
                 ready!(waiter.poll(source, context));
             }
         })
@@ -172,7 +172,7 @@ impl<T: AsFd> Async<T> {
 
     fn poll_ready(&self, direction: Direction, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.registration.event_loop.tasks.budget.poll_left(context));
-        let source = self.registration.watched(self.raw_fd(), direction)?;
+        let source = self.registration.watched(self.io.as_fd(), direction)?;
         if !source.is_ready(direction) {
             source.park(direction, context);
             return Poll::Pending;

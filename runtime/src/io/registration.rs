@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, OnceCell};
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -18,13 +18,23 @@ pub(super) struct Registration {
     pub(super) source: OnceCell<Rc<Source>>,
     /// Whether a read, or a write, came up short before there was a source.
     short: [Cell<bool>; 2],
-    /// Whether the descriptor is closed right after this is dropped.
-    closing: bool,
+    hold: Hold,
+}
+
+/// What a loop may assume of a descriptor that it is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// Nothing.
+    Own,
+    /// It is closed right after it was let go.
+    UntilClosed,
+    /// Other loops wait for it too, and one of them is enough to wake.
+    Exclusive,
 }
 
 impl Registration {
     #[inline]
-    pub(super) fn new(closing: bool) -> io::Result<Registration> {
+    pub(super) fn new(hold: Hold) -> io::Result<Registration> {
         let event_loop = context::with_current(Rc::clone).ok_or_else(|| {
             io::Error::other(
                 "an I/O source made outside a coreloop runtime; make it in a task, in \
@@ -35,13 +45,17 @@ impl Registration {
             event_loop,
             source: OnceCell::new(),
             short: Default::default(),
-            closing,
+            hold,
         })
     }
 
     /// The source, with the kernel watching `direction`.
     #[inline]
-    pub(super) fn watched(&self, fd: RawFd, direction: Direction) -> io::Result<&Rc<Source>> {
+    pub(super) fn watched(
+        &self,
+        fd: BorrowedFd<'_>,
+        direction: Direction,
+    ) -> io::Result<&Rc<Source>> {
         match self.source.get() {
             Some(source) => {
                 self.event_loop.reactor.watch(fd, source, direction)?;
@@ -52,7 +66,11 @@ impl Registration {
     }
 
     /// The source, with the kernel watching all that `interest` needs.
-    pub(super) fn watched_for(&self, fd: RawFd, interest: Interest) -> io::Result<&Rc<Source>> {
+    pub(super) fn watched_for(
+        &self,
+        fd: BorrowedFd<'_>,
+        interest: Interest,
+    ) -> io::Result<&Rc<Source>> {
         if interest.is_writable() {
             let source = self.watched(fd, Direction::Write)?;
             // Errors are always reported, and urgent data goes with reads.
@@ -67,8 +85,12 @@ impl Registration {
     }
 
     #[cold]
-    fn register(&self, fd: RawFd, direction: Direction) -> io::Result<&Rc<Source>> {
-        let source = self.event_loop.reactor.register(fd, direction)?;
+    fn register(&self, fd: BorrowedFd<'_>, direction: Direction) -> io::Result<&Rc<Source>> {
+        let reactor = &self.event_loop.reactor;
+        let source = match self.hold {
+            Hold::Exclusive => reactor.register_exclusive(fd, direction)?,
+            Hold::Own | Hold::UntilClosed => reactor.register(fd, direction)?,
+        };
         Ok(self.source.get_or_init(|| source))
     }
 
@@ -99,7 +121,7 @@ impl Registration {
     #[inline]
     pub(super) fn park(
         &self,
-        fd: RawFd,
+        fd: BorrowedFd<'_>,
         direction: Direction,
         context: &Context<'_>,
     ) -> Option<io::Error> {
@@ -167,6 +189,14 @@ impl Registration {
         })
     }
 
+    /// Lets other loops have what comes, until somebody waits here again.
+    #[cold]
+    pub(super) fn leave_to_others(&self, fd: BorrowedFd<'_>) {
+        if let Some(source) = self.source.get() {
+            self.event_loop.reactor.suspend_exclusive(fd, source);
+        }
+    }
+
     /// Takes the descriptor off the loop, leaving it open.
     pub(super) fn close(mut self) -> io::Result<()> {
         self.forget(true)
@@ -184,7 +214,7 @@ impl Drop for Registration {
     fn drop(&mut self) {
         // It fails if the descriptor was closed behind our back, and then there
         // is nothing left to take out.
-        let _ = self.forget(!self.closing);
+        let _ = self.forget(self.hold != Hold::UntilClosed);
     }
 }
 

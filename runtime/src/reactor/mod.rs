@@ -10,13 +10,14 @@
 //! or is dropped. Waking a task of ours runs nobody's code.
 
 mod descriptor;
+mod exclusive;
 mod readiness;
 mod source;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -81,7 +82,7 @@ impl Reactor {
 
     /// Registers the descriptor of the loop's timer.
     #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
-    pub(crate) fn register_timer(&self, timer: std::os::fd::BorrowedFd<'_>) -> io::Result<()> {
+    pub(crate) fn register_timer(&self, timer: BorrowedFd<'_>) -> io::Result<()> {
         let fd = timer.as_raw_fd();
         self.poll
             .borrow()
@@ -90,7 +91,29 @@ impl Reactor {
     }
 
     /// Registers a descriptor for one direction.
-    pub(crate) fn register(&self, fd: RawFd, direction: Direction) -> io::Result<Rc<Source>> {
+    pub(crate) fn register(
+        &self,
+        fd: BorrowedFd<'_>,
+        direction: Direction,
+    ) -> io::Result<Rc<Source>> {
+        let interest = interest(direction);
+        self.register_by(fd, direction, interest, false, |token| {
+            let fd = fd.as_raw_fd();
+            let poll = self.poll.borrow();
+            poll.registry()
+                .register(&mut SourceFd(&fd), token, interest)
+        })
+    }
+
+    /// Registers a descriptor by `add`, for what `interest` says.
+    fn register_by(
+        &self,
+        fd: BorrowedFd<'_>,
+        direction: Direction,
+        interest: Interest,
+        exclusive: bool,
+        add: impl FnOnce(Token) -> io::Result<()>,
+    ) -> io::Result<Rc<Source>> {
         if self.closed.get() {
             return Err(gone());
         }
@@ -101,28 +124,34 @@ impl Reactor {
             .filter(|&index| (index as usize) < TIMER.0 & MASK)
             .ok_or_else(|| io::Error::other("too many I/O sources for one loop"))?;
         let generation = self.generation.get().wrapping_add(1) & generation_mask();
-        let interest = interest(direction);
-        self.poll.borrow().registry().register(
-            &mut SourceFd(&fd),
-            token(index, generation),
-            interest,
-        )?;
+        add(token(index, generation))?;
         self.generation.set(generation);
         self.registered.set(self.registered.get() + 1);
-        let source = Rc::new(Source::new(fd, direction, interest, index, generation));
+        let source = Source::new(
+            fd.as_raw_fd(),
+            direction,
+            interest,
+            index,
+            generation,
+            exclusive,
+        );
+        let source = Rc::new(source);
         place.insert(Rc::clone(&source));
         Ok(source)
     }
 
     /// Widens a registration to one more direction.
     #[cold]
-    fn widen(&self, fd: RawFd, source: &Source, direction: Direction) -> io::Result<()> {
+    fn widen(&self, fd: BorrowedFd<'_>, source: &Source, direction: Direction) -> io::Result<()> {
         if self.closed.get() {
             return Err(gone());
         }
+        if source.exclusive {
+            return self.resume_exclusive(fd, source, direction);
+        }
         let interest = source.interest.get() | interest(direction);
         self.poll.borrow().registry().reregister(
-            &mut SourceFd(&fd),
+            &mut SourceFd(&fd.as_raw_fd()),
             token(source.index, source.generation),
             interest,
         )?;
@@ -134,7 +163,12 @@ impl Reactor {
 
     /// Makes sure that the kernel tells when `direction` becomes ready.
     #[inline]
-    pub(crate) fn watch(&self, fd: RawFd, source: &Source, direction: Direction) -> io::Result<()> {
+    pub(crate) fn watch(
+        &self,
+        fd: BorrowedFd<'_>,
+        source: &Source,
+        direction: Direction,
+    ) -> io::Result<()> {
         if source.watches(direction) {
             return Ok(());
         }
@@ -153,7 +187,8 @@ impl Reactor {
             ours.then(|| sources.remove(place))
         };
         drop(removed);
-        if stays_open {
+        let is_suspended = source.exclusive && !source.watches(Direction::Read);
+        if stays_open && !is_suspended {
             let registry = self.poll.borrow();
             return registry.registry().deregister(&mut SourceFd(&source.fd));
         }

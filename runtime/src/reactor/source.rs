@@ -22,6 +22,8 @@ pub(crate) struct Source {
     pub(super) interest: Cell<mio::Interest>,
     pub(super) index: u32,
     pub(super) generation: u32,
+    /// Whether the kernel wakes this loop or another one, not both.
+    pub(super) exclusive: bool,
     reader: Slot,
     writer: Slot,
     /// Made when somebody waits who is not a task in a slot. Seldom needed, and
@@ -38,6 +40,7 @@ impl Source {
         interest: mio::Interest,
         index: u32,
         generation: u32,
+        exclusive: bool,
     ) -> Source {
         Source {
             readiness: Cell::new(direction.other().ready()),
@@ -46,6 +49,7 @@ impl Source {
             interest: Cell::new(interest),
             index,
             generation,
+            exclusive,
             reader: Slot::default(),
             writer: Slot::default(),
             others: OnceCell::new(),

@@ -152,3 +152,16 @@ where
         None => context::missing("spawn"),
     }
 }
+
+/// Makes a task of `future` that is one of the runtime's own, for the other crates of
+/// coreloop: no list or report shows it, and the end of the runtime does not wait for
+/// it. Outside a runtime the future is dropped.
+#[doc(hidden)]
+#[track_caller]
+pub fn spawn_hidden(future: impl Future<Output = ()> + 'static) {
+    let spawned_at = std::panic::Location::caller();
+    context::with_current_or_running(|event_loop, running| {
+        let handle = event_loop.spawn(future, spawned_at, running);
+        event_loop.tasks.hide(&handle);
+    });
+}
