@@ -7,15 +7,18 @@
 //! ```
 //!
 //! and talk to it with `nc 127.0.0.1 7777`, or put it under load with the
-//! `echo_client` example. Ctrl-C stops it.
+//! `echo_client` example. Ctrl-C stops it. With `--workers 2` the same is done by
+//! two processes that a master supervises, with `--threads 2` by two threads.
 
 use std::cell::Cell;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use clap::Parser;
 use coreloop::net::{TcpListener, TcpStream};
+use coreloop::process::{Supervisor, Worker, Workers};
 use coreloop::select;
 use coreloop::signal::unix::{SignalKind, signal};
 use coreloop::sync::Notify;
@@ -30,9 +33,15 @@ struct Options {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:7777")]
     addr: String,
+    /// Serve from so many supervised processes
+    #[arg(long)]
+    workers: Option<u32>,
+    /// Serve from so many threads
+    #[arg(long, conflicts_with = "workers")]
+    threads: Option<u32>,
 }
 
-/// What the server has done so far. All tasks run on one thread, so plain cells do.
+/// What a loop has done so far. All its tasks run on one thread, so plain cells do.
 #[derive(Default)]
 struct Served {
     connections: Cell<u64>,
@@ -44,20 +53,41 @@ struct Served {
 
 fn main() -> io::Result<()> {
     let options = Options::parse();
-    coreloop::block_on(serve(&options.addr))
+    let workers = match (options.workers, options.threads) {
+        (Some(count), _) => Workers::processes(count),
+        (_, Some(count)) => Workers::threads(count),
+        _ => return coreloop::block_on(serve(&options.addr)),
+    };
+    let supervisor = Supervisor::new()
+        .workers(workers)
+        .bind(&options.addr)?
+        .drain(GRACE);
+    // Each worker process comes by here too, and has no address to tell.
+    if let Some(bound) = supervisor.local_addr(0) {
+        announce(bound);
+    }
+    supervisor.run(work)
 }
 
+/// One of several workers, until its master ends it.
+async fn work(worker: Worker) -> io::Result<()> {
+    let served = Rc::new(Served::default());
+    let listener = worker.listener(0)?;
+    while let Some((stream, peer)) = listener.accept().await? {
+        start(stream, peer, &served);
+    }
+    served.last().await;
+    served.sum_up();
+    Ok(())
+}
+
+/// The only loop, until Ctrl-C.
 async fn serve(address: &str) -> io::Result<()> {
     let mut interrupts = signal(SignalKind::interrupt())?;
     let listener = TcpListener::bind(address)
         .await
         .map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))?;
-    let bound = listener.local_addr()?;
-    println!(
-        "listening on {bound}; try: nc {} {}",
-        bound.ip(),
-        bound.port()
-    );
+    announce(listener.local_addr()?);
 
     let served = Rc::new(Served::default());
     select! {
@@ -70,43 +100,45 @@ async fn serve(address: &str) -> io::Result<()> {
         "no longer accepting; open connections: {}",
         served.open.get()
     );
-    let last = async {
-        while served.open.get() > 0 {
-            served.all_closed.notified().await;
-        }
-    };
     // A second Ctrl-C ends the wait, as the end of the grace period does.
     select! {
-        () = last => {}
+        () = served.last() => {}
         _ = interrupts.recv() => {}
         () = sleep(GRACE) => {}
     }
-    println!(
-        "served {} connections, {} bytes in {} messages",
-        served.connections.get(),
-        served.bytes.get(),
-        served.messages.get(),
-    );
+    served.sum_up();
     Ok(())
 }
 
 async fn accept(listener: &TcpListener, served: &Rc<Served>) -> io::Result<()> {
     loop {
         let (stream, peer) = listener.accept().await?;
-        let served = Rc::clone(served);
-        coreloop::spawn(async move {
-            add(&served.connections, 1);
-            add(&served.open, 1);
-            // What goes wrong with one connection is no concern of the others.
-            if let Err(error) = echo(stream, &served).await {
-                eprintln!("{peer}: {error}");
-            }
-            served.open.set(served.open.get() - 1);
-            if served.open.get() == 0 {
-                served.all_closed.notify_one();
-            }
-        });
+        start(stream, peer, served);
     }
+}
+
+fn announce(bound: SocketAddr) {
+    println!(
+        "listening on {bound}; try: nc {} {}",
+        bound.ip(),
+        bound.port()
+    );
+}
+
+fn start(stream: TcpStream, peer: SocketAddr, served: &Rc<Served>) {
+    let served = Rc::clone(served);
+    coreloop::spawn(async move {
+        add(&served.connections, 1);
+        add(&served.open, 1);
+        // What goes wrong with one connection is no concern of the others.
+        if let Err(error) = echo(stream, &served).await {
+            eprintln!("{peer}: {error}");
+        }
+        served.open.set(served.open.get() - 1);
+        if served.open.get() == 0 {
+            served.all_closed.notify_one();
+        }
+    });
 }
 
 async fn echo(mut stream: TcpStream, served: &Served) -> io::Result<()> {
@@ -119,6 +151,24 @@ async fn echo(mut stream: TcpStream, served: &Served) -> io::Result<()> {
         stream.write_all(&buffer[..count]).await?;
         add(&served.messages, 1);
         add(&served.bytes, count as u64);
+    }
+}
+
+impl Served {
+    /// Waits until no connection is open.
+    async fn last(&self) {
+        while self.open.get() > 0 {
+            self.all_closed.notified().await;
+        }
+    }
+
+    fn sum_up(&self) {
+        println!(
+            "served {} connections, {} bytes in {} messages",
+            self.connections.get(),
+            self.bytes.get(),
+            self.messages.get(),
+        );
     }
 }
 

@@ -24,6 +24,10 @@
     doc = "| [`hyper`] | HTTP by way of hyper: [`serve`](hyper::serve), and what hyper asks of a runtime |"
 )]
 #![cfg_attr(
+    feature = "process",
+    doc = "| [`process`] | child processes, and a supervised worker with a loop of its own for every core |"
+)]
+#![cfg_attr(
     feature = "sync",
     doc = "| [`sync`] | locks and channels for tasks that share a thread |"
 )]
@@ -89,6 +93,10 @@ pub use coreloop_net as net;
 #[cfg(feature = "hyper")]
 #[doc(inline)]
 pub use coreloop_net::hyper;
+
+#[cfg(feature = "process")]
+#[doc(inline)]
+pub use coreloop_process as process;
 
 #[cfg(feature = "sync")]
 #[doc(inline)]

@@ -287,6 +287,21 @@ fn a_generator_over_lines_says_goodbye_when_it_is_closed() {
     assert!(said.contains("the poet hears: that will do"), "{said}");
 }
 
+#[cfg(feature = "process")]
+#[test]
+fn other_programs_are_talked_to_and_stopped() {
+    let said = run("subprocess");
+    let expected = [
+        "sort: apple fig pear (exit status: 0)",
+        "cat: hello",
+        "cat: goodbye",
+        "cat: (exit status: 0)",
+    ];
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines[..4], expected, "{said}");
+    assert!(lines[4].contains("it took longer than 1s"), "{said}");
+}
+
 #[test]
 fn a_bad_address_is_reported() {
     let output = Command::new(program("echo_server"))

@@ -2,7 +2,8 @@
 //! instead: one test a complaint, with the report that it comes from.
 //!
 //! Not here: HTTP stacks that ask for owned buffers or `Send` handlers, whose tests
-//! are `hyper_http1` and `axum` in `ecosystem/tests`; and processes that fork.
+//! are `hyper_http1` and `axum` in `ecosystem/tests`; and processes that fork, which
+//! are in `process_child_others`.
 #![cfg(all(feature = "net", feature = "sync"))]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 

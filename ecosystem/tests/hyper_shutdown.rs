@@ -3,15 +3,17 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
-use std::future::pending;
+use std::future::{Future, pending};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use coreloop::hyper::{Serve, serve};
-use coreloop::net::{TcpListener, TcpStream};
+use coreloop::net::{Accept, TcpListener, TcpStream};
 use coreloop::sync::{mpsc, oneshot};
 use coreloop::task::JoinHandle;
 use coreloop::time::{self, Instant};
@@ -21,6 +23,7 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 
+const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
 const POST: &[u8] = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 8\r\n\r\nfirst";
 
 #[coreloop::test]
@@ -122,6 +125,82 @@ async fn clients_that_stopped_in_the_middle_are_dropped_after_the_grace() {
     assert_eq!(read_to_end(&mut in_body).await, "");
 }
 
+#[coreloop::test(start_paused = true)]
+async fn an_idle_connection_may_have_a_last_request() {
+    let (listener, address) = bind().await;
+    let answer =
+        service_fn(async |_| Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("done")))));
+    let wait = Duration::from_secs(1);
+    let (stop, server) = start(serve(listener, answer).last_request(wait));
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        assert!(!ask(&mut stream).await.contains("connection: close"));
+        streams.push(stream);
+    }
+
+    let asked = Instant::now();
+    stop.send(()).unwrap();
+    coreloop::task::yield_now().await;
+    assert!(ask(&mut streams[0]).await.contains("connection: close"));
+    assert_eq!(streams[0].read(&mut [0; 1]).await.unwrap(), 0);
+    assert_eq!(asked.elapsed(), Duration::ZERO);
+    // The other one has nothing to ask.
+    assert_eq!(streams[1].read(&mut [0; 1]).await.unwrap(), 0);
+    assert_eq!(asked.elapsed(), wait);
+    server.await.unwrap().unwrap();
+}
+
+/// A worker's listener ends when the worker is to.
+#[coreloop::test]
+async fn a_listener_that_ends_shuts_down_as_a_signal_does() {
+    struct Ending(TcpListener, oneshot::Receiver<()>);
+
+    impl Accept for Ending {
+        fn poll_accept(
+            &mut self,
+            cx: &mut Context<'_>,
+        ) -> Poll<io::Result<Option<(TcpStream, SocketAddr)>>> {
+            match Pin::new(&mut self.1).poll(cx) {
+                Poll::Ready(_) => Poll::Ready(Ok(None)),
+                Poll::Pending => Accept::poll_accept(&mut self.0, cx),
+            }
+        }
+    }
+
+    let (listener, address) = bind().await;
+    let (inside, mut entered) = mpsc::unbounded_channel();
+    let (go, gate) = oneshot::channel::<()>();
+    let gate = RefCell::new(Some(gate));
+    let answer = service_fn(move |_: Request<Incoming>| {
+        inside.send(()).unwrap();
+        let gate = gate.take();
+        async move {
+            if let Some(gate) = gate {
+                gate.await.unwrap();
+            }
+            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("done"))))
+        }
+    });
+    let (end, ended) = oneshot::channel();
+    let server = coreloop::spawn(serve(Ending(listener, ended), answer).into_future());
+    let mut busy = TcpStream::connect(address).await.unwrap();
+    busy.write_all(GET).await.unwrap();
+    entered.recv().await.unwrap();
+    let mut idle = TcpStream::connect(address).await.unwrap();
+    let answer = ask(&mut idle).await;
+    assert!(!answer.contains("connection: close"), "{answer}");
+
+    end.send(()).unwrap();
+    // The idle one ends, and not by a reset.
+    assert_eq!(idle.read(&mut [0; 1]).await.unwrap(), 0);
+    assert!(!server.is_finished());
+    go.send(()).unwrap();
+    let answer = read_to_end(&mut busy).await;
+    assert!(answer.contains("connection: close\r\n"), "{answer}");
+    server.await.unwrap().unwrap();
+}
+
 async fn bind() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -138,6 +217,19 @@ where
         let _ = stopped.await;
     });
     (stop, coreloop::spawn(server.into_future()))
+}
+
+/// The answer to a request on a connection that may go on.
+async fn ask(stream: &mut TcpStream) -> String {
+    stream.write_all(GET).await.unwrap();
+    let mut answer = String::new();
+    while !answer.ends_with("done") {
+        let mut buffer = [0; 1024];
+        let count = stream.read(&mut buffer).await.unwrap();
+        assert_ne!(count, 0, "only: {answer}");
+        answer += std::str::from_utf8(&buffer[..count]).unwrap();
+    }
+    answer
 }
 
 /// What comes until the end, or until the peer resets.

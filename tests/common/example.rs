@@ -25,7 +25,7 @@ pub(crate) fn exchange(stream: &mut TcpStream, message: &[u8]) -> Vec<u8> {
 
 /// Killed if the test fails.
 pub(crate) struct Server {
-    process: Child,
+    pub(crate) process: Child,
     pub(crate) output: BufReader<Box<dyn Read>>,
 }
 

@@ -1,0 +1,49 @@
+//! Asks a running supervisor something at its control socket.
+//!
+//! ```sh
+//! cargo run --example ctl -- --socket /run/echo.sock status
+//! cargo run --example ctl -- --socket /run/echo.sock scale 4
+//! ```
+
+use std::io;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use coreloop::process::Control;
+
+#[derive(Parser)]
+struct Options {
+    /// Where the supervisor listens.
+    #[arg(long)]
+    socket: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Shows the master and its workers.
+    Status,
+    /// Replaces all workers, one by one.
+    Reload,
+    /// Starts the program's file again, which takes the master's place.
+    Upgrade,
+    /// Starts or retires workers until there are as many.
+    Scale { workers: u32 },
+    /// Finishes what is open, and ends.
+    Stop,
+}
+
+#[coreloop::main]
+async fn main() -> io::Result<()> {
+    let options = Options::parse();
+    let mut control = Control::connect(&options.socket).await?;
+    match options.command {
+        Command::Status => print!("{}", control.status().await?),
+        Command::Reload => control.reload().await?,
+        Command::Upgrade => control.upgrade().await?,
+        Command::Scale { workers } => control.scale(workers).await?,
+        Command::Stop => control.stop().await?,
+    }
+    Ok(())
+}

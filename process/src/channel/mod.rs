@@ -1,0 +1,382 @@
+//! What the master and a worker say to each other: [`Channel`], one end of a pair
+//! of Unix stream sockets over which whole messages go, with descriptors.
+//!
+//! 1. A frame is its length and its number of descriptors, then the message as
+//!    `postcard` writes it. The descriptors go with the frame's first byte.
+//! 2. Sending never waits: what a peer has not read for so long that the socket is
+//!    full is lost with the peer, and the caller hears of it. So a stopped worker
+//!    cannot stop the master.
+//! 3. Descriptors are received with `CLOEXEC`, whoever starts a process next.
+
+mod message;
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::task::{Context, Poll, ready};
+
+use coreloop_runtime::io::Async;
+#[cfg(target_os = "linux")]
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub(crate) use message::{
+    Inherited, SocketKind, Start, ToMaster, ToPredecessor, ToSuccessor, ToWorker,
+};
+
+/// The kernel takes no more in one message (`SCM_MAX_FD`, unix(7)).
+pub(crate) const MOST_DESCRIPTORS: usize = 253;
+
+/// No message is near as long; a longer one is none of ours.
+const LONGEST: usize = 64 << 10;
+
+const HEADER: usize = 5;
+
+const CONTROL: usize = rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS));
+
+/// A message, and the descriptors that came with it.
+type Frame<M> = (M, Vec<OwnedFd>);
+
+/// One end, which blocks or not as its descriptor is set.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    socket: OwnedFd,
+    received: Received,
+}
+
+/// An end on the loop.
+#[derive(Debug)]
+pub(crate) struct AsyncChannel {
+    socket: Async<OwnedFd>,
+    received: Received,
+}
+
+/// Bytes and descriptors of frames that are not complete yet.
+#[derive(Debug, Default)]
+struct Received {
+    bytes: Vec<u8>,
+    descriptors: VecDeque<OwnedFd>,
+}
+
+impl Channel {
+    /// Two ends, both blocking and both closed in children.
+    pub(crate) fn pair() -> io::Result<(Channel, Channel)> {
+        let (one, other) = socket_pair()?;
+        Ok((Channel::from_socket(one), Channel::from_socket(other)))
+    }
+
+    pub(crate) fn from_socket(socket: OwnedFd) -> Channel {
+        Channel {
+            socket,
+            received: Received::default(),
+        }
+    }
+
+    pub(crate) fn into_socket(self) -> OwnedFd {
+        self.socket
+    }
+
+    /// Waits for a message on this thread; `None` at the end.
+    pub(crate) fn receive<M: DeserializeOwned>(&mut self) -> io::Result<Option<(M, Vec<OwnedFd>)>> {
+        loop {
+            if let Some(frame) = self.received.frame()? {
+                return Ok(Some(frame));
+            }
+            match self.received.fill(&self.socket) {
+                Ok(0) => return self.received.end(),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    pub(crate) fn send<M: Serialize>(
+        &self,
+        message: &M,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
+        send(self.socket.as_fd(), message, descriptors)
+    }
+
+    /// Puts the end on this thread's loop.
+    pub(crate) fn into_async(self) -> io::Result<AsyncChannel> {
+        Ok(AsyncChannel {
+            socket: Async::new(self.socket)?,
+            received: self.received,
+        })
+    }
+}
+
+impl AsyncChannel {
+    /// The next message with its descriptors; `None` when the other end is closed.
+    ///
+    /// Cancel safe: a part of a message stays for the next call.
+    pub(crate) async fn receive<M: DeserializeOwned>(
+        &mut self,
+    ) -> io::Result<Option<(M, Vec<OwnedFd>)>> {
+        poll_fn(|cx| self.poll_receive(cx)).await
+    }
+
+    pub(crate) fn poll_receive<M: DeserializeOwned>(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<Frame<M>>>> {
+        loop {
+            if let Some(frame) = self.received.frame()? {
+                return Poll::Ready(Ok(Some(frame)));
+            }
+            let received = &mut self.received;
+            let fill = |socket: &OwnedFd| received.fill(socket);
+            if ready!(self.socket.poll_read_with(cx, fill))? == 0 {
+                return Poll::Ready(received.end());
+            }
+        }
+    }
+
+    pub(crate) fn send<M: Serialize>(
+        &self,
+        message: &M,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
+        send(self.socket.get_ref().as_fd(), message, descriptors)
+    }
+
+    /// A second descriptor of this end, to send from elsewhere on the loop.
+    pub(crate) fn sender(&self) -> io::Result<Sender> {
+        Ok(Sender(self.socket.get_ref().try_clone()?))
+    }
+}
+
+/// The sending side of an end.
+#[derive(Debug)]
+pub(crate) struct Sender(OwnedFd);
+
+impl Sender {
+    pub(crate) fn send<M: Serialize>(
+        &self,
+        message: &M,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
+        send(self.0.as_fd(), message, descriptors)
+    }
+}
+
+impl Received {
+    /// Reads once; answers how many bytes came.
+    fn fill(&mut self, socket: &OwnedFd) -> io::Result<usize> {
+        let mut buffer = [0; 4096];
+        let mut space = [MaybeUninit::uninit(); CONTROL];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let received = rustix::net::recvmsg(
+            socket,
+            &mut [IoSliceMut::new(&mut buffer)],
+            &mut control,
+            receive_flags(),
+        )?;
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+                for descriptor in descriptors {
+                    #[cfg(not(target_os = "linux"))]
+                    rustix::io::fcntl_setfd(&descriptor, rustix::io::FdFlags::CLOEXEC)?;
+                    self.descriptors.push_back(descriptor);
+                }
+            }
+        }
+        self.bytes.extend_from_slice(&buffer[..received.bytes]);
+        Ok(received.bytes)
+    }
+
+    /// Takes the first frame, if all of it is here.
+    fn frame<M: DeserializeOwned>(&mut self) -> io::Result<Option<(M, Vec<OwnedFd>)>> {
+        let Some((header, rest)) = self.bytes.split_first_chunk::<HEADER>() else {
+            return Ok(None);
+        };
+        let [a, b, c, d, count] = *header;
+        let length = u32::from_le_bytes([a, b, c, d]) as usize;
+        let count = usize::from(count);
+        if length > LONGEST {
+            return Err(garbled("a frame is too long"));
+        }
+        if rest.len() < length {
+            return Ok(None);
+        }
+        if self.descriptors.len() < count {
+            return Err(garbled("descriptors of a frame are missing"));
+        }
+        let message = postcard::from_bytes(&rest[..length])
+            .map_err(|error| garbled(&format!("a message does not parse: {error}")))?;
+        self.bytes.drain(..HEADER + length);
+        Ok(Some((message, self.descriptors.drain(..count).collect())))
+    }
+
+    /// What the end of the stream means here.
+    fn end<M>(&self) -> io::Result<Option<M>> {
+        if self.bytes.is_empty() {
+            Ok(None)
+        } else {
+            Err(ErrorKind::UnexpectedEof.into())
+        }
+    }
+}
+
+fn send<M: Serialize>(
+    socket: BorrowedFd<'_>,
+    message: &M,
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    let body = postcard::to_stdvec(message).map_err(io::Error::other)?;
+    let too_much = || io::Error::new(ErrorKind::InvalidInput, "too much for one message");
+    let length = u32::try_from(body.len()).map_err(|_| too_much())?;
+    let count = u8::try_from(descriptors.len()).map_err(|_| too_much())?;
+    if body.len() > LONGEST || descriptors.len() > MOST_DESCRIPTORS {
+        return Err(too_much());
+    }
+    let mut header = [0; HEADER];
+    header[..4].copy_from_slice(&length.to_le_bytes());
+    header[4] = count;
+    let mut space = [MaybeUninit::uninit(); CONTROL];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(too_much());
+    }
+    let sent = rustix::io::retry_on_intr(|| {
+        rustix::net::sendmsg(
+            socket,
+            &[IoSlice::new(&header), IoSlice::new(&body)],
+            &mut control,
+            send_flags(),
+        )
+    })?;
+    if sent == HEADER + body.len() {
+        Ok(())
+    } else {
+        Err(io::Error::new(
+            ErrorKind::WouldBlock,
+            "the other end does not read",
+        ))
+    }
+}
+
+fn garbled(what: &str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, what)
+}
+
+#[cfg(target_os = "linux")]
+fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let flags = SocketFlags::CLOEXEC;
+    Ok(rustix::net::socketpair(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        flags,
+        None,
+    )?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (one, other) = std::os::unix::net::UnixStream::pair()?;
+    Ok((one.into(), other.into()))
+}
+
+#[cfg(target_os = "linux")]
+fn receive_flags() -> RecvFlags {
+    RecvFlags::CMSG_CLOEXEC
+}
+
+#[cfg(not(target_os = "linux"))]
+fn receive_flags() -> RecvFlags {
+    RecvFlags::empty()
+}
+
+#[cfg(target_os = "linux")]
+fn send_flags() -> SendFlags {
+    SendFlags::NOSIGNAL | SendFlags::DONTWAIT
+}
+
+// Programs in Rust ignore SIGPIPE.
+#[cfg(not(target_os = "linux"))]
+fn send_flags() -> SendFlags {
+    SendFlags::DONTWAIT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::io::{Read, Seek, Write};
+
+    #[test]
+    fn messages_keep_their_bounds_and_their_descriptors() {
+        let (one, mut other) = Channel::pair().unwrap();
+        let mut file = tempfile();
+        file.write_all(b"shared").unwrap();
+        one.send(&"first".to_owned(), &[]).unwrap();
+        one.send(&"second".to_owned(), &[file.as_fd(), one.socket.as_fd()])
+            .unwrap();
+        one.send(&"third".to_owned(), &[file.as_fd()]).unwrap();
+        drop(one);
+
+        let (message, descriptors) = other.receive::<String>().unwrap().unwrap();
+        assert_eq!((message.as_str(), descriptors.len()), ("first", 0));
+        let (message, mut descriptors) = other.receive::<String>().unwrap().unwrap();
+        assert_eq!((message.as_str(), descriptors.len()), ("second", 2));
+        let mut same = File::from(descriptors.remove(0));
+        same.rewind().unwrap();
+        let mut text = String::new();
+        same.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "shared");
+        drop(descriptors);
+        let (message, descriptors) = other.receive::<String>().unwrap().unwrap();
+        assert_eq!((message.as_str(), descriptors.len()), ("third", 1));
+        assert!(other.receive::<String>().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_peer_that_does_not_read_stops_nobody() {
+        let (one, _other) = Channel::pair().unwrap();
+        let long = "x".repeat(1000);
+        let refused = (0..100_000).find_map(|_| one.send(&long, &[]).err());
+        let refused = refused.expect("a socket that is full");
+        assert_eq!(refused.kind(), ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn half_a_message_is_an_error() {
+        let (one, mut other) = Channel::pair().unwrap();
+        rustix::io::write(&one.socket, &[200, 0, 0, 0, 0, 1, 2]).unwrap();
+        drop(one);
+        let error = other.receive::<String>().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn what_no_peer_of_ours_sends_is_refused() {
+        for bytes in [&[255; 16][..], &[1, 0, 0, 0, 9, 0], &[1, 0, 0, 0, 0, 255]] {
+            let (one, mut other) = Channel::pair().unwrap();
+            rustix::io::write(&one.socket, bytes).unwrap();
+            let error = other.receive::<String>().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidData);
+        }
+    }
+
+    fn tempfile() -> File {
+        let path = std::env::temp_dir().join(format!("coreloop-channel-{}", std::process::id()));
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&path)
+            .unwrap();
+        std::fs::remove_file(path).unwrap();
+        file
+    }
+}

@@ -1,0 +1,94 @@
+//! Unix sockets that listen, and their files.
+
+use std::fs::{self, Metadata};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::inet::BACKLOG;
+
+/// A socket that listens at `path`. If there is one that nobody listens to, it is
+/// replaced; if somebody does, or if it is no socket, this fails with `AddrInUse`.
+///
+/// Two that replace the same file at the same moment may both think that they have it.
+pub(super) fn listen(path: &Path) -> io::Result<Socket> {
+    let address = SockAddr::unix(path)?;
+    let socket = new()?;
+    match socket.bind(&address) {
+        Err(error) if error.kind() == ErrorKind::AddrInUse => {
+            if !is_stale(path, &address)? {
+                return Err(error);
+            }
+            fs::remove_file(path).or_else(unless_gone)?;
+            socket.bind(&address)?;
+        }
+        bound => bound?,
+    }
+    socket.listen(BACKLOG)?;
+    Ok(socket)
+}
+
+fn new() -> io::Result<Socket> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Whether `path` is a socket that nobody answers on. One that lets wait does.
+fn is_stale(path: &Path, address: &SockAddr) -> io::Result<bool> {
+    let metadata = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata,
+        // An abstract name is no path, and there is nothing to replace.
+        Err(error) if error.kind() == ErrorKind::InvalidInput => return Ok(false),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(error),
+    };
+    if !metadata.file_type().is_socket() {
+        return Ok(false);
+    }
+    let answer = new()?.connect(address);
+    Ok(answer.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused))
+}
+
+fn unless_gone(error: io::Error) -> io::Result<()> {
+    match error.kind() {
+        ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    }
+}
+
+/// The file of a socket, and which it is: another may be put in its place.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    id: (u64, u64),
+}
+
+impl SocketFile {
+    /// What is at `path`. `None` if it is not a socket, as with an abstract name.
+    pub(super) fn at(path: &Path) -> Option<SocketFile> {
+        let metadata = fs::symlink_metadata(path).ok()?;
+        metadata.file_type().is_socket().then(|| SocketFile {
+            // The process may change its directory.
+            path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+            id: id(&metadata),
+        })
+    }
+
+    /// Removes it, if it is still that one.
+    pub(super) fn remove(&self) -> io::Result<()> {
+        match fs::symlink_metadata(&self.path) {
+            Ok(metadata) if id(&metadata) == self.id => {
+                fs::remove_file(&self.path).or_else(unless_gone)
+            }
+            Ok(_) => Ok(()),
+            Err(error) => unless_gone(error),
+        }
+    }
+}
+
+fn id(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}

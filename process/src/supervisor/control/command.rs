@@ -1,0 +1,130 @@
+//! What a client asks for: [`Command`], one line of text.
+
+/// A typing error must not start so many processes that the machine is lost.
+pub(super) const MOST_WORKERS: u32 = 1024;
+
+pub(super) const HELP: &str = "\
+status     show the master and its workers
+reload     replace all workers, one by one
+upgrade    start the program's file again, which goes on in place of this process
+scale N    have N workers
+stop       finish what is open, and end
+help       show this
+";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Command {
+    Status,
+    Reload,
+    Upgrade,
+    Scale(u32),
+    Stop,
+    Help,
+}
+
+impl Command {
+    /// Reads a line that has no line end any more. The error is one line too.
+    pub(super) fn parse(line: &[u8]) -> Result<Command, String> {
+        let line = str::from_utf8(line).map_err(|_| "the command is not text".to_owned())?;
+        let mut words = line.split_ascii_whitespace();
+        let name = words
+            .next()
+            .ok_or_else(|| "no command was given: try `help`".to_owned())?;
+        let argument = words.next();
+        if words.next().is_some() {
+            return Err(format!("too many words after `{}`", name.escape_debug()));
+        }
+        let command = match name {
+            "scale" => return scale(argument),
+            "status" => Command::Status,
+            "reload" => Command::Reload,
+            "upgrade" => Command::Upgrade,
+            "stop" => Command::Stop,
+            "help" => Command::Help,
+            _ => {
+                return Err(format!(
+                    "unknown command `{}`: try `help`",
+                    name.escape_debug()
+                ));
+            }
+        };
+        match argument {
+            None => Ok(command),
+            Some(argument) => Err(format!(
+                "`{name}` takes nothing, not `{}`",
+                argument.escape_debug()
+            )),
+        }
+    }
+}
+
+fn scale(argument: Option<&str>) -> Result<Command, String> {
+    let argument =
+        argument.ok_or_else(|| "`scale` takes the number of workers: `scale 4`".to_owned())?;
+    // `u32::from_str` would take a plus sign.
+    let digits = argument.bytes().all(|byte| byte.is_ascii_digit());
+    match argument.parse() {
+        Ok(0) => Err("there must be at least one worker".to_owned()),
+        Ok(workers) if digits && workers <= MOST_WORKERS => Ok(Command::Scale(workers)),
+        _ if digits => Err(format!("there can be at most {MOST_WORKERS} workers")),
+        _ => Err(format!("`{}` is not a number", argument.escape_debug())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::{any, proptest};
+
+    #[test]
+    fn commands() {
+        for (line, command) in [
+            ("status", Command::Status),
+            ("  reload\r", Command::Reload),
+            ("upgrade", Command::Upgrade),
+            ("scale 1", Command::Scale(1)),
+            ("scale\t1024 ", Command::Scale(1024)),
+            ("stop", Command::Stop),
+            ("help", Command::Help),
+        ] {
+            assert_eq!(Command::parse(line.as_bytes()), Ok(command));
+        }
+    }
+
+    #[test]
+    fn what_is_none_gets_an_error_that_says_why() {
+        for (line, error) in [
+            (&b""[..], "no command was given: try `help`"),
+            (b"  ", "no command was given: try `help`"),
+            (b"Status", "unknown command `Status`: try `help`"),
+            (b"\x1b[2J", "unknown command `\\u{1b}[2J`: try `help`"),
+            (b"\xff\xfe", "the command is not text"),
+            (b"status now", "`status` takes nothing, not `now`"),
+            (b"stop it now", "too many words after `stop`"),
+            (b"scale", "`scale` takes the number of workers: `scale 4`"),
+            (b"scale four", "`four` is not a number"),
+            (b"scale -1", "`-1` is not a number"),
+            (b"scale +1", "`+1` is not a number"),
+            (b"scale 1.5", "`1.5` is not a number"),
+            (b"scale 0", "there must be at least one worker"),
+            (b"scale 000", "there must be at least one worker"),
+            (b"scale 1025", "there can be at most 1024 workers"),
+            (
+                b"scale 99999999999999999999",
+                "there can be at most 1024 workers",
+            ),
+        ] {
+            assert_eq!(Command::parse(line), Err(error.to_owned()));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_error_is_one_line_of_printable_text(line in vec(any::<u8>(), 0..80)) {
+            if let Err(error) = Command::parse(&line) {
+                assert!(!error.chars().any(char::is_control), "{error:?}");
+            }
+        }
+    }
+}

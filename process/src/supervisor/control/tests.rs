@@ -1,0 +1,258 @@
+//! Clients of all kinds, and a master that is a task.
+
+use super::*;
+use coreloop_runtime::time::sleep;
+use coreloop_runtime::{Runtime, runtime, spawn};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::super::request::{Status, WorkerState, WorkerStatus};
+
+#[test]
+fn each_command_is_a_request_and_its_answer_comes_back() {
+    run("commands", async |path| {
+        let mut control = Control::connect(path).await.unwrap();
+        assert_eq!(
+            control.status().await.unwrap(),
+            "master pid=7 uptime=2.0s workers=1\n\
+             worker 0 pid=- state=backoff uptime=0.0s restarts=3\n"
+        );
+        control.reload().await.unwrap();
+        control.scale(3).await.unwrap();
+        // The master's words have two lines; the protocol has one for an error.
+        let error = control.upgrade().await.unwrap_err();
+        assert_eq!(error.to_string(), "it ended; with status 3");
+        let error = control.scale(0).await.unwrap_err();
+        assert_eq!(error.to_string(), "there must be at least one worker");
+        // The connection is as good as before.
+        control.stop().await.unwrap();
+        let error = control.status().await.unwrap_err();
+        assert_eq!(error.to_string(), "the master is ending");
+    });
+}
+
+#[test]
+fn bad_lines_get_an_error_each() {
+    run("bad", async |path| {
+        let mut stream = UnixStream::connect(path).await.unwrap();
+        stream
+            .write_all(b"\nscale x\r\n\xff\x00\nhelp\nstop")
+            .await
+            .unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answers = String::new();
+        read_to_end(&mut stream, &mut answers).await;
+        let errors = "error: no command was given: try `help`\n\
+                      error: `x` is not a number\n\
+                      error: the command is not text\n";
+        assert_eq!(
+            answers,
+            format!("{errors}{HELP}ok\nerror: the command has no line end\n")
+        );
+    });
+}
+
+#[test]
+fn a_line_without_end_is_cut_off() {
+    run("long", async |path| {
+        let mut stream = UnixStream::connect(path).await.unwrap();
+        // More than the socket takes: the writer is told, too.
+        let written = stream.write_all(&[b'a'; 4 << 20]).await;
+        assert!(written.is_err());
+        let mut answer = [0; 64];
+        let count = stream.read(&mut answer).await.unwrap();
+        assert_eq!(&answer[..count], b"error: the command is too long\n");
+    });
+}
+
+#[test]
+fn a_silent_client_is_closed_after_a_while() {
+    run("silent", async |path| {
+        let mut silent = UnixStream::connect(path).await.unwrap();
+        let mut answer = String::new();
+        read_to_end(&mut silent, &mut answer).await;
+        assert_eq!(answer, "error: no command came for too long\n");
+    });
+}
+
+#[test]
+fn a_client_that_does_not_read_holds_up_nobody() {
+    run("unread", async |path| {
+        let deaf = UnixStream::connect(path).await.unwrap();
+        let ask = || deaf.try_write(b"help\n").map_err(|error| error.kind());
+        // Until the master, whose answers nobody reads, reads no more either.
+        while ask() != Err(ErrorKind::WouldBlock) {
+            coreloop_runtime::task::yield_now().await;
+        }
+        let mut control = Control::connect(path).await.unwrap();
+        control.status().await.unwrap();
+        // In the end it is closed.
+        while ask() != Err(ErrorKind::BrokenPipe) {
+            sleep(PATIENCE / 8).await;
+        }
+    });
+}
+
+#[test]
+fn of_a_hundred_clients_some_are_refused_and_none_is_in_the_way() {
+    run("hundred", async |path| {
+        let mut clients = Vec::new();
+        for _ in 0..100 {
+            clients.push(Control::connect(path).await.unwrap());
+        }
+        let mut refused = 0;
+        for client in &mut clients {
+            match client.status().await {
+                Ok(status) => assert!(status.starts_with("master ")),
+                Err(error) => {
+                    assert_eq!(error.to_string(), "too many clients");
+                    refused += 1;
+                }
+            }
+        }
+        assert_eq!(refused, 100 - MOST_CLIENTS);
+        drop(clients);
+        // Those that have gone have made room.
+        sleep(Duration::from_secs(1)).await;
+        let mut control = Control::connect(path).await.unwrap();
+        control.status().await.unwrap();
+    });
+}
+
+#[test]
+fn a_request_given_up_spoils_its_connection_only() {
+    run("given-up", async |path| {
+        let mut control = Control::connect(path).await.unwrap();
+        let given_up = timeout(Duration::ZERO, control.status()).await;
+        assert!(given_up.is_err());
+        let error = control.status().await.unwrap_err();
+        assert!(error.to_string().contains("connect again"), "{error}");
+        let mut control = Control::connect(path).await.unwrap();
+        control.status().await.unwrap();
+    });
+}
+
+#[test]
+fn only_the_owner_may_connect_and_the_name_is_taken_away() {
+    let path = fresh_path("mode");
+    let socket = ControlSocket::bind(&path).unwrap();
+    let mode = fs::symlink_metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o600);
+    drop(socket);
+    assert!(!path.exists());
+    assert_eq!(beside(&path), 0);
+}
+
+#[test]
+fn a_name_left_behind_is_replaced_but_not_one_in_use() {
+    let path = fresh_path("stale");
+    drop(net::UnixListener::bind(&path).unwrap());
+    assert!(path.exists());
+    let socket = ControlSocket::bind(&path).unwrap();
+
+    let error = ControlSocket::bind(&path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AddrInUse);
+    assert!(path.exists());
+
+    // A successor replaces it; then the old one leaves the name alone.
+    let successor = ControlSocket::take_over(&path).unwrap();
+    drop(socket);
+    assert!(is_served(&path).unwrap());
+    drop(successor);
+    assert!(!path.exists());
+    assert_eq!(beside(&path), 0);
+}
+
+#[test]
+fn what_is_no_socket_stays() {
+    let path = fresh_path("file");
+    fs::write(&path, "precious").unwrap();
+    for socket in [ControlSocket::bind(&path), ControlSocket::take_over(&path)] {
+        let error = socket.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    fs::remove_file(&path).unwrap();
+
+    let error = ControlSocket::bind(Path::new("/")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+    let error = ControlSocket::bind(&path.join("missing/c")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    let long = path.with_file_name("x".repeat(200));
+    let error = ControlSocket::bind(&long).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert_eq!(beside(&path), 0);
+}
+
+/// Runs clients against a master that answers, on a clock that jumps when all wait.
+fn run(name: &str, clients: impl AsyncFnOnce(&Path)) {
+    let path = fresh_path(name);
+    let runtime: Runtime = runtime::Builder::new().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let socket = ControlSocket::bind(&path).unwrap();
+        let (sender, requests) = mpsc::channel(1);
+        let serving = spawn(socket.serve(sender));
+        spawn(master(requests));
+        clients(&path).await;
+        serving.abort();
+        assert!(serving.await.unwrap_err().is_cancelled());
+    });
+    assert!(!path.exists());
+}
+
+async fn master(mut requests: mpsc::Receiver<Request>) {
+    while let Some(request) = requests.recv().await {
+        match request {
+            Request::Status(answer) => drop(answer.send(status())),
+            Request::Reload(answer) => drop(answer.send(Ok(()))),
+            Request::Upgrade(answer) => {
+                drop(answer.send(Err("it ended\nwith status 3".to_owned())));
+            }
+            Request::Scale(count, answer) => {
+                assert_eq!(count, Count::Exactly(3));
+                drop(answer.send(Ok(())));
+            }
+            Request::Stop => break,
+        }
+    }
+}
+
+fn status() -> Status {
+    Status {
+        master: 7,
+        uptime: Duration::from_secs(2),
+        workers: vec![WorkerStatus {
+            slot: 0,
+            pid: None,
+            state: WorkerState::Backoff,
+            uptime: Duration::ZERO,
+            restarts: 3,
+        }],
+    }
+}
+
+async fn read_to_end(stream: &mut UnixStream, text: &mut String) {
+    let mut chunk = [0; 256];
+    loop {
+        match stream.read(&mut chunk).await.unwrap() {
+            0 => return,
+            count => text.push_str(str::from_utf8(&chunk[..count]).unwrap()),
+        }
+    }
+}
+
+/// A path in a directory of this test's own.
+fn fresh_path(name: &str) -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let directory = std::env::temp_dir().join(format!("coreloop-{}-{number}", std::process::id()));
+    fs::create_dir(&directory).unwrap();
+    directory.join(name)
+}
+
+/// How many files are left where the path is; takes the directory away if none is.
+fn beside(path: &Path) -> usize {
+    let directory = path.parent().unwrap();
+    let count = fs::read_dir(directory).unwrap().count();
+    let _ = fs::remove_dir(directory);
+    count
+}

@@ -1,0 +1,148 @@
+//! More slots, and fewer.
+//!
+//! A slot that goes: new connections go elsewhere; its worker accepts what waits
+//! until nothing has for [`QUIET`]; it drains and ends; what came meanwhile is
+//! accepted by another worker, to which the slot is lent; its sockets are closed.
+//! The last slot goes first, as closing a socket renumbers those behind it.
+
+use std::time::Duration;
+
+use coreloop_runtime::time::Instant;
+
+use super::{Action, Fleet, Retiring, Slot};
+
+/// How long the queues of a slot have to be empty before its worker drains.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// How often they are looked at.
+const LOOK: Duration = Duration::from_millis(50);
+
+impl Fleet {
+    /// Have `count` workers. An [`Action::Scaled`] says when there are.
+    pub(in crate::supervisor) fn scale(&mut self, count: u32, now: Instant) {
+        self.target = count.max(1);
+        self.is_scaling = true;
+        self.settle(now);
+    }
+
+    /// There are sockets for so many slots.
+    pub(in crate::supervisor) fn grown(&mut self, slots: u32, now: Instant) {
+        if self.is_stopping() {
+            return;
+        }
+        for number in u32::try_from(self.slots.len()).unwrap_or(slots)..slots {
+            self.slots.push(Slot::new(number, now));
+            self.start_incumbent(number as usize, now);
+        }
+        self.settle(now);
+    }
+
+    /// There are none to be had.
+    pub(in crate::supervisor) fn not_grown(&mut self, why: String) {
+        self.target = self.count();
+        self.is_scaling = false;
+        self.actions.push_back(Action::Scaled(Err(why)));
+    }
+
+    /// So many connections wait at a slot that was to be looked at, or are on their
+    /// way there.
+    pub(in crate::supervisor) fn queue(&mut self, slot: u32, waiting: u32, now: Instant) {
+        let index = slot as usize;
+        let is_last = index + 1 == self.slots.len();
+        let Some(slot) = self.slots.get_mut(index) else {
+            return;
+        };
+        let is_empty = slot.is_empty();
+        let Some(retiring) = &mut slot.retiring else {
+            return;
+        };
+        if waiting > 0 {
+            retiring.quiet_since = None;
+            return;
+        }
+        let since = *retiring.quiet_since.get_or_insert(now);
+        if is_empty && is_last {
+            self.reclaim(index);
+            self.slots.pop();
+            let slot = self.count();
+            self.actions.push_back(Action::Close { slot });
+        } else if !retiring.is_drained && now.duration_since(since) >= QUIET {
+            retiring.is_drained = true;
+            let members = [slot.incumbent.take(), slot.successor.take()];
+            slot.vacant_since = now;
+            for member in members.into_iter().flatten() {
+                self.leave(index, member, now);
+            }
+        }
+        self.settle(now);
+    }
+
+    pub(super) fn look_at_queue(&mut self, index: usize, now: Instant) {
+        let slot = &mut self.slots[index];
+        if let Some(retiring) = &mut slot.retiring
+            && retiring.look_at <= now
+        {
+            retiring.look_at = now + LOOK;
+            let slot = slot.number;
+            self.actions.push_back(Action::LookAtQueue { slot });
+        }
+    }
+
+    /// Takes the next step towards the number of slots that there are to be.
+    pub(super) fn scale_on(&mut self, now: Instant) {
+        let count = self.count();
+        let is_retiring = self.slots.iter().any(|slot| slot.retiring.is_some());
+        if count > self.target {
+            for slot in &mut self.slots[self.target as usize..] {
+                slot.start_at = None;
+                slot.retiring.get_or_insert(Retiring {
+                    look_at: now,
+                    quiet_since: None,
+                    is_drained: false,
+                });
+            }
+            if self.steered > self.target {
+                self.steer(self.target);
+            }
+            return;
+        }
+        if is_retiring {
+            return;
+        }
+        let leading = self.slots.iter().take_while(|slot| slot.is_open).count();
+        let leading = u32::try_from(leading).unwrap_or(count);
+        if leading > self.steered {
+            self.steer(leading);
+        }
+        if count < self.target {
+            // Said once: `grown` or `not_grown` answers.
+            let is_grow = |action: &Action| matches!(action, Action::Grow { .. });
+            if !self.actions.iter().any(is_grow) {
+                self.steer(self.steered);
+                self.actions.push_back(Action::Grow { slots: self.target });
+            }
+        } else if self.is_scaling && self.slots.iter().all(Slot::is_served) {
+            self.is_scaling = false;
+            self.actions.push_back(Action::Scaled(Ok(())));
+        }
+    }
+
+    /// A worker of a new slot died before it was ready.
+    pub(super) fn failed_scaling(&mut self, slot: u32, how: &str) {
+        let place = &self.slots[slot as usize];
+        if self.is_scaling && !place.is_open && place.retiring.is_none() {
+            self.is_scaling = false;
+            let why = format!("worker {slot} {how} before it was ready");
+            self.actions.push_back(Action::Scaled(Err(why)));
+        }
+    }
+
+    fn steer(&mut self, slots: u32) {
+        self.steered = slots;
+        self.actions.push_back(Action::Steer { slots });
+    }
+
+    fn count(&self) -> u32 {
+        u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
+    }
+}

@@ -1,0 +1,643 @@
+//! The fleet in a world that is made up: workers that end when they like, a clock
+//! that jumps, queues that fill. What has to hold is checked after every step.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use fastrand::Rng;
+use proptest::prelude::*;
+
+use super::*;
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// What may happen. A number picks one of those that there are.
+#[derive(Debug, Clone)]
+enum Step {
+    Ready(usize),
+    Ended(usize),
+    Draining(usize),
+    Beats,
+    Advance(u64),
+    ToDeadline,
+    Reload,
+    Recycle(u32),
+    Scale(u32),
+    Queue(u32, u32),
+    Stop,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Starting,
+    Ready,
+    Draining,
+}
+
+#[derive(Debug)]
+struct Process {
+    slot: u32,
+    state: State,
+    is_killed: bool,
+}
+
+struct World {
+    fleet: Fleet,
+    now: Instant,
+    processes: BTreeMap<WorkerId, Process>,
+    /// Until when each slot must not be started again.
+    waits: BTreeMap<u32, Instant>,
+    starts: BTreeMap<u32, u64>,
+    loans: BTreeMap<u32, WorkerId>,
+    queues: BTreeMap<u32, u32>,
+    sockets: u32,
+    steered: u32,
+    boots: u32,
+    was_ready: bool,
+    deaths_before_ready: u32,
+    is_stopped: bool,
+    passes: BTreeMap<u64, bool>,
+    scaled: Vec<Result<(), String>>,
+    finished: Option<Result<(), String>>,
+}
+
+fn settings(can_kill: bool) -> Settings {
+    Settings {
+        drain: 1000 * MILLISECOND,
+        heartbeat: Some(400 * MILLISECOND),
+        startup: 2000 * MILLISECOND,
+        restarts: Restarts::new().most(2).period(1000 * MILLISECOND).boots(4),
+        max_age: None,
+        can_kill,
+    }
+}
+
+impl World {
+    fn new(settings: Settings, count: u32) -> World {
+        let now = Instant::now();
+        let boots = settings.restarts.boots;
+        let mut world = World {
+            fleet: Fleet::new(settings, count, Rng::with_seed(3), now),
+            now,
+            processes: BTreeMap::new(),
+            waits: BTreeMap::new(),
+            starts: BTreeMap::new(),
+            loans: BTreeMap::new(),
+            queues: BTreeMap::new(),
+            sockets: count,
+            steered: count,
+            boots,
+            was_ready: false,
+            deaths_before_ready: 0,
+            is_stopped: false,
+            passes: BTreeMap::new(),
+            scaled: Vec::new(),
+            finished: None,
+        };
+        world.act();
+        world
+    }
+
+    /// A world in which all workers are ready.
+    fn serving(count: u32) -> World {
+        let mut world = World::new(settings(true), count);
+        for slot in 0..count {
+            world.ready(world.of(slot));
+        }
+        world
+    }
+
+    /// The newest worker of a slot.
+    fn of(&self, slot: u32) -> WorkerId {
+        let mut ids = self.processes.iter().rev();
+        let found = ids.find(|(_, process)| process.slot == slot);
+        *found.expect("a worker of the slot").0
+    }
+
+    fn pick(&self, number: usize) -> Option<WorkerId> {
+        let count = self.processes.len().max(1);
+        self.processes.keys().nth(number % count).copied()
+    }
+
+    fn take(&mut self, step: &Step) {
+        match *step {
+            Step::Ready(number) => {
+                if let Some(id) = self.pick(number) {
+                    self.ready(id);
+                }
+            }
+            Step::Ended(number) => {
+                if let Some(id) = self.pick(number) {
+                    self.end(id);
+                }
+            }
+            Step::Draining(number) => {
+                if let Some(id) = self.pick(number) {
+                    self.processes.get_mut(&id).unwrap().state = State::Draining;
+                    self.fleet.draining(id, self.now);
+                }
+            }
+            Step::Beats => self.beat(),
+            Step::Advance(milliseconds) => {
+                let to = self.now + Duration::from_millis(milliseconds);
+                self.run_until(to);
+            }
+            Step::ToDeadline => {
+                if let Some(at) = self.fleet.next_deadline() {
+                    self.run_until(at);
+                }
+            }
+            Step::Reload => {
+                let pass = self.fleet.reload(self.now);
+                self.passes.entry(pass).or_insert(false);
+            }
+            Step::Recycle(slot) => {
+                if (slot as usize) < self.fleet.slots().len() {
+                    self.fleet.recycle(slot, self.now);
+                }
+            }
+            Step::Scale(count) => self.fleet.scale(count, self.now),
+            Step::Queue(slot, waiting) => drop(self.queues.insert(slot, waiting)),
+            Step::Stop => {
+                self.is_stopped = true;
+                self.fleet.stop(self.now);
+            }
+        }
+        self.act();
+        self.check();
+    }
+
+    fn ready(&mut self, id: WorkerId) {
+        let process = self.processes.get_mut(&id).unwrap();
+        let can_kill = self.fleet.settings.can_kill;
+        process.is_killed &= can_kill;
+        if process.state == State::Starting && !process.is_killed {
+            process.state = State::Ready;
+            self.was_ready = true;
+        }
+        self.fleet.ready(id, self.now);
+        self.act();
+    }
+
+    fn end(&mut self, id: WorkerId) {
+        let process = self.processes.remove(&id).unwrap();
+        if process.state == State::Starting && !self.was_ready && !self.fleet.is_stopping() {
+            self.deaths_before_ready += 1;
+        }
+        self.loans.retain(|_, by| *by != id);
+        self.fleet.ended(id, "was ended", self.now);
+        self.act();
+    }
+
+    fn beat(&mut self) {
+        let can_kill = self.fleet.settings.can_kill;
+        for (&id, process) in &mut self.processes {
+            process.is_killed &= can_kill || process.state == State::Starting;
+            self.fleet.heard(id, self.now);
+        }
+        self.act();
+    }
+
+    /// Lets time pass, and the fleet do what is due when it is.
+    fn run_until(&mut self, to: Instant) {
+        while let Some(at) = self.fleet.next_deadline()
+            && at <= to
+        {
+            assert!(at >= self.now || self.fleet.next_deadline() == Some(at));
+            self.now = self.now.max(at);
+            self.fleet.tick(self.now);
+            self.act();
+            let next = self.fleet.next_deadline();
+            assert!(
+                next.is_none_or(|next| next > self.now),
+                "what is due stays due"
+            );
+        }
+        self.now = self.now.max(to);
+    }
+
+    fn act(&mut self) {
+        while let Some(action) = self.fleet.next_action() {
+            assert!(self.finished.is_none(), "{action:?} after the end");
+            self.do_one(action);
+        }
+    }
+
+    fn do_one(&mut self, action: Action) {
+        match action {
+            Action::Start {
+                slot,
+                id,
+                generation,
+            } => {
+                assert!(!self.is_stopped, "a start after the stop");
+                assert!(slot < self.sockets, "a start without a socket");
+                let not_before = self.waits.remove(&slot);
+                assert!(
+                    not_before.is_none_or(|at| at <= self.now),
+                    "a start too soon"
+                );
+                let starts = self.starts.entry(slot).or_default();
+                assert_eq!(generation, *starts);
+                *starts += 1;
+                let process = Process {
+                    slot,
+                    state: State::Starting,
+                    is_killed: false,
+                };
+                assert!(
+                    self.processes.insert(id, process).is_none(),
+                    "an old number"
+                );
+            }
+            Action::Drain { id } => {
+                let process = self.processes.get_mut(&id).expect("it is there");
+                process.state = State::Draining;
+                process.is_killed &= self.fleet.settings.can_kill;
+                self.loans.retain(|_, by| *by != id);
+            }
+            Action::Kill { id, .. } => {
+                self.processes.get_mut(&id).expect("it is there").is_killed = true;
+                self.loans.retain(|_, by| *by != id);
+            }
+            Action::Abandon { id } => drop(self.processes.remove(&id).expect("it is there")),
+            Action::Adopt { by, slot } => {
+                let lender = &self.processes[&by];
+                assert_eq!(lender.state, State::Ready);
+                assert_ne!(lender.slot, slot);
+                assert!(slot < self.sockets);
+                assert_eq!(self.loans.insert(slot, by), None, "lent twice");
+            }
+            Action::Release { by, slot } => {
+                assert_eq!(self.loans.remove(&slot), Some(by));
+            }
+            Action::Grow { slots } => {
+                assert!(slots > self.sockets);
+                if slots == 7 {
+                    self.fleet.not_grown("no more".to_owned());
+                } else {
+                    self.sockets = slots;
+                    self.fleet.grown(slots, self.now);
+                }
+            }
+            Action::Steer { slots } => {
+                assert!((1..=self.sockets).contains(&slots));
+                self.steered = slots;
+            }
+            Action::LookAtQueue { slot } => {
+                let waiting = self.queues.get(&slot).copied().unwrap_or(0);
+                self.fleet.queue(slot, waiting, self.now);
+            }
+            Action::Close { slot } => {
+                self.sockets -= 1;
+                assert_eq!(slot, self.sockets, "only the last one is closed");
+                assert!(slot >= self.steered, "new connections still go there");
+                assert!(self.processes.values().all(|process| process.slot != slot));
+                assert_eq!(
+                    self.queues.get(&slot).copied().unwrap_or(0),
+                    0,
+                    "a queue is lost"
+                );
+                assert!(!self.loans.contains_key(&slot), "somebody serves it");
+                self.starts.remove(&slot);
+                self.waits.remove(&slot);
+            }
+            Action::Reloaded { pass, .. } => {
+                let answered = self.passes.insert(pass, true);
+                assert_eq!(answered, Some(false), "a pass that nobody waits for");
+            }
+            Action::Scaled(result) => self.scaled.push(result),
+            Action::Waits { slot, wait } => {
+                assert!(!wait.is_zero());
+                self.waits.insert(slot, self.now + wait);
+            }
+            Action::Finish(result) => self.finished = Some(result),
+        }
+    }
+
+    fn check(&self) {
+        for slot in self.fleet.slots() {
+            let of_slot = || {
+                self.processes
+                    .values()
+                    .filter(|process| process.slot == slot.number)
+            };
+            let staying = of_slot().filter(|process| process.state != State::Draining);
+            assert!(staying.count() <= 2, "a worker too many in {}", slot.number);
+            let serving =
+                of_slot().filter(|process| process.state == State::Ready && !process.is_killed);
+            assert!(serving.count() <= 1, "two serve in {}", slot.number);
+            assert_eq!(of_slot().count(), slot.members().count());
+            if !self.fleet.is_stopping() && slot.retiring.is_none() {
+                let is_answered = slot.incumbent.is_some() || slot.start_at.is_some();
+                assert!(is_answered, "a death is not answered in {}", slot.number);
+                assert!(slot.successor.is_none() || slot.incumbent.is_some());
+            }
+            if slot.start_at.is_some()
+                && self
+                    .fleet
+                    .slots()
+                    .iter()
+                    .any(|other| other.is_served() && other.retiring.is_none())
+            {
+                assert!(slot.lent_to.is_some(), "nobody serves {}", slot.number);
+            }
+        }
+        let gives_up = !self.was_ready && self.deaths_before_ready >= self.boots;
+        let is_ending = self.is_stopped || gives_up;
+        assert_eq!(
+            self.fleet.is_stopping(),
+            is_ending,
+            "it stops iff it has to"
+        );
+        match &self.finished {
+            Some(result) => {
+                assert!(is_ending && self.processes.is_empty());
+                assert_eq!(result.is_err(), gives_up);
+            }
+            None => assert!(!is_ending || !self.processes.is_empty(), "it does not end"),
+        }
+    }
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => any::<usize>().prop_map(Step::Ready),
+        6 => any::<usize>().prop_map(Step::Ended),
+        1 => any::<usize>().prop_map(Step::Draining),
+        6 => Just(Step::Beats),
+        6 => (0..500_u64).prop_map(Step::Advance),
+        4 => Just(Step::ToDeadline),
+        2 => Just(Step::Reload),
+        1 => (0..4_u32).prop_map(Step::Recycle),
+        2 => (1..=7_u32).prop_map(Step::Scale),
+        2 => (0..7_u32, 0..2_u32).prop_map(|(slot, waiting)| Step::Queue(slot, waiting)),
+    ]
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let stop = prop_oneof![3 => Just(Vec::new()), 1 => Just(vec![Step::Stop])];
+    let run = || prop::collection::vec(step(), 0..120);
+    (run(), stop, run()).prop_map(|(before, stop, after)| [before, stop, after].concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 2 } else { 500 }, failure_persistence: None, max_shrink_iters: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_the_invariants_hold(
+        count in 1..5_u32,
+        can_kill: bool,
+        steps in steps(),
+    ) {
+        let mut world = World::new(settings(can_kill), count);
+        world.check();
+        for step in &steps {
+            world.take(step);
+            if world.finished.is_some() {
+                break;
+            }
+        }
+        // Left in peace, everything comes to rest.
+        let mut rounds = 0;
+        while world.finished.is_none() {
+            rounds += 1;
+            prop_assert!(rounds < 10_000, "it does not come to rest");
+            world.queues.clear();
+            let killed = world.processes.iter().find(|(_, process)| process.is_killed && can_kill);
+            let starting = world.processes.iter().find(|(_, process)| process.state == State::Starting);
+            let draining = world.processes.iter().find(|(_, process)| process.state == State::Draining);
+            if let Some((&id, _)) = killed.or(draining) {
+                world.end(id);
+            } else if let Some((&id, _)) = starting {
+                world.ready(id);
+            } else if world.fleet.slots().iter().any(|slot| !slot.is_served() || slot.retiring.is_some()) {
+                world.beat();
+                // Before it is silence.
+                world.run_until(world.now + 50 * MILLISECOND);
+                world.beat();
+            } else {
+                break;
+            }
+            world.check();
+        }
+        if world.finished.is_none() {
+            prop_assert_eq!(world.fleet.slots().len(), world.fleet.target() as usize);
+            prop_assert_eq!(world.sockets, world.fleet.target());
+            prop_assert_eq!(world.steered, world.sockets, "some have no share");
+            prop_assert!(world.loans.is_empty());
+            prop_assert!(world.passes.values().all(|&answered| answered));
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_served_is_replaced_at_once() {
+    let mut world = World::serving(2);
+    let old = world.of(0);
+    world.end(old);
+    assert_ne!(world.of(0), old);
+    assert!(world.waits.is_empty());
+}
+
+#[test]
+fn a_slot_in_backoff_is_lent_until_its_worker_is_ready() {
+    let mut world = World::serving(2);
+    for _ in 0..2 {
+        world.end(world.of(0));
+        world.ready(world.of(0));
+    }
+    world.end(world.of(0));
+    assert_eq!(world.loans.get(&0), Some(&world.of(1)));
+    world.run_until(world.waits[&0]);
+    assert_eq!(world.loans.len(), 1, "it only starts");
+    world.ready(world.of(0));
+    assert_eq!(world.loans.len(), 0);
+}
+
+#[test]
+fn a_loan_goes_to_another_when_its_holder_dies() {
+    let mut world = World::serving(3);
+    for _ in 0..2 {
+        world.end(world.of(0));
+        world.ready(world.of(0));
+    }
+    world.end(world.of(0));
+    let holder = world.loans[&0];
+    world.end(holder);
+    let next = world.loans[&0];
+    assert_ne!(next, holder);
+    assert!(world.processes.contains_key(&next));
+}
+
+#[test]
+fn silence_is_answered_by_a_kill() {
+    let mut world = World::serving(2);
+    let (stuck, other) = (world.of(0), world.of(1));
+    for _ in 0..5 {
+        world.run_until(world.now + 100 * MILLISECOND);
+        world.fleet.heard(other, world.now);
+    }
+    assert!(world.processes[&stuck].is_killed);
+    assert!(!world.processes[&other].is_killed);
+}
+
+#[test]
+fn a_master_that_was_stopped_kills_nobody_for_it() {
+    let mut world = World::serving(2);
+    world.now += 60_000 * MILLISECOND;
+    world.fleet.tick(world.now);
+    world.act();
+    assert!(world.processes.values().all(|process| !process.is_killed));
+}
+
+#[test]
+fn a_reload_goes_slot_by_slot_and_keeps_the_old_until_the_new_is_ready() {
+    let mut world = World::serving(3);
+    let old: Vec<_> = (0..3).map(|slot| world.of(slot)).collect();
+    world.take(&Step::Reload);
+    for slot in 0..3 {
+        assert_eq!(world.processes[&old[slot as usize]].state, State::Ready);
+        assert_ne!(world.of(slot), old[slot as usize]);
+        world.ready(world.of(slot));
+        assert_eq!(world.processes[&old[slot as usize]].state, State::Draining);
+    }
+    assert_eq!(world.passes.values().copied().collect::<Vec<_>>(), [true]);
+}
+
+#[test]
+fn a_new_worker_that_fails_leaves_the_old_one_and_ends_the_reload() {
+    let mut world = World::serving(2);
+    let old = world.of(0);
+    world.take(&Step::Reload);
+    world.end(world.of(0));
+    assert_eq!(world.of(0), old);
+    assert_eq!(world.processes[&old].state, State::Ready);
+    assert_eq!(world.passes.values().copied().collect::<Vec<_>>(), [true]);
+}
+
+#[test]
+fn reloads_asked_for_during_one_are_one_more() {
+    let mut world = World::serving(1);
+    for _ in 0..5 {
+        world.take(&Step::Reload);
+    }
+    world.ready(world.of(0));
+    world.ready(world.of(0));
+    assert_eq!(world.starts[&0], 3);
+    assert_eq!(
+        world.passes.values().copied().collect::<Vec<_>>(),
+        [true, true]
+    );
+}
+
+#[test]
+fn a_slot_that_goes_is_steered_away_from_drained_and_closed() {
+    let mut world = World::serving(2);
+    let last = world.of(1);
+    world.queues.insert(1, 3);
+    world.take(&Step::Scale(1));
+    assert_eq!(world.steered, 1);
+    world.run_until(world.now + 300 * MILLISECOND);
+    world.beat();
+    assert_eq!(
+        world.processes[&last].state,
+        State::Ready,
+        "connections wait there"
+    );
+    world.queues.clear();
+    world.run_until(world.now + 200 * MILLISECOND);
+    assert_eq!(world.processes[&last].state, State::Draining);
+    world.beat();
+    // One came at the last moment: a sibling has it before the socket is closed.
+    world.queues.insert(1, 1);
+    world.end(last);
+    world.run_until(world.now + 200 * MILLISECOND);
+    assert_eq!(world.loans.get(&1), Some(&world.of(0)));
+    assert_eq!(world.sockets, 2);
+    world.queues.clear();
+    world.run_until(world.now + 100 * MILLISECOND);
+    assert_eq!(world.sockets, 1);
+    assert_eq!(world.scaled, [Ok(())]);
+}
+
+#[test]
+fn a_new_slot_has_its_share_when_its_worker_is_ready() {
+    let mut world = World::serving(2);
+    world.take(&Step::Scale(3));
+    assert_eq!((world.sockets, world.steered), (3, 2));
+    assert_eq!(world.scaled, []);
+    world.ready(world.of(2));
+    assert_eq!(world.steered, 3);
+    assert_eq!(world.scaled, [Ok(())]);
+}
+
+#[test]
+fn a_program_that_never_starts_is_given_up() {
+    let mut world = World::new(settings(true), 2);
+    while world.finished.is_none() {
+        match world.pick(0) {
+            Some(id) => world.end(id),
+            None => world.take(&Step::ToDeadline),
+        }
+    }
+    assert_eq!(world.deaths_before_ready, 4);
+    let why = world.finished.unwrap().unwrap_err();
+    assert!(why.contains("no worker became ready: 4 in a row"), "{why}");
+}
+
+#[test]
+fn the_first_stop_drains_and_the_second_kills() {
+    let mut world = World::serving(2);
+    world.take(&Step::Stop);
+    assert!(
+        world
+            .processes
+            .values()
+            .all(|process| process.state == State::Draining)
+    );
+    assert!(world.processes.values().all(|process| !process.is_killed));
+    world.take(&Step::Stop);
+    assert!(world.processes.values().all(|process| process.is_killed));
+}
+
+#[test]
+fn who_drains_longer_than_allowed_is_killed() {
+    let mut world = World::serving(1);
+    world.take(&Step::Stop);
+    world.run_until(world.now + 1000 * MILLISECOND);
+    assert!(!world.processes[&world.of(0)].is_killed);
+    world.run_until(world.now + LAST_WORDS);
+    assert!(world.processes[&world.of(0)].is_killed);
+}
+
+#[test]
+fn a_stuck_thread_is_lent_and_taken_back_when_it_turns_again() {
+    let mut world = World::new(settings(false), 2);
+    for slot in 0..2 {
+        world.ready(world.of(slot));
+    }
+    let (stuck, other) = (world.of(0), world.of(1));
+    for _ in 0..5 {
+        world.run_until(world.now + 100 * MILLISECOND);
+        world.fleet.heard(other, world.now);
+    }
+    assert_eq!(world.loans.get(&0), Some(&other));
+    world.fleet.heard(stuck, world.now);
+    world.act();
+    assert!(world.loans.is_empty());
+}
+
+#[test]
+fn an_old_worker_is_replaced_as_by_a_reload() {
+    let mut aging = settings(true);
+    aging.max_age = Some(300 * MILLISECOND);
+    let mut world = World::new(aging, 1);
+    let old = world.of(0);
+    world.ready(old);
+    world.run_until(world.now + 300 * MILLISECOND);
+    assert_ne!(world.of(0), old);
+    assert_eq!(world.processes[&old].state, State::Ready);
+    world.ready(world.of(0));
+    assert_eq!(world.processes[&old].state, State::Draining);
+}

@@ -1,0 +1,89 @@
+//! [`Launcher`]: starts workers, as processes of this program or as threads.
+
+use std::env;
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Stdio};
+use std::sync::Arc;
+use std::thread;
+
+use crate::channel::Channel;
+use crate::supervisor::program::Program;
+use crate::supervisor::role;
+use crate::supervisor::workers::WorkerOutput;
+use crate::worker::{self, Worker};
+
+/// How this program is started again.
+#[derive(Debug)]
+pub(super) struct Launcher<F> {
+    name: String,
+    program: Program,
+    output: WorkerOutput,
+    function: Arc<F>,
+}
+
+/// What threads leave behind.
+pub(super) type Thread = thread::JoinHandle<io::Result<()>>;
+
+impl<F> Launcher<F>
+where
+    F: AsyncFn(Worker) -> io::Result<()> + Send + Sync + 'static,
+{
+    pub(super) fn new(
+        name: &str,
+        program: Program,
+        output: WorkerOutput,
+        function: F,
+    ) -> Launcher<F> {
+        Launcher {
+            name: name.to_owned(),
+            program,
+            output,
+            function: Arc::new(function),
+        }
+    }
+
+    /// Starts a process whose standard input is `channel`.
+    pub(super) fn process(&self, slot: u32, channel: Channel) -> io::Result<Child> {
+        let mut command = self.program.same_command();
+        command
+            .arg0(format!("{}: worker {slot}", self.name))
+            .stdin(Stdio::from(channel.into_socket()));
+        for (variable, _) in env::vars_os() {
+            if is_of_the_master(&variable) {
+                command.env_remove(variable);
+            }
+        }
+        command.env(role::WORKER, slot.to_string());
+        if self.output == WorkerOutput::Prefixed {
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        }
+        command.spawn()
+    }
+
+    pub(super) fn thread(&self, slot: u32, channel: Channel) -> io::Result<Thread> {
+        let name = format!("{}-{slot}", self.name);
+        worker::spawn_thread(name, Arc::clone(&self.function), channel)
+    }
+
+    /// What stands before each line of a worker.
+    pub(super) fn prefix(&self, slot: u32) -> String {
+        format!("[{} {slot}] ", self.name)
+    }
+}
+
+/// The pipes of a child: its standard output and its standard error.
+pub(super) fn pipes(child: &mut Child) -> (Option<OwnedFd>, Option<OwnedFd>) {
+    let output = child.stdout.take().map(OwnedFd::from);
+    (output, child.stderr.take().map(OwnedFd::from))
+}
+
+/// What tells a process of its master, or the master of what started it, is none of
+/// a worker's business.
+fn is_of_the_master(variable: &OsString) -> bool {
+    variable.to_str().is_some_and(|name| {
+        name.starts_with("CORELOOP_") || name.starts_with("LISTEN_") || name == "NOTIFY_SOCKET"
+    })
+}

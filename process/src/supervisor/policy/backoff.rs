@@ -1,0 +1,129 @@
+//! [`Backoff`]: how long one slot waits for its next worker.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use coreloop_runtime::time::Instant;
+use fastrand::Rng;
+
+use super::Restarts;
+
+/// The deaths of one slot, as far as they count.
+#[derive(Debug, Default)]
+pub(in crate::supervisor) struct Backoff {
+    /// Those of workers that had been ready, within the period.
+    deaths: VecDeque<Instant>,
+    /// How many waits there were since the slot was last stable.
+    waits: u32,
+}
+
+impl Backoff {
+    /// A worker died that had served for `served`, or was never ready. Answers how
+    /// long the next start waits.
+    pub(in crate::supervisor) fn died(
+        &mut self,
+        served: Option<Duration>,
+        now: Instant,
+        restarts: &Restarts,
+        random: &mut Rng,
+    ) -> Duration {
+        if served.is_some_and(|served| served >= restarts.stable) {
+            self.waits = 0;
+            self.deaths.clear();
+        }
+        if served.is_some() {
+            while let Some(&first) = self.deaths.front()
+                && now.duration_since(first) > restarts.period
+            {
+                self.deaths.pop_front();
+            }
+            self.deaths.push_back(now);
+            if self.deaths.len() <= restarts.most as usize {
+                return Duration::ZERO;
+            }
+            // Only as many are looked at, however fast they come.
+            self.deaths.pop_front();
+        }
+        let whole = restarts
+            .shortest
+            .saturating_mul(2_u32.saturating_pow(self.waits))
+            .min(restarts.longest);
+        self.waits = self.waits.saturating_add(1);
+        whole.mul_f64(0.5 + random.f64() / 2.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn policy() -> Restarts {
+        Restarts::new().most(3).period(10 * SECOND)
+    }
+
+    fn between_half_and_all(wait: Duration, all: Duration) -> bool {
+        all / 2 <= wait && wait <= all
+    }
+
+    #[test]
+    fn the_first_deaths_are_answered_at_once_and_the_next_waits() {
+        let (mut backoff, mut random) = (Backoff::default(), Rng::with_seed(1));
+        let mut now = Instant::now();
+        for _ in 0..3 {
+            now += SECOND;
+            let wait = backoff.died(Some(SECOND), now, &policy(), &mut random);
+            assert_eq!(wait, Duration::ZERO);
+        }
+        for doubled in [100, 200, 400, 800] {
+            let wait = backoff.died(Some(SECOND), now, &policy(), &mut random);
+            assert!(between_half_and_all(wait, Duration::from_millis(doubled)));
+        }
+    }
+
+    #[test]
+    fn deaths_further_apart_than_the_period_never_wait() {
+        let (mut backoff, mut random) = (Backoff::default(), Rng::with_seed(1));
+        let mut now = Instant::now();
+        for _ in 0..100 {
+            now += 4 * SECOND;
+            let wait = backoff.died(Some(SECOND), now, &policy(), &mut random);
+            assert_eq!(wait, Duration::ZERO);
+        }
+    }
+
+    #[test]
+    fn waits_double_up_to_the_longest() {
+        let (mut backoff, mut random) = (Backoff::default(), Rng::with_seed(1));
+        let now = Instant::now();
+        for death in 0..200 {
+            let wait = backoff.died(None, now, &policy(), &mut random);
+            let all = Duration::from_millis(100 << death.min(20)).min(30 * SECOND);
+            assert!(between_half_and_all(wait, all), "{death}: {wait:?}");
+        }
+    }
+
+    #[test]
+    fn a_stable_worker_makes_all_forgotten() {
+        let (mut backoff, mut random) = (Backoff::default(), Rng::with_seed(1));
+        let now = Instant::now();
+        for _ in 0..20 {
+            backoff.died(Some(SECOND), now, &policy(), &mut random);
+        }
+        let wait = backoff.died(Some(10 * SECOND), now, &policy(), &mut random);
+        assert_eq!(wait, Duration::ZERO);
+    }
+
+    #[test]
+    fn waits_differ_between_slots() {
+        let now = Instant::now();
+        let mut random = Rng::with_seed(7);
+        let mut waits: Vec<_> = (0..50)
+            .map(|_| Backoff::default().died(None, now, &policy(), &mut random))
+            .collect();
+        waits.sort_unstable();
+        waits.dedup();
+        assert_eq!(waits.len(), 50);
+    }
+}

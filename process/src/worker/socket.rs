@@ -1,0 +1,128 @@
+//! What a worker listens on: [`Socket`], and how one goes on the loop and off it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::task::{Context, Poll};
+
+use coreloop_net::{AcceptPause, TcpListener, TcpStream, UnixListener, UnixStream, unix};
+
+/// What a [`Listener`](super::Listener) is made of: a [`TcpListener`] or a
+/// [`UnixListener`].
+pub trait Socket: Sized + sealed::Sealed {
+    /// A connection.
+    type Stream;
+    /// Who it is from, and where the socket is bound.
+    type Address: Clone;
+
+    /// The socket off the loop.
+    #[doc(hidden)]
+    type OffLoop;
+
+    /// Puts a socket on this thread's loop. `shared` if other workers wait at the
+    /// same one, of which the kernel is to wake one.
+    #[doc(hidden)]
+    fn on_loop(socket: OwnedFd, shared: bool) -> io::Result<Self>;
+
+    /// Takes it off again. As the master has it too, closing alone would leave it in
+    /// the kernel's list, and connections would wake a worker that does not accept
+    /// them.
+    #[doc(hidden)]
+    fn off_loop(self) -> io::Result<Self::OffLoop>;
+
+    /// Takes a connection from the queue of a socket that is on no loop.
+    #[doc(hidden)]
+    fn accept_queued(socket: &Self::OffLoop) -> io::Result<(Self::Stream, Self::Address)>;
+
+    #[doc(hidden)]
+    fn address(&self) -> io::Result<Self::Address>;
+
+    #[doc(hidden)]
+    fn poll(
+        &self,
+        pause: &mut AcceptPause,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(Self::Stream, Self::Address)>>;
+}
+
+impl Socket for TcpListener {
+    type Stream = TcpStream;
+    type Address = SocketAddr;
+    type OffLoop = std::net::TcpListener;
+
+    fn on_loop(socket: OwnedFd, shared: bool) -> io::Result<Self> {
+        if shared {
+            TcpListener::from_std_exclusive(socket.into())
+        } else {
+            TcpListener::from_std(socket.into())
+        }
+    }
+
+    fn off_loop(self) -> io::Result<Self::OffLoop> {
+        self.into_std()
+    }
+
+    fn accept_queued(socket: &Self::OffLoop) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, peer) = socket.accept()?;
+        Ok((TcpStream::from_std(stream)?, peer))
+    }
+
+    fn address(&self) -> io::Result<SocketAddr> {
+        self.local_addr()
+    }
+
+    #[inline]
+    fn poll(
+        &self,
+        pause: &mut AcceptPause,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        self.poll_accept_shared(pause, cx)
+    }
+}
+
+impl Socket for UnixListener {
+    type Stream = UnixStream;
+    type Address = unix::SocketAddr;
+    type OffLoop = std::os::unix::net::UnixListener;
+
+    fn on_loop(socket: OwnedFd, shared: bool) -> io::Result<Self> {
+        if shared {
+            UnixListener::from_std_exclusive(socket.into())
+        } else {
+            UnixListener::from_std(socket.into())
+        }
+    }
+
+    fn off_loop(self) -> io::Result<Self::OffLoop> {
+        self.into_std()
+    }
+
+    fn accept_queued(socket: &Self::OffLoop) -> io::Result<(UnixStream, unix::SocketAddr)> {
+        let (stream, peer) = socket.accept()?;
+        Ok((UnixStream::from_std(stream)?, peer.into()))
+    }
+
+    fn address(&self) -> io::Result<unix::SocketAddr> {
+        self.local_addr()
+    }
+
+    #[inline]
+    fn poll(
+        &self,
+        pause: &mut AcceptPause,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(UnixStream, unix::SocketAddr)>> {
+        self.poll_accept_shared(pause, cx)
+    }
+}
+
+mod sealed {
+    use super::{TcpListener, UnixListener};
+
+    /// Keeps others' types out.
+    pub trait Sealed {}
+
+    impl Sealed for TcpListener {}
+    impl Sealed for UnixListener {}
+}

@@ -1,0 +1,317 @@
+//! From the first message to the end.
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+
+use coreloop_runtime::{spawn, task::yield_now, time};
+
+use super::super::lifeline::obey;
+use super::*;
+
+const DRAIN: ToWorker = ToWorker::Drain;
+
+/// Sets a flag when it is dropped.
+struct SetOnDrop(Arc<AtomicBool>);
+
+impl Drop for SetOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+async fn echo_until_the_end(worker: Worker) -> io::Result<()> {
+    let listener = worker.listener(0)?;
+    while let Some((mut stream, _)) = listener.accept().await? {
+        spawn(async move {
+            let mut byte = [0; 1];
+            while let Ok(1) = stream.read(&mut byte).await {
+                stream.write_all(&byte).await.unwrap();
+            }
+        });
+    }
+    Ok(())
+}
+
+fn exchange(client: &mut TcpStream) {
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.write_all(b"?").unwrap();
+    client.read_exact(&mut [0; 1]).unwrap();
+}
+
+#[test]
+fn it_is_ready_when_it_first_waits_for_a_connection() {
+    let (socket, _) = bind();
+    let prepared = Arc::new(AtomicBool::new(false));
+    let is_prepared = Arc::clone(&prepared);
+    let start = start(&[SocketKind::Tcp]);
+    let (mut master, thread) = thread(start, &[&socket], async move |worker: Worker| {
+        assert_eq!((worker.slot(), worker.workers()), (0, 2));
+        assert_eq!((worker.generation(), worker.is_process()), (7, false));
+        let listener = worker.listener(0)?;
+        for _ in 0..10 {
+            yield_now().await;
+        }
+        is_prepared.store(true, Ordering::SeqCst);
+        while listener.accept().await?.is_some() {}
+        Ok(())
+    });
+    assert_eq!(master.hear(), Some(ToMaster::Ready));
+    assert!(prepared.load(Ordering::SeqCst));
+    master.say(&DRAIN, &[]);
+    assert_eq!(master.hear(), Some(ToMaster::Draining));
+    assert_eq!(master.hear(), None);
+    thread.join().unwrap().unwrap();
+}
+
+#[test]
+fn without_a_listener_it_is_ready_when_it_waits() {
+    let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    for kinds in [&[][..], &[SocketKind::Udp][..]] {
+        let sockets: [&dyn AsFd; 1] = [&udp];
+        let sockets = &sockets[..kinds.len()];
+        let (mut master, thread) = thread(start(kinds), sockets, async |worker: Worker| {
+            let _socket = worker.udp_socket(0).ok();
+            worker.draining().await;
+            Ok(())
+        });
+        assert_eq!(master.hear(), Some(ToMaster::Ready));
+        master.say(&DRAIN, &[]);
+        assert_eq!(master.hear(), Some(ToMaster::Draining));
+        assert_eq!(master.hear(), None);
+        thread.join().unwrap().unwrap();
+    }
+}
+
+#[test]
+fn it_may_say_itself_that_it_is_ready() {
+    let (socket, _) = bind();
+    let start = start(&[SocketKind::Tcp]);
+    let (mut master, thread) = thread(start, &[&socket], async |worker: Worker| {
+        worker.ready();
+        worker.ready();
+        worker.draining().await;
+        worker.ready();
+        Ok(())
+    });
+    assert_eq!(master.hear(), Some(ToMaster::Ready));
+    master.say(&DRAIN, &[]);
+    assert_eq!(master.hear(), Some(ToMaster::Draining));
+    assert_eq!(master.hear(), None);
+    thread.join().unwrap().unwrap();
+}
+
+#[test]
+fn connections_outlive_the_order_to_end() {
+    let (socket, address) = bind();
+    let start = start(&[SocketKind::Tcp]);
+    let (mut master, thread) = thread(start, &[&socket], echo_until_the_end);
+    assert_eq!(master.hear(), Some(ToMaster::Ready));
+    let mut client = TcpStream::connect(address).unwrap();
+    exchange(&mut client);
+    master.say(&DRAIN, &[]);
+    master.say(&DRAIN, &[]);
+    assert_eq!(master.hear(), Some(ToMaster::Draining));
+    // It has all the time there is.
+    exchange(&mut client);
+    assert!(!thread.is_finished());
+    drop(client);
+    assert_eq!(master.hear(), None);
+    thread.join().unwrap().unwrap();
+}
+
+#[test]
+fn what_takes_longer_than_the_time_to_drain_is_dropped() {
+    let ended = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+    let [task_ended, function_ended] = ended.clone();
+    let start = Start {
+        drain: Duration::from_millis(10),
+        ..start(&[])
+    };
+    let (mut master, thread) = thread(start, &[], async move |_worker: Worker| {
+        let dropped = SetOnDrop(Arc::clone(&task_ended));
+        spawn(async move {
+            let _dropped = dropped;
+            std::future::pending::<()>().await;
+        });
+        let _dropped = SetOnDrop(Arc::clone(&function_ended));
+        std::future::pending().await
+    });
+    assert_eq!(master.hear(), Some(ToMaster::Ready));
+    assert!(ended.iter().all(|ended| !ended.load(Ordering::SeqCst)));
+    master.say(&DRAIN, &[]);
+    assert_eq!(master.hear(), Some(ToMaster::Draining));
+    assert_eq!(master.hear(), None);
+    thread.join().unwrap().unwrap();
+    assert!(ended.iter().all(|ended| ended.load(Ordering::SeqCst)));
+}
+
+#[test]
+fn an_order_to_end_may_come_before_the_listener_is_taken() {
+    let (socket, address) = bind();
+    let (go, gate) = mpsc::channel();
+    let gate = std::sync::Mutex::new(gate);
+    let start = start(&[SocketKind::Tcp]);
+    let (mut master, thread) = thread(start, &[&socket], async move |worker: Worker| {
+        worker.draining().await;
+        gate.lock().unwrap().recv().unwrap();
+        assert!(worker.listener(0)?.accept().await?.is_none());
+        Ok(())
+    });
+    master.say(&DRAIN, &[]);
+    // It was never ready, and does not become so.
+    assert_eq!(master.hear(), Some(ToMaster::Draining));
+    let client = TcpStream::connect(address).unwrap();
+    go.send(()).unwrap();
+    assert_eq!(master.hear(), None);
+    thread.join().unwrap().unwrap();
+    socket.set_nonblocking(false).unwrap();
+    assert_eq!(socket.accept().unwrap().1, client.local_addr().unwrap());
+}
+
+#[test]
+fn a_function_that_returns_lets_its_tasks_finish() {
+    let (socket, address) = bind();
+    let start = start(&[SocketKind::Tcp]);
+    let (mut master, thread) = thread(start, &[&socket], async |worker: Worker| {
+        let (mut stream, _) = worker.listener(0)?.accept().await?.unwrap();
+        spawn(async move { stream.read(&mut [0; 1]).await.unwrap() });
+        Ok(())
+    });
+    assert_eq!(master.hear(), Some(ToMaster::Ready));
+    let mut client = TcpStream::connect(address).unwrap();
+    assert_eq!(master.hear(), Some(ToMaster::Draining));
+    client.write_all(b"!").unwrap();
+    assert_eq!(master.hear(), None);
+    thread.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_function_that_fails_ends_it_at_once() {
+    let (mut master, thread) = thread(start(&[]), &[], async |_worker: Worker| {
+        spawn(std::future::pending::<()>());
+        yield_now().await;
+        Err(io::Error::other("no database"))
+    });
+    assert_eq!(master.hear(), Some(ToMaster::Ready));
+    let error = "no database".to_owned();
+    assert_eq!(master.hear(), Some(ToMaster::Failed { error }));
+    assert_eq!(master.hear(), None);
+    let error = thread.join().unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "no database");
+}
+
+#[test]
+fn a_panic_is_told_and_goes_on() {
+    let (mut master, thread) = thread(start(&[]), &[], async |worker: Worker| {
+        panic!("a bug in slot {}", worker.slot())
+    });
+    let error = "panicked: a bug in slot 0".to_owned();
+    assert_eq!(master.hear(), Some(ToMaster::Failed { error }));
+    assert_eq!(master.hear(), None);
+    let panic = thread.join().unwrap_err();
+    assert_eq!(panic.downcast_ref::<String>().unwrap(), "a bug in slot 0");
+}
+
+#[test]
+fn without_a_master_it_ends_at_once() {
+    let (socket, address) = bind();
+    let start = start(&[SocketKind::Tcp]);
+    let (mut master, thread) = thread(start, &[&socket], echo_until_the_end);
+    assert_eq!(master.hear(), Some(ToMaster::Ready));
+    let mut client = TcpStream::connect(address).unwrap();
+    exchange(&mut client);
+    drop(master);
+    thread.join().unwrap().unwrap();
+    assert!(!matches!(client.read(&mut [0; 1]), Ok(1)));
+}
+
+#[test]
+fn a_thread_that_hears_nothing_ends() {
+    let (master, channel) = channel();
+    let function = Arc::new(async |_worker: Worker| Ok(()));
+    let thread = spawn_thread("worker".to_owned(), function, channel).unwrap();
+    drop(master);
+    let error = thread.join().unwrap().unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+}
+
+#[test]
+fn it_serves_what_it_adopts_until_it_is_released() {
+    let ((own, address), (other, other_address)) = (bind(), bind());
+    let start = start(&[SocketKind::Tcp]);
+    let (mut master, thread) = thread(start, &[&own], echo_until_the_end);
+    assert_eq!(master.hear(), Some(ToMaster::Ready));
+    master.say(&ToWorker::Adopt { slot: 1 }, &[&other]);
+    exchange(&mut TcpStream::connect(other_address).unwrap());
+    exchange(&mut TcpStream::connect(address).unwrap());
+    master.say(&ToWorker::Release { slot: 1 }, &[]);
+    master.say(&DRAIN, &[]);
+    assert_eq!(master.hear(), Some(ToMaster::Draining));
+    assert_eq!(master.hear(), None);
+    thread.join().unwrap().unwrap();
+}
+
+/// One client at a time, so that no other connection makes up for one that nobody
+/// was told of.
+#[test]
+fn who_comes_to_a_shared_socket_is_served_while_a_worker_ends() {
+    let directory = std::env::temp_dir();
+    let path = directory.join(format!("coreloop-shared-worker-{}", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let socket = UnixListener::bind(&path).unwrap();
+    let work = || {
+        let start = start(&[SocketKind::SharedUnix]);
+        let (mut master, thread) = thread(start, &[&socket], async |worker: Worker| {
+            let listener = worker.unix_listener(0)?;
+            while let Some((mut stream, _)) = listener.accept().await? {
+                stream.write_all(b"!").await?;
+            }
+            Ok(())
+        });
+        assert_eq!(master.hear(), Some(ToMaster::Ready));
+        (master, thread)
+    };
+    let mut workers = VecDeque::from([work(), work()]);
+    for _ in 0..100 {
+        workers.push_back(work());
+        let (mut master, thread) = workers.pop_front().unwrap();
+        let mut client = UnixStream::connect(&path).unwrap();
+        master.say(&DRAIN, &[]);
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        client.read_exact(&mut [0; 1]).unwrap();
+        assert_eq!(master.hear(), Some(ToMaster::Draining));
+        assert_eq!(master.hear(), None);
+        thread.join().unwrap().unwrap();
+    }
+    for (master, thread) in workers {
+        drop(master);
+        thread.join().unwrap().unwrap();
+    }
+    std::fs::remove_file(&path).unwrap();
+}
+
+/// It may be silent for eight seconds, so it speaks every two.
+#[coreloop::test(start_paused = true)]
+async fn it_beats_four_times_as_often_as_it_has_to() {
+    let (mut master, channel) = channel();
+    let start = Start {
+        heartbeat: Some(Duration::from_secs(8)),
+        ..start(&[])
+    };
+    let channel = channel.into_async().unwrap();
+    let state = State::new(start, Vec::new(), channel.sender().unwrap(), false).unwrap();
+    let state = Rc::new(state);
+    let lifeline = spawn(obey(Rc::clone(&state), channel, None));
+    time::sleep(Duration::from_secs(9)).await;
+    lifeline.abort();
+    assert!(lifeline.await.unwrap_err().is_cancelled());
+    drop(state);
+    for _ in 0..4 {
+        assert_eq!(master.hear(), Some(ToMaster::Beat));
+    }
+    assert_eq!(master.hear(), None);
+}

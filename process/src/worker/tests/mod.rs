@@ -1,0 +1,92 @@
+//! Workers whose master is the test.
+
+mod life;
+mod sockets;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+
+use super::state::State;
+use super::{Worker, spawn_thread};
+use crate::channel::{Channel, SocketKind, Start, ToMaster, ToWorker};
+
+/// Only turns a hang into a failure.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The other end of a worker's channel.
+struct Master(Channel);
+
+impl Master {
+    fn say(&self, message: &ToWorker, sockets: &[&dyn AsFd]) {
+        let sockets: Vec<BorrowedFd<'_>> = sockets.iter().map(|socket| socket.as_fd()).collect();
+        self.0.send(message, &sockets).unwrap();
+    }
+
+    /// The next message; `None` when the worker is over.
+    fn hear(&mut self) -> Option<ToMaster> {
+        self.0.receive().unwrap().map(|(message, _)| message)
+    }
+}
+
+fn start(sockets: &[SocketKind]) -> Start {
+    Start {
+        slot: 0,
+        workers: 2,
+        generation: 7,
+        master: std::process::id(),
+        heartbeat: None,
+        drain: Duration::MAX,
+        core: None,
+        sockets: sockets.to_vec(),
+    }
+}
+
+/// The two ends of a channel, of which the master's gives up after a while.
+fn channel() -> (Master, Channel) {
+    let (master, worker) = Channel::pair().unwrap();
+    let master = master.into_socket();
+    set_socket_timeout(&master, Timeout::Recv, Some(PATIENCE)).unwrap();
+    (Master(Channel::from_socket(master)), worker)
+}
+
+/// A worker on a thread, which has begun.
+fn thread<F>(
+    start: Start,
+    sockets: &[&dyn AsFd],
+    function: F,
+) -> (Master, JoinHandle<io::Result<()>>)
+where
+    F: AsyncFn(Worker) -> io::Result<()> + Send + Sync + 'static,
+{
+    let (master, channel) = channel();
+    let thread = spawn_thread("worker".to_owned(), Arc::new(function), channel).unwrap();
+    master.say(&ToWorker::Start(Box::new(start)), sockets);
+    (master, thread)
+}
+
+/// A worker on the loop of the test, without its lifeline.
+fn here(start: Start, sockets: &[&dyn AsFd]) -> (Master, Worker) {
+    let (master, channel) = channel();
+    let sender = channel.into_async().unwrap().sender().unwrap();
+    let sockets = sockets.iter().map(|socket| duplicate(*socket)).collect();
+    let state = State::new(start, sockets, sender, false).unwrap();
+    let state = Rc::new(state);
+    (master, Worker { state })
+}
+
+fn duplicate(socket: &dyn AsFd) -> OwnedFd {
+    socket.as_fd().try_clone_to_owned().unwrap()
+}
+
+fn bind() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}

@@ -1,0 +1,200 @@
+//! Accepting from the own socket and from others.
+
+use std::net::TcpStream;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::pin::pin;
+use std::rc::Rc;
+
+use coreloop_runtime::runtime::metrics;
+use coreloop_runtime::{spawn, task::yield_now, time};
+use futures_lite::{StreamExt, future::poll_once};
+
+use super::*;
+
+#[coreloop::test]
+async fn connections_come_from_the_own_socket_and_the_adopted() {
+    let ((own, address), (other, other_address)) = (bind(), bind());
+    let (_master, worker) = here(start(&[SocketKind::Tcp]), &[&own]);
+    let listener = worker.listener(0).unwrap();
+    assert_eq!(listener.local_addr(), address);
+
+    let client = TcpStream::connect(address).unwrap();
+    let (_, peer) = listener.accept().await.unwrap().unwrap();
+    assert_eq!(peer, client.local_addr().unwrap());
+
+    // Who waits already hears of what comes to the new one.
+    let mut waiting = pin!(listener.accept());
+    assert!(poll_once(waiting.as_mut()).await.is_none());
+    worker.state.adopt(1, vec![duplicate(&other)]).unwrap();
+    let client = TcpStream::connect(other_address).unwrap();
+    let (_, peer) = waiting.await.unwrap().unwrap();
+    assert_eq!(peer, client.local_addr().unwrap());
+
+    let mut incoming = listener.incoming();
+    let client = TcpStream::connect(address).unwrap();
+    let stream = incoming.next().await.unwrap().unwrap();
+    assert_eq!(stream.peer_addr().unwrap(), client.local_addr().unwrap());
+
+    let mut waiting = pin!(listener.accept());
+    assert!(poll_once(waiting.as_mut()).await.is_none());
+    worker.state.release(1);
+    let for_other = TcpStream::connect(other_address).unwrap();
+    let for_own = TcpStream::connect(address).unwrap();
+    let (_, peer) = waiting.await.unwrap().unwrap();
+    assert_eq!(peer, for_own.local_addr().unwrap());
+    other.set_nonblocking(false).unwrap();
+    let (_, peer) = other.accept().unwrap();
+    assert_eq!(peer, for_other.local_addr().unwrap());
+}
+
+#[coreloop::test]
+async fn no_socket_keeps_another_waiting() {
+    let sockets = [bind(), bind(), bind()];
+    let (_master, worker) = here(start(&[SocketKind::Tcp]), &[&sockets[0].0]);
+    for slot in 1..3_u32 {
+        let socket = duplicate(&sockets[slot as usize].0);
+        worker.state.adopt(slot, vec![socket]).unwrap();
+    }
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        for (_, address) in &sockets {
+            clients.push(TcpStream::connect(address).unwrap());
+        }
+    }
+    let listener = worker.listener(0).unwrap();
+    let mut came_to = Vec::new();
+    for _ in 0..clients.len() {
+        let (stream, _) = listener.accept().await.unwrap().unwrap();
+        let address = stream.local_addr().unwrap();
+        came_to.push(
+            sockets
+                .iter()
+                .position(|(_, bound)| *bound == address)
+                .unwrap(),
+        );
+    }
+    assert_eq!(came_to, [0, 1, 2, 0, 1, 2, 0, 1, 2]);
+}
+
+#[coreloop::test]
+async fn every_task_that_waits_is_served_and_hears_of_the_end() {
+    let (own, address) = bind();
+    let (_master, worker) = here(start(&[SocketKind::Tcp]), &[&own]);
+    let listener = Rc::new(worker.listener(0).unwrap());
+    let accept = || {
+        let listener = Rc::clone(&listener);
+        spawn(async move { listener.accept().await.unwrap().is_some() })
+    };
+    let waiting: Vec<_> = (0..3).map(|_| accept()).collect();
+    yield_now().await;
+    let _clients: Vec<_> = waiting
+        .iter()
+        .map(|_| TcpStream::connect(address).unwrap())
+        .collect();
+    for task in waiting {
+        assert!(task.await.unwrap());
+    }
+
+    // More than the group remembers.
+    let waiting: Vec<_> = (0..100).map(|_| accept()).collect();
+    yield_now().await;
+    worker.state.drain();
+    for task in waiting {
+        assert!(!task.await.unwrap());
+    }
+}
+
+#[coreloop::test(start_paused = true)]
+async fn the_end_lets_go_of_every_socket() {
+    let ((own, address), (other, other_address)) = (bind(), bind());
+    let (mut master, worker) = here(start(&[SocketKind::Tcp]), &[&own]);
+    worker.state.adopt(1, vec![duplicate(&other)]).unwrap();
+    let listener = worker.listener(0).unwrap();
+    let mut waiting = pin!(listener.accept());
+    assert!(poll_once(waiting.as_mut()).await.is_none());
+    assert_eq!(master.hear(), Some(ToMaster::Ready));
+
+    worker.state.drain();
+    worker.state.drain();
+    assert!(worker.is_draining());
+    worker.draining().await;
+    assert!(waiting.await.unwrap().is_none());
+    assert!(listener.accept().await.unwrap().is_none());
+    assert!(listener.incoming().next().await.is_none());
+    assert_eq!(master.hear(), Some(ToMaster::Draining));
+
+    // The sockets are open still, as the master has them. Nothing that comes to
+    // them reaches this loop.
+    let registered = metrics();
+    assert_eq!(registered.registered_fds(), registered.deregistered_fds());
+    let events = metrics().io_events();
+    for (socket, address) in [(&own, address), (&other, other_address)] {
+        let client = TcpStream::connect(address).unwrap();
+        // The clock stands still until the kernel has no event.
+        time::sleep(Duration::from_millis(1)).await;
+        assert_eq!(socket.accept().unwrap().1, client.local_addr().unwrap());
+    }
+    assert_eq!(metrics().io_events(), events);
+    // What comes too late is not served.
+    worker.state.adopt(1, vec![duplicate(&other)]).unwrap();
+    assert!(listener.accept().await.unwrap().is_none());
+}
+
+#[coreloop::test]
+async fn a_unix_socket_is_not_adopted_and_not_left_before_it_is_empty() {
+    let directory = std::env::temp_dir();
+    let path = directory.join(format!("coreloop-worker-{}", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let socket = UnixListener::bind(&path).unwrap();
+    let (_master, worker) = here(start(&[SocketKind::SharedUnix]), &[&socket]);
+    worker.state.adopt(1, vec![duplicate(&socket)]).unwrap();
+    let listener = worker.unix_listener(0).unwrap();
+    assert_eq!(listener.local_addr().as_pathname(), Some(&*path));
+    let _client = UnixStream::connect(&path).unwrap();
+    let (_stream, _) = listener.accept().await.unwrap().unwrap();
+    assert!(poll_once(listener.accept()).await.is_none());
+    worker.state.release(1);
+
+    // The kernel may have told nobody else of these.
+    let _clients = [(); 2].map(|()| UnixStream::connect(&path).unwrap());
+    worker.state.drain();
+    for _ in 0..2 {
+        let (_stream, _) = listener.accept().await.unwrap().unwrap();
+    }
+    assert!(listener.accept().await.unwrap().is_none());
+    let _client = UnixStream::connect(&path).unwrap();
+    assert!(listener.accept().await.unwrap().is_none());
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[coreloop::test]
+async fn a_socket_is_taken_by_its_kind() {
+    let (tcp, _) = bind();
+    let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let kinds = [SocketKind::Tcp, SocketKind::Udp];
+    let (_master, worker) = here(start(&kinds), &[&tcp, &udp]);
+    let refused = worker.udp_socket(0).unwrap_err().to_string();
+    assert!(refused.contains("`Worker::listener`"), "{refused}");
+    let refused = worker.listener(1).unwrap_err().to_string();
+    assert!(refused.contains("`Worker::udp_socket`"), "{refused}");
+    let refused = worker.unix_listener(0).unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
+    let refused = worker.listener(2).unwrap_err().to_string();
+    assert!(refused.contains("has bound 2"), "{refused}");
+
+    let socket = worker.udp_socket(1).unwrap();
+    socket
+        .send_to(b"hello", udp.local_addr().unwrap())
+        .await
+        .unwrap();
+    let (count, _) = socket.recv_from(&mut [0; 8]).await.unwrap();
+    assert_eq!(count, 5);
+}
+
+#[coreloop::test]
+async fn every_socket_has_to_come() {
+    let (_master, channel) = channel();
+    let sender = channel.into_async().unwrap().sender().unwrap();
+    let refused = State::new(start(&[SocketKind::Tcp]), Vec::new(), sender, false);
+    assert_eq!(refused.err().unwrap().kind(), io::ErrorKind::InvalidData);
+}

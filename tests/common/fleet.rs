@@ -1,0 +1,62 @@
+//! The workers of an app, as a storm hears of them.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::storm::Storm;
+use crate::supervised::{App, await_end};
+
+/// The workers that the storm has heard of.
+#[derive(Default)]
+pub(crate) struct Fleet {
+    pub(crate) seen: HashSet<Worker>,
+    /// The last one of each slot.
+    pub(crate) slots: HashMap<u64, Worker>,
+}
+
+/// Threads have the same process; one after another, they differ in the generation.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Worker {
+    pid: u64,
+    slot: u64,
+    generation: u64,
+}
+
+impl Fleet {
+    /// Waits until so many slots have been heard of, none of them as one of `before`.
+    pub(crate) fn await_slots(
+        &mut self,
+        storm: &mut Storm,
+        count: usize,
+        before: &HashSet<Worker>,
+    ) {
+        let is_new = |worker: &&Worker| !before.contains(worker);
+        while self.slots.values().filter(is_new).count() < count {
+            let server = storm.await_word("server");
+            let [pid, slot, generation] =
+                ["pid", "slot", "generation"].map(|name| server.number(name));
+            let worker = Worker {
+                pid,
+                slot,
+                generation,
+            };
+            self.seen.insert(worker);
+            self.slots.insert(slot, worker);
+        }
+    }
+
+    /// There are so many worker processes, all of them known, and the others are
+    /// gone.
+    pub(crate) fn assert_only(&self, app: &App, count: usize) {
+        let workers = app.workers();
+        assert_eq!(workers.len(), count);
+        for pid in &workers {
+            assert!(self.seen.iter().any(|worker| worker.pid == u64::from(*pid)));
+        }
+        for worker in &self.seen {
+            let pid = u32::try_from(worker.pid).unwrap();
+            if !workers.contains(&pid) {
+                await_end(pid);
+            }
+        }
+    }
+}

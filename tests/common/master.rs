@@ -1,0 +1,309 @@
+//! A master that runs `tests/process/app.rs`, and what its tests ask of it.
+
+use std::env;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{self, Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::Instant;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+
+use crate::example::{PATIENCE, connect, program};
+
+/// A directory of one test, removed when the test is over.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Folder {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("coreloop-app-{}-{number}", process::id());
+        let path = env::temp_dir().join(name);
+        fs::create_dir(&path).unwrap();
+        Folder(path)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A program that can be replaced, in a directory with its control socket.
+pub(crate) struct App {
+    pub(crate) folder: Folder,
+}
+
+impl App {
+    pub(crate) fn new() -> App {
+        let app = App {
+            folder: Folder::new(),
+        };
+        app.install(&program("process_app"));
+        app
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path("app")
+    }
+
+    pub(crate) fn control(&self) -> PathBuf {
+        self.folder.path("control")
+    }
+
+    /// To be run as it is, or by another program; prints its address first.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.path());
+        command.args(self.arguments(arguments));
+        command
+    }
+
+    pub(crate) fn arguments(&self, more: &[&str]) -> Vec<String> {
+        let control = self.control().to_str().unwrap().to_owned();
+        let own = ["--control".to_owned(), control];
+        own.into_iter()
+            .chain(more.iter().map(|&argument| argument.to_owned()))
+            .collect()
+    }
+
+    /// Replaces the program's file by another program, in one step.
+    pub(crate) fn install(&self, program: &Path) {
+        let new = self.folder.path("new");
+        copy(program, &new);
+        fs::rename(new, self.path()).unwrap();
+    }
+
+    /// Replaces the program's file by a script.
+    pub(crate) fn install_script(&self, script: &str) {
+        let written = self.folder.path("script");
+        fs::write(&written, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&written, fs::Permissions::from_mode(0o755)).unwrap();
+        self.install(&written);
+    }
+
+    /// Asks at the control socket, whoever serves it: the lines of the answer, or
+    /// the error.
+    pub(crate) fn ask(&self, request: &str) -> Result<String, String> {
+        let mut stream = UnixStream::connect(self.control()).unwrap();
+        stream.set_read_timeout(Some(2 * PATIENCE)).unwrap();
+        writeln!(stream, "{request}").unwrap();
+        let mut answer = String::new();
+        for line in BufReader::new(stream).lines() {
+            let line = line.unwrap();
+            if line == "ok" {
+                return Ok(answer);
+            }
+            if let Some(error) = line.strip_prefix("error: ") {
+                return Err(error.to_owned());
+            }
+            answer.push_str(&line);
+            answer.push('\n');
+        }
+        panic!("no end of the answer to {request}: {answer}");
+    }
+
+    /// The process that serves the control socket.
+    pub(crate) fn master(&self) -> Pid {
+        let status = self.ask("status").unwrap();
+        number_after(&status, "master pid=").expect("a number")
+    }
+
+    /// The workers that are ready.
+    pub(crate) fn workers(&self) -> Vec<Pid> {
+        let status = self.ask("status").unwrap();
+        let ready = status.lines().filter(|line| line.contains("state=ready"));
+        ready
+            .filter_map(|line| number_after(line, " pid="))
+            .collect()
+    }
+}
+
+/// By another process: what this one has open to write, a process that another test
+/// just starts has open, too, and such a file cannot be run.
+pub(crate) fn copy(program: &Path, to: &Path) {
+    let status = Command::new("cp").arg(program).arg(to).status().unwrap();
+    assert!(status.success());
+}
+
+fn number_after(text: &str, name: &str) -> Option<Pid> {
+    let (_, rest) = text.split_once(name)?;
+    let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    Pid::from_raw(digits.parse().ok()?)
+}
+
+/// A line that was read, and whether it was waited for.
+#[derive(Debug)]
+struct Seen {
+    line: String,
+    found: bool,
+}
+
+/// A process of a test, and the lines that it writes to both its outputs. Killed if
+/// the test fails.
+pub(crate) struct Master {
+    process: Child,
+    lines: Receiver<String>,
+    seen: Vec<Seen>,
+}
+
+impl Master {
+    /// Starts a command, which may be another program that runs the app.
+    pub(crate) fn start(command: Command) -> Master {
+        Master::start_with(command, Stdio::null())
+    }
+
+    /// As `start`, with a standard input.
+    pub(crate) fn start_with(mut command: Command, stdin: Stdio) -> Master {
+        let mut process = command
+            .stdin(stdin)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, lines) = mpsc::channel();
+        let outputs: (Option<ChildStdout>, Option<ChildStderr>) =
+            (process.stdout.take(), process.stderr.take());
+        let readers: [Box<dyn Read + Send>; 2] =
+            [Box::new(outputs.0.unwrap()), Box::new(outputs.1.unwrap())];
+        for reader in readers {
+            let sender = sender.clone();
+            thread::spawn(move || {
+                for line in BufReader::new(reader).lines().map_while(Result::ok) {
+                    // The test may be over.
+                    let _ = sender.send(line);
+                }
+            });
+        }
+        Master {
+            process,
+            lines,
+            seen: Vec::new(),
+        }
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.process)
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// Waits until it, or what it has started, writes a line that has the words. Each
+    /// line is found once. The lines of both outputs may come in any order.
+    pub(crate) fn line(&mut self, words: &str) -> String {
+        let mut next = 0;
+        loop {
+            while next == self.seen.len() {
+                let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
+                    panic!("no line with `{words}`");
+                };
+                self.seen.push(Seen { line, found: false });
+            }
+            let seen = &mut self.seen[next];
+            if !seen.found && seen.line.contains(words) {
+                seen.found = true;
+                return seen.line.clone();
+            }
+            next += 1;
+        }
+    }
+
+    /// All that it has written, as far as anything was waited for.
+    pub(crate) fn seen(&self) -> Vec<&str> {
+        self.seen.iter().map(|seen| seen.line.as_str()).collect()
+    }
+
+    /// Waits until so many more workers have become ready.
+    pub(crate) fn ready(&mut self, workers: usize) {
+        for _ in 0..workers {
+            self.line(" is ready after ");
+        }
+    }
+
+    /// Waits until it says where it listens.
+    pub(crate) fn address(&mut self) -> SocketAddr {
+        let line = self.line(", master ");
+        let words = line.split([' ', ',']);
+        words.filter_map(|word| word.parse().ok()).next().unwrap()
+    }
+
+    /// Waits until it ends by itself, and every process that has its outputs.
+    pub(crate) fn end(&mut self) -> ExitStatus {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => self.seen.push(Seen { line, found: false }),
+                Err(RecvTimeoutError::Disconnected) => return self.end_of_first(),
+                Err(RecvTimeoutError::Timeout) => panic!("it does not end"),
+            }
+        }
+    }
+
+    /// Waits until it ends by itself, though others go on.
+    pub(crate) fn end_of_first(&mut self) -> ExitStatus {
+        if let Some(status) = self.process.try_wait().unwrap() {
+            return status;
+        }
+        let process = pidfd_open(self.pid(), PidfdFlags::empty()).unwrap();
+        let mut ended = [PollFd::new(&process, PollFlags::IN)];
+        let patience = Timespec::try_from(PATIENCE).unwrap();
+        assert_eq!(poll(&mut ended, Some(&patience)), Ok(1), "it does not end");
+        self.process.wait().unwrap()
+    }
+}
+
+impl Drop for Master {
+    fn drop(&mut self) {
+        // Fails if it has ended already, as it should have.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if thread::panicking() {
+            let seen = self.seen.drain(..).map(|seen| seen.line);
+            let wrote: Vec<_> = seen.chain(self.lines.try_iter()).collect();
+            eprintln!("it wrote: {wrote:#?}");
+        }
+    }
+}
+
+/// Asks the worker that accepts a new connection for something, by one byte, and
+/// reads the line that it answers.
+pub(crate) fn ask_worker(address: SocketAddr, byte: u8) -> String {
+    let stream = connect(address);
+    ask_on(&stream, byte)
+}
+
+pub(crate) fn ask_on(mut stream: &TcpStream, byte: u8) -> String {
+    stream.write_all(&[byte]).unwrap();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    line.trim_end().to_owned()
+}
+
+/// The process that answers a new connection.
+pub(crate) fn worker_at(address: SocketAddr) -> Pid {
+    let line = ask_worker(address, b'p');
+    let (pid, _) = line.split_once(' ').unwrap_or_else(|| panic!("{line:?}"));
+    Pid::from_raw(pid.parse().unwrap()).unwrap()
+}
+
+/// For what no event tells.
+pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "it does not happen");
+        thread::yield_now();
+    }
+}

@@ -1,0 +1,251 @@
+//! The program that the tests of supervisors run: each byte of a connection asks
+//! its worker for something.
+//!
+//! | byte | what the worker does |
+//! |---|---|
+//! | `p` | answers a line: its pid, slot, generation, and how many workers there are |
+//! | `s` | answers `slept` after five seconds |
+//! | `o` | writes a line to its standard output, one to its standard error, and answers `written` |
+//! | `c` | aborts |
+//! | `h` | loops for ever |
+//! | `e` | its function returns an error |
+//! | `x` | its function panics |
+//! | `d` | starts a process that is an orphan at once, and answers its pid |
+//! | `v` | answers the names of variables that masters and systemd set |
+//! | other | answers the byte |
+
+use std::io;
+use std::path::PathBuf;
+use std::process;
+use std::rc::Rc;
+use std::thread;
+use std::time::Duration;
+
+use clap::Parser;
+use coreloop::net::TcpStream;
+use coreloop::process::{Restarts, Supervisor, Worker, WorkerOutput, Workers};
+use coreloop::sync::mpsc;
+
+#[derive(Parser, Debug, Clone)]
+struct Options {
+    /// So many processes.
+    #[arg(long, default_value_t = 2)]
+    workers: u32,
+    /// So many threads instead.
+    #[arg(long)]
+    threads: Option<u32>,
+    #[arg(long, default_value = "127.0.0.1:0")]
+    addr: String,
+    #[arg(long)]
+    control: Option<PathBuf>,
+    #[arg(long)]
+    pid_file: Option<PathBuf>,
+    /// Milliseconds, as all times.
+    #[arg(long, default_value_t = 10_000)]
+    drain: u64,
+    #[arg(long)]
+    heartbeat: Option<u64>,
+    #[arg(long, default_value_t = 30_000)]
+    startup: u64,
+    #[arg(long)]
+    max_age: Option<u64>,
+    #[arg(long)]
+    max_memory: Option<u64>,
+    /// How many deaths in ten seconds are answered at once.
+    #[arg(long, default_value_t = 5)]
+    restarts: u32,
+    /// The first wait of a back-off.
+    #[arg(long, default_value_t = 100)]
+    backoff: u64,
+    #[arg(long, default_value_t = 30_000)]
+    longest_backoff: u64,
+    #[arg(long, default_value_t = 5)]
+    boots: u32,
+    /// Workers write where the master does.
+    #[arg(long)]
+    inherit_output: bool,
+    /// Workers end before they are ready.
+    #[arg(long)]
+    fail_before_ready: bool,
+    /// Workers are never ready, and never end.
+    #[arg(long)]
+    never_ready: bool,
+    /// Workers take so long in `main`, before `run`.
+    #[arg(long)]
+    delay_before_run: Option<u64>,
+    /// Workers of this slot end before they are ready, from their second start on.
+    #[arg(long)]
+    fail_again: Option<u32>,
+    /// Serves this socket of `LISTEN_FDS` and none of its own.
+    #[arg(long)]
+    activated: Option<String>,
+    /// Workers say the line of `p` as soon as they have accepted a connection.
+    #[arg(long)]
+    greet: bool,
+    /// Workers serve one connection to its end before they accept the next.
+    #[arg(long)]
+    serial: bool,
+    /// Workers may be silent for ever.
+    #[arg(long)]
+    no_heartbeat: bool,
+}
+
+fn main() -> io::Result<()> {
+    let options = Options::parse();
+    let workers = match options.threads {
+        Some(threads) => Workers::threads(threads),
+        None => Workers::processes(options.workers),
+    };
+    let restarts = Restarts::new()
+        .most(options.restarts)
+        .shortest(Duration::from_millis(options.backoff))
+        .longest(Duration::from_millis(options.longest_backoff))
+        .boots(options.boots);
+    let mut supervisor = Supervisor::new()
+        .name("app")
+        .workers(workers)
+        .restarts(restarts)
+        .drain(Duration::from_millis(options.drain))
+        .startup(Duration::from_millis(options.startup));
+    supervisor = match &options.activated {
+        Some(name) => supervisor.bind_activated(name)?,
+        None => supervisor.bind(&options.addr)?,
+    };
+    if let Some(silence) = options.heartbeat {
+        supervisor = supervisor.heartbeat(Duration::from_millis(silence));
+    }
+    if options.no_heartbeat {
+        supervisor = supervisor.heartbeat(None);
+    }
+    if let Some(age) = options.max_age {
+        supervisor = supervisor.max_age(Duration::from_millis(age));
+    }
+    if let Some(bytes) = options.max_memory {
+        supervisor = supervisor.max_memory(bytes);
+    }
+    if let Some(path) = &options.control {
+        supervisor = supervisor.control(path);
+    }
+    if let Some(path) = &options.pid_file {
+        supervisor = supervisor.pid_file(path);
+    }
+    if options.inherit_output {
+        supervisor = supervisor.output(WorkerOutput::Inherited);
+    }
+    if supervisor.is_worker() {
+        let delay = options.delay_before_run.unwrap_or(0);
+        thread::sleep(Duration::from_millis(delay));
+    } else if let Some(address) = supervisor.local_addr(0) {
+        println!("listening on {address}, master {}", process::id());
+    }
+    supervisor.run(async move |worker| serve(worker, &options).await)
+}
+
+async fn serve(worker: Worker, options: &Options) -> io::Result<()> {
+    let fails_again = options.fail_again == Some(worker.slot()) && worker.generation() > 0;
+    if options.fail_before_ready || fails_again {
+        return Err(io::Error::other("told to fail"));
+    }
+    if options.never_ready {
+        std::future::pending::<()>().await;
+    }
+    let listener = worker.listener(0)?;
+    let (end, mut ends) = mpsc::channel(1);
+    let end = Rc::new(end);
+    loop {
+        coreloop::select! {
+            accepted = listener.accept() => {
+                let Some((mut stream, _)) = accepted? else {
+                    return Ok(());
+                };
+                // Before the next is accepted, so that at any time one at most has
+                // been accepted and not greeted. What goes wrong is its concern.
+                if options.greet && stream.write_all(line(&worker).as_bytes()).await.is_err() {
+                    continue;
+                }
+                let obeying = obey(stream, worker.clone(), Rc::clone(&end));
+                if options.serial {
+                    drop(obeying.await);
+                } else {
+                    drop(coreloop::spawn(obeying));
+                }
+            }
+            Some(byte) = ends.recv() => match byte {
+                b'x' => panic!("told to panic"),
+                _ => return Err(io::Error::other("told to end")),
+            },
+        }
+    }
+}
+
+/// Who this is.
+fn line(worker: &Worker) -> String {
+    let (slot, generation, workers) = (worker.slot(), worker.generation(), worker.workers());
+    format!("{} {slot} {generation} {workers}\n", process::id())
+}
+
+/// Serves one connection, until its client closes it or the worker is to end. A
+/// request that is on its way when the connection is accepted is answered.
+async fn obey(mut stream: TcpStream, worker: Worker, end: Rc<mpsc::Sender<u8>>) -> io::Result<()> {
+    let mut buffer = [0; 64];
+    let mut has_answered = false;
+    loop {
+        // What has come is answered first.
+        let count = coreloop::select! {
+            biased;
+            count = stream.read(&mut buffer) => count?,
+            () = worker.draining(), if has_answered => 0,
+        };
+        if count == 0 {
+            return Ok(());
+        }
+        for &byte in &buffer[..count] {
+            let answer = match byte {
+                b'p' => line(&worker),
+                b's' => {
+                    coreloop::time::sleep(Duration::from_secs(5)).await;
+                    "slept\n".to_owned()
+                }
+                b'o' => {
+                    println!("a line of output");
+                    eprintln!("a line of errors");
+                    "written\n".to_owned()
+                }
+                b'd' => orphan()?,
+                b'v' => variables(),
+                b'c' => process::abort(),
+                b'h' => loop {
+                    std::hint::spin_loop();
+                },
+                b'e' | b'x' => {
+                    // There is room for one, and one is enough.
+                    let _ = end.try_send(byte);
+                    continue;
+                }
+                other => char::from(other).to_string(),
+            };
+            stream.write_all(answer.as_bytes()).await?;
+            has_answered = true;
+        }
+    }
+}
+
+/// Its parent, the shell, has ended when this returns.
+fn orphan() -> io::Result<String> {
+    let mut shell = process::Command::new("sh");
+    let script = "sleep 1000 </dev/null >/dev/null 2>&1 & echo $!";
+    let output = shell.args(["-c", script]).output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn variables() -> String {
+    let mut names: Vec<_> = std::env::vars_os()
+        .filter_map(|(name, _)| name.into_string().ok())
+        .filter(|name| {
+            let prefixes = ["CORELOOP_", "LISTEN_", "NOTIFY_", "WATCHDOG_"];
+            prefixes.iter().any(|prefix| name.starts_with(prefix))
+        })
+        .collect();
+    names.sort();
+    format!("{}\n", names.join(" "))
+}

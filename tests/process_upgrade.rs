@@ -1,0 +1,349 @@
+//! Upgrades: the program's file is replaced and started again, and takes over.
+#![cfg(all(target_os = "linux", feature = "process", not(miri)))]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+#[path = "common/example.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod example;
+#[path = "common/master.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod master;
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
+
+use example::{connect, exchange, program};
+use master::{App, Master, copy, wait_until, worker_at};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+
+#[test]
+fn a_new_master_takes_over_and_the_old_one_ends() {
+    let app = App::new();
+    let (mut master, address) = start(&app, &["--workers=2"]);
+    let old = master.pid();
+    let old_workers = app.workers();
+    let pid_file = app.folder.path("pid");
+    assert_eq!(fs::read_to_string(&pid_file).unwrap(), format!("{old}\n"));
+    // Open before, and used till the end of the old master.
+    let mut client = connect(address);
+    exchange(&mut client, b"1");
+
+    app.install(&program("process_app"));
+    master.signal(Signal::USR2);
+    master.line("has taken over");
+    assert!(master.end_of_first().success());
+
+    let new = app.master();
+    assert_ne!(new, old);
+    assert_eq!(fs::read_to_string(&pid_file).unwrap(), format!("{new}\n"));
+    assert!(
+        old_workers
+            .iter()
+            .all(|worker| test_kill_process(*worker).is_err())
+    );
+    assert!(app.workers().contains(&worker_at(address)));
+
+    // It can do all that the old one could, and once more the same.
+    app.ask("upgrade").unwrap();
+    let third = app.master();
+    assert_ne!(third, new);
+    app.ask("scale 1").unwrap();
+    assert_eq!(app.workers(), [worker_at(address)]);
+    app.ask("stop").unwrap();
+    master.end();
+    assert!(!app.control().exists() && !pid_file.exists());
+    assert!(std::net::TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn a_new_program_that_ends_or_crashes_changes_nothing() {
+    for (script, why) in [
+        ("exit 3", "ended before it was ready: exit status: 3"),
+        ("kill -SEGV $$", "ended before it was ready: signal: 11"),
+        ("exec 0<&-; exec sleep 1000", "ended before it was ready: "),
+    ] {
+        fails(script, &[], why);
+    }
+}
+
+#[test]
+fn a_new_program_that_hangs_is_killed_and_changes_nothing() {
+    fails(
+        "echo $$; exec sleep 1000",
+        &["--startup=1500"],
+        "the new program was not ready within 1.5s",
+    );
+}
+
+/// A new version whose workers all fail ends, and says why.
+#[test]
+fn a_new_program_whose_workers_fail_changes_nothing() {
+    let program = program("process_app");
+    let script = format!("exec {} --fail-before-ready \"$@\"", program.display());
+    fails(&script, &["--backoff=1"], "ended before it was ready: ");
+}
+
+#[test]
+fn a_new_program_that_cannot_be_started_changes_nothing() {
+    let app = App::new();
+    let (mut master, address) = start(&app, &["--workers=1"]);
+    let worker = worker_at(address);
+    fs::remove_file(app.path()).unwrap();
+    let error = app.ask("upgrade").unwrap_err();
+    assert!(
+        error.starts_with("cannot start ") && error.contains("/app: "),
+        "{error}"
+    );
+    fs::write(app.path(), "no program").unwrap();
+    let error = app.ask("upgrade").unwrap_err();
+    assert!(error.contains("ermission denied"), "{error}");
+    serves_on(&app, &mut master, address, worker);
+
+    // Workers are what the master runs, whatever lies there.
+    kill_process(worker, Signal::KILL).unwrap();
+    master.ready(1);
+    assert_ne!(worker_at(address), worker);
+}
+
+/// Until the new one serves; and the old one cannot end meanwhile without it.
+#[test]
+fn there_is_one_upgrade_at_a_time() {
+    let app = App::new();
+    let (mut master, address) = start(&app, &["--workers=1"]);
+    let worker = worker_at(address);
+    app.install_script("echo $$ is under way; exec sleep 1000");
+    master.signal(Signal::USR2);
+    let line = master.line("is under way");
+    let error = app.ask("upgrade").unwrap_err();
+    assert_eq!(error, "an upgrade is under way");
+    assert_eq!(worker_at(address), worker);
+
+    // The new one dies, and the way is free.
+    let successor = line.split(' ').next().unwrap().parse().unwrap();
+    kill_process(Pid::from_raw(successor).unwrap(), Signal::KILL).unwrap();
+    master.line("the upgrade failed: ");
+    app.install(&program("process_app"));
+    app.ask("upgrade").unwrap();
+    assert!(master.end_of_first().success());
+    app.ask("stop").unwrap();
+    master.end();
+}
+
+#[test]
+fn a_master_that_is_stopped_amid_an_upgrade_takes_the_new_one_with_it() {
+    let app = App::new();
+    let (mut master, _) = start(&app, &["--workers=1"]);
+    app.install_script("echo $$ is under way; exec sleep 1000");
+    master.signal(Signal::USR2);
+    master.line("is under way");
+    master.signal(Signal::TERM);
+    // The end of all outputs: the one that sleeps is gone, too.
+    assert!(master.end().success());
+}
+
+/// What makes an upgrade more than a restart: one that is killed in the midst of it
+/// leaves the new one, which has the sockets.
+#[test]
+fn a_new_master_survives_the_old_one() {
+    let app = App::new();
+    let (mut master, address) = start(&app, &["--workers=1", "--drain=20000"]);
+    // The old one has to wait for this answer.
+    let mut stream = connect(address);
+    exchange(&mut stream, b"1");
+    stream.write_all(b"s").unwrap();
+    app.ask("upgrade").unwrap();
+    let new = app.master();
+    assert_ne!(new, master.pid());
+    master.signal(Signal::KILL);
+    assert_eq!(master.end_of_first().signal(), Some(9));
+    assert_eq!(app.master(), new);
+    assert_eq!(app.workers(), [worker_at(address)]);
+    app.ask("stop").unwrap();
+    master.end();
+}
+
+/// The old master is killed before the new one has looked at what it got.
+#[test]
+fn a_new_master_goes_on_though_the_old_one_dies_before_it_serves() {
+    let app = App::new();
+    let (mut master, address) = start(&app, &["--workers=2"]);
+    let go = app.folder.path("go");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &go, rustix::fs::Mode::RWXU).unwrap();
+    let app_program = program("process_app");
+    app.install_script(&format!(
+        "echo under way; cat {}; exec {} \"$@\"",
+        go.display(),
+        app_program.display()
+    ));
+    master.signal(Signal::USR2);
+    master.line("under way");
+    master.signal(Signal::KILL);
+    assert_eq!(master.end_of_first().signal(), Some(9));
+    fs::write(&go, "").unwrap();
+    assert_eq!(master.address(), address);
+    master.ready(2);
+    wait_until(|| UnixStream::connect(app.control()).is_ok());
+    assert!(app.workers().contains(&worker_at(address)));
+    app.ask("stop").unwrap();
+    master.end();
+    assert!(!app.control().exists());
+}
+
+/// Its master steered new connections to its one worker before that served.
+#[test]
+fn a_failed_upgrade_to_fewer_workers_leaves_each_worker_its_share() {
+    let app = App::new();
+    let (mut master, address) = start(&app, &["--workers=3"]);
+    let program = program("process_app");
+    app.install_script(&format!(
+        "exec {} --control {} --fail-before-ready --backoff=1 --workers=1",
+        program.display(),
+        app.control().display()
+    ));
+    app.ask("upgrade").unwrap_err();
+    let mut served = HashSet::new();
+    for _ in 0..1000 {
+        served.insert(worker_at(address));
+        if served.len() == 3 {
+            break;
+        }
+    }
+    assert_eq!(served, app.workers().into_iter().collect());
+    master.signal(Signal::TERM);
+    assert!(master.end().success());
+}
+
+/// It bound sockets for its other workers, and what came to them was never served.
+#[test]
+fn a_new_program_with_more_workers_takes_nothing_before_it_serves() {
+    let app = App::new();
+    let (mut master, address) = start(&app, &["--workers=1"]);
+    let worker = worker_at(address);
+    let program = program("process_app");
+    app.install_script(&format!(
+        "exec {} --control {} --never-ready --workers=4",
+        program.display(),
+        app.control().display()
+    ));
+    master.signal(Signal::USR2);
+    // It is as far as it comes.
+    master.address();
+    master.line("listening on tcp");
+    for _ in 0..100 {
+        assert_eq!(worker_at(address), worker);
+    }
+    master.signal(Signal::TERM);
+    assert!(master.end().success());
+}
+
+#[test]
+fn a_successor_without_a_predecessor_is_refused() {
+    let app = App::new();
+    let mut command = app.command(&[]);
+    command.env("CORELOOP_UPGRADE", "1");
+    let mut master = Master::start(command);
+    master.line("CORELOOP_UPGRADE is set, but no old master gives its sockets");
+    assert!(!master.end().success());
+}
+
+/// With fewer workers than before, those sockets that are too many are given up
+/// without a loss; with more, the missing ones are bound.
+#[test]
+fn the_number_of_workers_may_change() {
+    for (before, after) in [("--workers=3", 1), ("--workers=1", 3)] {
+        let app = App::new();
+        let (mut master, address) = start(&app, &[before]);
+        // The last of one option counts.
+        let program = program("process_app");
+        let arguments = "listen=; for argument; do case $argument in \
+                         --workers=*) ;; *) listen=\"$listen $argument\";; esac; done";
+        app.install_script(&format!(
+            "{arguments}; exec {} $listen --workers={after}",
+            program.display()
+        ));
+        app.ask("upgrade").unwrap();
+        assert!(master.end_of_first().success());
+        app.ask(&format!("scale {after}")).unwrap();
+        assert_eq!(app.workers().len(), after);
+        for _ in 0..64 {
+            assert!(app.workers().contains(&worker_at(address)));
+        }
+        app.ask("stop").unwrap();
+        master.end();
+    }
+}
+
+/// A link such as `current` is followed anew.
+#[test]
+fn a_link_may_be_pointed_at_the_next_version() {
+    let app = App::new();
+    let link = app.folder.path("current");
+    symlink(app.path(), &link).unwrap();
+    let mut command = Command::new(&link);
+    command.args(app.arguments(&["--workers=1"]));
+    let mut master = Master::start(command);
+    master.address();
+    master.ready(1);
+
+    let next = app.folder.path("next");
+    copy(&program("process_app"), &next);
+    let other = app.folder.path("link");
+    symlink(&next, &other).unwrap();
+    fs::rename(other, &link).unwrap();
+    app.ask("upgrade").unwrap();
+    let running = fs::read_link(format!("/proc/{}/exe", app.master())).unwrap();
+    assert_eq!(running, fs::canonicalize(next).unwrap());
+    app.ask("stop").unwrap();
+    master.end();
+}
+
+/// Starts the app with a pid file, and waits until it serves.
+fn start(app: &App, arguments: &[&str]) -> (Master, SocketAddr) {
+    let pid_file = app.folder.path("pid");
+    let mut command = app.command(arguments);
+    command.arg("--pid-file").arg(pid_file);
+    let mut master = Master::start(command);
+    let address = master.address();
+    let mut given = arguments.iter();
+    let workers = given.find_map(|argument| argument.strip_prefix("--workers="));
+    master.ready(workers.unwrap().parse().unwrap());
+    (master, address)
+}
+
+/// Upgrades to a script, and sees that the old program serves on as before.
+fn fails(script: &str, arguments: &[&str], why: &str) {
+    let app = App::new();
+    let (mut master, address) = start(&app, &[&["--workers=1"], arguments].concat());
+    let worker = worker_at(address);
+    let mut client = connect(address);
+    exchange(&mut client, b"1");
+    app.install_script(script);
+    let error = app.ask("upgrade").unwrap_err();
+    assert!(error.contains(why), "{script}: {error}");
+    master.line("the upgrade failed: ");
+    exchange(&mut client, b"2");
+    serves_on(&app, &mut master, address, worker);
+    drop(client);
+
+    // One that works is taken as if nothing had been.
+    app.install(&program("process_app"));
+    app.ask("upgrade").unwrap();
+    assert!(master.end_of_first().success());
+    app.ask("stop").unwrap();
+    master.end();
+}
+
+/// The same master has the same worker.
+fn serves_on(app: &App, master: &mut Master, address: SocketAddr, worker: Pid) {
+    assert_eq!(app.master(), master.pid());
+    assert_eq!(app.workers(), [worker]);
+    assert_eq!(worker_at(address), worker);
+    let pid = fs::read_to_string(app.folder.path("pid")).unwrap();
+    assert_eq!(pid, format!("{}\n", master.pid()));
+}
