@@ -1,0 +1,72 @@
+//! A server that is several processes: the one that was started, and its children.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use nix::time::ClockId;
+use nix::unistd::Pid;
+
+#[derive(Debug)]
+pub(crate) struct Family {
+    /// The master is first.
+    pub(crate) members: Vec<u32>,
+}
+
+impl Family {
+    /// The process and the children that it has now.
+    pub(crate) fn of(master: u32) -> io::Result<Family> {
+        let mut members = vec![master];
+        for entry in fs::read_dir("/proc")? {
+            let name = entry?.file_name();
+            let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            if parent(pid)? == Some(master) {
+                members.push(pid);
+            }
+        }
+        Ok(Family { members })
+    }
+
+    /// The CPU time that all of them have used: what `getrusage` splits into user
+    /// and system.
+    pub(crate) fn cpu_time(&self) -> io::Result<Duration> {
+        let mut total = Duration::ZERO;
+        for &pid in &self.members {
+            let pid = Pid::from_raw(i32::try_from(pid).map_err(io::Error::other)?);
+            total += Duration::from(ClockId::pid_cpu_clock_id(pid)?.now()?);
+        }
+        Ok(total)
+    }
+
+    /// How often each of them has been waiting and was woken.
+    pub(crate) fn wake_ups(&self) -> io::Result<Vec<u64>> {
+        let waits = |pid| {
+            let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+            let count = status
+                .lines()
+                .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            count
+                .and_then(|count| count.trim().parse().ok())
+                .ok_or_else(|| io::Error::from(ErrorKind::InvalidData))
+        };
+        self.members.iter().map(waits).collect()
+    }
+}
+
+/// `None` if it has gone meanwhile.
+fn parent(pid: u32) -> io::Result<Option<u32>> {
+    let stat = match fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => stat,
+        // The latter when it goes while it is read (ESRCH).
+        Err(error) if error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(3) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    // The name may contain anything, and ends with the last parenthesis.
+    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let parent = after_name.split_whitespace().nth(1);
+    Ok(parent.and_then(|parent| parent.parse().ok()))
+}

@@ -1,0 +1,63 @@
+//! What a master and its workers cost with nothing to do.
+
+use std::io;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use crate::child::{Server, limit_time};
+use crate::family::Family;
+use crate::load::Load;
+use crate::report;
+use crate::serve::{self, Kind, Service};
+
+/// Percent of a core.
+const BOUND: f64 = 0.1;
+
+/// A heartbeat is a quarter of the ten seconds that a worker may be silent.
+const BEAT: Duration = Duration::from_millis(2500);
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Options {
+    /// How many workers.
+    #[arg(long, default_value_t = 2)]
+    workers: u32,
+    /// How long to look on.
+    #[arg(long, default_value_t = 60)]
+    seconds: u32,
+}
+
+pub(crate) fn measure(options: &Options) -> io::Result<()> {
+    limit_time(options.seconds + 60);
+    let serve = serve::Options {
+        kind: Kind::Processes,
+        service: Service::Echo,
+        workers: options.workers,
+    };
+    let server = Server::start(&serve.words())?;
+    // Enough for every worker to have met some: they are idle, not untouched.
+    let load = Load::connect(server.port(), 64)?;
+    let family = Family::of(server.id())?;
+    // What starting leaves to do is over by then.
+    sleep(BEAT);
+    let (start, cpu, wake_ups) = (Instant::now(), family.cpu_time()?, family.wake_ups()?);
+    sleep(Duration::from_secs(options.seconds.into()));
+    let after = family.wake_ups()?;
+    let (elapsed, cpu) = (start.elapsed(), family.cpu_time()?.saturating_sub(cpu));
+    drop(load);
+    let beats = elapsed.as_secs_f64() / BEAT.as_secs_f64();
+    println!(
+        "a master and {} workers with 64 connections and nothing to do, for {elapsed:.0?}",
+        options.workers
+    );
+    println!("a beat is due {beats:.0} times in each worker");
+    let names = ["master".to_owned()].into_iter();
+    let names = names.chain((0..).map(|slot| format!("worker {slot}")));
+    for (name, (after, before)) in names.zip(after.iter().zip(&wake_ups)) {
+        println!("{name:<9} {:>4} wake-ups", after - before);
+    }
+    let share = 100.0 * cpu.as_secs_f64() / elapsed.as_secs_f64();
+    report::bound("CPU, percent of a core", share, BOUND);
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! The servers: supervised processes or threads, tokio, and bare loops.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process;
+
+use clap::{Args, ValueEnum};
+use coreloop::process::{Restarts, Supervisor, Worker, Workers};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
+use nix::unistd::dup2_stderr;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::bare;
+use crate::child::{raise_descriptor_limit, value_name};
+
+/// Who serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// A supervised process per core, each on its own.
+    Processes,
+    /// The same as threads of one process.
+    Threads,
+    /// tokio's multi-thread runtime.
+    Tokio,
+    /// An edge-triggered epoll loop per core and nothing else.
+    Bare,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Kind::Processes => "worker processes",
+            Kind::Threads => "worker threads",
+            Kind::Tokio => "tokio, multi-thread",
+            Kind::Bare => "bare epoll",
+        })
+    }
+}
+
+/// What is done with a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Service {
+    /// What each read gives is written back.
+    Echo,
+    /// The process says its number, and closes.
+    Pid,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Options {
+    /// Who serves.
+    #[arg(value_enum)]
+    pub(crate) kind: Kind,
+    /// What is served.
+    #[arg(value_enum)]
+    pub(crate) service: Service,
+    /// How many workers.
+    #[arg(long, default_value_t = 2)]
+    pub(crate) workers: u32,
+}
+
+impl Options {
+    /// As they stand on the command line.
+    pub(crate) fn words(&self) -> Vec<OsString> {
+        vec![
+            value_name(&self.kind).into(),
+            value_name(&self.service).into(),
+            "--workers".into(),
+            self.workers.to_string().into(),
+        ]
+    }
+}
+
+pub(crate) fn serve(options: &Options) -> io::Result<()> {
+    raise_descriptor_limit()?;
+    let can_only_echo = matches!(options.kind, Kind::Tokio | Kind::Bare);
+    if can_only_echo && options.service != Service::Echo {
+        return Err(io::Error::other(format!("{} only echoes", options.kind)));
+    }
+    match options.kind {
+        Kind::Processes => supervise(options, Workers::processes(options.workers)),
+        Kind::Threads => supervise(options, Workers::threads(options.workers)),
+        Kind::Tokio => on_tokio(options.workers),
+        Kind::Bare => {
+            set_pdeathsig(Signal::SIGKILL)?;
+            bare::serve(options.workers)
+        }
+    }
+}
+
+fn supervise(options: &Options, workers: Workers) -> io::Result<()> {
+    if options.service == Service::Pid {
+        // The master reports each death, and these are on purpose.
+        dup2_stderr(File::options().write(true).open("/dev/null")?)?;
+    }
+    let supervisor = Supervisor::new()
+        .workers(workers)
+        .pin(true)
+        // The measurement kills many.
+        .restarts(Restarts::new().most(u32::MAX))
+        .bind("127.0.0.1:0")?;
+    if !supervisor.is_worker() {
+        // Whatever becomes of the client, no server outlives the run.
+        set_pdeathsig(Signal::SIGKILL)?;
+        let addr = supervisor.local_addr(0);
+        announce(addr.ok_or_else(|| io::Error::other("no address"))?)?;
+    }
+    match options.service {
+        Service::Echo => supervisor.run(echo),
+        Service::Pid => supervisor.run(say_pid),
+    }
+}
+
+async fn echo(worker: Worker) -> io::Result<()> {
+    let listener = worker.listener(0)?;
+    while let Some((mut stream, _)) = listener.accept().await? {
+        drop(coreloop::spawn(async move {
+            let mut buffer = [0; 1024];
+            while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+                if stream.write_all(&buffer[..count]).await.is_err() {
+                    break;
+                }
+            }
+        }));
+    }
+    Ok(())
+}
+
+async fn say_pid(worker: Worker) -> io::Result<()> {
+    let listener = worker.listener(0)?;
+    while let Some((mut stream, _)) = listener.accept().await? {
+        let pid = process::id().to_ne_bytes();
+        drop(stream.write_all(&pid).await);
+    }
+    Ok(())
+}
+
+fn on_tokio(workers: u32) -> io::Result<()> {
+    set_pdeathsig(Signal::SIGKILL)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(usize::try_from(workers).map_err(io::Error::other)?)
+        .enable_io()
+        .build()?;
+    // In a task, as what `block_on` is given runs on none of the workers.
+    let serving = runtime.spawn(async {
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        announce(listener.local_addr()?)?;
+        loop {
+            let (mut stream, _) = listener.accept().await?;
+            drop(tokio::spawn(async move {
+                let mut buffer = [0; 1024];
+                while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+                    if stream.write_all(&buffer[..count]).await.is_err() {
+                        break;
+                    }
+                }
+            }));
+        }
+    });
+    runtime.block_on(serving).map_err(io::Error::other)?
+}
+
+/// Tells the client where to connect.
+pub(crate) fn announce(addr: SocketAddr) -> io::Result<()> {
+    let mut out = io::stdout();
+    writeln!(out, "{}", addr.port())?;
+    out.flush()
+}
