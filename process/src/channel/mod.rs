@@ -310,6 +310,8 @@ fn send_flags() -> SendFlags {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
     use std::fs::File;
     use std::io::{Read, Seek, Write};
 
@@ -364,6 +366,52 @@ mod tests {
             rustix::io::write(&one.socket, bytes).unwrap();
             let error = other.receive::<String>().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidData);
+        }
+    }
+
+    proptest! {
+        /// A stream has no bounds of messages.
+        #[test]
+        fn frames_come_whole_however_they_are_cut(
+            slots in vec(any::<u32>(), 0..20),
+            cuts in vec(1..40_usize, 1..20),
+        ) {
+            let mut bytes = Vec::new();
+            for &slot in &slots {
+                let body = postcard::to_stdvec(&ToWorker::Adopt { slot }).unwrap();
+                bytes.extend_from_slice(&u32::try_from(body.len()).unwrap().to_le_bytes());
+                bytes.push(0);
+                bytes.extend_from_slice(&body);
+            }
+            let mut received = Received::default();
+            let mut seen: Vec<ToWorker> = Vec::new();
+            let mut rest = &bytes[..];
+            for &cut in cuts.iter().cycle() {
+                let (part, later) = rest.split_at(cut.min(rest.len()));
+                received.bytes.extend_from_slice(part);
+                rest = later;
+                while let Some((message, _)) = received.frame().unwrap() {
+                    seen.push(message);
+                }
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            let sent: Vec<_> = slots.iter().map(|&slot| ToWorker::Adopt { slot }).collect();
+            prop_assert_eq!(seen, sent);
+            prop_assert!(received.end::<()>().is_ok());
+        }
+
+        #[test]
+        fn bytes_of_nobody_are_refused_or_waited_for(bytes in vec(any::<u8>(), 0..200)) {
+            let mut received = Received::default();
+            received.bytes.extend_from_slice(&bytes);
+            let mut left = bytes.len();
+            while let Ok(Some((_, descriptors))) = received.frame::<ToWorker>() {
+                prop_assert!(descriptors.is_empty(), "there were none");
+                prop_assert!(received.bytes.len() < left, "a frame takes bytes");
+                left = received.bytes.len();
+            }
         }
     }
 
