@@ -10,6 +10,7 @@
 //!    one, as soon as it waits in back-off or takes long to start.
 //! 4. Actions name only workers that have not ended.
 
+mod action;
 mod lending;
 mod replacing;
 mod scaling;
@@ -24,6 +25,7 @@ use coreloop_runtime::time::Instant;
 use fastrand::Rng;
 
 use super::policy::{Boots, Restarts};
+pub(super) use action::{Action, Why};
 use replacing::Replacing;
 use slot::Retiring;
 pub(super) use slot::{Member, Phase, Place, Slot, WorkerId};
@@ -44,74 +46,6 @@ pub(super) struct Settings {
     pub(super) max_age: Option<Duration>,
     /// Processes can be killed, threads cannot.
     pub(super) can_kill: bool,
-}
-
-/// What the master does next.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Action {
-    Start {
-        slot: u32,
-        id: WorkerId,
-        generation: u64,
-    },
-    Drain {
-        id: WorkerId,
-    },
-    Kill {
-        id: WorkerId,
-        why: Why,
-    },
-    /// A thread did not end in time: forget it.
-    Abandon {
-        id: WorkerId,
-    },
-    Adopt {
-        by: WorkerId,
-        slot: u32,
-    },
-    Release {
-        by: WorkerId,
-        slot: u32,
-    },
-    /// Have sockets for this many slots, and say [`Fleet::grown`].
-    Grow {
-        slots: u32,
-    },
-    /// New connections go to this many slots.
-    Steer {
-        slots: u32,
-    },
-    /// Say [`Fleet::queue`] how many connections wait there.
-    LookAtQueue {
-        slot: u32,
-    },
-    /// Close the sockets of the last slot.
-    Close {
-        slot: u32,
-    },
-    /// The pass of that number is over.
-    Reloaded {
-        pass: u64,
-        result: Result<(), String>,
-    },
-    /// There are as many slots as were asked for, and all serve; or there will not be.
-    Scaled(Result<(), String>),
-    /// A slot waits for its next worker.
-    Waits {
-        slot: u32,
-        wait: Duration,
-    },
-    /// Everything has ended.
-    Finish(Result<(), String>),
-}
-
-/// Why a worker is killed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Why {
-    NeverReady,
-    Silent,
-    Deadline,
-    Told,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
