@@ -1,0 +1,49 @@
+//! Workers that have too much memory are replaced.
+
+use std::io;
+use std::time::Duration;
+
+use coreloop_runtime::time::Instant;
+
+use super::{Hand, Master};
+use crate::worker::Worker;
+
+/// How often the memory of workers is looked at, if it is limited.
+pub(super) const MEMORY_PERIOD: Duration = Duration::from_secs(5);
+
+impl<F> Master<F>
+where
+    F: AsyncFn(Worker) -> io::Result<()> + Send + Sync + 'static,
+{
+    pub(super) fn look_at_memory(&mut self) {
+        let now = Instant::now();
+        let (Some(limit), Some(at)) = (self.options.max_memory, self.memory_at) else {
+            return;
+        };
+        if now < at {
+            return;
+        }
+        self.memory_at = Some(now + MEMORY_PERIOD);
+        let slots = self.fleet.slots().iter();
+        let served = slots.filter_map(|slot| Some((slot.number, slot.incumbent.as_ref()?.id)));
+        let pid = |id| self.workers.get(&id).and_then(|hand: &Hand| hand.pid);
+        let large: Vec<_> = served
+            .filter(|&(_, id)| {
+                pid(id)
+                    .and_then(resident)
+                    .is_some_and(|bytes| bytes > limit)
+            })
+            .map(|(slot, _)| slot)
+            .collect();
+        for slot in large {
+            self.fleet.recycle(slot, now);
+        }
+    }
+}
+
+/// How many bytes of memory a process has; `None` where the kernel does not tell.
+fn resident(pid: u32) -> Option<u64> {
+    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}
