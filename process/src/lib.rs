@@ -11,6 +11,7 @@
 
 mod channel;
 mod child;
+mod exit;
 mod fork;
 mod sockets;
 mod supervisor;

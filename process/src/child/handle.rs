@@ -9,8 +9,8 @@ use coreloop_runtime::signal::unix::SignalKind;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process};
 
-use super::exit::Exit;
 use super::{ChildStderr, ChildStdin, ChildStdout, Communicate, orphans};
+use crate::exit::Exit;
 
 /// A process that was started by [`Command::spawn`](super::Command::spawn).
 ///
@@ -321,11 +321,7 @@ impl Process {
     }
 
     fn kill(&self) -> io::Result<()> {
-        let exit = self.exit();
-        if exit.is_collected() {
-            return Ok(());
-        }
-        exit.signal(Signal::KILL)
+        self.exit().kill()
     }
 
     fn signal_group(&self, signal: Signal) -> io::Result<()> {

@@ -13,7 +13,6 @@
 
 mod command;
 mod communicate;
-mod exit;
 mod handle;
 mod orphans;
 mod pipes;

@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use coreloop_runtime::task::spawn_hidden;
 
-use super::exit::Exit;
+use crate::exit::Exit;
 
 static LIST: Mutex<Vec<Child>> = Mutex::new(Vec::new());
 

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 /// A child whose status is not collected yet, or its status.
 #[derive(Debug)]
-pub(super) struct Exit {
+pub(crate) struct Exit {
     child: Child,
     status: Option<ExitStatus>,
     watch: Watch,
@@ -36,7 +36,7 @@ enum Watch {
 }
 
 impl Exit {
-    pub(super) fn new(child: Child) -> Exit {
+    pub(crate) fn new(child: Child) -> Exit {
         let watch = Watch::pidfd(&child);
         Exit {
             child,
@@ -47,7 +47,7 @@ impl Exit {
     }
 
     /// The number of the process, until its status is collected.
-    pub(super) fn id(&self) -> Option<u32> {
+    pub(crate) fn id(&self) -> Option<u32> {
         match self.status {
             Some(_) => None,
             None => Some(self.child.id()),
@@ -55,16 +55,16 @@ impl Exit {
     }
 
     /// The number that the process has, or had.
-    pub(super) fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 
-    pub(super) fn is_collected(&self) -> bool {
+    pub(crate) fn is_collected(&self) -> bool {
         self.status.is_some()
     }
 
     /// Collects the status, if the child has ended.
-    pub(super) fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+    pub(crate) fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
         if self.status.is_none() {
             self.status = self.child.try_wait()?;
         }
@@ -72,7 +72,7 @@ impl Exit {
     }
 
     /// Collects the status, when the child has ended.
-    pub(super) fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<ExitStatus>> {
+    pub(crate) fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<ExitStatus>> {
         // Once it has ended it is ready without end.
         ready!(poll_proceed(cx));
         if let Some(status) = self.status {
@@ -96,7 +96,7 @@ impl Exit {
     }
 
     /// Sends a signal to a child that is not collected.
-    pub(super) fn signal(&self, signal: Signal) -> io::Result<()> {
+    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
         #[cfg(target_os = "linux")]
         if let Watch::Pidfd(pidfd) = &self.watch {
             return Ok(rustix::process::pidfd_send_signal(pidfd.get_ref(), signal)?);
@@ -104,14 +104,22 @@ impl Exit {
         Ok(rustix::process::kill_process(self.pid(), signal)?)
     }
 
+    /// Kills a child whose status is not collected; the others are over.
+    pub(crate) fn kill(&self) -> io::Result<()> {
+        if self.is_collected() {
+            return Ok(());
+        }
+        self.signal(Signal::KILL)
+    }
+
     /// Watches from the loop of this thread, whichever it was before.
-    pub(super) fn watch_here(&mut self) {
+    pub(crate) fn watch_here(&mut self) {
         // Closed first, so that there is a descriptor left for its successor.
         self.watch = Watch::Unwatched;
         self.watch = Watch::pidfd(&self.child);
     }
 
-    pub(super) fn into_std(self) -> Child {
+    pub(crate) fn into_std(self) -> Child {
         self.child
     }
 }
