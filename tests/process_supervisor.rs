@@ -375,7 +375,9 @@ fn a_worker_that_does_not_drain_is_killed_at_the_deadline() {
 fn ctrl_c_at_a_terminal_is_one_graceful_drain() {
     let mut command = Command::new("script");
     let app = program("process_app");
-    let line = format!("{} --workers 2", app.display());
+    // A shell that stayed would get the signal too, and not every one then ends
+    // with the status of the program.
+    let line = format!("exec {} --workers 2", app.display());
     command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
     let mut terminal = command
         .stdin(Stdio::piped())
