@@ -3,39 +3,45 @@
 #![cfg(all(target_os = "linux", feature = "process", not(miri)))]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+#[path = "common/example.rs"]
+#[expect(dead_code, reason = "tests of the storm need only some of it")]
+mod example;
+#[path = "common/master.rs"]
+#[expect(dead_code, reason = "tests of supervisors need more of it")]
+mod master;
 #[path = "common/storm.rs"]
 #[expect(dead_code, reason = "the storms proper need more of it")]
 mod storm;
 #[path = "common/supervised.rs"]
-#[expect(dead_code, reason = "the storms proper need more of it")]
 mod supervised;
 
 use std::fs;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use rustix::process::Pid;
 use storm::Storm;
-use supervised::App;
+use supervised::Server;
 
 /// A quarter of the 400 ms that a worker may be silent.
 const BEAT: Duration = Duration::from_millis(100);
 
 /// How often a process has waited, and was woken.
-fn wake_ups(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+fn wake_ups(pid: Pid) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_pid())).unwrap();
     let count = status
         .lines()
         .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
     count.unwrap().trim().parse().unwrap()
 }
 
-fn all_wake_ups(pids: &[u32]) -> Vec<u64> {
+fn all_wake_ups(pids: &[Pid]) -> Vec<u64> {
     pids.iter().map(|&pid| wake_ups(pid)).collect()
 }
 
 /// Sleeps until each process has been woken so many times more; says how often
 /// each was.
-fn await_wake_ups(pids: &[u32], more: u64) -> Vec<u64> {
+fn await_wake_ups(pids: &[Pid], more: u64) -> Vec<u64> {
     let from = all_wake_ups(pids);
     loop {
         let counts = all_wake_ups(pids).into_iter().zip(&from);
@@ -48,11 +54,11 @@ fn await_wake_ups(pids: &[u32], more: u64) -> Vec<u64> {
 }
 
 /// An app that has answered some requests: it is idle, not untouched.
-fn start(name: &str, heartbeat: &str) -> App {
-    let app = App::start(name, &["--workers=2", heartbeat]);
-    let storm = Storm::start(app.address, &["--clients=16", "--answers=200"]);
+fn start(heartbeat: &str) -> Server {
+    let server = Server::start(&["--workers=2", heartbeat]);
+    let storm = Storm::start(server.address, &["--clients=16", "--answers=200"]);
     storm.finish().assert_flawless(200);
-    app
+    server
 }
 
 /// Looks on until every worker has beaten 20 times, and finds that this, and the
@@ -60,8 +66,8 @@ fn start(name: &str, heartbeat: &str) -> App {
 /// more time to no more beats.
 #[test]
 fn nothing_wakes_but_the_heartbeat() {
-    let app = start("idle", "--heartbeat=400");
-    let (master, workers) = (app.master(), app.workers());
+    let server = start("--heartbeat=400");
+    let (master, workers) = (server.first.pid(), server.app.all_workers());
     assert_eq!(workers.len(), 2);
     // What the requests have left to do is over at the first beats.
     await_wake_ups(&workers, 2);
@@ -85,9 +91,9 @@ fn nothing_wakes_but_the_heartbeat() {
 /// Without a heartbeat there is nothing at all.
 #[test]
 fn nothing_wakes_without_a_heartbeat() {
-    let app = start("idle-silent", "--no-heartbeat");
-    let mut all = app.workers();
-    all.push(app.master());
+    let server = start("--no-heartbeat");
+    let mut all = server.app.all_workers();
+    all.push(server.first.pid());
     let mut before = all_wake_ups(&all);
     // The requests have left something to do, which takes as long as it does.
     for _ in 0..20 {

@@ -7,12 +7,17 @@
 #![cfg(all(target_os = "linux", feature = "process", not(miri)))]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+#[path = "common/example.rs"]
+#[expect(dead_code, reason = "tests of the storm need only some of it")]
+mod example;
 #[path = "common/fleet.rs"]
 mod fleet;
+#[path = "common/master.rs"]
+#[expect(dead_code, reason = "tests of supervisors need more of it")]
+mod master;
 #[path = "common/storm.rs"]
 mod storm;
 #[path = "common/supervised.rs"]
-#[expect(dead_code, reason = "upgrades need more of it")]
 mod supervised;
 
 use std::collections::HashSet;
@@ -20,7 +25,7 @@ use std::collections::HashSet;
 use fleet::Fleet;
 use rustix::process::Signal;
 use storm::Storm;
-use supervised::App;
+use supervised::Server;
 
 /// How many clients there are in all of them.
 const CLIENTS: &str = "--clients=256";
@@ -28,16 +33,16 @@ const CLIENTS: &str = "--clients=256";
 /// Kills workers 38 times, each at a time when most of the clients are in the
 /// queues of the sockets: a worker serves one after another. With `serial` unset
 /// it accepts all that come.
-fn kill_38_times(name: &str, workers: u32, serial: bool) {
+fn kill_38_times(workers: u32, serial: bool) {
     let count = workers.to_string();
     let mut arguments = vec!["--workers", &count, "--greet", "--restarts=1000"];
     if serial {
         arguments.push("--serial");
     }
-    let app = App::start(name, &arguments);
-    let master = app.master();
+    let server = Server::start(&arguments);
+    let master = server.app.master();
     let arguments = [CLIENTS, "--greeted", "--kill=38", "--every=200"];
-    let mut storm = Storm::start(app.address, &arguments);
+    let mut storm = Storm::start(server.address, &arguments);
     let (mut waiting, mut restarted) = (0, 0);
     let summary = loop {
         let said = storm.hear();
@@ -62,30 +67,30 @@ fn kill_38_times(name: &str, workers: u32, serial: bool) {
             "the queues were almost empty: {waiting}"
         );
     }
-    assert_eq!(app.master(), master);
-    assert_eq!(app.workers().len(), workers as usize);
+    assert_eq!(server.app.master(), master);
+    assert_eq!(server.app.all_workers().len(), workers as usize);
 }
 
 #[test]
 fn a_worker_killed_38_times_loses_nothing_in_its_queue() {
-    kill_38_times("kill-1", 1, true);
+    kill_38_times(1, true);
 }
 
 #[test]
 fn two_workers_killed_38_times_lose_nothing_in_their_queues() {
-    kill_38_times("kill-2", 2, true);
+    kill_38_times(2, true);
 }
 
 #[test]
 fn four_workers_killed_38_times_lose_nothing_in_their_queues() {
-    kill_38_times("kill-4", 4, true);
+    kill_38_times(4, true);
 }
 
 /// Here many connections are accepted, and so lost with their worker: the rest
 /// is not.
 #[test]
 fn workers_that_accept_all_they_can_lose_no_others() {
-    kill_38_times("kill-eager", 2, false);
+    kill_38_times(2, false);
 }
 
 /// Options of the app and of the storm: all connections are accepted at once.
@@ -94,64 +99,64 @@ const EAGER: [&[&str]; 2] = [&[], &[]];
 /// Most clients are in the queues, all the time.
 const SERIAL: [&[&str]; 2] = [&["--greet", "--serial"], &["--greeted"]];
 
-fn scale_20_times(name: &str, [app, storm]: [&[&str]; 2]) {
-    let app = App::start(name, &[&["--workers=4"], app].concat());
+fn scale_20_times([app, storm]: [&[&str]; 2]) {
+    let server = Server::start(&[&["--workers=4"], app].concat());
     let arguments = [&[CLIENTS, "--progress=100"], storm].concat();
-    let mut storm = Storm::start(app.address, &arguments);
+    let mut storm = Storm::start(server.address, &arguments);
     let mut fleet = Fleet::default();
     fleet.await_slots(&mut storm, 4, &HashSet::new());
     for _ in 0..20 {
-        app.request("scale 2").unwrap();
+        server.app.ask("scale 2").unwrap();
         storm.await_answers(200);
         let before = fleet.seen.clone();
-        app.request("scale 4").unwrap();
+        server.app.ask("scale 4").unwrap();
         fleet.slots.retain(|slot, _| *slot < 2);
         fleet.await_slots(&mut storm, 4, &HashSet::new());
         assert!(!before.contains(&fleet.slots[&2]) && !before.contains(&fleet.slots[&3]));
     }
     storm.stop().assert_flawless(20 * 200);
-    fleet.assert_only(&app, 4);
+    fleet.assert_only(&server.app, 4);
 }
 
 #[test]
 fn scaling_from_4_to_2_and_back_20_times_fails_nobody() {
-    scale_20_times("scale", EAGER);
+    scale_20_times(EAGER);
 }
 
 #[test]
 fn scaling_20_times_with_full_queues_fails_nobody() {
-    scale_20_times("scale-serial", SERIAL);
+    scale_20_times(SERIAL);
 }
 
-fn reload_50_times(name: &str, [app, storm]: [&[&str]; 2]) -> (App, Fleet) {
-    let app = App::start(name, &[&["--workers=2"], app].concat());
+fn reload_50_times([app, storm]: [&[&str]; 2]) -> (Server, Fleet) {
+    let server = Server::start(&[&["--workers=2"], app].concat());
     let arguments = [&[CLIENTS], storm].concat();
-    let mut storm = Storm::start(app.address, &arguments);
+    let mut storm = Storm::start(server.address, &arguments);
     let mut fleet = Fleet::default();
     fleet.await_slots(&mut storm, 2, &HashSet::new());
     for _ in 0..50 {
         let before = fleet.seen.clone();
-        app.signal(Signal::HUP);
+        server.first.signal(Signal::HUP);
         fleet.await_slots(&mut storm, 2, &before);
     }
     storm.stop().assert_flawless(50);
-    (app, fleet)
+    (server, fleet)
 }
 
 #[test]
 fn reloading_50_times_fails_nobody_and_leaves_no_old_worker() {
-    let (app, fleet) = reload_50_times("reload", EAGER);
-    fleet.assert_only(&app, 2);
+    let (server, fleet) = reload_50_times(EAGER);
+    fleet.assert_only(&server.app, 2);
 }
 
 #[test]
 fn reloading_50_times_with_full_queues_fails_nobody() {
-    let (app, fleet) = reload_50_times("reload-serial", SERIAL);
-    fleet.assert_only(&app, 2);
+    let (server, fleet) = reload_50_times(SERIAL);
+    fleet.assert_only(&server.app, 2);
 }
 
 #[test]
 fn reloading_threads_50_times_fails_nobody() {
-    let (_, fleet) = reload_50_times("reload-threads", [&["--threads=2"], &[]]);
+    let (_, fleet) = reload_50_times([&["--threads=2"], &[]]);
     assert_eq!(fleet.seen.len(), 2 + 2 * 50);
 }

@@ -5,6 +5,9 @@
 #![cfg(all(target_os = "linux", feature = "net", feature = "sync", not(miri)))]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+#[path = "common/example.rs"]
+#[expect(dead_code, reason = "tests of examples need more of it")]
+mod example;
 #[path = "common/storm.rs"]
 #[expect(dead_code, reason = "the storms proper need more of it")]
 mod storm;
@@ -15,8 +18,8 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::Instant;
 
+use example::{PATIENCE, Server};
 use socket2::SockRef;
-use storm::example::{PATIENCE, Server};
 use storm::{Storm, Summary};
 
 fn listen() -> TcpListener {

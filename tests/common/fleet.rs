@@ -2,8 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use rustix::process::Pid;
+
+use crate::master::{App, await_end};
 use crate::storm::Storm;
-use crate::supervised::{App, await_end};
 
 /// The workers that the storm has heard of.
 #[derive(Default)]
@@ -16,7 +18,7 @@ pub(crate) struct Fleet {
 /// Threads have the same process; one after another, they differ in the generation.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Worker {
-    pid: u64,
+    pid: Pid,
     slot: u64,
     generation: u64,
 }
@@ -32,30 +34,28 @@ impl Fleet {
         let is_new = |worker: &&Worker| !before.contains(worker);
         while self.slots.values().filter(is_new).count() < count {
             let server = storm.await_word("server");
-            let [pid, slot, generation] =
-                ["pid", "slot", "generation"].map(|name| server.number(name));
+            let pid = i32::try_from(server.number("pid")).unwrap();
             let worker = Worker {
-                pid,
-                slot,
-                generation,
+                pid: Pid::from_raw(pid).unwrap(),
+                slot: server.number("slot"),
+                generation: server.number("generation"),
             };
             self.seen.insert(worker);
-            self.slots.insert(slot, worker);
+            self.slots.insert(worker.slot, worker);
         }
     }
 
     /// There are so many worker processes, all of them known, and the others are
     /// gone.
     pub(crate) fn assert_only(&self, app: &App, count: usize) {
-        let workers = app.workers();
+        let workers = app.all_workers();
         assert_eq!(workers.len(), count);
         for pid in &workers {
-            assert!(self.seen.iter().any(|worker| worker.pid == u64::from(*pid)));
+            assert!(self.seen.iter().any(|worker| worker.pid == *pid));
         }
         for worker in &self.seen {
-            let pid = u32::try_from(worker.pid).unwrap();
-            if !workers.contains(&pid) {
-                await_end(pid);
+            if !workers.contains(&worker.pid) {
+                await_end(worker.pid);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
@@ -14,6 +14,7 @@ use std::thread;
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 use crate::example::{PATIENCE, connect, program};
@@ -97,22 +98,30 @@ impl App {
     /// Asks at the control socket, whoever serves it: the lines of the answer, or
     /// the error.
     pub(crate) fn ask(&self, request: &str) -> Result<String, String> {
-        let mut stream = UnixStream::connect(self.control()).unwrap();
-        stream.set_read_timeout(Some(2 * PATIENCE)).unwrap();
-        writeln!(stream, "{request}").unwrap();
+        // The address is known a little before the socket is there.
+        wait_until(|| self.control().exists());
+        self.try_ask(request).unwrap()
+    }
+
+    /// As `ask`, of a master that may be gone.
+    pub(crate) fn try_ask(&self, request: &str) -> io::Result<Result<String, String>> {
+        let mut stream = UnixStream::connect(self.control())?;
+        stream.set_read_timeout(Some(2 * PATIENCE))?;
+        writeln!(stream, "{request}")?;
         let mut answer = String::new();
         for line in BufReader::new(stream).lines() {
-            let line = line.unwrap();
+            let line = line?;
             if line == "ok" {
-                return Ok(answer);
+                return Ok(Ok(answer));
             }
             if let Some(error) = line.strip_prefix("error: ") {
-                return Err(error.to_owned());
+                return Ok(Err(error.to_owned()));
             }
             answer.push_str(&line);
             answer.push('\n');
         }
-        panic!("no end of the answer to {request}: {answer}");
+        let unfinished = format!("no end of the answer to {request}: {answer}");
+        Err(io::Error::new(io::ErrorKind::UnexpectedEof, unfinished))
     }
 
     /// The process that serves the control socket.
@@ -123,10 +132,19 @@ impl App {
 
     /// The workers that are ready.
     pub(crate) fn workers(&self) -> Vec<Pid> {
+        self.workers_that("state=ready")
+    }
+
+    /// The workers that there are, in whatever state.
+    pub(crate) fn all_workers(&self) -> Vec<Pid> {
+        self.workers_that("")
+    }
+
+    fn workers_that(&self, words: &str) -> Vec<Pid> {
         let status = self.ask("status").unwrap();
-        let ready = status.lines().filter(|line| line.contains("state=ready"));
-        ready
-            .filter_map(|line| number_after(line, " pid="))
+        let rows = status.lines().filter(|row| row.starts_with("worker "));
+        rows.filter(|row| row.contains(words))
+            .filter_map(|row| number_after(row, " pid="))
             .collect()
     }
 }
@@ -257,10 +275,7 @@ impl Master {
         if let Some(status) = self.process.try_wait().unwrap() {
             return status;
         }
-        let process = pidfd_open(self.pid(), PidfdFlags::empty()).unwrap();
-        let mut ended = [PollFd::new(&process, PollFlags::IN)];
-        let patience = Timespec::try_from(PATIENCE).unwrap();
-        assert_eq!(poll(&mut ended, Some(&patience)), Ok(1), "it does not end");
+        await_end(self.pid());
         self.process.wait().unwrap()
     }
 }
@@ -297,6 +312,17 @@ pub(crate) fn worker_at(address: SocketAddr) -> Pid {
     let line = ask_worker(address, b'p');
     let (pid, _) = line.split_once(' ').unwrap_or_else(|| panic!("{line:?}"));
     Pid::from_raw(pid.parse().unwrap()).unwrap()
+}
+
+/// Waits until there is no such process, or only what its parent has to reap.
+pub(crate) fn await_end(pid: Pid) {
+    let process = match pidfd_open(pid, PidfdFlags::empty()) {
+        Err(Errno::SRCH) => return,
+        process => process.unwrap(),
+    };
+    let patience = Timespec::try_from(PATIENCE).unwrap();
+    let ended = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&patience));
+    assert_eq!(ended, Ok(1), "{pid:?} is still there");
 }
 
 /// For what no event tells.

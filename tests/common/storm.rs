@@ -9,11 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-use example::PATIENCE;
-
-#[path = "example.rs"]
-#[expect(dead_code, reason = "tests of the storm need only some of it")]
-pub(crate) mod example;
+use crate::example::{PATIENCE, program};
 
 /// Killed if the test fails.
 pub(crate) struct Storm {
@@ -43,7 +39,7 @@ pub(crate) struct Summary {
 
 impl Storm {
     pub(crate) fn start(address: SocketAddr, arguments: &[&str]) -> Storm {
-        let mut process = Command::new(example::program("storm"))
+        let mut process = Command::new(program("storm"))
             .args(["--addr", &address.to_string()])
             .arg("--quiet")
             .args(arguments)
