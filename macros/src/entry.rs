@@ -19,7 +19,7 @@
 use proc_macro2::{Group, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::parse::{Parse, ParseStream};
-use syn::{Attribute, Meta, Path, Signature, Visibility};
+use syn::{Attribute, Meta, Path, Safety, Signature, Visibility};
 
 use crate::options::Options;
 
@@ -111,7 +111,7 @@ fn check(kind: Kind, function: &Function) -> syn::Result<()> {
             format!("a function under {attribute} takes no generic parameters"),
         ));
     }
-    if let Some(unsafety) = &signature.unsafety {
+    if let Safety::Unsafe(unsafety) = &signature.safety {
         return Err(syn::Error::new_spanned(
             unsafety,
             format!("a function under {attribute} cannot be `unsafe`"),
