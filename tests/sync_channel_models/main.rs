@@ -1,6 +1,6 @@
 //! Each channel against a plain model of it: random steps, and after each the
 //! two are compared, and nobody may be left waiting for what is there.
-#![cfg(all(feature = "sync", not(miri)))] // Safe code, polled by hand.
+#![cfg(feature = "sync")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod broadcast;
