@@ -27,7 +27,7 @@ use coreloop::{race, select, spawn};
 use self::trace::{TICK, Trace, paused, ticks};
 
 /// Miri looks at some of the polls, as it takes a second for each.
-const STEP: usize = if cfg!(miri) { 9 } else { 1 };
+const STEP: usize = if cfg!(miri) { 15 } else { 1 };
 
 /// Counts who holds it.
 type Token = Rc<()>;
