@@ -1,3 +1,22 @@
+// What the README links to in the repository, documentation finds elsewhere: of
+// two definitions of a link the first one holds.
+#![cfg_attr(
+    all(
+        feature = "macros",
+        feature = "net",
+        feature = "process",
+        feature = "signal",
+        feature = "sync"
+    ),
+    doc = "[guide]: crate::guide\n[examples]: crate::guide::examples"
+)]
+//! [architecture]: https://github.com/coreloop/coreloop/blob/main/ARCHITECTURE.md
+//! [contributing]: https://github.com/coreloop/coreloop/blob/main/CONTRIBUTING.md
+//! [examples]: https://github.com/coreloop/coreloop/tree/main/examples
+//! [guide]: https://github.com/coreloop/coreloop/tree/main/src/guide
+//! [race]: https://raw.githubusercontent.com/coreloop/coreloop/main/benches/report/race.svg
+//! [report]: https://github.com/coreloop/coreloop/blob/main/benches/REPORT.md
+//!
 #![doc = include_str!("../README.md")]
 //!
 //! # A tour
@@ -111,3 +130,14 @@ pub use coreloop_macros::__generator;
 
 #[cfg(feature = "macros")]
 mod sugar;
+
+// It is all text, so only documentation has it; and it links to all there is.
+#[cfg(all(
+    any(doc, doctest),
+    feature = "macros",
+    feature = "net",
+    feature = "process",
+    feature = "signal",
+    feature = "sync"
+))]
+pub mod guide;

@@ -1,0 +1,55 @@
+//! The guide: from a first server to one that is upgraded under load.
+//!
+//! Each chapter can be read by itself. Everything that is shown compiles, and
+//! runs where it can.
+//!
+//! | chapter | |
+//! |---|---|
+//! | [`first_server`] | an echo server, step by step: sockets, tasks, errors, Ctrl-C |
+//! | [`tasks`] | spawning, joining, sets, sharing, blocking work, other threads |
+//! | [`cancellation`] | timeouts, aborts, scopes, and cleanup that may wait |
+//! | [`sync`] | locks and channels: which one for what |
+//! | [`streams`] | async generators, and loops over streams |
+//! | [`many_cores`] | a worker for each core, as a process or as a thread |
+//! | [`embedding`] | a runtime in somebody else's event loop |
+//! | [`testing`] | a clock that tests move, and servers without a network |
+//! | [`from_tokio`] | tokio's names and what they are here |
+//! | [`from_python`] | the names of `asyncio` and `multiprocessing` and what they are here |
+//! | [`deployment`] | systemd, containers, reloads, upgrades, limits, logs |
+//! | [`examples`] | all programs in `examples`: what each teaches, and its command |
+
+#[doc = include_str!("first_server.md")]
+pub mod first_server {}
+
+#[doc = include_str!("tasks.md")]
+pub mod tasks {}
+
+#[doc = include_str!("cancellation.md")]
+pub mod cancellation {}
+
+#[doc = include_str!("sync.md")]
+pub mod sync {}
+
+#[doc = include_str!("streams.md")]
+pub mod streams {}
+
+#[doc = include_str!("many_cores.md")]
+pub mod many_cores {}
+
+#[doc = include_str!("embedding.md")]
+pub mod embedding {}
+
+#[doc = include_str!("testing.md")]
+pub mod testing {}
+
+#[doc = include_str!("from_tokio.md")]
+pub mod from_tokio {}
+
+#[doc = include_str!("from_python.md")]
+pub mod from_python {}
+
+#[doc = include_str!("deployment.md")]
+pub mod deployment {}
+
+#[doc = include_str!("../../examples/README.md")]
+pub mod examples {}
