@@ -12,10 +12,10 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use coreloop::net::{TcpListener, TcpStream};
+use coreloop::net::{TcpListener, TcpSocket, TcpStream};
 use coreloop::scope::as_completed;
 use coreloop::sync::Event;
-use coreloop::time::timeout;
+use coreloop::time::{Instant, timeout};
 
 const HEAD_START: Duration = Duration::from_millis(250);
 
@@ -44,10 +44,17 @@ async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
 async fn main() -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let good = listener.local_addr()?;
-    // Nobody listens on the first, and nothing ever comes from the second.
+    // Nobody listens on the first. The second says nothing, as its queue is full.
     let closed = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-    let silent = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 80));
+    let full = TcpSocket::new_v4()?;
+    full.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    let full = full.listen(0)?;
+    let silent = full.local_addr()?;
+    let _queued = TcpStream::connect(silent).await?;
+
+    let start = Instant::now();
     let stream = connect(&[closed, silent, good]).await?;
     println!("connected to {}", stream.peer_addr()?);
+    assert!(start.elapsed() >= HEAD_START, "the silent one had its time");
     Ok(())
 }

@@ -2,8 +2,8 @@
 //!
 //! Every public async function says whether dropping its future loses
 //! anything: its documentation has a paragraph that begins "Cancel safe:" or
-//! "Not cancel safe:". And ARCHITECTURE.md names every file that opens
-//! `unsafe_code`.
+//! "Not cancel safe:". ARCHITECTURE.md names every file that opens `unsafe_code`.
+//! And every example says its command, is listed with it, and is run by a test.
 #![cfg(not(miri))]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -50,6 +50,43 @@ fn the_architecture_names_every_file_with_unsafe_code() {
         .map(|(path, _)| path.as_str())
         .collect();
     assert_eq!(named, opened);
+}
+
+#[test]
+fn every_example_is_listed_and_is_run_by_a_test() {
+    let list = fs::read_to_string(root().join("examples/README.md")).unwrap();
+    let mut tests = Vec::new();
+    collect(&root().join("tests"), &mut tests);
+    collect(&root().join("ecosystem/tests"), &mut tests);
+    let tests: String = tests
+        .iter()
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+
+    let examples = examples();
+    assert!(examples.len() > 20, "{examples:?}");
+    for (name, text) in &examples {
+        let line = list
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{name}` |")));
+        let command = format!("--example {name}");
+        assert!(
+            line.is_some_and(|line| line.contains(&command)),
+            "examples/README.md has no line for `{name}` with its command"
+        );
+        let says_how = text
+            .lines()
+            .take_while(|line| line.starts_with("//!"))
+            .any(|line| line.contains(&command));
+        assert!(says_how, "{name} does not open by saying how to run it");
+        assert!(
+            tests.contains(&format!("(\"{name}\""))
+                || tests.contains(&format!("(\n        \"{name}\"")),
+            "no test runs {name}"
+        );
+    }
+    let listed = list.lines().filter(|line| line.starts_with("| `")).count();
+    assert_eq!(listed, examples.len(), "one is listed that is not there");
 }
 
 #[test]
@@ -174,6 +211,26 @@ fn published_sources() -> Vec<(String, String)> {
             (path.to_str().unwrap().to_owned(), text)
         })
         .collect()
+}
+
+/// The names and texts of all examples.
+fn examples() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for folder in ["examples", "ecosystem/examples"] {
+        for entry in fs::read_dir(root().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            let main = if path.is_dir() {
+                path.join("main.rs")
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                path
+            } else {
+                continue;
+            };
+            found.push((name, fs::read_to_string(main).unwrap()));
+        }
+    }
+    found
 }
 
 fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {

@@ -287,6 +287,30 @@ fn a_generator_over_lines_says_goodbye_when_it_is_closed() {
     assert!(said.contains("the poet hears: that will do"), "{said}");
 }
 
+#[cfg(feature = "sync")]
+#[test]
+fn the_first_address_that_answers_is_connected_to() {
+    let said = run("happy_eyeballs");
+    assert!(said.starts_with("connected to 127.0.0.1:"), "{said}");
+}
+
+#[test]
+fn a_nursery_ends_in_time_and_every_tool_is_put_back() {
+    let said = run("nursery");
+    let lines: Vec<&str> = said.lines().collect();
+    let count = |what| lines.iter().filter(|line| line.ends_with(what)).count();
+    assert_eq!(count("puts the pen back"), 3, "{said}");
+    assert!(said.contains("Cleo puts the pen back"), "{said}");
+    assert!(!said.contains("Cleo drew"), "{said}");
+    assert_eq!(lines.last(), Some(&"somebody was not done by bedtime"));
+}
+
+#[cfg(feature = "sync")]
+#[test]
+fn a_crawl_finds_all_there_is_and_no_more_at_a_time_than_it_may() {
+    assert_eq!(run("crawler"), "500 pages, at most 8 at a time\n");
+}
+
 #[cfg(feature = "process")]
 #[test]
 fn other_programs_are_talked_to_and_stopped() {
