@@ -3,7 +3,8 @@
 //! Every public async function says whether dropping its future loses
 //! anything: its documentation has a paragraph that begins "Cancel safe:" or
 //! "Not cancel safe:". ARCHITECTURE.md names every file that opens `unsafe_code`.
-//! And every example says its command, is listed with it, and is run by a test.
+//! Every example says its command, is listed with it, and is run by a test. And the
+//! links of the README lead somewhere in the documentation.
 #![cfg(not(miri))]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -87,6 +88,29 @@ fn every_example_is_listed_and_is_run_by_a_test() {
     }
     let listed = list.lines().filter(|line| line.starts_with("| `")).count();
     assert_eq!(listed, examples.len(), "one is listed that is not there");
+}
+
+/// The README is the first page of the documentation too, where no file is beside it.
+#[test]
+fn links_of_the_readme_to_files_lead_elsewhere_in_the_documentation() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let documentation = fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    let names: Vec<_> = readme
+        .lines()
+        .filter(|line| line.starts_with('['))
+        .filter_map(|line| line.split_once("]: "))
+        .map(|(name, _)| name)
+        .collect();
+    assert!(names.contains(&"[race"), "{names:?}");
+    for name in names {
+        let other = format!("//! {name}]: https://");
+        assert!(documentation.contains(&other), "{name}]");
+    }
+    let direct = readme
+        .split("](")
+        .skip(1)
+        .find(|target| !target.starts_with("https://"));
+    assert_eq!(direct, None, "define it at the end instead");
 }
 
 #[test]
