@@ -93,6 +93,37 @@ pub(crate) fn poll_accept_shared<L: AsFd, R>(
 
 /// What TCP connections come from, for servers that take any such thing: a
 /// [`TcpListener`], or one that ends.
+///
+/// # Examples
+///
+/// A listener that has had enough after so many connections:
+///
+/// ```
+/// use std::io;
+/// use std::net::SocketAddr;
+/// use std::task::{Context, Poll, ready};
+///
+/// use coreloop::net::{Accept, TcpListener, TcpStream};
+///
+/// struct Few {
+///     listener: TcpListener,
+///     left: usize,
+/// }
+///
+/// impl Accept for Few {
+///     fn poll_accept(
+///         &mut self,
+///         cx: &mut Context<'_>,
+///     ) -> Poll<io::Result<Option<(TcpStream, SocketAddr)>>> {
+///         if self.left == 0 {
+///             return Poll::Ready(Ok(None));
+///         }
+///         let accepted = ready!(self.listener.poll_accept(cx))?;
+///         self.left -= 1;
+///         Poll::Ready(Ok(Some(accepted)))
+///     }
+/// }
+/// ```
 pub trait Accept {
     /// Polls for the next connection; `None` when there will be no more. Wakes the
     /// task that polled last.

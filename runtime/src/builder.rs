@@ -68,6 +68,20 @@ impl Builder {
     /// timer whenever no task is ready, the kernel has no event and no
     /// [blocking work](crate::task::spawn_blocking) is under way: see
     /// [`time`](crate::time).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use coreloop_runtime::runtime::Builder;
+    /// use coreloop_runtime::time::sleep;
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let runtime = Builder::new().start_paused(true).build()?;
+    /// runtime.block_on(async { sleep(Duration::from_secs(86_400)).await }); // At once.
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn start_paused(mut self, paused: bool) -> Builder {
         self.start_paused = paused;
         self
@@ -153,6 +167,31 @@ impl Builder {
     ///
     /// It is also what the cleanups of all that a
     /// [shutdown](Runtime::shutdown) has to cut off have together.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use coreloop_runtime::cleanup::defer;
+    /// use coreloop_runtime::runtime::Builder;
+    /// use std::sync::atomic::{AtomicBool, Ordering};
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// static WAS_LATE: AtomicBool = AtomicBool::new(false);
+    /// let runtime = Builder::new()
+    ///     .cleanup_budget(Duration::from_millis(1))
+    ///     .on_cleanup_failure(|failure| WAS_LATE.store(failure.is_timeout(), Ordering::Relaxed))
+    ///     .build()?;
+    /// runtime.block_on(async {
+    ///     let task = coreloop_runtime::spawn(async {
+    ///         let _goodbye = defer(std::future::pending());
+    ///     });
+    ///     task.await.unwrap();
+    /// });
+    /// assert!(WAS_LATE.load(Ordering::Relaxed));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn cleanup_budget(mut self, budget: Duration) -> Builder {
         self.cleanup.budget = budget;
         self

@@ -332,6 +332,17 @@ pub struct EnterGuard<'a> {
 /// # Panics
 ///
 /// Outside a runtime; see [`Runtime::metrics`].
+///
+/// # Examples
+///
+/// ```
+/// # coreloop_runtime::block_on(async {
+/// coreloop_runtime::spawn(async {}).await.unwrap();
+/// let metrics = coreloop_runtime::runtime::metrics();
+/// println!("{} of {} tasks", metrics.alive_tasks(), metrics.spawned_tasks());
+/// assert_eq!(metrics.spawned_tasks(), 2);
+/// # })
+/// ```
 #[must_use]
 #[track_caller]
 pub fn metrics() -> RuntimeMetrics {

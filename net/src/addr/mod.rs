@@ -29,6 +29,25 @@ use lookup::Lookup;
 /// resolver on a thread of the runtime's pool, so the loop goes on meanwhile.
 ///
 /// The trait is sealed: what it does is no part of the public interface.
+///
+/// # Examples
+///
+/// ```
+/// use coreloop::net::{TcpListener, ToSocketAddrs};
+/// use std::net::Ipv4Addr;
+///
+/// async fn listen<A: ToSocketAddrs>(address: A) -> std::io::Result<u16> {
+///     Ok(TcpListener::bind(address).await?.local_addr()?.port())
+/// }
+///
+/// # fn main() -> std::io::Result<()> {
+/// coreloop::block_on(async {
+///     assert_ne!(listen("127.0.0.1:0").await?, 0);
+///     assert_ne!(listen((Ipv4Addr::LOCALHOST, 0)).await?, 0);
+///     Ok(())
+/// })
+/// # }
+/// ```
 pub trait ToSocketAddrs: sealed::ToTarget {}
 
 /// Resolves an address, a pair or a `"host:port"` string.

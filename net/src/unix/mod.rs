@@ -2,6 +2,24 @@
 //!
 //! [`UnixListener`], [`UnixStream`] and [`UnixDatagram`] are re-exported one level
 //! up; [`SocketAddr`], [`UCred`] and the halves of a stream are here.
+//!
+//! # Examples
+//!
+//! ```
+//! use coreloop::net::UnixStream;
+//!
+//! # fn main() -> std::io::Result<()> {
+//! coreloop::block_on(async {
+//!     let (mut left, mut right) = UnixStream::pair()?;
+//!     left.write_all(b"hello").await?;
+//!     let mut text = [0; 5];
+//!     right.read_exact(&mut text).await?;
+//!     assert_eq!(&text, b"hello");
+//!     println!("from process {:?}", right.peer_cred()?.pid());
+//!     Ok(())
+//! })
+//! # }
+//! ```
 
 mod address;
 mod credentials;

@@ -51,6 +51,38 @@
 //! [shut down](crate::Runtime::shutdown) cleanups run; when it is dropped, there
 //! is no time for that, and each is reported.
 //!
+//! # Examples
+//!
+//! A transaction that is rolled back unless it was committed:
+//!
+//! ```
+//! use coreloop_runtime::cleanup::AsyncGuard;
+//! use coreloop_runtime::task::yield_now;
+//! use std::{cell::RefCell, rc::Rc};
+//!
+//! # coreloop_runtime::block_on(async {
+//! let log = Rc::new(RefCell::new(Vec::new()));
+//! let transfer = async |amount: i32| {
+//!     log.borrow_mut().push("begin");
+//!     let roll_back = Rc::clone(&log);
+//!     let transaction = AsyncGuard::new((), async move |()| {
+//!         yield_now().await; // The server is told.
+//!         roll_back.borrow_mut().push("rolled back");
+//!     });
+//!     if amount < 0 {
+//!         return Err("not so");
+//!     }
+//!     transaction.disarm();
+//!     log.borrow_mut().push("committed");
+//!     Ok(())
+//! };
+//! assert!(transfer(10).await.is_ok());
+//! assert!(transfer(-10).await.is_err());
+//! coreloop_runtime::cleanup::cleanups().await;
+//! assert_eq!(*log.borrow(), ["begin", "committed", "begin", "rolled back"]);
+//! # })
+//! ```
+//!
 //! # Invariants
 //!
 //! 1. The flag `GUARDED` of a task says that it has an upkeep; a task

@@ -4,6 +4,25 @@
 //! terminal, an eventfd, a D-Bus connection) on the loop of the runtime that it
 //! is made in. [`Interest`] says what to wait for, and [`Ready`] what came of it.
 //! The sockets of `coreloop::net` are built on it.
+//!
+//! # Examples
+//!
+//! ```
+//! use coreloop_runtime::io::Async;
+//! use std::io::{Read, Write};
+//!
+//! # fn main() -> std::io::Result<()> {
+//! # coreloop_runtime::block_on(async {
+//! let (reader, mut writer) = std::io::pipe()?;
+//! let reader = Async::new(reader)?;
+//! writer.write_all(b"hello")?;
+//! let mut text = [0; 5];
+//! let count = reader.read_with(|mut pipe| pipe.read(&mut text)).await?;
+//! assert_eq!(&text[..count], b"hello");
+//! # Ok(())
+//! # })
+//! # }
+//! ```
 
 mod descriptor;
 mod readiness;

@@ -13,6 +13,34 @@
 //! Cancelling goes down a tree: a task, the scopes in it, the scopes and
 //! brackets in these. What is cancelled stays cancelled, freezes, and ends with
 //! its cleanups done: see [`cleanup`](crate::cleanup).
+//!
+//! # Examples
+//!
+//! Children that borrow, and a limit for all of them:
+//!
+//! ```
+//! use coreloop_runtime::scope::{deadline, scope};
+//! use coreloop_runtime::time::{Instant, sleep};
+//! use std::cell::RefCell;
+//! use std::time::Duration;
+//!
+//! # coreloop_runtime::block_on(async {
+//! # coreloop_runtime::time::pause();
+//! let done = RefCell::new(Vec::new());
+//! let work = scope(async |scope| {
+//!     for minutes in [5, 90, 2] {
+//!         let done = &done;
+//!         drop(scope.spawn(async move {
+//!             sleep(Duration::from_secs(60 * minutes)).await;
+//!             done.borrow_mut().push(minutes);
+//!         }));
+//!     }
+//! });
+//! let in_an_hour = Instant::now() + Duration::from_secs(3600);
+//! assert!(deadline(in_an_hour, work).await.is_err());
+//! assert_eq!(done.into_inner(), [2, 5]);
+//! # })
+//! ```
 
 mod borrowing;
 mod cancel;

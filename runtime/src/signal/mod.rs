@@ -1,6 +1,25 @@
 //! Signals of the process, on the loop.
 //!
 //! [`ctrl_c`] waits for one Ctrl-C, [`unix::signal`] listens for any signal.
+//!
+//! # Examples
+//!
+//! ```no_run
+//! use coreloop_runtime::select;
+//! use coreloop_runtime::signal::unix::{SignalKind, signal};
+//!
+//! # fn main() -> std::io::Result<()> {
+//! # coreloop_runtime::block_on(async {
+//! let mut interrupt = signal(SignalKind::interrupt())?;
+//! let mut terminate = signal(SignalKind::terminate())?;
+//! select! {
+//!     _ = interrupt.recv() => println!("Ctrl-C"),
+//!     _ = terminate.recv() => println!("asked to end"),
+//! }
+//! # Ok(())
+//! # })
+//! # }
+//! ```
 
 pub mod unix;
 

@@ -193,6 +193,22 @@ pub fn signal(kind: SignalKind) -> io::Result<Signal> {
 /// handler is not taken away again when the listeners are dropped, so that then
 /// the signal does nothing at all. A program that stops listening for `SIGINT`
 /// can no longer be ended by Ctrl-C.
+///
+/// # Examples
+///
+/// ```no_run
+/// use coreloop_runtime::signal::unix::{SignalKind, signal};
+///
+/// # fn main() -> std::io::Result<()> {
+/// # coreloop_runtime::block_on(async {
+/// let mut hangups = signal(SignalKind::hangup())?;
+/// while hangups.recv().await.is_some() {
+///     println!("reading the configuration again");
+/// }
+/// # Ok(())
+/// # })
+/// # }
+/// ```
 #[must_use = "signals are seen by polling it only"]
 pub struct Signal {
     kind: SignalKind,

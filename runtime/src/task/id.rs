@@ -52,6 +52,22 @@ pub fn try_id() -> Option<Id> {
 
 /// The name of the task that runs, if it was given one by
 /// [`Builder::name`](super::Builder::name).
+///
+/// # Examples
+///
+/// ```
+/// use coreloop_runtime::task;
+///
+/// # fn main() -> std::io::Result<()> {
+/// # coreloop_runtime::block_on(async {
+/// let task = task::Builder::new()
+///     .name("greeter")
+///     .spawn(async { task::name() })?;
+/// assert_eq!(task.await?.as_deref(), Some("greeter"));
+/// # Ok(())
+/// # })
+/// # }
+/// ```
 #[must_use]
 pub fn name() -> Option<Arc<str>> {
     context::with_running(|event_loop| event_loop.tasks.current_name()).flatten()

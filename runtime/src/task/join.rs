@@ -116,6 +116,17 @@ impl<T> JoinHandle<T> {
     }
 
     /// A handle that can abort the task, from any thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # coreloop_runtime::block_on(async {
+    /// let task = coreloop_runtime::spawn(std::future::pending::<()>());
+    /// let stop = task.abort_handle();
+    /// std::thread::spawn(move || stop.abort());
+    /// assert!(task.await.unwrap_err().is_cancelled());
+    /// # })
+    /// ```
     #[must_use]
     pub fn abort_handle(&self) -> AbortHandle {
         // SAFETY: `JOINED` keeps the task.

@@ -280,6 +280,22 @@ impl<T: 'static> JoinSet<T> {
     ///
     /// If a task panicked, with that panic, or was aborted. The other tasks are
     /// aborted then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use coreloop_runtime::task::{JoinSet, yield_now};
+    ///
+    /// # coreloop_runtime::block_on(async {
+    /// let mut set = JoinSet::new();
+    /// set.spawn(async {
+    ///     yield_now().await;
+    ///     "slow"
+    /// });
+    /// set.spawn(async { "quick" });
+    /// assert_eq!(set.join_all().await, ["quick", "slow"]);
+    /// # })
+    /// ```
     pub async fn join_all(mut self) -> Vec<T> {
         let mut outputs = Vec::with_capacity(self.len());
         while let Some(result) = self.join_next().await {
@@ -299,6 +315,19 @@ impl<T: 'static> JoinSet<T> {
     ///
     /// Cancel safe: the tasks are aborted at the first poll, and those that
     /// have not been waited for stay in the set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use coreloop_runtime::task::JoinSet;
+    ///
+    /// # coreloop_runtime::block_on(async {
+    /// let mut set = JoinSet::new();
+    /// set.spawn(std::future::pending::<()>());
+    /// set.shutdown().await;
+    /// assert!(set.is_empty());
+    /// # })
+    /// ```
     pub async fn shutdown(&mut self) {
         self.abort_all();
         while self.join_next().await.is_some() {}

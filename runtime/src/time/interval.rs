@@ -88,6 +88,25 @@ fn check(period: Duration) {
 /// A tick is missed if [`Interval::tick`] finds it more than 5 ms late. It comes
 /// at once in any case; this says when the next ones do. The examples have a
 /// period of 50 ms, and the tick at 50 is found at 210.
+///
+/// # Examples
+///
+/// ```
+/// use coreloop_runtime::time::{Instant, MissedTickBehavior, advance, interval};
+/// use std::time::Duration;
+///
+/// # coreloop_runtime::block_on(async {
+/// # coreloop_runtime::time::pause();
+/// let start = Instant::now();
+/// let mut ticks = interval(Duration::from_millis(50));
+/// ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+/// ticks.tick().await; // At 0.
+/// advance(Duration::from_millis(210)).await;
+/// ticks.tick().await;
+/// ticks.tick().await;
+/// assert_eq!(start.elapsed(), Duration::from_millis(250));
+/// # })
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum MissedTickBehavior {
     /// As if nothing had happened: those missed come at once, one after the

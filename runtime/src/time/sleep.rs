@@ -162,6 +162,25 @@ impl Sleep {
     ///
     /// It takes a pinned reference as tokio's does; as a `Sleep` is `Unpin`,
     /// `Pin::new(&mut sleep)` is one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use coreloop_runtime::time::{Instant, sleep};
+    /// use std::pin::Pin;
+    /// use std::time::Duration;
+    ///
+    /// # coreloop_runtime::block_on(async {
+    /// # coreloop_runtime::time::pause();
+    /// let start = Instant::now();
+    /// let mut idle = sleep(Duration::from_secs(10));
+    /// // Something came: ten seconds from now.
+    /// coreloop_runtime::time::advance(Duration::from_secs(4)).await;
+    /// Pin::new(&mut idle).reset(Instant::now() + Duration::from_secs(10));
+    /// idle.await;
+    /// assert_eq!(start.elapsed(), Duration::from_secs(14));
+    /// # })
+    /// ```
     pub fn reset(self: Pin<&mut Self>, deadline: Instant) {
         let deadline = self.event_loop.timers.clock.nanos_at(deadline);
         self.get_mut().reset_nanos(deadline);

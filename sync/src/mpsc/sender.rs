@@ -137,6 +137,21 @@ impl<T> Sender<T> {
     /// # Errors
     ///
     /// [`SendError`] if the receiver is closed or gone.
+    ///
+    /// # Examples
+    ///
+    /// What is costly to make is only made when there is room for it:
+    ///
+    /// ```
+    /// use coreloop::sync::mpsc;
+    ///
+    /// coreloop::block_on(async {
+    ///     let (sender, mut receiver) = mpsc::channel(1);
+    ///     let permit = sender.reserve().await.unwrap();
+    ///     permit.send("a large page");
+    ///     assert_eq!(receiver.recv().await, Some("a large page"));
+    /// });
+    /// ```
     pub async fn reserve(&self) -> Result<Permit<'_, T>, SendError<()>> {
         Reserve::new(&self.half).await?;
         Ok(Permit::new(&self.half))

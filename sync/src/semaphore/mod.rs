@@ -140,6 +140,22 @@ impl Semaphore {
     /// # Errors
     ///
     /// [`AcquireError`] if the semaphore is [closed](Self::close).
+    ///
+    /// # Examples
+    ///
+    /// Few large uploads, or many small ones:
+    ///
+    /// ```
+    /// use coreloop::sync::Semaphore;
+    ///
+    /// coreloop::block_on(async {
+    ///     let megabytes = Semaphore::new(64);
+    ///     let large = megabytes.acquire_many(60).await.unwrap();
+    ///     assert_eq!(megabytes.available_permits(), 4);
+    ///     drop(large);
+    ///     assert_eq!(megabytes.available_permits(), 64);
+    /// });
+    /// ```
     #[inline]
     pub async fn acquire_many(&self, count: u32) -> Result<SemaphorePermit<'_>, AcquireError> {
         self.permits.acquire(count).await?;

@@ -75,6 +75,28 @@ impl<T> Receiver<T> {
     /// # Errors
     ///
     /// [`RecvError`] if it has seen the last value and all senders are gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use coreloop::sync::watch;
+    ///
+    /// coreloop::block_on(async {
+    ///     let (sender, mut receiver) = watch::channel(1);
+    ///     let task = coreloop::spawn(async move {
+    ///         let mut seen = vec![*receiver.borrow_and_update()];
+    ///         while receiver.changed().await.is_ok() {
+    ///             seen.push(*receiver.borrow_and_update());
+    ///         }
+    ///         seen
+    ///     });
+    ///     coreloop::task::yield_now().await;
+    ///     sender.send(2).unwrap();
+    ///     sender.send(3).unwrap(); // Nobody has looked at 2.
+    ///     drop(sender);
+    ///     assert_eq!(task.await.unwrap(), [1, 3]);
+    /// });
+    /// ```
     pub async fn changed(&mut self) -> Result<(), RecvError> {
         let waiting = Changed { receiver: self };
         poll_fn(|cx| waiting.receiver.poll_changed(cx)).await

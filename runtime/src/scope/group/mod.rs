@@ -140,6 +140,28 @@ impl<E: 'static> TaskGroup<E> {
     /// # Panics
     ///
     /// Outside a runtime, as [`spawn`](crate::spawn).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use coreloop_runtime::scope::TaskGroup;
+    /// use coreloop_runtime::time::interval;
+    /// use std::time::Duration;
+    ///
+    /// # coreloop_runtime::block_on(async {
+    /// let mut group = TaskGroup::<&str>::new();
+    /// drop(group.spawn_daemon(async {
+    ///     let mut beats = interval(Duration::from_millis(1));
+    ///     for _ in 0_u64.. {
+    ///         beats.tick().await;
+    ///     }
+    ///     Ok(())
+    /// }));
+    /// drop(group.spawn(async { Ok("the work") }));
+    /// // The heartbeat does not keep the group.
+    /// group.join().await.unwrap();
+    /// # })
+    /// ```
     #[track_caller]
     pub fn spawn_daemon<T, F>(&mut self, future: F) -> MemberHandle<T, E>
     where

@@ -88,6 +88,30 @@ pub trait LoopStreamExt: Stream {
     /// # Panics
     ///
     /// Outside a runtime, when the first item comes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use coreloop_runtime::stream::{LoopStreamExt, stream};
+    /// use coreloop_runtime::{for_await, time::Instant};
+    /// use std::time::Duration;
+    ///
+    /// # coreloop_runtime::block_on(async {
+    /// # coreloop_runtime::time::pause();
+    /// let all_at_once = stream(async |mut co| {
+    ///     for number in 1..=3 {
+    ///         co.yield_(number).await?;
+    ///     }
+    ///     Ok(())
+    /// });
+    /// let start = Instant::now();
+    /// let mut seen = Vec::new();
+    /// for_await!(number in all_at_once.throttle(Duration::from_secs(1)) {
+    ///     seen.push((number, start.elapsed().as_secs()));
+    /// });
+    /// assert_eq!(seen, [(1, 0), (2, 1), (3, 2)]);
+    /// # })
+    /// ```
     fn throttle(self, duration: Duration) -> Throttle<Self>
     where
         Self: Sized,
@@ -103,6 +127,30 @@ pub trait LoopStreamExt: Stream {
     /// # Panics
     ///
     /// If `max_size` is zero; and outside a runtime, when the first item comes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use coreloop_runtime::stream::{LoopStreamExt, stream};
+    /// use coreloop_runtime::{for_await, time::sleep};
+    /// use std::time::Duration;
+    ///
+    /// # coreloop_runtime::block_on(async {
+    /// # coreloop_runtime::time::pause();
+    /// let rows = stream(async |mut co| {
+    ///     for number in 1..=4 {
+    ///         co.yield_(number).await?;
+    ///     }
+    ///     sleep(Duration::from_secs(60)).await;
+    ///     co.yield_(5).await
+    /// });
+    /// let mut batches = Vec::new();
+    /// for_await!(batch in rows.chunks_timeout(3, Duration::from_secs(1)) {
+    ///     batches.push(batch);
+    /// });
+    /// assert_eq!(batches, [vec![1, 2, 3], vec![4], vec![5]]);
+    /// # })
+    /// ```
     #[track_caller]
     fn chunks_timeout(self, max_size: usize, duration: Duration) -> ChunksTimeout<Self>
     where
@@ -119,6 +167,31 @@ pub trait LoopStreamExt: Stream {
     /// # Panics
     ///
     /// Outside a runtime, when the first item comes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use coreloop_runtime::stream::{LoopStreamExt, stream};
+    /// use coreloop_runtime::{for_await, time::sleep};
+    /// use std::time::Duration;
+    ///
+    /// # coreloop_runtime::block_on(async {
+    /// # coreloop_runtime::time::pause();
+    /// let typed = stream(async |mut co| {
+    ///     for text in ["h", "he", "hel"] {
+    ///         co.yield_(text).await?;
+    ///         sleep(Duration::from_millis(50)).await;
+    ///     }
+    ///     sleep(Duration::from_secs(1)).await;
+    ///     co.yield_("hello").await
+    /// });
+    /// let mut searched = Vec::new();
+    /// for_await!(text in typed.debounce(Duration::from_millis(300)) {
+    ///     searched.push(text);
+    /// });
+    /// assert_eq!(searched, ["hel", "hello"]);
+    /// # })
+    /// ```
     fn debounce(self, duration: Duration) -> Debounce<Self>
     where
         Self: Sized,
@@ -133,6 +206,32 @@ pub trait LoopStreamExt: Stream {
     /// [budget](crate::task::coop), so the task gives way to others even if both
     /// always have one; and a stream that spends the whole budget itself is
     /// looked at second in the next poll.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use coreloop_runtime::stream::{LoopStreamExt, stream};
+    /// use coreloop_runtime::{for_await, time::sleep};
+    /// use std::time::Duration;
+    ///
+    /// # coreloop_runtime::block_on(async {
+    /// # coreloop_runtime::time::pause();
+    /// let every = |name: &'static str, pause| {
+    ///     stream(async move |mut co| {
+    ///         for _ in 0..2 {
+    ///             sleep(Duration::from_secs(pause)).await;
+    ///             co.yield_(name).await?;
+    ///         }
+    ///         Ok(())
+    ///     })
+    /// };
+    /// let mut seen = Vec::new();
+    /// for_await!(name in every("quick", 2).merge(every("slow", 3)) {
+    ///     seen.push(name);
+    /// });
+    /// assert_eq!(seen, ["quick", "slow", "quick", "slow"]);
+    /// # })
+    /// ```
     fn merge<S>(self, other: S) -> Merge<Self, S>
     where
         Self: Sized,
