@@ -8,6 +8,23 @@
 //! | another program, with pipes on the loop | [`Command`], [`Child`] |
 //! | its input, its output and its end in one call | [`Child::communicate`] |
 //! | a copy of this process, where that is safe | [`fork()`] |
+//!
+//! # Examples
+//!
+//! ```
+//! use coreloop::process::Command;
+//!
+//! # fn main() -> std::io::Result<()> {
+//! coreloop::block_on(async {
+//!     let output = Command::new("echo").arg("hello").output().await?;
+//!     assert!(output.status.success());
+//!     assert_eq!(output.stdout, b"hello\n");
+//!     Ok(())
+//! })
+//! # }
+//! ```
+//!
+//! One with workers is at [`Supervisor`].
 
 mod channel;
 mod child;

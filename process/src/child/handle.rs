@@ -31,6 +31,30 @@ use crate::exit::Exit;
 /// get along with code that collects all children of the process, or that ignores
 /// `SIGCHLD`: then [`wait`](Child::wait) gives an error (`ECHILD`), when the process has
 /// ended.
+///
+/// # Examples
+///
+/// ```
+/// use coreloop::process::{Command, Stdio};
+///
+/// # fn main() -> std::io::Result<()> {
+/// coreloop::block_on(async {
+///     let mut child = Command::new("cat")
+///         .stdin(Stdio::piped())
+///         .stdout(Stdio::piped())
+///         .spawn()?;
+///     let mut stdin = child.stdin.take().expect("it is piped");
+///     let mut stdout = child.stdout.take().expect("it is piped");
+///     stdin.write_all(b"hello").await?;
+///     drop(stdin);
+///     let mut echo = [0; 64];
+///     let count = stdout.read(&mut echo).await?;
+///     assert_eq!(&echo[..count], b"hello");
+///     assert!(child.wait().await?.success());
+///     Ok(())
+/// })
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Child {
     // First, so that the process is killed before it may see that its pipes are closed.

@@ -8,6 +8,23 @@ use super::fleet::Why;
 /// Something that happened to the workers, as a supervisor reports it.
 ///
 /// Its `Display` is what the supervisor writes to the standard error.
+///
+/// # Examples
+///
+/// ```no_run
+/// use coreloop::process::{Event, Supervisor};
+///
+/// # fn main() -> std::io::Result<()> {
+/// Supervisor::new()
+///     .bind("0.0.0.0:7777")?
+///     .on_event(|event| {
+///         if let Event::Killed { slot, why, .. } = event {
+///             eprintln!("page somebody: worker {slot} {why}");
+///         }
+///     })
+/// #   .run(async |_worker| Ok(()))
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
