@@ -13,6 +13,7 @@
 use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -39,6 +40,9 @@ struct Options {
     /// Serve from so many threads
     #[arg(long, conflicts_with = "workers")]
     threads: Option<u32>,
+    /// Where the `ctl` example can ask the master of several
+    #[arg(long)]
+    control: Option<PathBuf>,
 }
 
 /// What a loop has done so far. All its tasks run on one thread, so plain cells do.
@@ -58,10 +62,13 @@ fn main() -> io::Result<()> {
         (_, Some(count)) => Workers::threads(count),
         _ => return coreloop::block_on(serve(&options.addr)),
     };
-    let supervisor = Supervisor::new()
+    let mut supervisor = Supervisor::new()
         .workers(workers)
         .bind(&options.addr)?
         .drain(GRACE);
+    if let Some(path) = options.control {
+        supervisor = supervisor.control(path);
+    }
     // Each worker process comes by here too, and has no address to tell.
     if let Some(bound) = supervisor.local_addr(0) {
         announce(bound);

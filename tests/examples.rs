@@ -326,6 +326,27 @@ fn other_programs_are_talked_to_and_stopped() {
     assert!(lines[4].contains("it took longer than 1s"), "{said}");
 }
 
+#[cfg(feature = "process")]
+#[test]
+fn a_supervised_server_is_asked_at_its_control_socket() {
+    let path = env::temp_dir().join(format!("coreloop-echo-{}.sock", process::id()));
+    let path = path.to_str().unwrap();
+    let arguments = ["--addr", "127.0.0.1:0", "--workers", "1", "--control", path];
+    let mut server = Server::start("echo_server", &arguments);
+    let mut client = connect(server.read_address());
+    assert_eq!(exchange(&mut client, b"hello"), b"hello");
+    drop(client);
+    let ctl = |request: &str| {
+        let mut command = Command::new(program("ctl"));
+        let output = command.args(["--socket", path, request]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(ctl("status").lines().count(), 2);
+    ctl("stop");
+    assert!(server.finish().contains("1 connections, 5 bytes"));
+}
+
 #[test]
 fn a_bad_address_is_reported() {
     let output = Command::new(program("echo_server"))
