@@ -50,6 +50,16 @@
     feature = "sync",
     doc = "| [`sync`] | locks and channels for tasks that share a thread |"
 )]
+#![cfg_attr(
+    all(
+        feature = "macros",
+        feature = "net",
+        feature = "process",
+        feature = "signal",
+        feature = "sync"
+    ),
+    doc = "| [`guide`] | nothing but text: how to use all of this |"
+)]
 //!
 //! A program starts in one of four ways:
 //!

@@ -1,7 +1,7 @@
 //! The guide: from a first server to one that is upgraded under load.
 //!
-//! Each chapter can be read by itself. Everything that is shown compiles, and
-//! runs where it can.
+//! Each chapter can be read by itself. All Rust in it is compiled by the tests, and
+//! run where it can be.
 //!
 //! | chapter | |
 //! |---|---|
