@@ -1,0 +1,161 @@
+//! Counts what operations of coreloop cost, and compares that with their
+//! budgets. README.md says what is counted, and how a budget is raised.
+
+mod budgets;
+mod child;
+mod instructions;
+mod judge;
+mod operation;
+mod system_calls;
+mod tools;
+mod work;
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::budgets::Budgets;
+use crate::judge::{Judge, Unit};
+use crate::operation::Operation;
+use crate::tools::Tools;
+
+/// The only one that all figures are taken with.
+const PROFILE: &str = env!("PROFILE");
+/// Counts twice must agree so well that a budget can be made of them.
+const REPEATS: f64 = 0.001;
+
+/// Counts what operations cost, and compares that with their budgets.
+#[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
+struct Options {
+    /// Whose instructions are counted; without any, all
+    #[arg(value_enum)]
+    operations: Vec<Operation>,
+    /// Writes what was counted into the file of the budgets; counts twice before
+    /// that, and refuses if the counts differ
+    #[arg(long)]
+    write: bool,
+    /// Leaves one of the counts out
+    #[arg(long, value_enum)]
+    skip: Vec<Count>,
+    /// The file of the budgets
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/budgets.toml"))]
+    file: PathBuf,
+    #[command(subcommand)]
+    work: Option<Work>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Count {
+    /// What needs valgrind
+    Instructions,
+    /// What needs strace
+    SystemCalls,
+}
+
+#[derive(Debug, Subcommand)]
+enum Work {
+    /// Does an operation so many times and counts nothing: what runs under
+    /// valgrind and strace, and may run under `perf`
+    Run {
+        /// What is done
+        #[arg(value_enum)]
+        operation: Operation,
+        /// How often
+        times: u64,
+    },
+}
+
+impl Options {
+    fn wants(&self, operation: Operation) -> bool {
+        self.operations.is_empty() || self.operations.contains(&operation)
+    }
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let result = match options.work {
+        Some(Work::Run { operation, times }) => work::run(operation, times).map(|()| true),
+        None if PROFILE != "budgets" => Err(io::Error::other(format!(
+            "this was built with the profile {PROFILE}: use `cargo run --profile budgets`"
+        ))),
+        None => measure(&options),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Counts, and says whether all is within its budget.
+fn measure(options: &Options) -> io::Result<bool> {
+    let recorded = Budgets::read(&options.file)?;
+    let mut counted = Budgets::default();
+    let mut judge = Judge::new(options.write);
+
+    let with_instructions = !options.skip.contains(&Count::Instructions);
+    let with_system_calls =
+        !options.skip.contains(&Count::SystemCalls) && options.operations.is_empty();
+    if !with_instructions && !with_system_calls {
+        return Err(io::Error::other("nothing is left to count"));
+    }
+    if with_instructions {
+        counted.tools = Tools::here()?;
+        judge.compare_tools(&recorded.tools, &counted.tools);
+        judge.title("user-space instructions per operation");
+        let all = Operation::value_variants().iter().copied();
+        for operation in all.filter(|operation| options.wants(*operation)) {
+            let count = if options.write {
+                twice(operation)?
+            } else {
+                instructions::per_operation(operation)?
+            };
+            let budget = recorded.instructions.get(&operation).copied();
+            judge.compare(Unit::Instructions, operation.name(), count, budget);
+            counted.instructions.insert(operation, count);
+        }
+    }
+    if with_system_calls {
+        judge.title("system calls per echo, on 16 connections at once");
+        counted.system_calls_per_echo = system_calls::per_echo()?;
+        let names = recorded.system_calls_per_echo.keys();
+        let more = counted.system_calls_per_echo.keys();
+        let mut names: Vec<_> = names.chain(more).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            let of = |budgets: &Budgets| budgets.system_calls_per_echo.get(name).copied();
+            // A call that nobody made before has a budget of none.
+            let budget = of(&recorded).unwrap_or(0.0);
+            let count = of(&counted).unwrap_or(0.0);
+            judge.compare(Unit::SystemCalls, name, count, Some(budget));
+        }
+    }
+
+    if options.write {
+        recorded.replaced_by(counted)?.write(&options.file)?;
+        println!("\nwritten to {}", options.file.display());
+        return Ok(true);
+    }
+    Ok(judge.sum_up())
+}
+
+/// What an operation costs, if it costs that each time.
+fn twice(operation: Operation) -> io::Result<f64> {
+    let first = instructions::per_operation(operation)?;
+    let second = instructions::per_operation(operation)?;
+    if (first - second).abs() > REPEATS * first {
+        return Err(io::Error::other(format!(
+            "{}: {first:.2} instructions the first time and {second:.2} the second: \
+             a budget needs work that is the same each time",
+            operation.name()
+        )));
+    }
+    Ok(first)
+}

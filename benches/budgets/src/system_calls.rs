@@ -1,0 +1,95 @@
+//! System calls per echo, by name, from strace's list.
+//!
+//! As with instructions, the difference of two runs is what echoes cost.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use crate::child::Counted;
+use crate::operation::Operation;
+use crate::work;
+
+/// How many rounds there are in the shorter run. Their calls are the same in
+/// each, so a few would do.
+const ROUNDS: u64 = 100;
+
+/// How often a call is made for an echo.
+pub(crate) type Calls = BTreeMap<String, f64>;
+
+/// The system calls of the server for one echo.
+pub(crate) fn per_echo() -> io::Result<Calls> {
+    let echoes = ROUNDS * work::CONNECTIONS;
+    let shorter = count(&start(echoes)?.output()?);
+    let mut longer = count(&start(2 * echoes)?.output()?);
+    for (name, count) in shorter {
+        *longer.entry(name).or_default() -= count;
+    }
+    longer.retain(|_, count| *count != 0.0);
+    for count in longer.values_mut() {
+        *count /= echoes as f64;
+    }
+    Ok(longer)
+}
+
+fn start(echoes: u64) -> io::Result<Counted> {
+    // Strings are not looked at.
+    let words = ["-f", "-qq", "-e", "signal=none", "-s", "0"];
+    Counted::start("strace", &words, "--output=", Operation::Echo, echoes)
+}
+
+/// How often each call is in the list, but for the client's.
+fn count(list: &str) -> Calls {
+    let mut calls = Calls::new();
+    let mut in_client = false;
+    for name in list.lines().filter_map(name) {
+        if name == work::MARK {
+            in_client = !in_client;
+        } else if !in_client {
+            *calls.entry(name.to_owned()).or_default() += 1.0;
+        }
+    }
+    calls
+}
+
+/// The name of the call that a line begins with, after the number of the thread.
+/// A line that only ends a call has none.
+fn name(line: &str) -> Option<&str> {
+    let line = line.trim_start_matches(|character: char| character.is_ascii_digit());
+    let (name, _) = line.trim_start().split_once('(')?;
+    let is_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    name.chars().all(is_name).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_between_the_marks_are_the_clients() {
+        let list = "\
+            71 epoll_wait(3, [{events=EPOLLIN, data=0x1}], 1024, -1) = 1\n\
+            71 recvfrom(7, \"\"..., 1024, 0, NULL, NULL) = 64\n\
+            71 getppid() = 70\n\
+            71 poll([{fd=8, events=POLLIN}], 1, -1) = 1\n\
+            71 getppid() = 70\n\
+            71 sendto(7, \"\"..., 64, MSG_NOSIGNAL, NULL, 0) = 64\n\
+            71 futex(0x1, FUTEX_WAIT, 1, NULL <unfinished ...>\n\
+            72 recvfrom(7, 0x7f, 1024, 0, NULL, NULL) = -1 EAGAIN (not ready)\n\
+            71 <... futex resumed>) = 0\n\
+            71 +++ exited with 0 +++\n";
+        let calls = [
+            ("epoll_wait", 1.0),
+            ("futex", 1.0),
+            ("recvfrom", 2.0),
+            ("sendto", 1.0),
+        ];
+        let expected = calls.map(|(name, count)| (name.to_owned(), count));
+        assert_eq!(count(list), Calls::from(expected));
+    }
+
+    #[test]
+    fn a_thread_without_a_number_is_understood() {
+        assert_eq!(name("accept4(3, NULL) = 4"), Some("accept4"));
+        assert_eq!(name("+++ exited with 0 +++"), None);
+    }
+}
