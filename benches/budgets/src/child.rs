@@ -13,6 +13,11 @@ use crate::operation::Operation;
 /// No run takes a tenth of that, on a slow machine.
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// Has malloc keep what was freed by size, however much it is. Otherwise what it
+/// does depends on all that it has done before: the length of a path at the start
+/// was worth a fifth of a child of a scope.
+const MALLOC: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.tcache_count=1000");
+
 /// An operation that is being counted. Dropping it ends it.
 pub(crate) struct Counted {
     name: String,
@@ -39,6 +44,7 @@ impl Counted {
             // What a user has set for valgrind, strace or malloc is not for this.
             .env_clear()
             .envs(env::vars_os().filter(|(name, _)| name == "PATH" || name == "VALGRIND_LIB"))
+            .env(MALLOC.0, MALLOC.1)
             .args(words)
             .arg(option)
             .arg(env::current_exe()?)
