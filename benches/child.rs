@@ -1,95 +1,88 @@
-//! Starting `true` and waiting for its end, one after another and ten at a time, and
-//! the bytes of a `cat`, against tokio.
+//! Starting `true` and waiting for its end, and the bytes of a `cat`.
 
-#[path = "workload/contest.rs"]
-mod contest;
 #[path = "workload/samples.rs"]
 mod samples;
+#[path = "workload/suite.rs"]
+mod suite;
 
 use std::io;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use coreloop::Runtime;
+use tokio::io::AsyncWriteExt as _;
 
-use crate::contest::Contest;
+use crate::suite::{Parameter, Suite};
 
-const BYTES: usize = 4 << 20;
+/// How many children are there at a time.
+const CHILDREN: [usize; 2] = [1, 10];
+const BYTES: [usize; 2] = [64 << 10, 4 << 20];
 
-fn main() -> io::Result<()> {
-    contest::run(&mut [
-        contest("spawn_and_wait/1", 1, 20)?,
-        contest("spawn_and_wait/10", 10, 2)?,
-        cat()?,
-    ]);
-    Ok(())
+fn main() {
+    let mut suite = Suite::new();
+    let mut group = suite.group("child/spawn_wait", Parameter::Operations);
+    for children in CHILDREN {
+        group.contest(
+            children,
+            async move |pieces| {
+                timed(pieces, async || {
+                    let spawn = |_| coreloop::process::Command::new("true").spawn();
+                    let started: io::Result<Vec<_>> = (0..children).map(spawn).collect();
+                    for mut child in started.expect("spawn") {
+                        assert!(child.wait().await.expect("wait").success());
+                    }
+                })
+                .await
+            },
+            async move |pieces| {
+                timed(pieces, async || {
+                    let spawn = |_| tokio::process::Command::new("true").spawn();
+                    let started: io::Result<Vec<_>> = (0..children).map(spawn).collect();
+                    for mut child in started.expect("spawn") {
+                        assert!(child.wait().await.expect("wait").success());
+                    }
+                })
+                .await
+            },
+        );
+    }
+    group.finish();
+    let mut group = suite.group("child/cat", Parameter::Bytes);
+    for bytes in BYTES {
+        group.contest(
+            bytes,
+            async move |pieces| timed(pieces, async || cat(bytes).await).await,
+            async move |pieces| timed(pieces, async || cat_of_tokio(bytes).await).await,
+        );
+    }
+    group.finish();
+    suite.finish();
 }
 
-fn contest(name: &'static str, children: usize, pieces: u64) -> io::Result<Contest> {
-    let coreloop = Runtime::new()?;
-    let tokio = tokio()?;
-    Ok(Contest {
-        name,
-        operations: children as u64,
-        pieces,
-        coreloop: Box::new(move |pieces| {
-            coreloop.block_on(timed(pieces, async || {
-                let spawn = |_| coreloop::process::Command::new("true").spawn();
-                let started: io::Result<Vec<_>> = (0..children).map(spawn).collect();
-                for mut child in started.expect("spawn") {
-                    assert!(child.wait().await.expect("wait").success());
-                }
-            }))
-        }),
-        tokio: Box::new(move |pieces| {
-            tokio.block_on(timed(pieces, async || {
-                let spawn = |_| tokio::process::Command::new("true").spawn();
-                let started: io::Result<Vec<_>> = (0..children).map(spawn).collect();
-                for mut child in started.expect("spawn") {
-                    assert!(child.wait().await.expect("wait").success());
-                }
-            }))
-        }),
-    })
+async fn cat(bytes: usize) {
+    let cat = coreloop::process::Command::new("cat")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("spawn");
+    let output = cat.communicate(vec![7; bytes]).await.expect("communicate");
+    assert_eq!(output.stdout.len(), bytes);
 }
 
 /// tokio has no `communicate`: its user writes in a task of its own.
-fn cat() -> io::Result<Contest> {
-    let coreloop = Runtime::new()?;
-    let tokio = tokio()?;
-    Ok(Contest {
-        name: "cat/4MiB",
-        operations: 1,
-        pieces: 3,
-        coreloop: Box::new(move |pieces| {
-            coreloop.block_on(timed(pieces, async || {
-                let cat = coreloop::process::Command::new("cat")
-                    .stdin(Stdio::piped())
-                    .stdout(Stdio::piped())
-                    .spawn()
-                    .expect("spawn");
-                let output = cat.communicate(vec![7; BYTES]).await.expect("communicate");
-                assert_eq!(output.stdout.len(), BYTES);
-            }))
-        }),
-        tokio: Box::new(move |pieces| {
-            tokio.block_on(timed(pieces, async || {
-                let mut cat = tokio::process::Command::new("cat")
-                    .stdin(Stdio::piped())
-                    .stdout(Stdio::piped())
-                    .spawn()
-                    .expect("spawn");
-                let mut stdin = cat.stdin.take().expect("stdin");
-                let writer = tokio::spawn(async move {
-                    let bytes = vec![7; BYTES];
-                    tokio::io::AsyncWriteExt::write_all(&mut stdin, &bytes).await
-                });
-                let output = cat.wait_with_output().await.expect("output");
-                writer.await.expect("join").expect("write");
-                assert_eq!(output.stdout.len(), BYTES);
-            }))
-        }),
-    })
+async fn cat_of_tokio(bytes: usize) {
+    let mut cat = tokio::process::Command::new("cat")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("spawn");
+    let mut stdin = cat.stdin.take().expect("stdin");
+    let writer = tokio::task::spawn_local(async move {
+        let bytes = vec![7; bytes];
+        stdin.write_all(&bytes).await
+    });
+    let output = cat.wait_with_output().await.expect("output");
+    writer.await.expect("join").expect("write");
+    assert_eq!(output.stdout.len(), bytes);
 }
 
 async fn timed(pieces: u64, mut piece: impl AsyncFnMut()) -> Duration {
@@ -98,10 +91,4 @@ async fn timed(pieces: u64, mut piece: impl AsyncFnMut()) -> Duration {
         piece().await;
     }
     start.elapsed()
-}
-
-fn tokio() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
 }

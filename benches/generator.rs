@@ -1,74 +1,138 @@
-//! Items through a generator, against `async-stream`, both on a loop of
-//! coreloop's: small items, large ones, and those of one generator through
-//! another.
+//! Items through a generator, against `async-stream` on tokio, which has none:
+//! small items, large ones, and those of one generator through another.
 //!
 //! `cargo bench --bench generator -- --tight 20000000` runs one contestant alone
-//! for callgrind and `perf`.
+//! for callgrind and `perf`; `--tight 20000000 async-stream` the other.
 
 #[path = "workload/samples.rs"]
 mod samples;
+#[path = "workload/suite.rs"]
+mod suite;
 
 use std::env;
 use std::hint::black_box;
-use std::io;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use coreloop::Runtime;
 use coreloop::stream::stream;
-use criterion::{Criterion, Throughput};
 use futures_core::Stream;
 use futures_lite::StreamExt;
 
-use crate::samples::Samples;
+use crate::suite::{Parameter, Suite};
 
 /// How many items a generator yields before the next is made.
-const ITEMS: u64 = 1000;
-/// How many generators make a turn of some milliseconds.
-const PIECES: u64 = 1000;
-const TURNS: usize = 41;
+const ITEMS: [usize; 3] = [1, 10, 1000];
 
 /// A large item: what is moved counts then.
-type Row = [u64; 16];
+type Row = [usize; 16];
 
-fn counted() -> impl Stream<Item = u64> {
-    stream(async |mut co| {
-        for number in 0..ITEMS {
+fn main() {
+    let mut arguments = env::args().skip_while(|argument| argument != "--tight");
+    if arguments.next().is_some() {
+        let items: u64 = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(0);
+        run_one(items, arguments.next().as_deref());
+        return;
+    }
+    let mut suite = Suite::new();
+    let mut group = suite
+        .group("generator/u64", Parameter::Operations)
+        .against("async-stream");
+    for items in ITEMS {
+        group.contest(
+            items,
+            move |pieces| drain(pieces, move || counted(items)),
+            move |pieces| drain(pieces, move || counted_by_async_stream(items)),
+        );
+    }
+    group.finish();
+    let mut group = suite
+        .group("generator/row", Parameter::Operations)
+        .against("async-stream");
+    for items in ITEMS {
+        group.contest(
+            items,
+            move |pieces| drain(pieces, move || rows(items)),
+            move |pieces| drain(pieces, move || rows_by_async_stream(items)),
+        );
+    }
+    group.finish();
+    let mut group = suite
+        .group("generator/nested", Parameter::Operations)
+        .against("async-stream");
+    for items in ITEMS {
+        group.contest(
+            items,
+            move |pieces| drain(pieces, move || nested(items)),
+            move |pieces| drain(pieces, move || nested_by_async_stream(items)),
+        );
+    }
+    group.finish();
+    suite.finish();
+}
+
+fn run_one(items: u64, contestant: Option<&str>) {
+    let each = 1000;
+    let pieces = items / each as u64;
+    let runtime = coreloop::Runtime::new().expect("the kernel has descriptors left");
+    let took = runtime.block_on(async {
+        match contestant {
+            Some("async-stream") => drain(pieces, || counted_by_async_stream(each)).await,
+            _ => drain(pieces, || counted(each)).await,
+        }
+    });
+    println!("{:.2} ns an item", took.as_secs_f64() * 1e9 / items as f64);
+}
+
+/// Runs so many generators to their ends.
+async fn drain<S: Stream>(pieces: u64, make: impl Fn() -> S) -> Duration {
+    let start = Instant::now();
+    for _ in 0..pieces {
+        let mut items = pin!(make());
+        while let Some(item) = items.next().await {
+            black_box(item);
+        }
+    }
+    start.elapsed()
+}
+
+fn counted(items: usize) -> impl Stream<Item = usize> {
+    stream(async move |mut co| {
+        for number in 0..items {
             co.yield_(number).await?;
         }
         Ok(())
     })
 }
 
-fn counted_by_async_stream() -> impl Stream<Item = u64> {
+fn counted_by_async_stream(items: usize) -> impl Stream<Item = usize> {
     async_stream::stream! {
-        for number in 0..ITEMS {
+        for number in 0..items {
             yield number;
         }
     }
 }
 
-fn rows() -> impl Stream<Item = Row> {
-    stream(async |mut co| {
-        for number in 0..ITEMS {
+fn rows(items: usize) -> impl Stream<Item = Row> {
+    stream(async move |mut co| {
+        for number in 0..items {
             co.yield_([number; 16]).await?;
         }
         Ok(())
     })
 }
 
-fn rows_by_async_stream() -> impl Stream<Item = Row> {
+fn rows_by_async_stream(items: usize) -> impl Stream<Item = Row> {
     async_stream::stream! {
-        for number in 0..ITEMS {
+        for number in 0..items {
             yield [number; 16];
         }
     }
 }
 
 /// One generator inside another.
-fn nested() -> impl Stream<Item = u64> {
-    stream(async |mut co| {
-        let mut inner = pin!(counted());
+fn nested(items: usize) -> impl Stream<Item = usize> {
+    stream(async move |mut co| {
+        let mut inner = pin!(counted(items));
         while let Some(number) = inner.next().await {
             co.yield_(number).await?;
         }
@@ -76,97 +140,11 @@ fn nested() -> impl Stream<Item = u64> {
     })
 }
 
-fn nested_by_async_stream() -> impl Stream<Item = u64> {
+fn nested_by_async_stream(items: usize) -> impl Stream<Item = usize> {
     async_stream::stream! {
-        let mut inner = pin!(counted_by_async_stream());
+        let mut inner = pin!(counted_by_async_stream(items));
         while let Some(number) = inner.next().await {
             yield number;
         }
     }
-}
-
-/// Runs so many generators to their ends, and answers how long that took.
-type Work = Box<dyn FnMut(u64) -> Duration>;
-
-fn work<S: Stream + 'static>(make: fn() -> S) -> io::Result<Work> {
-    let runtime = Runtime::new()?;
-    Ok(Box::new(move |pieces| {
-        runtime.block_on(async {
-            let start = Instant::now();
-            for _ in 0..pieces {
-                let mut items = pin!(make());
-                while let Some(item) = items.next().await {
-                    black_box(item);
-                }
-            }
-            start.elapsed()
-        })
-    }))
-}
-
-fn main() -> io::Result<()> {
-    let mut contests = [
-        (
-            "generator/u64",
-            work(counted)?,
-            work(counted_by_async_stream)?,
-        ),
-        ("generator/row", work(rows)?, work(rows_by_async_stream)?),
-        (
-            "generator/nested",
-            work(nested)?,
-            work(nested_by_async_stream)?,
-        ),
-    ];
-    let mut arguments = env::args().skip_while(|argument| argument != "--tight");
-    if arguments.next().is_some() {
-        let items: u64 = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(0);
-        let contestant = arguments.next();
-        let [(_, ours, theirs), ..] = &mut contests;
-        let took = match contestant.as_deref() {
-            Some("async-stream") => theirs(items / ITEMS),
-            _ => ours(items / ITEMS),
-        };
-        println!("{:.2} ns an item", took.as_secs_f64() * 1e9 / items as f64);
-        return Ok(());
-    }
-
-    let mut criterion = Criterion::default()
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(2))
-        .sample_size(50)
-        .configure_from_args();
-    for (name, ours, theirs) in &mut contests {
-        let mut group = criterion.benchmark_group(*name);
-        group.throughput(Throughput::Elements(ITEMS));
-        group.bench_function("coreloop", |bencher| bencher.iter_custom(&mut *ours));
-        group.bench_function("async-stream", |bencher| bencher.iter_custom(&mut *theirs));
-        group.finish();
-    }
-    criterion.final_summary();
-    let wanted = |word| env::args().any(|argument| argument == word);
-    // Not when `cargo test --benches` only tries whether all of this runs.
-    if wanted("--bench") && !wanted("--list") && !wanted("--test") {
-        for (name, ours, theirs) in &mut contests {
-            print_ratio(name, ours, theirs);
-        }
-    }
-    Ok(())
-}
-
-/// criterion measures one after the other, and a machine's pace changes in
-/// between; so the ratio is measured in turns.
-fn print_ratio(name: &str, ours: &mut Work, theirs: &mut Work) {
-    let (mut our_times, mut their_times) = (Samples::default(), Samples::default());
-    let per_item = |time: Duration| time.as_secs_f64() * 1e9 / (PIECES * ITEMS) as f64;
-    for _ in 0..TURNS {
-        our_times.push(per_item(ours(PIECES)));
-        their_times.push(per_item(theirs(PIECES)));
-    }
-    println!(
-        "{name}: ratio coreloop/async-stream {:.3} (coreloop {:.2} ns, async-stream {:.2} ns at best)",
-        our_times.ratio_to(&their_times),
-        our_times.minimum(),
-        their_times.minimum(),
-    );
 }

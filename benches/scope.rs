@@ -1,53 +1,106 @@
-//! What structure costs: a child of a scope, from spawn to join, against one in
-//! `FuturesUnordered`; and a guard that is dropped, up to the end of its cleanup.
+//! What structure costs: children of a scope, from spawn to join, against those
+//! of a `FuturesUnordered`; and guards that are dropped, up to the end of their
+//! cleanups, against the task that a `Drop` spawns, which is what tokio leaves.
 
+#[path = "workload/samples.rs"]
+mod samples;
+#[path = "workload/suite.rs"]
+mod suite;
+
+use std::cell::RefCell;
 use std::hint::black_box;
-use std::io;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use coreloop::Runtime;
 use coreloop::cleanup::{AsyncGuard, cleanups};
 use coreloop::scope::scope;
-use coreloop::task::yield_now;
-use criterion::{Criterion, Throughput};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio::task::{JoinHandle, spawn_local};
 
-const CHILDREN: u64 = 100;
+use crate::suite::{Parameter, Suite};
 
-fn main() -> io::Result<()> {
-    let mut criterion = Criterion::default().configure_from_args();
-    let runtime = Runtime::new()?;
-    for (name, yields) in [("ready", 0), ("waits_once", 1), ("waits_thrice", 3)] {
-        let mut group = criterion.benchmark_group(format!("child_of_100/{name}"));
-        group.throughput(Throughput::Elements(CHILDREN));
-        group.bench_function("scope", |bencher| {
-            bencher.iter(|| runtime.block_on(in_scope(yields)));
-        });
-        group.bench_function("futures_unordered", |bencher| {
-            bencher.iter(|| runtime.block_on(in_futures_unordered(yields)));
-        });
+const CHILDREN: [usize; 3] = [10, 100, 1000];
+/// How many are dropped before any of their cleanups runs.
+const GUARDS: [usize; 3] = [1, 10, 100];
+
+fn main() {
+    let mut suite = Suite::new();
+    let children = [
+        ("scope/child", 0),
+        ("scope/child_waits_once", 1),
+        ("scope/child_waits_thrice", 3),
+    ];
+    for (name, yields) in children {
+        // Nothing that tokio has lets its children borrow.
+        let mut group = suite
+            .group(name, Parameter::Operations)
+            .against("futures-unordered");
+        for children in CHILDREN {
+            group.contest(
+                children,
+                async move |pieces| {
+                    let start = Instant::now();
+                    for _ in 0..pieces {
+                        black_box(in_scope(children, yields).await);
+                    }
+                    start.elapsed()
+                },
+                async move |pieces| {
+                    let start = Instant::now();
+                    for _ in 0..pieces {
+                        black_box(in_futures_unordered(children, yields).await);
+                    }
+                    start.elapsed()
+                },
+            );
+        }
         group.finish();
     }
-    criterion.bench_function("guard/hand_over", |bencher| {
-        bencher.iter_custom(|guards| runtime.block_on(hand_over(guards)));
-    });
-    criterion.bench_function("guard/to_the_end", |bencher| {
-        bencher.iter_custom(|guards| runtime.block_on(to_the_end(guards)));
-    });
-    criterion.final_summary();
-    Ok(())
+    for (name, part) in [
+        ("scope/guard_hand_over", Part::HandOver),
+        ("scope/guard_to_the_end", Part::ToTheEnd),
+    ] {
+        let mut group = suite.group(name, Parameter::Operations);
+        for guards in GUARDS {
+            group.contest(
+                guards,
+                move |pieces| drop_guards(guards, pieces, part),
+                move |pieces| drop_spawning(guards, pieces, part),
+            );
+        }
+        group.finish();
+    }
+    suite.finish();
 }
 
-async fn child(number: u64, yields: u32) -> u64 {
+/// What of a guard's end is measured.
+#[derive(Clone, Copy)]
+enum Part {
+    /// The drop alone.
+    HandOver,
+    /// The drop, and the cleanup too.
+    ToTheEnd,
+}
+
+impl Part {
+    fn of(self, dropped: Duration, ended: Duration) -> Duration {
+        match self {
+            Part::HandOver => dropped,
+            Part::ToTheEnd => ended,
+        }
+    }
+}
+
+async fn child(number: usize, yields: u32) -> usize {
     for _ in 0..yields {
-        yield_now().await;
+        coreloop::task::yield_now().await;
     }
     black_box(number)
 }
 
-async fn in_scope(yields: u32) -> u64 {
+async fn in_scope(children: usize, yields: u32) -> usize {
     scope(async |scope| {
-        let handles: Vec<_> = (0..CHILDREN)
+        let handles: Vec<_> = (0..children)
             .map(|number| scope.spawn(child(number, yields)))
             .collect();
         let mut sum = 0;
@@ -59,9 +112,9 @@ async fn in_scope(yields: u32) -> u64 {
     .await
 }
 
-async fn in_futures_unordered(yields: u32) -> u64 {
+async fn in_futures_unordered(children: usize, yields: u32) -> usize {
     let mut children: FuturesUnordered<_> =
-        (0..CHILDREN).map(|number| child(number, yields)).collect();
+        (0..children).map(|number| child(number, yields)).collect();
     let mut sum = 0;
     while let Some(number) = children.next().await {
         sum += number;
@@ -69,37 +122,53 @@ async fn in_futures_unordered(yields: u32) -> u64 {
     sum
 }
 
-/// How long it takes to drop so many guards, in a task that has dropped some
-/// before. Running their cleanups does not count.
-async fn hand_over(guards: u64) -> Duration {
+async fn drop_guards(guards: usize, pieces: u64, part: Part) -> Duration {
     let mut elapsed = Duration::ZERO;
-    let mut left = guards;
-    while left > 0 {
-        let some = left.min(1000);
-        let dropped: Vec<_> = (0..some).map(guard).collect();
+    for _ in 0..pieces {
+        let held: Vec<_> = (0..guards).map(guard).collect();
         let start = Instant::now();
-        drop(dropped);
-        elapsed += start.elapsed();
+        drop(held);
+        let dropped = start.elapsed();
         cleanups().await;
-        left -= some;
+        elapsed += part.of(dropped, start.elapsed());
     }
     elapsed
 }
 
-async fn to_the_end(guards: u64) -> Duration {
-    let start = Instant::now();
-    for number in 0..guards {
-        drop(guard(number));
-        if number % 100 == 0 {
-            cleanups().await;
-        }
-    }
-    cleanups().await;
-    start.elapsed()
-}
-
-fn guard(number: u64) -> AsyncGuard<u64, impl AsyncFnOnce(u64) + 'static> {
+fn guard(number: usize) -> AsyncGuard<usize, impl AsyncFnOnce(usize) + 'static> {
     AsyncGuard::new(number, async |number| {
         black_box(number);
     })
+}
+
+async fn drop_spawning(guards: usize, pieces: u64, part: Part) -> Duration {
+    let cleanups = Rc::new(RefCell::new(Vec::with_capacity(guards)));
+    let mut elapsed = Duration::ZERO;
+    for _ in 0..pieces {
+        let held: Vec<_> = (0..guards)
+            .map(|number| Spawning(number, Rc::clone(&cleanups)))
+            .collect();
+        let start = Instant::now();
+        drop(held);
+        let dropped = start.elapsed();
+        let running = cleanups.take();
+        for cleanup in running {
+            cleanup.await.expect("it does not panic");
+        }
+        elapsed += part.of(dropped, start.elapsed());
+    }
+    elapsed
+}
+
+/// Spawns its cleanup, and leaves the handle where others wait for it.
+struct Spawning(usize, Rc<RefCell<Vec<JoinHandle<()>>>>);
+
+impl Drop for Spawning {
+    fn drop(&mut self) {
+        let number = self.0;
+        let cleanup = spawn_local(async move {
+            black_box(number);
+        });
+        self.1.borrow_mut().push(cleanup);
+    }
 }

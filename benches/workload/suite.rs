@@ -1,0 +1,280 @@
+//! A criterion suite of coreloop against tokio.
+//!
+//! 1. A group is one primitive. Its contestants are criterion's functions and
+//!    share their parameters, so that criterion draws a line for each in one
+//!    plot.
+//! 2. Every contestant works on a loop of its own, which it keeps.
+//! 3. How long is measured is said here, for all groups.
+//!
+//! criterion measures one contestant after the other, and a machine's pace
+//! changes in between; so their ratio is measured apart, in turns, and printed
+//! at the end.
+#![allow(
+    dead_code,
+    unused_macros,
+    unused_imports,
+    reason = "no file needs all of it"
+)]
+
+use std::cell::Cell;
+use std::env;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use criterion::measurement::WallTime;
+use criterion::{AxisScale, BenchmarkGroup, BenchmarkId, Criterion, PlotConfiguration, Throughput};
+
+use crate::samples::Samples;
+
+const WARM_UP: Duration = Duration::from_millis(300);
+const MEASUREMENT: Duration = Duration::from_millis(600);
+const SAMPLES: usize = 20;
+const RESAMPLES: usize = 10_000;
+
+/// How many turns each contestant gets for the ratio, how much one measures,
+/// and how long one takes at most before it measures less.
+const TURNS: usize = 21;
+const TURN: Duration = Duration::from_millis(3);
+const LONG_TURN: Duration = Duration::from_millis(50);
+
+/// What `cargo bench` runs of one file.
+pub(crate) struct Suite {
+    criterion: Criterion,
+    ratios: Vec<Ratio>,
+}
+
+/// What the parameter of a group is.
+#[derive(Clone, Copy)]
+pub(crate) enum Parameter {
+    /// How many operations a piece of work has.
+    Operations,
+    /// How many bytes it moves.
+    Bytes,
+    /// How much else there is, which takes long to set up. So a piece of work
+    /// has [`AMONG`] operations.
+    Among,
+    /// Something else; a piece of work is one operation.
+    Setting,
+}
+
+pub(crate) const AMONG: u64 = 1000;
+
+/// The contestants' work on one primitive.
+pub(crate) struct Group<'suite> {
+    group: BenchmarkGroup<'suite, WallTime>,
+    name: &'static str,
+    parameter: Parameter,
+    peer: &'static str,
+    ratios: &'suite mut Vec<Ratio>,
+}
+
+/// A line of the table at the end.
+struct Ratio {
+    work: String,
+    peer: &'static str,
+    ratio: f64,
+    own_nanoseconds: f64,
+    peer_nanoseconds: f64,
+}
+
+impl Suite {
+    pub(crate) fn new() -> Suite {
+        Suite {
+            criterion: Criterion::default()
+                .warm_up_time(WARM_UP)
+                .measurement_time(MEASUREMENT)
+                .sample_size(SAMPLES)
+                .nresamples(RESAMPLES)
+                .configure_from_args(),
+            ratios: Vec::new(),
+        }
+    }
+
+    /// A group whose parameters go up by factors, not by steps.
+    pub(crate) fn group(&mut self, name: &'static str, parameter: Parameter) -> Group<'_> {
+        let mut group = self.criterion.benchmark_group(name);
+        let scale = PlotConfiguration::default().summary_scale(AxisScale::Logarithmic);
+        group.plot_config(scale);
+        Group {
+            group,
+            name,
+            parameter,
+            peer: "tokio",
+            ratios: &mut self.ratios,
+        }
+    }
+
+    /// Writes criterion's index, and prints the ratios.
+    pub(crate) fn finish(self) {
+        self.criterion.final_summary();
+        if self.ratios.is_empty() {
+            return;
+        }
+        println!(
+            "Medians of {TURNS} turns that the contestants took alternately; times are the best:"
+        );
+        for ratio in self.ratios {
+            println!("{ratio}");
+        }
+    }
+}
+
+impl Group<'_> {
+    /// Where the other contestant is not tokio itself.
+    pub(crate) fn against(mut self, peer: &'static str) -> Self {
+        self.peer = peer;
+        self
+    }
+
+    /// Has both do the same so many times, each on its loop; they answer how
+    /// long it took.
+    pub(crate) fn contest(
+        &mut self,
+        parameter: usize,
+        coreloop: impl AsyncFn(u64) -> Duration,
+        peer: impl AsyncFn(u64) -> Duration,
+    ) {
+        let mut coreloop = on_coreloop(coreloop);
+        let mut peer = on_tokio(peer);
+        let ran = [
+            self.measure("coreloop", parameter, &mut coreloop),
+            self.measure(self.peer, parameter, &mut peer),
+        ];
+        if ran == [true, true] && is_measuring() {
+            let operations = match self.parameter {
+                Parameter::Operations => parameter as u64,
+                Parameter::Among => AMONG,
+                Parameter::Bytes | Parameter::Setting => 1,
+            };
+            let work = format!("{}/{parameter}", self.name);
+            let ratio = Ratio::of(work, self.peer, operations, &mut coreloop, &mut peer);
+            self.ratios.push(ratio);
+        }
+    }
+
+    /// Measures what nothing is comparable to, on a loop of coreloop's.
+    pub(crate) fn alone(
+        &mut self,
+        function: &str,
+        parameter: usize,
+        work: impl AsyncFn(u64) -> Duration,
+    ) {
+        self.measure(function, parameter, &mut on_coreloop(work));
+    }
+
+    pub(crate) fn finish(self) {
+        self.group.finish();
+    }
+
+    /// Answers whether criterion was asked for this.
+    fn measure(
+        &mut self,
+        function: &str,
+        parameter: usize,
+        work: &mut impl FnMut(u64) -> Duration,
+    ) -> bool {
+        match self.parameter {
+            Parameter::Operations => {
+                self.group
+                    .throughput(Throughput::Elements(parameter as u64));
+            }
+            Parameter::Bytes => {
+                self.group.throughput(Throughput::Bytes(parameter as u64));
+            }
+            Parameter::Among | Parameter::Setting => {}
+        }
+        let ran = Cell::new(false);
+        let id = BenchmarkId::new(function, parameter);
+        self.group.bench_function(id, |bencher| {
+            ran.set(true);
+            bencher.iter_custom(&mut *work);
+        });
+        ran.get()
+    }
+}
+
+impl Ratio {
+    fn of(
+        work: String,
+        peer: &'static str,
+        operations: u64,
+        own: &mut impl FnMut(u64) -> Duration,
+        other: &mut impl FnMut(u64) -> Duration,
+    ) -> Ratio {
+        // Their turns last equally long, and so are disturbed equally often.
+        let (own_pieces, other_pieces) = (pieces_of_a_turn(own), pieces_of_a_turn(other));
+        let nanoseconds =
+            |time: Duration, pieces: u64| time.as_secs_f64() * 1e9 / (pieces * operations) as f64;
+        let (mut own_times, mut other_times) = (Samples::default(), Samples::default());
+        for _ in 0..TURNS {
+            own_times.push(nanoseconds(own(own_pieces), own_pieces));
+            other_times.push(nanoseconds(other(other_pieces), other_pieces));
+        }
+        Ratio {
+            work,
+            peer,
+            ratio: own_times.ratio_to(&other_times),
+            own_nanoseconds: own_times.minimum(),
+            peer_nanoseconds: other_times.minimum(),
+        }
+    }
+}
+
+impl fmt::Display for Ratio {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{:<36} coreloop {:>12.1} ns   {} {:>12.1} ns   ratio {:.3}",
+            self.work, self.own_nanoseconds, self.peer, self.peer_nanoseconds, self.ratio,
+        )
+    }
+}
+
+fn on_coreloop(work: impl AsyncFn(u64) -> Duration) -> impl FnMut(u64) -> Duration {
+    let runtime = coreloop::Runtime::new().expect("the kernel has descriptors left");
+    move |pieces| runtime.block_on(work(pieces))
+}
+
+/// On the flavour of tokio that has one thread too, and tasks that need not be
+/// `Send`.
+fn on_tokio(work: impl AsyncFn(u64) -> Duration) -> impl FnMut(u64) -> Duration {
+    let runtime = tokio::runtime::LocalRuntime::new().expect("the kernel has descriptors left");
+    move |pieces| runtime.block_on(work(pieces))
+}
+
+/// How many pieces of work make a turn.
+fn pieces_of_a_turn(work: &mut impl FnMut(u64) -> Duration) -> u64 {
+    let mut pieces = 1;
+    loop {
+        let start = Instant::now();
+        let measured = work(pieces);
+        if measured >= TURN || start.elapsed() >= LONG_TURN {
+            return pieces;
+        }
+        pieces *= 2;
+    }
+}
+
+/// Not when it is only tried whether all of this runs.
+fn is_measuring() -> bool {
+    let has = |word| env::args().any(|argument| argument == word);
+    has("--bench") && !has("--test") && !has("--list") && !has("--profile-time")
+}
+
+/// Has the modules `on_coreloop` and `on_tokio` of the caller do the work of
+/// one name, for each of the parameters.
+macro_rules! contest {
+    ($suite:ident, $group:literal, $parameter:ident $parameters:expr, $($work:ident)::+) => {{
+        let mut group = $suite.group($group, $crate::suite::Parameter::$parameter);
+        for parameter in $parameters {
+            group.contest(
+                parameter,
+                move |pieces| on_coreloop::$($work)::+(parameter, pieces),
+                move |pieces| on_tokio::$($work)::+(parameter, pieces),
+            );
+        }
+        group.finish();
+    }};
+}
+
+pub(crate) use contest;
