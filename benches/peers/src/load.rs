@@ -59,8 +59,8 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
 /// Connections to one server.
 #[derive(Debug)]
 pub(crate) struct Load {
-    streams: Vec<TcpStream>,
-    epoll: Epoll,
+    pub(crate) streams: Vec<TcpStream>,
+    pub(crate) epoll: Epoll,
 }
 
 impl Load {

@@ -20,7 +20,7 @@ use crate::serve::announce;
 /// What the listener is called; connections have numbers.
 const LISTENER: u64 = u64::MAX;
 
-pub(crate) fn serve(workers: u32) -> io::Result<()> {
+pub(crate) fn serve(workers: u32, pin: bool) -> io::Result<()> {
     let first = listener(0)?;
     let addr = first.local_addr()?;
     let mut listeners = vec![first];
@@ -31,7 +31,7 @@ pub(crate) fn serve(workers: u32) -> io::Result<()> {
     thread::scope(|scope| {
         let loops: Vec<_> = (0..)
             .zip(&listeners)
-            .map(|(core, listener)| scope.spawn(move || run(core, listener)))
+            .map(|(core, listener)| scope.spawn(move || run(pin.then_some(core), listener)))
             .collect();
         loops.into_iter().try_for_each(|each| {
             let ended = each.join();
@@ -50,8 +50,10 @@ fn listener(port: u16) -> io::Result<TcpListener> {
     Ok(TcpListener::from(socket))
 }
 
-fn run(core: usize, listener: &TcpListener) -> io::Result<()> {
-    pin_to_core(core)?;
+fn run(core: Option<usize>, listener: &TcpListener) -> io::Result<()> {
+    if let Some(core) = core {
+        pin_to_core(core)?;
+    }
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     epoll.add(listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
     let interest = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;

@@ -1,13 +1,21 @@
 //! Server CPU time per 64-byte echo, with a worker for each core.
+//!
+//! What an echo costs hangs on what it meets: a server that is slower finds larger
+//! batches, and one whose threads run where the client runs wakes it for less. So
+//! everybody is measured pinned and not, against who is placed the same, in a closed
+//! loop and at a rate that is the same for all.
 
+use std::fmt;
 use std::io;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
 use crate::child::{Server, limit_time, raise_descriptor_limit};
 use crate::family::Family;
 use crate::load::Load;
+use crate::pace;
 use crate::report;
 use crate::samples::Samples;
 use crate::serve::{self, Kind, Service};
@@ -15,10 +23,14 @@ use crate::serve::{self, Kind, Service};
 /// How many times tokio's CPU time an echo may cost.
 const BOUND: f64 = 0.88;
 
-const KINDS: [Kind; 4] = [Kind::Processes, Kind::Threads, Kind::Tokio, Kind::Bare];
+/// How many turns at a rate go into a second.
+const TURNS_PER_SECOND: u64 = 5;
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
+    /// Who serves.
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["processes", "tokio", "bare"])]
+    kinds: Vec<Kind>,
     /// How many workers, and cores.
     #[arg(long, default_value_t = 2)]
     workers: u32,
@@ -29,65 +41,159 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 5)]
     starts: usize,
     /// How many turns each server gets per start.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 5)]
     turns: usize,
-    /// How many echoes make a turn.
+    /// How many echoes make a turn of the closed loop.
     #[arg(long, default_value_t = 32_000)]
     echoes: u64,
     /// How many threads of the client share the connections.
-    #[arg(long, default_value_t = 1)]
-    clients: usize,
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 2])]
+    clients: Vec<usize>,
+    /// How many messages come each second, beside the closed loop: 0 is the closed
+    /// loop.
+    #[arg(long, value_delimiter = ',', default_values_t = [0, 20_000])]
+    rates: Vec<u64>,
 }
 
 pub(crate) fn measure(options: &Options) -> io::Result<()> {
     raise_descriptor_limit()?;
-    limit_time(600);
     println!(
-        "server CPU per 64-byte echo, {} workers, {} connections, {} turns of {} echoes each",
+        "server CPU per 64-byte echo, {} workers, {} connections, {} turns each",
         options.workers,
         options.connections,
-        options.starts * options.turns,
-        options.echoes
+        options.starts * options.turns
     );
-    let mut samples = vec![Samples::default(); KINDS.len()];
+    for &rate in &options.rates {
+        for &clients in &options.clients {
+            let demand = Demand {
+                clients,
+                rate: (rate > 0).then_some(rate),
+                echoes: options.echoes,
+            };
+            measure_with(options, &demand)?;
+        }
+    }
+    Ok(())
+}
+
+fn measure_with(options: &Options, demand: &Demand) -> io::Result<()> {
+    limit_time(600);
+    let rows: Vec<(Kind, bool)> = [true, false]
+        .into_iter()
+        .flat_map(|pin| options.kinds.iter().map(move |kind| (*kind, pin)))
+        .collect();
+    let mut scores = vec![Score::default(); rows.len()];
     for _ in 0..options.starts {
-        let mut contestants = Vec::with_capacity(KINDS.len());
-        for kind in KINDS {
-            contestants.push(Contestant::start(kind, options)?);
+        let mut contestants = Vec::with_capacity(rows.len());
+        for &(kind, pin) in &rows {
+            contestants.push(Contestant::start(kind, pin, options, demand)?);
         }
         // The first turn warms up and does not count.
         for turn in 0..=options.turns {
-            for (contestant, samples) in contestants.iter_mut().zip(&mut samples) {
-                let used = contestant.turn(options.echoes)?;
+            for (contestant, score) in contestants.iter_mut().zip(&mut scores) {
+                let figures = contestant.turn(demand, turn as u64)?;
                 if turn > 0 {
-                    samples.push(used);
+                    score.push(&figures);
                 }
             }
         }
     }
-    let [processes, threads, tokio, bare] = &samples[..] else {
-        return Ok(());
-    };
+    println!("\n{demand}");
     println!(
-        "{:<20} {:>9} {:>9} {:>12} {:>12}",
-        "", "minimum", "median", "ratio/tokio", "ratio/bare"
+        "{:<28} {:>7} {:>7} {:>7} {:>9} {:>8} {:>10}",
+        "", "CPU, ns", "/tokio", "/bare", "echoes/s", "wake-ups", "reply, µs"
     );
-    for (kind, own) in KINDS.iter().zip(&samples) {
+    let cost_of = |kind: Kind, pin: bool| {
+        let row = rows.iter().position(|row| *row == (kind, pin))?;
+        Some(&scores[row].cpu)
+    };
+    for (&(kind, pin), score) in rows.iter().zip(&scores) {
+        let to = |peer| cost_of(peer, pin).map_or(f64::NAN, |peer| score.cpu.ratio_to(peer));
         println!(
-            "{kind:<20} {:>9.0} {:>9.0} {:>12.3} {:>12.3}",
-            own.minimum(),
-            own.median(),
-            own.ratio_to(tokio),
-            own.ratio_to(bare)
+            "{:<28} {:>7.0} {:>7.3} {:>7.3} {:>9.0} {:>8.3} {:>10.0}",
+            format!("{kind}, {}", placement(pin)),
+            score.cpu.median(),
+            to(Kind::Tokio),
+            to(Kind::Bare),
+            score.rate.median(),
+            score.wake_ups.median(),
+            score.reply.median()
         );
     }
-    report::bound("ratio processes/tokio", processes.ratio_to(tokio), BOUND);
-    report::bound("ratio threads/tokio", threads.ratio_to(tokio), BOUND);
+    for pin in [true, false] {
+        for kind in [Kind::Processes, Kind::Threads] {
+            if let (Some(own), Some(tokio)) = (cost_of(kind, pin), cost_of(Kind::Tokio, pin)) {
+                let what = format!("ratio {kind}/tokio, {}", placement(pin));
+                report::bound(&what, own.ratio_to(tokio), BOUND);
+            }
+        }
+    }
     Ok(())
 }
 
+fn placement(pin: bool) -> &'static str {
+    if pin { "pinned" } else { "free" }
+}
+
+/// What the client asks of every server alike.
+#[derive(Debug)]
+struct Demand {
+    /// How many threads it has.
+    clients: usize,
+    /// Messages a second; without, a reply is answered with the next message.
+    rate: Option<u64>,
+    /// How many make a turn of the closed loop.
+    echoes: u64,
+}
+
+impl fmt::Display for Demand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let threads = if self.clients == 1 {
+            "thread"
+        } else {
+            "threads"
+        };
+        match self.rate {
+            Some(rate) => write!(f, "{rate} echoes a second, ")?,
+            None => write!(f, "closed loop, ")?,
+        }
+        write!(f, "{} {threads} of the client", self.clients)
+    }
+}
+
+/// What a turn showed.
+#[derive(Debug)]
+struct Figures {
+    /// Nanoseconds of CPU time for each echo.
+    cpu: f64,
+    /// Echoes a second.
+    rate: f64,
+    /// How often a thread of the server slept and was woken, for each echo.
+    wake_ups: f64,
+    /// Microseconds until a reply was there, on average.
+    reply: f64,
+}
+
+/// The figures of all turns.
+#[derive(Clone, Debug, Default)]
+struct Score {
+    cpu: Samples,
+    rate: Samples,
+    wake_ups: Samples,
+    reply: Samples,
+}
+
+impl Score {
+    fn push(&mut self, figures: &Figures) {
+        self.cpu.push(figures.cpu);
+        self.rate.push(figures.rate);
+        self.wake_ups.push(figures.wake_ups);
+        self.reply.push(figures.reply);
+    }
+}
+
 /// A server and its clients, which are threads of this process and on no certain
-/// core, as the servers are on all of them.
+/// core.
 #[derive(Debug)]
 struct Contestant {
     _server: Server,
@@ -96,17 +202,18 @@ struct Contestant {
 }
 
 impl Contestant {
-    fn start(kind: Kind, options: &Options) -> io::Result<Contestant> {
+    fn start(kind: Kind, pin: bool, options: &Options, demand: &Demand) -> io::Result<Contestant> {
         let serve = serve::Options {
             kind,
             service: Service::Echo,
             workers: options.workers,
+            pin,
         };
         let server = Server::start(&serve.words())?;
         let cores = usize::try_from(options.workers).map_err(io::Error::other)?;
-        let loads = (0..options.clients)
+        let loads = (0..demand.clients)
             .map(|client| {
-                let share = (options.connections + client) / options.clients;
+                let share = (options.connections + client) / demand.clients;
                 Load::connect(server.port(), share)
             })
             .collect::<io::Result<_>>()?;
@@ -127,22 +234,53 @@ impl Contestant {
         })
     }
 
-    /// Nanoseconds of CPU time for each echo.
-    fn turn(&mut self, echoes: u64) -> io::Result<f64> {
-        let share = echoes / self.loads.len() as u64;
-        let before = self.family.cpu_time()?;
-        thread::scope(|scope| {
-            let loads = self.loads.iter_mut();
-            let clients: Vec<_> = loads
-                .map(|load| scope.spawn(move || load.stream(share)))
+    /// Turns of the same number meet the same arrivals.
+    fn turn(&mut self, demand: &Demand, number: u64) -> io::Result<Figures> {
+        let clients = self.loads.len() as u64;
+        let echoes = demand
+            .rate
+            .map_or(demand.echoes, |rate| rate / TURNS_PER_SECOND);
+        let share = echoes / clients;
+        let rate = demand.rate.map(|rate| rate as f64 / clients as f64);
+        let (cpu, wake_ups) = (self.family.cpu_time()?, self.wake_ups()?);
+        let start = Instant::now();
+        let delays = thread::scope(|scope| {
+            let clients: Vec<_> = (0..)
+                .zip(&mut self.loads)
+                .map(|(client, load)| {
+                    let seed = number * clients + client;
+                    scope.spawn(move || drive(load, share, rate, seed))
+                })
                 .collect();
-            clients.into_iter().try_for_each(|client| {
+            let ended = clients.into_iter().map(|client| {
                 let ended = client.join();
                 ended.unwrap_or_else(|_| Err(io::Error::other("a client panicked")))
-            })
+            });
+            ended.sum::<io::Result<Duration>>()
         })?;
-        let used = self.family.cpu_time()?.saturating_sub(before);
-        let done = share * self.loads.len() as u64;
-        Ok(used.as_secs_f64() * 1e9 / done as f64)
+        let elapsed = start.elapsed();
+        let cpu = self.family.cpu_time()?.saturating_sub(cpu);
+        let done = (share * clients) as f64;
+        Ok(Figures {
+            cpu: cpu.as_secs_f64() * 1e9 / done,
+            rate: done / elapsed.as_secs_f64(),
+            wake_ups: (self.wake_ups()? - wake_ups) as f64 / done,
+            reply: delays.as_secs_f64() * 1e6 / done,
+        })
     }
+
+    fn wake_ups(&self) -> io::Result<u64> {
+        Ok(self.family.wake_ups()?.iter().sum())
+    }
+}
+
+/// Returns how long all messages together were under way.
+fn drive(load: &mut Load, echoes: u64, rate: Option<f64>, seed: u64) -> io::Result<Duration> {
+    if let Some(rate) = rate {
+        return pace::drive(load, echoes, rate, seed);
+    }
+    let start = Instant::now();
+    load.stream(echoes)?;
+    // There was one on each connection all the time.
+    Ok(start.elapsed().mul_f64(load.streams.len() as f64))
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
+use std::path::Path;
 use std::time::Duration;
 
 use nix::time::ClockId;
@@ -40,19 +41,26 @@ impl Family {
         Ok(total)
     }
 
-    /// How often each of them has been waiting and was woken.
+    /// How often the threads of each of them have been waiting and were woken.
     pub(crate) fn wake_ups(&self) -> io::Result<Vec<u64>> {
-        let waits = |pid| {
-            let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-            let count = status
-                .lines()
-                .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-            count
-                .and_then(|count| count.trim().parse().ok())
-                .ok_or_else(|| io::Error::from(ErrorKind::InvalidData))
+        let of_process = |pid| -> io::Result<u64> {
+            let threads = fs::read_dir(format!("/proc/{pid}/task"))?;
+            threads
+                .map(|thread| waits(&thread?.path().join("status")))
+                .sum()
         };
-        self.members.iter().map(waits).collect()
+        self.members.iter().map(of_process).collect()
     }
+}
+
+fn waits(status: &Path) -> io::Result<u64> {
+    let status = fs::read_to_string(status)?;
+    let count = status
+        .lines()
+        .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    count
+        .and_then(|count| count.trim().parse().ok())
+        .ok_or_else(|| io::Error::from(ErrorKind::InvalidData))
 }
 
 /// `None` if it has gone meanwhile.

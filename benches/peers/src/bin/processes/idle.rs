@@ -34,6 +34,7 @@ pub(crate) fn measure(options: &Options) -> io::Result<()> {
         kind: Kind::Processes,
         service: Service::Echo,
         workers: options.workers,
+        pin: true,
     };
     let server = Server::start(&serve.words())?;
     // Enough for every worker to have met some: they are idle, not untouched.

@@ -14,6 +14,7 @@ mod idle;
 #[path = "../../load.rs"]
 #[expect(dead_code, reason = "the other programs use all of it")]
 mod load;
+mod pace;
 #[path = "../../report.rs"]
 #[expect(dead_code, reason = "the other programs use all of it")]
 mod report;

@@ -29,6 +29,7 @@ pub(crate) fn measure(options: &Options) -> io::Result<()> {
         kind: Kind::Processes,
         service: Service::Pid,
         workers: 1,
+        pin: true,
     };
     let server = Server::start(&serve.words())?;
     let port = server.port();

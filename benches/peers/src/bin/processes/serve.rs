@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::{Args, ValueEnum};
 use coreloop::process::{Restarts, Supervisor, Worker, Workers};
@@ -15,7 +16,7 @@ use nix::unistd::dup2_stderr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::bare;
-use crate::child::{raise_descriptor_limit, value_name};
+use crate::child::{pin_to_core, raise_descriptor_limit, value_name};
 
 /// Who serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -61,17 +62,24 @@ pub(crate) struct Options {
     /// How many workers.
     #[arg(long, default_value_t = 2)]
     pub(crate) workers: u32,
+    /// Keeps each worker on a core of its own.
+    #[arg(long)]
+    pub(crate) pin: bool,
 }
 
 impl Options {
     /// As they stand on the command line.
     pub(crate) fn words(&self) -> Vec<OsString> {
-        vec![
+        let mut words = vec![
             value_name(&self.kind).into(),
             value_name(&self.service).into(),
             "--workers".into(),
             self.workers.to_string().into(),
-        ]
+        ];
+        if self.pin {
+            words.push("--pin".into());
+        }
+        words
     }
 }
 
@@ -84,22 +92,20 @@ pub(crate) fn serve(options: &Options) -> io::Result<()> {
     match options.kind {
         Kind::Processes => supervise(options, Workers::processes(options.workers)),
         Kind::Threads => supervise(options, Workers::threads(options.workers)),
-        Kind::Tokio => on_tokio(options.workers),
+        Kind::Tokio => on_tokio(options),
         Kind::Bare => {
             set_pdeathsig(Signal::SIGKILL)?;
-            bare::serve(options.workers)
+            bare::serve(options.workers, options.pin)
         }
     }
 }
 
 fn supervise(options: &Options, workers: Workers) -> io::Result<()> {
-    if options.service == Service::Pid {
-        // The master reports each death, and these are on purpose.
-        dup2_stderr(File::options().write(true).open("/dev/null")?)?;
-    }
+    // The master reports every start, and each death, which are on purpose here.
+    dup2_stderr(File::options().write(true).open("/dev/null")?)?;
     let supervisor = Supervisor::new()
         .workers(workers)
-        .pin(true)
+        .pin(options.pin)
         // The measurement kills many.
         .restarts(Restarts::new().most(u32::MAX))
         .bind("127.0.0.1:0")?;
@@ -139,12 +145,22 @@ async fn say_pid(worker: Worker) -> io::Result<()> {
     Ok(())
 }
 
-fn on_tokio(workers: u32) -> io::Result<()> {
+fn on_tokio(options: &Options) -> io::Result<()> {
     set_pdeathsig(Signal::SIGKILL)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(usize::try_from(workers).map_err(io::Error::other)?)
-        .enable_io()
-        .build()?;
+    let workers = usize::try_from(options.workers).map_err(io::Error::other)?;
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(workers).enable_io();
+    if options.pin {
+        // No thread but the workers is ever started.
+        let next = AtomicUsize::new(0);
+        builder.on_thread_start(move || {
+            let pinned = pin_to_core(next.fetch_add(1, Ordering::Relaxed) % workers);
+            if let Err(error) = pinned {
+                eprintln!("a worker of tokio is not pinned: {error}");
+            }
+        });
+    }
+    let runtime = builder.build()?;
     // In a task, as what `block_on` is given runs on none of the workers.
     let serving = runtime.spawn(async {
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
