@@ -308,6 +308,9 @@ impl EventLoop {
     fn wait(&self, limit: Option<Duration>) -> io::Result<()> {
         let parks = self.parks.get();
         let polled = self.poll(limit);
+        if self.reactor.timer_went_off() {
+            self.timers.look_again();
+        }
         if !self.tasks.remote().is_empty() {
             self.tasks.take_posted();
         }
@@ -354,6 +357,9 @@ impl EventLoop {
     /// Returns the timeout that the wait needs for that.
     #[inline]
     fn set_alarm(&self, limit: Option<Duration>) -> Option<Duration> {
+        if limit.is_none() && self.timers.are_quiet() {
+            return None;
+        }
         let next = self.timers.alarm();
         if next.is_none() && limit.is_none() || self.timers.is_paused() {
             return None;
@@ -365,6 +371,12 @@ impl EventLoop {
         if deadline <= now {
             return Some(Duration::ZERO);
         }
-        self.alarm.set(&self.reactor, deadline, now)
+        let timeout = self.alarm.set(&self.reactor, deadline, now);
+        if timeout.is_none()
+            && let Some(at) = self.alarm.set_for()
+        {
+            self.timers.rely_on(at);
+        }
+        timeout
     }
 }

@@ -37,7 +37,7 @@ const EVENTS: usize = 1024;
 
 /// The doorbell: it only has to end the wait. No source has its place.
 const DOORBELL: Token = Token(usize::MAX);
-/// The timer's descriptor: likewise.
+/// The timer's descriptor: likewise, and the loop is told.
 const TIMER: Token = Token(usize::MAX - 1);
 
 /// Half of a token is the place of the source, half tells who had the place.
@@ -53,6 +53,8 @@ pub(crate) struct Reactor {
     events: Cell<Option<Events>>,
     /// Whether the last poll left events behind.
     has_more: Cell<bool>,
+    /// Whether the timer went off in a poll, and the loop has not asked yet.
+    timer_went_off: Cell<bool>,
     sources: RefCell<Slab<Rc<Source>>>,
     generation: Cell<u32>,
     /// How many registrations and events there were.
@@ -71,6 +73,7 @@ impl Reactor {
             poll: RefCell::new(poll),
             events: Cell::new(None),
             has_more: Cell::new(false),
+            timer_went_off: Cell::new(false),
             sources: RefCell::new(Slab::new()),
             generation: Cell::new(0),
             registered: Cell::new(0),
@@ -231,6 +234,16 @@ impl Reactor {
         self.reported.get()
     }
 
+    /// Whether the timer has gone off since this was asked the last time.
+    #[inline]
+    pub(crate) fn timer_went_off(&self) -> bool {
+        let went_off = self.timer_went_off.get();
+        if went_off {
+            self.timer_went_off.set(false);
+        }
+        went_off
+    }
+
     /// Whether the last poll may have left events behind.
     pub(crate) fn has_more(&self) -> bool {
         self.has_more.get()
@@ -246,6 +259,9 @@ impl Reactor {
             // There is none if it has gone since the event; nor for the doorbell
             // and the timer, which only had to end the wait.
             let Some(source) = sources.get(token.0 & MASK) else {
+                if token == TIMER {
+                    self.timer_went_off.set(true);
+                }
                 continue;
             };
             if source.generation as usize != token.0 >> HALF {

@@ -56,6 +56,11 @@ mod exact {
             }
         }
 
+        /// When it goes off, once it has been [`set`](Alarm::set) to.
+        pub(crate) fn set_for(&self) -> Option<u64> {
+            self.set_for.get()
+        }
+
         /// Has the timer set anew the next time: the loop's clock was changed.
         pub(crate) fn forget(&self) {
             self.set_for.set(None);
@@ -103,6 +108,12 @@ mod fallback {
         #[expect(clippy::unused_self, reason = "the same contract as the exact one")]
         pub(crate) fn set(&self, _: &Reactor, deadline: u64, now: u64) -> Option<Duration> {
             Some(Duration::from_nanos(deadline.saturating_sub(now)))
+        }
+
+        /// The wait goes off, and nothing that lasts.
+        #[expect(clippy::unused_self, reason = "the same contract as the exact one")]
+        pub(crate) fn set_for(&self) -> Option<u64> {
+            None
         }
 
         /// Nothing is kept.

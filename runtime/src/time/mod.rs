@@ -86,11 +86,16 @@ use crate::task::{Parked, TaskSet};
 
 /// The timers of a loop, in nanoseconds on its clock.
 ///
-/// **Invariant:** the wheel is not borrowed while a waker is woken, cloned or
-/// dropped that is not ours.
+/// **Invariants:** the wheel is not borrowed while a waker is woken, cloned or
+/// dropped that is not ours. `quiet_until` is 0 while the clock stands still.
 pub(crate) struct Timers {
     clock: Clock,
     wheel: RefCell<Wheel>,
+    /// No timer is due before this, and the loop's alarm goes off then: until it
+    /// does, nobody has to look at the clock, each time that the loop was woken.
+    /// 0 if somebody has to. A slack that is reckoned from what the clock showed
+    /// before is too long at most.
+    quiet_until: Cell<u64>,
     /// Kept for its memory.
     due: Cell<Vec<Due>>,
 }
@@ -100,6 +105,7 @@ impl Timers {
         Timers {
             clock: Clock::new(paused),
             wheel: RefCell::new(Wheel::new()),
+            quiet_until: Cell::new(0),
             due: Cell::new(Vec::new()),
         }
     }
@@ -139,6 +145,33 @@ impl Timers {
         wheel.alarm()
     }
 
+    /// Whether the alarm, which has not gone off yet, does so before any timer is
+    /// due.
+    #[inline]
+    pub(crate) fn are_quiet(&self) -> bool {
+        self.quiet_until.get() != 0
+    }
+
+    /// The alarm is set for `alarm`, on a clock that goes.
+    pub(crate) fn rely_on(&self, alarm: u64) {
+        if self.next().is_none_or(|next| next >= alarm) {
+            self.quiet_until.set(alarm);
+        }
+    }
+
+    /// The alarm has gone off, or cannot be relied on any more.
+    pub(crate) fn look_again(&self) {
+        self.quiet_until.set(0);
+    }
+
+    /// A timer is set for `deadline`.
+    #[inline]
+    fn heed(&self, deadline: u64) {
+        if deadline < self.quiet_until.get() {
+            self.look_again();
+        }
+    }
+
     /// Moves a paused clock on to the next timer, but not further than by
     /// `limit`. False if there is no timer.
     pub(crate) fn skip_to_next(&self, limit: Option<Duration>) -> bool {
@@ -154,7 +187,7 @@ impl Timers {
     /// Wakes whose time has come. `tasks` are those of the loop that runs.
     #[inline]
     pub(crate) fn fire(&self, tasks: &TaskSet) {
-        if !self.wheel.borrow().is_empty() {
+        if !self.are_quiet() && !self.wheel.borrow().is_empty() {
             self.fire_due(tasks);
         }
     }
@@ -179,6 +212,7 @@ impl Timers {
     /// Sets a timer that wakes the task of `context`.
     #[inline]
     pub(crate) fn insert(&self, deadline: u64, context: &Context<'_>) -> Key {
+        self.heed(deadline);
         let now = self.clock.seen();
         let inserted = self
             .wheel
@@ -224,6 +258,7 @@ impl Timers {
 
     /// Sets the timer anew; false if it has fired.
     fn reset(&self, key: Key, deadline: u64) -> bool {
+        self.heed(deadline);
         let now = self.clock.seen();
         self.wheel.borrow_mut().reset(key, deadline, now)
     }
@@ -236,6 +271,7 @@ impl Timers {
 
     /// Stops the clock; false if it stands still already.
     fn pause(&self) -> bool {
+        self.look_again();
         self.clock.pause()
     }
 
