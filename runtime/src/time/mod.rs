@@ -154,9 +154,8 @@ impl Timers {
 
     /// The alarm is set for `alarm`, on a clock that goes.
     pub(crate) fn rely_on(&self, alarm: u64) {
-        if self.next().is_none_or(|next| next >= alarm) {
-            self.quiet_until.set(alarm);
-        }
+        let is_first = self.next().is_none_or(|next| next >= alarm);
+        self.quiet_until.set(if is_first { alarm } else { 0 });
     }
 
     /// The alarm has gone off, or cannot be relied on any more.
