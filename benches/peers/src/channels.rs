@@ -13,7 +13,7 @@ use tokio::runtime::LocalRuntime;
 
 use crate::child::limit_time;
 use crate::passing::{self, Broadcast, Coreloop, Mpsc, Oneshot, Tokio, Watch};
-use crate::report;
+use crate::report::{self, Place};
 use crate::samples::Samples;
 
 const MPSC_BOUND: f64 = 0.6;
@@ -95,9 +95,13 @@ pub(crate) fn measure(options: &Options) -> io::Result<()> {
         }
         let names = rows.iter().map(|(name, _)| *name);
         let table: Vec<_> = names.clone().zip(samples).collect();
-        report::minima(&table);
+        let place = Place {
+            part: "channels",
+            case: title,
+        };
+        report::minima(place, "ns", &table);
         let peers: Vec<_> = names.filter(|name| *name != "coreloop").collect();
-        report::against(&table, &peers, bound);
+        report::against(title, &table, &peers, bound);
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::io::{self, BufRead, BufReader, ErrorKind};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -58,6 +59,22 @@ impl Server {
     /// system.
     pub(crate) fn cpu_time(&self) -> io::Result<Duration> {
         Ok(ClockId::pid_cpu_clock_id(self.pid()?)?.now()?.into())
+    }
+
+    /// The memory that is resident, counted page by page.
+    pub(crate) fn resident_bytes(&self) -> io::Result<u64> {
+        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.id()))?;
+        rollup
+            .lines()
+            .find_map(|line| {
+                line.strip_prefix("Rss:")?
+                    .trim()
+                    .strip_suffix(" kB")?
+                    .parse::<u64>()
+                    .ok()
+            })
+            .map(|kibibytes| kibibytes * 1024)
+            .ok_or_else(|| io::Error::other("smaps_rollup has no Rss line"))
     }
 
     /// The process.

@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::child::{Server, limit_time, pin_to_core, raise_descriptor_limit};
 use crate::load::Load;
-use crate::report;
+use crate::report::{self, Place};
 use crate::samples::Samples;
 use crate::server::{self, Buffer, Runtime};
 
@@ -106,7 +106,14 @@ fn measure_with(choice: &Options, connections: usize, bound: f64) -> io::Result<
         "{:<20} {:>9} {:>9} {:>12}",
         "", "minimum", "median", "ratio/bare"
     );
+    let case = format!("{connections} connections");
+    let place = Place {
+        part: "cpu",
+        case: &case,
+    };
     for (runtime, own) in runtimes.iter().zip(&samples) {
+        place.note(runtime, ("CPU", "ns"), own);
+        place.note(runtime, ("CPU, times bare", ""), own.ratios_to(&samples[0]));
         let ratio = own.ratio_to(&samples[0]);
         println!(
             "{runtime:<20} {:>9.0} {:>9.0} {ratio:>12.3}",
@@ -119,8 +126,8 @@ fn measure_with(choice: &Options, connections: usize, bound: f64) -> io::Result<
         .position(|runtime| *runtime == Runtime::Coreloop)
     {
         report::bound(
-            "ratio coreloop/bare epoll",
-            samples[row].ratio_to(&samples[0]),
+            &format!("ratio coreloop/bare epoll, {case}"),
+            samples[row].ratios_to(&samples[0]),
             bound,
         );
     }

@@ -13,7 +13,7 @@ use clap::Args;
 use crate::callgrind;
 use crate::child::pin_to_core;
 use crate::load::Load;
-use crate::report;
+use crate::report::{self, Place};
 use crate::server::{self, Buffer, Runtime};
 
 /// Instructions per echo.
@@ -90,6 +90,11 @@ pub(crate) fn measure(choice: &Options) -> io::Result<()> {
         let echoes = choice.rounds as f64 * choice.connections as f64;
         let instructions = long.saturating_sub(short) as f64 / echoes;
         println!("{runtime:<20} {instructions:>9.1}");
+        let place = Place {
+            part: "instructions",
+            case: "64-byte echo",
+        };
+        place.note(runtime, ("instructions", "instructions"), instructions);
         if *runtime == Runtime::Coreloop {
             report::bound("coreloop instructions per echo", instructions, BOUND);
         }

@@ -12,7 +12,7 @@ use crate::child::limit_time;
 use crate::locking::{
     Mutex, Semaphore, Signal, acquire_and_release, contend, lock_and_unlock, ping_pong,
 };
-use crate::report;
+use crate::report::{self, Place};
 use crate::samples::Samples;
 
 /// How many tasks contend for one mutex.
@@ -65,11 +65,16 @@ pub(crate) fn measure(options: &Options) -> io::Result<()> {
         }
         let names = contest.contestants.iter().map(|(name, _)| *name);
         let table: Vec<_> = names.zip(samples).collect();
-        report::minima(&table);
+        let place = Place {
+            part: "locks",
+            case: contest.title,
+        };
+        report::minima(place, "ns", &table);
         let peers: Vec<_> = table.iter().skip(1).map(|(name, _)| *name).collect();
-        report::against(&table, &peers, contest.bound);
+        report::against(contest.title, &table, &peers, contest.bound);
         for peer in peers.iter().filter(|peer| peer.starts_with("tokio")) {
-            report::against(&table, &[peer], contest.bound);
+            let title = format!("{}, {peer}", contest.title);
+            report::against(&title, &table, &[peer], contest.bound);
         }
     }
     Ok(())

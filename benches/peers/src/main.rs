@@ -13,7 +13,10 @@ mod instructions;
 mod load;
 mod locks;
 mod memory;
+#[expect(dead_code, reason = "the other programs use all of it")]
 mod report;
+#[expect(dead_code, reason = "the other programs use all of it")]
+mod samples;
 mod server;
 mod spawn;
 mod wake;
@@ -22,8 +25,6 @@ mod wake;
 mod locking;
 #[path = "../../workload/passing.rs"]
 mod passing;
-#[path = "../../workload/samples.rs"]
-mod samples;
 #[path = "../../workload/spawning.rs"]
 mod spawning;
 #[path = "../../workload/waking.rs"]

@@ -1,13 +1,12 @@
 //! Resident bytes per idle connection whose handler has a 64-byte buffer.
 
-use std::fs;
 use std::io;
 
 use clap::Args;
 
 use crate::child::{Server, limit_time, raise_descriptor_limit};
 use crate::load::Load;
-use crate::report;
+use crate::report::{self, Place};
 use crate::samples::Samples;
 use crate::server::{self, Buffer, Runtime};
 
@@ -64,17 +63,18 @@ pub(crate) fn measure(options: &Options) -> io::Result<()> {
     }
     for (runtime, samples) in options.runtimes.iter().zip(&samples) {
         println!("{runtime:<20} {:>9.0}", samples.median());
+        let place = Place {
+            part: "memory",
+            case: "idle connection",
+        };
+        place.note(runtime, ("memory", "bytes"), samples);
     }
     if let Some(row) = options
         .runtimes
         .iter()
         .position(|runtime| *runtime == Runtime::Coreloop)
     {
-        report::bound(
-            "coreloop bytes per connection",
-            samples[row].median(),
-            BOUND,
-        );
+        report::bound("coreloop bytes per connection", &samples[row], BOUND);
     }
     Ok(())
 }
@@ -87,27 +87,11 @@ fn bytes_per_connection(runtime: Runtime, connections: usize) -> io::Result<f64>
     // One connection first: the pages of the code it runs are nobody's in
     // particular.
     let mut load = Load::connect(server.port(), 1)?;
-    let before = resident_bytes(&server)?;
+    let before = server.resident_bytes()?;
     load.connect_more(server.port(), connections)?;
-    let after = resident_bytes(&server)?;
+    let after = server.resident_bytes()?;
     // The server goes first, so its port and not the client's has to wait out
     // the old connections.
     drop(server);
     Ok(after.saturating_sub(before) as f64 / connections as f64)
-}
-
-/// The memory that is resident, counted page by page.
-fn resident_bytes(server: &Server) -> io::Result<u64> {
-    let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", server.id()))?;
-    rollup
-        .lines()
-        .find_map(|line| {
-            line.strip_prefix("Rss:")?
-                .trim()
-                .strip_suffix(" kB")?
-                .parse::<u64>()
-                .ok()
-        })
-        .map(|kibibytes| kibibytes * 1024)
-        .ok_or_else(|| io::Error::other("smaps_rollup has no Rss line"))
 }

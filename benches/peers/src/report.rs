@@ -1,13 +1,116 @@
-//! How the figures are printed.
+//! How the figures are printed, and noted for the report.
+//!
+//! A measuring program prints tables for whoever runs it. If the environment
+//! names a file by [`RESULTS`], it adds a line for each figure to that file, of
+//! the columns that [`COLUMNS`] names. The program `report` asks for that.
 
+use std::env;
 use std::fmt::Display;
+use std::fs::OpenOptions;
+use std::io::Write;
 
-use crate::samples::Samples;
+use crate::samples::{Samples, Spread};
 
-/// The verdict on a figure that has a bound.
-pub(crate) fn bound(what: &str, figure: f64, bound: f64) {
-    let verdict = if figure <= bound { "met" } else { "MISSED" };
-    println!("{what}: {figure:.3}, bound {bound}: {verdict}");
+/// The variable that names the file for results.
+pub(crate) const RESULTS: &str = "PEERS_RESULTS";
+
+/// The columns of a line of results, which a tab separates.
+///
+/// `figure` is what is quoted, the median unless the measure says otherwise; the
+/// five after it tell how far the turns lay apart. The last two stand in lines
+/// about a bound alone.
+pub(crate) const COLUMNS: [&str; 14] = [
+    "part",
+    "case",
+    "who",
+    "measure",
+    "unit",
+    "figure",
+    "minimum",
+    "lower quarter",
+    "median",
+    "upper quarter",
+    "maximum",
+    "turns",
+    "bound",
+    "verdict",
+];
+
+/// What is quoted, and how far the turns lay apart if there were some.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Figure {
+    pub(crate) quoted: f64,
+    pub(crate) spread: Option<Spread>,
+}
+
+impl Figure {
+    /// The best turn is quoted, not the middle one.
+    pub(crate) fn best(samples: &Samples) -> Figure {
+        Figure {
+            quoted: samples.minimum(),
+            spread: Some(samples.spread()),
+        }
+    }
+}
+
+impl From<f64> for Figure {
+    fn from(quoted: f64) -> Figure {
+        Figure {
+            quoted,
+            spread: None,
+        }
+    }
+}
+
+impl From<&Samples> for Figure {
+    fn from(samples: &Samples) -> Figure {
+        let spread = samples.spread();
+        Figure {
+            quoted: spread.median,
+            spread: Some(spread),
+        }
+    }
+}
+
+impl From<Samples> for Figure {
+    fn from(samples: Samples) -> Figure {
+        Figure::from(&samples)
+    }
+}
+
+/// Where a figure belongs: the part of the report, and the case within.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) part: &'a str,
+    pub(crate) case: &'a str,
+}
+
+impl Place<'_> {
+    /// Notes what somebody scored by a measure, which is in a unit.
+    pub(crate) fn note(
+        self,
+        who: impl Display,
+        (measure, unit): (&str, &str),
+        figure: impl Into<Figure>,
+    ) {
+        let who = who.to_string();
+        write(
+            [self.part, self.case, &who, measure, unit],
+            figure.into(),
+            None,
+        );
+    }
+}
+
+/// The verdict on a figure that is to be at most so much. `what` is the name by
+/// which the report knows the bound.
+pub(crate) fn bound(what: &str, figure: impl Into<Figure>, bound: f64) {
+    judge(what, what, figure.into(), Limit::AtMost(bound));
+}
+
+/// The verdict on a figure that is to be at least so much.
+pub(crate) fn bound_below(what: &str, figure: impl Into<Figure>, bound: f64) {
+    judge(what, what, figure.into(), Limit::AtLeast(bound));
 }
 
 /// Why somebody is missing from the table.
@@ -16,7 +119,7 @@ pub(crate) fn left_out(who: impl Display, reason: impl Display) {
 }
 
 /// A table of times, best and middle turn.
-pub(crate) fn minima(table: &[(&str, Samples)]) {
+pub(crate) fn minima(place: Place<'_>, unit: &str, table: &[(&str, Samples)]) {
     println!("{:<20} {:>9} {:>9}", "", "minimum", "median");
     for (name, samples) in table {
         println!(
@@ -24,32 +127,92 @@ pub(crate) fn minima(table: &[(&str, Samples)]) {
             samples.minimum(),
             samples.median()
         );
+        place.note(name, ("time", unit), Figure::best(samples));
     }
 }
 
 /// The verdict on coreloop's minimum over that of the best of these peers.
-pub(crate) fn against(table: &[(&str, Samples)], peers: &[&str], bound: f64) {
-    compare(table, peers, bound, Samples::minimum);
+pub(crate) fn against(what: &str, table: &[(&str, Samples)], peers: &[&str], bound: f64) {
+    compare(what, table, peers, bound, Samples::minimum);
 }
 
 /// The verdict on a figure of coreloop's over that of the best of these peers.
 pub(crate) fn compare(
+    what: &str,
     table: &[(&str, Samples)],
     peers: &[&str],
     bound: f64,
     figure: impl Fn(&Samples) -> f64,
 ) {
-    let figure_of = |name: &str| {
-        table
-            .iter()
-            .find(|(row, _)| *row == name)
-            .map(|(_, samples)| figure(samples))
+    let row = |name: &str| {
+        let mut rows = table.iter().filter(|(row, _)| *row == name);
+        rows.next().map(|(_, samples)| samples)
     };
     let best = peers
         .iter()
-        .filter_map(|name| Some((*name, figure_of(name)?)))
-        .min_by(|(_, one), (_, other)| one.total_cmp(other));
-    if let (Some(own), Some((name, best))) = (figure_of("coreloop"), best) {
-        self::bound(&format!("ratio coreloop/{name}"), own / best, bound);
+        .filter_map(|name| Some((*name, row(name)?)))
+        .min_by(|(_, one), (_, other)| figure(one).total_cmp(&figure(other)));
+    if let (Some(own), Some((name, best))) = (row("coreloop"), best) {
+        let ratio = Figure {
+            quoted: figure(own) / figure(best),
+            spread: Some(own.ratios_to(best).spread()),
+        };
+        let printed = format!("ratio coreloop/{name}");
+        judge(what, &printed, ratio, Limit::AtMost(bound));
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Limit {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+fn judge(what: &str, printed: &str, figure: Figure, limit: Limit) {
+    let (met, words) = match limit {
+        Limit::AtMost(bound) => (figure.quoted <= bound, format!("at most {bound}")),
+        Limit::AtLeast(bound) => (figure.quoted >= bound, format!("at least {bound}")),
+    };
+    let verdict = if met { "met" } else { "MISSED" };
+    println!("{printed}: {:.3}, {words}: {verdict}", figure.quoted);
+    write(
+        ["bounds", what, printed, "", ""],
+        figure,
+        Some((&words, verdict)),
+    );
+}
+
+/// One line of results.
+fn write(names: [&str; 5], figure: Figure, verdict: Option<(&str, &str)>) {
+    let Some(file) = env::var_os(RESULTS) else {
+        return;
+    };
+    let mut columns: Vec<String> = names.map(str::to_owned).into();
+    columns.push(figure.quoted.to_string());
+    match figure.spread {
+        Some(spread) => {
+            let five = [
+                spread.minimum,
+                spread.lower,
+                spread.median,
+                spread.upper,
+                spread.maximum,
+            ];
+            columns.extend(five.map(|figure| figure.to_string()));
+            columns.push(spread.turns.to_string());
+        }
+        None => columns.extend([const { String::new() }; 6]),
+    }
+    let (bound, verdict) = verdict.unwrap_or_default();
+    columns.extend([bound.to_owned(), verdict.to_owned()]);
+    debug_assert_eq!(columns.len(), COLUMNS.len());
+    let line = columns.join("\t");
+    let written = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(&file)
+        .and_then(|mut file| writeln!(file, "{line}"));
+    if let Err(error) = written {
+        eprintln!("{}: {error}", file.display());
     }
 }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::child::limit_time;
 use crate::executors;
-use crate::report;
+use crate::report::{self, Place};
 use crate::samples::Samples;
 
 /// Times monoio's.
@@ -55,7 +55,11 @@ pub(crate) fn measure(options: &Options) -> io::Result<()> {
         .map(|executor| executor.name())
         .zip(samples)
         .collect();
-    report::minima(&table);
-    report::against(&table, &["monoio"], BOUND);
+    let place = Place {
+        part: "tasks",
+        case: "spawn and join",
+    };
+    report::minima(place, "ns", &table);
+    report::against("spawn and join", &table, &["monoio"], BOUND);
     Ok(())
 }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::child::limit_time;
 use crate::executors;
-use crate::report;
+use crate::report::{self, Place};
 use crate::samples::Samples;
 use crate::waking::Wake;
 
@@ -60,14 +60,18 @@ pub(crate) fn measure(options: &Options) -> io::Result<()> {
             .map(|executor| executor.name())
             .zip(samples)
             .collect();
-        report::minima(&table);
+        let place = Place {
+            part: "tasks",
+            case: title,
+        };
+        report::minima(place, "ns", &table);
         if matches!(wake, Wake::ByRef) {
             let peers: Vec<_> = table
                 .iter()
                 .map(|(name, _)| *name)
                 .filter(|name| *name != "coreloop")
                 .collect();
-            report::against(&table, &peers, BOUND);
+            report::against(title, &table, &peers, BOUND);
         }
     }
     Ok(())

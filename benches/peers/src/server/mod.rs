@@ -10,11 +10,11 @@ mod compio;
 mod coreloop;
 mod glommio;
 mod monoio;
+mod runtime;
 mod smol;
 mod tokio;
 
 use std::ffi::OsString;
-use std::fmt;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,39 +24,8 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::alarm;
 
+pub(crate) use self::runtime::Runtime;
 use crate::child::{pin_to_core, raise_descriptor_limit, value_name};
-
-/// A runtime that serves echo, or the bare loop.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub(crate) enum Runtime {
-    /// An edge-triggered epoll loop and nothing else.
-    Bare,
-    Coreloop,
-    /// tokio's `current_thread` runtime.
-    Tokio,
-    /// monoio with its legacy driver, which is epoll.
-    Monoio,
-    /// smol's `LocalExecutor`.
-    Smol,
-    /// compio with its polling driver.
-    Compio,
-    /// glommio, which runs on `io_uring` alone.
-    Glommio,
-}
-
-impl fmt::Display for Runtime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Runtime::Bare => "bare epoll",
-            Runtime::Coreloop => "coreloop",
-            Runtime::Tokio => "tokio",
-            Runtime::Monoio => "monoio",
-            Runtime::Smol => "smol",
-            Runtime::Compio => "compio",
-            Runtime::Glommio => "glommio",
-        })
-    }
-}
 
 /// The handler's buffer: the one of the memory bound, or one that a message
 /// never fills.

@@ -16,7 +16,7 @@ use crate::child::{Server, limit_time, raise_descriptor_limit};
 use crate::family::Family;
 use crate::load::Load;
 use crate::pace;
-use crate::report;
+use crate::report::{self, Place};
 use crate::samples::Samples;
 use crate::serve::{self, Kind, Service};
 
@@ -119,12 +119,21 @@ fn measure_with(options: &Options, demand: &Demand) -> io::Result<()> {
             score.wake_ups.median(),
             score.reply.median()
         );
+        let case = format!("{demand}, {}", placement(pin));
+        let place = Place {
+            part: "cores",
+            case: &case,
+        };
+        place.note(kind, ("CPU", "ns"), &score.cpu);
+        place.note(kind, ("throughput", "/s"), &score.rate);
+        place.note(kind, ("wake-ups", ""), &score.wake_ups);
+        place.note(kind, ("reply", "µs"), &score.reply);
     }
     for pin in [true, false] {
         for kind in [Kind::Processes, Kind::Threads] {
             if let (Some(own), Some(tokio)) = (cost_of(kind, pin), cost_of(Kind::Tokio, pin)) {
-                let what = format!("ratio {kind}/tokio, {}", placement(pin));
-                report::bound(&what, own.ratio_to(tokio), BOUND);
+                let what = format!("ratio {kind}/tokio, {demand}, {}", placement(pin));
+                report::bound(&what, own.ratios_to(tokio), BOUND);
             }
         }
     }

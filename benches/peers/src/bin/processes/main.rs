@@ -19,7 +19,8 @@ mod pace;
 #[expect(dead_code, reason = "the other programs use all of it")]
 mod report;
 mod restart;
-#[path = "../../../../workload/samples.rs"]
+#[path = "../../samples.rs"]
+#[expect(dead_code, reason = "the other programs use all of it")]
 mod samples;
 mod serve;
 

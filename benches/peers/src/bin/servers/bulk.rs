@@ -79,11 +79,11 @@ fn measure_echo(options: &Options) -> io::Result<()> {
     let scores = contest::run("16 KiB echo", &options.turns, turn, &contestants, |port| {
         client::drive(port, options.connections, exchange.clone(), in_rounds)
     })?;
-    judge(scores.as_deref());
+    judge("16 KiB echo", scores.as_deref());
     Ok(())
 }
 
-/// A turn is one request: one connection with all its bytes.
+/// A turn is one connection with all its bytes, a request is a mebibyte of them.
 fn measure_proxy(options: &Options) -> io::Result<()> {
     let upstream = Rc::new(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?);
     let mut contestants = everybody(Service::Proxy);
@@ -91,21 +91,18 @@ fn measure_proxy(options: &Options) -> io::Result<()> {
         contestant.server.upstream = upstream.local_addr()?.port();
     }
     let turn = Turn {
-        requests: 1,
-        connections: Connections::PerRequest,
+        requests: options.mebibytes,
+        connections: Connections::Kept(1),
     };
-    let title = format!("{} MiB through a proxy", options.mebibytes);
-    let bytes = options.mebibytes << 20;
-    let scores = contest::run(&title, &options.turns, turn, &contestants, |port| {
+    let title = "a MiB through a proxy";
+    let scores = contest::run(title, &options.turns, turn, &contestants, |port| {
         let upstream = Rc::clone(&upstream);
-        Ok(Box::new(move |requests| {
-            for _ in 0..requests {
-                through_proxy(port, &upstream, bytes)?;
-            }
-            Ok(requests)
+        Ok(Box::new(move |mebibytes| {
+            through_proxy(port, &upstream, mebibytes << 20)?;
+            Ok(mebibytes)
         }))
     })?;
-    judge(scores.as_deref());
+    judge(title, scores.as_deref());
     Ok(())
 }
 
@@ -115,9 +112,9 @@ fn everybody(service: Service) -> [Contestant; 3] {
         .map(|runtime| Contestant::new(service, runtime))
 }
 
-fn judge(scores: Option<&[Score]>) {
+fn judge(title: &str, scores: Option<&[Score]>) {
     if let Some([own, _, bare]) = scores {
-        contest::judge_throughput(own, bare, BOUND);
+        contest::judge_throughput(title, own, bare, BOUND);
     }
 }
 

@@ -54,7 +54,7 @@ fn measure_service(
         client::drive(port, options.at_once, exchange.clone(), in_rounds)
     })?;
     if let Some([own, tokio]) = scores.as_deref() {
-        contest::judge_cpu(own, tokio, BOUND);
+        contest::judge_cpu(title, own, tokio, BOUND);
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use clap::Args;
 
 use crate::callgrind;
 use crate::child::{Server, limit_time, pin_to_core, raise_descriptor_limit};
+use crate::report::{self, Place};
 use crate::samples::Samples;
 use crate::serve::{self, Runtime, Service};
 
@@ -138,7 +139,7 @@ pub(crate) fn run(
             }
         }
     }
-    print(&scores);
+    print(title, &scores);
     Ok(Some(scores))
 }
 
@@ -175,7 +176,11 @@ fn count(
     Ok(())
 }
 
-fn print(scores: &[Score]) {
+fn print(title: &str, scores: &[Score]) {
+    let place = Place {
+        part: "servers",
+        case: title,
+    };
     println!(
         "{:<24} {:>9} {:>9} {:>9} {:>9}   times the last row's",
         "", "cpu min", "cpu", "time min", "time"
@@ -192,27 +197,21 @@ fn print(scores: &[Score]) {
             score.cpu.ratio_to(&last.cpu),
             score.wall.ratio_to(&last.wall),
         );
+        place.note(score.name, ("CPU", "ns"), &score.cpu);
+        place.note(score.name, ("throughput", "/s"), score.wall.per_second());
     }
 }
 
 /// The verdict on the CPU time of the first, which may be so many times that of
-/// another.
-pub(crate) fn judge_cpu(own: &Score, other: &Score, bound: f64) {
-    let figure = own.cpu.ratio_to(&other.cpu);
-    let verdict = if figure <= bound { "met" } else { "MISSED" };
-    println!(
-        "CPU per request, {}/{}: {figure:.3}, at most {bound}: {verdict}",
-        own.name, other.name
-    );
+/// another. `title` is that of the contest.
+pub(crate) fn judge_cpu(title: &str, own: &Score, other: &Score, bound: f64) {
+    let what = format!("{title}: CPU per request, {}/{}", own.name, other.name);
+    report::bound(&what, own.cpu.ratios_to(&other.cpu), bound);
 }
 
 /// The verdict on the throughput of the first, which is to be so many times that
 /// of another.
-pub(crate) fn judge_throughput(own: &Score, other: &Score, bound: f64) {
-    let figure = 1.0 / own.wall.ratio_to(&other.wall);
-    let verdict = if figure >= bound { "met" } else { "MISSED" };
-    println!(
-        "throughput, {}/{}: {figure:.3}, at least {bound}: {verdict}",
-        own.name, other.name
-    );
+pub(crate) fn judge_throughput(title: &str, own: &Score, other: &Score, bound: f64) {
+    let what = format!("{title}: throughput, {}/{}", own.name, other.name);
+    report::bound_below(&what, other.wall.ratios_to(&own.wall), bound);
 }

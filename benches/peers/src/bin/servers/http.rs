@@ -61,7 +61,7 @@ fn measure_service(options: &Options, service: Service, title: &str) -> io::Resu
         }
     })?;
     if let Some([own, tokio]) = scores.as_deref() {
-        contest::judge_cpu(own, tokio, BOUND);
+        contest::judge_cpu(title, own, tokio, BOUND);
     }
     Ok(())
 }

@@ -9,13 +9,17 @@ mod bulk;
 #[path = "../../callgrind.rs"]
 mod callgrind;
 #[path = "../../child.rs"]
+#[expect(dead_code, reason = "the other programs use all of it")]
 mod child;
 mod client;
 mod connections;
 mod contest;
 mod http;
 mod identity;
-#[path = "../../../../workload/samples.rs"]
+#[path = "../../report.rs"]
+#[expect(dead_code, reason = "the other programs use all of it")]
+mod report;
+#[path = "../../samples.rs"]
 mod samples;
 mod serve;
 mod tls;

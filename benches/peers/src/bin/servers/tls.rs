@@ -57,10 +57,10 @@ fn measure_service(options: &Options, service: Service, title: &str) -> io::Resu
         drive(port, options.connections, &client)
     })?;
     if let Some([by_futures_io, by_tokio_io, tokio]) = scores.as_deref() {
-        contest::judge_throughput(by_tokio_io, tokio, BOUND);
+        contest::judge_throughput(title, by_tokio_io, tokio, BOUND);
         // What a read gives differs by crate: `README.md` says how.
         if service == Service::TlsMessages {
-            contest::judge_throughput(by_futures_io, tokio, BOUND);
+            contest::judge_throughput(title, by_futures_io, tokio, BOUND);
         }
     }
     Ok(())

@@ -9,8 +9,10 @@ mod runtimes;
 #[path = "../../../../workload/posting.rs"]
 mod posting;
 #[path = "../../report.rs"]
+#[expect(dead_code, reason = "the other programs use all of it")]
 mod report;
-#[path = "../../../../workload/samples.rs"]
+#[path = "../../samples.rs"]
+#[expect(dead_code, reason = "the other programs use all of it")]
 mod samples;
 #[path = "../../../../workload/timing.rs"]
 mod timing;
@@ -24,6 +26,7 @@ use clap::{Parser, ValueEnum};
 use nix::time::ClockId;
 use nix::unistd::alarm;
 
+use self::report::Place;
 use self::runtimes::TimerRuntime;
 use self::samples::Samples;
 
@@ -102,8 +105,9 @@ fn measure_cancel(options: &Options) -> io::Result<()> {
         let time = runtime.set_and_cancel(options.live, options.cancelled);
         Some(time.as_secs_f64() * 1e9 / options.cancelled as f64)
     })?;
-    report::minima(&table);
-    report::against(&table, &peers(&table), BOUND_CANCEL);
+    let case = "set and cancel, 1000 live";
+    report::minima(timers(case), "ns", &table);
+    report::against(case, &table, &peers(&table), BOUND_CANCEL);
     Ok(())
 }
 
@@ -118,8 +122,9 @@ fn measure_fire(options: &Options) -> io::Result<()> {
         let used = cpu_time()?.saturating_sub(before);
         Some(used.as_secs_f64() * 1e9 / options.tasks as f64)
     })?;
-    report::minima(&table);
-    report::compare(&table, &peers(&table), BOUND_FIRE, Samples::median);
+    let case = "sleep in a task, CPU time";
+    report::minima(timers(case), "ns", &table);
+    report::compare(case, &table, &peers(&table), BOUND_FIRE, Samples::median);
     Ok(())
 }
 
@@ -131,9 +136,9 @@ fn measure_overshoot(options: &Options) -> io::Result<()> {
     let table = in_turns(options, |runtime| {
         Some(median_micros(runtime.overshoots(SHORT, options.waits)))
     })?;
-    report::minima(&table);
+    report::minima(timers("overshoot of 100 µs"), "µs", &table);
     if let Some((_, own)) = table.first() {
-        report::bound("median overshoot", own.median(), BOUND_OVERSHOOT);
+        report::bound("median overshoot", own, BOUND_OVERSHOOT);
     }
     Ok(())
 }
@@ -146,10 +151,14 @@ fn measure_wake(options: &Options) -> io::Result<()> {
     let table = in_turns(options, |runtime| {
         Some(median_micros(runtime.woken_by_a_thread(options.waits)?))
     })?;
-    report::minima(&table);
+    report::minima(timers("wake from another thread"), "µs", &table);
     let row = |name| table.iter().find(|(row, _)| *row == name);
     if let (Some((_, own)), Some((_, tokio))) = (row("coreloop"), row("tokio")) {
-        report::bound("ratio coreloop/tokio", own.ratio_to(tokio), BOUND_WAKE);
+        report::bound(
+            "wake, ratio coreloop/tokio",
+            own.ratios_to(tokio),
+            BOUND_WAKE,
+        );
     }
     Ok(())
 }
@@ -185,6 +194,14 @@ fn in_turns(
 fn cpu_time() -> Option<Duration> {
     let time = ClockId::CLOCK_PROCESS_CPUTIME_ID.now().ok()?;
     Some(time.into())
+}
+
+/// Where the report has these figures.
+fn timers(case: &str) -> Place<'_> {
+    Place {
+        part: "timers",
+        case,
+    }
 }
 
 /// All but coreloop.

@@ -1,0 +1,184 @@
+//! The client: plain sockets on one epoll, with a stated number of messages
+//! outstanding on each.
+//!
+//! Replies are counted and not looked at: the kernel drops their bytes instead
+//! of copying them out. The time of each is taken from when its message was
+//! handed to the kernel, or began to wait for room there.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, TcpStream};
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::socket::{MsgFlags, recv, send};
+
+/// Connections to one server.
+#[derive(Debug)]
+pub(crate) struct Client {
+    epoll: Epoll,
+    connections: Vec<Connection>,
+    size: usize,
+    depth: usize,
+    /// All that may be outstanding on one connection, and a byte more: what came
+    /// is known to be all if it leaves some of this.
+    room: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    stream: TcpStream,
+    /// When each outstanding message was sent, the oldest first.
+    sent: VecDeque<Instant>,
+    /// How much of the oldest one's reply is there.
+    received: usize,
+    /// How many bytes the kernel had no room for yet.
+    unsent: usize,
+}
+
+/// What came of some time of echoes.
+#[derive(Debug)]
+pub(crate) struct Round {
+    pub(crate) echoes: u64,
+    pub(crate) elapsed: Duration,
+    /// In nanoseconds.
+    pub(crate) latencies: Histogram<u64>,
+}
+
+impl Client {
+    pub(crate) fn connect(
+        port: u16,
+        connections: usize,
+        size: usize,
+        depth: usize,
+    ) -> io::Result<Client> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let interest = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLET;
+        let connect = |token| {
+            let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+            stream.set_nodelay(true)?;
+            stream.set_nonblocking(true)?;
+            epoll.add(&stream, EpollEvent::new(interest, token))?;
+            Ok(Connection {
+                stream,
+                sent: VecDeque::with_capacity(depth),
+                received: 0,
+                unsent: 0,
+            })
+        };
+        let connections = (0..connections as u64)
+            .map(connect)
+            .collect::<io::Result<_>>()?;
+        Ok(Client {
+            epoll,
+            connections,
+            size,
+            depth,
+            room: vec![b'x'; size * depth + 1],
+        })
+    }
+
+    /// Keeps all connections full for so long: each reply is answered by the next
+    /// message at once. Then awaits the replies that are left.
+    pub(crate) fn run(&mut self, time: Duration) -> io::Result<Round> {
+        let mut round = Round {
+            echoes: 0,
+            elapsed: Duration::ZERO,
+            latencies: Histogram::new_with_bounds(1000, 60_000_000_000, 3)
+                .map_err(io::Error::other)?,
+        };
+        let start = Instant::now();
+        let deadline = start + time;
+        let mut now = start;
+        let mut outstanding = self.connections.len() * self.depth;
+        for connection in &mut self.connections {
+            connection.send(self.depth, self.size, &self.room, now)?;
+            now = Instant::now();
+        }
+        let mut events = [EpollEvent::empty(); 1024];
+        while outstanding > 0 {
+            let count = self.epoll.wait(&mut events, EpollTimeout::NONE)?;
+            for event in &events[..count] {
+                let token = usize::try_from(event.data()).map_err(io::Error::other)?;
+                let connection = &mut self.connections[token];
+                if event.events().contains(EpollFlags::EPOLLOUT) {
+                    connection.flush(&self.room)?;
+                }
+                let bytes = connection.receive(&mut self.room)?;
+                now = Instant::now();
+                let replies = connection.count(bytes, self.size, now, &mut round.latencies)?;
+                round.echoes += replies as u64;
+                if now < deadline {
+                    connection.send(replies, self.size, &self.room, now)?;
+                } else {
+                    outstanding -= replies;
+                }
+            }
+        }
+        round.elapsed = start.elapsed();
+        Ok(round)
+    }
+}
+
+impl Connection {
+    fn send(&mut self, messages: usize, size: usize, room: &[u8], now: Instant) -> io::Result<()> {
+        if messages == 0 {
+            return Ok(());
+        }
+        self.sent.extend((0..messages).map(|_| now));
+        self.unsent += messages * size;
+        self.flush(room)
+    }
+
+    /// Sends as much of what is unsent as there is room for.
+    fn flush(&mut self, room: &[u8]) -> io::Result<()> {
+        while self.unsent > 0 {
+            match send(
+                self.stream.as_raw_fd(),
+                &room[..self.unsent],
+                MsgFlags::MSG_NOSIGNAL,
+            ) {
+                Ok(count) => self.unsent -= count,
+                // The kernel tells when there is room again.
+                Err(Errno::EAGAIN) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// How many bytes there are; they are gone then.
+    fn receive(&self, room: &mut [u8]) -> io::Result<usize> {
+        match recv(self.stream.as_raw_fd(), room, MsgFlags::MSG_TRUNC) {
+            Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
+            Ok(count) => Ok(count),
+            Err(Errno::EAGAIN) => Ok(0),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// How many replies these bytes make whole.
+    fn count(
+        &mut self,
+        bytes: usize,
+        size: usize,
+        now: Instant,
+        latencies: &mut Histogram<u64>,
+    ) -> io::Result<usize> {
+        self.received += bytes;
+        let replies = self.received / size;
+        self.received %= size;
+        for _ in 0..replies {
+            let sent = self
+                .sent
+                .pop_front()
+                .ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "more than was sent"))?;
+            let latency = now.duration_since(sent).as_nanos();
+            latencies.saturating_record(u64::try_from(latency).map_err(io::Error::other)?);
+        }
+        Ok(replies)
+    }
+}

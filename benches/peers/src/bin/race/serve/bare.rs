@@ -1,0 +1,96 @@
+//! The floor: an edge-triggered epoll loop that receives and sends, keeps what
+//! the kernel has no room for, and does no other work.
+
+use std::io;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::socket::{MsgFlags, recv, send};
+
+#[derive(Debug)]
+struct Connection {
+    stream: TcpStream,
+    /// What is still to be sent; nothing is received before it is.
+    unsent: Vec<u8>,
+}
+
+pub(super) fn serve<const N: usize>(connections: usize) -> io::Result<()> {
+    let listener = TcpListener::bind(super::ANY_PORT)?;
+    super::announce(listener.local_addr()?)?;
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    let interest =
+        EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
+    let mut slots = Vec::with_capacity(connections);
+    for token in 0..connections {
+        let (stream, _) = listener.accept()?;
+        stream.set_nonblocking(true)?;
+        epoll.add(&stream, EpollEvent::new(interest, token as u64))?;
+        let unsent = Vec::new();
+        slots.push(Some(Connection { stream, unsent }));
+    }
+    let mut events = [EpollEvent::empty(); 1024];
+    let mut buffer = [0; N];
+    loop {
+        let count = epoll.wait(&mut events, EpollTimeout::NONE)?;
+        for event in &events[..count] {
+            let token = usize::try_from(event.data()).map_err(io::Error::other)?;
+            if let Some(connection) = &mut slots[token]
+                && !connection.echo(&mut buffer, event.events())
+            {
+                slots[token] = None;
+                super::closed();
+            }
+        }
+    }
+}
+
+impl Connection {
+    /// Echoes what there is; answers whether the connection is still open.
+    fn echo(&mut self, buffer: &mut [u8], events: EpollFlags) -> bool {
+        // After a short read the end of the stream is announced by an event of
+        // its own, unless it was in this one.
+        let ending =
+            events.intersects(EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR);
+        if !self.unsent.is_empty() {
+            match self.send(&self.unsent) {
+                Ok(count) => drop(self.unsent.drain(..count)),
+                Err(_) => return false,
+            }
+        }
+        while self.unsent.is_empty() {
+            match recv(self.stream.as_raw_fd(), buffer, MsgFlags::empty()) {
+                Ok(0) => return false,
+                Ok(count) => {
+                    match self.send(&buffer[..count]) {
+                        Ok(sent) => self.unsent.extend_from_slice(&buffer[sent..count]),
+                        Err(_) => return false,
+                    }
+                    if count < buffer.len() && !ending {
+                        return true;
+                    }
+                }
+                Err(Errno::EAGAIN) => return true,
+                Err(Errno::EINTR) => {}
+                Err(_) => return false,
+            }
+        }
+        // An event tells when there is room again.
+        true
+    }
+
+    /// Sends what there is room for.
+    fn send(&self, mut bytes: &[u8]) -> nix::Result<usize> {
+        let all = bytes.len();
+        while !bytes.is_empty() {
+            match send(self.stream.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL) {
+                Ok(count) => bytes = &bytes[count..],
+                Err(Errno::EAGAIN) => break,
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(all - bytes.len())
+    }
+}

@@ -1,0 +1,253 @@
+//! The bounds that coreloop is to keep, and where the ones are held that no figure
+//! of a run can tell.
+
+/// A bound by the name that the program which measures it gives it.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    pub(crate) topic: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) key: &'static str,
+}
+
+const fn bound(topic: &'static str, what: &'static str, key: &'static str) -> Bound {
+    Bound { topic, what, key }
+}
+
+/// All that are measured, in the order of the report.
+pub(crate) const BOUNDS: &[Bound] = &[
+    bound(
+        "loop",
+        "user-space instructions per 64-byte echo, 16 connections",
+        "coreloop instructions per echo",
+    ),
+    bound(
+        "loop",
+        "server CPU per echo, 64 connections, times a bare epoll loop's",
+        "ratio coreloop/bare epoll, 64 connections",
+    ),
+    bound(
+        "loop",
+        "the same, 1000 connections",
+        "ratio coreloop/bare epoll, 1000 connections",
+    ),
+    bound(
+        "loop",
+        "resident bytes per idle connection with a 64-byte buffer",
+        "coreloop bytes per connection",
+    ),
+    bound(
+        "tasks",
+        "spawn and join, 100 at once, times monoio's",
+        "spawn and join",
+    ),
+    bound(
+        "tasks",
+        "self-wake through the queue, 100 tasks, times the best peer's",
+        "self-wake",
+    ),
+    bound(
+        "time",
+        "set and cancel a timer, 1000 live, times the best peer's",
+        "set and cancel, 1000 live",
+    ),
+    bound(
+        "time",
+        "10 000 tasks that sleep 1 to 20 ms, CPU per timer, times the best peer's",
+        "sleep in a task, CPU time",
+    ),
+    bound(
+        "time",
+        "overshoot of a 100 µs sleep on an idle loop, median, µs",
+        "median overshoot",
+    ),
+    bound(
+        "time",
+        "from another thread's wake to the poll, times tokio's",
+        "wake, ratio coreloop/tokio",
+    ),
+    bound(
+        "locks",
+        "`Mutex` that nobody else wants, times the best peer's",
+        "Mutex, uncontended",
+    ),
+    bound("locks", "times tokio's", "Mutex, uncontended, tokio"),
+    bound(
+        "locks",
+        "times tokio's on tokio",
+        "Mutex, uncontended, tokio on tokio",
+    ),
+    bound(
+        "locks",
+        "`Semaphore` that nobody else wants, times the best peer's",
+        "Semaphore, uncontended",
+    ),
+    bound("locks", "times tokio's", "Semaphore, uncontended, tokio"),
+    bound(
+        "locks",
+        "times tokio's on tokio",
+        "Semaphore, uncontended, tokio on tokio",
+    ),
+    bound(
+        "locks",
+        "`Mutex` that 8 tasks want, whose holder yields, times the best peer's",
+        "Mutex, contended by 8 tasks whose holder yields",
+    ),
+    bound(
+        "locks",
+        "times tokio's",
+        "Mutex, contended by 8 tasks whose holder yields, tokio",
+    ),
+    bound(
+        "locks",
+        "times tokio's on tokio",
+        "Mutex, contended by 8 tasks whose holder yields, tokio on tokio",
+    ),
+    bound(
+        "locks",
+        "`Notify`, ping-pong of two tasks, times the best peer's",
+        "Notify, ping-pong of two tasks",
+    ),
+    bound(
+        "locks",
+        "times tokio's",
+        "Notify, ping-pong of two tasks, tokio",
+    ),
+    bound(
+        "locks",
+        "times tokio's on tokio",
+        "Notify, ping-pong of two tasks, tokio on tokio",
+    ),
+    bound(
+        "locks",
+        "bytes of a `Mutex<()>`, tokio's being the bound",
+        "bytes of Mutex<()>",
+    ),
+    bound(
+        "locks",
+        "bytes of a `Semaphore`, tokio's being the bound",
+        "bytes of Semaphore",
+    ),
+    bound(
+        "locks",
+        "bytes of a `Notify`, tokio's being the bound",
+        "bytes of Notify",
+    ),
+    bound(
+        "channels",
+        "bounded `mpsc` (128), one producer, times the best peer's",
+        "mpsc (128), one producer",
+    ),
+    bound(
+        "channels",
+        "`oneshot` made, sent, received, times the best peer's",
+        "oneshot made, sent, received",
+    ),
+    bound(
+        "channels",
+        "`broadcast` to 10 receivers, times tokio's",
+        "broadcast to 10 that wait",
+    ),
+    bound(
+        "channels",
+        "`watch` change and read, times tokio's",
+        "watch change and read",
+    ),
+    bound(
+        "channels",
+        "the same between two tasks",
+        "watch change, wake, read",
+    ),
+    bound(
+        "network",
+        "hyper, server CPU per request, times tokio's",
+        "hyper: CPU per request, coreloop/tokio",
+    ),
+    bound(
+        "network",
+        "the same with a time limit for headers",
+        "hyper with a time limit for headers: CPU per request, coreloop/tokio",
+    ),
+    bound(
+        "network",
+        "a connection per request, 64 bytes, server CPU, times tokio's",
+        "a connection per request, 64 bytes each way: CPU per request, coreloop/tokio",
+    ),
+    bound(
+        "network",
+        "the same by hyper with `Connection: close`",
+        "a connection per request, hyper, \"Connection: close\": CPU per request, coreloop/tokio",
+    ),
+    bound(
+        "network",
+        "16 KiB echoes, throughput, times a bare epoll loop's",
+        "16 KiB echo: throughput, coreloop/bare epoll",
+    ),
+    bound(
+        "network",
+        "a stream through `copy_bidirectional`, throughput, times a bare epoll loop's",
+        "a MiB through a proxy: throughput, coreloop/bare epoll",
+    ),
+    bound(
+        "network",
+        "64 KiB echoes over TLS, throughput, times tokio-rustls's",
+        "64 KiB echo over TLS, each message read before it is written: throughput, coreloop/tokio",
+    ),
+    bound(
+        "structure",
+        "a generator's item, 8 bytes, times `async-stream`'s",
+        "generator, items of 8 bytes",
+    ),
+    bound(
+        "structure",
+        "a child in a scope, from spawn to join, 100 children, times `FuturesUnordered`'s",
+        "child of 100, ready at once",
+    ),
+    bound(
+        "structure",
+        "a guard's cleanup handed over, ns",
+        "guard handed over",
+    ),
+    bound(
+        "processes",
+        "server CPU per echo, 2 workers on 2 cores, times tokio's multi-thread runtime",
+        "ratio processes/tokio",
+    ),
+    bound(
+        "processes",
+        "master and workers with nothing to do, percent of a core",
+        "CPU, percent of a core",
+    ),
+    bound(
+        "processes",
+        "from the kill of a worker to the next one's first answer, median, ms",
+        "median, ms",
+    ),
+    bound("processes", "the same, 99 of 100", "p99, ms"),
+];
+
+/// Bounds that are conditions, and what holds them.
+pub(crate) const HELD: &[(&str, &str)] = &[
+    (
+        "an item of a generator: no allocation",
+        "`tests/stream_allocations.rs`",
+    ),
+    (
+        "a task with no guard and no scope: at most 4 instructions more per poll than before there \
+         were any",
+        "the bound on instructions per echo above, which has no room for more",
+    ),
+    (
+        "1000 wakes from other threads while the loop sleeps: one write",
+        "`runtime/tests/runtime_turn.rs`",
+    ),
+    (
+        "connections lost from the queue over 38 `kill -9` under 256 clients, with 1, 2 and 4 \
+         workers: none",
+        "`tests/process_storm.rs`, and the example `storm`",
+    ),
+    (
+        "requests that fail over 50 reloads, 20 times scaling 4 to 2 to 4, and upgrades, those to a \
+         broken binary too, all under load: none",
+        "`tests/process_storm.rs`, `tests/process_storm_upgrade.rs`",
+    ),
+];

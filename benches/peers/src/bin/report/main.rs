@@ -1,0 +1,85 @@
+//! Measures everything, and writes the report: `benches/REPORT.md`, its pictures
+//! and the figures they are made of.
+//!
+//! ```sh
+//! cargo run --release -p coreloop-peers --bin report
+//! ```
+//!
+//! The measuring is done by the other programs of this package, which this one
+//! builds and runs; `README.md` says what each does and how.
+
+mod bounds;
+mod losses;
+mod machine;
+mod markdown;
+mod pictures;
+mod plots;
+#[path = "../../report.rs"]
+#[expect(dead_code, reason = "the programs that measure use the rest")]
+mod report;
+mod results;
+#[path = "../../samples.rs"]
+#[expect(dead_code, reason = "the programs that measure use the rest")]
+mod samples;
+mod steps;
+
+use std::env;
+use std::error::Error;
+use std::fs;
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use crate::losses::Reasons;
+use crate::results::Results;
+
+/// Measures coreloop and its peers, and writes the report.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Options {
+    /// Measures a little of everything, to see whether it works. The figures say
+    /// nothing, so the report goes beside the program unless --folder is given.
+    #[arg(long)]
+    quick: bool,
+    /// Measures nothing, and writes the report from results that were saved.
+    #[arg(long, conflicts_with = "quick")]
+    from: Option<PathBuf>,
+    /// Where `REPORT.md` goes, and the folder `report` with the rest.
+    #[arg(long)]
+    folder: Option<PathBuf>,
+    /// Does not build the programs that measure first.
+    #[arg(long)]
+    built: bool,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let options = Options::parse();
+    let package = env::var_os("CARGO_MANIFEST_DIR").map_or("benches/peers".into(), PathBuf::from);
+    let benches = package.join("..");
+    let programs = steps::programs()?;
+    let folder = match options.folder {
+        Some(folder) => folder,
+        None if options.quick => programs.join("quick-report"),
+        None => benches.clone(),
+    };
+    let pictures = folder.join("report");
+    fs::create_dir_all(&pictures)?;
+    let results = match &options.from {
+        Some(file) => Results::read(file)?,
+        None => {
+            if !options.built {
+                steps::build()?;
+            }
+            let file = pictures.join("results.tsv");
+            Results::start(&file, &machine::about()?)?;
+            steps::run(&programs, &file, options.quick)?;
+            Results::read(&file)?
+        }
+    };
+    pictures::draw(&results, &pictures)?;
+    let reasons = Reasons::read(&benches.join("report").join("reasons.md"))?;
+    let text = markdown::write(&results, &reasons);
+    fs::write(folder.join("REPORT.md"), text)?;
+    println!("\nthe report is in {}", folder.display());
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! The programs that measure, one after the other.
+
+use std::env;
+use std::error::Error;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use crate::report::RESULTS;
+use crate::results::Results;
+
+/// A program, what it is told, and what it is told in a quick run.
+struct Step {
+    program: &'static str,
+    full: &'static str,
+    quick: &'static str,
+}
+
+const fn step(program: &'static str, full: &'static str, quick: &'static str) -> Step {
+    Step {
+        program,
+        full,
+        quick,
+    }
+}
+
+/// All of them, within a quarter of an hour on two cores.
+const STEPS: [Step; 18] = [
+    step(
+        "coreloop-peers",
+        "instructions",
+        "instructions --runtimes bare,coreloop --rounds 100",
+    ),
+    step(
+        "coreloop-peers",
+        "cpu",
+        "cpu --starts 1 --turns 2 --echoes 4000",
+    ),
+    step(
+        "coreloop-peers",
+        "memory",
+        "memory --connections 500 --turns 1",
+    ),
+    step("coreloop-peers", "spawn", "spawn --turns 2 --rounds 100"),
+    step("coreloop-peers", "wake", "wake --turns 2 --wakes 100"),
+    step("coreloop-peers", "locks", "locks --turns 2 --times 2000"),
+    step(
+        "coreloop-peers",
+        "channels",
+        "channels --turns 2 --values 2000",
+    ),
+    step("structure", "", "--turns 2 --thousands 10"),
+    step(
+        "timers",
+        "--turns 11",
+        "--turns 1 --cancelled 1000 --tasks 1000 --waits 10",
+    ),
+    step(
+        "race",
+        "echo",
+        "echo --starts 1 --turns 2 --milliseconds 30",
+    ),
+    step("race", "growth", "growth --starts 1 --milliseconds 40"),
+    step(
+        "servers",
+        "http --starts 3 --turns 7",
+        "http --starts 1 --turns 1",
+    ),
+    step(
+        "servers",
+        "connections --starts 4 --turns 15",
+        "connections --starts 1 --turns 2 --requests 500",
+    ),
+    step(
+        "servers",
+        "bulk --starts 4 --turns 10 --mebibytes 256",
+        "bulk --starts 1 --turns 2 --echoes 500 --mebibytes 16",
+    ),
+    step(
+        "servers",
+        "tls --starts 4 --turns 10",
+        "tls --starts 1 --turns 2 --echoes 100",
+    ),
+    step(
+        "processes",
+        "echo --turns 12",
+        "echo --starts 1 --turns 2 --echoes 4000",
+    ),
+    step("processes", "restart --kills 100", "restart --kills 5"),
+    step("processes", "idle --seconds 30", "idle --seconds 5"),
+];
+
+/// Where the programs are: beside this one.
+pub(crate) fn programs() -> io::Result<PathBuf> {
+    let own = env::current_exe()?;
+    let folder = own.parent().unwrap_or(Path::new("."));
+    Ok(folder.to_owned())
+}
+
+/// Builds the programs. `processes` apart: its feature would change the tokio that
+/// the others measure.
+pub(crate) fn build() -> Result<(), Box<dyn Error>> {
+    if !programs()?.ends_with("release") {
+        return Err("what a debug build costs says nothing: use --release".into());
+    }
+    let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
+    let bins = ["coreloop-peers", "structure", "timers", "race", "servers"];
+    let mut plain = vec![OsString::new(); 0];
+    for bin in bins {
+        plain.extend(["--bin".into(), bin.into()]);
+    }
+    let apart = ["--features", "processes", "--bin", "processes"];
+    for words in [plain, apart.map(OsString::from).into()] {
+        let status = Command::new(&cargo)
+            .args(["build", "--release", "--package", "coreloop-peers"])
+            .args(&words)
+            .status()?;
+        if !status.success() {
+            return Err(format!("building {words:?}: {status}").into());
+        }
+    }
+    Ok(())
+}
+
+/// Has all of them note what they measure in the file. What fails is remarked on
+/// there, and the others go on.
+pub(crate) fn run(programs: &Path, file: &Path, quick: bool) -> io::Result<()> {
+    let begun = Instant::now();
+    if quick {
+        Results::remark(file, "quick", "a smoke run, whose figures say nothing")?;
+    }
+    for step in STEPS {
+        let words = if quick { step.quick } else { step.full };
+        println!("\n===== {} {words}", step.program);
+        let start = Instant::now();
+        let status = Command::new(programs.join(step.program))
+            .args(words.split_whitespace())
+            .env(RESULTS, file)
+            .status();
+        let failure = match status {
+            Ok(status) if status.success() => None,
+            Ok(status) => Some(status.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(failure) = failure {
+            eprintln!("{} {words}: {failure}", step.program);
+            let what = format!("`{} {words}`: {failure}", step.program);
+            Results::remark(file, "failed", &what)?;
+        }
+        println!("===== {:.0} s", start.elapsed().as_secs_f64());
+    }
+    let minutes = begun.elapsed().as_secs_f64() / 60.0;
+    Results::remark(file, "measured for", &format!("{minutes:.1} minutes"))
+}
