@@ -193,14 +193,45 @@ pub(crate) const BOUNDS: &[Bound] = &[
         "64 KiB echo over TLS, each message read before it is written: throughput, coreloop/tokio",
     ),
     bound(
+        "network",
+        "the same by tokio's traits",
+        "64 KiB echo over TLS, each message read before it is written: throughput, coreloop, \
+         tokio-io/tokio",
+    ),
+    bound(
+        "network",
+        "the same, each read written at once",
+        "64 KiB echo over TLS, each read written at once: throughput, coreloop, tokio-io/tokio",
+    ),
+    bound(
         "structure",
         "a generator's item, 8 bytes, times `async-stream`'s",
         "generator, items of 8 bytes",
     ),
     bound(
         "structure",
+        "the same, 128 bytes",
+        "generator, items of 128 bytes",
+    ),
+    bound(
+        "structure",
+        "the same, 8 bytes, through two generators",
+        "generator in a generator",
+    ),
+    bound(
+        "structure",
         "a child in a scope, from spawn to join, 100 children, times `FuturesUnordered`'s",
         "child of 100, ready at once",
+    ),
+    bound(
+        "structure",
+        "the same, where each child yields once",
+        "child of 100, yields once",
+    ),
+    bound(
+        "structure",
+        "the same, where each child yields thrice",
+        "child of 100, yields thrice",
     ),
     bound(
         "structure",
@@ -211,6 +242,11 @@ pub(crate) const BOUNDS: &[Bound] = &[
         "processes",
         "server CPU per echo, 2 workers on 2 cores, times tokio's multi-thread runtime",
         "ratio processes/tokio",
+    ),
+    bound(
+        "processes",
+        "the same with workers that are threads",
+        "ratio threads/tokio",
     ),
     bound(
         "processes",

@@ -48,7 +48,7 @@ fn loss<'a>(results: &'a Results, own: &'a Row) -> Option<Loss<'a>> {
         }
     };
     let factor = |peer: &Row| {
-        let ratio = own.median() / peer.median();
+        let ratio = own.figure.quoted / peer.figure.quoted;
         if own.more_is_better() {
             1.0 / ratio
         } else {

@@ -89,7 +89,7 @@ pub(crate) fn legend(area: &Area<'_>, everybody: &[&str]) -> Drawn {
     Ok(())
 }
 
-/// Draws bars. `names` says what stands below them, on the whole picture.
+/// Draws bars, on a part of the whole picture.
 pub(crate) fn bars(whole: &Area<'_>, area: &Area<'_>, panel: &Panel) -> Drawn {
     let highs = panel.groups.iter().flat_map(|(_, bars)| bars);
     let highest = highs.clone().map(|bar| bar.high.max(bar.figure));
@@ -99,9 +99,11 @@ pub(crate) fn bars(whole: &Area<'_>, area: &Area<'_>, panel: &Panel) -> Drawn {
         return Ok(());
     }
     if panel.logarithmic {
-        let floor = lowest.fold(f64::INFINITY, f64::min) / 2.0;
-        let floor = floor.max(highest / 1e9);
-        draw_bars(whole, area, panel, floor, Scale::Logarithmic(highest * 1.5))
+        let floor = lowest.fold(f64::INFINITY, f64::min).max(highest / 1e9);
+        // Whole decades, so that each axis has two numbers at least.
+        let floor = 10_f64.powf(floor.log10().floor());
+        let top = 10_f64.powf(highest.log10().ceil());
+        draw_bars(whole, area, panel, floor, Scale::Logarithmic(top))
     } else {
         draw_bars(whole, area, panel, 0.0, Scale::Linear(highest * 1.08))
     }
@@ -147,7 +149,7 @@ macro_rules! draw_on {
                 let start = left + 0.07 + step * index as f64;
                 let (start, end) = (start + 0.06 * step, start + 0.94 * step);
                 let middle = f64::midpoint(start, end);
-                let cap = 0.2 * step;
+                let cap = (0.2 * step).min(0.05);
                 let colour = colour(&bar.who);
                 let body = [(start, $floor), (end, bar.figure)];
                 chart.draw_series([Rectangle::new(body, colour.filled())])?;

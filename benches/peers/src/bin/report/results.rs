@@ -40,12 +40,6 @@ impl Row {
             .map_or((quoted, quoted), |spread| (spread.lower, spread.upper))
     }
 
-    /// The middle turn, or the figure itself.
-    pub(crate) fn median(&self) -> f64 {
-        let spread = self.figure.spread;
-        spread.map_or(self.figure.quoted, |spread| spread.median)
-    }
-
     /// Whether more of it is better.
     pub(crate) fn more_is_better(&self) -> bool {
         self.unit == "/s"

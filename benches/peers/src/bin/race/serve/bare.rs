@@ -9,6 +9,9 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{MsgFlags, recv, send};
 
+/// What the listener is called; connections have numbers.
+const LISTENER: u64 = u64::MAX;
+
 #[derive(Debug)]
 struct Connection {
     stream: TcpStream,
@@ -18,23 +21,26 @@ struct Connection {
 
 pub(super) fn serve<const N: usize>(connections: usize) -> io::Result<()> {
     let listener = TcpListener::bind(super::ANY_PORT)?;
+    listener.set_nonblocking(true)?;
     super::announce(listener.local_addr()?)?;
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     let interest =
         EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
+    epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
     let mut slots = Vec::with_capacity(connections);
-    for token in 0..connections {
-        let (stream, _) = listener.accept()?;
-        stream.set_nonblocking(true)?;
-        epoll.add(&stream, EpollEvent::new(interest, token as u64))?;
-        let unsent = Vec::new();
-        slots.push(Some(Connection { stream, unsent }));
-    }
     let mut events = [EpollEvent::empty(); 1024];
     let mut buffer = [0; N];
     loop {
         let count = epoll.wait(&mut events, EpollTimeout::NONE)?;
         for event in &events[..count] {
+            if event.data() == LISTENER {
+                let (stream, _) = listener.accept()?;
+                stream.set_nonblocking(true)?;
+                epoll.add(&stream, EpollEvent::new(interest, slots.len() as u64))?;
+                let unsent = Vec::new();
+                slots.push(Some(Connection { stream, unsent }));
+                continue;
+            }
             let token = usize::try_from(event.data()).map_err(io::Error::other)?;
             if let Some(connection) = &mut slots[token]
                 && !connection.echo(&mut buffer, event.events())
