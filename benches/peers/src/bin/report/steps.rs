@@ -107,7 +107,7 @@ pub(crate) fn build() -> Result<(), Box<dyn Error>> {
     }
     let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
     let bins = ["coreloop-peers", "structure", "timers", "race", "servers"];
-    let mut plain = vec![OsString::new(); 0];
+    let mut plain: Vec<OsString> = Vec::new();
     for bin in bins {
         plain.extend(["--bin".into(), bin.into()]);
     }
