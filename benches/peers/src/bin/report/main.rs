@@ -47,6 +47,10 @@ struct Options {
     /// Where `REPORT.md` goes, and the folder `report` with the rest.
     #[arg(long)]
     folder: Option<PathBuf>,
+    /// Runs those programs alone in whose name or words this is; `tests` are the
+    /// tests. The report then knows nothing of the others.
+    #[arg(long, conflicts_with = "from", requires = "folder")]
+    only: Option<String>,
     /// Does not build the programs that measure first.
     #[arg(long)]
     built: bool,
@@ -72,7 +76,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
             let file = pictures.join("results.tsv");
             Results::start(&file, &machine::about()?)?;
-            steps::run(&programs, &file, options.quick)?;
+            steps::run(&programs, &file, options.quick, options.only.as_deref())?;
             Results::read(&file)?
         }
     };

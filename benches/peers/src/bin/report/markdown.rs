@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::bounds::{BOUNDS, HELD};
+use crate::bounds::{BOUNDS, CONDITIONS};
 use crate::losses::{self, Reason, Reasons};
 use crate::results::{Results, Row, distinct};
 
@@ -19,7 +19,8 @@ const METHOD: &str = "\
 - Everything runs on this one machine, over 127.0.0.1, in one run; a release build of cargo's, the \
 same for all.
 - Servers are processes pinned to core 0, the client is plain sockets pinned to core 1 and not a \
-user of any of the runtimes; with a worker per core nobody is pinned but the workers.
+user of any of the runtimes. With a worker per core, servers are measured pinned and free, and the \
+client is on no certain core.
 - Who is compared takes turns of some ten to hundred milliseconds, and is started anew several \
 times. What slows the machine for a while slows all, and what is quoted is the middle turn, with the \
 range that the middle half of all turns lies in: `100 (98–103)`.
@@ -39,7 +40,8 @@ pub(crate) fn write(results: &Results, reasons: &Reasons) -> String {
          and `wrk`. `--from benches/report/results.tsv` only writes the report again.\n\n\
          | | |\n|---|---|\n",
     );
-    for (name, value) in &results.about {
+    let told = results.about.iter();
+    for (name, value) in told.filter(|(name, _)| !name.starts_with("test ")) {
         line(&mut text, &[name.clone(), value.clone()]);
     }
     text.push_str("\n![the race](report/race.svg)\n\n## How\n\n");
@@ -63,7 +65,7 @@ pub(crate) fn write(results: &Results, reasons: &Reasons) -> String {
     for case in results.cases("servers") {
         section(&mut text, results, "servers", case);
     }
-    text.push_str("## A worker on each core\n\n");
+    text.push_str("## A worker on each core\n\n![a worker on each core](report/cores.svg)\n\n");
     for case in results.cases("cores") {
         section(&mut text, results, "cores", case);
     }
@@ -112,33 +114,45 @@ fn bounds(text: &mut String, results: &Results) {
     heads(text, &["", "what", "bound", "measured", "range", "verdict"]);
     let mut topic = "";
     for bound in BOUNDS {
-        let name = if bound.topic == topic {
+        let mut name = if bound.topic == topic {
             ""
         } else {
             bound.topic
         };
         topic = bound.topic;
-        let found = rows.iter().filter(|row| row.case == bound.key);
-        let mut any = false;
-        for row in found {
-            verdict(text, name, bound.what, row);
-            any = true;
-        }
-        if !any {
+        let found = rows.iter();
+        let mut found = found
+            .filter_map(|row| Some((row, bound.describe(&row.case)?)))
+            .peekable();
+        if found.peek().is_none() {
             let missing = [name, bound.what, "", "", "", "not measured"];
             line(text, &missing.map(str::to_owned));
         }
+        for (row, what) in found {
+            verdict(text, name, &what, row);
+            name = "";
+        }
     }
-    let known = |row: &&&Row| BOUNDS.iter().any(|bound| bound.key == row.case);
+    let known = |row: &&&Row| {
+        let mut bounds = BOUNDS.iter();
+        bounds.any(|bound| bound.describe(&row.case).is_some())
+    };
     let mut name = "more";
     for row in rows.iter().filter(|row| !known(row)) {
         verdict(text, name, &row.case, row);
         name = "";
     }
-    text.push_str("\nWhat no figure of a run can tell is held by tests:\n\n");
+    text.push_str("\nWhat no figure tells is held by tests, which the same run runs:\n\n");
     heads(text, &["what", "by"]);
-    for (what, by) in HELD {
-        line(text, &[(*what).to_owned(), (*by).to_owned()]);
+    for condition in CONDITIONS {
+        let tests = condition.tests.iter().map(|name| {
+            let remark = format!("test {name}");
+            let verdict = results.about.iter().find(|(about, _)| *about == remark);
+            let verdict = verdict.map_or("not run", |(_, verdict)| verdict);
+            format!("`{name}` of {}: {verdict}", condition.package)
+        });
+        let tests: Vec<String> = tests.collect();
+        line(text, &[condition.what.to_owned(), tests.join(", ")]);
     }
     text.push('\n');
 }

@@ -43,7 +43,8 @@ pub(crate) fn draw(results: &Results, folder: &Path) -> Drawn {
     }
     memory(results, &folder.join("memory.svg"))?;
     growth(results, &folder.join("growth.svg"))?;
-    http(results, &folder.join("http.svg"))
+    http(results, &folder.join("http.svg"))?;
+    cores(results, &folder.join("cores.svg"))
 }
 
 /// The headline: 64 connections, 64 bytes.
@@ -123,28 +124,35 @@ fn growth(results: &Results, file: &Path) -> Drawn {
     Ok(())
 }
 
-/// The CPU time of each request by hyper, of each connection, and of echoes on
-/// all cores.
+/// The CPU time of each request by hyper, and of each connection.
 fn http(results: &Results, file: &Path) -> Drawn {
     let cases = results.cases("servers").into_iter().filter(|case| {
         let words = ["hyper", "connection per request"];
         words.iter().any(|word| case.contains(word))
     });
-    let cases = cases.map(|case| ("servers", case));
-    let cores = results.cases("cores").into_iter();
     let panels: Vec<Panel> = cases
-        .chain(cores.map(|case| ("cores", case)))
-        .map(|(part, case)| {
-            let rows = results.select(part, "CPU").filter(|row| row.case == case);
-            Panel {
-                title: case.to_owned(),
-                unit: "server CPU, ns",
-                groups: rows.map(|row| (row.who.clone(), vec![bar(row)])).collect(),
-                logarithmic: false,
-            }
-        })
+        .map(|case| cpu(results, "servers", case, "server CPU, ns a request"))
         .collect();
     grid(file, &[], &panels, 2)
+}
+
+/// The CPU time of an echo with a worker for each core.
+fn cores(results: &Results, file: &Path) -> Drawn {
+    let cases = results.cases("cores").into_iter();
+    let panels: Vec<Panel> = cases
+        .map(|case| cpu(results, "cores", case, "server CPU, ns an echo"))
+        .collect();
+    grid(file, &[], &panels, 2)
+}
+
+fn cpu(results: &Results, part: &str, case: &str, unit: &'static str) -> Panel {
+    let rows = results.select(part, "CPU").filter(|row| row.case == case);
+    Panel {
+        title: case.to_owned(),
+        unit,
+        groups: rows.map(|row| (row.who.clone(), vec![bar(row)])).collect(),
+        logarithmic: false,
+    }
 }
 
 /// Panels side by side and below each other, with a legend unless the bars have

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
+use crate::bounds::CONDITIONS;
 use crate::report::RESULTS;
-use crate::results::Results;
+use crate::results::{Results, distinct};
 
 /// A program, what it is told, and what it is told in a quick run.
 struct Step {
@@ -59,13 +60,13 @@ const STEPS: [Step; 18] = [
     ),
     step(
         "race",
-        "echo",
+        "echo --turns 4",
         "echo --starts 1 --turns 2 --milliseconds 30",
     ),
     step("race", "growth", "growth --starts 1 --milliseconds 40"),
     step(
         "servers",
-        "http --starts 3 --turns 7",
+        "http --starts 2 --turns 8",
         "http --starts 1 --turns 1",
     ),
     step(
@@ -85,11 +86,11 @@ const STEPS: [Step; 18] = [
     ),
     step(
         "processes",
-        "echo --turns 12",
-        "echo --starts 1 --turns 2 --echoes 4000",
+        "echo --starts 4 --turns 4",
+        "echo --starts 1 --turns 1 --echoes 4000",
     ),
     step("processes", "restart --kills 100", "restart --kills 5"),
-    step("processes", "idle --seconds 30", "idle --seconds 5"),
+    step("processes", "idle --seconds 20", "idle --seconds 5"),
 ];
 
 /// Where the programs are: beside this one.
@@ -105,7 +106,6 @@ pub(crate) fn build() -> Result<(), Box<dyn Error>> {
     if !programs()?.ends_with("release") {
         return Err("what a debug build costs says nothing: use --release".into());
     }
-    let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
     let bins = ["coreloop-peers", "structure", "timers", "race", "servers"];
     let mut plain: Vec<OsString> = Vec::new();
     for bin in bins {
@@ -113,7 +113,7 @@ pub(crate) fn build() -> Result<(), Box<dyn Error>> {
     }
     let apart = ["--features", "processes", "--bin", "processes"];
     for words in [plain, apart.map(OsString::from).into()] {
-        let status = Command::new(&cargo)
+        let status = cargo()
             .args(["build", "--release", "--package", "coreloop-peers"])
             .args(&words)
             .status()?;
@@ -126,13 +126,17 @@ pub(crate) fn build() -> Result<(), Box<dyn Error>> {
 
 /// Has all of them note what they measure in the file. What fails is remarked on
 /// there, and the others go on.
-pub(crate) fn run(programs: &Path, file: &Path, quick: bool) -> io::Result<()> {
+pub(crate) fn run(programs: &Path, file: &Path, quick: bool, only: Option<&str>) -> io::Result<()> {
+    let wanted = |name: &str| only.is_none_or(|only| name.contains(only));
     let begun = Instant::now();
     if quick {
         Results::remark(file, "quick", "a smoke run, whose figures say nothing")?;
     }
     for step in STEPS {
         let words = if quick { step.quick } else { step.full };
+        if !wanted(&format!("{} {words}", step.program)) {
+            continue;
+        }
         println!("\n===== {} {words}", step.program);
         let start = Instant::now();
         let status = Command::new(programs.join(step.program))
@@ -151,6 +155,35 @@ pub(crate) fn run(programs: &Path, file: &Path, quick: bool) -> io::Result<()> {
         }
         println!("===== {:.0} s", start.elapsed().as_secs_f64());
     }
+    if !quick && wanted("tests") {
+        test(file)?;
+    }
     let minutes = begun.elapsed().as_secs_f64() / 60.0;
     Results::remark(file, "measured for", &format!("{minutes:.1} minutes"))
+}
+
+/// Runs the tests that hold what no figure tells, and remarks on each.
+fn test(file: &Path) -> io::Result<()> {
+    println!("\n===== tests");
+    // The storms and what they storm.
+    let examples = ["build", "--package=coreloop", "--example=storm"];
+    cargo()
+        .args(examples)
+        .arg("--example=process_app")
+        .status()?;
+    let packages = distinct(CONDITIONS.iter().map(|condition| condition.package));
+    for package in packages {
+        let here = CONDITIONS.iter().filter(|one| one.package == package);
+        for name in distinct(here.flat_map(|condition| condition.tests.iter().copied())) {
+            let words = ["test", "--package", package, "--test", name];
+            let status = cargo().args(words).status()?;
+            let verdict = if status.success() { "passed" } else { "FAILED" };
+            Results::remark(file, &format!("test {name}"), verdict)?;
+        }
+    }
+    Ok(())
+}
+
+fn cargo() -> Command {
+    Command::new(env::var_os("CARGO").unwrap_or("cargo".into()))
 }
