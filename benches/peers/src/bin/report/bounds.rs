@@ -258,11 +258,12 @@ pub(crate) const BOUNDS: &[Bound] = &[
 ];
 
 impl Bound {
-    /// What is said of this figure, if it is one that the bound is for.
-    pub(crate) fn describe(&self, key: &str) -> Option<String> {
+    /// Whether this figure is one that the bound is for; if it was measured in
+    /// several ways, in which.
+    pub(crate) fn way<'a>(&self, key: &'a str) -> Option<&'a str> {
         match self.key.strip_suffix('*') {
-            Some(start) => Some(format!("{}{}", self.what, key.strip_prefix(start)?)),
-            None => (self.key == key).then(|| self.what.to_owned()),
+            Some(start) => key.strip_prefix(start),
+            None => (self.key == key).then_some(""),
         }
     }
 }

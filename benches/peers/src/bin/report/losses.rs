@@ -19,10 +19,12 @@ pub(crate) struct Loss<'a> {
 /// middle half of turns is all better than coreloop's. The bare loop is no peer:
 /// it is what there is to lose against.
 pub(crate) fn losses(results: &Results) -> Vec<Loss<'_>> {
+    // Who was measured alone with the bare loop is compared by that.
+    let apart = |row: &Row| row.part == "cpu" && row.measure == "CPU";
     let own = results
         .rows
         .iter()
-        .filter(|row| is_own(row) && row.part != "bounds");
+        .filter(|row| is_own(row) && row.part != "bounds" && !apart(row));
     let mut losses: Vec<_> = own.filter_map(|own| loss(results, own)).collect();
     losses.sort_by(|one, other| other.factor.total_cmp(&one.factor));
     losses

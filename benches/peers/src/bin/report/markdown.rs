@@ -77,7 +77,7 @@ pub(crate) fn write(results: &Results, reasons: &Reasons) -> String {
         ),
         (
             "cpu",
-            "Server CPU per 64-byte echo against a bare epoll loop",
+            "Server CPU per 64-byte echo, each alone with a bare epoll loop",
         ),
     ] {
         for case in results.cases(part) {
@@ -122,20 +122,21 @@ fn bounds(text: &mut String, results: &Results) {
         topic = bound.topic;
         let found = rows.iter();
         let mut found = found
-            .filter_map(|row| Some((row, bound.describe(&row.case)?)))
+            .filter_map(|row| Some((row, bound.way(&row.case)?)))
             .peekable();
         if found.peek().is_none() {
             let missing = [name, bound.what, "", "", "", "not measured"];
             line(text, &missing.map(str::to_owned));
         }
-        for (row, what) in found {
-            verdict(text, name, &what, row);
-            name = "";
+        let mut what = bound.what;
+        for (row, way) in found {
+            verdict(text, name, &format!("{what}{way}"), row);
+            (name, what) = ("", "the same");
         }
     }
     let known = |row: &&&Row| {
         let mut bounds = BOUNDS.iter();
-        bounds.any(|bound| bound.describe(&row.case).is_some())
+        bounds.any(|bound| bound.way(&row.case).is_some())
     };
     let mut name = "more";
     for row in rows.iter().filter(|row| !known(row)) {

@@ -28,7 +28,7 @@ const fn step(program: &'static str, full: &'static str, quick: &'static str) ->
 }
 
 /// All of them, within a quarter of an hour on two cores.
-const STEPS: [Step; 18] = [
+const STEPS: [Step; 20] = [
     step(
         "coreloop-peers",
         "instructions",
@@ -36,8 +36,18 @@ const STEPS: [Step; 18] = [
     ),
     step(
         "coreloop-peers",
-        "cpu",
-        "cpu --starts 1 --turns 2 --echoes 4000",
+        "cpu --runtimes coreloop",
+        "cpu --runtimes coreloop --starts 1 --turns 2 --echoes 4000",
+    ),
+    step(
+        "coreloop-peers",
+        "cpu --runtimes tokio --starts 3",
+        "cpu --runtimes tokio --starts 1 --turns 2 --echoes 4000",
+    ),
+    step(
+        "coreloop-peers",
+        "cpu --runtimes monoio --starts 3",
+        "cpu --runtimes monoio --starts 1 --turns 2 --echoes 4000",
     ),
     step(
         "coreloop-peers",
@@ -184,6 +194,15 @@ fn test(file: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// cargo, without what it told this program about its package: crates that look at
+/// that would be built anew.
 fn cargo() -> Command {
-    Command::new(env::var_os("CARGO").unwrap_or("cargo".into()))
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&name);
+        }
+    }
+    cargo
 }
