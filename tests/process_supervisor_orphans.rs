@@ -102,16 +102,40 @@ fn no_worker_outlives_a_master_that_is_killed() {
 #[test]
 fn no_worker_outlives_a_master_that_dies_before_they_begin() {
     let (app, _) = start(&["--workers", "2", "--delay-before-run", "500"]);
-    eventually("two workers", || {
+    await_workers(&app, 2);
+    orphan(&app);
+}
+
+/// 11: one that hung in `main` stayed for ever, as only `run` asked for the signal.
+#[test]
+fn no_worker_outlives_its_master_though_it_never_comes_to_run() {
+    let (mut app, _) = start(&["--workers", "2", "--delay-before-run", "100000000"]);
+    await_workers(&app, 2);
+    for _ in 0..2 {
+        app.line("waits before it runs");
+    }
+    orphan(&app);
+}
+
+/// Waits until so many workers run the program; each may be anywhere in its `main`.
+fn await_workers(app: &Master, count: usize) {
+    eventually("the workers", || {
         let workers = children(app.pid());
-        // Each runs the program, and is in its `main` for a while.
         let is_worker = |pid: &Pid| {
             let title = fs::read_to_string(format!("/proc/{pid}/cmdline"));
             title.is_ok_and(|title| title.starts_with("app: worker"))
         };
-        (workers.iter().filter(|pid| is_worker(pid)).count() == 2).then_some(())
+        (workers.iter().filter(|pid| is_worker(pid)).count() == count).then_some(())
     });
-    orphan(&app);
+}
+
+/// What the descriptors of a process are of.
+fn descriptors(pid: Pid) -> Vec<String> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let targets = entries.map(|entry| fs::read_link(entry.unwrap().path()).unwrap());
+    targets
+        .map(|target| target.to_str().unwrap().to_owned())
+        .collect()
 }
 
 /// 13.
@@ -129,18 +153,25 @@ fn workers_have_no_descriptors_but_their_own() {
     let workers = children(app.pid());
     assert_eq!(workers.len(), 2);
     for worker in workers {
-        let mut sockets = BTreeMap::<_, u32>::new();
-        let mut pipes = BTreeMap::<_, u32>::new();
-        let mut others = Vec::new();
-        for entry in fs::read_dir(format!("/proc/{worker}/fd")).unwrap() {
-            let target = fs::read_link(entry.unwrap().path()).unwrap();
-            let target = target.to_str().unwrap().to_owned();
-            match target.split(':').next().unwrap() {
-                "socket" => *sockets.entry(target).or_default() += 1,
-                "pipe" => *pipes.entry(target).or_default() += 1,
-                _ => others.push(target),
-            }
-        }
+        let (mut sockets, mut pipes) = (BTreeMap::<_, u32>::new(), BTreeMap::<_, u32>::new());
+        // The last of them is made when the loop first has to wait for a time.
+        let others = eventually("a worker that waits", || {
+            let timer = |target: &String| target == "anon_inode:[timerfd]";
+            let targets = descriptors(worker);
+            targets.iter().any(timer).then_some(targets)
+        });
+        let mut others: Vec<_> = others
+            .into_iter()
+            .filter(|target| {
+                let of_a_kind = match target.split(':').next() {
+                    Some("socket") => &mut sockets,
+                    Some("pipe") => &mut pipes,
+                    _ => return true,
+                };
+                *of_a_kind.entry(target.clone()).or_default() += 1;
+                false
+            })
+            .collect();
         others.sort_unstable();
         let own = [
             "/dev/null",

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `p` | answers a line: its pid, slot, generation, and how many workers there are |
 //! | `s` | answers `slept` after five seconds |
+//! | `w` | answers `waited` when the worker is to end |
 //! | `o` | writes a line to its standard output, one to its standard error, and answers `written` |
 //! | `c` | aborts |
 //! | `h` | loops for ever |
@@ -85,6 +86,12 @@ struct Options {
     /// Workers serve one connection to its end before they accept the next.
     #[arg(long)]
     serial: bool,
+    /// Serves a Unix socket too.
+    #[arg(long)]
+    unix: Option<PathBuf>,
+    /// The worker of slot 1 is not ready before there is this file.
+    #[arg(long)]
+    late: Option<PathBuf>,
     /// Workers may be silent for ever.
     #[arg(long)]
     no_heartbeat: bool,
@@ -111,6 +118,9 @@ fn main() -> io::Result<()> {
         Some(name) => supervisor.bind_activated(name)?,
         None => supervisor.bind(&options.addr)?,
     };
+    if let Some(path) = &options.unix {
+        supervisor = supervisor.bind_unix(path)?;
+    }
     if let Some(silence) = options.heartbeat {
         supervisor = supervisor.heartbeat(Duration::from_millis(silence));
     }
@@ -133,8 +143,10 @@ fn main() -> io::Result<()> {
         supervisor = supervisor.output(WorkerOutput::Inherited);
     }
     if supervisor.is_worker() {
-        let delay = options.delay_before_run.unwrap_or(0);
-        thread::sleep(Duration::from_millis(delay));
+        if let Some(delay) = options.delay_before_run {
+            println!("waits before it runs");
+            thread::sleep(Duration::from_millis(delay));
+        }
     } else if let Some(address) = supervisor.local_addr(0) {
         println!("listening on {address}, master {}", process::id());
     }
@@ -148,6 +160,11 @@ async fn serve(worker: Worker, options: &Options) -> io::Result<()> {
     }
     if options.never_ready {
         std::future::pending::<()>().await;
+    }
+    if let Some(path) = options.late.as_ref().filter(|_| worker.slot() == 1) {
+        while !path.exists() {
+            coreloop::time::sleep(Duration::from_millis(5)).await;
+        }
     }
     let listener = worker.listener(0)?;
     let (end, mut ends) = mpsc::channel(1);
@@ -205,6 +222,10 @@ async fn obey(mut stream: TcpStream, worker: Worker, end: Rc<mpsc::Sender<u8>>) 
                 b's' => {
                     coreloop::time::sleep(Duration::from_secs(5)).await;
                     "slept\n".to_owned()
+                }
+                b'w' => {
+                    worker.draining().await;
+                    "waited\n".to_owned()
                 }
                 b'o' => {
                     println!("a line of output");

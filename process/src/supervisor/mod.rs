@@ -67,7 +67,9 @@ use upgrade::Inheritance;
 ///
 /// Not even if the master is killed by `kill -9` and the worker is in a loop: the
 /// kernel kills it with its master (Linux and FreeBSD; elsewhere the worker's loop
-/// notices, so one that hangs stays).
+/// notices, so one that hangs stays). On Linux that begins with
+/// [`new`](Supervisor::new), which in a worker should be called early. A worker whose
+/// function changes the user of its process loses it, as the kernel then forgets.
 ///
 /// # Examples
 ///
@@ -115,7 +117,8 @@ impl Supervisor {
     /// A supervisor with a worker for each core.
     ///
     /// As process 1, in a container, this does not return: the program is started
-    /// again as a child, and this process does what process 1 has to.
+    /// again as a child, and this process does what process 1 has to. Nor does it
+    /// return in a worker whose master is gone: the process ends.
     pub fn new() -> Supervisor {
         let program = Program::of_this_process();
         if init::is_needed()
@@ -124,10 +127,12 @@ impl Supervisor {
             init::run(program);
         }
         let role = Role::find();
-        if role != Role::Worker {
-            // If it cannot be known what there is, all stays as it was.
-            let _ = activation::keep_from_children();
-        }
+        // What goes wrong here leaves all as it was: `run` says that a worker has no
+        // master.
+        let _ = match role {
+            Role::Worker => worker::attach(),
+            Role::Successor | Role::Master => activation::keep_from_children(),
+        };
         let inherited = match role {
             Role::Successor => upgrade::inherit(),
             Role::Master | Role::Worker => Ok(None),

@@ -3,14 +3,18 @@
 use std::env;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
-use std::sync::Arc;
+use std::os::fd::{AsFd, OwnedFd};
+#[cfg(any(target_os = "android", target_os = "linux"))]
+use std::process;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::net::AddressFamily;
-use rustix::process::getppid;
+use rustix::process::{Pid, getppid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTTIN, SIGTTOU, SIGUSR2};
 
+#[cfg(any(target_os = "android", target_os = "linux"))]
+use super::run::{FAILED, tell};
 use crate::channel::{Channel, Start};
 
 /// What the kernel keeps of a thread's name.
@@ -20,9 +24,21 @@ const LONGEST_NAME: usize = 15;
 /// and `pkill` all of them; the master then tells its workers what to do.
 const FOR_MASTER: [i32; 5] = [SIGINT, SIGHUP, SIGUSR2, SIGTTIN, SIGTTOU];
 
-/// Takes the channel to the master from the standard input, and leaves nothing
-/// there.
-pub(super) fn take_channel() -> io::Result<Channel> {
+/// The channel to the master, once it is not the standard input any more, and before
+/// [`take_channel`].
+static CHANNEL: Mutex<Option<OwnedFd>> = Mutex::new(None);
+
+/// Ties this process to the master that has started it, and takes the channel to it
+/// from the standard input, of which nothing is left: before that, whoever reads the
+/// input gets what the master says, and a child that has it keeps the channel open.
+///
+/// As the master may have ended before, this may not return. It is an error if there
+/// is no master; what is done stays done if it is called again.
+pub(crate) fn attach() -> io::Result<()> {
+    let mut channel = CHANNEL.lock().unwrap_or_else(PoisonError::into_inner);
+    if channel.is_some() {
+        return Ok(());
+    }
     let stdin = io::stdin();
     let family = rustix::net::getsockname(&stdin).map(|address| address.address_family());
     if family != Ok(AddressFamily::UNIX) {
@@ -31,21 +47,48 @@ pub(super) fn take_channel() -> io::Result<Channel> {
              unset it: only a master starts workers",
         ));
     }
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    {
+        let master = rustix::net::sockopt::socket_peercred(&stdin)?.pid;
+        if let Err(error) = end_with(master) {
+            tell(format_args!("this process cannot be a worker: {error}"));
+            process::exit(FAILED);
+        }
+    }
     // Above those of the standard streams, whichever of them are closed.
     let socket = rustix::io::fcntl_dupfd_cloexec(stdin.as_fd(), 3)?;
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
-    Ok(Channel::from_socket(socket))
+    *channel = Some(socket);
+    Ok(())
+}
+
+/// The channel to the master, once.
+pub(super) fn take_channel() -> io::Result<Channel> {
+    attach()?;
+    let mut channel = CHANNEL.lock().unwrap_or_else(PoisonError::into_inner);
+    let channel = channel.take();
+    channel
+        .map(Channel::from_socket)
+        .ok_or_else(|| io::Error::other("its channel to the master is in use"))
+}
+
+/// Has the kernel kill this process when its master ends.
+fn end_with(master: Pid) -> io::Result<()> {
+    #[cfg(any(target_os = "android", target_os = "freebsd", target_os = "linux"))]
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    // The signal is not sent for a parent that was gone before it was asked for.
+    if getppid() == Some(master) {
+        Ok(())
+    } else {
+        Err(io::Error::other("the master is gone"))
+    }
 }
 
 /// Ends with the master, leaves its signals to it, and takes its place.
 pub(super) fn settle(start: &Start) -> io::Result<()> {
-    #[cfg(any(target_os = "android", target_os = "freebsd", target_os = "linux"))]
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
-    // The signal is not sent for a parent that was gone before it was asked for.
-    let parent = getppid().map(|parent| parent.as_raw_nonzero().get().unsigned_abs());
-    if parent != Some(start.master) {
-        return Err(io::Error::other("the master is gone"));
-    }
+    // Once more: it is forgotten when the process changes its user, in `main` say.
+    let master = i32::try_from(start.master).ok().and_then(Pid::from_raw);
+    end_with(master.ok_or_else(|| io::Error::other("the master has no number"))?)?;
     // Handlers, because a child would inherit that signals are ignored.
     let ignored = Arc::new(AtomicBool::new(false));
     for number in FOR_MASTER {

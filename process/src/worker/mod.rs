@@ -26,6 +26,7 @@ use coreloop_net::{UdpSocket, UnixListener};
 
 use state::{Bind, State};
 
+pub(crate) use hygiene::attach;
 pub use listener::{Incoming, Listener};
 pub(crate) use run::{run_process, spawn_thread};
 pub use socket::Socket;

@@ -25,7 +25,7 @@ use super::lifeline;
 use super::state::State;
 use crate::channel::{Channel, Start, ToMaster, ToWorker};
 
-const FAILED: i32 = 1;
+pub(super) const FAILED: i32 = 1;
 const PANICKED: i32 = 101;
 
 /// How the function of a worker ended.
