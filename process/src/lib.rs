@@ -30,6 +30,7 @@ mod channel;
 mod child;
 mod exit;
 mod fork;
+mod name_lock;
 mod sockets;
 mod supervisor;
 mod worker;

@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::inet::BACKLOG;
+use crate::name_lock::NameLock;
 
 /// A socket that listens at `path`. If there is one that nobody listens to, it is
 /// replaced; if somebody does, or if it is no socket, this fails with `AddrInUse`.
-///
-/// Two that replace the same file at the same moment may both think that they have it.
 pub(super) fn listen(path: &Path) -> io::Result<Socket> {
     let address = SockAddr::unix(path)?;
     let socket = new()?;
+    // Also for those who find the file before anybody listens there.
+    let _lock = NameLock::of(path);
     match socket.bind(&address) {
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
             if !is_stale(path, &address)? {

@@ -287,6 +287,29 @@ fn a_unix_socket_that_nobody_listens_to_is_replaced() {
     other.unlink().unwrap();
 }
 
+/// Two that found the same file both removed it, the second that of the first.
+#[test]
+fn of_several_that_find_a_unix_socket_left_behind_one_has_it() {
+    let path = path_of("race");
+    for _ in 0..50 {
+        drop(Bound::unix(&path).unwrap());
+        let start = std::sync::Barrier::new(4);
+        let bind = || {
+            start.wait();
+            Bound::unix(&path)
+        };
+        let bound = std::thread::scope(|scope| {
+            let threads = [(); 4].map(|()| scope.spawn(bind));
+            threads.map(|thread| thread.join().unwrap())
+        });
+        let errors = bound.iter().filter_map(|bound| bound.as_ref().err());
+        let kinds: Vec<_> = errors.map(io::Error::kind).collect();
+        assert_eq!(kinds, [io::ErrorKind::AddrInUse; 3]);
+        std::os::unix::net::UnixStream::connect(&path).unwrap();
+    }
+    std::fs::remove_file(path).unwrap();
+}
+
 #[test]
 fn a_file_that_is_no_socket_is_left_alone() {
     let path = path_of("file");
