@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Output};
 
 use example::{PATIENCE, connect, exchange, program};
@@ -127,6 +127,66 @@ fn a_socket_in_use_is_not_taken_and_one_left_behind_is() {
     third.signal(Signal::INT);
     assert!(third.end().success());
     assert!(!app.control().exists());
+}
+
+/// Both once served, of which one could not be asked for anything.
+#[test]
+fn of_two_masters_that_find_a_socket_left_behind_one_serves() {
+    let app = App::new();
+    for _ in 0..5 {
+        drop(UnixListener::bind(app.control()).unwrap());
+        let mut masters = [(); 2].map(|()| Master::start(app.command(&["--workers=1"])));
+        let mut lines = [(); 2].map(|()| String::new());
+        for (master, line) in masters.iter_mut().zip(&mut lines) {
+            *line = line_of(master, &[" is ready after ", "another process serves"]);
+        }
+        let winner = usize::from(lines[0].contains("another process serves"));
+        let [mut first, mut second] = masters;
+        let (wins, loses) = match winner {
+            0 => (&mut first, &mut second),
+            _ => (&mut second, &mut first),
+        };
+        assert!(lines[winner].contains(" is ready after "), "{lines:?}");
+        assert_eq!(loses.end().code(), Some(1));
+        assert_eq!(app.master(), wins.pid());
+        app.ask("stop").unwrap();
+        assert!(wins.end().success());
+    }
+}
+
+/// With any number of descriptors the app serves, and obeys a signal, or it ends and
+/// says why. It once ran on without listening for signals.
+#[test]
+fn too_few_descriptors_are_an_error_and_no_half_of_a_master() {
+    let app = App::new();
+    let mut served = 0;
+    for most in (4..64).step_by(2) {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "ulimit -n $0 && exec \"$@\"", &most.to_string()])
+            .arg(app.path())
+            .args(app.arguments(&["--workers=1", "--boots=2", "--backoff=1"]));
+        let mut master = Master::start(command);
+        let words = [" is ready after ", "Too many open files", "os error 24"];
+        if line_of(&mut master, &words).contains(words[0]) {
+            master.signal(Signal::TERM);
+            assert!(master.end().success(), "{most}");
+            served += 1;
+        } else {
+            assert_eq!(master.end().code(), Some(1), "{most}");
+        }
+    }
+    assert!(served > 0);
+}
+
+/// The next line that has some of the words.
+fn line_of(master: &mut Master, words: &[&str]) -> String {
+    loop {
+        let line = master.line("");
+        if words.iter().any(|words| line.contains(words)) {
+            return line;
+        }
+    }
 }
 
 fn ctl(app: &App, arguments: &[&str]) -> Output {

@@ -11,15 +11,15 @@ mod master;
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::Write;
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
 use example::{connect, exchange, program};
-use master::{App, Master, copy, wait_until, worker_at};
+use master::{App, Master, ask_on, copy, wait_until, worker_at};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 #[test]
@@ -58,7 +58,7 @@ fn a_new_master_takes_over_and_the_old_one_ends() {
     app.ask("stop").unwrap();
     master.end();
     assert!(!app.control().exists() && !pid_file.exists());
-    assert!(std::net::TcpStream::connect(address).is_err());
+    assert!(TcpStream::connect(address).is_err());
 }
 
 #[test]
@@ -87,6 +87,109 @@ fn a_new_program_whose_workers_fail_changes_nothing() {
     let program = program("process_app");
     let script = format!("exec {} --fail-before-ready \"$@\"", program.display());
     fails(&script, &["--backoff=1"], "ended before it was ready: ");
+}
+
+/// It had taken the control socket by then, and none was left.
+#[test]
+fn a_new_program_that_cannot_write_its_pid_file_changes_nothing() {
+    let app = App::new();
+    let script = app.script(&["--workers=1", "--pid-file=/nonexistent/pid"]);
+    fails_on(
+        app,
+        &script,
+        &[],
+        "cannot write the pid file /nonexistent/pid: ",
+    );
+}
+
+/// It has written its pid file by then.
+#[test]
+fn a_new_program_that_cannot_make_its_control_socket_changes_nothing() {
+    let app = App::new();
+    let pid_file = format!("--pid-file={}", app.folder.path("pid").display());
+    let program = program("process_app");
+    let script = format!(
+        "exec {} --control /nonexistent/c {pid_file}",
+        program.display()
+    );
+    fails_on(app, &script, &[], "No such file");
+}
+
+/// As one does that is killed a moment before it serves.
+#[test]
+fn what_a_new_program_has_taken_is_taken_back_however_it_ends() {
+    let app = App::new();
+    let (control, pid_file) = (app.control(), app.folder.path("pid"));
+    let (control, pid_file) = (control.display(), pid_file.display());
+    let script = format!("rm {control}; echo 1 >{pid_file}; exit 5");
+    fails_on(
+        app,
+        &script,
+        &[],
+        "ended before it was ready: exit status: 5",
+    );
+}
+
+/// It removed the file of the socket that was not its own yet.
+#[test]
+fn a_new_program_that_fails_leaves_unix_sockets_alone() {
+    let app = App::new();
+    let unix = app.folder.path("unix");
+    let option = format!("--unix={}", unix.display());
+    let (mut master, address) = start(&app, &["--workers=1", &option]);
+    let worker = worker_at(address);
+    let script = app.script(&[&option, "--fail-before-ready", "--backoff=1"]);
+    app.install_script(&script);
+    for _ in 0..5 {
+        app.ask("upgrade").unwrap_err();
+        UnixStream::connect(&unix).unwrap();
+    }
+    serves_on(&app, &mut master, address, worker);
+    master.signal(Signal::TERM);
+    assert!(master.end().success());
+    assert!(!unix.exists());
+}
+
+/// Its workers accept from the sockets of the old ones before all of them are ready.
+/// They were killed with what they had accepted.
+#[test]
+fn a_new_program_that_fails_finishes_what_it_has_accepted() {
+    let app = App::new();
+    let late = app.folder.path("late");
+    let option = format!("--late={}", late.display());
+    // Taking over fails when the last worker is ready; or that never is.
+    for (pid_file, startup, is_late) in [("/nonexistent/pid", 30_000, true), ("pid", 4000, false)] {
+        let startup = format!("--startup={startup}");
+        let (mut master, address) = start(&app, &["--workers=2", &startup]);
+        let old = app.workers();
+        let pid_file = app.folder.path(pid_file);
+        let pid_file = format!("--pid-file={}", pid_file.display());
+        app.install_script(&app.script(&["--workers=2", &option, &pid_file]));
+        master.signal(Signal::USR2);
+        // The first of its workers shares the first socket.
+        let mut client = connect(address);
+        wait_until(|| {
+            let is_new = !old.contains(&worker_on(&client));
+            if !is_new {
+                client = connect(address);
+            }
+            is_new
+        });
+        client.write_all(b"w").unwrap();
+        if is_late {
+            fs::write(&late, "").unwrap();
+        }
+        let mut answer = String::new();
+        BufReader::new(client).read_line(&mut answer).unwrap();
+        assert_eq!(answer, "waited\n");
+        master.line("the upgrade failed: ");
+        assert_eq!(app.master(), master.pid());
+        assert_eq!(app.workers(), old);
+        master.signal(Signal::TERM);
+        assert!(master.end().success());
+        app.install(&program("process_app"));
+        let _ = fs::remove_file(&late);
+    }
 }
 
 #[test]
@@ -318,7 +421,10 @@ fn start(app: &App, arguments: &[&str]) -> (Master, SocketAddr) {
 
 /// Upgrades to a script, and sees that the old program serves on as before.
 fn fails(script: &str, arguments: &[&str], why: &str) {
-    let app = App::new();
+    fails_on(App::new(), script, arguments, why);
+}
+
+fn fails_on(app: App, script: &str, arguments: &[&str], why: &str) {
     let (mut master, address) = start(&app, &[&["--workers=1"], arguments].concat());
     let worker = worker_at(address);
     let mut client = connect(address);
@@ -337,6 +443,22 @@ fn fails(script: &str, arguments: &[&str], why: &str) {
     assert!(master.end_of_first().success());
     app.ask("stop").unwrap();
     master.end();
+}
+
+impl App {
+    /// A script that runs the app with other options than those of the old master.
+    fn script(&self, arguments: &[&str]) -> String {
+        let program = program("process_app");
+        let arguments = self.arguments(arguments).join(" ");
+        format!("exec {} {arguments}", program.display())
+    }
+}
+
+/// Who serves a connection.
+fn worker_on(stream: &TcpStream) -> Pid {
+    let line = ask_on(stream, b'p');
+    let (pid, _) = line.split_once(' ').unwrap();
+    Pid::from_raw(pid.parse().unwrap()).unwrap()
 }
 
 /// The same master has the same worker.

@@ -141,14 +141,6 @@ impl AsyncChannel {
         }
     }
 
-    pub(crate) fn send<M: Serialize>(
-        &self,
-        message: &M,
-        descriptors: &[BorrowedFd<'_>],
-    ) -> io::Result<()> {
-        send(self.socket.get_ref().as_fd(), message, descriptors)
-    }
-
     /// A second descriptor of this end, to send from elsewhere on the loop.
     pub(crate) fn sender(&self) -> io::Result<Sender> {
         Ok(Sender(self.socket.get_ref().try_clone()?))

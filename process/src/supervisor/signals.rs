@@ -28,17 +28,15 @@ use super::request::{Count, Request};
 ///
 /// Nobody hears what becomes of a request that a signal made: the receivers of
 /// their answers are dropped.
-pub(crate) fn serve(requests: mpsc::Sender<Request>) -> impl Future<Output = io::Result<()>> {
-    let signals = Signals::listen();
-    async move {
-        let mut signals = signals?;
+pub(crate) fn serve(requests: mpsc::Sender<Request>) -> io::Result<impl Future<Output = ()>> {
+    let mut signals = Signals::listen()?;
+    Ok(async move {
         while let Some(request) = poll_fn(|context| signals.poll_next(context)).await {
             if requests.send(request).await.is_err() {
                 break;
             }
         }
-        Ok(())
-    }
+    })
 }
 
 struct Signals(Vec<(Signal, Meaning)>);
@@ -104,7 +102,7 @@ mod tests {
     fn each_signal_becomes_its_request() {
         coreloop_runtime::block_on(async {
             let (sender, mut requests) = mpsc::channel(8);
-            let serving = serve(sender);
+            let serving = serve(sender).unwrap();
             // Before the first poll: without a handler this would end the tests.
             send(Number::TERM);
             let serving = coreloop_runtime::spawn(serving);
@@ -125,7 +123,7 @@ mod tests {
 
             drop(requests);
             send(Number::HUP);
-            serving.await.unwrap().unwrap();
+            serving.await.unwrap();
         });
     }
 

@@ -3,19 +3,23 @@
 //!
 //! ```text
 //!   old master                          successor
-//!   start: spawn the file at the path   main runs, Supervisor::new
-//!   Sockets .. Sockets, Complete  ────▶ inherit
+//!   start: Sockets .., Complete ──────▶ (in the channel)
+//!   spawn the file at the path          main runs, Supervisor::new: inherit
 //!   serves on                           binds, starts its workers
 //!                                 ◀──── Ready
 //!   drains its workers, ends with 0     serves
 //! ```
 //!
+//! Its workers accept from the same sockets as soon as they are ready. So a successor
+//! that takes too long is told to stop; and that one as well as one that says that it
+//! fails has the time to drain before it is killed.
+//!
 //! 1. The channel is the successor's standard input. The old end is closed when
 //!    the attempt is over, the successor's when it has said `Ready`: neither
 //!    lives or dies with the other.
 //! 2. Until `Ready` the old master changes nothing of its own. Whatever becomes
-//!    of the successor before, it is killed and reaped, and nothing is undone
-//!    because nothing was done.
+//!    of the successor before, it is ended and reaped; only then is there something
+//!    to undo, if it had taken the names of the old one a moment before.
 //! 3. Both have the same sockets, so no connection in a queue is lost: whoever is
 //!    left serves it. A socket that the new program no longer binds is closed in it
 //!    at once, and in the old one when that ends.
@@ -35,6 +39,7 @@ use std::time::Duration;
 
 use coreloop_runtime::time::timeout;
 use rustix::fs::{Mode, OFlags};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::program::{PRIVATE_VARIABLES, Program};
 use crate::channel::{
@@ -58,28 +63,42 @@ pub(crate) struct Successor {
     pub(crate) pid: u32,
 }
 
+/// How long a new program may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// To serve.
+    pub(crate) startup: Duration,
+    /// To end, when that took too long.
+    pub(crate) drain: Duration,
+}
+
 /// Starts the program's file and gives it the sockets, before this returns; the
-/// future waits until the new process serves, at most for `startup`, and borrows
-/// nothing meanwhile.
+/// future waits until the new process serves, and borrows nothing meanwhile.
 ///
 /// An error says why there is no successor. The process is gone then, also if the
 /// future was dropped.
 pub(crate) fn start(
     program: &Program,
     bequests: &[Bequest<'_>],
-    startup: Duration,
+    bounds: Bounds,
 ) -> impl Future<Output = io::Result<Successor>> + use<> {
     let attempt = Attempt::launch(program, bequests);
     async move {
         let mut attempt = attempt?;
-        match timeout(startup, poll_fn(|context| attempt.poll_ready(context))).await {
-            Ok(Ok(())) => Ok(attempt.succeed()),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(io::Error::new(
-                ErrorKind::TimedOut,
-                format!("the new program was not ready within {startup:?}"),
-            )),
-        }
+        let Bounds { startup, drain } = bounds;
+        let why = match timeout(startup, poll_fn(|context| attempt.poll_ready(context))).await {
+            Ok(Ok(())) => return Ok(attempt.succeed()),
+            Ok(Err(error)) => error,
+            Err(_) => {
+                attempt.stop();
+                let why = format!("the new program was not ready within {startup:?}");
+                io::Error::new(ErrorKind::TimedOut, why)
+            }
+        };
+        // Only its end is of interest: one that is ready now has begun to stop.
+        let gone = poll_fn(|context| attempt.poll_gone(context));
+        let _ = timeout(drain, gone).await;
+        Err(why)
     }
 }
 
@@ -100,6 +119,9 @@ struct Process(Option<Child>);
 impl Attempt {
     fn launch(program: &Program, bequests: &[Bequest<'_>]) -> io::Result<Attempt> {
         let (ours, theirs) = Channel::pair()?;
+        // Before there is a process: from its first moment on it has all that it needs,
+        // should this one die.
+        bequeath(&ours, bequests)?;
         let mut command = program.command();
         for variable in PRIVATE_VARIABLES {
             command.env_remove(variable);
@@ -115,29 +137,13 @@ impl Attempt {
         // Closes this process's copy of the successor's end, whose end is seen then.
         drop(command);
         #[cfg(target_os = "linux")]
-        let pid = super::init::pid_of(&process);
-        let attempt = Attempt {
+        let pid = Pid::from_child(&process);
+        Ok(Attempt {
             process: Process(Some(process)),
             channel: ours.into_async()?,
             #[cfg(target_os = "linux")]
             end: end_of(pid)?,
-        };
-        // One that has ended already is reported with its status, not with the
-        // error that sending to it gives.
-        match attempt.bequeath(bequests) {
-            Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error),
-            _ => Ok(attempt),
-        }
-    }
-
-    fn bequeath(&self, bequests: &[Bequest<'_>]) -> io::Result<()> {
-        for bequest in bequests {
-            for sockets in bequest.sockets.chunks(MOST_DESCRIPTORS) {
-                let message = ToSuccessor::Sockets(bequest.inherited.clone());
-                self.channel.send(&message, sockets)?;
-            }
-        }
-        self.channel.send(&ToSuccessor::Complete, &[])
+        })
     }
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -181,12 +187,40 @@ impl Attempt {
         Poll::Pending
     }
 
+    /// Asks the process to end.
+    fn stop(&self) {
+        if let Some(process) = &self.process.0 {
+            // It is not reaped, so the number is its own.
+            let _ = kill_process(Pid::from_child(process), Signal::TERM);
+        }
+    }
+
+    /// Ready when it has ended, or nothing is to be heard of it any more.
+    fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while let Poll::Ready(said) = self.channel.poll_receive::<ToPredecessor>(context) {
+            if !matches!(said, Ok(Some(_))) {
+                return Poll::Ready(());
+            }
+        }
+        self.poll_end(context).map(drop)
+    }
+
     fn succeed(mut self) -> Successor {
         let process = self.process.0.take();
         Successor {
             pid: process.map_or(0, |process| process.id()),
         }
     }
+}
+
+fn bequeath(channel: &Channel, bequests: &[Bequest<'_>]) -> io::Result<()> {
+    for bequest in bequests {
+        for sockets in bequest.sockets.chunks(MOST_DESCRIPTORS) {
+            let message = ToSuccessor::Sockets(bequest.inherited.clone());
+            channel.send(&message, sockets)?;
+        }
+    }
+    channel.send(&ToSuccessor::Complete, &[])
 }
 
 impl Process {
@@ -216,7 +250,7 @@ impl fmt::Debug for Attempt {
 }
 
 #[cfg(target_os = "linux")]
-fn end_of(process: rustix::process::Pid) -> io::Result<coreloop_runtime::io::Async<OwnedFd>> {
+fn end_of(process: Pid) -> io::Result<coreloop_runtime::io::Async<OwnedFd>> {
     use rustix::process::{PidfdFlags, pidfd_open};
     let end = pidfd_open(process, PidfdFlags::empty())?;
     coreloop_runtime::io::Async::new(end)
@@ -277,15 +311,16 @@ impl Inheritance {
 
     /// Tells the old master that this one serves. It may have died meanwhile: then
     /// there is nobody to tell, and this one serves nevertheless.
-    pub(crate) fn ready(self) -> io::Result<()> {
+    pub(crate) fn ready(&self) -> io::Result<()> {
         match self.channel.send(&ToPredecessor::Ready, &[]) {
             Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error),
             _ => Ok(()),
         }
     }
 
-    /// Tells the old master why this one ends, so that its error says so.
-    pub(crate) fn failed(self, error: &io::Error) {
+    /// Tells the old master why this one ends, so that its error says so. As long as
+    /// this lives, it may take its time.
+    pub(crate) fn failed(&self, error: &io::Error) {
         let error = error.to_string();
         let _ = self.channel.send(&ToPredecessor::Failed { error }, &[]);
     }
@@ -307,7 +342,10 @@ mod tests {
     use std::net::TcpListener;
     use std::os::fd::AsFd;
 
-    const PATIENCE: Duration = Duration::from_secs(30);
+    const BOUNDS: Bounds = Bounds {
+        startup: Duration::from_secs(30),
+        drain: Duration::from_secs(10),
+    };
 
     /// What a test runs as its successor: the same tests, of which only this one is
     /// asked for. In an ordinary run there is nothing to inherit.
@@ -332,6 +370,7 @@ mod tests {
         } else {
             let count = sockets.len();
             inheritance.failed(&io::Error::other(format!("{count} sockets of {ports:?}")));
+            drop(inheritance);
         }
         // The old master looks whether there still is a successor.
         std::thread::park();
@@ -350,11 +389,11 @@ mod tests {
         let name = format!("{}::successor", module_path!().split_once("::").unwrap().1);
         let program = this_program(&["--quiet", "--exact", &name]);
         block_on(async {
-            let successor = start(&program, &bequests(300), PATIENCE).await.unwrap();
-            let pid = rustix::process::Pid::from_raw(successor.pid.try_into().unwrap()).unwrap();
-            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+            let successor = start(&program, &bequests(300), BOUNDS).await.unwrap();
+            let pid = Pid::from_raw(successor.pid.try_into().unwrap()).unwrap();
+            kill_process(pid, Signal::KILL).unwrap();
 
-            let refused = start(&program, &bequests(299), PATIENCE).await.unwrap_err();
+            let refused = start(&program, &bequests(299), BOUNDS).await.unwrap_err();
             let refused = refused.to_string();
             assert!(refused.contains("ready: 299 sockets of ["), "{refused}");
         });
@@ -395,7 +434,7 @@ mod tests {
     fn one_that_hangs_is_killed_in_the_end() {
         let runtime: Runtime = runtime::Builder::new().start_paused(true).build().unwrap();
         let sleep = shell("exec sleep 1000");
-        let error = runtime.block_on(async { start(&sleep, &[], PATIENCE).await });
+        let error = runtime.block_on(async { start(&sleep, &[], BOUNDS).await });
         let error = error.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
         assert_eq!(
@@ -431,7 +470,7 @@ mod tests {
     }
 
     fn refused(program: &Program) -> io::Error {
-        block_on(async { start(program, &[], PATIENCE).await.unwrap_err() })
+        block_on(async { start(program, &[], BOUNDS).await.unwrap_err() })
     }
 
     fn shell(script: &str) -> Program {

@@ -6,7 +6,9 @@
 //!    umask, which belongs to all threads, is not touched.
 //! 2. A name is taken away at the end only if it still is that of this socket: a
 //!    successor has put its own there by then.
-//! 3. No client holds up another, or the master: each has its own task, a bound on
+//! 3. Of several masters that find a name that is free, one has it, and the others
+//!    an error.
+//! 4. No client holds up another, or the master: each has its own task, a bound on
 //!    what it may send and on how long it may be silent or not read.
 
 mod client;
@@ -14,7 +16,7 @@ mod command;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, DirBuilder, Metadata, Permissions};
+use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net;
@@ -24,13 +26,14 @@ use std::time::Duration;
 use coreloop_net::{UnixListener, UnixStream};
 use coreloop_runtime::task::JoinSet;
 use coreloop_runtime::time::timeout;
-use coreloop_sync::{mpsc, oneshot};
+use coreloop_sync::{CancellationToken, mpsc, oneshot};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 pub use client::Control;
 use command::{Command, HELP};
 
 use super::request::{Count, Request};
+use crate::name_lock::NameLock;
 
 /// How long a client may say nothing, or not read its answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -43,14 +46,17 @@ const MOST_CLIENTS: usize = 32;
 /// A control socket with its name, which is taken away when this is dropped.
 #[derive(Debug)]
 pub(crate) struct ControlSocket {
-    listener: Option<net::UnixListener>,
-    #[expect(dead_code, reason = "it acts when it is dropped")]
+    listener: net::UnixListener,
     name: Name,
 }
 
 /// A name in the file system, for as long as it is ours.
 #[derive(Debug)]
-struct Name {
+struct Name(Place);
+
+/// Where a control socket was put, and which it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
     path: PathBuf,
     device: u64,
     inode: u64,
@@ -60,43 +66,48 @@ impl ControlSocket {
     /// Makes the socket of a master that is the first at `path`. What a master that
     /// was killed left there is replaced.
     pub(crate) fn bind(path: &Path) -> io::Result<ControlSocket> {
+        let _lock = NameLock::of(path);
         if holds_socket(path)? && is_served(path)? {
             return Err(io::Error::new(
                 ErrorKind::AddrInUse,
                 format!("another process serves {}", path.display()),
             ));
         }
-        ControlSocket::place(path)
+        ControlSocket::put(path)
     }
 
     /// Makes the socket of a successor: it replaces that of the old master, which
     /// keeps the clients that it has.
     pub(crate) fn take_over(path: &Path) -> io::Result<ControlSocket> {
+        let _lock = NameLock::of(path);
         holds_socket(path)?;
-        ControlSocket::place(path)
+        ControlSocket::put(path)
     }
 
-    /// Serves clients until it is dropped, or the listener fails.
-    pub(crate) async fn serve(mut self, requests: mpsc::Sender<Request>) -> io::Result<()> {
-        let Some(listener) = self.listener.take() else {
-            return Ok(());
-        };
-        let listener = UnixListener::from_std(listener)?;
-        let mut clients = JoinSet::new();
-        loop {
-            let (stream, _) = listener.accept().await?;
-            while clients.try_join_next().is_some() {}
-            if clients.len() < MOST_CLIENTS {
-                let requests = requests.clone();
-                clients.spawn(async move { attend(stream, &requests).await });
-            } else {
-                // A new connection has room for this much.
-                let _ = stream.try_write(failure("too many clients").as_bytes());
-            }
-        }
+    pub(crate) fn place(&self) -> &Place {
+        &self.name.0
     }
 
-    fn place(path: &Path) -> io::Result<ControlSocket> {
+    /// Serves clients until the future is dropped, or the listener fails. When it is
+    /// `replaced`, only those that are there already.
+    pub(crate) fn serve(
+        self,
+        requests: mpsc::Sender<Request>,
+        replaced: CancellationToken,
+    ) -> io::Result<impl Future<Output = io::Result<()>>> {
+        let listener = UnixListener::from_std(self.listener)?;
+        let name = self.name;
+        Ok(async move {
+            let mut clients = JoinSet::new();
+            let accepting = accept(listener, requests, &mut clients);
+            let accepted = replaced.run_until_cancelled(accepting).await;
+            drop(name);
+            while clients.join_next().await.is_some() {}
+            accepted.unwrap_or(Ok(()))
+        })
+    }
+
+    fn put(path: &Path) -> io::Result<ControlSocket> {
         let file = path
             .file_name()
             .ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "the path names no file"))?;
@@ -106,7 +117,7 @@ impl ControlSocket {
         let private = path.with_file_name(private);
         DirBuilder::new().mode(0o700).create(&private)?;
         let inside = private.join("s");
-        let placed = ControlSocket::place_by_way_of(&inside, path);
+        let placed = ControlSocket::put_by_way_of(&inside, path);
         if placed.is_err() {
             let _ = fs::remove_file(&inside);
         }
@@ -114,7 +125,7 @@ impl ControlSocket {
         placed
     }
 
-    fn place_by_way_of(inside: &Path, path: &Path) -> io::Result<ControlSocket> {
+    fn put_by_way_of(inside: &Path, path: &Path) -> io::Result<ControlSocket> {
         let listener = net::UnixListener::bind(inside)?;
         fs::set_permissions(inside, Permissions::from_mode(0o600))?;
         let metadata = fs::symlink_metadata(inside)?;
@@ -122,26 +133,50 @@ impl ControlSocket {
         let path = absolute(path)?;
         fs::rename(inside, &path)?;
         Ok(ControlSocket {
-            listener: Some(listener),
-            name: Name {
+            listener,
+            name: Name(Place {
                 path,
                 device: metadata.dev(),
                 inode: metadata.ino(),
-            },
+            }),
         })
     }
 }
 
-impl Name {
-    fn is(&self, metadata: &Metadata) -> bool {
-        (metadata.dev(), metadata.ino()) == (self.device, self.inode)
+impl Place {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether the socket still is where it was put.
+    pub(crate) fn is_held(&self) -> bool {
+        fs::symlink_metadata(&self.path)
+            .is_ok_and(|found| (found.dev(), found.ino()) == (self.device, self.inode))
     }
 }
 
 impl Drop for Name {
     fn drop(&mut self) {
-        if fs::symlink_metadata(&self.path).is_ok_and(|found| self.is(&found)) {
-            let _ = fs::remove_file(&self.path);
+        if self.0.is_held() {
+            let _ = fs::remove_file(&self.0.path);
+        }
+    }
+}
+
+async fn accept(
+    listener: UnixListener,
+    requests: mpsc::Sender<Request>,
+    clients: &mut JoinSet<io::Result<()>>,
+) -> io::Result<()> {
+    loop {
+        let (stream, _) = listener.accept().await?;
+        while clients.try_join_next().is_some() {}
+        if clients.len() < MOST_CLIENTS {
+            let requests = requests.clone();
+            clients.spawn(async move { attend(stream, &requests).await });
+        } else {
+            // A new connection has room for this much.
+            let _ = stream.try_write(failure("too many clients").as_bytes());
         }
     }
 }

@@ -3,7 +3,9 @@
 use super::*;
 use coreloop_runtime::time::sleep;
 use coreloop_runtime::{Runtime, runtime, spawn};
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 
 use super::super::request::{Status, WorkerState, WorkerStatus};
 
@@ -162,6 +164,54 @@ fn a_name_left_behind_is_replaced_but_not_one_in_use() {
     assert_eq!(beside(&path), 0);
 }
 
+/// Each replaced what it had found, and all but the last served where nobody came.
+#[test]
+fn of_several_that_find_a_name_left_behind_one_has_it() {
+    let path = fresh_path("race");
+    for _ in 0..50 {
+        drop(net::UnixListener::bind(&path).unwrap());
+        let start = Barrier::new(4);
+        let bind = || {
+            start.wait();
+            ControlSocket::bind(&path)
+        };
+        let bound = thread::scope(|scope| {
+            let threads = [(); 4].map(|()| scope.spawn(bind));
+            threads.map(|thread| thread.join().unwrap())
+        });
+        let errors = bound.iter().filter_map(|bound| bound.as_ref().err());
+        let kinds: Vec<_> = errors.map(io::Error::kind).collect();
+        assert_eq!(kinds, [ErrorKind::AddrInUse; 3]);
+        assert!(is_served(&path).unwrap());
+    }
+    assert_eq!(beside(&path), 0);
+}
+
+/// A client that waits for what replaces the socket, an upgrade say, has its answer.
+#[test]
+fn one_that_is_replaced_keeps_its_clients() {
+    let path = fresh_path("replaced");
+    coreloop_runtime::block_on(async {
+        let (sender, requests) = mpsc::channel(1);
+        let socket = ControlSocket::bind(&path).unwrap();
+        let replaced = CancellationToken::new();
+        let place = socket.place().clone();
+        let serving = spawn(socket.serve(sender, replaced.clone()).unwrap());
+        spawn(master(requests));
+        let mut client = Control::connect(&path).await.unwrap();
+        client.status().await.unwrap();
+
+        let next = ControlSocket::take_over(&path).unwrap();
+        assert!(!place.is_held() && next.place().is_held());
+        replaced.cancel();
+        client.status().await.unwrap();
+        drop(client);
+        serving.await.unwrap().unwrap();
+        assert!(next.place().is_held());
+    });
+    assert_eq!(beside(&path), 0);
+}
+
 #[test]
 fn what_is_no_socket_stays() {
     let path = fresh_path("file");
@@ -190,7 +240,8 @@ fn run(name: &str, clients: impl AsyncFnOnce(&Path)) {
     runtime.block_on(async {
         let socket = ControlSocket::bind(&path).unwrap();
         let (sender, requests) = mpsc::channel(1);
-        let serving = spawn(socket.serve(sender));
+        let serving = socket.serve(sender, CancellationToken::new()).unwrap();
+        let serving = spawn(serving);
         spawn(master(requests));
         clients(&path).await;
         serving.abort();

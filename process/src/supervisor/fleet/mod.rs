@@ -31,7 +31,7 @@ use slot::Retiring;
 pub(super) use slot::{Member, Phase, Place, Slot, WorkerId};
 
 /// What a worker may take longer than its deadline, to say its last words.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+pub(super) const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// A master that comes so much later than it wanted was stopped, as its workers
 /// may have been.
@@ -69,6 +69,7 @@ pub(super) struct Fleet {
     boots: Boots,
     replacing: Replacing,
     stage: Stage,
+    was_told_to_stop: bool,
     random: Rng,
     actions: VecDeque<Action>,
 }
@@ -87,6 +88,7 @@ impl Fleet {
             boots,
             replacing: Replacing::default(),
             stage: Stage::Running,
+            was_told_to_stop: false,
             random,
             actions: VecDeque::new(),
         };
@@ -235,22 +237,35 @@ impl Fleet {
 
     /// TERM: drain all to the deadline. Again: kill all.
     pub(super) fn stop(&mut self, now: Instant) {
-        if self.is_stopping() {
+        let was_told = std::mem::replace(&mut self.was_told_to_stop, true);
+        if !self.is_stopping() {
+            self.drain_all(Ok(()), now);
+        } else if was_told {
             self.kill_all();
-        } else {
-            self.stage = Stage::Stopping(Ok(()));
-            for index in 0..self.slots.len() {
-                let slot = &mut self.slots[index];
-                slot.start_at = None;
-                slot.lent_to = None;
-                slot.retiring = None;
-                let (incumbent, successor) = (slot.incumbent.take(), slot.successor.take());
-                for member in incumbent.into_iter().chain(successor) {
-                    self.leave(index, member, now);
-                }
-            }
         }
         self.settle(now);
+    }
+
+    /// The master cannot go on: as by a first TERM, but the end is an error.
+    pub(super) fn fail(&mut self, why: &str, now: Instant) {
+        if !self.is_stopping() {
+            self.drain_all(Err(why.to_owned()), now);
+        }
+        self.settle(now);
+    }
+
+    fn drain_all(&mut self, result: Result<(), String>, now: Instant) {
+        self.stage = Stage::Stopping(result);
+        for index in 0..self.slots.len() {
+            let slot = &mut self.slots[index];
+            slot.start_at = None;
+            slot.lent_to = None;
+            slot.retiring = None;
+            let (incumbent, successor) = (slot.incumbent.take(), slot.successor.take());
+            for member in incumbent.into_iter().chain(successor) {
+                self.leave(index, member, now);
+            }
+        }
     }
 
     /// When to call [`tick`](Fleet::tick) at the latest.

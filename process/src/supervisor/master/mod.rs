@@ -54,6 +54,9 @@ const LAST_OUTPUT: Duration = Duration::from_millis(200);
 /// they began it with. It takes a round trip; one that is never finished, a minute.
 const LONGEST_HANDSHAKE: Duration = Duration::from_secs(3);
 
+/// Where to say what came of a request.
+type Reply = oneshot::Sender<Result<(), String>>;
+
 /// What the user has called for all that happens.
 pub(super) type Hook = Box<dyn Fn(&Event)>;
 
@@ -110,8 +113,8 @@ struct Master<F> {
     happens: Happenings,
     requests: mpsc::Receiver<Request>,
     /// Who waits for which pass of a reload.
-    reloads: Vec<(u64, oneshot::Sender<Result<(), String>>)>,
-    scales: Vec<oneshot::Sender<Result<(), String>>>,
+    reloads: Vec<(u64, Reply)>,
+    scales: Vec<Reply>,
     memory_at: Option<Instant>,
     /// Those that were under way when connections were last steered away from slots.
     handshakes: Vec<Handshakes>,
@@ -120,8 +123,8 @@ struct Master<F> {
     stdout: Option<Rc<Sink>>,
     stderr: Rc<Sink>,
     outside: Outside,
-    /// The attempt at an upgrade that is under way.
-    upgrade: Option<JoinHandle<()>>,
+    /// The attempt at an upgrade that is under way, and who waits for it.
+    upgrade: Option<(JoinHandle<()>, Reply)>,
 }
 
 /// What the master has of a worker that was started.
@@ -209,13 +212,13 @@ where
             let deadline = others.chain(deadline).min();
             coreloop_runtime::select! {
                 biased;
-                Some(happening) = self.happenings.recv() => self.happened(happening)?,
+                Some(happening) = self.happenings.recv() => self.happened(happening),
                 Some(request) = self.requests.recv() => self.requested(request),
                 () = until(deadline) => {
                     // Invariant 2: whatever can be read is read.
                     yield_now().await;
                     while let Ok(happening) = self.happenings.try_recv() {
-                        self.happened(happening)?;
+                        self.happened(happening);
                     }
                     self.look_at_memory();
                     let now = Instant::now();
@@ -226,13 +229,21 @@ where
         }
     }
 
-    fn happened(&mut self, happening: Happening) -> io::Result<()> {
+    fn happened(&mut self, happening: Happening) {
         let now = Instant::now();
         match happening {
             Happening::Said(id, message) => {
                 self.said(id, message, now);
-                if self.fleet.is_ready() && self.outside.announce(&self.options)? {
-                    self.begin_with(self.options.count);
+                if self.fleet.is_ready() {
+                    match self.outside.announce(&self.options) {
+                        Ok(true) => self.begin_with(self.options.count),
+                        Ok(false) => {}
+                        // What its workers have accepted is finished first.
+                        Err(error) => {
+                            self.outside.failed(&error);
+                            self.fleet.fail(&error.to_string(), now);
+                        }
+                    }
                 }
             }
             Happening::Ended(id, how) => self.ended(id, how, now),
@@ -240,7 +251,6 @@ where
         }
         // Those that are over.
         while self.outputs.try_join_next().is_some() {}
-        Ok(())
     }
 
     /// Goes on from the slots that an old master had.

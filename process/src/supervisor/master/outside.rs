@@ -3,7 +3,9 @@
 //!
 //! 1. Before all its workers serve, a successor takes nothing from the old master:
 //!    its files and its control socket are those of the old one till then.
-//! 2. The service manager may have gone, which is no reason to stop: no error in
+//! 2. What a successor has taken that does not serve after all, this one takes back
+//!    when that is gone, however it ended.
+//! 3. The service manager may have gone, which is no reason to stop: no error in
 //!    telling it counts.
 
 use std::io;
@@ -11,12 +13,12 @@ use std::time::Duration;
 
 use coreloop_runtime::task::spawn;
 use coreloop_runtime::time::Instant;
-use coreloop_sync::mpsc;
+use coreloop_sync::{CancellationToken, mpsc};
 
 use super::Options;
 use super::pid_file::PidFile;
 use crate::sockets::Bound;
-use crate::supervisor::control::ControlSocket;
+use crate::supervisor::control::{ControlSocket, Place};
 use crate::supervisor::event::Event;
 use crate::supervisor::notify::Notifier;
 use crate::supervisor::request::Request;
@@ -29,10 +31,19 @@ pub(super) struct Outside {
     /// Until this master serves.
     inheritance: Option<Inheritance>,
     requests: mpsc::Sender<Request>,
+    control: Option<Served>,
     pid_file: Option<PidFile>,
     alive_at: Option<Instant>,
     is_announced: bool,
-    is_replaced: bool,
+    /// Whether the names of the sockets are for this master to remove.
+    owns_names: bool,
+}
+
+/// A control socket that is served.
+#[derive(Debug)]
+struct Served {
+    place: Place,
+    replaced: CancellationToken,
 }
 
 impl Outside {
@@ -41,20 +52,22 @@ impl Outside {
         inheritance: Option<Inheritance>,
         requests: mpsc::Sender<Request>,
     ) -> io::Result<Outside> {
-        drop(spawn(signals::serve(requests.clone())));
+        // First of all: till then a signal ends the process.
+        drop(spawn(signals::serve(requests.clone())?));
         let notifier = Notifier::from_env()?;
         let mut outside = Outside {
             alive_at: notifier.watchdog().map(|period| Instant::now() + period),
             notifier,
+            owns_names: inheritance.is_none(),
             inheritance,
             requests,
+            control: None,
             pid_file: None,
             is_announced: false,
-            is_replaced: false,
         };
         if outside.inheritance.is_none() {
             if let Some(path) = &options.control {
-                outside.serve(ControlSocket::bind(path)?);
+                outside.serve(ControlSocket::bind(path)?)?;
             }
             outside.write_pid_file(options)?;
         }
@@ -67,15 +80,12 @@ impl Outside {
         if self.is_announced {
             return Ok(false);
         }
-        if self.inheritance.is_some() {
-            if let Some(path) = &options.control {
-                let socket = ControlSocket::take_over(path)?;
-                self.serve(socket);
-            }
-            self.write_pid_file(options)?;
-        }
         if let Some(inheritance) = self.inheritance.take() {
-            inheritance.ready()?;
+            if let Err(error) = self.take_over(options).and_then(|()| inheritance.ready()) {
+                self.inheritance = Some(inheritance);
+                return Err(error);
+            }
+            self.owns_names = true;
         }
         self.is_announced = true;
         let _ = self.notifier.ready();
@@ -83,8 +93,8 @@ impl Outside {
     }
 
     /// The master ends with an error, perhaps before it ever served.
-    pub(super) fn failed(&mut self, error: &io::Error) {
-        if let Some(inheritance) = self.inheritance.take() {
+    pub(super) fn failed(&self, error: &io::Error) {
+        if let Some(inheritance) = &self.inheritance {
             inheritance.failed(error);
         }
     }
@@ -109,8 +119,24 @@ impl Outside {
 
     /// Another master serves. Whatever is outside is its own from now on.
     pub(super) fn replaced(&mut self, by: u32) {
-        self.is_replaced = true;
+        self.owns_names = false;
         let _ = self.notifier.replaced(by);
+    }
+
+    /// A master that was to replace this one is gone. Takes back what that had taken.
+    pub(super) fn restore(&mut self) -> io::Result<()> {
+        if let Some(served) = self.control.take_if(|served| !served.place.is_held()) {
+            let taken = ControlSocket::bind(served.place.path());
+            match taken.and_then(|socket| self.serve(socket)) {
+                // Its clients stay with it; one of them may have asked for the upgrade.
+                Ok(()) => served.replaced.cancel(),
+                Err(error) => {
+                    self.control = Some(served);
+                    return Err(error);
+                }
+            }
+        }
+        self.pid_file.as_ref().map_or(Ok(()), PidFile::restore)
     }
 
     /// When the service manager wants to hear of the master, if it does.
@@ -128,7 +154,7 @@ impl Outside {
 
     /// Takes away what only this master was behind.
     pub(super) fn finish(self, bounds: &[Bound]) {
-        if !self.is_replaced {
+        if self.owns_names {
             for bound in bounds {
                 // Another one may have been faster.
                 let _ = bound.unlink();
@@ -136,12 +162,28 @@ impl Outside {
         }
     }
 
-    fn serve(&self, socket: ControlSocket) {
-        drop(spawn(socket.serve(self.requests.clone())));
+    /// Takes the names of the old master. What fails of it, that one takes back.
+    fn take_over(&mut self, options: &Options) -> io::Result<()> {
+        self.write_pid_file(options)?;
+        match &options.control {
+            Some(path) => self.serve(ControlSocket::take_over(path)?),
+            None => Ok(()),
+        }
+    }
+
+    fn serve(&mut self, socket: ControlSocket) -> io::Result<()> {
+        let place = socket.place().clone();
+        let replaced = CancellationToken::new();
+        drop(spawn(
+            socket.serve(self.requests.clone(), replaced.clone())?,
+        ));
+        self.control = Some(Served { place, replaced });
+        Ok(())
     }
 
     fn write_pid_file(&mut self, options: &Options) -> io::Result<()> {
-        self.pid_file = options.pid_file.clone().map(PidFile::create).transpose()?;
+        let path = options.pid_file.as_deref();
+        self.pid_file = path.map(PidFile::create).transpose()?;
         Ok(())
     }
 }

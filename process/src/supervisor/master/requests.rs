@@ -4,14 +4,13 @@ use std::io;
 
 use coreloop_runtime::task::spawn;
 use coreloop_runtime::time::Instant;
-use coreloop_sync::oneshot;
 
-use super::Master;
 use super::watch::Happening;
+use super::{Master, Reply};
 use crate::channel::Inherited;
 use crate::sockets::Bound;
 use crate::supervisor::event::Event;
-use crate::supervisor::fleet::{Member, Phase};
+use crate::supervisor::fleet::{LAST_WORDS, Member, Phase};
 use crate::supervisor::request::{Count, Request, Status, WorkerState, WorkerStatus};
 use crate::supervisor::upgrade::{self, Bequest};
 use crate::worker::Worker;
@@ -31,8 +30,8 @@ where
                     self.report(&Event::Stopping);
                     self.outside.stopping();
                 }
-                if let Some(upgrade) = self.upgrade.take() {
-                    upgrade.abort();
+                if let Some((attempt, _)) = self.upgrade.take() {
+                    attempt.abort();
                 }
                 self.fleet.stop(now);
             }
@@ -81,37 +80,49 @@ where
     }
 
     /// Starts the program's file. This master serves on until that says it serves.
-    fn upgrade(&mut self, reply: oneshot::Sender<Result<(), String>>) {
+    fn upgrade(&mut self, reply: Reply) {
         if self.upgrade.is_some() {
             drop(reply.send(Err("an upgrade is under way".to_owned())));
             return;
         }
         self.outside.reloading();
         let bequests: Vec<_> = self.bounds.iter().map(bequest).collect();
-        let startup = self.options.settings.startup;
-        let attempt = upgrade::start(&self.options.program, &bequests, startup);
+        let settings = &self.options.settings;
+        let bounds = upgrade::Bounds {
+            startup: settings.startup,
+            drain: settings.drain.saturating_add(LAST_WORDS),
+        };
+        let attempt = upgrade::start(&self.options.program, &bequests, bounds);
         let happens = self.happens.clone();
-        self.upgrade = Some(spawn(async move {
+        let attempt = spawn(async move {
             let result = attempt.await.map(|successor| successor.pid);
             let result = result.map_err(|error| error.to_string());
-            let answer = result.clone().map(drop);
             drop(happens.send(Happening::Upgraded(result)));
-            drop(reply.send(answer));
-        }));
+        });
+        self.upgrade = Some((attempt, reply));
     }
 
     pub(super) fn upgraded(&mut self, result: Result<u32, String>) {
-        self.upgrade = None;
-        match result {
+        let reply = self.upgrade.take().map(|(_, reply)| reply);
+        let answer = match result {
             Ok(pid) => {
                 self.outside.replaced(pid);
                 self.fleet.stop(Instant::now());
-                self.report(&Event::Upgraded(result));
+                self.report(&Event::Upgraded(Ok(pid)));
+                Ok(())
             }
-            Err(_) => {
-                self.came_of_it(&Event::Upgraded(result));
+            Err(mut why) => {
+                if let Err(error) = self.outside.restore() {
+                    why = format!("{why}; and what it took is not taken back: {error}");
+                }
+                self.came_of_it(&Event::Upgraded(Err(why.clone())));
                 self.outside.reloaded();
+                Err(why)
             }
+        };
+        // Who asked finds all in its place.
+        if let Some(reply) = reply {
+            drop(reply.send(answer));
         }
     }
 
