@@ -8,10 +8,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake, Waker};
+use std::time::Duration;
 
 use coreloop_net::tcp::LimitedListener;
 use coreloop_net::{ConnectionLimit, TcpListener, TcpStream};
-use coreloop_runtime::{block_on, spawn, task::yield_now};
+use coreloop_runtime::{Runtime, block_on, spawn, task::yield_now};
 use futures_lite::future::poll_once;
 use futures_lite::{AsyncReadExt, AsyncWriteExt, StreamExt};
 
@@ -247,4 +248,49 @@ fn a_waker_that_panics_does_not_cost_the_others_their_wake() {
     dropped.expect_err("the panic goes on");
     assert!(woken.0.load(Ordering::Relaxed));
     assert_eq!(limit.live(), 0);
+}
+
+/// While it was full, it was woken for each connection, and no sibling was.
+#[test]
+#[cfg_attr(miri, ignore = "Miri has no exclusive registrations")]
+fn a_full_listener_that_others_have_too_sleeps() {
+    let runtime = Runtime::new().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let connect = || std::net::TcpStream::connect(address).unwrap();
+    let listener = {
+        let _entered = runtime.enter();
+        TcpListener::from_std_exclusive(listener).unwrap().limit(1)
+    };
+    let listener = Rc::new(listener);
+    let accepting = || {
+        let listener = Rc::clone(&listener);
+        runtime.spawn(async move { listener.accept().await.unwrap() })
+    };
+    let turn = || {
+        for _ in 0..4 {
+            runtime.turn(Some(Duration::ZERO)).unwrap();
+        }
+    };
+    // One of them waits for a connection, the other for that; both have to go on.
+    let (first, second) = (accepting(), accepting());
+    turn();
+    let _clients = [connect(), connect()];
+    let first = runtime.block_on(first).unwrap();
+    turn();
+    let third = accepting();
+    turn();
+    let before = runtime.metrics().io_events();
+    for _ in 0..5 {
+        let _client = connect();
+        turn();
+    }
+    if cfg!(any(target_os = "linux", target_os = "android")) {
+        assert_eq!(runtime.metrics().io_events(), before);
+    }
+    assert!(!second.is_finished() && !third.is_finished());
+    drop(first);
+    let second = runtime.block_on(second).unwrap();
+    drop(second);
+    runtime.block_on(third).unwrap();
 }

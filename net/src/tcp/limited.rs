@@ -54,7 +54,13 @@ impl LimitedListener {
     /// # }
     /// ```
     pub async fn accept(&self) -> io::Result<(Limited<TcpStream>, SocketAddr)> {
-        let permit = self.limit.acquire().await;
+        let permit = match self.limit.try_acquire() {
+            Some(permit) => permit,
+            None => {
+                self.listener.leave_to_others();
+                self.limit.acquire().await
+            }
+        };
         let (stream, peer) = self.listener.accept().await?;
         Ok((Limited::new(stream, permit), peer))
     }

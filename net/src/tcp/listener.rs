@@ -212,7 +212,8 @@ impl TcpListener {
     /// listener goes on accepting: what it was woken for, nobody else is told of. One
     /// that wants no more connections takes the listener off the loop by
     /// [`into_std`](Self::into_std), and then accepts what is queued. One that is out of
-    /// descriptors leaves connections to the others meanwhile. See
+    /// descriptors, or at its [limit](Self::limit), leaves connections to the others
+    /// meanwhile. See
     /// [`Async::from_owned_exclusive`] for what happens when one dies.
     ///
     /// On other systems than Linux this is the same as `from_std`.
@@ -226,6 +227,12 @@ impl TcpListener {
             io: Async::from_owned_exclusive(listener)?,
             pause: Pause::default(),
         })
+    }
+
+    /// Leaves connections to other loops that have the listener too, until somebody
+    /// waits for one here.
+    pub(super) fn leave_to_others(&self) {
+        self.io.leave_to_others();
     }
 
     /// Takes the listener off the loop, as one of the standard library.

@@ -168,7 +168,7 @@ impl<T: AsFd> Async<T> {
 
     /// Lets other loops have what comes to a descriptor that is
     /// [exclusive](Async::from_owned_exclusive), until somebody waits for it here again.
-    /// Does nothing to one that is not.
+    /// Does nothing to one that is not, or while another task waits for it.
     ///
     /// For a loop that cannot accept for a while: one that is out of descriptors, say,
     /// would be woken for each connection, and nobody else would. What it was woken for

@@ -58,10 +58,12 @@ mod linux {
             })
         }
 
-        /// Removes the registration, if it is such a one, until somebody waits.
+        /// Removes the registration, if it is such a one, until somebody waits; not
+        /// while others do.
         pub(crate) fn suspend_exclusive(&self, fd: BorrowedFd<'_>, source: &Source) {
             if source.exclusive
                 && source.watches(Direction::Read)
+                && !source.has_readers()
                 && epoll::delete(self, fd).is_ok()
             {
                 source.interest.set(NOTHING);

@@ -207,6 +207,17 @@ impl Source {
         Poll::Pending
     }
 
+    /// Whether anybody waits to read, as far as is known: one that polled may have
+    /// lost interest since.
+    #[cold]
+    pub(super) fn has_readers(&self) -> bool {
+        self.reader.waits.get()
+            || self
+                .others
+                .get()
+                .is_some_and(|others| others.have_readers())
+    }
+
     /// Takes a waiter out.
     pub(crate) fn leave(&self, key: usize) {
         let waiter = self.others().list.borrow_mut().remove(key);
@@ -320,6 +331,22 @@ struct Waiter {
 }
 
 impl Others {
+    fn have_readers(&self) -> bool {
+        let reader = self.reader.take();
+        let polls = reader.is_some();
+        self.reader.set(reader);
+        let list = self.list.borrow();
+        let mut waiters = list.iter().map(|(_, waiter)| waiter);
+        polls
+            || waiters
+                .any(|waiter| waiter.waker.is_some() && waiter.awaits.any(Readiness::READABLE))
+            || self
+                .beside
+                .borrow()
+                .iter()
+                .any(|(direction, _)| *direction == Direction::Read)
+    }
+
     fn slot(&self, direction: Direction) -> &Cell<Option<Waker>> {
         match direction {
             Direction::Read => &self.reader,
