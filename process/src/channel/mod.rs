@@ -2,11 +2,16 @@
 //! of Unix stream sockets over which whole messages go, with descriptors.
 //!
 //! 1. A frame is its length and its number of descriptors, then the message as
-//!    `postcard` writes it. The descriptors go with the frame's first byte.
+//!    `postcard` writes it. The descriptors go with the frame's first byte, and the
+//!    kernel gives those of two frames in two reads.
 //! 2. Sending never waits: what a peer has not read for so long that the socket is
 //!    full is lost with the peer, and the caller hears of it. So a stopped worker
 //!    cannot stop the master.
 //! 3. Descriptors are received with `CLOEXEC`, whoever starts a process next.
+//! 4. The kernel leaves out descriptors for which a process has no room. A message
+//!    comes with all of its own, or with none; those of another frame it never gets.
+//! 5. A frame of which a part was sent is the last one: nothing is sent behind it,
+//!    where it would be taken for the rest.
 
 mod message;
 
@@ -21,8 +26,8 @@ use coreloop_runtime::io::Async;
 #[cfg(target_os = "linux")]
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, Shutdown,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -41,7 +46,7 @@ const HEADER: usize = 5;
 
 const CONTROL: usize = rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS));
 
-/// A message, and the descriptors that came with it.
+/// A message, and the descriptors that came with it: all, or if there was no room, none.
 type Frame<M> = (M, Vec<OwnedFd>);
 
 /// One end, which blocks or not as its descriptor is set.
@@ -62,7 +67,8 @@ pub(crate) struct AsyncChannel {
 #[derive(Debug, Default)]
 struct Received {
     bytes: Vec<u8>,
-    descriptors: VecDeque<OwnedFd>,
+    /// Of each frame that has any, in order; `None` if some of them are lost.
+    descriptors: VecDeque<Option<Vec<OwnedFd>>>,
 }
 
 impl Channel {
@@ -173,14 +179,20 @@ impl Received {
             &mut control,
             receive_flags(),
         )?;
+        let mut came = Vec::new();
         for message in control.drain() {
             if let RecvAncillaryMessage::ScmRights(descriptors) = message {
                 for descriptor in descriptors {
                     #[cfg(not(target_os = "linux"))]
                     rustix::io::fcntl_setfd(&descriptor, rustix::io::FdFlags::CLOEXEC)?;
-                    self.descriptors.push_back(descriptor);
+                    came.push(descriptor);
                 }
             }
+        }
+        if received.flags.contains(ReturnFlags::CTRUNC) {
+            self.descriptors.push_back(None);
+        } else if !came.is_empty() {
+            self.descriptors.push_back(Some(came));
         }
         self.bytes.extend_from_slice(&buffer[..received.bytes]);
         Ok(received.bytes)
@@ -200,13 +212,18 @@ impl Received {
         if rest.len() < length {
             return Ok(None);
         }
-        if self.descriptors.len() < count {
-            return Err(garbled("descriptors of a frame are missing"));
-        }
         let message = postcard::from_bytes(&rest[..length])
             .map_err(|error| garbled(&format!("a message does not parse: {error}")))?;
+        let descriptors = match count {
+            0 => Vec::new(),
+            _ => match self.descriptors.pop_front() {
+                Some(Some(descriptors)) if descriptors.len() == count => descriptors,
+                Some(None) => Vec::new(),
+                _ => return Err(garbled("descriptors of a frame are missing")),
+            },
+        };
         self.bytes.drain(..HEADER + length);
-        Ok(Some((message, self.descriptors.drain(..count).collect())))
+        Ok(Some((message, descriptors)))
     }
 
     /// What the end of the stream means here.
@@ -250,6 +267,8 @@ fn send<M: Serialize>(
     if sent == HEADER + body.len() {
         Ok(())
     } else {
+        // Invariant 5. It fails if the other end is gone, too.
+        let _ = rustix::net::shutdown(socket, Shutdown::Write);
         Err(io::Error::new(
             ErrorKind::WouldBlock,
             "the other end does not read",
@@ -342,6 +361,50 @@ mod tests {
         assert_eq!(refused.kind(), ErrorKind::WouldBlock);
     }
 
+    /// Frames that were sent behind a part of one were taken for its rest.
+    #[test]
+    fn nothing_is_sent_behind_a_part_of_a_frame() {
+        let (one, mut other) = Channel::pair().unwrap();
+        rustix::net::sockopt::set_socket_send_buffer_size(&one.socket, 4096).unwrap();
+        one.send(&"whole".to_owned(), &[]).unwrap();
+        let refused = one.send(&"x".repeat(60_000), &[]).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::WouldBlock);
+        let (message, _) = other.receive::<String>().unwrap().unwrap();
+        assert_eq!(message, "whole");
+        let end = other.receive::<String>().unwrap_err();
+        assert_eq!(end.kind(), ErrorKind::UnexpectedEof);
+        // There is room again.
+        let behind = one.send(&"behind".to_owned(), &[]).unwrap_err();
+        assert_eq!(behind.kind(), ErrorKind::BrokenPipe);
+    }
+
+    /// One whose descriptors are lost must not get those of the next.
+    #[test]
+    fn a_frame_without_room_for_its_descriptors_has_none() {
+        let frame = |text: &str, count| {
+            let body = postcard::to_stdvec(text).unwrap();
+            let mut bytes = u32::try_from(body.len()).unwrap().to_le_bytes().to_vec();
+            bytes.push(count);
+            bytes.extend(body);
+            bytes
+        };
+        let mut received = Received::default();
+        received.bytes.extend(frame("lost", 2));
+        received.bytes.extend(frame("none", 0));
+        received.bytes.extend(frame("next", 1));
+        received.descriptors.push_back(None);
+        received
+            .descriptors
+            .push_back(Some(vec![tempfile().into()]));
+        let mut next = || {
+            let (message, descriptors) = received.frame::<String>().unwrap().unwrap();
+            (message, descriptors.len())
+        };
+        assert_eq!(next(), ("lost".to_owned(), 0));
+        assert_eq!(next(), ("none".to_owned(), 0));
+        assert_eq!(next(), ("next".to_owned(), 1));
+    }
+
     #[test]
     fn half_a_message_is_an_error() {
         let (one, mut other) = Channel::pair().unwrap();
@@ -362,7 +425,7 @@ mod tests {
     }
 
     proptest! {
-        /// A stream has no bounds of messages.
+        /// 39: a stream has no bounds of messages.
         #[test]
         fn frames_come_whole_however_they_are_cut(
             slots in vec(any::<u32>(), 0..20),
@@ -394,6 +457,7 @@ mod tests {
             prop_assert!(received.end::<()>().is_ok());
         }
 
+        /// 39.
         #[test]
         fn bytes_of_nobody_are_refused_or_waited_for(bytes in vec(any::<u8>(), 0..200)) {
             let mut received = Received::default();

@@ -285,6 +285,9 @@ fn receive(mut channel: Channel) -> io::Result<Inheritance> {
         let ToSuccessor::Sockets(inherited) = message else {
             return Ok(Inheritance { channel, sockets });
         };
+        if descriptors.is_empty() {
+            return Err(io::Error::other("there is no room for the descriptors"));
+        }
         match sockets.iter_mut().find(|(known, _)| *known == inherited) {
             Some((_, more)) => more.extend(descriptors),
             None => sockets.push((inherited, descriptors)),

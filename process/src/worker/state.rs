@@ -119,6 +119,10 @@ impl State {
         if slot == self.start.slot {
             return Ok(());
         }
+        // It has its own connections to serve, though it has no room for more.
+        if sockets.len() != self.binds.len() {
+            return Err(io::Error::other("there is no room for their descriptors"));
+        }
         for (bind, socket) in self.binds.iter().zip(sockets) {
             match bind {
                 Bind::Tcp(group) => group.adopt(slot, socket)?,
