@@ -10,6 +10,7 @@ use std::task::Poll;
 use std::thread;
 
 use coreloop::process::{Child, Command, Fork, fork};
+use coreloop::signal::unix::SignalKind;
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, waitid, waitpid};
 
@@ -118,6 +119,11 @@ async fn a_stolen_status_is_an_error() {
         assert_eq!(error.raw_os_error(), Some(Errno::CHILD.raw_os_error()));
     }
     child.try_wait().unwrap_err();
+    // Its number may be another's by now.
+    assert_eq!(child.id(), None);
+    child.start_kill().unwrap();
+    let gone = child.signal(SignalKind::terminate()).unwrap_err();
+    assert_eq!(gone.raw_os_error(), Some(Errno::SRCH.raw_os_error()));
 }
 
 /// Number 38, with the threads of the test harness, or one more to be sure.

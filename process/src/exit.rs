@@ -10,13 +10,19 @@ use coreloop_runtime::io::Async;
 use coreloop_runtime::runtime::Handle;
 use coreloop_runtime::task::RemoteJoinHandle;
 use coreloop_runtime::task::coop::poll_proceed;
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 /// A child whose status is not collected yet, or its status.
+///
+/// **Invariant:** once the status is collected, by whomever, the number of the process
+/// is not used any more, as it may be another's.
 #[derive(Debug)]
 pub(crate) struct Exit {
     child: Child,
     status: Option<ExitStatus>,
+    /// It was collected by other code of this process.
+    is_stolen: bool,
     watch: Watch,
     /// Whether a wait has asked the kernel before it began to watch.
     asked: bool,
@@ -41,6 +47,7 @@ impl Exit {
         Exit {
             child,
             status: None,
+            is_stolen: false,
             watch,
             asked: false,
         }
@@ -48,10 +55,7 @@ impl Exit {
 
     /// The number of the process, until its status is collected.
     pub(crate) fn id(&self) -> Option<u32> {
-        match self.status {
-            Some(_) => None,
-            None => Some(self.child.id()),
-        }
+        (!self.is_collected()).then(|| self.child.id())
     }
 
     /// The number that the process has, or had.
@@ -60,13 +64,18 @@ impl Exit {
     }
 
     pub(crate) fn is_collected(&self) -> bool {
-        self.status.is_some()
+        self.status.is_some() || self.is_stolen
     }
 
     /// Collects the status, if the child has ended.
     pub(crate) fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        if self.is_stolen {
+            return Err(Errno::CHILD.into());
+        }
         if self.status.is_none() {
-            self.status = self.child.try_wait()?;
+            self.status = self.child.try_wait().inspect_err(|error| {
+                self.is_stolen = error.raw_os_error() == Some(Errno::CHILD.raw_os_error());
+            })?;
         }
         Ok(self.status)
     }
