@@ -11,6 +11,8 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
+#[cfg(target_os = "linux")]
+use crate::child::orphans;
 use coreloop_runtime::runtime::Handle;
 use rustix::process::{Pid, WaitOptions};
 
@@ -71,7 +73,11 @@ impl Forked {
 /// - **Sockets and files**, with their positions and locks.
 /// - **Randomness.** Generators of random numbers go on in step.
 /// - **Buffers.** What was printed but not written yet is written twice.
-/// - **Children** are the original's: the copy cannot wait for them.
+/// - **Children** are the original's: the copy cannot wait for them. But it can kill
+///   them, and does by dropping a [`Child`](crate::Child) that is to be killed on drop.
+/// - **Memory that is mapped shared**, such as by `mmap` or `io_uring`, stays one for
+///   both, and one does not see the other's borrows. Whoever has mapped some drops it
+///   first.
 ///
 /// # Errors
 ///
@@ -139,14 +145,20 @@ fn single_thread() -> io::Result<()> {
 fn copy() -> io::Result<Fork> {
     use nix::unistd::ForkResult;
 
-    // SAFETY: this thread is the only one, so nothing is held by one that the copy lacks.
+    // SAFETY: this thread is the only one, so nothing is held by one that the copy lacks,
+    // and no other can start one between the count and this. One that ends is counted
+    // until it runs no more code. What both have is either copied, or a descriptor, which
+    // each has of its own; for memory that is shared see the documentation of `fork`.
     match unsafe { nix::unistd::fork() }? {
         ForkResult::Parent { child } => {
             let pid = Pid::from_raw(child.as_raw());
             let pid = pid.ok_or_else(|| io::Error::other("the copy has no number"))?;
             Ok(Fork::Parent(Forked { pid }))
         }
-        ForkResult::Child => Ok(Fork::Child),
+        ForkResult::Child => {
+            orphans::forget();
+            Ok(Fork::Child)
+        }
     }
 }
 

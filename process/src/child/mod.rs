@@ -14,7 +14,7 @@
 mod command;
 mod communicate;
 mod handle;
-mod orphans;
+pub(crate) mod orphans;
 mod pipes;
 #[cfg(feature = "tokio-io")]
 mod tokio_io;

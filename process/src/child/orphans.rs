@@ -36,6 +36,13 @@ pub(super) fn collect() {
     lock().retain_mut(|child| matches!(child.try_wait(), Ok(None)));
 }
 
+/// In a copy of the process: they are not its children, and their numbers may become
+/// those of some that are.
+#[cfg(target_os = "linux")]
+pub(crate) fn forget() {
+    lock().clear();
+}
+
 /// A child with a task that waits for it.
 struct Orphan(Option<Exit>);
 
