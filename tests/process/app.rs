@@ -92,6 +92,9 @@ struct Options {
     /// The worker of slot 1 is not ready before there is this file.
     #[arg(long)]
     late: Option<PathBuf>,
+    /// The hook for events panics at each.
+    #[arg(long)]
+    panicking_hook: bool,
     /// Workers may be silent for ever.
     #[arg(long)]
     no_heartbeat: bool,
@@ -138,6 +141,9 @@ fn main() -> io::Result<()> {
     }
     if let Some(path) = &options.pid_file {
         supervisor = supervisor.pid_file(path);
+    }
+    if options.panicking_hook {
+        supervisor = supervisor.on_event(|event| panic!("hooked: {event}"));
     }
     if options.inherit_output {
         supervisor = supervisor.output(WorkerOutput::Inherited);

@@ -32,6 +32,8 @@ pub use event::Event;
 pub use policy::Restarts;
 pub use workers::{WorkerOutput, Workers};
 
+use coreloop_runtime::runtime::Builder;
+
 use crate::sockets::Bound;
 use crate::worker::{self, Worker};
 use fleet::Settings;
@@ -109,6 +111,7 @@ pub struct Supervisor {
     pid_file: Option<PathBuf>,
     output: WorkerOutput,
     on_event: Option<Hook>,
+    runtime: fn() -> Builder,
     /// In a worker there are none: they come from its master.
     bounds: Vec<Bound>,
 }
@@ -162,6 +165,7 @@ impl Supervisor {
             pid_file: None,
             output: WorkerOutput::default(),
             on_event: None,
+            runtime: Builder::new,
             bounds: Vec::new(),
         }
     }
@@ -192,6 +196,11 @@ impl Supervisor {
     /// The worker accepts no more, and ends as soon as the last one is done. At the
     /// deadline it ends anyway, and half a second later it is killed. A worker
     /// thread cannot be, and then goes on until the program ends.
+    ///
+    /// What waits in a queue is for the next worker. When the whole program ends there
+    /// is none: connections that nobody has accepted by then are reset. To change the
+    /// program without that, upgrade it by `USR2`; before it ends for good, have new
+    /// connections go elsewhere.
     pub fn drain(mut self, time: Duration) -> Supervisor {
         self.settings.drain = time;
         self
@@ -254,9 +263,30 @@ impl Supervisor {
     }
 
     /// Calls `hook`, in the master, for all that happens. It is called on the
-    /// master's loop, which must not be held up.
+    /// master's loop, which must not be held up. If it panics, that is reported as any
+    /// panic is, and the master goes on.
     pub fn on_event(mut self, hook: impl Fn(&Event) + 'static) -> Supervisor {
         self.on_event = Some(Box::new(hook));
+        self
+    }
+
+    /// What the runtime of each worker is made by; [`Builder::new`] without it. The
+    /// master has one of its own.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use coreloop::process::Supervisor;
+    /// use coreloop::runtime::Builder;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// Supervisor::new()
+    ///     .runtime(|| Builder::new().max_blocking_threads(4))
+    ///     .run(async |_worker| Ok(()))
+    /// # }
+    /// ```
+    pub fn runtime(mut self, builder: fn() -> Builder) -> Supervisor {
+        self.runtime = builder;
         self
     }
 
@@ -294,7 +324,7 @@ impl Supervisor {
         F: AsyncFn(Worker) -> io::Result<()> + Send + Sync + 'static,
     {
         if self.is_worker() {
-            worker::run_process(function);
+            worker::run_process(self.runtime, function);
         }
         if let Some(error) = self.disinherited {
             return Err(error);
@@ -316,6 +346,7 @@ impl Supervisor {
             pid_file: self.pid_file,
             output: self.output,
             on_event: self.on_event,
+            runtime: self.runtime,
         };
         master::run(options, self.bounds, self.inheritance, function)
     }

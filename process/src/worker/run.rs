@@ -15,6 +15,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use coreloop_runtime::Runtime;
+use coreloop_runtime::runtime::Builder;
 use coreloop_runtime::signal::unix::{SignalKind, signal};
 use coreloop_runtime::task::AbortHandle;
 use coreloop_runtime::time::sleep;
@@ -35,7 +36,7 @@ type Outcome = thread::Result<io::Result<()>>;
 type Beginning = (Start, Vec<OwnedFd>, Channel);
 
 /// Runs `function` in this process, which a master has started, and ends it.
-pub(crate) fn run_process<F>(function: F) -> !
+pub(crate) fn run_process<F>(runtime: fn() -> Builder, function: F) -> !
 where
     F: AsyncFn(Worker) -> io::Result<()>,
 {
@@ -44,7 +45,7 @@ where
         Ok(begun)
     });
     let outcome = match begun {
-        Ok(begun) => run(&function, begun, true),
+        Ok(begun) => run(runtime, &function, begun, true),
         Err(error) => {
             tell(format_args!("this process cannot be a worker: {error}"));
             Ok(Err(error))
@@ -61,6 +62,7 @@ where
 /// thread ends as a worker process would; what it returns is what its function did.
 pub(crate) fn spawn_thread<F>(
     name: String,
+    runtime: fn() -> Builder,
     function: Arc<F>,
     channel: Channel,
 ) -> io::Result<JoinHandle<io::Result<()>>>
@@ -70,7 +72,7 @@ where
     thread::Builder::new().name(name).spawn(move || {
         let begun = begin(channel)?;
         hygiene::pin(begun.0.core);
-        run(&*function, begun, false).unwrap_or_else(|panic| resume_unwind(panic))
+        run(runtime, &*function, begun, false).unwrap_or_else(|panic| resume_unwind(panic))
     })
 }
 
@@ -91,10 +93,11 @@ fn begin(mut channel: Channel) -> io::Result<Beginning> {
 
 /// A loop with the sockets on it, and the task that obeys the master.
 fn set_up(
+    runtime: fn() -> Builder,
     (start, sockets, channel): Beginning,
     is_process: bool,
 ) -> io::Result<(Runtime, Rc<State>, AbortHandle)> {
-    let runtime = Runtime::new()?;
+    let runtime = runtime().build()?;
     let entered = runtime.enter();
     let channel = channel.into_async()?;
     let state = State::new(start, sockets, channel.sender()?, is_process)?;
@@ -111,11 +114,11 @@ fn set_up(
 
 /// Runs `function` on a new loop, and the tasks that it leaves until they are over
 /// or the time to drain is.
-fn run<F>(function: &F, begun: Beginning, is_process: bool) -> Outcome
+fn run<F>(runtime: fn() -> Builder, function: &F, begun: Beginning, is_process: bool) -> Outcome
 where
     F: AsyncFn(Worker) -> io::Result<()>,
 {
-    let (runtime, state, lifeline) = match set_up(begun, is_process) {
+    let (runtime, state, lifeline) = match set_up(runtime, begun, is_process) {
         Ok(set_up) => set_up,
         Err(error) => {
             tell(format_args!("a worker cannot begin: {error}"));

@@ -384,6 +384,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 2 } else { 500 }, failure_persistence: None, max_shrink_iters: 2000, ..ProptestConfig::default() })]
 
+    /// 39.
     #[test]
     fn whatever_happens_the_invariants_hold(
         count in 1..5_u32,

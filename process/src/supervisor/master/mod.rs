@@ -21,11 +21,13 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::pending;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
 use coreloop_runtime::Runtime;
+use coreloop_runtime::runtime::Builder;
 use coreloop_runtime::task::{JoinHandle, JoinSet, spawn, yield_now};
 use coreloop_runtime::time::{Instant, sleep_until, timeout};
 use coreloop_sync::{mpsc, oneshot};
@@ -73,6 +75,8 @@ pub(super) struct Options {
     pub(super) pid_file: Option<PathBuf>,
     pub(super) output: WorkerOutput,
     pub(super) on_event: Option<Hook>,
+    /// Of the workers.
+    pub(super) runtime: fn() -> Builder,
 }
 
 /// Supervises until all workers have ended.
@@ -158,7 +162,7 @@ where
             bound.grow(count)?;
         }
         let program = options.program.clone();
-        let launcher = Launcher::new(&options.name, program, options.output, function);
+        let launcher = Launcher::new(&options, program, function);
         let (happens, happenings) = mpsc::unbounded_channel();
         let (requests_in, requests) = mpsc::channel(16);
         let outside = Outside::new(&options, inheritance, requests_in)?;
@@ -301,7 +305,8 @@ where
             self.stderr.write(line.into_bytes());
         }
         if let Some(on_event) = &self.options.on_event {
-            on_event(event);
+            // The workers are not to end for it; the panic hook has said what it was.
+            drop(catch_unwind(AssertUnwindSafe(|| on_event(event))));
         }
     }
 

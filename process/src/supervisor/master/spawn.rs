@@ -9,6 +9,9 @@ use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::thread;
 
+use coreloop_runtime::runtime::Builder;
+
+use super::Options;
 use crate::channel::Channel;
 use crate::supervisor::program::Program;
 use crate::supervisor::role;
@@ -21,6 +24,7 @@ pub(super) struct Launcher<F> {
     name: String,
     program: Program,
     output: WorkerOutput,
+    runtime: fn() -> Builder,
     function: Arc<F>,
 }
 
@@ -31,16 +35,12 @@ impl<F> Launcher<F>
 where
     F: AsyncFn(Worker) -> io::Result<()> + Send + Sync + 'static,
 {
-    pub(super) fn new(
-        name: &str,
-        program: Program,
-        output: WorkerOutput,
-        function: F,
-    ) -> Launcher<F> {
+    pub(super) fn new(options: &Options, program: Program, function: F) -> Launcher<F> {
         Launcher {
-            name: name.to_owned(),
+            name: options.name.clone(),
             program,
-            output,
+            output: options.output,
+            runtime: options.runtime,
             function: Arc::new(function),
         }
     }
@@ -65,7 +65,7 @@ where
 
     pub(super) fn thread(&self, slot: u32, channel: Channel) -> io::Result<Thread> {
         let name = format!("{}-{slot}", self.name);
-        worker::spawn_thread(name, Arc::clone(&self.function), channel)
+        worker::spawn_thread(name, self.runtime, Arc::clone(&self.function), channel)
     }
 
     /// What stands before each line of a worker.

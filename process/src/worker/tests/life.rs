@@ -233,7 +233,7 @@ fn without_a_master_it_ends_at_once() {
 fn a_thread_that_hears_nothing_ends() {
     let (master, channel) = channel();
     let function = Arc::new(async |_worker: Worker| Ok(()));
-    let thread = spawn_thread("worker".to_owned(), function, channel).unwrap();
+    let thread = spawn_thread("worker".to_owned(), Builder::new, function, channel).unwrap();
     drop(master);
     let error = thread.join().unwrap().unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
@@ -246,6 +246,8 @@ fn it_serves_what_it_adopts_until_it_is_released() {
     let (mut master, thread) = thread(start, &[&own], echo_until_the_end);
     assert_eq!(master.hear(), Some(ToMaster::Ready));
     master.say(&ToWorker::Adopt { slot: 1 }, &[&other]);
+    // One for whose descriptors it had no room is not served, and no reason to end.
+    master.say(&ToWorker::Adopt { slot: 2 }, &[]);
     exchange(&mut TcpStream::connect(other_address).unwrap());
     exchange(&mut TcpStream::connect(address).unwrap());
     master.say(&ToWorker::Release { slot: 1 }, &[]);
@@ -314,4 +316,19 @@ async fn it_beats_four_times_as_often_as_it_has_to() {
         assert_eq!(master.hear(), Some(ToMaster::Beat));
     }
     assert_eq!(master.hear(), None);
+}
+
+#[test]
+fn its_runtime_is_made_by_the_builder_that_is_given() {
+    let (mut master, channel) = channel();
+    // On this clock an hour is over at once.
+    let runtime = || Builder::new().start_paused(true);
+    let function = Arc::new(async |_| {
+        time::sleep(Duration::from_secs(3600)).await;
+        Ok(())
+    });
+    let thread = spawn_thread("worker".to_owned(), runtime, function, channel).unwrap();
+    master.say(&ToWorker::Start(Box::new(start(&[]))), &[]);
+    while master.hear().is_some() {}
+    thread.join().unwrap().unwrap();
 }

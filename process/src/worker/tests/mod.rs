@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use coreloop_runtime::runtime::Builder;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 use super::state::State;
@@ -66,7 +67,13 @@ where
     F: AsyncFn(Worker) -> io::Result<()> + Send + Sync + 'static,
 {
     let (master, channel) = channel();
-    let thread = spawn_thread("worker".to_owned(), Arc::new(function), channel).unwrap();
+    let thread = spawn_thread(
+        "worker".to_owned(),
+        Builder::new,
+        Arc::new(function),
+        channel,
+    )
+    .unwrap();
     master.say(&ToWorker::Start(Box::new(start)), sockets);
     (master, thread)
 }
