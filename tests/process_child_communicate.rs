@@ -22,6 +22,7 @@ fn shell(script: &str) -> Command {
     command
 }
 
+/// 17.
 #[coreloop::test]
 async fn sixty_four_mebibytes_go_both_ways() {
     let input: Vec<u8> = (0..64 << 20_u32)
@@ -72,6 +73,7 @@ async fn times_out(command: &mut Command) -> (CommunicateError, io::PipeReader) 
     (result.unwrap_err(), life)
 }
 
+/// 17.
 #[coreloop::test(start_paused = true)]
 async fn a_timeout_kills_and_keeps_what_was_read() {
     let mut command = shell("printf partial; printf x >&2; exec sleep 1000");
@@ -123,7 +125,7 @@ async fn a_child_in_time_is_no_timeout() {
     );
 }
 
-/// Somebody else goes on to hold the pipe, and the end of the child decides.
+/// 18: somebody else goes on to hold the pipe, and the end of the child decides.
 #[coreloop::test(start_paused = true)]
 async fn a_grandchild_holds_the_output_within_a_bound() {
     for drain in [None, Some(3 * SECOND), Some(Duration::ZERO)] {
@@ -158,6 +160,7 @@ async fn output_of_a_grandchild_within_the_bound_is_read() {
     assert_eq!(output.stdout.len(), (1 << 20) + "late\n".len());
 }
 
+/// 19.
 #[coreloop::test]
 async fn a_child_that_closes_its_input_early_is_no_error() {
     for script in [
@@ -174,6 +177,7 @@ async fn a_child_that_closes_its_input_early_is_no_error() {
     assert_eq!(output.status.code(), Some(3));
 }
 
+/// 19.
 #[coreloop::test]
 async fn a_write_to_nobody_is_an_error_and_not_the_end() {
     let mut child = shell("exec <&-; echo closed; exec sleep 1000")

@@ -21,6 +21,7 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 const UNSHARE: [&str; 4] = ["-Upf", "--map-root-user", "--mount-proc", "--"];
 
+/// 22.
 #[test]
 fn process_1_is_not_the_master_and_stops_it_when_it_is_told_to() {
     for signal in [Signal::TERM, Signal::INT] {
@@ -52,6 +53,7 @@ fn signals_reach_the_master() {
     assert_eq!(container.master.end().code(), Some(0));
 }
 
+/// 22.
 #[test]
 fn orphans_are_reaped() {
     let Some((mut container, app, address)) = start(&["--workers=1"]) else {

@@ -148,6 +148,27 @@ fn a_reload_replaces_all_workers_and_breaks_no_request() {
     assert!(app.end().success());
 }
 
+/// 21.
+#[test]
+fn connections_that_are_kept_alive_end_without_a_reset_on_reload() {
+    let (mut app, address) = start(&["--workers", "2"]);
+    app.ready(2);
+    for _ in 0..3 {
+        let streams: Vec<_> = (0..MANY).map(|_| connect(address)).collect();
+        for stream in &streams {
+            assert!(!ask_on(stream, b'p').is_empty());
+        }
+        app.signal(Signal::HUP);
+        app.line("all workers were replaced");
+        for mut stream in streams {
+            // A reset would be an error.
+            assert_eq!(stream.read(&mut [0; 64]).unwrap(), 0);
+        }
+    }
+    app.signal(Signal::TERM);
+    assert!(app.end().success());
+}
+
 /// 6.
 #[test]
 fn workers_are_started_though_the_program_was_replaced_on_disk() {
@@ -294,6 +315,19 @@ fn a_worker_that_fails_or_panics_is_replaced_and_says_why() {
     app.line(") panicked: told to panic");
     app.ready(1);
     assert_eq!(answer(address).2, 2);
+    app.signal(Signal::TERM);
+    assert!(app.end().success());
+}
+
+/// The workers were killed with the master that it ended.
+#[test]
+fn a_hook_that_panics_ends_nobody() {
+    let (mut app, address) = start(&["--workers", "1", "--panicking-hook"]);
+    app.line("hooked: worker 0 ");
+    let (pid, _, _) = answer(address);
+    kill(pid);
+    app.line(" was killed by signal 9");
+    assert_ne!(answer(address).0, pid);
     app.signal(Signal::TERM);
     assert!(app.end().success());
 }

@@ -25,6 +25,7 @@ use rustix::process::{Pid, Signal};
 /// Descriptor 3 is another's, 4 is the socket.
 const ACTIVATE: &str = "export LISTEN_PID=${PID:-$$}; exec \"$@\" 3<\"$OTHER\" 4<&0 0</dev/null";
 
+/// 25.
 #[test]
 fn a_socket_of_systemd_is_served_by_its_name_and_is_all_that_is_taken() {
     let app = App::new();
@@ -61,6 +62,7 @@ fn a_socket_may_be_named_by_its_position() {
     assert!(master.end().success());
 }
 
+/// 25.
 #[test]
 fn sockets_of_another_process_are_not_taken() {
     let app = App::new();
@@ -88,6 +90,7 @@ fn what_is_not_a_socket_that_listens_is_refused() {
     }
 }
 
+/// 26.
 #[test]
 fn systemd_hears_of_each_step_in_order() {
     let app = App::new();

@@ -22,6 +22,7 @@ use example::{connect, exchange, program};
 use master::{App, Master, ask_on, copy, wait_until, worker_at};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
+/// 4, without the load.
 #[test]
 fn a_new_master_takes_over_and_the_old_one_ends() {
     let app = App::new();
@@ -61,6 +62,7 @@ fn a_new_master_takes_over_and_the_old_one_ends() {
     assert!(TcpStream::connect(address).is_err());
 }
 
+/// 5.
 #[test]
 fn a_new_program_that_ends_or_crashes_changes_nothing() {
     for (script, why) in [
@@ -72,6 +74,7 @@ fn a_new_program_that_ends_or_crashes_changes_nothing() {
     }
 }
 
+/// 5.
 #[test]
 fn a_new_program_that_hangs_is_killed_and_changes_nothing() {
     fails(
