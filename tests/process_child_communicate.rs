@@ -2,12 +2,14 @@
 #![cfg(all(feature = "process", feature = "macros", not(miri)))]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+use std::future::poll_fn;
 use std::io::{self, ErrorKind, Read, pipe};
 use std::os::unix::process::ExitStatusExt;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use coreloop::process::{Child, Command, CommunicateError, Stdio};
-use coreloop::task::{spawn_blocking, yield_now};
+use coreloop::task::{coop, spawn_blocking, yield_now};
 use coreloop::time::Instant;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -87,6 +89,24 @@ async fn a_timeout_kills_and_keeps_what_was_read() {
     let error = error.into_inner().unwrap();
     let error = error.downcast::<CommunicateError>().unwrap();
     assert_eq!(error.into_output().0, b"partial");
+}
+
+/// A child whose output comes faster than it is read was never too late.
+#[coreloop::test]
+async fn a_task_without_budget_still_times_out() {
+    let mut command = shell("exec sleep 1000");
+    let child = command.spawn().unwrap();
+    let timeout = Duration::from_millis(20);
+    let mut communicate = child.communicate("").timeout(timeout);
+    let result = poll_fn(|cx| {
+        // As those reads would that never have to wait.
+        while coop::has_budget_remaining() {
+            let _ = pin!(coop::consume_budget()).poll(cx);
+        }
+        cx.waker().wake_by_ref();
+        Pin::new(&mut communicate).poll(cx)
+    });
+    assert!(result.await.unwrap_err().is_timeout());
 }
 
 #[coreloop::test]

@@ -13,6 +13,7 @@ use std::process::{ExitStatus, Output};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use coreloop_runtime::task::coop;
 use coreloop_runtime::time::{Sleep, sleep};
 
 use super::pipes::Reader;
@@ -161,7 +162,7 @@ impl Communicate {
                         return Poll::Pending;
                     };
                     let clock = clock.get_or_insert_with(|| sleep(timeout));
-                    ready!(Pin::new(clock).poll(cx));
+                    ready!(poll_sleep(clock, cx));
                     if let Some(child) = &mut self.child {
                         child.kill_all()?;
                     }
@@ -170,12 +171,22 @@ impl Communicate {
                 Phase::Killed(_) if self.status.is_some() => return Poll::Ready(Ok(())),
                 Phase::Killed(None) => return Poll::Pending,
                 Phase::Killed(Some(clock)) | Phase::Draining(clock) => {
-                    ready!(Pin::new(clock).poll(cx));
+                    ready!(poll_sleep(clock, cx));
                     return Poll::Ready(Ok(()));
                 }
             };
             self.phase = next;
         }
+    }
+}
+
+/// Output that comes faster than it is read eats up the budget of the task, which must
+/// not stop the clock.
+fn poll_sleep(clock: &mut Sleep, cx: &mut Context<'_>) -> Poll<()> {
+    if coop::has_budget_remaining() {
+        Pin::new(clock).poll(cx)
+    } else {
+        Pin::new(&mut coop::unconstrained(clock)).poll(cx)
     }
 }
 
