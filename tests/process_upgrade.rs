@@ -195,6 +195,29 @@ fn a_new_program_that_fails_finishes_what_it_has_accepted() {
     }
 }
 
+/// The script that started it was killed in its place; and it served beside the old
+/// one, whose control socket it took.
+#[test]
+fn a_new_program_that_was_given_up_does_not_serve_in_the_end() {
+    let app = App::new();
+    let late = app.folder.path("late");
+    let option = format!("--late={}", late.display());
+    let (mut master, address) = start(&app, &["--workers=2", "--startup=3000"]);
+    let old = app.workers();
+    // Not by `exec`; and with something to do afterwards, lest the shell does it.
+    let script = app.script(&["--workers=2", "--startup=60000", &option]);
+    app.install_script(&format!("({script}); exit $?"));
+    master.signal(Signal::USR2);
+    master.line("the upgrade failed: the new program was not ready within 3s");
+    fs::write(&late, "").unwrap();
+    master.line("the old master has given this one up");
+    assert_eq!(app.master(), master.pid());
+    assert_eq!(app.workers(), old);
+    assert!(old.contains(&worker_at(address)));
+    master.signal(Signal::TERM);
+    assert!(master.end().success());
+}
+
 #[test]
 fn a_new_program_that_cannot_be_started_changes_nothing() {
     let app = App::new();

@@ -76,6 +76,8 @@ pub(crate) enum ToSuccessor {
     Sockets(Inherited),
     /// There are no more.
     Complete,
+    /// It took too long, and is not to serve.
+    GivenUp,
 }
 
 /// From the one that replaces it to an old master.

@@ -112,6 +112,14 @@ impl Channel {
         send(self.socket.as_fd(), message, descriptors)
     }
 
+    /// Whether there is anything to receive, and not only the end.
+    pub(crate) fn has_more(&self) -> bool {
+        let mut byte = [0];
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let peeked = rustix::net::recv(&self.socket, &mut byte, flags);
+        !self.received.bytes.is_empty() || peeked.is_ok_and(|(count, _)| count > 0)
+    }
+
     /// Puts the end on this thread's loop.
     pub(crate) fn into_async(self) -> io::Result<AsyncChannel> {
         Ok(AsyncChannel {
@@ -145,6 +153,14 @@ impl AsyncChannel {
                 return Poll::Ready(received.end());
             }
         }
+    }
+
+    pub(crate) fn send<M: Serialize>(
+        &self,
+        message: &M,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
+        send(self.socket.get_ref().as_fd(), message, descriptors)
     }
 
     /// A second descriptor of this end, to send from elsewhere on the loop.

@@ -17,13 +17,15 @@
 //! 1. The channel is the successor's standard input. The old end is closed when
 //!    the attempt is over, the successor's when it has said `Ready`: neither
 //!    lives or dies with the other.
-//! 2. Until `Ready` the old master changes nothing of its own. Whatever becomes
+//! 2. Who closes the channel without a word has died. An old master that has only
+//!    given up says so; then a successor that lives on by mistake does not serve.
+//! 3. Until `Ready` the old master changes nothing of its own. Whatever becomes
 //!    of the successor before, it is ended and reaped; only then is there something
 //!    to undo, if it had taken the names of the old one a moment before.
-//! 3. Both have the same sockets, so no connection in a queue is lost: whoever is
+//! 4. Both have the same sockets, so no connection in a queue is lost: whoever is
 //!    left serves it. A socket that the new program no longer binds is closed in it
 //!    at once, and in the old one when that ends.
-//! 4. The new program begins with as many workers as there are sockets for, however
+//! 5. The new program begins with as many workers as there are sockets for, however
 //!    many it is to have. Once it serves it goes on from there as `scale` does: it
 //!    steers, drains and closes the last, or binds more. Before that it would take
 //!    connections from the old one, and lose them if it never served.
@@ -241,6 +243,15 @@ impl Drop for Process {
     }
 }
 
+/// A script may have started the new program as its child, which outlives it.
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if self.process.0.is_some() {
+            let _ = self.channel.send(&ToSuccessor::GivenUp, &[]);
+        }
+    }
+}
+
 impl fmt::Debug for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Attempt")
@@ -282,8 +293,10 @@ pub(crate) fn inherit() -> io::Result<Option<Inheritance>> {
 fn receive(mut channel: Channel) -> io::Result<Inheritance> {
     let mut sockets: Vec<(Inherited, Vec<OwnedFd>)> = Vec::new();
     while let Some((message, descriptors)) = channel.receive::<ToSuccessor>()? {
-        let ToSuccessor::Sockets(inherited) = message else {
-            return Ok(Inheritance { channel, sockets });
+        let inherited = match message {
+            ToSuccessor::Sockets(inherited) => inherited,
+            ToSuccessor::Complete => return Ok(Inheritance { channel, sockets }),
+            ToSuccessor::GivenUp => return Err(given_up()),
         };
         if descriptors.is_empty() {
             return Err(io::Error::other("there is no room for the descriptors"));
@@ -312,6 +325,15 @@ impl Inheritance {
         self.sockets.clear();
     }
 
+    /// An error if the old master serves on, and waits for this one no more.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        // Nothing else comes behind the sockets.
+        if self.channel.has_more() {
+            return Err(given_up());
+        }
+        Ok(())
+    }
+
     /// Tells the old master that this one serves. It may have died meanwhile: then
     /// there is nobody to tell, and this one serves nevertheless.
     pub(crate) fn ready(&self) -> io::Result<()> {
@@ -327,6 +349,10 @@ impl Inheritance {
         let error = error.to_string();
         let _ = self.channel.send(&ToPredecessor::Failed { error }, &[]);
     }
+}
+
+fn given_up() -> io::Error {
+    io::Error::new(ErrorKind::TimedOut, "the old master has given this one up")
 }
 
 /// Moves the standard input elsewhere, out of the sight of children, and puts

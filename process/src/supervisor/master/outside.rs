@@ -81,7 +81,8 @@ impl Outside {
             return Ok(false);
         }
         if let Some(inheritance) = self.inheritance.take() {
-            if let Err(error) = self.take_over(options).and_then(|()| inheritance.ready()) {
+            let taken = inheritance.check().and_then(|()| self.take_over(options));
+            if let Err(error) = taken.and_then(|()| inheritance.ready()) {
                 self.inheritance = Some(inheritance);
                 return Err(error);
             }
