@@ -98,7 +98,7 @@ fn a_new_program_that_cannot_write_its_pid_file_changes_nothing() {
     let app = App::new();
     let script = app.script(&["--workers=1", "--pid-file=/nonexistent/pid"]);
     fails_on(
-        app,
+        &app,
         &script,
         &[],
         "cannot write the pid file /nonexistent/pid: ",
@@ -115,7 +115,7 @@ fn a_new_program_that_cannot_make_its_control_socket_changes_nothing() {
         "exec {} --control /nonexistent/c {pid_file}",
         program.display()
     );
-    fails_on(app, &script, &[], "No such file");
+    fails_on(&app, &script, &[], "No such file");
 }
 
 /// As one does that is killed a moment before it serves.
@@ -126,7 +126,7 @@ fn what_a_new_program_has_taken_is_taken_back_however_it_ends() {
     let (control, pid_file) = (control.display(), pid_file.display());
     let script = format!("rm {control}; echo 1 >{pid_file}; exit 5");
     fails_on(
-        app,
+        &app,
         &script,
         &[],
         "ended before it was ready: exit status: 5",
@@ -447,11 +447,11 @@ fn start(app: &App, arguments: &[&str]) -> (Master, SocketAddr) {
 
 /// Upgrades to a script, and sees that the old program serves on as before.
 fn fails(script: &str, arguments: &[&str], why: &str) {
-    fails_on(App::new(), script, arguments, why);
+    fails_on(&App::new(), script, arguments, why);
 }
 
-fn fails_on(app: App, script: &str, arguments: &[&str], why: &str) {
-    let (mut master, address) = start(&app, &[&["--workers=1"], arguments].concat());
+fn fails_on(app: &App, script: &str, arguments: &[&str], why: &str) {
+    let (mut master, address) = start(app, &[&["--workers=1"], arguments].concat());
     let worker = worker_at(address);
     let mut client = connect(address);
     exchange(&mut client, b"1");
@@ -460,7 +460,7 @@ fn fails_on(app: App, script: &str, arguments: &[&str], why: &str) {
     assert!(error.contains(why), "{script}: {error}");
     master.line("the upgrade failed: ");
     exchange(&mut client, b"2");
-    serves_on(&app, &mut master, address, worker);
+    serves_on(app, &mut master, address, worker);
     drop(client);
 
     // One that works is taken as if nothing had been.
