@@ -602,6 +602,26 @@ fn the_first_stop_drains_and_the_second_kills() {
     assert!(world.processes.values().all(|process| process.is_killed));
 }
 
+/// The signal that comes to a master which drains by itself is the first of its kind.
+#[test]
+fn a_failure_drains_and_only_the_second_stop_kills() {
+    let mut world = World::serving(2);
+    world.is_stopped = true;
+    world.fleet.fail("told to fail", world.now);
+    world.act();
+    let drain = |process: &Process| process.state == State::Draining && !process.is_killed;
+    assert!(world.processes.values().all(drain));
+    world.take(&Step::Stop);
+    assert!(world.processes.values().all(drain));
+    world.take(&Step::Stop);
+    assert!(world.processes.values().all(|process| process.is_killed));
+    while let Some(id) = world.pick(0) {
+        world.end(id);
+        world.act();
+    }
+    assert_eq!(world.finished, Some(Err("told to fail".to_owned())));
+}
+
 #[test]
 fn who_drains_longer_than_allowed_is_killed() {
     let mut world = World::serving(1);
