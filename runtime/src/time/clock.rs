@@ -8,6 +8,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant as SystemTime};
 
+use self::system::System;
 use super::Instant;
 
 /// A point in time that does not come: some 570 years on.
@@ -21,6 +22,7 @@ const BEFORE: Duration = Duration::from_secs(86_400 * 365 * 10);
 #[derive(Debug)]
 pub(super) struct Clock {
     zero: SystemTime,
+    system: System,
     pace: Cell<Pace>,
     /// What it showed when it was last looked at.
     seen: Cell<u64>,
@@ -42,11 +44,13 @@ impl Clock {
     pub(super) fn new(paused: bool) -> Clock {
         let now = SystemTime::now();
         let zero = now.checked_sub(BEFORE).unwrap_or(now);
+        let system = System::new(zero);
         let pace = if paused { Pace::Paused } else { Pace::System };
         Clock {
             zero,
+            seen: Cell::new(system.nanos()),
+            system,
             pace: Cell::new(pace),
-            seen: Cell::new(since(zero, now)),
         }
     }
 
@@ -54,7 +58,7 @@ impl Clock {
     #[inline]
     pub(super) fn nanos(&self) -> u64 {
         let now = match self.pace.get() {
-            Pace::System => nanos(self.zero.elapsed()),
+            Pace::System => self.system.nanos(),
             Pace::Paused => return self.seen.get(),
             Pace::Resumed(shown, at) => resumed(shown, at),
         };
@@ -69,11 +73,6 @@ impl Clock {
     }
 
     pub(super) fn now(&self) -> Instant {
-        if let Pace::System = self.pace.get() {
-            let now = SystemTime::now();
-            self.seen.set(since(self.zero, now));
-            return Instant::from_std(now);
-        }
         self.instant(self.nanos())
     }
 
@@ -141,4 +140,88 @@ pub(super) fn nanos(duration: Duration) -> u64 {
 #[inline]
 fn since(zero: SystemTime, instant: SystemTime) -> u64 {
     nanos(instant.saturating_duration_since(zero))
+}
+
+#[cfg(all(target_os = "linux", target_pointer_width = "64", not(miri)))]
+#[expect(
+    unsafe_code,
+    reason = "one call to libc: what `std` makes of the answer is an eighth of what a timer costs"
+)]
+mod system {
+    use std::time::Instant as SystemTime;
+
+    use super::since;
+
+    /// The clock that `std` reads too, without what that makes of it.
+    #[derive(Debug)]
+    pub(super) struct System {
+        /// What it showed at the zero of the loop's clock. By some nanoseconds
+        /// more: so that clock is behind `std`'s, and nothing is early by either.
+        zero: u64,
+    }
+
+    impl System {
+        pub(super) fn new(zero: SystemTime) -> System {
+            let mut closest = (u64::MAX, 0);
+            // Between two of the looks the thread may have had to wait.
+            for _ in 0..4 {
+                let before = shown();
+                let since_zero = since(zero, SystemTime::now());
+                let after = shown();
+                let apart = after.wrapping_sub(before);
+                closest = closest.min((apart, after.wrapping_sub(since_zero)));
+            }
+            System { zero: closest.1 }
+        }
+
+        /// How long ago the zero was.
+        #[inline]
+        pub(super) fn nanos(&self) -> u64 {
+            shown().wrapping_sub(self.zero)
+        }
+    }
+
+    /// The time since the machine was started, if nothing is wrapped around.
+    #[inline]
+    fn shown() -> u64 {
+        let mut time = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let place = &raw mut time;
+        // It does not fail, as there is such a clock: `std` has the same. If it
+        // did, the time would stand still.
+        // SAFETY: it writes one `timespec` to the place, which is for that.
+        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, place) };
+        // Neither is negative. Each is read for itself, as it was written: both
+        // at once would have to wait until they are in the cache.
+        let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+        let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
+        seconds.wrapping_mul(1_000_000_000).wrapping_add(nanos)
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64", not(miri))))]
+mod system {
+    use std::time::Instant as SystemTime;
+
+    use super::nanos;
+
+    /// The clock of `std`.
+    #[derive(Debug)]
+    pub(super) struct System {
+        zero: SystemTime,
+    }
+
+    impl System {
+        pub(super) fn new(zero: SystemTime) -> System {
+            System { zero }
+        }
+
+        /// How long ago the zero was.
+        #[inline]
+        pub(super) fn nanos(&self) -> u64 {
+            nanos(self.zero.elapsed())
+        }
+    }
 }
