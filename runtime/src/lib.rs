@@ -45,6 +45,8 @@ pub mod signal;
 pub mod stream;
 pub mod task;
 pub mod time;
+#[doc(hidden)]
+pub mod twin;
 
 pub use runtime::{Runtime, block_on};
 pub use task::spawn;

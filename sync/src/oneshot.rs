@@ -32,10 +32,10 @@ use std::cell::Cell;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use coreloop_runtime::task::coop;
+use coreloop_runtime::twin::{self, Twin};
 use futures_core::Stream;
 
 use self::error::{RecvError, TryRecvError};
@@ -122,17 +122,17 @@ enum Stage {
 /// ```
 #[inline]
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
-    let channel = Rc::new(Channel {
+    let (sender, receiver) = twin::pair(|| Channel {
         stage: Cell::new(Stage::Open),
         value: Cell::new(None),
         receiver: WakerSlot::new(),
         sender: WakerSlot::new(),
     });
     let sender = Sender {
-        channel: Some(Rc::clone(&channel)),
+        channel: Some(sender),
     };
     let receiver = Receiver {
-        channel: Some(channel),
+        channel: Some(receiver),
     };
     (sender, receiver)
 }
@@ -140,7 +140,7 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
 /// Sends the one value.
 pub struct Sender<T> {
     /// Until something is sent.
-    channel: Option<Rc<Channel<T>>>,
+    channel: Option<Twin<Channel<T>>>,
 }
 
 impl<T> Sender<T> {
@@ -248,7 +248,7 @@ impl<T> fmt::Debug for Sender<T> {
 #[must_use = "futures do nothing unless awaited"]
 pub struct Receiver<T> {
     /// Until the value, or the lack of it, was seen.
-    channel: Option<Rc<Channel<T>>>,
+    channel: Option<Twin<Channel<T>>>,
 }
 
 impl<T> Receiver<T> {

@@ -37,6 +37,7 @@ use crate::runtime::Builder;
 use crate::slow_poll::Watch;
 use crate::task::{Id, JoinError, JoinHandle, TaskSet};
 use crate::time::{Alarm, Timers};
+use crate::twin::Spares;
 
 /// The kernel is asked for news at least this often while tasks are ready. More
 /// often would show: with a thousand sockets ready, each task takes some 4 µs of
@@ -50,6 +51,7 @@ pub(crate) struct EventLoop {
     pub(crate) tasks: TaskSet,
     pub(crate) reactor: Reactor,
     pub(crate) timers: Timers,
+    pub(crate) spares: Spares,
     alarm: Alarm,
     pace: Pace,
     /// Looks for slow polls.
@@ -82,6 +84,7 @@ impl EventLoop {
             ),
             reactor,
             timers: Timers::new(builder.start_paused),
+            spares: Spares::default(),
             alarm: Alarm::default(),
             pace: Pace {
                 most: builder.event_interval,
