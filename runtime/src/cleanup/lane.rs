@@ -148,10 +148,11 @@ pub(crate) fn after_drop(
 /// Has a cleanup run by the task that runs; outside of tasks, by one of its own.
 #[inline]
 pub(super) fn hand_over(cleanup: Cleanup) {
-    let mut cleanup = Some(cleanup);
-    context::with_running(|event_loop| event_loop.tasks.take_cleanup(&mut cleanup));
-    if let Some(cleanup) = cleanup {
-        run_alone(cleanup);
+    let upkeep = context::with_running(|event_loop| event_loop.tasks.upkeep_for_cleanup());
+    match upkeep.flatten() {
+        // Moved once: see `twin` on reading what was just written.
+        Some(upkeep) => upkeep.lane.push(cleanup),
+        None => run_alone(cleanup),
     }
 }
 

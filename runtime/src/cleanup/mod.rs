@@ -111,7 +111,6 @@ pub use guard::{AsyncGuard, defer};
 pub use shield::{Shield, shield};
 
 pub(crate) use branch::Branch;
-pub(crate) use closing::Cleanup;
 pub(crate) use lane::{after_cleanups, after_drop};
 pub(crate) use node::Node;
 pub(crate) use upkeep::{Options, Upkeep, Upkeeps};

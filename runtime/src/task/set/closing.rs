@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::Context;
 
 use super::TaskSet;
-use crate::cleanup::{Cleanup, Node, Upkeep};
+use crate::cleanup::{Node, Upkeep};
 use crate::task::cell::Raw;
 use crate::task::error::Failure;
 use crate::task::header::{Flags, Header};
@@ -103,24 +103,19 @@ impl TaskSet {
         }
     }
 
-    /// Has the task that runs run a cleanup, if there is one and it lives: then
-    /// the cleanup is taken.
-    pub(crate) fn take_cleanup(&self, cleanup: &mut Option<Cleanup>) {
-        let Some(task) = self.current.get() else {
-            return;
-        };
+    /// For a cleanup that is put in the lane next: the upkeep of the task that
+    /// runs, which will get to it. None if no task runs, or it is over.
+    pub(crate) fn upkeep_for_cleanup(&self) -> Option<Rc<Upkeep>> {
+        let task = self.current.get()?;
         // SAFETY: `RUNNING` keeps the task that runs.
         let header = unsafe { task.header() };
         if !header.has(Flags::LIVE) {
-            return;
+            return None;
         }
-        let Some(cleanup) = cleanup.take() else {
-            return;
-        };
         header.set(Flags::GUARDED.and(Flags::BUSY));
-        self.upkeeps.of(header.id).lane.push(cleanup);
         // SAFETY: `LIVE` keeps the task, and this is the owner's thread.
         unsafe { self.make_ready(task, false) };
+        Some(self.upkeeps.of(header.id))
     }
 
     /// Whether the task that runs has cleanups to run.
