@@ -7,7 +7,7 @@
 //! # Invariants
 //!
 //! 1. `shared` of a [`Twin`] points to a `Shared` that [`pair`] has made, in a
-//!    box of its own or at the start of a [`Block`], whichever `Shared::KIND`
+//!    box of its own or at the start of a `Block`, whichever `Shared::KIND`
 //!    says. It is alive until the second twin is dropped, and its `value` until
 //!    then is only lent out shared.
 //! 2. `alone` is false while there are two twins. The first that is dropped sets
