@@ -148,6 +148,7 @@ fn since(zero: SystemTime, instant: SystemTime) -> u64 {
     reason = "one call to libc: what `std` makes of the answer is an eighth of what a timer costs"
 )]
 mod system {
+    use std::hash::{Hash, Hasher};
     use std::time::Instant as SystemTime;
 
     use super::since;
@@ -155,8 +156,9 @@ mod system {
     /// The clock that `std` reads too, without what that makes of it.
     #[derive(Debug)]
     pub(super) struct System {
-        /// What it showed at the zero of the loop's clock. By some nanoseconds
-        /// more: so that clock is behind `std`'s, and nothing is early by either.
+        /// What it showed at the zero of the loop's clock. Where `std` does not
+        /// tell, by some nanoseconds more: so that clock is behind `std`'s, and
+        /// nothing is early by either.
         zero: u64,
     }
 
@@ -166,8 +168,15 @@ mod system {
             // Between two of the looks the thread may have had to wait.
             for _ in 0..4 {
                 let before = shown();
-                let since_zero = since(zero, SystemTime::now());
+                let now = SystemTime::now();
                 let after = shown();
+                let since_zero = since(zero, now);
+                let told = Told::by(now);
+                if (before..=after).contains(&told) {
+                    return System {
+                        zero: told.wrapping_sub(since_zero),
+                    };
+                }
                 let apart = after.wrapping_sub(before);
                 closest = closest.min((apart, after.wrapping_sub(since_zero)));
             }
@@ -179,6 +188,44 @@ mod system {
         pub(super) fn nanos(&self) -> u64 {
             shown().wrapping_sub(self.zero)
         }
+    }
+
+    /// Hears what an instant of `std` is made of, which tells nobody but hashers:
+    /// two numbers, of seconds and of nanoseconds. If it is ever made of others,
+    /// what was heard is not between two looks.
+    #[derive(Default)]
+    struct Told {
+        seconds: u64,
+        nanos: u64,
+    }
+
+    impl Told {
+        fn by(instant: SystemTime) -> u64 {
+            let mut told = Told::default();
+            instant.hash(&mut told);
+            in_all(told.seconds, told.nanos)
+        }
+    }
+
+    impl Hasher for Told {
+        fn write(&mut self, _: &[u8]) {}
+
+        fn write_i64(&mut self, seconds: i64) {
+            self.seconds = u64::try_from(seconds).unwrap_or(0);
+        }
+
+        fn write_u32(&mut self, nanos: u32) {
+            self.nanos = nanos.into();
+        }
+
+        fn finish(&self) -> u64 {
+            0
+        }
+    }
+
+    #[inline]
+    fn in_all(seconds: u64, nanos: u64) -> u64 {
+        seconds.wrapping_mul(1_000_000_000).wrapping_add(nanos)
     }
 
     /// The time since the machine was started, if nothing is wrapped around.
@@ -197,7 +244,26 @@ mod system {
         // at once would have to wait until they are in the cache.
         let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
         let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
-        seconds.wrapping_mul(1_000_000_000).wrapping_add(nanos)
+        in_all(seconds, nanos)
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use std::time::{Duration, Instant as SystemTime};
+
+        use super::{System, since};
+
+        #[test]
+        fn it_goes_as_that_of_std() {
+            for _ in 0..100 {
+                let zero = SystemTime::now() - Duration::from_secs(5);
+                let system = System::new(zero);
+                let before = since(zero, SystemTime::now());
+                let shown = system.nanos();
+                let after = since(zero, SystemTime::now());
+                assert!((before..=after).contains(&shown));
+            }
+        }
     }
 }
 
