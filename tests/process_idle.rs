@@ -1,4 +1,5 @@
-//! A master and workers with nothing to do sleep, but for the heartbeat.
+//! A master and workers with nothing to do sleep, but for the heartbeat. The number
+//! is that of the list of failures that a supervisor survives.
 
 #![cfg(all(target_os = "linux", feature = "process", not(miri)))]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
@@ -61,7 +62,7 @@ fn start(heartbeat: &str) -> Server {
     server
 }
 
-/// Looks on until every worker has beaten 20 times, and finds that this, and the
+/// 40: looks on until every worker has beaten 20 times, and finds that this, and the
 /// master's hearing of it, is all that has happened. A machine that is slow gives
 /// more time to no more beats.
 #[test]

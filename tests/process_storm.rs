@@ -3,6 +3,7 @@
 //! none is lost at all.
 //!
 //! The pace is that of the storm: what comes next waits for answers, not for time.
+//! The numbers are those of the list of failures that a supervisor survives.
 
 #![cfg(all(target_os = "linux", feature = "process", not(miri)))]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
@@ -71,22 +72,25 @@ fn kill_38_times(workers: u32, serial: bool) {
     assert_eq!(server.app.all_workers().len(), workers as usize);
 }
 
+/// 1.
 #[test]
 fn a_worker_killed_38_times_loses_nothing_in_its_queue() {
     kill_38_times(1, true);
 }
 
+/// 1.
 #[test]
 fn two_workers_killed_38_times_lose_nothing_in_their_queues() {
     kill_38_times(2, true);
 }
 
+/// 1.
 #[test]
 fn four_workers_killed_38_times_lose_nothing_in_their_queues() {
     kill_38_times(4, true);
 }
 
-/// Here many connections are accepted, and so lost with their worker: the rest
+/// 1: here many connections are accepted, and so lost with their worker: the rest
 /// is not.
 #[test]
 fn workers_that_accept_all_they_can_lose_no_others() {
@@ -118,11 +122,13 @@ fn scale_20_times([app, storm]: [&[&str]; 2]) {
     fleet.assert_only(&server.app, 4);
 }
 
+/// 2.
 #[test]
 fn scaling_from_4_to_2_and_back_20_times_fails_nobody() {
     scale_20_times(EAGER);
 }
 
+/// 2.
 #[test]
 fn scaling_20_times_with_full_queues_fails_nobody() {
     scale_20_times(SERIAL);
@@ -143,18 +149,21 @@ fn reload_50_times([app, storm]: [&[&str]; 2]) -> (Server, Fleet) {
     (server, fleet)
 }
 
+/// 3.
 #[test]
 fn reloading_50_times_fails_nobody_and_leaves_no_old_worker() {
     let (server, fleet) = reload_50_times(EAGER);
     fleet.assert_only(&server.app, 2);
 }
 
+/// 3.
 #[test]
 fn reloading_50_times_with_full_queues_fails_nobody() {
     let (server, fleet) = reload_50_times(SERIAL);
     fleet.assert_only(&server.app, 2);
 }
 
+/// 3.
 #[test]
 fn reloading_threads_50_times_fails_nobody() {
     let (_, fleet) = reload_50_times([&["--threads=2"], &[]]);

@@ -1,5 +1,6 @@
 //! The program of a supervisor is replaced in a storm of clients, by one that
-//! serves and by some that do not, and none of the clients fails.
+//! serves and by some that do not, and none of the clients fails. The numbers are
+//! those of the list of failures that a supervisor survives.
 
 #![cfg(all(target_os = "linux", feature = "process", not(miri)))]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
@@ -28,7 +29,7 @@ use supervised::Server;
 /// How many clients there are.
 const CLIENTS: &str = "--clients=256";
 
-/// By the signal, and then by the control socket, which the new master has taken
+/// 4: by the signal, and then by the control socket, which the new master has taken
 /// over with the rest.
 #[test]
 fn upgrades_fail_nobody() {
@@ -52,7 +53,7 @@ fn upgrades_fail_nobody() {
     fleet.assert_only(&server.app, 2);
 }
 
-/// Whatever the new program does instead of serving, the old one serves.
+/// 5: whatever the new program does instead of serving, the old one serves.
 #[test]
 fn upgrades_that_go_wrong_fail_nobody() {
     let mut server = Server::start(&["--workers=2", "--startup=500"]);
