@@ -1,0 +1,107 @@
+//! [`Inheritance`]: what a new master gets of the old one, and tells it.
+
+use std::env;
+use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{Mode, OFlags};
+
+use super::VARIABLE;
+use crate::channel::{Channel, Inherited, SocketKind, ToPredecessor, ToSuccessor};
+
+/// What an old master has left to this process.
+#[derive(Debug)]
+pub(crate) struct Inheritance {
+    channel: Channel,
+    sockets: Vec<(Inherited, Vec<OwnedFd>)>,
+}
+
+/// Takes the sockets of the old master, if this process is to replace one: to be
+/// called once, and before anything reads the standard input, which is `/dev/null`
+/// afterwards.
+pub(crate) fn inherit() -> io::Result<Option<Inheritance>> {
+    if env::var_os(VARIABLE).is_none() {
+        return Ok(None);
+    }
+    let inheritance = receive(Channel::from_socket(take_stdin()?));
+    inheritance.map(Some).map_err(|error| {
+        io::Error::new(
+            error.kind(),
+            format!("{VARIABLE} is set, but no old master gives its sockets: {error}"),
+        )
+    })
+}
+
+fn receive(mut channel: Channel) -> io::Result<Inheritance> {
+    let mut sockets: Vec<(Inherited, Vec<OwnedFd>)> = Vec::new();
+    while let Some((message, descriptors)) = channel.receive::<ToSuccessor>()? {
+        let inherited = match message {
+            ToSuccessor::Sockets(inherited) => inherited,
+            ToSuccessor::Complete => return Ok(Inheritance { channel, sockets }),
+            ToSuccessor::GivenUp => return Err(given_up()),
+        };
+        if descriptors.is_empty() {
+            return Err(io::Error::other("there is no room for the descriptors"));
+        }
+        match sockets.iter_mut().find(|(known, _)| *known == inherited) {
+            Some((_, more)) => more.extend(descriptors),
+            None => sockets.push((inherited, descriptors)),
+        }
+    }
+    Err(io::Error::new(ErrorKind::UnexpectedEof, "it has ended"))
+}
+
+impl Inheritance {
+    /// The sockets that the old master had bound to the same address, as it was
+    /// written, and of the same kind; in the order of their slots.
+    pub(crate) fn take(&mut self, address: &str, kind: SocketKind) -> Option<Vec<OwnedFd>> {
+        let found = self
+            .sockets
+            .iter()
+            .position(|(inherited, _)| inherited.address == address && inherited.kind == kind)?;
+        Some(self.sockets.swap_remove(found).1)
+    }
+
+    /// Closes the sockets that nobody has taken.
+    pub(crate) fn close_unclaimed(&mut self) {
+        self.sockets.clear();
+    }
+
+    /// An error if the old master serves on, and waits for this one no more.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        // Nothing else comes behind the sockets.
+        if self.channel.has_more() {
+            return Err(given_up());
+        }
+        Ok(())
+    }
+
+    /// Tells the old master that this one serves. It may have died meanwhile: then
+    /// there is nobody to tell, and this one serves nevertheless.
+    pub(crate) fn ready(&self) -> io::Result<()> {
+        match self.channel.send(&ToPredecessor::Ready, &[]) {
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells the old master why this one ends, so that its error says so. As long as
+    /// this lives, it may take its time.
+    pub(crate) fn failed(&self, error: &io::Error) {
+        let error = error.to_string();
+        let _ = self.channel.send(&ToPredecessor::Failed { error }, &[]);
+    }
+}
+
+fn given_up() -> io::Error {
+    io::Error::new(ErrorKind::TimedOut, "the old master has given this one up")
+}
+
+/// Moves the standard input elsewhere, out of the sight of children, and puts
+/// `/dev/null` in its place.
+fn take_stdin() -> io::Result<OwnedFd> {
+    let taken = rustix::io::fcntl_dupfd_cloexec(io::stdin(), 3)?;
+    let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::stdio::dup2_stdin(null)?;
+    Ok(taken)
+}

@@ -1,0 +1,171 @@
+//! Upgrades to scripts, and to these tests themselves.
+
+use std::env;
+use std::io::{self, ErrorKind};
+use std::net::TcpListener;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use coreloop_runtime::{Runtime, block_on, runtime};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::attempt::Attempt;
+use super::{Bequest, Bounds, inherit, start};
+use crate::channel::{Inherited, SocketKind};
+use crate::supervisor::program::Program;
+
+const BOUNDS: Bounds = Bounds {
+    startup: Duration::from_secs(30),
+    drain: Duration::from_secs(10),
+};
+
+/// What a test runs as its successor: the same tests, of which only this one is
+/// asked for. In an ordinary run there is nothing to inherit.
+#[test]
+fn successor() {
+    let Some(mut inheritance) = inherit().unwrap() else {
+        return;
+    };
+    let sockets = inheritance.take("first", SocketKind::Tcp).unwrap();
+    assert!(inheritance.take("first", SocketKind::Tcp).is_none());
+    assert!(inheritance.take("second", SocketKind::Tcp).is_none());
+    let shared = inheritance.take("second", SocketKind::SharedTcp).unwrap();
+    inheritance.close_unclaimed();
+    let port = |socket: &OwnedFd| {
+        let listener = TcpListener::from(socket.try_clone().unwrap());
+        listener.local_addr().unwrap().port()
+    };
+    let mut ports: Vec<_> = sockets.iter().map(port).collect();
+    ports.dedup();
+    if ports == [port(&shared[0])] && sockets.len() == 300 {
+        inheritance.ready().unwrap();
+    } else {
+        let count = sockets.len();
+        inheritance.failed(&io::Error::other(format!("{count} sockets of {ports:?}")));
+        drop(inheritance);
+    }
+    // The old master looks whether there still is a successor.
+    std::thread::park();
+}
+
+#[test]
+fn a_successor_gets_the_sockets_and_says_that_it_serves() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let bequests = |count| {
+        [
+            bequest("first", SocketKind::Tcp, &listener, count),
+            bequest("second", SocketKind::SharedTcp, &listener, 1),
+            bequest("third", SocketKind::SharedUnix, &listener, 1),
+        ]
+    };
+    let name = format!("{}::successor", module_path!().split_once("::").unwrap().1);
+    let program = this_program(&["--quiet", "--exact", &name]);
+    block_on(async {
+        let successor = start(&program, &bequests(300), BOUNDS).await.unwrap();
+        let pid = Pid::from_raw(successor.pid.try_into().unwrap()).unwrap();
+        kill_process(pid, Signal::KILL).unwrap();
+
+        let refused = start(&program, &bequests(299), BOUNDS).await.unwrap_err();
+        let refused = refused.to_string();
+        assert!(refused.contains("ready: 299 sockets of ["), "{refused}");
+    });
+}
+
+#[test]
+fn one_that_ends_or_crashes_or_says_nonsense_is_an_error_that_says_so() {
+    for (script, why) in [
+        (
+            "exit 3",
+            "the new program ended before it was ready: exit status: 3",
+        ),
+        (
+            "kill -SEGV $$",
+            "the new program ended before it was ready: signal: 11 (SIGSEGV)",
+        ),
+        // The end of the channel is not the end of the process.
+        ("exec 0<&-; exec sleep 1000", "signal: 9 (SIGKILL)"),
+        (
+            "printf '\\377\\377\\377\\377\\377' >&0; exec sleep 1000",
+            "too long",
+        ),
+    ] {
+        let error = refused(&shell(script));
+        assert!(error.to_string().contains(why), "{script}: {error}");
+    }
+}
+
+/// A child of the new program holds its end of the channel open.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_end_is_seen_though_a_child_has_the_channel() {
+    let error = refused(&shell("sleep 5 <&0 >/dev/null 2>&1 & exit 4")).to_string();
+    assert!(error.ends_with("exit status: 4"), "{error}");
+}
+
+#[test]
+fn one_that_hangs_is_killed_in_the_end() {
+    let runtime: Runtime = runtime::Builder::new().start_paused(true).build().unwrap();
+    let sleep = shell("exec sleep 1000");
+    let error = runtime.block_on(async { start(&sleep, &[], BOUNDS).await });
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    assert_eq!(
+        error.to_string(),
+        "the new program was not ready within 30s"
+    );
+}
+
+#[test]
+fn one_that_cannot_be_started_is_an_error_with_its_path() {
+    let missing = Program::new("/no/such/program", &["program"]);
+    let error = refused(&missing);
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(
+        error
+            .to_string()
+            .starts_with("cannot start /no/such/program: ")
+    );
+    let no_program = Program::new("/dev/null", &["program"]);
+    let error = refused(&no_program);
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+}
+
+#[test]
+fn an_attempt_that_is_given_up_leaves_no_process() {
+    let pid = block_on(async {
+        let attempt = Attempt::launch(&shell("exec sleep 1000"), &[]).unwrap();
+        attempt.pid()
+    });
+    let pid = pid.unwrap();
+    let gone = rustix::process::test_kill_process(pid).unwrap_err();
+    assert_eq!(gone, rustix::io::Errno::SRCH);
+}
+
+fn refused(program: &Program) -> io::Error {
+    block_on(async { start(program, &[], BOUNDS).await.unwrap_err() })
+}
+
+fn shell(script: &str) -> Program {
+    Program::new("/bin/sh", &["sh", "-c", script])
+}
+
+fn this_program(arguments: &[&str]) -> Program {
+    let path = env::current_exe().unwrap();
+    let path = path.to_str().unwrap();
+    Program::new(path, &[&[path], arguments].concat())
+}
+
+fn bequest<'a>(
+    address: &str,
+    kind: SocketKind,
+    listener: &'a TcpListener,
+    count: usize,
+) -> Bequest<'a> {
+    Bequest {
+        inherited: Inherited {
+            address: address.to_owned(),
+            kind,
+        },
+        sockets: vec![listener.as_fd(); count],
+    }
+}
