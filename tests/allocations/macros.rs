@@ -1,0 +1,37 @@
+//! `select!` and `join!` allocate nothing. An allocator counts.
+
+use std::future::{pending, ready};
+use std::time::Duration;
+
+use coreloop::task::yield_now;
+use coreloop::time::sleep;
+use coreloop::{join, pin, select, try_join};
+use coreloop_test_support::allocator::allocations;
+
+#[coreloop::test]
+async fn waiting_for_several_futures_allocates_nothing() {
+    // The loop's first look at the kernel allocates, and comes by the clock.
+    sleep(Duration::from_micros(1)).await;
+    let before = allocations();
+    for round in 0..100 {
+        select! {
+            () = ready(()) => {}
+            () = pending() => {}
+        }
+        select! {
+            biased;
+            value = yield_now(), if round > 50 => value,
+            Some(value) = ready(None) => value,
+            else => {}
+        }
+        join!(yield_now(), ready(1));
+        try_join!(ready(Ok::<_, ()>(1)), ready(Ok(2))).expect("no error");
+        let yielded = yield_now();
+        pin!(yielded);
+        yielded.await;
+    }
+    assert_eq!(allocations() - before, 0);
+    // It does count.
+    drop(Box::new(1));
+    assert_eq!(allocations() - before, 1);
+}

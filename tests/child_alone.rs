@@ -1,0 +1,248 @@
+//! Children of a process that has nothing else: no threads of a harness, no descriptors
+//! and no children of other tests.
+//!
+//! The tests run one after another, in this order: `fork` comes first, as threads of a
+//! pool would be in its way.
+
+#[cfg(all(feature = "process", target_os = "linux", not(miri)))]
+fn main() {
+    use linux as tests;
+
+    // Each prints its name first, so that a panic or a hang has one.
+    let inherited = tests::inherited();
+    tests::fork_works_with_one_thread();
+    tests::descriptors_of_a_child_equal_an_allow_list(&inherited);
+    tests::ten_thousand_children_leave_nothing_behind();
+    tests::children_without_a_loop_go_with_the_next_spawn();
+    tests::a_child_without_a_pidfd_is_waited_for_by_a_thread();
+    tests::without_descriptors_spawn_says_so();
+}
+
+#[cfg(not(all(feature = "process", target_os = "linux", not(miri))))]
+fn main() {}
+
+#[cfg(all(feature = "process", target_os = "linux", not(miri)))]
+mod linux {
+    use std::fs;
+    use std::iter;
+    use std::net::TcpListener;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::exit;
+
+    use coreloop::net;
+    use coreloop::process::{Child, Command, Fork, Stdio, fork};
+    use coreloop::signal::unix::{SignalKind, signal};
+    use coreloop::task::yield_now;
+    use rustix::io::Errno;
+    use rustix::process::{
+        Pid, Resource, Rlimit, WaitId, WaitIdOptions, WaitOptions, getpid, getrlimit, setrlimit,
+        waitid, waitpid,
+    };
+
+    /// The descriptors above 2 that whoever ran this test left open for children.
+    pub(super) fn inherited() -> Vec<i32> {
+        let all = descriptors("self");
+        let kept = |number: &i32| {
+            let info = fs::read_to_string(format!("/proc/self/fdinfo/{number}"));
+            let Ok(info) = info else {
+                return false;
+            };
+            let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+            let flags = u32::from_str_radix(flags.unwrap().trim(), 8).unwrap();
+            // `O_CLOEXEC`, as the kernel prints it.
+            flags & 0o2_000_000 == 0
+        };
+        all.into_iter()
+            .filter(|number| *number > 2)
+            .filter(kept)
+            .collect()
+    }
+
+    fn descriptors(process: &str) -> Vec<i32> {
+        let folder = fs::read_dir(format!("/proc/{process}/fd")).unwrap();
+        let numbers = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut numbers: Vec<i32> = numbers.map(|name| name.parse().unwrap()).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    /// Number 38, the other half: a loop in each of the two processes.
+    pub(super) fn fork_works_with_one_thread() {
+        println!("test fork_works_with_one_thread");
+        match fork().unwrap() {
+            Fork::Child => {
+                let code = coreloop::block_on(async {
+                    let status = Command::new("sh").args(["-c", "exit 5"]).status();
+                    status.await.unwrap().code().unwrap()
+                });
+                exit(code + 1);
+            }
+            Fork::Parent(child) => {
+                assert_ne!(child.id(), getpid().as_raw_nonzero().get().unsigned_abs());
+                assert_eq!(coreloop::block_on(async { 1 }), 1);
+                let status = child.wait().unwrap();
+                assert_eq!((status.code(), status.signal()), (Some(6), None));
+            }
+        }
+        assert_no_children();
+    }
+
+    /// Number 13: all kinds of descriptors are open, and a child has three.
+    pub(super) fn descriptors_of_a_child_equal_an_allow_list(inherited: &[i32]) {
+        println!("test descriptors_of_a_child_equal_an_allow_list");
+        let _std_listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let _file = fs::File::open("/proc/self/exe").unwrap();
+        let (_pipe_reader, _pipe_writer) = std::io::pipe().unwrap();
+        coreloop::block_on(async {
+            let listener = net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let (_client, _server) =
+                coreloop::join!(net::TcpStream::connect(address), listener.accept());
+            let _datagrams = net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            let _signals = signal(SignalKind::hangup()).unwrap();
+            let mut children: Vec<Child> = Vec::new();
+            for _ in 0..3 {
+                let mut command = Command::new("cat");
+                command
+                    .stdin(Stdio::piped())
+                    .stdout(Stdio::piped())
+                    .stderr(Stdio::piped());
+                children.push(command.spawn().unwrap());
+            }
+            let mut allowed = vec![0, 1, 2];
+            allowed.extend(inherited);
+            for child in &mut children {
+                // `spawn` returns when the child has begun to execute its program, a moment
+                // before it closes what that is not to have.
+                child.stdin.as_mut().unwrap().write_all(b"x").await.unwrap();
+                let echo = child.stdout.as_mut().unwrap().read(&mut [0; 1]).await;
+                assert_eq!(echo.unwrap(), 1);
+                let number = child.id().unwrap().to_string();
+                assert_eq!(descriptors(&number), allowed);
+            }
+            for mut child in children {
+                child.wait().await.unwrap();
+            }
+        });
+        assert_no_children();
+    }
+
+    /// Number 14: waited for, killed, dropped, and dropped with the loop.
+    pub(super) fn ten_thousand_children_leave_nothing_behind() {
+        println!("test ten_thousand_children_leave_nothing_behind");
+        let before = descriptors("self");
+        for _ in 0..10 {
+            coreloop::block_on(async {
+                for _ in 0..25 {
+                    let mut children: Vec<Child> = (0..40)
+                        .map(|_| Command::new("true").kill_on_drop(true).spawn().unwrap())
+                        .collect();
+                    children.truncate(30);
+                    for child in children.iter_mut().take(20) {
+                        assert!(child.wait().await.unwrap().success());
+                    }
+                    children[20].kill().await.unwrap();
+                }
+            });
+        }
+        coreloop::block_on(async {
+            // What is left on the list goes with this one.
+            while has_children() {
+                Command::new("true").status().await.unwrap();
+            }
+        });
+        assert_no_children();
+        assert_eq!(descriptors("self"), before);
+    }
+
+    pub(super) fn children_without_a_loop_go_with_the_next_spawn() {
+        println!("test children_without_a_loop_go_with_the_next_spawn");
+        let mut children = Vec::new();
+        coreloop::block_on(async {
+            for _ in 0..20 {
+                let mut command = Command::new("cat");
+                children.push(command.stdin(Stdio::piped()).spawn().unwrap());
+            }
+            // Ten have a task that ends with the loop, ten are dropped after it.
+            children.truncate(10);
+            yield_now().await;
+        });
+        drop(children);
+        coreloop::block_on(async {
+            while has_children() {
+                Command::new("true").status().await.unwrap();
+            }
+        });
+    }
+
+    pub(super) fn a_child_without_a_pidfd_is_waited_for_by_a_thread() {
+        println!("test a_child_without_a_pidfd_is_waited_for_by_a_thread");
+        coreloop::block_on(async {
+            // The pool's thread may want descriptors to start with.
+            coreloop::task::spawn_blocking(|| ()).await.unwrap();
+            let (stdin, input) = std::io::pipe().unwrap();
+            let mut command = Command::new("sh");
+            command.args(["-c", "read nothing; exit 8"]).stdin(stdin);
+            let mut dropped = Command::new("sleep");
+            dropped.arg("1000").kill_on_drop(true);
+            let mut stolen = Command::new("true");
+            let before = descriptors("self");
+            let (mut child, mut stolen) = without_descriptors(|| {
+                drop(dropped.spawn().unwrap());
+                (command.spawn().unwrap(), stolen.spawn().unwrap())
+            });
+            // There is no pidfd.
+            assert_eq!(descriptors("self"), before);
+            let wait = coreloop::spawn(async move { child.wait().await });
+            yield_now().await;
+            drop(input);
+            assert_eq!(wait.await.unwrap().unwrap().code(), Some(8));
+            let number = stolen.id().unwrap().try_into().unwrap();
+            waitpid(Pid::from_raw(number), WaitOptions::empty()).unwrap();
+            for _ in 0..2 {
+                let error = stolen.wait().await.unwrap_err();
+                assert_eq!(error.raw_os_error(), Some(Errno::CHILD.raw_os_error()));
+            }
+            while has_children() {
+                yield_now().await;
+            }
+        });
+    }
+
+    pub(super) fn without_descriptors_spawn_says_so() {
+        println!("test without_descriptors_spawn_says_so");
+        coreloop::block_on(async {
+            let mut command = Command::new("cat");
+            command.stdin(Stdio::piped()).stdout(Stdio::piped());
+            let error = without_descriptors(|| command.spawn()).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(Errno::MFILE.raw_os_error()));
+        });
+        assert_no_children();
+    }
+
+    /// Calls `f` while this process can open nothing.
+    fn without_descriptors<R>(f: impl FnOnce() -> R) -> R {
+        let limit = getrlimit(Resource::Nofile);
+        let low = Rlimit {
+            current: Some(256),
+            maximum: limit.maximum,
+        };
+        setrlimit(Resource::Nofile, low).unwrap();
+        let full: Vec<_> = iter::from_fn(|| fs::File::open("/dev/null").ok()).collect();
+        let result = f();
+        drop(full);
+        setrlimit(Resource::Nofile, limit).unwrap();
+        result
+    }
+
+    /// Whether there is a child at all: one that runs, or a zombie.
+    fn has_children() -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        waitid(WaitId::All, options).err() != Some(Errno::CHILD)
+    }
+
+    #[track_caller]
+    fn assert_no_children() {
+        assert!(!has_children());
+    }
+}

@@ -1,0 +1,8 @@
+//! Cleanup.
+#![cfg(test)]
+
+mod failures;
+mod frozen;
+mod order;
+mod scenarios;
+mod sweep;

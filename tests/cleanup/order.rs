@@ -1,0 +1,136 @@
+//! What closes before what, in odd places.
+
+use std::future::{Ready, pending, ready};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex};
+
+use coreloop::cleanup::{AsyncGuard, CleanupFailure, bracket, defer};
+use coreloop::runtime::Builder;
+use coreloop::scope::{cancel_scope, scope};
+use coreloop::spawn;
+use futures_util::FutureExt as _;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+
+use coreloop_test_support::panics::recorded;
+use coreloop_test_support::trace::{Trace, ticks};
+
+/// A scope that was closing already was asked to show itself once more, but not
+/// woken for it; in a set that polls only what was woken it so was given up, and
+/// what was around it closed before it.
+#[coreloop::test(start_paused = true)]
+async fn an_abort_waits_for_a_scope_that_is_closing_already() {
+    let trace = Trace::new();
+    let task = spawn({
+        let trace = trace.clone();
+        async move {
+            let body = async |_: &mut &str| {
+                let inner = cancel_scope(async |canceller| {
+                    spawn(async move {
+                        ticks(1).await;
+                        canceller.cancel();
+                    });
+                    let close = trace.closing(5);
+                    bracket(async || "inner", async |_| pending::<()>().await, close).await;
+                });
+                let mut set = FuturesUnordered::new();
+                set.push(inner);
+                set.next().await;
+                pending::<()>().await;
+            };
+            bracket(async || "outer", body, trace.closing(1)).await;
+        }
+    });
+    ticks(3).await;
+    assert!(task.cancel().await.unwrap_err().is_cancelled());
+    trace.assert(&[
+        "1 inner begin",
+        "6 inner end",
+        "6 outer begin",
+        "7 outer end",
+    ]);
+}
+
+/// The same in a scope with so many children that each has a waker.
+#[coreloop::test(start_paused = true)]
+async fn a_second_cancellation_waits_for_the_children_of_the_first() {
+    let trace = Trace::new();
+    let task = spawn({
+        let trace = trace.clone();
+        async move {
+            let body = async |_: &mut &str| {
+                scope(async |scope| {
+                    for _ in 0..20 {
+                        drop(scope.spawn(pending::<()>()));
+                    }
+                    drop(scope.spawn(async {
+                        let _ = cancel_scope(async |canceller| {
+                            spawn(async move {
+                                ticks(1).await;
+                                canceller.cancel();
+                            });
+                            let close = trace.closing(5);
+                            bracket(async || "inner", async |_| pending::<()>().await, close).await;
+                        })
+                        .await;
+                    }));
+                })
+                .await;
+            };
+            bracket(async || "outer", body, trace.closing(1)).await;
+        }
+    });
+    ticks(3).await;
+    assert!(task.cancel().await.unwrap_err().is_cancelled());
+    trace.assert(&[
+        "1 inner begin",
+        "6 inner end",
+        "6 outer begin",
+        "7 outer end",
+    ]);
+}
+
+/// The lane was borrowed while it dropped what was abandoned.
+#[test]
+fn what_is_abandoned_may_hold_guards() {
+    let failures = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&failures);
+    let runtime = Builder::new()
+        .start_paused(true)
+        .on_cleanup_failure(move |failure| told.lock().unwrap().push(failure.clone()))
+        .build()
+        .unwrap();
+    let ((), panics) = recorded(|| {
+        runtime.block_on(async {
+            let task = spawn(async {
+                let _second = AsyncGuard::new(defer(async {}), async |inner| drop(inner));
+                let _first = defer(pending());
+                ticks(1).await;
+            });
+            ticks(2).await;
+            drop(task);
+        });
+        drop(runtime);
+    });
+    assert_eq!(panics, [""; 0]);
+    let failures = failures.lock().unwrap();
+    assert_eq!(failures.len(), 3, "{failures:?}");
+    assert!(failures.iter().all(CleanupFailure::is_abandoned));
+}
+
+/// A body need not be an async closure, and may panic before there is a future.
+#[coreloop::test(start_paused = true)]
+async fn a_body_that_panics_when_it_is_called_is_closed_first() {
+    fn body(_: &mut &str) -> Ready<()> {
+        if true {
+            panic!("called");
+        }
+        ready(())
+    }
+
+    let trace = Trace::new();
+    let used = bracket(async || "it", body, trace.closing(1));
+    let panic = AssertUnwindSafe(used).catch_unwind().await.unwrap_err();
+    trace.note("out");
+    assert_eq!(panic.downcast_ref::<&str>(), Some(&"called"));
+    trace.assert(&["0 it begin", "1 it end", "1 out"]);
+}

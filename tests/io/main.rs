@@ -1,0 +1,11 @@
+//! Descriptors and streams of bytes.
+#![cfg(test)]
+
+mod async_descriptor;
+mod copy;
+mod copy_errors;
+mod duplex;
+mod exclusive;
+mod fuzz_models;
+mod interest;
+mod splice;

@@ -1,0 +1,67 @@
+//! A storm of signals while bytes move. The program has no test harness: signals
+//! go to the main thread, so that is where the loop must run.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use coreloop::net::{TcpListener, TcpStream};
+use coreloop::{block_on, spawn};
+use rustix::process::{Signal, getpid, kill_process};
+
+const ROUNDS: usize = 2_000;
+
+fn main() -> io::Result<()> {
+    if cfg!(miri) {
+        return Ok(()); // Miri delivers no signals.
+    }
+    let seen = Arc::new(AtomicUsize::new(0));
+    signal_hook::flag::register_usize(signal_hook::consts::SIGUSR1, Arc::clone(&seen), 1)?;
+    let done = Arc::new(AtomicBool::new(false));
+    let storm = thread::spawn({
+        let done = Arc::clone(&done);
+        move || {
+            let mut sent = 0_usize;
+            while !done.load(Ordering::Relaxed) {
+                kill_process(getpid(), Signal::USR1).expect("a process may signal itself");
+                sent += 1;
+                thread::yield_now();
+            }
+            sent
+        }
+    });
+
+    block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let server = spawn(async move {
+            let (mut stream, _) = listener.accept().await?;
+            let mut buffer = [0; 64];
+            loop {
+                match stream.read(&mut buffer).await? {
+                    0 => return io::Result::Ok(()),
+                    count => stream.write_all(&buffer[..count]).await?,
+                }
+            }
+        });
+        let mut client = TcpStream::connect(address).await?;
+        for round in 0..ROUNDS {
+            let sent = [round.to_le_bytes()[0]; 64];
+            let mut received = [0; 64];
+            client.write_all(&sent).await?;
+            client.read_exact(&mut received).await?;
+            assert_eq!(received, sent);
+        }
+        drop(client);
+        server
+            .await
+            .expect("the server task neither panics nor is aborted")
+    })?;
+
+    done.store(true, Ordering::Relaxed);
+    let sent = storm.join().expect("the storm does not panic");
+    assert_eq!(seen.load(Ordering::Relaxed), 1, "the handler ran");
+    println!("{ROUNDS} echoes through {sent} signals");
+    Ok(())
+}

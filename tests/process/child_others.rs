@@ -1,0 +1,155 @@
+//! Children beside those of others: other threads, and code that waits by itself.
+#![cfg(not(miri))]
+
+use std::future::{Future, poll_fn};
+use std::io::{ErrorKind, Read, Write, pipe};
+use std::pin::pin;
+use std::process;
+use std::task::Poll;
+use std::thread;
+
+use coreloop::process::{Child, Command, Fork, fork};
+use coreloop::signal::unix::SignalKind;
+use rustix::io::Errno;
+use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, waitid, waitpid};
+
+fn exits(code: i32) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("exit {code}")]);
+    command
+}
+
+fn pid(child: &Child) -> Pid {
+    Pid::from_raw(child.id().unwrap().try_into().unwrap()).unwrap()
+}
+
+/// Blocks until a child has ended, and leaves its status. An error: it was collected.
+fn await_end(pid: Pid) -> Result<(), Errno> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    waitid(WaitId::Pid(pid), options).map(drop)
+}
+
+/// Number 12 of the list.
+#[test]
+fn a_child_survives_the_thread_that_started_it() {
+    let (stdin, mut input) = pipe().unwrap();
+    let (mut output, stdout) = pipe().unwrap();
+    let short_lived = thread::spawn(move || {
+        coreloop::block_on(async {
+            let child = Command::new("cat").stdin(stdin).stdout(stdout).spawn();
+            pid(&child.unwrap())
+        })
+    });
+    let pid = short_lived.join().unwrap();
+    let mut echo = [0; 5];
+    input.write_all(b"alive").unwrap();
+    output.read_exact(&mut echo).unwrap();
+    assert_eq!(&echo, b"alive");
+    drop(input);
+    assert_eq!(output.read(&mut echo).unwrap(), 0);
+
+    // Its loop is gone, so the next spawn collects it, which may be another test's.
+    let ended = await_end(pid);
+    assert!(matches!(ended, Ok(()) | Err(Errno::CHILD)), "{ended:?}");
+    coreloop::block_on(async { Command::new("true").status().await }).unwrap();
+    assert_eq!(await_end(pid), Err(Errno::CHILD));
+}
+
+/// Number 15.
+#[coreloop::test]
+async fn children_of_others_keep_their_statuses() {
+    let mut by_std = Vec::new();
+    let mut by_number = Vec::new();
+    let mut ours = Vec::new();
+    for code in 0..60 {
+        let foreign = || {
+            process::Command::new("sh")
+                .args(["-c", &format!("exit {code}")])
+                .spawn()
+        };
+        by_std.push(foreign().unwrap());
+        by_number.push(Pid::from_child(&foreign().unwrap()));
+        ours.push(exits(code).spawn().unwrap());
+        // These are left to be collected by the loop.
+        drop(exits(code).spawn().unwrap());
+    }
+    for (child, code) in ours.iter_mut().zip(0..) {
+        assert_eq!(child.wait().await.unwrap().code(), Some(code));
+    }
+    for (mut child, code) in by_std.into_iter().zip(0..) {
+        assert_eq!(child.wait().unwrap().code(), Some(code));
+    }
+    for (pid, code) in by_number.into_iter().zip(0..) {
+        let (_, status) = waitpid(Some(pid), WaitOptions::empty()).unwrap().unwrap();
+        assert_eq!(status.exit_status(), Some(code));
+    }
+}
+
+/// Number 16: the loop has not looked at its pidfd, or has not even registered it.
+#[coreloop::test]
+async fn an_end_before_anybody_watches_is_seen() {
+    let mut child = exits(9).spawn().unwrap();
+    await_end(pid(&child)).unwrap();
+    assert_eq!(child.wait().await.unwrap().code(), Some(9));
+
+    let (stdin, input) = pipe().unwrap();
+    let mut command = Command::new("sh");
+    let child = command
+        .args(["-c", "read nothing; exit 9"])
+        .stdin(stdin)
+        .spawn();
+    let mut child = child.unwrap();
+    let number = pid(&child);
+    let mut wait = pin!(child.wait());
+    let is_pending = poll_fn(|cx| Poll::Ready(wait.as_mut().poll(cx).is_pending())).await;
+    assert!(is_pending);
+    drop(input);
+    await_end(number).unwrap();
+    assert_eq!(wait.await.unwrap().code(), Some(9));
+}
+
+/// A status that somebody else collected is an error, and not a wait without end.
+#[coreloop::test]
+async fn a_stolen_status_is_an_error() {
+    let mut child = exits(0).spawn().unwrap();
+    waitpid(Some(pid(&child)), WaitOptions::empty()).unwrap();
+    for _ in 0..2 {
+        let error = child.wait().await.unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(Errno::CHILD.raw_os_error()));
+    }
+    child.try_wait().unwrap_err();
+    // Its number may be another's by now.
+    assert_eq!(child.id(), None);
+    child.start_kill().unwrap();
+    let gone = child.signal(SignalKind::terminate()).unwrap_err();
+    assert_eq!(gone.raw_os_error(), Some(Errno::SRCH.raw_os_error()));
+}
+
+/// Number 38, with the threads of the test harness, or one more to be sure.
+#[test]
+fn fork_is_refused_with_more_than_one_thread() {
+    let (sender, receiver) = std::sync::mpsc::channel::<()>();
+    let other = thread::spawn(move || receiver.recv());
+    let error = match fork() {
+        Ok(Fork::Child) => process::exit(1),
+        Ok(Fork::Parent(_)) => panic!("a process of several threads was copied"),
+        Err(error) => error,
+    };
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    if cfg!(target_os = "linux") {
+        assert!(error.to_string().contains("threads"), "{error}");
+    }
+    drop(sender);
+    other.join().unwrap().unwrap_err();
+}
+
+#[coreloop::test]
+async fn fork_is_refused_in_a_runtime() {
+    let error = match fork() {
+        Ok(Fork::Child) => process::exit(1),
+        Ok(Fork::Parent(_)) => panic!("a runtime was copied"),
+        Err(error) => error,
+    };
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("runtime"), "{error}");
+}

@@ -1,0 +1,193 @@
+//! The control socket of a master, and `examples/ctl.rs`, which asks at it.
+#![cfg(all(target_os = "linux", not(miri)))]
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::{Command, Output};
+
+use coreloop_test_support::process::master::{App, Master, worker_at};
+use coreloop_test_support::program::{PATIENCE, connect, exchange, program};
+use rustix::process::Signal;
+
+#[test]
+fn ctl_does_all_that_the_socket_can() {
+    let app = App::new();
+    let mut master = Master::start(app.command(&["--workers=1"]));
+    let address = master.address();
+    master.ready(1);
+    let mode = fs::metadata(app.control()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o600);
+
+    let status = said(&ctl(&app, &["status"]));
+    let first = status.lines().next().unwrap();
+    assert!(
+        first.starts_with(&format!("master pid={} ", master.pid())),
+        "{status}"
+    );
+    assert_eq!(status.lines().count(), 2);
+
+    let before = worker_at(address);
+    said(&ctl(&app, &["reload"]));
+    assert_ne!(worker_at(address), before);
+
+    said(&ctl(&app, &["scale", "3"]));
+    assert_eq!(app.workers().len(), 3);
+    said(&ctl(&app, &["scale", "1"]));
+    assert_eq!(app.workers().len(), 1);
+
+    let refused = ctl(&app, &["scale", "0"]);
+    assert!(!refused.status.success());
+    let error = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        error.contains("there must be at least one worker"),
+        "{error}"
+    );
+
+    said(&ctl(&app, &["stop"]));
+    assert!(master.end().success());
+    assert!(!app.control().exists());
+    assert!(!ctl(&app, &["status"]).status.success());
+}
+
+#[test]
+fn bad_clients_cost_nothing_but_their_connection() {
+    let app = App::new();
+    let mut master = Master::start(app.command(&["--workers=2"]));
+    let address = master.address();
+    master.ready(2);
+    let workers: HashSet<_> = app.workers().into_iter().collect();
+    let mut client = connect(address);
+    exchange(&mut client, b"1");
+
+    let silent: Vec<_> = (0..16)
+        .map(|_| UnixStream::connect(app.control()).unwrap())
+        .collect();
+    for nonsense in [
+        &b"\x00\xff\xfe\n"[..],
+        b"\n",
+        b"scale\n",
+        b"scale 4294967296\n",
+        b"scale -1\n",
+        b"restart\n",
+        &[b'x'; 4096],
+    ] {
+        let mut stream = UnixStream::connect(app.control()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(nonsense).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = Vec::new();
+        // The end may come as a reset, as not all was read.
+        let _ = stream.read_to_end(&mut answer);
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.starts_with("error: "), "{answer:?}");
+        assert_eq!(answer.lines().count(), 1, "{answer:?}");
+    }
+    // One that goes before its answer comes.
+    let mut hasty = UnixStream::connect(app.control()).unwrap();
+    hasty.write_all(b"status\nstatus\nscale 1").unwrap();
+    drop(hasty);
+
+    // Nothing has happened to anybody else.
+    assert_eq!(app.workers().into_iter().collect::<HashSet<_>>(), workers);
+    assert_eq!(exchange(&mut client, b"2"), b"2");
+    drop((silent, client));
+    master.signal(Signal::TERM);
+    assert!(master.end().success());
+}
+
+#[test]
+fn a_socket_in_use_is_not_taken_and_one_left_behind_is() {
+    let app = App::new();
+    let mut first = Master::start(app.command(&["--workers=1"]));
+    first.address();
+    first.ready(1);
+    let mut second = Master::start(app.command(&["--workers=1"]));
+    second.line("another process serves");
+    assert!(!second.end().success());
+    assert_eq!(app.master(), first.pid());
+
+    first.signal(Signal::KILL);
+    assert!(!first.end().success());
+    assert!(app.control().exists());
+    let mut third = Master::start(app.command(&["--workers=1"]));
+    third.address();
+    third.ready(1);
+    assert_eq!(app.master(), third.pid());
+    third.signal(Signal::INT);
+    assert!(third.end().success());
+    assert!(!app.control().exists());
+}
+
+/// Both once served, of which one could not be asked for anything.
+#[test]
+fn of_two_masters_that_find_a_socket_left_behind_one_serves() {
+    let app = App::new();
+    for _ in 0..5 {
+        drop(UnixListener::bind(app.control()).unwrap());
+        let mut masters = [(); 2].map(|()| Master::start(app.command(&["--workers=1"])));
+        let mut lines = [(); 2].map(|()| String::new());
+        for (master, line) in masters.iter_mut().zip(&mut lines) {
+            *line = line_of(master, &[" is ready after ", "another process serves"]);
+        }
+        let winner = usize::from(lines[0].contains("another process serves"));
+        let [mut first, mut second] = masters;
+        let (wins, loses) = match winner {
+            0 => (&mut first, &mut second),
+            _ => (&mut second, &mut first),
+        };
+        assert!(lines[winner].contains(" is ready after "), "{lines:?}");
+        assert_eq!(loses.end().code(), Some(1));
+        assert_eq!(app.master(), wins.pid());
+        app.ask("stop").unwrap();
+        assert!(wins.end().success());
+    }
+}
+
+/// With any number of descriptors the app serves, and obeys a signal, or it ends and
+/// says why. It once ran on without listening for signals.
+#[test]
+fn too_few_descriptors_are_an_error_and_no_half_of_a_master() {
+    let app = App::new();
+    let mut served = 0;
+    for most in (4..64).step_by(2) {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "ulimit -n $0 && exec \"$@\"", &most.to_string()])
+            .arg(app.path())
+            .args(app.arguments(&["--workers=1", "--boots=2", "--backoff=1"]));
+        let mut master = Master::start(command);
+        let words = [" is ready after ", "Too many open files", "os error 24"];
+        if line_of(&mut master, &words).contains(words[0]) {
+            master.signal(Signal::TERM);
+            assert!(master.end().success(), "{most}");
+            served += 1;
+        } else {
+            assert_eq!(master.end().code(), Some(1), "{most}");
+        }
+    }
+    assert!(served > 0);
+}
+
+/// The next line that has some of the words.
+fn line_of(master: &mut Master, words: &[&str]) -> String {
+    loop {
+        let line = master.line("");
+        if words.iter().any(|words| line.contains(words)) {
+            return line;
+        }
+    }
+}
+
+fn ctl(app: &App, arguments: &[&str]) -> Output {
+    let mut command = Command::new(program("ctl"));
+    command.arg("--socket").arg(app.control()).args(arguments);
+    command.output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout.clone()).unwrap()
+}

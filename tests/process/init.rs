@@ -1,0 +1,166 @@
+//! Process 1 of a container, by a name space of processes. Where those are not
+//! allowed the tests say so and do nothing.
+#![cfg(all(target_os = "linux", not(miri)))]
+
+use std::fs;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+
+use coreloop_test_support::process::master::{App, Master, ask_worker, wait_until, worker_at};
+use coreloop_test_support::program::{connect, exchange};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+
+const UNSHARE: [&str; 4] = ["-Upf", "--map-root-user", "--mount-proc", "--"];
+
+/// 22.
+#[test]
+fn process_1_is_not_the_master_and_stops_it_when_it_is_told_to() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let Some((mut container, app, address)) = start(&["--workers=1"]) else {
+            return;
+        };
+        assert_ne!(app.master(), Pid::INIT);
+        let mut client = connect(address);
+        exchange(&mut client, b"1");
+        kill_process(container.init(), signal).unwrap();
+        assert_eq!(container.master.end().code(), Some(0));
+    }
+}
+
+#[test]
+fn signals_reach_the_master() {
+    let Some((mut container, app, address)) = start(&["--workers=1"]) else {
+        return;
+    };
+    let before = worker_at(address);
+    kill_process(container.init(), Signal::HUP).unwrap();
+    container.master.line("all workers were replaced");
+    assert_ne!(worker_at(address), before);
+    kill_process(container.init(), Signal::TTIN).unwrap();
+    container.master.line("there are 2 workers");
+    kill_process(container.init(), Signal::TTOU).unwrap();
+    container.master.line("there are 1 workers");
+    app.ask("stop").unwrap();
+    assert_eq!(container.master.end().code(), Some(0));
+}
+
+/// 22.
+#[test]
+fn orphans_are_reaped() {
+    let Some((mut container, app, address)) = start(&["--workers=1"]) else {
+        return;
+    };
+    let init = container.init();
+    let within = ask_worker(address, b'd');
+    assert!(within.parse::<u32>().unwrap() > 1, "{within}");
+    // Its parent is process 1 now, which is in the name space of the test, too.
+    let orphan = children(init)
+        .into_iter()
+        .find(|&child| is_called(child, "sleep"));
+    let orphan = orphan.expect("an orphan");
+    kill_process(orphan, Signal::KILL).unwrap();
+    // Nothing tells that a process was reaped.
+    wait_until(|| test_kill_process(orphan).is_err());
+    app.ask("stop").unwrap();
+    assert_eq!(container.master.end().code(), Some(0));
+}
+
+#[test]
+fn it_ends_with_the_status_of_the_master() {
+    let failing = ["--workers=1", "--fail-before-ready", "--backoff=1"];
+    let Some((mut container, _app)) = launch(&failing) else {
+        return;
+    };
+    assert_eq!(container.master.end().code(), Some(1));
+
+    let (mut container, _app, _) = start(&["--workers=1"]).unwrap();
+    let masters = children(container.init());
+    assert_eq!(masters.len(), 1);
+    kill_process(masters[0], Signal::KILL).unwrap();
+    assert_eq!(container.master.end().code(), Some(128 + 9));
+}
+
+#[test]
+fn it_goes_on_with_the_master_of_an_upgrade() {
+    let Some((mut container, app, address)) = start(&["--workers=1"]) else {
+        return;
+    };
+    for _ in 0..2 {
+        let old = children(container.init());
+        app.ask("upgrade").unwrap();
+        // Its only child is the new one when the old one is reaped.
+        wait_until(|| {
+            let masters = children(container.init());
+            masters.len() == 1 && masters != old
+        });
+        assert_eq!(ask_worker(address, b'v'), "CORELOOP_WORKER");
+    }
+    kill_process(container.init(), Signal::TERM).unwrap();
+    assert_eq!(container.master.end().code(), Some(0));
+}
+
+/// The old master, which still has a connection, is told to stop. That is meant for
+/// the new one, too.
+#[test]
+fn a_stop_in_the_midst_of_an_upgrade_stops_both_masters() {
+    let Some((mut container, app, address)) = start(&["--workers=1"]) else {
+        return;
+    };
+    let mut client = connect(address);
+    exchange(&mut client, b"1");
+    client.write_all(b"s").unwrap();
+    app.ask("upgrade").unwrap();
+    kill_process(container.init(), Signal::TERM).unwrap();
+    assert_eq!(container.master.end().code(), Some(0));
+}
+
+struct Container {
+    /// The one that makes the name space, and waits for its process 1.
+    master: Master,
+}
+
+impl Container {
+    /// Process 1, by the number that it has outside.
+    fn init(&self) -> Pid {
+        let children = children(self.master.pid());
+        assert_eq!(children.len(), 1);
+        children[0]
+    }
+}
+
+fn start(arguments: &[&str]) -> Option<(Container, App, SocketAddr)> {
+    let (mut container, app) = launch(arguments)?;
+    let address = container.master.address();
+    container.master.ready(1);
+    Some((container, app, address))
+}
+
+fn launch(arguments: &[&str]) -> Option<(Container, App)> {
+    let mut probe = Command::new("unshare");
+    probe.args(UNSHARE).arg("true").stderr(Stdio::null());
+    if !probe.status().is_ok_and(|status| status.success()) {
+        eprintln!("skipped: no name spaces of users and processes are to be had here");
+        return None;
+    }
+    let app = App::new();
+    let mut command = Command::new("unshare");
+    command
+        .args(UNSHARE)
+        .arg(app.path())
+        .args(app.arguments(arguments));
+    let master = Master::start(command);
+    Some((Container { master }, app))
+}
+
+fn children(process: Pid) -> Vec<Pid> {
+    let list = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap();
+    let numbers = list.split_ascii_whitespace();
+    let numbers = numbers.map(|number| Pid::from_raw(number.parse().unwrap()).unwrap());
+    numbers.collect()
+}
+
+fn is_called(process: Pid, name: &str) -> bool {
+    let found = fs::read_to_string(format!("/proc/{process}/comm")).unwrap();
+    found.trim_end() == name
+}

@@ -1,0 +1,19 @@
+//! Processes.
+#![cfg(test)]
+
+mod child;
+mod child_communicate;
+mod child_others;
+mod control;
+mod exhausted;
+mod idle;
+mod init;
+mod storm;
+mod storm_client;
+mod storm_upgrade;
+mod supervisor;
+mod supervisor_orphans;
+mod systemd;
+mod tokio_traits;
+mod upgrade;
+mod worker;

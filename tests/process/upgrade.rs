@@ -1,0 +1,480 @@
+//! Upgrades: the program's file is replaced and started again, and takes over.
+#![cfg(all(target_os = "linux", not(miri)))]
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
+
+use coreloop_test_support::process::master::{App, Master, ask_on, copy, wait_until, worker_at};
+use coreloop_test_support::program::{connect, exchange, program};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+
+/// 4, without the load.
+#[test]
+fn a_new_master_takes_over_and_the_old_one_ends() {
+    let app = App::new();
+    let (mut master, address) = start(&app, &["--workers=2"]);
+    let old = master.pid();
+    let old_workers = app.workers();
+    let pid_file = app.folder.path("pid");
+    assert_eq!(fs::read_to_string(&pid_file).unwrap(), format!("{old}\n"));
+    // Open before, and used till the end of the old master.
+    let mut client = connect(address);
+    exchange(&mut client, b"1");
+
+    app.install(&program("process_app"));
+    master.signal(Signal::USR2);
+    master.line("has taken over");
+    assert!(master.end_of_first().success());
+
+    let new = app.master();
+    assert_ne!(new, old);
+    assert_eq!(fs::read_to_string(&pid_file).unwrap(), format!("{new}\n"));
+    assert!(
+        old_workers
+            .iter()
+            .all(|worker| test_kill_process(*worker).is_err())
+    );
+    assert!(app.workers().contains(&worker_at(address)));
+
+    // It can do all that the old one could, and once more the same.
+    app.ask("upgrade").unwrap();
+    let third = app.master();
+    assert_ne!(third, new);
+    app.ask("scale 1").unwrap();
+    assert_eq!(app.workers(), [worker_at(address)]);
+    app.ask("stop").unwrap();
+    master.end();
+    assert!(!app.control().exists() && !pid_file.exists());
+    assert!(TcpStream::connect(address).is_err());
+}
+
+/// 5.
+#[test]
+fn a_new_program_that_ends_or_crashes_changes_nothing() {
+    for (script, why) in [
+        ("exit 3", "ended before it was ready: exit status: 3"),
+        ("kill -SEGV $$", "ended before it was ready: signal: 11"),
+        ("exec 0<&-; exec sleep 1000", "ended before it was ready: "),
+    ] {
+        fails(script, &[], why);
+    }
+}
+
+/// 5.
+#[test]
+fn a_new_program_that_hangs_is_killed_and_changes_nothing() {
+    fails(
+        "echo $$; exec sleep 1000",
+        &["--startup=1500"],
+        "the new program was not ready within 1.5s",
+    );
+}
+
+/// A new version whose workers all fail ends, and says why.
+#[test]
+fn a_new_program_whose_workers_fail_changes_nothing() {
+    let program = program("process_app");
+    let script = format!("exec {} --fail-before-ready \"$@\"", program.display());
+    fails(&script, &["--backoff=1"], "ended before it was ready: ");
+}
+
+/// It had taken the control socket by then, and none was left.
+#[test]
+fn a_new_program_that_cannot_write_its_pid_file_changes_nothing() {
+    let app = App::new();
+    let script = app.script(&["--workers=1", "--pid-file=/nonexistent/pid"]);
+    fails_on(
+        &app,
+        &script,
+        &[],
+        "cannot write the pid file /nonexistent/pid: ",
+    );
+}
+
+/// It has written its pid file by then.
+#[test]
+fn a_new_program_that_cannot_make_its_control_socket_changes_nothing() {
+    let app = App::new();
+    let pid_file = format!("--pid-file={}", app.folder.path("pid").display());
+    let program = program("process_app");
+    let script = format!(
+        "exec {} --control /nonexistent/c {pid_file}",
+        program.display()
+    );
+    fails_on(&app, &script, &[], "No such file");
+}
+
+/// As one does that is killed a moment before it serves.
+#[test]
+fn what_a_new_program_has_taken_is_taken_back_however_it_ends() {
+    let app = App::new();
+    let (control, pid_file) = (app.control(), app.folder.path("pid"));
+    let (control, pid_file) = (control.display(), pid_file.display());
+    let script = format!("rm {control}; echo 1 >{pid_file}; exit 5");
+    fails_on(
+        &app,
+        &script,
+        &[],
+        "ended before it was ready: exit status: 5",
+    );
+}
+
+/// It removed the file of the socket that was not its own yet.
+#[test]
+fn a_new_program_that_fails_leaves_unix_sockets_alone() {
+    let app = App::new();
+    let unix = app.folder.path("unix");
+    let option = format!("--unix={}", unix.display());
+    let (mut master, address) = start(&app, &["--workers=1", &option]);
+    let worker = worker_at(address);
+    let script = app.script(&[&option, "--fail-before-ready", "--backoff=1"]);
+    app.install_script(&script);
+    for _ in 0..5 {
+        app.ask("upgrade").unwrap_err();
+        UnixStream::connect(&unix).unwrap();
+    }
+    serves_on(&app, &mut master, address, worker);
+    master.signal(Signal::TERM);
+    assert!(master.end().success());
+    assert!(!unix.exists());
+}
+
+/// Its workers accept from the sockets of the old ones before all of them are ready.
+/// They were killed with what they had accepted.
+#[test]
+fn a_new_program_that_fails_finishes_what_it_has_accepted() {
+    let app = App::new();
+    let late = app.folder.path("late");
+    let option = format!("--late={}", late.display());
+    // Taking over fails when the last worker is ready; or that never is.
+    for (pid_file, startup, is_late) in [("/nonexistent/pid", 30_000, true), ("pid", 4000, false)] {
+        let startup = format!("--startup={startup}");
+        let (mut master, address) = start(&app, &["--workers=2", &startup]);
+        let old = app.workers();
+        let pid_file = app.folder.path(pid_file);
+        let pid_file = format!("--pid-file={}", pid_file.display());
+        app.install_script(&app.script(&["--workers=2", &option, &pid_file]));
+        master.signal(Signal::USR2);
+        // The first of its workers shares the first socket.
+        let mut client = connect(address);
+        wait_until(|| {
+            let is_new = !old.contains(&worker_on(&client));
+            if !is_new {
+                client = connect(address);
+            }
+            is_new
+        });
+        client.write_all(b"w").unwrap();
+        if is_late {
+            fs::write(&late, "").unwrap();
+        }
+        let mut answer = String::new();
+        BufReader::new(client).read_line(&mut answer).unwrap();
+        assert_eq!(answer, "waited\n");
+        master.line("the upgrade failed: ");
+        assert_eq!(app.master(), master.pid());
+        assert_eq!(app.workers(), old);
+        master.signal(Signal::TERM);
+        assert!(master.end().success());
+        app.install(&program("process_app"));
+        let _ = fs::remove_file(&late);
+    }
+}
+
+/// The script that started it was killed in its place; and it served beside the old
+/// one, whose control socket it took.
+#[test]
+fn a_new_program_that_was_given_up_does_not_serve_in_the_end() {
+    let app = App::new();
+    let late = app.folder.path("late");
+    let option = format!("--late={}", late.display());
+    let (mut master, address) = start(&app, &["--workers=2", "--startup=3000"]);
+    let old = app.workers();
+    // Not by `exec`; and with something to do afterwards, lest the shell does it.
+    let script = app.script(&["--workers=2", "--startup=60000", &option]);
+    app.install_script(&format!("({script}); exit $?"));
+    master.signal(Signal::USR2);
+    master.line("the upgrade failed: the new program was not ready within 3s");
+    fs::write(&late, "").unwrap();
+    master.line("the old master has given this one up");
+    assert_eq!(app.master(), master.pid());
+    assert_eq!(app.workers(), old);
+    assert!(old.contains(&worker_at(address)));
+    master.signal(Signal::TERM);
+    assert!(master.end().success());
+}
+
+#[test]
+fn a_new_program_that_cannot_be_started_changes_nothing() {
+    let app = App::new();
+    let (mut master, address) = start(&app, &["--workers=1"]);
+    let worker = worker_at(address);
+    fs::remove_file(app.path()).unwrap();
+    let error = app.ask("upgrade").unwrap_err();
+    assert!(
+        error.starts_with("cannot start ") && error.contains("/app: "),
+        "{error}"
+    );
+    fs::write(app.path(), "no program").unwrap();
+    let error = app.ask("upgrade").unwrap_err();
+    assert!(error.contains("ermission denied"), "{error}");
+    serves_on(&app, &mut master, address, worker);
+
+    // Workers are what the master runs, whatever lies there.
+    kill_process(worker, Signal::KILL).unwrap();
+    master.ready(1);
+    assert_ne!(worker_at(address), worker);
+}
+
+/// Until the new one serves; and the old one cannot end meanwhile without it.
+#[test]
+fn there_is_one_upgrade_at_a_time() {
+    let app = App::new();
+    let (mut master, address) = start(&app, &["--workers=1"]);
+    let worker = worker_at(address);
+    app.install_script("echo $$ is under way; exec sleep 1000");
+    master.signal(Signal::USR2);
+    let line = master.line("is under way");
+    let error = app.ask("upgrade").unwrap_err();
+    assert_eq!(error, "an upgrade is under way");
+    assert_eq!(worker_at(address), worker);
+
+    // The new one dies, and the way is free.
+    let successor = line.split(' ').next().unwrap().parse().unwrap();
+    kill_process(Pid::from_raw(successor).unwrap(), Signal::KILL).unwrap();
+    master.line("the upgrade failed: ");
+    app.install(&program("process_app"));
+    app.ask("upgrade").unwrap();
+    assert!(master.end_of_first().success());
+    app.ask("stop").unwrap();
+    master.end();
+}
+
+#[test]
+fn a_master_that_is_stopped_amid_an_upgrade_takes_the_new_one_with_it() {
+    let app = App::new();
+    let (mut master, _) = start(&app, &["--workers=1"]);
+    app.install_script("echo $$ is under way; exec sleep 1000");
+    master.signal(Signal::USR2);
+    master.line("is under way");
+    master.signal(Signal::TERM);
+    // The end of all outputs: the one that sleeps is gone, too.
+    assert!(master.end().success());
+}
+
+/// What makes an upgrade more than a restart: one that is killed in the midst of it
+/// leaves the new one, which has the sockets.
+#[test]
+fn a_new_master_survives_the_old_one() {
+    let app = App::new();
+    let (mut master, address) = start(&app, &["--workers=1", "--drain=20000"]);
+    // The old one has to wait for this answer.
+    let mut stream = connect(address);
+    exchange(&mut stream, b"1");
+    stream.write_all(b"s").unwrap();
+    app.ask("upgrade").unwrap();
+    let new = app.master();
+    assert_ne!(new, master.pid());
+    master.signal(Signal::KILL);
+    assert_eq!(master.end_of_first().signal(), Some(9));
+    assert_eq!(app.master(), new);
+    assert_eq!(app.workers(), [worker_at(address)]);
+    app.ask("stop").unwrap();
+    master.end();
+}
+
+/// The old master is killed before the new one has looked at what it got.
+#[test]
+fn a_new_master_goes_on_though_the_old_one_dies_before_it_serves() {
+    let app = App::new();
+    let (mut master, address) = start(&app, &["--workers=2"]);
+    let go = app.folder.path("go");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &go, rustix::fs::Mode::RWXU).unwrap();
+    let app_program = program("process_app");
+    app.install_script(&format!(
+        "echo under way; cat {}; exec {} \"$@\"",
+        go.display(),
+        app_program.display()
+    ));
+    master.signal(Signal::USR2);
+    master.line("under way");
+    master.signal(Signal::KILL);
+    assert_eq!(master.end_of_first().signal(), Some(9));
+    fs::write(&go, "").unwrap();
+    assert_eq!(master.address(), address);
+    master.ready(2);
+    wait_until(|| UnixStream::connect(app.control()).is_ok());
+    assert!(app.workers().contains(&worker_at(address)));
+    app.ask("stop").unwrap();
+    master.end();
+    assert!(!app.control().exists());
+}
+
+/// Its master steered new connections to its one worker before that served.
+#[test]
+fn a_failed_upgrade_to_fewer_workers_leaves_each_worker_its_share() {
+    let app = App::new();
+    let (mut master, address) = start(&app, &["--workers=3"]);
+    let program = program("process_app");
+    app.install_script(&format!(
+        "exec {} --control {} --fail-before-ready --backoff=1 --workers=1",
+        program.display(),
+        app.control().display()
+    ));
+    app.ask("upgrade").unwrap_err();
+    let mut served = HashSet::new();
+    for _ in 0..1000 {
+        served.insert(worker_at(address));
+        if served.len() == 3 {
+            break;
+        }
+    }
+    assert_eq!(served, app.workers().into_iter().collect());
+    master.signal(Signal::TERM);
+    assert!(master.end().success());
+}
+
+/// It bound sockets for its other workers, and what came to them was never served.
+#[test]
+fn a_new_program_with_more_workers_takes_nothing_before_it_serves() {
+    let app = App::new();
+    let (mut master, address) = start(&app, &["--workers=1"]);
+    let worker = worker_at(address);
+    let program = program("process_app");
+    app.install_script(&format!(
+        "exec {} --control {} --never-ready --workers=4",
+        program.display(),
+        app.control().display()
+    ));
+    master.signal(Signal::USR2);
+    // It is as far as it comes.
+    master.address();
+    master.line("listening on tcp");
+    for _ in 0..100 {
+        assert_eq!(worker_at(address), worker);
+    }
+    master.signal(Signal::TERM);
+    assert!(master.end().success());
+}
+
+#[test]
+fn a_successor_without_a_predecessor_is_refused() {
+    let app = App::new();
+    let mut command = app.command(&[]);
+    command.env("CORELOOP_UPGRADE", "1");
+    let mut master = Master::start(command);
+    master.line("CORELOOP_UPGRADE is set, but no old master gives its sockets");
+    assert!(!master.end().success());
+}
+
+/// With fewer workers than before, those sockets that are too many are given up
+/// without a loss; with more, the missing ones are bound.
+#[test]
+fn the_number_of_workers_may_change() {
+    for (before, after) in [("--workers=3", 1), ("--workers=1", 3)] {
+        let app = App::new();
+        let (mut master, address) = start(&app, &[before]);
+        // The last of one option counts.
+        let program = program("process_app");
+        let arguments = "listen=; for argument; do case $argument in \
+                         --workers=*) ;; *) listen=\"$listen $argument\";; esac; done";
+        app.install_script(&format!(
+            "{arguments}; exec {} $listen --workers={after}",
+            program.display()
+        ));
+        app.ask("upgrade").unwrap();
+        assert!(master.end_of_first().success());
+        app.ask(&format!("scale {after}")).unwrap();
+        assert_eq!(app.workers().len(), after);
+        for _ in 0..64 {
+            assert!(app.workers().contains(&worker_at(address)));
+        }
+        app.ask("stop").unwrap();
+        master.end();
+    }
+}
+
+/// A link such as `current` is followed anew.
+#[test]
+fn a_link_may_be_pointed_at_the_next_version() {
+    let app = App::new();
+    let link = app.folder.path("current");
+    symlink(app.path(), &link).unwrap();
+    let mut command = Command::new(&link);
+    command.args(app.arguments(&["--workers=1"]));
+    let mut master = Master::start(command);
+    master.address();
+    master.ready(1);
+
+    let next = app.folder.path("next");
+    copy(&program("process_app"), &next);
+    let other = app.folder.path("link");
+    symlink(&next, &other).unwrap();
+    fs::rename(other, &link).unwrap();
+    app.ask("upgrade").unwrap();
+    let running = fs::read_link(format!("/proc/{}/exe", app.master())).unwrap();
+    assert_eq!(running, fs::canonicalize(next).unwrap());
+    app.ask("stop").unwrap();
+    master.end();
+}
+
+/// Starts the app with a pid file, and waits until it serves.
+fn start(app: &App, arguments: &[&str]) -> (Master, SocketAddr) {
+    let pid_file = app.folder.path("pid");
+    let mut command = app.command(arguments);
+    command.arg("--pid-file").arg(pid_file);
+    let mut master = Master::start(command);
+    let address = master.address();
+    let mut given = arguments.iter();
+    let workers = given.find_map(|argument| argument.strip_prefix("--workers="));
+    master.ready(workers.unwrap().parse().unwrap());
+    (master, address)
+}
+
+/// Upgrades to a script, and sees that the old program serves on as before.
+fn fails(script: &str, arguments: &[&str], why: &str) {
+    fails_on(&App::new(), script, arguments, why);
+}
+
+fn fails_on(app: &App, script: &str, arguments: &[&str], why: &str) {
+    let (mut master, address) = start(app, &[&["--workers=1"], arguments].concat());
+    let worker = worker_at(address);
+    let mut client = connect(address);
+    exchange(&mut client, b"1");
+    app.install_script(script);
+    let error = app.ask("upgrade").unwrap_err();
+    assert!(error.contains(why), "{script}: {error}");
+    master.line("the upgrade failed: ");
+    exchange(&mut client, b"2");
+    serves_on(app, &mut master, address, worker);
+    drop(client);
+
+    // One that works is taken as if nothing had been.
+    app.install(&program("process_app"));
+    app.ask("upgrade").unwrap();
+    assert!(master.end_of_first().success());
+    app.ask("stop").unwrap();
+    master.end();
+}
+
+/// Who serves a connection.
+fn worker_on(stream: &TcpStream) -> Pid {
+    let line = ask_on(stream, b'p');
+    let (pid, _) = line.split_once(' ').unwrap();
+    Pid::from_raw(pid.parse().unwrap()).unwrap()
+}
+
+/// The same master has the same worker.
+fn serves_on(app: &App, master: &mut Master, address: SocketAddr, worker: Pid) {
+    assert_eq!(app.master(), master.pid());
+    assert_eq!(app.workers(), [worker]);
+    assert_eq!(worker_at(address), worker);
+    let pid = fs::read_to_string(app.folder.path("pid")).unwrap();
+    assert_eq!(pid, format!("{}\n", master.pid()));
+}

@@ -1,0 +1,167 @@
+//! Workers of the quick start's server, as processes and as threads.
+#![cfg(not(miri))]
+
+use std::io::BufRead;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use coreloop_test_support::program::{Server, connect, exchange, program};
+
+#[test]
+fn processes_and_threads_serve_alike() {
+    for kind in ["--workers", "--threads"] {
+        let mut server = Server::start("echo_server", &["--addr", "127.0.0.1:0", kind, "2"]);
+        let address = server.read_address();
+        let mut clients: Vec<_> = (0..8).map(|_| connect(address)).collect();
+        for client in &mut clients {
+            assert_eq!(exchange(client, b"hello"), b"hello");
+        }
+        server.interrupt();
+        // Nobody is cut off, so each of them ends by itself.
+        for client in &mut clients {
+            assert_eq!(exchange(client, b"bye"), b"bye");
+        }
+        drop(clients);
+        let said = server.finish();
+        let counts: Vec<_> = said.lines().map(connections).collect();
+        assert_eq!(counts.len(), 2, "{said}");
+        assert_eq!(counts.iter().sum::<u64>(), 8, "{said}");
+    }
+}
+
+#[test]
+fn a_reload_refuses_and_cuts_off_nobody() {
+    for kind in ["--workers", "--threads"] {
+        let mut server = Server::start("echo_server", &["--addr", "127.0.0.1:0", kind, "2"]);
+        let address = server.read_address();
+        // Only a master that has begun takes signals.
+        assert_eq!(exchange(&mut connect(address), b"there?"), b"there?");
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let clients = [(); 4].map(|()| {
+                scope.spawn(|| {
+                    let mut served = 0;
+                    while !over.load(Ordering::SeqCst) {
+                        assert_eq!(exchange(&mut connect(address), b"hello"), b"hello");
+                        served += 1;
+                    }
+                    served
+                })
+            });
+            let _over = SetOnDrop(&over);
+            let mut served = 0;
+            for _ in 0..3 {
+                kill("-HUP", server.process.id());
+                // Each of the two says so when it has ended.
+                for _ in 0..2 {
+                    let mut line = String::new();
+                    server.output.read_line(&mut line).unwrap();
+                    served += connections(&line);
+                }
+            }
+            over.store(true, Ordering::SeqCst);
+            let asked: u64 = clients.map(|client| client.join().unwrap()).iter().sum();
+            server.interrupt();
+            served += server.finish().lines().map(connections).sum::<u64>();
+            assert_eq!(served, asked + 1);
+        });
+    }
+}
+
+#[test]
+fn a_worker_started_by_hand_says_what_is_wrong() {
+    let output = Command::new(program("echo_server"))
+        .args(["--addr", "127.0.0.1:0", "--workers", "1"])
+        .env("CORELOOP_WORKER", "0")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("the standard input is no channel"), "{said}");
+}
+
+/// How many a worker says that it has served.
+fn connections(line: &str) -> u64 {
+    let (_, count) = line.split_once("served ").unwrap();
+    count.split(' ').next().unwrap().parse().unwrap()
+}
+
+fn kill(signal: &str, process: u32) {
+    let mut command = Command::new("kill");
+    let status = command.args([signal, &process.to_string()]).status();
+    assert!(status.unwrap().success());
+}
+
+/// Ends the clients of a test that fails, too.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::fs;
+    use std::net::SocketAddr;
+
+    use super::*;
+
+    /// The processes that this one has started.
+    fn children(process: u32) -> Vec<u32> {
+        let path = format!("/proc/{process}/task/{process}/children");
+        let children = fs::read_to_string(path).unwrap();
+        let numbers = children.split_whitespace();
+        numbers.map(|number| number.parse().unwrap()).collect()
+    }
+
+    /// A server with one worker, which serves, and both their numbers.
+    fn one_worker() -> (Server, SocketAddr, u32, u32) {
+        let mut server = Server::start("echo_server", &["--addr", "127.0.0.1:0", "--workers", "1"]);
+        let address = server.read_address();
+        assert_eq!(exchange(&mut connect(address), b"there?"), b"there?");
+        let master = server.process.id();
+        let [worker] = children(master)[..] else {
+            panic!("not one worker: {:?}", children(master));
+        };
+        (server, address, master, worker)
+    }
+
+    #[test]
+    fn a_worker_is_in_order() {
+        let (_server, _, _, worker) = one_worker();
+        let name = fs::read_to_string(format!("/proc/{worker}/comm")).unwrap();
+        assert_eq!(name, "echo_server 0\n");
+        let input = fs::read_link(format!("/proc/{worker}/fd/0")).unwrap();
+        assert_eq!(input.to_str(), Some("/dev/null"));
+        let status = fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = u64::from_str_radix(caught.unwrap().trim(), 16).unwrap();
+        // HUP, INT, USR2, TERM, TTIN, TTOU: none of them ends it at once.
+        for signal in [1, 2, 12, 15, 21, 22] {
+            assert_ne!(caught & (1 << (signal - 1)), 0, "signal {signal}: {status}");
+        }
+        // What a worker leaves alone ends what it starts, too.
+        let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let ignored = u64::from_str_radix(ignored.unwrap().trim(), 16).unwrap();
+        assert_eq!(ignored & (1 << (2 - 1)), 0, "{status}");
+    }
+
+    #[test]
+    fn a_worker_that_is_told_to_end_drains_and_is_replaced() {
+        let (mut server, address, _master, worker) = one_worker();
+        let mut open = connect(address);
+        assert_eq!(exchange(&mut open, b"open"), b"open");
+        kill("-INT", worker);
+        kill("-TERM", worker);
+        // A successor serves who comes now, whether it was there already or not.
+        assert_eq!(exchange(&mut connect(address), b"new"), b"new");
+        assert_eq!(exchange(&mut open, b"still open"), b"still open");
+        drop(open);
+        server.interrupt();
+        server.finish();
+    }
+}

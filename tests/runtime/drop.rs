@@ -1,0 +1,302 @@
+//! What outlives a runtime, and how it ends.
+
+use std::cell::{Cell, RefCell};
+use std::future::pending;
+use std::io::{self, PipeReader, Read, Write, pipe};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use coreloop::io::Async;
+use coreloop::task::yield_now;
+use coreloop::time::{Instant, Sleep, sleep, timeout};
+use coreloop::{Runtime, block_on, spawn};
+
+use coreloop_test_support::on_drop::OnDrop;
+use coreloop_test_support::wakers::{Call, calling};
+
+/// A pipe whose reader is on a loop.
+type Pipe = (Async<PipeReader>, io::PipeWriter);
+
+/// A timer of `runtime`, set.
+fn set_timer(runtime: &Runtime) -> Sleep {
+    let _guard = runtime.enter();
+    let mut timer = sleep(Duration::from_secs(3600));
+    let polled = Pin::new(&mut timer).poll(&mut Context::from_waker(Waker::noop()));
+    assert!(polled.is_pending());
+    timer
+}
+
+/// A descriptor of `runtime`, registered, with somebody waiting.
+fn waiting_pipe(runtime: &Runtime) -> Pipe {
+    let _guard = runtime.enter();
+    let (reader, writer) = pipe().expect("a pipe");
+    let reader = Async::new(reader).expect("a pipe can be polled");
+    let polled = reader.poll_readable(&mut Context::from_waker(Waker::noop()));
+    assert!(polled.is_pending());
+    (reader, writer)
+}
+
+#[test]
+fn tasks_are_dropped_with_the_runtime() {
+    let ends = Rc::new(Cell::new(0));
+    let runtime = Runtime::new().unwrap();
+    for polled in [true, false] {
+        let told = Rc::clone(&ends);
+        let guard = OnDrop::new(move || told.set(told.get() + 1));
+        drop(runtime.spawn(async move {
+            let _guard = guard;
+            pending::<()>().await;
+        }));
+        if polled {
+            runtime.block_on(async { yield_now().await });
+        }
+    }
+    assert_eq!(ends.get(), 0);
+    drop(runtime);
+    assert_eq!(ends.get(), 2);
+}
+
+#[test]
+fn a_timer_is_dropped_after_its_runtime() {
+    let runtime = Runtime::new().unwrap();
+    let (set, unset) = (set_timer(&runtime), {
+        let _guard = runtime.enter();
+        sleep(Duration::ZERO)
+    });
+    drop(runtime);
+    assert!(!set.is_elapsed() && unset.is_elapsed());
+    block_on(async {
+        unset.await;
+        drop(set);
+    });
+}
+
+#[test]
+fn a_source_is_dropped_after_its_runtime() {
+    let runtime = Runtime::new().unwrap();
+    let pipes: Vec<_> = (0..3).map(|_| waiting_pipe(&runtime)).collect();
+    let unregistered = {
+        let _guard = runtime.enter();
+        Async::new(pipe().unwrap().0).unwrap()
+    };
+    drop(runtime);
+    drop(unregistered);
+    drop(pipes);
+}
+
+#[test]
+fn a_source_whose_runtime_is_gone_gives_errors_where_it_would_wait() {
+    fn is_gone<R: std::fmt::Debug>(result: io::Result<R>) {
+        let error = result.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Other);
+        assert!(
+            error
+                .to_string()
+                .contains("runtime of this I/O source is gone")
+        );
+    }
+
+    let runtime = Runtime::new().unwrap();
+    let (reader, mut writer) = waiting_pipe(&runtime);
+    let (new, _new_writer) = pipe().unwrap();
+    let new = {
+        let _guard = runtime.enter();
+        Async::new(new).unwrap()
+    };
+    drop(runtime);
+    let mut context = Context::from_waker(Waker::noop());
+    let mut byte = [0];
+    for source in [&reader, &new] {
+        block_on(async {
+            is_gone(source.readable().await);
+            is_gone(source.writable().await);
+            is_gone(
+                source
+                    .read_with(|_| Err::<(), _>(io::ErrorKind::WouldBlock.into()))
+                    .await,
+            );
+        });
+        assert!(matches!(
+            source.poll_readable(&mut context),
+            Poll::Ready(Err(_))
+        ));
+        let read = source.poll_read_stream(&mut context, 1, |mut reader| reader.read(&mut byte));
+        match read {
+            Poll::Ready(result) => is_gone(result),
+            Poll::Pending => unreachable!("nobody would wake it"),
+        }
+        let read = source.try_read_with(|mut reader| reader.read(&mut byte));
+        assert_eq!(read.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+    // What need not wait is done.
+    writer.write_all(b"x").unwrap();
+    let read = block_on(reader.read_with(|mut reader: &PipeReader| reader.read(&mut byte)));
+    assert_eq!(read.unwrap(), 1);
+    let mut reader = reader.into_inner().unwrap();
+    writer.write_all(b"y").unwrap();
+    reader.read_exact(&mut byte).unwrap();
+}
+
+/// Who waits for a source, on another executor, is told that the runtime goes.
+#[test]
+fn waiters_are_woken_by_the_end() {
+    let runtime = Runtime::new().unwrap();
+    let (reader, _writer) = waiting_pipe(&runtime);
+    let reader = Rc::new(reader);
+    let other = Runtime::new().unwrap();
+    let tasks: Vec<_> = (0..3)
+        .map(|_| {
+            let reader = Rc::clone(&reader);
+            other.spawn(async move { reader.readable().await })
+        })
+        .collect();
+    let polling = other.spawn({
+        let reader = Rc::clone(&reader);
+        std::future::poll_fn(move |context| reader.poll_readable(context))
+    });
+    other.block_on(async { yield_now().await });
+    drop(runtime);
+    other.block_on(async {
+        for task in tasks {
+            assert!(task.await.unwrap().is_err());
+        }
+        assert!(polling.await.unwrap().is_err());
+    });
+}
+
+#[test]
+fn a_source_dropped_by_the_waker_of_the_end() {
+    let runtime = Runtime::new().unwrap();
+    let slot: Rc<RefCell<Vec<Pipe>>> = Rc::default();
+    for _ in 0..3 {
+        let pipe = waiting_pipe(&runtime);
+        let own = Rc::clone(&slot);
+        let waker = calling(move |call| {
+            if call == Call::Wake {
+                own.borrow_mut().clear();
+            }
+        });
+        let polled = pipe.0.poll_readable(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+        slot.borrow_mut().push(pipe);
+    }
+    drop(runtime);
+    assert!(slot.borrow().is_empty());
+}
+
+/// The last hold on a loop is not its runtime's.
+#[test]
+fn the_loop_goes_with_the_last_thing_that_holds_it() {
+    let runtime = Runtime::new().unwrap();
+    let timer = set_timer(&runtime);
+    let (reader, _writer) = waiting_pipe(&runtime);
+    let dropped = Rc::new(Cell::new(false));
+    let told = Rc::clone(&dropped);
+    let waker = calling(move |call| {
+        if call == Call::Drop {
+            told.set(true);
+        }
+    });
+    let mut last = {
+        let _guard = runtime.enter();
+        sleep(Duration::from_secs(1))
+    };
+    assert!(
+        Pin::new(&mut last)
+            .poll(&mut Context::from_waker(&waker))
+            .is_pending()
+    );
+    dropped.set(false);
+    drop(runtime);
+    drop(reader);
+    drop(timer);
+    assert!(!dropped.get());
+    drop(last);
+    assert!(dropped.get());
+}
+
+/// Things of one runtime that end in a task of another.
+#[test]
+fn a_runtime_and_its_sources_end_inside_another() {
+    block_on(async {
+        let inner = Runtime::new().unwrap();
+        let timer = set_timer(&inner);
+        let (reader, writer) = waiting_pipe(&inner);
+        let handle = inner.spawn(pending::<()>());
+        drop(inner);
+        let task = spawn(async move {
+            drop((timer, reader, writer));
+            assert!(handle.await.unwrap_err().is_cancelled());
+        });
+        task.await.unwrap();
+        let limited = timeout(Duration::ZERO, pending::<()>()).await;
+        assert!(limited.is_err());
+    });
+}
+
+/// A task of one runtime owns another, and a task of that one's owns a third.
+#[test]
+fn runtimes_own_each_other() {
+    let ends = Rc::new(Cell::new(0));
+    let mut innermost: Option<Runtime> = None;
+    for _ in 0..3 {
+        let runtime = Runtime::new().unwrap();
+        let (held, told) = (innermost.take(), Rc::clone(&ends));
+        drop(runtime.spawn(async move {
+            let _held = held;
+            let _guard = OnDrop::new(move || told.set(told.get() + 1));
+            pending::<()>().await;
+        }));
+        runtime.block_on(async { yield_now().await });
+        innermost = Some(runtime);
+    }
+    drop(innermost);
+    assert_eq!(ends.get(), 3);
+}
+
+#[test]
+fn instants_go_on_without_a_runtime() {
+    let runtime = Runtime::new().unwrap();
+    let inside = runtime.block_on(async { Instant::now() });
+    drop(runtime);
+    assert!(Instant::now() >= inside);
+}
+
+thread_local! {
+    static RUNTIME: RefCell<Option<Runtime>> = const { RefCell::new(None) };
+}
+
+/// A runtime in a thread's locals, which asks other locals when it is dropped.
+#[test]
+fn a_runtime_goes_with_the_locals_of_its_thread() {
+    let (send, receive) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        let runtime = Runtime::new().unwrap();
+        let handle = runtime.handle();
+        let guard = OnDrop::new(move || {
+            let name = coreloop::task::name();
+            drop(spawn(async {}));
+            drop(sleep(Duration::from_secs(1)));
+            drop(coreloop::task::spawn_blocking(|| ()));
+            drop(handle.spawn(|| async {}));
+            let alive = coreloop::runtime::metrics().alive_tasks();
+            send.send((name, alive)).unwrap();
+        });
+        let builder = coreloop::task::Builder::new().name("last");
+        let task = {
+            let _guard = runtime.enter();
+            builder.spawn(async move {
+                let _guard = guard;
+                yield_now().await;
+                pending::<()>().await;
+            })
+        };
+        drop(task.unwrap());
+        runtime.turn(Some(Duration::ZERO)).unwrap();
+        RUNTIME.set(Some(runtime));
+    });
+    thread.join().unwrap();
+    assert_eq!(receive.recv(), Ok((Some("last".into()), 1)));
+}

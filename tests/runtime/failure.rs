@@ -1,0 +1,377 @@
+//! A runtime that a panic has shut down while its owner still holds it, and
+//! panics that are to end a runtime which nobody drives any more.
+
+use std::cell::{Cell, RefCell};
+use std::future::{pending, poll_fn};
+use std::io::PipeReader;
+use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::mpsc;
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::Duration;
+
+use coreloop::io::Async;
+use coreloop::runtime::{Builder, Handle, Runtime, UnhandledPanic};
+use coreloop::task::{self, JoinHandle, spawn_blocking};
+use coreloop::{block_on, spawn, time};
+
+use coreloop_test_support::on_drop::OnDrop;
+use coreloop_test_support::wakers::{Call, calling};
+
+fn fragile() -> Runtime {
+    Builder::new()
+        .unhandled_panic(UnhandledPanic::ShutdownRuntime)
+        .build()
+        .expect("a runtime")
+}
+
+/// Ends the runtime by the panic of a task.
+fn fail(runtime: &Runtime) {
+    drop(runtime.spawn(async { panic!("the last straw") }));
+    assert_eq!(panic_of(|| runtime.turn(None)), "the last straw");
+}
+
+/// The text of the panic that comes out of a call.
+fn panic_of<R>(call: impl FnOnce() -> R) -> String {
+    let Err(payload) = catch_unwind(AssertUnwindSafe(call)) else {
+        panic!("no panic came out")
+    };
+    match payload.downcast::<String>() {
+        Ok(text) => *text,
+        Err(payload) => (*payload.downcast::<&str>().expect("text")).to_owned(),
+    }
+}
+
+/// A task that is over and has panicked with `payload`.
+fn panicked<P: Send + 'static>(runtime: &Runtime, payload: P) -> JoinHandle<()> {
+    // Not the hook: what is printed is not looked at.
+    let handle = runtime.spawn(async { resume_unwind(Box::new(payload)) });
+    runtime.turn(Some(Duration::ZERO)).expect("a turn");
+    assert!(handle.is_finished());
+    handle
+}
+
+/// The refused task was live while its destructor ran, and a second shutdown
+/// waited for it to be ended further up its own stack.
+#[test]
+fn the_destructor_of_a_refused_task_drives_the_runtime() {
+    let runtime = Rc::new(fragile());
+    fail(&runtime);
+    let told = Rc::new(RefCell::new(Vec::new()));
+    let (same, tell) = (Rc::clone(&runtime), Rc::clone(&told));
+    let guard = OnDrop::new(move || {
+        tell.borrow_mut().push(panic_of(|| same.turn(None)));
+        tell.borrow_mut().push(panic_of(|| same.block_on(async {})));
+        assert!(same.spawn(async {}).is_finished());
+    });
+    let handle = runtime.spawn(async move { drop(guard) });
+    assert_eq!(told.borrow().len(), 2);
+    assert!(told.borrow().iter().all(|text| text.contains("shut down")));
+    assert!(block_on(handle).unwrap_err().is_cancelled());
+    assert_eq!(runtime.metrics().alive_tasks(), 0);
+}
+
+/// Likewise, by the end of the runtime itself.
+#[test]
+#[cfg_attr(miri, ignore = "it leaks a runtime's memory")]
+fn the_destructor_of_a_refused_task_drops_the_runtime() {
+    // On a thread of its own, which it spoils.
+    let spoilt = thread::spawn(|| {
+        let runtime = fragile();
+        fail(&runtime);
+        // Only so can one spawn on what one no longer holds.
+        std::mem::forget(runtime.enter());
+        let handle = spawn(async move { drop(runtime) });
+        assert!(handle.is_finished());
+    });
+    spoilt.join().unwrap();
+}
+
+#[test]
+fn whatever_is_used_after_the_failure_ends() {
+    let runtime = fragile();
+    let handle = runtime.handle();
+    let (timer, pipe, early) = {
+        let _guard = runtime.enter();
+        let (reader, writer) = std::io::pipe().unwrap();
+        let timer = time::sleep(Duration::from_secs(3600));
+        (
+            timer,
+            (Async::new(reader).unwrap(), writer),
+            Handle::current(),
+        )
+    };
+    let waiting = runtime.spawn(pending::<()>());
+    let remote = handle.spawn(pending::<()>);
+    fail(&runtime);
+    assert!(waiting.is_finished());
+    assert!(block_on(remote).unwrap_err().is_cancelled());
+
+    for handle in [handle, early, runtime.handle()] {
+        assert!(block_on(handle.spawn(|| async {})).is_err());
+        assert!(block_on(handle.spawn_blocking(|| ())).is_err());
+        let elsewhere = thread::spawn(move || handle.spawn(pending::<()>));
+        assert!(block_on(elsewhere.join().unwrap()).is_err());
+    }
+    let late = task::Builder::new().name("late");
+    let _guard = runtime.enter();
+    assert!(block_on(late.spawn(async {}).unwrap()).is_err());
+    assert!(block_on(spawn_blocking(|| ())).is_err());
+    assert!(block_on(runtime.spawn_blocking(|| ())).is_err());
+    let read = |mut pipe: &PipeReader| std::io::Read::read(&mut pipe, &mut [0]);
+    assert!(block_on(pipe.0.read_with(read)).is_err());
+    drop(timer);
+    assert!(runtime.next_timer().is_none());
+
+    let metrics = runtime.metrics();
+    assert_eq!(metrics.alive_tasks(), 0);
+    assert_eq!(metrics.ready_tasks(), 0);
+    assert_eq!(metrics.queued_blocking_work(), 0);
+}
+
+/// The first handle is asked for when the loop is closed: its courier must not
+/// count as a task that lives.
+#[test]
+fn the_first_handle_of_a_failed_runtime() {
+    let runtime = fragile();
+    fail(&runtime);
+    let handle = runtime.handle();
+    assert!(block_on(handle.spawn(|| async {})).is_err());
+    assert_eq!(runtime.metrics().alive_tasks(), 0);
+}
+
+/// The counts were taken together before all of them were brought up to date.
+#[test]
+fn metrics_are_taken_in_every_destructor_of_the_end() {
+    let runtime = fragile();
+    let alive = Rc::new(RefCell::new(Vec::new()));
+    let counting = |told: &Rc<RefCell<Vec<u64>>>| {
+        let told = Rc::clone(told);
+        OnDrop::new(move || {
+            let metrics = coreloop::runtime::metrics();
+            told.borrow_mut().push(metrics.alive_tasks());
+            drop(spawn(async {}));
+        })
+    };
+    let (first, second) = (counting(&alive), counting(&alive));
+    drop(runtime.spawn(async move {
+        let _first = first;
+        pending::<()>().await;
+    }));
+    let (send, receive) = mpsc::channel();
+    let letter = OnDrop::new(move || {
+        let alive = Handle::current();
+        let metrics = coreloop::runtime::metrics();
+        send.send((metrics.alive_tasks(), alive)).unwrap();
+    });
+    drop(runtime.handle().spawn(move || async move { drop(letter) }));
+    drop(runtime.spawn(async move {
+        let _second = second;
+        pending::<()>().await;
+    }));
+    drop(runtime);
+    assert_eq!(*alive.borrow(), [2, 1]);
+    assert!(receive.try_recv().unwrap().0 <= 2);
+}
+
+/// The payload stayed with what other threads share of the loop, and so went
+/// with the last waker, on whatever thread that was.
+#[test]
+fn a_panic_that_nobody_drives_out_goes_with_the_runtime() {
+    let runtime = fragile();
+    let (send, receive) = mpsc::channel();
+    let waker = waker_of(&runtime);
+    let handle = panicked(
+        &runtime,
+        OnDrop::new(move || send.send(thread::current().id()).unwrap()),
+    );
+    drop(handle);
+    assert!(receive.try_recv().is_err(), "it is to come out of a turn");
+    drop(runtime);
+    assert_eq!(receive.try_recv(), Ok(thread::current().id()));
+    thread::spawn(move || drop(waker)).join().unwrap();
+}
+
+/// Likewise if the handle was dropped after the runtime.
+#[test]
+fn a_panic_after_the_end_of_the_runtime_goes_with_the_handle() {
+    let runtime = fragile();
+    let (send, receive) = mpsc::channel();
+    let waker = waker_of(&runtime);
+    let handle = panicked(
+        &runtime,
+        OnDrop::new(move || send.send(thread::current().id()).unwrap()),
+    );
+    drop(runtime);
+    drop(handle);
+    assert_eq!(receive.try_recv(), Ok(thread::current().id()));
+    thread::spawn(move || drop(waker)).join().unwrap();
+}
+
+/// A payload that holds a waker of its loop kept that, and was kept by it.
+#[test]
+fn a_payload_that_keeps_the_runtime_goes_too() {
+    for drop_handle_first in [true, false] {
+        let runtime = fragile();
+        let (send, receive) = mpsc::channel::<()>();
+        let handle = panicked(&runtime, (waker_of(&runtime), send));
+        if drop_handle_first {
+            drop(handle);
+            drop(runtime);
+        } else {
+            drop(runtime);
+            drop(handle);
+        }
+        assert_eq!(receive.try_recv(), Err(mpsc::TryRecvError::Disconnected));
+    }
+}
+
+/// A waker of a task of the runtime.
+fn waker_of(runtime: &Runtime) -> Waker {
+    runtime.block_on(poll_fn(|context| Poll::Ready(context.waker().clone())))
+}
+
+/// The panic that ended the runtime was under way when the output of the root
+/// was dropped, whose panic then was one too many for the process.
+#[test]
+fn an_output_that_panics_when_dropped_by_a_failing_runtime() {
+    let runtime = fragile();
+    let text = panic_of(|| {
+        runtime.block_on(async {
+            drop(spawn(async { panic!("the last straw") }));
+            task::yield_now().await;
+            OnDrop::new(|| panic!("the output"))
+        })
+    });
+    assert_eq!(text, "the last straw");
+}
+
+#[test]
+fn a_root_that_panics_when_dropped_by_a_failing_runtime() {
+    let runtime = fragile();
+    let text = panic_of(|| {
+        let guard = OnDrop::new(|| panic!("the root"));
+        runtime.block_on(async {
+            let _guard = guard;
+            drop(spawn(async { panic!("the last straw") }));
+            pending::<()>().await;
+        });
+    });
+    assert_eq!(text, "the last straw");
+}
+
+#[test]
+fn a_root_fails_the_runtime_when_dropped() {
+    let runtime = fragile();
+    let handle = panicked(&runtime, "held by the root");
+    let root = poll_fn(move |_| {
+        assert!(handle.is_finished());
+        Poll::Ready(())
+    });
+    let text = panic_of(|| runtime.block_on(root));
+    assert_eq!(text, "held by the root");
+}
+
+#[test]
+fn a_handle_dropped_on_the_turn_of_another_loop() {
+    let (runtime, other) = (fragile(), fragile());
+    let handle = panicked(&runtime, "elsewhere");
+    other.block_on(async move { drop(handle) });
+    other.turn(Some(Duration::ZERO)).unwrap();
+    assert_eq!(panic_of(|| runtime.turn(None)), "elsewhere");
+}
+
+#[test]
+fn a_handle_dropped_while_unwinding() {
+    let runtime = fragile();
+    let handle = panicked(&runtime, "held by the frame");
+    let text = panic_of(|| {
+        let _handle = handle;
+        panic!("the frame");
+    });
+    assert_eq!(text, "the frame");
+    assert_eq!(panic_of(|| runtime.turn(None)), "held by the frame");
+}
+
+/// The output of a local task was dropped so; that of one from elsewhere was the
+/// panic of its task, which ended the runtime.
+#[test]
+fn an_output_that_nobody_took_does_not_fail_the_runtime() {
+    let runtime = fragile();
+    let output = || async { OnDrop::new(|| panic!("unwanted")) };
+    drop(runtime.spawn(output()));
+    drop(runtime.handle().spawn(output));
+    runtime.turn(Some(Duration::ZERO)).unwrap();
+    runtime.turn(Some(Duration::ZERO)).unwrap();
+    assert_eq!(runtime.metrics().alive_tasks(), 0);
+}
+
+/// A waker that fires between the tasks of a turn.
+#[test]
+fn a_timers_waker_fails_the_runtime() {
+    let runtime = Builder::new()
+        .start_paused(true)
+        .unhandled_panic(UnhandledPanic::ShutdownRuntime)
+        .build()
+        .unwrap();
+    let handle = Cell::new(Some(panicked(&runtime, "by a timer")));
+    let waker = calling(move |call| {
+        if call == Call::Wake {
+            drop(handle.take());
+        }
+    });
+    let mut timer = {
+        let _guard = runtime.enter();
+        time::sleep(Duration::from_secs(1))
+    };
+    assert!(
+        Pin::new(&mut timer)
+            .poll(&mut Context::from_waker(&waker))
+            .is_pending()
+    );
+    assert_eq!(panic_of(|| runtime.block_on(pending::<()>())), "by a timer");
+}
+
+#[test]
+fn a_payload_that_panics_when_a_failed_runtime_drops_it() {
+    let runtime = fragile();
+    let handle = panicked(&runtime, OnDrop::new(|| resume_unwind(Box::new(()))));
+    drop(handle);
+    drop(runtime);
+}
+
+#[test]
+fn destructors_of_a_failing_runtime_call_back() {
+    let runtime = Rc::new(fragile());
+    let same = Rc::clone(&runtime);
+    let guard = OnDrop::new(move || {
+        assert!(panic_of(|| same.turn(None)).contains("within a runtime"));
+        assert!(same.spawn(async {}).is_finished());
+        drop(same.spawn_blocking(|| ()));
+        drop(same.handle().spawn(|| async {}));
+        drop(block_off(&same));
+        panic_any("in a destructor");
+    });
+    drop(runtime.spawn(async move {
+        let _guard = guard;
+        pending::<()>().await;
+    }));
+    runtime.turn(Some(Duration::ZERO)).unwrap();
+    fail(&runtime);
+    assert_eq!(Rc::strong_count(&runtime), 1);
+    assert_eq!(runtime.metrics().alive_tasks(), 0);
+}
+
+/// Another runtime that ends inside a destructor, with a task that wakes and
+/// aborts one of `runtime`.
+fn block_off(runtime: &Runtime) -> Runtime {
+    let other = fragile();
+    let (waiting, _guard) = (runtime.spawn(pending::<()>()), runtime.enter());
+    drop(other.spawn(async move {
+        waiting.abort();
+        pending::<()>().await;
+    }));
+    other
+}

@@ -1,0 +1,82 @@
+//! What the hook for slow polls may do: it runs inside the turn.
+
+use std::cell::{Cell, RefCell};
+use std::future::pending;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+
+use coreloop::runtime::{Builder, Handle, Runtime, SlowPoll, UnhandledPanic};
+use coreloop::task::{self, JoinHandle, yield_now};
+use coreloop::{runtime, spawn};
+
+use coreloop_test_support::on_drop::OnDrop;
+
+thread_local! {
+    /// What the hook does, once: it is to be `Send`, and what tests do is not.
+    static HOOK: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
+}
+
+fn hook(_: &SlowPoll) {
+    let hook = HOOK.take();
+    if let Some(hook) = hook {
+        hook();
+    }
+}
+
+/// A runtime to which every poll is slow.
+fn watched() -> Runtime {
+    Builder::new()
+        .unhandled_panic(UnhandledPanic::ShutdownRuntime)
+        .slow_poll(Duration::ZERO)
+        .on_slow_poll(hook)
+        .build()
+        .expect("a runtime")
+}
+
+#[test]
+fn a_hook_that_does_everything_at_once() {
+    let runtime = Rc::new(watched());
+    let done = Rc::new(Cell::new(0));
+    let (same, count) = (Rc::clone(&runtime), Rc::clone(&done));
+    let aborted = runtime.spawn(pending::<()>());
+    HOOK.set(Some(Box::new(move || {
+        aborted.abort();
+        drop(aborted);
+        let (first, second) = (Rc::clone(&count), Rc::clone(&count));
+        drop(spawn(async move { first.set(first.get() + 1) }));
+        drop(same.spawn(async move { second.set(second.get() + 1) }));
+        drop(Handle::current().spawn(|| async {}));
+        drop(task::spawn_blocking(|| ()));
+        assert_eq!(task::try_id(), None);
+        assert!(runtime::metrics().alive_tasks() >= 4);
+        let refused = catch_unwind(AssertUnwindSafe(|| same.block_on(async {})));
+        assert!(refused.is_err());
+        let (other, third) = (watched(), Rc::clone(&count));
+        let guard = OnDrop::new(move || third.set(third.get() + 1));
+        drop(other.spawn(async move {
+            let _guard = guard;
+            pending::<()>().await;
+        }));
+        drop(other);
+        count.set(count.get() + 1);
+    })));
+    runtime.block_on(async {
+        while done.get() < 4 {
+            yield_now().await;
+        }
+    });
+}
+
+/// The runtime ends with the slice.
+#[test]
+fn a_hook_that_drops_the_handle_of_a_panic() {
+    let runtime = watched();
+    let handle: JoinHandle<()> = runtime.spawn(async { panic!("dropped by the hook") });
+    runtime.turn(Some(Duration::ZERO)).unwrap();
+    assert!(handle.is_finished());
+    HOOK.set(Some(Box::new(move || drop(handle))));
+    let panic = catch_unwind(AssertUnwindSafe(|| runtime.block_on(pending::<()>())));
+    let panic = panic.unwrap_err();
+    assert_eq!(panic.downcast_ref::<&str>(), Some(&"dropped by the hook"));
+}

@@ -1,0 +1,72 @@
+//! A storm of signals while the loop waits. The program has no test harness:
+//! signals go to the main thread, so that is where the loop must run.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Poll;
+use std::thread;
+use std::time::Duration;
+
+use coreloop::Runtime;
+use coreloop::time::{Instant, sleep};
+use rustix::process::{Signal, getpid, kill_process};
+
+const SIGNALS: usize = 2_000;
+
+fn main() -> io::Result<()> {
+    if cfg!(miri) {
+        return Ok(()); // Miri delivers no signals.
+    }
+    let seen = Arc::new(AtomicUsize::new(0));
+    signal_hook::flag::register_usize(signal_hook::consts::SIGUSR1, Arc::clone(&seen), 1)?;
+    let runtime = Runtime::new()?;
+
+    // The root waits for the storm to end, in waits that signals cut short.
+    let over = Arc::new(AtomicBool::new(false));
+    let mut storm = None;
+    runtime.block_on(poll_fn(|context| {
+        if over.load(Ordering::Acquire) {
+            return Poll::Ready(());
+        }
+        let (waker, over) = (context.waker().clone(), Arc::clone(&over));
+        storm.get_or_insert_with(|| {
+            thread::spawn(move || {
+                for _ in 0..SIGNALS {
+                    kill_process(getpid(), Signal::USR1).expect("a process may signal itself");
+                    thread::yield_now();
+                }
+                over.store(true, Ordering::Release);
+                waker.wake();
+            })
+        });
+        Poll::Pending
+    }));
+    if let Some(storm) = storm {
+        storm.join().expect("the storm does not panic");
+    }
+    assert_eq!(seen.load(Ordering::Relaxed), 1, "the handler ran");
+
+    // A turn that a signal cuts short is no error, and a timer is met after it.
+    let over = Arc::new(AtomicBool::new(false));
+    let storm = thread::spawn({
+        let over = Arc::clone(&over);
+        move || {
+            while !over.load(Ordering::Relaxed) {
+                kill_process(getpid(), Signal::USR1).expect("a process may signal itself");
+                thread::yield_now();
+            }
+        }
+    });
+    let start = Instant::now();
+    let timer = runtime.spawn(async { sleep(Duration::from_millis(2)).await });
+    while !timer.is_finished() {
+        runtime.turn(None)?;
+    }
+    assert!(start.elapsed() >= Duration::from_millis(2));
+    over.store(true, Ordering::Relaxed);
+    storm.join().expect("the storm does not panic");
+    println!("{SIGNALS} signals, and no wait was lost");
+    Ok(())
+}

@@ -1,0 +1,469 @@
+//! Children that borrow: `scope`.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, pending, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+
+use coreloop::cleanup::{bracket, cleanups};
+use coreloop::scope::{cancel_scope, scope};
+use coreloop::task::yield_now;
+use coreloop::{select, spawn};
+
+use coreloop_test_support::trace::{Trace, paused, ticks};
+
+fn used(trace: &Trace, name: &'static str, count: u32) -> impl Future<Output = ()> + use<> {
+    let close = trace.closing(count);
+    bracket(async move || name, async |_| pending::<()>().await, close)
+}
+
+#[coreloop::test(start_paused = true)]
+async fn children_borrow_and_change_what_is_around() {
+    let text = String::from("shared");
+    let mut numbers = vec![0; 30];
+    let total = Cell::new(0);
+    let length = scope(async |scope| {
+        for (at, chunk) in numbers.chunks_mut(3).enumerate() {
+            let (text, total) = (&text, &total);
+            let _child = scope.spawn(async move {
+                for number in chunk {
+                    yield_now().await;
+                    *number = at * text.len();
+                    total.set(total.get() + 1);
+                }
+            });
+        }
+        text.len()
+    })
+    .await;
+    assert_eq!((length, total.get()), (6, 30));
+    assert_eq!(numbers[27..], [54, 54, 54]);
+}
+
+#[coreloop::test(start_paused = true)]
+async fn the_scope_waits_for_its_children() {
+    let trace = Trace::new();
+    let output = scope(async |scope| {
+        for (name, count) in [("a", 3), ("b", 1)] {
+            drop(scope.spawn(trace.step(name, count)));
+        }
+        trace.note("body over");
+        "output"
+    })
+    .await;
+    trace.note(output);
+    trace.assert(&[
+        "0 body over",
+        "0 a begin",
+        "0 b begin",
+        "1 b end",
+        "3 a end",
+        "3 output",
+    ]);
+}
+
+#[coreloop::test(start_paused = true)]
+async fn handles_give_outputs_in_any_order() {
+    for count in [1_u32, 5, 8, 9, 100] {
+        let outputs = scope(async |scope| {
+            let handles: Vec<_> = (0..count)
+                .map(|number| {
+                    scope.spawn(async move {
+                        ticks(count - number).await;
+                        number
+                    })
+                })
+                .collect();
+            let mut outputs = Vec::new();
+            for handle in handles {
+                outputs.push(handle.await);
+            }
+            outputs
+        });
+        assert_eq!(outputs.await, (0..count).collect::<Vec<_>>());
+    }
+}
+
+#[coreloop::test(start_paused = true)]
+async fn children_spawn_siblings() {
+    let ran = RefCell::new(Vec::new());
+    scope(async |scope| {
+        let ran = &ran;
+        let siblings = scope.clone();
+        drop(scope.spawn(async move {
+            for number in 0..3 {
+                let more = siblings.clone();
+                drop(siblings.spawn(async move {
+                    ran.borrow_mut().push(number);
+                    if number == 2 {
+                        drop(more.spawn(async move { ran.borrow_mut().push(3) }));
+                    }
+                }));
+            }
+        }));
+    })
+    .await;
+    assert_eq!(ran.take(), [0, 1, 2, 3]);
+}
+
+/// A child that is always ready keeps no sibling and no other task waiting.
+/// <https://github.com/rust-lang/futures-rs/issues/2047>
+#[coreloop::test]
+async fn each_child_is_polled_once_a_pass() {
+    let (turns, others) = (Cell::new(0), Rc::new(Cell::new(0)));
+    let told = Rc::clone(&others);
+    let other = spawn(async move {
+        loop {
+            told.set(told.get() + 1);
+            yield_now().await;
+        }
+    });
+    let result = cancel_scope(async |canceller| {
+        scope(async |scope| {
+            for _ in 0..20 {
+                drop(scope.spawn(async {
+                    loop {
+                        turns.set(turns.get() + 1);
+                        yield_now().await;
+                    }
+                }));
+            }
+            while others.get() < 10 {
+                yield_now().await;
+            }
+            canceller.cancel();
+        })
+        .await;
+    });
+    assert!(result.await.is_err());
+    other.abort();
+    assert!(
+        turns.get() <= 20 * (others.get() + 2),
+        "{} turns",
+        turns.get()
+    );
+}
+
+/// Among many children only those that were woken are polled.
+#[coreloop::test]
+async fn children_that_are_not_woken_are_not_polled() {
+    let polls = Cell::new(0);
+    let wakers: RefCell<Vec<Waker>> = RefCell::default();
+    let go: Vec<_> = (0..100).map(|_| Cell::new(false)).collect();
+    scope(async |scope| {
+        for go in &go {
+            let (polls, wakers) = (&polls, &wakers);
+            drop(scope.spawn(poll_fn(move |context| {
+                polls.set(polls.get() + 1);
+                if go.get() {
+                    return Poll::Ready(());
+                }
+                wakers.borrow_mut().push(context.waker().clone());
+                Poll::Pending
+            })));
+        }
+        // Two passes until each has a waker of its own.
+        yield_now().await;
+        yield_now().await;
+        yield_now().await;
+        let before = polls.get();
+        assert!(before <= 200, "{before} polls");
+        for at in [3, 70] {
+            go[at].set(true);
+            wakers.borrow()[100 + at].wake_by_ref();
+            wakers.borrow()[100 + at].wake_by_ref();
+            yield_now().await;
+            yield_now().await;
+        }
+        assert_eq!(polls.get(), before + 2);
+        for go in &go {
+            go.set(true);
+        }
+        for waker in wakers.take() {
+            waker.wake();
+        }
+    })
+    .await;
+}
+
+#[coreloop::test]
+async fn children_are_woken_from_other_threads() {
+    let count = if cfg!(miri) { 12 } else { 100 };
+    scope(async |scope| {
+        for _ in 0..count {
+            let mut waking = None;
+            drop(scope.spawn(poll_fn(move |context| {
+                // Polled by the way now and then.
+                let waking = waking.get_or_insert_with(|| {
+                    let waker = context.waker().clone();
+                    thread::spawn(move || waker.wake())
+                });
+                if waking.is_finished() {
+                    return Poll::Ready(());
+                }
+                context.waker().wake_by_ref();
+                Poll::Pending
+            })));
+        }
+    })
+    .await;
+}
+
+#[coreloop::test(start_paused = true)]
+async fn a_panic_of_a_child_cancels_the_others_and_goes_on() {
+    let trace = Trace::new();
+    let task = spawn({
+        let trace = trace.clone();
+        async move {
+            scope(async |scope| {
+                drop(scope.spawn(used(&trace, "a", 2)));
+                let _guard = trace.guard("body", 1);
+                let panics = scope.spawn(async {
+                    ticks(1).await;
+                    panic!("in a child");
+                });
+                let () = panics.await;
+                trace.note("went on");
+            })
+            .await;
+        }
+    });
+    let error = task.await.unwrap_err();
+    assert_eq!(
+        *error.into_panic().downcast::<&str>().unwrap(),
+        "in a child"
+    );
+    trace.note("joined");
+    trace.assert(&[
+        "1 a begin",
+        "3 a end",
+        "3 body begin",
+        "4 body end",
+        "4 joined",
+    ]);
+}
+
+#[coreloop::test(start_paused = true)]
+async fn a_panic_of_the_body_cancels_the_children() {
+    let trace = Trace::new();
+    let task = spawn({
+        let trace = trace.clone();
+        async move {
+            scope(async |scope| {
+                drop(scope.spawn(used(&trace, "a", 2)));
+                drop(scope.spawn(async {
+                    ticks(9).await;
+                    trace.note("went on");
+                }));
+                ticks(1).await;
+                panic!("in the body");
+            })
+            .await;
+        }
+    });
+    assert!(task.await.unwrap_err().is_panic());
+    trace.note("joined");
+    trace.assert(&["1 a begin", "3 a end", "3 joined"]);
+}
+
+#[coreloop::test(start_paused = true)]
+async fn the_first_of_two_panics_goes_on() {
+    let task = spawn(async {
+        scope(async |scope| {
+            for text in ["first", "second"] {
+                drop(scope.spawn(async move { std::panic::panic_any(text) }));
+            }
+        })
+        .await;
+    });
+    let error = task.await.unwrap_err();
+    assert_eq!(*error.into_panic().downcast::<&str>().unwrap(), "first");
+}
+
+/// In asyncio such a group never ends.
+/// <https://github.com/python/cpython/issues/155418>
+#[coreloop::test(start_paused = true)]
+async fn a_child_that_is_spawned_when_all_is_cancelled_is_not_begun() {
+    let begun = Cell::new(false);
+    let result = cancel_scope(async |canceller| {
+        scope(async |scope| {
+            canceller.cancel();
+            scope.spawn(async { begun.set(true) }).await;
+        })
+        .await;
+    });
+    assert!(result.await.is_err());
+    assert!(!begun.get());
+}
+
+#[coreloop::test(start_paused = true)]
+async fn an_abort_reaches_brackets_in_many_children() {
+    for count in [3, 30] {
+        let trace = Trace::new();
+        let task = spawn({
+            let trace = trace.clone();
+            async move {
+                scope(async |scope| {
+                    for _ in 0..count {
+                        drop(scope.spawn(used(&trace, "child", 1)));
+                    }
+                })
+                .await;
+            }
+        });
+        ticks(2).await;
+        assert!(task.cancel().await.unwrap_err().is_cancelled());
+        let events = trace.events();
+        assert_eq!(events.len(), 2 * count);
+        assert!(events[..count].iter().all(|event| event == "2 child begin"));
+        assert!(events[count..].iter().all(|event| event == "3 child end"));
+    }
+}
+
+#[coreloop::test(start_paused = true)]
+async fn a_scope_that_is_dropped_drops_its_children_and_closes_what_they_opened() {
+    let trace = Trace::new();
+    select! {
+        () = scope(async |scope| {
+            drop(scope.spawn(used(&trace, "a", 2)));
+            drop(scope.spawn(used(&trace, "b", 2)));
+            pending::<()>().await;
+        }) => unreachable!(),
+        () = ticks(1) => {}
+    }
+    cleanups().await;
+    trace.assert(&["1 a begin", "3 a end", "3 b begin", "5 b end"]);
+}
+
+#[cfg_attr(miri, ignore = "forgets memory, which Miri reports as leaked")]
+#[test]
+fn a_scope_may_be_forgotten() {
+    let runtime = paused();
+    runtime.block_on(async {
+        let number = Rc::new(5);
+        let kept = Rc::clone(&number);
+        let mut forgotten = Box::pin(scope(async move |scope| {
+            drop(scope.spawn(async move {
+                pending::<()>().await;
+                drop(kept);
+            }));
+            pending::<()>().await;
+        }));
+        poll_fn(|context| Poll::Ready(forgotten.as_mut().poll(context).is_pending())).await;
+        std::mem::forget(forgotten);
+        assert_eq!(Rc::strong_count(&number), 2);
+    });
+}
+
+#[coreloop::test(start_paused = true)]
+async fn a_handle_to_spawn_that_outlives_the_scope_does_nothing() {
+    let escaped = scope(async |scope| scope).await;
+    let dropped = Rc::new(());
+    let held = Rc::clone(&dropped);
+    let handle = escaped.spawn(async move { drop(held) });
+    assert_eq!(Rc::strong_count(&dropped), 1);
+    assert!(!handle.is_finished());
+}
+
+/// Each part calls back: wakers that spawn when they are woken, destructors that
+/// spawn when the scope is dropped.
+#[test]
+fn children_may_spawn_from_destructors() {
+    struct Spawns(coreloop::scope::Scope<'static>);
+
+    impl Drop for Spawns {
+        fn drop(&mut self) {
+            drop(self.0.spawn(async {}));
+        }
+    }
+
+    let mut running = Box::pin(scope(async |scope| {
+        for _ in 0..3 {
+            let spawns = Spawns(scope.clone());
+            drop(scope.spawn(async move {
+                let _spawns = spawns;
+                pending::<()>().await;
+            }));
+        }
+        pending::<()>().await;
+    }));
+    let context = &mut Context::from_waker(Waker::noop());
+    assert!(running.as_mut().poll(context).is_pending());
+    drop(running);
+}
+
+/// Without a runtime too, and with any waker.
+#[test]
+fn a_scope_works_under_another_executor() {
+    struct Unpark(thread::Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    let mut numbers = [1, 2, 3];
+    {
+        let mut running = pin!(scope(async |scope| {
+            for number in &mut numbers {
+                drop(scope.spawn(async move {
+                    yield_now().await;
+                    *number += 1;
+                }));
+            }
+        }));
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        while running
+            .as_mut()
+            .poll(&mut Context::from_waker(&waker))
+            .is_pending()
+        {
+            thread::park();
+        }
+    }
+    assert_eq!(numbers, [2, 3, 4]);
+}
+
+#[test]
+fn a_panic_without_a_runtime_goes_on_too() {
+    let mut running = pin!(scope(async |scope| {
+        drop(scope.spawn(async { panic!("in a child") }));
+        pending::<()>().await;
+    }));
+    let context = &mut Context::from_waker(Waker::noop());
+    let polled = catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(context)));
+    assert!(polled.is_err());
+}
+
+/// The scope that cancels looks at what is below it once, not at each wake.
+#[coreloop::test(start_paused = true)]
+async fn a_thousand_brackets_close_one_after_the_other() {
+    let count = if cfg!(miri) { 20 } else { 1000 };
+    let closed = Rc::new(Cell::new(0));
+    let result = cancel_scope(async |canceller| {
+        scope(async |scope| {
+            for number in 0..count {
+                let closed = Rc::clone(&closed);
+                let close = async move |()| {
+                    ticks(number % 30).await;
+                    closed.set(closed.get() + 1);
+                };
+                drop(scope.spawn(bracket(
+                    async || (),
+                    async |()| pending::<()>().await,
+                    close,
+                )));
+            }
+            ticks(1).await;
+            canceller.cancel();
+        })
+        .await;
+    });
+    assert!(result.await.is_err());
+    assert_eq!(closed.get(), count);
+}

@@ -1,0 +1,7 @@
+//! Scopes.
+#![cfg(test)]
+
+mod cancel;
+mod children;
+mod group;
+mod wakers;

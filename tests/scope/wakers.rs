@@ -1,0 +1,229 @@
+//! Wakers that call back into the scopes and groups that clone, wake or drop
+//! them.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, pending, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+
+use coreloop::cleanup::{cleanups, defer};
+use coreloop::scope::{MemberError, Started, TaskGroup, as_completed, scope};
+use coreloop::task::yield_now;
+use coreloop::{block_on, spawn};
+
+use coreloop_test_support::wakers::{Call, calling};
+
+/// The clone of a waker is others' code. A scope of many children made it with a
+/// lock held, which each wake of a child takes: that waited for itself.
+#[test]
+fn a_waker_may_wake_children_while_a_scope_clones_it() {
+    let left: Rc<RefCell<Vec<Waker>>> = Rc::default();
+    let wakes = || {
+        let left = Rc::clone(&left);
+        // Each time another one, as the second wake of one does nothing.
+        calling(move |call| {
+            let next = left.borrow_mut().pop();
+            if let (Call::Clone, Some(waker)) = (call, next) {
+                waker.wake();
+            }
+        })
+    };
+    let polls = Cell::new(0);
+    let mut children = pin!(scope(async |scope| {
+        for _ in 0..50 {
+            drop(scope.spawn(poll_fn(|context| {
+                polls.set(polls.get() + 1);
+                let waker = context.waker().clone();
+                left.borrow_mut().push(waker);
+                Poll::<()>::Pending
+            })));
+        }
+    }));
+    for pass in 0..8 {
+        if pass == 1 {
+            // Those of the second poll are the children's own.
+            left.take();
+        }
+        let waker = wakes();
+        let context = &mut Context::from_waker(&waker);
+        assert!(children.as_mut().poll(context).is_pending());
+    }
+    assert!(polls.get() > 100, "{} polls", polls.get());
+}
+
+#[derive(Default)]
+struct Counted;
+
+impl Wake for Counted {
+    fn wake(self: Arc<Self>) {}
+}
+
+/// `start` cloned the waker after it had looked, and did not look again.
+#[test]
+fn a_waker_may_end_what_clones_it_to_wait_for_it() {
+    block_on(async {
+        let seat: Rc<RefCell<Option<Started<u32>>>> = Rc::default();
+        let theirs = Rc::clone(&seat);
+        let mut group = TaskGroup::<()>::new();
+        let mut start = Box::pin(async move {
+            group
+                .start(async move |started| {
+                    theirs.replace(Some(started));
+                    Ok(())
+                })
+                .await
+        });
+        let noop = &mut Context::from_waker(Waker::noop());
+        assert!(start.as_mut().poll(noop).is_pending());
+        yield_now().await;
+        assert!(seat.borrow().is_some());
+        let woken = Rc::new(Cell::new(false));
+        let waker = {
+            let (seat, woken) = (Rc::clone(&seat), Rc::clone(&woken));
+            calling(move |call| match call {
+                Call::Clone => {
+                    if let Some(started) = seat.take() {
+                        started.set(7);
+                    }
+                }
+                Call::Wake => woken.set(true),
+                Call::Drop => {}
+            })
+        };
+        let polled = start.as_mut().poll(&mut Context::from_waker(&waker));
+        assert!(seat.borrow().is_none());
+        match polled {
+            Poll::Ready(value) => assert_eq!(value, Ok(7)),
+            Poll::Pending => {
+                assert!(woken.get(), "nobody will poll it again");
+                assert_eq!(start.await, Ok(7));
+            }
+        }
+    });
+}
+
+struct PanicsInTurn;
+
+impl Drop for PanicsInTurn {
+    fn drop(&mut self) {
+        // Without data, as a payload that panics in turn leaves its own behind.
+        std::panic::panic_any(());
+    }
+}
+
+/// The second of two panics in one pass was dropped in the middle of it, and if
+/// that panicked the children not yet polled never were.
+#[test]
+fn a_payload_that_panics_costs_no_other_output() {
+    block_on(async {
+        let mut outputs = as_completed((0..3).map(async |number| {
+            match number {
+                0 => panic!("first"),
+                1 => std::panic::panic_any(PanicsInTurn),
+                _ => yield_now().await,
+            }
+            number
+        }));
+        let first = poll_fn(|context| {
+            let next = catch_unwind(AssertUnwindSafe(|| outputs.poll_next(context)));
+            Poll::Ready(next.map(drop))
+        });
+        let panic = first.await.unwrap_err();
+        assert_eq!(panic.downcast_ref::<&str>(), Some(&"first"));
+        assert_eq!(outputs.next().await, Some(2));
+        assert_eq!(outputs.next().await, None);
+    });
+}
+
+/// Each poll noted the waker once more, for as long as the cleanup took.
+#[test]
+#[cfg_attr(miri, ignore = "Miri does not take clones of a waker for the same")]
+fn the_barrier_keeps_a_waker_once() {
+    block_on(async {
+        drop(defer(yield_now()));
+        let counted = Arc::new(Counted);
+        let waker = Waker::from(Arc::clone(&counted));
+        let context = &mut Context::from_waker(&waker);
+        let mut barrier = pin!(cleanups());
+        for _ in 0..100 {
+            assert!(barrier.as_mut().poll(context).is_pending());
+        }
+        assert!(Arc::strong_count(&counted) <= 3);
+        yield_now().await;
+        yield_now().await;
+        assert!(barrier.as_mut().poll(context).is_ready());
+        drop(waker);
+        assert_eq!(Arc::strong_count(&counted), 1);
+    });
+}
+
+/// It took the number of a cleanup in one lane for one in another, and waited for
+/// ever.
+#[test]
+fn a_barrier_that_moves_waits_for_the_lane_that_it_began_with() {
+    block_on(async {
+        let done = Rc::new(Cell::new(0));
+        let go = Rc::new(Cell::new(false));
+        let sent = Rc::new(Cell::new(None));
+        let begins = spawn({
+            let (sent, done, go) = (Rc::clone(&sent), Rc::clone(&done), Rc::clone(&go));
+            async move {
+                for _ in 0..3 {
+                    let (done, go) = (Rc::clone(&done), Rc::clone(&go));
+                    drop(defer(async move {
+                        while !go.get() {
+                            yield_now().await;
+                        }
+                        done.set(done.get() + 1);
+                    }));
+                }
+                let mut barrier = Box::pin(cleanups());
+                poll_fn(|context| Poll::Ready(barrier.as_mut().poll(context).is_pending())).await;
+                sent.set(Some(barrier));
+                pending::<()>().await;
+            }
+        });
+        yield_now().await;
+        let seen = Rc::clone(&done);
+        let barrier = sent.take().unwrap();
+        let goes_on = spawn(async move {
+            drop(defer(async {}));
+            barrier.await;
+            seen.get()
+        });
+        for _ in 0..4 {
+            yield_now().await;
+        }
+        assert!(!goes_on.is_finished());
+        go.set(true);
+        assert_eq!(goes_on.await.unwrap(), 3);
+        begins.cancel().await.unwrap_err();
+    });
+}
+
+/// A member whose waiter is told by a waker that comes back.
+#[test]
+fn a_member_ends_in_the_clone_of_the_waker_of_who_waits_for_it() {
+    block_on(async {
+        let mut group = TaskGroup::<()>::new();
+        let go = Rc::new(Cell::new(false));
+        let theirs = Rc::clone(&go);
+        let mut member = group.spawn(async move {
+            while !theirs.get() {
+                yield_now().await;
+            }
+            Ok(1)
+        });
+        let waker = calling({
+            let go = Rc::clone(&go);
+            move |_| go.set(true)
+        });
+        let polled = std::pin::Pin::new(&mut member).poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+        assert_eq!(member.await, Ok::<_, MemberError<()>>(1));
+        group.join().await.unwrap();
+    });
+}

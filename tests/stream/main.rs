@@ -1,0 +1,8 @@
+//! Generators and streams.
+#![cfg(test)]
+
+mod channel;
+mod generator;
+mod in_scope;
+mod loop_ext;
+mod sugar;

@@ -1,0 +1,33 @@
+//! What the tests of coreloop share, so that each thing is written once: peers,
+//! wakers, values with destructors, models, and programs that tests start.
+//!
+//! Test code may unwrap and panic, which the workspace's lints allow in functions
+//! marked as tests only; for what tests call, this crate allows it once.
+#![expect(
+    missing_docs,
+    missing_debug_implementations,
+    clippy::missing_panics_doc,
+    clippy::missing_errors_doc,
+    clippy::must_use_candidate,
+    clippy::new_without_default,
+    clippy::unwrap_used,
+    reason = "tests are the only callers, and a panic fails the test"
+)]
+
+pub mod allocator;
+pub mod chunks;
+pub mod folder;
+pub mod gate;
+pub mod models;
+pub mod on_drop;
+pub mod on_thread;
+pub mod pair;
+pub mod panics;
+pub mod process;
+pub mod program;
+pub mod rerun;
+pub mod sequence;
+pub mod silence;
+pub mod trace;
+pub mod waiter;
+pub mod wakers;

@@ -1,0 +1,317 @@
+//! A master that runs `tests/process/app.rs`, and what its tests ask of it.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::Instant;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+
+use crate::folder::Folder;
+use crate::program::{PATIENCE, connect, program};
+
+/// A program that can be replaced, in a directory with its control socket.
+pub struct App {
+    pub folder: Folder,
+}
+
+impl App {
+    pub fn new() -> App {
+        let app = App {
+            folder: Folder::new(),
+        };
+        app.install(&program("process_app"));
+        app
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.folder.path("app")
+    }
+
+    pub fn control(&self) -> PathBuf {
+        self.folder.path("control")
+    }
+
+    /// To be run as it is, or by another program; prints its address first.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.path());
+        command.args(self.arguments(arguments));
+        command
+    }
+
+    pub fn arguments(&self, more: &[&str]) -> Vec<String> {
+        let control = self.control().to_str().unwrap().to_owned();
+        let own = ["--control".to_owned(), control];
+        own.into_iter()
+            .chain(more.iter().map(|&argument| argument.to_owned()))
+            .collect()
+    }
+
+    /// Replaces the program's file by another program, in one step.
+    pub fn install(&self, program: &Path) {
+        let new = self.folder.path("new");
+        copy(program, &new);
+        fs::rename(new, self.path()).unwrap();
+    }
+
+    /// Replaces the program's file by a script.
+    pub fn install_script(&self, script: &str) {
+        let written = self.folder.path("script");
+        fs::write(&written, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&written, fs::Permissions::from_mode(0o755)).unwrap();
+        self.install(&written);
+    }
+
+    /// A script that runs the app with other options than those of the old master.
+    pub fn script(&self, arguments: &[&str]) -> String {
+        let program = program("process_app");
+        let arguments = self.arguments(arguments).join(" ");
+        format!("exec {} {arguments}", program.display())
+    }
+
+    /// Asks at the control socket, whoever serves it: the lines of the answer, or
+    /// the error.
+    pub fn ask(&self, request: &str) -> Result<String, String> {
+        // The address is known a little before the socket is there.
+        wait_until(|| self.control().exists());
+        self.try_ask(request).unwrap()
+    }
+
+    /// As `ask`, of a master that may be gone.
+    pub fn try_ask(&self, request: &str) -> io::Result<Result<String, String>> {
+        let mut stream = UnixStream::connect(self.control())?;
+        stream.set_read_timeout(Some(2 * PATIENCE))?;
+        writeln!(stream, "{request}")?;
+        let mut answer = String::new();
+        for line in BufReader::new(stream).lines() {
+            let line = line?;
+            if line == "ok" {
+                return Ok(Ok(answer));
+            }
+            if let Some(error) = line.strip_prefix("error: ") {
+                return Ok(Err(error.to_owned()));
+            }
+            answer.push_str(&line);
+            answer.push('\n');
+        }
+        let unfinished = format!("no end of the answer to {request}: {answer}");
+        Err(io::Error::new(io::ErrorKind::UnexpectedEof, unfinished))
+    }
+
+    /// The process that serves the control socket.
+    pub fn master(&self) -> Pid {
+        let status = self.ask("status").unwrap();
+        number_after(&status, "master pid=").expect("a number")
+    }
+
+    /// The workers that are ready.
+    pub fn workers(&self) -> Vec<Pid> {
+        self.workers_that("state=ready")
+    }
+
+    /// The workers that there are, in whatever state.
+    pub fn all_workers(&self) -> Vec<Pid> {
+        self.workers_that("")
+    }
+
+    fn workers_that(&self, words: &str) -> Vec<Pid> {
+        let status = self.ask("status").unwrap();
+        let rows = status.lines().filter(|row| row.starts_with("worker "));
+        rows.filter(|row| row.contains(words))
+            .filter_map(|row| number_after(row, " pid="))
+            .collect()
+    }
+}
+
+/// By another process: what this one has open to write, a process that another test
+/// just starts has open, too, and such a file cannot be run.
+pub fn copy(program: &Path, to: &Path) {
+    let status = Command::new("cp").arg(program).arg(to).status().unwrap();
+    assert!(status.success());
+}
+
+fn number_after(text: &str, name: &str) -> Option<Pid> {
+    let (_, rest) = text.split_once(name)?;
+    let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    Pid::from_raw(digits.parse().ok()?)
+}
+
+/// A line that was read, and whether it was waited for.
+#[derive(Debug)]
+struct Seen {
+    line: String,
+    found: bool,
+}
+
+/// A process of a test, and the lines that it writes to both its outputs. Killed if
+/// the test fails.
+pub struct Master {
+    process: Child,
+    lines: Receiver<String>,
+    seen: Vec<Seen>,
+}
+
+impl Master {
+    /// Starts a command, which may be another program that runs the app.
+    pub fn start(command: Command) -> Master {
+        Master::start_with(command, Stdio::null())
+    }
+
+    /// As `start`, with a standard input.
+    pub fn start_with(mut command: Command, stdin: Stdio) -> Master {
+        let mut process = command
+            .stdin(stdin)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, lines) = mpsc::channel();
+        let outputs: (Option<ChildStdout>, Option<ChildStderr>) =
+            (process.stdout.take(), process.stderr.take());
+        let readers: [Box<dyn Read + Send>; 2] =
+            [Box::new(outputs.0.unwrap()), Box::new(outputs.1.unwrap())];
+        for reader in readers {
+            let sender = sender.clone();
+            thread::spawn(move || {
+                for line in BufReader::new(reader).lines().map_while(Result::ok) {
+                    // The test may be over.
+                    let _ = sender.send(line);
+                }
+            });
+        }
+        Master {
+            process,
+            lines,
+            seen: Vec::new(),
+        }
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.process)
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// Waits until it, or what it has started, writes a line that has the words. Each
+    /// line is found once. The lines of both outputs may come in any order.
+    pub fn line(&mut self, words: &str) -> String {
+        let mut next = 0;
+        loop {
+            while next == self.seen.len() {
+                let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
+                    panic!("no line with `{words}`");
+                };
+                self.seen.push(Seen { line, found: false });
+            }
+            let seen = &mut self.seen[next];
+            if !seen.found && seen.line.contains(words) {
+                seen.found = true;
+                return seen.line.clone();
+            }
+            next += 1;
+        }
+    }
+
+    /// All that it has written, as far as anything was waited for.
+    pub fn seen(&self) -> Vec<&str> {
+        self.seen.iter().map(|seen| seen.line.as_str()).collect()
+    }
+
+    /// Waits until so many more workers have become ready.
+    pub fn ready(&mut self, workers: usize) {
+        for _ in 0..workers {
+            self.line(" is ready after ");
+        }
+    }
+
+    /// Waits until it says where it listens.
+    pub fn address(&mut self) -> SocketAddr {
+        let line = self.line(", master ");
+        let words = line.split([' ', ',']);
+        words.filter_map(|word| word.parse().ok()).next().unwrap()
+    }
+
+    /// Waits until it ends by itself, and every process that has its outputs.
+    pub fn end(&mut self) -> ExitStatus {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => self.seen.push(Seen { line, found: false }),
+                Err(RecvTimeoutError::Disconnected) => return self.end_of_first(),
+                Err(RecvTimeoutError::Timeout) => panic!("it does not end"),
+            }
+        }
+    }
+
+    /// Waits until it ends by itself, though others go on.
+    pub fn end_of_first(&mut self) -> ExitStatus {
+        if let Some(status) = self.process.try_wait().unwrap() {
+            return status;
+        }
+        await_end(self.pid());
+        self.process.wait().unwrap()
+    }
+}
+
+impl Drop for Master {
+    fn drop(&mut self) {
+        // Fails if it has ended already, as it should have.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if thread::panicking() {
+            let seen = self.seen.drain(..).map(|seen| seen.line);
+            let wrote: Vec<_> = seen.chain(self.lines.try_iter()).collect();
+            eprintln!("it wrote: {wrote:#?}");
+        }
+    }
+}
+
+/// Asks the worker that accepts a new connection for something, by one byte, and
+/// reads the line that it answers.
+pub fn ask_worker(address: SocketAddr, byte: u8) -> String {
+    let stream = connect(address);
+    ask_on(&stream, byte)
+}
+
+pub fn ask_on(mut stream: &TcpStream, byte: u8) -> String {
+    stream.write_all(&[byte]).unwrap();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    line.trim_end().to_owned()
+}
+
+/// The process that answers a new connection.
+pub fn worker_at(address: SocketAddr) -> Pid {
+    let line = ask_worker(address, b'p');
+    let (pid, _) = line.split_once(' ').unwrap_or_else(|| panic!("{line:?}"));
+    Pid::from_raw(pid.parse().unwrap()).unwrap()
+}
+
+/// Waits until there is no such process, or only what its parent has to reap.
+pub fn await_end(pid: Pid) {
+    let process = match pidfd_open(pid, PidfdFlags::empty()) {
+        Err(Errno::SRCH) => return,
+        process => process.unwrap(),
+    };
+    let patience = Timespec::try_from(PATIENCE).unwrap();
+    let ended = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&patience));
+    assert_eq!(ended, Ok(1), "{pid:?} is still there");
+}
+
+/// For what no event tells.
+pub fn wait_until(mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "it does not happen");
+        thread::yield_now();
+    }
+}

@@ -1,0 +1,102 @@
+//! An example, run as a user runs it.
+
+use std::env;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// Nothing here takes long: this only turns a hang into a failure.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+pub fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+pub fn exchange(stream: &mut TcpStream, message: &[u8]) -> Vec<u8> {
+    stream.write_all(message).unwrap();
+    let mut echo = vec![0; message.len()];
+    stream.read_exact(&mut echo).unwrap();
+    echo
+}
+
+/// Killed if the test fails.
+pub struct Server {
+    pub process: Child,
+    pub output: BufReader<Box<dyn Read>>,
+}
+
+impl Server {
+    /// Starts an example with its output to be read.
+    pub fn start(example: &str, arguments: &[&str]) -> Self {
+        let mut process = Command::new(program(example))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = process.stdout.take().unwrap();
+        Self {
+            process,
+            output: BufReader::new(Box::new(output)),
+        }
+    }
+
+    /// Reads on until a line names the address that port 0 became.
+    pub fn read_address(&mut self) -> SocketAddr {
+        let mut seen = String::new();
+        loop {
+            let from = seen.len();
+            let read = self.output.read_line(&mut seen).unwrap();
+            assert_ne!(read, 0, "the server said no address, only: {seen}");
+            let words = seen[from..].split([' ', ',', ';', '\n']);
+            if let Some(address) = words.filter_map(|word| word.parse().ok()).next() {
+                return address;
+            }
+        }
+    }
+
+    /// Presses Ctrl-C.
+    pub fn interrupt(&self) {
+        let status = Command::new("kill")
+            .args(["-INT", &self.process.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for the end and returns what the server says until then.
+    pub fn finish(&mut self) -> String {
+        let mut rest = String::new();
+        self.output.read_to_string(&mut rest).unwrap();
+        let status = self.process.wait().unwrap();
+        assert!(status.success(), "{status}: {rest}");
+        rest
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Fails if it has ended already, as it should have.
+        let _: io::Result<()> = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// `cargo test` builds the examples beside the tests.
+pub fn program(example: &str) -> PathBuf {
+    let mut path = env::current_exe().unwrap();
+    path.pop();
+    path.pop();
+    path.push("examples");
+    path.push(format!("{example}{}", env::consts::EXE_SUFFIX));
+    assert!(
+        path.exists(),
+        "{} is missing: run `cargo build --examples`",
+        path.display()
+    );
+    path
+}

@@ -1,0 +1,45 @@
+//! Random sequences of steps, which a test takes for operations.
+
+use std::fmt::Debug;
+
+use proptest::collection::vec;
+use proptest::prelude::{Arbitrary, Strategy, any};
+use proptest::test_runner::{Config, TestRunner};
+
+/// How many steps there are in all.
+const STEPS: usize = 1_000_000;
+
+/// Calls `run` with sequences of so many steps; one that fails is reported when
+/// it has been made as short as it can be.
+pub fn each<S: Arbitrary + Debug>(length: usize, run: impl Fn(&[S])) {
+    let (cases, length) = if cfg!(miri) {
+        (2, 60)
+    } else {
+        (STEPS / length, length)
+    };
+    run_cases(cases, vec(any::<S>(), length), |steps: Vec<S>| run(&steps));
+}
+
+/// Calls `run` with sequences of bytes, none longer than `longest`.
+pub fn of_bytes(longest: usize, run: impl Fn(&[u8])) {
+    let (cases, longest) = if cfg!(miri) {
+        (5, (longest / 4).max(2))
+    } else {
+        (500, longest)
+    };
+    run_cases(cases, vec(any::<u8>(), 0..longest), |bytes| run(&bytes));
+}
+
+fn run_cases<S: Strategy>(cases: usize, strategy: S, run: impl Fn(S::Value)) {
+    let config = Config {
+        cases: u32::try_from(cases).expect("at most a million"),
+        failure_persistence: None,
+        ..Config::default()
+    };
+    TestRunner::new(config)
+        .run(&strategy, |value| {
+            run(value);
+            Ok(())
+        })
+        .expect("the subject agrees with its model");
+}

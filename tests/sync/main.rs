@@ -1,0 +1,24 @@
+//! Locks and channels.
+#![cfg(test)]
+
+mod barrier;
+mod broadcast;
+mod cancellation;
+mod channel_errors;
+mod channel_models;
+mod channel_threads;
+mod condvar;
+mod event;
+mod mpsc;
+mod mutex;
+mod notify;
+mod once_cell;
+mod oneshot;
+mod permits_model;
+mod queue;
+mod reentrant_mutex;
+mod rwlock;
+mod semaphore;
+mod set_once;
+mod sizes;
+mod watch;

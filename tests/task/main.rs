@@ -1,0 +1,15 @@
+//! Tasks.
+#![cfg(test)]
+
+mod abort;
+mod abort_sweep;
+mod budget;
+mod builder;
+mod destructors;
+mod join;
+mod join_set;
+mod local;
+mod panic;
+mod parked;
+mod spawn_blocking;
+mod wake;

@@ -1,0 +1,457 @@
+//! Panics wherever the runtime calls others' code. None stops the loop, and each
+//! goes to whoever waits for it.
+
+use std::cell::{Cell, RefCell};
+use std::future::{pending, poll_fn};
+use std::io::{PipeReader, Read, Write, pipe};
+use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use coreloop::io::Async;
+use coreloop::runtime::Builder;
+use coreloop::task::yield_now;
+use coreloop::time::{Sleep, sleep};
+use coreloop::{Runtime, block_on, spawn};
+
+use coreloop_test_support::on_drop::OnDrop;
+use coreloop_test_support::wakers::{Call, calling};
+
+/// A panic's payload that panics when it is dropped, so many times over.
+struct Bomb(u32);
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if self.0 > 0 {
+            panic_any(Bomb(self.0 - 1));
+        }
+    }
+}
+
+fn text(payload: &(dyn std::any::Any + Send)) -> &str {
+    payload.downcast_ref::<&str>().copied().unwrap_or("no text")
+}
+
+fn panicking(when: Call) -> Waker {
+    calling(move |call| assert!(call != when, "the waker panics"))
+}
+
+#[test]
+fn a_panic_goes_to_the_handle_and_no_further() {
+    block_on(async {
+        let other = spawn(async {
+            yield_now().await;
+            "well"
+        });
+        let number = 5;
+        let panicked = spawn(async move { panic!("number {number}") });
+        let error = panicked.await.unwrap_err();
+        assert!(error.is_panic() && !error.is_cancelled());
+        assert!(
+            error
+                .to_string()
+                .ends_with("panicked with message \"number 5\"")
+        );
+        let payload = error.into_panic();
+        assert_eq!(payload.downcast_ref::<String>().unwrap(), "number 5");
+        assert_eq!(other.await.unwrap(), "well");
+    });
+}
+
+#[test]
+fn a_panic_that_nobody_waits_for_stops_nothing() {
+    block_on(async {
+        drop(spawn(async { panic!("unseen") }));
+        yield_now().await;
+    });
+}
+
+#[test]
+fn a_panicked_future_is_dropped_before_its_handle_tells() {
+    block_on(async {
+        let dropped = Rc::new(Cell::new(false));
+        let told = Rc::clone(&dropped);
+        let handle = spawn(async move {
+            let _guard = OnDrop::new(move || told.set(true));
+            yield_now().await;
+            panic!("with a guard");
+        });
+        let error: Result<(), _> = handle.await;
+        assert!(error.unwrap_err().is_panic());
+        assert!(dropped.get());
+    });
+}
+
+/// What is dropped after the last await, and panics.
+struct Fragile<F: FnOnce()> {
+    ready: bool,
+    _guard: OnDrop<F>,
+}
+
+impl<F: FnOnce() + Unpin> Future for Fragile<F> {
+    type Output = Vec<u8>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Vec<u8>> {
+        if self.ready {
+            Poll::Ready(vec![1, 2, 3])
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+fn fragile(ready: bool) -> Fragile<impl FnOnce() + Unpin> {
+    Fragile {
+        ready,
+        _guard: OnDrop::new(|| panic!("in the destructor")),
+    }
+}
+
+#[test]
+fn a_destructor_that_panics_after_the_end_is_the_tasks_panic() {
+    block_on(async {
+        let error = spawn(fragile(true)).await.unwrap_err();
+        assert_eq!(text(&*error.into_panic()), "in the destructor");
+        drop(spawn(fragile(true)));
+        yield_now().await;
+    });
+}
+
+#[test]
+fn a_destructor_that_panics_when_aborted_is_the_tasks_panic() {
+    block_on(async {
+        let handle = spawn(fragile(false));
+        yield_now().await;
+        handle.abort();
+        let error = handle.await.unwrap_err();
+        assert!(error.is_panic() && !error.is_cancelled());
+        assert_eq!(text(&*error.into_panic()), "in the destructor");
+    });
+}
+
+#[test]
+fn the_first_of_two_panics_is_told() {
+    struct Twice;
+
+    impl Future for Twice {
+        type Output = ();
+
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+            panic!("in the poll")
+        }
+    }
+
+    impl Drop for Twice {
+        fn drop(&mut self) {
+            panic!("in the destructor");
+        }
+    }
+
+    block_on(async {
+        let error = spawn(Twice).await.unwrap_err();
+        assert_eq!(text(&*error.into_panic()), "in the poll");
+    });
+}
+
+/// A future that panics when it is dropped after its end, with an output that
+/// does so too.
+struct Both(bool);
+
+impl Future for Both {
+    type Output = OnDrop<fn()>;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<OnDrop<fn()>> {
+        self.0 = true;
+        Poll::Ready(OnDrop::new(|| panic!("the output")))
+    }
+}
+
+impl Drop for Both {
+    fn drop(&mut self) {
+        assert!(!self.0, "the future");
+    }
+}
+
+#[test]
+fn an_output_that_panics_when_dropped_stops_nothing() {
+    block_on(async {
+        // At the end of a detached task.
+        drop(spawn(async { OnDrop::new(|| panic!("unwanted")) }));
+        yield_now().await;
+
+        // With the handle: it is the panic of whoever drops that.
+        let handle = spawn(async { OnDrop::new(|| panic!("unwanted")) });
+        yield_now().await;
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(handle)));
+        assert_eq!(text(&*dropped.unwrap_err()), "unwanted");
+
+        // Along with the future.
+        let error = spawn(Both(false)).await.err().unwrap();
+        assert_eq!(text(&*error.into_panic()), "the future");
+    });
+}
+
+#[test]
+fn a_payload_that_panics_when_dropped_stops_nothing() {
+    block_on(async {
+        // Twice over is what the loop promises to see off without a leak.
+        for depth in [0, 1] {
+            drop(spawn(async move { panic_any(Bomb(depth)) }));
+            yield_now().await;
+
+            let handle = spawn(async move { panic_any(Bomb(depth)) });
+            yield_now().await;
+            let dropped = catch_unwind(AssertUnwindSafe(|| drop(handle)));
+            assert_eq!(dropped.is_err(), depth > 0);
+
+            let handle = spawn(async move {
+                let _guard = OnDrop::new(move || {
+                    if !std::thread::panicking() {
+                        panic_any(Bomb(depth));
+                    }
+                });
+                pending::<()>().await;
+            });
+            yield_now().await;
+            handle.abort();
+            drop(handle);
+            yield_now().await;
+        }
+    });
+}
+
+#[test]
+fn the_roots_panic_is_block_ons() {
+    let runtime = Runtime::new().unwrap();
+    let task = runtime.spawn(async {
+        yield_now().await;
+        "survived"
+    });
+    let panic = catch_unwind(AssertUnwindSafe(|| {
+        runtime.block_on(async { panic_any(17_u64) });
+    }));
+    assert_eq!(panic.unwrap_err().downcast_ref::<u64>(), Some(&17));
+    assert_eq!(runtime.block_on(task).unwrap(), "survived");
+}
+
+#[test]
+fn the_panic_of_the_roots_destructor_is_block_ons() {
+    let runtime = Runtime::new().unwrap();
+    let panic = catch_unwind(AssertUnwindSafe(|| runtime.block_on(fragile(true))));
+    assert_eq!(text(&*panic.unwrap_err()), "in the destructor");
+    assert_eq!(runtime.block_on(async { 1 }), 1);
+}
+
+#[test]
+fn a_joiners_waker_that_panics_stops_nothing() {
+    let runtime = Runtime::new().unwrap();
+    let mut handle = runtime.spawn(async { 4 });
+    let waker = panicking(Call::Wake);
+    assert!(
+        Pin::new(&mut handle)
+            .poll(&mut Context::from_waker(&waker))
+            .is_pending()
+    );
+    assert_eq!(runtime.block_on(handle).unwrap(), 4);
+}
+
+/// A waker that cannot be cloned is its poller's trouble; what it was given to
+/// works on.
+#[test]
+fn a_waker_that_panics_when_cloned_is_not_kept() {
+    fn poll_panics<F: Future + Unpin>(future: &mut F) {
+        let waker = panicking(Call::Clone);
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            let _ = Pin::new(future).poll(&mut Context::from_waker(&waker));
+        }));
+        assert!(polled.is_err());
+    }
+
+    let runtime = Builder::new().start_paused(true).build().unwrap();
+    let _guard = runtime.enter();
+    let mut handle = runtime.spawn(async { 4 });
+    poll_panics(&mut handle);
+    assert_eq!(runtime.block_on(handle).unwrap(), 4);
+
+    let mut timer = sleep(Duration::from_millis(1));
+    poll_panics(&mut timer);
+    assert!(
+        Pin::new(&mut timer)
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .is_pending()
+    );
+    poll_panics(&mut timer);
+    runtime.block_on(timer);
+
+    let (reader, mut writer) = pipe().unwrap();
+    let reader = Async::new(reader).unwrap();
+    poll_panics(&mut pin!(reader.readable()));
+    poll_panics(&mut poll_fn(|context| reader.poll_readable(context)));
+    writer.write_all(b"x").unwrap();
+    runtime.block_on(reader.readable()).unwrap();
+}
+
+#[test]
+fn timers_are_woken_though_a_waker_of_one_panics() {
+    let runtime = Builder::new().start_paused(true).build().unwrap();
+    let _guard = runtime.enter();
+    let duration = Duration::from_millis(1);
+    let mut timers: Vec<_> = (0..3).map(|_| sleep(duration)).collect();
+    for timer in &mut timers {
+        let waker = panicking(Call::Wake);
+        assert!(
+            Pin::new(timer)
+                .poll(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
+    }
+    runtime.block_on(sleep(duration));
+    assert!(timers.iter().all(Sleep::is_elapsed));
+}
+
+#[test]
+fn readers_are_woken_though_a_waker_of_one_panics() {
+    block_on(async {
+        let mut pipes: Vec<_> = (0..3)
+            .map(|_| {
+                let (reader, writer) = pipe().unwrap();
+                (Async::new(reader).unwrap(), writer)
+            })
+            .collect();
+        let reads: Vec<_> = pipes
+            .iter_mut()
+            .map(|(reader, writer)| {
+                for _ in 0..2 {
+                    let waker = panicking(Call::Wake);
+                    let mut context = Context::from_waker(&waker);
+                    assert!(reader.poll_readable(&mut context).is_pending());
+                }
+                let mut byte = [0];
+                let mut read = Box::pin(
+                    reader.read_with(move |mut reader: &PipeReader| reader.read_exact(&mut byte)),
+                );
+                assert!(
+                    read.as_mut()
+                        .poll(&mut Context::from_waker(Waker::noop()))
+                        .is_pending()
+                );
+                writer.write_all(b"x").unwrap();
+                read
+            })
+            .collect();
+        for read in reads {
+            read.await.unwrap();
+        }
+    });
+}
+
+/// The waker of one drops its source, and with it a waker whose destructor
+/// panics: the events that came along are not lost.
+#[test]
+fn readers_are_woken_though_a_waker_panics_when_dropped() {
+    for ends in [false, true] {
+        let runtime = Runtime::new().unwrap();
+        let guard = runtime.enter();
+        let slot: Rc<RefCell<Vec<Async<PipeReader>>>> = Rc::default();
+        let mut writers = Vec::new();
+        let woken = Rc::new(Cell::new(0));
+        for _ in 0..3 {
+            let (reader, writer) = pipe().unwrap();
+            let reader = Async::new(reader).unwrap();
+            let (own, told) = (Rc::clone(&slot), Rc::clone(&woken));
+            let waker = calling(move |call| {
+                if call == Call::Wake {
+                    told.set(told.get() + 1);
+                    own.borrow_mut().pop();
+                }
+            });
+            let mut context = Context::from_waker(&waker);
+            assert!(reader.poll_readable(&mut context).is_pending());
+            let armed = Rc::new(Cell::new(false));
+            let panics = Rc::clone(&armed);
+            let waker = calling(move |call| assert!(call != Call::Drop || !panics.get()));
+            let mut context = Context::from_waker(&waker);
+            assert!(reader.poll_writable(&mut context).is_pending());
+            drop(waker);
+            armed.set(true);
+            slot.borrow_mut().push(reader);
+            writers.push(writer);
+        }
+        drop(guard);
+        for writer in &mut writers {
+            writer.write_all(b"x").unwrap();
+        }
+        // Each waker drops the last source left, its own or another's.
+        if !ends {
+            runtime.turn(Some(Duration::ZERO)).unwrap();
+        }
+        drop(runtime);
+        assert!(woken.get() >= 2, "{} were woken", woken.get());
+        let rest = slot.take();
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(rest))).is_ok());
+    }
+}
+
+/// Nobody is left to tell the others when a runtime ends, so all are told.
+#[test]
+fn the_end_of_the_runtime_wakes_all_though_a_waker_panics() {
+    let runtime = Runtime::new().unwrap();
+    let guard = runtime.enter();
+    let pipes: Vec<_> = (0..3)
+        .map(|_| {
+            let (reader, writer) = pipe().unwrap();
+            (Async::new(reader).unwrap(), writer)
+        })
+        .collect();
+    drop(guard);
+    let woken = Rc::new(Cell::new(0));
+    for (reader, _) in &pipes {
+        let told = Rc::clone(&woken);
+        let waker = calling(move |call| {
+            if call == Call::Wake {
+                told.set(told.get() + 1);
+                panic!("the waker panics");
+            }
+        });
+        let mut context = Context::from_waker(&waker);
+        assert!(reader.poll_readable(&mut context).is_pending());
+    }
+    drop(runtime);
+    assert_eq!(woken.get(), 3);
+}
+
+#[test]
+fn a_runtime_is_dropped_while_unwinding() {
+    let dropped = Rc::new(RefCell::new(0));
+    let unwound = catch_unwind(AssertUnwindSafe(|| {
+        let runtime = Runtime::new().unwrap();
+        for _ in 0..3 {
+            let told = Rc::clone(&dropped);
+            drop(runtime.spawn(async move {
+                let _guard = OnDrop::new(move || {
+                    *told.borrow_mut() += 1;
+                    panic!("while unwinding");
+                });
+                pending::<()>().await;
+            }));
+        }
+        runtime.block_on(async {
+            yield_now().await;
+            panic!("the root");
+        });
+    }));
+    assert_eq!(text(&*unwound.unwrap_err()), "the root");
+    assert_eq!(*dropped.borrow(), 3);
+}
+
+#[test]
+fn tasks_that_panic_at_the_end_of_the_runtime_tell_their_handles() {
+    let runtime = Runtime::new().unwrap();
+    let handle = runtime.spawn(fragile(false));
+    runtime.block_on(async { yield_now().await });
+    drop(runtime);
+    let error = block_on(handle).unwrap_err();
+    assert_eq!(text(&*error.into_panic()), "in the destructor");
+}
