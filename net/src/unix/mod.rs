@@ -36,6 +36,8 @@ mod sys;
 
 pub use address::SocketAddr;
 pub use credentials::UCred;
+#[doc(hidden)]
+pub use credentials::peer_cred;
 pub use datagram::UnixDatagram;
 pub use listener::UnixListener;
 pub use split::{ReadHalf, WriteHalf};

@@ -150,7 +150,7 @@ impl UnixStream {
     /// Those of the system call, and [`Unsupported`](io::ErrorKind::Unsupported) on
     /// systems that do not tell.
     pub fn peer_cred(&self) -> io::Result<UCred> {
-        credentials::of_peer(self)
+        credentials::peer_cred(self)
     }
 
     /// The address of this end, which has one if it was accepted.
