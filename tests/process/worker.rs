@@ -107,6 +107,8 @@ impl Drop for SetOnDrop<'_> {
 mod linux {
     use std::fs;
     use std::net::SocketAddr;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
 
     use super::*;
 
@@ -148,6 +150,27 @@ mod linux {
         let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
         let ignored = u64::from_str_radix(ignored.unwrap().trim(), 16).unwrap();
         assert_eq!(ignored & (1 << (2 - 1)), 0, "{status}");
+    }
+
+    /// Such as one that a script between them has put there. The master is process 0 for
+    /// it, which was read into a number that cannot be zero: "Success (os error 0)".
+    #[test]
+    fn a_worker_in_another_name_space_than_its_master_says_so() {
+        let (input, _master) = UnixStream::pair().unwrap();
+        let output = Command::new("unshare")
+            .args(["--user", "--map-root-user", "--pid", "--fork"])
+            .arg(program("echo_server"))
+            .args(["--addr", "127.0.0.1:0", "--workers", "1"])
+            .env("CORELOOP_WORKER", "0")
+            .stdin(OwnedFd::from(input))
+            .output();
+        let said = output.map(|output| String::from_utf8(output.stderr).unwrap());
+        match said {
+            Ok(said) if !said.starts_with("unshare:") => {
+                assert!(said.contains("in the name space of this process"), "{said}");
+            }
+            _ => eprintln!("skipped: no name spaces of users and processes are to be had here"),
+        }
     }
 
     #[test]

@@ -49,7 +49,8 @@ pub(crate) fn attach() -> io::Result<()> {
     }
     #[cfg(any(target_os = "android", target_os = "linux"))]
     {
-        let master = rustix::net::sockopt::socket_peercred(&stdin)?.pid;
+        // Not by rustix: a master in another name space has the id 0 here.
+        let master = coreloop_net::unix::peer_cred(&stdin)?.pid();
         if let Err(error) = end_with(master) {
             tell(format_args!("this process cannot be a worker: {error}"));
             process::exit(FAILED);
@@ -73,7 +74,10 @@ pub(super) fn take_channel() -> io::Result<Channel> {
 }
 
 /// Has the kernel kill this process when its master ends.
-fn end_with(master: Pid) -> io::Result<()> {
+fn end_with(master: Option<i32>) -> io::Result<()> {
+    let master = master.and_then(Pid::from_raw).ok_or_else(|| {
+        io::Error::other("the master has no number in the name space of this process")
+    })?;
     #[cfg(any(target_os = "android", target_os = "freebsd", target_os = "linux"))]
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     // The signal is not sent for a parent that was gone before it was asked for.
@@ -87,8 +91,7 @@ fn end_with(master: Pid) -> io::Result<()> {
 /// Ends with the master, leaves its signals to it, and takes its place.
 pub(super) fn settle(start: &Start) -> io::Result<()> {
     // Once more: it is forgotten when the process changes its user, in `main` say.
-    let master = i32::try_from(start.master).ok().and_then(Pid::from_raw);
-    end_with(master.ok_or_else(|| io::Error::other("the master has no number"))?)?;
+    end_with(i32::try_from(start.master).ok())?;
     // Handlers, because a child would inherit that signals are ignored.
     let ignored = Arc::new(AtomicBool::new(false));
     for number in FOR_MASTER {
