@@ -143,19 +143,17 @@ fn single_thread() -> io::Result<()> {
 
 #[cfg(target_os = "linux")]
 fn copy() -> io::Result<Fork> {
-    use nix::unistd::ForkResult;
-
     // SAFETY: this thread is the only one, so nothing is held by one that the copy lacks,
     // and no other can start one between the count and this. One that ends is counted
     // until it runs no more code. What both have is either copied, or a descriptor, which
     // each has of its own; for memory that is shared see the documentation of `fork`.
-    match unsafe { nix::unistd::fork() }? {
-        ForkResult::Parent { child } => {
-            let pid = Pid::from_raw(child.as_raw());
-            let pid = pid.ok_or_else(|| io::Error::other("the copy has no number"))?;
-            Ok(Fork::Parent(Forked { pid }))
-        }
-        ForkResult::Child => {
+    let number = unsafe { libc::fork() };
+    if number < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    match Pid::from_raw(number) {
+        Some(pid) => Ok(Fork::Parent(Forked { pid })),
+        None => {
             orphans::forget();
             Ok(Fork::Child)
         }

@@ -19,20 +19,40 @@ pub(super) enum Flows {
 
 /// Sends all that comes to the group of `socket` to its first `slots` members.
 #[cfg(target_os = "linux")]
+#[expect(
+    unsafe_code,
+    reason = "one call to libc: neither socket2 nor rustix has this option of a group"
+)]
 pub(super) fn attach(socket: &Socket, flows: Flows, slots: u32) -> io::Result<()> {
-    use nix::libc::sock_fprog;
-    use nix::sys::socket::{setsockopt, sockopt::AttachReusePortCbpf};
+    use std::os::fd::AsRawFd;
+
+    #[expect(clippy::cast_possible_truncation, reason = "it is a few bytes")]
+    const LENGTH: libc::socklen_t = size_of::<libc::sock_fprog>() as libc::socklen_t;
 
     let mut code = match flows {
         Flows::ByChance => program::by_chance(slots),
         Flows::ByPeer { span } => program::by_peer(slots, span),
     };
-    let program = sock_fprog {
+    let program = libc::sock_fprog {
         len: u16::try_from(code.len()).unwrap_or(u16::MAX),
-        // The kernel copies it.
         filter: code.as_mut_ptr(),
     };
-    Ok(setsockopt(socket, AttachReusePortCbpf, &program)?)
+    // SAFETY: the socket is borrowed, so its descriptor is open. The kernel reads the
+    // `LENGTH` bytes of `program` and the `len` instructions that it points to, of which
+    // `code` has no fewer. Both live until the call is over, and it keeps a copy.
+    let answer = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_REUSEPORT_CBPF,
+            (&raw const program).cast(),
+            LENGTH,
+        )
+    };
+    if answer != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// There are no groups.
@@ -49,7 +69,7 @@ pub(super) fn attach(_socket: &Socket, _flows: Flows, _slots: u32) -> io::Result
     reason = "operation codes have 16 bits, and offsets below zero are such in 32 bits"
 )]
 mod program {
-    use nix::libc::{
+    use libc::{
         BPF_A, BPF_ABS, BPF_ALU, BPF_B, BPF_DIV, BPF_IND, BPF_JA, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_K,
         BPF_LD, BPF_LDX, BPF_MEM, BPF_MISC, BPF_MOD, BPF_MSH, BPF_MUL, BPF_RET, BPF_RSH, BPF_ST,
         BPF_TAX, BPF_W, BPF_X, BPF_XOR, SKF_AD_OFF, SKF_AD_RANDOM, SKF_NET_OFF, sock_filter,

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use nix::libc;
+use socket2::{SockFilter, SockRef};
 
 use super::*;
 
@@ -113,18 +113,34 @@ fn a_group_can_shrink_to_one_and_grow_again() {
     }
 }
 
-/// The handshakes of a listener that has it last until there are data, so a test can
-/// stop in the middle of one.
-#[derive(Clone)]
-struct DeferAccept;
+/// Has the kernel drop what comes to `listener` without data, but for what begins a
+/// handshake. So handshakes last until there are data, and a test can stop in the
+/// middle of one.
+fn defer_handshakes(listener: BorrowedFd<'_>) {
+    use libc::{
+        BPF_ABS, BPF_ALU, BPF_AND, BPF_B, BPF_JGT, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_LEN,
+        BPF_MISC, BPF_RET, BPF_RSH, BPF_TAX, BPF_W, BPF_X,
+    };
 
-nix::setsockopt_impl!(
-    DeferAccept,
-    libc::IPPROTO_TCP,
-    libc::TCP_DEFER_ACCEPT,
-    usize,
-    nix::sys::socket::sockopt::SetUsize
-);
+    const SYN: u32 = 0x02;
+    let jump = |code: u32, then, k| SockFilter::new(code.try_into().unwrap(), then, 0, k);
+    let step = |code, k| jump(code, 0, k);
+    // The packet begins with the header of TCP here.
+    let filter = [
+        step(BPF_LD | BPF_B | BPF_ABS, 13),
+        jump(BPF_JMP | BPF_JSET | BPF_K, 7, SYN),
+        // The length of the header is in words, in the upper half of this byte.
+        step(BPF_LD | BPF_B | BPF_ABS, 12),
+        step(BPF_ALU | BPF_AND | BPF_K, 0xF0),
+        step(BPF_ALU | BPF_RSH | BPF_K, 2),
+        step(BPF_MISC | BPF_TAX, 0),
+        step(BPF_LD | BPF_W | BPF_LEN, 0),
+        jump(BPF_JMP | BPF_JGT | BPF_X, 1, 0),
+        step(BPF_RET | BPF_K, 0),
+        step(BPF_RET | BPF_K, u32::MAX),
+    ];
+    SockRef::from(&listener).attach_filter(&filter).unwrap();
+}
 
 /// One that has begun at a slot ends there: it must be waited for.
 #[test]
@@ -132,7 +148,7 @@ fn handshakes_that_have_begun_are_known() {
     let mut bound = Bound::tcp("127.0.0.1:0").unwrap();
     bound.grow(2).unwrap();
     for socket in bound.sockets() {
-        nix::sys::socket::setsockopt(&socket, DeferAccept, &10).unwrap();
+        defer_handshakes(socket);
     }
     bound.steer(2).unwrap();
     let mut clients = connect(&bound, 32);
