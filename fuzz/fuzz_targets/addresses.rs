@@ -1,6 +1,5 @@
 #![no_main]
 
-#[path = "../../tests/fuzz_models/addresses.rs"]
-mod addresses;
+use coreloop_test_support::models::addresses;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| addresses::check(bytes));

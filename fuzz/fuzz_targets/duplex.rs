@@ -1,6 +1,5 @@
 #![no_main]
 
-#[path = "../../tests/fuzz_models/duplex.rs"]
-mod duplex;
+use coreloop_test_support::models::duplex;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| duplex::check(bytes));
