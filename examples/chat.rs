@@ -4,7 +4,7 @@
 //! Run it with
 //!
 //! ```sh
-//! cargo run --release --example chat
+//! cargo run --release -p coreloop-examples --example chat
 //! ```
 //!
 //! and join it from several terminals with `nc 127.0.0.1 7779`.

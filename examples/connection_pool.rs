@@ -1,7 +1,7 @@
 //! A bounded connection pool: many requests share a few connections.
 //!
 //! ```sh
-//! cargo run --release --example connection_pool
+//! cargo run --release -p coreloop-examples --example connection_pool
 //! ```
 //!
 //! A semaphore has as many permits as there may be connections. Whoever has a

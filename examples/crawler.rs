@@ -2,7 +2,7 @@
 //! only so many at a time.
 //!
 //! ```sh
-//! cargo run --example crawler
+//! cargo run -p coreloop-examples --example crawler
 //! ```
 //!
 //! Each page is a child of one scope, which children use to spawn what they

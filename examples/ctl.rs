@@ -1,14 +1,14 @@
 //! Asks a running supervisor something at its control socket.
 //!
 //! ```sh
-//! cargo run --example echo_server -- --workers 2 --control /tmp/echo.sock
+//! cargo run -p coreloop-examples --example echo_server -- --workers 2 --control /tmp/echo.sock
 //! ```
 //!
 //! makes one, which in another terminal is asked by
 //!
 //! ```sh
-//! cargo run --example ctl -- --socket /tmp/echo.sock status
-//! cargo run --example ctl -- --socket /tmp/echo.sock scale 4
+//! cargo run -p coreloop-examples --example ctl -- --socket /tmp/echo.sock status
+//! cargo run -p coreloop-examples --example ctl -- --socket /tmp/echo.sock scale 4
 //! ```
 
 use std::io;

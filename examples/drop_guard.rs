@@ -1,7 +1,7 @@
 //! A connection that says goodbye on every way out.
 //!
 //! ```sh
-//! cargo run --example drop_guard
+//! cargo run -p coreloop-examples --example drop_guard
 //! ```
 //!
 //! A destructor cannot write to a socket, as it cannot wait. An `AsyncGuard`

@@ -3,7 +3,7 @@
 //! With the `echo_server` example running, run it with
 //!
 //! ```sh
-//! cargo run --release --example echo_client -- --connections 64 --size 64 --seconds 5
+//! cargo run --release -p coreloop-examples --example echo_client -- --connections 64 --size 64 --seconds 5
 //! ```
 
 use std::cell::RefCell;

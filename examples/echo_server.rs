@@ -3,7 +3,7 @@
 //! Run it with
 //!
 //! ```sh
-//! cargo run --release --example echo_server
+//! cargo run --release -p coreloop-examples --example echo_server
 //! ```
 //!
 //! and talk to it with `nc 127.0.0.1 7777`, or put it under load with the

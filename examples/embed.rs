@@ -1,7 +1,7 @@
 //! Drives a runtime from another event loop: here a bare `mio::Poll`.
 //!
 //! ```sh
-//! cargo run --release --example embed
+//! cargo run --release -p coreloop-examples --example embed
 //! ```
 //!
 //! The outer loop could be that of a GUI or a game. It waits for descriptors of

@@ -1,7 +1,7 @@
 //! An async generator over the lines of a socket.
 //!
 //! ```sh
-//! cargo run --example generator
+//! cargo run -p coreloop-examples --example generator
 //! ```
 //!
 //! `lines` is written as if it could print each line; instead it yields it. It

@@ -2,7 +2,7 @@
 //! that answers.
 //!
 //! ```sh
-//! cargo run --example happy_eyeballs
+//! cargo run -p coreloop-examples --example happy_eyeballs
 //! ```
 //!
 //! Each attempt starts a moment after the one before it, or at once when that

@@ -1,7 +1,7 @@
 //! A nursery: children that borrow, and none that is left behind.
 //!
 //! ```sh
-//! cargo run --example nursery
+//! cargo run -p coreloop-examples --example nursery
 //! ```
 //!
 //! The children work on the table of the function that spawned them, with no

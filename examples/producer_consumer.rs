@@ -1,7 +1,7 @@
 //! Producers that wait when their consumer falls behind.
 //!
 //! ```sh
-//! cargo run --example producer_consumer
+//! cargo run -p coreloop-examples --example producer_consumer
 //! ```
 //!
 //! Three gauges measure, one task writes down, and a channel with room for two

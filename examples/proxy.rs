@@ -4,7 +4,7 @@
 //! With the `echo_server` example running, run it with
 //!
 //! ```sh
-//! cargo run --release --example proxy -- --to 127.0.0.1:7777
+//! cargo run --release -p coreloop-examples --example proxy -- --to 127.0.0.1:7777
 //! ```
 //!
 //! and talk to that server with `nc 127.0.0.1 7778`. When one side says that it

@@ -1,7 +1,7 @@
 //! Every subscriber gets every message, and a slow one holds up nobody.
 //!
 //! ```sh
-//! cargo run --example publish_subscribe
+//! cargo run -p coreloop-examples --example publish_subscribe
 //! ```
 //!
 //! A publisher sends prices to two subscribers. The quick one sees each of

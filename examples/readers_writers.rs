@@ -1,7 +1,7 @@
 //! Readers and writers: many look at a table at a time, one changes it.
 //!
 //! ```sh
-//! cargo run --release --example readers_writers
+//! cargo run --release -p coreloop-examples --example readers_writers
 //! ```
 //!
 //! A price list is read by many tasks and changed by a few. Each change takes

@@ -4,7 +4,7 @@
 //! Run it with
 //!
 //! ```sh
-//! cargo run --release --example subprocess
+//! cargo run --release -p coreloop-examples --example subprocess
 //! ```
 
 use std::io;

@@ -3,7 +3,7 @@
 //! Run it with
 //!
 //! ```sh
-//! cargo run --release --example udp_echo
+//! cargo run --release -p coreloop-examples --example udp_echo
 //! ```
 //!
 //! and talk to it with `nc -u 127.0.0.1 7777`. Ctrl-C stops it.

@@ -4,7 +4,7 @@
 //! Run it with
 //!
 //! ```sh
-//! cargo run --release --example unix_echo
+//! cargo run --release -p coreloop-examples --example unix_echo
 //! ```
 //!
 //! and talk to it with `nc -U /tmp/unix_echo.sock`. Ctrl-C stops it.

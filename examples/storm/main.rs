@@ -5,7 +5,7 @@
 //! `tests/process/app.rs` does. With its workers running, run
 //!
 //! ```sh
-//! cargo run --release --example storm -- --addr 127.0.0.1:7777 --seconds 5
+//! cargo run --release -p coreloop-examples --example storm -- --addr 127.0.0.1:7777 --seconds 5
 //! ```
 //!
 //! and reload, scale or upgrade it meanwhile: no connection is to fail. With

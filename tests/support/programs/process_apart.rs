@@ -3,8 +3,8 @@
 //! sockets is better than. A worker that is killed takes its queue with it.
 //!
 //! ```sh
-//! cargo run --release --example process_apart -- --workers 4
-//! cargo run --release --example storm -- --addr 127.0.0.1:PORT --greeted --kill 38
+//! cargo run --release -p coreloop-test-support --example process_apart -- --workers 4
+//! cargo run --release -p coreloop-examples --example storm -- --addr 127.0.0.1:PORT --greeted --kill 38
 //! ```
 //!
 //! They speak as `app.rs` does with `--greet` and `--serial`: the line of the

@@ -95,7 +95,7 @@ pub fn program(example: &str) -> PathBuf {
     path.push(format!("{example}{}", env::consts::EXE_SUFFIX));
     assert!(
         path.exists(),
-        "{} is missing: run `cargo build --examples`",
+        "{} is missing: run `cargo build --examples` at the root of the workspace",
         path.display()
     );
     path
