@@ -1,8 +1,12 @@
-//! Children of a process that has nothing else: no threads of a harness, no descriptors
-//! and no children of other tests.
+//! In a process of its own, because `fork` needs one without threads, so also without a
+//! harness: children of a process that has no descriptors and no children of other tests.
 //!
-//! The tests run one after another, in this order: `fork` comes first, as threads of a
-//! pool would be in its way.
+//! The tests run one after another, in this order: `fork` comes first, because the
+//! threads of a pool would be in its way.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test without a harness is no test to clippy"
+)]
 
 #[cfg(all(feature = "process", target_os = "linux", not(miri)))]
 fn main() {

@@ -1,5 +1,5 @@
-//! `accept` without free descriptors, and its relief. The limit is the process's,
-//! so these tests have a binary of their own, and run one at a time.
+//! In a process of its own, because it lowers the limit on descriptors: `accept` without
+//! free descriptors, and its relief. The tests run one at a time.
 
 use std::fs::File;
 use std::pin::pin;

@@ -1,6 +1,5 @@
-//! Nothing stays behind: no descriptor and no memory, however connections end.
-//! Descriptors and memory are counted for the whole process, so these tests have a
-//! binary of their own, and run one at a time.
+//! In a process of its own, because it counts the descriptors of the process, and its
+//! memory: nothing stays behind, however connections end. The tests run one at a time.
 #![cfg(all(target_os = "linux", not(miri)))]
 
 use std::cell::Cell;

@@ -1,5 +1,6 @@
-//! Ten thousand open connections, of which each is served. The clients are a
-//! process of their own, as most systems allow no process both ends of so many.
+//! In a process of its own, because it takes ten thousand descriptors: so many open
+//! connections are served. The clients are a process too, because most systems allow no
+//! process both ends of so many.
 #![cfg(all(target_os = "linux", not(miri)))]
 
 use std::env;

@@ -1,5 +1,5 @@
-//! A storm of signals while the loop waits. The program has no test harness:
-//! signals go to the main thread, so that is where the loop must run.
+//! In a process of its own, without a harness, because signals go to the main thread,
+//! where the loop must run: a storm of signals while the loop waits.
 
 use std::future::poll_fn;
 use std::io;

@@ -1,12 +1,10 @@
-//! What must not compile, and what the compiler then says.
+//! In a process of its own, beside the attributes, because each case is compiled with
+//! the development dependencies of its package, and the facade's take a minute: what
+//! must not compile, and what the compiler then says.
 //!
 //! The expected messages are in `tests/ui/*.stderr`. To write them anew after
 //! a deliberate change, run `TRYBUILD=overwrite cargo test --test ui` and read
 //! the difference.
-//!
-//! This is a test of the attributes' crate, not of the facade, because each
-//! case is compiled with the development dependencies of its package, and the
-//! facade's take a minute.
 #![cfg(not(miri))]
 
 use std::env;

@@ -1,5 +1,5 @@
-//! What allocates nothing. An allocator counts, and a program has one only, so these
-//! tests have a binary of their own.
+//! In a process of its own, because a program has one allocator, which counts here: what
+//! allocates nothing.
 #![cfg(test)]
 
 mod macros;

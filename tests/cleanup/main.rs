@@ -1,4 +1,4 @@
-//! Cleanup.
+//! Async cleanup: guards, brackets and shields, on every way out of a task.
 #![cfg(test)]
 
 mod failures;

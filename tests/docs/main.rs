@@ -3,9 +3,10 @@
 //! Every public async function says whether dropping its future loses
 //! anything: its documentation has a paragraph that begins "Cancel safe:" or
 //! "Not cancel safe:". ARCHITECTURE.md names every file that opens `unsafe_code`.
-//! Every example says its command, is listed with it, and is run by a test. And the
-//! links of the README lead somewhere in the documentation.
-#![cfg(not(miri))]
+//! Every example says its command, is listed with it, and is run by a test. The
+//! links of the README lead somewhere in the documentation. And tests are where the
+//! rule of ARCHITECTURE.md has them.
+#![cfg(all(test, not(miri)))]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -110,6 +111,55 @@ fn links_of_the_readme_to_files_lead_elsewhere_in_the_documentation() {
         .skip(1)
         .find(|target| !target.starts_with("https://"));
     assert_eq!(direct, None, "define it at the end instead");
+}
+
+/// Each binary costs seconds to link and megabytes to keep.
+#[test]
+fn a_test_has_a_binary_of_its_own_only_with_a_reason() {
+    let mut areas = Vec::new();
+    let mut files = Vec::new();
+    let mut folders = vec![root().join("tests")];
+    for entry in fs::read_dir(root()).unwrap() {
+        folders.push(entry.unwrap().path().join("tests"));
+    }
+    for folder in folders.into_iter().filter(|folder| folder.is_dir()) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.join("main.rs").is_file() {
+                areas.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    assert!(areas.len() > 10, "{areas:?}");
+    for path in &files {
+        let text = fs::read_to_string(path).unwrap();
+        let reason = text.lines().next().unwrap();
+        assert!(
+            reason.starts_with("//! In a process of its own, ") && reason.contains("because"),
+            "{}: a test without a reason belongs to a module of an area",
+            path.display()
+        );
+    }
+    let binaries = areas.len() + files.len();
+    assert!(binaries <= 30, "{binaries}: {areas:?} {files:?}");
+}
+
+/// A module that is included by its path is compiled once for each binary, and each has
+/// its own unused rest. What tests share is in `tests/support`.
+#[test]
+fn tests_share_a_crate_and_no_files() {
+    let mut paths = Vec::new();
+    for folder in ["tests", "ecosystem/tests", "macros/tests"] {
+        collect(&root().join(folder), &mut paths);
+    }
+    assert!(paths.len() > 100, "{paths:?}");
+    for path in paths {
+        let text = fs::read_to_string(&path).unwrap();
+        let includes = text.lines().any(|line| line.starts_with("#[path"));
+        assert!(!includes, "{}", path.display());
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The examples, as a user meets them. The echo server of the quick start is
 //! started, talked to, and stopped with Ctrl-C.
-#![cfg(not(miri))]
+#![cfg(all(test, not(miri)))]
 
 use std::env;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,4 +1,4 @@
-//! Descriptors and streams of bytes.
+//! Descriptors on the loop, copying, splicing, and streams in memory.
 #![cfg(test)]
 
 mod async_descriptor;

@@ -1,4 +1,4 @@
-//! Macros.
+//! The attributes, and `select!`, `join!` and `race!`.
 #![cfg(test)]
 
 mod join;

@@ -1,4 +1,4 @@
-//! Sockets and names.
+//! Sockets of every kind, and the lookup of names.
 #![cfg(test)]
 
 mod backpressure;

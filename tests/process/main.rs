@@ -1,4 +1,4 @@
-//! Processes.
+//! Child processes, and supervisors with their workers.
 #![cfg(test)]
 
 mod child;

@@ -1,4 +1,4 @@
-//! The runtime.
+//! The runtime: how it is driven, entered, shut down and embedded, and its handles.
 #![cfg(test)]
 
 mod block_on;

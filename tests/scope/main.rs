@@ -1,4 +1,4 @@
-//! Scopes.
+//! Scopes, cancel scopes and task groups.
 #![cfg(test)]
 
 mod cancel;

@@ -1,4 +1,4 @@
-//! Generators and streams.
+//! Generators, and streams on the loop.
 #![cfg(test)]
 
 mod channel;

@@ -1,4 +1,4 @@
-//! Locks and channels.
+//! Locks and channels, each beside a plain model of it.
 #![cfg(test)]
 
 mod barrier;

@@ -1,4 +1,4 @@
-//! Tasks.
+//! Tasks: spawning, joining, waking, aborting, budgets and blocking work.
 #![cfg(test)]
 
 mod abort;

@@ -1,4 +1,4 @@
-//! Timers.
+//! Timers: sleeps, timeouts, intervals, and a clock that tests move.
 #![cfg(test)]
 
 mod alarm;

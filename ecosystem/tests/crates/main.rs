@@ -1,4 +1,4 @@
-//! Crates.
+//! The crates people know, running on coreloop: a module for each.
 #![cfg(test)]
 
 mod axum;

@@ -8,9 +8,10 @@ thread_local! {
     static RECORDED: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
 }
 
-/// Calls `body`, and returns its value with the panics of this thread meanwhile, as
-/// the hook is given them: each names its place and its message. Those that leave
-/// `body` are for the caller to catch inside it.
+/// Calls `body`, and returns its value with the panics of this thread meanwhile.
+///
+/// Each names its place and its message, as the panic hook is given them. `body` has to
+/// catch what would unwind out of it.
 ///
 /// Other threads panic as usual, because the hook belongs to the process.
 pub fn recorded<T>(body: impl FnOnce() -> T) -> (T, Vec<String>) {
