@@ -10,7 +10,7 @@
 //!
 //! A slot is a list of the keys of its timers, and each timer knows its place in
 //! it; so setting and cancelling are O(1), and nothing is allocated once the
-//! lists have grown.
+//! lists have grown. Before the first timer there are none.
 //!
 //! # Sharing a wake
 //!
@@ -207,9 +207,8 @@ impl Wheel {
     /// Fires the timers of one tick that are due.
     fn fire(&mut self, slot: usize, now: u64, due: &mut Vec<Due>, wake: &mut impl FnMut(&Parked)) {
         let mut firing = mem::take(&mut self.firing);
-        let mut list = self.slots.take(slot);
         let mut latest = u64::MAX;
-        list.retain(|key, place| {
+        self.slots.retain(slot, |key, place| {
             let timer = self.timers.get_mut(key);
             timer.place = place;
             if timer.deadline > now {
@@ -220,8 +219,7 @@ impl Wheel {
             firing.push((timer.deadline, key));
             false
         });
-        list.set_latest(latest);
-        self.slots.put_back(slot, list);
+        self.slots.set_latest(slot, latest);
         // Stable: equal deadlines keep the order in which they were set.
         firing.sort_by_key(|&(deadline, _)| deadline);
         self.waiting -= firing.len();
@@ -240,9 +238,8 @@ impl Wheel {
     fn sort_down(&mut self, slot: usize) {
         let mut list = self.slots.take(slot);
         list.retain(|key, _| {
-            let timer = self.timers.get(key);
-            let (deadline, slack) = (timer.deadline, timer.slack);
-            self.link(key, deadline, slack);
+            let timer = self.timers.get_mut(key);
+            append(&mut self.slots, self.ticks, key, timer);
             false
         });
         self.slots.put_back(slot, list);
@@ -251,14 +248,10 @@ impl Wheel {
     /// Puts a timer that is in no list last in that of its slot.
     #[inline]
     fn link(&mut self, key: u32, deadline: u64, slack: u16) {
-        let tick = (deadline >> TICK).max(self.ticks);
-        let slot = slots::slot(self.ticks, tick);
         let timer = self.timers.get_mut(key);
         timer.deadline = deadline;
         timer.slack = slack;
-        // 576 slots.
-        timer.slot = u16::try_from(slot).unwrap_or(FIRED);
-        timer.place = self.slots.append(slot, key, timer.latest());
+        append(&mut self.slots, self.ticks, key, timer);
     }
 
     /// Takes a timer out of the list of its slot.
@@ -273,16 +266,24 @@ impl Wheel {
     /// Closes the holes in the list of a slot.
     #[cold]
     fn put_together(&mut self, slot: usize) {
-        let mut list = self.slots.take(slot);
-        list.retain(|key, place| {
+        self.slots.retain(slot, |key, place| {
             self.timers.get_mut(key).place = place;
             true
         });
-        self.slots.put_back(slot, list);
     }
 
     /// The timers of a slot.
     fn list(&self, slot: usize) -> impl Iterator<Item = &Timer> {
         self.slots.list(slot).iter().map(|key| self.timers.get(key))
     }
+}
+
+/// Puts a timer last in the list of its slot, seen from the tick `now`.
+#[inline]
+fn append(slots: &mut Slots, now: u64, key: u32, timer: &mut Timer) {
+    let tick = (timer.deadline >> TICK).max(now);
+    let slot = slots::slot(now, tick);
+    // 576 slots.
+    timer.slot = u16::try_from(slot).unwrap_or(FIRED);
+    timer.place = slots.append(slot, key, timer.latest());
 }

@@ -1,4 +1,9 @@
 //! The slots of the wheel: which of them hold timers, and where they begin.
+//!
+//! **Invariant:** a level has its lists from the first timer on that goes there or
+//! higher. They are not made sooner, as all of them take 23 KB, while many loops
+//! set no timer and most others none beyond minutes, which are four levels of nine.
+//! A slot without a list has never held a timer.
 
 /// Nanoseconds to a tick, as a power of two.
 pub(super) const TICK: u32 = 14;
@@ -39,10 +44,6 @@ impl List {
         self.keys.iter().copied().filter(|&key| key != HOLE)
     }
 
-    pub(super) fn set_latest(&mut self, latest: u64) {
-        self.latest = latest;
-    }
-
     /// Keeps those that `keep` says, which it is told with their new places.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(u32, u32) -> bool) {
         let mut place = 0;
@@ -80,14 +81,15 @@ impl Span {
 pub(super) struct Slots {
     /// A bit for each slot, a word for each level.
     occupied: [u64; LEVELS],
-    lists: Box<[List; SLOTS * LEVELS]>,
+    /// Those of the levels that have any, the lowest ones.
+    lists: Vec<List>,
 }
 
 impl Slots {
     pub(super) fn new() -> Slots {
         Slots {
             occupied: [0; LEVELS],
-            lists: Box::new([const { EMPTY }; SLOTS * LEVELS]),
+            lists: Vec::new(),
         }
     }
 
@@ -116,7 +118,9 @@ impl Slots {
     /// Puts a timer last in the list of a slot; returns its place there.
     #[inline]
     pub(super) fn append(&mut self, slot: usize, key: u32, latest: u64) -> u32 {
-        let list = &mut self.lists[slot];
+        let Some(list) = self.lists.get_mut(slot) else {
+            return self.append_first(slot, key, latest);
+        };
         let place = list.keys.len();
         if place == 0 {
             self.occupied[slot / SLOTS] |= 1 << (slot % SLOTS);
@@ -125,6 +129,18 @@ impl Slots {
         list.keys.push(key);
         // At most four times as many as there are timers, and some.
         u32::try_from(place).unwrap_or(HOLE)
+    }
+
+    /// Likewise, for the first timer of a level. On its own, and not followed by
+    /// what `append` does, so that the way of all others keeps its registers.
+    #[cold]
+    #[inline(never)]
+    fn append_first(&mut self, slot: usize, key: u32, latest: u64) -> u32 {
+        while self.lists.len() <= slot {
+            let mut level = Vec::from([const { EMPTY }; SLOTS]);
+            self.lists.append(&mut level);
+        }
+        self.append(slot, key, latest)
     }
 
     /// Takes a timer out of the list of a slot; true if that has so many holes
@@ -151,6 +167,23 @@ impl Slots {
         holes > 16 && holes > list.keys.len() / 4 * 3
     }
 
+    /// Keeps the timers of a slot that `keep` says, which it is told with their
+    /// new places.
+    #[inline]
+    pub(super) fn retain(&mut self, slot: usize, keep: impl FnMut(u32, u32) -> bool) {
+        let list = &mut self.lists[slot];
+        list.retain(keep);
+        if list.keys.is_empty() {
+            list.keys.shrink_to(KEEP);
+            list.latest = u64::MAX;
+            self.occupied[slot / SLOTS] &= !(1 << (slot % SLOTS));
+        }
+    }
+
+    pub(super) fn set_latest(&mut self, slot: usize, latest: u64) {
+        self.lists[slot].latest = latest;
+    }
+
     /// Takes the list of a slot out, which is empty then.
     #[inline]
     pub(super) fn take(&mut self, slot: usize) -> List {
@@ -158,16 +191,19 @@ impl Slots {
         std::mem::replace(&mut self.lists[slot], EMPTY)
     }
 
-    /// Puts back a list that was taken out, with what is left of it. The slot
-    /// has got no timers meanwhile.
+    /// Puts back a list that was taken out, for its memory: nothing is left in
+    /// it, and the slot has got no timers meanwhile.
     pub(super) fn put_back(&mut self, slot: usize, mut list: List) {
-        if list.keys.is_empty() {
-            list.keys.shrink_to(KEEP);
-            list.latest = u64::MAX;
-        } else {
-            self.occupied[slot / SLOTS] |= 1 << (slot % SLOTS);
-        }
+        debug_assert!(list.keys.is_empty());
+        list.keys.shrink_to(KEEP);
+        list.latest = u64::MAX;
         self.lists[slot] = list;
+    }
+
+    /// How many levels have lists.
+    #[cfg(test)]
+    pub(super) fn levels(&self) -> usize {
+        self.lists.len() / SLOTS
     }
 }
 

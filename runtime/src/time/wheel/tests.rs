@@ -435,6 +435,20 @@ fn timers_share_a_wake_within_their_slack() {
 }
 
 #[test]
+fn a_level_has_lists_from_its_first_timer_on() {
+    let mut wheel = Wheel::new();
+    assert_eq!((wheel.slots.levels(), wheel.alarm()), (0, None));
+    assert!(fire(&mut wheel, 1 << 40).is_empty());
+    assert_eq!(wheel.slots.levels(), 0, "time alone needs none");
+    for (bit, levels) in [(TICK, 1), (TICK + 12, 3), (TICK + 6, 3), (63, 9)] {
+        let key = set(&mut wheel, (1 << 40) + (1 << bit), 1 << 40, &name());
+        assert_eq!(wheel.slots.levels(), levels);
+        drop(wheel.remove(key));
+        assert_eq!(wheel.slots.levels(), levels, "they stay");
+    }
+}
+
+#[test]
 fn the_slots_of_all_levels() {
     let mut wheel = Wheel::new();
     for bit in 0..64 {
