@@ -16,12 +16,13 @@
 //! was written and in the words rustc uses for any async fn. The expansion
 //! brings no name into scope that the function did not have.
 
-use proc_macro2::{Group, TokenStream, TokenTree};
-use quote::{ToTokens, quote};
-use syn::parse::{Parse, ParseStream};
-use syn::{Attribute, Meta, Path, Safety, Signature, Visibility};
+use proc_macro::{Span, TokenStream, TokenTree};
 
+use crate::error::{Error, Result};
+use crate::function::Function;
 use crate::options::Options;
+use crate::template::write;
+use crate::tokens::{flatten, is_mark, is_word};
 
 /// Which attribute is being expanded.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,86 +40,65 @@ impl Kind {
     }
 }
 
-/// A function whose body was not looked at: what is wrong in there is for
-/// rustc to say.
-struct Function {
-    attributes: Vec<Attribute>,
-    visibility: Visibility,
-    signature: Signature,
-    body: Group,
-}
-
-impl Parse for Function {
-    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        Ok(Self {
-            attributes: input.call(Attribute::parse_outer)?,
-            visibility: input.parse()?,
-            signature: input.parse()?,
-            body: match input.parse()? {
-                TokenTree::Group(body) => body,
-                other => return Err(syn::Error::new(other.span(), "expected a body")),
-            },
-        })
-    }
-}
-
 /// Expands an attribute on `item`.
-pub(crate) fn expand(kind: Kind, options: TokenStream, item: &TokenStream) -> TokenStream {
-    let Ok(function) = syn::parse2::<Function>(item.clone()) else {
+pub(crate) fn expand(kind: Kind, options: TokenStream, item: TokenStream) -> TokenStream {
+    let Some(function) = Function::parse(item.clone()) else {
         let message = format!("{} belongs on an async function", kind.attribute());
-        let error = syn::Error::new_spanned(item, message).into_compile_error();
-        return quote!(#error #item);
+        let tokens: Vec<TokenTree> = item.clone().into_iter().collect();
+        return report(Error::spanning(&tokens, message), item);
     };
     if let Err(error) = check(kind, &function) {
-        let error = error.into_compile_error();
-        let rest = without_runtime(&function);
-        return quote!(#error #rest);
+        return report(error, without_runtime(&function));
     }
-    match syn::parse2(options) {
+    match Options::parse(options) {
         Ok(options) => with_runtime(kind, &options, &function),
-        Err(error) => {
-            let error = error.into_compile_error();
-            let rest = with_runtime(kind, &Options::default(), &function);
-            quote!(#error #rest)
-        }
+        Err(error) => report(error, with_runtime(kind, &Options::default(), &function)),
     }
 }
 
-fn check(kind: Kind, function: &Function) -> syn::Result<()> {
+/// The error, and the `rest` that is compiled all the same.
+fn report(error: Error, rest: TokenStream) -> TokenStream {
+    let mut tokens = error.into_compile_error();
+    tokens.extend(rest);
+    tokens
+}
+
+fn check(kind: Kind, function: &Function) -> Result<()> {
     let attribute = kind.attribute();
-    let signature = &function.signature;
-    if signature.asyncness.is_none() {
-        return Err(syn::Error::new_spanned(
-            signature.fn_token,
+    if function.qualifier("async").is_none() {
+        return Err(Error::new(
+            function.keyword.span(),
             format!("the `async` keyword is missing: {attribute} belongs on an async function"),
         ));
     }
-    if signature.receiver().is_some() {
-        return Err(syn::Error::new_spanned(
-            &signature.inputs,
+    let parameters: Vec<TokenTree> = function.parameters.stream().into_iter().collect();
+    if function.has_receiver() {
+        return Err(Error::spanning(
+            &parameters,
             format!("{attribute} belongs on a free function, not on a method"),
         ));
     }
-    if !signature.inputs.is_empty() {
-        return Err(syn::Error::new_spanned(
-            &signature.inputs,
+    if !parameters.is_empty() {
+        return Err(Error::spanning(
+            &parameters,
             format!("a function under {attribute} takes no arguments"),
         ));
     }
-    if !signature.generics.params.is_empty() {
-        return Err(syn::Error::new_spanned(
-            &signature.generics,
+    // Between empty brackets there are no parameters.
+    if function.generics.len() > 2 {
+        return Err(Error::spanning(
+            &function.generics,
             format!("a function under {attribute} takes no generic parameters"),
         ));
     }
-    if let Safety::Unsafe(unsafety) = &signature.safety {
-        return Err(syn::Error::new_spanned(
-            unsafety,
+    if let Some(unsafety) = function.qualifier("unsafe") {
+        return Err(Error::new(
+            unsafety.span(),
             format!("a function under {attribute} cannot be `unsafe`"),
         ));
     }
-    if let Some(abi) = &signature.abi {
-        return Err(syn::Error::new_spanned(
+    if let Some(abi) = function.abi() {
+        return Err(Error::spanning(
             abi,
             format!("a function under {attribute} cannot have an ABI"),
         ));
@@ -126,7 +106,7 @@ fn check(kind: Kind, function: &Function) -> syn::Result<()> {
     if kind == Kind::Test
         && let Some(second) = function.attributes.iter().find(|other| is_test(other))
     {
-        return Err(syn::Error::new_spanned(
+        return Err(Error::spanning(
             second,
             "this is a second test attribute: the test would run twice",
         ));
@@ -136,37 +116,30 @@ fn check(kind: Kind, function: &Function) -> syn::Result<()> {
 
 /// Whether an attribute is `#[test]`, by any of the names std gives it, or
 /// another runtime's.
-fn is_test(attribute: &Attribute) -> bool {
-    let Meta::Path(Path { segments, .. }) = &attribute.meta else {
+fn is_test([_, brackets]: &[TokenTree; 2]) -> bool {
+    let TokenTree::Group(brackets) = brackets else {
         return false;
     };
-    segments.last().is_some_and(|last| last.ident == "test")
+    let content = flatten(brackets.stream());
+    let is_path = content
+        .iter()
+        .all(|token| matches!(token, TokenTree::Ident(_)) || is_mark(token, ':'));
+    is_path && content.last().is_some_and(|last| is_word(last, "test"))
 }
 
 fn with_runtime(kind: Kind, options: &Options, function: &Function) -> TokenStream {
-    let Function {
-        attributes,
-        visibility,
-        signature,
-        body,
-    } = function;
-    let outer = Signature {
-        asyncness: None,
-        ..signature.clone()
-    };
-    let name = &signature.ident;
+    let attributes = function.attributes.iter().flatten().cloned().collect();
     let test = match kind {
-        Kind::Main => TokenStream::new(),
-        Kind::Test => quote!(#[::core::prelude::v1::test]),
+        Kind::Main => "",
+        Kind::Test => "#[::core::prelude::v1::test]",
     };
-    let crate_path = options.crate_path();
-    let calls = options.builder_calls();
-    quote! {
-        #(#attributes)*
-        #test
-        #visibility #outer {
+    let source = format!(
+        r##"
+        #attributes
+        {test}
+        #visibility #outer {{
             #[allow(clippy::unused_async, reason = "the attribute asks for an async function")]
-            #signature #body
+            #inner #body
 
             #[allow(
                 unreachable_code,
@@ -175,35 +148,43 @@ fn with_runtime(kind: Kind, options: &Options, function: &Function) -> TokenStre
                 clippy::needless_return,
                 reason = "the function may return `!`, and without a runtime nothing can run it"
             )]
-            {
-                return #crate_path::runtime::Builder::new()
+            {{
+                return #facade::runtime::Builder::new()
                     #calls
                     .build()
                     .expect("failed to build the runtime")
                     .block_on(#name());
-            }
-        }
-    }
+            }}
+        }}
+        "##
+    );
+    let holes = [
+        ("attributes", attributes),
+        ("visibility", function.visibility.iter().cloned().collect()),
+        ("outer", function.blocking_signature()),
+        ("inner", function.signature()),
+        ("body", TokenTree::from(function.body.clone()).into()),
+        ("facade", options.crate_path()),
+        ("calls", options.builder_calls()),
+        ("name", TokenTree::from(function.name.clone()).into()),
+    ];
+    write(&source, Span::call_site(), &holes)
 }
 
 /// What is left of a function that cannot have a runtime: enough for its name
 /// to resolve and for its body to be checked, so that the one error reported
 /// is the attribute's.
 fn without_runtime(function: &Function) -> TokenStream {
-    let Function {
-        visibility,
-        signature,
-        body,
-        ..
-    } = function;
-    if signature.receiver().is_some() || signature.asyncness.is_none() {
-        let signature = signature.to_token_stream();
-        return quote!(#visibility #signature #body);
-    }
-    let name = &signature.ident;
-    quote! {
-        #visibility fn #name() {
-            #signature #body
-        }
-    }
+    let source = if function.has_receiver() || function.qualifier("async").is_none() {
+        "#visibility #signature #body"
+    } else {
+        "#visibility fn #name() { #signature #body }"
+    };
+    let holes = [
+        ("visibility", function.visibility.iter().cloned().collect()),
+        ("name", TokenTree::from(function.name.clone()).into()),
+        ("signature", function.signature()),
+        ("body", TokenTree::from(function.body.clone()).into()),
+    ];
+    write(source, Span::call_site(), &holes)
 }

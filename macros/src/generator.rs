@@ -9,17 +9,21 @@
 //! where it does not belong is a call that does not compile or that panics, as
 //! if it had been written by hand.
 
-use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
-use quote::{ToTokens, quote, quote_spanned};
-use syn::Expr;
-use syn::parse::{ParseStream, Parser};
-use syn::spanned::Spanned;
+use std::cell::LazyCell;
+
+use proc_macro::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
+
+use crate::error::{Error, Result};
+use crate::expression::{self, Token};
+use crate::template::write;
+use crate::tokens::{is_mark, is_word};
 
 /// Expands `$crate name body…`, where `name` is that of the function to call.
 pub(crate) fn expand(input: TokenStream) -> TokenStream {
     let mut input = input.into_iter();
     let (Some(facade), Some(function)) = (input.next(), input.next()) else {
-        return quote!(::core::compile_error!("this macro is for `stream!` alone"););
+        let error = Error::new(Span::call_site(), "this macro is for `stream!` alone");
+        return error.into_compile_error();
     };
     let generator = Generator {
         co: Ident::new("co", Span::mixed_site()),
@@ -28,23 +32,31 @@ pub(crate) fn expand(input: TokenStream) -> TokenStream {
         Ok(body) => body,
         Err(error) => return error.into_compile_error(),
     };
-    let error = if function.to_string() == "stream" {
-        quote!(#facade::stream::Closed)
+    let error = if is_word(&function, "stream") {
+        "#facade::stream::Closed"
     } else {
-        quote!(_)
+        "_"
     };
-    let co = &generator.co;
-    quote! {
-        #facade::stream::#function(async move |mut #co| -> ::core::result::Result<(), #error> {
-            let () = { #body };
+    let source = format!(
+        r##"
+        #facade::stream::#function(async move |mut #co| -> ::core::result::Result<(), {error}> {{
+            let () = {{ #body }};
             #[allow(
                 unreachable_code,
                 clippy::needless_return,
                 reason = "the body may have no end"
             )]
             return ::core::result::Result::Ok(());
-        })
-    }
+        }})
+        "##
+    );
+    let holes = [
+        ("facade", facade.into()),
+        ("function", function.into()),
+        ("co", generator.co()),
+        ("body", body),
+    ];
+    write(&source, Span::call_site(), &holes)
 }
 
 /// What each `yield` is written with.
@@ -53,55 +65,70 @@ struct Generator {
 }
 
 impl Generator {
-    fn rewrite(&self, tokens: TokenStream) -> syn::Result<TokenStream> {
-        let mut written = TokenStream::new();
-        let mut tokens: Vec<TokenTree> = tokens.into_iter().collect();
-        tokens.reverse();
-        while let Some(token) = tokens.pop() {
-            match &token {
-                TokenTree::Ident(word) if word == "yield" => {
-                    let rest = tokens.drain(..).rev().collect();
-                    let (item, rest) = split_operand(rest)?;
-                    tokens.extend(rest.into_iter().collect::<Vec<_>>().into_iter().rev());
-                    written.extend(self.write_yield(word.span(), item)?);
-                    continue;
-                }
-                TokenTree::Ident(word) if word == "async" => {
-                    refuse_yield(&tokens, "an async block or closure of its own")?;
-                }
-                TokenTree::Ident(word) if word == "fn" => {
-                    refuse_yield(&tokens, "a function of its own")?;
-                }
-                TokenTree::Ident(word) if is_generator_macro(word, &tokens) => {
-                    written.extend([token]);
-                    // The exclamation mark, and the body, which sees to itself.
-                    written.extend(tokens.pop());
-                    written.extend(tokens.pop());
-                    continue;
-                }
+    fn co(&self) -> TokenStream {
+        TokenTree::from(self.co.clone()).into()
+    }
+
+    fn rewrite(&self, tokens: TokenStream) -> Result<TokenStream> {
+        let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+        let seen = LazyCell::new(|| tokens.iter().map(Token::from).collect::<Vec<_>>());
+        let mut written = Vec::with_capacity(tokens.len());
+        let mut at = 0;
+        while let Some(token) = tokens.get(at) {
+            at += 1;
+            let rest = &tokens[at..];
+            match token {
+                TokenTree::Ident(word) => match word.to_string().as_str() {
+                    "yield" => {
+                        let operand = split_operand(rest, &seen[at..])?;
+                        at += operand.len();
+                        written.extend(self.write_yield(word.span(), operand)?);
+                        continue;
+                    }
+                    "async" => refuse_yield(rest, "an async block or closure of its own")?,
+                    "fn" => refuse_yield(rest, "a function of its own")?,
+                    _ if is_generator_macro(token, rest) => {
+                        // The exclamation mark, and the body, which sees to itself.
+                        written.extend_from_slice(&tokens[at - 1..at + 2]);
+                        at += 2;
+                        continue;
+                    }
+                    _ => {}
+                },
                 TokenTree::Group(group) => {
                     let inside = self.rewrite(group.stream())?;
                     let mut rewritten = Group::new(group.delimiter(), inside);
                     rewritten.set_span(group.span());
-                    written.extend([TokenTree::Group(rewritten)]);
+                    written.push(TokenTree::Group(rewritten));
                     continue;
                 }
-                TokenTree::Ident(_) | TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+                TokenTree::Punct(_) | TokenTree::Literal(_) => {}
             }
-            written.extend([token]);
+            written.push(token.clone());
         }
-        Ok(written)
+        Ok(written.into_iter().collect())
     }
 
-    fn write_yield(&self, span: Span, item: TokenStream) -> syn::Result<TokenStream> {
-        let co = &self.co;
-        let item = self.rewrite(item)?;
-        let name = Ident::new("item", Span::mixed_site().located_at(item.span()));
+    fn write_yield(&self, span: Span, item: &[TokenTree]) -> Result<TokenStream> {
+        let at_item = item.first().map_or(span, TokenTree::span);
+        let name = Ident::new("item", Span::mixed_site().located_at(at_item));
+        let name = TokenStream::from(TokenTree::Ident(name));
+        let item = if item.is_empty() {
+            write("()", Span::call_site(), &[])
+        } else {
+            self.rewrite(item.iter().cloned().collect())?
+        };
         // Where the `yield` stands, for errors and for the panic that names it.
-        let call = quote_spanned! {span=> .yield_(#name).await };
+        let call = write(".yield_(#name).await", span, &[("name", name.clone())]);
+        let holes = [
+            ("item", item),
+            ("name", name),
+            ("co", self.co()),
+            ("call", call),
+        ];
         // By `match`, so that what the item borrows lives until it is consumed.
-        Ok(quote_spanned! {Span::mixed_site().located_at(span)=>
-            {
+        Ok(write(
+            "{
                 match #item {
                     #name => match #co #call {
                         ::core::result::Result::Ok(answer) => answer,
@@ -110,33 +137,32 @@ impl Generator {
                         }
                     },
                 }
-            }
-        })
+            }",
+            Span::mixed_site().located_at(span),
+            &holes,
+        ))
     }
 }
 
-/// Splits what follows a `yield` into its operand and the rest.
-fn split_operand(tokens: TokenStream) -> syn::Result<(TokenStream, TokenStream)> {
-    let next = tokens.clone().into_iter().next();
-    let ends = match &next {
-        None => true,
-        Some(TokenTree::Punct(mark)) => matches!(mark.as_char(), ';' | ',' | '?' | '.'),
-        Some(_) => false,
-    };
-    if ends {
-        return Ok((quote!(()), tokens));
+/// The operand of the `yield` that `tokens` follow, which may be nothing. `seen`
+/// is what the scanner sees of them.
+fn split_operand<'a>(tokens: &'a [TokenTree], seen: &[Token]) -> Result<&'a [TokenTree]> {
+    match expression::operand(seen) {
+        Ok(length) => Ok(&tokens[..length]),
+        Err(expected) => Err(match tokens.get(expected.at) {
+            Some(token) => Error::new(token.span(), expected.what),
+            // Where the tokens end there is only the last one to point at.
+            None => Error::spanning(
+                &tokens[tokens.len() - 1..],
+                format!("unexpected end of input, {}", expected.what),
+            ),
+        }),
     }
-    let split = |input: ParseStream<'_>| {
-        let operand: Expr = input.parse()?;
-        let rest: TokenStream = input.parse()?;
-        Ok((operand.into_token_stream(), rest))
-    };
-    split.parse2(tokens)
 }
 
-/// An error if there is a `yield` in the next braces. `tokens` has the next last.
-fn refuse_yield(tokens: &[TokenTree], place: &str) -> syn::Result<()> {
-    let braces = tokens.iter().rev().find_map(|token| match token {
+/// An error if there is a `yield` in the next braces.
+fn refuse_yield(tokens: &[TokenTree], place: &str) -> Result<()> {
+    let braces = tokens.iter().find_map(|token| match token {
         TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => Some(group),
         _ => None,
     });
@@ -147,35 +173,30 @@ fn refuse_yield(tokens: &[TokenTree], place: &str) -> syn::Result<()> {
         "this `yield` is in {place}, which the generator is not: yield in the body of `stream!` \
          itself, or write a generator with the function `stream`"
     );
-    Err(syn::Error::new(at, message))
+    Err(Error::new(at, message))
 }
 
 fn find_yield(tokens: TokenStream) -> Option<Span> {
-    let mut tokens: Vec<TokenTree> = tokens.into_iter().collect();
-    tokens.reverse();
-    while let Some(token) = tokens.pop() {
-        match token {
-            TokenTree::Ident(word) if word == "yield" => return Some(word.span()),
-            TokenTree::Ident(word) if is_generator_macro(&word, &tokens) => {
-                tokens.truncate(tokens.len() - 2);
-            }
-            TokenTree::Group(group) => {
-                if let Some(at) = find_yield(group.stream()) {
-                    return Some(at);
-                }
-            }
-            TokenTree::Ident(_) | TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+    let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+    let mut at = 0;
+    while let Some(token) = tokens.get(at) {
+        at += 1;
+        if is_word(token, "yield") {
+            return Some(token.span());
+        }
+        if is_generator_macro(token, &tokens[at..]) {
+            at += 2;
+        } else if let TokenTree::Group(group) = token
+            && let Some(found) = find_yield(group.stream())
+        {
+            return Some(found);
         }
     }
     None
 }
 
 /// Whether `word` and what follows is a macro that has its own `yield`s.
-/// `tokens` has the next last.
-fn is_generator_macro(word: &Ident, tokens: &[TokenTree]) -> bool {
-    (word == "stream" || word == "try_stream")
-        && matches!(
-            tokens,
-            [.., TokenTree::Group(_), TokenTree::Punct(mark)] if mark.as_char() == '!'
-        )
+fn is_generator_macro(word: &TokenTree, rest: &[TokenTree]) -> bool {
+    (is_word(word, "stream") || is_word(word, "try_stream"))
+        && matches!(rest, [mark, TokenTree::Group(_), ..] if is_mark(mark, '!'))
 }

@@ -5,8 +5,13 @@
 #![forbid(unsafe_code)]
 
 mod entry;
+mod error;
+mod expression;
+mod function;
 mod generator;
 mod options;
+mod template;
+mod tokens;
 
 use proc_macro::TokenStream;
 
@@ -57,7 +62,7 @@ use proc_macro::TokenStream;
 /// ```
 #[proc_macro_attribute]
 pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
-    entry::expand(entry::Kind::Main, options.into(), &item.into()).into()
+    entry::expand(entry::Kind::Main, options, item)
 }
 
 /// Makes an async function a test with a runtime of its own.
@@ -85,12 +90,12 @@ pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
 /// ```
 #[proc_macro_attribute]
 pub fn test(options: TokenStream, item: TokenStream) -> TokenStream {
-    entry::expand(entry::Kind::Test, options.into(), &item.into()).into()
+    entry::expand(entry::Kind::Test, options, item)
 }
 
 /// What `stream!` and `try_stream!` of the facade expand to.
 #[doc(hidden)]
 #[proc_macro]
 pub fn __generator(input: TokenStream) -> TokenStream {
-    generator::expand(input.into()).into()
+    generator::expand(input)
 }

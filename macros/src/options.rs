@@ -1,79 +1,146 @@
 //! The options in the parentheses of an attribute.
 
-use proc_macro2::TokenStream;
-use quote::quote;
-use syn::ext::IdentExt;
-use syn::parse::{Parse, ParseStream};
-use syn::{Ident, LitBool, LitStr, Path, Token};
+use std::iter::Peekable;
+use std::vec::IntoIter;
+
+use proc_macro::{Ident, Span, TokenStream, TokenTree};
+
+use crate::error::{Error, Result};
+use crate::template::write;
+use crate::tokens::{flatten, is_mark};
+
+/// The keywords that are no part of a path.
+const KEYWORDS: [&str; 48] = [
+    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "do", "dyn",
+    "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let",
+    "loop", "macro", "match", "mod", "move", "mut", "override", "priv", "pub", "ref", "return",
+    "static", "struct", "trait", "true", "try", "type", "typeof", "unsafe", "unsized", "use",
+    "virtual", "where", "while", "yield",
+];
 
 /// What the attribute was asked for.
 #[derive(Default)]
 pub(crate) struct Options {
-    start_paused: Option<LitBool>,
-    crate_path: Option<Path>,
+    /// `true` or `false`, as it was written.
+    start_paused: Option<TokenStream>,
+    crate_path: Option<TokenStream>,
 }
 
 impl Options {
+    pub(crate) fn parse(tokens: TokenStream) -> Result<Self> {
+        let mut options = Self::default();
+        let mut tokens = flatten(tokens).into_iter().peekable();
+        while let Some(token) = tokens.next() {
+            let TokenTree::Ident(name) = token else {
+                return Err(Error::new(token.span(), "expected ident"));
+            };
+            match name.to_string().as_str() {
+                "start_paused" => {
+                    let message = "`start_paused` takes `true` or `false`";
+                    let value = take_value(&mut tokens, &name, message)?;
+                    if !matches!(value.to_string().as_str(), "true" | "false") {
+                        return Err(Error::new(value.span(), message));
+                    }
+                    set(&mut options.start_paused, value.into(), &name)?;
+                }
+                "crate" => {
+                    let message = "`crate` takes the path of coreloop in quotes";
+                    let value = take_value(&mut tokens, &name, message)?;
+                    let path =
+                        quoted_path(&value).ok_or_else(|| Error::new(value.span(), message))?;
+                    set(&mut options.crate_path, path, &name)?;
+                }
+                _ => return Err(unknown(&name)),
+            }
+            if let Some(token) = tokens.next()
+                && !is_mark(&token, ',')
+            {
+                return Err(Error::new(token.span(), "expected `,`"));
+            }
+        }
+        Ok(options)
+    }
+
     /// The path of the facade: `::coreloop` unless `crate = "…"` said otherwise.
     pub(crate) fn crate_path(&self) -> TokenStream {
         self.crate_path
-            .as_ref()
-            .map_or_else(|| quote!(::coreloop), |path| quote!(#path))
+            .clone()
+            .unwrap_or_else(|| write("::coreloop", Span::call_site(), &[]))
     }
 
     /// The calls on the `Builder` that the options ask for.
     pub(crate) fn builder_calls(&self) -> TokenStream {
         self.start_paused
-            .as_ref()
-            .map_or_else(TokenStream::new, |value| quote!(.start_paused(#value)))
+            .clone()
+            .map_or_else(TokenStream::new, |value| {
+                write(
+                    ".start_paused(#value)",
+                    Span::call_site(),
+                    &[("value", value)],
+                )
+            })
     }
 }
 
-impl Parse for Options {
-    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        let mut options = Self::default();
-        while !input.is_empty() {
-            let name = input.call(Ident::parse_any)?;
-            match name.to_string().as_str() {
-                "start_paused" => {
-                    let value =
-                        parse_value(input, &name, "`start_paused` takes `true` or `false`")?;
-                    set(&mut options.start_paused, value, &name)?;
-                }
-                "crate" => {
-                    let message = "`crate` takes the path of coreloop in quotes";
-                    let value: LitStr = parse_value(input, &name, message)?;
-                    let path = value
-                        .parse_with(Path::parse_mod_style)
-                        .map_err(|_| syn::Error::new(value.span(), message))?;
-                    set(&mut options.crate_path, path, &name)?;
-                }
-                _ => return Err(unknown(&name)),
-            }
-            if !input.is_empty() {
-                input.parse::<Token![,]>()?;
-            }
-        }
-        Ok(options)
-    }
+/// Takes `= value`, and says `message` if it is not there.
+fn take_value(
+    tokens: &mut Peekable<IntoIter<TokenTree>>,
+    name: &Ident,
+    message: &str,
+) -> Result<TokenTree> {
+    // Where the options end there is no token to point at.
+    tokens
+        .next_if(|token| is_mark(token, '='))
+        .and_then(|_| tokens.next())
+        .ok_or_else(|| Error::new(name.span(), message))
 }
 
-/// Parses `= value`, and says `message` about anything else.
-fn parse_value<T: Parse>(input: ParseStream<'_>, name: &Ident, message: &str) -> syn::Result<T> {
-    let error = |span| syn::Error::new(span, message);
-    input.parse::<Token![=]>().map_err(|_| error(name.span()))?;
-    // Where the input ends there is no token to point at.
-    let at = if input.is_empty() {
-        name.span()
-    } else {
-        input.span()
+/// The path that a literal has in its quotes, all of it where the literal is.
+fn quoted_path(literal: &TokenTree) -> Option<TokenStream> {
+    let TokenTree::Literal(literal) = literal else {
+        return None;
     };
-    input.parse().map_err(|_| error(at))
+    let span = literal.span();
+    let text = literal.to_string();
+    let text = text.strip_prefix('r').unwrap_or(&text).trim_matches('#');
+    let text = text.strip_prefix('"')?.strip_suffix('"')?.trim();
+
+    let mut path = TokenStream::new();
+    for (index, segment) in text.split("::").enumerate() {
+        if index == 0 && segment.is_empty() {
+            continue;
+        }
+        if index > 0 {
+            path.extend(write("::", span, &[]));
+        }
+        path.extend([TokenTree::Ident(path_segment(segment.trim(), span)?)]);
+    }
+    (!path.is_empty()).then_some(path)
 }
 
-fn set<T>(option: &mut Option<T>, value: T, name: &Ident) -> syn::Result<()> {
+/// An identifier, or a keyword that may be in a path.
+fn path_segment(text: &str, span: Span) -> Option<Ident> {
+    let name = text.strip_prefix("r#").unwrap_or(text);
+    let is_raw = name != text;
+    let is_part = |part: char| part.is_alphanumeric() || part == '_';
+    let is_segment = match name {
+        "" | "_" => false,
+        "crate" | "self" | "super" | "Self" => !is_raw,
+        _ if !is_raw && KEYWORDS.contains(&name) => false,
+        _ => !name.starts_with(char::is_numeric) && name.chars().all(is_part),
+    };
+    is_segment.then(|| {
+        if is_raw {
+            Ident::new_raw(name, span)
+        } else {
+            Ident::new(name, span)
+        }
+    })
+}
+
+fn set(option: &mut Option<TokenStream>, value: TokenStream, name: &Ident) -> Result<()> {
     if option.replace(value).is_some() {
-        return Err(syn::Error::new(
+        return Err(Error::new(
             name.span(),
             format!("the option `{name}` is set twice"),
         ));
@@ -81,7 +148,7 @@ fn set<T>(option: &mut Option<T>, value: T, name: &Ident) -> syn::Result<()> {
     Ok(())
 }
 
-fn unknown(name: &Ident) -> syn::Error {
+fn unknown(name: &Ident) -> Error {
     let message = match name.to_string().as_str() {
         "flavor" | "worker_threads" => format!(
             "there is no option `{name}`: a runtime always runs on the thread that starts it"
@@ -90,5 +157,5 @@ fn unknown(name: &Ident) -> syn::Error {
             format!("there is no option `{name}`: the options are `start_paused` and `crate`")
         }
     };
-    syn::Error::new(name.span(), message)
+    Error::new(name.span(), message)
 }

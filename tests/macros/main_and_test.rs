@@ -204,6 +204,47 @@ fn crate_option_renames_the_crate() {
     assert_eq!((renamed::single(), renamed::path()), (1, 2));
 }
 
+mod written_by_macros {
+    //! What fragments of `macro_rules!` matched comes in invisible delimiters.
+    macro_rules! parts {
+        (
+            $(#[$attribute:meta])*
+            $visibility:vis $name:ident -> $output:ty,
+            $body:block, $paused:expr, $path:literal
+        ) => {
+            $(#[$attribute])*
+            #[coreloop::main(start_paused = $paused, crate = $path)]
+            $visibility async fn $name() -> $output $body
+        };
+    }
+
+    macro_rules! whole {
+        ($function:item) => {
+            #[coreloop::main]
+            $function
+        };
+    }
+
+    parts! { #[must_use] pub(super) visible -> Vec<Vec<u8>>, { vec![vec![1]] }, false, "coreloop" }
+    parts! { pub(super) another -> u8, { 2 }, true, r"::coreloop" }
+    whole! {
+        #[must_use]
+        pub(super) async fn item() -> impl Fn(u8) -> Vec<Vec<u8>>
+        where
+            Vec<Vec<u8>>: Clone,
+        {
+            |number| vec![vec![number]]
+        }
+    }
+}
+
+#[test]
+fn a_macro_may_write_the_function() {
+    assert_eq!(written_by_macros::visible(), [[1]]);
+    assert_eq!(written_by_macros::another(), 2);
+    assert_eq!(written_by_macros::item()(3), [[3]]);
+}
+
 #[coreloop::main(start_paused = true)]
 async fn an_hour_with_a_paused_clock() -> Duration {
     let start = Instant::now();

@@ -53,6 +53,29 @@ async fn a_yield_may_stand_wherever_an_expression_may() {
 }
 
 #[coreloop::test]
+async fn a_yield_takes_all_of_an_expression() {
+    struct Pair<A, B>(A, B);
+    let pair = Pair(1, 2);
+    let small: u8 = 2;
+    let mut last = 0;
+    let items = stream! {
+        yield if pair.0 == 2 { 9 } else if pair.0 == 1 { 0 } else { 9 } + 1;
+        match yield pair.0 + pair.0 {
+            () if pair.0 == 1 => yield match pair { Pair(one, two) => one + two },
+            () => unreachable!(),
+        }
+        yield (small as i32) << 1;
+        yield [3, 5, 4].into_iter().max_by_key(|&n: &i32| -> i32 { n }).map_or::<i32, _>(0, |n| n);
+        yield 'found: { break 'found 6 };
+        yield { last += 7; last };
+        yield async move { last }.await + 1;
+        yield last & !last | (1..=9).next_back().map_or(0, |n| n);
+        yield <Pair<_, Vec<u8>> as Into<Pair<i32, Vec<u8>>>>::into(Pair(10, Vec::new())).0;
+    };
+    assert_eq!(collect(items).await, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+}
+
+#[coreloop::test]
 async fn an_item_may_be_what_a_yield_gives_or_nothing() {
     let items = stream! {
         let first: () = yield;
@@ -60,6 +83,27 @@ async fn an_item_may_be_what_a_yield_gives_or_nothing() {
         yield yield;
     };
     assert_eq!(collect(items).await.len(), 4);
+}
+
+#[coreloop::test]
+async fn an_item_may_be_what_a_macro_was_given() {
+    #[derive(Default)]
+    struct Wrapper {
+        number: i32,
+    }
+    macro_rules! items {
+        ($expression:expr, $path:path, $type:ty, $block:block, $field:ident) => {
+            stream! {
+                yield $expression;
+                yield $expression + 1;
+                yield <$type>::default().$field + 3;
+                yield if true $block else $block;
+                yield ($path { $field: 5 }).$field;
+            }
+        };
+    }
+    let items = items!(2 - 1, Wrapper, Wrapper, { 4 }, number);
+    assert_eq!(collect(items).await, [1, 2, 3, 4, 5]);
 }
 
 #[coreloop::test]

@@ -1,0 +1,2 @@
+#[coreloop::main]
+async extern "C" fn main() {}

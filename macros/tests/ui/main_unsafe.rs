@@ -1,0 +1,2 @@
+#[coreloop::main]
+async unsafe fn main() {}

@@ -1,0 +1,6 @@
+fn main() {
+    let _ = coreloop::stream! {
+        yield 1 + ;
+        yield 2;
+    };
+}
