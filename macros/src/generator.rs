@@ -126,10 +126,11 @@ impl Generator {
             ("co", self.co()),
             ("call", call),
         ];
-        // By `match`, so that what the item borrows lives until it is consumed.
+        // By `match`, so that what the item borrows lives until it is consumed. In
+        // parentheses, because the item may be the literal of a struct.
         Ok(write(
             "{
-                match #item {
+                match (#item) {
                     #name => match #co #call {
                         ::core::result::Result::Ok(answer) => answer,
                         ::core::result::Result::Err(_) => {

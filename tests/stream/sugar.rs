@@ -86,6 +86,22 @@ async fn an_item_may_be_what_a_yield_gives_or_nothing() {
 }
 
 #[coreloop::test]
+async fn an_item_may_be_the_literal_of_a_struct() {
+    #[derive(Debug, PartialEq)]
+    struct Point {
+        x: i32,
+        y: i32,
+    }
+    let items = stream! {
+        let (x, y) = (1, 2);
+        yield Point { x, y };
+        yield Point { x: 3, ..Point { x, y } };
+    };
+    let expected = [Point { x: 1, y: 2 }, Point { x: 3, y: 2 }];
+    assert_eq!(collect(items).await, expected);
+}
+
+#[coreloop::test]
 async fn an_item_may_be_what_a_macro_was_given() {
     #[derive(Default)]
     struct Wrapper {
@@ -98,7 +114,7 @@ async fn an_item_may_be_what_a_macro_was_given() {
                 yield $expression + 1;
                 yield <$type>::default().$field + 3;
                 yield if true $block else $block;
-                yield ($path { $field: 5 }).$field;
+                yield $path { $field: 5 }.$field;
             }
         };
     }
