@@ -14,20 +14,16 @@ pub(crate) use fallback::Alarm;
 mod exact {
     use std::cell::{Cell, OnceCell};
     use std::io;
-    use std::os::fd::{AsFd, OwnedFd};
+    use std::os::fd::AsFd;
     use std::time::Duration;
 
-    use rustix::time::{
-        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-        timerfd_settime,
-    };
-
+    use super::super::timerfd::TimerFd;
     use crate::reactor::Reactor;
 
     /// A timerfd, made when the first timer is.
     #[derive(Debug, Default)]
     pub(crate) struct Alarm {
-        timer: OnceCell<OwnedFd>,
+        timer: OnceCell<TimerFd>,
         /// When it goes off, on the loop's clock.
         set_for: Cell<Option<u64>>,
     }
@@ -45,7 +41,7 @@ mod exact {
                 return None;
             }
             let wait = Duration::from_nanos(deadline.saturating_sub(now).max(1));
-            match self.start(reactor, wait) {
+            match self.timer(reactor).and_then(|timer| timer.set(wait)) {
                 Ok(()) => {
                     self.set_for.set(Some(deadline));
                     None
@@ -66,27 +62,11 @@ mod exact {
             self.set_for.set(None);
         }
 
-        fn start(&self, reactor: &Reactor, wait: Duration) -> io::Result<()> {
-            let value = Itimerspec {
-                it_interval: Timespec::default(),
-                it_value: Timespec {
-                    // 2^64 nanoseconds are fewer seconds than this holds.
-                    tv_sec: wait.as_secs().try_into().unwrap_or(i64::MAX),
-                    tv_nsec: wait.subsec_nanos().into(),
-                },
-            };
-            timerfd_settime(self.timer(reactor)?, TimerfdTimerFlags::empty(), &value)?;
-            Ok(())
-        }
-
-        fn timer(&self, reactor: &Reactor) -> io::Result<&OwnedFd> {
+        fn timer(&self, reactor: &Reactor) -> io::Result<&TimerFd> {
             if let Some(timer) = self.timer.get() {
                 return Ok(timer);
             }
-            let timer = timerfd_create(
-                TimerfdClockId::Monotonic,
-                TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
-            )?;
+            let timer = TimerFd::new()?;
             reactor.register_timer(timer.as_fd())?;
             Ok(self.timer.get_or_init(|| timer))
         }

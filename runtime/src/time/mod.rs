@@ -62,6 +62,8 @@ mod interval;
 mod pause;
 mod sleep;
 mod timeout;
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
+mod timerfd;
 mod wheel;
 
 use std::cell::{Cell, RefCell};
