@@ -14,7 +14,9 @@ use rustix::process::{Pid, getppid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTTIN, SIGTTOU, SIGUSR2};
 
 #[cfg(any(target_os = "android", target_os = "linux"))]
-use super::run::{FAILED, tell};
+use super::reporter::Reporter;
+#[cfg(any(target_os = "android", target_os = "linux"))]
+use super::run::FAILED;
 use crate::channel::{Channel, Start};
 
 /// What the kernel keeps of a thread's name.
@@ -52,7 +54,8 @@ pub(crate) fn attach() -> io::Result<()> {
         // Not by rustix: a master in another name space has the id 0 here.
         let master = coreloop_net::unix::peer_cred(&stdin)?.pid();
         if let Err(error) = end_with(master) {
-            tell(format_args!("this process cannot be a worker: {error}"));
+            let reporter = Reporter::standard_error();
+            reporter.report(format_args!("this process cannot be a worker: {error}"));
             process::exit(FAILED);
         }
     }

@@ -9,7 +9,6 @@ use coreloop_runtime::select;
 use coreloop_runtime::signal::unix::Signal;
 use coreloop_runtime::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
-use super::run::tell;
 use super::state::State;
 use crate::channel::{AsyncChannel, ToMaster, ToWorker};
 
@@ -40,7 +39,7 @@ pub(super) async fn obey(
             return state.cut_off.cancel();
         };
         if let Err(error) = follow(&state, &message, sockets) {
-            tell(format_args!(
+            state.reporter.report(format_args!(
                 "the sockets of a sibling cannot be served: {error}"
             ));
         }

@@ -11,6 +11,7 @@ mod group;
 mod hygiene;
 mod lifeline;
 mod listener;
+mod reporter;
 mod run;
 mod socket;
 mod state;
@@ -28,6 +29,7 @@ use state::{Bind, State};
 
 pub(crate) use hygiene::attach;
 pub use listener::{Incoming, Listener};
+pub(crate) use reporter::Reporter;
 pub(crate) use run::{run_process, spawn_thread};
 pub use socket::Socket;
 

@@ -1,9 +1,8 @@
 //! The life of a worker, from the first message to its exit code.
 
 use std::any::Any;
-use std::fmt;
 use std::future::poll_fn;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
@@ -23,6 +22,7 @@ use coreloop_runtime::time::sleep;
 use super::Worker;
 use super::hygiene;
 use super::lifeline;
+use super::reporter::Reporter;
 use super::state::State;
 use crate::channel::{Channel, Start, ToMaster, ToWorker};
 
@@ -40,14 +40,15 @@ pub(crate) fn run_process<F>(runtime: fn() -> Builder, function: F) -> !
 where
     F: AsyncFn(Worker) -> io::Result<()>,
 {
+    let reporter = Reporter::standard_error();
     let begun = hygiene::take_channel().and_then(begin).and_then(|begun| {
         hygiene::settle(&begun.0)?;
         Ok(begun)
     });
     let outcome = match begun {
-        Ok(begun) => run(runtime, &function, begun, true),
+        Ok(begun) => run(runtime, &function, begun, true, &reporter),
         Err(error) => {
-            tell(format_args!("this process cannot be a worker: {error}"));
+            reporter.report(format_args!("this process cannot be a worker: {error}"));
             Ok(Err(error))
         }
     };
@@ -65,6 +66,7 @@ pub(crate) fn spawn_thread<F>(
     runtime: fn() -> Builder,
     function: Arc<F>,
     channel: Channel,
+    reporter: Reporter,
 ) -> io::Result<JoinHandle<io::Result<()>>>
 where
     F: AsyncFn(Worker) -> io::Result<()> + Send + Sync + 'static,
@@ -72,7 +74,8 @@ where
     thread::Builder::new().name(name).spawn(move || {
         let begun = begin(channel)?;
         hygiene::pin(begun.0.core);
-        run(runtime, &*function, begun, false).unwrap_or_else(|panic| resume_unwind(panic))
+        let outcome = run(runtime, &*function, begun, false, &reporter);
+        outcome.unwrap_or_else(|panic| resume_unwind(panic))
     })
 }
 
@@ -96,11 +99,13 @@ fn set_up(
     runtime: fn() -> Builder,
     (start, sockets, channel): Beginning,
     is_process: bool,
+    reporter: &Reporter,
 ) -> io::Result<(Runtime, Rc<State>, AbortHandle)> {
     let runtime = runtime().build()?;
     let entered = runtime.enter();
     let channel = channel.into_async()?;
-    let state = State::new(start, sockets, channel.sender()?, is_process)?;
+    let sender = channel.sender()?;
+    let state = State::new(start, sockets, sender, is_process, reporter.clone())?;
     let state = Rc::new(state);
     let terminate = match is_process {
         true => Some(signal(SignalKind::terminate())?),
@@ -114,14 +119,20 @@ fn set_up(
 
 /// Runs `function` on a new loop, and the tasks that it leaves until they are over
 /// or the time to drain is.
-fn run<F>(runtime: fn() -> Builder, function: &F, begun: Beginning, is_process: bool) -> Outcome
+fn run<F>(
+    runtime: fn() -> Builder,
+    function: &F,
+    begun: Beginning,
+    is_process: bool,
+    reporter: &Reporter,
+) -> Outcome
 where
     F: AsyncFn(Worker) -> io::Result<()>,
 {
-    let (runtime, state, lifeline) = match set_up(runtime, begun, is_process) {
+    let (runtime, state, lifeline) = match set_up(runtime, begun, is_process, reporter) {
         Ok(set_up) => set_up,
         Err(error) => {
-            tell(format_args!("a worker cannot begin: {error}"));
+            reporter.report(format_args!("a worker cannot begin: {error}"));
             return Ok(Err(error));
         }
     };
@@ -153,7 +164,7 @@ where
     let time_to_drain = async {
         state.drain.cancelled().await;
         sleep(state.left()).await;
-        tell(format_args!(
+        state.reporter.report(format_args!(
             "the time to drain was too short for the function of the worker"
         ));
     };
@@ -181,15 +192,10 @@ fn finish(runtime: Runtime, state: &Rc<State>, lifeline: &AbortHandle) {
     lifeline.abort();
     let report = runtime.shutdown(state.left());
     if !report.is_clean() && !state.cut_off.is_cancelled() {
-        tell(format_args!(
+        state.reporter.report(format_args!(
             "the time to drain was too short for\n{report}"
         ));
     }
-}
-
-/// Writes to the standard error, whoever reads it: maybe a master that is gone.
-pub(super) fn tell(message: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "{message}");
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> &str {

@@ -14,11 +14,13 @@ use coreloop_runtime::time::Instant;
 use coreloop_sync::CancellationToken;
 
 use super::group::Group;
+use super::reporter::Reporter;
 use crate::channel::{Sender, SocketKind, Start, ToMaster};
 
 pub(super) struct State {
     pub(super) start: Start,
     pub(super) is_process: bool,
+    pub(super) reporter: Reporter,
     pub(super) binds: Vec<Bind>,
     /// Cancelled when the worker is to end.
     pub(super) drain: CancellationToken,
@@ -47,6 +49,7 @@ impl State {
         sockets: Vec<OwnedFd>,
         master: Sender,
         is_process: bool,
+        reporter: Reporter,
     ) -> io::Result<State> {
         if sockets.len() != start.sockets.len() {
             return Err(io::Error::new(
@@ -60,6 +63,7 @@ impl State {
             binds: binds.collect::<io::Result<_>>()?,
             start,
             is_process,
+            reporter,
             drain: CancellationToken::new(),
             draining_since: Cell::new(None),
             cut_off: CancellationToken::new(),

@@ -16,7 +16,7 @@ use crate::channel::Channel;
 use crate::supervisor::program::Program;
 use crate::supervisor::role;
 use crate::supervisor::workers::WorkerOutput;
-use crate::worker::{self, Worker};
+use crate::worker::{self, Reporter, Worker};
 
 /// How this program is started again.
 #[derive(Debug)]
@@ -65,7 +65,9 @@ where
 
     pub(super) fn thread(&self, slot: u32, channel: Channel) -> io::Result<Thread> {
         let name = format!("{}-{slot}", self.name);
-        worker::spawn_thread(name, self.runtime, Arc::clone(&self.function), channel)
+        let function = Arc::clone(&self.function);
+        let reporter = Reporter::standard_error();
+        worker::spawn_thread(name, self.runtime, function, channel, reporter)
     }
 
     /// What stands before each line of a worker.

@@ -147,13 +147,20 @@ fn what_takes_longer_than_the_time_to_drain_is_dropped() {
     assert_eq!(master.hear(), None);
     thread.join().unwrap().unwrap();
     assert!(ended.iter().all(|ended| ended.load(Ordering::SeqCst)));
+    let reports = master.reports();
+    assert_eq!(reports.len(), 2, "{reports:?}");
+    assert!(reports[0].ends_with("too short for the function of the worker"));
+    let (first, tasks) = reports[1].split_once('\n').unwrap();
+    assert!(first.ends_with("too short for"), "{reports:?}");
+    assert!(tasks.contains("abandoned task "), "{reports:?}");
+    assert!(tasks.contains(file!()), "{reports:?}");
 }
 
 #[test]
 fn an_order_to_end_may_come_before_the_listener_is_taken() {
     let (socket, address) = bind();
     let (go, gate) = mpsc::channel();
-    let gate = std::sync::Mutex::new(gate);
+    let gate = Mutex::new(gate);
     let start = start(&[SocketKind::Tcp]);
     let (mut master, thread) = thread(start, &[&socket], async move |worker: Worker| {
         worker.draining().await;
@@ -233,9 +240,16 @@ fn without_a_master_it_ends_at_once() {
 fn a_thread_that_hears_nothing_ends() {
     let (master, channel) = channel();
     let function = Arc::new(async |_worker: Worker| Ok(()));
-    let thread = spawn_thread("worker".to_owned(), Builder::new, function, channel).unwrap();
+    let reporter = master.reporter();
+    let thread = spawn_thread(
+        "worker".to_owned(),
+        Builder::new,
+        function,
+        channel,
+        reporter,
+    );
     drop(master);
-    let error = thread.join().unwrap().unwrap_err();
+    let error = thread.unwrap().join().unwrap().unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
 }
 
@@ -255,6 +269,9 @@ fn it_serves_what_it_adopts_until_it_is_released() {
     assert_eq!(master.hear(), Some(ToMaster::Draining));
     assert_eq!(master.hear(), None);
     thread.join().unwrap().unwrap();
+    let report = "the sockets of a sibling cannot be served: \
+                  there is no room for their descriptors";
+    assert_eq!(master.reports(), [report]);
 }
 
 /// One client at a time, so that no other connection makes up for one that nobody
@@ -305,7 +322,8 @@ async fn it_beats_four_times_as_often_as_it_has_to() {
         ..start(&[])
     };
     let channel = channel.into_async().unwrap();
-    let state = State::new(start, Vec::new(), channel.sender().unwrap(), false).unwrap();
+    let (sender, reporter) = (channel.sender().unwrap(), master.reporter());
+    let state = State::new(start, Vec::new(), sender, false, reporter).unwrap();
     let state = Rc::new(state);
     let lifeline = spawn(obey(Rc::clone(&state), channel, None));
     time::sleep(Duration::from_secs(9)).await;
@@ -327,8 +345,9 @@ fn its_runtime_is_made_by_the_builder_that_is_given() {
         time::sleep(Duration::from_secs(3600)).await;
         Ok(())
     });
-    let thread = spawn_thread("worker".to_owned(), runtime, function, channel).unwrap();
+    let reporter = master.reporter();
+    let thread = spawn_thread("worker".to_owned(), runtime, function, channel, reporter);
     master.say(&ToWorker::Start(Box::new(start(&[]))), &[]);
     while master.hear().is_some() {}
-    thread.join().unwrap().unwrap();
+    thread.unwrap().join().unwrap().unwrap();
 }

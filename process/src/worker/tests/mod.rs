@@ -4,35 +4,59 @@ mod life;
 mod sockets;
 
 use std::io;
+use std::mem;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use coreloop_runtime::runtime::Builder;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 use super::state::State;
-use super::{Worker, spawn_thread};
+use super::{Reporter, Worker, spawn_thread};
 use crate::channel::{Channel, SocketKind, Start, ToMaster, ToWorker};
 
 /// Only turns a hang into a failure.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The other end of a worker's channel.
-struct Master(Channel);
+/// The other end of a worker's channel, and what the worker reports.
+struct Master {
+    channel: Channel,
+    reports: Arc<Mutex<Vec<String>>>,
+}
 
 impl Master {
     fn say(&self, message: &ToWorker, sockets: &[&dyn AsFd]) {
         let sockets: Vec<BorrowedFd<'_>> = sockets.iter().map(|socket| socket.as_fd()).collect();
-        self.0.send(message, &sockets).unwrap();
+        self.channel.send(message, &sockets).unwrap();
     }
 
     /// The next message; `None` when the worker is over.
     fn hear(&mut self) -> Option<ToMaster> {
-        self.0.receive().unwrap().map(|(message, _)| message)
+        self.channel.receive().unwrap().map(|(message, _)| message)
+    }
+
+    /// What the reports of a worker go to.
+    fn reporter(&self) -> Reporter {
+        let reports = Arc::clone(&self.reports);
+        Reporter::new(move |report| reports.lock().unwrap().push(report.to_string()))
+    }
+
+    /// Takes what the worker has reported until now.
+    fn reports(&self) -> Vec<String> {
+        mem::take(&mut self.reports.lock().unwrap())
+    }
+}
+
+/// A report that the test has not taken fails it.
+impl Drop for Master {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            assert_eq!(self.reports(), [""; 0], "the worker reports this too");
+        }
     }
 }
 
@@ -54,7 +78,11 @@ fn channel() -> (Master, Channel) {
     let (master, worker) = Channel::pair().unwrap();
     let master = master.into_socket();
     set_socket_timeout(&master, Timeout::Recv, Some(PATIENCE)).unwrap();
-    (Master(Channel::from_socket(master)), worker)
+    let master = Master {
+        channel: Channel::from_socket(master),
+        reports: Arc::default(),
+    };
+    (master, worker)
 }
 
 /// A worker on a thread, which has begun.
@@ -72,6 +100,7 @@ where
         Builder::new,
         Arc::new(function),
         channel,
+        master.reporter(),
     )
     .unwrap();
     master.say(&ToWorker::Start(Box::new(start)), sockets);
@@ -83,7 +112,7 @@ fn here(start: Start, sockets: &[&dyn AsFd]) -> (Master, Worker) {
     let (master, channel) = channel();
     let sender = channel.into_async().unwrap().sender().unwrap();
     let sockets = sockets.iter().map(|socket| duplicate(*socket)).collect();
-    let state = State::new(start, sockets, sender, false).unwrap();
+    let state = State::new(start, sockets, sender, false, master.reporter()).unwrap();
     let state = Rc::new(state);
     (master, Worker { state })
 }

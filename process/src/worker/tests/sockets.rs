@@ -193,8 +193,9 @@ async fn a_socket_is_taken_by_its_kind() {
 
 #[coreloop::test]
 async fn every_socket_has_to_come() {
-    let (_master, channel) = channel();
+    let (master, channel) = channel();
     let sender = channel.into_async().unwrap().sender().unwrap();
-    let refused = State::new(start(&[SocketKind::Tcp]), Vec::new(), sender, false);
+    let start = start(&[SocketKind::Tcp]);
+    let refused = State::new(start, Vec::new(), sender, false, master.reporter());
     assert_eq!(refused.err().unwrap().kind(), io::ErrorKind::InvalidData);
 }
