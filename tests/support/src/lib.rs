@@ -28,6 +28,7 @@ pub mod program;
 pub mod rerun;
 pub mod sequence;
 pub mod silence;
+pub mod standard_error;
 pub mod trace;
 pub mod waiter;
 pub mod wakers;

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::standard_error::StandardError;
+
 /// Nothing here takes long: this only turns a hang into a failure.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -23,25 +25,29 @@ pub fn exchange(stream: &mut TcpStream, message: &[u8]) -> Vec<u8> {
     echo
 }
 
-/// Killed if the test fails.
+/// Killed if the test fails, and its standard error is shown.
 pub struct Server {
     pub process: Child,
     pub output: BufReader<Box<dyn Read>>,
+    _errors: StandardError,
 }
 
 impl Server {
-    /// Starts an example with its output to be read.
+    /// Starts an example with its outputs to be read.
     pub fn start(example: &str, arguments: &[&str]) -> Self {
         let mut process = Command::new(program(example))
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let output = process.stdout.take().unwrap();
+        let errors = process.stderr.take().unwrap();
         Self {
             process,
             output: BufReader::new(Box::new(output)),
+            _errors: StandardError::read(example, errors),
         }
     }
 
