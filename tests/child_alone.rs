@@ -10,16 +10,33 @@
 
 #[cfg(all(feature = "process", target_os = "linux", not(miri)))]
 fn main() {
+    use coreloop_test_support::alone::test;
     use linux as tests;
 
-    // Each prints its name first, so that a panic or a hang has one.
     let inherited = tests::inherited();
-    tests::fork_works_with_one_thread();
-    tests::descriptors_of_a_child_equal_an_allow_list(&inherited);
-    tests::ten_thousand_children_leave_nothing_behind();
-    tests::children_without_a_loop_go_with_the_next_spawn();
-    tests::a_child_without_a_pidfd_is_waited_for_by_a_thread();
-    tests::without_descriptors_spawn_says_so();
+    test(
+        "fork_works_with_one_thread",
+        tests::fork_works_with_one_thread,
+    );
+    test("descriptors_of_a_child_equal_an_allow_list", || {
+        tests::descriptors_of_a_child_equal_an_allow_list(&inherited);
+    });
+    test(
+        "ten_thousand_children_leave_nothing_behind",
+        tests::ten_thousand_children_leave_nothing_behind,
+    );
+    test(
+        "children_without_a_loop_go_with_the_next_spawn",
+        tests::children_without_a_loop_go_with_the_next_spawn,
+    );
+    test(
+        "a_child_without_a_pidfd_is_waited_for_by_a_thread",
+        tests::a_child_without_a_pidfd_is_waited_for_by_a_thread,
+    );
+    test(
+        "without_descriptors_spawn_says_so",
+        tests::without_descriptors_spawn_says_so,
+    );
 }
 
 #[cfg(not(all(feature = "process", target_os = "linux", not(miri))))]
@@ -72,7 +89,6 @@ mod linux {
 
     /// Number 38, the other half: a loop in each of the two processes.
     pub(super) fn fork_works_with_one_thread() {
-        println!("test fork_works_with_one_thread");
         match fork().unwrap() {
             Fork::Child => {
                 let code = coreloop::block_on(async {
@@ -93,7 +109,6 @@ mod linux {
 
     /// Number 13: all kinds of descriptors are open, and a child has three.
     pub(super) fn descriptors_of_a_child_equal_an_allow_list(inherited: &[i32]) {
-        println!("test descriptors_of_a_child_equal_an_allow_list");
         let _std_listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let _file = fs::File::open("/proc/self/exe").unwrap();
         let (_pipe_reader, _pipe_writer) = std::io::pipe().unwrap();
@@ -133,7 +148,6 @@ mod linux {
 
     /// Number 14: waited for, killed, dropped, and dropped with the loop.
     pub(super) fn ten_thousand_children_leave_nothing_behind() {
-        println!("test ten_thousand_children_leave_nothing_behind");
         let before = descriptors("self");
         for _ in 0..10 {
             coreloop::block_on(async {
@@ -160,7 +174,6 @@ mod linux {
     }
 
     pub(super) fn children_without_a_loop_go_with_the_next_spawn() {
-        println!("test children_without_a_loop_go_with_the_next_spawn");
         let mut children = Vec::new();
         coreloop::block_on(async {
             for _ in 0..20 {
@@ -180,7 +193,6 @@ mod linux {
     }
 
     pub(super) fn a_child_without_a_pidfd_is_waited_for_by_a_thread() {
-        println!("test a_child_without_a_pidfd_is_waited_for_by_a_thread");
         coreloop::block_on(async {
             // The pool's thread may want descriptors to start with.
             coreloop::task::spawn_blocking(|| ()).await.unwrap();
@@ -214,7 +226,6 @@ mod linux {
     }
 
     pub(super) fn without_descriptors_spawn_says_so() {
-        println!("test without_descriptors_spawn_says_so");
         coreloop::block_on(async {
             let mut command = Command::new("cat");
             command.stdin(Stdio::piped()).stdout(Stdio::piped());

@@ -15,6 +15,7 @@
 )]
 
 pub mod allocator;
+pub mod alone;
 pub mod chunks;
 pub mod folder;
 pub mod gate;
