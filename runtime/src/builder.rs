@@ -7,8 +7,9 @@ use std::time::Duration;
 use crate::blocking;
 use crate::cleanup::{self, CleanupFailure};
 use crate::event_loop::EventLoop;
-use crate::runtime::{Runtime, SlowPoll, UnhandledPanic};
+use crate::runtime::{Runtime, SlowPoll, TaskPanic, UnhandledPanic};
 use crate::slow_poll::Watch;
+use crate::unhandled;
 
 /// How long a poll may take for those who only say what is to happen then.
 const SLOW: Duration = Duration::from_millis(100);
@@ -31,7 +32,7 @@ const SLOW: Duration = Duration::from_millis(100);
 pub struct Builder {
     pub(crate) event_interval: u32,
     pub(crate) start_paused: bool,
-    pub(crate) unhandled_panic: UnhandledPanic,
+    pub(crate) unhandled: unhandled::Options,
     pub(crate) watch: Option<Watch>,
     pub(crate) blocking: blocking::Options,
     pub(crate) cleanup: cleanup::Options,
@@ -43,7 +44,7 @@ impl Builder {
         Builder {
             event_interval: 61,
             start_paused: false,
-            unhandled_panic: UnhandledPanic::default(),
+            unhandled: unhandled::Options::default(),
             watch: None,
             blocking: blocking::Options::default(),
             cleanup: cleanup::Options::default(),
@@ -107,7 +108,53 @@ impl Builder {
     /// # }
     /// ```
     pub fn unhandled_panic(mut self, policy: UnhandledPanic) -> Builder {
-        self.unhandled_panic = policy;
+        self.unhandled.policy = policy;
+        self
+    }
+
+    /// Calls `hook` with the panic of each task that was not joined, instead of
+    /// printing it or giving it to `tracing`.
+    ///
+    /// What happens then is for [`unhandled_panic`](Builder::unhandled_panic) to say:
+    /// with [`Abort`](UnhandledPanic::Abort) the process is aborted when the hook has
+    /// returned, and with [`Ignore`](UnhandledPanic::Ignore) the hook is not called.
+    ///
+    /// The hook runs on the loop's thread: when the task panics, if its
+    /// [`JoinHandle`](crate::task::JoinHandle) was dropped before, otherwise when the
+    /// handle is dropped, which may be after the runtime. The panic of a task or of
+    /// blocking work that has a
+    /// [`RemoteJoinHandle`](crate::task::RemoteJoinHandle) comes back to the loop for
+    /// that, whichever thread the handle is dropped on, and is lost if the runtime is
+    /// gone. A hook that panics harms nothing: the runtime discards its panic.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use coreloop_runtime::runtime::Builder;
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// static PANICS: AtomicU32 = AtomicU32::new(0);
+    /// let runtime = Builder::new()
+    ///     .on_unhandled_panic(|panic| {
+    ///         assert_eq!(panic.task().spawned_at().file(), file!());
+    ///         assert_eq!(panic.message(), Some("out of tea"));
+    ///         PANICS.fetch_add(1, Ordering::Relaxed);
+    ///     })
+    ///     .build()?;
+    /// runtime.block_on(async {
+    ///     drop(coreloop_runtime::spawn(async { panic!("out of tea") }));
+    ///     coreloop_runtime::task::yield_now().await;
+    /// });
+    /// assert_eq!(PANICS.load(Ordering::Relaxed), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_unhandled_panic(
+        mut self,
+        hook: impl Fn(&TaskPanic) + Send + Sync + 'static,
+    ) -> Builder {
+        self.unhandled.hook = Some(Arc::new(hook));
         self
     }
 

@@ -19,7 +19,7 @@ pub use crate::metrics::RuntimeMetrics;
 pub use crate::report::Report;
 pub use crate::slow_poll::SlowPoll;
 pub use crate::task::meta::TaskMeta;
-pub use crate::unhandled::UnhandledPanic;
+pub use crate::unhandled::{TaskPanic, UnhandledPanic};
 
 /// An event loop and its tasks, on the thread that made it.
 ///

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::diagnostics;
 use crate::panics;
@@ -21,50 +21,133 @@ use crate::runtime::TaskMeta;
 pub enum UnhandledPanic {
     /// Nothing: the panic hook has printed the panic as it does for any thread.
     Ignore,
-    /// A line says which task it was, and where that was spawned: an error by
-    /// way of `tracing` if that feature is on, otherwise on the standard error.
+    /// The hook of
+    /// [`Builder::on_unhandled_panic`](crate::runtime::Builder::on_unhandled_panic)
+    /// is called. If there is none, a line says which task it was, and where that
+    /// was spawned: an error by way of `tracing` if that feature is on, otherwise
+    /// on the standard error.
     #[default]
     Report,
-    /// The same line; then every task of the runtime is dropped, and the panic
+    /// The same report; then every task of the runtime is dropped, and the panic
     /// goes on in whoever drives it, from
     /// [`block_on`](crate::Runtime::block_on), [`turn`](crate::Runtime::turn) or
     /// [`shutdown`](crate::Runtime::shutdown), instead of what these would have
     /// returned. The runtime is over: driving it again panics, and what is
     /// spawned on it is cancelled.
     ShutdownRuntime,
-    /// The same line; then the process is aborted.
+    /// The same report; then the process is aborted.
     Abort,
+}
+
+/// The panic of a task that was not joined.
+///
+/// It is what the hook of
+/// [`Builder::on_unhandled_panic`](crate::runtime::Builder::on_unhandled_panic) is
+/// called with. Its text is the line that the runtime prints if there is no hook.
+#[derive(Debug, Clone)]
+pub struct TaskPanic {
+    task: TaskMeta,
+    message: Option<String>,
+}
+
+impl TaskPanic {
+    pub(crate) fn new(task: TaskMeta, message: Option<String>) -> TaskPanic {
+        TaskPanic { task, message }
+    }
+
+    /// The task.
+    #[must_use]
+    pub fn task(&self) -> &TaskMeta {
+        &self.task
+    }
+
+    /// What the task panicked with, if that is a string, as it is after
+    /// [`panic!`].
+    #[must_use]
+    pub fn message(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+
+    /// The message, or what is said instead of one.
+    pub(crate) fn text(&self) -> &str {
+        self.message().unwrap_or("the payload is not a string")
+    }
+}
+
+impl fmt::Display for TaskPanic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (task, text) = (&self.task, self.text());
+        write!(f, "{task} panicked, and nobody joined it: {text}")
+    }
+}
+
+/// What to do with the panic of a task that was not joined.
+pub(crate) type Hook = Arc<dyn Fn(&TaskPanic) + Send + Sync>;
+
+/// How such panics are to be seen to.
+#[derive(Clone, Default)]
+pub(crate) struct Options {
+    pub(crate) policy: UnhandledPanic,
+    pub(crate) hook: Option<Hook>,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Sees to the panics of one runtime's tasks that nobody joined.
 pub(crate) struct Unhandled {
     policy: UnhandledPanic,
+    /// As long as the loop is there: see [`close`](Unhandled::close).
+    hook: Mutex<Option<Hook>>,
     is_raised: AtomicBool,
     /// What to go on with where the runtime is driven.
     raised: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
 impl Unhandled {
-    pub(crate) fn new(policy: UnhandledPanic) -> Unhandled {
+    pub(crate) fn new(options: Options) -> Unhandled {
         Unhandled {
-            policy,
+            policy: options.policy,
+            hook: Mutex::new(options.hook),
             is_raised: AtomicBool::new(false),
             raised: Mutex::new(None),
         }
     }
 
-    /// Does what the policy says. Returns a payload that is not kept, for the
-    /// caller to drop.
+    /// The hook, for a panic to keep until it is known whether its task is joined.
+    pub(crate) fn hook(&self) -> Option<Hook> {
+        let hook = self.hook.lock().unwrap_or_else(PoisonError::into_inner);
+        hook.clone()
+    }
+
+    /// Gives the hook up when the loop goes, for the caller to drop. What other
+    /// threads share of the loop goes with the last waker, and that runs no code
+    /// of the user's, such as the destructor of what a hook has captured.
+    pub(crate) fn close(&self) -> Option<Hook> {
+        let mut hook = self.hook.lock().unwrap_or_else(PoisonError::into_inner);
+        hook.take()
+    }
+
+    /// Does what the policy says, with the hook that the panic has kept. Returns
+    /// a payload that is not kept, for the caller to drop.
     #[cold]
     pub(crate) fn see(
         &self,
-        task: &TaskMeta,
-        message: Option<&str>,
+        panic: &TaskPanic,
+        hook: Option<Hook>,
         payload: Box<dyn Any + Send>,
     ) -> Option<Box<dyn Any + Send>> {
         if self.policy != UnhandledPanic::Ignore {
-            // A subscriber of `tracing` is the user's.
-            panics::caught(|| diagnostics::unhandled_panic(task, message));
+            // Both are the user's: a subscriber of `tracing` is too.
+            panics::caught(move || match hook {
+                Some(hook) => hook(panic),
+                None => diagnostics::unhandled_panic(panic),
+            });
         }
         match self.policy {
             UnhandledPanic::Ignore | UnhandledPanic::Report => Some(payload),

@@ -1,21 +1,33 @@
 //! Panics of tasks that nobody joined: reported, or the end of the runtime, or
 //! of the process.
 
-use std::cell::Cell;
-use std::future::pending;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::cell::{Cell, RefCell};
+use std::future::{pending, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::rc::Rc;
+use std::sync::mpsc;
+use std::task::{Poll, Waker};
+use std::thread;
 use std::time::Duration;
 
 use coreloop::runtime::{Builder, Runtime, UnhandledPanic};
 use coreloop::spawn;
-use coreloop::task::{self, yield_now};
+use coreloop::task::{self, JoinHandle, yield_now};
+use coreloop_test_support::on_drop::OnDrop;
+use coreloop_test_support::reports::Reports;
 use coreloop_test_support::rerun::is_rerun;
 #[cfg(not(miri))]
 use coreloop_test_support::rerun::rerun;
 
-fn with(policy: UnhandledPanic) -> Runtime {
-    Builder::new().unhandled_panic(policy).build().unwrap()
+/// A runtime that such panics end, and their reports.
+fn strict() -> (Runtime, Reports) {
+    with(UnhandledPanic::ShutdownRuntime)
+}
+
+fn with(policy: UnhandledPanic) -> (Runtime, Reports) {
+    let reports = Reports::new();
+    let runtime = reports.builder().unhandled_panic(policy).build().unwrap();
+    (runtime, reports)
 }
 
 /// What comes out of a call as a panic with text.
@@ -27,7 +39,7 @@ fn panic_of<R>(call: impl FnOnce() -> R) -> Option<String> {
 
 #[test]
 fn the_panic_goes_on_in_who_drives_the_runtime() {
-    let runtime = with(UnhandledPanic::ShutdownRuntime);
+    let (runtime, reports) = strict();
     let held = Rc::new(());
     let other = Rc::clone(&held);
     let panic = panic_of(|| {
@@ -42,6 +54,7 @@ fn the_panic_goes_on_in_who_drives_the_runtime() {
         });
     });
     assert_eq!(panic.as_deref(), Some("the last straw"));
+    assert_eq!(reports.messages(), ["the last straw"]);
     assert_eq!(Rc::strong_count(&held), 1, "every task was dropped");
 
     let panic = panic_of(|| runtime.block_on(async {})).unwrap();
@@ -54,27 +67,30 @@ fn the_panic_goes_on_in_who_drives_the_runtime() {
 
 #[test]
 fn a_joined_panic_is_the_joiners() {
-    let runtime = with(UnhandledPanic::ShutdownRuntime);
+    let (runtime, reports) = strict();
     let error = runtime.block_on(async { spawn(async { panic!("seen") }).await });
     assert!(error.unwrap_err().is_panic());
     runtime.block_on(yield_now());
+    assert!(reports.take().is_empty());
 }
 
 #[test]
 fn a_handle_that_is_held_may_yet_be_awaited() {
-    let runtime = with(UnhandledPanic::ShutdownRuntime);
+    let (runtime, reports) = strict();
     let handle = runtime.spawn(async { panic!("not seen yet") });
     runtime.block_on(yield_now());
     assert!(handle.is_finished());
-    // Nobody will: so it is unhandled from here on.
+    assert!(reports.take().is_empty());
+    // It will not be: so the panic is unhandled from here on.
     drop(handle);
+    assert_eq!(reports.messages(), ["not seen yet"]);
     let panic = panic_of(|| runtime.block_on(async {}));
     assert_eq!(panic.as_deref(), Some("not seen yet"));
 }
 
 #[test]
 fn a_handle_dropped_inside_the_loop_after_the_panic() {
-    let runtime = with(UnhandledPanic::ShutdownRuntime);
+    let (runtime, reports) = strict();
     let reached = Rc::new(Cell::new(false));
     let reaches = Rc::clone(&reached);
     let panic = panic_of(|| {
@@ -88,15 +104,17 @@ fn a_handle_dropped_inside_the_loop_after_the_panic() {
         });
     });
     assert_eq!(panic.as_deref(), Some("late"));
+    assert_eq!(reports.messages(), ["late"]);
 }
 
 #[test]
 fn a_turn_lets_the_panic_out_too() {
-    let runtime = with(UnhandledPanic::ShutdownRuntime);
+    let (runtime, reports) = strict();
     drop(runtime.spawn(async { panic!("in a turn") }));
     // Without limit: the turn must not wait for anything after the panic.
     let panic = panic_of(|| runtime.turn(None));
     assert_eq!(panic.as_deref(), Some("in a turn"));
+    assert_eq!(reports.messages(), ["in a turn"]);
 }
 
 #[cfg_attr(miri, ignore = "Miri cannot poll an epoll descriptor")]
@@ -104,7 +122,7 @@ fn a_turn_lets_the_panic_out_too() {
 fn a_panic_made_known_between_turns_makes_the_descriptor_readable() {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-    let runtime = with(UnhandledPanic::ShutdownRuntime);
+    let (runtime, reports) = strict();
     let handle = runtime.spawn(async { panic!("between") });
     while !handle.is_finished() {
         runtime.turn(Some(Duration::ZERO)).unwrap();
@@ -119,20 +137,22 @@ fn a_panic_made_known_between_turns_makes_the_descriptor_readable() {
     assert!(is_readable());
     let panic = panic_of(|| runtime.turn(None));
     assert_eq!(panic.as_deref(), Some("between"));
+    assert_eq!(reports.messages(), ["between"]);
 }
 
 #[test]
 fn the_first_of_several_panics_goes_on() {
-    let runtime = with(UnhandledPanic::ShutdownRuntime);
+    let (runtime, reports) = strict();
     drop(runtime.spawn(async { panic!("first") }));
     drop(runtime.spawn(async { panic!("second") }));
     let panic = panic_of(|| runtime.block_on(pending::<()>()));
     assert_eq!(panic.as_deref(), Some("first"));
+    assert_eq!(reports.messages(), ["first", "second"]);
 }
 
 #[test]
 fn an_aborted_task_is_not_a_panic() {
-    let runtime = with(UnhandledPanic::ShutdownRuntime);
+    let (runtime, reports) = strict();
     runtime.block_on(async {
         let handle = spawn(pending::<()>());
         handle.abort();
@@ -140,16 +160,191 @@ fn an_aborted_task_is_not_a_panic() {
         yield_now().await;
     });
     runtime.block_on(yield_now());
+    assert!(reports.take().is_empty());
 }
 
 #[test]
 fn ignored_and_reported_panics_stop_nothing() {
     for policy in [UnhandledPanic::Ignore, UnhandledPanic::Report] {
-        let runtime = with(policy);
+        let (runtime, reports) = with(policy);
         drop(runtime.spawn(async { panic!("unseen") }));
         runtime.block_on(yield_now());
         runtime.block_on(async {});
+        let expected = match policy {
+            UnhandledPanic::Report => &["unseen"][..],
+            _ => &[],
+        };
+        assert_eq!(reports.messages(), expected);
     }
+}
+
+#[test]
+fn the_hook_is_given_the_task_its_place_and_its_panic() {
+    let (runtime, reports) = with(UnhandledPanic::Report);
+    let id = runtime.block_on(async {
+        let builder = task::Builder::new().name("fragile");
+        let number = 17;
+        let handle = builder.spawn(async move { panic!("into {number} pieces") });
+        let id = handle.unwrap().id();
+        drop(spawn(async move { panic_any(number) }));
+        yield_now().await;
+        id
+    });
+    let line = line!() - 6;
+    let [named, other] = &reports.take()[..] else {
+        panic!("there are two of them");
+    };
+    assert_eq!(named.task().id(), id);
+    assert_eq!(named.task().name(), Some("fragile"));
+    assert_eq!(named.task().spawned_at().file(), file!());
+    assert_eq!(named.task().spawned_at().line(), line);
+    assert_eq!(named.message(), Some("into 17 pieces"));
+    let expected = format!(
+        "{} panicked, and nobody joined it: into 17 pieces",
+        named.task()
+    );
+    assert_eq!(named.to_string(), expected);
+    assert_eq!(other.task().name(), None);
+    assert_eq!(other.message(), None);
+    let text = other.to_string();
+    assert!(
+        text.ends_with("joined it: the payload is not a string"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_panic_of_a_destructor_is_given_to_the_hook() {
+    let (runtime, reports) = with(UnhandledPanic::Report);
+    let guard = OnDrop::new(|| panic!("in the destructor"));
+    drop(runtime.spawn(async move {
+        let _guard = guard;
+        pending::<()>().await;
+    }));
+    runtime.turn(Some(Duration::ZERO)).unwrap();
+    drop(runtime);
+    assert_eq!(reports.messages(), ["in the destructor"]);
+}
+
+#[test]
+fn a_hook_that_panics_harms_nothing() {
+    for policy in [UnhandledPanic::Report, UnhandledPanic::ShutdownRuntime] {
+        let runtime = Builder::new()
+            .unhandled_panic(policy)
+            .on_unhandled_panic(|_| panic!("in the hook"))
+            .build()
+            .unwrap();
+        drop(runtime.spawn(async { panic!("of the task") }));
+        let after = runtime.spawn(async {
+            yield_now().await;
+            1
+        });
+        match policy {
+            UnhandledPanic::Report => assert_eq!(runtime.block_on(after).unwrap(), 1),
+            _ => {
+                let panic = panic_of(|| runtime.block_on(after));
+                assert_eq!(panic.as_deref(), Some("of the task"));
+            }
+        }
+        // While the stack unwinds it is no second panic either.
+        let runtime = Builder::new()
+            .on_unhandled_panic(|_| panic!("in the hook"))
+            .build()
+            .unwrap();
+        let handle = runtime.spawn(async { panic!("of the task") });
+        runtime.turn(Some(Duration::ZERO)).unwrap();
+        let panic = panic_of(|| {
+            let _handle: JoinHandle<()> = handle;
+            panic!("of the frame");
+        });
+        assert_eq!(panic.as_deref(), Some("of the frame"));
+    }
+}
+
+thread_local! {
+    static HELD: RefCell<Vec<JoinHandle<()>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The hook runs inside the drop of a handle, and there drops the next one.
+#[test]
+fn a_hook_may_use_the_runtime() {
+    let (send, receive) = mpsc::channel();
+    let runtime = Builder::new()
+        .on_unhandled_panic(move |panic| {
+            let metrics = coreloop::runtime::metrics();
+            send.send((panic.message().unwrap().to_owned(), metrics.alive_tasks()))
+                .unwrap();
+            let next = HELD.with_borrow_mut(Vec::pop);
+            drop(next);
+            drop(spawn(async {}));
+        })
+        .build()
+        .unwrap();
+    let first = runtime.spawn(async { panic!("first") });
+    let second = runtime.spawn(async { panic!("second") });
+    runtime.turn(Some(Duration::ZERO)).unwrap();
+    HELD.with_borrow_mut(|held| held.push(second));
+    runtime.block_on(async move { drop(first) });
+    assert_eq!(
+        receive.try_iter().collect::<Vec<_>>(),
+        [("first".to_owned(), 1), ("second".to_owned(), 1)]
+    );
+    runtime.block_on(yield_now());
+    assert_eq!(runtime.metrics().alive_tasks(), 0);
+}
+
+/// A waker of one of the runtime's tasks.
+fn waker_of(runtime: &Runtime) -> Waker {
+    runtime.block_on(poll_fn(|context| Poll::Ready(context.waker().clone())))
+}
+
+/// What a hook has captured is the user's: the last waker must not run its destructor
+/// on another thread.
+#[test]
+fn the_hook_goes_with_the_runtime() {
+    let (send, receive) = mpsc::channel();
+    let guard = OnDrop::new(move || send.send(thread::current().id()).unwrap());
+    let builder = Builder::new().on_unhandled_panic(move |_| {
+        let _captured = &guard;
+    });
+    let runtime = builder.build().unwrap();
+    drop(builder);
+    let waker = waker_of(&runtime);
+    // It keeps nothing of the hook, though it is the error of a panic.
+    let error = runtime.block_on(async { spawn(async { panic!("seen") }).await });
+    assert!(receive.try_recv().is_err());
+    drop(runtime);
+    assert_eq!(receive.try_recv(), Ok(thread::current().id()));
+    thread::spawn(move || drop((waker, error))).join().unwrap();
+}
+
+#[test]
+fn a_handle_dropped_after_the_runtime_calls_the_hook() {
+    let reports = Reports::new();
+    let (send, receive) = mpsc::channel();
+    let runtime = reports.builder().build().unwrap();
+    let handle = runtime.spawn(async { panic!("late") });
+    let waker = waker_of(&runtime);
+    drop(runtime);
+    assert!(reports.take().is_empty());
+    drop(handle);
+    assert_eq!(reports.messages(), ["late"]);
+
+    // The hook is dropped with the last such handle.
+    let guard = OnDrop::new(move || send.send(thread::current().id()).unwrap());
+    let runtime = Builder::new()
+        .on_unhandled_panic(move |_| {
+            let _captured = &guard;
+        })
+        .build()
+        .unwrap();
+    let handle = runtime.spawn(async { panic!("late") });
+    let other = waker_of(&runtime);
+    drop(runtime);
+    assert!(receive.try_recv().is_err());
+    drop(handle);
+    assert_eq!(receive.try_recv(), Ok(thread::current().id()));
+    thread::spawn(move || drop((waker, other))).join().unwrap();
 }
 
 /// Runs one of the functions below in a process of its own.
@@ -159,10 +354,10 @@ fn child(name: &str) -> std::process::Output {
 }
 
 /// Panics in a task that nobody joins, and waits for the consequences.
-fn panic_unseen(policy: UnhandledPanic) {
+fn panic_unseen(builder: &Builder) {
     // Of the two reports only ours is looked at.
     std::panic::set_hook(Box::new(|_| {}));
-    with(policy).block_on(async {
+    builder.build().unwrap().block_on(async {
         let builder = task::Builder::new().name("fragile");
         drop(builder.spawn(async { panic!("into pieces") }).unwrap());
         yield_now().await;
@@ -172,21 +367,31 @@ fn panic_unseen(policy: UnhandledPanic) {
 #[test]
 fn child_that_reports() {
     if is_rerun("child_that_reports") {
-        panic_unseen(UnhandledPanic::Report);
+        panic_unseen(&Builder::new());
     }
 }
 
 #[test]
 fn child_that_ignores() {
     if is_rerun("child_that_ignores") {
-        panic_unseen(UnhandledPanic::Ignore);
+        panic_unseen(&Builder::new().unhandled_panic(UnhandledPanic::Ignore));
     }
 }
 
 #[test]
 fn child_that_aborts() {
     if is_rerun("child_that_aborts") {
-        panic_unseen(UnhandledPanic::Abort);
+        panic_unseen(&Builder::new().unhandled_panic(UnhandledPanic::Abort));
+    }
+}
+
+#[test]
+fn child_that_aborts_after_its_hook() {
+    if is_rerun("child_that_aborts_after_its_hook") {
+        let builder = Builder::new()
+            .unhandled_panic(UnhandledPanic::Abort)
+            .on_unhandled_panic(|panic| println!("hook: {panic}"));
+        panic_unseen(&builder);
     }
 }
 
@@ -218,9 +423,19 @@ fn the_report_names_the_task_its_place_and_its_panic() {
 fn abort_ends_the_process() {
     use std::os::unix::process::ExitStatusExt as _;
 
+    let abort = Some(rustix::process::Signal::ABORT.as_raw());
     let output = child("child_that_aborts");
-    assert_eq!(
-        output.status.signal(),
-        Some(rustix::process::Signal::ABORT.as_raw())
+    assert_eq!(output.status.signal(), abort);
+
+    let output = child("child_that_aborts_after_its_hook");
+    assert_eq!(output.status.signal(), abort);
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let line = printed.lines().find(|line| line.contains("hook: task"));
+    assert!(
+        line.unwrap().contains("\"fragile\" spawned at"),
+        "{printed}"
     );
+    assert!(line.unwrap().ends_with("into pieces"), "{printed}");
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(!printed.contains("coreloop:"), "{printed}");
 }

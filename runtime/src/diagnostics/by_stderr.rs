@@ -3,14 +3,11 @@
 use std::io::Write as _;
 
 use crate::cleanup::CleanupFailure;
-use crate::runtime::{SlowPoll, TaskMeta};
+use crate::runtime::{SlowPoll, TaskPanic};
 
 /// Says that a task panicked and nobody joined it.
-pub(crate) fn unhandled_panic(task: &TaskMeta, message: Option<&str>) {
-    let message = message.unwrap_or("the payload is not a string");
-    print(format_args!(
-        "coreloop: {task} panicked, and nobody joined it: {message}"
-    ));
+pub(crate) fn unhandled_panic(panic: &TaskPanic) {
+    print(format_args!("coreloop: {panic}"));
 }
 
 /// Says that a poll took long.

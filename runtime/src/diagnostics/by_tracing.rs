@@ -1,16 +1,17 @@
 //! Events of `tracing`.
 
 use crate::cleanup::CleanupFailure;
-use crate::runtime::{SlowPoll, TaskMeta};
+use crate::runtime::{SlowPoll, TaskMeta, TaskPanic};
 
 /// Says that a task panicked and nobody joined it.
-pub(crate) fn unhandled_panic(task: &TaskMeta, message: Option<&str>) {
+pub(crate) fn unhandled_panic(panic: &TaskPanic) {
+    let task = panic.task();
     tracing::error!(
         target: "coreloop",
         task = %task.id(),
         name = task.name(),
         spawned_at = %task.spawned_at(),
-        panic = message.unwrap_or("the payload is not a string"),
+        panic = panic.text(),
         "a task panicked, and nobody joined it"
     );
 }

@@ -79,7 +79,7 @@ impl EventLoop {
         let (reactor, doorbell) = Reactor::new()?;
         Ok(Rc::new(EventLoop {
             tasks: TaskSet::new(
-                remote::Owned::new(doorbell, builder.unhandled_panic),
+                remote::Owned::new(doorbell, builder.unhandled.clone()),
                 builder.cleanup.clone(),
             ),
             reactor,

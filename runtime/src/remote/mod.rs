@@ -28,8 +28,9 @@ use std::ptr::NonNull;
 
 use self::inbox::Inbox;
 use crate::atomic::{AtomicIsize, Ordering};
-use crate::task::{Header, Raw, TaskMeta};
-use crate::unhandled::{Unhandled, UnhandledPanic};
+use crate::runtime::TaskPanic;
+use crate::task::{Header, Raw};
+use crate::unhandled::{self, Hook, Unhandled};
 
 /// More than there can be tasks.
 const BIAS: isize = isize::MAX / 2;
@@ -44,15 +45,20 @@ pub(crate) struct Remote {
 }
 
 impl Remote {
+    /// What sees to panics of tasks that were not joined.
+    pub(crate) fn unhandled(&self) -> &Unhandled {
+        &self.unhandled
+    }
+
     /// Does what is to be done when nobody joined a task that panicked. Returns
     /// the payload if nobody else needs it.
     pub(crate) fn unhandled_panic(
         &self,
-        task: &TaskMeta,
-        message: Option<&str>,
+        panic: &TaskPanic,
+        hook: Option<Hook>,
         payload: Box<dyn Any + Send>,
     ) -> Option<Box<dyn Any + Send>> {
-        let payload = self.unhandled.see(task, message, payload);
+        let payload = self.unhandled.see(panic, hook, payload);
         if self.unhandled.is_raised() && self.inbox.rouse() {
             // The handle was dropped outside a turn; the next one ends the loop.
             self.ring();
@@ -97,7 +103,7 @@ pub(crate) struct Owned {
 
 impl Owned {
     /// A remote whose loop is rung by `doorbell`.
-    pub(crate) fn new(doorbell: mio::Waker, unhandled: UnhandledPanic) -> Owned {
+    pub(crate) fn new(doorbell: mio::Waker, unhandled: unhandled::Options) -> Owned {
         let remote = Box::new(Remote {
             inbox: Inbox::new(),
             doorbell,
@@ -181,10 +187,12 @@ impl Owned {
 
 impl Drop for Owned {
     fn drop(&mut self) {
+        let hook = self.unhandled().close();
         let shares = BIAS - self.tasks.get();
         // SAFETY: invariant 1. The owner counts its tasks in from here on and
         // gives the rest of the bias back; it does not use the remote again.
         unsafe { give_back(self.remote, shares) };
+        drop(hook);
     }
 }
 

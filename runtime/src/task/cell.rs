@@ -273,8 +273,8 @@ fn blame<T>(header: &Header, outcome: Outcome<T>, panic: Box<dyn Any + Send>) ->
         return Err(Failure::Panicked(first));
     }
     panics::caught(|| drop(outcome));
-    let meta = header.meta();
-    Err(Failure::panicked(Some(meta), panic))
+    let unhandled = remote_of(header).unhandled();
+    Err(Failure::panicked(header.meta(), unhandled, panic))
 }
 
 /// # Safety
@@ -292,10 +292,15 @@ unsafe fn drop_outcome<F: Future>(task: Raw) {
     unsafe { stage.drop_in_place() };
     if let Some(Failure::Panicked(panic)) = failure {
         // SAFETY: the owner's share keeps the task.
-        let remote = unsafe { task.header() }.remote;
-        // SAFETY: invariant 6, the task keeps the remote.
-        panic.hand_to(unsafe { remote.as_ref() });
+        let header = unsafe { task.header() };
+        panic.hand_to(remote_of(header));
     }
+}
+
+/// What other threads can reach of the task's loop.
+fn remote_of(header: &Header) -> &Remote {
+    // SAFETY: invariant 6, the task keeps the remote.
+    unsafe { header.remote.as_ref() }
 }
 
 /// # Safety

@@ -3,10 +3,13 @@
 use std::any::Any;
 use std::fmt;
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Mutex, PoisonError};
 
 use super::{Id, TaskMeta};
 use crate::remote::Remote;
+use crate::runtime::TaskPanic;
+use crate::unhandled::{Hook, Unhandled};
 
 /// How a task failed. One word, for there is room for it in every task.
 pub(super) enum Failure {
@@ -20,18 +23,37 @@ pub(super) struct Panic {
     task: Option<TaskMeta>,
     /// The text, if it was one.
     message: Option<String>,
+    /// What is called if the task is not joined. Kept here, because its handle may
+    /// be dropped after the loop. A joiner sees nothing of it.
+    hook: Option<AssertUnwindSafe<Hook>>,
     /// In a mutex that is never locked, which makes the error `Sync`.
     payload: Mutex<Box<dyn Any + Send>>,
 }
 
 impl Failure {
+    /// A panic of `task`, whose loop sees to it by `unhandled` if it is not joined.
     #[cold]
-    pub(super) fn panicked(task: Option<TaskMeta>, payload: Box<dyn Any + Send>) -> Failure {
+    pub(super) fn panicked(
+        task: TaskMeta,
+        unhandled: &Unhandled,
+        payload: Box<dyn Any + Send>,
+    ) -> Failure {
         Failure::Panicked(Box::new(Panic {
-            task,
-            message: message(&*payload),
-            payload: Mutex::new(payload),
+            task: Some(task),
+            hook: unhandled.hook().map(AssertUnwindSafe),
+            ..Panic::from(payload)
         }))
+    }
+}
+
+impl From<Box<dyn Any + Send>> for Panic {
+    fn from(payload: Box<dyn Any + Send>) -> Panic {
+        Panic {
+            task: None,
+            message: message(&*payload),
+            hook: None,
+            payload: Mutex::new(payload),
+        }
     }
 }
 
@@ -42,8 +64,10 @@ impl Panic {
             .payload
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(task) = &self.task {
-            drop(remote.unhandled_panic(task, self.message.as_deref(), payload));
+        if let Some(task) = self.task {
+            let panic = TaskPanic::new(task, self.message);
+            let hook = self.hook.map(|AssertUnwindSafe(hook)| hook);
+            drop(remote.unhandled_panic(&panic, hook, payload));
         }
     }
 }
@@ -66,7 +90,11 @@ pub struct JoinError {
 }
 
 impl JoinError {
-    pub(super) fn new(id: Id, failure: Failure) -> JoinError {
+    /// What is given to the joiner of a task.
+    pub(super) fn new(id: Id, mut failure: Failure) -> JoinError {
+        if let Failure::Panicked(panic) = &mut failure {
+            panic.hook = None;
+        }
         JoinError { id, failure }
     }
 
@@ -75,7 +103,7 @@ impl JoinError {
     }
 
     pub(crate) fn panicked(id: Id, payload: Box<dyn Any + Send>) -> JoinError {
-        JoinError::new(id, Failure::panicked(None, payload))
+        JoinError::new(id, Failure::Panicked(Box::new(Panic::from(payload))))
     }
 
     /// Whether the task was aborted, or its runtime dropped.

@@ -26,6 +26,7 @@ pub mod pair;
 pub mod panics;
 pub mod process;
 pub mod program;
+pub mod reports;
 pub mod rerun;
 pub mod sequence;
 pub mod silence;

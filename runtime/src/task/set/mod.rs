@@ -319,7 +319,8 @@ impl TaskSet {
             Some(task) => {
                 // SAFETY: `RUNNING` keeps the task.
                 let meta = self.meta(unsafe { task.header() });
-                self.end_running(task, Failure::panicked(Some(meta), payload));
+                let failure = Failure::panicked(meta, self.remote.unhandled(), payload);
+                self.end_running(task, failure);
             }
             // Nothing else lets a panic out.
             None => resume_unwind(payload),
