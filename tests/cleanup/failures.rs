@@ -16,25 +16,21 @@ use coreloop::time::Instant;
 use coreloop::{join, spawn};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
+use coreloop_test_support::reports::Reports;
 #[cfg(not(miri))]
 use coreloop_test_support::rerun::{is_rerun, rerun};
 use coreloop_test_support::trace::{TICK, Trace, paused, ticks};
 
-/// A runtime with a paused clock, and the failures that it tells of.
-fn telling() -> (Runtime, Arc<Mutex<Vec<CleanupFailure>>>) {
-    let failures = Arc::new(Mutex::new(Vec::new()));
-    let told = Arc::clone(&failures);
-    let runtime = Builder::new()
-        .start_paused(true)
-        .on_cleanup_failure(move |failure| told.lock().unwrap().push(failure.clone()))
-        .build()
-        .unwrap();
-    (runtime, failures)
+/// A runtime with a paused clock, and the failures that it reports.
+fn reporting() -> (Runtime, Reports) {
+    let reports = Reports::new();
+    let builder = reports.builder().start_paused(true);
+    (builder.build().unwrap(), reports)
 }
 
 #[test]
 fn a_cleanup_that_hangs_is_dropped_and_told() {
-    let (runtime, failures) = telling();
+    let (runtime, reports) = reporting();
     runtime.block_on(async {
         let trace = Trace::new();
         let start = Instant::now();
@@ -49,7 +45,7 @@ fn a_cleanup_that_hangs_is_dropped_and_told() {
         assert_eq!(start.elapsed(), Duration::from_secs(5) + TICK);
         trace.assert(&["50 next begin", "51 next end"]);
     });
-    let failures = failures.lock().unwrap();
+    let failures = reports.cleanups();
     assert_eq!(failures.len(), 1);
     assert!(failures[0].is_timeout());
     assert_eq!(failures[0].task().unwrap().name(), Some("hangs"));
@@ -60,38 +56,41 @@ fn a_cleanup_that_hangs_is_dropped_and_told() {
 
 #[test]
 fn a_bracket_that_hangs_is_dropped_where_it_stands() {
-    let (runtime, failures) = telling();
+    let (runtime, reports) = reporting();
     runtime.block_on(async {
         let start = Instant::now();
         bracket(async || (), async |()| {}, async |()| pending().await).await;
         assert_eq!(start.elapsed(), Duration::from_secs(5));
     });
-    assert!(failures.lock().unwrap()[0].is_timeout());
+    let failures = reports.cleanups();
+    assert_eq!(failures.len(), 1);
+    assert!(failures[0].is_timeout());
 }
 
 #[test]
 fn the_panic_of_the_body_beats_that_of_the_cleanup() {
-    let (runtime, failures) = telling();
+    let (runtime, reports) = reporting();
     let error = runtime.block_on(spawn_in(&runtime, async {
         let close = async |()| panic!("in close");
         bracket(async || (), async |()| panic!("in the body"), close).await;
     }));
     let message = *error.into_panic().downcast::<&str>().unwrap();
     assert_eq!(message, "in the body");
-    let failures = failures.lock().unwrap();
+    let failures = reports.cleanups();
+    assert_eq!(failures.len(), 1);
     assert!(failures[0].is_panic());
     assert!(failures[0].to_string().contains("\"in close\""));
 }
 
 #[test]
 fn the_panic_of_a_close_alone_goes_on() {
-    let (runtime, failures) = telling();
+    let (runtime, reports) = reporting();
     let error = runtime.block_on(spawn_in(&runtime, async {
         bracket(async || (), async |()| {}, async |()| panic!("in close")).await;
     }));
     let message = *error.into_panic().downcast::<&str>().unwrap();
     assert_eq!(message, "in close");
-    assert!(failures.lock().unwrap().is_empty());
+    assert!(reports.cleanups().is_empty());
 }
 
 /// Makes a task, and gives its error.
@@ -371,8 +370,20 @@ fn a_guard_dropped_without_a_runtime_is_told() {
     assert!(text.contains(file!()), "{text}");
 }
 
+/// The other thread has no runtime, so what it reports is printed, as above.
 #[test]
 fn a_guard_dropped_on_another_thread_is_not_run_on_the_wrong_one() {
+    #[cfg(not(miri))]
+    {
+        const THIS: &str = "a_guard_dropped_on_another_thread_is_not_run_on_the_wrong_one";
+        if !is_rerun(THIS) {
+            let output = rerun(module_path!(), THIS);
+            let text = String::from_utf8(output.stderr).unwrap();
+            assert!(output.status.success(), "{text}");
+            assert_eq!(text.matches("was abandoned").count(), 1, "{text}");
+            return;
+        }
+    }
     let ran = Arc::new(Mutex::new(false));
     coreloop::block_on(async {
         let told = Arc::clone(&ran);
@@ -385,7 +396,7 @@ fn a_guard_dropped_on_another_thread_is_not_run_on_the_wrong_one() {
 
 #[test]
 fn dropping_a_runtime_tells_what_it_has_no_time_for() {
-    let (runtime, failures) = telling();
+    let (runtime, reports) = reporting();
     let trace = runtime.block_on(async { Trace::new() });
     let noting = trace.clone();
     drop(runtime.spawn(async move {
@@ -404,14 +415,14 @@ fn dropping_a_runtime_tells_what_it_has_no_time_for() {
     });
     drop(runtime);
     trace.assert(&["0 begun begin"]);
-    let failures = failures.lock().unwrap();
+    let failures = reports.cleanups();
     assert_eq!(failures.len(), 3);
     assert!(failures.iter().all(CleanupFailure::is_abandoned));
 }
 
 #[test]
 fn a_shutdown_has_time_for_cleanups() {
-    let (runtime, failures) = telling();
+    let (runtime, reports) = reporting();
     let trace = runtime.block_on(async { Trace::new() });
     for name in ["first", "second"] {
         let noting = trace.clone();
@@ -434,7 +445,7 @@ fn a_shutdown_has_time_for_cleanups() {
         "6 first end",
         "6 second end",
     ]);
-    assert!(failures.lock().unwrap().is_empty());
+    assert!(reports.cleanups().is_empty());
 }
 
 #[test]

@@ -2,16 +2,15 @@
 
 use std::future::{Ready, pending, ready};
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex};
 
 use coreloop::cleanup::{AsyncGuard, CleanupFailure, bracket, defer};
-use coreloop::runtime::Builder;
 use coreloop::scope::{cancel_scope, scope};
 use coreloop::spawn;
 use futures_util::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
 use coreloop_test_support::panics::recorded;
+use coreloop_test_support::reports::Reports;
 use coreloop_test_support::trace::{Trace, ticks};
 
 /// A scope that was closing already was asked to show itself once more, but not
@@ -92,13 +91,9 @@ async fn a_second_cancellation_waits_for_the_children_of_the_first() {
 /// The lane was borrowed while it dropped what was abandoned.
 #[test]
 fn what_is_abandoned_may_hold_guards() {
-    let failures = Arc::new(Mutex::new(Vec::new()));
-    let told = Arc::clone(&failures);
-    let runtime = Builder::new()
-        .start_paused(true)
-        .on_cleanup_failure(move |failure| told.lock().unwrap().push(failure.clone()))
-        .build()
-        .unwrap();
+    let reports = Reports::new();
+    let builder = reports.builder().start_paused(true);
+    let runtime = builder.build().unwrap();
     let ((), panics) = recorded(|| {
         runtime.block_on(async {
             let task = spawn(async {
@@ -112,7 +107,7 @@ fn what_is_abandoned_may_hold_guards() {
         drop(runtime);
     });
     assert_eq!(panics, [""; 0]);
-    let failures = failures.lock().unwrap();
+    let failures = reports.cleanups();
     assert_eq!(failures.len(), 3, "{failures:?}");
     assert!(failures.iter().all(CleanupFailure::is_abandoned));
 }

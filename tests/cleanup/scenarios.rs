@@ -7,6 +7,7 @@ use coreloop::cleanup::{AsyncGuard, bracket, cleanups, shield};
 use coreloop::task::{JoinHandle, yield_now};
 use coreloop::{select, spawn};
 
+use coreloop_test_support::reports::Reports;
 use coreloop_test_support::trace::{self, TICK, Trace, ticks};
 
 /// Aborts the task after so many ticks, and waits until it is over.
@@ -130,23 +131,33 @@ async fn a_shield_ends_and_what_follows_does_not_run() {
     trace.assert(&["0 shielded begin", "10 shielded end", "10 cancelled"]);
 }
 
-#[coreloop::test(start_paused = true)]
-async fn a_cleanup_that_panics_does_not_stop_the_next() {
-    let trace = Trace::new();
-    let task = spawn({
-        let trace = trace.clone();
-        async move {
-            let _second = trace.guard("second", 1);
-            let noting = trace.clone();
-            let _first = AsyncGuard::new((), async move |()| {
-                noting.note("panics");
-                panic!("in a cleanup");
-            });
-            "the output"
-        }
+#[test]
+fn a_cleanup_that_panics_does_not_stop_the_next() {
+    let reports = Reports::new();
+    let runtime = reports.builder().start_paused(true).build().unwrap();
+    let id = runtime.block_on(async {
+        let trace = Trace::new();
+        let task = spawn({
+            let trace = trace.clone();
+            async move {
+                let _second = trace.guard("second", 1);
+                let noting = trace.clone();
+                let _first = AsyncGuard::new((), async move |()| {
+                    noting.note("panics");
+                    panic!("in a cleanup");
+                });
+                "the output"
+            }
+        });
+        let id = task.id();
+        assert_eq!(task.await.unwrap(), "the output");
+        trace.assert(&["0 panics", "0 second begin", "1 second end"]);
+        id
     });
-    assert_eq!(task.await.unwrap(), "the output");
-    trace.assert(&["0 panics", "0 second begin", "1 second end"]);
+    let failures = reports.cleanups();
+    assert_eq!(failures.len(), 1);
+    assert!(failures[0].is_panic());
+    assert_eq!(failures[0].task().unwrap().id(), id);
 }
 
 #[coreloop::test(start_paused = true)]

@@ -9,8 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use coreloop::cleanup::{AsyncGuard, bracket, cleanups, defer, shield};
-use coreloop::runtime::Builder;
+use coreloop::cleanup::{AsyncGuard, CleanupFailure, bracket, cleanups, defer, shield};
 use coreloop::scope::{Canceller, TaskGroup, cancel_scope, deadline, scope};
 use coreloop::stream::{Co, stream};
 use coreloop::sync::Mutex;
@@ -19,6 +18,7 @@ use coreloop::task::{AbortHandle, JoinHandle, consume_budget, spawn_blocking, yi
 use coreloop::time::Instant;
 use coreloop::{race, select, spawn};
 
+use coreloop_test_support::reports::Reports;
 use coreloop_test_support::trace::{TICK, Trace, paused, ticks};
 
 /// Miri looks at some of the polls, as it takes a second for each.
@@ -217,11 +217,9 @@ fn a_runtime_that_ends_after_any_turn_leaves_nothing() {
     for turns in (1..).step_by(STEP) {
         let mut is_over = false;
         for shuts_down in [false, true] {
-            let runtime = Builder::new()
-                .start_paused(true)
-                .on_cleanup_failure(|failure| assert!(failure.is_abandoned()))
-                .build()
-                .unwrap();
+            let reports = Reports::new();
+            let builder = reports.builder().start_paused(true);
+            let runtime = builder.build().unwrap();
             let token = Token::default();
             let lock = Rc::new(Mutex::new(()));
             let task = runtime.spawn(everything(Rc::clone(&token), Rc::clone(&lock)));
@@ -239,6 +237,9 @@ fn a_runtime_that_ends_after_any_turn_leaves_nothing() {
                 drop(runtime);
             }
             drop(task);
+            let failures = reports.cleanups();
+            let abandoned = failures.iter().all(CleanupFailure::is_abandoned);
+            assert!(abandoned, "{turns} {shuts_down}: {failures:?}");
             assert_eq!(Rc::strong_count(&token), 1, "{turns} {shuts_down}");
             assert_eq!(Rc::strong_count(&lock), 1, "{turns} {shuts_down}");
         }

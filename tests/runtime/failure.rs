@@ -13,24 +13,27 @@ use std::thread;
 use std::time::Duration;
 
 use coreloop::io::Async;
-use coreloop::runtime::{Builder, Handle, Runtime, UnhandledPanic};
+use coreloop::runtime::{Handle, Runtime, UnhandledPanic};
 use coreloop::task::{self, JoinHandle, spawn_blocking};
 use coreloop::{block_on, spawn, time};
 
 use coreloop_test_support::on_drop::OnDrop;
+use coreloop_test_support::reports::Reports;
 use coreloop_test_support::wakers::{Call, calling};
 
-fn fragile() -> Runtime {
-    Builder::new()
-        .unhandled_panic(UnhandledPanic::ShutdownRuntime)
-        .build()
-        .expect("a runtime")
+/// A runtime that the panic of a task ends, and the reports of such panics.
+fn fragile() -> (Runtime, Reports) {
+    let reports = Reports::new();
+    let builder = reports.builder();
+    let builder = builder.unhandled_panic(UnhandledPanic::ShutdownRuntime);
+    (builder.build().expect("a runtime"), reports)
 }
 
 /// Ends the runtime by the panic of a task.
-fn fail(runtime: &Runtime) {
+fn fail(runtime: &Runtime, reports: &Reports) {
     drop(runtime.spawn(async { panic!("the last straw") }));
     assert_eq!(panic_of(|| runtime.turn(None)), "the last straw");
+    assert_eq!(reports.messages(), ["the last straw"]);
 }
 
 /// The text of the panic that comes out of a call.
@@ -57,8 +60,9 @@ fn panicked<P: Send + 'static>(runtime: &Runtime, payload: P) -> JoinHandle<()> 
 /// waited for it to be ended further up its own stack.
 #[test]
 fn the_destructor_of_a_refused_task_drives_the_runtime() {
-    let runtime = Rc::new(fragile());
-    fail(&runtime);
+    let (runtime, reports) = fragile();
+    let runtime = Rc::new(runtime);
+    fail(&runtime, &reports);
     let told = Rc::new(RefCell::new(Vec::new()));
     let (same, tell) = (Rc::clone(&runtime), Rc::clone(&told));
     let guard = OnDrop::new(move || {
@@ -79,8 +83,8 @@ fn the_destructor_of_a_refused_task_drives_the_runtime() {
 fn the_destructor_of_a_refused_task_drops_the_runtime() {
     // On a thread of its own, which it spoils.
     let spoilt = thread::spawn(|| {
-        let runtime = fragile();
-        fail(&runtime);
+        let (runtime, reports) = fragile();
+        fail(&runtime, &reports);
         // Only so can one spawn on what one no longer holds.
         std::mem::forget(runtime.enter());
         let handle = spawn(async move { drop(runtime) });
@@ -91,7 +95,7 @@ fn the_destructor_of_a_refused_task_drops_the_runtime() {
 
 #[test]
 fn whatever_is_used_after_the_failure_ends() {
-    let runtime = fragile();
+    let (runtime, reports) = fragile();
     let handle = runtime.handle();
     let (timer, pipe, early) = {
         let _guard = runtime.enter();
@@ -105,7 +109,7 @@ fn whatever_is_used_after_the_failure_ends() {
     };
     let waiting = runtime.spawn(pending::<()>());
     let remote = handle.spawn(pending::<()>);
-    fail(&runtime);
+    fail(&runtime, &reports);
     assert!(waiting.is_finished());
     assert!(block_on(remote).unwrap_err().is_cancelled());
 
@@ -135,8 +139,8 @@ fn whatever_is_used_after_the_failure_ends() {
 /// count as a task that lives.
 #[test]
 fn the_first_handle_of_a_failed_runtime() {
-    let runtime = fragile();
-    fail(&runtime);
+    let (runtime, reports) = fragile();
+    fail(&runtime, &reports);
     let handle = runtime.handle();
     assert!(block_on(handle.spawn(|| async {})).is_err());
     assert_eq!(runtime.metrics().alive_tasks(), 0);
@@ -145,7 +149,7 @@ fn the_first_handle_of_a_failed_runtime() {
 /// The counts were taken together before all of them were brought up to date.
 #[test]
 fn metrics_are_taken_in_every_destructor_of_the_end() {
-    let runtime = fragile();
+    let (runtime, _reports) = fragile();
     let alive = Rc::new(RefCell::new(Vec::new()));
     let counting = |told: &Rc<RefCell<Vec<u64>>>| {
         let told = Rc::clone(told);
@@ -180,7 +184,7 @@ fn metrics_are_taken_in_every_destructor_of_the_end() {
 /// with the last waker, on whatever thread that was.
 #[test]
 fn a_panic_that_nobody_drives_out_goes_with_the_runtime() {
-    let runtime = fragile();
+    let (runtime, reports) = fragile();
     let (send, receive) = mpsc::channel();
     let waker = waker_of(&runtime);
     let handle = panicked(
@@ -188,6 +192,7 @@ fn a_panic_that_nobody_drives_out_goes_with_the_runtime() {
         OnDrop::new(move || send.send(thread::current().id()).unwrap()),
     );
     drop(handle);
+    assert_eq!(reports.messages(), ["no text"]);
     assert!(receive.try_recv().is_err(), "it is to come out of a turn");
     drop(runtime);
     assert_eq!(receive.try_recv(), Ok(thread::current().id()));
@@ -197,7 +202,7 @@ fn a_panic_that_nobody_drives_out_goes_with_the_runtime() {
 /// Likewise if the handle was dropped after the runtime.
 #[test]
 fn a_panic_after_the_end_of_the_runtime_goes_with_the_handle() {
-    let runtime = fragile();
+    let (runtime, reports) = fragile();
     let (send, receive) = mpsc::channel();
     let waker = waker_of(&runtime);
     let handle = panicked(
@@ -206,6 +211,7 @@ fn a_panic_after_the_end_of_the_runtime_goes_with_the_handle() {
     );
     drop(runtime);
     drop(handle);
+    assert_eq!(reports.messages(), ["no text"]);
     assert_eq!(receive.try_recv(), Ok(thread::current().id()));
     thread::spawn(move || drop(waker)).join().unwrap();
 }
@@ -214,7 +220,7 @@ fn a_panic_after_the_end_of_the_runtime_goes_with_the_handle() {
 #[test]
 fn a_payload_that_keeps_the_runtime_goes_too() {
     for drop_handle_first in [true, false] {
-        let runtime = fragile();
+        let (runtime, reports) = fragile();
         let (send, receive) = mpsc::channel::<()>();
         let handle = panicked(&runtime, (waker_of(&runtime), send));
         if drop_handle_first {
@@ -224,6 +230,7 @@ fn a_payload_that_keeps_the_runtime_goes_too() {
             drop(runtime);
             drop(handle);
         }
+        assert_eq!(reports.messages(), ["no text"]);
         assert_eq!(receive.try_recv(), Err(mpsc::TryRecvError::Disconnected));
     }
 }
@@ -237,7 +244,7 @@ fn waker_of(runtime: &Runtime) -> Waker {
 /// was dropped, whose panic then was one too many for the process.
 #[test]
 fn an_output_that_panics_when_dropped_by_a_failing_runtime() {
-    let runtime = fragile();
+    let (runtime, reports) = fragile();
     let text = panic_of(|| {
         runtime.block_on(async {
             drop(spawn(async { panic!("the last straw") }));
@@ -246,11 +253,12 @@ fn an_output_that_panics_when_dropped_by_a_failing_runtime() {
         })
     });
     assert_eq!(text, "the last straw");
+    assert_eq!(reports.messages(), ["the last straw"]);
 }
 
 #[test]
 fn a_root_that_panics_when_dropped_by_a_failing_runtime() {
-    let runtime = fragile();
+    let (runtime, reports) = fragile();
     let text = panic_of(|| {
         let guard = OnDrop::new(|| panic!("the root"));
         runtime.block_on(async {
@@ -260,11 +268,12 @@ fn a_root_that_panics_when_dropped_by_a_failing_runtime() {
         });
     });
     assert_eq!(text, "the last straw");
+    assert_eq!(reports.messages(), ["the last straw"]);
 }
 
 #[test]
 fn a_root_fails_the_runtime_when_dropped() {
-    let runtime = fragile();
+    let (runtime, reports) = fragile();
     let handle = panicked(&runtime, "held by the root");
     let root = poll_fn(move |_| {
         assert!(handle.is_finished());
@@ -272,20 +281,23 @@ fn a_root_fails_the_runtime_when_dropped() {
     });
     let text = panic_of(|| runtime.block_on(root));
     assert_eq!(text, "held by the root");
+    assert_eq!(reports.messages(), ["held by the root"]);
 }
 
 #[test]
 fn a_handle_dropped_on_the_turn_of_another_loop() {
-    let (runtime, other) = (fragile(), fragile());
+    let ((runtime, reports), (other, others)) = (fragile(), fragile());
     let handle = panicked(&runtime, "elsewhere");
     other.block_on(async move { drop(handle) });
     other.turn(Some(Duration::ZERO)).unwrap();
     assert_eq!(panic_of(|| runtime.turn(None)), "elsewhere");
+    assert_eq!(reports.messages(), ["elsewhere"]);
+    assert!(others.take().is_empty());
 }
 
 #[test]
 fn a_handle_dropped_while_unwinding() {
-    let runtime = fragile();
+    let (runtime, reports) = fragile();
     let handle = panicked(&runtime, "held by the frame");
     let text = panic_of(|| {
         let _handle = handle;
@@ -293,25 +305,29 @@ fn a_handle_dropped_while_unwinding() {
     });
     assert_eq!(text, "the frame");
     assert_eq!(panic_of(|| runtime.turn(None)), "held by the frame");
+    assert_eq!(reports.messages(), ["held by the frame"]);
 }
 
 /// The output of a local task was dropped so; that of one from elsewhere was the
 /// panic of its task, which ended the runtime.
 #[test]
 fn an_output_that_nobody_took_does_not_fail_the_runtime() {
-    let runtime = fragile();
+    let (runtime, reports) = fragile();
     let output = || async { OnDrop::new(|| panic!("unwanted")) };
     drop(runtime.spawn(output()));
     drop(runtime.handle().spawn(output));
     runtime.turn(Some(Duration::ZERO)).unwrap();
     runtime.turn(Some(Duration::ZERO)).unwrap();
     assert_eq!(runtime.metrics().alive_tasks(), 0);
+    assert!(reports.take().is_empty());
 }
 
 /// A waker that fires between the tasks of a turn.
 #[test]
 fn a_timers_waker_fails_the_runtime() {
-    let runtime = Builder::new()
+    let reports = Reports::new();
+    let runtime = reports
+        .builder()
         .start_paused(true)
         .unhandled_panic(UnhandledPanic::ShutdownRuntime)
         .build()
@@ -332,19 +348,22 @@ fn a_timers_waker_fails_the_runtime() {
             .is_pending()
     );
     assert_eq!(panic_of(|| runtime.block_on(pending::<()>())), "by a timer");
+    assert_eq!(reports.messages(), ["by a timer"]);
 }
 
 #[test]
 fn a_payload_that_panics_when_a_failed_runtime_drops_it() {
-    let runtime = fragile();
+    let (runtime, reports) = fragile();
     let handle = panicked(&runtime, OnDrop::new(|| resume_unwind(Box::new(()))));
     drop(handle);
+    assert_eq!(reports.messages(), ["no text"]);
     drop(runtime);
 }
 
 #[test]
 fn destructors_of_a_failing_runtime_call_back() {
-    let runtime = Rc::new(fragile());
+    let (runtime, reports) = fragile();
+    let runtime = Rc::new(runtime);
     let same = Rc::clone(&runtime);
     let guard = OnDrop::new(move || {
         assert!(panic_of(|| same.turn(None)).contains("within a runtime"));
@@ -359,7 +378,9 @@ fn destructors_of_a_failing_runtime_call_back() {
         pending::<()>().await;
     }));
     runtime.turn(Some(Duration::ZERO)).unwrap();
-    fail(&runtime);
+    drop(runtime.spawn(async { panic!("the last straw") }));
+    assert_eq!(panic_of(|| runtime.turn(None)), "the last straw");
+    assert_eq!(reports.messages(), ["the last straw", "in a destructor"]);
     assert_eq!(Rc::strong_count(&runtime), 1);
     assert_eq!(runtime.metrics().alive_tasks(), 0);
 }
@@ -367,7 +388,7 @@ fn destructors_of_a_failing_runtime_call_back() {
 /// Another runtime that ends inside a destructor, with a task that wakes and
 /// aborts one of `runtime`.
 fn block_off(runtime: &Runtime) -> Runtime {
-    let other = fragile();
+    let (other, _) = fragile();
     let (waiting, _guard) = (runtime.spawn(pending::<()>()), runtime.enter());
     drop(other.spawn(async move {
         waiting.abort();

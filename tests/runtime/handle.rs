@@ -22,6 +22,7 @@ use rustix::time::Timespec;
 
 use coreloop_test_support::on_drop::OnDrop;
 use coreloop_test_support::on_thread::wait_for;
+use coreloop_test_support::reports::Reports;
 use coreloop_test_support::wakers::{Call, calling};
 
 /// Calls `f` on a thread of its own, and gives what it returns.
@@ -370,8 +371,11 @@ fn a_panic_of_the_destructor_of_a_future_that_is_over() {
 
 #[test]
 fn panics_that_nobody_waits_for_do_not_hurt_the_loop() {
-    let runtime = Runtime::new().unwrap();
-    drop(runtime.handle().spawn(|| async { panic!("nobody waits") }));
+    let reports = Reports::new();
+    let runtime = reports.builder().build().unwrap();
+    let unseen = runtime.handle().spawn(|| async { panic!("nobody waits") });
+    let id = unseen.id();
+    drop(unseen);
     drop(
         runtime
             .handle()
@@ -379,6 +383,10 @@ fn panics_that_nobody_waits_for_do_not_hurt_the_loop() {
     );
     let after = runtime.handle().spawn(|| async { 1 });
     assert_eq!(runtime.block_on(after).unwrap(), 1);
+    let panics = reports.take();
+    assert_eq!(panics.len(), 1);
+    assert_eq!(panics[0].task().id(), id);
+    assert_eq!(panics[0].message(), Some("nobody waits"));
 }
 
 #[test]
@@ -717,8 +725,10 @@ fn spawning_while_the_runtime_is_dropped() {
 fn a_panic_that_nobody_took_goes_back_to_the_loop() {
     use coreloop::runtime::UnhandledPanic;
 
+    let reports = Reports::new();
     let strict = || {
-        Builder::new()
+        reports
+            .builder()
             .unhandled_panic(UnhandledPanic::ShutdownRuntime)
             .build()
             .unwrap()
@@ -727,6 +737,7 @@ fn a_panic_that_nobody_took_goes_back_to_the_loop() {
         let panic = catch_unwind(AssertUnwindSafe(|| runtime.block_on(pending::<()>())));
         let payload = panic.unwrap_err();
         assert_eq!(payload.downcast_ref::<&str>(), Some(&text));
+        assert_eq!(reports.messages(), [text]);
     };
 
     // It arrived before the handle went.

@@ -6,11 +6,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use coreloop::runtime::{Builder, Handle, Runtime, SlowPoll, UnhandledPanic};
+use coreloop::runtime::{Handle, Runtime, SlowPoll, UnhandledPanic};
 use coreloop::task::{self, JoinHandle, yield_now};
 use coreloop::{runtime, spawn};
 
 use coreloop_test_support::on_drop::OnDrop;
+use coreloop_test_support::reports::Reports;
 
 thread_local! {
     /// What the hook does, once: it is to be `Send`, and what tests do is not.
@@ -25,8 +26,9 @@ fn hook(_: &SlowPoll) {
 }
 
 /// A runtime to which every poll is slow.
-fn watched() -> Runtime {
-    Builder::new()
+fn watched(reports: &Reports) -> Runtime {
+    reports
+        .builder()
         .unhandled_panic(UnhandledPanic::ShutdownRuntime)
         .slow_poll(Duration::ZERO)
         .on_slow_poll(hook)
@@ -36,7 +38,8 @@ fn watched() -> Runtime {
 
 #[test]
 fn a_hook_that_does_everything_at_once() {
-    let runtime = Rc::new(watched());
+    let reports = Reports::new();
+    let runtime = Rc::new(watched(&reports));
     let done = Rc::new(Cell::new(0));
     let (same, count) = (Rc::clone(&runtime), Rc::clone(&done));
     let aborted = runtime.spawn(pending::<()>());
@@ -52,7 +55,7 @@ fn a_hook_that_does_everything_at_once() {
         assert!(runtime::metrics().alive_tasks() >= 4);
         let refused = catch_unwind(AssertUnwindSafe(|| same.block_on(async {})));
         assert!(refused.is_err());
-        let (other, third) = (watched(), Rc::clone(&count));
+        let (other, third) = (watched(&Reports::new()), Rc::clone(&count));
         let guard = OnDrop::new(move || third.set(third.get() + 1));
         drop(other.spawn(async move {
             let _guard = guard;
@@ -71,7 +74,8 @@ fn a_hook_that_does_everything_at_once() {
 /// The runtime ends with the slice.
 #[test]
 fn a_hook_that_drops_the_handle_of_a_panic() {
-    let runtime = watched();
+    let reports = Reports::new();
+    let runtime = watched(&reports);
     let handle: JoinHandle<()> = runtime.spawn(async { panic!("dropped by the hook") });
     runtime.turn(Some(Duration::ZERO)).unwrap();
     assert!(handle.is_finished());
@@ -79,4 +83,5 @@ fn a_hook_that_drops_the_handle_of_a_panic() {
     let panic = catch_unwind(AssertUnwindSafe(|| runtime.block_on(pending::<()>())));
     let panic = panic.unwrap_err();
     assert_eq!(panic.downcast_ref::<&str>(), Some(&"dropped by the hook"));
+    assert_eq!(reports.messages(), ["dropped by the hook"]);
 }

@@ -21,6 +21,8 @@ use coreloop::sync::Notify;
 use coreloop::task::{spawn_blocking, yield_now};
 use coreloop::time::{Instant, sleep, timeout};
 
+use coreloop_test_support::reports::Reports;
+
 /// A connected pair of sockets.
 async fn pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -233,7 +235,9 @@ fn a_panic_neither_kills_the_loop_nor_vanishes() {
     assert!(error.unwrap_err().is_panic());
     assert_eq!(runtime.block_on(async { 1 }), 1);
 
-    let strict = Builder::new()
+    let reports = Reports::new();
+    let strict = reports
+        .builder()
         .unhandled_panic(UnhandledPanic::ShutdownRuntime)
         .build()
         .unwrap();
@@ -242,6 +246,7 @@ fn a_panic_neither_kills_the_loop_nor_vanishes() {
         strict.block_on(pending::<()>());
     }));
     assert!(ended.is_err());
+    assert_eq!(reports.messages(), ["seen by nobody"]);
 }
 
 /// The program does not end while a blocking call goes on.

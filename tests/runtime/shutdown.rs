@@ -14,6 +14,8 @@ use coreloop::spawn;
 use coreloop::task::yield_now;
 use coreloop::time::{Instant, sleep};
 
+use coreloop_test_support::reports::Reports;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 fn paused() -> Runtime {
@@ -223,7 +225,9 @@ fn a_shutdown_inside_a_runtime_is_refused() {
 
 #[test]
 fn a_panic_that_is_to_end_the_runtime_comes_out_of_the_shutdown() {
-    let runtime = Builder::new()
+    let reports = Reports::new();
+    let runtime = reports
+        .builder()
         .unhandled_panic(UnhandledPanic::ShutdownRuntime)
         .build()
         .unwrap();
@@ -232,6 +236,7 @@ fn a_panic_that_is_to_end_the_runtime_comes_out_of_the_shutdown() {
     let panic = catch_unwind(AssertUnwindSafe(|| runtime.shutdown(Duration::MAX)));
     let panic = panic.unwrap_err();
     assert_eq!(panic.downcast_ref::<&str>(), Some(&"at the very end"));
+    assert_eq!(reports.messages(), ["at the very end"]);
 }
 
 #[test]

@@ -13,6 +13,8 @@ use coreloop::scope::{
 use coreloop::task::JoinSet;
 use coreloop::{race, spawn};
 
+#[cfg(not(miri))]
+use coreloop_test_support::rerun::{is_rerun, rerun};
 use coreloop_test_support::trace::{self, Trace, paused, ticks};
 
 fn used(trace: &Trace, name: &'static str, count: u32) -> impl Future<Output = ()> + use<> {
@@ -219,9 +221,19 @@ async fn start_waits_for_the_word_and_not_for_the_task() {
     supervisor.join().await.unwrap();
 }
 
-#[cfg_attr(miri, ignore = "forgets memory, which Miri reports as leaked")]
+/// What is printed is looked at in a process of its own.
+#[cfg(not(miri))]
 #[test]
 fn a_group_may_be_forgotten_and_dropped_without_a_runtime() {
+    const THIS: &str = "a_group_may_be_forgotten_and_dropped_without_a_runtime";
+    if !is_rerun(THIS) {
+        let output = rerun(module_path!(), THIS);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{text}");
+        assert_eq!(text.matches("was abandoned").count(), 1, "{text}");
+        assert!(text.contains(file!()), "{text}");
+        return;
+    }
     let runtime = paused();
     let group = runtime.block_on(async {
         let mut forgotten = TaskGroup::<()>::new();

@@ -17,6 +17,7 @@ use coreloop::time::{Sleep, sleep};
 use coreloop::{Runtime, block_on, spawn};
 
 use coreloop_test_support::on_drop::OnDrop;
+use coreloop_test_support::reports::Reports;
 use coreloop_test_support::wakers::{Call, calling};
 
 /// A panic's payload that panics when it is dropped, so many times over.
@@ -28,6 +29,12 @@ impl Drop for Bomb {
             panic_any(Bomb(self.0 - 1));
         }
     }
+}
+
+/// A runtime, and the panics that it reports.
+fn reporting() -> (Runtime, Reports) {
+    let reports = Reports::new();
+    (reports.builder().build().unwrap(), reports)
 }
 
 fn text(payload: &(dyn std::any::Any + Send)) -> &str {
@@ -62,10 +69,12 @@ fn a_panic_goes_to_the_handle_and_no_further() {
 
 #[test]
 fn a_panic_that_nobody_waits_for_stops_nothing() {
-    block_on(async {
+    let (runtime, reports) = reporting();
+    runtime.block_on(async {
         drop(spawn(async { panic!("unseen") }));
         yield_now().await;
     });
+    assert_eq!(reports.messages(), ["unseen"]);
 }
 
 #[test]
@@ -111,12 +120,15 @@ fn fragile(ready: bool) -> Fragile<impl FnOnce() + Unpin> {
 
 #[test]
 fn a_destructor_that_panics_after_the_end_is_the_tasks_panic() {
-    block_on(async {
+    let (runtime, reports) = reporting();
+    runtime.block_on(async {
         let error = spawn(fragile(true)).await.unwrap_err();
         assert_eq!(text(&*error.into_panic()), "in the destructor");
+        assert!(reports.take().is_empty());
         drop(spawn(fragile(true)));
         yield_now().await;
     });
+    assert_eq!(reports.messages(), ["in the destructor"]);
 }
 
 #[test]
@@ -176,7 +188,8 @@ impl Drop for Both {
 
 #[test]
 fn an_output_that_panics_when_dropped_stops_nothing() {
-    block_on(async {
+    let (runtime, reports) = reporting();
+    runtime.block_on(async {
         // At the end of a detached task.
         drop(spawn(async { OnDrop::new(|| panic!("unwanted")) }));
         yield_now().await;
@@ -191,20 +204,25 @@ fn an_output_that_panics_when_dropped_stops_nothing() {
         let error = spawn(Both(false)).await.err().unwrap();
         assert_eq!(text(&*error.into_panic()), "the future");
     });
+    // The panic hook has printed these, and no task has panicked.
+    assert!(reports.take().is_empty());
 }
 
 #[test]
 fn a_payload_that_panics_when_dropped_stops_nothing() {
-    block_on(async {
+    let (runtime, reports) = reporting();
+    runtime.block_on(async {
         // Twice over is what the loop promises to see off without a leak.
         for depth in [0, 1] {
             drop(spawn(async move { panic_any(Bomb(depth)) }));
             yield_now().await;
+            assert_eq!(reports.messages(), ["no text"]);
 
             let handle = spawn(async move { panic_any(Bomb(depth)) });
             yield_now().await;
             let dropped = catch_unwind(AssertUnwindSafe(|| drop(handle)));
             assert_eq!(dropped.is_err(), depth > 0);
+            assert_eq!(reports.messages(), ["no text"]);
 
             let handle = spawn(async move {
                 let _guard = OnDrop::new(move || {
@@ -218,6 +236,7 @@ fn a_payload_that_panics_when_dropped_stops_nothing() {
             handle.abort();
             drop(handle);
             yield_now().await;
+            assert_eq!(reports.messages(), ["no text"]);
         }
     });
 }
@@ -425,8 +444,9 @@ fn the_end_of_the_runtime_wakes_all_though_a_waker_panics() {
 #[test]
 fn a_runtime_is_dropped_while_unwinding() {
     let dropped = Rc::new(RefCell::new(0));
+    let reports = Reports::new();
     let unwound = catch_unwind(AssertUnwindSafe(|| {
-        let runtime = Runtime::new().unwrap();
+        let runtime = reports.builder().build().unwrap();
         for _ in 0..3 {
             let told = Rc::clone(&dropped);
             drop(runtime.spawn(async move {
@@ -444,6 +464,7 @@ fn a_runtime_is_dropped_while_unwinding() {
     }));
     assert_eq!(text(&*unwound.unwrap_err()), "the root");
     assert_eq!(*dropped.borrow(), 3);
+    assert_eq!(reports.messages(), ["while unwinding"; 3]);
 }
 
 #[test]

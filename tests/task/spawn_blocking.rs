@@ -15,6 +15,7 @@ use coreloop::{Runtime, block_on, spawn};
 use coreloop_test_support::gate::{Gate, gate};
 use coreloop_test_support::on_drop::OnDrop;
 use coreloop_test_support::on_thread::wait_for;
+use coreloop_test_support::reports::Reports;
 
 /// A runtime with one thread for blocking work, which is busy.
 fn busy() -> (Runtime, Gate) {
@@ -272,9 +273,16 @@ fn a_panic_is_the_handles() {
 
 #[test]
 fn panics_that_nobody_waits_for_hurt_neither_loop_nor_thread() {
-    let runtime = Builder::new().max_blocking_threads(1).build().unwrap();
-    drop(runtime.spawn_blocking(|| panic!("nobody waits")));
-    drop(runtime.handle().spawn_blocking(|| panic!("nobody waits")));
+    let reports = Reports::new();
+    let builder = reports.builder().max_blocking_threads(1);
+    let runtime = builder.build().unwrap();
+    let unseen = [
+        runtime.spawn_blocking(|| panic!("nobody waits")).id(),
+        runtime
+            .handle()
+            .spawn_blocking(|| panic!("nobody waits"))
+            .id(),
+    ];
     drop(
         runtime
             .handle()
@@ -282,6 +290,15 @@ fn panics_that_nobody_waits_for_hurt_neither_loop_nor_thread() {
     );
     let after = runtime.spawn_blocking(|| 1);
     assert_eq!(runtime.block_on(after).unwrap(), 1);
+    let mut panics = reports.take();
+    while panics.len() < unseen.len() {
+        runtime.turn(None).unwrap();
+        panics.extend(reports.take());
+    }
+    let ids: Vec<_> = panics.iter().map(|panic| panic.task().id()).collect();
+    assert_eq!(ids, unseen);
+    let mut messages = panics.iter().map(|panic| panic.message());
+    assert!(messages.all(|message| message == Some("nobody waits")));
 }
 
 #[test]

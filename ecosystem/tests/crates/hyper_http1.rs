@@ -21,6 +21,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 
 use coreloop_test_support::on_drop::OnDrop;
+use coreloop_test_support::reports::Reports;
 
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -301,24 +302,28 @@ async fn an_error_of_the_service_is_told_to_the_hook() {
     assert_eq!(get(&mut connect(address).await).await, "fine");
 }
 
-#[coreloop::test]
-async fn a_panic_of_the_service_ends_its_connection_only() {
-    let (listener, address) = bind().await;
-    let service = service_fn(async |request: Request<Incoming>| {
-        assert_ne!(request.uri().path(), "/panic", "on purpose");
-        text("fine")
+#[test]
+fn a_panic_of_the_service_ends_its_connection_only() {
+    let reports = Reports::new();
+    reports.builder().build().unwrap().block_on(async {
+        let (listener, address) = bind().await;
+        let service = service_fn(async |request: Request<Incoming>| {
+            assert!(request.uri().path() != "/panic", "on purpose");
+            text("fine")
+        });
+        let server = coreloop::spawn(serve(listener, service).into_future());
+        let mut good = connect(address).await;
+        assert_eq!(get(&mut good).await, "fine");
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream
+            .write_all(b"GET /panic HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .unwrap();
+        assert_eq!(read_to_end(&mut stream).await, b"");
+        assert_eq!(get(&mut good).await, "fine");
+        assert!(!server.is_finished());
     });
-    let server = coreloop::spawn(serve(listener, service).into_future());
-    let mut good = connect(address).await;
-    assert_eq!(get(&mut good).await, "fine");
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream
-        .write_all(b"GET /panic HTTP/1.1\r\nhost: x\r\n\r\n")
-        .await
-        .unwrap();
-    assert_eq!(read_to_end(&mut stream).await, b"");
-    assert_eq!(get(&mut good).await, "fine");
-    assert!(!server.is_finished());
+    assert_eq!(reports.messages(), ["on purpose"]);
 }
 
 #[coreloop::test]
