@@ -1,6 +1,7 @@
 //! In a process of its own, because a signal goes to all listeners of the process: who
 //! sees signals, when, and how often. Each test has a signal of its own.
-#![cfg(all(test, not(miri)))]
+#![cfg(test)]
+#![cfg(not(miri))]
 
 use std::ffi::c_int;
 use std::future::{pending, poll_fn};

@@ -6,7 +6,8 @@
 //! Every example says its command, is listed with it, and is run by a test. The
 //! links of the README lead somewhere in the documentation. And tests are where the
 //! rule of ARCHITECTURE.md has them.
-#![cfg(all(test, not(miri)))]
+#![cfg(test)]
+#![cfg(not(miri))]
 
 use std::fs;
 use std::path::{Path, PathBuf};

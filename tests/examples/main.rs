@@ -1,6 +1,7 @@
 //! The examples, as a user meets them. The echo server of the quick start is
 //! started, talked to, and stopped with Ctrl-C.
-#![cfg(all(test, not(miri)))]
+#![cfg(test)]
+#![cfg(not(miri))]
 
 use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
