@@ -217,6 +217,7 @@ fn all_who_poll_by_a_shared_reference_are_woken() {
 
 /// What nobody waits for any more takes a bounded place.
 #[test]
+#[cfg_attr(miri, ignore = "three hundred wakers in a list, which is safe code")]
 fn wakers_of_polls_that_were_given_up_do_not_pile_up() {
     block_on(async {
         let (one, _other) = pair();

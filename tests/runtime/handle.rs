@@ -603,6 +603,7 @@ fn polling_again_after_the_output_panics() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "three hundred tasks, to use up a budget")]
 fn a_handle_spends_the_budget_of_its_task() {
     let runtime = Runtime::new().unwrap();
     let handle = runtime.handle();

@@ -19,6 +19,7 @@ use coreloop_test_support::wakers::{Call, calling};
 /// The clone of a waker is others' code. A scope of many children made it with a
 /// lock held, which each wake of a child takes: that waited for itself.
 #[test]
+#[cfg_attr(miri, ignore = "fifty children, in safe code")]
 fn a_waker_may_wake_children_while_a_scope_clones_it() {
     let left: Rc<RefCell<Vec<Waker>>> = Rc::default();
     let wakes = || {

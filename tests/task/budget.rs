@@ -34,6 +34,7 @@ async fn ready_in_one_poll(
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "counts to 128 six times, in safe code")]
 fn every_operation_spends_a_unit() {
     block_on(async {
         assert_eq!(ready_in_one_poll(coop::poll_proceed).await, 128);
@@ -85,6 +86,7 @@ fn every_operation_spends_a_unit() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "counts to 128, in safe code")]
 fn readiness_spends_a_unit() {
     block_on(async {
         let (reader, mut writer) = pipe().unwrap();
@@ -99,6 +101,7 @@ fn readiness_spends_a_unit() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "counts to 384, in safe code")]
 fn a_task_that_never_waits_yields_to_others() {
     block_on(async {
         let spent = Rc::new(Cell::new(0));
@@ -119,6 +122,7 @@ fn a_task_that_never_waits_yields_to_others() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "counts to a thousand, in safe code")]
 fn an_unconstrained_future_never_yields() {
     block_on(async {
         let others = Rc::new(Cell::new(false));
@@ -159,6 +163,7 @@ fn the_budget_is_back_after_unconstrained_even_if_it_panics() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "counts to a thousand, in safe code")]
 fn nothing_is_counted_outside_a_runtime() {
     let waker = std::task::Waker::noop();
     let mut context = Context::from_waker(waker);
@@ -171,6 +176,7 @@ fn nothing_is_counted_outside_a_runtime() {
 /// Tasks that wake themselves for ever keep neither timers nor descriptors from
 /// being looked at, whatever the interval.
 #[test]
+#[cfg_attr(miri, ignore = "thousands of polls of tasks that do nothing")]
 fn busy_tasks_do_not_starve_timers_and_descriptors() {
     for interval in [1, 61, 1000] {
         let runtime = Builder::new().event_interval(interval).build().unwrap();
@@ -207,6 +213,7 @@ fn busy_tasks_do_not_starve_timers_and_descriptors() {
 /// With a clock that stands still nothing moves it while a task is ready, so a
 /// busy loop of tasks must not make time pass.
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of polls of tasks that do nothing")]
 fn a_paused_clock_waits_for_busy_tasks() {
     let runtime = Builder::new().start_paused(true).build().unwrap();
     runtime.block_on(async {

@@ -489,6 +489,7 @@ fn work_may_run_a_runtime() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "others send fewer jobs the same way")]
 fn thousands_of_jobs() {
     let count = if cfg!(miri) { 20 } else { 5000 };
     let runtime = Builder::new().max_blocking_threads(4).build().unwrap();

@@ -21,6 +21,7 @@ fn ms(millis: u64) -> Duration {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "about the wheel, which is safe code")]
 fn timers_fire_in_the_order_of_their_deadlines() {
     paused().block_on(async {
         let order = Rc::new(RefCell::new(Vec::new()));
@@ -47,6 +48,7 @@ fn timers_fire_in_the_order_of_their_deadlines() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "about the wheel, which is safe code")]
 fn equal_deadlines_fire_in_the_order_of_their_setting() {
     paused().block_on(async {
         let order = Rc::new(RefCell::new(Vec::new()));
@@ -168,6 +170,7 @@ fn a_sleep_that_is_over_stays_so() {
 
 /// One wake drops a hundred timers, some of which fire in the same turn.
 #[test]
+#[cfg_attr(miri, ignore = "thousands of timers in the wheel, which is safe code")]
 fn a_waker_drops_timers_while_they_fire() {
     let runtime = paused();
     let slot: Rc<RefCell<Vec<Sleep>>> = Rc::default();
@@ -274,6 +277,7 @@ fn a_sleep_outside_a_runtime_panics() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of timers in the wheel, which is safe code")]
 fn very_many_timers() {
     const TIMERS: u32 = if cfg!(miri) { 300 } else { 20_000 };
 

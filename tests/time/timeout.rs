@@ -46,6 +46,7 @@ async fn the_tighter_of_two_timeouts_wins() {
 /// A future that spends the whole budget in every poll, and one that is polled
 /// where nothing is left of it.
 #[test]
+#[cfg_attr(miri, ignore = "thousands of units of budget, in safe code")]
 fn a_timeout_wins_against_a_future_that_eats_the_budget() {
     block_on(async {
         let greedy = async {

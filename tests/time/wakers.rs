@@ -34,6 +34,7 @@ type Timers = Rc<RefCell<Vec<Sleep>>>;
 /// Of a hundred timers that are due together the first to be woken drops all.
 /// The wheel had a list of those that it was about to wake.
 #[test]
+#[cfg_attr(miri, ignore = "a hundred timers in the wheel, which is safe code")]
 fn one_wake_drops_a_hundred_timers() {
     paused().block_on(async {
         let timers = Timers::default();
@@ -62,6 +63,7 @@ fn one_wake_drops_a_hundred_timers() {
 /// The wake of one timer drops those that are due later, and sets others in
 /// their places: none of these fires for one of those.
 #[test]
+#[cfg_attr(miri, ignore = "a hundred timers in the wheel, which is safe code")]
 fn a_wake_puts_new_timers_in_the_places_of_old_ones() {
     paused().block_on(async {
         let start = Instant::now();

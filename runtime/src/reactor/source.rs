@@ -209,6 +209,7 @@ impl Source {
 
     /// Whether anybody waits to read, as far as is known: one that polled may have
     /// lost interest since.
+    #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
     #[cold]
     pub(super) fn has_readers(&self) -> bool {
         self.reader.waits.get()
@@ -331,6 +332,7 @@ struct Waiter {
 }
 
 impl Others {
+    #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
     fn have_readers(&self) -> bool {
         let reader = self.reader.take();
         let polls = reader.is_some();

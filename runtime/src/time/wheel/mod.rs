@@ -37,7 +37,8 @@
 
 mod places;
 mod slots;
-#[cfg(test)]
+// Not under Miri, which would take a minute for what is safe code.
+#[cfg(all(test, not(miri)))]
 mod tests;
 mod waking;
 

@@ -201,7 +201,7 @@ impl Slots {
     }
 
     /// How many levels have lists.
-    #[cfg(test)]
+    #[cfg(all(test, not(miri)))]
     pub(super) fn levels(&self) -> usize {
         self.lists.len() / SLOTS
     }
