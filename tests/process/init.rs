@@ -7,7 +7,8 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
-use coreloop_test_support::process::master::{App, Master, ask_worker, wait_until, worker_at};
+use coreloop_test_support::deadline::wait_until;
+use coreloop_test_support::process::master::{App, Master, ask_worker, worker_at};
 use coreloop_test_support::program::{connect, exchange};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 

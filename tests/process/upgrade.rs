@@ -10,7 +10,8 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
-use coreloop_test_support::process::master::{App, Master, ask_on, copy, wait_until, worker_at};
+use coreloop_test_support::deadline::wait_until;
+use coreloop_test_support::process::master::{App, Master, ask_on, copy, worker_at};
 use coreloop_test_support::program::{connect, exchange, program};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 

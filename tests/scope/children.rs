@@ -6,14 +6,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 use coreloop::cleanup::{bracket, cleanups};
 use coreloop::scope::{cancel_scope, scope};
 use coreloop::task::yield_now;
-use coreloop::{select, spawn};
+use coreloop::{block_on, select, spawn};
 
+use coreloop_test_support::deadline::in_time;
 use coreloop_test_support::trace::{Trace, paused, ticks};
 
 fn used(trace: &Trace, name: &'static str, count: u32) -> impl Future<Output = ()> + use<> {
@@ -190,27 +193,46 @@ async fn children_that_are_not_woken_are_not_polled() {
     .await;
 }
 
-#[coreloop::test]
-async fn children_are_woken_from_other_threads() {
-    let count = if cfg!(miri) { 12 } else { 100 };
-    scope(async |scope| {
-        for _ in 0..count {
-            let mut waking = None;
-            drop(scope.spawn(poll_fn(move |context| {
-                // Polled by the way now and then.
-                let waking = waking.get_or_insert_with(|| {
-                    let waker = context.waker().clone();
-                    thread::spawn(move || waker.wake())
+/// A child is polled again because a thread woke it, and for no other reason: after a
+/// wake that is lost the scope waits for ever. One child is woken by the waker of its
+/// scope, and many have wakers of their own.
+#[test]
+fn children_are_woken_from_other_threads() {
+    const THREADS: usize = 4;
+    const WAKES: usize = 4;
+
+    let many = if cfg!(miri) { 12 } else { 100 };
+    for count in [1, many] {
+        in_time(move || {
+            // Of each child. Relaxed, as it is the wake that has to carry it.
+            let woken: Vec<_> = (0..count).map(|_| AtomicUsize::new(0)).collect();
+            thread::scope(|threads| {
+                let senders = [(); THREADS].map(|()| {
+                    let (sender, wakers) = mpsc::channel::<(usize, Waker)>();
+                    let woken = &woken;
+                    threads.spawn(move || {
+                        for (child, waker) in wakers {
+                            woken[child].fetch_add(1, Ordering::Relaxed);
+                            waker.wake();
+                        }
+                    });
+                    sender
                 });
-                if waking.is_finished() {
-                    return Poll::Ready(());
-                }
-                context.waker().wake_by_ref();
-                Poll::Pending
-            })));
-        }
-    })
-    .await;
+                block_on(scope(async |scope| {
+                    for (child, woken) in woken.iter().enumerate() {
+                        let sender = &senders[child % THREADS];
+                        drop(scope.spawn(poll_fn(move |context| {
+                            if woken.load(Ordering::Relaxed) >= WAKES {
+                                return Poll::Ready(());
+                            }
+                            sender.send((child, context.waker().clone())).unwrap();
+                            Poll::Pending
+                        })));
+                    }
+                }));
+            });
+        });
+    }
 }
 
 #[coreloop::test(start_paused = true)]

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
-use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
+use crate::deadline::wait_until;
 use crate::folder::Folder;
 use crate::program::{PATIENCE, connect, program};
 
@@ -305,13 +305,4 @@ pub fn await_end(pid: Pid) {
     let patience = Timespec::try_from(PATIENCE).unwrap();
     let ended = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&patience));
     assert_eq!(ended, Ok(1), "{pid:?} is still there");
-}
-
-/// For what no event tells.
-pub fn wait_until(mut condition: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < PATIENCE, "it does not happen");
-        thread::yield_now();
-    }
 }

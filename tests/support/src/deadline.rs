@@ -1,0 +1,73 @@
+//! Deadlines that turn a hang into a failure. They are so generous that no test
+//! passes or fails by the time that something takes.
+
+use std::panic::{Location, resume_unwind};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use coreloop::task::yield_now;
+
+use crate::program::PATIENCE;
+
+/// Miri takes much longer for the same.
+const LIMIT: Duration = PATIENCE.saturating_mul(if cfg!(miri) { 20 } else { 1 });
+
+/// Runs a test on a thread of its own, and panics if it is not over in time. The
+/// thread is left behind then, so a loop that waits for ever fails its own test and
+/// holds up no other.
+///
+/// # Panics
+///
+/// Panics if the test does.
+#[track_caller]
+pub fn in_time<R: Send + 'static>(test: impl FnOnce() -> R + Send + 'static) -> R {
+    let (over, end) = mpsc::channel::<()>();
+    let named = match thread::current().name() {
+        // A panic is reported under the name of the test.
+        Some(name) => thread::Builder::new().name(name.to_owned()),
+        None => thread::Builder::new(),
+    };
+    let running = named.spawn(move || {
+        // Dropped at the end, also by a panic.
+        let _over = over;
+        test()
+    });
+    let running = running.expect("a thread for the test");
+    let waited = end.recv_timeout(LIMIT);
+    let is_over = waited != Err(RecvTimeoutError::Timeout);
+    assert!(is_over, "the test hangs");
+    running.join().unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+/// Looks again and again until the condition holds, where no event says that it
+/// does: what `/proc` shows, or a process that another one reaps.
+#[track_caller]
+pub fn wait_until(mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    // Mostly it holds at once or very soon. Later, a thread that looks all the time
+    // would take the processor from those it waits for.
+    let mut looks = 0_u32;
+    while !condition() {
+        assert!(start.elapsed() < LIMIT, "it does not happen");
+        looks += 1;
+        if looks < 100 {
+            thread::yield_now();
+        } else {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// Lets the other tasks of this loop run until the condition holds. The loop does not
+/// sleep meanwhile, so this is not for tests of what wakes it.
+#[track_caller]
+pub fn yield_until(mut condition: impl FnMut() -> bool) -> impl Future<Output = ()> {
+    let (start, caller) = (Instant::now(), Location::caller());
+    async move {
+        while !condition() {
+            assert!(start.elapsed() < LIMIT, "{caller}: it does not happen");
+            yield_now().await;
+        }
+    }
+}
