@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use coreloop::io::Async;
+use coreloop::sync::mpsc;
 use coreloop::task::yield_now;
 use coreloop::{Runtime, block_on, spawn};
 
@@ -357,20 +358,18 @@ fn several_tasks_wait_at_once() {
     block_on(async {
         let (reader, mut writer) = reading();
         let reader = Rc::new(reader);
-        let taken = Rc::new(RefCell::new(Vec::new()));
-        let tasks: Vec<_> = (0..4)
-            .map(|_| {
-                let (reader, taken) = (Rc::clone(&reader), Rc::clone(&taken));
-                spawn(async move {
-                    let mut byte = [0];
-                    reader
-                        .read_with(|mut reader: &PipeReader| reader.read_exact(&mut byte))
-                        .await
-                        .unwrap();
-                    taken.borrow_mut().push(byte[0]);
-                })
-            })
-            .collect();
+        let (take, mut taken) = mpsc::channel(4);
+        for _ in 0..4 {
+            let (reader, take) = (Rc::clone(&reader), take.clone());
+            drop(spawn(async move {
+                let mut byte = [0];
+                reader
+                    .read_with(|mut reader: &PipeReader| reader.read_exact(&mut byte))
+                    .await
+                    .unwrap();
+                take.send(byte[0]).await.unwrap();
+            }));
+        }
         // One that gives up, and one by the other way.
         {
             let mut gives_up = pin!(reader.readable());
@@ -383,14 +382,8 @@ fn several_tasks_wait_at_once() {
         yield_now().await;
         for byte in 0..4 {
             writer.write_all(&[byte]).unwrap();
-            while taken.borrow().len() <= usize::from(byte) {
-                yield_now().await;
-            }
+            assert_eq!(taken.recv().await, Some(byte));
         }
-        for task in tasks {
-            task.await.unwrap();
-        }
-        assert_eq!(*taken.borrow(), [0, 1, 2, 3]);
         ready.await.unwrap().unwrap();
     });
 }

@@ -16,6 +16,7 @@ use std::thread;
 
 use coreloop::block_on;
 use coreloop::io::{Async, Interest};
+use coreloop_test_support::deadline::wait_until;
 use rustix::thread::Pid;
 
 /// What the kernel says of a thread.
@@ -37,9 +38,7 @@ fn sleeps_so_far(thread: Pid) -> u64 {
 
 /// Waits until loops wait for the kernel, that have nothing else to wait for.
 fn until_asleep(threads: &[Pid]) {
-    while !threads.iter().all(|&thread| sleeps(thread)) {
-        thread::yield_now();
-    }
+    wait_until(|| threads.iter().all(|&thread| sleeps(thread)));
 }
 
 fn listener() -> (TcpListener, SocketAddr) {

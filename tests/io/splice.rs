@@ -13,6 +13,7 @@ use coreloop::io::{
 use coreloop::net::TcpStream;
 use coreloop::task::yield_now;
 use coreloop::{block_on, join, spawn};
+use coreloop_test_support::deadline::Deadline;
 use coreloop_test_support::pair::pair;
 use futures_lite::future::poll_once;
 use socket2::SockRef;
@@ -121,7 +122,9 @@ fn a_slow_reader_holds_up_the_splice_and_dropping_that_loses_nothing() {
         });
         let mut pipe = SplicePipe::new();
         // Until something waits in the pipe, as the reader does not read.
+        let deadline = Deadline::new();
         while pipe.bytes_read() == pipe.bytes_written() {
+            deadline.check();
             // Each time another future.
             let moved = poll_once(pipe.splice(&mut from, &mut to)).await;
             assert!(moved.is_none());
@@ -159,7 +162,9 @@ fn a_dropped_proxy_goes_on_with_its_pipes() {
             let mut echo = [0; 100];
             {
                 let mut read = server.read_exact(&mut echo);
+                let deadline = Deadline::new();
                 while poll_once(&mut read).await.is_none() {
+                    deadline.check();
                     let proxy =
                         splice_bidirectional_with_pipes(&mut left, &mut right, &mut up, &mut down);
                     assert!(poll_once(proxy).await.is_none());

@@ -614,6 +614,7 @@ async fn a_spent_budget_polls_nothing_before_the_next_turn() {
             () = coreloop::task::consume_budget() => operations += 1,
             () = pending() => {}
         }
+        assert!(operations < 100_000, "the other task never runs");
     }
     assert!(operations >= 128, "{operations}");
 }

@@ -1,9 +1,9 @@
 //! Many connections: as a stream, and several at once. Runs under Miri.
 
-use std::cell::Cell;
 use std::rc::Rc;
 
 use coreloop::net::{TcpListener, TcpStream};
+use coreloop::sync::mpsc;
 use coreloop::{Runtime, block_on, spawn, task::yield_now};
 use futures_lite::StreamExt;
 use futures_lite::future::{poll_once, zip};
@@ -55,27 +55,21 @@ fn several_streams_of_one_listener_are_all_woken() {
     block_on(async {
         let (listener, address) = listener().await;
         let listener = Rc::new(listener);
-        let served = Rc::new(Cell::new(0));
-        let servers: Vec<_> = (0..3)
-            .map(|_| {
-                let (listener, served) = (Rc::clone(&listener), Rc::clone(&served));
-                spawn(async move {
-                    // Each takes one, so that the next is another's.
-                    let stream = listener.incoming().next().await.unwrap().unwrap();
-                    served.set(served.get() + 1);
-                    stream
-                })
-            })
-            .collect();
-        yield_now().await;
-        for count in 1..=3 {
-            let _client = TcpStream::connect(address).await.unwrap();
-            while served.get() < count {
-                yield_now().await;
-            }
+        let (serve, mut served) = mpsc::channel(3);
+        for _ in 0..3 {
+            let (listener, serve) = (Rc::clone(&listener), serve.clone());
+            drop(spawn(async move {
+                // Each takes one, so that the next is another's.
+                let stream = listener.incoming().next().await.unwrap().unwrap();
+                serve.send(stream).await.unwrap();
+            }));
         }
-        for server in servers {
-            server.await.unwrap();
+        yield_now().await;
+        for _ in 0..3 {
+            // The loop waits for nothing but the one that is served next.
+            let client = TcpStream::connect(address).await.unwrap();
+            let server = served.recv().await.unwrap();
+            assert_eq!(server.peer_addr().unwrap(), client.local_addr().unwrap());
         }
     });
 }

@@ -11,6 +11,7 @@ use coreloop::for_await;
 use coreloop::stream::{stream, try_stream};
 use coreloop::task::yield_now;
 use coreloop::time::{Instant, sleep};
+use coreloop_test_support::deadline::yield_until;
 use futures_core::FusedStream;
 use futures_lite::FutureExt;
 
@@ -75,9 +76,7 @@ async fn dropping_it_drops_the_body_even_if_that_waits_for_ever() {
     assert_eq!(items.recv().await, Some(1));
     yield_now().await;
     drop(items);
-    while !dropped.get() {
-        yield_now().await;
-    }
+    yield_until(|| dropped.get()).await;
 }
 
 #[coreloop::test]

@@ -164,6 +164,7 @@ fn tasks_stop_when_they_are_told_to() {
             async move {
                 while !token.is_cancelled() {
                     *rounds.borrow_mut() += 1;
+                    assert!(*rounds.borrow() < 100_000, "it goes on");
                     yield_now().await;
                 }
                 "stopped"

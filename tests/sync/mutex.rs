@@ -14,6 +14,7 @@ use coreloop::task::yield_now;
 use coreloop::time::{sleep, timeout};
 
 use crate::permits_model::{self, Subject};
+use coreloop_test_support::deadline::in_time;
 use coreloop_test_support::waiter::{Waiter, ready};
 
 impl Subject for Mutex<u8> {
@@ -361,18 +362,20 @@ fn a_task_that_always_finds_it_unlocked_still_lets_others_run() {
 
 #[test]
 fn works_under_another_executor() {
-    futures_lite::future::block_on(async {
-        let mutex = Mutex::new(0);
-        let add = async || {
-            for _ in 0..100 {
-                let mut guard = mutex.lock().await;
-                let seen = *guard;
-                futures_lite::future::yield_now().await;
-                *guard = seen + 1;
-            }
-        };
-        futures_lite::future::zip(add(), add()).await;
-        assert_eq!(mutex.into_inner(), 200);
+    in_time(|| {
+        futures_lite::future::block_on(async {
+            let mutex = Mutex::new(0);
+            let add = async || {
+                for _ in 0..100 {
+                    let mut guard = mutex.lock().await;
+                    let seen = *guard;
+                    futures_lite::future::yield_now().await;
+                    *guard = seen + 1;
+                }
+            };
+            futures_lite::future::zip(add(), add()).await;
+            assert_eq!(mutex.into_inner(), 200);
+        });
     });
 }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use coreloop::sync::{ReentrantMutex, ReentrantMutexGuard};
+use coreloop::sync::{Event, ReentrantMutex, ReentrantMutexGuard};
 use coreloop::task::{self, yield_now};
 use coreloop_test_support::sequence;
 
@@ -53,12 +53,14 @@ fn futures_of_one_task_do_not_exclude_each_other() {
         });
         yield_now().await;
         let inside = Cell::new(0);
+        let both_are_inside = Event::new();
         let enter = async || {
             let _guard = mutex.lock().await;
             inside.set(inside.get() + 1);
-            while inside.get() < 2 {
-                yield_now().await;
+            if inside.get() == 2 {
+                both_are_inside.set();
             }
+            both_are_inside.wait().await;
         };
         futures_lite::future::zip(enter(), enter()).await;
         other.await.unwrap();

@@ -223,9 +223,12 @@ fn writers_are_not_starved() {
         let read = |lock: &Rc<RwLock<u32>>| {
             let lock = Rc::clone(lock);
             async move {
+                let mut rounds = 0;
                 while *lock.read().await == 0 {
                     let _guard = lock.read().await;
                     yield_now().await;
+                    rounds += 1;
+                    assert!(rounds < 100_000, "the writer never ran");
                 }
             }
         };

@@ -96,7 +96,8 @@ fn the_clock_is_stopped_while_the_alarm_is_set() {
 #[test]
 fn an_alarm_that_goes_off_between_turns_is_heeded() {
     use coreloop::Runtime;
-    use rustix::event::{PollFd, PollFlags, poll};
+    use coreloop_test_support::program::PATIENCE;
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
     let runtime = Runtime::new().unwrap();
     let timer = runtime.spawn(async { sleep(SOON).await });
@@ -104,7 +105,9 @@ fn an_alarm_that_goes_off_between_turns_is_heeded() {
     runtime.turn(Some(Duration::ZERO)).unwrap();
     while !timer.is_finished() {
         let mut descriptors = [PollFd::new(&runtime, PollFlags::IN)];
-        poll(&mut descriptors, None).unwrap();
+        let patience = Timespec::try_from(PATIENCE).unwrap();
+        let readable = poll(&mut descriptors, Some(&patience)).unwrap();
+        assert_eq!(readable, 1, "the alarm does not show");
         runtime.turn(Some(Duration::ZERO)).unwrap();
     }
 }

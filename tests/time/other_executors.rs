@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use coreloop::time::{Instant, sleep, timeout};
 use coreloop::{Runtime, block_on};
+use coreloop_test_support::deadline::wait_until;
 use coreloop_test_support::waiter::Count;
 
 use crate::{paused, poll, sleep_in};
@@ -41,6 +42,7 @@ fn another_executor_polls_a_timer() {
 #[cfg(target_os = "linux")]
 #[cfg_attr(miri, ignore = "no timerfd")]
 fn another_loop_is_told_of_a_timer() {
+    use coreloop_test_support::program::PATIENCE;
     use mio::unix::SourceFd;
     use std::os::fd::AsFd;
     use std::os::fd::AsRawFd;
@@ -63,7 +65,8 @@ fn another_loop_is_told_of_a_timer() {
     let mut events = mio::Events::with_capacity(4);
     for wakes in [1, 2] {
         while count.get() < wakes {
-            outer.poll(&mut events, None).unwrap();
+            outer.poll(&mut events, Some(PATIENCE)).unwrap();
+            assert!(!events.is_empty(), "it does not show a timer that is due");
             runtime.turn(Some(Duration::ZERO)).unwrap();
         }
         let soon = Instant::now() + ms(1);
@@ -102,7 +105,7 @@ fn a_timer_of_a_runtime_that_is_gone_ends_if_it_is_polled() {
     assert!(poll(&mut timer, Waker::noop()).is_pending() || timer.is_elapsed());
     drop(guard);
     drop(runtime);
-    while poll(&mut timer, Waker::noop()).is_pending() {}
+    wait_until(|| poll(&mut timer, Waker::noop()).is_ready());
     assert!(timer.is_elapsed());
     // As another runtime's task sees it, which is polled for other reasons.
     let done = block_on(async { timeout(ms(1), timer).await });

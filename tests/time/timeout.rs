@@ -9,6 +9,7 @@ use std::time::Duration;
 use coreloop::block_on;
 use coreloop::task::{consume_budget, coop, yield_now};
 use coreloop::time::{Instant, sleep, timeout, timeout_at};
+use coreloop_test_support::deadline::in_time;
 
 use crate::paused;
 
@@ -48,30 +49,32 @@ async fn the_tighter_of_two_timeouts_wins() {
 #[test]
 #[cfg_attr(miri, ignore = "thousands of units of budget, in safe code")]
 fn a_timeout_wins_against_a_future_that_eats_the_budget() {
-    block_on(async {
-        let greedy = async {
-            loop {
-                consume_budget().await;
-            }
-        };
-        let limit = Duration::from_micros(200);
-        assert!(timeout(limit, greedy).await.is_err());
-        let polls = Cell::new(0);
-        let spent = poll_fn(|context| {
-            polls.set(polls.get() + 1);
-            while coop::poll_proceed(context).is_ready() {}
-            Poll::<()>::Pending
+    in_time(|| {
+        block_on(async {
+            let greedy = async {
+                loop {
+                    consume_budget().await;
+                }
+            };
+            let limit = Duration::from_micros(200);
+            assert!(timeout(limit, greedy).await.is_err());
+            let polls = Cell::new(0);
+            let spent = poll_fn(|context| {
+                polls.set(polls.get() + 1);
+                while coop::poll_proceed(context).is_ready() {}
+                Poll::<()>::Pending
+            });
+            let nested = timeout(limit, timeout(Duration::MAX, spent));
+            assert!(nested.await.is_err());
+            assert!(polls.get() > 0);
+            // Ready timers spend budget too.
+            let sleeper = async {
+                loop {
+                    sleep(Duration::ZERO).await;
+                }
+            };
+            assert!(timeout(limit, sleeper).await.is_err());
         });
-        let nested = timeout(limit, timeout(Duration::MAX, spent));
-        assert!(nested.await.is_err());
-        assert!(polls.get() > 0);
-        // Ready timers spend budget too.
-        let sleeper = async {
-            loop {
-                sleep(Duration::ZERO).await;
-            }
-        };
-        assert!(timeout(limit, sleeper).await.is_err());
     });
 }
 

@@ -3,8 +3,8 @@
 
 use std::panic::{Location, resume_unwind};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{process, thread};
 
 use coreloop::task::yield_now;
 
@@ -34,22 +34,57 @@ pub fn in_time<R: Send + 'static>(test: impl FnOnce() -> R + Send + 'static) -> 
         test()
     });
     let running = running.expect("a thread for the test");
-    let waited = end.recv_timeout(LIMIT);
-    let is_over = waited != Err(RecvTimeoutError::Timeout);
+    let is_over = end.recv_timeout(LIMIT) != Err(RecvTimeoutError::Timeout);
     assert!(is_over, "the test hangs");
     running.join().unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+/// Ends a program without a harness if it hangs, which has to run its tests on the
+/// main thread.
+pub fn end_if_it_hangs() {
+    thread::spawn(|| {
+        thread::sleep(LIMIT);
+        eprintln!("the test hangs");
+        process::exit(1);
+    });
+}
+
+/// The end of a loop that looks for something again and again.
+#[derive(Clone, Copy)]
+pub struct Deadline {
+    start: Instant,
+}
+
+impl Deadline {
+    /// From now on.
+    pub fn new() -> Deadline {
+        Deadline {
+            start: Instant::now(),
+        }
+    }
+
+    /// Panics if it is over.
+    #[track_caller]
+    pub fn check(self) {
+        self.check_for(Location::caller());
+    }
+
+    fn check_for(self, caller: &Location<'_>) {
+        let in_time = self.start.elapsed() < LIMIT;
+        assert!(in_time, "what is waited for at {caller} does not happen");
+    }
 }
 
 /// Looks again and again until the condition holds, where no event says that it
 /// does: what `/proc` shows, or a process that another one reaps.
 #[track_caller]
 pub fn wait_until(mut condition: impl FnMut() -> bool) {
-    let start = Instant::now();
+    let deadline = Deadline::new();
     // Mostly it holds at once or very soon. Later, a thread that looks all the time
     // would take the processor from those it waits for.
     let mut looks = 0_u32;
     while !condition() {
-        assert!(start.elapsed() < LIMIT, "it does not happen");
+        deadline.check();
         looks += 1;
         if looks < 100 {
             thread::yield_now();
@@ -63,10 +98,10 @@ pub fn wait_until(mut condition: impl FnMut() -> bool) {
 /// sleep meanwhile, so this is not for tests of what wakes it.
 #[track_caller]
 pub fn yield_until(mut condition: impl FnMut() -> bool) -> impl Future<Output = ()> {
-    let (start, caller) = (Instant::now(), Location::caller());
+    let (deadline, caller) = (Deadline::new(), Location::caller());
     async move {
         while !condition() {
-            assert!(start.elapsed() < LIMIT, "{caller}: it does not happen");
+            deadline.check_for(caller);
             yield_now().await;
         }
     }
