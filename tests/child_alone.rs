@@ -43,6 +43,10 @@ fn main() {
 fn main() {}
 
 #[cfg(all(feature = "process", target_os = "linux", not(miri)))]
+#[expect(
+    clippy::unwrap_used,
+    reason = "the program is a test, though it has no harness that would mark it as one"
+)]
 mod linux {
     use std::fs;
     use std::iter;
