@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use coreloop::net::{AcceptPause, TcpListener, TcpStream, UnixListener, UnixStream};
 use coreloop::{block_on, spawn, task::yield_now};
+use coreloop_test_support::folder::Folder;
 use futures_lite::StreamExt;
 use futures_lite::future::{poll_fn, poll_once};
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -146,7 +147,8 @@ fn connecting_without_descriptors_is_an_error_and_recovers() {
 fn accept_on_unix_pauses_without_descriptors_and_recovers() {
     let _alone = limit_descriptors();
     block_on(async {
-        let path = std::env::temp_dir().join(format!("coreloop-emfile-{}", std::process::id()));
+        let folder = Folder::new();
+        let path = folder.path("socket");
         let listener = UnixListener::bind(&path).unwrap();
         for polled in [false, true] {
             let _client = UnixStream::connect(&path).await.unwrap();
@@ -165,7 +167,6 @@ fn accept_on_unix_pauses_without_descriptors_and_recovers() {
             drop(taken);
             accepting.await.unwrap();
         }
-        std::fs::remove_file(&path).unwrap();
     });
 }
 
@@ -175,7 +176,8 @@ fn accept_on_unix_pauses_without_descriptors_and_recovers() {
 fn accept_on_exclusive_listeners_pauses_without_descriptors_and_recovers() {
     let _alone = limit_descriptors();
     block_on(async {
-        let path = std::env::temp_dir().join(format!("coreloop-exclusive-{}", std::process::id()));
+        let folder = Folder::new();
+        let path = folder.path("socket");
         let unix = std::os::unix::net::UnixListener::bind(&path).unwrap();
         let unix = UnixListener::from_std_exclusive(unix).unwrap();
         let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -202,7 +204,6 @@ fn accept_on_exclusive_listeners_pauses_without_descriptors_and_recovers() {
             drop(taken);
             accepting.await.unwrap();
         }
-        std::fs::remove_file(&path).unwrap();
     });
 }
 

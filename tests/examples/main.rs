@@ -3,12 +3,12 @@
 #![cfg(test)]
 #![cfg(not(miri))]
 
-use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::process::{self, Command, Stdio};
+use std::process::{Command, Stdio};
 
+use coreloop_test_support::folder::Folder;
 use coreloop_test_support::program::{PATIENCE, Server, connect, exchange, program};
 
 #[test]
@@ -102,7 +102,8 @@ fn datagrams_come_back() {
 /// It also clears away what a server that was killed left behind, and itself.
 #[test]
 fn unix_clients_are_served_and_the_path_is_cleared() {
-    let path = env::temp_dir().join(format!("coreloop-unix-echo-{}", process::id()));
+    let folder = Folder::new();
+    let path = folder.path("echo");
     drop(UnixListener::bind(&path).unwrap());
     let mut server = Server::start("unix_echo", &["--path", path.to_str().unwrap()]);
     let mut line = String::new();
@@ -326,7 +327,8 @@ fn other_programs_are_talked_to_and_stopped() {
 #[cfg(feature = "process")]
 #[test]
 fn a_supervised_server_is_asked_at_its_control_socket() {
-    let path = env::temp_dir().join(format!("coreloop-echo-{}.sock", process::id()));
+    let folder = Folder::new();
+    let path = folder.path("control");
     let path = path.to_str().unwrap();
     let arguments = ["--addr", "127.0.0.1:0", "--workers", "1", "--control", path];
     let mut server = Server::start("echo_server", &arguments);

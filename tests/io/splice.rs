@@ -14,6 +14,7 @@ use coreloop::net::TcpStream;
 use coreloop::task::yield_now;
 use coreloop::{block_on, join, spawn};
 use coreloop_test_support::deadline::Deadline;
+use coreloop_test_support::folder::Folder;
 use coreloop_test_support::pair::pair;
 use futures_lite::future::poll_once;
 use socket2::SockRef;
@@ -248,17 +249,15 @@ fn urgent_data_neither_stops_a_splice_nor_ends_it() {
     });
 }
 
-/// A file of its own for each test, which is gone from the folder at once.
-fn file(name: &str, bytes: &[u8]) -> File {
-    let path = std::env::temp_dir().join(format!("coreloop-{name}-{}", std::process::id()));
+/// A file that is gone from its directory at once.
+fn file(bytes: &[u8]) -> File {
+    let folder = Folder::new();
     let mut file = File::options()
         .read(true)
         .write(true)
-        .create(true)
-        .truncate(true)
-        .open(&path)
+        .create_new(true)
+        .open(folder.path("file"))
         .unwrap();
-    std::fs::remove_file(&path).unwrap();
     file.write_all(bytes).unwrap();
     file
 }
@@ -267,7 +266,7 @@ fn file(name: &str, bytes: &[u8]) -> File {
 fn a_file_is_sent_whole_or_in_part() {
     block_on(async {
         let sent = bytes((2 << 20) + 5);
-        let file = file("whole", &sent);
+        let file = file(&sent);
         let length = sent.len() as u64;
         let ranges: [(Range<u64>, Range<usize>); 5] = [
             (0..length, 0..sent.len()),
@@ -306,7 +305,7 @@ fn a_file_is_sent_whole_or_in_part() {
 fn a_dropped_transfer_of_a_file_goes_on_where_it_stopped() {
     block_on(async {
         let sent = bytes(1 << 20);
-        let file = file("dropped", &sent);
+        let file = file(&sent);
         for by_pool in [false, true] {
             let (mut client, mut server) = pair().await;
             shrink(&[&client, &server]);
@@ -354,7 +353,7 @@ async fn progress(server: &TcpStream) {
 fn a_file_goes_to_any_stream_through_the_pool() {
     block_on(async {
         let sent = bytes(400_000);
-        let file = file("any", &sent);
+        let file = file(&sent);
         let (mut client, mut server) = duplex(1000);
         let mut seen = Vec::new();
         let (count, read) = join!(
@@ -374,7 +373,7 @@ fn a_file_goes_to_any_stream_through_the_pool() {
 #[test]
 fn a_file_to_a_peer_that_is_gone_is_an_error_that_says_how_far_it_got() {
     block_on(async {
-        let file = file("gone", &bytes(1 << 20));
+        let file = file(&bytes(1 << 20));
         let (mut client, server) = pair().await;
         SockRef::from(&server)
             .set_linger(Some(std::time::Duration::ZERO))
@@ -399,9 +398,10 @@ fn a_file_to_a_peer_that_is_gone_is_an_error_that_says_how_far_it_got() {
 #[test]
 fn a_file_that_cannot_be_read_is_an_error() {
     block_on(async {
-        let folder = File::open(std::env::temp_dir()).unwrap();
+        let folder = Folder::new();
+        let opened = File::open(folder.as_path()).unwrap();
         let (mut client, _server) = pair().await;
-        let error = sendfile(&folder, &mut (0..10), &mut client)
+        let error = sendfile(&opened, &mut (0..10), &mut client)
             .await
             .unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::IsADirectory);

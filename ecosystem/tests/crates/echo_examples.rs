@@ -5,12 +5,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::server_process::folder;
 use async_tungstenite::client_async;
 use async_tungstenite::tungstenite::Message;
 use coreloop::block_on;
 use coreloop::io::{AsyncReadExt, AsyncWriteExt};
 use coreloop::net::TcpStream;
+use coreloop_test_support::folder::Folder;
 use coreloop_test_support::program::Server;
 use futures_rustls::client::TlsStream;
 use futures_rustls::pki_types::{CertificateDer, ServerName};
@@ -36,8 +36,8 @@ async fn connect(
 #[test]
 fn tls_echoes_with_a_given_certificate_and_refuses_to_pass_for_another() {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let folder = folder("tls_echo");
-    let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    let folder = Folder::new();
+    let (cert, key) = (folder.path("cert.pem"), folder.path("key.pem"));
     fs::write(&cert, made.cert.pem()).unwrap();
     fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());
@@ -45,7 +45,7 @@ fn tls_echoes_with_a_given_certificate_and_refuses_to_pass_for_another() {
     let mut given = Server::start("tls_echo", &arguments);
     let mut itself = Server::start("tls_echo", &["--addr", "127.0.0.1:0"]);
     let (given_at, itself_at) = (given.read_address(), itself.read_address());
-    fs::remove_dir_all(&folder).unwrap();
+    drop(folder);
 
     block_on(async {
         let trusted = made.cert.der();

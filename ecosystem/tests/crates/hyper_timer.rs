@@ -13,6 +13,7 @@ use coreloop::Runtime;
 use coreloop::hyper::LoopTimer;
 use coreloop::runtime::Builder;
 use coreloop::time::{self, Instant};
+use coreloop_test_support::deadline::yield_until;
 use hyper::rt::{Sleep, Timer};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -141,9 +142,7 @@ fn a_drop_on_another_thread_removes_the_timer() {
     thread::spawn(move || drop(sleep)).join().unwrap();
     runtime.block_on(async {
         // The drop comes by way of the courier, in one of the next turns.
-        while Arc::strong_count(&flag) > 1 {
-            coreloop::task::yield_now().await;
-        }
+        yield_until(|| Arc::strong_count(&flag) == 1).await;
     });
 }
 

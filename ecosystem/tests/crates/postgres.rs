@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::server_process::{Server, find, folder, free_port};
+use super::server_process::{Server, find, free_port};
 use coreloop::net::TcpStream;
 use coreloop::time::timeout;
 use coreloop::{block_on, spawn, try_join};
+use coreloop_test_support::folder::Folder;
 use futures_util::{SinkExt, TryStreamExt, pin_mut};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
@@ -17,14 +18,17 @@ use tokio_postgres::{Client, Config, NoTls};
 fn start() -> Option<(Server, u16)> {
     let known = known_folders();
     let (initdb, postgres) = (find("initdb", &known)?, find("postgres", &known)?);
-    let (folder, port) = (folder("postgres"), free_port());
-    let data = folder.join("data");
+    let (folder, port) = (Folder::new(), free_port());
+    let data = folder.path("data");
     if is_root() {
         // It refuses to be root.
-        let status = Command::new("chown").arg("nobody").arg(&folder).status();
+        let status = Command::new("chown")
+            .arg("nobody")
+            .arg(folder.as_path())
+            .status();
         assert!(status.unwrap().success(), "chown failed");
     }
-    let made = unprivileged(&initdb, &folder)
+    let made = unprivileged(&initdb, folder.as_path())
         .arg("--pgdata")
         .arg(&data)
         .args([
@@ -41,13 +45,14 @@ fn start() -> Option<(Server, u16)> {
         String::from_utf8_lossy(&made.stderr)
     );
 
-    let mut command = unprivileged(&postgres, &folder);
+    let mut command = unprivileged(&postgres, folder.as_path());
     command.arg("-D").arg(&data).args(["-c", "fsync=off"]);
     command.args(["-c", "listen_addresses=127.0.0.1"]);
     command.arg("-c").arg(format!("port={port}"));
-    command
-        .arg("-c")
-        .arg(format!("unix_socket_directories={}", folder.display()));
+    command.arg("-c").arg(format!(
+        "unix_socket_directories={}",
+        folder.as_path().display()
+    ));
     let ready = "database system is ready to accept connections";
     Some((Server::start(command, folder, ready), port))
 }

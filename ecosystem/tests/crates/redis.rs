@@ -9,21 +9,22 @@
 use std::process::Command;
 use std::time::Duration;
 
-use super::server_process::{Server, find, folder, free_port};
+use super::server_process::{Server, find, free_port};
 use coreloop::net::TcpStream;
 use coreloop::time::timeout;
 use coreloop::{block_on, spawn};
+use coreloop_test_support::folder::Folder;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, AsyncTypedCommands, RedisConnectionInfo};
 
 fn start() -> Option<(Server, u16)> {
     let program = find("redis-server", &[])?;
-    let (folder, port) = (folder("redis"), free_port());
+    let (folder, port) = (Folder::new(), free_port());
     let mut command = Command::new(program);
     command
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
         .args(["--save", "", "--appendonly", "no"])
-        .current_dir(&folder);
+        .current_dir(folder.as_path());
     let server = Server::start(command, folder, "Ready to accept connections");
     Some((server, port))
 }

@@ -4,20 +4,24 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::{env, fs, process, thread};
+use std::sync::mpsc;
+use std::{env, thread};
+
+use coreloop_test_support::folder::Folder;
+use coreloop_test_support::program::PATIENCE;
 
 /// A process, ended by its id when the test is over or has failed.
 pub(crate) struct Server {
     process: Child,
-    folder: PathBuf,
+    #[expect(dead_code, reason = "it is removed when it is dropped")]
+    folder: Folder,
 }
 
 impl Server {
     /// Starts `command`, and waits until it says `ready` on its output.
     ///
     /// `folder` is removed with the server.
-    pub(crate) fn start(mut command: Command, folder: PathBuf, ready: &str) -> Server {
+    pub(crate) fn start(mut command: Command, folder: Folder, ready: &str) -> Server {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         let process = command
             .stdin(Stdio::null())
@@ -28,21 +32,23 @@ impl Server {
         // It has the other end of the pipe too.
         drop(command);
         let server = Server { process, folder };
-        let mut lines = BufReader::new(reader).lines();
+        let (sender, lines) = mpsc::channel();
+        // Reads to the end, because a server waits for ever whose output is not read.
+        thread::spawn(move || {
+            for line in BufReader::new(reader).lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
         let mut said = String::new();
         loop {
-            let Some(Ok(line)) = lines.next() else {
-                panic!("the server ended before it was ready:\n{said}");
-            };
+            let line = lines.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|why| panic!("it is not ready, {why}:\n{said}"));
             if line.contains(ready) {
-                break;
+                return server;
             }
             said.push_str(&line);
             said.push('\n');
         }
-        // A server whose output nobody reads waits for ever.
-        thread::spawn(move || lines.for_each(drop));
-        server
     }
 }
 
@@ -56,17 +62,7 @@ impl Drop for Server {
             drop(self.process.kill());
         }
         drop(self.process.wait());
-        drop(fs::remove_dir_all(&self.folder));
     }
-}
-
-/// An empty folder of this test's own.
-pub(crate) fn folder(name: &str) -> PathBuf {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let path = env::temp_dir().join(format!("coreloop-{name}-{}-{count}", process::id()));
-    fs::create_dir_all(&path).expect("a folder");
-    path
 }
 
 /// A port that was free a moment ago.

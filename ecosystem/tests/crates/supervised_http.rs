@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
 
+use coreloop_test_support::deadline::Deadline;
 use coreloop_test_support::program::{PATIENCE, Server, connect};
 
 fn start(arguments: &[&str]) -> (Server, SocketAddr) {
@@ -60,7 +61,10 @@ fn clients_that_keep_their_connections_lose_no_request_in_a_reload() {
                 thread::spawn(move || {
                     let mut client = Client::new(address);
                     for generation in 0..=reloads {
-                        while client.ask("/") < generation {}
+                        let deadline = Deadline::new();
+                        while client.ask("/") < generation {
+                            deadline.check();
+                        }
                         tell.send(generation).unwrap();
                     }
                 })

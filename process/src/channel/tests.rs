@@ -1,6 +1,7 @@
 //! Two ends, and what is made of bytes that no peer of ours sends.
 
 use super::*;
+use coreloop_test_support::folder::Folder;
 use proptest::collection::vec;
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 use std::fs::File;
@@ -151,15 +152,13 @@ proptest! {
     }
 }
 
+/// A file that is gone from its directory at once.
 fn tempfile() -> File {
-    let path = std::env::temp_dir().join(format!("coreloop-channel-{}", std::process::id()));
-    let file = File::options()
+    let folder = Folder::new();
+    File::options()
         .read(true)
         .write(true)
-        .create(true)
-        .truncate(true)
-        .open(&path)
-        .unwrap();
-    std::fs::remove_file(path).unwrap();
-    file
+        .create_new(true)
+        .open(folder.path("file"))
+        .unwrap()
 }

@@ -211,6 +211,7 @@ fn refusal(name: &str, why: &str) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use coreloop_test_support::folder::Folder;
     use std::net::{TcpListener, UdpSocket};
     use std::os::fd::{AsRawFd, IntoRawFd};
     use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
@@ -297,10 +298,9 @@ mod tests {
         let udp = UdpSocket::from(activation.take("dns").unwrap());
         assert!(udp.local_addr().is_ok());
 
-        let name = format!("coreloop-activation-{}", std::process::id());
-        let path = env::temp_dir().join(name);
-        let unix = numbered(UnixListener::bind(&path).unwrap().into());
-        fs::remove_file(path).unwrap();
+        let folder = Folder::new();
+        let unix = UnixListener::bind(folder.path("activation")).unwrap();
+        let unix = numbered(unix.into());
         let activation = Activation::of(unix, vec!["local".to_owned()]).unwrap();
         let unix = UnixListener::from(activation.take("local").unwrap());
         assert!(unix.local_addr().is_ok());

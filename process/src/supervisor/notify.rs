@@ -128,14 +128,15 @@ fn watchdog(microseconds: Option<OsString>) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use coreloop_test_support::folder::Folder;
     use std::process;
 
     #[test]
     fn each_word_is_a_message() {
-        let path = env::temp_dir().join(format!("coreloop-notify-{}", process::id()));
+        let folder = Folder::new();
+        let path = folder.path("notify");
         let manager = UnixDatagram::bind(&path).unwrap();
         says_everything(path.as_os_str(), &manager);
-        std::fs::remove_file(path).unwrap();
     }
 
     #[cfg(target_os = "linux")]
@@ -181,12 +182,12 @@ mod tests {
 
     #[test]
     fn a_manager_that_does_not_read_does_not_stop_the_loop() {
-        let path = env::temp_dir().join(format!("coreloop-deaf-{}", process::id()));
+        let folder = Folder::new();
+        let path = folder.path("deaf");
         let _deaf = UnixDatagram::bind(&path).unwrap();
         let notifier = Notifier::connect(path.as_os_str()).unwrap();
         let refused = (0..100_000).find_map(|_| notifier.alive().err());
         assert_eq!(refused.unwrap().kind(), io::ErrorKind::WouldBlock);
-        std::fs::remove_file(path).unwrap();
     }
 
     #[test]

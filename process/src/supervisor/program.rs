@@ -102,6 +102,7 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use coreloop_test_support::folder::Folder;
 
     #[test]
     fn names_lead_to_files() {
@@ -116,7 +117,8 @@ mod tests {
     #[test]
     fn links_are_the_same_file() {
         let running = env::current_exe().unwrap();
-        let link = env::temp_dir().join(format!("coreloop-link-{}", std::process::id()));
+        let folder = Folder::new();
+        let link = folder.path("link");
         std::os::unix::fs::symlink(&running, &link).unwrap();
         assert!(is_same_file(&link, &running));
         fs::remove_file(&link).unwrap();

@@ -4,17 +4,13 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::{Command, Stdio};
 
+use coreloop_test_support::folder::Folder;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::*;
 
 mod per_slot;
 mod storm;
-
-/// A path for one test.
-fn path_of(test: &str) -> std::path::PathBuf {
-    std::env::temp_dir().join(format!("coreloop-sockets-{test}-{}", std::process::id()))
-}
 
 /// Waits until a connection or a datagram is at one of the sockets.
 fn wait(bound: &Bound) {
@@ -147,7 +143,8 @@ fn a_server_that_was_restarted_gets_its_port_back() {
 fn sockets_are_not_left_to_programs_that_are_started() {
     let mut bound = Bound::tcp("127.0.0.1:0").unwrap();
     bound.grow(2).unwrap();
-    let path = path_of("flags");
+    let folder = Folder::new();
+    let path = folder.path("flags");
     let unix = Bound::unix(&path).unwrap();
     unix.unlink().unwrap();
     let inherited = Inherited {
@@ -247,10 +244,10 @@ fn a_socket_that_was_given_is_shared() {
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     let bound = Bound::shared("dns", udp.into()).unwrap();
     assert_eq!(bound.kind(), SocketKind::SharedUdp);
-    let path = path_of("given");
+    let folder = Folder::new();
+    let path = folder.path("given");
     let unix = std::os::unix::net::UnixListener::bind(&path).unwrap();
     let bound = Bound::shared("ctl", unix.into()).unwrap();
-    std::fs::remove_file(path).unwrap();
     assert_eq!(bound.kind(), SocketKind::SharedUnix);
     assert!(bound.local_addr().is_err());
 }
@@ -267,7 +264,8 @@ fn what_is_no_listener_is_not_taken() {
 
 #[test]
 fn a_unix_socket_that_nobody_listens_to_is_replaced() {
-    let path = path_of("stale");
+    let folder = Folder::new();
+    let path = folder.path("stale");
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     let bound = Bound::unix(&path).unwrap();
     let error = Bound::unix(&path).unwrap_err();
@@ -290,7 +288,8 @@ fn a_unix_socket_that_nobody_listens_to_is_replaced() {
 /// Two that found the same file both removed it, the second that of the first.
 #[test]
 fn of_several_that_find_a_unix_socket_left_behind_one_has_it() {
-    let path = path_of("race");
+    let folder = Folder::new();
+    let path = folder.path("race");
     for _ in 0..50 {
         drop(Bound::unix(&path).unwrap());
         let start = std::sync::Barrier::new(4);
@@ -307,23 +306,23 @@ fn of_several_that_find_a_unix_socket_left_behind_one_has_it() {
         assert_eq!(kinds, [io::ErrorKind::AddrInUse; 3]);
         std::os::unix::net::UnixStream::connect(&path).unwrap();
     }
-    std::fs::remove_file(path).unwrap();
 }
 
 #[test]
 fn a_file_that_is_no_socket_is_left_alone() {
-    let path = path_of("file");
+    let folder = Folder::new();
+    let path = folder.path("file");
     std::fs::write(&path, "precious").unwrap();
     let error = Bound::unix(&path).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     assert_eq!(std::fs::read(&path).unwrap(), b"precious");
-    std::fs::remove_file(&path).unwrap();
 }
 
 /// A listener that is so busy that it lets wait is no stale one.
 #[test]
 fn a_full_unix_socket_is_not_replaced() {
-    let path = path_of("full");
+    let folder = Folder::new();
+    let path = folder.path("full");
     let bound = Bound::unix(&path).unwrap();
     rustix::net::listen(bound.socket(0), 0).unwrap();
     let client = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use coreloop_test_support::deadline::wait_until;
 use socket2::{SockFilter, SockRef};
 
 use super::*;
@@ -47,9 +48,7 @@ fn what_waits_is_counted() {
     let mut clients = Vec::new();
     for count in 1..=20 {
         clients.extend(connect(&bound, 1));
-        while bound.queued(0).unwrap() < count {
-            std::thread::yield_now();
-        }
+        wait_until(|| bound.queued(0).unwrap() >= count);
         assert_eq!(bound.queued(0).unwrap(), count);
         assert_eq!(bound.queued(1).unwrap(), 0);
     }
@@ -161,9 +160,7 @@ fn handshakes_that_have_begun_are_known() {
         assert!(!handshakes.are_over().unwrap());
         client.write_all(b"!").unwrap();
     }
-    while !handshakes.are_over().unwrap() {
-        std::thread::yield_now();
-    }
+    wait_until(|| handshakes.are_over().unwrap());
     assert_ne!(bound.queued(1).unwrap(), 0);
     assert_eq!(bound.queued(0).unwrap() + bound.queued(1).unwrap(), 32);
 }

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use coreloop_test_support::deadline::wait_until;
+
 use super::*;
 
 const SLOTS: u32 = 3;
@@ -85,14 +87,12 @@ fn shrinking_under_load_loses_no_connection() {
                 scope.spawn(move || serve(&last, drained));
                 // It is given some.
                 let before = served.load(Ordering::SeqCst);
-                while served.load(Ordering::SeqCst) < before + 50 {
-                    thread::yield_now();
-                }
+                wait_until(|| served.load(Ordering::SeqCst) >= before + 50);
                 bound.steer(SLOTS - 1).unwrap();
                 let mut handshakes = bound.handshakes().unwrap();
-                while !handshakes.are_over().unwrap() || bound.queued(SLOTS - 1).unwrap() > 0 {
-                    thread::yield_now();
-                }
+                wait_until(|| {
+                    handshakes.are_over().unwrap() && bound.queued(SLOTS - 1).unwrap() == 0
+                });
                 drained.store(true, Ordering::SeqCst);
             });
             bound.retire(SLOTS - 1);
@@ -104,9 +104,10 @@ fn shrinking_under_load_loses_no_connection() {
         let last = listener(&bound, SLOTS - 1);
         serve(&last, &AtomicBool::new(true));
         let mut handshakes = bound.handshakes().unwrap();
-        while !handshakes.are_over().unwrap() || bound.queued(SLOTS - 1).unwrap() > 0 {
+        wait_until(|| {
             serve(&last, &AtomicBool::new(true));
-        }
+            handshakes.are_over().unwrap() && bound.queued(SLOTS - 1).unwrap() == 0
+        });
         end.store(true, Ordering::SeqCst);
         let failures: Vec<_> = clients
             .into_iter()

@@ -3,8 +3,9 @@
 use super::*;
 use coreloop_runtime::time::sleep;
 use coreloop_runtime::{Runtime, runtime, spawn};
+use coreloop_test_support::deadline::{Deadline, yield_until};
+use coreloop_test_support::folder::Folder;
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use super::super::request::{Status, WorkerState, WorkerStatus};
@@ -82,13 +83,13 @@ fn a_client_that_does_not_read_holds_up_nobody() {
         let deaf = UnixStream::connect(path).await.unwrap();
         let ask = || deaf.try_write(b"help\n").map_err(|error| error.kind());
         // Until the master, whose answers nobody reads, reads no more either.
-        while ask() != Err(ErrorKind::WouldBlock) {
-            coreloop_runtime::task::yield_now().await;
-        }
+        yield_until(|| ask() == Err(ErrorKind::WouldBlock)).await;
         let mut control = Control::connect(path).await.unwrap();
         control.status().await.unwrap();
         // In the end it is closed.
+        let deadline = Deadline::new();
         while ask() != Err(ErrorKind::BrokenPipe) {
+            deadline.check();
             sleep(PATIENCE / 8).await;
         }
     });
@@ -135,18 +136,20 @@ fn a_request_given_up_spoils_its_connection_only() {
 
 #[test]
 fn only_the_owner_may_connect_and_the_name_is_taken_away() {
-    let path = fresh_path("mode");
+    let folder = Folder::new();
+    let path = folder.path("mode");
     let socket = ControlSocket::bind(&path).unwrap();
     let mode = fs::symlink_metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o600);
     drop(socket);
     assert!(!path.exists());
-    assert_eq!(beside(&path), 0);
+    assert_eq!(entries(&folder), 0);
 }
 
 #[test]
 fn a_name_left_behind_is_replaced_but_not_one_in_use() {
-    let path = fresh_path("stale");
+    let folder = Folder::new();
+    let path = folder.path("stale");
     drop(net::UnixListener::bind(&path).unwrap());
     assert!(path.exists());
     let socket = ControlSocket::bind(&path).unwrap();
@@ -161,13 +164,14 @@ fn a_name_left_behind_is_replaced_but_not_one_in_use() {
     assert!(is_served(&path).unwrap());
     drop(successor);
     assert!(!path.exists());
-    assert_eq!(beside(&path), 0);
+    assert_eq!(entries(&folder), 0);
 }
 
 /// Each replaced what it had found, and all but the last served where nobody came.
 #[test]
 fn of_several_that_find_a_name_left_behind_one_has_it() {
-    let path = fresh_path("race");
+    let folder = Folder::new();
+    let path = folder.path("race");
     for _ in 0..50 {
         drop(net::UnixListener::bind(&path).unwrap());
         let start = Barrier::new(4);
@@ -184,13 +188,14 @@ fn of_several_that_find_a_name_left_behind_one_has_it() {
         assert_eq!(kinds, [ErrorKind::AddrInUse; 3]);
         assert!(is_served(&path).unwrap());
     }
-    assert_eq!(beside(&path), 0);
+    assert_eq!(entries(&folder), 0);
 }
 
 /// A client that waits for what replaces the socket, an upgrade say, has its answer.
 #[test]
 fn one_that_is_replaced_keeps_its_clients() {
-    let path = fresh_path("replaced");
+    let folder = Folder::new();
+    let path = folder.path("replaced");
     coreloop_runtime::block_on(async {
         let (sender, requests) = mpsc::channel(1);
         let socket = ControlSocket::bind(&path).unwrap();
@@ -209,12 +214,13 @@ fn one_that_is_replaced_keeps_its_clients() {
         serving.await.unwrap().unwrap();
         assert!(next.place().is_held());
     });
-    assert_eq!(beside(&path), 0);
+    assert_eq!(entries(&folder), 0);
 }
 
 #[test]
 fn what_is_no_socket_stays() {
-    let path = fresh_path("file");
+    let folder = Folder::new();
+    let path = folder.path("file");
     fs::write(&path, "precious").unwrap();
     for socket in [ControlSocket::bind(&path), ControlSocket::take_over(&path)] {
         let error = socket.unwrap_err();
@@ -230,12 +236,13 @@ fn what_is_no_socket_stays() {
     let long = path.with_file_name("x".repeat(200));
     let error = ControlSocket::bind(&long).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
-    assert_eq!(beside(&path), 0);
+    assert_eq!(entries(&folder), 0);
 }
 
 /// Runs clients against a master that answers, on a clock that jumps when all wait.
 fn run(name: &str, clients: impl AsyncFnOnce(&Path)) {
-    let path = fresh_path(name);
+    let folder = Folder::new();
+    let path = folder.path(name);
     let runtime: Runtime = runtime::Builder::new().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let socket = ControlSocket::bind(&path).unwrap();
@@ -247,7 +254,7 @@ fn run(name: &str, clients: impl AsyncFnOnce(&Path)) {
         serving.abort();
         assert!(serving.await.unwrap_err().is_cancelled());
     });
-    assert!(!path.exists());
+    assert_eq!(entries(&folder), 0);
 }
 
 async fn master(mut requests: mpsc::Receiver<Request>) {
@@ -291,19 +298,7 @@ async fn read_to_end(stream: &mut UnixStream, text: &mut String) {
     }
 }
 
-/// A path in a directory of this test's own.
-fn fresh_path(name: &str) -> PathBuf {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let directory = std::env::temp_dir().join(format!("coreloop-{}-{number}", std::process::id()));
-    fs::create_dir(&directory).unwrap();
-    directory.join(name)
-}
-
-/// How many files are left where the path is; takes the directory away if none is.
-fn beside(path: &Path) -> usize {
-    let directory = path.parent().unwrap();
-    let count = fs::read_dir(directory).unwrap().count();
-    let _ = fs::remove_dir(directory);
-    count
+/// How much is left in the directory of a test.
+fn entries(folder: &Folder) -> usize {
+    fs::read_dir(folder.as_path()).unwrap().count()
 }

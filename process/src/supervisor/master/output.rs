@@ -161,6 +161,7 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use coreloop_test_support::deadline::wait_until;
     use std::sync::{Arc, Mutex};
 
     fn lines() -> Lines {
@@ -232,14 +233,11 @@ mod tests {
         // The thread may have taken one.
         assert!((99..=100).contains(&lost), "{lost}");
         drop(stuck);
-        let next = loop {
+        wait_until(|| {
             sink.write(b"next\n".to_vec());
-            if sink.lost.get() == 0 {
-                break sink;
-            }
-            thread::yield_now();
-        };
-        Rc::into_inner(next).unwrap().finish();
+            sink.lost.get() == 0
+        });
+        Rc::into_inner(sink).unwrap().finish();
         let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();
         assert!(written.starts_with("0\n1\n2\n"), "{written}");
         assert!(written.contains(" lines were lost here: nobody read them]\nnext\n"));

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
 use coreloop_runtime::{spawn, task::yield_now, time};
+use coreloop_test_support::folder::Folder;
 
 use super::super::lifeline::obey;
 use super::*;
@@ -278,9 +279,8 @@ fn it_serves_what_it_adopts_until_it_is_released() {
 /// was told of.
 #[test]
 fn who_comes_to_a_shared_socket_is_served_while_a_worker_ends() {
-    let directory = std::env::temp_dir();
-    let path = directory.join(format!("coreloop-shared-worker-{}", std::process::id()));
-    let _ = std::fs::remove_file(&path);
+    let folder = Folder::new();
+    let path = folder.path("shared");
     let socket = UnixListener::bind(&path).unwrap();
     let work = || {
         let start = start(&[SocketKind::SharedUnix]);
@@ -310,7 +310,6 @@ fn who_comes_to_a_shared_socket_is_served_while_a_worker_ends() {
         drop(master);
         thread.join().unwrap().unwrap();
     }
-    std::fs::remove_file(&path).unwrap();
 }
 
 /// It may be silent for eight seconds, so it speaks every two.

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use coreloop_runtime::runtime::metrics;
 use coreloop_runtime::{spawn, task::yield_now, time};
+use coreloop_test_support::folder::Folder;
 use futures_lite::{StreamExt, future::poll_once};
 
 use super::*;
@@ -142,9 +143,8 @@ async fn the_end_lets_go_of_every_socket() {
 
 #[coreloop::test]
 async fn a_unix_socket_is_not_adopted_and_not_left_before_it_is_empty() {
-    let directory = std::env::temp_dir();
-    let path = directory.join(format!("coreloop-worker-{}", std::process::id()));
-    let _ = std::fs::remove_file(&path);
+    let folder = Folder::new();
+    let path = folder.path("shared");
     let socket = UnixListener::bind(&path).unwrap();
     let (_master, worker) = here(start(&[SocketKind::SharedUnix]), &[&socket]);
     worker.state.adopt(1, vec![duplicate(&socket)]).unwrap();
@@ -164,7 +164,6 @@ async fn a_unix_socket_is_not_adopted_and_not_left_before_it_is_empty() {
     assert!(listener.accept().await.unwrap().is_none());
     let _client = UnixStream::connect(&path).unwrap();
     assert!(listener.accept().await.unwrap().is_none());
-    std::fs::remove_file(&path).unwrap();
 }
 
 #[coreloop::test]
