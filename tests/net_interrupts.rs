@@ -9,6 +9,7 @@ use std::thread;
 use coreloop::net::{TcpListener, TcpStream};
 use coreloop::{block_on, spawn};
 use coreloop_test_support::alone::test;
+use coreloop_test_support::deadline::end_if_it_hangs;
 use rustix::process::{Signal, getpid, kill_process};
 
 const ROUNDS: usize = 2_000;
@@ -23,16 +24,19 @@ fn main() {
 }
 
 fn echo_in_a_storm() -> io::Result<()> {
+    end_if_it_hangs();
     let seen = Arc::new(AtomicUsize::new(0));
     signal_hook::flag::register_usize(signal_hook::consts::SIGUSR1, Arc::clone(&seen), 1)?;
     let done = Arc::new(AtomicBool::new(false));
     let storm = thread::spawn({
         let done = Arc::clone(&done);
         move || {
+            let mut sent = 0_usize;
             while !done.load(Ordering::Relaxed) {
                 kill_process(getpid(), Signal::USR1).expect("a process may signal itself");
-                thread::yield_now();
+                sent += 1;
             }
+            sent
         }
     });
 
@@ -64,7 +68,8 @@ fn echo_in_a_storm() -> io::Result<()> {
     })?;
 
     done.store(true, Ordering::Relaxed);
-    storm.join().expect("the storm does not panic");
+    let sent = storm.join().expect("the storm does not panic");
     assert_eq!(seen.load(Ordering::Relaxed), 1, "the handler ran");
+    assert!(sent > 100, "{sent} signals are no storm");
     Ok(())
 }

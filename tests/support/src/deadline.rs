@@ -79,11 +79,20 @@ impl Deadline {
 /// does: what `/proc` shows, or a process that another one reaps.
 #[track_caller]
 pub fn wait_until(mut condition: impl FnMut() -> bool) {
+    wait_for(|| condition().then_some(()));
+}
+
+/// As [`wait_until`], until there is something.
+#[track_caller]
+pub fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Deadline::new();
     // Mostly it holds at once or very soon. Later, a thread that looks all the time
     // would take the processor from those it waits for.
     let mut looks = 0_u32;
-    while !condition() {
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
         deadline.check();
         looks += 1;
         if looks < 100 {
