@@ -3,7 +3,7 @@
 //! none is lost at all.
 //!
 //! The pace is that of the storm: what comes next waits for answers, not for time.
-//! The numbers are those of the list of failures that a supervisor survives.
+//! How often something happens depends on `CORELOOP_TEST_FULL`.
 
 #![cfg(all(target_os = "linux", not(miri)))]
 
@@ -12,15 +12,17 @@ use std::collections::HashSet;
 use coreloop_test_support::process::fleet::Fleet;
 use coreloop_test_support::process::storm::Storm;
 use coreloop_test_support::process::supervised::Server;
+use coreloop_test_support::size;
 use rustix::process::Signal;
 
 /// How many clients there are in all of them.
 const CLIENTS: &str = "--clients=256";
 
-/// Kills workers 38 times, each at a time when most of the clients are in the
-/// queues of the sockets: a worker serves one after another. With `serial` unset
+/// Kills workers 38 times or five times, each at a time when most of the clients are in
+/// the queues of the sockets: a worker serves one after another. With `serial` unset
 /// it accepts all that come.
-fn kill_38_times(workers: u32, serial: bool) {
+fn kill_workers(workers: u32, serial: bool) {
+    let kills = size::pick(5, 38);
     let count = workers.to_string();
     let mut arguments = vec!["--workers", &count, "--greet", "--restarts=1000"];
     if serial {
@@ -28,7 +30,8 @@ fn kill_38_times(workers: u32, serial: bool) {
     }
     let server = Server::start(&arguments);
     let master = server.app.master();
-    let arguments = [CLIENTS, "--greeted", "--kill=38", "--every=200"];
+    let kill = format!("--kill={kills}");
+    let arguments = [CLIENTS, "--greeted", &kill, "--every=200"];
     let mut storm = Storm::start(server.address, &arguments);
     let (mut waiting, mut restarted) = (0, 0);
     let summary = loop {
@@ -42,15 +45,15 @@ fn kill_38_times(workers: u32, serial: bool) {
     };
     assert_eq!(
         (summary.number("kills"), restarted),
-        (38, 38),
+        (kills, kills),
         "{summary:?}"
     );
     assert_eq!(summary.number("queue_loss"), 0, "{summary:?}");
     assert_eq!(summary.number("dropped"), 0, "{summary:?}");
-    assert!(summary.number("unannounced") <= 38, "{summary:?}");
+    assert!(summary.number("unannounced") <= kills, "{summary:?}");
     if serial {
         assert!(
-            waiting >= 38 * 128,
+            waiting >= kills * 128,
             "the queues were almost empty: {waiting}"
         );
     }
@@ -58,29 +61,30 @@ fn kill_38_times(workers: u32, serial: bool) {
     assert_eq!(server.app.all_workers().len(), workers as usize);
 }
 
-/// 1.
+/// The queue of a socket outlives the worker that is killed, because the master has the
+/// socket too: no connection in it is lost.
 #[test]
-fn a_worker_killed_38_times_loses_nothing_in_its_queue() {
-    kill_38_times(1, true);
+fn a_worker_that_is_killed_loses_nothing_in_its_queue() {
+    kill_workers(1, true);
 }
 
-/// 1.
+/// As above, with one worker that goes on while the other is started again.
 #[test]
-fn two_workers_killed_38_times_lose_nothing_in_their_queues() {
-    kill_38_times(2, true);
+fn two_workers_that_are_killed_lose_nothing_in_their_queues() {
+    kill_workers(2, true);
 }
 
-/// 1.
+/// As above, with more workers than this machine may have processors.
 #[test]
-fn four_workers_killed_38_times_lose_nothing_in_their_queues() {
-    kill_38_times(4, true);
+fn four_workers_that_are_killed_lose_nothing_in_their_queues() {
+    kill_workers(4, true);
 }
 
-/// 1: here many connections are accepted, and so lost with their worker: the rest
-/// is not.
+/// A worker that has accepted many connections loses these when it is killed, and no
+/// other connection is lost.
 #[test]
 fn workers_that_accept_all_they_can_lose_no_others() {
-    kill_38_times(2, false);
+    kill_workers(2, false);
 }
 
 /// Options of the app and of the storm: all connections are accepted at once.
@@ -89,13 +93,14 @@ const EAGER: [&[&str]; 2] = [&[], &[]];
 /// Most clients are in the queues, all the time.
 const SERIAL: [&[&str]; 2] = [&["--greet", "--serial"], &["--greeted"]];
 
-fn scale_20_times([app, storm]: [&[&str]; 2]) {
+fn scale([app, storm]: [&[&str]; 2]) {
+    let times = size::pick(3, 20);
     let server = Server::start(&[&["--workers=4"], app].concat());
     let arguments = [&[CLIENTS, "--progress=100"], storm].concat();
     let mut storm = Storm::start(server.address, &arguments);
     let mut fleet = Fleet::default();
     fleet.await_slots(&mut storm, 4, &HashSet::new());
-    for _ in 0..20 {
+    for _ in 0..times {
         server.app.ask("scale 2").unwrap();
         storm.await_answers(200);
         let before = fleet.seen.clone();
@@ -104,54 +109,57 @@ fn scale_20_times([app, storm]: [&[&str]; 2]) {
         fleet.await_slots(&mut storm, 4, &HashSet::new());
         assert!(!before.contains(&fleet.slots[&2]) && !before.contains(&fleet.slots[&3]));
     }
-    storm.stop().assert_flawless(20 * 200);
+    storm.stop().assert_flawless(times * 200);
     fleet.assert_only(&server.app, 4);
 }
 
-/// 2.
+/// The master scales from four workers to two and back, and no client fails: what is in
+/// the queues of the sockets that are given up is served first.
 #[test]
-fn scaling_from_4_to_2_and_back_20_times_fails_nobody() {
-    scale_20_times(EAGER);
+fn scaling_from_4_to_2_and_back_fails_no_client() {
+    scale(EAGER);
 }
 
-/// 2.
+/// As above, with most clients in the queues.
 #[test]
-fn scaling_20_times_with_full_queues_fails_nobody() {
-    scale_20_times(SERIAL);
+fn scaling_with_full_queues_fails_no_client() {
+    scale(SERIAL);
 }
 
-fn reload_50_times([app, storm]: [&[&str]; 2]) -> (Server, Fleet) {
+/// Returns how often it has reloaded, too.
+fn reload([app, storm]: [&[&str]; 2]) -> (Server, Fleet, usize) {
+    let times = size::pick(5, 50);
     let server = Server::start(&[&["--workers=2"], app].concat());
     let arguments = [&[CLIENTS], storm].concat();
     let mut storm = Storm::start(server.address, &arguments);
     let mut fleet = Fleet::default();
     fleet.await_slots(&mut storm, 2, &HashSet::new());
-    for _ in 0..50 {
+    for _ in 0..times {
         let before = fleet.seen.clone();
         server.first.signal(Signal::HUP);
         fleet.await_slots(&mut storm, 2, &before);
     }
-    storm.stop().assert_flawless(50);
-    (server, fleet)
+    storm.stop().assert_flawless(times as u64);
+    (server, fleet, times)
 }
 
-/// 3.
+/// A reload replaces the workers under load, and no client fails and no old worker stays.
 #[test]
-fn reloading_50_times_fails_nobody_and_leaves_no_old_worker() {
-    let (server, fleet) = reload_50_times(EAGER);
+fn reloading_fails_no_client_and_leaves_no_old_worker() {
+    let (server, fleet, _) = reload(EAGER);
     fleet.assert_only(&server.app, 2);
 }
 
-/// 3.
+/// As above, with most clients in the queues.
 #[test]
-fn reloading_50_times_with_full_queues_fails_nobody() {
-    let (server, fleet) = reload_50_times(SERIAL);
+fn reloading_with_full_queues_fails_no_client() {
+    let (server, fleet, _) = reload(SERIAL);
     fleet.assert_only(&server.app, 2);
 }
 
-/// 3.
+/// As above, with threads for workers, of which each has one successor for each reload.
 #[test]
-fn reloading_threads_50_times_fails_nobody() {
-    let (_, fleet) = reload_50_times([&["--threads=2"], &[]]);
-    assert_eq!(fleet.seen.len(), 2 + 2 * 50);
+fn reloading_threads_fails_no_client() {
+    let (_, fleet, times) = reload([&["--threads=2"], &[]]);
+    assert_eq!(fleet.seen.len(), 2 + 2 * times);
 }

@@ -1,6 +1,5 @@
 //! The program of a supervisor is replaced in a storm of clients, by one that
-//! serves and by some that do not, and none of the clients fails. The numbers are
-//! those of the list of failures that a supervisor survives.
+//! serves and by some that do not, and none of the clients fails.
 
 #![cfg(all(target_os = "linux", not(miri)))]
 
@@ -9,16 +8,17 @@ use coreloop_test_support::process::master::await_end;
 use coreloop_test_support::process::storm::Storm;
 use coreloop_test_support::process::supervised::Server;
 use coreloop_test_support::program::program;
+use coreloop_test_support::size;
 use rustix::process::Signal;
 use std::collections::HashSet;
 
 /// How many clients there are.
 const CLIENTS: &str = "--clients=256";
 
-/// 4: by the signal, and then by the control socket, which the new master has taken
-/// over with the rest.
+/// An upgrade under load fails no client, be it by the signal or by the control socket,
+/// which the new master has taken over with the rest.
 #[test]
-fn upgrades_fail_nobody() {
+fn upgrades_fail_no_client() {
     let mut server = Server::start(&["--workers=2"]);
     let mut storm = Storm::start(server.address, &[CLIENTS, "--progress=200"]);
     let mut fleet = Fleet::default();
@@ -27,7 +27,7 @@ fn upgrades_fail_nobody() {
     let before = fleet.seen.clone();
     fleet.await_slots(&mut storm, 2, &before);
     assert!(server.first.end_of_first().success());
-    for _ in 0..10 {
+    for _ in 0..size::pick(3, 10) {
         let old = server.app.master();
         let before = fleet.seen.clone();
         server.app.ask("upgrade").unwrap();
@@ -35,13 +35,14 @@ fn upgrades_fail_nobody() {
         await_end(old);
         assert_ne!(server.app.master(), old);
     }
-    storm.stop().assert_flawless(2000);
+    storm.stop().assert_flawless(size::pick(600, 2000));
     fleet.assert_only(&server.app, 2);
 }
 
-/// 5: whatever the new program does instead of serving, the old one serves.
+/// Whatever the new program does instead of serving, the old one serves on and no client
+/// fails.
 #[test]
-fn upgrades_that_go_wrong_fail_nobody() {
+fn upgrades_that_go_wrong_fail_no_client() {
     let mut server = Server::start(&["--workers=2", "--startup=500"]);
     let mut storm = Storm::start(server.address, &[CLIENTS, "--progress=200"]);
     let mut fleet = Fleet::default();

@@ -31,6 +31,7 @@ pub mod reports;
 pub mod rerun;
 pub mod sequence;
 pub mod silence;
+pub mod size;
 pub mod standard_error;
 pub mod trace;
 pub mod waiter;

@@ -6,16 +6,15 @@ use proptest::collection::vec;
 use proptest::prelude::{Arbitrary, Strategy, any};
 use proptest::test_runner::{Config, TestRunner};
 
-/// How many steps there are in all.
-const STEPS: usize = 1_000_000;
+use crate::size;
 
-/// Calls `run` with sequences of so many steps; one that fails is reported when
-/// it has been made as short as it can be.
+/// Calls `run` with sequences of so many steps, of a hundred thousand or a million in
+/// all; one that fails is reported when it has been made as short as it can be.
 pub fn each<S: Arbitrary + Debug>(length: usize, run: impl Fn(&[S])) {
     let (cases, length) = if cfg!(miri) {
         (2, 60)
     } else {
-        (STEPS / length, length)
+        (size::pick(100_000, 1_000_000) / length, length)
     };
     run_cases(cases, vec(any::<S>(), length), |steps: Vec<S>| run(&steps));
 }
