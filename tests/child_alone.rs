@@ -58,6 +58,7 @@ mod linux {
     use coreloop::process::{Child, Command, Fork, Stdio, fork};
     use coreloop::signal::unix::{SignalKind, signal};
     use coreloop::task::yield_now;
+    use coreloop_test_support::deadline::{Deadline, yield_until};
     use rustix::io::Errno;
     use rustix::process::{
         Pid, Resource, Rlimit, WaitId, WaitIdOptions, WaitOptions, getpid, getrlimit, setrlimit,
@@ -91,7 +92,7 @@ mod linux {
         numbers
     }
 
-    /// Number 38, the other half: a loop in each of the two processes.
+    /// `fork` copies a process of one thread, and each of the two has a loop then.
     pub(super) fn fork_works_with_one_thread() {
         match fork().unwrap() {
             Fork::Child => {
@@ -111,7 +112,7 @@ mod linux {
         assert_no_children();
     }
 
-    /// Number 13: all kinds of descriptors are open, and a child has three.
+    /// Descriptors of all kinds are open, and a child has its three and none of them.
     pub(super) fn descriptors_of_a_child_equal_an_allow_list(inherited: &[i32]) {
         let _std_listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let _file = fs::File::open("/proc/self/exe").unwrap();
@@ -150,7 +151,8 @@ mod linux {
         assert_no_children();
     }
 
-    /// Number 14: waited for, killed, dropped, and dropped with the loop.
+    /// Children that are waited for, killed, dropped, or dropped with the loop leave no
+    /// zombie and no descriptor.
     pub(super) fn ten_thousand_children_leave_nothing_behind() {
         let before = descriptors("self");
         for _ in 0..10 {
@@ -169,7 +171,9 @@ mod linux {
         }
         coreloop::block_on(async {
             // What is left on the list goes with this one.
+            let deadline = Deadline::new();
             while has_children() {
+                deadline.check();
                 Command::new("true").status().await.unwrap();
             }
         });
@@ -190,7 +194,9 @@ mod linux {
         });
         drop(children);
         coreloop::block_on(async {
+            let deadline = Deadline::new();
             while has_children() {
+                deadline.check();
                 Command::new("true").status().await.unwrap();
             }
         });
@@ -223,9 +229,7 @@ mod linux {
                 let error = stolen.wait().await.unwrap_err();
                 assert_eq!(error.raw_os_error(), Some(Errno::CHILD.raw_os_error()));
             }
-            while has_children() {
-                yield_now().await;
-            }
+            yield_until(|| !has_children()).await;
         });
     }
 

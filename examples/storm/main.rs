@@ -2,7 +2,7 @@
 //! of each connection: answered, refused, reset, closed or forgotten.
 //!
 //! The server answers the byte `p` with a line, `pid slot generation`, as
-//! `tests/process/app.rs` does. With its workers running, run
+//! `tests/support/programs/process_app.rs` does. With its workers running, run
 //!
 //! ```sh
 //! cargo run --release -p coreloop-examples --example storm -- --addr 127.0.0.1:7777 --seconds 5

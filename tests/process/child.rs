@@ -14,6 +14,9 @@ use coreloop::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use coreloop::process::{Child, Command, Stdio};
 use coreloop::signal::unix::SignalKind;
 use coreloop::task::{JoinSet, yield_now};
+use coreloop_test_support::deadline::yield_until;
+use coreloop_test_support::program::PATIENCE;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
@@ -36,6 +39,9 @@ fn lasting(command: &mut Command) -> (Child, PipeReader) {
 }
 
 fn assert_ends(mut life: PipeReader) {
+    let patience = Timespec::try_from(PATIENCE).unwrap();
+    let ended = poll(&mut [PollFd::new(&life, PollFlags::IN)], Some(&patience));
+    assert_eq!(ended, Ok(1), "it does not end");
     assert_eq!(life.read(&mut [0; 1]).unwrap(), 0);
 }
 
@@ -243,9 +249,7 @@ async fn a_child_that_is_dropped_runs_on_unless_asked() {
 /// Waits until a process is no child of ours any more.
 async fn collected(pid: Pid) {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    while waitid(WaitId::Pid(pid), options).err() != Some(Errno::CHILD) {
-        yield_now().await;
-    }
+    yield_until(|| waitid(WaitId::Pid(pid), options).err() == Some(Errno::CHILD)).await;
 }
 
 #[coreloop::test]

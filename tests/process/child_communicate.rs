@@ -10,6 +10,7 @@ use std::time::Duration;
 use coreloop::process::{Child, Command, CommunicateError, Stdio};
 use coreloop::task::{coop, spawn_blocking, yield_now};
 use coreloop::time::Instant;
+use coreloop_test_support::deadline::Deadline;
 use rustix::process::{Pid, Signal, kill_process};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -23,12 +24,13 @@ fn shell(script: &str) -> Command {
     command
 }
 
-/// 17.
+/// `communicate` reads while it writes, so a child that answers all the time fills no
+/// pipe for good.
 #[coreloop::test]
 async fn sixty_four_mebibytes_go_both_ways() {
-    let input: Vec<u8> = (0..64 << 20_u32)
-        .map(|at: u32| at.to_le_bytes()[1])
-        .collect();
+    let pages: Vec<u8> = (0..=255).flat_map(|page| [page; 256]).collect();
+    let input = pages.repeat(1 << 10);
+    assert_eq!(input.len(), 64 << 20);
     let child = Command::new("cat")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -74,7 +76,7 @@ async fn times_out(command: &mut Command) -> (CommunicateError, io::PipeReader) 
     (result.unwrap_err(), life)
 }
 
-/// 17.
+/// A timeout kills the child, and keeps what was read until then.
 #[coreloop::test(start_paused = true)]
 async fn a_timeout_kills_and_keeps_what_was_read() {
     let mut command = shell("printf partial; printf x >&2; exec sleep 1000");
@@ -97,8 +99,10 @@ async fn a_task_without_budget_still_times_out() {
     let child = command.spawn().unwrap();
     let timeout = Duration::from_millis(20);
     let mut communicate = child.communicate("").timeout(timeout);
+    let deadline = Deadline::new();
     let result = poll_fn(|cx| {
-        // As those reads would that never have to wait.
+        deadline.check();
+        // As those reads would that never have to wait, which wake the task too.
         while coop::has_budget_remaining() {
             let _ = pin!(coop::consume_budget()).poll(cx);
         }
@@ -144,7 +148,8 @@ async fn a_child_in_time_is_no_timeout() {
     );
 }
 
-/// 18: somebody else goes on to hold the pipe, and the end of the child decides.
+/// A grandchild goes on to hold the pipe: `communicate` waits for the end of the child,
+/// and then only so long for the pipe.
 #[coreloop::test(start_paused = true)]
 async fn a_grandchild_holds_the_output_within_a_bound() {
     for drain in [None, Some(3 * SECOND), Some(Duration::ZERO)] {
@@ -179,7 +184,8 @@ async fn output_of_a_grandchild_within_the_bound_is_read() {
     assert_eq!(output.stdout.len(), (1 << 20) + "late\n".len());
 }
 
-/// 19.
+/// A child that closes its input early is no error, and what is left of the input is
+/// dropped.
 #[coreloop::test]
 async fn a_child_that_closes_its_input_early_is_no_error() {
     for script in [
@@ -196,9 +202,10 @@ async fn a_child_that_closes_its_input_early_is_no_error() {
     assert_eq!(output.status.code(), Some(3));
 }
 
-/// 19.
+/// A write to a pipe without readers is an error of the write, and `SIGPIPE` does not
+/// end the process.
 #[coreloop::test]
-async fn a_write_to_nobody_is_an_error_and_not_the_end() {
+async fn a_write_without_readers_is_an_error_and_not_the_end() {
     let mut child = shell("exec <&-; echo closed; exec sleep 1000")
         .kill_on_drop(true)
         .spawn()
@@ -207,7 +214,9 @@ async fn a_write_to_nobody_is_an_error_and_not_the_end() {
     assert_eq!(said.unwrap(), "closed\n".len());
     let stdin = child.stdin.as_mut().unwrap();
     // Children of other tests may hold the other end too, until they execute.
+    let deadline = Deadline::new();
     let error = loop {
+        deadline.check();
         if let Err(error) = stdin.write_all(b"anybody?").await {
             break error;
         }

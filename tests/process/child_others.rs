@@ -29,7 +29,8 @@ fn await_end(pid: Pid) -> Result<(), Errno> {
     waitid(WaitId::Pid(pid), options).map(drop)
 }
 
-/// Number 12 of the list.
+/// A child outlives the thread that started it: the kernel would kill a child that had
+/// asked for a signal at the end of its parent, by which the kernel means that thread.
 #[test]
 fn a_child_survives_the_thread_that_started_it() {
     let (stdin, mut input) = pipe().unwrap();
@@ -55,7 +56,8 @@ fn a_child_survives_the_thread_that_started_it() {
     assert_eq!(await_end(pid), Err(Errno::CHILD));
 }
 
-/// Number 15.
+/// The loop collects its own children only, so all other children keep their statuses
+/// for the code that waits for them.
 #[coreloop::test]
 async fn children_of_others_keep_their_statuses() {
     let mut by_std = Vec::new();
@@ -85,7 +87,8 @@ async fn children_of_others_keep_their_statuses() {
     }
 }
 
-/// Number 16: the loop has not looked at its pidfd, or has not even registered it.
+/// A child may end before the loop has looked at its pidfd, or has even registered it,
+/// and the end is seen nevertheless.
 #[coreloop::test]
 async fn an_end_before_anybody_watches_is_seen() {
     let mut child = exits(9).spawn().unwrap();
@@ -125,7 +128,8 @@ async fn a_stolen_status_is_an_error() {
     assert_eq!(gone.raw_os_error(), Some(Errno::SRCH.raw_os_error()));
 }
 
-/// Number 38, with the threads of the test harness, or one more to be sure.
+/// `fork` refuses to copy a process of several threads, such as those of the harness
+/// and one more to be sure.
 #[test]
 fn fork_is_refused_with_more_than_one_thread() {
     let (sender, receiver) = std::sync::mpsc::channel::<()>();

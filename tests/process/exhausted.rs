@@ -1,23 +1,24 @@
-//! Workers that have no descriptors left. The numbers are those of the list of
-//! failures that a supervisor has to cope with.
+//! Workers that have no descriptors left.
 #![cfg(all(target_os = "linux", not(miri)))]
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
-use std::time::Duration;
 
+use coreloop_test_support::deadline::{Deadline, wait_until};
 use coreloop_test_support::process::master::{Master, ask_on};
-use coreloop_test_support::program::{PATIENCE, connect, program};
+use coreloop_test_support::process::proc::{children, descriptors, is_asleep};
+use coreloop_test_support::program::{connect, program};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Of each process.
-const DESCRIPTORS: &str = "64";
+const DESCRIPTORS: usize = 64;
 
 fn start(arguments: &[&str]) -> (Master, SocketAddr) {
     let mut command = Command::new("sh");
     command
-        .args(["-c", "ulimit -n $0 && exec \"$@\"", DESCRIPTORS])
+        .args(["-c", "ulimit -n $0 && exec \"$@\""])
+        .arg(DESCRIPTORS.to_string())
         .arg(program("process_app"))
         .args(arguments);
     let mut app = Master::start(command);
@@ -25,44 +26,67 @@ fn start(arguments: &[&str]) -> (Master, SocketAddr) {
     (app, address)
 }
 
-/// Connects until a worker accepts no more, which is when one of several clients has no
-/// answer for a while. The first are those that were answered.
-fn exhaust(address: SocketAddr) -> (Vec<(Pid, TcpStream)>, Vec<TcpStream>) {
+fn is_full(worker: Pid) -> bool {
+    descriptors(worker).len() == DESCRIPTORS
+}
+
+/// Connects until the workers accept no more, and eight times more. The first are those
+/// that were answered.
+fn exhaust(address: SocketAddr, workers: &[Pid]) -> (Vec<(Pid, TcpStream)>, Vec<TcpStream>) {
     let (mut served, mut waiting) = (Vec::new(), Vec::new());
-    while waiting.len() < 8 {
-        let mut stream = connect(address);
-        stream.write_all(b"p").unwrap();
-        let mut answer = [0; 64];
-        let while_it_may_take = Some(Duration::from_millis(300));
-        stream.set_read_timeout(while_it_may_take).unwrap();
-        match stream.read(&mut answer) {
-            Ok(count) => {
-                let text = str::from_utf8(&answer[..count]).unwrap();
-                let pid = text.split(' ').next().unwrap().parse().unwrap();
-                stream.set_read_timeout(Some(PATIENCE)).unwrap();
-                served.push((Pid::from_raw(pid).unwrap(), stream));
-            }
-            Err(error) => {
-                assert_eq!(error.kind(), ErrorKind::WouldBlock);
-                stream.set_read_timeout(Some(PATIENCE)).unwrap();
-                waiting.push(stream);
-            }
+    let deadline = Deadline::new();
+    while !workers.iter().all(|&worker| is_full(worker)) {
+        deadline.check();
+        let stream = ask(address);
+        stream.set_nonblocking(true).unwrap();
+        // It is answered, or it may have come to a worker that is full.
+        let is_answered = || stream.peek(&mut [0]).is_ok();
+        wait_until(|| is_answered() || workers.iter().any(|&worker| is_full(worker)));
+        let is_answered = is_answered();
+        stream.set_nonblocking(false).unwrap();
+        if is_answered {
+            served.push((answer(&stream), stream));
+        } else {
+            waiting.push(stream);
         }
     }
+    waiting.extend((0..8).map(|_| ask(address)));
+    // A worker that is asleep has failed to accept, because something is in its queue.
+    wait_until(|| {
+        workers
+            .iter()
+            .all(|&worker| is_full(worker) && is_asleep(worker))
+    });
     (served, waiting)
 }
 
-/// 24.
+fn ask(address: SocketAddr) -> TcpStream {
+    let mut stream = connect(address);
+    stream.write_all(b"p").unwrap();
+    stream
+}
+
+/// The process that answers.
+fn answer(mut stream: &TcpStream) -> Pid {
+    let mut answer = [0; 64];
+    let count = stream.read(&mut answer).unwrap();
+    let text = str::from_utf8(&answer[..count]).unwrap();
+    Pid::from_raw(text.split(' ').next().unwrap().parse().unwrap()).unwrap()
+}
+
+/// A worker that could not accept for want of descriptors accepts as soon as it has some,
+/// though the kernel does not announce the same connections again.
 #[test]
 fn a_worker_without_descriptors_goes_on_as_soon_as_it_has_some() {
     let (mut app, address) = start(&["--workers", "1"]);
     app.ready(1);
+    let workers = children(app.pid());
     for _ in 0..3 {
-        let (served, waiting) = exhaust(address);
+        let (served, waiting) = exhaust(address, &workers);
         assert!(served.len() > 20, "{}", served.len());
         drop(served);
-        for mut stream in waiting {
-            assert_ne!(stream.read(&mut [0; 64]).unwrap(), 0);
+        for stream in waiting {
+            assert_eq!(answer(&stream), workers[0]);
         }
     }
     app.signal(Signal::TERM);
@@ -70,28 +94,22 @@ fn a_worker_without_descriptors_goes_on_as_soon_as_it_has_some() {
     assert!(app.seen().iter().all(|line| !line.contains("killed")));
 }
 
-/// 24, and 7: it has no room for the sockets of a sibling that is down. It took that
-/// for the end of its master, and ended with all its connections.
+/// A worker without descriptors has no room for the sockets of a sibling that is down,
+/// and serves on with its own. It took the lack for the end of its master, and ended
+/// with all its connections.
 #[test]
 fn a_worker_without_descriptors_serves_on_though_a_sibling_is_down() {
     let long = ["--backoff=600000", "--longest-backoff=600000"];
     let (mut app, address) = start(&[&["--workers=2", "--restarts=0"], &long[..]].concat());
     app.ready(2);
-    // Chance gives more to one of them, so both have no room a little later.
-    let (mut served, mut waiting) = exhaust(address);
-    loop {
-        let (more, others) = exhaust(address);
-        waiting.extend(others);
-        if more.is_empty() {
-            break;
-        }
-        served.extend(more);
-    }
+    let (served, waiting) = exhaust(address, &children(app.pid()));
     let down = served[0].0;
     kill_process(down, Signal::KILL).unwrap();
     app.line("is started again in ");
     app.line("there is no room for their descriptors");
-    for (pid, stream) in served.iter().filter(|(pid, _)| *pid != down) {
+    let mut others = served.iter().filter(|(pid, _)| *pid != down).peekable();
+    assert!(others.peek().is_some());
+    for (pid, stream) in others {
         assert!(ask_on(stream, b'p').starts_with(&format!("{pid} ")));
     }
     drop((served, waiting));

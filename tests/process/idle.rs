@@ -1,12 +1,11 @@
-//! A master and workers with nothing to do sleep, but for the heartbeat. The number
-//! is that of the list of failures that a supervisor survives.
+//! A master and workers with nothing to do sleep, but for the heartbeat.
 
 #![cfg(all(target_os = "linux", not(miri)))]
 
-use std::fs;
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use coreloop_test_support::deadline::{Deadline, wait_for};
+use coreloop_test_support::process::proc::wake_ups;
 use coreloop_test_support::process::storm::Storm;
 use coreloop_test_support::process::supervised::Server;
 use rustix::process::Pid;
@@ -14,31 +13,19 @@ use rustix::process::Pid;
 /// A quarter of the 400 ms that a worker may be silent.
 const BEAT: Duration = Duration::from_millis(100);
 
-/// How often a process has waited, and was woken.
-fn wake_ups(pid: Pid) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_pid())).unwrap();
-    let count = status
-        .lines()
-        .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-    count.unwrap().trim().parse().unwrap()
-}
-
 fn all_wake_ups(pids: &[Pid]) -> Vec<u64> {
     pids.iter().map(|&pid| wake_ups(pid)).collect()
 }
 
-/// Sleeps until each process has been woken so many times more; says how often
+/// Waits until each process has been woken so many times more; says how often
 /// each was.
 fn await_wake_ups(pids: &[Pid], more: u64) -> Vec<u64> {
     let from = all_wake_ups(pids);
-    loop {
+    wait_for(|| {
         let counts = all_wake_ups(pids).into_iter().zip(&from);
         let counts: Vec<u64> = counts.map(|(count, from)| count - from).collect();
-        if counts.iter().all(|&count| count >= more) {
-            return counts;
-        }
-        sleep(BEAT);
-    }
+        counts.iter().all(|&count| count >= more).then_some(counts)
+    })
 }
 
 /// An app that has answered some requests: it is idle, not untouched.
@@ -49,9 +36,9 @@ fn start(heartbeat: &str) -> Server {
     server
 }
 
-/// 40: looks on until every worker has beaten 20 times, and finds that this, and the
-/// master's hearing of it, is all that has happened. A machine that is slow gives
-/// more time to no more beats.
+/// The kernel wakes an idle worker for its heartbeat and an idle master for those of the
+/// workers, and neither of them for anything else: the test looks on until every worker
+/// has beaten 20 times. A machine that is slow gives more time to no more beats.
 #[test]
 fn nothing_wakes_but_the_heartbeat() {
     let server = start("--heartbeat=400");
@@ -59,9 +46,9 @@ fn nothing_wakes_but_the_heartbeat() {
     assert_eq!(workers.len(), 2);
     // What the requests have left to do is over at the first beats.
     await_wake_ups(&workers, 2);
-    let (start, heard) = (Instant::now(), wake_ups(master));
+    let (start, before) = (Instant::now(), wake_ups(master));
     let beats = await_wake_ups(&workers, 20);
-    let heard = wake_ups(master) - heard;
+    let of_master = wake_ups(master) - before;
     // One more that was about to come, and one for the way to sleep.
     let due = u64::try_from(start.elapsed().as_nanos() / BEAT.as_nanos()).unwrap() + 2;
     assert!(
@@ -71,26 +58,28 @@ fn nothing_wakes_but_the_heartbeat() {
     // It looks for silent workers once in the time that they may be silent.
     let looks = due / 4 + 1;
     assert!(
-        heard <= 2 * due + looks,
-        "{heard} wake-ups of the master with {due} beats due of each worker"
+        of_master <= 2 * due + looks,
+        "{of_master} wake-ups of the master with {due} beats due of each worker"
     );
 }
 
-/// Without a heartbeat there is nothing at all.
+/// Without a heartbeat nothing wakes at all: not while the workers of another app, which
+/// have one, beat five times.
 #[test]
 fn nothing_wakes_without_a_heartbeat() {
     let server = start("--no-heartbeat");
     let mut all = server.app.all_workers();
     all.push(server.first.pid());
-    let mut before = all_wake_ups(&all);
+    let clock = start("--heartbeat=400");
+    let beating = clock.app.all_workers();
+    let deadline = Deadline::new();
     // The requests have left something to do, which takes as long as it does.
-    for _ in 0..20 {
-        sleep(5 * BEAT);
-        let after = all_wake_ups(&all);
-        if after == before {
+    loop {
+        let before = all_wake_ups(&all);
+        await_wake_ups(&beating, 5);
+        if all_wake_ups(&all) == before {
             return;
         }
-        before = after;
+        deadline.check();
     }
-    panic!("it goes on and on: {before:?}");
 }

@@ -9,14 +9,16 @@ use std::process::{Command, Stdio};
 
 use coreloop_test_support::deadline::wait_until;
 use coreloop_test_support::process::master::{App, Master, ask_worker, worker_at};
+use coreloop_test_support::process::proc::children;
 use coreloop_test_support::program::{connect, exchange};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 const UNSHARE: [&str; 4] = ["-Upf", "--map-root-user", "--mount-proc", "--"];
 
-/// 22.
+/// The kernel ignores a signal to process 1 that has no handler, so the first process
+/// of a container passes signals on: the master, which is its child, stops.
 #[test]
-fn process_1_is_not_the_master_and_stops_it_when_it_is_told_to() {
+fn process_1_is_not_the_master_and_stops_it_by_a_signal() {
     for signal in [Signal::TERM, Signal::INT] {
         let Some((mut container, app, address)) = start(&["--workers=1"]) else {
             return;
@@ -46,7 +48,7 @@ fn signals_reach_the_master() {
     assert_eq!(container.master.end().code(), Some(0));
 }
 
-/// 22.
+/// Process 1 reaps an orphan, which is its child since the parent ended.
 #[test]
 fn orphans_are_reaped() {
     let Some((mut container, app, address)) = start(&["--workers=1"]) else {
@@ -61,7 +63,7 @@ fn orphans_are_reaped() {
         .find(|&child| is_called(child, "sleep"));
     let orphan = orphan.expect("an orphan");
     kill_process(orphan, Signal::KILL).unwrap();
-    // Nothing tells that a process was reaped.
+    // No event says that a process was reaped.
     wait_until(|| test_kill_process(orphan).is_err());
     app.ask("stop").unwrap();
     assert_eq!(container.master.end().code(), Some(0));
@@ -101,7 +103,7 @@ fn it_goes_on_with_the_master_of_an_upgrade() {
     assert_eq!(container.master.end().code(), Some(0));
 }
 
-/// The old master, which still has a connection, is told to stop. That is meant for
+/// The old master, which still has a connection, is asked to stop. That is meant for
 /// the new one, too.
 #[test]
 fn a_stop_in_the_midst_of_an_upgrade_stops_both_masters() {
@@ -152,13 +154,6 @@ fn launch(arguments: &[&str]) -> Option<(Container, App)> {
         .args(app.arguments(arguments));
     let master = Master::start(command);
     Some((Container { master }, app))
-}
-
-fn children(process: Pid) -> Vec<Pid> {
-    let list = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap();
-    let numbers = list.split_ascii_whitespace();
-    let numbers = numbers.map(|number| Pid::from_raw(number.parse().unwrap()).unwrap());
-    numbers.collect()
 }
 
 fn is_called(process: Pid, name: &str) -> bool {

@@ -8,8 +8,8 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
-use std::time::Instant;
 
+use coreloop_test_support::deadline::wait_until;
 use coreloop_test_support::process::storm::{Storm, Summary};
 use coreloop_test_support::program::{PATIENCE, Server};
 use socket2::SockRef;
@@ -62,11 +62,7 @@ fn queued(listener: &TcpListener) -> u64 {
 fn what_nobody_accepted_is_lost_in_the_queue() {
     let listener = listen();
     let storm = greeted(&listener, 8);
-    let start = Instant::now();
-    while queued(&listener) < 8 {
-        assert!(start.elapsed() < PATIENCE, "the clients do not come");
-        thread::yield_now();
-    }
+    wait_until(|| queued(&listener) >= 8);
     drop(listener);
     let summary = storm.finish();
     assert_counts(

@@ -1,19 +1,20 @@
 //! Supervised workers: what becomes of those that die, hang, are replaced, drain,
-//! or are too many. The numbers are those of the list of failures that a supervisor
-//! has to cope with.
+//! or are too many.
 #![cfg(not(miri))]
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write, pipe};
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Instant;
 
+use coreloop_test_support::deadline::{Deadline, wait_until};
 use coreloop_test_support::folder::Folder;
-use coreloop_test_support::process::master::{Master, ask_on, ask_worker};
-use coreloop_test_support::program::{PATIENCE, connect, program};
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use coreloop_test_support::process::master::{Master, ask_on, ask_worker, await_end, copy};
+use coreloop_test_support::process::proc::wake_ups;
+use coreloop_test_support::program::{Server, connect, program};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// More connections than chance gives to one of two workers.
 const MANY: usize = 40;
@@ -38,11 +39,21 @@ fn answer(address: SocketAddr) -> (Pid, u32, u64) {
 /// The process of each slot, found by asking until there are so many.
 fn workers(address: SocketAddr, count: usize) -> BTreeMap<u32, Pid> {
     let mut workers = BTreeMap::new();
+    let deadline = Deadline::new();
     while workers.len() < count {
+        deadline.check();
         let (pid, slot, _) = answer(address);
         workers.insert(slot, pid);
     }
     workers
+}
+
+/// Asks until a worker of this generation or a later one answers.
+fn await_generation(address: SocketAddr, generation: u64) {
+    let deadline = Deadline::new();
+    while answer(address).2 < generation {
+        deadline.check();
+    }
 }
 
 /// Asks for something that has no answer.
@@ -57,21 +68,14 @@ fn kill(pid: Pid) {
     kill_process(pid, Signal::KILL).unwrap();
 }
 
-/// Waits until there is no such process.
-fn await_end(pid: Pid) {
-    let until = Instant::now() + PATIENCE;
-    while test_kill_process(pid).is_ok() {
-        assert!(Instant::now() < until, "{pid} does not end");
-        std::thread::yield_now();
-    }
-}
-
 fn milliseconds_in(line: &str) -> f64 {
     let words: Vec<_> = line.split(' ').collect();
     let unit = words.iter().position(|word| *word == "ms").unwrap();
     words[unit - 1].parse().unwrap()
 }
 
+/// A worker that is killed has a successor in its slot, of the next generation, which
+/// serves the connections that came to its socket meanwhile.
 #[test]
 fn a_killed_worker_is_replaced() {
     let (mut app, address) = start(&["--workers", "2", "--restarts", "100"]);
@@ -81,16 +85,19 @@ fn a_killed_worker_is_replaced() {
         let (pid, slot, generation) = answer(address);
         let killed = Instant::now();
         kill(pid);
-        // Those that come to its socket meanwhile wait there.
-        while answer(address) != (pid, slot, generation) {
+        // Until then it may accept one more.
+        await_end(pid);
+        let deadline = Deadline::new();
+        let (new, next) = loop {
+            deadline.check();
             let (new, of, next) = answer(address);
             if of == slot {
-                assert_ne!(new, pid);
-                assert_eq!(next, generation + 1);
-                break;
+                break (new, next);
             }
-        }
+        };
         times.push(killed.elapsed());
+        assert_ne!(new, pid);
+        assert_eq!(next, generation + 1);
         app.ready(1);
     }
     times.sort_unstable();
@@ -102,7 +109,8 @@ fn a_killed_worker_is_replaced() {
     assert!(app.end().success());
 }
 
-/// 2.
+/// When the master is scaled up and down again, the workers that stay keep their
+/// processes and serve all connections.
 #[test]
 fn workers_are_added_and_taken_away() {
     let (mut app, address) = start(&["--workers", "2"]);
@@ -120,20 +128,21 @@ fn workers_are_added_and_taken_away() {
     assert!(app.end().success());
 }
 
-/// 3.
+/// A reload replaces every worker, and an old worker finishes the request that it has
+/// begun.
 #[test]
 fn a_reload_replaces_all_workers_and_breaks_no_request() {
     let (mut app, address) = start(&["--workers", "2"]);
     app.ready(2);
     let old = workers(address, 2);
-    // One that an old worker has begun.
-    let stream = connect(address);
-    let slow = std::thread::spawn(move || ask_on(&stream, b's'));
+    let mut begun = connect(address);
+    begun.write_all(b"s").unwrap();
     app.signal(Signal::HUP);
     app.line("all workers were replaced");
     let new = workers(address, 2);
     assert!(new.values().all(|pid| old.values().all(|old| old != pid)));
-    assert_eq!(slow.join().unwrap(), "slept");
+    assert_eq!(ask_on(&begun, b'!'), "served");
+    drop(begun);
     for &pid in old.values() {
         await_end(pid);
     }
@@ -141,7 +150,7 @@ fn a_reload_replaces_all_workers_and_breaks_no_request() {
     assert!(app.end().success());
 }
 
-/// 21.
+/// A client whose connection is kept alive reads its end on a reload, and no reset.
 #[test]
 fn connections_that_are_kept_alive_end_without_a_reset_on_reload() {
     let (mut app, address) = start(&["--workers", "2"]);
@@ -162,12 +171,13 @@ fn connections_that_are_kept_alive_end_without_a_reset_on_reload() {
     assert!(app.end().success());
 }
 
-/// 6.
+/// The master starts workers from the program that it runs, also when the file of that
+/// was replaced or is gone.
 #[test]
 fn workers_are_started_though_the_program_was_replaced_on_disk() {
     let folder = Folder::new();
     let path = folder.path("app");
-    fs::copy(program("process_app"), &path).unwrap();
+    copy(&program("process_app"), &path);
     let mut command = Command::new(&path);
     command.args(["--workers", "1"]);
     let mut app = Master::start(command);
@@ -187,7 +197,8 @@ fn workers_are_started_though_the_program_was_replaced_on_disk() {
     assert!(app.end().success());
 }
 
-/// 7.
+/// While a dead worker is in back-off, the other worker serves the connections that
+/// come to its socket.
 #[test]
 fn a_sibling_serves_the_connections_of_a_slot_in_backoff() {
     let long = [
@@ -211,7 +222,8 @@ fn a_sibling_serves_the_connections_of_a_slot_in_backoff() {
     assert!(app.end().success());
 }
 
-/// 8.
+/// A worker that crashes again and again is started again at once at first, and then
+/// after the growing waits of the policy.
 #[test]
 fn a_crash_loop_is_slowed_down_as_the_policy_says() {
     let policy = [
@@ -246,7 +258,8 @@ fn a_crash_loop_is_slowed_down_as_the_policy_says() {
     assert!(app.end().success());
 }
 
-/// 8.
+/// A program whose workers all die before they are ready ends with a failure and the
+/// reason, instead of starting workers for ever.
 #[test]
 fn a_program_whose_workers_are_never_ready_ends_and_says_why() {
     let options = ["--fail-before-ready", "--boots", "4", "--backoff", "10"];
@@ -262,7 +275,7 @@ fn a_program_whose_workers_are_never_ready_ends_and_says_why() {
     assert!(seen.iter().any(|line| line.contains(why)), "{seen:#?}");
 }
 
-/// 8: a worker that hangs at its start.
+/// The master kills a worker that hangs at its start.
 #[test]
 fn a_worker_that_is_not_ready_in_time_is_killed() {
     let (mut app, _) = start(&[
@@ -278,7 +291,8 @@ fn a_worker_that_is_not_ready_in_time_is_killed() {
     assert_eq!(app.end().code(), Some(1));
 }
 
-/// 9.
+/// The master kills and replaces a worker whose loop does not turn, be it that the
+/// worker is in an endless loop or that it is stopped.
 #[test]
 fn a_worker_that_is_stuck_or_stopped_is_killed_and_replaced() {
     let (mut app, address) = start(&["--workers", "1", "--heartbeat", "400"]);
@@ -312,9 +326,9 @@ fn a_worker_that_fails_or_panics_is_replaced_and_says_why() {
     assert!(app.end().success());
 }
 
-/// The workers were killed with the master that it ended.
+/// A panic of the hook ended the master, and so all workers.
 #[test]
-fn a_hook_that_panics_ends_nobody() {
+fn a_hook_that_panics_ends_no_process() {
     let (mut app, address) = start(&["--workers", "1", "--panicking-hook"]);
     app.line("hooked: worker 0 ");
     let (pid, _, _) = answer(address);
@@ -338,39 +352,40 @@ fn threads_are_restarted_replaced_and_drained_like_processes() {
     app.signal(Signal::HUP);
     app.line("all workers were replaced");
     assert_eq!(workers(address, 2), both);
-    let stream = connect(address);
-    (&stream).write_all(b"p").unwrap();
-    let mut line = String::new();
-    BufReader::new(&stream).read_line(&mut line).unwrap();
-    (&stream).write_all(b"s").unwrap();
+    let mut stream = connect(address);
+    assert!(!ask_on(&stream, b'p').is_empty());
+    stream.write_all(b"s").unwrap();
     app.signal(Signal::TERM);
     app.line("the workers drain");
-    line.clear();
-    BufReader::new(&stream).read_line(&mut line).unwrap();
-    assert_eq!(line, "slept\n");
+    assert_eq!(ask_on(&stream, b'!'), "served");
     assert!(app.end().success());
 }
 
-/// 20.
+/// A worker that drains finishes its request if there is time enough to drain, and drops
+/// the request if there is not.
 #[test]
-fn a_request_of_five_seconds_survives_a_drain_of_thirty_and_not_one_of_one() {
-    for (drain, survives) in [("30000", true), ("1000", false)] {
+fn a_request_survives_a_drain_that_is_longer_than_it_and_no_shorter_one() {
+    for (drain, survives) in [("600000", true), ("300", false)] {
         let (mut app, address) = start(&["--workers", "2", "--drain", drain]);
         app.ready(2);
-        let stream = connect(address);
+        let mut stream = connect(address);
         assert!(!ask_on(&stream, b'p').is_empty());
-        (&stream).write_all(b"s").unwrap();
+        stream.write_all(b"s").unwrap();
         // It is on its way to the worker before the signal is to the master.
         app.signal(Signal::TERM);
         app.line("the workers drain");
+        // Otherwise the request goes on as long as the worker does.
+        if survives {
+            stream.write_all(b"!").unwrap();
+        }
         let mut answer = String::new();
-        let read = (&stream).read_to_string(&mut answer);
-        assert_eq!(answer == "slept\n", survives, "{read:?}: {answer:?}");
+        let read = stream.read_to_string(&mut answer);
+        assert_eq!(answer == "served\n", survives, "{read:?}: {answer:?}");
         assert!(app.end().success());
     }
 }
 
-/// 20: the second signal does not wait.
+/// The second signal ends the workers at once, however long they may drain.
 #[test]
 fn the_second_signal_kills() {
     let (mut app, address) = start(&["--workers", "1", "--drain", "600000"]);
@@ -385,7 +400,7 @@ fn the_second_signal_kills() {
     assert!(app.end().success());
 }
 
-/// 20: what does not obey is killed at the deadline.
+/// The master kills a worker that does not obey when the time to drain is over.
 #[test]
 fn a_worker_that_does_not_drain_is_killed_at_the_deadline() {
     let (mut app, address) = start(&["--workers", "1", "--drain", "300"]);
@@ -397,7 +412,8 @@ fn a_worker_that_does_not_drain_is_killed_at_the_deadline() {
     assert!(app.end().success());
 }
 
-/// 23.
+/// Ctrl-C at a terminal reaches the workers too, as they are in the foreground with
+/// their master, and is one drain nevertheless: no worker is killed or started again.
 #[test]
 fn ctrl_c_at_a_terminal_is_one_graceful_drain() {
     let mut command = Command::new("script");
@@ -406,34 +422,16 @@ fn ctrl_c_at_a_terminal_is_one_graceful_drain() {
     // with the status of the program.
     let line = format!("exec {} --workers 2", app.display());
     command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
-    let mut terminal = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut keyboard = terminal.stdin.take().unwrap();
-    let mut screen = BufReader::new(terminal.stdout.take().unwrap());
-    let mut shown = String::new();
-    let mut read_until = |words: &str, count: usize| {
-        while shown.matches(words).count() < count {
-            assert_ne!(
-                screen.read_line(&mut shown).unwrap(),
-                0,
-                "no {words}: {shown}"
-            );
-        }
-    };
-    read_until(" is ready after ", 2);
+    let (input, mut keyboard) = pipe().unwrap();
+    let mut terminal = Master::start_with(command, input.into());
+    terminal.ready(2);
     keyboard.write_all(b"\x03").unwrap();
-    read_until(") ended", 2);
-    screen.read_to_string(&mut shown).unwrap();
-    assert!(terminal.wait().unwrap().success(), "{shown}");
-    assert_eq!(shown.matches("the workers drain").count(), 1, "{shown}");
-    assert!(
-        !shown.contains("killed") && !shown.contains("started again"),
-        "{shown}"
-    );
+    assert!(terminal.end().success());
+    let shown = terminal.seen();
+    let count = |words: &str| shown.iter().filter(|line| line.contains(words)).count();
+    assert_eq!(count(") ended"), 2, "{shown:#?}");
+    assert_eq!(count("the workers drain"), 1, "{shown:#?}");
+    assert_eq!(count("killed") + count("started again"), 0, "{shown:#?}");
 }
 
 #[test]
@@ -448,31 +446,24 @@ fn the_lines_of_workers_have_their_names() {
     assert!(app.end().success());
 }
 
-/// What nobody reads is lost, and holds up neither workers nor master.
+/// Output that is not read is lost, and holds up neither the workers nor the master.
 #[test]
-fn output_that_nobody_reads_stops_nobody() {
-    let mut process = Command::new(program("process_app"))
-        .args(["--workers", "1", "--heartbeat", "1000"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    // Not read any further; it has room for 64 KiB.
-    let mut output = BufReader::with_capacity(128, process.stdout.take().unwrap());
-    let mut line = String::new();
-    output.read_line(&mut line).unwrap();
-    let words = line.split([' ', ',']);
-    let address = words.filter_map(|word| word.parse().ok()).next().unwrap();
+fn output_that_is_not_read_stops_no_process() {
+    let arguments = ["--workers", "1", "--heartbeat", "1000"];
+    let mut app = Server::start("process_app", &arguments);
+    // Not read any further; the pipe has room for 64 KiB.
+    let address = app.read_address();
     let (pid, _, _) = answer(address);
     let mut stream = connect(address);
-    let mut answers = vec![0; 64 * "written\n".len()];
-    for _ in 0..100 {
-        stream.write_all(&[b'o'; 64]).unwrap();
-        stream.read_exact(&mut answers).unwrap();
-    }
+    let requests = [b'o'; 6400];
+    stream.write_all(&requests).unwrap();
+    let mut answers = vec![0; requests.len() * "written\n".len()];
+    stream.read_exact(&mut answers).unwrap();
     assert_eq!(answer(address).0, pid);
-    kill_process(Pid::from_child(&process), Signal::TERM).unwrap();
-    assert!(process.wait().unwrap().success());
+    let master = Pid::from_child(&app.process);
+    kill_process(master, Signal::TERM).unwrap();
+    await_end(master);
+    app.finish();
 }
 
 #[test]
@@ -488,36 +479,42 @@ fn the_pid_file_is_there_as_long_as_the_master() {
     assert!(!path.exists());
 }
 
+/// A worker that is as old as it may be is replaced unasked, and is not killed.
 #[test]
-fn old_workers_are_replaced_without_a_word_of_yours() {
+fn old_workers_are_replaced_unasked() {
     let (mut app, address) = start(&["--workers", "1", "--max-age", "500"]);
     app.ready(3);
     // The one before drains, but may have accepted one until then.
-    while answer(address).2 < 2 {}
+    await_generation(address, 2);
     assert!(app.seen().iter().all(|line| !line.contains("killed")));
     app.signal(Signal::TERM);
     app.line("the workers drain");
     assert!(app.end().success());
 }
 
-/// Every worker has more than a byte; it is looked at every five seconds.
+/// A worker that is as large as it may be is replaced too. The master looks every five
+/// seconds, and every worker has more than a byte.
 #[test]
 fn large_workers_are_replaced_too() {
     let (mut app, address) = start(&["--workers", "1", "--max-memory", "1"]);
     app.ready(2);
-    while answer(address).2 < 1 {}
+    await_generation(address, 1);
     assert!(app.seen().iter().all(|line| !line.contains("killed")));
     app.signal(Signal::TERM);
     assert!(app.end().success());
 }
 
+/// A master that was stopped for longer than a worker may be silent finds what the
+/// worker has sent meanwhile, and does not take its own silence for that of the worker.
 #[test]
-fn a_master_that_was_stopped_kills_nobody_for_its_own_silence() {
+fn a_master_that_was_stopped_kills_no_worker_for_its_own_silence() {
     let (mut app, address) = start(&["--workers", "1", "--heartbeat", "400"]);
     app.ready(1);
     let (pid, _, _) = answer(address);
     app.signal(Signal::STOP);
-    std::thread::sleep(Duration::from_millis(1500));
+    // The worker beats four times in the time that it may be silent.
+    let before = wake_ups(pid);
+    wait_until(|| wake_ups(pid) >= before + 12);
     app.signal(Signal::CONT);
     assert_eq!(answer(address).0, pid);
     app.signal(Signal::TERM);

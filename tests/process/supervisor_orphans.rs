@@ -1,56 +1,31 @@
-//! What workers inherit and leave behind: descriptors, orphans, zombies. The numbers
-//! are those of the list of failures that a supervisor has to cope with.
+//! What workers inherit and leave behind: descriptors, orphans, zombies.
 #![cfg(all(target_os = "linux", not(miri)))]
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::File;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use coreloop_test_support::process::master::{Master, worker_at};
-use coreloop_test_support::program::{PATIENCE, connect, program};
-use rustix::io::FdFlags;
+use coreloop_test_support::deadline::{wait_for, wait_until};
+use coreloop_test_support::folder::Folder;
+use coreloop_test_support::process::master::{Master, ask_on, await_end, worker_at};
+use coreloop_test_support::process::proc::{children, computed, descriptors, is_running};
+use coreloop_test_support::program::{connect, program};
+use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::{Pid, Signal, kill_process};
 
 fn start(arguments: &[&str]) -> (Master, SocketAddr) {
     let mut command = Command::new(program("process_app"));
     command.args(arguments);
+    begin(command)
+}
+
+fn begin(command: Command) -> (Master, SocketAddr) {
     let mut app = Master::start(command);
     let address = app.address();
     (app, address)
-}
-
-/// The children of a process, dead ones too.
-fn children(pid: Pid) -> Vec<Pid> {
-    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-    let numbers = text.split_whitespace();
-    numbers
-        .map(|number| Pid::from_raw(number.parse().unwrap()).unwrap())
-        .collect()
-}
-
-/// Polls until `found` gives something.
-fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = found() {
-            return found;
-        }
-        assert!(Instant::now() < until, "{what}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
-/// Whether it runs: one that nobody has reaped yet does not.
-fn is_running(pid: Pid) -> bool {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
-        return false;
-    };
-    let (_, rest) = stat.rsplit_once(')').unwrap();
-    !matches!(rest.trim_start().chars().next(), Some('Z' | 'X'))
 }
 
 /// Kills the master, and waits for the end of all workers.
@@ -59,86 +34,92 @@ fn orphan(app: &Master) -> Duration {
     let killed = Instant::now();
     app.signal(Signal::KILL);
     for worker in workers {
-        eventually("a worker outlives its master", || {
-            (!is_running(worker)).then_some(())
-        });
+        await_end(worker);
     }
     killed.elapsed()
 }
 
-/// 10.
+/// When the master is killed, the kernel kills every worker, also one that is in an
+/// endless loop and one that is stopped.
 #[test]
 fn no_worker_outlives_a_master_that_is_killed() {
     let (mut app, address) = start(&["--workers", "4"]);
     app.ready(4);
-    // One is in a loop, another is stopped.
-    connect(address).write_all(b"h").unwrap();
-    let stopped = eventually("a worker that is not in the loop", || {
-        let mut stream = connect(address);
-        stream
-            .set_read_timeout(Some(Duration::from_millis(200)))
-            .unwrap();
-        stream.write_all(b"p").unwrap();
-        let mut answer = [0; 64];
-        let count = std::io::Read::read(&mut stream, &mut answer).ok()?;
-        let text = std::str::from_utf8(&answer[..count]).ok()?;
-        Pid::from_raw(text.split(' ').next()?.parse().ok()?)
-    });
-    kill_process(stopped, Signal::STOP).unwrap();
-    assert_eq!(children(app.pid()).len(), 4);
+    let workers = children(app.pid());
+    assert_eq!(workers.len(), 4);
+    let mut stream = connect(address);
+    let line = ask_on(&stream, b'p');
+    let (looping, _) = line.split_once(' ').unwrap();
+    let looping = Pid::from_raw(looping.parse().unwrap()).unwrap();
+    let before = computed(looping);
+    stream.write_all(b"h").unwrap();
+    // More than it takes to begin.
+    wait_until(|| computed(looping) >= before + 5);
+    let stopped = workers.into_iter().find(|&worker| worker != looping);
+    kill_process(stopped.unwrap(), Signal::STOP).unwrap();
     println!("all workers are gone after {:?}", orphan(&app));
 }
 
-/// 11: the kernel's signal is not sent for a parent that was gone before it was
-/// asked for.
+/// The kernel sends no signal for a master that was gone before the worker asked for
+/// it. Such a worker has to find that out by itself, and before its `main` can hang.
 #[test]
 fn no_worker_outlives_a_master_that_dies_before_they_begin() {
-    let (app, _) = start(&["--workers", "2", "--delay-before-run", "500"]);
-    await_workers(&app, 2);
-    orphan(&app);
+    let (start_of_main, held_at_start) = hold();
+    let (_rest_of_main, held_before_run) = hold();
+    let (mut app, _) = start(&[
+        "--workers=2",
+        &format!("--hold-at-start={held_at_start}"),
+        &format!("--hold-before-run={held_before_run}"),
+    ]);
+    for _ in 0..2 {
+        app.line("waits at its start");
+    }
+    let workers = children(app.pid());
+    assert_eq!(workers.len(), 2);
+    app.signal(Signal::KILL);
+    app.end_of_first();
+    drop(start_of_main);
+    for worker in workers {
+        await_end(worker);
+    }
 }
 
-/// 11: one that hung in `main` stayed for ever, as only `run` asked for the signal.
+/// A worker that hangs in `main` ends with its master too. Such a worker stayed for
+/// ever, as only `run` asked for the signal.
 #[test]
 fn no_worker_outlives_its_master_though_it_never_comes_to_run() {
-    let (mut app, _) = start(&["--workers", "2", "--delay-before-run", "100000000"]);
-    await_workers(&app, 2);
+    let (_hold, pipe) = hold();
+    let (mut app, _) = start(&["--workers", "2", "--hold-before-run", &pipe]);
     for _ in 0..2 {
         app.line("waits before it runs");
     }
     orphan(&app);
 }
 
-/// Waits until so many workers run the program; each may be anywhere in its `main`.
-fn await_workers(app: &Master, count: usize) {
-    eventually("the workers", || {
-        let workers = children(app.pid());
-        let is_worker = |pid: &Pid| {
-            let title = fs::read_to_string(format!("/proc/{pid}/cmdline"));
-            title.is_ok_and(|title| title.starts_with("app: worker"))
-        };
-        (workers.iter().filter(|pid| is_worker(pid)).count() == count).then_some(())
-    });
+/// A named pipe, and what holds those who read from it until it is dropped.
+fn hold() -> ((Folder, File), String) {
+    let folder = Folder::new();
+    let path = folder.path("hold");
+    mkfifoat(CWD, &path, Mode::RWXU).unwrap();
+    // To read as well, as else this waits for the first reader.
+    let pipe = File::options().read(true).write(true).open(&path).unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    ((folder, pipe), path)
 }
 
-/// What the descriptors of a process are of.
-fn descriptors(pid: Pid) -> Vec<String> {
-    let entries = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
-    let targets = entries.map(|entry| fs::read_link(entry.unwrap().path()).unwrap());
-    targets
-        .map(|target| target.to_str().unwrap().to_owned())
-        .collect()
-}
-
-/// 13.
+/// A worker has its own descriptors and none of the master's, whatever the master
+/// itself has inherited.
 #[test]
 fn workers_have_no_descriptors_but_their_own() {
-    // One that is not closed by `exec`, as a careless parent leaves it.
-    let careless = fs::File::open("/dev/zero").unwrap();
-    rustix::io::fcntl_setfd(careless.as_fd(), FdFlags::empty()).unwrap();
-    let (mut app, address) = start(&["--workers", "2"]);
-    rustix::io::fcntl_setfd(careless.as_fd(), FdFlags::CLOEXEC).unwrap();
+    // With one that is not closed by `exec`, as a careless parent leaves it.
+    let mut careless = Command::new("sh");
+    careless
+        .args(["-c", "exec \"$@\" 9</dev/zero", "sh"])
+        .arg(program("process_app"))
+        .args(["--workers", "2"]);
+    let (mut app, address) = begin(careless);
     app.ready(2);
+    assert!(descriptors(app.pid()).contains(&"/dev/zero".to_owned()));
     // Its successor is started by a master that has all its descriptors.
     kill_process(worker_at(address), Signal::KILL).unwrap();
     app.ready(1);
@@ -147,7 +128,7 @@ fn workers_have_no_descriptors_but_their_own() {
     for worker in workers {
         let (mut sockets, mut pipes) = (BTreeMap::<_, u32>::new(), BTreeMap::<_, u32>::new());
         // The last of them is made when the loop first has to wait for a time.
-        let others = eventually("a worker that waits", || {
+        let others = wait_for(|| {
             let timer = |target: &String| target == "anon_inode:[timerfd]";
             let targets = descriptors(worker);
             targets.iter().any(timer).then_some(targets)
@@ -183,25 +164,22 @@ fn workers_have_no_descriptors_but_their_own() {
     assert!(app.end().success());
 }
 
+/// The master reaps every worker that dies, and closes what it had for that worker.
 #[test]
 fn a_master_has_no_zombies_and_no_more_descriptors_after_many_deaths() {
     let (mut app, address) = start(&["--workers", "2", "--restarts", "1000"]);
     app.ready(2);
-    let descriptors = || {
-        fs::read_dir(format!("/proc/{}/fd", app.pid()))
-            .unwrap()
-            .count()
-    };
-    let before = descriptors();
-    let mut killed = 0;
-    while killed < 50 {
-        kill_process(worker_at(address), Signal::KILL).unwrap();
-        killed += 1;
+    let before = descriptors(app.pid()).len();
+    for _ in 0..50 {
+        let worker = worker_at(address);
+        kill_process(worker, Signal::KILL).unwrap();
+        // Until then it may accept one more.
+        await_end(worker);
     }
-    eventually("descriptors or zombies are left", || {
+    wait_until(|| {
         let workers = children(app.pid());
         let all_run = workers.iter().all(|&pid| is_running(pid));
-        (workers.len() == 2 && all_run && descriptors() == before).then_some(())
+        workers.len() == 2 && all_run && descriptors(app.pid()).len() == before
     });
     app.signal(Signal::TERM);
     assert!(app.end().success());

@@ -10,14 +10,17 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
 use std::process::{self, Command};
 
+use coreloop_test_support::deadline::Deadline;
 use coreloop_test_support::process::master::{App, Master, ask_worker, worker_at};
+use coreloop_test_support::process::proc::descriptors;
 use coreloop_test_support::program::{PATIENCE, program};
 use rustix::process::{Pid, Signal};
 
 /// Descriptor 3 is another's, 4 is the socket.
 const ACTIVATE: &str = "export LISTEN_PID=${PID:-$$}; exec \"$@\" 3<\"$OTHER\" 4<&0 0</dev/null";
 
-/// 25.
+/// The supervisor serves the socket of `LISTEN_FDS` that has the name, leaves the others
+/// to the program, and hides the variables from workers.
 #[test]
 fn a_socket_of_systemd_is_served_by_its_name_and_is_all_that_is_taken() {
     let app = App::new();
@@ -54,7 +57,8 @@ fn a_socket_may_be_named_by_its_position() {
     assert!(master.end().success());
 }
 
-/// 25.
+/// Sockets are not taken by a process whose number is not `LISTEN_PID`, because they are
+/// meant for another one.
 #[test]
 fn sockets_of_another_process_are_not_taken() {
     let app = App::new();
@@ -82,9 +86,11 @@ fn what_is_not_a_socket_that_listens_is_refused() {
     }
 }
 
-/// 26.
+/// The service manager gets each message of its protocol, in the order of what happens:
+/// ready, reloading, an upgrade that fails, the main process after one that succeeds, the
+/// end.
 #[test]
-fn systemd_hears_of_each_step_in_order() {
+fn systemd_has_a_message_of_each_step_in_order() {
     let app = App::new();
     let path = app.folder.path("notify");
     let systemd = UnixDatagram::bind(&path).unwrap();
@@ -150,7 +156,9 @@ fn the_watchdog_is_fed_if_it_is_asked_for() {
         .env("WATCHDOG_USEC", "100000");
     let mut master = Master::start(command);
     let (mut fed, mut is_ready) = (0, false);
+    let deadline = Deadline::new();
     while fed < 3 || !is_ready {
+        deadline.check();
         match hear(&systemd).as_str() {
             "WATCHDOG=1" => fed += 1,
             words => {
@@ -183,9 +191,9 @@ fn activated(app: &App, arguments: &[&str], pid: Option<&str>, listener: TcpList
 
 /// Whether the process has the file open.
 fn holds(process: Pid, file: &Path) -> bool {
-    let descriptors = fs::read_dir(format!("/proc/{process}/fd")).unwrap();
-    let mut files = descriptors.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
-    files.any(|open| open == file)
+    descriptors(process)
+        .iter()
+        .any(|open| Path::new(open) == file)
 }
 
 fn hear(systemd: &UnixDatagram) -> String {

@@ -15,7 +15,8 @@ use coreloop_test_support::process::master::{App, Master, ask_on, copy, worker_a
 use coreloop_test_support::program::{connect, exchange, program};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-/// 4, without the load.
+/// A new program takes over the sockets, the control socket and the pid file, and the old
+/// master ends when the last connection of its workers has.
 #[test]
 fn a_new_master_takes_over_and_the_old_one_ends() {
     let app = App::new();
@@ -55,7 +56,7 @@ fn a_new_master_takes_over_and_the_old_one_ends() {
     assert!(TcpStream::connect(address).is_err());
 }
 
-/// 5.
+/// The old program serves on when the new one ends before that is ready.
 #[test]
 fn a_new_program_that_ends_or_crashes_changes_nothing() {
     for (script, why) in [
@@ -67,7 +68,7 @@ fn a_new_program_that_ends_or_crashes_changes_nothing() {
     }
 }
 
-/// 5.
+/// The old program serves on, and kills the new one, when that is not ready in time.
 #[test]
 fn a_new_program_that_hangs_is_killed_and_changes_nothing() {
     fails(
@@ -154,13 +155,15 @@ fn a_new_program_that_fails_finishes_what_it_has_accepted() {
     let late = app.folder.path("late");
     let option = format!("--late={}", late.display());
     // Taking over fails when the last worker is ready; or that never is.
-    for (pid_file, startup, is_late) in [("/nonexistent/pid", 30_000, true), ("pid", 4000, false)] {
+    for (pid_file, startup, is_late) in [("/nonexistent/pid", 30_000, true), ("pid", 3000, false)] {
         let startup = format!("--startup={startup}");
         let (mut master, address) = start(&app, &["--workers=2", &startup]);
         let old = app.workers();
         let pid_file = app.folder.path(pid_file);
         let pid_file = format!("--pid-file={}", pid_file.display());
-        app.install_script(&app.script(&["--workers=2", &option, &pid_file]));
+        // The worker that is late does not obey, and is killed in the end.
+        let drain = "--drain=2000";
+        app.install_script(&app.script(&["--workers=2", &option, &pid_file, drain]));
         master.signal(Signal::USR2);
         // The first of its workers shares the first socket.
         let mut client = connect(address);

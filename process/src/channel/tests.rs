@@ -106,7 +106,7 @@ fn what_no_peer_of_ours_sends_is_refused() {
 }
 
 proptest! {
-    /// 39: a stream has no bounds of messages.
+    /// A stream has no bounds of messages, so a frame may come in any parts.
     #[test]
     fn frames_come_whole_however_they_are_cut(
         slots in vec(any::<u32>(), 0..20),
@@ -138,9 +138,10 @@ proptest! {
         prop_assert!(received.end::<()>().is_ok());
     }
 
-    /// 39.
+    /// The reader of a channel meets any bytes with a refusal or with a wait for more, and
+    /// never with a panic or an endless loop.
     #[test]
-    fn bytes_of_nobody_are_refused_or_waited_for(bytes in vec(any::<u8>(), 0..200)) {
+    fn any_bytes_are_refused_or_waited_for(bytes in vec(any::<u8>(), 0..200)) {
         let mut received = Received::default();
         received.bytes.extend_from_slice(&bytes);
         let mut left = bytes.len();

@@ -71,7 +71,9 @@ fn a_close_names_what_it_leaves_behind() {
 
     drop(end_first);
     drop(end_second);
+    let start = std::time::Instant::now();
     while shared.pool.watch_jobs() > 0 {
+        assert!(start.elapsed().as_secs() < 60, "the jobs do not end");
         std::thread::yield_now();
     }
     assert!(shared.pool.close().is_empty(), "what is over is not left");

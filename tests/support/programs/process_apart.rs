@@ -7,7 +7,7 @@
 //! cargo run --release -p coreloop-examples --example storm -- --addr 127.0.0.1:PORT --greeted --kill 38
 //! ```
 //!
-//! They speak as `app.rs` does with `--greet` and `--serial`: the line of the
+//! They speak as `process_app.rs` does with `--greet` and `--serial`: the line of the
 //! worker at once, then an answer to each `p`, one connection after another.
 
 #[cfg(target_os = "linux")]

@@ -4,7 +4,7 @@
 //! | byte | what the worker does |
 //! |---|---|
 //! | `p` | answers a line: its pid, slot, generation, and how many workers there are |
-//! | `s` | answers `slept` after five seconds |
+//! | `s` | waits for one more byte, and then answers `served` |
 //! | `w` | answers `waited` when the worker is to end |
 //! | `o` | writes a line to its standard output, one to its standard error, and answers `written` |
 //! | `c` | aborts |
@@ -15,11 +15,12 @@
 //! | `v` | answers the names of variables that masters and systemd set |
 //! | other | answers the byte |
 
-use std::io;
-use std::path::PathBuf;
+use std::env;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process;
 use std::rc::Rc;
-use std::thread;
 use std::time::Duration;
 
 use clap::Parser;
@@ -71,9 +72,12 @@ struct Options {
     /// Workers are never ready, and never end.
     #[arg(long)]
     never_ready: bool,
-    /// Workers take so long in `main`, before `run`.
+    /// Workers wait first of all until this pipe has no writer.
     #[arg(long)]
-    delay_before_run: Option<u64>,
+    hold_at_start: Option<PathBuf>,
+    /// Workers wait so before `run`.
+    #[arg(long)]
+    hold_before_run: Option<PathBuf>,
     /// Workers of this slot end before they are ready, from their second start on.
     #[arg(long)]
     fail_again: Option<u32>,
@@ -102,6 +106,11 @@ struct Options {
 
 fn main() -> io::Result<()> {
     let options = Options::parse();
+    if let Some(pipe) = &options.hold_at_start
+        && env::var_os("CORELOOP_WORKER").is_some()
+    {
+        wait(pipe, "at its start")?;
+    }
     let workers = match options.threads {
         Some(threads) => Workers::threads(threads),
         None => Workers::processes(options.workers),
@@ -149,14 +158,20 @@ fn main() -> io::Result<()> {
         supervisor = supervisor.output(WorkerOutput::Inherited);
     }
     if supervisor.is_worker() {
-        if let Some(delay) = options.delay_before_run {
-            println!("waits before it runs");
-            thread::sleep(Duration::from_millis(delay));
+        if let Some(pipe) = &options.hold_before_run {
+            wait(pipe, "before it runs")?;
         }
     } else if let Some(address) = supervisor.local_addr(0) {
         println!("listening on {address}, master {}", process::id());
     }
     supervisor.run(async move |worker| serve(worker, &options).await)
+}
+
+fn wait(pipe: &Path, place: &str) -> io::Result<()> {
+    let mut pipe = File::open(pipe)?;
+    // Fails when the master is gone, which reads this.
+    let _ = writeln!(io::stdout(), "waits {place}");
+    pipe.read_to_end(&mut Vec::new()).map(drop)
 }
 
 async fn serve(worker: Worker, options: &Options) -> io::Result<()> {
@@ -222,12 +237,15 @@ async fn obey(mut stream: TcpStream, worker: Worker, end: Rc<mpsc::Sender<u8>>) 
         if count == 0 {
             return Ok(());
         }
-        for &byte in &buffer[..count] {
+        let mut bytes = buffer[..count].iter().copied();
+        while let Some(byte) = bytes.next() {
             let answer = match byte {
                 b'p' => line(&worker),
                 b's' => {
-                    coreloop::time::sleep(Duration::from_secs(5)).await;
-                    "slept\n".to_owned()
+                    if bytes.next().is_none() {
+                        stream.read_exact(&mut [0]).await?;
+                    }
+                    "served\n".to_owned()
                 }
                 b'w' => {
                     worker.draining().await;
@@ -266,7 +284,7 @@ fn orphan() -> io::Result<String> {
 }
 
 fn variables() -> String {
-    let mut names: Vec<_> = std::env::vars_os()
+    let mut names: Vec<_> = env::vars_os()
         .filter_map(|(name, _)| name.into_string().ok())
         .filter(|name| {
             let prefixes = ["CORELOOP_", "LISTEN_", "NOTIFY_", "WATCHDOG_"];

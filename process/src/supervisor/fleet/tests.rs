@@ -384,7 +384,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 2 } else { 500 }, failure_persistence: None, max_shrink_iters: 2000, ..ProptestConfig::default() })]
 
-    /// 39.
+    /// Whatever happens to workers in whatever order, the fleet keeps its invariants, and
+    /// comes to rest when it is left in peace.
     #[test]
     fn whatever_happens_the_invariants_hold(
         count in 1..5_u32,

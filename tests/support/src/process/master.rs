@@ -1,4 +1,4 @@
-//! A master that runs `tests/support/programs/process_app.rs`, and what its tests ask of it.
+//! A master that runs `programs/process_app.rs`, and what its tests ask of it.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};

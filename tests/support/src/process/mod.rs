@@ -1,6 +1,8 @@
-//! Supervised programs: a master, the workers it has, and a storm of clients.
+//! Supervised programs: a master, the workers it has, a storm of clients, and what the
+//! kernel shows of processes.
 
 pub mod fleet;
 pub mod master;
+pub mod proc;
 pub mod storm;
 pub mod supervised;
