@@ -3,12 +3,8 @@
 //!
 //! The tests run one after another, in this order: `fork` comes first, because the
 //! threads of a pool would be in its way.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test without a harness is no test to clippy"
-)]
 
-#[cfg(all(feature = "process", target_os = "linux", not(miri)))]
+#[cfg(all(target_os = "linux", not(miri)))]
 fn main() {
     use coreloop_test_support::alone::test;
     use linux as tests;
@@ -39,10 +35,10 @@ fn main() {
     );
 }
 
-#[cfg(not(all(feature = "process", target_os = "linux", not(miri))))]
+#[cfg(not(all(target_os = "linux", not(miri))))]
 fn main() {}
 
-#[cfg(all(feature = "process", target_os = "linux", not(miri)))]
+#[cfg(all(target_os = "linux", not(miri)))]
 #[expect(
     clippy::unwrap_used,
     reason = "the program is a test, though it has no harness that would mark it as one"
