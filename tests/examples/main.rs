@@ -61,7 +61,6 @@ fn a_second_ctrl_c_does_not_wait_for_open_connections() {
 }
 
 /// The last connection ends with the program, and says goodbye too.
-#[cfg(all(feature = "signal", feature = "sync"))]
 #[test]
 fn a_drop_guard_says_goodbye_on_ctrl_c() {
     let mut child = Command::new(program("drop_guard"))
@@ -285,7 +284,6 @@ fn a_generator_over_lines_says_goodbye_when_it_is_closed() {
     assert!(said.contains("the poet hears: that will do"), "{said}");
 }
 
-#[cfg(feature = "sync")]
 #[test]
 fn the_first_address_that_answers_is_connected_to() {
     let said = run("happy_eyeballs");
@@ -303,13 +301,11 @@ fn a_nursery_ends_in_time_and_every_tool_is_put_back() {
     assert_eq!(lines.last(), Some(&"somebody was not done by bedtime"));
 }
 
-#[cfg(feature = "sync")]
 #[test]
 fn a_crawl_finds_all_there_is_and_no_more_at_a_time_than_it_may() {
     assert_eq!(run("crawler"), "500 pages, at most 8 at a time\n");
 }
 
-#[cfg(feature = "process")]
 #[test]
 fn other_programs_are_talked_to_and_stopped() {
     let said = run("subprocess");
@@ -324,7 +320,6 @@ fn other_programs_are_talked_to_and_stopped() {
     assert!(lines[4].contains("it took longer than 1s"), "{said}");
 }
 
-#[cfg(feature = "process")]
 #[test]
 fn a_supervised_server_is_asked_at_its_control_socket() {
     let folder = Folder::new();

@@ -9,7 +9,6 @@ fn limited<S>(stream: S) -> Limited<S> {
 }
 
 #[test]
-#[cfg(feature = "tokio-io")]
 fn tokio_reads_and_writes() {
     use std::pin::Pin;
     use std::task::{Context, Poll, Waker};
@@ -32,7 +31,6 @@ fn tokio_reads_and_writes() {
     assert_eq!(*writer, b"hello");
 }
 
-#[cfg(feature = "hyper")]
 mod hyper_traits {
     use std::io;
     use std::pin::Pin;

@@ -38,7 +38,8 @@
 mod places;
 mod slots;
 // Not under Miri, which would take a minute for what is safe code.
-#[cfg(all(test, not(miri)))]
+#[cfg(test)]
+#[cfg(not(miri))]
 mod tests;
 mod waking;
 
