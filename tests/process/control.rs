@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Output};
 
-use coreloop_test_support::process::master::{App, Master, worker_at};
+use coreloop_test_support::process::master::{App, Master, await_end, worker_at};
 use coreloop_test_support::program::{PATIENCE, connect, exchange, program};
 use rustix::process::Signal;
 
@@ -31,6 +31,8 @@ fn ctl_does_all_that_the_socket_can() {
 
     let before = worker_at(address);
     said(&ctl(&app, &["reload"]));
+    // Until then it may accept another connection.
+    await_end(before);
     assert_ne!(worker_at(address), before);
 
     said(&ctl(&app, &["scale", "3"]));

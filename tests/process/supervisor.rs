@@ -38,22 +38,22 @@ fn answer(address: SocketAddr) -> (Pid, u32, u64) {
 
 /// The process of each slot, found by asking until there are so many.
 fn workers(address: SocketAddr, count: usize) -> BTreeMap<u32, Pid> {
+    workers_of(address, count, 0)
+}
+
+/// The same for workers of this generation or a later one. An old worker may accept
+/// another connection until it reads that it is to drain.
+fn workers_of(address: SocketAddr, count: usize, generation: u64) -> BTreeMap<u32, Pid> {
     let mut workers = BTreeMap::new();
     let deadline = Deadline::new();
     while workers.len() < count {
         deadline.check();
-        let (pid, slot, _) = answer(address);
-        workers.insert(slot, pid);
+        let (pid, slot, of) = answer(address);
+        if of >= generation {
+            workers.insert(slot, pid);
+        }
     }
     workers
-}
-
-/// Asks until a worker of this generation or a later one answers.
-fn await_generation(address: SocketAddr, generation: u64) {
-    let deadline = Deadline::new();
-    while answer(address).2 < generation {
-        deadline.check();
-    }
 }
 
 /// Asks for something that has no answer.
@@ -139,7 +139,7 @@ fn a_reload_replaces_all_workers_and_breaks_no_request() {
     begun.write_all(b"s").unwrap();
     app.signal(Signal::HUP);
     app.line("all workers were replaced");
-    let new = workers(address, 2);
+    let new = workers_of(address, 2, 1);
     assert!(new.values().all(|pid| old.values().all(|old| old != pid)));
     assert_eq!(ask_on(&begun, b'!'), "served");
     drop(begun);
@@ -188,10 +188,13 @@ fn workers_are_started_though_the_program_was_replaced_on_disk() {
     fs::rename(&new, &path).unwrap();
     let (old, _, _) = answer(address);
     kill(old);
-    assert_ne!(answer(address).0, old);
+    await_end(old);
+    let (next, _, generation) = answer(address);
+    assert_eq!(generation, 1);
     fs::remove_file(&path).unwrap();
     app.signal(Signal::HUP);
     app.line("all workers were replaced");
+    await_end(next);
     assert_eq!(answer(address).2, 2);
     app.signal(Signal::TERM);
     assert!(app.end().success());
@@ -484,8 +487,7 @@ fn the_pid_file_is_there_as_long_as_the_master() {
 fn old_workers_are_replaced_unasked() {
     let (mut app, address) = start(&["--workers", "1", "--max-age", "500"]);
     app.ready(3);
-    // The one before drains, but may have accepted one until then.
-    await_generation(address, 2);
+    workers_of(address, 1, 2);
     assert!(app.seen().iter().all(|line| !line.contains("killed")));
     app.signal(Signal::TERM);
     app.line("the workers drain");
@@ -498,7 +500,7 @@ fn old_workers_are_replaced_unasked() {
 fn large_workers_are_replaced_too() {
     let (mut app, address) = start(&["--workers", "1", "--max-memory", "1"]);
     app.ready(2);
-    await_generation(address, 1);
+    workers_of(address, 1, 1);
     assert!(app.seen().iter().all(|line| !line.contains("killed")));
     app.signal(Signal::TERM);
     assert!(app.end().success());

@@ -11,7 +11,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
 use coreloop_test_support::deadline::wait_until;
-use coreloop_test_support::process::master::{App, Master, ask_on, copy, worker_at};
+use coreloop_test_support::process::master::{App, Master, ask_on, await_end, copy, worker_at};
 use coreloop_test_support::program::{connect, exchange, program};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
@@ -48,6 +48,7 @@ fn a_new_master_takes_over_and_the_old_one_ends() {
     app.ask("upgrade").unwrap();
     let third = app.master();
     assert_ne!(third, new);
+    await_end(new);
     app.ask("scale 1").unwrap();
     assert_eq!(app.workers(), [worker_at(address)]);
     app.ask("stop").unwrap();
