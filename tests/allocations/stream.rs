@@ -8,6 +8,7 @@ use coreloop::time::sleep;
 use coreloop_test_support::allocator::allocations;
 
 #[coreloop::test]
+#[cfg_attr(miri, ignore = "counts the allocations of safe code")]
 async fn an_item_allocates_nothing() {
     // The loop's first look at the kernel allocates, and comes by the clock.
     sleep(Duration::from_micros(1)).await;

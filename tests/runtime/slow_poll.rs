@@ -68,6 +68,7 @@ fn what_the_loop_does_for_itself_is_not_told() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "a hundred tasks, to see that nothing is reported")]
 fn a_poll_that_is_short_is_not_told() {
     let (builder, seen) = watched(Duration::MAX);
     builder.build().unwrap().block_on(async {

@@ -70,6 +70,7 @@ async fn the_scope_waits_for_its_children() {
 }
 
 #[coreloop::test(start_paused = true)]
+#[cfg_attr(miri, ignore = "a hundred children, in safe code")]
 async fn handles_give_outputs_in_any_order() {
     for count in [1_u32, 5, 8, 9, 100] {
         let outputs = scope(async |scope| {
@@ -116,6 +117,7 @@ async fn children_spawn_siblings() {
 /// A child that is always ready keeps no sibling and no other task waiting.
 /// <https://github.com/rust-lang/futures-rs/issues/2047>
 #[coreloop::test]
+#[cfg_attr(miri, ignore = "counts polls, in safe code")]
 async fn each_child_is_polled_once_a_pass() {
     let (turns, others) = (Cell::new(0), Rc::new(Cell::new(0)));
     let told = Rc::clone(&others);
@@ -153,6 +155,7 @@ async fn each_child_is_polled_once_a_pass() {
 
 /// Among many children only those that were woken are polled.
 #[coreloop::test]
+#[cfg_attr(miri, ignore = "counts polls, in safe code")]
 async fn children_that_are_not_woken_are_not_polled() {
     let polls = Cell::new(0);
     let wakers: RefCell<Vec<Waker>> = RefCell::default();
@@ -323,6 +326,7 @@ async fn a_child_that_is_spawned_when_all_is_cancelled_is_not_begun() {
 }
 
 #[coreloop::test(start_paused = true)]
+#[cfg_attr(miri, ignore = "dozens of children, in safe code")]
 async fn an_abort_reaches_brackets_in_many_children() {
     for count in [3, 30] {
         let trace = Trace::new();
@@ -464,6 +468,7 @@ fn a_panic_without_a_runtime_goes_on_too() {
 
 /// The scope that cancels looks at what is below it once, not at each wake.
 #[coreloop::test(start_paused = true)]
+#[cfg_attr(miri, ignore = "a thousand children, in safe code")]
 async fn a_thousand_brackets_close_one_after_the_other() {
     let count = if cfg!(miri) { 20 } else { 1000 };
     let closed = Rc::new(Cell::new(0));

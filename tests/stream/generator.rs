@@ -744,6 +744,7 @@ fn the_waker_of_the_last_poll_is_the_one_that_is_woken() {
 }
 
 #[coreloop::test]
+#[cfg_attr(miri, ignore = "hundreds of items, in safe code")]
 async fn an_endless_generator_lets_others_run() {
     let others = Rc::new(Cell::new(0));
     let counted = Rc::clone(&others);

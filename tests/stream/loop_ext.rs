@@ -78,6 +78,7 @@ async fn a_timeout_counts_from_its_making_and_may_be_for_ever() {
 }
 
 #[coreloop::test(start_paused = true)]
+#[cfg_attr(miri, ignore = "thousands of units of budget, in safe code")]
 async fn a_stream_that_eats_the_budget_times_out_all_the_same() {
     let mut busy = pin!(
         stream(async |mut co| {
@@ -155,6 +156,7 @@ async fn a_merge_gives_both_as_they_come() {
 }
 
 #[coreloop::test]
+#[cfg_attr(miri, ignore = "counts a thousand items, in safe code")]
 async fn a_merge_takes_turns_and_gives_way() {
     let others = Rc::new(Cell::new(0));
     let counted = Rc::clone(&others);

@@ -257,6 +257,7 @@ async fn spin(count: Rc<Cell<u64>>) {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "thousands of polls of tasks that do nothing")]
 fn a_hundred_tasks_that_wake_themselves_keep_no_socket_waiting() {
     let runtime = Runtime::new().unwrap();
     runtime.block_on(async {

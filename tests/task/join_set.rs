@@ -243,6 +243,7 @@ async fn a_dropped_join_loses_no_task() {
 }
 
 #[coreloop::test]
+#[cfg_attr(miri, ignore = "others join fewer tasks the same way")]
 async fn members_may_come_while_others_are_joined() {
     let mut set = JoinSet::new();
     let members = if cfg!(miri) { 50_u32 } else { 1000 };
@@ -258,6 +259,7 @@ async fn members_may_come_while_others_are_joined() {
 }
 
 #[coreloop::test]
+#[cfg_attr(miri, ignore = "hundreds of tasks, to use up five budgets")]
 async fn a_set_that_is_never_empty_lets_others_run() {
     let others = Rc::new(Cell::new(0));
     let counter = spawn({
@@ -283,6 +285,7 @@ async fn a_set_that_is_never_empty_lets_others_run() {
 }
 
 #[coreloop::test]
+#[cfg_attr(miri, ignore = "others join fewer tasks the same way")]
 async fn ten_thousand_members() {
     let members = if cfg!(miri) { 100 } else { 10_000 };
     let mut set = JoinSet::new();
