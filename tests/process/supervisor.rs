@@ -507,7 +507,7 @@ fn large_workers_are_replaced_too() {
 }
 
 /// A master that was stopped for longer than a worker may be silent finds what the
-/// worker has sent meanwhile, and does not take its own silence for that of the worker.
+/// worker has sent meanwhile, and does not take its own silence for the worker's.
 #[test]
 fn a_master_that_was_stopped_kills_no_worker_for_its_own_silence() {
     let (mut app, address) = start(&["--workers", "1", "--heartbeat", "400"]);
