@@ -20,6 +20,7 @@ use coreloop::{Runtime, block_on, spawn};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 
+use coreloop_test_support::deadline::wait_until;
 use coreloop_test_support::on_drop::OnDrop;
 use coreloop_test_support::on_thread::wait_for;
 use coreloop_test_support::reports::Reports;
@@ -275,9 +276,10 @@ fn an_output_that_nobody_took_is_dropped_with_the_handle() {
     let task = runtime
         .handle()
         .spawn(|| async move { OnDrop::new(move || send.send(thread::current().id()).unwrap()) });
-    while !task.is_finished() {
+    wait_until(|| {
         turn(&runtime);
-    }
+        task.is_finished()
+    });
     assert!(receive.try_recv().is_err());
     let there = elsewhere(move || {
         drop(task);
@@ -443,9 +445,10 @@ fn an_abort_of_a_task_that_runs() {
 fn an_abort_of_a_task_that_is_over_changes_nothing() {
     let runtime = Runtime::new().unwrap();
     let task = runtime.handle().spawn(|| async { 1 });
-    while !task.is_finished() {
+    wait_until(|| {
         turn(&runtime);
-    }
+        task.is_finished()
+    });
     task.abort();
     assert_eq!(runtime.block_on(task).unwrap(), 1);
 }
@@ -570,9 +573,10 @@ fn wakers_that_call_back() {
                 .is_pending()
         );
         drop(waker);
-        while !polled.is_finished() {
+        wait_until(|| {
             turn(&runtime);
-        }
+            polled.is_finished()
+        });
         drop(polled);
         assert!(calls.get() > 0, "{call:?}");
     }
@@ -608,9 +612,10 @@ fn a_handle_spends_the_budget_of_its_task() {
     let runtime = Runtime::new().unwrap();
     let handle = runtime.handle();
     let tasks: Vec<_> = (0..300).map(|_| handle.spawn(|| async {})).collect();
-    while !tasks[299].is_finished() {
+    wait_until(|| {
         turn(&runtime);
-    }
+        tasks[299].is_finished()
+    });
     runtime.block_on(async {
         let others = Rc::new(Cell::new(0));
         let told = Rc::clone(&others);
@@ -744,9 +749,10 @@ fn a_panic_that_nobody_took_goes_back_to_the_loop() {
     // It arrived before the handle went.
     let runtime = strict();
     let handle = runtime.handle().spawn(|| async { panic!("came first") });
-    while !handle.is_finished() {
+    wait_until(|| {
         runtime.block_on(yield_now());
-    }
+        handle.is_finished()
+    });
     elsewhere(move || drop(handle));
     ends_with(&runtime, "came first");
 

@@ -7,9 +7,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use coreloop::runtime::{Handle, Runtime, SlowPoll, UnhandledPanic};
-use coreloop::task::{self, JoinHandle, yield_now};
+use coreloop::task::{self, JoinHandle};
 use coreloop::{runtime, spawn};
 
+use coreloop_test_support::deadline::yield_until;
 use coreloop_test_support::on_drop::OnDrop;
 use coreloop_test_support::reports::Reports;
 
@@ -65,9 +66,7 @@ fn a_hook_that_does_everything_at_once() {
         count.set(count.get() + 1);
     })));
     runtime.block_on(async {
-        while done.get() < 4 {
-            yield_now().await;
-        }
+        yield_until(|| done.get() >= 4).await;
     });
 }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 use coreloop::runtime::{Builder, Runtime, UnhandledPanic};
 use coreloop::spawn;
 use coreloop::task::{self, JoinHandle, yield_now};
+use coreloop_test_support::deadline::wait_until;
 use coreloop_test_support::on_drop::OnDrop;
 use coreloop_test_support::reports::Reports;
 use coreloop_test_support::rerun::is_rerun;
@@ -124,9 +125,10 @@ fn a_panic_made_known_between_turns_makes_the_descriptor_readable() {
 
     let (runtime, reports) = strict();
     let handle = runtime.spawn(async { panic!("between") });
-    while !handle.is_finished() {
+    wait_until(|| {
         runtime.turn(Some(Duration::ZERO)).unwrap();
-    }
+        handle.is_finished()
+    });
     runtime.turn(Some(Duration::ZERO)).unwrap();
     let is_readable = || {
         let mut fds = [PollFd::new(&runtime, PollFlags::IN)];

@@ -13,6 +13,7 @@ use coreloop::task::{self, AbortHandle, JoinHandle, yield_now};
 use coreloop::time::sleep;
 use coreloop::{Runtime, block_on, spawn};
 
+use coreloop_test_support::deadline::yield_until;
 use coreloop_test_support::on_drop::OnDrop;
 use coreloop_test_support::wakers::{Call, calling};
 
@@ -77,9 +78,7 @@ fn spawn_misusing(waits: bool) -> Rc<Own> {
 fn a_future_misuses_its_task_when_that_ends() {
     block_on(async {
         let own = spawn_misusing(false);
-        while own.destructors.get() < 2 {
-            yield_now().await;
-        }
+        yield_until(|| own.destructors.get() >= 2).await;
         assert!(own.handle.borrow().is_none());
     });
 }
@@ -92,9 +91,7 @@ fn a_future_misuses_its_task_when_aborted() {
         let abort = own.abort.borrow().clone();
         abort.unwrap().abort();
         // The output was never made, and goes with the future that holds it.
-        while own.destructors.get() < 2 {
-            yield_now().await;
-        }
+        yield_until(|| own.destructors.get() >= 2).await;
     });
 }
 
@@ -226,9 +223,7 @@ fn a_task_owns_what_belongs_to_others() {
         }
         yield_now().await;
         next.unwrap().abort();
-        while ends.get() < 50 {
-            yield_now().await;
-        }
+        yield_until(|| ends.get() >= 50).await;
     });
 }
 

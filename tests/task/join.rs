@@ -13,6 +13,7 @@ use std::time::Duration;
 use coreloop::task::{self, JoinHandle, yield_now};
 use coreloop::{Runtime, block_on, spawn};
 
+use coreloop_test_support::deadline::yield_until;
 use coreloop_test_support::on_drop::OnDrop;
 use coreloop_test_support::wakers::{Call, calling};
 
@@ -71,9 +72,7 @@ fn dropping_the_handle_detaches_the_task() {
         told.set(true);
     }));
     runtime.block_on(async {
-        while !ran.get() {
-            yield_now().await;
-        }
+        yield_until(|| ran.get()).await;
     });
 }
 
@@ -233,9 +232,7 @@ fn a_task_may_hold_its_own_handle() {
             told.set(true);
         });
         *slot.borrow_mut() = Some(handle);
-        while !probe.get() {
-            yield_now().await;
-        }
+        yield_until(|| probe.get()).await;
     });
 }
 

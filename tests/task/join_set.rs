@@ -11,6 +11,7 @@ use std::time::Duration;
 use coreloop::task::{self, JoinSet, yield_now};
 use coreloop::time::sleep;
 use coreloop::{Runtime, spawn};
+use coreloop_test_support::deadline::yield_until;
 
 /// Calls a closure when it is dropped.
 struct OnDrop<F: FnMut()>(F);
@@ -333,9 +334,7 @@ fn a_destructor_joins_the_set_while_its_member_ends() {
         }
 
         let abort = set.borrow_mut().spawn(Ends((), joins));
-        while !abort.is_finished() {
-            yield_now().await;
-        }
+        yield_until(|| abort.is_finished()).await;
         let result = set.borrow_mut().try_join_next();
         assert_eq!(result.unwrap().unwrap(), 7);
     });
