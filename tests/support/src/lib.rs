@@ -25,11 +25,13 @@ pub mod on_drop;
 pub mod on_thread;
 pub mod pair;
 pub mod panics;
+#[cfg(target_os = "linux")]
 pub mod process;
 pub mod program;
 pub mod reports;
 pub mod rerun;
 pub mod sequence;
+#[cfg(target_os = "linux")]
 pub mod silence;
 pub mod size;
 pub mod standard_error;
