@@ -56,7 +56,7 @@ impl UCred {
 ///
 /// # Errors
 ///
-/// Those of the system call.
+/// Returns the error of the system call.
 #[doc(hidden)]
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[expect(
@@ -105,7 +105,7 @@ pub fn peer_cred(socket: impl AsFd) -> io::Result<UCred> {
 ///
 /// # Errors
 ///
-/// Those of the system call.
+/// Returns the error of the system call.
 #[doc(hidden)]
 #[cfg(any(
     target_vendor = "apple",
@@ -140,7 +140,7 @@ pub fn peer_cred(socket: impl AsFd) -> io::Result<UCred> {
 ///
 /// # Errors
 ///
-/// Always.
+/// Always returns [`Unsupported`](io::ErrorKind::Unsupported).
 #[doc(hidden)]
 #[cfg(not(any(
     target_vendor = "apple",

@@ -38,8 +38,8 @@ pub(super) fn attach(socket: &Socket, flows: Flows, slots: u32) -> io::Result<()
         filter: code.as_mut_ptr(),
     };
     // SAFETY: the socket is borrowed, so its descriptor is open. The kernel reads the
-    // `LENGTH` bytes of `program` and the `len` instructions that it points to, of which
-    // `code` has no fewer. Both live until the call is over, and it keeps a copy.
+    // `LENGTH` bytes of `program` and the `len` instructions that it points to, which
+    // are no more than `code` holds. Both outlive the call, and the kernel copies them.
     let answer = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),

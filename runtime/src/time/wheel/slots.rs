@@ -81,7 +81,7 @@ impl Span {
 pub(super) struct Slots {
     /// A bit for each slot, a word for each level.
     occupied: [u64; LEVELS],
-    /// Those of the levels that have any, the lowest ones.
+    /// The lists of the lowest levels, up to the highest level that has had a timer.
     lists: Vec<List>,
 }
 
