@@ -14,6 +14,7 @@ use coreloop::runtime::Builder;
 use coreloop::time::timeout;
 use coreloop::{block_on, spawn};
 use coreloop_test_support::allocator::{Counting, live_bytes};
+use coreloop_test_support::pair::listener;
 use coreloop_test_support::silence::silence;
 use futures_lite::future::{poll_once, zip};
 
@@ -30,12 +31,6 @@ fn alone() -> MutexGuard<'static, ()> {
 
 fn open_descriptors() -> usize {
     fs::read_dir("/proc/self/fd").expect("procfs").count()
-}
-
-async fn listener() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
-    let address = listener.local_addr().expect("address");
-    (listener, address)
 }
 
 /// A hundred thousand clients that come and go.

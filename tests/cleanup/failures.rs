@@ -16,10 +16,11 @@ use coreloop::time::Instant;
 use coreloop::{join, spawn};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
+use coreloop_test_support::clock::paused;
 use coreloop_test_support::reports::Reports;
 #[cfg(not(miri))]
 use coreloop_test_support::rerun::{is_rerun, rerun};
-use coreloop_test_support::trace::{TICK, Trace, paused, ticks};
+use coreloop_test_support::trace::{TICK, Trace, ticks};
 
 /// A runtime with a paused clock, and the failures that it reports.
 fn reporting() -> (Runtime, Reports) {

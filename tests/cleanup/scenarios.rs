@@ -7,8 +7,9 @@ use coreloop::cleanup::{AsyncGuard, bracket, cleanups, shield};
 use coreloop::task::{JoinHandle, yield_now};
 use coreloop::{select, spawn};
 
+use coreloop_test_support::clock::paused;
 use coreloop_test_support::reports::Reports;
-use coreloop_test_support::trace::{self, TICK, Trace, ticks};
+use coreloop_test_support::trace::{TICK, Trace, ticks};
 
 /// Aborts the task after so many ticks, and waits until it is over.
 async fn abort_after<T>(trace: &Trace, count: u32, task: JoinHandle<T>) {
@@ -351,7 +352,7 @@ async fn what_is_left_of_a_close_that_is_dropped_goes_to_the_lane() {
 
 #[test]
 fn the_root_has_its_guards_closed_before_block_on_returns() {
-    let runtime = trace::paused();
+    let runtime = paused();
     let trace = runtime.block_on(async { Trace::new() });
     runtime.block_on(async {
         let _guard = trace.guard("a", 7);

@@ -18,8 +18,9 @@ use coreloop::task::{AbortHandle, JoinHandle, consume_budget, spawn_blocking, yi
 use coreloop::time::Instant;
 use coreloop::{race, select, spawn};
 
+use coreloop_test_support::clock::paused;
 use coreloop_test_support::reports::Reports;
-use coreloop_test_support::trace::{TICK, Trace, paused, ticks};
+use coreloop_test_support::trace::{TICK, Trace, ticks};
 
 /// Miri looks at some of the polls, as it takes a second for each.
 const STEP: usize = if cfg!(miri) { 15 } else { 1 };

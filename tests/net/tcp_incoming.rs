@@ -2,17 +2,12 @@
 
 use std::rc::Rc;
 
-use coreloop::net::{TcpListener, TcpStream};
+use coreloop::net::TcpStream;
 use coreloop::sync::mpsc;
 use coreloop::{Runtime, block_on, spawn, task::yield_now};
+use coreloop_test_support::pair::listener;
 use futures_lite::StreamExt;
 use futures_lite::future::{poll_once, zip};
-
-async fn listener() -> (TcpListener, std::net::SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
-    let address = listener.local_addr().expect("address");
-    (listener, address)
-}
 
 #[test]
 fn a_listener_is_a_stream_of_connections() {

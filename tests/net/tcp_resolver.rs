@@ -11,12 +11,13 @@ use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use coreloop::net::{Connector, Resolve, Resolving, SystemResolver, TcpListener, TcpStream};
+use coreloop::net::{Connector, Resolve, Resolving, SystemResolver, TcpStream};
 use coreloop::runtime::Builder;
 use coreloop::spawn;
 use coreloop::task::{spawn_blocking, yield_now};
 use coreloop::time::{Instant, timeout};
 use coreloop_test_support::gate::gate;
+use coreloop_test_support::pair::listener;
 use futures_lite::future::poll_once;
 
 fn run<T>(test: impl Future<Output = T>) -> T {
@@ -25,12 +26,6 @@ fn run<T>(test: impl Future<Output = T>) -> T {
         .build()
         .expect("a runtime");
     runtime.block_on(test)
-}
-
-async fn listener() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
-    let address = listener.local_addr().expect("address");
-    (listener, address)
 }
 
 /// Answers with what it is made of.

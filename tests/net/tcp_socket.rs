@@ -7,16 +7,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use coreloop::block_on;
-use coreloop::net::{TcpListener, TcpSocket, TcpStream};
+use coreloop::net::{TcpSocket, TcpStream};
+use coreloop_test_support::pair::listener;
 use futures_lite::future::poll_once;
 
 const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
-
-async fn listener() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind(ANY).await.expect("bind");
-    let address = listener.local_addr().expect("address");
-    (listener, address)
-}
 
 #[test]
 fn a_bound_socket_connects_from_there() {

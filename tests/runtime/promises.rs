@@ -21,14 +21,8 @@ use coreloop::sync::Notify;
 use coreloop::task::{spawn_blocking, yield_now};
 use coreloop::time::{Instant, sleep, timeout};
 
+use coreloop_test_support::pair::pair;
 use coreloop_test_support::reports::Reports;
-
-/// A connected pair of sockets.
-async fn pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let near = TcpStream::connect(listener.local_addr().unwrap()).await;
-    (near.unwrap(), listener.accept().await.unwrap().0)
-}
 
 /// `LocalSet` is a second scheduler beside the first: `spawn_local` panics
 /// outside it, and stalls inside a task of the other.

@@ -14,13 +14,10 @@ use coreloop::spawn;
 use coreloop::task::yield_now;
 use coreloop::time::{Instant, sleep};
 
+use coreloop_test_support::clock::paused;
 use coreloop_test_support::reports::Reports;
 
 const SECOND: Duration = Duration::from_secs(1);
-
-fn paused() -> Runtime {
-    Builder::new().start_paused(true).build().unwrap()
-}
 
 #[test]
 fn a_runtime_without_tasks_shuts_down_at_once() {

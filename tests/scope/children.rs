@@ -16,8 +16,9 @@ use coreloop::scope::{cancel_scope, scope};
 use coreloop::task::yield_now;
 use coreloop::{block_on, select, spawn};
 
+use coreloop_test_support::clock::paused;
 use coreloop_test_support::deadline::in_time;
-use coreloop_test_support::trace::{Trace, paused, ticks};
+use coreloop_test_support::trace::{Trace, ticks};
 
 fn used(trace: &Trace, name: &'static str, count: u32) -> impl Future<Output = ()> + use<> {
     let close = trace.closing(count);

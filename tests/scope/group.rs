@@ -13,8 +13,9 @@ use coreloop::scope::{
 use coreloop::task::JoinSet;
 use coreloop::{race, spawn};
 
+use coreloop_test_support::clock::paused;
 use coreloop_test_support::rerun::{is_rerun, rerun};
-use coreloop_test_support::trace::{self, Trace, paused, ticks};
+use coreloop_test_support::trace::{self, Trace, ticks};
 
 fn used(trace: &Trace, name: &'static str, count: u32) -> impl Future<Output = ()> + use<> {
     let close = trace.closing(count);

@@ -9,11 +9,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use coreloop::io::Async;
-use coreloop::runtime::{Builder, Runtime};
+use coreloop::runtime::Runtime;
 use coreloop::spawn;
 use coreloop::sync::Notify;
 use coreloop::task::{AbortHandle, JoinHandle, yield_now};
 use coreloop::time::{sleep, timeout};
+use coreloop_test_support::clock::paused;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -139,10 +140,6 @@ fn spawn_aborted(
         handle.abort();
     }
     handle
-}
-
-fn paused() -> Runtime {
-    Builder::new().start_paused(true).build().unwrap()
 }
 
 /// The polls that the errands take when nobody aborts them.

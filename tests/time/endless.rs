@@ -8,7 +8,8 @@ use std::time::Duration;
 use coreloop::spawn;
 use coreloop::time::{Instant, interval, sleep, sleep_until, timeout};
 
-use crate::{paused, poll};
+use crate::poll;
+use coreloop_test_support::clock::paused;
 
 fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)

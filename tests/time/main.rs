@@ -18,16 +18,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use coreloop::Runtime;
-use coreloop::runtime::Builder;
 use coreloop::time::{Sleep, sleep};
-
-/// A runtime whose clock stands still.
-fn paused() -> Runtime {
-    Builder::new()
-        .start_paused(true)
-        .build()
-        .expect("a runtime")
-}
 
 fn poll(timer: &mut Sleep, waker: &Waker) -> Poll<()> {
     Pin::new(timer).poll(&mut Context::from_waker(waker))

@@ -10,7 +10,8 @@ use coreloop::{Runtime, block_on};
 use coreloop_test_support::deadline::wait_until;
 use coreloop_test_support::waiter::Count;
 
-use crate::{paused, poll, sleep_in};
+use crate::{poll, sleep_in};
+use coreloop_test_support::clock::paused;
 
 fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)

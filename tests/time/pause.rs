@@ -8,9 +8,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use coreloop::Runtime;
-use coreloop::runtime::Builder;
 use coreloop::spawn;
 use coreloop::time::{Instant, advance, pause, resume, sleep, sleep_until, timeout};
+use coreloop_test_support::clock::paused;
 use coreloop_test_support::deadline::wait_until;
 
 fn ms(millis: u64) -> Duration {
@@ -19,13 +19,6 @@ fn ms(millis: u64) -> Duration {
 
 fn nanos(nanos: u64) -> Duration {
     Duration::from_nanos(nanos)
-}
-
-fn paused() -> Runtime {
-    Builder::new()
-        .start_paused(true)
-        .build()
-        .expect("a runtime")
 }
 
 #[coreloop::test(start_paused = true)]

@@ -14,7 +14,8 @@ use coreloop::time::{Instant, Sleep, sleep, sleep_until};
 use coreloop::{block_on, spawn};
 use coreloop_test_support::wakers::{Call, calling};
 
-use crate::{paused, poll, sleep_in};
+use crate::{poll, sleep_in};
+use coreloop_test_support::clock::paused;
 
 fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)

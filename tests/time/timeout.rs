@@ -9,9 +9,8 @@ use std::time::Duration;
 use coreloop::block_on;
 use coreloop::task::{consume_budget, coop, yield_now};
 use coreloop::time::{Instant, sleep, timeout, timeout_at};
+use coreloop_test_support::clock::paused;
 use coreloop_test_support::deadline::in_time;
-
-use crate::paused;
 
 fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)

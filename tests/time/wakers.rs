@@ -7,21 +7,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use coreloop::runtime::Builder;
+use coreloop::spawn;
 use coreloop::time::{Instant, Sleep, advance, sleep, timeout};
-use coreloop::{Runtime, spawn};
 
+use coreloop_test_support::clock::paused;
 use coreloop_test_support::wakers::{Call, calling};
 
 fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
-}
-
-fn paused() -> Runtime {
-    Builder::new()
-        .start_paused(true)
-        .build()
-        .expect("a runtime")
 }
 
 fn poll(timer: &mut Sleep, waker: &Waker) -> Poll<()> {

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant as SystemInstant};
 
 use coreloop::Runtime;
 use coreloop::hyper::LoopTimer;
-use coreloop::runtime::Builder;
 use coreloop::time::{self, Instant};
+use coreloop_test_support::clock::paused;
 use coreloop_test_support::deadline::yield_until;
 use hyper::rt::{Sleep, Timer};
 
@@ -253,10 +253,6 @@ fn tasks_of_the_executor_need_not_be_send() {
         coreloop::task::yield_now().await;
         assert_eq!(shared.get(), 7);
     });
-}
-
-fn paused() -> Runtime {
-    Builder::new().start_paused(true).build().unwrap()
 }
 
 fn sleep_of(runtime: &Runtime, duration: Duration) -> BoxedSleep {

@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use std::pin::Pin;
 
 use bytes::BytesMut;
-use coreloop::net::{TcpListener, TcpStream};
+use coreloop_test_support::pair::pair;
 use futures_util::future::join;
 use tokio::io::{
     AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf,
@@ -143,15 +143,6 @@ async fn copies_both_ways() {
         .unwrap();
     assert_eq!(back, b"there and back");
     assert_eq!(proxy.await.unwrap(), (14, 14));
-}
-
-async fn pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let client = TcpStream::connect(listener.local_addr().unwrap())
-        .await
-        .unwrap();
-    let (server, _) = listener.accept().await.unwrap();
-    (client, server)
 }
 
 #[coreloop::test]

@@ -17,6 +17,7 @@
 pub mod allocator;
 pub mod alone;
 pub mod chunks;
+pub mod clock;
 pub mod deadline;
 pub mod folder;
 pub mod gate;

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use coreloop::cleanup::AsyncGuard;
-use coreloop::runtime::{Builder, Runtime};
 use coreloop::time::{Instant, sleep};
 
 /// A tick of the tests' clock.
@@ -73,12 +72,4 @@ impl Trace {
 /// So many ticks.
 pub async fn ticks(count: u32) {
     sleep(count * TICK).await;
-}
-
-/// A runtime whose clock stands still.
-pub fn paused() -> Runtime {
-    Builder::new()
-        .start_paused(true)
-        .build()
-        .expect("descriptors for a loop")
 }
