@@ -18,6 +18,7 @@ mod report;
 #[expect(dead_code, reason = "the other programs use all of it")]
 mod samples;
 mod server;
+mod serving;
 mod spawn;
 mod wake;
 

@@ -15,7 +15,7 @@ use nix::sys::socket::{
 };
 
 use crate::child::pin_to_core;
-use crate::serve::announce;
+use crate::serving::announce;
 
 /// What the listener is called; connections have numbers.
 const LISTENER: u64 = u64::MAX;

@@ -23,6 +23,9 @@ mod restart;
 #[expect(dead_code, reason = "the other programs use all of it")]
 mod samples;
 mod serve;
+#[path = "../../serving.rs"]
+#[expect(dead_code, reason = "the other programs use all of it")]
+mod serving;
 
 use std::io;
 

@@ -3,8 +3,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io;
 use std::process;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -17,6 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::bare;
 use crate::child::{pin_to_core, raise_descriptor_limit, value_name};
+use crate::serving::{ANY_PORT, announce};
 
 /// Who serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -163,7 +163,7 @@ fn on_tokio(options: &Options) -> io::Result<()> {
     let runtime = builder.build()?;
     // In a task, as what `block_on` is given runs on none of the workers.
     let serving = runtime.spawn(async {
-        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let listener = tokio::net::TcpListener::bind(ANY_PORT).await?;
         announce(listener.local_addr()?)?;
         loop {
             let (mut stream, _) = listener.accept().await?;
@@ -178,11 +178,4 @@ fn on_tokio(options: &Options) -> io::Result<()> {
         }
     });
     runtime.block_on(serving).map_err(io::Error::other)?
-}
-
-/// Tells the client where to connect.
-pub(crate) fn announce(addr: SocketAddr) -> io::Result<()> {
-    let mut out = io::stdout();
-    writeln!(out, "{}", addr.port())?;
-    out.flush()
 }

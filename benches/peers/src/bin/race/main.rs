@@ -18,6 +18,8 @@ mod report;
 #[expect(dead_code, reason = "the other programs use all of it")]
 mod samples;
 mod serve;
+#[path = "../../serving.rs"]
+mod serving;
 
 use std::io;
 

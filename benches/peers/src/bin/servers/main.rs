@@ -22,6 +22,8 @@ mod report;
 #[path = "../../samples.rs"]
 mod samples;
 mod serve;
+#[path = "../../serving.rs"]
+mod serving;
 mod tls;
 
 use std::io;

@@ -1,18 +1,14 @@
-//! One server for each service and runtime, a process of its own.
-//!
-//! It binds a free port of 127.0.0.1, prints it, and exits when as many
-//! connections as it was told to expect have closed. A service is written the
-//! same way on all runtimes.
+//! One server for each service and runtime, a process of its own. A service is
+//! written the same way on all runtimes.
 
 mod bare;
 mod coreloop;
 mod tokio;
 
-use std::cell::Cell;
 use std::convert::Infallible;
 use std::ffi::OsString;
-use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -20,11 +16,9 @@ use clap::{Args, ValueEnum};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
-use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::Signal;
-use nix::unistd::alarm;
 
-use crate::child::{pin_to_core, raise_descriptor_limit, value_name};
+use crate::child::value_name;
+use crate::serving::{ANY_PORT, announce, begin, closed};
 
 /// What is done with a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -139,43 +133,13 @@ impl Options {
     }
 }
 
-/// Where every server binds.
-const ANY_PORT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
-
 /// Serves, and exits the process when all expected connections have closed.
 pub(crate) fn serve(options: &Options) -> io::Result<()> {
-    // Whatever becomes of the client, no server outlives the run.
-    set_pdeathsig(Signal::SIGKILL)?;
-    alarm::set(options.limit);
-    if let Some(core) = options.core {
-        pin_to_core(core)?;
-    }
-    raise_descriptor_limit()?;
-    OPEN.set(options.connections);
+    begin(options.core, options.limit, options.connections)?;
     match options.runtime {
         Runtime::Bare => bare::serve(options),
         Runtime::Coreloop | Runtime::CoreloopTokioIo => coreloop::serve(options),
         Runtime::Tokio => tokio::serve(options),
-    }
-}
-
-/// Tells the client where to connect.
-fn announce(addr: SocketAddr) -> io::Result<()> {
-    let mut out = io::stdout();
-    writeln!(out, "{}", addr.port())?;
-    out.flush()
-}
-
-thread_local! {
-    /// Connections that are still to close.
-    static OPEN: Cell<u64> = const { Cell::new(0) };
-}
-
-/// Notes that a connection has closed, and exits with the last.
-fn closed() {
-    OPEN.set(OPEN.get() - 1);
-    if OPEN.get() == 0 {
-        std::process::exit(0);
     }
 }
 
