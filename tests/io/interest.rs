@@ -6,12 +6,12 @@ use std::os::unix::net::UnixStream;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
 use coreloop::io::{Async, Interest, Ready};
 use coreloop::task::yield_now;
 use coreloop::{Runtime, block_on, spawn};
+use coreloop_test_support::waiter::Count;
 
 fn pair() -> (Async<UnixStream>, UnixStream) {
     let (one, other) = UnixStream::pair().expect("a pair");
@@ -37,15 +37,6 @@ async fn once<F: Future>(future: F) -> Option<F::Output> {
         })
     })
     .await
-}
-
-/// Counts its wakes.
-struct Count(AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
 }
 
 #[test]
@@ -188,7 +179,7 @@ fn try_io_asks_the_kernel_only_if_it_may_succeed() {
 fn all_who_poll_by_a_shared_reference_are_woken() {
     block_on(async {
         let (one, other) = pair();
-        let counts: Vec<Arc<Count>> = (0..3).map(|_| Arc::new(Count(0.into()))).collect();
+        let counts: Vec<Arc<Count>> = (0..3).map(|_| Arc::default()).collect();
         for _ in 0..2 {
             for count in &counts {
                 let waker = Waker::from(Arc::clone(count));
@@ -202,7 +193,7 @@ fn all_who_poll_by_a_shared_reference_are_woken() {
         for count in &counts {
             // Once, unless its two wakers have tables of their own, as in Miri.
             let most = if cfg!(miri) { 2 } else { 1 };
-            assert!((1..=most).contains(&count.0.load(Ordering::Relaxed)));
+            assert!((1..=most).contains(&count.get()));
             assert_eq!(Arc::strong_count(count), 1, "a waker is kept after its use");
         }
         let mut context = Context::from_waker(Waker::noop());
@@ -221,7 +212,7 @@ fn all_who_poll_by_a_shared_reference_are_woken() {
 fn wakers_of_polls_that_were_given_up_do_not_pile_up() {
     block_on(async {
         let (one, _other) = pair();
-        let counts: Vec<Arc<Count>> = (0..300).map(|_| Arc::new(Count(0.into()))).collect();
+        let counts: Vec<Arc<Count>> = (0..300).map(|_| Arc::default()).collect();
         for count in &counts {
             let waker = Waker::from(Arc::clone(count));
             let mut context = Context::from_waker(&waker);
@@ -233,10 +224,7 @@ fn wakers_of_polls_that_were_given_up_do_not_pile_up() {
             .count();
         assert!(kept <= 256, "{kept} are kept");
         // Those that made room were woken, so if they still wait they poll again.
-        let woken = counts
-            .iter()
-            .filter(|count| count.0.load(Ordering::Relaxed) == 1)
-            .count();
+        let woken = counts.iter().filter(|count| count.get() == 1).count();
         assert_eq!(woken + kept, 300);
     });
 }

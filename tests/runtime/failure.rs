@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
 use std::io::PipeReader;
-use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
+use std::panic::{panic_any, resume_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::mpsc;
@@ -18,6 +18,7 @@ use coreloop::task::{self, JoinHandle, spawn_blocking};
 use coreloop::{block_on, spawn, time};
 
 use coreloop_test_support::on_drop::OnDrop;
+use coreloop_test_support::panics::panic_of;
 use coreloop_test_support::reports::Reports;
 use coreloop_test_support::wakers::{Call, calling};
 
@@ -34,17 +35,6 @@ fn fail(runtime: &Runtime, reports: &Reports) {
     drop(runtime.spawn(async { panic!("the last straw") }));
     assert_eq!(panic_of(|| runtime.turn(None)), "the last straw");
     assert_eq!(reports.messages(), ["the last straw"]);
-}
-
-/// The text of the panic that comes out of a call.
-fn panic_of<R>(call: impl FnOnce() -> R) -> String {
-    let Err(payload) = catch_unwind(AssertUnwindSafe(call)) else {
-        panic!("no panic came out")
-    };
-    match payload.downcast::<String>() {
-        Ok(text) => *text,
-        Err(payload) => (*payload.downcast::<&str>().expect("text")).to_owned(),
-    }
 }
 
 /// A task that is over and has panicked with `payload`.

@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
+use std::panic::panic_any;
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::task::{Poll, Waker};
@@ -15,6 +15,7 @@ use coreloop::spawn;
 use coreloop::task::{self, JoinHandle, yield_now};
 use coreloop_test_support::deadline::wait_until;
 use coreloop_test_support::on_drop::OnDrop;
+use coreloop_test_support::panics::text_of;
 use coreloop_test_support::reports::Reports;
 use coreloop_test_support::rerun::is_rerun;
 #[cfg(not(miri))]
@@ -31,19 +32,12 @@ fn with(policy: UnhandledPanic) -> (Runtime, Reports) {
     (runtime, reports)
 }
 
-/// What comes out of a call as a panic with text.
-fn panic_of<R>(call: impl FnOnce() -> R) -> Option<String> {
-    let payload = catch_unwind(AssertUnwindSafe(call)).err()?;
-    let text = payload.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| payload.downcast_ref::<String>().cloned())
-}
-
 #[test]
 fn the_panic_goes_on_in_who_drives_the_runtime() {
     let (runtime, reports) = strict();
     let held = Rc::new(());
     let other = Rc::clone(&held);
-    let panic = panic_of(|| {
+    let panic = text_of(|| {
         runtime.block_on(async move {
             drop(spawn(async move {
                 let _other = other;
@@ -58,9 +52,9 @@ fn the_panic_goes_on_in_who_drives_the_runtime() {
     assert_eq!(reports.messages(), ["the last straw"]);
     assert_eq!(Rc::strong_count(&held), 1, "every task was dropped");
 
-    let panic = panic_of(|| runtime.block_on(async {})).unwrap();
+    let panic = text_of(|| runtime.block_on(async {})).unwrap();
     assert!(panic.contains("was shut down"), "{panic}");
-    let panic = panic_of(|| runtime.turn(Some(Duration::ZERO))).unwrap();
+    let panic = text_of(|| runtime.turn(Some(Duration::ZERO))).unwrap();
     assert!(panic.contains("was shut down"), "{panic}");
     let handle = runtime.spawn(async {});
     assert!(handle.is_finished(), "a task comes too late");
@@ -85,7 +79,7 @@ fn a_handle_that_is_held_may_yet_be_awaited() {
     // It will not be: so the panic is unhandled from here on.
     drop(handle);
     assert_eq!(reports.messages(), ["not seen yet"]);
-    let panic = panic_of(|| runtime.block_on(async {}));
+    let panic = text_of(|| runtime.block_on(async {}));
     assert_eq!(panic.as_deref(), Some("not seen yet"));
 }
 
@@ -94,7 +88,7 @@ fn a_handle_dropped_inside_the_loop_after_the_panic() {
     let (runtime, reports) = strict();
     let reached = Rc::new(Cell::new(false));
     let reaches = Rc::clone(&reached);
-    let panic = panic_of(|| {
+    let panic = text_of(|| {
         runtime.block_on(async move {
             let handle = spawn(async { panic!("late") });
             yield_now().await;
@@ -113,7 +107,7 @@ fn a_turn_lets_the_panic_out_too() {
     let (runtime, reports) = strict();
     drop(runtime.spawn(async { panic!("in a turn") }));
     // Without limit: the turn must not wait for anything after the panic.
-    let panic = panic_of(|| runtime.turn(None));
+    let panic = text_of(|| runtime.turn(None));
     assert_eq!(panic.as_deref(), Some("in a turn"));
     assert_eq!(reports.messages(), ["in a turn"]);
 }
@@ -137,7 +131,7 @@ fn a_panic_made_known_between_turns_makes_the_descriptor_readable() {
     assert!(!is_readable());
     drop(handle);
     assert!(is_readable());
-    let panic = panic_of(|| runtime.turn(None));
+    let panic = text_of(|| runtime.turn(None));
     assert_eq!(panic.as_deref(), Some("between"));
     assert_eq!(reports.messages(), ["between"]);
 }
@@ -147,7 +141,7 @@ fn the_first_of_several_panics_goes_on() {
     let (runtime, reports) = strict();
     drop(runtime.spawn(async { panic!("first") }));
     drop(runtime.spawn(async { panic!("second") }));
-    let panic = panic_of(|| runtime.block_on(pending::<()>()));
+    let panic = text_of(|| runtime.block_on(pending::<()>()));
     assert_eq!(panic.as_deref(), Some("first"));
     assert_eq!(reports.messages(), ["first", "second"]);
 }
@@ -244,7 +238,7 @@ fn a_hook_that_panics_harms_nothing() {
         match policy {
             UnhandledPanic::Report => assert_eq!(runtime.block_on(after).unwrap(), 1),
             _ => {
-                let panic = panic_of(|| runtime.block_on(after));
+                let panic = text_of(|| runtime.block_on(after));
                 assert_eq!(panic.as_deref(), Some("of the task"));
             }
         }
@@ -255,7 +249,7 @@ fn a_hook_that_panics_harms_nothing() {
             .unwrap();
         let handle = runtime.spawn(async { panic!("of the task") });
         runtime.turn(Some(Duration::ZERO)).unwrap();
-        let panic = panic_of(|| {
+        let panic = text_of(|| {
             let _handle: JoinHandle<()> = handle;
             panic!("of the frame");
         });

@@ -15,6 +15,7 @@ use futures_core::{FusedStream, Stream};
 use futures_lite::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
+use coreloop_test_support::panics::text;
 use coreloop_test_support::waiter::{Waiter, ready};
 
 /// What happened, in order.
@@ -44,15 +45,8 @@ impl Drop for OnDrop {
     }
 }
 
-fn message(panic: Box<dyn std::any::Any + Send>) -> String {
-    match panic.downcast::<String>() {
-        Ok(message) => *message,
-        Err(panic) => panic.downcast_ref::<&str>().unwrap().to_string(),
-    }
-}
-
 fn join_message(error: JoinError) -> String {
-    message(error.into_panic())
+    text(&*error.into_panic())
 }
 
 /// Polls once, without any runtime.
@@ -190,13 +184,13 @@ fn an_answer_that_nobody_waits_for_panics_at_the_caller() {
         }));
         drop(unstarted.send(1));
     });
-    assert!(message(caught.unwrap_err()).contains("call `resume` or `next`"));
+    assert!(text(&*caught.unwrap_err()).contains("call `resume` or `next`"));
     let caught = catch_unwind(|| {
         let mut taken = pin!(stream(async |mut co| co.yield_(1).await));
         assert_eq!(poll_once(taken.as_mut()), Poll::Ready(Some(1)));
         drop(taken.resume());
     });
-    assert!(message(caught.unwrap_err()).contains("call `send`"));
+    assert!(text(&*caught.unwrap_err()).contains("call `send`"));
 }
 
 #[coreloop::test]
@@ -382,7 +376,7 @@ async fn a_panic_of_the_body_reaches_the_consumer_and_ends_it() {
         }
     })
     .await;
-    assert_eq!(message(caught), "the body");
+    assert_eq!(text(&*caught), "the body");
     assert!(items.is_terminated());
     assert_eq!(items.next().await, None);
     items.close().await;
@@ -395,7 +389,7 @@ fn a_panic_behind_a_yield_of_the_same_poll_ends_it_too() {
         join!(biased; co.yield_(1), async { panic!("beside the yield") }).0
     }));
     let caught = catch_unwind(AssertUnwindSafe(|| poll_once(items.as_mut())));
-    assert_eq!(message(caught.unwrap_err()), "beside the yield");
+    assert_eq!(text(&*caught.unwrap_err()), "beside the yield");
     assert_eq!(poll_once(items.as_mut()), Poll::Ready(None));
 }
 
@@ -413,7 +407,7 @@ fn a_panic_in_a_destructor_of_the_body_ends_it() {
     }));
     assert_eq!(poll_once(items.as_mut()), Poll::Ready(Some(1)));
     let caught = catch_unwind(AssertUnwindSafe(|| poll_once(items.as_mut())));
-    assert_eq!(message(caught.unwrap_err()), "a destructor");
+    assert_eq!(text(&*caught.unwrap_err()), "a destructor");
     assert_eq!(poll_once(items.as_mut()), Poll::Ready(None));
 }
 

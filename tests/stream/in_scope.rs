@@ -1,7 +1,6 @@
 //! A generator that yields out of a cancel scope which it opened: the mistake of
 //! Python's PEP 789, <https://peps.python.org/pep-0789/>.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -9,15 +8,11 @@ use coreloop::block_on;
 use coreloop::scope::{cancel_scope, deadline};
 use coreloop::stream::stream;
 use coreloop::time::Instant;
-
-fn message(body: impl FnOnce()) -> String {
-    let payload = catch_unwind(AssertUnwindSafe(body)).unwrap_err();
-    payload.downcast_ref::<String>().unwrap().clone()
-}
+use coreloop_test_support::panics::panic_of;
 
 #[test]
 fn yielding_inside_a_cancel_scope_of_the_generator_is_caught() {
-    let said = message(|| {
+    let said = panic_of(|| {
         block_on(async {
             let mut numbers = pin!(stream(async |mut co| {
                 let inside = cancel_scope(async |_| co.yield_(1).await);
@@ -34,7 +29,7 @@ fn yielding_inside_a_cancel_scope_of_the_generator_is_caught() {
 
 #[test]
 fn yielding_under_a_deadline_of_the_generator_is_caught() {
-    let said = message(|| {
+    let said = panic_of(|| {
         block_on(async {
             let soon = Instant::now() + Duration::from_secs(60);
             let mut numbers = pin!(stream(async |mut co| {

@@ -8,15 +8,10 @@ use std::task::Poll;
 
 use coreloop::sync::watch::{self, Sender};
 use coreloop::task::yield_now;
+use coreloop_test_support::panics::text;
 use coreloop_test_support::waiter::Waiter;
 use coreloop_test_support::wakers::{panicking_waker, with_hook};
 use futures_lite::StreamExt;
-
-fn message(panicked: &(dyn std::any::Any + Send)) -> &str {
-    panicked
-        .downcast_ref::<&str>()
-        .expect("a panic with a message")
-}
 
 #[test]
 fn the_first_value_counts_as_seen() {
@@ -241,7 +236,7 @@ fn changing_in_place_says_that_the_value_is_looked_at() {
     ];
     for way in ways {
         let panicked = panic::catch_unwind(AssertUnwindSafe(way)).unwrap_err();
-        assert!(message(&*panicked).contains("`watch::Ref` to it is held"));
+        assert!(text(&*panicked).contains("`watch::Ref` to it is held"));
     }
     drop(held);
     assert!(!receiver.has_changed().unwrap());
@@ -260,7 +255,7 @@ fn a_closure_may_not_use_the_channel() {
     for way in ways {
         let within = AssertUnwindSafe(|| sender.send_modify(|_| way()));
         let panicked = panic::catch_unwind(within).unwrap_err();
-        assert!(message(&*panicked).contains("by the closure that changes it"));
+        assert!(text(&*panicked).contains("by the closure that changes it"));
     }
     assert_eq!(*receiver.borrow(), 1);
 }

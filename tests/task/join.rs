@@ -6,8 +6,8 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use coreloop::task::{self, JoinHandle, yield_now};
@@ -15,18 +15,11 @@ use coreloop::{Runtime, block_on, spawn};
 
 use coreloop_test_support::deadline::yield_until;
 use coreloop_test_support::on_drop::OnDrop;
+use coreloop_test_support::waiter::Count;
 use coreloop_test_support::wakers::{Call, calling};
 
 fn poll_once<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(waker))
-}
-
-struct Count(AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
 }
 
 #[test]
@@ -147,16 +140,13 @@ fn a_handle_polled_after_its_output_panics() {
 fn the_last_waker_to_poll_is_the_one_woken() {
     let runtime = Runtime::new().unwrap();
     let mut handle = runtime.spawn(async {});
-    let (first, second) = (
-        Arc::new(Count(AtomicUsize::new(0))),
-        Arc::new(Count(AtomicUsize::new(0))),
-    );
+    let (first, second) = (Arc::<Count>::default(), Arc::<Count>::default());
     assert!(poll_once(&mut handle, &Arc::clone(&first).into()).is_pending());
     assert!(poll_once(&mut handle, &Arc::clone(&second).into()).is_pending());
     assert!(poll_once(&mut handle, &Arc::clone(&second).into()).is_pending());
     runtime.turn(Some(Duration::ZERO)).unwrap();
-    assert_eq!(first.0.load(Ordering::Relaxed), 0);
-    assert_eq!(second.0.load(Ordering::Relaxed), 1);
+    assert_eq!(first.get(), 0);
+    assert_eq!(second.get(), 1);
     assert!(poll_once(&mut handle, Waker::noop()).is_ready());
 }
 
@@ -184,11 +174,11 @@ fn a_handle_outlives_its_runtime() {
     let waiting = runtime.spawn(pending::<()>());
     let mut parked = runtime.spawn(pending::<()>());
     runtime.block_on(async { yield_now().await });
-    let count = Arc::new(Count(AtomicUsize::new(0)));
+    let count = Arc::<Count>::default();
     assert!(poll_once(&mut parked, &Arc::clone(&count).into()).is_pending());
     drop(runtime);
 
-    assert_eq!(count.0.load(Ordering::Relaxed), 1, "who waits is told");
+    assert_eq!(count.get(), 1, "who waits is told");
     assert!(over.is_finished() && waiting.is_finished() && parked.is_finished());
     waiting.abort();
     waiting.abort_handle().abort();

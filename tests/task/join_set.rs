@@ -12,15 +12,7 @@ use coreloop::task::{self, JoinSet, yield_now};
 use coreloop::time::sleep;
 use coreloop::{Runtime, spawn};
 use coreloop_test_support::deadline::yield_until;
-
-/// Calls a closure when it is dropped.
-struct OnDrop<F: FnMut()>(F);
-
-impl<F: FnMut()> Drop for OnDrop<F> {
-    fn drop(&mut self) {
-        (self.0)();
-    }
-}
+use coreloop_test_support::on_drop::OnDrop;
 
 #[coreloop::test(start_paused = true)]
 async fn tasks_are_joined_in_the_order_of_their_end() {
@@ -128,7 +120,7 @@ async fn dropping_the_set_aborts_its_tasks() {
     for _ in 0..3 {
         let gone = Rc::clone(&gone);
         set.spawn(async move {
-            let _guard = OnDrop(|| gone.set(gone.get() + 1));
+            let _guard = OnDrop::new(|| gone.set(gone.get() + 1));
             pending::<()>().await;
         });
     }
@@ -169,7 +161,7 @@ async fn a_shutdown_waits_until_every_future_is_gone() {
     for _ in 0..3 {
         let gone = Rc::clone(&gone);
         set.spawn(async move {
-            let _guard = OnDrop(|| gone.set(gone.get() + 1));
+            let _guard = OnDrop::new(|| gone.set(gone.get() + 1));
             pending::<()>().await;
         });
     }
@@ -197,7 +189,7 @@ fn join_all_goes_on_with_a_panic_and_aborts_the_others() {
             let mut set = JoinSet::new();
             let gone = Rc::clone(&gone);
             set.spawn(async move {
-                let _guard = OnDrop(|| gone.set(true));
+                let _guard = OnDrop::new(|| gone.set(true));
                 pending::<()>().await;
             });
             set.spawn(async { panic!("of a member") });
@@ -314,7 +306,7 @@ fn a_destructor_joins_the_set_while_its_member_ends() {
     let polled = Rc::new(Cell::new(None));
     let joins = {
         let (set, polled) = (Rc::clone(&set), Rc::clone(&polled));
-        OnDrop(move || {
+        OnDrop::new(move || {
             let mut set = set.borrow_mut();
             let context = &mut Context::from_waker(Waker::noop());
             polled.set(Some(set.poll_join_next(context).is_ready()));

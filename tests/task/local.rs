@@ -2,13 +2,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use coreloop::task::{JoinSet, yield_now};
 use coreloop::{Runtime, spawn};
+use coreloop_test_support::panics::panic_of;
 
 coreloop::task_local! {
     /// A number.
@@ -24,14 +24,6 @@ impl Drop for Notes {
     fn drop(&mut self) {
         self.0.borrow_mut().push(NUMBER.try_get().ok());
     }
-}
-
-/// What comes out of a call as a panic with text.
-fn panic_of<R>(call: impl FnOnce() -> R) -> String {
-    let payload = catch_unwind(AssertUnwindSafe(call)).err().expect("a panic");
-    let text = payload.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| payload.downcast_ref::<String>().cloned())
-        .expect("text")
 }
 
 #[coreloop::test]

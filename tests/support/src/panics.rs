@@ -1,7 +1,8 @@
-//! What the panic hook is given, without a line on the standard error.
+//! Panics that a test expects: their texts, and what the panic hook is given.
 
+use std::any::Any;
 use std::cell::RefCell;
-use std::panic::{set_hook, take_hook};
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
 
 thread_local! {
@@ -33,4 +34,38 @@ pub fn recorded<T>(body: impl FnOnce() -> T) -> (T, Vec<String>) {
     RECORDED.set(Some(Vec::new()));
     let value = body();
     (value, RECORDED.take().unwrap())
+}
+
+/// The text of the panic that comes out of `call`, or `None` if none does.
+///
+/// # Panics
+///
+/// Panics if the payload is no text.
+#[track_caller]
+pub fn text_of<R>(call: impl FnOnce() -> R) -> Option<String> {
+    let payload = catch_unwind(AssertUnwindSafe(call)).err()?;
+    Some(text(&*payload))
+}
+
+/// The text of the panic that has to come out of `call`.
+///
+/// # Panics
+///
+/// Panics if none does, or if the payload is no text.
+#[track_caller]
+pub fn panic_of<R>(call: impl FnOnce() -> R) -> String {
+    text_of(call).expect("a panic comes out")
+}
+
+/// The text of a panic that was caught.
+///
+/// # Panics
+///
+/// Panics if the payload is no text.
+#[track_caller]
+pub fn text(payload: &(dyn Any + Send)) -> String {
+    match payload.downcast_ref::<&str>() {
+        Some(text) => (*text).to_owned(),
+        None => payload.downcast_ref::<String>().expect("a text").clone(),
+    }
 }
