@@ -1,7 +1,7 @@
 //! The tokens that the scanner reads.
 //!
-//! They say no more about a token of `proc_macro` than the scanner has to know. And
-//! they can be made in a unit test, where those of `proc_macro` panic.
+//! A token holds what the scanner has to know of a token of `proc_macro`, and no more.
+//! Unit tests can make it, while the types of `proc_macro` panic outside of a macro.
 
 use proc_macro::{Delimiter, Spacing, TokenTree};
 
@@ -12,8 +12,8 @@ pub(crate) enum Token {
     Word(String),
     /// A character of punctuation, and whether the next one follows without a space.
     Mark { mark: char, joint: bool },
-    /// A literal, and whether its last character is a dot. In `pair.0. 1` that of
-    /// `0.` is.
+    /// A literal, and whether its last character is a dot, as in the `0.` of
+    /// `pair.0. 1`.
     Literal { dot: bool },
     /// A group in visible delimiters.
     Group(Delimiter),
