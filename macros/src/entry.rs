@@ -130,14 +130,13 @@ fn is_test([_, brackets]: &[TokenTree; 2]) -> bool {
 fn with_runtime(kind: Kind, options: &Options, function: &Function) -> TokenStream {
     let attributes = function.attributes.iter().flatten().cloned().collect();
     let test = match kind {
-        Kind::Main => "",
-        Kind::Test => "#[::core::prelude::v1::test]",
+        Kind::Main => TokenStream::new(),
+        Kind::Test => write("#[::core::prelude::v1::test]", Span::call_site(), &[]),
     };
-    let source = format!(
-        r##"
+    let source = r##"
         #attributes
-        {test}
-        #visibility #outer {{
+        #test
+        #visibility #outer {
             #[allow(clippy::unused_async, reason = "the attribute asks for an async function")]
             #inner #body
 
@@ -148,18 +147,18 @@ fn with_runtime(kind: Kind, options: &Options, function: &Function) -> TokenStre
                 clippy::needless_return,
                 reason = "the function may return `!`, and without a runtime nothing can run it"
             )]
-            {{
+            {
                 return #facade::runtime::Builder::new()
                     #calls
                     .build()
                     .expect("failed to build the runtime")
                     .block_on(#name());
-            }}
-        }}
-        "##
-    );
+            }
+        }
+    "##;
     let holes = [
         ("attributes", attributes),
+        ("test", test),
         ("visibility", function.visibility.iter().cloned().collect()),
         ("outer", function.blocking_signature()),
         ("inner", function.signature()),
@@ -168,7 +167,7 @@ fn with_runtime(kind: Kind, options: &Options, function: &Function) -> TokenStre
         ("calls", options.builder_calls()),
         ("name", TokenTree::from(function.name.clone()).into()),
     ];
-    write(&source, Span::call_site(), &holes)
+    write(source, Span::call_site(), &holes)
 }
 
 /// What is left of a function that cannot have a runtime: enough for its name
