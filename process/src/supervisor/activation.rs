@@ -215,7 +215,6 @@ mod tests {
     use std::net::{TcpListener, UdpSocket};
     use std::os::fd::{AsRawFd, IntoRawFd};
     use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
-    use std::sync::atomic::{AtomicI32, Ordering};
 
     #[test]
     fn descriptors_have_names() {
@@ -237,7 +236,7 @@ mod tests {
     fn a_socket_is_taken_once_by_its_name_or_its_position() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let descriptor = numbered(listener.into());
+        let descriptor = numbered(listener.into()).into_raw_fd();
         // No child of another test may have it meanwhile, so there is nothing to
         // see of the flag but that it is set again.
         let activation = Activation::of(descriptor, vec!["web".to_owned()]).unwrap();
@@ -267,17 +266,18 @@ mod tests {
         refused(datagrams.into(), "is neither TCP, UDP nor a Unix stream");
     }
 
-    /// A descriptor whose number no other has had or will have, as that of one that
-    /// was there when the process began.
-    fn numbered(descriptor: OwnedFd) -> RawFd {
-        static NEXT: AtomicI32 = AtomicI32::new(600);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let high = rustix::io::fcntl_dupfd_cloexec(descriptor, number).unwrap();
-        assert_eq!(high.as_raw_fd(), number);
-        high.into_raw_fd()
+    /// A descriptor whose number no other of these tests has had, as each number can be
+    /// taken only once. Other tests of this process may have any number at the moment.
+    fn numbered(descriptor: OwnedFd) -> OwnedFd {
+        static NEXT: Mutex<RawFd> = Mutex::new(600);
+        let mut next = NEXT.lock().unwrap();
+        let numbered = rustix::io::fcntl_dupfd_cloexec(descriptor, *next).unwrap();
+        *next = numbered.as_raw_fd() + 1;
+        numbered
     }
 
     fn refused(descriptor: OwnedFd, why: &str) {
+        let descriptor = numbered(descriptor);
         let activation = Activation::of(descriptor.as_raw_fd(), vec!["x".to_owned()]).unwrap();
         let error = activation.take("x").unwrap_err().to_string();
         assert_eq!(error, format!("socket `x` of LISTEN_FDS {why}"));
@@ -293,14 +293,14 @@ mod tests {
 
     #[test]
     fn other_kinds_of_sockets() {
-        let udp = numbered(UdpSocket::bind("127.0.0.1:0").unwrap().into());
+        let udp = numbered(UdpSocket::bind("127.0.0.1:0").unwrap().into()).into_raw_fd();
         let activation = Activation::of(udp, vec!["dns".to_owned()]).unwrap();
         let udp = UdpSocket::from(activation.take("dns").unwrap());
         assert!(udp.local_addr().is_ok());
 
         let folder = Folder::new();
         let unix = UnixListener::bind(folder.path("activation")).unwrap();
-        let unix = numbered(unix.into());
+        let unix = numbered(unix.into()).into_raw_fd();
         let activation = Activation::of(unix, vec!["local".to_owned()]).unwrap();
         let unix = UnixListener::from(activation.take("local").unwrap());
         assert!(unix.local_addr().is_ok());
