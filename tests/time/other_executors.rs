@@ -62,7 +62,10 @@ fn another_loop_is_told_of_a_timer() {
     let mut set = sleep(ms(1));
     let mut reset = sleep(Duration::from_secs(3600));
     assert!(poll(&mut reset, &waker).is_pending());
-    assert!(poll(&mut set, &waker).is_pending());
+    // On a busy machine it may be due before it is polled, and then was not set.
+    while poll(&mut set, &waker).is_ready() {
+        Pin::new(&mut set).reset(Instant::now() + ms(1));
+    }
     let mut events = mio::Events::with_capacity(4);
     for wakes in [1, 2] {
         while count.get() < wakes {
