@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use coreloop_test_support::size::pick;
 use fastrand::Rng;
 use proptest::prelude::*;
 
@@ -382,7 +383,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 2 } else { 500 }, failure_persistence: None, max_shrink_iters: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 2 } else { pick(100, 500) }, failure_persistence: None, max_shrink_iters: 2000, ..ProptestConfig::default() })]
 
     /// Whatever happens to workers in whatever order, the fleet keeps its invariants, and
     /// comes to rest when it is left in peace.
