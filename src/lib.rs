@@ -132,7 +132,9 @@ pub use coreloop_process as process;
 pub use coreloop_sync as sync;
 
 #[cfg(feature = "macros")]
-pub use coreloop_macros::{main, test};
+mod attributes;
+#[cfg(feature = "macros")]
+pub use attributes::{main, test};
 
 #[cfg(feature = "macros")]
 #[doc(hidden)]

@@ -1,8 +1,11 @@
-//! The attributes of coreloop: [`main`] and [`macro@test`].
+//! The attributes of [coreloop](https://docs.rs/coreloop), `#[coreloop::main]` and
+//! `#[coreloop::test]`, and what `coreloop::stream!` expands to.
 //!
-//! Use them through the facade, as `#[coreloop::main]` and
-//! `#[coreloop::test]`, and so the sugar of `coreloop::stream!`; nobody needs to depend on this crate directly.
+//! Programs depend on the facade, which re-exports the attributes and documents them.
 #![forbid(unsafe_code)]
+// Their examples need the facade. As a dependency of this crate, even of its tests alone,
+// it would be compiled once more, for the host, by every `cargo test`.
+#![expect(missing_docs, reason = "the facade documents the attributes")]
 
 mod entry;
 mod error;
@@ -15,79 +18,11 @@ mod tokens;
 
 use proc_macro::TokenStream;
 
-/// Runs an async function on a runtime of its own.
-///
-/// The function becomes an ordinary one that builds a
-/// [`Runtime`](https://docs.rs/coreloop/latest/coreloop/runtime/struct.Runtime.html),
-/// blocks on what was written, and returns what it returned, whatever its type.
-/// Attributes, documentation and visibility stay where they are. The function
-/// takes no arguments and no generic parameters.
-///
-/// # Options
-///
-/// - `start_paused = true` starts with the clock paused, as in a test.
-/// - `crate = "path"` says where to find coreloop when it was renamed or is
-///   re-exported by another crate.
-///
-/// # Panics
-///
-/// The function panics if the operating system refuses a runtime, or if it is
-/// called from inside one.
-///
-/// # Examples
-///
-/// ```
-/// #[coreloop::main]
-/// async fn main() -> std::io::Result<()> {
-///     let answer = coreloop::spawn(async { 42 }).await?;
-///     assert_eq!(answer, 42);
-///     Ok(())
-/// }
-/// ```
-///
-/// This is the same program without the attribute:
-///
-/// ```
-/// fn main() -> std::io::Result<()> {
-///     async fn main() -> std::io::Result<()> {
-///         let answer = coreloop::spawn(async { 42 }).await?;
-///         assert_eq!(answer, 42);
-///         Ok(())
-///     }
-///     coreloop::runtime::Builder::new()
-///         .build()
-///         .expect("failed to build the runtime")
-///         .block_on(main())
-/// }
-/// ```
 #[proc_macro_attribute]
 pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
     entry::expand(entry::Kind::Main, options, item)
 }
 
-/// Makes an async function a test with a runtime of its own.
-///
-/// The test may return anything a `#[test]` may, and takes `#[should_panic]`
-/// and `#[ignore]` beside this attribute.
-///
-/// # Options
-///
-/// - `start_paused = true` starts with the clock paused: sleeping takes no
-///   time, because the clock jumps to the next timer as soon as nothing else
-///   is ready.
-/// - `crate = "path"` says where to find coreloop when it was renamed or is
-///   re-exported by another crate.
-///
-/// # Examples
-///
-/// ```no_run
-/// use std::time::Duration;
-///
-/// #[coreloop::test(start_paused = true)]
-/// async fn a_day_passes_at_once() {
-///     coreloop::time::sleep(Duration::from_secs(86_400)).await;
-/// }
-/// ```
 #[proc_macro_attribute]
 pub fn test(options: TokenStream, item: TokenStream) -> TokenStream {
     entry::expand(entry::Kind::Test, options, item)
