@@ -4,6 +4,7 @@
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
 use std::process;
 use std::time::Duration;
@@ -180,6 +181,19 @@ fn peers_have_credentials() {
                 assert_eq!(peer.pid(), i32::try_from(process::id()).ok());
             }
         }
+    });
+}
+
+/// For a socket without a peer, Linux reports the process 0 and the user -1.
+#[test]
+fn a_socket_without_a_peer_has_no_credentials() {
+    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None);
+    let socket = StdStream::from(OwnedFd::from(socket.unwrap()));
+    socket.set_nonblocking(true).unwrap();
+    block_on(async {
+        let stream = UnixStream::from_std(socket).unwrap();
+        let error = stream.peer_cred().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotConnected);
     });
 }
 
