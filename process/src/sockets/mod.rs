@@ -171,13 +171,15 @@ impl Bound {
         if !is_per_slot(self.kind) || slots <= self.slots {
             return Ok(());
         }
+        // Those in reserve too.
+        let before = self.sockets.len();
         match self.join_until(slots) {
             Ok(()) => self.slots = slots,
             Err(error) => {
                 // Nobody serves those that have joined, if connections go there.
                 let steering = self.steering.get();
                 if steering == Steering::Inherited || self.steer(self.slots).is_err() {
-                    self.sockets.truncate(self.slots as usize);
+                    self.sockets.truncate(before);
                 }
                 return Err(at("bind one more socket to", &self.address)(error));
             }
