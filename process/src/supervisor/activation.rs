@@ -53,7 +53,12 @@ impl Activation {
     /// Descriptors from `first` on, of which invariant 1 holds.
     fn of(first: RawFd, names: Vec<String>) -> io::Result<Activation> {
         let activation = Activation { first, names };
+        let taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
         for descriptor in activation.descriptors() {
+            // One that was taken may have been closed, and its number may be another's.
+            if taken.contains(&descriptor) {
+                continue;
+            }
             if let Some(descriptor) = borrow(descriptor) {
                 rustix::io::fcntl_setfd(descriptor, FdFlags::CLOEXEC)?;
             }
@@ -149,12 +154,13 @@ pub(crate) fn keep_from_children() -> io::Result<()> {
     Ok(())
 }
 
-/// A look at a descriptor of `LISTEN_FDS`, if it is open.
+/// A look at a descriptor of `LISTEN_FDS` that was not taken, if it is open.
 fn borrow(descriptor: RawFd) -> Option<BorrowedFd<'static>> {
     // Without this a closed one would be found out by an error only.
     fs::symlink_metadata(path(descriptor)).ok()?;
-    // SAFETY: it is open, and by invariant 1 nobody closes it but who takes it;
-    // those who call this do not keep what they get.
+    // SAFETY: it is open, and by invariant 1 only its taker closes it. The callers hold
+    // the lock of `TAKEN`, so it is not taken while they use what they get, which they do
+    // not keep.
     Some(unsafe { BorrowedFd::borrow_raw(descriptor) })
 }
 
@@ -256,6 +262,27 @@ mod tests {
         assert_eq!(listener.local_addr().unwrap().port(), port);
     }
 
+    /// It was set to be closed on exec at every look at the environment.
+    #[test]
+    fn a_number_that_was_taken_may_be_anothers_later() {
+        loop {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let number = numbered(listener.into()).into_raw_fd();
+            let names = vec!["web".to_owned()];
+            let activation = Activation::of(number, names.clone()).unwrap();
+            drop(activation.take("web").unwrap());
+            let file = fs::File::open("/dev/null").unwrap();
+            let other = rustix::io::fcntl_dupfd_cloexec(file, number).unwrap();
+            // Unless another test has opened something meanwhile.
+            if other.as_raw_fd() == number {
+                rustix::io::fcntl_setfd(&other, FdFlags::empty()).unwrap();
+                Activation::of(number, names).unwrap();
+                assert_eq!(rustix::io::fcntl_getfd(&other).unwrap(), FdFlags::empty());
+                break;
+            }
+        }
+    }
+
     #[test]
     fn what_workers_cannot_have_is_refused_and_stays() {
         let file = fs::File::open("/dev/null").unwrap();
@@ -269,7 +296,7 @@ mod tests {
     /// A descriptor whose number no other of these tests has had, as each number can be
     /// taken only once. Other tests of this process may have any number at the moment.
     fn numbered(descriptor: OwnedFd) -> OwnedFd {
-        static NEXT: Mutex<RawFd> = Mutex::new(600);
+        static NEXT: Mutex<RawFd> = Mutex::new(100);
         let mut next = NEXT.lock().unwrap();
         let numbered = rustix::io::fcntl_dupfd_cloexec(descriptor, *next).unwrap();
         *next = numbered.as_raw_fd() + 1;
