@@ -35,6 +35,11 @@ use crate::task::TaskSet;
 /// So many events are fetched from the kernel at once.
 const EVENTS: usize = 1024;
 
+/// The longest time that is passed to kevent(2), which on macOS takes no more than
+/// 100,000,000 seconds. A wait that ends early begins again.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// The doorbell: it only has to end the wait. No source has its place.
 const DOORBELL: Token = Token(usize::MAX);
 /// The timer's descriptor: likewise, and the loop is told.
@@ -205,6 +210,8 @@ impl Reactor {
             Some(events) => events,
             None => Events::with_capacity(EVENTS),
         };
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        let timeout = timeout.map(|timeout| timeout.min(LONGEST_WAIT));
         let polled = self.poll.borrow_mut().poll(&mut events, timeout);
         match polled {
             Ok(()) => {}
