@@ -50,7 +50,8 @@ impl TimerFd {
                 tv_nsec: 0,
             },
             it_value: libc::timespec {
-                tv_sec: wait.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+                // libc has deprecated the name of the type on musl, where it will change.
+                tv_sec: wait.as_secs().try_into().unwrap_or(i32::MAX.into()),
                 // Below a second, so always in range.
                 tv_nsec: i32::try_from(wait.subsec_nanos()).unwrap_or(0).into(),
             },
