@@ -3,6 +3,7 @@
 //! Each module takes bytes as a program for something of ours that has to hold
 //! whatever it is given. A fuzzer finds rarer programs; this finds that one of
 //! them is broken, without any tool.
+#![cfg(not(miri))] // Too many rounds for it, of safe code.
 
 use coreloop_test_support::models::{addresses, copy, duplex};
 use coreloop_test_support::sequence::of_bytes;

@@ -1,5 +1,6 @@
 //! An urgent byte in the stream. The kernel ends a read at its place, so a short
 //! read does not mean that nothing is left.
+#![cfg(not(miri))] // Miri has no urgent data.
 
 use coreloop::{block_on, spawn};
 use coreloop_test_support::pair::pair;
@@ -7,7 +8,6 @@ use futures_lite::future::poll_once;
 use socket2::SockRef;
 
 #[test]
-#[cfg_attr(miri, ignore = "Miri sends no urgent bytes")]
 fn bytes_after_an_urgent_byte_are_read() {
     block_on(async {
         let (mut client, mut server) = pair().await;
@@ -28,7 +28,6 @@ fn bytes_after_an_urgent_byte_are_read() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "Miri sends no urgent bytes")]
 fn a_stream_goes_on_through_many_urgent_bytes() {
     const ROUNDS: usize = 1_000;
 

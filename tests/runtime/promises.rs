@@ -4,6 +4,7 @@
 //! Not here: HTTP stacks that ask for owned buffers or `Send` handlers, whose tests
 //! are `hyper_http1` and `axum` in `ecosystem/tests`; and processes that fork, which
 //! are in `process_child_others`.
+#![cfg(not(miri))] // Programs that are too long for it.
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
@@ -109,7 +110,7 @@ async fn a_handler_may_hold_rc_across_await() {
 /// <https://github.com/DataDog/glommio/issues/606>,
 /// <https://github.com/DataDog/glommio/issues/565>,
 /// <https://github.com/DataDog/glommio/issues/294>
-#[cfg(all(target_os = "linux", not(miri)))]
+#[cfg(target_os = "linux")]
 #[test]
 fn no_locked_memory_is_needed() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -165,7 +166,7 @@ async fn wakers_go_to_other_threads() {
 /// <https://github.com/DataDog/glommio/issues/671>
 #[test]
 fn a_task_may_have_very_many_wakers() {
-    let count = if cfg!(miri) { 100 } else { 100_000 };
+    let count = 100_000;
     let runtime = Runtime::new().unwrap();
     let wakers = runtime.block_on(poll_fn(|context| {
         Poll::Ready(vec![context.waker().clone(); count])
@@ -190,7 +191,7 @@ fn a_task_may_have_very_many_wakers() {
 /// <https://github.com/compio-rs/compio/pull/1045>
 #[test]
 fn no_wake_is_lost_and_none_blocks() {
-    let count: usize = if cfg!(miri) { 50 } else { 50_000 };
+    let count: usize = 50_000;
     let runtime = Runtime::new().unwrap();
     let (sender, receiver) = mpsc::channel();
     let tasks: Vec<_> = (0..count)
