@@ -2,8 +2,10 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
+use coreloop_test_support::deadline::wait_for;
 use coreloop_test_support::folder::Folder;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
@@ -135,7 +137,11 @@ fn a_server_that_was_restarted_gets_its_port_back() {
     }
     drop(clients);
     drop(bound);
-    let mut bound = Bound::tcp(&address).unwrap();
+    // A child that another test starts has the old sockets until it calls exec.
+    let mut bound = wait_for(|| match Bound::tcp(&address) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => None,
+        bound => Some(bound.unwrap()),
+    });
     bound.grow(2).unwrap();
 }
 
@@ -266,7 +272,7 @@ fn what_is_no_listener_is_not_taken() {
 fn a_unix_socket_that_nobody_listens_to_is_replaced() {
     let folder = Folder::new();
     let path = folder.path("stale");
-    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    leave_behind(&path);
     let bound = Bound::unix(&path).unwrap();
     let error = Bound::unix(&path).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
@@ -291,7 +297,7 @@ fn of_several_that_find_a_unix_socket_left_behind_one_has_it() {
     let folder = Folder::new();
     let path = folder.path("race");
     for _ in 0..50 {
-        drop(Bound::unix(&path).unwrap());
+        leave_behind(&path);
         let start = std::sync::Barrier::new(4);
         let bind = || {
             start.wait();
@@ -305,7 +311,17 @@ fn of_several_that_find_a_unix_socket_left_behind_one_has_it() {
         let kinds: Vec<_> = errors.map(io::Error::kind).collect();
         assert_eq!(kinds, [io::ErrorKind::AddrInUse; 3]);
         std::os::unix::net::UnixStream::connect(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
     }
+}
+
+/// Leaves the file of a socket to which nothing listens. It never did: a listener that is
+/// closed goes on in children that other tests start, until these call exec.
+fn leave_behind(path: &Path) {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None);
+    let address = socket2::SockAddr::unix(path).unwrap();
+    let socket = socket.unwrap();
+    socket.bind(&address).unwrap();
 }
 
 #[test]

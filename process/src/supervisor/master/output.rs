@@ -162,6 +162,7 @@ impl Lines {
 mod tests {
     use super::*;
     use coreloop_test_support::deadline::wait_until;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::{Arc, Mutex};
 
     fn lines() -> Lines {
@@ -207,11 +208,15 @@ mod tests {
     }
 
     /// Takes nothing before the lock is free.
-    struct Stuck(Arc<Mutex<Vec<u8>>>);
+    struct Stuck {
+        written: Arc<Mutex<Vec<u8>>>,
+        is_stuck: Arc<AtomicBool>,
+    }
 
     impl Write for Stuck {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
+            self.is_stuck.store(true, Ordering::Relaxed);
+            self.written.lock().unwrap().write(bytes)
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -223,15 +228,19 @@ mod tests {
     fn a_reader_that_is_stuck_costs_lines_and_is_told_how_many() {
         let written = Arc::new(Mutex::new(Vec::new()));
         let stuck = written.lock().unwrap();
-        let writer = Stuck(Arc::clone(&written));
+        let is_stuck = Arc::new(AtomicBool::new(false));
+        let writer = Stuck {
+            written: Arc::clone(&written),
+            is_stuck: Arc::clone(&is_stuck),
+        };
         let sink = Sink::new("test", move || writer).unwrap();
-        let sent = WAITING as u64 + 100;
-        for line in 0..sent {
+        // The thread takes the first one from the queue, and then none.
+        sink.write(b"0\n".to_vec());
+        wait_until(|| is_stuck.load(Ordering::Relaxed));
+        for line in 1..=WAITING + 100 {
             sink.write(format!("{line}\n").into_bytes());
         }
-        let lost = sink.lost.get();
-        // The thread may have taken one.
-        assert!((99..=100).contains(&lost), "{lost}");
+        assert_eq!(sink.lost.get(), 100);
         drop(stuck);
         wait_until(|| {
             sink.write(b"next\n".to_vec());
