@@ -10,8 +10,8 @@ use coreloop_test_support::process::storm::Storm;
 use coreloop_test_support::process::supervised::Server;
 use rustix::process::Pid;
 
-/// A quarter of the 400 ms that a worker may be silent.
-const BEAT: Duration = Duration::from_millis(100);
+/// A quarter of the second that a worker may be silent.
+const BEAT: Duration = Duration::from_millis(250);
 
 fn all_wake_ups(pids: &[Pid]) -> Vec<u64> {
     pids.iter().map(|&pid| wake_ups(pid)).collect()
@@ -38,16 +38,16 @@ fn start(heartbeat: &str) -> Server {
 
 /// The kernel wakes an idle worker for its heartbeat and an idle master for those of the
 /// workers, and neither of them for anything else: the test looks on until every worker
-/// has beaten 20 times. A machine that is slow gives more time to no more beats.
+/// has beaten ten times. A machine that is slow gives more time to no more beats.
 #[test]
 fn nothing_wakes_but_the_heartbeat() {
-    let server = start("--heartbeat=400");
+    let server = start("--heartbeat=1000");
     let (master, workers) = (server.first.pid(), server.app.all_workers());
     assert_eq!(workers.len(), 2);
     // What the requests have left to do is over at the first beats.
     await_wake_ups(&workers, 2);
     let (start, before) = (Instant::now(), wake_ups(master));
-    let beats = await_wake_ups(&workers, 20);
+    let beats = await_wake_ups(&workers, 10);
     let of_master = wake_ups(master) - before;
     // One more that was about to come, and one for the way to sleep.
     let due = u64::try_from(start.elapsed().as_nanos() / BEAT.as_nanos()).unwrap() + 2;
@@ -70,7 +70,7 @@ fn nothing_wakes_without_a_heartbeat() {
     let server = start("--no-heartbeat");
     let mut all = server.app.all_workers();
     all.push(server.first.pid());
-    let clock = start("--heartbeat=400");
+    let clock = start("--heartbeat=1000");
     let beating = clock.app.all_workers();
     let deadline = Deadline::new();
     // The requests have left something to do, which takes as long as it does.

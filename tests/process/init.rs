@@ -7,7 +7,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
-use coreloop_test_support::deadline::wait_until;
+use coreloop_test_support::deadline::{wait_for, wait_until};
 use coreloop_test_support::process::master::{App, Master, ask_worker, worker_at};
 use coreloop_test_support::process::proc::children;
 use coreloop_test_support::program::{connect, exchange};
@@ -59,10 +59,10 @@ fn orphans_are_reaped() {
     let within = ask_worker(address, b'd');
     assert!(within.parse::<u32>().unwrap() > 1, "{within}");
     // Its parent is process 1 now, which is in the name space of the test, too.
-    let orphan = children(init)
-        .into_iter()
-        .find(|&child| is_called(child, "sleep"));
-    let orphan = orphan.expect("an orphan");
+    let orphan = wait_for(|| {
+        let mut children = children(init).into_iter();
+        children.find(|&child| is_called(child, "sleep"))
+    });
     kill_process(orphan, Signal::KILL).unwrap();
     // No event says that a process was reaped.
     wait_until(|| test_kill_process(orphan).is_err());

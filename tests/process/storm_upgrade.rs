@@ -43,7 +43,7 @@ fn upgrades_fail_no_client() {
 /// fails.
 #[test]
 fn upgrades_that_go_wrong_fail_no_client() {
-    let mut server = Server::start(&["--workers=2", "--startup=500"]);
+    let mut server = Server::start(&["--workers=2", "--startup=2500"]);
     let mut storm = Storm::start(server.address, &[CLIENTS, "--progress=200"]);
     let mut fleet = Fleet::default();
     fleet.await_slots(&mut storm, 2, &HashSet::new());

@@ -298,7 +298,7 @@ fn a_worker_that_is_not_ready_in_time_is_killed() {
 /// worker is in an endless loop or that it is stopped.
 #[test]
 fn a_worker_that_is_stuck_or_stopped_is_killed_and_replaced() {
-    let (mut app, address) = start(&["--workers", "1", "--heartbeat", "400"]);
+    let (mut app, address) = start(&["--workers", "1", "--heartbeat", "1000"]);
     app.ready(1);
     let (looping, _, _) = answer(address);
     let mut stream = connect(address);
@@ -309,7 +309,7 @@ fn a_worker_that_is_stuck_or_stopped_is_killed_and_replaced() {
     assert_ne!(stopped, looping);
     kill_process(stopped, Signal::STOP).unwrap();
     app.line("was silent too long and is killed");
-    assert_eq!(answer(address).2, generation + 1);
+    assert!(answer(address).2 > generation);
     app.signal(Signal::TERM);
     assert!(app.end().success());
 }
@@ -452,7 +452,7 @@ fn the_lines_of_workers_have_their_names() {
 /// Output that is not read is lost, and holds up neither the workers nor the master.
 #[test]
 fn output_that_is_not_read_stops_no_process() {
-    let arguments = ["--workers", "1", "--heartbeat", "1000"];
+    let arguments = ["--workers", "1", "--no-heartbeat"];
     let mut app = Server::start("process_app", &arguments);
     // Not read any further; the pipe has room for 64 KiB.
     let address = app.read_address();
@@ -510,13 +510,13 @@ fn large_workers_are_replaced_too() {
 /// worker has sent meanwhile, and does not take its own silence for the worker's.
 #[test]
 fn a_master_that_was_stopped_kills_no_worker_for_its_own_silence() {
-    let (mut app, address) = start(&["--workers", "1", "--heartbeat", "400"]);
+    let (mut app, address) = start(&["--workers", "1", "--heartbeat", "1000"]);
     app.ready(1);
     let (pid, _, _) = answer(address);
     app.signal(Signal::STOP);
     // The worker beats four times in the time that it may be silent.
     let before = wake_ups(pid);
-    wait_until(|| wake_ups(pid) >= before + 12);
+    wait_until(|| wake_ups(pid) >= before + 8);
     app.signal(Signal::CONT);
     assert_eq!(answer(address).0, pid);
     app.signal(Signal::TERM);

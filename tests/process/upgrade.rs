@@ -74,8 +74,8 @@ fn a_new_program_that_ends_or_crashes_changes_nothing() {
 fn a_new_program_that_hangs_is_killed_and_changes_nothing() {
     fails(
         "echo $$; exec sleep 1000",
-        &["--startup=1500"],
-        "the new program was not ready within 1.5s",
+        &["--startup=3000"],
+        "the new program was not ready within 3s",
     );
 }
 
@@ -163,7 +163,7 @@ fn a_new_program_that_fails_finishes_what_it_has_accepted() {
         let pid_file = app.folder.path(pid_file);
         let pid_file = format!("--pid-file={}", pid_file.display());
         // The worker that is late does not obey, and is killed in the end.
-        let drain = "--drain=1000";
+        let drain = "--drain=2000";
         app.install_script(&app.script(&["--workers=2", &option, &pid_file, drain]));
         master.signal(Signal::USR2);
         // The first of its workers shares the first socket.

@@ -22,7 +22,7 @@ fn a_request_may_take_as_long_as_there_is_to_drain() {
     let mut client = Client::new(address);
     client.ask("/");
     // It is there before the signal is, and takes longer than that.
-    client.send("/slow/500");
+    client.send("/slow/2000");
     server.interrupt();
     let answer = client.answer();
     assert!(answer.contains("connection: close"), "{answer}");

@@ -197,7 +197,7 @@ async fn bulk(client: &Client) {
 
 /// A query whose future is dropped leaves the connection in order.
 async fn given_up(client: &Client) {
-    let slow = client.simple_query("SELECT pg_sleep(0.2)");
+    let slow = client.simple_query("SELECT pg_sleep(1)");
     assert!(timeout(Duration::from_millis(20), slow).await.is_err());
     let row = client.query_one("SELECT 42", &[]).await.unwrap();
     assert_eq!(row.get::<_, i32>(0), 42);
