@@ -12,9 +12,10 @@ use coreloop_test_support::alone::test;
 use coreloop_test_support::deadline::end_if_it_hangs;
 use rustix::process::{Signal, getpid, kill_process};
 
-/// There are at least so many of each.
+/// The least number of messages that are echoed.
 const ROUNDS: usize = 2_000;
-const SIGNALS: usize = 100;
+/// The least number of signals that are sent meanwhile.
+const SIGNALS: usize = 101;
 
 fn main() {
     // Miri delivers no signals.

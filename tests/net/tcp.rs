@@ -37,7 +37,9 @@ async fn echo(mut stream: TcpStream) -> io::Result<()> {
 
 #[test]
 fn many_connections_echo_at_once() {
-    let (connections, rounds) = (500, 20);
+    const CONNECTIONS: u64 = 500;
+    const ROUNDS: usize = 20;
+
     block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -55,14 +57,14 @@ fn many_connections_echo_at_once() {
                 }
             }
         });
-        let clients: Vec<_> = (0..connections)
+        let clients: Vec<_> = (0..CONNECTIONS)
             .map(|seed| {
                 spawn(async move {
                     let mut stream = TcpStream::connect(address).await.unwrap();
                     stream.set_nodelay(true).unwrap();
                     let mut pattern = Pattern(seed);
                     let (mut sent, mut received) = ([0; 64], [0; 64]);
-                    for _ in 0..rounds {
+                    for _ in 0..ROUNDS {
                         pattern.fill(&mut sent);
                         stream.write_all(&sent).await.unwrap();
                         stream.read_exact(&mut received).await.unwrap();
@@ -76,7 +78,7 @@ fn many_connections_echo_at_once() {
         for client in clients {
             client.await.unwrap();
         }
-        assert_eq!(served.get(), connections);
+        assert_eq!(served.get(), CONNECTIONS);
         server.abort();
     });
 }

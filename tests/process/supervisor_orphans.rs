@@ -127,9 +127,9 @@ fn workers_have_no_descriptors_but_their_own() {
     assert_eq!(workers.len(), 2);
     for worker in workers {
         let is_socket = |target: &String| target.starts_with("socket:");
-        // The timer is made when the loop first has to wait for a time. The sockets are
-        // the channel for both directions and the one listener, once a worker has given
-        // back that of its sibling, which it had while there was no successor.
+        // The loop makes its timer when it first has to wait for a time. The three sockets
+        // are the channel for both directions and the listener. While the other worker is
+        // being replaced, this one has the listener of that worker, too.
         let targets = wait_for(|| {
             let timer = |target: &String| target == "anon_inode:[timerfd]";
             let targets = descriptors(worker);
