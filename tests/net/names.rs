@@ -1,5 +1,5 @@
 //! Addresses as users write them, through the facade. Each form has its test in
-//! `net/tests/to_socket_addrs.rs`.
+//! `tests/net/to_socket_addrs.rs`.
 #![cfg(not(miri))] // Its point is what the system says of a name.
 
 use std::net::Ipv4Addr;

@@ -3,7 +3,7 @@
 //!
 //! Not here: HTTP stacks that ask for owned buffers or `Send` handlers, whose tests
 //! are `hyper_http1` and `axum` in `ecosystem/tests`; and processes that fork, which
-//! are in `process_child_others`.
+//! are in `tests/process/child_others.rs`.
 #![cfg(not(miri))] // Programs that are too long for it.
 
 use std::cell::{Cell, RefCell};

@@ -74,7 +74,7 @@
 //! - The pooled client of hyper-util, and so reqwest, asks it of connections.
 //!   Our sockets are not. `hyper::client::conn` takes them; for the pool a task of
 //!   the loop may keep the socket and hand over one end of a pipe in memory, as
-//!   `ecosystem/tests/hyper_util_client.rs` does.
+//!   `ecosystem/tests/crates/hyper_util_client.rs` does.
 
 mod connections;
 mod io;

@@ -94,8 +94,8 @@ pub fn peer_cred(socket: impl AsFd) -> io::Result<UCred> {
     if length != LENGTH {
         return Err(io::Error::other("the credentials are of an unknown form"));
     }
-    // What the kernel says of a socket without a peer. A user that has no id in this
-    // namespace has another one, that of `/proc/sys/kernel/overflowuid`.
+    // The kernel reports these two for a socket without a peer. It reports a user that
+    // has no id in this namespace by the number in `/proc/sys/kernel/overflowuid`, 65534.
     if credentials.pid == 0 && credentials.uid == libc::uid_t::MAX {
         return Err(io::ErrorKind::NotConnected.into());
     }

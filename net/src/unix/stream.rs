@@ -147,9 +147,9 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// Those of the system call: [`NotConnected`](io::ErrorKind::NotConnected) if the
-    /// socket has no peer, and [`Unsupported`](io::ErrorKind::Unsupported) on systems that
-    /// do not tell.
+    /// Returns the error of the system call;
+    /// [`NotConnected`](io::ErrorKind::NotConnected) if the socket has no peer; and
+    /// [`Unsupported`](io::ErrorKind::Unsupported) on systems that report no credentials.
     pub fn peer_cred(&self) -> io::Result<UCred> {
         credentials::peer_cred(self)
     }

@@ -171,7 +171,7 @@ impl Bound {
         if !is_per_slot(self.kind) || slots <= self.slots {
             return Ok(());
         }
-        // Those in reserve too.
+        // Sockets in reserve are among them.
         let before = self.sockets.len();
         match self.join_until(slots) {
             Ok(()) => self.slots = slots,

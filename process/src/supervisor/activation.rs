@@ -55,7 +55,8 @@ impl Activation {
         let activation = Activation { first, names };
         let taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
         for descriptor in activation.descriptors() {
-            // One that was taken may have been closed, and its number may be another's.
+            // The owner of a descriptor that was taken may have closed it, and the number
+            // may name another one now.
             if taken.contains(&descriptor) {
                 continue;
             }
@@ -262,7 +263,8 @@ mod tests {
         assert_eq!(listener.local_addr().unwrap().port(), port);
     }
 
-    /// It was set to be closed on exec at every look at the environment.
+    /// Each new `Activation` set close-on-exec on it, although the program had another
+    /// descriptor by this number.
     #[test]
     fn a_number_that_was_taken_may_be_anothers_later() {
         loop {
