@@ -66,6 +66,11 @@ impl Runtime {
         Runtime { event_loop }
     }
 
+    #[cfg(test)]
+    pub(crate) fn event_loop(&self) -> &Rc<EventLoop> {
+        &self.event_loop
+    }
+
     /// Drives `future` and all spawned tasks until `future` is ready, and
     /// returns its output.
     ///

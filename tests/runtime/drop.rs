@@ -1,19 +1,26 @@
 //! What outlives a runtime, and how it ends.
 
 use std::cell::{Cell, RefCell};
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::io::{self, PipeReader, Read, Write, pipe};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use coreloop::cleanup::{cleanups, defer};
 use coreloop::io::Async;
-use coreloop::task::yield_now;
+use coreloop::runtime::Builder;
+use coreloop::scope::cancel_scope;
+use coreloop::task::{JoinHandle, yield_now};
 use coreloop::time::{Instant, Sleep, sleep, timeout};
 use coreloop::{Runtime, block_on, spawn};
 
+use coreloop_test_support::deadline::end_if_it_hangs;
 use coreloop_test_support::on_drop::OnDrop;
+use coreloop_test_support::rerun::is_rerun;
+#[cfg(not(miri))]
+use coreloop_test_support::rerun::rerun;
 use coreloop_test_support::wakers::{Call, calling};
 
 /// A pipe whose reader is on a loop.
@@ -154,7 +161,7 @@ fn waiters_are_woken_by_the_end() {
         .collect();
     let polling = other.spawn({
         let reader = Rc::clone(&reader);
-        std::future::poll_fn(move |context| reader.poll_readable(context))
+        poll_fn(move |context| reader.poll_readable(context))
     });
     other.block_on(async { yield_now().await });
     drop(runtime);
@@ -299,4 +306,149 @@ fn a_runtime_goes_with_the_locals_of_its_thread() {
     });
     thread.join().unwrap();
     assert_eq!(receive.recv(), Ok((Some("last".into()), 1)));
+}
+
+/// Runs a root on a runtime in a thread's locals, which the end of the process drops
+/// while a task is running.
+fn exit_inside(root: impl Future<Output = ()>) {
+    thread_local! {
+        static TURNING: Runtime = Runtime::new().unwrap();
+    }
+    end_if_it_hangs();
+    TURNING.with(|runtime| runtime.block_on(root));
+}
+
+/// A value whose destructor ends the process with status 7.
+fn exit_when_dropped() -> OnDrop<fn()> {
+    OnDrop::new(|| std::process::exit(7))
+}
+
+#[test]
+fn child_that_exits_in_a_task() {
+    if is_rerun("child_that_exits_in_a_task") {
+        exit_inside(async {
+            // Tasks before and after the one that exits are dropped with the runtime.
+            drop(spawn(pending::<()>()));
+            drop(spawn(async { std::process::exit(7) }));
+            drop(spawn(pending::<()>()));
+            pending::<()>().await;
+        });
+    }
+}
+
+#[test]
+fn child_that_exits_in_its_root() {
+    if is_rerun("child_that_exits_in_its_root") {
+        exit_inside(async {
+            drop(spawn(pending::<()>()));
+            yield_now().await;
+            std::process::exit(7)
+        });
+    }
+}
+
+#[test]
+fn child_that_exits_in_a_cleanup() {
+    if is_rerun("child_that_exits_in_a_cleanup") {
+        exit_inside(async {
+            drop(spawn(async {
+                let _guard = defer(async { std::process::exit(7) });
+            }));
+            pending::<()>().await;
+        });
+    }
+}
+
+#[test]
+fn child_that_exits_in_a_destructor() {
+    if is_rerun("child_that_exits_in_a_destructor") {
+        exit_inside(async {
+            drop(spawn(async { exit_when_dropped() }));
+            pending::<()>().await;
+        });
+    }
+}
+
+#[test]
+fn child_that_exits_while_a_task_is_aborted() {
+    if is_rerun("child_that_exits_while_a_task_is_aborted") {
+        exit_inside(async {
+            let task = spawn(async {
+                let _exit = exit_when_dropped();
+                pending::<()>().await;
+            });
+            yield_now().await;
+            task.abort();
+            pending::<()>().await;
+        });
+    }
+}
+
+/// C's `exit` runs the destructors of the thread's locals with the turn still on the
+/// stack, so the task that called it can neither go on nor be dropped.
+#[cfg(not(miri))]
+#[test]
+fn a_runtime_in_a_threads_locals_does_not_keep_the_process_from_exiting() {
+    for test in [
+        "child_that_exits_in_a_task",
+        "child_that_exits_in_its_root",
+        "child_that_exits_in_a_cleanup",
+        "child_that_exits_in_a_destructor",
+        "child_that_exits_while_a_task_is_aborted",
+    ] {
+        let output = rerun(module_path!(), test);
+        assert_eq!(output.status.code(), Some(7), "{test}: {output:?}");
+    }
+}
+
+/// A waker that panics when the last clone of it is dropped.
+fn fragile_waker() -> (Waker, Rc<Cell<bool>>) {
+    let armed = Rc::new(Cell::new(false));
+    let panics = Rc::clone(&armed);
+    let waker = calling(move |call| assert!(call != Call::Drop || !panics.get()));
+    (waker, armed)
+}
+
+#[test]
+fn every_task_is_dropped_though_a_waker_panics_when_dropped() {
+    let builder = Builder::new().on_cleanup_failure(|failure| assert!(failure.is_abandoned()));
+    let runtime = builder.build().unwrap();
+    let dropped = Rc::new(Cell::new(0));
+    let spawn_plain = || {
+        let count = Rc::clone(&dropped);
+        runtime.spawn(async move {
+            let _guard = OnDrop::new(move || count.set(count.get() + 1));
+            pending::<()>().await;
+        })
+    };
+    let (waker, armed) = fragile_waker();
+    let guarded = |waker: Waker| {
+        runtime.spawn(async move {
+            drop(defer(pending()));
+            let mut cleanups = pin!(cleanups());
+            let mut scope = pin!(cancel_scope(async |_| pending::<()>().await));
+            let mut timer = pin!(sleep(Duration::from_secs(3600)));
+            let mut inner = pin!(spawn(pending::<()>()));
+            poll_fn(|_| {
+                let context = &mut Context::from_waker(&waker);
+                assert!(cleanups.as_mut().poll(context).is_pending());
+                assert!(scope.as_mut().poll(context).is_pending());
+                assert!(timer.as_mut().poll(context).is_pending());
+                assert!(inner.as_mut().poll(context).is_pending());
+                Poll::<()>::Pending
+            })
+            .await;
+        })
+    };
+    let mut handles = vec![spawn_plain(), guarded(waker.clone()), spawn_plain()];
+    handles.extend([guarded(waker.clone()), spawn_plain()]);
+    runtime.block_on(yield_now());
+    drop(waker);
+    armed.set(true);
+    drop(runtime);
+    assert_eq!(dropped.get(), 3);
+    assert!(handles.iter().all(JoinHandle::is_finished));
+    for handle in handles {
+        assert!(block_on(handle).is_err());
+    }
 }

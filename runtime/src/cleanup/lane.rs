@@ -16,7 +16,7 @@ use std::task::{Context, Poll, Waker};
 use super::closing::{Cleanup, Running};
 use super::node::Node;
 use crate::context;
-use crate::panics;
+use crate::panics::{self, Foreign};
 
 /// So many cleanups run before other tasks have their turn.
 const MOST: u32 = 32;
@@ -33,7 +33,7 @@ pub(crate) struct Lane {
     pushed: Cell<u64>,
     over: Cell<u64>,
     /// Wait for one of them to be over.
-    barriers: RefCell<Vec<Waker>>,
+    barriers: RefCell<Vec<Foreign<Waker>>>,
 }
 
 impl Lane {
@@ -84,20 +84,36 @@ impl Lane {
 
     fn count_one(&self) {
         self.over.set(self.over.get() + 1);
-        for barrier in self.barriers.take() {
-            panics::caught(|| barrier.wake());
+        if !self.barriers.borrow().is_empty() {
+            self.wake_barriers();
         }
     }
 
-    /// Drops what there is, which reports each.
+    #[cold]
+    fn wake_barriers(&self) {
+        self.barriers.take().into_iter().for_each(Foreign::wake);
+    }
+
+    /// Drops the cleanups that are left, and reports each. No panic comes out.
+    #[cold]
     pub(crate) fn abandon(&self) {
         loop {
-            let begun = self.running.take().map(drop);
+            let begun = self.running.take();
             let next = self.waiting.borrow_mut().pop_front();
-            if begun.or(next.map(drop)).is_none() {
-                return;
+            if begun.is_none() && next.is_none() {
+                break;
             }
+            panics::caught(|| drop(begun));
+            panics::caught(|| drop(next));
         }
+        // What waits for them waits for nothing any more.
+        self.over.set(self.pushed.get());
+        self.wake_barriers();
+    }
+
+    /// Whether it is as a new one, so that another task may have it.
+    pub(super) fn is_unused(&mut self) -> bool {
+        self.is_empty() && self.barriers.get_mut().is_empty()
     }
 
     /// How many cleanups it has been given; none to one that runs in it, which
@@ -116,12 +132,25 @@ impl Lane {
             return Poll::Ready(());
         }
         let waker = context.waker();
-        let is_noted = |noted: &Waker| noted.will_wake(waker);
-        if !self.barriers.borrow().iter().any(is_noted) {
-            let waker = waker.clone();
-            self.barriers.borrow_mut().push(waker);
+        let is_noted = |noted: &Foreign<Waker>| noted.will_wake(waker);
+        if self.barriers.borrow().iter().any(is_noted) {
+            return Poll::Pending;
         }
+        let waker = Foreign::new(waker.clone());
+        // Cloning a waker is user code, which may have turned the loop.
+        if self.over.get() >= mark {
+            return Poll::Ready(());
+        }
+        self.barriers.borrow_mut().push(waker);
         Poll::Pending
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        if !self.is_unused() {
+            self.abandon();
+        }
     }
 }
 

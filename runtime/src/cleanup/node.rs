@@ -22,7 +22,7 @@ use std::task::{Context, Waker};
 use slab::Slab;
 
 use crate::context;
-use crate::panics;
+use crate::panics::Foreign;
 use crate::time::Instant;
 
 /// So many polls in a row may show no sign of what was woken before that counts
@@ -51,7 +51,7 @@ pub(crate) struct Node {
     unseen: Cell<usize>,
     fruitless: Cell<u8>,
     /// Of who polls it.
-    waker: Cell<Option<Waker>>,
+    waker: Cell<Foreign<Waker>>,
 }
 
 /// A place among the children of a node.
@@ -85,7 +85,7 @@ impl Node {
             all_seen: Cell::new(false),
             unseen: Cell::new(usize::MAX),
             fruitless: Cell::new(0),
-            waker: Cell::new(None),
+            waker: Cell::default(),
         }
     }
 
@@ -173,9 +173,7 @@ impl Node {
     }
 
     fn wake(&self) {
-        if let Some(waker) = self.waker.take() {
-            panics::caught(|| waker.wake());
-        }
+        self.waker.take().wake();
     }
 
     /// It is about to be polled, below `parent`.
@@ -193,13 +191,11 @@ impl Node {
 
     /// Keeps the waker of whoever polls it.
     pub(crate) fn wait(&self, context: &Context<'_>) {
-        match self.waker.take() {
-            Some(same) if same.will_wake(context.waker()) => self.waker.set(Some(same)),
-            before => {
-                let waker = context.waker().clone();
-                let between = self.waker.replace(Some(waker));
-                drop((before, between));
-            }
+        let before = self.waker.take();
+        if before.will_wake(context.waker()) {
+            self.waker.set(before);
+        } else {
+            self.waker.set(Foreign::new(context.waker().clone()));
         }
     }
 

@@ -95,15 +95,17 @@ impl Upkeeps {
         upkeep
     }
 
-    /// The task is over.
+    /// The task has ended. Its upkeep is kept for another task, unless something else
+    /// still has it, or something is left in its lane.
     pub(crate) fn remove(&self, id: Id) {
         let upkeep = self.tasks.borrow_mut().remove(&id);
         if let Some(mut upkeep) = upkeep
             && let Some(own) = Rc::get_mut(&mut upkeep)
+            && own.lane.is_unused()
         {
-            // A root may have been cancelled, and scopes of before be in it.
+            // The root may have been cancelled, and scopes of this task be below it.
             own.root.take();
-            drop(self.spare.replace(Some(upkeep)));
+            self.spare.set(Some(upkeep));
         }
     }
 

@@ -18,7 +18,7 @@ use super::header::{Flags, Header};
 use super::id::Id;
 use super::waker;
 use crate::context;
-use crate::panics;
+use crate::panics::{self, AbortOnPanic};
 use crate::remote::{self, Link, Node, Remote};
 
 /// What a task ends with.
@@ -155,16 +155,34 @@ impl Raw {
         unsafe { stage.cast::<Outcome<T>>().read() }
     }
 
+    /// Drops the outcome, if there is one. A panic of its destructor does not come out:
+    /// the panic hook has reported it.
+    ///
+    /// # Safety
+    ///
+    /// The task is alive, and stays so meanwhile; this is the owner's thread.
+    #[inline]
+    pub(super) unsafe fn discard_outcome(self) {
+        // SAFETY: passed on to the caller.
+        let header = unsafe { self.header() };
+        if header.has(Flags::RESULT) {
+            header.clear(Flags::RESULT);
+            // SAFETY: `RESULT` was set and is cleared, so the outcome is the caller's.
+            unsafe { self.drop_outcome() };
+        }
+    }
+
     /// Drops the outcome.
     ///
     /// # Safety
     ///
     /// `RESULT` was set and the caller has cleared it, on the owner's thread.
-    pub(super) unsafe fn drop_outcome(self) {
-        // SAFETY: the owner's share keeps the task.
+    #[inline(never)]
+    unsafe fn drop_outcome(self) {
+        // SAFETY: the caller keeps the task.
         let drop_outcome = unsafe { self.header() }.vtable.drop_outcome;
         // SAFETY: passed on to the caller.
-        unsafe { drop_outcome(self) }
+        panics::caught(|| unsafe { drop_outcome(self) });
     }
 
     /// Gives a reference back, and frees the memory if it was the last.
@@ -213,8 +231,8 @@ unsafe impl Node for Header {
 ///
 /// As for [`Raw::poll`]; `F` is the task's.
 unsafe fn poll<F: Future>(task: Raw) -> bool {
-    // SAFETY: the loop keeps the task during the poll, and forgets the waker.
-    let waker = ManuallyDrop::new(unsafe { waker::from_raw(task) });
+    // SAFETY: the loop keeps the task during the poll.
+    let waker = unsafe { waker::borrowed(task) };
     // SAFETY: the loop keeps the task.
     let future = unsafe { stage::<F>(task) }.cast::<F>();
     // SAFETY: `LIVE`, the future is in place and nobody else looks at it.
@@ -246,6 +264,8 @@ unsafe fn end<F: Future>(task: Raw, failure: Failure) {
 unsafe fn replace<F: Future>(task: Raw, outcome: Outcome<F::Output>) {
     // SAFETY: the loop keeps the task.
     let stage = unsafe { stage::<F>(task) };
+    // The stage is empty for a while, which the landing place must not see.
+    let guard = AbortOnPanic::begin();
     let dropped = if needs_drop::<F>() {
         catch_unwind(AssertUnwindSafe(|| {
             // SAFETY: the future is in place, and gone after this, panic or not.
@@ -263,6 +283,7 @@ unsafe fn replace<F: Future>(task: Raw, outcome: Outcome<F::Output>) {
     };
     // SAFETY: the stage is empty and ours.
     unsafe { stage.cast::<Outcome<F::Output>>().write(outcome) };
+    guard.end();
 }
 
 /// The outcome of a task whose future panicked when it was dropped.
@@ -277,9 +298,12 @@ fn blame<T>(header: &Header, outcome: Outcome<T>, panic: Box<dyn Any + Send>) ->
     Err(Failure::panicked(header.meta(), unhandled, panic))
 }
 
+/// Drops the outcome; lets a panic of its destructor out.
+///
 /// # Safety
 ///
-/// As for [`Raw::drop_outcome`]; `F` is the task's.
+/// `RESULT` was set and the caller has cleared it, on the owner's thread, and keeps the
+/// task; `F` is the task's.
 unsafe fn drop_outcome<F: Future>(task: Raw) {
     // SAFETY: the owner's share keeps the task.
     let stage = unsafe { stage::<F>(task) };

@@ -11,6 +11,7 @@ use super::cell::{Raw, Vtable};
 use super::id::Id;
 use super::state::Word;
 use crate::context;
+use crate::panics::Foreign;
 use crate::remote::{Link, Remote};
 
 /// What the owner knows of a task. Only the owner's thread looks.
@@ -20,11 +21,15 @@ pub(super) struct Flags(u16);
 impl Flags {
     /// The task is in the ready queue, which owns its `ready_next`.
     pub(super) const QUEUED: Flags = Flags(1 << 0);
-    /// The loop is inside the task: polling it, or seeing it off.
+    /// The loop is inside the task: it polls the future or the cleanups, or ends the task.
+    /// A token of `set::running` stands for this flag.
     pub(super) const RUNNING: Flags = Flags(1 << 1);
-    /// The future is in place, and the task in the list of live ones.
+    /// The task has not ended, and is in the list of live tasks. Its future is in place;
+    /// while `CLOSING` is set, its outcome is. Between the two the outcome is stored while
+    /// only `LIVE` is set, and an `Ended` of `set::running` says so.
     pub(super) const LIVE: Flags = Flags(1 << 2);
-    /// The result is in place.
+    /// The task has ended, and its outcome is in place. The caller that clears the flag
+    /// takes or drops the outcome. The flag is not set while the task is `CLOSING`.
     pub(super) const RESULT: Flags = Flags(1 << 3);
     /// A `JoinHandle` exists.
     pub(super) const JOINED: Flags = Flags(1 << 4);
@@ -40,11 +45,13 @@ impl Flags {
     /// looks whether it is `ABORTED`, and decides.
     pub(super) const SHIELDED: Flags = Flags(1 << 9);
 
-    /// The set has an upkeep for the task: guards, or a scope.
+    /// The task has dropped a guard or entered a scope, so the set has an upkeep for it. The
+    /// flag is never cleared; the upkeep is removed when the task ends.
     pub(super) const GUARDED: Flags = Flags(1 << 10);
-    /// The lane of the upkeep is not empty.
+    /// Cleanups wait in the lane of the upkeep.
     pub(super) const BUSY: Flags = Flags(1 << 11);
-    /// The future is gone, the outcome in place, and the lane not empty yet.
+    /// The future was dropped and the outcome stored, but cleanups are left to run. The
+    /// task is `LIVE` meanwhile.
     pub(super) const CLOSING: Flags = Flags(1 << 12);
 
     /// What few tasks have, so that the others are asked once.
@@ -100,7 +107,7 @@ pub(crate) struct Header {
     // The owner's.
     pub(super) live_previous: Cell<Option<Raw>>,
     pub(super) live_next: Cell<Option<Raw>>,
-    pub(super) join_waker: Cell<Option<Waker>>,
+    pub(super) join_waker: Cell<Foreign<Waker>>,
 }
 
 impl Header {
@@ -118,7 +125,7 @@ impl Header {
             ready_next: Cell::new(None),
             live_previous: Cell::new(None),
             live_next: Cell::new(None),
-            join_waker: Cell::new(None),
+            join_waker: Cell::default(),
             inbox: Link::default(),
             word: Word::new(),
             flags: Cell::new(Flags::LIVE.and(Flags::JOINED).and(Flags::QUEUED)),

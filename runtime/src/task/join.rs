@@ -14,9 +14,10 @@ use std::task::{Context, Poll, ready};
 use super::cell::Raw;
 use super::coop;
 use super::error::JoinError;
-use super::header::Flags;
+use super::header::{Flags, Header};
 use super::id::Id;
 use super::waker;
+use crate::panics::Foreign;
 
 /// A handle to a spawned task, and to its output.
 ///
@@ -71,6 +72,12 @@ impl<T> JoinHandle<T> {
         self.task
     }
 
+    #[inline]
+    pub(super) fn header(&self) -> &Header {
+        // SAFETY: `JOINED` keeps the task, and this is the owner's thread.
+        unsafe { self.task.header() }
+    }
+
     /// Aborts the task: its future is dropped when its turn comes, and the
     /// handle then gives an error that [`is_cancelled`](JoinError::is_cancelled).
     ///
@@ -104,15 +111,13 @@ impl<T> JoinHandle<T> {
     #[must_use]
     #[inline]
     pub fn is_finished(&self) -> bool {
-        // SAFETY: `JOINED` keeps the task, and this is the owner's thread.
-        !unsafe { self.task.header() }.has(Flags::LIVE)
+        !self.header().has(Flags::LIVE)
     }
 
     /// The id of the task.
     #[must_use]
     pub fn id(&self) -> Id {
-        // SAFETY: `JOINED` keeps the task.
-        unsafe { self.task.header() }.id
+        self.header().id
     }
 
     /// A handle that can abort the task, from any thread.
@@ -129,16 +134,28 @@ impl<T> JoinHandle<T> {
     /// ```
     #[must_use]
     pub fn abort_handle(&self) -> AbortHandle {
-        // SAFETY: `JOINED` keeps the task.
-        unsafe { self.task.header() }.word.acquire();
+        self.header().word.acquire();
         AbortHandle { task: self.task }
     }
 
     /// From now on an abort only makes the task run: its future asks for it by
     /// [`TaskSet::take_abort`](super::TaskSet::take_abort), and decides.
     pub(crate) fn shield(&self) {
+        self.header().set(Flags::SHIELDED);
+    }
+
+    /// Gives up the handle of a task that has not ended, or whose outcome was not taken. The
+    /// handle is not used again.
+    #[inline(never)]
+    fn detach(&mut self) {
+        // Dropped last, because that is user code: it may turn the loop, which must not
+        // keep an outcome for this handle any more.
+        let _waker = self.header().join_waker.take();
         // SAFETY: `JOINED` keeps the task, and this is the owner's thread.
-        unsafe { self.task.header() }.set(Flags::SHIELDED);
+        unsafe { self.task.discard_outcome() };
+        self.header().clear(Flags::JOINED);
+        // SAFETY: `JOINED` was cleared just now.
+        unsafe { self.task.disown() };
     }
 
     /// The outcome of a task that is over.
@@ -154,16 +171,14 @@ impl<T> JoinHandle<T> {
 
     /// The outcome, if the task is over and it was not taken yet.
     fn take(&mut self) -> Option<Result<T, JoinError>> {
-        // SAFETY: `JOINED` keeps the task, and this is the owner's thread.
-        let header = unsafe { self.task.header() };
-        if !header.has(Flags::RESULT) {
+        if !self.header().has(Flags::RESULT) {
             return None;
         }
-        header.clear(Flags::RESULT);
+        self.header().clear(Flags::RESULT);
         // SAFETY: `RESULT` was cleared just now, and the handle's `T` is the
         // output of the task's future.
         let outcome = unsafe { self.task.take_outcome::<T>() };
-        Some(outcome.map_err(|failure| JoinError::new(header.id, failure)))
+        Some(outcome.map_err(|failure| JoinError::new(self.id(), failure)))
     }
 }
 
@@ -175,55 +190,40 @@ impl<T> Future for JoinHandle<T> {
         if let Some(result) = self.take() {
             return Poll::Ready(result);
         }
-        // SAFETY: `JOINED` keeps the task, and this is the owner's thread.
-        let header = unsafe { self.task.header() };
+        let header = self.header();
         assert!(
             header.has(Flags::LIVE),
             "JoinHandle polled after it gave the output of task {}",
             header.id
         );
-        match header.join_waker.take() {
-            Some(same) if same.will_wake(context.waker()) => {
-                header.join_waker.set(Some(same));
-                Poll::Pending
-            }
-            before => {
-                header.join_waker.set(Some(context.waker().clone()));
-                drop(before);
-                // A waker is others' code, which may have turned the loop.
-                match self.take() {
-                    Some(result) => Poll::Ready(result),
-                    None => Poll::Pending,
-                }
-            }
+        let before = header.join_waker.take();
+        if before.will_wake(context.waker()) {
+            header.join_waker.set(before);
+            return Poll::Pending;
         }
+        let waker = Foreign::new(context.waker().clone());
+        header.join_waker.set(waker);
+        drop(before);
+        // Cloning and dropping wakers is user code, which may have turned the loop.
+        let Some(result) = self.take() else {
+            return Poll::Pending;
+        };
+        // The task did not see the waker, and it is not to be left behind.
+        drop(self.header().join_waker.take());
+        Poll::Ready(result)
     }
 }
 
 impl<T> Drop for JoinHandle<T> {
+    #[inline]
     fn drop(&mut self) {
-        /// Lets go of the task, even if a destructor below panics.
-        struct Leave(Raw);
-
-        impl Drop for Leave {
-            fn drop(&mut self) {
-                // SAFETY: `JOINED` keeps the task until here.
-                unsafe { self.0.header() }.clear(Flags::JOINED);
-                // SAFETY: `JOINED` was cleared just now.
-                unsafe { self.0.disown() };
-            }
-        }
-
-        // SAFETY: `JOINED` keeps the task, and this is the owner's thread.
-        let header = unsafe { self.task.header() };
-        // Dropped last: it may turn the loop, which must not keep an outcome for
-        // this handle any more.
-        let _waker = header.join_waker.take();
-        let _leave = Leave(self.task);
-        if header.has(Flags::RESULT) {
-            header.clear(Flags::RESULT);
-            // SAFETY: `RESULT` was set and is cleared.
-            unsafe { self.task.drop_outcome() };
+        if self.header().has(Flags::LIVE.and(Flags::RESULT)) {
+            self.detach();
+        } else {
+            // The outcome was taken, and no waker is left.
+            self.header().clear(Flags::JOINED);
+            // SAFETY: `JOINED` was cleared just now.
+            unsafe { self.task.disown() };
         }
     }
 }

@@ -19,9 +19,9 @@
 //!
 //!  1: `TaskSet::spawn`: one allocation; in the live list and the ready queue.
 //!  2: `TaskSet::run_some`: out of the ready queue, `RUNNING`.
-//!  3: `Raw::poll`: with `Ready` the future is dropped in place and the outcome
-//!     stored there; after a panic `Raw::end` does that.
-//!  4: `Raw::end`: the future is dropped, the outcome is `Cancelled`, or the
+//!  3: `Running::poll`: with `Ready` the future is dropped in place and the outcome
+//!     stored there; after a panic `Running::end` does that.
+//!  4: `Running::end`: the future is dropped, the outcome is `Cancelled`, or the
 //!     panic of its destructor.
 //!  5: `waker::notify`: on the loop's thread, while it runs, at the tail of the
 //!     ready queue; elsewhere by way of the inbox (`TaskSet::take_posted`). A
@@ -32,8 +32,8 @@
 //!
 //! A task with guards or scopes (`GUARDED`) takes longer: see
 //! [`cleanup`](crate::cleanup). While cleanups are left to run, `finish` does not
-//! let it be over at 3 and 4, but `CLOSING`: it is run on, with the outcome in
-//! place, and `TaskSet::detour` polls the cleanups in its turns.
+//! end it at 3 and 4, but makes it `CLOSING`: it is run on, with the outcome in
+//! place, and `TaskSet::close` polls the cleanups in its turns.
 //!
 //! A join handle that is dropped lets go of the output: then it is dropped at
 //! the end of the task, or at once if that was before.
@@ -60,12 +60,15 @@
 //!    `RUNNING`, `LIVE` or `JOINED` is set, and given back by whoever clears
 //!    the last of them. So the ready queue, the live list, the loop and the
 //!    join handle use a task without counting.
-//! 4. `LIVE`: the stage is the future, which only the call that set `RUNNING`
-//!    touches; it may have put the outcome there, and then is about to clear
-//!    `LIVE`, or to set `CLOSING`, which means that it is the outcome. `RESULT`: it is the outcome, which is whose who clears that.
-//!    Neither: nothing. The join waker is there only while `JOINED` is set.
-//!    All this the owner sees to, which holds its share meanwhile; so whoever
-//!    frees the memory, on any thread, runs no code of the user's.
+//! 4. The flags say what the stage holds. `LIVE` without `CLOSING`: the future. `LIVE` with
+//!    `CLOSING`: the outcome. `RESULT`: the outcome, which belongs to the call that
+//!    clears the flag. None of these: nothing. While `LIVE` is set, only the holder of
+//!    the task's token (`set::running`) touches the stage. There is one moment at which
+//!    the flags are wrong: from the storing of the outcome until `CLOSING` is set or
+//!    `LIVE` is cleared. Its token is an `Ended` by then.
+//!    The join waker is there only while `JOINED` is set. The owner drops the future, the
+//!    outcome and the join waker while it holds its share, so freeing the memory, on any
+//!    thread, runs no user code.
 //! 5. The future does not move between its first poll and its drop, for the
 //!    allocation does not and it is dropped in place.
 //! 6. A task keeps its `Remote`; so no other loop has the same address, and
@@ -73,6 +76,13 @@
 //! 7. No borrow or half-made change is held while a waker, a destructor or a
 //!    poll runs. They may spawn, wake, abort and drop handles, these of the
 //!    same task included.
+//! 8. No user code runs unguarded between the storing of an outcome and the end of the
+//!    run, when the task is no longer current: a panic would land in
+//!    `TaskSet::fail_current`, which ends the future of the current task. Wakers that the
+//!    loop keeps are in a [`Foreign`](crate::panics::Foreign), which catches the panic of
+//!    a destructor; other calls are in [`caught`](crate::panics::caught). A panic that
+//!    gets past these drops the `Ended`, which aborts the process, and `fail_current`
+//!    aborts it if the flags do not say that the future is in place.
 
 pub mod coop;
 

@@ -7,6 +7,40 @@
 use std::cell::Cell;
 
 use super::cell::Raw;
+use super::header::{Flags, Header};
+
+/// A counted reference to a task, on the thread of the task's loop.
+#[derive(Debug)]
+pub(super) struct TaskRef(Raw);
+
+impl TaskRef {
+    /// Takes a reference.
+    ///
+    /// # Safety
+    ///
+    /// The task is alive, and this is the thread of its loop.
+    unsafe fn new(task: Raw) -> TaskRef {
+        // SAFETY: passed on to the caller.
+        unsafe { task.header() }.word.acquire();
+        TaskRef(task)
+    }
+
+    pub(super) fn raw(&self) -> Raw {
+        self.0
+    }
+
+    pub(super) fn header(&self) -> &Header {
+        // SAFETY: the reference keeps the task, and does not leave the loop's thread.
+        unsafe { self.0.header() }
+    }
+}
+
+impl Drop for TaskRef {
+    fn drop(&mut self) {
+        // SAFETY: the reference was taken in `new`, and is not used again.
+        unsafe { self.0.release() };
+    }
+}
 
 /// Tasks to be run, first in, first out.
 ///
@@ -31,8 +65,9 @@ impl ReadyQueue {
     }
 
     /// The task that comes out next.
-    pub(super) fn first(&self) -> Option<Raw> {
-        self.head.get()
+    pub(super) fn first(&self) -> Option<TaskRef> {
+        // SAFETY: it is in the queue, which keeps it.
+        self.head.get().map(|task| unsafe { TaskRef::new(task) })
     }
 
     /// How many there are. Counts them.
@@ -77,7 +112,8 @@ impl ReadyQueue {
     }
 }
 
-/// The tasks whose future is in place, in no order.
+/// The tasks that have not ended, the newest first. The future of each is in place, or the
+/// outcome of a task that has cleanups to run.
 ///
 /// A task is in it exactly while `LIVE` is set, which keeps it alive.
 #[derive(Debug)]
@@ -92,8 +128,31 @@ impl LiveList {
         }
     }
 
-    pub(super) fn first(&self) -> Option<Raw> {
-        self.first.get()
+    /// The first task that is not running, if there is one.
+    pub(super) fn first_at_rest(&self) -> Option<Raw> {
+        let mut next = self.first.get();
+        while let Some(task) = next {
+            // SAFETY: it is in the list, which keeps it.
+            let header = unsafe { task.header() };
+            if !header.has(Flags::RUNNING) {
+                return Some(task);
+            }
+            next = header.live_next.get();
+        }
+        None
+    }
+
+    /// All tasks, the newest first.
+    pub(super) fn all(&self) -> Vec<TaskRef> {
+        let mut tasks = Vec::new();
+        let mut next = self.first.get();
+        while let Some(task) = next {
+            // SAFETY: it is in the list, which keeps it.
+            let task = unsafe { TaskRef::new(task) };
+            next = task.header().live_next.get();
+            tasks.push(task);
+        }
+        tasks
     }
 
     /// Puts the task in.

@@ -18,9 +18,9 @@ const POSTED: u32 = 1 << 0;
 /// Never cleared. The loop looks at it when it takes the task from the inbox.
 const ABORT: u32 = 1 << 1;
 
-/// The future is gone and the result stored.
+/// The task has ended: its outcome is stored, and its cleanups have run.
 ///
-/// Set once, by the loop. Never cleared.
+/// Set once, by the loop, when it clears `LIVE`. Never cleared.
 const DONE: u32 = 1 << 2;
 
 /// One reference.
@@ -102,7 +102,7 @@ impl Word {
         self.0.fetch_and(!POSTED, Ordering::AcqRel) & ABORT != 0
     }
 
-    /// Marks the task as over. Only the loop calls this.
+    /// Marks the task as ended. Only the loop calls this.
     #[inline]
     pub(crate) fn finish(&self) {
         // Acquire, as in `release`: the store below takes the place of the last
@@ -116,7 +116,7 @@ impl Word {
         }
     }
 
-    /// Whether the task is over.
+    /// Whether the task has ended.
     pub(crate) fn is_done(&self) -> bool {
         self.0.load(Ordering::Acquire) & DONE != 0
     }

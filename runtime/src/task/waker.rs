@@ -4,6 +4,9 @@
     reason = "the vtable of the wakers; see the invariants of `task`"
 )]
 
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
 use std::ptr::{self, NonNull};
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
@@ -27,6 +30,35 @@ pub(super) unsafe fn from_raw(task: Raw) -> Waker {
     // on any thread (invariant 1), and the data is a task that a reference
     // keeps alive.
     unsafe { Waker::from_raw(raw_waker(task)) }
+}
+
+/// A waker that owns no reference, because something else keeps the task meanwhile.
+pub(super) struct Borrowed<'a> {
+    waker: ManuallyDrop<Waker>,
+    keeper: PhantomData<&'a ()>,
+}
+
+/// A waker of a task that is kept for as long as the result is used.
+///
+/// # Safety
+///
+/// The task is alive for `'a`.
+#[inline]
+pub(super) unsafe fn borrowed<'a>(task: Raw) -> Borrowed<'a> {
+    Borrowed {
+        // SAFETY: passed on to the caller; the waker is never dropped.
+        waker: ManuallyDrop::new(unsafe { from_raw(task) }),
+        keeper: PhantomData,
+    }
+}
+
+impl Deref for Borrowed<'_> {
+    type Target = Waker;
+
+    #[inline]
+    fn deref(&self) -> &Waker {
+        &self.waker
+    }
 }
 
 #[inline]

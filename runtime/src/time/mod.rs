@@ -83,7 +83,7 @@ pub(crate) use dormant::Dormant;
 
 use self::clock::{Clock, NEVER, nanos};
 use self::wheel::{Due, Key, Look, Wheel};
-use crate::panics;
+use crate::panics::Foreign;
 use crate::task::{Parked, TaskSet};
 
 /// The timers of a loop, in nanoseconds on its clock.
@@ -202,9 +202,7 @@ impl Timers {
         for due in due.drain(..) {
             match due {
                 Due::Task(task) => task.wake(tasks),
-                Due::Other(waker) => {
-                    panics::caught(|| waker.wake());
-                }
+                Due::Other(waker) => waker.wake(),
             }
         }
         self.due.set(due);
@@ -224,7 +222,7 @@ impl Timers {
 
     #[cold]
     fn insert_other(&self, deadline: u64, waker: &Waker) -> Key {
-        let waker = waker.clone();
+        let waker = Foreign::new(waker.clone());
         let now = self.clock.seen();
         self.wheel.borrow_mut().insert_other(deadline, now, waker)
     }
@@ -246,7 +244,7 @@ impl Timers {
         let waiter = if task.park(context.waker()) {
             Due::Task(task)
         } else {
-            Due::Other(context.waker().clone())
+            Due::Other(Foreign::new(context.waker().clone()))
         };
         let before = self.wheel.borrow_mut().set_waiter(key, waiter);
         drop(before);
@@ -264,10 +262,13 @@ impl Timers {
         self.wheel.borrow_mut().reset(key, deadline, now)
     }
 
-    #[inline]
-    fn remove(&self, key: Key) {
+    /// Takes a timer out. A panic of its waker's destructor comes out in a poll, where it
+    /// is the panic of the task, and not in a destructor.
+    fn remove(&self, key: Key, in_poll: bool) {
         let waker = self.wheel.borrow_mut().remove(key);
-        drop(waker);
+        if let Some(waker) = waker {
+            drop_waker(waker, in_poll);
+        }
     }
 
     /// Stops the clock; false if it stands still already.
@@ -293,6 +294,15 @@ impl Timers {
             "the clock cannot be moved on by {duration:?}: it reaches for some 500 years"
         );
         self.clock.skip_to(to)
+    }
+}
+
+#[cold]
+fn drop_waker(waker: Box<Foreign<Waker>>, may_panic: bool) {
+    if may_panic {
+        drop(waker.into_inner());
+    } else {
+        drop(waker);
     }
 }
 

@@ -222,7 +222,7 @@ impl Sleep {
     #[inline]
     fn cancel(&mut self) {
         if let State::Waiting(key) = std::mem::replace(&mut self.state, State::Elapsed) {
-            self.event_loop.timers.remove(key);
+            self.event_loop.timers.remove(key, true);
         }
     }
 
@@ -283,7 +283,7 @@ impl Drop for Sleep {
     #[inline]
     fn drop(&mut self) {
         if let State::Waiting(key) = self.state {
-            self.event_loop.timers.remove(key);
+            self.event_loop.timers.remove(key, false);
         }
     }
 }

@@ -1,102 +1,102 @@
 //! The turns of tasks that were aborted, or have cleanups to run.
-#![expect(
-    unsafe_code,
-    reason = "polls and ends tasks that it owns; see the invariants of `task`"
-)]
 
-use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::task::Context;
 
 use super::TaskSet;
+use super::running::{Ended, Polled, Running};
 use crate::cleanup::{Node, Upkeep};
-use crate::task::cell::Raw;
 use crate::task::error::Failure;
-use crate::task::header::{Flags, Header};
+use crate::task::header::Flags;
 use crate::task::meta::TaskMeta;
-use crate::task::waker;
 
 impl TaskSet {
-    /// The turn of a task that is running by its flags, and of which one of
-    /// `DETOUR` is set. Lets the panic of a poll out.
+    /// The turn of a task whose future is in place, and which was aborted or has cleanups
+    /// to run. Lets the panic of a poll out.
     #[cold]
-    pub(super) fn detour(&self, task: Raw) {
-        // SAFETY: `RUNNING` keeps the task.
-        let header = unsafe { task.header() };
+    pub(super) fn detour(&self, running: Running) {
+        let header = running.header();
         if !header.has(Flags::GUARDED) {
             if header.has(Flags::SHIELDED) {
-                return self.poll_running(task);
+                return self.poll_running(running);
             }
-            return self.end_running(task, Failure::Cancelled);
+            return self.finish(running.end(Failure::Cancelled));
         }
         let upkeep = self.upkeeps.of(header.id);
-        // SAFETY: `RUNNING` keeps the task, and the waker is forgotten.
-        let waker = ManuallyDrop::new(unsafe { waker::from_raw(task) });
-        let context = &mut Context::from_waker(&waker);
         if header.has(Flags::BUSY) {
+            let waker = running.waker();
+            let context = &mut Context::from_waker(&waker);
             if upkeep.lane.poll(context).is_ready() {
                 header.clear(Flags::BUSY);
             }
             self.budget.refill();
         }
-        if header.has(Flags::CLOSING) {
-            if header.has(Flags::BUSY) {
-                header.clear(Flags::RUNNING);
-            } else {
-                header.clear(Flags::CLOSING);
-                self.finish(task);
-            }
-        } else if header.has(Flags::ABORTED) {
-            self.poll_cancelled(task, upkeep.root(), context);
+        if header.has(Flags::ABORTED) {
+            self.poll_cancelled(running, upkeep.root());
         } else {
-            self.poll_running(task);
+            self.poll_running(running);
         }
     }
 
+    /// The turn of a task whose outcome is in place, and which has cleanups to run.
+    #[cold]
+    pub(super) fn close(&self, ended: Ended) {
+        let header = ended.header();
+        let upkeep = self.upkeeps.of(header.id);
+        if header.has(Flags::BUSY) {
+            let waker = ended.waker();
+            let context = &mut Context::from_waker(&waker);
+            if upkeep.lane.poll(context).is_pending() {
+                return ended.pause();
+            }
+            header.clear(Flags::BUSY);
+        }
+        header.clear(Flags::CLOSING);
+        // Before the task is finished, which keeps the upkeep for the next one if nothing
+        // else has it.
+        drop(upkeep);
+        self.finish(ended);
+    }
+
     /// Polls a task as any other.
-    fn poll_running(&self, task: Raw) {
-        // SAFETY: live, not closing, and set running by the caller.
-        if unsafe { task.poll() } {
-            self.finish(task);
-        } else {
-            // SAFETY: `RUNNING` keeps the task until here, then `LIVE` does.
-            unsafe { task.header() }.clear(Flags::RUNNING);
+    fn poll_running(&self, running: Running) {
+        match running.poll() {
+            Polled::Ended(ended) => self.finish(ended),
+            Polled::Pending(running) => running.pause(),
         }
     }
 
     /// Polls an aborted task, frozen, until it may be dropped.
-    fn poll_cancelled(&self, task: Raw, root: &Rc<Node>, context: &mut Context<'_>) {
-        root.wait(context);
+    fn poll_cancelled(&self, running: Running, root: &Rc<Node>) {
+        root.wait(&Context::from_waker(&running.waker()));
         root.cancel();
         if root.is_free() {
-            return self.end_running(task, Failure::Cancelled);
+            return self.finish(running.end(Failure::Cancelled));
         }
         self.budget.freeze();
-        // SAFETY: live, not closing, and set running by the caller.
-        if unsafe { task.poll() } {
-            self.finish(task);
-        } else if root.is_quiet(0, context) {
-            self.end_running(task, Failure::Cancelled);
-        } else {
-            // SAFETY: `RUNNING` keeps the task until here, then `LIVE` does.
-            unsafe { task.header() }.clear(Flags::RUNNING);
+        match running.poll() {
+            Polled::Ended(ended) => self.finish(ended),
+            Polled::Pending(running) => {
+                if root.is_quiet(0, &Context::from_waker(&running.waker())) {
+                    self.finish(running.end(Failure::Cancelled));
+                } else {
+                    running.pause();
+                }
+            }
         }
     }
 
     /// A running task with its outcome in place goes on with its cleanups.
     #[cold]
-    pub(super) fn start_closing(&self, task: Raw) {
-        // SAFETY: `RUNNING` keeps the task.
-        let header = unsafe { task.header() };
-        header.set(Flags::CLOSING);
-        header.clear(Flags::RUNNING);
-        // SAFETY: `LIVE` keeps the task, and this is the owner's thread.
-        unsafe { self.make_ready(task, false) };
+    pub(super) fn start_closing(&self, ended: Ended) {
+        self.make_current_ready();
+        ended.pause();
     }
 
     /// Drops the cleanups of a task that is being ended at once, and reports
     /// them.
-    pub(super) fn abandon_lane(&self, header: &Header) {
+    pub(super) fn abandon_lane(&self, ended: &Ended) {
+        let header = ended.header();
         if header.has(Flags::GUARDED) {
             self.upkeeps.of(header.id).lane.abandon();
             header.clear(Flags::BUSY.and(Flags::CLOSING));
@@ -106,16 +106,16 @@ impl TaskSet {
     /// For a cleanup that is put in the lane next: the upkeep of the task that
     /// runs, which will get to it. None if no task runs, or it is over.
     pub(crate) fn upkeep_for_cleanup(&self) -> Option<Rc<Upkeep>> {
-        let task = self.current.get()?;
-        // SAFETY: `RUNNING` keeps the task that runs.
-        let header = unsafe { task.header() };
-        if !header.has(Flags::LIVE) {
-            return None;
-        }
-        header.set(Flags::GUARDED.and(Flags::BUSY));
-        // SAFETY: `LIVE` keeps the task, and this is the owner's thread.
-        unsafe { self.make_ready(task, false) };
-        Some(self.upkeeps.of(header.id))
+        let id = self.with_current(|header| {
+            let is_live = header.has(Flags::LIVE);
+            if is_live {
+                header.set(Flags::GUARDED.and(Flags::BUSY));
+            }
+            is_live.then_some(header.id)
+        });
+        let id = id??;
+        self.make_current_ready();
+        Some(self.upkeeps.of(id))
     }
 
     /// Whether the task that runs has cleanups to run.
@@ -163,19 +163,10 @@ impl TaskSet {
 
     /// Aborts every task that is not the loop's own, oldest first.
     pub(crate) fn abort_all(&self) {
-        let mut tasks = Vec::new();
-        let mut next = self.live.first();
-        while let Some(task) = next {
-            // SAFETY: `LIVE` keeps the task, and nothing of others runs here.
-            let header = unsafe { task.header() };
-            next = header.live_next.get();
-            if !header.has(Flags::HIDDEN) {
-                tasks.push(task);
+        for task in self.live.all().iter().rev() {
+            if !task.header().has(Flags::HIDDEN) {
+                self.abort(task);
             }
-        }
-        for task in tasks.into_iter().rev() {
-            // SAFETY: likewise, and this is the owner's thread.
-            unsafe { self.make_ready(task, true) };
         }
     }
 }

@@ -1,8 +1,4 @@
 //! What a set tells of its tasks.
-#![expect(
-    unsafe_code,
-    reason = "looks at the headers of tasks that it owns; see the invariants of `task`"
-)]
 
 use std::sync::Arc;
 
@@ -11,6 +7,7 @@ use crate::task::Id;
 use crate::task::header::{Flags, Header};
 use crate::task::join::JoinHandle;
 use crate::task::meta::TaskMeta;
+use crate::task::queue::TaskRef;
 
 impl TaskSet {
     /// The task that runs.
@@ -41,8 +38,7 @@ impl TaskSet {
 
     /// Names the task of `handle`, unless it is over.
     pub(crate) fn name<T>(&self, handle: &JoinHandle<T>, name: &str) {
-        // SAFETY: the handle keeps the task, and this is the owner's thread.
-        let header = unsafe { handle.task().header() };
+        let header = handle.header();
         if header.has(Flags::LIVE) {
             header.set(Flags::NAMED);
             self.names.borrow_mut().insert(header.id, name.into());
@@ -51,8 +47,7 @@ impl TaskSet {
 
     /// Makes the task of `handle` one of the loop's own.
     pub(crate) fn hide<T>(&self, handle: &JoinHandle<T>) {
-        // SAFETY: the handle keeps the task, and this is the owner's thread.
-        let header = unsafe { handle.task().header() };
+        let header = handle.header();
         if header.has(Flags::LIVE) {
             header.set(Flags::HIDDEN);
             self.counts.hidden.set(self.counts.hidden.get() + 1);
@@ -63,25 +58,18 @@ impl TaskSet {
     /// loop's own.
     pub(crate) fn next_meta(&self) -> Option<TaskMeta> {
         let task = self.ready.first()?;
-        // SAFETY: `QUEUED` keeps the task.
-        let header = unsafe { task.header() };
+        let header = task.header();
         (!header.has(Flags::HIDDEN)).then(|| self.meta(header))
     }
 
     /// What is known of the tasks that live, oldest first.
     pub(crate) fn metas(&self) -> Vec<TaskMeta> {
-        let mut metas = Vec::new();
-        let mut next = self.live.first();
-        while let Some(task) = next {
-            // SAFETY: `LIVE` keeps the task, and nothing of others runs here.
-            let header = unsafe { task.header() };
-            if !header.has(Flags::HIDDEN) {
-                metas.push(self.meta(header));
-            }
-            next = header.live_next.get();
-        }
-        metas.reverse();
-        metas
+        let tasks = self.live.all();
+        let headers = tasks.iter().rev().map(TaskRef::header);
+        headers
+            .filter(|header| !header.has(Flags::HIDDEN))
+            .map(|header| self.meta(header))
+            .collect()
     }
 
     /// How many tasks live, without those of the loop's own.

@@ -6,6 +6,9 @@
 
 mod closing;
 mod inspect;
+mod running;
+#[cfg(test)]
+mod tests;
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -20,10 +23,11 @@ use super::error::{Failure, JoinError};
 use super::header::{Flags, Header};
 use super::id::{Id, Ids};
 use super::join::JoinHandle;
-use super::queue::{LiveList, ReadyQueue};
+use super::queue::{LiveList, ReadyQueue, TaskRef};
 use crate::cleanup::{self, Upkeeps};
 use crate::panics;
 use crate::remote::{Owned, Remote};
+use running::{Ended, Polled, Running};
 
 /// Owns the tasks of a loop, on the loop's thread.
 #[derive(Debug)]
@@ -106,9 +110,10 @@ impl TaskSet {
         });
     }
 
-    /// Calls `f`, which runs nothing of the user's, with the task that runs.
+    /// Calls `f` with the task that runs.
     fn with_current<R>(&self, f: impl FnOnce(&Header) -> R) -> Option<R> {
-        // SAFETY: `RUNNING` keeps the task that runs.
+        // SAFETY: `RUNNING` keeps the task that runs. It stays set meanwhile, because the
+        // token of the run is further up the stack.
         let header = unsafe { self.current.get()?.header() };
         Some(f(header))
     }
@@ -171,8 +176,7 @@ impl TaskSet {
             handle: unsafe { self.spawn_borrowing(future, self.next_id(), spawned_at) },
         };
         self.root_over.set(false);
-        // SAFETY: the handle keeps the task, and this is the owner's thread.
-        unsafe { root.handle.task().header() }.set(Flags::ROOT);
+        root.handle.header().set(Flags::ROOT);
         drive(&|| root.handle.is_finished());
         self.end(root.handle.task());
         root.handle.result()
@@ -297,13 +301,16 @@ impl TaskSet {
             self.current.set(Some(task));
             self.budget.refill();
             if flags.any(Flags::DETOUR) {
-                self.detour(task);
-            // SAFETY: live, and set running by this call.
-            } else if unsafe { task.poll() } {
-                self.finish(task);
+                self.run_special(task);
             } else {
-                header.clear(Flags::RUNNING);
-                continue;
+                // SAFETY: live and not closing, and set running just now.
+                match unsafe { Running::new(task) }.poll() {
+                    Polled::Ended(ended) => self.finish(ended),
+                    Polled::Pending(running) => {
+                        running.pause();
+                        continue;
+                    }
+                }
             }
             if self.root_over.take() {
                 return true;
@@ -312,68 +319,75 @@ impl TaskSet {
         !self.has_ready()
     }
 
-    /// Ends the task whose poll panicked.
+    /// Runs a task, which was set running just now, and of which one of `DETOUR` is set.
+    /// Lets the panic of a poll out.
     #[cold]
-    fn fail_current(&self, payload: Box<dyn Any + Send>) {
-        match self.current.get() {
-            Some(task) => {
-                // SAFETY: `RUNNING` keeps the task.
-                let meta = self.meta(unsafe { task.header() });
-                let failure = Failure::panicked(meta, self.remote.unhandled(), payload);
-                self.end_running(task, failure);
-            }
-            // Nothing else lets a panic out.
-            None => resume_unwind(payload),
+    fn run_special(&self, task: Raw) {
+        // SAFETY: `RUNNING` keeps the task.
+        if unsafe { task.header() }.has(Flags::CLOSING) {
+            // SAFETY: live and closing, and set running just now.
+            self.close(unsafe { Ended::closing(task) });
+        } else {
+            // SAFETY: live and not closing, and set running just now.
+            self.detour(unsafe { Running::new(task) });
         }
     }
 
-    /// Ends a live task that was set `RUNNING`.
+    /// Ends the task whose poll panicked.
     #[cold]
-    fn end_running(&self, task: Raw, failure: Failure) {
-        // SAFETY: live and running.
-        unsafe { task.end(failure) };
-        self.finish(task);
+    fn fail_current(&self, payload: Box<dyn Any + Send>) {
+        let Some(task) = self.current.get() else {
+            // Only the poll of a task lets a panic out, and then the task is current.
+            resume_unwind(payload)
+        };
+        // SAFETY: `RUNNING` keeps the task.
+        let header = unsafe { task.header() };
+        let is_in_place =
+            header.has(Flags::LIVE) && header.has(Flags::RUNNING) && !header.has(Flags::CLOSING);
+        if !is_in_place {
+            // The stage may hold the outcome. Dropping that as a future would be
+            // undefined behaviour.
+            panics::abort();
+        }
+        let failure = Failure::panicked(self.meta(header), self.remote.unhandled(), payload);
+        // SAFETY: the flags were looked at just now, and the panic has ended the call that
+        // had the token.
+        let running = unsafe { Running::new(task) };
+        self.finish(running.end(failure));
     }
 
     /// Lets go of a running task whose outcome has just been stored, unless it
     /// has cleanups to run.
     #[inline(never)]
-    fn finish(&self, task: Raw) {
-        // SAFETY: `RUNNING` keeps the task.
-        if unsafe { task.header() }.has(Flags::BUSY) {
-            self.start_closing(task);
+    fn finish(&self, ended: Ended) {
+        if ended.header().has(Flags::BUSY) {
+            self.start_closing(ended);
         } else {
-            self.settle(task);
+            self.settle(ended);
         }
-        // It may have been freed.
+        // The task may have been freed.
         self.current.set(None);
     }
 
-    /// Lets go of a running task whose outcome is in place.
-    fn settle(&self, task: Raw) {
-        // SAFETY: `RUNNING` keeps the task until it is disowned.
-        let header = unsafe { task.header() };
+    /// Ends the run of a task whose outcome is in place, and its life.
+    fn settle(&self, ended: Ended) {
+        let header = ended.header();
         // SAFETY: a live task of this set, about to be live no more.
-        unsafe { self.live.remove(task) };
+        unsafe { self.live.remove(ended.task()) };
         header.clear(Flags::LIVE);
         header.set(Flags::RESULT);
         header.word.finish();
         self.counts.ended.set(self.counts.ended.get() + 1);
-        // The output's destructor or a foreign waker may panic; there is nobody
-        // to hand that to.
-        if !header.has(Flags::JOINED) {
-            header.clear(Flags::RESULT);
-            // SAFETY: `RESULT` was set and is cleared.
-            panics::caught(|| unsafe { task.drop_outcome() });
-        } else if let Some(waker) = header.join_waker.take() {
-            panics::caught(|| waker.wake());
+        if header.has(Flags::JOINED) {
+            header.join_waker.take().wake();
+        } else {
+            // SAFETY: the token keeps the task.
+            unsafe { ended.task().discard_outcome() };
         }
         if header.has(Flags::SPECIAL) {
             self.settle_special(header);
         }
-        header.clear(Flags::RUNNING);
-        // SAFETY: `RUNNING` was cleared just now.
-        unsafe { task.disown() };
+        ended.release();
     }
 
     /// What else there is to do for a few tasks that are over.
@@ -393,8 +407,8 @@ impl TaskSet {
         }
     }
 
-    /// Ends a task at once, by cancelling it, unless it is over or runs. It has
-    /// no time for cleanups.
+    /// Ends a task at once, by cancelling it, unless it has ended or is running. Its
+    /// cleanups are abandoned.
     fn end(&self, task: Raw) {
         // SAFETY: a handle or `LIVE` keeps the task until it has ended.
         let header = unsafe { task.header() };
@@ -404,13 +418,33 @@ impl TaskSet {
         }
         header.set(Flags::RUNNING);
         let before = self.current.replace(Some(task));
-        if !header.has(Flags::CLOSING) {
-            // SAFETY: live and running, and not closing.
-            unsafe { task.end(Failure::Cancelled) };
-        }
-        self.abandon_lane(header);
-        self.settle(task);
+        let ended = if header.has(Flags::CLOSING) {
+            // SAFETY: live and closing, and set running just now.
+            unsafe { Ended::closing(task) }
+        } else {
+            // SAFETY: live and not closing, and set running just now.
+            unsafe { Running::new(task) }.end(Failure::Cancelled)
+        };
+        self.abandon_lane(&ended);
+        self.settle(ended);
         self.current.set(before);
+    }
+
+    /// Puts the task that runs in the queue, so that it is run again.
+    fn make_current_ready(&self) {
+        if let Some(task) = self.current.get() {
+            // SAFETY: `RUNNING` keeps the task, which is of this set, and this is the
+            // owner's thread.
+            unsafe { self.make_ready(task, false) };
+        }
+    }
+
+    /// Has a task of this set cancelled when its turn comes.
+    fn abort(&self, task: &TaskRef) {
+        assert!(self.owns(task.header().remote), "a task of another loop");
+        // SAFETY: the reference keeps the task, which is of this set, and this is the
+        // owner's thread.
+        unsafe { self.make_ready(task.raw(), true) };
     }
 
     /// Takes in the tasks that other threads woke or aborted.
@@ -442,7 +476,9 @@ impl TaskSet {
             // SAFETY: the reference that the inbox had.
             unsafe { task.release() };
         }
-        while let Some(task) = self.live.first() {
+        // A task is running if its poll has called `exit`, which drops the thread-locals
+        // of this thread, a runtime among them. The rest of that poll never runs.
+        while let Some(task) = self.live.first_at_rest() {
             self.end(task);
         }
         while let Some(task) = self.ready.pop() {

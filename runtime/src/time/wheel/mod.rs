@@ -49,6 +49,7 @@ use std::task::Waker;
 use self::places::{FIRED, Places, Timer};
 use self::slots::{SLOTS, Slots, TICK};
 use self::waking::slack;
+use crate::panics::Foreign;
 use crate::task::Parked;
 
 /// Names a timer until it is removed.
@@ -70,7 +71,7 @@ pub(super) enum Look {
 #[derive(Debug)]
 pub(super) enum Due {
     Task(Parked),
-    Other(Waker),
+    Other(Foreign<Waker>),
 }
 
 /// Timers by deadline.
@@ -114,7 +115,7 @@ impl Wheel {
     }
 
     /// As [`insert`](Wheel::insert), for any waker.
-    pub(super) fn insert_other(&mut self, deadline: u64, now: u64, waker: Waker) -> Key {
+    pub(super) fn insert_other(&mut self, deadline: u64, now: u64, waker: Foreign<Waker>) -> Key {
         let key = self.timers.place_for_other(waker);
         self.start(key, deadline, now);
         Key(key)
@@ -161,20 +162,20 @@ impl Wheel {
 
     /// Has a timer wake somebody else. The waker it had is for the caller to
     /// drop.
-    pub(super) fn set_waiter(&mut self, key: Key, waiter: Due) -> Option<Waker> {
+    pub(super) fn set_waiter(&mut self, key: Key, waiter: Due) -> Option<Box<Foreign<Waker>>> {
         let timer = self.timers.get_mut(key.0);
         let (task, other) = match waiter {
             Due::Task(task) => (task, None),
             Due::Other(waker) => (Parked::default(), Some(Box::new(waker))),
         };
         timer.task = task;
-        mem::replace(&mut timer.other, other).map(|before| *before)
+        mem::replace(&mut timer.other, other)
     }
 
     /// Takes a timer out, whether it has fired or not. Its waker is for the
     /// caller to drop.
     #[inline]
-    pub(super) fn remove(&mut self, key: Key) -> Option<Box<Waker>> {
+    pub(super) fn remove(&mut self, key: Key) -> Option<Box<Foreign<Waker>>> {
         let (slot, place, other) = self.timers.release(key.0);
         if slot != FIRED {
             self.waiting -= 1;

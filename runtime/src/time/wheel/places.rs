@@ -4,6 +4,7 @@ use std::mem;
 use std::task::Waker;
 
 use super::waking::SLACK_UNIT;
+use crate::panics::Foreign;
 use crate::task::Parked;
 
 /// No timer.
@@ -20,7 +21,7 @@ pub(super) struct Timer {
     pub(super) deadline: u64,
     pub(super) task: Parked,
     /// If it is not a task of ours.
-    pub(super) other: Option<Box<Waker>>,
+    pub(super) other: Option<Box<Foreign<Waker>>>,
     /// Where it is in the list of its slot; if it is free, the next one that is.
     pub(super) place: u32,
     pub(super) slot: u16,
@@ -80,7 +81,7 @@ impl Places {
     }
 
     /// A place for a timer that calls `waker`.
-    pub(super) fn place_for_other(&mut self, waker: Waker) -> u32 {
+    pub(super) fn place_for_other(&mut self, waker: Foreign<Waker>) -> u32 {
         let key = self.first_free();
         let timer = self.get_mut(key);
         timer.task = Parked::default();
@@ -93,7 +94,7 @@ impl Places {
     /// Frees the place of a timer. Returns where that was in the slots, and its
     /// waker.
     #[inline]
-    pub(super) fn release(&mut self, key: u32) -> (u16, u32, Option<Box<Waker>>) {
+    pub(super) fn release(&mut self, key: u32) -> (u16, u32, Option<Box<Foreign<Waker>>>) {
         let before = mem::replace(&mut self.free, key);
         let timer = self.get_mut(key);
         let place = mem::replace(&mut timer.place, before);

@@ -145,7 +145,11 @@ impl Slots {
 
     /// Takes a timer out of the list of a slot; true if that has so many holes
     /// now that it should be put together.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "as a call it costs 20 of the 470 instructions of a timer that is set and cancelled"
+    )]
+    #[inline(always)]
     pub(super) fn remove(&mut self, slot: usize, place: u32) -> bool {
         let list = &mut self.lists[slot];
         let place = place as usize;

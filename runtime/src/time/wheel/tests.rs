@@ -7,6 +7,7 @@ use std::task::{Wake, Waker};
 use super::slots::{SLOTS, TICK};
 use super::waking::{LOOK_AT, SLACK, SLACK_UNIT, slack};
 use super::{Due, Key, Look, Wheel};
+use crate::panics::Foreign;
 
 const STEPS: usize = 1_000_000;
 
@@ -23,10 +24,10 @@ fn name() -> Waker {
 
 /// Sets a timer at `now`, for the waker.
 fn set(wheel: &mut Wheel, deadline: u64, now: u64, waker: &Waker) -> Key {
-    wheel.insert_other(deadline, now, waker.clone())
+    wheel.insert_other(deadline, now, Foreign::new(waker.clone()))
 }
 
-fn fire(wheel: &mut Wheel, now: u64) -> Vec<Waker> {
+fn fire(wheel: &mut Wheel, now: u64) -> Vec<Foreign<Waker>> {
     let mut due = Vec::new();
     wheel.advance(now, &mut due, |_| panic!("no timer is a task's"));
     due.into_iter()
@@ -121,7 +122,7 @@ impl Model {
         let timer = first.get_mut();
         let other = name();
         assert_eq!(self.wheel.look(timer.key, &other), Look::Foreign);
-        let waiter = Due::Other(other.clone());
+        let waiter = Due::Other(Foreign::new(other.clone()));
         let before = self.wheel.set_waiter(timer.key, waiter);
         let before = before.expect("it has a waker");
         assert!(before.will_wake(&timer.waker));
