@@ -3,5 +3,6 @@
 
 mod cancel;
 mod children;
+mod depth;
 mod group;
 mod wakers;

@@ -199,28 +199,46 @@ impl Node {
         }
     }
 
+    /// Counts something that has to end by itself, here and above as far as that
+    /// changes anything. Without recursion, as the tree may be deeper than the stack.
     pub(super) fn engage(&self) {
+        let mut next = self.count_engaged();
+        while let Some(parent) = next {
+            next = parent.count_engaged();
+        }
+    }
+
+    fn count_engaged(&self) -> Option<Rc<Node>> {
         let engaged = self.engaged.get();
         self.engaged.set(engaged + 1);
-        if engaged == 0 && !self.lost.get() {
-            self.tell_parent(Node::engage);
+        self.parent_to_count(engaged == 0)
+    }
+
+    /// Counts something as ended that was engaged.
+    pub(super) fn disengage(&self) {
+        let mut next = self.count_disengaged();
+        while let Some(parent) = next {
+            next = parent.count_disengaged();
         }
     }
 
-    pub(super) fn disengage(&self) {
+    fn count_disengaged(&self) -> Option<Rc<Node>> {
         let engaged = self.engaged.get() - 1;
         self.engaged.set(engaged);
-        if engaged == 0 && !self.lost.get() {
-            self.tell_parent(Node::disengage);
-        }
+        let parent = self.parent_to_count(engaged == 0);
         if self.is_cancelled() {
+            // Foreign code, which may move the node; the parent was looked up before.
             self.wake();
         }
+        parent
     }
 
-    fn tell_parent(&self, tell: fn(&Node)) {
-        if let Some(parent) = self.parent() {
-            tell(&parent);
+    /// The node at which this one counts, if its count came from or went to zero.
+    fn parent_to_count(&self, changes: bool) -> Option<Rc<Node>> {
+        if changes && !self.lost.get() {
+            self.parent()
+        } else {
+            None
         }
     }
 
@@ -277,7 +295,9 @@ impl Node {
             count += 1;
             if give_up {
                 node.lost.set(true);
-                node.tell_parent(Node::disengage);
+                if let Some(parent) = node.parent() {
+                    parent.disengage();
+                }
             }
         }
         count
@@ -334,5 +354,34 @@ impl fmt::Debug for Node {
             .field("cancelled", &self.cancelled)
             .field("engaged", &self.engaged)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::Node;
+
+    #[test]
+    fn a_deep_tree_counts_without_recursion() {
+        let depth = if cfg!(miri) { 50 } else { 100_000 };
+        let mut nodes = vec![Node::root()];
+        for _ in 0..depth {
+            let node = Node::root();
+            node.adopt(nodes.last());
+            nodes.push(node);
+        }
+        let (top, bottom) = (Rc::clone(&nodes[0]), Rc::clone(&nodes[depth]));
+        bottom.engage();
+        bottom.engage();
+        assert!(!top.is_free());
+        bottom.disengage();
+        assert!(!top.is_free());
+        bottom.disengage();
+        assert!(top.is_free());
+        for node in nodes {
+            node.depart();
+        }
     }
 }
