@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use coreloop::cleanup::{AsyncGuard, CleanupFailure, bracket, cleanups, defer, shield};
 use coreloop::runtime::{Builder, Runtime};
-use coreloop::task::{AbortHandle, JoinSet, yield_now};
-use coreloop::time::Instant;
+use coreloop::sync::mpsc;
+use coreloop::task::{AbortHandle, JoinSet, coop, yield_now};
+use coreloop::time::{Instant, advance};
 use coreloop::{join, spawn};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
@@ -66,6 +67,33 @@ fn a_bracket_that_hangs_is_dropped_where_it_stands() {
     let failures = reports.cleanups();
     assert_eq!(failures.len(), 1);
     assert!(failures[0].is_timeout());
+}
+
+/// A cleanup that could not be polled, because its task had spent the budget on other
+/// things, was dropped for being late.
+#[test]
+fn a_cleanup_that_finds_no_budget_is_not_late() {
+    let (runtime, reports) = reporting();
+    runtime.block_on(async {
+        let (sender, mut receiver) = mpsc::channel(1);
+        let close = async move |()| assert_eq!(receiver.recv().await, Some(()));
+        let mut used = pin!(bracket(async || (), async |()| {}, close));
+        poll_fn(|context| {
+            assert!(used.as_mut().poll(context).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        sender.try_send(()).unwrap();
+        advance(Duration::from_secs(6)).await;
+        poll_fn(|context| {
+            while coop::poll_proceed(context).is_ready() {}
+            assert!(used.as_mut().poll(context).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        used.await;
+    });
+    assert!(reports.cleanups().is_empty());
 }
 
 #[test]

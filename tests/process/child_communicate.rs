@@ -4,14 +4,15 @@
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, Read, pipe};
 use std::os::unix::process::ExitStatusExt;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use coreloop::process::{Child, Command, CommunicateError, Stdio};
 use coreloop::task::{coop, spawn_blocking, yield_now};
-use coreloop::time::Instant;
+use coreloop::time::{Instant, advance};
 use coreloop_test_support::deadline::Deadline;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -92,24 +93,61 @@ async fn a_timeout_kills_and_keeps_what_was_read() {
     assert_eq!(error.into_output().0, b"partial");
 }
 
+/// Spends the budget of the poll but for `left` units.
+fn spend_but(left: usize, cx: &mut Context<'_>) {
+    for _ in left..128 {
+        let _ = coop::poll_proceed(cx);
+    }
+}
+
 /// A child whose output comes faster than it is read was never too late.
 #[coreloop::test]
-async fn a_task_without_budget_still_times_out() {
-    let mut command = shell("exec sleep 1000");
-    let child = command.spawn().unwrap();
+async fn a_child_whose_output_spends_the_budget_still_times_out() {
+    let child = shell("exec yes").spawn().unwrap();
     let timeout = Duration::from_millis(20);
     let mut communicate = child.communicate("").timeout(timeout);
     let deadline = Deadline::new();
     let result = poll_fn(|cx| {
         deadline.check();
-        // As those reads would that never have to wait, which wake the task too.
-        while coop::has_budget_remaining() {
-            let _ = pin!(coop::consume_budget()).poll(cx);
-        }
+        // Two reads that never have to wait are more than that.
+        spend_but(1, cx);
         cx.waker().wake_by_ref();
         Pin::new(&mut communicate).poll(cx)
     });
     assert!(result.await.unwrap_err().is_timeout());
+}
+
+/// A child that has ended in time was killed, and called late, if the task had spent
+/// its budget on other things when it looked.
+#[coreloop::test(start_paused = true)]
+async fn a_task_without_budget_takes_nothing_for_late() {
+    let (stdin, release) = pipe().unwrap();
+    let child = Command::new("cat")
+        .stdin(stdin)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = Pid::from_raw(child.id().unwrap().try_into().unwrap()).unwrap();
+    let mut communicate = child.communicate("").timeout(SECOND);
+    poll_fn(|cx| {
+        assert!(Pin::new(&mut communicate).poll(cx).is_pending());
+        Poll::Ready(())
+    })
+    .await;
+    let ended = spawn_blocking(move || {
+        drop(release);
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(pid), options).unwrap();
+    });
+    ended.await.unwrap();
+    advance(2 * SECOND).await;
+    poll_fn(|cx| {
+        spend_but(0, cx);
+        assert!(Pin::new(&mut communicate).poll(cx).is_pending());
+        Poll::Ready(())
+    })
+    .await;
+    assert!(communicate.await.unwrap().status.success());
 }
 
 #[coreloop::test]

@@ -100,6 +100,85 @@ async fn a_stream_that_eats_the_budget_times_out_all_the_same() {
     assert!(busy.next().await.expect("an item").is_err());
 }
 
+/// As many items as are sent before the sender is dropped.
+fn sent(count: u32) -> mpsc::UnboundedReceiver<u32> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    for number in 0..count {
+        sender.send(number).expect("a receiver");
+    }
+    receiver
+}
+
+/// A stream that gives the items of `first`, and from then on spends the budget of each
+/// poll without an item.
+fn then_busy(first: u32) -> impl Stream<Item = u32> {
+    stream(async move |mut co| {
+        for number in 0..first {
+            co.yield_(number).await?;
+        }
+        loop {
+            consume_budget().await;
+        }
+    })
+}
+
+#[coreloop::test(start_paused = true)]
+#[cfg_attr(miri, ignore = "a thousand items, in safe code")]
+async fn an_item_that_is_there_is_never_too_late() {
+    let items = sent(1000).timeout(Duration::ZERO).collect::<Vec<_>>().await;
+    assert!(items.into_iter().eq((0..1000).map(Ok)));
+    // One after another in a poll that has spent the budget.
+    let mut items = sent(1000).timeout(Duration::ZERO);
+    for number in 0..1000 {
+        assert_eq!(items.next().await, Some(Ok(number)));
+        consume_budget().await;
+    }
+}
+
+#[coreloop::test(start_paused = true)]
+#[cfg_attr(miri, ignore = "thousands of items, in safe code")]
+async fn chunks_are_full_while_items_are_there() {
+    for size in [1, 50, 100, 128, 200, 1000] {
+        let chunks = sent(3000).chunks_timeout(size, Duration::ZERO);
+        let sizes: Vec<_> = chunks.map(|chunk| chunk.len()).collect().await;
+        let rest = Some(3000 % size).filter(|rest| *rest > 0);
+        let full = std::iter::repeat_n(size, 3000 / size);
+        assert!(sizes.into_iter().eq(full.chain(rest)), "chunks of {size}");
+    }
+}
+
+#[coreloop::test(start_paused = true)]
+#[cfg_attr(miri, ignore = "thousands of units of budget, in safe code")]
+async fn chunks_end_in_time_if_the_stream_eats_the_budget() {
+    for count in [1, 100, 200] {
+        let mut chunks = pin!(then_busy(count).chunks_timeout(1000, Duration::ZERO));
+        let chunk = chunks.next().await.expect("a chunk");
+        assert!(chunk.into_iter().eq(0..count));
+    }
+}
+
+#[coreloop::test(start_paused = true)]
+#[cfg_attr(miri, ignore = "thousands of items, in safe code")]
+async fn a_debounce_takes_no_want_of_budget_for_quiet() {
+    let last: Vec<_> = sent(3000).debounce(Duration::ZERO).collect().await;
+    assert_eq!(last, [2999]);
+    // Beside others who spend the budget.
+    let mut items = sent(1000).debounce(Duration::ZERO);
+    for _ in 0..127 {
+        consume_budget().await;
+    }
+    assert_eq!(items.next().await, Some(999));
+}
+
+#[coreloop::test(start_paused = true)]
+#[cfg_attr(miri, ignore = "thousands of units of budget, in safe code")]
+async fn a_debounce_ends_in_time_if_the_stream_eats_the_budget() {
+    for count in [1, 100, 200] {
+        let mut items = pin!(then_busy(count).debounce(Duration::ZERO));
+        assert_eq!(items.next().await, Some(count - 1));
+    }
+}
+
 #[coreloop::test(start_paused = true)]
 async fn a_throttle_leaves_time_between_items_and_drops_none() {
     let seen = timed(at(&[1, 1, 1, 9, 10]).throttle(2 * SECOND)).await;

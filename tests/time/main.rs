@@ -11,6 +11,7 @@ mod pause;
 mod reset;
 mod sleep;
 mod timeout;
+mod timeout_budget;
 mod wakers;
 
 use std::pin::Pin;

@@ -13,8 +13,7 @@ use std::process::{ExitStatus, Output};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use coreloop_runtime::task::coop;
-use coreloop_runtime::time::{Sleep, sleep};
+use coreloop_runtime::time::{Limit, Sleep, Verdict, sleep};
 
 use super::pipes::Reader;
 use super::{Child, ChildStdin};
@@ -134,59 +133,58 @@ impl Communicate {
 
     /// Ready when nothing more is to be waited for.
     fn poll_exchange(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let child = self.child.as_mut().expect("polled after it was ready");
-        feed(child, &self.input, &mut self.written, cx)?;
-        if self.status.is_none()
-            && let Poll::Ready(status) = child.poll_wait(cx)
-        {
-            self.status = Some(status?);
+        let mut limit = Limit::before_poll();
+        loop {
+            let child = self.child.as_mut().expect("polled after it was ready");
+            feed(child, &self.input, &mut self.written, cx)?;
+            if self.status.is_none()
+                && let Poll::Ready(status) = child.poll_wait(cx)
+            {
+                self.status = Some(status?);
+            }
+            let stdout = self.stdout.poll(cx)?;
+            let stderr = self.stderr.poll(cx)?;
+            if self.status.is_some() && stdout.is_ready() && stderr.is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            match self.check(&mut limit, cx)? {
+                Verdict::Wait => return Poll::Pending,
+                Verdict::Late => return Poll::Ready(Ok(())),
+                Verdict::PollAgain => {}
+            }
         }
-        let stdout = self.stdout.poll(cx)?;
-        let stderr = self.stderr.poll(cx)?;
-        if self.status.is_some() && stdout.is_ready() && stderr.is_ready() {
-            return Poll::Ready(Ok(()));
-        }
-        self.poll_clock(cx)
     }
 
-    /// Ready when the time of the present phase is over, and there is no next one.
-    fn poll_clock(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Late when the time of the present phase has passed, and there is no next phase.
+    fn check(&mut self, limit: &mut Limit, cx: &mut Context<'_>) -> io::Result<Verdict> {
         loop {
-            let next = match &mut self.phase {
-                Phase::Running(_) if self.status.is_some() => match self.drain {
-                    Some(drain) => Phase::Draining(sleep(drain)),
-                    None => return Poll::Pending,
-                },
+            let clock = match &mut self.phase {
+                Phase::Running(_) if self.status.is_some() => {
+                    let Some(drain) = self.drain else {
+                        return Ok(Verdict::Wait);
+                    };
+                    self.phase = Phase::Draining(sleep(drain));
+                    continue;
+                }
                 Phase::Running(clock) => {
                     let Some(timeout) = self.timeout else {
-                        return Poll::Pending;
+                        return Ok(Verdict::Wait);
                     };
-                    let clock = clock.get_or_insert_with(|| sleep(timeout));
-                    ready!(poll_sleep(clock, cx));
-                    if let Some(child) = &mut self.child {
-                        child.kill_all()?;
-                    }
-                    Phase::Killed(self.drain.map(sleep))
+                    clock.get_or_insert_with(|| sleep(timeout))
                 }
-                Phase::Killed(_) if self.status.is_some() => return Poll::Ready(Ok(())),
-                Phase::Killed(None) => return Poll::Pending,
-                Phase::Killed(Some(clock)) | Phase::Draining(clock) => {
-                    ready!(poll_sleep(clock, cx));
-                    return Poll::Ready(Ok(()));
-                }
+                Phase::Killed(_) if self.status.is_some() => return Ok(Verdict::Late),
+                Phase::Killed(None) => return Ok(Verdict::Wait),
+                Phase::Killed(Some(clock)) | Phase::Draining(clock) => clock,
             };
-            self.phase = next;
+            let verdict = limit.check(clock, cx);
+            if verdict != Verdict::Late || !matches!(self.phase, Phase::Running(_)) {
+                return Ok(verdict);
+            }
+            if let Some(child) = &mut self.child {
+                child.kill_all()?;
+            }
+            self.phase = Phase::Killed(self.drain.map(sleep));
         }
-    }
-}
-
-/// Output that comes faster than it is read eats up the budget of the task, which must
-/// not stop the clock.
-fn poll_sleep(clock: &mut Sleep, cx: &mut Context<'_>) -> Poll<()> {
-    if coop::has_budget_remaining() {
-        Pin::new(clock).poll(cx)
-    } else {
-        Pin::new(&mut coop::unconstrained(clock)).poll(cx)
     }
 }
 

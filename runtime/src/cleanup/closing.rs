@@ -10,8 +10,8 @@ use super::branch::{Branch, Engaged};
 use super::failure::{Reason, tell};
 use crate::context;
 use crate::panics;
-use crate::task::{coop, message};
-use crate::time::Sleep;
+use crate::task::message;
+use crate::time::{Limit, Sleep, Verdict};
 
 /// What a panic carries.
 pub(super) type Payload = Box<dyn Any + Send>;
@@ -73,27 +73,33 @@ impl fmt::Debug for Cleanup {
 pub(super) struct Running {
     cleanup: Cleanup,
     /// Once it had to wait.
-    limit: Option<Sleep>,
+    clock: Option<Sleep>,
 }
 
 impl Running {
     pub(super) fn new(cleanup: Cleanup) -> Running {
         Running {
             cleanup,
-            limit: None,
+            clock: None,
         }
     }
 
     /// Ready when it is over, one way or another; with its panic, if it did.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Payload>> {
-        let Some(future) = &mut self.cleanup.future else {
-            return Poll::Ready(Ok(()));
-        };
-        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
-        let result = match polled {
-            Ok(Poll::Pending) if !self.is_late(context) => return Poll::Pending,
-            Ok(_) => Ok(()),
-            Err(panic) => Err(panic),
+        let mut limit = Limit::before_poll();
+        let result = loop {
+            let Some(future) = &mut self.cleanup.future else {
+                return Poll::Ready(Ok(()));
+            };
+            match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+                Ok(Poll::Pending) => match self.check(&mut limit, context) {
+                    Verdict::Wait => return Poll::Pending,
+                    Verdict::Late => break Ok(()),
+                    Verdict::PollAgain => {}
+                },
+                Ok(Poll::Ready(())) => break Ok(()),
+                Err(panic) => break Err(panic),
+            }
         };
         self.cleanup.finish();
         Poll::Ready(result)
@@ -105,26 +111,24 @@ impl Running {
         panics::discard(panic);
     }
 
-    /// Whether its time is over, which has then been told.
-    fn is_late(&mut self, context: &mut Context<'_>) -> bool {
-        if self.limit.is_none() {
-            self.limit = context::current().map(|event_loop| {
+    /// Looks whether it is late, and reports that it is.
+    fn check(&mut self, limit: &mut Limit, context: &mut Context<'_>) -> Verdict {
+        if self.clock.is_none() {
+            self.clock = context::current().map(|event_loop| {
                 let budget = event_loop.tasks.upkeeps.budget();
                 Sleep::on(event_loop, budget)
             });
         }
-        let Some(limit) = &mut self.limit else {
-            return false;
+        let Some(clock) = &mut self.clock else {
+            return Verdict::Wait;
         };
-        // Whoever eats up the budget must not keep the limit from being seen.
-        let mut unlimited = coop::unconstrained(Pin::new(limit));
-        let late = Pin::new(&mut unlimited).poll(context).is_ready();
-        if late {
+        let verdict = limit.check(clock, context);
+        if verdict == Verdict::Late {
             let budget = context::current().map(|event_loop| event_loop.tasks.upkeeps.budget());
             self.cleanup
                 .tell(&Reason::TimedOut(budget.unwrap_or_default()));
         }
-        late
+        verdict
     }
 }
 

@@ -9,8 +9,7 @@ use std::task::{Context, Poll};
 
 use crate::cleanup::{Branch, Node, cleanups};
 use crate::context::EnteredScope;
-use crate::task::unconstrained;
-use crate::time::{Elapsed, Instant, Sleep, sleep_until};
+use crate::time::{Elapsed, Instant, Limit, Sleep, Verdict, sleep_until};
 
 /// Runs `body`, which can be cancelled by the [`Canceller`] that it is given.
 ///
@@ -123,27 +122,30 @@ async fn run<F: Future>(branch: &Branch, body: F, mut timer: Option<Sleep>) -> O
 
 fn poll_run<F: Future>(
     branch: &Branch,
-    body: Pin<&mut F>,
+    mut body: Pin<&mut F>,
     timer: &mut Option<Sleep>,
     context: &mut Context<'_>,
 ) -> Poll<Option<F::Output>> {
-    let polled = {
-        let _inside = EnteredScope::new();
-        branch.poll(context, |context| body.poll(context))
-    };
-    if let Poll::Ready(output) = polled {
-        return Poll::Ready(Some(output));
-    }
     let node = branch.node();
-    // A body that eats up the budget must not keep the timer from being looked
-    // at.
-    if let Some(running) = timer
-        && Pin::new(&mut unconstrained(running))
-            .poll(context)
-            .is_ready()
-    {
-        *timer = None;
-        node.cancel_due(Instant::now());
+    let mut limit = Limit::before_poll();
+    loop {
+        let polled = {
+            let _inside = EnteredScope::new();
+            branch.poll(context, |context| body.as_mut().poll(context))
+        };
+        if let Poll::Ready(output) = polled {
+            return Poll::Ready(Some(output));
+        }
+        let Some(clock) = timer else { break };
+        match limit.check(clock, context) {
+            Verdict::Wait => break,
+            Verdict::Late => {
+                *timer = None;
+                node.cancel_due(Instant::now());
+                break;
+            }
+            Verdict::PollAgain => {}
+        }
     }
     let ends = node.is_cancelled() && node.is_quiet(0, context) && !node.is_outer_cancelled();
     if ends {

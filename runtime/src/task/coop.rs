@@ -144,6 +144,61 @@ fn yield_to_others(context: &Context<'_>) {
     }
 }
 
+/// Gives the running task the budget of a whole poll.
+pub(crate) fn refill() {
+    exchange(UNITS);
+}
+
+/// Takes what is left of the budget of the running task.
+pub(crate) fn exhaust() {
+    exchange(0);
+}
+
+/// The budget at some moment, to be compared with what it is later in the same poll.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    left: i64,
+    forced_yields: u64,
+}
+
+impl Standing {
+    /// The budget as it is now.
+    #[inline]
+    pub(crate) fn now() -> Standing {
+        let (left, forced_yields) = read();
+        Standing {
+            left,
+            forced_yields,
+        }
+    }
+
+    /// Whether there was any.
+    #[inline]
+    pub(crate) fn has_budget(&self) -> bool {
+        self.left > 0
+    }
+
+    /// Whether nothing had been spent yet.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.left >= UNITS
+    }
+
+    /// Whether an operation has found no budget since.
+    pub(crate) fn was_refused(&self) -> bool {
+        read().1 != self.forced_yields
+    }
+}
+
+/// What is left, and how often nothing was.
+#[inline]
+fn read() -> (i64, u64) {
+    context::with_running(|event_loop| {
+        let budget = &event_loop.tasks.budget;
+        (budget.left.get(), budget.forced_yields.get())
+    })
+    .unwrap_or((UNLIMITED, 0))
+}
+
 /// Pending while the code that asks is frozen.
 pub(crate) fn poll_thawed() -> Poll<()> {
     let frozen = context::with_running(|event_loop| event_loop.tasks.budget.is_frozen());

@@ -59,6 +59,7 @@ mod clock;
 mod dormant;
 mod instant;
 mod interval;
+mod limit;
 mod pause;
 mod sleep;
 mod timeout;
@@ -73,6 +74,8 @@ use std::time::Duration;
 
 pub use instant::Instant;
 pub use interval::{Interval, MissedTickBehavior, interval, interval_at};
+#[doc(hidden)]
+pub use limit::{Limit, Verdict};
 pub use pause::{advance, pause, resume};
 pub use sleep::{Sleep, sleep, sleep_until};
 pub use timeout::{Elapsed, Timeout, timeout, timeout_at};

@@ -8,14 +8,17 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use super::{Instant, Sleep, sleep, sleep_until};
-use crate::task::coop;
+use super::{Instant, Limit, Sleep, Verdict, sleep, sleep_until};
 
 /// Waits for `future`, but not longer than `duration`.
 ///
 /// The future is polled first: one that is ready at the first poll wins, even if
 /// no time was given, and so does one that becomes ready with the time over. It
 /// is dropped with the `Timeout`. With [`Duration::MAX`] there is no limit.
+///
+/// A future that spends the [budget](crate::task::coop) of its task in every poll does not
+/// evade the limit. If other futures of the task have spent the budget, so that `future`
+/// could not be polled, the `Timeout` is pending and its task runs again.
 ///
 /// # Cancel safety
 ///
@@ -119,19 +122,18 @@ impl<F: Future> Future for Timeout<F> {
     type Output = Result<F::Output, Elapsed>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        if let Poll::Ready(output) = this.future.poll(context) {
-            return Poll::Ready(Ok(output));
+        let mut this = self.project();
+        let mut limit = Limit::before_poll();
+        loop {
+            if let Poll::Ready(output) = this.future.as_mut().poll(context) {
+                return Poll::Ready(Ok(output));
+            }
+            match limit.check(this.sleep, context) {
+                Verdict::Wait => return Poll::Pending,
+                Verdict::Late => return Poll::Ready(Err(Elapsed::new())),
+                Verdict::PollAgain => {}
+            }
         }
-        let sleep = Pin::new(this.sleep);
-        // A future that eats up the budget must not keep the timer from being
-        // looked at.
-        let elapsed = if coop::has_budget_remaining() {
-            sleep.poll(context)
-        } else {
-            Pin::new(&mut coop::unconstrained(sleep)).poll(context)
-        };
-        elapsed.map(|()| Err(Elapsed(())))
     }
 }
 

@@ -3,14 +3,13 @@
 use std::fmt;
 use std::mem;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
 use pin_project_lite::pin_project;
 
-use crate::task::coop;
-use crate::time::{Sleep, sleep};
+use crate::time::{Limit, Sleep, Verdict, sleep};
 
 pin_project! {
     /// The stream of
@@ -53,9 +52,22 @@ impl<S: Stream> Stream for ChunksTimeout<S> {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Vec<S::Item>>> {
         let mut this = self.project();
+        let mut limit = Limit::before_poll();
         while !*this.over {
             match this.stream.as_mut().poll_next(context) {
-                Poll::Pending => break,
+                Poll::Pending => {
+                    let Some(deadline) = this.deadline else {
+                        return Poll::Pending;
+                    };
+                    match limit.check(deadline, context) {
+                        Verdict::Wait => return Poll::Pending,
+                        Verdict::Late => {
+                            *this.deadline = None;
+                            return Poll::Ready(Some(mem::take(this.items)));
+                        }
+                        Verdict::PollAgain => {}
+                    }
+                }
                 Poll::Ready(Some(item)) => {
                     if this.items.is_empty() {
                         *this.deadline = Some(sleep(*this.duration));
@@ -65,6 +77,8 @@ impl<S: Stream> Stream for ChunksTimeout<S> {
                         *this.deadline = None;
                         return Poll::Ready(Some(mem::take(this.items)));
                     }
+                    // Want of budget ends no chunk while there are items.
+                    limit.renew();
                 }
                 Poll::Ready(None) => {
                     *this.over = true;
@@ -74,15 +88,7 @@ impl<S: Stream> Stream for ChunksTimeout<S> {
                 }
             }
         }
-        if *this.over {
-            return Poll::Ready(None);
-        }
-        let Some(deadline) = this.deadline else {
-            return Poll::Pending;
-        };
-        ready!(Pin::new(&mut coop::unconstrained(deadline)).poll(context));
-        *this.deadline = None;
-        Poll::Ready(Some(mem::take(this.items)))
+        Poll::Ready(None)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

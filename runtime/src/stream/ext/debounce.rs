@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::timeout::restart;
 use crate::task::coop;
-use crate::time::{Sleep, sleep};
+use crate::time::{Limit, Sleep, Verdict, sleep};
 
 pin_project! {
     /// The stream of [`LoopStreamExt::debounce`](super::LoopStreamExt::debounce).
@@ -43,9 +43,19 @@ impl<S: Stream> Stream for Debounce<S> {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<S::Item>> {
         let mut this = self.project();
+        let mut limit = Limit::before_poll();
         while !*this.over {
             match this.stream.as_mut().poll_next(context) {
-                Poll::Pending => break,
+                Poll::Pending => {
+                    let (Some(quiet), true) = (&mut *this.quiet, this.last.is_some()) else {
+                        return Poll::Pending;
+                    };
+                    match limit.check(quiet, context) {
+                        Verdict::Wait => return Poll::Pending,
+                        Verdict::Late => return Poll::Ready(this.last.take()),
+                        Verdict::PollAgain => {}
+                    }
+                }
                 Poll::Ready(Some(item)) => {
                     let followed = this.last.replace(item);
                     match this.quiet {
@@ -53,20 +63,13 @@ impl<S: Stream> Stream for Debounce<S> {
                         None => *this.quiet = Some(sleep(*this.duration)),
                     }
                     drop(followed);
-                    // Those that are dropped are seen by nobody who would spend
-                    // for them.
+                    // An item that is dropped spends nothing otherwise.
                     ready!(coop::poll_proceed(context));
+                    limit.renew();
                 }
                 Poll::Ready(None) => *this.over = true,
             }
         }
-        if *this.over {
-            return Poll::Ready(this.last.take());
-        }
-        let (Some(quiet), true) = (this.quiet, this.last.is_some()) else {
-            return Poll::Pending;
-        };
-        ready!(Pin::new(&mut coop::unconstrained(quiet)).poll(context));
         Poll::Ready(this.last.take())
     }
 

@@ -7,8 +7,7 @@ use std::time::Duration;
 use futures_core::Stream;
 use pin_project_lite::pin_project;
 
-use crate::task::coop;
-use crate::time::{Elapsed, Instant, Sleep, sleep};
+use crate::time::{Elapsed, Instant, Limit, Sleep, Verdict, sleep};
 
 pin_project! {
     /// The stream of [`LoopStreamExt::timeout`](super::LoopStreamExt::timeout).
@@ -40,24 +39,28 @@ impl<S: Stream> Stream for Timeout<S> {
     type Item = Result<S::Item, Elapsed>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = self.project();
-        if let Poll::Ready(item) = this.stream.poll_next(context) {
-            if item.is_some() {
-                restart(this.deadline, *this.duration);
-                *this.limited = true;
+        let mut this = self.project();
+        let mut limit = Limit::before_poll();
+        loop {
+            if let Poll::Ready(item) = this.stream.as_mut().poll_next(context) {
+                if item.is_some() {
+                    restart(this.deadline, *this.duration);
+                    *this.limited = true;
+                }
+                return Poll::Ready(item.map(Ok));
             }
-            return Poll::Ready(item.map(Ok));
-        }
-        if *this.limited {
-            // A stream that eats up the budget must not keep the timer from being
-            // looked at.
-            let mut deadline = coop::unconstrained(this.deadline);
-            if Pin::new(&mut deadline).poll(context).is_ready() {
-                *this.limited = false;
-                return Poll::Ready(Some(Err(Elapsed::new())));
+            if !*this.limited {
+                return Poll::Pending;
+            }
+            match limit.check(this.deadline, context) {
+                Verdict::Wait => return Poll::Pending,
+                Verdict::Late => {
+                    *this.limited = false;
+                    return Poll::Ready(Some(Err(Elapsed::new())));
+                }
+                Verdict::PollAgain => {}
             }
         }
-        Poll::Pending
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
