@@ -89,8 +89,11 @@ mod linux {
     }
 
     /// `fork` copies a process of one thread, and each of the two has a loop then.
+    #[expect(unsafe_code, reason = "`fork` is unsafe")]
     pub(super) fn fork_works_with_one_thread() {
-        match fork().unwrap() {
+        // SAFETY: the first test of this process, which has mapped nothing shared and has
+        // had no event loop.
+        match unsafe { fork() }.unwrap() {
             Fork::Child => {
                 let code = coreloop::block_on(async {
                     let status = Command::new("sh").args(["-c", "exit 5"]).status();

@@ -1,10 +1,12 @@
-//! [`fork`]: a copy of this process, where that is safe.
-#![cfg_attr(
-    target_os = "linux",
-    expect(
-        unsafe_code,
-        reason = "`fork` is unsafe as it does not look for other threads; here they are counted first"
-    )
+//! [`fork`]: a copy of this process.
+//!
+//! The function checks what can be checked: that there is no other thread, and that the
+//! caller is in no runtime. What other code of the process relies on cannot be seen from
+//! here, so that is a condition of the caller's, and the function is unsafe.
+#![expect(
+    unsafe_code,
+    reason = "a copy shares memory and objects of the kernel with its original, which only the \
+              caller can know to be harmless"
 )]
 
 use std::io;
@@ -27,8 +29,8 @@ pub enum Fork {
 
 /// The new process, as the old one sees it.
 ///
-/// Nobody waits for it when this is dropped: it stays as a zombie once it has ended, until
-/// this process ends.
+/// Dropping it does not wait for the process, which stays as a zombie once it has ended,
+/// until this process ends.
 #[derive(Debug)]
 pub struct Forked {
     pid: Pid,
@@ -60,24 +62,47 @@ impl Forked {
 ///
 /// # Prefer to start a program
 ///
-/// A [`Command`](crate::Command) is the better choice unless it must be this process: a
-/// supervisor starts its own program again as a worker. A copy shares what the original
-/// has open, and that hurts:
+/// A [`Command`](crate::Command) is the better choice unless it must be this process. A
+/// [`Supervisor`](crate::Supervisor) starts its own program again as a worker, and needs
+/// no `fork`. A copy shares what the original has open, and that hurts even where the
+/// condition below holds:
 ///
 /// - **epoll.** A [`Runtime`](coreloop_runtime::Runtime) of the original is in the copy
-///   too, but both drive one and the same object of the kernel: what one registers wakes
-///   the other, and nobody can take out what the other closed. So drop every runtime
-///   first, and make new ones afterwards in both processes. A runtime that is
-///   [entered](coreloop_runtime::Runtime::enter) is found and refused; one that lies
-///   idle cannot be found.
+///   too, but both drive the same object of the kernel: what one registers wakes the
+///   other, and neither can remove what the other closed. So drop every runtime first,
+///   and make new ones afterwards in both processes. A runtime that is
+///   [entered](coreloop_runtime::Runtime::enter) is found and refused; an idle one is
+///   not found.
 /// - **Sockets and files**, with their positions and locks.
+/// - **Signal handlers** that write to a pipe, as those of `coreloop::signal` do: a
+///   signal to the copy is received by the original.
 /// - **Randomness.** Generators of random numbers go on in step.
 /// - **Buffers.** What was printed but not written yet is written twice.
 /// - **Children** are the original's: the copy cannot wait for them. But it can kill
 ///   them, and does by dropping a [`Child`](crate::Child) that is to be killed on drop.
-/// - **Memory that is mapped shared**, such as by `mmap` or `io_uring`, stays one for
-///   both, and one does not see the other's borrows. Whoever has mapped some drops it
-///   first.
+///
+/// # Safety
+///
+/// A fork copies the memory of the process, but not what lies outside it. From the call
+/// on, until the copy has ended or has called `exec`, neither process may run code that
+/// relies for its soundness on being the only one to use
+///
+/// - memory that is mapped shared and writable: by `mmap` of a file, by `shmat`, or as the
+///   rings of `io_uring`. Each process has its own borrows and locks, and they do not
+///   exclude those of the other;
+/// - an object of the kernel that returns addresses, or that reads or writes the memory of
+///   the process that made it. The events of an epoll instance carry what was registered
+///   with them, which for some runtimes, tokio among them, is an address in the process
+///   that registered it. An operation of `io_uring` or `aio` that is under way completes
+///   into the memory of the original only.
+///
+/// Nor may it run code that relies for its soundness on something which a fork changes,
+/// such as the id of the process.
+///
+/// At the start of `main` there is usually nothing of the kind. What this crate and the
+/// crates under it keep is harmless in this sense, idle runtimes included.
+///
+/// The caller need not count threads: that is checked.
 ///
 /// # Errors
 ///
@@ -85,7 +110,7 @@ impl Forked {
 ///
 /// - if the process has more than one thread. A copy has only the one that called, and
 ///   what another held, such as the lock of the allocator, is held in it for ever. A
-///   thread that was joined may count for a moment yet;
+///   thread that was joined may still count for a moment;
 /// - in a runtime, which must not be in two processes;
 /// - if it is not known how many threads there are: without `/proc`, and on other systems
 ///   than Linux always.
@@ -98,14 +123,22 @@ impl Forked {
 /// use coreloop::process::{Fork, fork};
 ///
 /// # fn main() -> std::io::Result<()> {
-/// match fork()? {
+/// // SAFETY: this is the first call in `main`, so nothing is mapped shared, and there is
+/// // no other event loop.
+/// match unsafe { fork() }? {
 ///     Fork::Parent(child) => println!("{}: {}", child.id(), child.wait()?),
 ///     Fork::Child => coreloop::block_on(async { println!("a loop of its own") }),
 /// }
 /// # Ok(())
 /// # }
 /// ```
-pub fn fork() -> io::Result<Fork> {
+///
+/// It is not a safe function:
+///
+/// ```compile_fail,E0133
+/// let copied = coreloop::process::fork();
+/// ```
+pub unsafe fn fork() -> io::Result<Fork> {
     if Handle::try_current().is_ok() {
         return Err(refused(
             "cannot fork in a coreloop runtime, which two processes cannot share; fork before it \
@@ -113,11 +146,12 @@ pub fn fork() -> io::Result<Fork> {
         ));
     }
     single_thread()?;
-    copy()
+    // SAFETY: this is the only thread, and no other could start one since the count. The
+    // rest is passed on to the caller.
+    unsafe { copy() }
 }
 
-/// Whether the one thread that is here is the only one. It stays so: who could start
-/// another but this one?
+/// Whether this is the only thread. It stays so, as no other thread can start one.
 #[cfg(target_os = "linux")]
 fn single_thread() -> io::Result<()> {
     let tasks = std::fs::read_dir("/proc/self/task").map_err(|error| {
@@ -141,12 +175,16 @@ fn single_thread() -> io::Result<()> {
     ))
 }
 
+/// The system call.
+///
+/// # Safety
+///
+/// This is the only thread of the process; and as for [`fork`].
 #[cfg(target_os = "linux")]
-fn copy() -> io::Result<Fork> {
-    // SAFETY: this thread is the only one, so nothing is held by one that the copy lacks,
-    // and no other can start one between the count and this. One that ends is counted
-    // until it runs no more code. What both have is either copied, or a descriptor, which
-    // each has of its own; for memory that is shared see the documentation of `fork`.
+unsafe fn copy() -> io::Result<Fork> {
+    // SAFETY: this is the only thread, so the copy lacks none that holds something. A
+    // thread that ends is counted until it runs no more code. What the copy has is its
+    // own memory and its own descriptors; the caller answers for what lies behind them.
     let number = unsafe { libc::fork() };
     if number < 0 {
         return Err(io::Error::last_os_error());
@@ -160,8 +198,11 @@ fn copy() -> io::Result<Fork> {
     }
 }
 
+/// # Safety
+///
+/// None, as it does nothing; the one for Linux has a condition.
 #[cfg(not(target_os = "linux"))]
-fn copy() -> io::Result<Fork> {
+unsafe fn copy() -> io::Result<Fork> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

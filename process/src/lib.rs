@@ -7,7 +7,7 @@
 //! | a master asked from outside | [`Control`] |
 //! | another program, with pipes on the loop | [`Command`], [`Child`] |
 //! | its input, its output and its end in one call | [`Child::communicate`] |
-//! | a copy of this process, where that is safe | [`fork()`] |
+//! | a copy of this process | [`fork()`], which is unsafe |
 //!
 //! # Examples
 //!

@@ -1,5 +1,6 @@
 //! Children beside those of others: other threads, and code that waits by itself.
 #![cfg(not(miri))]
+#![expect(unsafe_code, reason = "`fork` is unsafe")]
 
 use std::future::{Future, poll_fn};
 use std::io::{ErrorKind, Read, Write, pipe};
@@ -134,7 +135,8 @@ async fn a_stolen_status_is_an_error() {
 fn fork_is_refused_with_more_than_one_thread() {
     let (sender, receiver) = std::sync::mpsc::channel::<()>();
     let other = thread::spawn(move || receiver.recv());
-    let error = match fork() {
+    // SAFETY: it is refused, which the test is about.
+    let error = match unsafe { fork() } {
         Ok(Fork::Child) => process::exit(1),
         Ok(Fork::Parent(_)) => panic!("a process of several threads was copied"),
         Err(error) => error,
@@ -149,7 +151,8 @@ fn fork_is_refused_with_more_than_one_thread() {
 
 #[coreloop::test]
 async fn fork_is_refused_in_a_runtime() {
-    let error = match fork() {
+    // SAFETY: likewise.
+    let error = match unsafe { fork() } {
         Ok(Fork::Child) => process::exit(1),
         Ok(Fork::Parent(_)) => panic!("a runtime was copied"),
         Err(error) => error,

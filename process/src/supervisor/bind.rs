@@ -56,6 +56,11 @@ impl Supervisor {
     ///
     /// All workers share it. It is a TCP or Unix socket that listens, or a UDP socket.
     ///
+    /// The environment is trusted: what `LISTEN_FDS` names, if `LISTEN_PID` is this
+    /// process, belongs to nothing else in it. So build the supervisor first in `main`,
+    /// do not set these variables in the process itself, and do not take the same sockets
+    /// by another crate too, as each would close them.
+    ///
     /// # Errors
     ///
     /// If there is none, or it is of another kind. Never in a worker.
