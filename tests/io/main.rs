@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod async_descriptor;
+mod blocking_mode;
 mod copy;
 mod copy_errors;
 mod duplex;

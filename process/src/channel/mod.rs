@@ -25,6 +25,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 
 use coreloop_runtime::io::Async;
+use rustix::io::ioctl_fionbio;
 #[cfg(target_os = "linux")]
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::net::{
@@ -124,8 +125,9 @@ impl Channel {
 
     /// Puts the end on this thread's loop.
     pub(crate) fn into_async(self) -> io::Result<AsyncChannel> {
+        ioctl_fionbio(&self.socket, true)?;
         Ok(AsyncChannel {
-            socket: Async::new(self.socket)?,
+            socket: Async::from_nonblocking(self.socket)?,
             received: self.received,
         })
     }

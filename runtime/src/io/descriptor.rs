@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::Interest;
+use super::nonblocking::Nonblocking;
 use super::registration::{Failure, Hold, Registration};
 use crate::reactor::Direction;
 use crate::time::Sleep;
@@ -63,26 +64,41 @@ impl<T: AsFd> Async<T> {
     ///
     /// Nothing is registered with the kernel before an operation would block.
     ///
+    /// # Blocking again
+    ///
+    /// A descriptor that was blocking before is so again when this `Async` is dropped,
+    /// or gives it back by [`into_inner`](Async::into_inner); if several have
+    /// duplicates of it, when the last of them does. For that, a duplicate is kept
+    /// until then.
+    ///
+    /// Meanwhile all duplicates are non-blocking, as the mode belongs to what is open and
+    /// not to the descriptor, and other code that uses one finds
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock). The standard streams of a program on a
+    /// terminal are such duplicates: with its input in an `Async`, `println!` may panic.
+    ///
+    /// The descriptor stays non-blocking if the `Async` is forgotten, if the process
+    /// ends without dropping it, as by a signal or [`exit`](std::process::exit), and if
+    /// the system has no descriptor left for the duplicate.
+    ///
     /// # Errors
     ///
     /// Outside a runtime, or if the descriptor cannot be made non-blocking.
     pub fn new(io: T) -> io::Result<Async<T>> {
-        set_nonblocking(&io)?;
-        Async::from_nonblocking(io)
+        let mut registration = Registration::new(Hold::Own)?;
+        registration.nonblocking = Nonblocking::make(io.as_fd())?;
+        Ok(Async { registration, io })
     }
 
-    /// Puts a descriptor on the loop that is non-blocking already.
+    /// Puts a descriptor on the loop that is non-blocking already, and stays so.
     ///
-    /// If it is not, its operations block the whole loop.
+    /// If it is not, its operations block the whole loop. One that is non-blocking
+    /// because [`new`](Async::new) has made a duplicate so does not stay so.
     ///
     /// # Errors
     ///
     /// Outside a runtime.
     pub fn from_nonblocking(io: T) -> io::Result<Async<T>> {
-        Ok(Async {
-            registration: Registration::new(Hold::Own)?,
-            io,
-        })
+        Async::with(io, Hold::Own)
     }
 
     /// Puts a descriptor on the loop that is non-blocking already, and that
@@ -101,10 +117,7 @@ impl<T: AsFd> Async<T> {
     where
         T: Into<OwnedFd>,
     {
-        Ok(Async {
-            registration: Registration::new(Hold::UntilClosed)?,
-            io,
-        })
+        Async::with(io, Hold::UntilClosed)
     }
 
     /// Puts a descriptor on the loop that is non-blocking already, and that others
@@ -160,8 +173,13 @@ impl<T: AsFd> Async<T> {
     /// # }
     /// ```
     pub fn from_owned_exclusive(io: T) -> io::Result<Async<T>> {
+        Async::with(io, Hold::Exclusive)
+    }
+
+    #[inline]
+    fn with(io: T, hold: Hold) -> io::Result<Async<T>> {
         Ok(Async {
-            registration: Registration::new(Hold::Exclusive)?,
+            registration: Registration::new(hold)?,
             io,
         })
     }
@@ -189,7 +207,10 @@ impl<T: AsFd> Async<T> {
         Sleep::on(Rc::clone(&self.registration.event_loop), duration)
     }
 
-    /// Takes the descriptor off the loop. It stays non-blocking.
+    /// Takes the descriptor off the loop.
+    ///
+    /// If [`new`](Async::new) has made it non-blocking it is blocking again, unless
+    /// another `Async` has a duplicate of it. Otherwise it stays non-blocking.
     ///
     /// # Errors
     ///
@@ -495,21 +516,6 @@ impl<T: AsFd> Async<T> {
         }
         result
     }
-}
-
-#[cfg(not(miri))]
-fn set_nonblocking(io: &impl AsFd) -> io::Result<()> {
-    Ok(rustix::io::ioctl_fionbio(io, true)?)
-}
-
-/// Miri has no such `ioctl` for socket pairs.
-#[cfg(miri)]
-fn set_nonblocking(io: &impl AsFd) -> io::Result<()> {
-    let flags = rustix::fs::fcntl_getfl(io)?;
-    Ok(rustix::fs::fcntl_setfl(
-        io,
-        flags | rustix::fs::OFlags::NONBLOCK,
-    )?)
 }
 
 /// Whether a transfer of `count` bytes shows that no more can be had. None at

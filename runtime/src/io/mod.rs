@@ -30,6 +30,7 @@ mod readiness;
 mod interest;
 mod ready;
 
+pub(crate) mod nonblocking;
 mod registration;
 
 pub use descriptor::Async;

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::Interest;
+use super::nonblocking::Nonblocking;
 use crate::context;
 use crate::event_loop::EventLoop;
 use crate::reactor::{Direction, Source, gone};
@@ -19,6 +20,9 @@ pub(super) struct Registration {
     /// Whether a read, or a write, came up short before there was a source.
     short: [Cell<bool>; 2],
     hold: Hold,
+    /// If the descriptor was blocking before. Dropped before the descriptor, whose
+    /// destructor may rely on closing it, which the duplicate would delay.
+    pub(super) nonblocking: Option<Nonblocking>,
 }
 
 /// What a loop may assume of a descriptor that it is given.
@@ -46,6 +50,7 @@ impl Registration {
             source: OnceCell::new(),
             short: Default::default(),
             hold,
+            nonblocking: None,
         })
     }
 

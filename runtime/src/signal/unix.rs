@@ -8,13 +8,14 @@ use std::ffi::c_int;
 use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, PipeReader, Read};
+use std::os::fd::AsFd;
 use std::task::{Context, Poll, ready};
 
 use signal_hook::SigId;
 use signal_hook::consts;
 use signal_hook::low_level;
 
-use crate::io::Async;
+use crate::io::{Async, nonblocking};
 
 /// More bytes than are often in a pipe.
 const BUFFER: usize = 64;
@@ -174,7 +175,8 @@ pub fn signal(kind: SignalKind) -> io::Result<Signal> {
     }
     let (reader, writer) = io::pipe()?;
     // The handler comes last, as it stays even if nobody listens.
-    let pipe = Async::new(reader)?;
+    nonblocking::set(reader.as_fd(), true)?;
+    let pipe = Async::from_owned(reader)?;
     let handler = low_level::pipe::register(number, writer)?;
     Ok(Signal {
         kind,

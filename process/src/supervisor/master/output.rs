@@ -16,6 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use coreloop_runtime::io::Async;
+use rustix::io::ioctl_fionbio;
 
 /// A longer line is broken.
 const LONGEST_LINE: usize = 16 << 10;
@@ -87,7 +88,8 @@ impl Sink {
 
 /// Reads what a worker writes, and writes each line behind `prefix`.
 pub(super) async fn forward(from: OwnedFd, prefix: String, to: Rc<Sink>) -> io::Result<()> {
-    let from = Async::new(from)?;
+    ioctl_fionbio(&from, true)?;
+    let from = Async::from_owned(from)?;
     let mut lines = Lines::new(prefix);
     let mut buffer = vec![0; LONGEST_LINE];
     loop {

@@ -176,6 +176,7 @@ impl fmt::Debug for Attempt {
 #[cfg(target_os = "linux")]
 fn end_of(process: Pid) -> io::Result<coreloop_runtime::io::Async<OwnedFd>> {
     use rustix::process::{PidfdFlags, pidfd_open};
+    // It is not read, so it cannot block.
     let end = pidfd_open(process, PidfdFlags::empty())?;
-    coreloop_runtime::io::Async::new(end)
+    coreloop_runtime::io::Async::from_owned(end)
 }

@@ -1,0 +1,156 @@
+//! Descriptions that were made non-blocking, and are made blocking again.
+//!
+//! `O_NONBLOCK` belongs to the open file description. Duplicates of the descriptor share
+//! it, in this process and in others: a terminal's is usually one for the three standard
+//! streams and for the shell that has started the program. So it is set for as long as
+//! an [`Async`](super::Async) needs it, and the last of several clears it.
+//!
+//! Each description that was blocking is noted with a duplicate of its descriptor, by
+//! which it is found when it comes again, and made blocking in the end.
+//!
+//! # Invariants
+//!
+//! 1. A description is noted while there is a [`Nonblocking`] with its number, and counts
+//!    these.
+//! 2. No code of the user's runs while the list is locked.
+
+use std::num::NonZeroU32;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::{FileType, OFlags, Stat, fcntl_getfl, fcntl_setfl};
+use rustix::io::Result;
+use slab::Slab;
+
+/// The descriptions of this process that were blocking before. Loops of several threads
+/// may share one.
+static NOTED: Mutex<Slab<Description>> = Mutex::new(Slab::new());
+
+/// A description that was blocking before.
+struct Description {
+    duplicate: OwnedFd,
+    /// Says which file it is of, if that is known.
+    status: Option<Stat>,
+    count: u32,
+}
+
+/// Keeps a description non-blocking that was blocking before.
+#[derive(Debug)]
+pub(super) struct Nonblocking {
+    /// One more than the place of the description in the list.
+    number: NonZeroU32,
+}
+
+impl Nonblocking {
+    /// Makes a description non-blocking. Returns `None` if it was so before, unless this
+    /// function has done it.
+    pub(super) fn make(descriptor: BorrowedFd<'_>) -> Result<Option<Nonblocking>> {
+        let mut noted = lock();
+        let flags = fcntl_getfl(descriptor)?;
+        let place = if flags.contains(OFlags::NONBLOCK) {
+            let place = find(&noted, descriptor, flags);
+            if let Some(found) = place.and_then(|place| noted.get_mut(place)) {
+                found.count += 1;
+            }
+            place
+        } else {
+            set(descriptor, true)?;
+            // If the system has no descriptor left for the duplicate, it stays so.
+            let description = Description::new(descriptor);
+            description.map(|description| noted.insert(description))
+        };
+        let number = place.and_then(|place| u32::try_from(place + 1).ok());
+        Ok(number
+            .and_then(NonZeroU32::new)
+            .map(|number| Nonblocking { number }))
+    }
+}
+
+impl Drop for Nonblocking {
+    fn drop(&mut self) {
+        let place = self.number.get() as usize - 1;
+        let mut noted = lock();
+        let Some(description) = noted.get_mut(place) else {
+            return;
+        };
+        description.count -= 1;
+        if description.count == 0 {
+            let description = noted.remove(place);
+            // It succeeds, as it did in the other direction.
+            let _ = set(description.duplicate.as_fd(), false);
+        }
+    }
+}
+
+impl Description {
+    fn new(descriptor: BorrowedFd<'_>) -> Option<Description> {
+        Some(Description {
+            duplicate: descriptor.try_clone_to_owned().ok()?,
+            status: status(descriptor),
+            count: 1,
+        })
+    }
+
+    fn is_of(&self, file: &Stat) -> bool {
+        let status = self.status.as_ref();
+        status.is_some_and(|own| own.st_dev == file.st_dev && own.st_ino == file.st_ino)
+    }
+
+    fn has(&self, flags: OFlags) -> bool {
+        fcntl_getfl(&self.duplicate).is_ok_and(|own| own == flags)
+    }
+}
+
+/// Finds the place of the description that the descriptor is of, and that has `flags`.
+///
+/// Few systems compare descriptions. But a change of one shows by all its descriptors, and
+/// `O_APPEND` means nothing to a pipe, a socket, a terminal or what else can be polled.
+fn find(noted: &Slab<Description>, descriptor: BorrowedFd<'_>, flags: OFlags) -> Option<usize> {
+    if noted.is_empty() {
+        return None;
+    }
+    let file = status(descriptor)?;
+    let alike = noted
+        .iter()
+        .filter(|(_, other)| other.is_of(&file) && other.has(flags));
+    let alike: Vec<_> = alike.collect();
+    let kind = FileType::from_raw_mode(file.st_mode);
+    if alike.is_empty() || matches!(kind, FileType::RegularFile | FileType::BlockDevice) {
+        return None;
+    }
+    let changed = flags ^ OFlags::APPEND;
+    fcntl_setfl(descriptor, changed).ok()?;
+    let same = alike.into_iter().find(|(_, other)| other.has(changed));
+    // It succeeds, as the change did.
+    let _ = fcntl_setfl(descriptor, flags);
+    same.map(|(place, _)| place)
+}
+
+#[cfg(not(miri))]
+fn status(descriptor: BorrowedFd<'_>) -> Option<Stat> {
+    rustix::fs::fstat(descriptor).ok()
+}
+
+/// Miri has no such call.
+#[cfg(miri)]
+fn status(_: BorrowedFd<'_>) -> Option<Stat> {
+    None
+}
+
+/// Sets the mode of a description.
+#[cfg(not(miri))]
+pub(crate) fn set(descriptor: BorrowedFd<'_>, nonblocking: bool) -> Result<()> {
+    rustix::io::ioctl_fionbio(descriptor, nonblocking)
+}
+
+/// Sets the mode of a description. Miri has no such `ioctl` for socket pairs.
+#[cfg(miri)]
+pub(crate) fn set(descriptor: BorrowedFd<'_>, nonblocking: bool) -> Result<()> {
+    let mut flags = fcntl_getfl(descriptor)?;
+    flags.set(OFlags::NONBLOCK, nonblocking);
+    fcntl_setfl(descriptor, flags)
+}
+
+fn lock() -> MutexGuard<'static, Slab<Description>> {
+    NOTED.lock().unwrap_or_else(PoisonError::into_inner)
+}
