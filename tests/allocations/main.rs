@@ -2,6 +2,7 @@
 //! allocates nothing.
 #![cfg(test)]
 
+mod finished_task;
 mod macros;
 mod stream;
 

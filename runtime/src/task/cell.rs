@@ -38,6 +38,29 @@ union Stage<F: Future> {
     outcome: ManuallyDrop<Outcome<F::Output>>,
 }
 
+/// The most bytes that a future or an output takes in the allocation of its task.
+///
+/// An allocation costs some fifty instructions, and freeing it as many. That is a
+/// quarter of what it takes to spawn and join a task; but a future that is larger
+/// than this usually does more than to return at once.
+const MOST_INLINE: usize = 512;
+
+/// Whether a future or an output of type `T` has an allocation of its own.
+const fn is_large<T>() -> bool {
+    size_of::<T>() > MOST_INLINE
+}
+
+/// A future whose output is too large for the allocation of its task.
+struct BoxedOutput<F>(Pin<Box<F>>);
+
+impl<F: Future> Future for BoxedOutput<F> {
+    type Output = Box<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Box<F::Output>> {
+        self.0.as_mut().poll(context).map(Box::new)
+    }
+}
+
 /// The operations that know the type of the future.
 pub(crate) struct Vtable {
     poll: unsafe fn(Raw) -> bool,
@@ -61,7 +84,28 @@ pub(crate) struct Raw(NonNull<Header>);
 impl Raw {
     /// Allocates a task: live, with a handle, and queued by the flags, though
     /// the caller has yet to put it in the queue and the list.
+    ///
+    /// A large future has an allocation of its own, which is freed when the task
+    /// finishes; so has a large output, which is freed when it is taken. The
+    /// task itself is freed with its last reference, and its wakers may be kept
+    /// for much longer, for instance by a socket that the task polled.
+    #[inline]
     pub(super) fn new<F: Future>(
+        future: F,
+        remote: NonNull<Remote>,
+        id: Id,
+        spawned_at: &'static Location<'static>,
+    ) -> Raw {
+        if is_large::<F::Output>() {
+            Raw::allocate(BoxedOutput(Box::pin(future)), remote, id, spawned_at)
+        } else if is_large::<F>() {
+            Raw::allocate(Box::pin(future), remote, id, spawned_at)
+        } else {
+            Raw::allocate(future, remote, id, spawned_at)
+        }
+    }
+
+    fn allocate<F: Future>(
         future: F,
         remote: NonNull<Remote>,
         id: Id,
@@ -144,13 +188,19 @@ impl Raw {
     /// # Safety
     ///
     /// `RESULT` was set and the caller has cleared it, on the owner's thread;
-    /// `T` is the output of the task's future.
+    /// `T` is the output of the future that the task was made of.
     #[inline]
     pub(super) unsafe fn take_outcome<T>(self) -> Outcome<T> {
         // SAFETY: the caller's handle keeps the task.
         let offset = unsafe { self.header() }.vtable.stage;
         // SAFETY: that is where the stage is, inside the allocation.
         let stage = unsafe { self.0.byte_add(offset) };
+        if is_large::<T>() {
+            // SAFETY: `new` boxed the output, so this is the outcome, which is
+            // in place and counts as gone after this.
+            let outcome = unsafe { stage.cast::<Outcome<Box<T>>>().read() };
+            return outcome.map(|output| *output);
+        }
         // SAFETY: the outcome is in place, and counts as gone after this.
         unsafe { stage.cast::<Outcome<T>>().read() }
     }

@@ -17,7 +17,8 @@
 //!                                └──────────────────> over          v
 //!                                                                  freed
 //!
-//!  1: `TaskSet::spawn`: one allocation; in the live list and the ready queue.
+//!  1: `TaskSet::spawn`: one allocation, and one more if the future or the output
+//!     is large; in the live list and the ready queue.
 //!  2: `TaskSet::run_some`: out of the ready queue, `RUNNING`.
 //!  3: `Running::poll`: with `Ready` the future is dropped in place and the outcome
 //!     stored there; after a panic `Running::end` does that.
@@ -34,6 +35,10 @@
 //! [`cleanup`](crate::cleanup). While cleanups are left to run, `finish` does not
 //! end it at 3 and 4, but makes it `CLOSING`: it is run on, with the outcome in
 //! place, and `TaskSet::close` polls the cleanups in its turns.
+//!
+//! What is left of a task that has finished, for as long as a waker or a handle is
+//! kept, is its allocation: a header, and the room of a small future. A large
+//! future is freed when the task finishes.
 //!
 //! A join handle that is dropped lets go of the output: then it is dropped at
 //! the end of the task, or at once if that was before.

@@ -9,6 +9,7 @@ use std::fmt;
 use std::task::Waker;
 
 use super::cell::Raw;
+use super::header::Flags;
 use super::set::TaskSet;
 use super::waker;
 
@@ -53,7 +54,7 @@ impl Parked {
         self.task.get().is_some() && self.task.get() == waker::recognise(waker)
     }
 
-    /// Wakes the task, if one was noted. It stays noted.
+    /// Wakes the task, if one was noted. It stays noted, unless it has finished.
     ///
     /// `tasks` is that of the loop that runs on this thread; the task may be
     /// another's.
@@ -63,14 +64,24 @@ impl Parked {
             return;
         };
         // SAFETY: the reference keeps the task; `remote` never changes.
-        let remote = unsafe { task.header() }.remote;
-        if tasks.owns(remote) {
+        let header = unsafe { task.header() };
+        if !tasks.owns(header.remote) {
+            // SAFETY: likewise.
+            unsafe { waker::notify(task, false) };
+        } else if header.has(Flags::LIVE) {
             // SAFETY: likewise, and `tasks` is on its owner's thread.
             unsafe { tasks.make_ready(task, false) };
         } else {
-            // SAFETY: likewise.
-            unsafe { waker::notify(task, false) };
+            self.forget();
         }
+    }
+
+    /// Gives the reference to a task back that has finished.
+    #[cold]
+    fn forget(&self) {
+        drop(Parked {
+            task: Cell::new(self.task.take()),
+        });
     }
 }
 
