@@ -181,6 +181,22 @@ fn an_event_frees_what_is_left_of_a_finished_task() {
     assert_eq!(live_bytes(), before);
 }
 
+/// Each leaves its waker with the socket, and nothing tells that it gave up.
+#[test]
+fn polls_that_were_given_up_do_not_pile_up() {
+    coreloop::block_on(async {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let ours: Rc<dyn Wait> = Rc::new(Shared(Async::new(ours).unwrap()));
+        let before = live_bytes();
+        for _ in 0..20 * TASKS {
+            let task = spawn(wait_once::<1>(Rc::clone(&ours), End::Returns));
+            task.await.unwrap();
+        }
+        let left = live_bytes().wrapping_sub(before);
+        assert!(left < 32 * LEFT, "{left} bytes are left");
+    });
+}
+
 /// A handle keeps the outcome, which here is nothing, and an abort handle not even that.
 #[test]
 fn a_handle_keeps_no_future() {

@@ -3,11 +3,14 @@
 #![cfg(not(miri))] // Too many bytes for it.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
+use std::time::Duration;
 
-use coreloop::io::{AsyncReadExt, Interest};
-use coreloop::net::{TcpListener, TcpStream};
+use coreloop::Runtime;
+use coreloop::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use coreloop::net::{AcceptPause, TcpListener, TcpStream, UnixStream};
 use coreloop::task::JoinSet;
 use fastrand::Rng;
 use futures_lite::future::poll_once;
@@ -19,6 +22,80 @@ fn readers_of_every_kind_share_a_stream() {
             share(Rng::with_seed(seed)).await.expect("loopback works");
         }
     });
+}
+
+/// With more than 256 of them they woke each other for ever.
+#[test]
+fn any_number_of_tasks_that_share_a_socket_are_idle() {
+    for number in [257, 1000] {
+        idle(number, |shared| async move {
+            let _ = (&mut &shared.client).read(&mut [0; 1]).await;
+        });
+        idle(number, |shared| async move {
+            let _ = (&mut &shared.client).write(&[0; 1 << 20]).await;
+        });
+        idle(number, |shared| async move {
+            let _ = (&mut &shared.unix).read(&mut [0; 1]).await;
+        });
+        idle(number, |shared| async move {
+            let mut pause = AcceptPause::default();
+            let _ = poll_fn(|cx| shared.listener.poll_accept_shared(&mut pause, cx)).await;
+        });
+        idle(number, |shared| async move {
+            let _ = shared.listener.accept().await;
+        });
+    }
+}
+
+/// Has so many tasks wait for what never comes, and counts their polls.
+fn idle<F: Future<Output = ()> + 'static>(number: u64, wait: impl Fn(Rc<Shared>) -> F) {
+    let runtime = Runtime::new().unwrap();
+    let shared = runtime.block_on(Shared::new()).expect("loopback works");
+    let shared = Rc::new(shared);
+    for _ in 0..number {
+        drop(runtime.spawn(wait(Rc::clone(&shared))));
+    }
+    let turns = || {
+        for _ in 0..20 {
+            runtime.turn(Some(Duration::ZERO)).unwrap();
+        }
+        runtime.metrics().polls()
+    };
+    let polls = turns();
+    assert_eq!(turns(), polls, "they wait");
+    assert!(
+        Rc::strong_count(&shared) as u64 > number,
+        "none has finished"
+    );
+}
+
+struct Shared {
+    client: TcpStream,
+    _server: TcpStream,
+    unix: UnixStream,
+    _peer: UnixStream,
+    listener: TcpListener,
+}
+
+impl Shared {
+    /// Sockets to which nothing comes, and a stream that takes no more.
+    async fn new() -> io::Result<Shared> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let client = TcpStream::connect(listener.local_addr()?).await?;
+        let server = listener.accept().await?.0;
+        while poll_once((&mut &client).write(&[0; 1 << 20]))
+            .await
+            .is_some()
+        {}
+        let (unix, peer) = UnixStream::pair()?;
+        Ok(Shared {
+            client,
+            _server: server,
+            unix,
+            _peer: peer,
+            listener,
+        })
+    }
 }
 
 async fn share(mut rng: Rng) -> io::Result<()> {

@@ -280,9 +280,11 @@ impl<T: AsFd> Async<T> {
     /// As [`poll_read_with`](Async::poll_read_with), but every task that polled is
     /// woken, not the last alone. It costs a clone of each waker.
     ///
-    /// For types that are polled by a shared reference. Of more than 256 tasks, those
-    /// that have waited longest are woken to poll again, for as long as there are so
-    /// many: nobody is forgotten, but the loop does not sleep.
+    /// For types that are polled by a shared reference. Any number of tasks may wait,
+    /// and all of them are woken. A task that does not wait any more is remembered until
+    /// the next event, or until it has finished. Of wakers that are not those of tasks,
+    /// such as a collection of futures makes for each, 256 are remembered; if there are
+    /// more, they are woken to poll again, and twice as many as do so are remembered.
     ///
     /// # Errors
     ///
@@ -417,7 +419,8 @@ impl<T: AsFd> Async<T> {
                 Failure::Wait => {
                     match self.registration.watched(self.io.as_fd(), direction) {
                         Ok(source) => {
-                            source.park_beside(direction, context);
+                            let timers = &self.registration.event_loop.timers;
+                            source.park_shared(direction, context, || timers.nanos());
                             return Poll::Pending;
                         }
                         // The operation was not tried yet.

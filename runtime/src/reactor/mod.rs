@@ -12,6 +12,7 @@
 mod descriptor;
 mod exclusive;
 mod readiness;
+mod sharers;
 mod source;
 
 use std::cell::{Cell, RefCell};

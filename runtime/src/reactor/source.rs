@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use slab::Slab;
 
 use super::readiness::{Direction, Readiness, is_unusual, told_by};
+use super::sharers::Sharers;
 use crate::io::{Interest, Ready};
 use crate::panics;
 use crate::task::{Parked, TaskSet};
@@ -161,25 +162,21 @@ impl Source {
         })
     }
 
-    /// Notes one more task to wake when `direction` becomes ready.
-    pub(crate) fn park_beside(&self, direction: Direction, context: &Context<'_>) {
-        let beside = &self.others().beside;
-        let noted = |(noted, waker): &(Direction, Waker)| {
-            *noted == direction && waker.will_wake(context.waker())
-        };
-        if beside.borrow().iter().any(noted) {
+    /// Notes one more task to wake when `direction` becomes ready. `now` asks the
+    /// clock of the loop.
+    pub(crate) fn park_shared(
+        &self,
+        direction: Direction,
+        context: &Context<'_>,
+        now: impl FnOnce() -> u64,
+    ) {
+        let sharers = self.others().sharers(direction);
+        if sharers.borrow().contains(context.waker()) {
             return;
         }
         let waker = context.waker().clone();
-        let oldest = {
-            let mut beside = beside.borrow_mut();
-            let is_full = beside.len() == MOST_BESIDE;
-            let oldest = is_full.then(|| beside.remove(0));
-            beside.push((direction, waker));
-            oldest
-        };
-        // If it still waits it polls again, so that nobody is forgotten.
-        if let Some((_, waker)) = oldest {
+        let removed = sharers.borrow_mut().insert(waker, now);
+        for waker in removed {
             panics::caught(|| waker.wake());
         }
         if self.is_ready(direction) {
@@ -315,15 +312,10 @@ struct Others {
     writer: Cell<Option<Waker>>,
     /// Those who wait by a shared reference: several acceptors, say.
     list: RefCell<Slab<Waiter>>,
-    /// Those who poll by a shared reference, until the next event. Nothing tells
-    /// when one of them has lost interest.
-    beside: RefCell<Vec<(Direction, Waker)>>,
+    /// Those who poll by a shared reference, until the next event.
+    readers: RefCell<Sharers>,
+    writers: RefCell<Sharers>,
 }
-
-/// So many tasks that poll by a shared reference are noted. If there are more, they
-/// wake each other until the next event; if there were no bound, those that gave up
-/// would be kept until then.
-const MOST_BESIDE: usize = 256;
 
 #[derive(Debug)]
 struct Waiter {
@@ -342,11 +334,14 @@ impl Others {
         polls
             || waiters
                 .any(|waiter| waiter.waker.is_some() && waiter.awaits.any(Readiness::READABLE))
-            || self
-                .beside
-                .borrow()
-                .iter()
-                .any(|(direction, _)| *direction == Direction::Read)
+            || !self.readers.borrow().is_empty()
+    }
+
+    fn sharers(&self, direction: Direction) -> &RefCell<Sharers> {
+        match direction {
+            Direction::Read => &self.readers,
+            Direction::Write => &self.writers,
+        }
     }
 
     fn slot(&self, direction: Direction) -> &Cell<Option<Waker>> {
@@ -379,9 +374,7 @@ impl Others {
         for direction in [Direction::Read, Direction::Write] {
             if news.any(direction.ready()) {
                 wakers.extend(self.slot(direction).take());
-                let mut beside = self.beside.borrow_mut();
-                let polled = beside.extract_if(.., |(noted, _)| *noted == direction);
-                wakers.extend(polled.map(|(_, waker)| waker));
+                wakers.extend(self.sharers(direction).borrow_mut().take());
             }
         }
         for waker in wakers {

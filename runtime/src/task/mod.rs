@@ -128,6 +128,7 @@ pub(crate) use parked::Parked;
 pub(crate) use set::TaskSet;
 #[cfg(all(test, loom))]
 pub(crate) use state::{Post, Word};
+pub(crate) use waker::has_finished;
 
 /// Makes a task of `future` on the runtime that this is called in.
 ///

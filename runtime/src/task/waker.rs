@@ -75,6 +75,13 @@ pub(super) fn recognise(waker: &Waker) -> Option<Raw> {
     ptr::eq(waker.vtable(), &raw const VTABLE).then(|| unsafe { raw(waker.data()) })
 }
 
+/// Whether the task has finished that `waker` wakes; nothing if it is not a waker
+/// of ours.
+pub(crate) fn has_finished(waker: &Waker) -> Option<bool> {
+    // SAFETY: the waker keeps the task, and anybody may look at its word.
+    recognise(waker).map(|task| unsafe { task.header() }.word.is_done())
+}
+
 /// # Safety
 ///
 /// `data` is that of a waker of ours.

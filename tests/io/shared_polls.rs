@@ -1,0 +1,193 @@
+//! Any number of tasks that poll one descriptor by a shared reference: they are idle while
+//! nothing happens, all of them are woken by an event, and those that gave up are forgotten.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use coreloop::io::Async;
+use coreloop::{Runtime, block_on, spawn, time};
+use futures_util::future::join_all;
+
+const MANY: usize = if cfg!(miri) { 40 } else { 1000 };
+
+fn turns(runtime: &Runtime) {
+    for _ in 0..10 {
+        runtime.turn(Some(Duration::ZERO)).unwrap();
+    }
+}
+
+fn pair() -> (Async<UnixStream>, UnixStream) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    (Async::new(ours).unwrap(), theirs)
+}
+
+/// Fills the buffers of a socket, so that writes have to wait.
+fn fill(socket: &Async<UnixStream>) {
+    while socket
+        .try_write_with(|mut socket| socket.write(&[0; 4096]))
+        .is_ok()
+    {}
+}
+
+fn poll_read(socket: &Async<UnixStream>, context: &mut Context<'_>) -> Poll<usize> {
+    let read = socket.poll_read_shared(context, |mut socket| socket.read(&mut [0; 1]));
+    read.map(Result::unwrap)
+}
+
+fn poll_write(socket: &Async<UnixStream>, context: &mut Context<'_>) -> Poll<usize> {
+    let write = socket.poll_write_shared(context, |mut socket| socket.write(&[0; 1]));
+    write.map(Result::unwrap)
+}
+
+/// Counts the wakes of a waker that is no task's.
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Count {
+    fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Whether it was woken since this was asked the last time.
+    fn take(&self) -> bool {
+        self.0.swap(0, Ordering::Relaxed) > 0
+    }
+}
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn any_number_of_tasks_that_share_a_descriptor_are_idle() {
+    for number in [257, MANY] {
+        for reads in [true, false] {
+            let poll = if reads { poll_read } else { poll_write };
+            let runtime = Runtime::new().unwrap();
+            let _guard = runtime.enter();
+            let (ours, mut theirs) = pair();
+            fill(&ours);
+            let ours = Rc::new(ours);
+            let (polls, finished) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+            for _ in 0..number {
+                let ours = Rc::clone(&ours);
+                let (polls, finished) = (Rc::clone(&polls), Rc::clone(&finished));
+                drop(spawn(async move {
+                    poll_fn(|context| {
+                        polls.set(polls.get() + 1);
+                        poll(&ours, context)
+                    })
+                    .await;
+                    finished.set(finished.get() + 1);
+                }));
+            }
+            turns(&runtime);
+            assert_eq!(polls.get(), number, "each was polled once");
+
+            // An event wakes all of them, and most find nothing and wait again.
+            if reads {
+                theirs.write_all(&[0; 3]).unwrap();
+            } else {
+                theirs.set_nonblocking(true).unwrap();
+                while theirs.read(&mut [0; 4096]).is_ok() {}
+            }
+            turns(&runtime);
+            assert!(finished.get() > 0);
+            assert_eq!(polls.get(), 2 * number);
+            turns(&runtime);
+            assert_eq!(polls.get(), 2 * number);
+        }
+    }
+}
+
+/// Each of the futures has a waker of its own, which is not a task's.
+#[test]
+fn any_number_of_futures_of_one_task_that_share_a_descriptor_are_idle() {
+    let runtime = Runtime::new().unwrap();
+    let _guard = runtime.enter();
+    let (ours, mut theirs) = pair();
+    let ours = Rc::new(ours);
+    let polls = Rc::new(Cell::new(0));
+    let reads = (0..MANY).map(|_| {
+        let (ours, polls) = (Rc::clone(&ours), Rc::clone(&polls));
+        poll_fn(move |context| {
+            polls.set(polls.get() + 1);
+            poll_read(&ours, context)
+        })
+    });
+    let task = spawn(join_all(reads));
+    turns(&runtime);
+    assert!(polls.get() <= 2 * MANY, "{} polls", polls.get());
+    let before = polls.get();
+    turns(&runtime);
+    assert_eq!(polls.get(), before);
+    theirs.write_all(&vec![1; MANY]).unwrap();
+    turns(&runtime);
+    assert!(task.is_finished());
+}
+
+/// Futures that gave up leave their wakers, of which nothing tells that they are of no
+/// use any more: they are forgotten when they do not come back after a wake.
+#[test]
+fn wakers_that_are_no_tasks_do_not_pile_up() {
+    block_on(async {
+        time::pause();
+        let (ours, _theirs) = pair();
+        let mut counts: Vec<Arc<Count>> = Vec::new();
+        for _ in 0..20 {
+            for _ in 0..MANY / 4 {
+                let count = Arc::new(Count::default());
+                let waker = Waker::from(Arc::clone(&count));
+                assert!(poll_read(&ours, &mut Context::from_waker(&waker)).is_pending());
+                counts.push(count);
+            }
+            time::advance(Duration::from_secs(2)).await;
+        }
+        let is_kept = |count: &&Arc<Count>| Arc::strong_count(count) > 1;
+        let kept = counts.iter().filter(is_kept).count();
+        assert!(kept <= 512, "{kept} are kept");
+        for count in &counts {
+            let is_kept = Arc::strong_count(count) > 1;
+            assert!(
+                is_kept || count.get() == 1,
+                "one that was forgotten was not woken"
+            );
+        }
+    });
+}
+
+/// A waker that still waits comes back, and is not woken again for those that join it
+/// later.
+#[test]
+fn wakers_that_come_back_are_left_alone() {
+    block_on(async {
+        time::pause();
+        let (ours, _theirs) = pair();
+        let counts: Vec<Arc<Count>> = (0..MANY).map(|_| Arc::default()).collect();
+        let poll = |count: &Arc<Count>| {
+            let waker = Waker::from(Arc::clone(count));
+            assert!(poll_read(&ours, &mut Context::from_waker(&waker)).is_pending());
+        };
+        let mut woken = 0;
+        for count in &counts {
+            poll(count);
+            for count in &counts {
+                if count.take() {
+                    woken += 1;
+                    poll(count);
+                }
+            }
+            time::advance(Duration::from_secs(2)).await;
+        }
+        assert!(woken <= 2 * MANY, "{woken} wakes of {MANY} that wait");
+    });
+}
