@@ -13,6 +13,7 @@ use std::time::Duration;
 use coreloop::io::Async;
 use coreloop::sync::mpsc;
 use coreloop::task::yield_now;
+use coreloop::time::timeout;
 use coreloop::{Runtime, block_on, spawn};
 
 use coreloop_test_support::wakers::{Call, calling};
@@ -626,6 +627,82 @@ fn a_fickle_descriptor_is_its_makers_trouble_only() {
         writer.write_all(b"y").unwrap();
         assert_eq!(read(&reader).await.unwrap(), b"y");
     });
+}
+
+/// A descriptor that is another one when it is told to be.
+struct Changing {
+    pipes: [Rc<PipeReader>; 2],
+    which: Cell<usize>,
+}
+
+impl AsFd for Changing {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pipes[self.which.get()].as_fd()
+    }
+}
+
+/// It was registered in place of the other, whose events then went to it.
+#[test]
+fn a_descriptor_that_changes_takes_no_event_of_another() {
+    // Miri has no exclusive registrations.
+    let kinds = if cfg!(miri) { 1 } else { 3 };
+    for kind in 0..kinds {
+        block_on(async {
+            let (honest, mut writer) = pipe().unwrap();
+            let honest = Async::new(Rc::new(honest)).unwrap();
+            let read = || honest.try_read_with(|honest| (&**honest).read(&mut [0; 8]));
+            let is_empty = || {
+                let would_block = read().is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+                would_block && is_pending(pin!(honest.readable()))
+            };
+            let (other, _writer) = pipe().unwrap();
+            let changing = Changing {
+                pipes: [Rc::new(other), Rc::clone(honest.get_ref())],
+                which: Cell::new(0),
+            };
+            let changing = if kind == 0 {
+                Async::from_nonblocking(changing).unwrap()
+            } else {
+                Async::from_owned_exclusive(changing).unwrap()
+            };
+            assert!(is_pending(pin!(changing.readable())));
+            assert!(is_empty());
+
+            let changed = || changing.get_ref().which.set(1);
+            let error = match kind {
+                // The registration is widened.
+                0 => {
+                    changed();
+                    Some(changing.writable().await.unwrap_err())
+                }
+                // It is removed.
+                1 => {
+                    changed();
+                    changing.leave_to_others();
+                    None
+                }
+                // It is removed, and made again.
+                _ => {
+                    changing.leave_to_others();
+                    changed();
+                    Some(changing.readable().await.unwrap_err())
+                }
+            };
+            if let Some(error) = error {
+                assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+            }
+            for _ in 0..2 {
+                writer.write_all(b"x").unwrap();
+                let readable = timeout(Duration::from_secs(30), honest.readable()).await;
+                readable.expect("an event comes").unwrap();
+                assert_eq!(read().unwrap(), 1);
+                assert!(is_empty());
+            }
+            drop(changing);
+            writer.write_all(b"x").unwrap();
+            honest.readable().await.unwrap();
+        });
+    }
 }
 
 #[test]

@@ -33,6 +33,10 @@ use crate::time::Sleep;
 /// An `Async` holds its loop, and may be dropped after its runtime. Operations
 /// that would have to wait then give an error of kind `Other`.
 ///
+/// The descriptor that `T` gives must stay the same. Once it is registered, a change
+/// of the registration for another one is refused, with an error of kind
+/// [`InvalidInput`](io::ErrorKind::InvalidInput).
+///
 /// # Examples
 ///
 /// ```

@@ -37,6 +37,8 @@ impl Reactor {
 
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
 mod linux {
+    use std::os::fd::AsRawFd;
+
     use mio::{Interest, Token};
     use rustix::event::epoll::{self, EventData, EventFlags};
 
@@ -58,10 +60,11 @@ mod linux {
             })
         }
 
-        /// Removes the registration, if it is such a one, until somebody waits; not
-        /// while others do.
+        /// Removes the registration, if it is exclusive, until a task waits again; not
+        /// while a task waits, nor if `fd` is not the descriptor that was registered.
         pub(crate) fn suspend_exclusive(&self, fd: BorrowedFd<'_>, source: &Source) {
             if source.exclusive
+                && source.fd == fd.as_raw_fd()
                 && source.watches(Direction::Read)
                 && !source.has_readers()
                 && epoll::delete(self, fd).is_ok()

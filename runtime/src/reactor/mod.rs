@@ -150,10 +150,19 @@ impl Reactor {
     }
 
     /// Widens a registration to one more direction.
+    ///
+    /// The type of the user may give another descriptor than it gave before. That may
+    /// be registered for another source, which would lose its registration to this one.
     #[cold]
     fn widen(&self, fd: BorrowedFd<'_>, source: &Source, direction: Direction) -> io::Result<()> {
         if self.closed.get() {
             return Err(gone());
+        }
+        if fd.as_raw_fd() != source.fd {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the descriptor is not the one that was registered with the loop",
+            ));
         }
         if source.exclusive {
             return self.resume_exclusive(fd, source, direction);
