@@ -149,6 +149,28 @@ async fn pipes_are_streams() {
     assert!(child.wait().await.unwrap().success());
 }
 
+/// A read waited for output, and a write for room.
+#[coreloop::test]
+async fn nothing_goes_through_a_pipe_at_once() {
+    let mut child = Command::new("sleep")
+        .arg("1000")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    assert!(poll_once(stdout.read(&mut [0; 1])).await.is_pending());
+    while poll_once(stdin.write(&[0; 1 << 16])).await.is_ready() {}
+    let read = poll_once(stdout.read(&mut [])).await;
+    assert!(matches!(read, Poll::Ready(Ok(0))), "{read:?}");
+    let read = poll_once(AsyncReadExt::read_vectored(&mut stdout, &mut [])).await;
+    assert!(matches!(read, Poll::Ready(Ok(0))), "{read:?}");
+    let write = poll_once(stdin.write(&[])).await;
+    assert!(matches!(write, Poll::Ready(Ok(0))), "{write:?}");
+    child.kill().await.unwrap();
+}
+
 #[coreloop::test]
 async fn many_buffers_go_through_a_pipe() {
     let mut child = Command::new("cat")

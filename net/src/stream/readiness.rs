@@ -146,6 +146,7 @@ macro_rules! stream_readiness {
         impl $stream {
             /// Reads some bytes without taking them: the next read gets them again.
             ///
+            /// `Ok(0)` means that the peer will send no more, or that `buffer` is empty.
             /// Any number of tasks may peek, though the stream is shared.
             ///
             /// # Cancel safety
@@ -167,11 +168,7 @@ macro_rules! stream_readiness {
             /// # }
             /// ```
             pub async fn peek(&self, buffer: &mut [u8]) -> std::io::Result<usize> {
-                self.io
-                    .read_with(|socket| {
-                        $crate::sys::receive(socket, buffer, rustix::net::RecvFlags::PEEK)
-                    })
-                    .await
+                $crate::stream::transfer::peek(self, buffer).await
             }
 
             /// Polls for bytes to [`peek`](Self::peek) at. Only the task that polled this
@@ -185,9 +182,7 @@ macro_rules! stream_readiness {
                 cx: &mut std::task::Context<'_>,
                 buffer: &mut [u8],
             ) -> std::task::Poll<std::io::Result<usize>> {
-                self.io.poll_read_with(cx, |socket| {
-                    $crate::sys::receive(socket, buffer, rustix::net::RecvFlags::PEEK)
-                })
+                $crate::stream::transfer::poll_peek(self, cx, buffer)
             }
 
             /// Polls as [`readable`](Self::readable) awaits. Only the task that polled
@@ -217,6 +212,8 @@ macro_rules! stream_readiness {
             }
 
             /// Reads what is there now, without waiting.
+            ///
+            /// `Ok(0)` means that the peer will send no more, or that `buffer` is empty.
             ///
             /// # Errors
             ///

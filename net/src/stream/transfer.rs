@@ -45,7 +45,8 @@ pub(super) fn poll_receive<S: ByteStream>(
     length: usize,
     receive: impl FnMut(&OwnedFd) -> io::Result<usize>,
 ) -> Poll<io::Result<usize>> {
-    if S::SHORT_READS_EMPTY {
+    // A read into no room does not wait, whatever the stream.
+    if S::SHORT_READS_EMPTY || length == 0 {
         stream.io().poll_read_stream(cx, length, receive)
     } else {
         stream.io().poll_read_with(cx, receive)
@@ -58,10 +59,21 @@ pub(crate) fn poll_write(
     cx: &mut Context<'_>,
     bytes: &[u8],
 ) -> Poll<io::Result<usize>> {
+    if bytes.is_empty() {
+        return poll_write_nothing(stream, cx);
+    }
     let length = sys::at_once(bytes.len());
     stream
         .io()
         .poll_write_stream(cx, length, |socket| sys::send(socket, &bytes[..length]))
+}
+
+/// Writes no bytes, which does not wait until the socket takes some, and says whether the
+/// connection is broken.
+#[cold]
+fn poll_write_nothing(stream: &impl ByteStream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    ready!(stream.io().poll_write_stream(cx, 0, |_| Ok(0)))?;
+    Poll::Ready(sys::send(stream.io(), &[]))
 }
 
 pub(crate) fn poll_read_vectored<S: ByteStream>(
@@ -84,6 +96,9 @@ pub(crate) fn poll_write_vectored(
 ) -> Poll<io::Result<usize>> {
     let buffers = &buffers[..buffers.len().min(sys::MOST_BUFFERS)];
     let length = buffers.iter().map(|buffer| buffer.len()).sum();
+    if length == 0 {
+        return poll_write_nothing(stream, cx);
+    }
     stream
         .io()
         .poll_write_stream(cx, length, |socket| sys::send_vectored(socket, buffers))
@@ -95,6 +110,9 @@ pub(crate) fn poll_read_shared(
     cx: &mut Context<'_>,
     buffer: &mut [u8],
 ) -> Poll<io::Result<usize>> {
+    if buffer.is_empty() {
+        return poll_read(stream, cx, buffer);
+    }
     let length = sys::at_once(buffer.len());
     stream.io().poll_read_shared(cx, |socket| {
         sys::receive(socket, &mut buffer[..length], RecvFlags::empty())
@@ -107,6 +125,9 @@ pub(crate) fn poll_write_shared(
     cx: &mut Context<'_>,
     bytes: &[u8],
 ) -> Poll<io::Result<usize>> {
+    if bytes.is_empty() {
+        return poll_write(stream, cx, bytes);
+    }
     let length = sys::at_once(bytes.len());
     stream
         .io()
@@ -120,6 +141,9 @@ pub(crate) fn poll_read_vectored_shared(
     buffers: &mut [IoSliceMut<'_>],
 ) -> Poll<io::Result<usize>> {
     let count = buffers.len().min(sys::MOST_BUFFERS);
+    if buffers[..count].iter().all(|buffer| buffer.is_empty()) {
+        return poll_read(stream, cx, &mut []);
+    }
     stream.io().poll_read_shared(cx, |socket| {
         sys::receive_vectored(socket, &mut buffers[..count])
     })
@@ -132,9 +156,34 @@ pub(crate) fn poll_write_vectored_shared(
     buffers: &[IoSlice<'_>],
 ) -> Poll<io::Result<usize>> {
     let buffers = &buffers[..buffers.len().min(sys::MOST_BUFFERS)];
+    if buffers.iter().all(|buffer| buffer.is_empty()) {
+        return poll_write(stream, cx, &[]);
+    }
     stream
         .io()
         .poll_write_shared(cx, |socket| sys::send_vectored(socket, buffers))
+}
+
+/// Reads without taking what was read, by any number of tasks.
+pub(crate) async fn peek(stream: &impl ByteStream, buffer: &mut [u8]) -> io::Result<usize> {
+    if buffer.is_empty() {
+        return poll_fn(|cx| poll_read(stream, cx, buffer)).await;
+    }
+    let peek = |socket: &OwnedFd| sys::receive(socket, &mut *buffer, RecvFlags::PEEK);
+    stream.io().read_with(peek).await
+}
+
+/// As [`peek`], for the last task that polls.
+pub(crate) fn poll_peek(
+    stream: &impl ByteStream,
+    cx: &mut Context<'_>,
+    buffer: &mut [u8],
+) -> Poll<io::Result<usize>> {
+    if buffer.is_empty() {
+        return poll_read(stream, cx, buffer);
+    }
+    let peek = |socket: &OwnedFd| sys::receive(socket, &mut *buffer, RecvFlags::PEEK);
+    stream.io().poll_read_with(cx, peek)
 }
 
 /// Says that no more will be written. Never waits.
@@ -248,7 +297,7 @@ pub(crate) fn try_read<S: ByteStream>(stream: &S, buffer: &mut [u8]) -> io::Resu
     let length = sys::at_once(buffer.len());
     let receive =
         |socket: &OwnedFd| sys::receive(socket, &mut buffer[..length], RecvFlags::empty());
-    if S::SHORT_READS_EMPTY {
+    if S::SHORT_READS_EMPTY || length == 0 {
         stream.io().try_read_stream(length, receive)
     } else {
         stream.io().try_read_with(receive)
@@ -256,6 +305,9 @@ pub(crate) fn try_read<S: ByteStream>(stream: &S, buffer: &mut [u8]) -> io::Resu
 }
 
 pub(crate) fn try_write(stream: &impl ByteStream, bytes: &[u8]) -> io::Result<usize> {
+    if bytes.is_empty() {
+        return sys::send(stream.io(), bytes);
+    }
     let length = sys::at_once(bytes.len());
     stream
         .io()
@@ -267,9 +319,13 @@ pub(crate) fn try_read_vectored(
     buffers: &mut [IoSliceMut<'_>],
 ) -> io::Result<usize> {
     let count = buffers.len().min(sys::MOST_BUFFERS);
+    let buffers = &mut buffers[..count];
+    if buffers.iter().all(|buffer| buffer.is_empty()) {
+        return try_read(stream, &mut []);
+    }
     stream
         .io()
-        .try_read_with(|socket| sys::receive_vectored(socket, &mut buffers[..count]))
+        .try_read_with(|socket| sys::receive_vectored(socket, buffers))
 }
 
 pub(crate) fn try_write_vectored(
@@ -277,6 +333,9 @@ pub(crate) fn try_write_vectored(
     buffers: &[IoSlice<'_>],
 ) -> io::Result<usize> {
     let buffers = &buffers[..buffers.len().min(sys::MOST_BUFFERS)];
+    if buffers.iter().all(|buffer| buffer.is_empty()) {
+        return try_write(stream, &[]);
+    }
     stream
         .io()
         .try_write_with(|socket| sys::send_vectored(socket, buffers))

@@ -8,7 +8,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::Interest;
@@ -324,6 +324,8 @@ impl<T: AsFd> Async<T> {
     /// not of datagrams, and not of a Unix socket over which descriptors may
     /// come, where the message that brings one ends a read.
     ///
+    /// If `length` is 0, this gives 0 at once, without calling `operation`.
+    ///
     /// # Errors
     ///
     /// What `operation` returns, or as [`readable`](Async::readable).
@@ -334,6 +336,9 @@ impl<T: AsFd> Async<T> {
         length: usize,
         operation: impl FnMut(&T) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
+        if length == 0 {
+            return self.poll_nothing(context);
+        }
         self.poll_with(Direction::Read, context, operation, |&count| {
             is_short(count, length)
         })
@@ -343,6 +348,8 @@ impl<T: AsFd> Async<T> {
     ///
     /// A write that takes fewer bytes has filled the kernel's buffer, and the
     /// next one waits for an event without another system call.
+    ///
+    /// If `length` is 0, this gives 0 at once, without calling `operation`.
     ///
     /// # Errors
     ///
@@ -354,6 +361,9 @@ impl<T: AsFd> Async<T> {
         length: usize,
         operation: impl FnMut(&T) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
+        if length == 0 {
+            return self.poll_nothing(context);
+        }
         self.poll_with(Direction::Write, context, operation, |&count| {
             is_short(count, length)
         })
@@ -389,6 +399,9 @@ impl<T: AsFd> Async<T> {
         length: usize,
         operation: impl FnOnce(&T) -> io::Result<usize>,
     ) -> io::Result<usize> {
+        if length == 0 {
+            return Ok(0);
+        }
         self.try_with(Direction::Read, operation, |&count| is_short(count, length))
     }
 
@@ -403,6 +416,9 @@ impl<T: AsFd> Async<T> {
         length: usize,
         operation: impl FnOnce(&T) -> io::Result<usize>,
     ) -> io::Result<usize> {
+        if length == 0 {
+            return Ok(0);
+        }
         self.try_with(Direction::Write, operation, |&count| {
             is_short(count, length)
         })
@@ -464,6 +480,15 @@ impl<T: AsFd> Async<T> {
                 Failure::Error(error) => return Poll::Ready(Err(error)),
             }
         }
+    }
+
+    /// Transfers no bytes, which never waits.
+    #[cold]
+    fn poll_nothing(&self, context: &Context<'_>) -> Poll<io::Result<usize>> {
+        let budget = &self.registration.event_loop.tasks.budget;
+        ready!(budget.poll_left(context));
+        budget.spend();
+        Poll::Ready(Ok(0))
     }
 
     /// Calls the operation, if it may succeed.
