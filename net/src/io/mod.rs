@@ -7,6 +7,7 @@
 //! | one socket into another without the bytes coming by here | [`splice`], [`splice_bidirectional`]; a [`SplicePipe`] knows how far each got |
 //! | a file into a socket | [`sendfile`], and [`copy_file`] where the disk must not hold up the loop |
 //! | two streams in memory, joined | [`duplex`] |
+//! | the standard streams of the process | [`stdin`], [`stdout`], [`stderr`] |
 //! | reading by lines, buffers, the ends of a stream | [`AsyncReadExt`], [`AsyncBufReadExt`], [`AsyncWriteExt`], [`BufReader`], [`BufWriter`], … from futures-lite |
 //!
 //! All of it is written against the traits of futures-io, which every socket
@@ -43,6 +44,7 @@ mod copy_buffer;
 mod duplex;
 mod file;
 mod splice;
+mod standard;
 
 #[doc(inline)]
 pub use coreloop_runtime::io::*;
@@ -58,6 +60,7 @@ pub use splice::{
     SplicePipe, SpliceSource, SpliceTarget, splice, splice_bidirectional,
     splice_bidirectional_with_pipes,
 };
+pub use standard::{Stderr, Stdin, Stdout, stderr, stdin, stdout};
 
 #[doc(no_inline)]
 pub use futures_lite::io::{

@@ -79,6 +79,7 @@ impl<T: AsFd> Async<T> {
     /// not to the descriptor, and other code that uses one finds
     /// [`WouldBlock`](io::ErrorKind::WouldBlock). The standard streams of a program on a
     /// terminal are such duplicates: with its input in an `Async`, `println!` may panic.
+    /// `coreloop::io::stdin` and its siblings leave them blocking.
     ///
     /// The descriptor stays non-blocking if the `Async` is forgotten, if the process
     /// ends without dropping it, as by a signal or [`exit`](std::process::exit), and if

@@ -1,0 +1,323 @@
+//! In a process of its own, because it starts its own program again, whose output must not
+//! have the lines of a harness: the streams of the test are the child's standard streams.
+
+use std::env;
+use std::io::{self, ErrorKind, Read, Write};
+use std::process::{Child, Command, ExitStatus, Stdio, exit};
+use std::thread;
+use std::time::Duration;
+
+use coreloop::io::{
+    AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, stderr, stdin, stdout,
+};
+use coreloop::runtime::Runtime;
+use coreloop::task::yield_now;
+use coreloop::time::timeout;
+use coreloop_test_support::alone::test;
+
+/// What a child does, by its name.
+const ROLES: [(&str, fn()); 9] = [
+    ("upper", upper),
+    ("gives_up", gives_up),
+    ("many_readers", many_readers),
+    ("ends_while_it_reads", ends_while_it_reads),
+    ("foreign_executor", foreign_executor),
+    ("mode", mode),
+    ("writes_much", writes_much),
+    ("writes_to_nobody", writes_to_nobody),
+    ("both", both),
+];
+
+fn main() {
+    if cfg!(miri) {
+        return;
+    }
+    let role = env::args().nth(1);
+    if let Some((_, run)) = ROLES
+        .iter()
+        .find(|(name, _)| role.as_deref() == Some(*name))
+    {
+        return run();
+    }
+    test("lines_are_read_and_written", lines_are_read_and_written);
+    test(
+        "a_read_that_was_dropped_leaves_its_bytes_to_the_next",
+        a_read_that_was_dropped_leaves_its_bytes_to_the_next,
+    );
+    test(
+        "several_readers_have_all_bytes_between_them",
+        several_readers_have_all_bytes_between_them,
+    );
+    test("no_runtime_waits_for_a_read", no_runtime_waits_for_a_read);
+    test("any_executor_may_read", any_executor_may_read);
+    test("the_streams_stay_blocking", the_streams_stay_blocking);
+    test(
+        "much_is_written_in_order_though_it_is_read_slowly",
+        much_is_written_in_order_though_it_is_read_slowly,
+    );
+    test(
+        "an_error_is_returned_by_the_next_operation",
+        an_error_is_returned_by_the_next_operation,
+    );
+    test(
+        "output_and_error_are_two_streams",
+        output_and_error_are_two_streams,
+    );
+}
+
+fn start(role: &str) -> Child {
+    Command::new(env::current_exe().expect("a program"))
+        .arg(role)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .expect("the program starts itself")
+}
+
+/// Closes the input, and reads the output to its end.
+fn finish(mut child: Child) -> (ExitStatus, String) {
+    drop(child.stdin.take());
+    let mut text = String::new();
+    let mut output = child.stdout.take().expect("a pipe");
+    output.read_to_string(&mut text).expect("text");
+    (child.wait().expect("an end"), text)
+}
+
+fn say(child: &mut Child, text: &str) {
+    let input = child.stdin.as_mut().expect("a pipe");
+    input.write_all(text.as_bytes()).expect("it reads");
+}
+
+fn hear(child: &mut Child, text: &str) {
+    let mut heard = vec![0; text.len()];
+    let output = child.stdout.as_mut().expect("a pipe");
+    output.read_exact(&mut heard).expect("it writes");
+    assert_eq!(String::from_utf8_lossy(&heard), text);
+}
+
+fn lines_are_read_and_written() {
+    let mut child = start("upper");
+    for line in ["one\n", "two\n", "a longer line\n"] {
+        say(&mut child, line);
+        hear(&mut child, &line.to_uppercase());
+    }
+    say(&mut child, "the end");
+    let (status, rest) = finish(child);
+    assert!(status.success());
+    assert_eq!(rest, "THE END");
+}
+
+fn upper() {
+    coreloop::block_on(async {
+        let mut input = BufReader::new(stdin());
+        let mut output = stdout();
+        let mut line = String::new();
+        while input.read_line(&mut line).await.expect("a line") > 0 {
+            output
+                .write_all(line.to_uppercase().as_bytes())
+                .await
+                .expect("a reader");
+            output.flush().await.expect("a reader");
+            line.clear();
+        }
+        // The end stays.
+        assert_eq!(input.read(&mut [0]).await.expect("the end"), 0);
+        assert_eq!(stdin().read(&mut [0]).await.expect("the end"), 0);
+    });
+}
+
+fn a_read_that_was_dropped_leaves_its_bytes_to_the_next() {
+    let mut child = start("gives_up");
+    hear(&mut child, "gave up\n");
+    say(&mut child, "late");
+    let (status, rest) = finish(child);
+    assert!(status.success());
+    assert_eq!(rest, "late");
+}
+
+fn gives_up() {
+    coreloop::block_on(async {
+        for _ in 0..3 {
+            let (mut input, mut byte) = (stdin(), [0]);
+            let read = timeout(Duration::from_millis(1), input.read(&mut byte));
+            read.await.expect_err("there is nothing to read");
+        }
+        let mut output = stdout();
+        output.write_all(b"gave up\n").await.expect("a reader");
+        output.flush().await.expect("a reader");
+        // The thread has waited all along, for the first byte alone.
+        let mut text = String::new();
+        stdin().read_to_string(&mut text).await.expect("text");
+        output.write_all(text.as_bytes()).await.expect("a reader");
+        output.close().await.expect("a reader");
+    });
+}
+
+fn several_readers_have_all_bytes_between_them() {
+    let mut child = start("many_readers");
+    for _ in 0..100 {
+        say(&mut child, "ten bytes\n");
+    }
+    let (status, rest) = finish(child);
+    assert!(status.success());
+    assert_eq!(rest, "1000");
+}
+
+fn many_readers() {
+    let count = || async {
+        let mut bytes = Vec::new();
+        stdin().read_to_end(&mut bytes).await.expect("bytes");
+        bytes.len()
+    };
+    let other = thread::spawn(move || coreloop::block_on(count()));
+    let here = coreloop::block_on(async { coreloop::join!(count(), count(), count()) });
+    let other = other.join().expect("no panic");
+    print!("{}", here.0 + here.1 + here.2 + other);
+}
+
+fn no_runtime_waits_for_a_read() {
+    let mut child = start("ends_while_it_reads");
+    hear(&mut child, "none left\n");
+    // Its input is still open.
+    assert!(child.wait().expect("an end").success());
+}
+
+fn ends_while_it_reads() {
+    let runtime = Runtime::new().expect("a runtime");
+    let task = runtime.spawn(async { stdin().read(&mut [0]).await });
+    runtime.block_on(async {
+        yield_now().await;
+        assert!(!task.is_finished());
+        task.abort();
+    });
+    let report = runtime.shutdown(Duration::MAX);
+    assert!(report.is_clean(), "{report}");
+    println!("none left");
+}
+
+fn any_executor_may_read() {
+    let mut child = start("foreign_executor");
+    say(&mut child, "hello");
+    let (status, rest) = finish(child);
+    assert!(status.success());
+    assert_eq!(rest, "hello");
+}
+
+fn foreign_executor() {
+    let mut text = String::new();
+    futures_lite::future::block_on(async {
+        stdin().read_to_string(&mut text).await.expect("text");
+        let error = stdout()
+            .write(b"lost")
+            .await
+            .expect_err("there is no runtime");
+        assert_eq!(error.kind(), ErrorKind::Other);
+        assert!(error.to_string().contains("runtime"), "{error}");
+    });
+    print!("{text}");
+}
+
+fn the_streams_stay_blocking() {
+    let mut child = start("mode");
+    hear(&mut child, "ready\n");
+    say(&mut child, "x");
+    let (status, rest) = finish(child);
+    assert!(status.success());
+    assert_eq!(rest, "true true true");
+}
+
+fn mode() {
+    use rustix::fs::{OFlags, fcntl_getfl};
+    let blocks =
+        |flags: rustix::io::Result<OFlags>| !flags.expect("flags").contains(OFlags::NONBLOCK);
+    coreloop::block_on(async {
+        let (mut input, mut output) = (stdin(), stdout());
+        output.write_all(b"ready\n").await.expect("a reader");
+        output.flush().await.expect("a reader");
+        input.read_exact(&mut [0]).await.expect("a byte");
+        let text = format!(
+            "{} {} {}",
+            blocks(fcntl_getfl(&input)),
+            blocks(fcntl_getfl(&output)),
+            blocks(fcntl_getfl(stderr()))
+        );
+        output.write_all(text.as_bytes()).await.expect("a reader");
+        output.flush().await.expect("a reader");
+    });
+}
+
+/// More than a pipe holds, and more than is written at once.
+const MUCH: u32 = 1 << 20;
+
+fn much_is_written_in_order_though_it_is_read_slowly() {
+    let mut child = start("writes_much");
+    let mut output = child.stdout.take().expect("a pipe");
+    let mut bytes = Vec::new();
+    output.read_to_end(&mut bytes).expect("bytes");
+    assert!(child.wait().expect("an end").success());
+    let numbers = bytes
+        .chunks(4)
+        .map(|four| u32::from_ne_bytes(four.try_into().expect("four")));
+    assert!(numbers.eq(0..MUCH));
+}
+
+fn writes_much() {
+    let bytes: Vec<u8> = (0..MUCH).flat_map(u32::to_ne_bytes).collect();
+    coreloop::block_on(async {
+        let mut output = stdout();
+        let (start, rest) = bytes.split_at(1000);
+        for piece in start.chunks(7) {
+            output.write_all(piece).await.expect("a reader");
+        }
+        output.write_all(rest).await.expect("a reader");
+        output.flush().await.expect("a reader");
+    });
+}
+
+fn an_error_is_returned_by_the_next_operation() {
+    let mut child = start("writes_to_nobody");
+    drop(child.stdout.take());
+    drop(child.stdin.take());
+    assert!(child.wait().expect("an end").success());
+}
+
+fn writes_to_nobody() {
+    coreloop::block_on(async {
+        // Until the other end is closed.
+        stdin().read_to_end(&mut Vec::new()).await.expect("the end");
+        let mut output = stdout();
+        assert_eq!(output.write(b"a line\n").await.expect("it is taken"), 7);
+        let error = output.flush().await.expect_err("nobody reads");
+        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+        output.write_all(b"a line\n").await.expect("it is taken");
+        let error = output.write(b"a line\n").await.expect_err("nobody reads");
+        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+    });
+    // What std keeps for its own flush at the end is of no interest.
+    exit(0);
+}
+
+fn output_and_error_are_two_streams() {
+    let child = Command::new(env::current_exe().expect("a program"))
+        .arg("both")
+        .output()
+        .expect("the program starts itself");
+    assert!(child.status.success());
+    assert_eq!(child.stdout, b"output, and more");
+    assert_eq!(child.stderr, b"error");
+}
+
+fn both() {
+    coreloop::block_on(async {
+        let (mut output, mut error) = (stdout(), stderr());
+        output.write_all(b"output").await.expect("a reader");
+        error.write_all(b"error").await.expect("a reader");
+        error.flush().await.expect("a reader");
+        output.write_all(b", and ").await.expect("a reader");
+        output.flush().await.expect("a reader");
+        // What std prints comes behind what was flushed.
+        print!("more");
+        io::stdout().flush().expect("a reader");
+    });
+}
