@@ -27,6 +27,7 @@ use std::ptr;
 use std::rc::Rc;
 
 use crate::event_loop::EventLoop;
+use crate::nesting::Anew;
 
 thread_local! {
     static CURRENT: Cell<*const EventLoop> = const { Cell::new(ptr::null()) };
@@ -198,6 +199,7 @@ pub(crate) fn run<R>(
          `.await` the future or `spawn` it instead"
     );
     let _entered = enter(event_loop);
+    let _nesting = Anew::begin();
     let _leave = Leave {
         before: RUNNING.replace(Rc::as_ptr(event_loop)),
     };

@@ -25,6 +25,7 @@ mod diagnostics;
 mod event_loop;
 mod handle;
 mod metrics;
+mod nesting;
 mod panics;
 mod reactor;
 mod remote;

@@ -11,9 +11,11 @@ use coreloop::scope::{
     MemberError, Started, TaskGroup, Until, as_completed, cancel_scope, scope, wait,
 };
 use coreloop::task::JoinSet;
-use coreloop::{race, spawn};
+use coreloop::{block_on, race, spawn};
 
 use coreloop_test_support::clock::paused;
+use coreloop_test_support::on_drop::OnDrop;
+use coreloop_test_support::panics::recorded;
 use coreloop_test_support::rerun::{is_rerun, rerun};
 use coreloop_test_support::trace::{self, Trace, ticks};
 
@@ -413,4 +415,19 @@ async fn structures_nest() {
         Some("6 cancelled"),
         "{events:?}"
     );
+}
+
+#[test]
+fn an_output_that_panics_when_dropped_is_no_failure_of_the_group() {
+    let ((), panics) = recorded(|| {
+        block_on(async {
+            let mut group = TaskGroup::<()>::new();
+            // Its handle is dropped before the end of the task, and after it.
+            drop(group.spawn(async { Ok(OnDrop::new(|| panic!("unwanted"))) }));
+            let handle = group.spawn(async { Ok(OnDrop::new(|| panic!("unwanted"))) });
+            group.join().await.unwrap();
+            drop(handle);
+        });
+    });
+    assert_eq!(panics.len(), 2);
 }

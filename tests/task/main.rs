@@ -9,6 +9,7 @@ mod destructors;
 mod join;
 mod join_set;
 mod local;
+mod nested_outputs;
 mod panic;
 mod parked;
 mod spawn_blocking;

@@ -198,7 +198,9 @@ fn an_output_that_panics_when_dropped_stops_nothing() {
         // With the handle.
         let handle = spawn(async { OnDrop::new(|| panic!("unwanted")) });
         yield_now().await;
-        drop(handle);
+        let ((), panics) = panics::recorded(|| drop(handle));
+        assert_eq!(panics.len(), 1);
+        assert!(panics[0].ends_with("unwanted"), "{}", panics[0]);
 
         // Along with the future.
         let error = spawn(Both(false)).await.err().unwrap();

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use super::Shared;
 use super::outcome::{Slot, Stoppable};
+use crate::nesting::{self, Level};
 use crate::task::{Id, JoinError, coop};
 
 /// A handle to a task on another thread's runtime, or to a runtime's blocking
@@ -114,11 +115,20 @@ impl<T> Future for RemoteJoinHandle<T> {
 
 impl<T> Drop for RemoteJoinHandle<T> {
     fn drop(&mut self) {
-        if let Some(Err(error)) = self.slot.detach()
-            && let Ok(panic) = error.try_into_panic()
-        {
-            self.home.rethrow(self.slot.id(), panic, self.spawned_at);
+        let spawned_at = self.spawned_at;
+        if let Some(_level) = Level::enter() {
+            give_up(&*self.abort.target, &self.home, spawned_at);
+        } else {
+            let (target, home) = (Arc::clone(&self.abort.target), Arc::clone(&self.home));
+            nesting::defer(move || give_up(&*target, &home, spawned_at));
         }
+    }
+}
+
+/// Drops the output, and hands a panic of the task to its loop.
+fn give_up(slot: &dyn Stoppable, home: &Arc<Shared>, spawned_at: &'static Location<'static>) {
+    if let Some(panic) = slot.give_up() {
+        home.rethrow(slot.id(), panic, spawned_at);
     }
 }
 

@@ -102,7 +102,7 @@ impl<T> Slot<T> {
     }
 
     /// The outcome is nobody's from now on. Gives it back if it is there.
-    pub(super) fn detach(&self) -> Option<Outcome<T>> {
+    fn detach(&self) -> Option<Outcome<T>> {
         let mut state = lock(&self.state);
         state.detached = true;
         let left = (state.outcome.take(), state.waker.take());
@@ -154,6 +154,9 @@ pub(super) trait Stoppable: Send + Sync {
     fn is_over(&self) -> bool;
     /// Aborts the task, or the job if it is not yet running.
     fn abort(&self);
+    /// Drops the outcome if it is there, and otherwise has the task or job drop it.
+    /// Returns what the task or job panicked with, if it did.
+    fn give_up(&self) -> Option<panics::Payload>;
 }
 
 impl<T: Send> Stoppable for Slot<T> {
@@ -180,6 +183,16 @@ impl<T: Send> Stoppable for Slot<T> {
                 shared.pool.cancel(self.id);
             }
             Stop::WhenItComes | Stop::Over => {}
+        }
+    }
+
+    fn give_up(&self) -> Option<panics::Payload> {
+        match self.detach()? {
+            Ok(output) => {
+                panics::caught(|| drop(output));
+                None
+            }
+            Err(error) => error.try_into_panic().ok(),
         }
     }
 }

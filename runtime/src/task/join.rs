@@ -17,13 +17,20 @@ use super::error::JoinError;
 use super::header::{Flags, Header};
 use super::id::Id;
 use super::waker;
+use crate::nesting::{self, Level};
 use crate::panics::Foreign;
 
 /// A handle to a spawned task, and to its output.
 ///
 /// Awaiting it gives what the task returned, or a [`JoinError`] if it was
 /// aborted or panicked. **Dropping it detaches the task**, which goes on
-/// running with nobody to take its output.
+/// running, and whose output is dropped when it ends.
+///
+/// The output of a task that has ended is dropped with its handle. A panic of the
+/// output's destructor goes no further than the panic hook. If the output owns the
+/// handle of a further task, and so on, 16 destructors are called within each other;
+/// deeper ones are called when the innermost of these returns, so a chain of any
+/// length takes little stack.
 ///
 /// The handle stays on the thread of its runtime, as the output may be `!Send`;
 /// an [`AbortHandle`] may leave it.
@@ -151,11 +158,13 @@ impl<T> JoinHandle<T> {
         // Dropped last, because that is user code: it may turn the loop, which must not
         // keep an outcome for this handle any more.
         let _waker = self.header().join_waker.take();
-        // SAFETY: `JOINED` keeps the task, and this is the owner's thread.
-        unsafe { self.task.discard_outcome() };
-        self.header().clear(Flags::JOINED);
-        // SAFETY: `JOINED` was cleared just now.
-        unsafe { self.task.disown() };
+        if self.header().has(Flags::RESULT) {
+            // SAFETY: `RESULT` is set, and the handle's `JOINED` passes on.
+            unsafe { give_up(self.task) };
+        } else {
+            // SAFETY: the handle's `JOINED` passes on.
+            unsafe { leave(self.task) };
+        }
     }
 
     /// The outcome of a task that is over.
@@ -221,11 +230,59 @@ impl<T> Drop for JoinHandle<T> {
             self.detach();
         } else {
             // The outcome was taken, and no waker is left.
-            self.header().clear(Flags::JOINED);
-            // SAFETY: `JOINED` was cleared just now.
-            unsafe { self.task.disown() };
+            // SAFETY: the handle's `JOINED` passes on.
+            unsafe { leave(self.task) };
         }
     }
+}
+
+/// Drops the outcome and leaves the task: now, or if the destructors of too many
+/// outputs are nested, when the innermost of them returns.
+///
+/// # Safety
+///
+/// On the owner's thread. `RESULT` is set. `JOINED` is set and owned by the caller,
+/// which passes it on.
+#[inline(never)]
+unsafe fn give_up(task: Raw) {
+    // SAFETY: `JOINED` keeps the task.
+    let may_borrow = unsafe { task.header() }.has(Flags::ROOT);
+    let level = Level::enter();
+    if level.is_some() || may_borrow {
+        // SAFETY: passed on to the caller.
+        unsafe { drop_outcome(task) };
+    } else {
+        // SAFETY: likewise. Nothing else looks at a task that has a `RESULT` and is
+        // `JOINED`, and what is deferred stays on the thread. The outcome may wait,
+        // because only that of a root borrows (`TaskSet::spawn_borrowing`).
+        nesting::defer(move || unsafe { drop_outcome(task) });
+    }
+}
+
+/// Drops the outcome and leaves the task.
+///
+/// # Safety
+///
+/// As for [`give_up`].
+unsafe fn drop_outcome(task: Raw) {
+    // SAFETY: `JOINED` keeps the task, and this is the owner's thread.
+    unsafe { task.discard_outcome() };
+    // SAFETY: passed on to the caller.
+    unsafe { leave(task) };
+}
+
+/// Gives the share of the handle back.
+///
+/// # Safety
+///
+/// On the owner's thread. `JOINED` is set and owned by the caller, which passes it
+/// on; `RESULT` is not set.
+#[inline]
+unsafe fn leave(task: Raw) {
+    // SAFETY: `JOINED` keeps the task until here.
+    unsafe { task.header() }.clear(Flags::JOINED);
+    // SAFETY: `JOINED` was cleared just now.
+    unsafe { task.disown() };
 }
 
 impl<T> fmt::Debug for JoinHandle<T> {

@@ -41,7 +41,9 @@
 //! future is freed when the task finishes.
 //!
 //! A join handle that is dropped lets go of the output: then it is dropped at
-//! the end of the task, or at once if that was before.
+//! the end of the task, or at once if that was before. If the destructors of many
+//! outputs are nested, the task waits in the queue of the module `nesting`,
+//! with `JOINED` and `RESULT` set, though its handle is gone.
 //!
 //! # Who may touch what
 //!

@@ -11,6 +11,8 @@ use super::Shared;
 use super::error::MemberError;
 use crate::cleanup::after_cleanups;
 use crate::context;
+use crate::nesting::{self, Level};
+use crate::panics;
 use crate::runtime::TaskMeta;
 use crate::task::coop;
 
@@ -155,6 +157,7 @@ impl<T: 'static, E: 'static> Drop for Seat<T, E> {
             Err(MemberError::Failed(error)) if Rc::strong_count(&output) == 1 => {
                 shared.fail(task, error);
             }
+            Ok(unwanted) if Rc::strong_count(&output) == 1 => drop_output(unwanted),
             result => output.end(Some((task, result))),
         });
     }
@@ -184,10 +187,20 @@ impl<T: 'static, E: 'static> Future for MemberHandle<T, E> {
 
 impl<T: 'static, E: 'static> Drop for MemberHandle<T, E> {
     fn drop(&mut self) {
-        if let Some((task, Err(MemberError::Failed(error)))) = self.output.value.take() {
-            self.shared.fail(task, error);
+        match self.output.value.take() {
+            Some((task, Err(MemberError::Failed(error)))) => self.shared.fail(task, error),
+            Some((_, Ok(output))) => match Level::enter() {
+                Some(_level) => drop_output(output),
+                None => nesting::defer(move || drop_output(output)),
+            },
+            Some((_, Err(_))) | None => {}
         }
     }
+}
+
+/// Drops an output that is not taken. As for any task, its destructor may panic.
+fn drop_output<T>(output: T) {
+    panics::caught(|| drop(output));
 }
 
 impl<T: 'static, E: 'static> fmt::Debug for MemberHandle<T, E> {

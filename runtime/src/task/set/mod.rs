@@ -139,7 +139,7 @@ impl TaskSet {
         future: F,
         spawned_at: &'static Location<'static>,
     ) -> JoinHandle<F::Output> {
-        // SAFETY: nothing in the future or its output expires.
+        // SAFETY: nothing in the future or its output expires, as both are `'static`.
         unsafe { self.spawn_borrowing(future, id, spawned_at) }
     }
 
@@ -172,7 +172,7 @@ impl TaskSet {
         let mut root = End {
             tasks: self,
             // SAFETY: `End` ends the task, and then drops the handle, before
-            // this returns.
+            // this returns; and `ROOT` is set before anything can drop it.
             handle: unsafe { self.spawn_borrowing(future, self.next_id(), spawned_at) },
         };
         self.root_over.set(false);
@@ -187,7 +187,8 @@ impl TaskSet {
     /// # Safety
     ///
     /// Before what the future or its output borrows expires, the caller has
-    /// ended the task by [`end`](TaskSet::end), and dropped the handle.
+    /// ended the task by [`end`](TaskSet::end), and dropped the handle, with `ROOT`
+    /// set: otherwise the output may be dropped later.
     #[inline]
     pub(crate) unsafe fn spawn_borrowing<F: Future>(
         &self,
