@@ -25,7 +25,9 @@ use super::CopyBuffer;
 /// # Errors
 ///
 /// The first error of either stream, which ends both directions; and
-/// [`WriteZero`](io::ErrorKind::WriteZero) if a stream takes no more bytes.
+/// [`WriteZero`](io::ErrorKind::WriteZero) if a stream takes no more bytes. What was
+/// read from a stream before it failed has been written and flushed before its error is
+/// returned.
 ///
 /// # Examples
 ///

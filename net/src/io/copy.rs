@@ -10,6 +10,7 @@ use futures_io::{AsyncBufRead, AsyncRead, AsyncWrite};
 
 use super::CopyBuffer;
 use super::copy_buffer::nothing_written;
+use super::flush::Flush;
 
 /// Copies all of `reader` into `writer`, and says how many bytes that was.
 ///
@@ -27,7 +28,8 @@ use super::copy_buffer::nothing_written;
 /// # Errors
 ///
 /// Those of both streams, and [`WriteZero`](io::ErrorKind::WriteZero) if the
-/// writer takes no more bytes.
+/// writer takes no more bytes. What was read before an error of the reader has been
+/// written and flushed before that error is returned.
 ///
 /// # Examples
 ///
@@ -61,13 +63,14 @@ where
 /// # Cancel safety
 ///
 /// Cancel safe: what was written has left the reader's buffer, and the rest is
-/// still in it, so that another call goes on. Only how many bytes were written
-/// is lost.
+/// still in it, so that another call goes on. Lost are only how many bytes were
+/// written, and an error of the reader that waits for a flush.
 ///
 /// # Errors
 ///
 /// Those of both streams, and [`WriteZero`](io::ErrorKind::WriteZero) if the
-/// writer takes no more bytes.
+/// writer takes no more bytes. What was read before an error of the reader has been
+/// written and flushed before that error is returned.
 ///
 /// # Examples
 ///
@@ -88,14 +91,16 @@ where
     R: AsyncBufRead + Unpin + ?Sized,
     W: AsyncWrite + Unpin + ?Sized,
 {
-    let mut progress = Progress::default();
+    let mut progress = Progress {
+        written: 0,
+        flush: Flush::due(),
+    };
     poll_fn(|cx| progress.poll(cx, reader, writer)).await
 }
 
-#[derive(Default)]
 struct Progress {
     written: u64,
-    unflushed: bool,
+    flush: Flush,
 }
 
 impl Progress {
@@ -111,15 +116,20 @@ impl Progress {
     {
         loop {
             ready!(coop::poll_proceed(cx));
-            let bytes = match Pin::new(&mut *reader).poll_fill_buf(cx)? {
-                Poll::Ready(bytes) => bytes,
+            ready!(self.flush.poll_failure(cx, writer))?;
+            let bytes = match Pin::new(&mut *reader).poll_fill_buf(cx) {
+                Poll::Ready(Ok(bytes)) => bytes,
+                Poll::Ready(Err(error)) => {
+                    self.flush.fail(error);
+                    continue;
+                }
                 Poll::Pending => {
-                    ready!(self.poll_flush(cx, writer))?;
+                    ready!(self.flush.poll(cx, writer))?;
                     return Poll::Pending;
                 }
             };
             if bytes.is_empty() {
-                ready!(self.poll_flush(cx, writer))?;
+                ready!(self.flush.poll(cx, writer))?;
                 return Poll::Ready(Ok(self.written));
             }
             let count = ready!(Pin::new(&mut *writer).poll_write(cx, bytes))?;
@@ -128,18 +138,7 @@ impl Progress {
             }
             Pin::new(&mut *reader).consume(count);
             self.written += count as u64;
-            self.unflushed = true;
+            self.flush.wrote();
         }
-    }
-
-    fn poll_flush<W>(&mut self, cx: &mut Context<'_>, writer: &mut W) -> Poll<io::Result<()>>
-    where
-        W: AsyncWrite + Unpin + ?Sized,
-    {
-        if self.unflushed {
-            ready!(Pin::new(writer).poll_flush(cx))?;
-            self.unflushed = false;
-        }
-        Poll::Ready(Ok(()))
     }
 }

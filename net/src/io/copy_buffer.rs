@@ -14,6 +14,8 @@ use std::task::{Context, Poll, ready};
 use coreloop_runtime::task::coop;
 use futures_io::{AsyncRead, AsyncWrite};
 
+use super::flush::Flush;
+
 /// What a buffer starts with, and what one that is read full grows to. Most
 /// connections of a proxy are idle, and a few carry the bulk.
 const LEAST: usize = 8 << 10;
@@ -61,8 +63,7 @@ pub struct CopyBuffer {
     pub(super) read: u64,
     pub(super) written: u64,
     pub(super) at_end: bool,
-    /// Something was written since the last flush.
-    unflushed: bool,
+    flush: Flush,
     /// The writer was closed, by a copy in both directions.
     closed: bool,
 }
@@ -98,7 +99,7 @@ impl CopyBuffer {
             read: 0,
             written: 0,
             at_end: false,
-            unflushed: false,
+            flush: Flush::default(),
             closed: false,
         }
     }
@@ -118,8 +119,9 @@ impl CopyBuffer {
     ///
     /// Those of both streams, and [`WriteZero`](io::ErrorKind::WriteZero) if the
     /// writer takes no more bytes. All that was read before an error of the
-    /// reader has been written. After either, another call goes on where this
-    /// one stopped.
+    /// reader has been written and flushed before that error is returned; an error
+    /// of that flush is not. After either, another call goes on where this one
+    /// stopped.
     pub async fn copy<R, W>(&mut self, reader: &mut R, writer: &mut W) -> io::Result<u64>
     where
         R: AsyncRead + Unpin + ?Sized,
@@ -148,13 +150,21 @@ impl CopyBuffer {
             ready!(coop::poll_proceed(cx));
             if self.start < self.end {
                 ready!(self.poll_write(cx, writer))?;
-            } else if self.at_end {
-                ready!(self.poll_flush(cx, writer))?;
+                continue;
+            }
+            ready!(self.flush.poll_failure(cx, writer))?;
+            if self.at_end {
+                ready!(self.flush.poll(cx, writer))?;
                 return Poll::Ready(Ok(self.written));
-            } else if self.poll_read(cx, reader)?.is_pending() {
-                // Both have noted the task; the reader's news come first then.
-                ready!(self.poll_flush(cx, writer))?;
-                return Poll::Pending;
+            }
+            match self.poll_read(cx, reader) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => self.flush.fail(error),
+                Poll::Pending => {
+                    // Both wake the task, and it asks the reader first.
+                    ready!(self.flush.poll(cx, writer))?;
+                    return Poll::Pending;
+                }
             }
         }
     }
@@ -240,18 +250,7 @@ impl CopyBuffer {
         }
         self.start += count;
         self.written += count as u64;
-        self.unflushed = true;
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_flush<W>(&mut self, cx: &mut Context<'_>, writer: &mut W) -> Poll<io::Result<()>>
-    where
-        W: AsyncWrite + Unpin + ?Sized,
-    {
-        if self.unflushed {
-            ready!(Pin::new(writer).poll_flush(cx))?;
-            self.unflushed = false;
-        }
+        self.flush.wrote();
         Poll::Ready(Ok(()))
     }
 }

@@ -17,6 +17,7 @@ use futures_io::AsyncWrite;
 
 use super::SpliceTarget;
 use super::copy_buffer::nothing_written;
+use super::flush::Flush;
 
 /// How much of a file is read at once, in the pool.
 const CHUNK: usize = 128 << 10;
@@ -143,7 +144,9 @@ where
 ///
 /// Those of the file and of the stream, and
 /// [`WriteZero`](io::ErrorKind::WriteZero) if the stream takes no more bytes.
-/// `range` says how far it got. Also if no runtime is running here.
+/// `range` says how far it got. What was read before an error of the file has been
+/// written and flushed before that error is returned. Also if no runtime is running
+/// here.
 ///
 /// # Examples
 ///
@@ -167,20 +170,27 @@ where
 {
     let from = range.start;
     let file = Arc::new(file.try_clone()?);
+    let mut flush = Flush::due();
     let mut spare = Vec::new();
     let mut next = read_ahead(&file, range.clone(), Vec::new());
-    while let Some(reading) = next {
-        let bytes = reading.await??;
-        if bytes.is_empty() {
-            break;
-        }
+    while let Some(reading) = next.take() {
+        let bytes = match reading.await.unwrap_or_else(|error| Err(error.into())) {
+            Ok(bytes) if bytes.is_empty() => break,
+            Ok(bytes) => bytes,
+            Err(error) => {
+                flush.fail(error);
+                break;
+            }
+        };
         let rest = range.start + bytes.len() as u64..range.end;
         next = read_ahead(&file, rest, spare);
         let mut written = 0;
         poll_fn(|cx| poll_write(cx, writer, &bytes, &mut written, &mut range.start)).await?;
+        flush.wrote();
         spare = bytes;
     }
-    poll_fn(|cx| Pin::new(&mut *writer).poll_flush(cx)).await?;
+    poll_fn(|cx| flush.poll_failure(cx, writer)).await?;
+    poll_fn(|cx| flush.poll(cx, writer)).await?;
     Ok(range.start - from)
 }
 

@@ -43,6 +43,7 @@ mod copy;
 mod copy_buffer;
 mod duplex;
 mod file;
+mod flush;
 mod splice;
 mod standard;
 
