@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod backpressure;
+mod connection_limit;
 mod empty_buffers;
 mod errors;
 mod names;

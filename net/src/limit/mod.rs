@@ -1,31 +1,23 @@
 //! A bound on how many connections are open at once.
-//!
-//! 1. `live` is the number of permits, and never above `most`.
-//! 2. Whoever waits has a place in `waiting` for as long, with its waker there
-//!    unless it was woken since. So a permit that is given back wakes all, and none
-//!    is forgotten when one that was woken is dropped. They are acceptors, so there
-//!    are few.
 
 #[cfg(feature = "hyper")]
 mod hyper_io;
+mod permits;
 #[cfg(feature = "tokio-io")]
 mod tokio_io;
 mod traits;
 
-use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::future::{Future, poll_fn};
 use std::ops::{Deref, DerefMut};
-use std::panic::{self, AssertUnwindSafe};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
 
-use slab::Slab;
+use self::permits::{Acquire, Permits};
 
 /// How many connections may be open at once. Clones share one count.
 ///
 /// [`TcpListener::limit`](crate::TcpListener::limit) takes one, or just the number.
-/// Whoever makes connections in another way can take a permit for each by hand.
+/// For connections that are made in another way, [`acquire`](Self::acquire) gives a
+/// permit for each.
 ///
 /// # Examples
 ///
@@ -46,13 +38,7 @@ use slab::Slab;
 /// ```
 #[derive(Clone)]
 pub struct ConnectionLimit {
-    shared: Rc<Shared>,
-}
-
-struct Shared {
-    most: usize,
-    live: Cell<usize>,
-    waiting: RefCell<Slab<Option<Waker>>>,
+    permits: Rc<Permits>,
 }
 
 impl ConnectionLimit {
@@ -69,32 +55,32 @@ impl ConnectionLimit {
             "a limit of 0 connections accepts none; give 1 or more"
         );
         ConnectionLimit {
-            shared: Rc::new(Shared {
-                most,
-                live: Cell::new(0),
-                waiting: RefCell::default(),
-            }),
+            permits: Rc::new(Permits::new(most)),
         }
     }
 
     /// How many connections may be open at once.
     #[must_use]
     pub fn most(&self) -> usize {
-        self.shared.most
+        self.permits.most()
     }
 
     /// How many permits there are now: one for each open connection, and one for
     /// each task that waits for the next connection.
     #[must_use]
     pub fn live(&self) -> usize {
-        self.shared.live.get()
+        self.permits.live()
     }
 
-    /// Waits for a permit. Whoever waits here is not served in any order.
+    /// Waits for a permit.
+    ///
+    /// Permits are given in the order in which they were asked for. One that is given
+    /// to a future is kept for it until the future is polled or dropped, so a task must
+    /// not leave the future behind unpolled and wait for another permit.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: no permit is lost.
+    /// Cancel safe: no permit is lost, but the place in the queue is.
     ///
     /// # Examples
     ///
@@ -108,29 +94,13 @@ impl ConnectionLimit {
     /// # })
     /// ```
     pub fn acquire(&self) -> impl Future<Output = ConnectionPermit> {
-        let mut place = Place {
-            shared: &self.shared,
-            key: None,
-        };
-        poll_fn(move |cx| match self.try_acquire() {
-            Some(permit) => Poll::Ready(permit),
-            None => {
-                place.wait(cx);
-                Poll::Pending
-            }
-        })
+        Acquire::new(&self.permits)
     }
 
-    /// A permit, if there is one left.
+    /// A permit, if there is one left for which no task waits.
     #[must_use]
     pub fn try_acquire(&self) -> Option<ConnectionPermit> {
-        let live = self.shared.live.get();
-        (live < self.shared.most).then(|| {
-            self.shared.live.set(live + 1);
-            ConnectionPermit {
-                shared: Rc::clone(&self.shared),
-            }
-        })
+        ConnectionPermit::try_new(&self.permits)
     }
 }
 
@@ -153,70 +123,26 @@ impl fmt::Debug for ConnectionLimit {
 
 /// Counts as a connection until it is dropped.
 pub struct ConnectionPermit {
-    shared: Rc<Shared>,
+    permits: Rc<Permits>,
+}
+
+impl ConnectionPermit {
+    fn try_new(permits: &Rc<Permits>) -> Option<ConnectionPermit> {
+        permits.try_take().then(|| ConnectionPermit {
+            permits: Rc::clone(permits),
+        })
+    }
 }
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let shared = &self.shared;
-        shared.live.set(shared.live.get() - 1);
-        shared.wake_all();
+        self.permits.give_back();
     }
 }
 
 impl fmt::Debug for ConnectionPermit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConnectionPermit").finish_non_exhaustive()
-    }
-}
-
-impl Shared {
-    /// Nothing is borrowed while a waker runs: it may come back here. One that
-    /// panics does not cost the others their wake; the first panic goes on after.
-    fn wake_all(&self) {
-        let mut panicked = None;
-        let mut key = 0;
-        while key < self.waiting.borrow().capacity() {
-            let waker = self
-                .waiting
-                .borrow_mut()
-                .get_mut(key)
-                .and_then(Option::take);
-            if let Some(waker) = waker {
-                let woken = panic::catch_unwind(AssertUnwindSafe(|| waker.wake()));
-                panicked = panicked.or(woken.err());
-            }
-            key += 1;
-        }
-        if let Some(payload) = panicked {
-            panic::resume_unwind(payload);
-        }
-    }
-}
-
-/// A place among those who wait, from the first wait on.
-struct Place<'a> {
-    shared: &'a Shared,
-    key: Option<usize>,
-}
-
-impl Place<'_> {
-    fn wait(&mut self, cx: &Context<'_>) {
-        let waker = cx.waker().clone();
-        let mut waiting = self.shared.waiting.borrow_mut();
-        let key = *self.key.get_or_insert_with(|| waiting.insert(None));
-        let previous = waiting[key].replace(waker);
-        drop(waiting);
-        drop(previous);
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        if let Some(key) = self.key {
-            let waker = self.shared.waiting.borrow_mut().remove(key);
-            drop(waker);
-        }
     }
 }
 
