@@ -1,8 +1,9 @@
-//! No port left to connect from.
+//! The port to connect from: none that is left, and the one that is connected to.
 #![cfg(all(target_os = "linux", not(miri)))]
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 
 use coreloop::block_on;
 use coreloop::net::{Connector, TcpListener, TcpSocket, TcpStream};
@@ -44,5 +45,82 @@ fn connecting_without_a_free_port_is_an_error_and_recovers() {
         first.set_zero_linger().unwrap();
         drop(first);
         connect_from(local, to).await.unwrap();
+    });
+}
+
+/// A socket whose port the system chose, which is connected to that port: as if the system
+/// had chosen it for being free.
+async fn connect_to_itself() -> (SocketAddr, io::Result<TcpStream>) {
+    // An address that no other test uses, so that none takes the port.
+    connect_by(TcpSocket::new_v4().unwrap(), "127.0.0.77:0").await
+}
+
+async fn connect_by(socket: TcpSocket, local: &str) -> (SocketAddr, io::Result<TcpStream>) {
+    socket.bind(local.parse().unwrap()).unwrap();
+    let local = socket.local_addr().unwrap();
+    (local, socket.connect(local).await)
+}
+
+#[test]
+fn a_socket_that_meets_itself_is_refused() {
+    block_on(async {
+        let mut refused = Vec::new();
+        if let Ok(socket) = TcpSocket::new_v6()
+            && std::net::TcpListener::bind("[::1]:0").is_ok()
+        {
+            refused.push(connect_by(socket, "[::1]:0").await);
+        }
+        // The unspecified address is this machine's.
+        refused.push(connect_by(TcpSocket::new_v4().unwrap(), "0.0.0.0:0").await);
+        refused.push(connect_to_itself().await);
+        let mut local = None;
+        for (address, connected) in refused {
+            let error = connected.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{error}");
+            local = Some(address);
+        }
+        let local = local.unwrap();
+        // The port is free, and not after a minute in TIME_WAIT.
+        let server = TcpSocket::new_v4().unwrap();
+        server.bind(local).unwrap();
+        let server = server.listen(1).unwrap();
+        let client = TcpStream::connect(local).await.unwrap();
+        assert_eq!(
+            server.accept().await.unwrap().1,
+            client.local_addr().unwrap()
+        );
+    });
+}
+
+/// One that was bound to the port on purpose talks to itself, as in Go.
+#[test]
+fn a_socket_may_be_connected_to_the_port_that_it_was_bound_to() {
+    block_on(async {
+        let bound = |local| {
+            let socket = TcpSocket::new_v4()?;
+            socket.bind(local)?;
+            io::Result::Ok(socket)
+        };
+        let (local, _) = connect_to_itself().await;
+        let mut stream = bound(local).unwrap().connect(local).await.unwrap();
+        assert_eq!(stream.local_addr().unwrap(), stream.peer_addr().unwrap());
+        stream.write_all(b"hello").await.unwrap();
+        let mut buffer = [0; 5];
+        stream.read_exact(&mut buffer).await.unwrap();
+        assert_eq!(&buffer, b"hello");
+        stream.set_zero_linger().unwrap();
+        drop(stream);
+
+        // Bound elsewhere, by whoever made it.
+        let foreign: OwnedFd = bound(local).unwrap().into();
+        let stream = TcpSocket::from(foreign).connect(local).await.unwrap();
+        stream.set_zero_linger().unwrap();
+        drop(stream);
+        let stream = Connector::new()
+            .bind_to(local)
+            .connect(local)
+            .await
+            .unwrap();
+        assert_eq!(stream.local_addr().unwrap(), local);
     });
 }

@@ -1,5 +1,6 @@
 //! Connecting to one address.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -7,65 +8,71 @@ use std::task::{Context, Poll};
 
 use super::{TcpSocket, TcpStream, sys};
 
-/// Connects to `address`.
-pub(super) async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = open(address)?;
-    establish(&stream, address).await?;
-    Ok(stream)
-}
-
-/// A stream of `address`'s family that is not connected yet.
-pub(super) fn open(address: SocketAddr) -> io::Result<TcpStream> {
-    unconnected(TcpSocket::for_address(address)?)
-}
-
-/// The stream that `socket` will be once it is connected.
-pub(super) fn unconnected(socket: TcpSocket) -> io::Result<TcpStream> {
-    TcpStream::from_nonblocking(socket.into_nonblocking()?.into())
-}
-
-/// Connects a stream that is not connected yet.
-pub(super) async fn establish(stream: &TcpStream, to: SocketAddr) -> io::Result<()> {
-    let mut started = false;
-    stream
-        .io
-        .write_with(|socket| step(socket, to, &mut started))
-        .await
-}
-
-/// An attempt to connect, which is over if it is dropped.
-pub(super) struct Attempt {
+/// A socket on the loop that is not connected yet.
+pub(super) struct Unconnected {
     stream: TcpStream,
+    /// Whether the system chooses the port that it connects from, and so may choose the
+    /// one that it connects to.
+    port_is_chosen: bool,
+}
+
+impl Unconnected {
+    /// A socket of the family of `address`.
+    pub(super) fn for_address(address: SocketAddr) -> io::Result<Unconnected> {
+        Unconnected::new(TcpSocket::for_address(address)?)
+    }
+
+    pub(super) fn new(socket: TcpSocket) -> io::Result<Unconnected> {
+        let port_is_chosen = !socket.has_port();
+        Ok(Unconnected {
+            stream: TcpStream::from_nonblocking(socket.into_nonblocking()?.into())?,
+            port_is_chosen,
+        })
+    }
+
+    pub(super) async fn connect(self, to: SocketAddr) -> io::Result<TcpStream> {
+        let mut attempt = Attempt::new(self, to);
+        poll_fn(|cx| attempt.poll(cx)).await?;
+        Ok(attempt.into_stream())
+    }
+}
+
+/// An attempt to connect, which is given up when it is dropped.
+pub(super) struct Attempt {
+    socket: Unconnected,
     to: SocketAddr,
     started: bool,
 }
 
 impl Attempt {
-    pub(super) fn new(stream: TcpStream, to: SocketAddr) -> Attempt {
+    pub(super) fn new(socket: Unconnected, to: SocketAddr) -> Attempt {
         Attempt {
-            stream,
+            socket,
             to,
             started: false,
         }
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Attempt {
+        let Unconnected {
             stream,
-            to,
-            started,
-        } = self;
-        stream
-            .io
-            .poll_write_with(cx, |socket| step(socket, *to, started))
+            port_is_chosen,
+        } = &self.socket;
+        stream.io.poll_write_with(cx, |socket| {
+            step(socket, self.to, &mut self.started)?;
+            if *port_is_chosen {
+                sys::refuse_itself(socket, self.to)?;
+            }
+            Ok(())
+        })
     }
 
     pub(super) fn stream(&self) -> &TcpStream {
-        &self.stream
+        &self.socket.stream
     }
 
     pub(super) fn into_stream(self) -> TcpStream {
-        self.stream
+        self.socket.stream
     }
 }
 

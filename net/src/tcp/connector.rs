@@ -6,8 +6,9 @@ use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::connect::Unconnected;
 use super::race::{ATTEMPT_DELAY, Race};
-use super::{TcpSocket, TcpStream, connect};
+use super::{TcpSocket, TcpStream};
 use crate::addr::{self, Resolve, SystemResolver, ToSocketAddrs};
 
 /// RFC 8305 forbids to be any quicker.
@@ -156,7 +157,7 @@ impl Connector {
         }
     }
 
-    fn open(&self, to: SocketAddr) -> io::Result<TcpStream> {
+    fn open(&self, to: SocketAddr) -> io::Result<Unconnected> {
         let socket = TcpSocket::for_address(to)?;
         if self.nodelay {
             socket.set_nodelay(true)?;
@@ -167,7 +168,7 @@ impl Connector {
         if let Some(local) = self.local(to) {
             socket.bind(local)?;
         }
-        connect::unconnected(socket)
+        Unconnected::new(socket)
     }
 }
 

@@ -20,7 +20,7 @@ use coreloop_runtime::time::Sleep;
 use rustix::io::Errno;
 
 use super::TcpStream;
-use super::connect::Attempt;
+use super::connect::{Attempt, Unconnected};
 use crate::addr;
 
 /// What RFC 8305 recommends to wait for an answer before the next attempt begins.
@@ -41,8 +41,8 @@ pub(super) struct Race<F> {
     failure: Option<io::Error>,
 }
 
-impl<F: Fn(SocketAddr) -> io::Result<TcpStream>> Race<F> {
-    /// `open` makes the stream that is connected to an address.
+impl<F: Fn(SocketAddr) -> io::Result<Unconnected>> Race<F> {
+    /// `open` makes the socket that is connected to an address.
     pub(super) fn new(addresses: impl Iterator<Item = SocketAddr>, open: F) -> Race<F> {
         Race {
             open,
@@ -98,8 +98,8 @@ impl<F: Fn(SocketAddr) -> io::Result<TcpStream>> Race<F> {
             self.note(io::ErrorKind::TimedOut.into());
         }
         match (self.open)(address) {
-            Ok(stream) => {
-                let attempt = Attempt::new(stream, address);
+            Ok(socket) => {
+                let attempt = Attempt::new(socket, address);
                 self.timer = Some(attempt.stream().io.sleep(self.delay));
                 self.attempts.push_back(attempt);
             }
@@ -120,7 +120,7 @@ impl<F: Fn(SocketAddr) -> io::Result<TcpStream>> Race<F> {
     }
 }
 
-impl<F: Fn(SocketAddr) -> io::Result<TcpStream> + Unpin> Future for Race<F> {
+impl<F: Fn(SocketAddr) -> io::Result<Unconnected> + Unpin> Future for Race<F> {
     type Output = io::Result<TcpStream>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<TcpStream>> {

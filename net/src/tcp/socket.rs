@@ -1,5 +1,6 @@
 //! A socket before it is a stream or a listener.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::net::{self, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -7,7 +8,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 
 use socket2::Socket;
 
-use super::{TcpListener, TcpStream, connect, sys};
+use super::connect::Unconnected;
+use super::{TcpListener, TcpStream, sys};
 
 /// A TCP socket that is neither connected nor listening yet.
 ///
@@ -47,6 +49,8 @@ pub struct TcpSocket {
     socket: Socket,
     /// Whether it came from outside, where it may have been blocking.
     foreign: bool,
+    /// Whether it was bound to a port that the caller gave.
+    has_port: Cell<bool>,
 }
 
 impl TcpSocket {
@@ -73,6 +77,7 @@ impl TcpSocket {
         Ok(TcpSocket {
             socket: sys::socket(address)?,
             foreign: false,
+            has_port: Cell::new(false),
         })
     }
 
@@ -86,10 +91,16 @@ impl TcpSocket {
     /// Those of the system call, such as
     /// [`AddrInUse`](io::ErrorKind::AddrInUse).
     pub fn bind(&self, address: SocketAddr) -> io::Result<()> {
-        self.socket.bind(&address.into())
+        self.socket.bind(&address.into())?;
+        self.has_port.set(address.port() != 0);
+        Ok(())
     }
 
     /// Connects to `address`.
+    ///
+    /// A socket that connects to its own address is refused, as
+    /// [`TcpStream::connect`] says, unless it was [bound](Self::bind) to that port: then
+    /// the connection is one of the socket to itself.
     ///
     /// # Cancel safety
     ///
@@ -121,9 +132,7 @@ impl TcpSocket {
     /// # }
     /// ```
     pub async fn connect(self, address: SocketAddr) -> io::Result<TcpStream> {
-        let stream = connect::unconnected(self)?;
-        connect::establish(&stream, address).await?;
-        Ok(stream)
+        Unconnected::new(self)?.connect(address).await
     }
 
     /// Listens for connections, with a queue of up to `backlog` of them; the
@@ -170,6 +179,11 @@ impl TcpSocket {
         TcpSocket::from(OwnedFd::from(stream))
     }
 
+    /// Whether the caller chose the port that it connects from.
+    pub(super) fn has_port(&self) -> bool {
+        self.has_port.get()
+    }
+
     pub(super) fn into_nonblocking(self) -> io::Result<Socket> {
         if self.foreign {
             self.socket.set_nonblocking(true)?;
@@ -181,9 +195,12 @@ impl TcpSocket {
 /// As [`TcpSocket::from_std_stream`].
 impl From<OwnedFd> for TcpSocket {
     fn from(socket: OwnedFd) -> TcpSocket {
+        // Who bound it outside may have given the port or not.
+        let has_port = sys::local_addr(&socket).is_ok_and(|local| local.port() != 0);
         TcpSocket {
             socket: socket.into(),
             foreign: true,
+            has_port: Cell::new(has_port),
         }
     }
 }

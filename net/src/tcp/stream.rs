@@ -5,8 +5,9 @@ use std::os::fd::OwnedFd;
 
 use coreloop_runtime::io::Async;
 
+use super::connect::Unconnected;
 use super::race::Race;
-use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf, connect};
+use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::addr::{self, ToSocketAddrs};
 use crate::stream::{ByteStream, byte_stream, readiness, stream_readiness, stream_traits};
 
@@ -51,6 +52,10 @@ impl TcpStream {
     /// `coreloop::time::timeout` for a shorter one, and [`Connector`](super::Connector)
     /// for another delay, a local address or a resolver of your own.
     ///
+    /// Where nothing listens, the system may connect a socket to itself: when it chooses
+    /// the very port to connect from that is connected to. Such a connection counts as
+    /// refused.
+    ///
     /// # Cancel safety
     ///
     /// Cancel safe: the attempts are given up and their sockets closed.
@@ -78,9 +83,9 @@ impl TcpStream {
     pub async fn connect<A: ToSocketAddrs>(address: A) -> io::Result<TcpStream> {
         let addresses = addr::resolve(address).await?;
         match addresses.single() {
-            Some(address) => connect::connect(address).await,
+            Some(address) => Unconnected::for_address(address)?.connect(address).await,
             // In a box, so that the usual connect is no larger for it.
-            None => Box::pin(Race::new(addresses, connect::open)).await,
+            None => Box::pin(Race::new(addresses, Unconnected::for_address)).await,
         }
     }
 

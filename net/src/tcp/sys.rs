@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{self, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -76,4 +77,25 @@ pub(super) fn finish_connect(stream: &OwnedFd) -> io::Result<()> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// Refuses a connection of a socket to itself, whose port the system chose.
+///
+/// Where nothing listens at a port, a socket that connects to it may be given that very
+/// port, and then meets its own request: the simultaneous open of TCP. The caller would
+/// talk to itself, and keep the port from the server that is to listen there. Go tries
+/// twice more and then accepts the connection; but as nothing listens, it is refused here.
+pub(super) fn refuse_itself(stream: &OwnedFd, to: SocketAddr) -> io::Result<()> {
+    let is_same =
+        |one: SocketAddr, other: SocketAddr| (one.ip(), one.port()) == (other.ip(), other.port());
+    let met_itself = local_addr(stream).is_ok_and(|local| {
+        // `to` may be the unspecified address, and so differ from that of the peer.
+        local.port() == to.port() && peer_addr(stream).is_ok_and(|peer| is_same(local, peer))
+    });
+    if !met_itself {
+        return Ok(());
+    }
+    // A reset leaves nothing behind at the port.
+    SockRef::from(stream).set_linger(Some(Duration::ZERO))?;
+    Err(Errno::CONNREFUSED.into())
 }
