@@ -5,4 +5,5 @@ mod cancel;
 mod children;
 mod depth;
 mod group;
+mod polls;
 mod wakers;

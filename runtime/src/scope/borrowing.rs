@@ -97,6 +97,7 @@ impl Drop for Owner<'_> {
 }
 
 pin_project_lite::pin_project! {
+    #[project = RunningProjection]
     struct Running<'a, 'env, F: Future> {
         // Until it is over.
         #[pin]
@@ -118,7 +119,7 @@ impl<F: Future> Running<'_, '_, F> {
     ) -> Poll<Result<F::Output, Payload>> {
         let mut this = self.project();
         let node = branch.node();
-        branch.poll(context, |context| {
+        let is_behind = branch.poll(context, |context| {
             let mut fail = |panic| {
                 match this.panic {
                     Some(_) => panics::discard(panic),
@@ -126,7 +127,10 @@ impl<F: Future> Running<'_, '_, F> {
                 }
                 node.cancel();
             };
-            if let Some(body) = this.body.as_mut().as_pin_mut() {
+            // The body has its turn at the beginning of each round.
+            if !this.children.is_amid_round()
+                && let Some(body) = this.body.as_mut().as_pin_mut()
+            {
                 let polled = panics::catch(|| body.poll(context));
                 let is_over = !matches!(polled, Ok(Poll::Pending));
                 match polled {
@@ -137,23 +141,43 @@ impl<F: Future> Running<'_, '_, F> {
                 if is_over && let Err(panic) = panics::catch(|| this.body.set(None)) {
                     fail(panic);
                 }
+                // Children that are polled now would be refused.
+                if coop::is_spent() && this.children.put_off_round(context) {
+                    return true;
+                }
             }
             this.children
-                .poll(context, || node.is_cancelled(), &mut fail);
+                .poll(context, || node.is_cancelled(), &mut fail)
         });
+        let ended = this.poll_end(branch, context);
+        if ended.is_pending() && is_behind {
+            context.waker().wake_by_ref();
+        }
+        ended
+    }
+}
+
+impl<F: Future> RunningProjection<'_, '_, '_, F> {
+    /// Whether all are over: see [`Running::poll`].
+    fn poll_end(
+        &mut self,
+        branch: &Branch,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<F::Output, Payload>> {
+        let node = branch.node();
         if node.is_cancelled() {
             let quiet = node.is_quiet(0, context);
-            if quiet && let Some(panic) = this.panic.take() {
+            if quiet && let Some(panic) = self.panic.take() {
                 return Poll::Ready(Err(panic));
             }
-        } else if this.children.has_new() {
+        } else if self.children.has_new() {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if !this.children.is_empty() {
+        if !self.children.is_empty() {
             return Poll::Pending;
         }
-        match this.output.take() {
+        match self.output.take() {
             Some(output) => Poll::Ready(Ok(output)),
             None => Poll::Pending,
         }

@@ -1,28 +1,35 @@
 //! The children of a scope, and how they are polled: each when it is woken.
 //!
+//! All children that are due make a round. If they spend the budget of the task, the
+//! rest of the round is left to the next poll, as each of them would be refused and
+//! wake itself, and be polled for nothing once in every poll.
+//!
 //! # Invariants
 //!
-//! 1. A child is polled by its scope's future alone, and at most once a pass.
-//! 2. While there are few children that wait, all are polled in each pass, with
+//! 1. A child is polled by its scope's future alone, and at most once a round.
+//! 2. While there are few children that wait, all are polled in each round, with
 //!    the waker of the scope. A child that waits among many is given a waker of
 //!    its own at its second poll, and from then on polled when that was woken.
-//! 3. A wake of a child that is gone finds nobody: serial numbers are not used
+//! 3. A wake of a child that is gone finds no child: serial numbers are not used
 //!    again.
 //! 4. Nothing is borrowed while a child is polled or dropped, or a waker called:
 //!    each may spawn another.
 
 use std::cell::{Cell, RefCell};
+use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
+use std::vec;
 
 use slab::Slab;
 
 use crate::panics;
+use crate::task::coop;
 
-/// So many children are polled in each pass, rather than to have wakers.
+/// Up to this number of children are polled in each round, instead of having wakers.
 const FEW: usize = 8;
 
 /// A child, which puts its output where its handle finds it.
@@ -31,13 +38,29 @@ type Body<'env> = Pin<Box<dyn Future<Output = ()> + 'env>>;
 /// The children of one scope.
 pub(super) struct Children<'env> {
     living: RefCell<Slab<Child<'env>>>,
-    /// Those that are polled in each pass, or were not polled yet.
+    /// Those that are polled in each round, or were not polled yet.
     watched: RefCell<Vec<usize>>,
     /// How many of them were not polled yet.
     unbegun: Cell<usize>,
     serial: Cell<u64>,
     woken: Arc<Woken>,
+    /// What is left of a round that the last poll did not end.
+    round: RefCell<Option<Round>>,
     is_closed: Cell<bool>,
+}
+
+/// The rest of a round, in order.
+struct Round {
+    watched: vec::IntoIter<usize>,
+    /// Whether there were many of them.
+    many: bool,
+    woken: vec::IntoIter<Arc<ChildWaker>>,
+}
+
+impl Round {
+    fn is_empty(&self) -> bool {
+        self.watched.len() == 0 && self.woken.len() == 0
+    }
 }
 
 struct Child<'env> {
@@ -45,17 +68,17 @@ struct Child<'env> {
     future: Option<Body<'env>>,
     was_polled: bool,
     serial: u64,
+    /// Its own, if it has one.
     waker: Option<Waker>,
-    /// Of its waker.
-    woken: Option<Arc<ChildWaker>>,
 }
 
-/// Children that were woken, and whom to tell.
+/// Children that were woken, and the waker of their scope.
 #[derive(Default)]
 struct Woken {
-    children: Mutex<Vec<(usize, u64)>>,
+    children: Mutex<Vec<Arc<ChildWaker>>>,
     /// Counted once more, as to clone a waker calls others' code, which may wake
-    /// a child while this is locked.
+    /// a child while this is locked. None before the first poll, and when the scope is
+    /// over.
     scope: Mutex<Option<Arc<Waker>>>,
 }
 
@@ -76,11 +99,20 @@ impl Wake for ChildWaker {
         if self.is_woken.swap(true, Ordering::AcqRel) {
             return;
         }
-        lock(&self.woken.children).push((self.key, self.serial));
+        lock(&self.woken.children).push(Arc::clone(self));
         let scope = lock(&self.woken.scope).clone();
-        if let Some(scope) = scope {
-            scope.wake_by_ref();
+        match scope {
+            Some(scope) => scope.wake_by_ref(),
+            // Not kept, as it keeps the list.
+            None => self.woken.forget(),
         }
+    }
+}
+
+impl Woken {
+    fn forget(&self) {
+        let children = mem::take(&mut *lock(&self.children));
+        drop(children);
     }
 }
 
@@ -92,6 +124,7 @@ impl<'env> Children<'env> {
             unbegun: Cell::new(0),
             serial: Cell::new(0),
             woken: Arc::default(),
+            round: RefCell::default(),
             is_closed: Cell::new(false),
         })
     }
@@ -112,40 +145,82 @@ impl<'env> Children<'env> {
             was_polled: false,
             serial,
             waker: None,
-            woken: None,
         });
         self.unbegun.set(self.unbegun.get() + 1);
         self.watched.borrow_mut().push(key);
     }
 
-    /// Polls those that are to be polled, each once. Children that are not begun
-    /// stay so, if `frozen`. Calls `failed` with each panic.
+    /// Whether a round was begun that the next poll goes on with.
+    pub(super) fn is_amid_round(&self) -> bool {
+        self.round.borrow().is_some()
+    }
+
+    /// Begins a round, and leaves all of it to the next poll. False if no child is due.
+    pub(super) fn put_off_round(&self, context: &Context<'_>) -> bool {
+        self.keep_waker(context);
+        let round = self.take_round();
+        let is_due = !round.is_empty();
+        *self.round.borrow_mut() = is_due.then_some(round);
+        is_due
+    }
+
+    /// Polls the children of a round until it ends or the budget is spent, at least
+    /// one. Returns whether the caller has to be polled again for those that are left
+    /// or were woken meanwhile.
+    ///
+    /// Children that were not polled before are not begun if `is_frozen`. Calls
+    /// `failed` with each panic.
     pub(super) fn poll(
         &self,
         context: &mut Context<'_>,
         is_frozen: impl Fn() -> bool,
         failed: &mut dyn FnMut(panics::Payload),
-    ) {
+    ) -> bool {
         self.keep_waker(context);
-        // Those that are spawned meanwhile come in the next pass.
-        let watched = self.watched.take();
-        let many = watched.len() > FEW;
-        for key in watched {
-            if self.poll_child(key, many, context, &is_frozen, failed) {
-                self.watched.borrow_mut().push(key);
+        let left = self.round.take();
+        let goes_on = left.is_some();
+        let mut round = left.unwrap_or_else(|| self.take_round());
+        while let Some(key) = round.watched.next() {
+            if self.poll_child(key, round.many, context, &is_frozen, failed) && coop::is_spent() {
+                return self.leave_round(round);
             }
         }
-        let woken = std::mem::take(&mut *lock(&self.woken.children));
-        for (key, serial) in woken {
-            let child = self.living.borrow();
-            let known = child.get(key).filter(|child| child.serial == serial);
-            let Some(own) = known.and_then(|child| child.woken.clone()) else {
-                continue;
-            };
-            drop(child);
+        while let Some(child) = round.woken.next() {
             // A swap, to see what was done before any wake that found it set.
-            own.is_woken.swap(false, Ordering::AcqRel);
-            self.poll_child(key, true, context, &is_frozen, failed);
+            child.is_woken.swap(false, Ordering::AcqRel);
+            if self.is_living(&child)
+                && self.poll_child(child.key, true, context, &is_frozen, failed)
+                && coop::is_spent()
+            {
+                return self.leave_round(round);
+            }
+        }
+        // Not polled: children that share the waker of the scope.
+        goes_on
+    }
+
+    #[cold]
+    fn leave_round(&self, round: Round) -> bool {
+        *self.round.borrow_mut() = Some(round);
+        true
+    }
+
+    /// Whether a child that was woken is still there.
+    fn is_living(&self, woken: &ChildWaker) -> bool {
+        let living = self.living.borrow();
+        let child = living.get(woken.key);
+        child.is_some_and(|child| child.serial == woken.serial)
+    }
+
+    /// Those that are due now. Children that are spawned meanwhile come in the next
+    /// round.
+    fn take_round(&self) -> Round {
+        let watched = self.watched.take();
+        let woken = mem::take(&mut *lock(&self.woken.children));
+        Round {
+            many: watched.len() > FEW,
+            watched: watched.into_iter(),
+            woken: woken.into_iter(),
         }
     }
 
@@ -154,8 +229,8 @@ impl<'env> Children<'env> {
         self.unbegun.get() > 0
     }
 
-    /// Polls a child; true if it is to be watched. With `own`, one that was
-    /// polled before gets a waker of its own.
+    /// Polls a child; true if it was polled and waits. With `own`, one that was polled
+    /// before gets a waker of its own.
     fn poll_child(
         &self,
         key: usize,
@@ -169,22 +244,15 @@ impl<'env> Children<'env> {
             let Some(child) = living.get_mut(key) else {
                 return false;
             };
-            if !child.was_polled && is_frozen() {
-                return true;
-            }
-            if own && child.was_polled && child.waker.is_none() {
-                let woken = Arc::new(ChildWaker {
-                    key,
-                    serial: child.serial,
-                    is_woken: AtomicBool::new(false),
-                    woken: Arc::clone(&self.woken),
-                });
-                child.waker = Some(Waker::from(Arc::clone(&woken)));
-                child.woken = Some(woken);
-            }
             if !child.was_polled {
+                if is_frozen() {
+                    self.watched.borrow_mut().push(key);
+                    return false;
+                }
                 child.was_polled = true;
                 self.unbegun.set(self.unbegun.get() - 1);
+            } else if own && child.waker.is_none() {
+                child.waker = Some(self.make_waker(key, child.serial));
             }
             let Some(future) = child.future.take() else {
                 return false;
@@ -198,10 +266,12 @@ impl<'env> Children<'env> {
         if let Ok(Poll::Pending) = polled
             && let Some(child) = self.living.borrow_mut().get_mut(key)
         {
-            let watched = waker.is_none();
+            if waker.is_none() {
+                self.watched.borrow_mut().push(key);
+            }
             child.future = Some(future);
             child.waker = waker;
-            return watched;
+            return true;
         }
         if let Err(panic) = polled {
             failed(panic);
@@ -212,6 +282,15 @@ impl<'env> Children<'env> {
         let child = self.living.borrow_mut().try_remove(key);
         drop(child);
         false
+    }
+
+    fn make_waker(&self, key: usize, serial: u64) -> Waker {
+        Waker::from(Arc::new(ChildWaker {
+            key,
+            serial,
+            is_woken: AtomicBool::new(false),
+            woken: Arc::clone(&self.woken),
+        }))
     }
 
     fn keep_waker(&self, context: &Context<'_>) {
@@ -235,6 +314,7 @@ impl<'env> Children<'env> {
         }
         let waker = lock(&self.woken.scope).take();
         drop(waker);
+        self.woken.forget();
     }
 }
 

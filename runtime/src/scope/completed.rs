@@ -86,25 +86,26 @@ impl<T> AsCompleted<'_, T> {
     ///
     /// As `next` does.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<T>> {
+        let mut is_behind = false;
         if !self.outputs.borrow().is_empty() || self.children.is_empty() {
             ready!(coop::poll_proceed(context));
         } else {
             let mut panicked = None;
-            self.children
-                .poll(
-                    context,
-                    || coop::poll_thawed().is_pending(),
-                    &mut |panic| match panicked {
-                        Some(_) => panics::discard(panic),
-                        None => panicked = Some(panic),
-                    },
-                );
+            let is_frozen = || coop::poll_thawed().is_pending();
+            let mut failed = |panic| match panicked {
+                Some(_) => panics::discard(panic),
+                None => panicked = Some(panic),
+            };
+            is_behind = self.children.poll(context, is_frozen, &mut failed);
             if let Some(panic) = panicked {
                 resume_unwind(panic);
             }
         }
         let output = self.outputs.borrow_mut().pop_front();
         if output.is_none() && !self.children.is_empty() {
+            if is_behind {
+                context.waker().wake_by_ref();
+            }
             return Poll::Pending;
         }
         Poll::Ready(output)

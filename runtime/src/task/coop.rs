@@ -255,6 +255,16 @@ pub fn has_budget_remaining() -> bool {
     context::with_running(|event_loop| event_loop.tasks.budget.left.get() > 0).unwrap_or(true)
 }
 
+/// Whether the task has spent its budget, so that what it polls next in this poll is
+/// refused. False for frozen code, and outside a runtime.
+pub(crate) fn is_spent() -> bool {
+    context::with_running(|event_loop| {
+        let left = event_loop.tasks.budget.left.get();
+        left <= 0 && !is_frozen(left)
+    })
+    .unwrap_or(false)
+}
+
 /// Spends one unit of the task's budget, and yields if none is left.
 ///
 /// For a loop that computes for long and awaits nothing else.
