@@ -5,4 +5,5 @@ mod failures;
 mod frozen;
 mod order;
 mod scenarios;
+mod shutdown;
 mod sweep;

@@ -17,8 +17,8 @@
 //!  1: `submit`, on any thread.
 //!  2: `Pool::next`, on a thread of the pool; oldest first.
 //!  3: `Work::run`: the output, or the panic, is put in the job's slot.
-//!  4: `Pool::cancel`, when the job's handle or task is aborted; `Pool::close`
-//!     at the end of the runtime. The closure is dropped, the slot says
+//!  4: `Pool::cancel`, when the job's handle or task is aborted; `Pool::abandon` and
+//!     `Pool::close` at the end of the runtime. The closure is dropped, the slot says
 //!     "cancelled".
 //!  5: A thread cannot be stopped. It ends after its job.
 //! ```
@@ -196,7 +196,7 @@ where
     W: FnOnce() -> R + Send,
     R: Send + 'static,
 {
-    fn run(self: Box<Self>) {
+    fn run(self: Box<Self>, ran: &dyn Fn()) {
         let Closure {
             work,
             sender,
@@ -205,6 +205,7 @@ where
         } = *self;
         let id = sender.id();
         let outcome = catch_unwind(AssertUnwindSafe(work));
+        ran();
         let outcome = outcome.map_err(|panic| JoinError::panicked(id, panic));
         match sender.send(outcome) {
             None => {}

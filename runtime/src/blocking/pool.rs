@@ -31,8 +31,8 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// What a job does.
 pub(super) trait Work: Send {
-    /// Does it, and tells the outcome. Panics of the user's code are in that.
-    fn run(self: Box<Self>);
+    /// Does it, calls `ran`, and sends the outcome. Panics of the user's code are in that.
+    fn run(self: Box<Self>, ran: &dyn Fn());
 
     /// Tells that it could not be done.
     fn refuse(self: Box<Self>, error: &io::Error);
@@ -113,24 +113,31 @@ impl Pool {
     }
 
     /// Refuses jobs from now on, cancels those in the queue, and has idle
-    /// threads end. Tells which jobs it cancelled or left running, by age.
-    pub(crate) fn close(&self) -> Vec<TaskMeta> {
-        let (queue, idle, running) = {
+    /// threads end.
+    pub(crate) fn close(&self) {
+        let (queue, idle) = {
             let mut state = self.lock();
             state.closed = true;
-            let queue = mem::take(&mut state.queue);
-            (queue, mem::take(&mut state.idle), state.running.clone())
+            (mem::take(&mut state.queue), mem::take(&mut state.idle))
         };
         for thread in idle {
             thread.unpark();
         }
+        cancel(queue);
+    }
+
+    /// Cancels the jobs in the queue. Returns which jobs it cancelled or left running, by
+    /// age.
+    pub(crate) fn abandon(&self) -> Vec<TaskMeta> {
+        let (queue, running) = {
+            let mut state = self.lock();
+            (mem::take(&mut state.queue), state.running.clone())
+        };
         let queued = queue.iter().map(|(&id, job)| (id, job.spawned_at));
         let left = running.into_iter().chain(queued);
         let left = left.map(|(id, spawned_at)| TaskMeta::nameless(id, spawned_at));
         let left = left.collect();
-        for job in queue.into_values() {
-            panics::caught(|| drop(job));
-        }
+        cancel(queue);
         left
     }
 
@@ -169,7 +176,8 @@ impl Pool {
         }
     }
 
-    /// A job has run.
+    /// A job has run. To be called before its outcome is sent: the task that waits for
+    /// that may be the last one before the runtime ends, which reports jobs that run.
     pub(super) fn ran(&self, id: Id) {
         self.lock().running.remove(&id);
     }
@@ -226,6 +234,13 @@ impl Pool {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
+    }
+}
+
+/// Drops jobs that were never run.
+fn cancel(queue: BTreeMap<Id, Job>) {
+    for job in queue.into_values() {
+        panics::caught(|| drop(job));
     }
 }
 

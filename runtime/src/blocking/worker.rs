@@ -51,9 +51,7 @@ fn work(shared: &Arc<Shared>) {
         } = job;
         // It catches what it should; a thread that ended by a panic would still
         // be counted as one that comes to the queue.
-        panics::caught(|| work.run());
-        // In this order: what is counted no more is not told of as left behind.
-        shared.pool.ran(id);
+        panics::caught(|| work.run(&|| shared.pool.ran(id)));
         drop(counted);
     }
 }

@@ -48,7 +48,8 @@
 //!
 //! What is forgotten by [`std::mem::forget`] is not closed, and nothing is when
 //! the process is aborted. When a runtime is
-//! [shut down](crate::Runtime::shutdown) cleanups run; when it is dropped, there
+//! [shut down](crate::Runtime::shutdown) cleanups run, and have all of the runtime until
+//! they have finished, blocking work and what needs it included; when it is dropped, there
 //! is no time for that, and each is reported.
 //!
 //! # Examples

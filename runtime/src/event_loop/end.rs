@@ -15,33 +15,24 @@ impl EventLoop {
     /// Drives all tasks and blocking work until none is left, or `deadline` is
     /// over, and then ends those that are.
     pub(crate) fn drain(&self, mut deadline: Sleep) -> Report {
-        // Nobody has to be woken: the loop looks after each wait.
-        let context = &mut Context::from_waker(Waker::noop());
-        let start = SystemTime::now();
-        let limit = deadline.deadline().duration_since(self.timers.now());
         self.arrive();
-        loop {
-            self.run_slice();
-            let over = Pin::new(&mut deadline).poll(context).is_ready();
-            let working = self.shared.pool.watch_jobs() > 0;
-            if over || self.is_to_fail() || !working && self.has_come_to_rest() {
-                break;
-            }
-            // A clock that stands still does not move while threads work, and
-            // they know no other than the system's.
-            let left = working.then(|| limit.saturating_sub(start.elapsed()));
-            if left == Some(Duration::ZERO) || self.wait(left).is_err() {
-                break;
-            }
-        }
+        self.drive(&mut deadline, |working| !working && self.has_come_to_rest());
         let mut tasks = self.tasks.metas();
-        let blocking = self.shared.pool.close();
+        let mut blocking = self.shared.pool.abandon();
         // A task that only waits for its work is no second thing.
         tasks.retain(|task| blocking.iter().all(|work| work.id() != task.id()));
         self.tasks.upkeeps.collect();
         if !tasks.is_empty() && !self.is_to_fail() {
             self.clean_up();
         }
+        // Cleanups may have begun some.
+        let later = self.shared.pool.abandon();
+        let is_known = |id| blocking.iter().any(|work| work.id() == id);
+        let later: Vec<_> = later
+            .into_iter()
+            .filter(|work| !is_known(work.id()))
+            .collect();
+        blocking.extend(later);
         self.shut_down();
         Report {
             tasks,
@@ -57,18 +48,36 @@ impl EventLoop {
             return;
         };
         let mut limit = Sleep::on(event_loop, self.tasks.upkeeps.budget());
-        let context = &mut Context::from_waker(Waker::noop());
         self.tasks.abort_all();
-        // Whoever has guards is known once each has had its turn.
+        // It is known which tasks have guards once each has had its turn.
         for _ in 0..self.tasks.ready() {
             self.tasks.run_one();
         }
-        while !self.tasks.upkeeps.is_empty() && !self.is_to_fail() {
-            let over = Pin::new(&mut limit).poll(context).is_ready();
-            if over || self.wait(None).is_err() {
-                break;
-            }
+        if !self.tasks.upkeeps.is_empty() {
+            self.drive(&mut limit, |_| self.tasks.upkeeps.is_empty());
+        }
+    }
+
+    /// Drives all tasks until `is_done`, which is given whether there is blocking work, or
+    /// until `deadline`.
+    fn drive(&self, deadline: &mut Sleep, is_done: impl Fn(bool) -> bool) {
+        // No task has to be woken, because the loop looks after each wait.
+        let context = &mut Context::from_waker(Waker::noop());
+        let start = SystemTime::now();
+        let limit = deadline.deadline().duration_since(self.timers.now());
+        loop {
             self.run_slice();
+            let over = Pin::new(&mut *deadline).poll(context).is_ready();
+            let working = self.shared.pool.watch_jobs() > 0;
+            if over || self.is_to_fail() || is_done(working) {
+                return;
+            }
+            // A clock that is paused does not move while there is blocking work, whose
+            // threads go by the clock of the system.
+            let left = working.then(|| limit.saturating_sub(start.elapsed()));
+            if left == Some(Duration::ZERO) || self.wait(left).is_err() {
+                return;
+            }
         }
     }
 
@@ -125,7 +134,8 @@ impl EventLoop {
     pub(crate) fn shut_down(&self) {
         // First, as the wakers that it calls may spawn and wake tasks.
         self.reactor.close(&self.tasks);
-        drop(self.shared.pool.close());
         self.tasks.shut_down();
+        // Last, as the destructors of tasks may begin work.
+        self.shared.pool.close();
     }
 }
