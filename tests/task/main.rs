@@ -4,6 +4,7 @@
 mod abort;
 mod abort_sweep;
 mod budget;
+mod budget_wakes;
 mod builder;
 mod destructors;
 mod join;

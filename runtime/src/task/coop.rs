@@ -5,6 +5,10 @@
 //! returns pending, so that a task that never has to wait still yields. As in
 //! tokio a task has 128 units a poll. Outside a runtime nothing is counted.
 //!
+//! A future inside a combinator, such as futures-rs's `FuturesUnordered`, may have a waker
+//! of its own. That is woken after the poll of the task. So futures that wait for budget
+//! side by side take turns, however many they are.
+//!
 //! Code that was [cancelled](crate::cleanup) and waits to be dropped has less
 //! than nothing: it is frozen. What it waits for is pending, and wakes nobody.
 
@@ -132,15 +136,28 @@ fn is_frozen(units: i64) -> bool {
 
 #[cold]
 fn yield_to_others(context: &Context<'_>) {
-    let wakes = context::with_running(|event_loop| {
+    let frozen = context::with_running(|event_loop| {
         let budget = &event_loop.tasks.budget;
-        let wakes = !budget.is_frozen();
+        let frozen = budget.is_frozen();
         let yields = &budget.forced_yields;
-        yields.set(yields.get() + u64::from(wakes));
-        wakes
+        yields.set(yields.get() + u64::from(!frozen));
+        frozen
     });
-    if wakes != Some(false) {
-        context.waker().wake_by_ref();
+    if frozen != Some(true) {
+        wake_after_poll(context);
+    }
+}
+
+/// Wakes the task that polls, or the future of it whose waker `context` has, after the
+/// poll: see [`TaskSet::wake_after_poll`].
+///
+/// [`TaskSet::wake_after_poll`]: crate::task::TaskSet::wake_after_poll
+#[inline]
+pub(crate) fn wake_after_poll(context: &Context<'_>) {
+    let waker = context.waker();
+    let running = context::with_running(|event_loop| event_loop.tasks.wake_after_poll(waker));
+    if running.is_none() {
+        waker.wake_by_ref();
     }
 }
 

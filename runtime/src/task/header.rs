@@ -54,12 +54,18 @@ impl Flags {
     /// task is `LIVE` meanwhile.
     pub(super) const CLOSING: Flags = Flags(1 << 12);
 
+    /// Operations of the task found no budget, and are woken when its turn comes.
+    pub(super) const REFUSED: Flags = Flags(1 << 13);
+    /// `REFUSED` was set in an earlier poll.
+    pub(super) const REFUSED_BEFORE: Flags = Flags(1 << 14);
+
     /// What few tasks have, so that the others are asked once.
     pub(super) const SPECIAL: Flags =
         Flags(Self::NAMED.0 | Self::ROOT.0 | Self::HIDDEN.0 | Self::GUARDED.0);
 
     /// What keeps a task from simply being polled when its turn comes.
-    pub(super) const DETOUR: Flags = Flags(Self::ABORTED.0 | Self::BUSY.0 | Self::CLOSING.0);
+    pub(super) const DETOUR: Flags =
+        Flags(Self::ABORTED.0 | Self::BUSY.0 | Self::CLOSING.0 | Self::REFUSED.0);
 
     /// While one of these is set, the owner's share of the references is held.
     pub(super) const OWNED: Flags =

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::task::{Poll, ready};
 
-use super::coop::poll_thawed;
+use super::coop::{poll_thawed, wake_after_poll};
 
 /// Lets every task that is ready now run before this one goes on.
 ///
@@ -32,7 +32,7 @@ pub async fn yield_now() {
             return Poll::Ready(());
         }
         yielded = true;
-        context.waker().wake_by_ref();
+        wake_after_poll(context);
         Poll::Pending
     })
     .await;

@@ -11,13 +11,16 @@ use crate::task::header::Flags;
 use crate::task::meta::TaskMeta;
 
 impl TaskSet {
-    /// The turn of a task whose future is in place, and which was aborted or has cleanups
-    /// to run. Lets the panic of a poll out.
+    /// The turn of a task whose future is in place, and of which a flag of `DETOUR` is set.
+    /// Lets the panic of a poll out.
     #[cold]
     pub(super) fn detour(&self, running: Running) {
         let header = running.header();
+        if header.has(Flags::REFUSED) {
+            self.wake_refused_of(header);
+        }
         if !header.has(Flags::GUARDED) {
-            if header.has(Flags::SHIELDED) {
+            if !header.has(Flags::ABORTED) || header.has(Flags::SHIELDED) {
                 return self.poll_running(running);
             }
             return self.finish(running.end(Failure::Cancelled));
@@ -89,7 +92,7 @@ impl TaskSet {
     /// A running task with its outcome in place goes on with its cleanups.
     #[cold]
     pub(super) fn start_closing(&self, ended: Ended) {
-        self.make_current_ready();
+        self.mark_current(Flags::CLOSING, |_| ());
         ended.pause();
     }
 
@@ -106,16 +109,8 @@ impl TaskSet {
     /// For a cleanup that is put in the lane next: the upkeep of the task that
     /// runs, which will get to it. None if no task runs, or it is over.
     pub(crate) fn upkeep_for_cleanup(&self) -> Option<Rc<Upkeep>> {
-        let id = self.with_current(|header| {
-            let is_live = header.has(Flags::LIVE);
-            if is_live {
-                header.set(Flags::GUARDED.and(Flags::BUSY));
-            }
-            is_live.then_some(header.id)
-        });
-        let id = id??;
-        self.make_current_ready();
-        Some(self.upkeeps.of(id))
+        let flags = Flags::GUARDED.and(Flags::BUSY);
+        self.mark_current(flags, |header| self.upkeeps.of(header.id))
     }
 
     /// Whether the task that runs has cleanups to run.

@@ -6,6 +6,7 @@
 
 mod closing;
 mod inspect;
+mod refused;
 mod running;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,8 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use self::refused::Refused;
+use self::running::{Ended, Polled, Running};
 use super::cell::Raw;
 use super::coop::Budget;
 use super::error::{Failure, JoinError};
@@ -27,7 +30,6 @@ use super::queue::{LiveList, ReadyQueue, TaskRef};
 use crate::cleanup::{self, Upkeeps};
 use crate::panics;
 use crate::remote::{Owned, Remote};
-use running::{Ended, Polled, Running};
 
 /// Owns the tasks of a loop, on the loop's thread.
 #[derive(Debug)]
@@ -40,6 +42,8 @@ pub(crate) struct TaskSet {
     /// What tasks with guards or scopes have.
     pub(crate) upkeeps: Upkeeps,
     current: Cell<Option<Raw>>,
+    /// What found no budget in the last polls.
+    refused: Refused,
     ids: Ids,
     /// Of the live tasks that have one.
     names: RefCell<BTreeMap<Id, Arc<str>>>,
@@ -71,6 +75,7 @@ impl TaskSet {
             budget: Budget::unlimited(),
             upkeeps: Upkeeps::new(cleanup),
             current: Cell::new(None),
+            refused: Refused::default(),
             ids: Ids::new(),
             names: RefCell::default(),
             root_over: Cell::new(false),
@@ -108,6 +113,22 @@ impl TaskSet {
             header.clear(Flags::SHIELDED);
             header.set(Flags::ABORTED);
         });
+    }
+
+    /// Sets flags of the task that runs, and puts it in the queue. Calls `f` with it.
+    /// Returns `None` if no task runs, or if it has ended.
+    fn mark_current<R>(&self, flags: Flags, f: impl FnOnce(&Header) -> R) -> Option<R> {
+        let task = self.current.get()?;
+        // SAFETY: as in `with_current`.
+        let header = unsafe { task.header() };
+        if !header.has(Flags::LIVE) {
+            return None;
+        }
+        header.set(flags);
+        // SAFETY: `LIVE` keeps the task, which is of this set, and this is the owner's
+        // thread.
+        unsafe { self.make_ready(task, false) };
+        Some(f(header))
     }
 
     /// Calls `f` with the task that runs.
@@ -270,6 +291,7 @@ impl TaskSet {
         polls.set(polls.get() + u64::from(most - left.get()));
         self.budget.lift();
         self.current.set(None);
+        self.wake_refused();
         none_left
     }
 
@@ -429,15 +451,6 @@ impl TaskSet {
         self.abandon_lane(&ended);
         self.settle(ended);
         self.current.set(before);
-    }
-
-    /// Puts the task that runs in the queue, so that it is run again.
-    fn make_current_ready(&self) {
-        if let Some(task) = self.current.get() {
-            // SAFETY: `RUNNING` keeps the task, which is of this set, and this is the
-            // owner's thread.
-            unsafe { self.make_ready(task, false) };
-        }
     }
 
     /// Has a task of this set cancelled when its turn comes.
