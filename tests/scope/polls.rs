@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use coreloop::cleanup::bracket;
@@ -175,7 +176,21 @@ async fn children_of_a_scope_that_is_cancelled() {
     assert_few(&polls, count);
 }
 
-/// The order in which children spend the budget is that of their wakes.
+/// Waits for one poll, and wakes during the poll. `yield_now` wakes after it.
+async fn wake_at_once() {
+    let mut woken = false;
+    poll_fn(|context| {
+        if woken {
+            return Poll::Ready(());
+        }
+        woken = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// The order in which children spend the budget is the order of their wakes.
 #[coreloop::test(start_paused = true)]
 #[cfg_attr(miri, ignore = "a thousand children, in safe code")]
 async fn children_take_their_turn_in_order() {
@@ -188,7 +203,7 @@ async fn children_take_their_turn_in_order() {
                 for round in 0..3 {
                     consume_budget().await;
                     order.borrow_mut().push((round, number));
-                    yield_now().await;
+                    wake_at_once().await;
                 }
             }));
         }
