@@ -96,9 +96,9 @@ impl Raw {
         id: Id,
         spawned_at: &'static Location<'static>,
     ) -> Raw {
-        if is_large::<F::Output>() {
+        if const { is_large::<F::Output>() } {
             Raw::allocate(BoxedOutput(Box::pin(future)), remote, id, spawned_at)
-        } else if is_large::<F>() {
+        } else if const { is_large::<F>() } {
             Raw::allocate(Box::pin(future), remote, id, spawned_at)
         } else {
             Raw::allocate(future, remote, id, spawned_at)
@@ -195,7 +195,7 @@ impl Raw {
         let offset = unsafe { self.header() }.vtable.stage;
         // SAFETY: that is where the stage is, inside the allocation.
         let stage = unsafe { self.0.byte_add(offset) };
-        if is_large::<T>() {
+        if const { is_large::<T>() } {
             // SAFETY: `new` boxed the output, so this is the outcome, which is
             // in place and counts as gone after this.
             let outcome = unsafe { stage.cast::<Outcome<Box<T>>>().read() };
