@@ -64,7 +64,7 @@ impl Wait for Async<UnixStream> {
     }
 }
 
-/// A socket that is polled as one that several tasks share.
+/// A socket that is polled as if several tasks shared it.
 struct Shared(Async<UnixStream>);
 
 impl Wait for Shared {
@@ -181,7 +181,7 @@ fn an_event_frees_what_is_left_of_a_finished_task() {
     assert_eq!(live_bytes(), before);
 }
 
-/// Each leaves its waker with the socket, and nothing tells that it gave up.
+/// Each task leaves its waker with the socket, and does not report that it gave up.
 #[test]
 fn polls_that_were_given_up_do_not_pile_up() {
     coreloop::block_on(async {

@@ -629,7 +629,7 @@ fn a_fickle_descriptor_is_its_makers_trouble_only() {
     });
 }
 
-/// A descriptor that is another one when it is told to be.
+/// A type whose descriptor is the first pipe or the second.
 struct Changing {
     pipes: [Rc<PipeReader>; 2],
     which: Cell<usize>,
@@ -641,7 +641,7 @@ impl AsFd for Changing {
     }
 }
 
-/// It was registered in place of the other, whose events then went to it.
+/// Its registration took the place of the registration of the other descriptor.
 #[test]
 fn a_descriptor_that_changes_takes_no_event_of_another() {
     // Miri has no exclusive registrations.

@@ -218,7 +218,7 @@ fn what_was_read_before_an_error_is_flushed() {
                         .map(drop),
                 }
             });
-            // The reader's error came before that of the flush.
+            // The reader's error came first, and the error of the flush second.
             let error = copied.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
             let flushed = if flush == Flush::Fails { &[] } else { WORDS };

@@ -1,5 +1,5 @@
 //! Any number of tasks that poll one descriptor by a shared reference: they are idle while
-//! nothing happens, all of them are woken by an event, and those that gave up are forgotten.
+//! nothing happens, an event wakes all of them, and tasks that gave up are forgotten.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -135,8 +135,8 @@ fn any_number_of_futures_of_one_task_that_share_a_descriptor_are_idle() {
     assert!(task.is_finished());
 }
 
-/// Futures that gave up leave their wakers, of which nothing tells that they are of no
-/// use any more: they are forgotten when they do not come back after a wake.
+/// A future that gave up leaves its waker, which is forgotten if the future does not poll
+/// again after a wake.
 #[test]
 fn wakers_that_are_no_tasks_do_not_pile_up() {
     block_on(async {
@@ -159,13 +159,13 @@ fn wakers_that_are_no_tasks_do_not_pile_up() {
             let is_kept = Arc::strong_count(count) > 1;
             assert!(
                 is_kept || count.get() == 1,
-                "one that was forgotten was not woken"
+                "a waker was forgotten and not woken"
             );
         }
     });
 }
 
-/// A waker that still waits comes back, and is not woken again for those that join it
+/// A future that still waits polls again, and is not woken for each future that joins it
 /// later.
 #[test]
 fn wakers_that_come_back_are_left_alone() {

@@ -67,7 +67,7 @@ fn a_permit_wakes_one() {
 }
 
 #[test]
-fn one_that_acquires_again_at_once_starves_nobody() {
+fn a_task_that_acquires_again_at_once_starves_no_other() {
     block_on(async {
         let limit = ConnectionLimit::new(1);
         let taken = Rc::new(Cell::new(0));
@@ -96,9 +96,9 @@ fn one_that_acquires_again_at_once_starves_nobody() {
     });
 }
 
-/// Nobody waits, and the permits do not run out: the loop is the budget's to end.
+/// No task waits and no permit is missing, so that only the budget ends the loop.
 #[test]
-fn one_that_acquires_for_ever_lets_others_run() {
+fn a_task_that_acquires_for_ever_lets_others_run() {
     block_on(async {
         let limit = ConnectionLimit::new(1);
         let other = spawn(async {});
@@ -135,7 +135,7 @@ fn a_task_without_budget_keeps_its_place() {
 }
 
 #[test]
-fn a_permit_that_was_given_to_one_that_is_dropped_goes_to_the_next() {
+fn a_permit_that_was_given_to_a_dropped_future_goes_to_the_next() {
     block_on(unconstrained(async {
         let limit = ConnectionLimit::new(1);
         let permit = limit.acquire().await;
@@ -143,12 +143,12 @@ fn a_permit_that_was_given_to_one_that_is_dropped_goes_to_the_next() {
         for acquire in &mut waiting {
             assert!(poll_once(acquire).await.is_none());
         }
-        // One that waits leaves the queue.
+        // A future that waits leaves the queue.
         drop(waiting.remove(1));
         drop(permit);
         assert!(limit.try_acquire().is_none(), "the permit has an owner");
         assert_eq!(limit.live(), 0);
-        // The one that was given the permit has not taken it.
+        // The first was given the permit, and has not taken it.
         drop(waiting.remove(0));
         assert!(limit.try_acquire().is_none());
         let mut last = waiting.pop().unwrap();

@@ -47,7 +47,7 @@ fn any_number_of_tasks_that_share_a_socket_are_idle() {
     }
 }
 
-/// Has so many tasks wait for what never comes, and counts their polls.
+/// Has a number of tasks wait for what never comes, and counts their polls.
 fn idle<F: Future<Output = ()> + 'static>(number: u64, wait: impl Fn(Rc<Shared>) -> F) {
     let runtime = Runtime::new().unwrap();
     let shared = runtime.block_on(Shared::new()).expect("loopback works");

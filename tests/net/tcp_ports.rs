@@ -1,4 +1,4 @@
-//! The port to connect from: none that is left, and the one that is connected to.
+//! The local port of a connection: none is left, or it is the port of the peer.
 #![cfg(all(target_os = "linux", not(miri)))]
 
 use std::io::{self, ErrorKind};
@@ -92,7 +92,7 @@ fn a_socket_that_meets_itself_is_refused() {
     });
 }
 
-/// One that was bound to the port on purpose talks to itself, as in Go.
+/// A socket that was bound to the port on purpose talks to itself, as in Go.
 #[test]
 fn a_socket_may_be_connected_to_the_port_that_it_was_bound_to() {
     block_on(async {
@@ -111,7 +111,7 @@ fn a_socket_may_be_connected_to_the_port_that_it_was_bound_to() {
         stream.set_zero_linger().unwrap();
         drop(stream);
 
-        // Bound elsewhere, by whoever made it.
+        // The socket was bound elsewhere.
         let foreign: OwnedFd = bound(local).unwrap().into();
         let stream = TcpSocket::from(foreign).connect(local).await.unwrap();
         stream.set_zero_linger().unwrap();

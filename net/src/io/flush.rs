@@ -17,7 +17,7 @@ pub(super) struct Flush {
 }
 
 impl Flush {
-    /// For a copy that may go on with another one, which was dropped before it flushed.
+    /// For a copy that may continue one that was dropped before it flushed.
     pub(super) fn due() -> Flush {
         Flush {
             is_due: true,

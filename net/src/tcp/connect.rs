@@ -11,8 +11,8 @@ use super::{TcpSocket, TcpStream, sys};
 /// A socket on the loop that is not connected yet.
 pub(super) struct Unconnected {
     stream: TcpStream,
-    /// Whether the system chooses the port that it connects from, and so may choose the
-    /// one that it connects to.
+    /// Whether the system chooses the local port, and so may choose the port that the
+    /// socket connects to.
     port_is_chosen: bool,
 }
 

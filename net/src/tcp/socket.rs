@@ -195,7 +195,7 @@ impl TcpSocket {
 /// As [`TcpSocket::from_std_stream`].
 impl From<OwnedFd> for TcpSocket {
     fn from(socket: OwnedFd) -> TcpSocket {
-        // Who bound it outside may have given the port or not.
+        // If it was bound elsewhere, the port may have been given there.
         let has_port = sys::local_addr(&socket).is_ok_and(|local| local.port() != 0);
         TcpSocket {
             socket: socket.into(),

@@ -89,7 +89,7 @@ pub(super) fn refuse_itself(stream: &OwnedFd, to: SocketAddr) -> io::Result<()> 
     let is_same =
         |one: SocketAddr, other: SocketAddr| (one.ip(), one.port()) == (other.ip(), other.port());
     let met_itself = local_addr(stream).is_ok_and(|local| {
-        // `to` may be the unspecified address, and so differ from that of the peer.
+        // `to` may be the unspecified address, which is not the address of the peer.
         local.port() == to.port() && peer_addr(stream).is_ok_and(|peer| is_same(local, peer))
     });
     if !met_itself {

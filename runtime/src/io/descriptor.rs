@@ -287,9 +287,9 @@ impl<T: AsFd> Async<T> {
     ///
     /// For types that are polled by a shared reference. Any number of tasks may wait,
     /// and all of them are woken. A task that does not wait any more is remembered until
-    /// the next event, or until it has finished. Of wakers that are not those of tasks,
-    /// such as a collection of futures makes for each, 256 are remembered; if there are
-    /// more, they are woken to poll again, and twice as many as do so are remembered.
+    /// the next event, or until it has finished. A foreign waker, such as a collection of
+    /// futures makes for each of them, is remembered until the next event; when there are
+    /// more than 256, all are woken to poll again, and as many as do so are remembered.
     ///
     /// # Errors
     ///

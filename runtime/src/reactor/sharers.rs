@@ -1,16 +1,17 @@
-//! The wakers of those that poll a source by a shared reference, until its next event.
+//! The wakers of tasks that poll a source by a shared reference, until its next event.
 //!
-//! A poll that is given up leaves its waker here, and nothing reports that. The memory is
-//! bounded all the same, and no waker is woken again and again while nothing happens:
+//! A task that does not wait any more leaves its waker here, and does not report that.
+//! The memory is bounded all the same, and no waker is woken again and again while no
+//! event comes:
 //!
-//! 1. Each waker is noted once, and an event takes all of them.
-//! 2. Wakers of tasks are no more than there are tasks. Before their list grows, those of
-//!    tasks that have finished are removed.
-//! 3. Whether another waker is still of use cannot be known. When there are more of them
-//!    than there is room for, all are removed and woken: those that still wait poll
-//!    again, and are noted again. For a second the room then grows with their number, so
-//!    that they find room however many they are. It is for 256, or for twice as many as
-//!    came in such a second.
+//! 1. Each waker is in the list once, and an event takes all of them.
+//! 2. There are no more wakers of tasks than there are tasks. Before their list grows,
+//!    the wakers of finished tasks are removed.
+//! 3. Whether a foreign waker is still of use cannot be known. When the list of foreign
+//!    wakers is full, all of them are removed and woken, and a future that still waits
+//!    polls again and adds its waker again. For a second after that the list grows with
+//!    each waker, so that all of them fit, however many there are. So it has room for
+//!    256 wakers, or for twice as many as were added in such a second.
 
 use std::collections::BTreeSet;
 use std::mem;
@@ -19,25 +20,24 @@ use std::task::Waker;
 
 use crate::task::has_finished;
 
-/// So many wakers of tasks are noted before finished tasks are looked for.
+/// How many wakers of tasks there may be before finished tasks are looked for, at least.
 const LEAST_TASKS: usize = 16;
 
-/// There is room for so many other wakers at least.
-const LEAST_OTHERS: usize = 256;
+/// How many foreign wakers there may be before they are removed, at least.
+const LEAST_FOREIGN: usize = 256;
 
-/// How long wakers that were woken to find out whether they still wait may take to come
-/// back, in nanoseconds.
+/// How long futures whose wakers were removed have to poll again, in nanoseconds.
 const RETURN: u64 = 1_000_000_000;
 
-/// A list of so many wakers is searched from its start, which needs no set.
+/// The longest list that is searched from its start, without a set.
 const SHORT: usize = 16;
 
-/// The wakers of those that poll in one direction.
+/// The wakers for one direction.
 #[derive(Debug)]
 pub(super) struct Sharers {
     tasks: Wakers,
-    others: Wakers,
-    /// Until when others may come back that were removed to make room.
+    foreign: Wakers,
+    /// Until when foreign wakers that were removed may be added again.
     returning: Option<u64>,
 }
 
@@ -45,7 +45,7 @@ impl Default for Sharers {
     fn default() -> Sharers {
         Sharers {
             tasks: Wakers::new(LEAST_TASKS),
-            others: Wakers::new(LEAST_OTHERS),
+            foreign: Wakers::new(LEAST_FOREIGN),
             returning: None,
         }
     }
@@ -54,25 +54,25 @@ impl Default for Sharers {
 impl Sharers {
     #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
     pub(super) fn is_empty(&self) -> bool {
-        self.tasks.list.is_empty() && self.others.list.is_empty()
+        self.tasks.list.is_empty() && self.foreign.list.is_empty()
     }
 
     pub(super) fn contains(&self, waker: &Waker) -> bool {
         match has_finished(waker) {
             Some(_) => self.tasks.contains(waker),
-            None => self.others.contains(waker),
+            None => self.foreign.contains(waker),
         }
     }
 
-    /// Adds a waker. The caller wakes those that are returned, which are removed. `now`
-    /// asks the clock of the loop.
+    /// Adds a waker, and returns the wakers that were removed for it, which the caller
+    /// wakes. `now` reads the clock of the loop.
     #[must_use]
     pub(super) fn insert(&mut self, waker: Waker, now: impl FnOnce() -> u64) -> Vec<Waker> {
         if has_finished(&waker).is_some() {
             self.insert_task(waker);
             return Vec::new();
         }
-        self.insert_other(waker, now)
+        self.insert_foreign(waker, now)
     }
 
     fn insert_task(&mut self, waker: Waker) {
@@ -84,34 +84,34 @@ impl Sharers {
         self.tasks.push(waker);
     }
 
-    fn insert_other(&mut self, waker: Waker, now: impl FnOnce() -> u64) -> Vec<Waker> {
+    fn insert_foreign(&mut self, waker: Waker, now: impl FnOnce() -> u64) -> Vec<Waker> {
         let mut removed = Vec::new();
-        if self.returning.is_some() || self.others.is_full() {
+        if self.returning.is_some() || self.foreign.is_full() {
             let now = now();
             if self.returning.is_some_and(|until| now < until) {
-                self.others.make_room();
-            } else if self.others.is_full() {
-                removed = mem::replace(&mut self.others, Wakers::new(LEAST_OTHERS)).list;
+                self.foreign.make_room();
+            } else if self.foreign.is_full() {
+                removed = mem::replace(&mut self.foreign, Wakers::new(LEAST_FOREIGN)).list;
                 self.returning = Some(now.saturating_add(RETURN));
             } else {
                 self.returning = None;
             }
         }
-        self.others.push(waker);
+        self.foreign.push(waker);
         removed
     }
 
-    /// Removes all wakers. There is as much room for those that come back.
+    /// Removes all wakers, and leaves as much room as there was for them.
     pub(super) fn take(&mut self) -> impl Iterator<Item = Waker> {
-        self.tasks.take().chain(self.others.take())
+        self.tasks.take().chain(self.foreign.take())
     }
 }
 
-/// Wakers in the order in which they came.
+/// Wakers in the order in which they were added.
 #[derive(Debug)]
 struct Wakers {
     list: Vec<Waker>,
-    /// The wakers of a list that is not short, by what makes them equal.
+    /// What identifies each waker of the list, unless that is short.
     set: BTreeSet<Identity>,
     /// How many there may be before some are removed, and at least.
     room: usize,

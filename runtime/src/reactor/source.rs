@@ -162,7 +162,7 @@ impl Source {
         })
     }
 
-    /// Notes one more task to wake when `direction` becomes ready. `now` asks the
+    /// Notes one more task to wake when `direction` becomes ready. `now` reads the
     /// clock of the loop.
     pub(crate) fn park_shared(
         &self,
@@ -312,7 +312,7 @@ struct Others {
     writer: Cell<Option<Waker>>,
     /// Those who wait by a shared reference: several acceptors, say.
     list: RefCell<Slab<Waiter>>,
-    /// Those who poll by a shared reference, until the next event.
+    /// The tasks that poll by a shared reference, until the next event.
     readers: RefCell<Sharers>,
     writers: RefCell<Sharers>,
 }

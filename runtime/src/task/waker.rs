@@ -78,7 +78,7 @@ pub(super) fn recognise(waker: &Waker) -> Option<Raw> {
 /// Whether the task has finished that `waker` wakes; nothing if it is not a waker
 /// of ours.
 pub(crate) fn has_finished(waker: &Waker) -> Option<bool> {
-    // SAFETY: the waker keeps the task, and anybody may look at its word.
+    // SAFETY: the waker keeps the task, and every thread may read its word.
     recognise(waker).map(|task| unsafe { task.header() }.word.is_done())
 }
 
