@@ -5,6 +5,7 @@ mod block_on;
 mod drop;
 mod failure;
 mod handle;
+mod handle_flood;
 mod hook;
 mod metrics;
 mod promises;

@@ -21,6 +21,7 @@ impl EventLoop {
         let mut blocking = self.shared.pool.abandon();
         // A task that only waits for its work is no second thing.
         tasks.retain(|task| blocking.iter().all(|work| work.id() != task.id()));
+        tasks.extend(self.shared.discard_unstarted());
         self.tasks.upkeeps.collect();
         if !tasks.is_empty() && !self.is_to_fail() {
             self.clean_up();

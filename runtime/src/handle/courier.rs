@@ -1,18 +1,23 @@
-//! The courier: the one task of a loop that others' tasks come by.
+//! The courier: the one task of a loop that makes the tasks which other threads spawn.
 //!
 //! It is made with the first handle, and lives as long as the loop. Sending
 //! puts a letter in the mailbox and wakes the courier if the box was empty: the
 //! wake goes by way of the loop's inbox, so that decides whether to ring.
 //!
+//! The courier makes a bounded number of tasks each time that it is polled, and is ready
+//! again while letters are left. So a thread that spawns faster than the loop can run the
+//! tasks delays neither the loop's own tasks nor what waits for descriptors and timers.
+//!
 //! # Invariants
 //!
-//! 1. A courier that has not been polled yet is in the ready queue, and empties
-//!    the box when its turn comes. Afterwards its waker is in the box, until the
-//!    box is closed.
+//! 1. While there are letters in the box, the courier is ready or about to be woken: it
+//!    has not been polled yet, or its last poll left letters and woke it, or the sender of
+//!    the first letter wakes it. So the loop does not sleep while there are letters.
 //! 2. The box is closed by the courier's destructor, at the shutdown of the
 //!    loop. What is in it then is dropped; a letter that comes later is dropped
 //!    by its sender.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
 use std::pin::Pin;
@@ -24,11 +29,26 @@ use super::outcome::lock;
 use crate::context;
 use crate::event_loop::EventLoop;
 use crate::panics;
+use crate::task::TaskMeta;
+
+/// How many letters are opened in one poll, at most. A task that is woken after that waits
+/// until as many others have run.
+const AT_ONCE: usize = 32;
+
+/// While other tasks are ready, one letter is opened for so many polls, as by default in
+/// tokio. Otherwise each wake of a local task would wait for tasks of other threads.
+const INTERVAL: u64 = 31;
+
+/// The room for letters that an empty box keeps.
+const KEPT_ROOM: usize = 256;
 
 /// A task that is yet to be made, on the way to its loop.
 pub(super) trait Letter: Send {
     /// Makes the task. Runs no code of the user's.
     fn open(self: Box<Self>, event_loop: &EventLoop);
+
+    /// What is known of the task.
+    fn meta(&self) -> TaskMeta;
 }
 
 /// Where letters wait for the courier.
@@ -37,7 +57,7 @@ pub(super) struct Mailbox {
 }
 
 struct Contents {
-    letters: Vec<Box<dyn Letter>>,
+    letters: VecDeque<Box<dyn Letter>>,
     courier: Option<Waker>,
     closed: bool,
 }
@@ -46,7 +66,7 @@ impl Mailbox {
     pub(super) fn new() -> Mailbox {
         Mailbox {
             contents: Mutex::new(Contents {
-                letters: Vec::new(),
+                letters: VecDeque::new(),
                 courier: None,
                 closed: false,
             }),
@@ -63,7 +83,7 @@ impl Mailbox {
                 return;
             }
             let was_empty = contents.letters.is_empty();
-            contents.letters.push(letter);
+            contents.letters.push_back(letter);
             // The waker is that of a task of ours, so cloning it calls nobody.
             contents.courier.as_ref().filter(|_| was_empty).cloned()
         };
@@ -80,26 +100,46 @@ impl Mailbox {
         }
     }
 
-    /// Swaps the letters for `empty`, and takes the waker in.
-    fn collect(&self, empty: &mut Vec<Box<dyn Letter>>, context: &Context<'_>) {
+    /// Moves up to `most` letters to `taken`, and keeps the waker. Returns whether letters
+    /// are left.
+    fn collect(
+        &self,
+        most: usize,
+        taken: &mut Vec<Box<dyn Letter>>,
+        context: &Context<'_>,
+    ) -> bool {
         let mut contents = lock(&self.contents);
-        mem::swap(&mut contents.letters, empty);
         // A task has one and the same waker for life.
         if contents.courier.is_none() {
             contents.courier = Some(context.waker().clone());
         }
+        let letters = &mut contents.letters;
+        taken.extend(letters.drain(..most.min(letters.len())));
+        if letters.is_empty() {
+            letters.shrink_to(KEPT_ROOM);
+        }
+        !letters.is_empty()
+    }
+
+    /// Drops the letters. Returns what is known of their tasks.
+    pub(super) fn discard(&self) -> Vec<TaskMeta> {
+        let letters = mem::take(&mut lock(&self.contents).letters);
+        let discard = |letter: Box<dyn Letter>| {
+            let meta = letter.meta();
+            panics::caught(|| drop(letter));
+            meta
+        };
+        letters.into_iter().map(discard).collect()
     }
 
     fn close(&self) {
-        let (letters, courier) = {
+        let courier = {
             let mut contents = lock(&self.contents);
             contents.closed = true;
-            (mem::take(&mut contents.letters), contents.courier.take())
+            contents.courier.take()
         };
         drop(courier);
-        for letter in letters {
-            panics::caught(|| drop(letter));
-        }
+        drop(self.discard());
     }
 }
 
@@ -113,32 +153,61 @@ impl fmt::Debug for Mailbox {
 pub(super) struct Courier {
     shared: Arc<Shared>,
     /// Empty, but for its memory.
-    letters: Vec<Box<dyn Letter>>,
+    taken: Vec<Box<dyn Letter>>,
+    /// How many polls of tasks the loop had counted when letters were last opened.
+    counted: u64,
+    /// How many polls the courier has had since.
+    polls: u64,
 }
 
 impl Courier {
     pub(super) fn new(shared: Arc<Shared>) -> Courier {
         Courier {
             shared,
-            letters: Vec::new(),
+            taken: Vec::new(),
+            counted: 0,
+            // So that the first letter does not wait.
+            polls: INTERVAL,
         }
+    }
+
+    /// How many letters may be opened in this poll.
+    fn allowance(&mut self, event_loop: &EventLoop) -> usize {
+        self.polls += 1;
+        if !event_loop.tasks.has_ready() {
+            return AT_ONCE;
+        }
+        // The loop counts at the end of a slice. Until then, at least one other task has
+        // been polled between two polls of the courier.
+        let polls = event_loop.tasks.polls() - self.counted;
+        let share = polls.max(self.polls) / INTERVAL;
+        usize::try_from(share).map_or(AT_ONCE, |share| share.min(AT_ONCE))
     }
 }
 
 impl Future for Courier {
     type Output = ();
 
-    /// Opens what is there, once: whoever sends more meanwhile finds an empty
-    /// box, and wakes the courier.
+    /// Opens some letters. A sender that finds the box empty afterwards wakes the courier.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let courier = &mut *self;
-        courier
-            .shared
-            .mailbox
-            .collect(&mut courier.letters, context);
         context::with_running(|event_loop| {
-            for letter in courier.letters.drain(..) {
+            let most = courier.allowance(event_loop);
+            // If it is zero there may be letters.
+            let mut are_left = true;
+            if most > 0 {
+                let mailbox = &courier.shared.mailbox;
+                are_left = mailbox.collect(most, &mut courier.taken, context);
+            }
+            if !courier.taken.is_empty() {
+                courier.counted = event_loop.tasks.polls();
+                courier.polls = 0;
+            }
+            for letter in courier.taken.drain(..) {
                 letter.open(event_loop);
+            }
+            if are_left {
+                context.waker().wake_by_ref();
             }
         });
         Poll::Pending

@@ -37,7 +37,7 @@ use self::task::Unstarted;
 use crate::blocking::{self, Options, Pool};
 use crate::context;
 use crate::event_loop::EventLoop;
-use crate::task::Id;
+use crate::task::{Id, TaskMeta};
 
 pub use self::join::{RemoteAbortHandle, RemoteJoinHandle};
 
@@ -152,6 +152,9 @@ impl Handle {
     /// output, which is sent back. The future itself stays on the loop and may
     /// be `!Send`. The closure is called by the task, when its turn first comes.
     /// Tasks that one thread spawns start in the order in which it spawned them.
+    ///
+    /// The tasks of other threads do not crowd out the loop's own: a bounded number is
+    /// started before local tasks, timers and descriptors get their turn.
     ///
     /// May be called anywhere: on any thread, in any runtime and in any
     /// executor. It never waits. If nobody drives the runtime at the moment, the
@@ -328,6 +331,11 @@ impl Shared {
     ) {
         let rethrow = || async { resume_unwind(panic) };
         drop(self.spawn(id, rethrow, spawned_at));
+    }
+
+    /// Drops what was spawned and has not become a task yet. Returns what is known of it.
+    pub(crate) fn discard_unstarted(&self) -> Vec<TaskMeta> {
+        self.mailbox.discard()
     }
 
     /// Gives the loop a turn in which it has nothing to do.

@@ -14,7 +14,7 @@ use super::outcome::Sender;
 use crate::cleanup::after_cleanups;
 use crate::event_loop::EventLoop;
 use crate::panics;
-use crate::task::JoinError;
+use crate::task::{JoinError, TaskMeta};
 
 /// A task that is yet to be made. The future it will have need not be `Send`.
 pub(super) struct Unstarted<S, F: Future> {
@@ -58,6 +58,10 @@ where
         };
         let handle = event_loop.spawn_as(slot.id(), task, self.spawned_at, true);
         slot.started(handle.abort_handle());
+    }
+
+    fn meta(&self) -> TaskMeta {
+        TaskMeta::nameless(self.sender.slot().id(), self.spawned_at)
     }
 }
 
