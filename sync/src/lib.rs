@@ -83,6 +83,11 @@ mod waiting;
 mod waker_slot;
 pub mod watch;
 
+/// The futures of these types, by the path that tokio has for them.
+pub mod futures {
+    pub use crate::notify::{Notified, OwnedNotified};
+}
+
 pub use barrier::{Barrier, BarrierWaitResult};
 pub use cancellation::{
     CancellationToken, DropGuard, DropGuardRef, WaitForCancellationFuture,

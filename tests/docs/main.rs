@@ -9,6 +9,8 @@
 #![cfg(test)]
 #![cfg(not(miri))]
 
+mod tokio_names;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -33,6 +33,9 @@ mod ready;
 pub(crate) mod nonblocking;
 mod registration;
 
+#[doc(no_inline)]
+pub use std::io::{Error, ErrorKind, Result, SeekFrom};
+
 pub use descriptor::Async;
 pub use interest::Interest;
 pub use ready::Ready;

@@ -122,6 +122,11 @@ pub use join_set::JoinSet;
 pub use local::{AccessError, LocalKey, TaskLocalFuture};
 pub use yield_now::yield_now;
 
+/// The futures of this module's types, by the path that tokio has for them.
+pub mod futures {
+    pub use super::local::TaskLocalFuture;
+}
+
 pub(crate) use cell::Raw;
 pub(crate) use error::message;
 pub(crate) use header::Header;
@@ -169,6 +174,20 @@ where
         Some(handle) => handle,
         None => context::missing("spawn"),
     }
+}
+
+/// [`spawn`], by the name that tokio has for a task that stays on its thread.
+///
+/// # Panics
+///
+/// Outside a runtime.
+#[inline]
+#[track_caller]
+pub fn spawn_local<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+{
+    spawn(future)
 }
 
 /// Makes a task of `future` that is one of the runtime's own, for the other crates of

@@ -57,6 +57,7 @@ mod alarm;
 mod clock;
 #[cfg(feature = "hyper")]
 mod dormant;
+pub mod error;
 mod instant;
 mod interval;
 mod limit;
@@ -70,15 +71,18 @@ mod wheel;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
+#[doc(no_inline)]
+pub use std::time::Duration;
+
+pub use error::Elapsed;
 pub use instant::Instant;
 pub use interval::{Interval, MissedTickBehavior, interval, interval_at};
 #[doc(hidden)]
 pub use limit::{Limit, Verdict};
 pub use pause::{advance, pause, resume};
 pub use sleep::{Sleep, sleep, sleep_until};
-pub use timeout::{Elapsed, Timeout, timeout, timeout_at};
+pub use timeout::{Timeout, timeout, timeout_at};
 
 pub(crate) use alarm::Alarm;
 #[cfg(feature = "hyper")]

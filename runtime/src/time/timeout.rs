@@ -1,14 +1,12 @@
 //! A future with a time limit.
 
-use std::fmt;
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use super::{Instant, Limit, Sleep, Verdict, sleep, sleep_until};
+use super::{Elapsed, Instant, Limit, Sleep, Verdict, sleep, sleep_until};
 
 /// Waits for `future`, but not longer than `duration`.
 ///
@@ -134,29 +132,5 @@ impl<F: Future> Future for Timeout<F> {
                 Verdict::PollAgain => {}
             }
         }
-    }
-}
-
-/// The time limit of a [`timeout`] was over first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Elapsed(());
-
-impl Elapsed {
-    pub(crate) fn new() -> Elapsed {
-        Elapsed(())
-    }
-}
-
-impl fmt::Display for Elapsed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("deadline has elapsed")
-    }
-}
-
-impl std::error::Error for Elapsed {}
-
-impl From<Elapsed> for io::Error {
-    fn from(_: Elapsed) -> io::Error {
-        io::ErrorKind::TimedOut.into()
     }
 }
