@@ -1,5 +1,6 @@
 //! `JoinSet`: joined as they end, aborted with the set.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,11 +9,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use coreloop::cleanup::defer;
 use coreloop::task::{self, JoinSet, yield_now};
-use coreloop::time::sleep;
+use coreloop::time::{Instant, sleep};
 use coreloop::{Runtime, spawn};
 use coreloop_test_support::deadline::yield_until;
 use coreloop_test_support::on_drop::OnDrop;
+use coreloop_test_support::trace::TICK;
 
 #[coreloop::test(start_paused = true)]
 async fn tasks_are_joined_in_the_order_of_their_end() {
@@ -385,4 +388,41 @@ fn the_place_of_a_member_is_where_it_was_spawned() {
         assert_eq!(task.spawned_at().file(), file!());
         assert_eq!(task.spawned_at().line(), line);
     }
+}
+
+/// A member that has returned and cleans up is not finished, and keeps no other member
+/// from being joined. It came first, as its future was dropped first.
+#[coreloop::test(start_paused = true)]
+async fn members_are_joined_in_the_order_in_which_their_cleanups_end() {
+    /// Drops a guard whose cleanup drops a guard.
+    fn guard(ticks: u32) -> impl Any {
+        let inner = defer(async move { sleep(ticks * TICK).await });
+        defer(async move {
+            sleep(ticks * TICK).await;
+            drop(inner);
+        })
+    }
+
+    let start = Instant::now();
+    let mut set = JoinSet::new();
+    let mut ids = Vec::new();
+    for (number, (works, cleans_up)) in [(1, 6), (2, 0), (3, 2), (4, 0)].into_iter().enumerate() {
+        let task = set.spawn(async move {
+            let _guard = (cleans_up > 0).then(|| guard(cleans_up));
+            sleep(works * TICK).await;
+            number
+        });
+        ids.push(task.id());
+    }
+    let ticks = || start.elapsed().as_millis() / TICK.as_millis();
+    assert_eq!(set.join_next().await.unwrap().unwrap(), 1);
+    assert_eq!(ticks(), 2);
+    assert!(set.try_join_next().is_none());
+    sleep(2 * TICK).await;
+    assert_eq!(set.try_join_next_with_id().unwrap().unwrap(), (ids[3], 3));
+    assert!(set.try_join_next_with_id().is_none());
+    assert_eq!(set.join_next_with_id().await.unwrap().unwrap(), (ids[2], 2));
+    assert_eq!(ticks(), 7);
+    assert_eq!(set.join_all().await, [0]);
+    assert_eq!(ticks(), 13);
 }

@@ -6,12 +6,15 @@ use std::task::{Poll, ready};
 use crate::context;
 use crate::task::coop;
 
-/// Waits until the cleanups of all guards that this task has dropped so far are
-/// over.
+/// Waits for the cleanups of all guards that this task has dropped so far, and for
+/// those that these cleanups leave, however deep.
+///
+/// Cleanups of guards that the task drops later, in another branch of a `join!` for
+/// instance, are not waited for.
 ///
 /// Needed where something is opened again that a guard has closed; a
-/// [`bracket`](super::bracket) does it by itself. Inside a cleanup it does not
-/// wait, as what was dropped there runs after it.
+/// [`bracket`](super::bracket) waits by itself. Inside a cleanup this does not wait,
+/// as what is dropped there is closed after that cleanup.
 ///
 /// # Cancel safety
 ///
@@ -40,7 +43,9 @@ pub async fn cleanups() {
                 let Some(upkeep) = upkeep.flatten() else {
                     return Poll::Ready(());
                 };
-                let mark = upkeep.lane.mark();
+                let Some(mark) = upkeep.lane.mark() else {
+                    return Poll::Ready(());
+                };
                 begun.insert((upkeep, mark))
             }
         };

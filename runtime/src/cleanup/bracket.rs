@@ -6,7 +6,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use super::branch::Branch;
-use super::closing::{Closing, Payload, Running};
+use super::closing::{Closing, Payload};
 use super::guard::AsyncGuard;
 use crate::panics;
 use crate::task::coop::poll_thawed;
@@ -14,12 +14,12 @@ use crate::task::coop::poll_thawed;
 /// Opens something, has `body` use it, and closes it, whatever happens in
 /// between.
 ///
-/// `body` borrows what was opened, and anything else. When it is over, or has
-/// panicked, or the bracket is cancelled, it is dropped, and `close` has run to
-/// its end before this returns, or before what was cancelled ends. Brackets in
-/// each other are closed from the inside out. If the bracket itself is dropped
-/// in the middle, by `select!` for instance, `close` runs as that of an
-/// [`AsyncGuard`].
+/// `body` borrows what was opened, and anything else. When it has returned or
+/// panicked, or the bracket is cancelled, it is dropped, and the guards in it are
+/// closed. Then `close` runs to its end, and the guards that it drops are closed,
+/// before this returns, or before what was cancelled ends. So brackets and guards in
+/// each other are closed from the inside out. If the bracket itself is dropped in the
+/// middle, by `select!` for instance, `close` runs as that of an [`AsyncGuard`].
 ///
 /// Between the end of `open` and `body` nothing can come: if it is cancelled
 /// while it opens, nothing was opened and nothing is closed.
@@ -77,7 +77,8 @@ where
         let engaged = branch.engage();
         // Called in there, as it may panic before there is a future.
         let outcome = use_it(&branch, async { body(&mut guard).await }).await;
-        let closed = match guard.closing() {
+        let mut closing = guard.closing();
+        let closed = match &mut closing {
             Some(closing) => run(&branch, closing).await,
             None => Ok(()),
         };
@@ -85,9 +86,9 @@ where
         let is_cancelled = branch.node().is_outer_cancelled();
         match (outcome, closed) {
             (Some(Ok(output)), Ok(())) if !is_cancelled => return output,
-            (Some(Ok(_)), Err((_, panic))) if !is_cancelled => resume_unwind(panic),
+            (Some(Ok(_)), Err(panic)) if !is_cancelled => resume_unwind(panic),
             (outcome, closed) => {
-                if let Err((closing, panic)) = closed {
+                if let (Some(closing), Err(panic)) = (closing, closed) {
                     closing.tell_panic(panic);
                 }
                 if let Some(Err(panic)) = outcome {
@@ -101,11 +102,14 @@ where
 }
 
 /// Drives the body to its end: an output, a panic, or `None` if it was cancelled
-/// and nothing in it is left to clean up. It is dropped then.
+/// and nothing in it is left to clean up. It is dropped then, and the guards in it are
+/// closed.
 async fn use_it<R>(branch: &Branch, body: impl Future<Output = R>) -> Option<Result<R, Payload>> {
     let mut body = pin!(Some(body));
     let outcome = poll_fn(|context| poll_body(branch, body.as_mut(), context)).await;
-    match catch_unwind(AssertUnwindSafe(|| body.set(None))) {
+    let dropped = panics::catch(|| branch.drop_inside(|| body.set(None)));
+    poll_fn(|context| branch.poll_closed(context)).await;
+    match dropped {
         Ok(()) => outcome,
         Err(panic) if matches!(outcome, Some(Err(_))) => {
             panics::discard(panic);
@@ -136,7 +140,7 @@ fn poll_body<F: Future>(
 }
 
 /// Drives `close` to its end.
-async fn run(branch: &Branch, mut closing: Closing) -> Result<(), (Running, Payload)> {
+async fn run(branch: &Branch, closing: &mut Closing) -> Result<(), Payload> {
     poll_fn(|context| {
         // To be seen, and woken, by whoever cancels it now.
         branch.arrive(context);

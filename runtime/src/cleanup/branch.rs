@@ -1,36 +1,54 @@
 //! [`Branch`]: a place in the tree for as long as a future lives, and the way
 //! into it for as long as a poll lasts.
 
+use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Context;
+use std::task::{Context, Poll, ready};
 
 use super::node::Node;
+use super::part::Part;
 use crate::context;
+use crate::task::coop::poll_thawed;
 
-/// Owns a node that is part of the tree while its future is.
+/// Owns a node that is part of the tree while its future is, and the count of the
+/// cleanups that its future leaves.
 #[derive(Debug)]
-pub(crate) struct Branch(Rc<Node>);
+pub(crate) struct Branch {
+    node: Rc<Node>,
+    part: Rc<Part>,
+}
 
 impl Branch {
     /// What can be cancelled.
     pub(crate) fn new() -> Branch {
-        Branch(Node::root())
+        Branch::of(Node::root())
     }
 
     /// What is not cancelled with what it is in.
     pub(crate) fn shield() -> Branch {
-        Branch(Node::shield())
+        Branch::of(Node::shield())
+    }
+
+    fn of(node: Rc<Node>) -> Branch {
+        Branch {
+            node,
+            part: Rc::default(),
+        }
     }
 
     pub(crate) fn node(&self) -> &Rc<Node> {
-        &self.0
+        &self.node
+    }
+
+    pub(crate) fn part(&self) -> &Rc<Part> {
+        &self.part
     }
 
     /// From now on the owner has something to do before it may be dropped, until
     /// the guard is.
     pub(crate) fn engage(&self) -> Engaged {
-        self.0.engage();
-        Engaged(Rc::clone(&self.0))
+        self.node.engage();
+        Engaged(Rc::clone(&self.node))
     }
 
     /// Calls `poll` with this the current node, in the one that is current now.
@@ -40,20 +58,51 @@ impl Branch {
         poll: impl FnOnce(&mut Context<'_>) -> R,
     ) -> R {
         self.arrive(context);
-        let _entered = self.0.enter();
+        let _entered = self.node.enter();
+        let _inside = self.part.enter();
         poll(context)
     }
 
     /// Takes its place in the tree, without entering it.
     pub(crate) fn arrive(&self, context: &Context<'_>) {
         let parent = current();
-        self.0.arrive(parent.as_ref(), context);
+        self.node.arrive(parent.as_ref(), context);
+    }
+
+    /// Calls `drop`, which drops what the branch is for. The guards in it are closed
+    /// before the branch is.
+    pub(crate) fn drop_inside(&self, drop: impl FnOnce()) {
+        let _inside = self.part.enter();
+        drop();
+    }
+
+    /// Waits for the cleanups of the guards that were dropped in the branch, and for
+    /// those that these leave. Pending as long as what is around is cancelled.
+    pub(crate) async fn closed(&self) {
+        if !self.part.is_closed() {
+            poll_fn(|context| {
+                ready!(poll_thawed());
+                self.part.poll_closed(context)
+            })
+            .await;
+        }
+    }
+
+    /// As [`closed`](Branch::closed), for what goes on although it is cancelled.
+    pub(crate) fn poll_closed(&self, context: &Context<'_>) -> Poll<()> {
+        if self.part.is_closed() {
+            return Poll::Ready(());
+        }
+        // To be seen, and woken, by whatever cancels it now.
+        self.arrive(context);
+        self.part.poll_closed(context)
     }
 }
 
 impl Drop for Branch {
     fn drop(&mut self) {
-        self.0.depart();
+        self.node.depart();
+        self.part.depart();
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::any::Any;
 use std::fmt;
+use std::mem;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::branch::{Branch, Engaged};
 use super::failure::{Reason, tell};
@@ -105,6 +106,14 @@ impl Running {
         Poll::Ready(result)
     }
 
+    /// The cleanup, to be run elsewhere.
+    fn take(&mut self) -> Cleanup {
+        Cleanup {
+            future: self.cleanup.future.take(),
+            place: self.cleanup.place,
+        }
+    }
+
     /// Tells of a panic that nobody else is told of.
     pub(super) fn tell_panic(&self, panic: Payload) {
         self.cleanup.tell(&Reason::Panicked(message(&*panic)));
@@ -132,12 +141,23 @@ impl Running {
     }
 }
 
-/// Runs a cleanup where it stands, whatever is cancelled. If it is dropped
-/// before the end, the rest goes to the lane of the task.
+/// Runs a cleanup where it stands, whatever is cancelled, and waits for the cleanups
+/// that it leaves. If it is dropped before the end, the rest goes to the lane of the
+/// task.
 pub(super) struct Closing {
     branch: Branch,
-    /// None when it is over.
-    running: Option<(Running, Engaged)>,
+    running: Running,
+    stage: Stage,
+}
+
+enum Stage {
+    Running(Engaged),
+    /// The cleanup has ended, and those that it left may not have.
+    Ended {
+        result: Result<(), Payload>,
+        _engaged: Engaged,
+    },
+    Closed,
 }
 
 impl Closing {
@@ -146,7 +166,8 @@ impl Closing {
         let engaged = branch.engage();
         Closing {
             branch,
-            running: Some((Running::new(cleanup), engaged)),
+            running: Running::new(cleanup),
+            stage: Stage::Running(engaged),
         }
     }
 
@@ -155,32 +176,39 @@ impl Closing {
         self.branch.node().is_outer_cancelled()
     }
 
-    /// Ready when it is over; with its panic, if it did.
-    pub(super) fn poll_end(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<(), (Running, Payload)>> {
-        let Some((running, _)) = &mut self.running else {
-            return Poll::Ready(Ok(()));
-        };
-        let polled = self.branch.poll(context, |context| running.poll(context));
-        match polled {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(result) => {
-                let over = self.running.take();
-                Poll::Ready(match (result, over) {
-                    (Err(panic), Some((running, _))) => Err((running, panic)),
-                    _ => Ok(()),
-                })
+    /// Ready when no cleanup is left; with the panic of this one, if it panicked.
+    pub(super) fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Payload>> {
+        if let Stage::Running(_) = self.stage {
+            let running = &mut self.running;
+            let polled = self.branch.poll(context, |context| running.poll(context));
+            let result = ready!(polled);
+            if let Stage::Running(_engaged) = mem::replace(&mut self.stage, Stage::Closed) {
+                self.stage = Stage::Ended { result, _engaged };
             }
         }
+        if let Stage::Ended { .. } = self.stage {
+            ready!(self.branch.poll_closed(context));
+        }
+        match mem::replace(&mut self.stage, Stage::Closed) {
+            Stage::Ended { result, .. } => Poll::Ready(result),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Reports the panic of a cleanup that has ended, which nothing else does.
+    pub(super) fn tell_panic(&self, panic: Payload) {
+        self.running.tell_panic(panic);
     }
 }
 
 impl Drop for Closing {
     fn drop(&mut self) {
-        if let Some((running, _engaged)) = self.running.take() {
-            super::lane::hand_over(running.cleanup);
+        match mem::replace(&mut self.stage, Stage::Closed) {
+            Stage::Running(_engaged) => super::lane::hand_over(self.running.take()),
+            Stage::Ended {
+                result: Err(panic), ..
+            } => self.tell_panic(panic),
+            Stage::Ended { .. } | Stage::Closed => {}
         }
     }
 }

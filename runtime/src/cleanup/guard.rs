@@ -66,7 +66,8 @@ impl<T: 'static, C: AsyncFnOnce(T) + 'static> AsyncGuard<T, C> {
         }
     }
 
-    /// Closes the value, and waits for that.
+    /// Closes the value, and waits for that, and for the cleanups of guards that
+    /// `close` drops.
     ///
     /// It is not stopped by a cancellation of what it is in.
     ///
@@ -87,11 +88,11 @@ impl<T: 'static, C: AsyncFnOnce(T) + 'static> AsyncGuard<T, C> {
             let closed = poll_fn(|context| closing.poll_end(context)).await;
             if closing.is_cancelled() {
                 // Whoever cancelled it drops it now, in its turn.
-                if let Err((running, panic)) = closed {
-                    running.tell_panic(panic);
+                if let Err(panic) = closed {
+                    closing.tell_panic(panic);
                 }
                 pending::<()>().await;
-            } else if let Err((_, panic)) = closed {
+            } else if let Err(panic) = closed {
                 resume_unwind(panic);
             }
         }

@@ -6,46 +6,87 @@
 //!    dropped, in the task that dropped them.
 //! 2. Nothing is borrowed while one is polled or dropped: it may drop guards in
 //!    turn, which go to the end of the lane.
+//! 3. What is to be called last is called when no cleanup is left, also if the
+//!    cleanups were abandoned.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
+use std::fmt;
 use std::panic::Location;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use super::closing::{Cleanup, Running};
+use super::counted::Counted;
+use super::generations::Generations;
 use super::node::Node;
 use crate::context;
 use crate::panics::{self, Foreign};
 
-/// So many cleanups run before other tasks have their turn.
+/// How many cleanups run before other tasks have their turn.
 const MOST: u32 = 32;
 
 /// The cleanups that a task has yet to run.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Lane {
-    waiting: RefCell<VecDeque<Cleanup>>,
+    waiting: RefCell<VecDeque<Waiting>>,
     /// None while it is polled too.
-    running: RefCell<Option<Running>>,
+    running: RefCell<Option<Begun>>,
+    /// What is to be called when no cleanup is left.
+    last: RefCell<VecDeque<Box<dyn FnOnce()>>>,
     /// Not part of the task's tree, so never cancelled.
     node: OnceCell<Rc<Node>>,
-    is_polled: Cell<bool>,
-    pushed: Cell<u64>,
-    over: Cell<u64>,
-    /// Wait for one of them to be over.
+    /// The generation of the cleanup that is being polled.
+    polled: Cell<Option<u64>>,
+    open: Generations,
+    /// Of the barriers that wait.
     barriers: RefCell<Vec<Foreign<Waker>>>,
+}
+
+/// A cleanup that is not begun.
+struct Waiting {
+    cleanup: Cleanup,
+    counted: Option<Counted>,
+    generation: u64,
+}
+
+/// A cleanup that is begun.
+struct Begun {
+    running: Running,
+    counted: Option<Counted>,
+    generation: u64,
+}
+
+impl From<Waiting> for Begun {
+    fn from(waiting: Waiting) -> Begun {
+        Begun {
+            running: Running::new(waiting.cleanup),
+            counted: waiting.counted,
+            generation: waiting.generation,
+        }
+    }
 }
 
 impl Lane {
     #[inline]
-    pub(crate) fn push(&self, cleanup: Cleanup) {
-        self.pushed.set(self.pushed.get() + 1);
-        self.waiting.borrow_mut().push_back(cleanup);
+    fn push(&self, cleanup: Cleanup) {
+        let counted = Counted::by_current_part();
+        let generation = self.open.add(self.polled.get());
+        self.waiting.borrow_mut().push_back(Waiting {
+            cleanup,
+            counted,
+            generation,
+        });
     }
 
     /// Whether nothing is left to run.
     pub(crate) fn is_empty(&self) -> bool {
-        self.pushed.get() == self.over.get()
+        self.open.is_empty() && self.last.borrow().is_empty()
+    }
+
+    /// Whether a cleanup of this lane is being polled.
+    pub(super) fn is_polled(&self) -> bool {
+        self.polled.get().is_some()
     }
 
     /// Runs what there is; ready when nothing is left. No panic comes out.
@@ -53,27 +94,23 @@ impl Lane {
         let node = self.node.get_or_init(Node::root);
         let _entered = node.enter();
         for _ in 0..MOST {
-            let begun = self.running.take();
-            let next = begun.or_else(|| {
-                let next = self.waiting.borrow_mut().pop_front();
-                next.map(Running::new)
-            });
-            let Some(mut next) = next else {
+            let Some(mut next) = self.take_next() else {
+                if self.call_last() {
+                    continue;
+                }
                 return Poll::Ready(());
             };
-            self.is_polled.set(true);
-            let polled = next.poll(context);
-            self.is_polled.set(false);
-            match polled {
+            match self.poll_one(&mut next, context) {
                 Poll::Pending => {
                     *self.running.borrow_mut() = Some(next);
                     return Poll::Pending;
                 }
                 Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(panic)) => next.tell_panic(panic),
+                Poll::Ready(Err(panic)) => next.running.tell_panic(panic),
             }
+            let generation = next.generation;
             drop(next);
-            self.count_one();
+            self.count_end(generation);
         }
         if !self.is_empty() {
             context.waker().wake_by_ref();
@@ -82,9 +119,30 @@ impl Lane {
         Poll::Ready(())
     }
 
-    fn count_one(&self) {
-        self.over.set(self.over.get() + 1);
-        if !self.barriers.borrow().is_empty() {
+    fn take_next(&self) -> Option<Begun> {
+        let begun = self.running.take();
+        begun.or_else(|| {
+            let next = self.waiting.borrow_mut().pop_front();
+            next.map(Begun::from)
+        })
+    }
+
+    fn poll_one(
+        &self,
+        next: &mut Begun,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), panics::Payload>> {
+        let _inside = next.counted.as_ref().map(Counted::enter);
+        self.polled.set(Some(next.generation));
+        let polled = next.running.poll(context);
+        self.polled.set(None);
+        polled
+    }
+
+    /// Counts a cleanup as ended, which was dropped.
+    #[inline]
+    fn count_end(&self, generation: u64) {
+        if self.open.end(generation) {
             self.wake_barriers();
         }
     }
@@ -94,54 +152,53 @@ impl Lane {
         self.barriers.take().into_iter().for_each(Foreign::wake);
     }
 
-    /// Drops the cleanups that are left, and reports each. No panic comes out.
+    /// Calls the first of what is to be called last; false if there is none.
+    fn call_last(&self) -> bool {
+        let last = self.last.borrow_mut().pop_front();
+        last.map(panics::caught).is_some()
+    }
+
+    /// Drops the cleanups that are left, and reports each. No panic comes out, and what
+    /// waits for the cleanups is woken.
     #[cold]
     pub(crate) fn abandon(&self) {
         loop {
-            let begun = self.running.take();
-            let next = self.waiting.borrow_mut().pop_front();
-            if begun.is_none() && next.is_none() {
-                break;
+            if let Some(next) = self.take_next() {
+                let generation = next.generation;
+                panics::caught(|| drop(next));
+                self.count_end(generation);
+            } else if !self.call_last() {
+                return;
             }
-            panics::caught(|| drop(begun));
-            panics::caught(|| drop(next));
         }
-        // What waits for them waits for nothing any more.
-        self.over.set(self.pushed.get());
-        self.wake_barriers();
     }
 
-    /// Whether it is as a new one, so that another task may have it.
+    /// Whether nothing is left in it, so that another task may have it.
     pub(super) fn is_unused(&mut self) -> bool {
         self.is_empty() && self.barriers.get_mut().is_empty()
     }
 
-    /// How many cleanups it has been given; none to one that runs in it, which
-    /// cannot wait for what comes after.
-    pub(super) fn mark(&self) -> u64 {
-        if self.is_polled.get() {
-            0
-        } else {
-            self.pushed.get()
-        }
+    /// The mark of a barrier that waits for what there is; none in a cleanup, which
+    /// what it leaves runs after.
+    pub(super) fn mark(&self) -> Option<u64> {
+        (!self.is_polled()).then(|| self.open.mark())
     }
 
-    /// Ready when so many are over.
+    /// Ready when nothing is left of what a barrier waits for.
     pub(super) fn poll_mark(&self, mark: u64, context: &Context<'_>) -> Poll<()> {
-        if self.over.get() >= mark {
+        if self.open.has_passed(mark) {
             return Poll::Ready(());
         }
         let waker = context.waker();
         let is_noted = |noted: &Foreign<Waker>| noted.will_wake(waker);
-        if self.barriers.borrow().iter().any(is_noted) {
-            return Poll::Pending;
+        if !self.barriers.borrow().iter().any(is_noted) {
+            let waker = Foreign::new(waker.clone());
+            self.barriers.borrow_mut().push(waker);
+            // Cloning a waker is user code, which may have turned the loop.
+            if self.open.has_passed(mark) {
+                return Poll::Ready(());
+            }
         }
-        let waker = Foreign::new(waker.clone());
-        // Cloning a waker is user code, which may have turned the loop.
-        if self.over.get() >= mark {
-            return Poll::Ready(());
-        }
-        self.barriers.borrow_mut().push(waker);
         Poll::Pending
     }
 }
@@ -154,15 +211,32 @@ impl Drop for Lane {
     }
 }
 
-/// Calls `tell` when the task that runs, and is about to be over, has run the
-/// cleanups of its guards. If it is ended before, `tell` is dropped.
-pub(crate) fn after_cleanups(tell: impl FnOnce() + 'static) {
-    let busy = context::with_running(|event_loop| event_loop.tasks.is_current_busy());
-    if busy == Some(true) {
-        hand_over(Cleanup::new(async move { tell() }, None));
-    } else {
-        tell();
+impl fmt::Debug for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lane")
+            .field("open", &self.open)
+            .finish_non_exhaustive()
     }
+}
+
+/// Calls `call` when the task that runs, and is about to end, has no cleanup left.
+pub(crate) fn after_cleanups(call: impl FnOnce() + 'static) {
+    let upkeep = context::with_running(|event_loop| {
+        let tasks = &event_loop.tasks;
+        tasks.is_current_busy().then(|| tasks.current_upkeep())
+    });
+    match upkeep.flatten().flatten() {
+        Some(upkeep) => upkeep.lane.last.borrow_mut().push_back(Box::new(call)),
+        None => call(),
+    }
+}
+
+/// Whether the code that runs is a cleanup in the lane of its task.
+pub(super) fn runs_cleanup() -> bool {
+    let upkeep = context::with_running(|event_loop| event_loop.tasks.current_upkeep());
+    upkeep
+        .flatten()
+        .is_some_and(|upkeep| upkeep.lane.is_polled())
 }
 
 /// Has the task that runs, and drops something that was made at `place`, run

@@ -11,7 +11,7 @@
 //! - [`shield`] lets a future go on to its end in spite of a cancellation.
 //! - [`scope::cancel_scope`](crate::scope::cancel_scope) cancels a part of a
 //!   task, with all of this.
-//! - [`cleanups`] waits for the guards that were dropped so far.
+//! - [`cleanups`] waits for the cleanups of the guards that were dropped so far.
 //!
 //! # What an abort does
 //!
@@ -26,17 +26,39 @@
 //!    task's lane, which runs their cleanups one after the other, in the order
 //!    in which they were dropped. That is the order of destructors: variables
 //!    last to first, fields first to last.
-//! 4. When the lane is empty the task is over, and its
-//!    [`JoinHandle`](crate::task::JoinHandle) says so.
+//! 4. The task has ended when the lane is empty, and its
+//!    [`JoinHandle`](crate::task::JoinHandle) is ready then.
 //!
 //! A task without brackets and shields goes to 3 at once, and one without guards
-//! is over then. A task that returns or panics goes through 3 and 4 too.
+//! has ended then. A task that returns or panics goes through 3 and 4 too.
 //!
 //! Futures of other crates that wait for something of their own, and not of this
 //! runtime, do not freeze: the code after one may run up to the next await that
 //! does. If it so leaves a shield, or a bracket that is being closed, where it is
 //! not polled any more and not dropped either, the abort waits for that for ever;
 //! only a shutdown has an end of its own. Drop what you do not go on to await.
+//!
+//! # What waits for cleanups
+//!
+//! A cleanup may drop guards in turn, and so may the cleanups of these. Each of the
+//! following waits for the cleanups of the guards that were dropped in it and for all
+//! that these leave, however deep:
+//!
+//! - the handle of a task, in a [`JoinSet`](crate::task::JoinSet) and a
+//!   [`TaskGroup`](crate::scope::TaskGroup) too, and that of
+//!   [`Handle::spawn`](crate::runtime::Handle::spawn);
+//! - [`scope`](crate::scope::scope()) and the handles of its children,
+//!   [`cancel_scope`](crate::scope::cancel_scope),
+//!   [`deadline`](crate::scope::deadline) and [`race!`](crate::race), whether they
+//!   are cancelled or not;
+//! - [`bracket`], [`shield`] and [`AsyncGuard::close`].
+//!
+//! None waits for what other parts of the task leave, except that the cleanups of a task
+//! run one after the other. [`select!`](crate::select) and
+//! [`timeout`](crate::time::timeout) wait for no cleanup.
+//!
+//! A cleanup does not wait for what it leaves, which runs after it. So in a cleanup all
+//! of these return at once.
 //!
 //! # What cleanups may do
 //!
@@ -45,6 +67,10 @@
 //! as [`Builder::cleanup_budget`](crate::runtime::Builder::cleanup_budget) says,
 //! and is dropped after that. One that panics or is late is
 //! [reported](CleanupFailure), and the next one runs.
+//!
+//! A cleanup runs later than the code around its guard, which may be gone by then. So it
+//! sees no value of a [task-local key](crate::task::LocalKey) that was in scope where the
+//! guard was dropped: move what it needs into the guard.
 //!
 //! What is forgotten by [`std::mem::forget`] is not closed, and nothing is when
 //! the process is aborted. When a runtime is
@@ -98,10 +124,13 @@ mod barrier;
 mod bracket;
 mod branch;
 mod closing;
+mod counted;
 mod failure;
+mod generations;
 mod guard;
 mod lane;
 mod node;
+mod part;
 mod shield;
 mod upkeep;
 
@@ -112,6 +141,8 @@ pub use guard::{AsyncGuard, defer};
 pub use shield::{Shield, shield};
 
 pub(crate) use branch::Branch;
+pub(crate) use counted::ClosingChild;
 pub(crate) use lane::{after_cleanups, after_drop};
 pub(crate) use node::Node;
+pub(crate) use part::Part;
 pub(crate) use upkeep::{Options, Upkeep, Upkeeps};

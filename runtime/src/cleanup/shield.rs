@@ -1,5 +1,6 @@
 //! [`shield`]: what goes on while all around it is cancelled.
 
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -49,7 +50,8 @@ use crate::task::coop::poll_thawed;
 /// ```
 pub fn shield<F: IntoFuture>(future: F) -> Shield<F::IntoFuture> {
     Shield {
-        future: future.into_future(),
+        future: Some(future.into_future()),
+        output: None,
         engaged: None,
         branch: Branch::shield(),
         is_over: false,
@@ -58,11 +60,12 @@ pub fn shield<F: IntoFuture>(future: F) -> Shield<F::IntoFuture> {
 
 pin_project! {
     /// The future of [`shield`].
-    #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
-    pub struct Shield<F> {
+    pub struct Shield<F: Future> {
         #[pin]
-        future: F,
+        future: Option<F>,
+        // While guards that the future has dropped are being closed.
+        output: Option<F::Output>,
         // From the first poll to the end.
         engaged: Option<Engaged>,
         branch: Branch,
@@ -74,7 +77,7 @@ impl<F: Future> Future for Shield<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let this = self.project();
+        let mut this = self.project();
         if *this.is_over {
             // Only if what was around it is cancelled.
             return Poll::Pending;
@@ -83,13 +86,25 @@ impl<F: Future> Future for Shield<F> {
             ready!(poll_thawed());
             *this.engaged = Some(this.branch.engage());
         }
-        let future = this.future;
-        let output = ready!(this.branch.poll(context, |context| future.poll(context)));
+        if let Some(future) = this.future.as_mut().as_pin_mut() {
+            let output = ready!(this.branch.poll(context, |context| future.poll(context)));
+            *this.output = Some(output);
+            this.branch.drop_inside(|| this.future.set(None));
+        }
+        ready!(this.branch.poll_closed(context));
         *this.is_over = true;
         *this.engaged = None;
-        if this.branch.node().is_outer_cancelled() {
-            return Poll::Pending;
+        match this.output.take() {
+            Some(output) if !this.branch.node().is_outer_cancelled() => Poll::Ready(output),
+            _ => Poll::Pending,
         }
-        Poll::Ready(output)
+    }
+}
+
+impl<F: Future> fmt::Debug for Shield<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shield")
+            .field("is_over", &self.is_over)
+            .finish_non_exhaustive()
     }
 }

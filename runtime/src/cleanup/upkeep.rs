@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::failure::{CleanupFailure, Hook};
 use super::lane::Lane;
 use super::node::Node;
+use super::part::Site;
 use crate::context;
 use crate::diagnostics;
 use crate::panics;
@@ -63,6 +64,8 @@ pub(crate) struct Upkeeps {
     spare: Cell<Option<Rc<Upkeep>>>,
     /// What the code that runs belongs to, if not to its task itself.
     current: RefCell<Option<Rc<Node>>>,
+    /// Where the code that runs drops guards.
+    site: RefCell<Option<Site>>,
     options: Options,
     /// Collects, during a shutdown, what was abandoned.
     abandoned: RefCell<Option<Vec<CleanupFailure>>>,
@@ -87,9 +90,12 @@ impl Upkeeps {
 
     /// That of the task, which is to be flagged `GUARDED`.
     pub(crate) fn of(&self, id: Id) -> Rc<Upkeep> {
-        if let Some(upkeep) = self.tasks.borrow().get(&id) {
-            return Rc::clone(upkeep);
-        }
+        let known = self.tasks.borrow().get(&id).map(Rc::clone);
+        known.unwrap_or_else(|| self.make(id))
+    }
+
+    #[cold]
+    fn make(&self, id: Id) -> Rc<Upkeep> {
         let upkeep = self.spare.take().unwrap_or_default();
         self.tasks.borrow_mut().insert(id, Rc::clone(&upkeep));
         upkeep
@@ -123,6 +129,16 @@ impl Upkeeps {
             .borrow()
             .as_ref()
             .map(|node| node.is_cancelled())
+    }
+
+    pub(super) fn replace_site(&self, site: Option<Site>) -> Option<Site> {
+        self.site.replace(site)
+    }
+
+    /// The part, or the child in it, in which the code that runs drops guards.
+    #[inline]
+    pub(super) fn site(&self) -> Option<Site> {
+        self.site.borrow().as_ref().map(Site::current)
     }
 
     /// Freezes the code that runs, if it was cancelled just now.

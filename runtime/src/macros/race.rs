@@ -7,16 +7,17 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::cleanup::{Branch, cleanups};
+use crate::cleanup::Branch;
 use crate::panics::{self, Payload};
 
-/// Gives the output of the first of several futures that is ready, when the
-/// others have cleaned up.
+/// Gives the output of the first of several futures that is ready, when all of them
+/// have cleaned up.
 ///
 /// The futures have the same type of output. As soon as one is ready the others
 /// are cancelled, as by [`cancel_scope`](crate::scope::cancel_scope): they are
-/// frozen, their brackets closed and their guards' cleanups done. Then the macro
-/// is over. [`select!`](crate::select) drops the others at once instead.
+/// frozen, their brackets closed, and the guards of all, the winner's too, are closed
+/// before the macro gives the output. [`select!`](crate::select) drops the others at
+/// once instead.
 ///
 /// All are polled each time one is woken, in the order in which they are
 /// written; of two that are ready the first one wins. It can be used in async
@@ -106,18 +107,20 @@ pub async fn race<T>(racers: &mut [Pin<&mut dyn Racing<T>>]) -> T {
     let branch = Branch::new();
     let mut first = None;
     let mut result = poll_fn(|context| poll_race(&branch, racers, &mut first, context)).await;
-    for racer in racers {
-        if let Err(panic) = panics::catch(|| racer.as_mut().leave()) {
-            match result {
-                Ok(_) => result = Err(panic),
-                Err(_) => panics::discard(panic),
+    branch.drop_inside(|| {
+        for racer in racers {
+            if let Err(panic) = panics::catch(|| racer.as_mut().leave()) {
+                match result {
+                    Ok(_) => result = Err(panic),
+                    Err(_) => panics::discard(panic),
+                }
             }
         }
-    }
+    });
     if branch.node().is_outer_cancelled() {
         return pending().await;
     }
-    cleanups().await;
+    branch.closed().await;
     match result {
         Ok(output) => output,
         Err(panic) => resume_unwind(panic),

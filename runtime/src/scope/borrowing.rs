@@ -1,28 +1,29 @@
 //! [`scope`]: children that borrow.
 
-use std::cell::Cell;
 use std::fmt;
 use std::future::{pending, poll_fn};
 use std::panic::resume_unwind;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll};
 
 use super::child::Children;
-use crate::cleanup::{Branch, cleanups};
+use super::spawned::{ScopedJoinHandle, Spawned};
+use crate::cleanup::Branch;
 use crate::panics::{self, Payload};
 use crate::task::coop;
 
-/// Runs `body`, and the children that it spawns, to the end of all.
+/// Runs `body`, and the children that it spawns, to the end of all of them.
 ///
 /// Children may borrow what lives longer than the call, and change it too, as
 /// they are not tasks of their own: the future that this returns polls them in
 /// its place, each when it is woken. They so take turns with the body, and wait
 /// at the same time. They may spawn siblings.
 ///
-/// When the body is over the scope waits for the children that are left. If it
-/// is cancelled so are they: see [`cleanup`](crate::cleanup). To cancel the
-/// children alone, put the scope in a [`cancel_scope`](super::cancel_scope).
+/// When the body has returned, the scope waits for the children that are left, and then
+/// for the cleanups of the guards that the body and the children have dropped. If it is
+/// cancelled so are they: see [`cleanup`](crate::cleanup). To cancel the children
+/// alone, put the scope in a [`cancel_scope`](super::cancel_scope).
 ///
 /// # Cancel safety
 ///
@@ -62,28 +63,28 @@ use crate::task::coop;
 /// ```
 pub async fn scope<'env, R>(body: impl AsyncFnOnce(Scope<'env>) -> R) -> R {
     let branch = Branch::new();
-    let ended = {
-        let children = Owner(Children::new());
-        let body = body(Scope {
-            children: Rc::clone(&children.0),
-        });
-        let mut running = pin!(Running {
-            body: Some(body),
-            children: &children.0,
-            output: None,
-            panic: None,
-        });
-        poll_fn(|context| running.as_mut().poll(&branch, context)).await
-    };
+    let children = Owner(Children::new(Rc::clone(branch.part())));
+    let body = body(Scope {
+        children: Rc::clone(&children.0),
+    });
+    let mut running = pin!(Running {
+        body: Some(body),
+        children: &children.0,
+        output: None,
+        panic: None,
+    });
+    let ended = poll_fn(|context| running.as_mut().poll(&branch, context)).await;
+    branch.drop_inside(|| {
+        running.as_mut().project().body.set(None);
+        children.0.close();
+    });
     if branch.node().is_outer_cancelled() {
         return pending().await;
     }
+    branch.closed().await;
     match ended {
         Ok(output) => output,
-        Err(panic) => {
-            cleanups().await;
-            resume_unwind(panic)
-        }
+        Err(panic) => resume_unwind(panic),
     }
 }
 
@@ -201,17 +202,8 @@ impl<'env> Scope<'env> {
         F: Future + 'env,
         F::Output: 'env,
     {
-        let slot = Rc::new(Slot {
-            output: Cell::new(None),
-            waker: Cell::new(None),
-        });
-        let handle = ScopedJoinHandle {
-            slot: Rc::clone(&slot),
-        };
-        self.children.insert(async move {
-            let output = future.await;
-            slot.fill(output);
-        });
+        let (child, handle) = Spawned::new(future);
+        self.children.insert(child);
         handle
     }
 }
@@ -227,69 +219,5 @@ impl Clone for Scope<'_> {
 impl fmt::Debug for Scope<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Scope").finish_non_exhaustive()
-    }
-}
-
-/// The output of a child, when it is there.
-struct Slot<T> {
-    output: Cell<Option<T>>,
-    waker: Cell<Option<Waker>>,
-}
-
-impl<T> Slot<T> {
-    fn fill(&self, output: T) {
-        drop(self.output.replace(Some(output)));
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
-}
-
-/// A handle to a child of a [`scope`], and to its output.
-///
-/// It does not fail: if the child panics, the scope does.
-///
-/// # Cancel safety
-///
-/// Cancel safe: awaiting `&mut handle` and dropping that await loses nothing.
-#[must_use = "the output is lost with the handle; the child runs in any case"]
-pub struct ScopedJoinHandle<T> {
-    slot: Rc<Slot<T>>,
-}
-
-impl<T> ScopedJoinHandle<T> {
-    /// Whether awaiting it would not wait.
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        let output = self.slot.output.take();
-        let finished = output.is_some();
-        self.slot.output.set(output);
-        finished
-    }
-}
-
-impl<T> Future for ScopedJoinHandle<T> {
-    type Output = T;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        ready!(coop::poll_proceed(context));
-        if let Some(output) = self.slot.output.take() {
-            return Poll::Ready(output);
-        }
-        let waker = self.slot.waker.take();
-        let same = waker.filter(|waker| waker.will_wake(context.waker()));
-        let waker = same.unwrap_or_else(|| context.waker().clone());
-        drop(self.slot.waker.replace(Some(waker)));
-        // A waker is others' code, which may have run the child.
-        match self.slot.output.take() {
-            Some(output) => Poll::Ready(output),
-            None => Poll::Pending,
-        }
-    }
-}
-
-impl<T> fmt::Debug for ScopedJoinHandle<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ScopedJoinHandle").finish_non_exhaustive()
     }
 }

@@ -7,7 +7,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use crate::cleanup::{Branch, Node, cleanups};
+use crate::cleanup::{Branch, Node};
 use crate::context::EnteredScope;
 use crate::time::{Elapsed, Instant, Limit, Sleep, Verdict, sleep_until};
 
@@ -17,7 +17,8 @@ use crate::time::{Elapsed, Instant, Limit, Sleep, Verdict, sleep_until};
 /// brackets are closed and its shields end, then it is dropped, and when the
 /// task has run the cleanups of its guards this returns [`Cancelled`]. See
 /// [`cleanup`](crate::cleanup). The state stays: whatever the body awaits after
-/// it was cancelled does not go on.
+/// it was cancelled does not go on. A body that returns has its guards closed too
+/// before this gives the output.
 ///
 /// A scope answers for itself only. If something around it is cancelled too,
 /// another scope or the task, that does away with this one, which then does not
@@ -64,7 +65,8 @@ pub async fn cancel_scope<R>(body: impl AsyncFnOnce(Canceller) -> R) -> Result<R
 ///
 /// As [`timeout_at`](crate::time::timeout_at), but the future is cancelled as by
 /// [`cancel_scope`], so its brackets and guards have closed what they opened
-/// when this returns. It may so be later than the deadline.
+/// when this returns. It may so be later than the deadline, with the output too: the
+/// guards of a future that returns in time are closed first.
 ///
 /// # Cancel safety
 ///
@@ -104,34 +106,35 @@ pub async fn deadline<F: IntoFuture>(deadline: Instant, future: F) -> Result<F::
     output.ok_or_else(Elapsed::new)
 }
 
-/// Drives the body to its end, or, if it is cancelled, through its cleanups.
-/// Returns nothing then; unless what is around is cancelled too.
+/// Drives the body to its end, or, if it is cancelled, until it may be dropped, and
+/// then through its cleanups. Returns nothing if it was cancelled; does not return if
+/// what is around is cancelled too.
 async fn run<F: Future>(branch: &Branch, body: F, mut timer: Option<Sleep>) -> Option<F::Output> {
-    let output = {
-        let mut body = pin!(body);
-        poll_fn(|context| poll_run(branch, body.as_mut(), &mut timer, context)).await
-    };
+    let mut body = pin!(Some(body));
+    let output = poll_fn(|context| poll_run(branch, body.as_mut(), &mut timer, context)).await;
+    branch.drop_inside(|| body.set(None));
     if branch.node().is_outer_cancelled() {
         return pending().await;
     }
-    if output.is_none() {
-        cleanups().await;
-    }
+    branch.closed().await;
     output
 }
 
 fn poll_run<F: Future>(
     branch: &Branch,
-    mut body: Pin<&mut F>,
+    mut body: Pin<&mut Option<F>>,
     timer: &mut Option<Sleep>,
     context: &mut Context<'_>,
 ) -> Poll<Option<F::Output>> {
     let node = branch.node();
     let mut limit = Limit::before_poll();
     loop {
+        let Some(body) = body.as_mut().as_pin_mut() else {
+            return Poll::Ready(None);
+        };
         let polled = {
             let _inside = EnteredScope::new();
-            branch.poll(context, |context| body.as_mut().poll(context))
+            branch.poll(context, |context| body.poll(context))
         };
         if let Poll::Ready(output) = polled {
             return Poll::Ready(Some(output));

@@ -26,17 +26,23 @@ use std::vec;
 
 use slab::Slab;
 
+use crate::cleanup::{ClosingChild, Part};
 use crate::panics;
 use crate::task::coop;
 
 /// Up to this number of children are polled in each round, instead of having wakers.
 const FEW: usize = 8;
 
-/// A child, which puts its output where its handle finds it.
-type Body<'env> = Pin<Box<dyn Future<Output = ()> + 'env>>;
+/// The future of a child, which puts its output where its handle finds it.
+pub(super) trait Body: Future<Output = ()> {
+    /// The child has returned, and has cleanups left that the output is to wait for.
+    fn put_off(&self, closing: ClosingChild);
+}
 
 /// The children of one scope.
 pub(super) struct Children<'env> {
+    /// What the cleanups of the children count for.
+    part: Rc<Part>,
     living: RefCell<Slab<Child<'env>>>,
     /// Those that are polled in each round, or were not polled yet.
     watched: RefCell<Vec<usize>>,
@@ -65,7 +71,7 @@ impl Round {
 
 struct Child<'env> {
     /// None while it is polled.
-    future: Option<Body<'env>>,
+    future: Option<Pin<Box<dyn Body + 'env>>>,
     was_polled: bool,
     serial: u64,
     /// Its own, if it has one.
@@ -117,12 +123,14 @@ impl Woken {
 }
 
 impl<'env> Children<'env> {
-    pub(super) fn new() -> Rc<Children<'env>> {
+    pub(super) fn new(part: Rc<Part>) -> Rc<Children<'env>> {
         Rc::new(Children {
+            part,
             living: RefCell::default(),
             watched: RefCell::default(),
             unbegun: Cell::new(0),
-            serial: Cell::new(0),
+            // 0 is none: see `Part`.
+            serial: Cell::new(1),
             woken: Arc::default(),
             round: RefCell::default(),
             is_closed: Cell::new(false),
@@ -134,7 +142,7 @@ impl<'env> Children<'env> {
     }
 
     /// Takes a child in. In a scope that is over it is dropped.
-    pub(super) fn insert(&self, future: impl Future<Output = ()> + 'env) {
+    pub(super) fn insert(&self, future: impl Body + 'env) {
         if self.is_closed.get() {
             return;
         }
@@ -239,7 +247,7 @@ impl<'env> Children<'env> {
         is_frozen: &impl Fn() -> bool,
         failed: &mut dyn FnMut(panics::Payload),
     ) -> bool {
-        let (mut future, waker) = {
+        let (mut future, waker, serial) = {
             let mut living = self.living.borrow_mut();
             let Some(child) = living.get_mut(key) else {
                 return false;
@@ -257,12 +265,14 @@ impl<'env> Children<'env> {
             let Some(future) = child.future.take() else {
                 return false;
             };
-            (future, child.waker.take())
+            (future, child.waker.take(), child.serial)
         };
+        self.part.set_child(serial);
         let polled = panics::catch(|| match &waker {
             Some(waker) => future.as_mut().poll(&mut Context::from_waker(waker)),
             None => future.as_mut().poll(context),
         });
+        self.part.set_child(0);
         if let Ok(Poll::Pending) = polled
             && let Some(child) = self.living.borrow_mut().get_mut(key)
         {
@@ -272,6 +282,9 @@ impl<'env> Children<'env> {
             child.future = Some(future);
             child.waker = waker;
             return true;
+        }
+        if let Some(closing) = ClosingChild::of(&self.part, serial) {
+            future.put_off(closing);
         }
         if let Err(panic) = polled {
             failed(panic);

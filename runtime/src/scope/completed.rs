@@ -10,8 +10,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
+use pin_project_lite::pin_project;
 
-use super::child::Children;
+use super::child::{Body, Children};
+use crate::cleanup::ClosingChild;
 use crate::panics;
 use crate::task::{JoinError, JoinSet, coop};
 
@@ -48,15 +50,36 @@ where
     <I::Item as IntoFuture>::Output: 'a,
 {
     let outputs = Rc::new(RefCell::new(VecDeque::new()));
-    let children = Children::new();
+    let children = Children::new(Rc::default());
     for future in futures {
         let (future, outputs) = (future.into_future(), Rc::clone(&outputs));
-        children.insert(async move {
-            let output = future.await;
-            outputs.borrow_mut().push_back(output);
-        });
+        children.insert(Completing { future, outputs });
     }
     AsCompleted { children, outputs }
+}
+
+pin_project! {
+    /// The future of a child, whose output comes as soon as it returns.
+    struct Completing<F: Future> {
+        #[pin]
+        future: F,
+        outputs: Rc<RefCell<VecDeque<F::Output>>>,
+    }
+}
+
+impl<F: Future> Future for Completing<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        let output = ready!(this.future.poll(context));
+        this.outputs.borrow_mut().push_back(output);
+        Poll::Ready(())
+    }
+}
+
+impl<F: Future> Body for Completing<F> {
+    fn put_off(&self, _: ClosingChild) {}
 }
 
 /// Outputs as they come: see [`as_completed`].

@@ -2,11 +2,11 @@
 //!
 //! # Invariants
 //!
-//! 1. Each member's task holds a `Notice`, which tells the member's key once:
-//!    when the future has been dropped, however that came about, and the guards
-//!    that went with it are closed. So a key that
-//!    was told is that of a member until the member is taken out, and nobody
-//!    polls a member that has not ended.
+//! 1. Each member's task holds a `Notice`, which notes the member's key once: when the
+//!    future has been dropped, however that came about, and no cleanup is left of the
+//!    task. So a key that was noted is that of a member until the member is taken out,
+//!    and no member is polled before. Its task has ended then, or is about to: it is
+//!    further up the stack.
 //! 2. Tasks that are detached keep the list that they were given, and the set
 //!    takes a new one: their keys are told to nobody.
 //! 3. Nothing is borrowed while a waker is cloned, woken or dropped, or an output
@@ -32,7 +32,9 @@ use crate::panics;
 
 /// Tasks that are joined in the order in which they end.
 ///
-/// All have the same type of output, which may be `!Send` as the tasks may.
+/// All have the same type of output, which may be `!Send` as the tasks may. A task has
+/// ended when its [cleanups](crate::cleanup) have run; until then it keeps no other
+/// task from being joined.
 /// **Dropping the set aborts every task in it**; see
 /// [`detach_all`](JoinSet::detach_all).
 ///
@@ -64,7 +66,8 @@ pub struct JoinSet<T> {
     ended: Rc<Ended>,
 }
 
-/// Who has ended, first to last, and who waits for that.
+/// The keys of the members that have ended, first to last, and the waker of the task
+/// that waits for them.
 #[derive(Default)]
 struct Ended {
     keys: RefCell<VecDeque<usize>>,
@@ -202,13 +205,16 @@ impl<T: 'static> JoinSet<T> {
     ///
     /// The inner error is that of a task that was aborted or panicked.
     pub fn try_join_next_with_id(&mut self) -> Option<Result<(Id, T), JoinError>> {
-        let key = *self.ended.keys.borrow().front()?;
-        if !self.members[key].is_finished() {
-            // Its future was dropped just now, and its outcome is yet to come.
-            return None;
-        }
-        self.ended.keys.borrow_mut().pop_front();
-        Some(self.take(key))
+        // Not always the first: see invariant 1.
+        let place = {
+            let keys = self.ended.keys.borrow();
+            let is_finished = |key: &usize| self.members[*key].is_finished();
+            keys.iter().position(is_finished)?
+        };
+        let key = self.ended.keys.borrow_mut().remove(place)?;
+        let mut handle = self.members.remove(key);
+        let id = handle.id();
+        Some(handle.result().map(|output| (id, output)))
     }
 
     /// As [`join_next`](JoinSet::join_next), for the last task that polls.
@@ -249,23 +255,25 @@ impl<T: 'static> JoinSet<T> {
                 drop(before);
             }
         }
-        // A waker is others' code, which may have turned the loop; or somebody's
-        // outcome is yet to come, and who waits for that is woken by its handle.
-        let front = self.ended.keys.borrow().front().copied();
-        let Some(key) = front else {
-            return Poll::Pending;
-        };
-        let id = self.members[key].id();
-        let result = ready!(Pin::new(&mut self.members[key]).poll(context));
-        self.ended.keys.borrow_mut().pop_front();
-        drop(self.members.remove(key));
-        Poll::Ready(Some(result.map(|output| (id, output))))
-    }
-
-    fn take(&mut self, key: usize) -> Result<(Id, T), JoinError> {
-        let mut handle = self.members.remove(key);
-        let id = handle.id();
-        handle.result().map(|output| (id, output))
+        // To clone or drop a waker runs foreign code, which may have turned the loop.
+        if let Some(joined) = self.try_join_next_with_id() {
+            return Poll::Ready(Some(joined));
+        }
+        let mut place = 0;
+        loop {
+            let key = self.ended.keys.borrow().get(place).copied();
+            let Some(key) = key else {
+                return Poll::Pending;
+            };
+            // Its task wakes the handle when it has ended.
+            let id = self.members[key].id();
+            if let Poll::Ready(result) = Pin::new(&mut self.members[key]).poll(context) {
+                self.ended.keys.borrow_mut().remove(place);
+                drop(self.members.remove(key));
+                return Poll::Ready(Some(result.map(|output| (id, output))));
+            }
+            place += 1;
+        }
     }
 
     /// Waits until all tasks have ended, and gives their outputs in the order in
@@ -451,8 +459,7 @@ impl<F: Future> Future for Member<F> {
     }
 }
 
-/// Tells, when it is dropped, that the future before it was; if that left
-/// cleanups, when they are over.
+/// Notes the key when it is dropped, after the future before it, and no cleanup is left.
 struct Notice {
     ended: Rc<Ended>,
     key: usize,
@@ -460,27 +467,14 @@ struct Notice {
 
 impl Drop for Notice {
     fn drop(&mut self) {
-        let told = Told {
-            ended: Rc::clone(&self.ended),
-            key: self.key,
-        };
-        after_cleanups(move || drop(told));
-    }
-}
-
-/// Tells the key when it is dropped.
-struct Told {
-    ended: Rc<Ended>,
-    key: usize,
-}
-
-impl Drop for Told {
-    fn drop(&mut self) {
-        self.ended.keys.borrow_mut().push_back(self.key);
-        if let Some(waker) = self.ended.waker.take() {
-            // A panic of the waker is not the member's.
-            panics::caught(|| waker.wake());
-        }
+        let (ended, key) = (Rc::clone(&self.ended), self.key);
+        after_cleanups(move || {
+            ended.keys.borrow_mut().push_back(key);
+            if let Some(waker) = ended.waker.take() {
+                // A panic of the waker is not the member's.
+                panics::caught(|| waker.wake());
+            }
+        });
     }
 }
 

@@ -1,0 +1,169 @@
+//! [`ScopedJoinHandle`]: the output of a child, and the child that gives it.
+
+use std::cell::Cell;
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+
+use pin_project_lite::pin_project;
+
+use super::child::Body;
+use crate::cleanup::ClosingChild;
+use crate::task::coop;
+
+/// The output of a child, when it is there.
+struct Slot<T> {
+    output: Cell<Option<Output<T>>>,
+    waker: Cell<Option<Waker>>,
+}
+
+enum Output<T> {
+    Ready(T),
+    /// That of a child that has cleanups left.
+    Closing(Box<(ClosingChild, T)>),
+}
+
+impl<T> Slot<T> {
+    fn fill(&self, output: T) {
+        drop(self.output.replace(Some(Output::Ready(output))));
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Has the handle wait for the cleanups of the child, if it has not taken the
+    /// output yet.
+    fn put_off(&self, closing: ClosingChild) {
+        let output = self.output.take().map(|output| match output {
+            Output::Ready(output) => Output::Closing(Box::new((closing, output))),
+            closing @ Output::Closing(_) => closing,
+        });
+        self.output.set(output);
+    }
+
+    fn is_ready(&self) -> bool {
+        let output = self.output.take();
+        let is_ready = match &output {
+            Some(Output::Ready(_)) => true,
+            Some(Output::Closing(closing)) => closing.0.is_closed(),
+            None => false,
+        };
+        self.output.set(output);
+        is_ready
+    }
+
+    #[inline]
+    fn poll_take(&self, context: &mut Context<'_>) -> Poll<T> {
+        match self.output.take() {
+            Some(Output::Ready(output)) => Poll::Ready(output),
+            Some(Output::Closing(closing)) => self.poll_closing(closing, context),
+            None => Poll::Pending,
+        }
+    }
+
+    #[cold]
+    fn poll_closing(
+        &self,
+        mut closing: Box<(ClosingChild, T)>,
+        context: &mut Context<'_>,
+    ) -> Poll<T> {
+        if Pin::new(&mut closing.0).poll(context).is_ready() {
+            return Poll::Ready(closing.1);
+        }
+        self.output.set(Some(Output::Closing(closing)));
+        Poll::Pending
+    }
+}
+
+pin_project! {
+    /// The future of a child.
+    pub(super) struct Spawned<F: Future> {
+        // Until it is over.
+        #[pin]
+        future: Option<F>,
+        slot: Rc<Slot<F::Output>>,
+    }
+}
+
+impl<F: Future> Spawned<F> {
+    pub(super) fn new(future: F) -> (Spawned<F>, ScopedJoinHandle<F::Output>) {
+        let slot = Rc::new(Slot {
+            output: Cell::new(None),
+            waker: Cell::new(None),
+        });
+        let handle = ScopedJoinHandle {
+            slot: Rc::clone(&slot),
+        };
+        let child = Spawned {
+            future: Some(future),
+            slot,
+        };
+        (child, handle)
+    }
+}
+
+impl<F: Future> Future for Spawned<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        if let Some(future) = this.future.as_mut().as_pin_mut() {
+            let output = ready!(future.poll(context));
+            // Before the cleanups of the child are counted, as it may hold guards.
+            this.future.set(None);
+            this.slot.fill(output);
+        }
+        Poll::Ready(())
+    }
+}
+
+impl<F: Future> Body for Spawned<F> {
+    fn put_off(&self, closing: ClosingChild) {
+        self.slot.put_off(closing);
+    }
+}
+
+/// A handle to a child of a [`scope`](super::scope()), and to its output.
+///
+/// It is ready when the child has returned, and the cleanups of the guards that it
+/// dropped have run. It does not fail: if the child panics, the scope does.
+///
+/// # Cancel safety
+///
+/// Cancel safe: awaiting `&mut handle` and dropping that await loses nothing.
+#[must_use = "the output is lost with the handle; the child runs in any case"]
+pub struct ScopedJoinHandle<T> {
+    slot: Rc<Slot<T>>,
+}
+
+impl<T> ScopedJoinHandle<T> {
+    /// Whether awaiting it would not wait.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.slot.is_ready()
+    }
+}
+
+impl<T> Future for ScopedJoinHandle<T> {
+    type Output = T;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        ready!(coop::poll_proceed(context));
+        if let Poll::Ready(output) = self.slot.poll_take(context) {
+            return Poll::Ready(output);
+        }
+        let waker = self.slot.waker.take();
+        let same = waker.filter(|waker| waker.will_wake(context.waker()));
+        let waker = same.unwrap_or_else(|| context.waker().clone());
+        drop(self.slot.waker.replace(Some(waker)));
+        // A waker is others' code, which may have run the child.
+        self.slot.poll_take(context)
+    }
+}
+
+impl<T> fmt::Debug for ScopedJoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScopedJoinHandle").finish_non_exhaustive()
+    }
+}
