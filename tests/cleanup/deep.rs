@@ -163,6 +163,11 @@ async fn the_handle_of_a_task_from_elsewhere_waits() {
     closed.assert();
 
     let closed = Closed::new();
+    let error = spawn_by_handle(Closed::panics, &closed).await.unwrap_err();
+    assert!(error.is_panic());
+    closed.assert();
+
+    let closed = Closed::new();
     let task = spawn_by_handle(Closed::waits, &closed);
     ticks(1).await;
     task.abort();

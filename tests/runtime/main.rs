@@ -6,6 +6,7 @@ mod drop;
 mod failure;
 mod handle;
 mod handle_flood;
+mod handle_cleanup;
 mod hook;
 mod metrics;
 mod promises;

@@ -12,6 +12,7 @@ use pin_project_lite::pin_project;
 use super::courier::Letter;
 use super::outcome::Sender;
 use crate::cleanup::after_cleanups;
+use crate::context;
 use crate::event_loop::EventLoop;
 use crate::panics;
 use crate::task::{JoinError, TaskMeta};
@@ -96,7 +97,7 @@ pin_project! {
             }));
             match dropped {
                 Ok(()) => after_cleanups(move || drop(sender)),
-                Err(panic) => fail(sender, panic),
+                Err(panic) => after_cleanups(move || fail(sender, panic)),
             }
         }
     }
@@ -132,27 +133,34 @@ where
             }
         };
         if let Some(sender) = this.sender.take() {
-            match outcome {
+            after_cleanups(move || match outcome {
+                // An output that is not taken is dropped here, as that of any task.
                 Ok(output) => {
-                    after_cleanups(move || {
-                        // As of any task: the destructor of what nobody took.
-                        panics::caught(|| drop(sender.send(Ok(output))));
-                    });
+                    panics::caught(|| drop(sender.send(Ok(output))));
                 }
                 Err(panic) => fail(sender, panic),
-            }
+            });
         }
         Poll::Ready(())
     }
 }
 
-/// Hands a panic to whoever waits for the output. If nobody does it goes on, and
-/// is the panic of the loop's own task.
+/// Hands a panic to the handle of the task that runs. If that was dropped, the task
+/// is not joined, and the panic is reported.
 fn fail<T>(sender: Sender<T>, panic: Box<dyn Any + Send>) {
     let error = JoinError::panicked(sender.id(), panic);
     if let Some(Err(error)) = sender.send(Err(error))
         && let Ok(panic) = error.try_into_panic()
     {
-        resume_unwind(panic);
+        let mut panic = Some(panic);
+        context::with_running(|event_loop| {
+            if let Some(panic) = panic.take() {
+                event_loop.tasks.report_unjoined(panic);
+            }
+        });
+        if let Some(panic) = panic {
+            // It becomes the outcome of the task.
+            resume_unwind(panic);
+        }
     }
 }

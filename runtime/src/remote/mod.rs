@@ -178,7 +178,7 @@ impl Owned {
     }
 
     #[inline]
-    fn get(&self) -> &Remote {
+    pub(crate) fn get(&self) -> &Remote {
         // SAFETY: invariant 1; the owner's part of the bias is not given back
         // before `drop`.
         unsafe { self.remote.as_ref() }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::TaskSet;
+use crate::panics::{self, Payload};
 use crate::task::Id;
+use crate::task::error::Failure;
 use crate::task::header::{Flags, Header};
 use crate::task::join::JoinHandle;
 use crate::task::meta::TaskMeta;
@@ -26,6 +28,19 @@ impl TaskSet {
             id: header.id,
             name: self.name_of(header),
             spawned_at: header.spawned_at,
+        }
+    }
+
+    /// Does what the runtime is to do with a panic of the task that runs, which is not
+    /// joined.
+    pub(crate) fn report_unjoined(&self, payload: Payload) {
+        let Some(task) = self.current_meta() else {
+            return panics::discard(payload);
+        };
+        if let Failure::Panicked(panic) = Failure::panicked(task, self.remote.unhandled(), payload)
+        {
+            // The payload is dropped in there.
+            panics::caught(|| panic.hand_to(self.remote.get()));
         }
     }
 
