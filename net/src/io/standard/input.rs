@@ -14,6 +14,7 @@
 //! 1. The thread reads only while `wanted` is set, and clears it when it has read.
 //! 2. No code of the user's runs while the state is locked.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, ErrorKind, Read};
 use std::mem;
@@ -26,7 +27,6 @@ use std::thread;
 
 use coreloop_runtime::task::coop;
 use futures_io::AsyncRead;
-use slab::Slab;
 
 /// The most that is read at once.
 const MOST: usize = 64 << 10;
@@ -37,7 +37,8 @@ static STATE: Mutex<State> = Mutex::new(State {
     end: None,
     wanted: None,
     has_thread: false,
-    handles: Slab::new(),
+    handles: 0,
+    waiting: BTreeMap::new(),
 });
 
 /// Whether something is wanted.
@@ -52,8 +53,10 @@ struct State {
     /// How many bytes the thread is to read at most.
     wanted: Option<usize>,
     has_thread: bool,
-    /// For each handle the task that waits.
-    handles: Slab<Option<Waker>>,
+    /// How many handles were made.
+    handles: u64,
+    /// The tasks that wait, by the numbers of their handles.
+    waiting: BTreeMap<u64, Waker>,
 }
 
 impl State {
@@ -112,8 +115,7 @@ impl State {
 /// # }
 /// ```
 pub struct Stdin {
-    /// Its place among the handles.
-    place: usize,
+    number: u64,
     std: io::Stdin,
 }
 
@@ -122,8 +124,10 @@ pub struct Stdin {
 /// It may be made anywhere and polled by any executor.
 #[must_use]
 pub fn stdin() -> Stdin {
+    let mut state = lock();
+    state.handles += 1;
     Stdin {
-        place: lock().handles.insert(None),
+        number: state.handles,
         std: io::stdin(),
     }
 }
@@ -153,7 +157,7 @@ impl AsyncRead for Stdin {
         }
         let wanted = state.wanted.unwrap_or(0).max(buffer.len().min(MOST));
         state.wanted = Some(wanted);
-        let before = state.handles[self.place].replace(waker);
+        let before = state.waiting.insert(self.number, waker);
         drop(state);
         WANTED.notify_one();
         drop(before);
@@ -163,7 +167,7 @@ impl AsyncRead for Stdin {
 
 impl Drop for Stdin {
     fn drop(&mut self) {
-        let waker = lock().handles.remove(self.place);
+        let waker = lock().waiting.remove(&self.number);
         drop(waker);
     }
 }
@@ -209,13 +213,9 @@ fn read_when_wanted() {
             Ok(_) => state.end = Some(Ok(())),
             Err(error) => state.end = Some(Err(error)),
         }
-        let waiting = state
-            .handles
-            .iter_mut()
-            .filter_map(|(_, waker)| waker.take());
-        let waiting: Vec<_> = waiting.collect();
+        let waiting = mem::take(&mut state.waiting);
         drop(state);
-        for waker in waiting {
+        for waker in waiting.into_values() {
             // The panic hook reports it.
             let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
