@@ -35,6 +35,17 @@ pub use crate::unhandled::{TaskPanic, UnhandledPanic};
 /// that waits for a thread is dropped; that which runs is left behind, and not
 /// waited for.
 ///
+/// # Several runtimes on one thread
+///
+/// What is made in a runtime is driven by that runtime, in whatever task it is used. While
+/// a thread is in the [`block_on`](Runtime::block_on) or [`shutdown`](Runtime::shutdown)
+/// of one runtime it drives no other. So a socket of another runtime returns an error of
+/// kind [`Other`](io::ErrorKind::Other) where it would have to wait. A
+/// [`Sleep`] or a `JoinHandle` of another runtime has no error to
+/// return: it waits until the other runtime is driven, which is for ever if the
+/// `block_on` waits for it. Runtimes whose tasks wait for each other are driven in turn by
+/// [`turn`](Runtime::turn).
+///
 /// # Examples
 ///
 /// ```

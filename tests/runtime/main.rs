@@ -13,4 +13,5 @@ mod promises;
 mod shutdown;
 mod slow_poll;
 mod turn;
+mod two_runtimes;
 mod unhandled_panic;

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant as SystemTime};
 
-use super::EventLoop;
+use super::{Blocking, EventLoop};
 use crate::context;
 use crate::panics;
 use crate::runtime::Report;
@@ -15,6 +15,7 @@ impl EventLoop {
     /// Drives all tasks and blocking work until none is left, or `deadline` is
     /// over, and then ends those that are.
     pub(crate) fn drain(&self, mut deadline: Sleep) -> Report {
+        let _blocking = Blocking::begin(&self.blocks);
         self.arrive();
         self.drive(&mut deadline, |working| !working && self.has_come_to_rest());
         let mut tasks = self.tasks.metas();

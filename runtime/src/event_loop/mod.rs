@@ -61,6 +61,9 @@ pub(crate) struct EventLoop {
     pub(crate) shared: Arc<Shared>,
     /// Whether the courier is at work: once there is a handle.
     has_courier: Cell<bool>,
+    /// Whether a caller waits until something is finished, instead of giving single turns.
+    /// No other loop of the thread is driven meanwhile.
+    blocks: Cell<bool>,
 }
 
 /// How often the clock is looked at while tasks are ready.
@@ -72,6 +75,22 @@ struct Pace {
     tasks: Cell<u32>,
     /// Whether the last slice ended with tasks ready.
     busy: Cell<bool>,
+}
+
+/// Says that a loop is driven until something is finished, for as long as it lives.
+struct Blocking<'a>(&'a Cell<bool>);
+
+impl<'a> Blocking<'a> {
+    fn begin(blocks: &'a Cell<bool>) -> Blocking<'a> {
+        blocks.set(true);
+        Blocking(blocks)
+    }
+}
+
+impl Drop for Blocking<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
 }
 
 impl EventLoop {
@@ -96,6 +115,7 @@ impl EventLoop {
             noops: Cell::new(0),
             shared: Shared::new(builder.blocking.clone()),
             has_courier: Cell::new(false),
+            blocks: Cell::new(false),
         }))
     }
 
@@ -196,12 +216,23 @@ impl EventLoop {
         context::with_running(|running| std::ptr::eq(running, self)) == Some(true)
     }
 
+    /// Whether a task of another loop asks, and the thread is in the `block_on` or `shutdown`
+    /// of that: this loop is not driven before its end. A caller that has entered this loop
+    /// there is not taken for a task of the other.
+    pub(crate) fn is_held_up(&self) -> bool {
+        let held_up = context::with_current_or_running(|current, is_running| {
+            is_running && current.blocks.get() && !std::ptr::eq(current, self)
+        });
+        held_up == Some(true) && !self.reactor.is_closed()
+    }
+
     /// Drives `future` and all tasks until it is ready.
     pub(crate) fn block_on<F: Future>(
         &self,
         future: F,
         spawned_at: &'static Location<'static>,
     ) -> Result<F::Output, JoinError> {
+        let _blocking = Blocking::begin(&self.blocks);
         self.arrive();
         let mut failed = None;
         let result = self.tasks.run_root(future, spawned_at, |is_over| {

@@ -31,7 +31,8 @@ use crate::time::Sleep;
 /// Each operation spends a unit of the task's [budget](crate::task::coop).
 ///
 /// An `Async` holds its loop, and may be dropped after its runtime. Operations
-/// that would have to wait then give an error of kind `Other`.
+/// that would have to wait then give an error of kind `Other`. So do they in the `block_on`
+/// of [another runtime](crate::Runtime#several-runtimes-on-one-thread) of the thread.
 ///
 /// The descriptor that `T` gives must stay the same. Once it is registered, a change
 /// of the registration for another one is refused, with an error of kind
@@ -438,7 +439,9 @@ impl<T: AsFd> Async<T> {
             };
             match failure {
                 Failure::Wait => {
-                    match self.registration.watched(self.io.as_fd(), direction) {
+                    let may_wait = self.registration.may_wait();
+                    let watched = || self.registration.watched(self.io.as_fd(), direction);
+                    match may_wait.and_then(|()| watched()) {
                         Ok(source) => {
                             let timers = &self.registration.event_loop.timers;
                             source.park_shared(direction, context, || timers.nanos());

@@ -174,6 +174,7 @@ impl<T: AsFd> Async<T> {
         ready!(self.registration.event_loop.tasks.budget.poll_left(context));
         let source = self.registration.watched(self.io.as_fd(), direction)?;
         if !source.is_ready(direction) {
+            self.registration.may_wait()?;
             source.park(direction, context);
             return Poll::Pending;
         }

@@ -76,6 +76,10 @@ impl Registration {
         fd: BorrowedFd<'_>,
         interest: Interest,
     ) -> io::Result<&Rc<Source>> {
+        let source = self.source.get();
+        if !source.is_some_and(|source| source.satisfies(interest)) {
+            self.may_wait()?;
+        }
         if interest.is_writable() {
             let source = self.watched(fd, Direction::Write)?;
             // Errors are always reported, and urgent data goes with reads.
@@ -132,11 +136,44 @@ impl Registration {
     ) -> Option<io::Error> {
         match self.watched(fd, direction) {
             Ok(source) => {
+                if !source.park_again(direction, context) {
+                    return self.park_anew(source, direction, context);
+                }
+                None
+            }
+            Err(error) => self.not_watched(error, direction, context),
+        }
+    }
+
+    #[cold]
+    fn park_anew(
+        &self,
+        source: &Source,
+        direction: Direction,
+        context: &Context<'_>,
+    ) -> Option<io::Error> {
+        match self.may_wait() {
+            Ok(()) => {
                 source.park(direction, context);
                 None
             }
             Err(error) => self.not_watched(error, direction, context),
         }
+    }
+
+    /// Whether an operation may wait for the loop, or the error that it has to return.
+    ///
+    /// It may not if another loop of the thread is driven until something is finished: the
+    /// operation would keep that from finishing, and this one is not driven before.
+    pub(super) fn may_wait(&self) -> io::Result<()> {
+        if !self.event_loop.is_held_up() {
+            return Ok(());
+        }
+        Err(io::Error::other(
+            "this I/O source belongs to another coreloop runtime of this thread, which is not \
+             driven while the thread is in `block_on` or `shutdown` of this one; make the \
+             source in the runtime that uses it, or drive both by `Runtime::turn`",
+        ))
     }
 
     #[cold]

@@ -132,6 +132,18 @@ impl Source {
         }
     }
 
+    /// Has the task that polls woken when `direction` becomes ready, if it is the one that
+    /// was noted there before. Returns false if it is not.
+    #[inline]
+    pub(crate) fn park_again(&self, direction: Direction, context: &Context<'_>) -> bool {
+        let slot = self.slot(direction);
+        let is_noted = slot.task.is(context.waker());
+        if is_noted {
+            slot.waits.set(true);
+        }
+        is_noted
+    }
+
     /// Notes whom to wake when `direction` becomes ready, instead of whoever
     /// was noted there before.
     #[inline]

@@ -80,10 +80,10 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 
 /// The future of [`sleep`] and [`sleep_until`].
 ///
-/// It goes by the clock of the runtime that it was made in, whoever polls it,
-/// and can be moved between polls. When that runtime is gone nobody is left to
-/// wake a task for it: then it is still over when it is polled after its time,
-/// but a task that awaits it waits for ever.
+/// It goes by the clock of the runtime that it was made in, whatever executor polls it,
+/// and can be moved between polls. That runtime wakes the task that awaits it. If the
+/// runtime is gone, or is [not driven](crate::Runtime#several-runtimes-on-one-thread),
+/// the task is not woken, though a poll after the deadline is ready.
 ///
 /// # Examples
 ///

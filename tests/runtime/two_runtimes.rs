@@ -1,0 +1,167 @@
+//! Two runtimes of one thread, and a socket that belongs to one of them.
+
+use std::io::{self, ErrorKind, PipeReader, PipeWriter, Read, Write, pipe};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use coreloop::io::{Async, Interest};
+use coreloop::net::{TcpListener, TcpStream};
+use coreloop::runtime::Runtime;
+use coreloop::task::yield_now;
+
+fn runtimes() -> (Runtime, Runtime) {
+    (Runtime::new().unwrap(), Runtime::new().unwrap())
+}
+
+/// A pipe whose reader is on the loop of `runtime`.
+fn reading(runtime: &Runtime) -> (Async<PipeReader>, PipeWriter) {
+    let _guard = runtime.enter();
+    let (reader, writer) = pipe().unwrap();
+    (Async::new(reader).unwrap(), writer)
+}
+
+async fn read(reader: &Async<PipeReader>) -> io::Result<u8> {
+    let mut byte = [0];
+    let count = reader
+        .read_with(|mut reader| reader.read(&mut byte))
+        .await?;
+    assert_eq!(count, 1);
+    Ok(byte[0])
+}
+
+fn turn(runtime: &Runtime) {
+    runtime.turn(Some(Duration::ZERO)).unwrap();
+}
+
+#[track_caller]
+fn assert_refused<T: std::fmt::Debug>(result: io::Result<T>) {
+    let error = result.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Other);
+    assert!(
+        error.to_string().contains("another coreloop runtime"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_wait_in_block_on_for_a_socket_of_another_runtime_is_an_error() {
+    let (here, there) = runtimes();
+    let (reader, mut writer) = reading(&here);
+    for _ in 0..2 {
+        // The second time the socket is registered with its own loop.
+        there.block_on(async {
+            assert_refused(read(&reader).await);
+            assert_refused(reader.readable().await);
+            assert_refused(reader.ready(Interest::READABLE).await);
+            let shared = |context: &mut Context<'_>| {
+                reader.poll_read_shared(context, |mut reader| reader.read(&mut [0]))
+            };
+            assert_refused(std::future::poll_fn(shared).await);
+        });
+        writer.write_all(b"x").unwrap();
+        assert_eq!(here.block_on(read(&reader)).unwrap(), b'x');
+        // Left waiting in its own runtime.
+        let mut left = pin!(read(&reader));
+        let _guard = here.enter();
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(left.as_mut().poll(&mut context).is_pending());
+    }
+}
+
+#[test]
+fn what_need_not_wait_is_done_in_any_runtime() {
+    let (here, there) = runtimes();
+    let (reader, mut writer) = reading(&here);
+    writer.write_all(b"ab").unwrap();
+    assert_eq!(there.block_on(read(&reader)).unwrap(), b'a');
+    let mut byte = [0];
+    let read = reader.try_read_with(|mut reader| reader.read(&mut byte));
+    assert_eq!((read.unwrap(), &byte), (1, b"b"));
+    let error = there.block_on(async { reader.try_read_with(|mut reader| reader.read(&mut [0])) });
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::WouldBlock);
+}
+
+#[test]
+fn a_spawned_task_is_refused_too() {
+    let (here, there) = runtimes();
+    let (reader, _writer) = reading(&here);
+    let task = there.spawn(async move { read(&reader).await });
+    assert_refused(there.block_on(task).unwrap());
+}
+
+#[test]
+fn a_shutdown_does_not_wait_for_a_socket_of_another_runtime() {
+    let (here, there) = runtimes();
+    let (reader, _writer) = reading(&here);
+    let task = there.spawn(async move { assert_refused(read(&reader).await) });
+    assert!(there.shutdown(Duration::MAX).is_clean());
+    drop(task);
+}
+
+#[test]
+fn sockets_of_another_runtime_are_refused() {
+    let (here, there) = runtimes();
+    let (listener, mut client, server) = here.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (client, server) = coreloop::join!(TcpStream::connect(address), listener.accept());
+        (listener, client.unwrap(), server.unwrap().0)
+    });
+    there.block_on(async {
+        assert_refused(listener.accept().await);
+        assert_refused(client.read(&mut [0; 8]).await);
+        assert_refused(server.readable().await);
+        // There is room for it.
+        client.write_all(b"hello").await.unwrap();
+        while server.try_read(&mut [0; 5]).is_err() {
+            yield_now().await;
+        }
+    });
+}
+
+#[test]
+fn turns_in_alternation_make_progress() {
+    let (here, there) = runtimes();
+    let (reader, mut writer) = reading(&here);
+    let task = there.spawn(async move { read(&reader).await });
+    turn(&there);
+    writer.write_all(b"x").unwrap();
+    turn(&here);
+    turn(&there);
+    assert!(task.is_finished());
+    assert_eq!(there.block_on(task).unwrap().unwrap(), b'x');
+}
+
+#[test]
+fn another_executor_polls_a_socket_between_turns() {
+    let runtime = Runtime::new().unwrap();
+    let (reader, mut writer) = reading(&runtime);
+    let mut read = pin!(read(&reader));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(read.as_mut().poll(&mut context).is_pending());
+    writer.write_all(b"x").unwrap();
+    turn(&runtime);
+    assert!(matches!(
+        read.as_mut().poll(&mut context),
+        Poll::Ready(Ok(b'x'))
+    ));
+}
+
+#[test]
+fn a_turn_after_block_on_may_wait_for_another_runtime() {
+    let (here, there) = runtimes();
+    let (reader, mut writer) = reading(&here);
+    there.block_on(async {});
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        there.block_on(async { std::panic::resume_unwind(Box::new("the root")) });
+    }));
+    assert!(panicked.is_err());
+    let task = there.spawn(async move { read(&reader).await });
+    turn(&there);
+    assert!(!task.is_finished());
+    writer.write_all(b"x").unwrap();
+    turn(&here);
+    turn(&there);
+    assert_eq!(there.block_on(task).unwrap().unwrap(), b'x');
+}
