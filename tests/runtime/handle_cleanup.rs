@@ -37,6 +37,14 @@ fn panics(runtime: &Runtime) -> RemoteJoinHandle<()> {
     })
 }
 
+/// Lets tasks that were spawned by a handle start, and run as far as they can without
+/// the clock. While other tasks are ready, one of them starts in some thirty polls.
+async fn let_tasks_start() {
+    for _ in 0..200 {
+        yield_now().await;
+    }
+}
+
 #[test]
 fn a_panic_that_the_handle_gives_is_not_reported() {
     let (runtime, _reports) = reporting(UnhandledPanic::Report);
@@ -104,8 +112,7 @@ fn a_panic_of_a_destructor_comes_after_the_cleanups() {
             pending::<()>().await;
         });
         runtime.block_on(async {
-            yield_now().await;
-            yield_now().await;
+            let_tasks_start().await;
             task.abort();
             ticks(1).await;
             assert!(!task.is_finished());
@@ -135,11 +142,7 @@ fn a_runtime_that_is_dropped_before_the_cleanups_end_loses_no_outcome() {
         7
     });
     drop(detached);
-    runtime.block_on(async {
-        yield_now().await;
-        yield_now().await;
-        yield_now().await;
-    });
+    runtime.block_on(let_tasks_start());
     assert!(!returning.is_finished() && !panicking.is_finished());
     drop(runtime);
     assert_eq!(reports.messages(), ["with a guard"]);
