@@ -1,8 +1,9 @@
 //! In a process of its own, because a program has one allocator, which counts here: what
-//! allocates nothing.
+//! allocates nothing, and what is freed.
 #![cfg(test)]
 
 mod finished_task;
+mod group;
 mod macros;
 mod stream;
 

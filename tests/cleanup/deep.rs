@@ -195,6 +195,15 @@ async fn the_members_of_a_group_wait() {
     assert_eq!(member.await, Err(MemberError::Cancelled));
     closed.assert();
 
+    // The guard is dropped with a future that is never polled.
+    let closed = Closed::new();
+    let guard = closed.guard();
+    let member = group.spawn(async move {
+        drop(guard);
+        Ok(())
+    });
+    assert_eq!(member.await, Err(MemberError::Cancelled));
+    closed.assert();
     group.join().await.unwrap();
 
     let closed = Closed::new();

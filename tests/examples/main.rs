@@ -60,6 +60,29 @@ fn a_second_ctrl_c_does_not_wait_for_open_connections() {
     drop(idle);
 }
 
+#[test]
+fn a_group_of_clients_ends_when_each_was_told_goodbye() {
+    let mut server = Server::start("server_group", &["--addr", "127.0.0.1:0"]);
+    let address = server.read_address();
+    let mut clients = [(); 3].map(|()| connect(address));
+    for client in &mut clients {
+        assert_eq!(exchange(client, b"hello"), b"hello");
+    }
+    let mut said = String::new();
+    let [first, others @ ..] = &mut clients;
+    first.shutdown(Shutdown::Write).unwrap();
+    first.read_to_string(&mut said).unwrap();
+    assert_eq!(said, "goodbye\n");
+    server.interrupt();
+    for client in others {
+        said.clear();
+        client.read_to_string(&mut said).unwrap();
+        assert_eq!(said, "goodbye\n");
+    }
+    let summary = server.finish();
+    assert_eq!(summary, "served 3 clients, 2 are still here\n");
+}
+
 /// The last connection ends with the program, and says goodbye too.
 #[test]
 fn a_drop_guard_says_goodbye_on_ctrl_c() {

@@ -11,13 +11,14 @@ use coreloop::scope::{
     MemberError, Started, TaskGroup, Until, as_completed, cancel_scope, scope, wait,
 };
 use coreloop::task::JoinSet;
+use coreloop::time::timeout;
 use coreloop::{block_on, race, spawn};
 
 use coreloop_test_support::clock::paused;
 use coreloop_test_support::on_drop::OnDrop;
 use coreloop_test_support::panics::recorded;
 use coreloop_test_support::rerun::{is_rerun, rerun};
-use coreloop_test_support::trace::{self, Trace, ticks};
+use coreloop_test_support::trace::{TICK, Trace, ticks};
 
 fn used(trace: &Trace, name: &'static str, count: u32) -> impl Future<Output = ()> + use<> {
     let close = trace.closing(count);
@@ -237,16 +238,22 @@ fn a_group_may_be_forgotten_and_dropped_without_a_runtime() {
         return;
     }
     let runtime = paused();
-    let group = runtime.block_on(async {
+    let [with_tasks, after] = runtime.block_on(async {
         let mut forgotten = TaskGroup::<()>::new();
         drop(forgotten.spawn(pending::<Result<(), ()>>()));
         std::mem::forget(forgotten);
-        let mut group = TaskGroup::<()>::new();
-        drop(group.spawn(pending::<Result<(), ()>>()));
-        group
+        [(); 2].map(|()| {
+            let mut group = TaskGroup::<()>::new();
+            drop(group.spawn(pending::<Result<(), ()>>()));
+            group
+        })
     });
+    // Its task cannot be waited for here, which is reported.
+    drop(with_tasks);
     assert_eq!(runtime.shutdown(Duration::ZERO).tasks().len(), 2);
-    drop(group);
+    // Its task has ended.
+    assert!(after.is_empty());
+    drop(after);
 }
 
 #[coreloop::test(start_paused = true)]
@@ -347,11 +354,7 @@ async fn what_is_left_of_the_completed_is_dropped() {
     {
         let futures = [used(&trace, "a", 1), used(&trace, "b", 1)];
         let mut outputs = as_completed(futures);
-        assert!(
-            coreloop::time::timeout(trace::TICK, outputs.next())
-                .await
-                .is_err()
-        );
+        assert!(timeout(TICK, outputs.next()).await.is_err());
     }
     cleanups().await;
     trace.assert(&["1 a begin", "2 a end", "2 b begin", "3 b end"]);

@@ -5,5 +5,6 @@ mod cancel;
 mod children;
 mod depth;
 mod group;
+mod group_ends;
 mod polls;
 mod wakers;

@@ -30,8 +30,40 @@ impl<E: fmt::Display> fmt::Display for MemberError<E> {
 
 impl<E: Error> Error for MemberError<E> {}
 
+/// How many failures a supervisor keeps.
+const MOST: usize = 100;
+
+/// What failed so far, first to last.
+pub(super) struct Failures<E> {
+    kept: Vec<(TaskMeta, E)>,
+    /// How many more there were.
+    omitted: usize,
+}
+
+impl<E> Default for Failures<E> {
+    fn default() -> Failures<E> {
+        Failures {
+            kept: Vec::new(),
+            omitted: 0,
+        }
+    }
+}
+
+impl<E> Failures<E> {
+    /// Keeps an error, or gives back one too many of a supervisor, whose tasks may fail
+    /// for as long as it lives.
+    pub(super) fn push(&mut self, task: TaskMeta, error: E, supervises: bool) -> Option<E> {
+        if supervises && self.kept.len() == MOST {
+            self.omitted += 1;
+            return Some(error);
+        }
+        self.kept.push((task, error));
+        None
+    }
+}
+
 /// Tasks of a [`TaskGroup`](super::TaskGroup) that failed: the first, and those
-/// that failed before all were over.
+/// that failed before all had ended.
 ///
 /// It is this, whether one failed or several. For `?` there is
 /// [`into_first`](GroupError::into_first).
@@ -39,16 +71,19 @@ impl<E: Error> Error for MemberError<E> {}
 pub struct GroupError<E> {
     first: (TaskMeta, E),
     others: Vec<(TaskMeta, E)>,
+    omitted: usize,
 }
 
 impl<E> GroupError<E> {
     /// None if nothing failed.
-    pub(super) fn of(failures: Vec<(TaskMeta, E)>) -> Option<GroupError<E>> {
-        let mut failures = failures.into_iter();
-        let first = failures.next()?;
+    pub(super) fn of(failures: Failures<E>) -> Option<GroupError<E>> {
+        let omitted = failures.omitted;
+        let mut kept = failures.kept.into_iter();
+        let first = kept.next()?;
         Some(GroupError {
             first,
-            others: failures.collect(),
+            others: kept.collect(),
+            omitted,
         })
     }
 
@@ -67,6 +102,13 @@ impl<E> GroupError<E> {
         &self.others
     }
 
+    /// How many more tasks failed after these, whose errors were dropped. A
+    /// [supervisor](super::TaskGroup::supervisor) keeps the first 100, and any other
+    /// group keeps all.
+    pub fn omitted(&self) -> usize {
+        self.omitted
+    }
+
     /// The error that came first, alone.
     #[must_use]
     pub fn into_first(self) -> E {
@@ -78,7 +120,7 @@ impl<E: fmt::Display> fmt::Display for GroupError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (task, error) = &self.first;
         write!(f, "{task} failed: {error}")?;
-        match self.others.len() {
+        match self.others.len() + self.omitted {
             0 => Ok(()),
             count => write!(f, " (and {count} more)"),
         }

@@ -1,4 +1,4 @@
-//! A task of a group, and who waits for it.
+//! A task of a group, and the handle to its output.
 
 use std::cell::Cell;
 use std::fmt;
@@ -7,16 +7,18 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
-use super::Shared;
+use pin_project_lite::pin_project;
+
 use super::error::MemberError;
+use super::shared::Shared;
 use crate::cleanup::after_cleanups;
 use crate::context;
 use crate::nesting::{self, Level};
-use crate::panics;
+use crate::panics::{self, Payload};
 use crate::runtime::TaskMeta;
 use crate::task::coop;
 
-/// A value that one gives and one waits for.
+/// A value that one task sets and another one waits for.
 pub(super) struct Output<V> {
     value: Cell<Option<V>>,
     /// Whether there is, or was, a value, or never will be.
@@ -39,7 +41,7 @@ impl<V> Output<V> {
         }
         self.value.set(value);
         if let Some(waker) = self.waker.take() {
-            waker.wake();
+            panics::caught(|| waker.wake());
         }
     }
 
@@ -99,16 +101,14 @@ impl<V> fmt::Debug for Started<V> {
 /// What became of a task, and which it was.
 type Ended<T, E> = (Option<TaskMeta>, Result<T, MemberError<E>>);
 
-/// The place of a task in its group. When it is dropped the task is as good as
-/// over, and the handle is told after the cleanups.
+/// The place of a task in its group, which the task leaves at its end.
 pub(super) struct Seat<T: 'static, E: 'static> {
     shared: Rc<Shared<E>>,
-    /// Until it is dropped.
-    output: Option<Rc<Output<Ended<T, E>>>>,
-    result: Option<Result<T, MemberError<E>>>,
+    number: u64,
+    output: Rc<Output<Ended<T, E>>>,
 }
 
-pub(super) fn seat<T, E>(shared: &Rc<Shared<E>>) -> (Seat<T, E>, MemberHandle<T, E>) {
+pub(super) fn seat<T, E>(shared: &Rc<Shared<E>>, number: u64) -> (Seat<T, E>, MemberHandle<T, E>) {
     let output = Output::new();
     let handle = MemberHandle {
         output: Rc::clone(&output),
@@ -116,50 +116,119 @@ pub(super) fn seat<T, E>(shared: &Rc<Shared<E>>) -> (Seat<T, E>, MemberHandle<T,
     };
     let seat = Seat {
         shared: Rc::clone(shared),
-        output: Some(output),
-        result: None,
+        number,
+        output,
     };
     (seat, handle)
 }
 
-/// The future of a task of a group.
-pub(super) async fn start<T, E>(mut seat: Seat<T, E>, future: impl Future<Output = Result<T, E>>) {
-    let result = future.await;
-    seat.result = Some(match result {
-        Ok(output) => Ok(output),
-        Err(error) if seat.shared.supervises => Err(MemberError::Failed(error)),
-        Err(error) => {
-            let task = context::with_running(|event_loop| event_loop.tasks.current_meta());
-            seat.shared.fail(task.flatten(), error);
-            Err(MemberError::Cancelled)
-        }
-    });
+/// How the future of a member ended.
+enum End<T, E> {
+    Returned(Result<T, E>),
+    Panicked(Payload),
+    Dropped,
 }
 
-impl<T: 'static, E: 'static> Drop for Seat<T, E> {
-    fn drop(&mut self) {
-        let panicked = self.result.is_none() && std::thread::panicking();
-        if panicked && !self.shared.supervises {
-            self.shared.cancel();
-        }
-        let result = self.result.take().unwrap_or(Err(if panicked {
-            MemberError::Panicked
-        } else {
-            MemberError::Cancelled
-        }));
+impl<T: 'static, E: 'static> Seat<T, E> {
+    /// The future is gone. The group is cancelled now if it failed; it and the handle
+    /// see the end of the task after its cleanups.
+    fn leave(self, end: End<T, E>) {
+        let Seat {
+            shared,
+            number,
+            output,
+        } = self;
         let task = context::with_running(|event_loop| event_loop.tasks.current_meta()).flatten();
-        let Some(output) = self.output.take() else {
-            return;
-        };
-        let shared = Rc::clone(&self.shared);
-        after_cleanups(move || match result {
-            // Nobody is there to be told: its handle was dropped.
-            Err(MemberError::Failed(error)) if Rc::strong_count(&output) == 1 => {
-                shared.fail(task, error);
+        let result = match end {
+            End::Returned(Ok(output)) => Ok(output),
+            End::Returned(Err(error)) if shared.supervises => Err(MemberError::Failed(error)),
+            End::Returned(Err(error)) => {
+                shared.fail(task.clone(), error);
+                Err(MemberError::Cancelled)
             }
-            Ok(unwanted) if Rc::strong_count(&output) == 1 => drop_output(unwanted),
-            result => output.end(Some((task, result))),
+            End::Panicked(panic) => {
+                shared.keep_panic(panic);
+                Err(MemberError::Panicked)
+            }
+            End::Dropped => Err(MemberError::Cancelled),
+        };
+        after_cleanups(move || {
+            match result {
+                // Its handle was dropped.
+                Err(MemberError::Failed(error)) if Rc::strong_count(&output) == 1 => {
+                    shared.fail(task, error);
+                }
+                Ok(unwanted) if Rc::strong_count(&output) == 1 => drop_output(unwanted),
+                result => output.end(Some((task, result))),
+            }
+            panics::caught(|| drop(output));
+            // The output may have had guards in it.
+            after_cleanups(move || shared.end(number));
         });
+    }
+}
+
+pin_project! {
+    /// The future of a member. It catches panics, so that the task need not be kept
+    /// for the group to find them.
+    pub(super) struct Member<F, T: 'static, E: 'static> {
+        // Until it ends.
+        #[pin]
+        future: Option<F>,
+        seat: Option<Seat<T, E>>,
+    }
+
+    impl<F, T: 'static, E: 'static> PinnedDrop for Member<F, T, E> {
+        /// An abort, or the end of the loop.
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if let Some(seat) = this.seat.take() {
+                seat.leave(match panics::catch(|| this.future.set(None)) {
+                    Ok(()) => End::Dropped,
+                    Err(panic) => End::Panicked(panic),
+                });
+            }
+        }
+    }
+}
+
+impl<F, T, E> Member<F, T, E> {
+    pub(super) fn new(future: F, seat: Seat<T, E>) -> Member<F, T, E> {
+        Member {
+            future: Some(future),
+            seat: Some(seat),
+        }
+    }
+}
+
+impl<F, T, E> Future for Member<F, T, E>
+where
+    F: Future<Output = Result<T, E>>,
+{
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        let Some(future) = this.future.as_mut().as_pin_mut() else {
+            return Poll::Ready(());
+        };
+        let mut end = match panics::catch(|| future.poll(context)) {
+            Ok(polled) => End::Returned(ready!(polled)),
+            Err(panic) => End::Panicked(panic),
+        };
+        if let Err(panic) = panics::catch(|| this.future.set(None)) {
+            match end {
+                End::Panicked(_) => panics::discard(panic),
+                returned => {
+                    panics::caught(|| drop(returned));
+                    end = End::Panicked(panic);
+                }
+            }
+        }
+        if let Some(seat) = this.seat.take() {
+            seat.leave(end);
+        }
+        Poll::Ready(())
     }
 }
 

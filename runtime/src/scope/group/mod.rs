@@ -2,40 +2,59 @@
 //!
 //! # Invariants
 //!
-//! 1. A group is over when all its tasks are: their futures dropped, and their
-//!    cleanups done. One that is dropped has its tasks aborted, and leaves the
+//! 1. A group has ended when all its tasks have: their futures were dropped, and
+//!    their cleanups have run. One that is dropped aborts its tasks, and leaves the
 //!    waiting to the lane of the task that dropped it.
-//! 2. Nothing is borrowed while a task is spawned or aborted, or an error
+//! 2. Of a task that has ended nothing is kept but its failure.
+//! 3. Nothing is borrowed while a task is spawned or aborted, or an error
 //!    dropped.
 
 mod error;
 mod member;
+mod shared;
 
-use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::future::poll_fn;
 use std::panic::{Location, resume_unwind};
 use std::rc::Rc;
 
 use crate::cleanup::after_drop;
-use crate::panics::{self, Payload};
-use crate::runtime::TaskMeta;
-use crate::task::{AbortHandle, JoinError, JoinSet};
+use crate::context;
 
 pub use error::{GroupError, MemberError};
 pub use member::{MemberHandle, Started};
 
-use self::member::{Output, Seat, start};
+use self::member::{Member, Output};
+use self::shared::Shared;
 
-/// Tasks that are all over when the group is.
+/// Tasks that have all ended when the group has.
 ///
 /// If one returns an error or panics, the others are aborted, and do their
 /// cleanups; [`join`](TaskGroup::join) then gives the error, with those of
 /// others that failed meanwhile. In a [`supervisor`](TaskGroup::supervisor) the
 /// others go on instead, and an error is that of the task's handle.
 ///
-/// A group that is dropped aborts its tasks. The task that dropped it is over
-/// when these are, as if the group were an
-/// [`AsyncGuard`](crate::cleanup::AsyncGuard).
+/// A group that is dropped aborts its tasks. The task that dropped it ends after
+/// these, as if the group were an [`AsyncGuard`](crate::cleanup::AsyncGuard).
+///
+/// The group keeps nothing of a task that has ended but its failure. So a server may
+/// spawn a task for each connection into one group for as long as it runs, and need
+/// not join them:
+///
+/// ```
+/// use coreloop_runtime::scope::TaskGroup;
+/// use coreloop_runtime::task::yield_now;
+///
+/// # coreloop_runtime::block_on(async {
+/// let mut group = TaskGroup::<()>::new();
+/// for _connection in 0..1000 {
+///     drop(group.spawn(async { Ok(()) }));
+///     yield_now().await;
+///     assert!(group.len() <= 1);
+/// }
+/// group.join().await.unwrap();
+/// # })
+/// ```
 ///
 /// # Examples
 ///
@@ -55,18 +74,8 @@ use self::member::{Output, Seat, start};
 /// ```
 #[must_use = "dropping it aborts its tasks"]
 pub struct TaskGroup<E: 'static> {
-    tasks: JoinSet<()>,
-    daemons: JoinSet<()>,
     shared: Rc<Shared<E>>,
     made_at: &'static Location<'static>,
-}
-
-/// What the tasks of a group know of it.
-struct Shared<E> {
-    supervises: bool,
-    is_cancelled: Cell<bool>,
-    aborts: RefCell<Vec<AbortHandle>>,
-    failures: RefCell<Vec<(TaskMeta, E)>>,
 }
 
 impl<E: 'static> TaskGroup<E> {
@@ -79,7 +88,8 @@ impl<E: 'static> TaskGroup<E> {
     /// A group whose tasks fail each by itself.
     ///
     /// The error of one whose handle was dropped is given by
-    /// [`join`](TaskGroup::join), when all are over.
+    /// [`join`](TaskGroup::join), when all have ended. The first 100 such errors are
+    /// kept, and the others [counted](GroupError::omitted).
     ///
     /// # Examples
     ///
@@ -102,20 +112,14 @@ impl<E: 'static> TaskGroup<E> {
 
     fn with(supervises: bool, made_at: &'static Location<'static>) -> TaskGroup<E> {
         TaskGroup {
-            tasks: JoinSet::new(),
-            daemons: JoinSet::new(),
-            shared: Rc::new(Shared {
-                supervises,
-                is_cancelled: Cell::new(false),
-                aborts: RefCell::default(),
-                failures: RefCell::default(),
-            }),
+            shared: Shared::new(supervises),
             made_at,
         }
     }
 
-    /// Makes a task of `future`, and a member of that. Once the group is
-    /// cancelled the future is dropped instead, and never polled.
+    /// Makes a task of `future`, and a member of that. Once the group
+    /// [is cancelled](TaskGroup::is_cancelled) the task is aborted before its first poll,
+    /// so the future is dropped, and never polled.
     ///
     /// # Panics
     ///
@@ -126,16 +130,11 @@ impl<E: 'static> TaskGroup<E> {
         T: 'static,
         F: Future<Output = Result<T, E>> + 'static,
     {
-        let (seat, handle) = self.seat();
-        if !self.shared.is_cancelled.get() {
-            let task = self.tasks.spawn(start(seat, future));
-            self.keep(task);
-        }
-        handle
+        self.spawn_at(future, false, Location::caller())
     }
 
     /// As [`spawn`](TaskGroup::spawn), for a task that serves the others: it is
-    /// aborted when they are over.
+    /// aborted when they have ended.
     ///
     /// # Panics
     ///
@@ -168,10 +167,33 @@ impl<E: 'static> TaskGroup<E> {
         T: 'static,
         F: Future<Output = Result<T, E>> + 'static,
     {
-        let (seat, handle) = self.seat();
-        if !self.shared.is_cancelled.get() {
-            let task = self.daemons.spawn(start(seat, future));
-            self.keep(task);
+        self.spawn_at(future, true, Location::caller())
+    }
+
+    #[track_caller]
+    fn spawn_at<T, F>(
+        &mut self,
+        future: F,
+        is_daemon: bool,
+        spawned_at: &'static Location<'static>,
+    ) -> MemberHandle<T, E>
+    where
+        T: 'static,
+        F: Future<Output = Result<T, E>> + 'static,
+    {
+        let number = self.shared.take_number();
+        let (seat, handle) = member::seat(&self.shared, number);
+        let spawned = context::with_current_or_running(|event_loop, running| {
+            event_loop.spawn(Member::new(future, seat), spawned_at, running)
+        });
+        let Some(task) = spawned else {
+            context::missing("TaskGroup::spawn");
+        };
+        if !task.is_finished() {
+            self.shared.insert(number, task.abort_handle(), is_daemon);
+        }
+        if self.shared.is_cancelled() {
+            task.abort();
         }
         handle
     }
@@ -230,19 +252,63 @@ impl<E: 'static> TaskGroup<E> {
         self.shared.cancel();
     }
 
-    /// How many tasks are in the group, daemons too, ended or not.
+    /// Whether the group was cancelled, by [`cancel`](TaskGroup::cancel) or because a
+    /// task failed.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.tasks.len() + self.daemons.len()
+    pub fn is_cancelled(&self) -> bool {
+        self.shared.is_cancelled()
     }
 
-    /// Whether there are none.
+    /// How many tasks of the group have not ended, daemons included.
+    ///
+    /// A task has ended when its future was dropped and its cleanups have run.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shared.len()
+    }
+
+    /// Whether every task has ended.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Waits until all tasks are over.
+    /// Waits until a task has ended; `None` if no task is left but daemons.
+    ///
+    /// Each task that ends is given once, except that those which ended before the last
+    /// one was spawned are not: the group keeps nothing of them. The outputs are given
+    /// by the handles, and the failures by [`join`](TaskGroup::join).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a task that has ended is given by the next call.
+    ///
+    /// # Examples
+    ///
+    /// At most two tasks at a time:
+    ///
+    /// ```
+    /// use coreloop_runtime::scope::TaskGroup;
+    /// use coreloop_runtime::task::yield_now;
+    ///
+    /// # coreloop_runtime::block_on(async {
+    /// let mut group = TaskGroup::<()>::new();
+    /// for _ in 0..10 {
+    ///     if group.len() == 2 {
+    ///         group.join_next().await;
+    ///     }
+    ///     drop(group.spawn(async { Ok(yield_now().await) }));
+    ///     assert!(group.len() <= 2);
+    /// }
+    /// while group.join_next().await.is_some() {}
+    /// assert!(group.is_empty());
+    /// # })
+    /// ```
+    pub async fn join_next(&mut self) -> Option<()> {
+        poll_fn(|context| self.shared.poll_next(context)).await
+    }
+
+    /// Waits until all tasks have ended.
     ///
     /// Tasks that were aborted are no failure.
     ///
@@ -257,67 +323,16 @@ impl<E: 'static> TaskGroup<E> {
     ///
     /// # Panics
     ///
-    /// If a task panicked, with the first such panic, when all are over. Not in
-    /// a supervisor, where the handle tells.
-    pub async fn join(mut self) -> Result<(), GroupError<E>> {
-        let mut panicked = None;
-        while let Some(result) = self.tasks.join_next().await {
-            self.see(result, &mut panicked);
-        }
-        self.daemons.abort_all();
-        while let Some(result) = self.daemons.join_next().await {
-            self.see(result, &mut panicked);
-        }
-        if let Some(panic) = panicked {
+    /// If a task panicked, with the first such panic, when all have ended. Not in
+    /// a supervisor, where the handle gives it.
+    pub async fn join(self) -> Result<(), GroupError<E>> {
+        poll_fn(|context| self.shared.poll_tasks(context)).await;
+        self.shared.abort_daemons();
+        poll_fn(|context| self.shared.poll_all(context)).await;
+        if let Some(panic) = self.shared.take_panic() {
             resume_unwind(panic);
         }
-        let failures = self.shared.failures.take();
-        GroupError::of(failures).map_or(Ok(()), Err)
-    }
-
-    fn see(&self, result: Result<(), JoinError>, panicked: &mut Option<Payload>) {
-        let Err(Ok(panic)) = result.map_err(JoinError::try_into_panic) else {
-            return;
-        };
-        // The panic hook has told of each.
-        if self.shared.supervises || panicked.is_some() {
-            panics::discard(panic);
-        } else {
-            *panicked = Some(panic);
-        }
-    }
-
-    fn seat<T: 'static>(&self) -> (Seat<T, E>, MemberHandle<T, E>) {
-        member::seat(&self.shared)
-    }
-
-    fn keep(&self, task: AbortHandle) {
-        let mut aborts = self.shared.aborts.borrow_mut();
-        if aborts.len() == aborts.capacity() {
-            aborts.retain(|task| !task.is_finished());
-        }
-        aborts.push(task);
-    }
-}
-
-impl<E> Shared<E> {
-    fn cancel(&self) {
-        if self.is_cancelled.replace(true) {
-            return;
-        }
-        for task in self.aborts.take() {
-            task.abort();
-        }
-    }
-
-    /// Takes the error of a task in.
-    fn fail(&self, task: Option<TaskMeta>, error: E) {
-        if let Some(task) = task {
-            self.failures.borrow_mut().push((task, error));
-        }
-        if !self.supervises {
-            self.cancel();
-        }
+        GroupError::of(self.shared.take_failures()).map_or(Ok(()), Err)
     }
 }
 
@@ -334,11 +349,9 @@ impl<E: 'static> Drop for TaskGroup<E> {
         if self.is_empty() {
             return;
         }
-        let mut tasks = std::mem::take(&mut self.tasks);
-        let mut daemons = std::mem::take(&mut self.daemons);
+        let shared = Rc::clone(&self.shared);
         after_drop(self.made_at, async move {
-            tasks.shutdown().await;
-            daemons.shutdown().await;
+            poll_fn(|context| shared.poll_all(context)).await;
         });
     }
 }

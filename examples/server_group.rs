@@ -1,0 +1,67 @@
+//! An echo server whose connections are the tasks of a group, as those of a nursery.
+//!
+//! ```sh
+//! cargo run -p coreloop-examples --example server_group
+//! ```
+//!
+//! Talk to it with `nc 127.0.0.1 7777`. A task that has ended leaves nothing in the
+//! group, so the loop may accept for years. Ctrl-C cancels the group, and the program
+//! ends when every client was told goodbye.
+
+use std::io;
+
+use clap::Parser;
+use coreloop::cleanup::AsyncGuard;
+use coreloop::net::{TcpListener, TcpStream};
+use coreloop::scope::TaskGroup;
+use coreloop::select;
+use coreloop::signal::unix::{SignalKind, signal};
+
+/// How many clients are served at a time. The kernel keeps others waiting.
+const MOST: usize = 1000;
+
+/// Sends back whatever it receives.
+#[derive(Parser)]
+struct Options {
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:7777")]
+    addr: String,
+}
+
+async fn echo(stream: TcpStream) -> io::Result<()> {
+    let mut client = AsyncGuard::new(stream, async |mut stream: TcpStream| {
+        // The client may be gone already.
+        let _ = stream.write_all(b"goodbye\n").await;
+    });
+    let mut buffer = [0; 4096];
+    while let count @ 1.. = client.read(&mut buffer).await? {
+        client.write_all(&buffer[..count]).await?;
+    }
+    Ok(())
+}
+
+#[coreloop::main]
+async fn main() -> io::Result<()> {
+    let listener = TcpListener::bind(Options::parse().addr).await?;
+    println!("listening on {}", listener.local_addr()?);
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    // One that fails does not end the others.
+    let mut clients = TaskGroup::supervisor();
+    let mut served = 0_u64;
+    loop {
+        select! {
+            accepted = listener.accept(), if clients.len() < MOST => {
+                drop(clients.spawn(echo(accepted?.0)));
+                served += 1;
+            }
+            Some(()) = clients.join_next() => {}
+            _ = interrupt.recv() => break,
+        }
+    }
+    println!("served {served} clients, {} are still here", clients.len());
+    clients.cancel();
+    if let Err(errors) = clients.join().await {
+        println!("{errors}");
+    }
+    Ok(())
+}
