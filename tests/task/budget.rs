@@ -13,7 +13,7 @@ use coreloop::io::Async;
 use coreloop::runtime::Builder;
 use coreloop::task::{self, coop, yield_now};
 use coreloop::time::{Instant, sleep};
-use coreloop::{block_on, spawn};
+use coreloop::{Runtime, block_on, spawn};
 
 /// How often `operation` is ready in one poll of a task of its own.
 async fn ready_in_one_poll(
@@ -31,6 +31,64 @@ async fn ready_in_one_poll(
         .await
     });
     task.await.expect("the task gives its count")
+}
+
+/// Spends the budget of the task that polls.
+fn spend_all(context: &mut Context<'_>) {
+    while coop::has_budget_remaining() {
+        assert!(coop::poll_proceed(context).is_ready());
+    }
+}
+
+#[test]
+fn a_refused_operation_wakes_its_task_and_waits_for_nothing() {
+    let runtime = Runtime::new().unwrap();
+    let task = runtime.spawn(pending::<()>());
+    let polls = Cell::new(0);
+    runtime.block_on(async {
+        let (reader, _writer) = pipe().unwrap();
+        let reader = Async::new(reader).unwrap();
+        let mut timer = sleep(Duration::from_secs(3600));
+        let mut task = task;
+        poll_fn(|context| {
+            polls.set(polls.get() + 1);
+            spend_all(context);
+            if polls.get() == 2 {
+                return Poll::Ready(());
+            }
+            let read = reader.poll_read_with(context, |mut reader| reader.read(&mut [0]));
+            assert!(read.is_pending());
+            assert!(Pin::new(&mut timer).poll(context).is_pending());
+            assert!(Pin::new(&mut task).poll(context).is_pending());
+            Poll::Pending
+        })
+        .await;
+        let metrics = coreloop::runtime::metrics();
+        assert_eq!(metrics.registered_fds(), 0, "the pipe is not watched");
+        assert_eq!(metrics.budget_forced_yields(), 3);
+        // The timer is there, and not set.
+        assert!(!timer.is_elapsed());
+        assert_eq!(runtime.next_timer(), None);
+    });
+    assert_eq!(polls.get(), 2, "the refusals have woken the task");
+}
+
+#[test]
+fn a_refused_operation_is_done_when_it_is_polled_again() {
+    block_on(async {
+        let (reader, mut writer) = pipe().unwrap();
+        let reader = Async::new(reader).unwrap();
+        poll_fn(|context| {
+            spend_all(context);
+            let read = reader.poll_read_with(context, |mut reader| reader.read(&mut [0]));
+            assert!(read.is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        writer.write_all(b"x").unwrap();
+        let read = reader.read_with(|mut reader| reader.read(&mut [0]));
+        assert_eq!(read.await.unwrap(), 1);
+    });
 }
 
 #[test]

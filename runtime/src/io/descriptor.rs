@@ -28,7 +28,8 @@ use crate::time::Sleep;
 /// of tasks at once. The `poll_*` methods remember one task for each direction,
 /// the last that polled. The `try_*` methods never wait.
 ///
-/// Each operation spends a unit of the task's [budget](crate::task::coop).
+/// Each operation spends a unit of the task's [budget](crate::task::coop). One that finds
+/// none is pending without having been tried, and is tried when the task is polled again.
 ///
 /// An `Async` holds its loop, and may be dropped after its runtime. Operations
 /// that would have to wait then give an error of kind `Other`. So do they in the `block_on`

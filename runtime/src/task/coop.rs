@@ -9,6 +9,24 @@
 //! of its own. That is woken after the poll of the task. So futures that wait for budget
 //! side by side take turns, however many they are.
 //!
+//! # What a refused operation has done
+//!
+//! An operation that finds no budget has its task woken, and need not have done anything
+//! else. It was not tried, and it may not be waiting: a socket, a join handle or the
+//! receiver of a channel that was polled without budget need not know the task, and a
+//! [`Sleep`](crate::time::Sleep) has not set its timer. So a pending future is not always
+//! one that is woken when its event comes. Poll it when the task is woken next, as `.await`
+//! does, or drop it.
+//!
+//! Where the order of requests matters, as at the locks and semaphores and for the senders
+//! of `coreloop::sync`, a request takes its place in the queue with or without budget; only
+//! what it is granted is withheld until the next poll.
+//!
+//! A future of your own that calls [`poll_proceed`] first is refused before it has noted
+//! its waker. If it has a queue whose order matters, let it join the queue first.
+//!
+//! # Cancelled code
+//!
 //! Code that was [cancelled](crate::cleanup) and waits to be dropped has less
 //! than nothing: it is frozen. What it waits for is pending, and wakes nobody.
 
@@ -229,7 +247,8 @@ pub(crate) fn poll_thawed() -> Poll<()> {
 /// is left.
 ///
 /// For the author of a future that may be ready without end: call it first, and
-/// return if it is pending.
+/// return if it is pending. The future then waits for nothing but its next turn; see
+/// [what a refused operation has done](self#what-a-refused-operation-has-done).
 ///
 /// # Examples
 ///
