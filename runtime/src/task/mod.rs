@@ -86,8 +86,8 @@
 //! 8. No user code runs unguarded between the storing of an outcome and the end of the
 //!    run, when the task is no longer current: a panic would land in
 //!    `TaskSet::fail_current`, which ends the future of the current task. Wakers that the
-//!    loop keeps are in a [`Foreign`](crate::panics::Foreign), which catches the panic of
-//!    a destructor; other calls are in [`caught`](crate::panics::caught). A panic that
+//!    loop keeps are in a `panics::Foreign`, which catches the panic of
+//!    a destructor; other calls are in `panics::caught`. A panic that
 //!    gets past these drops the `Ended`, which aborts the process, and `fail_current`
 //!    aborts it if the flags do not say that the future is in place.
 
