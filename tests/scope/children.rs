@@ -1,7 +1,7 @@
 //! Children that borrow: `scope`.
 
 use std::cell::{Cell, RefCell};
-use std::future::{Future, pending, poll_fn};
+use std::future::{Future, pending, poll_fn, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
@@ -12,12 +12,14 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 use coreloop::cleanup::{bracket, cleanups};
-use coreloop::scope::{cancel_scope, scope};
+use coreloop::scope::{ScopedJoinHandle, cancel_scope, scope};
 use coreloop::task::yield_now;
 use coreloop::{block_on, select, spawn};
 
 use coreloop_test_support::clock::paused;
 use coreloop_test_support::deadline::in_time;
+use coreloop_test_support::on_drop::OnDrop;
+use coreloop_test_support::panics::recorded;
 use coreloop_test_support::trace::{Trace, ticks};
 
 fn used(trace: &Trace, name: &'static str, count: u32) -> impl Future<Output = ()> + use<> {
@@ -494,4 +496,27 @@ async fn a_thousand_brackets_close_one_after_the_other() {
     });
     assert!(result.await.is_err());
     assert_eq!(closed.get(), count);
+}
+
+/// Two panics of destructors at a time would abort the process.
+#[test]
+fn handles_are_dropped_together_though_every_output_panics_when_dropped() {
+    let dropped = Cell::new(0);
+    let ((), panics) = recorded(|| {
+        block_on(scope(async |scope| {
+            let output = || {
+                OnDrop::new(|| {
+                    dropped.set(dropped.get() + 1);
+                    panic!("unwanted");
+                })
+            };
+            let handles: Vec<_> = (0..3).map(|_| scope.spawn(ready(output()))).collect();
+            while !handles.iter().all(ScopedJoinHandle::is_finished) {
+                yield_now().await;
+            }
+            drop(handles);
+        }));
+    });
+    assert_eq!(dropped.get(), 3);
+    assert_eq!(panics.len(), 3);
 }

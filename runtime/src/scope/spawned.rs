@@ -10,6 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::child::Body;
 use crate::cleanup::ClosingChild;
+use crate::panics;
 use crate::task::coop;
 
 /// The output of a child, when it is there.
@@ -142,6 +143,17 @@ impl<T> ScopedJoinHandle<T> {
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.slot.is_ready()
+    }
+}
+
+/// Drops the output, if there is one. A panic of its destructor goes no further than the
+/// panic hook, as for a [`JoinHandle`](crate::task::JoinHandle).
+impl<T> Drop for ScopedJoinHandle<T> {
+    fn drop(&mut self) {
+        let waker = self.slot.waker.take();
+        let output = self.slot.output.take();
+        panics::caught(|| drop(output));
+        panics::caught(|| drop(waker));
     }
 }
 
