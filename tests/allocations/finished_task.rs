@@ -94,8 +94,10 @@ impl Wait for RefCell<Option<Waker>> {
     }
 }
 
-/// As many of each as there are tasks, and what keeps them pending.
-fn waits() -> Vec<(&'static str, Vec<Rc<dyn Wait>>, Vec<UnixStream>)> {
+/// As many of one kind as there are tasks, and what keeps them pending.
+type Waits = (&'static str, Vec<Rc<dyn Wait>>, Vec<UnixStream>);
+
+fn waits() -> Vec<Waits> {
     let all = |name, make: &dyn Fn(&mut Vec<UnixStream>) -> Rc<dyn Wait>| {
         let mut peers = Vec::new();
         let waits = (0..TASKS).map(|_| make(&mut peers)).collect();
