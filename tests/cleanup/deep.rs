@@ -6,16 +6,19 @@ use std::cell::Cell;
 use std::future::{Future, pending, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use coreloop::cleanup::{AsyncGuard, bracket, cleanups, defer, shield};
 use coreloop::runtime::Handle;
 use coreloop::scope::{MemberError, TaskGroup, cancel_scope, deadline, scope};
 use coreloop::stream::stream;
+use coreloop::sync::oneshot;
 use coreloop::task::{JoinSet, RemoteJoinHandle, yield_now};
 use coreloop::time::{Instant, timeout};
 use coreloop::{race, select, spawn};
 
+use coreloop_test_support::reports::Reports;
 use coreloop_test_support::trace::{TICK, Trace, ticks};
 
 const LEVELS: u32 = 4;
@@ -514,4 +517,81 @@ async fn a_cleanup_does_not_wait_for_what_it_leaves() {
     .await
     .unwrap();
     assert_eq!(count.get(), 5 * LEVELS);
+}
+
+/// A cleanup that panics or takes too long drops the guards that it has.
+#[test]
+fn a_cleanup_that_fails_leaves_cleanups_too() {
+    let reports = Reports::new();
+    let runtime = reports.builder().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        for hangs in [false, true] {
+            let closed = Closed::new();
+            let count = Rc::clone(&closed.count);
+            let body = async || {
+                drop(defer(async move {
+                    let _guard = closed.guard();
+                    if hangs {
+                        pending::<()>().await;
+                    }
+                    panic!("in a cleanup");
+                }));
+            };
+            assert!(cancel_scope(async |_| body().await).await.is_ok());
+            assert_eq!(count.get(), LEVELS);
+        }
+    });
+    let failures = reports.cleanups();
+    assert_eq!(failures.len(), 2, "{failures:?}");
+    assert!(failures[0].is_panic() && failures[1].is_timeout());
+}
+
+/// A scope that moves to another task waits for the cleanups that the first one has to
+/// run, and for its own.
+#[coreloop::test(start_paused = true)]
+async fn a_scope_that_moves_waits_for_both_tasks() {
+    let (first, second) = (Closed::new(), Closed::new());
+    let (here, there) = (first.clone(), second.clone());
+    let mut moves = Box::pin(cancel_scope(async move |_| {
+        let inner = cancel_scope(async |_| {
+            drop(here.guard());
+            let mut is_first = true;
+            poll_fn(|_| match std::mem::take(&mut is_first) {
+                true => Poll::Pending,
+                false => Poll::Ready(()),
+            })
+            .await;
+            drop(there.guard());
+        });
+        assert!(inner.await.is_ok());
+    }));
+    let (send, receive) = oneshot::channel();
+    let begins = spawn(async move {
+        poll_fn(|context| Poll::Ready(assert!(moves.as_mut().poll(context).is_pending()))).await;
+        assert!(send.send(moves).is_ok());
+    });
+    let moved = receive.await.unwrap();
+    let goes_on = spawn(moved);
+    assert!(goes_on.await.unwrap().is_ok());
+    first.assert();
+    second.assert();
+    begins.await.unwrap();
+}
+
+/// What a task leaves when it is aborted while it waits for cleanups.
+#[coreloop::test(start_paused = true)]
+async fn a_part_that_waits_may_be_aborted() {
+    for at in 0..LEVELS {
+        let closed = Closed::new();
+        let waits = closed.clone();
+        let task = spawn(async move {
+            let inner = scope(async |scope| scope.spawn(waits.clone().returns()).await);
+            race!(inner, pending());
+            unreachable!("it was aborted before");
+        });
+        ticks(at).await;
+        yield_now().await;
+        assert!(task.cancel().await.unwrap_err().is_cancelled());
+        closed.assert();
+    }
 }

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use coreloop::cleanup::{cleanups, defer};
 use coreloop::task::{JoinSet, yield_now};
 use coreloop::{Runtime, spawn};
 use coreloop_test_support::panics::panic_of;
@@ -244,4 +245,22 @@ fn a_task_dropped_with_its_thread_harms_nothing() {
     })
     .join()
     .unwrap();
+}
+
+/// The value may be gone when the cleanup runs, so it is gone in each.
+#[coreloop::test]
+async fn a_cleanup_does_not_see_the_value() {
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let notes = Rc::clone(&seen);
+    NUMBER
+        .scope(1, async move {
+            let number = NUMBER.get();
+            drop(defer(async move {
+                notes.borrow_mut().push((NUMBER.try_get().ok(), number));
+            }));
+            cleanups().await;
+            assert_eq!(NUMBER.get(), 1);
+        })
+        .await;
+    assert_eq!(*seen.borrow(), [(None, 1)]);
 }

@@ -102,6 +102,30 @@ impl<T: 'static> LocalKey<T> {
     /// The value is dropped with the result, after `future`; or
     /// [`take_value`](TaskLocalFuture::take_value) takes it.
     ///
+    /// A [cleanup](crate::cleanup) runs later than the code that drops its guard, when
+    /// the value may be gone. So cleanups do not see the values of the scopes that their
+    /// guards were dropped in: move what they need into the guard, as with `user` here.
+    ///
+    /// ```
+    /// use coreloop_runtime::cleanup::{cleanups, defer};
+    ///
+    /// coreloop_runtime::task_local! {
+    ///     static USER: String;
+    /// }
+    ///
+    /// # coreloop_runtime::block_on(async {
+    /// USER.scope("ferris".to_owned(), async {
+    ///     let user = USER.with(Clone::clone);
+    ///     drop(defer(async move {
+    ///         assert_eq!(user, "ferris");
+    ///         assert!(USER.try_get().is_err());
+    ///     }));
+    ///     cleanups().await;
+    /// })
+    /// .await;
+    /// # })
+    /// ```
+    ///
     /// # Panics
     ///
     /// The result panics if it is polled inside a closure of
