@@ -9,6 +9,7 @@ mod builder;
 mod destructors;
 mod join;
 mod join_set;
+mod large;
 mod local;
 mod nested_outputs;
 mod panic;
