@@ -1,4 +1,4 @@
-//! An echo server whose connections are the tasks of a group, as those of a nursery.
+//! An echo server that serves each connection in a task of a group, a nursery.
 //!
 //! ```sh
 //! cargo run -p coreloop-examples --example server_group
@@ -6,7 +6,7 @@
 //!
 //! Talk to it with `nc 127.0.0.1 7777`. A task that has ended leaves nothing in the
 //! group, so the loop may accept for years. Ctrl-C cancels the group, and the program
-//! ends when every client was told goodbye.
+//! ends when it has said goodbye to every client.
 
 use std::io;
 

@@ -70,7 +70,7 @@ impl Closed {
         self.assert_after(0);
     }
 
-    /// Likewise, if the first of them began after so many ticks.
+    /// Likewise, if the first of them began after `ticks`.
     #[track_caller]
     pub(super) fn assert_after(&self, ticks: u32) {
         let waited = self.start.elapsed().as_millis() / TICK.as_millis();

@@ -127,7 +127,7 @@ fn a_panic_of_a_destructor_comes_after_the_cleanups() {
     }
 }
 
-/// As of any task, the outcome is that of its future.
+/// The outcome is what the future returned, as for any task.
 #[test]
 fn a_runtime_that_is_dropped_before_the_cleanups_end_loses_no_outcome() {
     let (runtime, reports) = reporting(UnhandledPanic::Report);

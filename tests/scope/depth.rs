@@ -87,11 +87,11 @@ fn a_cleanup_is_counted_in_every_scope_around_its_guard() {
     block_on(async {
         for outermost_first in [false, true] {
             let closed = Rc::new(Cell::new(false));
-            let told = Rc::clone(&closed);
+            let seen = Rc::clone(&closed);
             let innermost = async {
                 drop(defer(async move {
                     yield_now().await;
-                    told.set(true);
+                    seen.set(true);
                 }));
                 pending::<()>().await;
             };

@@ -190,7 +190,7 @@ async fn wake_at_once() {
     .await;
 }
 
-/// The order in which children spend the budget is the order of their wakes.
+/// Children spend the budget in the order in which they were woken.
 #[coreloop::test(start_paused = true)]
 #[cfg_attr(miri, ignore = "a thousand children, in safe code")]
 async fn children_take_their_turn_in_order() {

@@ -19,7 +19,7 @@ use crate::task::coop::poll_thawed;
 /// closed. Then `close` runs to its end, and the guards that it drops are closed,
 /// before this returns, or before what was cancelled ends. So brackets and guards in
 /// each other are closed from the inside out. If the bracket itself is dropped in the
-/// middle, by `select!` for instance, `close` runs as that of an [`AsyncGuard`].
+/// middle, by `select!` for instance, `close` runs as a cleanup of the task.
 ///
 /// Between the end of `open` and `body` nothing can come: if it is cancelled
 /// while it opens, nothing was opened and nothing is closed.

@@ -38,7 +38,7 @@ impl Drop for Counted {
 
 /// Has the code that runs drop guards at a site, until this is dropped.
 pub(super) struct Inside {
-    /// The site of before; nothing where no loop runs.
+    /// The site that was entered before. Nothing to restore where no loop runs.
     before: Option<Option<Site>>,
 }
 

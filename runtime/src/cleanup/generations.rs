@@ -6,8 +6,9 @@ use std::collections::VecDeque;
 /// The cleanups of a lane that have not ended, counted by generation.
 ///
 /// A barrier begins a generation, and waits for all older ones. A cleanup that another
-/// one leaves is of the generation of that one, whenever it comes. So a barrier waits
-/// for what descends from the cleanups before it, and not for what comes later.
+/// cleanup leaves belongs to the same generation as that one, whenever it is left. So a
+/// barrier waits for what descends from the cleanups before it, and not for others that
+/// come later.
 #[derive(Debug, Default)]
 pub(super) struct Generations {
     oldest: Cell<u64>,
@@ -19,8 +20,8 @@ pub(super) struct Generations {
 }
 
 impl Generations {
-    /// Counts a cleanup, of the youngest generation unless another one is given, and
-    /// returns its generation.
+    /// Counts a cleanup and returns its generation, which is the youngest one unless
+    /// `generation` is given.
     #[inline]
     pub(super) fn add(&self, generation: Option<u64>) -> u64 {
         let generation = generation.unwrap_or(self.youngest.get());

@@ -6,8 +6,8 @@
 //!    dropped, in the task that dropped them.
 //! 2. Nothing is borrowed while one is polled or dropped: it may drop guards in
 //!    turn, which go to the end of the lane.
-//! 3. What is to be called last is called when no cleanup is left, also if the
-//!    cleanups were abandoned.
+//! 3. The functions in `last` are called when no cleanup is left, also after cleanups
+//!    were abandoned.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
@@ -178,8 +178,8 @@ impl Lane {
         self.is_empty() && self.barriers.get_mut().is_empty()
     }
 
-    /// The mark of a barrier that waits for what there is; none in a cleanup, which
-    /// what it leaves runs after.
+    /// The mark of a barrier that waits for the cleanups there are now. None inside a
+    /// cleanup, because what a cleanup leaves runs after it.
     pub(super) fn mark(&self) -> Option<u64> {
         (!self.is_polled()).then(|| self.open.mark())
     }
@@ -219,7 +219,7 @@ impl fmt::Debug for Lane {
     }
 }
 
-/// Calls `call` when the task that runs, and is about to end, has no cleanup left.
+/// Calls `call` when no cleanup is left of the task that runs, which is about to end.
 pub(crate) fn after_cleanups(call: impl FnOnce() + 'static) {
     let upkeep = context::with_running(|event_loop| {
         let tasks = &event_loop.tasks;

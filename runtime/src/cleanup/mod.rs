@@ -44,9 +44,9 @@
 //! following waits for the cleanups of the guards that were dropped in it and for all
 //! that these leave, however deep:
 //!
-//! - the handle of a task, in a [`JoinSet`](crate::task::JoinSet) and a
-//!   [`TaskGroup`](crate::scope::TaskGroup) too, and that of
-//!   [`Handle::spawn`](crate::runtime::Handle::spawn);
+//! - the handle of a task, also of one in a [`JoinSet`](crate::task::JoinSet) or a
+//!   [`TaskGroup`](crate::scope::TaskGroup), and of one that
+//!   [`Handle::spawn`](crate::runtime::Handle::spawn) has sent;
 //! - [`scope`](crate::scope::scope()) and the handles of its children,
 //!   [`cancel_scope`](crate::scope::cancel_scope),
 //!   [`deadline`](crate::scope::deadline) and [`race!`](crate::race), whether they

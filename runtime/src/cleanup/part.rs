@@ -198,7 +198,7 @@ impl Site {
         Rc::ptr_eq(&self.part, &other.part) && self.child == other.child
     }
 
-    /// Where code is that entered this site: in a child, if one is being polled.
+    /// The site of code that entered this one: a child of it, if one is being polled.
     pub(super) fn current(&self) -> Site {
         let mut site = self.clone();
         if site.child == 0 {

@@ -134,7 +134,7 @@ where
         };
         if let Some(sender) = this.sender.take() {
             after_cleanups(move || match outcome {
-                // An output that is not taken is dropped here, as that of any task.
+                // An output that is not taken is dropped here, at the end of its task.
                 Ok(output) => {
                     panics::caught(|| drop(sender.send(Ok(output))));
                 }

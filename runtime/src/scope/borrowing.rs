@@ -128,7 +128,7 @@ impl<F: Future> Running<'_, '_, F> {
                 }
                 node.cancel();
             };
-            // The body has its turn at the beginning of each round.
+            // The body has its turn at the start of each round.
             if !this.children.is_amid_round()
                 && let Some(body) = this.body.as_mut().as_pin_mut()
             {
@@ -159,7 +159,7 @@ impl<F: Future> Running<'_, '_, F> {
 }
 
 impl<F: Future> RunningProjection<'_, '_, '_, F> {
-    /// Whether all are over: see [`Running::poll`].
+    /// Whether the scope has ended: see [`Running::poll`].
     fn poll_end(
         &mut self,
         branch: &Branch,

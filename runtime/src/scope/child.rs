@@ -83,8 +83,8 @@ struct Child<'env> {
 struct Woken {
     children: Mutex<Vec<Arc<ChildWaker>>>,
     /// Counted once more, as to clone a waker calls others' code, which may wake
-    /// a child while this is locked. None before the first poll, and when the scope is
-    /// over.
+    /// a child while this is locked. None before the first poll, and when the scope has
+    /// ended.
     scope: Mutex<Option<Arc<Waker>>>,
 }
 

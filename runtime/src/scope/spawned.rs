@@ -21,7 +21,7 @@ struct Slot<T> {
 
 enum Output<T> {
     Ready(T),
-    /// That of a child that has cleanups left.
+    /// The child has cleanups left, which the handle waits for.
     Closing(Box<(ClosingChild, T)>),
 }
 
@@ -80,7 +80,7 @@ impl<T> Slot<T> {
 pin_project! {
     /// The future of a child.
     pub(super) struct Spawned<F: Future> {
-        // Until it is over.
+        // Until it has returned.
         #[pin]
         future: Option<F>,
         slot: Rc<Slot<F::Output>>,

@@ -4,9 +4,9 @@
 //!
 //! 1. Each member's task holds a `Notice`, which notes the member's key once: when the
 //!    future has been dropped, however that came about, and no cleanup is left of the
-//!    task. So a key that was noted is that of a member until the member is taken out,
-//!    and no member is polled before. Its task has ended then, or is about to: it is
-//!    further up the stack.
+//!    task. So a key that was noted names a member until the member is taken out, and
+//!    no member is polled before. The task has ended then, or is further up the stack
+//!    and about to end.
 //! 2. Tasks that are detached keep the list that they were given, and the set
 //!    takes a new one: their keys are told to nobody.
 //! 3. Nothing is borrowed while a waker is cloned, woken or dropped, or an output

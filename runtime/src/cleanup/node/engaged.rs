@@ -6,9 +6,9 @@ use std::task::Context;
 
 use super::Node;
 
-/// So many polls in a row may show no sign of what was woken before that counts
+/// How many polls in a row may show no sign of what was woken, before that counts
 /// as out of reach: a future that sits in a variable and is not polled, or was
-/// forgotten. More than one, as futures that hold others may put some off.
+/// forgotten. It is more than one, as futures that hold others may put some off.
 const PATIENCE: u8 = 16;
 
 impl Node {
@@ -90,8 +90,8 @@ impl Node {
         false
     }
 
-    /// How many nodes below are engaged, and were not polled since they were
-    /// told of the cancellation. Gives these up, if `give_up`.
+    /// How many nodes below are engaged, and were not polled since they were cancelled.
+    /// Gives these up, if `give_up`.
     fn count_unseen(&self, give_up: bool) -> usize {
         let mut count = 0;
         let mut next = self.living_children();

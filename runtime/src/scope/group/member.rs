@@ -18,7 +18,7 @@ use crate::panics::{self, Payload};
 use crate::runtime::TaskMeta;
 use crate::task::coop;
 
-/// A value that one task sets and another one waits for.
+/// A value that one task sets and another task waits for.
 pub(super) struct Output<V> {
     value: Cell<Option<V>>,
     /// Whether there is, or was, a value, or never will be.
