@@ -98,8 +98,8 @@ impl RuntimeMetrics {
         self.spawned_tasks
     }
 
-    /// How often tasks were polled, up to the start of the slice of up to 61
-    /// tasks that runs. A task that was aborted in the queue counts too.
+    /// How often tasks were polled, the poll that runs included. A task that was
+    /// aborted in the queue counts too.
     #[must_use]
     pub fn polls(&self) -> u64 {
         self.polls

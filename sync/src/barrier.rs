@@ -2,8 +2,10 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::future::poll_fn;
+use std::task::Poll;
 
-use coreloop_runtime::task::consume_budget;
+use coreloop_runtime::task::{self, consume_budget};
 
 use crate::waiters::Waiters;
 use crate::waiting::Waiting;
@@ -68,11 +70,18 @@ impl Barrier {
     /// Cancel safe: a future that is dropped while it waits no longer counts,
     /// unlike in tokio. One that the others have gone on with has counted.
     pub async fn wait(&self) -> BarrierWaitResult {
-        consume_budget().await;
+        // An arrival counts even if no budget is left, but not in cancelled code that only
+        // waits to be dropped.
+        poll_fn(|_| match task::may_queue() {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
         let arrived = self.arrived.get() + 1;
         if arrived == self.size {
             self.arrived.set(0);
             self.waiters.grant_all(());
+            consume_budget().await;
             return BarrierWaitResult { leader: true };
         }
         self.arrived.set(arrived);

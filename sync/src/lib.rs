@@ -39,6 +39,32 @@
 //!
 //! Every receiver is also a [`Stream`](futures_core::Stream).
 //!
+//! # Futures that a task leaves behind
+//!
+//! A lock, a permit or room in a channel is granted to a future, which returns it when it is
+//! polled next. A task that stops polling the future and asks for the same thing by another
+//! one may so wait for itself: for instance a task in the handler of a `select!`, one branch of
+//! which was a future that lives on, or in a loop over the results of `buffer_unordered`,
+//! whose other futures are not polled while the body of the loop runs. This is known as
+//! *futurelock*.
+//!
+//! [`Mutex`], [`ReentrantMutex`], [`RwLock`], [`Semaphore`] and [`OnceCell`] resolve it. When a
+//! whole poll of a task has passed in which a future that was granted something was not polled,
+//! another request of the same task takes the grant over, and the future is first in the queue
+//! again. A future that the task still polls never loses its turn in this way.
+//!
+//! A task can still wait for itself
+//!
+//! - if a future that it does not poll any more holds a guard, or is making the value of a
+//!   [`OnceCell`];
+//! - for more permits than the futures left behind were given, while another request is before
+//!   it in the queue;
+//! - in a combinator that polls only those of its futures that were woken, such as
+//!   `FuturesUnordered`, if it has left several futures behind at the same lock;
+//! - for room in a channel of [`mpsc`], or for room or an item in a [`Queue`]: what was granted
+//!   to a future stays there until the future is polled or dropped;
+//! - under another executor, where the tasks are not known.
+//!
 //! # Crossing threads
 //!
 //! Nothing here can be sent to another thread. To reach a task from one, use a
@@ -74,6 +100,7 @@ pub mod oneshot;
 mod permits;
 pub mod queue;
 mod reentrant_mutex;
+mod room;
 mod rwlock;
 mod semaphore;
 mod set_once;

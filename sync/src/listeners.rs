@@ -9,11 +9,17 @@
 //! 1. A [`Place`] belongs to a waker in `waiting` exactly if it is of the
 //!    current round.
 //! 2. Nothing is borrowed while a waker is cloned, woken or dropped.
+//! 3. Neither `spare`, nor `waiting` when it is empty, has room for more than `KEPT` wakers.
 
 use std::cell::{Cell, RefCell};
 use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
+
+use crate::room::room_for_items_of;
+
+/// For how many wakers memory is kept when no receiver waits. A place takes a word more.
+const KEPT: usize = room_for_items_of(size_of::<Waker>() + size_of::<usize>()) / 2;
 
 /// The wakers of those who wait, which are told in the order in which they
 /// came, as far as none has left.
@@ -78,7 +84,12 @@ impl Listeners {
         if let Some(taken) = place.take()
             && taken.round == self.round.get()
         {
-            let waker = self.waiting.borrow_mut().remove(taken.key);
+            let mut waiting = self.waiting.borrow_mut();
+            let waker = waiting.remove(taken.key);
+            if waiting.is_empty() && waiting.capacity() > KEPT {
+                *waiting = Slab::new();
+            }
+            drop(waiting);
             drop(waker);
         }
     }
@@ -95,7 +106,9 @@ impl Listeners {
     fn wake(&self) {
         let mut told = self.waiting.replace(self.spare.take());
         Waking(told.drain()).run();
-        self.spare.set(told);
+        if told.capacity() <= KEPT {
+            self.spare.set(told);
+        }
     }
 }
 

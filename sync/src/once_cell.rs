@@ -16,8 +16,12 @@ use crate::permits::{Permits, Refused};
 
 /// A value that is made, asynchronously, when somebody first needs it.
 ///
-/// Those who need it while it is being made wait. If making it fails, panics or
+/// Tasks that need it while it is being made wait. If making it fails, panics or
 /// is cancelled, the next of them tries.
+///
+/// A task that no longer polls the future which makes the value waits for itself if it then
+/// asks for the value by another future. See [Futures that a task leaves
+/// behind](crate#futures-that-a-task-leaves-behind).
 ///
 /// # Examples
 ///

@@ -185,11 +185,13 @@ impl<T> Sender<T> {
     /// });
     /// ```
     pub async fn closed(&mut self) {
-        poll_fn(|cx| self.poll_closed(cx)).await;
+        let waiting = Closing { sender: self };
+        poll_fn(|cx| waiting.sender.poll_closed(cx)).await;
     }
 
     /// Does what [`closed`](Self::closed) does, for a future that polls by
-    /// itself. Only the waker of the last call is woken.
+    /// itself. Only the waker of the last call is woken, and it is kept until then, or until
+    /// the sender is gone.
     pub fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         ready!(coop::poll_proceed(cx));
         if self.is_closed() {
@@ -210,6 +212,20 @@ impl<T> Sender<T> {
         self.channel
             .as_ref()
             .is_none_or(|channel| channel.is_closed())
+    }
+}
+
+/// A sender that waits in `closed`. A waker that is left behind would keep the memory of its
+/// task.
+struct Closing<'a, T> {
+    sender: &'a mut Sender<T>,
+}
+
+impl<T> Drop for Closing<'_, T> {
+    fn drop(&mut self) {
+        if let Some(channel) = &self.sender.channel {
+            channel.sender.clear();
+        }
     }
 }
 
@@ -235,6 +251,9 @@ impl<T> fmt::Debug for Sender<T> {
 ///
 /// Waiting is cancel safe: `&mut receiver` can be awaited in `select!` and
 /// awaited again. It is also a [`Stream`] of one value, or of none.
+///
+/// A receiver that was polled keeps the waker of its task, and so memory of that task, until
+/// it is polled by another, receives a value or is dropped.
 ///
 /// # Errors
 ///

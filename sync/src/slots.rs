@@ -17,6 +17,8 @@ use std::cell::Cell;
 use std::mem;
 use std::task::{Context, Poll, ready};
 
+use coreloop_runtime::task;
+
 use crate::waiters::{Key, Waiters};
 
 /// A count of free slots, and the queue of those who wait for one.
@@ -92,19 +94,32 @@ impl Slots {
     }
 
     fn poll_wait(&self, place: &mut Place, cx: &Context<'_>) -> Poll<Result<(), Closed>> {
-        let key = match place {
-            Some(key) => key,
-            None if self.closed.get() => return Poll::Ready(Err(Closed)),
-            None => place.insert(self.enqueue()),
-        };
-        ready!(self.waiters.poll_granted(key, cx));
-        Poll::Ready(match self.leave(place) {
-            0 => Err(Closed),
-            _ => Ok(()),
+        if place.is_none() {
+            if self.closed.get() {
+                return Poll::Ready(Err(Closed));
+            }
+            *place = Some(self.enqueue());
+        }
+        let grant = ready!(self.waiters.poll_remove(place, cx));
+        Poll::Ready(match grant {
+            Grant::Slot => Ok(()),
+            Grant::Closed => Err(Closed),
         })
     }
 
-    /// Takes so many, all at once: whoever comes later waits until it has all.
+    /// For a poll that finds no budget: takes the place at the end of the queue, with a
+    /// slot if one is free, which a later poll returns.
+    #[cold]
+    pub(crate) fn keep_place(&self, place: &mut Place) {
+        if place.is_none() && !self.closed.get() && task::may_queue() {
+            *place = Some(self.enqueue());
+            if self.try_take(1) {
+                self.grant();
+            }
+        }
+    }
+
+    /// Takes so many, all at once: requests that come later wait until it has all.
     pub(crate) fn poll_take_many(
         &self,
         count: usize,
@@ -115,10 +130,7 @@ impl Slots {
             if self.closed.get() {
                 return Poll::Ready(Err(Closed));
             }
-            places.joined = true;
-            places.taken = count.min(self.free.get());
-            self.free.set(self.free.get() - places.taken);
-            places.queued = (places.taken..count).map(|_| self.enqueue()).collect();
+            self.join_with_many(count, places);
         }
         // The last to be granted.
         if let Some(key) = places.queued.last() {
@@ -131,6 +143,21 @@ impl Slots {
             return Poll::Ready(Err(Closed));
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// As [`keep_place`](Self::keep_place), for one that takes many.
+    #[cold]
+    pub(crate) fn keep_places(&self, count: usize, places: &mut Places) {
+        if !places.joined && !self.closed.get() && task::may_queue() {
+            self.join_with_many(count, places);
+        }
+    }
+
+    fn join_with_many(&self, count: usize, places: &mut Places) {
+        places.joined = true;
+        places.taken = count.min(self.free.get());
+        self.free.set(self.free.get() - places.taken);
+        places.queued = (places.taken..count).map(|_| self.enqueue()).collect();
     }
 
     /// Gives the place up, and says whether that had a slot: 1 or 0.

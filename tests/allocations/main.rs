@@ -6,6 +6,7 @@ mod finished_task;
 mod group;
 mod macros;
 mod stream;
+mod sync;
 
 use coreloop_test_support::allocator::Counting;
 

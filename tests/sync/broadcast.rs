@@ -212,17 +212,21 @@ fn a_value_is_dropped_when_nobody_has_yet_to_see_it() {
     drop(second);
     assert_eq!(drops.get(), 2, "the first value: it was seen by all");
     let last = first.try_recv().unwrap();
-    assert_eq!(clones.get(), 1, "the last gets the value itself");
+    assert_eq!(
+        (drops.get(), clones.get()),
+        (3, 2),
+        "the last gets a clone too"
+    );
     drop(last);
-    assert_eq!(drops.get(), 3);
+    assert_eq!(drops.get(), 4);
     for _ in 0..3 {
         sender.send(value()).unwrap();
     }
-    assert_eq!(drops.get(), 4, "made room");
+    assert_eq!(drops.get(), 5, "made room");
     drop(first);
-    assert_eq!(drops.get(), 6);
+    assert_eq!(drops.get(), 7);
     drop(sender);
-    assert_eq!(drops.get(), 6);
+    assert_eq!(drops.get(), 7);
 }
 
 #[test]
@@ -298,8 +302,35 @@ fn a_clone_that_panics_loses_its_value_only() {
     assert!(sender.send(Panics(2)).is_ok());
     assert!(panic::catch_unwind(AssertUnwindSafe(|| first.try_recv().is_ok())).is_err());
     assert!(matches!(first.try_recv(), Ok(Panics(2))));
-    assert!(matches!(second.try_recv(), Ok(Panics(1))));
-    assert_eq!(sender.len(), 1);
+    assert_eq!(sender.len(), 2);
+    // The last receiver clones as well, and what it could not clone is gone then.
+    let mut receiving = Waiter::new(second.recv());
+    assert!(panic::catch_unwind(AssertUnwindSafe(|| receiving.is_ready())).is_err());
+    receiving.cancel();
+    assert_eq!((sender.len(), second.len()), (1, 1));
+    assert!(matches!(second.try_recv(), Ok(Panics(2))));
+    assert_eq!(sender.len(), 0);
+    assert!(sender.send(Panics(3)).is_ok());
+    assert!(matches!(first.try_recv(), Ok(Panics(3))));
+}
+
+/// As in tokio, which has this test too.
+#[test]
+fn a_clone_that_panics_for_the_only_receiver() {
+    #[derive(Debug, PartialEq)]
+    struct Panics(u8);
+    impl Clone for Panics {
+        fn clone(&self) -> Self {
+            assert!(self.0 != 0, "a clone that panics");
+            Self(self.0)
+        }
+    }
+    let (sender, mut receiver) = broadcast::channel(16);
+    sender.send(Panics(0)).unwrap();
+    sender.send(Panics(1)).unwrap();
+    let received = panic::catch_unwind(AssertUnwindSafe(|| receiver.try_recv()));
+    assert!(received.is_err());
+    assert_eq!(receiver.try_recv(), Ok(Panics(1)));
 }
 
 #[test]

@@ -87,6 +87,15 @@ fn order_is_kept_when_waiting_senders_go() {
 }
 
 #[test]
+fn a_send_that_is_polled_after_it_was_ready_takes_no_room() {
+    let (sender, _receiver) = mpsc::channel(2);
+    let mut sending = Waiter::new(sender.send(1));
+    assert!(sending.is_ready());
+    assert!(panic::catch_unwind(AssertUnwindSafe(|| sending.is_ready())).is_err());
+    assert_eq!(sender.capacity(), 1);
+}
+
+#[test]
 fn a_waiting_sender_may_move_to_another_task() {
     let (sender, mut receiver) = full([0]);
     let mut task = Waiter::new(sender.send(1));

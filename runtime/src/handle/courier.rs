@@ -177,8 +177,7 @@ impl Courier {
         if !event_loop.tasks.has_ready() {
             return AT_ONCE;
         }
-        // The loop counts at the end of a slice. Until then, at least one other task has
-        // been polled between two polls of the courier.
+        // At least one other task has been polled between two polls of the courier.
         let polls = event_loop.tasks.polls() - self.counted;
         let share = polls.max(self.polls) / INTERVAL;
         usize::try_from(share).map_or(AT_ONCE, |share| share.min(AT_ONCE))

@@ -95,6 +95,7 @@ pub mod coop;
 
 mod builder;
 mod cell;
+mod current;
 mod error;
 mod header;
 mod id;
@@ -115,6 +116,8 @@ pub use crate::blocking::spawn_blocking;
 pub use crate::handle::{RemoteAbortHandle, RemoteJoinHandle};
 pub use builder::Builder;
 pub use coop::{Unconstrained, consume_budget, unconstrained};
+#[doc(hidden)]
+pub use current::{is_of_task, may_queue, poll_number};
 pub use error::JoinError;
 pub use id::{Id, id, name, try_id};
 pub use join::{AbortHandle, JoinHandle};

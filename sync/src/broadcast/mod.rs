@@ -10,8 +10,8 @@
 //! The capacity is exact: it is not rounded up.
 //!
 //! A value is dropped when it was received by all who were there when it was
-//! sent, or when it is the oldest and the room is needed. Every receiver but
-//! the last to receive it gets a clone.
+//! sent, or when it is the oldest and the room is needed. Every receiver gets a clone, the
+//! last one too. If `clone` panics the value counts as received.
 //!
 //! When the last [`Sender`] is dropped, receivers get what is kept for them,
 //! and then [`RecvError::Closed`](error::RecvError::Closed).

@@ -121,7 +121,9 @@ impl<T: Clone> Receiver<T> {
         match seen {
             Seen::Last(value) => {
                 self.next += 1;
-                Ok(value)
+                // A clone too, as in tokio: whether `clone` is called, which may panic, does
+                // not depend on what other receivers do.
+                Ok(value.clone())
             }
             Seen::Shared(shared) => {
                 self.next += 1;

@@ -14,6 +14,8 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use crate::room::room_for_items_of;
+
 pub(super) struct Ring<T> {
     slots: VecDeque<Slot<T>>,
     capacity: usize,
@@ -30,7 +32,7 @@ struct Slot<T> {
 
 /// What there is at a position.
 pub(super) enum Seen<T> {
-    /// The value, for the last who had to see it.
+    /// The value, which the last receiver that had to see it clones and drops.
     Last(T),
     /// The value, to be cloned.
     Shared(Rc<Option<T>>),
@@ -41,6 +43,10 @@ pub(super) enum Seen<T> {
 }
 
 impl<T> Ring<T> {
+    /// How many slots an idle channel keeps: each with an `Rc`, which has two counts.
+    const KEPT: usize =
+        room_for_items_of(size_of::<Slot<T>>() + size_of::<Option<T>>() + 2 * size_of::<usize>());
+
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             slots: VecDeque::new(),
@@ -63,9 +69,13 @@ impl<T> Ring<T> {
     /// that had to make room for it.
     #[inline]
     pub(super) fn push(&mut self, value: T, receivers: usize) -> Option<T> {
-        let mut slot = match self.slots.len() {
-            len if len == self.capacity => self.slots.pop_front(),
-            _ => None,
+        // The oldest makes room, or has been seen by all and is used again.
+        let is_full = self.slots.len() == self.capacity;
+        let is_seen = |slot: &Slot<T>| slot.unseen == 0;
+        let mut slot = if is_full || self.slots.front().is_some_and(is_seen) {
+            self.slots.pop_front()
+        } else {
+            None
         }
         .unwrap_or(Slot {
             value: None,
@@ -92,24 +102,46 @@ impl<T> Ring<T> {
         if position < oldest {
             return Seen::Missed(oldest - position);
         }
-        match usize::try_from(position - oldest) {
+        let seen = match usize::try_from(position - oldest) {
             Ok(index) if index < self.slots.len() => self.slots[index].see(),
             _ => Seen::Nothing,
-        }
+        };
+        self.trim();
+        seen
     }
 
     /// Lets a receiver go that has not seen the positions from this one on, and
     /// returns the values that nobody else has yet to see.
     pub(super) fn leave(&mut self, position: u64) -> Vec<T> {
         let skipped = usize::try_from(position.saturating_sub(self.oldest()));
-        self.slots
+        let unseen = self
+            .slots
             .iter_mut()
             .skip(skipped.unwrap_or(usize::MAX))
             .filter_map(|slot| match slot.see() {
                 Seen::Last(value) => Some(value),
                 Seen::Shared(_) | Seen::Missed(_) | Seen::Nothing => None,
             })
-            .collect()
+            .collect();
+        self.trim();
+        unseen
+    }
+
+    /// If all have seen all values, gives back the memory that an idle channel does not keep.
+    #[inline]
+    fn trim(&mut self) {
+        let is_idle = self.slots.back().is_none_or(|newest| newest.unseen == 0);
+        if is_idle && self.slots.capacity() > Self::KEPT {
+            self.give_back();
+        }
+    }
+
+    #[cold]
+    fn give_back(&mut self) {
+        // These slots have no values (invariant 3), so this runs no destructor of a value.
+        let superfluous = self.slots.len().saturating_sub(Self::KEPT);
+        self.slots.drain(..superfluous);
+        self.slots.shrink_to(Self::KEPT);
     }
 
     /// The position of the oldest slot.

@@ -10,7 +10,6 @@
 //! 3. Nothing recurs: trees are as deep as their users like.
 
 use std::cell::{Cell, RefCell};
-use std::mem;
 use std::rc::Rc;
 
 use crate::waiters::{Waiters, Wakers};
@@ -106,14 +105,14 @@ impl Node {
         if let Some(moved) = children.get(place) {
             moved.place.set(place);
         }
-        let emptied = if children.is_empty() {
-            mem::take(&mut *children)
-        } else {
-            Vec::new()
-        };
+        // Of a burst of children no more room is kept than a few times what is needed.
+        if children.len() < children.capacity() / 8 {
+            let needed = children.len() * 2;
+            children.shrink_to(needed);
+        }
         drop(children);
-        // Not the last count: whoever called has one.
-        drop((own, emptied));
+        // Not the last count: the caller has one.
+        drop(own);
         Some(parent)
     }
 }

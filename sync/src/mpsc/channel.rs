@@ -21,11 +21,9 @@ use coreloop_runtime::task::coop;
 use super::error::{TryRecvError, TrySendError};
 use crate::Notify;
 use crate::on_drop::OnDrop;
+use crate::room::Buffer;
 use crate::slots::Slots;
 use crate::waker_slot::{Kept, WakerSlot};
-
-/// How many values' room an empty channel keeps.
-const KEPT_ROOM: usize = 1024;
 
 pub(super) struct Channel<T> {
     values: RefCell<VecDeque<T>>,
@@ -84,13 +82,20 @@ impl<T> Channel<T> {
         Ok(())
     }
 
-    /// Puts a value into a slot that was taken for it.
+    /// Puts a value into a slot that was taken for it before.
     #[inline]
     pub(super) fn put(&self, value: T) {
         if self.abandoned.get() {
             self.slots.add_one();
             return;
         }
+        self.put_open(value);
+    }
+
+    /// As [`put`](Self::put), when the slot was taken just now: so the receiver is there.
+    #[inline]
+    pub(super) fn put_open(&self, value: T) {
+        debug_assert!(!self.abandoned.get(), "it was open when the slot was taken");
         self.values.borrow_mut().push_back(value);
         self.receiver.wake();
     }
@@ -117,7 +122,6 @@ impl<T> Channel<T> {
 
     #[cold]
     fn wait(&self, cx: &Context<'_>) -> Poll<Option<T>> {
-        self.values.borrow_mut().shrink_to(KEPT_ROOM);
         match self.receiver.keep(cx) {
             Kept::Already => Poll::Pending,
             Kept::Anew => self.receive(),
@@ -153,13 +157,24 @@ impl<T> Channel<T> {
 
     #[inline]
     fn receive(&self) -> Poll<Option<T>> {
-        let value = self.values.borrow_mut().pop_front();
-        if value.is_some() {
-            self.slots.add_one();
-            return Poll::Ready(value);
+        let mut values = self.values.borrow_mut();
+        let Some(value) = values.pop_front() else {
+            drop(values);
+            return self.end();
+        };
+        if values.is_empty() {
+            trim(&mut values);
         }
+        drop(values);
+        self.slots.add_one();
+        Poll::Ready(Some(value))
+    }
+
+    /// Ready if nothing more will come into the channel, which is empty.
+    #[cold]
+    fn end(&self) -> Poll<Option<T>> {
         if self.is_over() {
-            drop(self.receiver.take());
+            self.receiver.clear();
             return Poll::Ready(None);
         }
         Poll::Pending
@@ -169,16 +184,13 @@ impl<T> Channel<T> {
         let mut values = self.values.borrow_mut();
         let count = limit.min(values.len());
         buffer.extend(values.drain(..count));
+        values.trim();
         drop(values);
         if count > 0 {
             self.slots.add(count);
             return Poll::Ready(count);
         }
-        if self.is_over() {
-            drop(self.receiver.take());
-            return Poll::Ready(0);
-        }
-        Poll::Pending
+        self.end().map(|_| 0)
     }
 
     /// Whether nothing more will come into an empty channel.
@@ -224,14 +236,68 @@ impl<T> Channel<T> {
     }
 }
 
+/// Not inlined, as most values leave others behind.
+#[inline(never)]
+fn trim<T>(values: &mut VecDeque<T>) {
+    values.trim();
+}
+
 /// Receives the next value.
-pub(super) struct Receiving<'a, T>(pub(super) &'a Channel<T>);
+pub(super) struct Receiving<'a, T> {
+    channel: &'a Channel<T>,
+    /// Whether the last poll was pending.
+    waits: bool,
+}
+
+impl<'a, T> Receiving<'a, T> {
+    #[inline]
+    pub(super) fn new(channel: &'a Channel<T>) -> Self {
+        Self {
+            channel,
+            waits: false,
+        }
+    }
+}
+
+/// Receives several values.
+pub(super) struct ReceivingMany<'a, T> {
+    pub(super) channel: &'a Channel<T>,
+    pub(super) buffer: &'a mut Vec<T>,
+    pub(super) limit: usize,
+}
 
 impl<T> Future for Receiving<'_, T> {
     type Output = Option<T>;
 
     #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        self.0.poll_receive(cx)
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        let received = self.channel.poll_receive(cx);
+        self.waits = received.is_pending();
+        received
+    }
+}
+
+impl<T> Future for ReceivingMany<'_, T> {
+    type Output = usize;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<usize> {
+        let this = self.get_mut();
+        this.channel.poll_receive_many(cx, this.buffer, this.limit)
+    }
+}
+
+/// A waker that is left behind would keep the memory of its task.
+impl<T> Drop for Receiving<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.waits {
+            self.channel.receiver.clear();
+        }
+    }
+}
+
+impl<T> Drop for ReceivingMany<'_, T> {
+    fn drop(&mut self) {
+        self.channel.receiver.clear();
     }
 }

@@ -16,6 +16,14 @@
 //! sent by a [`Permit`] that was there before: `recv` returns `None` only when
 //! all of them are used or dropped.
 //!
+//! # Order
+//!
+//! Room is granted in the order in which it was asked for, also to a task that has spent its
+//! [budget](coreloop_runtime::task::coop). It stays with the future that it was granted to: if
+//! the task no longer polls that future, and does not drop it, the other senders wait, those of
+//! the same task too. See [Futures that a task leaves
+//! behind](crate#futures-that-a-task-leaves-behind).
+//!
 //! # Losing nothing
 //!
 //! [`Sender::send`] owns the value while it waits, and drops it when it is

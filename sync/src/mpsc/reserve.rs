@@ -37,7 +37,10 @@ impl<T> Future for Reserve<'_, T> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        ready!(coop::poll_proceed(cx));
+        if coop::poll_proceed(cx).is_pending() {
+            this.channel.slots.keep_place(&mut this.place);
+            return Poll::Pending;
+        }
         if this.channel.is_closed() {
             this.leave();
             return Poll::Ready(Err(SendError(())));
@@ -90,13 +93,19 @@ impl<T> Future for Sending<'_, T> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
+        // Before anything else, as it must not take a slot that it has no value for.
+        if this.value.is_none() {
+            polled_again();
+        }
         let reserved = ready!(Pin::new(&mut this.reserve).poll(cx));
         let Some(value) = this.value.take() else {
             polled_again();
         };
         Poll::Ready(match reserved {
             Ok(()) => {
-                this.reserve.channel.put(value);
+                this.reserve.channel.put_open(value);
+                // It is, and the compiler knows it from here: nothing is left to be dropped.
+                this.reserve.place = None;
                 Ok(())
             }
             Err(SendError(())) => Err(SendError(value)),
@@ -131,8 +140,14 @@ impl<T> Future for ReserveMany<'_, T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        ready!(coop::poll_proceed(cx));
-        if this.channel.is_closed() || this.count > this.channel.bound {
+        let is_possible = this.count <= this.channel.bound;
+        if coop::poll_proceed(cx).is_pending() {
+            if is_possible {
+                this.channel.slots.keep_places(this.count, &mut this.places);
+            }
+            return Poll::Pending;
+        }
+        if this.channel.is_closed() || !is_possible {
             this.leave();
             return Poll::Ready(Err(SendError(())));
         }

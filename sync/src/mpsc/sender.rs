@@ -78,7 +78,7 @@ impl<T> Sender<T> {
     pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
         match self.half.try_reserve(1) {
             Ok(()) => {
-                self.half.put(value);
+                self.half.put_open(value);
                 Ok(())
             }
             Err(error) => Err(error.map(|()| value)),

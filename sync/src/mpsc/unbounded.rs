@@ -1,13 +1,12 @@
 //! A channel that always has room.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
-use super::channel::Receiving;
+use super::channel::{Receiving, ReceivingMany};
 use super::error::{SendError, TryRecvError};
 use super::halves::{ReceiveHalf, SendHalf, WeakHalf, halves};
 
@@ -53,7 +52,7 @@ impl<T> UnboundedSender<T> {
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
         match self.half.try_reserve(1) {
             Ok(()) => {
-                self.half.put(value);
+                self.half.put_open(value);
                 Ok(())
             }
             Err(_) => Err(SendError(value)),
@@ -220,7 +219,7 @@ impl<T> UnboundedReceiver<T> {
     /// ```
     #[inline]
     pub fn recv(&mut self) -> impl Future<Output = Option<T>> + use<'_, T> {
-        Receiving(&self.half)
+        Receiving::new(&self.half)
     }
 
     /// Receives as many values as there are, but not more than `limit`, and
@@ -250,7 +249,13 @@ impl<T> UnboundedReceiver<T> {
     /// });
     /// ```
     pub async fn recv_many(&mut self, buffer: &mut Vec<T>, limit: usize) -> usize {
-        poll_fn(|cx| self.poll_recv_many(cx, buffer, limit)).await
+        let channel = &self.half;
+        ReceivingMany {
+            channel,
+            buffer,
+            limit,
+        }
+        .await
     }
 
     /// Receives a value if there is one now.
@@ -301,9 +306,9 @@ impl<T> UnboundedReceiver<T> {
 
     /// Does what [`recv`](Self::recv) does, for a future that polls by itself.
     ///
-    /// Only the waker of the last call is woken. It may be pending although
-    /// there is a value: when the task has spent its budget, which wakes it at
-    /// once.
+    /// Only the waker of the last call is woken, and it is kept until then, or until the
+    /// receiver is dropped. A call may be pending although there is a value: when the task
+    /// has spent its budget, which wakes it at once.
     #[inline]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         self.half.poll_receive(cx)

@@ -25,10 +25,12 @@ pub use owned::OwnedMutexGuard;
 
 /// Gives one task at a time access to a value, across awaits.
 ///
-/// Tasks get the lock in the order in which they asked for it. Futures of the
-/// same task are the exception: one that is polled may take a lock that was
-/// granted to another that is not, so that a `select!` in a loop does not wait
-/// for the future that it left behind.
+/// The lock is granted in the order in which it was asked for, also to a task that has spent
+/// its [budget](coreloop_runtime::task::coop): that returns with it in its next turn. There is
+/// one exception. If a task no longer polls a future that was granted the lock, another future
+/// of the same task takes the lock over, so that a `select!` whose handler locks the same mutex
+/// does not wait for ever. See [Futures that a task leaves
+/// behind](crate#futures-that-a-task-leaves-behind).
 ///
 /// On one thread nothing changes a value between two awaits, so a `Cell` or
 /// `RefCell` is often enough. A mutex is for what must stay as it is *across*

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use coreloop_runtime::task::coop;
+use coreloop_runtime::task::{self, coop};
 
 use super::{Grant, Notify};
 use crate::waiters::Key;
@@ -126,7 +126,10 @@ impl Wait {
 
     #[inline]
     fn poll(&mut self, notify: &Notify, cx: &mut Context<'_>) -> Poll<()> {
-        ready!(coop::poll_proceed(cx));
+        if coop::poll_proceed(cx).is_pending() {
+            self.keep_place(notify);
+            return Poll::Pending;
+        }
         match self {
             Wait::Created { .. } if !self.is_notified(notify) => {
                 // Foreign code: it may notify.
@@ -144,6 +147,22 @@ impl Wait {
         }
         *self = Wait::Done;
         Poll::Ready(())
+    }
+
+    /// For a poll that finds no budget: takes the place at the end of the queue, with the
+    /// permit if there is one, which a later poll returns.
+    #[cold]
+    fn keep_place(&mut self, notify: &Notify) {
+        if let Wait::Created { broadcasts } = *self
+            && broadcasts == notify.broadcasts.get()
+            && task::may_queue()
+        {
+            *self = Wait::Queued(Some(notify.waiters.enqueue()));
+            if notify.permit.take() {
+                // Nothing else waits while there is a permit.
+                notify.notify_one();
+            }
+        }
     }
 
     /// Whether a wait that has not joined the queue is over. Takes the permit if

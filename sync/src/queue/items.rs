@@ -2,6 +2,9 @@
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
+use std::mem;
+
+use crate::room::Buffer;
 
 pub(super) enum Items<T> {
     FirstInFirstOut(VecDeque<T>),
@@ -58,9 +61,21 @@ impl<T> Items<T> {
 
     pub(super) fn pop(&mut self) -> Option<T> {
         match self {
-            Self::FirstInFirstOut(items) => items.pop_front(),
-            Self::LastInFirstOut(items) => items.pop(),
-            Self::SmallestFirst(heap) => (heap.pop)(&mut heap.entries).map(|entry| entry.item),
+            Self::FirstInFirstOut(items) => {
+                let item = items.pop_front();
+                items.trim();
+                item
+            }
+            Self::LastInFirstOut(items) => {
+                let item = items.pop();
+                items.trim();
+                item
+            }
+            Self::SmallestFirst(heap) => {
+                let entry = (heap.pop)(&mut heap.entries);
+                heap.entries.trim();
+                entry.map(|entry| entry.item)
+            }
         }
     }
 
@@ -74,9 +89,13 @@ impl<T> Items<T> {
 
     pub(super) fn take_all(&mut self) -> Vec<T> {
         match self {
-            Self::FirstInFirstOut(items) => items.drain(..).collect(),
-            Self::LastInFirstOut(items) => items.drain(..).rev().collect(),
-            Self::SmallestFirst(heap) => heap.entries.drain().map(|entry| entry.item).collect(),
+            Self::FirstInFirstOut(items) => mem::take(items).into(),
+            Self::LastInFirstOut(items) => mem::take(items).into_iter().rev().collect(),
+            Self::SmallestFirst(heap) => {
+                let items = heap.entries.drain().map(|entry| entry.item).collect();
+                heap.entries.trim();
+                items
+            }
         }
     }
 }

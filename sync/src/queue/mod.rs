@@ -9,8 +9,10 @@
 //! [`LifoQueue`] returns the item that was put last, [`PriorityQueue`] the
 //! smallest. Each is a `Queue` as well, in that it can be borrowed as one.
 //!
-//! Those who wait to put, and those who wait to get, are served in order, and
-//! none that comes later is served before them.
+//! Requests to put, and requests to get, are served in the order in which they were made, and
+//! none that comes later is served before them. Room or an item stays with the future that it
+//! was granted to, until that is polled or dropped: see [Futures that a task leaves
+//! behind](crate#futures-that-a-task-leaves-behind).
 //!
 //! # Examples
 //!
@@ -212,8 +214,9 @@ impl<T> Queue<T> {
     ///
     /// Cancel safe: nothing is lost.
     pub async fn join(&self) {
-        coop::consume_budget().await;
+        // Made first: the end may come while there is no budget to see it.
         let finished = self.finished.notified();
+        coop::consume_budget().await;
         if self.unfinished.get() > 0 {
             finished.await;
         }

@@ -1,7 +1,7 @@
 //! Waiting for room or for an item.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use coreloop_runtime::task::coop;
 
@@ -24,7 +24,10 @@ impl Future for Take<'_> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        ready!(coop::poll_proceed(cx));
+        if coop::poll_proceed(cx).is_pending() {
+            this.slots.keep_place(&mut this.place);
+            return Poll::Pending;
+        }
         this.slots.poll_take(&mut this.place, cx)
     }
 }

@@ -25,10 +25,15 @@ pub use owned::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
 /// Gives many tasks at a time access to a value to read it, or one to change
 /// it, across awaits.
 ///
-/// Tasks get the lock in the order in which they asked for it. So readers that
+/// The lock is granted in the order in which it was asked for. So readers that
 /// come while a writer waits are behind it, and a stream of readers does not
 /// keep it out. It also means that a task that reads may not ask to read again
 /// before it has let go: with a writer in between it would wait for itself.
+///
+/// A task does not wait for a lock that was granted to a future which it no longer polls:
+/// another future of the same task takes that over. There is one exception: a request to write
+/// with another request before it in the queue, when the future left behind was granted the lock
+/// for reading. See [Futures that a task leaves behind](crate#futures-that-a-task-leaves-behind).
 ///
 /// A panic while the lock is held releases it and poisons nothing.
 ///

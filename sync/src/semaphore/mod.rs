@@ -13,9 +13,14 @@ pub use permit::{OwnedSemaphorePermit, SemaphorePermit};
 
 /// Hands out a number of permits, and makes tasks wait while there are none.
 ///
-/// Permits go to tasks in the order in which they asked. One that asked for
-/// many waits until all of them are free, and those behind it wait too, even if
-/// they want only one: so a big request is never starved by small ones.
+/// Permits are granted in the order in which they were asked for. A request for
+/// many waits until all of them are free, and the requests behind it wait too, even if
+/// they are for one only: so a big request is never starved by small ones.
+///
+/// A task does not wait for permits that were granted to a future which it no longer polls:
+/// another future of the same task takes them over. There is one exception: a request for more
+/// permits than the futures left behind were granted, when another request is before it in the
+/// queue. See [Futures that a task leaves behind](crate#futures-that-a-task-leaves-behind).
 ///
 /// A permit is given back when it is dropped.
 ///

@@ -19,8 +19,8 @@
 //! 3. `Waiters::remove` gives the key up before that: nothing to pass on.
 //! 4. `Waiters::remove` gives the key up after that: the waiter takes its
 //!    grant, or, if it is being dropped, passes it on.
-//! 5. `Waiters::supplant`: another future of the same task takes the grant,
-//!    and the waiter is first in the queue again.
+//! 5. `Waiters::take_over`: another waiter takes the grant, and this one is first in the
+//!    queue again.
 //!
 //! # Invariants
 //!
@@ -42,7 +42,7 @@ use std::task::{Context, Poll, Waker};
 
 use queue::{Queue, State};
 
-pub(crate) use queue::Key;
+pub(crate) use queue::{Choice, Key};
 pub(crate) use wakers::Wakers;
 
 /// A FIFO queue of waiters, each of which wants `W` and gets one grant `G`.
@@ -70,6 +70,44 @@ impl<G, W: Copy> Waiters<G, W> {
     pub(crate) fn enqueue_for(&self, want: W, waker: Option<Waker>) -> Key {
         let mut queue = self.queue.take().unwrap_or_default();
         let key = queue.push(want, waker);
+        self.queue.set(Some(queue));
+        key
+    }
+
+    /// As [`enqueue_for`](Self::enqueue_for), and says whether there are granted waiters for
+    /// which `is_related` is true.
+    #[inline]
+    pub(crate) fn enqueue_beside(
+        &self,
+        want: W,
+        waker: Option<Waker>,
+        is_related: impl Fn(W) -> bool,
+    ) -> (Key, bool) {
+        let mut queue = self.queue.take().unwrap_or_default();
+        let key = queue.push(want, waker);
+        let found = queue.find_granted(|_, other, _| is_related(other));
+        self.queue.set(Some(queue));
+        (key, found.is_some())
+    }
+
+    /// Sets what a waiter wants, and says whether there are granted waiters for which
+    /// `is_related` is true, unless it is granted itself.
+    pub(crate) fn stay_beside(&self, key: &Key, want: W, is_related: impl Fn(W) -> bool) -> bool {
+        self.with(|queue| {
+            if let State::Granted(_) = queue.state(key) {
+                return false;
+            }
+            queue.set_want(key, want);
+            let found = queue.find_granted(|_, other, _| is_related(other));
+            found.is_some()
+        })
+    }
+
+    /// Adds a waiter that has its grant already.
+    #[inline]
+    pub(crate) fn enqueue_granted(&self, want: W, grant: G) -> Key {
+        let mut queue = self.queue.take().unwrap_or_default();
+        let key = queue.push_granted(want, grant);
         self.queue.set(Some(queue));
         key
     }
@@ -131,10 +169,14 @@ impl<G, W: Copy> Waiters<G, W> {
         grant
     }
 
-    /// Changes what a waiter wants.
+    /// Changes what a waiter was granted, if it was.
     #[inline]
-    pub(crate) fn set_want(&self, key: &Key, want: W) {
-        self.with(|queue| queue.set_want(key, want));
+    pub(crate) fn change_grant(&self, key: &Key, change: impl FnOnce(&mut G)) {
+        self.with(|queue| {
+            if let State::Granted(grant) = queue.state(key) {
+                change(grant);
+            }
+        });
     }
 
     /// Grants the waiter at the head, or hands the grant back if none waits.
@@ -192,46 +234,70 @@ impl<G, W: Copy> Waiters<G, W> {
         waits
     }
 
-    /// Takes the grant of a waiter that `is_alike` accepts, as `supplant` does,
-    /// or else puts a waiter at the tail.
-    #[inline]
-    pub(crate) fn supplant_or_enqueue(
-        &self,
-        want: W,
-        waker: Waker,
-        is_alike: impl Fn(W) -> bool,
-    ) -> Result<G, Key> {
-        let mut queue = self.queue.take().unwrap_or_default();
-        let result = match queue.find_granted(is_alike) {
-            Some(index) => Ok(queue.ungrant(index, waker)),
-            None => Err(queue.push(want, Some(waker))),
-        };
-        self.queue.set(Some(queue));
-        result
-    }
-
-    /// Whether `supplant` would find one.
-    #[inline]
-    pub(crate) fn any_granted(&self, is_alike: impl Fn(W) -> bool) -> bool {
-        self.with(|queue| queue.find_granted(is_alike).is_some())
-    }
-
-    /// Takes the grant of a waiter that `is_alike` accepts, which is then first
-    /// in the queue again, with this waker. Hands the waker back if there is
-    /// none.
+    /// Lets a waiter take over the grants of others, which are then first in the queue again.
+    /// Returns what each of them wants and the grant that it had; the waiter itself is out of
+    /// the queue then.
     ///
-    /// It looks at the [`Queue::SUPPLANTED`] that were granted longest ago.
-    #[inline]
-    pub(crate) fn supplant(&self, waker: Waker, is_alike: impl Fn(W) -> bool) -> Result<G, Waker> {
-        let Some(mut queue) = self.queue.take() else {
-            return Err(waker);
-        };
-        let taken = match queue.find_granted(is_alike) {
-            Some(index) => Ok(queue.ungrant(index, waker)),
-            None => Err(waker),
-        };
-        self.queue.set(Some(queue));
-        taken
+    /// `choose` is called with what each of those wants and has that were granted longest ago.
+    /// Only if it says that one is the last that is needed are those taken that it has chosen.
+    /// It runs no foreign code.
+    #[cold]
+    pub(crate) fn take_over(
+        &self,
+        place: &mut Option<Key>,
+        mut choose: impl FnMut(W, &mut G) -> Choice,
+    ) -> Vec<(W, G)> {
+        self.with(|queue| {
+            let mut chosen = Vec::new();
+            let last = queue.find_granted(|index, want, grant| {
+                let choice = choose(want, grant);
+                if choice != Choice::Leave {
+                    chosen.push(index);
+                }
+                choice == Choice::TakeAsLast
+            });
+            match place.take_if(|_| last.is_some()) {
+                Some(own) => queue.exchange(own, &chosen),
+                None => Vec::new(),
+            }
+        })
+    }
+
+    /// Whether a waiter is first in the queue.
+    pub(crate) fn is_first(&self, key: &Key) -> bool {
+        self.with(|queue| queue.is_head(key))
+    }
+
+    /// Calls `visit` with what each of those wants and has that were granted longest ago. It
+    /// runs no foreign code.
+    pub(crate) fn visit_granted(&self, mut visit: impl FnMut(W, &G)) {
+        if let Some(mut queue) = self.queue.take() {
+            queue.find_granted(|_, want, grant| {
+                visit(want, grant);
+                false
+            });
+            self.queue.set(Some(queue));
+        }
+    }
+
+    /// Takes out the wakers of the first and of the last waiter for which `is_wanted` is true.
+    /// They are still in the queue, and have to be polled to be woken again.
+    pub(crate) fn take_wakers(&self, wakers: &mut Wakers, is_wanted: impl Fn(W) -> bool) {
+        if let Some(mut queue) = self.queue.take() {
+            wakers.extend(queue.take_first_waker(&is_wanted));
+            wakers.extend(queue.take_last_waker(&is_wanted));
+            self.queue.set(Some(queue));
+        }
+    }
+
+    /// Takes the waker of the waiter at the head out, in the same way.
+    pub(crate) fn take_head_waker(&self, wakers: &mut Wakers) {
+        if let Some(mut queue) = self.queue.take() {
+            if let Some(head) = queue.head() {
+                wakers.extend(queue.take_waker_of(head));
+            }
+            self.queue.set(Some(queue));
+        }
     }
 
     /// Takes a waiter out, and the grant it had by then: the waiter's to use

@@ -10,6 +10,14 @@ use super::list::{Linked, Links, List, NONE};
 #[derive(Debug)]
 pub(crate) struct Key(u32);
 
+/// What is done about a waiter in a search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    Leave,
+    Take,
+    TakeAsLast,
+}
+
 pub(super) struct Queue<G, W> {
     nodes: Vec<Node<G, W>>,
     in_use: usize,
@@ -50,9 +58,10 @@ impl<G, W: Copy> Queue<G, W> {
     /// the memory is given back when the last of them has gone.
     pub(super) const KEPT: usize = 16;
 
-    /// How many granted waiters `find_granted` looks at: they are few but in
-    /// a burst, and then those that nobody polls are the oldest.
-    pub(super) const SUPPLANTED: usize = 32;
+    /// How many waiters a search looks at. Those that were granted and are not removed
+    /// are few but in a burst, and then the ones whose tasks do not poll them are the
+    /// oldest.
+    const SEARCHED: usize = 32;
 
     #[inline]
     pub(super) fn push(&mut self, want: W, waker: Option<Waker>) -> Key {
@@ -66,6 +75,21 @@ impl<G, W: Copy> Queue<G, W> {
         node.want = want;
         self.in_use += 1;
         self.waiting.push_back(&mut self.nodes, index);
+        Key(index)
+    }
+
+    #[inline]
+    pub(super) fn push_granted(&mut self, want: W, grant: G) -> Key {
+        let index = match self.free {
+            NONE => self.grow(want),
+            index => index,
+        };
+        let node = &mut self.nodes[index as usize];
+        self.free = node.links.next;
+        node.state = State::Granted(grant);
+        node.want = want;
+        self.in_use += 1;
+        self.granted.push_back(&mut self.nodes, index);
         Key(index)
     }
 
@@ -141,6 +165,10 @@ impl<G, W: Copy> Queue<G, W> {
         &mut self.nodes[key.0 as usize].state
     }
 
+    pub(super) fn is_head(&self, key: &Key) -> bool {
+        self.waiting.head == key.0
+    }
+
     #[inline]
     pub(super) fn want(&self, index: u32) -> W {
         self.nodes[index as usize].want
@@ -164,12 +192,18 @@ impl<G, W: Copy> Queue<G, W> {
         }
     }
 
+    /// Searches those that were granted and are not removed, oldest first.
     #[inline]
-    pub(super) fn find_granted(&self, is_wanted: impl Fn(W) -> bool) -> Option<u32> {
+    pub(super) fn find_granted(
+        &mut self,
+        mut is_wanted: impl FnMut(u32, W, &mut G) -> bool,
+    ) -> Option<u32> {
         let mut index = self.granted.head;
-        for _ in 0..Self::SUPPLANTED {
-            let node = self.nodes.get(index as usize)?;
-            if is_wanted(node.want) {
+        for _ in 0..Self::SEARCHED {
+            let node = self.nodes.get_mut(index as usize)?;
+            if let State::Granted(grant) = &mut node.state
+                && is_wanted(index, node.want, grant)
+            {
                 return Some(index);
             }
             index = node.links.next;
@@ -177,12 +211,60 @@ impl<G, W: Copy> Queue<G, W> {
         None
     }
 
+    pub(super) fn take_waker_of(&mut self, index: u32) -> Option<Waker> {
+        match &mut self.nodes[index as usize].state {
+            State::Waiting(waker) => waker.take(),
+            State::Granted(_) | State::Free => None,
+        }
+    }
+
+    /// Searches those that wait for one with a waker, the head first.
+    pub(super) fn take_first_waker(&mut self, is_wanted: impl Fn(W) -> bool) -> Option<Waker> {
+        self.take_waker(self.waiting.head, is_wanted, |links| links.next)
+    }
+
+    /// Searches those that wait for one with a waker, the tail first.
+    pub(super) fn take_last_waker(&mut self, is_wanted: impl Fn(W) -> bool) -> Option<Waker> {
+        self.take_waker(self.waiting.tail, is_wanted, |links| links.previous)
+    }
+
+    fn take_waker(
+        &mut self,
+        mut index: u32,
+        is_wanted: impl Fn(W) -> bool,
+        next: impl Fn(Links) -> u32,
+    ) -> Option<Waker> {
+        for _ in 0..Self::SEARCHED {
+            let node = self.nodes.get_mut(index as usize)?;
+            if let State::Waiting(waker @ Some(_)) = &mut node.state
+                && is_wanted(node.want)
+            {
+                return waker.take();
+            }
+            index = next(node.links);
+        }
+        None
+    }
+
+    /// Removes a waiting node in exchange for some that were granted, which are then first in
+    /// the queue, in their order. The first of them has the waker of the node.
+    pub(super) fn exchange(&mut self, own: Key, others: &[u32]) -> Vec<(W, G)> {
+        let State::Waiting(mut waker) = self.remove(own) else {
+            unreachable!("only a node that waits takes over");
+        };
+        let recall = |(at, &index): (usize, &u32)| {
+            let waker = if at == 0 { waker.take() } else { None };
+            (self.want(index), self.recall(index, waker))
+        };
+        others.iter().enumerate().rev().map(recall).collect()
+    }
+
     /// Takes the grant of a node back, which is then first in the queue.
-    pub(super) fn ungrant(&mut self, index: u32, waker: Waker) -> G {
+    fn recall(&mut self, index: u32, waker: Option<Waker>) -> G {
         self.granted.unlink(&mut self.nodes, index);
         self.waiting.push_front(&mut self.nodes, index);
         let state = &mut self.nodes[index as usize].state;
-        match mem::replace(state, State::Waiting(Some(waker))) {
+        match mem::replace(state, State::Waiting(waker)) {
             State::Granted(grant) => grant,
             State::Waiting(_) | State::Free => unreachable!("a node in this list is granted"),
         }

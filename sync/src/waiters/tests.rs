@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use super::{Key, Waiters};
+use super::{Choice, Key, Waiters, Wakers};
 
 #[derive(Default)]
 struct Count(AtomicUsize);
@@ -270,27 +270,58 @@ fn the_memory_of_a_burst_is_given_back() {
 }
 
 #[test]
-fn a_supplanted_waiter_is_first_again() {
+fn waiters_whose_grants_are_taken_over_are_first_again() {
     let waiters = Waiters::<char, u8>::new();
-    let keys = [1, 2, 3].map(|want| waiters.enqueue_for(want, None));
-    assert_eq!(waiters.grant('a'), Ok(()));
-    assert_eq!(waiters.grant('b'), Ok(()));
-    assert!(
-        waiters
-            .supplant(Waker::noop().clone(), |want| want == 3)
-            .is_err()
-    );
+    let keys = [1, 2, 3, 4].map(|want| waiters.enqueue_for(want, None));
     let count = Arc::<Count>::default();
-    let taken = waiters.supplant(Arc::clone(&count).into(), |want| want == 2);
-    assert_eq!(taken.ok(), Some('b'));
-    assert!(waiters.is_granted(&keys[0]) && !waiters.is_granted(&keys[1]));
+    let mut own = Some(waiters.enqueue_for(5, Some(Arc::clone(&count).into())));
+    for grant in ['a', 'b', 'c'] {
+        assert_eq!(waiters.grant(grant), Ok(()));
+    }
+    assert!(!waiters.is_first(own.as_ref().unwrap()));
+    let taken = waiters.take_over(&mut own, |_, _| Choice::Take);
+    assert_eq!(taken, [], "there were not enough");
+    let taken = waiters.take_over(&mut own, |want, _| match want {
+        1 => Choice::Leave,
+        2 => Choice::Take,
+        _ => Choice::TakeAsLast,
+    });
+    assert_eq!((taken, own.is_none()), (vec![(3, 'c'), (2, 'b')], true));
+    let granted = keys.each_ref().map(|key| waiters.is_granted(key));
+    assert_eq!(granted, [true, false, false, false]);
 
-    assert_eq!(waiters.grant('c'), Ok(()));
-    assert_eq!(count.get(), 1, "whoever took its place is woken for it");
+    assert_eq!(waiters.grant('d'), Ok(()));
+    assert_eq!(
+        count.get(),
+        1,
+        "the waker of the waiter that took over is woken"
+    );
+    assert_eq!(waiters.grant('e'), Ok(()));
     assert_eq!(
         keys.map(|key| waiters.remove(key)),
-        [Some('a'), Some('c'), None]
+        [Some('a'), Some('d'), Some('e'), None]
     );
+}
+
+#[test]
+fn a_waiter_whose_waker_was_taken_is_still_in_the_queue() {
+    let waiters = Waiters::<(), u8>::new();
+    let count = Arc::<Count>::default();
+    let keys = [1, 2, 2, 2].map(|want| {
+        let waker = Arc::clone(&count).into();
+        waiters.enqueue_for(want, Some(waker))
+    });
+    let mut wakers = Wakers::new();
+    waiters.take_wakers(&mut wakers, |want| want == 3);
+    assert_eq!(Arc::strong_count(&count), 5);
+    waiters.take_wakers(&mut wakers, |want| want == 2);
+    wakers.wake();
+    assert_eq!((count.get(), Arc::strong_count(&count)), (2, 3));
+    // The wakers of the first and the third are left.
+    for (key, woken) in keys.into_iter().zip([3, 3, 4, 4]) {
+        waiters.grant(()).unwrap();
+        assert_eq!((waiters.remove(key), count.get()), (Some(()), woken));
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::task::queue::TaskRef;
 
 impl TaskSet {
     /// The task that runs.
+    #[inline]
     pub(crate) fn current(&self) -> Option<Id> {
         self.with_current(|header| header.id)
     }
@@ -102,9 +103,10 @@ impl TaskSet {
         self.ready.count()
     }
 
-    /// How often tasks were polled, up to the slice that runs.
+    /// How many polls of tasks were begun, the one that runs among them. So this is
+    /// also the number of that poll.
     pub(crate) fn polls(&self) -> u64 {
-        self.counts.polls.get()
+        self.counts.polls.get() - u64::from(self.counts.left.get())
     }
 
     /// How many wakes came by the inbox.

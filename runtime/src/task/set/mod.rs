@@ -62,7 +62,10 @@ struct Counts {
     ended: Cell<u64>,
     /// Live tasks that are the loop's own.
     hidden: Cell<u64>,
+    /// Polls up to now, and those that the slice that runs has left.
     polls: Cell<u64>,
+    /// How many more polls the slice that runs may begin; 0 between slices.
+    left: Cell<u32>,
     posted: Cell<u64>,
 }
 
@@ -132,6 +135,7 @@ impl TaskSet {
     }
 
     /// Calls `f` with the task that runs.
+    #[inline]
     fn with_current<R>(&self, f: impl FnOnce(&Header) -> R) -> Option<R> {
         // SAFETY: `RUNNING` keeps the task that runs. It stays set meanwhile, because the
         // token of the run is further up the stack.
@@ -275,9 +279,11 @@ impl TaskSet {
     )]
     #[inline(always)]
     pub(crate) fn run_ready(&self, most: u32) -> bool {
-        let left = Cell::new(most);
+        let Counts { polls, left, .. } = &self.counts;
+        polls.set(polls.get() + u64::from(most));
+        left.set(most);
         let none_left = loop {
-            match catch_unwind(AssertUnwindSafe(|| self.run_some(&left))) {
+            match catch_unwind(AssertUnwindSafe(|| self.run_some())) {
                 Ok(none_left) => break none_left,
                 Err(payload) => {
                     self.fail_current(payload);
@@ -287,8 +293,7 @@ impl TaskSet {
                 }
             }
         };
-        let polls = &self.counts.polls;
-        polls.set(polls.get() + u64::from(most - left.get()));
+        polls.set(polls.get() - u64::from(left.take()));
         self.budget.lift();
         self.current.set(None);
         self.wake_refused();
@@ -305,7 +310,8 @@ impl TaskSet {
     /// the slice; but lets the panic of a poll out, with the task still `RUNNING`
     /// and current.
     #[inline]
-    fn run_some(&self, left: &Cell<u32>) -> bool {
+    fn run_some(&self) -> bool {
+        let left = &self.counts.left;
         while let Some(more) = left.get().checked_sub(1) {
             let Some(task) = self.ready.pop() else {
                 return true;
