@@ -24,7 +24,7 @@ const ROLES: [(&str, fn()); 9] = [
     ("foreign_executor", foreign_executor),
     ("mode", mode),
     ("writes_much", writes_much),
-    ("writes_to_nobody", writes_to_nobody),
+    ("writes_without_a_reader", writes_without_a_reader),
     ("both", both),
 ];
 
@@ -89,18 +89,18 @@ fn say(child: &mut Child, text: &str) {
     input.write_all(text.as_bytes()).expect("it reads");
 }
 
-fn hear(child: &mut Child, text: &str) {
-    let mut heard = vec![0; text.len()];
+fn expect_line(child: &mut Child, text: &str) {
+    let mut read = vec![0; text.len()];
     let output = child.stdout.as_mut().expect("a pipe");
-    output.read_exact(&mut heard).expect("it writes");
-    assert_eq!(String::from_utf8_lossy(&heard), text);
+    output.read_exact(&mut read).expect("it writes");
+    assert_eq!(String::from_utf8_lossy(&read), text);
 }
 
 fn lines_are_read_and_written() {
     let mut child = start("upper");
     for line in ["one\n", "two\n", "a longer line\n"] {
         say(&mut child, line);
-        hear(&mut child, &line.to_uppercase());
+        expect_line(&mut child, &line.to_uppercase());
     }
     say(&mut child, "the end");
     let (status, rest) = finish(child);
@@ -129,7 +129,7 @@ fn upper() {
 
 fn a_read_that_was_dropped_leaves_its_bytes_to_the_next() {
     let mut child = start("gives_up");
-    hear(&mut child, "gave up\n");
+    expect_line(&mut child, "gave up\n");
     say(&mut child, "late");
     let (status, rest) = finish(child);
     assert!(status.success());
@@ -178,7 +178,7 @@ fn many_readers() {
 
 fn no_runtime_waits_for_a_read() {
     let mut child = start("ends_while_it_reads");
-    hear(&mut child, "none left\n");
+    expect_line(&mut child, "none left\n");
     // Its input is still open.
     assert!(child.wait().expect("an end").success());
 }
@@ -220,7 +220,7 @@ fn foreign_executor() {
 
 fn the_streams_stay_blocking() {
     let mut child = start("mode");
-    hear(&mut child, "ready\n");
+    expect_line(&mut child, "ready\n");
     say(&mut child, "x");
     let (status, rest) = finish(child);
     assert!(status.success());
@@ -276,22 +276,22 @@ fn writes_much() {
 }
 
 fn an_error_is_returned_by_the_next_operation() {
-    let mut child = start("writes_to_nobody");
+    let mut child = start("writes_without_a_reader");
     drop(child.stdout.take());
     drop(child.stdin.take());
     assert!(child.wait().expect("an end").success());
 }
 
-fn writes_to_nobody() {
+fn writes_without_a_reader() {
     coreloop::block_on(async {
         // Until the other end is closed.
         stdin().read_to_end(&mut Vec::new()).await.expect("the end");
         let mut output = stdout();
         assert_eq!(output.write(b"a line\n").await.expect("it is taken"), 7);
-        let error = output.flush().await.expect_err("nobody reads");
+        let error = output.flush().await.expect_err("nothing reads");
         assert_eq!(error.kind(), ErrorKind::BrokenPipe);
         output.write_all(b"a line\n").await.expect("it is taken");
-        let error = output.write(b"a line\n").await.expect_err("nobody reads");
+        let error = output.write(b"a line\n").await.expect_err("nothing reads");
         assert_eq!(error.kind(), ErrorKind::BrokenPipe);
     });
     // What std keeps for its own flush at the end is of no interest.

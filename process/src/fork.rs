@@ -74,7 +74,7 @@ impl Forked {
 ///   [entered](coreloop_runtime::Runtime::enter) is found and refused; an idle one is
 ///   not found.
 /// - **Sockets and files**, with their positions and locks.
-/// - **Signal handlers** that write to a pipe, as those of `coreloop::signal` do: a
+/// - **Signal handlers** that write to a pipe, as the handlers of `coreloop::signal` do: a
 ///   signal to the copy is received by the original.
 /// - **Randomness.** Generators of random numbers go on in step.
 /// - **Buffers.** What was printed but not written yet is written twice.
@@ -88,8 +88,8 @@ impl Forked {
 /// relies for its soundness on being the only one to use
 ///
 /// - memory that is mapped shared and writable: by `mmap` of a file, by `shmat`, or as the
-///   rings of `io_uring`. Each process has its own borrows and locks, and they do not
-///   exclude those of the other;
+///   rings of `io_uring`. Each process has its own borrows and locks, which do not
+///   keep the other process out;
 /// - an object of the kernel that returns addresses, or that reads or writes the memory of
 ///   the process that made it. The events of an epoll instance carry what was registered
 ///   with them, which for some runtimes, tokio among them, is an address in the process

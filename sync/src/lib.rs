@@ -59,7 +59,7 @@
 //!   [`OnceCell`];
 //! - for more permits than the futures left behind were given, while another request is before
 //!   it in the queue;
-//! - in a combinator that polls only those of its futures that were woken, such as
+//! - in a combinator that polls a future only if that was woken, such as
 //!   `FuturesUnordered`, if it has left several futures behind at the same lock;
 //! - for room in a channel of [`mpsc`], or for room or an item in a [`Queue`]: what was granted
 //!   to a future stays there until the future is polled or dropped;

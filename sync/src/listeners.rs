@@ -104,10 +104,10 @@ impl Listeners {
     }
 
     fn wake(&self) {
-        let mut told = self.waiting.replace(self.spare.take());
-        Waking(told.drain()).run();
-        if told.capacity() <= KEPT {
-            self.spare.set(told);
+        let mut woken = self.waiting.replace(self.spare.take());
+        Waking(woken.drain()).run();
+        if woken.capacity() <= KEPT {
+            self.spare.set(woken);
         }
     }
 }

@@ -38,7 +38,7 @@ fn give_back(buffer: &mut (impl Buffer + ?Sized), kept: usize) {
     buffer.shrink_to(kept);
 }
 
-/// The methods of the same name are those of the collection.
+/// Each method calls the method of the collection with the same name.
 macro_rules! buffers {
     ($($collection:ident),*) => {
         $(

@@ -119,7 +119,7 @@ impl Slots {
         }
     }
 
-    /// Takes so many, all at once: requests that come later wait until it has all.
+    /// Takes `count` at once: requests that come later wait until this one has all.
     pub(crate) fn poll_take_many(
         &self,
         count: usize,

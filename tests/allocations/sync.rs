@@ -28,7 +28,7 @@ fn burst<const SIZE: usize>() -> usize {
     (1 << 20) / SIZE
 }
 
-/// What is done, and the function that does it with a channel of so many values.
+/// What is done, and the function that does it with a channel that holds a number of values.
 type Way<T> = (&'static str, fn(&mut mpsc::Receiver<T>, usize));
 
 /// Ways to take what is in a channel.

@@ -21,7 +21,7 @@ use coreloop_test_support::panics::recorded;
 
 const MANY: u32 = 10_000;
 
-/// At most so many tasks of other threads start before a local task that is ready runs.
+/// How many tasks of other threads may start before a local task that is ready runs.
 const BOUND: u32 = 128;
 
 thread_local! {

@@ -78,7 +78,10 @@ fn a_close_names_what_it_leaves_behind() {
         assert!(start.elapsed().as_secs() < 60, "the jobs do not end");
         std::thread::yield_now();
     }
-    assert!(shared.pool.abandon().is_empty(), "what is over is not left");
+    assert!(
+        shared.pool.abandon().is_empty(),
+        "a job that has ended is not left"
+    );
 }
 
 #[test]

@@ -35,8 +35,8 @@ use crate::task::TaskMeta;
 /// until as many others have run.
 const AT_ONCE: usize = 32;
 
-/// While other tasks are ready, one letter is opened for so many polls, as by default in
-/// tokio. Otherwise each wake of a local task would wait for tasks of other threads.
+/// While other tasks are ready, one letter is opened for this number of polls, which is the
+/// default of tokio. Otherwise each wake of a local task would wait for tasks of other threads.
 const INTERVAL: u64 = 31;
 
 /// The room for letters that an empty box keeps.

@@ -254,7 +254,7 @@ unsafe fn give_up(task: Raw) {
     } else {
         // SAFETY: likewise. Nothing else looks at a task that has a `RESULT` and is
         // `JOINED`, and what is deferred stays on the thread. The outcome may wait,
-        // because only that of a root borrows (`TaskSet::spawn_borrowing`).
+        // because only the outcome of a root borrows (`TaskSet::spawn_borrowing`).
         nesting::defer(move || unsafe { drop_outcome(task) });
     }
 }

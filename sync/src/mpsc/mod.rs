@@ -20,8 +20,8 @@
 //!
 //! Room is granted in the order in which it was asked for, also to a task that has spent its
 //! [budget](coreloop_runtime::task::coop). It stays with the future that it was granted to: if
-//! the task no longer polls that future, and does not drop it, the other senders wait, those of
-//! the same task too. See [Futures that a task leaves
+//! the task no longer polls that future, and does not drop it, the other senders wait, also
+//! if they are in the same task. See [Futures that a task leaves
 //! behind](crate#futures-that-a-task-leaves-behind).
 //!
 //! # Losing nothing

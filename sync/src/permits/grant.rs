@@ -20,7 +20,7 @@
 //! That works if R is polled. The wake of F wakes the task, which polls R as well if the task
 //! polls it directly. Two cases are left, for which the flag `ROUSES` is set:
 //!
-//! - R is in a combinator that polls only those of its futures that were woken. So when F is
+//! - R is in a combinator that polls a future only if that was woken. So when F is
 //!   given permits, the first and the last of its siblings are roused too. More would be one
 //!   poll of each future of a crowd for each permit.
 //! - R needs more permits than F was given, and becomes the head of the queue only later, so
@@ -37,8 +37,8 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// Whether both are of one task. Those of other executors' tasks cannot be told apart,
-    /// and count as of different ones.
+    /// Whether one task made both requests. The tasks of other executors cannot be
+    /// distinguished, so their requests count as requests of different tasks.
     #[inline]
     pub(super) fn is_sibling(self, other: Request) -> bool {
         self.task.is_some() && self.task == other.task

@@ -225,8 +225,8 @@ impl Permits {
         }
     }
 
-    /// How many permits a request would have to take over from its siblings; none if they have
-    /// not been given so many.
+    /// How many permits a request would have to take over from its siblings. None if they have
+    /// been given fewer.
     fn missing(&self, key: Option<&Key>, request: Request) -> Option<usize> {
         let mut within_reach = 0;
         self.waiters.visit_granted(|other, grant| {
@@ -249,8 +249,8 @@ impl Permits {
         Some(missing)
     }
 
-    /// Counts the permits of a request that has taken over those of others, which are first in
-    /// the queue again.
+    /// Counts the permits of a request that has taken over permits of other requests, which
+    /// are first in the queue again.
     #[cold]
     fn settle(&self, request: Request, others: &[(Request, Grant)]) {
         let given: usize = others.iter().map(|(it, _)| it.count as usize).sum();
@@ -286,7 +286,7 @@ impl Drop for Taken<'_> {
 #[inline]
 fn flags_of(request: Request, waker: Option<&Waker>) -> usize {
     match waker {
-        // The waker of a combinator, which polls only those of its futures that were woken.
+        // The waker of a combinator, which polls a future only if that was woken.
         Some(waker) if request.task.is_some() && !task::is_of_task(waker) => QUEUED | ROUSES,
         _ => QUEUED,
     }

@@ -78,7 +78,7 @@ impl Program {
                     _ => self.yield_a_few_times().await,
                 }
             }
-            // In another order than that of asking.
+            // Not in the order in which they asked.
             while let Some(future) = left_behind.pop() {
                 future.await;
             }

@@ -336,7 +336,8 @@ fn a_waker_whose_destructor_unlocks() {
     });
 }
 
-/// Where there is no task, the order is that of asking and nothing is taken over.
+/// Where there is no task, requests are served in their order, and none takes another's
+/// grant over.
 #[test]
 fn a_future_gets_its_turn_under_another_executor() {
     in_time(|| {

@@ -6,8 +6,8 @@
 //!        └──── bytes, wakers <──────────┘
 //! ```
 //!
-//! What it has read belongs to whoever polls next, on any loop. So nothing is lost when a
-//! read is dropped; and no runtime waits for a thread that may wait for ever.
+//! The next future that polls gets what the thread has read, on any loop. So nothing is lost when
+//! a read is dropped, and no runtime waits for a thread that may wait for ever.
 //!
 //! # Invariants
 //!
@@ -95,7 +95,7 @@ impl State {
 ///
 /// # Errors
 ///
-/// Those of the system call, and if the thread cannot be started.
+/// If the system call fails, or the thread cannot be started.
 ///
 /// # Examples
 ///

@@ -139,7 +139,7 @@ macro_rules! output {
         ///
         /// # Errors
         ///
-        /// Those of the write before, and if no runtime is running where it is polled.
+        /// If the write before failed, or if no runtime is running where it is polled.
         pub struct $name {
             output: Output<io::$name>,
             std: io::$name,

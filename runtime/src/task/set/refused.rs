@@ -30,7 +30,7 @@ const KEPT_ROOM: usize = 64;
 /// Wakers that are to be woken after the poll that goes on.
 #[derive(Default)]
 pub(super) struct Refused {
-    /// Those of one poll stand together.
+    /// The wakers of one poll stand together.
     wakers: RefCell<VecDeque<Waiting>>,
     /// Empty, but for its memory.
     spare: Cell<Vec<Waker>>,
@@ -54,8 +54,8 @@ impl Refused {
         wakers.iter().any(|waiting| waiting.task == task)
     }
 
-    /// Whether `waker` would wake what the last one does, as those of the futures of a
-    /// `join!` do.
+    /// Whether `waker` wakes what the last one does. The futures of a `join!` share one
+    /// waker.
     fn ends_with(&self, waker: &Waker) -> bool {
         let wakers = self.wakers.borrow();
         wakers
@@ -98,8 +98,8 @@ impl Refused {
 }
 
 impl TaskSet {
-    /// Wakes `waker` after the poll of the running task. If no task runs, or the waker is
-    /// that of a task, it is woken at once.
+    /// Wakes `waker` after the poll of the running task. If no task runs, or if it is
+    /// the waker of a task, it is woken at once.
     #[inline]
     pub(crate) fn wake_after_poll(&self, waker: &Waker) {
         if waker::recognise(waker).is_some() || !self.keep_refused(waker) {
