@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::blocking;
 use crate::cleanup::{self, CleanupFailure};
 use crate::event_loop::EventLoop;
+use crate::panics::Foreign;
 use crate::runtime::{Runtime, SlowPoll, TaskPanic, UnhandledPanic};
 use crate::slow_poll::Watch;
 use crate::unhandled;
@@ -168,7 +169,7 @@ impl Builder {
     ///
     /// Off unless set, as it takes a look at the clock for each poll.
     pub fn slow_poll(mut self, limit: Duration) -> Builder {
-        let hook = self.watch.and_then(|watch| watch.hook);
+        let hook = self.watch.map_or_else(Foreign::default, |watch| watch.hook);
         self.watch = Some(Watch { limit, hook });
         self
     }
@@ -203,7 +204,7 @@ impl Builder {
         let limit = self.watch.map_or(SLOW, |watch| watch.limit);
         self.watch = Some(Watch {
             limit,
-            hook: Some(Arc::new(hook)),
+            hook: Foreign::new(Arc::new(hook)),
         });
         self
     }
@@ -252,7 +253,7 @@ impl Builder {
         mut self,
         hook: impl Fn(&CleanupFailure) + Send + Sync + 'static,
     ) -> Builder {
-        self.cleanup.hook = Some(Arc::new(hook));
+        self.cleanup.hook = Foreign::new(Arc::new(hook));
         self
     }
 

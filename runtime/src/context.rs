@@ -81,6 +81,21 @@ pub(crate) fn current() -> Option<Rc<EventLoop>> {
     Some(unsafe { Rc::from_raw(current) })
 }
 
+/// The loop that is inside a turn on this thread; if none is, the loop that was entered.
+///
+/// What the runtime does for a task uses this: a task may hold the guard of another
+/// runtime, so that another loop is the current one.
+pub(crate) fn running_or_current() -> Option<Rc<EventLoop>> {
+    let running = RUNNING.get();
+    if running.is_null() {
+        return current();
+    }
+    // SAFETY: invariant 2, the pointer is that of an `Rc` that `run` borrows.
+    unsafe { Rc::increment_strong_count(running) };
+    // SAFETY: the count was taken just now.
+    Some(unsafe { Rc::from_raw(running) })
+}
+
 /// Calls `f` with the loop that was entered, if one was.
 #[inline]
 pub(crate) fn with_current<R>(f: impl FnOnce(&Rc<EventLoop>) -> R) -> Option<R> {

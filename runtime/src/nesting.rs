@@ -76,6 +76,16 @@ pub(crate) fn defer(destructor: impl FnOnce() + 'static) {
     WAITING.with(|waiting| waiting.borrow_mut().push_back(Box::new(destructor)));
 }
 
+/// Drops a value that is not used any more: now, or if too many destructors are nested,
+/// when the innermost level ends. A panic of its destructor is caught.
+pub(crate) fn drop_nested(value: impl Sized + 'static) {
+    if let Some(_level) = Level::enter() {
+        panics::caught(|| drop(value));
+    } else {
+        defer(move || drop(value));
+    }
+}
+
 /// Calls what waits, and what these destructors defer, first in, first out.
 #[cold]
 fn call_waiting() {

@@ -34,6 +34,11 @@ impl<T> Foreign<T> {
         Foreign(Some(value))
     }
 
+    #[inline]
+    pub(crate) fn get(&self) -> Option<&T> {
+        self.0.as_ref()
+    }
+
     /// The value, whose destructor may panic where the caller drops it.
     #[inline]
     pub(crate) fn into_inner(mut self) -> Option<T> {
@@ -54,6 +59,12 @@ impl Foreign<Waker> {
     #[inline]
     pub(crate) fn will_wake(&self, waker: &Waker) -> bool {
         self.0.as_ref().is_some_and(|own| own.will_wake(waker))
+    }
+}
+
+impl<T: Clone> Clone for Foreign<T> {
+    fn clone(&self) -> Foreign<T> {
+        Foreign(self.0.clone())
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::diagnostics;
-use crate::panics;
+use crate::panics::{self, Foreign};
 use crate::runtime::TaskMeta;
 
 /// A poll of a task that took longer than
@@ -49,7 +49,7 @@ pub(crate) type Hook = Arc<dyn Fn(&SlowPoll) + Send + Sync>;
 #[derive(Clone)]
 pub(crate) struct Watch {
     pub(crate) limit: Duration,
-    pub(crate) hook: Option<Hook>,
+    pub(crate) hook: Foreign<Hook>,
 }
 
 impl Watch {
@@ -60,7 +60,7 @@ impl Watch {
         }
         let slow = SlowPoll { task, elapsed };
         // A subscriber of `tracing` is the user's too.
-        panics::caught(|| match &self.hook {
+        panics::caught(|| match self.hook.get() {
             Some(hook) => hook(&slow),
             None => diagnostics::slow_poll(&slow),
         });

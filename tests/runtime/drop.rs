@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use coreloop::cleanup::{cleanups, defer};
 use coreloop::io::Async;
-use coreloop::runtime::Builder;
+use coreloop::runtime::{Builder, Handle};
 use coreloop::scope::cancel_scope;
 use coreloop::task::{JoinHandle, yield_now};
 use coreloop::time::{Instant, Sleep, sleep, timeout};
@@ -18,6 +18,7 @@ use coreloop::{Runtime, block_on, spawn};
 
 use coreloop_test_support::deadline::end_if_it_hangs;
 use coreloop_test_support::on_drop::OnDrop;
+use coreloop_test_support::panics::recorded;
 use coreloop_test_support::rerun::is_rerun;
 #[cfg(not(miri))]
 use coreloop_test_support::rerun::rerun;
@@ -451,4 +452,79 @@ fn every_task_is_dropped_though_a_waker_panics_when_dropped() {
     for handle in handles {
         assert!(block_on(handle).is_err());
     }
+}
+
+/// Two panics of destructors at a time would abort the process.
+#[test]
+fn a_runtime_is_dropped_though_its_hooks_own_values_that_panic() {
+    let fragile = || OnDrop::new(|| panic!("a hook is dropped"));
+    let (_, panics) = recorded(|| {
+        let hooks = (fragile(), fragile(), fragile(), fragile());
+        let builder = Builder::new()
+            .on_unhandled_panic(move |_| {
+                let _ = &hooks.0;
+            })
+            .on_cleanup_failure(move |_| {
+                let _ = &hooks.1;
+            })
+            .on_slow_poll(move |_| {
+                let _ = &hooks.2;
+            })
+            .thread_name_fn(move || {
+                let _ = &hooks.3;
+                String::from("name")
+            });
+        let runtime = builder.build().unwrap();
+        drop(builder);
+        drop(runtime);
+    });
+    assert_eq!(panics.len(), 4);
+}
+
+/// A value whose destructor spawns a task that owns the next one.
+struct Respawns(u32);
+
+impl Drop for Respawns {
+    fn drop(&mut self) {
+        if let Some(left) = self.0.checked_sub(1) {
+            let next = Respawns(left);
+            drop(spawn(async move {
+                let _next = next;
+                pending::<()>().await;
+            }));
+        }
+    }
+}
+
+/// As above, by a handle.
+struct RespawnsByHandle(u32, Handle);
+
+impl Drop for RespawnsByHandle {
+    fn drop(&mut self) {
+        if let Some(left) = self.0.checked_sub(1) {
+            let next = RespawnsByHandle(left, self.1.clone());
+            drop(self.1.spawn(move || async move {
+                let _next = next;
+                pending::<()>().await;
+            }));
+        }
+    }
+}
+
+#[test]
+fn destructors_that_spawn_are_not_nested_at_the_end_of_the_runtime() {
+    let links = if cfg!(miri) { 50 } else { 20_000 };
+    let runtime = Runtime::new().unwrap();
+    let first = Respawns(links);
+    drop(runtime.spawn(async move {
+        let _first = first;
+        pending::<()>().await;
+    }));
+    let first = RespawnsByHandle(links, runtime.handle());
+    drop(runtime.spawn(async move {
+        let _first = first;
+        pending::<()>().await;
+    }));
+    runtime.turn(Some(Duration::ZERO)).unwrap();
+    drop(runtime);
 }

@@ -1,14 +1,20 @@
 //! Two runtimes of one thread, and a socket that belongs to one of them.
 
+use std::future::pending;
 use std::io::{self, ErrorKind, PipeReader, PipeWriter, Read, Write, pipe};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use coreloop::cleanup::{cleanups, defer};
 use coreloop::io::{Async, Interest};
 use coreloop::net::{TcpListener, TcpStream};
-use coreloop::runtime::Runtime;
+use coreloop::runtime::{Builder, Runtime};
 use coreloop::task::yield_now;
+
+use coreloop_test_support::on_drop::OnDrop;
+use coreloop_test_support::panics::recorded;
+use coreloop_test_support::reports::Reports;
 
 fn runtimes() -> (Runtime, Runtime) {
     (Runtime::new().unwrap(), Runtime::new().unwrap())
@@ -164,4 +170,68 @@ fn a_turn_after_block_on_may_wait_for_another_runtime() {
     turn(&here);
     turn(&there);
     assert_eq!(there.block_on(task).unwrap().unwrap(), b'x');
+}
+
+/// A cleanup that enters another runtime, whose hook owns a value that panics when it is
+/// dropped, and drops it.
+async fn enter_another() {
+    let fragile = OnDrop::new(|| panic!("a hook is dropped"));
+    let builder = Builder::new().on_cleanup_failure(move |_| {
+        let _ = &fragile;
+    });
+    let other = builder.build().unwrap();
+    drop(builder);
+    let entered = other.enter();
+    yield_now().await;
+    drop(entered);
+    drop(other);
+}
+
+#[test]
+fn a_cleanup_may_enter_another_runtime_and_drop_it() {
+    let runtime = Runtime::new().unwrap();
+    let (live, closing) = recorded(|| {
+        let live = runtime.spawn(async {
+            drop(defer(enter_another()));
+            cleanups().await;
+        });
+        let closing = runtime.spawn(async { drop(defer(enter_another())) });
+        runtime.block_on(async { (live.await, closing.await) })
+    })
+    .0;
+    assert!(live.is_ok() && closing.is_ok());
+}
+
+/// The guard of another runtime makes that the current one for every task of the thread.
+#[test]
+fn a_shutdown_ends_in_time_though_a_task_has_entered_another_runtime() {
+    let builder = Builder::new()
+        .start_paused(true)
+        .cleanup_budget(Duration::from_secs(1))
+        .on_cleanup_failure(|failure| assert!(failure.is_timeout() || failure.is_abandoned()));
+    let runtime = builder.build().unwrap();
+    drop(runtime.spawn(async {
+        drop(defer(async {
+            let other = Runtime::new().unwrap();
+            let _entered = other.enter();
+            pending::<()>().await;
+        }));
+        pending::<()>().await;
+    }));
+    assert_eq!(runtime.shutdown(Duration::from_secs(1)).tasks().len(), 1);
+}
+
+#[test]
+fn a_failed_cleanup_is_reported_to_the_runtime_of_its_task() {
+    let reports = Reports::new();
+    let runtime = reports.builder().build().unwrap();
+    let task = runtime.spawn(async {
+        let other = Runtime::new().unwrap();
+        let _entered = other.enter();
+        drop(defer(async { panic!("no goodbye") }));
+        cleanups().await;
+    });
+    recorded(|| runtime.block_on(task).unwrap());
+    let failures = reports.cleanups();
+    assert!(matches!(&failures[..], [failure] if failure.is_panic()));
 }

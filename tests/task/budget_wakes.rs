@@ -289,6 +289,7 @@ fn a_task_that_ends_in_the_poll_leaves_no_operation_asleep() {
     log.assert(&["woken", "woken", "woken", "woken", "root"]);
     assert!(!waits.is_finished() && ready.is_finished() && panics.is_finished());
     assert!(runtime.block_on(aborted).unwrap_err().is_cancelled());
+    assert!(runtime.block_on(panics).unwrap_err().is_panic());
 }
 
 /// A wake makes no task run once more: it is about to be polled anyway.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use coreloop::io::Async;
 use coreloop::runtime::Builder;
+use coreloop::scope::scope;
 use coreloop::task::{JoinHandle, JoinSet, yield_now};
 use coreloop::time::{Sleep, sleep};
 use coreloop::{Runtime, block_on, spawn};
@@ -282,6 +283,34 @@ fn a_handle_is_dropped_though_the_waker_that_it_was_left_panics() {
         armed.set(true);
         drop(handles);
     });
+}
+
+#[test]
+fn futures_that_keep_a_waker_are_dropped_though_it_panics() {
+    let runtime = Runtime::new().unwrap();
+    let fragile = || {
+        let armed = Rc::new(Cell::new(false));
+        let panics = Rc::clone(&armed);
+        let waker = calling(move |call| assert!(call != Call::Drop || !panics.get()));
+        (waker, armed)
+    };
+    let futures: [Pin<Box<dyn Future<Output = ()>>>; 2] = [
+        Box::pin({
+            let task = runtime.handle().spawn(pending::<()>);
+            async move { task.await.unwrap() }
+        }),
+        Box::pin(scope(async |scope| {
+            drop(scope.spawn(pending::<()>()));
+        })),
+    ];
+    for mut future in futures {
+        let (waker, armed) = fragile();
+        let context = &mut Context::from_waker(&waker);
+        assert!(future.as_mut().poll(context).is_pending());
+        drop(waker);
+        armed.set(true);
+        drop(future);
+    }
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! How the pool is to be: the options of [`Builder`] that concern it.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crate::panics;
+use crate::panics::{self, Foreign};
 use crate::runtime::Builder;
 
 /// What a thread is called unless something else is asked for. Linux shows
@@ -19,7 +19,8 @@ pub(crate) struct Options {
     pub(super) max_threads: usize,
     pub(super) keep_alive: Duration,
     stack_size: Option<usize>,
-    name: Arc<dyn Fn() -> String + Send + Sync>,
+    /// The user's function; without any, threads have a common name.
+    name: Foreign<Arc<dyn Fn() -> String + Send + Sync>>,
 }
 
 // The function is called for a name only, and may have panicked for all we care.
@@ -32,7 +33,7 @@ impl Default for Options {
             max_threads: 512,
             keep_alive: Duration::from_secs(10),
             stack_size: None,
-            name: Arc::new(|| NAME.to_owned()),
+            name: Foreign::default(),
         }
     }
 }
@@ -40,12 +41,13 @@ impl Default for Options {
 impl Options {
     /// A thread as asked for. Calls the user's function.
     pub(super) fn thread(&self) -> thread::Builder {
-        let name = match catch_unwind(AssertUnwindSafe(|| (self.name)())) {
-            Ok(name) => name.replace('\0', ""),
-            Err(payload) => {
+        let name = match self.name.get().map(|name| panics::catch(|| name())) {
+            Some(Ok(name)) => name.replace('\0', ""),
+            Some(Err(payload)) => {
                 panics::discard(payload);
                 NAME.to_owned()
             }
+            None => NAME.to_owned(),
         };
         let thread = thread::Builder::new().name(name);
         match self.stack_size {
@@ -136,7 +138,7 @@ impl Builder {
     where
         N: Fn() -> String + Send + Sync + 'static,
     {
-        self.blocking.name = Arc::new(name);
+        self.blocking.name = Foreign::new(Arc::new(name));
         self
     }
 

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use super::count::{Count, Counted};
 use super::options::Options;
 use crate::handle::lock;
+use crate::nesting;
 use crate::panics;
 use crate::runtime::TaskMeta;
 use crate::task::Id;
@@ -147,7 +148,7 @@ impl Pool {
         let mut state = self.lock();
         if state.closed {
             drop(state);
-            drop(job);
+            nesting::drop_nested(job);
             return Call::Nobody;
         }
         state.queue.insert(id, job);

@@ -123,7 +123,7 @@ impl Running {
     /// Looks whether it is late, and reports that it is.
     fn check(&mut self, limit: &mut Limit, context: &mut Context<'_>) -> Verdict {
         if self.clock.is_none() {
-            self.clock = context::current().map(|event_loop| {
+            self.clock = context::running_or_current().map(|event_loop| {
                 let budget = event_loop.tasks.upkeeps.budget();
                 Sleep::on(event_loop, budget)
             });
@@ -133,7 +133,8 @@ impl Running {
         };
         let verdict = limit.check(clock, context);
         if verdict == Verdict::Late {
-            let budget = context::current().map(|event_loop| event_loop.tasks.upkeeps.budget());
+            let budget =
+                context::running_or_current().map(|event_loop| event_loop.tasks.upkeeps.budget());
             self.cleanup
                 .tell(&Reason::TimedOut(budget.unwrap_or_default()));
         }

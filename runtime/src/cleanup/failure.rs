@@ -126,11 +126,10 @@ pub(super) fn tell(place: &'static Location<'static>, reason: &Reason) {
         place,
         reason: reason.clone(),
     };
-    let told = context::with_current(|event_loop| {
+    if let Some(event_loop) = context::running_or_current() {
         let tasks = &event_loop.tasks;
         tasks.upkeeps.tell(failure(tasks.current_meta()));
-    });
-    if told.is_none() {
+    } else {
         // A subscriber of `tracing` is the user's.
         panics::caught(|| diagnostics::cleanup_failure(&failure(None)));
     }

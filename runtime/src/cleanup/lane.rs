@@ -21,6 +21,7 @@ use super::counted::Counted;
 use super::generations::Generations;
 use super::node::Node;
 use crate::context;
+use crate::nesting;
 use crate::panics::{self, Foreign};
 
 /// How many cleanups run before other tasks have their turn.
@@ -109,7 +110,7 @@ impl Lane {
                 Poll::Ready(Err(panic)) => next.running.tell_panic(panic),
             }
             let generation = next.generation;
-            drop(next);
+            panics::caught(|| drop(next));
             self.count_end(generation);
         }
         if !self.is_empty() {
@@ -193,11 +194,11 @@ impl Lane {
         let is_noted = |noted: &Foreign<Waker>| noted.will_wake(waker);
         if !self.barriers.borrow().iter().any(is_noted) {
             let waker = Foreign::new(waker.clone());
-            self.barriers.borrow_mut().push(waker);
             // Cloning a waker is user code, which may have turned the loop.
             if self.open.has_passed(mark) {
                 return Poll::Ready(());
             }
+            self.barriers.borrow_mut().push(waker);
         }
         Poll::Pending
     }
@@ -277,5 +278,7 @@ fn run_alone(cleanup: Cleanup) {
             drop(event_loop.spawn(future, place, running));
         }
     });
-    drop(cleanup);
+    if let Some(cleanup) = cleanup {
+        nesting::drop_nested(cleanup);
+    }
 }

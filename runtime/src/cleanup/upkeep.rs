@@ -12,21 +12,21 @@ use super::node::Node;
 use super::part::Site;
 use crate::context;
 use crate::diagnostics;
-use crate::panics;
+use crate::panics::{self, Foreign};
 use crate::task::Id;
 
 /// How cleanups are to be run.
 #[derive(Clone)]
 pub(crate) struct Options {
     pub(crate) budget: Duration,
-    pub(crate) hook: Option<Hook>,
+    pub(crate) hook: Foreign<Hook>,
 }
 
 impl Default for Options {
     fn default() -> Options {
         Options {
             budget: Duration::from_secs(5),
-            hook: None,
+            hook: Foreign::default(),
         }
     }
 }
@@ -165,7 +165,7 @@ impl Upkeeps {
             return;
         }
         // Both are the user's: a subscriber of `tracing` is too.
-        panics::caught(|| match &self.options.hook {
+        panics::caught(|| match self.options.hook.get() {
             Some(hook) => hook(&failure),
             None => diagnostics::cleanup_failure(&failure),
         });

@@ -46,7 +46,7 @@ impl EventLoop {
     /// Aborts all tasks, and drives those that have cleanups until these are
     /// over, or the time is.
     fn clean_up(&self) {
-        let Some(event_loop) = context::current() else {
+        let Some(event_loop) = context::running_or_current() else {
             return;
         };
         let mut limit = Sleep::on(event_loop, self.tasks.upkeeps.budget());

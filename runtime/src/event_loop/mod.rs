@@ -31,6 +31,7 @@ use std::time::{Duration, Instant as SystemTime};
 
 use crate::context;
 use crate::handle::{self, Handle, Shared};
+use crate::panics;
 use crate::reactor::Reactor;
 use crate::remote;
 use crate::runtime::Builder;
@@ -249,6 +250,8 @@ impl EventLoop {
         });
         self.depart();
         if let Some(error) = failed {
+            // Not by the panic, during which its destructor must not panic in turn.
+            panics::caught(|| drop(result));
             panic!("the event loop cannot poll the kernel: {error}");
         }
         result

@@ -28,6 +28,7 @@ use super::Shared;
 use super::outcome::lock;
 use crate::context;
 use crate::event_loop::EventLoop;
+use crate::nesting;
 use crate::panics;
 use crate::task::TaskMeta;
 
@@ -79,7 +80,7 @@ impl Mailbox {
             let mut contents = lock(&self.contents);
             if contents.closed {
                 drop(contents);
-                drop(letter);
+                nesting::drop_nested(letter);
                 return;
             }
             let was_empty = contents.letters.is_empty();

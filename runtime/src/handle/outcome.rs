@@ -105,9 +105,10 @@ impl<T> Slot<T> {
     fn detach(&self) -> Option<Outcome<T>> {
         let mut state = lock(&self.state);
         state.detached = true;
-        let left = (state.outcome.take(), state.waker.take());
+        let (outcome, waker) = (state.outcome.take(), state.waker.take());
         drop(state);
-        left.0
+        panics::caught(|| drop(waker));
+        outcome
     }
 
     /// Stores the outcome, or gives it back if nobody will take it.

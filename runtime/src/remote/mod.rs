@@ -28,6 +28,7 @@ use std::ptr::NonNull;
 
 use self::inbox::Inbox;
 use crate::atomic::{AtomicIsize, Ordering};
+use crate::panics;
 use crate::runtime::TaskPanic;
 use crate::task::{Header, Raw};
 use crate::unhandled::{self, Hook, Unhandled};
@@ -192,7 +193,8 @@ impl Drop for Owned {
         // SAFETY: invariant 1. The owner counts its tasks in from here on and
         // gives the rest of the bias back; it does not use the remote again.
         unsafe { give_back(self.remote, shares) };
-        drop(hook);
+        // It may own values of the user's.
+        panics::caught(|| drop(hook));
     }
 }
 

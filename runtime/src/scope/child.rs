@@ -326,7 +326,7 @@ impl<'env> Children<'env> {
             panics::caught(|| drop(child));
         }
         let waker = lock(&self.woken.scope).take();
-        drop(waker);
+        panics::caught(|| drop(waker));
         self.woken.forget();
     }
 }

@@ -29,7 +29,8 @@ impl<T> Slot<T> {
     fn fill(&self, output: T) {
         drop(self.output.replace(Some(Output::Ready(output))));
         if let Some(waker) = self.waker.take() {
-            waker.wake();
+            // A panic of the waker is not the child's.
+            panics::caught(|| waker.wake());
         }
     }
 

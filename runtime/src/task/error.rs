@@ -7,6 +7,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Mutex, PoisonError};
 
 use super::{Id, TaskMeta};
+use crate::panics;
 use crate::remote::Remote;
 use crate::runtime::TaskPanic;
 use crate::unhandled::{Hook, Unhandled};
@@ -93,7 +94,9 @@ impl JoinError {
     /// What is given to the joiner of a task.
     pub(super) fn new(id: Id, mut failure: Failure) -> JoinError {
         if let Failure::Panicked(panic) = &mut failure {
-            panic.hook = None;
+            // It may be the last owner of the user's hook.
+            let hook = panic.hook.take();
+            panics::caught(|| drop(hook));
         }
         JoinError { id, failure }
     }

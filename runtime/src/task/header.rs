@@ -19,7 +19,9 @@ use crate::remote::{Link, Remote};
 pub(super) struct Flags(u16);
 
 impl Flags {
-    /// The task is in the ready queue, which owns its `ready_next`.
+    /// The task is in the ready queue, which owns its `ready_next`. Set without that in two
+    /// cases: before a new task is put in the queue, when its handle keeps it, and while
+    /// refused operations are woken before a poll, when `RUNNING` does.
     pub(super) const QUEUED: Flags = Flags(1 << 0);
     /// The loop is inside the task: it polls the future or the cleanups, or ends the task.
     /// A token of `set::running` stands for this flag.

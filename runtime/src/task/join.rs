@@ -252,8 +252,8 @@ unsafe fn give_up(task: Raw) {
         // SAFETY: passed on to the caller.
         unsafe { drop_outcome(task) };
     } else {
-        // SAFETY: likewise. Nothing else looks at a task that has a `RESULT` and is
-        // `JOINED`, and what is deferred stays on the thread. The outcome may wait,
+        // SAFETY: likewise. Nothing else touches the outcome of a task that has a
+        // `RESULT` and is `JOINED`, and what is deferred stays on the thread. The outcome may wait,
         // because only the outcome of a root borrows (`TaskSet::spawn_borrowing`).
         nesting::defer(move || unsafe { drop_outcome(task) });
     }

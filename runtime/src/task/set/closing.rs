@@ -118,9 +118,12 @@ impl TaskSet {
         self.with_current(|header| header.has(Flags::BUSY)) == Some(true)
     }
 
-    /// The upkeep of the task that runs, if it has one.
+    /// The upkeep of the task that runs, if it has one. A task that has ended has none.
     pub(crate) fn current_upkeep(&self) -> Option<Rc<Upkeep>> {
-        let id = self.with_current(|header| header.has(Flags::GUARDED).then_some(header.id));
+        let known = Flags::GUARDED;
+        let id = self.with_current(|header| {
+            (header.has(known) && header.has(Flags::LIVE)).then_some(header.id)
+        });
         Some(self.upkeeps.of(id??))
     }
 

@@ -50,8 +50,15 @@ pub(crate) struct TaskSet {
     /// Whether the root is over, until the loop has taken note.
     root_over: Cell<bool>,
     closed: Cell<bool>,
+    /// Whether `shut_down` ends tasks at the moment.
+    is_ending: Cell<bool>,
+    /// How many tasks are being refused within each other.
+    refusals: Cell<u32>,
     counts: Counts,
 }
+
+/// How many tasks may be refused within each other while the set is shut down.
+const MOST_REFUSALS: u32 = 16;
 
 /// What [`RuntimeMetrics`](crate::runtime::RuntimeMetrics) tells of tasks and
 /// does not follow from anything else.
@@ -83,6 +90,8 @@ impl TaskSet {
             names: RefCell::default(),
             root_over: Cell::new(false),
             closed: Cell::new(false),
+            is_ending: Cell::new(false),
+            refusals: Cell::new(0),
             counts: Counts::default(),
         }
     }
@@ -138,7 +147,9 @@ impl TaskSet {
     #[inline]
     fn with_current<R>(&self, f: impl FnOnce(&Header) -> R) -> Option<R> {
         // SAFETY: `RUNNING` keeps the task that runs. It stays set meanwhile, because the
-        // token of the run is further up the stack.
+        // token of the run is further up the stack, or was lost by the panic that
+        // `fail_current` deals with. No code runs between the end of a run and the moment
+        // at which the task is no longer current.
         let header = unsafe { self.current.get()?.header() };
         Some(f(header))
     }
@@ -236,12 +247,18 @@ impl TaskSet {
         handle
     }
 
-    /// Ends a task that was made after the shutdown.
+    /// Ends a task that was made after the shutdown, or has `shut_down` do that if it is
+    /// running: a destructor may spawn a task whose destructor spawns a task, and so on.
     #[cold]
     fn refuse(&self, task: Raw) {
         // SAFETY: the handle keeps the task, which was never put in the queue.
         unsafe { task.header() }.clear(Flags::QUEUED);
-        self.end(task);
+        let depth = self.refusals.get();
+        if depth < MOST_REFUSALS || !self.is_ending.get() {
+            self.refusals.set(depth + 1);
+            self.end(task);
+            self.refusals.set(depth);
+        }
     }
 
     /// Puts the task last in the queue, unless it is there, or over.
@@ -498,9 +515,11 @@ impl TaskSet {
         }
         // A task is running if its poll has called `exit`, which drops the thread-locals
         // of this thread, a runtime among them. The rest of that poll never runs.
+        self.is_ending.set(true);
         while let Some(task) = self.live.first_at_rest() {
             self.end(task);
         }
+        self.is_ending.set(false);
         while let Some(task) = self.ready.pop() {
             // SAFETY: `QUEUED` keeps the task until it is disowned.
             unsafe { task.header() }.clear(Flags::QUEUED);

@@ -140,7 +140,7 @@ impl TaskSet {
         let current = self.current.take();
         self.budget.lift();
         if self.refused.contains(header.id) {
-            // What comes before it was refused to tasks that have ended.
+            // What comes before it was refused to tasks that have ended, or are closing.
             while let Some(task) = self.refused.wake_oldest()
                 && task != header.id
             {}
@@ -150,8 +150,8 @@ impl TaskSet {
         header.clear(Flags::QUEUED);
     }
 
-    /// Wakes what is left at the end of a slice: what was refused to tasks that have ended,
-    /// and to those whose turn has not come. No task runs.
+    /// Wakes what is left at the end of a slice: what was refused to tasks that have ended
+    /// or are closing, and to tasks whose turn has not come. No task runs.
     #[inline]
     pub(super) fn wake_refused(&self) {
         if !self.refused.is_empty() {

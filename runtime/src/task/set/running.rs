@@ -4,8 +4,8 @@
 //! # Invariants
 //!
 //! 1. A token stands for the flag `RUNNING` of its task: it is made where the flag is
-//!    set, and the flag is cleared where the token is consumed. So the task outlives its
-//!    token, and code that does not have the token cannot end the run.
+//!    set, and `pause` and `release`, which clear the flag, consume it. So the task outlives
+//!    its token, and code that does not have the token cannot end the run.
 //! 2. The future is in place while there is a `Running`, and the outcome while there is an
 //!    `Ended`. There is one token for a task at a time, so only its holder touches the
 //!    stage.
