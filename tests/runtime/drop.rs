@@ -69,14 +69,15 @@ fn tasks_are_dropped_with_the_runtime() {
 #[test]
 fn a_timer_is_dropped_after_its_runtime() {
     let runtime = Runtime::new().unwrap();
-    let (set, unset) = (set_timer(&runtime), {
+    let (set, mut unset) = (set_timer(&runtime), {
         let _guard = runtime.enter();
         sleep(Duration::ZERO)
     });
     drop(runtime);
-    assert!(!set.is_elapsed() && unset.is_elapsed());
+    assert!(!set.is_elapsed() && !unset.is_elapsed());
     block_on(async {
-        unset.await;
+        (&mut unset).await;
+        assert!(unset.is_elapsed());
         drop(set);
     });
 }

@@ -15,49 +15,108 @@ fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
+fn years(years: u64) -> Duration {
+    Duration::from_secs(86_400 * 365 * years)
+}
+
+/// What the clock does not reach.
+fn endless() -> [Duration; 4] {
+    [
+        Duration::MAX,
+        Duration::MAX - ms(1),
+        Duration::from_secs(u64::MAX),
+        years(600),
+    ]
+}
+
 #[coreloop::test(start_paused = true)]
-async fn time_without_end_does_not_come() {
+async fn a_limit_without_end_does_not_come() {
     let start = Instant::now();
-    let years = |years: u64| Duration::from_secs(86_400 * 365 * years);
-    let endless = [Duration::MAX, Duration::from_secs(u64::MAX), years(600)];
-    for duration in endless {
-        let task = spawn(sleep(duration));
+    for duration in endless() {
         let limited = spawn(timeout(duration, pending::<()>()));
         let until = start.checked_add(duration).map(sleep_until).map(spawn);
-        let mut ticker = interval(duration);
-        ticker.tick().await;
-        let ticker = spawn(async move { ticker.tick().await });
-        let mut reset = sleep(ms(10));
-        if let Some(far) = start.checked_add(duration) {
+        let reset = start.checked_add(duration).map(|far| {
+            let mut reset = sleep(ms(10));
             Pin::new(&mut reset).reset(far);
-        } else {
-            reset = sleep(duration);
-        }
-        assert!(reset.deadline() > start + years(500));
-        assert!(!reset.is_elapsed());
-        let reset = spawn(reset);
+            assert!(reset.deadline() > start + years(500));
+            assert!(!reset.is_elapsed());
+            spawn(reset)
+        });
         sleep(years(100)).await;
-        assert!(!task.is_finished() && !limited.is_finished());
-        assert!(!ticker.is_finished() && !reset.is_finished());
+        assert!(!limited.is_finished());
         assert!(until.is_none_or(|until| !until.is_finished()));
+        assert!(reset.is_none_or(|reset| !reset.is_finished()));
     }
-    assert_eq!(start.elapsed(), years(300));
+    assert_eq!(start.elapsed(), years(400));
     // What is nearer is not in their way.
     assert_eq!(timeout(Duration::MAX, async { 5 }).await, Ok(5));
     let slow = timeout(Duration::MAX, sleep(years(1)));
     assert!(slow.await.is_ok());
-    // One that was endless can be brought back.
+    // One that was far away can be brought back.
     let mut timer = sleep(Duration::MAX);
     assert!(poll(&mut timer, Waker::noop()).is_pending());
     Pin::new(&mut timer).reset(Instant::now() + ms(1));
     timer.await;
-    assert_eq!(start.elapsed(), years(301) + ms(1));
+    assert_eq!(start.elapsed(), years(401) + ms(1));
+}
+
+/// As in tokio, so that a test whose clock is paused goes on.
+#[coreloop::test(start_paused = true)]
+async fn a_sleep_without_end_takes_thirty_years() {
+    for duration in endless() {
+        let start = Instant::now();
+        let timer = sleep(duration);
+        assert_eq!(timer.deadline(), start + years(30));
+        timer.await;
+        assert_eq!(start.elapsed(), years(30));
+        let mut ticks = interval(duration);
+        assert_eq!(ticks.period(), duration);
+        ticks.tick().await;
+        ticks.tick().await;
+        assert_eq!(start.elapsed(), years(60));
+        if duration == years(600) {
+            // What the clock does reach is not cut short.
+            sleep(years(31)).await;
+            assert_eq!(start.elapsed(), years(91));
+        }
+    }
+}
+
+#[coreloop::test(start_paused = true)]
+async fn an_interval_without_end_is_reset_to_thirty_years() {
+    let start = Instant::now();
+    let mut ticks = interval(Duration::MAX);
+    ticks.tick().await;
+    sleep(years(1)).await;
+    ticks.reset();
+    ticks.tick().await;
+    assert_eq!(start.elapsed(), years(31));
+    ticks.reset_after(Duration::MAX);
+    ticks.tick().await;
+    assert_eq!(start.elapsed(), years(61));
+}
+
+/// At the end of the clock there is nothing to jump to.
+#[test]
+fn the_clock_ends() {
+    let runtime = paused();
+    runtime.block_on(async {
+        for _ in 0..18 {
+            sleep(Duration::MAX).await;
+        }
+    });
+    let beyond = runtime.spawn(async { sleep(Duration::MAX).await });
+    while runtime.turn(Some(Duration::ZERO)).unwrap() {}
+    runtime.turn(Some(ms(1))).unwrap();
+    assert!(!beyond.is_finished());
+    // Nearer times come.
+    runtime.block_on(async { sleep(ms(1)).await });
 }
 
 #[test]
-fn time_without_end_is_no_timer() {
+fn a_limit_without_end_is_no_timer() {
     let runtime = paused();
-    let endless = runtime.spawn(async { sleep(Duration::MAX).await });
+    let endless = runtime.spawn(async { timeout(Duration::MAX, pending::<()>()).await });
     runtime.turn(Some(Duration::ZERO)).unwrap();
     assert_eq!(runtime.next_timer(), None);
     // Nothing to jump to.

@@ -236,26 +236,26 @@ async fn a_tick_that_is_dropped_is_not_lost() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn an_endless_period_ticks_once() {
+async fn an_endless_period_is_one_of_thirty_years() {
     let start = Instant::now();
     let mut interval = interval(Duration::MAX);
     assert_eq!(interval.period(), Duration::MAX);
     assert_eq!(interval.tick().await, start);
-    let century = Duration::from_secs(86_400 * 365 * 100);
-    assert!(timeout(century, interval.tick()).await.is_err());
-    assert_eq!(start.elapsed(), century);
+    let decades = Duration::from_secs(86_400 * 365 * 29);
+    assert!(timeout(decades, interval.tick()).await.is_err());
+    assert_eq!(start.elapsed(), decades);
     interval.reset();
     interval.reset_after(Duration::MAX);
-    assert!(timeout(century, interval.tick()).await.is_err());
+    assert!(timeout(decades, interval.tick()).await.is_err());
     interval.reset_after(ms(1));
     interval.tick().await;
-    assert_eq!(start.elapsed(), 2 * century + ms(1));
+    assert_eq!(start.elapsed(), 2 * decades + ms(1));
     for behavior in [MissedTickBehavior::Delay, MissedTickBehavior::Skip] {
         interval.set_missed_tick_behavior(behavior);
         interval.reset_immediately();
         sleep(ms(10)).await;
         interval.tick().await;
-        assert!(timeout(century, interval.tick()).await.is_err());
+        assert!(timeout(decades, interval.tick()).await.is_err());
     }
 }
 

@@ -3,14 +3,14 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
 use coreloop::task::yield_now;
-use coreloop::time::{Instant, Sleep, sleep, sleep_until};
+use coreloop::time::{Instant, Sleep, advance, sleep, sleep_until};
 use coreloop::{block_on, spawn};
 use coreloop_test_support::wakers::{Call, calling};
 
@@ -122,7 +122,6 @@ fn the_time_counts_from_the_call() {
         sleep(Duration::from_secs(1)).await;
         second.await;
         let late = sleep_until(start + Duration::from_secs(1));
-        assert!(late.is_elapsed());
         late.await;
         assert_eq!(start.elapsed(), Duration::from_secs(2));
     });
@@ -155,6 +154,36 @@ fn a_sleep_moves_from_task_to_task() {
         });
         assert_eq!(moved.await.unwrap(), "fired");
     });
+}
+
+/// As in tokio a sleep has not elapsed before it was polled or reset.
+#[coreloop::test(start_paused = true)]
+async fn a_sleep_is_elapsed_once_it_was_polled() {
+    let now = Instant::now();
+    let past = now - Duration::from_secs(1);
+    for timer in [sleep_until(now), sleep_until(past), sleep(Duration::ZERO)] {
+        let mut timer = pin!(timer);
+        assert!(!timer.is_elapsed());
+        timer.as_mut().await;
+        assert!(timer.is_elapsed());
+    }
+    // Also when its time comes in between.
+    let mut timer = pin!(sleep(Duration::from_secs(1)));
+    advance(Duration::from_secs(2)).await;
+    assert!(!timer.is_elapsed());
+    timer.as_mut().await;
+    assert!(timer.is_elapsed());
+    // A reset sets the timer, as a poll does.
+    let now = Instant::now();
+    timer.as_mut().reset(now + Duration::from_secs(1));
+    assert!(!timer.is_elapsed());
+    timer.as_mut().reset(now);
+    assert!(timer.is_elapsed());
+    timer.as_mut().await;
+    assert_eq!(now.elapsed(), Duration::ZERO);
+    let mut timer = pin!(sleep(Duration::from_secs(1)));
+    timer.as_mut().reset(past);
+    assert!(timer.is_elapsed());
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::process::{ExitStatus, Output};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use coreloop_runtime::time::{Limit, Sleep, Verdict, sleep};
+use coreloop_runtime::time::{Limit, Sleep, Verdict};
 
 use super::pipes::Reader;
 use super::{Child, ChildStdin};
@@ -163,14 +163,14 @@ impl Communicate {
                     let Some(drain) = self.drain else {
                         return Ok(Verdict::Wait);
                     };
-                    self.phase = Phase::Draining(sleep(drain));
+                    self.phase = Phase::Draining(Limit::clock(drain));
                     continue;
                 }
                 Phase::Running(clock) => {
                     let Some(timeout) = self.timeout else {
                         return Ok(Verdict::Wait);
                     };
-                    clock.get_or_insert_with(|| sleep(timeout))
+                    clock.get_or_insert_with(|| Limit::clock(timeout))
                 }
                 Phase::Killed(_) if self.status.is_some() => return Ok(Verdict::Late),
                 Phase::Killed(None) => return Ok(Verdict::Wait),
@@ -183,7 +183,7 @@ impl Communicate {
             if let Some(child) = &mut self.child {
                 child.kill_all()?;
             }
-            self.phase = Phase::Killed(self.drain.map(sleep));
+            self.phase = Phase::Killed(self.drain.map(Limit::clock));
         }
     }
 }

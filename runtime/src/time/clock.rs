@@ -14,6 +14,9 @@ use super::Instant;
 /// A point in time that does not come: some 570 years on.
 pub(super) const NEVER: u64 = u64::MAX;
 
+/// As long as tokio sleeps for a duration without end, in nanoseconds: some thirty years.
+const FAR: u64 = 86_400 * 365 * 30 * 1_000_000_000;
+
 /// The count starts so long before the loop does, so that it tells times apart
 /// that were over before.
 const BEFORE: Duration = Duration::from_secs(86_400 * 365 * 10);
@@ -135,6 +138,16 @@ pub(super) fn nanos(duration: Duration) -> u64 {
         return NEVER;
     }
     seconds * SECOND + u64::from(duration.subsec_nanos())
+}
+
+/// `duration` nanoseconds after `now`. If that is beyond what the clock reaches, thirty years
+/// after, so that a paused clock has something to jump to; [`NEVER`] if that is beyond, too.
+#[inline]
+pub(super) fn after(now: u64, duration: u64) -> u64 {
+    match now.saturating_add(duration) {
+        NEVER => now.saturating_add(FAR),
+        time => time,
+    }
 }
 
 #[inline]

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::clock::nanos;
+use super::clock::{after, nanos};
 use super::{Instant, Sleep, sleep, sleep_until};
 
 /// A tick that is late by more than this, in nanoseconds, counts as missed.
@@ -129,11 +129,11 @@ impl MissedTickBehavior {
     /// The tick after that of `due`, found at `now`, all in nanoseconds.
     fn next(self, due: u64, now: u64, period: u64) -> u64 {
         match self {
-            MissedTickBehavior::Burst => due.saturating_add(period),
-            MissedTickBehavior::Delay => now.saturating_add(period),
+            MissedTickBehavior::Burst => after(due, period),
+            MissedTickBehavior::Delay => after(now, period),
             MissedTickBehavior::Skip => {
                 let since_last = (now - due) % period;
-                now.saturating_add(period - since_last)
+                after(now, period - since_last)
             }
         }
     }
@@ -176,7 +176,7 @@ impl Interval {
         let next = if now > due.saturating_add(TOLERANCE) {
             self.missed_tick_behavior.next(due, now, period)
         } else {
-            due.saturating_add(period)
+            after(due, period)
         };
         self.delay.rewind(next);
         Poll::Ready(tick)
@@ -226,7 +226,7 @@ impl Interval {
     }
 
     fn reset_in(&mut self, nanos: u64) {
-        let deadline = self.delay.now().saturating_add(nanos);
+        let deadline = after(self.delay.now(), nanos);
         self.delay.reset_nanos(deadline);
     }
 

@@ -2,8 +2,10 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::Sleep;
+use crate::context;
 use crate::task::coop;
 
 /// What is known of the budget while a future with a time limit is polled.
@@ -58,6 +60,21 @@ impl Limit {
         Limit {
             before: coop::Standing::now(),
             has_extra: false,
+        }
+    }
+
+    /// The clock for a limit of `duration`: as `sleep`, but if the clock of the loop does not
+    /// reach so far, there is no limit.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime.
+    #[inline]
+    #[track_caller]
+    pub fn clock(duration: Duration) -> Sleep {
+        match context::current() {
+            Some(event_loop) => Sleep::on(event_loop, duration),
+            None => context::missing("a time limit"),
         }
     }
 

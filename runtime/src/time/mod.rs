@@ -11,9 +11,9 @@
 //! due meanwhile: then one wake does for both. A timer that is alone is not put
 //! off, and a clock that is paused jumps to each.
 //!
-//! A deadline that the clock does not reach, as that of
-//! `sleep(Duration::MAX)`, does not come: such a sleep, timeout or interval
-//! waits for ever, and nothing panics.
+//! The clock reaches for some 570 years. A timeout beyond that, as one of
+//! [`Duration::MAX`], has no limit; a sleep or the period of an interval is taken for
+//! thirty years, as in tokio; nothing panics.
 //!
 //! # The clock in tests
 //!
@@ -50,8 +50,7 @@
 //! rounds up; here a deadline is kept to the nanosecond. [`Sleep`] is `Unpin`,
 //! so it need not be boxed to be kept; code that pins it works too.
 //! [`advance`] has the timers that it made due fire, and the tasks that wait for
-//! them run once, before it is over. `sleep(Duration::MAX)` does not end after
-//! thirty years of a test's clock.
+//! them run once, before it is over.
 
 mod alarm;
 mod clock;

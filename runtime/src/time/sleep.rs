@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::Instant;
-use super::clock::{NEVER, nanos};
+use super::clock::{NEVER, after, nanos};
 use super::wheel::Key;
 use crate::context;
 use crate::event_loop::EventLoop;
@@ -15,8 +15,9 @@ use crate::task::coop;
 /// Waits for `duration`.
 ///
 /// The time counts from this call, not from the first poll. It is never over
-/// early. A duration that the clock does not reach, as [`Duration::MAX`], waits
-/// for ever.
+/// early, with one exception: a duration that the clock does not reach, as
+/// [`Duration::MAX`], is taken for thirty years, as in tokio. A clock that is
+/// [paused](super::pause) jumps that far if nothing else is to happen.
 ///
 /// # Cancel safety
 ///
@@ -40,7 +41,7 @@ use crate::task::coop;
 #[track_caller]
 pub fn sleep(duration: Duration) -> Sleep {
     match context::current() {
-        Some(event_loop) => Sleep::on(event_loop, duration),
+        Some(event_loop) => Sleep::after(event_loop, duration),
         None => context::missing("sleep"),
     }
 }
@@ -114,17 +115,31 @@ pub struct Sleep {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum State {
-    /// No timer is set.
+    /// No timer is set, and the sleep was not polled.
     New,
+    /// No timer is set, and there is a deadline that it was reset to.
+    Reset,
     Waiting(Key),
     Elapsed,
 }
 
 impl Sleep {
-    /// A sleep on a certain loop.
+    /// A sleep on a certain loop, for a time limit: if the clock does not reach so far,
+    /// there is no limit.
     #[inline]
     pub(crate) fn on(event_loop: Rc<EventLoop>, duration: Duration) -> Sleep {
         let deadline = event_loop.timers.nanos().saturating_add(nanos(duration));
+        Sleep {
+            event_loop,
+            deadline,
+            state: State::New,
+        }
+    }
+
+    /// As [`sleep`], on a certain loop.
+    #[inline]
+    fn after(event_loop: Rc<EventLoop>, duration: Duration) -> Sleep {
+        let deadline = after(event_loop.timers.nanos(), nanos(duration));
         Sleep {
             event_loop,
             deadline,
@@ -149,10 +164,20 @@ impl Sleep {
         self.event_loop.timers.instant(self.deadline)
     }
 
-    /// Whether its time has come.
+    /// Whether its time has come. As in tokio this is false until it was polled or
+    /// [`reset`](Sleep::reset), even if the deadline has passed.
     #[must_use]
     pub fn is_elapsed(&self) -> bool {
-        matches!(self.state, State::Elapsed) || self.event_loop.timers.nanos() >= self.deadline
+        match self.state {
+            State::New => false,
+            State::Reset | State::Waiting(_) => self.is_due(),
+            State::Elapsed => true,
+        }
+    }
+
+    /// Whether its time has come, polled or not.
+    pub(crate) fn is_due(&self) -> bool {
+        matches!(self.state, State::Elapsed) || self.now() >= self.deadline
     }
 
     /// Gives it another deadline, whether it is over or not.
@@ -198,6 +223,7 @@ impl Sleep {
             }
         } else {
             self.rewind(deadline);
+            self.state = State::Reset;
         }
     }
 
@@ -236,7 +262,7 @@ impl Sleep {
             // turn.
             _ if self.deadline <= timers.clock.seen() => {}
             State::Waiting(key) => ready!(timers.poll(key, context)),
-            State::New => {
+            State::New | State::Reset => {
                 if self.deadline != NEVER {
                     self.state = State::Waiting(timers.insert(self.deadline, context));
                 }

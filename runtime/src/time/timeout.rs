@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use super::{Elapsed, Instant, Limit, Sleep, Verdict, sleep, sleep_until};
+use super::{Elapsed, Instant, Limit, Sleep, Verdict, sleep_until};
 
 /// Waits for `future`, but not longer than `duration`.
 ///
@@ -45,7 +45,7 @@ use super::{Elapsed, Instant, Limit, Sleep, Verdict, sleep, sleep_until};
 pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoFuture> {
     Timeout {
         future: future.into_future(),
-        sleep: sleep(duration),
+        sleep: Limit::clock(duration),
     }
 }
 

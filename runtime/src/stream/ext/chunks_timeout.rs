@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_core::Stream;
 use pin_project_lite::pin_project;
 
-use crate::time::{Limit, Sleep, Verdict, sleep};
+use crate::time::{Limit, Sleep, Verdict};
 
 pin_project! {
     /// The stream of
@@ -70,7 +70,7 @@ impl<S: Stream> Stream for ChunksTimeout<S> {
                 }
                 Poll::Ready(Some(item)) => {
                     if this.items.is_empty() {
-                        *this.deadline = Some(sleep(*this.duration));
+                        *this.deadline = Some(Limit::clock(*this.duration));
                     }
                     this.items.push(item);
                     if this.items.len() >= *this.max_size {

@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::timeout::restart;
 use crate::task::coop;
-use crate::time::{Limit, Sleep, Verdict, sleep};
+use crate::time::{Limit, Sleep, Verdict};
 
 pin_project! {
     /// The stream of [`LoopStreamExt::debounce`](super::LoopStreamExt::debounce).
@@ -60,7 +60,7 @@ impl<S: Stream> Stream for Debounce<S> {
                     let followed = this.last.replace(item);
                     match this.quiet {
                         Some(quiet) => restart(quiet, *this.duration),
-                        None => *this.quiet = Some(sleep(*this.duration)),
+                        None => *this.quiet = Some(Limit::clock(*this.duration)),
                     }
                     drop(followed);
                     // An item that is dropped spends nothing otherwise.

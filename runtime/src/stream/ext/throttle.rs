@@ -40,7 +40,7 @@ impl<S: Stream> Stream for Throttle<S> {
         let this = self.project();
         if !this.duration.is_zero()
             && let Some(delay) = this.delay
-            && !delay.is_elapsed()
+            && !delay.is_due()
         {
             ready!(Pin::new(delay).poll(context));
         }

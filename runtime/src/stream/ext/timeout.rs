@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_core::Stream;
 use pin_project_lite::pin_project;
 
-use crate::time::{Elapsed, Instant, Limit, Sleep, Verdict, sleep};
+use crate::time::{Elapsed, Instant, Limit, Sleep, Verdict};
 
 pin_project! {
     /// The stream of [`LoopStreamExt::timeout`](super::LoopStreamExt::timeout).
@@ -28,7 +28,7 @@ impl<S> Timeout<S> {
     pub(super) fn new(stream: S, duration: Duration) -> Timeout<S> {
         Timeout {
             stream,
-            deadline: sleep(duration),
+            deadline: Limit::clock(duration),
             duration,
             limited: true,
         }
@@ -75,6 +75,6 @@ impl<S: Stream> Stream for Timeout<S> {
 pub(super) fn restart(timer: &mut Sleep, duration: Duration) {
     match Instant::now().checked_add(duration) {
         Some(deadline) => Pin::new(timer).reset(deadline),
-        None => *timer = sleep(duration),
+        None => *timer = Limit::clock(duration),
     }
 }
