@@ -10,5 +10,5 @@ mod exclusive;
 mod fuzz_models;
 mod interest;
 mod shared_polls;
-
+mod nothing;
 mod splice;

@@ -8,6 +8,7 @@
 //! | a file into a socket | [`sendfile`], and [`copy_file`] where the disk must not hold up the loop |
 //! | two streams in memory, joined | [`duplex`] |
 //! | the standard streams of the process | [`stdin`], [`stdout`], [`stderr`] |
+//! | nothing to read, one byte without end, a place to write to | [`empty`], [`repeat`], [`sink`] |
 //! | reading by lines, buffers, the ends of a stream | [`AsyncReadExt`], [`AsyncBufReadExt`], [`AsyncWriteExt`], [`BufReader`], [`BufWriter`], … from futures-lite |
 //!
 //! All of it is written against the traits of futures-io, which every socket
@@ -44,6 +45,7 @@ mod copy_buffer;
 mod duplex;
 mod file;
 mod flush;
+mod nothing;
 mod splice;
 mod standard;
 
@@ -57,6 +59,7 @@ pub use copy::{copy, copy_buf};
 pub use copy_buffer::CopyBuffer;
 pub use duplex::{DuplexStream, duplex};
 pub use file::{copy_file, sendfile};
+pub use nothing::{Empty, Repeat, Sink, empty, repeat, sink};
 pub use splice::{
     SplicePipe, SpliceSource, SpliceTarget, splice, splice_bidirectional,
     splice_bidirectional_with_pipes,
@@ -66,8 +69,8 @@ pub use standard::{Stderr, Stdin, Stdout, stderr, stdin, stdout};
 #[doc(no_inline)]
 pub use futures_lite::io::{
     AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncSeek, AsyncSeekExt, AsyncWrite,
-    AsyncWriteExt, BufReader, BufWriter, Bytes, Chain, Cursor, Empty, Lines, ReadHalf, Repeat,
-    Sink, Split, Take, WriteHalf, empty, repeat, sink, split,
+    AsyncWriteExt, BufReader, BufWriter, Bytes, Chain, Cursor, Lines, ReadHalf, Split, Take,
+    WriteHalf, split,
 };
 
 pub(crate) use splice::Descriptor;
