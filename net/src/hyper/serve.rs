@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Poll, ready};
+use std::task::Poll;
 use std::time::Duration;
 
 use ::hyper::body::{Body, Incoming};
@@ -16,7 +16,7 @@ use ::hyper::server::conn::http1;
 use ::hyper::service::{Service, service_fn};
 use ::hyper::{Request, Response};
 use coreloop_runtime::hyper::LoopTimer;
-use coreloop_runtime::time::{self, sleep};
+use coreloop_runtime::time::{self, Limit, Verdict};
 
 use super::connections::{Connections, Place};
 use crate::{Accept, TcpListener, TcpStream};
@@ -299,13 +299,22 @@ where
         let mut last_request = Some(last_request);
         let mut wait = None;
         poll_fn(|cx| {
-            // First, so that a request that has come is answered.
-            let served = serving.as_mut().poll(cx);
-            if served.is_ready() || last_request.is_none() || !place.poll_stopping(cx) {
-                return served;
-            }
-            if let Some(time) = last_request.filter(|time| !time.is_zero()) {
-                ready!(Pin::new(wait.get_or_insert_with(|| sleep(time))).poll(cx));
+            let mut limit = Limit::before_poll();
+            loop {
+                // First, so that a request that has come is answered.
+                let served = serving.as_mut().poll(cx);
+                if served.is_ready() || last_request.is_none() || !place.poll_stopping(cx) {
+                    return served;
+                }
+                let Some(time) = last_request.filter(|time| !time.is_zero()) else {
+                    break;
+                };
+                let clock = wait.get_or_insert_with(|| Limit::clock(time));
+                match limit.check(clock, cx) {
+                    Verdict::Wait => return Poll::Pending,
+                    Verdict::Late => break,
+                    Verdict::PollAgain => {}
+                }
             }
             last_request = None;
             serving.as_mut().graceful_shutdown();

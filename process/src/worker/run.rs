@@ -16,8 +16,8 @@ use std::time::Duration;
 use coreloop_runtime::Runtime;
 use coreloop_runtime::runtime::Builder;
 use coreloop_runtime::signal::unix::{SignalKind, signal};
-use coreloop_runtime::task::AbortHandle;
-use coreloop_runtime::time::sleep;
+use coreloop_runtime::task::{AbortHandle, unconstrained};
+use coreloop_runtime::time::Limit;
 
 use super::Worker;
 use super::hygiene;
@@ -163,12 +163,14 @@ where
     let mut serving = pin!(function(worker));
     let time_to_drain = async {
         state.drain.cancelled().await;
-        sleep(state.left()).await;
+        Limit::clock(state.left()).await;
         state.reporter.report(format_args!(
             "the time to drain was too short for the function of the worker"
         ));
     };
-    let mut over = pin!(state.cut_off.run_until_cancelled(time_to_drain));
+    // Without a budget: the function, which is polled first, may spend all of it.
+    let over = state.cut_off.run_until_cancelled(time_to_drain);
+    let mut over = pin!(unconstrained(over));
     poll_fn(|cx| {
         if let Poll::Ready(result) = serving.as_mut().poll(cx) {
             return Poll::Ready(result);

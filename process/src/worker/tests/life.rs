@@ -7,7 +7,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
-use coreloop_runtime::{spawn, task::yield_now, time};
+use coreloop_runtime::task::{consume_budget, yield_now};
+use coreloop_runtime::{spawn, time};
 use coreloop_test_support::folder::Folder;
 
 use super::super::lifeline::obey;
@@ -122,6 +123,29 @@ fn connections_outlive_the_order_to_end() {
     drop(client);
     assert_eq!(master.hear(), None);
     thread.join().unwrap().unwrap();
+}
+
+/// A function that never has to wait spends the budget of each poll.
+#[test]
+fn a_function_that_spends_the_budget_is_dropped_in_time_too() {
+    let start = Start {
+        drain: Duration::from_millis(10),
+        ..start(&[])
+    };
+    let (mut master, thread) = thread(start, &[], async |worker: Worker| {
+        worker.ready();
+        loop {
+            consume_budget().await;
+        }
+    });
+    assert_eq!(master.hear(), Some(ToMaster::Ready));
+    master.say(&DRAIN, &[]);
+    assert_eq!(master.hear(), Some(ToMaster::Draining));
+    assert_eq!(master.hear(), None);
+    thread.join().unwrap().unwrap();
+    let reports = master.reports();
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    assert!(reports[0].ends_with("too short for the function of the worker"));
 }
 
 #[test]
