@@ -391,7 +391,8 @@ fn child_that_aborts_after_its_hook() {
     }
 }
 
-#[cfg(not(any(miri, feature = "tracing")))]
+/// With the feature `tracing` too, for there is no subscriber.
+#[cfg(not(miri))]
 #[test]
 fn the_report_names_the_task_its_place_and_its_panic() {
     let output = child("child_that_reports");
@@ -412,6 +413,91 @@ fn the_report_names_the_task_its_place_and_its_panic() {
     assert!(output.status.success());
     let printed = String::from_utf8_lossy(&output.stderr);
     assert!(!printed.contains("coreloop:"), "{printed}");
+}
+
+#[cfg(all(not(miri), feature = "tracing"))]
+mod by_tracing {
+    use coreloop::runtime::Builder;
+    use coreloop_test_support::rerun::is_rerun;
+    use tracing::subscriber::{NoSubscriber, set_global_default, with_default};
+    use tracing_subscriber::filter::LevelFilter;
+
+    use super::{child, panic_unseen};
+
+    /// A subscriber that writes to the standard output.
+    fn subscriber(level: LevelFilter) -> impl tracing::Subscriber + Send + Sync {
+        tracing_subscriber::fmt()
+            .with_max_level(level)
+            .with_ansi(false)
+            .finish()
+    }
+
+    /// What a child said that the subscriber was given, and on the standard error.
+    fn said_by(name: &str) -> (bool, bool) {
+        let output = child(&format!("by_tracing::{name}"));
+        assert!(output.status.success());
+        let given = String::from_utf8_lossy(&output.stdout);
+        let printed = String::from_utf8_lossy(&output.stderr);
+        (
+            given.contains("ERROR coreloop: a task panicked"),
+            printed.contains("coreloop: task"),
+        )
+    }
+
+    /// Defines a child, and what is said by it.
+    macro_rules! child {
+        ($name:ident, $given:expr, $printed:expr, $body:block) => {
+            #[test]
+            fn $name() {
+                let name = stringify!($name);
+                if is_rerun(&format!("by_tracing::{name}")) {
+                    $body
+                } else {
+                    assert_eq!(said_by(name), ($given, $printed));
+                }
+            }
+        };
+    }
+
+    child!(without_a_subscriber_it_is_printed, false, true, {
+        panic_unseen(&Builder::new());
+    });
+
+    child!(a_global_subscriber_is_given_it, true, false, {
+        set_global_default(subscriber(LevelFilter::INFO)).unwrap();
+        panic_unseen(&Builder::new());
+    });
+
+    child!(a_subscriber_of_the_thread_is_given_it, true, false, {
+        with_default(subscriber(LevelFilter::INFO), || {
+            panic_unseen(&Builder::new());
+        });
+    });
+
+    child!(
+        after_a_subscriber_of_the_thread_it_is_printed,
+        false,
+        true,
+        {
+            with_default(subscriber(LevelFilter::INFO), || {});
+            panic_unseen(&Builder::new());
+        }
+    );
+
+    child!(a_subscriber_that_is_none_counts_as_none, false, true, {
+        set_global_default(subscriber(LevelFilter::INFO)).unwrap();
+        with_default(NoSubscriber::default(), || panic_unseen(&Builder::new()));
+    });
+
+    child!(
+        a_subscriber_that_does_not_want_errors_decides,
+        false,
+        false,
+        {
+            set_global_default(subscriber(LevelFilter::OFF)).unwrap();
+            panic_unseen(&Builder::new());
+        }
+    );
 }
 
 #[cfg(not(miri))]

@@ -1,10 +1,19 @@
-//! Events of `tracing`.
+//! Events of `tracing`, which are printed too if there is no subscriber.
+//!
+//! The event is made in any case: `tracing` may pass it on to the crate `log` then.
 
+use tracing::dispatcher;
+use tracing::subscriber::NoSubscriber;
+
+use super::by_stderr;
 use crate::cleanup::CleanupFailure;
 use crate::runtime::{SlowPoll, TaskMeta, TaskPanic};
 
 /// Says that a task panicked and nobody joined it.
 pub(crate) fn unhandled_panic(panic: &TaskPanic) {
+    if !has_subscriber() {
+        by_stderr::unhandled_panic(panic);
+    }
     let task = panic.task();
     tracing::error!(
         target: "coreloop",
@@ -18,6 +27,9 @@ pub(crate) fn unhandled_panic(panic: &TaskPanic) {
 
 /// Says that a cleanup failed.
 pub(crate) fn cleanup_failure(failure: &CleanupFailure) {
+    if !has_subscriber() {
+        by_stderr::cleanup_failure(failure);
+    }
     tracing::error!(
         target: "coreloop",
         task = failure.task().map(|task| tracing::field::display(task.id())),
@@ -29,6 +41,9 @@ pub(crate) fn cleanup_failure(failure: &CleanupFailure) {
 
 /// Says that a poll took long.
 pub(crate) fn slow_poll(slow: &SlowPoll) {
+    if !has_subscriber() {
+        by_stderr::slow_poll(slow);
+    }
     let task = slow.task();
     tracing::warn!(
         target: "coreloop",
@@ -38,4 +53,9 @@ pub(crate) fn slow_poll(slow: &SlowPoll) {
         elapsed = ?slow.elapsed(),
         "a poll took long: its loop stood still"
     );
+}
+
+/// Whether events of this thread go anywhere.
+fn has_subscriber() -> bool {
+    dispatcher::get_default(|dispatch| !dispatch.is::<NoSubscriber>())
 }

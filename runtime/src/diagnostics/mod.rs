@@ -1,10 +1,10 @@
 //! What the runtime has to tell its user unasked: a panic that nobody joined, a
 //! poll that took long, a cleanup that failed.
 //!
-//! With the feature `tracing` these are its events, with the target
-//! `coreloop`; without, lines on the standard error.
+//! With the feature `tracing` these are its events, with the target `coreloop`. Without the
+//! feature, and where there is no subscriber to take events, they are lines on the standard
+//! error. A subscriber that filters an event out has decided that nobody wants it.
 
-#[cfg(not(feature = "tracing"))]
 mod by_stderr;
 #[cfg(feature = "tracing")]
 mod by_tracing;
