@@ -9,6 +9,6 @@ mod duplex;
 mod exclusive;
 mod fuzz_models;
 mod interest;
-mod shared_polls;
 mod nothing;
+mod shared_polls;
 mod splice;

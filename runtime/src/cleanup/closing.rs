@@ -87,23 +87,60 @@ impl Running {
 
     /// Ready when it is over, one way or another; with its panic, if it did.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Payload>> {
-        let mut limit = Limit::before_poll();
-        let result = loop {
-            let Some(future) = &mut self.cleanup.future else {
-                return Poll::Ready(Ok(()));
-            };
-            match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
-                Ok(Poll::Pending) => match self.check(&mut limit, context) {
-                    Verdict::Wait => return Poll::Pending,
-                    Verdict::Late => break Ok(()),
-                    Verdict::PollAgain => {}
-                },
-                Ok(Poll::Ready(())) => break Ok(()),
-                Err(panic) => break Err(panic),
-            }
+        // Most cleanups do not wait, and need no clock.
+        if self.clock.is_some() {
+            return self.poll_limited(context);
+        }
+        match self.poll_future(context) {
+            Poll::Ready(result) => self.finish(result),
+            Poll::Pending => self.set_clock(context),
+        }
+    }
+
+    #[inline]
+    fn poll_future(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Payload>> {
+        let Some(future) = &mut self.cleanup.future else {
+            return Poll::Ready(Ok(()));
         };
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+            Ok(polled) => polled.map(Ok),
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
+    }
+
+    #[inline]
+    fn finish(&mut self, result: Result<(), Payload>) -> Poll<Result<(), Payload>> {
         self.cleanup.finish();
         Poll::Ready(result)
+    }
+
+    /// Polls a cleanup that had to wait before.
+    #[cold]
+    fn poll_limited(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Payload>> {
+        let mut limit = Limit::before_poll();
+        loop {
+            if let Poll::Ready(result) = self.poll_future(context) {
+                return self.finish(result);
+            }
+            match self.check(&mut limit, context) {
+                Verdict::Wait => return Poll::Pending,
+                Verdict::Late => return self.finish(Ok(())),
+                Verdict::PollAgain => {}
+            }
+        }
+    }
+
+    /// Begins to take the time of a cleanup that has to wait.
+    #[cold]
+    fn set_clock(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Payload>> {
+        self.clock = context::running_or_current().map(|event_loop| {
+            let budget = event_loop.tasks.upkeeps.budget();
+            Sleep::on(event_loop, budget)
+        });
+        match self.check(&mut Limit::before_poll(), context) {
+            Verdict::Wait | Verdict::PollAgain => Poll::Pending,
+            Verdict::Late => self.finish(Ok(())),
+        }
     }
 
     /// The cleanup, to be run elsewhere.
@@ -114,7 +151,7 @@ impl Running {
         }
     }
 
-    /// Tells of a panic that nobody else is told of.
+    /// Reports a panic, for which there is no handle.
     pub(super) fn tell_panic(&self, panic: Payload) {
         self.cleanup.tell(&Reason::Panicked(message(&*panic)));
         panics::discard(panic);
@@ -122,12 +159,6 @@ impl Running {
 
     /// Looks whether it is late, and reports that it is.
     fn check(&mut self, limit: &mut Limit, context: &mut Context<'_>) -> Verdict {
-        if self.clock.is_none() {
-            self.clock = context::running_or_current().map(|event_loop| {
-                let budget = event_loop.tasks.upkeeps.budget();
-                Sleep::on(event_loop, budget)
-            });
-        }
         let Some(clock) = &mut self.clock else {
             return Verdict::Wait;
         };
