@@ -23,10 +23,9 @@ fn turns(runtime: &Runtime) {
     }
 }
 
-fn pair() -> (Async<UnixStream>, UnixStream) {
+fn pair() -> (Async<UnixStream>, Async<UnixStream>) {
     let (ours, theirs) = UnixStream::pair().unwrap();
-    theirs.set_nonblocking(true).unwrap();
-    (Async::new(ours).unwrap(), theirs)
+    (Async::new(ours).unwrap(), Async::new(theirs).unwrap())
 }
 
 /// Miri has no `send` to a pair, which std calls.
