@@ -67,6 +67,17 @@ fn polls_follow_wakes() {
 }
 
 #[test]
+fn the_poll_that_runs_is_counted() {
+    let runtime = Runtime::new().unwrap();
+    runtime.block_on(async {
+        for polls in 1..200 {
+            assert_eq!(metrics().polls(), polls);
+            yield_now().await;
+        }
+    });
+}
+
+#[test]
 fn a_loop_counts_the_same_when_its_polls_are_timed() {
     let runtime = Builder::new().slow_poll(Duration::MAX).build().unwrap();
     runtime.block_on(async {

@@ -69,7 +69,7 @@ impl<T> Ring<T> {
     /// that had to make room for it.
     #[inline]
     pub(super) fn push(&mut self, value: T, receivers: usize) -> Option<T> {
-        // The oldest makes room, or has been seen by all and is used again.
+        // The oldest slot is used again if it has to make room or all have seen its value.
         let is_full = self.slots.len() == self.capacity;
         let is_seen = |slot: &Slot<T>| slot.unseen == 0;
         let mut slot = if is_full || self.slots.front().is_some_and(is_seen) {
@@ -127,7 +127,8 @@ impl<T> Ring<T> {
         unseen
     }
 
-    /// If all have seen all values, gives back the memory that an idle channel does not keep.
+    /// If every receiver has seen every value, gives back the memory that an idle channel does
+    /// not keep.
     #[inline]
     fn trim(&mut self) {
         let is_idle = self.slots.back().is_none_or(|newest| newest.unseen == 0);

@@ -104,7 +104,8 @@ impl<T> Future for Sending<'_, T> {
         Poll::Ready(match reserved {
             Ok(()) => {
                 this.reserve.channel.put_open(value);
-                // It is, and the compiler knows it from here: nothing is left to be dropped.
+                // It is already. Storing it here lets the compiler see that there is no place
+                // to give up when this is dropped.
                 this.reserve.place = None;
                 Ok(())
             }

@@ -74,8 +74,8 @@ impl<G, W: Copy> Waiters<G, W> {
         key
     }
 
-    /// As [`enqueue_for`](Self::enqueue_for), and says whether there are granted waiters for
-    /// which `is_related` is true.
+    /// As [`enqueue_for`](Self::enqueue_for). Also returns whether a waiter that was granted
+    /// and has not been removed is related to the new one.
     #[inline]
     pub(crate) fn enqueue_beside(
         &self,
@@ -90,8 +90,8 @@ impl<G, W: Copy> Waiters<G, W> {
         (key, found.is_some())
     }
 
-    /// Sets what a waiter wants, and says whether there are granted waiters for which
-    /// `is_related` is true, unless it is granted itself.
+    /// Sets what a waiter wants, and returns what `enqueue_beside` does; false if the waiter
+    /// was granted itself.
     pub(crate) fn stay_beside(&self, key: &Key, want: W, is_related: impl Fn(W) -> bool) -> bool {
         self.with(|queue| {
             if let State::Granted(_) = queue.state(key) {
@@ -234,13 +234,13 @@ impl<G, W: Copy> Waiters<G, W> {
         waits
     }
 
-    /// Lets a waiter take over the grants of others, which are then first in the queue again.
-    /// Returns what each of them wants and the grant that it had; the waiter itself is out of
-    /// the queue then.
+    /// Lets a waiter take over the grants of other waiters, which are then first in the queue
+    /// again, and removes it from the queue. Returns the want and the former grant of each of
+    /// the others.
     ///
-    /// `choose` is called with what each of those wants and has that were granted longest ago.
-    /// Only if it says that one is the last that is needed are those taken that it has chosen.
-    /// It runs no foreign code.
+    /// `choose` is called with the want and the grant of one granted waiter after another, the
+    /// oldest grant first. Nothing is taken unless it returns `TakeAsLast`. It runs no foreign
+    /// code.
     #[cold]
     pub(crate) fn take_over(
         &self,
@@ -268,8 +268,8 @@ impl<G, W: Copy> Waiters<G, W> {
         self.with(|queue| queue.is_head(key))
     }
 
-    /// Calls `visit` with what each of those wants and has that were granted longest ago. It
-    /// runs no foreign code.
+    /// Calls `visit` with the want and the grant of each granted waiter, as far as a search
+    /// goes. It runs no foreign code.
     pub(crate) fn visit_granted(&self, mut visit: impl FnMut(W, &G)) {
         if let Some(mut queue) = self.queue.take() {
             queue.find_granted(|_, want, grant| {

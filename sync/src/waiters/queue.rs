@@ -10,7 +10,7 @@ use super::list::{Linked, Links, List, NONE};
 #[derive(Debug)]
 pub(crate) struct Key(u32);
 
-/// What is done about a waiter in a search.
+/// What a search does about the grant of a waiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Choice {
     Leave,
@@ -192,7 +192,7 @@ impl<G, W: Copy> Queue<G, W> {
         }
     }
 
-    /// Searches those that were granted and are not removed, oldest first.
+    /// Searches the granted waiters, the oldest grant first.
     #[inline]
     pub(super) fn find_granted(
         &mut self,
@@ -218,12 +218,12 @@ impl<G, W: Copy> Queue<G, W> {
         }
     }
 
-    /// Searches those that wait for one with a waker, the head first.
+    /// Searches the waiting nodes for one with a waker, from the head.
     pub(super) fn take_first_waker(&mut self, is_wanted: impl Fn(W) -> bool) -> Option<Waker> {
         self.take_waker(self.waiting.head, is_wanted, |links| links.next)
     }
 
-    /// Searches those that wait for one with a waker, the tail first.
+    /// Searches the waiting nodes for one with a waker, from the tail.
     pub(super) fn take_last_waker(&mut self, is_wanted: impl Fn(W) -> bool) -> Option<Waker> {
         self.take_waker(self.waiting.tail, is_wanted, |links| links.previous)
     }
