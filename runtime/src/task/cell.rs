@@ -40,9 +40,9 @@ union Stage<F: Future> {
 
 /// The most bytes that a future or an output takes in the allocation of its task.
 ///
-/// An allocation costs some fifty instructions, and freeing it as many. That is a
-/// quarter of what it takes to spawn and join a task; but a future that is larger
-/// than this usually does more than to return at once.
+/// To spawn and join a task that is ready at once takes 458 instructions if its future
+/// has 400 bytes, and 744 if it has 600 and is boxed. A future of that size usually does
+/// much more: reading and writing a message takes 270.
 const MOST_INLINE: usize = 512;
 
 /// Whether a future or an output of type `T` has an allocation of its own.
