@@ -367,24 +367,25 @@ fn a_waker_that_panics_costs_no_other_its_wake() {
                         })
                     };
                     let wake = panics(Call::Wake);
-                    let drop = panics(Call::Drop);
+                    let dropped = panics(Call::Drop);
                     let mut first = true;
                     poll_fn(|context| {
                         if std::mem::take(&mut first) {
-                            refuse(&[&a, &wake, &drop, &c]);
+                            refuse(&[&a, &wake, &dropped, &c]);
                             return again(context);
                         }
                         Poll::Ready(())
                     })
                     .await;
-                    std::mem::forget(drop);
+                    assert_eq!(panic_of(|| drop(dropped)), "a waker that panics");
                 }
             });
             task.await.unwrap();
         });
     });
     log.assert(&["c", "a"]);
-    assert_eq!(panics.len(), 2, "{panics:?}");
+    // The wake, the destructor of the clone and that of the waker.
+    assert_eq!(panics.len(), 3, "{panics:?}");
 }
 
 #[test]
