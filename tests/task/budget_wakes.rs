@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use coreloop::scope::scope;
 use coreloop::sync::mpsc;
 use coreloop::task::{consume_budget, coop, yield_now};
 use coreloop::time::{advance, sleep};
@@ -56,9 +57,10 @@ async fn step(busy: Busy) {
 enum Beside {
     FuturesUnordered,
     Buffered,
+    Scope,
 }
 
-const BESIDE: [Beside; 2] = [Beside::FuturesUnordered, Beside::Buffered];
+const BESIDE: [Beside; 3] = [Beside::FuturesUnordered, Beside::Buffered, Beside::Scope];
 
 async fn run_beside(beside: Beside, futures: Vec<Local>) {
     match beside {
@@ -69,6 +71,14 @@ async fn run_beside(beside: Beside, futures: Vec<Local>) {
         Beside::Buffered => {
             let futures = futures_util::stream::iter(futures);
             futures.buffer_unordered(100).collect::<()>().await;
+        }
+        Beside::Scope => {
+            scope(async |scope| {
+                for future in futures {
+                    drop(scope.spawn(future));
+                }
+            })
+            .await;
         }
     }
 }
@@ -93,8 +103,10 @@ async fn polls_until_all_made_progress(beside: Beside, busy: Busy, count: usize)
     }
     futures.push(Box::pin({
         let fired = Rc::clone(&fired);
+        // The time counts from here, however late it is polled.
+        let timer = sleep(Duration::from_secs(1));
         async move {
-            sleep(Duration::from_secs(1)).await;
+            timer.await;
             fired.set(true);
         }
     }));
