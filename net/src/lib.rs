@@ -21,7 +21,7 @@
 //! always ready is never registered with the poller at all.
 //!
 //! A socket may outlive its loop. Dropping it is always safe; an operation that
-//! would have to wait then fails with an [`io::Error`](std::io::Error).
+//! would have to wait then fails with an [`io::Error`].
 //!
 //! [`io`] has what moves bytes between them, and is `coreloop::io`.
 //!
