@@ -90,7 +90,7 @@ pub(crate) fn running_or_current() -> Option<Rc<EventLoop>> {
     if running.is_null() {
         return current();
     }
-    // SAFETY: invariant 2, the pointer is that of an `Rc` that `run` borrows.
+    // SAFETY: invariant 2, the pointer comes from the `Rc` that `run` borrows.
     unsafe { Rc::increment_strong_count(running) };
     // SAFETY: the count was taken just now.
     Some(unsafe { Rc::from_raw(running) })

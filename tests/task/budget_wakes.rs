@@ -396,7 +396,7 @@ fn a_waker_that_panics_costs_no_other_its_wake() {
         });
     });
     log.assert(&["c", "a"]);
-    // The wake, the destructor of the clone and that of the waker.
+    // The panics of the wake, and of the destructors of the clone and of the waker.
     assert_eq!(panics.len(), 3, "{panics:?}");
 }
 

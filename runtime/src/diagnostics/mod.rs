@@ -3,7 +3,7 @@
 //!
 //! With the feature `tracing` these are its events, with the target `coreloop`. Without the
 //! feature, and where there is no subscriber to take events, they are lines on the standard
-//! error. A subscriber that filters an event out has decided that nobody wants it.
+//! error. An event that the subscriber filters out is not printed either.
 
 mod by_stderr;
 #[cfg(feature = "tracing")]

@@ -49,8 +49,8 @@
 //! Names and meanings are tokio's. What differs: tokio counts milliseconds and
 //! rounds up; here a deadline is kept to the nanosecond. [`Sleep`] is `Unpin`,
 //! so it need not be boxed to be kept; code that pins it works too.
-//! [`advance`] has the timers that it made due fire, and the tasks that wait for
-//! them run once, before it is over.
+//! [`advance`] returns when the timers that it made due have fired, and the tasks that
+//! wait for them have run once.
 
 mod alarm;
 mod clock;
