@@ -261,9 +261,19 @@ impl<'a, T> Receiving<'a, T> {
 
 /// Receives several values.
 pub(super) struct ReceivingMany<'a, T> {
-    pub(super) channel: &'a Channel<T>,
-    pub(super) buffer: &'a mut Vec<T>,
-    pub(super) limit: usize,
+    channel: &'a Channel<T>,
+    buffer: &'a mut Vec<T>,
+    limit: usize,
+}
+
+impl<'a, T> ReceivingMany<'a, T> {
+    pub(super) fn new(channel: &'a Channel<T>, buffer: &'a mut Vec<T>, limit: usize) -> Self {
+        ReceivingMany {
+            channel,
+            buffer,
+            limit,
+        }
+    }
 }
 
 impl<T> Future for Receiving<'_, T> {

@@ -77,13 +77,7 @@ impl<T> Receiver<T> {
     /// });
     /// ```
     pub async fn recv_many(&mut self, buffer: &mut Vec<T>, limit: usize) -> usize {
-        let channel = &self.half;
-        ReceivingMany {
-            channel,
-            buffer,
-            limit,
-        }
-        .await
+        ReceivingMany::new(&self.half, buffer, limit).await
     }
 
     /// Receives a value if there is one now.

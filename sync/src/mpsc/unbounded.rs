@@ -249,13 +249,7 @@ impl<T> UnboundedReceiver<T> {
     /// });
     /// ```
     pub async fn recv_many(&mut self, buffer: &mut Vec<T>, limit: usize) -> usize {
-        let channel = &self.half;
-        ReceivingMany {
-            channel,
-            buffer,
-            limit,
-        }
-        .await
+        ReceivingMany::new(&self.half, buffer, limit).await
     }
 
     /// Receives a value if there is one now.

@@ -65,32 +65,32 @@ impl<G, W: Copy> Queue<G, W> {
 
     #[inline]
     pub(super) fn push(&mut self, want: W, waker: Option<Waker>) -> Key {
-        let index = match self.free {
-            NONE => self.grow(want),
-            index => index,
-        };
-        let node = &mut self.nodes[index as usize];
-        self.free = node.links.next;
-        node.state = State::Waiting(waker);
-        node.want = want;
-        self.in_use += 1;
+        let index = self.take_node(want);
+        self.nodes[index as usize].state = State::Waiting(waker);
         self.waiting.push_back(&mut self.nodes, index);
         Key(index)
     }
 
     #[inline]
     pub(super) fn push_granted(&mut self, want: W, grant: G) -> Key {
+        let index = self.take_node(want);
+        self.nodes[index as usize].state = State::Granted(grant);
+        self.granted.push_back(&mut self.nodes, index);
+        Key(index)
+    }
+
+    /// Takes a free node into use. The caller sets its state and puts it in a list.
+    #[inline]
+    fn take_node(&mut self, want: W) -> u32 {
         let index = match self.free {
             NONE => self.grow(want),
             index => index,
         };
         let node = &mut self.nodes[index as usize];
         self.free = node.links.next;
-        node.state = State::Granted(grant);
         node.want = want;
         self.in_use += 1;
-        self.granted.push_back(&mut self.nodes, index);
-        Key(index)
+        index
     }
 
     /// Makes a free node.
