@@ -18,20 +18,6 @@ use crate::context;
 /// One for all tasks, so that `Waker::will_wake` can compare addresses.
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop_waker);
 
-/// A waker of the task, which takes over one reference.
-///
-/// # Safety
-///
-/// The caller hands over a reference to the task, or forgets the waker before
-/// it gives up the one that it has.
-#[inline]
-pub(super) unsafe fn from_raw(task: Raw) -> Waker {
-    // SAFETY: the functions keep the contract of `RawWaker`: they may be called
-    // on any thread (invariant 1), and the data is a task that a reference
-    // keeps alive.
-    unsafe { Waker::from_raw(raw_waker(task)) }
-}
-
 /// A waker that owns no reference, because something else keeps the task meanwhile.
 pub(super) struct Borrowed<'a> {
     waker: ManuallyDrop<Waker>,
@@ -46,8 +32,10 @@ pub(super) struct Borrowed<'a> {
 #[inline]
 pub(super) unsafe fn borrowed<'a>(task: Raw) -> Borrowed<'a> {
     Borrowed {
-        // SAFETY: passed on to the caller; the waker is never dropped.
-        waker: ManuallyDrop::new(unsafe { from_raw(task) }),
+        // SAFETY: the functions keep the contract of `RawWaker`: they may be called on any
+        // thread (invariant 1), and the data is a task that the caller keeps alive. The
+        // waker is never dropped, and so gives no reference back.
+        waker: ManuallyDrop::new(unsafe { Waker::from_raw(raw_waker(task)) }),
         keeper: PhantomData,
     }
 }
