@@ -24,6 +24,7 @@ mod cpu_clock;
 mod diagnostics;
 mod event_loop;
 mod handle;
+mod kept_waker;
 mod metrics;
 mod nesting;
 mod panics;

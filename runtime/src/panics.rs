@@ -78,10 +78,17 @@ impl<T> Default for Foreign<T> {
 impl<T> Drop for Foreign<T> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(value) = self.0.take() {
-            caught(|| drop(value));
+        // Most places are empty by then.
+        if self.0.is_some() {
+            drop_caught(&mut self.0);
         }
     }
+}
+
+#[cold]
+fn drop_caught<T>(place: &mut Option<T>) {
+    let value = place.take();
+    caught(|| drop(value));
 }
 
 impl<T> fmt::Debug for Foreign<T> {

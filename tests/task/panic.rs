@@ -294,7 +294,13 @@ fn futures_that_keep_a_waker_are_dropped_though_it_panics() {
         let waker = calling(move |call| assert!(call != Call::Drop || !panics.get()));
         (waker, armed)
     };
-    let futures: [Pin<Box<dyn Future<Output = ()>>>; 2] = [
+    let mut set = JoinSet::new();
+    {
+        let _guard = runtime.enter();
+        set.spawn(pending::<()>());
+    }
+    let futures: [Pin<Box<dyn Future<Output = ()>>>; 3] = [
+        Box::pin(async move { assert!(set.join_next().await.is_none()) }),
         Box::pin({
             let task = runtime.handle().spawn(pending::<()>);
             async move { task.await.unwrap() }

@@ -28,6 +28,7 @@ use std::task::{Context, Poll, Waker};
 use super::counted::Inside;
 use super::lane::runs_cleanup;
 use crate::context;
+use crate::kept_waker::KeptWaker;
 use crate::panics::Foreign;
 
 /// What waits for the cleanups of the guards that are dropped in it.
@@ -35,7 +36,7 @@ use crate::panics::Foreign;
 pub(crate) struct Part {
     open: Cell<usize>,
     /// Of its owner, which waits for the count to be zero.
-    waker: Cell<Foreign<Waker>>,
+    waker: KeptWaker,
     /// The number of the child that is being polled; 0 while none is.
     child: Cell<u64>,
     /// The children that have cleanups left.
@@ -76,15 +77,7 @@ impl Part {
         if self.is_closed() || runs_cleanup() {
             return Poll::Ready(());
         }
-        let before = self.waker.take();
-        if before.will_wake(context.waker()) {
-            self.waker.set(before);
-        } else {
-            self.waker.set(Foreign::new(context.waker().clone()));
-            drop(before);
-        }
-        // Cloning or dropping a waker is user code, which may have closed it.
-        if self.is_closed() {
+        if self.waker.keep(context) && self.is_closed() {
             return Poll::Ready(());
         }
         Poll::Pending

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::Shared;
-use crate::panics;
+use crate::panics::{self, Foreign};
 use crate::task::{AbortHandle, Id, JoinError};
 
 /// What a task or a job ended with.
@@ -26,7 +26,7 @@ pub(crate) struct Slot<T> {
 
 struct State<T> {
     outcome: Option<Outcome<T>>,
-    waker: Option<Waker>,
+    waker: Foreign<Waker>,
     /// Nobody will take the outcome.
     detached: bool,
     stop: Stop,
@@ -57,7 +57,7 @@ impl<T> Slot<T> {
             id,
             state: Mutex::new(State {
                 outcome: None,
-                waker: None,
+                waker: Foreign::default(),
                 detached: false,
                 stop,
             }),
@@ -84,18 +84,17 @@ impl<T> Slot<T> {
                 "RemoteJoinHandle polled after it gave the output of task {}",
                 self.id
             );
-            let noted = state.waker.as_ref();
-            if noted.is_some_and(|waker| waker.will_wake(context.waker())) {
+            if state.waker.will_wake(context.waker()) {
                 return Poll::Pending;
             }
         }
-        let waker = context.waker().clone();
+        let waker = Foreign::new(context.waker().clone());
         let mut state = lock(&self.state);
         if let Some(outcome) = state.outcome.take() {
             drop(state);
             return Poll::Ready(outcome);
         }
-        let before = state.waker.replace(waker);
+        let before = mem::replace(&mut state.waker, waker);
         drop(state);
         drop(before);
         Poll::Pending
@@ -105,9 +104,9 @@ impl<T> Slot<T> {
     fn detach(&self) -> Option<Outcome<T>> {
         let mut state = lock(&self.state);
         state.detached = true;
-        let (outcome, waker) = (state.outcome.take(), state.waker.take());
+        let (outcome, waker) = (state.outcome.take(), mem::take(&mut state.waker));
         drop(state);
-        panics::caught(|| drop(waker));
+        drop(waker);
         outcome
     }
 
@@ -121,12 +120,10 @@ impl<T> Slot<T> {
             return Some(outcome);
         }
         state.outcome = Some(outcome);
-        let waker = state.waker.take();
+        let waker = mem::take(&mut state.waker);
         drop(state);
         drop(stop);
-        if let Some(waker) = waker {
-            panics::caught(|| waker.wake());
-        }
+        waker.wake();
         None
     }
 

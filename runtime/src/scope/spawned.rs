@@ -4,19 +4,20 @@ use std::cell::Cell;
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
 use super::child::Body;
 use crate::cleanup::ClosingChild;
+use crate::kept_waker::KeptWaker;
 use crate::panics;
 use crate::task::coop;
 
 /// The output of a child, when it is there.
 struct Slot<T> {
     output: Cell<Option<Output<T>>>,
-    waker: Cell<Option<Waker>>,
+    waker: KeptWaker,
 }
 
 enum Output<T> {
@@ -28,10 +29,7 @@ enum Output<T> {
 impl<T> Slot<T> {
     fn fill(&self, output: T) {
         drop(self.output.replace(Some(Output::Ready(output))));
-        if let Some(waker) = self.waker.take() {
-            // A panic of the waker is not the child's.
-            panics::caught(|| waker.wake());
-        }
+        self.waker.wake();
     }
 
     /// Has the handle wait for the cleanups of the child, if it has not taken the
@@ -92,7 +90,7 @@ impl<F: Future> Spawned<F> {
     pub(super) fn new(future: F) -> (Spawned<F>, ScopedJoinHandle<F::Output>) {
         let slot = Rc::new(Slot {
             output: Cell::new(None),
-            waker: Cell::new(None),
+            waker: KeptWaker::default(),
         });
         let handle = ScopedJoinHandle {
             slot: Rc::clone(&slot),
@@ -151,10 +149,10 @@ impl<T> ScopedJoinHandle<T> {
 /// panic hook, as for a [`JoinHandle`](crate::task::JoinHandle).
 impl<T> Drop for ScopedJoinHandle<T> {
     fn drop(&mut self) {
-        let waker = self.slot.waker.take();
-        let output = self.slot.output.take();
-        panics::caught(|| drop(output));
-        panics::caught(|| drop(waker));
+        let _waker = self.slot.waker.take();
+        if let Some(output) = self.slot.output.take() {
+            panics::caught(|| drop(output));
+        }
     }
 }
 
@@ -166,12 +164,11 @@ impl<T> Future for ScopedJoinHandle<T> {
         if let Poll::Ready(output) = self.slot.poll_take(context) {
             return Poll::Ready(output);
         }
-        let waker = self.slot.waker.take();
-        let same = waker.filter(|waker| waker.will_wake(context.waker()));
-        let waker = same.unwrap_or_else(|| context.waker().clone());
-        drop(self.slot.waker.replace(Some(waker)));
-        // A waker is others' code, which may have run the child.
-        self.slot.poll_take(context)
+        if self.slot.waker.keep(context) {
+            // The child may have run meanwhile.
+            return self.slot.poll_take(context);
+        }
+        Poll::Pending
     }
 }
 

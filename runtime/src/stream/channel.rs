@@ -6,11 +6,12 @@ use std::future::poll_fn;
 use std::panic::resume_unwind;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use futures_core::{FusedStream, Stream};
 
 use super::{Ending, Gen};
+use crate::kept_waker::KeptWaker;
 use crate::task::{JoinHandle, spawn};
 
 impl<T, F, R> Gen<T, F, R>
@@ -86,8 +87,8 @@ struct Link<T> {
     item: Cell<Option<T>>,
     full: Cell<bool>,
     closed: Cell<bool>,
-    consumer: Cell<Option<Waker>>,
-    task: Cell<Option<Waker>>,
+    consumer: KeptWaker,
+    task: KeptWaker,
 }
 
 impl<T> Default for Link<T> {
@@ -96,8 +97,8 @@ impl<T> Default for Link<T> {
             item: Cell::new(None),
             full: Cell::new(false),
             closed: Cell::new(false),
-            consumer: Cell::new(None),
-            task: Cell::new(None),
+            consumer: KeptWaker::default(),
+            task: KeptWaker::default(),
         }
     }
 }
@@ -110,7 +111,7 @@ impl<T> Link<T> {
         mut items: Pin<&mut impl Stream<Item = T>>,
         context: &mut Context<'_>,
     ) -> Poll<()> {
-        keep(&self.task, context);
+        self.task.keep(context);
         while !self.closed.get() {
             if self.full.get() {
                 return Poll::Pending;
@@ -119,7 +120,7 @@ impl<T> Link<T> {
                 Poll::Ready(Some(item)) => {
                     self.item.set(Some(item));
                     self.full.set(true);
-                    wake(&self.consumer);
+                    self.consumer.wake();
                 }
                 Poll::Ready(None) => break,
                 Poll::Pending => return Poll::Pending,
@@ -131,28 +132,8 @@ impl<T> Link<T> {
     fn take(&self) -> Option<T> {
         let item = self.item.take()?;
         self.full.set(false);
-        wake(&self.task);
+        self.task.wake();
         Some(item)
-    }
-}
-
-fn keep(slot: &Cell<Option<Waker>>, context: &Context<'_>) {
-    let before = slot.take();
-    let waker = match before {
-        Some(waker) if waker.will_wake(context.waker()) => waker,
-        other => {
-            let waker = context.waker().clone();
-            drop(other);
-            waker
-        }
-    };
-    let meanwhile = slot.replace(Some(waker));
-    drop(meanwhile);
-}
-
-fn wake(slot: &Cell<Option<Waker>>) {
-    if let Some(waker) = slot.take() {
-        waker.wake();
     }
 }
 
@@ -185,7 +166,7 @@ impl<T, C> Channel<T, C> {
     /// If the body panicked.
     pub async fn close(mut self) -> Option<C> {
         self.link.closed.set(true);
-        wake(&self.link.task);
+        self.link.task.wake();
         poll_fn(|context| self.poll_end(context)).await
     }
 
@@ -212,7 +193,7 @@ impl<T, C> Stream for Channel<T, C> {
         if let Some(item) = self.link.take() {
             return Poll::Ready(Some(item));
         }
-        keep(&self.link.consumer, context);
+        self.link.consumer.keep(context);
         self.poll_end(context).map(|_| None)
     }
 }

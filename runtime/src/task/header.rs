@@ -4,14 +4,13 @@ use std::cell::Cell;
 use std::fmt;
 use std::panic::Location;
 use std::ptr::NonNull;
-use std::task::Waker;
 
 use super::TaskMeta;
 use super::cell::{Raw, Vtable};
 use super::id::Id;
 use super::state::Word;
 use crate::context;
-use crate::panics::Foreign;
+use crate::kept_waker::KeptWaker;
 use crate::remote::{Link, Remote};
 
 /// What the owner knows of a task. Only the owner's thread looks.
@@ -115,7 +114,7 @@ pub(crate) struct Header {
     // The owner's.
     pub(super) live_previous: Cell<Option<Raw>>,
     pub(super) live_next: Cell<Option<Raw>>,
-    pub(super) join_waker: Cell<Foreign<Waker>>,
+    pub(super) join_waker: KeptWaker,
 }
 
 impl Header {
@@ -133,7 +132,7 @@ impl Header {
             ready_next: Cell::new(None),
             live_previous: Cell::new(None),
             live_next: Cell::new(None),
-            join_waker: Cell::default(),
+            join_waker: KeptWaker::default(),
             inbox: Link::default(),
             word: Word::new(),
             flags: Cell::new(Flags::LIVE.and(Flags::JOINED).and(Flags::QUEUED)),

@@ -18,7 +18,6 @@ use super::header::{Flags, Header};
 use super::id::Id;
 use super::waker;
 use crate::nesting::{self, Level};
-use crate::panics::Foreign;
 
 /// A handle to a spawned task, and to its output.
 ///
@@ -205,15 +204,10 @@ impl<T> Future for JoinHandle<T> {
             "JoinHandle polled after it gave the output of task {}",
             header.id
         );
-        let before = header.join_waker.take();
-        if before.will_wake(context.waker()) {
-            header.join_waker.set(before);
+        if !header.join_waker.keep(context) {
             return Poll::Pending;
         }
-        let waker = Foreign::new(context.waker().clone());
-        header.join_waker.set(waker);
-        drop(before);
-        // Cloning and dropping wakers is user code, which may have turned the loop.
+        // The loop may have turned meanwhile.
         let Some(result) = self.take() else {
             return Poll::Pending;
         };

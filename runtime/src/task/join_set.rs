@@ -12,7 +12,7 @@
 //! 3. Nothing is borrowed while a waker is cloned, woken or dropped, or an output
 //!    is dropped.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
@@ -20,7 +20,7 @@ use std::io;
 use std::panic::{Location, resume_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 use slab::Slab;
@@ -28,7 +28,7 @@ use slab::Slab;
 use super::{AbortHandle, Id, JoinError, JoinHandle, coop};
 use crate::cleanup::after_cleanups;
 use crate::context;
-use crate::panics;
+use crate::kept_waker::KeptWaker;
 
 /// Tasks that are joined in the order in which they end.
 ///
@@ -71,7 +71,7 @@ pub struct JoinSet<T> {
 #[derive(Default)]
 struct Ended {
     keys: RefCell<VecDeque<usize>>,
-    waker: Cell<Option<Waker>>,
+    waker: KeptWaker,
 }
 
 impl<T> JoinSet<T> {
@@ -247,16 +247,9 @@ impl<T: 'static> JoinSet<T> {
         if let Some(joined) = self.try_join_next_with_id() {
             return Poll::Ready(Some(joined));
         }
-        match self.ended.waker.take() {
-            Some(same) if same.will_wake(context.waker()) => self.ended.waker.set(Some(same)),
-            before => {
-                let waker = context.waker().clone();
-                drop(self.ended.waker.replace(Some(waker)));
-                drop(before);
-            }
-        }
-        // To clone or drop a waker runs foreign code, which may have turned the loop.
-        if let Some(joined) = self.try_join_next_with_id() {
+        if self.ended.waker.keep(context)
+            && let Some(joined) = self.try_join_next_with_id()
+        {
             return Poll::Ready(Some(joined));
         }
         let mut place = 0;
@@ -470,10 +463,7 @@ impl Drop for Notice {
         let (ended, key) = (Rc::clone(&self.ended), self.key);
         after_cleanups(move || {
             ended.keys.borrow_mut().push_back(key);
-            if let Some(waker) = ended.waker.take() {
-                // A panic of the waker is not the member's.
-                panics::caught(|| waker.wake());
-            }
+            ended.waker.wake();
         });
     }
 }

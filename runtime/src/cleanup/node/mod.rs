@@ -19,12 +19,12 @@ mod engaged;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::{Rc, Weak};
-use std::task::{Context, Waker};
+use std::task::Context;
 
 use slab::Slab;
 
 use crate::context;
-use crate::panics::Foreign;
+use crate::kept_waker::KeptWaker;
 use crate::time::Instant;
 
 /// Something that can be cancelled, or holds off cancellation.
@@ -48,7 +48,7 @@ pub(crate) struct Node {
     unseen: Cell<usize>,
     fruitless: Cell<u8>,
     /// Of who polls it.
-    waker: Cell<Foreign<Waker>>,
+    waker: KeptWaker,
 }
 
 /// A place among the children of a node.
@@ -82,7 +82,7 @@ impl Node {
             all_seen: Cell::new(false),
             unseen: Cell::new(usize::MAX),
             fruitless: Cell::new(0),
-            waker: Cell::default(),
+            waker: KeptWaker::default(),
         }
     }
 
@@ -170,7 +170,7 @@ impl Node {
     }
 
     fn wake(&self) {
-        self.waker.take().wake();
+        self.waker.wake();
     }
 
     /// It is about to be polled, below `parent`.
@@ -188,12 +188,7 @@ impl Node {
 
     /// Keeps the waker of whoever polls it.
     pub(crate) fn wait(&self, context: &Context<'_>) {
-        let before = self.waker.take();
-        if before.will_wake(context.waker()) {
-            self.waker.set(before);
-        } else {
-            self.waker.set(Foreign::new(context.waker().clone()));
-        }
+        self.waker.keep(context);
     }
 
     /// Makes it a child of `parent`, which it is already in most cases.

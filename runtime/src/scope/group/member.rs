@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
@@ -13,7 +13,8 @@ use super::error::MemberError;
 use super::shared::Shared;
 use crate::cleanup::after_cleanups;
 use crate::context;
-use crate::nesting::{self, Level};
+use crate::kept_waker::KeptWaker;
+use crate::nesting;
 use crate::panics::{self, Payload};
 use crate::runtime::TaskMeta;
 use crate::task::coop;
@@ -23,7 +24,7 @@ pub(super) struct Output<V> {
     value: Cell<Option<V>>,
     /// Whether there is, or was, a value, or never will be.
     is_over: Cell<bool>,
-    waker: Cell<Option<Waker>>,
+    waker: KeptWaker,
 }
 
 impl<V> Output<V> {
@@ -31,7 +32,7 @@ impl<V> Output<V> {
         Rc::new(Output {
             value: Cell::new(None),
             is_over: Cell::new(false),
-            waker: Cell::new(None),
+            waker: KeptWaker::default(),
         })
     }
 
@@ -40,9 +41,7 @@ impl<V> Output<V> {
             return;
         }
         self.value.set(value);
-        if let Some(waker) = self.waker.take() {
-            panics::caught(|| waker.wake());
-        }
+        self.waker.wake();
     }
 
     fn poll(&self, context: &mut Context<'_>) -> Poll<Option<V>> {
@@ -50,12 +49,7 @@ impl<V> Output<V> {
         if self.is_over.get() {
             return Poll::Ready(self.value.take());
         }
-        let waker = self.waker.take();
-        let same = waker.filter(|waker| waker.will_wake(context.waker()));
-        let waker = same.unwrap_or_else(|| context.waker().clone());
-        drop(self.waker.replace(Some(waker)));
-        // A waker is others' code, which may have ended it.
-        if self.is_over.get() {
+        if self.waker.keep(context) && self.is_over.get() {
             return Poll::Ready(self.value.take());
         }
         Poll::Pending
@@ -158,7 +152,9 @@ impl<T: 'static, E: 'static> Seat<T, E> {
                 Err(MemberError::Failed(error)) if Rc::strong_count(&output) == 1 => {
                     shared.fail(task, error);
                 }
-                Ok(unwanted) if Rc::strong_count(&output) == 1 => drop_output(unwanted),
+                Ok(unwanted) if Rc::strong_count(&output) == 1 => {
+                    panics::caught(|| drop(unwanted));
+                }
                 result => output.end(Some((task, result))),
             }
             panics::caught(|| drop(output));
@@ -258,18 +254,10 @@ impl<T: 'static, E: 'static> Drop for MemberHandle<T, E> {
     fn drop(&mut self) {
         match self.output.value.take() {
             Some((task, Err(MemberError::Failed(error)))) => self.shared.fail(task, error),
-            Some((_, Ok(output))) => match Level::enter() {
-                Some(_level) => drop_output(output),
-                None => nesting::defer(move || drop_output(output)),
-            },
+            Some((_, Ok(output))) => nesting::drop_nested(output),
             Some((_, Err(_))) | None => {}
         }
     }
-}
-
-/// Drops an output that is not taken. As for any task, its destructor may panic.
-fn drop_output<T>(output: T) {
-    panics::caught(|| drop(output));
 }
 
 impl<T: 'static, E: 'static> fmt::Debug for MemberHandle<T, E> {

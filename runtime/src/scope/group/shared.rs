@@ -6,9 +6,10 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use super::error::Failures;
+use crate::kept_waker::KeptWaker;
 use crate::panics::{self, Payload};
 use crate::runtime::TaskMeta;
 use crate::task::{AbortHandle, coop};
@@ -29,7 +30,7 @@ pub(super) struct Shared<E> {
     /// The first one, unless it supervises.
     panic: Cell<Option<Payload>>,
     /// Of the one call that waits for members to end.
-    waker: Cell<Option<Waker>>,
+    waker: KeptWaker,
 }
 
 struct Place {
@@ -48,7 +49,7 @@ impl<E> Shared<E> {
             unjoined: Cell::new(0),
             failures: RefCell::default(),
             panic: Cell::new(None),
-            waker: Cell::new(None),
+            waker: KeptWaker::default(),
         })
     }
 
@@ -88,9 +89,7 @@ impl<E> Shared<E> {
             self.tasks.set(self.tasks.get() - 1);
             self.unjoined.set(self.unjoined.get() + 1);
         }
-        if let Some(waker) = self.waker.take() {
-            panics::caught(|| waker.wake());
-        }
+        self.waker.wake();
     }
 
     /// Aborts every task.
@@ -178,15 +177,7 @@ impl<E> Shared<E> {
         if is_reached(self) {
             return Poll::Ready(());
         }
-        match self.waker.take() {
-            Some(same) if same.will_wake(context.waker()) => self.waker.set(Some(same)),
-            before => {
-                let waker = context.waker().clone();
-                drop((before, self.waker.replace(Some(waker))));
-            }
-        }
-        // To clone or drop a waker runs foreign code, which may have turned the loop.
-        if is_reached(self) {
+        if self.waker.keep(context) && is_reached(self) {
             return Poll::Ready(());
         }
         Poll::Pending

@@ -425,7 +425,7 @@ impl TaskSet {
         header.word.finish();
         self.counts.ended.set(self.counts.ended.get() + 1);
         if header.has(Flags::JOINED) {
-            header.join_waker.take().wake();
+            header.join_waker.wake();
         } else {
             // SAFETY: the token keeps the task.
             unsafe { ended.task().discard_outcome() };

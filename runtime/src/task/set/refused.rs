@@ -19,7 +19,7 @@ use std::fmt;
 use std::task::Waker;
 
 use super::TaskSet;
-use crate::panics;
+use crate::panics::Foreign;
 use crate::task::header::{Flags, Header};
 use crate::task::id::Id;
 use crate::task::waker;
@@ -33,14 +33,14 @@ pub(super) struct Refused {
     /// The wakers of one poll stand together.
     wakers: RefCell<VecDeque<Waiting>>,
     /// Empty, but for its memory.
-    spare: Cell<Vec<Waker>>,
+    spare: Cell<Vec<Foreign<Waker>>>,
 }
 
 struct Waiting {
     task: Id,
     /// Whether the task was refused in an earlier poll too.
     again: bool,
-    waker: Waker,
+    waker: Foreign<Waker>,
 }
 
 impl Refused {
@@ -70,7 +70,7 @@ impl Refused {
     /// reversed and reversed again: of three busy futures the one in the middle would never
     /// find any budget. So if the task was refused before, its futures take turns: the
     /// first one, which has spent the budget, goes last.
-    fn take_oldest(&self) -> Option<(Id, Vec<Waker>)> {
+    fn take_oldest(&self) -> Option<(Id, Vec<Foreign<Waker>>)> {
         let mut oldest = self.spare.take();
         let mut wakers = self.wakers.borrow_mut();
         let (task, again) = wakers.front().map(|first| (first.task, first.again))?;
@@ -88,9 +88,7 @@ impl Refused {
     /// Wakes the wakers of the oldest poll. Returns the task.
     fn wake_oldest(&self) -> Option<Id> {
         let (task, mut wakers) = self.take_oldest()?;
-        for waker in wakers.drain(..) {
-            panics::caught(|| waker.wake());
-        }
+        wakers.drain(..).for_each(Foreign::wake);
         wakers.shrink_to(KEPT_ROOM);
         self.spare.set(wakers);
         Some(task)
@@ -107,21 +105,20 @@ impl TaskSet {
         }
     }
 
-    /// Keeps a waker until the poll has ended; false if no task runs.
+    /// Keeps a waker until the poll has ended. False if no task runs, or if it has ended.
     #[cold]
     fn keep_refused(&self, waker: &Waker) -> bool {
         if self.refused.ends_with(waker) {
             return true;
         }
         // This runs code of others, which may come here in turn.
-        let waker = waker.clone();
+        let waker = Foreign::new(waker.clone());
         let running = self.mark_current(Flags::REFUSED, |header| {
             let again = header.has(Flags::REFUSED_BEFORE);
             (header.id, again)
         });
         let Some((task, again)) = running else {
-            waker.wake();
-            return true;
+            return false;
         };
         self.refused
             .wakers
@@ -162,14 +159,6 @@ impl TaskSet {
     #[cold]
     fn wake_all_refused(&self) {
         while self.refused.wake_oldest().is_some() {}
-    }
-}
-
-impl Drop for Refused {
-    fn drop(&mut self) {
-        for waiting in self.wakers.take() {
-            panics::caught(|| drop(waiting));
-        }
     }
 }
 
