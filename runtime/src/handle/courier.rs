@@ -155,10 +155,9 @@ pub(super) struct Courier {
     shared: Arc<Shared>,
     /// Empty, but for its memory.
     taken: Vec<Box<dyn Letter>>,
-    /// How many polls of tasks the loop had counted when letters were last opened.
-    counted: u64,
-    /// How many polls the courier has had since.
-    polls: u64,
+    /// How many polls of tasks the loop had counted when letters were last opened, if any
+    /// were.
+    counted: Option<u64>,
 }
 
 impl Courier {
@@ -166,21 +165,21 @@ impl Courier {
         Courier {
             shared,
             taken: Vec::new(),
-            counted: 0,
-            // So that the first letter does not wait.
-            polls: INTERVAL,
+            counted: None,
         }
     }
 
     /// How many letters may be opened in this poll.
-    fn allowance(&mut self, event_loop: &EventLoop) -> usize {
-        self.polls += 1;
+    fn allowance(&self, event_loop: &EventLoop) -> usize {
         if !event_loop.tasks.has_ready() {
             return AT_ONCE;
         }
-        // At least one other task has been polled between two polls of the courier.
-        let polls = event_loop.tasks.polls() - self.counted;
-        let share = polls.max(self.polls) / INTERVAL;
+        let polls = event_loop.tasks.polls();
+        let share = match self.counted {
+            Some(counted) => (polls - counted) / INTERVAL,
+            // The first letter does not wait.
+            None => (polls / INTERVAL).max(1),
+        };
         usize::try_from(share).map_or(AT_ONCE, |share| share.min(AT_ONCE))
     }
 }
@@ -200,8 +199,7 @@ impl Future for Courier {
                 are_left = mailbox.collect(most, &mut courier.taken, context);
             }
             if !courier.taken.is_empty() {
-                courier.counted = event_loop.tasks.polls();
-                courier.polls = 0;
+                courier.counted = Some(event_loop.tasks.polls());
             }
             for letter in courier.taken.drain(..) {
                 letter.open(event_loop);
