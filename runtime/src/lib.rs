@@ -24,7 +24,6 @@ mod cpu_clock;
 mod diagnostics;
 mod event_loop;
 mod handle;
-mod kept_waker;
 mod metrics;
 mod nesting;
 mod panics;
@@ -33,6 +32,7 @@ mod remote;
 mod report;
 mod slow_poll;
 mod unhandled;
+mod waker_slot;
 
 pub mod cleanup;
 #[cfg(feature = "hyper")]

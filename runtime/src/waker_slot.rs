@@ -1,4 +1,6 @@
-//! [`KeptWaker`]: the waker of the one future that waits for something.
+//! [`WakerSlot`]: room for the waker of the one future that waits for something.
+//!
+//! The crate `sync` has a type of the same name, whose wakers let their panics out.
 
 use std::cell::Cell;
 use std::fmt;
@@ -11,9 +13,9 @@ use crate::panics::Foreign;
 /// Wakers are user code when they are cloned, woken and dropped. Nothing is borrowed then,
 /// and a panic of waking or dropping one does not come out.
 #[derive(Default)]
-pub(crate) struct KeptWaker(Cell<Foreign<Waker>>);
+pub(crate) struct WakerSlot(Cell<Foreign<Waker>>);
 
-impl KeptWaker {
+impl WakerSlot {
     /// Keeps the waker of `context`. Returns whether user code ran for that: if so, what is
     /// waited for may have come, and the caller has to look again.
     #[inline]
@@ -42,8 +44,8 @@ impl KeptWaker {
     }
 }
 
-impl fmt::Debug for KeptWaker {
+impl fmt::Debug for WakerSlot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeptWaker").finish_non_exhaustive()
+        f.debug_struct("WakerSlot").finish_non_exhaustive()
     }
 }

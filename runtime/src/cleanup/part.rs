@@ -28,15 +28,15 @@ use std::task::{Context, Poll, Waker};
 use super::counted::Inside;
 use super::lane::runs_cleanup;
 use crate::context;
-use crate::kept_waker::KeptWaker;
 use crate::panics::Foreign;
+use crate::waker_slot::WakerSlot;
 
 /// What waits for the cleanups of the guards that are dropped in it.
 #[derive(Default)]
 pub(crate) struct Part {
     open: Cell<usize>,
     /// Of its owner, which waits for the count to be zero.
-    waker: KeptWaker,
+    waker: WakerSlot,
     /// The number of the child that is being polled; 0 while none is.
     child: Cell<u64>,
     /// The children that have cleanups left.

@@ -10,14 +10,14 @@ use pin_project_lite::pin_project;
 
 use super::child::Body;
 use crate::cleanup::ClosingChild;
-use crate::kept_waker::KeptWaker;
 use crate::panics;
 use crate::task::coop;
+use crate::waker_slot::WakerSlot;
 
 /// The output of a child, when it is there.
 struct Slot<T> {
     output: Cell<Option<Output<T>>>,
-    waker: KeptWaker,
+    waker: WakerSlot,
 }
 
 enum Output<T> {
@@ -90,7 +90,7 @@ impl<F: Future> Spawned<F> {
     pub(super) fn new(future: F) -> (Spawned<F>, ScopedJoinHandle<F::Output>) {
         let slot = Rc::new(Slot {
             output: Cell::new(None),
-            waker: KeptWaker::default(),
+            waker: WakerSlot::default(),
         });
         let handle = ScopedJoinHandle {
             slot: Rc::clone(&slot),

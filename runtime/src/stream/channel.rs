@@ -11,8 +11,8 @@ use std::task::{Context, Poll};
 use futures_core::{FusedStream, Stream};
 
 use super::{Ending, Gen};
-use crate::kept_waker::KeptWaker;
 use crate::task::{JoinHandle, spawn};
+use crate::waker_slot::WakerSlot;
 
 impl<T, F, R> Gen<T, F, R>
 where
@@ -87,8 +87,8 @@ struct Link<T> {
     item: Cell<Option<T>>,
     full: Cell<bool>,
     closed: Cell<bool>,
-    consumer: KeptWaker,
-    task: KeptWaker,
+    consumer: WakerSlot,
+    task: WakerSlot,
 }
 
 impl<T> Default for Link<T> {
@@ -97,8 +97,8 @@ impl<T> Default for Link<T> {
             item: Cell::new(None),
             full: Cell::new(false),
             closed: Cell::new(false),
-            consumer: KeptWaker::default(),
-            task: KeptWaker::default(),
+            consumer: WakerSlot::default(),
+            task: WakerSlot::default(),
         }
     }
 }

@@ -10,8 +10,8 @@ use super::cell::{Raw, Vtable};
 use super::id::Id;
 use super::state::Word;
 use crate::context;
-use crate::kept_waker::KeptWaker;
 use crate::remote::{Link, Remote};
+use crate::waker_slot::WakerSlot;
 
 /// What the owner knows of a task. Only the owner's thread looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,7 +114,7 @@ pub(crate) struct Header {
     // The owner's.
     pub(super) live_previous: Cell<Option<Raw>>,
     pub(super) live_next: Cell<Option<Raw>>,
-    pub(super) join_waker: KeptWaker,
+    pub(super) join_waker: WakerSlot,
 }
 
 impl Header {
@@ -132,7 +132,7 @@ impl Header {
             ready_next: Cell::new(None),
             live_previous: Cell::new(None),
             live_next: Cell::new(None),
-            join_waker: KeptWaker::default(),
+            join_waker: WakerSlot::default(),
             inbox: Link::default(),
             word: Word::new(),
             flags: Cell::new(Flags::LIVE.and(Flags::JOINED).and(Flags::QUEUED)),

@@ -28,7 +28,7 @@ use slab::Slab;
 use super::{AbortHandle, Id, JoinError, JoinHandle, coop};
 use crate::cleanup::after_cleanups;
 use crate::context;
-use crate::kept_waker::KeptWaker;
+use crate::waker_slot::WakerSlot;
 
 /// Tasks that are joined in the order in which they end.
 ///
@@ -71,7 +71,7 @@ pub struct JoinSet<T> {
 #[derive(Default)]
 struct Ended {
     keys: RefCell<VecDeque<usize>>,
-    waker: KeptWaker,
+    waker: WakerSlot,
 }
 
 impl<T> JoinSet<T> {

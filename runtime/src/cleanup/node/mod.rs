@@ -24,8 +24,8 @@ use std::task::Context;
 use slab::Slab;
 
 use crate::context;
-use crate::kept_waker::KeptWaker;
 use crate::time::Instant;
+use crate::waker_slot::WakerSlot;
 
 /// Something that can be cancelled, or holds off cancellation.
 pub(crate) struct Node {
@@ -48,7 +48,7 @@ pub(crate) struct Node {
     unseen: Cell<usize>,
     fruitless: Cell<u8>,
     /// Of who polls it.
-    waker: KeptWaker,
+    waker: WakerSlot,
 }
 
 /// A place among the children of a node.
@@ -82,7 +82,7 @@ impl Node {
             all_seen: Cell::new(false),
             unseen: Cell::new(usize::MAX),
             fruitless: Cell::new(0),
-            waker: KeptWaker::default(),
+            waker: WakerSlot::default(),
         }
     }
 

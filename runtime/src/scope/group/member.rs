@@ -13,18 +13,18 @@ use super::error::MemberError;
 use super::shared::Shared;
 use crate::cleanup::after_cleanups;
 use crate::context;
-use crate::kept_waker::KeptWaker;
 use crate::nesting;
 use crate::panics::{self, Payload};
 use crate::runtime::TaskMeta;
 use crate::task::coop;
+use crate::waker_slot::WakerSlot;
 
 /// A value that one task sets and another task waits for.
 pub(super) struct Output<V> {
     value: Cell<Option<V>>,
     /// Whether there is, or was, a value, or never will be.
     is_over: Cell<bool>,
-    waker: KeptWaker,
+    waker: WakerSlot,
 }
 
 impl<V> Output<V> {
@@ -32,7 +32,7 @@ impl<V> Output<V> {
         Rc::new(Output {
             value: Cell::new(None),
             is_over: Cell::new(false),
-            waker: KeptWaker::default(),
+            waker: WakerSlot::default(),
         })
     }
 

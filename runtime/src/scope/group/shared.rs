@@ -9,10 +9,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use super::error::Failures;
-use crate::kept_waker::KeptWaker;
 use crate::panics::{self, Payload};
 use crate::runtime::TaskMeta;
 use crate::task::{AbortHandle, coop};
+use crate::waker_slot::WakerSlot;
 
 pub(super) struct Shared<E> {
     pub(super) supervises: bool,
@@ -30,7 +30,7 @@ pub(super) struct Shared<E> {
     /// The first one, unless it supervises.
     panic: Cell<Option<Payload>>,
     /// Of the one call that waits for members to end.
-    waker: KeptWaker,
+    waker: WakerSlot,
 }
 
 struct Place {
@@ -49,7 +49,7 @@ impl<E> Shared<E> {
             unjoined: Cell::new(0),
             failures: RefCell::default(),
             panic: Cell::new(None),
-            waker: KeptWaker::default(),
+            waker: WakerSlot::default(),
         })
     }
 
