@@ -13,15 +13,10 @@ use std::time::Duration;
 
 use coreloop::io::Async;
 use coreloop::{Runtime, block_on, spawn, time};
+use coreloop_test_support::turns::turn_until_idle;
 use futures_util::future::join_all;
 
 const MANY: usize = if cfg!(miri) { 40 } else { 1000 };
-
-fn turns(runtime: &Runtime) {
-    for _ in 0..10 {
-        runtime.turn(Some(Duration::ZERO)).unwrap();
-    }
-}
 
 fn pair() -> (Async<UnixStream>, Async<UnixStream>) {
     let (ours, theirs) = UnixStream::pair().unwrap();
@@ -91,7 +86,7 @@ fn any_number_of_tasks_that_share_a_descriptor_are_idle() {
                     finished.set(finished.get() + 1);
                 }));
             }
-            turns(&runtime);
+            turn_until_idle(&runtime);
             assert_eq!(polls.get(), number, "each was polled once");
 
             // An event wakes all of them, and most find nothing and wait again.
@@ -100,10 +95,10 @@ fn any_number_of_tasks_that_share_a_descriptor_are_idle() {
             } else {
                 while rustix::io::read(&theirs, &mut [0; 4096]).is_ok() {}
             }
-            turns(&runtime);
+            turn_until_idle(&runtime);
             assert!(finished.get() > 0);
             assert_eq!(polls.get(), 2 * number);
-            turns(&runtime);
+            turn_until_idle(&runtime);
             assert_eq!(polls.get(), 2 * number);
         }
     }
@@ -125,13 +120,13 @@ fn any_number_of_futures_of_one_task_that_share_a_descriptor_are_idle() {
         })
     });
     let task = spawn(join_all(reads));
-    turns(&runtime);
+    turn_until_idle(&runtime);
     assert!(polls.get() <= 2 * MANY, "{} polls", polls.get());
     let before = polls.get();
-    turns(&runtime);
+    turn_until_idle(&runtime);
     assert_eq!(polls.get(), before);
     assert_eq!(rustix::io::write(&theirs, &[1; MANY]).unwrap(), MANY);
-    turns(&runtime);
+    turn_until_idle(&runtime);
     assert!(task.is_finished());
 }
 

@@ -6,12 +6,12 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
-use std::time::Duration;
 
 use coreloop::Runtime;
 use coreloop::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use coreloop::net::{AcceptPause, TcpListener, TcpStream, UnixStream};
 use coreloop::task::JoinSet;
+use coreloop_test_support::turns::turn_until_idle;
 use fastrand::Rng;
 use futures_lite::future::poll_once;
 
@@ -56,9 +56,7 @@ fn idle<F: Future<Output = ()> + 'static>(number: u64, wait: impl Fn(Rc<Shared>)
         drop(runtime.spawn(wait(Rc::clone(&shared))));
     }
     let turns = || {
-        for _ in 0..20 {
-            runtime.turn(Some(Duration::ZERO)).unwrap();
-        }
+        turn_until_idle(&runtime);
         runtime.metrics().polls()
     };
     let polls = turns();

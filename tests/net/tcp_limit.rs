@@ -8,11 +8,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake, Waker};
-use std::time::Duration;
 
 use coreloop::net::tcp::LimitedListener;
 use coreloop::net::{ConnectionLimit, TcpListener, TcpStream};
 use coreloop::{Runtime, block_on, spawn, task::yield_now};
+use coreloop_test_support::turns::turn_until_idle;
 use futures_lite::future::poll_once;
 use futures_lite::{AsyncReadExt, AsyncWriteExt, StreamExt};
 
@@ -268,23 +268,18 @@ fn a_full_listener_that_others_have_too_sleeps() {
         let listener = Rc::clone(&listener);
         runtime.spawn(async move { listener.accept().await.unwrap() })
     };
-    let turn = || {
-        for _ in 0..4 {
-            runtime.turn(Some(Duration::ZERO)).unwrap();
-        }
-    };
     // One of them waits for a connection, the other for that; both have to go on.
     let (first, second) = (accepting(), accepting());
-    turn();
+    turn_until_idle(&runtime);
     let _clients = [connect(), connect()];
     let first = runtime.block_on(first).unwrap();
-    turn();
+    turn_until_idle(&runtime);
     let third = accepting();
-    turn();
+    turn_until_idle(&runtime);
     let before = runtime.metrics().io_events();
     for _ in 0..5 {
         let _client = connect();
-        turn();
+        turn_until_idle(&runtime);
     }
     if cfg!(any(target_os = "linux", target_os = "android")) {
         assert_eq!(runtime.metrics().io_events(), before);

@@ -37,5 +37,6 @@ pub mod silence;
 pub mod size;
 pub mod standard_error;
 pub mod trace;
+pub mod turns;
 pub mod waiter;
 pub mod wakers;
