@@ -6,6 +6,8 @@ mod finished_task;
 mod group;
 mod macros;
 mod stream;
+// Safe code, with values of many megabytes, which take Miri more than ten minutes.
+#[cfg(not(miri))]
 mod sync;
 
 use coreloop_test_support::allocator::Counting;
