@@ -97,7 +97,7 @@ fn call_waiting() {
 
 /// Counts from zero again until it is dropped: for a loop that is driven inside a
 /// destructor, so that its tasks see their outputs dropped at once.
-#[must_use = "the count goes on when it is dropped"]
+#[must_use = "the count continues when it is dropped"]
 pub(crate) struct Anew {
     before: u32,
 }

@@ -61,7 +61,7 @@ fn a_second_ctrl_c_does_not_wait_for_open_connections() {
 }
 
 #[test]
-fn a_group_of_clients_ends_when_each_was_told_goodbye() {
+fn a_group_of_clients_ends_after_each_has_received_a_goodbye() {
     let mut server = Server::start("server_group", &["--addr", "127.0.0.1:0"]);
     let address = server.read_address();
     let mut clients = [(); 3].map(|()| connect(address));

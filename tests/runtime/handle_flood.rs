@@ -111,7 +111,7 @@ fn a_busy_loop_starts_tasks_of_others() {
     }
 }
 
-/// A thread that goes on spawning keeps the loop from nothing.
+/// While a thread spawns without end, timers fire and descriptors are polled.
 #[test]
 #[cfg_attr(miri, ignore = "thousands of tasks")]
 fn an_endless_flood_stops_no_timer_and_no_descriptor() {

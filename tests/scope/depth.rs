@@ -65,7 +65,7 @@ fn the_end_of_a_shield_is_counted_in_every_scope_around_it() {
             }
             drop(nested);
         }
-        // A task that is aborted looks at all that is engaged in it.
+        // An abort visits every scope and cleanup of the task.
         let nested = Rc::new(Cell::new(None));
         let made = Rc::clone(&nested);
         let task = spawn(async move {

@@ -162,7 +162,7 @@ async fn chunks_end_in_time_if_the_stream_eats_the_budget() {
 async fn a_debounce_takes_no_want_of_budget_for_quiet() {
     let last: Vec<_> = sent(3000).debounce(Duration::ZERO).collect().await;
     assert_eq!(last, [2999]);
-    // Beside others who spend the budget.
+    // Also when other operations have spent the budget.
     let mut items = sent(1000).debounce(Duration::ZERO);
     for _ in 0..127 {
         consume_budget().await;

@@ -60,7 +60,7 @@ async fn a_limit_without_end_does_not_come() {
     assert_eq!(start.elapsed(), years(401) + ms(1));
 }
 
-/// As in tokio, so that a test whose clock is paused goes on.
+/// As in tokio, so that a test with a paused clock continues.
 #[coreloop::test(start_paused = true)]
 async fn a_sleep_without_end_takes_thirty_years() {
     for duration in endless() {

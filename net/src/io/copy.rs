@@ -63,8 +63,8 @@ where
 /// # Cancel safety
 ///
 /// Cancel safe: what was written has left the reader's buffer, and the rest is
-/// still in it, so that another call goes on. Lost are only how many bytes were
-/// written, and an error of the reader that waits for a flush.
+/// still in it, so that another call continues there. Only the number of bytes that
+/// were written is lost, and an error of the reader that waits for a flush.
 ///
 /// # Errors
 ///

@@ -120,7 +120,7 @@ impl CopyBuffer {
     /// Those of both streams, and [`WriteZero`](io::ErrorKind::WriteZero) if the
     /// writer takes no more bytes. All that was read before an error of the
     /// reader has been written and flushed before that error is returned; an error
-    /// of that flush is not. After either, another call goes on where this one
+    /// of that flush is not. After either, another call continues where this one
     /// stopped.
     pub async fn copy<R, W>(&mut self, reader: &mut R, writer: &mut W) -> io::Result<u64>
     where

@@ -88,7 +88,7 @@ impl Branch {
         }
     }
 
-    /// As [`closed`](Branch::closed), for what goes on although it is cancelled.
+    /// As [`closed`](Branch::closed), for a future that is polled although it is cancelled.
     pub(crate) fn poll_closed(&self, context: &Context<'_>) -> Poll<()> {
         if self.part.is_closed() {
             return Poll::Ready(());

@@ -46,7 +46,7 @@ impl Generations {
         open == 0 && self.go_on()
     }
 
-    /// Goes on to the next generation that has not ended. False if this is the youngest.
+    /// Moves to the next generation that has not ended. False if this is the youngest.
     #[cold]
     fn go_on(&self) -> bool {
         let oldest = self.oldest.get();

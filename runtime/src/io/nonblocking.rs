@@ -12,7 +12,7 @@
 //!
 //! 1. A description is noted while there is a [`Nonblocking`] with its number, and counts
 //!    these.
-//! 2. No code of the user's runs while the list is locked.
+//! 2. No user code runs while the list is locked.
 
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

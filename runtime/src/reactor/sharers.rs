@@ -77,7 +77,7 @@ impl Sharers {
 
     fn insert_task(&mut self, waker: Waker) {
         if self.tasks.is_full() {
-            // Dropping the waker of a task runs no code of the user's.
+            // Dropping the waker of a task runs no user code.
             self.tasks.remove_finished();
             self.tasks.make_room();
         }

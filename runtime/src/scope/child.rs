@@ -158,7 +158,7 @@ impl<'env> Children<'env> {
         self.watched.borrow_mut().push(key);
     }
 
-    /// Whether a round was begun that the next poll goes on with.
+    /// Whether a round was begun that the next poll continues.
     pub(super) fn is_amid_round(&self) -> bool {
         self.round.borrow().is_some()
     }

@@ -58,9 +58,9 @@ impl<G, W: Copy> Queue<G, W> {
     /// the memory is given back when the last of them has gone.
     pub(super) const KEPT: usize = 16;
 
-    /// How many waiters a search looks at. Those that were granted and are not removed
-    /// are few but in a burst, and then the ones whose tasks do not poll them are the
-    /// oldest.
+    /// How many waiters a search visits. Waiters that were granted and are not yet
+    /// removed are few, except in a burst; then the oldest are the ones whose tasks do
+    /// not poll them.
     const SEARCHED: usize = 32;
 
     #[inline]

@@ -12,7 +12,7 @@
 //! # Invariants
 //!
 //! 1. The thread reads only while `wanted` is set, and clears it when it has read.
-//! 2. No code of the user's runs while the state is locked.
+//! 2. No user code runs while the state is locked.
 
 use std::collections::BTreeMap;
 use std::fmt;

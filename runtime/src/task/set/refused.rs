@@ -27,7 +27,7 @@ use crate::task::waker;
 /// The room for wakers that is kept from poll to poll.
 const KEPT_ROOM: usize = 64;
 
-/// Wakers that are to be woken after the poll that goes on.
+/// Wakers to be woken after the current poll.
 #[derive(Default)]
 pub(super) struct Refused {
     /// The wakers of one poll stand together.
