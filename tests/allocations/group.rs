@@ -9,15 +9,17 @@ use coreloop::task::yield_now;
 use coreloop::time::sleep;
 use coreloop_test_support::allocator::live_bytes;
 
-const MEMBERS: usize = if cfg!(miri) { 300 } else { 10_000 };
+const MEMBERS: usize = if cfg!(miri) { 140 } else { 10_000 };
 /// After these the group has the room that it needs.
-const FIRST: usize = 200;
-/// More than lists may grow by, and far less than a member takes.
+const FIRST: usize = if cfg!(miri) { 120 } else { 200 };
+/// The room that a member has.
+const ROOM: usize = if cfg!(miri) { 1 << 10 } else { 8 << 10 };
+/// More than lists may grow by, and less than the members after the first ones take.
 const ALLOWED: usize = 4 << 10;
 
-/// Works in a few KB, as the future of a request does.
+/// Works in some room, as the future of a request does.
 async fn request<E>() -> Result<(), E> {
-    let room = black_box([1_u8; 8 << 10]);
+    let room = black_box([1_u8; ROOM]);
     yield_now().await;
     black_box(&room);
     Ok(())
@@ -81,7 +83,7 @@ async fn members_that_end_together_are_freed() {
     for _ in 0..MEMBERS / 10 {
         drop(group.spawn(request()));
     }
-    assert!(live_bytes() - before > MEMBERS / 10 * (8 << 10));
+    assert!(live_bytes() - before > MEMBERS / 10 * ROOM);
     while !group.is_empty() {
         yield_now().await;
     }

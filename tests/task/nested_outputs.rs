@@ -4,8 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::time::Duration;
 
-use coreloop::runtime::{Handle, UnhandledPanic};
+use coreloop::runtime::UnhandledPanic;
 use coreloop::scope::{MemberHandle, TaskGroup};
 use coreloop::sync::oneshot;
 use coreloop::task::{JoinHandle, JoinSet, RemoteJoinHandle, yield_now};
@@ -152,19 +153,20 @@ fn a_long_chain_of_remote_join_handles_is_dropped_without_recursion() {
         _next: Option<RemoteJoinHandle<Remote>>,
     }
 
-    block_on(async {
-        let runtime = Handle::current();
-        let mut link = Remote { _next: None };
-        for _ in 0..LINKS {
-            let handle = runtime.spawn(move || async move { link });
-            yield_until(|| handle.is_finished()).await;
-            link = Remote {
-                _next: Some(handle),
-            };
+    // A loop whose own tasks are ready starts tasks of handles less often.
+    let runtime = Runtime::new().unwrap();
+    let mut link = Remote { _next: None };
+    for _ in 0..LINKS {
+        let handle = runtime.handle().spawn(move || async move { link });
+        while !handle.is_finished() {
+            runtime.turn(Some(Duration::ZERO)).unwrap();
         }
-        let thread = std::thread::spawn(move || drop(link));
-        thread.join().unwrap();
-    });
+        link = Remote {
+            _next: Some(handle),
+        };
+    }
+    let thread = std::thread::spawn(move || drop(link));
+    thread.join().unwrap();
 }
 
 #[test]
