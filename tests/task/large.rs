@@ -10,7 +10,7 @@ use coreloop::task::{JoinSet, yield_now};
 use coreloop::{Runtime, block_on, spawn};
 use coreloop_test_support::panics::recorded;
 
-const SIZE: usize = 4 << 10;
+const SIZE: usize = if cfg!(miri) { 1 << 10 } else { 4 << 10 };
 
 /// A large value that wants its address to be a multiple of 256, counts its drops, and may
 /// panic then.
