@@ -129,27 +129,25 @@ impl Sleep {
     #[inline]
     pub(crate) fn on(event_loop: Rc<EventLoop>, duration: Duration) -> Sleep {
         let deadline = event_loop.timers.nanos().saturating_add(nanos(duration));
-        Sleep {
-            event_loop,
-            deadline,
-            state: State::New,
-        }
+        Sleep::new(event_loop, deadline)
     }
 
     /// As [`sleep`], on a certain loop.
     #[inline]
     fn after(event_loop: Rc<EventLoop>, duration: Duration) -> Sleep {
         let deadline = after(event_loop.timers.nanos(), nanos(duration));
-        Sleep {
-            event_loop,
-            deadline,
-            state: State::New,
-        }
+        Sleep::new(event_loop, deadline)
     }
 
     /// A sleep on a certain loop.
     pub(crate) fn until(event_loop: Rc<EventLoop>, deadline: Instant) -> Sleep {
         let deadline = event_loop.timers.clock.nanos_at(deadline);
+        Sleep::new(event_loop, deadline)
+    }
+
+    /// A sleep until `deadline`, in nanoseconds on the clock of the loop.
+    #[inline]
+    fn new(event_loop: Rc<EventLoop>, deadline: u64) -> Sleep {
         Sleep {
             event_loop,
             deadline,
@@ -168,11 +166,7 @@ impl Sleep {
     /// [`reset`](Sleep::reset), even if the deadline has passed.
     #[must_use]
     pub fn is_elapsed(&self) -> bool {
-        match self.state {
-            State::New => false,
-            State::Reset | State::Waiting(_) => self.is_due(),
-            State::Elapsed => true,
-        }
+        !matches!(self.state, State::New) && self.is_due()
     }
 
     /// Whether its time has come, polled or not.
