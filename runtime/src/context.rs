@@ -71,14 +71,8 @@ impl Drop for EnteredScope {
 /// The loop that was entered, if one was.
 #[inline]
 pub(crate) fn current() -> Option<Rc<EventLoop>> {
-    let current = CURRENT.get();
-    if current.is_null() {
-        return None;
-    }
     // SAFETY: invariant 1.
-    unsafe { Rc::increment_strong_count(current) };
-    // SAFETY: the count was taken just now.
-    Some(unsafe { Rc::from_raw(current) })
+    unsafe { counted(CURRENT.get()) }
 }
 
 /// The loop that is inside a turn on this thread; if none is, the loop that was entered.
@@ -86,14 +80,24 @@ pub(crate) fn current() -> Option<Rc<EventLoop>> {
 /// What the runtime does for a task uses this: a task may hold the guard of another
 /// runtime, so that another loop is the current one.
 pub(crate) fn running_or_current() -> Option<Rc<EventLoop>> {
-    let running = RUNNING.get();
-    if running.is_null() {
-        return current();
-    }
     // SAFETY: invariant 2, the pointer comes from the `Rc` that `run` borrows.
-    unsafe { Rc::increment_strong_count(running) };
+    unsafe { counted(RUNNING.get()) }.or_else(current)
+}
+
+/// Takes one more count of a loop, unless the pointer is null.
+///
+/// # Safety
+///
+/// The pointer is null, or comes from an `Rc` that exists.
+#[inline]
+unsafe fn counted(event_loop: *const EventLoop) -> Option<Rc<EventLoop>> {
+    if event_loop.is_null() {
+        return None;
+    }
+    // SAFETY: passed on to the caller.
+    unsafe { Rc::increment_strong_count(event_loop) };
     // SAFETY: the count was taken just now.
-    Some(unsafe { Rc::from_raw(running) })
+    Some(unsafe { Rc::from_raw(event_loop) })
 }
 
 /// Calls `f` with the loop that was entered, if one was.
