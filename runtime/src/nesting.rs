@@ -9,6 +9,8 @@
 //! So an output has been dropped when the drop of its handle returns, except within
 //! the destructors of `MOST` other outputs.
 //!
+//! Tasks that are refused in each other's destructors count as levels too.
+//!
 //! # Invariants
 //!
 //! 1. Nothing waits unless the thread is inside [`MOST`] levels: whatever leaves the
@@ -44,8 +46,8 @@ pub(crate) struct Level {
 }
 
 impl Level {
-    /// Begins a level inside those that the thread is in, unless there are too many:
-    /// then the caller has to [`defer`] the destructor.
+    /// Begins a level inside the ones that the thread is in, unless there are too many:
+    /// then the caller has to leave the destructor for later, as [`defer`] does.
     #[inline]
     pub(crate) fn enter() -> Option<Level> {
         let depth = DEPTH.get();
@@ -78,7 +80,7 @@ pub(crate) fn defer(destructor: impl FnOnce() + 'static) {
 
 /// Drops a value that is not used any more: now, or if too many destructors are nested,
 /// when the innermost level ends. A panic of its destructor is caught.
-pub(crate) fn drop_nested(value: impl Sized + 'static) {
+pub(crate) fn drop_nested<T: 'static>(value: T) {
     if let Some(_level) = Level::enter() {
         panics::caught(|| drop(value));
     } else {

@@ -28,6 +28,7 @@ use super::id::{Id, Ids};
 use super::join::JoinHandle;
 use super::queue::{LiveList, ReadyQueue, TaskRef};
 use crate::cleanup::{self, Upkeeps};
+use crate::nesting::Level;
 use crate::panics;
 use crate::remote::{Owned, Remote};
 
@@ -52,13 +53,8 @@ pub(crate) struct TaskSet {
     closed: Cell<bool>,
     /// Whether `shut_down` ends tasks at the moment.
     is_ending: Cell<bool>,
-    /// How many tasks are being refused within each other.
-    refusals: Cell<u32>,
     counts: Counts,
 }
-
-/// How many tasks may be refused within each other while the set is shut down.
-const MOST_REFUSALS: u32 = 16;
 
 /// What [`RuntimeMetrics`](crate::runtime::RuntimeMetrics) tells of tasks and
 /// does not follow from anything else.
@@ -91,7 +87,6 @@ impl TaskSet {
             root_over: Cell::new(false),
             closed: Cell::new(false),
             is_ending: Cell::new(false),
-            refusals: Cell::new(0),
             counts: Counts::default(),
         }
     }
@@ -247,17 +242,16 @@ impl TaskSet {
         handle
     }
 
-    /// Ends a task that was made after the shutdown, or has `shut_down` do that if it is
-    /// running: a destructor may spawn a task whose destructor spawns a task, and so on.
+    /// Ends a task that was made after the shutdown. A destructor may spawn a task whose
+    /// destructor spawns a task, and so on: if too many are nested, `shut_down` ends the
+    /// task, while it runs.
     #[cold]
     fn refuse(&self, task: Raw) {
         // SAFETY: the handle keeps the task, which was never put in the queue.
         unsafe { task.header() }.clear(Flags::QUEUED);
-        let depth = self.refusals.get();
-        if depth < MOST_REFUSALS || !self.is_ending.get() {
-            self.refusals.set(depth + 1);
+        let level = Level::enter();
+        if level.is_some() || !self.is_ending.get() {
             self.end(task);
-            self.refusals.set(depth);
         }
     }
 
