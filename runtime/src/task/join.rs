@@ -247,8 +247,9 @@ unsafe fn give_up(task: Raw) {
         unsafe { drop_outcome(task) };
     } else {
         // SAFETY: likewise. Nothing else touches the outcome of a task that has a
-        // `RESULT` and is `JOINED`, and what is deferred stays on the thread. The outcome may wait,
-        // because only the outcome of a root borrows (`TaskSet::spawn_borrowing`).
+        // `RESULT` and is `JOINED`, and what is deferred stays on the thread. The outcome
+        // may wait, because only the outcome of a root borrows
+        // (`TaskSet::spawn_borrowing`).
         nesting::defer(move || unsafe { drop_outcome(task) });
     }
 }

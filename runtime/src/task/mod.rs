@@ -70,10 +70,10 @@
 //! 4. The flags say what the stage holds. `LIVE` without `CLOSING`: the future. `LIVE` with
 //!    `CLOSING`: the outcome. `RESULT`: the outcome, which belongs to the call that
 //!    clears the flag. None of these: nothing. While `LIVE` is set, only the holder of
-//!    the task's token (`set::running`) touches the stage. The flags
-//!    are behind while the future is dropped and replaced by the outcome, which an
-//!    `AbortOnPanic` guards, from then until `CLOSING` is set or `LIVE` is cleared,
-//!    and when `CLOSING` is cleared before the end. The token is an `Ended` then.
+//!    the task's token (`set::running`) touches the stage. The flags are behind while the
+//!    future is dropped and replaced by the outcome, which an `AbortOnPanic` guards, from
+//!    then until `CLOSING` is set or `LIVE` is cleared, and when `CLOSING` is cleared before
+//!    the end. The token is an `Ended` then.
 //!    The join waker is there only while `JOINED` is set. The owner drops the future, the
 //!    outcome and the join waker while it holds its share, so freeing the memory, on any
 //!    thread, runs no user code.

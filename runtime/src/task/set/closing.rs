@@ -120,9 +120,9 @@ impl TaskSet {
 
     /// The upkeep of the task that runs, if it has one. A task that has ended has none.
     pub(crate) fn current_upkeep(&self) -> Option<Rc<Upkeep>> {
-        let known = Flags::GUARDED;
         let id = self.with_current(|header| {
-            (header.has(known) && header.has(Flags::LIVE)).then_some(header.id)
+            let has_upkeep = header.has(Flags::GUARDED) && header.has(Flags::LIVE);
+            has_upkeep.then_some(header.id)
         });
         Some(self.upkeeps.of(id??))
     }
