@@ -12,7 +12,7 @@ use std::hint::black_box;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use coreloop::cleanup::{AsyncGuard, cleanups};
+use coreloop::cleanup::{AsyncGuard, flush};
 use coreloop::scope::scope;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::task::{JoinHandle, spawn_local};
@@ -129,7 +129,7 @@ async fn drop_guards(guards: usize, pieces: u64, part: Part) -> Duration {
         let start = Instant::now();
         drop(held);
         let dropped = start.elapsed();
-        cleanups().await;
+        flush().await;
         elapsed += part.of(dropped, start.elapsed());
     }
     elapsed

@@ -63,7 +63,7 @@ async fn main() -> io::Result<()> {
     });
     println!("{:?}\n{:?}", returns.await, fails.await);
     println!("{:?}", panics.await);
-    println!("{:?}", waits.cancel().await);
+    println!("{:?}", waits.abort_and_wait().await);
 
     let _connection = connect(address, "one that ends with the program").await?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -13,7 +13,7 @@ use std::io;
 use std::time::Duration;
 
 use coreloop::cleanup::bracket;
-use coreloop::scope::{deadline, scope};
+use coreloop::scope::{scope, timeout_at};
 use coreloop::time::{Instant, sleep};
 
 const MINUTE: Duration = Duration::from_millis(1);
@@ -51,7 +51,7 @@ async fn main() -> io::Result<()> {
             drop(nursery.spawn(draw(name, *minutes, &drawings)));
         }
     });
-    let in_time = deadline(bedtime, drawing).await;
+    let in_time = timeout_at(bedtime, drawing).await;
 
     for drawing in drawings.into_inner() {
         println!("{drawing}");

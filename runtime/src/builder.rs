@@ -20,7 +20,7 @@ const SLOW: Duration = Duration::from_millis(100);
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::runtime::Builder;
+/// use coreloop::runtime::Builder;
 ///
 /// # fn main() -> std::io::Result<()> {
 /// let runtime = Builder::new().event_interval(31).build()?;
@@ -74,8 +74,8 @@ impl Builder {
     /// # Examples
     ///
     /// ```
-    /// use coreloop_runtime::runtime::Builder;
-    /// use coreloop_runtime::time::sleep;
+    /// use coreloop::runtime::Builder;
+    /// use coreloop::time::sleep;
     /// use std::time::Duration;
     ///
     /// # fn main() -> std::io::Result<()> {
@@ -95,14 +95,14 @@ impl Builder {
     /// # Examples
     ///
     /// ```should_panic
-    /// use coreloop_runtime::runtime::{Builder, UnhandledPanic};
+    /// use coreloop::runtime::{Builder, UnhandledPanic};
     ///
     /// # fn main() -> std::io::Result<()> {
     /// let runtime = Builder::new()
     ///     .unhandled_panic(UnhandledPanic::ShutdownRuntime)
     ///     .build()?;
     /// runtime.block_on(async {
-    ///     coreloop_runtime::spawn(async { panic!("the last straw") });
+    ///     coreloop::spawn(async { panic!("the last straw") });
     ///     std::future::pending::<()>().await // "the last straw" comes out here.
     /// });
     /// # Ok(())
@@ -131,7 +131,7 @@ impl Builder {
     /// # Examples
     ///
     /// ```
-    /// use coreloop_runtime::runtime::Builder;
+    /// use coreloop::runtime::Builder;
     /// use std::sync::atomic::{AtomicU32, Ordering};
     ///
     /// # fn main() -> std::io::Result<()> {
@@ -144,8 +144,8 @@ impl Builder {
     ///     })
     ///     .build()?;
     /// runtime.block_on(async {
-    ///     drop(coreloop_runtime::spawn(async { panic!("out of tea") }));
-    ///     coreloop_runtime::task::yield_now().await;
+    ///     drop(coreloop::spawn(async { panic!("out of tea") }));
+    ///     coreloop::task::yield_now().await;
     /// });
     /// assert_eq!(PANICS.load(Ordering::Relaxed), 1);
     /// # Ok(())
@@ -182,7 +182,7 @@ impl Builder {
     /// # Examples
     ///
     /// ```
-    /// use coreloop_runtime::runtime::Builder;
+    /// use coreloop::runtime::Builder;
     /// use std::sync::atomic::{AtomicU32, Ordering};
     /// use std::time::Duration;
     ///
@@ -219,8 +219,8 @@ impl Builder {
     /// # Examples
     ///
     /// ```
-    /// use coreloop_runtime::cleanup::defer;
-    /// use coreloop_runtime::runtime::Builder;
+    /// use coreloop::cleanup::defer;
+    /// use coreloop::runtime::Builder;
     /// use std::sync::atomic::{AtomicBool, Ordering};
     /// use std::time::Duration;
     ///
@@ -231,7 +231,7 @@ impl Builder {
     ///     .on_cleanup_failure(|failure| WAS_LATE.store(failure.is_timeout(), Ordering::Relaxed))
     ///     .build()?;
     /// runtime.block_on(async {
-    ///     let task = coreloop_runtime::spawn(async {
+    ///     let task = coreloop::spawn(async {
     ///         let _goodbye = defer(std::future::pending());
     ///     });
     ///     task.await.unwrap();

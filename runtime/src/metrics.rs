@@ -36,10 +36,10 @@ use crate::event_loop::EventLoop;
 /// # Examples
 ///
 /// ```
-/// # coreloop_runtime::block_on(async {
-/// let before = coreloop_runtime::runtime::metrics();
-/// coreloop_runtime::spawn(async {}).await.unwrap();
-/// let after = coreloop_runtime::runtime::metrics();
+/// # coreloop::block_on(async {
+/// let before = coreloop::runtime::metrics();
+/// coreloop::spawn(async {}).await.unwrap();
+/// let after = coreloop::runtime::metrics();
 /// assert_eq!(after.spawned_tasks() - before.spawned_tasks(), 1);
 /// assert_eq!(after.alive_tasks(), 1); // This one.
 /// # })

@@ -16,7 +16,7 @@ use crate::runtime::TaskMeta;
 /// use std::time::Duration;
 ///
 /// # fn main() -> std::io::Result<()> {
-/// let runtime = coreloop_runtime::Runtime::new()?;
+/// let runtime = coreloop::Runtime::new()?;
 /// runtime.spawn(async {});
 /// let report = runtime.shutdown(Duration::from_secs(1));
 /// assert!(report.is_clean(), "{report}");

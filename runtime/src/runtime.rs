@@ -49,7 +49,7 @@ pub use crate::unhandled::{TaskPanic, UnhandledPanic};
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::Runtime;
+/// use coreloop::Runtime;
 ///
 /// # fn main() -> std::io::Result<()> {
 /// let runtime = Runtime::new()?;
@@ -116,7 +116,7 @@ impl Runtime {
     ///
     /// ```
     /// # fn main() -> std::io::Result<()> {
-    /// let runtime = coreloop_runtime::Runtime::new()?;
+    /// let runtime = coreloop::Runtime::new()?;
     /// let handle = runtime.spawn(async { 1 + 1 });
     /// assert_eq!(runtime.block_on(handle).unwrap(), 2);
     /// # Ok(())
@@ -139,7 +139,7 @@ impl Runtime {
     ///
     /// ```
     /// # fn main() -> std::io::Result<()> {
-    /// let runtime = coreloop_runtime::Runtime::new()?;
+    /// let runtime = coreloop::Runtime::new()?;
     /// let handle = runtime.spawn_blocking(|| 1 + 1);
     /// assert_eq!(runtime.block_on(handle).unwrap(), 2);
     /// # Ok(())
@@ -160,7 +160,7 @@ impl Runtime {
     ///
     /// ```
     /// # fn main() -> std::io::Result<()> {
-    /// let runtime = coreloop_runtime::Runtime::new()?;
+    /// let runtime = coreloop::Runtime::new()?;
     /// let handle = runtime.handle();
     /// let task = std::thread::spawn(move || handle.spawn(|| async { 1 + 1 }));
     /// assert_eq!(runtime.block_on(task.join().unwrap()).unwrap(), 2);
@@ -181,10 +181,10 @@ impl Runtime {
     /// use std::time::Duration;
     ///
     /// # fn main() -> std::io::Result<()> {
-    /// let runtime = coreloop_runtime::Runtime::new()?;
+    /// let runtime = coreloop::Runtime::new()?;
     /// let sleep = {
     ///     let _guard = runtime.enter();
-    ///     coreloop_runtime::time::sleep(Duration::from_millis(1))
+    ///     coreloop::time::sleep(Duration::from_millis(1))
     /// };
     /// runtime.block_on(sleep);
     /// # Ok(())
@@ -235,8 +235,8 @@ impl Runtime {
     /// use std::time::Duration;
     ///
     /// # fn main() -> std::io::Result<()> {
-    /// let runtime = coreloop_runtime::Runtime::new()?;
-    /// let task = runtime.spawn(async { coreloop_runtime::task::yield_now().await });
+    /// let runtime = coreloop::Runtime::new()?;
+    /// let task = runtime.spawn(async { coreloop::task::yield_now().await });
     /// while !task.is_finished() {
     ///     runtime.turn(Some(Duration::ZERO))?;
     /// }
@@ -251,7 +251,7 @@ impl Runtime {
         })
     }
 
-    /// Drives all tasks until none is left, but for no longer than `deadline`,
+    /// Drives all tasks until none is left, but for no longer than `timeout`,
     /// aborts those that are, and drops the runtime. The report names them.
     ///
     /// So a server ends well: it tells its tasks to finish, by a
@@ -280,7 +280,7 @@ impl Runtime {
     /// use std::time::Duration;
     ///
     /// # fn main() -> std::io::Result<()> {
-    /// let runtime = coreloop_runtime::Runtime::new()?;
+    /// let runtime = coreloop::Runtime::new()?;
     /// let (quick, stuck) = (async {}, std::future::pending::<()>());
     /// runtime.spawn(quick);
     /// runtime.spawn(stuck);
@@ -291,8 +291,8 @@ impl Runtime {
     /// # }
     /// ```
     #[track_caller]
-    pub fn shutdown(self, deadline: Duration) -> Report {
-        let deadline = Sleep::on(Rc::clone(&self.event_loop), deadline);
+    pub fn shutdown(self, timeout: Duration) -> Report {
+        let deadline = Sleep::on(Rc::clone(&self.event_loop), timeout);
         context::run(&self.event_loop, false, |event_loop| {
             event_loop.assert_open();
             event_loop.unless_failed(event_loop.drain(deadline))
@@ -352,9 +352,9 @@ pub struct EnterGuard<'a> {
 /// # Examples
 ///
 /// ```
-/// # coreloop_runtime::block_on(async {
-/// coreloop_runtime::spawn(async {}).await.unwrap();
-/// let metrics = coreloop_runtime::runtime::metrics();
+/// # coreloop::block_on(async {
+/// coreloop::spawn(async {}).await.unwrap();
+/// let metrics = coreloop::runtime::metrics();
 /// println!("{} of {} tasks", metrics.alive_tasks(), metrics.spawned_tasks());
 /// assert_eq!(metrics.spawned_tasks(), 2);
 /// # })
@@ -378,7 +378,7 @@ pub fn metrics() -> RuntimeMetrics {
 /// # Examples
 ///
 /// ```
-/// let sum = coreloop_runtime::block_on(async { 1 + 2 });
+/// let sum = coreloop::block_on(async { 1 + 2 });
 /// assert_eq!(sum, 3);
 /// ```
 #[track_caller]

@@ -5,9 +5,9 @@ use std::cell::Cell;
 use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 
-use coreloop::cleanup::{AsyncGuard, bracket, cleanups, shield};
+use coreloop::cleanup::{AsyncGuard, bracket, flush, shield};
 use coreloop::runtime::Handle;
-use coreloop::scope::{MemberError, TaskGroup, cancel_scope, deadline, scope};
+use coreloop::scope::{MemberError, TaskGroup, cancel_scope, scope, timeout_at};
 use coreloop::stream::stream;
 use coreloop::task::{JoinSet, RemoteJoinHandle, yield_now};
 use coreloop::time::Instant;
@@ -29,7 +29,7 @@ async fn the_handle_of_a_task_waits() {
     let closed = Closed::new();
     let task = spawn(closed.clone().waits());
     yield_now().await;
-    assert!(task.cancel().await.unwrap_err().is_cancelled());
+    assert!(task.abort_and_wait().await.unwrap_err().is_cancelled());
     closed.assert();
 }
 
@@ -165,7 +165,7 @@ async fn a_cancelled_scope_waits() {
 
     let closed = Closed::new();
     let body = closed.clone().waits();
-    assert!(deadline(Instant::now(), body).await.is_err());
+    assert!(timeout_at(Instant::now(), body).await.is_err());
     closed.assert();
 }
 
@@ -178,7 +178,7 @@ async fn a_scope_that_is_not_cancelled_waits() {
 
     let closed = Closed::new();
     let later = Instant::now() + TICK;
-    assert_eq!(deadline(later, closed.clone().returns()).await, Ok(7));
+    assert_eq!(timeout_at(later, closed.clone().returns()).await, Ok(7));
     closed.assert();
 }
 
@@ -317,9 +317,9 @@ async fn shields_and_brackets_wait() {
 async fn the_barrier_waits() {
     let closed = Closed::new();
     drop(closed.guard());
-    cleanups().await;
+    flush().await;
     closed.assert();
-    cleanups().await;
+    flush().await;
     closed.assert();
 }
 

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use coreloop::cleanup::{AsyncGuard, bracket, defer, shield};
-use coreloop::scope::{TaskGroup, cancel_scope, deadline, scope};
+use coreloop::scope::{TaskGroup, cancel_scope, scope, timeout_at};
 use coreloop::task::{JoinSet, yield_now};
 use coreloop::time::Instant;
 use coreloop::{join, race, select, spawn};
@@ -134,7 +134,7 @@ async fn part(count: &Rc<Count>, rng: &mut Rng, depth: u32) {
             let _ = result.await;
         }
         3 => drop(
-            deadline(Instant::now() + number * TICK, body(count))
+            timeout_at(Instant::now() + number * TICK, body(count))
                 .await
                 .is_ok(),
         ),
@@ -204,7 +204,7 @@ fn no_cleanup_is_left_of_what_returns() {
             let mut task = spawn(work(Rc::clone(&count), rng.fork(), 3));
             if let Some(after) = aborts {
                 ticks(after).await;
-                task = task.cancel();
+                task = task.abort_and_wait();
             }
             let result = task.await;
             assert!(

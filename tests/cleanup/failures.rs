@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use coreloop::cleanup::{AsyncGuard, CleanupFailure, bracket, cleanups, defer, shield};
+use coreloop::cleanup::{AsyncGuard, CleanupFailure, bracket, defer, flush, shield};
 use coreloop::runtime::{Builder, Runtime};
 use coreloop::sync::mpsc;
 use coreloop::task::{AbortHandle, JoinSet, coop, yield_now};
@@ -154,7 +154,7 @@ fn a_panic_while_the_body_is_dropped_still_closes() {
     });
     let error = runtime.block_on(async {
         yield_now().await;
-        task.cancel().await.unwrap_err()
+        task.abort_and_wait().await.unwrap_err()
     });
     assert!(error.is_panic());
     trace.assert(&[
@@ -230,7 +230,7 @@ async fn brackets_in_join_and_in_futures_unordered_close_side_by_side() {
         }
     });
     ticks(1).await;
-    assert!(task.cancel().await.unwrap_err().is_cancelled());
+    assert!(task.abort_and_wait().await.unwrap_err().is_cancelled());
     trace.note("cancelled");
     let mut events = trace.events();
     events[..4].sort_unstable();
@@ -259,7 +259,7 @@ async fn a_bracket_that_is_not_polled_any_more_closes_in_the_lane() {
         }
     });
     ticks(1).await;
-    assert!(task.cancel().await.unwrap_err().is_cancelled());
+    assert!(task.abort_and_wait().await.unwrap_err().is_cancelled());
     trace.note("cancelled");
     trace.assert(&["1 a begin", "3 a end", "3 cancelled"]);
 }
@@ -297,7 +297,7 @@ async fn what_is_forgotten_holds_nothing_up() {
         }
     });
     ticks(1).await;
-    assert!(task.cancel().await.unwrap_err().is_cancelled());
+    assert!(task.abort_and_wait().await.unwrap_err().is_cancelled());
     trace.assert(&["0 d begin", "1 kept begin", "2 kept end"]);
 }
 
@@ -329,9 +329,9 @@ async fn a_bracket_that_moves_to_another_task_belongs_to_that() {
     });
     yield_now().await;
     assert!(second.get());
-    assert!(begins.cancel().await.unwrap_err().is_cancelled());
+    assert!(begins.abort_and_wait().await.unwrap_err().is_cancelled());
     trace.assert(&[]);
-    assert!(goes_on.cancel().await.unwrap_err().is_cancelled());
+    assert!(goes_on.abort_and_wait().await.unwrap_err().is_cancelled());
     trace.assert(&["0 a begin", "1 a end"]);
 }
 
@@ -418,7 +418,7 @@ fn a_guard_dropped_on_another_thread_is_not_run_on_the_wrong_one() {
         let told = Arc::clone(&ran);
         let guard = AsyncGuard::new((), async move |()| *told.lock().unwrap() = true);
         thread::spawn(move || drop(guard)).join().unwrap();
-        cleanups().await;
+        flush().await;
     });
     assert!(!*ran.lock().unwrap());
 }
@@ -511,13 +511,13 @@ async fn a_cleanup_may_spawn_and_use_scopes_of_its_own() {
                 spawn(inside.step("spawned", 1)).await.unwrap();
                 let body = async |_: &mut &str| ticks(1).await;
                 bracket(async || "in a cleanup", body, inside.closing(1)).await;
-                cleanups().await;
+                flush().await;
             });
             pending::<()>().await;
         }
     });
     yield_now().await;
-    assert!(task.cancel().await.unwrap_err().is_cancelled());
+    assert!(task.abort_and_wait().await.unwrap_err().is_cancelled());
     trace.note("cancelled");
     trace.assert(&[
         "0 spawned begin",

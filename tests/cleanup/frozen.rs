@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use coreloop::cleanup::{cleanups, shield};
+use coreloop::cleanup::{flush, shield};
 use coreloop::io::Async;
 use coreloop::net::{TcpListener, TcpStream};
 use coreloop::sync::{
@@ -52,7 +52,7 @@ async fn gets_through<F: Future<Output = ()> + 'static>(aborted: bool, leaf: F) 
     yield_now().await;
     go.set(true);
     if aborted {
-        assert!(task.cancel().await.unwrap_err().is_cancelled());
+        assert!(task.abort_and_wait().await.unwrap_err().is_cancelled());
     } else {
         // The flag is looked at when the shield is over.
         task.await.unwrap();
@@ -99,7 +99,7 @@ freezes! {
     a_join_handle: { let task = spawn(async {}); async { task.await.unwrap() } };
     blocking_work: { let work = spawn_blocking(|| ()); async { work.await.unwrap() } };
     a_join_set: { let mut set = JoinSet::new(); set.spawn(async {}); async move { set.join_next().await.unwrap().unwrap(); } };
-    the_barrier_of_cleanups: cleanups();
+    the_barrier_of_cleanups: flush();
     a_shield: shield(async {});
     a_branch_of_select: async { select! { () = yield_now() => {} } };
     a_branch_of_join: async { join!(yield_now(), yield_now()); };
@@ -160,6 +160,6 @@ async fn a_wait_that_was_begun_is_not_ended() {
         join!(waits, shielded.as_mut());
     });
     ticks(1).await;
-    assert!(task.cancel().await.unwrap_err().is_cancelled());
+    assert!(task.abort_and_wait().await.unwrap_err().is_cancelled());
     assert!(!through.get());
 }

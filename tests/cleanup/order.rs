@@ -40,7 +40,7 @@ async fn an_abort_waits_for_a_scope_that_is_closing_already() {
         }
     });
     ticks(3).await;
-    assert!(task.cancel().await.unwrap_err().is_cancelled());
+    assert!(task.abort_and_wait().await.unwrap_err().is_cancelled());
     trace.assert(&[
         "1 inner begin",
         "6 inner end",
@@ -79,7 +79,7 @@ async fn a_second_cancellation_waits_for_the_children_of_the_first() {
         }
     });
     ticks(3).await;
-    assert!(task.cancel().await.unwrap_err().is_cancelled());
+    assert!(task.abort_and_wait().await.unwrap_err().is_cancelled());
     trace.assert(&[
         "1 inner begin",
         "6 inner end",

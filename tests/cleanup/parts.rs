@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use coreloop::cleanup::{AsyncGuard, bracket, cleanups, defer, shield};
-use coreloop::scope::{cancel_scope, deadline, scope};
+use coreloop::cleanup::{AsyncGuard, bracket, defer, flush, shield};
+use coreloop::scope::{cancel_scope, scope, timeout_at};
 use coreloop::sync::oneshot;
 use coreloop::task::yield_now;
 use coreloop::time::{Instant, timeout};
@@ -49,7 +49,7 @@ async fn a_part_does_not_wait_for_the_cleanups_of_others() {
     };
     let parts = async {
         let soon = Instant::now() + TICK;
-        assert!(deadline(soon, waits()).await.is_err());
+        assert!(timeout_at(soon, waits()).await.is_err());
         trace.note("deadline");
         race!(waits(), ticks(1));
         trace.note("race");
@@ -90,7 +90,7 @@ async fn the_barrier_does_not_wait_for_what_is_dropped_later() {
     };
     let barrier = async {
         drop(closed.guard());
-        cleanups().await;
+        flush().await;
         assert_eq!(closed.count.get(), LEVELS);
     };
     let both = async {
@@ -111,7 +111,7 @@ async fn a_cleanup_does_not_wait_for_what_it_leaves() {
     cancel_scope(async |_| {
         drop(defer(async move {
             inner.clone().returns().await;
-            cleanups().await;
+            flush().await;
             race!(inner.clone().returns(), pending::<u32>());
             scope(async |scope| scope.spawn(inner.clone().returns()).await).await;
             shield(inner.clone().returns()).await;
@@ -202,7 +202,7 @@ async fn a_part_that_waits_may_be_aborted() {
         });
         ticks(at).await;
         yield_now().await;
-        assert!(task.cancel().await.unwrap_err().is_cancelled());
+        assert!(task.abort_and_wait().await.unwrap_err().is_cancelled());
         closed.assert();
     }
 }
@@ -254,6 +254,6 @@ async fn a_scope_that_moves_takes_its_cleanups_along() {
     poll_once(&moves).await;
     assert!(around.into_inner().await.is_ok());
     assert_eq!(closed.count.get(), 2 * LEVELS);
-    cleanups().await;
+    flush().await;
     assert_eq!(closed.count.get(), 3 * LEVELS);
 }

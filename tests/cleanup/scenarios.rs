@@ -3,7 +3,7 @@
 use std::future::pending;
 use std::time::Duration;
 
-use coreloop::cleanup::{AsyncGuard, bracket, cleanups, shield};
+use coreloop::cleanup::{AsyncGuard, bracket, flush, shield};
 use coreloop::task::{JoinHandle, yield_now};
 use coreloop::{select, spawn};
 
@@ -14,7 +14,7 @@ use coreloop_test_support::trace::{TICK, Trace, ticks};
 /// Aborts the task after so many ticks, and waits until it is over.
 async fn abort_after<T>(trace: &Trace, count: u32, task: JoinHandle<T>) {
     ticks(count).await;
-    match task.cancel().await {
+    match task.abort_and_wait().await {
         Ok(_) => trace.note("returned"),
         Err(error) if error.is_cancelled() => trace.note("cancelled"),
         Err(_) => trace.note("panicked"),
@@ -308,9 +308,9 @@ async fn the_barrier_waits_for_what_was_dropped_before() {
     let trace = Trace::new();
     drop(trace.guard("a", 2));
     drop(trace.guard("b", 1));
-    cleanups().await;
+    flush().await;
     trace.note("through");
-    cleanups().await;
+    flush().await;
     trace.assert(&["0 a begin", "2 a end", "2 b begin", "3 b end", "3 through"]);
 }
 
@@ -320,7 +320,7 @@ async fn a_guard_that_is_closed_or_disarmed_leaves_nothing_to_the_lane() {
     trace.guard("a", 2).close().await;
     trace.note("closed");
     assert_eq!(trace.guard("b", 2).disarm(), "b");
-    cleanups().await;
+    flush().await;
     trace.assert(&["0 a begin", "2 a end", "2 closed"]);
 }
 
@@ -346,7 +346,7 @@ async fn what_is_left_of_a_close_that_is_dropped_goes_to_the_lane() {
     let limited = coreloop::time::timeout(TICK, closing).await;
     assert!(limited.is_err());
     trace.note("given up");
-    cleanups().await;
+    flush().await;
     trace.assert(&["0 a begin", "1 given up", "3 a end"]);
 }
 

@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use coreloop::cleanup::{AsyncGuard, CleanupFailure, bracket, cleanups, defer, shield};
-use coreloop::scope::{Canceller, TaskGroup, cancel_scope, deadline, scope};
+use coreloop::cleanup::{AsyncGuard, CleanupFailure, bracket, defer, flush, shield};
+use coreloop::scope::{Canceller, TaskGroup, cancel_scope, scope, timeout_at};
 use coreloop::stream::{Co, stream};
 use coreloop::sync::Mutex;
 use coreloop::task::coop::has_budget_remaining;
@@ -73,7 +73,7 @@ async fn everything(token: Token, lock: Rc<Mutex<()>>) {
                 () = ticks(1) => {}
                 () = inner => {}
             }
-            cleanups().await;
+            flush().await;
         })
         .await;
     };
@@ -113,7 +113,7 @@ async fn everything(token: Token, lock: Rc<Mutex<()>>) {
     }
     group.join().await.unwrap();
     let soon = Instant::now() + TICK;
-    let late = deadline(soon, deadline(soon, shield(ticks(2)))).await;
+    let late = timeout_at(soon, timeout_at(soon, shield(ticks(2)))).await;
     assert!(late.is_err());
     spawn_blocking(|| ()).await.unwrap();
     shield(async {
@@ -294,7 +294,7 @@ async fn two_tasks_may_cancel_each_other_in_their_cleanups() {
     let second = spawn(async move {
         let _cancels = defer(async move {
             let first = theirs.take().unwrap();
-            assert!(first.cancel().await.unwrap_err().is_cancelled());
+            assert!(first.abort_and_wait().await.unwrap_err().is_cancelled());
         });
         pending::<()>().await;
     });
@@ -309,7 +309,7 @@ async fn two_tasks_may_cancel_each_other_in_their_cleanups() {
         pending::<()>().await;
     }));
     ticks(1).await;
-    assert!(second.cancel().await.unwrap_err().is_cancelled());
+    assert!(second.abort_and_wait().await.unwrap_err().is_cancelled());
     trace.assert(&["2 first begin", "4 first end"]);
 }
 

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use coreloop::cleanup::{cleanups, defer};
+use coreloop::cleanup::{defer, flush};
 use coreloop::io::Async;
 use coreloop::runtime::{Builder, Handle};
 use coreloop::scope::cancel_scope;
@@ -427,7 +427,7 @@ fn every_task_is_dropped_though_a_waker_panics_when_dropped() {
     let guarded = |waker: Waker| {
         runtime.spawn(async move {
             drop(defer(pending()));
-            let mut cleanups = pin!(cleanups());
+            let mut cleanups = pin!(flush());
             let mut scope = pin!(cancel_scope(async |_| pending::<()>().await));
             let mut timer = pin!(sleep(Duration::from_secs(3600)));
             let mut inner = pin!(spawn(pending::<()>()));

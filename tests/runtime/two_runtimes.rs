@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use coreloop::cleanup::{cleanups, defer};
+use coreloop::cleanup::{defer, flush};
 use coreloop::io::{Async, Interest};
 use coreloop::net::{TcpListener, TcpStream};
 use coreloop::runtime::{Builder, Runtime};
@@ -193,7 +193,7 @@ fn a_cleanup_may_enter_another_runtime_and_drop_it() {
     let (live, closing) = recorded(|| {
         let live = runtime.spawn(async {
             drop(defer(enter_another()));
-            cleanups().await;
+            flush().await;
         });
         let closing = runtime.spawn(async { drop(defer(enter_another())) });
         runtime.block_on(async { (live.await, closing.await) })
@@ -229,7 +229,7 @@ fn a_failed_cleanup_is_reported_to_the_runtime_of_its_task() {
         let other = Runtime::new().unwrap();
         let _entered = other.enter();
         drop(defer(async { panic!("no goodbye") }));
-        cleanups().await;
+        flush().await;
     });
     recorded(|| runtime.block_on(task).unwrap());
     let failures = reports.cleanups();

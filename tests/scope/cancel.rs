@@ -3,9 +3,10 @@
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending};
 use std::rc::Rc;
+use std::time::Duration;
 
-use coreloop::cleanup::{bracket, cleanups, defer, shield};
-use coreloop::scope::{Canceller, cancel_scope, deadline};
+use coreloop::cleanup::{bracket, defer, flush, shield};
+use coreloop::scope::{self, Canceller, cancel_scope, timeout_at};
 use coreloop::task::{AbortHandle, yield_now};
 use coreloop::time::Instant;
 use coreloop::{join, select, spawn};
@@ -215,7 +216,7 @@ async fn an_abort_cancels_the_scopes_of_the_task() {
         }
     });
     ticks(1).await;
-    assert!(task.cancel().await.unwrap_err().is_cancelled());
+    assert!(task.abort_and_wait().await.unwrap_err().is_cancelled());
     trace.assert(&["1 a begin", "3 a end"]);
 }
 
@@ -226,7 +227,7 @@ async fn a_scope_dropped_by_select_leaves_its_cleanups_to_the_lane() {
         _ = cancel_scope(async |_| used(&trace, "a", 2).await) => unreachable!(),
         () = ticks(1) => {}
     }
-    cleanups().await;
+    flush().await;
     trace.assert(&["1 a begin", "3 a end"]);
 }
 
@@ -235,25 +236,40 @@ async fn a_deadline_waits_for_the_cleanup() {
     let trace = Trace::new();
     let start = Instant::now();
     assert!(
-        deadline(start + 2 * TICK, used(&trace, "a", 3))
+        timeout_at(start + 2 * TICK, used(&trace, "a", 3))
             .await
             .is_err()
     );
     trace.note("late");
-    assert_eq!(deadline(start + 9 * TICK, async { 1 }).await, Ok(1));
+    assert_eq!(timeout_at(start + 9 * TICK, async { 1 }).await, Ok(1));
     // One that has passed lets a future be that does not wait.
-    assert_eq!(deadline(start, async { 2 }).await, Ok(2));
-    assert!(deadline(start, ticks(1)).await.is_err());
+    assert_eq!(timeout_at(start, async { 2 }).await, Ok(2));
+    assert!(timeout_at(start, ticks(1)).await.is_err());
     trace.note("at once");
     trace.assert(&["2 a begin", "5 a end", "5 late", "5 at once"]);
+}
+
+#[coreloop::test(start_paused = true)]
+async fn a_timeout_is_a_deadline_from_now_on() {
+    let trace = Trace::new();
+    let late = scope::timeout(2 * TICK, used(&trace, "a", 3));
+    // The duration begins with the call.
+    ticks(1).await;
+    assert!(late.await.is_err());
+    trace.note("late");
+    assert_eq!(scope::timeout(TICK, async { 1 }).await, Ok(1));
+    assert_eq!(scope::timeout(Duration::ZERO, async { 2 }).await, Ok(2));
+    assert!(scope::timeout(Duration::ZERO, ticks(1)).await.is_err());
+    assert_eq!(scope::timeout(Duration::MAX, async { 3 }).await, Ok(3));
+    trace.assert(&["2 a begin", "5 a end", "5 late"]);
 }
 
 #[coreloop::test(start_paused = true)]
 async fn the_outer_one_of_two_deadlines_answers() {
     let start = Instant::now();
     let inner_answered = Cell::new(false);
-    let outer = deadline(start + TICK, async {
-        let _ = deadline(start + TICK, pending::<()>()).await;
+    let outer = timeout_at(start + TICK, async {
+        let _ = timeout_at(start + TICK, pending::<()>()).await;
         inner_answered.set(true);
     });
     assert!(outer.await.is_err());
@@ -275,8 +291,8 @@ async fn a_cleanup_may_use_a_scope_and_its_barrier() {
         noting.note("outer end");
     });
     drop(guard);
-    cleanups().await;
-    cleanups().await;
+    flush().await;
+    flush().await;
     trace.assert(&["0 outer end", "0 inner begin", "1 inner end"]);
 }
 

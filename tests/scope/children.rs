@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
-use coreloop::cleanup::{bracket, cleanups};
+use coreloop::cleanup::{bracket, flush};
 use coreloop::scope::{ScopedJoinHandle, cancel_scope, scope};
 use coreloop::task::yield_now;
 use coreloop::{block_on, select, spawn};
@@ -345,7 +345,7 @@ async fn an_abort_reaches_brackets_in_many_children() {
             }
         });
         ticks(2).await;
-        assert!(task.cancel().await.unwrap_err().is_cancelled());
+        assert!(task.abort_and_wait().await.unwrap_err().is_cancelled());
         let events = trace.events();
         assert_eq!(events.len(), 2 * count);
         assert!(events[..count].iter().all(|event| event == "2 child begin"));
@@ -364,7 +364,7 @@ async fn a_scope_that_is_dropped_drops_its_children_and_closes_what_they_opened(
         }) => unreachable!(),
         () = ticks(1) => {}
     }
-    cleanups().await;
+    flush().await;
     trace.assert(&["1 a begin", "3 a end", "3 b begin", "5 b end"]);
 }
 

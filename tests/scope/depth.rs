@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use coreloop::cleanup::{cleanups, defer, shield};
+use coreloop::cleanup::{defer, flush, shield};
 use coreloop::scope::cancel_scope;
 use coreloop::task::yield_now;
 use coreloop::{block_on, spawn};
@@ -102,7 +102,7 @@ fn a_cleanup_is_counted_in_every_scope_around_its_guard() {
             }
             drop(nested);
             assert!(!closed.get());
-            cleanups().await;
+            flush().await;
             assert!(closed.get());
         }
     });

@@ -6,7 +6,7 @@ use std::future::{Future, pending};
 use std::rc::Rc;
 use std::time::Duration;
 
-use coreloop::cleanup::{bracket, cleanups};
+use coreloop::cleanup::{bracket, flush};
 use coreloop::scope::{
     MemberError, Started, TaskGroup, Until, as_completed, cancel_scope, scope, wait,
 };
@@ -175,7 +175,7 @@ async fn a_group_that_is_dropped_is_over_before_its_task_is() {
         }
     });
     ticks(1).await;
-    assert!(task.cancel().await.unwrap_err().is_cancelled());
+    assert!(task.abort_and_wait().await.unwrap_err().is_cancelled());
     trace.note("cancelled");
     trace.assert(&["1 member begin", "4 member end", "4 cancelled"]);
 }
@@ -305,7 +305,7 @@ async fn a_race_that_is_cancelled_closes_all() {
         async move { race!(used(&trace, "a", 1), used(&trace, "b", 2)) }
     });
     ticks(1).await;
-    assert!(task.cancel().await.unwrap_err().is_cancelled());
+    assert!(task.abort_and_wait().await.unwrap_err().is_cancelled());
     trace.note("cancelled");
     trace.assert(&[
         "1 a begin",
@@ -356,7 +356,7 @@ async fn what_is_left_of_the_completed_is_dropped() {
         let mut outputs = as_completed(futures);
         assert!(timeout(TICK, outputs.next()).await.is_err());
     }
-    cleanups().await;
+    flush().await;
     trace.assert(&["1 a begin", "2 a end", "2 b begin", "3 b end"]);
 }
 
@@ -407,7 +407,7 @@ async fn structures_nest() {
         }
     });
     ticks(1).await;
-    assert!(task.cancel().await.unwrap_err().is_cancelled());
+    assert!(task.abort_and_wait().await.unwrap_err().is_cancelled());
     trace.note("cancelled");
     // The group's member is aborted when the bodies are dropped, after 3.
     let events = trace.events();

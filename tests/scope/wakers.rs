@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
-use coreloop::cleanup::{cleanups, defer};
+use coreloop::cleanup::{defer, flush};
 use coreloop::scope::{MemberError, Started, TaskGroup, as_completed, scope};
 use coreloop::task::yield_now;
 use coreloop::{block_on, spawn};
@@ -148,7 +148,7 @@ fn the_barrier_keeps_a_waker_once() {
         let counted = Arc::new(Counted);
         let waker = Waker::from(Arc::clone(&counted));
         let context = &mut Context::from_waker(&waker);
-        let mut barrier = pin!(cleanups());
+        let mut barrier = pin!(flush());
         for _ in 0..100 {
             assert!(barrier.as_mut().poll(context).is_pending());
         }
@@ -181,7 +181,7 @@ fn a_barrier_that_moves_waits_for_the_lane_that_it_began_with() {
                         done.set(done.get() + 1);
                     }));
                 }
-                let mut barrier = Box::pin(cleanups());
+                let mut barrier = Box::pin(flush());
                 poll_fn(|context| Poll::Ready(barrier.as_mut().poll(context).is_pending())).await;
                 sent.set(Some(barrier));
                 pending::<()>().await;
@@ -201,7 +201,7 @@ fn a_barrier_that_moves_waits_for_the_lane_that_it_began_with() {
         assert!(!goes_on.is_finished());
         go.set(true);
         assert_eq!(goes_on.await.unwrap(), 3);
-        begins.cancel().await.unwrap_err();
+        begins.abort_and_wait().await.unwrap_err();
     });
 }
 

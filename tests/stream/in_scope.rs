@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use coreloop::block_on;
-use coreloop::scope::{cancel_scope, deadline};
+use coreloop::scope::{cancel_scope, timeout_at};
 use coreloop::stream::stream;
 use coreloop::time::Instant;
 use coreloop_test_support::panics::panic_of;
@@ -33,7 +33,7 @@ fn yielding_under_a_deadline_of_the_generator_is_caught() {
         block_on(async {
             let soon = Instant::now() + Duration::from_secs(60);
             let mut numbers = pin!(stream(async |mut co| {
-                deadline(soon, co.yield_(1)).await.unwrap()
+                timeout_at(soon, co.yield_(1)).await.unwrap()
             }));
             numbers.next().await;
         });

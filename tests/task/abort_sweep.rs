@@ -235,7 +235,7 @@ fn a_panic_while_an_aborted_future_is_dropped_at_every_poll() {
             while trace.polls.get() < at {
                 yield_now().await;
             }
-            let error = task.cancel().await.unwrap_err();
+            let error = task.abort_and_wait().await.unwrap_err();
             bystander.await.unwrap();
             error
         });

@@ -114,7 +114,7 @@ async fn cancel_waits_until_the_future_is_gone() {
         pending::<()>().await;
     });
     yield_now().await;
-    let error = handle.cancel().await.unwrap_err();
+    let error = handle.abort_and_wait().await.unwrap_err();
     assert!(error.is_cancelled());
     assert!(gone.get());
 }
@@ -123,7 +123,7 @@ async fn cancel_waits_until_the_future_is_gone() {
 async fn cancel_gives_the_output_of_a_task_that_was_over() {
     let handle = spawn(async { 7 });
     yield_now().await;
-    assert_eq!(handle.cancel().await.unwrap(), 7);
+    assert_eq!(handle.abort_and_wait().await.unwrap(), 7);
 }
 
 #[coreloop::test]
@@ -135,7 +135,7 @@ async fn a_cancel_that_is_not_awaited_cancels_all_the_same() {
         pending::<()>().await;
     });
     yield_now().await;
-    drop(handle.cancel());
+    drop(handle.abort_and_wait());
     yield_now().await;
     assert!(gone.get());
 }

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use coreloop::cleanup::{cleanups, defer};
+use coreloop::cleanup::{defer, flush};
 use coreloop::task::{JoinSet, yield_now};
 use coreloop::{Runtime, spawn};
 use coreloop_test_support::panics::panic_of;
@@ -258,7 +258,7 @@ async fn a_cleanup_does_not_see_the_value() {
             drop(defer(async move {
                 notes.borrow_mut().push((NUMBER.try_get().ok(), number));
             }));
-            cleanups().await;
+            flush().await;
             assert_eq!(NUMBER.get(), 1);
         })
         .await;

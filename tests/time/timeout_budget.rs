@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use coreloop::scope::{deadline, scope};
+use coreloop::scope::{self, scope};
 use coreloop::sync::{Condvar, Mutex, mpsc};
 use coreloop::task::{JoinSet, consume_budget, coop, yield_now};
 use coreloop::time::{Instant, sleep, timeout, timeout_at};
@@ -46,10 +46,13 @@ async fn at_once<F: Future>(limit: Limit, future: F) -> Option<F::Output> {
         Limit::TimeoutAt => timeout_at(Instant::now(), future).await.ok(),
         Limit::NestedTimeouts => timeout(zero, timeout(zero, future)).await.ok()?.ok(),
         Limit::InnerTimeout => timeout(long, timeout(zero, future)).await.ok()?.ok(),
-        Limit::Deadline => deadline(Instant::now(), future).await.ok(),
+        Limit::Deadline => scope::timeout_at(Instant::now(), future).await.ok(),
         Limit::DeadlineAroundTimeout => {
             let inner = timeout(zero, future);
-            deadline(Instant::now() + long, inner).await.ok()?.ok()
+            scope::timeout_at(Instant::now() + long, inner)
+                .await
+                .ok()?
+                .ok()
         }
     }
 }

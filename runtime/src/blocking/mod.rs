@@ -87,9 +87,9 @@ pub(crate) use self::worker::current;
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::task::spawn_blocking;
+/// use coreloop::task::spawn_blocking;
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let sum = spawn_blocking(|| (1..=1_000_u64).sum::<u64>()).await.unwrap();
 /// assert_eq!(sum, 500_500);
 /// # })

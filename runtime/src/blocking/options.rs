@@ -81,7 +81,7 @@ impl Builder {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use coreloop_runtime::runtime::Builder;
+    /// use coreloop::runtime::Builder;
     ///
     /// # fn main() -> std::io::Result<()> {
     /// let runtime = Builder::new()
@@ -122,7 +122,7 @@ impl Builder {
     ///
     /// ```
     /// use std::sync::atomic::{AtomicUsize, Ordering};
-    /// use coreloop_runtime::runtime::Builder;
+    /// use coreloop::runtime::Builder;
     ///
     /// # fn main() -> std::io::Result<()> {
     /// let started = AtomicUsize::new(0);

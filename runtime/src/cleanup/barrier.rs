@@ -1,4 +1,4 @@
-//! [`cleanups`]: waiting for the lane.
+//! [`flush`]: waiting for the lane.
 
 use std::future::poll_fn;
 use std::task::{Poll, ready};
@@ -23,15 +23,15 @@ use crate::task::coop;
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::cleanup::{cleanups, defer};
+/// use coreloop::cleanup::{flush, defer};
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// drop(defer(async { println!("first") }));
-/// cleanups().await;
+/// flush().await;
 /// println!("second");
 /// # })
 /// ```
-pub async fn cleanups() {
+pub async fn flush() {
     // Of the lane of the task that polled it first; it may move to another.
     let mut begun = None;
     poll_fn(|context| {
@@ -52,4 +52,14 @@ pub async fn cleanups() {
         upkeep.lane.poll_mark(*mark, context)
     })
     .await;
+}
+
+/// The former name of [`flush`].
+///
+/// # Cancel safety
+///
+/// Cancel safe: nothing is lost.
+#[deprecated(since = "0.1.0", note = "renamed to `cleanup::flush`")]
+pub async fn cleanups() {
+    flush().await;
 }

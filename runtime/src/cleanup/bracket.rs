@@ -37,10 +37,10 @@ use crate::task::coop::poll_thawed;
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::cleanup::bracket;
+/// use coreloop::cleanup::bracket;
 /// use std::{cell::Cell, rc::Rc};
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let open = Rc::new(Cell::new(false));
 /// let (opens, closes) = (Rc::clone(&open), Rc::clone(&open));
 /// let mut words = Vec::new();

@@ -21,8 +21,8 @@ use crate::runtime::TaskMeta;
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::cleanup::defer;
-/// use coreloop_runtime::runtime::Builder;
+/// use coreloop::cleanup::defer;
+/// use coreloop::runtime::Builder;
 /// use std::sync::atomic::{AtomicBool, Ordering};
 ///
 /// # fn main() -> std::io::Result<()> {

@@ -22,13 +22,13 @@ use super::lane;
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::cleanup::AsyncGuard;
-/// use coreloop_runtime::time::sleep;
+/// use coreloop::cleanup::AsyncGuard;
+/// use coreloop::time::sleep;
 /// use std::{cell::Cell, rc::Rc, time::Duration};
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let closed = Rc::new(Cell::new(0));
-/// let task = coreloop_runtime::spawn({
+/// let task = coreloop::spawn({
 ///     let closed = Rc::clone(&closed);
 ///     async move {
 ///         let mut connection = AsyncGuard::new(7, async move |number| {
@@ -39,8 +39,8 @@ use super::lane;
 ///         std::future::pending::<()>().await;
 ///     }
 /// });
-/// coreloop_runtime::task::yield_now().await;
-/// assert!(task.cancel().await.unwrap_err().is_cancelled());
+/// coreloop::task::yield_now().await;
+/// assert!(task.abort_and_wait().await.unwrap_err().is_cancelled());
 /// assert_eq!(closed.get(), 8);
 /// # })
 /// ```
@@ -158,16 +158,16 @@ impl<T: fmt::Debug + 'static, C: AsyncFnOnce(T) + 'static> fmt::Debug for AsyncG
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::cleanup::{cleanups, defer};
+/// use coreloop::cleanup::{flush, defer};
 /// use std::{cell::Cell, rc::Rc};
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let count = Rc::new(Cell::new(0));
 /// {
 ///     let count = Rc::clone(&count);
 ///     let _guard = defer(async move { count.set(1) });
 /// }
-/// cleanups().await;
+/// flush().await;
 /// assert_eq!(count.get(), 1);
 /// # })
 /// ```

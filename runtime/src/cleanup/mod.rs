@@ -11,7 +11,7 @@
 //! - [`shield`] lets a future go on to its end in spite of a cancellation.
 //! - [`scope::cancel_scope`](crate::scope::cancel_scope) cancels a part of a
 //!   task, with all of this.
-//! - [`cleanups`] waits for the cleanups of the guards that were dropped so far.
+//! - [`flush`] waits for the cleanups of the guards that were dropped so far.
 //!
 //! # What an abort does
 //!
@@ -49,7 +49,7 @@
 //!   [`Handle::spawn`](crate::runtime::Handle::spawn) has sent;
 //! - [`scope`](crate::scope::scope()) and the handles of its children,
 //!   [`cancel_scope`](crate::scope::cancel_scope),
-//!   [`deadline`](crate::scope::deadline) and [`race!`](crate::race), whether they
+//!   [`scope::timeout`](crate::scope::timeout) and [`race!`](crate::race), whether they
 //!   are cancelled or not;
 //! - [`bracket`], [`shield`] and [`AsyncGuard::close`].
 //!
@@ -83,11 +83,11 @@
 //! A transaction that is rolled back unless it was committed:
 //!
 //! ```
-//! use coreloop_runtime::cleanup::AsyncGuard;
-//! use coreloop_runtime::task::yield_now;
+//! use coreloop::cleanup::AsyncGuard;
+//! use coreloop::task::yield_now;
 //! use std::{cell::RefCell, rc::Rc};
 //!
-//! # coreloop_runtime::block_on(async {
+//! # coreloop::block_on(async {
 //! let log = Rc::new(RefCell::new(Vec::new()));
 //! let transfer = async |amount: i32| {
 //!     log.borrow_mut().push("begin");
@@ -105,7 +105,7 @@
 //! };
 //! assert!(transfer(10).await.is_ok());
 //! assert!(transfer(-10).await.is_err());
-//! coreloop_runtime::cleanup::cleanups().await;
+//! coreloop::cleanup::flush().await;
 //! assert_eq!(*log.borrow(), ["begin", "committed", "begin", "rolled back"]);
 //! # })
 //! ```
@@ -134,7 +134,9 @@ mod part;
 mod shield;
 mod upkeep;
 
+#[expect(deprecated, reason = "the former name remains for one release")]
 pub use barrier::cleanups;
+pub use barrier::flush;
 pub use bracket::bracket;
 pub use failure::CleanupFailure;
 pub use guard::{AsyncGuard, defer};

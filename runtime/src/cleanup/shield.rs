@@ -25,13 +25,13 @@ use crate::task::coop::poll_thawed;
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::cleanup::shield;
-/// use coreloop_runtime::task::yield_now;
+/// use coreloop::cleanup::shield;
+/// use coreloop::task::yield_now;
 /// use std::{cell::Cell, rc::Rc};
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let steps = Rc::new(Cell::new(0));
-/// let task = coreloop_runtime::spawn({
+/// let task = coreloop::spawn({
 ///     let steps = Rc::clone(&steps);
 ///     async move {
 ///         shield(async {
@@ -44,7 +44,7 @@ use crate::task::coop::poll_thawed;
 ///     }
 /// });
 /// yield_now().await;
-/// assert!(task.cancel().await.unwrap_err().is_cancelled());
+/// assert!(task.abort_and_wait().await.unwrap_err().is_cancelled());
 /// assert_eq!(steps.get(), 2);
 /// # })
 /// ```

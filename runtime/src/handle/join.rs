@@ -32,7 +32,7 @@ use crate::task::{Id, JoinError, coop};
 ///
 /// ```
 /// # fn main() -> std::io::Result<()> {
-/// let runtime = coreloop_runtime::Runtime::new()?;
+/// let runtime = coreloop::Runtime::new()?;
 /// let task = runtime.handle().spawn(|| async { 6 * 7 });
 /// assert_eq!(runtime.block_on(task).unwrap(), 42);
 /// # Ok(())
@@ -148,7 +148,7 @@ impl<T> fmt::Debug for RemoteJoinHandle<T> {
 ///
 /// ```
 /// # fn main() -> std::io::Result<()> {
-/// let runtime = coreloop_runtime::Runtime::new()?;
+/// let runtime = coreloop::Runtime::new()?;
 /// let task = runtime.handle().spawn(std::future::pending::<()>);
 /// let abort = task.abort_handle();
 /// std::thread::spawn(move || abort.abort());

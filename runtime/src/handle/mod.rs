@@ -63,7 +63,7 @@ pub(crate) use self::outcome::{Sender, lock};
 /// use std::rc::Rc;
 ///
 /// # fn main() -> std::io::Result<()> {
-/// let runtime = coreloop_runtime::Runtime::new()?;
+/// let runtime = coreloop::Runtime::new()?;
 /// let handle = runtime.handle();
 /// let thread = std::thread::spawn(move || {
 ///     // The closure is sent; the future may be `!Send`, as it is made there.
@@ -102,10 +102,10 @@ impl Handle {
     /// # Examples
     ///
     /// ```
-    /// use coreloop_runtime::runtime::Handle;
-    /// use coreloop_runtime::task::spawn_blocking;
+    /// use coreloop::runtime::Handle;
+    /// use coreloop::task::spawn_blocking;
     ///
-    /// # coreloop_runtime::block_on(async {
+    /// # coreloop::block_on(async {
     /// let task = spawn_blocking(|| {
     ///     // On a thread of the pool.
     ///     Handle::current().spawn(|| async { "on the loop" })
@@ -131,11 +131,11 @@ impl Handle {
     /// # Examples
     ///
     /// ```
-    /// use coreloop_runtime::runtime::Handle;
+    /// use coreloop::runtime::Handle;
     ///
     /// let error = Handle::try_current().unwrap_err();
     /// assert!(error.is_missing_context());
-    /// coreloop_runtime::block_on(async {
+    /// coreloop::block_on(async {
     ///     assert!(Handle::try_current().is_ok());
     /// });
     /// ```
@@ -168,14 +168,14 @@ impl Handle {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use coreloop_runtime::runtime::Handle;
+    /// use coreloop::runtime::Handle;
     ///
-    /// coreloop_runtime::block_on(async {
+    /// coreloop::block_on(async {
     ///     let handle = Handle::current();
     ///     let (send, receive) = std::sync::mpsc::channel();
     ///     std::thread::spawn(move || {
     ///         send.send(handle.spawn(|| async {
-    ///             coreloop_runtime::time::sleep(Duration::from_millis(1)).await;
+    ///             coreloop::time::sleep(Duration::from_millis(1)).await;
     ///             "slept on the loop"
     ///         }))
     ///     });
@@ -201,10 +201,10 @@ impl Handle {
     /// # Examples
     ///
     /// ```
-    /// use coreloop_runtime::runtime::Handle;
-    /// use coreloop_runtime::task::spawn_blocking;
+    /// use coreloop::runtime::Handle;
+    /// use coreloop::task::spawn_blocking;
     ///
-    /// # coreloop_runtime::block_on(async {
+    /// # coreloop::block_on(async {
     /// let outer = spawn_blocking(|| Handle::current().spawn_blocking(|| 5));
     /// assert_eq!(outer.await.unwrap().await.unwrap(), 5);
     /// # })

@@ -19,13 +19,13 @@ use crate::task;
 /// ```
 /// use std::rc::Rc;
 ///
-/// use coreloop_runtime::hyper::LocalExecutor;
+/// use coreloop::hyper::LocalExecutor;
 /// use hyper::rt::Executor;
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let shared = Rc::new(7);
 /// LocalExecutor.execute(async move { assert_eq!(*shared, 7) });
-/// # coreloop_runtime::task::yield_now().await;
+/// # coreloop::task::yield_now().await;
 /// # })
 /// ```
 #[derive(Clone, Copy, Debug, Default)]

@@ -25,11 +25,11 @@ use crate::time::Instant;
 /// ```
 /// use std::time::Duration;
 ///
-/// use coreloop_runtime::hyper::LoopTimer;
-/// use coreloop_runtime::time;
+/// use coreloop::hyper::LoopTimer;
+/// use coreloop::time;
 /// use hyper::rt::Timer;
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// time::pause();
 /// let before = LoopTimer.now();
 /// LoopTimer.sleep(Duration::from_secs(60)).await;

@@ -43,10 +43,10 @@ use crate::time::Sleep;
 ///
 /// ```
 /// use std::io::{PipeReader, Read, Write};
-/// use coreloop_runtime::io::Async;
+/// use coreloop::io::Async;
 ///
 /// # fn main() -> std::io::Result<()> {
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let (reader, mut writer) = std::io::pipe()?;
 /// let reader = Async::new(reader)?;
 /// writer.write_all(b"ping")?;
@@ -154,7 +154,7 @@ impl<T: AsFd> Async<T> {
     ///
     /// ```
     /// use std::net::TcpListener;
-    /// use coreloop_runtime::io::Async;
+    /// use coreloop::io::Async;
     ///
     /// # fn main() -> std::io::Result<()> {
     /// let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -163,7 +163,7 @@ impl<T: AsFd> Async<T> {
     ///     .map(|_| {
     ///         let listener = listener.try_clone()?;
     ///         Ok(std::thread::spawn(move || {
-    ///             coreloop_runtime::block_on(async {
+    ///             coreloop::block_on(async {
     ///                 let listener = Async::from_owned_exclusive(listener)?;
     ///                 listener.read_with(TcpListener::accept).await
     ///             })

@@ -10,7 +10,7 @@ use super::Ready;
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::io::Interest;
+/// use coreloop::io::Interest;
 ///
 /// let both = Interest::READABLE | Interest::WRITABLE;
 /// assert!(both.is_readable() && both.is_writable());

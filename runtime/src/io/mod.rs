@@ -8,11 +8,11 @@
 //! # Examples
 //!
 //! ```
-//! use coreloop_runtime::io::Async;
+//! use coreloop::io::Async;
 //! use std::io::{Read, Write};
 //!
 //! # fn main() -> std::io::Result<()> {
-//! # coreloop_runtime::block_on(async {
+//! # coreloop::block_on(async {
 //! let (reader, mut writer) = std::io::pipe()?;
 //! let reader = Async::new(reader)?;
 //! writer.write_all(b"hello")?;

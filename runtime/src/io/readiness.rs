@@ -28,10 +28,10 @@ impl<T: AsFd> Async<T> {
     /// # Examples
     ///
     /// ```
-    /// use coreloop_runtime::io::{Async, Interest};
+    /// use coreloop::io::{Async, Interest};
     ///
     /// # fn main() -> std::io::Result<()> {
-    /// # coreloop_runtime::block_on(async {
+    /// # coreloop::block_on(async {
     /// let (one, _other) = std::os::unix::net::UnixStream::pair()?;
     /// let one = Async::new(one)?;
     /// let ready = one.ready(Interest::READABLE | Interest::WRITABLE).await?;

@@ -8,7 +8,7 @@ use std::ops::{BitAnd, BitOr, BitOrAssign, Sub};
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::io::Ready;
+/// use coreloop::io::Ready;
 ///
 /// let ready = Ready::READABLE | Ready::READ_CLOSED;
 /// assert!(ready.is_readable() && ready.is_read_closed() && !ready.is_writable());

@@ -29,9 +29,9 @@ use pin_project_lite::pin_project;
 ///
 /// ```
 /// use std::time::Duration;
-/// use coreloop_runtime::{join, time::sleep};
+/// use coreloop::{join, time::sleep};
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let (first, second) = join!(
 ///     async {
 ///         sleep(Duration::from_millis(1)).await;
@@ -68,13 +68,13 @@ macro_rules! join {
 ///
 /// ```
 /// use std::num::ParseIntError;
-/// use coreloop_runtime::try_join;
+/// use coreloop::try_join;
 ///
 /// async fn parse(text: &str) -> Result<u8, ParseIntError> {
 ///     text.parse()
 /// }
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// assert_eq!(try_join!(parse("1"), parse("2")), Ok((1, 2)));
 /// assert!(try_join!(parse("1"), parse("two")).is_err());
 /// # })

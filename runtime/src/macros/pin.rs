@@ -12,14 +12,14 @@
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::{pin, select, task::yield_now};
+/// use coreloop::{pin, select, task::yield_now};
 ///
 /// async fn work() -> u8 {
 ///     yield_now().await;
 ///     7
 /// }
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let first = work();
 /// pin!(first);
 /// assert_eq!((&mut first).await, 7);

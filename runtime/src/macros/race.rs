@@ -34,11 +34,11 @@ use crate::panics::{self, Payload};
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::race;
-/// use coreloop_runtime::time::sleep;
+/// use coreloop::race;
+/// use coreloop::time::sleep;
 /// use std::time::Duration;
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let runner = async |name, micros| {
 ///     sleep(Duration::from_micros(micros)).await;
 ///     name

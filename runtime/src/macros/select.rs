@@ -69,11 +69,11 @@ use crate::context;
 ///
 /// ```
 /// use std::time::Duration;
-/// use coreloop_runtime::time::sleep;
+/// use coreloop::time::sleep;
 ///
-/// # coreloop_runtime::block_on(async {
-/// let work = coreloop_runtime::spawn(async { 6 * 7 });
-/// let answer = coreloop_runtime::select! {
+/// # coreloop::block_on(async {
+/// let work = coreloop::spawn(async { 6 * 7 });
+/// let answer = coreloop::select! {
 ///     result = work => result.ok(),
 ///     () = sleep(Duration::from_secs(60)) => None,
 /// };
@@ -85,9 +85,9 @@ use crate::context;
 ///
 /// ```
 /// use std::time::Duration;
-/// use coreloop_runtime::{pin, select, spawn, time::sleep};
+/// use coreloop::{pin, select, spawn, time::sleep};
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let deadline = sleep(Duration::from_secs(60));
 /// let (one, two) = (spawn(async { 1 }), spawn(async { 2 }));
 /// pin!(deadline, one, two);

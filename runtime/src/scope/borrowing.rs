@@ -38,10 +38,10 @@ use crate::task::coop;
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::scope::scope;
-/// use coreloop_runtime::task::yield_now;
+/// use coreloop::scope::scope;
+/// use coreloop::task::yield_now;
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let mut squares = [1, 2, 3, 4];
 /// let sum = scope(async |scope| {
 ///     let (left, right) = squares.split_at_mut(2);

@@ -1,4 +1,4 @@
-//! [`cancel_scope`] and [`deadline`]: a part of a task that can be cancelled.
+//! [`cancel_scope`], [`timeout`] and [`timeout_at`]: a part of a task that can be cancelled.
 
 use std::fmt;
 use std::future::{pending, poll_fn};
@@ -6,10 +6,11 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use crate::cleanup::{Branch, Node};
 use crate::context::EnteredScope;
-use crate::time::{Elapsed, Instant, Limit, Sleep, Verdict, sleep_until};
+use crate::time::{Elapsed, Instant, Limit, Sleep, Verdict, sleep, sleep_until};
 
 /// Runs `body`, which can be cancelled by the [`Canceller`] that it is given.
 ///
@@ -36,13 +37,13 @@ use crate::time::{Elapsed, Instant, Limit, Sleep, Verdict, sleep_until};
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::scope::cancel_scope;
-/// use coreloop_runtime::time::sleep;
+/// use coreloop::scope::cancel_scope;
+/// use coreloop::time::sleep;
 /// use std::time::Duration;
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let result = cancel_scope(async |canceller| {
-///     coreloop_runtime::spawn(async move {
+///     coreloop::spawn(async move {
 ///         sleep(Duration::from_millis(1)).await;
 ///         canceller.cancel();
 ///     });
@@ -61,12 +62,13 @@ pub async fn cancel_scope<R>(body: impl AsyncFnOnce(Canceller) -> R) -> Result<R
         .ok_or(Cancelled(()))
 }
 
-/// Waits for `future`, and cancels it at `deadline`.
+/// Waits for `future`, and cancels it when `duration` has passed since this call.
 ///
-/// As [`timeout_at`](crate::time::timeout_at), but the future is cancelled as by
-/// [`cancel_scope`], so its brackets and guards have closed what they opened
-/// when this returns. It may so be later than the deadline, with the output too: the
-/// guards of a future that returns in time are closed first.
+/// Unlike [`time::timeout`](crate::time::timeout), this cancels the future as
+/// [`cancel_scope`] does, and waits for its brackets and the cleanups of its guards.
+/// So it may return later than after `duration`. A future that returns in time has the
+/// cleanups of its guards run too before this returns the output. `Duration::MAX` is no
+/// limit.
 ///
 /// # Cancel safety
 ///
@@ -74,7 +76,7 @@ pub async fn cancel_scope<R>(body: impl AsyncFnOnce(Canceller) -> R) -> Result<R
 ///
 /// # Errors
 ///
-/// [`Elapsed`] if the deadline was first.
+/// [`Elapsed`] if `duration` passed before the future was ready.
 ///
 /// # Panics
 ///
@@ -83,25 +85,81 @@ pub async fn cancel_scope<R>(body: impl AsyncFnOnce(Canceller) -> R) -> Result<R
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::cleanup::bracket;
-/// use coreloop_runtime::scope::deadline;
-/// use coreloop_runtime::time::Instant;
+/// use coreloop::scope;
+/// use std::time::Duration;
+///
+/// # coreloop::block_on(async {
+/// let stuck = scope::timeout(Duration::from_millis(1), std::future::pending::<()>());
+/// assert!(stuck.await.is_err());
+/// # })
+/// ```
+#[track_caller]
+pub fn timeout<F: IntoFuture>(
+    duration: Duration,
+    future: F,
+) -> impl Future<Output = Result<F::Output, Elapsed>> + use<F> {
+    let timer = sleep(duration);
+    cancel_by(timer, future)
+}
+
+/// Waits for `future`, and cancels it at `deadline`.
+///
+/// Unlike [`time::timeout_at`](crate::time::timeout_at), this cancels the future as
+/// [`cancel_scope`] does, and waits for its brackets and the cleanups of its guards.
+/// So it may return later than `deadline`. A future that returns in time has the
+/// cleanups of its guards run too before this returns the output.
+///
+/// # Cancel safety
+///
+/// Cancel safe: nothing is lost but what dropping `future` loses.
+///
+/// # Errors
+///
+/// [`Elapsed`] if the deadline passed before the future was ready.
+///
+/// # Panics
+///
+/// Outside a runtime.
+///
+/// # Examples
+///
+/// ```
+/// use coreloop::cleanup::bracket;
+/// use coreloop::scope::timeout_at;
+/// use coreloop::time::Instant;
 /// use std::{cell::Cell, rc::Rc, time::Duration};
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let closed = Rc::new(Cell::new(false));
 /// let told = Rc::clone(&closed);
 /// let use_it = async |_: &mut ()| std::future::pending::<()>().await;
 /// let used = bracket(async || (), use_it, async move |()| told.set(true));
 /// let soon = Instant::now() + Duration::from_millis(1);
-/// assert!(deadline(soon, used).await.is_err());
+/// assert!(timeout_at(soon, used).await.is_err());
 /// assert!(closed.get());
 /// # })
 /// ```
+pub async fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Result<F::Output, Elapsed> {
+    cancel_by(sleep_until(deadline), future).await
+}
+
+/// The former name of [`timeout_at`].
+///
+/// # Cancel safety
+///
+/// Cancel safe: nothing is lost but what dropping `future` loses.
+///
+/// # Errors
+///
+/// [`Elapsed`] if the deadline passed before the future was ready.
+#[deprecated(since = "0.1.0", note = "renamed to `scope::timeout_at`")]
 pub async fn deadline<F: IntoFuture>(deadline: Instant, future: F) -> Result<F::Output, Elapsed> {
+    timeout_at(deadline, future).await
+}
+
+async fn cancel_by<F: IntoFuture>(timer: Sleep, future: F) -> Result<F::Output, Elapsed> {
     let branch = Branch::new();
-    branch.node().set_deadline(deadline);
-    let timer = sleep_until(deadline);
+    branch.node().set_deadline(timer.deadline());
     let output = run(&branch, future.into_future(), Some(timer)).await;
     output.ok_or_else(Elapsed::new)
 }

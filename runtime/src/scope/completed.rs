@@ -26,11 +26,11 @@ use crate::task::{JoinError, JoinSet, coop};
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::scope::as_completed;
-/// use coreloop_runtime::time::sleep;
+/// use coreloop::scope::as_completed;
+/// use coreloop::time::sleep;
 /// use std::time::Duration;
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let mut outputs = as_completed([30_u64, 10, 20].map(async |millis| {
 ///     sleep(Duration::from_millis(millis)).await;
 ///     millis
@@ -184,10 +184,10 @@ pub enum Until {
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::scope::{Until, wait};
-/// use coreloop_runtime::task::JoinSet;
+/// use coreloop::scope::{Until, wait};
+/// use coreloop::task::JoinSet;
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let mut set = JoinSet::new();
 /// set.spawn(async { Ok(1) });
 /// set.spawn(async { Err("failed") });

@@ -3,8 +3,8 @@
 //! - [`scope`] runs children that borrow from their surroundings, in the task
 //!   that they are in.
 //! - A [`TaskGroup`] holds tasks that stand and fall together.
-//! - [`cancel_scope`] makes a part of a task one that can be cancelled, and
-//!   [`deadline`] does so with a limit of time.
+//! - [`cancel_scope`] runs a part of a task that can be cancelled, and [`timeout`] and
+//!   [`timeout_at`] cancel one after a time.
 //! - [`race!`](crate::race) gives the first of several futures, when all have
 //!   cleaned up.
 //! - [`as_completed`] gives the outputs of futures as they come, and [`wait`]
@@ -22,13 +22,13 @@
 //! Children that borrow, and a limit for all of them:
 //!
 //! ```
-//! use coreloop_runtime::scope::{deadline, scope};
-//! use coreloop_runtime::time::{Instant, sleep};
+//! use coreloop::scope::{timeout_at, scope};
+//! use coreloop::time::{Instant, sleep};
 //! use std::cell::RefCell;
 //! use std::time::Duration;
 //!
-//! # coreloop_runtime::block_on(async {
-//! # coreloop_runtime::time::pause();
+//! # coreloop::block_on(async {
+//! # coreloop::time::pause();
 //! let done = RefCell::new(Vec::new());
 //! let work = scope(async |scope| {
 //!     for minutes in [5, 90, 2] {
@@ -40,7 +40,7 @@
 //!     }
 //! });
 //! let in_an_hour = Instant::now() + Duration::from_secs(3600);
-//! assert!(deadline(in_an_hour, work).await.is_err());
+//! assert!(timeout_at(in_an_hour, work).await.is_err());
 //! assert_eq!(done.into_inner(), [2, 5]);
 //! # })
 //! ```
@@ -53,7 +53,9 @@ mod group;
 mod spawned;
 
 pub use borrowing::{Scope, scope};
-pub use cancel::{Cancelled, Canceller, cancel_scope, deadline};
+#[expect(deprecated, reason = "the former name remains for one release")]
+pub use cancel::deadline;
+pub use cancel::{Cancelled, Canceller, cancel_scope, timeout, timeout_at};
 pub use completed::{AsCompleted, Until, as_completed, wait};
 pub use group::{GroupError, MemberError, MemberHandle, Started, TaskGroup};
 pub use spawned::ScopedJoinHandle;

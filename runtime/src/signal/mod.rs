@@ -5,11 +5,11 @@
 //! # Examples
 //!
 //! ```no_run
-//! use coreloop_runtime::select;
-//! use coreloop_runtime::signal::unix::{SignalKind, signal};
+//! use coreloop::select;
+//! use coreloop::signal::unix::{SignalKind, signal};
 //!
 //! # fn main() -> std::io::Result<()> {
-//! # coreloop_runtime::block_on(async {
+//! # coreloop::block_on(async {
 //! let mut interrupt = signal(SignalKind::interrupt())?;
 //! let mut terminate = signal(SignalKind::terminate())?;
 //! select! {
@@ -47,11 +47,11 @@ use unix::SignalKind;
 ///
 /// ```no_run
 /// use std::io;
-/// use coreloop_runtime::{select, signal};
+/// use coreloop::{select, signal};
 ///
 /// # async fn serve() -> io::Result<()> { Ok(()) }
 /// # fn main() -> io::Result<()> {
-/// coreloop_runtime::block_on(async {
+/// coreloop::block_on(async {
 ///     select! {
 ///         result = serve() => result,
 ///         result = signal::ctrl_c() => result,

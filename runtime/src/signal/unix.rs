@@ -25,7 +25,7 @@ const BUFFER: usize = 64;
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::signal::unix::SignalKind;
+/// use coreloop::signal::unix::SignalKind;
 ///
 /// assert_eq!(SignalKind::hangup(), SignalKind::from_raw(1));
 /// ```
@@ -154,10 +154,10 @@ impl From<SignalKind> for c_int {
 /// # Examples
 ///
 /// ```no_run
-/// use coreloop_runtime::signal::unix::{SignalKind, signal};
+/// use coreloop::signal::unix::{SignalKind, signal};
 ///
 /// # fn main() -> std::io::Result<()> {
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let mut hangups = signal(SignalKind::hangup())?;
 /// while hangups.recv().await.is_some() {
 ///     println!("reading the configuration again");
@@ -199,10 +199,10 @@ pub fn signal(kind: SignalKind) -> io::Result<Signal> {
 /// # Examples
 ///
 /// ```no_run
-/// use coreloop_runtime::signal::unix::{SignalKind, signal};
+/// use coreloop::signal::unix::{SignalKind, signal};
 ///
 /// # fn main() -> std::io::Result<()> {
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let mut hangups = signal(SignalKind::hangup())?;
 /// while hangups.recv().await.is_some() {
 ///     println!("reading the configuration again");

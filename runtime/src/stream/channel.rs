@@ -35,9 +35,9 @@ where
     /// # Examples
     ///
     /// ```
-    /// use coreloop_runtime::{for_await, stream::stream};
+    /// use coreloop::{for_await, stream::stream};
     ///
-    /// # coreloop_runtime::block_on(async {
+    /// # coreloop::block_on(async {
     /// let numbers = stream(async |mut co| {
     ///     for number in 1..=3 {
     ///         co.yield_(number).await?;

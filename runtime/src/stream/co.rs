@@ -51,9 +51,9 @@ impl<T, R> Co<T, R> {
     /// # Examples
     ///
     /// ```
-    /// use coreloop_runtime::stream::stream;
+    /// use coreloop::stream::stream;
     ///
-    /// # coreloop_runtime::block_on(async {
+    /// # coreloop::block_on(async {
     /// let mut lines = std::pin::pin!(stream(async |mut co| {
     ///     co.yield_("one").await?;
     ///     co.yield_("two").await?;

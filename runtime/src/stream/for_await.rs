@@ -21,9 +21,9 @@ use futures_core::Stream;
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::{for_await, stream::stream};
+/// use coreloop::{for_await, stream::stream};
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let mut pairs = Vec::new();
 /// for_await!('rows: row in stream(async |mut co| {
 ///     for row in 1..=9 {

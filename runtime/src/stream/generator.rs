@@ -26,10 +26,10 @@ use super::{Closed, Co, Ending};
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::stream::{Gen, stream};
+/// use coreloop::stream::{Gen, stream};
 /// use std::pin::pin;
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let mut squares = pin!(stream(async |mut co| {
 ///     for number in 1..=3 {
 ///         co.yield_(number * number).await?;
@@ -63,10 +63,10 @@ where
 /// A running mean:
 ///
 /// ```
-/// use coreloop_runtime::stream::generator;
+/// use coreloop::stream::generator;
 /// use std::pin::pin;
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let mut mean = pin!(generator(async |mut co| {
 ///     let (mut sum, mut count) = (0.0, 0.0);
 ///     loop {
@@ -150,14 +150,14 @@ where
     /// # Examples
     ///
     /// ```
-    /// use coreloop_runtime::{stream::stream, time::timeout};
+    /// use coreloop::{stream::stream, time::timeout};
     /// use std::{pin::pin, time::Duration};
     ///
-    /// # coreloop_runtime::block_on(async {
-    /// # coreloop_runtime::time::pause();
+    /// # coreloop::block_on(async {
+    /// # coreloop::time::pause();
     /// let mut seconds = pin!(stream(async |mut co| {
     ///     for second in 1.. {
-    ///         coreloop_runtime::time::sleep(Duration::from_secs(1)).await;
+    ///         coreloop::time::sleep(Duration::from_secs(1)).await;
     ///         co.yield_(second).await?;
     ///     }
     ///     Ok(())
@@ -255,10 +255,10 @@ where
     /// # Examples
     ///
     /// ```
-    /// use coreloop_runtime::{stream::stream, task::yield_now};
+    /// use coreloop::{stream::stream, task::yield_now};
     /// use std::{cell::Cell, pin::pin};
     ///
-    /// # coreloop_runtime::block_on(async {
+    /// # coreloop::block_on(async {
     /// let said_goodbye = Cell::new(false);
     /// let mut numbers = pin!(stream(async |mut co| {
     ///     for number in 0.. {

@@ -3,10 +3,10 @@
 //! An async function that yields is a [`Stream`](futures_core::Stream):
 //!
 //! ```
-//! use coreloop_runtime::{for_await, stream::stream, time::sleep};
+//! use coreloop::{for_await, stream::stream, time::sleep};
 //! use std::time::Duration;
 //!
-//! # coreloop_runtime::block_on(async {
+//! # coreloop::block_on(async {
 //! let countdown = stream(async |mut co| {
 //!     for number in (1..=3).rev() {
 //!         co.yield_(number).await?;

@@ -17,10 +17,10 @@ use super::{Co, Gen, Yield};
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::stream::try_stream;
+/// use coreloop::stream::try_stream;
 /// use std::pin::pin;
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let mut numbers = pin!(try_stream(async |mut co| {
 ///     for text in ["1", "2", "three", "4"] {
 ///         let number: u8 = text.parse()?;

@@ -16,9 +16,9 @@ use crate::context;
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::task;
+/// use coreloop::task;
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let handle = task::Builder::new()
 ///     .name("accept")
 ///     .spawn(async { task::name().unwrap().to_string() })?;

@@ -254,11 +254,11 @@ pub(crate) fn poll_thawed() -> Poll<()> {
 ///
 /// ```
 /// use std::task::Poll;
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let mut spent = 0;
 /// std::future::poll_fn(|context| {
-///     while coreloop_runtime::task::coop::has_budget_remaining() {
-///         assert!(coreloop_runtime::task::coop::poll_proceed(context).is_ready());
+///     while coreloop::task::coop::has_budget_remaining() {
+///         assert!(coreloop::task::coop::poll_proceed(context).is_ready());
 ///         spent += 1;
 ///     }
 ///     Poll::Ready(())
@@ -312,11 +312,11 @@ pub(crate) fn is_spent() -> bool {
 /// # Examples
 ///
 /// ```
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let mut sum = 0_u64;
 /// for n in 0..10_000 {
 ///     sum += n;
-///     coreloop_runtime::task::consume_budget().await;
+///     coreloop::task::consume_budget().await;
 /// }
 /// assert_eq!(sum, 49_995_000);
 /// # })
@@ -332,8 +332,8 @@ pub async fn consume_budget() {
 /// # Examples
 ///
 /// ```
-/// # coreloop_runtime::block_on(async {
-/// use coreloop_runtime::task;
+/// # coreloop::block_on(async {
+/// use coreloop::task;
 /// task::unconstrained(async {
 ///     for _ in 0..1000 {
 ///         task::consume_budget().await;

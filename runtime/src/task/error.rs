@@ -78,8 +78,8 @@ impl Panic {
 /// # Examples
 ///
 /// ```
-/// # coreloop_runtime::block_on(async {
-/// let handle = coreloop_runtime::spawn(async { panic!("lost") });
+/// # coreloop::block_on(async {
+/// let handle = coreloop::spawn(async { panic!("lost") });
 /// let error = handle.await.unwrap_err();
 /// assert!(error.is_panic());
 /// assert_eq!(*error.into_panic().downcast_ref::<&str>().unwrap(), "lost");

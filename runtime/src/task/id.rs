@@ -14,8 +14,8 @@ use crate::context;
 /// # Examples
 ///
 /// ```
-/// # coreloop_runtime::block_on(async {
-/// let handle = coreloop_runtime::spawn(async { coreloop_runtime::task::id() });
+/// # coreloop::block_on(async {
+/// let handle = coreloop::spawn(async { coreloop::task::id() });
 /// let id = handle.id();
 /// assert_eq!(handle.await.unwrap(), id);
 /// # })
@@ -56,10 +56,10 @@ pub fn try_id() -> Option<Id> {
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::task;
+/// use coreloop::task;
 ///
 /// # fn main() -> std::io::Result<()> {
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let task = task::Builder::new()
 ///     .name("greeter")
 ///     .spawn(async { task::name() })?;

@@ -45,8 +45,8 @@ use crate::nesting::{self, Level};
 /// # Examples
 ///
 /// ```
-/// # coreloop_runtime::block_on(async {
-/// let handle = coreloop_runtime::spawn(async { 6 * 7 });
+/// # coreloop::block_on(async {
+/// let handle = coreloop::spawn(async { 6 * 7 });
 /// assert_eq!(handle.await.unwrap(), 42);
 /// # })
 /// ```
@@ -98,9 +98,9 @@ impl<T> JoinHandle<T> {
     /// Aborts the task, and gives the handle back, to wait until it is over:
     ///
     /// ```
-    /// # coreloop_runtime::block_on(async {
-    /// let handle = coreloop_runtime::spawn(std::future::pending::<()>());
-    /// assert!(handle.cancel().await.unwrap_err().is_cancelled());
+    /// # coreloop::block_on(async {
+    /// let handle = coreloop::spawn(std::future::pending::<()>());
+    /// assert!(handle.abort_and_wait().await.unwrap_err().is_cancelled());
     /// # })
     /// ```
     ///
@@ -108,9 +108,16 @@ impl<T> JoinHandle<T> {
     /// its guards are over. A task that was
     /// over before gives its output all the same.
     #[must_use = "await it to know that the task is over; or use `abort`"]
-    pub fn cancel(self) -> JoinHandle<T> {
+    pub fn abort_and_wait(self) -> JoinHandle<T> {
         self.abort();
         self
+    }
+
+    /// The former name of [`abort_and_wait`](JoinHandle::abort_and_wait).
+    #[must_use = "await it to wait for the end of the task; or use `abort`"]
+    #[deprecated(since = "0.1.0", note = "renamed to `abort_and_wait`")]
+    pub fn cancel(self) -> JoinHandle<T> {
+        self.abort_and_wait()
     }
 
     /// Whether the task is over, and awaiting the handle would not wait.
@@ -131,8 +138,8 @@ impl<T> JoinHandle<T> {
     /// # Examples
     ///
     /// ```
-    /// # coreloop_runtime::block_on(async {
-    /// let task = coreloop_runtime::spawn(std::future::pending::<()>());
+    /// # coreloop::block_on(async {
+    /// let task = coreloop::spawn(std::future::pending::<()>());
     /// let stop = task.abort_handle();
     /// std::thread::spawn(move || stop.abort());
     /// assert!(task.await.unwrap_err().is_cancelled());
@@ -296,8 +303,8 @@ impl<T> fmt::Debug for JoinHandle<T> {
 /// # Examples
 ///
 /// ```
-/// # coreloop_runtime::block_on(async {
-/// let handle = coreloop_runtime::spawn(std::future::pending::<()>());
+/// # coreloop::block_on(async {
+/// let handle = coreloop::spawn(std::future::pending::<()>());
 /// let abort = handle.abort_handle();
 /// std::thread::spawn(move || abort.abort());
 /// assert!(handle.await.unwrap_err().is_cancelled());

@@ -41,11 +41,11 @@ use crate::waker_slot::WakerSlot;
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::task::JoinSet;
-/// use coreloop_runtime::time::sleep;
+/// use coreloop::task::JoinSet;
+/// use coreloop::time::sleep;
 /// use std::time::Duration;
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let mut set = JoinSet::new();
 /// for millis in [3, 1, 2] {
 ///     set.spawn(async move {
@@ -115,9 +115,9 @@ impl<T: 'static> JoinSet<T> {
     /// # Examples
     ///
     /// ```
-    /// use coreloop_runtime::task::{self, JoinSet};
+    /// use coreloop::task::{self, JoinSet};
     ///
-    /// # coreloop_runtime::block_on(async {
+    /// # coreloop::block_on(async {
     /// let mut set = JoinSet::new();
     /// set.build_task().name("first").spawn(async { task::name() })?;
     /// let name = set.join_next().await.unwrap()?;
@@ -285,9 +285,9 @@ impl<T: 'static> JoinSet<T> {
     /// # Examples
     ///
     /// ```
-    /// use coreloop_runtime::task::{JoinSet, yield_now};
+    /// use coreloop::task::{JoinSet, yield_now};
     ///
-    /// # coreloop_runtime::block_on(async {
+    /// # coreloop::block_on(async {
     /// let mut set = JoinSet::new();
     /// set.spawn(async {
     ///     yield_now().await;
@@ -320,9 +320,9 @@ impl<T: 'static> JoinSet<T> {
     /// # Examples
     ///
     /// ```
-    /// use coreloop_runtime::task::JoinSet;
+    /// use coreloop::task::JoinSet;
     ///
-    /// # coreloop_runtime::block_on(async {
+    /// # coreloop::block_on(async {
     /// let mut set = JoinSet::new();
     /// set.spawn(std::future::pending::<()>());
     /// set.shutdown().await;

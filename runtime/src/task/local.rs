@@ -32,16 +32,16 @@ use pin_project_lite::pin_project;
 /// # Examples
 ///
 /// ```
-/// coreloop_runtime::task_local! {
+/// coreloop::task_local! {
 ///     /// Who is being served.
 ///     pub static USER: String;
 ///
 ///     static DEPTH: u32;
 /// }
 ///
-/// # coreloop_runtime::block_on(async {
-/// let task = coreloop_runtime::spawn(USER.scope("ferris".to_owned(), async {
-///     coreloop_runtime::task::yield_now().await;
+/// # coreloop::block_on(async {
+/// let task = coreloop::spawn(USER.scope("ferris".to_owned(), async {
+///     coreloop::task::yield_now().await;
 ///     USER.with(|user| user.len())
 /// }));
 /// assert_eq!(task.await.unwrap(), 6);
@@ -76,11 +76,11 @@ macro_rules! task_local {
 /// # Examples
 ///
 /// ```
-/// coreloop_runtime::task_local! {
+/// coreloop::task_local! {
 ///     static NUMBER: u32;
 /// }
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// NUMBER
 ///     .scope(1, async {
 ///         assert_eq!(NUMBER.get(), 1);
@@ -107,20 +107,20 @@ impl<T: 'static> LocalKey<T> {
     /// guards were dropped in: move what they need into the guard, as with `user` here.
     ///
     /// ```
-    /// use coreloop_runtime::cleanup::{cleanups, defer};
+    /// use coreloop::cleanup::{flush, defer};
     ///
-    /// coreloop_runtime::task_local! {
+    /// coreloop::task_local! {
     ///     static USER: String;
     /// }
     ///
-    /// # coreloop_runtime::block_on(async {
+    /// # coreloop::block_on(async {
     /// USER.scope("ferris".to_owned(), async {
     ///     let user = USER.with(Clone::clone);
     ///     drop(defer(async move {
     ///         assert_eq!(user, "ferris");
     ///         assert!(USER.try_get().is_err());
     ///     }));
-    ///     cleanups().await;
+    ///     flush().await;
     /// })
     /// .await;
     /// # })
@@ -148,7 +148,7 @@ impl<T: 'static> LocalKey<T> {
     /// # Examples
     ///
     /// ```
-    /// coreloop_runtime::task_local! {
+    /// coreloop::task_local! {
     ///     static NUMBER: u32;
     /// }
     ///
@@ -268,15 +268,15 @@ impl<T: 'static, F> TaskLocalFuture<T, F> {
     /// ```
     /// use std::cell::Cell;
     ///
-    /// coreloop_runtime::task_local! {
+    /// coreloop::task_local! {
     ///     static COUNT: Cell<u32>;
     /// }
     ///
-    /// # coreloop_runtime::block_on(async {
+    /// # coreloop::block_on(async {
     /// let scope = COUNT.scope(Cell::new(1), async {
     ///     COUNT.with(|count| count.set(count.get() + 1));
     /// });
-    /// coreloop_runtime::pin!(scope);
+    /// coreloop::pin!(scope);
     /// scope.as_mut().await;
     /// assert_eq!(scope.take_value().map(Cell::into_inner), Some(2));
     /// # })

@@ -15,7 +15,7 @@ use super::Id;
 /// use std::time::Duration;
 ///
 /// # fn main() -> std::io::Result<()> {
-/// let runtime = coreloop_runtime::Runtime::new()?;
+/// let runtime = coreloop::Runtime::new()?;
 /// runtime.spawn(std::future::pending::<()>());
 /// let report = runtime.shutdown(Duration::ZERO);
 /// let task = &report.tasks()[0];

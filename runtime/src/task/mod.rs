@@ -156,10 +156,10 @@ pub(crate) use waker::has_finished;
 /// ```
 /// use std::{cell::Cell, rc::Rc};
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let count = Rc::new(Cell::new(0));
 /// let shared = Rc::clone(&count);
-/// let task = coreloop_runtime::spawn(async move { shared.set(1) });
+/// let task = coreloop::spawn(async move { shared.set(1) });
 /// task.await.unwrap();
 /// assert_eq!(count.get(), 1);
 /// # })

@@ -18,9 +18,9 @@ use super::coop::{poll_thawed, wake_after_poll};
 /// # Examples
 ///
 /// ```
-/// # coreloop_runtime::block_on(async {
-/// let other = coreloop_runtime::spawn(async { "ran" });
-/// coreloop_runtime::task::yield_now().await;
+/// # coreloop::block_on(async {
+/// let other = coreloop::spawn(async { "ran" });
+/// coreloop::task::yield_now().await;
 /// assert!(other.is_finished());
 /// # })
 /// ```

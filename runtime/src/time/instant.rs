@@ -14,10 +14,10 @@ use crate::context;
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::time::{Instant, sleep};
+/// use coreloop::time::{Instant, sleep};
 /// use std::time::Duration;
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let start = Instant::now();
 /// sleep(Duration::from_millis(2)).await;
 /// assert!(start.elapsed() >= Duration::from_millis(2));

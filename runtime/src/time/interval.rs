@@ -24,10 +24,10 @@ const TOLERANCE: u64 = 5_000_000;
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::time::{self, Instant, interval, sleep};
+/// use coreloop::time::{self, Instant, interval, sleep};
 /// use std::time::Duration;
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// time::pause();
 /// let start = Instant::now();
 /// let mut interval = interval(Duration::from_secs(10));
@@ -57,10 +57,10 @@ pub fn interval(period: Duration) -> Interval {
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::time::{self, Instant, interval_at};
+/// use coreloop::time::{self, Instant, interval_at};
 /// use std::time::Duration;
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// time::pause();
 /// let (now, second) = (Instant::now(), Duration::from_secs(1));
 /// let mut interval = interval_at(now + 5 * second, second);
@@ -92,11 +92,11 @@ fn check(period: Duration) {
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::time::{Instant, MissedTickBehavior, advance, interval};
+/// use coreloop::time::{Instant, MissedTickBehavior, advance, interval};
 /// use std::time::Duration;
 ///
-/// # coreloop_runtime::block_on(async {
-/// # coreloop_runtime::time::pause();
+/// # coreloop::block_on(async {
+/// # coreloop::time::pause();
 /// let start = Instant::now();
 /// let mut ticks = interval(Duration::from_millis(50));
 /// ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -190,10 +190,10 @@ impl Interval {
     /// # Examples
     ///
     /// ```
-    /// use coreloop_runtime::time::{self, Instant, interval, sleep};
+    /// use coreloop::time::{self, Instant, interval, sleep};
     /// use std::time::Duration;
     ///
-    /// # coreloop_runtime::block_on(async {
+    /// # coreloop::block_on(async {
     /// time::pause();
     /// let start = Instant::now();
     /// let mut interval = interval(Duration::from_millis(100));

@@ -32,10 +32,10 @@
 //! [`Instant::now`] asks that clock, [`std::time::Instant::now`] does not.
 //!
 //! ```
-//! use coreloop_runtime::time::{self, Instant, sleep, timeout};
+//! use coreloop::time::{self, Instant, sleep, timeout};
 //! use std::time::Duration;
 //!
-//! # coreloop_runtime::block_on(async {
+//! # coreloop::block_on(async {
 //! time::pause();
 //! let start = Instant::now();
 //! let hour = Duration::from_secs(3600);

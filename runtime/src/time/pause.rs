@@ -25,10 +25,10 @@ use crate::task::yield_now;
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::time::{self, Instant, sleep};
+/// use coreloop::time::{self, Instant, sleep};
 /// use std::time::Duration;
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// time::pause();
 /// let start = Instant::now();
 /// sleep(Duration::from_secs(86_400)).await;
@@ -53,10 +53,10 @@ pub fn pause() {
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::time::{self, Instant};
+/// use coreloop::time::{self, Instant};
 /// use std::time::Duration;
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// time::pause();
 /// let paused = Instant::now();
 /// assert_eq!(Instant::now(), paused);
@@ -94,13 +94,13 @@ pub fn resume() {
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::time::{self, sleep};
+/// use coreloop::time::{self, sleep};
 /// use std::time::Duration;
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// time::pause();
 /// let minute = Duration::from_secs(60);
-/// let task = coreloop_runtime::spawn(sleep(minute));
+/// let task = coreloop::spawn(sleep(minute));
 /// time::advance(minute / 2).await;
 /// assert!(!task.is_finished());
 /// time::advance(minute / 2).await;

@@ -30,10 +30,10 @@ use crate::task::coop;
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::time::sleep;
+/// use coreloop::time::sleep;
 /// use std::time::Duration;
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// sleep(Duration::from_micros(100)).await;
 /// # })
 /// ```
@@ -62,10 +62,10 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::time::{Instant, sleep_until};
+/// use coreloop::time::{Instant, sleep_until};
 /// use std::time::Duration;
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let deadline = Instant::now() + Duration::from_millis(1);
 /// sleep_until(deadline).await;
 /// assert!(Instant::now() >= deadline);
@@ -91,11 +91,11 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 /// A limit on the time between two messages, without a new timer for each:
 ///
 /// ```
-/// use coreloop_runtime::time::{Instant, sleep};
+/// use coreloop::time::{Instant, sleep};
 /// use std::pin::pin;
 /// use std::time::Duration;
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let limit = Duration::from_millis(2);
 /// let mut idle = pin!(sleep(limit));
 /// for _message in 0..3 {
@@ -185,16 +185,16 @@ impl Sleep {
     /// # Examples
     ///
     /// ```
-    /// use coreloop_runtime::time::{Instant, sleep};
+    /// use coreloop::time::{Instant, sleep};
     /// use std::pin::Pin;
     /// use std::time::Duration;
     ///
-    /// # coreloop_runtime::block_on(async {
-    /// # coreloop_runtime::time::pause();
+    /// # coreloop::block_on(async {
+    /// # coreloop::time::pause();
     /// let start = Instant::now();
     /// let mut idle = sleep(Duration::from_secs(10));
     /// // Something came: ten seconds from now.
-    /// coreloop_runtime::time::advance(Duration::from_secs(4)).await;
+    /// coreloop::time::advance(Duration::from_secs(4)).await;
     /// Pin::new(&mut idle).reset(Instant::now() + Duration::from_secs(10));
     /// idle.await;
     /// assert_eq!(start.elapsed(), Duration::from_secs(14));

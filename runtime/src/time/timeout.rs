@@ -33,10 +33,10 @@ use super::{Elapsed, Instant, Limit, Sleep, Verdict, sleep_until};
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::time::timeout;
+/// use coreloop::time::timeout;
 /// use std::{future::pending, time::Duration};
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let never = pending::<()>();
 /// assert!(timeout(Duration::from_millis(1), never).await.is_err());
 /// # })
@@ -68,10 +68,10 @@ pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoF
 /// One limit for two steps:
 ///
 /// ```
-/// use coreloop_runtime::time::{Instant, sleep, timeout_at};
+/// use coreloop::time::{Instant, sleep, timeout_at};
 /// use std::time::Duration;
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let deadline = Instant::now() + Duration::from_millis(5);
 /// let short = Duration::from_micros(100);
 /// assert!(timeout_at(deadline, sleep(short)).await.is_ok());

@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use coreloop::cleanup::{AsyncGuard, cleanups};
+use coreloop::cleanup::{AsyncGuard, flush};
 use coreloop::for_await;
 use coreloop::scope::scope;
 use coreloop::stream::stream;
@@ -42,6 +42,6 @@ pub(super) async fn guards(times: u64) {
                 black_box(number);
             }));
         }
-        cleanups().await;
+        flush().await;
     }
 }

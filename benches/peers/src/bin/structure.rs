@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use coreloop::Runtime;
-use coreloop::cleanup::{AsyncGuard, cleanups};
+use coreloop::cleanup::{AsyncGuard, flush};
 use coreloop::scope::scope;
 use coreloop::stream::stream;
 use coreloop::task::yield_now;
@@ -314,7 +314,7 @@ async fn hand_over(thousands: u64) -> Duration {
         let start = Instant::now();
         drop(dropped);
         elapsed += start.elapsed();
-        cleanups().await;
+        flush().await;
     }
     elapsed
 }

@@ -42,10 +42,10 @@ use self::shared::Shared;
 /// not join them:
 ///
 /// ```
-/// use coreloop_runtime::scope::TaskGroup;
-/// use coreloop_runtime::task::yield_now;
+/// use coreloop::scope::TaskGroup;
+/// use coreloop::task::yield_now;
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let mut group = TaskGroup::<()>::new();
 /// for _connection in 0..1000 {
 ///     drop(group.spawn(async { Ok(()) }));
@@ -59,10 +59,10 @@ use self::shared::Shared;
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::scope::TaskGroup;
+/// use coreloop::scope::TaskGroup;
 /// use std::io;
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// let mut group = TaskGroup::new();
 /// let sum = group.spawn(async { Ok(1 + 2) });
 /// let _fails = group.spawn(async { Err::<(), _>(io::Error::other("no luck")) });
@@ -94,9 +94,9 @@ impl<E: 'static> TaskGroup<E> {
     /// # Examples
     ///
     /// ```
-    /// use coreloop_runtime::scope::{MemberError, TaskGroup};
+    /// use coreloop::scope::{MemberError, TaskGroup};
     ///
-    /// # coreloop_runtime::block_on(async {
+    /// # coreloop::block_on(async {
     /// let mut group = TaskGroup::supervisor();
     /// let fails = group.spawn(async { Err::<(), _>("no luck") });
     /// let works = group.spawn(async { Ok(1) });
@@ -143,11 +143,11 @@ impl<E: 'static> TaskGroup<E> {
     /// # Examples
     ///
     /// ```
-    /// use coreloop_runtime::scope::TaskGroup;
-    /// use coreloop_runtime::time::interval;
+    /// use coreloop::scope::TaskGroup;
+    /// use coreloop::time::interval;
     /// use std::time::Duration;
     ///
-    /// # coreloop_runtime::block_on(async {
+    /// # coreloop::block_on(async {
     /// let mut group = TaskGroup::<&str>::new();
     /// drop(group.spawn_daemon(async {
     ///     let mut beats = interval(Duration::from_millis(1));
@@ -217,9 +217,9 @@ impl<E: 'static> TaskGroup<E> {
     /// # Examples
     ///
     /// ```
-    /// use coreloop_runtime::scope::{Started, TaskGroup};
+    /// use coreloop::scope::{Started, TaskGroup};
     ///
-    /// # coreloop_runtime::block_on(async {
+    /// # coreloop::block_on(async {
     /// let mut group = TaskGroup::<()>::new();
     /// let server = async |started: Started<u16>| {
     ///     started.set(8080); // Bound now.
@@ -288,10 +288,10 @@ impl<E: 'static> TaskGroup<E> {
     /// At most two tasks at a time:
     ///
     /// ```
-    /// use coreloop_runtime::scope::TaskGroup;
-    /// use coreloop_runtime::task::yield_now;
+    /// use coreloop::scope::TaskGroup;
+    /// use coreloop::task::yield_now;
     ///
-    /// # coreloop_runtime::block_on(async {
+    /// # coreloop::block_on(async {
     /// let mut group = TaskGroup::<()>::new();
     /// for _ in 0..10 {
     ///     if group.len() == 2 {

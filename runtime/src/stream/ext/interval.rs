@@ -13,11 +13,11 @@ use crate::time::{Instant, Interval};
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::stream::IntervalStream;
-/// use coreloop_runtime::{for_await, time};
+/// use coreloop::stream::IntervalStream;
+/// use coreloop::{for_await, time};
 /// use std::time::Duration;
 ///
-/// # coreloop_runtime::block_on(async {
+/// # coreloop::block_on(async {
 /// # time::pause();
 /// let start = time::Instant::now();
 /// let second = Duration::from_secs(1);

@@ -26,13 +26,13 @@ pub use timeout::Timeout;
 /// # Examples
 ///
 /// ```
-/// use coreloop_runtime::for_await;
-/// use coreloop_runtime::stream::{IntervalStream, LoopStreamExt};
-/// use coreloop_runtime::time::interval;
+/// use coreloop::for_await;
+/// use coreloop::stream::{IntervalStream, LoopStreamExt};
+/// use coreloop::time::interval;
 /// use std::time::Duration;
 ///
-/// # coreloop_runtime::block_on(async {
-/// # coreloop_runtime::time::pause();
+/// # coreloop::block_on(async {
+/// # coreloop::time::pause();
 /// let second = Duration::from_secs(1);
 /// let ticks = IntervalStream::new(interval(second));
 /// for_await!(batch in ticks.chunks_timeout(5, 10 * second) {
@@ -55,12 +55,12 @@ pub trait LoopStreamExt: Stream {
     /// # Examples
     ///
     /// ```
-    /// use coreloop_runtime::stream::{LoopStreamExt, stream};
-    /// use coreloop_runtime::{for_await, time::sleep};
+    /// use coreloop::stream::{LoopStreamExt, stream};
+    /// use coreloop::{for_await, time::sleep};
     /// use std::time::Duration;
     ///
-    /// # coreloop_runtime::block_on(async {
-    /// # coreloop_runtime::time::pause();
+    /// # coreloop::block_on(async {
+    /// # coreloop::time::pause();
     /// let slow = stream(async |mut co| {
     ///     co.yield_("at once").await?;
     ///     sleep(Duration::from_secs(3)).await;
@@ -92,12 +92,12 @@ pub trait LoopStreamExt: Stream {
     /// # Examples
     ///
     /// ```
-    /// use coreloop_runtime::stream::{LoopStreamExt, stream};
-    /// use coreloop_runtime::{for_await, time::Instant};
+    /// use coreloop::stream::{LoopStreamExt, stream};
+    /// use coreloop::{for_await, time::Instant};
     /// use std::time::Duration;
     ///
-    /// # coreloop_runtime::block_on(async {
-    /// # coreloop_runtime::time::pause();
+    /// # coreloop::block_on(async {
+    /// # coreloop::time::pause();
     /// let all_at_once = stream(async |mut co| {
     ///     for number in 1..=3 {
     ///         co.yield_(number).await?;
@@ -131,12 +131,12 @@ pub trait LoopStreamExt: Stream {
     /// # Examples
     ///
     /// ```
-    /// use coreloop_runtime::stream::{LoopStreamExt, stream};
-    /// use coreloop_runtime::{for_await, time::sleep};
+    /// use coreloop::stream::{LoopStreamExt, stream};
+    /// use coreloop::{for_await, time::sleep};
     /// use std::time::Duration;
     ///
-    /// # coreloop_runtime::block_on(async {
-    /// # coreloop_runtime::time::pause();
+    /// # coreloop::block_on(async {
+    /// # coreloop::time::pause();
     /// let rows = stream(async |mut co| {
     ///     for number in 1..=4 {
     ///         co.yield_(number).await?;
@@ -171,12 +171,12 @@ pub trait LoopStreamExt: Stream {
     /// # Examples
     ///
     /// ```
-    /// use coreloop_runtime::stream::{LoopStreamExt, stream};
-    /// use coreloop_runtime::{for_await, time::sleep};
+    /// use coreloop::stream::{LoopStreamExt, stream};
+    /// use coreloop::{for_await, time::sleep};
     /// use std::time::Duration;
     ///
-    /// # coreloop_runtime::block_on(async {
-    /// # coreloop_runtime::time::pause();
+    /// # coreloop::block_on(async {
+    /// # coreloop::time::pause();
     /// let typed = stream(async |mut co| {
     ///     for text in ["h", "he", "hel"] {
     ///         co.yield_(text).await?;
@@ -210,12 +210,12 @@ pub trait LoopStreamExt: Stream {
     /// # Examples
     ///
     /// ```
-    /// use coreloop_runtime::stream::{LoopStreamExt, stream};
-    /// use coreloop_runtime::{for_await, time::sleep};
+    /// use coreloop::stream::{LoopStreamExt, stream};
+    /// use coreloop::{for_await, time::sleep};
     /// use std::time::Duration;
     ///
-    /// # coreloop_runtime::block_on(async {
-    /// # coreloop_runtime::time::pause();
+    /// # coreloop::block_on(async {
+    /// # coreloop::time::pause();
     /// let every = |name: &'static str, pause| {
     ///     stream(async move |mut co| {
     ///         for _ in 0..2 {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::TaskSet;
 use crate::Runtime;
-use crate::cleanup::{cleanups, defer};
+use crate::cleanup::{defer, flush};
 use crate::context;
 use crate::runtime::Builder;
 use crate::scope::cancel_scope;
@@ -60,7 +60,7 @@ fn run_refused(runtime: &Runtime, root: impl Future<Output = ()>) {
 /// A root whose lane keeps a clone of a waker that panics when it is dropped.
 async fn leave_a_fragile_waker_in_the_lane() {
     drop(defer(pending()));
-    poll_with(fragile_waker(), pin!(cleanups()));
+    poll_with(fragile_waker(), pin!(flush()));
     pending::<()>().await;
 }
 
@@ -123,9 +123,9 @@ fn the_lane_of_a_root_that_was_cut_off_is_not_used_again() {
             pending::<()>().await;
         });
         let waits = runtime.spawn(async {
-            cancel_scope(async |_| cleanups().await).await.unwrap();
+            cancel_scope(async |_| flush().await).await.unwrap();
             drop(defer(yield_now()));
-            cleanups().await;
+            flush().await;
         });
         let mut turns = 0;
         while !waits.is_finished() {
@@ -155,7 +155,7 @@ fn cleanups_resolve_elsewhere_when_their_task_is_cut_off() {
     });
     run_refused(&runtime, async move {
         drop(defer(pending()));
-        let mut waiting: Moved = Box::pin(cleanups());
+        let mut waiting: Moved = Box::pin(flush());
         assert!(
             poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context)))
                 .await
