@@ -16,23 +16,7 @@
 //! Four macros, to wait for several futures in one task: [`select!`],
 //! [`join!`], [`try_join!`] and [`pin!`]; and [`for_await!`], a loop over a stream.
 
-mod atomic;
-mod blocking;
-mod builder;
-mod context;
-mod cpu_clock;
-mod diagnostics;
-mod event_loop;
-mod handle;
-mod metrics;
-mod nesting;
-mod panics;
-mod reactor;
-mod remote;
-mod report;
-mod slow_poll;
-mod unhandled;
-mod waker_slot;
+mod engine;
 
 pub mod cleanup;
 #[cfg(feature = "hyper")]
@@ -50,5 +34,5 @@ pub mod time;
 #[doc(hidden)]
 pub mod twin;
 
-pub use runtime::{Runtime, block_on};
-pub use task::spawn;
+pub use crate::runtime::{Runtime, block_on};
+pub use crate::task::spawn;

@@ -25,7 +25,7 @@ use std::mem::MaybeUninit;
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
 
-use crate::context;
+use crate::engine::core::context;
 
 /// How many blocks of a kind a loop keeps.
 const KEPT: usize = 16;
@@ -242,7 +242,8 @@ mod tests {
     use std::rc::Rc;
 
     use super::{KEPT, Twin, pair};
-    use crate::{Runtime, context};
+    use crate::engine::core::context;
+    use crate::runtime::Runtime;
 
     /// Notes in a list that it is dropped, and panics if it is to.
     struct Noted {

@@ -5,11 +5,11 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-use super::branch::Branch;
-use super::closing::{Closing, Payload};
-use super::guard::AsyncGuard;
-use crate::panics;
-use crate::task::coop::poll_thawed;
+use crate::cleanup::guard::AsyncGuard;
+use crate::engine::cancel::cleanup::{Closing, Payload};
+use crate::engine::cancel::node_guard::Branch;
+use crate::engine::panics;
+use crate::engine::task::budget::poll_thawed;
 
 /// Opens something, has `body` use it, and closes it, whatever happens in
 /// between.

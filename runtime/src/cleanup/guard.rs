@@ -5,8 +5,8 @@ use std::future::{pending, poll_fn};
 use std::ops::{Deref, DerefMut};
 use std::panic::{Location, resume_unwind};
 
-use super::closing::{Cleanup, Closing};
-use super::lane;
+use crate::engine::cancel::cleanup::{Cleanup, Closing};
+use crate::engine::cancel::queue;
 
 /// A value that `close` is called with when the guard goes, however it goes.
 ///
@@ -136,7 +136,7 @@ impl<T: 'static, C: AsyncFnOnce(T) + 'static> Drop for AsyncGuard<T, C> {
     #[inline]
     fn drop(&mut self) {
         if let Some(cleanup) = self.take() {
-            lane::hand_over(cleanup);
+            queue::hand_over(cleanup);
         }
     }
 }

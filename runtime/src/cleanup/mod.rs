@@ -120,31 +120,15 @@
 //! 4. Nothing is borrowed while a cleanup is polled or dropped, or a waker or
 //!    hook called.
 
-mod barrier;
 mod bracket;
-mod branch;
-mod closing;
-mod counted;
-mod failure;
-mod generations;
+mod flush;
 mod guard;
-mod lane;
-mod node;
-mod part;
 mod shield;
-mod upkeep;
 
-#[expect(deprecated, reason = "the former name remains for one release")]
-pub use barrier::cleanups;
-pub use barrier::flush;
+pub use crate::engine::report::cleanup_failure::CleanupFailure;
 pub use bracket::bracket;
-pub use failure::CleanupFailure;
+#[expect(deprecated, reason = "the former name remains for one release")]
+pub use flush::cleanups;
+pub use flush::flush;
 pub use guard::{AsyncGuard, defer};
 pub use shield::{Shield, shield};
-
-pub(crate) use branch::Branch;
-pub(crate) use counted::ClosingChild;
-pub(crate) use lane::{after_cleanups, after_drop};
-pub(crate) use node::Node;
-pub(crate) use part::Part;
-pub(crate) use upkeep::{Options, Upkeep, Upkeeps};

@@ -6,8 +6,8 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use super::branch::{Branch, Engaged};
-use crate::task::coop::poll_thawed;
+use crate::engine::cancel::node_guard::{Branch, Engaged};
+use crate::engine::task::budget::poll_thawed;
 
 /// Lets `future` go on to its end when what it is in is cancelled.
 ///

@@ -30,11 +30,15 @@ use std::time::{Duration, Instant as SystemInstant};
 
 use ::hyper::rt;
 
-use crate::context;
-use crate::event_loop::EventLoop;
-use crate::handle::Shared;
-use crate::task::{Id, RemoteJoinHandle};
-use crate::time::{self, Dormant, Instant};
+use crate::engine::core::context;
+use crate::engine::core::event_loop::EventLoop;
+use crate::engine::remote::shared::Shared;
+use crate::engine::remote::spawner;
+use crate::engine::task::id::Id;
+use crate::engine::timers::instant::Instant;
+use crate::task::RemoteJoinHandle;
+use crate::time;
+use crate::time::dormant::Dormant;
 
 /// A sleep for hyper, from [`LoopTimer`](super::LoopTimer).
 ///
@@ -73,7 +77,7 @@ enum State {
 impl Sleep {
     pub(super) fn new(event_loop: &EventLoop, deadline: Option<SystemInstant>) -> Sleep {
         Sleep {
-            home: Arc::clone(event_loop.shared()),
+            home: Arc::clone(spawner::shared_of(event_loop)),
             deadline,
             state: State::Unset,
         }

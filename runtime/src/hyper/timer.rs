@@ -5,9 +5,9 @@ use std::time::{Duration, Instant as SystemInstant};
 
 use ::hyper::rt;
 
-use super::Sleep;
-use crate::context;
-use crate::time::Instant;
+use crate::engine::core::context;
+use crate::engine::timers::instant::Instant;
+use crate::hyper::sleep::Sleep;
 
 /// Tells hyper the time, and waits for it, on the loop that it is used in.
 ///

@@ -11,11 +11,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::Interest;
-use super::nonblocking::Nonblocking;
-use super::registration::{Failure, Hold, Registration};
-use crate::reactor::Direction;
-use crate::time::Sleep;
+use crate::engine::reactor::interest::Interest;
+use crate::engine::reactor::readiness::Direction;
+use crate::engine::timers::sleep::Sleep;
+use crate::io::nonblocking::Nonblocking;
+use crate::io::registration::{Failure, Hold, Registration};
 
 /// A descriptor on the loop: its operations wait instead of blocking.
 ///

@@ -24,20 +24,14 @@
 //! # }
 //! ```
 
-mod descriptor;
-mod readiness;
-
-mod interest;
-mod ready;
-
+pub(crate) mod descriptor;
 pub(crate) mod nonblocking;
 mod registration;
+mod waiting;
 
 #[doc(no_inline)]
 pub use std::io::{Error, ErrorKind, Result, SeekFrom};
 
+pub use crate::engine::reactor::interest::Interest;
+pub use crate::engine::reactor::ready::Ready;
 pub use descriptor::Async;
-pub use interest::Interest;
-pub use ready::Ready;
-
-pub(crate) use ready::PRIORITY;

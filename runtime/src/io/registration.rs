@@ -6,11 +6,13 @@ use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::Interest;
-use super::nonblocking::Nonblocking;
-use crate::context;
-use crate::event_loop::EventLoop;
-use crate::reactor::{Direction, Source, gone};
+use crate::engine::core::context;
+use crate::engine::core::event_loop::EventLoop;
+use crate::engine::reactor::gone;
+use crate::engine::reactor::interest::Interest;
+use crate::engine::reactor::readiness::Direction;
+use crate::engine::reactor::source::Source;
+use crate::io::nonblocking::Nonblocking;
 
 /// The hold of a descriptor on its loop.
 pub(super) struct Registration {

@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::cleanup::Branch;
-use crate::panics::{self, Payload};
+use crate::engine::cancel::node_guard::Branch;
+use crate::engine::panics::{self, Payload};
 
 /// Gives the output of the first of several futures that is ready, when all of them
 /// have cleaned up.

@@ -11,7 +11,7 @@
 
 use std::task::{Context, Poll};
 
-use crate::context;
+use crate::engine::core::context;
 
 /// Waits for the first of several futures, runs its handler, and drops the
 /// others.

@@ -7,11 +7,11 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::child::Children;
-use super::spawned::{ScopedJoinHandle, Spawned};
-use crate::cleanup::Branch;
-use crate::panics::{self, Payload};
-use crate::task::coop;
+use crate::engine::cancel::node_guard::Branch;
+use crate::engine::panics::{self, Payload};
+use crate::engine::task::budget;
+use crate::scope::child::Children;
+use crate::scope::spawned::{ScopedJoinHandle, Spawned};
 
 /// Runs `body`, and the children that it spawns, to the end of all of them.
 ///
@@ -143,7 +143,7 @@ impl<F: Future> Running<'_, '_, F> {
                     fail(panic);
                 }
                 // Children that are polled now would be refused.
-                if coop::is_spent() && this.children.put_off_round(context) {
+                if budget::is_spent() && this.children.put_off_round(context) {
                     return true;
                 }
             }

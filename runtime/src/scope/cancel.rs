@@ -8,9 +8,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::cleanup::{Branch, Node};
-use crate::context::EnteredScope;
-use crate::time::{Elapsed, Instant, Limit, Sleep, Verdict, sleep, sleep_until};
+use crate::engine::cancel::node::Node;
+use crate::engine::cancel::node_guard::Branch;
+use crate::engine::core::context::EnteredScope;
+use crate::engine::timers::instant::Instant;
+use crate::engine::timers::limit::{Limit, Verdict};
+use crate::engine::timers::sleep::Sleep;
+use crate::time::{Elapsed, sleep, sleep_until};
 
 /// Runs `body`, which can be cancelled by the [`Canceller`] that it is given.
 ///

@@ -26,9 +26,10 @@ use std::vec;
 
 use slab::Slab;
 
-use crate::cleanup::{ClosingChild, Part};
-use crate::panics;
-use crate::task::coop;
+use crate::engine::cancel::counted::ClosingChild;
+use crate::engine::cancel::group::Part;
+use crate::engine::panics;
+use crate::engine::task::budget;
 
 /// Up to this number of children are polled in each round, instead of having wakers.
 const FEW: usize = 8;
@@ -189,7 +190,7 @@ impl<'env> Children<'env> {
         let goes_on = left.is_some();
         let mut round = left.unwrap_or_else(|| self.take_round());
         while let Some(key) = round.watched.next() {
-            if self.poll_child(key, round.many, context, &is_frozen, failed) && coop::is_spent() {
+            if self.poll_child(key, round.many, context, &is_frozen, failed) && budget::is_spent() {
                 return self.leave_round(round);
             }
         }
@@ -198,7 +199,7 @@ impl<'env> Children<'env> {
             child.is_woken.swap(false, Ordering::AcqRel);
             if self.is_living(&child)
                 && self.poll_child(child.key, true, context, &is_frozen, failed)
-                && coop::is_spent()
+                && budget::is_spent()
             {
                 return self.leave_round(round);
             }

@@ -12,10 +12,12 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 use pin_project_lite::pin_project;
 
-use super::child::{Body, Children};
-use crate::cleanup::ClosingChild;
-use crate::panics;
-use crate::task::{JoinError, JoinSet, coop};
+use crate::engine::cancel::counted::ClosingChild;
+use crate::engine::panics;
+use crate::engine::task::budget;
+use crate::engine::task::error::JoinError;
+use crate::scope::child::{Body, Children};
+use crate::task::join_set::JoinSet;
 
 /// Runs several futures at the same time, and gives their outputs as they come.
 ///
@@ -111,10 +113,10 @@ impl<T> AsCompleted<'_, T> {
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<T>> {
         let mut is_behind = false;
         if !self.outputs.borrow().is_empty() || self.children.is_empty() {
-            ready!(coop::poll_proceed(context));
+            ready!(budget::poll_proceed(context));
         } else {
             let mut panicked = None;
-            let is_frozen = || coop::poll_thawed().is_pending();
+            let is_frozen = || budget::poll_thawed().is_pending();
             let mut failed = |panic| match panicked {
                 Some(_) => panics::discard(panic),
                 None => panicked = Some(panic),

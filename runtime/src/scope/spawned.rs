@@ -8,11 +8,11 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use super::child::Body;
-use crate::cleanup::ClosingChild;
-use crate::panics;
-use crate::task::coop;
-use crate::waker_slot::WakerSlot;
+use crate::engine::cancel::counted::ClosingChild;
+use crate::engine::panics;
+use crate::engine::task::budget;
+use crate::engine::waker_cell::WakerSlot;
+use crate::scope::child::Body;
 
 /// The output of a child, when it is there.
 struct Slot<T> {
@@ -160,7 +160,7 @@ impl<T> Future for ScopedJoinHandle<T> {
     type Output = T;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        ready!(coop::poll_proceed(context));
+        ready!(budget::poll_proceed(context));
         if let Poll::Ready(output) = self.slot.poll_take(context) {
             return Poll::Ready(output);
         }

@@ -15,7 +15,8 @@ use signal_hook::SigId;
 use signal_hook::consts;
 use signal_hook::low_level;
 
-use crate::io::{Async, nonblocking};
+use crate::io::descriptor::Async;
+use crate::io::nonblocking;
 
 /// More bytes than are often in a pipe.
 const BUFFER: usize = 64;

@@ -10,9 +10,11 @@ use std::task::{Context, Poll};
 
 use futures_core::{FusedStream, Stream};
 
-use super::{Ending, Gen};
-use crate::task::{JoinHandle, spawn};
-use crate::waker_slot::WakerSlot;
+use crate::engine::task::join::JoinHandle;
+use crate::engine::waker_cell::WakerSlot;
+use crate::stream::ending::Ending;
+use crate::stream::generator::Gen;
+use crate::task::spawn;
 
 impl<T, F, R> Gen<T, F, R>
 where
@@ -178,7 +180,7 @@ impl<T, C> Channel<T, C> {
             return Poll::Pending;
         };
         self.task = None;
-        match joined.map_err(crate::task::JoinError::try_into_panic) {
+        match joined.map_err(crate::engine::task::error::JoinError::try_into_panic) {
             Ok(outcome) => Poll::Ready(Some(outcome)),
             Err(Ok(panic)) => resume_unwind(panic),
             Err(Err(_cancelled)) => Poll::Ready(None),

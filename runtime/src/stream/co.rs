@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::slot::{Phase, Slot};
+use crate::stream::slot::{Phase, Slot};
 
 /// What the body of a generator yields with: see [`stream`](super::stream()).
 ///

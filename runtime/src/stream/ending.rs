@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use super::Closed;
+use crate::stream::co::Closed;
 
 /// What a body returns, for a generator of items `I`. Not for others to
 /// implement.
@@ -29,8 +29,8 @@ pub trait Ending<I>: sealed::Sealed {
 mod sealed {
     pub trait Sealed {}
 
-    impl Sealed for Result<(), super::Closed> {}
-    impl<E> Sealed for super::TryEnd<E> {}
+    impl Sealed for Result<(), crate::stream::co::Closed> {}
+    impl<E> Sealed for crate::stream::ending::TryEnd<E> {}
 }
 
 impl<I> Ending<I> for Result<(), Closed> {

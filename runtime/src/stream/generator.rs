@@ -9,8 +9,9 @@ use std::task::{Context, Poll, ready};
 use futures_core::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
-use super::slot::{Phase, Slot, place};
-use super::{Closed, Co, Ending};
+use crate::stream::co::{Closed, Co};
+use crate::stream::ending::Ending;
+use crate::stream::slot::{Phase, Slot, place};
 
 /// Makes a stream of what an async function yields.
 ///

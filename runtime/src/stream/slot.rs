@@ -23,8 +23,8 @@ use std::panic::Location;
 use std::ptr;
 use std::task::{Context, Poll, Waker, ready};
 
-use crate::context::scope_depth;
-use crate::task::coop;
+use crate::engine::core::context::scope_depth;
+use crate::engine::task::budget;
 
 /// How many items there are in a lap: some, but fewer than a poll may spend.
 const LAP: i8 = 16;
@@ -117,7 +117,7 @@ impl<T, R> Slot<T, R> {
             self.set_left(self.left_in_lap() - 1);
             return Poll::Ready(());
         }
-        ready!(coop::poll_spend(context, self.lap.get().into()));
+        ready!(budget::poll_spend(context, self.lap.get().into()));
         self.lap.set(LAP);
         self.set_left(LAP - 1);
         self.wake();

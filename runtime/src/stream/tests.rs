@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 
-use super::stream;
-use crate::block_on;
-use crate::context::EnteredScope;
+use crate::engine::core::context::EnteredScope;
+use crate::runtime::block_on;
+use crate::stream::generator::stream;
 use crate::task::yield_now;
 
 /// Enters a scope around a future, as a cancel scope does: while it is polled.

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::panic::Location;
 
-use super::ending::TryBody;
-use super::{Co, Gen, Yield};
+use crate::stream::co::{Co, Yield};
+use crate::stream::ending::TryBody;
+use crate::stream::generator::Gen;
 
 /// Makes a stream of what an async function yields, until it fails.
 ///

@@ -3,8 +3,8 @@
 use std::io;
 use std::panic::Location;
 
-use super::JoinHandle;
-use crate::context;
+use crate::engine::core::context;
+use crate::engine::task::join::JoinHandle;
 
 /// Spawns a task that has a name.
 ///

@@ -1,34 +1,50 @@
-//! The poll that runs, for the other crates of coreloop: a lock that has several futures
-//! of one task in its queue has to know which of them the task still polls.
+//! The id and the name of the task that is running.
 
-use std::task::Waker;
+use std::sync::Arc;
 
-use super::waker;
-use crate::context;
+use crate::engine::core::context;
+use crate::engine::task::id::Id;
 
-/// The number of the poll that runs, if the caller is in a task. Later polls of the same
-/// task have higher numbers, and none has the number 0.
-#[doc(hidden)]
+/// The id of the task that runs.
+///
+/// # Panics
+///
+/// Outside a task; see [`try_id`].
 #[must_use]
-pub fn poll_number() -> Option<u64> {
-    context::with_running(|event_loop| event_loop.tasks.polls())
+#[track_caller]
+pub fn id() -> Id {
+    match try_id() {
+        Some(id) => id,
+        None => panic!("task::id() called outside a task; use task::try_id()"),
+    }
 }
 
-/// Whether `waker` is one of a task of coreloop, and not one that a combinator has made for
-/// one of its futures.
-#[doc(hidden)]
+/// The id of the task that runs, if one does.
 #[inline]
 #[must_use]
-pub fn is_of_task(waker: &Waker) -> bool {
-    waker::recognise(waker).is_some()
+pub fn try_id() -> Option<Id> {
+    context::with_running(|event_loop| event_loop.tasks.current()).flatten()
 }
 
-/// Whether an operation that finds no budget may take its place in a queue meanwhile.
+/// The name of the task that runs, if it was given one by
+/// [`Builder::name`](super::Builder::name).
 ///
-/// It must not if it belongs to cancelled code that only waits to be dropped: in the queue
-/// it would hold up the cleanups that run before that.
-#[doc(hidden)]
+/// # Examples
+///
+/// ```
+/// use coreloop::task;
+///
+/// # fn main() -> std::io::Result<()> {
+/// # coreloop::block_on(async {
+/// let task = task::Builder::new()
+///     .name("greeter")
+///     .spawn(async { task::name() })?;
+/// assert_eq!(task.await?.as_deref(), Some("greeter"));
+/// # Ok(())
+/// # })
+/// # }
+/// ```
 #[must_use]
-pub fn may_queue() -> bool {
-    context::with_running(|event_loop| event_loop.tasks.budget.is_frozen()) != Some(true)
+pub fn name() -> Option<Arc<str>> {
+    context::with_running(|event_loop| event_loop.tasks.current_name()).flatten()
 }

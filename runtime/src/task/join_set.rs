@@ -25,10 +25,13 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 use slab::Slab;
 
-use super::{AbortHandle, Id, JoinError, JoinHandle, coop};
-use crate::cleanup::after_cleanups;
-use crate::context;
-use crate::waker_slot::WakerSlot;
+use crate::engine::cancel::queue::after_cleanups;
+use crate::engine::core::context;
+use crate::engine::task::budget;
+use crate::engine::task::error::JoinError;
+use crate::engine::task::id::Id;
+use crate::engine::task::join::{AbortHandle, JoinHandle};
+use crate::engine::waker_cell::WakerSlot;
 
 /// Tasks that are joined in the order in which they end.
 ///
@@ -243,7 +246,7 @@ impl<T: 'static> JoinSet<T> {
         if self.is_empty() {
             return Poll::Ready(None);
         }
-        ready!(coop::poll_proceed(context));
+        ready!(budget::poll_proceed(context));
         if let Some(joined) = self.try_join_next_with_id() {
             return Poll::Ready(Some(joined));
         }

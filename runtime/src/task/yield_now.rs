@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::task::{Poll, ready};
 
-use super::coop::{poll_thawed, wake_after_poll};
+use crate::engine::task::budget::{poll_thawed, wake_after_poll};
 
 /// Lets every task that is ready now run before this one goes on.
 ///

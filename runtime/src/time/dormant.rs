@@ -3,9 +3,8 @@
 use std::mem;
 use std::rc::Rc;
 
-use super::Sleep;
-use super::sleep::State;
-use crate::event_loop::EventLoop;
+use crate::engine::core::event_loop::EventLoop;
+use crate::engine::timers::sleep::{Sleep, State};
 
 /// What is left of a [`Sleep`] without its loop: plain data.
 ///

@@ -5,8 +5,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::clock::{after, nanos};
-use super::{Instant, Sleep, sleep, sleep_until};
+use crate::engine::timers::clock::{after, nanos};
+use crate::engine::timers::instant::Instant;
+use crate::engine::timers::sleep::Sleep;
+use crate::time::{sleep, sleep_until};
 
 /// A tick that is late by more than this, in nanoseconds, counts as missed.
 const TOLERANCE: u64 = 5_000_000;

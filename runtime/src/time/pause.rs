@@ -3,8 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::context;
-use crate::event_loop::EventLoop;
+use crate::engine::core::context;
+use crate::engine::core::event_loop::EventLoop;
 use crate::task::yield_now;
 
 /// Stops the clock of the runtime.

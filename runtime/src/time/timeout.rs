@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use super::{Elapsed, Instant, Limit, Sleep, Verdict, sleep_until};
+use crate::engine::timers::instant::Instant;
+use crate::engine::timers::limit::{Limit, Verdict};
+use crate::engine::timers::sleep::Sleep;
+use crate::time::{Elapsed, sleep_until};
 
 /// Waits for `future`, but not longer than `duration`.
 ///

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::runtime::TaskMeta;
+use crate::engine::task::meta::TaskMeta;
 
 /// Why a task of a [`TaskGroup`](super::TaskGroup) gave no output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

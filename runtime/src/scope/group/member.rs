@@ -9,15 +9,15 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use super::error::MemberError;
-use super::shared::Shared;
-use crate::cleanup::after_cleanups;
-use crate::context;
-use crate::nesting;
-use crate::panics::{self, Payload};
-use crate::runtime::TaskMeta;
-use crate::task::coop;
-use crate::waker_slot::WakerSlot;
+use crate::engine::cancel::queue::after_cleanups;
+use crate::engine::core::context;
+use crate::engine::nesting;
+use crate::engine::panics::{self, Payload};
+use crate::engine::task::budget;
+use crate::engine::task::meta::TaskMeta;
+use crate::engine::waker_cell::WakerSlot;
+use crate::scope::group::error::MemberError;
+use crate::scope::group::shared::Shared;
 
 /// A value that one task sets and another task waits for.
 pub(super) struct Output<V> {
@@ -45,7 +45,7 @@ impl<V> Output<V> {
     }
 
     fn poll(&self, context: &mut Context<'_>) -> Poll<Option<V>> {
-        ready!(coop::poll_proceed(context));
+        ready!(budget::poll_proceed(context));
         if self.is_over.get() {
             return Poll::Ready(self.value.take());
         }

@@ -18,14 +18,14 @@ use std::future::poll_fn;
 use std::panic::{Location, resume_unwind};
 use std::rc::Rc;
 
-use crate::cleanup::after_drop;
-use crate::context;
+use crate::engine::cancel::queue::after_drop;
+use crate::engine::core::context;
 
-pub use error::{GroupError, MemberError};
-pub use member::{MemberHandle, Started};
+pub use crate::scope::group::error::{GroupError, MemberError};
+pub use crate::scope::group::member::{MemberHandle, Started};
 
-use self::member::{Member, Output};
-use self::shared::Shared;
+use crate::scope::group::member::{Member, Output};
+use crate::scope::group::shared::Shared;
 
 /// Tasks that have all ended when the group has.
 ///

@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use super::error::Failures;
-use crate::panics::{self, Payload};
-use crate::runtime::TaskMeta;
-use crate::task::{AbortHandle, coop};
-use crate::waker_slot::WakerSlot;
+use crate::engine::panics::{self, Payload};
+use crate::engine::task::budget;
+use crate::engine::task::join::AbortHandle;
+use crate::engine::task::meta::TaskMeta;
+use crate::engine::waker_cell::WakerSlot;
+use crate::scope::group::error::Failures;
 
 pub(super) struct Shared<E> {
     pub(super) supervises: bool,
@@ -173,7 +174,7 @@ impl<E> Shared<E> {
     }
 
     fn poll_until(&self, context: &mut Context<'_>, is_reached: fn(&Self) -> bool) -> Poll<()> {
-        ready!(coop::poll_proceed(context));
+        ready!(budget::poll_proceed(context));
         if is_reached(self) {
             return Poll::Ready(());
         }

@@ -8,9 +8,10 @@ use std::time::Duration;
 use futures_core::Stream;
 use pin_project_lite::pin_project;
 
-use super::timeout::restart;
-use crate::task::coop;
-use crate::time::{Limit, Sleep, Verdict};
+use crate::engine::task::budget;
+use crate::engine::timers::limit::{Limit, Verdict};
+use crate::engine::timers::sleep::Sleep;
+use crate::stream::ext::timeout::restart;
 
 pin_project! {
     /// The stream of [`LoopStreamExt::debounce`](super::LoopStreamExt::debounce).
@@ -64,7 +65,7 @@ impl<S: Stream> Stream for Debounce<S> {
                     }
                     drop(followed);
                     // An item that is dropped spends nothing otherwise.
-                    ready!(coop::poll_proceed(context));
+                    ready!(budget::poll_proceed(context));
                     limit.renew();
                 }
                 Poll::Ready(None) => *this.over = true,

@@ -5,7 +5,8 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
-use crate::time::{Instant, Interval};
+use crate::engine::timers::instant::Instant;
+use crate::time::Interval;
 
 /// The stream of the ticks of an [`Interval`]: each item is when the tick was due.
 /// It does not end.

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use futures_core::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
-use crate::task::coop;
+use crate::engine::task::budget;
 
 pin_project! {
     /// The stream of [`LoopStreamExt::merge`](super::LoopStreamExt::merge).
@@ -44,7 +44,7 @@ where
     type Item = A::Item;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<A::Item>> {
-        ready!(coop::poll_proceed(context));
+        ready!(budget::poll_proceed(context));
         let mut this = self.project();
         let second_first = *this.second_first;
         for second in [second_first, !second_first] {
@@ -64,7 +64,7 @@ where
             return Poll::Ready(None);
         }
         // What the first has not left of the budget is the second's next time.
-        if !coop::has_budget_remaining() {
+        if !budget::has_left() {
             *this.second_first = !second_first;
         }
         Poll::Pending

@@ -7,8 +7,9 @@ use std::time::Duration;
 use futures_core::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
-use super::timeout::restart;
-use crate::time::{Sleep, sleep};
+use crate::engine::timers::sleep::Sleep;
+use crate::stream::ext::timeout::restart;
+use crate::time::sleep;
 
 pin_project! {
     /// The stream of [`LoopStreamExt::throttle`](super::LoopStreamExt::throttle).

@@ -7,7 +7,10 @@ use std::time::Duration;
 use futures_core::Stream;
 use pin_project_lite::pin_project;
 
-use crate::time::{Elapsed, Instant, Limit, Sleep, Verdict};
+use crate::engine::timers::instant::Instant;
+use crate::engine::timers::limit::{Limit, Verdict};
+use crate::engine::timers::sleep::Sleep;
+use crate::time::Elapsed;
 
 pin_project! {
     /// The stream of [`LoopStreamExt::timeout`](super::LoopStreamExt::timeout).

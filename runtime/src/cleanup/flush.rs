@@ -1,0 +1,65 @@
+//! [`flush`]: waiting for the lane.
+
+use std::future::poll_fn;
+use std::task::{Poll, ready};
+
+use crate::engine::core::context;
+use crate::engine::task::budget;
+
+/// Waits for the cleanups of all guards that this task has dropped so far, and for
+/// those that these cleanups leave, however deep.
+///
+/// Cleanups of guards that the task drops later, in another branch of a `join!` for
+/// instance, are not waited for.
+///
+/// Needed where something is opened again that a guard has closed; a
+/// [`bracket`](super::bracket) waits by itself. Inside a cleanup this does not wait,
+/// as what is dropped there is closed after that cleanup.
+///
+/// # Cancel safety
+///
+/// Cancel safe: nothing is lost.
+///
+/// # Examples
+///
+/// ```
+/// use coreloop::cleanup::{flush, defer};
+///
+/// # coreloop::block_on(async {
+/// drop(defer(async { println!("first") }));
+/// flush().await;
+/// println!("second");
+/// # })
+/// ```
+pub async fn flush() {
+    // Of the lane of the task that polled it first; it may move to another.
+    let mut begun = None;
+    poll_fn(|context| {
+        ready!(budget::poll_proceed(context));
+        let (upkeep, mark) = match &begun {
+            Some(begun) => begun,
+            None => {
+                let upkeep = context::with_running(|event_loop| event_loop.tasks.current_upkeep());
+                let Some(upkeep) = upkeep.flatten() else {
+                    return Poll::Ready(());
+                };
+                let Some(mark) = upkeep.lane.mark() else {
+                    return Poll::Ready(());
+                };
+                begun.insert((upkeep, mark))
+            }
+        };
+        upkeep.lane.poll_mark(*mark, context)
+    })
+    .await;
+}
+
+/// The former name of [`flush`].
+///
+/// # Cancel safety
+///
+/// Cancel safe: nothing is lost.
+#[deprecated(since = "0.1.0", note = "renamed to `cleanup::flush`")]
+pub async fn cleanups() {
+    flush().await;
+}

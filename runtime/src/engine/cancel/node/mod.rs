@@ -1,0 +1,246 @@
+//! The tree of what can be cancelled by itself, in one task.
+//!
+//! A task is the root; below it are cancel scopes, brackets and shields, each the
+//! node of a [`Branch`](super::branch::Branch) that its future owns. It finds its
+//! parent when it is polled: the node that is current then. So a future may move
+//! from one task to another.
+//!
+//! # Invariants
+//!
+//! 1. A node is cancelled if somebody asked for that, or its parent is and the
+//!    node is no shield. Cancelling walks down once; so to ask costs nothing.
+//! 2. A node is engaged while something at it or below has to be done before its
+//!    owner may drop the future. Each engaged node counts once at its parent.
+//! 3. What ends an engagement below a cancelled node wakes whoever polls that.
+//! 4. Nothing is borrowed while a waker is cloned, woken or dropped.
+
+mod pending;
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::{Rc, Weak};
+use std::task::Context;
+
+use slab::Slab;
+
+use crate::engine::core::context;
+use crate::engine::timers::instant::Instant;
+use crate::engine::waker_cell::WakerSlot;
+
+/// Something that can be cancelled, or holds off cancellation.
+pub(crate) struct Node {
+    shields: bool,
+    parent: RefCell<Option<Place>>,
+    children: RefCell<Slab<Weak<Node>>>,
+    cancelled: Cell<bool>,
+    /// Whether that was asked of this very node.
+    requested: Cell<bool>,
+    /// When it is to be cancelled by whoever polls it.
+    deadline: Cell<Option<Instant>>,
+    /// What is at it and below that has to end by itself.
+    engaged: Cell<usize>,
+    /// Whether it was polled since it was last told of a cancellation.
+    seen: Cell<bool>,
+    /// Whether its parent has given it up.
+    lost: Cell<bool>,
+    /// Whether all that is engaged below has been polled since.
+    all_seen: Cell<bool>,
+    unseen: Cell<usize>,
+    fruitless: Cell<u8>,
+    /// Of who polls it.
+    waker: WakerSlot,
+}
+
+/// A place among the children of a node.
+struct Place {
+    parent: Rc<Node>,
+    key: usize,
+}
+
+impl Node {
+    /// A node without a parent.
+    pub(crate) fn root() -> Rc<Node> {
+        Rc::new(Node::new(false))
+    }
+
+    /// A node that is not cancelled with what it is in.
+    pub(crate) fn shield() -> Rc<Node> {
+        Rc::new(Node::new(true))
+    }
+
+    fn new(shields: bool) -> Node {
+        Node {
+            shields,
+            parent: RefCell::default(),
+            children: RefCell::default(),
+            cancelled: Cell::new(false),
+            requested: Cell::new(false),
+            deadline: Cell::new(None),
+            engaged: Cell::new(0),
+            seen: Cell::new(true),
+            lost: Cell::new(false),
+            all_seen: Cell::new(false),
+            unseen: Cell::new(usize::MAX),
+            fruitless: Cell::new(0),
+            waker: WakerSlot::default(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.get()
+    }
+
+    /// Whether what it is in is cancelled.
+    pub(crate) fn is_outer_cancelled(&self) -> bool {
+        let parent = self.parent.borrow();
+        parent
+            .as_ref()
+            .is_some_and(|place| place.parent.is_cancelled())
+    }
+
+    /// Cancels it and what is below, and wakes whoever has to know.
+    pub(crate) fn cancel(self: &Rc<Self>) {
+        self.requested.set(true);
+        if self.cancelled.replace(true) {
+            return;
+        }
+        self.wake();
+        self.spread();
+        context::with_running(|event_loop| event_loop.tasks.upkeeps.freeze_current());
+    }
+
+    pub(crate) fn set_deadline(&self, deadline: Instant) {
+        self.deadline.set(Some(deadline));
+    }
+
+    /// Cancels it at its deadline; or what it is in, if that is due as well,
+    /// though nobody has polled that yet.
+    pub(crate) fn cancel_due(self: &Rc<Self>, now: Instant) {
+        let mut due = Rc::clone(self);
+        let mut next = Rc::clone(self);
+        while !next.shields
+            && let Some(parent) = next.parent()
+        {
+            if parent
+                .deadline
+                .get()
+                .is_some_and(|deadline| deadline <= now)
+            {
+                due = Rc::clone(&parent);
+            }
+            next = parent;
+        }
+        due.cancel();
+    }
+
+    fn parent(&self) -> Option<Rc<Node>> {
+        let parent = self.parent.borrow();
+        parent.as_ref().map(|place| Rc::clone(&place.parent))
+    }
+
+    /// Tells what is below that this is cancelled.
+    fn spread(&self) {
+        self.all_seen.set(false);
+        let mut above = self.parent();
+        while let Some(node) = above {
+            node.all_seen.set(false);
+            above = node.parent();
+        }
+        let mut next = self.living_children();
+        while let Some(node) = next.pop() {
+            if !node.shields {
+                if node.cancelled.replace(true) {
+                    // It was told, and woken, before.
+                    continue;
+                }
+                next.append(&mut node.living_children());
+            }
+            node.seen.set(false);
+            node.wake();
+        }
+    }
+
+    fn living_children(&self) -> Vec<Rc<Node>> {
+        let children = self.children.borrow();
+        children
+            .iter()
+            .filter_map(|(_, node)| node.upgrade())
+            .collect()
+    }
+
+    fn wake(&self) {
+        self.waker.wake();
+    }
+
+    /// It is about to be polled, below `parent`.
+    pub(crate) fn arrive(self: &Rc<Self>, parent: Option<&Rc<Node>>, context: &Context<'_>) {
+        self.adopt(parent);
+        self.seen.set(true);
+        self.wait(context);
+    }
+
+    /// It is not polled any more.
+    pub(crate) fn depart(&self) {
+        self.leave();
+        drop(self.waker.take());
+    }
+
+    /// Keeps the waker of whoever polls it.
+    pub(crate) fn wait(&self, context: &Context<'_>) {
+        self.waker.keep(context);
+    }
+
+    /// Makes it a child of `parent`, which it is already in most cases.
+    fn adopt(self: &Rc<Self>, parent: Option<&Rc<Node>>) {
+        let same = match (&*self.parent.borrow(), parent) {
+            (Some(place), Some(parent)) => Rc::ptr_eq(&place.parent, parent),
+            (None, None) => true,
+            _ => false,
+        };
+        if !same {
+            self.move_to(parent);
+        }
+    }
+
+    #[cold]
+    fn move_to(self: &Rc<Self>, parent: Option<&Rc<Node>>) {
+        self.leave();
+        self.lost.set(false);
+        if let Some(parent) = parent {
+            let key = parent.children.borrow_mut().insert(Rc::downgrade(self));
+            *self.parent.borrow_mut() = Some(Place {
+                parent: Rc::clone(parent),
+                key,
+            });
+            if self.engaged.get() > 0 {
+                parent.engage();
+            }
+        }
+        let inherits = !self.shields && parent.is_some_and(|parent| parent.is_cancelled());
+        let cancelled = self.requested.get() || inherits;
+        if cancelled && !self.cancelled.replace(true) {
+            self.spread();
+        }
+    }
+
+    /// Takes it from its parent.
+    fn leave(&self) {
+        let Some(Place { parent, key }) = self.parent.take() else {
+            return;
+        };
+        drop(parent.children.borrow_mut().try_remove(key));
+        if self.engaged.get() > 0 && !self.lost.get() {
+            parent.disengage();
+        }
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("cancelled", &self.cancelled)
+            .field("engaged", &self.engaged)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,30 @@
+//! [`Options`]: what a `Builder` sets of a loop.
+
+use crate::engine::cancel;
+use crate::engine::remote::pool;
+use crate::engine::report::slow_poll::Watch;
+use crate::engine::report::unhandled;
+
+/// The options of a loop.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    pub(crate) event_interval: u32,
+    pub(crate) start_paused: bool,
+    pub(crate) unhandled: unhandled::Options,
+    pub(crate) watch: Option<Watch>,
+    pub(crate) blocking: pool::options::Options,
+    pub(crate) cleanup: cancel::state::Options,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            event_interval: 61,
+            start_paused: false,
+            unhandled: unhandled::Options::default(),
+            watch: None,
+            blocking: pool::options::Options::default(),
+            cleanup: cancel::state::Options::default(),
+        }
+    }
+}

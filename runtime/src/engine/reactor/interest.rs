@@ -1,0 +1,124 @@
+//! [`Interest`]: what to wait for.
+
+use std::fmt;
+use std::ops::{BitOr, BitOrAssign};
+
+use crate::engine::reactor::ready::{self, Ready};
+
+/// What to wait for at a descriptor: one thing, or several joined by `|`.
+///
+/// # Examples
+///
+/// ```
+/// use coreloop::io::Interest;
+///
+/// let both = Interest::READABLE | Interest::WRITABLE;
+/// assert!(both.is_readable() && both.is_writable());
+/// assert_eq!(both.remove(Interest::WRITABLE), Some(Interest::READABLE));
+/// assert_eq!(both.remove(both), None);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Interest(u8);
+
+const READABLE: u8 = 1 << 0;
+const WRITABLE: u8 = 1 << 1;
+const PRIORITY: u8 = 1 << 2;
+const ERROR: u8 = 1 << 3;
+
+impl Interest {
+    /// That a read may succeed, or the peer has closed its side.
+    pub const READABLE: Interest = Interest(READABLE);
+
+    /// That a write may succeed, or this side is closed for writing.
+    pub const WRITABLE: Interest = Interest(WRITABLE);
+
+    /// That urgent data came. Only Linux tells.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub const PRIORITY: Interest = Interest(PRIORITY);
+
+    /// That there is an error to fetch.
+    pub const ERROR: Interest = Interest(ERROR);
+
+    /// Whether reads are waited for.
+    #[must_use]
+    pub const fn is_readable(self) -> bool {
+        self.0 & READABLE != 0
+    }
+
+    /// Whether writes are waited for.
+    #[must_use]
+    pub const fn is_writable(self) -> bool {
+        self.0 & WRITABLE != 0
+    }
+
+    /// Whether urgent data is waited for.
+    #[must_use]
+    pub const fn is_priority(self) -> bool {
+        self.0 & PRIORITY != 0
+    }
+
+    /// Whether errors are waited for.
+    #[must_use]
+    pub const fn is_error(self) -> bool {
+        self.0 & ERROR != 0
+    }
+
+    /// This and the `other`, as `|` says too.
+    #[must_use]
+    pub const fn add(self, other: Interest) -> Interest {
+        Interest(self.0 | other.0)
+    }
+
+    /// This without the `other`, or `None` if nothing is left.
+    #[must_use]
+    pub const fn remove(self, other: Interest) -> Option<Interest> {
+        match self.0 & !other.0 {
+            0 => None,
+            left => Some(Interest(left)),
+        }
+    }
+
+    /// What is told of this: with it, that a side is closed.
+    pub(crate) const fn told(self) -> Ready {
+        let mut ready = Ready::EMPTY;
+        if self.is_readable() {
+            ready = ready.and(Ready::READABLE).and(Ready::READ_CLOSED);
+        }
+        if self.is_writable() {
+            ready = ready.and(Ready::WRITABLE).and(Ready::WRITE_CLOSED);
+        }
+        if self.is_priority() {
+            ready = ready.and(ready::PRIORITY).and(Ready::READ_CLOSED);
+        }
+        if self.is_error() {
+            ready = ready.and(Ready::ERROR);
+        }
+        ready
+    }
+}
+
+impl BitOr for Interest {
+    type Output = Interest;
+
+    fn bitor(self, other: Interest) -> Interest {
+        self.add(other)
+    }
+}
+
+impl BitOrAssign for Interest {
+    fn bitor_assign(&mut self, other: Interest) {
+        *self = self.add(other);
+    }
+}
+
+impl fmt::Debug for Interest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = [
+            (self.is_readable(), "READABLE"),
+            (self.is_writable(), "WRITABLE"),
+            (self.is_priority(), "PRIORITY"),
+            (self.is_error(), "ERROR"),
+        ];
+        ready::write_names(f, &names)
+    }
+}

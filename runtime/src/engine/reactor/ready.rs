@@ -1,0 +1,157 @@
+//! [`Ready`]: what came of a wait.
+
+use std::fmt;
+use std::ops::{BitAnd, BitOr, BitOrAssign, Sub};
+
+/// What is ready at a descriptor, as a set.
+///
+/// # Examples
+///
+/// ```
+/// use coreloop::io::Ready;
+///
+/// let ready = Ready::READABLE | Ready::READ_CLOSED;
+/// assert!(ready.is_readable() && ready.is_read_closed() && !ready.is_writable());
+/// assert!((ready - Ready::ALL).is_empty());
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ready(u8);
+
+impl Ready {
+    /// Nothing.
+    pub const EMPTY: Ready = Ready(0);
+
+    /// A read may succeed.
+    pub const READABLE: Ready = Ready(1 << 0);
+
+    /// A write may succeed.
+    pub const WRITABLE: Ready = Ready(1 << 1);
+
+    /// The peer will send no more.
+    pub const READ_CLOSED: Ready = Ready(1 << 2);
+
+    /// Nothing more can be written.
+    pub const WRITE_CLOSED: Ready = Ready(1 << 3);
+
+    /// There is urgent data.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub const PRIORITY: Ready = PRIORITY;
+
+    /// There is an error to fetch.
+    pub const ERROR: Ready = Ready(1 << 5);
+
+    /// Everything.
+    pub const ALL: Ready = Ready(0b11_1111);
+
+    /// Whether this is nothing.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether a read may succeed, if only to tell that there is no more.
+    #[must_use]
+    pub const fn is_readable(self) -> bool {
+        self.any(Ready::READABLE) || self.is_read_closed()
+    }
+
+    /// Whether a write may succeed, or would fail at once.
+    #[must_use]
+    pub const fn is_writable(self) -> bool {
+        self.any(Ready::WRITABLE) || self.is_write_closed()
+    }
+
+    /// Whether the peer will send no more.
+    #[must_use]
+    pub const fn is_read_closed(self) -> bool {
+        self.any(Ready::READ_CLOSED)
+    }
+
+    /// Whether nothing more can be written.
+    #[must_use]
+    pub const fn is_write_closed(self) -> bool {
+        self.any(Ready::WRITE_CLOSED)
+    }
+
+    /// Whether there is urgent data.
+    #[must_use]
+    pub const fn is_priority(self) -> bool {
+        self.any(PRIORITY)
+    }
+
+    /// Whether there is an error to fetch.
+    #[must_use]
+    pub const fn is_error(self) -> bool {
+        self.any(Ready::ERROR)
+    }
+
+    #[inline]
+    pub(crate) const fn any(self, other: Ready) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    #[inline]
+    pub(crate) const fn and(self, other: Ready) -> Ready {
+        Ready(self.0 | other.0)
+    }
+}
+
+/// The flag is everywhere, and its name where it is told.
+pub(crate) const PRIORITY: Ready = Ready(1 << 4);
+
+impl BitOr for Ready {
+    type Output = Ready;
+
+    fn bitor(self, other: Ready) -> Ready {
+        self.and(other)
+    }
+}
+
+impl BitOrAssign for Ready {
+    fn bitor_assign(&mut self, other: Ready) {
+        *self = self.and(other);
+    }
+}
+
+impl BitAnd for Ready {
+    type Output = Ready;
+
+    fn bitand(self, other: Ready) -> Ready {
+        Ready(self.0 & other.0)
+    }
+}
+
+impl Sub for Ready {
+    type Output = Ready;
+
+    fn sub(self, other: Ready) -> Ready {
+        Ready(self.0 & !other.0)
+    }
+}
+
+impl fmt::Debug for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = [
+            (self.any(Ready::READABLE), "READABLE"),
+            (self.any(Ready::WRITABLE), "WRITABLE"),
+            (self.is_read_closed(), "READ_CLOSED"),
+            (self.is_write_closed(), "WRITE_CLOSED"),
+            (self.is_priority(), "PRIORITY"),
+            (self.is_error(), "ERROR"),
+        ];
+        write_names(f, &names)
+    }
+}
+
+/// Writes the names of the flags that are set, joined by `|`.
+pub(crate) fn write_names(
+    f: &mut fmt::Formatter<'_>,
+    names: &[(bool, &'static str)],
+) -> fmt::Result {
+    let mut set = names.iter().filter(|(is_set, _)| *is_set);
+    let Some((_, first)) = set.next() else {
+        return f.write_str("EMPTY");
+    };
+    f.write_str(first)?;
+    set.try_for_each(|(_, name)| write!(f, " | {name}"))
+}

@@ -1,0 +1,105 @@
+//! A job: a closure that a thread of the pool runs.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::sync::Arc;
+
+use crate::engine::panics;
+use crate::engine::remote::join::RemoteJoinHandle;
+use crate::engine::remote::outcome::{Sender, Slot, Stop};
+use crate::engine::remote::pool::count::Counted;
+use crate::engine::remote::pool::{Job, Work, worker};
+use crate::engine::remote::shared::Shared;
+use crate::engine::task::error::JoinError;
+use crate::engine::task::id::Id;
+
+impl Shared {
+    /// As [`Handle::spawn_blocking`].
+    pub(crate) fn spawn_blocking<W, R>(
+        self: &Arc<Shared>,
+        id: Id,
+        work: W,
+        spawned_at: &'static Location<'static>,
+    ) -> RemoteJoinHandle<R>
+    where
+        W: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        let (sender, slot) = Slot::new(id, Stop::Job(Arc::clone(self)));
+        let handle = RemoteJoinHandle::new(slot, Arc::clone(self), spawned_at);
+        submit(self, work, sender, spawned_at);
+        handle
+    }
+}
+
+/// Puts `work` in the pool of `shared`.
+fn submit<W, R>(
+    shared: &Arc<Shared>,
+    work: W,
+    sender: Sender<R>,
+    spawned_at: &'static Location<'static>,
+) where
+    W: FnOnce() -> R + Send + 'static,
+    R: Send + 'static,
+{
+    let id = sender.id();
+    let closure = Box::new(Closure {
+        work,
+        sender,
+        spawned_at,
+        shared: Arc::clone(shared),
+    });
+    let job = Job {
+        work: closure,
+        spawned_at,
+        _counted: Counted::new(Arc::clone(shared)),
+    };
+    worker::submit(shared, id, job);
+}
+
+/// What a job does.
+struct Closure<W, R> {
+    work: W,
+    sender: Sender<R>,
+    spawned_at: &'static Location<'static>,
+    shared: Arc<Shared>,
+}
+
+impl<W, R> Work for Closure<W, R>
+where
+    W: FnOnce() -> R + Send,
+    R: Send + 'static,
+{
+    fn run(self: Box<Self>, ran: &dyn Fn()) {
+        let Closure {
+            work,
+            sender,
+            spawned_at,
+            shared,
+        } = *self;
+        let id = sender.id();
+        let outcome = catch_unwind(AssertUnwindSafe(work));
+        ran();
+        let outcome = outcome.map_err(|panic| JoinError::panicked(id, panic));
+        match sender.send(outcome) {
+            None => {}
+            Some(Ok(unwanted)) => {
+                panics::caught(|| drop(unwanted));
+            }
+            // A panic that nobody waits for is the loop's to judge.
+            Some(Err(error)) => {
+                if let Ok(panic) = error.try_into_panic() {
+                    shared.rethrow(id, panic, spawned_at);
+                }
+            }
+        }
+    }
+
+    fn refuse(self: Box<Self>, error: &io::Error) {
+        let Closure { work, sender, .. } = *self;
+        panics::caught(|| drop(work));
+        let message = format!("cannot start a thread for blocking work: {error}");
+        let error = JoinError::panicked(sender.id(), Box::new(message));
+        drop(sender.send(Err(error)));
+    }
+}

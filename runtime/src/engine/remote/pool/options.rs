@@ -1,0 +1,67 @@
+//! How the pool is to be: the options of [`Builder`] that concern it.
+
+use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use crate::engine::panics::{self, Foreign};
+
+/// What a thread is called unless something else is asked for. Linux shows
+/// fifteen bytes.
+const NAME: &str = "coreloop-pool";
+
+/// How the pool's threads are to be.
+#[derive(Clone)]
+pub(crate) struct Options {
+    pub(crate) max_threads: usize,
+    pub(crate) keep_alive: Duration,
+    pub(crate) stack_size: Option<usize>,
+    /// The user's function; without any, threads have a common name.
+    pub(crate) name: Foreign<Arc<dyn Fn() -> String + Send + Sync>>,
+}
+
+// The function is called for a name only, and may have panicked for all we care.
+impl UnwindSafe for Options {}
+impl RefUnwindSafe for Options {}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            max_threads: 512,
+            keep_alive: Duration::from_secs(10),
+            stack_size: None,
+            name: Foreign::default(),
+        }
+    }
+}
+
+impl Options {
+    /// A thread as asked for. Calls the user's function.
+    pub(crate) fn thread(&self) -> thread::Builder {
+        let name = match self.name.get().map(|name| panics::catch(|| name())) {
+            Some(Ok(name)) => name.replace('\0', ""),
+            Some(Err(payload)) => {
+                panics::discard(payload);
+                NAME.to_owned()
+            }
+            None => NAME.to_owned(),
+        };
+        let thread = thread::Builder::new().name(name);
+        match self.stack_size {
+            Some(bytes) => thread.stack_size(bytes),
+            None => thread,
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("max_threads", &self.max_threads)
+            .field("keep_alive", &self.keep_alive)
+            .field("stack_size", &self.stack_size)
+            .finish_non_exhaustive()
+    }
+}

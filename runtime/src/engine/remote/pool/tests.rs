@@ -1,0 +1,111 @@
+//! The pool without a loop.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::io;
+use std::panic::Location;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvError, Sender, channel};
+
+use crate::engine::remote::pool::count::Counted;
+use crate::engine::remote::pool::options::Options;
+use crate::engine::remote::pool::{Call, Census, Job, Work};
+use crate::engine::remote::shared::Shared;
+use crate::engine::task::id::Id;
+use crate::engine::task::meta::TaskMeta;
+
+/// Tells what becomes of it.
+struct Told(Sender<&'static str>);
+
+impl Work for Told {
+    fn run(self: Box<Self>, ran: &dyn Fn()) {
+        ran();
+        self.0.send("run").unwrap();
+    }
+
+    fn refuse(self: Box<Self>, _: &io::Error) {
+        self.0.send("refused").unwrap();
+    }
+}
+
+fn told(shared: &Arc<Shared>) -> (Job, Receiver<&'static str>) {
+    let (send, receive) = channel();
+    let job = Job {
+        work: Box::new(Told(send)),
+        spawned_at: Location::caller(),
+        _counted: Counted::new(Arc::clone(shared)),
+    };
+    (job, receive)
+}
+
+/// Work that has begun, and goes on until the sender is dropped.
+fn endless(shared: &Arc<Shared>) -> (Id, Sender<()>) {
+    let (begin, begun) = channel();
+    let (end, ended) = channel::<()>();
+    let id = Id::fresh();
+    let work = move || {
+        begin.send(()).unwrap();
+        assert_eq!(ended.recv(), Err(RecvError));
+    };
+    drop(shared.spawn_blocking(id, work, Location::caller()));
+    begun.recv().unwrap();
+    (id, end)
+}
+
+#[test]
+fn a_close_names_what_it_leaves_behind() {
+    let mut options = Options::default();
+    options.max_threads = 2;
+    let shared = Shared::new(options);
+    let (first, end_first) = endless(&shared);
+    let (second, end_second) = endless(&shared);
+    let (queued, never_run) = told(&shared);
+    let third = Id::fresh();
+    assert!(matches!(shared.pool.queue(third, queued), Call::Nobody));
+    let left = shared.pool.abandon();
+    shared.pool.close();
+    assert!(left.iter().map(TaskMeta::id).eq([first, second, third]));
+    assert!(left.iter().all(|job| job.spawned_at().file() == file!()));
+    assert_eq!(never_run.recv(), Err(RecvError), "dropped, unrun");
+
+    let (refused, never) = told(&shared);
+    let call = shared.pool.queue(Id::fresh(), refused);
+    assert!(matches!(call, Call::Nobody));
+    assert_eq!(never.recv(), Err(RecvError));
+
+    drop(end_first);
+    drop(end_second);
+    let start = std::time::Instant::now();
+    while shared.pool.watch_jobs() > 0 {
+        assert!(start.elapsed().as_secs() < 60, "the jobs do not end");
+        std::thread::yield_now();
+    }
+    assert!(
+        shared.pool.abandon().is_empty(),
+        "a job that has ended is not left"
+    );
+}
+
+#[test]
+fn the_queue_is_for_threads_that_come() {
+    let shared = Shared::new(Options::default());
+    let error = io::Error::from(io::ErrorKind::WouldBlock);
+    let (first, told_first) = told(&shared);
+    let (second, told_second) = told(&shared);
+    for job in [first, second] {
+        let call = shared.pool.queue(Id::fresh(), job);
+        assert!(matches!(call, Call::Start));
+    }
+    assert_eq!(shared.pool.watch_jobs(), 2);
+    let census = |threads, queued| Census {
+        threads,
+        idle: 0,
+        queued,
+    };
+    assert_eq!(shared.pool.census(), census(2, 2));
+    shared.pool.not_started(&error);
+    assert_eq!(shared.pool.census(), census(1, 2), "one may still come");
+    shared.pool.not_started(&error);
+    assert_eq!(shared.pool.census(), census(0, 0));
+    assert!(told_first.iter().chain(&told_second).eq(["refused"; 2]));
+    assert_eq!(shared.pool.watch_jobs(), 0);
+}

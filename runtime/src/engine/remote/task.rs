@@ -1,0 +1,202 @@
+//! A task that came from elsewhere: on its way, and on its loop.
+
+use std::any::Any;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+
+use crate::engine::cancel::queue::after_cleanups;
+use crate::engine::core::context;
+use crate::engine::core::event_loop::EventLoop;
+use crate::engine::panics;
+use crate::engine::remote::join::RemoteJoinHandle;
+use crate::engine::remote::mailbox::Letter;
+use crate::engine::remote::outcome::{Sender, Slot, Stop};
+use crate::engine::remote::shared::Shared;
+use crate::engine::task::error::JoinError;
+use crate::engine::task::id::Id;
+use crate::engine::task::meta::TaskMeta;
+
+/// A task that is yet to be made. The future it will have need not be `Send`.
+pub(crate) struct Unstarted<S, F: Future> {
+    start: S,
+    sender: Sender<F::Output>,
+    spawned_at: &'static Location<'static>,
+    future: PhantomData<fn() -> F>,
+}
+
+impl<S, F> Unstarted<S, F>
+where
+    S: FnOnce() -> F,
+    F: Future,
+{
+    pub(crate) fn new(
+        start: S,
+        sender: Sender<F::Output>,
+        spawned_at: &'static Location<'static>,
+    ) -> Unstarted<S, F> {
+        Unstarted {
+            start,
+            sender,
+            spawned_at,
+            future: PhantomData,
+        }
+    }
+}
+
+impl<S, F> Letter for Unstarted<S, F>
+where
+    S: FnOnce() -> F + Send + 'static,
+    F: Future + 'static,
+    F::Output: Send + 'static,
+{
+    fn open(self: Box<Self>, event_loop: &EventLoop) {
+        let slot = Arc::clone(self.sender.slot());
+        let task = RemoteTask {
+            start: Some(self.start),
+            future: None,
+            sender: Some(self.sender),
+        };
+        let handle = event_loop.spawn_as(slot.id(), task, self.spawned_at, true);
+        slot.started(handle.abort_handle());
+    }
+
+    fn meta(&self) -> TaskMeta {
+        TaskMeta::nameless(self.sender.slot().id(), self.spawned_at)
+    }
+}
+
+pin_project! {
+    /// The future of a task whose output goes to another thread.
+    struct RemoteTask<S, F: Future>
+    where
+        F::Output: 'static,
+    {
+        // Until the first poll.
+        start: Option<S>,
+        // From then on, until it is over.
+        #[pin]
+        future: Option<F>,
+        sender: Option<Sender<F::Output>>,
+    }
+
+    impl<S, F: Future> PinnedDrop for RemoteTask<S, F>
+    where
+        F::Output: 'static,
+    {
+        /// An abort, or the end of the loop. As of any task, a panic of the
+        /// future's destructor becomes the outcome.
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            let Some(sender) = this.sender.take() else {
+                return;
+            };
+            let dropped = catch_unwind(AssertUnwindSafe(|| {
+                drop(this.start.take());
+                this.future.set(None);
+            }));
+            match dropped {
+                Ok(()) => after_cleanups(move || drop(sender)),
+                Err(panic) => after_cleanups(move || fail(sender, panic)),
+            }
+        }
+    }
+}
+
+impl<S, F> Future for RemoteTask<S, F>
+where
+    S: FnOnce() -> F,
+    F: Future,
+    F::Output: 'static,
+{
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            if let Some(start) = this.start.take() {
+                this.future.set(Some(start()));
+            }
+            let Some(future) = this.future.as_mut().as_pin_mut() else {
+                // Only if it was polled after its end.
+                return Poll::Pending;
+            };
+            let output = ready!(future.poll(context));
+            this.future.set(None);
+            Poll::Ready(output)
+        }));
+        let outcome = match polled {
+            Ok(polled) => Ok(ready!(polled)),
+            Err(panic) => {
+                panics::caught(|| this.future.set(None));
+                Err(panic)
+            }
+        };
+        if let Some(sender) = this.sender.take() {
+            after_cleanups(move || match outcome {
+                // An output that is not taken is dropped here, at the end of its task.
+                Ok(output) => {
+                    panics::caught(|| drop(sender.send(Ok(output))));
+                }
+                Err(panic) => fail(sender, panic),
+            });
+        }
+        Poll::Ready(())
+    }
+}
+
+/// Hands a panic to the handle of the task that runs. If that was dropped, the task
+/// is not joined, and the panic is reported.
+fn fail<T>(sender: Sender<T>, panic: Box<dyn Any + Send>) {
+    let error = JoinError::panicked(sender.id(), panic);
+    if let Some(Err(error)) = sender.send(Err(error))
+        && let Ok(panic) = error.try_into_panic()
+    {
+        let mut panic = Some(panic);
+        context::with_running(|event_loop| {
+            if let Some(panic) = panic.take() {
+                event_loop.tasks.report_unjoined(panic);
+            }
+        });
+        if let Some(panic) = panic {
+            // It becomes the outcome of the task.
+            resume_unwind(panic);
+        }
+    }
+}
+
+impl Shared {
+    /// As [`Handle::spawn`].
+    pub(crate) fn spawn<S, F>(
+        self: &Arc<Shared>,
+        id: Id,
+        start: S,
+        spawned_at: &'static Location<'static>,
+    ) -> RemoteJoinHandle<F::Output>
+    where
+        S: FnOnce() -> F + Send + 'static,
+        F: Future + 'static,
+        F::Output: Send + 'static,
+    {
+        let (sender, slot) = Slot::new(id, Stop::NotYet);
+        let handle = RemoteJoinHandle::new(slot, Arc::clone(self), spawned_at);
+        self.mailbox
+            .send(Box::new(Unstarted::new(start, sender, spawned_at)));
+        handle
+    }
+
+    /// Hands a panic that nobody waits for to the loop, which knows what to do.
+    pub(crate) fn rethrow(
+        self: &Arc<Shared>,
+        id: Id,
+        panic: Box<dyn Any + Send>,
+        spawned_at: &'static Location<'static>,
+    ) {
+        let rethrow = || async { resume_unwind(panic) };
+        drop(self.spawn(id, rethrow, spawned_at));
+    }
+}

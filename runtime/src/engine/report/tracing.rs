@@ -1,0 +1,63 @@
+//! Events of `tracing`, which are printed too if there is no subscriber.
+//!
+//! The event is made in any case: `tracing` may pass it on to the crate `log` then.
+
+use tracing::dispatcher;
+use tracing::subscriber::NoSubscriber;
+
+use crate::engine::report::cleanup_failure::CleanupFailure;
+use crate::engine::report::slow_poll::SlowPoll;
+use crate::engine::report::stderr;
+use crate::engine::report::unhandled::TaskPanic;
+use crate::engine::task::meta::TaskMeta;
+
+/// Says that a task panicked and nobody joined it.
+pub(crate) fn report_unhandled_panic(panic: &TaskPanic) {
+    if !has_subscriber() {
+        stderr::report_unhandled_panic(panic);
+    }
+    let task = panic.task();
+    tracing::error!(
+        target: "coreloop",
+        task = %task.id(),
+        name = task.name(),
+        spawned_at = %task.spawned_at(),
+        panic = panic.text(),
+        "a task panicked, and nobody joined it"
+    );
+}
+
+/// Says that a cleanup failed.
+pub(crate) fn report_cleanup_failure(failure: &CleanupFailure) {
+    if !has_subscriber() {
+        stderr::report_cleanup_failure(failure);
+    }
+    tracing::error!(
+        target: "coreloop",
+        task = failure.task().map(|task| tracing::field::display(task.id())),
+        name = failure.task().and_then(TaskMeta::name),
+        place = %failure.place(),
+        "{failure}"
+    );
+}
+
+/// Says that a poll took long.
+pub(crate) fn report_slow_poll(slow: &SlowPoll) {
+    if !has_subscriber() {
+        stderr::report_slow_poll(slow);
+    }
+    let task = slow.task();
+    tracing::warn!(
+        target: "coreloop",
+        task = %task.id(),
+        name = task.name(),
+        spawned_at = %task.spawned_at(),
+        elapsed = ?slow.elapsed(),
+        "a poll took long: its loop stood still"
+    );
+}
+
+/// Whether events of this thread go anywhere.
+fn has_subscriber() -> bool {
+    dispatcher::get_default(|dispatch| !dispatch.is::<NoSubscriber>())
+}

@@ -1,0 +1,4 @@
+//! What differs between platforms.
+
+pub(crate) mod atomic;
+pub(crate) mod cpu_clock;

@@ -1,0 +1,241 @@
+//! [`Sleep`]: a future that is ready at its deadline.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use crate::engine::core::event_loop::EventLoop;
+use crate::engine::task::budget;
+use crate::engine::timers::clock::{NEVER, after, nanos};
+use crate::engine::timers::instant::Instant;
+use crate::engine::timers::wheel::Key;
+
+/// The future of [`sleep`](crate::time::sleep) and [`sleep_until`](crate::time::sleep_until).
+///
+/// It goes by the clock of the runtime that it was made in, whatever executor polls it,
+/// and can be moved between polls. That runtime wakes the task that awaits it. If the
+/// runtime is gone, or is [not driven](crate::Runtime#several-runtimes-on-one-thread),
+/// the task is not woken, though a poll after the deadline is ready.
+///
+/// # Examples
+///
+/// A limit on the time between two messages, without a new timer for each:
+///
+/// ```
+/// use coreloop::time::{Instant, sleep};
+/// use std::pin::pin;
+/// use std::time::Duration;
+///
+/// # coreloop::block_on(async {
+/// let limit = Duration::from_millis(2);
+/// let mut idle = pin!(sleep(limit));
+/// for _message in 0..3 {
+///     idle.as_mut().reset(Instant::now() + limit);
+/// }
+/// idle.await;
+/// # })
+/// ```
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct Sleep {
+    pub(crate) event_loop: Rc<EventLoop>,
+    /// On the clock of the loop.
+    pub(crate) deadline: u64,
+    pub(crate) state: State,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum State {
+    /// No timer is set, and the sleep was not polled.
+    New,
+    /// No timer is set, and there is a deadline that it was reset to.
+    Reset,
+    Waiting(Key),
+    Elapsed,
+}
+
+impl Sleep {
+    /// A sleep on a certain loop, for a time limit: if the clock does not reach so far,
+    /// there is no limit.
+    #[inline]
+    pub(crate) fn on(event_loop: Rc<EventLoop>, duration: Duration) -> Sleep {
+        let deadline = event_loop.timers.nanos().saturating_add(nanos(duration));
+        Sleep::new(event_loop, deadline)
+    }
+
+    /// As [`sleep`](crate::time::sleep), on a certain loop.
+    #[inline]
+    pub(crate) fn after(event_loop: Rc<EventLoop>, duration: Duration) -> Sleep {
+        let deadline = after(event_loop.timers.nanos(), nanos(duration));
+        Sleep::new(event_loop, deadline)
+    }
+
+    /// A sleep on a certain loop.
+    pub(crate) fn until(event_loop: Rc<EventLoop>, deadline: Instant) -> Sleep {
+        let deadline = event_loop.timers.clock.nanos_at(deadline);
+        Sleep::new(event_loop, deadline)
+    }
+
+    /// A sleep until `deadline`, in nanoseconds on the clock of the loop.
+    #[inline]
+    fn new(event_loop: Rc<EventLoop>, deadline: u64) -> Sleep {
+        Sleep {
+            event_loop,
+            deadline,
+            state: State::New,
+        }
+    }
+
+    /// When it is over. If the clock does not reach that, some point in time
+    /// that is hundreds of years away.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        self.event_loop.timers.instant(self.deadline)
+    }
+
+    /// Whether its time has come. As in tokio this is false until it was polled or
+    /// [`reset`](Sleep::reset), even if the deadline has passed.
+    #[must_use]
+    pub fn is_elapsed(&self) -> bool {
+        !matches!(self.state, State::New) && self.is_due()
+    }
+
+    /// Whether its time has come, polled or not.
+    pub(crate) fn is_due(&self) -> bool {
+        matches!(self.state, State::Elapsed) || self.now() >= self.deadline
+    }
+
+    /// Gives it another deadline, whether it is over or not.
+    ///
+    /// A task that waits for it is woken at the new deadline instead of the old
+    /// one, without polling it again. If it was over, it has to be polled.
+    ///
+    /// It takes a pinned reference as tokio's does; as a `Sleep` is `Unpin`,
+    /// `Pin::new(&mut sleep)` is one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use coreloop::time::{Instant, sleep};
+    /// use std::pin::Pin;
+    /// use std::time::Duration;
+    ///
+    /// # coreloop::block_on(async {
+    /// # coreloop::time::pause();
+    /// let start = Instant::now();
+    /// let mut idle = sleep(Duration::from_secs(10));
+    /// // Something came: ten seconds from now.
+    /// coreloop::time::advance(Duration::from_secs(4)).await;
+    /// Pin::new(&mut idle).reset(Instant::now() + Duration::from_secs(10));
+    /// idle.await;
+    /// assert_eq!(start.elapsed(), Duration::from_secs(14));
+    /// # })
+    /// ```
+    pub fn reset(self: Pin<&mut Self>, deadline: Instant) {
+        let deadline = self.event_loop.timers.clock.nanos_at(deadline);
+        self.get_mut().reset_nanos(deadline);
+    }
+
+    /// As [`reset`](Sleep::reset), on the clock of its loop.
+    pub(crate) fn reset_nanos(&mut self, deadline: u64) {
+        if let State::Waiting(key) = self.state
+            && deadline != NEVER
+            && self.event_loop.timers.reset(key, deadline)
+        {
+            self.deadline = deadline;
+            if !self.event_loop.is_running() {
+                self.event_loop.set_alarm_outside();
+            }
+        } else {
+            self.rewind(deadline);
+            self.state = State::Reset;
+        }
+    }
+
+    /// Its deadline on the clock of its loop.
+    pub(crate) fn deadline_nanos(&self) -> u64 {
+        self.deadline
+    }
+
+    /// What the clock of its loop shows.
+    pub(crate) fn now(&self) -> u64 {
+        self.event_loop.timers.nanos()
+    }
+
+    /// Gives it another deadline, and has nobody woken for it before it is
+    /// polled.
+    pub(crate) fn rewind(&mut self, deadline: u64) {
+        self.cancel();
+        self.state = State::New;
+        self.deadline = deadline;
+    }
+
+    #[inline]
+    fn cancel(&mut self) {
+        if let State::Waiting(key) = std::mem::replace(&mut self.state, State::Elapsed) {
+            self.event_loop.timers.remove(key, true);
+        }
+    }
+
+    #[inline]
+    fn poll_timer(&mut self, context: &Context<'_>) -> Poll<()> {
+        let timers = &self.event_loop.timers;
+        match self.state {
+            State::Elapsed => return Poll::Ready(()),
+            // The clock is not looked at: that would cost as much as all the
+            // rest. If the time came since it was, the timer fires in the next
+            // turn.
+            _ if self.deadline <= timers.clock.seen() => {}
+            State::Waiting(key) => ready!(timers.poll(key, context)),
+            State::New | State::Reset => {
+                if self.deadline != NEVER {
+                    self.state = State::Waiting(timers.insert(self.deadline, context));
+                }
+                return Poll::Pending;
+            }
+        }
+        self.cancel();
+        Poll::Ready(())
+    }
+
+    /// As `poll`, outside the turns of its loop, which has to be woken then, or
+    /// which may be gone for good.
+    #[cold]
+    fn poll_outside(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        ready!(budget::poll_proceed(context));
+        if self.poll_timer(context).is_ready() {
+            return Poll::Ready(());
+        }
+        if self.deadline == NEVER || self.now() < self.deadline {
+            self.event_loop.set_alarm_outside();
+            return Poll::Pending;
+        }
+        self.cancel();
+        Poll::Ready(())
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if !self.event_loop.is_running() {
+            return self.poll_outside(context);
+        }
+        let budget = &self.event_loop.tasks.budget;
+        ready!(budget.poll_left(context));
+        budget.spend();
+        self.poll_timer(context)
+    }
+}
+
+impl Drop for Sleep {
+    #[inline]
+    fn drop(&mut self) {
+        if let State::Waiting(key) = self.state {
+            self.event_loop.timers.remove(key, false);
+        }
+    }
+}

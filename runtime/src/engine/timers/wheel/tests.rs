@@ -1,0 +1,448 @@
+//! The wheel against a sorted map, and its corners.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::task::{Wake, Waker};
+
+use crate::engine::panics::Foreign;
+use crate::engine::timers::wheel::coalescing::{LOOK_AT, SLACK, SLACK_UNIT, slack};
+use crate::engine::timers::wheel::slots::{SLOTS, TICK};
+use crate::engine::timers::wheel::{Due, Key, Look, Wheel};
+
+const STEPS: usize = 1_000_000;
+
+/// A waker that tells one timer from another by its address.
+struct Name;
+
+impl Wake for Name {
+    fn wake(self: Arc<Self>) {}
+}
+
+fn name() -> Waker {
+    Arc::new(Name).into()
+}
+
+/// Sets a timer at `now`, for the waker.
+fn set(wheel: &mut Wheel, deadline: u64, now: u64, waker: &Waker) -> Key {
+    wheel.insert_other(deadline, now, Foreign::new(waker.clone()))
+}
+
+fn fire(wheel: &mut Wheel, now: u64) -> Vec<Foreign<Waker>> {
+    let mut due = Vec::new();
+    wheel.advance(now, &mut due, |_| panic!("no timer is a task's"));
+    due.into_iter()
+        .map(|due| match due {
+            Due::Other(waker) => waker,
+            Due::Task(_) => panic!("no timer is a task's"),
+        })
+        .collect()
+}
+
+/// What the wheel ought to hold of a timer.
+struct Expected {
+    key: Key,
+    waker: Waker,
+    /// When its slack has run out.
+    latest: u64,
+}
+
+/// The wheel, and what it ought to hold, by deadline and order of setting.
+struct Model {
+    wheel: Wheel,
+    expected: BTreeMap<(u64, u64), Expected>,
+    fired: Vec<Key>,
+    now: u64,
+    count: u64,
+}
+
+impl Model {
+    fn new() -> Model {
+        Model {
+            wheel: Wheel::new(),
+            expected: BTreeMap::new(),
+            fired: Vec::new(),
+            now: 0,
+            count: 0,
+        }
+    }
+
+    fn insert(&mut self, deadline: u64) {
+        let waker = name();
+        let key = set(&mut self.wheel, deadline, self.now, &waker);
+        self.expect(deadline, key, waker);
+    }
+
+    fn expect(&mut self, deadline: u64, key: Key, waker: Waker) {
+        self.count += 1;
+        let slack = u64::from(slack(deadline, self.now)) << SLACK_UNIT;
+        let latest = deadline.saturating_add(slack);
+        let expected = Expected { key, waker, latest };
+        // What has passed fires in the order of the deadlines as well.
+        self.expected.insert((deadline, self.count), expected);
+    }
+
+    /// Takes one of the first or last timers out of the map.
+    fn take(&mut self, random: &mut fastrand::Rng) -> Option<Expected> {
+        if self.expected.is_empty() {
+            return None;
+        }
+        let nth = random.usize(..self.expected.len().min(50));
+        let entry = if random.bool() {
+            self.expected.iter().nth(nth)
+        } else {
+            self.expected.iter().nth_back(nth)
+        };
+        let at = *entry.expect("it is in range").0;
+        self.expected.remove(&at)
+    }
+
+    fn cancel(&mut self, random: &mut fastrand::Rng) {
+        let Some(timer) = self.take(random) else {
+            return;
+        };
+        assert_eq!(self.wheel.look(timer.key, &timer.waker), Look::Waiting);
+        let removed = self.wheel.remove(timer.key).expect("it has a waker");
+        assert!(removed.will_wake(&timer.waker));
+    }
+
+    fn reset(&mut self, deadline: u64, random: &mut fastrand::Rng) {
+        if let Some(timer) = self.take(random) {
+            assert!(self.wheel.reset(timer.key, deadline, self.now));
+            self.expect(deadline, timer.key, timer.waker);
+        }
+        if let Some(&fired) = self.fired.first() {
+            assert!(!self.wheel.reset(fired, deadline, self.now));
+        }
+    }
+
+    fn replace(&mut self) {
+        let Some(mut first) = self.expected.first_entry() else {
+            return;
+        };
+        let timer = first.get_mut();
+        let other = name();
+        assert_eq!(self.wheel.look(timer.key, &other), Look::Foreign);
+        let waiter = Due::Other(Foreign::new(other.clone()));
+        let before = self.wheel.set_waiter(timer.key, waiter);
+        let before = before.expect("it has a waker");
+        assert!(before.will_wake(&timer.waker));
+        timer.waker = other;
+    }
+
+    fn advance(&mut self, to: u64) {
+        self.now = self.now.max(to);
+        let due = fire(&mut self.wheel, self.now);
+        let mut fired = due.iter();
+        while let Some(first) = self.expected.first_entry() {
+            if first.key().0 > self.now {
+                break;
+            }
+            let timer = first.remove();
+            let next = fired.next().expect("a timer that is due fires");
+            assert!(
+                next.will_wake(&timer.waker),
+                "in the order of deadline, then setting"
+            );
+            assert_eq!(self.wheel.look(timer.key, &timer.waker), Look::Fired);
+            self.fired.push(timer.key);
+        }
+        assert_eq!(fired.count(), 0, "none is early");
+    }
+
+    fn check(&self) {
+        assert_eq!(self.wheel.is_empty(), self.expected.is_empty());
+        let first = self.expected.keys().next();
+        let deadline = first.map(|&(deadline, _)| deadline);
+        assert_eq!(self.wheel.next_exactly(), deadline);
+        let (next, alarm) = (self.wheel.next(), self.wheel.alarm());
+        let Some(deadline) = deadline else {
+            assert_eq!((next, alarm), (None, None));
+            return;
+        };
+        let next = next.expect("a timer is set");
+        assert!(next <= deadline.max(self.now), "the wait would be too long");
+        // None whose time has come by then is later than it may be.
+        let alarm = alarm.expect("a timer is set");
+        for (_, timer) in self.expected.range(..(alarm, 0)) {
+            let latest = timer.latest.max(self.now);
+            assert!(alarm <= latest, "later than its slack");
+        }
+    }
+
+    /// Fired timers are removed by whoever set them, at leisure.
+    fn forget_fired(&mut self) {
+        for key in self.fired.drain(..) {
+            assert!(self.wheel.remove(key).is_none(), "it woke already");
+        }
+    }
+}
+
+/// Near and far alike, often the same, sometimes past.
+fn some_deadline(now: u64, random: &mut fastrand::Rng) -> u64 {
+    let distance = random.u64(..) >> random.u32(..64);
+    let base = if random.u32(..4) == 0 { 0 } else { now };
+    let rounding = if random.bool() {
+        u64::MAX
+    } else {
+        u64::MAX << 16
+    };
+    base.saturating_add(distance) & rounding
+}
+
+/// As the loop does it: to when it is woken.
+fn advance_if_near(model: &mut Model, woken: impl Fn(&Wheel) -> Option<u64>) {
+    if let Some(next) = woken(&model.wheel)
+        && next < 1 << 40
+    {
+        model.advance(next);
+    }
+}
+
+fn compare_with_a_map(seed: u64, steps: usize) {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut model = Model::new();
+    for _ in 0..steps {
+        match random.u32(..100) {
+            0..40 => model.insert(some_deadline(model.now, &mut random)),
+            40..60 => model.cancel(&mut random),
+            60..70 => {
+                let deadline = some_deadline(model.now, &mut random);
+                model.reset(deadline, &mut random);
+            }
+            70..75 => model.replace(),
+            75..80 => advance_if_near(&mut model, Wheel::next_exactly),
+            80..85 => advance_if_near(&mut model, Wheel::alarm),
+            85..99 => {
+                let distance = random.u64(..1 << random.clone().u32(1..20));
+                model.advance(model.now.saturating_add(distance));
+            }
+            _ => model.forget_fired(),
+        }
+        model.check();
+        if model.expected.len() > 2000 {
+            model.advance(model.now + (1 << 30));
+            while model.expected.len() > 500 {
+                model.cancel(&mut random);
+            }
+        }
+    }
+    model.advance(u64::MAX);
+    assert!(model.expected.is_empty() && model.wheel.is_empty());
+    model.forget_fired();
+    assert!(model.wheel.slots.occupied(0).next().is_none());
+    let (places, free) = model.wheel.timers.count();
+    assert_eq!(places, free);
+}
+
+#[test]
+fn it_does_as_a_sorted_map() {
+    for seed in 0..5 {
+        compare_with_a_map(seed, STEPS / 5);
+    }
+}
+
+/// Deadlines on and beside the borders of slots and levels, seen from times on
+/// and beside them.
+#[test]
+fn the_borders_of_slots_and_levels() {
+    for level in 0..9 {
+        let width = 1_u64 << (TICK + 6 * level);
+        for start in [0, width - 1, width, width.saturating_mul(63)] {
+            let mut model = Model::new();
+            model.advance(start);
+            for slots in [1, 2, 62, 63, 64, 65] {
+                let border = (start / width).saturating_add(slots).saturating_mul(width);
+                for deadline in [border - 1, border, border.saturating_add(1)] {
+                    model.insert(deadline);
+                    model.insert(deadline);
+                }
+            }
+            while let Some(next) = model.wheel.next_exactly() {
+                // Not a moment before.
+                model.advance(next.saturating_sub(1));
+                model.check();
+                model.advance(next);
+            }
+            assert!(model.expected.is_empty());
+        }
+    }
+}
+
+#[test]
+fn equal_deadlines_fire_in_the_order_of_setting() {
+    let deadline = 1 << 40;
+    let mut wheel = Wheel::new();
+    let mut names = Vec::new();
+    // Each time from nearer, and so at a lower level.
+    for shift in (0..40).rev() {
+        for _ in 0..3 {
+            let name = name();
+            set(&mut wheel, deadline, 0, &name);
+            names.push(name);
+        }
+        assert!(fire(&mut wheel, deadline - (1 << shift) - 1).is_empty());
+    }
+    let fired = fire(&mut wheel, deadline);
+    assert_eq!(fired.len(), names.len());
+    for (fired, name) in fired.iter().zip(&names) {
+        assert!(fired.will_wake(name));
+    }
+}
+
+#[test]
+fn a_timer_never_fires_early() {
+    for deadline in [1, 2, 1023, 1024, 1025, 65_535, 65_536, 65_537, 1_000_000] {
+        let mut wheel = Wheel::new();
+        set(&mut wheel, deadline, 0, &name());
+        assert!(fire(&mut wheel, deadline - 1).is_empty());
+        assert_eq!(wheel.next_exactly(), Some(deadline));
+        assert_eq!(wheel.alarm(), Some(deadline), "it is alone");
+        assert_eq!(fire(&mut wheel, deadline).len(), 1);
+    }
+}
+
+#[test]
+fn a_deadline_that_has_passed_fires_at_the_next_turn() {
+    let mut wheel = Wheel::new();
+    assert!(fire(&mut wheel, 5_000_000).is_empty());
+    let names: Vec<_> = [4_000_000, 0, 4_990_000, 0]
+        .into_iter()
+        .map(|deadline| {
+            let name = name();
+            set(&mut wheel, deadline, 0, &name);
+            name
+        })
+        .collect();
+    assert!(wheel.next().unwrap() <= 5_000_000);
+    let fired = fire(&mut wheel, 5_000_000);
+    assert_eq!(fired.len(), 4);
+    for (fired, name) in fired.iter().zip([1, 3, 0, 2]) {
+        assert!(fired.will_wake(&names[name]));
+    }
+}
+
+#[test]
+fn the_farthest_deadlines() {
+    let mut wheel = Wheel::new();
+    for deadline in [u64::MAX, u64::MAX - 1, u64::MAX - (1 << TICK), u64::MAX / 2] {
+        set(&mut wheel, deadline, 0, &name());
+    }
+    assert!(fire(&mut wheel, u64::MAX / 2 - 1).is_empty());
+    assert_eq!(fire(&mut wheel, u64::MAX / 2).len(), 1);
+    assert_eq!(fire(&mut wheel, u64::MAX - (1 << TICK)).len(), 1);
+    assert_eq!(wheel.alarm(), Some(u64::MAX));
+    assert_eq!(fire(&mut wheel, u64::MAX - 1).len(), 1);
+    assert_eq!(fire(&mut wheel, u64::MAX).len(), 1);
+    assert_eq!(wheel.next(), None);
+    // A wheel at the end of time still takes timers.
+    set(&mut wheel, u64::MAX, u64::MAX, &name());
+    assert_eq!(fire(&mut wheel, u64::MAX).len(), 1);
+}
+
+/// The clock of a loop that was stopped for long, and one that is set back.
+#[test]
+fn time_jumps() {
+    let mut wheel = Wheel::new();
+    for distance in 0..50 {
+        set(&mut wheel, 1 << distance, 0, &name());
+    }
+    assert_eq!(fire(&mut wheel, 1 << 50).len(), 50);
+    set(&mut wheel, (1 << 50) + 5000, 1 << 50, &name());
+    assert!(fire(&mut wheel, 0).is_empty(), "time does not go back");
+    assert_eq!(fire(&mut wheel, (1 << 50) + 6000).len(), 1);
+}
+
+#[test]
+fn the_next_of_very_many_is_never_late() {
+    let mut wheel = Wheel::new();
+    let start = 1 << 30;
+    for n in 0..100 {
+        // All in one slot of a high level, the earliest last.
+        set(&mut wheel, start + (200 - n) * 2000, 0, &name());
+    }
+    let earliest = start + 101 * 2000;
+    assert_eq!(wheel.next_exactly(), Some(earliest));
+    let mut turns = 0;
+    loop {
+        let next = wheel.next().unwrap();
+        assert!(next <= earliest);
+        turns += 1;
+        if !fire(&mut wheel, next).is_empty() {
+            break;
+        }
+        assert!(turns < 10, "it comes closer");
+    }
+}
+
+/// Sets timers for so many nanoseconds, and tells when a loop is woken for the
+/// first time, and how many fire then.
+fn first_wake(durations: &[u64]) -> (u64, usize) {
+    let mut wheel = Wheel::new();
+    for &duration in durations {
+        set(&mut wheel, duration, 0, &name());
+    }
+    let alarm = wheel.alarm().unwrap();
+    (alarm, fire(&mut wheel, alarm).len())
+}
+
+#[test]
+fn timers_share_a_wake_within_their_slack() {
+    let slack = 10_000_000 >> SLACK & !((1 << SLACK_UNIT) - 1);
+    // Alone within its slack: not put off.
+    assert_eq!(first_wake(&[10_000_000]), (10_000_000, 1));
+    assert_eq!(first_wake(&[10_000_000, 20_000_000]), (10_000_000, 1));
+    assert_eq!(
+        first_wake(&[10_000_000, 10_000_001 + slack]),
+        (10_000_000, 1)
+    );
+    // Another is due meanwhile.
+    let both = [10_000_000, 10_000_000 + slack];
+    assert_eq!(first_wake(&both), (both[1], 2));
+    // Not later than the slack of the tightest.
+    let (alarm, fired) = first_wake(&[10_000_000, 10_001_000, 10_000_000 + slack + 2000]);
+    assert_eq!(fired, 2);
+    assert!((10_001_000..=10_000_000 + slack).contains(&alarm));
+    // A short one is on time, whatever the others would bear.
+    let mut wheel = Wheel::new();
+    set(&mut wheel, 10_000_000, 0, &name());
+    assert!(fire(&mut wheel, 9_950_000).is_empty());
+    set(&mut wheel, 10_050_000, 9_950_000, &name());
+    assert_eq!(wheel.alarm(), Some(10_050_000));
+    set(&mut wheel, 9_990_000, 9_950_000, &name());
+    let alarm = wheel.alarm().unwrap();
+    assert!((9_990_000..=9_992_500).contains(&alarm), "{alarm}");
+    // Very many: by the slack of the first.
+    let many: Vec<_> = (0..1000).map(|n| 10_000_000 + n * 1000).collect();
+    let (alarm, fired) = first_wake(&many);
+    assert!(alarm > 10_000_000 && alarm <= 10_000_000 + slack);
+    assert!(fired > LOOK_AT);
+}
+
+#[test]
+fn a_level_has_lists_from_its_first_timer_on() {
+    let mut wheel = Wheel::new();
+    assert_eq!((wheel.slots.levels(), wheel.alarm()), (0, None));
+    assert!(fire(&mut wheel, 1 << 40).is_empty());
+    assert_eq!(wheel.slots.levels(), 0, "time alone needs none");
+    for (bit, levels) in [(TICK, 1), (TICK + 12, 3), (TICK + 6, 3), (63, 9)] {
+        let key = set(&mut wheel, (1 << 40) + (1 << bit), 1 << 40, &name());
+        assert_eq!(wheel.slots.levels(), levels);
+        drop(wheel.remove(key));
+        assert_eq!(wheel.slots.levels(), levels, "they stay");
+    }
+}
+
+#[test]
+fn the_slots_of_all_levels() {
+    let mut wheel = Wheel::new();
+    for bit in 0..64 {
+        set(&mut wheel, 1 << bit, 0, &name());
+    }
+    let mut before = None;
+    for span in wheel.slots.occupied(0) {
+        assert!(Some(span.start_nanos()) >= before, "in their order");
+        assert!(span.start_nanos() < span.end_nanos());
+        assert!(span.slot < SLOTS * 9);
+        before = Some(span.end_nanos());
+    }
+}

@@ -1,0 +1,186 @@
+//! Waiting for what is asked for: any [`Interest`], by any number of tasks.
+
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::AsFd;
+use std::task::{Context, Poll, ready};
+
+use crate::engine::reactor::interest::Interest;
+use crate::engine::reactor::readiness::Direction;
+use crate::engine::reactor::ready::Ready;
+use crate::engine::reactor::source::Source;
+use crate::io::descriptor::Async;
+use crate::io::registration::{Failure, Waiter};
+
+impl<T: AsFd> Async<T> {
+    /// Waits until one of the things of `interest` is ready, and says which are.
+    ///
+    /// It may tell of something that is over by now, so follow it with an operation
+    /// that does not wait, in a loop. [`try_io`](Async::try_io) then keeps the loop
+    /// informed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is lost.
+    ///
+    /// # Errors
+    ///
+    /// If the descriptor cannot be polled, as a regular file, or the runtime is
+    /// gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use coreloop::io::{Async, Interest};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # coreloop::block_on(async {
+    /// let (one, _other) = std::os::unix::net::UnixStream::pair()?;
+    /// let one = Async::new(one)?;
+    /// let ready = one.ready(Interest::READABLE | Interest::WRITABLE).await?;
+    /// assert!(ready.is_writable() && !ready.is_readable());
+    /// # Ok(())
+    /// # })
+    /// # }
+    /// ```
+    pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
+        let mut waiter = Waiter::new(interest);
+        poll_fn(|context| {
+            ready!(self.registration.event_loop.tasks.budget.poll_left(context));
+            let source = self.registration.watched_for(self.io.as_fd(), interest)?;
+            ready!(waiter.poll(source, context));
+            let finished = self.registration.finish_wait(source);
+            finished.map_ok(|()| source.ready(interest))
+        })
+        .await
+    }
+
+    /// Waits until a read may succeed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is lost.
+    ///
+    /// # Errors
+    ///
+    /// If the descriptor cannot be polled, as a regular file, or the runtime is
+    /// gone.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.ready(Interest::READABLE).await.map(drop)
+    }
+
+    /// Waits until a write may succeed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is lost.
+    ///
+    /// # Errors
+    ///
+    /// As [`readable`](Async::readable).
+    pub async fn writable(&self) -> io::Result<()> {
+        self.ready(Interest::WRITABLE).await.map(drop)
+    }
+
+    /// As [`readable`](Async::readable), for the last task that polls.
+    ///
+    /// # Errors
+    ///
+    /// As [`readable`](Async::readable).
+    pub fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_ready(Direction::Read, context)
+    }
+
+    /// As [`writable`](Async::writable), for the last task that polls.
+    ///
+    /// # Errors
+    ///
+    /// As [`readable`](Async::readable).
+    pub fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_ready(Direction::Write, context)
+    }
+
+    /// Does an operation, when it can be done; [`read_with`](Async::read_with) and
+    /// [`write_with`](Async::write_with) for any `interest`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is lost, if `operation` loses nothing when it would
+    /// block.
+    ///
+    /// # Errors
+    ///
+    /// What `operation` returns, or as [`readable`](Async::readable).
+    pub async fn async_io<R>(
+        &self,
+        interest: Interest,
+        mut operation: impl FnMut(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let mut waiter = Waiter::new(interest);
+        poll_fn(|context| {
+            loop {
+                let source = self.registration.source.get();
+                if source.is_none_or(|source| source.satisfies(interest)) {
+                    let budget = &self.registration.event_loop.tasks.budget;
+                    ready!(budget.poll_left(context));
+                    let error = match operation(&self.io) {
+                        Ok(value) => {
+                            budget.spend();
+                            return Poll::Ready(Ok(value));
+                        }
+                        Err(error) => error,
+                    };
+                    let clear = |source: &Source| source.clear_interest(interest);
+                    match self.registration.failure(error, clear) {
+                        Failure::Error(error) => return Poll::Ready(Err(error)),
+                        Failure::Wait => {}
+                        Failure::Again | Failure::Yield => continue,
+                    }
+                }
+                let source = self.registration.watched_for(self.io.as_fd(), interest)?;
+                ready!(waiter.poll(source, context));
+            }
+        })
+        .await
+    }
+
+    /// Does an operation if something of `interest` is ready, as far as is known.
+    ///
+    /// If it would block all the same, all of `interest` counts as not ready until
+    /// the kernel reports it.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_read_with`](Async::try_read_with).
+    pub fn try_io<R>(
+        &self,
+        interest: Interest,
+        operation: impl FnOnce(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let source = self.registration.source.get();
+        // What the kernel does not watch may have become ready since.
+        if source.is_some_and(|source| !source.satisfies(interest) && source.watches_for(interest))
+        {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let result = operation(&self.io);
+        if let Some(source) = source
+            && let Err(error) = &result
+            && error.kind() == io::ErrorKind::WouldBlock
+        {
+            source.clear_interest(interest);
+        }
+        result
+    }
+
+    fn poll_ready(&self, direction: Direction, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.registration.event_loop.tasks.budget.poll_left(context));
+        let source = self.registration.watched(self.io.as_fd(), direction)?;
+        if !source.is_ready(direction) {
+            self.registration.may_wait()?;
+            source.park(direction, context);
+            return Poll::Pending;
+        }
+        self.registration.finish_wait(source)
+    }
+}

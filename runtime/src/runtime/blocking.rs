@@ -1,0 +1,90 @@
+//! The options of [`Builder`] for the threads of the blocking pool.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::panics::Foreign;
+use crate::runtime::builder::Builder;
+
+/// The threads for blocking work.
+impl Builder {
+    /// How many threads there may be for
+    /// [`spawn_blocking`](crate::task::spawn_blocking). 512 unless set. They are
+    /// started when they are needed.
+    ///
+    /// # Panics
+    ///
+    /// If `threads` is zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use coreloop::runtime::Builder;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let runtime = Builder::new()
+    ///     .max_blocking_threads(4)
+    ///     .thread_keep_alive(Duration::from_secs(60))
+    ///     .thread_name("reader")
+    ///     .thread_stack_size(256 * 1024)
+    ///     .build()?;
+    /// let name = runtime.spawn_blocking(|| std::thread::current().name().map(str::to_owned));
+    /// assert_eq!(runtime.block_on(name).unwrap().as_deref(), Some("reader"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn max_blocking_threads(mut self, threads: usize) -> Builder {
+        assert!(threads > 0, "max_blocking_threads must be at least 1");
+        self.options.blocking.max_threads = threads;
+        self
+    }
+
+    /// How long a thread waits for more blocking work before it ends. Ten
+    /// seconds unless set.
+    pub fn thread_keep_alive(mut self, duration: Duration) -> Builder {
+        self.options.blocking.keep_alive = duration;
+        self
+    }
+
+    /// What threads for blocking work are called. "coreloop-pool" unless set.
+    pub fn thread_name(self, name: impl Into<String>) -> Builder {
+        let name = name.into();
+        self.thread_name_fn(move || name.clone())
+    }
+
+    /// What each thread for blocking work is called: asks `name` whenever one is
+    /// started, on the thread that spawns the work.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicUsize, Ordering};
+    /// use coreloop::runtime::Builder;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let started = AtomicUsize::new(0);
+    /// let runtime = Builder::new()
+    ///     .thread_name_fn(move || format!("reader-{}", started.fetch_add(1, Ordering::Relaxed)))
+    ///     .build()?;
+    /// let name = runtime.spawn_blocking(|| std::thread::current().name().map(str::to_owned));
+    /// assert_eq!(runtime.block_on(name).unwrap().as_deref(), Some("reader-0"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn thread_name_fn<N>(mut self, name: N) -> Builder
+    where
+        N: Fn() -> String + Send + Sync + 'static,
+    {
+        self.options.blocking.name = Foreign::new(Arc::new(name));
+        self
+    }
+
+    /// How large the stacks of threads for blocking work are, in bytes. What
+    /// std gives its threads unless set.
+    pub fn thread_stack_size(mut self, bytes: usize) -> Builder {
+        self.options.blocking.stack_size = Some(bytes);
+        self
+    }
+}
