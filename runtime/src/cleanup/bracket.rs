@@ -6,9 +6,9 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use crate::cleanup::guard::AsyncGuard;
-use crate::engine::cancel::cleanup::{Closing, Payload};
+use crate::engine::cancel::in_place::CleanupInPlace;
 use crate::engine::cancel::node_guard::Branch;
-use crate::engine::panics;
+use crate::engine::panics::{self, Payload};
 use crate::engine::task::budget::poll_thawed;
 
 /// Opens something, has `body` use it, and closes it, whatever happens in
@@ -89,7 +89,7 @@ where
             (Some(Ok(_)), Err(panic)) if !is_cancelled => resume_unwind(panic),
             (outcome, closed) => {
                 if let (Some(closing), Err(panic)) = (closing, closed) {
-                    closing.tell_panic(panic);
+                    closing.report_panic(panic);
                 }
                 if let Some(Err(panic)) = outcome {
                     resume_unwind(panic);
@@ -140,7 +140,7 @@ fn poll_body<F: Future>(
 }
 
 /// Drives `close` to its end.
-async fn run(branch: &Branch, closing: &mut Closing) -> Result<(), Payload> {
+async fn run(branch: &Branch, closing: &mut CleanupInPlace) -> Result<(), Payload> {
     poll_fn(|context| {
         // To be seen, and woken, by whoever cancels it now.
         branch.arrive(context);

@@ -5,8 +5,9 @@ use std::future::{pending, poll_fn};
 use std::ops::{Deref, DerefMut};
 use std::panic::{Location, resume_unwind};
 
-use crate::engine::cancel::cleanup::{Cleanup, Closing};
-use crate::engine::cancel::queue;
+use crate::engine::cancel::in_place::CleanupInPlace;
+use crate::engine::cancel::queue::BoxedCleanup;
+use crate::engine::cancel::{cleanup, run};
 
 /// A value that `close` is called with when the guard goes, however it goes.
 ///
@@ -89,7 +90,7 @@ impl<T: 'static, C: AsyncFnOnce(T) + 'static> AsyncGuard<T, C> {
             if closing.is_cancelled() {
                 // Whoever cancelled it drops it now, in its turn.
                 if let Err(panic) = closed {
-                    closing.tell_panic(panic);
+                    closing.report_panic(panic);
                 }
                 pending::<()>().await;
             } else if let Err(panic) = closed {
@@ -106,15 +107,15 @@ impl<T: 'static, C: AsyncFnOnce(T) + 'static> AsyncGuard<T, C> {
         value
     }
 
-    fn take(&mut self) -> Option<Cleanup> {
+    fn take(&mut self) -> Option<BoxedCleanup> {
         let (value, close) = self.parts.take()?;
         let future = async move { close(value).await };
-        Some(Cleanup::new(future, Some(self.place)))
+        Some(cleanup::boxed(future, self.place))
     }
 
     /// For a bracket: the cleanup, to be run where it stands.
-    pub(super) fn closing(mut self) -> Option<Closing> {
-        self.take().map(Closing::new)
+    pub(super) fn closing(mut self) -> Option<CleanupInPlace> {
+        self.take().map(CleanupInPlace::new)
     }
 }
 
@@ -136,7 +137,7 @@ impl<T: 'static, C: AsyncFnOnce(T) + 'static> Drop for AsyncGuard<T, C> {
     #[inline]
     fn drop(&mut self) {
         if let Some(cleanup) = self.take() {
-            queue::hand_over(cleanup);
+            run::hand_over(cleanup);
         }
     }
 }

@@ -26,8 +26,8 @@ use std::vec;
 
 use slab::Slab;
 
-use crate::engine::cancel::counted::ClosingChild;
 use crate::engine::cancel::group::Part;
+use crate::engine::cancel::site::ClosingChild;
 use crate::engine::panics;
 use crate::engine::task::budget;
 

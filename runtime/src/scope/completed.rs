@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 use pin_project_lite::pin_project;
 
-use crate::engine::cancel::counted::ClosingChild;
+use crate::engine::cancel::site::ClosingChild;
 use crate::engine::panics;
 use crate::engine::task::budget;
 use crate::engine::task::error::JoinError;

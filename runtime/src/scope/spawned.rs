@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use crate::engine::cancel::counted::ClosingChild;
+use crate::engine::cancel::site::ClosingChild;
 use crate::engine::panics;
 use crate::engine::task::budget;
 use crate::engine::waker_cell::WakerSlot;

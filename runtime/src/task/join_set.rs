@@ -25,7 +25,7 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 use slab::Slab;
 
-use crate::engine::cancel::queue::after_cleanups;
+use crate::engine::cancel::run::after_cleanups;
 use crate::engine::core::context;
 use crate::engine::task::budget;
 use crate::engine::task::error::JoinError;

@@ -1,68 +1,157 @@
-//! [`Cleanup`]: one cleanup, and how it is run.
+//! [`Cleanup`]: the async code that a guard runs when it is dropped, with its time limit.
 
-use std::any::Any;
 use std::fmt;
-use std::mem;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use crate::engine::cancel::node_guard::{Branch, Engaged};
+use pin_project_lite::pin_project;
+
+use crate::engine::cancel::queue::{BoxedCleanup, RunCleanup};
 use crate::engine::core::context;
-use crate::engine::panics;
-use crate::engine::report::cleanup_failure::{Reason, tell};
+use crate::engine::panics::{self, Payload};
+use crate::engine::report;
+use crate::engine::report::cleanup_failure::{CleanupFailure, Reason};
 use crate::engine::task::error::message;
 use crate::engine::timers::limit::{Limit, Verdict};
 use crate::engine::timers::sleep::Sleep;
 
-/// What a panic carries.
-pub(crate) type Payload = Box<dyn Any + Send>;
+pin_project! {
+    /// A cleanup, from the drop of its guard until it has finished.
+    ///
+    /// It is never lost in silence: one that is dropped before it has finished is
+    /// reported.
+    pub(crate) struct Cleanup<F> {
+        // `None` once the cleanup has finished.
+        #[pin]
+        future: Option<F>,
+        // Where the guard was made.
+        place: &'static Location<'static>,
+        // The time limit, which begins when the cleanup first has to wait.
+        clock: Option<Sleep>,
+    }
 
-/// A cleanup on its way. It is never lost in silence: one that is dropped before
-/// its end is reported.
-pub(crate) struct Cleanup {
-    /// None when it is over.
-    future: Option<Pin<Box<dyn Future<Output = ()>>>>,
-    /// Where the guard was made. None for what is the runtime's own, of which
-    /// nobody hears.
-    place: Option<&'static Location<'static>>,
+    impl<F> PinnedDrop for Cleanup<F> {
+        fn drop(this: Pin<&mut Self>) {
+            if this.future.is_some() {
+                report(this.place, &Reason::Abandoned);
+                this.finish();
+            }
+        }
+    }
 }
 
-impl Cleanup {
+/// Makes a cleanup of `future`, for a guard that was made at `place`.
+#[inline]
+pub(crate) fn boxed(
+    future: impl Future<Output = ()> + 'static,
+    place: &'static Location<'static>,
+) -> BoxedCleanup {
+    Box::pin(Cleanup {
+        future: Some(future),
+        place,
+        clock: None,
+    })
+}
+
+impl<F> Cleanup<F> {
+    /// Drops the future, and discards a panic of its destructor.
+    fn finish(self: Pin<&mut Self>) {
+        let mut future = self.project().future;
+        panics::caught(|| future.set(None));
+    }
+}
+
+impl<F: Future<Output = ()>> Cleanup<F> {
     #[inline]
-    pub(crate) fn new(
-        future: impl Future<Output = ()> + 'static,
-        place: Option<&'static Location<'static>>,
-    ) -> Cleanup {
-        Cleanup {
-            future: Some(Box::pin(future)),
-            place,
+    fn poll_future(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Payload>> {
+        let Some(future) = self.project().future.as_pin_mut() else {
+            return Poll::Ready(Ok(()));
+        };
+        match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
+            Ok(polled) => polled.map(Ok),
+            Err(panic) => Poll::Ready(Err(panic)),
         }
     }
 
-    /// Lets go of the future; a panic of that is nobody's.
-    fn finish(&mut self) {
-        let future = self.future.take();
-        panics::caught(|| drop(future));
+    #[inline]
+    fn finish_with(self: Pin<&mut Self>, result: Result<(), Payload>) -> Poll<Result<(), Payload>> {
+        self.finish();
+        Poll::Ready(result)
     }
 
-    fn tell(&self, reason: &Reason) {
-        if let Some(place) = self.place {
-            tell(place, reason);
+    /// Polls a cleanup that had to wait before.
+    #[cold]
+    fn poll_limited(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Payload>> {
+        let mut limit = Limit::before_poll();
+        loop {
+            if let Poll::Ready(result) = self.as_mut().poll_future(context) {
+                return self.finish_with(result);
+            }
+            match self.as_mut().check(&mut limit, context) {
+                Verdict::Wait => return Poll::Pending,
+                Verdict::Late => return self.finish_with(Ok(())),
+                Verdict::PollAgain => {}
+            }
         }
+    }
+
+    /// Begins the time limit of a cleanup that has to wait.
+    #[cold]
+    fn set_clock(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Payload>> {
+        *self.as_mut().project().clock = context::running_or_current().map(|event_loop| {
+            let budget = event_loop.tasks.upkeeps.budget();
+            Sleep::on(event_loop, budget)
+        });
+        match self.as_mut().check(&mut Limit::before_poll(), context) {
+            Verdict::Wait | Verdict::PollAgain => Poll::Pending,
+            Verdict::Late => self.finish_with(Ok(())),
+        }
+    }
+
+    /// Checks whether the time limit has passed, and reports it.
+    fn check(self: Pin<&mut Self>, limit: &mut Limit, context: &mut Context<'_>) -> Verdict {
+        let this = self.project();
+        let Some(clock) = this.clock else {
+            return Verdict::Wait;
+        };
+        let verdict = limit.check(clock, context);
+        if verdict == Verdict::Late {
+            let budget =
+                context::running_or_current().map(|event_loop| event_loop.tasks.upkeeps.budget());
+            report(this.place, &Reason::TimedOut(budget.unwrap_or_default()));
+        }
+        verdict
     }
 }
 
-impl Drop for Cleanup {
-    fn drop(&mut self) {
-        if self.future.is_some() {
-            self.tell(&Reason::Abandoned);
-            self.finish();
+impl<F: Future<Output = ()>> RunCleanup for Cleanup<F> {
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Payload>> {
+        // Most cleanups do not wait, and need no clock.
+        if self.clock.is_some() {
+            return self.poll_limited(context);
         }
+        let mut this = self;
+        match this.as_mut().poll_future(context) {
+            Poll::Ready(result) => this.finish_with(result),
+            Poll::Pending => this.set_clock(context),
+        }
+    }
+
+    fn report_panic(&self, panic: Payload) {
+        report(self.place, &Reason::Panicked(message(&*panic)));
+        panics::discard(panic);
+    }
+
+    fn forget_clock(self: Pin<&mut Self>) {
+        *self.project().clock = None;
     }
 }
 
-impl fmt::Debug for Cleanup {
+impl<F> fmt::Debug for Cleanup<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cleanup")
             .field("place", &self.place)
@@ -70,180 +159,19 @@ impl fmt::Debug for Cleanup {
     }
 }
 
-/// A cleanup that was begun, with the end of its time.
-#[derive(Debug)]
-pub(crate) struct Running {
-    cleanup: Cleanup,
-    /// Once it had to wait.
-    clock: Option<Sleep>,
-}
-
-impl Running {
-    pub(crate) fn new(cleanup: Cleanup) -> Running {
-        Running {
-            cleanup,
-            clock: None,
-        }
-    }
-
-    /// Ready when it is over, one way or another; with its panic, if it did.
-    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Payload>> {
-        // Most cleanups do not wait, and need no clock.
-        if self.clock.is_some() {
-            return self.poll_limited(context);
-        }
-        match self.poll_future(context) {
-            Poll::Ready(result) => self.finish(result),
-            Poll::Pending => self.set_clock(context),
-        }
-    }
-
-    #[inline]
-    fn poll_future(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Payload>> {
-        let Some(future) = &mut self.cleanup.future else {
-            return Poll::Ready(Ok(()));
-        };
-        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
-            Ok(polled) => polled.map(Ok),
-            Err(panic) => Poll::Ready(Err(panic)),
-        }
-    }
-
-    #[inline]
-    fn finish(&mut self, result: Result<(), Payload>) -> Poll<Result<(), Payload>> {
-        self.cleanup.finish();
-        Poll::Ready(result)
-    }
-
-    /// Polls a cleanup that had to wait before.
-    #[cold]
-    fn poll_limited(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Payload>> {
-        let mut limit = Limit::before_poll();
-        loop {
-            if let Poll::Ready(result) = self.poll_future(context) {
-                return self.finish(result);
-            }
-            match self.check(&mut limit, context) {
-                Verdict::Wait => return Poll::Pending,
-                Verdict::Late => return self.finish(Ok(())),
-                Verdict::PollAgain => {}
-            }
-        }
-    }
-
-    /// Begins to take the time of a cleanup that has to wait.
-    #[cold]
-    fn set_clock(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Payload>> {
-        self.clock = context::running_or_current().map(|event_loop| {
-            let budget = event_loop.tasks.upkeeps.budget();
-            Sleep::on(event_loop, budget)
-        });
-        match self.check(&mut Limit::before_poll(), context) {
-            Verdict::Wait | Verdict::PollAgain => Poll::Pending,
-            Verdict::Late => self.finish(Ok(())),
-        }
-    }
-
-    /// The cleanup, to be run elsewhere.
-    fn take(&mut self) -> Cleanup {
-        Cleanup {
-            future: self.cleanup.future.take(),
-            place: self.cleanup.place,
-        }
-    }
-
-    /// Reports a panic, for which there is no handle.
-    pub(crate) fn tell_panic(&self, panic: Payload) {
-        self.cleanup.tell(&Reason::Panicked(message(&*panic)));
-        panics::discard(panic);
-    }
-
-    /// Looks whether it is late, and reports that it is.
-    fn check(&mut self, limit: &mut Limit, context: &mut Context<'_>) -> Verdict {
-        let Some(clock) = &mut self.clock else {
-            return Verdict::Wait;
-        };
-        let verdict = limit.check(clock, context);
-        if verdict == Verdict::Late {
-            let budget =
-                context::running_or_current().map(|event_loop| event_loop.tasks.upkeeps.budget());
-            self.cleanup
-                .tell(&Reason::TimedOut(budget.unwrap_or_default()));
-        }
-        verdict
-    }
-}
-
-/// Runs a cleanup where it stands, whatever is cancelled, and waits for the cleanups
-/// that it leaves. If it is dropped before the end, the rest goes to the lane of the
-/// task.
-pub(crate) struct Closing {
-    branch: Branch,
-    running: Running,
-    stage: Stage,
-}
-
-enum Stage {
-    Running(Engaged),
-    /// The cleanup has ended, and those that it left may not have.
-    Ended {
-        result: Result<(), Payload>,
-        _engaged: Engaged,
-    },
-    Closed,
-}
-
-impl Closing {
-    pub(crate) fn new(cleanup: Cleanup) -> Closing {
-        let branch = Branch::shield();
-        let engaged = branch.engage();
-        Closing {
-            branch,
-            running: Running::new(cleanup),
-            stage: Stage::Running(engaged),
-        }
-    }
-
-    /// Whether what it is in was cancelled.
-    pub(crate) fn is_cancelled(&self) -> bool {
-        self.branch.node().is_outer_cancelled()
-    }
-
-    /// Ready when no cleanup is left; with the panic of this one, if it panicked.
-    pub(crate) fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Payload>> {
-        if let Stage::Running(_) = self.stage {
-            let running = &mut self.running;
-            let polled = self.branch.poll(context, |context| running.poll(context));
-            let result = ready!(polled);
-            if let Stage::Running(_engaged) = mem::replace(&mut self.stage, Stage::Closed) {
-                self.stage = Stage::Ended { result, _engaged };
-            }
-        }
-        if let Stage::Ended { .. } = self.stage {
-            ready!(self.branch.poll_closed(context));
-        }
-        match mem::replace(&mut self.stage, Stage::Closed) {
-            Stage::Ended { result, .. } => Poll::Ready(result),
-            _ => Poll::Ready(Ok(())),
-        }
-    }
-
-    /// Reports the panic of a cleanup that has ended, which nothing else does.
-    pub(crate) fn tell_panic(&self, panic: Payload) {
-        self.running.tell_panic(panic);
-    }
-}
-
-impl Drop for Closing {
-    fn drop(&mut self) {
-        match mem::replace(&mut self.stage, Stage::Closed) {
-            Stage::Running(_engaged) => {
-                crate::engine::cancel::queue::hand_over(self.running.take())
-            }
-            Stage::Ended {
-                result: Err(panic), ..
-            } => self.tell_panic(panic),
-            Stage::Ended { .. } | Stage::Closed => {}
-        }
+/// Reports the failure of a cleanup whose guard was made at `place`.
+#[cold]
+fn report(place: &'static Location<'static>, reason: &Reason) {
+    let failure = |task| CleanupFailure {
+        task,
+        place,
+        reason: reason.clone(),
+    };
+    if let Some(event_loop) = context::running_or_current() {
+        let tasks = &event_loop.tasks;
+        tasks.upkeeps.report(failure(tasks.current_meta()));
+    } else {
+        // A subscriber of `tracing` is user code.
+        panics::caught(|| report::report_cleanup_failure(&failure(None)));
     }
 }

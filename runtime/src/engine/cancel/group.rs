@@ -23,11 +23,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::mem;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 
-use crate::engine::cancel::counted::Inside;
-use crate::engine::cancel::queue::runs_cleanup;
-use crate::engine::core::context;
 use crate::engine::panics::Foreign;
 use crate::engine::waker_cell::WakerSlot;
 
@@ -36,7 +33,7 @@ use crate::engine::waker_cell::WakerSlot;
 pub(crate) struct Part {
     open: Cell<usize>,
     /// Of its owner, which waits for the count to be zero.
-    waker: WakerSlot,
+    pub(super) waker: WakerSlot,
     /// The number of the child that is being polled; 0 while none is.
     child: Cell<u64>,
     /// The children that have cleanups left.
@@ -71,18 +68,6 @@ impl Part {
         !self.children.borrow().contains_key(&number)
     }
 
-    /// Ready when no cleanup is left of it. In a cleanup it is ready at once, as the
-    /// cleanups that are left there run after it.
-    pub(crate) fn poll_closed(&self, context: &Context<'_>) -> Poll<()> {
-        if self.is_closed() || runs_cleanup() {
-            return Poll::Ready(());
-        }
-        if self.waker.keep(context) && self.is_closed() {
-            return Poll::Ready(());
-        }
-        Poll::Pending
-    }
-
     /// Lets go of the waker of its owner, which is dropped.
     pub(crate) fn depart(&self) {
         drop(self.waker.take());
@@ -94,18 +79,7 @@ impl Part {
         self.child.set(number);
     }
 
-    /// Makes it the part in which guards are dropped, within the current one, until
-    /// what this returns is dropped.
-    pub(crate) fn enter(self: &Rc<Part>) -> Inside {
-        let outer = context::with_running(|event_loop| event_loop.tasks.upkeeps.site());
-        self.move_to(outer.flatten());
-        Inside::enter(Site {
-            part: Rc::clone(self),
-            child: 0,
-        })
-    }
-
-    fn move_to(&self, outer: Option<Site>) {
+    pub(super) fn move_to(&self, outer: Option<Site>) {
         let is_same = match (&*self.outer.borrow(), &outer) {
             (Some(before), Some(outer)) => before.is(outer),
             (None, None) => true,
@@ -226,5 +200,26 @@ impl Site {
                 .flatten()
                 .for_each(Foreign::wake);
         }
+    }
+}
+
+/// A cleanup that has not finished, counted in a group. Dropping this counts it as
+/// finished.
+pub(super) struct Counted(Site);
+
+impl Counted {
+    pub(super) fn at(site: Site) -> Counted {
+        site.add();
+        Counted(site)
+    }
+
+    pub(super) fn site(&self) -> &Site {
+        &self.0
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.remove();
     }
 }

@@ -7,8 +7,9 @@ use std::task::{Context, Poll, ready};
 
 use crate::engine::cancel::group::Part;
 use crate::engine::cancel::node::Node;
-use crate::engine::core::context;
+use crate::engine::cancel::site::{Inside, poll_closed};
 use crate::engine::task::budget::poll_thawed;
+use crate::engine::task::running;
 
 /// Owns a node that is part of the tree while its future is, and the count of the
 /// cleanups that its future leaves.
@@ -58,8 +59,8 @@ impl Branch {
         poll: impl FnOnce(&mut Context<'_>) -> R,
     ) -> R {
         self.arrive(context);
-        let _entered = self.node.enter();
-        let _inside = self.part.enter();
+        let _entered = EnteredNode::enter(&self.node);
+        let _inside = Inside::enter_part(&self.part);
         poll(context)
     }
 
@@ -72,7 +73,7 @@ impl Branch {
     /// Calls `drop`, which drops what the branch is for. The guards in it are closed
     /// before the branch is.
     pub(crate) fn drop_inside(&self, drop: impl FnOnce()) {
-        let _inside = self.part.enter();
+        let _inside = Inside::enter_part(&self.part);
         drop();
     }
 
@@ -82,7 +83,7 @@ impl Branch {
         if !self.part.is_closed() {
             poll_fn(|context| {
                 ready!(poll_thawed());
-                self.part.poll_closed(context)
+                poll_closed(&self.part, context)
             })
             .await;
         }
@@ -95,7 +96,7 @@ impl Branch {
         }
         // To be seen, and woken, by whatever cancels it now.
         self.arrive(context);
-        self.part.poll_closed(context)
+        poll_closed(&self.part, context)
     }
 }
 
@@ -118,33 +119,31 @@ impl Drop for Engaged {
 
 /// The node that runs: that of a scope, bracket or shield, or of the task.
 fn current() -> Option<Rc<Node>> {
-    context::with_running(|event_loop| event_loop.tasks.current_node())?
-}
-
-impl Node {
-    /// Makes it the current one.
-    pub(crate) fn enter(self: &Rc<Self>) -> Entered {
-        let before = context::with_running(|event_loop| {
-            let tasks = &event_loop.tasks;
-            let units = tasks.budget.enter(self.is_cancelled());
-            let node = tasks.upkeeps.replace_current(Some(Rc::clone(self)));
-            (node, units)
-        });
-        Entered(before)
-    }
+    running::with_running(|tasks| tasks.current_node())?
 }
 
 /// Makes the node of before the current one again, even after a panic.
 #[derive(Debug)]
-pub(crate) struct Entered(Option<(Option<Rc<Node>>, i64)>);
+pub(crate) struct EnteredNode(Option<(Option<Rc<Node>>, i64)>);
 
-impl Drop for Entered {
+impl EnteredNode {
+    /// Makes `node` the current one.
+    pub(crate) fn enter(node: &Rc<Node>) -> EnteredNode {
+        let before = running::with_running(|tasks| {
+            let units = tasks.budget.enter(node.is_cancelled());
+            let before = tasks.upkeeps.replace_current(Some(Rc::clone(node)));
+            (before, units)
+        });
+        EnteredNode(before)
+    }
+}
+
+impl Drop for EnteredNode {
     fn drop(&mut self) {
         let Some((node, units)) = self.0.take() else {
             return;
         };
-        let inner = context::with_running(|event_loop| {
-            let tasks = &event_loop.tasks;
+        let inner = running::with_running(|tasks| {
             let inner = tasks.upkeeps.replace_current(node);
             let frozen = tasks.is_current_cancelled();
             tasks.budget.leave(units, frozen);

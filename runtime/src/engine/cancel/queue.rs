@@ -12,68 +12,60 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
-use std::panic::Location;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use crate::engine::cancel::cleanup::{Cleanup, Running};
-use crate::engine::cancel::counted::Counted;
 use crate::engine::cancel::generations::Generations;
+use crate::engine::cancel::group::Counted;
 use crate::engine::cancel::node::Node;
-use crate::engine::core::context;
-use crate::engine::nesting;
-use crate::engine::panics::{self, Foreign};
-
-/// How many cleanups run before other tasks have their turn.
-const MOST: u32 = 32;
+use crate::engine::panics::{self, Foreign, Payload};
 
 /// The cleanups that a task has yet to run.
 #[derive(Default)]
 pub(crate) struct Lane {
-    waiting: RefCell<VecDeque<Waiting>>,
+    waiting: RefCell<VecDeque<Queued>>,
     /// None while it is polled too.
-    running: RefCell<Option<Begun>>,
+    pub(super) running: RefCell<Option<Queued>>,
     /// What is to be called when no cleanup is left.
-    last: RefCell<VecDeque<Box<dyn FnOnce()>>>,
+    pub(super) last: RefCell<VecDeque<Box<dyn FnOnce()>>>,
     /// Not part of the task's tree, so never cancelled.
-    node: OnceCell<Rc<Node>>,
+    pub(super) node: OnceCell<Rc<Node>>,
     /// The generation of the cleanup that is being polled.
-    polled: Cell<Option<u64>>,
+    pub(super) polled: Cell<Option<u64>>,
     open: Generations,
     /// Of the barriers that wait.
     barriers: RefCell<Vec<Foreign<Waker>>>,
 }
 
-/// A cleanup that is not begun.
-struct Waiting {
-    cleanup: Cleanup,
-    counted: Option<Counted>,
-    generation: u64,
+/// A cleanup that has not finished.
+pub(super) struct Queued {
+    pub(super) cleanup: BoxedCleanup,
+    pub(super) counted: Option<Counted>,
+    pub(super) generation: u64,
 }
 
-/// A cleanup that is begun.
-struct Begun {
-    running: Running,
-    counted: Option<Counted>,
-    generation: u64,
+/// What the queue does with a cleanup.
+pub(crate) trait RunCleanup {
+    /// Ready when the cleanup has finished or its time has passed; with its panic, if it
+    /// panicked.
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Payload>>;
+
+    /// Reports a panic of this cleanup, for which there is no handle.
+    fn report_panic(&self, panic: Payload);
+
+    /// Lets the time limit begin again, for a cleanup that moves to another queue.
+    fn forget_clock(self: Pin<&mut Self>);
 }
 
-impl From<Waiting> for Begun {
-    fn from(waiting: Waiting) -> Begun {
-        Begun {
-            running: Running::new(waiting.cleanup),
-            counted: waiting.counted,
-            generation: waiting.generation,
-        }
-    }
-}
+/// A cleanup whose type does not matter.
+pub(crate) type BoxedCleanup = Pin<Box<dyn RunCleanup>>;
 
 impl Lane {
     #[inline]
-    fn push(&self, cleanup: Cleanup) {
-        let counted = Counted::by_current_part();
+    pub(super) fn push(&self, cleanup: BoxedCleanup, counted: Option<Counted>) {
         let generation = self.open.add(self.polled.get());
-        self.waiting.borrow_mut().push_back(Waiting {
+        self.waiting.borrow_mut().push_back(Queued {
             cleanup,
             counted,
             generation,
@@ -90,59 +82,14 @@ impl Lane {
         self.polled.get().is_some()
     }
 
-    /// Runs what there is; ready when nothing is left. No panic comes out.
-    pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
-        let node = self.node.get_or_init(Node::root);
-        let _entered = node.enter();
-        for _ in 0..MOST {
-            let Some(mut next) = self.take_next() else {
-                if self.call_last() {
-                    continue;
-                }
-                return Poll::Ready(());
-            };
-            match self.poll_one(&mut next, context) {
-                Poll::Pending => {
-                    *self.running.borrow_mut() = Some(next);
-                    return Poll::Pending;
-                }
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(panic)) => next.running.tell_panic(panic),
-            }
-            let generation = next.generation;
-            panics::caught(|| drop(next));
-            self.count_end(generation);
-        }
-        if !self.is_empty() {
-            context.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        Poll::Ready(())
-    }
-
-    fn take_next(&self) -> Option<Begun> {
-        let begun = self.running.take();
-        begun.or_else(|| {
-            let next = self.waiting.borrow_mut().pop_front();
-            next.map(Begun::from)
-        })
-    }
-
-    fn poll_one(
-        &self,
-        next: &mut Begun,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<(), panics::Payload>> {
-        let _inside = next.counted.as_ref().map(Counted::enter);
-        self.polled.set(Some(next.generation));
-        let polled = next.running.poll(context);
-        self.polled.set(None);
-        polled
+    pub(super) fn take_next(&self) -> Option<Queued> {
+        let running = self.running.take();
+        running.or_else(|| self.waiting.borrow_mut().pop_front())
     }
 
     /// Counts a cleanup as ended, which was dropped.
     #[inline]
-    fn count_end(&self, generation: u64) {
+    pub(super) fn count_end(&self, generation: u64) {
         if self.open.end(generation) {
             self.wake_barriers();
         }
@@ -154,7 +101,7 @@ impl Lane {
     }
 
     /// Calls the first of what is to be called last; false if there is none.
-    fn call_last(&self) -> bool {
+    pub(super) fn call_last(&self) -> bool {
         let last = self.last.borrow_mut().pop_front();
         last.map(panics::caught).is_some()
     }
@@ -217,68 +164,5 @@ impl fmt::Debug for Lane {
         f.debug_struct("Lane")
             .field("open", &self.open)
             .finish_non_exhaustive()
-    }
-}
-
-/// Calls `call` when no cleanup is left of the task that runs, which is about to end.
-pub(crate) fn after_cleanups(call: impl FnOnce() + 'static) {
-    let upkeep = context::with_running(|event_loop| {
-        let tasks = &event_loop.tasks;
-        tasks.is_current_busy().then(|| tasks.current_upkeep())
-    });
-    match upkeep.flatten().flatten() {
-        Some(upkeep) => upkeep.lane.last.borrow_mut().push_back(Box::new(call)),
-        None => call(),
-    }
-}
-
-/// Whether the code that runs is a cleanup in the lane of its task.
-pub(crate) fn runs_cleanup() -> bool {
-    let upkeep = context::with_running(|event_loop| event_loop.tasks.current_upkeep());
-    upkeep
-        .flatten()
-        .is_some_and(|upkeep| upkeep.lane.is_polled())
-}
-
-/// Has the task that runs, and drops something that was made at `place`, run
-/// `future` as a cleanup.
-pub(crate) fn after_drop(
-    place: &'static Location<'static>,
-    future: impl Future<Output = ()> + 'static,
-) {
-    hand_over(Cleanup::new(future, Some(place)));
-}
-
-/// Has a cleanup run by the task that runs; outside of tasks, by one of its own.
-#[inline]
-pub(crate) fn hand_over(cleanup: Cleanup) {
-    let upkeep = context::with_running(|event_loop| event_loop.tasks.upkeep_for_cleanup());
-    match upkeep.flatten() {
-        // Moved once: see `twin` on reading what was just written.
-        Some(upkeep) => upkeep.lane.push(cleanup),
-        None => run_alone(cleanup),
-    }
-}
-
-/// Makes a task of a cleanup; one that was refused is reported by its drop.
-#[cold]
-fn run_alone(cleanup: Cleanup) {
-    let mut cleanup = Some(cleanup);
-    let place = Location::caller();
-    context::with_current_or_running(|event_loop, running| {
-        if let Some(cleanup) = cleanup.take() {
-            let mut alone = Running::new(cleanup);
-            let future = std::future::poll_fn(move |context| match alone.poll(context) {
-                Poll::Ready(Err(panic)) => {
-                    alone.tell_panic(panic);
-                    Poll::Ready(())
-                }
-                polled => polled.map(|_| ()),
-            });
-            drop(event_loop.spawn(future, place, running));
-        }
-    });
-    if let Some(cleanup) = cleanup {
-        nesting::drop_nested(cleanup);
     }
 }

@@ -9,10 +9,10 @@ use std::time::Duration;
 use crate::engine::cancel::group::Site;
 use crate::engine::cancel::node::Node;
 use crate::engine::cancel::queue::Lane;
-use crate::engine::core::context;
 use crate::engine::panics::{self, Foreign};
 use crate::engine::report;
 use crate::engine::report::cleanup_failure::{CleanupFailure, Hook};
+use crate::engine::task::budget::Budget;
 use crate::engine::task::id::Id;
 
 /// How cleanups are to be run.
@@ -142,9 +142,9 @@ impl Upkeeps {
     }
 
     /// Freezes the code that runs, if it was cancelled just now.
-    pub(crate) fn freeze_current(&self) {
+    pub(crate) fn freeze_current(&self, budget: &Budget) {
         if self.is_current_cancelled() == Some(true) {
-            context::with_running(|event_loop| event_loop.tasks.budget.freeze());
+            budget.freeze();
         }
     }
 
@@ -157,7 +157,7 @@ impl Upkeeps {
         self.abandoned.take().unwrap_or_default()
     }
 
-    pub(crate) fn tell(&self, failure: CleanupFailure) {
+    pub(crate) fn report(&self, failure: CleanupFailure) {
         if failure.is_abandoned()
             && let Some(abandoned) = &mut *self.abandoned.borrow_mut()
         {

@@ -4,12 +4,13 @@ use std::rc::Rc;
 use std::task::Context;
 
 use crate::engine::cancel::node::Node;
+use crate::engine::cancel::run;
 use crate::engine::cancel::state::Upkeep;
 use crate::engine::task::error::Failure;
 use crate::engine::task::header::Flags;
 use crate::engine::task::meta::TaskMeta;
 use crate::engine::task::scheduler::TaskSet;
-use crate::engine::task::scheduler::running::{Ended, Polled, Running};
+use crate::engine::task::scheduler::token::{Ended, Polled, Running};
 
 impl TaskSet {
     /// The turn of a task whose future is in place, and of which a flag of `DETOUR` is set.
@@ -30,7 +31,7 @@ impl TaskSet {
         if header.has(Flags::BUSY) {
             let waker = running.waker();
             let context = &mut Context::from_waker(&waker);
-            if upkeep.lane.poll(context).is_ready() {
+            if run::poll_queue(&upkeep.lane, context).is_ready() {
                 header.clear(Flags::BUSY);
             }
             self.budget.refill();
@@ -50,7 +51,7 @@ impl TaskSet {
         if header.has(Flags::BUSY) {
             let waker = ended.waker();
             let context = &mut Context::from_waker(&waker);
-            if upkeep.lane.poll(context).is_pending() {
+            if run::poll_queue(&upkeep.lane, context).is_pending() {
                 return ended.pause();
             }
             header.clear(Flags::BUSY);
@@ -73,7 +74,7 @@ impl TaskSet {
     /// Polls an aborted task, frozen, until it may be dropped.
     fn poll_cancelled(&self, running: Running, root: &Rc<Node>) {
         root.wait(&Context::from_waker(&running.waker()));
-        root.cancel();
+        root.mark_cancelled();
         if root.is_free() {
             return self.finish(running.end(Failure::Cancelled));
         }

@@ -28,6 +28,7 @@ use std::rc::Rc;
 
 use crate::engine::core::event_loop::EventLoop;
 use crate::engine::nesting::Anew;
+use crate::engine::task::running;
 
 thread_local! {
     static CURRENT: Cell<*const EventLoop> = const { Cell::new(ptr::null()) };
@@ -222,5 +223,5 @@ pub(crate) fn run<R>(
     let _leave = Leave {
         before: RUNNING.replace(Rc::as_ptr(event_loop)),
     };
-    f(event_loop)
+    running::run(&event_loop.tasks, || f(event_loop))
 }

@@ -9,30 +9,34 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 
-#[cfg(not(all(any(target_os = "linux", target_os = "android"), not(miri))))]
-use crate::engine::reactor::{Reactor, readiness::Direction, source::Source};
-
 /// Where there are none, all loops are woken, by registrations as any other. Miri does
 /// not know them either.
 #[cfg(not(all(any(target_os = "linux", target_os = "android"), not(miri))))]
-impl Reactor {
-    pub(crate) fn register_exclusive(
-        &self,
-        fd: BorrowedFd<'_>,
-        direction: Direction,
-    ) -> io::Result<Rc<Source>> {
-        self.register(fd, direction)
-    }
+mod others {
+    use super::{BorrowedFd, Rc, io};
+    use crate::engine::reactor::Reactor;
+    use crate::engine::reactor::readiness::Direction;
+    use crate::engine::reactor::source::Source;
 
-    pub(crate) fn suspend_exclusive(&self, _fd: BorrowedFd<'_>, _source: &Source) {}
+    impl Reactor {
+        pub(crate) fn register_exclusive(
+            &self,
+            fd: BorrowedFd<'_>,
+            direction: Direction,
+        ) -> io::Result<Rc<Source>> {
+            self.register(fd, direction)
+        }
 
-    pub(crate) fn resume_exclusive(
-        &self,
-        _fd: BorrowedFd<'_>,
-        _source: &Source,
-        _direction: Direction,
-    ) -> io::Result<()> {
-        Ok(())
+        pub(crate) fn suspend_exclusive(&self, _fd: BorrowedFd<'_>, _source: &Source) {}
+
+        pub(crate) fn resume_exclusive(
+            &self,
+            _fd: BorrowedFd<'_>,
+            _source: &Source,
+            _direction: Direction,
+        ) -> io::Result<()> {
+            Ok(())
+        }
     }
 }
 

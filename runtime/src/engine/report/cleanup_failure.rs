@@ -5,9 +5,7 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::core::context;
 use crate::engine::task::meta::TaskMeta;
-use crate::engine::{panics, report};
 
 /// A cleanup that was not done: it panicked, took longer than it may, or there
 /// was nobody left to run it.
@@ -42,9 +40,9 @@ use crate::engine::{panics, report};
 /// ```
 #[derive(Debug, Clone)]
 pub struct CleanupFailure {
-    task: Option<TaskMeta>,
-    place: &'static Location<'static>,
-    reason: Reason,
+    pub(in crate::engine) task: Option<TaskMeta>,
+    pub(in crate::engine) place: &'static Location<'static>,
+    pub(in crate::engine) reason: Reason,
 }
 
 #[derive(Debug, Clone)]
@@ -116,20 +114,3 @@ impl fmt::Display for CleanupFailure {
 
 /// What to do with a cleanup that failed.
 pub(crate) type Hook = Arc<dyn Fn(&CleanupFailure) + Send + Sync>;
-
-/// Tells of a failure whoever is to know.
-#[cold]
-pub(crate) fn tell(place: &'static Location<'static>, reason: &Reason) {
-    let failure = |task| CleanupFailure {
-        task,
-        place,
-        reason: reason.clone(),
-    };
-    if let Some(event_loop) = context::running_or_current() {
-        let tasks = &event_loop.tasks;
-        tasks.upkeeps.tell(failure(tasks.current_meta()));
-    } else {
-        // A subscriber of `tracing` is the user's.
-        panics::caught(|| report::report_cleanup_failure(&failure(None)));
-    }
-}

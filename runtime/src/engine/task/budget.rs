@@ -5,7 +5,7 @@
 use std::cell::Cell;
 use std::task::{Context, Poll, ready};
 
-use crate::engine::core::context;
+use crate::engine::task::running;
 
 const UNITS: i64 = 128;
 
@@ -123,8 +123,8 @@ fn is_frozen(units: i64) -> bool {
 
 #[cold]
 fn yield_to_others(context: &Context<'_>) {
-    let frozen = context::with_running(|event_loop| {
-        let budget = &event_loop.tasks.budget;
+    let frozen = running::with_running(|tasks| {
+        let budget = &tasks.budget;
         let frozen = budget.is_frozen();
         let yields = &budget.forced_yields;
         yields.set(yields.get() + u64::from(!frozen));
@@ -142,7 +142,7 @@ fn yield_to_others(context: &Context<'_>) {
 #[inline]
 pub(crate) fn wake_after_poll(context: &Context<'_>) {
     let waker = context.waker();
-    let running = context::with_running(|event_loop| event_loop.tasks.wake_after_poll(waker));
+    let running = running::with_running(|tasks| tasks.wake_after_poll(waker));
     if running.is_none() {
         waker.wake_by_ref();
     }
@@ -196,8 +196,8 @@ impl Standing {
 /// What is left, and how often nothing was.
 #[inline]
 fn read() -> (i64, u64) {
-    context::with_running(|event_loop| {
-        let budget = &event_loop.tasks.budget;
+    running::with_running(|tasks| {
+        let budget = &tasks.budget;
         (budget.left.get(), budget.forced_yields.get())
     })
     .unwrap_or((UNLIMITED, 0))
@@ -205,7 +205,7 @@ fn read() -> (i64, u64) {
 
 /// Pending while the code that asks is frozen.
 pub(crate) fn poll_thawed() -> Poll<()> {
-    let frozen = context::with_running(|event_loop| event_loop.tasks.budget.is_frozen());
+    let frozen = running::with_running(|tasks| tasks.budget.is_frozen());
     if frozen == Some(true) {
         return Poll::Pending;
     }
@@ -245,8 +245,8 @@ pub fn poll_proceed(context: &mut Context<'_>) -> Poll<()> {
 /// with the task woken, if nothing is.
 #[inline]
 pub(crate) fn poll_spend(context: &mut Context<'_>, units: i64) -> Poll<()> {
-    context::with_running(|event_loop| {
-        let budget = &event_loop.tasks.budget;
+    running::with_running(|tasks| {
+        let budget = &tasks.budget;
         ready!(budget.poll_left(context));
         budget.spend_units(units);
         Poll::Ready(())
@@ -256,14 +256,14 @@ pub(crate) fn poll_spend(context: &mut Context<'_>, units: i64) -> Poll<()> {
 
 /// Whether the running task has any budget left. True outside a runtime.
 pub(crate) fn has_left() -> bool {
-    context::with_running(|event_loop| event_loop.tasks.budget.left.get() > 0).unwrap_or(true)
+    running::with_running(|tasks| tasks.budget.left.get() > 0).unwrap_or(true)
 }
 
 /// Whether the task has spent its budget, so that what it polls next in this poll is
 /// refused. False for frozen code, and outside a runtime.
 pub(crate) fn is_spent() -> bool {
-    context::with_running(|event_loop| {
-        let left = event_loop.tasks.budget.left.get();
+    running::with_running(|tasks| {
+        let left = tasks.budget.left.get();
         left <= 0 && !is_frozen(left)
     })
     .unwrap_or(false)
@@ -271,8 +271,8 @@ pub(crate) fn is_spent() -> bool {
 
 /// What is frozen stays so: nobody gets around that.
 fn exchange(units: i64) -> i64 {
-    let exchanged = context::with_running(|event_loop| {
-        let left = &event_loop.tasks.budget.left;
+    let exchanged = running::with_running(|tasks| {
+        let left = &tasks.budget.left;
         let before = left.get();
         if !is_frozen(before) {
             left.set(units);

@@ -5,12 +5,12 @@ use std::fmt;
 use std::panic::Location;
 use std::ptr::NonNull;
 
-use crate::engine::core::context;
 use crate::engine::remote::Remote;
 use crate::engine::remote::inbox::Link;
 use crate::engine::task::id::Id;
 use crate::engine::task::meta::TaskMeta;
 use crate::engine::task::raw::{Raw, Vtable};
+use crate::engine::task::running;
 use crate::engine::task::state::Word;
 use crate::engine::waker_cell::WakerSlot;
 
@@ -24,11 +24,11 @@ impl Flags {
     /// refused operations are woken before a poll, when `RUNNING` does.
     pub(crate) const QUEUED: Flags = Flags(1 << 0);
     /// The loop is inside the task: it polls the future or the cleanups, or ends the task.
-    /// A token of `set::running` stands for this flag.
+    /// A token of `scheduler::token` stands for this flag.
     pub(crate) const RUNNING: Flags = Flags(1 << 1);
     /// The task has not ended, and is in the list of live tasks. Its future is in place;
     /// while `CLOSING` is set, its outcome is. Between the two the outcome is stored while
-    /// only `LIVE` is set, and an `Ended` of `set::running` says so.
+    /// only `LIVE` is set, and an `Ended` of `scheduler::token` says so.
     pub(crate) const LIVE: Flags = Flags(1 << 2);
     /// The task has ended, and its outcome is in place. The caller that clears the flag
     /// takes or drops the outcome. The flag is not set while the task is `CLOSING`.
@@ -142,7 +142,7 @@ impl Header {
 
     /// What is known of the task, whose loop is in a turn.
     pub(crate) fn meta(&self) -> TaskMeta {
-        context::with_running(|event_loop| event_loop.tasks.meta(self))
+        running::with_running(|tasks| tasks.meta(self))
             .unwrap_or_else(|| TaskMeta::nameless(self.id, self.spawned_at))
     }
 

@@ -67,7 +67,7 @@
 //! 4. The flags say what the stage holds. `LIVE` without `CLOSING`: the future. `LIVE` with
 //!    `CLOSING`: the outcome. `RESULT`: the outcome, which belongs to the call that
 //!    clears the flag. None of these: nothing. While `LIVE` is set, only the holder of
-//!    the task's token (`set::running`) touches the stage. The flags are behind while the
+//!    the task's token (`scheduler::token`) touches the stage. The flags are behind while the
 //!    future is dropped and replaced by the outcome, which an `AbortOnPanic` guards, from
 //!    then until `CLOSING` is set or `LIVE` is cleared, and when `CLOSING` is cleared before
 //!    the end. The token is an `Ended` then.
@@ -97,6 +97,7 @@ pub(crate) mod join;
 pub(crate) mod meta;
 pub(crate) mod raw;
 pub(crate) mod ready_queue;
+pub(crate) mod running;
 pub(crate) mod scheduler;
 pub(crate) mod state;
 pub(crate) mod task_slot;

@@ -13,14 +13,13 @@ use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
 
-use crate::engine::core::context;
 use crate::engine::panics::{self, AbortOnPanic};
 use crate::engine::remote::inbox::{Link, Node};
 use crate::engine::remote::{self, Remote};
 use crate::engine::task::error::Failure;
 use crate::engine::task::header::{Flags, Header};
 use crate::engine::task::id::Id;
-use crate::engine::task::waker;
+use crate::engine::task::{running, waker};
 
 /// What a task ends with.
 pub(crate) type Outcome<T> = Result<T, Failure>;
@@ -416,7 +415,7 @@ unsafe fn stage<F: Future>(task: Raw) -> *mut Stage<F> {
 /// The share was the task's, and the caller does not use the pointer again.
 #[inline]
 unsafe fn unshare(remote: NonNull<Remote>) {
-    let counted = context::with_running(|event_loop| event_loop.tasks.unshare(remote));
+    let counted = running::with_running(|tasks| tasks.unshare(remote));
     if counted != Some(true) {
         // SAFETY: passed on to the caller.
         unsafe { remote::unshare(remote) };

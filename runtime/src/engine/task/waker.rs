@@ -10,9 +10,9 @@ use std::ops::Deref;
 use std::ptr::{self, NonNull};
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
-use crate::engine::core::context;
 use crate::engine::task::header::Header;
 use crate::engine::task::raw::Raw;
+use crate::engine::task::running;
 use crate::engine::task::state::Post;
 
 /// One for all tasks, so that `Waker::will_wake` can compare addresses.
@@ -118,8 +118,7 @@ unsafe fn drop_waker(data: *const ()) {
 pub(crate) unsafe fn notify(task: Raw, abort: bool) {
     // SAFETY: the caller's reference keeps the task; `remote` never changes.
     let remote = unsafe { task.header() }.remote;
-    let here = context::with_running(|event_loop| {
-        let tasks = &event_loop.tasks;
+    let here = running::with_running(|tasks| {
         if tasks.owns(remote) {
             // SAFETY: the caller's reference keeps the task, and this is the
             // thread of the loop that owns it.

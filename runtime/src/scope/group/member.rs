@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use crate::engine::cancel::queue::after_cleanups;
+use crate::engine::cancel::run::after_cleanups;
 use crate::engine::core::context;
 use crate::engine::nesting;
 use crate::engine::panics::{self, Payload};

@@ -18,7 +18,7 @@ use std::future::poll_fn;
 use std::panic::{Location, resume_unwind};
 use std::rc::Rc;
 
-use crate::engine::cancel::queue::after_drop;
+use crate::engine::cancel::run::after_drop;
 use crate::engine::core::context;
 
 pub use crate::scope::group::error::{GroupError, MemberError};

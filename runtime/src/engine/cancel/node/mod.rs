@@ -23,20 +23,19 @@ use std::task::Context;
 
 use slab::Slab;
 
-use crate::engine::core::context;
 use crate::engine::timers::instant::Instant;
 use crate::engine::waker_cell::WakerSlot;
 
 /// Something that can be cancelled, or holds off cancellation.
 pub(crate) struct Node {
-    shields: bool,
+    pub(super) shields: bool,
     parent: RefCell<Option<Place>>,
     children: RefCell<Slab<Weak<Node>>>,
     cancelled: Cell<bool>,
     /// Whether that was asked of this very node.
     requested: Cell<bool>,
     /// When it is to be cancelled by whoever polls it.
-    deadline: Cell<Option<Instant>>,
+    pub(super) deadline: Cell<Option<Instant>>,
     /// What is at it and below that has to end by itself.
     engaged: Cell<usize>,
     /// Whether it was polled since it was last told of a cancellation.
@@ -100,41 +99,20 @@ impl Node {
     }
 
     /// Cancels it and what is below, and wakes whoever has to know.
-    pub(crate) fn cancel(self: &Rc<Self>) {
+    pub(super) fn mark_cancelled(&self) {
         self.requested.set(true);
         if self.cancelled.replace(true) {
             return;
         }
         self.wake();
         self.spread();
-        context::with_running(|event_loop| event_loop.tasks.upkeeps.freeze_current());
     }
 
     pub(crate) fn set_deadline(&self, deadline: Instant) {
         self.deadline.set(Some(deadline));
     }
 
-    /// Cancels it at its deadline; or what it is in, if that is due as well,
-    /// though nobody has polled that yet.
-    pub(crate) fn cancel_due(self: &Rc<Self>, now: Instant) {
-        let mut due = Rc::clone(self);
-        let mut next = Rc::clone(self);
-        while !next.shields
-            && let Some(parent) = next.parent()
-        {
-            if parent
-                .deadline
-                .get()
-                .is_some_and(|deadline| deadline <= now)
-            {
-                due = Rc::clone(&parent);
-            }
-            next = parent;
-        }
-        due.cancel();
-    }
-
-    fn parent(&self) -> Option<Rc<Node>> {
+    pub(super) fn parent(&self) -> Option<Rc<Node>> {
         let parent = self.parent.borrow();
         parent.as_ref().map(|place| Rc::clone(&place.parent))
     }

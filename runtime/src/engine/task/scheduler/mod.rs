@@ -6,9 +6,9 @@
 
 mod inspect;
 pub(crate) mod refused;
-pub(crate) mod running;
 #[cfg(test)]
 mod tests;
+pub(crate) mod token;
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -28,7 +28,7 @@ use crate::engine::task::join::JoinHandle;
 use crate::engine::task::raw::Raw;
 use crate::engine::task::ready_queue::{LiveList, ReadyQueue, TaskRef};
 use crate::engine::task::scheduler::refused::Refused;
-use crate::engine::task::scheduler::running::{Ended, Polled, Running};
+use crate::engine::task::scheduler::token::{Ended, Polled, Running};
 use crate::engine::{cancel, panics};
 
 /// Owns the tasks of a loop, on the loop's thread.

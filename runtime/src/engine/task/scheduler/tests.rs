@@ -10,8 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use crate::cleanup::flush;
-use crate::cleanup::defer;
+use crate::cleanup::{defer, flush};
 use crate::engine::core::context;
 use crate::engine::task::scheduler::TaskSet;
 use crate::runtime::Runtime;

@@ -1,39 +1,32 @@
-//! [`Counted`]: a cleanup, as the part counts it in which its guard was dropped.
+//! Where the code that is running drops guards: in which group, and in which child of it.
 
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use crate::engine::cancel::group::{Part, Site};
-use crate::engine::cancel::queue::runs_cleanup;
-use crate::engine::core::context;
+use crate::engine::cancel::group::{Counted, Part, Site};
+use crate::engine::cancel::run::runs_cleanup;
 use crate::engine::panics::Foreign;
 use crate::engine::task::budget::poll_thawed;
+use crate::engine::task::running;
 
-/// A cleanup that has not ended. To drop this is to count it as ended.
-pub(crate) struct Counted(Site);
-
-impl Counted {
-    /// For a cleanup that the code that runs leaves; None if that is in no part.
-    #[inline]
-    pub(crate) fn by_current_part() -> Option<Counted> {
-        let site = context::with_running(|event_loop| event_loop.tasks.upkeeps.site());
-        site.flatten().map(|site| {
-            site.add();
-            Counted(site)
-        })
-    }
-
-    /// Has the cleanup drop guards where its own was dropped.
-    pub(crate) fn enter(&self) -> Inside {
-        Inside::enter(self.0.clone())
-    }
+/// Counts a cleanup that the running code leaves; `None` if that code is in no group.
+#[inline]
+pub(super) fn count_here() -> Option<Counted> {
+    let site = running::with_running(|tasks| tasks.upkeeps.site());
+    site.flatten().map(Counted::at)
 }
 
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.remove();
+/// Ready when no cleanup of the group is left. In a cleanup it is ready at once, because
+/// the cleanups that are left there run after it.
+pub(super) fn poll_closed(part: &Part, context: &Context<'_>) -> Poll<()> {
+    if part.is_closed() || runs_cleanup() {
+        return Poll::Ready(());
     }
+    if part.waker.keep(context) && part.is_closed() {
+        return Poll::Ready(());
+    }
+    Poll::Pending
 }
 
 /// Has the code that runs drop guards at a site, until this is dropped.
@@ -44,11 +37,22 @@ pub(crate) struct Inside {
 
 impl Inside {
     pub(crate) fn enter(site: Site) -> Inside {
-        let before = context::with_running(|event_loop| {
-            let upkeeps = &event_loop.tasks.upkeeps;
+        let before = running::with_running(|tasks| {
+            let upkeeps = &tasks.upkeeps;
             upkeeps.replace_site(Some(site))
         });
         Inside { before }
+    }
+
+    /// Makes `part` the group in which guards are dropped, within the current one, until
+    /// what this returns is dropped.
+    pub(super) fn enter_part(part: &Rc<Part>) -> Inside {
+        let outer = running::with_running(|tasks| tasks.upkeeps.site());
+        part.move_to(outer.flatten());
+        Inside::enter(Site {
+            part: Rc::clone(part),
+            child: 0,
+        })
     }
 }
 
@@ -57,8 +61,8 @@ impl Drop for Inside {
         let Some(before) = self.before.take() else {
             return;
         };
-        let inner = context::with_running(|event_loop| {
-            let upkeeps = &event_loop.tasks.upkeeps;
+        let inner = running::with_running(|tasks| {
+            let upkeeps = &tasks.upkeeps;
             upkeeps.replace_site(before)
         });
         drop(inner);

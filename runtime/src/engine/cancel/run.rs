@@ -1,0 +1,123 @@
+//! Running cleanups: in the queue of the task whose code dropped their guards, or in a task
+//! of their own.
+
+use std::future::poll_fn;
+use std::panic::Location;
+use std::task::{Context, Poll};
+
+use crate::engine::cancel::cleanup;
+use crate::engine::cancel::node::Node;
+use crate::engine::cancel::node_guard::EnteredNode;
+use crate::engine::cancel::queue::{BoxedCleanup, Lane, Queued};
+use crate::engine::cancel::site::{self, Inside};
+use crate::engine::core::context;
+use crate::engine::nesting;
+use crate::engine::panics::{self, Payload};
+use crate::engine::task::running;
+
+/// How many cleanups run before other tasks have their turn.
+const MOST: u32 = 32;
+
+/// Runs the cleanups in `queue`. Ready when none is left. No panic comes out.
+pub(super) fn poll_queue(queue: &Lane, context: &mut Context<'_>) -> Poll<()> {
+    let node = queue.node.get_or_init(Node::root);
+    let _entered = EnteredNode::enter(node);
+    for _ in 0..MOST {
+        let Some(mut next) = queue.take_next() else {
+            if queue.call_last() {
+                continue;
+            }
+            return Poll::Ready(());
+        };
+        match poll_one(queue, &mut next, context) {
+            Poll::Pending => {
+                *queue.running.borrow_mut() = Some(next);
+                return Poll::Pending;
+            }
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(panic)) => next.cleanup.report_panic(panic),
+        }
+        let generation = next.generation;
+        panics::caught(|| drop(next));
+        queue.count_end(generation);
+    }
+    if !queue.is_empty() {
+        context.waker().wake_by_ref();
+        return Poll::Pending;
+    }
+    Poll::Ready(())
+}
+
+fn poll_one(
+    queue: &Lane,
+    next: &mut Queued,
+    context: &mut Context<'_>,
+) -> Poll<Result<(), Payload>> {
+    let _inside = next
+        .counted
+        .as_ref()
+        .map(|counted| Inside::enter(counted.site().clone()));
+    queue.polled.set(Some(next.generation));
+    let polled = next.cleanup.as_mut().poll(context);
+    queue.polled.set(None);
+    polled
+}
+
+/// Calls `call` when no cleanup is left of the task that runs, which is about to end.
+pub(crate) fn after_cleanups(call: impl FnOnce() + 'static) {
+    let upkeep =
+        running::with_running(|tasks| tasks.is_current_busy().then(|| tasks.current_upkeep()));
+    match upkeep.flatten().flatten() {
+        Some(upkeep) => upkeep.lane.last.borrow_mut().push_back(Box::new(call)),
+        None => call(),
+    }
+}
+
+/// Whether the code that runs is a cleanup in the lane of its task.
+pub(crate) fn runs_cleanup() -> bool {
+    let upkeep = running::with_running(|tasks| tasks.current_upkeep());
+    upkeep
+        .flatten()
+        .is_some_and(|upkeep| upkeep.lane.is_polled())
+}
+
+/// Has the task that runs, and drops something that was made at `place`, run
+/// `future` as a cleanup.
+pub(crate) fn after_drop(
+    place: &'static Location<'static>,
+    future: impl Future<Output = ()> + 'static,
+) {
+    hand_over(cleanup::boxed(future, place));
+}
+
+/// Has a cleanup run by the task that runs; outside of tasks, by one of its own.
+#[inline]
+pub(crate) fn hand_over(cleanup: BoxedCleanup) {
+    let upkeep = running::with_running(|tasks| tasks.upkeep_for_cleanup());
+    match upkeep.flatten() {
+        Some(upkeep) => upkeep.lane.push(cleanup, site::count_here()),
+        None => run_alone(cleanup),
+    }
+}
+
+/// Makes a task of a cleanup; one that was refused is reported by its drop.
+#[cold]
+fn run_alone(cleanup: BoxedCleanup) {
+    let mut cleanup = Some(cleanup);
+    let place = Location::caller();
+    context::with_current_or_running(|event_loop, running| {
+        if let Some(mut cleanup) = cleanup.take() {
+            let future = poll_fn(move |context| match cleanup.as_mut().poll(context) {
+                Poll::Ready(Err(panic)) => {
+                    cleanup.report_panic(panic);
+                    Poll::Ready(())
+                }
+                polled => polled.map(|_| ()),
+            });
+            drop(event_loop.spawn(future, place, running));
+        }
+    });
+    if let Some(cleanup) = cleanup {
+        nesting::drop_nested(cleanup);
+    }
+}

@@ -1,0 +1,48 @@
+//! The scheduler of the loop that is inside a turn on this thread.
+//!
+//! What belongs to a task or to cancellation looks up the scheduler here, and not the
+//! loop in [`context`](crate::engine::core::context), on which it does not depend.
+//!
+//! **Invariant:** `RUNNING` is set by [`run`] alone, which borrows the scheduler until it
+//! has set the former value again, whether its function returns or panics.
+#![expect(
+    unsafe_code,
+    reason = "a thread-local without a borrow flag; see the invariant above"
+)]
+
+use std::cell::Cell;
+use std::ptr;
+
+use crate::engine::task::scheduler::TaskSet;
+
+thread_local! {
+    static RUNNING: Cell<*const TaskSet> = const { Cell::new(ptr::null()) };
+}
+
+/// Calls `f` with the scheduler that is running on this thread, if one is.
+#[inline]
+pub(crate) fn with_running<R>(f: impl FnOnce(&TaskSet) -> R) -> Option<R> {
+    let running = RUNNING.get();
+    // SAFETY: by the invariant, the scheduler is borrowed further up the stack.
+    let tasks = unsafe { running.as_ref() }?;
+    Some(f(tasks))
+}
+
+/// Calls `f` while `tasks` is running on this thread.
+pub(in crate::engine) fn run<R>(tasks: &TaskSet, f: impl FnOnce() -> R) -> R {
+    /// Restores `RUNNING`.
+    struct Leave {
+        before: *const TaskSet,
+    }
+
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            RUNNING.set(self.before);
+        }
+    }
+
+    let _leave = Leave {
+        before: RUNNING.replace(tasks),
+    };
+    f()
+}
