@@ -1,5 +1,5 @@
 //! A peer that does not read holds up the writer, and nothing piles up.
-#![cfg(not(miri))] // Its point is how much the system buffers.
+#![cfg(not(miri))] // These tests are about how much the system buffers.
 
 use coreloop::{block_on, spawn, task::yield_now};
 use coreloop_test_support::pair::pair;
@@ -21,7 +21,7 @@ fn a_peer_that_never_reads_stops_the_writer() {
             taken += count.unwrap();
             assert!(taken < 1 << 20, "the kernel's buffers are bounded");
         }
-        // It stays so, and other tasks run meanwhile.
+        // The writer stays stopped, and other tasks run meanwhile.
         let writer = spawn(async move {
             client.write_all(&[8; 4096]).await.unwrap();
             client

@@ -1,4 +1,4 @@
-//! A limit by itself, with many that wait for a permit: in which order, and at what cost.
+//! A connection limit by itself: in which order waiting tasks get permits, and at what cost.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -38,9 +38,9 @@ fn permits_are_given_in_the_order_in_which_they_were_asked_for() {
     });
 }
 
-/// Each permit woke all that waited, of which one took it: n²/2 polls.
+/// Each permit used to wake all waiting tasks, of which one took it: n²/2 polls.
 #[test]
-fn a_permit_wakes_one() {
+fn a_permit_wakes_one_task() {
     block_on(async {
         let limit = ConnectionLimit::new(1);
         let permit = limit.acquire().await;
@@ -85,7 +85,7 @@ fn a_task_that_acquires_again_at_once_starves_no_other() {
         yield_now().await;
         for number in 1..10 {
             drop(limit.acquire().await);
-            // It had one turn since the last permit.
+            // The greedy task has had one turn since the last permit.
             assert!(
                 taken.get() <= number + 1,
                 "{} in turn {number}",
@@ -108,9 +108,8 @@ fn a_task_that_acquires_for_ever_lets_others_run() {
     });
 }
 
-/// Without budget, the place in the queue is kept.
 #[test]
-fn a_task_without_budget_keeps_its_place() {
+fn a_task_without_budget_keeps_its_place_in_the_queue() {
     block_on(async {
         let limit = ConnectionLimit::new(1);
         let permit = limit.acquire().await;
@@ -143,12 +142,12 @@ fn a_permit_that_was_given_to_a_dropped_future_goes_to_the_next() {
         for acquire in &mut waiting {
             assert!(poll_once(acquire).await.is_none());
         }
-        // A future that waits leaves the queue.
+        // A waiting future that is dropped leaves the queue.
         drop(waiting.remove(1));
         drop(permit);
         assert!(limit.try_acquire().is_none(), "the permit has an owner");
         assert_eq!(limit.live(), 0);
-        // The first was given the permit, and has not taken it.
+        // The first future was granted the permit, and has not taken it.
         drop(waiting.remove(0));
         assert!(limit.try_acquire().is_none());
         let mut last = waiting.pop().unwrap();
@@ -162,7 +161,7 @@ fn a_permit_that_was_given_to_a_dropped_future_goes_to_the_next() {
 }
 
 #[test]
-fn of_two_permits_at_once_each_wakes_another() {
+fn permits_that_are_returned_together_wake_different_tasks() {
     block_on(async {
         let limit = ConnectionLimit::new(3);
         let permits: Vec<_> = (0..3).map(|_| limit.try_acquire().unwrap()).collect();
@@ -179,9 +178,9 @@ fn of_two_permits_at_once_each_wakes_another() {
     });
 }
 
-/// A waker that gives the permit back while it is cloned: it must not wait for that one.
+/// The waker returns the permit while it is cloned; the future must not wait for it then.
 #[test]
-fn a_permit_that_comes_back_while_a_waker_is_cloned_is_found() {
+fn a_permit_that_is_returned_while_a_waker_is_cloned_is_found() {
     for polls_before in 0..2 {
         let limit = ConnectionLimit::new(1);
         let permit = Rc::new(Cell::new(limit.try_acquire()));
@@ -202,9 +201,9 @@ fn a_permit_that_comes_back_while_a_waker_is_cloned_is_found() {
     }
 }
 
-/// A waker that drops all that wait, and panics.
+/// The waker drops all waiting futures, and then may panic.
 #[test]
-fn a_waker_may_drop_the_others_that_wait() {
+fn a_waker_may_drop_the_other_waiting_futures() {
     type Waiting = Pin<Box<dyn Future<Output = ConnectionPermit>>>;
 
     for panics in [false, true] {

@@ -1,5 +1,5 @@
-//! Reads into no room and writes of no bytes: they are done at once, in every way that a
-//! stream can be read and written, though nothing has come and nothing can be sent.
+//! Reads into empty buffers and writes of no bytes: they complete at once, in every way that
+//! a stream can be read and written, though nothing has come and nothing can be sent.
 
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice, IoSliceMut};
@@ -15,14 +15,14 @@ use futures_lite::future::poll_once;
 use hyper::rt::ReadBuf as HyperBuf;
 use tokio::io::ReadBuf;
 
-/// The first poll of `future` transfers nothing.
+/// Checks that the first poll of `future` completes and transfers nothing.
 #[track_caller]
 fn is_done(future: impl Future<Output = io::Result<usize>>) {
     let polled = pin!(future).poll(&mut Context::from_waker(Waker::noop()));
     assert!(matches!(polled, Poll::Ready(Ok(0))), "{polled:?}");
 }
 
-/// Reads into no room by all traits.
+/// Reads into empty buffers by all traits.
 fn read_by_traits<T>(stream: &mut T)
 where
     T: AsyncRead + tokio::io::AsyncRead + hyper::rt::Read + Unpin,
@@ -82,7 +82,7 @@ macro_rules! transfer_nothing {
         fn $test() {
             block_on(async {
                 let (mut stream, _peer): ($stream, $stream) = $pair.unwrap();
-                // Before it is registered with the loop, and after.
+                // Before the stream is registered with the loop, and after.
                 for _ in 0..2 {
                     // Each transfer spends a unit of the budget.
                     yield_now().await;
@@ -150,23 +150,23 @@ async fn tcp() -> io::Result<(TcpStream, TcpStream)> {
 }
 
 transfer_nothing!(
-    a_tcp_stream_transfers_nothing_at_once,
+    empty_transfers_of_a_tcp_stream_complete_at_once,
     TcpStream,
     tcp().await
 );
 transfer_nothing!(
-    a_unix_stream_transfers_nothing_at_once,
+    empty_transfers_of_a_unix_stream_complete_at_once,
     UnixStream,
     UnixStream::pair()
 );
 
-/// A write of no bytes says that the connection is broken, as a write of some bytes does.
+/// A write of no bytes reports a broken connection, like a write of some bytes.
 #[test]
 #[cfg_attr(
     miri,
     ignore = "Miri writes no bytes to a broken connection without an error"
 )]
-fn a_write_of_nothing_reports_a_broken_connection() {
+fn an_empty_write_reports_a_broken_connection() {
     block_on(async {
         let (mut stream, _peer) = tcp().await.unwrap();
         stream.shutdown().await.unwrap();
@@ -180,10 +180,10 @@ fn a_write_of_nothing_reports_a_broken_connection() {
     });
 }
 
-/// A datagram without bytes is one all the same.
+/// A datagram without bytes is still a datagram.
 #[test]
 #[cfg_attr(miri, ignore = "Miri has no pairs of datagram sockets")]
-fn a_datagram_of_nothing_is_waited_for() {
+fn an_empty_datagram_is_waited_for() {
     block_on(async {
         let (sender, receiver) = UnixDatagram::pair().unwrap();
         assert!(poll_once(receiver.recv(&mut [])).await.is_none());
@@ -193,9 +193,9 @@ fn a_datagram_of_nothing_is_waited_for() {
     });
 }
 
-/// So a loop of nothing else leaves time to other tasks.
+/// A task that does nothing else therefore lets other tasks run.
 #[test]
-fn transfers_of_nothing_spend_the_budget() {
+fn empty_transfers_spend_the_budget() {
     block_on(async {
         let (mut stream, _peer) = tcp().await.unwrap();
         let other = spawn(async {});

@@ -1,5 +1,5 @@
-//! What goes wrong with a TCP socket, and the `io::Error` it becomes.
-#![cfg(not(miri))] // Its point is which errors the system gives.
+//! The failures of TCP sockets, and the `io::Error` that each becomes.
+#![cfg(not(miri))] // These tests are about the system's errors.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -10,14 +10,14 @@ use coreloop::{block_on, spawn, task::yield_now};
 use coreloop_test_support::pair::pair;
 use futures_lite::future::poll_once;
 
-/// An address of this machine at which nobody listens.
-async fn nobody() -> SocketAddr {
+/// Returns an address of this machine at which nothing listens.
+async fn unused_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     listener.local_addr().expect("address")
 }
 
 #[test]
-fn an_address_in_use() {
+fn binding_an_address_in_use_fails() {
     block_on(async {
         let first = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let again = TcpListener::bind(first.local_addr().unwrap()).await;
@@ -28,13 +28,13 @@ fn an_address_in_use() {
 /// A server that is restarted gets its port back, though connections of its first
 /// life linger in the kernel.
 #[test]
-fn an_address_used_before_is_free() {
+fn an_address_that_was_used_before_can_be_bound() {
     block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut client = TcpStream::connect(address).await.unwrap();
         let (server, _) = listener.accept().await.unwrap();
-        // Who closes first is the one that lingers.
+        // The end that closes first is the one that lingers.
         drop((server, listener));
         assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 0);
         drop(client);
@@ -43,7 +43,7 @@ fn an_address_used_before_is_free() {
 }
 
 #[test]
-fn a_bad_address() {
+fn a_bad_address_is_invalid_input() {
     block_on(async {
         for text in ["nowhere", "127.0.0.1:port", "127.0.0.1:99999"] {
             let error = TcpListener::bind(text).await.unwrap_err();
@@ -57,7 +57,7 @@ fn a_bad_address() {
 }
 
 #[test]
-fn an_address_of_another_machine() {
+fn binding_an_address_of_another_machine_fails() {
     block_on(async {
         // TEST-NET-1 of RFC 5737.
         let error = TcpListener::bind("192.0.2.1:0").await.unwrap_err();
@@ -66,9 +66,11 @@ fn an_address_of_another_machine() {
 }
 
 #[test]
-fn a_refused_connection() {
+fn a_refused_connection_is_an_error() {
     block_on(async {
-        let error = TcpStream::connect(nobody().await).await.unwrap_err();
+        let error = TcpStream::connect(unused_address().await)
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
     });
 }
@@ -77,11 +79,11 @@ fn a_refused_connection() {
 fn connecting_tries_each_address_and_reports_the_last_error() {
     block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let somebody = listener.local_addr().unwrap();
-        let nobody = nobody().await;
-        let stream = TcpStream::connect(&[nobody, somebody][..]).await.unwrap();
-        assert_eq!(stream.peer_addr().unwrap(), somebody);
-        let error = TcpStream::connect(&[nobody, nobody][..]).await.unwrap_err();
+        let live = listener.local_addr().unwrap();
+        let unused = unused_address().await;
+        let stream = TcpStream::connect(&[unused, live][..]).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), live);
+        let error = TcpStream::connect(&[unused, unused][..]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
     });
 }
@@ -93,7 +95,7 @@ fn a_dropped_connect_leaves_nothing() {
         let address = listener.local_addr().unwrap();
         let given_up = poll_once(TcpStream::connect(address)).await;
         drop(given_up);
-        // What it had begun is over: the next is not mixed up with it.
+        // The next connection is not mixed up with the one that was dropped.
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(b"!").await.unwrap();
         loop {
@@ -190,7 +192,7 @@ fn writing_to_a_closed_peer_ends_in_broken_pipe() {
     block_on(async {
         let (mut client, server) = pair().await;
         drop(server);
-        // The first write may pass: it is what tells the kernel.
+        // The first write may succeed: the kernel learns of the end by the peer's answer.
         let error = loop {
             if let Err(error) = client.write_all(b"anyone?").await {
                 break error;
@@ -207,6 +209,6 @@ fn writing_to_a_closed_peer_ends_in_broken_pipe() {
 fn outside_a_runtime_a_socket_is_an_error_not_a_panic() {
     let error = futures_lite::future::block_on(TcpListener::bind("127.0.0.1:0")).unwrap_err();
     assert!(!error.to_string().is_empty());
-    let address = block_on(nobody());
+    let address = block_on(unused_address());
     assert!(futures_lite::future::block_on(TcpStream::connect(address)).is_err());
 }

@@ -1,6 +1,6 @@
 //! Addresses as users write them, through the facade. Each form has its test in
 //! `tests/net/to_socket_addrs.rs`.
-#![cfg(not(miri))] // Its point is what the system says of a name.
+#![cfg(not(miri))] // These tests are about the system's answers.
 
 use std::net::Ipv4Addr;
 
@@ -8,7 +8,7 @@ use coreloop::net::{TcpListener, TcpStream, lookup_host};
 use coreloop::{block_on, spawn};
 
 #[test]
-fn a_server_and_a_client_by_name() {
+fn a_client_connects_by_the_name_of_the_server() {
     block_on(async {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = format!("localhost:{}", listener.local_addr().unwrap().port());

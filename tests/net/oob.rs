@@ -11,7 +11,7 @@ use socket2::SockRef;
 fn bytes_after_an_urgent_byte_are_read() {
     block_on(async {
         let (mut client, mut server) = pair().await;
-        // Registers the server's end, so that only edges tell it of more.
+        // Registers the server's end, so that only events report more bytes.
         assert!(poll_once(server.read(&mut [0; 64])).await.is_none());
         client.write_all(b"before").await.unwrap();
         assert_eq!(SockRef::from(&client).send_out_of_band(b"!").unwrap(), 1);
@@ -28,7 +28,7 @@ fn bytes_after_an_urgent_byte_are_read() {
 }
 
 #[test]
-fn a_stream_goes_on_through_many_urgent_bytes() {
+fn a_stream_survives_many_urgent_bytes() {
     const ROUNDS: usize = 1_000;
 
     block_on(async {

@@ -1,11 +1,11 @@
-//! Connections that do as chance will, against an exact model: byte `n` of a direction
+//! Connections whose ends act at random, against an exact model: byte `n` of a direction
 //! is a function of `n`, so every byte that arrives is checked, in every way of reading.
 //!
-//! An end that ends well sends all, says so, and reads to the end: two such ends have
-//! heard exactly what the other said. One that leaves early, in the middle of a write
-//! perhaps, or resets, may cost bytes that were on their way; but none is changed,
-//! repeated or left out before those that arrive.
-#![cfg(not(miri))] // Too many bytes for it.
+//! An end that ends well sends all its bytes, closes, and reads to the end: two such ends
+//! receive exactly what the other has sent. If an end leaves early, perhaps in the middle
+//! of a write, or resets the connection, bytes that were on their way may be lost; but the
+//! bytes that arrive are unchanged, in order and without a gap.
+#![cfg(not(miri))] // Too many bytes for Miri.
 
 use std::future::pending;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
@@ -38,23 +38,23 @@ async fn connect_many(seed: u64) -> io::Result<()> {
         ends.spawn(end(server, other, one, rng.fork()));
     }
     while let Some(end) = ends.join_next().await {
-        end.expect("an end finds what it should");
+        end.expect("an end receives the right bytes");
     }
     Ok(())
 }
 
-/// What one end does.
+/// The plan of one end of a connection.
 #[derive(Clone, Copy, Debug)]
 struct Plan {
-    /// How many bytes it has to send.
+    /// The number of bytes to send.
     length: usize,
     sharing: Sharing,
-    /// After how many bytes read it leaves, if it leaves early.
+    /// The number of read bytes after which the end leaves, if it leaves early.
     early: Option<usize>,
     resets: bool,
 }
 
-/// By what its reader and its writer use the stream.
+/// How the reader and the writer of an end share its stream.
 #[derive(Clone, Copy, Debug)]
 enum Sharing {
     Halves,
@@ -84,10 +84,10 @@ impl Plan {
     }
 }
 
-/// How a direction went: how many bytes, and whether to its end.
+/// The result of one direction: the number of bytes, and whether it reached its end.
 type Outcome = (usize, bool);
 
-/// One end of a connection.
+/// Runs one end of a connection.
 async fn end(mut stream: TcpStream, mine: Plan, theirs: Plan, mut rng: Rng) {
     let (sends, reads) = (rng.fork(), rng.fork());
     let length = mine.length;
@@ -122,7 +122,7 @@ async fn end(mut stream: TcpStream, mine: Plan, theirs: Plan, mut rng: Rng) {
     }
 }
 
-/// Does both at once; or leaves when it has read enough, whatever is being written.
+/// Sends and receives at once; or leaves when enough is read, whatever is being written.
 async fn both(
     plan: Plan,
     sends: impl Future<Output = Outcome>,
@@ -185,7 +185,7 @@ async fn receive(mut reader: impl AsyncRead + Unpin, plan: Plan, mut rng: Rng) -
     (received, false)
 }
 
-/// As [`send`], by what does not wait.
+/// Like [`send`], by operations that do not wait.
 async fn try_to_send(stream: &TcpStream, length: usize, mut rng: Rng) -> Outcome {
     let mut sent = 0;
     while sent < length {
@@ -202,7 +202,7 @@ async fn try_to_send(stream: &TcpStream, length: usize, mut rng: Rng) -> Outcome
     (sent, closed.is_ok())
 }
 
-/// As [`receive`], by what does not wait.
+/// Like [`receive`], by operations that do not wait.
 async fn try_to_receive(stream: &TcpStream, plan: Plan, mut rng: Rng) -> Outcome {
     let mut received = 0;
     let most = 1 << rng.u32(1..17);
@@ -220,7 +220,7 @@ async fn try_to_receive(stream: &TcpStream, plan: Plan, mut rng: Rng) -> Outcome
     (received, false)
 }
 
-/// The bytes that come next: some of them, or all.
+/// Returns the next bytes to send: some of those that are left, or all.
 fn piece(sent: usize, length: usize, rng: &mut Rng) -> Vec<u8> {
     let most = length - sent;
     let count = if rng.bool() {
@@ -238,13 +238,13 @@ fn check(bytes: &[u8], received: &mut usize) {
     }
 }
 
-/// No period that a buffer could have.
+/// Returns the byte at a place. The bytes have no period that a buffer could have.
 fn byte(place: usize) -> u8 {
     place.wrapping_mul(0x9e37_79b1).to_le_bytes()[3]
 }
 
-/// An error that a peer which left may cause, which is no good end; any other is a
-/// failure of the test.
+/// Returns `false`, because an error is no proper end. Panics unless it is an error that a
+/// peer that has left may cause.
 fn is_end(error: &io::Error) -> bool {
     let left = matches!(
         error.kind(),

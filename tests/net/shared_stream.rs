@@ -1,6 +1,6 @@
-//! Many tasks that read one stream, each in a way of its own: none misses its wake, and
-//! each byte goes to one of them.
-#![cfg(not(miri))] // Too many bytes for it.
+//! Many tasks that read one stream, in different ways: none misses its wake, and each byte
+//! goes to one of them.
+#![cfg(not(miri))] // Too many bytes for Miri.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -24,7 +24,7 @@ fn readers_of_every_kind_share_a_stream() {
     });
 }
 
-/// With more than 256 of them they woke each other for ever.
+/// More than 256 such tasks used to wake each other for ever.
 #[test]
 fn any_number_of_tasks_that_share_a_socket_are_idle() {
     for number in [257, 1000] {
@@ -47,7 +47,7 @@ fn any_number_of_tasks_that_share_a_socket_are_idle() {
     }
 }
 
-/// Has a number of tasks wait for what never comes, and counts their polls.
+/// Has a number of tasks wait for events that never come, and counts their polls.
 fn idle<F: Future<Output = ()> + 'static>(number: u64, wait: impl Fn(Rc<Shared>) -> F) {
     let runtime = Runtime::new().unwrap();
     let shared = runtime.block_on(Shared::new()).expect("loopback works");
@@ -60,7 +60,7 @@ fn idle<F: Future<Output = ()> + 'static>(number: u64, wait: impl Fn(Rc<Shared>)
         runtime.metrics().polls()
     };
     let polls = turns();
-    assert_eq!(turns(), polls, "they wait");
+    assert_eq!(turns(), polls, "the tasks wait");
     assert!(
         Rc::strong_count(&shared) as u64 > number,
         "none has finished"
@@ -150,7 +150,7 @@ async fn read(stream: &TcpStream, kind: usize, buffer: &mut [u8]) -> io::Result<
             let receive = || Ok(rustix::io::read(stream, &mut *buffer)?);
             stream.async_io(Interest::READABLE, receive).await
         }
-        // One that gives up after a poll, and leaves its waker behind.
+        // A reader that gives up after a poll, and leaves its waker behind.
         _ => {
             let polled = poll_once((&mut &*stream).read(buffer)).await;
             coreloop::task::yield_now().await;

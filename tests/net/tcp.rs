@@ -1,5 +1,5 @@
-//! TCP streams: many of them, much through them, both ways at once.
-#![cfg(not(miri))] // Too many bytes for it.
+//! TCP streams: many connections, and large transfers in both directions at once.
+#![cfg(not(miri))] // Too many bytes for Miri.
 
 use std::cell::Cell;
 use std::io;
@@ -10,7 +10,7 @@ use coreloop::{block_on, spawn};
 use coreloop_test_support::pair::pair;
 use futures_lite::future::{poll_once, zip};
 
-/// A stream of bytes in which no two places look alike for long.
+/// A sequence of bytes that does not repeat, so that a byte out of place is noticed.
 struct Pattern(u64);
 
 impl Pattern {
@@ -118,7 +118,7 @@ async fn exchange(mut stream: TcpStream, mine: u64, theirs: u64, total: usize) {
 }
 
 #[test]
-fn much_flows_both_ways_at_once() {
+fn large_transfers_flow_both_ways_at_once() {
     let total = 8 << 20;
     block_on(async {
         let (client, server) = pair().await;
@@ -171,9 +171,9 @@ fn dropped_reads_lose_nothing() {
     });
 }
 
-/// A stream that always has bytes spends its task's budget, so the others run.
+/// A stream that always has bytes spends its task's budget, so that other tasks run.
 #[test]
-fn a_busy_stream_starves_nobody() {
+fn a_busy_stream_starves_no_other_task() {
     block_on(async {
         let (client, mut server) = pair().await;
         let client = Rc::new(client);
@@ -183,7 +183,7 @@ fn a_busy_stream_starves_nobody() {
             async move {
                 let mut byte = [0; 1];
                 let mut count = 0_usize;
-                // Each byte read is put back by the same task: it never waits.
+                // The same task writes each byte that it reads, so it never waits.
                 while !stop.get() {
                     client.try_write(b"x").unwrap();
                     server.read_exact(&mut byte).await.unwrap();
@@ -224,7 +224,7 @@ fn a_half_closed_stream_still_carries_the_answer() {
         assert_eq!(&buffer, b"noitseuq");
         assert_eq!(client.read(&mut buffer).await.unwrap(), 0);
         answer.await.unwrap();
-        // To shut down what the peer has closed is no error.
+        // Shutting down a stream that the peer has closed is no error.
         client.shutdown().await.unwrap();
     });
 }

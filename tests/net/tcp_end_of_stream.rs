@@ -1,6 +1,6 @@
-//! The end of a TCP stream: read with the last bytes, before and after the loop
-//! hears of it, and again. A read that comes up short waits for an event, so none
-//! of these may wait for one that has been.
+//! The end of a TCP stream: read with the last bytes, before and after the loop has
+//! received its event, and again. The read after a short one waits for an event, so it
+//! must not wait for an event that has already come.
 
 use std::future::poll_fn;
 use std::io::{self, IoSliceMut};
@@ -15,18 +15,18 @@ use coreloop_test_support::pair::pair;
 use futures_lite::AsyncRead;
 use futures_lite::future::poll_once;
 
-/// When the reader's end comes to be watched by the kernel.
+/// When the reader's end is registered with the kernel.
 #[derive(Debug, Clone, Copy)]
 enum Registered {
     Before,
     Never,
-    /// By a wait for room to write alone.
+    /// Only by a wait for room to write.
     ForWrites,
 }
 
 const REGISTERED: [Registered; 3] = [Registered::Before, Registered::Never, Registered::ForWrites];
 
-/// A connection of which one end blocks, so that what it does is done at once.
+/// Returns a connection whose first end blocks, so that its operations complete at once.
 async fn ends(registered: Registered) -> (StdStream, TcpStream) {
     let (client, mut server) = pair().await;
     let client = client.into_std().expect("a socket");
@@ -39,7 +39,7 @@ async fn ends(registered: Registered) -> (StdStream, TcpStream) {
     (client, server)
 }
 
-/// What the other end does last.
+/// Writes the last bytes of the client, and closes both directions or only the writing one.
 fn finish(mut client: StdStream, bytes: &[u8], half: bool) -> Option<StdStream> {
     io::Write::write_all(&mut client, bytes).expect("room");
     if half {
@@ -50,15 +50,15 @@ fn finish(mut client: StdStream, bytes: &[u8], half: bool) -> Option<StdStream> 
     None
 }
 
-/// Until the loop has asked the kernel for news, at least once.
-async fn news() {
+/// Waits until the loop has polled the kernel at least once.
+async fn kernel_poll() {
     for _ in 0..3 {
         coreloop::time::sleep(std::time::Duration::ZERO).await;
         yield_now().await;
     }
 }
 
-/// The end, and once more, for good.
+/// Checks that each further read, peek and wait finds the end.
 async fn is_at_its_end(server: &mut TcpStream) {
     let mut buffer = [0; 64];
     for _ in 0..3 {
@@ -71,17 +71,17 @@ async fn is_at_its_end(server: &mut TcpStream) {
 #[test]
 #[cfg_attr(
     miri,
-    ignore = "Miri's epoll does not tell of an end that came before the socket was added"
+    ignore = "Miri's epoll does not report an end that came before the socket was added"
 )]
 fn bytes_and_the_end_come_at_once() {
     block_on(async {
         for registered in REGISTERED {
             for half in [true, false] {
-                for told in [true, false] {
+                for polled in [true, false] {
                     let (client, mut server) = ends(registered).await;
                     let _client = finish(client, b"bye", half);
-                    if told {
-                        news().await;
+                    if polled {
+                        kernel_poll().await;
                     }
                     let mut buffer = [0; 64];
                     assert_eq!(server.read(&mut buffer).await.unwrap(), 3);
@@ -92,11 +92,11 @@ fn bytes_and_the_end_come_at_once() {
     });
 }
 
-/// Every byte in a read of its own, or two, or all and room for more.
+/// The buffer has room for one byte, for two, and so on up to more than there are.
 #[test]
 #[cfg_attr(
     miri,
-    ignore = "Miri's epoll does not tell of an end that came before the socket was added"
+    ignore = "Miri's epoll does not report an end that came before the socket was added"
 )]
 fn the_end_comes_after_reads_of_any_length() {
     block_on(async {
@@ -119,7 +119,7 @@ fn the_end_comes_after_reads_of_any_length() {
     });
 }
 
-/// The loop hears of the bytes alone; the end comes between that and the read.
+/// The event reports only the bytes; the end comes between the event and the read.
 #[test]
 fn the_end_comes_between_the_event_and_the_read() {
     block_on(async {
@@ -131,7 +131,7 @@ fn the_end_comes_between_the_event_and_the_read() {
                 let _client = finish(client, b"", half);
                 let mut buffer = [0; 64];
                 assert_eq!(server.read(&mut buffer[..length]).await.unwrap(), 3);
-                // At once, if nothing says that it must wait.
+                // This poll finds the end, or waits for the event.
                 let mut context = Context::from_waker(Waker::noop());
                 let end = Pin::new(&mut &server).poll_read(&mut context, &mut buffer);
                 assert!(!matches!(end, Poll::Ready(Ok(1..) | Err(_))));
@@ -141,7 +141,7 @@ fn the_end_comes_between_the_event_and_the_read() {
     });
 }
 
-/// A short read has emptied the socket; the end comes only then.
+/// The end comes only after a short read has emptied the socket.
 #[test]
 fn the_end_comes_after_a_short_read() {
     block_on(async {
@@ -183,7 +183,7 @@ fn peeks_and_tries_see_the_end_again_and_again() {
 #[test]
 #[cfg_attr(
     miri,
-    ignore = "Miri's epoll does not tell of an end that came before the socket was added"
+    ignore = "Miri's epoll does not report an end that came before the socket was added"
 )]
 fn vectored_reads_see_the_end_again() {
     block_on(async {
@@ -207,13 +207,13 @@ fn vectored_reads_see_the_end_again() {
     });
 }
 
-/// A half-closed connection goes on in the other direction.
+/// A half-closed connection still works in the other direction.
 #[test]
 #[cfg_attr(
     miri,
-    ignore = "Miri's epoll does not tell of an end that came before the socket was added"
+    ignore = "Miri's epoll does not report an end that came before the socket was added"
 )]
-fn writes_go_on_after_the_end_of_reads() {
+fn writes_work_after_the_end_of_reads() {
     block_on(async {
         let (client, mut server) = ends(Registered::Before).await;
         let mut client = finish(client, b"bye", true).unwrap();
@@ -229,9 +229,9 @@ fn writes_go_on_after_the_end_of_reads() {
     });
 }
 
-/// An empty buffer reads nothing, and proves nothing.
+/// A read into an empty buffer reads nothing, and proves nothing.
 #[test]
-fn a_read_into_nothing_is_not_short() {
+fn a_read_into_an_empty_buffer_is_not_short() {
     block_on(async {
         let (client, mut server) = ends(Registered::Before).await;
         let _client = finish(client, b"ab", true);

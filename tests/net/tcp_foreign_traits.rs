@@ -1,5 +1,5 @@
-//! The traits of tokio and hyper, which read into memory that holds nothing yet:
-//! what they say is filled, is.
+//! The traits of tokio and hyper, which read into uninitialized memory: the part that
+//! they report as filled is initialized.
 
 use std::future::poll_fn;
 use std::io::IoSlice;
@@ -9,7 +9,7 @@ use std::pin::Pin;
 use coreloop_test_support::pair::pair;
 
 #[coreloop::test]
-async fn tokio_fills_memory_that_holds_nothing() {
+async fn tokio_fills_uninitialized_memory() {
     use tokio::io::{AsyncRead, ReadBuf};
 
     let (mut client, mut server) = pair().await;
@@ -23,7 +23,7 @@ async fn tokio_fills_memory_that_holds_nothing() {
     assert_eq!(buffer.filled(), b"abcd");
     assert_eq!(buffer.initialized(), b"abcd");
 
-    // More than there is room for stays for the next.
+    // The bytes that have no room stay for the next read.
     client.write_all(b"efghij").await.expect("write");
     poll_fn(|cx| Pin::new(&mut server).poll_read(cx, &mut buffer))
         .await
@@ -44,7 +44,7 @@ async fn tokio_fills_memory_that_holds_nothing() {
 }
 
 #[coreloop::test]
-async fn hyper_fills_memory_that_holds_nothing() {
+async fn hyper_fills_uninitialized_memory() {
     use hyper::rt::{Read, ReadBuf};
 
     let (mut client, mut server) = pair().await;
@@ -75,7 +75,7 @@ async fn hyper_fills_memory_that_holds_nothing() {
 }
 
 #[coreloop::test]
-async fn both_write_several_buffers_at_once() {
+async fn tokio_and_hyper_write_several_buffers_at_once() {
     let (mut client, mut server) = pair().await;
     let slices = [IoSlice::new(b"ab"), IoSlice::new(b""), IoSlice::new(b"cd")];
     let tokios = poll_fn(|cx| {

@@ -1,5 +1,5 @@
-//! Peers that are gone without a word, and peers that take no bytes. The kernel's
-//! timers run in real time, so these tests wait for its verdict, a few seconds.
+//! Peers that disappear without closing, and peers that read no bytes. The kernel's
+//! timers run in real time, so these tests take a few seconds.
 #![cfg(all(target_os = "linux", not(miri)))]
 
 use std::io::ErrorKind;
@@ -26,7 +26,7 @@ fn keepalive_finds_a_peer_that_is_gone() {
         silence(&server);
         let error = client.read(&mut [0; 1]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
-        // The other end is half open: it knows nothing of it.
+        // The other end is half open: it has seen no error.
         assert!(server.take_error().unwrap().is_none());
         assert!(server.peer_addr().is_ok());
     });
@@ -39,8 +39,8 @@ fn the_user_timeout_finds_a_peer_that_is_gone() {
         client.set_user_timeout(Some(SOON)).unwrap();
         silence(&server);
         let (mut reader, mut writer) = client.into_split();
-        // The write itself succeeds, as the kernel takes the bytes. Who waits for
-        // the answer hears that it cannot come.
+        // The write itself succeeds, because the kernel takes the bytes. The read of
+        // the answer returns the error.
         writer.write_all(b"are you there?").await.unwrap();
         let error = reader.read(&mut [0; 1]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
@@ -49,7 +49,7 @@ fn the_user_timeout_finds_a_peer_that_is_gone() {
     });
 }
 
-/// A peer that is there, but never reads, is as good as gone.
+/// A peer that is there but never reads is treated like one that is gone.
 #[test]
 fn the_user_timeout_ends_a_writer_whose_peer_takes_nothing() {
     block_on(async {
@@ -62,8 +62,8 @@ fn the_user_timeout_ends_a_writer_whose_peer_takes_nothing() {
     });
 }
 
-/// Without any of these a half-open connection lasts for ever; with a time limit
-/// around it, it does not.
+/// Without these options a half-open connection lasts for ever. A time limit around the
+/// read ends it.
 #[test]
 fn a_time_limit_ends_a_read_of_a_peer_that_is_gone() {
     let runtime = Builder::new().start_paused(true).build().unwrap();
@@ -78,7 +78,7 @@ fn a_time_limit_ends_a_read_of_a_peer_that_is_gone() {
     });
 }
 
-/// The kernel asks again, so a peer that was away for a while is found again.
+/// The kernel sends the bytes again, so a peer that was away for a while receives them.
 #[test]
 fn a_connection_survives_a_peer_that_was_away() {
     block_on(async {
@@ -97,7 +97,7 @@ fn a_connection_survives_a_peer_that_was_away() {
 
 /// One reader so slow that its writer nearly always waits, beside a quick one.
 #[test]
-fn a_slow_reader_slows_nobody_else() {
+fn a_slow_reader_slows_no_other_connection() {
     const BYTES: usize = 1 << 20;
     block_on(async {
         let socket = TcpSocket::new_v4().unwrap();
@@ -126,15 +126,15 @@ fn a_slow_reader_slows_nobody_else() {
         let mut received = 0;
         let mut buffer = [0; 1024];
         while received < BYTES {
-            // Meanwhile the quick one gets its answers.
+            // Meanwhile the quick client gets its answers.
             for _ in 0..3 {
                 quick.write_all(b"?").await.unwrap();
                 quick.read_exact(&mut [0; 1]).await.unwrap();
             }
-            // What is written waits with the writer, and not in the kernel.
+            // The bytes that are not read yet wait with the writer, not in the kernel.
             assert!(!writer.is_finished() || received + (128 << 10) > BYTES);
             let count = slow.read(&mut buffer).await.unwrap();
-            assert_ne!(count, 0, "it ended after {received} bytes");
+            assert_ne!(count, 0, "the stream ended after {received} bytes");
             for (at, &byte) in buffer[..count].iter().enumerate() {
                 assert_eq!(byte, (received + at).to_le_bytes()[0]);
             }
@@ -144,7 +144,7 @@ fn a_slow_reader_slows_nobody_else() {
     });
 }
 
-/// A server gives up on a reader that takes nothing, and goes on with the rest.
+/// A server can give up on a reader that takes nothing, which then finds a reset.
 #[test]
 fn a_reader_that_stops_can_be_given_up() {
     let runtime = Builder::new().start_paused(true).build().unwrap();
@@ -158,7 +158,7 @@ fn a_reader_that_stops_can_be_given_up() {
         let mut buffer = vec![0; 1 << 16];
         let error = loop {
             match stopped.read(&mut buffer).await {
-                Ok(count) => assert_ne!(count, 0, "it ended as if it were whole"),
+                Ok(count) => assert_ne!(count, 0, "the stream ended as if it were complete"),
                 Err(error) => break error,
             }
         };

@@ -1,4 +1,4 @@
-//! Many connections: as a stream, and several at once. Runs under Miri.
+//! Accepting many connections: as a stream, and several at once. Runs under Miri.
 
 use std::rc::Rc;
 
@@ -39,12 +39,12 @@ fn a_stream_may_own_its_listener() {
             client.read_exact(&mut [0; 1]).await.unwrap();
         }
         server.await.unwrap();
-        // The listener went with its stream.
+        // The listener was dropped with its stream.
         assert!(TcpStream::connect(address).await.is_err());
     });
 }
 
-/// Streams that share one waker would leave all but the last asleep.
+/// If the streams shared the place of one waker, only the last would be woken.
 #[test]
 fn several_streams_of_one_listener_are_all_woken() {
     block_on(async {
@@ -54,14 +54,14 @@ fn several_streams_of_one_listener_are_all_woken() {
         for _ in 0..3 {
             let (listener, serve) = (Rc::clone(&listener), serve.clone());
             drop(spawn(async move {
-                // Each takes one, so that the next is another's.
+                // Each stream takes one connection, so that the next goes to another.
                 let stream = listener.incoming().next().await.unwrap().unwrap();
                 serve.send(stream).await.unwrap();
             }));
         }
         yield_now().await;
         for _ in 0..3 {
-            // The loop waits for nothing but the one that is served next.
+            // This hangs if the stream that should take the connection is not woken.
             let client = TcpStream::connect(address).await.unwrap();
             let server = served.recv().await.unwrap();
             assert_eq!(server.peer_addr().unwrap(), client.local_addr().unwrap());
@@ -110,7 +110,7 @@ fn accept_many_takes_what_is_queued() {
         assert_eq!(listener.accept_many(&mut connections, 1).await.unwrap(), 1);
         let mut rest = listener.accept_many(&mut connections, 64).await.unwrap();
         while rest < 3 {
-            // Elsewhere than on Linux a connection may be queued a little later.
+            // On systems other than Linux, a connection may be queued a little later.
             rest += listener.accept_many(&mut connections, 64).await.unwrap();
         }
         assert_eq!(rest, 3);
@@ -141,7 +141,7 @@ fn accept_many_waits_for_the_first() {
         .await;
         assert_eq!(count.unwrap(), 1);
         assert_eq!(connections[0].1, client.unwrap().local_addr().unwrap());
-        // What it found empty in the end is noticed again.
+        // The queue was found empty in the end; the next connection is still noticed.
         let client = TcpStream::connect(address).await.unwrap();
         listener.accept_many(&mut connections, 8).await.unwrap();
         assert_eq!(connections[1].1, client.local_addr().unwrap());

@@ -14,7 +14,7 @@ fn sockets_may_be_dropped_after_their_runtime() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         assert!(poll_once(listener.accept()).await.is_none());
         let (mut client, server) = pair().await;
-        // Registered with the poller, and not.
+        // One socket is registered with the kernel, the other is not.
         assert!(poll_once(client.read(&mut [0; 1])).await.is_none());
         (listener, client, server.into_split())
     });
@@ -23,7 +23,7 @@ fn sockets_may_be_dropped_after_their_runtime() {
 }
 
 #[test]
-fn what_would_wait_fails_after_the_runtime() {
+fn operations_that_would_wait_fail_after_the_runtime() {
     let runtime = Runtime::new().unwrap();
     let (listener, mut client, mut server) = runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -43,7 +43,7 @@ fn what_would_wait_fails_after_the_runtime() {
 }
 
 #[test]
-fn what_need_not_wait_works_after_the_runtime() {
+fn operations_that_need_not_wait_work_after_the_runtime() {
     let runtime = Runtime::new().unwrap();
     let (mut client, mut server) = runtime.block_on(pair());
     drop(runtime);
@@ -70,7 +70,7 @@ fn a_task_with_a_socket_is_dropped_with_its_runtime() {
     });
     drop(runtime);
     coreloop::block_on(async {
-        // The task's end was closed with it, and the end needs no waiting.
+        // The task's socket was closed with it, and this read need not wait for the end.
         assert_eq!(peer.read(&mut [0; 1]).await.unwrap(), 0);
     });
 }
@@ -87,7 +87,7 @@ fn a_socket_needs_a_runtime() {
 }
 
 #[test]
-fn enter_is_runtime_enough() {
+fn an_entered_runtime_is_enough() {
     let runtime = Runtime::new().unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listener = {

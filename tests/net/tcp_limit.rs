@@ -1,4 +1,4 @@
-//! A bound on how many connections are open. Runs under Miri.
+//! A limit on the number of open connections. Runs under Miri.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -41,11 +41,11 @@ fn the_connection_above_the_limit_waits_until_one_is_closed() {
         assert!(!third.is_finished());
         drop(first);
         let (third, _) = third.await.unwrap();
-        assert!(third.peer_addr().is_ok(), "it is the stream in all ways");
+        assert!(third.peer_addr().is_ok(), "it behaves like the stream");
     });
 }
 
-/// The descriptor is free by the time that the next is accepted.
+/// The descriptor is free before the next connection is accepted.
 #[test]
 fn a_connection_is_closed_before_its_permit_is_free() {
     block_on(async {
@@ -72,7 +72,7 @@ fn a_dropped_accept_keeps_no_permit() {
         }
         let _client = TcpStream::connect(address).await.unwrap();
         let server = listener.accept().await.unwrap();
-        // One that waits for a permit, woken and then dropped, wakes the other.
+        // A waiting future that is woken and then dropped wakes the next one.
         let limit = listener.connection_limit();
         let mut first = Box::pin(limit.acquire());
         assert!(poll_once(&mut first).await.is_none());
@@ -149,7 +149,7 @@ fn listeners_share_a_limit() {
 }
 
 #[test]
-fn the_other_forms_keep_to_the_limit() {
+fn batches_and_streams_keep_to_the_limit() {
     block_on(async {
         let (listener, address) = limited(3).await;
         let mut clients = Vec::new();
@@ -204,11 +204,11 @@ fn limited_streams_read_and_write_by_the_traits() {
 
 #[test]
 #[should_panic(expected = "give 1 or more")]
-fn a_limit_of_none_is_misuse() {
+fn a_limit_of_zero_panics() {
     let _ = ConnectionLimit::new(0);
 }
 
-/// Acceptors that waited behind it were forgotten.
+/// Acceptors that waited behind a waker that panicked used to be forgotten.
 #[test]
 fn a_waker_that_panics_does_not_cost_the_others_their_wake() {
     struct Panics;
@@ -246,15 +246,15 @@ fn a_waker_that_panics_does_not_cost_the_others_their_wake() {
     );
 
     let dropped = panic::catch_unwind(AssertUnwindSafe(|| drop(permit)));
-    dropped.expect_err("the panic goes on");
+    dropped.expect_err("the panic is passed on");
     assert!(woken.0.load(Ordering::Relaxed));
     assert_eq!(limit.live(), 0);
 }
 
-/// While it was full, it was woken for each connection, and no sibling was.
+/// A full listener used to be woken for each connection, and its siblings were not.
 #[test]
 #[cfg_attr(miri, ignore = "Miri has no exclusive registrations")]
-fn a_full_listener_that_others_have_too_sleeps() {
+fn a_full_exclusive_listener_is_not_woken() {
     let runtime = Runtime::new().unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -268,7 +268,8 @@ fn a_full_listener_that_others_have_too_sleeps() {
         let listener = Rc::clone(&listener);
         runtime.spawn(async move { listener.accept().await.unwrap() })
     };
-    // One of them waits for a connection, the other for that; both have to go on.
+    // One task waits for a connection, the other for the permit of the first; both have
+    // to finish in the end.
     let (first, second) = (accepting(), accepting());
     turn_until_idle(&runtime);
     let _clients = [connect(), connect()];

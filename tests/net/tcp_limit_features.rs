@@ -1,4 +1,4 @@
-//! Limited streams have the traits of tokio and of hyper that their streams have.
+//! Limited streams implement the traits of tokio and hyper that their streams implement.
 
 use coreloop::net::{ConnectionLimit, Limited};
 
@@ -38,15 +38,15 @@ mod hyper_traits {
 
     use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 
-    /// Says hello, and notes what is said to it.
+    /// A stream that gives `hello`, and stores the bytes that are written to it.
     #[derive(Default)]
-    struct Polite {
-        heard: Vec<u8>,
+    struct Greeter {
+        written_bytes: Vec<u8>,
         flushed: bool,
-        is_over: bool,
+        is_shut_down: bool,
     }
 
-    impl Read for Polite {
+    impl Read for Greeter {
         fn poll_read(
             self: Pin<&mut Self>,
             _: &mut Context<'_>,
@@ -57,13 +57,13 @@ mod hyper_traits {
         }
     }
 
-    impl Write for Polite {
+    impl Write for Greeter {
         fn poll_write(
             mut self: Pin<&mut Self>,
             _: &mut Context<'_>,
             bytes: &[u8],
         ) -> Poll<io::Result<usize>> {
-            self.heard.extend_from_slice(bytes);
+            self.written_bytes.extend_from_slice(bytes);
             Poll::Ready(Ok(bytes.len()))
         }
 
@@ -77,7 +77,7 @@ mod hyper_traits {
         }
 
         fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            self.is_over = true;
+            self.is_shut_down = true;
             Poll::Ready(Ok(()))
         }
     }
@@ -85,7 +85,7 @@ mod hyper_traits {
     #[test]
     fn hyper_reads_and_writes() {
         let mut cx = Context::from_waker(Waker::noop());
-        let mut stream = super::limited(Polite::default());
+        let mut stream = super::limited(Greeter::default());
         let mut storage = [0; 8];
         let mut buffer = ReadBuf::new(&mut storage);
         let read = Pin::new(&mut stream).poll_read(&mut cx, buffer.unfilled());
@@ -97,7 +97,7 @@ mod hyper_traits {
         assert!(stream.is_write_vectored());
         assert!(Pin::new(&mut stream).poll_flush(&mut cx).is_ready());
         assert!(Pin::new(&mut stream).poll_shutdown(&mut cx).is_ready());
-        assert_eq!(stream.heard, b"thanks");
-        assert!(stream.flushed && stream.is_over);
+        assert_eq!(stream.written_bytes, b"thanks");
+        assert!(stream.flushed && stream.is_shut_down);
     }
 }

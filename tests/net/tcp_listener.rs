@@ -1,5 +1,5 @@
-//! `TcpListener`: binding, and accepting in one task and in several. How it runs out of
-//! descriptors is in `net_descriptor_limit`.
+//! `TcpListener`: binding, and accepting in one task and in several. The tests without free
+//! descriptors are in `net_descriptor_limit`.
 
 use std::cell::Cell;
 use std::io::ErrorKind;
@@ -26,7 +26,7 @@ fn accept_waits_for_a_connection() {
     });
 }
 
-/// One edge may announce many connections, and a waiter may be gone by then.
+/// One event may report many connections, and a waiter may have been dropped by then.
 #[test]
 #[cfg_attr(miri, ignore = "counts many connections, in safe code")]
 fn several_tasks_accept_from_one_listener() {
@@ -131,7 +131,7 @@ fn binding_no_address_fails() {
 }
 
 #[test]
-fn std_listeners_come_and_go() {
+fn listeners_convert_from_and_into_std() {
     block_on(async {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let listener = TcpListener::from_std(listener).unwrap();
@@ -158,7 +158,7 @@ fn ttl_is_set_and_read() {
 }
 
 #[test]
-fn ipv6_works_where_there_is_any() {
+fn ipv6_works_on_machines_that_have_it() {
     block_on(async {
         let Ok(listener) = TcpListener::bind("[::1]:0").await else {
             return;
@@ -200,8 +200,8 @@ fn each_of_several_acceptors_gets_its_connection() {
     });
 }
 
-/// The waiter that an edge woke may be dropped before it runs; the connection
-/// must not wait for the next edge.
+/// The waiter that an event woke may be dropped before it runs; the connection
+/// must not wait for the next event.
 #[test]
 fn an_aborted_acceptor_passes_the_connection_on() {
     block_on(async {
@@ -217,7 +217,7 @@ fn an_aborted_acceptor_passes_the_connection_on() {
             let client = TcpStream::connect(address).await.unwrap();
             first.abort();
             let peer = match first.await {
-                // It was faster than the abort.
+                // The acceptor was faster than the abort.
                 Ok(peer) => peer,
                 Err(error) => {
                     assert!(error.is_cancelled());
@@ -229,9 +229,9 @@ fn an_aborted_acceptor_passes_the_connection_on() {
     });
 }
 
-/// A full queue spends the acceptor's budget, so the others run.
+/// Accepting from a full queue spends the acceptor's budget, so that other tasks run.
 #[test]
-fn a_flood_of_connections_starves_nobody() {
+fn a_flood_of_connections_starves_no_other_task() {
     let flood = if cfg!(miri) { 10 } else { 400 };
     block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,4 +1,4 @@
-//! The local port of a connection: none is left, or it is the port of the peer.
+//! The local port of a connection: no port is free, or it is the port of the peer.
 #![cfg(all(target_os = "linux", not(miri)))]
 
 use std::io::{self, ErrorKind};
@@ -8,8 +8,8 @@ use std::os::fd::OwnedFd;
 use coreloop::block_on;
 use coreloop::net::{Connector, TcpListener, TcpSocket, TcpStream};
 
-/// Connects from one port, as if that were the only one left. Without one given,
-/// the system chooses it.
+/// Connects from one port, as if that were the only one left. For port 0, the system
+/// chooses one.
 async fn connect_from(local: SocketAddr, to: SocketAddr) -> io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
@@ -30,7 +30,7 @@ fn connecting_without_a_free_port_is_an_error_and_recovers() {
             assert_eq!(error.kind(), ErrorKind::AddrNotAvailable, "{error}");
         }
 
-        // To another address the port is free, so the next one is tried at once.
+        // For another address the port is free, so the attempt at the next one succeeds.
         let other = TcpListener::bind(any).await.unwrap();
         let addresses = [to, other.local_addr().unwrap()];
         let stream = Connector::new()
@@ -41,15 +41,15 @@ fn connecting_without_a_free_port_is_an_error_and_recovers() {
             .unwrap();
         assert_eq!(stream.peer_addr().unwrap(), addresses[1]);
 
-        // With a reset it is free at once, and not after a minute in TIME_WAIT.
+        // After a reset the port is free at once, and not after a minute in TIME_WAIT.
         first.set_zero_linger().unwrap();
         drop(first);
         connect_from(local, to).await.unwrap();
     });
 }
 
-/// A socket whose port the system chose, which is connected to that port: as if the system
-/// had chosen it for being free.
+/// Connects a socket to its own port, which the system chose: as can happen to a client of
+/// a port at which nothing listens.
 async fn connect_to_itself() -> (SocketAddr, io::Result<TcpStream>) {
     // An address that no other test uses, so that none takes the port.
     connect_by(TcpSocket::new_v4().unwrap(), "127.0.0.77:0").await
@@ -62,7 +62,7 @@ async fn connect_by(socket: TcpSocket, local: &str) -> (SocketAddr, io::Result<T
 }
 
 #[test]
-fn a_socket_that_meets_itself_is_refused() {
+fn a_connection_of_a_socket_to_itself_is_refused() {
     block_on(async {
         let mut refused = Vec::new();
         if let Ok(socket) = TcpSocket::new_v6()
@@ -70,7 +70,7 @@ fn a_socket_that_meets_itself_is_refused() {
         {
             refused.push(connect_by(socket, "[::1]:0").await);
         }
-        // The unspecified address is this machine's.
+        // The unspecified address stands for this machine.
         refused.push(connect_by(TcpSocket::new_v4().unwrap(), "0.0.0.0:0").await);
         refused.push(connect_to_itself().await);
         let mut local = None;
@@ -80,7 +80,7 @@ fn a_socket_that_meets_itself_is_refused() {
             local = Some(address);
         }
         let local = local.unwrap();
-        // The port is free, and not after a minute in TIME_WAIT.
+        // The port is free at once, and not after a minute in TIME_WAIT.
         let server = TcpSocket::new_v4().unwrap();
         server.bind(local).unwrap();
         let server = server.listen(1).unwrap();
@@ -111,7 +111,7 @@ fn a_socket_may_be_connected_to_the_port_that_it_was_bound_to() {
         stream.set_zero_linger().unwrap();
         drop(stream);
 
-        // The socket was bound elsewhere.
+        // The same for a socket that other code has bound.
         let foreign: OwnedFd = bound(local).unwrap().into();
         let stream = TcpSocket::from(foreign).connect(local).await.unwrap();
         stream.set_zero_linger().unwrap();

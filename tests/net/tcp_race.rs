@@ -1,5 +1,5 @@
 //! Connecting to the first of several addresses that answers (RFC 8305), on a
-//! clock that jumps over the waits.
+//! paused clock, which jumps over the waits.
 #![cfg(all(target_os = "linux", not(miri)))]
 
 use std::cell::Cell;
@@ -31,20 +31,20 @@ async fn listener(ip: &str) -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// A listener to which a connect hangs.
+/// Returns a listener that never answers, so that a connect to it hangs.
 async fn silent_listener(ip: &str) -> TcpListener {
     let (listener, _) = listener(ip).await;
     silence(&listener);
     listener
 }
 
-/// An address that refuses.
-async fn nobody() -> SocketAddr {
+/// Returns an address that refuses connections.
+async fn refusing_address() -> SocketAddr {
     listener("127.0.0.1").await.1
 }
 
 #[test]
-fn the_next_is_tried_when_one_does_not_answer() {
+fn the_next_address_is_tried_when_one_does_not_answer() {
     run(async {
         let silent = silent_listener("127.0.0.1").await;
         let (_live, answers) = listener("127.0.0.1").await;
@@ -57,26 +57,26 @@ fn the_next_is_tried_when_one_does_not_answer() {
 }
 
 #[test]
-fn the_next_is_tried_at_once_when_one_fails() {
+fn the_next_address_is_tried_at_once_when_one_refuses() {
     run(async {
         let (_live, answers) = listener("127.0.0.1").await;
-        let mut addresses = vec![nobody().await; 20];
+        let mut addresses = vec![refusing_address().await; 20];
         addresses.push(answers);
         let begun = Instant::now();
         let stream = TcpStream::connect(&addresses[..]).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap(), answers);
-        // None at all, unless a busy kernel takes its time for a refusal.
+        // No time passes, unless a busy kernel is slow to refuse.
         assert!(begun.elapsed() < DELAY * 10);
     });
 }
 
-/// A failure calls for the next address, also that of one which was slow.
+/// A failure starts the next attempt at once, also after an attempt that hangs.
 #[test]
 fn a_refusal_after_a_wait_does_not_wait_again() {
     run(async {
         let silent = silent_listener("127.0.0.1").await;
         let (_live, answers) = listener("127.0.0.1").await;
-        let mut addresses = vec![nobody().await; 20];
+        let mut addresses = vec![refusing_address().await; 20];
         addresses.insert(0, silent.local_addr().unwrap());
         addresses.push(answers);
         let begun = Instant::now();
@@ -103,32 +103,32 @@ fn ipv6_that_hangs_loses_to_ipv4() {
         let begun = Instant::now();
         let stream = TcpStream::connect(&addresses[..]).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap(), answers);
-        // The second IPv6 address had to wait for its turn.
+        // IPv4 was tried before the second IPv6 address.
         assert!(begun.elapsed() < DELAY * 3);
     });
 }
 
-/// An attempt goes on while others are made, and may win late.
+/// An attempt continues while others are made, and may still win.
 #[test]
 fn the_first_address_may_still_win() {
     run(async {
-        let (first, refuses_no_more) = listener("127.0.0.1").await;
+        let (first, answers_late) = listener("127.0.0.1").await;
         let hangs = silent_listener("127.0.0.1").await;
         silence(&first);
-        let addresses = [refuses_no_more, hangs.local_addr().unwrap()];
+        let addresses = [answers_late, hangs.local_addr().unwrap()];
         let connecting =
             coreloop::spawn(async move { TcpStream::connect(&addresses[..]).await.unwrap() });
         coreloop::time::sleep(DELAY * 2).await;
         assert!(!connecting.is_finished());
-        // The kernel asks again, in real time, and now gets an answer.
+        // The kernel repeats its request in real time, and now gets an answer.
         socket2::SockRef::from(&first).detach_filter().unwrap();
         let stream = connecting.await.unwrap();
-        assert_eq!(stream.peer_addr().unwrap(), refuses_no_more);
+        assert_eq!(stream.peer_addr().unwrap(), answers_late);
     });
 }
 
 #[test]
-fn a_race_nobody_wins_can_be_given_up() {
+fn a_race_without_a_winner_can_be_given_up() {
     run(async {
         let silent = silent_listener("127.0.0.1").await;
         let addresses = [silent.local_addr().unwrap(); 4];
@@ -191,16 +191,16 @@ fn the_delay_can_be_chosen() {
     });
 }
 
-/// On a machine without IPv6 the error of IPv4 is the one that helps.
+/// On a machine without IPv6, the error of the IPv4 attempt is the useful one.
 #[test]
-fn the_error_is_the_last_that_says_something() {
+fn the_error_is_the_last_of_a_reachable_address() {
     run(async {
-        let addresses = [nobody().await; 2];
-        for without_way in [0, 1] {
+        let addresses = [refusing_address().await; 2];
+        for unreachable_attempt in [0, 1] {
             let attempts = Cell::new(0);
             let connector = Connector::new().configure(move |_| {
                 let attempt = attempts.replace(attempts.get() + 1);
-                if attempt == without_way {
+                if attempt == unreachable_attempt {
                     return Err(Errno::NETUNREACH.into());
                 }
                 Ok(())
@@ -215,7 +215,7 @@ fn the_error_is_the_last_that_says_something() {
 }
 
 #[test]
-fn connecting_from_an_address_leaves_other_families_out() {
+fn connecting_from_an_address_skips_other_families() {
     run(async {
         let (live, answers) = listener("127.0.0.1").await;
         let from: SocketAddr = "127.0.0.2:0".parse().unwrap();
@@ -234,7 +234,7 @@ fn connecting_from_an_address_leaves_other_families_out() {
 }
 
 #[test]
-fn what_configure_refuses_is_not_connected() {
+fn a_socket_that_configure_refuses_is_not_connected() {
     run(async {
         let (_live, answers) = listener("127.0.0.1").await;
         let connector = Connector::new().configure(|_| Err(ErrorKind::Other.into()));
@@ -243,7 +243,7 @@ fn what_configure_refuses_is_not_connected() {
     });
 }
 
-/// The usual connect, to one address, is as small as it was without the race.
+/// The future of the usual connect, to one address, is as small as without the race.
 #[test]
 fn a_connect_to_one_address_pays_nothing_for_the_race() {
     let address: SocketAddr = "127.0.0.1:1".parse().unwrap();

@@ -11,7 +11,7 @@ use futures_lite::future::poll_once;
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 
 #[test]
-fn ready_tells_what_is() {
+fn ready_returns_the_current_readiness() {
     block_on(async {
         let (mut client, server) = pair().await;
         let both = Interest::READABLE | Interest::WRITABLE;
@@ -54,7 +54,7 @@ fn urgent_data_is_waited_for() {
         let ready = server.ready(Interest::PRIORITY).await.unwrap();
         assert!(ready.is_priority(), "{ready:?}");
         drop(client);
-        // The end, too, is something to see.
+        // The end of the stream ends the wait too.
         let (client, server) = pair().await;
         assert!(poll_once(server.ready(Interest::PRIORITY)).await.is_none());
         drop(client);
@@ -64,7 +64,7 @@ fn urgent_data_is_waited_for() {
 }
 
 #[test]
-fn async_io_does_what_it_is_given() {
+fn async_io_runs_the_given_operation() {
     block_on(async {
         let (mut client, server) = pair().await;
         let reader = spawn(async move {
@@ -82,8 +82,8 @@ fn async_io_does_what_it_is_given() {
     });
 }
 
-/// Two tasks read through references, and one writes: each was remembered alone, as
-/// the last that polled, and the other slept on.
+/// Of two tasks that read through references, only the last that polled used to be
+/// remembered, and the other was not woken.
 #[test]
 fn tasks_that_share_a_stream_by_reference_are_all_woken() {
     block_on(async {

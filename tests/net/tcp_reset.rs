@@ -1,5 +1,5 @@
 //! A peer that resets the connection, at every stage of it. Each test ends by the
-//! reset: a wake that is lost is a test that hangs.
+//! reset, so that a lost wake makes the test hang.
 #![cfg(not(miri))]
 
 use std::io::ErrorKind::{self, BrokenPipe, ConnectionReset};
@@ -16,7 +16,7 @@ fn reset(stream: TcpStream) {
     drop(stream);
 }
 
-/// Whoever writes to a connection that was reset may hear of it in two ways.
+/// A write to a connection that was reset returns one of two errors.
 fn is_reset(kind: ErrorKind) -> bool {
     matches!(kind, BrokenPipe | ConnectionReset)
 }
@@ -24,7 +24,7 @@ fn is_reset(kind: ErrorKind) -> bool {
 /// Clients that are gone before they are accepted cost the others nothing,
 /// whichever way the server accepts.
 #[test]
-fn before_accept() {
+fn clients_that_reset_before_accept_do_no_harm() {
     block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -59,9 +59,9 @@ fn before_accept() {
     });
 }
 
-/// To close a listener resets the connections that nobody accepted.
+/// The queue of the listener still holds a connection.
 #[test]
-fn before_accept_by_the_server() {
+fn closing_a_listener_resets_connections_that_were_not_accepted() {
     block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap())
@@ -73,14 +73,14 @@ fn before_accept_by_the_server() {
 }
 
 #[test]
-fn right_after_accept() {
+fn a_reset_right_after_accept_is_returned_once() {
     block_on(async {
         let (client, mut server) = pair().await;
         reset(client);
         server.readable().await.unwrap();
         let error = server.peek(&mut [0; 1]).await.unwrap_err();
         assert_eq!(error.kind(), ConnectionReset);
-        // The error was told once. After it the stream is at its end.
+        // The error is returned once. After it the stream is at its end.
         assert_eq!(server.read(&mut [0; 1]).await.unwrap(), 0);
         let error = server.write(b"late").await.unwrap_err();
         assert_eq!(error.kind(), BrokenPipe);
@@ -90,7 +90,7 @@ fn right_after_accept() {
 }
 
 #[test]
-fn in_mid_read() {
+fn a_reset_ends_a_read() {
     block_on(async {
         let (mut client, mut server) = pair().await;
         let reader = spawn(async move {
@@ -106,9 +106,9 @@ fn in_mid_read() {
     });
 }
 
-/// Bytes that the peer had not read when it closed: a reset, without any linger.
+/// The peer closes without a linger option, but has not read all bytes.
 #[test]
-fn by_a_peer_that_closes_without_reading() {
+fn a_peer_that_closes_without_reading_resets_the_connection() {
     block_on(async {
         let (mut client, server) = pair().await;
         client.write_all(b"a request").await.unwrap();
@@ -120,7 +120,7 @@ fn by_a_peer_that_closes_without_reading() {
 }
 
 #[test]
-fn in_mid_write() {
+fn a_reset_ends_a_write() {
     block_on(async {
         let (mut client, server) = pair().await;
         let writer = spawn(async move {
@@ -137,9 +137,9 @@ fn in_mid_write() {
     });
 }
 
-/// Both directions hear of it, in whichever task they are.
+/// The reset ends both directions, whichever tasks use them.
 #[test]
-fn with_a_reader_and_a_writer() {
+fn a_reset_wakes_a_reader_and_a_writer() {
     block_on(async {
         let (client, server) = pair().await;
         let (mut read_half, mut write_half) = client.into_split();
@@ -152,14 +152,14 @@ fn with_a_reader_and_a_writer() {
         yield_now().await;
         assert!(!reader.is_finished() && !writer.is_finished());
         reset(server);
-        // The kernel tells the error to one of them; the other finds the end.
+        // The kernel returns its error to one task; the other finds a broken stream.
         let kinds = [reader.await, writer.await].map(Result::unwrap);
         assert!(kinds.into_iter().all(is_reset), "{kinds:?}");
     });
 }
 
 #[test]
-fn with_many_who_wait() {
+fn a_reset_wakes_all_waiting_tasks() {
     block_on(async {
         let (client, server) = pair().await;
         let client = std::rc::Rc::new(client);
@@ -179,9 +179,9 @@ fn with_many_who_wait() {
     });
 }
 
-/// A client that has said all it has to, and waits for the answer.
+/// The client has sent its whole request, and waits for the answer.
 #[test]
-fn after_shutdown_while_the_answer_is_awaited() {
+fn a_reset_wakes_a_client_that_waits_for_the_answer() {
     block_on(async {
         let (mut client, mut server) = pair().await;
         client.write_all(b"a request").await.unwrap();
@@ -199,9 +199,9 @@ fn after_shutdown_while_the_answer_is_awaited() {
     });
 }
 
-/// A server in the middle of its answer, whose peer has shut down and then goes.
+/// The server is in the middle of its answer to a client that has shut down its writes.
 #[test]
-fn after_shutdown_in_mid_answer() {
+fn a_reset_by_a_half_closed_client_ends_the_answer() {
     block_on(async {
         let (mut client, mut server) = pair().await;
         client.shutdown().await.unwrap();
@@ -216,9 +216,9 @@ fn after_shutdown_in_mid_answer() {
     });
 }
 
-/// Both ends at once: neither hears of a reset after it has closed.
+/// An end that has closed is not disturbed by the reset of the other.
 #[test]
-fn from_both_sides() {
+fn both_ends_may_reset_at_once() {
     block_on(async {
         for _ in 0..100 {
             let (client, server) = pair().await;

@@ -1,5 +1,5 @@
-//! Name servers that fail, hang or say odd things, by resolvers that do so; on a
-//! clock that jumps over the waits.
+//! Name servers that fail, hang or give odd answers, simulated by resolvers; on a
+//! paused clock, which jumps over the waits.
 #![cfg(not(miri))]
 
 use std::cell::Cell;
@@ -28,10 +28,10 @@ fn run<T>(test: impl Future<Output = T>) -> T {
     runtime.block_on(test)
 }
 
-/// Answers with what it is made of.
-struct Says(Vec<SocketAddr>);
+/// A resolver that answers with the given addresses.
+struct Answers(Vec<SocketAddr>);
 
-impl Resolve for Says {
+impl Resolve for Answers {
     fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Resolving<'a> {
         assert_eq!((host, port), ("somewhere", 7));
         Box::pin(async move { Ok(self.0.clone()) })
@@ -46,20 +46,20 @@ async fn connect(resolver: impl Resolve + 'static) -> io::Result<TcpStream> {
 }
 
 #[test]
-fn an_answer_is_connected_to() {
+fn a_connector_connects_to_the_answer() {
     run(async {
         let (_listener, address) = listener().await;
-        let stream = connect(Says(vec![address])).await.unwrap();
+        let stream = connect(Answers(vec![address])).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap(), address);
-        // As a pair, and shared.
-        let resolver: Rc<dyn Resolve> = Rc::new(Says(vec![address]));
+        // The same with a pair of host and port, and a shared resolver.
+        let resolver: Rc<dyn Resolve> = Rc::new(Answers(vec![address]));
         let connector = Connector::new().resolver(resolver);
         connector.connect(("somewhere", 7)).await.unwrap();
     });
 }
 
 #[test]
-fn a_numeric_address_asks_nobody() {
+fn a_numeric_address_needs_no_resolver() {
     struct Never;
     impl Resolve for Never {
         fn resolve<'a>(&'a self, host: &'a str, _: u16) -> Resolving<'a> {
@@ -80,7 +80,7 @@ fn a_numeric_address_asks_nobody() {
 }
 
 #[test]
-fn a_failure_is_passed_on() {
+fn a_failure_of_the_resolver_is_passed_on() {
     struct Fails;
     impl Resolve for Fails {
         fn resolve<'a>(&'a self, _: &'a str, _: u16) -> Resolving<'a> {
@@ -97,7 +97,7 @@ fn a_failure_is_passed_on() {
 #[test]
 fn no_address_is_an_error() {
     run(async {
-        let error = connect(Says(Vec::new())).await.unwrap_err();
+        let error = connect(Answers(Vec::new())).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert_eq!(error.to_string(), "could not resolve to any addresses");
     });
@@ -105,7 +105,7 @@ fn no_address_is_an_error() {
 
 #[test]
 fn a_resolver_that_hangs_can_be_given_up() {
-    /// Tells when its question is dropped.
+    /// A resolver that never answers, and counts the questions that are dropped.
     struct Hangs(Rc<Cell<u32>>);
     struct Question(Rc<Cell<u32>>);
     impl Drop for Question {
@@ -136,26 +136,26 @@ fn a_resolver_that_hangs_can_be_given_up() {
 #[test]
 fn of_a_thousand_addresses_the_one_that_answers_is_found() {
     run(async {
-        let nobody = listener().await.1;
+        let refusing = listener().await.1;
         let (_listener, address) = listener().await;
-        let mut addresses = vec![nobody; 999];
+        let mut addresses = vec![refusing; 999];
         addresses.push(address);
         let begun = Instant::now();
-        let stream = connect(Says(addresses)).await.unwrap();
+        let stream = connect(Answers(addresses)).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap(), address);
-        // To wait for each would take 250 s.
+        // Waiting for each of them would take 250 s.
         assert!(begun.elapsed() < Duration::from_secs(25));
 
-        let error = connect(Says(vec![nobody; 1000])).await.unwrap_err();
+        let error = connect(Answers(vec![refusing; 1000])).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
     });
 }
 
-/// A thousand refusals come in one poll, but for the budget.
+/// Without the budget, a thousand refusals would come in one poll.
 #[test]
 fn a_thousand_refusals_let_other_tasks_run() {
     run(async {
-        let nobody = listener().await.1;
+        let refusing = listener().await.1;
         let turns = Rc::new(Cell::new(0));
         let counter = spawn({
             let turns = Rc::clone(&turns);
@@ -166,15 +166,15 @@ fn a_thousand_refusals_let_other_tasks_run() {
                 }
             }
         });
-        let connecting = spawn(connect(Says(vec![nobody; 1000])));
+        let connecting = spawn(connect(Answers(vec![refusing; 1000])));
         assert!(connecting.await.unwrap().is_err());
         assert!(turns.get() >= 5, "{} turns", turns.get());
         counter.abort();
     });
 }
 
-/// The resolver of the system has its questions on threads of the pool; this one
-/// blocks there, as that does while a name server is silent.
+/// The system's resolver runs on threads of the blocking pool. This resolver blocks
+/// there, as the system's does while a name server does not answer.
 struct Blocks(Cell<Option<mpsc::Receiver<()>>>);
 
 impl Resolve for Blocks {
@@ -189,7 +189,7 @@ impl Resolve for Blocks {
 }
 
 #[test]
-fn a_lookup_that_hangs_holds_neither_the_loop_nor_its_end() {
+fn a_lookup_that_hangs_delays_neither_the_loop_nor_its_end() {
     let runtime = Builder::new().build().unwrap();
     let (end, until) = mpsc::channel();
     runtime.block_on(async {
@@ -201,7 +201,7 @@ fn a_lookup_that_hangs_holds_neither_the_loop_nor_its_end() {
         assert!(!connecting.is_finished());
         drop(connecting);
     });
-    // This would hang if it waited for the thread.
+    // This drop would hang if it waited for the thread.
     drop(runtime);
     drop(end);
 }
@@ -230,7 +230,7 @@ fn the_resolver_of_the_system_finds_this_machine() {
     });
 }
 
-/// The loop goes on while the system looks the name up, however long that takes.
+/// The loop runs while the system looks the name up, however long that takes.
 #[test]
 fn the_resolver_of_the_system_waits_for_a_thread() {
     let runtime = Builder::new().max_blocking_threads(1).build().unwrap();

@@ -1,4 +1,4 @@
-//! `TcpSocket`: what can be set before there is a stream or a listener.
+//! `TcpSocket`: the options that can be set before there is a stream or a listener.
 #![cfg(not(miri))]
 
 use std::io::ErrorKind;
@@ -44,7 +44,7 @@ fn a_socket_listens() {
 }
 
 #[test]
-fn errors_come_where_they_belong() {
+fn bind_and_connect_return_their_own_errors() {
     block_on(async {
         let (listener, address) = listener().await;
         let socket = TcpSocket::new_v4().unwrap();
@@ -58,7 +58,7 @@ fn errors_come_where_they_belong() {
     });
 }
 
-/// A socket can be prepared anywhere; it needs a loop where it has to wait.
+/// A socket can be prepared anywhere; it needs a loop only where it has to wait.
 #[test]
 fn outside_a_runtime_only_waiting_is_an_error() {
     let socket = TcpSocket::new_v4().unwrap();
@@ -69,10 +69,10 @@ fn outside_a_runtime_only_waiting_is_an_error() {
 }
 
 #[test]
-fn sockets_of_others_are_made_non_blocking() {
+fn sockets_that_were_made_elsewhere_become_non_blocking() {
     block_on(async {
         let (_listener, address) = listener().await;
-        // Of the standard library there is no unconnected stream, so by socket2.
+        // The standard library has no unconnected stream, so socket2 makes it.
         let new =
             || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         let mut stream = TcpSocket::from_std_stream(new().into())
@@ -101,7 +101,7 @@ fn a_socket_shows_where_it_is_bound() {
 }
 
 #[test]
-fn ports_are_shared_when_asked() {
+fn reuseport_shares_a_port() {
     block_on(async {
         let listen = |address| {
             let socket = TcpSocket::new_v4()?;
@@ -132,9 +132,9 @@ fn ports_are_shared_when_asked() {
     });
 }
 
-/// A server that closed a connection itself cannot get its port back otherwise.
+/// A server that has closed a connection itself cannot bind its port again otherwise.
 #[test]
-fn a_port_with_lingering_connections_is_bound_again_when_asked() {
+fn reuseaddr_binds_a_port_with_lingering_connections() {
     block_on(async {
         let (listener, address) = listener().await;
         let client = TcpStream::connect(address).await.unwrap();
@@ -172,7 +172,10 @@ fn options_are_set_and_read_on_sockets_streams_and_listeners() {
         round_trip!(socket, stream, listener: set_keepalive, keepalive, false);
         let minute = Duration::from_secs(60);
         round_trip!(socket, stream, listener: set_keepalive_time, keepalive_time, minute);
-        assert!(socket.keepalive().unwrap(), "a time turns it on");
+        assert!(
+            socket.keepalive().unwrap(),
+            "setting a time turns keepalive on"
+        );
         round_trip!(socket, stream, listener: set_keepalive_interval, keepalive_interval, minute);
         round_trip!(socket, stream, listener: set_keepalive_retries, keepalive_retries, 5);
         round_trip!(socket, stream, listener: set_tos_v4, tos_v4, 0b1011_1000);
@@ -226,12 +229,12 @@ fn options_of_linux_are_set_and_read() {
         assert!(socket.bind_device(Some(b"no such device")).is_err());
         assert_eq!(socket.mark().unwrap(), 0);
         assert_eq!(listener.busy_poll().unwrap(), stream.busy_poll().unwrap());
-        // With an address this machine does not have, which is of TEST-NET-1.
+        // With `freebind`, even an address that this machine does not have, of TEST-NET-1.
         socket.bind("192.0.2.1:0".parse().unwrap()).unwrap();
     });
 }
 
-/// What the options are for: that connections have them.
+/// Connections inherit the options of the socket that they were made from.
 #[test]
 #[cfg(target_os = "linux")]
 fn options_reach_the_connection() {
@@ -282,7 +285,7 @@ fn options_of_ipv6_are_set_and_read() {
     assert!(socket.as_fd().try_clone_to_owned().is_ok());
 }
 
-/// An IPv6 listener takes IPv4 connections too, unless it is told not to.
+/// An IPv6 listener takes IPv4 connections too, unless `only_v6` is set.
 #[test]
 fn an_ipv6_listener_may_serve_both_families() {
     block_on(async {

@@ -95,7 +95,7 @@ fn dropping_the_writing_half_ends_the_stream() {
 }
 
 #[test]
-fn a_forgotten_writing_half_ends_nothing() {
+fn a_forgotten_writing_half_does_not_end_the_stream() {
     block_on(async {
         let (client, mut server) = pair().await;
         let (reader, writer) = client.into_split();
@@ -121,7 +121,7 @@ fn halves_of_one_stream_reunite() {
 }
 
 #[test]
-fn halves_of_two_streams_come_back() {
+fn halves_of_two_streams_are_returned_by_reunite() {
     block_on(async {
         let (client, server) = pair().await;
         let (client_reader, client_writer) = client.into_split();
@@ -168,7 +168,7 @@ fn a_half_polls_for_bytes_to_peek_at() {
 }
 
 #[test]
-fn streams_and_halves_lend_the_stream() {
+fn streams_and_halves_implement_as_ref() {
     fn address(stream: &impl AsRef<TcpStream>) -> SocketAddr {
         stream.as_ref().local_addr().unwrap()
     }

@@ -10,14 +10,14 @@ use coreloop_test_support::pair::pair;
 use futures_lite::future::{poll_fn, poll_once};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 
-/// An idle connection is mostly this, its buffer, and a source.
+/// An idle connection consists mostly of this type, its buffer, and a source.
 #[test]
 fn a_stream_is_small() {
     assert!(size_of::<TcpStream>() <= 4 * size_of::<usize>());
 }
 
 #[test]
-fn a_pending_read_is_a_stream_and_a_buffer() {
+fn the_future_of_a_read_is_a_stream_and_a_buffer() {
     block_on(async {
         let (mut client, _server) = pair().await;
         let read = client.read(&mut [0; 8]).boxed_size();
@@ -69,7 +69,7 @@ fn a_dropped_read_loses_nothing() {
         for round in 0..10_u8 {
             assert!(poll_once(server.read(&mut buffer)).await.is_none());
             client.write_all(&[round; 3]).await.unwrap();
-            // Woken for the read that is gone; the bytes are still there.
+            // The wake was for the read that was dropped; the bytes are still there.
             server.readable().await.unwrap();
             assert_eq!(server.read_exact(&mut buffer[..3]).await.unwrap(), 3);
             assert_eq!(buffer[..3], [round; 3]);
@@ -113,13 +113,13 @@ fn the_end_wakes_a_reader() {
 }
 
 /// The end may come with the last bytes, or right after them. A short read clears
-/// readiness, so whichever it is must still be noticed.
+/// readiness, so the end must still be noticed in both cases.
 #[test]
 fn the_end_after_a_short_read_is_seen() {
     block_on(async {
         for close_first in [true, false] {
             let (mut client, mut server) = pair().await;
-            // Registers the server's end, so that edges count from here on.
+            // Registers the server's end, so that only events report readiness from here on.
             assert!(poll_once(server.read(&mut [0; 8])).await.is_none());
             client.write_all(b"bye").await.unwrap();
             if close_first {
@@ -217,7 +217,7 @@ fn several_tasks_may_wait_for_one_stream() {
     });
 }
 
-/// A short list is put together before it is sent, a longer one is not.
+/// A short list of buffers is joined before it is sent, a longer one is not.
 #[test]
 #[cfg_attr(miri, ignore = "compares thousands of bytes, in safe code")]
 fn a_vectored_write_sends_all_buffers_whatever_their_length() {
@@ -324,12 +324,12 @@ fn poll_ready_agrees_with_try() {
 }
 
 #[test]
-fn std_streams_come_and_go() {
+fn streams_convert_from_and_into_std() {
     block_on(async {
         let (client, mut server) = pair().await;
         let client = client.into_std().unwrap();
         client.set_nonblocking(false).unwrap();
-        // Blocking again, which from_std must undo.
+        // The stream is blocking again, which `from_std` must undo.
         let mut client = TcpStream::from_std(client).unwrap();
         assert!(poll_once(client.read(&mut [0; 1])).await.is_none());
         client.write_all(b"back").await.unwrap();
@@ -341,7 +341,7 @@ fn std_streams_come_and_go() {
 }
 
 #[test]
-fn addresses_and_options() {
+fn addresses_and_options_are_returned() {
     block_on(async {
         let (client, server) = pair().await;
         assert_eq!(client.local_addr().unwrap(), server.peer_addr().unwrap());

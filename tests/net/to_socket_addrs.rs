@@ -14,7 +14,7 @@ async fn resolved<A: ToSocketAddrs>(address: A) -> Vec<SocketAddr> {
     lookup_host(address).await.expect("resolves").collect()
 }
 
-/// As `resolved`, for what must be known without waiting.
+/// Like `resolved`, for addresses that must be known without waiting.
 async fn known<A: ToSocketAddrs>(address: A) -> Vec<SocketAddr> {
     let answer = poll_once(lookup_host(address)).await;
     answer.expect("no wait").expect("resolves").collect()
@@ -43,22 +43,22 @@ fn every_numeric_form_is_known_at_once() {
 }
 
 #[test]
-fn what_std_takes_is_taken() {
-    fn is_taken<A: ToSocketAddrs + std::net::ToSocketAddrs + ?Sized>() {}
+fn every_type_that_std_accepts_is_accepted() {
+    fn is_accepted<A: ToSocketAddrs + std::net::ToSocketAddrs + ?Sized>() {}
 
-    is_taken::<SocketAddr>();
-    is_taken::<SocketAddrV4>();
-    is_taken::<SocketAddrV6>();
-    is_taken::<(IpAddr, u16)>();
-    is_taken::<(Ipv4Addr, u16)>();
-    is_taken::<(Ipv6Addr, u16)>();
-    is_taken::<(&str, u16)>();
-    is_taken::<(String, u16)>();
-    is_taken::<str>();
-    is_taken::<&str>();
-    is_taken::<String>();
-    is_taken::<&[SocketAddr]>();
-    is_taken::<&String>();
+    is_accepted::<SocketAddr>();
+    is_accepted::<SocketAddrV4>();
+    is_accepted::<SocketAddrV6>();
+    is_accepted::<(IpAddr, u16)>();
+    is_accepted::<(Ipv4Addr, u16)>();
+    is_accepted::<(Ipv6Addr, u16)>();
+    is_accepted::<(&str, u16)>();
+    is_accepted::<(String, u16)>();
+    is_accepted::<str>();
+    is_accepted::<&str>();
+    is_accepted::<String>();
+    is_accepted::<&[SocketAddr]>();
+    is_accepted::<&String>();
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn names_are_looked_up() {
 }
 
 #[test]
-fn the_loop_goes_on_during_a_lookup() {
+fn other_tasks_run_during_a_lookup() {
     block_on(async {
         let lookup = spawn(resolved("localhost:80"));
         let other = spawn(async { 5 });
@@ -98,7 +98,7 @@ fn a_lookup_may_be_dropped() {
     });
 }
 
-/// A runtime whose only thread for blocking work is busy until the sender goes.
+/// Returns a runtime whose only blocking thread is busy until the sender is dropped.
 fn with_busy_pool() -> (Runtime, Sender<()>) {
     let runtime = Builder::new()
         .max_blocking_threads(1)
@@ -107,10 +107,10 @@ fn with_busy_pool() -> (Runtime, Sender<()>) {
     let (begin, begun) = channel();
     let (end, ended) = channel::<()>();
     drop(runtime.spawn_blocking(move || {
-        begin.send(()).expect("somebody waits");
+        begin.send(()).expect("the receiver waits");
         assert!(ended.recv().is_err());
     }));
-    begun.recv().expect("it begins");
+    begun.recv().expect("the job begins");
     (runtime, end)
 }
 
@@ -133,7 +133,7 @@ fn a_lookup_whose_runtime_is_gone_is_an_error() {
     assert!(runtime.block_on(poll_once(&mut lookup)).is_none());
     drop(runtime);
     let Err(error) = futures_lite::future::block_on(lookup) else {
-        panic!("it was never made");
+        panic!("the lookup never ran");
     };
     assert_eq!(error.kind(), ErrorKind::Other);
     drop(end);
@@ -145,7 +145,7 @@ fn names_are_looked_up_without_a_runtime() {
     assert!(!addresses.is_empty());
 }
 
-/// The thread's wake may come when there is nothing left to wake.
+/// The thread's wake may come when its task is gone.
 #[test]
 fn a_lookup_may_outlive_its_runtime() {
     block_on(async {
@@ -159,7 +159,7 @@ fn a_stream_connects_by_name() {
     block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        // Should the name also stand for ::1, that is refused and the next tried.
+        // If the name also stands for ::1, that address refuses and the next is tried.
         let client = TcpStream::connect(("localhost", port)).await.unwrap();
         assert_eq!(client.peer_addr().unwrap().port(), port);
     });

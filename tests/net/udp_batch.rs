@@ -13,7 +13,7 @@ async fn socket() -> UdpSocket {
     UdpSocket::bind("127.0.0.1:0").await.unwrap()
 }
 
-/// `count` numbers in a datagram each.
+/// Returns `count` datagrams, each with its number.
 fn numbered(count: u32, to: SocketAddr) -> Vec<([u8; 4], SocketAddr)> {
     (0..count)
         .map(|number| (number.to_be_bytes(), to))
@@ -53,7 +53,7 @@ fn batches_arrive_as_they_were_sent() {
 }
 
 #[test]
-fn batches_of_nothing_do_not_wait() {
+fn empty_batches_do_not_wait() {
     block_on(async {
         let one = socket().await;
         let none: &[(&[u8], SocketAddr)] = &[];
@@ -82,8 +82,8 @@ fn datagrams_of_a_batch_are_cut_off_one_by_one() {
     });
 }
 
-/// An error of the first is told; at one of a later message sending stops, and it is
-/// told when that is the first.
+/// An error of the first message is returned. At an error of a later message sending
+/// stops, and the error is returned when that message is the first.
 #[test]
 fn a_batch_stops_at_an_error() {
     block_on(async {
@@ -102,7 +102,7 @@ fn a_batch_stops_at_an_error() {
     });
 }
 
-/// A refusal behind a datagram comes with the next call.
+/// A refusal that comes after a datagram is returned by the next call.
 #[test]
 fn a_late_refusal_is_kept() {
     block_on(async {

@@ -1,4 +1,4 @@
-//! What can be set of a UDP socket, and multicast on the loopback.
+//! The options of a UDP socket, and multicast on the loopback.
 #![cfg(not(miri))] // Miri has no UDP.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -61,7 +61,7 @@ fn options_of_ipv6_are_set_and_read() {
     });
 }
 
-/// A group on the loopback: members receive, and no longer after they left.
+/// Members of a group on the loopback receive its datagrams until they leave it.
 #[test]
 fn members_of_a_group_receive() {
     block_on(async {
@@ -78,7 +78,7 @@ fn members_of_a_group_receive() {
             eprintln!("SKIPPED: no multicast here: {error}");
             return;
         }
-        // Only a hang becomes a failure: there is nothing to wait for otherwise.
+        // The timeout only turns a hang into a failure.
         let received = timeout(Duration::from_secs(30), member.recv(&mut [0; 8])).await;
         assert_eq!(received.unwrap().unwrap(), 3);
         member
@@ -94,8 +94,8 @@ fn members_of_a_group_receive() {
             assert_eq!(received.unwrap().unwrap(), 4);
             member.leave_ssm_v4(source, group, source).unwrap();
         }
-        // The group's datagram would come before this one.
-        sender.send_to(b"nobody", (group, port)).await.unwrap();
+        // A datagram of the group would come before the one that is sent last.
+        sender.send_to(b"no one", (group, port)).await.unwrap();
         sender
             .send_to(b"it alone", (Ipv4Addr::LOCALHOST, port))
             .await

@@ -16,7 +16,7 @@ async fn socket() -> UdpSocket {
     UdpSocket::bind("127.0.0.1:0").await.unwrap()
 }
 
-/// Two sockets that talk to each other only.
+/// Returns two sockets that are connected to each other.
 async fn pair() -> (UdpSocket, UdpSocket) {
     let (one, other) = (socket().await, socket().await);
     one.connect(other.local_addr().unwrap()).await.unwrap();
@@ -24,8 +24,8 @@ async fn pair() -> (UdpSocket, UdpSocket) {
     (one, other)
 }
 
-/// An address where nobody is.
-async fn nobody() -> SocketAddr {
+/// Returns an address at which there is no socket.
+async fn unused_address() -> SocketAddr {
     socket().await.local_addr().unwrap()
 }
 
@@ -91,9 +91,9 @@ fn a_datagram_longer_than_the_buffer_is_cut_off() {
     });
 }
 
-/// The first short datagram empties nothing: no event comes for those behind it.
+/// A short datagram does not empty the socket: no event comes for those behind it.
 #[test]
-fn short_datagrams_hide_none_behind_them() {
+fn a_short_datagram_hides_no_later_one() {
     block_on(async {
         let (one, other) = pair().await;
         assert!(poll_once(other.recv(&mut [0; 64])).await.is_none());
@@ -119,12 +119,12 @@ fn a_datagram_that_is_too_long_is_not_sent() {
     });
 }
 
-/// The refusal wakes the one who receives, is told once, and the socket goes on.
+/// The refusal wakes the receiving task, and is returned once.
 #[test]
-fn a_refusal_is_told_and_the_socket_goes_on() {
+fn a_refusal_is_returned_and_the_socket_still_works() {
     block_on(async {
         let one = socket().await;
-        let gone = nobody().await;
+        let gone = unused_address().await;
         one.connect(gone).await.unwrap();
         let one = Rc::new(one);
         for _ in 0..3 {
@@ -151,7 +151,7 @@ fn a_refusal_is_told_and_the_socket_goes_on() {
 fn a_refusal_can_be_waited_for_and_taken() {
     block_on(async {
         let one = socket().await;
-        one.connect(nobody().await).await.unwrap();
+        one.connect(unused_address().await).await.unwrap();
         one.send(b"anybody?").await.unwrap();
         let ready = one.ready(Interest::ERROR).await.unwrap();
         assert!(ready.is_error(), "{ready:?}");
@@ -163,12 +163,15 @@ fn a_refusal_can_be_waited_for_and_taken() {
     });
 }
 
-/// A socket that is not connected is told of no refusal.
+/// The system reports no refusals to a socket that is not connected.
 #[test]
-fn a_refusal_does_not_disturb_others() {
+fn a_refusal_does_not_disturb_an_unconnected_socket() {
     block_on(async {
         let (server, client) = (socket().await, socket().await);
-        server.send_to(b"lost", nobody().await).await.unwrap();
+        server
+            .send_to(b"lost", unused_address().await)
+            .await
+            .unwrap();
         client
             .send_to(b"found", server.local_addr().unwrap())
             .await
@@ -219,7 +222,7 @@ fn each_of_several_receivers_gets_a_datagram() {
             })
             .collect();
         yield_now().await;
-        // Those that are dropped take nothing with them.
+        // The receivers that are dropped take no datagram with them.
         receivers[0].abort();
         receivers[3].abort();
         for _ in 0..3 {
@@ -279,7 +282,7 @@ fn an_address_in_use_is_refused_and_several_are_tried() {
 }
 
 #[test]
-fn std_sockets_come_and_go_and_outlive_their_runtime() {
+fn sockets_convert_from_and_into_std_and_outlive_their_runtime() {
     let runtime = Runtime::new().unwrap();
     let (one, other) = runtime.block_on(async {
         let (one, other) = pair().await;

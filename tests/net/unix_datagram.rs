@@ -34,7 +34,7 @@ fn messages_arrive_whole_and_in_order() {
 fn a_message_longer_than_the_buffer_is_cut_off() {
     block_on(async {
         let (one, other) = UnixDatagram::pair().unwrap();
-        // A short datagram tells nothing of the next.
+        // A short datagram does not mean that no other follows.
         assert!(poll_once(other.recv(&mut [0; 4])).await.is_none());
         one.send(b"too long").await.unwrap();
         one.send(b"next").await.unwrap();
@@ -47,7 +47,7 @@ fn a_message_longer_than_the_buffer_is_cut_off() {
 }
 
 #[test]
-fn sockets_answer_whom_they_hear_from() {
+fn a_socket_can_answer_the_sender_of_a_message() {
     let folder = Folder::new();
     block_on(async {
         let server = UnixDatagram::bind(folder.path("server")).unwrap();
@@ -70,7 +70,7 @@ fn sockets_answer_whom_they_hear_from() {
             (count, from.as_pathname()),
             (4, Some(folder.path("server").as_path()))
         );
-        // A stranger has no name.
+        // A socket that is not bound has no name.
         let stranger = UnixDatagram::unbound().unwrap();
         stranger.connect(folder.path("server")).unwrap();
         stranger.send(b"who").await.unwrap();
@@ -79,7 +79,7 @@ fn sockets_answer_whom_they_hear_from() {
         let peer = stranger.peer_addr().unwrap();
         assert_eq!(peer.as_pathname(), Some(folder.path("server").as_path()));
         let error = stranger
-            .try_send_to(b"x", folder.path("nobody"))
+            .try_send_to(b"x", folder.path("missing"))
             .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
         let error = UnixDatagram::bind(folder.path("server")).unwrap_err();
@@ -89,7 +89,7 @@ fn sockets_answer_whom_they_hear_from() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn abstract_names_serve() {
+fn sockets_have_abstract_names() {
     block_on(async {
         let name = format!("coreloop datagram {}", std::process::id());
         let address = SocketAddr::from_abstract_name(&name).unwrap();
@@ -151,7 +151,7 @@ fn each_of_several_receivers_gets_a_message() {
 }
 
 #[test]
-fn a_socket_that_is_shut_down_ends() {
+fn sends_fail_after_a_shutdown_and_to_a_closed_peer() {
     block_on(async {
         let (one, other) = UnixDatagram::pair().unwrap();
         one.shutdown(Shutdown::Write).unwrap();
@@ -171,7 +171,7 @@ fn a_socket_that_is_shut_down_ends() {
 }
 
 #[test]
-fn std_sockets_come_and_go_and_outlive_their_runtime() {
+fn sockets_convert_from_and_into_std_and_outlive_their_runtime() {
     let (one, other) = std::os::unix::net::UnixDatagram::pair().unwrap();
     let runtime = Runtime::new().unwrap();
     let (one, back) = runtime.block_on(async {
@@ -185,7 +185,8 @@ fn std_sockets_come_and_go_and_outlive_their_runtime() {
     drop(runtime);
     back.send(b"later").unwrap();
     block_on(async {
-        // What need not wait goes on; the loop knew this one as empty.
+        // A datagram that is there can be received, though the loop had found the socket
+        // empty.
         assert!(one.recv(&mut [0; 8]).await.is_ok_and(|count| count == 5));
         assert!(one.recv(&mut [0; 8]).await.is_err());
     });

@@ -1,5 +1,5 @@
-//! `UnixDatagram::send_to` a receiver whose queue others have filled: the system tells
-//! nothing of its room to who is not connected.
+//! `UnixDatagram::send_to` with a receiver whose queue other sockets have filled: the system
+//! does not report room in it to a sender that is not connected.
 #![cfg(not(miri))] // Miri has socket pairs of streams only.
 
 use std::future::poll_fn;
@@ -11,8 +11,8 @@ use coreloop::time::timeout;
 use coreloop::{Runtime, block_on};
 use coreloop_test_support::folder::Folder;
 
-/// Each try that failed made an event, and that the next try: the loop never slept
-/// while the receiver was full.
+/// Each failed attempt used to cause an event, and the event the next attempt, so that the
+/// loop never slept while the receiver was full.
 #[test]
 fn a_full_receiver_does_not_keep_the_loop_busy() {
     let folder = Folder::new();
@@ -60,7 +60,7 @@ fn polling_a_full_receiver_does_not_keep_the_loop_busy() {
     });
 }
 
-/// Nobody would end the pause between two tries.
+/// Without a loop, nothing would end the pause between two attempts.
 #[test]
 fn a_full_receiver_is_an_error_when_the_runtime_is_gone() {
     let folder = Folder::new();
@@ -78,7 +78,7 @@ fn a_full_receiver_is_an_error_when_the_runtime_is_gone() {
     });
 }
 
-/// Who is connected is told of the room.
+/// The system reports room in the queue to a connected sender.
 #[test]
 fn a_connected_sender_is_woken_when_others_made_the_queue_full() {
     let folder = Folder::new();
@@ -94,7 +94,7 @@ fn a_connected_sender_is_woken_when_others_made_the_queue_full() {
     });
 }
 
-/// Fills the receiver's queue, and says with how many datagrams.
+/// Fills the receiver's queue, and returns the number of datagrams.
 fn fill(folder: &Folder) -> usize {
     let other = UnixDatagram::unbound().expect("a socket");
     let send = || other.try_send_to(b"early", folder.path("receiver"));

@@ -1,6 +1,5 @@
-//! The traits of tokio and hyper on Unix streams. A read that gives less than it
-//! might does not show that nothing is left there, and so none is taken for the
-//! last.
+//! The traits of tokio and hyper on Unix streams. A short read of a Unix stream does
+//! not prove that nothing is left, so the read after it does not wait for an event.
 
 use std::future::poll_fn;
 use std::io::IoSlice;
@@ -14,7 +13,7 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg}
 
 #[coreloop::test]
 #[cfg_attr(miri, ignore = "Miri has no recv on a pair of sockets")]
-async fn both_fill_memory_that_holds_nothing() {
+async fn tokio_and_hyper_fill_uninitialized_memory() {
     let (mut client, mut server) = UnixStream::pair().expect("pair");
     for round in 0..3 {
         client.write_all(b"ab").await.expect("write");
@@ -37,11 +36,11 @@ async fn both_fill_memory_that_holds_nothing() {
 
 #[coreloop::test]
 #[cfg_attr(miri, ignore = "Miri has no recv on a pair of sockets")]
-async fn what_follows_a_descriptor_is_not_left_behind() {
+async fn bytes_that_follow_a_descriptor_are_read() {
     let (client, mut server) = UnixStream::pair().expect("pair");
     let mut bytes = [0; 8];
     for is_hyper in [false, true] {
-        // It waits, and so is registered, before anything is there.
+        // The first read waits, and so registers the stream, before there are bytes.
         let reading = async {
             let mut came = Vec::new();
             while came.len() < 6 {
@@ -57,13 +56,13 @@ async fn what_follows_a_descriptor_is_not_left_behind() {
         let writing = async {
             coreloop::task::yield_now().await;
             send(&client, b"ab", false);
-            // The message with a descriptor ends a read, though more is there.
+            // The message with a descriptor ends a read, though more bytes are there.
             send(&client, b"cd", true);
             send(&client, b"ef", false);
         };
         let both = async { coreloop::join!(reading, writing).0 };
         let came = coreloop::time::timeout(PATIENCE, both).await;
-        assert_eq!(came.expect("no edge tells of the rest"), b"abcdef");
+        assert_eq!(came.expect("no event reports the rest"), b"abcdef");
     }
 }
 
@@ -104,7 +103,7 @@ fn send(stream: &UnixStream, bytes: &[u8], with_descriptor: bool) {
 
 #[coreloop::test]
 #[cfg_attr(miri, ignore = "Miri has no recv on a pair of sockets")]
-async fn the_halves_have_them_too() {
+async fn the_halves_implement_the_traits() {
     let (client, mut server) = UnixStream::pair().expect("pair");
     let (mut reader, mut writer) = client.into_split();
     let count = poll_fn(|cx| hyper::rt::Write::poll_write(Pin::new(&mut writer), cx, b"ping"))

@@ -46,7 +46,7 @@ fn a_client_is_accepted_and_served() {
 }
 
 #[test]
-fn a_client_with_a_name_is_told() {
+fn accept_returns_the_name_of_the_client() {
     let folder = Folder::new();
     block_on(async {
         let listener = UnixListener::bind(folder.path("listener")).unwrap();
@@ -61,11 +61,11 @@ fn a_client_with_a_name_is_told() {
     });
 }
 
-/// A path may fill its address to the last byte, which leaves none for the zero
-/// that libraries look for.
+/// A path may fill its address to the last byte, which leaves no room for the zero
+/// byte that libraries look for.
 #[test]
 #[cfg(target_os = "linux")]
-fn a_client_with_the_longest_name_does_no_harm() {
+fn accept_returns_the_longest_name_that_a_client_can_have() {
     let folder = Folder::new();
     block_on(async {
         let listener = UnixListener::bind(folder.path("listener")).unwrap();
@@ -82,7 +82,7 @@ fn a_client_with_the_longest_name_does_no_harm() {
     });
 }
 
-/// The path stays when its listener goes, and is in the way until it is removed.
+/// The path stays when its listener is dropped, and cannot be bound until it is removed.
 #[test]
 fn a_path_is_bound_once_and_stays() {
     let folder = Folder::new();
@@ -120,7 +120,7 @@ fn bad_paths_are_refused() {
 
 #[test]
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn abstract_names_are_in_no_folder() {
+fn abstract_names_are_not_in_the_file_system() {
     block_on(async {
         let name = format!("coreloop\0test {}", process::id());
         let address = SocketAddr::from_abstract_name(&name).unwrap();
@@ -135,13 +135,13 @@ fn abstract_names_are_in_no_folder() {
         listener.accept().await.unwrap();
         let error = UnixListener::bind_addr(&address).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AddrInUse);
-        // It goes with its last socket.
+        // The name is free when its last socket is closed.
         drop((listener, client));
         UnixListener::bind_addr(&address).unwrap();
     });
 }
 
-/// As tokio's users write them; it was an error.
+/// Users of tokio write abstract names like this; here it used to be an error.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_path_that_starts_with_a_zero_byte_is_an_abstract_name() {
@@ -197,10 +197,10 @@ fn a_socket_without_a_peer_has_no_credentials() {
     });
 }
 
-/// A listener whose queue is full refuses for now, and the system tells nobody when
-/// that has changed; the client tries again by the clock.
+/// A listener whose queue is full refuses for now, and the system does not report when
+/// there is room again, so the client tries again after a pause.
 #[test]
-fn a_client_waits_for_a_full_queue() {
+fn a_client_waits_while_the_queue_is_full() {
     let folder = Folder::new();
     let runtime = coreloop::runtime::Builder::new()
         .start_paused(true)
@@ -222,7 +222,7 @@ fn a_client_waits_for_a_full_queue() {
         listener.accept().await.unwrap();
         let _second = late.await.unwrap().unwrap();
         listener.accept().await.unwrap();
-        // One that gave up leaves nothing in the queue.
+        // A client that gave up leaves nothing in the queue.
         let _third = UnixStream::connect(&path).await.unwrap();
         assert!(poll_once(UnixStream::connect(&path)).await.is_none());
         listener.accept().await.unwrap();
@@ -243,7 +243,7 @@ fn each_of_several_acceptors_gets_its_connection() {
             })
             .collect();
         yield_now().await;
-        // A dropped one passes its connection on.
+        // A dropped acceptor passes its connection on.
         acceptors[2].abort();
         let mut clients = Vec::new();
         for _ in 0..4 {
@@ -299,7 +299,7 @@ fn connections_are_a_stream() {
 }
 
 #[test]
-fn std_listeners_come_and_go() {
+fn listeners_convert_from_and_into_std() {
     let folder = Folder::new();
     let path = folder.path("listener");
     let listener = StdListener::bind(&path).unwrap();
@@ -316,11 +316,11 @@ fn std_listeners_come_and_go() {
     back.accept().unwrap();
 }
 
-/// A message that brings a descriptor ends a read early. What follows it must be
-/// read without a further event, for none comes.
+/// A message that brings a descriptor ends a read early. The bytes after it must be
+/// read without a further event, because none comes.
 #[test]
 #[cfg(target_os = "linux")]
-fn a_descriptor_ends_a_read_but_hides_nothing() {
+fn bytes_that_follow_a_descriptor_are_read() {
     use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
     use std::os::fd::AsFd;
 

@@ -45,10 +45,10 @@ fn a_read_waits_for_bytes_and_loses_none_when_dropped() {
     });
 }
 
-/// What is left after a short read makes no new edge, so the next read may not
-/// take the socket for empty.
+/// The bytes that are left after a short read cause no new event, so the next read must
+/// not take the socket for empty.
 #[test]
-fn a_read_after_a_short_one_finds_what_is_left() {
+fn a_read_after_a_short_one_finds_the_rest() {
     block_on(async {
         let (mut one, mut other) = UnixStream::pair().unwrap();
         assert!(poll_once(other.read(&mut [0; 8])).await.is_none());
@@ -109,10 +109,10 @@ fn a_half_closed_stream_carries_the_answer() {
 }
 
 #[test]
-fn a_peer_that_goes_wakes_reader_and_writer() {
+fn a_peer_that_closes_wakes_the_reader_and_the_writer() {
     block_on(async {
         let (mut one, other) = UnixStream::pair().unwrap();
-        // The writer is stuck first, and then the peer goes.
+        // The writer fills the buffers first, and then the peer closes.
         while one.try_write(&[0; 4096]).is_ok() {}
         let (mut reader, mut writer) = one.split();
         let mut buffer = [0; 8];
@@ -216,7 +216,7 @@ fn peeks_take_nothing() {
 }
 
 #[test]
-fn ready_tells_what_is() {
+fn ready_returns_the_current_readiness() {
     block_on(async {
         let (mut one, other) = UnixStream::pair().unwrap();
         let both = Interest::READABLE | Interest::WRITABLE;
@@ -236,7 +236,7 @@ fn ready_tells_what_is() {
             Ok(rustix::io::read(&other, &mut [0])?)
         });
         assert_eq!(none.unwrap_err().kind(), ErrorKind::WouldBlock);
-        // Now it is known, and the operation is not even called.
+        // The socket is known to be empty now, so the operation is not even called.
         let none = other.try_io(Interest::READABLE, || -> io::Result<()> {
             unreachable!("nothing has come")
         });
@@ -267,8 +267,8 @@ fn async_io_is_called_until_it_would_not_block() {
     });
 }
 
-/// Every task that reads through a reference is woken, though the loop remembers
-/// the last that polled of those with the stream to themselves.
+/// Every task that reads through a shared reference is woken; of tasks that read through
+/// an exclusive one, the loop remembers only the last that polled.
 #[test]
 fn tasks_that_share_a_stream_by_reference_are_all_woken() {
     block_on(async {
@@ -297,9 +297,9 @@ fn tasks_that_share_a_stream_by_reference_are_all_woken() {
     });
 }
 
-/// More than the loop notes at once: those whose place is taken poll again.
+/// More tasks than the loop remembers at once: a task whose place is taken polls again.
 #[test]
-fn a_crowd_that_shares_a_stream_forgets_nobody() {
+fn many_tasks_that_share_a_stream_are_all_woken() {
     let many = if cfg!(miri) { 20 } else { 300 };
     block_on(async {
         let (mut one, other) = UnixStream::pair().unwrap();
@@ -323,7 +323,7 @@ fn a_crowd_that_shares_a_stream_forgets_nobody() {
     });
 }
 
-/// A half that owns its direction is not put out by one that reads through a
+/// A task that reads by an owned half keeps its wake when another task reads through a
 /// reference to the stream.
 #[test]
 fn a_half_and_a_reference_are_both_woken() {
@@ -374,7 +374,7 @@ fn futures_io_traits_work_on_owned_and_shared_streams() {
 
 #[test]
 #[cfg_attr(miri, ignore = "Miri has no FIONBIO of a socket pair")]
-fn std_streams_come_and_go() {
+fn streams_convert_from_and_into_std() {
     let (one, mut other) = StdStream::pair().unwrap();
     let back = block_on(async {
         let mut one = UnixStream::from_std(one).unwrap();
@@ -389,7 +389,7 @@ fn std_streams_come_and_go() {
 }
 
 #[test]
-fn what_would_wait_fails_after_the_runtime() {
+fn operations_that_would_wait_fail_after_the_runtime() {
     let runtime = Runtime::new().unwrap();
     let (mut one, other) = runtime.block_on(async {
         let (mut one, other) = UnixStream::pair().unwrap();
