@@ -1,4 +1,4 @@
-//! Descriptors on the loop, by way of pipes.
+//! Descriptors on the loop, tested with pipes.
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
@@ -30,7 +30,7 @@ fn writing() -> (PipeReader, Async<PipeWriter>) {
     (reader, Async::new(writer).expect("a pipe can be polled"))
 }
 
-/// Reads what there is, up to eight bytes.
+/// Reads up to eight bytes.
 async fn read(reader: &Async<PipeReader>) -> io::Result<Vec<u8>> {
     let mut buffer = [0; 8];
     let count = reader
@@ -45,7 +45,7 @@ fn is_pending<F: Future>(future: std::pin::Pin<&mut F>) -> bool {
         .is_pending()
 }
 
-/// Fills a pipe, and tells by how much.
+/// Fills a pipe, and returns the number of bytes that it took.
 fn fill(writer: &Async<PipeWriter>) -> usize {
     let mut full = 0;
     loop {
@@ -76,7 +76,7 @@ fn a_read_waits_for_bytes_and_for_the_end() {
         for bytes in [&b"one"[..], b"two", b"three"] {
             yield_now().await;
             writer.write_all(bytes).unwrap();
-            // Until it was read: another task's progress is the only sign.
+            // Lets the other task read the bytes, which no event reports.
             for _ in 0..3 {
                 yield_now().await;
             }
@@ -123,7 +123,7 @@ fn a_write_waits_for_room_and_fails_without_a_reader() {
 
 /// The operation is called at once, and then only when it may succeed.
 #[test]
-fn no_operation_is_tried_in_vain() {
+fn an_operation_is_called_only_when_it_may_succeed() {
     block_on(async {
         let (reader, mut writer) = reading();
         let calls = Cell::new(0);
@@ -134,7 +134,7 @@ fn no_operation_is_tried_in_vain() {
         assert!(is_pending(reading.as_mut()));
         assert_eq!(calls.get(), 1);
         for _ in 0..3 {
-            assert!(is_pending(reading.as_mut()), "woken for nothing");
+            assert!(is_pending(reading.as_mut()), "ready without an event");
         }
         assert_eq!(calls.get(), 1);
         writer.write_all(b"x").unwrap();
@@ -143,8 +143,8 @@ fn no_operation_is_tried_in_vain() {
     });
 }
 
-/// A read that gave less than was asked for has emptied the pipe: the next one
-/// waits without asking the kernel. One that gave all has not.
+/// A read that returns less than was asked for has emptied the pipe, so the next read
+/// waits without a system call. A read that fills its buffer proves nothing.
 #[test]
 fn a_short_read_of_a_stream_proves_that_it_is_empty() {
     block_on(async {
@@ -157,24 +157,24 @@ fn a_short_read_of_a_stream_proves_that_it_is_empty() {
                 reader.read(&mut buffer[..length])
             })
         };
-        // It is registered by the first that would block.
+        // The first read that would block registers the descriptor.
         let mut noop = Context::from_waker(Waker::noop());
         assert!(read(&mut noop, 8).is_pending());
         writer.write_all(b"abcdef").unwrap();
         assert_eq!(poll_fn(|context| read(context, 4)).await.unwrap(), 4);
         assert_eq!(calls.get(), 2);
-        // Two of four: the kernel is not asked again.
+        // Two bytes of four: the next read makes no system call.
         assert!(matches!(read(&mut noop, 4), Poll::Ready(Ok(2))));
         assert_eq!(calls.get(), 3);
         assert!(read(&mut noop, 4).is_pending());
-        let tried = reader.try_read_stream(4, |_| unreachable!("the loop knows better"));
+        let tried = reader.try_read_stream(4, |_| unreachable!("the pipe is known to be empty"));
         assert_eq!(tried.unwrap_err().kind(), ErrorKind::WouldBlock);
         assert_eq!(calls.get(), 3);
-        // What comes later is not missed.
+        // Bytes that come later are not missed.
         writer.write_all(b"gh").unwrap();
         assert_eq!(poll_fn(|context| read(context, 8)).await.unwrap(), 2);
         assert_eq!(calls.get(), 4);
-        // The end is, once told, the end for good.
+        // Once a read has returned the end, every later read returns it.
         drop(writer);
         for _ in 0..3 {
             assert_eq!(poll_fn(|context| read(context, 8)).await.unwrap(), 0);
@@ -182,8 +182,8 @@ fn a_short_read_of_a_stream_proves_that_it_is_empty() {
     });
 }
 
-/// A connection that is read and answered before it ever waits has no source to
-/// keep that in. It asked the kernel in vain, each time, before it was registered.
+/// A connection that is read and answered before it ever waits has no source that could
+/// store this. Each of its reads used to make a system call that found nothing.
 #[test]
 fn a_short_read_is_remembered_before_there_is_a_source() {
     block_on(async {
@@ -206,10 +206,10 @@ fn a_short_read_is_remembered_before_there_is_a_source() {
     });
 }
 
-/// Nobody watches after a short read without a source. What comes meanwhile is
-/// there when the next read waits, and so is the end.
+/// Without a source, the kernel reports nothing after a short read. The next read that
+/// waits finds the bytes that came meanwhile, and the end.
 #[test]
-fn what_comes_between_a_short_read_and_the_next_is_not_missed() {
+fn bytes_that_come_between_a_short_read_and_the_next_are_not_missed() {
     block_on(async {
         for later in [b"de".as_slice(), b""] {
             let (reader, mut writer) = reading();
@@ -226,9 +226,9 @@ fn what_comes_between_a_short_read_and_the_next_is_not_missed() {
     });
 }
 
-/// What is there can be had without a loop, and only a wait is an error.
+/// Bytes that are there can be read without a loop; only a wait is an error.
 #[test]
-fn a_short_read_does_not_need_the_loop_that_is_gone() {
+fn a_short_read_works_after_its_loop_has_ended() {
     let runtime = Runtime::new().unwrap();
     let mut context = Context::from_waker(Waker::noop());
     let (reader, mut writer) = runtime.block_on(async { reading() });
@@ -241,13 +241,13 @@ fn a_short_read_does_not_need_the_loop_that_is_gone() {
     writer.write_all(b"de").unwrap();
     assert!(matches!(read(&mut context), Poll::Ready(Ok(2))));
     let Poll::Ready(Err(error)) = read(&mut context) else {
-        panic!("nobody is left to wait for");
+        panic!("there is no loop to wait with");
     };
     assert_eq!(error.kind(), ErrorKind::Other);
 }
 
-/// With the writer gone no further edge comes, so that a short read proves
-/// nothing: bytes and the end must both be found.
+/// Once the writer is closed no further event comes, so a short read proves nothing: the
+/// remaining bytes and the end must both be found.
 #[test]
 fn a_short_read_after_a_hang_up_proves_nothing() {
     block_on(async {
@@ -269,13 +269,13 @@ fn a_short_read_after_a_hang_up_proves_nothing() {
     });
 }
 
-/// A write that came up short has filled the pipe.
+/// A write that takes less than it was given has filled the pipe.
 #[test]
 fn a_short_write_of_a_stream_proves_that_it_is_full() {
     block_on(async {
         let (mut reader, writer) = writing();
         let full = fill(&writer);
-        // Registered, and full.
+        // The writer is registered, and the pipe is full.
         let mut context = Context::from_waker(Waker::noop());
         assert!(writer.poll_writable(&mut context).is_pending());
         let mut some = vec![0; full / 2];
@@ -303,7 +303,7 @@ fn a_short_write_is_remembered_before_there_is_a_source() {
     block_on(async {
         let (mut reader, writer) = writing();
         let mut context = Context::from_waker(Waker::noop());
-        // More than any pipe takes.
+        // More bytes than any pipe takes.
         let huge = vec![0; 4 << 20];
         let write = |context: &mut Context<'_>| {
             writer.poll_write_stream(context, huge.len(), |mut writer| writer.write(&huge))
@@ -320,11 +320,11 @@ fn a_short_write_is_remembered_before_there_is_a_source() {
     });
 }
 
-/// A write that waited has put the source on the loop, which watched writes
-/// only: what was found out about reads once was then believed for ever.
+/// A write that waited registered the source for writes only. An empty read used to be
+/// believed for ever then, because no event for reads could correct it.
 #[test]
 #[cfg_attr(miri, ignore = "Miri knows no `recv` and `send` of socket pairs")]
-fn a_try_is_not_refused_for_what_nobody_watches() {
+fn a_try_is_not_refused_in_a_direction_that_is_not_watched() {
     block_on(async {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
         let ours = Async::new(ours).unwrap();
@@ -371,7 +371,7 @@ fn several_tasks_wait_at_once() {
                 take.send(byte[0]).await.unwrap();
             }));
         }
-        // One that gives up, and one by the other way.
+        // A waiter that gives up, and one that waits by `poll_readable`.
         {
             let mut gives_up = pin!(reader.readable());
             assert!(is_pending(gives_up.as_mut()));
@@ -389,21 +389,21 @@ fn several_tasks_wait_at_once() {
     });
 }
 
-/// Tasks are remembered in another way than the wakers of other executors.
+/// A source stores a task in another way than a foreign waker.
 #[test]
-fn of_those_who_poll_the_last_is_woken() {
+fn the_last_waiter_that_polled_is_woken() {
     let runtime = Runtime::new().unwrap();
     let guard = runtime.enter();
     let (reader, mut writer) = reading();
     drop(guard);
     let reader = Rc::new(reader);
     let foreign = Rc::new(Cell::new(0));
-    let told = Rc::clone(&foreign);
-    let waker = calling(move |call| told.set(told.get() + u32::from(call == Call::Wake)));
+    let count = Rc::clone(&foreign);
+    let waker = calling(move |call| count.set(count.get() + u32::from(call == Call::Wake)));
     let polls = Rc::new(Cell::new(0));
-    let (source, told) = (Rc::clone(&reader), Rc::clone(&polls));
+    let (source, count) = (Rc::clone(&reader), Rc::clone(&polls));
     let task = runtime.spawn(poll_fn(move |context| {
-        told.set(told.get() + 1);
+        count.set(count.get() + 1);
         match source.poll_read_with(context, |mut reader| reader.read(&mut [0; 8])) {
             Poll::Ready(read) => Poll::Ready(read.unwrap()),
             Poll::Pending => Poll::Pending,
@@ -417,19 +417,19 @@ fn of_those_who_poll_the_last_is_woken() {
     let turn = || runtime.turn(Some(Duration::ZERO)).unwrap();
     turn();
     assert_eq!(polls.get(), 1);
-    // The task waits, and then the other executor in its place.
+    // The task waits, and then the foreign waker replaces it.
     assert!(poll().is_pending() && poll().is_pending());
     writer.write_all(b"a").unwrap();
     turn();
     assert_eq!((polls.get(), foreign.get()), (1, 1));
     assert!(matches!(poll(), Poll::Ready(Ok(1))));
-    // It waits again, beside one that waits by a shared reference.
+    // The foreign waker waits again, beside a task that waits through a shared reference.
     assert!(poll().is_pending());
     let (source, again) = (Rc::clone(&reader), Rc::new(Cell::new(false)));
-    let told = Rc::clone(&again);
+    let flag = Rc::clone(&again);
     let other = runtime.spawn(async move {
         source.readable().await.unwrap();
-        told.set(true);
+        flag.set(true);
     });
     turn();
     drop(task);
@@ -440,7 +440,7 @@ fn of_those_who_poll_the_last_is_woken() {
 }
 
 #[test]
-fn readable_and_writable_tell_until_an_operation_would_block() {
+fn readable_and_writable_complete_until_an_operation_would_block() {
     block_on(async {
         let (reader, mut writer) = reading();
         writer.write_all(b"ab").unwrap();
@@ -463,7 +463,7 @@ fn readable_and_writable_tell_until_an_operation_would_block() {
 }
 
 #[test]
-fn the_descriptor_comes_back() {
+fn into_inner_returns_the_descriptor() {
     block_on(async {
         let (reader, mut writer) = reading();
         assert!(is_pending(pin!(reader.readable())));
@@ -472,19 +472,19 @@ fn the_descriptor_comes_back() {
         assert_eq!(reader.as_fd().as_raw_fd(), number);
         let reader = reader.into_inner().unwrap();
         assert_eq!(reader.as_raw_fd(), number);
-        // And may be put on the loop again.
+        // The descriptor may be put on the loop again.
         let reader = Async::from_nonblocking(reader).unwrap();
         assert!(is_pending(pin!(reader.readable())));
         writer.write_all(b"x").unwrap();
         assert_eq!(read(&reader).await.unwrap(), b"x");
-        // An unregistered one likewise.
+        // The same for a descriptor that was never registered.
         let (reader, _writer) = reading();
         reader.into_inner().unwrap();
     });
 }
 
 #[test]
-fn a_closed_descriptors_number_is_used_again() {
+fn the_number_of_a_closed_descriptor_can_be_used_again() {
     block_on(async {
         for _ in 0..20 {
             let (reader, mut writer) = {
@@ -505,10 +505,10 @@ fn a_closed_descriptors_number_is_used_again() {
     });
 }
 
-/// Events that wait in the kernel for a source that has gone, and whose place
-/// another has taken, are not the other's.
+/// An event that the kernel still holds for a dropped source does not wake the source that
+/// has taken its place.
 #[test]
-fn events_of_a_source_that_is_gone_are_nobodys() {
+fn events_of_a_dropped_source_wake_no_other() {
     let runtime = Runtime::new().unwrap();
     let _guard = runtime.enter();
     let (old, mut writer) = reading();
@@ -519,8 +519,8 @@ fn events_of_a_source_that_is_gone_are_nobodys() {
     drop(old);
     let (new, _new_writer) = reading();
     let woken = Rc::new(Cell::new(false));
-    let told = Rc::clone(&woken);
-    let waker = calling(move |call| told.set(told.get() || call == Call::Wake));
+    let flag = Rc::clone(&woken);
+    let waker = calling(move |call| flag.set(flag.get() || call == Call::Wake));
     assert!(
         new.poll_readable(&mut Context::from_waker(&waker))
             .is_pending()
@@ -531,7 +531,7 @@ fn events_of_a_source_that_is_gone_are_nobodys() {
     drop(duplicate);
 }
 
-/// The kernel polls no regular files, and says so.
+/// The kernel does not poll regular files, and returns an error.
 #[test]
 #[cfg_attr(miri, ignore = "Miri has no epoll of a file")]
 fn a_regular_file_gives_an_error() {
@@ -544,7 +544,7 @@ fn a_regular_file_gives_an_error() {
             file.poll_readable(&mut context),
             Poll::Ready(Err(_))
         ));
-        // What does not wait works, after a short read too.
+        // Operations that do not wait work, after a short read too.
         for _ in 0..3 {
             let read = poll_fn(|context| {
                 file.poll_read_stream(context, 8, |mut file| file.read(&mut [0; 1]))
@@ -576,22 +576,22 @@ fn a_source_made_outside_a_runtime_is_an_error() {
     assert!(Async::from_owned(reader).is_err());
 }
 
-/// Two sources of one descriptor are refused, and harm neither.
+/// A second source of one descriptor is refused, and does not harm the first.
 #[test]
 fn a_descriptor_is_on_the_loop_once() {
     block_on(async {
         let (reader, mut writer) = pipe().unwrap();
         let reader = Async::new(Rc::new(reader)).unwrap();
-        let twin = Async::new(Rc::clone(reader.get_ref())).unwrap();
+        let second = Async::new(Rc::clone(reader.get_ref())).unwrap();
         assert!(is_pending(pin!(reader.readable())));
-        assert!(twin.readable().await.is_err());
-        drop(twin);
+        assert!(second.readable().await.is_err());
+        drop(second);
         writer.write_all(b"x").unwrap();
         reader.readable().await.unwrap();
     });
 }
 
-/// A descriptor that is another one each time it is asked for.
+/// A type that returns another descriptor at every call of `as_fd`.
 struct Fickle {
     pipes: [PipeReader; 2],
     asked: Cell<usize>,
@@ -605,7 +605,7 @@ impl AsFd for Fickle {
 }
 
 #[test]
-fn a_fickle_descriptor_is_its_makers_trouble_only() {
+fn a_type_that_changes_its_descriptor_does_not_harm_the_loop() {
     block_on(async {
         let (one, mut first) = pipe().unwrap();
         let (two, mut second) = pipe().unwrap();
@@ -622,7 +622,7 @@ fn a_fickle_descriptor_is_its_makers_trouble_only() {
         second.write_all(b"x").unwrap();
         yield_now().await;
         drop(fickle);
-        // The loop is well.
+        // The loop still works.
         let (reader, mut writer) = reading();
         writer.write_all(b"y").unwrap();
         assert_eq!(read(&reader).await.unwrap(), b"y");
@@ -641,7 +641,7 @@ impl AsFd for Changing {
     }
 }
 
-/// Its registration took the place of the registration of the other descriptor.
+/// Its registration used to replace the registration of the other descriptor.
 #[test]
 fn a_descriptor_that_changes_takes_no_event_of_another() {
     // Miri has no exclusive registrations.
@@ -670,18 +670,18 @@ fn a_descriptor_that_changes_takes_no_event_of_another() {
 
             let changed = || changing.get_ref().which.set(1);
             let error = match kind {
-                // The registration is widened.
+                // The registration gains a direction.
                 0 => {
                     changed();
                     Some(changing.writable().await.unwrap_err())
                 }
-                // It is removed.
+                // The registration is removed.
                 1 => {
                     changed();
                     changing.leave_to_others();
                     None
                 }
-                // It is removed, and made again.
+                // The registration is removed, and made again.
                 _ => {
                     changing.leave_to_others();
                     changed();
@@ -721,7 +721,7 @@ fn a_waker_drops_the_source_that_wakes_it() {
         });
         let mut context = Context::from_waker(&waker);
         if joined {
-            // The waiter holds the source on its part.
+            // The waiting future owns a reference to the source.
             let source = Rc::clone(&reader);
             let mut waiting = Box::pin(async move { source.readable().await });
             assert!(waiting.as_mut().poll(&mut context).is_pending());
@@ -736,9 +736,9 @@ fn a_waker_drops_the_source_that_wakes_it() {
     }
 }
 
-/// Waiters are dropped, and others come, while they are all being woken.
+/// Waiters are dropped, and new ones added, while all of them are being woken.
 #[test]
-fn a_waker_changes_who_waits_while_they_are_woken() {
+fn a_waker_may_change_the_waiters_while_they_are_woken() {
     type Waiting = std::pin::Pin<Box<dyn Future<Output = io::Result<()>>>>;
 
     let runtime = Runtime::new().unwrap();
@@ -749,10 +749,10 @@ fn a_waker_changes_who_waits_while_they_are_woken() {
     let waiting: Rc<RefCell<Vec<Waiting>>> = Rc::default();
     let woken = Rc::new(Cell::new(0));
     for _ in 0..10 {
-        let (all, source, told) = (Rc::clone(&waiting), Rc::clone(&reader), Rc::clone(&woken));
+        let (all, source, count) = (Rc::clone(&waiting), Rc::clone(&reader), Rc::clone(&woken));
         let waker = calling(move |call| {
             if call == Call::Wake {
-                told.set(told.get() + 1);
+                count.set(count.get() + 1);
                 drop(all.take());
                 let source = Rc::clone(&source);
                 let mut new: Waiting = Box::pin(async move { source.readable().await });
@@ -776,7 +776,7 @@ fn a_waker_changes_who_waits_while_they_are_woken() {
 }
 
 #[test]
-fn a_waker_that_turns_the_loop_while_cloned_misses_nothing() {
+fn a_waker_that_runs_a_turn_while_cloned_misses_no_event() {
     let runtime = Rc::new(Runtime::new().unwrap());
     let guard = runtime.enter();
     let (reader, mut writer) = reading();
@@ -785,12 +785,12 @@ fn a_waker_that_turns_the_loop_while_cloned_misses_nothing() {
     assert!(reader.poll_readable(&mut context).is_pending());
     writer.write_all(b"x").unwrap();
     let woken = Rc::new(Cell::new(false));
-    let (turned, told) = (Rc::clone(&runtime), Rc::clone(&woken));
+    let (turned, flag) = (Rc::clone(&runtime), Rc::clone(&woken));
     let waker = calling(move |call| match call {
         Call::Clone => {
             turned.turn(Some(Duration::ZERO)).unwrap();
         }
-        Call::Wake => told.set(true),
+        Call::Wake => flag.set(true),
         Call::Drop => {}
     });
     let polled = reader.poll_readable(&mut Context::from_waker(&waker));
@@ -798,7 +798,6 @@ fn a_waker_that_turns_the_loop_while_cloned_misses_nothing() {
     assert!(reader.poll_readable(&mut context).is_ready());
 }
 
-/// An operation that uses the source itself.
 #[test]
 fn an_operation_may_use_its_own_source() {
     block_on(async {
@@ -840,13 +839,13 @@ fn an_interrupted_operation_is_tried_again() {
     });
 }
 
-/// More descriptors become ready at once than the loop fetches at once.
+/// More descriptors become ready at once than one poll of the kernel returns.
 #[test]
 #[cfg_attr(miri, ignore = "slow")]
-fn more_events_than_are_fetched_at_once() {
+fn more_events_than_one_poll_returns_are_all_delivered() {
     const PAIRS: usize = 1100;
 
-    // Two descriptors each, and what else the test program has open.
+    // Two descriptors for each pair, and the others that the test program has open.
     let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     if limit.current.is_some_and(|current| current < 4096) {
         limit.current = Some(limit.maximum.map_or(4096, |most| most.min(4096)));

@@ -1,4 +1,4 @@
-//! The blocking mode of a description, which `Async::new` changes and puts back.
+//! The blocking mode of an open file description, which `Async::new` changes and restores.
 
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read, Write, pipe};
@@ -12,7 +12,7 @@ use coreloop::io::Async;
 use coreloop::{Runtime, block_on};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
-/// Whether operations of the descriptor's description block.
+/// Whether operations on the descriptor block.
 fn blocks(descriptor: impl AsFd) -> bool {
     let flags = fcntl_getfl(descriptor).unwrap();
     !flags.contains(OFlags::NONBLOCK)
@@ -27,7 +27,7 @@ fn duplicate(descriptor: impl AsFd) -> OwnedFd {
     descriptor.as_fd().try_clone_to_owned().unwrap()
 }
 
-/// Both ends of a pipe, and duplicates of them that stay.
+/// Both ends of a pipe, and duplicates of them that stay open.
 struct Ends {
     reader: PipeReader,
     writer: PipeWriter,
@@ -53,7 +53,7 @@ fn a_dropped_descriptor_is_blocking_again() {
         assert!(!blocks(&ends.other_reader));
         drop(reader);
         assert!(blocks(&ends.other_reader));
-        // Also one that was registered with the kernel.
+        // The same for a descriptor that was registered with the kernel.
         let writer = Async::new(ends.writer).unwrap();
         writer.writable().await.unwrap();
         assert!(!blocks(&ends.other_writer));
@@ -105,7 +105,7 @@ fn a_descriptor_that_was_non_blocking_stays_so() {
         let writer = writer.into_inner().unwrap();
         assert!(!blocks(&writer));
 
-        // What the caller has made non-blocking is the caller's.
+        // A descriptor that the caller has made non-blocking is not changed.
         let reader = Async::from_nonblocking(&ends.other_reader).unwrap();
         drop(reader);
         assert!(!blocks(&ends.other_reader));
@@ -122,7 +122,7 @@ fn a_descriptor_is_blocking_if_it_could_not_be_put_on_a_loop() {
 
 #[test]
 #[cfg_attr(miri, ignore = "Miri has no `fstat` of pipes")]
-fn the_last_of_several_on_one_description_makes_it_blocking() {
+fn the_last_descriptor_of_a_description_makes_it_blocking() {
     block_on(async {
         for order in [
             [0, 1, 2],
@@ -145,7 +145,7 @@ fn the_last_of_several_on_one_description_makes_it_blocking() {
 
 #[test]
 #[cfg_attr(miri, ignore = "Miri has no `fstat` of pipes")]
-fn one_that_is_made_in_between_keeps_the_description_non_blocking() {
+fn a_later_descriptor_keeps_the_description_non_blocking() {
     block_on(async {
         let (reader, _writer) = pipe().unwrap();
         let first = Async::new(duplicate(&reader)).unwrap();
@@ -186,14 +186,14 @@ fn loops_of_several_threads_share_a_description() {
 }
 
 #[test]
-fn the_ends_of_a_pipe_do_not_hold_each_other() {
+fn the_ends_of_a_pipe_do_not_keep_each_other_open() {
     block_on(async {
         let ends = ends();
         drop(ends.other_writer);
         let reader = Async::new(ends.reader).unwrap();
         let writer = Async::new(ends.writer).unwrap();
         drop(writer);
-        // No duplicate is left: the reader finds the end.
+        // No duplicate of the writer is left, so the reader finds the end.
         let mut buffer = [0; 1];
         let read = reader.read_with(|mut reader| reader.read(&mut buffer));
         assert_eq!(read.await.unwrap(), 0);
@@ -203,7 +203,7 @@ fn the_ends_of_a_pipe_do_not_hold_each_other() {
 }
 
 #[test]
-fn the_ends_of_a_socket_pair_do_not_hold_each_other() {
+fn the_ends_of_a_socket_pair_become_blocking_separately() {
     block_on(async {
         let (one, other) = UnixStream::pair().unwrap();
         let on_loop = Async::new(&one).unwrap();
@@ -214,7 +214,7 @@ fn the_ends_of_a_socket_pair_do_not_hold_each_other() {
     });
 }
 
-/// An end of a pipe, whose destructor waits until the other end sees that it is closed.
+/// The writing end of a pipe. Its destructor waits until the reading end finds it closed.
 struct Awaited {
     writer: Option<PipeWriter>,
     reader: PipeReader,
@@ -240,13 +240,13 @@ fn a_destructor_that_waits_for_the_end_of_its_pipe_finds_it() {
         let writer = Some(writer);
         drop(Async::new(Awaited { writer, reader }).unwrap());
     });
-    // The same outside a runtime, where it is not taken.
+    // The same outside a runtime, where `Async::new` returns an error.
     let (reader, writer) = pipe().unwrap();
     let writer = Some(writer);
     assert!(Async::new(Awaited { writer, reader }).is_err());
 }
 
-/// Another description of what a descriptor is open for.
+/// Opens the pipe of a descriptor again, which makes another description.
 #[cfg(target_os = "linux")]
 fn open_again(descriptor: &PipeReader) -> File {
     use std::os::fd::AsRawFd;
@@ -279,7 +279,7 @@ fn two_descriptions_of_a_pipe_are_blocking_when_both_are_dropped() {
 #[test]
 #[cfg(target_os = "linux")]
 #[cfg_attr(miri, ignore = "Miri has no `/proc`")]
-fn a_description_of_others_is_not_made_blocking() {
+fn a_description_that_was_non_blocking_is_not_made_blocking() {
     block_on(async {
         let (reader, _writer) = pipe().unwrap();
         let again = open_again(&reader);
@@ -308,16 +308,19 @@ fn a_descriptor_that_outlives_its_runtime_is_blocking_again() {
 
 #[test]
 #[cfg_attr(miri, ignore = "Miri has no `fstat` of pipes")]
-fn a_forgotten_one_leaves_the_description_non_blocking() {
+fn a_forgotten_descriptor_leaves_the_description_non_blocking() {
     block_on(async {
         let (reader, _writer) = pipe().unwrap();
         mem::forget(Async::new(&reader).unwrap());
         drop(Async::new(&reader).unwrap());
-        assert!(!blocks(&reader), "the forgotten one may still be in use");
+        assert!(
+            !blocks(&reader),
+            "the forgotten descriptor may still be in use"
+        );
     });
 }
 
-/// The standard streams of a program on a terminal: three descriptors of one description.
+/// Like the standard streams of a program on a terminal: descriptors of one description.
 #[test]
 #[cfg(target_os = "linux")]
 #[cfg_attr(miri, ignore = "Miri has no terminals")]

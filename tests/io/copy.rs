@@ -1,5 +1,5 @@
-//! Copying streams: every byte once and in order, counted to the last one
-//! however it ends. `fuzz_models` drops copies at every poll.
+//! Copies of streams: every byte arrives once and in order, and is counted however the
+//! copy ends. `fuzz_models` drops copies at every poll.
 
 use std::cell::Cell;
 use std::io;
@@ -56,7 +56,7 @@ fn every_byte_arrives_once_and_in_order_whatever_the_pieces() {
 }
 
 #[test]
-fn what_was_read_before_an_error_is_written_and_the_copy_goes_on_after_it() {
+fn bytes_read_before_an_error_are_written_and_the_copy_can_continue() {
     let sent = bytes(1000);
     let mut reader = Reader::new(sent.clone(), [Step::Some(300), Step::Some(50), Step::Fail]);
     let mut writer = Writer::new([Step::Some(7)]);
@@ -73,7 +73,7 @@ fn what_was_read_before_an_error_is_written_and_the_copy_goes_on_after_it() {
 }
 
 #[test]
-fn what_a_broken_writer_did_not_take_goes_to_the_next_one() {
+fn bytes_that_a_broken_writer_did_not_take_go_to_the_next_one() {
     let sent = bytes(1000);
     let mut reader = Reader::new(sent.clone(), [Step::Some(600)]);
     let mut broken = Writer::new([Step::Some(100), Step::Wait, Step::Fail]);
@@ -97,7 +97,7 @@ fn a_writer_that_takes_nothing_is_an_error() {
 }
 
 #[test]
-fn what_is_copied_is_flushed_when_the_reader_has_no_more_for_now() {
+fn copied_bytes_are_flushed_when_the_reader_has_to_wait() {
     block_on(async {
         let (mut client, mut reader) = duplex(64);
         let (writer, mut far) = duplex(64);
@@ -112,7 +112,7 @@ fn what_is_copied_is_flushed_when_the_reader_has_no_more_for_now() {
 }
 
 #[test]
-fn copy_buf_leaves_what_it_did_not_write_with_the_reader() {
+fn copy_buf_leaves_unwritten_bytes_in_the_reader() {
     block_on(async {
         let mut reader = BufReader::new(&b"one two three"[..]);
         let (mut writer, mut far) = duplex(4);
@@ -156,7 +156,7 @@ fn an_empty_buffer_is_refused() {
 }
 
 #[test]
-fn a_half_close_goes_through_and_the_other_direction_goes_on() {
+fn a_half_close_is_passed_on_and_the_other_direction_stays_open() {
     block_on(async {
         let (mut client, mut left) = pair().await;
         let (mut right, mut server) = pair().await;
@@ -217,7 +217,7 @@ fn both_directions_carry_large_transfers_at_once() {
 }
 
 #[test]
-fn a_proxy_that_is_dropped_knows_what_it_passed_on_and_what_it_held() {
+fn the_buffers_of_a_dropped_proxy_know_which_bytes_were_passed_on() {
     block_on(async {
         let (mut client, mut left) = duplex(100);
         let (mut right, mut server) = duplex(10);
@@ -228,7 +228,8 @@ fn a_proxy_that_is_dropped_knows_what_it_passed_on_and_what_it_held() {
         assert_eq!((up.bytes_read(), up.bytes_written()), (16, 10));
         assert_eq!(up.unwritten(), b"d more");
 
-        // Another goes on with what the first held, and closes each side once.
+        // A second proxy continues with the bytes that the first held, and closes each
+        // side once.
         client.close().await.unwrap();
         let mut seen = String::new();
         let (copied, read) = join!(
@@ -256,17 +257,17 @@ fn an_error_of_one_direction_ends_both() {
         let (mut client, mut left) = duplex(100);
         let (mut right, server) = duplex(100);
         drop(server);
-        client.write_all(b"for nobody").await.unwrap();
+        client.write_all(b"for no one").await.unwrap();
         let error = copy_bidirectional(&mut left, &mut right).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
     });
 }
 
-/// What one poll of a proxy may do was all spent by the direction polled first,
+/// The direction that is polled first used to take all that one poll of a proxy may do,
 /// if its streams never had to wait.
 #[test]
 fn neither_direction_starves_the_other() {
-    /// Reads without end and counts what is written.
+    /// A stream that can be read without end, and counts the bytes written to it.
     struct Endless(Rc<Cell<u64>>);
 
     impl coreloop::io::AsyncRead for Endless {
@@ -320,7 +321,7 @@ fn neither_direction_starves_the_other() {
 
 #[test]
 #[cfg_attr(miri, ignore = "Miri sets no buffer sizes")]
-fn a_slow_reader_holds_up_the_sender_and_the_proxy_holds_one_buffer() {
+fn a_slow_reader_holds_up_the_sender_and_the_proxy_keeps_one_buffer() {
     block_on(async {
         let (client, mut left) = pair().await;
         let (mut right, mut server) = pair().await;
@@ -336,7 +337,7 @@ fn a_slow_reader_holds_up_the_sender_and_the_proxy_holds_one_buffer() {
             async move {
                 client.write_all(&sent).await.unwrap();
                 client.shutdown().await.unwrap();
-                // Until the proxy is over.
+                // Waits until the proxy has ended.
                 client.read(&mut [0]).await.unwrap();
             }
         });
@@ -373,9 +374,9 @@ fn a_slow_reader_holds_up_the_sender_and_the_proxy_holds_one_buffer() {
 fn the_traits_and_the_methods_of_sockets_live_side_by_side() {
     block_on(async {
         let (mut client, server) = pair().await;
-        // The stream's own, though the traits are in scope.
+        // The stream's own methods, though the traits are in scope.
         client.write_all(b"first line\nsecond").await.unwrap();
-        // The trait's, by value, by reference and on halves.
+        // The traits' methods, by value, by reference and on halves.
         client.flush().await.unwrap();
         client.close().await.unwrap();
         let mut lines = BufReader::new(&server).lines();

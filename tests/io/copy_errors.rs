@@ -1,4 +1,4 @@
-//! Copying with each mixture of errors: of reading, writing, flushing and closing.
+//! Copies with every combination of errors in reading, writing, flushing and closing.
 
 #[cfg(all(target_os = "linux", not(miri)))]
 use std::fs::File;
@@ -17,7 +17,7 @@ use coreloop::io::{
 use futures_lite::future::poll_once;
 
 #[test]
-fn wherever_it_fails_the_buffers_know_where_each_byte_is() {
+fn the_buffers_account_for_every_byte_wherever_a_copy_fails() {
     for failures in 0..64 {
         let (mut a, mut b) = (Side::new(failures), Side::new(failures >> 3));
         let (mut up, mut down) = (CopyBuffer::new(), CopyBuffer::new());
@@ -36,7 +36,7 @@ fn wherever_it_fails_the_buffers_know_where_each_byte_is() {
 
 const WORDS: &[u8] = b"what each side says";
 
-/// Gives its words in two reads, then ends or fails.
+/// A stream that gives its words in two reads and then ends or fails.
 struct Side {
     given: usize,
     taken: Vec<u8>,
@@ -100,16 +100,16 @@ impl AsyncWrite for Side {
     }
 }
 
-/// How the flush of a writer goes that keeps bytes until then.
+/// The result of the flush of a writer that keeps its bytes until then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flush {
     Succeeds,
-    /// At the third attempt.
+    /// Succeeds at the third attempt.
     Waits,
     Fails,
 }
 
-/// A reader that fails after its words, and a writer whose bytes leave with a flush.
+/// A reader that fails after its words, and a writer that passes bytes on when flushed.
 struct Failing {
     given: usize,
     kept: Vec<u8>,
@@ -193,14 +193,14 @@ impl AsyncWrite for Failing {
     }
 }
 
-/// The bytes before a reset stayed in the writer's buffer, and never left.
+/// The bytes before a reset used to stay in the writer's buffer for ever.
 #[test]
-fn what_was_read_before_an_error_is_flushed() {
+fn bytes_that_were_read_before_an_error_are_flushed() {
     for flush in [Flush::Succeeds, Flush::Waits, Flush::Fails] {
         for kind in 0..6 {
             let mut reader = Failing::new(flush, true);
             let mut writer = Failing::new(flush, false);
-            // It has nothing to say to the reader.
+            // The writer gives no bytes for the other direction.
             writer.given = WORDS.len();
             let copied = coreloop::block_on(async {
                 let (reader, writer) = (&mut reader, &mut writer);
@@ -218,7 +218,7 @@ fn what_was_read_before_an_error_is_flushed() {
                         .map(drop),
                 }
             });
-            // The reader's error came first, and the error of the flush second.
+            // The reader's error is returned, because it came before the error of the flush.
             let error = copied.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
             let flushed = if flush == Flush::Fails { &[] } else { WORDS };
@@ -258,8 +258,8 @@ fn a_copy_that_is_dropped_before_the_flush_keeps_the_error() {
     });
 }
 
-/// The memory of this process, as a file, from the last bytes before a gap into the gap:
-/// those are read, and the next read is an error.
+/// Returns the memory of this process as a file, and a range that begins 16 bytes before a
+/// gap and ends in the gap: those bytes can be read, and the next read is an error.
 #[cfg(all(target_os = "linux", not(miri)))]
 fn before_a_gap() -> (File, Range<u64>) {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
@@ -280,7 +280,7 @@ fn before_a_gap() -> (File, Range<u64>) {
 
 #[test]
 #[cfg(all(target_os = "linux", not(miri)))]
-fn what_was_read_of_a_file_before_an_error_is_flushed() {
+fn bytes_of_a_file_that_were_read_before_an_error_are_flushed() {
     for flush in [Flush::Succeeds, Flush::Waits, Flush::Fails] {
         let (file, mut range) = before_a_gap();
         let mut writer = Failing::new(flush, false);
@@ -294,9 +294,9 @@ fn what_was_read_of_a_file_before_an_error_is_flushed() {
     }
 }
 
-/// The bytes that the first had written stayed in the writer's buffer.
+/// The bytes that a dropped copy had written used to stay in the writer's buffer.
 #[test]
-fn a_copy_flushes_what_one_that_was_dropped_has_written() {
+fn a_copy_flushes_the_bytes_that_a_dropped_copy_has_written() {
     coreloop::block_on(async {
         let mut reader = Failing::new(Flush::Succeeds, false);
         let mut writer = Failing::new(Flush::Waits, false);

@@ -1,4 +1,4 @@
-//! Streams in memory: bounded, closed by halves, and awake when they should be.
+//! Streams in memory: their bounds, how they are closed, and which wakes they make.
 //! `fuzz_models` compares them with plain queues.
 
 use std::cell::RefCell;
@@ -16,7 +16,7 @@ use coreloop_test_support::wakers::{panicking_waker, with_hook};
 use futures_lite::future::poll_once;
 
 #[test]
-fn what_one_end_writes_the_other_reads() {
+fn each_end_reads_what_the_other_has_written() {
     block_on(async {
         let (mut client, mut server) = duplex(8);
         client.write_all(b"question").await.unwrap();
@@ -90,7 +90,7 @@ fn a_close_ends_one_direction_only() {
 }
 
 #[test]
-fn a_writer_that_waits_hears_that_the_other_end_is_gone() {
+fn a_waiting_writer_fails_when_the_other_end_is_dropped() {
     block_on(async {
         let (mut client, server) = duplex(4);
         let writer = spawn(async move { client.write_all(b"too much").await });
@@ -132,7 +132,7 @@ fn one_task_reads_while_another_writes() {
         server.write_all(b"pong").await.unwrap();
         assert_eq!(&reader.await.unwrap(), b"pong");
 
-        // And with the halves that any stream has.
+        // The same with the halves of `split`, which any stream has.
         let (mut reader, mut writer) = split(server);
         writer.write_all(b"half").await.unwrap();
         writer.close().await.unwrap();
@@ -150,7 +150,7 @@ fn reads_and_writes_spend_the_budget() {
             while coop::has_budget_remaining() {
                 client.write_all(b"x").await.unwrap();
                 written += 1;
-                assert!(written <= 128, "a write that costs nothing");
+                assert!(written <= 128, "writes spend no budget");
             }
             drop(server);
         })
@@ -161,11 +161,11 @@ fn reads_and_writes_spend_the_budget() {
 
 #[test]
 #[should_panic(expected = "a stream in memory needs room for at least one byte")]
-fn no_room_at_all_is_refused() {
+fn a_stream_without_room_is_refused() {
     let _ = duplex(0);
 }
 
-/// A waker may do anything, as to use the stream that wakes it.
+/// A waker may run any code, even code that uses the stream that wakes it.
 #[test]
 fn wakers_may_use_the_stream_that_wakes_them() {
     let (one, other) = duplex(1);
@@ -216,7 +216,7 @@ fn a_waker_that_panics_leaves_the_stream_usable() {
     });
 }
 
-/// The panic of one waker cost the task at the other direction its wake.
+/// The panic of one waker used to lose the wake for the other direction.
 #[test]
 fn a_waker_that_panics_while_an_end_is_dropped_leaves_the_other_woken() {
     let (client, server) = duplex(1);

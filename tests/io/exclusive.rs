@@ -1,5 +1,5 @@
-//! Descriptors that several loops wait for: whom the kernel wakes, and who has what it
-//! woke another one for.
+//! Descriptors that several loops wait for: which loop the kernel wakes, and which loop
+//! takes a connection that the woken one leaves.
 #![cfg(any(target_os = "linux", target_os = "android"))]
 
 use std::cell::Cell;
@@ -19,7 +19,7 @@ use coreloop::io::{Async, Interest};
 use coreloop_test_support::deadline::wait_until;
 use rustix::thread::Pid;
 
-/// What the kernel says of a thread.
+/// Reads a field of the kernel's status of a thread.
 fn status(thread: Pid, field: &str) -> String {
     let status = format!("/proc/self/task/{}/status", thread.as_raw_nonzero());
     let status = std::fs::read_to_string(status).unwrap();
@@ -31,12 +31,12 @@ fn sleeps(thread: Pid) -> bool {
     status(thread, "State:").starts_with('S')
 }
 
-/// How often a thread went to sleep.
+/// How often a thread has gone to sleep.
 fn sleeps_so_far(thread: Pid) -> u64 {
     status(thread, "voluntary_ctxt_switches:").parse().unwrap()
 }
 
-/// Waits until loops wait for the kernel, that have nothing else to wait for.
+/// Waits until the loops of these threads are parked in the kernel.
 fn until_asleep(threads: &[Pid]) {
     wait_until(|| threads.iter().all(|&thread| sleeps(thread)));
 }
@@ -48,19 +48,19 @@ fn listener() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// What a herd of loops did for a number of connections.
+/// How often the threads of a herd of loops were woken for a number of connections.
 #[derive(Debug)]
 struct Herd {
     connections: u64,
     /// How often one of their threads was woken.
     wakes: u64,
-    /// How often one asked for a connection and found none, though woken for it. Most
-    /// threads that are too late do not get so far: `epoll_wait` looks once more.
+    /// How often a woken loop called `accept` and found no connection. Most threads that
+    /// are too late do not get that far, because `epoll_wait` checks once more.
     empty: u64,
 }
 
-/// Lets eight loops accept from one listener: one connection after another, each when
-/// all of them are asleep.
+/// Has eight loops accept from one listener: one connection after another, each made
+/// when all loops are asleep.
 fn herd(put: fn(TcpListener) -> io::Result<Async<TcpListener>>) -> Herd {
     const LOOPS: usize = 8;
     const CONNECTIONS: u64 = 200;
@@ -77,7 +77,7 @@ fn herd(put: fn(TcpListener) -> io::Result<Async<TcpListener>>) -> Herd {
             scope.spawn(move || {
                 block_on(async {
                     let listener = put(listener).unwrap();
-                    // Nobody has woken it for its first call.
+                    // The first call does not follow a wake.
                     let found = Cell::new(true);
                     let mut started = Some(started);
                     loop {
@@ -114,7 +114,7 @@ fn herd(put: fn(TcpListener) -> io::Result<Async<TcpListener>>) -> Herd {
             until_asleep(&threads);
         }
         wakes = sleeps() - before;
-        // Each loop takes one more, and finds that nobody counts.
+        // Each loop accepts one more connection, finds the channel closed, and ends.
         drop(peers);
         for _ in 0..LOOPS {
             drop(TcpStream::connect(address).unwrap());
@@ -128,20 +128,21 @@ fn herd(put: fn(TcpListener) -> io::Result<Async<TcpListener>>) -> Herd {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "Miri's threads are none that the kernel could tell of")]
+#[cfg_attr(miri, ignore = "the kernel does not know the threads of Miri")]
 fn a_connection_wakes_one_of_the_loops_that_share_a_listener() {
     let shared = herd(Async::from_owned_exclusive);
     println!("shared: {shared:?}");
     let for_nothing = shared.wakes.saturating_sub(shared.connections);
     assert!(for_nothing * 10 < shared.wakes, "{shared:?}");
     assert!(shared.empty * 10 < shared.wakes, "{shared:?}");
-    // What it would be otherwise.
+    // For comparison, a registration that is not exclusive.
     let plain = herd(Async::from_nonblocking);
     println!("plain: {plain:?}");
     assert!(plain.wakes > plain.connections * 2, "{plain:?}");
 }
 
-/// A thread whose loop accepts `count` connections: its id, and their peers.
+/// Starts a thread whose loop accepts `count` connections. Returns the id of the thread
+/// and the peers of the connections.
 fn acceptor<'scope>(
     scope: &'scope thread::Scope<'scope, '_>,
     listener: &TcpListener,
@@ -167,11 +168,11 @@ fn acceptor<'scope>(
     (thread.recv().unwrap(), peers)
 }
 
-/// What happens if a worker is killed between the kernel's wake and its `accept`: a
-/// sibling that sleeps is not told, but whoever looks next takes the connection too.
+/// A worker may be killed between the kernel's wake and its `accept`. The kernel does not
+/// wake a sleeping sibling then, but the next loop that accepts takes that connection too.
 #[test]
-#[cfg_attr(miri, ignore = "Miri's threads are none that the kernel could tell of")]
-fn what_a_dead_loop_was_woken_for_is_left_to_whoever_looks_next() {
+#[cfg_attr(miri, ignore = "the kernel does not know the threads of Miri")]
+fn a_connection_that_woke_a_dying_loop_goes_to_the_next_that_accepts() {
     for sibling in [false, true] {
         let (listener, address) = listener();
         thread::scope(|scope| {
@@ -193,7 +194,7 @@ fn what_a_dead_loop_was_woken_for_is_left_to_whoever_looks_next() {
                 });
             });
             until_asleep(&[thread.recv().unwrap()]);
-            // It comes behind the other one in the kernel's list.
+            // The sibling comes after the dying loop in the kernel's list.
             let second = sibling.then(|| {
                 let (thread, peers) = acceptor(scope, &listener, 2);
                 until_asleep(&[thread]);
@@ -216,17 +217,17 @@ fn what_a_dead_loop_was_woken_for_is_left_to_whoever_looks_next() {
     }
 }
 
-/// Its duplicates keep a descriptor in the kernel's list after it is closed. A worker
-/// that had stopped to accept, and went on otherwise, took the wakes of the others.
+/// Duplicates keep a closed descriptor in the kernel's list. A worker that had stopped
+/// accepting, but still ran, used to take the wakes of the others.
 #[test]
-#[cfg_attr(miri, ignore = "Miri's threads are none that the kernel could tell of")]
-fn a_loop_that_accepts_no_more_leaves_the_wakes_to_others() {
+#[cfg_attr(miri, ignore = "the kernel does not know the threads of Miri")]
+fn a_loop_that_has_stopped_accepting_leaves_the_wakes_to_others() {
     leaves_the_wakes_to_others(true);
 }
 
-/// One that is out of descriptors took them all, and could accept none.
+/// A loop without free descriptors used to take all wakes, and could accept nothing.
 #[test]
-#[cfg_attr(miri, ignore = "Miri's threads are none that the kernel could tell of")]
+#[cfg_attr(miri, ignore = "the kernel does not know the threads of Miri")]
 fn a_loop_that_cannot_accept_leaves_the_wakes_to_others() {
     leaves_the_wakes_to_others(false);
 }
@@ -256,7 +257,7 @@ fn leaves_the_wakes_to_others(for_ever: bool) {
                 let pipe = Async::new(pipe).unwrap();
                 let read = pipe.read_with(|mut pipe| {
                     let result = pipe.read(&mut [0]);
-                    // Once it is here, once at the end.
+                    // Sent by the first call, and by the last one at the end.
                     let _ = started.send(rustix::thread::gettid());
                     result
                 });
@@ -284,7 +285,7 @@ fn leaves_the_wakes_to_others(for_ever: bool) {
         assert_eq!(sleeps_so_far(thread), before);
         end.take();
         if !for_ever {
-            // It is back.
+            // The loop accepts again.
             for _ in 0..2 {
                 until_asleep(&[thread]);
                 let client = TcpStream::connect(address).unwrap();
@@ -295,11 +296,11 @@ fn leaves_the_wakes_to_others(for_ever: bool) {
 }
 
 #[test]
-fn a_descriptor_is_given_back_while_it_is_left_to_others() {
+fn into_inner_returns_a_descriptor_that_is_left_to_others() {
     let (listener, address) = listener();
     block_on(async {
         let listener = Async::from_owned_exclusive(listener).unwrap();
-        // Before anybody waited there is nothing to leave.
+        // Before the first wait there is no registration to remove.
         listener.leave_to_others();
         let mut waiting = Box::pin(listener.readable());
         let polled = poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx))).await;

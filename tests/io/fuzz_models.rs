@@ -1,27 +1,27 @@
-//! What the fuzz targets in `fuzz` check, on random bytes and for a moment.
+//! Runs the checks of the fuzz targets in `fuzz` on random bytes, for a moment.
 //!
-//! Each module takes bytes as a program for something of ours that has to hold
-//! whatever it is given. A fuzzer finds rarer programs; this finds that one of
-//! them is broken, without any tool.
-#![cfg(not(miri))] // Too many rounds for it, of safe code.
+//! Each check reads the bytes as a program for a part of this library, which has to
+//! behave like its model whatever the program does. A fuzzer finds rarer programs;
+//! these tests find that a check is broken, without any tool.
+#![cfg(not(miri))] // Too many rounds of safe code for Miri.
 
 use coreloop_test_support::models::{addresses, copy, duplex};
 use coreloop_test_support::sequence::of_bytes;
 
 #[test]
-fn a_stream_in_memory_is_two_bounded_queues() {
+fn a_stream_in_memory_behaves_like_two_bounded_queues() {
     of_bytes(400, duplex::check);
 }
 
 #[test]
-fn a_copy_is_accounted_for_at_every_poll() {
+fn the_counts_of_a_copy_are_right_at_every_poll() {
     of_bytes(400, copy::check);
 }
 
 #[test]
 fn a_string_is_an_address_or_an_error() {
     of_bytes(40, addresses::check);
-    // Bytes at random are seldom near an address, these are.
+    // Random bytes rarely resemble an address; these pieces do.
     of_bytes(6, |bytes| {
         let pieces = bytes
             .iter()

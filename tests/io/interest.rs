@@ -1,4 +1,4 @@
-//! `Interest` and `Ready`: waiting for several things, and what ends a wait.
+//! `Interest` and `Ready`: waits for several kinds of readiness, and what ends them.
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind, PipeReader, Read, Write};
@@ -18,7 +18,7 @@ fn pair() -> (Async<UnixStream>, UnixStream) {
     (Async::new(one).expect("a runtime"), other)
 }
 
-/// Miri has no `recv` and `send` of socket pairs, which std does.
+/// Reads by `read`, because Miri has no `recv` and `send` on socket pairs, which std calls.
 fn read(stream: &UnixStream) -> io::Result<usize> {
     Ok(rustix::io::read(stream, &mut [0; 8])?)
 }
@@ -27,7 +27,7 @@ fn write(stream: &UnixStream, bytes: &[u8]) -> io::Result<usize> {
     Ok(rustix::io::write(stream, bytes)?)
 }
 
-/// Whether a future is over at its first poll.
+/// Polls a future once, and returns its output if that completes it.
 async fn once<F: Future>(future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     std::future::poll_fn(|cx| {
@@ -61,7 +61,7 @@ fn a_wait_for_both_ends_with_either() {
         let (one, other) = pair();
         let both = Interest::READABLE | Interest::WRITABLE;
         assert_eq!(one.ready(both).await.unwrap(), Ready::WRITABLE);
-        // No more room: now only a byte from the other end ends the wait.
+        // There is no more room, so only a byte from the other end ends the wait.
         while one
             .try_io(Interest::WRITABLE, |stream| write(stream, &[0; 4096]))
             .is_ok()
@@ -103,8 +103,8 @@ fn a_dropped_wait_leaves_the_readiness_to_others() {
     });
 }
 
-/// That a pipe has lost its writers is told, but once another opens it, reads wait
-/// for that one, and do not spin.
+/// A pipe without writers is reported as closed, but once a writer opens it again, reads
+/// wait for that writer and do not spin.
 #[test]
 #[cfg(target_os = "linux")]
 #[cfg_attr(miri, ignore = "Miri has no /proc")]
@@ -154,7 +154,7 @@ fn try_io_asks_the_kernel_only_if_it_may_succeed() {
             calls.set(calls.get() + 1);
             read(stream)
         };
-        // Not registered yet, so nothing is known.
+        // The descriptor is not registered yet, so the loop does not know its readiness.
         for _ in 0..2 {
             let error = one.try_io(Interest::READABLE, counted).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::WouldBlock);
@@ -173,10 +173,9 @@ fn try_io_asks_the_kernel_only_if_it_may_succeed() {
     });
 }
 
-/// Two tasks that poll by a shared reference are both woken; of two that poll as if
-/// alone, the last.
+/// Of tasks that poll with `poll_read_with`, only the last would be woken.
 #[test]
-fn all_who_poll_by_a_shared_reference_are_woken() {
+fn all_tasks_that_poll_through_a_shared_reference_are_woken() {
     block_on(async {
         let (one, other) = pair();
         let counts: Vec<Arc<Count>> = (0..3).map(|_| Arc::default()).collect();
@@ -191,7 +190,7 @@ fn all_who_poll_by_a_shared_reference_are_woken() {
         assert_eq!(write(&other, b"x").unwrap(), 1);
         ready.await.unwrap();
         for count in &counts {
-            // Once, unless its two wakers have tables of their own, as in Miri.
+            // One wake, unless the two wakers of a count have different vtables, as in Miri.
             let most = if cfg!(miri) { 2 } else { 1 };
             assert!((1..=most).contains(&count.get()));
             assert_eq!(Arc::strong_count(count), 1, "a waker is kept after its use");
@@ -206,7 +205,7 @@ fn all_who_poll_by_a_shared_reference_are_woken() {
     });
 }
 
-/// What nobody waits for any more takes a bounded place.
+/// The number of wakers that a source keeps for polls that were given up is bounded.
 #[test]
 #[cfg_attr(miri, ignore = "three hundred wakers in a list, which is safe code")]
 fn wakers_of_polls_that_were_given_up_do_not_pile_up() {
@@ -223,7 +222,8 @@ fn wakers_of_polls_that_were_given_up_do_not_pile_up() {
             .filter(|count| Arc::strong_count(count) > 1)
             .count();
         assert!(kept <= 256, "{kept} are kept");
-        // Those that made room were woken, so if they still wait they poll again.
+        // The wakers that were removed were woken, so that a future that still waits polls
+        // again.
         let woken = counts.iter().filter(|count| count.get() == 1).count();
         assert_eq!(woken + kept, 300);
     });

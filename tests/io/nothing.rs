@@ -1,4 +1,4 @@
-//! `empty`, `repeat` and `sink`: always ready, and yet they let others have their turn.
+//! `empty`, `repeat` and `sink` are always ready, and yet they let other tasks run.
 
 use std::io::{IoSlice, SeekFrom};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use coreloop::task::yield_now;
 use coreloop::time::timeout;
 
 #[coreloop::test]
-async fn they_read_and_write_nothing() {
+async fn empty_repeat_and_sink_read_and_write() {
     let mut bytes = [1; 8];
     assert_eq!(empty().read(&mut bytes).await.unwrap(), 0);
     let mut line = String::new();
@@ -29,8 +29,8 @@ async fn they_read_and_write_nothing() {
     assert_eq!(copied.unwrap(), 100_000);
 }
 
-/// Awaits something again and again, beside a future that yields, and with a time limit.
-macro_rules! gives_way {
+/// Awaits an operation again and again, beside a future that yields, and with a time limit.
+macro_rules! lets_others_run {
     ($name:ident, $operation:expr) => {
         #[coreloop::test(start_paused = true)]
         #[cfg_attr(miri, ignore = "hundreds of units of budget, in safe code")]
@@ -50,14 +50,14 @@ macro_rules! gives_way {
     };
 }
 
-gives_way!(reading_nothing_gives_way, empty().read(&mut [0; 1]));
-gives_way!(
-    reading_no_line_gives_way,
+lets_others_run!(reading_nothing_lets_others_run, empty().read(&mut [0; 1]));
+lets_others_run!(
+    reading_no_line_lets_others_run,
     empty().read_line(&mut String::new())
 );
-gives_way!(
-    reading_a_byte_without_end_gives_way,
+lets_others_run!(
+    reading_a_byte_without_end_lets_others_run,
     repeat(1).read(&mut [0; 1])
 );
-gives_way!(writing_nowhere_gives_way, sink().write_all(b"x"));
-gives_way!(flushing_nothing_gives_way, sink().flush());
+lets_others_run!(writing_nowhere_lets_others_run, sink().write_all(b"x"));
+lets_others_run!(flushing_nothing_lets_others_run, sink().flush());

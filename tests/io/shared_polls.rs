@@ -1,5 +1,5 @@
-//! Any number of tasks that poll one descriptor by a shared reference: they are idle while
-//! nothing happens, an event wakes all of them, and tasks that gave up are forgotten.
+//! Any number of tasks that poll one descriptor through a shared reference: they are idle
+//! while nothing happens, an event wakes all of them, and tasks that gave up are forgotten.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -23,7 +23,7 @@ fn pair() -> (Async<UnixStream>, Async<UnixStream>) {
     (Async::new(ours).unwrap(), Async::new(theirs).unwrap())
 }
 
-/// Miri has no `send` to a pair, which std calls.
+/// Writes by `write`, because Miri has no `send` on a socket pair, which std calls.
 fn write(socket: &UnixStream) -> io::Result<usize> {
     Ok(rustix::io::write(socket, &[0; 512])?)
 }
@@ -42,7 +42,7 @@ fn poll_write(socket: &Async<UnixStream>, context: &mut Context<'_>) -> Poll<usi
     socket.poll_write_shared(context, write).map(Result::unwrap)
 }
 
-/// Counts the wakes of a waker that is no task's.
+/// Counts the wakes of a foreign waker.
 #[derive(Default)]
 struct Count(AtomicUsize);
 
@@ -51,7 +51,7 @@ impl Count {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Whether it was woken since this was asked the last time.
+    /// Returns whether the waker was woken since the last call.
     fn take(&self) -> bool {
         self.0.swap(0, Ordering::Relaxed) > 0
     }
@@ -104,7 +104,7 @@ fn any_number_of_tasks_that_share_a_descriptor_are_idle() {
     }
 }
 
-/// Each of the futures has a waker of its own, which is not a task's.
+/// Each of the futures has a foreign waker of its own.
 #[test]
 fn any_number_of_futures_of_one_task_that_share_a_descriptor_are_idle() {
     let runtime = Runtime::new().unwrap();
@@ -130,10 +130,10 @@ fn any_number_of_futures_of_one_task_that_share_a_descriptor_are_idle() {
     assert!(task.is_finished());
 }
 
-/// A future that gave up leaves its waker, which is forgotten if the future does not poll
-/// again after a wake.
+/// A future that gave up leaves its waker behind, which is dropped if the future does not
+/// poll again after a wake.
 #[test]
-fn wakers_that_are_no_tasks_do_not_pile_up() {
+fn foreign_wakers_do_not_pile_up() {
     block_on(async {
         time::pause();
         let (ours, _theirs) = pair();
@@ -163,7 +163,7 @@ fn wakers_that_are_no_tasks_do_not_pile_up() {
 /// A future that still waits polls again, and is not woken for each future that joins it
 /// later.
 #[test]
-fn wakers_that_come_back_are_left_alone() {
+fn futures_that_still_wait_are_rarely_woken() {
     block_on(async {
         time::pause();
         let (ours, _theirs) = pair();

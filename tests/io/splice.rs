@@ -1,4 +1,4 @@
-//! Bytes that go from socket to socket, and from file to socket, by the kernel.
+//! Bytes that the kernel moves from socket to socket, and from file to socket.
 #![cfg(not(miri))]
 
 use std::fs::File;
@@ -110,7 +110,7 @@ fn a_proxy_by_splice_carries_both_directions_and_half_closes() {
 }
 
 #[test]
-fn a_slow_reader_holds_up_the_splice_and_dropping_that_loses_nothing() {
+fn a_splice_waits_for_a_slow_reader_and_loses_nothing_when_dropped() {
     block_on(async {
         let (mut client, mut from) = pair().await;
         let (mut to, mut server) = pair().await;
@@ -122,11 +122,11 @@ fn a_slow_reader_holds_up_the_splice_and_dropping_that_loses_nothing() {
             client
         });
         let mut pipe = SplicePipe::new();
-        // Until something waits in the pipe, as the reader does not read.
+        // Polls until bytes wait in the pipe, because the reader does not read.
         let deadline = Deadline::new();
         while pipe.bytes_read() == pipe.bytes_written() {
             deadline.check();
-            // Each time another future.
+            // Each poll is of a new future.
             let moved = poll_once(pipe.splice(&mut from, &mut to)).await;
             assert!(moved.is_none());
             yield_now().await;
@@ -138,7 +138,7 @@ fn a_slow_reader_holds_up_the_splice_and_dropping_that_loses_nothing() {
         server.read_exact(&mut seen).await.unwrap();
         seen.extend(pipe.into_unwritten().unwrap());
         assert_eq!(seen.len() as u64, stuck);
-        // What comes after it is still in the socket.
+        // The bytes after those in the pipe are still in the socket.
         let rest = spawn(async move {
             let mut rest = Vec::new();
             from.read_to_end(&mut rest).await.unwrap();
@@ -151,7 +151,7 @@ fn a_slow_reader_holds_up_the_splice_and_dropping_that_loses_nothing() {
 }
 
 #[test]
-fn a_dropped_proxy_goes_on_with_its_pipes() {
+fn a_dropped_proxy_can_be_continued_with_its_pipes() {
     block_on(async {
         let (mut client, mut left) = pair().await;
         let (mut right, mut server) = pair().await;
@@ -184,7 +184,7 @@ fn a_dropped_proxy_goes_on_with_its_pipes() {
 #[test]
 fn a_reset_of_either_peer_is_an_error() {
     block_on(async {
-        // The one that sends.
+        // The peer that sends.
         let (mut client, mut from) = pair().await;
         let (mut to, server) = pair().await;
         client.write_all(b"some").await.unwrap();
@@ -196,7 +196,7 @@ fn a_reset_of_either_peer_is_an_error() {
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
         drop(server);
 
-        // The one that receives.
+        // The peer that receives.
         let (mut client, mut from) = pair().await;
         let (mut to, server) = pair().await;
         SockRef::from(&server)
@@ -204,7 +204,7 @@ fn a_reset_of_either_peer_is_an_error() {
             .unwrap();
         drop(server);
         to.readable().await.unwrap();
-        client.write_all(b"for nobody").await.unwrap();
+        client.write_all(b"for no one").await.unwrap();
         let mut pipe = SplicePipe::new();
         let error = pipe.splice(&mut from, &mut to).await.unwrap_err();
         assert!(
@@ -215,12 +215,12 @@ fn a_reset_of_either_peer_is_an_error() {
             "{error}"
         );
         assert_eq!((pipe.bytes_read(), pipe.bytes_written()), (10, 0));
-        assert_eq!(pipe.into_unwritten().unwrap(), b"for nobody");
+        assert_eq!(pipe.into_unwritten().unwrap(), b"for no one");
     });
 }
 
-/// Urgent data stopped splicing for good, and what came after it was lost when
-/// the peer closed: the kernel calls that the end.
+/// Urgent data used to stop a splice for good, and the bytes after it were lost when
+/// the peer closed, because the kernel reports urgent data as the end then.
 #[test]
 fn urgent_data_neither_stops_a_splice_nor_ends_it() {
     block_on(async {
@@ -249,7 +249,7 @@ fn urgent_data_neither_stops_a_splice_nor_ends_it() {
     });
 }
 
-/// A file that is gone from its directory at once.
+/// Returns an open file that has already been removed from its directory.
 fn file(bytes: &[u8]) -> File {
     let folder = Folder::new();
     let mut file = File::options()
@@ -302,7 +302,7 @@ fn a_file_is_sent_whole_or_in_part() {
 }
 
 #[test]
-fn a_dropped_transfer_of_a_file_goes_on_where_it_stopped() {
+fn a_dropped_transfer_of_a_file_continues_where_it_stopped() {
     block_on(async {
         let sent = bytes(1 << 20);
         let file = file(&sent);
@@ -314,7 +314,7 @@ fn a_dropped_transfer_of_a_file_goes_on_where_it_stopped() {
             let mut buffer = [0; 10_000];
             while seen.len() < sent.len() {
                 let before = range.start;
-                // Dropped whenever the socket is full, or the pool is at work.
+                // The future is dropped whenever the socket is full or the pool is at work.
                 let ended = if by_pool {
                     let mut copying = pin!(copy_file(&file, &mut range, &mut client));
                     coreloop::select! {
@@ -333,7 +333,7 @@ fn a_dropped_transfer_of_a_file_goes_on_where_it_stopped() {
                 assert!(seen.len() as u64 <= range.start);
                 while seen.len() < usize::try_from(range.start).unwrap() {
                     match server.read(&mut buffer).await.unwrap() {
-                        0 => panic!("nobody closed it"),
+                        0 => panic!("the stream ended early"),
                         count => seen.extend_from_slice(&buffer[..count]),
                     }
                 }
@@ -344,7 +344,7 @@ fn a_dropped_transfer_of_a_file_goes_on_where_it_stopped() {
     });
 }
 
-/// Until something has arrived.
+/// Waits until bytes have arrived.
 async fn progress(server: &TcpStream) {
     server.peek(&mut [0]).await.unwrap();
 }
@@ -371,7 +371,7 @@ fn a_file_goes_to_any_stream_through_the_pool() {
 }
 
 #[test]
-fn a_file_to_a_peer_that_is_gone_is_an_error_that_says_how_far_it_got() {
+fn a_file_sent_to_a_closed_peer_is_an_error_and_the_range_shows_the_progress() {
     block_on(async {
         let file = file(&bytes(1 << 20));
         let (mut client, server) = pair().await;
@@ -393,8 +393,8 @@ fn a_file_to_a_peer_that_is_gone_is_an_error_that_says_how_far_it_got() {
     });
 }
 
-/// What sendfile(2) does not take is not an error: it is read in the pool, and
-/// that then says what is wrong with it.
+/// A file that sendfile(2) does not take is read in the blocking pool instead, and it is
+/// that read which returns the error.
 #[test]
 fn a_file_that_cannot_be_read_is_an_error() {
     block_on(async {
