@@ -1,8 +1,9 @@
-//! In a process of its own, because `fork` needs one without threads, so also without a
-//! harness: children of a process that has no descriptors and no children of other tests.
+//! Children of a process that has no descriptors and no children of other tests. It is a
+//! process of its own, without a test harness, because `fork` needs a process that has only
+//! one thread.
 //!
-//! The tests run one after another, in this order: `fork` comes first, because the
-//! threads of a pool would be in its way.
+//! The tests run one after another, in this order. `fork` comes first, because it is refused
+//! once the blocking pool has started a thread.
 
 #[cfg(all(target_os = "linux", not(miri)))]
 fn main() {
@@ -22,16 +23,16 @@ fn main() {
         tests::ten_thousand_children_leave_nothing_behind,
     );
     test(
-        "children_without_a_loop_go_with_the_next_spawn",
-        tests::children_without_a_loop_go_with_the_next_spawn,
+        "children_whose_loop_has_ended_are_collected_by_the_next_spawn",
+        tests::children_whose_loop_has_ended_are_collected_by_the_next_spawn,
     );
     test(
         "a_child_without_a_pidfd_is_waited_for_by_a_thread",
         tests::a_child_without_a_pidfd_is_waited_for_by_a_thread,
     );
     test(
-        "without_descriptors_spawn_says_so",
-        tests::without_descriptors_spawn_says_so,
+        "spawn_without_free_descriptors_is_an_error",
+        tests::spawn_without_free_descriptors_is_an_error,
     );
 }
 
@@ -61,7 +62,7 @@ mod linux {
         waitid, waitpid,
     };
 
-    /// The descriptors above 2 that whoever ran this test left open for children.
+    /// The descriptors above 2 that this process has inherited and passes on to its children.
     pub(super) fn inherited() -> Vec<i32> {
         let all = descriptors("self");
         let kept = |number: &i32| {
@@ -88,11 +89,11 @@ mod linux {
         numbers
     }
 
-    /// `fork` copies a process of one thread, and each of the two has a loop then.
+    /// `fork` copies a process that has one thread; parent and child then each run a loop.
     #[expect(unsafe_code, reason = "`fork` is unsafe")]
     pub(super) fn fork_works_with_one_thread() {
-        // SAFETY: the first test of this process, which has mapped nothing shared and has
-        // had no event loop.
+        // SAFETY: this is the first test of the process, which has mapped nothing shared and
+        // has had no event loop.
         match unsafe { fork() }.unwrap() {
             Fork::Child => {
                 let code = coreloop::block_on(async {
@@ -111,7 +112,7 @@ mod linux {
         assert_no_children();
     }
 
-    /// Descriptors of all kinds are open, and a child has its three and none of them.
+    /// The process has descriptors of all kinds open; a child has only its standard streams.
     pub(super) fn descriptors_of_a_child_equal_an_allow_list(inherited: &[i32]) {
         let _std_listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let _file = fs::File::open("/proc/self/exe").unwrap();
@@ -135,8 +136,8 @@ mod linux {
             let mut allowed = vec![0, 1, 2];
             allowed.extend(inherited);
             for child in &mut children {
-                // `spawn` returns when the child has begun to execute its program, a moment
-                // before it closes what that is not to have.
+                // `spawn` returns when the child begins to execute its program, a moment
+                // before the descriptors that the program does not inherit are closed.
                 child.stdin.as_mut().unwrap().write_all(b"x").await.unwrap();
                 let echo = child.stdout.as_mut().unwrap().read(&mut [0; 1]).await;
                 assert_eq!(echo.unwrap(), 1);
@@ -169,7 +170,7 @@ mod linux {
             });
         }
         coreloop::block_on(async {
-            // What is left on the list goes with this one.
+            // Each spawn collects the ended children that no loop waits for.
             let deadline = Deadline::new();
             while has_children() {
                 deadline.check();
@@ -180,14 +181,15 @@ mod linux {
         assert_eq!(descriptors("self"), before);
     }
 
-    pub(super) fn children_without_a_loop_go_with_the_next_spawn() {
+    pub(super) fn children_whose_loop_has_ended_are_collected_by_the_next_spawn() {
         let mut children = Vec::new();
         coreloop::block_on(async {
             for _ in 0..20 {
                 let mut command = Command::new("cat");
                 children.push(command.stdin(Stdio::piped()).spawn().unwrap());
             }
-            // Ten have a task that ends with the loop, ten are dropped after it.
+            // Ten children are left to a task, which ends with the loop; the other ten are
+            // dropped after it.
             children.truncate(10);
             yield_now().await;
         });
@@ -203,7 +205,7 @@ mod linux {
 
     pub(super) fn a_child_without_a_pidfd_is_waited_for_by_a_thread() {
         coreloop::block_on(async {
-            // The pool's thread may want descriptors to start with.
+            // Starts the pool's thread now, because that may take descriptors.
             coreloop::task::spawn_blocking(|| ()).await.unwrap();
             let (stdin, input) = std::io::pipe().unwrap();
             let mut command = Command::new("sh");
@@ -216,7 +218,7 @@ mod linux {
                 drop(dropped.spawn().unwrap());
                 (command.spawn().unwrap(), stolen.spawn().unwrap())
             });
-            // There is no pidfd.
+            // No pidfd was opened.
             assert_eq!(descriptors("self"), before);
             let wait = coreloop::spawn(async move { child.wait().await });
             yield_now().await;
@@ -232,7 +234,7 @@ mod linux {
         });
     }
 
-    pub(super) fn without_descriptors_spawn_says_so() {
+    pub(super) fn spawn_without_free_descriptors_is_an_error() {
         coreloop::block_on(async {
             let mut command = Command::new("cat");
             command.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -242,7 +244,7 @@ mod linux {
         assert_no_children();
     }
 
-    /// Calls `f` while this process can open nothing.
+    /// Calls `f` while this process has no free descriptor.
     fn without_descriptors<R>(f: impl FnOnce() -> R) -> R {
         let limit = getrlimit(Resource::Nofile);
         let low = Rlimit {
@@ -257,7 +259,7 @@ mod linux {
         result
     }
 
-    /// Whether there is a child at all: one that runs, or a zombie.
+    /// Whether this process has a child, be it running or a zombie.
     fn has_children() -> bool {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         waitid(WaitId::All, options).err() != Some(Errno::CHILD)

@@ -1,5 +1,5 @@
-//! In a process of its own, because it starts its own program again, whose output must not
-//! have the lines of a harness: the streams of the test are the child's standard streams.
+//! The standard streams. Each test starts this program again, as a child whose standard
+//! streams it uses. There is no test harness, because its lines would mix with the output.
 
 use std::env;
 use std::io::{self, ErrorKind, Read, Write};
@@ -15,7 +15,7 @@ use coreloop::task::yield_now;
 use coreloop::time::timeout;
 use coreloop_test_support::alone::test;
 
-/// What a child does, by its name.
+/// The roles of a child: the name, and the function that the child runs.
 const ROLES: [(&str, fn()); 9] = [
     ("upper", upper),
     ("gives_up", gives_up),
@@ -48,12 +48,15 @@ fn main() {
         "several_readers_have_all_bytes_between_them",
         several_readers_have_all_bytes_between_them,
     );
-    test("no_runtime_waits_for_a_read", no_runtime_waits_for_a_read);
+    test(
+        "a_runtime_ends_without_waiting_for_a_read",
+        a_runtime_ends_without_waiting_for_a_read,
+    );
     test("any_executor_may_read", any_executor_may_read);
     test("the_streams_stay_blocking", the_streams_stay_blocking);
     test(
-        "much_is_written_in_order_though_it_is_read_slowly",
-        much_is_written_in_order_though_it_is_read_slowly,
+        "a_large_write_arrives_in_order_at_a_slow_reader",
+        a_large_write_arrives_in_order_at_a_slow_reader,
     );
     test(
         "an_error_is_returned_by_the_next_operation",
@@ -81,18 +84,18 @@ fn finish(mut child: Child) -> (ExitStatus, String) {
     let mut text = String::new();
     let mut output = child.stdout.take().expect("a pipe");
     output.read_to_string(&mut text).expect("text");
-    (child.wait().expect("an end"), text)
+    (child.wait().expect("a status"), text)
 }
 
 fn say(child: &mut Child, text: &str) {
     let input = child.stdin.as_mut().expect("a pipe");
-    input.write_all(text.as_bytes()).expect("it reads");
+    input.write_all(text.as_bytes()).expect("the child reads");
 }
 
 fn expect_line(child: &mut Child, text: &str) {
     let mut read = vec![0; text.len()];
     let output = child.stdout.as_mut().expect("a pipe");
-    output.read_exact(&mut read).expect("it writes");
+    output.read_exact(&mut read).expect("the child writes");
     assert_eq!(String::from_utf8_lossy(&read), text);
 }
 
@@ -121,7 +124,7 @@ fn upper() {
             output.flush().await.expect("a reader");
             line.clear();
         }
-        // The end stays.
+        // Later reads return the end again.
         assert_eq!(input.read(&mut [0]).await.expect("the end"), 0);
         assert_eq!(stdin().read(&mut [0]).await.expect("the end"), 0);
     });
@@ -146,7 +149,7 @@ fn gives_up() {
         let mut output = stdout();
         output.write_all(b"gave up\n").await.expect("a reader");
         output.flush().await.expect("a reader");
-        // The thread has waited all along, for the first byte alone.
+        // The thread still waits in the read that the first dropped future asked for.
         let mut text = String::new();
         stdin().read_to_string(&mut text).await.expect("text");
         output.write_all(text.as_bytes()).await.expect("a reader");
@@ -176,11 +179,11 @@ fn many_readers() {
     print!("{}", here.0 + here.1 + here.2 + other);
 }
 
-fn no_runtime_waits_for_a_read() {
+fn a_runtime_ends_without_waiting_for_a_read() {
     let mut child = start("ends_while_it_reads");
     expect_line(&mut child, "none left\n");
-    // Its input is still open.
-    assert!(child.wait().expect("an end").success());
+    // The child's input is still open.
+    assert!(child.wait().expect("a status").success());
 }
 
 fn ends_while_it_reads() {
@@ -247,15 +250,15 @@ fn mode() {
     });
 }
 
-/// More than a pipe holds, and more than is written at once.
+/// The number of `u32`s to write: more than a pipe holds, and more than one write takes.
 const MUCH: u32 = 1 << 20;
 
-fn much_is_written_in_order_though_it_is_read_slowly() {
+fn a_large_write_arrives_in_order_at_a_slow_reader() {
     let mut child = start("writes_much");
     let mut output = child.stdout.take().expect("a pipe");
     let mut bytes = Vec::new();
     output.read_to_end(&mut bytes).expect("bytes");
-    assert!(child.wait().expect("an end").success());
+    assert!(child.wait().expect("a status").success());
     let numbers = bytes
         .chunks(4)
         .map(|four| u32::from_ne_bytes(four.try_into().expect("four")));
@@ -279,22 +282,31 @@ fn an_error_is_returned_by_the_next_operation() {
     let mut child = start("writes_without_a_reader");
     drop(child.stdout.take());
     drop(child.stdin.take());
-    assert!(child.wait().expect("an end").success());
+    assert!(child.wait().expect("a status").success());
 }
 
 fn writes_without_a_reader() {
     coreloop::block_on(async {
-        // Until the other end is closed.
+        // Waits until the parent has closed both pipes.
         stdin().read_to_end(&mut Vec::new()).await.expect("the end");
         let mut output = stdout();
-        assert_eq!(output.write(b"a line\n").await.expect("it is taken"), 7);
-        let error = output.flush().await.expect_err("nothing reads");
+        assert_eq!(
+            output.write(b"a line\n").await.expect("room in the buffer"),
+            7
+        );
+        let error = output.flush().await.expect_err("there is no reader");
         assert_eq!(error.kind(), ErrorKind::BrokenPipe);
-        output.write_all(b"a line\n").await.expect("it is taken");
-        let error = output.write(b"a line\n").await.expect_err("nothing reads");
+        output
+            .write_all(b"a line\n")
+            .await
+            .expect("room in the buffer");
+        let error = output
+            .write(b"a line\n")
+            .await
+            .expect_err("there is no reader");
         assert_eq!(error.kind(), ErrorKind::BrokenPipe);
     });
-    // What std keeps for its own flush at the end is of no interest.
+    // Whether std can flush its own buffer when the process ends does not matter here.
     exit(0);
 }
 
@@ -316,7 +328,7 @@ fn both() {
         error.flush().await.expect("a reader");
         output.write_all(b", and ").await.expect("a reader");
         output.flush().await.expect("a reader");
-        // What std prints comes behind what was flushed.
+        // The output of std comes after the bytes that were flushed.
         print!("more");
         io::stdout().flush().expect("a reader");
     });

@@ -1,5 +1,5 @@
-//! In a process of its own, because it lowers the limit on descriptors: `accept` without
-//! free descriptors, and its relief. The tests run one at a time.
+//! `accept` while the process has no free descriptor, and its recovery. The tests have a
+//! process of their own, because they lower its limit on descriptors, and run one at a time.
 
 use std::fs::File;
 use std::pin::pin;
@@ -12,7 +12,7 @@ use futures_lite::StreamExt;
 use futures_lite::future::{poll_fn, poll_once};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// All descriptors the limit leaves.
+/// Opens files until no descriptor is free, and returns them.
 fn take_all() -> Vec<File> {
     let mut taken = Vec::new();
     loop {
@@ -26,7 +26,7 @@ fn take_all() -> Vec<File> {
     }
 }
 
-/// Sets a low limit, and keeps the other test of this binary away.
+/// Sets a low limit, and keeps the other tests of this binary from running meanwhile.
 fn limit_descriptors() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
 
@@ -45,8 +45,8 @@ fn accept_pauses_without_descriptors_and_recovers() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
 
-        // Twice by each way: the loop's own timer, too, has to do without a
-        // descriptor of its own at first.
+        // Each way to accept is used twice. At first there is no descriptor for the
+        // loop's own timer either.
         for way in [0, 0, 1, 1, 2, 2] {
             let client = TcpStream::connect(address).await.unwrap();
             let taken = take_all();
@@ -59,7 +59,7 @@ fn accept_pauses_without_descriptors_and_recovers() {
                 }
             });
             assert!(poll_once(accepting.as_mut()).await.is_none());
-            // It waits for a timer, and other tasks run meanwhile.
+            // `accept` waits for a timer, and other tasks run meanwhile.
             for _ in 0..10 {
                 spawn(async {}).await.unwrap();
                 yield_now().await;
@@ -72,7 +72,7 @@ fn accept_pauses_without_descriptors_and_recovers() {
     });
 }
 
-/// The streams, the batches and the limit go by the same `accept`.
+/// Streams of connections, batches and limited listeners pause like `accept`.
 #[test]
 #[cfg_attr(miri, ignore = "Miri has no limit of descriptors")]
 fn all_ways_to_accept_pause_without_descriptors() {
@@ -102,7 +102,7 @@ fn all_ways_to_accept_pause_without_descriptors() {
     });
 }
 
-/// A batch that runs out of descriptors half way is what it got so far.
+/// If descriptors run out in the middle of a batch, the connections so far are returned.
 #[test]
 #[cfg_attr(miri, ignore = "Miri has no limit of descriptors")]
 fn a_batch_without_enough_descriptors_is_smaller() {
@@ -170,7 +170,8 @@ fn accept_on_unix_pauses_without_descriptors_and_recovers() {
     });
 }
 
-/// One that other loops have too, for each of which the kernel has another answer.
+/// Listeners that are shared with other loops. TCP and Unix are both tested, because the
+/// kernel answers each differently.
 #[test]
 #[cfg_attr(miri, ignore = "Miri has no limit of descriptors")]
 fn accept_on_exclusive_listeners_pauses_without_descriptors_and_recovers() {
@@ -185,7 +186,7 @@ fn accept_on_exclusive_listeners_pauses_without_descriptors_and_recovers() {
         let address = tcp.local_addr().unwrap();
         let mut clients = Vec::new();
         for round in 0..3 {
-            // In later rounds the loop waits for them already.
+            // In later rounds the listeners are already registered with the loop.
             let mut accepting = pin!(async {
                 tcp.accept().await.map(drop)?;
                 unix.accept().await.map(drop)
@@ -207,11 +208,11 @@ fn accept_on_exclusive_listeners_pauses_without_descriptors_and_recovers() {
     });
 }
 
-/// A server whose acceptor has no descriptors serves the connections it has, and
-/// accepts the next when one of them closes.
+/// A server without free descriptors serves the connections it has, and accepts the next
+/// one when descriptors are free again.
 #[test]
 #[cfg_attr(miri, ignore = "Miri has no limit of descriptors")]
-fn a_server_without_descriptors_goes_on_and_recovers() {
+fn a_server_without_descriptors_serves_its_connections_and_recovers() {
     let _alone = limit_descriptors();
     block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -233,8 +234,8 @@ fn a_server_without_descriptors_goes_on_and_recovers() {
         };
         let mut served = TcpStream::connect(address).await.unwrap();
         ask(&mut served).await;
-        // A client outside the loop: the acceptor has no chance to run between
-        // its connection and the end of the descriptors.
+        // This client connects outside the loop, so that the acceptor cannot run
+        // before the descriptors are taken.
         let waiting = std::net::TcpStream::connect(address).unwrap();
         let taken = take_all();
         for _ in 0..100 {

@@ -1,5 +1,5 @@
-//! In a process of its own, without a harness, because signals go to the main thread,
-//! where the loop must run: a storm of signals while bytes move.
+//! A storm of signals while bytes move. The test has a process of its own, without a
+//! harness, because signals go to the main thread, where the loop must run.
 
 use std::io;
 use std::sync::Arc;

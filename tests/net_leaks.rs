@@ -1,5 +1,6 @@
-//! In a process of its own, because it counts the descriptors of the process, and its
-//! memory: nothing stays behind, however connections end. The tests run one at a time.
+//! No descriptor and no memory stays behind, however connections end. The tests have a
+//! process of their own, because they count its descriptors and its memory, and run one at a
+//! time.
 #![cfg(all(target_os = "linux", not(miri)))]
 
 use std::cell::Cell;
@@ -23,7 +24,7 @@ use futures_lite::future::{poll_once, zip};
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Keeps the other tests of this binary away.
+/// Keeps the other tests of this binary from running meanwhile.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
 
@@ -34,7 +35,7 @@ fn open_descriptors() -> usize {
     fs::read_dir("/proc/self/fd").expect("procfs").count()
 }
 
-/// Thousands of clients that come and go.
+/// Thousands of clients connect and disconnect.
 #[test]
 fn a_flood_of_connects_and_disconnects_leaves_nothing() {
     const BATCH: usize = 100;
@@ -43,11 +44,11 @@ fn a_flood_of_connects_and_disconnects_leaves_nothing() {
         let clients = async {
             for at in 0..BATCH {
                 let mut client = TcpStream::connect(address).await.expect("connect");
-                // Some say something, and some nothing.
+                // Half of the clients write a byte.
                 if at % 2 == 0 {
                     client.write_all(b"!").await.expect("write");
                 }
-                // Else each would keep its port for a minute.
+                // Otherwise each would keep its port for a minute.
                 client.set_zero_linger().expect("linger");
             }
         };
@@ -55,11 +56,11 @@ fn a_flood_of_connects_and_disconnects_leaves_nothing() {
             let mut served = Vec::new();
             for _ in 0..BATCH {
                 let (mut stream, _) = listener.accept().await.expect("accept");
-                // The byte or a reset, whichever comes first.
+                // Reads the byte or a reset, whichever comes first.
                 served.push(spawn(async move { drop(stream.read(&mut [0; 1]).await) }));
             }
             for one in served {
-                one.await.expect("it ends");
+                one.await.expect("no panic");
             }
         };
         zip(clients, server).await;
@@ -69,7 +70,7 @@ fn a_flood_of_connects_and_disconnects_leaves_nothing() {
     let _alone = alone();
     block_on(async {
         let (listener, address) = listener().await;
-        // What grows once, to the size of a batch, has grown after some.
+        // After some batches, the memory that grows once to the size of a batch has grown.
         for _ in 0..10 {
             come_and_go(address, &listener).await;
         }
@@ -84,7 +85,7 @@ fn a_flood_of_connects_and_disconnects_leaves_nothing() {
 }
 
 #[test]
-fn those_that_lose_a_race_are_closed() {
+fn sockets_that_lose_a_race_are_closed() {
     let _alone = alone();
     let runtime = Builder::new().start_paused(true).build().unwrap();
     runtime.block_on(async {
@@ -92,7 +93,7 @@ fn those_that_lose_a_race_are_closed() {
         silence(&silent);
         let (_live, answers) = listener().await;
         let addresses = [hangs, hangs, hangs, answers];
-        // The clock's first wait may open something for good.
+        // The first wait for the clock may open a descriptor that stays open.
         drop(TcpStream::connect(&addresses[..]).await.unwrap());
         let descriptors = open_descriptors();
         for _ in 0..5 {
@@ -105,7 +106,7 @@ fn those_that_lose_a_race_are_closed() {
 }
 
 #[test]
-fn a_race_that_is_dropped_closes_all() {
+fn a_race_that_is_dropped_closes_all_its_sockets() {
     let _alone = alone();
     let runtime = Builder::new().start_paused(true).build().unwrap();
     runtime.block_on(async {
@@ -122,7 +123,11 @@ fn a_race_that_is_dropped_closes_all() {
                 assert!(poll_once(&mut racing).await.is_none());
                 assert_eq!(open_descriptors(), during);
                 let after = *before.get_or_insert(during - 5);
-                assert_eq!(during, after + 5, "at 0, 250, 500, 750 and 1000 ms");
+                assert_eq!(
+                    during,
+                    after + 5,
+                    "attempts at 0, 250, 500, 750 and 1000 ms"
+                );
             }
             assert_eq!(Some(open_descriptors()), before);
         }

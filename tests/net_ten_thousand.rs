@@ -1,6 +1,6 @@
-//! In a process of its own, because it takes ten thousand descriptors: so many open
-//! connections are served. The clients are a process too, because most systems allow no
-//! process both ends of so many.
+//! A server with ten thousand open connections. The test has a process of its own, because
+//! it takes ten thousand descriptors. The clients are another process, because most systems
+//! do not let one process open both ends.
 #![cfg(all(target_os = "linux", not(miri)))]
 
 use std::env;
@@ -16,10 +16,10 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 
 const CONNECTIONS: usize = 10_000;
 
-/// Where the clients connect to.
+/// The environment variable that holds the address of the server.
 const SERVER: &str = "CORELOOP_TEN_THOUSAND_SERVER";
 
-/// Raises the limit of descriptors as far as this process may. Whether that is
+/// Raises the limit on descriptors as far as this process may, and returns whether that is
 /// enough.
 fn has_descriptors() -> bool {
     let mut limit = getrlimit(Resource::Nofile);
@@ -32,7 +32,7 @@ fn has_descriptors() -> bool {
 #[test]
 fn ten_thousand_connections_are_open_and_served() {
     if !has_descriptors() {
-        // Past the test harness, which would keep it to itself.
+        // Written directly, because the test harness captures the output of `eprintln!`.
         let skipped = "SKIPPED: this process may not open 10000 connections (ulimit -Hn)";
         writeln!(io::stderr(), "{skipped}").unwrap();
         return;
@@ -56,7 +56,7 @@ fn ten_thousand_connections_are_open_and_served() {
         };
         let early_end = async { panic!("the clients ended: {:?}", (&mut end).await) };
         or(all, early_end).await;
-        // Nobody has closed: the clients wait for an answer, all of them.
+        // All connections are open: every client waits for an answer.
         let served: Vec<_> = open
             .into_iter()
             .map(|(mut stream, _)| {
@@ -64,7 +64,7 @@ fn ten_thousand_connections_are_open_and_served() {
                     let mut number = [0; 4];
                     stream.read_exact(&mut number).await?;
                     stream.write_all(&number).await?;
-                    // To the end: the client closes when all have their answer.
+                    // Reads to the end: the clients close when all have their answer.
                     while stream.read(&mut number).await? > 0 {}
                     io::Result::Ok(())
                 })
@@ -79,7 +79,7 @@ fn ten_thousand_connections_are_open_and_served() {
     });
 }
 
-/// Not a test by itself: what the process of the clients does.
+/// Not a test by itself: the code that the process of the clients runs.
 #[test]
 #[ignore = "the other test runs it"]
 fn the_clients() {
@@ -102,8 +102,9 @@ fn the_clients() {
             client.read_exact(&mut answer).await.unwrap();
             assert_eq!(u32::from_le_bytes(answer), u32::try_from(number).unwrap());
         }
-        // All were open until here. First the end, so that the server sees that
-        // and no reset; its own end then leaves no port in TIME_WAIT here.
+        // All were open until here. The clients shut down first, so that the server
+        // reads the end and not a reset. After the server's end, a reset leaves no port
+        // in TIME_WAIT.
         for client in &mut clients {
             client.shutdown().await.unwrap();
         }

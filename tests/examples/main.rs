@@ -1,5 +1,5 @@
-//! The examples, as a user meets them. The echo server of the quick start is
-//! started, talked to, and stopped with Ctrl-C.
+//! Runs the examples as a user does. The echo server of the quick start is started,
+//! used by clients, and stopped with Ctrl-C.
 #![cfg(test)]
 #![cfg(not(miri))]
 
@@ -12,7 +12,7 @@ use coreloop_test_support::folder::Folder;
 use coreloop_test_support::program::{PATIENCE, Server, connect, exchange, program};
 
 #[test]
-fn echoes_and_sums_up_on_ctrl_c() {
+fn the_echo_server_echoes_and_prints_a_summary_on_ctrl_c() {
     let mut server = Server::start("echo_server", &["--addr", "127.0.0.1:0"]);
     let address = server.read_address();
 
@@ -24,7 +24,8 @@ fn echoes_and_sums_up_on_ctrl_c() {
             assert_eq!(exchange(client, message.as_bytes()), message.as_bytes());
         }
     }
-    // One that is closed by its client, one that the server sees end itself.
+    // The first client closes one direction and waits for the server to close the other;
+    // the second closes at once.
     first.shutdown(Shutdown::Write).unwrap();
     assert_eq!(first.read(&mut [0; 1]).unwrap(), 0);
     drop(second);
@@ -51,8 +52,8 @@ fn a_second_ctrl_c_does_not_wait_for_open_connections() {
     let mut line = String::new();
     server.output.read_line(&mut line).unwrap();
     assert!(line.contains("open connections: 1"), "{line}");
-    // The server lets connections finish for a moment, and in that it does
-    // not stop serving them.
+    // The server gives open connections a moment to finish, and serves them
+    // meanwhile.
     assert_eq!(exchange(&mut idle, b"still there"), b"still there");
     server.interrupt();
     let summary = server.finish();
@@ -121,9 +122,9 @@ fn datagrams_come_back() {
     assert!(server.finish().contains("served 3 datagrams"));
 }
 
-/// It also clears away what a server that was killed left behind, and itself.
+/// The server also removes the path that a killed server has left behind, and its own.
 #[test]
-fn unix_clients_are_served_and_the_path_is_cleared() {
+fn unix_clients_are_served_and_the_path_is_removed() {
     let folder = Folder::new();
     let path = folder.path("echo");
     drop(UnixListener::bind(&path).unwrap());
@@ -186,7 +187,7 @@ fn requests_share_a_few_connections() {
 }
 
 #[test]
-fn readers_see_no_change_half_done() {
+fn readers_see_no_unfinished_change() {
     let said = run("readers_writers");
     assert!(said.contains("day 3: [3, 3, 3, 3, 3]"), "{said}");
     assert!(said.contains("consistent reads"), "{said}");
@@ -204,7 +205,7 @@ fn a_slow_consumer_gets_all_that_is_produced() {
 }
 
 #[test]
-fn a_slow_subscriber_is_told_what_it_missed() {
+fn a_slow_subscriber_learns_how_many_values_it_missed() {
     let said = run("publish_subscribe");
     for name in ["quick", "slow"] {
         let line = said
@@ -242,60 +243,60 @@ fn a_proxy_carries_bytes_and_the_ends_of_both_sides() {
     proxy.output.read_line(&mut line).unwrap();
     assert!(line.contains("10 bytes sent, 10 received"), "{line}");
 
-    // Nobody to connect to: the client is told by the end, and others are served.
+    // Without a server to connect to, the proxy closes the connection of the client.
     drop(listener);
     let mut client = connect(address);
     assert_eq!(client.read(&mut [0]).unwrap(), 0);
 }
 
 #[test]
-fn a_chat_is_heard_by_all_others_and_waits_for_nobody() {
+fn a_line_of_a_chat_reaches_all_others_and_no_slow_client_delays_it() {
     const LINES: usize = 15_000;
 
     let mut chat = Server::start("chat", &["--addr", "127.0.0.1:0"]);
     let address = chat.read_address();
     let mut line = String::new();
-    let mut hear = |from: &mut BufReader<TcpStream>| {
+    let mut next_line = |from: &mut BufReader<TcpStream>| {
         line.clear();
         from.read_line(&mut line).unwrap();
         line.trim_end().to_owned()
     };
     let mut slow = BufReader::new(connect(address));
-    // So that not all fits into what the kernel keeps for it.
+    // With a small buffer in the kernel, so that not all lines fit into it.
     let socket = socket2::SockRef::from(slow.get_ref());
     socket.set_recv_buffer_size(64 << 10).unwrap();
-    assert_eq!(hear(&mut slow), "* 1 came");
+    assert_eq!(next_line(&mut slow), "* 1 came");
     let mut quick = BufReader::new(connect(address));
-    assert_eq!(hear(&mut quick), "* 2 came");
-    assert_eq!(hear(&mut slow), "* 2 came");
+    assert_eq!(next_line(&mut quick), "* 2 came");
+    assert_eq!(next_line(&mut slow), "* 2 came");
     slow.get_mut().write_all(b"hello\n").unwrap();
-    assert_eq!(hear(&mut quick), "1: hello");
+    assert_eq!(next_line(&mut quick), "1: hello");
 
-    // More than the kernel keeps for a client that does not read. Nobody waits
-    // for that: the others hear the next one come.
+    // More lines than the kernel keeps for a client that does not read. The other
+    // clients do not wait for it: they receive the next lines.
     let words = "x".repeat(1000);
     for _ in 0..LINES {
         quick.get_mut().write_all(words.as_bytes()).unwrap();
         quick.get_mut().write_all(b"\n").unwrap();
     }
     let third = connect(address);
-    assert_eq!(hear(&mut quick), "* 3 came");
+    assert_eq!(next_line(&mut quick), "* 3 came");
     drop(third);
-    assert_eq!(hear(&mut quick), "* 3 left");
+    assert_eq!(next_line(&mut quick), "* 3 left");
 
-    let mut heard = 0;
+    let mut received = 0;
     loop {
-        let line = hear(&mut slow);
+        let line = next_line(&mut slow);
         if let Some(rest) = line.strip_prefix("* you missed ") {
             let missed: usize = rest.split(' ').next().unwrap().parse().unwrap();
             assert!(
-                heard + missed <= LINES + 2,
-                "{heard} heard, {missed} missed"
+                received + missed <= LINES + 2,
+                "{received} received, {missed} missed"
             );
             break;
         }
         assert!(line.starts_with("2: x"), "{line}");
-        heard += 1;
+        received += 1;
     }
 }
 
@@ -325,12 +326,12 @@ fn a_nursery_ends_in_time_and_every_tool_is_put_back() {
 }
 
 #[test]
-fn a_crawl_finds_all_there_is_and_no_more_at_a_time_than_it_may() {
+fn a_crawl_finds_all_pages_and_keeps_to_its_limit() {
     assert_eq!(run("crawler"), "500 pages, at most 8 at a time\n");
 }
 
 #[test]
-fn other_programs_are_talked_to_and_stopped() {
+fn child_processes_are_talked_to_and_stopped() {
     let said = run("subprocess");
     let expected = [
         "sort: apple fig pear (exit status: 0)",
@@ -344,7 +345,7 @@ fn other_programs_are_talked_to_and_stopped() {
 }
 
 #[test]
-fn a_supervised_server_is_asked_at_its_control_socket() {
+fn a_supervised_server_answers_at_its_control_socket() {
     let folder = Folder::new();
     let path = folder.path("control");
     let path = path.to_str().unwrap();
@@ -378,7 +379,7 @@ fn a_bad_address_is_reported() {
     );
 }
 
-/// Runs an example to its end and returns what it says.
+/// Runs an example to its end and returns its output.
 fn run(example: &str) -> String {
     let output = Command::new(program(example)).output().unwrap();
     assert!(output.status.success(), "{output:?}");
