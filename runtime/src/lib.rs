@@ -1,20 +1,20 @@
-//! The event loop of coreloop and what it drives.
+//! The event loop of coreloop, and everything that runs on it.
 //!
-//! Users name the facade, `coreloop`, which re-exports all of this. In reading
+//! Users depend on the facade, `coreloop`, which re-exports all of this. In reading
 //! order:
 //!
-//! - [`runtime`], a loop, and the ways to turn it;
-//! - [`task`], the tasks that it runs, their handles and their budget;
-//! - [`cleanup`], what tasks do on every way out;
-//! - [`scope`], children that a task does not outlive;
+//! - [`runtime`], a loop, and the ways to drive it;
+//! - [`task`], the tasks that a loop runs, their handles and their budget;
+//! - [`cleanup`], async code that runs however a task ends;
+//! - [`scope`], structured concurrency, with children that end before their block;
 //! - [`time`], timers;
 //! - [`io`], descriptors on the loop;
 //! - [`stream`], generators;
 //! - `signal`, signals of the process, with the feature of that name;
 //! - `hyper`, tasks and timers for hyper 1, with the feature of that name.
 //!
-//! Four macros, to wait for several futures in one task: [`select!`],
-//! [`join!`], [`try_join!`] and [`pin!`]; and [`for_await!`], a loop over a stream.
+//! The macros [`select!`], [`join!`], [`try_join!`] and [`pin!`] wait for several
+//! futures in one task; [`for_await!`] is a loop over a stream.
 
 mod engine;
 

@@ -53,7 +53,7 @@ fn a_cleanup_that_hangs_is_dropped_and_told() {
     assert_eq!(failures[0].task().unwrap().name(), Some("hangs"));
     assert_eq!(failures[0].place().file(), file!());
     let text = failures[0].to_string();
-    assert!(text.contains("was not over after 5s in task"), "{text}");
+    assert!(text.contains("did not finish within 5s in task"), "{text}");
 }
 
 #[test]

@@ -23,7 +23,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn a_runtime_without_tasks_shuts_down_at_once() {
     let report = Runtime::new().unwrap().shutdown(Duration::MAX);
     assert!(report.is_clean());
-    assert_eq!(report.to_string(), "everything was over in time");
+    assert_eq!(report.to_string(), "everything finished in time");
 }
 
 #[test]

@@ -196,7 +196,7 @@ fn the_hook_is_given_the_task_its_place_and_its_panic() {
     assert_eq!(named.task().spawned_at().line(), line);
     assert_eq!(named.message(), Some("into 17 pieces"));
     let expected = format!(
-        "{} panicked, and nobody joined it: into 17 pieces",
+        "{} panicked and was not joined: into 17 pieces",
         named.task()
     );
     assert_eq!(named.to_string(), expected);
@@ -405,7 +405,7 @@ fn the_report_names_the_task_its_place_and_its_panic() {
     assert!(line.contains("\"fragile\" spawned at "), "{line}");
     assert!(line.contains(file!()), "{line}");
     assert!(
-        line.ends_with("panicked, and nobody joined it: into pieces"),
+        line.ends_with("panicked and was not joined: into pieces"),
         "{line}"
     );
 

@@ -304,7 +304,7 @@ async fn advancing_what_goes_panics() {
 }
 
 #[coreloop::test(start_paused = true)]
-#[should_panic(expected = "the clock cannot be moved on by")]
+#[should_panic(expected = "the clock cannot be advanced by")]
 async fn advancing_for_ever_panics() {
     advance(Duration::MAX).await;
 }

@@ -1,4 +1,4 @@
-//! [`bracket`]: open, use, close, whatever happens in between.
+//! [`bracket`]: opening a value, using it, and closing it however the use ends.
 
 use std::future::{pending, poll_fn};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
@@ -11,28 +11,28 @@ use crate::engine::cancel::node_guard::Branch;
 use crate::engine::panics::{self, Payload};
 use crate::engine::task::budget::poll_thawed;
 
-/// Opens something, has `body` use it, and closes it, whatever happens in
-/// between.
+/// Opens a value, runs `body` with it, and closes it, however `body` ends.
 ///
-/// `body` borrows what was opened, and anything else. When it has returned or
-/// panicked, or the bracket is cancelled, it is dropped, and the guards in it are
-/// closed. Then `close` runs to its end, and the guards that it drops are closed,
-/// before this returns, or before what was cancelled ends. So brackets and guards in
-/// each other are closed from the inside out. If the bracket itself is dropped in the
-/// middle, by `select!` for instance, `close` runs as a cleanup of the task.
+/// `body` borrows the opened value, and may borrow anything else. When it has returned
+/// or panicked, or the bracket is cancelled, `body` is dropped, and the cleanups of the
+/// guards in it run. Then `close` runs to its end, and so do the cleanups of the guards
+/// that it drops, before this future returns, or before the code that was cancelled is
+/// dropped. So nested brackets and guards are closed from the inside out. If the
+/// bracket itself is dropped before that, by `select!` for instance, `close` runs
+/// as a cleanup of the task.
 ///
-/// Between the end of `open` and `body` nothing can come: if it is cancelled
-/// while it opens, nothing was opened and nothing is closed.
+/// Nothing can happen between the end of `open` and the start of `body`. If the bracket
+/// is cancelled during `open`, nothing was opened and nothing is closed.
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: if it is dropped, what was opened is closed by the task. What
-/// dropping the future of `body` loses is lost.
+/// Cancel safe: if the future is dropped, the task closes the value. Nothing else is
+/// lost, except what dropping the future of `body` loses.
 ///
 /// # Panics
 ///
-/// With the panic of `open` or `body`, or with that of `close` if nobody else
-/// panicked. If both did, that of `close` is reported.
+/// Panics if `open`, `body` or `close` panics, with the same panic. If both `body` and
+/// `close` panic, the panic of `close` is reported instead.
 ///
 /// # Examples
 ///
@@ -50,7 +50,7 @@ use crate::engine::task::budget::poll_thawed;
 ///         String::from("opened")
 ///     },
 ///     async |text| {
-///         words.push("borrowed"); // From outside, as well as `text`.
+///         words.push("borrowed"); // From outside the body, like `text`.
 ///         text.len()
 ///     },
 ///     async move |_text| closes.set(false),
@@ -70,12 +70,12 @@ where
 {
     let place = Location::caller();
     async move {
-        // Not begun at all where all is over.
+        // Do not even start in frozen code.
         poll_fn(|_| poll_thawed()).await;
         let mut guard = AsyncGuard::at(open().await, close, place);
         let branch = Branch::new();
         let engaged = branch.engage();
-        // Called in there, as it may panic before there is a future.
+        // Called inside, because it may panic before it returns a future.
         let outcome = use_it(&branch, async { body(&mut guard).await }).await;
         let mut closing = guard.closing();
         let closed = match &mut closing {
@@ -96,14 +96,14 @@ where
                 }
             }
         }
-        // Whoever cancelled it drops it now, in its turn.
+        // The code that cancelled the bracket drops it now, in its next turn.
         pending().await
     }
 }
 
-/// Drives the body to its end: an output, a panic, or `None` if it was cancelled
-/// and nothing in it is left to clean up. It is dropped then, and the guards in it are
-/// closed.
+/// Drives the body to its end: an output, a panic, or `None` if it was cancelled and
+/// has no cleanup pending. Then drops it, and waits for the cleanups of the guards in
+/// it.
 async fn use_it<R>(branch: &Branch, body: impl Future<Output = R>) -> Option<Result<R, Payload>> {
     let mut body = pin!(Some(body));
     let outcome = poll_fn(|context| poll_body(branch, body.as_mut(), context)).await;
@@ -142,7 +142,7 @@ fn poll_body<F: Future>(
 /// Drives `close` to its end.
 async fn run(branch: &Branch, closing: &mut CleanupInPlace) -> Result<(), Payload> {
     poll_fn(|context| {
-        // To be seen, and woken, by whoever cancels it now.
+        // Registers with the node, so that a cancellation wakes this future.
         branch.arrive(context);
         closing.poll_end(context)
     })

@@ -1,4 +1,4 @@
-//! [`flush`]: waiting for the lane.
+//! [`flush`]: waiting for the cleanup queue.
 
 use std::future::poll_fn;
 use std::task::{Poll, ready};
@@ -6,15 +6,16 @@ use std::task::{Poll, ready};
 use crate::engine::core::context;
 use crate::engine::task::budget;
 
-/// Waits for the cleanups of all guards that this task has dropped so far, and for
-/// those that these cleanups leave, however deep.
+/// Waits for the cleanups of all guards that this task has dropped so far.
 ///
-/// Cleanups of guards that the task drops later, in another branch of a `join!` for
-/// instance, are not waited for.
+/// It also waits for the cleanups that these add, at any depth.
 ///
-/// Needed where something is opened again that a guard has closed; a
-/// [`bracket`](super::bracket) waits by itself. Inside a cleanup this does not wait,
-/// as what is dropped there is closed after that cleanup.
+/// It does not wait for the cleanups of guards that the task drops later, in another
+/// branch of a `join!` for instance.
+///
+/// Use it before code that opens again what a guard has closed; a
+/// [`bracket`](super::bracket) waits by itself. Inside a cleanup it does not wait,
+/// because the cleanups that are added there run after it.
 ///
 /// # Cancel safety
 ///
@@ -32,7 +33,8 @@ use crate::engine::task::budget;
 /// # })
 /// ```
 pub async fn flush() {
-    // Of the lane of the task that polled it first; it may move to another.
+    // The queue of the task that polled this future first; the future may move to
+    // another task.
     let mut begun = None;
     poll_fn(|context| {
         ready!(budget::poll_proceed(context));

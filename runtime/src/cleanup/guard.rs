@@ -1,4 +1,4 @@
-//! [`AsyncGuard`]: a value that is closed, by async code, when it is dropped.
+//! [`AsyncGuard`]: a value that async code closes when the guard is dropped.
 
 use std::fmt;
 use std::future::{pending, poll_fn};
@@ -9,16 +9,16 @@ use crate::engine::cancel::in_place::CleanupInPlace;
 use crate::engine::cancel::queue::BoxedCleanup;
 use crate::engine::cancel::{cleanup, run};
 
-/// A value that `close` is called with when the guard goes, however it goes.
+/// A guard that passes its value to the async function `close` when it is dropped.
 ///
-/// `close` may wait, as it is async. If the guard is dropped, at the end of a
-/// block, by a panic, or as its task was aborted, the cleanup goes to the task
-/// that dropped it: see the [module](super). So it overlaps the code that
-/// follows, and is over before the task's `JoinHandle` says that the task is.
-/// [`close`](AsyncGuard::close) waits for it on the spot.
+/// If the guard is dropped, at the end of a block, by a panic, or because its task was
+/// aborted, the call of `close` becomes a cleanup of the task that dropped it: see the
+/// [module](super). So `close` may wait. It runs beside the code that follows, and has
+/// finished when the task's `JoinHandle` is ready. [`close`](AsyncGuard::close) runs
+/// the cleanup and waits for it.
 ///
-/// Outside of tasks, but on the thread of a runtime, a task is spawned for it;
-/// where there is no runtime, nobody can run it and that is reported.
+/// If the guard is dropped outside tasks, but on the thread of a runtime, a task is
+/// spawned for the cleanup. Without a runtime the cleanup cannot run, and is reported.
 ///
 /// # Examples
 ///
@@ -47,13 +47,13 @@ use crate::engine::cancel::{cleanup, run};
 /// ```
 #[must_use = "it is closed when it is dropped"]
 pub struct AsyncGuard<T: 'static, C: AsyncFnOnce(T) + 'static> {
-    /// None when `close` or `disarm` has taken them.
+    /// `None` when `close` or `disarm` has taken the parts.
     parts: Option<(T, C)>,
     place: &'static Location<'static>,
 }
 
 impl<T: 'static, C: AsyncFnOnce(T) + 'static> AsyncGuard<T, C> {
-    /// Guards `value`.
+    /// Creates a guard that calls `close` with `value` when it is dropped.
     #[inline]
     #[track_caller]
     pub fn new(value: T, close: C) -> AsyncGuard<T, C> {
@@ -67,19 +67,20 @@ impl<T: 'static, C: AsyncFnOnce(T) + 'static> AsyncGuard<T, C> {
         }
     }
 
-    /// Closes the value, and waits for that, and for the cleanups of guards that
-    /// `close` drops.
+    /// Closes the value, and waits for that.
     ///
-    /// It is not stopped by a cancellation of what it is in.
+    /// It also waits for the cleanups of guards that `close` drops.
+    ///
+    /// A cancellation of the code around it does not stop it.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: what is left of the cleanup when this is dropped goes to the
-    /// task, as that of a guard.
+    /// Cancel safe: if this future is dropped, the rest of the cleanup runs as a
+    /// cleanup of the task, as if the guard had been dropped.
     ///
     /// # Panics
     ///
-    /// If `close` does.
+    /// Panics if `close` panics.
     pub fn close(self) -> impl Future<Output = ()> {
         let closing = self.closing();
         async move {
@@ -88,7 +89,7 @@ impl<T: 'static, C: AsyncFnOnce(T) + 'static> AsyncGuard<T, C> {
             };
             let closed = poll_fn(|context| closing.poll_end(context)).await;
             if closing.is_cancelled() {
-                // Whoever cancelled it drops it now, in its turn.
+                // The code that cancelled this future drops it now, in its next turn.
                 if let Err(panic) = closed {
                     closing.report_panic(panic);
                 }
@@ -99,7 +100,7 @@ impl<T: 'static, C: AsyncFnOnce(T) + 'static> AsyncGuard<T, C> {
         }
     }
 
-    /// Gives the value back, and closes nothing.
+    /// Returns the value, without closing it.
     #[must_use = "the value, which is not closed any more"]
     #[expect(clippy::missing_panics_doc, reason = "cannot happen: see the field")]
     pub fn disarm(mut self) -> T {
@@ -113,7 +114,7 @@ impl<T: 'static, C: AsyncFnOnce(T) + 'static> AsyncGuard<T, C> {
         Some(cleanup::boxed(future, self.place))
     }
 
-    /// For a bracket: the cleanup, to be run where it stands.
+    /// Returns the cleanup, for a bracket to run in place.
     pub(super) fn closing(mut self) -> Option<CleanupInPlace> {
         self.take().map(CleanupInPlace::new)
     }
@@ -151,10 +152,10 @@ impl<T: fmt::Debug + 'static, C: AsyncFnOnce(T) + 'static> fmt::Debug for AsyncG
     }
 }
 
-/// Has `future` run when the guard that this returns is dropped.
+/// Returns a guard that runs `future` when it is dropped.
 ///
-/// It is an [`AsyncGuard`] of the future itself: `close` runs it on the spot,
-/// `disarm` gives it back.
+/// The guard is an [`AsyncGuard`] of the future itself: `close` runs the future at
+/// once, `disarm` returns it.
 ///
 /// # Examples
 ///

@@ -1,82 +1,85 @@
-//! Cleanup that may wait: guards whose drop is async, and brackets.
+//! Async cleanup: guards that run async code when they are dropped, and brackets.
 //!
-//! A destructor cannot wait. So a connection that should say goodbye, a
-//! transaction to be rolled back, or a temporary file on another host needs more
-//! than `Drop`, on every way out of the code that uses it: the end, `?`, a
-//! panic, an abort, the shutdown of the runtime.
+//! A destructor cannot wait. So to close a connection properly, to roll back a
+//! transaction or to delete a temporary file on another host takes more than `Drop`,
+//! and it has to happen however the code that uses the resource ends: at its last line,
+//! by `?`, by a panic, by an abort, or by the shutdown of the runtime.
 //!
-//! - An [`AsyncGuard`] has its value closed by async code when it is dropped;
-//!   [`defer`] has a future run then.
-//! - A [`bracket`] opens, lends and closes, and waits for that.
-//! - [`shield`] lets a future go on to its end in spite of a cancellation.
-//! - [`scope::cancel_scope`](crate::scope::cancel_scope) cancels a part of a
-//!   task, with all of this.
+//! - An [`AsyncGuard`] runs async code that closes its value when it is dropped;
+//!   [`defer`] runs a future then.
+//! - A [`bracket`] opens a value, lends it to its body, closes it, and waits until it
+//!   is closed.
+//! - [`shield`] lets a future run to its end in spite of a cancellation.
+//! - [`scope::cancel_scope`](crate::scope::cancel_scope) cancels a part of a task, in
+//!   the way described here.
 //! - [`flush`] waits for the cleanups of the guards that were dropped so far.
 //!
 //! # What an abort does
 //!
-//! [`JoinHandle::abort`](crate::task::JoinHandle::abort) asks a task to end.
-//! When its turn comes:
+//! [`JoinHandle::abort`](crate::task::JoinHandle::abort) requests the end of a task.
+//! When the loop next runs the task:
 //!
-//! 1. It is **frozen**: whatever it awaits of this runtime, a timer, a socket, a
-//!    lock, a channel, stays pending, so that its code does not go on.
-//! 2. Its brackets are **closed where they stand**, the innermost first, and its
-//!    shields run to their end. Nothing else of it runs meanwhile.
-//! 3. Its future is **dropped**. Guards that are dropped with it go to the
-//!    task's lane, which runs their cleanups one after the other, in the order
-//!    in which they were dropped. That is the order of destructors: variables
-//!    last to first, fields first to last.
-//! 4. The task has ended when the lane is empty, and its
-//!    [`JoinHandle`](crate::task::JoinHandle) is ready then.
+//! 1. The task is **frozen**: everything that it awaits of this runtime, such as a
+//!    timer, a socket, a lock or a channel, stays pending, so that its code makes no
+//!    progress.
+//! 2. Its brackets are **closed in place**, the innermost first, and its shields run to
+//!    their end. No other code of the task runs meanwhile.
+//! 3. Its future is **dropped**. The cleanups of guards that are dropped with it go to
+//!    the task's cleanup queue. They run one after the other, in the order in which the
+//!    guards were dropped, which is the order of destructors: variables last to first,
+//!    fields first to last.
+//! 4. The task finishes when the queue is empty, and then its
+//!    [`JoinHandle`](crate::task::JoinHandle) is ready.
 //!
-//! A task without brackets and shields goes to 3 at once, and one without guards
-//! has ended then. A task that returns or panics goes through 3 and 4 too.
+//! A task without brackets and shields goes to step 3 at once, and one without guards
+//! then finishes. A task that returns or panics goes through steps 3 and 4 too.
 //!
-//! Futures of other crates that wait for something of their own, and not of this
-//! runtime, do not freeze: the code after one may run up to the next await that
-//! does. If it so leaves a shield, or a bracket that is being closed, where it is
-//! not polled any more and not dropped either, the abort waits for that for ever;
-//! only a shutdown has an end of its own. Drop what you do not go on to await.
+//! Futures of other crates that wait for something outside this runtime are not frozen:
+//! the code after one may run up to the next await of this runtime. If such code leaves
+//! a shield, or a bracket that is being closed, neither polled nor dropped, the abort
+//! waits for it forever; only a shutdown has a time limit. Drop the futures that you
+//! stop awaiting.
 //!
 //! # What waits for cleanups
 //!
-//! A cleanup may drop guards in turn, and so may the cleanups of these. Each of the
-//! following waits for the cleanups of the guards that were dropped in it and for all
-//! that these leave, however deep:
+//! A cleanup may drop guards too, and so may the cleanups of these guards. Each of the
+//! following waits for the cleanups of the guards that were dropped in it, and for all
+//! cleanups that these add, at any depth:
 //!
-//! - the handle of a task, also of one in a [`JoinSet`](crate::task::JoinSet) or a
-//!   [`TaskGroup`](crate::scope::TaskGroup), and of one that
-//!   [`Handle::spawn`](crate::runtime::Handle::spawn) has sent;
+//! - the handle of a task, including the tasks of a [`JoinSet`](crate::task::JoinSet)
+//!   or a [`TaskGroup`](crate::scope::TaskGroup), and tasks that were spawned by
+//!   [`Handle::spawn`](crate::runtime::Handle::spawn);
 //! - [`scope`](crate::scope::scope()) and the handles of its children,
 //!   [`cancel_scope`](crate::scope::cancel_scope),
 //!   [`scope::timeout`](crate::scope::timeout) and [`race!`](crate::race), whether they
 //!   are cancelled or not;
 //! - [`bracket`], [`shield`] and [`AsyncGuard::close`].
 //!
-//! None waits for what other parts of the task leave, except that the cleanups of a task
-//! run one after the other. [`select!`](crate::select) and
-//! [`timeout`](crate::time::timeout) wait for no cleanup.
+//! None of them waits for the cleanups of other parts of the task, except that the
+//! cleanups of a task run one after the other. [`select!`](crate::select) and
+//! [`timeout`](crate::time::timeout) do not wait for cleanups.
 //!
-//! A cleanup does not wait for what it leaves, which runs after it. So in a cleanup all
-//! of these return at once.
+//! A cleanup cannot wait for the cleanups that it adds, because they run after it. So
+//! inside a cleanup all of these return at once.
 //!
 //! # What cleanups may do
 //!
-//! All that tasks may: they run in their task, on the loop, and nothing cancels
-//! them. Guards that they drop go to the end of the lane. Each has as much time
-//! as [`Builder::cleanup_budget`](crate::runtime::Builder::cleanup_budget) says,
-//! and is dropped after that. One that panics or is late is
-//! [reported](CleanupFailure), and the next one runs.
+//! They may do everything that tasks may do: they run in their task, on the loop, and
+//! nothing cancels them. The cleanups of guards that they drop go to the end of the
+//! queue. Each cleanup may take as long as
+//! [`Builder::cleanup_budget`](crate::runtime::Builder::cleanup_budget) allows, and is
+//! dropped after that. A cleanup that panics or is late is [reported](CleanupFailure),
+//! and the next one runs.
 //!
-//! A cleanup runs later than the code around its guard, which may be gone by then. So it
-//! sees no value of a [task-local key](crate::task::LocalKey) that was in scope where the
-//! guard was dropped: move what it needs into the guard.
+//! A cleanup runs later than the code around its guard. So it does not see the value of
+//! a [task-local key](crate::task::LocalKey) that was in scope where the guard was
+//! dropped: move what it needs into the guard.
 //!
-//! What is forgotten by [`std::mem::forget`] is not closed, and nothing is when
-//! the process is aborted. When a runtime is
-//! [shut down](crate::Runtime::shutdown) cleanups run, and have all of the runtime until
-//! they have finished, blocking work and what needs it included; when it is dropped, there
-//! is no time for that, and each is reported.
+//! A value that is forgotten by [`std::mem::forget`] is not closed, and nothing is
+//! closed when the process is aborted. When a runtime is [shut
+//! down](crate::Runtime::shutdown), cleanups run, and may use all of the runtime until
+//! they have finished, including blocking work. When a runtime is dropped, cleanups do
+//! not run, and each is reported.
 //!
 //! # Examples
 //!
@@ -93,7 +96,7 @@
 //!     log.borrow_mut().push("begin");
 //!     let roll_back = Rc::clone(&log);
 //!     let transaction = AsyncGuard::new((), async move |()| {
-//!         yield_now().await; // The server is told.
+//!         yield_now().await; // Sends the rollback to the server.
 //!         roll_back.borrow_mut().push("rolled back");
 //!     });
 //!     if amount < 0 {
@@ -112,13 +115,13 @@
 //!
 //! # Invariants
 //!
-//! 1. The flag `GUARDED` of a task says that it has an upkeep; a task
-//!    without pays for none of this.
-//! 2. A `Cleanup` is run to its end, or reported.
-//! 3. What runs is frozen exactly while the node that is current is cancelled,
-//!    or, if none is, while the task of an upkeep that is cancelled is polled.
-//! 4. Nothing is borrowed while a cleanup is polled or dropped, or a waker or
-//!    hook called.
+//! 1. A task has an `Upkeep` exactly if its flag `GUARDED` is set; other tasks have no
+//!    cost from this module.
+//! 2. A `Cleanup` runs to its end, or is reported.
+//! 3. Code is frozen exactly while the current cancel node is cancelled, or, if there
+//!    is no current node, while a task whose upkeep is cancelled is polled.
+//! 4. Nothing is borrowed while a cleanup is polled or dropped, or a waker or hook is
+//!    called.
 
 mod bracket;
 mod flush;

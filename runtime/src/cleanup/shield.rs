@@ -1,4 +1,4 @@
-//! [`shield`]: what goes on while all around it is cancelled.
+//! [`shield`]: a future that continues while the code around it is cancelled.
 
 use std::fmt;
 use std::pin::Pin;
@@ -9,14 +9,14 @@ use pin_project_lite::pin_project;
 use crate::engine::cancel::node_guard::{Branch, Engaged};
 use crate::engine::task::budget::poll_thawed;
 
-/// Lets `future` go on to its end when what it is in is cancelled.
+/// Lets `future` run to its end even if the code around it is cancelled.
 ///
-/// The cancellation takes effect after it: the code that awaits the shield does
-/// not go on. One that was not polled before the cancellation never begins. A
-/// shield that is dropped, by `select!` for instance, stops as any future does.
+/// The cancellation takes effect after that: the code that awaits the shield makes no
+/// progress. A shield that was not polled before the cancellation never starts. A
+/// shield that is dropped, by `select!` for instance, stops like any future.
 ///
-/// As long as the shielded future lasts the task does too, with no limit but its
-/// own: see [`timeout`](crate::time::timeout).
+/// While the shielded future runs, its task cannot end. The shield sets no time limit:
+/// use [`timeout`](crate::time::timeout) to set one.
 ///
 /// # Cancel safety
 ///
@@ -64,9 +64,9 @@ pin_project! {
     pub struct Shield<F: Future> {
         #[pin]
         future: Option<F>,
-        // While guards that the future has dropped are being closed.
+        // Present while the cleanups of the guards that the future has dropped run.
         output: Option<F::Output>,
-        // From the first poll to the end.
+        // Present from the first poll to the end.
         engaged: Option<Engaged>,
         branch: Branch,
         is_over: bool,
@@ -79,7 +79,7 @@ impl<F: Future> Future for Shield<F> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let mut this = self.project();
         if *this.is_over {
-            // Only if what was around it is cancelled.
+            // Polled again only if the code around it is cancelled.
             return Poll::Pending;
         }
         if this.engaged.is_none() {

@@ -17,26 +17,27 @@ use crate::engine::timers::sleep::Sleep;
 use crate::io::nonblocking::Nonblocking;
 use crate::io::registration::{Failure, Hold, Registration};
 
-/// A descriptor on the loop: its operations wait instead of blocking.
+/// A descriptor on the loop, whose operations wait instead of blocking the thread.
 ///
-/// An operation is a closure that does a non-blocking system call. It is called
-/// at once, and again whenever the kernel says that it may succeed, until it
-/// returns anything but [`WouldBlock`](io::ErrorKind::WouldBlock).
-/// `Interrupted` is tried again.
+/// An operation is a closure that makes a non-blocking system call. It is called at
+/// once, and again whenever the kernel reports that it may succeed, until it returns
+/// anything but [`WouldBlock`](io::ErrorKind::WouldBlock) or `Interrupted`.
 ///
-/// There are three ways to wait. The async methods may be awaited by any number
-/// of tasks at once. The `poll_*` methods remember one task for each direction,
-/// the last that polled. The `try_*` methods never wait.
+/// There are three ways to wait. The async methods may be awaited by any number of
+/// tasks at once. The `poll_*` methods remember one task for each direction, the one
+/// that polled last. The `try_*` methods never wait.
 ///
-/// Each operation spends a unit of the task's [budget](crate::task::coop). One that finds
-/// none is pending without having been tried, and is tried when the task is polled again.
+/// Each operation spends a unit of the task's [budget](crate::task::coop). An operation
+/// that finds none is pending without having been tried, and is tried when the task is
+/// polled again.
 ///
-/// An `Async` holds its loop, and may be dropped after its runtime. Operations
-/// that would have to wait then give an error of kind `Other`. So do they in the `block_on`
-/// of [another runtime](crate::Runtime#several-runtimes-on-one-thread) of the thread.
+/// An `Async` keeps its loop alive, and may be dropped after its runtime. If the
+/// runtime has been dropped, operations that would have to wait return an error of kind
+/// `Other`. They also do in the `block_on` of [another
+/// runtime](crate::Runtime#several-runtimes-on-one-thread) of the thread.
 ///
-/// The descriptor that `T` gives must stay the same. Once it is registered, a change
-/// of the registration for another one is refused, with an error of kind
+/// `T` must always return the same descriptor. Once it is registered, changing the
+/// registration to another descriptor returns an error of kind
 /// [`InvalidInput`](io::ErrorKind::InvalidInput).
 ///
 /// # Examples
@@ -60,65 +61,68 @@ use crate::io::registration::{Failure, Hold, Registration};
 /// # }
 /// ```
 pub struct Async<T: AsFd> {
-    // Before the descriptor, which must be open when this is dropped.
+    // Dropped before the descriptor, which must still be open then.
     pub(super) registration: Registration,
     pub(super) io: T,
 }
 
 impl<T: AsFd> Async<T> {
-    /// Puts a descriptor on the loop, after making it non-blocking.
+    /// Puts a descriptor on the loop, and makes it non-blocking.
     ///
-    /// Nothing is registered with the kernel before an operation would block.
+    /// It is registered with the kernel only when an operation would block.
     ///
     /// # Blocking again
     ///
-    /// A descriptor that was blocking before is so again when this `Async` is dropped,
-    /// or gives it back by [`into_inner`](Async::into_inner); if several have
-    /// duplicates of it, when the last of them does. For that, a duplicate is kept
-    /// until then.
+    /// A descriptor that was blocking before is made blocking again when this `Async`
+    /// is dropped, or when [`into_inner`](Async::into_inner) returns it. If several
+    /// `Async`s have duplicates of it, the last of them does that. For this purpose a
+    /// duplicate is kept until then.
     ///
-    /// Meanwhile all duplicates are non-blocking, as the mode belongs to what is open and
-    /// not to the descriptor, and other code that uses one finds
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock). The standard streams of a program on a
-    /// terminal are such duplicates: with its input in an `Async`, `println!` may panic.
-    /// `coreloop::io::stdin` and its siblings leave them blocking.
+    /// Meanwhile all duplicates are non-blocking, because the mode belongs to the open
+    /// file description and not to the descriptor. Other code that uses a duplicate
+    /// finds [`WouldBlock`](io::ErrorKind::WouldBlock). The standard streams of a
+    /// program on a terminal are such duplicates: with the standard input in an
+    /// `Async`, `println!` may panic. `coreloop::io::stdin` and its siblings leave them
+    /// blocking.
     ///
     /// The descriptor stays non-blocking if the `Async` is forgotten, if the process
-    /// ends without dropping it, as by a signal or [`exit`](std::process::exit), and if
-    /// the system has no descriptor left for the duplicate.
+    /// ends without dropping it, for instance by a signal or
+    /// [`exit`](std::process::exit), or if the system has no descriptor left for the
+    /// duplicate.
     ///
     /// # Errors
     ///
-    /// Outside a runtime, or if the descriptor cannot be made non-blocking.
+    /// Returns an error if there is no current runtime, or if the descriptor cannot be
+    /// made non-blocking.
     pub fn new(io: T) -> io::Result<Async<T>> {
         let mut registration = Registration::new(Hold::Own)?;
         registration.nonblocking = Nonblocking::make(io.as_fd())?;
         Ok(Async { registration, io })
     }
 
-    /// Puts a descriptor on the loop that is non-blocking already, and stays so.
+    /// Puts a descriptor on the loop that is already non-blocking, and stays so.
     ///
-    /// If it is not, its operations block the whole loop. One that is non-blocking
-    /// because [`new`](Async::new) has made a duplicate so does not stay so.
+    /// If it is blocking, its operations block the whole loop. A descriptor that is
+    /// non-blocking because [`new`](Async::new) was given a duplicate of it does not
+    /// stay so.
     ///
     /// # Errors
     ///
-    /// Outside a runtime.
+    /// Returns an error if there is no current runtime.
     pub fn from_nonblocking(io: T) -> io::Result<Async<T>> {
         Async::with(io, Hold::Own)
     }
 
-    /// Puts a descriptor on the loop that is non-blocking already, and that
-    /// `T` closes when it is dropped.
+    /// Puts a non-blocking descriptor on the loop that `T` closes when it is dropped.
     ///
-    /// As closing takes it out of the kernel's list, this saves the system call
-    /// that [`from_nonblocking`](Async::from_nonblocking) needs for that. If
-    /// the descriptor was duplicated, the kernel goes on reporting events for
-    /// the duplicate, which are ignored.
+    /// Closing a descriptor deregisters it, so this saves the system call that
+    /// [`from_nonblocking`](Async::from_nonblocking) needs for that. If the descriptor
+    /// was duplicated, the kernel continues to report events for the duplicate, which
+    /// the loop ignores.
     ///
     /// # Errors
     ///
-    /// Outside a runtime.
+    /// Returns an error if there is no current runtime.
     #[inline]
     pub fn from_owned(io: T) -> io::Result<Async<T>>
     where
@@ -127,28 +131,30 @@ impl<T: AsFd> Async<T> {
         Async::with(io, Hold::UntilClosed)
     }
 
-    /// Puts a descriptor on the loop that is non-blocking already, and that others
-    /// have too: other processes or threads, each with a duplicate on a loop of its
-    /// own. What comes wakes one of those that are idle, not all of them.
+    /// Puts a non-blocking descriptor on the loop that several loops share.
     ///
-    /// It is for listeners. Of the loops that sleep, the kernel takes the one that has
-    /// waited for this descriptor first (`EPOLLEXCLUSIVE`), and counts on it: the
-    /// others are not told of the same connection, though the next one may wake them.
-    /// So who was woken accepts until nothing is left, and who wants no more takes the
-    /// descriptor off the loop by [`into_inner`](Async::into_inner) and then accepts what
-    /// is there. A loop that dies before that leaves a connection to whoever looks next:
-    /// one that is new to the descriptor asks the kernel first, and one that sleeps is
-    /// woken by the next connection.
+    /// The loops of other threads or processes each have a duplicate of the descriptor.
+    /// An event wakes one of the loops that are idle, not all of them.
     ///
-    /// Only reads can wait. On other systems than Linux this is
+    /// Use it for listeners. Of the loops that sleep, the kernel wakes the one that has
+    /// waited for this descriptor longest (`EPOLLEXCLUSIVE`). It does not report the
+    /// same connection to the others, though the next connection may wake them. So a
+    /// task that was woken must accept until no connection is left. A task that wants
+    /// no more connections takes the descriptor off the loop by
+    /// [`into_inner`](Async::into_inner), and then accepts the ones that are there. If
+    /// a loop dies before that, its connection waits for the next accept on another
+    /// loop: a loop that is new to the descriptor polls the kernel first, and a loop
+    /// that sleeps is woken by the next connection.
+    ///
+    /// Only reads can wait. On systems other than Linux this is
     /// [`from_nonblocking`](Async::from_nonblocking), and all loops are woken. The
-    /// descriptor is taken off the loop before it is closed, since the duplicates keep
-    /// it in the kernel's list.
+    /// descriptor is deregistered before it is closed, because the duplicates would
+    /// keep it registered.
     ///
     /// # Errors
     ///
-    /// Outside a runtime. On Linux, operations that have to wait to write fail with
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput).
+    /// Returns an error if there is no current runtime. On Linux, writes that have to
+    /// wait return an error of kind [`InvalidInput`](io::ErrorKind::InvalidInput).
     ///
     /// # Examples
     ///
@@ -191,76 +197,83 @@ impl<T: AsFd> Async<T> {
         })
     }
 
-    /// Lets other loops have what comes to a descriptor that is
-    /// [exclusive](Async::from_owned_exclusive), until somebody waits for it here again.
-    /// Does nothing to one that is not, or while another task waits for it.
+    /// Leaves events to other loops, until a task waits for this descriptor here again.
     ///
-    /// For a loop that cannot accept for a while: one that is out of descriptors, say,
-    /// would be woken for each connection, and nobody else would. What it was woken for
-    /// already is left to whoever looks next.
+    /// This is for descriptors that are [exclusive](Async::from_owned_exclusive).
+    ///
+    /// Does nothing if the descriptor is not exclusive, or while another task waits for
+    /// it.
+    ///
+    /// Use it in a loop that cannot accept for a while. A loop that is out of
+    /// descriptors, for instance, would be woken for each connection, and no other loop
+    /// would. A connection that this loop was already woken for waits for the next
+    /// accept on any loop.
     pub fn leave_to_others(&self) {
         self.registration.leave_to_others(self.io.as_fd());
     }
 
-    /// The descriptor.
+    /// Returns a reference to the inner value, which owns the descriptor.
     #[inline]
     pub fn get_ref(&self) -> &T {
         &self.io
     }
 
-    /// Waits for `duration` on the loop of this descriptor, wherever the result
-    /// is polled. [`sleep`](crate::time::sleep) needs to be in a runtime.
+    /// Returns a future that waits for `duration` on the loop of this descriptor.
+    ///
+    /// It may be polled anywhere; [`sleep`](crate::time::sleep) needs a current
+    /// runtime.
     pub fn sleep(&self, duration: Duration) -> Sleep {
         Sleep::on(Rc::clone(&self.registration.event_loop), duration)
     }
 
-    /// Takes the descriptor off the loop.
+    /// Takes the descriptor off the loop, and returns it.
     ///
-    /// If [`new`](Async::new) has made it non-blocking it is blocking again, unless
-    /// another `Async` has a duplicate of it. Otherwise it stays non-blocking.
+    /// If [`new`](Async::new) has made the descriptor non-blocking, it is made blocking
+    /// again, unless another `Async` has a duplicate of it. Otherwise it stays
+    /// non-blocking.
     ///
     /// # Errors
     ///
-    /// If the kernel does not let it go; the descriptor is closed then.
+    /// Returns an error if the descriptor cannot be deregistered. It is closed then.
     pub fn into_inner(self) -> io::Result<T> {
         let Async { registration, io } = self;
         registration.close()?;
         Ok(io)
     }
 
-    /// Does a read operation, when it can be done.
+    /// Waits until the read `operation` does not block, and returns its result.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: nothing is lost, if `operation` loses nothing when it would
-    /// block.
+    /// Cancel safe: nothing is lost, if `operation` loses nothing when it would block.
     ///
     /// # Errors
     ///
-    /// What `operation` returns, or as [`readable`](Async::readable).
+    /// Returns an error if `operation` does, or if [`readable`](Async::readable) would.
     pub async fn read_with<R>(&self, operation: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
         self.async_io(Interest::READABLE, operation).await
     }
 
-    /// Does a write operation, when it can be done.
+    /// Waits until the write `operation` does not block, and returns its result.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: nothing is lost, if `operation` loses nothing when it would
-    /// block.
+    /// Cancel safe: nothing is lost, if `operation` loses nothing when it would block.
     ///
     /// # Errors
     ///
-    /// What `operation` returns, or as [`readable`](Async::readable).
+    /// Returns an error if `operation` does, or if [`readable`](Async::readable) would.
     pub async fn write_with<R>(&self, operation: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
         self.async_io(Interest::WRITABLE, operation).await
     }
 
-    /// As [`read_with`](Async::read_with), for the last task that polls.
+    /// Polls a read `operation`, like [`read_with`](Async::read_with).
+    ///
+    /// Only the task that polled last is woken.
     ///
     /// # Errors
     ///
-    /// What `operation` returns, or as [`readable`](Async::readable).
+    /// Returns an error if `operation` does, or if [`readable`](Async::readable) would.
     #[inline]
     pub fn poll_read_with<R>(
         &self,
@@ -270,11 +283,13 @@ impl<T: AsFd> Async<T> {
         self.poll_with(Direction::Read, context, operation, |_| false)
     }
 
-    /// As [`write_with`](Async::write_with), for the last task that polls.
+    /// Polls a write `operation`, like [`write_with`](Async::write_with).
+    ///
+    /// Only the task that polled last is woken.
     ///
     /// # Errors
     ///
-    /// What `operation` returns, or as [`readable`](Async::readable).
+    /// Returns an error if `operation` does, or if [`readable`](Async::readable) would.
     #[inline]
     pub fn poll_write_with<R>(
         &self,
@@ -284,18 +299,23 @@ impl<T: AsFd> Async<T> {
         self.poll_with(Direction::Write, context, operation, |_| false)
     }
 
-    /// As [`poll_read_with`](Async::poll_read_with), but every task that polled is
-    /// woken, not the last alone. It costs a clone of each waker.
+    /// Polls a read `operation`, and wakes every task that polled.
     ///
-    /// For types that are polled by a shared reference. Any number of tasks may wait,
-    /// and all of them are woken. A task that does not wait any more is remembered until
-    /// the next event, or until it has finished. A foreign waker, such as a collection of
-    /// futures makes for each of them, is remembered until the next event; when there are
-    /// more than 256, all are woken to poll again, and as many as do so are remembered.
+    /// This is like [`poll_read_with`](Async::poll_read_with), which wakes only the
+    /// last one.
+    ///
+    /// It costs a clone of each waker.
+    ///
+    /// It is for types that are polled through a shared reference. Any number of tasks
+    /// may wait, and all of them are woken. A task that no longer waits is remembered
+    /// until the next event, or until it has finished. A foreign waker, such as a
+    /// collection of futures makes for each of them, is remembered until the next
+    /// event. If there are more than 256, all are woken to poll again, and up to 256 of
+    /// those that do are remembered.
     ///
     /// # Errors
     ///
-    /// What `operation` returns, or as [`readable`](Async::readable).
+    /// Returns an error if `operation` does, or if [`readable`](Async::readable) would.
     pub fn poll_read_shared<R>(
         &self,
         context: &mut Context<'_>,
@@ -304,12 +324,16 @@ impl<T: AsFd> Async<T> {
         self.poll_shared(Direction::Read, context, operation)
     }
 
-    /// As [`poll_write_with`](Async::poll_write_with), but every task that polled is
-    /// woken; see [`poll_read_shared`](Async::poll_read_shared).
+    /// Polls a write `operation`, and wakes every task that polled.
+    ///
+    /// This is like [`poll_write_with`](Async::poll_write_with), which wakes only the
+    /// last one.
+    ///
+    /// See [`poll_read_shared`](Async::poll_read_shared).
     ///
     /// # Errors
     ///
-    /// What `operation` returns, or as [`readable`](Async::readable).
+    /// Returns an error if `operation` does, or if [`readable`](Async::readable) would.
     pub fn poll_write_shared<R>(
         &self,
         context: &mut Context<'_>,
@@ -318,20 +342,22 @@ impl<T: AsFd> Async<T> {
         self.poll_shared(Direction::Write, context, operation)
     }
 
-    /// Reads up to `length` bytes of a stream, for the last task that polls.
+    /// Polls a read of up to `length` bytes from a stream.
     ///
-    /// A read that gives fewer bytes has emptied the kernel's buffer, and the
-    /// next one waits for an event without another system call; see epoll(7),
-    /// question 9. So `operation` must be a read of a TCP connection, a pipe, or
-    /// another stream that ends a read early for no other reason: not a peek,
-    /// not of datagrams, and not of a Unix socket over which descriptors may
-    /// come, where the message that brings one ends a read.
+    /// Only the task that polled last is woken.
     ///
-    /// If `length` is 0, this gives 0 at once, without calling `operation`.
+    /// A read that returns fewer bytes has emptied the kernel's buffer, and the next
+    /// one waits for an event without another system call; see epoll(7), question 9. So
+    /// `operation` must be a read of a TCP connection, a pipe, or another stream on
+    /// which a read is short for no other reason: not a peek, not a read of datagrams,
+    /// and not a read of a Unix socket that may transfer descriptors, where the message
+    /// that carries one ends a read.
+    ///
+    /// If `length` is 0, this returns 0 at once, without calling `operation`.
     ///
     /// # Errors
     ///
-    /// What `operation` returns, or as [`readable`](Async::readable).
+    /// Returns an error if `operation` does, or if [`readable`](Async::readable) would.
     #[inline(always)]
     pub fn poll_read_stream(
         &self,
@@ -347,16 +373,18 @@ impl<T: AsFd> Async<T> {
         })
     }
 
-    /// Writes up to `length` bytes to a stream, for the last task that polls.
+    /// Polls a write of up to `length` bytes to a stream.
     ///
-    /// A write that takes fewer bytes has filled the kernel's buffer, and the
-    /// next one waits for an event without another system call.
+    /// Only the task that polled last is woken.
     ///
-    /// If `length` is 0, this gives 0 at once, without calling `operation`.
+    /// A write that takes fewer bytes has filled the kernel's buffer, and the next one
+    /// waits for an event without another system call.
+    ///
+    /// If `length` is 0, this returns 0 at once, without calling `operation`.
     ///
     /// # Errors
     ///
-    /// What `operation` returns, or as [`readable`](Async::readable).
+    /// Returns an error if `operation` does, or if [`readable`](Async::readable) would.
     #[inline(always)]
     pub fn poll_write_stream(
         &self,
@@ -372,31 +400,35 @@ impl<T: AsFd> Async<T> {
         })
     }
 
-    /// Does a read operation if it can be done now.
+    /// Calls a read `operation` if it may succeed now.
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if it cannot, without calling
-    /// `operation` where the loop knows; else what `operation` returns.
+    /// Returns [`WouldBlock`](io::ErrorKind::WouldBlock) if the read would block,
+    /// without calling `operation` if the loop knows that. Otherwise returns an error
+    /// if `operation` does.
     pub fn try_read_with<R>(&self, operation: impl FnOnce(&T) -> io::Result<R>) -> io::Result<R> {
         self.try_with(Direction::Read, operation, |_| false)
     }
 
-    /// Does a write operation if it can be done now.
+    /// Calls a write `operation` if it may succeed now.
     ///
     /// # Errors
     ///
-    /// As [`try_read_with`](Async::try_read_with).
+    /// Returns an error under the same conditions as
+    /// [`try_read_with`](Async::try_read_with).
     pub fn try_write_with<R>(&self, operation: impl FnOnce(&T) -> io::Result<R>) -> io::Result<R> {
         self.try_with(Direction::Write, operation, |_| false)
     }
 
-    /// Reads up to `length` bytes of a stream if there are any now; see
-    /// [`poll_read_stream`](Async::poll_read_stream).
+    /// Reads up to `length` bytes of a stream, if there are any now.
+    ///
+    /// See [`poll_read_stream`](Async::poll_read_stream).
     ///
     /// # Errors
     ///
-    /// As [`try_read_with`](Async::try_read_with).
+    /// Returns an error under the same conditions as
+    /// [`try_read_with`](Async::try_read_with).
     pub fn try_read_stream(
         &self,
         length: usize,
@@ -408,12 +440,14 @@ impl<T: AsFd> Async<T> {
         self.try_with(Direction::Read, operation, |&count| is_short(count, length))
     }
 
-    /// Writes up to `length` bytes to a stream if it takes any now; see
-    /// [`poll_write_stream`](Async::poll_write_stream).
+    /// Writes up to `length` bytes to a stream, if it takes any now.
+    ///
+    /// See [`poll_write_stream`](Async::poll_write_stream).
     ///
     /// # Errors
     ///
-    /// As [`try_read_with`](Async::try_read_with).
+    /// Returns an error under the same conditions as
+    /// [`try_read_with`](Async::try_read_with).
     pub fn try_write_stream(
         &self,
         length: usize,
@@ -539,7 +573,7 @@ impl<T: AsFd> Async<T> {
         short: impl Fn(&R) -> bool,
     ) -> io::Result<R> {
         let source = self.registration.source.get();
-        // What the kernel does not watch may have become ready since.
+        // A direction that the kernel does not watch may have become ready since.
         if source.is_some_and(|source| !source.is_ready(direction) && source.watches(direction)) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -555,14 +589,15 @@ impl<T: AsFd> Async<T> {
     }
 }
 
-/// Whether a transfer of `count` bytes shows that no more can be had. None at
-/// all is the end of the stream, which stays, and is not announced twice.
+/// Returns whether a transfer of `count` bytes shows that the next one would block. A
+/// transfer of 0 bytes is the end of the stream, which stays, and for which no other
+/// event comes.
 #[inline]
 fn is_short(count: usize, length: usize) -> bool {
     count < length && count != 0
 }
 
-/// What came of a call of an operation.
+/// The result of a call of an operation.
 enum Attempt<R> {
     Over(R),
     Failed(Failure),

@@ -1,9 +1,9 @@
 //! Any descriptor on the loop.
 //!
-//! [`Async`] puts a descriptor that can be polled (a socket, a pipe, a
-//! terminal, an eventfd, a D-Bus connection) on the loop of the runtime that it
-//! is made in. [`Interest`] says what to wait for, and [`Ready`] what came of it.
-//! The sockets of `coreloop::net` are built on it.
+//! [`Async`] puts a descriptor that can be polled (a socket, a pipe, a terminal, an
+//! eventfd, a D-Bus connection) on the loop of the current runtime. An [`Interest`] is
+//! what to wait for, and a [`Ready`] is what the kernel has reported. The sockets of
+//! `coreloop::net` are built on `Async`.
 //!
 //! # Examples
 //!

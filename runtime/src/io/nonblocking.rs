@@ -1,17 +1,19 @@
-//! Descriptions that were made non-blocking, and are made blocking again.
+//! Open file descriptions that were made non-blocking, and are made blocking again.
 //!
-//! `O_NONBLOCK` belongs to the open file description. Duplicates of the descriptor share
-//! it, in this process and in others: a terminal's is usually one for the three standard
-//! streams and for the shell that has started the program. So it is set for as long as
-//! an [`Async`](super::Async) needs it, and the last of several clears it.
+//! `O_NONBLOCK` belongs to the open file description. Duplicates of the descriptor
+//! share it, in this process and in others: the three standard streams on a terminal
+//! usually share one description with the shell that has started the program. So the
+//! flag is set for as long as an [`Async`](super::Async) needs it, and the last of
+//! several clears it.
 //!
-//! Each description that was blocking is noted with a duplicate of its descriptor, by
-//! which it is found when it comes again, and made blocking in the end.
+//! Each description that was blocking is recorded with a duplicate of its descriptor.
+//! The duplicate identifies the description when another descriptor of it arrives, and
+//! makes it blocking in the end.
 //!
 //! # Invariants
 //!
-//! 1. A description is noted while there is a [`Nonblocking`] with its number, and counts
-//!    these.
+//! 1. A description is recorded while there is a [`Nonblocking`] with its number, and
+//!    its count is the number of these.
 //! 2. No user code runs while the list is locked.
 
 use std::num::NonZeroU32;
@@ -29,7 +31,7 @@ static NOTED: Mutex<Slab<Description>> = Mutex::new(Slab::new());
 /// A description that was blocking before.
 struct Description {
     duplicate: OwnedFd,
-    /// Says which file it is of, if that is known.
+    /// Identifies the file, if its status is known.
     status: Option<Stat>,
     count: u32,
 }
@@ -37,13 +39,13 @@ struct Description {
 /// Keeps a description non-blocking that was blocking before.
 #[derive(Debug)]
 pub(super) struct Nonblocking {
-    /// One more than the place of the description in the list.
+    /// One more than the index of the description in the list.
     number: NonZeroU32,
 }
 
 impl Nonblocking {
-    /// Makes a description non-blocking. Returns `None` if it was so before, unless this
-    /// function has done it.
+    /// Makes a description non-blocking. Returns `None` if it was non-blocking before,
+    /// unless this function had made it so.
     pub(super) fn make(descriptor: BorrowedFd<'_>) -> Result<Option<Nonblocking>> {
         let mut noted = lock();
         let flags = fcntl_getfl(descriptor)?;
@@ -55,7 +57,8 @@ impl Nonblocking {
             place
         } else {
             set(descriptor, true)?;
-            // If the system has no descriptor left for the duplicate, it stays so.
+            // If the system has no descriptor left for the duplicate, the description
+            // stays non-blocking.
             let description = Description::new(descriptor);
             description.map(|description| noted.insert(description))
         };
@@ -76,7 +79,7 @@ impl Drop for Nonblocking {
         description.count -= 1;
         if description.count == 0 {
             let description = noted.remove(place);
-            // It succeeds, as it did in the other direction.
+            // It succeeds, as setting the mode did.
             let _ = set(description.duplicate.as_fd(), false);
         }
     }
@@ -101,10 +104,12 @@ impl Description {
     }
 }
 
-/// Finds the place of the description that the descriptor is of, and that has `flags`.
+/// Finds the index of the description that `descriptor` refers to, and that has
+/// `flags`.
 ///
-/// Few systems compare descriptions. But a change of one shows by all its descriptors, and
-/// `O_APPEND` means nothing to a pipe, a socket, a terminal or what else can be polled.
+/// Few systems can compare descriptions. But a change of a description's flags is
+/// visible through all its descriptors, and `O_APPEND` means nothing to a pipe, a
+/// socket, a terminal or anything else that can be polled.
 fn find(noted: &Slab<Description>, descriptor: BorrowedFd<'_>, flags: OFlags) -> Option<usize> {
     if noted.is_empty() {
         return None;
@@ -131,19 +136,19 @@ fn status(descriptor: BorrowedFd<'_>) -> Option<Stat> {
     rustix::fs::fstat(descriptor).ok()
 }
 
-/// Miri has no such call.
+/// Miri does not support this call.
 #[cfg(miri)]
 fn status(_: BorrowedFd<'_>) -> Option<Stat> {
     None
 }
 
-/// Sets the mode of a description.
+/// Sets the blocking mode of a description.
 #[cfg(not(miri))]
 pub(crate) fn set(descriptor: BorrowedFd<'_>, nonblocking: bool) -> Result<()> {
     rustix::io::ioctl_fionbio(descriptor, nonblocking)
 }
 
-/// Sets the mode of a description. Miri has no such `ioctl` for socket pairs.
+/// Sets the blocking mode of a description. Miri has no such `ioctl` for socket pairs.
 #[cfg(miri)]
 pub(crate) fn set(descriptor: BorrowedFd<'_>, nonblocking: bool) -> Result<()> {
     let mut flags = fcntl_getfl(descriptor)?;

@@ -1,4 +1,4 @@
-//! What an [`Async`](super::Async) has to do with its loop.
+//! [`Registration`]: the connection between an [`Async`](super::Async) and its loop.
 
 use std::cell::{Cell, OnceCell};
 use std::io;
@@ -14,27 +14,27 @@ use crate::engine::reactor::readiness::Direction;
 use crate::engine::reactor::source::Source;
 use crate::io::nonblocking::Nonblocking;
 
-/// The hold of a descriptor on its loop.
+/// The registration of a descriptor with its loop.
 pub(super) struct Registration {
     pub(super) event_loop: Rc<EventLoop>,
     /// Set when an operation would block for the first time.
     pub(super) source: OnceCell<Rc<Source>>,
-    /// Whether a read, or a write, came up short before there was a source.
+    /// Whether a short read, or a short write, was seen before there was a source.
     short: [Cell<bool>; 2],
     hold: Hold,
-    /// If the descriptor was blocking before. Dropped before the descriptor, whose
-    /// destructor may rely on closing it, which the duplicate would delay.
+    /// Present if the descriptor was blocking before. Dropped before the descriptor,
+    /// whose destructor may rely on really closing it, which the duplicate would delay.
     pub(super) nonblocking: Option<Nonblocking>,
 }
 
-/// What a loop may assume of a descriptor that it is given.
+/// What a loop may assume about a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hold {
     /// Nothing.
     Own,
-    /// It is closed right after it was let go.
+    /// The descriptor is closed right after its registration is dropped.
     UntilClosed,
-    /// Other loops wait for it too, and one of them is enough to wake.
+    /// Other loops wait for the descriptor too, and waking one of them is enough.
     Exclusive,
 }
 
@@ -56,7 +56,7 @@ impl Registration {
         })
     }
 
-    /// The source, with the kernel watching `direction`.
+    /// Returns the source, with the kernel watching `direction`.
     #[inline]
     pub(super) fn watched(
         &self,
@@ -72,7 +72,8 @@ impl Registration {
         }
     }
 
-    /// The source, with the kernel watching all that `interest` needs.
+    /// Returns the source, with the kernel watching the directions that `interest`
+    /// needs.
     pub(super) fn watched_for(
         &self,
         fd: BorrowedFd<'_>,
@@ -84,7 +85,7 @@ impl Registration {
         }
         if interest.is_writable() {
             let source = self.watched(fd, Direction::Write)?;
-            // Errors are always reported, and urgent data goes with reads.
+            // Errors are always reported, and urgent data is reported with reads.
             if interest
                 .remove(Interest::WRITABLE | Interest::ERROR)
                 .is_none()
@@ -105,30 +106,30 @@ impl Registration {
         Ok(self.source.get_or_init(|| source))
     }
 
-    /// Notes a short transfer while there is no source.
+    /// Records a short transfer while there is no source.
     #[cold]
     pub(super) fn note_short(&self, direction: Direction) {
         self.short[direction as usize].set(true);
     }
 
-    /// Whether there was a short transfer, and no source since.
+    /// Returns whether there was a short transfer, and no source since.
     ///
-    /// Then the next one waits without a system call. Nothing has told of what
-    /// came meanwhile, but whoever reads on does so at once as a rule, and finds
-    /// nothing; and if something is there, registering reports it.
+    /// If so, the next operation waits without a system call. No event can have been
+    /// reported meanwhile. But a reader usually reads again immediately, and would get
+    /// `WouldBlock`; and if data did arrive, registering reports it.
     #[cold]
     pub(super) fn was_short(&self, direction: Direction) -> bool {
         self.short[direction as usize].get() && !self.event_loop.reactor.is_closed()
     }
 
-    /// Forgets a short transfer; false if there was none.
+    /// Forgets a short transfer. Returns false if there was none.
     #[cold]
     pub(super) fn forget_short(&self, direction: Direction) -> bool {
         self.short[direction as usize].take()
     }
 
-    /// Notes whom to wake when `direction` becomes ready. Wakes at once whoever
-    /// is to try first.
+    /// Registers the task to be woken when `direction` becomes ready. If that fails and
+    /// the operation was not tried yet, wakes the task at once to try it.
     #[inline]
     pub(super) fn park(
         &self,
@@ -163,10 +164,11 @@ impl Registration {
         }
     }
 
-    /// Whether an operation may wait for the loop, or the error that it has to return.
+    /// Returns an error if an operation must not wait for the loop.
     ///
-    /// It may not if another loop of the thread is driven until something is finished: the
-    /// operation would keep that from finishing, and this one is not driven before.
+    /// It must not if another loop of the thread is driven until something is finished:
+    /// the operation would keep that loop from finishing, and this loop is not driven
+    /// before.
     pub(super) fn may_wait(&self) -> io::Result<()> {
         if !self.event_loop.is_held_up() {
             return Ok(());
@@ -193,18 +195,19 @@ impl Registration {
         None
     }
 
-    /// What the error of an operation in one direction calls for.
+    /// Returns what to do about the error of an operation in one direction.
     #[cold]
     pub(super) fn failed(&self, error: io::Error, direction: Direction) -> Failure {
         let failure = self.failure(error, |source| source.clear(direction));
         if let Failure::Wait = failure {
-            // It was tried, and that need not be done again.
+            // The operation was tried, which need not be repeated.
             self.forget_short(direction);
         }
         failure
     }
 
-    /// What an operation's error calls for; `clear` notes that it would block.
+    /// Returns what to do about the error of an operation. `clear` records that it
+    /// would block.
     pub(super) fn failure(&self, error: io::Error, clear: impl FnOnce(&Source)) -> Failure {
         match error.kind() {
             io::ErrorKind::WouldBlock => match self.source.get() {
@@ -223,7 +226,7 @@ impl Registration {
         }
     }
 
-    /// After a wait: spends the budget, or finds that the loop is gone.
+    /// Ends a wait: spends the budget, and returns an error if the loop has ended.
     pub(super) fn finish_wait(&self, source: &Source) -> Poll<io::Result<()>> {
         self.event_loop.tasks.budget.spend();
         Poll::Ready(if source.is_closed() {
@@ -233,7 +236,7 @@ impl Registration {
         })
     }
 
-    /// Lets other loops have what comes, until somebody waits here again.
+    /// Leaves events to other loops, until a task waits here again.
     #[cold]
     pub(super) fn leave_to_others(&self, fd: BorrowedFd<'_>) {
         if let Some(source) = self.source.get() {
@@ -256,13 +259,13 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        // It fails if the descriptor was closed behind our back, and then there
-        // is nothing left to take out.
+        // It fails if the descriptor was closed elsewhere, and then nothing is left to
+        // deregister.
         let _ = self.forget(self.hold != Hold::UntilClosed);
     }
 }
 
-/// A place among those who wait by a shared reference.
+/// The registration of a future that waits through a shared reference.
 pub(super) struct Waiter {
     interest: Interest,
     place: Option<(Rc<Source>, usize)>,
@@ -296,13 +299,13 @@ impl Drop for Waiter {
     }
 }
 
-/// Why an operation gave no value.
+/// Why an operation returned no value.
 pub(super) enum Failure {
-    /// It would block, or surely would.
+    /// It returned `WouldBlock`, or is known to do so if it is tried.
     Wait,
     /// It was interrupted.
     Again,
-    /// It was not tried: the budget is spent, and the task woken.
+    /// It was not tried: the budget is spent, and the task is woken.
     Yield,
     Error(io::Error),
 }

@@ -1,4 +1,4 @@
-//! Waiting for what is asked for: any [`Interest`], by any number of tasks.
+//! Waiting for readiness: for any [`Interest`], by any number of tasks.
 
 use std::future::poll_fn;
 use std::io;
@@ -13,11 +13,11 @@ use crate::io::descriptor::Async;
 use crate::io::registration::{Failure, Waiter};
 
 impl<T: AsFd> Async<T> {
-    /// Waits until one of the things of `interest` is ready, and says which are.
+    /// Waits until something of `interest` is ready, and returns what is.
     ///
-    /// It may tell of something that is over by now, so follow it with an operation
-    /// that does not wait, in a loop. [`try_io`](Async::try_io) then keeps the loop
-    /// informed.
+    /// The readiness may be outdated when this returns. So follow it with an operation
+    /// that does not wait, in a loop. If the operation is called through
+    /// [`try_io`](Async::try_io), the loop learns that it would block.
     ///
     /// # Cancel safety
     ///
@@ -25,8 +25,8 @@ impl<T: AsFd> Async<T> {
     ///
     /// # Errors
     ///
-    /// If the descriptor cannot be polled, as a regular file, or the runtime is
-    /// gone.
+    /// Returns an error if the descriptor cannot be polled, like a regular file, or the
+    /// runtime has been dropped.
     ///
     /// # Examples
     ///
@@ -63,8 +63,8 @@ impl<T: AsFd> Async<T> {
     ///
     /// # Errors
     ///
-    /// If the descriptor cannot be polled, as a regular file, or the runtime is
-    /// gone.
+    /// Returns an error if the descriptor cannot be polled, like a regular file, or the
+    /// runtime has been dropped.
     pub async fn readable(&self) -> io::Result<()> {
         self.ready(Interest::READABLE).await.map(drop)
     }
@@ -77,40 +77,45 @@ impl<T: AsFd> Async<T> {
     ///
     /// # Errors
     ///
-    /// As [`readable`](Async::readable).
+    /// Returns an error if [`readable`](Async::readable) would.
     pub async fn writable(&self) -> io::Result<()> {
         self.ready(Interest::WRITABLE).await.map(drop)
     }
 
-    /// As [`readable`](Async::readable), for the last task that polls.
+    /// Polls until a read may succeed, like [`readable`](Async::readable).
+    ///
+    /// Only the task that polled last is woken.
     ///
     /// # Errors
     ///
-    /// As [`readable`](Async::readable).
+    /// Returns an error if [`readable`](Async::readable) would.
     pub fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_ready(Direction::Read, context)
     }
 
-    /// As [`writable`](Async::writable), for the last task that polls.
+    /// Polls until a write may succeed, like [`writable`](Async::writable).
+    ///
+    /// Only the task that polled last is woken.
     ///
     /// # Errors
     ///
-    /// As [`readable`](Async::readable).
+    /// Returns an error if [`readable`](Async::readable) would.
     pub fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_ready(Direction::Write, context)
     }
 
-    /// Does an operation, when it can be done; [`read_with`](Async::read_with) and
-    /// [`write_with`](Async::write_with) for any `interest`.
+    /// Waits until `operation` does not block, and returns its result.
+    ///
+    /// This is [`read_with`](Async::read_with) and [`write_with`](Async::write_with)
+    /// for any `interest`.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: nothing is lost, if `operation` loses nothing when it would
-    /// block.
+    /// Cancel safe: nothing is lost, if `operation` loses nothing when it would block.
     ///
     /// # Errors
     ///
-    /// What `operation` returns, or as [`readable`](Async::readable).
+    /// Returns an error if `operation` does, or if [`readable`](Async::readable) would.
     pub async fn async_io<R>(
         &self,
         interest: Interest,
@@ -144,21 +149,21 @@ impl<T: AsFd> Async<T> {
         .await
     }
 
-    /// Does an operation if something of `interest` is ready, as far as is known.
+    /// Calls `operation` if something of `interest` may be ready.
     ///
-    /// If it would block all the same, all of `interest` counts as not ready until
-    /// the kernel reports it.
+    /// If the operation would block all the same, all of `interest` counts as not ready
+    /// until the kernel reports it.
     ///
     /// # Errors
     ///
-    /// As [`try_read_with`](Async::try_read_with).
+    /// Returns an error if [`try_read_with`](Async::try_read_with) would.
     pub fn try_io<R>(
         &self,
         interest: Interest,
         operation: impl FnOnce(&T) -> io::Result<R>,
     ) -> io::Result<R> {
         let source = self.registration.source.get();
-        // What the kernel does not watch may have become ready since.
+        // A direction that the kernel does not watch may have become ready since.
         if source.is_some_and(|source| !source.satisfies(interest) && source.watches_for(interest))
         {
             return Err(io::ErrorKind::WouldBlock.into());

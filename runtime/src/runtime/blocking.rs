@@ -6,15 +6,17 @@ use std::time::Duration;
 use crate::engine::panics::Foreign;
 use crate::runtime::builder::Builder;
 
-/// The threads for blocking work.
+/// Settings of the threads for blocking work.
 impl Builder {
-    /// How many threads there may be for
-    /// [`spawn_blocking`](crate::task::spawn_blocking). 512 unless set. They are
-    /// started when they are needed.
+    /// Sets the maximum number of threads for blocking work.
+    ///
+    /// The default is 512. See [`spawn_blocking`](crate::task::spawn_blocking).
+    ///
+    /// Threads are started when they are needed.
     ///
     /// # Panics
     ///
-    /// If `threads` is zero.
+    /// Panics if `threads` is zero.
     ///
     /// # Examples
     ///
@@ -41,21 +43,23 @@ impl Builder {
         self
     }
 
-    /// How long a thread waits for more blocking work before it ends. Ten
-    /// seconds unless set.
+    /// Sets how long an idle thread waits for more blocking work before it ends.
+    ///
+    /// The default is ten seconds.
     pub fn thread_keep_alive(mut self, duration: Duration) -> Builder {
         self.options.blocking.keep_alive = duration;
         self
     }
 
-    /// What threads for blocking work are called. "coreloop-pool" unless set.
+    /// Sets the name of the threads for blocking work. The default is "coreloop-pool".
     pub fn thread_name(self, name: impl Into<String>) -> Builder {
         let name = name.into();
         self.thread_name_fn(move || name.clone())
     }
 
-    /// What each thread for blocking work is called: asks `name` whenever one is
-    /// started, on the thread that spawns the work.
+    /// Sets a function that returns the name of each thread for blocking work.
+    ///
+    /// It is called whenever a thread is started, on the thread that spawns the work.
     ///
     /// # Examples
     ///
@@ -81,8 +85,9 @@ impl Builder {
         self
     }
 
-    /// How large the stacks of threads for blocking work are, in bytes. What
-    /// std gives its threads unless set.
+    /// Sets the stack size of the threads for blocking work, in bytes.
+    ///
+    /// The default is the standard library's.
     pub fn thread_stack_size(mut self, bytes: usize) -> Builder {
         self.options.blocking.stack_size = Some(bytes);
         self

@@ -1,4 +1,4 @@
-//! [`Builder`]: how a runtime is to be.
+//! [`Builder`]: the settings of a runtime.
 
 use std::io;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use crate::engine::report::slow_poll::{SlowPoll, Watch};
 use crate::engine::report::unhandled::{TaskPanic, UnhandledPanic};
 use crate::runtime::Runtime;
 
-/// How long a poll may take for those who only say what is to happen then.
+/// The default limit when only `on_slow_poll` is set.
 const SLOW: Duration = Duration::from_millis(100);
 
-/// Makes a [`Runtime`] that is not the default one.
+/// A builder of a [`Runtime`] with settings other than the defaults.
 ///
 /// # Examples
 ///
@@ -35,20 +35,22 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// What [`Runtime::new`] uses.
+    /// Creates a builder with the settings of [`Runtime::new`].
     pub fn new() -> Builder {
         Builder {
             options: Options::default(),
         }
     }
 
-    /// After so many tasks, at the latest, the loop looks at its clock, and
-    /// asks the kernel for events if a hundred microseconds have passed. 61 unless
-    /// set. The loop looks more often by itself when tasks are long.
+    /// Sets the maximum number of tasks that run between two reads of the clock.
+    ///
+    /// The loop reads its clock at the latest after this number of tasks, and polls the
+    /// kernel if 100 µs have passed since it last did. It reads the clock more often
+    /// while tasks are long. The default is 61.
     ///
     /// # Panics
     ///
-    /// If `tasks` is zero.
+    /// Panics if `tasks` is zero.
     #[track_caller]
     pub fn event_interval(mut self, tasks: u32) -> Builder {
         assert!(tasks > 0, "event_interval must be at least 1");
@@ -56,9 +58,10 @@ impl Builder {
         self
     }
 
-    /// Whether the clock stands still, for tests. It then jumps to the next
-    /// timer whenever no task is ready, the kernel has no event and no
-    /// [blocking work](crate::task::spawn_blocking) is under way: see
+    /// Sets whether the clock starts paused, for tests.
+    ///
+    /// A paused clock jumps to the next timer whenever no task is ready, the kernel has
+    /// no event and no [blocking work](crate::task::spawn_blocking) is under way: see
     /// [`time`](crate::time).
     ///
     /// # Examples
@@ -69,7 +72,7 @@ impl Builder {
     /// use std::time::Duration;
     ///
     /// # fn main() -> std::io::Result<()> {
-    /// let runtime = Builder::new().start_paused(true).build()?;
+    /// runtime.block_on(async { sleep(Duration::from_secs(86_400)).await }); // Takes no time.
     /// runtime.block_on(async { sleep(Duration::from_secs(86_400)).await }); // At once.
     /// # Ok(())
     /// # }
@@ -79,8 +82,9 @@ impl Builder {
         self
     }
 
-    /// What to do when a task has panicked and nobody joined it:
-    /// [`UnhandledPanic::Report`] unless set.
+    /// Sets what the runtime does when a task panics and is not joined.
+    ///
+    /// The default is [`UnhandledPanic::Report`].
     ///
     /// # Examples
     ///
@@ -103,20 +107,20 @@ impl Builder {
         self
     }
 
-    /// Calls `hook` with the panic of each task that was not joined, instead of
-    /// printing it or giving it to `tracing`.
+    /// Calls `hook` with the panic of each task that was not joined.
     ///
-    /// What happens then is for [`unhandled_panic`](Builder::unhandled_panic) to say:
+    /// The hook replaces printing the panic or passing it to `tracing`.
+    ///
+    /// The policy set by [`unhandled_panic`](Builder::unhandled_panic) still applies:
     /// with [`Abort`](UnhandledPanic::Abort) the process is aborted when the hook has
     /// returned, and with [`Ignore`](UnhandledPanic::Ignore) the hook is not called.
     ///
     /// The hook runs on the loop's thread: when the task panics, if its
-    /// [`JoinHandle`](crate::task::JoinHandle) was dropped before, otherwise when the
-    /// handle is dropped, which may be after the runtime. The panic of a task or of
-    /// blocking work that has a
-    /// [`RemoteJoinHandle`](crate::task::RemoteJoinHandle) comes back to the loop for
-    /// that, whichever thread the handle is dropped on, and is lost if the runtime is
-    /// gone. A hook that panics harms nothing: the runtime discards its panic.
+    /// [`JoinHandle`](crate::task::JoinHandle) was dropped before; otherwise when the
+    /// handle is dropped, which may be after the runtime. If the task or the blocking
+    /// work has a [`RemoteJoinHandle`](crate::task::RemoteJoinHandle), which any thread
+    /// may drop, its panic is sent to the loop for the hook, and is lost if the runtime
+    /// has been dropped. If the hook itself panics, the runtime discards that panic.
     ///
     /// # Examples
     ///
@@ -149,15 +153,16 @@ impl Builder {
         self
     }
 
-    /// Warns when a single poll of a task takes `limit` or longer, which holds
-    /// up every other task and socket of the loop.
+    /// Warns when a single poll of a task takes `limit` or longer.
     ///
-    /// The warning names the task and where it was spawned. It goes to the hook
-    /// of [`on_slow_poll`](Builder::on_slow_poll) if there is one, otherwise to
-    /// `tracing` if that feature is on, otherwise to the standard error. It
-    /// comes when the poll is over; one that never is needs a debugger.
+    /// Such a poll holds up every other task and socket of the loop.
     ///
-    /// Off unless set, as it takes a look at the clock for each poll.
+    /// The warning names the task and where it was spawned. It goes to the hook set by
+    /// [`on_slow_poll`](Builder::on_slow_poll) if there is one, otherwise to `tracing`
+    /// if that feature is on, otherwise to standard error. It is issued when the poll
+    /// returns; a poll that never returns can only be found with a debugger.
+    ///
+    /// Off by default, because it costs a read of the clock for each poll.
     pub fn slow_poll(mut self, limit: Duration) -> Builder {
         let hook = self
             .options
@@ -167,8 +172,10 @@ impl Builder {
         self
     }
 
-    /// Calls `hook` with each slow poll instead of printing it. Without
-    /// [`slow_poll`](Builder::slow_poll), those of 100 ms and longer are slow.
+    /// Calls `hook` for each slow poll, instead of printing a warning.
+    ///
+    /// If [`slow_poll`](Builder::slow_poll) is not set, polls of 100 ms and longer are
+    /// slow.
     ///
     /// The hook runs between two polls, on the loop's thread.
     ///
@@ -202,12 +209,13 @@ impl Builder {
         self
     }
 
-    /// How long a single [cleanup](crate::cleanup) may take: one that takes
-    /// longer is dropped, and reported. Five seconds unless set; with
-    /// [`Duration::MAX`] there is no limit.
+    /// Sets how long a single [cleanup](crate::cleanup) may take.
     ///
-    /// It is also what the cleanups of all that a
-    /// [shutdown](Runtime::shutdown) has to cut off have together.
+    /// A cleanup that takes longer is dropped, and reported. The default is five
+    /// seconds; with [`Duration::MAX`] there is no limit.
+    ///
+    /// A [shutdown](Runtime::shutdown) gives the same time to the cleanups of all the
+    /// tasks that it aborts, together.
     ///
     /// # Examples
     ///
@@ -238,8 +246,9 @@ impl Builder {
         self
     }
 
-    /// Calls `hook` with each cleanup that failed instead of printing it: see
-    /// [`CleanupFailure`].
+    /// Calls `hook` with each cleanup that failed, instead of printing a warning.
+    ///
+    /// See [`CleanupFailure`].
     ///
     /// The hook runs on the loop's thread.
     pub fn on_cleanup_failure(
@@ -250,14 +259,14 @@ impl Builder {
         self
     }
 
-    /// Makes the runtime.
+    /// Creates the runtime.
     ///
     /// # Errors
     ///
-    /// If the system has no descriptors left for the loop: it needs two, and a
-    /// third when it first waits for a timer. Without that one timers still fire,
-    /// but are rounded up to milliseconds, and the runtime's descriptor does not
-    /// tell of them.
+    /// Returns an error if the system has no descriptors left for the loop. The loop
+    /// needs two, and a third when it first waits for a timer. Without the third,
+    /// timers still fire, but are rounded up to milliseconds, and the runtime's
+    /// descriptor does not become readable for them.
     pub fn build(&self) -> io::Result<Runtime> {
         Ok(Runtime::from_loop(EventLoop::new(&self.options)?))
     }

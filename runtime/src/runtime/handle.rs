@@ -1,4 +1,4 @@
-//! [`Handle`]: a runtime, as other threads see it.
+//! [`Handle`]: access to a runtime from other threads.
 //!
 //! ```text
 //!   any thread                          the loop's thread
@@ -12,14 +12,13 @@
 //!
 //! # Invariants
 //!
-//! 1. Every handle resolves. Whatever is sent carries the [`Sender`] of its
-//!    slot, which stores "cancelled" when it is dropped unused; and what is in
-//!    a mailbox or a queue is dropped, at the latest, when the loop is shut
-//!    down. After that both refuse.
-//! 2. No code of the user's runs under a lock: no closure, no waker, no
-//!    destructor.
-//! 3. The courier's waker is the only thing here that knows the loop, and goes
-//!    when the courier does. So a handle may outlive its runtime.
+//! 1. Every handle resolves. A spawn request and a job each own the [`Sender`] of their
+//!    slot, which stores "cancelled" if it is dropped unused. What is still in a
+//!    mailbox or a queue is dropped, at the latest, when the loop is shut down. After
+//!    that both refuse new entries.
+//! 2. No user code runs under a lock: no closure, no waker, no destructor.
+//! 3. The waker of the courier is the only reference to the loop here, and is dropped
+//!    with the courier. So a handle may outlive its runtime.
 
 use std::fmt;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
@@ -33,19 +32,18 @@ use crate::engine::remote::shared::Shared;
 use crate::engine::remote::spawner;
 use crate::engine::task::id::Id;
 
-/// A runtime, for other threads: starts tasks and blocking work on it.
+/// A handle to a runtime that spawns tasks and blocking work on it from any thread.
 ///
-/// It can be cloned, sent and shared. It does not keep the runtime alive: once
-/// that is dropped, whatever is spawned ends at once as cancelled.
+/// It can be cloned, sent and shared. It does not keep the runtime alive: once the
+/// runtime has been dropped, whatever is spawned is cancelled at once.
 ///
-/// # What is not here
+/// # Differences from `Runtime`
 ///
-/// A task lives on the thread of its loop, and so do the sockets and timers it
-/// makes. So there is no `enter` and no `block_on`, which would have them on
-/// another thread. Send the work to the loop instead, as a closure that makes
-/// the future there, and wait for the [`RemoteJoinHandle`]: with
-/// [`coreloop::block_on`](crate::block_on) on a thread without a loop, or by
-/// `.await` on any executor.
+/// A task lives on the thread of its loop, and so do the sockets and timers that it
+/// creates. So there is no `enter` and no `block_on`, which would create them on
+/// another thread. Instead, send a closure that creates the future on the loop, and
+/// wait for the [`RemoteJoinHandle`]: with [`coreloop::block_on`](crate::block_on) on a
+/// thread without a loop, or by `.await` on any executor.
 ///
 /// # Examples
 ///
@@ -56,7 +54,7 @@ use crate::engine::task::id::Id;
 /// let runtime = coreloop::Runtime::new()?;
 /// let handle = runtime.handle();
 /// let thread = std::thread::spawn(move || {
-///     // The closure is sent; the future may be `!Send`, as it is made there.
+///     // The closure is sent; the future may be `!Send`, because it is created on the loop.
 ///     handle.spawn(|| async {
 ///         let shared = Rc::new(6);
 ///         *shared * 7
@@ -72,7 +70,7 @@ pub struct Handle {
     shared: Arc<Shared>,
 }
 
-// What is shared is behind locks that nothing of the user's panics under.
+// The shared state is behind locks under which no user code can panic.
 impl UnwindSafe for Handle {}
 impl RefUnwindSafe for Handle {}
 
@@ -83,13 +81,15 @@ impl Handle {
         }
     }
 
-    /// The runtime that this is called in: in a task, in blocking work that a
-    /// runtime does, or while a guard of
+    /// Returns a handle to the current runtime.
+    ///
+    /// There is one in a task, in the blocking work of a runtime, and while a guard of
     /// [`Runtime::enter`](crate::Runtime::enter) is held.
     ///
     /// # Panics
     ///
-    /// Outside a runtime; see [`try_current`](Handle::try_current).
+    /// Panics outside a runtime. Use [`try_current`](Handle::try_current) to get an
+    /// error instead.
     ///
     /// # Examples
     ///
@@ -114,11 +114,11 @@ impl Handle {
         }
     }
 
-    /// The runtime that this is called in, as [`current`](Handle::current).
+    /// Returns a handle to the current runtime, or an error if there is none.
     ///
     /// # Errors
     ///
-    /// Outside a runtime.
+    /// Returns an error if it is called outside a runtime.
     ///
     /// # Examples
     ///
@@ -141,23 +141,23 @@ impl Handle {
         }
     }
 
-    /// Makes a task on the runtime, of the future that `start` makes there.
+    /// Spawns a task on the runtime, with the future that `start` creates there.
     ///
-    /// The closure is sent to the loop, so it must be `Send`, and so must the
-    /// output, which is sent back. The future itself stays on the loop and may
-    /// be `!Send`. The closure is called by the task, when its turn first comes.
-    /// Tasks that one thread spawns start in the order in which it spawned them.
+    /// The closure is sent to the loop, so it must be `Send`, and so must the output,
+    /// which is sent back. The future itself stays on the loop and may be `!Send`. The
+    /// task calls the closure when it is first polled. Tasks that one thread spawns
+    /// start in the order in which they were spawned.
     ///
-    /// The tasks of other threads do not crowd out the loop's own: a bounded number is
-    /// started before local tasks, timers and descriptors get their turn.
+    /// Tasks from other threads do not starve the loop's own: a bounded number of them
+    /// is started before local tasks, timers and descriptors are served.
     ///
-    /// May be called anywhere: on any thread, in any runtime and in any
-    /// executor. It never waits. If nobody drives the runtime at the moment, the
-    /// task waits until somebody does; a loop that is embedded in another shows
-    /// by its descriptor that there is something to do.
+    /// May be called anywhere: on any thread, in any runtime and in any executor. It
+    /// never waits. The task starts when the runtime is next driven. If the loop is
+    /// embedded in another one, its descriptor becomes readable.
     ///
-    /// On a runtime that was dropped, the closure is dropped, and the handle
-    /// gives an error that [`is_cancelled`](crate::task::JoinError::is_cancelled).
+    /// If the runtime has been dropped, the closure is dropped, and awaiting the handle
+    /// returns an error whose [`is_cancelled`](crate::task::JoinError::is_cancelled) is
+    /// true.
     ///
     /// # Examples
     ///
@@ -187,11 +187,12 @@ impl Handle {
         self.shared.spawn(Id::fresh(), start, Location::caller())
     }
 
-    /// Runs `work` on a thread of the runtime's pool, as
-    /// [`task::spawn_blocking`](crate::task::spawn_blocking) does.
+    /// Runs `work` on a thread of the runtime's pool.
     ///
-    /// May be called anywhere, from within such work too. The handle resolves
-    /// whether anybody drives the runtime or not.
+    /// This is like [`task::spawn_blocking`](crate::task::spawn_blocking).
+    ///
+    /// May be called anywhere, including from blocking work. The handle resolves even
+    /// if the runtime is not being driven.
     ///
     /// # Examples
     ///
@@ -221,21 +222,22 @@ impl fmt::Debug for Handle {
     }
 }
 
-/// There is no runtime to return a [`Handle`] of.
+/// An error returned by [`Handle::try_current`]: there is no current runtime.
 #[derive(Debug)]
 pub struct TryCurrentError {
     missing: Missing,
 }
 
 impl TryCurrentError {
-    /// Whether it was asked for outside a runtime.
+    /// Returns whether the call was made outside a runtime.
     #[must_use]
     pub fn is_missing_context(&self) -> bool {
         self.missing == Missing::Context
     }
 
-    /// Whether it was asked for by a destructor at the end of a thread, when
-    /// nobody can tell any more.
+    /// Returns whether the thread was ending, and no longer knew its runtime.
+    ///
+    /// Destructors of thread-local values run at that time.
     #[must_use]
     pub fn is_thread_local_destroyed(&self) -> bool {
         self.missing == Missing::ThreadLocal

@@ -1,18 +1,19 @@
-//! [`RuntimeMetrics`]: what a loop has done so far.
+//! [`RuntimeMetrics`]: counts of what a loop has done so far.
 
 use std::time::Duration;
 
 use crate::engine::core::event_loop::EventLoop;
 use crate::engine::sys::cpu_clock;
 
-/// Counts of what a runtime has done and is doing, at the time of
-/// [`Runtime::metrics`](crate::Runtime::metrics).
+/// Counts of what a runtime has done and is doing, at one point in time.
 ///
-/// They are tokio's, without the `worker_` and the number of the worker: a
-/// runtime is one loop, and nothing is stolen, overflows or is injected. All
-/// are counted always; what counting costs is an addition for each slice of
-/// tasks, each wait and each task, and none for each poll. The sums follow from
-/// the counts when they are asked for.
+/// Returned by [`Runtime::metrics`](crate::Runtime::metrics).
+///
+/// They are the metrics of tokio, without the prefix `worker_` and the number of the
+/// worker: a runtime is one loop, and no task is stolen, overflows or is injected. All
+/// of them are always counted. The cost is one addition for each slice of tasks, each
+/// wait and each task, and none for each poll. The sums are computed from the counts
+/// when they are requested.
 ///
 /// | here | in tokio |
 /// |---|---|
@@ -41,7 +42,7 @@ use crate::engine::sys::cpu_clock;
 /// coreloop::spawn(async {}).await.unwrap();
 /// let after = coreloop::runtime::metrics();
 /// assert_eq!(after.spawned_tasks() - before.spawned_tasks(), 1);
-/// assert_eq!(after.alive_tasks(), 1); // This one.
+/// assert_eq!(after.alive_tasks(), 1); // The task of `block_on`.
 /// # })
 /// ```
 #[derive(Debug, Clone)]
@@ -86,111 +87,122 @@ impl RuntimeMetrics {
         }
     }
 
-    /// Tasks that are not over, the one that `block_on` drives among them.
+    /// Returns the number of tasks that have not finished.
+    ///
+    /// This includes the task that `block_on` drives.
     #[must_use]
     pub fn alive_tasks(&self) -> u64 {
         self.alive_tasks
     }
 
-    /// Tasks that were ever made, the ones that `block_on` drove among them.
+    /// Returns the number of tasks that have ever been spawned.
+    ///
+    /// This includes the tasks that `block_on` drove.
     #[must_use]
     pub fn spawned_tasks(&self) -> u64 {
         self.spawned_tasks
     }
 
-    /// How often tasks were polled, the poll that runs included. A task that was
-    /// aborted in the queue counts too.
+    /// Returns the number of polls of tasks, including the one that is running.
+    ///
+    /// A task that was aborted while it was in the ready queue counts as one more poll.
     #[must_use]
     pub fn polls(&self) -> u64 {
         self.polls
     }
 
-    /// How often a task was put in the queue of ready ones.
+    /// Returns the number of times that a task was put in the ready queue.
     #[must_use]
     pub fn local_schedules(&self) -> u64 {
-        // Each was taken out again, or is there still.
+        // Each task put in the queue was polled since, or is still there.
         self.polls + self.ready_tasks as u64
     }
 
-    /// How often a task was woken or aborted from outside the running loop:
-    /// from another thread mostly. A task that is woken again before the loop
-    /// came by counts once.
+    /// Returns the number of wakes and aborts of tasks from outside the running loop.
+    ///
+    /// Most of them come from other threads.
+    ///
+    /// A task that is woken again before the loop has taken it from its inbox counts
+    /// once.
     #[must_use]
     pub fn remote_schedules(&self) -> u64 {
         self.remote_schedules
     }
 
-    /// Tasks that are in the queue of ready ones. The one that runs is not.
+    /// Returns the number of tasks in the ready queue, without the one that is running.
     #[must_use]
     pub fn ready_tasks(&self) -> usize {
         self.ready_tasks
     }
 
-    /// How often an operation was made to wait because its task had used up its
+    /// Returns the number of operations that were refused.
+    ///
+    /// A refused operation returned `Pending` only because the task had spent its
     /// [budget](crate::task::coop).
     #[must_use]
     pub fn budget_forced_yields(&self) -> u64 {
         self.budget_forced_yields
     }
 
-    /// How often the loop had nothing to run, and waited for the kernel.
+    /// Returns the number of times that the loop waited in the kernel.
     #[must_use]
     pub fn parks(&self) -> u64 {
         self.parks
     }
 
-    /// How often such a wait ended and there was nothing to run after all.
+    /// Returns the number of waits in the kernel after which no task was ready.
     #[must_use]
     pub fn noops(&self) -> u64 {
         self.noops
     }
 
-    /// The processor's time that the loop's thread has spent since it began,
-    /// inside the kernel too. Linux tells; elsewhere it is zero.
+    /// Returns the processor time that the loop's thread has used since it started.
     ///
-    /// tokio takes the time that passes between waits, at two looks at the
-    /// clock for each wait. This costs nothing until it is asked for, and then
-    /// three system calls. A thread that is blocked inside a poll is not busy by
-    /// this measure: [`Builder::slow_poll`](crate::runtime::Builder::slow_poll)
-    /// finds that.
+    /// It includes time in the kernel. It is known on Linux only, and zero elsewhere.
+    ///
+    /// tokio measures the time that passes between waits, with two reads of the clock
+    /// for each wait. This metric costs nothing until it is requested, and then three
+    /// system calls. A thread that is blocked inside a poll is not busy by this
+    /// measure: use [`Builder::slow_poll`](crate::runtime::Builder::slow_poll) to find
+    /// such polls.
     #[must_use]
     pub fn busy_duration(&self) -> Duration {
         self.busy_duration
     }
 
-    /// Threads of the pool for
-    /// [blocking work](crate::task::spawn_blocking).
+    /// Returns the number of threads for [blocking work](crate::task::spawn_blocking).
     #[must_use]
     pub fn blocking_threads(&self) -> usize {
         self.blocking_threads
     }
 
-    /// Those of them that have nothing to do.
+    /// Returns the number of threads in the blocking pool that have nothing to do.
     #[must_use]
     pub fn idle_blocking_threads(&self) -> usize {
         self.idle_blocking_threads
     }
 
-    /// Blocking work that waits for a thread.
+    /// Returns the number of pieces of blocking work that wait for a thread.
     #[must_use]
     pub fn queued_blocking_work(&self) -> usize {
         self.queued_blocking_work
     }
 
-    /// How often a descriptor was registered with the kernel's queue of events.
-    /// One that never had to wait was not.
+    /// Returns the number of registrations of descriptors with epoll or kqueue.
+    ///
+    /// A descriptor is not registered before an operation on it has to wait.
     #[must_use]
     pub fn registered_fds(&self) -> u64 {
         self.registered_fds
     }
 
-    /// How many of those are gone.
+    /// Returns the number of registered descriptors that have been deregistered since.
     #[must_use]
     pub fn deregistered_fds(&self) -> u64 {
         self.deregistered_fds
     }
 
-    /// How many events the kernel has reported.
+    /// Returns the number of events that the kernel has reported.
     #[must_use]
     pub fn io_events(&self) -> u64 {
         self.io_events

@@ -1,4 +1,4 @@
-//! [`Runtime`]: a loop, and the ways to turn it.
+//! [`Runtime`]: an event loop, and the ways to drive it.
 
 mod blocking;
 pub(crate) mod builder;
@@ -27,29 +27,30 @@ pub use crate::runtime::builder::Builder;
 pub use crate::runtime::handle::{Handle, TryCurrentError};
 pub use crate::runtime::metrics::RuntimeMetrics;
 
-/// An event loop and its tasks, on the thread that made it.
+/// An event loop and its tasks, on the thread that created it.
 ///
-/// [`block_on`](Runtime::block_on) drives it until a future is ready. A program
-/// that has an event loop of its own drives it by [`turn`](Runtime::turn), when
-/// the runtime's descriptor ([`AsFd`]) is readable.
+/// [`block_on`](Runtime::block_on) drives the runtime until a future is ready. A
+/// program that has an event loop of its own drives the runtime by calling
+/// [`turn`](Runtime::turn) whenever the runtime's descriptor ([`AsFd`]) is readable.
 ///
-/// Dropping it drops every task at once, with no time for
-/// [cleanups](crate::cleanup), and orphans the sockets and timers
-/// that are held elsewhere. Those may still be dropped. A socket gives an error
-/// where it would have to wait; a timer wakes nobody any more, as nobody is left
-/// to turn its loop, but is over if it is polled after its time. Blocking work
-/// that waits for a thread is dropped; that which runs is left behind, and not
-/// waited for.
+/// Dropping a runtime drops every task at once, without running
+/// [cleanups](crate::cleanup). Sockets and timers that the program still holds lose
+/// their loop. They may be dropped later. An operation on such a socket returns an
+/// error where it would have to wait; a timer no longer wakes its task, because no loop
+/// is left to fire it, but it is ready if it is polled after its deadline. Blocking
+/// work that waits for a thread is dropped; blocking work that already runs is left to
+/// finish, and not waited for.
 ///
 /// # Several runtimes on one thread
 ///
-/// What is made in a runtime is driven by that runtime, in whatever task it is used. While
-/// a thread is in the [`block_on`](Runtime::block_on) or [`shutdown`](Runtime::shutdown)
-/// of one runtime it drives no other. So a socket of another runtime returns an error of
-/// kind [`Other`](io::ErrorKind::Other) where it would have to wait. A
-/// [`Sleep`] or a `JoinHandle` of another runtime has no error to
-/// return: it waits until the other runtime is driven, which is for ever if the
-/// `block_on` waits for it. Runtimes whose tasks wait for each other are driven in turn by
+/// Sockets, timers and tasks are driven by the runtime that they were created in,
+/// whatever task uses them. While a thread is in the [`block_on`](Runtime::block_on) or
+/// [`shutdown`](Runtime::shutdown) of one runtime it drives no other. So an operation
+/// on a socket of another runtime returns an error of kind
+/// [`Other`](io::ErrorKind::Other) where it would have to wait. A [`Sleep`] or a
+/// `JoinHandle` of another runtime has no error to return: it stays pending until the
+/// other runtime is driven, which never happens if the `block_on` waits for it. To run
+/// runtimes whose tasks wait for each other, drive them alternately with
 /// [`turn`](Runtime::turn).
 ///
 /// # Examples
@@ -70,11 +71,11 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// Makes a runtime.
+    /// Creates a runtime with the default settings.
     ///
     /// # Errors
     ///
-    /// If the system has no descriptors left for the loop.
+    /// Returns an error if the system has no descriptors left for the loop.
     pub fn new() -> io::Result<Runtime> {
         Builder::new().build()
     }
@@ -88,18 +89,17 @@ impl Runtime {
         &self.event_loop
     }
 
-    /// Drives `future` and all spawned tasks until `future` is ready, and
-    /// returns its output.
+    /// Drives `future` and all tasks until `future` is ready, and returns its output.
     ///
-    /// The future is a task like any other, but may borrow from its caller.
-    /// Tasks that are not over stay, and go on at the next call.
+    /// The future runs as a task, but may borrow from its caller. Tasks that have not
+    /// finished by then stay in the runtime, and continue the next time it is driven.
     ///
     /// # Panics
     ///
-    /// If the future panics, with its panic; inside another `block_on` or
-    /// [`turn`](Runtime::turn) on this thread; if the kernel refuses to be
-    /// polled; or if a panic that nobody joined has
-    /// [ended](UnhandledPanic::ShutdownRuntime) the runtime, or does so now.
+    /// Panics if the future panics, with the same panic; inside another `block_on` or
+    /// [`turn`](Runtime::turn) on this thread; if the kernel cannot be polled; or if
+    /// the panic of a task that was not joined [shuts the runtime
+    /// down](UnhandledPanic::ShutdownRuntime), now or earlier.
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         let spawned_at = Location::caller();
@@ -114,7 +114,7 @@ impl Runtime {
         }
     }
 
-    /// Makes a task of `future`, which runs when the runtime is driven next.
+    /// Spawns a task, which runs when the runtime is driven next.
     ///
     /// See [`spawn`](crate::spawn).
     ///
@@ -160,7 +160,7 @@ impl Runtime {
         spawn_blocking::spawn_on(&self.event_loop, work, Location::caller())
     }
 
-    /// A handle to this runtime, for other threads.
+    /// Returns a handle to this runtime, for use on other threads.
     ///
     /// # Examples
     ///
@@ -178,8 +178,9 @@ impl Runtime {
         Handle::of(&self.event_loop)
     }
 
-    /// Makes this the current runtime of the thread until the guard is dropped,
-    /// so that sockets and timers can be made, and tasks spawned, outside tasks.
+    /// Makes this the current runtime of the thread until the guard is dropped.
+    ///
+    /// Code outside tasks can then create sockets and timers, and spawn tasks.
     ///
     /// # Examples
     ///
@@ -203,37 +204,40 @@ impl Runtime {
         }
     }
 
-    /// Gives the loop one turn: runs tasks that are ready, waits for events and
-    /// timers for up to `timeout` if none was, and runs the tasks that these
-    /// woke. With `None` it waits until something happens; with
-    /// [`Duration::ZERO`] not at all.
+    /// Runs one turn of the loop.
     ///
-    /// Returns whether tasks are left that are ready. Then, as always when
-    /// there is something to do, the runtime's descriptor is readable, so a
-    /// loop that waits for that need not look at the value. Two remarks for the
-    /// author of such a loop:
+    /// A turn runs the tasks that are ready, polls the kernel, fires timers, and runs
+    /// the tasks that these woke. If no task is ready when it polls the kernel, it waits
+    /// up to `timeout` for an event or a timer: without limit if `timeout` is `None`,
+    /// and not at all if it is [`Duration::ZERO`].
     ///
-    /// - A turn runs tasks for some hundred microseconds at a time, unless a single
-    ///   one takes longer, and then looks at the kernel. It does not run on.
-    /// - The descriptor says nothing of timers where the system has no timerfd
-    ///   (anything but Linux and Android), or had no descriptor left for one when
-    ///   the first timer was set: wait no longer than
-    ///   [`next_timer`](Runtime::next_timer), which is right in any case.
+    /// Returns whether tasks are left that are ready. In that case, as whenever there
+    /// is something to do, the runtime's descriptor is readable, so a loop that waits
+    /// for the descriptor need not check the value. Two remarks for the author of such
+    /// a loop:
     ///
-    /// With a clock that is [paused](crate::time::pause), a turn that would wait
-    /// for a timer moves the clock on instead: to the next timer, but not by more
-    /// than `timeout`, and with [`Duration::ZERO`] not at all. Without a timer it
-    /// waits for events as usual, and the clock stands still.
+    /// - A turn runs tasks for some hundred microseconds before it polls the kernel,
+    ///   unless a single poll of a task takes longer, and then once more. It does not
+    ///   run until no task is ready.
+    /// - The descriptor does not become readable for timers where the system has no
+    ///   timerfd (anything but Linux and Android), or had no descriptor left for one
+    ///   when the first timer was set. Waiting no longer than until
+    ///   [`next_timer`](Runtime::next_timer) is right in any case.
+    ///
+    /// If the clock is [paused](crate::time::pause), a turn that would wait for a timer
+    /// advances the clock instead: to the next timer, but by no more than `timeout`,
+    /// and not at all if that is [`Duration::ZERO`]. Without a timer it waits for
+    /// events as usual, and the clock does not advance.
     ///
     /// # Errors
     ///
-    /// If the kernel refuses to be polled. Tasks are run all the same.
+    /// Returns an error if the kernel cannot be polled. Tasks are run all the same.
     ///
     /// # Panics
     ///
-    /// Inside another turn or [`block_on`](Runtime::block_on) on this thread. Also
-    /// if a panic that nobody joined has [ended](UnhandledPanic::ShutdownRuntime)
-    /// the runtime, or does so now.
+    /// Panics inside another turn or [`block_on`](Runtime::block_on) on this thread, or
+    /// if the panic of a task that was not joined [shuts the runtime
+    /// down](UnhandledPanic::ShutdownRuntime), now or earlier.
     ///
     /// # Examples
     ///
@@ -257,28 +261,30 @@ impl Runtime {
         })
     }
 
-    /// Drives all tasks until none is left, but for no longer than `timeout`,
-    /// aborts those that are, and drops the runtime. The report names them.
+    /// Runs the tasks to their end, for no longer than `timeout`, and drops the runtime.
     ///
-    /// So a server ends well: it tells its tasks to finish, by a
-    /// `CancellationToken` for instance, and calls this from where it called
-    /// [`block_on`](Runtime::block_on). With [`Duration::ZERO`] every task is
-    /// dropped after one last poll of those that are ready, with
-    /// [`Duration::MAX`] the shutdown takes as long as the tasks do. The time
-    /// is that of the runtime's clock.
+    /// Tasks that are left when the timeout has passed are aborted. The report names
+    /// them.
     ///
-    /// Tasks that are cut off still run their [cleanups](crate::cleanup). These
-    /// have time of their own after the deadline, all together as much as
-    /// [`Builder::cleanup_budget`] says, as a task that is late is the very one
-    /// that has not said goodbye. What is not over then is dropped, and in the
-    /// report. Where no task has a guard no time is spent.
+    /// This is the orderly end of a server: it asks its tasks to finish, with a
+    /// `CancellationToken` for instance, and calls `shutdown` where it called
+    /// [`block_on`](Runtime::block_on). With [`Duration::ZERO`] the tasks that are
+    /// ready are polled once more before every task is aborted; with [`Duration::MAX`]
+    /// the shutdown takes as long as the tasks do. The timeout is measured by the
+    /// runtime's clock.
+    ///
+    /// Aborted tasks still run their [cleanups](crate::cleanup). The cleanups have time
+    /// of their own after the deadline, because a task that is late is likely to have
+    /// cleanups left to run: all of them together have as long as
+    /// [`Builder::cleanup_budget`] allows. A cleanup that has not finished by then is
+    /// dropped, and named in the report. If no task has a guard, no time is spent.
     ///
     /// # Panics
     ///
-    /// Inside a [`block_on`](Runtime::block_on) or [`turn`](Runtime::turn) on
-    /// this thread, of whatever runtime: this waits. Just dropping a runtime
-    /// does not. Also if a panic that nobody joined has
-    /// [ended](UnhandledPanic::ShutdownRuntime) the runtime, or does so now.
+    /// Panics inside a [`block_on`](Runtime::block_on) or [`turn`](Runtime::turn) on
+    /// this thread, of any runtime, because a shutdown waits. (Dropping a runtime there
+    /// does not panic.) Also panics if the panic of a task that was not joined [shuts
+    /// the runtime down](UnhandledPanic::ShutdownRuntime), now or earlier.
     ///
     /// # Examples
     ///
@@ -305,14 +311,15 @@ impl Runtime {
         })
     }
 
-    /// What the runtime has done so far. See also [`metrics`].
+    /// Returns counts of what the runtime has done so far. See also [`metrics`].
     #[must_use]
     pub fn metrics(&self) -> RuntimeMetrics {
         RuntimeMetrics::of(&self.event_loop)
     }
 
-    /// When the next timer is due, or a little before; `None` if none is set, or
-    /// only such as never are.
+    /// Returns the time at which the next timer is due, or a little earlier.
+    ///
+    /// Returns `None` if no timer is set, or only timers that never fire.
     #[must_use]
     pub fn next_timer(&self) -> Option<Instant> {
         let timers = &self.event_loop.timers;
@@ -322,12 +329,12 @@ impl Runtime {
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        // Inside a task of another runtime too: nothing waits here.
+        // Allowed inside a task of another runtime too, because nothing waits here.
         context::run(&self.event_loop, true, EventLoop::end);
     }
 }
 
-/// The epoll or kqueue instance, which is readable when a
+/// Borrows the epoll or kqueue instance, which is readable when a
 /// [`turn`](Runtime::turn) has something to do.
 impl AsFd for Runtime {
     fn as_fd(&self) -> BorrowedFd<'_> {
@@ -341,7 +348,7 @@ impl AsRawFd for Runtime {
     }
 }
 
-/// Keeps a runtime current: see [`Runtime::enter`].
+/// A guard that keeps a runtime current. Returned by [`Runtime::enter`].
 #[derive(Debug)]
 #[must_use = "the runtime is current only while the guard lives"]
 pub struct EnterGuard<'a> {
@@ -349,11 +356,13 @@ pub struct EnterGuard<'a> {
     runtime: PhantomData<&'a Runtime>,
 }
 
-/// What the runtime that this is called in has done so far.
+/// Returns counts of what the current runtime has done so far.
+///
+/// See [`Runtime::metrics`].
 ///
 /// # Panics
 ///
-/// Outside a runtime; see [`Runtime::metrics`].
+/// Panics outside a runtime.
 ///
 /// # Examples
 ///
@@ -374,11 +383,11 @@ pub fn metrics() -> RuntimeMetrics {
     }
 }
 
-/// Makes a runtime, and drives `future` on it until it is ready.
+/// Creates a runtime, and drives `future` on it until the future is ready.
 ///
 /// # Panics
 ///
-/// As [`Runtime::block_on`], and if the system has no descriptors left for a
+/// Panics if [`Runtime::block_on`] does, or if the system has no descriptors left for a
 /// loop.
 ///
 /// # Examples

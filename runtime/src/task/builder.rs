@@ -1,4 +1,4 @@
-//! [`Builder`]: how a task is to be.
+//! [`Builder`]: spawning a task with a name.
 
 use std::io;
 use std::panic::Location;
@@ -6,12 +6,12 @@ use std::panic::Location;
 use crate::engine::core::context;
 use crate::engine::task::join::JoinHandle;
 
-/// Spawns a task that has a name.
+/// A builder that spawns a task with a name.
 ///
-/// The name shows where the runtime speaks of the task: in the report of a
-/// [shutdown](crate::Runtime::shutdown), in the warning of a
-/// [slow poll](crate::runtime::Builder::slow_poll), and when it panicked and
-/// nobody joined it.
+/// The name appears wherever the runtime mentions the task: in the report of a
+/// [shutdown](crate::Runtime::shutdown), in the warning about a [slow
+/// poll](crate::runtime::Builder::slow_poll), and in the report of a panic that was not
+/// joined.
 ///
 /// # Examples
 ///
@@ -34,25 +34,25 @@ pub struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    /// What [`spawn`](crate::spawn) uses: no name.
+    /// Creates a builder with the settings of [`spawn`](crate::spawn): no name.
     pub fn new() -> Builder<'a> {
         Builder::default()
     }
 
-    /// Names the task. Names need not differ.
+    /// Sets the name of the task. Several tasks may have the same name.
     pub fn name(self, name: &'a str) -> Builder<'a> {
         Builder { name: Some(name) }
     }
 
-    /// Makes a task of `future` on the runtime that this is called in.
+    /// Spawns a task on the current runtime, which drives `future`.
     ///
     /// # Errors
     ///
-    /// None at present; the result is that of the same function in tokio.
+    /// Never returns an error at present; the signature is the same as tokio's.
     ///
     /// # Panics
     ///
-    /// Outside a runtime, as [`spawn`](crate::spawn).
+    /// Panics outside a runtime, like [`spawn`](crate::spawn).
     #[track_caller]
     pub fn spawn<F>(self, future: F) -> io::Result<JoinHandle<F::Output>>
     where

@@ -1,34 +1,35 @@
-//! The budget: what a task may do in one poll before others get their turn.
+//! The budget: the number of operations that a task may complete in one poll.
 //!
 //! Each operation on a socket, a channel or a timer spends one unit, whether it
-//! succeeds or fails. When nothing is left, the next one wakes its task and
-//! returns pending, so that a task that never has to wait still yields. As in
-//! tokio a task has 128 units a poll. Outside a runtime nothing is counted.
+//! succeeds or fails. When no unit is left, the next operation wakes its task and
+//! returns `Pending`, so that a task that never has to wait still yields. As in tokio,
+//! a task has 128 units for each poll. Outside a runtime nothing is counted.
 //!
-//! A future inside a combinator, such as futures-rs's `FuturesUnordered`, may have a waker
-//! of its own. That is woken after the poll of the task. So futures that wait for budget
-//! side by side take turns, however many they are.
+//! A future inside a combinator, such as futures-rs's `FuturesUnordered`, may have a
+//! waker of its own. That waker is woken after the poll of the task. So futures that
+//! wait for budget side by side take turns, however many they are.
 //!
 //! # What a refused operation has done
 //!
-//! An operation that finds no budget has its task woken, and need not have done anything
-//! else. It was not tried, and it may not be waiting: a socket, a join handle or the
-//! receiver of a channel that was polled without budget need not know the task, and a
-//! [`Sleep`](crate::time::Sleep) has not set its timer. So a pending future is not always
-//! one that is woken when its event comes. Poll it when the task is woken next, as `.await`
-//! does, or drop it.
+//! An operation that finds no budget wakes its task, and need not have done anything
+//! else. It was not tried, and it may not be registered: a socket, a join handle or the
+//! receiver of a channel that was polled without budget need not have stored a waker,
+//! and a [`Sleep`](crate::time::Sleep) has not set its timer. So not every pending
+//! future is woken when its event arrives. Poll it when the task is next woken, as
+//! `.await` does, or drop it.
 //!
-//! Where the order of requests matters, as at the locks and semaphores and for the senders
-//! of `coreloop::sync`, a request takes its place in the queue with or without budget; only
-//! what it is granted is withheld until the next poll.
+//! Where the order of requests matters, as it does for the locks, semaphores and
+//! senders of `coreloop::sync`, a request joins the queue with or without budget; only
+//! its result is withheld until the next poll.
 //!
-//! A future of your own that calls [`poll_proceed`] first is refused before it has noted
-//! its waker. If it has a queue whose order matters, let it join the queue first.
+//! A future of your own that calls [`poll_proceed`] first is refused before it has
+//! stored its waker. If it has a queue whose order matters, let it join the queue
+//! first.
 //!
 //! # Cancelled code
 //!
-//! Code that was [cancelled](crate::cleanup) and waits to be dropped has less
-//! than nothing: it is frozen. What it waits for is pending, and wakes nobody.
+//! Code that was [cancelled](crate::cleanup) and waits to be dropped is frozen: its
+//! operations return `Pending`, and do not wake its task.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -39,15 +40,15 @@ use crate::engine::task::budget;
 
 pub use crate::engine::task::budget::poll_proceed;
 
-/// Whether the task has any budget left. True outside a runtime.
+/// Returns whether the task has any budget left. Always true outside a runtime.
 #[must_use]
 pub fn has_budget_remaining() -> bool {
     budget::has_left()
 }
 
-/// Spends one unit of the task's budget, and yields if none is left.
+/// Spends one unit of the task's budget, and yields to other tasks if none is left.
 ///
-/// For a loop that computes for long and awaits nothing else.
+/// Use it in a loop that computes for long and awaits nothing else.
 ///
 /// # Cancel safety
 ///
@@ -69,9 +70,9 @@ pub async fn consume_budget() {
     std::future::poll_fn(poll_proceed).await;
 }
 
-/// Runs `future` without a budget, so that it is never made to yield.
+/// Runs `future` without a budget, so that its operations are never refused.
 ///
-/// It may then starve every other task and socket of the loop.
+/// Such a future can starve every other task and socket of the loop.
 ///
 /// # Examples
 ///

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use crate::engine::core::context;
 use crate::engine::task::id::Id;
 
-/// The id of the task that runs.
+/// Returns the id of the current task.
 ///
 /// # Panics
 ///
-/// Outside a task; see [`try_id`].
+/// Panics outside a task. Use [`try_id`] where there may be none.
 #[must_use]
 #[track_caller]
 pub fn id() -> Id {
@@ -19,15 +19,16 @@ pub fn id() -> Id {
     }
 }
 
-/// The id of the task that runs, if one does.
+/// Returns the id of the current task, or `None` outside a task.
 #[inline]
 #[must_use]
 pub fn try_id() -> Option<Id> {
     context::with_running(|event_loop| event_loop.tasks.current()).flatten()
 }
 
-/// The name of the task that runs, if it was given one by
-/// [`Builder::name`](super::Builder::name).
+/// Returns the name of the current task, if it has one.
+///
+/// A name is set by [`Builder::name`](super::Builder::name).
 ///
 /// # Examples
 ///

@@ -1,15 +1,17 @@
-//! [`JoinSet`]: tasks of one kind, joined as they end.
+//! [`JoinSet`]: tasks with outputs of one type, joined in the order in which they
+//! finish.
 //!
 //! # Invariants
 //!
-//! 1. Each member's task holds a `Notice`, which notes the member's key once: when the
-//!    future has been dropped, however that came about, and no cleanup is left of the
-//!    task. So a key that was noted names a member until the member is taken out, and
-//!    no member is polled before. The task has ended then, or is further up the stack
-//!    and about to end.
-//! 2. Tasks that are detached keep the list that they were given, and the set
-//!    takes a new one: their keys are told to nobody.
-//! 3. Nothing is borrowed while a waker is cloned, woken or dropped, or an output
+//! 1. The task of each member owns a `Notice`, which adds the member's key to the list
+//!    once: when the future has been dropped, for whatever reason, and the task has no
+//!    cleanup left. So a key in the list names a member until the member is removed,
+//!    and no member is polled before its key is in the list. By then the task has
+//!    finished, or is further up the stack and about to finish.
+//! 2. Detached tasks keep the list that they were given, and the set takes a new one,
+//!    so their keys are never read.
+//! 3. Nothing is borrowed while a waker is cloned, woken or dropped, or an output is
+//!    dropped.
 //!    is dropped.
 
 use std::cell::RefCell;
@@ -33,13 +35,12 @@ use crate::engine::task::id::Id;
 use crate::engine::task::join::{AbortHandle, JoinHandle};
 use crate::engine::waker_cell::WakerSlot;
 
-/// Tasks that are joined in the order in which they end.
+/// A set of tasks that are joined in the order in which they finish.
 ///
-/// All have the same type of output, which may be `!Send` as the tasks may. A task has
-/// ended when its [cleanups](crate::cleanup) have run; until then it keeps no other
-/// task from being joined.
-/// **Dropping the set aborts every task in it**; see
-/// [`detach_all`](JoinSet::detach_all).
+/// All tasks have the same type of output, which may be `!Send`, as may the tasks. A
+/// task has finished when its [cleanups](crate::cleanup) have run; until then it does
+/// not keep other tasks from being joined. **Dropping the set aborts every task in
+/// it**; see [`detach_all`](JoinSet::detach_all).
 ///
 /// # Examples
 ///
@@ -69,7 +70,7 @@ pub struct JoinSet<T> {
     ended: Rc<Ended>,
 }
 
-/// The keys of the members that have ended, first to last, and the waker of the task
+/// The keys of the members that have finished, first to last, and the waker of the task
 /// that waits for them.
 #[derive(Default)]
 struct Ended {
@@ -78,7 +79,7 @@ struct Ended {
 }
 
 impl<T> JoinSet<T> {
-    /// A set without tasks.
+    /// Creates an empty set.
     pub fn new() -> JoinSet<T> {
         JoinSet {
             members: Slab::new(),
@@ -86,13 +87,13 @@ impl<T> JoinSet<T> {
         }
     }
 
-    /// How many tasks are in the set, ended or not.
+    /// Returns the number of tasks in the set, finished or not.
     #[must_use]
     pub fn len(&self) -> usize {
         self.members.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
@@ -100,11 +101,11 @@ impl<T> JoinSet<T> {
 }
 
 impl<T: 'static> JoinSet<T> {
-    /// Makes a task of `future` on the current runtime, and a member of that.
+    /// Spawns a task on the current runtime, and adds it to the set.
     ///
     /// # Panics
     ///
-    /// Outside a runtime, as [`spawn`](crate::spawn).
+    /// Panics outside a runtime, like [`spawn`](crate::spawn).
     #[track_caller]
     pub fn spawn<F>(&mut self, future: F) -> AbortHandle
     where
@@ -113,7 +114,8 @@ impl<T: 'static> JoinSet<T> {
         self.spawn_at(future, None, Location::caller())
     }
 
-    /// As [`task::Builder`](super::Builder), for a member of this set.
+    /// Returns a builder for a task of this set, like
+    /// [`task::Builder`](super::Builder).
     ///
     /// # Examples
     ///
@@ -165,50 +167,52 @@ impl<T: 'static> JoinSet<T> {
         abort
     }
 
-    /// Waits until one of the tasks has ended, and takes it out of the set.
-    /// `None` if the set is empty.
+    /// Waits until one of the tasks has finished, and removes it from the set.
+    ///
+    /// Returns the outcome of the task, or `None` if the set is empty.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: no task is taken out by a call that was dropped.
+    /// Cancel safe: a call that is dropped has removed no task.
     ///
     /// # Errors
     ///
-    /// The inner error is that of a task that was aborted or panicked.
+    /// The inner result is an error if the task was aborted or panicked.
     pub async fn join_next(&mut self) -> Option<Result<T, JoinError>> {
         poll_fn(|context| self.poll_join_next(context)).await
     }
 
-    /// As [`join_next`](JoinSet::join_next), with the id of the task. That of
-    /// one that failed is in the error.
+    /// Like [`join_next`](JoinSet::join_next), but also returns the id of the task.
+    ///
+    /// For a task that failed, the id is in the error.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: no task is taken out by a call that was dropped.
+    /// Cancel safe: a call that is dropped has removed no task.
     ///
     /// # Errors
     ///
-    /// The inner error is that of a task that was aborted or panicked.
+    /// The inner result is an error if the task was aborted or panicked.
     pub async fn join_next_with_id(&mut self) -> Option<Result<(Id, T), JoinError>> {
         poll_fn(|context| self.poll_join_next_with_id(context)).await
     }
 
-    /// Takes a task out that has ended, if there is one.
+    /// Removes a task that has finished, if there is one, and returns its outcome.
     ///
     /// # Errors
     ///
-    /// The inner error is that of a task that was aborted or panicked.
+    /// The inner result is an error if the task was aborted or panicked.
     pub fn try_join_next(&mut self) -> Option<Result<T, JoinError>> {
         self.try_join_next_with_id().map(without_id)
     }
 
-    /// As [`try_join_next`](JoinSet::try_join_next), with the id of the task.
+    /// Like [`try_join_next`](JoinSet::try_join_next), but also returns the task's id.
     ///
     /// # Errors
     ///
-    /// The inner error is that of a task that was aborted or panicked.
+    /// The inner result is an error if the task was aborted or panicked.
     pub fn try_join_next_with_id(&mut self) -> Option<Result<(Id, T), JoinError>> {
-        // Not always the first: see invariant 1.
+        // Not always the first one: see invariant 1.
         let place = {
             let keys = self.ended.keys.borrow();
             let is_finished = |key: &usize| self.members[*key].is_finished();
@@ -220,11 +224,13 @@ impl<T: 'static> JoinSet<T> {
         Some(handle.result().map(|output| (id, output)))
     }
 
-    /// As [`join_next`](JoinSet::join_next), for the last task that polls.
+    /// Polls for a task that has finished, like [`join_next`](JoinSet::join_next).
+    ///
+    /// Only the task that polled last is woken.
     ///
     /// # Errors
     ///
-    /// The inner error is that of a task that was aborted or panicked.
+    /// The inner result is an error if the task was aborted or panicked.
     pub fn poll_join_next(
         &mut self,
         context: &mut Context<'_>,
@@ -233,12 +239,15 @@ impl<T: 'static> JoinSet<T> {
         Poll::Ready(polled.map(without_id))
     }
 
-    /// As [`join_next_with_id`](JoinSet::join_next_with_id), for the last task
-    /// that polls.
+    /// Polls for a task that has finished, and returns its id too.
+    ///
+    /// This is the poll function of [`join_next_with_id`](JoinSet::join_next_with_id).
+    ///
+    /// Only the task that polled last is woken.
     ///
     /// # Errors
     ///
-    /// The inner error is that of a task that was aborted or panicked.
+    /// The inner result is an error if the task was aborted or panicked.
     pub fn poll_join_next_with_id(
         &mut self,
         context: &mut Context<'_>,
@@ -261,7 +270,7 @@ impl<T: 'static> JoinSet<T> {
             let Some(key) = key else {
                 return Poll::Pending;
             };
-            // Its task wakes the handle when it has ended.
+            // The member's task wakes the handle when it finishes.
             let id = self.members[key].id();
             if let Poll::Ready(result) = Pin::new(&mut self.members[key]).poll(context) {
                 self.ended.keys.borrow_mut().remove(place);
@@ -272,18 +281,17 @@ impl<T: 'static> JoinSet<T> {
         }
     }
 
-    /// Waits until all tasks have ended, and gives their outputs in the order in
-    /// which they did.
+    /// Waits for all tasks, and returns their outputs in the order of finishing.
     ///
     /// # Cancel safety
     ///
-    /// Not cancel safe: dropping the call drops the set, and so aborts its tasks,
-    /// and drops the outputs that were there.
+    /// Not cancel safe: dropping the call drops the set, which aborts its tasks, and
+    /// the outputs that it had collected.
     ///
     /// # Panics
     ///
-    /// If a task panicked, with that panic, or was aborted. The other tasks are
-    /// aborted then.
+    /// Panics if a task panicked, with the same panic, or if a task was aborted. The
+    /// other tasks are then aborted.
     ///
     /// # Examples
     ///
@@ -306,19 +314,20 @@ impl<T: 'static> JoinSet<T> {
             match result.map_err(JoinError::try_into_panic) {
                 Ok(output) => outputs.push(output),
                 Err(Ok(panic)) => resume_unwind(panic),
-                Err(Err(cancelled)) => panic!("join_all on a set of which {cancelled}"),
+                Err(Err(cancelled)) => panic!("join_all on a set in which {cancelled}"),
             }
         }
         outputs
     }
 
-    /// Aborts every task, and waits until the last has ended. What they
-    /// returned, or panicked with, is dropped.
+    /// Aborts every task, and waits until all have finished.
+    ///
+    /// Their outputs and panics are dropped.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: the tasks are aborted at the first poll, and those that
-    /// have not been waited for stay in the set.
+    /// Cancel safe: the tasks are aborted at the first poll, and those that have not
+    /// been joined stay in the set.
     ///
     /// # Examples
     ///
@@ -339,18 +348,18 @@ impl<T: 'static> JoinSet<T> {
 }
 
 impl<T> JoinSet<T> {
-    /// Aborts every task. They stay in the set, and are joined as aborted ones.
+    /// Aborts every task. The tasks stay in the set, and joining them returns errors.
     pub fn abort_all(&mut self) {
         for (_, member) in &self.members {
             member.abort();
         }
     }
 
-    /// Takes every task out of the set, and lets them run on by themselves.
+    /// Removes every task from the set without aborting it.
     pub fn detach_all(&mut self) {
         self.ended = Rc::default();
         let members = std::mem::take(&mut self.members);
-        // Those that have ended have an output, which is dropped here.
+        // The outputs of tasks that have finished are dropped here.
         drop(members);
     }
 }
@@ -403,7 +412,7 @@ where
     }
 }
 
-/// Spawns a task with a name into a set: see [`JoinSet::build_task`].
+/// A builder that spawns a task with a name into a set. See [`JoinSet::build_task`].
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `spawn` is called"]
 pub struct Builder<'a, T> {
@@ -412,7 +421,7 @@ pub struct Builder<'a, T> {
 }
 
 impl<'a, T: 'static> Builder<'a, T> {
-    /// Names the task. Names need not differ.
+    /// Sets the name of the task. Several tasks may have the same name.
     pub fn name(self, name: &'a str) -> Builder<'a, T> {
         Builder {
             name: Some(name),
@@ -420,15 +429,15 @@ impl<'a, T: 'static> Builder<'a, T> {
         }
     }
 
-    /// As [`JoinSet::spawn`].
+    /// Spawns the task, like [`JoinSet::spawn`].
     ///
     /// # Errors
     ///
-    /// None at present; the result is that of the same function in tokio.
+    /// Never returns an error at present; the signature is the same as tokio's.
     ///
     /// # Panics
     ///
-    /// As [`JoinSet::spawn`].
+    /// Panics outside a runtime, like [`JoinSet::spawn`].
     #[track_caller]
     pub fn spawn<F>(self, future: F) -> io::Result<AbortHandle>
     where
@@ -455,7 +464,8 @@ impl<F: Future> Future for Member<F> {
     }
 }
 
-/// Notes the key when it is dropped, after the future before it, and no cleanup is left.
+/// Adds the key to the list when it has been dropped, after the future, and no cleanup
+/// of the task is left.
 struct Notice {
     ended: Rc<Ended>,
     key: usize,

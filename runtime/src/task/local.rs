@@ -1,17 +1,18 @@
-//! `task_local!`: a value that belongs to a task, or to a part of one.
+//! [`task_local!`](crate::task_local): a value that belongs to a task, or to a part of
+//! one.
 //!
-//! While a scope runs, its value lies in a thread-local slot, and whatever was
-//! in the slot before lies in the scope. A scope that is a future swaps the two
-//! at the start and the end of each poll, and around the drop of its future.
+//! While a scope runs, its value is in a thread-local slot, and the scope keeps the
+//! value that was there before. A scope that is a future swaps the two at the start and
+//! the end of each poll, and around the drop of its future.
 //!
 //! # Invariants
 //!
-//! 1. The slot is borrowed for writing during a swap only, in which no code of
-//!    the user's runs. It is borrowed for reading while a closure of
-//!    [`LocalKey::with`] runs; the value cannot be taken away then, so a scope of
-//!    the same key that starts meanwhile panics before it has swapped anything.
-//! 2. Scopes end in the reverse order in which they start, panic or not. So a
-//!    scope takes back its own value.
+//! 1. The slot is mutably borrowed only during a swap, in which no user code runs. It
+//!    is immutably borrowed while a closure of [`LocalKey::with`] runs. The value
+//!    cannot be replaced then, so a scope of the same key that starts meanwhile panics
+//!    before it has swapped anything.
+//! 2. Scopes end in the reverse order in which they start, even on a panic. So a scope
+//!    takes back its own value.
 
 use std::cell::RefCell;
 use std::error::Error;
@@ -24,16 +25,16 @@ use std::thread;
 
 use pin_project_lite::pin_project;
 
-/// Declares keys of values that belong to tasks.
+/// Declares keys of task-local values.
 ///
-/// Each key is a [`LocalKey`](crate::task::LocalKey), and has no value before
-/// [`LocalKey::scope`](crate::task::LocalKey::scope) gives it one.
+/// Each key is a [`LocalKey`](crate::task::LocalKey). It has no value until
+/// [`LocalKey::scope`](crate::task::LocalKey::scope) sets one.
 ///
 /// # Examples
 ///
 /// ```
 /// coreloop::task_local! {
-///     /// Who is being served.
+///     /// The user that the task serves.
 ///     pub static USER: String;
 ///
 ///     static DEPTH: u32;
@@ -70,8 +71,9 @@ macro_rules! task_local {
 
 /// A key of a value that belongs to a task, or to a part of one.
 ///
-/// [`task_local!`](crate::task_local) declares it. A task that is spawned within
-/// a scope is not part of it: give the value to a scope of that task's own.
+/// Keys are declared with [`task_local!`](crate::task_local). A task that is spawned
+/// within a scope does not inherit the value: give it to a scope around that task's own
+/// future.
 ///
 /// # Examples
 ///
@@ -96,15 +98,15 @@ pub struct LocalKey<T: 'static> {
 }
 
 impl<T: 'static> LocalKey<T> {
-    /// Makes `value` the value of the key wherever `future` is polled or
-    /// dropped.
+    /// Sets the value of the key while `future` is polled or dropped.
     ///
-    /// The value is dropped with the result, after `future`; or
+    /// The value is dropped with the returned future, after `future`, unless
     /// [`take_value`](TaskLocalFuture::take_value) takes it.
     ///
     /// A [cleanup](crate::cleanup) runs later than the code that drops its guard, when
-    /// the value may be gone. So cleanups do not see the values of the scopes that their
-    /// guards were dropped in: move what they need into the guard, as with `user` here.
+    /// the value may be gone. So cleanups do not see the values of the scopes that
+    /// their guards were dropped in: move what they need into the guard, like `user`
+    /// here.
     ///
     /// ```
     /// use coreloop::cleanup::{flush, defer};
@@ -128,7 +130,7 @@ impl<T: 'static> LocalKey<T> {
     ///
     /// # Panics
     ///
-    /// The result panics if it is polled inside a closure of
+    /// The returned future panics if it is polled inside a closure of
     /// [`with`](LocalKey::with) of the same key.
     pub fn scope<F: Future>(&'static self, value: T, future: F) -> TaskLocalFuture<T, F> {
         TaskLocalFuture {
@@ -139,11 +141,11 @@ impl<T: 'static> LocalKey<T> {
         }
     }
 
-    /// Makes `value` the value of the key while `f` runs, and drops it then.
+    /// Sets the value of the key while `f` runs, and then drops it.
     ///
     /// # Panics
     ///
-    /// Inside a closure of [`with`](LocalKey::with) of the same key.
+    /// Panics inside a closure of [`with`](LocalKey::with) of the same key.
     ///
     /// # Examples
     ///
@@ -162,13 +164,13 @@ impl<T: 'static> LocalKey<T> {
         f()
     }
 
-    /// Calls `f` with the value.
+    /// Calls `f` with a reference to the value.
     ///
-    /// As `f` borrows the value, no scope of the same key can run inside it.
+    /// Because `f` borrows the value, no scope of the same key can run inside it.
     ///
     /// # Panics
     ///
-    /// Outside of any scope of the key.
+    /// Panics outside the scopes of the key.
     #[track_caller]
     pub fn with<R>(&'static self, f: impl FnOnce(&T) -> R) -> R {
         match self.try_with(f) {
@@ -179,20 +181,21 @@ impl<T: 'static> LocalKey<T> {
         }
     }
 
-    /// Calls `f` with the value, if there is one.
+    /// Calls `f` with a reference to the value, or returns an error if there is none.
     ///
-    /// As `f` borrows the value, no scope of the same key can run inside it.
+    /// Because `f` borrows the value, no scope of the same key can run inside it.
     ///
     /// # Errors
     ///
-    /// [`AccessError`] outside of any scope of the key.
+    /// Returns [`AccessError`] outside the scopes of the key.
     pub fn try_with<R>(&'static self, f: impl FnOnce(&T) -> R) -> Result<R, AccessError> {
         let result = self.slot.try_with(|slot| slot.borrow().as_ref().map(f));
-        // A slot that is gone, as at the end of a thread, has no value either.
+        // A slot that has been destroyed, at the end of a thread, has no value either.
         result.ok().flatten().ok_or(AccessError(()))
     }
 
-    /// Swaps `value` with what is in the slot, and back when the result drops.
+    /// Swaps `value` with the contents of the slot, and back when the result is
+    /// dropped.
     fn swap_in<'a>(&'static self, value: &'a mut Option<T>) -> Result<Swapped<'a, T>, Refusal> {
         let swapped = self.slot.try_with(|slot| {
             let mut slot = slot.try_borrow_mut().map_err(|_| Refusal::Borrowed)?;
@@ -205,22 +208,22 @@ impl<T: 'static> LocalKey<T> {
 }
 
 impl<T: Clone + 'static> LocalKey<T> {
-    /// A clone of the value.
+    /// Returns a clone of the value.
     ///
     /// # Panics
     ///
-    /// Outside of any scope of the key.
+    /// Panics outside the scopes of the key.
     #[must_use]
     #[track_caller]
     pub fn get(&'static self) -> T {
         self.with(T::clone)
     }
 
-    /// A clone of the value, if there is one.
+    /// Returns a clone of the value, or an error if there is none.
     ///
     /// # Errors
     ///
-    /// [`AccessError`] outside of any scope of the key.
+    /// Returns [`AccessError`] outside the scopes of the key.
     pub fn try_get(&'static self) -> Result<T, AccessError> {
         self.try_with(T::clone)
     }
@@ -237,9 +240,9 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct TaskLocalFuture<T: 'static, F> {
         key: &'static LocalKey<T>,
-        // While the future is polled or dropped, that of the scope around it.
+        // While the future is polled or dropped, the value of the scope around it.
         value: Option<T>,
-        // None when it is over.
+        // `None` when the future has finished.
         #[pin]
         future: Option<F>,
         #[pin]
@@ -250,7 +253,7 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
             if this.future.is_some() && mem::needs_drop::<F>() {
-                // Where it cannot be swapped in, the future is dropped without.
+                // If the value cannot be swapped in, the future is dropped without it.
                 let _swapped = this.key.swap_in(this.value);
                 this.future.set(None);
             }
@@ -259,9 +262,9 @@ pin_project! {
 }
 
 impl<T: 'static, F> TaskLocalFuture<T, F> {
-    /// Takes the value, unless that was done before.
+    /// Takes the value, or returns `None` if it was taken before.
     ///
-    /// If the future is not over, it goes on without.
+    /// If the future has not finished, it continues without the value.
     ///
     /// # Examples
     ///
@@ -300,7 +303,8 @@ impl<T: 'static, F: Future> Future for TaskLocalFuture<T, F> {
         };
         let poll = future.poll(context);
         if poll.is_ready() {
-            // With the value in sight, as when it is dropped unfinished.
+            // The future is dropped with the value in the slot, as it is when it has
+            // not finished.
             this.future.set(None);
         }
         poll
@@ -315,7 +319,7 @@ impl<T: fmt::Debug + 'static, F> fmt::Debug for TaskLocalFuture<T, F> {
     }
 }
 
-/// A task-local key had no value: it was looked at outside of its scopes.
+/// An error returned when a task-local key is accessed outside its scopes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AccessError(());
 
@@ -327,7 +331,7 @@ impl fmt::Display for AccessError {
 
 impl Error for AccessError {}
 
-/// Takes a value out of the slot of its key, and puts back what was there.
+/// Restores the slot of a key when it is dropped: its value goes back to the scope.
 struct Swapped<'a, T: 'static> {
     key: &'static LocalKey<T>,
     value: &'a mut Option<T>,
@@ -335,8 +339,8 @@ struct Swapped<'a, T: 'static> {
 
 impl<T: 'static> Drop for Swapped<'_, T> {
     fn drop(&mut self) {
-        // It succeeded when the scope began. A slot that is gone since took the
-        // value with it.
+        // The swap succeeded when the scope began, so the slot is not borrowed. If the
+        // slot has been destroyed since, the value was dropped with it.
         let _: Result<(), _> = self
             .key
             .slot
@@ -344,7 +348,7 @@ impl<T: 'static> Drop for Swapped<'_, T> {
     }
 }
 
-/// Why a scope could not begin.
+/// The reason why a scope could not begin.
 enum Refusal {
     Borrowed,
     Gone,

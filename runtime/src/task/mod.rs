@@ -31,19 +31,19 @@ pub use poll::{is_of_task, may_queue, poll_number};
 pub use spawn_blocking::spawn_blocking;
 pub use yield_now::yield_now;
 
-/// The futures of this module's types, by the path that tokio has for them.
+/// The futures of this module's types, under the path that tokio has for them.
 pub mod futures {
     pub use super::local::TaskLocalFuture;
 }
 
-/// Makes a task of `future` on the runtime that this is called in.
+/// Spawns a task on the current runtime, which drives `future`.
 ///
-/// The future starts when its turn comes, not before the caller waits. It and
-/// its output may be `!Send`. Dropping the handle detaches the task.
+/// The future does not start within this call, but when the loop first polls the task.
+/// The future and its output may be `!Send`. Dropping the handle detaches the task.
 ///
 /// # Panics
 ///
-/// Outside a runtime: call it in a task, or hold the guard of
+/// Panics outside a runtime. Call it in a task, or hold the guard of
 /// [`Runtime::enter`](crate::Runtime::enter).
 ///
 /// # Examples
@@ -75,11 +75,12 @@ where
     }
 }
 
-/// [`spawn`], by the name that tokio has for a task that stays on its thread.
+/// Spawns a task, like [`spawn`]. This is tokio's name for a task that stays on its
+/// thread.
 ///
 /// # Panics
 ///
-/// Outside a runtime.
+/// Panics outside a runtime.
 #[inline]
 #[track_caller]
 pub fn spawn_local<F>(future: F) -> JoinHandle<F::Output>
@@ -89,9 +90,10 @@ where
     spawn(future)
 }
 
-/// Makes a task of `future` that is one of the runtime's own, for the other crates of
-/// coreloop: no list or report shows it, and the end of the runtime does not wait for
-/// it. Outside a runtime the future is dropped.
+/// Spawns one of the runtime's own tasks, for the other crates of coreloop.
+///
+/// No list or report shows the task, and the end of the runtime does not wait for it.
+/// Outside a runtime the future is dropped.
 #[doc(hidden)]
 #[track_caller]
 pub fn spawn_hidden(future: impl Future<Output = ()> + 'static) {

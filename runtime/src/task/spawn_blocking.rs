@@ -1,26 +1,25 @@
-//! Work that blocks, on threads of its own.
+//! Blocking work, which runs on threads of its own.
 //!
-//! [`spawn_blocking`] makes a job, which goes to the [`Pool`] at once, and a
-//! task, which waits for it. So it has what any task has: an id, a place in the
-//! list of tasks, and a `JoinHandle`. [`Handle::spawn_blocking`] makes the job
-//! only.
+//! [`spawn_blocking`] creates a job, which goes to the [`Pool`] at once, and a task
+//! that waits for it. So blocking work has what any task has: an id, an entry in the
+//! list of tasks, and a `JoinHandle`. [`Handle::spawn_blocking`] creates only the job.
 //!
 //! # The life of a job
 //!
 //! ```text
 //!   1 submit             2 next               3 run
-//!  ─────────> queued ─────────────> running ─────────> over
-//!                │ 4 cancel, close     │ 5 left behind: as 3, but nobody
-//!                v                     v   waits any more
-//!             dropped, unrun          over
+//!  ─────────> queued ─────────────> running ─────────> finished
+//!                │ 4 cancel, close     │ 5 left behind: like 3, but the
+//!                v                     v   outcome is dropped
+//!             dropped, unrun         finished
 //!
 //!  1: `submit`, on any thread.
 //!  2: `Pool::next`, on a thread of the pool; oldest first.
-//!  3: `Work::run`: the output, or the panic, is put in the job's slot.
+//!  3: `Work::run`: the output, or the panic, is stored in the job's slot.
 //!  4: `Pool::cancel`, when the job's handle or task is aborted; `Pool::abandon` and
-//!     `Pool::close` at the end of the runtime. The closure is dropped, the slot says
-//!     "cancelled".
-//!  5: A thread cannot be stopped. It ends after its job.
+//!     `Pool::close` at the end of the runtime. The closure is dropped, and
+//!     "cancelled" is stored in the slot.
+//!  5: A running job cannot be stopped. Its thread ends after the job.
 //! ```
 
 use std::panic::{Location, resume_unwind};
@@ -35,39 +34,41 @@ use crate::engine::task::error::JoinError;
 use crate::engine::task::id::Id;
 use crate::engine::task::join::JoinHandle;
 
-/// Runs `work`, which may block, on a thread of the runtime's pool, so that the
-/// loop and its tasks go on meanwhile.
+/// Runs `work`, which may block, on a thread of the runtime's pool.
+///
+/// The loop and its tasks continue to run meanwhile.
 ///
 /// The pool starts a thread if none is idle, up to
-/// [`max_blocking_threads`](crate::runtime::Builder::max_blocking_threads); what
-/// comes then waits, and is run in order. Idle threads end after
-/// [`thread_keep_alive`](crate::runtime::Builder::thread_keep_alive). Inside
-/// `work`, [`Handle::current`](crate::runtime::Handle::current) is this runtime.
+/// [`max_blocking_threads`](crate::runtime::Builder::max_blocking_threads). Further
+/// work waits in a queue, and runs in order. Idle threads end after
+/// [`thread_keep_alive`](crate::runtime::Builder::thread_keep_alive). Inside `work`,
+/// [`Handle::current`](crate::runtime::Handle::current) returns a handle to this
+/// runtime.
 ///
-/// For work that computes for long, keep an eye on the number of threads: 512
-/// are many more than there are cores.
+/// For long computations, set a smaller maximum: the default of 512 threads is far more
+/// than there are cores.
 ///
 /// # Aborting, and the end of the runtime
 ///
-/// [`JoinHandle::abort`] drops the work if it still waits for a thread. Running
-/// work cannot be stopped: it goes on, and the handle gives what it returns, as
-/// if it had not been aborted.
+/// [`JoinHandle::abort`] drops the work if it still waits for a thread. Running work
+/// cannot be stopped: it continues, and awaiting the handle returns its output, as if
+/// it had not been aborted.
 ///
-/// When the runtime is dropped, work that waits is dropped, and running work is
-/// left behind: the drop does not wait for it. Its thread ends with it, and its
-/// output is dropped there.
+/// When the runtime is dropped, waiting work is dropped, and running work is left to
+/// finish: the drop does not wait for it. Its thread ends with it, and its output is
+/// dropped there.
 ///
-/// With a [clock that stands still](crate::runtime::Builder::start_paused), time
-/// does not jump while there is blocking work.
+/// While there is blocking work, a [paused
+/// clock](crate::runtime::Builder::start_paused) does not jump.
 ///
 /// # Errors
 ///
-/// The handle's error is a panic if no thread can be started for the work and
-/// none exists that could come to it.
+/// Awaiting the handle returns an error that is a panic if no thread can be started for
+/// the work and the pool has no thread that could run it later.
 ///
 /// # Panics
 ///
-/// Outside a runtime. On other threads, such as inside blocking work, use
+/// Panics outside a runtime. On other threads, such as inside blocking work, use
 /// [`Handle::spawn_blocking`](crate::runtime::Handle::spawn_blocking).
 ///
 /// # Examples
@@ -94,7 +95,7 @@ where
     }
 }
 
-/// As [`spawn_blocking`], on a loop that need not be the current one.
+/// Like [`spawn_blocking`], on a loop that need not be the current one.
 pub(crate) fn spawn_on<W, R>(
     event_loop: &EventLoop,
     work: W,
@@ -138,7 +139,7 @@ impl<R> Future for BlockingTask<R> {
 }
 
 impl<R> Drop for BlockingTask<R> {
-    /// At the end of the loop nobody is left to take the output.
+    /// Aborts the job: if the loop ends first, no task is left to take the output.
     fn drop(&mut self) {
         self.job.abort();
     }

@@ -1,15 +1,14 @@
-//! Letting the others run.
+//! [`yield_now`]: letting other tasks run.
 
 use std::future::poll_fn;
 use std::task::{Poll, ready};
 
 use crate::engine::task::budget::{poll_thawed, wake_after_poll};
 
-/// Lets every task that is ready now run before this one goes on.
+/// Lets every task that is ready now run before this one continues.
 ///
-/// The task goes to the tail of the ready queue. Sockets and timers are looked
-/// at in between as often as the loop's time slice asks for, however many tasks
-/// yield.
+/// The task goes to the tail of the ready queue. The loop still polls sockets and
+/// timers whenever its time slice ends, however many tasks yield.
 ///
 /// # Cancel safety
 ///

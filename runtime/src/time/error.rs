@@ -1,10 +1,10 @@
-//! The error of a time limit.
+//! [`Elapsed`]: the error of a time limit.
 
 use std::error::Error;
 use std::fmt;
 use std::io;
 
-/// The time limit of a [`timeout`](super::timeout) was over first.
+/// An error returned when the time limit of a [`timeout`](super::timeout) has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Elapsed(());
 

@@ -1,4 +1,4 @@
-//! Ticks at equal distances.
+//! [`Interval`]: ticks at equal distances.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -13,15 +13,15 @@ use crate::time::{sleep, sleep_until};
 /// A tick that is late by more than this, in nanoseconds, counts as missed.
 const TOLERANCE: u64 = 5_000_000;
 
-/// Ticks now, and then after each `period`.
+/// Creates an interval that ticks now, and then after each `period`.
 ///
-/// The ticks are counted from this call: what is done between two of them does
-/// not put off the next. What becomes of ticks that are missed, because too much
-/// was done, is up to the [`MissedTickBehavior`].
+/// The ticks are counted from this call: work between two of them does not delay the
+/// next. If the work takes so long that ticks are missed, the [`MissedTickBehavior`]
+/// decides what happens.
 ///
 /// # Panics
 ///
-/// If `period` is zero, and outside a runtime.
+/// Panics if `period` is zero, or outside a runtime.
 ///
 /// # Examples
 ///
@@ -47,14 +47,14 @@ pub fn interval(period: Duration) -> Interval {
     Interval::new(sleep(Duration::ZERO), period)
 }
 
-/// Ticks at `start`, and then after each `period`.
+/// Creates an interval that ticks at `start`, and then after each `period`.
 ///
-/// A `start` that has passed counts as a tick, and those between it and now as
+/// If `start` has passed, it counts as a tick, and the ticks between it and now are
 /// missed. See [`interval`].
 ///
 /// # Panics
 ///
-/// If `period` is zero, and outside a runtime.
+/// Panics if `period` is zero, or outside a runtime.
 ///
 /// # Examples
 ///
@@ -85,11 +85,12 @@ fn check(period: Duration) {
     );
 }
 
-/// When the ticks come after one that was missed.
+/// The behaviour of an interval after it has missed a tick.
 ///
-/// A tick is missed if [`Interval::tick`] finds it more than 5 ms late. It comes
-/// at once in any case; this says when the next ones do. The examples have a
-/// period of 50 ms, and the tick at 50 is found at 210.
+/// A tick is missed if [`Interval::tick`] finds it more than 5 ms late. It is returned
+/// at once in any case; the behaviour decides when the next ticks are due. In the
+/// examples the period is 50 ms, and `tick` finds the tick that was due at 50 ms only
+/// at 210 ms.
 ///
 /// # Examples
 ///
@@ -111,24 +112,25 @@ fn check(period: Duration) {
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum MissedTickBehavior {
-    /// As if nothing had happened: those missed come at once, one after the
-    /// other, until the interval has caught up.
+    /// Keeps the schedule: missed ticks are returned at once, one after the other,
+    /// until the interval has caught up.
     ///
-    /// At 210 come the ticks of 50, 100, 150 and 200; the next is at 250.
+    /// At 210 ms come the ticks of 50, 100, 150 and 200 ms; the next is at 250 ms.
     #[default]
     Burst,
-    /// A period after the late tick was found.
+    /// Ticks one period after the late tick was returned.
     ///
-    /// At 210 comes the tick of 50; the next ones are at 260 and 310.
+    /// At 210 ms comes the tick of 50 ms; the next ones are at 260 and 310 ms.
     Delay,
-    /// At the next multiple of the period; those missed do not come.
+    /// Ticks at the next multiple of the period; missed ticks are skipped.
     ///
-    /// At 210 comes the tick of 50; the next ones are at 250 and 300.
+    /// At 210 ms comes the tick of 50 ms; the next ones are at 250 and 300 ms.
     Skip,
 }
 
 impl MissedTickBehavior {
-    /// The tick after that of `due`, found at `now`, all in nanoseconds.
+    /// Returns the tick after the one that was due at `due` and is returned at `now`,
+    /// all in nanoseconds.
     fn next(self, due: u64, now: u64, period: u64) -> u64 {
         match self {
             MissedTickBehavior::Burst => after(due, period),
@@ -141,10 +143,10 @@ impl MissedTickBehavior {
     }
 }
 
-/// Ticks at equal distances: see [`interval`].
+/// A source of ticks at equal distances. Created by [`interval`] and [`interval_at`].
 #[derive(Debug)]
 pub struct Interval {
-    /// Until the next tick.
+    /// Ends at the next tick.
     delay: Sleep,
     period: Duration,
     missed_tick_behavior: MissedTickBehavior,
@@ -159,17 +161,18 @@ impl Interval {
         }
     }
 
-    /// Waits for the next tick, and returns when it was due.
+    /// Waits for the next tick, and returns the time at which it was due.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: a tick counts when this is ready, not before.
+    /// Cancel safe: a tick counts as used only when this returns.
     pub async fn tick(&mut self) -> Instant {
         poll_fn(|context| self.poll_tick(context)).await
     }
 
-    /// Polls for the next tick: the point in time when it was due, if that has
-    /// come; otherwise the task of the last such poll is woken then.
+    /// Polls for the next tick, and returns the time at which it was due.
+    ///
+    /// If it is not due yet, the task that polled last is woken when it is.
     pub fn poll_tick(&mut self, context: &mut Context<'_>) -> Poll<Instant> {
         ready!(Pin::new(&mut self.delay).poll(context));
         let due = self.delay.deadline_nanos();
@@ -184,10 +187,10 @@ impl Interval {
         Poll::Ready(tick)
     }
 
-    /// Has the next tick come a period from now.
+    /// Resets the interval, so that the next tick is one period from now.
     ///
-    /// As the other resets it discards ticks that were missed, and wakes who
-    /// waits for a tick at the new time.
+    /// Like the other resets, this discards ticks that were missed, and a task that
+    /// waits for a tick is woken at the new time.
     ///
     /// # Examples
     ///
@@ -210,19 +213,23 @@ impl Interval {
         self.reset_in(nanos(self.period));
     }
 
-    /// Has the next tick come at once.
+    /// Resets the interval, so that the next tick is due at once.
     pub fn reset_immediately(&mut self) {
         self.reset_in(0);
     }
 
-    /// Has the next tick come after `after`, and those that follow a period
-    /// apart.
+    /// Resets the interval, so that the next tick is due after `after`.
+    ///
+    /// The following ticks are one period apart.
     pub fn reset_after(&mut self, after: Duration) {
         self.reset_in(nanos(after));
     }
 
-    /// Has the next tick come at `deadline`, and those that follow a period
-    /// apart. If that has passed, the [`MissedTickBehavior`] says when they come.
+    /// Resets the interval, so that the next tick is due at `deadline`.
+    ///
+    /// The following ticks are one period apart.
+    ///
+    /// If `deadline` has passed, the [`MissedTickBehavior`] applies.
     pub fn reset_at(&mut self, deadline: Instant) {
         Pin::new(&mut self.delay).reset(deadline);
     }
@@ -232,18 +239,18 @@ impl Interval {
         self.delay.reset_nanos(deadline);
     }
 
-    /// What becomes of missed ticks.
+    /// Returns what happens after missed ticks.
     #[must_use]
     pub fn missed_tick_behavior(&self) -> MissedTickBehavior {
         self.missed_tick_behavior
     }
 
-    /// Says what is to become of missed ticks.
+    /// Sets what happens after missed ticks.
     pub fn set_missed_tick_behavior(&mut self, behavior: MissedTickBehavior) {
         self.missed_tick_behavior = behavior;
     }
 
-    /// The time from tick to tick.
+    /// Returns the time between two ticks.
     #[must_use]
     pub fn period(&self) -> Duration {
         self.period

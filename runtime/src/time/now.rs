@@ -7,14 +7,17 @@ use crate::engine::core::context;
 use crate::engine::timers::instant::Instant;
 
 impl Instant {
-    /// Now, on the clock of the current runtime; the system's outside one.
+    /// Returns the current time on the clock of the current runtime.
+    ///
+    /// Outside a runtime, this is the time on the system's clock.
     #[must_use]
     pub fn now() -> Instant {
         context::with_current(|event_loop| event_loop.timers.now())
             .unwrap_or_else(|| Instant::from_std(std::time::Instant::now()))
     }
 
-    /// The time that has passed since then; zero if it is to come.
+    /// Returns the time that has passed since this instant, or zero if it is in the
+    /// future.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         Instant::now().duration_since(*self)

@@ -1,4 +1,4 @@
-//! Stopping the clock, and moving it.
+//! Pausing the clock, and moving it.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -7,20 +7,20 @@ use crate::engine::core::context;
 use crate::engine::core::event_loop::EventLoop;
 use crate::task::yield_now;
 
-/// Stops the clock of the runtime.
+/// Pauses the clock of the runtime.
 ///
-/// From then on [`Instant::now`](super::Instant::now) shows the same time, until
-/// [`advance`] moves the clock, or it moves itself: when no task is ready and
-/// nothing came from the kernel or another thread, it jumps to the next timer.
-/// The clock of the standard library goes on.
+/// From then on [`Instant::now`](super::Instant::now) returns the same time, until
+/// [`advance`] moves the clock, or the clock moves by itself: when no task is ready and
+/// nothing has arrived from the kernel or another thread, it jumps to the next timer.
+/// The clock of the standard library continues.
 ///
-/// A clock that is to stand still from the start is made by
-/// [`Builder::start_paused`](crate::runtime::Builder::start_paused), or
+/// To pause the clock from the start, use
+/// [`Builder::start_paused`](crate::runtime::Builder::start_paused) or
 /// `#[coreloop::test(start_paused = true)]`.
 ///
 /// # Panics
 ///
-/// If the clock is paused already, and outside a runtime.
+/// Panics if the clock is paused already, or outside a runtime.
 ///
 /// # Examples
 ///
@@ -44,11 +44,11 @@ pub fn pause() {
     );
 }
 
-/// Sets a paused clock going again, from the time that it shows.
+/// Resumes a paused clock, from the time that it shows.
 ///
 /// # Panics
 ///
-/// If the clock is not paused, and outside a runtime.
+/// Panics if the clock is not paused, or outside a runtime.
 ///
 /// # Examples
 ///
@@ -73,22 +73,22 @@ pub fn resume() {
     );
 }
 
-/// Moves a paused clock on by `duration`, at one jump.
+/// Moves a paused clock by `duration`, in one jump.
 ///
-/// The timers that are due by then fire at once, in the order of their
-/// deadlines, and the tasks that wait for them run once before this is over.
-/// They all see the time after the jump. So timers that such a task sets count
-/// from there: where a test wants each to fire at its own time, it awaits
-/// [`sleep`](super::sleep) instead, for which the clock moves from timer to timer.
+/// The timers that are due by then fire at once, in the order of their deadlines, and
+/// the tasks that wait for them run once before this returns. They all see the time
+/// after the jump, so timers that such a task sets count from there. If a test needs
+/// each timer to fire at its own time, it should await [`sleep`](super::sleep) instead,
+/// for which the clock moves from timer to timer.
 ///
 /// # Cancel safety
 ///
-/// Not cancel safe: the clock has moved from the first poll on, even if the rest
-/// is dropped.
+/// Not cancel safe: the clock moves at the first poll, even if the future is dropped
+/// then.
 ///
 /// # Panics
 ///
-/// If the clock is not paused, if it does not reach so far, and outside a
+/// Panics if the clock is not paused, if the result is out of its range, or outside a
 /// runtime.
 ///
 /// # Examples

@@ -1,4 +1,4 @@
-//! Waiting for a time.
+//! [`Sleep`]: waiting until a point in time.
 
 use std::time::Duration;
 
@@ -6,20 +6,20 @@ use crate::engine::core::context;
 use crate::engine::timers::instant::Instant;
 use crate::engine::timers::sleep::Sleep;
 
-/// Waits for `duration`.
+/// Returns a future that waits for `duration`.
 ///
-/// The time counts from this call, not from the first poll. It is never over
-/// early, with one exception: a duration that the clock does not reach, as
-/// [`Duration::MAX`], is taken for thirty years, as in tokio. A clock that is
-/// [paused](super::pause) jumps that far if nothing else is to happen.
+/// The time counts from this call, not from the first poll. The sleep never ends early,
+/// with one exception: a duration that is out of the clock's range, such as
+/// [`Duration::MAX`], is taken for thirty years, as in tokio. A [paused](super::pause)
+/// clock jumps that far if nothing else can happen.
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: dropping it cancels the timer.
+/// Cancel safe: dropping the future cancels the timer.
 ///
 /// # Panics
 ///
-/// Outside a runtime.
+/// Panics outside a runtime.
 ///
 /// # Examples
 ///
@@ -40,18 +40,18 @@ pub fn sleep(duration: Duration) -> Sleep {
     }
 }
 
-/// Waits until `deadline`.
+/// Returns a future that waits until `deadline`.
 ///
-/// It is ready at the first poll if the runtime knows that this has passed, for
-/// instance as it was compared with [`Instant::now`].
+/// It is ready at the first poll if the deadline had passed when the runtime last read
+/// its clock, for instance for a call of [`Instant::now`].
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: dropping it cancels the timer.
+/// Cancel safe: dropping the future cancels the timer.
 ///
 /// # Panics
 ///
-/// Outside a runtime.
+/// Panics outside a runtime.
 ///
 /// # Examples
 ///

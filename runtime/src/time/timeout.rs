@@ -1,4 +1,4 @@
-//! A future with a time limit.
+//! [`Timeout`]: a future with a time limit.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,15 +11,16 @@ use crate::engine::timers::limit::{Limit, Verdict};
 use crate::engine::timers::sleep::Sleep;
 use crate::time::{Elapsed, sleep_until};
 
-/// Waits for `future`, but not longer than `duration`.
+/// Runs `future` until it is ready, but for no longer than `duration`.
 ///
-/// The future is polled first: one that is ready at the first poll wins, even if
-/// no time was given, and so does one that becomes ready with the time over. It
-/// is dropped with the `Timeout`. With [`Duration::MAX`] there is no limit.
+/// The future is polled first: if it is ready at the first poll, its output is returned
+/// even if `duration` is zero, and so it is if the future becomes ready in the poll
+/// after the time has passed. It is dropped with the `Timeout`. With [`Duration::MAX`]
+/// there is no limit.
 ///
-/// A future that spends the [budget](crate::task::coop) of its task in every poll does not
-/// evade the limit. If other futures of the task have spent the budget, so that `future`
-/// could not be polled, the `Timeout` is pending and its task runs again.
+/// The limit also applies to a future that spends the [budget](crate::task::coop) of
+/// its task in every poll. If other futures of the task have spent the budget, so that
+/// `future` could not be polled, the `Timeout` is pending and its task runs again.
 ///
 /// # Cancel safety
 ///
@@ -27,11 +28,11 @@ use crate::time::{Elapsed, sleep_until};
 ///
 /// # Errors
 ///
-/// [`Elapsed`] if the time was over first.
+/// Returns [`Elapsed`] if the time passes first.
 ///
 /// # Panics
 ///
-/// Outside a runtime.
+/// Panics outside a runtime.
 ///
 /// # Examples
 ///
@@ -52,7 +53,7 @@ pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoF
     }
 }
 
-/// Waits for `future`, but not after `deadline`. See [`timeout`].
+/// Runs `future` until it is ready, but not beyond `deadline`. See [`timeout`].
 ///
 /// # Cancel safety
 ///
@@ -60,11 +61,11 @@ pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoF
 ///
 /// # Errors
 ///
-/// [`Elapsed`] if the deadline was first.
+/// Returns [`Elapsed`] if the deadline passes first.
 ///
 /// # Panics
 ///
-/// Outside a runtime.
+/// Panics outside a runtime.
 ///
 /// # Examples
 ///
@@ -102,17 +103,17 @@ pin_project! {
 }
 
 impl<F> Timeout<F> {
-    /// The future.
+    /// Returns a reference to the future.
     pub fn get_ref(&self) -> &F {
         &self.future
     }
 
-    /// The future, mutably.
+    /// Returns a mutable reference to the future.
     pub fn get_mut(&mut self) -> &mut F {
         &mut self.future
     }
 
-    /// The future, without its limit.
+    /// Returns the future, without its limit.
     #[must_use]
     pub fn into_inner(self) -> F {
         self.future

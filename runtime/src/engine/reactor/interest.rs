@@ -5,7 +5,7 @@ use std::ops::{BitOr, BitOrAssign};
 
 use crate::engine::reactor::ready::{self, Ready};
 
-/// What to wait for at a descriptor: one thing, or several joined by `|`.
+/// A condition to wait for on a descriptor, or several joined by `|`.
 ///
 /// # Examples
 ///
@@ -26,50 +26,50 @@ const PRIORITY: u8 = 1 << 2;
 const ERROR: u8 = 1 << 3;
 
 impl Interest {
-    /// That a read may succeed, or the peer has closed its side.
+    /// Interest in reads: that a read may succeed, or the peer has closed its side.
     pub const READABLE: Interest = Interest(READABLE);
 
-    /// That a write may succeed, or this side is closed for writing.
+    /// Interest in writes: that a write may succeed, or this side is closed for them.
     pub const WRITABLE: Interest = Interest(WRITABLE);
 
-    /// That urgent data came. Only Linux tells.
+    /// Interest in urgent data. Reported on Linux and Android only.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub const PRIORITY: Interest = Interest(PRIORITY);
 
-    /// That there is an error to fetch.
+    /// Interest in errors: that there is an error to fetch.
     pub const ERROR: Interest = Interest(ERROR);
 
-    /// Whether reads are waited for.
+    /// Returns whether this includes reads.
     #[must_use]
     pub const fn is_readable(self) -> bool {
         self.0 & READABLE != 0
     }
 
-    /// Whether writes are waited for.
+    /// Returns whether this includes writes.
     #[must_use]
     pub const fn is_writable(self) -> bool {
         self.0 & WRITABLE != 0
     }
 
-    /// Whether urgent data is waited for.
+    /// Returns whether this includes urgent data.
     #[must_use]
     pub const fn is_priority(self) -> bool {
         self.0 & PRIORITY != 0
     }
 
-    /// Whether errors are waited for.
+    /// Returns whether this includes errors.
     #[must_use]
     pub const fn is_error(self) -> bool {
         self.0 & ERROR != 0
     }
 
-    /// This and the `other`, as `|` says too.
+    /// Returns this and `other` together, like `|`.
     #[must_use]
     pub const fn add(self, other: Interest) -> Interest {
         Interest(self.0 | other.0)
     }
 
-    /// This without the `other`, or `None` if nothing is left.
+    /// Returns this without `other`, or `None` if nothing is left.
     #[must_use]
     pub const fn remove(self, other: Interest) -> Option<Interest> {
         match self.0 & !other.0 {
@@ -78,7 +78,8 @@ impl Interest {
         }
     }
 
-    /// What is told of this: with it, that a side is closed.
+    /// Returns the readiness that is reported for this interest, including that a side
+    /// is closed.
     pub(crate) const fn told(self) -> Ready {
         let mut ready = Ready::EMPTY;
         if self.is_readable() {

@@ -1,9 +1,9 @@
-//! [`Ready`]: what came of a wait.
+//! [`Ready`]: what the kernel has reported.
 
 use std::fmt;
 use std::ops::{BitAnd, BitOr, BitOrAssign, Sub};
 
-/// What is ready at a descriptor, as a set.
+/// The readiness of a descriptor, as a set of flags.
 ///
 /// # Examples
 ///
@@ -18,7 +18,7 @@ use std::ops::{BitAnd, BitOr, BitOrAssign, Sub};
 pub struct Ready(u8);
 
 impl Ready {
-    /// Nothing.
+    /// The empty set.
     pub const EMPTY: Ready = Ready(0);
 
     /// A read may succeed.
@@ -30,7 +30,7 @@ impl Ready {
     /// The peer will send no more.
     pub const READ_CLOSED: Ready = Ready(1 << 2);
 
-    /// Nothing more can be written.
+    /// No more can be written.
     pub const WRITE_CLOSED: Ready = Ready(1 << 3);
 
     /// There is urgent data.
@@ -40,46 +40,46 @@ impl Ready {
     /// There is an error to fetch.
     pub const ERROR: Ready = Ready(1 << 5);
 
-    /// Everything.
+    /// All flags.
     pub const ALL: Ready = Ready(0b11_1111);
 
-    /// Whether this is nothing.
+    /// Returns whether the set is empty.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Whether a read may succeed, if only to tell that there is no more.
+    /// Returns whether a read may succeed, even if only to report the end of stream.
     #[must_use]
     pub const fn is_readable(self) -> bool {
         self.any(Ready::READABLE) || self.is_read_closed()
     }
 
-    /// Whether a write may succeed, or would fail at once.
+    /// Returns whether a write may succeed, or would fail at once.
     #[must_use]
     pub const fn is_writable(self) -> bool {
         self.any(Ready::WRITABLE) || self.is_write_closed()
     }
 
-    /// Whether the peer will send no more.
+    /// Returns whether the peer will send no more.
     #[must_use]
     pub const fn is_read_closed(self) -> bool {
         self.any(Ready::READ_CLOSED)
     }
 
-    /// Whether nothing more can be written.
+    /// Returns whether no more can be written.
     #[must_use]
     pub const fn is_write_closed(self) -> bool {
         self.any(Ready::WRITE_CLOSED)
     }
 
-    /// Whether there is urgent data.
+    /// Returns whether there is urgent data.
     #[must_use]
     pub const fn is_priority(self) -> bool {
         self.any(PRIORITY)
     }
 
-    /// Whether there is an error to fetch.
+    /// Returns whether there is an error to fetch.
     #[must_use]
     pub const fn is_error(self) -> bool {
         self.any(Ready::ERROR)
@@ -96,7 +96,7 @@ impl Ready {
     }
 }
 
-/// The flag is everywhere, and its name where it is told.
+/// The flag exists on all platforms; its public name only where the kernel reports it.
 pub(crate) const PRIORITY: Ready = Ready(1 << 4);
 
 impl BitOr for Ready {

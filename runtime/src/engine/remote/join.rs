@@ -1,4 +1,5 @@
-//! The handles of what was sent to a runtime: to its output, and to abort it.
+//! Handles to tasks and blocking work that were sent to a runtime: to wait for their
+//! output, and to abort them.
 
 use std::fmt;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
@@ -13,14 +14,13 @@ use crate::engine::task::budget;
 use crate::engine::task::error::JoinError;
 use crate::engine::task::id::Id;
 
-/// A handle to a task on another thread's runtime, or to a runtime's blocking
-/// work, and to the output.
+/// A handle to a task on another thread's runtime, or to blocking work, and its output.
 ///
-/// It is what [`JoinHandle`](crate::task::JoinHandle) is to a task of one's own
-/// loop, but may be sent, shared, and awaited on any executor. Awaiting it
-/// gives what the task returned, or a [`JoinError`] if it was aborted,
-/// panicked, or its runtime was dropped first. **Dropping it detaches the
-/// task**, which goes on running with nobody to take its output.
+/// It is like a [`JoinHandle`](crate::task::JoinHandle), but may be sent, shared, and
+/// awaited on any executor. Awaiting it returns the output of the task, or a
+/// [`JoinError`] if the task was aborted, panicked, or its runtime was dropped first.
+/// **Dropping it detaches the task**, which continues to run, and its output is
+/// dropped.
 ///
 /// # Cancel safety
 ///
@@ -28,7 +28,7 @@ use crate::engine::task::id::Id;
 ///
 /// # Panics
 ///
-/// When polled again after it gave the output.
+/// Panics if it is polled again after it has returned the output.
 ///
 /// # Examples
 ///
@@ -43,12 +43,12 @@ use crate::engine::task::id::Id;
 pub struct RemoteJoinHandle<T> {
     slot: Arc<Slot<T>>,
     abort: RemoteAbortHandle,
-    /// Of the loop that a panic goes back to when nobody takes it.
+    /// The loop to which a panic is sent if this handle is dropped without taking it.
     home: Arc<Shared>,
     spawned_at: &'static Location<'static>,
 }
 
-// The handle shows nothing of the output half done.
+// A panic cannot leave a half-written output for the handle to return.
 impl<T> UnwindSafe for RemoteJoinHandle<T> {}
 impl<T> RefUnwindSafe for RemoteJoinHandle<T> {}
 
@@ -72,35 +72,38 @@ impl<T> RemoteJoinHandle<T> {
         }
     }
 
-    /// Aborts the task: its future is dropped on its loop, and the handle then
-    /// gives an error that [`is_cancelled`](JoinError::is_cancelled).
+    /// Aborts the task.
     ///
-    /// A task that is over, or returns before its turn comes, is not changed.
-    /// Blocking work is dropped, at once, if it waits for a thread; if it runs
-    /// it goes on, and the handle gives what it returns.
+    /// Its future is dropped on its loop, and awaiting the handle then returns an error
+    /// whose [`is_cancelled`](JoinError::is_cancelled) is true.
+    ///
+    /// A task that has finished, or that returns before the loop gets to abort it, is
+    /// not affected. Blocking work that waits for a thread is dropped at once; blocking
+    /// work that runs continues, and awaiting the handle returns its output.
     pub fn abort(&self) {
         self.abort.abort();
     }
 
-    /// A handle that can abort the task.
+    /// Returns a handle that can abort the task.
     #[must_use]
     pub fn abort_handle(&self) -> RemoteAbortHandle {
         self.abort.clone()
     }
 
-    /// Whether the task is over, and awaiting the handle would not wait.
+    /// Returns whether the task has finished, so that awaiting the handle does not
+    /// wait.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.abort.is_finished()
     }
 
-    /// The id of the task.
+    /// Returns the id of the task.
     #[must_use]
     pub fn id(&self) -> Id {
         self.slot.id()
     }
 
-    /// As `poll`, which is for tasks that have a budget.
+    /// Like `poll`, but does not spend the task's budget.
     pub(crate) fn poll_outcome(&self, context: &Context<'_>) -> Poll<Result<T, JoinError>> {
         self.slot.poll(context)
     }
@@ -127,7 +130,7 @@ impl<T> Drop for RemoteJoinHandle<T> {
     }
 }
 
-/// Drops the output, and hands a panic of the task to its loop.
+/// Drops the output, or sends a panic of the task to its loop.
 fn give_up(slot: &dyn Stoppable, home: &Arc<Shared>, spawned_at: &'static Location<'static>) {
     if let Some(panic) = slot.give_up() {
         home.rethrow(slot.id(), panic, spawned_at);
@@ -142,9 +145,9 @@ impl<T> fmt::Debug for RemoteJoinHandle<T> {
     }
 }
 
-/// A handle that can abort what a [`RemoteJoinHandle`] waits for.
+/// A handle that can abort the task or blocking work of a [`RemoteJoinHandle`].
 ///
-/// It does not keep the task running, and dropping it does nothing.
+/// It does not keep the task alive, and dropping it does nothing.
 ///
 /// # Examples
 ///
@@ -167,18 +170,18 @@ impl UnwindSafe for RemoteAbortHandle {}
 impl RefUnwindSafe for RemoteAbortHandle {}
 
 impl RemoteAbortHandle {
-    /// Aborts the task, as [`RemoteJoinHandle::abort`] does.
+    /// Aborts the task, like [`RemoteJoinHandle::abort`].
     pub fn abort(&self) {
         self.target.abort();
     }
 
-    /// Whether the task is over.
+    /// Returns whether the task has finished.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.target.is_over()
     }
 
-    /// The id of the task.
+    /// Returns the id of the task.
     #[must_use]
     pub fn id(&self) -> Id {
         self.target.id()

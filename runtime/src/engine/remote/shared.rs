@@ -7,7 +7,7 @@ use crate::engine::remote::pool::Pool;
 use crate::engine::remote::pool::options::Options;
 use crate::engine::task::meta::TaskMeta;
 
-/// What all handles of a runtime, and the threads of its pool, share.
+/// The state that all handles of a runtime share with the threads of its pool.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) mailbox: Mailbox,
@@ -22,12 +22,13 @@ impl Shared {
         })
     }
 
-    /// Drops what was spawned and has not become a task yet. Returns what is known of it.
+    /// Drops the spawn requests that have not become tasks yet. Returns the metadata of
+    /// their tasks.
     pub(crate) fn discard_unstarted(&self) -> Vec<TaskMeta> {
         self.mailbox.discard()
     }
 
-    /// Gives the loop a turn in which it has nothing to do.
+    /// Wakes the loop for a turn, even if it has nothing to do.
     pub(crate) fn nudge(&self) {
         self.mailbox.wake();
     }

@@ -170,7 +170,7 @@ fn fail<T>(sender: Sender<T>, panic: Box<dyn Any + Send>) {
 }
 
 impl Shared {
-    /// As [`Handle::spawn`].
+    /// Like [`Handle::spawn`], with an id.
     pub(crate) fn spawn<S, F>(
         self: &Arc<Shared>,
         id: Id,
@@ -189,7 +189,7 @@ impl Shared {
         handle
     }
 
-    /// Hands a panic that nobody waits for to the loop, which knows what to do.
+    /// Sends a panic that no handle took to the loop, which treats it as unhandled.
     pub(crate) fn rethrow(
         self: &Arc<Shared>,
         id: Id,

@@ -1,13 +1,14 @@
-//! [`Report`]: what a shutdown had to leave undone.
+//! [`Report`]: the work that a shutdown left unfinished.
 
 use std::fmt;
 
 use crate::engine::report::cleanup_failure::CleanupFailure;
 use crate::engine::task::meta::TaskMeta;
 
-/// What [`Runtime::shutdown`](crate::Runtime::shutdown) had to abandon.
+/// The work that [`Runtime::shutdown`](crate::Runtime::shutdown) abandoned.
 ///
-/// It prints as a line for each task, piece of blocking work and cleanup, and can be
+/// Its `Display` writes one line for each task, piece of blocking work and cleanup;
+/// methods return them as lists.
 /// asked for them.
 ///
 /// # Examples
@@ -24,7 +25,7 @@ use crate::engine::task::meta::TaskMeta;
 /// # }
 /// ```
 #[derive(Debug, Clone, Default)]
-#[must_use = "says which tasks were cut off"]
+#[must_use = "the report names what did not finish"]
 pub struct Report {
     pub(crate) tasks: Vec<TaskMeta>,
     pub(crate) blocking: Vec<TaskMeta>,
@@ -32,28 +33,31 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether everything was over in time.
+    /// Returns whether everything finished in time.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.tasks.is_empty() && self.blocking.is_empty() && self.cleanups.is_empty()
     }
 
-    /// The tasks that were not over and so were dropped, in the order in which
-    /// they were spawned.
+    /// Returns the tasks that had not finished and were dropped, in the order of
+    /// spawning.
     #[must_use]
     pub fn tasks(&self) -> &[TaskMeta] {
         &self.tasks
     }
 
-    /// Blocking work that was not over: what ran goes on, on a thread that
-    /// nobody waits for; what still waited for a thread was dropped.
+    /// Returns the blocking work that had not finished.
+    ///
+    /// Work that was running continues, on a thread that the shutdown does not wait
+    /// for; work that was waiting for a thread was dropped.
     #[must_use]
     pub fn blocking(&self) -> &[TaskMeta] {
         &self.blocking
     }
 
-    /// [Cleanups](crate::cleanup) that there was no time left for, in the order
-    /// in which they were given up.
+    /// Returns the [cleanups](crate::cleanup) for which no time was left.
+    ///
+    /// They are in the order in which they were dropped.
     #[must_use]
     pub fn cleanups(&self) -> &[CleanupFailure] {
         &self.cleanups
@@ -63,7 +67,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_clean() {
-            return f.write_str("everything was over in time");
+            return f.write_str("everything finished in time");
         }
         let mut separator = "";
         for task in &self.tasks {

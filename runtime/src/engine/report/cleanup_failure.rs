@@ -1,4 +1,4 @@
-//! What became of a cleanup that did not end well.
+//! [`CleanupFailure`]: a cleanup that did not finish.
 
 use std::fmt;
 use std::panic::Location;
@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use crate::engine::task::meta::TaskMeta;
 
-/// A cleanup that was not done: it panicked, took longer than it may, or there
-/// was nobody left to run it.
+/// A cleanup that did not finish: it panicked, took too long, or could not be run.
 ///
-/// Nobody waits for a cleanup who could be told, so this goes to the hook of
-/// [`Builder::on_cleanup_failure`](crate::runtime::Builder::on_cleanup_failure),
-/// or is printed. What a [shutdown](crate::Runtime::shutdown) abandons is in its
-/// [`Report`](crate::runtime::Report) instead.
+/// No caller waits for a cleanup to receive its error, so the failure goes to the hook
+/// of [`Builder::on_cleanup_failure`](crate::runtime::Builder::on_cleanup_failure), or
+/// is printed. The cleanups that a [shutdown](crate::Runtime::shutdown) abandons are in
+/// its [`Report`](crate::runtime::Report) instead.
 ///
 /// # Examples
 ///
@@ -23,18 +22,18 @@ use crate::engine::task::meta::TaskMeta;
 /// use std::sync::atomic::{AtomicBool, Ordering};
 ///
 /// # fn main() -> std::io::Result<()> {
-/// static TOLD: AtomicBool = AtomicBool::new(false);
+/// static REPORTED: AtomicBool = AtomicBool::new(false);
 /// let runtime = Builder::new()
 ///     .on_cleanup_failure(|failure| {
 ///         assert!(failure.is_panic());
 ///         assert_eq!(failure.place().file(), file!());
-///         TOLD.store(true, Ordering::Relaxed);
+///         REPORTED.store(true, Ordering::Relaxed);
 ///     })
 ///     .build()?;
 /// runtime.block_on(async {
 ///     let _guard = defer(async { panic!("no goodbye") });
 /// });
-/// assert!(TOLD.load(Ordering::Relaxed));
+/// assert!(REPORTED.load(Ordering::Relaxed));
 /// # Ok(())
 /// # }
 /// ```
@@ -53,33 +52,36 @@ pub(crate) enum Reason {
 }
 
 impl CleanupFailure {
-    /// The task that it was to run in, if there was one.
+    /// Returns the task in which the cleanup should have run, if there was one.
     #[must_use]
     pub fn task(&self) -> Option<&TaskMeta> {
         self.task.as_ref()
     }
 
-    /// Where the guard was made, or the bracket.
+    /// Returns where the guard or the bracket was created.
     #[must_use]
     pub fn place(&self) -> &'static Location<'static> {
         self.place
     }
 
-    /// Whether it panicked. The panic hook has told of that too.
+    /// Returns whether the cleanup panicked. The panic hook was called for that too.
     #[must_use]
     pub fn is_panic(&self) -> bool {
         matches!(self.reason, Reason::Panicked(_))
     }
 
-    /// Whether it took longer than
+    /// Returns whether the cleanup took longer than it may.
+    ///
+    /// The limit is
     /// [`Builder::cleanup_budget`](crate::runtime::Builder::cleanup_budget).
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         matches!(self.reason, Reason::TimedOut(_))
     }
 
-    /// Whether there was no task or no time to run it to its end: the runtime
-    /// was dropped, or there was none on that thread.
+    /// Returns whether there was no task, or no time, to run the cleanup to its end.
+    ///
+    /// That is so if the runtime was dropped, or the thread had none.
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
         matches!(self.reason, Reason::Abandoned)
@@ -100,7 +102,7 @@ impl fmt::Display for CleanupFailure {
             Reason::TimedOut(limit) => {
                 write!(
                     f,
-                    "the cleanup made at {place} was not over after {limit:?}"
+                    "the cleanup made at {place} did not finish within {limit:?}"
                 )
             }
             Reason::Abandoned => write!(f, "the cleanup made at {place} was abandoned"),
@@ -112,5 +114,5 @@ impl fmt::Display for CleanupFailure {
     }
 }
 
-/// What to do with a cleanup that failed.
+/// The user's hook for cleanups that failed.
 pub(crate) type Hook = Arc<dyn Fn(&CleanupFailure) + Send + Sync>;

@@ -1,4 +1,4 @@
-//! The warning when a poll takes long, and with it the whole loop.
+//! The warning when a single poll of a task takes long and holds up the whole loop.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,13 +8,14 @@ use crate::engine::panics::{self, Foreign};
 use crate::engine::report;
 use crate::engine::task::meta::TaskMeta;
 
-/// A poll of a task that took longer than
-/// [`Builder::slow_poll`](crate::runtime::Builder::slow_poll) allows.
+/// A poll of a task that took too long.
 ///
-/// While it lasted, nothing else ran on the loop: it computed for long, or
-/// called something that blocks the thread. The one wants an await on
-/// [`consume_budget`](crate::task::consume_budget) now and then, the other a
-/// thread of its own.
+/// The limit is set by [`Builder::slow_poll`](crate::runtime::Builder::slow_poll).
+///
+/// While it lasted, nothing else ran on the loop: the poll computed for long, or called
+/// something that blocks the thread. A long computation should await
+/// [`consume_budget`](crate::task::consume_budget) now and then; a blocking call should
+/// run on [another thread](crate::task::spawn_blocking).
 #[derive(Debug, Clone)]
 pub struct SlowPoll {
     task: TaskMeta,
@@ -22,13 +23,13 @@ pub struct SlowPoll {
 }
 
 impl SlowPoll {
-    /// The task.
+    /// Returns the task that was polled.
     #[must_use]
     pub fn task(&self) -> &TaskMeta {
         &self.task
     }
 
-    /// How long the poll took.
+    /// Returns how long the poll took.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.elapsed
@@ -42,10 +43,10 @@ impl fmt::Display for SlowPoll {
     }
 }
 
-/// What to do with a slow poll.
+/// The user's hook for slow polls.
 pub(crate) type Hook = Arc<dyn Fn(&SlowPoll) + Send + Sync>;
 
-/// Looks for slow polls.
+/// Detects slow polls.
 #[derive(Clone)]
 pub(crate) struct Watch {
     pub(crate) limit: Duration,
@@ -53,13 +54,13 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Whether a poll was too long; then it has been told.
+    /// Reports the poll if it was too slow. Returns whether it was.
     pub(crate) fn tell(&self, task: TaskMeta, elapsed: Duration) -> bool {
         if elapsed < self.limit {
             return false;
         }
         let slow = SlowPoll { task, elapsed };
-        // A subscriber of `tracing` is the user's too.
+        // A subscriber of `tracing` is user code too.
         panics::caught(|| match self.hook.get() {
             Some(hook) => hook(&slow),
             None => report::report_slow_poll(&slow),

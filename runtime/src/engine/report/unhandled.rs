@@ -1,4 +1,4 @@
-//! Panics of tasks that nobody joined.
+//! What happens with the panics of tasks that are not joined.
 
 use std::any::Any;
 use std::fmt;
@@ -8,41 +8,41 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::engine::task::meta::TaskMeta;
 use crate::engine::{panics, report};
 
-/// What a runtime does when a task has panicked and nobody is there to join it.
+/// The reaction of a runtime to the panic of a task that is not joined.
 ///
-/// Nobody is once the [`JoinHandle`](crate::task::JoinHandle) has been dropped,
-/// whether that was before the panic or after. A task whose handle is awaited
-/// gives its panic there and to nobody else.
+/// A task is not joined if its [`JoinHandle`](crate::task::JoinHandle) is dropped,
+/// before or after the panic, without returning the outcome. If the handle is awaited,
+/// the panic is returned there, and nothing else happens.
 ///
 /// See [`Builder::unhandled_panic`](crate::runtime::Builder::unhandled_panic).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum UnhandledPanic {
-    /// Nothing: the panic hook has printed the panic as it does for any thread.
+    /// Does nothing. The panic hook has printed the panic, as it does for any thread.
     Ignore,
-    /// The hook of
-    /// [`Builder::on_unhandled_panic`](crate::runtime::Builder::on_unhandled_panic)
-    /// is called. If there is none, a line says which task it was, and where that
-    /// was spawned: an error by way of `tracing` if that feature is on, otherwise
-    /// on the standard error.
+    /// Calls the hook set by
+    /// [`Builder::on_unhandled_panic`](crate::runtime::Builder::on_unhandled_panic). If
+    /// there is none, writes a line that names the task and where it was spawned: an
+    /// error by way of `tracing` if that feature is on, otherwise to standard error.
     #[default]
     Report,
-    /// The same report; then every task of the runtime is dropped, and the panic
-    /// goes on in whoever drives it, from
+    /// Reports the panic like [`Report`](Self::Report), then drops every task of the
+    /// runtime and resumes the panic in the code that drives the runtime: from
     /// [`block_on`](crate::Runtime::block_on), [`turn`](crate::Runtime::turn) or
-    /// [`shutdown`](crate::Runtime::shutdown), instead of what these would have
-    /// returned. The runtime is over: driving it again panics, and what is
-    /// spawned on it is cancelled.
+    /// [`shutdown`](crate::Runtime::shutdown), instead of their return value. The
+    /// runtime cannot be used any more: driving it again panics, and what is spawned on
+    /// it is cancelled.
     ShutdownRuntime,
-    /// The same report; then the process is aborted.
+    /// Reports the panic like [`Report`](Self::Report), then aborts the process.
     Abort,
 }
 
 /// The panic of a task that was not joined.
 ///
-/// It is what the hook of
+/// The hook set by
 /// [`Builder::on_unhandled_panic`](crate::runtime::Builder::on_unhandled_panic) is
-/// called with. Its text is the line that the runtime prints if there is no hook.
+/// called with it. Its `Display` is the line that the runtime prints if there is no
+/// hook.
 #[derive(Debug, Clone)]
 pub struct TaskPanic {
     task: TaskMeta,
@@ -54,20 +54,19 @@ impl TaskPanic {
         TaskPanic { task, message }
     }
 
-    /// The task.
+    /// Returns the task that panicked.
     #[must_use]
     pub fn task(&self) -> &TaskMeta {
         &self.task
     }
 
-    /// What the task panicked with, if that is a string, as it is after
-    /// [`panic!`].
+    /// Returns the message of the panic, if its payload is a string, as of [`panic!`].
     #[must_use]
     pub fn message(&self) -> Option<&str> {
         self.message.as_deref()
     }
 
-    /// The message, or what is said instead of one.
+    /// Returns the message, or a text that replaces it.
     pub(crate) fn text(&self) -> &str {
         self.message().unwrap_or("the payload is not a string")
     }
@@ -76,14 +75,14 @@ impl TaskPanic {
 impl fmt::Display for TaskPanic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (task, text) = (&self.task, self.text());
-        write!(f, "{task} panicked, and nobody joined it: {text}")
+        write!(f, "{task} panicked and was not joined: {text}")
     }
 }
 
-/// What to do with the panic of a task that was not joined.
+/// The user's hook for panics of tasks that were not joined.
 pub(crate) type Hook = Arc<dyn Fn(&TaskPanic) + Send + Sync>;
 
-/// How such panics are to be seen to.
+/// The settings for panics of tasks that are not joined.
 #[derive(Clone, Default)]
 pub(crate) struct Options {
     pub(crate) policy: UnhandledPanic,
@@ -98,13 +97,13 @@ impl fmt::Debug for Options {
     }
 }
 
-/// Sees to the panics of one runtime's tasks that nobody joined.
+/// Handles the panics of one runtime's tasks that are not joined.
 pub(crate) struct Unhandled {
     policy: UnhandledPanic,
-    /// As long as the loop is there: see [`close`](Unhandled::close).
+    /// Present until the loop ends: see [`close`](Unhandled::close).
     hook: Mutex<Option<Hook>>,
     is_raised: AtomicBool,
-    /// What to go on with where the runtime is driven.
+    /// The panic to resume in the code that drives the runtime.
     raised: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
@@ -118,22 +117,23 @@ impl Unhandled {
         }
     }
 
-    /// The hook, for a panic to keep until it is known whether its task is joined.
+    /// Returns the hook, for a panic to keep until it is known whether its task is
+    /// joined.
     pub(crate) fn hook(&self) -> Option<Hook> {
         let hook = self.hook.lock().unwrap_or_else(PoisonError::into_inner);
         hook.clone()
     }
 
-    /// Gives the hook up when the loop goes, for the caller to drop. What other
-    /// threads share of the loop goes with the last waker, and that runs no code
-    /// of the user's, such as the destructor of what a hook has captured.
+    /// Takes the hook when the loop ends, for the caller to drop. What other threads
+    /// share of the loop is freed with the last waker, and that must not run user code,
+    /// such as the destructor of what a hook has captured.
     pub(crate) fn close(&self) -> Option<Hook> {
         let mut hook = self.hook.lock().unwrap_or_else(PoisonError::into_inner);
         hook.take()
     }
 
-    /// Does what the policy says, with the hook that the panic has kept. Returns
-    /// a payload that is not kept, for the caller to drop.
+    /// Handles a panic according to the policy, with the hook that the panic has kept.
+    /// Returns the payload if it is not kept, for the caller to drop.
     #[cold]
     pub(crate) fn see(
         &self,
@@ -142,7 +142,7 @@ impl Unhandled {
         payload: Box<dyn Any + Send>,
     ) -> Option<Box<dyn Any + Send>> {
         if self.policy != UnhandledPanic::Ignore {
-            // Both are the user's: a subscriber of `tracing` is too.
+            // Both run user code: a subscriber of `tracing` is one too.
             panics::caught(move || match hook {
                 Some(hook) => hook(panic),
                 None => report::report_unhandled_panic(panic),
@@ -161,10 +161,10 @@ impl Unhandled {
         }
     }
 
-    /// The panic that is to end the runtime. Later ones are not kept: it has
-    /// ended, and what keeps this may go on any thread.
+    /// Takes the panic that shuts the runtime down. Later ones are not kept: the
+    /// runtime has ended, and this value may be freed on any thread.
     pub(crate) fn take(&self) -> Option<Box<dyn Any + Send>> {
-        // Raised on the thread that asks.
+        // The flag was set on the thread that calls this, so `Relaxed` suffices.
         self.is_raised.store(true, Ordering::Relaxed);
         self.raised
             .lock()

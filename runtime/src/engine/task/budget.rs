@@ -9,17 +9,17 @@ use crate::engine::task::running;
 
 const UNITS: i64 = 128;
 
-/// So much that it is never spent.
+/// A budget that is never used up.
 const UNLIMITED: i64 = i64::MAX;
 
-/// So little that spending neither reaches it from above nor wraps it around.
+/// Far below any value that spending can reach, and far above `i64::MIN`.
 const FROZEN: i64 = i64::MIN / 2;
 
-/// What is left for the running task; nothing, if that is negative.
+/// The number of units that the current task has left; none if it is negative.
 #[derive(Debug)]
 pub(crate) struct Budget {
     left: Cell<i64>,
-    /// How often it was found to be used up.
+    /// How many operations were refused.
     forced_yields: Cell<u64>,
 }
 
@@ -31,31 +31,31 @@ impl Budget {
         }
     }
 
-    /// For the next task.
+    /// Gives the next task its budget.
     #[inline]
     pub(crate) fn refill(&self) {
         self.left.set(UNITS);
     }
 
-    /// After a task: what is polled elsewhere has no budget.
+    /// Ends the budget of a task: what is polled outside tasks has none.
     #[inline]
     pub(crate) fn lift(&self) {
         self.left.set(UNLIMITED);
     }
 
-    /// Whether the code that runs was cancelled, and is not to go on.
+    /// Returns whether the current code was cancelled and is frozen.
     #[inline]
     pub(crate) fn is_frozen(&self) -> bool {
         is_frozen(self.left.get())
     }
 
-    /// From now on whatever is polled is pending.
+    /// Freezes the code that runs: every operation of it returns `Pending` from now on.
     pub(crate) fn freeze(&self) {
         self.left.set(FROZEN);
     }
 
-    /// For code that need not be as frozen as that around it. What was left
-    /// before is to be handed back to [`leave`](Budget::leave).
+    /// Enters code that is frozen or not, whatever the code around it is. Returns the
+    /// budget of the code around, to be passed to [`leave`](Budget::leave).
     pub(crate) fn enter(&self, frozen: bool) -> i64 {
         let before = self.left.get();
         if frozen {
@@ -66,7 +66,8 @@ impl Budget {
         before
     }
 
-    /// Back to the code around: what was spent inside is spent.
+    /// Returns to the code around, which is frozen if `frozen`. What was spent inside
+    /// stays spent.
     pub(crate) fn leave(&self, before: i64, frozen: bool) {
         if frozen {
             self.freeze();
@@ -76,8 +77,8 @@ impl Budget {
         }
     }
 
-    /// As [`poll_left`](Budget::poll_left), but ready for frozen code: for one
-    /// that only passes polls on.
+    /// Like [`poll_left`](Budget::poll_left), but ready for frozen code. For futures
+    /// that only forward polls.
     #[inline]
     pub(crate) fn poll_spent(&self, context: &Context<'_>) -> Poll<()> {
         if self.is_frozen() {
@@ -86,9 +87,9 @@ impl Budget {
         self.poll_left(context)
     }
 
-    /// Pending, with the task woken, if nothing is left. Spends nothing.
+    /// Returns `Pending`, and wakes the task, if no unit is left. Spends nothing.
     ///
-    /// Frozen code is not woken: whoever cancelled it sees to that.
+    /// Frozen code is not woken here: the code that cancelled it is responsible for that.
     #[inline]
     pub(crate) fn poll_left(&self, context: &Context<'_>) -> Poll<()> {
         if self.left.get() <= 0 {
@@ -106,12 +107,12 @@ impl Budget {
 
     #[inline]
     fn spend_units(&self, units: i64) {
-        // Below zero where one operation spends inside another. It would take
-        // 2^63 to wrap around.
+        // Negative if one operation spends inside another. Wrapping around would take
+        // 2^63 units.
         self.left.set(self.left.get().wrapping_sub(units));
     }
 
-    /// How often an operation found nothing left.
+    /// Returns how many operations were refused.
     pub(crate) fn forced_yields(&self) -> u64 {
         self.forced_yields.get()
     }
@@ -135,8 +136,8 @@ fn yield_to_others(context: &Context<'_>) {
     }
 }
 
-/// Wakes the task that polls, or the future of it whose waker `context` has, after the
-/// poll: see [`TaskSet::wake_after_poll`].
+/// Wakes the current task after the poll, or the future in it to which the waker of
+/// `context` belongs: see [`TaskSet::wake_after_poll`].
 ///
 /// [`TaskSet::wake_after_poll`]: crate::task::TaskSet::wake_after_poll
 #[inline]
@@ -148,17 +149,17 @@ pub(crate) fn wake_after_poll(context: &Context<'_>) {
     }
 }
 
-/// Gives the running task the budget of a whole poll.
+/// Gives the current task the budget of a whole poll.
 pub(crate) fn refill() {
     exchange(UNITS);
 }
 
-/// Takes what is left of the budget of the running task.
+/// Takes the rest of the current task's budget.
 pub(crate) fn exhaust() {
     exchange(0);
 }
 
-/// The budget at some moment, to be compared with what it is later in the same poll.
+/// The budget at one moment, to be compared with its state later in the same poll.
 #[derive(Debug)]
 pub(crate) struct Standing {
     left: i64,
@@ -166,7 +167,7 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
-    /// The budget as it is now.
+    /// Returns the current state of the budget.
     #[inline]
     pub(crate) fn now() -> Standing {
         let (left, forced_yields) = read();
@@ -176,24 +177,24 @@ impl Standing {
         }
     }
 
-    /// Whether there was any.
+    /// Returns whether any budget was left.
     #[inline]
     pub(crate) fn has_budget(&self) -> bool {
         self.left > 0
     }
 
-    /// Whether nothing had been spent yet.
+    /// Returns whether nothing had been spent.
     pub(crate) fn is_whole(&self) -> bool {
         self.left >= UNITS
     }
 
-    /// Whether an operation has found no budget since.
+    /// Returns whether an operation has been refused since.
     pub(crate) fn was_refused(&self) -> bool {
         read().1 != self.forced_yields
     }
 }
 
-/// What is left, and how often nothing was.
+/// Returns the number of units left, and of operations refused.
 #[inline]
 fn read() -> (i64, u64) {
     running::with_running(|tasks| {
@@ -203,7 +204,7 @@ fn read() -> (i64, u64) {
     .unwrap_or((UNLIMITED, 0))
 }
 
-/// Pending while the code that asks is frozen.
+/// Returns `Pending` while the current code is frozen.
 pub(crate) fn poll_thawed() -> Poll<()> {
     let frozen = running::with_running(|tasks| tasks.budget.is_frozen());
     if frozen == Some(true) {
@@ -212,11 +213,12 @@ pub(crate) fn poll_thawed() -> Poll<()> {
     Poll::Ready(())
 }
 
-/// Spends one unit of the task's budget; pending, with the task woken, if none
-/// is left.
+/// Spends one unit of the task's budget, or returns `Pending` if none is left.
 ///
-/// For the author of a future that may be ready without end: call it first, and
-/// return if it is pending. The future then waits for nothing but its next turn; see
+/// In the latter case it wakes the task.
+///
+/// A future that may be ready any number of times in a row should call this first, and
+/// return if it is pending. It is then polled again when other tasks have run; see
 /// [what a refused operation has done](crate::task::coop#what-a-refused-operation-has-done).
 ///
 /// # Examples
@@ -241,8 +243,8 @@ pub fn poll_proceed(context: &mut Context<'_>) -> Poll<()> {
     poll_spend(context, 1)
 }
 
-/// Spends so many units of the task's budget, or what is left of it; pending,
-/// with the task woken, if nothing is.
+/// Spends `units` of the task's budget, or the rest of it if less is left. Returns
+/// `Pending`, and wakes the task, if nothing is left.
 #[inline]
 pub(crate) fn poll_spend(context: &mut Context<'_>, units: i64) -> Poll<()> {
     running::with_running(|tasks| {
@@ -259,8 +261,8 @@ pub(crate) fn has_left() -> bool {
     running::with_running(|tasks| tasks.budget.left.get() > 0).unwrap_or(true)
 }
 
-/// Whether the task has spent its budget, so that what it polls next in this poll is
-/// refused. False for frozen code, and outside a runtime.
+/// Returns whether the task has spent its budget, so that operations are refused for
+/// the rest of this poll. False for frozen code, and outside a runtime.
 pub(crate) fn is_spent() -> bool {
     running::with_running(|tasks| {
         let left = tasks.budget.left.get();
@@ -269,7 +271,8 @@ pub(crate) fn is_spent() -> bool {
     .unwrap_or(false)
 }
 
-/// What is frozen stays so: nobody gets around that.
+/// Sets the budget and returns the one before. A frozen budget stays frozen, so that
+/// cancelled code makes no progress.
 fn exchange(units: i64) -> i64 {
     let exchanged = running::with_running(|tasks| {
         let left = &tasks.budget.left;

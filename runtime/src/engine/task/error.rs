@@ -1,4 +1,4 @@
-//! Why a task gave no output.
+//! [`JoinError`]: why a task has no output.
 
 use std::any::Any;
 use std::fmt;
@@ -12,27 +12,28 @@ use crate::engine::report::unhandled::{Hook, TaskPanic, Unhandled};
 use crate::engine::task::id::Id;
 use crate::engine::task::meta::TaskMeta;
 
-/// How a task failed. One word, for there is room for it in every task.
+/// The reason why a task failed. It is one word, because every task has room for it.
 pub(crate) enum Failure {
     Cancelled,
     Panicked(Box<Panic>),
 }
 
-/// What a task panicked with.
+/// The panic of a task.
 pub(crate) struct Panic {
-    /// Whose it is; not known of work on other threads.
+    /// The task that panicked; `None` for work on other threads.
     task: Option<TaskMeta>,
-    /// The text, if it was one.
+    /// The text of the panic, if it is a string.
     message: Option<String>,
-    /// What is called if the task is not joined. Kept here, because its handle may
-    /// be dropped after the loop. A joiner sees nothing of it.
+    /// The hook that is called if the task is not joined. It is kept here, because the
+    /// handle may be dropped after the loop. A joiner does not see it.
     hook: Option<AssertUnwindSafe<Hook>>,
-    /// In a mutex that is never locked, which makes the error `Sync`.
+    /// The mutex is never locked; it makes the error `Sync`.
     payload: Mutex<Box<dyn Any + Send>>,
 }
 
 impl Failure {
-    /// A panic of `task`, whose loop sees to it by `unhandled` if it is not joined.
+    /// Creates the failure for a panic of `task`. If the task is not joined, the panic
+    /// goes to the hook of `unhandled`.
     #[cold]
     pub(crate) fn panicked(
         task: TaskMeta,
@@ -59,7 +60,7 @@ impl From<Box<dyn Any + Send>> for Panic {
 }
 
 impl Panic {
-    /// Nobody is there to join the task.
+    /// Passes the panic to the loop as unhandled, because the task will not be joined.
     pub(crate) fn hand_to(self, remote: &Remote) {
         let payload = self
             .payload
@@ -73,7 +74,7 @@ impl Panic {
     }
 }
 
-/// A task was aborted, or panicked, before it could give its output.
+/// An error returned for a task that was aborted or panicked, and so has no output.
 ///
 /// # Examples
 ///
@@ -91,10 +92,10 @@ pub struct JoinError {
 }
 
 impl JoinError {
-    /// What is given to the joiner of a task.
+    /// Creates the error that the joiner of a task gets.
     pub(crate) fn new(id: Id, mut failure: Failure) -> JoinError {
         if let Failure::Panicked(panic) = &mut failure {
-            // It may be the last owner of the user's hook.
+            // This may be the last owner of the user's hook.
             let hook = panic.hook.take();
             panics::caught(|| drop(hook));
         }
@@ -109,23 +110,24 @@ impl JoinError {
         JoinError::new(id, Failure::Panicked(Box::new(Panic::from(payload))))
     }
 
-    /// Whether the task was aborted, or its runtime dropped.
+    /// Returns whether the task was aborted, or its runtime dropped.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         matches!(self.failure, Failure::Cancelled)
     }
 
-    /// Whether the task panicked.
+    /// Returns whether the task panicked.
     #[must_use]
     pub fn is_panic(&self) -> bool {
         matches!(self.failure, Failure::Panicked(_))
     }
 
-    /// What the task panicked with, for [`std::panic::resume_unwind`].
+    /// Returns the payload of the task's panic, for [`std::panic::resume_unwind`].
     ///
     /// # Panics
     ///
-    /// If the task did not panic; see [`try_into_panic`](JoinError::try_into_panic).
+    /// Panics if the task did not panic. Use
+    /// [`try_into_panic`](JoinError::try_into_panic) where it may not have.
     #[must_use]
     #[track_caller]
     pub fn into_panic(self) -> Box<dyn Any + Send + 'static> {
@@ -135,11 +137,11 @@ impl JoinError {
         }
     }
 
-    /// What the task panicked with.
+    /// Returns the payload of the task's panic.
     ///
     /// # Errors
     ///
-    /// The error itself, if the task did not panic.
+    /// Returns the error itself if the task did not panic.
     pub fn try_into_panic(self) -> Result<Box<dyn Any + Send + 'static>, JoinError> {
         match self.failure {
             Failure::Panicked(panic) => Ok(panic
@@ -150,14 +152,14 @@ impl JoinError {
         }
     }
 
-    /// The id of the task.
+    /// Returns the id of the task.
     #[must_use]
     pub fn id(&self) -> Id {
         self.id
     }
 }
 
-/// The message of a panic, if it is text.
+/// Returns the message of a panic, if it is a string.
 pub(crate) fn message(payload: &(dyn Any + Send)) -> Option<String> {
     payload
         .downcast_ref::<&'static str>()
@@ -193,7 +195,7 @@ impl fmt::Debug for JoinError {
 
 impl std::error::Error for JoinError {}
 
-/// As in tokio: an error of kind `Other`.
+/// Converts to an error of kind `Other`, as in tokio.
 impl From<JoinError> for io::Error {
     fn from(error: JoinError) -> io::Error {
         io::Error::other(if error.is_panic() {

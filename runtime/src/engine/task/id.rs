@@ -1,12 +1,12 @@
-//! The name of a task among all of the process.
+//! Task ids, which are unique in the process.
 
 use std::cell::Cell;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Identifies a task among all that this process ever spawned.
+/// An id of a task, unique among all tasks that this process has ever spawned.
 ///
-/// Ids are for telling tasks apart in logs and maps; their order means nothing.
+/// Use ids to distinguish tasks in logs and maps; their order means nothing.
 ///
 /// # Examples
 ///
@@ -27,20 +27,20 @@ impl fmt::Display for Id {
 }
 
 impl Id {
-    /// An id for a task that another thread may ask for, or for blocking work.
-    /// These ascend.
+    /// Returns a new id, for a task that another thread spawns, or for blocking work.
+    /// Later ids are greater.
     pub(crate) fn fresh() -> Id {
         Id(FREE.fetch_add(1, Ordering::Relaxed))
     }
 }
 
-/// The first id that is not given out. 2^64 ids outlast the process.
+/// The first unused id. A process cannot use up 2^64 ids.
 static FREE: AtomicU64 = AtomicU64::new(1);
 
-/// Ids are handed to loops by the block, so that a spawn needs no atomic.
+/// The number of ids that a loop takes at a time, so that a spawn needs no atomic.
 const BLOCK: u64 = 1 << 16;
 
-/// Gives out ids for one loop.
+/// The source of ids of one loop.
 #[derive(Debug)]
 pub(crate) struct Ids {
     next: Cell<u64>,

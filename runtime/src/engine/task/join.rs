@@ -1,4 +1,4 @@
-//! The handles of a task: to its output, and to abort it.
+//! Handles to a task: to wait for its output, and to abort it.
 #![expect(
     unsafe_code,
     reason = "handles own a flag or a reference of a task; see the invariants of `task`"
@@ -20,18 +20,18 @@ use crate::engine::task::{budget, waker};
 
 /// A handle to a spawned task, and to its output.
 ///
-/// Awaiting it gives what the task returned, or a [`JoinError`] if it was
-/// aborted or panicked. **Dropping it detaches the task**, which goes on
-/// running, and whose output is dropped when it ends.
+/// Awaiting it returns the output of the task, or a [`JoinError`] if the task was
+/// aborted or panicked. **Dropping it detaches the task**, which continues to run; its
+/// output is dropped when it finishes.
 ///
-/// The output of a task that has ended is dropped with its handle. A panic of the
-/// output's destructor goes no further than the panic hook. If the output owns the
-/// handle of a further task, and so on, 16 destructors are called within each other;
-/// deeper ones are called when the innermost of these returns, so a chain of any
-/// length takes little stack.
+/// If the task has finished, dropping the handle drops the output. A panic of the
+/// output's destructor is reported by the panic hook and discarded. If the output owns
+/// the handle of another task, and so on, at most 16 destructors are nested; deeper
+/// ones are called when the innermost of these returns, so a chain of any length needs
+/// little stack.
 ///
-/// The handle stays on the thread of its runtime, as the output may be `!Send`;
-/// an [`AbortHandle`] may leave it.
+/// The handle stays on the thread of its runtime, because the output may be `!Send`; an
+/// [`AbortHandle`] may be sent to other threads.
 ///
 /// # Cancel safety
 ///
@@ -39,7 +39,7 @@ use crate::engine::task::{budget, waker};
 ///
 /// # Panics
 ///
-/// When polled again after it gave the output.
+/// Panics if it is polled again after it has returned the output.
 ///
 /// # Examples
 ///
@@ -51,11 +51,12 @@ use crate::engine::task::{budget, waker};
 /// ```
 pub struct JoinHandle<T> {
     task: Raw,
-    // The handle gives a `T`, and must not leave the owner's thread.
+    // The handle returns a `T`, and must not leave the owner's thread.
     output: PhantomData<(T, Rc<()>)>,
 }
 
-// The handle does not hold the output, and shows nothing of it half done.
+// The handle does not hold the output, so a panic cannot leave it half-written in
+// there.
 impl<T> Unpin for JoinHandle<T> {}
 impl<T> UnwindSafe for JoinHandle<T> {}
 impl<T> RefUnwindSafe for JoinHandle<T> {}
@@ -83,18 +84,21 @@ impl<T> JoinHandle<T> {
         unsafe { self.task.header() }
     }
 
-    /// Aborts the task: its future is dropped when its turn comes, and the
-    /// handle then gives an error that [`is_cancelled`](JoinError::is_cancelled).
+    /// Aborts the task.
     ///
-    /// A task that is over, or returns before its turn comes, is not changed. A
-    /// task may abort itself: it ends at its next await that waits. One that has
-    /// something to [clean up](crate::cleanup) does so first, and after.
+    /// Its future is dropped when the loop next runs the task, and awaiting the handle
+    /// then returns an error whose [`is_cancelled`](JoinError::is_cancelled) is true.
+    ///
+    /// A task that has finished, or returns before the loop gets to abort it, is not
+    /// affected. A task may abort itself: it ends at its next await that waits. A task
+    /// with [cleanups](crate::cleanup) finishes when these have run, some of them
+    /// before its future is dropped.
     pub fn abort(&self) {
         // SAFETY: `JOINED` keeps the task.
         unsafe { waker::notify(self.task, true) };
     }
 
-    /// Aborts the task, and gives the handle back, to wait until it is over:
+    /// Aborts the task, and returns the handle, to wait until the task has finished:
     ///
     /// ```
     /// # coreloop::block_on(async {
@@ -103,36 +107,37 @@ impl<T> JoinHandle<T> {
     /// # })
     /// ```
     ///
-    /// When that await returns, the future has been dropped, and the cleanups of
-    /// its guards are over. A task that was
-    /// over before gives its output all the same.
-    #[must_use = "await it to know that the task is over; or use `abort`"]
+    /// When that await returns, the future has been dropped, and the cleanups of its
+    /// guards have run. If the task had finished before, the await returns its output
+    /// all the same.
+    #[must_use = "await it to wait until the task has finished; or use `abort`"]
     pub fn abort_and_wait(self) -> JoinHandle<T> {
         self.abort();
         self
     }
 
     /// The former name of [`abort_and_wait`](JoinHandle::abort_and_wait).
-    #[must_use = "await it to wait for the end of the task; or use `abort`"]
+    #[must_use = "await it to wait until the task has finished; or use `abort`"]
     #[deprecated(since = "0.1.0", note = "renamed to `abort_and_wait`")]
     pub fn cancel(self) -> JoinHandle<T> {
         self.abort_and_wait()
     }
 
-    /// Whether the task is over, and awaiting the handle would not wait.
+    /// Returns whether the task has finished, so that awaiting the handle does not
+    /// wait.
     #[must_use]
     #[inline]
     pub fn is_finished(&self) -> bool {
         !self.header().has(Flags::LIVE)
     }
 
-    /// The id of the task.
+    /// Returns the id of the task.
     #[must_use]
     pub fn id(&self) -> Id {
         self.header().id
     }
 
-    /// A handle that can abort the task, from any thread.
+    /// Returns a handle that can abort the task from any thread.
     ///
     /// # Examples
     ///
@@ -150,18 +155,19 @@ impl<T> JoinHandle<T> {
         AbortHandle { task: self.task }
     }
 
-    /// From now on an abort only makes the task run: its future asks for it by
-    /// [`TaskSet::take_abort`](super::TaskSet::take_abort), and decides.
+    /// Makes an abort only schedule the task: its future checks for an abort by
+    /// [`TaskSet::take_abort`](super::TaskSet::take_abort), and decides what to do.
     pub(crate) fn shield(&self) {
         self.header().set(Flags::SHIELDED);
     }
 
-    /// Gives up the handle of a task that has not ended, or whose outcome was not taken. The
-    /// handle is not used again.
+    /// Releases the handle of a task that has not finished, or whose outcome was not
+    /// taken. The caller must not use the handle again.
     #[inline(never)]
     fn detach(&mut self) {
-        // Dropped last, because that is user code: it may turn the loop, which must not
-        // keep an outcome for this handle any more.
+        // Dropped last, because dropping a waker runs user code. That code may run a
+        // turn of the loop, during which the task must no longer keep an outcome for
+        // this handle.
         let _waker = self.header().join_waker.take();
         if self.header().has(Flags::RESULT) {
             // SAFETY: `RESULT` is set, and the handle's `JOINED` passes on.
@@ -172,18 +178,19 @@ impl<T> JoinHandle<T> {
         }
     }
 
-    /// The outcome of a task that is over.
+    /// Takes the outcome of a task that has finished.
     ///
     /// # Panics
     ///
-    /// If it is not, or the outcome was taken before.
+    /// Panics if the task has not finished, or its outcome was taken before.
     pub(crate) fn result(&mut self) -> Result<T, JoinError> {
         let id = self.id();
         self.take()
             .unwrap_or_else(|| panic!("task {id} has no outcome to take"))
     }
 
-    /// The outcome, if the task is over and it was not taken yet.
+    /// Takes the outcome, if the task has finished and the outcome was not taken
+    /// before.
     fn take(&mut self) -> Option<Result<T, JoinError>> {
         if !self.header().has(Flags::RESULT) {
             return None;
@@ -213,11 +220,12 @@ impl<T> Future for JoinHandle<T> {
         if !header.join_waker.keep(context) {
             return Poll::Pending;
         }
-        // The loop may have turned meanwhile.
+        // Storing the waker runs user code, which may have run a turn of the loop.
         let Some(result) = self.take() else {
             return Poll::Pending;
         };
-        // The task did not see the waker, and it is not to be left behind.
+        // The task finished before the waker was stored, so it will not take the waker
+        // out.
         drop(self.header().join_waker.take());
         Poll::Ready(result)
     }
@@ -236,8 +244,8 @@ impl<T> Drop for JoinHandle<T> {
     }
 }
 
-/// Drops the outcome and leaves the task: now, or if the destructors of too many
-/// outputs are nested, when the innermost of them returns.
+/// Drops the outcome and leaves the task: now, or if too many destructors of outputs
+/// are nested, when the innermost of them returns.
 ///
 /// # Safety
 ///
@@ -264,7 +272,7 @@ unsafe fn give_up(task: Raw) {
 ///
 /// # Safety
 ///
-/// As for [`give_up`].
+/// The same as for [`give_up`].
 unsafe fn drop_outcome(task: Raw) {
     // SAFETY: `JOINED` keeps the task, and this is the owner's thread.
     unsafe { task.discard_outcome() };
@@ -272,7 +280,7 @@ unsafe fn drop_outcome(task: Raw) {
     unsafe { leave(task) };
 }
 
-/// Gives the share of the handle back.
+/// Gives back the share of the handle.
 ///
 /// # Safety
 ///
@@ -294,10 +302,10 @@ impl<T> fmt::Debug for JoinHandle<T> {
     }
 }
 
-/// A handle that can abort a task, from any thread.
+/// A handle that can abort a task from any thread.
 ///
-/// It does not keep the task running, and dropping it does nothing. Of a task that
-/// has finished it keeps a few hundred bytes at most.
+/// It does not keep the task alive, and dropping it does nothing. After the task has
+/// finished, the handle keeps at most a few hundred bytes of memory.
 ///
 /// # Examples
 ///
@@ -323,20 +331,20 @@ impl UnwindSafe for AbortHandle {}
 impl RefUnwindSafe for AbortHandle {}
 
 impl AbortHandle {
-    /// Aborts the task, as [`JoinHandle::abort`] does.
+    /// Aborts the task, like [`JoinHandle::abort`].
     pub fn abort(&self) {
         // SAFETY: the handle's reference keeps the task.
         unsafe { waker::notify(self.task, true) };
     }
 
-    /// Whether the task is over.
+    /// Returns whether the task has finished.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         // SAFETY: the handle's reference keeps the task.
         unsafe { self.task.header() }.word.is_done()
     }
 
-    /// The id of the task.
+    /// Returns the id of the task.
     #[must_use]
     pub fn id(&self) -> Id {
         // SAFETY: the handle's reference keeps the task.
@@ -354,7 +362,7 @@ impl Clone for AbortHandle {
 
 impl Drop for AbortHandle {
     fn drop(&mut self) {
-        // SAFETY: the handle's reference, which nobody uses again.
+        // SAFETY: the handle's reference, which is not used again.
         unsafe { self.task.release() };
     }
 }

@@ -1,4 +1,4 @@
-//! What is known of a task beside its future.
+//! [`TaskMeta`]: what the runtime reports about a task.
 
 use std::fmt;
 use std::panic::Location;
@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use crate::engine::task::id::Id;
 
-/// Which task it is: its id, its name if it was given one, and where it was
-/// spawned.
+/// A description of a task: its id, its name if it has one, and where it was spawned.
 ///
 /// # Examples
 ///
@@ -40,21 +39,21 @@ impl TaskMeta {
         }
     }
 
-    /// The id of the task.
+    /// Returns the id of the task.
     #[must_use]
     pub fn id(&self) -> Id {
         self.id
     }
 
-    /// The name that [`task::Builder::name`](crate::task::Builder::name) gave
-    /// it.
+    /// Returns the name of the task, if it has one.
+    ///
+    /// A name is set by [`task::Builder::name`](crate::task::Builder::name).
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
-    /// Where it was spawned; for the future of `block_on`, where that was
-    /// called.
+    /// Returns where the task was spawned, or where its `block_on` was called.
     #[must_use]
     pub fn spawned_at(&self) -> &'static Location<'static> {
         self.spawned_at

@@ -1,13 +1,12 @@
-//! A point in time on the loop's clock.
+//! [`Instant`]: a point in time on the clock of the loop.
 
 use std::ops::{Add, AddAssign, Sub, SubAssign};
 use std::time::Duration;
 
-/// A point in time, on the clock of the loop.
+/// A point in time on the clock of the loop.
 ///
-/// As [`std::time::Instant`], which it is made of, but [`now`](Instant::now)
-/// asks the clock of the runtime that it is called in, which stands still if
-/// [`start_paused`](crate::runtime::Builder::start_paused) said so.
+/// It is like [`std::time::Instant`], which it contains, but [`now`](Instant::now)
+/// reads the clock of the current runtime, which may be [paused](crate::time::pause).
 ///
 /// # Examples
 ///
@@ -25,43 +24,43 @@ use std::time::Duration;
 pub struct Instant(std::time::Instant);
 
 impl Instant {
-    /// The same point in time of the standard library's type.
+    /// Converts to the standard library's type, for the same point in time.
     #[must_use]
     pub fn into_std(self) -> std::time::Instant {
         self.0
     }
 
-    /// The point in time of the standard library's type.
+    /// Converts from the standard library's type, for the same point in time.
     #[must_use]
     pub fn from_std(instant: std::time::Instant) -> Instant {
         Instant(instant)
     }
 
-    /// The time from `earlier` to this; zero if that is later.
+    /// Returns the time from `earlier` to this, or zero if `earlier` is later.
     #[must_use]
     pub fn duration_since(&self, earlier: Instant) -> Duration {
         self.0.saturating_duration_since(earlier.0)
     }
 
-    /// The time from `earlier` to this, unless that is later.
+    /// Returns the time from `earlier` to this, or `None` if `earlier` is later.
     #[must_use]
     pub fn checked_duration_since(&self, earlier: Instant) -> Option<Duration> {
         self.0.checked_duration_since(earlier.0)
     }
 
-    /// The time from `earlier` to this; zero if that is later.
+    /// Returns the time from `earlier` to this, or zero if `earlier` is later.
     #[must_use]
     pub fn saturating_duration_since(&self, earlier: Instant) -> Duration {
         self.0.saturating_duration_since(earlier.0)
     }
 
-    /// Later by `duration`, if the clock goes so far.
+    /// Returns the point in time `duration` later, or `None` if it is out of range.
     #[must_use]
     pub fn checked_add(&self, duration: Duration) -> Option<Instant> {
         self.0.checked_add(duration).map(Instant)
     }
 
-    /// Earlier by `duration`, if the clock goes so far back.
+    /// Returns the point in time `duration` earlier, or `None` if it is out of range.
     #[must_use]
     pub fn checked_sub(&self, duration: Duration) -> Option<Instant> {
         self.0.checked_sub(duration).map(Instant)

@@ -1,4 +1,4 @@
-//! [`Limit`]: the clock beside a future that may spend the budget of its task.
+//! [`Limit`]: a time limit beside a future that may spend the budget of its task.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,19 +8,20 @@ use crate::engine::core::context;
 use crate::engine::task::budget;
 use crate::engine::timers::sleep::Sleep;
 
-/// What is known of the budget while a future with a time limit is polled.
+/// The state of the budget while a future with a time limit is polled.
 ///
-/// Everything with a limit polls its future first and then the clock, and does both by
-/// this type. Two mistakes are possible. If the clock were not polled for want of budget,
-/// a future that spends all of it in each poll would never be late. If the clock were
-/// polled without a budget whenever none is left, a future that could not be polled
-/// because others had spent the budget would be late, although its output may be
-/// there; and as being late costs nothing, a loop that tries again would never yield.
+/// All code with a time limit polls its future first and then the clock, and does both
+/// by this type. It prevents two mistakes. If the clock were not polled for want of
+/// budget, a future that spends all of it in each poll would never be late. If the
+/// clock were polled without a budget whenever none is left, a future that could not be
+/// polled because others had spent the budget would be late, although its output may be
+/// there; and because being late costs no budget, a loop that tries again would never
+/// yield.
 ///
 /// So the clock is polled without a budget only if the future spent the budget itself.
-/// Even then an operation inside the future may have found no budget that would have been
-/// ready. So unless the future had the budget of a whole poll, it is polled once more with
-/// that before it is late. There is nothing left of the budget afterwards.
+/// Even then an operation inside the future may have been refused that would have been
+/// ready. So unless the future had the budget of a whole poll, it is polled once more
+/// with a whole budget before it is late. No budget is left afterwards.
 ///
 /// ```text
 /// let mut limit = Limit::before_poll();
@@ -41,20 +42,20 @@ pub struct Limit {
     has_extra: bool,
 }
 
-/// What comes after a poll that was pending.
+/// The next step after a poll of the future that was pending.
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// There is time left.
+    /// The limit has not passed.
     Wait,
-    /// There is none.
+    /// The limit has passed.
     Late,
-    /// There is none, but the future has to be polled once more.
+    /// The limit has passed, but the future has to be polled once more.
     PollAgain,
 }
 
 impl Limit {
-    /// Notes what is left of the budget. To be called before the future is polled.
+    /// Records the budget. Call this before polling the future.
     #[inline]
     pub fn before_poll() -> Limit {
         Limit {
@@ -63,12 +64,13 @@ impl Limit {
         }
     }
 
-    /// The clock for a limit of `duration`: as `sleep`, but if the clock of the loop does not
-    /// reach so far, there is no limit.
+    /// Returns the clock for a limit of `duration`.
+    ///
+    /// It is a sleep, but there is no limit if `duration` is out of the clock's range.
     ///
     /// # Panics
     ///
-    /// Outside a runtime.
+    /// Panics outside a runtime.
     #[inline]
     #[track_caller]
     pub fn clock(duration: Duration) -> Sleep {
@@ -78,15 +80,16 @@ impl Limit {
         }
     }
 
-    /// Begins anew, as if just made, because the future made a step, such as the item of a
-    /// stream.
+    /// Starts again, like a new `Limit`, because the future made a step.
+    ///
+    /// A step is, for instance, an item of a stream.
     #[inline]
     pub fn renew(&mut self) {
         self.take_extra();
         self.before = budget::Standing::now();
     }
 
-    /// Polls the clock of a future that was pending.
+    /// Polls the clock after a poll of the future that was pending.
     #[inline]
     pub fn check(&mut self, clock: &mut Sleep, context: &mut Context<'_>) -> Verdict {
         if self.before.has_budget() && !budget::has_left() {

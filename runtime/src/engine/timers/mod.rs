@@ -23,17 +23,17 @@ use crate::engine::timers::wheel::{Due, Key, Look, Wheel};
 
 /// The timers of a loop, in nanoseconds on its clock.
 ///
-/// **Invariants:** the wheel is not borrowed while a waker is woken, cloned or
-/// dropped that is not ours. `quiet_until` is 0 while the clock stands still.
+/// **Invariants:** the wheel is not borrowed while a foreign waker is woken, cloned or
+/// dropped. `quiet_until` is 0 while the clock is paused.
 pub(crate) struct Timers {
     clock: Clock,
     wheel: RefCell<Wheel>,
-    /// No timer is due before this, and the loop's alarm goes off then: until it
-    /// does, nobody has to look at the clock, each time that the loop was woken.
-    /// 0 if somebody has to. A slack that is reckoned from what the clock showed
-    /// before is too long at most.
+    /// The time for which the alarm is set, if no timer is due before it: until the
+    /// alarm goes off, the loop need not read the clock whenever it is woken. 0 if it
+    /// has to. Meanwhile the slack of a new timer is computed from an older reading of
+    /// the clock, which at worst makes it too long.
     quiet_until: Cell<u64>,
-    /// Kept for its memory.
+    /// An empty vector, kept for its capacity.
     due: Cell<Vec<Due>>,
 }
 
@@ -51,28 +51,28 @@ impl Timers {
         self.clock.now()
     }
 
-    /// The time.
+    /// Returns the time on the clock of the loop, in nanoseconds.
     #[inline]
     pub(crate) fn nanos(&self) -> u64 {
         self.clock.nanos()
     }
 
-    /// The point in time when the clock shows `nanos`.
+    /// Returns the point in time at which the clock shows `nanos`.
     pub(crate) fn instant(&self, nanos: u64) -> Instant {
         self.clock.instant(nanos)
     }
 
-    /// Whether the clock moves only when nothing else can happen.
+    /// Returns whether the clock moves only when nothing else can happen.
     pub(crate) fn is_paused(&self) -> bool {
         self.clock.is_paused()
     }
 
-    /// When the next timer is due, or a little before.
+    /// Returns when the next timer is due, or a little earlier.
     pub(crate) fn next(&self) -> Option<u64> {
         self.wheel.borrow().next()
     }
 
-    /// When a loop that sleeps should be woken for timers.
+    /// Returns when a parked loop should be woken for timers.
     #[inline]
     pub(crate) fn alarm(&self) -> Option<u64> {
         let wheel = self.wheel.borrow();
@@ -82,25 +82,25 @@ impl Timers {
         wheel.alarm()
     }
 
-    /// Whether the alarm, which has not gone off yet, does so before any timer is
-    /// due.
+    /// Returns whether the alarm is set for a time before any timer is due, and has not
+    /// gone off yet.
     #[inline]
     pub(crate) fn are_quiet(&self) -> bool {
         self.quiet_until.get() != 0
     }
 
-    /// The alarm is set for `alarm`, on a clock that goes.
+    /// Notes that the alarm is set for `alarm`, on a clock that is not paused.
     pub(crate) fn rely_on(&self, alarm: u64) {
         let is_first = self.next().is_none_or(|next| next >= alarm);
         self.quiet_until.set(if is_first { alarm } else { 0 });
     }
 
-    /// The alarm has gone off, or cannot be relied on any more.
+    /// Notes that the alarm has gone off, or is no longer reliable.
     pub(crate) fn look_again(&self) {
         self.quiet_until.set(0);
     }
 
-    /// A timer is set for `deadline`.
+    /// Notes that a timer is set for `deadline`.
     #[inline]
     fn heed(&self, deadline: u64) {
         if deadline < self.quiet_until.get() {
@@ -108,8 +108,8 @@ impl Timers {
         }
     }
 
-    /// Moves a paused clock on to the next timer, but not further than by
-    /// `limit`. False if there is no timer.
+    /// Moves a paused clock to the next timer, but by no more than `limit`. Returns
+    /// false if there is no timer.
     pub(crate) fn skip_to_next(&self, limit: Option<Duration>) -> bool {
         let Some(next) = self.wheel.borrow().next_exactly() else {
             return false;
@@ -120,7 +120,7 @@ impl Timers {
         self.clock.skip_to(next.min(limit))
     }
 
-    /// Wakes whose time has come. `tasks` are those of the loop that runs.
+    /// Wakes the tasks whose timers are due. `tasks` belongs to the running loop.
     #[inline]
     pub(crate) fn fire(&self, tasks: &TaskSet) {
         if !self.are_quiet() && !self.wheel.borrow().is_empty() {
@@ -162,7 +162,7 @@ impl Timers {
         self.wheel.borrow_mut().insert_other(deadline, now, waker)
     }
 
-    /// Ready if the timer has fired.
+    /// Returns `Ready` if the timer has fired.
     #[inline]
     fn poll(&self, key: Key, context: &Context<'_>) -> Poll<()> {
         let look = self.wheel.borrow().look(key, context.waker());
@@ -183,22 +183,23 @@ impl Timers {
         };
         let before = self.wheel.borrow_mut().set_waiter(key, waiter);
         drop(before);
-        // A waker is others' code, which may have turned the loop.
+        // Cloning or dropping the waker runs user code, which may have run a turn of
+        // the loop.
         match self.wheel.borrow().look(key, context.waker()) {
             Look::Fired => Poll::Ready(()),
             Look::Waiting | Look::Foreign => Poll::Pending,
         }
     }
 
-    /// Sets the timer anew; false if it has fired.
+    /// Sets the timer to another deadline. Returns false if it has fired.
     fn reset(&self, key: Key, deadline: u64) -> bool {
         self.heed(deadline);
         let now = self.clock.seen();
         self.wheel.borrow_mut().reset(key, deadline, now)
     }
 
-    /// Takes a timer out. A panic of its waker's destructor comes out in a poll, where it
-    /// is the panic of the task, and not in a destructor.
+    /// Removes a timer. If the destructor of its waker panics, the panic propagates
+    /// from a poll, where it is a panic of the task, but not from a destructor.
     fn remove(&self, key: Key, in_poll: bool) {
         let waker = self.wheel.borrow_mut().remove(key);
         if let Some(waker) = waker {
@@ -206,27 +207,27 @@ impl Timers {
         }
     }
 
-    /// Stops the clock; false if it stands still already.
+    /// Pauses the clock. Returns false if it is paused already.
     pub(crate) fn pause(&self) -> bool {
         self.look_again();
         self.clock.pause()
     }
 
-    /// Sets a clock that stands still going again; false if it is going.
+    /// Resumes a paused clock. Returns false if it is not paused.
     pub(crate) fn resume(&self) -> bool {
         self.clock.resume()
     }
 
-    /// Moves a paused clock on; false if it is not paused.
+    /// Moves a paused clock by `duration`. Returns false if it is not paused.
     ///
     /// # Panics
     ///
-    /// If the clock does not reach so far.
+    /// Panics if the result is out of the clock's range.
     pub(crate) fn skip(&self, duration: Duration) -> bool {
         let to = self.clock.seen().saturating_add(nanos(duration));
         assert!(
             to != NEVER,
-            "the clock cannot be moved on by {duration:?}: it reaches for some 500 years"
+            "the clock cannot be advanced by {duration:?}: its range is some 570 years"
         );
         self.clock.skip_to(to)
     }

@@ -13,10 +13,11 @@ use crate::engine::timers::wheel::Key;
 
 /// The future of [`sleep`](crate::time::sleep) and [`sleep_until`](crate::time::sleep_until).
 ///
-/// It goes by the clock of the runtime that it was made in, whatever executor polls it,
+/// It uses the clock of the runtime that it was created in, whatever executor polls it,
 /// and can be moved between polls. That runtime wakes the task that awaits it. If the
-/// runtime is gone, or is [not driven](crate::Runtime#several-runtimes-on-one-thread),
-/// the task is not woken, though a poll after the deadline is ready.
+/// runtime has been dropped, or is [not
+/// driven](crate::Runtime#several-runtimes-on-one-thread), the task is not woken, but a
+/// poll after the deadline is ready.
 ///
 /// # Examples
 ///
@@ -40,7 +41,7 @@ use crate::engine::timers::wheel::Key;
 #[must_use = "futures do nothing unless polled"]
 pub struct Sleep {
     pub(crate) event_loop: Rc<EventLoop>,
-    /// On the clock of the loop.
+    /// In nanoseconds on the clock of the loop.
     pub(crate) deadline: u64,
     pub(crate) state: State,
 }
@@ -49,15 +50,15 @@ pub struct Sleep {
 pub(crate) enum State {
     /// No timer is set, and the sleep was not polled.
     New,
-    /// No timer is set, and there is a deadline that it was reset to.
+    /// No timer is set, and the sleep was reset to its deadline.
     Reset,
     Waiting(Key),
     Elapsed,
 }
 
 impl Sleep {
-    /// A sleep on a certain loop, for a time limit: if the clock does not reach so far,
-    /// there is no limit.
+    /// Creates a sleep on `event_loop`, for a time limit: there is no limit if
+    /// `duration` is out of the clock's range.
     #[inline]
     pub(crate) fn on(event_loop: Rc<EventLoop>, duration: Duration) -> Sleep {
         let deadline = event_loop.timers.nanos().saturating_add(nanos(duration));
@@ -71,13 +72,13 @@ impl Sleep {
         Sleep::new(event_loop, deadline)
     }
 
-    /// A sleep on a certain loop.
+    /// Like [`sleep_until`], on `event_loop`.
     pub(crate) fn until(event_loop: Rc<EventLoop>, deadline: Instant) -> Sleep {
         let deadline = event_loop.timers.clock.nanos_at(deadline);
         Sleep::new(event_loop, deadline)
     }
 
-    /// A sleep until `deadline`, in nanoseconds on the clock of the loop.
+    /// Creates a sleep until `deadline`, in nanoseconds on the clock of the loop.
     #[inline]
     fn new(event_loop: Rc<EventLoop>, deadline: u64) -> Sleep {
         Sleep {
@@ -87,32 +88,36 @@ impl Sleep {
         }
     }
 
-    /// When it is over. If the clock does not reach that, some point in time
-    /// that is hundreds of years away.
+    /// Returns the deadline.
+    ///
+    /// If it is out of the clock's range, this is some point in time hundreds of years
+    /// away.
     #[must_use]
     pub fn deadline(&self) -> Instant {
         self.event_loop.timers.instant(self.deadline)
     }
 
-    /// Whether its time has come. As in tokio this is false until it was polled or
-    /// [`reset`](Sleep::reset), even if the deadline has passed.
+    /// Returns whether the deadline has passed.
+    ///
+    /// As in tokio, this is false until the sleep was polled or
+    /// [`reset`](Sleep::reset).
     #[must_use]
     pub fn is_elapsed(&self) -> bool {
         !matches!(self.state, State::New) && self.is_due()
     }
 
-    /// Whether its time has come, polled or not.
+    /// Returns whether the deadline has passed, even if the sleep was not polled.
     pub(crate) fn is_due(&self) -> bool {
         matches!(self.state, State::Elapsed) || self.now() >= self.deadline
     }
 
-    /// Gives it another deadline, whether it is over or not.
+    /// Sets another deadline, whether the old one has passed or not.
     ///
-    /// A task that waits for it is woken at the new deadline instead of the old
-    /// one, without polling it again. If it was over, it has to be polled.
+    /// A task that waits for the sleep is woken at the new deadline instead of the old
+    /// one, without polling it again. If the sleep had completed, it has to be polled.
     ///
-    /// It takes a pinned reference as tokio's does; as a `Sleep` is `Unpin`,
-    /// `Pin::new(&mut sleep)` is one.
+    /// This takes a pinned reference, like tokio's method. A `Sleep` is `Unpin`, so
+    /// `Pin::new(&mut sleep)` makes one.
     ///
     /// # Examples
     ///
@@ -125,7 +130,7 @@ impl Sleep {
     /// # coreloop::time::pause();
     /// let start = Instant::now();
     /// let mut idle = sleep(Duration::from_secs(10));
-    /// // Something came: ten seconds from now.
+    /// // A message has arrived: wait ten seconds from now.
     /// coreloop::time::advance(Duration::from_secs(4)).await;
     /// Pin::new(&mut idle).reset(Instant::now() + Duration::from_secs(10));
     /// idle.await;
@@ -137,7 +142,7 @@ impl Sleep {
         self.get_mut().reset_nanos(deadline);
     }
 
-    /// As [`reset`](Sleep::reset), on the clock of its loop.
+    /// Like [`reset`](Sleep::reset), with nanoseconds on the clock of the loop.
     pub(crate) fn reset_nanos(&mut self, deadline: u64) {
         if let State::Waiting(key) = self.state
             && deadline != NEVER
@@ -153,18 +158,17 @@ impl Sleep {
         }
     }
 
-    /// Its deadline on the clock of its loop.
+    /// Returns the deadline in nanoseconds on the clock of the loop.
     pub(crate) fn deadline_nanos(&self) -> u64 {
         self.deadline
     }
 
-    /// What the clock of its loop shows.
+    /// Returns the time on the clock of the loop, in nanoseconds.
     pub(crate) fn now(&self) -> u64 {
         self.event_loop.timers.nanos()
     }
 
-    /// Gives it another deadline, and has nobody woken for it before it is
-    /// polled.
+    /// Sets another deadline. No task is woken for it before the sleep is polled.
     pub(crate) fn rewind(&mut self, deadline: u64) {
         self.cancel();
         self.state = State::New;
@@ -183,9 +187,9 @@ impl Sleep {
         let timers = &self.event_loop.timers;
         match self.state {
             State::Elapsed => return Poll::Ready(()),
-            // The clock is not looked at: that would cost as much as all the
-            // rest. If the time came since it was, the timer fires in the next
-            // turn.
+            // Reading the clock here would cost as much as everything else in this
+            // poll. If the deadline has passed since the last reading, the timer fires
+            // in the next turn.
             _ if self.deadline <= timers.clock.seen() => {}
             State::Waiting(key) => ready!(timers.poll(key, context)),
             State::New | State::Reset => {
@@ -199,8 +203,8 @@ impl Sleep {
         Poll::Ready(())
     }
 
-    /// As `poll`, outside the turns of its loop, which has to be woken then, or
-    /// which may be gone for good.
+    /// Like `poll`, outside the turns of the loop: the loop has to be woken, or may
+    /// have ended.
     #[cold]
     fn poll_outside(&mut self, context: &mut Context<'_>) -> Poll<()> {
         ready!(budget::poll_proceed(context));

@@ -14,7 +14,7 @@ use crate::engine::task::error::JoinError;
 use crate::engine::task::id::Id;
 
 impl Shared {
-    /// As [`Handle::spawn_blocking`].
+    /// Like [`Handle::spawn_blocking`], with an id.
     pub(crate) fn spawn_blocking<W, R>(
         self: &Arc<Shared>,
         id: Id,
@@ -57,7 +57,7 @@ fn submit<W, R>(
     worker::submit(shared, id, job);
 }
 
-/// What a job does.
+/// The closure of a job, and where its outcome goes.
 struct Closure<W, R> {
     work: W,
     sender: Sender<R>,
@@ -86,7 +86,7 @@ where
             Some(Ok(unwanted)) => {
                 panics::caught(|| drop(unwanted));
             }
-            // A panic that nobody waits for is the loop's to judge.
+            // The loop decides about a panic that no handle waits for.
             Some(Err(error)) => {
                 if let Ok(panic) = error.try_into_panic() {
                     shared.rethrow(id, panic, spawned_at);

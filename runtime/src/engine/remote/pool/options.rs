@@ -1,4 +1,4 @@
-//! How the pool is to be: the options of [`Builder`] that concern it.
+//! The options of the pool, and the methods of [`Builder`] that set them.
 
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -8,21 +8,20 @@ use std::time::Duration;
 
 use crate::engine::panics::{self, Foreign};
 
-/// What a thread is called unless something else is asked for. Linux shows
-/// fifteen bytes.
+/// The default name of the threads. Linux shows 15 bytes.
 const NAME: &str = "coreloop-pool";
 
-/// How the pool's threads are to be.
+/// The settings of the pool's threads.
 #[derive(Clone)]
 pub(crate) struct Options {
     pub(crate) max_threads: usize,
     pub(crate) keep_alive: Duration,
     pub(crate) stack_size: Option<usize>,
-    /// The user's function; without any, threads have a common name.
+    /// The user's function for names; without one, all threads have the same name.
     pub(crate) name: Foreign<Arc<dyn Fn() -> String + Send + Sync>>,
 }
 
-// The function is called for a name only, and may have panicked for all we care.
+// The function is only called for a name, and a panic of it is caught.
 impl UnwindSafe for Options {}
 impl RefUnwindSafe for Options {}
 
@@ -38,7 +37,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// A thread as asked for. Calls the user's function.
+    /// Returns a builder for a new thread. Calls the user's function.
     pub(crate) fn thread(&self) -> thread::Builder {
         let name = match self.name.get().map(|name| panics::catch(|| name())) {
             Some(Ok(name)) => name.replace('\0', ""),
