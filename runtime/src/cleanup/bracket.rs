@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use crate::cleanup::guard::AsyncGuard;
 use crate::engine::cancel::in_place::CleanupInPlace;
-use crate::engine::cancel::node_guard::Branch;
+use crate::engine::cancel::node_guard::NodeGuard;
 use crate::engine::panics::{self, Payload};
 use crate::engine::task::budget::poll_thawed;
 
@@ -73,8 +73,8 @@ where
         // Do not even start in frozen code.
         poll_fn(|_| poll_thawed()).await;
         let mut guard = AsyncGuard::at(open().await, close, place);
-        let branch = Branch::new();
-        let engaged = branch.engage();
+        let branch = NodeGuard::new();
+        let engaged = branch.add_pending();
         // Called inside, because it may panic before it returns a future.
         let outcome = use_it(&branch, async { body(&mut guard).await }).await;
         let mut closing = guard.closing();
@@ -104,11 +104,14 @@ where
 /// Drives the body to its end: an output, a panic, or `None` if it was cancelled and
 /// has no cleanup pending. Then drops it, and waits for the cleanups of the guards in
 /// it.
-async fn use_it<R>(branch: &Branch, body: impl Future<Output = R>) -> Option<Result<R, Payload>> {
+async fn use_it<R>(
+    branch: &NodeGuard,
+    body: impl Future<Output = R>,
+) -> Option<Result<R, Payload>> {
     let mut body = pin!(Some(body));
     let outcome = poll_fn(|context| poll_body(branch, body.as_mut(), context)).await;
     let dropped = panics::catch(|| branch.drop_inside(|| body.set(None)));
-    poll_fn(|context| branch.poll_closed(context)).await;
+    poll_fn(|context| branch.poll_empty(context)).await;
     match dropped {
         Ok(()) => outcome,
         Err(panic) if matches!(outcome, Some(Err(_))) => {
@@ -120,7 +123,7 @@ async fn use_it<R>(branch: &Branch, body: impl Future<Output = R>) -> Option<Res
 }
 
 fn poll_body<F: Future>(
-    branch: &Branch,
+    branch: &NodeGuard,
     body: Pin<&mut Option<F>>,
     context: &mut Context<'_>,
 ) -> Poll<Option<Result<F::Output, Payload>>> {
@@ -134,16 +137,16 @@ fn poll_body<F: Future>(
     match polled {
         Ok(Poll::Ready(output)) => Poll::Ready(Some(Ok(output))),
         Err(panic) => Poll::Ready(Some(Err(panic))),
-        Ok(Poll::Pending) if node.is_cancelled() && node.is_quiet(1, context) => Poll::Ready(None),
+        Ok(Poll::Pending) if node.is_cancelled() && node.may_drop(1, context) => Poll::Ready(None),
         Ok(Poll::Pending) => Poll::Pending,
     }
 }
 
 /// Drives `close` to its end.
-async fn run(branch: &Branch, closing: &mut CleanupInPlace) -> Result<(), Payload> {
+async fn run(branch: &NodeGuard, closing: &mut CleanupInPlace) -> Result<(), Payload> {
     poll_fn(|context| {
         // Registers with the node, so that a cancellation wakes this future.
-        branch.arrive(context);
+        branch.attach(context);
         closing.poll_end(context)
     })
     .await

@@ -38,20 +38,21 @@ pub async fn flush() {
     let mut begun = None;
     poll_fn(|context| {
         ready!(budget::poll_proceed(context));
-        let (upkeep, mark) = match &begun {
+        let (state, mark) = match &begun {
             Some(begun) => begun,
             None => {
-                let upkeep = context::with_running(|event_loop| event_loop.tasks.current_upkeep());
-                let Some(upkeep) = upkeep.flatten() else {
+                let state =
+                    context::with_running(|event_loop| event_loop.tasks.current_cleanup_state());
+                let Some(state) = state.flatten() else {
                     return Poll::Ready(());
                 };
-                let Some(mark) = upkeep.lane.mark() else {
+                let Some(mark) = state.queue.mark() else {
                     return Poll::Ready(());
                 };
-                begun.insert((upkeep, mark))
+                begun.insert((state, mark))
             }
         };
-        upkeep.lane.poll_mark(*mark, context)
+        state.queue.poll_mark(*mark, context)
     })
     .await;
 }

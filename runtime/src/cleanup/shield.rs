@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use crate::engine::cancel::node_guard::{Branch, Engaged};
+use crate::engine::cancel::node_guard::{NodeGuard, PendingCleanup};
 use crate::engine::task::budget::poll_thawed;
 
 /// Lets `future` run to its end even if the code around it is cancelled.
@@ -53,7 +53,7 @@ pub fn shield<F: IntoFuture>(future: F) -> Shield<F::IntoFuture> {
         future: Some(future.into_future()),
         output: None,
         engaged: None,
-        branch: Branch::shield(),
+        branch: NodeGuard::shield(),
         is_over: false,
     }
 }
@@ -67,8 +67,8 @@ pin_project! {
         // Present while the cleanups of the guards that the future has dropped run.
         output: Option<F::Output>,
         // Present from the first poll to the end.
-        engaged: Option<Engaged>,
-        branch: Branch,
+        engaged: Option<PendingCleanup>,
+        branch: NodeGuard,
         is_over: bool,
     }
 }
@@ -84,14 +84,14 @@ impl<F: Future> Future for Shield<F> {
         }
         if this.engaged.is_none() {
             ready!(poll_thawed());
-            *this.engaged = Some(this.branch.engage());
+            *this.engaged = Some(this.branch.add_pending());
         }
         if let Some(future) = this.future.as_mut().as_pin_mut() {
             let output = ready!(this.branch.poll(context, |context| future.poll(context)));
             *this.output = Some(output);
             this.branch.drop_inside(|| this.future.set(None));
         }
-        ready!(this.branch.poll_closed(context));
+        ready!(this.branch.poll_empty(context));
         *this.is_over = true;
         *this.engaged = None;
         match this.output.take() {

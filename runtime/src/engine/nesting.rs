@@ -100,20 +100,20 @@ fn call_waiting() {
 /// Counts from zero again until it is dropped: for a loop that is driven inside a
 /// destructor, so that its tasks see their outputs dropped at once.
 #[must_use = "the count continues when it is dropped"]
-pub(crate) struct Anew {
+pub(crate) struct FreshDepth {
     before: u32,
 }
 
-impl Anew {
+impl FreshDepth {
     #[inline]
-    pub(crate) fn begin() -> Anew {
-        Anew {
+    pub(crate) fn begin() -> FreshDepth {
+        FreshDepth {
             before: DEPTH.replace(0),
         }
     }
 }
 
-impl Drop for Anew {
+impl Drop for FreshDepth {
     #[inline]
     fn drop(&mut self) {
         DEPTH.set(self.before);

@@ -1,4 +1,4 @@
-//! [`WakerSlot`]: room for the waker of the one future that waits for something.
+//! [`WakerCell`]: room for the waker of the one future that waits for something.
 //!
 //! The crate `sync` has a type of the same name, whose wakers let their panics out.
 
@@ -13,9 +13,9 @@ use crate::engine::panics::Foreign;
 /// Wakers are user code when they are cloned, woken and dropped. Nothing is borrowed then,
 /// and a panic of waking or dropping one does not come out.
 #[derive(Default)]
-pub(crate) struct WakerSlot(Cell<Foreign<Waker>>);
+pub(crate) struct WakerCell(Cell<Foreign<Waker>>);
 
-impl WakerSlot {
+impl WakerCell {
     /// Keeps the waker of `context`. Returns whether user code ran for that: if so, what is
     /// waited for may have come, and the caller has to look again.
     #[inline]
@@ -44,8 +44,8 @@ impl WakerSlot {
     }
 }
 
-impl fmt::Debug for WakerSlot {
+impl fmt::Debug for WakerCell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WakerSlot").finish_non_exhaustive()
+        f.debug_struct("WakerCell").finish_non_exhaustive()
     }
 }

@@ -15,7 +15,7 @@ use crate::engine::reactor::interest::Interest;
 use crate::engine::reactor::readiness::Direction;
 use crate::engine::timers::sleep::Sleep;
 use crate::io::nonblocking::Nonblocking;
-use crate::io::registration::{Failure, Hold, Registration};
+use crate::io::registration::{DeregisterMode, Failure, Registration};
 
 /// A descriptor on the loop, whose operations wait instead of blocking the thread.
 ///
@@ -95,7 +95,7 @@ impl<T: AsFd> Async<T> {
     /// Returns an error if there is no current runtime, or if the descriptor cannot be
     /// made non-blocking.
     pub fn new(io: T) -> io::Result<Async<T>> {
-        let mut registration = Registration::new(Hold::Own)?;
+        let mut registration = Registration::new(DeregisterMode::Own)?;
         registration.nonblocking = Nonblocking::make(io.as_fd())?;
         Ok(Async { registration, io })
     }
@@ -110,7 +110,7 @@ impl<T: AsFd> Async<T> {
     ///
     /// Returns an error if there is no current runtime.
     pub fn from_nonblocking(io: T) -> io::Result<Async<T>> {
-        Async::with(io, Hold::Own)
+        Async::with(io, DeregisterMode::Own)
     }
 
     /// Puts a non-blocking descriptor on the loop that `T` closes when it is dropped.
@@ -128,7 +128,7 @@ impl<T: AsFd> Async<T> {
     where
         T: Into<OwnedFd>,
     {
-        Async::with(io, Hold::UntilClosed)
+        Async::with(io, DeregisterMode::UntilClosed)
     }
 
     /// Puts a non-blocking descriptor on the loop that several loops share.
@@ -186,13 +186,13 @@ impl<T: AsFd> Async<T> {
     /// # }
     /// ```
     pub fn from_owned_exclusive(io: T) -> io::Result<Async<T>> {
-        Async::with(io, Hold::Exclusive)
+        Async::with(io, DeregisterMode::Exclusive)
     }
 
     #[inline]
-    fn with(io: T, hold: Hold) -> io::Result<Async<T>> {
+    fn with(io: T, mode: DeregisterMode) -> io::Result<Async<T>> {
         Ok(Async {
-            registration: Registration::new(hold)?,
+            registration: Registration::new(mode)?,
             io,
         })
     }
@@ -479,7 +479,7 @@ impl<T: AsFd> Async<T> {
                     match may_wait.and_then(|()| watched()) {
                         Ok(source) => {
                             let timers = &self.registration.event_loop.timers;
-                            source.park_shared(direction, context, || timers.nanos());
+                            source.register_shared(direction, context, || timers.nanos());
                             return Poll::Pending;
                         }
                         // The operation was not tried yet.
@@ -509,7 +509,11 @@ impl<T: AsFd> Async<T> {
             };
             match failure {
                 Failure::Wait => {
-                    return match self.registration.park(self.io.as_fd(), direction, context) {
+                    return match self.registration.register_waker(
+                        self.io.as_fd(),
+                        direction,
+                        context,
+                    ) {
                         None => Poll::Pending,
                         Some(error) => Poll::Ready(Err(error)),
                     };

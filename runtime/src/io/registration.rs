@@ -21,7 +21,7 @@ pub(super) struct Registration {
     pub(super) source: OnceCell<Rc<Source>>,
     /// Whether a short read, or a short write, was seen before there was a source.
     short: [Cell<bool>; 2],
-    hold: Hold,
+    mode: DeregisterMode,
     /// Present if the descriptor was blocking before. Dropped before the descriptor,
     /// whose destructor may rely on really closing it, which the duplicate would delay.
     pub(super) nonblocking: Option<Nonblocking>,
@@ -29,7 +29,7 @@ pub(super) struct Registration {
 
 /// What a loop may assume about a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hold {
+pub(super) enum DeregisterMode {
     /// Nothing.
     Own,
     /// The descriptor is closed right after its registration is dropped.
@@ -40,7 +40,7 @@ pub(super) enum Hold {
 
 impl Registration {
     #[inline]
-    pub(super) fn new(hold: Hold) -> io::Result<Registration> {
+    pub(super) fn new(mode: DeregisterMode) -> io::Result<Registration> {
         let event_loop = context::with_current(Rc::clone).ok_or_else(|| {
             io::Error::other(
                 "an I/O source made outside a coreloop runtime; make it in a task, in \
@@ -51,7 +51,7 @@ impl Registration {
             event_loop,
             source: OnceCell::new(),
             short: Default::default(),
-            hold,
+            mode,
             nonblocking: None,
         })
     }
@@ -99,9 +99,9 @@ impl Registration {
     #[cold]
     fn register(&self, fd: BorrowedFd<'_>, direction: Direction) -> io::Result<&Rc<Source>> {
         let reactor = &self.event_loop.reactor;
-        let source = match self.hold {
-            Hold::Exclusive => reactor.register_exclusive(fd, direction)?,
-            Hold::Own | Hold::UntilClosed => reactor.register(fd, direction)?,
+        let source = match self.mode {
+            DeregisterMode::Exclusive => reactor.register_exclusive(fd, direction)?,
+            DeregisterMode::Own | DeregisterMode::UntilClosed => reactor.register(fd, direction)?,
         };
         Ok(self.source.get_or_init(|| source))
     }
@@ -131,7 +131,7 @@ impl Registration {
     /// Registers the task to be woken when `direction` becomes ready. If that fails and
     /// the operation was not tried yet, wakes the task at once to try it.
     #[inline]
-    pub(super) fn park(
+    pub(super) fn register_waker(
         &self,
         fd: BorrowedFd<'_>,
         direction: Direction,
@@ -139,8 +139,8 @@ impl Registration {
     ) -> Option<io::Error> {
         match self.watched(fd, direction) {
             Ok(source) => {
-                if !source.park_again(direction, context) {
-                    return self.park_anew(source, direction, context);
+                if !source.is_registered(direction, context) {
+                    return self.register_anew(source, direction, context);
                 }
                 None
             }
@@ -149,7 +149,7 @@ impl Registration {
     }
 
     #[cold]
-    fn park_anew(
+    fn register_anew(
         &self,
         source: &Source,
         direction: Direction,
@@ -157,7 +157,7 @@ impl Registration {
     ) -> Option<io::Error> {
         match self.may_wait() {
             Ok(()) => {
-                source.park(direction, context);
+                source.register(direction, context);
                 None
             }
             Err(error) => self.not_watched(error, direction, context),
@@ -261,7 +261,7 @@ impl Drop for Registration {
     fn drop(&mut self) {
         // It fails if the descriptor was closed elsewhere, and then nothing is left to
         // deregister.
-        let _ = self.forget(self.hold != Hold::UntilClosed);
+        let _ = self.forget(self.mode != DeregisterMode::UntilClosed);
     }
 }
 

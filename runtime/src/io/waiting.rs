@@ -183,7 +183,7 @@ impl<T: AsFd> Async<T> {
         let source = self.registration.watched(self.io.as_fd(), direction)?;
         if !source.is_ready(direction) {
             self.registration.may_wait()?;
-            source.park(direction, context);
+            source.register(direction, context);
             return Poll::Pending;
         }
         self.registration.finish_wait(source)

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::engine::cancel::node_guard::Branch;
+use crate::engine::cancel::node_guard::NodeGuard;
 use crate::engine::panics::{self, Payload};
 
 /// Gives the output of the first of several futures that is ready, when all of them
@@ -104,7 +104,7 @@ impl<F: Future> Racing<F::Output> for Racer<F> {
 ///
 /// Cancel safe: as the macro is.
 pub async fn race<T>(racers: &mut [Pin<&mut dyn Racing<T>>]) -> T {
-    let branch = Branch::new();
+    let branch = NodeGuard::new();
     let mut first = None;
     let mut result = poll_fn(|context| poll_race(&branch, racers, &mut first, context)).await;
     branch.drop_inside(|| {
@@ -129,7 +129,7 @@ pub async fn race<T>(racers: &mut [Pin<&mut dyn Racing<T>>]) -> T {
 
 /// Ready when one is over, and the others may be dropped.
 fn poll_race<T>(
-    branch: &Branch,
+    branch: &NodeGuard,
     racers: &mut [Pin<&mut dyn Racing<T>>],
     first: &mut Option<Result<T, Payload>>,
     context: &mut Context<'_>,
@@ -154,7 +154,7 @@ fn poll_race<T>(
             node.cancel();
         }
     });
-    if first.is_none() || !node.is_quiet(0, context) {
+    if first.is_none() || !node.may_drop(0, context) {
         return Poll::Pending;
     }
     first.take().map_or(Poll::Pending, Poll::Ready)

@@ -8,7 +8,7 @@ use crate::engine::core::event_loop::EventLoop;
 use crate::engine::core::options::Options;
 use crate::engine::panics::Foreign;
 use crate::engine::report::cleanup_failure::CleanupFailure;
-use crate::engine::report::slow_poll::{SlowPoll, Watch};
+use crate::engine::report::slow_poll::{SlowPoll, SlowPollMonitor};
 use crate::engine::report::unhandled::{TaskPanic, UnhandledPanic};
 use crate::runtime::Runtime;
 
@@ -168,7 +168,7 @@ impl Builder {
             .options
             .watch
             .map_or_else(Foreign::default, |watch| watch.hook);
-        self.options.watch = Some(Watch { limit, hook });
+        self.options.watch = Some(SlowPollMonitor { limit, hook });
         self
     }
 
@@ -202,7 +202,7 @@ impl Builder {
     /// ```
     pub fn on_slow_poll(mut self, hook: impl Fn(&SlowPoll) + Send + Sync + 'static) -> Builder {
         let limit = self.options.watch.map_or(SLOW, |watch| watch.limit);
-        self.options.watch = Some(Watch {
+        self.options.watch = Some(SlowPollMonitor {
             limit,
             hook: Foreign::new(Arc::new(hook)),
         });

@@ -3,7 +3,7 @@
 //! ```text
 //!   any thread                          the loop's thread
 //!
-//!   Handle::spawn ── Mailbox ──wake──>  Courier, a task   ── spawn ──>  RemoteTask
+//!   Handle::spawn ── SpawnQueue ──wake──>  RemoteSpawner, a task   ── spawn ──>  RemoteTask
 //!        │                                                                  │
 //!   RemoteJoinHandle <──────────────────── Slot <───────────────────────────┘
 //!        │                                   ^

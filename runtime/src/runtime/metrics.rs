@@ -67,7 +67,7 @@ pub struct RuntimeMetrics {
 impl RuntimeMetrics {
     pub(crate) fn of(event_loop: &EventLoop) -> RuntimeMetrics {
         let (registered, present) = event_loop.reactor.registered();
-        let blocking = event_loop.shared.pool.census();
+        let blocking = event_loop.shared.pool.stats();
         RuntimeMetrics {
             alive_tasks: event_loop.tasks.alive(),
             spawned_tasks: event_loop.tasks.spawned(),

@@ -7,7 +7,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use crate::engine::cancel::node_guard::Branch;
+use crate::engine::cancel::node_guard::NodeGuard;
 use crate::engine::panics::{self, Payload};
 use crate::engine::task::budget;
 use crate::scope::child::Children;
@@ -62,8 +62,8 @@ use crate::scope::spawned::{ScopedJoinHandle, Spawned};
 /// # })
 /// ```
 pub async fn scope<'env, R>(body: impl AsyncFnOnce(Scope<'env>) -> R) -> R {
-    let branch = Branch::new();
-    let children = Owner(Children::new(Rc::clone(branch.part())));
+    let branch = NodeGuard::new();
+    let children = Owner(Children::new(Rc::clone(branch.group())));
     let body = body(Scope {
         children: Rc::clone(&children.0),
     });
@@ -115,7 +115,7 @@ impl<F: Future> Running<'_, '_, F> {
     /// are ready to be dropped.
     fn poll(
         self: Pin<&mut Self>,
-        branch: &Branch,
+        branch: &NodeGuard,
         context: &mut Context<'_>,
     ) -> Poll<Result<F::Output, Payload>> {
         let mut this = self.project();
@@ -162,12 +162,12 @@ impl<F: Future> RunningProjection<'_, '_, '_, F> {
     /// Whether the scope has ended: see [`Running::poll`].
     fn poll_end(
         &mut self,
-        branch: &Branch,
+        branch: &NodeGuard,
         context: &mut Context<'_>,
     ) -> Poll<Result<F::Output, Payload>> {
         let node = branch.node();
         if node.is_cancelled() {
-            let quiet = node.is_quiet(0, context);
+            let quiet = node.may_drop(0, context);
             if quiet && let Some(panic) = self.panic.take() {
                 return Poll::Ready(Err(panic));
             }

@@ -8,8 +8,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::engine::cancel::node::Node;
-use crate::engine::cancel::node_guard::Branch;
+use crate::engine::cancel::node::CancelNode;
+use crate::engine::cancel::node_guard::NodeGuard;
 use crate::engine::core::context::EnteredScope;
 use crate::engine::timers::instant::Instant;
 use crate::engine::timers::limit::{Limit, Verdict};
@@ -57,7 +57,7 @@ use crate::time::{Elapsed, sleep, sleep_until};
 /// # })
 /// ```
 pub async fn cancel_scope<R>(body: impl AsyncFnOnce(Canceller) -> R) -> Result<R, Cancelled> {
-    let branch = Branch::new();
+    let branch = NodeGuard::new();
     let canceller = Canceller {
         node: Rc::clone(branch.node()),
     };
@@ -162,7 +162,7 @@ pub async fn deadline<F: IntoFuture>(deadline: Instant, future: F) -> Result<F::
 }
 
 async fn cancel_by<F: IntoFuture>(timer: Sleep, future: F) -> Result<F::Output, Elapsed> {
-    let branch = Branch::new();
+    let branch = NodeGuard::new();
     branch.node().set_deadline(timer.deadline());
     let output = run(&branch, future.into_future(), Some(timer)).await;
     output.ok_or_else(Elapsed::new)
@@ -171,7 +171,11 @@ async fn cancel_by<F: IntoFuture>(timer: Sleep, future: F) -> Result<F::Output, 
 /// Drives the body to its end, or, if it is cancelled, until it may be dropped, and
 /// then through its cleanups. Returns nothing if it was cancelled; does not return if
 /// what is around is cancelled too.
-async fn run<F: Future>(branch: &Branch, body: F, mut timer: Option<Sleep>) -> Option<F::Output> {
+async fn run<F: Future>(
+    branch: &NodeGuard,
+    body: F,
+    mut timer: Option<Sleep>,
+) -> Option<F::Output> {
     let mut body = pin!(Some(body));
     let output = poll_fn(|context| poll_run(branch, body.as_mut(), &mut timer, context)).await;
     branch.drop_inside(|| body.set(None));
@@ -183,7 +187,7 @@ async fn run<F: Future>(branch: &Branch, body: F, mut timer: Option<Sleep>) -> O
 }
 
 fn poll_run<F: Future>(
-    branch: &Branch,
+    branch: &NodeGuard,
     mut body: Pin<&mut Option<F>>,
     timer: &mut Option<Sleep>,
     context: &mut Context<'_>,
@@ -212,7 +216,7 @@ fn poll_run<F: Future>(
             Verdict::PollAgain => {}
         }
     }
-    let ends = node.is_cancelled() && node.is_quiet(0, context) && !node.is_outer_cancelled();
+    let ends = node.is_cancelled() && node.may_drop(0, context) && !node.is_outer_cancelled();
     if ends {
         Poll::Ready(None)
     } else {
@@ -225,7 +229,7 @@ fn poll_run<F: Future>(
 /// It may outlive the scope; then it does nothing.
 #[derive(Clone)]
 pub struct Canceller {
-    node: Rc<Node>,
+    node: Rc<CancelNode>,
 }
 
 impl Canceller {

@@ -26,8 +26,8 @@ use std::vec;
 
 use slab::Slab;
 
-use crate::engine::cancel::group::Part;
-use crate::engine::cancel::site::ClosingChild;
+use crate::engine::cancel::group::CleanupGroup;
+use crate::engine::cancel::site::ChildCleanups;
 use crate::engine::panics;
 use crate::engine::task::budget;
 
@@ -37,13 +37,13 @@ const FEW: usize = 8;
 /// The future of a child, which puts its output where its handle finds it.
 pub(super) trait Body: Future<Output = ()> {
     /// The child has returned, and has cleanups left that the output is to wait for.
-    fn put_off(&self, closing: ClosingChild);
+    fn put_off(&self, closing: ChildCleanups);
 }
 
 /// The children of one scope.
 pub(super) struct Children<'env> {
     /// What the cleanups of the children count for.
-    part: Rc<Part>,
+    part: Rc<CleanupGroup>,
     living: RefCell<Slab<Child<'env>>>,
     /// Those that are polled in each round, or were not polled yet.
     watched: RefCell<Vec<usize>>,
@@ -124,13 +124,13 @@ impl Woken {
 }
 
 impl<'env> Children<'env> {
-    pub(super) fn new(part: Rc<Part>) -> Rc<Children<'env>> {
+    pub(super) fn new(part: Rc<CleanupGroup>) -> Rc<Children<'env>> {
         Rc::new(Children {
             part,
             living: RefCell::default(),
             watched: RefCell::default(),
             unbegun: Cell::new(0),
-            // 0 is none: see `Part`.
+            // 0 is none: see `CleanupGroup`.
             serial: Cell::new(1),
             woken: Arc::default(),
             round: RefCell::default(),
@@ -284,7 +284,7 @@ impl<'env> Children<'env> {
             child.waker = waker;
             return true;
         }
-        if let Some(closing) = ClosingChild::of(&self.part, serial) {
+        if let Some(closing) = ChildCleanups::of(&self.part, serial) {
             future.put_off(closing);
         }
         if let Err(panic) = polled {

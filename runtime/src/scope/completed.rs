@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 use pin_project_lite::pin_project;
 
-use crate::engine::cancel::site::ClosingChild;
+use crate::engine::cancel::site::ChildCleanups;
 use crate::engine::panics;
 use crate::engine::task::budget;
 use crate::engine::task::error::JoinError;
@@ -81,7 +81,7 @@ impl<F: Future> Future for Completing<F> {
 }
 
 impl<F: Future> Body for Completing<F> {
-    fn put_off(&self, _: ClosingChild) {}
+    fn put_off(&self, _: ChildCleanups) {}
 }
 
 /// Outputs as they come: see [`as_completed`].

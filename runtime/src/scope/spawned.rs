@@ -8,22 +8,22 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use crate::engine::cancel::site::ClosingChild;
+use crate::engine::cancel::site::ChildCleanups;
 use crate::engine::panics;
 use crate::engine::task::budget;
-use crate::engine::waker_cell::WakerSlot;
+use crate::engine::waker_cell::WakerCell;
 use crate::scope::child::Body;
 
 /// The output of a child, when it is there.
 struct Slot<T> {
     output: Cell<Option<Output<T>>>,
-    waker: WakerSlot,
+    waker: WakerCell,
 }
 
 enum Output<T> {
     Ready(T),
     /// The child has cleanups left, which the handle waits for.
-    Closing(Box<(ClosingChild, T)>),
+    Closing(Box<(ChildCleanups, T)>),
 }
 
 impl<T> Slot<T> {
@@ -34,7 +34,7 @@ impl<T> Slot<T> {
 
     /// Has the handle wait for the cleanups of the child, if it has not taken the
     /// output yet.
-    fn put_off(&self, closing: ClosingChild) {
+    fn put_off(&self, closing: ChildCleanups) {
         let output = self.output.take().map(|output| match output {
             Output::Ready(output) => Output::Closing(Box::new((closing, output))),
             closing @ Output::Closing(_) => closing,
@@ -46,7 +46,7 @@ impl<T> Slot<T> {
         let output = self.output.take();
         let is_ready = match &output {
             Some(Output::Ready(_)) => true,
-            Some(Output::Closing(closing)) => closing.0.is_closed(),
+            Some(Output::Closing(closing)) => closing.0.is_empty(),
             None => false,
         };
         self.output.set(output);
@@ -65,7 +65,7 @@ impl<T> Slot<T> {
     #[cold]
     fn poll_closing(
         &self,
-        mut closing: Box<(ClosingChild, T)>,
+        mut closing: Box<(ChildCleanups, T)>,
         context: &mut Context<'_>,
     ) -> Poll<T> {
         if Pin::new(&mut closing.0).poll(context).is_ready() {
@@ -90,7 +90,7 @@ impl<F: Future> Spawned<F> {
     pub(super) fn new(future: F) -> (Spawned<F>, ScopedJoinHandle<F::Output>) {
         let slot = Rc::new(Slot {
             output: Cell::new(None),
-            waker: WakerSlot::default(),
+            waker: WakerCell::default(),
         });
         let handle = ScopedJoinHandle {
             slot: Rc::clone(&slot),
@@ -119,7 +119,7 @@ impl<F: Future> Future for Spawned<F> {
 }
 
 impl<F: Future> Body for Spawned<F> {
-    fn put_off(&self, closing: ClosingChild) {
+    fn put_off(&self, closing: ChildCleanups) {
         self.slot.put_off(closing);
     }
 }

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use futures_core::{FusedStream, Stream};
 
 use crate::engine::task::join::JoinHandle;
-use crate::engine::waker_cell::WakerSlot;
+use crate::engine::waker_cell::WakerCell;
 use crate::stream::ending::Ending;
 use crate::stream::generator::Gen;
 use crate::task::spawn;
@@ -89,8 +89,8 @@ struct Link<T> {
     item: Cell<Option<T>>,
     full: Cell<bool>,
     closed: Cell<bool>,
-    consumer: WakerSlot,
-    task: WakerSlot,
+    consumer: WakerCell,
+    task: WakerCell,
 }
 
 impl<T> Default for Link<T> {
@@ -99,8 +99,8 @@ impl<T> Default for Link<T> {
             item: Cell::new(None),
             full: Cell::new(false),
             closed: Cell::new(false),
-            consumer: WakerSlot::default(),
-            task: WakerSlot::default(),
+            consumer: WakerCell::default(),
+            task: WakerCell::default(),
         }
     }
 }

@@ -33,7 +33,7 @@ use crate::engine::task::budget;
 use crate::engine::task::error::JoinError;
 use crate::engine::task::id::Id;
 use crate::engine::task::join::{AbortHandle, JoinHandle};
-use crate::engine::waker_cell::WakerSlot;
+use crate::engine::waker_cell::WakerCell;
 
 /// A set of tasks that are joined in the order in which they finish.
 ///
@@ -75,7 +75,7 @@ pub struct JoinSet<T> {
 #[derive(Default)]
 struct Ended {
     keys: RefCell<VecDeque<usize>>,
-    waker: WakerSlot,
+    waker: WakerCell,
 }
 
 impl<T> JoinSet<T> {

@@ -130,7 +130,7 @@ impl<R> Future for BlockingTask<R> {
             Ok(output) => Poll::Ready(output),
             Err(Ok(panic)) => resume_unwind(panic),
             Err(Err(_cancelled)) => {
-                context::with_running(|event_loop| event_loop.tasks.give_in());
+                context::with_running(|event_loop| event_loop.tasks.cancel_current());
                 context.waker().wake_by_ref();
                 Poll::Pending
             }

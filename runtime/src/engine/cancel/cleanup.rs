@@ -19,7 +19,7 @@ use crate::engine::timers::sleep::Sleep;
 pin_project! {
     /// A cleanup, from the drop of its guard until it has finished.
     ///
-    /// It is never lost in silence: one that is dropped before it has finished is
+    /// It is never given_up in silence: one that is dropped before it has finished is
     /// reported.
     pub(crate) struct Cleanup<F> {
         // `None` once the cleanup has finished.
@@ -103,7 +103,7 @@ impl<F: Future<Output = ()>> Cleanup<F> {
     #[cold]
     fn set_clock(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Payload>> {
         *self.as_mut().project().clock = context::running_or_current().map(|event_loop| {
-            let budget = event_loop.tasks.upkeeps.budget();
+            let budget = event_loop.tasks.cleanup_states.budget();
             Sleep::on(event_loop, budget)
         });
         match self.as_mut().check(&mut Limit::before_poll(), context) {
@@ -120,8 +120,8 @@ impl<F: Future<Output = ()>> Cleanup<F> {
         };
         let verdict = limit.check(clock, context);
         if verdict == Verdict::Late {
-            let budget =
-                context::running_or_current().map(|event_loop| event_loop.tasks.upkeeps.budget());
+            let budget = context::running_or_current()
+                .map(|event_loop| event_loop.tasks.cleanup_states.budget());
             report(this.place, &Reason::TimedOut(budget.unwrap_or_default()));
         }
         verdict
@@ -169,7 +169,7 @@ fn report(place: &'static Location<'static>, reason: &Reason) {
     };
     if let Some(event_loop) = context::running_or_current() {
         let tasks = &event_loop.tasks;
-        tasks.upkeeps.report(failure(tasks.current_meta()));
+        tasks.cleanup_states.report(failure(tasks.current_meta()));
     } else {
         // A subscriber of `tracing` is user code.
         panics::caught(|| report::report_cleanup_failure(&failure(None)));

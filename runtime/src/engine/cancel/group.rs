@@ -1,19 +1,19 @@
-//! [`Part`]: a part of a task that waits for the cleanups it leaves.
+//! [`CleanupGroup`]: a group of a task that waits for the cleanups it leaves.
 //!
-//! Every [`Branch`](super::branch::Branch) has one. A cleanup counts for the part in
-//! which its guard was dropped. The cleanups that it leaves count for the same part,
-//! as the lane enters that again while it polls the cleanup. So a part whose count is
+//! Every [`NodeGuard`](super::branch::NodeGuard) has one. A cleanup counts for the group in
+//! which its guard was dropped. The cleanups that it leaves count for the same group,
+//! as the lane enters that again while it polls the cleanup. So a group whose count is
 //! zero has no cleanup left, however deep cleanups leave cleanups.
 //!
-//! Parts lie within each other. A part that has cleanups left counts once for the
-//! part around it, and does so after its future was dropped too.
+//! Parts lie within each other. A group that has cleanups left counts once for the
+//! group around it, and does so after its future was dropped too.
 //!
-//! The children of a scope are parts as well, but have a number in the part of their
+//! The children of a scope are parts as well, but have a number in the group of their
 //! scope instead of an allocation, because few of them leave cleanups.
 //!
 //! # Invariants
 //!
-//! 1. `open` is the number of the [`Counted`](super::counted::Counted)s of the part and
+//! 1. `open` is the number of the [`CountedCleanup`](super::counted::CountedCleanup)s of the group and
 //!    of those parts directly within it whose `open` is not zero.
 //! 2. `outer` changes in `move_to` only, which moves the count along.
 //! 3. Nothing is borrowed while a waker is cloned, woken or dropped.
@@ -26,20 +26,20 @@ use std::rc::Rc;
 use std::task::Waker;
 
 use crate::engine::panics::Foreign;
-use crate::engine::waker_cell::WakerSlot;
+use crate::engine::waker_cell::WakerCell;
 
 /// What waits for the cleanups of the guards that are dropped in it.
 #[derive(Default)]
-pub(crate) struct Part {
+pub(crate) struct CleanupGroup {
     open: Cell<usize>,
     /// Of its owner, which waits for the count to be zero.
-    pub(super) waker: WakerSlot,
+    pub(super) waker: WakerCell,
     /// The number of the child that is being polled; 0 while none is.
     child: Cell<u64>,
     /// The children that have cleanups left.
     children: RefCell<BTreeMap<u64, Child>>,
     /// Where it was polled last.
-    outer: RefCell<Option<Site>>,
+    outer: RefCell<Option<CleanupSite>>,
 }
 
 #[derive(Default)]
@@ -48,28 +48,28 @@ struct Child {
     waker: Foreign<Waker>,
 }
 
-/// Where code drops guards: in a part, or in a child of the scope that the part is.
+/// Where code drops guards: in a group, or in a child of the scope that the group is.
 #[derive(Clone)]
-pub(crate) struct Site {
-    pub(crate) part: Rc<Part>,
-    /// 0 for the part itself.
+pub(crate) struct CleanupSite {
+    pub(crate) group: Rc<CleanupGroup>,
+    /// 0 for the group itself.
     pub(crate) child: u64,
 }
 
-impl Part {
+impl CleanupGroup {
     /// Whether no cleanup is left of it.
     #[inline]
-    pub(crate) fn is_closed(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.open.get() == 0
     }
 
     /// Whether no cleanup is left of a child.
-    pub(crate) fn is_child_closed(&self, number: u64) -> bool {
+    pub(crate) fn is_child_empty(&self, number: u64) -> bool {
         !self.children.borrow().contains_key(&number)
     }
 
     /// Lets go of the waker of its owner, which is dropped.
-    pub(crate) fn depart(&self) {
+    pub(crate) fn detach(&self) {
         drop(self.waker.take());
     }
 
@@ -79,7 +79,7 @@ impl Part {
         self.child.set(number);
     }
 
-    pub(super) fn move_to(&self, outer: Option<Site>) {
+    pub(super) fn move_to(&self, outer: Option<CleanupSite>) {
         let is_same = match (&*self.outer.borrow(), &outer) {
             (Some(before), Some(outer)) => before.is(outer),
             (None, None) => true,
@@ -88,20 +88,20 @@ impl Part {
         if is_same {
             return;
         }
-        let is_closed = self.is_closed();
+        let is_empty = self.is_empty();
         if let Some(outer) = &outer
-            && !is_closed
+            && !is_empty
         {
             outer.add();
         }
         if let Some(before) = self.outer.replace(outer)
-            && !is_closed
+            && !is_empty
         {
             before.remove();
         }
     }
 
-    fn outer(&self) -> Option<Site> {
+    fn outer(&self) -> Option<CleanupSite> {
         self.outer.borrow().clone()
     }
 
@@ -142,34 +142,34 @@ impl Part {
     }
 }
 
-impl Drop for Part {
+impl Drop for CleanupGroup {
     /// Lets go of the parts around it without recursion, as they may be many.
     fn drop(&mut self) {
         let mut outer = self.outer.take();
         while let Some(site) = outer {
-            outer = Rc::into_inner(site.part).and_then(|part| part.outer.take());
+            outer = Rc::into_inner(site.group).and_then(|group| group.outer.take());
         }
     }
 }
 
-impl fmt::Debug for Part {
+impl fmt::Debug for CleanupGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Part")
+        f.debug_struct("CleanupGroup")
             .field("open", &self.open)
             .finish_non_exhaustive()
     }
 }
 
-impl Site {
-    fn is(&self, other: &Site) -> bool {
-        Rc::ptr_eq(&self.part, &other.part) && self.child == other.child
+impl CleanupSite {
+    fn is(&self, other: &CleanupSite) -> bool {
+        Rc::ptr_eq(&self.group, &other.group) && self.child == other.child
     }
 
     /// The site of code that entered this one: a child of it, if one is being polled.
-    pub(crate) fn current(&self) -> Site {
+    pub(crate) fn current(&self) -> CleanupSite {
         let mut site = self.clone();
         if site.child == 0 {
-            site.child = site.part.child.get();
+            site.child = site.group.child.get();
         }
         site
     }
@@ -178,22 +178,22 @@ impl Site {
     pub(crate) fn add(&self) {
         let mut next = Some(self.clone());
         while let Some(site) = next {
-            let was_closed = site.part.add(site.child);
-            next = if was_closed { site.part.outer() } else { None };
+            let was_empty = site.group.add(site.child);
+            next = if was_empty { site.group.outer() } else { None };
         }
     }
 
     /// Counts a cleanup as ended, and wakes what waits for the last one.
     pub(crate) fn remove(&self) {
         let mut next = Some(self.clone());
-        while let Some(Site { part, child }) = next {
-            let (outer, owner) = if part.remove() {
-                (part.outer(), Some(part.waker.take()))
+        while let Some(CleanupSite { group, child }) = next {
+            let (outer, owner) = if group.remove() {
+                (group.outer(), Some(group.waker.take()))
             } else {
                 (None, None)
             };
-            let handle = part.remove_from(child);
-            // The wakes may move the part; it counted at this one.
+            let handle = group.remove_from(child);
+            // The wakes may move the group; it counted at this one.
             next = outer;
             [handle, owner]
                 .into_iter()
@@ -205,20 +205,20 @@ impl Site {
 
 /// A cleanup that has not finished, counted in a group. Dropping this counts it as
 /// finished.
-pub(super) struct Counted(Site);
+pub(super) struct CountedCleanup(CleanupSite);
 
-impl Counted {
-    pub(super) fn at(site: Site) -> Counted {
+impl CountedCleanup {
+    pub(super) fn at(site: CleanupSite) -> CountedCleanup {
         site.add();
-        Counted(site)
+        CountedCleanup(site)
     }
 
-    pub(super) fn site(&self) -> &Site {
+    pub(super) fn site(&self) -> &CleanupSite {
         &self.0
     }
 }
 
-impl Drop for Counted {
+impl Drop for CountedCleanup {
     fn drop(&mut self) {
         self.0.remove();
     }

@@ -3,7 +3,7 @@
 use std::mem;
 use std::task::{Context, Poll, ready};
 
-use crate::engine::cancel::node_guard::{Branch, Engaged};
+use crate::engine::cancel::node_guard::{NodeGuard, PendingCleanup};
 use crate::engine::cancel::queue::BoxedCleanup;
 use crate::engine::cancel::run;
 use crate::engine::panics::{self, Payload};
@@ -13,28 +13,28 @@ use crate::engine::panics::{self, Payload};
 ///
 /// If this is dropped before the end, the cleanup moves to the queue of the task.
 pub(crate) struct CleanupInPlace {
-    branch: Branch,
+    branch: NodeGuard,
     stage: Stage,
 }
 
 enum Stage {
-    Running(BoxedCleanup, Engaged),
+    Running(BoxedCleanup, PendingCleanup),
     /// The cleanup has finished, and the cleanups that it left may not have.
     Ran {
         cleanup: BoxedCleanup,
         result: Result<(), Payload>,
-        _engaged: Engaged,
+        _engaged: PendingCleanup,
     },
     Finished(Option<BoxedCleanup>),
 }
 
 impl CleanupInPlace {
     pub(crate) fn new(cleanup: BoxedCleanup) -> CleanupInPlace {
-        let branch = Branch::shield();
-        let engaged = branch.engage();
+        let branch = NodeGuard::shield();
+        let pending = branch.add_pending();
         CleanupInPlace {
             branch,
-            stage: Stage::Running(cleanup, engaged),
+            stage: Stage::Running(cleanup, pending),
         }
     }
 
@@ -59,7 +59,7 @@ impl CleanupInPlace {
             }
         }
         if let Stage::Ran { .. } = self.stage {
-            ready!(self.branch.poll_closed(context));
+            ready!(self.branch.poll_empty(context));
         }
         match self.take_stage() {
             Stage::Ran {

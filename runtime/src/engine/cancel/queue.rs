@@ -17,20 +17,20 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use crate::engine::cancel::generations::Generations;
-use crate::engine::cancel::group::Counted;
-use crate::engine::cancel::node::Node;
+use crate::engine::cancel::group::CountedCleanup;
+use crate::engine::cancel::node::CancelNode;
 use crate::engine::panics::{self, Foreign, Payload};
 
 /// The cleanups that a task has yet to run.
 #[derive(Default)]
-pub(crate) struct Lane {
+pub(crate) struct CleanupQueue {
     waiting: RefCell<VecDeque<Queued>>,
     /// None while it is polled too.
     pub(super) running: RefCell<Option<Queued>>,
     /// What is to be called when no cleanup is left.
     pub(super) last: RefCell<VecDeque<Box<dyn FnOnce()>>>,
-    /// Not part of the task's tree, so never cancelled.
-    pub(super) node: OnceCell<Rc<Node>>,
+    /// Not group of the task's tree, so never cancelled.
+    pub(super) node: OnceCell<Rc<CancelNode>>,
     /// The generation of the cleanup that is being polled.
     pub(super) polled: Cell<Option<u64>>,
     open: Generations,
@@ -41,7 +41,7 @@ pub(crate) struct Lane {
 /// A cleanup that has not finished.
 pub(super) struct Queued {
     pub(super) cleanup: BoxedCleanup,
-    pub(super) counted: Option<Counted>,
+    pub(super) counted: Option<CountedCleanup>,
     pub(super) generation: u64,
 }
 
@@ -61,9 +61,9 @@ pub(crate) trait RunCleanup {
 /// A cleanup whose type does not matter.
 pub(crate) type BoxedCleanup = Pin<Box<dyn RunCleanup>>;
 
-impl Lane {
+impl CleanupQueue {
     #[inline]
-    pub(super) fn push(&self, cleanup: BoxedCleanup, counted: Option<Counted>) {
+    pub(super) fn push(&self, cleanup: BoxedCleanup, counted: Option<CountedCleanup>) {
         let generation = self.open.add(self.polled.get());
         self.waiting.borrow_mut().push_back(Queued {
             cleanup,
@@ -151,7 +151,7 @@ impl Lane {
     }
 }
 
-impl Drop for Lane {
+impl Drop for CleanupQueue {
     fn drop(&mut self) {
         if !self.is_unused() {
             self.abandon();
@@ -159,9 +159,9 @@ impl Drop for Lane {
     }
 }
 
-impl fmt::Debug for Lane {
+impl fmt::Debug for CleanupQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lane")
+        f.debug_struct("CleanupQueue")
             .field("open", &self.open)
             .finish_non_exhaustive()
     }

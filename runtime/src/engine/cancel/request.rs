@@ -2,16 +2,16 @@
 
 use std::rc::Rc;
 
-use crate::engine::cancel::node::Node;
+use crate::engine::cancel::node::CancelNode;
 use crate::engine::task::running;
 use crate::engine::timers::instant::Instant;
 
-impl Node {
+impl CancelNode {
     /// Cancels the node and its descendants, wakes the tasks that poll them, and freezes
     /// the running code if that belongs to one of them.
     pub(crate) fn cancel(&self) {
         self.mark_cancelled();
-        running::with_running(|tasks| tasks.upkeeps.freeze_current(&tasks.budget));
+        running::with_running(|tasks| tasks.cleanup_states.freeze_current(&tasks.budget));
     }
 
     /// Cancels it at its deadline; or what it is in, if that is due as well,

@@ -6,10 +6,10 @@ use std::panic::Location;
 use std::task::{Context, Poll};
 
 use crate::engine::cancel::cleanup;
-use crate::engine::cancel::node::Node;
+use crate::engine::cancel::node::CancelNode;
 use crate::engine::cancel::node_guard::EnteredNode;
-use crate::engine::cancel::queue::{BoxedCleanup, Lane, Queued};
-use crate::engine::cancel::site::{self, Inside};
+use crate::engine::cancel::queue::{BoxedCleanup, CleanupQueue, Queued};
+use crate::engine::cancel::site::{self, EnteredSite};
 use crate::engine::core::context;
 use crate::engine::nesting;
 use crate::engine::panics::{self, Payload};
@@ -19,8 +19,8 @@ use crate::engine::task::running;
 const MOST: u32 = 32;
 
 /// Runs the cleanups in `queue`. Ready when none is left. No panic comes out.
-pub(super) fn poll_queue(queue: &Lane, context: &mut Context<'_>) -> Poll<()> {
-    let node = queue.node.get_or_init(Node::root);
+pub(super) fn poll_queue(queue: &CleanupQueue, context: &mut Context<'_>) -> Poll<()> {
+    let node = queue.node.get_or_init(CancelNode::root);
     let _entered = EnteredNode::enter(node);
     for _ in 0..MOST {
         let Some(mut next) = queue.take_next() else {
@@ -49,14 +49,14 @@ pub(super) fn poll_queue(queue: &Lane, context: &mut Context<'_>) -> Poll<()> {
 }
 
 fn poll_one(
-    queue: &Lane,
+    queue: &CleanupQueue,
     next: &mut Queued,
     context: &mut Context<'_>,
 ) -> Poll<Result<(), Payload>> {
     let _inside = next
         .counted
         .as_ref()
-        .map(|counted| Inside::enter(counted.site().clone()));
+        .map(|counted| EnteredSite::enter(counted.site().clone()));
     queue.polled.set(Some(next.generation));
     let polled = next.cleanup.as_mut().poll(context);
     queue.polled.set(None);
@@ -65,20 +65,21 @@ fn poll_one(
 
 /// Calls `call` when no cleanup is left of the task that runs, which is about to end.
 pub(crate) fn after_cleanups(call: impl FnOnce() + 'static) {
-    let upkeep =
-        running::with_running(|tasks| tasks.is_current_busy().then(|| tasks.current_upkeep()));
-    match upkeep.flatten().flatten() {
-        Some(upkeep) => upkeep.lane.last.borrow_mut().push_back(Box::new(call)),
+    let state = running::with_running(|tasks| {
+        tasks
+            .current_has_cleanups()
+            .then(|| tasks.current_cleanup_state())
+    });
+    match state.flatten().flatten() {
+        Some(state) => state.queue.last.borrow_mut().push_back(Box::new(call)),
         None => call(),
     }
 }
 
 /// Whether the code that runs is a cleanup in the lane of its task.
 pub(crate) fn runs_cleanup() -> bool {
-    let upkeep = running::with_running(|tasks| tasks.current_upkeep());
-    upkeep
-        .flatten()
-        .is_some_and(|upkeep| upkeep.lane.is_polled())
+    let state = running::with_running(|tasks| tasks.current_cleanup_state());
+    state.flatten().is_some_and(|state| state.queue.is_polled())
 }
 
 /// Has the task that runs, and drops something that was made at `place`, run
@@ -93,9 +94,9 @@ pub(crate) fn after_drop(
 /// Has a cleanup run by the task that runs; outside of tasks, by one of its own.
 #[inline]
 pub(crate) fn hand_over(cleanup: BoxedCleanup) {
-    let upkeep = running::with_running(|tasks| tasks.upkeep_for_cleanup());
-    match upkeep.flatten() {
-        Some(upkeep) => upkeep.lane.push(cleanup, site::count_here()),
+    let state = running::with_running(|tasks| tasks.state_for_cleanup());
+    match state.flatten() {
+        Some(state) => state.queue.push(cleanup, site::count_here()),
         None => run_alone(cleanup),
     }
 }

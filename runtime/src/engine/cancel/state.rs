@@ -6,9 +6,9 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::engine::cancel::group::Site;
-use crate::engine::cancel::node::Node;
-use crate::engine::cancel::queue::Lane;
+use crate::engine::cancel::group::CleanupSite;
+use crate::engine::cancel::node::CancelNode;
+use crate::engine::cancel::queue::CleanupQueue;
 use crate::engine::panics::{self, Foreign};
 use crate::engine::report;
 use crate::engine::report::cleanup_failure::{CleanupFailure, Hook};
@@ -41,14 +41,14 @@ impl fmt::Debug for Options {
 
 /// The root and the lane of one task.
 #[derive(Debug, Default)]
-pub(crate) struct Upkeep {
-    root: OnceCell<Rc<Node>>,
-    pub(crate) lane: Lane,
+pub(crate) struct CleanupState {
+    root: OnceCell<Rc<CancelNode>>,
+    pub(crate) queue: CleanupQueue,
 }
 
-impl Upkeep {
-    pub(crate) fn root(&self) -> &Rc<Node> {
-        self.root.get_or_init(Node::root)
+impl CleanupState {
+    pub(crate) fn root(&self) -> &Rc<CancelNode> {
+        self.root.get_or_init(CancelNode::root)
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
@@ -56,26 +56,26 @@ impl Upkeep {
     }
 }
 
-/// Those of all tasks of a loop that have one, which the flag `GUARDED` says.
+/// Those of all tasks of a loop that have one, which the flag `HAS_CLEANUP_STATE` says.
 #[derive(Default)]
-pub(crate) struct Upkeeps {
-    tasks: RefCell<BTreeMap<Id, Rc<Upkeep>>>,
+pub(crate) struct CleanupStates {
+    tasks: RefCell<BTreeMap<Id, Rc<CleanupState>>>,
     /// That of a task that is over, kept for its memory.
-    spare: Cell<Option<Rc<Upkeep>>>,
+    spare: Cell<Option<Rc<CleanupState>>>,
     /// What the code that runs belongs to, if not to its task itself.
-    current: RefCell<Option<Rc<Node>>>,
+    current: RefCell<Option<Rc<CancelNode>>>,
     /// Where the code that runs drops guards.
-    site: RefCell<Option<Site>>,
+    site: RefCell<Option<CleanupSite>>,
     options: Options,
     /// Collects, during a shutdown, what was abandoned.
     abandoned: RefCell<Option<Vec<CleanupFailure>>>,
 }
 
-impl Upkeeps {
-    pub(crate) fn new(options: Options) -> Upkeeps {
-        Upkeeps {
+impl CleanupStates {
+    pub(crate) fn new(options: Options) -> CleanupStates {
+        CleanupStates {
             options,
-            ..Upkeeps::default()
+            ..CleanupStates::default()
         }
     }
 
@@ -88,38 +88,38 @@ impl Upkeeps {
         self.tasks.borrow().is_empty()
     }
 
-    /// That of the task, which is to be flagged `GUARDED`.
-    pub(crate) fn of(&self, id: Id) -> Rc<Upkeep> {
+    /// That of the task, which is to be flagged `HAS_CLEANUP_STATE`.
+    pub(crate) fn of(&self, id: Id) -> Rc<CleanupState> {
         let known = self.tasks.borrow().get(&id).map(Rc::clone);
         known.unwrap_or_else(|| self.make(id))
     }
 
     #[cold]
-    fn make(&self, id: Id) -> Rc<Upkeep> {
-        let upkeep = self.spare.take().unwrap_or_default();
-        self.tasks.borrow_mut().insert(id, Rc::clone(&upkeep));
-        upkeep
+    fn make(&self, id: Id) -> Rc<CleanupState> {
+        let state = self.spare.take().unwrap_or_default();
+        self.tasks.borrow_mut().insert(id, Rc::clone(&state));
+        state
     }
 
-    /// The task has ended. Its upkeep is kept for another task, unless something else
+    /// The task has ended. Its state is kept for another task, unless something else
     /// still has it, or something is left in its lane.
     pub(crate) fn remove(&self, id: Id) {
-        let upkeep = self.tasks.borrow_mut().remove(&id);
-        if let Some(mut upkeep) = upkeep
-            && let Some(own) = Rc::get_mut(&mut upkeep)
-            && own.lane.is_unused()
+        let state = self.tasks.borrow_mut().remove(&id);
+        if let Some(mut state) = state
+            && let Some(own) = Rc::get_mut(&mut state)
+            && own.queue.is_unused()
         {
             // The root may have been cancelled, and scopes of this task be below it.
             own.root.take();
-            self.spare.set(Some(upkeep));
+            self.spare.set(Some(state));
         }
     }
 
-    pub(crate) fn replace_current(&self, node: Option<Rc<Node>>) -> Option<Rc<Node>> {
+    pub(crate) fn replace_current(&self, node: Option<Rc<CancelNode>>) -> Option<Rc<CancelNode>> {
         self.current.replace(node)
     }
 
-    pub(crate) fn current(&self) -> Option<Rc<Node>> {
+    pub(crate) fn current(&self) -> Option<Rc<CancelNode>> {
         self.current.borrow().clone()
     }
 
@@ -131,14 +131,14 @@ impl Upkeeps {
             .map(|node| node.is_cancelled())
     }
 
-    pub(crate) fn replace_site(&self, site: Option<Site>) -> Option<Site> {
+    pub(crate) fn replace_site(&self, site: Option<CleanupSite>) -> Option<CleanupSite> {
         self.site.replace(site)
     }
 
-    /// The part, or the child in it, in which the code that runs drops guards.
+    /// The group, or the child in it, in which the code that runs drops guards.
     #[inline]
-    pub(crate) fn site(&self) -> Option<Site> {
-        self.site.borrow().as_ref().map(Site::current)
+    pub(crate) fn site(&self) -> Option<CleanupSite> {
+        self.site.borrow().as_ref().map(CleanupSite::current)
     }
 
     /// Freezes the code that runs, if it was cancelled just now.
@@ -172,9 +172,9 @@ impl Upkeeps {
     }
 }
 
-impl fmt::Debug for Upkeeps {
+impl fmt::Debug for CleanupStates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Upkeeps")
+        f.debug_struct("CleanupStates")
             .field("options", &self.options)
             .finish_non_exhaustive()
     }

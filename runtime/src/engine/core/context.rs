@@ -27,7 +27,7 @@ use std::ptr;
 use std::rc::Rc;
 
 use crate::engine::core::event_loop::EventLoop;
-use crate::engine::nesting::Anew;
+use crate::engine::nesting::FreshDepth;
 use crate::engine::task::running;
 
 thread_local! {
@@ -45,7 +45,7 @@ thread_local! {
 /// open around whatever its consumer does next: the mistake of Python's PEP 789.
 /// So a scope counts itself in around each poll of its body, a generator notes
 /// the count when it is polled, and a yield compares. It is not the loop's, as
-/// both run under foreign executors too, and a yield should look at one word.
+/// both run under foreign executors too, and a yield should look at one state.
 #[inline]
 pub(crate) fn scope_depth() -> u32 {
     SCOPE_DEPTH.get()
@@ -219,7 +219,7 @@ pub(crate) fn run<R>(
          `.await` the future or `spawn` it instead"
     );
     let _entered = enter(event_loop);
-    let _nesting = Anew::begin();
+    let _nesting = FreshDepth::begin();
     let _leave = Leave {
         before: RUNNING.replace(Rc::as_ptr(event_loop)),
     };

@@ -31,11 +31,11 @@ use crate::engine::core::context;
 use crate::engine::core::options::Options;
 use crate::engine::reactor::Reactor;
 use crate::engine::remote::shared::Shared;
-use crate::engine::report::slow_poll::Watch;
+use crate::engine::report::slow_poll::SlowPollMonitor;
 use crate::engine::task::error::JoinError;
 use crate::engine::task::id::Id;
 use crate::engine::task::join::JoinHandle;
-use crate::engine::task::scheduler::TaskSet;
+use crate::engine::task::scheduler::Scheduler;
 use crate::engine::timers::Timers;
 use crate::engine::timers::alarm::Alarm;
 use crate::engine::{panics, remote};
@@ -50,19 +50,19 @@ const SLICE: Duration = Duration::from_micros(100);
 /// What a thread needs to drive tasks: everything of a runtime.
 #[derive(Debug)]
 pub(crate) struct EventLoop {
-    pub(crate) tasks: TaskSet,
+    pub(crate) tasks: Scheduler,
     pub(crate) reactor: Reactor,
     pub(crate) timers: Timers,
     pub(crate) spares: Spares,
     alarm: Alarm,
-    pace: Pace,
+    interval: CheckInterval,
     /// Looks for slow polls.
-    watch: Option<Watch>,
+    watch: Option<SlowPollMonitor>,
     pub(crate) parks: Cell<u64>,
     pub(crate) noops: Cell<u64>,
     pub(crate) shared: Arc<Shared>,
     /// Whether the courier is at work: once there is a handle.
-    pub(crate) has_courier: Cell<bool>,
+    pub(crate) has_spawner: Cell<bool>,
     /// Whether a caller waits until something is finished, instead of giving single turns.
     /// No other loop of the thread is driven meanwhile.
     pub(super) blocks: Cell<bool>,
@@ -70,7 +70,7 @@ pub(crate) struct EventLoop {
 
 /// How often the clock is looked at while tasks are ready.
 #[derive(Debug)]
-struct Pace {
+struct CheckInterval {
     /// Not less often than after so many tasks.
     most: u32,
     /// As often as recent tasks were long: after so many of them.
@@ -99,15 +99,15 @@ impl EventLoop {
     pub(crate) fn new(options: &Options) -> io::Result<Rc<EventLoop>> {
         let (reactor, doorbell) = Reactor::new()?;
         Ok(Rc::new(EventLoop {
-            tasks: TaskSet::new(
-                remote::Owned::new(doorbell, options.unhandled.clone()),
+            tasks: Scheduler::new(
+                remote::RemoteOwner::new(doorbell, options.unhandled.clone()),
                 options.cleanup.clone(),
             ),
             reactor,
             timers: Timers::new(options.start_paused),
             spares: Spares::default(),
             alarm: Alarm::default(),
-            pace: Pace {
+            interval: CheckInterval {
                 most: options.event_interval,
                 tasks: Cell::new(options.event_interval),
                 busy: Cell::new(false),
@@ -116,7 +116,7 @@ impl EventLoop {
             parks: Cell::new(0),
             noops: Cell::new(0),
             shared: Shared::new(options.blocking.clone()),
-            has_courier: Cell::new(false),
+            has_spawner: Cell::new(false),
             blocks: Cell::new(false),
         }))
     }
@@ -159,7 +159,7 @@ impl EventLoop {
         let handle = self.tasks.spawn(id, future, spawned_at);
         if !running {
             // Whoever embeds the loop has to give it a turn.
-            self.tasks.remote().rouse();
+            self.tasks.remote().wake_if_asleep();
         }
         handle
     }
@@ -169,7 +169,7 @@ impl EventLoop {
     #[cold]
     pub(crate) fn set_alarm_outside(&self) {
         if self.set_alarm(None).is_some() {
-            self.tasks.remote().rouse();
+            self.tasks.remote().wake_if_asleep();
         }
     }
 
@@ -182,7 +182,7 @@ impl EventLoop {
         if self.is_running() {
             self.timers.fire(&self.tasks);
         } else {
-            self.tasks.remote().rouse();
+            self.tasks.remote().wake_if_asleep();
         }
         true
     }
@@ -222,7 +222,7 @@ impl EventLoop {
         spawned_at: &'static Location<'static>,
     ) -> Result<F::Output, JoinError> {
         let _blocking = Blocking::begin(&self.blocks);
-        self.arrive();
+        self.begin_turn();
         let mut failed = None;
         let result = self.tasks.run_root(future, spawned_at, |is_over| {
             loop {
@@ -236,7 +236,7 @@ impl EventLoop {
                 }
             }
         });
-        self.depart();
+        self.end_turn();
         if let Some(error) = failed {
             // Not by the panic, during which its destructor must not panic in turn.
             panics::caught(|| drop(result));
@@ -248,7 +248,7 @@ impl EventLoop {
     /// Runs what is ready, waits for up to `limit` if nothing was, and runs
     /// what came of that. Returns whether tasks are left that are ready.
     pub(crate) fn turn(&self, limit: Option<Duration>) -> io::Result<bool> {
-        self.arrive();
+        self.begin_turn();
         self.run_slice();
         let waited = if self.is_to_fail() {
             Ok(())
@@ -256,22 +256,22 @@ impl EventLoop {
             self.wait(limit)
         };
         self.run_slice();
-        self.depart();
+        self.end_turn();
         waited?;
         Ok(self.tasks.has_ready())
     }
 
     /// At the start of a turn: what came since the last.
-    pub(super) fn arrive(&self) {
-        self.tasks.take_posted();
+    pub(super) fn begin_turn(&self) {
+        self.tasks.take_remote();
         self.timers.fire(&self.tasks);
     }
 
     /// At the end of a turn: makes sure that the descriptor becomes readable
     /// when there is something to do.
-    fn depart(&self) {
+    fn end_turn(&self) {
         let more = self.tasks.has_ready() || self.reactor.has_more();
-        if more || !self.tasks.remote().sleep() {
+        if more || !self.tasks.remote().try_mark_asleep() {
             self.tasks.remote().ring();
         }
         // Where the alarm has no descriptor, whoever embeds the loop asks when
@@ -287,29 +287,31 @@ impl EventLoop {
         if let Some(watch) = &self.watch {
             return self.run_watched(watch);
         }
-        let pace = &self.pace;
-        let mut start = pace.busy.get().then(SystemTime::now);
+        let interval = &self.interval;
+        let mut start = interval.busy.get().then(SystemTime::now);
         loop {
-            if self.tasks.run_ready(pace.tasks.get()) {
-                pace.busy.set(false);
+            if self.tasks.run_ready(interval.tasks.get()) {
+                interval.busy.set(false);
                 return;
             }
             let now = SystemTime::now();
             let passed = now.duration_since(*start.get_or_insert(now));
             if passed >= SLICE {
-                pace.tasks.set((pace.tasks.get() / 2).max(1));
-                pace.busy.set(true);
+                interval.tasks.set((interval.tasks.get() / 2).max(1));
+                interval.busy.set(true);
                 return;
             }
             if passed < SLICE / 4 {
-                pace.tasks.set((pace.tasks.get() * 2).min(pace.most));
+                interval
+                    .tasks
+                    .set((interval.tasks.get() * 2).min(interval.most));
             }
         }
     }
 
     /// As [`run_slice`](EventLoop::run_slice), and takes the time of each poll.
     #[cold]
-    fn run_watched(&self, watch: &Watch) {
+    fn run_watched(&self, watch: &SlowPollMonitor) {
         let start = SystemTime::now();
         let mut before = start;
         while self.tasks.has_ready() {
@@ -317,7 +319,7 @@ impl EventLoop {
             let over = self.tasks.run_one();
             let mut now = SystemTime::now();
             if let Some(task) = task
-                && watch.tell(task, now.duration_since(before))
+                && watch.report_if_slow(task, now.duration_since(before))
             {
                 now = SystemTime::now();
             }
@@ -334,10 +336,10 @@ impl EventLoop {
         let parks = self.parks.get();
         let polled = self.poll(limit);
         if self.reactor.timer_went_off() {
-            self.timers.look_again();
+            self.timers.distrust_alarm();
         }
         if !self.tasks.remote().is_empty() {
-            self.tasks.take_posted();
+            self.tasks.take_remote();
         }
         self.timers.fire(&self.tasks);
         if !self.tasks.has_ready() && self.parks.get() > parks {
@@ -348,7 +350,7 @@ impl EventLoop {
 
     fn poll(&self, limit: Option<Duration>) -> io::Result<()> {
         let may_wait = !self.tasks.has_ready() && limit != Some(Duration::ZERO);
-        if !may_wait || !self.tasks.remote().sleep() {
+        if !may_wait || !self.tasks.remote().try_mark_asleep() {
             return self.reactor.poll(Some(Duration::ZERO), &self.tasks);
         }
         self.parks.set(self.parks.get() + 1);
@@ -367,12 +369,12 @@ impl EventLoop {
         // Before the inbox is looked at: what a job wakes is there when it is over.
         let no_jobs = self.shared.pool.watch_jobs() == 0;
         self.reactor.poll(Some(Duration::ZERO), &self.tasks)?;
-        self.tasks.take_posted();
+        self.tasks.take_remote();
         if self.tasks.has_ready() {
             return Ok(());
         }
         // Blocking work may yet wake somebody, and no time goes by until then.
-        if no_jobs && self.timers.skip_to_next(limit) || !self.tasks.remote().sleep() {
+        if no_jobs && self.timers.skip_to_next(limit) || !self.tasks.remote().try_mark_asleep() {
             return Ok(());
         }
         self.reactor.poll(limit, &self.tasks)
@@ -382,7 +384,7 @@ impl EventLoop {
     /// Returns the timeout that the wait needs for that.
     #[inline]
     fn set_alarm(&self, limit: Option<Duration>) -> Option<Duration> {
-        if limit.is_none() && self.timers.are_quiet() {
+        if limit.is_none() && self.timers.trusts_alarm() {
             return None;
         }
         let next = self.timers.alarm();
@@ -400,7 +402,7 @@ impl EventLoop {
         if timeout.is_none()
             && let Some(at) = self.alarm.set_for()
         {
-            self.timers.rely_on(at);
+            self.timers.trust_alarm(at);
         }
         timeout
     }

@@ -2,7 +2,7 @@
 
 use crate::engine::cancel;
 use crate::engine::remote::pool;
-use crate::engine::report::slow_poll::Watch;
+use crate::engine::report::slow_poll::SlowPollMonitor;
 use crate::engine::report::unhandled;
 
 /// The options of a loop.
@@ -11,7 +11,7 @@ pub(crate) struct Options {
     pub(crate) event_interval: u32,
     pub(crate) start_paused: bool,
     pub(crate) unhandled: unhandled::Options,
-    pub(crate) watch: Option<Watch>,
+    pub(crate) watch: Option<SlowPollMonitor>,
     pub(crate) blocking: pool::options::Options,
     pub(crate) cleanup: cancel::state::Options,
 }

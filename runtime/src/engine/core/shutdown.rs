@@ -16,14 +16,14 @@ impl EventLoop {
     /// over, and then ends those that are.
     pub(crate) fn drain(&self, mut deadline: Sleep) -> Report {
         let _blocking = Blocking::begin(&self.blocks);
-        self.arrive();
+        self.begin_turn();
         self.drive(&mut deadline, |working| !working && self.has_come_to_rest());
         let mut tasks = self.tasks.metas();
         let mut blocking = self.shared.pool.abandon();
         // A task that only waits for its work is no second thing.
         tasks.retain(|task| blocking.iter().all(|work| work.id() != task.id()));
         tasks.extend(self.shared.discard_unstarted());
-        self.tasks.upkeeps.collect();
+        self.tasks.cleanup_states.collect();
         if !tasks.is_empty() && !self.is_to_fail() {
             self.clean_up();
         }
@@ -39,7 +39,7 @@ impl EventLoop {
         Report {
             tasks,
             blocking,
-            cleanups: self.tasks.upkeeps.collected(),
+            cleanups: self.tasks.cleanup_states.collected(),
         }
     }
 
@@ -49,14 +49,14 @@ impl EventLoop {
         let Some(event_loop) = context::running_or_current() else {
             return;
         };
-        let mut limit = Sleep::on(event_loop, self.tasks.upkeeps.budget());
+        let mut limit = Sleep::on(event_loop, self.tasks.cleanup_states.budget());
         self.tasks.abort_all();
         // It is known which tasks have guards once each has had its turn.
         for _ in 0..self.tasks.ready() {
             self.tasks.run_one();
         }
-        if !self.tasks.upkeeps.is_empty() {
-            self.drive(&mut limit, |_| self.tasks.upkeeps.is_empty());
+        if !self.tasks.cleanup_states.is_empty() {
+            self.drive(&mut limit, |_| self.tasks.cleanup_states.is_empty());
         }
     }
 

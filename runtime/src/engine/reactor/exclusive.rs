@@ -12,7 +12,7 @@ use std::rc::Rc;
 /// Where there are none, all loops are woken, by registrations as any other. Miri does
 /// not know them either.
 #[cfg(not(all(any(target_os = "linux", target_os = "android"), not(miri))))]
-mod others {
+mod foreign {
     use super::{BorrowedFd, Rc, io};
     use crate::engine::reactor::Reactor;
     use crate::engine::reactor::readiness::Direction;

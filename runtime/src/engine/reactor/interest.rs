@@ -80,19 +80,19 @@ impl Interest {
 
     /// Returns the readiness that is reported for this interest, including that a side
     /// is closed.
-    pub(crate) const fn told(self) -> Ready {
+    pub(crate) const fn reported(self) -> Ready {
         let mut ready = Ready::EMPTY;
         if self.is_readable() {
-            ready = ready.and(Ready::READABLE).and(Ready::READ_CLOSED);
+            ready = ready.union(Ready::READABLE).union(Ready::READ_CLOSED);
         }
         if self.is_writable() {
-            ready = ready.and(Ready::WRITABLE).and(Ready::WRITE_CLOSED);
+            ready = ready.union(Ready::WRITABLE).union(Ready::WRITE_CLOSED);
         }
         if self.is_priority() {
-            ready = ready.and(ready::PRIORITY).and(Ready::READ_CLOSED);
+            ready = ready.union(ready::PRIORITY).union(Ready::READ_CLOSED);
         }
         if self.is_error() {
-            ready = ready.and(Ready::ERROR);
+            ready = ready.union(Ready::ERROR);
         }
         ready
     }

@@ -3,10 +3,10 @@
 //! A source is registered when an operation on it would block for the first
 //! time, edge-triggered, and only for the direction that would block; so a
 //! connection that never waits costs no `epoll_ctl`. From then on its
-//! [`Source`] remembers what the kernel told, and an operation is tried only
+//! [`Source`] remembers what the kernel reported, and an operation is tried only
 //! when it may succeed.
 //!
-//! **Invariant:** no borrow of the sources is held while a waker of others runs,
+//! **Invariant:** no borrow of the sources is held while a waker of foreign runs,
 //! or is dropped. Waking a task of ours runs nobody's code.
 
 pub(crate) mod descriptor;
@@ -14,7 +14,7 @@ mod exclusive;
 pub(crate) mod interest;
 pub(crate) mod readiness;
 pub(crate) mod ready;
-mod sharers;
+mod shared_pollers;
 pub(crate) mod source;
 
 use std::cell::{Cell, RefCell};
@@ -31,7 +31,7 @@ use slab::Slab;
 use crate::engine::panics;
 use crate::engine::reactor::readiness::{Direction, Readiness};
 use crate::engine::reactor::source::Source;
-use crate::engine::task::scheduler::TaskSet;
+use crate::engine::task::scheduler::Scheduler;
 
 /// So many events are fetched from the kernel at once.
 const EVENTS: usize = 1024;
@@ -43,7 +43,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The doorbell: it only has to end the wait. No source has its place.
 const DOORBELL: Token = Token(usize::MAX);
-/// The timer's descriptor: likewise, and the loop is told.
+/// The timer's descriptor: likewise, and the loop is reported.
 const TIMER: Token = Token(usize::MAX - 1);
 
 /// Half of a token is the place of the source, half tells who had the place.
@@ -215,7 +215,7 @@ impl Reactor {
 
     /// Asks the kernel what is ready, waiting up to `timeout`, and wakes those
     /// concerned. `tasks` are those of the reactor's own loop.
-    pub(crate) fn poll(&self, timeout: Option<Duration>, tasks: &TaskSet) -> io::Result<()> {
+    pub(crate) fn poll(&self, timeout: Option<Duration>, tasks: &Scheduler) -> io::Result<()> {
         let mut events = match self.events.take() {
             Some(events) => events,
             None => Events::with_capacity(EVENTS),
@@ -267,7 +267,7 @@ impl Reactor {
     }
 
     /// Hands out every event, and counts them.
-    fn dispatch(&self, events: &Events, tasks: &TaskSet) -> usize {
+    fn dispatch(&self, events: &Events, tasks: &Scheduler) -> usize {
         let mut count = 0;
         let mut sources = self.sources.borrow();
         for event in events {
@@ -287,9 +287,9 @@ impl Reactor {
             if source.take_event(event, tasks) {
                 let source = Rc::clone(source);
                 drop(sources);
-                source.wake_others(Readiness::of(event));
+                source.wake_foreign(Readiness::of(event));
                 // If it has gone, with the wakers in it: their destructors are
-                // others' code, and must not cost the rest their edge.
+                // foreign' code, and must not cost the rest their edge.
                 panics::caught(|| drop(source));
                 sources = self.sources.borrow();
             }
@@ -303,7 +303,7 @@ impl Reactor {
     }
 
     /// Marks every source as orphaned, and wakes who waits for it.
-    pub(crate) fn close(&self, tasks: &TaskSet) {
+    pub(crate) fn close(&self, tasks: &Scheduler) {
         self.closed.set(true);
         let sources: Vec<Rc<Source>> = self
             .sources

@@ -25,21 +25,21 @@ impl Readiness {
     /// A short read proves nothing any more: the peer has shut its side down,
     /// there is an error to fetch, or out-of-band data, at whose mark a read
     /// ends early. No further edge would tell of what is left. Never cleared.
-    pub(crate) const READ_DOUBTFUL: Readiness = Readiness(1 << 2);
+    pub(crate) const SHORT_READ_UNRELIABLE: Readiness = Readiness(1 << 2);
     /// The same for writes.
-    pub(crate) const WRITE_DOUBTFUL: Readiness = Readiness(1 << 3);
+    pub(crate) const SHORT_WRITE_UNRELIABLE: Readiness = Readiness(1 << 3);
     /// The loop is gone. Never cleared.
-    pub(crate) const CLOSED: Readiness = Readiness(1 << 4);
+    pub(crate) const LOOP_GONE: Readiness = Readiness(1 << 4);
     /// Who waits for urgent data has something to see: some, or the end.
     pub(crate) const URGENT: Readiness = Readiness(1 << 5);
     /// Who waits for an error has one to fetch.
     pub(crate) const ERROR: Readiness = Readiness(1 << 6);
 
-    pub(crate) fn any(self, other: Readiness) -> bool {
+    pub(crate) fn intersects(self, other: Readiness) -> bool {
         self.0 & other.0 != 0
     }
 
-    pub(crate) fn and(self, other: Readiness) -> Readiness {
+    pub(crate) fn union(self, other: Readiness) -> Readiness {
         Readiness(self.0 | other.0)
     }
 
@@ -52,33 +52,33 @@ impl Readiness {
     pub(crate) fn of(event: &mio::event::Event) -> Readiness {
         let mut readiness = Readiness(0);
         if event.is_readable() {
-            readiness = readiness.and(Readiness::READABLE);
+            readiness = readiness.union(Readiness::READABLE);
         }
         if event.is_writable() {
-            readiness = readiness.and(Readiness::WRITABLE);
+            readiness = readiness.union(Readiness::WRITABLE);
         }
         if event.is_read_closed() || event.is_priority() || event.is_error() {
             readiness = readiness
-                .and(Readiness::READABLE)
-                .and(Readiness::READ_DOUBTFUL);
+                .union(Readiness::READABLE)
+                .union(Readiness::SHORT_READ_UNRELIABLE);
         }
         if event.is_read_closed() || event.is_priority() {
-            readiness = readiness.and(Readiness::URGENT);
+            readiness = readiness.union(Readiness::URGENT);
         }
         if event.is_error() {
-            readiness = readiness.and(Readiness::ERROR);
+            readiness = readiness.union(Readiness::ERROR);
         }
         if event.is_write_closed() || event.is_error() {
             readiness = readiness
-                .and(Readiness::WRITABLE)
-                .and(Readiness::WRITE_DOUBTFUL);
+                .union(Readiness::WRITABLE)
+                .union(Readiness::SHORT_WRITE_UNRELIABLE);
         }
         readiness
     }
 }
 
 /// What an event tells that goes beyond a side being ready.
-pub(crate) fn told_by(event: &mio::event::Event) -> Ready {
+pub(crate) fn reported_by(event: &mio::event::Event) -> Ready {
     let mut ready = Ready::EMPTY;
     if event.is_read_closed() {
         ready |= Ready::READ_CLOSED;
@@ -115,7 +115,7 @@ impl From<Interest> for Readiness {
             (interest.is_error(), Readiness::ERROR),
         ];
         let set = flags.iter().filter(|(is_set, _)| *is_set);
-        set.fold(Readiness(0), |all, (_, flag)| all.and(*flag))
+        set.fold(Readiness(0), |all, (_, flag)| all.union(*flag))
     }
 }
 
@@ -134,10 +134,10 @@ impl Direction {
         }
     }
 
-    pub(crate) fn doubtful(self) -> Readiness {
+    pub(crate) fn short_unreliable(self) -> Readiness {
         match self {
-            Direction::Read => Readiness::READ_DOUBTFUL,
-            Direction::Write => Readiness::WRITE_DOUBTFUL,
+            Direction::Read => Readiness::SHORT_READ_UNRELIABLE,
+            Direction::Write => Readiness::SHORT_WRITE_UNRELIABLE,
         }
     }
 }

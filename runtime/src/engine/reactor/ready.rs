@@ -52,46 +52,46 @@ impl Ready {
     /// Returns whether a read may succeed, even if only to report the end of stream.
     #[must_use]
     pub const fn is_readable(self) -> bool {
-        self.any(Ready::READABLE) || self.is_read_closed()
+        self.intersects(Ready::READABLE) || self.is_read_closed()
     }
 
     /// Returns whether a write may succeed, or would fail at once.
     #[must_use]
     pub const fn is_writable(self) -> bool {
-        self.any(Ready::WRITABLE) || self.is_write_closed()
+        self.intersects(Ready::WRITABLE) || self.is_write_closed()
     }
 
     /// Returns whether the peer will send no more.
     #[must_use]
     pub const fn is_read_closed(self) -> bool {
-        self.any(Ready::READ_CLOSED)
+        self.intersects(Ready::READ_CLOSED)
     }
 
     /// Returns whether no more can be written.
     #[must_use]
     pub const fn is_write_closed(self) -> bool {
-        self.any(Ready::WRITE_CLOSED)
+        self.intersects(Ready::WRITE_CLOSED)
     }
 
     /// Returns whether there is urgent data.
     #[must_use]
     pub const fn is_priority(self) -> bool {
-        self.any(PRIORITY)
+        self.intersects(PRIORITY)
     }
 
     /// Returns whether there is an error to fetch.
     #[must_use]
     pub const fn is_error(self) -> bool {
-        self.any(Ready::ERROR)
+        self.intersects(Ready::ERROR)
     }
 
     #[inline]
-    pub(crate) const fn any(self, other: Ready) -> bool {
+    pub(crate) const fn intersects(self, other: Ready) -> bool {
         self.0 & other.0 != 0
     }
 
     #[inline]
-    pub(crate) const fn and(self, other: Ready) -> Ready {
+    pub(crate) const fn union(self, other: Ready) -> Ready {
         Ready(self.0 | other.0)
     }
 }
@@ -103,13 +103,13 @@ impl BitOr for Ready {
     type Output = Ready;
 
     fn bitor(self, other: Ready) -> Ready {
-        self.and(other)
+        self.union(other)
     }
 }
 
 impl BitOrAssign for Ready {
     fn bitor_assign(&mut self, other: Ready) {
-        *self = self.and(other);
+        *self = self.union(other);
     }
 }
 
@@ -132,8 +132,8 @@ impl Sub for Ready {
 impl fmt::Debug for Ready {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = [
-            (self.any(Ready::READABLE), "READABLE"),
-            (self.any(Ready::WRITABLE), "WRITABLE"),
+            (self.intersects(Ready::READABLE), "READABLE"),
+            (self.intersects(Ready::WRITABLE), "WRITABLE"),
             (self.is_read_closed(), "READ_CLOSED"),
             (self.is_write_closed(), "WRITE_CLOSED"),
             (self.is_priority(), "PRIORITY"),

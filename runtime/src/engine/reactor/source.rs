@@ -9,29 +9,29 @@ use slab::Slab;
 
 use crate::engine::panics;
 use crate::engine::reactor::interest::Interest;
-use crate::engine::reactor::readiness::{Direction, Readiness, is_unusual, told_by};
+use crate::engine::reactor::readiness::{Direction, Readiness, is_unusual, reported_by};
 use crate::engine::reactor::ready::Ready;
-use crate::engine::reactor::sharers::Sharers;
-use crate::engine::task::scheduler::TaskSet;
-use crate::engine::task::task_slot::Parked;
+use crate::engine::reactor::shared_pollers::SharedPollers;
+use crate::engine::task::scheduler::Scheduler;
+use crate::engine::task::task_slot::TaskSlot;
 
 /// A descriptor that is registered with the kernel.
 #[derive(Debug)]
 pub(crate) struct Source {
     readiness: Cell<Readiness>,
     /// What [`Source::ready`] tells beyond that.
-    told: Cell<Ready>,
+    reported: Cell<Ready>,
     pub(crate) fd: RawFd,
     pub(crate) interest: Cell<mio::Interest>,
     pub(crate) index: u32,
     pub(crate) generation: u32,
     /// Whether the kernel wakes this loop or another one, not both.
     pub(crate) exclusive: bool,
-    reader: Slot,
-    writer: Slot,
-    /// Made when somebody waits who is not a task in a slot. Seldom needed, and
+    reader: DirectionWaiter,
+    writer: DirectionWaiter,
+    /// Made when somebody waits who is not a task in a waiter. Seldom needed, and
     /// apart, so that the rest is in one or two cache lines.
-    others: OnceCell<Box<Others>>,
+    foreign: OnceCell<Box<ForeignWaiters>>,
 }
 
 impl Source {
@@ -47,15 +47,15 @@ impl Source {
     ) -> Source {
         Source {
             readiness: Cell::new(direction.other().ready()),
-            told: Cell::new(Ready::EMPTY),
+            reported: Cell::new(Ready::EMPTY),
             fd,
             interest: Cell::new(interest),
             index,
             generation,
             exclusive,
-            reader: Slot::default(),
-            writer: Slot::default(),
-            others: OnceCell::new(),
+            reader: DirectionWaiter::default(),
+            writer: DirectionWaiter::default(),
+            foreign: OnceCell::new(),
         }
     }
 
@@ -64,7 +64,7 @@ impl Source {
     pub(crate) fn is_ready(&self, direction: Direction) -> bool {
         self.readiness
             .get()
-            .any(direction.ready().and(Readiness::CLOSED))
+            .intersects(direction.ready().union(Readiness::LOOP_GONE))
     }
 
     /// Whether the kernel tells when `direction` becomes ready.
@@ -86,20 +86,20 @@ impl Source {
 
     /// Whether what ends a wait for `interest` is there.
     pub(crate) fn satisfies(&self, interest: Interest) -> bool {
-        let ends = Readiness::from(interest).and(Readiness::CLOSED);
-        self.readiness.get().any(ends)
+        let ends = Readiness::from(interest).union(Readiness::LOOP_GONE);
+        self.readiness.get().intersects(ends)
     }
 
     /// What is ready of `interest`.
     pub(crate) fn ready(&self, interest: Interest) -> Ready {
-        let mut ready = self.told.get();
+        let mut ready = self.reported.get();
         if self.is_ready(Direction::Read) {
             ready |= Ready::READABLE;
         }
         if self.is_ready(Direction::Write) {
             ready |= Ready::WRITABLE;
         }
-        ready & interest.told()
+        ready & interest.reported()
     }
 
     /// After an operation that would block, though something of `interest` seemed
@@ -108,13 +108,14 @@ impl Source {
         let cleared = Readiness::from(interest);
         self.readiness.set(self.readiness.get().without(cleared));
         let kept = Ready::READ_CLOSED | Ready::WRITE_CLOSED;
-        self.told.set(self.told.get() - (interest.told() - kept));
+        self.reported
+            .set(self.reported.get() - (interest.reported() - kept));
     }
 
     /// Whether the loop is gone.
     #[inline]
     pub(crate) fn is_closed(&self) -> bool {
-        self.readiness.get().any(Readiness::CLOSED)
+        self.readiness.get().intersects(Readiness::LOOP_GONE)
     }
 
     /// After an operation that would block.
@@ -129,7 +130,11 @@ impl Source {
     /// epoll(7). What comes later makes a new edge.
     #[inline]
     pub(crate) fn clear_after_short(&self, direction: Direction) {
-        if !self.readiness.get().any(direction.doubtful()) {
+        if !self
+            .readiness
+            .get()
+            .intersects(direction.short_unreliable())
+        {
             self.clear(direction);
         }
     }
@@ -137,11 +142,11 @@ impl Source {
     /// Has the task that polls woken when `direction` becomes ready, if it is the one that
     /// was noted there before. Returns false if it is not.
     #[inline]
-    pub(crate) fn park_again(&self, direction: Direction, context: &Context<'_>) -> bool {
-        let slot = self.slot(direction);
-        let is_noted = slot.task.is(context.waker());
+    pub(crate) fn is_registered(&self, direction: Direction, context: &Context<'_>) -> bool {
+        let waiter = self.waiter(direction);
+        let is_noted = waiter.task.is(context.waker());
         if is_noted {
-            slot.waits.set(true);
+            waiter.waits.set(true);
         }
         is_noted
     }
@@ -149,67 +154,67 @@ impl Source {
     /// Notes whom to wake when `direction` becomes ready, instead of whoever
     /// was noted there before.
     #[inline]
-    pub(crate) fn park(&self, direction: Direction, context: &Context<'_>) {
-        let slot = self.slot(direction);
-        if slot.task.park(context.waker()) {
-            slot.waits.set(true);
+    pub(crate) fn register(&self, direction: Direction, context: &Context<'_>) {
+        let waiter = self.waiter(direction);
+        if waiter.task.register(context.waker()) {
+            waiter.waits.set(true);
         } else {
-            self.park_other(direction, context);
+            self.register_foreign(direction, context);
         }
     }
 
     #[cold]
-    fn park_other(&self, direction: Direction, context: &Context<'_>) {
-        self.slot(direction).waits.set(false);
-        self.others().park(direction, context.waker());
+    fn register_foreign(&self, direction: Direction, context: &Context<'_>) {
+        self.waiter(direction).waits.set(false);
+        self.foreign().register(direction, context.waker());
         if self.is_ready(direction) {
-            // A waker is others' code, which may have turned the loop.
+            // A waker is foreign' code, which may have turned the loop.
             context.waker().wake_by_ref();
         }
     }
 
-    /// Adds somebody who waits beside the one in the slot.
+    /// Adds somebody who waits beside the one in the waiter.
     pub(crate) fn join(&self, interest: Interest) -> usize {
-        self.others().list.borrow_mut().insert(Waiter {
-            awaits: Readiness::from(interest).and(Readiness::CLOSED),
+        self.foreign().list.borrow_mut().insert(InterestWaiter {
+            awaits: Readiness::from(interest).union(Readiness::LOOP_GONE),
             waker: None,
         })
     }
 
     /// Notes one more task to wake when `direction` becomes ready. `now` reads the
     /// clock of the loop.
-    pub(crate) fn park_shared(
+    pub(crate) fn register_shared(
         &self,
         direction: Direction,
         context: &Context<'_>,
         now: impl FnOnce() -> u64,
     ) {
-        let sharers = self.others().sharers(direction);
-        if sharers.borrow().contains(context.waker()) {
+        let shared_pollers = self.foreign().shared_pollers(direction);
+        if shared_pollers.borrow().contains(context.waker()) {
             return;
         }
         let waker = context.waker().clone();
-        let removed = sharers.borrow_mut().insert(waker, now);
+        let removed = shared_pollers.borrow_mut().insert(waker, now);
         for waker in removed {
             panics::caught(|| waker.wake());
         }
         if self.is_ready(direction) {
-            // A waker is others' code, which may have turned the loop.
+            // A waker is foreign' code, which may have turned the loop.
             context.waker().wake_by_ref();
         }
     }
 
-    fn others(&self) -> &Others {
-        self.others.get_or_init(Box::default)
+    fn foreign(&self) -> &ForeignWaiters {
+        self.foreign.get_or_init(Box::default)
     }
 
     /// Ready if what it awaits is there; else the waiter `key` is woken when it is.
     pub(crate) fn poll_joined(&self, key: usize, context: &Context<'_>) -> Poll<()> {
         let waker = context.waker().clone();
         let before = {
-            let mut list = self.others().list.borrow_mut();
+            let mut list = self.foreign().list.borrow_mut();
             let waiter = &mut list[key];
-            if self.readiness.get().any(waiter.awaits) {
+            if self.readiness.get().intersects(waiter.awaits) {
                 return Poll::Ready(());
             }
             waiter.waker.replace(waker)
@@ -225,18 +230,18 @@ impl Source {
     pub(crate) fn has_readers(&self) -> bool {
         self.reader.waits.get()
             || self
-                .others
+                .foreign
                 .get()
-                .is_some_and(|others| others.have_readers())
+                .is_some_and(|foreign| foreign.has_readers())
     }
 
     /// Takes a waiter out.
     pub(crate) fn leave(&self, key: usize) {
-        let waiter = self.others().list.borrow_mut().remove(key);
+        let waiter = self.foreign().list.borrow_mut().remove(key);
         drop(waiter);
     }
 
-    fn slot(&self, direction: Direction) -> &Slot {
+    fn waiter(&self, direction: Direction) -> &DirectionWaiter {
         match direction {
             Direction::Read => &self.reader,
             Direction::Write => &self.writer,
@@ -244,55 +249,55 @@ impl Source {
     }
 
     /// Takes in what an event tells, and wakes the tasks that it concerns. True
-    /// if there may be [others](Source::wake_others) to wake.
+    /// if there may be [foreign](Source::wake_foreign) to wake.
     #[inline]
     #[must_use]
-    pub(crate) fn take_event(&self, event: &mio::event::Event, tasks: &TaskSet) -> bool {
+    pub(crate) fn take_event(&self, event: &mio::event::Event, tasks: &Scheduler) -> bool {
         if is_unusual(event) {
-            self.told.set(self.told.get() | told_by(event));
+            self.reported.set(self.reported.get() | reported_by(event));
             return self.set_ready(Readiness::of(event), tasks);
         }
         if event.is_readable() {
             self.readiness
-                .set(self.readiness.get().and(Readiness::READABLE));
+                .set(self.readiness.get().union(Readiness::READABLE));
             self.reader.wake_task(tasks);
         }
         if event.is_writable() {
             self.readiness
-                .set(self.readiness.get().and(Readiness::WRITABLE));
+                .set(self.readiness.get().union(Readiness::WRITABLE));
             self.writer.wake_task(tasks);
         }
-        self.others.get().is_some()
+        self.foreign.get().is_some()
     }
 
     /// As [`take_event`](Source::take_event), for any news.
     #[cold]
-    fn set_ready(&self, news: Readiness, tasks: &TaskSet) -> bool {
-        self.readiness.set(self.readiness.get().and(news));
-        if news.any(Readiness::READABLE) {
+    fn set_ready(&self, news: Readiness, tasks: &Scheduler) -> bool {
+        self.readiness.set(self.readiness.get().union(news));
+        if news.intersects(Readiness::READABLE) {
             self.reader.wake_task(tasks);
         }
-        if news.any(Readiness::WRITABLE) {
+        if news.intersects(Readiness::WRITABLE) {
             self.writer.wake_task(tasks);
         }
-        self.others.get().is_some()
+        self.foreign.get().is_some()
     }
 
     /// Wakes by wakers, which may be anybody's code: nothing may be borrowed.
     #[cold]
-    pub(crate) fn wake_others(&self, news: Readiness) {
-        if let Some(others) = self.others.get() {
-            others.wake(news);
+    pub(crate) fn wake_foreign(&self, news: Readiness) {
+        if let Some(foreign) = self.foreign.get() {
+            foreign.wake(news);
         }
     }
 
     /// Marks the loop as gone, and wakes everybody to find out.
-    pub(crate) fn close(&self, tasks: &TaskSet) {
-        let news = Readiness::CLOSED
-            .and(Readiness::READABLE)
-            .and(Readiness::WRITABLE);
+    pub(crate) fn close(&self, tasks: &Scheduler) {
+        let news = Readiness::LOOP_GONE
+            .union(Readiness::READABLE)
+            .union(Readiness::WRITABLE);
         if self.set_ready(news, tasks) {
-            self.wake_others(news);
+            self.wake_foreign(news);
         }
     }
 }
@@ -302,14 +307,14 @@ impl Source {
 /// It stays noted after a wake, so that one that waits for the same socket again
 /// and again pays for no reference.
 #[derive(Debug, Default)]
-struct Slot {
-    task: Parked,
+struct DirectionWaiter {
+    task: TaskSlot,
     waits: Cell<bool>,
 }
 
-impl Slot {
+impl DirectionWaiter {
     #[inline]
-    fn wake_task(&self, tasks: &TaskSet) {
+    fn wake_task(&self, tasks: &Scheduler) {
         if self.waits.replace(false) {
             self.task.wake(tasks);
         }
@@ -318,77 +323,78 @@ impl Slot {
 
 /// Who waits by a waker.
 #[derive(Default)]
-struct Others {
-    /// Who polls, in place of the task in the slot: another executor, or a
+struct ForeignWaiters {
+    /// Who polls, in place of the task in the waiter: another executor, or a
     /// future that makes its own wakers. If a task waits since, this is woken
     /// for nothing, once.
     reader: Cell<Option<Waker>>,
     writer: Cell<Option<Waker>>,
     /// Those who wait by a shared reference: several acceptors, say.
-    list: RefCell<Slab<Waiter>>,
+    list: RefCell<Slab<InterestWaiter>>,
     /// The tasks that poll by a shared reference, until the next event.
-    readers: RefCell<Sharers>,
-    writers: RefCell<Sharers>,
+    readers: RefCell<SharedPollers>,
+    writers: RefCell<SharedPollers>,
 }
 
 #[derive(Debug)]
-struct Waiter {
+struct InterestWaiter {
     awaits: Readiness,
     waker: Option<Waker>,
 }
 
-impl Others {
+impl ForeignWaiters {
     #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
-    fn have_readers(&self) -> bool {
+    fn has_readers(&self) -> bool {
         let reader = self.reader.take();
         let polls = reader.is_some();
         self.reader.set(reader);
         let list = self.list.borrow();
         let mut waiters = list.iter().map(|(_, waiter)| waiter);
         polls
-            || waiters
-                .any(|waiter| waiter.waker.is_some() && waiter.awaits.any(Readiness::READABLE))
+            || waiters.any(|waiter| {
+                waiter.waker.is_some() && waiter.awaits.intersects(Readiness::READABLE)
+            })
             || !self.readers.borrow().is_empty()
     }
 
-    fn sharers(&self, direction: Direction) -> &RefCell<Sharers> {
+    fn shared_pollers(&self, direction: Direction) -> &RefCell<SharedPollers> {
         match direction {
             Direction::Read => &self.readers,
             Direction::Write => &self.writers,
         }
     }
 
-    fn slot(&self, direction: Direction) -> &Cell<Option<Waker>> {
+    fn waiter(&self, direction: Direction) -> &Cell<Option<Waker>> {
         match direction {
             Direction::Read => &self.reader,
             Direction::Write => &self.writer,
         }
     }
 
-    fn park(&self, direction: Direction, waker: &Waker) {
-        let slot = self.slot(direction);
-        let waker = match slot.take() {
+    fn register(&self, direction: Direction, waker: &Waker) {
+        let waiter = self.waiter(direction);
+        let waker = match waiter.take() {
             Some(same) if same.will_wake(waker) => same,
             _ => waker.clone(),
         };
-        let before = slot.replace(Some(waker));
+        let before = waiter.replace(Some(waker));
         drop(before);
     }
 
     /// Wakes those whom the news concern. One that panics does not cost the
-    /// others their edge.
+    /// foreign their edge.
     fn wake(&self, news: Readiness) {
         let mut wakers: Vec<Waker> = self
             .list
             .borrow_mut()
             .iter_mut()
-            .filter(|(_, waiter)| news.any(waiter.awaits))
+            .filter(|(_, waiter)| news.intersects(waiter.awaits))
             .filter_map(|(_, waiter)| waiter.waker.take())
             .collect();
         for direction in [Direction::Read, Direction::Write] {
-            if news.any(direction.ready()) {
-                wakers.extend(self.slot(direction).take());
-                wakers.extend(self.sharers(direction).borrow_mut().take());
+            if news.intersects(direction.ready()) {
+                wakers.extend(self.waiter(direction).take());
+                wakers.extend(self.shared_pollers(direction).borrow_mut().take());
             }
         }
         for waker in wakers {
@@ -397,9 +403,9 @@ impl Others {
     }
 }
 
-impl fmt::Debug for Others {
+impl fmt::Debug for ForeignWaiters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Others")
+        f.debug_struct("ForeignWaiters")
             .field("list", &self.list)
             .finish_non_exhaustive()
     }

@@ -1,6 +1,6 @@
 //! The inbox: where other threads leave tasks for the loop.
 //!
-//! A stack of nodes linked through themselves, in one atomic word. The word
+//! A stack of nodes linked through themselves, in one atomic state. The state
 //! also says whether the loop sleeps, so that of a thousand wakes that come
 //! while it sleeps just the first has to ring.
 //!
@@ -136,7 +136,7 @@ impl<N: Node> Inbox<N> {
 
     /// Marks the loop awake if it is marked asleep; true if it was.
     #[must_use]
-    pub(crate) fn rouse(&self) -> bool {
+    pub(crate) fn wake_if_asleep(&self) -> bool {
         self.head
             .compare_exchange(
                 ptr::without_provenance_mut(SLEEPING),

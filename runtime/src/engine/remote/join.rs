@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use crate::engine::nesting::{self, Level};
-use crate::engine::remote::outcome::{Slot, Stoppable};
+use crate::engine::remote::outcome::{AnyOutcomeSlot, OutcomeSlot};
 use crate::engine::remote::shared::Shared;
 use crate::engine::task::budget;
 use crate::engine::task::error::JoinError;
@@ -41,7 +41,7 @@ use crate::engine::task::id::Id;
 /// # }
 /// ```
 pub struct RemoteJoinHandle<T> {
-    slot: Arc<Slot<T>>,
+    slot: Arc<OutcomeSlot<T>>,
     abort: RemoteAbortHandle,
     /// The loop to which a panic is sent if this handle is dropped without taking it.
     home: Arc<Shared>,
@@ -54,7 +54,7 @@ impl<T> RefUnwindSafe for RemoteJoinHandle<T> {}
 
 impl<T> RemoteJoinHandle<T> {
     pub(crate) fn new(
-        slot: Arc<Slot<T>>,
+        slot: Arc<OutcomeSlot<T>>,
         home: Arc<Shared>,
         spawned_at: &'static Location<'static>,
     ) -> RemoteJoinHandle<T>
@@ -62,7 +62,7 @@ impl<T> RemoteJoinHandle<T> {
         T: Send + 'static,
     {
         let abort = RemoteAbortHandle {
-            target: Arc::clone(&slot) as Arc<dyn Stoppable>,
+            target: Arc::clone(&slot) as Arc<dyn AnyOutcomeSlot>,
         };
         RemoteJoinHandle {
             slot,
@@ -131,7 +131,7 @@ impl<T> Drop for RemoteJoinHandle<T> {
 }
 
 /// Drops the output, or sends a panic of the task to its loop.
-fn give_up(slot: &dyn Stoppable, home: &Arc<Shared>, spawned_at: &'static Location<'static>) {
+fn give_up(slot: &dyn AnyOutcomeSlot, home: &Arc<Shared>, spawned_at: &'static Location<'static>) {
     if let Some(panic) = slot.give_up() {
         home.rethrow(slot.id(), panic, spawned_at);
     }
@@ -163,7 +163,7 @@ impl<T> fmt::Debug for RemoteJoinHandle<T> {
 /// ```
 #[derive(Clone)]
 pub struct RemoteAbortHandle {
-    target: Arc<dyn Stoppable>,
+    target: Arc<dyn AnyOutcomeSlot>,
 }
 
 impl UnwindSafe for RemoteAbortHandle {}
@@ -178,7 +178,7 @@ impl RemoteAbortHandle {
     /// Returns whether the task has finished.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.target.is_over()
+        self.target.is_finished()
     }
 
     /// Returns the id of the task.

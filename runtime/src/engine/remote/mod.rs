@@ -17,12 +17,12 @@
 
 pub(crate) mod inbox;
 pub(crate) mod join;
-pub(crate) mod mailbox;
 #[cfg(all(test, loom))]
 mod model;
 pub(crate) mod outcome;
 pub(crate) mod pool;
 pub(crate) mod shared;
+pub(crate) mod spawn_queue;
 pub(crate) mod spawner;
 pub(crate) mod task;
 
@@ -36,7 +36,7 @@ use crate::engine::remote::inbox::{Inbox, Push, Taken};
 use crate::engine::report::unhandled::{self, Hook, TaskPanic, Unhandled};
 use crate::engine::sys::atomic::{AtomicIsize, Ordering};
 use crate::engine::task::header::Header;
-use crate::engine::task::raw::Raw;
+use crate::engine::task::raw::RawTask;
 
 /// More than there can be tasks.
 const BIAS: isize = isize::MAX / 2;
@@ -65,7 +65,7 @@ impl Remote {
         payload: Box<dyn Any + Send>,
     ) -> Option<Box<dyn Any + Send>> {
         let payload = self.unhandled.see(panic, hook, payload);
-        if self.unhandled.is_raised() && self.inbox.rouse() {
+        if self.unhandled.is_raised() && self.inbox.wake_if_asleep() {
             // The handle was dropped outside a turn; the next one ends the loop.
             self.ring();
         }
@@ -79,8 +79,8 @@ impl Remote {
     /// # Safety
     ///
     /// As for the inbox: the caller has claimed the task's link, with a
-    /// reference for the inbox, by `Word::post`.
-    pub(crate) unsafe fn post(&self, task: Raw) -> Result<(), Raw> {
+    /// reference for the inbox, by `TaskState::post`.
+    pub(crate) unsafe fn post(&self, task: RawTask) -> Result<(), RawTask> {
         // SAFETY: passed on to the caller.
         match unsafe { self.inbox.push(task.pointer()) } {
             Push::Queued => Ok(()),
@@ -101,22 +101,22 @@ impl Remote {
 }
 
 /// The owner's hold on its [`Remote`].
-pub(crate) struct Owned {
+pub(crate) struct RemoteOwner {
     remote: NonNull<Remote>,
     /// Tasks made by the owner, less those it freed itself.
     tasks: Cell<isize>,
 }
 
-impl Owned {
+impl RemoteOwner {
     /// A remote whose loop is rung by `doorbell`.
-    pub(crate) fn new(doorbell: mio::Waker, unhandled: unhandled::Options) -> Owned {
+    pub(crate) fn new(doorbell: mio::Waker, unhandled: unhandled::Options) -> RemoteOwner {
         let remote = Box::new(Remote {
             inbox: Inbox::new(),
             doorbell,
             shares: AtomicIsize::new(BIAS),
             unhandled: Unhandled::new(unhandled),
         });
-        Owned {
+        RemoteOwner {
             remote: NonNull::from(Box::leak(remote)),
             tasks: Cell::new(0),
         }
@@ -161,14 +161,14 @@ impl Owned {
 
     /// Marks the loop asleep, unless a task was left for it.
     #[must_use]
-    pub(crate) fn sleep(&self) -> bool {
+    pub(crate) fn try_mark_asleep(&self) -> bool {
         self.get().inbox.sleep()
     }
 
     /// Makes sure that the loop's next look at the kernel, or that of whoever
     /// embeds it, finds it ready.
-    pub(crate) fn rouse(&self) {
-        if self.get().inbox.rouse() {
+    pub(crate) fn wake_if_asleep(&self) {
+        if self.get().inbox.wake_if_asleep() {
             self.get().ring();
         }
     }
@@ -191,7 +191,7 @@ impl Owned {
     }
 }
 
-impl Drop for Owned {
+impl Drop for RemoteOwner {
     fn drop(&mut self) {
         let hook = self.unhandled().close();
         let shares = BIAS - self.tasks.get();
@@ -203,7 +203,7 @@ impl Drop for Owned {
     }
 }
 
-impl fmt::Debug for Owned {
+impl fmt::Debug for RemoteOwner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.get().fmt(f)
     }
@@ -213,7 +213,7 @@ impl fmt::Debug for Owned {
 ///
 /// # Safety
 ///
-/// The share was taken by [`Owned::share`] for a task that is being freed, and
+/// The share was taken by [`RemoteOwner::share`] for a task that is being freed, and
 /// the caller does not use the pointer again.
 pub(crate) unsafe fn unshare(remote: NonNull<Remote>) {
     // SAFETY: passed on to the caller.
@@ -232,7 +232,7 @@ unsafe fn give_back(remote: NonNull<Remote>, shares: isize) {
         remote.shares.fetch_sub(shares, Ordering::AcqRel) - shares
     };
     if count == 0 {
-        // SAFETY: invariant 2; it came from a box in `Owned::new`.
+        // SAFETY: invariant 2; it came from a box in `RemoteOwner::new`.
         drop(unsafe { Box::from_raw(remote.as_ptr()) });
     }
 }

@@ -1,4 +1,4 @@
-//! Loom models of the word and the inbox together: the code that ships, in
+//! Loom models of the state and the inbox together: the code that ships, in
 //! every interleaving of the loop with one other thread, and with two other
 //! threads in every one that preempts up to three times. All of those take more
 //! than ten minutes for each model.
@@ -22,11 +22,11 @@ use loom::sync::{Arc, Notify};
 use loom::thread;
 
 use crate::engine::remote::inbox::{Inbox, Link, Node, Push};
-use crate::engine::task::state::{Post, Word};
+use crate::engine::task::state::{ScheduleRemote, TaskState};
 
 /// A task, as far as other threads see it.
 struct Task {
-    word: Word,
+    state: TaskState,
     link: Link<Task>,
     /// The memory: read by whoever has a reference, written when it is freed. Loom
     /// tells if the free does not come after every read.
@@ -51,13 +51,13 @@ impl Drop for Task {
 /// A reference to a task, as a waker or the owner has.
 struct Reference(NonNull<Task>);
 
-// SAFETY: a task's word and link are made for other threads.
+// SAFETY: a task's state and link are made for other threads.
 unsafe impl Send for Reference {}
 
 impl Reference {
     fn new(freed: &Uncounted<Tally>) -> Reference {
         let task = Box::new(Task {
-            word: Word::new(),
+            state: TaskState::new(),
             link: Link::default(),
             memory: UnsafeCell::new(()),
             freed: Uncounted::clone(freed),
@@ -72,7 +72,7 @@ impl Reference {
 
     /// Wakes or aborts the task, as `waker::notify` does from another thread.
     fn notify(&self, far: &Far, abort: bool) {
-        if self.task().word.post(abort) == Post::Needless {
+        if self.task().state.schedule_remote(abort) == ScheduleRemote::AlreadyScheduled {
             return;
         }
         // SAFETY: the link and a reference were claimed just now.
@@ -80,7 +80,7 @@ impl Reference {
             Push::Queued => {}
             Push::Ring => far.doorbell.notify(),
             Push::Closed => {
-                self.task().word.unpost();
+                self.task().state.clear_scheduled();
                 drop(Reference(self.0));
             }
         }
@@ -89,7 +89,7 @@ impl Reference {
 
 impl Clone for Reference {
     fn clone(&self) -> Reference {
-        self.task().word.acquire();
+        self.task().state.acquire();
         Reference(self.0)
     }
 }
@@ -97,7 +97,7 @@ impl Clone for Reference {
 impl Drop for Reference {
     fn drop(&mut self) {
         self.task().memory.with(|_| ());
-        if self.task().word.release() {
+        if self.task().state.release() {
             self.task().memory.with_mut(|_| ());
             // SAFETY: it came from a box, and this was the last reference.
             drop(unsafe { Box::from_raw(self.0.as_ptr()) });
@@ -133,7 +133,7 @@ impl Far {
         for task in self.inbox.take() {
             // The inbox's reference.
             let task = Reference(task);
-            aborted |= task.task().word.unpost();
+            aborted |= task.task().state.clear_scheduled();
             count += 1;
         }
         (count, aborted)
@@ -180,9 +180,9 @@ fn loom_no_wake_is_lost() {
         }
         for task in far.inbox.close() {
             let task = Reference(task);
-            task.task().word.unpost();
+            task.task().state.clear_scheduled();
         }
-        owner.task().word.finish();
+        owner.task().state.finish();
         assert_eq!(freed.load(SeqCst), 0);
         drop(owner);
         assert_eq!(freed.load(SeqCst), 1);
@@ -233,7 +233,7 @@ fn loom_an_abort_is_seen() {
         }
         for task in far.inbox.close() {
             let task = Reference(task);
-            task.task().word.unpost();
+            task.task().state.clear_scheduled();
         }
         drop(owner);
         assert_eq!(freed.load(SeqCst), 1);
@@ -254,10 +254,10 @@ fn loom_a_close_races_with_wakes() {
                 thread::spawn(move || waker.notify(&far, false))
             })
             .collect();
-        owner.task().word.finish();
+        owner.task().state.finish();
         for task in far.inbox.close() {
             let task = Reference(task);
-            task.task().word.unpost();
+            task.task().state.clear_scheduled();
         }
         drop(owner);
         for thread in threads {
@@ -280,8 +280,8 @@ fn loom_the_last_reference_frees() {
                 thread::spawn(move || drop(waker.clone()))
             })
             .collect();
-        owner.task().word.finish();
-        assert!(owner.task().word.is_done());
+        owner.task().state.finish();
+        assert!(owner.task().state.is_done());
         drop(owner);
         for thread in threads {
             thread.join().unwrap();
@@ -302,7 +302,7 @@ fn loom_a_rouse_races_with_a_wake() {
             let (far, waker) = (Arc::clone(&far), Reference::new(&freed));
             thread::spawn(move || waker.notify(&far, false))
         };
-        if far.inbox.rouse() {
+        if far.inbox.wake_if_asleep() {
             far.doorbell.notify();
         }
         far.doorbell.wait();

@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! 1. The outcome is stored once: by [`Sender::send`], or as "cancelled" by the
+//! 1. The outcome is stored once: by [`OutcomeSender::send`], or as "cancelled" by the
 //!    sender's destructor.
 //! 2. What is replaced or taken out of a slot is dropped, and wakers are cloned
 //!    and woken, when the lock is free again.
@@ -21,21 +21,21 @@ use crate::engine::task::join::AbortHandle;
 type Outcome<T> = Result<T, JoinError>;
 
 /// Where the outcome of a task or job is left.
-pub(crate) struct Slot<T> {
+pub(crate) struct OutcomeSlot<T> {
     id: Id,
-    state: Mutex<State<T>>,
+    state: Mutex<SlotState<T>>,
 }
 
-struct State<T> {
+struct SlotState<T> {
     outcome: Option<Outcome<T>>,
     waker: Foreign<Waker>,
     /// Nobody will take the outcome.
     detached: bool,
-    stop: Stop,
+    stop: AbortTarget,
 }
 
 /// How to stop what the slot waits for.
-pub(crate) enum Stop {
+pub(crate) enum AbortTarget {
     /// The task is on its way to the loop.
     NotYet,
     /// Likewise, and it is to be aborted when it is there.
@@ -48,23 +48,23 @@ pub(crate) enum Stop {
 }
 
 /// The end of a slot that is filled.
-pub(crate) struct Sender<T> {
-    slot: Arc<Slot<T>>,
+pub(crate) struct OutcomeSender<T> {
+    slot: Arc<OutcomeSlot<T>>,
 }
 
-impl<T> Slot<T> {
+impl<T> OutcomeSlot<T> {
     /// An empty slot, for whatever goes by `id`.
-    pub(crate) fn new(id: Id, stop: Stop) -> (Sender<T>, Arc<Slot<T>>) {
-        let slot = Arc::new(Slot {
+    pub(crate) fn new(id: Id, stop: AbortTarget) -> (OutcomeSender<T>, Arc<OutcomeSlot<T>>) {
+        let slot = Arc::new(OutcomeSlot {
             id,
-            state: Mutex::new(State {
+            state: Mutex::new(SlotState {
                 outcome: None,
                 waker: Foreign::default(),
                 detached: false,
                 stop,
             }),
         });
-        let sender = Sender {
+        let sender = OutcomeSender {
             slot: Arc::clone(&slot),
         };
         (sender, slot)
@@ -82,7 +82,7 @@ impl<T> Slot<T> {
                 return Poll::Ready(outcome);
             }
             assert!(
-                !matches!(state.stop, Stop::Over),
+                !matches!(state.stop, AbortTarget::Over),
                 "RemoteJoinHandle polled after it gave the output of task {}",
                 self.id
             );
@@ -115,7 +115,7 @@ impl<T> Slot<T> {
     /// Stores the outcome, or gives it back if nobody will take it.
     fn complete(&self, outcome: Outcome<T>) -> Option<Outcome<T>> {
         let mut state = lock(&self.state);
-        let stop = mem::replace(&mut state.stop, Stop::Over);
+        let stop = mem::replace(&mut state.stop, AbortTarget::Over);
         if state.detached {
             drop(state);
             drop(stop);
@@ -133,14 +133,14 @@ impl<T> Slot<T> {
     pub(crate) fn started(&self, task: AbortHandle) {
         let mut state = lock(&self.state);
         match state.stop {
-            Stop::NotYet => state.stop = Stop::Task(task),
-            Stop::WhenItComes => {
-                state.stop = Stop::Task(task.clone());
+            AbortTarget::NotYet => state.stop = AbortTarget::Task(task),
+            AbortTarget::WhenItComes => {
+                state.stop = AbortTarget::Task(task.clone());
                 drop(state);
                 task.abort();
             }
             // Over, as nothing else comes this way.
-            Stop::Task(_) | Stop::Job(_) | Stop::Over => {
+            AbortTarget::Task(_) | AbortTarget::Job(_) | AbortTarget::Over => {
                 drop(state);
                 drop(task);
             }
@@ -149,9 +149,9 @@ impl<T> Slot<T> {
 }
 
 /// A slot whose type is of no interest.
-pub(crate) trait Stoppable: Send + Sync {
+pub(crate) trait AnyOutcomeSlot: Send + Sync {
     fn id(&self) -> Id;
-    fn is_over(&self) -> bool;
+    fn is_finished(&self) -> bool;
     /// Aborts the task, or the job if it is not yet running.
     fn abort(&self);
     /// Drops the outcome if it is there, and otherwise has the task or job drop it.
@@ -159,30 +159,30 @@ pub(crate) trait Stoppable: Send + Sync {
     fn give_up(&self) -> Option<panics::Payload>;
 }
 
-impl<T: Send> Stoppable for Slot<T> {
+impl<T: Send> AnyOutcomeSlot for OutcomeSlot<T> {
     fn id(&self) -> Id {
         self.id
     }
 
-    fn is_over(&self) -> bool {
-        matches!(lock(&self.state).stop, Stop::Over)
+    fn is_finished(&self) -> bool {
+        matches!(lock(&self.state).stop, AbortTarget::Over)
     }
 
     fn abort(&self) {
         let mut state = lock(&self.state);
         match &state.stop {
-            Stop::NotYet => state.stop = Stop::WhenItComes,
-            Stop::Task(task) => {
+            AbortTarget::NotYet => state.stop = AbortTarget::WhenItComes,
+            AbortTarget::Task(task) => {
                 let task = task.clone();
                 drop(state);
                 task.abort();
             }
-            Stop::Job(shared) => {
+            AbortTarget::Job(shared) => {
                 let shared = Arc::clone(shared);
                 drop(state);
                 shared.pool.cancel(self.id);
             }
-            Stop::WhenItComes | Stop::Over => {}
+            AbortTarget::WhenItComes | AbortTarget::Over => {}
         }
     }
 
@@ -197,8 +197,8 @@ impl<T: Send> Stoppable for Slot<T> {
     }
 }
 
-impl<T> Sender<T> {
-    pub(crate) fn slot(&self) -> &Arc<Slot<T>> {
+impl<T> OutcomeSender<T> {
+    pub(crate) fn slot(&self) -> &Arc<OutcomeSlot<T>> {
         &self.slot
     }
 
@@ -213,9 +213,9 @@ impl<T> Sender<T> {
     }
 }
 
-impl<T> Drop for Sender<T> {
+impl<T> Drop for OutcomeSender<T> {
     fn drop(&mut self) {
-        if !matches!(lock(&self.slot.state).stop, Stop::Over) {
+        if !matches!(lock(&self.slot.state).stop, AbortTarget::Over) {
             drop(self.slot.complete(Err(JoinError::cancelled(self.slot.id))));
         }
     }

@@ -2,22 +2,22 @@
 
 use std::sync::Arc;
 
-use crate::engine::remote::mailbox::Mailbox;
 use crate::engine::remote::pool::Pool;
 use crate::engine::remote::pool::options::Options;
+use crate::engine::remote::spawn_queue::SpawnQueue;
 use crate::engine::task::meta::TaskMeta;
 
 /// The state that all handles of a runtime share with the threads of its pool.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) mailbox: Mailbox,
+    pub(crate) spawn_queue: SpawnQueue,
     pub(crate) pool: Pool,
 }
 
 impl Shared {
     pub(crate) fn new(options: Options) -> Arc<Shared> {
         Arc::new(Shared {
-            mailbox: Mailbox::new(),
+            spawn_queue: SpawnQueue::new(),
             pool: Pool::new(options),
         })
     }
@@ -25,11 +25,11 @@ impl Shared {
     /// Drops the spawn requests that have not become tasks yet. Returns the metadata of
     /// their tasks.
     pub(crate) fn discard_unstarted(&self) -> Vec<TaskMeta> {
-        self.mailbox.discard()
+        self.spawn_queue.discard()
     }
 
     /// Wakes the loop for a turn, even if it has nothing to do.
     pub(crate) fn nudge(&self) {
-        self.mailbox.wake();
+        self.spawn_queue.wake();
     }
 }

@@ -14,9 +14,9 @@ use crate::engine::core::context;
 use crate::engine::core::event_loop::EventLoop;
 use crate::engine::panics;
 use crate::engine::remote::join::RemoteJoinHandle;
-use crate::engine::remote::mailbox::Letter;
-use crate::engine::remote::outcome::{Sender, Slot, Stop};
+use crate::engine::remote::outcome::{AbortTarget, OutcomeSender, OutcomeSlot};
 use crate::engine::remote::shared::Shared;
+use crate::engine::remote::spawn_queue::SpawnRequest;
 use crate::engine::task::error::JoinError;
 use crate::engine::task::id::Id;
 use crate::engine::task::meta::TaskMeta;
@@ -24,7 +24,7 @@ use crate::engine::task::meta::TaskMeta;
 /// A task that is yet to be made. The future it will have need not be `Send`.
 pub(crate) struct Unstarted<S, F: Future> {
     start: S,
-    sender: Sender<F::Output>,
+    sender: OutcomeSender<F::Output>,
     spawned_at: &'static Location<'static>,
     future: PhantomData<fn() -> F>,
 }
@@ -36,7 +36,7 @@ where
 {
     pub(crate) fn new(
         start: S,
-        sender: Sender<F::Output>,
+        sender: OutcomeSender<F::Output>,
         spawned_at: &'static Location<'static>,
     ) -> Unstarted<S, F> {
         Unstarted {
@@ -48,13 +48,13 @@ where
     }
 }
 
-impl<S, F> Letter for Unstarted<S, F>
+impl<S, F> SpawnRequest for Unstarted<S, F>
 where
     S: FnOnce() -> F + Send + 'static,
     F: Future + 'static,
     F::Output: Send + 'static,
 {
-    fn open(self: Box<Self>, event_loop: &EventLoop) {
+    fn spawn(self: Box<Self>, event_loop: &EventLoop) {
         let slot = Arc::clone(self.sender.slot());
         let task = RemoteTask {
             start: Some(self.start),
@@ -81,7 +81,7 @@ pin_project! {
         // From then on, until it is over.
         #[pin]
         future: Option<F>,
-        sender: Option<Sender<F::Output>>,
+        sender: Option<OutcomeSender<F::Output>>,
     }
 
     impl<S, F: Future> PinnedDrop for RemoteTask<S, F>
@@ -151,7 +151,7 @@ where
 
 /// Hands a panic to the handle of the task that runs. If that was dropped, the task
 /// is not joined, and the panic is reported.
-fn fail<T>(sender: Sender<T>, panic: Box<dyn Any + Send>) {
+fn fail<T>(sender: OutcomeSender<T>, panic: Box<dyn Any + Send>) {
     let error = JoinError::panicked(sender.id(), panic);
     if let Some(Err(error)) = sender.send(Err(error))
         && let Ok(panic) = error.try_into_panic()
@@ -182,9 +182,9 @@ impl Shared {
         F: Future + 'static,
         F::Output: Send + 'static,
     {
-        let (sender, slot) = Slot::new(id, Stop::NotYet);
+        let (sender, slot) = OutcomeSlot::new(id, AbortTarget::NotYet);
         let handle = RemoteJoinHandle::new(slot, Arc::clone(self), spawned_at);
-        self.mailbox
+        self.spawn_queue
             .send(Box::new(Unstarted::new(start, sender, spawned_at)));
         handle
     }

@@ -48,14 +48,14 @@ pub(crate) type Hook = Arc<dyn Fn(&SlowPoll) + Send + Sync>;
 
 /// Detects slow polls.
 #[derive(Clone)]
-pub(crate) struct Watch {
+pub(crate) struct SlowPollMonitor {
     pub(crate) limit: Duration,
     pub(crate) hook: Foreign<Hook>,
 }
 
-impl Watch {
+impl SlowPollMonitor {
     /// Reports the poll if it was too slow. Returns whether it was.
-    pub(crate) fn tell(&self, task: TaskMeta, elapsed: Duration) -> bool {
+    pub(crate) fn report_if_slow(&self, task: TaskMeta, elapsed: Duration) -> bool {
         if elapsed < self.limit {
             return false;
         }
@@ -69,9 +69,9 @@ impl Watch {
     }
 }
 
-impl fmt::Debug for Watch {
+impl fmt::Debug for SlowPollMonitor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watch")
+        f.debug_struct("SlowPollMonitor")
             .field("limit", &self.limit)
             .finish_non_exhaustive()
     }

@@ -39,7 +39,7 @@ impl Budget {
 
     /// Ends the budget of a task: what is polled outside tasks has none.
     #[inline]
-    pub(crate) fn lift(&self) {
+    pub(crate) fn set_unlimited(&self) {
         self.left.set(UNLIMITED);
     }
 
@@ -137,9 +137,9 @@ fn yield_to_others(context: &Context<'_>) {
 }
 
 /// Wakes the current task after the poll, or the future in it to which the waker of
-/// `context` belongs: see [`TaskSet::wake_after_poll`].
+/// `context` belongs: see [`Scheduler::wake_after_poll`].
 ///
-/// [`TaskSet::wake_after_poll`]: crate::task::TaskSet::wake_after_poll
+/// [`Scheduler::wake_after_poll`]: crate::task::Scheduler::wake_after_poll
 #[inline]
 pub(crate) fn wake_after_poll(context: &Context<'_>) {
     let waker = context.waker();
@@ -161,17 +161,17 @@ pub(crate) fn exhaust() {
 
 /// The budget at one moment, to be compared with its state later in the same poll.
 #[derive(Debug)]
-pub(crate) struct Standing {
+pub(crate) struct BudgetSnapshot {
     left: i64,
     forced_yields: u64,
 }
 
-impl Standing {
+impl BudgetSnapshot {
     /// Returns the current state of the budget.
     #[inline]
-    pub(crate) fn now() -> Standing {
+    pub(crate) fn now() -> BudgetSnapshot {
         let (left, forced_yields) = read();
-        Standing {
+        BudgetSnapshot {
             left,
             forced_yields,
         }

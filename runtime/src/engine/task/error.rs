@@ -12,7 +12,7 @@ use crate::engine::report::unhandled::{Hook, TaskPanic, Unhandled};
 use crate::engine::task::id::Id;
 use crate::engine::task::meta::TaskMeta;
 
-/// The reason why a task failed. It is one word, because every task has room for it.
+/// The reason why a task failed. It is one state, because every task has room for it.
 pub(crate) enum Failure {
     Cancelled,
     Panicked(Box<Panic>),

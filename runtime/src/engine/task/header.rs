@@ -9,10 +9,10 @@ use crate::engine::remote::Remote;
 use crate::engine::remote::inbox::Link;
 use crate::engine::task::id::Id;
 use crate::engine::task::meta::TaskMeta;
-use crate::engine::task::raw::{Raw, Vtable};
+use crate::engine::task::raw::{RawTask, Vtable};
 use crate::engine::task::running;
-use crate::engine::task::state::Word;
-use crate::engine::waker_cell::WakerSlot;
+use crate::engine::task::state::TaskState;
+use crate::engine::waker_cell::WakerCell;
 
 /// What the owner knows of a task. Only the owner's thread looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,11 +27,11 @@ impl Flags {
     /// A token of `scheduler::token` stands for this flag.
     pub(crate) const RUNNING: Flags = Flags(1 << 1);
     /// The task has not ended, and is in the list of live tasks. Its future is in place;
-    /// while `CLOSING` is set, its outcome is. Between the two the outcome is stored while
+    /// while `FLUSHING` is set, its outcome is. Between the two the outcome is stored while
     /// only `LIVE` is set, and an `Ended` of `scheduler::token` says so.
     pub(crate) const LIVE: Flags = Flags(1 << 2);
     /// The task has ended, and its outcome is in place. The caller that clears the flag
-    /// takes or drops the outcome. The flag is not set while the task is `CLOSING`.
+    /// takes or drops the outcome. The flag is not set while the task is `FLUSHING`.
     pub(crate) const RESULT: Flags = Flags(1 << 3);
     /// A `JoinHandle` exists.
     pub(crate) const JOINED: Flags = Flags(1 << 4);
@@ -47,14 +47,14 @@ impl Flags {
     /// looks whether it is `ABORTED`, and decides.
     pub(crate) const SHIELDED: Flags = Flags(1 << 9);
 
-    /// The task has dropped a guard or entered a scope, so the set has an upkeep for it. The
-    /// flag is never cleared; the upkeep is removed when the task ends.
-    pub(crate) const GUARDED: Flags = Flags(1 << 10);
-    /// Cleanups wait in the lane of the upkeep.
-    pub(crate) const BUSY: Flags = Flags(1 << 11);
+    /// The task has dropped a guard or entered a scope, so the set has an state for it. The
+    /// flag is never cleared; the state is removed when the task ends.
+    pub(crate) const HAS_CLEANUP_STATE: Flags = Flags(1 << 10);
+    /// Cleanups wait in the lane of the state.
+    pub(crate) const HAS_CLEANUPS: Flags = Flags(1 << 11);
     /// The future was dropped and the outcome stored, but cleanups are left to run. The
     /// task is `LIVE` meanwhile.
-    pub(crate) const CLOSING: Flags = Flags(1 << 12);
+    pub(crate) const FLUSHING: Flags = Flags(1 << 12);
 
     /// Operations of the task found no budget, and are woken when its turn comes.
     pub(crate) const REFUSED: Flags = Flags(1 << 13);
@@ -63,18 +63,18 @@ impl Flags {
 
     /// What few tasks have, so that the others are asked once.
     pub(crate) const SPECIAL: Flags =
-        Flags(Self::NAMED.0 | Self::ROOT.0 | Self::HIDDEN.0 | Self::GUARDED.0);
+        Flags(Self::NAMED.0 | Self::ROOT.0 | Self::HIDDEN.0 | Self::HAS_CLEANUP_STATE.0);
 
     /// What keeps a task from simply being polled when its turn comes.
-    pub(crate) const DETOUR: Flags =
-        Flags(Self::ABORTED.0 | Self::BUSY.0 | Self::CLOSING.0 | Self::REFUSED.0);
+    pub(crate) const SLOW_PATH: Flags =
+        Flags(Self::ABORTED.0 | Self::HAS_CLEANUPS.0 | Self::FLUSHING.0 | Self::REFUSED.0);
 
     /// While one of these is set, the owner's share of the references is held.
     pub(crate) const OWNED: Flags =
         Flags(Self::QUEUED.0 | Self::RUNNING.0 | Self::LIVE.0 | Self::JOINED.0);
 
     /// Both sets together.
-    pub(crate) const fn and(self, other: Flags) -> Flags {
+    pub(crate) const fn union(self, other: Flags) -> Flags {
         Flags(self.0 | other.0)
     }
 
@@ -86,7 +86,7 @@ impl Flags {
 
     /// Whether any flag of `other` is set.
     #[inline]
-    pub(crate) const fn any(self, other: Flags) -> bool {
+    pub(crate) const fn intersects(self, other: Flags) -> bool {
         self.0 & other.0 != 0
     }
 }
@@ -101,21 +101,21 @@ pub(crate) struct Header {
     pub(crate) remote: NonNull<Remote>,
 
     // The owner's.
-    pub(crate) ready_next: Cell<Option<Raw>>,
+    pub(crate) ready_next: Cell<Option<RawTask>>,
     flags: Cell<Flags>,
 
     // Everybody's.
-    pub(crate) word: Word,
-    pub(crate) inbox: Link<Header>,
+    pub(crate) state: TaskState,
+    pub(crate) remote_link: Link<Header>,
 
     // Never changes.
     pub(crate) id: Id,
     pub(crate) spawned_at: &'static Location<'static>,
 
     // The owner's.
-    pub(crate) live_previous: Cell<Option<Raw>>,
-    pub(crate) live_next: Cell<Option<Raw>>,
-    pub(crate) join_waker: WakerSlot,
+    pub(crate) live_previous: Cell<Option<RawTask>>,
+    pub(crate) live_next: Cell<Option<RawTask>>,
+    pub(crate) join_waker: WakerCell,
 }
 
 impl Header {
@@ -133,10 +133,10 @@ impl Header {
             ready_next: Cell::new(None),
             live_previous: Cell::new(None),
             live_next: Cell::new(None),
-            join_waker: WakerSlot::default(),
-            inbox: Link::default(),
-            word: Word::new(),
-            flags: Cell::new(Flags::LIVE.and(Flags::JOINED).and(Flags::QUEUED)),
+            join_waker: WakerCell::default(),
+            remote_link: Link::default(),
+            state: TaskState::new(),
+            flags: Cell::new(Flags::LIVE.union(Flags::JOINED).union(Flags::QUEUED)),
         }
     }
 
@@ -158,12 +158,12 @@ impl Header {
 
     #[inline]
     pub(crate) fn has(&self, flag: Flags) -> bool {
-        self.flags.get().any(flag)
+        self.flags.get().intersects(flag)
     }
 
     #[inline]
     pub(crate) fn set(&self, flag: Flags) {
-        self.flags.set(self.flags.get().and(flag));
+        self.flags.set(self.flags.get().union(flag));
     }
 
     #[inline]

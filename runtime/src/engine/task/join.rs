@@ -15,7 +15,7 @@ use crate::engine::nesting::{self, Level};
 use crate::engine::task::error::JoinError;
 use crate::engine::task::header::{Flags, Header};
 use crate::engine::task::id::Id;
-use crate::engine::task::raw::Raw;
+use crate::engine::task::raw::RawTask;
 use crate::engine::task::{budget, waker};
 
 /// A handle to a spawned task, and to its output.
@@ -50,7 +50,7 @@ use crate::engine::task::{budget, waker};
 /// # })
 /// ```
 pub struct JoinHandle<T> {
-    task: Raw,
+    task: RawTask,
     // The handle returns a `T`, and must not leave the owner's thread.
     output: PhantomData<(T, Rc<()>)>,
 }
@@ -67,14 +67,14 @@ impl<T> JoinHandle<T> {
     /// `JOINED` is set and owned by this handle alone, on the owner's thread;
     /// `T` is the output of the task's future.
     #[inline]
-    pub(crate) unsafe fn new(task: Raw) -> JoinHandle<T> {
+    pub(crate) unsafe fn new(task: RawTask) -> JoinHandle<T> {
         JoinHandle {
             task,
             output: PhantomData,
         }
     }
 
-    pub(crate) fn task(&self) -> Raw {
+    pub(crate) fn task(&self) -> RawTask {
         self.task
     }
 
@@ -151,12 +151,12 @@ impl<T> JoinHandle<T> {
     /// ```
     #[must_use]
     pub fn abort_handle(&self) -> AbortHandle {
-        self.header().word.acquire();
+        self.header().state.acquire();
         AbortHandle { task: self.task }
     }
 
     /// Makes an abort only schedule the task: its future checks for an abort by
-    /// [`TaskSet::take_abort`](super::TaskSet::take_abort), and decides what to do.
+    /// [`Scheduler::take_abort`](super::Scheduler::take_abort), and decides what to do.
     pub(crate) fn shield(&self) {
         self.header().set(Flags::SHIELDED);
     }
@@ -234,7 +234,7 @@ impl<T> Future for JoinHandle<T> {
 impl<T> Drop for JoinHandle<T> {
     #[inline]
     fn drop(&mut self) {
-        if self.header().has(Flags::LIVE.and(Flags::RESULT)) {
+        if self.header().has(Flags::LIVE.union(Flags::RESULT)) {
             self.detach();
         } else {
             // The outcome was taken, and no waker is left.
@@ -252,7 +252,7 @@ impl<T> Drop for JoinHandle<T> {
 /// On the owner's thread. `RESULT` is set. `JOINED` is set and owned by the caller,
 /// which passes it on.
 #[inline(never)]
-unsafe fn give_up(task: Raw) {
+unsafe fn give_up(task: RawTask) {
     // SAFETY: `JOINED` keeps the task.
     let may_borrow = unsafe { task.header() }.has(Flags::ROOT);
     let level = Level::enter();
@@ -263,7 +263,7 @@ unsafe fn give_up(task: Raw) {
         // SAFETY: likewise. Nothing else touches the outcome of a task that has a
         // `RESULT` and is `JOINED`, and what is deferred stays on the thread. The outcome
         // may wait, because only the outcome of a root borrows
-        // (`TaskSet::spawn_borrowing`).
+        // (`Scheduler::spawn_borrowing`).
         nesting::defer(move || unsafe { drop_outcome(task) });
     }
 }
@@ -273,7 +273,7 @@ unsafe fn give_up(task: Raw) {
 /// # Safety
 ///
 /// The same as for [`give_up`].
-unsafe fn drop_outcome(task: Raw) {
+unsafe fn drop_outcome(task: RawTask) {
     // SAFETY: `JOINED` keeps the task, and this is the owner's thread.
     unsafe { task.discard_outcome() };
     // SAFETY: passed on to the caller.
@@ -287,7 +287,7 @@ unsafe fn drop_outcome(task: Raw) {
 /// On the owner's thread. `JOINED` is set and owned by the caller, which passes it
 /// on; `RESULT` is not set.
 #[inline]
-unsafe fn leave(task: Raw) {
+unsafe fn leave(task: RawTask) {
     // SAFETY: `JOINED` keeps the task until here.
     unsafe { task.header() }.clear(Flags::JOINED);
     // SAFETY: `JOINED` was cleared just now.
@@ -318,10 +318,10 @@ impl<T> fmt::Debug for JoinHandle<T> {
 /// # })
 /// ```
 pub struct AbortHandle {
-    task: Raw,
+    task: RawTask,
 }
 
-// SAFETY: it reads what never changes and the word, and goes through `notify`,
+// SAFETY: it reads what never changes and the state, and goes through `notify`,
 // as wakers do (invariant 1).
 unsafe impl Send for AbortHandle {}
 // SAFETY: likewise.
@@ -341,7 +341,7 @@ impl AbortHandle {
     #[must_use]
     pub fn is_finished(&self) -> bool {
         // SAFETY: the handle's reference keeps the task.
-        unsafe { self.task.header() }.word.is_done()
+        unsafe { self.task.header() }.state.is_done()
     }
 
     /// Returns the id of the task.
@@ -355,7 +355,7 @@ impl AbortHandle {
 impl Clone for AbortHandle {
     fn clone(&self) -> AbortHandle {
         // SAFETY: the handle's reference keeps the task.
-        unsafe { self.task.header() }.word.acquire();
+        unsafe { self.task.header() }.state.acquire();
         AbortHandle { task: self.task }
     }
 }

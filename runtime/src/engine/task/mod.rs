@@ -14,24 +14,24 @@
 //!                                └──────────────────> over          v
 //!                                                                  freed
 //!
-//!  1: `TaskSet::spawn`: one allocation, and one more if the future or the output
+//!  1: `Scheduler::spawn`: one allocation, and one more if the future or the output
 //!     is large; in the live list and the ready queue.
-//!  2: `TaskSet::run_some`: out of the ready queue, `RUNNING`.
+//!  2: `Scheduler::run_some`: out of the ready queue, `RUNNING`.
 //!  3: `Running::poll`: with `Ready` the future is dropped in place and the outcome
 //!     stored there; after a panic `Running::end` does that.
 //!  4: `Running::end`: the future is dropped, the outcome is `Cancelled`, or the
 //!     panic of its destructor.
 //!  5: `waker::notify`: on the loop's thread, while it runs, at the tail of the
-//!     ready queue; elsewhere by way of the inbox (`TaskSet::take_posted`). A
+//!     ready queue; elsewhere by way of the inbox (`Scheduler::take_remote`). A
 //!     task that is running is queued too, and so runs again.
-//!  6: `TaskSet::shut_down` ends every live task, as 4 does.
-//!  7: `Raw::release`: when the last reference goes.
+//!  6: `Scheduler::shut_down` ends every live task, as 4 does.
+//!  7: `RawTask::release`: when the last reference goes.
 //! ```
 //!
-//! A task with guards or scopes (`GUARDED`) takes longer: see
+//! A task with guards or scopes (`HAS_CLEANUP_STATE`) takes longer: see
 //! [`cleanup`](crate::cleanup). While cleanups are left to run, `finish` does not
-//! end it at 3 and 4, but makes it `CLOSING`: it is run on, with the outcome in
-//! place, and `TaskSet::close` polls the cleanups in its turns.
+//! end it at 3 and 4, but makes it `FLUSHING`: it is run on, with the outcome in
+//! place, and `Scheduler::close` polls the cleanups in its turns.
 //!
 //! What is left of a task that has finished, for as long as a waker or a handle is
 //! kept, is its allocation: a header, and the room of a small future. A large
@@ -47,29 +47,29 @@
 //! | part of the header | who |
 //! |---|---|
 //! | `vtable`, `remote`, `id`, `spawned_at` | anybody, to read |
-//! | `word` | anybody |
-//! | `inbox`, the link | whoever set `POSTED` in the word, then whoever took the task from the inbox |
+//! | `state` | anybody |
+//! | `inbox`, the link | whoever set `POSTED` in the state, then whoever took the task from the inbox |
 //! | `flags`, `ready_next`, `live_*`, `join_waker` | the owner: the thread of the loop |
 //! | the stage: future or outcome | the owner |
 //!
 //! # Invariants
 //!
-//! 1. Other threads reach a task by wakers, abort handles and the `Parked`s of
+//! 1. Other threads reach a task by wakers, abort handles and the `TaskSlot`s of
 //!    their own loops only, which touch what the table grants to anybody.
 //!    Everything else is the owner's.
 //! 2. No `&mut Header` and no reference to a whole `TaskCell` is formed while
-//!    others can reach the task: not after `Raw::new`, nor before `free`. So
+//!    others can reach the task: not after `RawTask::new`, nor before `free`. So
 //!    references to headers may overlap each other and a poll.
 //! 3. The owner's share is one reference. It is held while any of `QUEUED`,
 //!    `RUNNING`, `LIVE` or `JOINED` is set, and given back by whoever clears
 //!    the last of them. So the ready queue, the live list, the loop and the
 //!    join handle use a task without counting.
-//! 4. The flags say what the stage holds. `LIVE` without `CLOSING`: the future. `LIVE` with
-//!    `CLOSING`: the outcome. `RESULT`: the outcome, which belongs to the call that
+//! 4. The flags say what the stage holds. `LIVE` without `FLUSHING`: the future. `LIVE` with
+//!    `FLUSHING`: the outcome. `RESULT`: the outcome, which belongs to the call that
 //!    clears the flag. None of these: nothing. While `LIVE` is set, only the holder of
 //!    the task's token (`scheduler::token`) touches the stage. The flags are behind while the
 //!    future is dropped and replaced by the outcome, which an `AbortOnPanic` guards, from
-//!    then until `CLOSING` is set or `LIVE` is cleared, and when `CLOSING` is cleared before
+//!    then until `FLUSHING` is set or `LIVE` is cleared, and when `FLUSHING` is cleared before
 //!    the end. The token is an `Ended` then.
 //!    The join waker is there only while `JOINED` is set. The owner drops the future, the
 //!    outcome and the join waker while it holds its share, so freeing the memory, on any
@@ -83,7 +83,7 @@
 //!    same task included.
 //! 8. No user code runs unguarded between the storing of an outcome and the end of the
 //!    run, when the task is no longer current: a panic would land in
-//!    `TaskSet::fail_current`, which ends the future of the current task. Wakers that the
+//!    `Scheduler::fail_current`, which ends the future of the current task. Wakers that the
 //!    loop keeps are in a `panics::Foreign`, which catches the panic of
 //!    a destructor; other calls are in `panics::caught`. A panic that
 //!    gets past these drops the `Ended`, which aborts the process, and `fail_current`

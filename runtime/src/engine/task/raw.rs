@@ -63,10 +63,10 @@ impl<F: Future> Future for BoxedOutput<F> {
 
 /// The operations that know the type of the future.
 pub(crate) struct Vtable {
-    poll: unsafe fn(Raw) -> bool,
-    end: unsafe fn(Raw, Failure),
-    drop_outcome: unsafe fn(Raw),
-    free: unsafe fn(Raw),
+    poll: unsafe fn(RawTask) -> bool,
+    end: unsafe fn(RawTask, Failure),
+    drop_outcome: unsafe fn(RawTask),
+    free: unsafe fn(RawTask),
     /// Where the stage is, in bytes from the header.
     stage: usize,
 }
@@ -79,9 +79,9 @@ impl fmt::Debug for Vtable {
 
 /// A pointer to a task. Whether the task is alive is for the holder to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Raw(NonNull<Header>);
+pub(crate) struct RawTask(NonNull<Header>);
 
-impl Raw {
+impl RawTask {
     /// Allocates a task: live, with a handle, and queued by the flags, though
     /// the caller has yet to put it in the queue and the list.
     ///
@@ -95,13 +95,13 @@ impl Raw {
         remote: NonNull<Remote>,
         id: Id,
         spawned_at: &'static Location<'static>,
-    ) -> Raw {
+    ) -> RawTask {
         if const { is_large::<F::Output>() } {
-            Raw::allocate(BoxedOutput(Box::pin(future)), remote, id, spawned_at)
+            RawTask::allocate(BoxedOutput(Box::pin(future)), remote, id, spawned_at)
         } else if const { is_large::<F>() } {
-            Raw::allocate(Box::pin(future), remote, id, spawned_at)
+            RawTask::allocate(Box::pin(future), remote, id, spawned_at)
         } else {
-            Raw::allocate(future, remote, id, spawned_at)
+            RawTask::allocate(future, remote, id, spawned_at)
         }
     }
 
@@ -110,7 +110,7 @@ impl Raw {
         remote: NonNull<Remote>,
         id: Id,
         spawned_at: &'static Location<'static>,
-    ) -> Raw {
+    ) -> RawTask {
         let cell = Box::new(TaskCell {
             header: Header::new(Self::vtable::<F>(), remote, id, spawned_at),
             stage: UnsafeCell::new(Stage {
@@ -118,7 +118,7 @@ impl Raw {
             }),
         });
         // Cast from the pointer to the whole, so that it may reach the stage.
-        Raw(NonNull::from(Box::leak(cell)).cast::<Header>())
+        RawTask(NonNull::from(Box::leak(cell)).cast::<Header>())
     }
 
     const fn vtable<F: Future>() -> &'static Vtable {
@@ -133,8 +133,8 @@ impl Raw {
 
     /// Whose pointer `pointer` was before.
     #[inline]
-    pub(crate) fn from_pointer(pointer: NonNull<Header>) -> Raw {
-        Raw(pointer)
+    pub(crate) fn from_pointer(pointer: NonNull<Header>) -> RawTask {
+        RawTask(pointer)
     }
 
     #[inline]
@@ -156,7 +156,7 @@ impl Raw {
 
     /// Polls the future; true if that was the end, and the outcome is stored.
     /// A panic of the future comes out, and the caller has to
-    /// [`end`](Raw::end) the task.
+    /// [`end`](RawTask::end) the task.
     ///
     /// # Safety
     ///
@@ -175,7 +175,7 @@ impl Raw {
     ///
     /// # Safety
     ///
-    /// As for [`poll`](Raw::poll), which may have been left by a panic.
+    /// As for [`poll`](RawTask::poll), which may have been left by a panic.
     pub(crate) unsafe fn end(self, failure: Failure) {
         // SAFETY: a live task has a header.
         let end = unsafe { self.header() }.vtable.end;
@@ -243,7 +243,7 @@ impl Raw {
     #[inline]
     pub(crate) unsafe fn release(self) {
         // SAFETY: the caller's reference keeps the task until here.
-        let last = unsafe { self.header() }.word.release();
+        let last = unsafe { self.header() }.state.release();
         if last {
             // SAFETY: nobody else has a reference.
             let free = unsafe { self.header() }.vtable.free;
@@ -273,14 +273,14 @@ impl Raw {
 // SAFETY: the field is the same each time and has no other use.
 unsafe impl Node for Header {
     fn link(&self) -> &Link<Header> {
-        &self.inbox
+        &self.remote_link
     }
 }
 
 /// # Safety
 ///
-/// As for [`Raw::poll`]; `F` is the task's.
-unsafe fn poll<F: Future>(task: Raw) -> bool {
+/// As for [`RawTask::poll`]; `F` is the task's.
+unsafe fn poll<F: Future>(task: RawTask) -> bool {
     // SAFETY: the loop keeps the task during the poll.
     let waker = unsafe { waker::borrowed(task) };
     // SAFETY: the loop keeps the task.
@@ -299,8 +299,8 @@ unsafe fn poll<F: Future>(task: Raw) -> bool {
 
 /// # Safety
 ///
-/// As for [`Raw::end`]; `F` is the task's.
-unsafe fn end<F: Future>(task: Raw, failure: Failure) {
+/// As for [`RawTask::end`]; `F` is the task's.
+unsafe fn end<F: Future>(task: RawTask, failure: Failure) {
     // SAFETY: passed on; the future is in place.
     unsafe { replace::<F>(task, Err(failure)) };
 }
@@ -311,7 +311,7 @@ unsafe fn end<F: Future>(task: Raw, failure: Failure) {
 /// # Safety
 ///
 /// The future is in place, and nobody else looks at the stage.
-unsafe fn replace<F: Future>(task: Raw, outcome: Outcome<F::Output>) {
+unsafe fn replace<F: Future>(task: RawTask, outcome: Outcome<F::Output>) {
     // SAFETY: the loop keeps the task.
     let stage = unsafe { stage::<F>(task) };
     // The stage is empty for a while, which the landing place must not see.
@@ -354,7 +354,7 @@ fn blame<T>(header: &Header, outcome: Outcome<T>, panic: Box<dyn Any + Send>) ->
 ///
 /// `RESULT` was set and the caller has cleared it, on the owner's thread, and keeps the
 /// task; `F` is the task's.
-unsafe fn drop_outcome<F: Future>(task: Raw) {
+unsafe fn drop_outcome<F: Future>(task: RawTask) {
     // SAFETY: the owner's share keeps the task.
     let stage = unsafe { stage::<F>(task) };
     let stage = stage.cast::<Outcome<F::Output>>();
@@ -380,16 +380,16 @@ fn remote_of(header: &Header) -> &Remote {
 /// # Safety
 ///
 /// Nobody has a reference to the task, its stage is empty; `F` is the task's.
-unsafe fn free<F: Future>(task: Raw) {
+unsafe fn free<F: Future>(task: RawTask) {
     let remote = {
         // SAFETY: the memory is still there.
         let header = unsafe { task.header() };
         // A waker left by the handle is taken away when the handle goes.
-        debug_assert!(!header.has(Flags::RESULT.and(Flags::OWNED)));
+        debug_assert!(!header.has(Flags::RESULT.union(Flags::OWNED)));
         header.remote
     };
     let cell = task.pointer().cast::<TaskCell<F>>();
-    // SAFETY: it came from a box in `Raw::new`, and nobody uses it any more.
+    // SAFETY: it came from a box in `RawTask::new`, and nobody uses it any more.
     // A union drops nothing of itself.
     drop(unsafe { Box::from_raw(cell.as_ptr()) });
     // SAFETY: the share of the task that has just been freed.
@@ -402,7 +402,7 @@ unsafe fn free<F: Future>(task: Raw) {
 ///
 /// The task is alive; `F` is the task's.
 #[inline]
-unsafe fn stage<F: Future>(task: Raw) -> *mut Stage<F> {
+unsafe fn stage<F: Future>(task: RawTask) -> *mut Stage<F> {
     let cell = task.pointer().cast::<TaskCell<F>>().as_ptr();
     // SAFETY: stays inside the allocation that the pointer is to.
     UnsafeCell::raw_get(unsafe { &raw const (*cell).stage })

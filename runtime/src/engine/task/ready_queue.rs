@@ -7,11 +7,11 @@
 use std::cell::Cell;
 
 use crate::engine::task::header::{Flags, Header};
-use crate::engine::task::raw::Raw;
+use crate::engine::task::raw::RawTask;
 
 /// A counted reference to a task, on the thread of the task's loop.
 #[derive(Debug)]
-pub(crate) struct TaskRef(Raw);
+pub(crate) struct TaskRef(RawTask);
 
 impl TaskRef {
     /// Takes a reference.
@@ -19,13 +19,13 @@ impl TaskRef {
     /// # Safety
     ///
     /// The task is alive, and this is the thread of its loop.
-    unsafe fn new(task: Raw) -> TaskRef {
+    unsafe fn new(task: RawTask) -> TaskRef {
         // SAFETY: passed on to the caller.
-        unsafe { task.header() }.word.acquire();
+        unsafe { task.header() }.state.acquire();
         TaskRef(task)
     }
 
-    pub(crate) fn raw(&self) -> Raw {
+    pub(crate) fn raw(&self) -> RawTask {
         self.0
     }
 
@@ -47,8 +47,8 @@ impl Drop for TaskRef {
 /// A task is in it exactly while `QUEUED` is set, which keeps it alive.
 #[derive(Debug)]
 pub(crate) struct ReadyQueue {
-    head: Cell<Option<Raw>>,
-    tail: Cell<Option<Raw>>,
+    head: Cell<Option<RawTask>>,
+    tail: Cell<Option<RawTask>>,
 }
 
 impl ReadyQueue {
@@ -88,7 +88,7 @@ impl ReadyQueue {
     ///
     /// The caller, on the owner's thread, has just set `QUEUED`.
     #[inline]
-    pub(crate) unsafe fn push(&self, task: Raw) {
+    pub(crate) unsafe fn push(&self, task: RawTask) {
         // SAFETY: `QUEUED` keeps the task.
         unsafe { task.header() }.ready_next.set(None);
         match self.tail.replace(Some(task)) {
@@ -100,7 +100,7 @@ impl ReadyQueue {
 
     /// Takes the first task out; the caller has to clear `QUEUED`.
     #[inline]
-    pub(crate) fn pop(&self) -> Option<Raw> {
+    pub(crate) fn pop(&self) -> Option<RawTask> {
         let task = self.head.get()?;
         // SAFETY: it is in the queue, which keeps it.
         let next = unsafe { task.header() }.ready_next.get();
@@ -117,19 +117,19 @@ impl ReadyQueue {
 ///
 /// A task is in it exactly while `LIVE` is set, which keeps it alive.
 #[derive(Debug)]
-pub(crate) struct LiveList {
-    first: Cell<Option<Raw>>,
+pub(crate) struct OwnedTasks {
+    first: Cell<Option<RawTask>>,
 }
 
-impl LiveList {
-    pub(crate) const fn new() -> LiveList {
-        LiveList {
+impl OwnedTasks {
+    pub(crate) const fn new() -> OwnedTasks {
+        OwnedTasks {
             first: Cell::new(None),
         }
     }
 
     /// The first task that is not running, if there is one.
-    pub(crate) fn first_at_rest(&self) -> Option<Raw> {
+    pub(crate) fn first_at_rest(&self) -> Option<RawTask> {
         let mut next = self.first.get();
         while let Some(task) = next {
             // SAFETY: it is in the list, which keeps it.
@@ -161,7 +161,7 @@ impl LiveList {
     ///
     /// The caller, on the owner's thread, has just made the task.
     #[inline]
-    pub(crate) unsafe fn insert(&self, task: Raw) {
+    pub(crate) unsafe fn insert(&self, task: RawTask) {
         let next = self.first.replace(Some(task));
         // SAFETY: `LIVE` keeps the task.
         unsafe { task.header() }.live_next.set(next);
@@ -178,7 +178,7 @@ impl LiveList {
     /// The task is in this list, and the caller, on the owner's thread, is
     /// about to clear `LIVE`.
     #[inline]
-    pub(crate) unsafe fn remove(&self, task: Raw) {
+    pub(crate) unsafe fn remove(&self, task: RawTask) {
         // SAFETY: it is in the list, which keeps it.
         let header = unsafe { task.header() };
         let previous = header.live_previous.take();

@@ -13,15 +13,15 @@
 use std::cell::Cell;
 use std::ptr;
 
-use crate::engine::task::scheduler::TaskSet;
+use crate::engine::task::scheduler::Scheduler;
 
 thread_local! {
-    static RUNNING: Cell<*const TaskSet> = const { Cell::new(ptr::null()) };
+    static RUNNING: Cell<*const Scheduler> = const { Cell::new(ptr::null()) };
 }
 
 /// Calls `f` with the scheduler that is running on this thread, if one is.
 #[inline]
-pub(crate) fn with_running<R>(f: impl FnOnce(&TaskSet) -> R) -> Option<R> {
+pub(crate) fn with_running<R>(f: impl FnOnce(&Scheduler) -> R) -> Option<R> {
     let running = RUNNING.get();
     // SAFETY: by the invariant, the scheduler is borrowed further up the stack.
     let tasks = unsafe { running.as_ref() }?;
@@ -29,10 +29,10 @@ pub(crate) fn with_running<R>(f: impl FnOnce(&TaskSet) -> R) -> Option<R> {
 }
 
 /// Calls `f` while `tasks` is running on this thread.
-pub(in crate::engine) fn run<R>(tasks: &TaskSet, f: impl FnOnce() -> R) -> R {
+pub(in crate::engine) fn run<R>(tasks: &Scheduler, f: impl FnOnce() -> R) -> R {
     /// Restores `RUNNING`.
     struct Leave {
-        before: *const TaskSet,
+        before: *const Scheduler,
     }
 
     impl Drop for Leave {

@@ -1,4 +1,4 @@
-//! The word: the one part of a task that other threads may change.
+//! The state: the one part of a task that other threads may change.
 //!
 //! It packs the count of references with three flags. Each flag has one
 //! paragraph saying when it may be set.
@@ -11,7 +11,7 @@ use crate::engine::sys::atomic::{AtomicU32, Ordering};
 /// only together with a reference that the inbox then owns. Cleared, and that
 /// reference given back, by whoever takes the task out of the inbox. While it
 /// is set nobody else touches the link.
-const POSTED: u32 = 1 << 0;
+const SCHEDULED: u32 = 1 << 0;
 
 /// Somebody asked for the task to be aborted from outside its running loop.
 ///
@@ -30,23 +30,23 @@ const REFERENCE: u32 = 1 << 3;
 /// process is aborted before the count can wrap, as `Arc` does.
 const MOST_REFERENCES: u32 = u32::MAX / 2;
 
-/// What [`Word::post`] found.
+/// What [`TaskState::post`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Post {
+pub(crate) enum ScheduleRemote {
     /// The caller owns the link, and must push the task on the inbox.
-    Claimed,
+    Schedule,
     /// The task is on its way to the loop already, or over.
-    Needless,
+    AlreadyScheduled,
 }
 
 /// The flags and the reference count of a task.
 #[derive(Debug)]
-pub(crate) struct Word(AtomicU32);
+pub(crate) struct TaskState(AtomicU32);
 
-impl Word {
-    /// A word with one reference, the owner's share.
-    pub(crate) fn new() -> Word {
-        Word(AtomicU32::new(REFERENCE))
+impl TaskState {
+    /// A state with one reference, the owner's share.
+    pub(crate) fn new() -> TaskState {
+        TaskState(AtomicU32::new(REFERENCE))
     }
 
     /// Takes one more reference. The caller holds one.
@@ -65,7 +65,7 @@ impl Word {
     #[must_use]
     pub(crate) fn release(&self) -> bool {
         // The sole holder needs no read-modify-write: nobody else can reach
-        // the word any more. The load synchronises with their releases.
+        // the state any more. The load synchronises with their releases.
         if self.0.load(Ordering::Acquire) / REFERENCE == 1 {
             return true;
         }
@@ -80,26 +80,26 @@ impl Word {
     /// Claims the link to put the task in the inbox, with a reference for it,
     /// and notes the abort if one is asked for. The caller holds a reference.
     #[must_use]
-    pub(crate) fn post(&self, abort: bool) -> Post {
-        let asked = if abort { POSTED | ABORT } else { POSTED };
+    pub(crate) fn schedule_remote(&self, abort: bool) -> ScheduleRemote {
+        let asked = if abort { SCHEDULED | ABORT } else { SCHEDULED };
         // A read-modify-write even where the flag is set already: only so is
         // what the caller did before this visible to the poll that follows.
         let before = self.0.fetch_or(asked, Ordering::AcqRel);
-        if before & POSTED != 0 {
-            return Post::Needless;
+        if before & SCHEDULED != 0 {
+            return ScheduleRemote::AlreadyScheduled;
         }
         if before & DONE != 0 {
-            self.0.fetch_and(!POSTED, Ordering::Relaxed);
-            return Post::Needless;
+            self.0.fetch_and(!SCHEDULED, Ordering::Relaxed);
+            return ScheduleRemote::AlreadyScheduled;
         }
         self.acquire();
-        Post::Claimed
+        ScheduleRemote::Schedule
     }
 
     /// Gives the link back after the task was taken out of the inbox; true if
     /// an abort has been asked for. The inbox's reference passes to the caller.
-    pub(crate) fn unpost(&self) -> bool {
-        self.0.fetch_and(!POSTED, Ordering::AcqRel) & ABORT != 0
+    pub(crate) fn clear_scheduled(&self) -> bool {
+        self.0.fetch_and(!SCHEDULED, Ordering::AcqRel) & ABORT != 0
     }
 
     /// Marks the task as ended. Only the loop calls this.
@@ -107,10 +107,10 @@ impl Word {
     pub(crate) fn finish(&self) {
         // Acquire, as in `release`: the store below takes the place of the last
         // release of another thread, which a later `release` cannot find then.
-        let word = self.0.load(Ordering::Acquire);
-        if word / REFERENCE == 1 {
+        let state = self.0.load(Ordering::Acquire);
+        if state / REFERENCE == 1 {
             // Nobody but the owner can look, so no other write can be lost.
-            self.0.store(word | DONE, Ordering::Relaxed);
+            self.0.store(state | DONE, Ordering::Relaxed);
         } else {
             self.0.fetch_or(DONE, Ordering::Release);
         }
@@ -130,40 +130,49 @@ fn overflow() -> ! {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use crate::engine::task::state::{Post, Word};
+    use crate::engine::task::state::{ScheduleRemote, TaskState};
 
     #[test]
     fn the_last_release_is_told() {
-        let word = Word::new();
-        word.acquire();
-        assert!(!word.release());
-        assert!(word.release());
+        let state = TaskState::new();
+        state.acquire();
+        assert!(!state.release());
+        assert!(state.release());
     }
 
     #[test]
     fn a_second_post_is_needless_until_the_first_is_taken() {
-        let word = Word::new();
-        assert_eq!(word.post(false), Post::Claimed);
-        assert_eq!(word.post(false), Post::Needless);
-        assert!(!word.unpost());
-        assert!(!word.release());
-        assert_eq!(word.post(false), Post::Claimed);
+        let state = TaskState::new();
+        assert_eq!(state.schedule_remote(false), ScheduleRemote::Schedule);
+        assert_eq!(
+            state.schedule_remote(false),
+            ScheduleRemote::AlreadyScheduled
+        );
+        assert!(!state.clear_scheduled());
+        assert!(!state.release());
+        assert_eq!(state.schedule_remote(false), ScheduleRemote::Schedule);
     }
 
     #[test]
     fn an_abort_joins_a_wake_that_is_under_way() {
-        let word = Word::new();
-        assert_eq!(word.post(false), Post::Claimed);
-        assert_eq!(word.post(true), Post::Needless);
-        assert!(word.unpost());
+        let state = TaskState::new();
+        assert_eq!(state.schedule_remote(false), ScheduleRemote::Schedule);
+        assert_eq!(
+            state.schedule_remote(true),
+            ScheduleRemote::AlreadyScheduled
+        );
+        assert!(state.clear_scheduled());
     }
 
     #[test]
     fn a_task_that_is_over_is_not_posted() {
-        let word = Word::new();
-        word.finish();
-        assert!(word.is_done());
-        assert_eq!(word.post(false), Post::Needless);
-        assert!(word.release());
+        let state = TaskState::new();
+        state.finish();
+        assert!(state.is_done());
+        assert_eq!(
+            state.schedule_remote(false),
+            ScheduleRemote::AlreadyScheduled
+        );
+        assert!(state.release());
     }
 }

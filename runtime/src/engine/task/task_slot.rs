@@ -9,8 +9,8 @@ use std::fmt;
 use std::task::Waker;
 
 use crate::engine::task::header::Flags;
-use crate::engine::task::raw::Raw;
-use crate::engine::task::scheduler::TaskSet;
+use crate::engine::task::raw::RawTask;
+use crate::engine::task::scheduler::Scheduler;
 use crate::engine::task::waker;
 
 /// The task that waits for something of a loop, a socket for instance.
@@ -20,15 +20,15 @@ use crate::engine::task::waker;
 /// waking it, on the loop that it belongs to, is a push on the ready queue. No
 /// code of the user's runs in any of it.
 #[derive(Default)]
-pub(crate) struct Parked {
+pub(crate) struct TaskSlot {
     /// Owns a reference.
-    task: Cell<Option<Raw>>,
+    task: Cell<Option<RawTask>>,
 }
 
-impl Parked {
+impl TaskSlot {
     /// Notes the task that `waker` wakes; false if it is not a waker of ours.
     #[inline]
-    pub(crate) fn park(&self, waker: &Waker) -> bool {
+    pub(crate) fn register(&self, waker: &Waker) -> bool {
         let Some(task) = waker::recognise(waker) else {
             return false;
         };
@@ -39,9 +39,9 @@ impl Parked {
     }
 
     #[cold]
-    fn replace(&self, task: Raw) {
+    fn replace(&self, task: RawTask) {
         // SAFETY: the waker that the task was recognised by keeps it.
-        unsafe { task.header() }.word.acquire();
+        unsafe { task.header() }.state.acquire();
         if let Some(before) = self.task.replace(Some(task)) {
             // SAFETY: the reference that was owned.
             unsafe { before.release() };
@@ -59,7 +59,7 @@ impl Parked {
     /// `tasks` is that of the loop that runs on this thread; the task may be
     /// another's.
     #[inline]
-    pub(crate) fn wake(&self, tasks: &TaskSet) {
+    pub(crate) fn wake(&self, tasks: &Scheduler) {
         let Some(task) = self.task.get() else {
             return;
         };
@@ -79,13 +79,13 @@ impl Parked {
     /// Gives the reference to a task back that has finished.
     #[cold]
     fn forget(&self) {
-        drop(Parked {
+        drop(TaskSlot {
             task: Cell::new(self.task.take()),
         });
     }
 }
 
-impl Drop for Parked {
+impl Drop for TaskSlot {
     fn drop(&mut self) {
         if let Some(task) = self.task.take() {
             // SAFETY: the reference that was owned.
@@ -94,8 +94,8 @@ impl Drop for Parked {
     }
 }
 
-impl fmt::Debug for Parked {
+impl fmt::Debug for TaskSlot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Parked").finish_non_exhaustive()
+        f.debug_struct("TaskSlot").finish_non_exhaustive()
     }
 }

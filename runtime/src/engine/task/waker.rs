@@ -11,9 +11,9 @@ use std::ptr::{self, NonNull};
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use crate::engine::task::header::Header;
-use crate::engine::task::raw::Raw;
+use crate::engine::task::raw::RawTask;
 use crate::engine::task::running;
-use crate::engine::task::state::Post;
+use crate::engine::task::state::ScheduleRemote;
 
 /// One for all tasks, so that `Waker::will_wake` can compare addresses.
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop_waker);
@@ -30,7 +30,7 @@ pub(crate) struct Borrowed<'a> {
 ///
 /// The task is alive for `'a`.
 #[inline]
-pub(crate) unsafe fn borrowed<'a>(task: Raw) -> Borrowed<'a> {
+pub(crate) unsafe fn borrowed<'a>(task: RawTask) -> Borrowed<'a> {
     Borrowed {
         // SAFETY: the functions keep the contract of `RawWaker`: they may be called on any
         // thread (invariant 1), and the data is a task that the caller keeps alive. The
@@ -50,14 +50,14 @@ impl Deref for Borrowed<'_> {
 }
 
 #[inline]
-fn raw_waker(task: Raw) -> RawWaker {
+fn raw_waker(task: RawTask) -> RawWaker {
     RawWaker::new(task.pointer().as_ptr().cast_const().cast::<()>(), &VTABLE)
 }
 
 /// The task that `waker` wakes, if it is a waker of ours. It is alive while the
 /// waker is.
 #[inline]
-pub(crate) fn recognise(waker: &Waker) -> Option<Raw> {
+pub(crate) fn recognise(waker: &Waker) -> Option<RawTask> {
     // SAFETY: the vtable is ours, so the data is a task of ours: whoever takes
     // the vtable of a waker to make another has to keep its contract.
     ptr::eq(waker.vtable(), &raw const VTABLE).then(|| unsafe { raw(waker.data()) })
@@ -66,25 +66,25 @@ pub(crate) fn recognise(waker: &Waker) -> Option<Raw> {
 /// Whether the task has finished that `waker` wakes; nothing if it is not a waker
 /// of ours.
 pub(crate) fn has_finished(waker: &Waker) -> Option<bool> {
-    // SAFETY: the waker keeps the task, and every thread may read its word.
-    recognise(waker).map(|task| unsafe { task.header() }.word.is_done())
+    // SAFETY: the waker keeps the task, and every thread may read its state.
+    recognise(waker).map(|task| unsafe { task.header() }.state.is_done())
 }
 
 /// # Safety
 ///
 /// `data` is that of a waker of ours.
 #[inline]
-unsafe fn raw(data: *const ()) -> Raw {
+unsafe fn raw(data: *const ()) -> RawTask {
     let pointer = data.cast_mut().cast::<Header>();
     // SAFETY: it was made of a `NonNull` in `raw_waker`.
-    Raw::from_pointer(unsafe { NonNull::new_unchecked(pointer) })
+    RawTask::from_pointer(unsafe { NonNull::new_unchecked(pointer) })
 }
 
 unsafe fn clone(data: *const ()) -> RawWaker {
     // SAFETY: the waker that is cloned keeps the task.
     let task = unsafe { raw(data) };
     // SAFETY: likewise.
-    unsafe { task.header() }.word.acquire();
+    unsafe { task.header() }.state.acquire();
     raw_waker(task)
 }
 
@@ -115,7 +115,7 @@ unsafe fn drop_waker(data: *const ()) {
 ///
 /// The caller holds a reference to the task.
 #[inline]
-pub(crate) unsafe fn notify(task: Raw, abort: bool) {
+pub(crate) unsafe fn notify(task: RawTask, abort: bool) {
     // SAFETY: the caller's reference keeps the task; `remote` never changes.
     let remote = unsafe { task.header() }.remote;
     let here = running::with_running(|tasks| {
@@ -140,10 +140,10 @@ pub(crate) unsafe fn notify(task: Raw, abort: bool) {
 ///
 /// The caller holds a reference to the task.
 #[cold]
-unsafe fn post(task: Raw, abort: bool) {
+unsafe fn post(task: RawTask, abort: bool) {
     // SAFETY: the caller's reference keeps the task.
     let header = unsafe { task.header() };
-    if header.word.post(abort) == Post::Needless {
+    if header.state.schedule_remote(abort) == ScheduleRemote::AlreadyScheduled {
         return;
     }
     // SAFETY: invariant 6, the task keeps the remote.
@@ -151,7 +151,7 @@ unsafe fn post(task: Raw, abort: bool) {
     // SAFETY: the link and a reference for the inbox were claimed just now.
     if let Err(task) = unsafe { remote.post(task) } {
         // The loop is gone, and the task over: there is nothing to wake.
-        header.word.unpost();
+        header.state.clear_scheduled();
         // SAFETY: the reference that was meant for the inbox.
         unsafe { task.release() };
     }

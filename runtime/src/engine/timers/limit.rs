@@ -38,7 +38,7 @@ use crate::engine::timers::sleep::Sleep;
 #[derive(Debug)]
 #[must_use = "the clock is polled by it"]
 pub struct Limit {
-    before: budget::Standing,
+    before: budget::BudgetSnapshot,
     has_extra: bool,
 }
 
@@ -59,7 +59,7 @@ impl Limit {
     #[inline]
     pub fn before_poll() -> Limit {
         Limit {
-            before: budget::Standing::now(),
+            before: budget::BudgetSnapshot::now(),
             has_extra: false,
         }
     }
@@ -86,7 +86,7 @@ impl Limit {
     #[inline]
     pub fn renew(&mut self) {
         self.take_extra();
-        self.before = budget::Standing::now();
+        self.before = budget::BudgetSnapshot::now();
     }
 
     /// Polls the clock after a poll of the future that was pending.
@@ -111,7 +111,7 @@ impl Limit {
         }
         budget::refill();
         self.has_extra = true;
-        self.before = budget::Standing::now();
+        self.before = budget::BudgetSnapshot::now();
         Verdict::PollAgain
     }
 

@@ -15,16 +15,16 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::engine::panics::Foreign;
-use crate::engine::task::scheduler::TaskSet;
-use crate::engine::task::task_slot::Parked;
+use crate::engine::task::scheduler::Scheduler;
+use crate::engine::task::task_slot::TaskSlot;
 use crate::engine::timers::clock::{Clock, NEVER, nanos};
 use crate::engine::timers::instant::Instant;
-use crate::engine::timers::wheel::{Due, Key, Look, Wheel};
+use crate::engine::timers::wheel::{Due, Key, TimerPoll, Wheel};
 
 /// The timers of a loop, in nanoseconds on its clock.
 ///
 /// **Invariants:** the wheel is not borrowed while a foreign waker is woken, cloned or
-/// dropped. `quiet_until` is 0 while the clock is paused.
+/// dropped. `trusted_alarm` is 0 while the clock is paused.
 pub(crate) struct Timers {
     clock: Clock,
     wheel: RefCell<Wheel>,
@@ -32,7 +32,7 @@ pub(crate) struct Timers {
     /// alarm goes off, the loop need not read the clock whenever it is woken. 0 if it
     /// has to. Meanwhile the slack of a new timer is computed from an older reading of
     /// the clock, which at worst makes it too long.
-    quiet_until: Cell<u64>,
+    trusted_alarm: Cell<u64>,
     /// An empty vector, kept for its capacity.
     due: Cell<Vec<Due>>,
 }
@@ -42,7 +42,7 @@ impl Timers {
         Timers {
             clock: Clock::new(paused),
             wheel: RefCell::new(Wheel::new()),
-            quiet_until: Cell::new(0),
+            trusted_alarm: Cell::new(0),
             due: Cell::new(Vec::new()),
         }
     }
@@ -85,26 +85,26 @@ impl Timers {
     /// Returns whether the alarm is set for a time before any timer is due, and has not
     /// gone off yet.
     #[inline]
-    pub(crate) fn are_quiet(&self) -> bool {
-        self.quiet_until.get() != 0
+    pub(crate) fn trusts_alarm(&self) -> bool {
+        self.trusted_alarm.get() != 0
     }
 
     /// Notes that the alarm is set for `alarm`, on a clock that is not paused.
-    pub(crate) fn rely_on(&self, alarm: u64) {
+    pub(crate) fn trust_alarm(&self, alarm: u64) {
         let is_first = self.next().is_none_or(|next| next >= alarm);
-        self.quiet_until.set(if is_first { alarm } else { 0 });
+        self.trusted_alarm.set(if is_first { alarm } else { 0 });
     }
 
     /// Notes that the alarm has gone off, or is no longer reliable.
-    pub(crate) fn look_again(&self) {
-        self.quiet_until.set(0);
+    pub(crate) fn distrust_alarm(&self) {
+        self.trusted_alarm.set(0);
     }
 
     /// Notes that a timer is set for `deadline`.
     #[inline]
-    fn heed(&self, deadline: u64) {
-        if deadline < self.quiet_until.get() {
-            self.look_again();
+    fn note_deadline(&self, deadline: u64) {
+        if deadline < self.trusted_alarm.get() {
+            self.distrust_alarm();
         }
     }
 
@@ -122,13 +122,13 @@ impl Timers {
 
     /// Wakes the tasks whose timers are due. `tasks` belongs to the running loop.
     #[inline]
-    pub(crate) fn fire(&self, tasks: &TaskSet) {
-        if !self.are_quiet() && !self.wheel.borrow().is_empty() {
+    pub(crate) fn fire(&self, tasks: &Scheduler) {
+        if !self.trusts_alarm() && !self.wheel.borrow().is_empty() {
             self.fire_due(tasks);
         }
     }
 
-    fn fire_due(&self, tasks: &TaskSet) {
+    fn fire_due(&self, tasks: &Scheduler) {
         let now = self.clock.nanos();
         let mut due = self.due.take();
         self.wheel
@@ -146,7 +146,7 @@ impl Timers {
     /// Sets a timer that wakes the task of `context`.
     #[inline]
     pub(crate) fn insert(&self, deadline: u64, context: &Context<'_>) -> Key {
-        self.heed(deadline);
+        self.note_deadline(deadline);
         let now = self.clock.seen();
         let inserted = self
             .wheel
@@ -167,16 +167,16 @@ impl Timers {
     fn poll(&self, key: Key, context: &Context<'_>) -> Poll<()> {
         let look = self.wheel.borrow().look(key, context.waker());
         match look {
-            Look::Waiting => Poll::Pending,
-            Look::Fired => Poll::Ready(()),
-            Look::Foreign => self.poll_anew(key, context),
+            TimerPoll::Waiting => Poll::Pending,
+            TimerPoll::Fired => Poll::Ready(()),
+            TimerPoll::Foreign => self.poll_anew(key, context),
         }
     }
 
     #[cold]
     fn poll_anew(&self, key: Key, context: &Context<'_>) -> Poll<()> {
-        let task = Parked::default();
-        let waiter = if task.park(context.waker()) {
+        let task = TaskSlot::default();
+        let waiter = if task.register(context.waker()) {
             Due::Task(task)
         } else {
             Due::Other(Foreign::new(context.waker().clone()))
@@ -186,14 +186,14 @@ impl Timers {
         // Cloning or dropping the waker runs user code, which may have run a turn of
         // the loop.
         match self.wheel.borrow().look(key, context.waker()) {
-            Look::Fired => Poll::Ready(()),
-            Look::Waiting | Look::Foreign => Poll::Pending,
+            TimerPoll::Fired => Poll::Ready(()),
+            TimerPoll::Waiting | TimerPoll::Foreign => Poll::Pending,
         }
     }
 
     /// Sets the timer to another deadline. Returns false if it has fired.
     fn reset(&self, key: Key, deadline: u64) -> bool {
-        self.heed(deadline);
+        self.note_deadline(deadline);
         let now = self.clock.seen();
         self.wheel.borrow_mut().reset(key, deadline, now)
     }
@@ -209,7 +209,7 @@ impl Timers {
 
     /// Pauses the clock. Returns false if it is paused already.
     pub(crate) fn pause(&self) -> bool {
-        self.look_again();
+        self.distrust_alarm();
         self.clock.pause()
     }
 

@@ -15,7 +15,7 @@ use crate::engine::nesting;
 use crate::engine::panics::{self, Payload};
 use crate::engine::task::budget;
 use crate::engine::task::meta::TaskMeta;
-use crate::engine::waker_cell::WakerSlot;
+use crate::engine::waker_cell::WakerCell;
 use crate::scope::group::error::MemberError;
 use crate::scope::group::shared::Shared;
 
@@ -24,7 +24,7 @@ pub(super) struct Output<V> {
     value: Cell<Option<V>>,
     /// Whether there is, or was, a value, or never will be.
     is_over: Cell<bool>,
-    waker: WakerSlot,
+    waker: WakerCell,
 }
 
 impl<V> Output<V> {
@@ -32,7 +32,7 @@ impl<V> Output<V> {
         Rc::new(Output {
             value: Cell::new(None),
             is_over: Cell::new(false),
-            waker: WakerSlot::default(),
+            waker: WakerCell::default(),
         })
     }
 

@@ -12,7 +12,7 @@ use crate::engine::panics::{self, Payload};
 use crate::engine::task::budget;
 use crate::engine::task::join::AbortHandle;
 use crate::engine::task::meta::TaskMeta;
-use crate::engine::waker_cell::WakerSlot;
+use crate::engine::waker_cell::WakerCell;
 use crate::scope::group::error::Failures;
 
 pub(super) struct Shared<E> {
@@ -31,7 +31,7 @@ pub(super) struct Shared<E> {
     /// The first one, unless it supervises.
     panic: Cell<Option<Payload>>,
     /// Of the one call that waits for members to end.
-    waker: WakerSlot,
+    waker: WakerCell,
 }
 
 struct Place {
@@ -50,7 +50,7 @@ impl<E> Shared<E> {
             unjoined: Cell::new(0),
             failures: RefCell::default(),
             panic: Cell::new(None),
-            waker: WakerSlot::default(),
+            waker: WakerCell::default(),
         })
     }
 

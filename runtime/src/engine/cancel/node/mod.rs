@@ -1,7 +1,7 @@
 //! The tree of what can be cancelled by itself, in one task.
 //!
 //! A task is the root; below it are cancel scopes, brackets and shields, each the
-//! node of a [`Branch`](super::branch::Branch) that its future owns. It finds its
+//! node of a [`NodeGuard`](super::branch::NodeGuard) that its future owns. It finds its
 //! parent when it is polled: the node that is current then. So a future may move
 //! from one task to another.
 //!
@@ -9,8 +9,8 @@
 //!
 //! 1. A node is cancelled if somebody asked for that, or its parent is and the
 //!    node is no shield. Cancelling walks down once; so to ask costs nothing.
-//! 2. A node is engaged while something at it or below has to be done before its
-//!    owner may drop the future. Each engaged node counts once at its parent.
+//! 2. A node is pending while something at it or below has to be done before its
+//!    owner may drop the future. Each pending node counts once at its parent.
 //! 3. What ends an engagement below a cancelled node wakes whoever polls that.
 //! 4. Nothing is borrowed while a waker is cloned, woken or dropped.
 
@@ -24,64 +24,64 @@ use std::task::Context;
 use slab::Slab;
 
 use crate::engine::timers::instant::Instant;
-use crate::engine::waker_cell::WakerSlot;
+use crate::engine::waker_cell::WakerCell;
 
 /// Something that can be cancelled, or holds off cancellation.
-pub(crate) struct Node {
+pub(crate) struct CancelNode {
     pub(super) shields: bool,
     parent: RefCell<Option<Place>>,
-    children: RefCell<Slab<Weak<Node>>>,
+    children: RefCell<Slab<Weak<CancelNode>>>,
     cancelled: Cell<bool>,
     /// Whether that was asked of this very node.
     requested: Cell<bool>,
     /// When it is to be cancelled by whoever polls it.
     pub(super) deadline: Cell<Option<Instant>>,
     /// What is at it and below that has to end by itself.
-    engaged: Cell<usize>,
+    pending: Cell<usize>,
     /// Whether it was polled since it was last told of a cancellation.
-    seen: Cell<bool>,
+    polled: Cell<bool>,
     /// Whether its parent has given it up.
-    lost: Cell<bool>,
-    /// Whether all that is engaged below has been polled since.
-    all_seen: Cell<bool>,
-    unseen: Cell<usize>,
-    fruitless: Cell<u8>,
+    given_up: Cell<bool>,
+    /// Whether all that is pending below has been polled since.
+    all_polled: Cell<bool>,
+    unpolled: Cell<usize>,
+    vain_polls: Cell<u8>,
     /// Of who polls it.
-    waker: WakerSlot,
+    waker: WakerCell,
 }
 
 /// A place among the children of a node.
 struct Place {
-    parent: Rc<Node>,
+    parent: Rc<CancelNode>,
     key: usize,
 }
 
-impl Node {
+impl CancelNode {
     /// A node without a parent.
-    pub(crate) fn root() -> Rc<Node> {
-        Rc::new(Node::new(false))
+    pub(crate) fn root() -> Rc<CancelNode> {
+        Rc::new(CancelNode::new(false))
     }
 
     /// A node that is not cancelled with what it is in.
-    pub(crate) fn shield() -> Rc<Node> {
-        Rc::new(Node::new(true))
+    pub(crate) fn shield() -> Rc<CancelNode> {
+        Rc::new(CancelNode::new(true))
     }
 
-    fn new(shields: bool) -> Node {
-        Node {
+    fn new(shields: bool) -> CancelNode {
+        CancelNode {
             shields,
             parent: RefCell::default(),
             children: RefCell::default(),
             cancelled: Cell::new(false),
             requested: Cell::new(false),
             deadline: Cell::new(None),
-            engaged: Cell::new(0),
-            seen: Cell::new(true),
-            lost: Cell::new(false),
-            all_seen: Cell::new(false),
-            unseen: Cell::new(usize::MAX),
-            fruitless: Cell::new(0),
-            waker: WakerSlot::default(),
+            pending: Cell::new(0),
+            polled: Cell::new(true),
+            given_up: Cell::new(false),
+            all_polled: Cell::new(false),
+            unpolled: Cell::new(usize::MAX),
+            vain_polls: Cell::new(0),
+            waker: WakerCell::default(),
         }
     }
 
@@ -112,17 +112,17 @@ impl Node {
         self.deadline.set(Some(deadline));
     }
 
-    pub(super) fn parent(&self) -> Option<Rc<Node>> {
+    pub(super) fn parent(&self) -> Option<Rc<CancelNode>> {
         let parent = self.parent.borrow();
         parent.as_ref().map(|place| Rc::clone(&place.parent))
     }
 
     /// Tells what is below that this is cancelled.
     fn spread(&self) {
-        self.all_seen.set(false);
+        self.all_polled.set(false);
         let mut above = self.parent();
         while let Some(node) = above {
-            node.all_seen.set(false);
+            node.all_polled.set(false);
             above = node.parent();
         }
         let mut next = self.living_children();
@@ -134,12 +134,12 @@ impl Node {
                 }
                 next.append(&mut node.living_children());
             }
-            node.seen.set(false);
+            node.polled.set(false);
             node.wake();
         }
     }
 
-    fn living_children(&self) -> Vec<Rc<Node>> {
+    fn living_children(&self) -> Vec<Rc<CancelNode>> {
         let children = self.children.borrow();
         children
             .iter()
@@ -152,14 +152,14 @@ impl Node {
     }
 
     /// It is about to be polled, below `parent`.
-    pub(crate) fn arrive(self: &Rc<Self>, parent: Option<&Rc<Node>>, context: &Context<'_>) {
+    pub(crate) fn attach(self: &Rc<Self>, parent: Option<&Rc<CancelNode>>, context: &Context<'_>) {
         self.adopt(parent);
-        self.seen.set(true);
+        self.polled.set(true);
         self.wait(context);
     }
 
     /// It is not polled any more.
-    pub(crate) fn depart(&self) {
+    pub(crate) fn detach(&self) {
         self.leave();
         drop(self.waker.take());
     }
@@ -170,7 +170,7 @@ impl Node {
     }
 
     /// Makes it a child of `parent`, which it is already in most cases.
-    fn adopt(self: &Rc<Self>, parent: Option<&Rc<Node>>) {
+    fn adopt(self: &Rc<Self>, parent: Option<&Rc<CancelNode>>) {
         let same = match (&*self.parent.borrow(), parent) {
             (Some(place), Some(parent)) => Rc::ptr_eq(&place.parent, parent),
             (None, None) => true,
@@ -182,17 +182,17 @@ impl Node {
     }
 
     #[cold]
-    fn move_to(self: &Rc<Self>, parent: Option<&Rc<Node>>) {
+    fn move_to(self: &Rc<Self>, parent: Option<&Rc<CancelNode>>) {
         self.leave();
-        self.lost.set(false);
+        self.given_up.set(false);
         if let Some(parent) = parent {
             let key = parent.children.borrow_mut().insert(Rc::downgrade(self));
             *self.parent.borrow_mut() = Some(Place {
                 parent: Rc::clone(parent),
                 key,
             });
-            if self.engaged.get() > 0 {
-                parent.engage();
+            if self.pending.get() > 0 {
+                parent.add_pending();
             }
         }
         let inherits = !self.shields && parent.is_some_and(|parent| parent.is_cancelled());
@@ -208,17 +208,17 @@ impl Node {
             return;
         };
         drop(parent.children.borrow_mut().try_remove(key));
-        if self.engaged.get() > 0 && !self.lost.get() {
-            parent.disengage();
+        if self.pending.get() > 0 && !self.given_up.get() {
+            parent.remove_pending();
         }
     }
 }
 
-impl fmt::Debug for Node {
+impl fmt::Debug for CancelNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Node")
+        f.debug_struct("CancelNode")
             .field("cancelled", &self.cancelled)
-            .field("engaged", &self.engaged)
+            .field("pending", &self.pending)
             .finish_non_exhaustive()
     }
 }

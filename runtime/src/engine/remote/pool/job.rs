@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::engine::panics;
 use crate::engine::remote::join::RemoteJoinHandle;
-use crate::engine::remote::outcome::{Sender, Slot, Stop};
+use crate::engine::remote::outcome::{AbortTarget, OutcomeSender, OutcomeSlot};
 use crate::engine::remote::pool::count::Counted;
 use crate::engine::remote::pool::{Job, Work, worker};
 use crate::engine::remote::shared::Shared;
@@ -25,7 +25,7 @@ impl Shared {
         W: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        let (sender, slot) = Slot::new(id, Stop::Job(Arc::clone(self)));
+        let (sender, slot) = OutcomeSlot::new(id, AbortTarget::Job(Arc::clone(self)));
         let handle = RemoteJoinHandle::new(slot, Arc::clone(self), spawned_at);
         submit(self, work, sender, spawned_at);
         handle
@@ -36,7 +36,7 @@ impl Shared {
 fn submit<W, R>(
     shared: &Arc<Shared>,
     work: W,
-    sender: Sender<R>,
+    sender: OutcomeSender<R>,
     spawned_at: &'static Location<'static>,
 ) where
     W: FnOnce() -> R + Send + 'static,
@@ -60,7 +60,7 @@ fn submit<W, R>(
 /// The closure of a job, and where its outcome goes.
 struct Closure<W, R> {
     work: W,
-    sender: Sender<R>,
+    sender: OutcomeSender<R>,
     spawned_at: &'static Location<'static>,
     shared: Arc<Shared>,
 }

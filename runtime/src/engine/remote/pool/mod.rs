@@ -38,8 +38,8 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// What a job does.
 pub(crate) trait Work: Send {
-    /// Does it, calls `ran`, and sends the outcome. Panics of the user's code are in that.
-    fn run(self: Box<Self>, ran: &dyn Fn());
+    /// Does it, calls `job_ran`, and sends the outcome. Panics of the user's code are in that.
+    fn run(self: Box<Self>, job_ran: &dyn Fn());
 
     /// Tells that it could not be done.
     fn refuse(self: Box<Self>, error: &io::Error);
@@ -55,7 +55,7 @@ pub(crate) struct Job {
 
 /// What there is of a pool at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Census {
+pub(crate) struct PoolStats {
     pub(crate) threads: usize,
     pub(crate) idle: usize,
     pub(crate) queued: usize,
@@ -66,11 +66,11 @@ pub(crate) struct Census {
 pub(crate) struct Pool {
     pub(crate) options: Options,
     pub(crate) count: Count,
-    state: Mutex<State>,
+    state: Mutex<PoolState>,
 }
 
 #[derive(Default)]
-struct State {
+struct PoolState {
     /// By age: ids of jobs ascend.
     queue: BTreeMap<Id, Job>,
     running: BTreeMap<Id, &'static Location<'static>>,
@@ -82,9 +82,9 @@ struct State {
 }
 
 /// What has to be done for a job that was put in the queue.
-pub(crate) enum Call {
-    Start,
-    Nobody,
+pub(crate) enum Dispatch {
+    StartThread,
+    Nothing,
 }
 
 impl Pool {
@@ -92,7 +92,7 @@ impl Pool {
         Pool {
             options,
             count: Count::default(),
-            state: Mutex::new(State::default()),
+            state: Mutex::new(PoolState::default()),
         }
     }
 
@@ -104,9 +104,9 @@ impl Pool {
     }
 
     /// How many threads and jobs there are.
-    pub(crate) fn census(&self) -> Census {
+    pub(crate) fn stats(&self) -> PoolStats {
         let state = self.lock();
-        Census {
+        PoolStats {
             threads: state.threads,
             idle: state.idle.len(),
             queued: state.queue.len(),
@@ -150,12 +150,12 @@ impl Pool {
 
     /// Puts a job in the queue, and tells what to do for it. Drops it if the
     /// pool is closed.
-    pub(crate) fn queue(&self, id: Id, job: Job) -> Call {
+    pub(crate) fn queue(&self, id: Id, job: Job) -> Dispatch {
         let mut state = self.lock();
         if state.closed {
             drop(state);
             nesting::drop_nested(job);
-            return Call::Nobody;
+            return Dispatch::Nothing;
         }
         state.queue.insert(id, job);
         if let Some(idle) = state.idle.pop() {
@@ -163,9 +163,9 @@ impl Pool {
             idle.unpark();
         } else if state.threads < self.options.max_threads {
             state.threads += 1;
-            return Call::Start;
+            return Dispatch::StartThread;
         }
-        Call::Nobody
+        Dispatch::Nothing
     }
 
     /// A thread could not be started. Refuses what nobody will come to.
@@ -185,7 +185,7 @@ impl Pool {
 
     /// A job has run. To be called before its outcome is sent: the task that waits for
     /// that may be the last one before the runtime ends, which reports jobs that run.
-    pub(crate) fn ran(&self, id: Id) {
+    pub(crate) fn job_ran(&self, id: Id) {
         self.lock().running.remove(&id);
     }
 
@@ -199,7 +199,7 @@ impl Pool {
                 return Some((id, job));
             }
             let rested;
-            (state, rested) = self.rest(state);
+            (state, rested) = self.wait_for_job(state);
             if !rested {
                 state.threads -= 1;
                 return None;
@@ -209,7 +209,10 @@ impl Pool {
 
     /// Waits in `idle` until somebody takes the thread out; false if it is no
     /// longer wanted.
-    fn rest<'a>(&'a self, mut state: MutexGuard<'a, State>) -> (MutexGuard<'a, State>, bool) {
+    fn wait_for_job<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, PoolState>,
+    ) -> (MutexGuard<'a, PoolState>, bool) {
         if state.closed {
             return (state, false);
         }
@@ -239,7 +242,7 @@ impl Pool {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
         lock(&self.state)
     }
 }
@@ -251,9 +254,9 @@ fn cancel(queue: BTreeMap<Id, Job>) {
     }
 }
 
-impl fmt::Debug for State {
+impl fmt::Debug for PoolState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("State")
+        f.debug_struct("PoolState")
             .field("queued", &self.queue.len())
             .field("running", &self.running)
             .field("threads", &self.threads)

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvError, Sender, channel};
 
 use crate::engine::remote::pool::count::Counted;
 use crate::engine::remote::pool::options::Options;
-use crate::engine::remote::pool::{Call, Census, Job, Work};
+use crate::engine::remote::pool::{Dispatch, Job, PoolStats, Work};
 use crate::engine::remote::shared::Shared;
 use crate::engine::task::id::Id;
 use crate::engine::task::meta::TaskMeta;
@@ -17,8 +17,8 @@ use crate::engine::task::meta::TaskMeta;
 struct Told(Sender<&'static str>);
 
 impl Work for Told {
-    fn run(self: Box<Self>, ran: &dyn Fn()) {
-        ran();
+    fn run(self: Box<Self>, job_ran: &dyn Fn()) {
+        job_ran();
         self.0.send("run").unwrap();
     }
 
@@ -60,7 +60,10 @@ fn a_close_names_what_it_leaves_behind() {
     let (second, end_second) = endless(&shared);
     let (queued, never_run) = told(&shared);
     let third = Id::fresh();
-    assert!(matches!(shared.pool.queue(third, queued), Call::Nobody));
+    assert!(matches!(
+        shared.pool.queue(third, queued),
+        Dispatch::Nothing
+    ));
     let left = shared.pool.abandon();
     shared.pool.close();
     assert!(left.iter().map(TaskMeta::id).eq([first, second, third]));
@@ -69,7 +72,7 @@ fn a_close_names_what_it_leaves_behind() {
 
     let (refused, never) = told(&shared);
     let call = shared.pool.queue(Id::fresh(), refused);
-    assert!(matches!(call, Call::Nobody));
+    assert!(matches!(call, Dispatch::Nothing));
     assert_eq!(never.recv(), Err(RecvError));
 
     drop(end_first);
@@ -93,19 +96,19 @@ fn the_queue_is_for_threads_that_come() {
     let (second, told_second) = told(&shared);
     for job in [first, second] {
         let call = shared.pool.queue(Id::fresh(), job);
-        assert!(matches!(call, Call::Start));
+        assert!(matches!(call, Dispatch::StartThread));
     }
     assert_eq!(shared.pool.watch_jobs(), 2);
-    let census = |threads, queued| Census {
+    let stats = |threads, queued| PoolStats {
         threads,
         idle: 0,
         queued,
     };
-    assert_eq!(shared.pool.census(), census(2, 2));
+    assert_eq!(shared.pool.stats(), stats(2, 2));
     shared.pool.not_started(&error);
-    assert_eq!(shared.pool.census(), census(1, 2), "one may still come");
+    assert_eq!(shared.pool.stats(), stats(1, 2), "one may still come");
     shared.pool.not_started(&error);
-    assert_eq!(shared.pool.census(), census(0, 0));
+    assert_eq!(shared.pool.stats(), stats(0, 0));
     assert!(told_first.iter().chain(&told_second).eq(["refused"; 2]));
     assert_eq!(shared.pool.watch_jobs(), 0);
 }

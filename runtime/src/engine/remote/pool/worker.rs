@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 use crate::engine::panics;
-use crate::engine::remote::pool::{Call, Job};
+use crate::engine::remote::pool::{Dispatch, Job};
 use crate::engine::remote::shared::Shared;
 use crate::engine::task::id::Id;
 
@@ -31,8 +31,8 @@ pub(crate) fn current() -> Result<Arc<Shared>, Missing> {
 /// Puts a job in the queue, and starts a thread if need be.
 pub(crate) fn submit(shared: &Arc<Shared>, id: Id, job: Job) {
     match shared.pool.queue(id, job) {
-        Call::Nobody => {}
-        Call::Start => {
+        Dispatch::Nothing => {}
+        Dispatch::StartThread => {
             let theirs = Arc::clone(shared);
             let thread = shared.pool.options.thread();
             if let Err(error) = thread.spawn(move || work(&theirs)) {
@@ -56,7 +56,7 @@ fn work(shared: &Arc<Shared>) {
         } = job;
         // It catches what it should; a thread that ended by a panic would still
         // be counted as one that comes to the queue.
-        panics::caught(|| work.run(&|| shared.pool.ran(id)));
+        panics::caught(|| work.run(&|| shared.pool.job_ran(id)));
         drop(counted);
     }
 }

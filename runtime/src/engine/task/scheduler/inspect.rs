@@ -9,9 +9,9 @@ use crate::engine::task::id::Id;
 use crate::engine::task::join::JoinHandle;
 use crate::engine::task::meta::TaskMeta;
 use crate::engine::task::ready_queue::TaskRef;
-use crate::engine::task::scheduler::TaskSet;
+use crate::engine::task::scheduler::Scheduler;
 
-impl TaskSet {
+impl Scheduler {
     /// The task that runs.
     #[inline]
     pub(crate) fn current(&self) -> Option<Id> {

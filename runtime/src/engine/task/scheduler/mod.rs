@@ -17,31 +17,31 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use crate::engine::cancel::state::Upkeeps;
+use crate::engine::cancel::state::CleanupStates;
 use crate::engine::nesting::Level;
-use crate::engine::remote::{Owned, Remote};
+use crate::engine::remote::{Remote, RemoteOwner};
 use crate::engine::task::budget::Budget;
 use crate::engine::task::error::{Failure, JoinError};
 use crate::engine::task::header::{Flags, Header};
 use crate::engine::task::id::{Id, Ids};
 use crate::engine::task::join::JoinHandle;
-use crate::engine::task::raw::Raw;
-use crate::engine::task::ready_queue::{LiveList, ReadyQueue, TaskRef};
+use crate::engine::task::raw::RawTask;
+use crate::engine::task::ready_queue::{OwnedTasks, ReadyQueue, TaskRef};
 use crate::engine::task::scheduler::refused::Refused;
 use crate::engine::task::scheduler::token::{Ended, Polled, Running};
 use crate::engine::{cancel, panics};
 
 /// Owns the tasks of a loop, on the loop's thread.
 #[derive(Debug)]
-pub(crate) struct TaskSet {
-    remote: Owned,
+pub(crate) struct Scheduler {
+    remote: RemoteOwner,
     ready: ReadyQueue,
-    live: LiveList,
+    live: OwnedTasks,
     /// What the running task may still do before it has to yield.
     pub(crate) budget: Budget,
     /// What tasks with guards or scopes have.
-    pub(crate) upkeeps: Upkeeps,
-    current: Cell<Option<Raw>>,
+    pub(crate) cleanup_states: CleanupStates,
+    current: Cell<Option<RawTask>>,
     /// What found no budget in the last polls.
     refused: Refused,
     ids: Ids,
@@ -71,14 +71,14 @@ struct Counts {
     posted: Cell<u64>,
 }
 
-impl TaskSet {
-    pub(crate) fn new(remote: Owned, cleanup: cancel::state::Options) -> TaskSet {
-        TaskSet {
+impl Scheduler {
+    pub(crate) fn new(remote: RemoteOwner, cleanup: cancel::state::Options) -> Scheduler {
+        Scheduler {
             remote,
             ready: ReadyQueue::new(),
-            live: LiveList::new(),
+            live: OwnedTasks::new(),
             budget: Budget::unlimited(),
-            upkeeps: Upkeeps::new(cleanup),
+            cleanup_states: CleanupStates::new(cleanup),
             current: Cell::new(None),
             refused: Refused::default(),
             ids: Ids::new(),
@@ -91,7 +91,7 @@ impl TaskSet {
     }
 
     /// The loop's part that other threads can reach.
-    pub(crate) fn remote(&self) -> &Owned {
+    pub(crate) fn remote(&self) -> &RemoteOwner {
         &self.remote
     }
 
@@ -114,7 +114,7 @@ impl TaskSet {
 
     /// Has the task that runs cancelled at its next turn, for which the caller
     /// wakes it.
-    pub(crate) fn give_in(&self) {
+    pub(crate) fn cancel_current(&self) {
         self.with_current(|header| {
             header.clear(Flags::SHIELDED);
             header.set(Flags::ABORTED);
@@ -188,13 +188,13 @@ impl TaskSet {
     ) -> Result<F::Output, JoinError> {
         /// Ends the root before anything that it borrows does.
         struct End<'a, T> {
-            tasks: &'a TaskSet,
+            tasks: &'a Scheduler,
             handle: JoinHandle<T>,
         }
 
         impl<T> Drop for End<'_, T> {
             fn drop(&mut self) {
-                self.tasks.end(self.handle.task());
+                self.tasks.end_now(self.handle.task());
                 if !self.handle.is_finished() {
                     // Only if a panic of its poll came out of `run_ready`, which
                     // catches every one.
@@ -212,16 +212,16 @@ impl TaskSet {
         self.root_over.set(false);
         root.handle.header().set(Flags::ROOT);
         drive(&|| root.handle.is_finished());
-        self.end(root.handle.task());
+        self.end_now(root.handle.task());
         root.handle.result()
     }
 
-    /// As [`spawn`](TaskSet::spawn), for a future that borrows.
+    /// As [`spawn`](Scheduler::spawn), for a future that borrows.
     ///
     /// # Safety
     ///
     /// Before what the future or its output borrows expires, the caller has
-    /// ended the task by [`end`](TaskSet::end), and dropped the handle, with `ROOT`
+    /// ended the task by [`end_now`](Scheduler::end_now), and dropped the handle, with `ROOT`
     /// set: otherwise the output may be dropped later.
     #[inline]
     pub(crate) unsafe fn spawn_borrowing<F: Future>(
@@ -230,7 +230,7 @@ impl TaskSet {
         id: Id,
         spawned_at: &'static Location<'static>,
     ) -> JoinHandle<F::Output> {
-        let task = Raw::new(future, self.remote.share(), id, spawned_at);
+        let task = RawTask::new(future, self.remote.share(), id, spawned_at);
         self.counts.spawned.set(self.counts.spawned.get() + 1);
         // SAFETY: the task was just made, and is live.
         unsafe { self.live.insert(task) };
@@ -249,12 +249,12 @@ impl TaskSet {
     /// destructor spawns a task, and so on: if too many are nested, `shut_down` ends the
     /// task, while it runs.
     #[cold]
-    fn refuse(&self, task: Raw) {
+    fn refuse(&self, task: RawTask) {
         // SAFETY: the handle keeps the task, which was never put in the queue.
         unsafe { task.header() }.clear(Flags::QUEUED);
         let level = Level::enter();
         if level.is_some() || !self.is_ending.get() {
-            self.end(task);
+            self.end_now(task);
         }
     }
 
@@ -265,7 +265,7 @@ impl TaskSet {
     /// The task is of this set, and a reference of the caller's keeps it; this
     /// is the owner's thread.
     #[inline]
-    pub(crate) unsafe fn make_ready(&self, task: Raw, abort: bool) {
+    pub(crate) unsafe fn make_ready(&self, task: RawTask, abort: bool) {
         // SAFETY: passed on to the caller.
         let header = unsafe { task.header() };
         if !header.has(Flags::LIVE) {
@@ -308,19 +308,19 @@ impl TaskSet {
             }
         };
         polls.set(polls.get() - u64::from(left.take()));
-        self.budget.lift();
+        self.budget.set_unlimited();
         self.current.set(None);
         self.wake_refused();
         none_left
     }
 
-    /// As [`run_ready`](TaskSet::run_ready), but one task.
+    /// As [`run_ready`](Scheduler::run_ready), but one task.
     #[cold]
     pub(crate) fn run_one(&self) -> bool {
         self.run_ready(1)
     }
 
-    /// As [`run_ready`](TaskSet::run_ready), for as many tasks as are left of
+    /// As [`run_ready`](Scheduler::run_ready), for as many tasks as are left of
     /// the slice; but lets the panic of a poll out, with the task still `RUNNING`
     /// and current.
     #[inline]
@@ -334,21 +334,21 @@ impl TaskSet {
             // SAFETY: `QUEUED` keeps the task until it is disowned.
             let header = unsafe { task.header() };
             let flags = header.flags().without(Flags::QUEUED);
-            if !flags.any(Flags::LIVE) {
+            if !flags.intersects(Flags::LIVE) {
                 header.set_flags(flags);
                 // SAFETY: `QUEUED` was cleared just now.
                 unsafe { task.disown() };
                 continue;
             }
-            header.set_flags(flags.and(Flags::RUNNING));
+            header.set_flags(flags.union(Flags::RUNNING));
             self.current.set(Some(task));
             self.budget.refill();
-            if flags.any(Flags::DETOUR) {
-                self.run_special(task);
+            if flags.intersects(Flags::SLOW_PATH) {
+                self.run_slow_path(task);
             } else {
                 // SAFETY: live and not closing, and set running just now.
                 match unsafe { Running::new(task) }.poll() {
-                    Polled::Ended(ended) => self.finish(ended),
+                    Polled::Ended(ended) => self.complete(ended),
                     Polled::Pending(running) => {
                         running.pause();
                         continue;
@@ -362,17 +362,17 @@ impl TaskSet {
         !self.has_ready()
     }
 
-    /// Runs a task, which was set running just now, and of which one of `DETOUR` is set.
+    /// Runs a task, which was set running just now, and of which one of `SLOW_PATH` is set.
     /// Lets the panic of a poll out.
     #[cold]
-    fn run_special(&self, task: Raw) {
+    fn run_slow_path(&self, task: RawTask) {
         // SAFETY: `RUNNING` keeps the task.
-        if unsafe { task.header() }.has(Flags::CLOSING) {
+        if unsafe { task.header() }.has(Flags::FLUSHING) {
             // SAFETY: live and closing, and set running just now.
             self.close(unsafe { Ended::closing(task) });
         } else {
             // SAFETY: live and not closing, and set running just now.
-            self.detour(unsafe { Running::new(task) });
+            self.poll_special(unsafe { Running::new(task) });
         }
     }
 
@@ -386,7 +386,7 @@ impl TaskSet {
         // SAFETY: `RUNNING` keeps the task.
         let header = unsafe { task.header() };
         let is_in_place =
-            header.has(Flags::LIVE) && header.has(Flags::RUNNING) && !header.has(Flags::CLOSING);
+            header.has(Flags::LIVE) && header.has(Flags::RUNNING) && !header.has(Flags::FLUSHING);
         if !is_in_place {
             // The stage may hold the outcome. Dropping that as a future would be
             // undefined behaviour.
@@ -396,30 +396,30 @@ impl TaskSet {
         // SAFETY: the flags were looked at just now, and the panic has ended the call that
         // had the token.
         let running = unsafe { Running::new(task) };
-        self.finish(running.end(failure));
+        self.complete(running.end(failure));
     }
 
     /// Lets go of a running task whose outcome has just been stored, unless it
     /// has cleanups to run.
     #[inline(never)]
-    pub(in crate::engine) fn finish(&self, ended: Ended) {
-        if ended.header().has(Flags::BUSY) {
-            self.start_closing(ended);
+    pub(in crate::engine) fn complete(&self, ended: Ended) {
+        if ended.header().has(Flags::HAS_CLEANUPS) {
+            self.start_flushing(ended);
         } else {
-            self.settle(ended);
+            self.finish(ended);
         }
         // The task may have been freed.
         self.current.set(None);
     }
 
     /// Ends the run of a task whose outcome is in place, and its life.
-    fn settle(&self, ended: Ended) {
+    fn finish(&self, ended: Ended) {
         let header = ended.header();
         // SAFETY: a live task of this set, about to be live no more.
         unsafe { self.live.remove(ended.task()) };
         header.clear(Flags::LIVE);
         header.set(Flags::RESULT);
-        header.word.finish();
+        header.state.finish();
         self.counts.ended.set(self.counts.ended.get() + 1);
         if header.has(Flags::JOINED) {
             header.join_waker.wake();
@@ -428,14 +428,14 @@ impl TaskSet {
             unsafe { ended.task().discard_outcome() };
         }
         if header.has(Flags::SPECIAL) {
-            self.settle_special(header);
+            self.finish_special(header);
         }
         ended.release();
     }
 
     /// What else there is to do for a few tasks that are over.
     #[cold]
-    fn settle_special(&self, header: &Header) {
+    fn finish_special(&self, header: &Header) {
         if header.has(Flags::ROOT) {
             self.root_over.set(true);
         }
@@ -445,14 +445,14 @@ impl TaskSet {
         if header.has(Flags::NAMED) {
             self.names.borrow_mut().remove(&header.id);
         }
-        if header.has(Flags::GUARDED) {
-            self.upkeeps.remove(header.id);
+        if header.has(Flags::HAS_CLEANUP_STATE) {
+            self.cleanup_states.remove(header.id);
         }
     }
 
     /// Ends a task at once, by cancelling it, unless it has ended or is running. Its
     /// cleanups are abandoned.
-    fn end(&self, task: Raw) {
+    fn end_now(&self, task: RawTask) {
         // SAFETY: a handle or `LIVE` keeps the task until it has ended.
         let header = unsafe { task.header() };
         assert!(self.owns(header.remote), "a task of another loop");
@@ -461,15 +461,15 @@ impl TaskSet {
         }
         header.set(Flags::RUNNING);
         let before = self.current.replace(Some(task));
-        let ended = if header.has(Flags::CLOSING) {
+        let ended = if header.has(Flags::FLUSHING) {
             // SAFETY: live and closing, and set running just now.
             unsafe { Ended::closing(task) }
         } else {
             // SAFETY: live and not closing, and set running just now.
             unsafe { Running::new(task) }.end(Failure::Cancelled)
         };
-        self.abandon_lane(&ended);
-        self.settle(ended);
+        self.abandon_cleanups(&ended);
+        self.finish(ended);
         self.current.set(before);
     }
 
@@ -491,11 +491,11 @@ impl TaskSet {
     }
 
     /// Takes in the tasks that other threads woke or aborted.
-    pub(crate) fn take_posted(&self) {
+    pub(crate) fn take_remote(&self) {
         for task in self.remote.take() {
-            let task = Raw::from_pointer(task);
+            let task = RawTask::from_pointer(task);
             // SAFETY: the inbox's reference keeps the task, and is ours now.
-            let abort = unsafe { task.header() }.word.unpost();
+            let abort = unsafe { task.header() }.state.clear_scheduled();
             self.counts.posted.set(self.counts.posted.get() + 1);
             // SAFETY: likewise; only tasks of this set are in its inbox.
             unsafe { self.make_ready(task, abort) };
@@ -513,9 +513,9 @@ impl TaskSet {
             return;
         }
         for task in self.remote.close() {
-            let task = Raw::from_pointer(task);
+            let task = RawTask::from_pointer(task);
             // SAFETY: the inbox's reference keeps the task, and is ours now.
-            unsafe { task.header() }.word.unpost();
+            unsafe { task.header() }.state.clear_scheduled();
             // SAFETY: the reference that the inbox had.
             unsafe { task.release() };
         }
@@ -523,7 +523,7 @@ impl TaskSet {
         // of this thread, a runtime among them. The rest of that poll never runs.
         self.is_ending.set(true);
         while let Some(task) = self.live.first_at_rest() {
-            self.end(task);
+            self.end_now(task);
         }
         self.is_ending.set(false);
         while let Some(task) = self.ready.pop() {

@@ -21,7 +21,7 @@ use std::task::Waker;
 use crate::engine::panics::Foreign;
 use crate::engine::task::header::{Flags, Header};
 use crate::engine::task::id::Id;
-use crate::engine::task::scheduler::TaskSet;
+use crate::engine::task::scheduler::Scheduler;
 use crate::engine::task::waker;
 
 /// The room for wakers that is kept from poll to poll.
@@ -95,7 +95,7 @@ impl Refused {
     }
 }
 
-impl TaskSet {
+impl Scheduler {
     /// Wakes `waker` after the poll of the running task. If no task runs, or if it is
     /// the waker of a task, it is woken at once.
     #[inline]
@@ -135,7 +135,7 @@ impl TaskSet {
         // The task is about to be polled, so a wake need not put it in the queue.
         header.set(Flags::QUEUED);
         let current = self.current.take();
-        self.budget.lift();
+        self.budget.set_unlimited();
         if self.refused.contains(header.id) {
             // What comes before it was refused to tasks that have ended, or are closing.
             while let Some(task) = self.refused.wake_oldest()

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::cleanup::{defer, flush};
 use crate::engine::core::context;
-use crate::engine::task::scheduler::TaskSet;
+use crate::engine::task::scheduler::Scheduler;
 use crate::runtime::Runtime;
 use crate::runtime::builder::Builder;
 use crate::scope::cancel_scope;
@@ -51,7 +51,7 @@ fn poll_with(waker: Waker, future: Pin<&mut impl Future>) {
 /// pending.
 fn run_refused(runtime: &Runtime, root: impl Future<Output = ()>) {
     context::run(runtime.event_loop(), false, |event_loop| {
-        let tasks: &TaskSet = &event_loop.tasks;
+        let tasks: &Scheduler = &event_loop.tasks;
         let refused = tasks.run_root(root, Location::caller(), |_| while !tasks.run_ready(100) {});
         assert!(refused.unwrap_err().is_cancelled());
     });
@@ -66,7 +66,7 @@ async fn leave_a_fragile_waker_in_the_lane() {
 
 const WORD: usize = 0x4141_4141_4141_4140;
 
-/// A task that has an upkeep, and is ready at its second poll. Its future is dropped
+/// A task that has an state, and is ready at its second poll. Its future is dropped
 /// wrongly if anything is done with the words of its output as if they were boxes.
 #[derive(Default)]
 struct Victim {

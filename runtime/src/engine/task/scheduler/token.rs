@@ -10,7 +10,7 @@
 //!    `Ended`. There is one token for a task at a time, so only its holder touches the
 //!    stage.
 //! 3. User code may panic while there is a `Running`: the token is lost then, and the
-//!    landing place, `TaskSet::fail_current`, makes another. No panic may pass an
+//!    landing place, `Scheduler::fail_current`, makes another. No panic may pass an
 //!    `Ended`, because the landing place would take the outcome for a future. User code
 //!    runs in [`panics::caught`](crate::panics::caught) meanwhile, and a panic that
 //!    gets past that aborts the process.
@@ -22,19 +22,19 @@
 use crate::engine::panics::AbortOnPanic;
 use crate::engine::task::error::Failure;
 use crate::engine::task::header::{Flags, Header};
-use crate::engine::task::raw::Raw;
+use crate::engine::task::raw::RawTask;
 use crate::engine::task::waker::{self, Borrowed};
 
 /// A task that is `RUNNING` and whose future is in place.
 #[must_use = "the task stays `RUNNING` for ever"]
 pub(crate) struct Running {
-    task: Raw,
+    task: RawTask,
 }
 
 /// A task that is `RUNNING` and whose outcome is in place.
 #[must_use = "the task stays `RUNNING` for ever"]
 pub(crate) struct Ended {
-    task: Raw,
+    task: RawTask,
     guard: AbortOnPanic,
 }
 
@@ -47,10 +47,10 @@ pub(crate) enum Polled {
 impl Running {
     /// # Safety
     ///
-    /// On the loop's thread. The task is `LIVE` and not `CLOSING`. `RUNNING` was set
+    /// On the loop's thread. The task is `LIVE` and not `FLUSHING`. `RUNNING` was set
     /// just now, or the token that stood for it was lost by a panic.
     #[inline]
-    pub(crate) unsafe fn new(task: Raw) -> Running {
+    pub(crate) unsafe fn new(task: RawTask) -> Running {
         Running { task }
     }
 
@@ -94,7 +94,7 @@ impl Running {
 
 impl Ended {
     #[inline]
-    fn new(task: Raw) -> Ended {
+    fn new(task: RawTask) -> Ended {
         Ended {
             task,
             guard: AbortOnPanic::begin(),
@@ -105,14 +105,14 @@ impl Ended {
     ///
     /// # Safety
     ///
-    /// On the loop's thread. The task is `LIVE` and `CLOSING`, and `RUNNING` was set just
+    /// On the loop's thread. The task is `LIVE` and `FLUSHING`, and `RUNNING` was set just
     /// now.
-    pub(crate) unsafe fn closing(task: Raw) -> Ended {
+    pub(crate) unsafe fn closing(task: RawTask) -> Ended {
         Ended::new(task)
     }
 
     #[inline]
-    pub(crate) fn task(&self) -> Raw {
+    pub(crate) fn task(&self) -> RawTask {
         self.task
     }
 
@@ -130,7 +130,7 @@ impl Ended {
 
     /// Ends the run of a task that has cleanups to run, or to wait for.
     pub(crate) fn pause(self) {
-        self.header().set(Flags::CLOSING);
+        self.header().set(Flags::FLUSHING);
         // `LIVE` keeps the task from here on.
         self.header().clear(Flags::RUNNING);
         self.guard.end();

@@ -47,10 +47,10 @@ use std::mem;
 use std::task::Waker;
 
 use crate::engine::panics::Foreign;
-use crate::engine::task::task_slot::Parked;
+use crate::engine::task::task_slot::TaskSlot;
 use crate::engine::timers::wheel::coalescing::slack;
 use crate::engine::timers::wheel::slots::{SLOTS, Slots, TICK};
-use crate::engine::timers::wheel::storage::{FIRED, Places, Timer};
+use crate::engine::timers::wheel::storage::{FIRED, Timer, TimerStorage};
 
 /// Names a timer until it is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub(crate) struct Key(u32);
 
 /// How it stands with a timer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Look {
+pub(crate) enum TimerPoll {
     /// Its time has come.
     Fired,
     /// It waits, and will wake the right one.
@@ -70,7 +70,7 @@ pub(crate) enum Look {
 /// Whom a timer was to wake.
 #[derive(Debug)]
 pub(crate) enum Due {
-    Task(Parked),
+    Task(TaskSlot),
     Other(Foreign<Waker>),
 }
 
@@ -80,7 +80,7 @@ pub(crate) struct Wheel {
     /// Everything before this tick has fired.
     ticks: u64,
     slots: Slots,
-    timers: Places,
+    timers: TimerStorage,
     /// Timers in the slots.
     waiting: usize,
     /// The timers of a slot that fire. Kept for its memory.
@@ -92,7 +92,7 @@ impl Wheel {
         Wheel {
             ticks: 0,
             slots: Slots::new(),
-            timers: Places::new(),
+            timers: TimerStorage::new(),
             waiting: 0,
             firing: Vec::new(),
         }
@@ -144,19 +144,19 @@ impl Wheel {
 
     /// How it stands with the timer, seen by whom `waker` wakes.
     #[inline]
-    pub(crate) fn look(&self, key: Key, waker: &Waker) -> Look {
+    pub(crate) fn look(&self, key: Key, waker: &Waker) -> TimerPoll {
         let timer = self.timers.get(key.0);
         if timer.slot == FIRED {
-            return Look::Fired;
+            return TimerPoll::Fired;
         }
         let is_same = match &timer.other {
             None => timer.task.is(waker),
             Some(other) => other.will_wake(waker),
         };
         if is_same {
-            Look::Waiting
+            TimerPoll::Waiting
         } else {
-            Look::Foreign
+            TimerPoll::Foreign
         }
     }
 
@@ -166,7 +166,7 @@ impl Wheel {
         let timer = self.timers.get_mut(key.0);
         let (task, other) = match waiter {
             Due::Task(task) => (task, None),
-            Due::Other(waker) => (Parked::default(), Some(Box::new(waker))),
+            Due::Other(waker) => (TaskSlot::default(), Some(Box::new(waker))),
         };
         timer.task = task;
         mem::replace(&mut timer.other, other)
@@ -187,7 +187,12 @@ impl Wheel {
     /// Moves on to `now`, in nanoseconds, and wakes the tasks of the timers that
     /// are due by `wake`, in their order. From the first waker on, those that are
     /// left are put in `due`: the caller has to wake them.
-    pub(crate) fn advance(&mut self, now: u64, due: &mut Vec<Due>, mut wake: impl FnMut(&Parked)) {
+    pub(crate) fn advance(
+        &mut self,
+        now: u64,
+        due: &mut Vec<Due>,
+        mut wake: impl FnMut(&TaskSlot),
+    ) {
         let tick = now >> TICK;
         while let Some(span) = self.slots.occupied(self.ticks).next() {
             if span.start > tick {
@@ -208,7 +213,13 @@ impl Wheel {
     }
 
     /// Fires the timers of one tick that are due.
-    fn fire(&mut self, slot: usize, now: u64, due: &mut Vec<Due>, wake: &mut impl FnMut(&Parked)) {
+    fn fire(
+        &mut self,
+        slot: usize,
+        now: u64,
+        due: &mut Vec<Due>,
+        wake: &mut impl FnMut(&TaskSlot),
+    ) {
         let mut firing = mem::take(&mut self.firing);
         let mut latest = u64::MAX;
         self.slots.retain(slot, |key, place| {

@@ -79,7 +79,7 @@ impl Span {
 /// All slots, those of level 0 first.
 #[derive(Debug)]
 pub(crate) struct Slots {
-    /// A bit for each slot, a word for each level.
+    /// A bit for each slot, a state for each level.
     occupied: [u64; LEVELS],
     /// The lists of the lowest levels, up to the highest level that has had a timer.
     lists: Vec<List>,

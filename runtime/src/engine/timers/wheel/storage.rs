@@ -4,7 +4,7 @@ use std::mem;
 use std::task::Waker;
 
 use crate::engine::panics::Foreign;
-use crate::engine::task::task_slot::Parked;
+use crate::engine::task::task_slot::TaskSlot;
 use crate::engine::timers::wheel::coalescing::SLACK_UNIT;
 
 /// No timer.
@@ -19,7 +19,7 @@ pub(crate) const FIRED: u16 = u16::MAX;
 pub(crate) struct Timer {
     /// In nanoseconds.
     pub(crate) deadline: u64,
-    pub(crate) task: Parked,
+    pub(crate) task: TaskSlot,
     /// If it is not a task of ours.
     pub(crate) other: Option<Box<Foreign<Waker>>>,
     /// Where it is in the list of its slot; if it is free, the next one that is.
@@ -40,16 +40,16 @@ impl Timer {
 
 /// The timers, and the places of those that are gone.
 #[derive(Debug)]
-pub(crate) struct Places {
+pub(crate) struct TimerStorage {
     timers: Vec<Timer>,
     /// The first place that is free, and whether it may have a task.
     free: u32,
     free_has_task: bool,
 }
 
-impl Places {
-    pub(crate) fn new() -> Places {
-        Places {
+impl TimerStorage {
+    pub(crate) fn new() -> TimerStorage {
+        TimerStorage {
             timers: Vec::new(),
             free: NONE,
             free_has_task: false,
@@ -72,7 +72,7 @@ impl Places {
     pub(crate) fn place_for(&mut self, waker: &Waker) -> Option<u32> {
         let key = self.first_free();
         let timer = self.get_mut(key);
-        if !timer.task.park(waker) {
+        if !timer.task.register(waker) {
             return None;
         }
         self.free = timer.place;
@@ -84,7 +84,7 @@ impl Places {
     pub(crate) fn place_for_other(&mut self, waker: Foreign<Waker>) -> u32 {
         let key = self.first_free();
         let timer = self.get_mut(key);
-        timer.task = Parked::default();
+        timer.task = TaskSlot::default();
         timer.other = Some(Box::new(waker));
         self.free = timer.place;
         self.free_has_task = false;
@@ -103,7 +103,7 @@ impl Places {
         if mem::replace(&mut self.free_has_task, true)
             && let Some(before) = self.timers.get_mut(before as usize)
         {
-            before.task = Parked::default();
+            before.task = TaskSlot::default();
         }
         (slot, place, other)
     }
@@ -124,7 +124,7 @@ impl Places {
             .unwrap_or_else(|| panic!("more than {NONE} timers at once"));
         self.timers.push(Timer {
             deadline: 0,
-            task: Parked::default(),
+            task: TaskSlot::default(),
             other: None,
             place: NONE,
             slot: FIRED,

@@ -7,7 +7,7 @@ use std::task::{Wake, Waker};
 use crate::engine::panics::Foreign;
 use crate::engine::timers::wheel::coalescing::{LOOK_AT, SLACK, SLACK_UNIT, slack};
 use crate::engine::timers::wheel::slots::{SLOTS, TICK};
-use crate::engine::timers::wheel::{Due, Key, Look, Wheel};
+use crate::engine::timers::wheel::{Due, Key, TimerPoll, Wheel};
 
 const STEPS: usize = 1_000_000;
 
@@ -100,7 +100,7 @@ impl Model {
         let Some(timer) = self.take(random) else {
             return;
         };
-        assert_eq!(self.wheel.look(timer.key, &timer.waker), Look::Waiting);
+        assert_eq!(self.wheel.look(timer.key, &timer.waker), TimerPoll::Waiting);
         let removed = self.wheel.remove(timer.key).expect("it has a waker");
         assert!(removed.will_wake(&timer.waker));
     }
@@ -121,7 +121,7 @@ impl Model {
         };
         let timer = first.get_mut();
         let other = name();
-        assert_eq!(self.wheel.look(timer.key, &other), Look::Foreign);
+        assert_eq!(self.wheel.look(timer.key, &other), TimerPoll::Foreign);
         let waiter = Due::Other(Foreign::new(other.clone()));
         let before = self.wheel.set_waiter(timer.key, waiter);
         let before = before.expect("it has a waker");
@@ -143,7 +143,7 @@ impl Model {
                 next.will_wake(&timer.waker),
                 "in the order of deadline, then setting"
             );
-            assert_eq!(self.wheel.look(timer.key, &timer.waker), Look::Fired);
+            assert_eq!(self.wheel.look(timer.key, &timer.waker), TimerPoll::Fired);
             self.fired.push(timer.key);
         }
         assert_eq!(fired.count(), 0, "none is early");

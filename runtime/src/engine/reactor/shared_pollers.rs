@@ -34,16 +34,16 @@ const SHORT: usize = 16;
 
 /// The wakers for one direction.
 #[derive(Debug)]
-pub(crate) struct Sharers {
+pub(crate) struct SharedPollers {
     tasks: Wakers,
     foreign: Wakers,
     /// Until when foreign wakers that were removed may be added again.
     returning: Option<u64>,
 }
 
-impl Default for Sharers {
-    fn default() -> Sharers {
-        Sharers {
+impl Default for SharedPollers {
+    fn default() -> SharedPollers {
+        SharedPollers {
             tasks: Wakers::new(LEAST_TASKS),
             foreign: Wakers::new(LEAST_FOREIGN),
             returning: None,
@@ -51,7 +51,7 @@ impl Default for Sharers {
     }
 }
 
-impl Sharers {
+impl SharedPollers {
     #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
     pub(crate) fn is_empty(&self) -> bool {
         self.tasks.list.is_empty() && self.foreign.list.is_empty()
