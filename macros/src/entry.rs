@@ -56,7 +56,7 @@ pub(crate) fn expand(kind: Kind, options: TokenStream, item: TokenStream) -> Tok
     }
 }
 
-/// The error, and the `rest` that is compiled all the same.
+/// Reports the error, together with the `rest`, which is compiled nevertheless.
 fn report(error: Error, rest: TokenStream) -> TokenStream {
     let mut tokens = error.into_compile_error();
     tokens.extend(rest);
@@ -114,8 +114,8 @@ fn check(kind: Kind, function: &Function) -> Result<()> {
     Ok(())
 }
 
-/// Whether an attribute is `#[test]`, by any of the names std gives it, or
-/// another runtime's.
+/// Returns `true` if an attribute is `#[test]`, by any of its names in std, or the test
+/// attribute of another runtime.
 fn is_test([_, brackets]: &[TokenTree; 2]) -> bool {
     let TokenTree::Group(brackets) = brackets else {
         return false;
@@ -170,9 +170,8 @@ fn with_runtime(kind: Kind, options: &Options, function: &Function) -> TokenStre
     write(source, Span::call_site(), &holes)
 }
 
-/// What is left of a function that cannot have a runtime: enough for its name
-/// to resolve and for its body to be checked, so that the one error reported
-/// is the attribute's.
+/// Expands a function that cannot have a runtime: enough for its name to resolve and for
+/// its body to be checked, so that the only error reported is the attribute's.
 fn without_runtime(function: &Function) -> TokenStream {
     let source = if function.has_receiver() || function.qualifier("async").is_none() {
         "#visibility #signature #body"

@@ -4,7 +4,7 @@ use proc_macro::{Delimiter, Group, Literal, Span, TokenStream, TokenTree};
 
 use crate::template::write;
 
-/// What is wrong, and where.
+/// An error message and its place in the source.
 pub(crate) struct Error {
     message: String,
     start: Span,

@@ -4,8 +4,8 @@ use proc_macro::{Delimiter, Group, Ident, TokenStream, TokenTree};
 
 use crate::tokens::{is_group, is_mark, is_word};
 
-/// A function whose body was not looked at, nor its types and where-clauses:
-/// what is wrong in there is for rustc to say.
+/// A function whose body, types and where-clauses are not parsed, because rustc reports
+/// the errors in them.
 pub(crate) struct Function {
     /// Each `#[…]`, which is two tokens.
     pub(crate) attributes: Vec<[TokenTree; 2]>,
@@ -24,7 +24,7 @@ pub(crate) struct Function {
 }
 
 impl Function {
-    /// Takes `item` apart, or returns `None` if it is no function with a body.
+    /// Parses `item`, or returns `None` if it is not a function with a body.
     pub(crate) fn parse(item: TokenStream) -> Option<Self> {
         let mut tokens: Vec<TokenTree> = item.into_iter().collect();
         let Some(TokenTree::Group(body)) = tokens.pop() else {
@@ -90,7 +90,7 @@ impl Function {
         self.qualifiers.iter().find(|token| is_word(token, word))
     }
 
-    /// The `extern` and what it names.
+    /// The `extern` and the name of the ABI.
     pub(crate) fn abi(&self) -> Option<&[TokenTree]> {
         let start = self
             .qualifiers

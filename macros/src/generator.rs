@@ -1,13 +1,13 @@
-//! The sugar of `stream!` and `try_stream!`: writes each `yield item` as a call
-//! on the generator's end.
+//! The sugar of `stream!` and `try_stream!`: rewrites each `yield item` as a call
+//! on the generator's `Co`.
 //!
 //! ```text
 //! yield item   →   match co.yield_(item).await { Ok(answer) => answer, Err(_) => return Ok(()) }
 //! ```
 //!
-//! It looks at tokens only, and nothing depends on it: a `yield` that it wrote
-//! where it does not belong is a call that does not compile or that panics, as
-//! if it had been written by hand.
+//! It sees only tokens, and no invariant depends on it: a `yield` that it rewrites in a
+//! wrong place becomes a call that does not compile or that panics, as if the user had
+//! written the call.
 
 use std::cell::LazyCell;
 
@@ -18,11 +18,11 @@ use crate::expression::{self, Token};
 use crate::template::write;
 use crate::tokens::{is_mark, is_word};
 
-/// Expands `$crate name body…`, where `name` is that of the function to call.
+/// Expands `$crate name body…`, where `name` names the function to call.
 pub(crate) fn expand(input: TokenStream) -> TokenStream {
     let mut input = input.into_iter();
     let (Some(facade), Some(function)) = (input.next(), input.next()) else {
-        let error = Error::new(Span::call_site(), "this macro is for `stream!` alone");
+        let error = Error::new(Span::call_site(), "only `stream!` may use this macro");
         return error.into_compile_error();
     };
     let generator = Generator {
@@ -59,7 +59,7 @@ pub(crate) fn expand(input: TokenStream) -> TokenStream {
     write(&source, Span::call_site(), &holes)
 }
 
-/// What each `yield` is written with.
+/// The rewriting of `yield`, with the name of the variable that holds the `Co`.
 struct Generator {
     co: Ident,
 }
@@ -85,10 +85,10 @@ impl Generator {
                         written.extend(self.write_yield(word.span(), operand)?);
                         continue;
                     }
-                    "async" => refuse_yield(rest, "an async block or closure of its own")?,
-                    "fn" => refuse_yield(rest, "a function of its own")?,
+                    "async" => refuse_yield(rest, "an async block or closure")?,
+                    "fn" => refuse_yield(rest, "a nested function")?,
                     _ if is_generator_macro(token, rest) => {
-                        // The exclamation mark, and the body, which sees to itself.
+                        // The exclamation mark and the body, which that macro expands.
                         written.extend_from_slice(&tokens[at - 1..at + 2]);
                         at += 2;
                         continue;
@@ -145,14 +145,14 @@ impl Generator {
     }
 }
 
-/// The operand of the `yield` that `tokens` follow, which may be nothing. `seen`
-/// is what the scanner sees of them.
+/// Returns the operand of the `yield` that `tokens` follow, which may be empty. `seen`
+/// contains the same tokens in the form that the scanner reads.
 fn split_operand<'a>(tokens: &'a [TokenTree], seen: &[Token]) -> Result<&'a [TokenTree]> {
     match expression::operand(seen) {
         Ok(length) => Ok(&tokens[..length]),
         Err(expected) => Err(match tokens.get(expected.at) {
             Some(token) => Error::new(token.span(), expected.what),
-            // Where the tokens end there is only the last one to point at.
+            // At the end of the tokens, the error points at the last one.
             None => Error::spanning(
                 &tokens[tokens.len() - 1..],
                 format!("unexpected end of input, {}", expected.what),
@@ -161,7 +161,7 @@ fn split_operand<'a>(tokens: &'a [TokenTree], seen: &[Token]) -> Result<&'a [Tok
     }
 }
 
-/// An error if there is a `yield` in the next braces.
+/// Returns an error if the next braces contain a `yield`.
 fn refuse_yield(tokens: &[TokenTree], place: &str) -> Result<()> {
     let braces = tokens.iter().find_map(|token| match token {
         TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => Some(group),
@@ -171,7 +171,7 @@ fn refuse_yield(tokens: &[TokenTree], place: &str) -> Result<()> {
         return Ok(());
     };
     let message = format!(
-        "this `yield` is in {place}, which the generator is not: yield in the body of `stream!` \
+        "this `yield` is in {place}, and not in the generator: yield in the body of `stream!` \
          itself, or write a generator with the function `stream`"
     );
     Err(Error::new(at, message))
@@ -196,7 +196,7 @@ fn find_yield(tokens: TokenStream) -> Option<Span> {
     None
 }
 
-/// Whether `word` and what follows is a macro that has its own `yield`s.
+/// Returns `true` if `word` and `rest` begin with a macro that has its own `yield`s.
 fn is_generator_macro(word: &TokenTree, rest: &[TokenTree]) -> bool {
     (is_word(word, "stream") || is_word(word, "try_stream"))
         && matches!(rest, [mark, TokenTree::Group(_), ..] if is_mark(mark, '!'))

@@ -1,5 +1,5 @@
 //! The attributes of [coreloop](https://docs.rs/coreloop), `#[coreloop::main]` and
-//! `#[coreloop::test]`, and what `coreloop::stream!` expands to.
+//! `#[coreloop::test]`, and the macro that `coreloop::stream!` expands to.
 //!
 //! Programs depend on the facade, which re-exports the attributes and documents them.
 #![forbid(unsafe_code)]
@@ -28,7 +28,7 @@ pub fn test(options: TokenStream, item: TokenStream) -> TokenStream {
     entry::expand(entry::Kind::Test, options, item)
 }
 
-/// What `stream!` and `try_stream!` of the facade expand to.
+/// The macro that `stream!` and `try_stream!` of the facade expand to.
 #[doc(hidden)]
 #[proc_macro]
 pub fn __generator(input: TokenStream) -> TokenStream {

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::template::write;
 use crate::tokens::{flatten, is_mark};
 
-/// The keywords that are no part of a path.
+/// The keywords that cannot be part of a path.
 const KEYWORDS: [&str; 48] = [
     "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "do", "dyn",
     "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let",
@@ -18,7 +18,7 @@ const KEYWORDS: [&str; 48] = [
     "virtual", "where", "while", "yield",
 ];
 
-/// What the attribute was asked for.
+/// The options of one attribute.
 #[derive(Default)]
 pub(crate) struct Options {
     /// `true` or `false`, as it was written.
@@ -68,7 +68,7 @@ impl Options {
             .unwrap_or_else(|| write("::coreloop", Span::call_site(), &[]))
     }
 
-    /// The calls on the `Builder` that the options ask for.
+    /// The calls on the `Builder` that apply the options.
     pub(crate) fn builder_calls(&self) -> TokenStream {
         self.start_paused
             .clone()
@@ -82,13 +82,13 @@ impl Options {
     }
 }
 
-/// Takes `= value`, and says `message` if it is not there.
+/// Takes `= value`, or returns an error with `message` if it is missing.
 fn take_value(
     tokens: &mut Peekable<IntoIter<TokenTree>>,
     name: &Ident,
     message: &str,
 ) -> Result<TokenTree> {
-    // Where the options end there is no token to point at.
+    // At the end of the options there is no token for the error to point at.
     tokens
         .next_if(|token| is_mark(token, '='))
         .and_then(|_| tokens.next())

@@ -204,7 +204,7 @@ fn the_hook_is_given_the_task_its_place_and_its_panic() {
     assert_eq!(other.message(), None);
     let text = other.to_string();
     assert!(
-        text.ends_with("joined it: the payload is not a string"),
+        text.ends_with("not joined: the payload is not a string"),
         "{text}"
     );
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use coreloop::cleanup::{bracket, flush};
 use coreloop::scope::{
-    MemberError, Started, TaskGroup, Until, as_completed, cancel_scope, scope, wait,
+    MemberError, ReturnWhen, Started, TaskGroup, as_completed, cancel_scope, scope, wait,
 };
 use coreloop::task::JoinSet;
 use coreloop::time::timeout;
@@ -369,17 +369,17 @@ async fn wait_takes_what_is_over() {
             result
         });
     }
-    let first = wait(&mut set, Until::First).await;
+    let first = wait(&mut set, ReturnWhen::First).await;
     assert_eq!((first.len(), set.len()), (1, 3));
     assert_eq!(*first[0].as_ref().unwrap(), Ok(1));
-    let failed = wait(&mut set, Until::FirstError).await;
+    let failed = wait(&mut set, ReturnWhen::FirstError).await;
     assert_eq!(*failed[0].as_ref().unwrap(), Err(2));
     set.spawn(async { panic!("in a task") });
-    let panicked = wait(&mut set, Until::FirstError).await;
+    let panicked = wait(&mut set, ReturnWhen::FirstError).await;
     assert!(panicked.last().unwrap().is_err());
-    let all = wait(&mut set, Until::All).await;
+    let all = wait(&mut set, ReturnWhen::All).await;
     assert_eq!(*all[0].as_ref().unwrap(), Ok(4));
-    assert!(wait(&mut set, Until::All).await.is_empty());
+    assert!(wait(&mut set, ReturnWhen::All).await.is_empty());
 }
 
 /// Everything inside everything else.

@@ -25,7 +25,7 @@ use proc_macro::Delimiter;
 
 pub(crate) use self::token::Token;
 
-/// What is missing where an expression cannot go on.
+/// The error for an expression that is incomplete.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Expected {
     /// The index of the token found instead, or the number of tokens at the end.
@@ -48,7 +48,7 @@ fn is_path(tokens: &[Token]) -> bool {
     scanner.at == tokens.len() && !tokens.is_empty()
 }
 
-/// What braces after a path are.
+/// The meaning of braces after a path.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Braces {
     /// The fields of a struct, as in `return A { b }`.
@@ -59,9 +59,9 @@ enum Braces {
 
 /// Reads tokens from left to right.
 ///
-/// A method whose name begins with `eat` passes the next tokens if they are those
-/// it is asked for, and says whether they were. One whose name begins with `skip`
-/// is called where something of its kind is due, and passes all of it.
+/// A method whose name begins with `eat` passes the next tokens if they match, and
+/// returns whether they did. A method whose name begins with `skip` is called where
+/// a construct of its kind is due, and passes all of it.
 struct Scanner<'a> {
     tokens: &'a [Token],
     /// The index of the next token. It is at most the number of them.
@@ -80,7 +80,7 @@ impl Scanner<'_> {
                 self.skip_postfixes();
                 while self.eat_word("as") {
                     self.skip_type(false);
-                    // None may follow a cast, but that is for rustc to say.
+                    // None may follow a cast, but rustc reports that.
                     self.skip_postfixes();
                 }
                 is_range_operator = !is_range && self.eat_range();

@@ -1,4 +1,4 @@
-//! Operands, with the operators that have no second one.
+//! Operands, with unary and postfix operators.
 
 use proc_macro::Delimiter;
 
@@ -214,8 +214,8 @@ impl Scanner<'_> {
         }
     }
 
-    /// Skips the name or the number after a dot. The answer is whether the number
-    /// ends in a dot itself, after which comes another member.
+    /// Skips the name or the number after a dot. Returns `true` if the number itself
+    /// ends in a dot, so that another member follows.
     fn skip_member(&mut self) -> bool {
         let member = self.peek(0);
         let dot = matches!(member, Some(Token::Literal { dot: true }));

@@ -9,14 +9,14 @@ const ASSIGNMENTS: [&str; 11] = [
     "<<=", ">>=", "+=", "-=", "*=", "/=", "%=", "^=", "&=", "|=", "=",
 ];
 
-/// An operator comes before those that it begins with.
+/// A longer operator comes before the operators that it begins with.
 const BINARIES: [&str; 18] = [
     "==", "!=", "<=", ">=", "&&", "||", "<<", ">>", "+", "-", "*", "/", "%", "^", "&", "|", "<",
     ">",
 ];
 
 impl Scanner<'_> {
-    /// An operator that needs an operand on its right and is no assignment.
+    /// Passes an operator that needs an operand on its right and is not an assignment.
     pub(super) fn eat_binary(&mut self) -> bool {
         !self.is_assignment_next()
             && !self.is_any_next(&ENDS)
@@ -27,7 +27,7 @@ impl Scanner<'_> {
         self.is_assignment_next() && ASSIGNMENTS.iter().any(|operator| self.eat(operator))
     }
 
-    /// The operator of a range, whose right operand may be missing.
+    /// Passes the operator of a range, whose right operand may be missing.
     pub(super) fn eat_range(&mut self) -> bool {
         self.eat("..=") || self.eat("..")
     }

@@ -1,4 +1,4 @@
-//! The parts of expressions with rules of their own: paths, types, generic
+//! The parts of expressions that have their own rules: paths, types, generic
 //! arguments and patterns.
 
 use proc_macro::Delimiter;
@@ -126,7 +126,7 @@ impl Scanner<'_> {
         self.eat_if(is_name, 1);
     }
 
-    /// The exclamation mark after the path of a macro, and the arguments.
+    /// Passes the exclamation mark after the path of a macro, and the arguments.
     pub(super) fn eat_macro(&mut self) -> bool {
         let is_macro = self.is_next("!") && self.peek_group(1).is_some();
         self.eat_if(is_macro, 2)

@@ -1,13 +1,13 @@
-//! Where hyper's tasks run.
+//! [`LocalExecutor`]: an executor for hyper's tasks.
 
 use ::hyper::rt::Executor;
 
 use crate::task;
 
-/// Spawns tasks on the loop that it is used in. They need not be `Send`.
+/// An executor for hyper that spawns tasks on the current loop. They need not be `Send`.
 ///
-/// hyper asks for one wherever it starts tasks of its own: for the streams of an
-/// HTTP/2 server, and the connections of an HTTP/2 client.
+/// hyper requires an executor wherever it spawns tasks: for the streams of an HTTP/2
+/// server, and for the connections of an HTTP/2 client.
 ///
 /// # Panics
 ///

@@ -1,11 +1,12 @@
 //! Tasks and timers for hyper 1.
 //!
-//! Users name `coreloop::hyper`, which has the sockets too.
+//! Users import `coreloop::hyper`, which contains the sockets too.
 //!
-//! - [`LocalExecutor`] has hyper's tasks run on the loop.
-//! - [`LoopTimer`] has hyper's timeouts go by the clock of the loop; its
-//!   [`Sleep`] may be sent, which those of [`time`](crate::time) may not.
+//! - [`LocalExecutor`] runs hyper's tasks on the loop.
+//! - [`LoopTimer`] makes hyper's timeouts use the clock of the loop. Its [`Sleep`] is
+//!   `Send`, unlike the one of [`time`](crate::time).
 
+mod detached;
 mod executor;
 mod sleep;
 mod timer;

@@ -1,24 +1,27 @@
-//! A sleep that may be sent to other threads, though timers may not.
+//! A sleep that can be sent to other threads, although the timers of a loop cannot.
+//!
+//! A poll is local if the sleep's loop is the current loop, and remote otherwise.
 //!
 //! ```text
-//!             poll at home                    its time has come
-//!   Unset ────────────────────> AtHome ──────────────────────────┐
+//!              local poll                   the deadline has passed
+//!   Unset ────────────────────> Local ───────────────────────────┐
 //!     │                           │                              v
-//!     │ poll elsewhere            │ poll elsewhere              Over
-//!     └────────────> Away <───────┘                              ^
+//!     │ remote poll               │ remote poll               Elapsed
+//!     └───────────> Remote <──────┘                              ^
 //!                     │  └───────────────────────────────────────┤
 //!                     │ the runtime is gone                      │
-//!                     └──────────────────> Orphan ───────────────┘
+//!                     └─────────────────> LoopGone ──────────────┘
 //! ```
 //!
 //! # Invariants
 //!
-//! 1. Nothing in it belongs to a thread: it names its loop by what threads share
-//!    of that, and its timer by a number.
-//! 2. The timer is touched only where its loop is the current one: at home by
-//!    this, elsewhere by a task that is sent home. The address of what is shared
-//!    is not used again while this holds it, so no other loop is taken for it.
-//! 3. A timer is removed exactly once, or goes with its loop.
+//! 1. A sleep contains nothing that belongs to a thread: it refers to its loop through
+//!    the state that other threads share with the loop, and to its timer by a number.
+//! 2. The timer is accessed only while its loop is the current loop: directly if the
+//!    sleep is used there, otherwise by a task that is spawned on the loop. As the sleep
+//!    holds a reference to the shared state, its address is not reused, and so cannot
+//!    be mistaken for another loop's.
+//! 3. A timer is removed exactly once, or dropped with its loop.
 
 use std::mem;
 use std::panic::Location;
@@ -36,18 +39,17 @@ use crate::engine::remote::shared::Shared;
 use crate::engine::remote::spawner;
 use crate::engine::task::id::Id;
 use crate::engine::timers::instant::Instant;
+use crate::hyper::detached::DetachedTimer;
 use crate::task::RemoteJoinHandle;
 use crate::time;
-use crate::time::dormant::Dormant;
 
-/// A sleep for hyper, from [`LoopTimer`](super::LoopTimer).
+/// A sleep for hyper, created by [`LoopTimer`](super::LoopTimer).
 ///
-/// It is meant for the thread of its loop, and there it is a timer like any
-/// other. But it is `Send` and `Sync`, as hyper demands, so it may be polled or
-/// dropped anywhere: on another thread it waits for a task that it sends to its
-/// loop, and goes by the same clock. When its runtime is gone it is over once
-/// the clock of the system has passed its deadline; but nobody is left to wake a
-/// task that waits for that.
+/// It is meant for the thread of its loop, where it is a timer like any other. But it
+/// is `Send` and `Sync`, as hyper requires, so it may be polled or dropped anywhere: on
+/// another thread it spawns a task on its loop and waits for this task, so it uses the
+/// same clock. If its runtime is gone, it completes when it is polled after the system's
+/// clock has passed its deadline; but then nothing wakes a task that waits for it.
 ///
 /// # Cancel safety
 ///
@@ -55,180 +57,184 @@ use crate::time::dormant::Dormant;
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct Sleep {
-    home: Arc<Shared>,
-    /// None if the clock does not reach so far.
+    shared: Arc<Shared>,
+    /// `None` if the deadline is later than the clock can represent.
     deadline: Option<SystemInstant>,
-    state: State,
+    state: SleepState,
 }
 
 #[derive(Debug)]
-enum State {
+enum SleepState {
     /// No timer is set.
     Unset,
-    /// A timer is set, or would be if the task had budget left.
-    AtHome(Dormant),
-    /// A task at home waits for the time.
-    Away(RemoteJoinHandle<()>),
-    /// Home is gone.
-    Orphan,
-    Over,
+    /// A timer is set, unless the last poll found the task's budget spent.
+    Local(DetachedTimer),
+    /// A task on the loop waits for the deadline.
+    Remote(RemoteJoinHandle<()>),
+    /// The loop was dropped.
+    LoopGone,
+    /// The deadline has passed.
+    Elapsed,
 }
 
 impl Sleep {
-    pub(super) fn new(event_loop: &EventLoop, deadline: Option<SystemInstant>) -> Sleep {
-        Sleep {
-            home: Arc::clone(spawner::shared_of(event_loop)),
+    pub(super) fn new(event_loop: &EventLoop, deadline: Option<SystemInstant>) -> Self {
+        Self {
+            shared: Arc::clone(spawner::shared_of(event_loop)),
             deadline,
-            state: State::Unset,
+            state: SleepState::Unset,
         }
     }
 
-    /// Gives it another deadline, whether it is over or not.
+    /// Changes the deadline, even if the old one has passed.
     ///
-    /// At home, a task that waits for it is woken at the new deadline instead of
-    /// the old one. Elsewhere it has to be polled for that.
+    /// On its loop, a task that waits for the sleep is woken at the new deadline instead
+    /// of the old one. Elsewhere the sleep has to be polled first.
     pub(super) fn reset(&mut self, deadline: SystemInstant) {
         self.deadline = Some(deadline);
-        match (loop_if_here(&self.home), self.take_state()) {
-            (Some(event_loop), State::AtHome(dormant)) => {
-                let mut sleep = dormant.awake(event_loop);
+        match (loop_if_current(&self.shared), self.take_state()) {
+            (Some(event_loop), SleepState::Local(timer)) => {
+                let mut sleep = timer.attach(event_loop);
                 Pin::new(&mut sleep).reset(Instant::from_std(deadline));
-                self.state = State::AtHome(Dormant::of(sleep));
+                self.state = SleepState::Local(DetachedTimer::detach(sleep));
             }
-            (_, state) => self.let_go(state),
+            (_, state) => self.release(state),
         }
     }
 
-    fn take_state(&mut self) -> State {
-        mem::replace(&mut self.state, State::Unset)
+    fn take_state(&mut self) -> SleepState {
+        mem::replace(&mut self.state, SleepState::Unset)
     }
 
-    fn poll_at_home(&mut self, event_loop: Rc<EventLoop>, context: &mut Context<'_>) -> Poll<()> {
-        // A waker that panics drops the sleep with its timer, and leaves `Unset`.
+    fn poll_local(&mut self, event_loop: Rc<EventLoop>, cx: &mut Context<'_>) -> Poll<()> {
+        // If a waker panics, the sleep is dropped with its timer, and the state is `Unset`.
         let mut sleep = match self.take_state() {
-            State::AtHome(dormant) => dormant.awake(event_loop),
-            State::Unset => start(event_loop, self.deadline),
+            SleepState::Local(timer) => timer.attach(event_loop),
+            SleepState::Unset => start(event_loop, self.deadline),
             other => {
                 self.state = other;
-                return self.poll_elsewhere(context);
+                return self.poll_remote(cx);
             }
         };
-        let polled = Pin::new(&mut sleep).poll(context);
+        let polled = Pin::new(&mut sleep).poll(cx);
         self.state = match polled {
-            Poll::Ready(()) => State::Over,
-            Poll::Pending => State::AtHome(Dormant::of(sleep)),
+            Poll::Ready(()) => SleepState::Elapsed,
+            Poll::Pending => SleepState::Local(DetachedTimer::detach(sleep)),
         };
         polled
     }
 
-    /// Polls by what other threads can reach.
+    /// Polls without access to the timers of the loop.
     #[cold]
-    fn poll_elsewhere(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    fn poll_remote(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut task = match self.take_state() {
-            State::Unset => self.send_home(None),
-            State::AtHome(dormant) => self.send_home(Some(dormant)),
-            State::Away(task) => task,
-            State::Orphan => return self.poll_orphan(),
-            State::Over => {
-                self.state = State::Over;
+            SleepState::Unset => self.spawn_waiter(None),
+            SleepState::Local(timer) => self.spawn_waiter(Some(timer)),
+            SleepState::Remote(task) => task,
+            SleepState::LoopGone => return self.poll_loop_gone(),
+            SleepState::Elapsed => {
+                self.state = SleepState::Elapsed;
                 return Poll::Ready(());
             }
         };
-        match Pin::new(&mut task).poll(context) {
+        match Pin::new(&mut task).poll(cx) {
             Poll::Pending => {
-                self.state = State::Away(task);
+                self.state = SleepState::Remote(task);
                 Poll::Pending
             }
             Poll::Ready(Ok(())) => {
-                self.state = State::Over;
+                self.state = SleepState::Elapsed;
                 Poll::Ready(())
             }
-            // Nobody aborts it but `let_go`, so the loop is gone.
-            Poll::Ready(Err(_)) => self.poll_orphan(),
+            // Only `release` aborts the task, so the loop is gone.
+            Poll::Ready(Err(_)) => self.poll_loop_gone(),
         }
     }
 
-    fn poll_orphan(&mut self) -> Poll<()> {
-        let is_over = self
+    fn poll_loop_gone(&mut self) -> Poll<()> {
+        let has_passed = self
             .deadline
             .is_some_and(|deadline| deadline <= SystemInstant::now());
-        if is_over {
-            self.state = State::Over;
+        if has_passed {
+            self.state = SleepState::Elapsed;
             return Poll::Ready(());
         }
-        self.state = State::Orphan;
+        self.state = SleepState::LoopGone;
         Poll::Pending
     }
 
-    /// Has a task of the loop wait for the time, by the timer if there is one.
-    fn send_home(&self, dormant: Option<Dormant>) -> RemoteJoinHandle<()> {
+    /// Spawns a task on the loop that waits for the deadline, with `timer` if there is one.
+    fn spawn_waiter(&self, timer: Option<DetachedTimer>) -> RemoteJoinHandle<()> {
         let deadline = self.deadline;
-        let home = Arc::clone(&self.home);
-        let mut homing = Homing { home, dormant };
-        self.spawn_home(move |event_loop| match homing.dormant.take() {
-            Some(dormant) => dormant.awake(event_loop),
+        let shared = Arc::clone(&self.shared);
+        let mut sent = SentTimer { shared, timer };
+        self.spawn_on_loop(move |event_loop| match sent.timer.take() {
+            Some(timer) => timer.attach(event_loop),
             None => start(event_loop, deadline),
         })
     }
 
-    /// Sees to it that the timer of `state` is removed.
-    fn let_go(&self, state: State) {
+    /// Removes the timer of `state`, on another thread by a task on the loop.
+    fn release(&self, state: SleepState) {
         match state {
-            State::AtHome(dormant) if dormant.has_timer() => match loop_if_here(&self.home) {
-                Some(event_loop) => drop(dormant.awake(event_loop)),
-                None => drop(self.spawn_home(move |event_loop| {
-                    drop(dormant.awake(event_loop));
+            SleepState::Local(timer) if timer.has_timer() => match loop_if_current(&self.shared) {
+                Some(event_loop) => drop(timer.attach(event_loop)),
+                None => drop(self.spawn_on_loop(move |event_loop| {
+                    drop(timer.attach(event_loop));
                     std::future::ready(())
                 })),
             },
-            State::Away(task) => task.abort(),
-            State::AtHome(_) | State::Unset | State::Orphan | State::Over => {}
+            SleepState::Remote(task) => task.abort(),
+            SleepState::Local(_)
+            | SleepState::Unset
+            | SleepState::LoopGone
+            | SleepState::Elapsed => {}
         }
     }
 
-    /// Makes a task on the loop, from any thread.
-    fn spawn_home<S, F>(&self, start: S) -> RemoteJoinHandle<()>
+    /// Spawns a task on the loop, from any thread.
+    fn spawn_on_loop<S, F>(&self, start: S) -> RemoteJoinHandle<()>
     where
         S: FnOnce(Rc<EventLoop>) -> F + Send + 'static,
         F: Future<Output = ()> + 'static,
     {
-        let home = Arc::clone(&self.home);
-        let start = move || match loop_if_here(&home) {
+        let shared = Arc::clone(&self.shared);
+        let start = move || match loop_if_current(&shared) {
             Some(event_loop) => start(event_loop),
             None => panic!(
                 "a task of one runtime ran while another was entered; \
                  drop the guard of `Runtime::enter` before `.await`"
             ),
         };
-        self.home.spawn(Id::fresh(), start, Location::caller())
+        self.shared.spawn(Id::fresh(), start, Location::caller())
     }
 }
 
-/// A timer on its way home, which is removed there if the task that brings it is
-/// aborted before it begins.
-struct Homing {
-    home: Arc<Shared>,
-    dormant: Option<Dormant>,
+/// A timer on its way to its loop. If the task that carries it is aborted there before
+/// its first poll, dropping this removes the timer.
+struct SentTimer {
+    shared: Arc<Shared>,
+    timer: Option<DetachedTimer>,
 }
 
-impl Drop for Homing {
+impl Drop for SentTimer {
     fn drop(&mut self) {
-        // Elsewhere only if the loop is gone, and the timer with it.
-        if let Some(dormant) = self.dormant.take()
-            && let Some(event_loop) = loop_if_here(&self.home)
+        // Dropped outside the loop only if the loop is gone, and the timer with it.
+        if let Some(timer) = self.timer.take()
+            && let Some(event_loop) = loop_if_current(&self.shared)
         {
-            drop(dormant.awake(event_loop));
+            drop(timer.attach(event_loop));
         }
     }
 }
 
-/// The loop that `home` is of, if it is the current one.
+/// Returns the current loop, if `shared` belongs to it.
 #[inline]
-fn loop_if_here(home: &Arc<Shared>) -> Option<Rc<EventLoop>> {
-    context::current().filter(|event_loop| Arc::ptr_eq(&event_loop.shared, home))
+fn loop_if_current(shared: &Arc<Shared>) -> Option<Rc<EventLoop>> {
+    context::current().filter(|event_loop| Arc::ptr_eq(&event_loop.shared, shared))
 }
 
-/// A sleep that is not yet set.
+/// Creates a sleep whose timer is not set yet.
 fn start(event_loop: Rc<EventLoop>, deadline: Option<SystemInstant>) -> time::Sleep {
     match deadline {
         Some(deadline) => time::Sleep::until(event_loop, Instant::from_std(deadline)),
@@ -240,10 +246,10 @@ impl Future for Sleep {
     type Output = ();
 
     #[inline]
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        match loop_if_here(&self.home) {
-            Some(event_loop) => self.poll_at_home(event_loop, context),
-            None => self.poll_elsewhere(context),
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match loop_if_current(&self.shared) {
+            Some(event_loop) => self.poll_local(event_loop, cx),
+            None => self.poll_remote(cx),
         }
     }
 }
@@ -253,6 +259,6 @@ impl rt::Sleep for Sleep {}
 impl Drop for Sleep {
     fn drop(&mut self) {
         let state = self.take_state();
-        self.let_go(state);
+        self.release(state);
     }
 }

@@ -1,4 +1,4 @@
-//! What hyper makes its timeouts of.
+//! [`LoopTimer`]: the source of hyper's timeouts.
 
 use std::pin::Pin;
 use std::time::{Duration, Instant as SystemInstant};
@@ -9,16 +9,17 @@ use crate::engine::core::context;
 use crate::engine::timers::instant::Instant;
 use crate::hyper::sleep::Sleep;
 
-/// Tells hyper the time, and waits for it, on the loop that it is used in.
+/// A timer for hyper that uses the clock and the timers of the current loop.
 ///
-/// Give one to the builders of hyper: without it, a server waits for ever for
-/// the head of a request. It goes by the clock of the runtime, so a test that
-/// [pauses](crate::time::pause) that has hyper's timeouts at once and exactly.
+/// Pass one to the builders of hyper: without it, a server waits forever for the head of
+/// a request. Because it uses the clock of the runtime, a test that
+/// [pauses](crate::time::pause) the clock reaches hyper's timeouts at once and at exact
+/// times.
 ///
 /// # Panics
 ///
 /// [`sleep`](rt::Timer::sleep) and [`sleep_until`](rt::Timer::sleep_until) panic
-/// outside a runtime. [`now`](rt::Timer::now) shows the time of the system there.
+/// outside a runtime. [`now`](rt::Timer::now) returns the system's time there.
 ///
 /// # Examples
 ///

@@ -1,7 +1,7 @@
-//! `join!` and `try_join!`: all of several futures.
+//! `join!` and `try_join!`: wait for all of several futures.
 //!
-//! Each poll goes through the branches twice: the first time from the branch
-//! whose turn it is to be first, the second time up to it.
+//! Each poll passes over the branches twice: from the branch that is first in this poll
+//! to the end, and then from the start up to that branch.
 
 use std::ops::Range;
 use std::pin::Pin;
@@ -9,21 +9,20 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-/// Waits for all of several futures, and gives a tuple of their outputs.
+/// Waits for all of several futures, and returns a tuple of their outputs.
 ///
-/// It is used where `.await` may be. The futures are polled whenever the task is
-/// woken, all in the one task; to have them run by turns with others, spawn
-/// them and join the handles. All that [`IntoFuture`] takes will do.
+/// It can be used wherever `.await` can, with everything that implements [`IntoFuture`].
+/// All futures run in the current task, and are polled whenever the task is woken. To
+/// schedule them independently, spawn them and join the handles.
 ///
-/// In each poll another one is looked at first, so that one that spends the
-/// task's [budget](crate::task::coop) does not keep the others from it. With
-/// `biased;` before the first they are always polled in the order in which they
-/// are written.
+/// In each poll a different future is polled first, so that one that spends the task's
+/// [budget](crate::task::coop) does not starve the others. With `biased;` before the first
+/// future, they are always polled in the order in which they are written.
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: as far as each of the futures is. Outputs of those that were
-/// ready already are dropped.
+/// Cancel safe: as far as each of the futures is. The outputs of futures that have
+/// completed are dropped.
 ///
 /// # Examples
 ///
@@ -52,17 +51,16 @@ macro_rules! join {
     };
 }
 
-/// Waits for all of several futures whose outputs are a [`Result`], or for the
-/// first error.
+/// Waits for all of several futures that return a [`Result`], or for the first error.
 ///
-/// It gives `Ok` of a tuple of what the outputs hold; or the first `Err`, and
-/// then drops the futures that are not over. The errors are of one type. Else
-/// it is as [`join!`](crate::join), `biased;` included.
+/// Returns `Ok` with a tuple of the values, or the first `Err`, and then drops the futures
+/// that have not completed. All errors have the same type. Otherwise this is like
+/// [`join!`](crate::join), including `biased;`.
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: as far as each of the futures is. Outputs of those that were
-/// ready already are dropped.
+/// Cancel safe: as far as each of the futures is. The outputs of futures that have
+/// completed are dropped.
 ///
 /// # Examples
 ///
@@ -89,7 +87,7 @@ macro_rules! try_join {
     };
 }
 
-/// The steps of both: a `@branch` for each branch, then one named as the macro.
+/// The steps of both macros: a `@branch` for each branch, then `@join` or `@try_join`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __join {
@@ -111,12 +109,12 @@ macro_rules! __join {
         $( let $branch = $crate::macros::MaybeDone::new($branch); )+
         $( let mut $last_first = $crate::macros::pin!($last_first); )+
         let mut rotation = $crate::macros::Rotation::new($rotating);
-        $crate::macros::poll_fn(|context| {
+        $crate::macros::poll_fn(|cx| {
             let mut all_done = true;
             for mut range in rotation.next([$(::std::stringify!($branch)),+].len()) {
                 $(
                     if range.has_next() {
-                        all_done &= $branch.as_mut().poll(context).is_ready();
+                        all_done &= $branch.as_mut().poll(cx).is_ready();
                     }
                 )+
             }
@@ -133,12 +131,12 @@ macro_rules! __join {
         $( let $branch = $crate::macros::MaybeDone::new($branch); )+
         $( let mut $last_first = $crate::macros::pin!($last_first); )+
         let mut rotation = $crate::macros::Rotation::new($rotating);
-        $crate::macros::poll_fn(|context| {
+        $crate::macros::poll_fn(|cx| {
             let mut all_done = true;
             for mut range in rotation.next([$(::std::stringify!($branch)),+].len()) {
                 $(
                     if range.has_next() {
-                        match $branch.as_mut().try_poll(context) {
+                        match $branch.as_mut().try_poll(cx) {
                             $crate::macros::Poll::Ready($crate::macros::Result::Ok(())) => {}
                             $crate::macros::Poll::Ready($crate::macros::Result::Err(error)) => {
                                 return $crate::macros::Poll::Ready(
@@ -162,7 +160,7 @@ macro_rules! __join {
     }};
 }
 
-/// Whose turn it is to be first.
+/// The branch that is polled first in the next poll.
 #[derive(Debug)]
 pub struct Rotation {
     rotating: bool,
@@ -172,11 +170,11 @@ pub struct Rotation {
 impl Rotation {
     #[must_use]
     #[inline]
-    pub fn new(rotating: bool) -> Rotation {
-        Rotation { rotating, first: 0 }
+    pub fn new(rotating: bool) -> Self {
+        Self { rotating, first: 0 }
     }
 
-    /// The branches for two passes through all `count` of them.
+    /// Returns the two passes of a poll, which together visit all `count` branches.
     #[inline]
     pub fn next(&mut self, count: usize) -> [InTurn; 2] {
         let first = self.first;
@@ -187,7 +185,7 @@ impl Rotation {
     }
 }
 
-/// A pass through the branches that is to stop at some only.
+/// A pass over the branches that polls only a range of them.
 #[derive(Debug)]
 pub struct InTurn {
     at: usize,
@@ -196,11 +194,11 @@ pub struct InTurn {
 
 impl InTurn {
     #[inline]
-    fn new(branches: Range<usize>) -> InTurn {
-        InTurn { at: 0, branches }
+    fn new(branches: Range<usize>) -> Self {
+        Self { at: 0, branches }
     }
 
-    /// Whether it stops at the next branch.
+    /// Advances to the next branch, and returns `true` if the pass polls it.
     #[inline]
     pub fn has_next(&mut self) -> bool {
         let at = self.at;
@@ -211,8 +209,8 @@ impl InTurn {
 
 pin_project! {
     /// A future that is replaced by its output.
-    #[project = Stage]
-    #[project_replace = Before]
+    #[project = MaybeDoneProjection]
+    #[project_replace = MaybeDoneReplaced]
     #[derive(Debug)]
     pub enum MaybeDone<F: Future> {
         Future {
@@ -228,34 +226,34 @@ pin_project! {
 
 impl<F: Future> MaybeDone<F> {
     #[inline]
-    pub fn new(future: impl IntoFuture<IntoFuture = F>) -> MaybeDone<F> {
-        MaybeDone::Future {
+    pub fn new(future: impl IntoFuture<IntoFuture = F>) -> Self {
+        Self::Future {
             future: future.into_future(),
         }
     }
 
-    /// Ready when the output is there.
+    /// Polls the future if it has not completed. Ready when the output is stored.
     #[inline]
-    pub fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if let Stage::Future { future } = self.as_mut().project() {
-            match future.poll(context) {
-                Poll::Ready(output) => self.set(MaybeDone::Done { output }),
+    pub fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if let MaybeDoneProjection::Future { future } = self.as_mut().project() {
+            match future.poll(cx) {
+                Poll::Ready(output) => self.set(Self::Done { output }),
                 Poll::Pending => return Poll::Pending,
             }
         }
         Poll::Ready(())
     }
 
-    /// The output.
+    /// Takes the output.
     ///
     /// # Panics
     ///
-    /// If it is not there, or was taken.
+    /// Panics if the future has not completed, or the output was taken.
     #[inline]
     #[must_use]
     pub fn take(self: Pin<&mut Self>) -> F::Output {
-        match self.project_replace(MaybeDone::Taken) {
-            Before::Done { output } => output,
+        match self.project_replace(Self::Taken) {
+            MaybeDoneReplaced::Done { output } => output,
             _ => panic!("join! polled after completion"),
         }
     }
@@ -265,12 +263,13 @@ impl<F, T, E> MaybeDone<F>
 where
     F: Future<Output = Result<T, E>>,
 {
-    /// Ready when the output is there; an error is taken.
+    /// Polls the future if it has not completed. Ready when a value is stored, or with the
+    /// error.
     #[inline]
-    pub fn try_poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), E>> {
-        if let Stage::Future { future } = self.as_mut().project() {
-            match future.poll(context) {
-                Poll::Ready(Ok(value)) => self.set(MaybeDone::Done { output: Ok(value) }),
+    pub fn try_poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
+        if let MaybeDoneProjection::Future { future } = self.as_mut().project() {
+            match future.poll(cx) {
+                Poll::Ready(Ok(value)) => self.set(Self::Done { output: Ok(value) }),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => return Poll::Pending,
             }
@@ -278,11 +277,11 @@ where
         Poll::Ready(Ok(()))
     }
 
-    /// The value.
+    /// Takes the value.
     ///
     /// # Panics
     ///
-    /// If it is not there, or was taken.
+    /// Panics if the future has not completed, or the value was taken.
     #[inline]
     #[must_use]
     pub fn take_ok(self: Pin<&mut Self>) -> T {

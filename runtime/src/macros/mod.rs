@@ -1,19 +1,18 @@
-//! Macros that wait for several futures in one task, and what they expand to.
+//! Macros that wait for several futures in one task, and the items that they expand to.
 //!
-//! They are `macro_rules`, so no feature and no other crate is needed. What an
-//! expansion names is found by `$crate::macros`, whatever the user's crates are
-//! called. Each future is pinned by [`std::pin::pin!`] in a local variable of
-//! its own: a variable that a recursive call of a macro introduces is another
-//! than that of the next call, though both are written alike. So there is no
-//! unsafe code in an expansion, and no allocation.
+//! They are `macro_rules`, so they need no feature and no other crate. An expansion
+//! refers to items by `$crate::macros`, whatever the user's crates are called. Each
+//! future is pinned by [`std::pin::pin!`] in its own local variable: by the hygiene of
+//! macros, the variables that two recursive calls introduce differ even though they have
+//! the same name. So an expansion needs no unsafe code and no allocation.
 //!
 //! # Invariants
 //!
-//! 1. Expressions of the user's are evaluated where no variable or item of an
-//!    expansion can be meant by them, and handlers also outside of any loop,
-//!    closure and async block of it: `return`, `break` and `?` are the user's.
-//! 2. Futures are evaluated and dropped in the order in which they are written.
-//!    As variables are dropped last first, they are pinned last first.
+//! 1. User code is evaluated where it cannot refer to a variable or item of an expansion,
+//!    and handlers are also outside of every loop, closure and async block of it, so
+//!    that `return`, `break` and `?` apply to the user's code.
+//! 2. Futures are evaluated and dropped in the order in which they are written. As
+//!    variables are dropped in reverse order, the futures are pinned in reverse order.
 
 mod join;
 mod pin;

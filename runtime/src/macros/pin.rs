@@ -1,12 +1,12 @@
-//! `pin!`: values pinned where they are.
+//! `pin!`: pins values to the stack.
 
-/// Pins variables where they are, or declares pinned ones.
+/// Pins the values of variables to the stack, or declares pinned variables.
 ///
-/// `pin!(a, b)` makes each variable a [`Pin<&mut _>`](std::pin::Pin) to the
-/// value that it had. The value can then be polled by reference, as in
-/// [`select!`](crate::select) in a loop, and is dropped at the end of the block.
+/// `pin!(a, b)` replaces each variable by a [`Pin<&mut _>`](std::pin::Pin) to its former
+/// value. The value can then be polled by reference, as in [`select!`](crate::select) in
+/// a loop, and is dropped at the end of the block.
 ///
-/// It takes variables, as tokio's macro does. For an expression there is
+/// The macro takes variables, as tokio's does. For an expression use
 /// [`std::pin::pin!`].
 ///
 /// # Examples
@@ -39,7 +39,7 @@
 macro_rules! pin {
     ($($variable:ident),* $(,)?) => {
         $(
-            // The value can be named no more, so it does not move again.
+            // The new variable shadows the value, so that the value cannot be moved again.
             #[allow(unused_mut)]
             let mut $variable = $crate::macros::pin!($variable);
         )*

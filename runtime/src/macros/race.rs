@@ -1,4 +1,4 @@
-//! [`race!`](crate::race): the first of several futures, and the end of the rest.
+//! [`race!`](crate::race): the first of several futures, which cancels the others.
 
 use std::future::{pending, poll_fn};
 use std::panic::resume_unwind;
@@ -10,18 +10,18 @@ use pin_project_lite::pin_project;
 use crate::engine::cancel::node_guard::NodeGuard;
 use crate::engine::panics::{self, Payload};
 
-/// Gives the output of the first of several futures that is ready, when all of them
-/// have cleaned up.
+/// Waits for the first of several futures, cancels the others, and returns the first
+/// output when the cleanups of all have run.
 ///
-/// The futures have the same type of output. As soon as one is ready the others
-/// are cancelled, as by [`cancel_scope`](crate::scope::cancel_scope): they are
-/// frozen, their brackets closed, and the guards of all, the winner's too, are closed
-/// before the macro gives the output. [`select!`](crate::select) drops the others at
-/// once instead.
+/// The futures have the same type of output. As soon as one is ready, the others are
+/// cancelled, as by [`cancel_scope`](crate::scope::cancel_scope): they are frozen, and
+/// their brackets run their cleanups. The cleanups of all guards, the winner's too, run
+/// before the macro returns the output. [`select!`](crate::select), in contrast, drops the
+/// other futures at once.
 ///
-/// All are polled each time one is woken, in the order in which they are
-/// written; of two that are ready the first one wins. It can be used in async
-/// code only, as it awaits.
+/// Whenever one future is woken, all are polled, in the order in which they are written;
+/// if two are ready, the first one wins. The macro awaits, so it can be used only in
+/// async code.
 ///
 /// # Cancel safety
 ///
@@ -29,7 +29,7 @@ use crate::engine::panics::{self, Payload};
 ///
 /// # Panics
 ///
-/// If one of the futures does. The others are cancelled first.
+/// Panics if one of the futures does, after it has cancelled the others.
 ///
 /// # Examples
 ///
@@ -58,17 +58,17 @@ macro_rules! race {
     };
 }
 
-/// A future in a race, whatever its type.
+/// A future in a race, independent of its type.
 pub trait Racing<T> {
-    /// Polls it, if it is still in the race.
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T>;
+    /// Polls the future, if it is still in the race.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T>;
 
-    /// Drops it where it is.
+    /// Drops the future in place.
     fn leave(self: Pin<&mut Self>);
 }
 
 pin_project! {
-    /// A future that can be dropped where it is pinned.
+    /// A pinned future that can be dropped in place.
     #[derive(Debug)]
     pub struct Racer<F> {
         #[pin]
@@ -77,18 +77,18 @@ pin_project! {
 }
 
 impl<F> Racer<F> {
-    /// Puts a future in the race.
-    pub fn new<I: IntoFuture<IntoFuture = F>>(future: I) -> Racer<F> {
-        Racer {
+    /// Adds a future to the race.
+    pub fn new<I: IntoFuture<IntoFuture = F>>(future: I) -> Self {
+        Self {
             future: Some(future.into_future()),
         }
     }
 }
 
 impl<F: Future> Racing<F::Output> for Racer<F> {
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         match self.project().future.as_pin_mut() {
-            Some(future) => future.poll(context),
+            Some(future) => future.poll(cx),
             None => Poll::Pending,
         }
     }
@@ -98,15 +98,15 @@ impl<F: Future> Racing<F::Output> for Racer<F> {
     }
 }
 
-/// Runs a race to its end.
+/// Waits for the first of `racers`, and cancels the others.
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: as the macro is.
+/// Cancel safe: nothing is lost but what dropping the futures loses.
 pub async fn race<T>(racers: &mut [Pin<&mut dyn Racing<T>>]) -> T {
     let branch = NodeGuard::new();
     let mut first = None;
-    let mut result = poll_fn(|context| poll_race(&branch, racers, &mut first, context)).await;
+    let mut result = poll_fn(|cx| poll_race(&branch, racers, &mut first, cx)).await;
     branch.drop_inside(|| {
         for racer in racers {
             if let Err(panic) = panics::catch(|| racer.as_mut().leave()) {
@@ -127,17 +127,17 @@ pub async fn race<T>(racers: &mut [Pin<&mut dyn Racing<T>>]) -> T {
     }
 }
 
-/// Ready when one is over, and the others may be dropped.
+/// Ready when one future has completed or panicked, and the others may be dropped.
 fn poll_race<T>(
     branch: &NodeGuard,
     racers: &mut [Pin<&mut dyn Racing<T>>],
     first: &mut Option<Result<T, Payload>>,
-    context: &mut Context<'_>,
+    cx: &mut Context<'_>,
 ) -> Poll<Result<T, Payload>> {
     let node = branch.node();
-    branch.poll(context, |context| {
+    branch.poll(cx, |cx| {
         for racer in racers {
-            let result = match panics::catch(|| racer.as_mut().poll(context)) {
+            let result = match panics::catch(|| racer.as_mut().poll(cx)) {
                 Ok(Poll::Pending) => continue,
                 Ok(Poll::Ready(output)) => Ok(output),
                 Err(panic) => Err(panic),
@@ -154,7 +154,7 @@ fn poll_race<T>(
             node.cancel();
         }
     });
-    if first.is_none() || !node.may_drop(0, context) {
+    if first.is_none() || !node.may_drop(0, cx) {
         return Poll::Pending;
     }
     first.take().map_or(Poll::Pending, Poll::Ready)

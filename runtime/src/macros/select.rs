@@ -1,13 +1,13 @@
-//! `select!`: the first of several futures.
+//! `select!`: waits for the first of several futures.
 //!
-//! Which branches are left to look at is a set of bits, so there can be 64. In
-//! each poll they are looked at in an order drawn anew. A random first branch
-//! with the others after it in turn would not do: a ready branch that follows
-//! one that is not would win twice as often as the others.
+//! The set of branches that are still to be polled is a `u64`, so there can be 64. Each
+//! poll visits them in a new random order. It would not suffice to choose only the first
+//! branch at random and continue in written order: a ready branch that follows one that
+//! is not ready would win twice as often as the others.
 //!
-//! Whether an output matches its pattern is found out by the guard of a match
-//! arm, which sees what the pattern binds before anything is moved. So the
-//! pattern is used as it is written, `mut`, `ref` and `&` included.
+//! A match guard determines whether an output matches its pattern, because a guard runs
+//! before the pattern moves anything. So the pattern is used as it is written, including
+//! `mut`, `ref` and `&`.
 
 use std::task::{Context, Poll};
 
@@ -16,25 +16,24 @@ use crate::engine::core::context;
 /// Waits for the first of several futures, runs its handler, and drops the
 /// others.
 ///
-/// It is used where `.await` may be. Each branch is
+/// It can be used wherever `.await` can. Each branch has the form
 ///
 /// ```text
 /// pattern = future (, if condition)? => handler,
 /// ```
 ///
-/// and one more may follow the others: `else => handler`. The handler is any
-/// expression of the enclosing function: `return`, `break`, `?` and `.await`
-/// act there, and its value is the value of the `select!`. The comma may be
-/// missing after a handler in braces, and after the last one. There are up to
-/// 64 branches.
+/// and may be followed by a last branch `else => handler`. The handler is any expression:
+/// it runs in the enclosing function, so `return`, `break`, `?` and `.await` apply there,
+/// and its value is the value of the `select!`. The comma may be omitted after a handler
+/// in braces, and after the last one. There can be up to 64 branches.
 ///
 /// 1. The conditions are evaluated. A branch whose condition is false is
 ///    disabled.
-/// 2. The futures are evaluated, in the order in which they are written, those
-///    of disabled branches too. All that [`IntoFuture`] takes will do.
-/// 3. The futures of enabled branches are polled whenever the task is woken,
-///    all in the one task.
-/// 4. When one is ready and its output matches the pattern, every future is
+/// 2. The future expressions are evaluated in the order in which they are written, also
+///    in disabled branches. Everything that implements [`IntoFuture`] is accepted.
+/// 3. The futures of enabled branches are polled whenever the task is woken, all in the
+///    current task.
+/// 4. When a future is ready and its output matches the pattern, all futures are
 ///    dropped, and then the handler runs. If the output does not match, it is
 ///    dropped and the branch is disabled.
 /// 5. When all branches are disabled, the futures are dropped and the `else`
@@ -42,28 +41,28 @@ use crate::engine::core::context;
 ///
 /// # Order
 ///
-/// In each poll the branches are looked at in random order, so that of those
-/// that are ready each is as likely to win as any other. With `biased;` before
-/// the first branch it is the order in which they are written: a branch that
-/// is always ready then keeps the later ones from ever being looked at.
+/// Each poll polls the branches in random order, so that each branch that is ready is
+/// equally likely to win. With `biased;` before the first branch, they are polled in the
+/// order in which they are written; a branch that is always ready then prevents the later
+/// ones from ever being polled.
 ///
-/// The random numbers are those of the `fastrand` crate; a test that
-/// has to see the same order each time seeds them by `fastrand::seed`.
+/// The random numbers come from the `fastrand` crate. A test that needs the same order
+/// each time can call `fastrand::seed`.
 ///
-/// If the task's [budget](crate::task::coop) is spent, no branch is polled
-/// before the task's next turn.
+/// If the task's [budget](crate::task::coop) is spent, no branch is polled until the task
+/// is polled again.
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: as far as each of the futures is. Those that are not ready first
-/// are dropped: where one is made anew in a loop, what it has done by then is
-/// lost, unless its documentation says that it is cancel safe. To go on with a
-/// future in the next round, pin it before the loop with [`pin!`](crate::pin)
-/// and give `&mut future` to the branch.
+/// Cancel safe: as far as each of the futures is. The futures that do not win are dropped.
+/// If a loop creates a future anew in each iteration, the progress of the dropped one is
+/// lost, unless its documentation says that it is cancel safe. To continue a future in the
+/// next iteration, pin it before the loop with [`pin!`](crate::pin) and pass `&mut future`
+/// to the branch.
 ///
 /// # Panics
 ///
-/// If all branches are disabled and there is no `else`.
+/// Panics if all branches are disabled and there is no `else`.
 ///
 /// # Examples
 ///
@@ -81,7 +80,7 @@ use crate::engine::core::context;
 /// # })
 /// ```
 ///
-/// One deadline for all rounds of a loop, and branches that are disabled:
+/// One deadline for all iterations of a loop, and branches that are disabled:
 ///
 /// ```
 /// use std::time::Duration;
@@ -116,8 +115,8 @@ macro_rules! select {
 
 /// The steps of `select!`: `@start`, a `@branch` for each branch, `@expand`.
 ///
-/// Each branch takes a number and a name from a list. The name is for a variant
-/// of the output and its type.
+/// Each branch takes a number and a name from a list. The name becomes a variant of the
+/// output and its type parameter.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __select {
@@ -152,12 +151,12 @@ macro_rules! __select {
         $crate::__select!(@expand $order $branches $last_first { $otherwise })
     };
 
-    // A branch more than there are names.
+    // More branches than names.
     (@branch $order:ident {} $branches:tt $last_first:tt $($rest:tt)+) => {
         ::std::compile_error!("select! takes up to 64 branches")
     };
 
-    // A handler in braces, with a comma and without.
+    // A handler in braces, with a comma or without.
     (@branch $order:ident { [$($name:tt)+] $($names:tt)* } { $($branches:tt)* } { $($last_first:tt)* }
         $pattern:pat = $future:expr $(, if $condition:expr)? => $handler:block, $($rest:tt)*
     ) => {
@@ -174,7 +173,7 @@ macro_rules! __select {
             [$($name)+ future $pattern = $future, if ($($condition)?) => $handler]
         } { future $($last_first)* } $($rest)*)
     };
-    // Any other handler, with a comma and, if it is the last, without.
+    // Any other handler, with a comma or, if it is the last one, without.
     (@branch $order:ident { [$($name:tt)+] $($names:tt)* } { $($branches:tt)* } { $($last_first:tt)* }
         $pattern:pat = $future:expr $(, if $condition:expr)? => $handler:expr, $($rest:tt)*
     ) => {
@@ -196,7 +195,7 @@ macro_rules! __select {
         [$number:literal $name:ident $variable:ident
             $pattern:pat = $future:expr, if ($($condition:expr)?) => $handler:expr]
     )+ } { $($last_first:ident)+ } { $otherwise:expr }) => {{
-        // In a module, as an expression of the user's can see items.
+        // In a module, because user code can refer to items of an expansion.
         #[doc(hidden)]
         mod __coreloop_select {
             pub(super) enum Output<$($name),+> {
@@ -217,14 +216,14 @@ macro_rules! __select {
             $( let $variable = $future; )+
             $( let $variable = $crate::macros::IntoFuture::into_future($variable); )+
             $( let mut $last_first = $crate::macros::pin!($last_first); )+
-            $crate::macros::poll_fn(|context| {
-                $crate::macros::ready!($crate::macros::poll_budget_left(context));
+            $crate::macros::poll_fn(|cx| {
+                $crate::macros::ready!($crate::macros::poll_budget_left(cx));
                 let mut order = $crate::macros::$order::new(enabled);
                 while let $crate::macros::Option::Some(branch) = order.take() {
                     match branch {
                         $(
                             $number => {
-                                let poll = $crate::macros::Future::poll($variable.as_mut(), context);
+                                let poll = $crate::macros::Future::poll($variable.as_mut(), cx);
                                 if let $crate::macros::Poll::Ready(mut output) = poll {
                                     enabled &= !(1 << $number);
                                     let mut matches = false;
@@ -262,36 +261,36 @@ macro_rules! __select {
     }};
 }
 
-/// The branches that a poll has yet to look at, first to last.
+/// The branches that are still to be polled, in the order in which they are written.
 #[derive(Debug)]
 pub struct InOrder(u64);
 
 impl InOrder {
     #[must_use]
     #[inline]
-    pub fn new(enabled: u64) -> InOrder {
-        InOrder(enabled)
+    pub fn new(enabled: u64) -> Self {
+        Self(enabled)
     }
 
-    /// Takes the next one out.
+    /// Removes and returns the next branch.
     #[inline]
     pub fn take(&mut self) -> Option<u32> {
         take_nth(&mut self.0, 0)
     }
 }
 
-/// The branches that a poll has yet to look at, in random order.
+/// The branches that are still to be polled, in random order.
 #[derive(Debug)]
 pub struct Shuffled(u64);
 
 impl Shuffled {
     #[must_use]
     #[inline]
-    pub fn new(enabled: u64) -> Shuffled {
-        Shuffled(enabled)
+    pub fn new(enabled: u64) -> Self {
+        Self(enabled)
     }
 
-    /// Takes one out, any with the same likelihood.
+    /// Removes and returns a branch; all are equally likely.
     #[inline]
     pub fn take(&mut self) -> Option<u32> {
         let nth = match self.0.count_ones() {
@@ -302,7 +301,7 @@ impl Shuffled {
     }
 }
 
-/// Takes the `nth` of the bits that are set out of `bits`.
+/// Clears the `nth` of the set bits of `bits`, and returns its index.
 #[inline]
 fn take_nth(bits: &mut u64, nth: u32) -> Option<u32> {
     if *bits == 0 {
@@ -317,14 +316,14 @@ fn take_nth(bits: &mut u64, nth: u32) -> Option<u32> {
     Some(taken)
 }
 
-/// Pending, with the task woken, if its budget is spent.
+/// Returns `Pending`, and wakes the task, if its budget is spent.
 #[inline]
-pub fn poll_budget_left(context: &mut Context<'_>) -> Poll<()> {
-    context::with_running(|event_loop| event_loop.tasks.budget.poll_spent(context))
+pub fn poll_budget_left(cx: &mut Context<'_>) -> Poll<()> {
+    context::with_running(|event_loop| event_loop.tasks.budget.poll_spent(cx))
         .unwrap_or(Poll::Ready(()))
 }
 
-/// As a guard: notes that the pattern matched, and does not let the arm have it.
+/// A match guard that records that the pattern matched, and rejects the arm.
 #[inline]
 pub fn saw(matches: &mut bool) -> bool {
     *matches = true;

@@ -1,4 +1,4 @@
-//! [`scope`]: children that borrow.
+//! [`scope`]: children that borrow from the surrounding code.
 
 use std::fmt;
 use std::future::{pending, poll_fn};
@@ -13,27 +13,27 @@ use crate::engine::task::budget;
 use crate::scope::child::Children;
 use crate::scope::spawned::{ScopedJoinHandle, Spawned};
 
-/// Runs `body`, and the children that it spawns, to the end of all of them.
+/// Runs `body` and the children that it spawns, and waits for all of them.
 ///
-/// Children may borrow what lives longer than the call, and change it too, as
-/// they are not tasks of their own: the future that this returns polls them in
-/// its place, each when it is woken. They so take turns with the body, and wait
-/// at the same time. They may spawn siblings.
+/// Children may borrow, also mutably, from everything that outlives the call, because
+/// they are not tasks of their own: the future that this function returns polls the body
+/// and the children, each child when it is woken. So they take turns to run, and wait at
+/// the same time. Children may spawn siblings.
 ///
 /// When the body has returned, the scope waits for the children that are left, and then
-/// for the cleanups of the guards that the body and the children have dropped. If it is
-/// cancelled so are they: see [`cleanup`](crate::cleanup). To cancel the children
-/// alone, put the scope in a [`cancel_scope`](super::cancel_scope).
+/// for the cleanups of the guards that the body and the children have dropped. Cancelling
+/// the scope cancels the children too: see [`cleanup`](crate::cleanup). To cancel the
+/// children alone, put the scope in a [`cancel_scope`](super::cancel_scope).
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: the body is dropped, and then the children in the order in which
-/// they were spawned; what dropping these loses is lost.
+/// Cancel safe: nothing is lost but what dropping the body and the children loses. The
+/// body is dropped first, then the children in the order in which they were spawned.
 ///
 /// # Panics
 ///
-/// If the body or a child does. The others are cancelled first, and their
-/// cleanups done. Of several panics the first goes on.
+/// Panics if the body or a child does, after it has cancelled the others and run their
+/// cleanups. Of several panics, the first is propagated.
 ///
 /// # Examples
 ///
@@ -63,7 +63,7 @@ use crate::scope::spawned::{ScopedJoinHandle, Spawned};
 /// ```
 pub async fn scope<'env, R>(body: impl AsyncFnOnce(Scope<'env>) -> R) -> R {
     let branch = NodeGuard::new();
-    let children = Owner(Children::new(Rc::clone(branch.group())));
+    let children = CloseOnDrop(Children::new(Rc::clone(branch.group())));
     let body = body(Scope {
         children: Rc::clone(&children.0),
     });
@@ -73,7 +73,7 @@ pub async fn scope<'env, R>(body: impl AsyncFnOnce(Scope<'env>) -> R) -> R {
         output: None,
         panic: None,
     });
-    let ended = poll_fn(|context| running.as_mut().poll(&branch, context)).await;
+    let ended = poll_fn(|cx| running.as_mut().poll(&branch, cx)).await;
     branch.drop_inside(|| {
         running.as_mut().project().body.set(None);
         children.0.close();
@@ -88,10 +88,10 @@ pub async fn scope<'env, R>(body: impl AsyncFnOnce(Scope<'env>) -> R) -> R {
     }
 }
 
-/// The children are dropped with the future of the scope.
-struct Owner<'env>(Rc<Children<'env>>);
+/// Drops the children together with the future of the scope.
+struct CloseOnDrop<'env>(Rc<Children<'env>>);
 
-impl Drop for Owner<'_> {
+impl Drop for CloseOnDrop<'_> {
     fn drop(&mut self) {
         self.0.close();
     }
@@ -100,27 +100,27 @@ impl Drop for Owner<'_> {
 pin_project_lite::pin_project! {
     #[project = RunningProjection]
     struct Running<'a, 'env, F: Future> {
-        // Until it is over.
+        // `None` after it has returned or panicked.
         #[pin]
         body: Option<F>,
         children: &'a Children<'env>,
         output: Option<F::Output>,
-        // The first.
+        // The first panic of the body or a child.
         panic: Option<Payload>,
     }
 }
 
 impl<F: Future> Running<'_, '_, F> {
-    /// Ready when all are over, or, after a panic, those that were cancelled
-    /// are ready to be dropped.
+    /// Ready when the body and all children have returned, or, after a panic, when the
+    /// others, which were cancelled, may be dropped.
     fn poll(
         self: Pin<&mut Self>,
         branch: &NodeGuard,
-        context: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Result<F::Output, Payload>> {
         let mut this = self.project();
         let node = branch.node();
-        let is_behind = branch.poll(context, |context| {
+        let is_behind = branch.poll(cx, |cx| {
             let mut fail = |panic| {
                 match this.panic {
                     Some(_) => panics::discard(panic),
@@ -128,51 +128,50 @@ impl<F: Future> Running<'_, '_, F> {
                 }
                 node.cancel();
             };
-            // The body has its turn at the start of each round.
+            // The body is polled at the start of each round.
             if !this.children.is_amid_round()
                 && let Some(body) = this.body.as_mut().as_pin_mut()
             {
-                let polled = panics::catch(|| body.poll(context));
-                let is_over = !matches!(polled, Ok(Poll::Pending));
+                let polled = panics::catch(|| body.poll(cx));
+                let has_ended = !matches!(polled, Ok(Poll::Pending));
                 match polled {
                     Ok(Poll::Pending) => {}
                     Ok(Poll::Ready(output)) => *this.output = Some(output),
                     Err(panic) => fail(panic),
                 }
-                if is_over && let Err(panic) = panics::catch(|| this.body.set(None)) {
+                if has_ended && let Err(panic) = panics::catch(|| this.body.set(None)) {
                     fail(panic);
                 }
-                // Children that are polled now would be refused.
-                if budget::is_spent() && this.children.put_off_round(context) {
+                // The operations of children that are polled now would be refused.
+                if budget::is_spent() && this.children.defer_round(cx) {
                     return true;
                 }
             }
-            this.children
-                .poll(context, || node.is_cancelled(), &mut fail)
+            this.children.poll(cx, || node.is_cancelled(), &mut fail)
         });
-        let ended = this.poll_end(branch, context);
+        let ended = this.poll_end(branch, cx);
         if ended.is_pending() && is_behind {
-            context.waker().wake_by_ref();
+            cx.waker().wake_by_ref();
         }
         ended
     }
 }
 
 impl<F: Future> RunningProjection<'_, '_, '_, F> {
-    /// Whether the scope has ended: see [`Running::poll`].
+    /// Ready when the scope has ended: see [`Running::poll`].
     fn poll_end(
         &mut self,
         branch: &NodeGuard,
-        context: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Result<F::Output, Payload>> {
         let node = branch.node();
         if node.is_cancelled() {
-            let quiet = node.may_drop(0, context);
+            let quiet = node.may_drop(0, cx);
             if quiet && let Some(panic) = self.panic.take() {
                 return Poll::Ready(Err(panic));
             }
         } else if self.children.has_new() {
-            context.waker().wake_by_ref();
+            cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         if !self.children.is_empty() {
@@ -185,18 +184,20 @@ impl<F: Future> RunningProjection<'_, '_, '_, F> {
     }
 }
 
-/// Spawns children of a [`scope`]. It can be cloned, for children to spawn
-/// siblings.
+/// A handle that spawns children of a [`scope`].
+///
+/// It can be cloned and moved into children, so that they can spawn siblings.
 pub struct Scope<'env> {
     children: Rc<Children<'env>>,
 }
 
 impl<'env> Scope<'env> {
-    /// Has the scope run `future` beside its body. Dropping the handle changes
-    /// nothing: the scope waits for the child all the same.
+    /// Spawns `future` as a child, which the scope runs concurrently with its body.
     ///
-    /// A child that is spawned when the scope is cancelled is not begun. When
-    /// the scope is over the future is dropped, and the handle is never ready.
+    /// The scope waits for the child even if the handle is dropped.
+    ///
+    /// A child that is spawned after the scope was cancelled is never polled. After the
+    /// scope has ended, this drops the future, and the handle is never ready.
     pub fn spawn<F>(&self, future: F) -> ScopedJoinHandle<F::Output>
     where
         F: Future + 'env,
@@ -210,7 +211,7 @@ impl<'env> Scope<'env> {
 
 impl Clone for Scope<'_> {
     fn clone(&self) -> Self {
-        Scope {
+        Self {
             children: Rc::clone(&self.children),
         }
     }

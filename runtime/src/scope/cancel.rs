@@ -1,4 +1,4 @@
-//! [`cancel_scope`], [`timeout`] and [`timeout_at`]: a part of a task that can be cancelled.
+//! [`cancel_scope`], [`timeout`] and [`timeout_at`]: parts of a task that can be cancelled.
 
 use std::fmt;
 use std::future::{pending, poll_fn};
@@ -16,19 +16,18 @@ use crate::engine::timers::limit::{Limit, Verdict};
 use crate::engine::timers::sleep::Sleep;
 use crate::time::{Elapsed, sleep, sleep_until};
 
-/// Runs `body`, which can be cancelled by the [`Canceller`] that it is given.
+/// Runs `body`, and cancels it when the [`Canceller`] that it receives is used.
 ///
-/// Cancelling does to the body what an abort does to a task: it is frozen, its
-/// brackets are closed and its shields end, then it is dropped, and when the
-/// task has run the cleanups of its guards this returns [`Cancelled`]. See
-/// [`cleanup`](crate::cleanup). The state stays: whatever the body awaits after
-/// it was cancelled does not go on. A body that returns has its guards closed too
-/// before this gives the output.
+/// Cancelling does to the body what an abort does to a task: the body is frozen, its
+/// brackets run their cleanups and its shields complete. Then the body is dropped, the
+/// task runs the cleanups of its guards, and this function returns [`Cancelled`]. See
+/// [`cleanup`](crate::cleanup). A cancelled body stays frozen: whatever it awaits next
+/// does not make progress. If the body returns, its output too is returned only after
+/// the cleanups of its guards have run.
 ///
-/// A scope answers for itself only. If something around it is cancelled too,
-/// another scope or the task, that does away with this one, which then does not
-/// return at all. A body that is over before it has to wait gives its output
-/// even if it was cancelled.
+/// If an enclosing scope or the task is cancelled too, this future never completes; the
+/// enclosing scope or the task drops it. A body that returns before it has to wait
+/// returns its output even if it was cancelled.
 ///
 /// # Cancel safety
 ///
@@ -36,7 +35,7 @@ use crate::time::{Elapsed, sleep, sleep_until};
 ///
 /// # Errors
 ///
-/// [`Cancelled`] if it was cancelled.
+/// Returns [`Cancelled`] if the scope was cancelled before its body returned.
 ///
 /// # Examples
 ///
@@ -69,10 +68,10 @@ pub async fn cancel_scope<R>(body: impl AsyncFnOnce(Canceller) -> R) -> Result<R
 /// Waits for `future`, and cancels it when `duration` has passed since this call.
 ///
 /// Unlike [`time::timeout`](crate::time::timeout), this cancels the future as
-/// [`cancel_scope`] does, and waits for its brackets and the cleanups of its guards.
-/// So it may return later than after `duration`. A future that returns in time has the
-/// cleanups of its guards run too before this returns the output. `Duration::MAX` is no
-/// limit.
+/// [`cancel_scope`] does, and waits for its brackets and the cleanups of its guards, so
+/// it may return later than after `duration`. If the future completes in time, the
+/// cleanups of its guards run too before its output is returned. `Duration::MAX` means
+/// no limit.
 ///
 /// # Cancel safety
 ///
@@ -80,11 +79,11 @@ pub async fn cancel_scope<R>(body: impl AsyncFnOnce(Canceller) -> R) -> Result<R
 ///
 /// # Errors
 ///
-/// [`Elapsed`] if `duration` passed before the future was ready.
+/// Returns [`Elapsed`] if `duration` passed before the future was ready.
 ///
 /// # Panics
 ///
-/// Outside a runtime.
+/// Panics outside a runtime.
 ///
 /// # Examples
 ///
@@ -109,9 +108,9 @@ pub fn timeout<F: IntoFuture>(
 /// Waits for `future`, and cancels it at `deadline`.
 ///
 /// Unlike [`time::timeout_at`](crate::time::timeout_at), this cancels the future as
-/// [`cancel_scope`] does, and waits for its brackets and the cleanups of its guards.
-/// So it may return later than `deadline`. A future that returns in time has the
-/// cleanups of its guards run too before this returns the output.
+/// [`cancel_scope`] does, and waits for its brackets and the cleanups of its guards, so
+/// it may return later than at `deadline`. If the future completes in time, the cleanups
+/// of its guards run too before its output is returned.
 ///
 /// # Cancel safety
 ///
@@ -119,11 +118,11 @@ pub fn timeout<F: IntoFuture>(
 ///
 /// # Errors
 ///
-/// [`Elapsed`] if the deadline passed before the future was ready.
+/// Returns [`Elapsed`] if the deadline passed before the future was ready.
 ///
 /// # Panics
 ///
-/// Outside a runtime.
+/// Panics outside a runtime.
 ///
 /// # Examples
 ///
@@ -135,9 +134,9 @@ pub fn timeout<F: IntoFuture>(
 ///
 /// # coreloop::block_on(async {
 /// let closed = Rc::new(Cell::new(false));
-/// let told = Rc::clone(&closed);
+/// let flag = Rc::clone(&closed);
 /// let use_it = async |_: &mut ()| std::future::pending::<()>().await;
-/// let used = bracket(async || (), use_it, async move |()| told.set(true));
+/// let used = bracket(async || (), use_it, async move |()| flag.set(true));
 /// let soon = Instant::now() + Duration::from_millis(1);
 /// assert!(timeout_at(soon, used).await.is_err());
 /// assert!(closed.get());
@@ -155,7 +154,7 @@ pub async fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Result<F
 ///
 /// # Errors
 ///
-/// [`Elapsed`] if the deadline passed before the future was ready.
+/// Returns [`Elapsed`] if the deadline passed before the future was ready.
 #[deprecated(since = "0.1.0", note = "renamed to `scope::timeout_at`")]
 pub async fn deadline<F: IntoFuture>(deadline: Instant, future: F) -> Result<F::Output, Elapsed> {
     timeout_at(deadline, future).await
@@ -168,16 +167,16 @@ async fn cancel_by<F: IntoFuture>(timer: Sleep, future: F) -> Result<F::Output, 
     output.ok_or_else(Elapsed::new)
 }
 
-/// Drives the body to its end, or, if it is cancelled, until it may be dropped, and
-/// then through its cleanups. Returns nothing if it was cancelled; does not return if
-/// what is around is cancelled too.
+/// Polls the body until it returns, or, if it is cancelled, until it may be dropped, and
+/// then waits for its cleanups. Returns `None` if it was cancelled. Never returns if an
+/// enclosing cancel node is cancelled too.
 async fn run<F: Future>(
     branch: &NodeGuard,
     body: F,
     mut timer: Option<Sleep>,
 ) -> Option<F::Output> {
     let mut body = pin!(Some(body));
-    let output = poll_fn(|context| poll_run(branch, body.as_mut(), &mut timer, context)).await;
+    let output = poll_fn(|cx| poll_run(branch, body.as_mut(), &mut timer, cx)).await;
     branch.drop_inside(|| body.set(None));
     if branch.node().is_outer_cancelled() {
         return pending().await;
@@ -190,7 +189,7 @@ fn poll_run<F: Future>(
     branch: &NodeGuard,
     mut body: Pin<&mut Option<F>>,
     timer: &mut Option<Sleep>,
-    context: &mut Context<'_>,
+    cx: &mut Context<'_>,
 ) -> Poll<Option<F::Output>> {
     let node = branch.node();
     let mut limit = Limit::before_poll();
@@ -200,13 +199,13 @@ fn poll_run<F: Future>(
         };
         let polled = {
             let _inside = EnteredScope::new();
-            branch.poll(context, |context| body.poll(context))
+            branch.poll(cx, |cx| body.poll(cx))
         };
         if let Poll::Ready(output) = polled {
             return Poll::Ready(Some(output));
         }
         let Some(clock) = timer else { break };
-        match limit.check(clock, context) {
+        match limit.check(clock, cx) {
             Verdict::Wait => break,
             Verdict::Late => {
                 *timer = None;
@@ -216,7 +215,7 @@ fn poll_run<F: Future>(
             Verdict::PollAgain => {}
         }
     }
-    let ends = node.is_cancelled() && node.may_drop(0, context) && !node.is_outer_cancelled();
+    let ends = node.is_cancelled() && node.may_drop(0, cx) && !node.is_outer_cancelled();
     if ends {
         Poll::Ready(None)
     } else {
@@ -224,22 +223,24 @@ fn poll_run<F: Future>(
     }
 }
 
-/// Cancels a [`cancel_scope`], from inside or outside.
+/// A handle that cancels a [`cancel_scope`], from inside or outside of it.
 ///
-/// It may outlive the scope; then it does nothing.
+/// The handle may outlive the scope, and then has no effect.
 #[derive(Clone)]
 pub struct Canceller {
     node: Rc<CancelNode>,
 }
 
 impl Canceller {
-    /// Cancels the scope, if it was not before. From inside it too, what is
-    /// awaited next does not go on.
+    /// Cancels the scope, unless it is cancelled already.
+    ///
+    /// If the body itself calls this, it continues until its next `.await`, which does not
+    /// complete.
     pub fn cancel(&self) {
         self.node.cancel();
     }
 
-    /// Whether the scope was cancelled, or what it is in.
+    /// Returns `true` if the scope, an enclosing scope or the task was cancelled.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.node.is_cancelled()
@@ -254,7 +255,7 @@ impl fmt::Debug for Canceller {
     }
 }
 
-/// A [`cancel_scope`] was cancelled before its body was over.
+/// The error that [`cancel_scope`] returns if it was cancelled before its body returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cancelled(());
 

@@ -1,19 +1,19 @@
-//! The children of a scope, and how they are polled: each when it is woken.
+//! The children of a scope, each of which is polled when it is woken.
 //!
-//! All children that are due make a round. If they spend the budget of the task, the
-//! rest of the round is left to the next poll, as each of them would be refused and
-//! wake itself, and be polled for nothing once in every poll.
+//! A round polls all children that are due. If they spend the budget of the task, the
+//! next poll continues the round: polling the remaining children now would be useless,
+//! as the operations of each would be refused and wake it again.
 //!
 //! # Invariants
 //!
-//! 1. A child is polled by its scope's future alone, and at most once a round.
-//! 2. While there are few children that wait, all are polled in each round, with
-//!    the waker of the scope. A child that waits among many is given a waker of
-//!    its own at its second poll, and from then on polled when that was woken.
-//! 3. A wake of a child that is gone finds no child: serial numbers are not used
-//!    again.
-//! 4. Nothing is borrowed while a child is polled or dropped, or a waker called:
-//!    each may spawn another.
+//! 1. A child is polled only by the future of its scope, and at most once per round.
+//! 2. While few children wait, each round polls all of them with the waker of the
+//!    scope. A child that waits among many gets its own waker at its second poll,
+//!    and from then on is polled only when that waker was woken.
+//! 3. Waking a child that has been removed has no effect, because serial numbers are
+//!    never reused.
+//! 4. Nothing is borrowed while a child is polled or dropped, or a waker is called,
+//!    because each of these may spawn another child.
 
 use std::cell::{Cell, RefCell};
 use std::mem;
@@ -31,35 +31,35 @@ use crate::engine::cancel::site::ChildCleanups;
 use crate::engine::panics;
 use crate::engine::task::budget;
 
-/// Up to this number of children are polled in each round, instead of having wakers.
+/// Up to this number of children, a round polls all of them and they need no own wakers.
 const FEW: usize = 8;
 
-/// The future of a child, which puts its output where its handle finds it.
-pub(super) trait Body: Future<Output = ()> {
-    /// The child has returned, and has cleanups left that the output is to wait for.
-    fn put_off(&self, closing: ChildCleanups);
+/// The future of a child, which stores its output for its handle.
+pub(super) trait ChildFuture: Future<Output = ()> {
+    /// Makes the output wait for `closing`: the child has returned, and has cleanups left.
+    fn wait_for_cleanups(&self, closing: ChildCleanups);
 }
 
 /// The children of one scope.
 pub(super) struct Children<'env> {
-    /// What the cleanups of the children count for.
+    /// The cleanup group of the scope, which counts the cleanups of the children.
     part: Rc<CleanupGroup>,
     living: RefCell<Slab<Child<'env>>>,
-    /// Those that are polled in each round, or were not polled yet.
+    /// The keys of the children without a waker of their own, which each round polls.
     watched: RefCell<Vec<usize>>,
-    /// How many of them were not polled yet.
-    unbegun: Cell<usize>,
+    /// The number of children that have not been polled yet.
+    unpolled: Cell<usize>,
     serial: Cell<u64>,
     woken: Arc<Woken>,
-    /// What is left of a round that the last poll did not end.
+    /// The rest of a round that the last poll did not complete.
     round: RefCell<Option<Round>>,
     is_closed: Cell<bool>,
 }
 
-/// The rest of a round, in order.
+/// The children that are still to be polled in a round, in order.
 struct Round {
     watched: vec::IntoIter<usize>,
-    /// Whether there were many of them.
+    /// Whether there were more than [`FEW`] of them when the round began.
     many: bool,
     woken: vec::IntoIter<Arc<ChildWaker>>,
 }
@@ -71,20 +71,20 @@ impl Round {
 }
 
 struct Child<'env> {
-    /// None while it is polled.
-    future: Option<Pin<Box<dyn Body + 'env>>>,
+    /// `None` while the child is polled.
+    future: Option<Pin<Box<dyn ChildFuture + 'env>>>,
     was_polled: bool,
     serial: u64,
-    /// Its own, if it has one.
+    /// The child's own waker, if it has one.
     waker: Option<Waker>,
 }
 
-/// Children that were woken, and the waker of their scope.
+/// The children that were woken, and the waker of their scope.
 #[derive(Default)]
 struct Woken {
     children: Mutex<Vec<Arc<ChildWaker>>>,
-    /// Counted once more, as to clone a waker calls others' code, which may wake
-    /// a child while this is locked. None before the first poll, and when the scope has
+    /// In an `Arc`, because cloning a waker runs user code, which might wake a child
+    /// while this mutex is locked. `None` before the first poll and after the scope has
     /// ended.
     scope: Mutex<Option<Arc<Waker>>>,
 }
@@ -92,7 +92,7 @@ struct Woken {
 struct ChildWaker {
     key: usize,
     serial: u64,
-    /// Whether it is among the woken.
+    /// Whether the list of woken children contains this one.
     is_woken: AtomicBool,
     woken: Arc<Woken>,
 }
@@ -110,7 +110,8 @@ impl Wake for ChildWaker {
         let scope = lock(&self.woken.scope).clone();
         match scope {
             Some(scope) => scope.wake_by_ref(),
-            // Not kept, as it keeps the list.
+            // The scope has ended. The list is cleared, because its entries hold
+            // references to the list itself.
             None => self.woken.forget(),
         }
     }
@@ -124,13 +125,13 @@ impl Woken {
 }
 
 impl<'env> Children<'env> {
-    pub(super) fn new(part: Rc<CleanupGroup>) -> Rc<Children<'env>> {
-        Rc::new(Children {
+    pub(super) fn new(part: Rc<CleanupGroup>) -> Rc<Self> {
+        Rc::new(Self {
             part,
             living: RefCell::default(),
             watched: RefCell::default(),
-            unbegun: Cell::new(0),
-            // 0 is none: see `CleanupGroup`.
+            unpolled: Cell::new(0),
+            // 0 stands for no child: see `CleanupGroup`.
             serial: Cell::new(1),
             woken: Arc::default(),
             round: RefCell::default(),
@@ -142,8 +143,8 @@ impl<'env> Children<'env> {
         self.living.borrow().is_empty()
     }
 
-    /// Takes a child in. In a scope that is over it is dropped.
-    pub(super) fn insert(&self, future: impl Body + 'env) {
+    /// Adds a child, or drops it if the scope has ended.
+    pub(super) fn insert(&self, future: impl ChildFuture + 'env) {
         if self.is_closed.get() {
             return;
         }
@@ -155,57 +156,59 @@ impl<'env> Children<'env> {
             serial,
             waker: None,
         });
-        self.unbegun.set(self.unbegun.get() + 1);
+        self.unpolled.set(self.unpolled.get() + 1);
         self.watched.borrow_mut().push(key);
     }
 
-    /// Whether a round was begun that the next poll continues.
+    /// Returns `true` if the next poll continues a round instead of beginning one.
     pub(super) fn is_amid_round(&self) -> bool {
         self.round.borrow().is_some()
     }
 
-    /// Begins a round, and leaves all of it to the next poll. False if no child is due.
-    pub(super) fn put_off_round(&self, context: &Context<'_>) -> bool {
-        self.keep_waker(context);
+    /// Begins a round that the next poll will run. Returns `false` if no child is due.
+    pub(super) fn defer_round(&self, cx: &Context<'_>) -> bool {
+        self.keep_waker(cx);
         let round = self.take_round();
         let is_due = !round.is_empty();
         *self.round.borrow_mut() = is_due.then_some(round);
         is_due
     }
 
-    /// Polls the children of a round until it ends or the budget is spent, at least
-    /// one. Returns whether the caller has to be polled again for those that are left
-    /// or were woken meanwhile.
+    /// Polls the children of a round, at least one, until the round ends or the budget is
+    /// spent. Returns `true` if the caller has to be polled again, for children that are
+    /// left in the round or may have been woken since it began.
     ///
-    /// Children that were not polled before are not begun if `is_frozen`. Calls
-    /// `failed` with each panic.
+    /// While `is_frozen` returns `true`, no new child is started. Calls `failed` with
+    /// each panic.
     pub(super) fn poll(
         &self,
-        context: &mut Context<'_>,
+        cx: &mut Context<'_>,
         is_frozen: impl Fn() -> bool,
         failed: &mut dyn FnMut(panics::Payload),
     ) -> bool {
-        self.keep_waker(context);
+        self.keep_waker(cx);
         let left = self.round.take();
-        let goes_on = left.is_some();
+        let is_continued = left.is_some();
         let mut round = left.unwrap_or_else(|| self.take_round());
         while let Some(key) = round.watched.next() {
-            if self.poll_child(key, round.many, context, &is_frozen, failed) && budget::is_spent() {
+            if self.poll_child(key, round.many, cx, &is_frozen, failed) && budget::is_spent() {
                 return self.leave_round(round);
             }
         }
         while let Some(child) = round.woken.next() {
-            // A swap, to see what was done before any wake that found it set.
+            // A swap, so that the poll sees everything that happened before a wake that
+            // found the flag set.
             child.is_woken.swap(false, Ordering::AcqRel);
             if self.is_living(&child)
-                && self.poll_child(child.key, true, context, &is_frozen, failed)
+                && self.poll_child(child.key, true, cx, &is_frozen, failed)
                 && budget::is_spent()
             {
                 return self.leave_round(round);
             }
         }
-        // Not polled: children that share the waker of the scope.
-        goes_on
+        // A continued round did not poll the children that share the scope's waker and
+        // were woken since it began.
+        is_continued
     }
 
     #[cold]
@@ -214,15 +217,15 @@ impl<'env> Children<'env> {
         true
     }
 
-    /// Whether a child that was woken is still there.
+    /// Returns `true` if the woken child has not been removed.
     fn is_living(&self, woken: &ChildWaker) -> bool {
         let living = self.living.borrow();
         let child = living.get(woken.key);
         child.is_some_and(|child| child.serial == woken.serial)
     }
 
-    /// Those that are due now. Children that are spawned meanwhile come in the next
-    /// round.
+    /// Takes the children that are due now. Children that are spawned from now on belong
+    /// to the next round.
     fn take_round(&self) -> Round {
         let watched = self.watched.take();
         let woken = mem::take(&mut *lock(&self.woken.children));
@@ -233,18 +236,18 @@ impl<'env> Children<'env> {
         }
     }
 
-    /// Whether there are children that were not polled yet.
+    /// Returns `true` if some children have not been polled yet.
     pub(super) fn has_new(&self) -> bool {
-        self.unbegun.get() > 0
+        self.unpolled.get() > 0
     }
 
-    /// Polls a child; true if it was polled and waits. With `own`, one that was polled
-    /// before gets a waker of its own.
+    /// Polls a child, and returns `true` if it is pending. With `own`, a child that was
+    /// polled before gets its own waker.
     fn poll_child(
         &self,
         key: usize,
         own: bool,
-        context: &mut Context<'_>,
+        cx: &mut Context<'_>,
         is_frozen: &impl Fn() -> bool,
         failed: &mut dyn FnMut(panics::Payload),
     ) -> bool {
@@ -259,7 +262,7 @@ impl<'env> Children<'env> {
                     return false;
                 }
                 child.was_polled = true;
-                self.unbegun.set(self.unbegun.get() - 1);
+                self.unpolled.set(self.unpolled.get() - 1);
             } else if own && child.waker.is_none() {
                 child.waker = Some(self.make_waker(key, child.serial));
             }
@@ -271,7 +274,7 @@ impl<'env> Children<'env> {
         self.part.set_child(serial);
         let polled = panics::catch(|| match &waker {
             Some(waker) => future.as_mut().poll(&mut Context::from_waker(waker)),
-            None => future.as_mut().poll(context),
+            None => future.as_mut().poll(cx),
         });
         self.part.set_child(0);
         if let Ok(Poll::Pending) = polled
@@ -285,7 +288,7 @@ impl<'env> Children<'env> {
             return true;
         }
         if let Some(closing) = ChildCleanups::of(&self.part, serial) {
-            future.put_off(closing);
+            future.wait_for_cleanups(closing);
         }
         if let Err(panic) = polled {
             failed(panic);
@@ -307,23 +310,23 @@ impl<'env> Children<'env> {
         }))
     }
 
-    fn keep_waker(&self, context: &Context<'_>) {
-        let is_same = |kept: &Arc<Waker>| kept.will_wake(context.waker());
+    fn keep_waker(&self, cx: &Context<'_>) {
+        let is_same = |kept: &Arc<Waker>| kept.will_wake(cx.waker());
         if lock(&self.woken.scope).as_ref().is_some_and(is_same) {
             return;
         }
-        let waker = Arc::new(context.waker().clone());
+        let waker = Arc::new(cx.waker().clone());
         let before = lock(&self.woken.scope).replace(waker);
         drop(before);
     }
 
-    /// Drops every child, first spawned first, and takes no more.
+    /// Drops all children in the order in which they were spawned, and accepts no more.
     pub(super) fn close(&self) {
         self.is_closed.set(true);
         let mut children: Vec<_> = self.living.take().into_iter().collect();
         children.sort_unstable_by_key(|(_, child)| child.serial);
         for (_, child) in children {
-            // While what is around may be unwinding already.
+            // Caught, because the caller may be unwinding already.
             panics::caught(|| drop(child));
         }
         let waker = lock(&self.woken.scope).take();
@@ -332,7 +335,7 @@ impl<'env> Children<'env> {
     }
 }
 
-/// What a mutex guards; no code of others runs while it is locked.
+/// Locks a mutex. Poisoning has no meaning here, as no user code runs under the lock.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! [`as_completed`] and [`wait`]: outputs in the order in which they come.
+//! [`as_completed`] and [`wait`]: outputs in the order in which they are ready.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -16,14 +16,14 @@ use crate::engine::cancel::site::ChildCleanups;
 use crate::engine::panics;
 use crate::engine::task::budget;
 use crate::engine::task::error::JoinError;
-use crate::scope::child::{Body, Children};
+use crate::scope::child::{ChildFuture, Children};
 use crate::task::join_set::JoinSet;
 
-/// Runs several futures at the same time, and gives their outputs as they come.
+/// Runs several futures at the same time, and returns their outputs as they complete.
 ///
-/// The futures may borrow. They are polled by whoever awaits
-/// [`next`](AsCompleted::next), each when it is woken, and dropped with what
-/// this returns, which is a [`Stream`] too.
+/// The futures may borrow. They run only while [`next`](AsCompleted::next) is awaited,
+/// within the awaiting task, and each is polled when it is woken. Dropping the returned
+/// [`AsCompleted`], which is a [`Stream`] too, drops the futures that have not completed.
 ///
 /// # Examples
 ///
@@ -61,7 +61,7 @@ where
 }
 
 pin_project! {
-    /// The future of a child, whose output comes as soon as it returns.
+    /// A child that queues its output as soon as its future returns.
     struct Completing<F: Future> {
         #[pin]
         future: F,
@@ -72,19 +72,19 @@ pin_project! {
 impl<F: Future> Future for Completing<F> {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
-        let output = ready!(this.future.poll(context));
+        let output = ready!(this.future.poll(cx));
         this.outputs.borrow_mut().push_back(output);
         Poll::Ready(())
     }
 }
 
-impl<F: Future> Body for Completing<F> {
-    fn put_off(&self, _: ChildCleanups) {}
+impl<F: Future> ChildFuture for Completing<F> {
+    fn wait_for_cleanups(&self, _: ChildCleanups) {}
 }
 
-/// Outputs as they come: see [`as_completed`].
+/// The outputs of several futures, as they complete: see [`as_completed`].
 #[must_use = "the futures are polled by `next` only"]
 pub struct AsCompleted<'a, T> {
     children: Rc<Children<'a>>,
@@ -92,28 +92,29 @@ pub struct AsCompleted<'a, T> {
 }
 
 impl<T> AsCompleted<'_, T> {
-    /// The next output, or `None` if there are no more.
+    /// Waits for the next output, or returns `None` if all have been returned.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: an output that was not given comes at the next call.
+    /// Cancel safe: the next call returns the output.
     ///
     /// # Panics
     ///
-    /// If one of the futures does. The others go on at the next call.
+    /// Panics if one of the futures does. The others continue at the next call.
     pub async fn next(&mut self) -> Option<T> {
-        poll_fn(|context| self.poll_next(context)).await
+        poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    /// As [`next`](AsCompleted::next), for the last task that polls.
+    /// Polls for the next output, like [`next`](AsCompleted::next). Only the last task that
+    /// polled is woken.
     ///
     /// # Panics
     ///
-    /// As `next` does.
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<T>> {
+    /// Panics if one of the futures does.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let mut is_behind = false;
         if !self.outputs.borrow().is_empty() || self.children.is_empty() {
-            ready!(budget::poll_proceed(context));
+            ready!(budget::poll_proceed(cx));
         } else {
             let mut panicked = None;
             let is_frozen = || budget::poll_thawed().is_pending();
@@ -121,7 +122,7 @@ impl<T> AsCompleted<'_, T> {
                 Some(_) => panics::discard(panic),
                 None => panicked = Some(panic),
             };
-            is_behind = self.children.poll(context, is_frozen, &mut failed);
+            is_behind = self.children.poll(cx, is_frozen, &mut failed);
             if let Some(panic) = panicked {
                 resume_unwind(panic);
             }
@@ -129,7 +130,7 @@ impl<T> AsCompleted<'_, T> {
         let output = self.outputs.borrow_mut().pop_front();
         if output.is_none() && !self.children.is_empty() {
             if is_behind {
-                context.waker().wake_by_ref();
+                cx.waker().wake_by_ref();
             }
             return Poll::Pending;
         }
@@ -140,8 +141,8 @@ impl<T> AsCompleted<'_, T> {
 impl<T> Stream for AsCompleted<'_, T> {
     type Item = T;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
-        self.get_mut().poll_next(context)
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        self.get_mut().poll_next(cx)
     }
 }
 
@@ -157,36 +158,41 @@ impl<T> fmt::Debug for AsCompleted<'_, T> {
     }
 }
 
-/// What [`wait`] waits for.
+/// When [`wait`] returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Until {
-    /// One task is over.
+pub enum ReturnWhen {
+    /// When one task has finished.
     First,
-    /// One returned an error, panicked or was aborted; or all are over.
+    /// When one task has returned an error, panicked or been aborted, or all have finished.
     FirstError,
-    /// All are over.
+    /// When all tasks have finished.
     All,
 }
 
-/// Waits for some or all tasks of a set, and takes those that are over out of
-/// it, in the order in which they ended. The others stay.
+/// The former name of [`ReturnWhen`].
+#[deprecated(since = "0.1.0", note = "renamed to `ReturnWhen`")]
+pub type Until = ReturnWhen;
+
+/// Waits for one or all tasks of a set, and removes the finished ones from it.
 ///
-/// As `concurrent.futures.wait` of Python.
+/// Returns their results in the order in which they finished. The other tasks stay in
+/// the set. This is Python's `concurrent.futures.wait`.
 ///
 /// # Cancel safety
 ///
-/// Not cancel safe: the outputs of tasks that are over are lost if it is dropped
-/// while it waits for more. With [`Until::First`] nothing is.
+/// Not cancel safe: the results of tasks that have finished are lost if the future is
+/// dropped while it waits for more. With [`ReturnWhen::First`] nothing is lost.
 ///
 /// # Errors
 ///
-/// Those in the list: of a task, or of its end.
+/// The call itself does not fail. Each result in the list may be the error that the
+/// task returned, or a [`JoinError`] if the task panicked or was aborted.
 ///
 /// # Examples
 ///
 /// ```
-/// use coreloop::scope::{Until, wait};
+/// use coreloop::scope::{ReturnWhen, wait};
 /// use coreloop::task::JoinSet;
 ///
 /// # coreloop::block_on(async {
@@ -194,21 +200,21 @@ pub enum Until {
 /// set.spawn(async { Ok(1) });
 /// set.spawn(async { Err("failed") });
 /// set.spawn(std::future::pending());
-/// let done = wait(&mut set, Until::FirstError).await;
+/// let done = wait(&mut set, ReturnWhen::FirstError).await;
 /// assert_eq!((done.len(), set.len()), (2, 1));
 /// # })
 /// ```
 pub async fn wait<T: 'static, E: 'static>(
     set: &mut JoinSet<Result<T, E>>,
-    until: Until,
+    return_when: ReturnWhen,
 ) -> Vec<Result<Result<T, E>, JoinError>> {
     let mut done = Vec::new();
     let mut is_enough = false;
     while !is_enough && let Some(result) = set.join_next().await {
-        is_enough = match until {
-            Until::First => true,
-            Until::FirstError => !matches!(result, Ok(Ok(_))),
-            Until::All => false,
+        is_enough = match return_when {
+            ReturnWhen::First => true,
+            ReturnWhen::FirstError => !matches!(result, Ok(Ok(_))),
+            ReturnWhen::All => false,
         };
         done.push(result);
     }

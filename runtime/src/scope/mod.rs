@@ -1,21 +1,21 @@
-//! Structured concurrency: what is begun in a block has ended when the block has.
+//! Structured concurrency: whatever a block starts has ended when the block ends.
 //!
-//! - [`scope`] runs children that borrow from their surroundings, in the task
-//!   that they are in.
-//! - A [`TaskGroup`] holds tasks that stand and fall together.
-//! - [`cancel_scope`] runs a part of a task that can be cancelled, and [`timeout`] and
-//!   [`timeout_at`] cancel one after a time.
-//! - [`race!`](crate::race) gives the first of several futures, when all have
-//!   cleaned up.
-//! - [`as_completed`] gives the outputs of futures as they come, and [`wait`]
-//!   waits for some of the tasks of a set.
+//! - [`scope`] runs children that borrow from the surrounding code, within the
+//!   current task.
+//! - A [`TaskGroup`] holds tasks that are aborted together when one of them fails.
+//! - [`cancel_scope`] runs a part of a task that can be cancelled by itself; [`timeout`]
+//!   and [`timeout_at`] cancel a future when its time is up.
+//! - [`race!`](crate::race) returns the output of the first of several futures, after
+//!   all of them have run their cleanups.
+//! - [`as_completed`] returns the outputs of futures as they complete, and [`wait`]
+//!   waits for one or all tasks of a set.
 //!
-//! A scope, a race or a group has ended when no cleanup is left of the guards that were
-//! dropped in it, whether it was cancelled or not.
+//! A scope, a race or a group ends only after the cleanups of all guards that were
+//! dropped in it have run, whether it was cancelled or not.
 //!
-//! Cancelling goes down a tree: a task, the scopes in it, the scopes and
-//! brackets in these. What is cancelled stays cancelled, freezes, and ends with
-//! its cleanups done: see [`cleanup`](crate::cleanup).
+//! Cancellation propagates down a tree: from a task to the scopes in it, and from these
+//! to the scopes and brackets within them. Cancelled code stays cancelled, is frozen,
+//! and ends after its cleanups have run: see [`cleanup`](crate::cleanup).
 //!
 //! # Examples
 //!
@@ -56,6 +56,8 @@ pub use borrowing::{Scope, scope};
 #[expect(deprecated, reason = "the former name remains for one release")]
 pub use cancel::deadline;
 pub use cancel::{Cancelled, Canceller, cancel_scope, timeout, timeout_at};
-pub use completed::{AsCompleted, Until, as_completed, wait};
+#[expect(deprecated, reason = "the former name remains for one release")]
+pub use completed::Until;
+pub use completed::{AsCompleted, ReturnWhen, as_completed, wait};
 pub use group::{GroupError, MemberError, MemberHandle, Started, TaskGroup};
 pub use spawned::ScopedJoinHandle;

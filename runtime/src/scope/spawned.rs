@@ -1,4 +1,4 @@
-//! [`ScopedJoinHandle`]: the output of a child, and the child that gives it.
+//! [`ScopedJoinHandle`], and the future of the child that sets its output.
 
 use std::cell::Cell;
 use std::fmt;
@@ -8,70 +8,66 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
+use super::child::ChildFuture;
 use crate::engine::cancel::site::ChildCleanups;
 use crate::engine::panics;
-use crate::engine::task::budget;
 use crate::engine::waker_cell::WakerCell;
-use crate::scope::child::Body;
+use crate::task::coop;
 
-/// The output of a child, when it is there.
-struct Slot<T> {
-    output: Cell<Option<Output<T>>>,
+/// The output of a child, shared by the child and its handle.
+struct ChildOutput<T> {
+    value: Cell<Option<ChildValue<T>>>,
     waker: WakerCell,
 }
 
-enum Output<T> {
+enum ChildValue<T> {
     Ready(T),
-    /// The child has cleanups left, which the handle waits for.
+    /// The output of a child with unfinished cleanups, which the handle waits for.
     Closing(Box<(ChildCleanups, T)>),
 }
 
-impl<T> Slot<T> {
+impl<T> ChildOutput<T> {
     fn fill(&self, output: T) {
-        drop(self.output.replace(Some(Output::Ready(output))));
+        drop(self.value.replace(Some(ChildValue::Ready(output))));
         self.waker.wake();
     }
 
-    /// Has the handle wait for the cleanups of the child, if it has not taken the
-    /// output yet.
-    fn put_off(&self, closing: ChildCleanups) {
-        let output = self.output.take().map(|output| match output {
-            Output::Ready(output) => Output::Closing(Box::new((closing, output))),
-            closing @ Output::Closing(_) => closing,
+    /// Makes the handle wait for the cleanups of the child, unless it has already taken
+    /// the output.
+    fn wait_for_cleanups(&self, closing: ChildCleanups) {
+        let output = self.value.take().map(|output| match output {
+            ChildValue::Ready(output) => ChildValue::Closing(Box::new((closing, output))),
+            closing @ ChildValue::Closing(_) => closing,
         });
-        self.output.set(output);
+        self.value.set(output);
     }
 
     fn is_ready(&self) -> bool {
-        let output = self.output.take();
+        let output = self.value.take();
         let is_ready = match &output {
-            Some(Output::Ready(_)) => true,
-            Some(Output::Closing(closing)) => closing.0.is_empty(),
+            Some(ChildValue::Ready(_)) => true,
+            Some(ChildValue::Closing(closing)) => closing.0.is_empty(),
             None => false,
         };
-        self.output.set(output);
+        self.value.set(output);
         is_ready
     }
 
     #[inline]
-    fn poll_take(&self, context: &mut Context<'_>) -> Poll<T> {
-        match self.output.take() {
-            Some(Output::Ready(output)) => Poll::Ready(output),
-            Some(Output::Closing(closing)) => self.poll_closing(closing, context),
+    fn poll_take(&self, cx: &mut Context<'_>) -> Poll<T> {
+        match self.value.take() {
+            Some(ChildValue::Ready(output)) => Poll::Ready(output),
+            Some(ChildValue::Closing(closing)) => self.poll_closing(closing, cx),
             None => Poll::Pending,
         }
     }
 
     #[cold]
-    fn poll_closing(
-        &self,
-        mut closing: Box<(ChildCleanups, T)>,
-        context: &mut Context<'_>,
-    ) -> Poll<T> {
-        if Pin::new(&mut closing.0).poll(context).is_ready() {
+    fn poll_closing(&self, mut closing: Box<(ChildCleanups, T)>, cx: &mut Context<'_>) -> Poll<T> {
+        if Pin::new(&mut closing.0).poll(cx).is_ready() {
             return Poll::Ready(closing.1);
         }
-        self.output.set(Some(Output::Closing(closing)));
+        self.value.set(Some(ChildValue::Closing(closing)));
         Poll::Pending
     }
 }
@@ -79,25 +75,25 @@ impl<T> Slot<T> {
 pin_project! {
     /// The future of a child.
     pub(super) struct Spawned<F: Future> {
-        // Until it has returned.
+        // `None` after it has returned.
         #[pin]
         future: Option<F>,
-        slot: Rc<Slot<F::Output>>,
+        output: Rc<ChildOutput<F::Output>>,
     }
 }
 
 impl<F: Future> Spawned<F> {
-    pub(super) fn new(future: F) -> (Spawned<F>, ScopedJoinHandle<F::Output>) {
-        let slot = Rc::new(Slot {
-            output: Cell::new(None),
+    pub(super) fn new(future: F) -> (Self, ScopedJoinHandle<F::Output>) {
+        let output = Rc::new(ChildOutput {
+            value: Cell::new(None),
             waker: WakerCell::default(),
         });
         let handle = ScopedJoinHandle {
-            slot: Rc::clone(&slot),
+            output: Rc::clone(&output),
         };
-        let child = Spawned {
+        let child = Self {
             future: Some(future),
-            slot,
+            output,
         };
         (child, handle)
     }
@@ -106,51 +102,52 @@ impl<F: Future> Spawned<F> {
 impl<F: Future> Future for Spawned<F> {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         if let Some(future) = this.future.as_mut().as_pin_mut() {
-            let output = ready!(future.poll(context));
-            // Before the cleanups of the child are counted, as it may hold guards.
+            let output = ready!(future.poll(cx));
+            // Dropped now, because the future may hold guards, and the cleanups of the
+            // child are counted after this poll.
             this.future.set(None);
-            this.slot.fill(output);
+            this.output.fill(output);
         }
         Poll::Ready(())
     }
 }
 
-impl<F: Future> Body for Spawned<F> {
-    fn put_off(&self, closing: ChildCleanups) {
-        self.slot.put_off(closing);
+impl<F: Future> ChildFuture for Spawned<F> {
+    fn wait_for_cleanups(&self, closing: ChildCleanups) {
+        self.output.wait_for_cleanups(closing);
     }
 }
 
-/// A handle to a child of a [`scope`](super::scope()), and to its output.
+/// A handle that waits for a child of a [`scope`](super::scope()) and returns its output.
 ///
-/// It is ready when the child has returned, and the cleanups of the guards that it
-/// dropped have run. It does not fail: if the child panics, the scope does.
+/// The handle is ready when the child has returned and the cleanups of the guards that
+/// the child dropped have run. It has no error: if the child panics, so does the scope.
 ///
 /// # Cancel safety
 ///
 /// Cancel safe: awaiting `&mut handle` and dropping that await loses nothing.
 #[must_use = "the output is lost with the handle; the child runs in any case"]
 pub struct ScopedJoinHandle<T> {
-    slot: Rc<Slot<T>>,
+    output: Rc<ChildOutput<T>>,
 }
 
 impl<T> ScopedJoinHandle<T> {
-    /// Whether awaiting it would not wait.
+    /// Returns `true` if awaiting the handle would return at once.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.slot.is_ready()
+        self.output.is_ready()
     }
 }
 
-/// Drops the output, if there is one. A panic of its destructor goes no further than the
-/// panic hook, as for a [`JoinHandle`](crate::task::JoinHandle).
+/// Drops the output if it is set. A panic of its destructor reaches the panic hook only,
+/// as with a [`JoinHandle`](crate::task::JoinHandle).
 impl<T> Drop for ScopedJoinHandle<T> {
     fn drop(&mut self) {
-        let _waker = self.slot.waker.take();
-        if let Some(output) = self.slot.output.take() {
+        let _waker = self.output.waker.take();
+        if let Some(output) = self.output.value.take() {
             panics::caught(|| drop(output));
         }
     }
@@ -159,14 +156,14 @@ impl<T> Drop for ScopedJoinHandle<T> {
 impl<T> Future for ScopedJoinHandle<T> {
     type Output = T;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        ready!(budget::poll_proceed(context));
-        if let Poll::Ready(output) = self.slot.poll_take(context) {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        ready!(coop::poll_proceed(cx));
+        if let Poll::Ready(output) = self.output.poll_take(cx) {
             return Poll::Ready(output);
         }
-        if self.slot.waker.keep(context) {
-            // The child may have run meanwhile.
-            return self.slot.poll_take(context);
+        if self.output.waker.keep(cx) {
+            // Cloning the waker ran user code, which may have set the output.
+            return self.output.poll_take(cx);
         }
         Poll::Pending
     }

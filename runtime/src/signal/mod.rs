@@ -1,6 +1,6 @@
-//! Signals of the process, on the loop.
+//! Listening for signals that the process receives.
 //!
-//! [`ctrl_c`] waits for one Ctrl-C, [`unix::signal`] listens for any signal.
+//! [`ctrl_c`] waits for one Ctrl-C; [`unix::signal`] listens for any signal.
 //!
 //! # Examples
 //!
@@ -27,21 +27,20 @@ use std::io;
 
 use unix::SignalKind;
 
-/// Waits until somebody presses Ctrl-C, or sends `SIGINT` in another way.
+/// Waits for a Ctrl-C, or for a `SIGINT` from any other source.
 ///
-/// It listens from its first poll on, which also turns off for good that
-/// `SIGINT` ends the process; see [`Signal`](unix::Signal). So between two
-/// calls, and after the last, a Ctrl-C does nothing at all. To miss none, keep a
+/// The first poll starts to listen. From then on `SIGINT` no longer ends the process,
+/// even after the future was dropped; see [`Signal`](unix::Signal). So a Ctrl-C between
+/// two calls, or after the last one, has no effect at all. To miss none, keep a
 /// [`Signal`](unix::Signal) of [`SignalKind::interrupt`].
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: but a signal that comes after the future was dropped is not
-/// seen by the next.
+/// Cancel safe: but a signal that arrives before the next call is not seen by it.
 ///
 /// # Errors
 ///
-/// As [`unix::signal`].
+/// Returns an error if [`unix::signal`] does.
 ///
 /// # Examples
 ///

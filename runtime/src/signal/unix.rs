@@ -1,8 +1,8 @@
 //! [`Signal`]: a listener for one kind of signal.
 //!
-//! The handler is that of the `signal-hook` crate. Each listener has a pipe: the
-//! handler writes a byte to it, and the loop waits for the other end. So there
-//! is nothing that listeners, loops or threads share.
+//! The signal handler comes from the `signal-hook` crate. Each listener has a pipe: the
+//! handler writes a byte to one end, and the loop waits for the other. So listeners, loops
+//! and threads share nothing.
 
 use std::ffi::c_int;
 use std::fmt;
@@ -18,7 +18,7 @@ use signal_hook::low_level;
 use crate::io::descriptor::Async;
 use crate::io::nonblocking;
 
-/// More bytes than are often in a pipe.
+/// The size of the read buffer: more bytes than a pipe usually holds.
 const BUFFER: usize = 64;
 
 /// A kind of signal.
@@ -34,39 +34,39 @@ const BUFFER: usize = 64;
 pub struct SignalKind(c_int);
 
 impl SignalKind {
-    /// The signal of this number, which may be one that the system has and the
-    /// functions below do not name.
+    /// Returns the signal with this number, which need not be one that the functions
+    /// below name.
     #[must_use]
-    pub const fn from_raw(number: c_int) -> SignalKind {
-        SignalKind(number)
+    pub const fn from_raw(number: c_int) -> Self {
+        Self(number)
     }
 
-    /// The number of the signal.
+    /// Returns the number of the signal.
     #[must_use]
     pub const fn as_raw_value(&self) -> c_int {
         self.0
     }
 
-    /// `SIGALRM`: a timer of the system is over. It ends the process by default.
+    /// `SIGALRM`: a timer of the system has expired. Ends the process by default.
     #[must_use]
-    pub const fn alarm() -> SignalKind {
-        SignalKind(consts::SIGALRM)
+    pub const fn alarm() -> Self {
+        Self(consts::SIGALRM)
     }
 
-    /// `SIGCHLD`: a child process has changed. It is ignored by default.
+    /// `SIGCHLD`: a child process has changed its state. Ignored by default.
     #[must_use]
-    pub const fn child() -> SignalKind {
-        SignalKind(consts::SIGCHLD)
+    pub const fn child() -> Self {
+        Self(consts::SIGCHLD)
     }
 
-    /// `SIGHUP`: the terminal is gone, or a server is to read its configuration.
-    /// It ends the process by default.
+    /// `SIGHUP`: the terminal was closed, or, by convention, a server should read its
+    /// configuration again. Ends the process by default.
     #[must_use]
-    pub const fn hangup() -> SignalKind {
-        SignalKind(consts::SIGHUP)
+    pub const fn hangup() -> Self {
+        Self(consts::SIGHUP)
     }
 
-    /// `SIGINFO`: a status report is asked for. It is ignored by default.
+    /// `SIGINFO`: a status report is requested. Ignored by default.
     #[cfg(any(
         target_os = "dragonfly",
         target_os = "freebsd",
@@ -75,64 +75,63 @@ impl SignalKind {
         target_os = "openbsd"
     ))]
     #[must_use]
-    pub const fn info() -> SignalKind {
-        SignalKind(consts::SIGINFO)
+    pub const fn info() -> Self {
+        Self(consts::SIGINFO)
     }
 
-    /// `SIGINT`: Ctrl-C. It ends the process by default.
+    /// `SIGINT`: Ctrl-C was pressed. Ends the process by default.
     #[must_use]
-    pub const fn interrupt() -> SignalKind {
-        SignalKind(consts::SIGINT)
+    pub const fn interrupt() -> Self {
+        Self(consts::SIGINT)
     }
 
-    /// `SIGIO`: a descriptor is ready. What it does by default depends on the
-    /// system.
+    /// `SIGIO`: a descriptor is ready. The default action depends on the system.
     #[must_use]
-    pub const fn io() -> SignalKind {
-        SignalKind(consts::SIGIO)
+    pub const fn io() -> Self {
+        Self(consts::SIGIO)
     }
 
-    /// `SIGPIPE`: a write to a pipe that nobody reads. It is ignored by programs
-    /// in Rust, unless they say otherwise.
+    /// `SIGPIPE`: the process wrote to a pipe that has no reader. Rust programs ignore it
+    /// by default.
     #[must_use]
-    pub const fn pipe() -> SignalKind {
-        SignalKind(consts::SIGPIPE)
+    pub const fn pipe() -> Self {
+        Self(consts::SIGPIPE)
     }
 
-    /// `SIGQUIT`: Ctrl-\\. It ends the process by default, with a core dump.
+    /// `SIGQUIT`: Ctrl-\\ was pressed. Ends the process by default, with a core dump.
     #[must_use]
-    pub const fn quit() -> SignalKind {
-        SignalKind(consts::SIGQUIT)
+    pub const fn quit() -> Self {
+        Self(consts::SIGQUIT)
     }
 
-    /// `SIGTERM`: the process is to end. It does by default.
+    /// `SIGTERM`: a request to end the process. Ends the process by default.
     #[must_use]
-    pub const fn terminate() -> SignalKind {
-        SignalKind(consts::SIGTERM)
+    pub const fn terminate() -> Self {
+        Self(consts::SIGTERM)
     }
 
-    /// `SIGUSR1`: for the program to define. It ends the process by default.
+    /// `SIGUSR1`: has the meaning that the program defines. Ends the process by default.
     #[must_use]
-    pub const fn user_defined1() -> SignalKind {
-        SignalKind(consts::SIGUSR1)
+    pub const fn user_defined1() -> Self {
+        Self(consts::SIGUSR1)
     }
 
-    /// `SIGUSR2`: for the program to define. It ends the process by default.
+    /// `SIGUSR2`: has the meaning that the program defines. Ends the process by default.
     #[must_use]
-    pub const fn user_defined2() -> SignalKind {
-        SignalKind(consts::SIGUSR2)
+    pub const fn user_defined2() -> Self {
+        Self(consts::SIGUSR2)
     }
 
-    /// `SIGWINCH`: the terminal has another size. It is ignored by default.
+    /// `SIGWINCH`: the size of the terminal has changed. Ignored by default.
     #[must_use]
-    pub const fn window_change() -> SignalKind {
-        SignalKind(consts::SIGWINCH)
+    pub const fn window_change() -> Self {
+        Self(consts::SIGWINCH)
     }
 }
 
 impl From<c_int> for SignalKind {
-    fn from(number: c_int) -> SignalKind {
-        SignalKind(number)
+    fn from(number: c_int) -> Self {
+        Self(number)
     }
 }
 
@@ -144,13 +143,14 @@ impl From<SignalKind> for c_int {
 
 /// Starts to listen for a kind of signal.
 ///
-/// Signals that come from now on are seen, whether or not anybody waits yet.
+/// The listener receives every signal that arrives from now on, even if no task waits
+/// for it yet.
 ///
 /// # Errors
 ///
-/// Outside a runtime; for a number that is no signal; for those that no program
-/// can or should catch: `SIGKILL`, `SIGSTOP`, `SIGILL`, `SIGFPE` and `SIGSEGV`;
-/// or if the system has no descriptors left.
+/// Returns an error if it is called outside a runtime; if the number is not the number of
+/// a signal; if no program can or should catch the signal (`SIGKILL`, `SIGSTOP`, `SIGILL`,
+/// `SIGFPE` and `SIGSEGV`); or if no descriptors are left.
 ///
 /// # Examples
 ///
@@ -175,7 +175,7 @@ pub fn signal(kind: SignalKind) -> io::Result<Signal> {
         )));
     }
     let (reader, writer) = io::pipe()?;
-    // The handler comes last, as it stays even if nobody listens.
+    // Registered last, because the handler stays installed even if a later step fails.
     nonblocking::set(reader.as_fd(), true)?;
     let pipe = Async::from_owned(reader)?;
     let handler = low_level::pipe::register(number, writer)?;
@@ -186,16 +186,15 @@ pub fn signal(kind: SignalKind) -> io::Result<Signal> {
     })
 }
 
-/// A listener for one kind of signal, on the loop that it was made on.
+/// A listener for one kind of signal, created by [`signal`].
 ///
-/// Every listener sees each signal, whatever its thread; but signals that come
-/// between two looks at it are seen as one, as the kernel takes several for
-/// one too.
+/// All listeners for a kind receive each signal, whatever their threads. But signals that
+/// arrive between two calls of [`recv`](Signal::recv) are received as one, just as the
+/// kernel merges pending signals of a kind.
 ///
-/// **The first listener for a kind changes what that does for good:** the
-/// handler is not taken away again when the listeners are dropped, so that then
-/// the signal does nothing at all. A program that stops listening for `SIGINT`
-/// can no longer be ended by Ctrl-C.
+/// **The first listener for a kind changes the effect of the signal for good:** the
+/// handler stays installed when all listeners have been dropped, and then the signal has
+/// no effect at all. Ctrl-C cannot end a program that has stopped listening for `SIGINT`.
 ///
 /// # Examples
 ///
@@ -212,7 +211,7 @@ pub fn signal(kind: SignalKind) -> io::Result<Signal> {
 /// # })
 /// # }
 /// ```
-#[must_use = "signals are seen by polling it only"]
+#[must_use = "signals are received only by polling it"]
 pub struct Signal {
     kind: SignalKind,
     handler: SigId,
@@ -222,28 +221,30 @@ pub struct Signal {
 impl Signal {
     /// Waits for the signal.
     ///
-    /// Gives `None` only when the runtime that the listener was made in is gone,
-    /// and no signal came before that.
+    /// Returns `None` only if the runtime that the listener was created in was dropped
+    /// and no signal arrived before that.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: a signal that was not received is received by the next call.
+    /// Cancel safe: the next call receives the signal.
     pub async fn recv(&mut self) -> Option<()> {
-        poll_fn(|context| self.poll_recv(context)).await
+        poll_fn(|cx| self.poll_recv(cx)).await
     }
 
-    /// As [`recv`](Signal::recv), for the last task that polls.
-    pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<()>> {
+    /// Polls for the signal, like [`recv`](Signal::recv). Only the last task that polled is
+    /// woken.
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<()>> {
         let mut buffer = [0; BUFFER];
-        // Asks the kernel each time: signals are rare, and one that has come is told
-        // by the first poll after it, even if nothing was waited for before.
+        // A short read does not mark the pipe as drained, so the next poll reads again.
+        // Signals are rare, and the first poll after one reports it, even if the kernel
+        // has not been polled since.
         let read = self
             .pipe
-            .poll_read_with(context, |mut pipe| pipe.read(&mut buffer));
+            .poll_read_with(cx, |mut pipe| pipe.read(&mut buffer));
         let Ok(mut count) = ready!(read) else {
             return Poll::Ready(None);
         };
-        // All that came until now is one.
+        // All signals that have arrived so far count as one.
         while count == BUFFER {
             let read = self.pipe.try_read_with(|mut pipe| pipe.read(&mut buffer));
             count = read.unwrap_or(0);
@@ -254,7 +255,7 @@ impl Signal {
 
 impl Drop for Signal {
     fn drop(&mut self) {
-        // Before the pipe is closed: then nobody writes to it any more.
+        // Before the pipe is closed, so that the handler does not write to it any more.
         low_level::unregister(self.handler);
     }
 }

@@ -1,4 +1,4 @@
-//! A generator in a task of its own.
+//! [`Channel`]: a generator that runs in its own task.
 
 use std::cell::Cell;
 use std::fmt;
@@ -23,16 +23,16 @@ where
     F::Output: Ending<T, Outcome: 'static>,
     R: Default + 'static,
 {
-    /// Runs the generator in a task of its own, which works on the next item
-    /// while this one is consumed.
+    /// Spawns a task that runs the generator, and so produces the next item while the
+    /// current one is consumed.
     ///
-    /// The task is one item ahead at most: when one lies ready, the body stands
-    /// still at its yield. What it opens around its yields, such as a cancel scope,
-    /// it opens in its own task and not in that of its consumer.
+    /// The task is at most one item ahead: while an item is ready, the body waits at its
+    /// yield. A cancel scope that the consumer has entered does not apply to the body,
+    /// because the body runs in another task.
     ///
     /// # Panics
     ///
-    /// Outside a runtime.
+    /// Panics outside a runtime.
     ///
     /// # Examples
     ///
@@ -59,7 +59,7 @@ where
         let theirs = Rc::clone(&link);
         let task = spawn(async move {
             let mut generator = pin!(self);
-            poll_fn(|context| theirs.poll_fill(generator.as_mut(), context)).await;
+            poll_fn(|cx| theirs.poll_fill(generator.as_mut(), cx)).await;
             generator.close().await
         });
         Channel {
@@ -69,22 +69,22 @@ where
     }
 }
 
-/// The items of a generator that runs in a task of its own, which
-/// [`Gen::into_channel`] makes.
+/// A stream of the items of a generator that runs in its own task, created by
+/// [`Gen::into_channel`].
 ///
-/// If the body panics, so does who waits for the next item. Dropping it aborts
-/// the task, and drops the body where it stands; [`close`](Channel::close) lets
-/// it come to its end.
+/// If the body panics, receiving the next item panics too. Dropping the channel aborts
+/// the task, which drops the body at its current `.await`; [`close`](Channel::close) lets
+/// the body run to its end.
 ///
-/// `C` is what [`Gen::close`] gives.
+/// `C` is the type that [`Gen::close`] returns.
 #[must_use = "dropping it aborts its task"]
 pub struct Channel<T, C = ()> {
     link: Rc<Link<T>>,
-    /// Until it is over.
+    /// `None` after the task has finished.
     task: Option<JoinHandle<C>>,
 }
 
-/// What the task and the channel share.
+/// The state that the task and the channel share.
 struct Link<T> {
     item: Cell<Option<T>>,
     full: Cell<bool>,
@@ -94,8 +94,8 @@ struct Link<T> {
 }
 
 impl<T> Default for Link<T> {
-    fn default() -> Link<T> {
-        Link {
+    fn default() -> Self {
+        Self {
             item: Cell::new(None),
             full: Cell::new(false),
             closed: Cell::new(false),
@@ -106,19 +106,19 @@ impl<T> Default for Link<T> {
 }
 
 impl<T> Link<T> {
-    /// Leaves items, one at a time, until the consumer wants no more or there
-    /// are none.
+    /// Passes on items, one at a time, until the channel is closed or the generator has
+    /// no more.
     fn poll_fill(
         &self,
         mut items: Pin<&mut impl Stream<Item = T>>,
-        context: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<()> {
-        self.task.keep(context);
+        self.task.keep(cx);
         while !self.closed.get() {
             if self.full.get() {
                 return Poll::Pending;
             }
-            match items.as_mut().poll_next(context) {
+            match items.as_mut().poll_next(cx) {
                 Poll::Ready(Some(item)) => {
                     self.item.set(Some(item));
                     self.full.set(true);
@@ -140,43 +140,43 @@ impl<T> Link<T> {
 }
 
 impl<T, C> Channel<T, C> {
-    /// Receives the next item; `None` when the body is over.
+    /// Receives the next item, or returns `None` if the body has ended.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: an item leaves the channel only when this is ready.
+    /// Cancel safe: the future takes an item from the channel only when it completes.
     ///
     /// # Panics
     ///
-    /// If the body panicked.
+    /// Panics if the body panicked.
     pub fn recv(&mut self) -> impl Future<Output = Option<T>> {
-        poll_fn(|context| Pin::new(&mut *self).poll_next(context))
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx))
     }
 
-    /// Tells the body that no more items are wanted, and waits for its end, as
-    /// [`Gen::close`] does. An item that lies ready is dropped.
+    /// Makes the yields of the body fail, and waits until the body ends, as
+    /// [`Gen::close`] does. An item that is ready but not received is dropped.
     ///
-    /// `None` if the body was over and the end was seen as an item, or the
-    /// runtime ended the task.
+    /// Returns `None` if [`recv`](Channel::recv) has already returned `None`, or if the
+    /// runtime aborted the task.
     ///
     /// # Cancel safety
     ///
-    /// Not cancel safe: the channel is dropped, and so the task aborted.
+    /// Not cancel safe: dropping the future drops the channel, which aborts the task.
     ///
     /// # Panics
     ///
-    /// If the body panicked.
+    /// Panics if the body panicked.
     pub async fn close(mut self) -> Option<C> {
         self.link.closed.set(true);
         self.link.task.wake();
-        poll_fn(|context| self.poll_end(context)).await
+        poll_fn(|cx| self.poll_end(cx)).await
     }
 
-    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Option<C>> {
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Option<C>> {
         let Some(task) = &mut self.task else {
             return Poll::Ready(None);
         };
-        let Poll::Ready(joined) = Pin::new(task).poll(context) else {
+        let Poll::Ready(joined) = Pin::new(task).poll(cx) else {
             return Poll::Pending;
         };
         self.task = None;
@@ -191,12 +191,12 @@ impl<T, C> Channel<T, C> {
 impl<T, C> Stream for Channel<T, C> {
     type Item = T;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         if let Some(item) = self.link.take() {
             return Poll::Ready(Some(item));
         }
-        self.link.consumer.keep(context);
-        self.poll_end(context).map(|_| None)
+        self.link.consumer.keep(cx);
+        self.poll_end(cx).map(|_| None)
     }
 }
 
@@ -220,7 +220,7 @@ impl<T, C> fmt::Debug for Channel<T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Channel")
             .field("full", &self.link.full.get())
-            .field("over", &self.task.is_none())
+            .field("finished", &self.task.is_none())
             .finish_non_exhaustive()
     }
 }

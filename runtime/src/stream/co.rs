@@ -1,4 +1,4 @@
-//! The body's end of a generator: what it yields with.
+//! [`Co`], with which the body of a generator yields its items.
 
 use std::error::Error;
 use std::fmt;
@@ -9,44 +9,44 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use crate::stream::slot::{Phase, Slot};
+use crate::stream::state::{GeneratorState, Phase};
 
-/// What the body of a generator yields with: see [`stream`](super::stream()).
+/// A handle with which the body of a generator yields items: see
+/// [`stream`](super::stream()).
 ///
-/// It belongs into that body. A yield that is polled anywhere else, such as in a
-/// task of its own, panics, and says so; otherwise it would wait for ever.
-/// Yielding to a generator further out, whose body consumes this one, is fine.
+/// It must be used in that body. A yield that is polled anywhere else, such as in
+/// another task, panics, because otherwise it would never complete. The body of an inner
+/// generator may yield to an outer generator whose body consumes the inner one.
 ///
-/// `T` is what is yielded, `R` the answer to it.
+/// `T` is the type of an item, `R` the type of the answer to it.
 pub struct Co<T, R = ()> {
-    slot: Rc<Slot<T, R>>,
+    state: Rc<GeneratorState<T, R>>,
 }
 
 impl<T, R> Co<T, R> {
-    pub(super) fn new(slot: Rc<Slot<T, R>>) -> Co<T, R> {
-        Co { slot }
+    pub(super) fn new(state: Rc<GeneratorState<T, R>>) -> Self {
+        Self { state }
     }
 
-    /// Gives `item` to the consumer, and waits until that asks for the next one.
+    /// Yields `item` to the consumer, and waits until the consumer requests the next one.
     ///
-    /// It takes `&mut self`, so two yields cannot wait at the same time.
+    /// Because this takes `&mut self`, only one yield can wait at a time.
     ///
     /// # Cancel safety
     ///
-    /// Not cancel safe: if it is dropped before the poll of the body is over in
-    /// which it was first polled, the item is dropped with it. Later on the
-    /// consumer has the item, and what is lost is the answer.
+    /// Not cancel safe: if the future is dropped during the same poll of the body in which
+    /// it was first polled, the item is dropped with it. Later the consumer has the item,
+    /// and only the answer is lost.
     ///
     /// # Errors
     ///
-    /// [`Closed`] if the consumer wants no more: it has called
-    /// [`close`](super::Gen::close). Every later yield fails alike. The body may
-    /// still wait for whatever it needs to end well.
+    /// Returns [`Closed`] if the consumer has called [`close`](super::Gen::close), as does
+    /// every later yield. The body may still await what it needs to end in order.
     ///
     /// # Panics
     ///
-    /// When it is polled while its generator is not, and inside a cancel scope
-    /// that was opened in the generator.
+    /// Panics if it is polled while its generator is not, or inside a cancel scope that
+    /// the body of the generator entered.
     ///
     /// # Examples
     ///
@@ -75,8 +75,8 @@ impl<T, R> Co<T, R> {
         yielded_at: &'static Location<'static>,
     ) -> Yield<'_, T, R> {
         Yield {
-            slot: &self.slot,
-            stage: Stage::Unpolled(item),
+            state: &self.state,
+            progress: YieldState::Unpolled(item),
             yielded_at,
         }
     }
@@ -85,7 +85,7 @@ impl<T, R> Co<T, R> {
 impl<T, R> fmt::Debug for Co<T, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Co")
-            .field("phase", &self.slot.phase())
+            .field("phase", &self.state.phase())
             .finish_non_exhaustive()
     }
 }
@@ -93,56 +93,57 @@ impl<T, R> fmt::Debug for Co<T, R> {
 /// The future of [`Co::yield_`] and [`TryCo::yield_`](super::TryCo::yield_).
 #[must_use = "futures do nothing unless polled"]
 pub struct Yield<'a, T, R> {
-    slot: &'a Slot<T, R>,
-    stage: Stage<T>,
+    state: &'a GeneratorState<T, R>,
+    progress: YieldState<T>,
     yielded_at: &'static Location<'static>,
 }
 
-enum Stage<T> {
-    /// It was not polled yet.
+enum YieldState<T> {
+    /// The yield has not been polled, and holds its item.
     Unpolled(T),
-    /// It has left its item.
-    Waits,
-    /// It was ready.
-    Over,
+    /// The yield has passed on its item, and waits for the answer.
+    Waiting,
+    /// The yield has completed.
+    Finished,
 }
 
-// The item is never pinned.
+// The item is moved out, and never pinned.
 impl<T, R> Unpin for Yield<'_, T, R> {}
 
 impl<T, R> Future for Yield<'_, T, R> {
     type Output = Result<R, Closed>;
 
     #[inline]
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<R, Closed>> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<R, Closed>> {
         let this = self.get_mut();
-        if let Stage::Waits = this.stage {
-            return match this.slot.take_answer() {
+        if let YieldState::Waiting = this.progress {
+            return match this.state.take_answer() {
                 Some(answer) => {
-                    this.stage = Stage::Over;
+                    this.progress = YieldState::Finished;
                     Poll::Ready(Ok(answer))
                 }
-                None => this.poll_unanswered(context),
+                None => this.poll_unanswered(cx),
             };
         }
-        let Stage::Unpolled(item) = mem::replace(&mut this.stage, Stage::Waits) else {
-            this.stage = Stage::Over;
+        let YieldState::Unpolled(item) = mem::replace(&mut this.progress, YieldState::Waiting)
+        else {
+            this.progress = YieldState::Finished;
             polled_again();
         };
-        this.slot.leave(item, context, this.yielded_at);
+        this.state.put_item(item, cx, this.yielded_at);
         Poll::Pending
     }
 }
 
 impl<T, R> Yield<'_, T, R> {
     #[cold]
-    fn poll_unanswered(&mut self, context: &Context<'_>) -> Poll<Result<R, Closed>> {
-        self.slot.check_polled(self.yielded_at);
-        if self.slot.phase() == Phase::Closed {
-            self.stage = Stage::Over;
+    fn poll_unanswered(&mut self, cx: &Context<'_>) -> Poll<Result<R, Closed>> {
+        self.state.check_polled(self.yielded_at);
+        if self.state.phase() == Phase::Closed {
+            self.progress = YieldState::Finished;
             return Poll::Ready(Err(Closed(())));
         }
-        self.slot.keep_waker(context);
+        self.state.keep_waker(cx);
         Poll::Pending
     }
 }
@@ -155,8 +156,8 @@ fn polled_again() -> ! {
 impl<T, R> Drop for Yield<'_, T, R> {
     #[inline]
     fn drop(&mut self) {
-        if let Stage::Waits = self.stage {
-            self.slot.withdraw();
+        if let YieldState::Waiting = self.progress {
+            self.state.withdraw();
         }
     }
 }
@@ -165,21 +166,21 @@ impl<T, R> fmt::Debug for Yield<'_, T, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Yield")
             .field("yielded_at", &self.yielded_at)
-            .field("waits", &matches!(self.stage, Stage::Waits))
+            .field("waiting", &matches!(self.progress, YieldState::Waiting))
             .finish_non_exhaustive()
     }
 }
 
-/// The consumer of a generator wants no more items.
+/// The error of a yield whose consumer wants no more items.
 ///
-/// It is an error so that `?` ends the body. A body that has something to see
-/// to first looks at it, and may still await.
+/// It is an error so that `?` after a yield ends the body. A body that has something to
+/// do before it ends can handle the error instead, and may still await.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Closed(());
 
 impl fmt::Display for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the consumer of the generator wants no more")
+        f.write_str("the consumer of the generator has closed it")
     }
 }
 

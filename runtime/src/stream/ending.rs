@@ -1,4 +1,4 @@
-//! How the body of a generator ends: by return, or with an error as last item.
+//! [`Ending`]: the return values of bodies, of which an error may be the last item.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -7,23 +7,24 @@ use pin_project_lite::pin_project;
 
 use crate::stream::co::Closed;
 
-/// What a body returns, for a generator of items `I`. Not for others to
-/// implement.
+/// The return value of the body of a generator with items of type `I`.
+///
+/// This trait is sealed: it cannot be implemented outside this crate.
 pub trait Ending<I>: sealed::Sealed {
-    /// What [`close`](super::Gen::close) returns.
+    /// The return type of [`Gen::close`](super::Gen::close).
     type Outcome;
 
-    /// The item that the end is, if it is one.
+    /// Returns the last item, if the body ended with an error.
     #[doc(hidden)]
     fn into_item(self) -> Option<I>;
 
-    /// The end as `close` tells it.
+    /// Converts the return value for `close`.
     #[doc(hidden)]
     fn into_outcome(self) -> Self::Outcome;
 
-    /// What `close` tells of a body that was over before, or never ran.
+    /// The result of `close` if the body finished before the call, or never ran.
     #[doc(hidden)]
-    fn over_before() -> Self::Outcome;
+    fn already_finished() -> Self::Outcome;
 }
 
 mod sealed {
@@ -42,10 +43,10 @@ impl<I> Ending<I> for Result<(), Closed> {
 
     fn into_outcome(self) {}
 
-    fn over_before() {}
+    fn already_finished() {}
 }
 
-/// The end of a body that may fail.
+/// The return value of the body of a generator that may fail.
 #[derive(Debug)]
 pub struct TryEnd<E>(Result<(), E>);
 
@@ -60,7 +61,7 @@ impl<T, E> Ending<Result<T, E>> for TryEnd<E> {
         self.0
     }
 
-    fn over_before() -> Result<(), E> {
+    fn already_finished() -> Result<(), E> {
         Ok(())
     }
 }
@@ -76,8 +77,8 @@ pin_project! {
 }
 
 impl<F> TryBody<F> {
-    pub(super) fn new(body: F) -> TryBody<F> {
-        TryBody { body }
+    pub(super) fn new(body: F) -> Self {
+        Self { body }
     }
 }
 
@@ -88,8 +89,8 @@ where
     type Output = TryEnd<E>;
 
     #[inline]
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<TryEnd<E>> {
-        let end = ready!(self.project().body.poll(context));
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<TryEnd<E>> {
+        let end = ready!(self.project().body.poll(cx));
         Poll::Ready(TryEnd(end))
     }
 }

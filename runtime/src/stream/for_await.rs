@@ -5,18 +5,18 @@ use std::pin::Pin;
 
 use futures_core::Stream;
 
-/// A `for` loop over a stream: `for_await!(item in stream { .. })`.
+/// Runs a `for` loop over a stream: `for_await!(item in stream { .. })`.
 ///
-/// It is used where `.await` may be. The stream is pinned where it is, so one
-/// that was made in place will do, and so will `&mut stream` if that is
-/// [`Unpin`], or `stream.as_mut()` if it is pinned. `break`, `continue`, `return`
-/// and `?` mean what they mean in a loop. A label stands before the pattern.
+/// It can be used wherever `.await` can. The macro pins the stream, so a stream that is
+/// not pinned can be passed by value, an [`Unpin`] stream also as `&mut stream`, and a
+/// pinned one as `stream.as_mut()`. `break`, `continue`, `return` and `?` work as in any
+/// loop. A label is written before the pattern.
 ///
-/// A loop that is left early drops the stream, if that was not borrowed.
+/// Leaving the loop early drops the stream, unless it was passed by reference.
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: no item is lost but those that the loop had come to.
+/// Cancel safe: only items that the loop has already received are lost.
 ///
 /// # Examples
 ///
@@ -54,8 +54,8 @@ macro_rules! for_await {
     };
 }
 
-/// Takes the stream token by token, as the block that ends it would end an
-/// expression no earlier.
+/// Collects the tokens of the stream one by one up to the block. A fragment of type
+/// `expr` could not be followed by a block.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __for_await {
@@ -66,7 +66,8 @@ macro_rules! __for_await {
         $crate::__for_await!(@loop $label $item [$($stream)+] { $($body)* })
     };
     (@loop [$($label:tt)*] [$item:pat] [$stream:expr] { $($body:tt)* }) => {
-        // As in `for`, temporaries of the expression live as long as the loop.
+        // `match`, so that temporaries of the expression live as long as the loop, as in
+        // `for`.
         match $stream {
             stream => {
                 let mut stream = $crate::macros::pin!(stream);
@@ -87,12 +88,12 @@ macro_rules! __for_await {
     };
 }
 
-/// The next item of a stream.
+/// Waits for the next item of a stream.
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: an item leaves the stream only when this is ready.
+/// Cancel safe: the future takes an item from the stream only when it completes.
 #[doc(hidden)]
 pub fn next<S: Stream>(stream: &mut Pin<&mut S>) -> impl Future<Output = Option<S::Item>> {
-    poll_fn(|context| stream.as_mut().poll_next(context))
+    poll_fn(|cx| stream.as_mut().poll_next(cx))
 }

@@ -1,4 +1,4 @@
-//! Generators: a body and its slot.
+//! [`Gen`]: the stream of what a body yields.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -11,18 +11,18 @@ use pin_project_lite::pin_project;
 
 use crate::stream::co::{Closed, Co};
 use crate::stream::ending::Ending;
-use crate::stream::slot::{Phase, Slot, place};
+use crate::stream::state::{GeneratorState, Phase, waker_address};
 
-/// Makes a stream of what an async function yields.
+/// Creates a stream of the items that an async function yields.
 ///
-/// `body` is called with a [`Co`], by which it yields: an async closure, or a
-/// closure that returns an async block. It runs when the stream is polled, in
-/// the task that polls it, and stands still between two items. `?` after a yield
-/// ends it when the consumer wants no more.
+/// `body` is an async closure, or a closure that returns an async block. It receives a
+/// [`Co`], with which it yields items. The body runs only while the stream is polled, in
+/// the task that polls it, and is suspended between two items. `?` after a yield ends the
+/// body when the consumer wants no more items.
 ///
-/// The body lies in the [`Gen`], so that has to be pinned: by [`std::pin::pin!`],
-/// by [`Box::pin`], or by [`for_await!`](crate::for_await). One small
-/// allocation is made here, and none for an item.
+/// The [`Gen`] contains the body, so it has to be pinned: with [`std::pin::pin!`],
+/// [`Box::pin`] or [`for_await!`](crate::for_await). This function makes one small
+/// allocation; yielding an item makes none.
 ///
 /// # Examples
 ///
@@ -51,13 +51,13 @@ where
     Gen::new(body)
 }
 
-/// Makes a generator whose yields are answered.
+/// Creates a generator whose consumer answers each item.
 ///
-/// The consumer answers with [`Gen::send`], and each yield gives the body the
-/// answer to its item. [`next`](Gen::next), and whatever else takes the generator
-/// as a stream, answers with the default of `R`, if that has one.
+/// The consumer answers with [`Gen::send`], and each yield returns the answer to its
+/// item. [`next`](Gen::next), and everything else that uses the generator as a stream,
+/// answers with the default value of `R`, and needs `R` to implement [`Default`].
 ///
-/// If `R` is a [`Result`], the consumer can have a yield fail.
+/// If `R` is a [`Result`], the consumer can answer with an error.
 ///
 /// # Examples
 ///
@@ -90,49 +90,49 @@ where
 }
 
 pin_project! {
-    /// A generator: the stream of what its body yields. [`stream`],
-    /// [`try_stream`](super::try_stream()) and [`generator`] make it.
+    /// A generator: the stream of the items that its body yields.
     ///
-    /// `T` is an item, `F` the body and `R` the answer to an item.
+    /// [`stream`], [`try_stream`](super::try_stream()) and [`generator`] create one. `T` is
+    /// the type of an item, `F` the body and `R` the type of the answer to an item.
     ///
     /// As a [`Stream`] it is fused: once the body has returned or panicked, there
     /// are no more items. Each item spends a unit of the task's
     /// [budget](crate::task::coop), sixteen of them at a time.
     ///
-    /// The methods are those of a generator that is pinned where it is. For one
-    /// in a `Pin<Box<_>>` write `generator.as_mut().next()`.
+    /// The methods take `&mut Pin<&mut Gen<_>>`, the type that [`std::pin::pin!`] returns.
+    /// For a generator in a `Pin<Box<_>>` write `generator.as_mut().next()`.
     ///
-    /// # Dropping it
+    /// # Dropping a generator
     ///
-    /// The body is dropped with it, where it stands; as in any future, what is
-    /// behind that point does not run. [`close`](Gen::close) lets it come to its
-    /// end.
+    /// Dropping a generator drops its body at its current `.await`; as with any future,
+    /// the code after that point does not run. [`close`](Gen::close) lets the body run to
+    /// its end.
     #[must_use = "generators do nothing unless polled"]
     pub struct Gen<T, F, R = ()> {
-        // None when it is over.
+        // `None` after it has finished.
         #[pin]
         body: Option<F>,
-        slot: Rc<Slot<T, R>>,
+        state: Rc<GeneratorState<T, R>>,
     }
 }
 
 impl<T, F, R> Gen<T, F, R> {
-    pub(super) fn new(body: impl FnOnce(Co<T, R>) -> F) -> Gen<T, F, R> {
-        let slot = Rc::new(Slot::new());
-        Gen {
-            body: Some(body(Co::new(Rc::clone(&slot)))),
-            slot,
+    pub(super) fn new(body: impl FnOnce(Co<T, R>) -> F) -> Self {
+        let state = Rc::new(GeneratorState::new());
+        Self {
+            body: Some(body(Co::new(Rc::clone(&state)))),
+            state,
         }
     }
 
     fn phase(&self) -> Phase {
-        self.slot.phase()
+        self.state.phase()
     }
 
-    /// Not by `&self`, which would be a claim on the body too while that may
-    /// have borrowed from itself.
-    fn slot(self: Pin<&mut Self>) -> &Slot<T, R> {
-        self.project().slot
+    /// Returns the shared state. This does not take `&self`, because a reference to the
+    /// whole generator would alias references that the body holds to its own fields.
+    fn state(self: Pin<&mut Self>) -> &GeneratorState<T, R> {
+        self.project().state
     }
 }
 
@@ -141,12 +141,11 @@ where
     F: Future,
     F::Output: Ending<T>,
 {
-    /// Runs the body until it yields the next item; `None` if it returns.
+    /// Runs the body until it yields the next item, or returns `None` if the body returns.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: the body stays where it is, and an item leaves it only when
-    /// this is ready.
+    /// Cancel safe: the body keeps its progress, and the next call returns the item.
     ///
     /// # Examples
     ///
@@ -173,85 +172,85 @@ where
     where
         R: Default,
     {
-        poll_fn(|context| self.as_mut().poll_next(context))
+        poll_fn(|cx| self.as_mut().poll_next(cx))
     }
 
-    /// Runs the body without an answer: until its first item, or until the item
-    /// that a [`send`](Gen::send) or `resume` did not wait for.
+    /// Runs the body until it yields the next item, without answering a yield.
+    ///
+    /// This returns the first item, or the item of a [`send`](Gen::send) or `resume` whose
+    /// future was dropped before it completed.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: the body stays where it is, and an item leaves it only when
-    /// this is ready.
+    /// Cancel safe: the body keeps its progress, and the next call returns the item.
     ///
     /// # Panics
     ///
-    /// If a yield waits for an answer.
+    /// Panics if a yield waits for an answer.
     #[track_caller]
     pub fn resume(self: &mut Pin<&mut Self>) -> impl Future<Output = Option<T>> {
         assert!(
-            self.as_mut().slot().phase() != Phase::Taken,
+            self.as_mut().state().phase() != Phase::Taken,
             "a yield waits for an answer: call `send`"
         );
-        poll_fn(|context| {
-            ready!(self.as_mut().slot().poll_count(context));
-            self.as_mut().poll_on(context)
+        poll_fn(|cx| {
+            ready!(self.as_mut().state().poll_count(cx));
+            self.as_mut().poll_on(cx)
         })
     }
 
     /// Answers the yield that the last item came from, and runs the body until it
     /// yields the next one.
     ///
-    /// If the body is over, this drops the answer and gives `None`.
+    /// If the body has ended, this drops the answer and returns `None`.
     ///
     /// # Cancel safety
     ///
-    /// Not cancel safe: the answer is lost if it was not given yet, which happens
-    /// in the first poll. The body stays where it is; [`resume`](Gen::resume) goes
-    /// on waiting for the item.
+    /// Not cancel safe: if the future is dropped before its first poll, or that poll finds
+    /// the task's budget spent, the answer is lost. The body keeps its progress;
+    /// [`resume`](Gen::resume) continues to wait for the item.
     ///
     /// # Panics
     ///
-    /// If no yield waits for an answer, as the body has not come to its first
-    /// one, or has not come to the next since the last answer.
+    /// Panics if no yield waits for an answer, because the body has not reached its first
+    /// yield, or has not reached another one since the last answer.
     #[track_caller]
     pub fn send(self: &mut Pin<&mut Self>, answer: R) -> impl Future<Output = Option<T>> {
         assert!(
             matches!(
-                self.as_mut().slot().phase(),
-                Phase::Taken | Phase::Closed | Phase::Over
+                self.as_mut().state().phase(),
+                Phase::Taken | Phase::Closed | Phase::Finished
             ),
             "no yield waits for an answer: call `resume` or `next` until there is an item"
         );
         let mut answer = Some(answer);
-        poll_fn(move |context| {
-            let slot = self.as_mut().slot();
-            ready!(slot.poll_count(context));
-            if slot.phase() == Phase::Taken
+        poll_fn(move |cx| {
+            let state = self.as_mut().state();
+            ready!(state.poll_count(cx));
+            if state.phase() == Phase::Taken
                 && let Some(answer) = answer.take()
             {
-                slot.answer(answer);
+                state.answer(answer);
             }
-            self.as_mut().poll_on(context)
+            self.as_mut().poll_on(cx)
         })
     }
 
-    /// Tells the body that no more items are wanted, and runs it to its end.
+    /// Makes the yields of the body fail, and runs the body to its end.
     ///
-    /// The yield that waits, and every later one, fails with [`Closed`]. What the
-    /// body then awaits is waited for: that is where a generator says goodbye to
-    /// its peers. A body that waits for something else than its consumer goes on
-    /// until it yields or ends. One that never ran is dropped, and one that is
-    /// over stays so.
+    /// The yield that waits, and every later one, fails with [`Closed`]. The body may then
+    /// await as much as it needs, for instance to say goodbye to its peers. A body that
+    /// waits for something other than its consumer continues until it yields or ends. A
+    /// body that has never run is dropped, and one that has ended is left alone.
     ///
-    /// It gives `()`; for a generator that may fail, the result of the body, so
-    /// if that ended by `?` after a yield, the [`Closed`] as the error that it
-    /// was made into.
+    /// Returns `()`, or, for a generator that may fail, the result of the body. If such a
+    /// body ended with `?` after a yield, the result is the error that [`Closed`] was
+    /// converted into.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: the generator stays closed and the body stays where it is.
-    /// Call it again to wait for the end.
+    /// Cancel safe: the generator stays closed and the body keeps its progress. Call this
+    /// again to wait for the end.
     ///
     /// # Examples
     ///
@@ -280,30 +279,30 @@ where
     pub fn close(
         self: &mut Pin<&mut Self>,
     ) -> impl Future<Output = <F::Output as Ending<T>>::Outcome> {
-        poll_fn(|context| self.as_mut().poll_close(context))
+        poll_fn(|cx| self.as_mut().poll_close(cx))
     }
 
     pub(super) fn poll_close(
         self: Pin<&mut Self>,
-        context: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<<F::Output as Ending<T>>::Outcome> {
         let mut this = self.project();
-        match this.slot.phase() {
-            Phase::Unstarted => end(this.body.as_mut(), this.slot),
-            Phase::Running | Phase::Taken => this.slot.close(),
-            Phase::Closed | Phase::Over => {}
+        match this.state.phase() {
+            Phase::Unstarted => end(this.body.as_mut(), this.state),
+            Phase::Running | Phase::Taken => this.state.close(),
+            Phase::Closed | Phase::Finished => {}
         }
-        let Some(poll) = this.slot.start(context) else {
-            return Poll::Ready(F::Output::over_before());
+        let Some(poll) = this.state.start(cx) else {
+            return Poll::Ready(F::Output::already_finished());
         };
-        poll_body(this.body, this.slot, poll, context).map(Ending::into_outcome)
+        poll_body(this.body, this.state, poll, cx).map(Ending::into_outcome)
     }
 
-    /// For the next item, when no yield waits for an answer.
-    fn poll_on(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+    /// Polls for the next item, when no yield waits for an answer.
+    fn poll_on(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let this = self.project();
-        match this.slot.start(context) {
-            Some(poll) => poll_item(this.body, this.slot, poll, context),
+        match this.state.start(cx) {
+            Some(poll) => poll_item(this.body, this.state, poll, cx),
             None => Poll::Ready(None),
         }
     }
@@ -318,26 +317,26 @@ where
     type Item = T;
 
     #[inline]
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let this = self.project();
-        let slot = &**this.slot;
-        let (waits, poll) = if slot.count_in_lap() {
-            (true, place(context))
+        let state = &**this.state;
+        let (waits, poll) = if state.count_in_batch() {
+            (true, waker_address(cx))
         } else {
-            match ready!(slot.poll_start(context)) {
+            match ready!(state.poll_start(cx)) {
                 Some(start) => start,
                 None => return Poll::Ready(None),
             }
         };
         if waits {
-            slot.answer(R::default());
+            state.answer(R::default());
         }
-        poll_item(this.body, slot, poll, context)
+        poll_item(this.body, state, poll, cx)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         match self.phase() {
-            Phase::Over => (0, Some(0)),
+            Phase::Finished => (0, Some(0)),
             _ => (0, None),
         }
     }
@@ -350,7 +349,7 @@ where
     R: Default,
 {
     fn is_terminated(&self) -> bool {
-        self.phase() == Phase::Over
+        self.phase() == Phase::Finished
     }
 }
 
@@ -362,49 +361,49 @@ impl<T, F, R> fmt::Debug for Gen<T, F, R> {
     }
 }
 
-/// Polls the body, entering with `poll`, for an item.
+/// Polls the body for an item. `poll` identifies this poll to the yields.
 #[inline]
 fn poll_item<T, F, R>(
     body: Pin<&mut Option<F>>,
-    slot: &Slot<T, R>,
+    state: &GeneratorState<T, R>,
     poll: *const (),
-    context: &mut Context<'_>,
+    cx: &mut Context<'_>,
 ) -> Poll<Option<T>>
 where
     F: Future,
     F::Output: Ending<T>,
 {
-    match poll_body(body, slot, poll, context) {
+    match poll_body(body, state, poll, cx) {
         Poll::Ready(end) => Poll::Ready(end.into_item()),
-        Poll::Pending => match slot.take_item() {
+        Poll::Pending => match state.take_item() {
             Some(item) => Poll::Ready(Some(item)),
             None => Poll::Pending,
         },
     }
 }
 
-/// Polls the body, entering with `poll`.
+/// Polls the body. `poll` identifies this poll to the yields.
 #[inline]
 fn poll_body<T, F: Future, R>(
     mut body: Pin<&mut Option<F>>,
-    slot: &Slot<T, R>,
+    state: &GeneratorState<T, R>,
     poll: *const (),
-    context: &mut Context<'_>,
+    cx: &mut Context<'_>,
 ) -> Poll<F::Output> {
     let Some(future) = body.as_mut().as_pin_mut() else {
-        unreachable!("a body that is over is not polled");
+        unreachable!("a finished body is not polled");
     };
-    let polling = slot.enter(poll);
-    let polled = future.poll(context);
+    let polling = state.enter(poll);
+    let polled = future.poll(cx);
     polling.returned();
     if polled.is_ready() {
-        end(body, slot);
+        end(body, state);
     }
     polled
 }
 
 #[cold]
-fn end<T, F, R>(mut body: Pin<&mut Option<F>>, slot: &Slot<T, R>) {
-    slot.set_phase(Phase::Over);
+fn end<T, F, R>(mut body: Pin<&mut Option<F>>, state: &GeneratorState<T, R>) {
+    state.set_phase(Phase::Finished);
     body.set(None);
 }

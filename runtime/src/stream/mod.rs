@@ -1,4 +1,4 @@
-//! Async generators, and what streams need of the loop.
+//! Async generators, and the methods of streams that need the event loop.
 //!
 //! An async function that yields is a [`Stream`](futures_core::Stream):
 //!
@@ -23,19 +23,19 @@
 //! | | |
 //! |---|---|
 //! | [`stream`](stream()) | a generator of items |
-//! | [`try_stream`](try_stream()) | one that may fail: items are results, and an error is the last |
-//! | [`generator`], [`try_generator`] | ones whose consumer answers each item |
+//! | [`try_stream`](try_stream()) | a generator that may fail: items are results, and an error is the last item |
+//! | [`generator`], [`try_generator`] | generators whose consumer answers each item |
 //! | [`for_await!`](crate::for_await) | a loop over any stream |
 //! | [`Gen::into_channel`] | a generator in a task of its own |
 //! | [`LoopStreamExt`] | time limits, throttles, batches and merges for any stream |
 //! | [`IntervalStream`] | ticks as items |
 //!
-//! Nothing is boxed and no item allocates. A generator is pinned where it is, or
-//! by [`Box::pin`] if it has to move; `boxed_local` of the stream traits of
-//! `futures-lite` and `futures-util` makes it an object, which is also how a
-//! generator can contain itself.
+//! Generators are not boxed, and yielding an item does not allocate. A generator is
+//! pinned in place, or with [`Box::pin`] if it has to move. `boxed_local` of the stream
+//! traits of `futures-lite` and `futures-util` makes a trait object of it, which is also
+//! how a generator can consume itself recursively.
 //!
-//! # For those who know Python
+//! # Coming from Python
 //!
 //! | Python | here |
 //! |---|---|
@@ -43,8 +43,8 @@
 //! | `async for` | [`for_await!`](crate::for_await) |
 //! | `anext`, `asend` | [`Gen::next`], [`Gen::send`] |
 //! | `athrow` | `send` of an `Err`, to a [`generator`] whose answers are results |
-//! | `aclose` | [`Gen::close`]: yields then fail with [`Closed`], as they raise `GeneratorExit` |
-//! | `finally:` with an `await` | code behind the yields; it runs on `close`, and may await |
+//! | `aclose` | [`Gen::close`]: yields then fail with [`Closed`], where Python raises `GeneratorExit` |
+//! | `finally:` with an `await` | code after the yields, which also runs on `close` and may await |
 
 mod channel;
 mod co;
@@ -52,7 +52,7 @@ mod ending;
 mod ext;
 mod for_await;
 mod generator;
-mod slot;
+mod state;
 mod try_generator;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What cannot be reached from outside yet: cancel scopes.
+//! Tests of yields in scopes, which need the private [`EnteredScope`].
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,12 +9,12 @@ use crate::runtime::block_on;
 use crate::stream::generator::stream;
 use crate::task::yield_now;
 
-/// Enters a scope around a future, as a cancel scope does: while it is polled.
+/// Enters a scope around each poll of a future, as a cancel scope does.
 async fn scoped<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
-    std::future::poll_fn(|context| {
+    std::future::poll_fn(|cx| {
         let _entered = EnteredScope::new();
-        future.as_mut().poll(context)
+        future.as_mut().poll(cx)
     })
     .await
 }
@@ -43,7 +43,7 @@ fn yielding_out_of_a_scope_of_the_generator_panics() {
 }
 
 #[test]
-fn scopes_left_before_the_yield_or_opened_around_the_consumer_are_fine() {
+fn a_scope_left_before_the_yield_or_around_the_consumer_is_allowed() {
     block_on(async {
         let mut numbers = pin!(stream(async |mut co| {
             for number in 0..4 {
@@ -61,7 +61,7 @@ fn scopes_left_before_the_yield_or_opened_around_the_consumer_are_fine() {
 }
 
 #[test]
-fn a_scope_of_an_inner_generator_counts_for_the_outer_one_too() {
+fn a_yield_to_an_outer_generator_panics_in_a_scope_of_the_inner_one() {
     let caught = catch_unwind(AssertUnwindSafe(|| {
         block_on(async {
             let mut outer = pin!(stream(async |mut outer| {

@@ -7,13 +7,13 @@ use crate::stream::co::{Co, Yield};
 use crate::stream::ending::TryBody;
 use crate::stream::generator::Gen;
 
-/// Makes a stream of what an async function yields, until it fails.
+/// Creates a stream of the items that an async function yields, until it fails.
 ///
-/// The items are `Ok` of what `body` yields. If it returns an error, that is the
-/// last item. Else it is as [`stream`](super::stream()).
+/// The items are `Ok` of what `body` yields. If the body returns an error, the error is
+/// the last item. Otherwise this is like [`stream`](super::stream()).
 ///
-/// `?` after a yield needs an error that can be made from
-/// [`Closed`](super::Closed), as [`std::io::Error`] and boxed errors can.
+/// To use `?` after a yield, the error type must be convertible from
+/// [`Closed`](super::Closed), as [`std::io::Error`] and boxed errors are.
 ///
 /// # Examples
 ///
@@ -43,8 +43,9 @@ where
     Gen::new(|co| TryBody::new(body(TryCo { co })))
 }
 
-/// Makes a generator whose yields are answered, until it fails: it is to
-/// [`try_stream`] what [`generator`](super::generator()) is to
+/// Creates a generator that may fail and whose consumer answers each item.
+///
+/// It is to [`try_stream`] what [`generator`](super::generator()) is to
 /// [`stream`](super::stream()).
 pub fn try_generator<T, E, R, F, B>(body: B) -> TryGen<T, E, F, R>
 where
@@ -54,34 +55,35 @@ where
     Gen::new(|co| TryBody::new(body(TryCo { co })))
 }
 
-/// A generator that may fail, which [`try_stream`] makes.
+/// A generator that may fail, which [`try_stream`] creates.
 pub type TryGen<T, E, F, R = ()> = Gen<Result<T, E>, TryBody<F>, R>;
 
-/// What the body of a generator that may fail yields with: see [`try_stream`].
+/// A handle with which the body of a generator that may fail yields items: see
+/// [`try_stream`].
 ///
-/// It is as a [`Co`].
+/// It works like a [`Co`].
 pub struct TryCo<T, E, R = ()> {
     co: Co<Result<T, E>, R>,
 }
 
 impl<T, E, R> TryCo<T, E, R> {
-    /// Gives `item` to the consumer, and waits until that asks for the next one.
+    /// Yields `item` to the consumer, and waits until the consumer requests the next one.
     /// See [`Co::yield_`].
     ///
     /// # Cancel safety
     ///
-    /// Not cancel safe: if it is dropped before the poll of the body is over in
-    /// which it was first polled, the item is dropped with it. Later on the
-    /// consumer has the item, and what is lost is the answer.
+    /// Not cancel safe: if the future is dropped during the same poll of the body in which
+    /// it was first polled, the item is dropped with it. Later the consumer has the item,
+    /// and only the answer is lost.
     ///
     /// # Errors
     ///
-    /// [`Closed`](super::Closed) if the consumer wants no more.
+    /// Returns [`Closed`](super::Closed) if the consumer has closed the generator.
     ///
     /// # Panics
     ///
-    /// When it is polled while its generator is not, and inside a cancel scope
-    /// that was opened in the generator.
+    /// Panics if it is polled while its generator is not, or inside a cancel scope that
+    /// the body of the generator entered.
     #[inline]
     #[track_caller]
     pub fn yield_(&mut self, item: T) -> Yield<'_, Result<T, E>, R> {

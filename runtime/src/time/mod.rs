@@ -51,8 +51,6 @@
 //! be stored; code that pins it works too. [`advance`] returns when the timers that it
 //! made due have fired, and the tasks that wait for them have run once.
 
-#[cfg(feature = "hyper")]
-pub(crate) mod dormant;
 pub mod error;
 mod interval;
 mod now;

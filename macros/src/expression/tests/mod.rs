@@ -1,4 +1,4 @@
-//! Where expressions end, and where they lack something.
+//! Tests of where expressions end, and of the errors for incomplete ones.
 
 mod lexer;
 mod operands;
@@ -56,7 +56,7 @@ fn an_operator_has_an_operand() {
 }
 
 #[test]
-fn what_takes_a_block_has_one() {
+fn a_missing_block_or_word_is_an_error() {
     for (text, at) in [
         ("if a", 2),
         ("if a; b", 2),
@@ -81,9 +81,9 @@ fn what_takes_a_block_has_one() {
     }
 }
 
-/// Rustc says what is wrong with them, and for that it has to see all of it.
+/// Rustc reports what is wrong with them, and for that it has to see the whole expression.
 #[test]
-fn what_is_no_expression_is_not_cut_short() {
+fn an_invalid_expression_is_passed_on_whole() {
     for text in [
         "a as u8 < b",
         "a as u8 << b + c",

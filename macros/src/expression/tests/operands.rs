@@ -38,7 +38,7 @@ pub(super) const OPERANDS: &[(&str, &str)] = &[
     ("<[u8]>::len(a)", ", b"),
     ("<fn(A) -> B>::c", ", d"),
     ("<A>::b < c", ", d"),
-    // What follows an operand.
+    // Calls, indices, fields and methods after an operand.
     ("a()", "; next()"),
     ("a[1]", "; next()"),
     ("a[1](2)[3]", "; next()"),
@@ -52,7 +52,7 @@ pub(super) const OPERANDS: &[(&str, &str)] = &[
     ("a.0. 1", ", b"),
     ("a.0. b()", ", c"),
     ("a.b.c[d].e(f)?.g", ", h"),
-    // What comes before one.
+    // Prefixes of an operand.
     ("-a", "; next()"),
     ("!a", "; next()"),
     ("*a", "; next()"),
@@ -254,7 +254,7 @@ pub(super) const OPERANDS: &[(&str, &str)] = &[
     ("a || return", ", b"),
     ("return || a", ", b"),
     ("a = yield b + c", ", d"),
-    // What follows a `yield` that is part of something else.
+    // Tokens after the operand of a `yield` that is part of another expression.
     ("(a)", "{ body }"),
     ("a()", "{ body }"),
     ("a == b()", "{ body }"),
@@ -273,7 +273,7 @@ pub(super) const OPERANDS: &[(&str, &str)] = &[
     ("a", "b"),
     ("1", "2"),
     ("()", "a"),
-    // What fragments of `macro_rules!` matched.
+    // Fragments that `macro_rules!` matched.
     ("«a + b»", "; next()"),
     ("«a + b» * «c»", ", d"),
     ("«a»(b).c", ", d"),

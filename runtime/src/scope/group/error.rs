@@ -1,48 +1,48 @@
-//! What failed in a group.
+//! The failures of the tasks of a group.
 
 use std::error::Error;
 use std::fmt;
 
 use crate::engine::task::meta::TaskMeta;
 
-/// Why a task of a [`TaskGroup`](super::TaskGroup) gave no output.
+/// The reason why a task of a [`TaskGroup`](super::TaskGroup) returned no output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MemberError<E> {
-    /// It returned this error. In a supervisor only: that of another group goes
+    /// The task returned this error. Only in a supervisor; any other group passes errors
     /// to [`join`](super::TaskGroup::join).
     Failed(E),
-    /// It was cancelled, or failed in a group that is no supervisor.
+    /// The task was aborted, or returned an error in a group that is not a supervisor.
     Cancelled,
-    /// It panicked.
+    /// The task panicked.
     Panicked,
 }
 
 impl<E: fmt::Display> fmt::Display for MemberError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            MemberError::Failed(error) => error.fmt(f),
-            MemberError::Cancelled => f.write_str("the task was cancelled with its group"),
-            MemberError::Panicked => f.write_str("the task panicked"),
+            Self::Failed(error) => error.fmt(f),
+            Self::Cancelled => f.write_str("the task was cancelled with its group"),
+            Self::Panicked => f.write_str("the task panicked"),
         }
     }
 }
 
 impl<E: Error> Error for MemberError<E> {}
 
-/// How many failures a supervisor keeps.
-const MOST: usize = 100;
+/// The maximum number of failures that a supervisor keeps.
+const MAX_KEPT: usize = 100;
 
-/// What failed so far, first to last.
+/// The failures of a group so far, in the order in which they occurred.
 pub(super) struct Failures<E> {
     kept: Vec<(TaskMeta, E)>,
-    /// How many more there were.
+    /// The number of failures that were not kept.
     omitted: usize,
 }
 
 impl<E> Default for Failures<E> {
-    fn default() -> Failures<E> {
-        Failures {
+    fn default() -> Self {
+        Self {
             kept: Vec::new(),
             omitted: 0,
         }
@@ -50,10 +50,10 @@ impl<E> Default for Failures<E> {
 }
 
 impl<E> Failures<E> {
-    /// Keeps an error, or gives back one too many of a supervisor, whose tasks may fail
-    /// for as long as it lives.
+    /// Keeps an error, or returns it if a supervisor already has [`MAX_KEPT`]: its tasks
+    /// may fail for as long as it runs, so the list needs a bound.
     pub(super) fn push(&mut self, task: TaskMeta, error: E, supervises: bool) -> Option<E> {
-        if supervises && self.kept.len() == MOST {
+        if supervises && self.kept.len() == MAX_KEPT {
             self.omitted += 1;
             return Some(error);
         }
@@ -62,10 +62,10 @@ impl<E> Failures<E> {
     }
 }
 
-/// Tasks of a [`TaskGroup`](super::TaskGroup) that failed: the first, and those
-/// that failed before all had ended.
+/// The failures of a [`TaskGroup`](super::TaskGroup): the first task that failed, the
+/// tasks that failed after it, and their errors.
 ///
-/// It is this, whether one failed or several. For `?` there is
+/// To propagate only the first error with `?`, use
 /// [`into_first`](GroupError::into_first).
 #[derive(Debug)]
 pub struct GroupError<E> {
@@ -75,41 +75,42 @@ pub struct GroupError<E> {
 }
 
 impl<E> GroupError<E> {
-    /// None if nothing failed.
-    pub(super) fn of(failures: Failures<E>) -> Option<GroupError<E>> {
+    /// Returns `None` if no task failed.
+    pub(super) fn of(failures: Failures<E>) -> Option<Self> {
         let omitted = failures.omitted;
         let mut kept = failures.kept.into_iter();
         let first = kept.next()?;
-        Some(GroupError {
+        Some(Self {
             first,
             others: kept.collect(),
             omitted,
         })
     }
 
-    /// The error that came first.
+    /// Returns the error of the task that failed first.
     pub fn first(&self) -> &E {
         &self.first.1
     }
 
-    /// The task that failed first.
+    /// Returns the task that failed first.
     pub fn task(&self) -> &TaskMeta {
         &self.first.0
     }
 
-    /// The tasks that failed after it, with their errors, in that order.
+    /// Returns the tasks that failed after the first, with their errors, in that order.
     pub fn others(&self) -> &[(TaskMeta, E)] {
         &self.others
     }
 
-    /// How many more tasks failed after these, whose errors were dropped. A
-    /// [supervisor](super::TaskGroup::supervisor) keeps the first 100, and any other
-    /// group keeps all.
+    /// Returns the number of tasks that failed after these and whose errors were dropped.
+    ///
+    /// A [supervisor](super::TaskGroup::supervisor) keeps the first 100 errors, and any
+    /// other group keeps all.
     pub fn omitted(&self) -> usize {
         self.omitted
     }
 
-    /// The error that came first, alone.
+    /// Converts this into the error of the task that failed first.
     #[must_use]
     pub fn into_first(self) -> E {
         self.first.1

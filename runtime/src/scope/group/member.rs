@@ -1,4 +1,4 @@
-//! A task of a group, and the handle to its output.
+//! A task of a group, and the handle that returns its output.
 
 use std::cell::Cell;
 use std::fmt;
@@ -17,64 +17,64 @@ use crate::engine::task::budget;
 use crate::engine::task::meta::TaskMeta;
 use crate::engine::waker_cell::WakerCell;
 use crate::scope::group::error::MemberError;
-use crate::scope::group::shared::Shared;
+use crate::scope::group::state::GroupState;
 
 /// A value that one task sets and another task waits for.
-pub(super) struct Output<V> {
+pub(super) struct OneValue<V> {
     value: Cell<Option<V>>,
-    /// Whether there is, or was, a value, or never will be.
-    is_over: Cell<bool>,
+    /// Whether a value was set, or never will be.
+    is_closed: Cell<bool>,
     waker: WakerCell,
 }
 
-impl<V> Output<V> {
-    pub(super) fn new() -> Rc<Output<V>> {
-        Rc::new(Output {
+impl<V> OneValue<V> {
+    pub(super) fn new() -> Rc<Self> {
+        Rc::new(Self {
             value: Cell::new(None),
-            is_over: Cell::new(false),
+            is_closed: Cell::new(false),
             waker: WakerCell::default(),
         })
     }
 
     fn end(&self, value: Option<V>) {
-        if self.is_over.replace(true) {
+        if self.is_closed.replace(true) {
             return;
         }
         self.value.set(value);
         self.waker.wake();
     }
 
-    fn poll(&self, context: &mut Context<'_>) -> Poll<Option<V>> {
-        ready!(budget::poll_proceed(context));
-        if self.is_over.get() {
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<V>> {
+        ready!(budget::poll_proceed(cx));
+        if self.is_closed.get() {
             return Poll::Ready(self.value.take());
         }
-        if self.waker.keep(context) && self.is_over.get() {
+        if self.waker.keep(cx) && self.is_closed.get() {
             return Poll::Ready(self.value.take());
         }
         Poll::Pending
     }
 
     pub(super) async fn wait(&self) -> Option<V> {
-        poll_fn(|context| self.poll(context)).await
+        poll_fn(|cx| self.poll(cx)).await
     }
 }
 
-/// Tells [`TaskGroup::start`](super::TaskGroup::start) that the task has begun
-/// its work.
+/// A handle with which a task reports to [`TaskGroup::start`](super::TaskGroup::start)
+/// that it has started.
 #[must_use = "`start` waits until it is set"]
 pub struct Started<V> {
-    output: Rc<Output<V>>,
+    output: Rc<OneValue<V>>,
 }
 
 impl<V> Started<V> {
-    pub(super) fn new(output: &Rc<Output<V>>) -> Started<V> {
-        Started {
+    pub(super) fn new(output: &Rc<OneValue<V>>) -> Self {
+        Self {
             output: Rc::clone(output),
         }
     }
 
-    /// Has `start` give this value.
+    /// Makes `start` return `value`.
     pub fn set(self, value: V) {
         self.output.end(Some(value));
     }
@@ -92,65 +92,68 @@ impl<V> fmt::Debug for Started<V> {
     }
 }
 
-/// What became of a task, and which it was.
-type Ended<T, E> = (Option<TaskMeta>, Result<T, MemberError<E>>);
+/// A task that has ended, and its result.
+type EndedMember<T, E> = (Option<TaskMeta>, Result<T, MemberError<E>>);
 
-/// The place of a task in its group, which the task leaves at its end.
-pub(super) struct Seat<T: 'static, E: 'static> {
-    shared: Rc<Shared<E>>,
+/// The membership of a task in its group, which ends together with the task.
+pub(super) struct MemberGuard<T: 'static, E: 'static> {
+    state: Rc<GroupState<E>>,
     number: u64,
-    output: Rc<Output<Ended<T, E>>>,
+    output: Rc<OneValue<EndedMember<T, E>>>,
 }
 
-pub(super) fn seat<T, E>(shared: &Rc<Shared<E>>, number: u64) -> (Seat<T, E>, MemberHandle<T, E>) {
-    let output = Output::new();
+pub(super) fn guard_and_handle<T, E>(
+    state: &Rc<GroupState<E>>,
+    number: u64,
+) -> (MemberGuard<T, E>, MemberHandle<T, E>) {
+    let output = OneValue::new();
     let handle = MemberHandle {
         output: Rc::clone(&output),
-        shared: Rc::clone(shared),
+        state: Rc::clone(state),
     };
-    let seat = Seat {
-        shared: Rc::clone(shared),
+    let guard = MemberGuard {
+        state: Rc::clone(state),
         number,
         output,
     };
-    (seat, handle)
+    (guard, handle)
 }
 
-/// How the future of a member ended.
-enum End<T, E> {
+/// The way in which the future of a member ended.
+enum MemberEnd<T, E> {
     Returned(Result<T, E>),
     Panicked(Payload),
     Dropped,
 }
 
-impl<T: 'static, E: 'static> Seat<T, E> {
-    /// The future is gone. The group is cancelled now if it failed; it and the handle
-    /// see the end of the task after its cleanups.
-    fn leave(self, end: End<T, E>) {
-        let Seat {
-            shared,
+impl<T: 'static, E: 'static> MemberGuard<T, E> {
+    /// Ends the membership after the future was dropped. A failure cancels the group now;
+    /// the group and the handle are notified after the cleanups of the task have run.
+    fn leave(self, end: MemberEnd<T, E>) {
+        let Self {
+            state,
             number,
             output,
         } = self;
         let task = context::with_running(|event_loop| event_loop.tasks.current_meta()).flatten();
         let result = match end {
-            End::Returned(Ok(output)) => Ok(output),
-            End::Returned(Err(error)) if shared.supervises => Err(MemberError::Failed(error)),
-            End::Returned(Err(error)) => {
-                shared.fail(task.clone(), error);
+            MemberEnd::Returned(Ok(output)) => Ok(output),
+            MemberEnd::Returned(Err(error)) if state.supervises => Err(MemberError::Failed(error)),
+            MemberEnd::Returned(Err(error)) => {
+                state.fail(task.clone(), error);
                 Err(MemberError::Cancelled)
             }
-            End::Panicked(panic) => {
-                shared.keep_panic(panic);
+            MemberEnd::Panicked(panic) => {
+                state.keep_panic(panic);
                 Err(MemberError::Panicked)
             }
-            End::Dropped => Err(MemberError::Cancelled),
+            MemberEnd::Dropped => Err(MemberError::Cancelled),
         };
         after_cleanups(move || {
             match result {
-                // Its handle was dropped.
+                // The handle was dropped, so the group keeps the error.
                 Err(MemberError::Failed(error)) if Rc::strong_count(&output) == 1 => {
-                    shared.fail(task, error);
+                    state.fail(task, error);
                 }
                 Ok(unwanted) if Rc::strong_count(&output) == 1 => {
                     panics::caught(|| drop(unwanted));
@@ -158,30 +161,30 @@ impl<T: 'static, E: 'static> Seat<T, E> {
                 result => output.end(Some((task, result))),
             }
             panics::caught(|| drop(output));
-            // The output may have had guards in it.
-            after_cleanups(move || shared.end(number));
+            // The output may have held guards, whose cleanups have to run too.
+            after_cleanups(move || state.end(number));
         });
     }
 }
 
 pin_project! {
-    /// The future of a member. It catches panics, so that the task need not be kept
-    /// for the group to find them.
+    /// The future of a member. It catches panics and passes them to the group, which so
+    /// need not keep the task to learn of them.
     pub(super) struct Member<F, T: 'static, E: 'static> {
-        // Until it ends.
+        // `None` after it has returned or panicked.
         #[pin]
         future: Option<F>,
-        seat: Option<Seat<T, E>>,
+        guard: Option<MemberGuard<T, E>>,
     }
 
     impl<F, T: 'static, E: 'static> PinnedDrop for Member<F, T, E> {
-        /// An abort, or the end of the loop.
+        /// Ends the membership if the task was aborted, or dropped with its loop.
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            if let Some(seat) = this.seat.take() {
-                seat.leave(match panics::catch(|| this.future.set(None)) {
-                    Ok(()) => End::Dropped,
-                    Err(panic) => End::Panicked(panic),
+            if let Some(guard) = this.guard.take() {
+                guard.leave(match panics::catch(|| this.future.set(None)) {
+                    Ok(()) => MemberEnd::Dropped,
+                    Err(panic) => MemberEnd::Panicked(panic),
                 });
             }
         }
@@ -189,10 +192,10 @@ pin_project! {
 }
 
 impl<F, T, E> Member<F, T, E> {
-    pub(super) fn new(future: F, seat: Seat<T, E>) -> Member<F, T, E> {
-        Member {
+    pub(super) fn new(future: F, guard: MemberGuard<T, E>) -> Self {
+        Self {
             future: Some(future),
-            seat: Some(seat),
+            guard: Some(guard),
         }
     }
 }
@@ -203,49 +206,50 @@ where
 {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         let Some(future) = this.future.as_mut().as_pin_mut() else {
             return Poll::Ready(());
         };
-        let mut end = match panics::catch(|| future.poll(context)) {
-            Ok(polled) => End::Returned(ready!(polled)),
-            Err(panic) => End::Panicked(panic),
+        let mut end = match panics::catch(|| future.poll(cx)) {
+            Ok(polled) => MemberEnd::Returned(ready!(polled)),
+            Err(panic) => MemberEnd::Panicked(panic),
         };
         if let Err(panic) = panics::catch(|| this.future.set(None)) {
             match end {
-                End::Panicked(_) => panics::discard(panic),
+                MemberEnd::Panicked(_) => panics::discard(panic),
                 returned => {
                     panics::caught(|| drop(returned));
-                    end = End::Panicked(panic);
+                    end = MemberEnd::Panicked(panic);
                 }
             }
         }
-        if let Some(seat) = this.seat.take() {
-            seat.leave(end);
+        if let Some(guard) = this.guard.take() {
+            guard.leave(end);
         }
         Poll::Ready(())
     }
 }
 
-/// A handle to a task of a [`TaskGroup`](super::TaskGroup).
+/// A handle that waits for a task of a [`TaskGroup`](super::TaskGroup) and returns its
+/// output.
 ///
-/// Dropping it changes nothing for the task.
+/// Dropping the handle does not affect the task.
 ///
 /// # Cancel safety
 ///
 /// Cancel safe: awaiting `&mut handle` and dropping that await loses nothing.
 #[must_use = "the output is lost with the handle; the task runs in any case"]
 pub struct MemberHandle<T: 'static, E: 'static> {
-    output: Rc<Output<Ended<T, E>>>,
-    shared: Rc<Shared<E>>,
+    output: Rc<OneValue<EndedMember<T, E>>>,
+    state: Rc<GroupState<E>>,
 }
 
 impl<T: 'static, E: 'static> Future for MemberHandle<T, E> {
     type Output = Result<T, MemberError<E>>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let ended = ready!(self.output.poll(context));
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let ended = ready!(self.output.poll(cx));
         Poll::Ready(ended.map_or(Err(MemberError::Cancelled), |(_, result)| result))
     }
 }
@@ -253,7 +257,7 @@ impl<T: 'static, E: 'static> Future for MemberHandle<T, E> {
 impl<T: 'static, E: 'static> Drop for MemberHandle<T, E> {
     fn drop(&mut self) {
         match self.output.value.take() {
-            Some((task, Err(MemberError::Failed(error)))) => self.shared.fail(task, error),
+            Some((task, Err(MemberError::Failed(error)))) => self.state.fail(task, error),
             Some((_, Ok(output))) => nesting::drop_nested(output),
             Some((_, Err(_))) | None => {}
         }

@@ -1,17 +1,17 @@
-//! [`TaskGroup`]: tasks that stand and fall together.
+//! [`TaskGroup`]: tasks that are waited for, and aborted, together.
 //!
 //! # Invariants
 //!
 //! 1. A group has ended when all its tasks have: their futures were dropped, and
-//!    their cleanups have run. One that is dropped aborts its tasks, and leaves the
-//!    waiting to the lane of the task that dropped it.
-//! 2. Of a task that has ended nothing is kept but its failure.
-//! 3. Nothing is borrowed while a task is spawned or aborted, or an error
+//!    their cleanups have run. Dropping a group aborts its tasks, and adds the wait for
+//!    them to the cleanup queue of the task that dropped it.
+//! 2. The group keeps nothing of a task that has ended except its failure.
+//! 3. Nothing is borrowed while a task is spawned or aborted, or an error is
 //!    dropped.
 
 mod error;
 mod member;
-mod shared;
+mod state;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -24,22 +24,22 @@ use crate::engine::core::context;
 pub use crate::scope::group::error::{GroupError, MemberError};
 pub use crate::scope::group::member::{MemberHandle, Started};
 
-use crate::scope::group::member::{Member, Output};
-use crate::scope::group::shared::Shared;
+use crate::scope::group::member::{Member, OneValue};
+use crate::scope::group::state::GroupState;
 
-/// Tasks that have all ended when the group has.
+/// A group of tasks that are waited for together, and aborted together if one fails.
 ///
-/// If one returns an error or panics, the others are aborted, and do their
-/// cleanups; [`join`](TaskGroup::join) then gives the error, with those of
-/// others that failed meanwhile. In a [`supervisor`](TaskGroup::supervisor) the
-/// others go on instead, and an error is that of the task's handle.
+/// If a task returns an error or panics, the group aborts the others, which run their
+/// cleanups; [`join`](TaskGroup::join) then returns the error, with the errors of tasks
+/// that failed meanwhile. In a [`supervisor`](TaskGroup::supervisor) the other tasks
+/// continue instead, and the handle of a task returns its error.
 ///
-/// A group that is dropped aborts its tasks. The task that dropped it ends after
-/// these, as if the group were an [`AsyncGuard`](crate::cleanup::AsyncGuard).
+/// Dropping a group aborts its tasks. The task that dropped the group finishes after
+/// them, as if the group were an [`AsyncGuard`](crate::cleanup::AsyncGuard).
 ///
-/// The group keeps nothing of a task that has ended but its failure. So a server may
-/// spawn a task for each connection into one group for as long as it runs, and need
-/// not join them:
+/// The group keeps nothing of a task that has ended except its failure. So a server may
+/// spawn a task for each connection into one group for as long as it runs, without
+/// joining them:
 ///
 /// ```
 /// use coreloop::scope::TaskGroup;
@@ -74,22 +74,22 @@ use crate::scope::group::shared::Shared;
 /// ```
 #[must_use = "dropping it aborts its tasks"]
 pub struct TaskGroup<E: 'static> {
-    shared: Rc<Shared<E>>,
+    state: Rc<GroupState<E>>,
     made_at: &'static Location<'static>,
 }
 
 impl<E: 'static> TaskGroup<E> {
-    /// A group that ends with the first failure.
+    /// Creates a group that aborts all its tasks when one of them fails.
     #[track_caller]
-    pub fn new() -> TaskGroup<E> {
-        TaskGroup::with(false, Location::caller())
+    pub fn new() -> Self {
+        Self::with(false, Location::caller())
     }
 
-    /// A group whose tasks fail each by itself.
+    /// Creates a group in which the failure of a task does not affect the others.
     ///
-    /// The error of one whose handle was dropped is given by
-    /// [`join`](TaskGroup::join), when all have ended. The first 100 such errors are
-    /// kept, and the others [counted](GroupError::omitted).
+    /// A task's handle returns its error. If the handle was dropped,
+    /// [`join`](TaskGroup::join) returns the error, when all tasks have ended. The group
+    /// keeps the first 100 such errors, and [counts](GroupError::omitted) the others.
     ///
     /// # Examples
     ///
@@ -106,24 +106,25 @@ impl<E: 'static> TaskGroup<E> {
     /// # })
     /// ```
     #[track_caller]
-    pub fn supervisor() -> TaskGroup<E> {
-        TaskGroup::with(true, Location::caller())
+    pub fn supervisor() -> Self {
+        Self::with(true, Location::caller())
     }
 
-    fn with(supervises: bool, made_at: &'static Location<'static>) -> TaskGroup<E> {
-        TaskGroup {
-            shared: Shared::new(supervises),
+    fn with(supervises: bool, made_at: &'static Location<'static>) -> Self {
+        Self {
+            state: GroupState::new(supervises),
             made_at,
         }
     }
 
-    /// Makes a task of `future`, and a member of that. Once the group
-    /// [is cancelled](TaskGroup::is_cancelled) the task is aborted before its first poll,
-    /// so the future is dropped, and never polled.
+    /// Spawns `future` as a task of this group.
+    ///
+    /// If the group [is cancelled](TaskGroup::is_cancelled), the task is aborted before its
+    /// first poll, so the future is dropped without having been polled.
     ///
     /// # Panics
     ///
-    /// Outside a runtime, as [`spawn`](crate::spawn).
+    /// Panics outside a runtime.
     #[track_caller]
     pub fn spawn<T, F>(&mut self, future: F) -> MemberHandle<T, E>
     where
@@ -133,12 +134,12 @@ impl<E: 'static> TaskGroup<E> {
         self.spawn_at(future, false, Location::caller())
     }
 
-    /// As [`spawn`](TaskGroup::spawn), for a task that serves the others: it is
-    /// aborted when they have ended.
+    /// Spawns `future` as a daemon: a task that serves the others, and is aborted when
+    /// they have ended and the group is joined.
     ///
     /// # Panics
     ///
-    /// Outside a runtime, as [`spawn`](crate::spawn).
+    /// Panics outside a runtime.
     ///
     /// # Examples
     ///
@@ -157,7 +158,7 @@ impl<E: 'static> TaskGroup<E> {
     ///     Ok(())
     /// }));
     /// drop(group.spawn(async { Ok("the work") }));
-    /// // The heartbeat does not keep the group.
+    /// // The heartbeat does not keep the group from ending.
     /// group.join().await.unwrap();
     /// # })
     /// ```
@@ -181,38 +182,38 @@ impl<E: 'static> TaskGroup<E> {
         T: 'static,
         F: Future<Output = Result<T, E>> + 'static,
     {
-        let number = self.shared.take_number();
-        let (seat, handle) = member::seat(&self.shared, number);
+        let number = self.state.take_number();
+        let (guard, handle) = member::guard_and_handle(&self.state, number);
         let spawned = context::with_current_or_running(|event_loop, running| {
-            event_loop.spawn(Member::new(future, seat), spawned_at, running)
+            event_loop.spawn(Member::new(future, guard), spawned_at, running)
         });
         let Some(task) = spawned else {
             context::missing("TaskGroup::spawn");
         };
         if !task.is_finished() {
-            self.shared.insert(number, task.abort_handle(), is_daemon);
+            self.state.insert(number, task.abort_handle(), is_daemon);
         }
-        if self.shared.is_cancelled() {
+        if self.state.is_cancelled() {
             task.abort();
         }
         handle
     }
 
-    /// Makes a task of what `body` returns, and waits until that calls
-    /// [`Started::set`]: gives what was set. The task goes on by itself.
+    /// Spawns a task that runs `body`, waits until the body calls [`Started::set`], and
+    /// returns the value that was set. The task continues to run.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: the task is a member of the group from the first poll on.
+    /// Cancel safe: the first poll spawns the task as a member of the group, which keeps it.
     ///
     /// # Errors
     ///
-    /// If the task was over without that. If it failed, the error is where that
-    /// of [`spawn`](TaskGroup::spawn) would be.
+    /// Returns an error if the task ended without calling [`Started::set`]. It is the
+    /// error that the handle of a task from [`spawn`](TaskGroup::spawn) would return.
     ///
     /// # Panics
     ///
-    /// Outside a runtime, as [`spawn`](crate::spawn).
+    /// Panics outside a runtime.
     ///
     /// # Examples
     ///
@@ -233,13 +234,13 @@ impl<E: 'static> TaskGroup<E> {
         V: 'static,
         B: AsyncFnOnce(Started<V>) -> Result<(), E> + 'static,
     {
-        let output = Output::new();
+        let output = OneValue::new();
         let started = Started::new(&output);
         let handle = self.spawn(async move { body(started).await });
         let value = output.wait().await;
         match value {
             Some(value) => Ok(value),
-            // It is over, or about to be.
+            // The task has dropped `started`, so it has ended or will soon.
             None => Err(match handle.await {
                 Ok(()) => MemberError::Cancelled,
                 Err(error) => error,
@@ -247,41 +248,41 @@ impl<E: 'static> TaskGroup<E> {
         }
     }
 
-    /// Aborts every task. Those that are spawned from now on are not begun.
+    /// Aborts all tasks. Tasks that are spawned from now on are never polled.
     pub fn cancel(&mut self) {
-        self.shared.cancel();
+        self.state.cancel();
     }
 
-    /// Whether the group was cancelled, by [`cancel`](TaskGroup::cancel) or because a
-    /// task failed.
+    /// Returns `true` if the group was cancelled, by [`cancel`](TaskGroup::cancel) or
+    /// because a task failed.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.shared.is_cancelled()
+        self.state.is_cancelled()
     }
 
-    /// How many tasks of the group have not ended, daemons included.
+    /// Returns the number of tasks that have not ended, including daemons.
     ///
     /// A task has ended when its future was dropped and its cleanups have run.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shared.len()
+        self.state.len()
     }
 
-    /// Whether every task has ended.
+    /// Returns `true` if every task has ended.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Waits until a task has ended; `None` if no task is left but daemons.
+    /// Waits until a task has ended, or returns `None` if no task is left but daemons.
     ///
-    /// Each task that ends is given once, except that those which ended before the last
-    /// one was spawned are not: the group keeps nothing of them. The outputs are given
-    /// by the handles, and the failures by [`join`](TaskGroup::join).
+    /// Each task that ends is reported by one call. Tasks that ended before the last one
+    /// was spawned are not reported, because the group keeps nothing of them. The handles
+    /// return the outputs, and [`join`](TaskGroup::join) the failures.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: a task that has ended is given by the next call.
+    /// Cancel safe: the next call reports the task.
     ///
     /// # Examples
     ///
@@ -305,53 +306,53 @@ impl<E: 'static> TaskGroup<E> {
     /// # })
     /// ```
     pub async fn join_next(&mut self) -> Option<()> {
-        poll_fn(|context| self.shared.poll_next(context)).await
+        poll_fn(|cx| self.state.poll_next(cx)).await
     }
 
-    /// Waits until all tasks have ended.
+    /// Waits until all tasks have ended, and aborts the daemons when no other task is left.
     ///
-    /// Tasks that were aborted are no failure.
+    /// An aborted task does not count as a failure.
     ///
     /// # Cancel safety
     ///
-    /// Not cancel safe: dropping it drops the group, and so aborts the tasks.
+    /// Not cancel safe: dropping the future drops the group, which aborts its tasks.
     ///
     /// # Errors
     ///
-    /// The errors of the tasks that failed, in a supervisor of those whose
-    /// handle was dropped.
+    /// Returns an error if a task failed, with the errors of all tasks that did. In a
+    /// supervisor, only the tasks whose handles were dropped count.
     ///
     /// # Panics
     ///
-    /// If a task panicked, with the first such panic, when all have ended. Not in
-    /// a supervisor, where the handle gives it.
+    /// Panics if a task panicked, with the first such panic, after all tasks have ended. In
+    /// a supervisor a panic does not propagate; the task's handle reports it.
     pub async fn join(self) -> Result<(), GroupError<E>> {
-        poll_fn(|context| self.shared.poll_tasks(context)).await;
-        self.shared.abort_daemons();
-        poll_fn(|context| self.shared.poll_all(context)).await;
-        if let Some(panic) = self.shared.take_panic() {
+        poll_fn(|cx| self.state.poll_tasks(cx)).await;
+        self.state.abort_daemons();
+        poll_fn(|cx| self.state.poll_all(cx)).await;
+        if let Some(panic) = self.state.take_panic() {
             resume_unwind(panic);
         }
-        GroupError::of(self.shared.take_failures()).map_or(Ok(()), Err)
+        GroupError::of(self.state.take_failures()).map_or(Ok(()), Err)
     }
 }
 
 impl<E: 'static> Default for TaskGroup<E> {
     #[track_caller]
-    fn default() -> TaskGroup<E> {
-        TaskGroup::new()
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 impl<E: 'static> Drop for TaskGroup<E> {
     fn drop(&mut self) {
-        self.shared.cancel();
+        self.state.cancel();
         if self.is_empty() {
             return;
         }
-        let shared = Rc::clone(&self.shared);
+        let state = Rc::clone(&self.state);
         after_drop(self.made_at, async move {
-            poll_fn(|context| shared.poll_all(context)).await;
+            poll_fn(|cx| state.poll_all(cx)).await;
         });
     }
 }

@@ -1,4 +1,4 @@
-//! Items in batches.
+//! [`ChunksTimeout`]: items in vectors.
 
 use std::fmt;
 use std::mem;
@@ -22,27 +22,27 @@ pin_project! {
         items: Vec<S::Item>,
         max_size: usize,
         duration: Duration,
-        // While there are items.
+        // `Some` while `items` is not empty.
         deadline: Option<Sleep>,
-        over: bool,
+        ended: bool,
     }
 }
 
 impl<S: Stream> ChunksTimeout<S> {
     #[track_caller]
-    pub(super) fn new(stream: S, max_size: usize, duration: Duration) -> ChunksTimeout<S> {
+    pub(super) fn new(stream: S, max_size: usize, duration: Duration) -> Self {
         assert!(max_size > 0, "chunks must have room for an item");
-        ChunksTimeout {
+        Self {
             stream,
             items: Vec::new(),
             max_size,
             duration,
             deadline: None,
-            over: false,
+            ended: false,
         }
     }
 
-    /// The stream, and the items that were collected and not given out yet.
+    /// Returns the underlying stream, and the items collected so far.
     pub fn into_parts(self) -> (S, Vec<S::Item>) {
         (self.stream, self.items)
     }
@@ -51,16 +51,16 @@ impl<S: Stream> ChunksTimeout<S> {
 impl<S: Stream> Stream for ChunksTimeout<S> {
     type Item = Vec<S::Item>;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Vec<S::Item>>> {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Vec<S::Item>>> {
         let mut this = self.project();
         let mut limit = Limit::before_poll();
-        while !*this.over {
-            match this.stream.as_mut().poll_next(context) {
+        while !*this.ended {
+            match this.stream.as_mut().poll_next(cx) {
                 Poll::Pending => {
                     let Some(deadline) = this.deadline else {
                         return Poll::Pending;
                     };
-                    match limit.check(deadline, context) {
+                    match limit.check(deadline, cx) {
                         Verdict::Wait => return Poll::Pending,
                         Verdict::Late => {
                             *this.deadline = None;
@@ -78,11 +78,12 @@ impl<S: Stream> Stream for ChunksTimeout<S> {
                         *this.deadline = None;
                         return Poll::Ready(Some(mem::take(this.items)));
                     }
-                    // Want of budget ends no chunk while there are items.
+                    // The limit starts anew, so that a spent budget does not end a chunk
+                    // while the stream has items.
                     limit.renew();
                 }
                 Poll::Ready(None) => {
-                    *this.over = true;
+                    *this.ended = true;
                     *this.deadline = None;
                     let rest = mem::take(this.items);
                     return Poll::Ready((!rest.is_empty()).then_some(rest));

@@ -1,4 +1,4 @@
-//! Items after which there is quiet.
+//! [`Debounce`]: only items that no other item follows soon.
 
 use std::fmt;
 use std::pin::Pin;
@@ -20,21 +20,21 @@ pin_project! {
         #[pin]
         stream: S,
         last: Option<S::Item>,
-        // From the first item on.
+        // `Some` from the first item on.
         quiet: Option<Sleep>,
         duration: Duration,
-        over: bool,
+        ended: bool,
     }
 }
 
 impl<S: Stream> Debounce<S> {
-    pub(super) fn new(stream: S, duration: Duration) -> Debounce<S> {
-        Debounce {
+    pub(super) fn new(stream: S, duration: Duration) -> Self {
+        Self {
             stream,
             last: None,
             quiet: None,
             duration,
-            over: false,
+            ended: false,
         }
     }
 }
@@ -42,16 +42,16 @@ impl<S: Stream> Debounce<S> {
 impl<S: Stream> Stream for Debounce<S> {
     type Item = S::Item;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<S::Item>> {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
         let mut this = self.project();
         let mut limit = Limit::before_poll();
-        while !*this.over {
-            match this.stream.as_mut().poll_next(context) {
+        while !*this.ended {
+            match this.stream.as_mut().poll_next(cx) {
                 Poll::Pending => {
                     let (Some(quiet), true) = (&mut *this.quiet, this.last.is_some()) else {
                         return Poll::Pending;
                     };
-                    match limit.check(quiet, context) {
+                    match limit.check(quiet, cx) {
                         Verdict::Wait => return Poll::Pending,
                         Verdict::Late => return Poll::Ready(this.last.take()),
                         Verdict::PollAgain => {}
@@ -64,11 +64,11 @@ impl<S: Stream> Stream for Debounce<S> {
                         None => *this.quiet = Some(Limit::clock(*this.duration)),
                     }
                     drop(followed);
-                    // An item that is dropped spends nothing otherwise.
-                    ready!(budget::poll_proceed(context));
+                    // Spent here, because an item that is dropped spends nothing elsewhere.
+                    ready!(budget::poll_proceed(cx));
                     limit.renew();
                 }
-                Poll::Ready(None) => *this.over = true,
+                Poll::Ready(None) => *this.ended = true,
             }
         }
         Poll::Ready(this.last.take())
@@ -86,7 +86,7 @@ impl<S: Stream + fmt::Debug> fmt::Debug for Debounce<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Debounce")
             .field("stream", &self.stream)
-            .field("over", &self.over)
+            .field("ended", &self.ended)
             .finish_non_exhaustive()
     }
 }

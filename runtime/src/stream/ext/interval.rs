@@ -1,4 +1,4 @@
-//! Ticks as items.
+//! [`IntervalStream`]: ticks as items.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,8 +8,9 @@ use futures_core::Stream;
 use crate::engine::timers::instant::Instant;
 use crate::time::Interval;
 
-/// The stream of the ticks of an [`Interval`]: each item is when the tick was due.
-/// It does not end.
+/// The stream of the ticks of an [`Interval`], which does not end.
+///
+/// Each item is the instant at which the tick was due.
 ///
 /// # Examples
 ///
@@ -37,12 +38,12 @@ pub struct IntervalStream {
 }
 
 impl IntervalStream {
-    /// The stream of the ticks of `interval`.
-    pub fn new(interval: Interval) -> IntervalStream {
-        IntervalStream { interval }
+    /// Creates a stream of the ticks of `interval`.
+    pub fn new(interval: Interval) -> Self {
+        Self { interval }
     }
 
-    /// The interval.
+    /// Returns the underlying interval.
     #[must_use]
     pub fn into_inner(self) -> Interval {
         self.interval
@@ -52,8 +53,8 @@ impl IntervalStream {
 impl Stream for IntervalStream {
     type Item = Instant;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Instant>> {
-        self.interval.poll_tick(context).map(Some)
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Instant>> {
+        self.interval.poll_tick(cx).map(Some)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -62,8 +63,8 @@ impl Stream for IntervalStream {
 }
 
 impl From<Interval> for IntervalStream {
-    fn from(interval: Interval) -> IntervalStream {
-        IntervalStream::new(interval)
+    fn from(interval: Interval) -> Self {
+        Self::new(interval)
     }
 }
 

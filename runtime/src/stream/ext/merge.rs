@@ -1,4 +1,4 @@
-//! Two streams as one.
+//! [`Merge`]: two streams as one.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -17,20 +17,20 @@ pin_project! {
         first: A,
         #[pin]
         second: B,
-        first_over: bool,
-        second_over: bool,
-        // Whose turn it is to be looked at first.
+        first_ended: bool,
+        second_ended: bool,
+        // Whether the next poll polls the second stream first.
         second_first: bool,
     }
 }
 
 impl<A, B> Merge<A, B> {
-    pub(super) fn new(first: A, second: B) -> Merge<A, B> {
-        Merge {
+    pub(super) fn new(first: A, second: B) -> Self {
+        Self {
             first,
             second,
-            first_over: false,
-            second_over: false,
+            first_ended: false,
+            second_ended: false,
             second_first: false,
         }
     }
@@ -43,27 +43,28 @@ where
 {
     type Item = A::Item;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<A::Item>> {
-        ready!(budget::poll_proceed(context));
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<A::Item>> {
+        ready!(budget::poll_proceed(cx));
         let mut this = self.project();
         let second_first = *this.second_first;
         for second in [second_first, !second_first] {
             let polled = if second {
-                poll(this.second.as_mut(), this.second_over, context)
+                poll(this.second.as_mut(), this.second_ended, cx)
             } else {
-                poll(this.first.as_mut(), this.first_over, context)
+                poll(this.first.as_mut(), this.first_ended, cx)
             };
             if let Poll::Ready(Some(item)) = polled {
-                // Not at each poll: then one might always be looked at first in
-                // the polls that find something.
+                // Switched per item and not per poll: otherwise the same stream might be
+                // polled first in every poll that finds an item.
                 *this.second_first = !second;
                 return Poll::Ready(Some(item));
             }
         }
-        if *this.first_over && *this.second_over {
+        if *this.first_ended && *this.second_ended {
             return Poll::Ready(None);
         }
-        // What the first has not left of the budget is the second's next time.
+        // The stream that was polled first has spent the budget, so the other one is
+        // polled first next time.
         if !budget::has_left() {
             *this.second_first = !second_first;
         }
@@ -71,9 +72,9 @@ where
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let hint = |over, hint| if over { (0, Some(0)) } else { hint };
-        let first = hint(self.first_over, self.first.size_hint());
-        let second = hint(self.second_over, self.second.size_hint());
+        let hint = |ended, hint| if ended { (0, Some(0)) } else { hint };
+        let first = hint(self.first_ended, self.first.size_hint());
+        let second = hint(self.second_ended, self.second.size_hint());
         let upper = first.1.zip(second.1);
         (
             first.0.saturating_add(second.0),
@@ -84,14 +85,14 @@ where
 
 fn poll<S: Stream>(
     stream: Pin<&mut S>,
-    over: &mut bool,
-    context: &mut Context<'_>,
+    ended: &mut bool,
+    cx: &mut Context<'_>,
 ) -> Poll<Option<S::Item>> {
-    if *over {
+    if *ended {
         return Poll::Ready(None);
     }
-    let polled = stream.poll_next(context);
-    *over = matches!(polled, Poll::Ready(None));
+    let polled = stream.poll_next(cx);
+    *ended = matches!(polled, Poll::Ready(None));
     polled
 }
 
@@ -101,6 +102,6 @@ where
     B: Stream<Item = A::Item>,
 {
     fn is_terminated(&self) -> bool {
-        self.first_over && self.second_over
+        self.first_ended && self.second_ended
     }
 }

@@ -1,4 +1,4 @@
-//! What streams need of the loop: its timers and its budget.
+//! [`LoopStreamExt`]: methods of streams that need the loop's timers or budget.
 
 mod chunks_timeout;
 mod debounce;
@@ -18,10 +18,10 @@ pub use merge::Merge;
 pub use throttle::Throttle;
 pub use timeout::Timeout;
 
-/// The methods of streams that need the loop.
+/// An extension trait with the methods of streams that need the event loop.
 ///
-/// All others are in `futures-lite` or `futures-util`; none of theirs has one of
-/// these names, so both traits can be in scope.
+/// All other methods are in `futures-lite` or `futures-util`. None of these has the name
+/// of a method here, so both traits can be in scope.
 ///
 /// # Examples
 ///
@@ -42,15 +42,15 @@ pub use timeout::Timeout;
 /// # })
 /// ```
 pub trait LoopStreamExt: Stream {
-    /// Gives an error when the next item is not there after `duration`.
+    /// Yields an error when the next item does not arrive within `duration`.
     ///
-    /// The items are results. After an error the stream is waited for without a
-    /// limit, until its next item. The time of the first item counts from this
-    /// call, that of others from the item before.
+    /// The items are results. After an error there is no time limit until the next item
+    /// arrives. The time for the first item counts from this call, and the time for each
+    /// other item from the item before.
     ///
     /// # Panics
     ///
-    /// Outside a runtime.
+    /// Panics outside a runtime.
     ///
     /// # Examples
     ///
@@ -81,13 +81,13 @@ pub trait LoopStreamExt: Stream {
         Timeout::new(self, duration)
     }
 
-    /// Leaves at least `duration` between two items.
+    /// Waits for at least `duration` between two items.
     ///
-    /// The stream is not polled in the meantime, and no item is dropped.
+    /// The underlying stream is not polled in the meantime, and no item is dropped.
     ///
     /// # Panics
     ///
-    /// Outside a runtime, when the first item comes.
+    /// The stream panics outside a runtime, when its first item arrives.
     ///
     /// # Examples
     ///
@@ -119,14 +119,15 @@ pub trait LoopStreamExt: Stream {
         Throttle::new(self, duration)
     }
 
-    /// Collects items into vectors of `max_size`, or as many as come within
-    /// `duration` of the first.
+    /// Collects items into vectors of `max_size`, or fewer if no more arrive within
+    /// `duration` after the first.
     ///
-    /// No vector is empty. What was collected is lost if this is dropped.
+    /// No vector is empty. Dropping the stream drops the items collected so far.
     ///
     /// # Panics
     ///
-    /// If `max_size` is zero; and outside a runtime, when the first item comes.
+    /// Panics if `max_size` is zero. The stream panics outside a runtime, when its first
+    /// item arrives.
     ///
     /// # Examples
     ///
@@ -159,14 +160,14 @@ pub trait LoopStreamExt: Stream {
         ChunksTimeout::new(self, max_size, duration)
     }
 
-    /// Gives an item only when no other has come for `duration`; those that
-    /// others follow sooner are dropped.
+    /// Yields an item only when no other item has followed it within `duration`, and drops
+    /// the items that were followed sooner.
     ///
-    /// When the stream ends, its last item comes at once.
+    /// When the underlying stream ends, its last item is yielded at once.
     ///
     /// # Panics
     ///
-    /// Outside a runtime, when the first item comes.
+    /// The stream panics outside a runtime, when its first item arrives.
     ///
     /// # Examples
     ///
@@ -199,13 +200,12 @@ pub trait LoopStreamExt: Stream {
         Debounce::new(self, duration)
     }
 
-    /// The items of two streams, in the order in which they come. It ends with
-    /// the second of them.
+    /// Merges two streams into one, whose items are in the order in which they arrive.
     ///
-    /// If both have items, they come in turn. Each spends a unit of the task's
-    /// [budget](crate::task::coop), so the task gives way to others even if both
-    /// always have one; and a stream that spends the whole budget itself is
-    /// looked at second in the next poll.
+    /// The merged stream ends when both streams have ended. If both have items, they
+    /// alternate. Each item spends a unit of the task's [budget](crate::task::coop), so
+    /// other tasks run even if both streams always have an item. If the stream that was
+    /// polled first spends the whole budget itself, it is polled second the next time.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! Items at a distance.
+//! [`Throttle`]: items with a minimum time between them.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -18,15 +18,15 @@ pin_project! {
     pub struct Throttle<S> {
         #[pin]
         stream: S,
-        // From the first item on.
+        // `Some` from the first item on.
         delay: Option<Sleep>,
         duration: Duration,
     }
 }
 
 impl<S> Throttle<S> {
-    pub(super) fn new(stream: S, duration: Duration) -> Throttle<S> {
-        Throttle {
+    pub(super) fn new(stream: S, duration: Duration) -> Self {
+        Self {
             stream,
             delay: None,
             duration,
@@ -37,15 +37,15 @@ impl<S> Throttle<S> {
 impl<S: Stream> Stream for Throttle<S> {
     type Item = S::Item;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<S::Item>> {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
         let this = self.project();
         if !this.duration.is_zero()
             && let Some(delay) = this.delay
             && !delay.is_due()
         {
-            ready!(Pin::new(delay).poll(context));
+            ready!(Pin::new(delay).poll(cx));
         }
-        let item = ready!(this.stream.poll_next(context));
+        let item = ready!(this.stream.poll_next(cx));
         if item.is_some() && !this.duration.is_zero() {
             match this.delay {
                 Some(delay) => restart(delay, *this.duration),

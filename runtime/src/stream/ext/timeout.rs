@@ -1,4 +1,4 @@
-//! Items with a time limit.
+//! [`Timeout`]: items with a time limit.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -21,15 +21,15 @@ pin_project! {
         stream: S,
         deadline: Sleep,
         duration: Duration,
-        // Whether the deadline counts: until it has passed, and from an item on.
+        // Whether the deadline applies: false from a timeout to the next item.
         limited: bool,
     }
 }
 
 impl<S> Timeout<S> {
     #[track_caller]
-    pub(super) fn new(stream: S, duration: Duration) -> Timeout<S> {
-        Timeout {
+    pub(super) fn new(stream: S, duration: Duration) -> Self {
+        Self {
             stream,
             deadline: Limit::clock(duration),
             duration,
@@ -41,11 +41,11 @@ impl<S> Timeout<S> {
 impl<S: Stream> Stream for Timeout<S> {
     type Item = Result<S::Item, Elapsed>;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut this = self.project();
         let mut limit = Limit::before_poll();
         loop {
-            if let Poll::Ready(item) = this.stream.as_mut().poll_next(context) {
+            if let Poll::Ready(item) = this.stream.as_mut().poll_next(cx) {
                 if item.is_some() {
                     restart(this.deadline, *this.duration);
                     *this.limited = true;
@@ -55,7 +55,7 @@ impl<S: Stream> Stream for Timeout<S> {
             if !*this.limited {
                 return Poll::Pending;
             }
-            match limit.check(this.deadline, context) {
+            match limit.check(this.deadline, cx) {
                 Verdict::Wait => return Poll::Pending,
                 Verdict::Late => {
                     *this.limited = false;
@@ -68,13 +68,13 @@ impl<S: Stream> Stream for Timeout<S> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         let (lower, upper) = self.stream.size_hint();
-        // An error before each item and the end.
+        // There may be an error before each item and before the end.
         let twice = |upper: usize| upper.checked_mul(2)?.checked_add(1);
         (lower, upper.and_then(twice))
     }
 }
 
-/// Sets a timer anew, from now on.
+/// Restarts a timer, which fires when `duration` has passed from now.
 pub(super) fn restart(timer: &mut Sleep, duration: Duration) {
     match Instant::now().checked_add(duration) {
         Some(deadline) => Pin::new(timer).reset(deadline),

@@ -1,7 +1,7 @@
-//! What a group and its tasks know of each other.
+//! The state that a group and its tasks share.
 //!
-//! The group keeps nothing of a task that has ended but its failure: a server may
-//! spawn tasks into one for as long as it lives.
+//! The group keeps nothing of a task that has ended except its failure, so that a server
+//! may spawn tasks into one group for as long as it runs.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -15,33 +15,33 @@ use crate::engine::task::meta::TaskMeta;
 use crate::engine::waker_cell::WakerCell;
 use crate::scope::group::error::Failures;
 
-pub(super) struct Shared<E> {
+pub(super) struct GroupState<E> {
     pub(super) supervises: bool,
     is_cancelled: Cell<bool>,
     /// The number of the next member.
     next: Cell<u64>,
-    /// The members that have not ended, oldest first.
-    members: RefCell<BTreeMap<u64, Place>>,
-    /// How many of them are tasks that are not daemons.
+    /// The members that have not ended, in the order in which they were spawned.
+    members: RefCell<BTreeMap<u64, MemberEntry>>,
+    /// The number of these members that are not daemons.
     tasks: Cell<usize>,
-    /// How many such tasks have ended since the last one was spawned, and were not
-    /// joined.
+    /// The number of such tasks that have ended since the last one was spawned and that
+    /// `join_next` has not reported.
     unjoined: Cell<usize>,
     failures: RefCell<Failures<E>>,
-    /// The first one, unless it supervises.
+    /// The first panic of a member. Always `None` in a supervisor.
     panic: Cell<Option<Payload>>,
-    /// Of the one call that waits for members to end.
+    /// The waker of the one call that waits for members to end.
     waker: WakerCell,
 }
 
-struct Place {
+struct MemberEntry {
     abort: AbortHandle,
     is_daemon: bool,
 }
 
-impl<E> Shared<E> {
-    pub(super) fn new(supervises: bool) -> Rc<Shared<E>> {
-        Rc::new(Shared {
+impl<E> GroupState<E> {
+    pub(super) fn new(supervises: bool) -> Rc<Self> {
+        Rc::new(Self {
             supervises,
             is_cancelled: Cell::new(false),
             next: Cell::new(0),
@@ -58,35 +58,36 @@ impl<E> Shared<E> {
         self.is_cancelled.get()
     }
 
-    /// How many members have not ended.
+    /// Returns the number of members that have not ended.
     pub(super) fn len(&self) -> usize {
         self.members.borrow().len()
     }
 
-    /// The number of a member that is about to be spawned.
+    /// Returns a number for a member that is about to be spawned.
     pub(super) fn take_number(&self) -> u64 {
         let number = self.next.get();
         self.next.set(number + 1);
         number
     }
 
-    /// Takes in a member that was spawned, and has not ended.
+    /// Adds a member that was spawned and has not ended.
     pub(super) fn insert(&self, number: u64, abort: AbortHandle, is_daemon: bool) {
         if !is_daemon {
             self.tasks.set(self.tasks.get() + 1);
             self.unjoined.set(0);
         }
-        let place = Place { abort, is_daemon };
-        self.members.borrow_mut().insert(number, place);
+        let entry = MemberEntry { abort, is_daemon };
+        self.members.borrow_mut().insert(number, entry);
     }
 
-    /// A member has ended, and its cleanups have run.
+    /// Removes a member that has ended and whose cleanups have run.
     pub(super) fn end(&self, number: u64) {
-        let Some(place) = self.members.borrow_mut().remove(&number) else {
-            // It was refused, by a runtime that was shut down.
+        let Some(entry) = self.members.borrow_mut().remove(&number) else {
+            // The member was never added, because the runtime was shut down and did not
+            // spawn it.
             return;
         };
-        if !place.is_daemon {
+        if !entry.is_daemon {
             self.tasks.set(self.tasks.get() - 1);
             self.unjoined.set(self.unjoined.get() + 1);
         }
@@ -102,20 +103,20 @@ impl<E> Shared<E> {
 
     /// Aborts the daemons.
     pub(super) fn abort_daemons(&self) {
-        self.abort(|place| place.is_daemon);
+        self.abort(|entry| entry.is_daemon);
     }
 
-    fn abort(&self, which: impl Fn(&Place) -> bool) {
+    fn abort(&self, which: impl Fn(&MemberEntry) -> bool) {
         let members = self.members.borrow();
-        let aborts = members.values().filter(|place| which(place));
-        let aborts: Vec<_> = aborts.map(|place| place.abort.clone()).collect();
+        let aborts = members.values().filter(|entry| which(entry));
+        let aborts: Vec<_> = aborts.map(|entry| entry.abort.clone()).collect();
         drop(members);
         for task in aborts {
             task.abort();
         }
     }
 
-    /// Takes the error of a task in, which cancels the group unless it supervises.
+    /// Keeps the error of a task, and cancels the group unless it is a supervisor.
     pub(super) fn fail(&self, task: Option<TaskMeta>, error: E) {
         let left = match task {
             Some(task) => self
@@ -134,8 +135,8 @@ impl<E> Shared<E> {
         self.failures.take()
     }
 
-    /// Takes the panic of a task in, which cancels the group unless it supervises. The
-    /// panic hook was called with each.
+    /// Keeps the first panic and cancels the group, or discards the panic in a supervisor.
+    /// The panic hook has already reported each of them.
     pub(super) fn keep_panic(&self, panic: Payload) {
         if self.supervises {
             return panics::discard(panic);
@@ -153,32 +154,32 @@ impl<E> Shared<E> {
         self.panic.take()
     }
 
-    /// Ready when a task has ended that was not joined, which is joined by that; with
-    /// `None` if no task is left.
-    pub(super) fn poll_next(&self, context: &mut Context<'_>) -> Poll<Option<()>> {
-        ready!(self.poll_until(context, |shared| {
-            shared.unjoined.get() > 0 || shared.tasks.get() == 0
+    /// Ready when a task that has not been reported has ended, and counts it as reported;
+    /// ready with `None` if only daemons are left.
+    pub(super) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<()>> {
+        ready!(self.poll_until(cx, |state| {
+            state.unjoined.get() > 0 || state.tasks.get() == 0
         }));
         let left = self.unjoined.get().checked_sub(1);
         Poll::Ready(left.map(|left| self.unjoined.set(left)))
     }
 
-    /// Ready when no task is left but daemons.
-    pub(super) fn poll_tasks(&self, context: &mut Context<'_>) -> Poll<()> {
-        self.poll_until(context, |shared| shared.tasks.get() == 0)
+    /// Ready when only daemons are left.
+    pub(super) fn poll_tasks(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_until(cx, |state| state.tasks.get() == 0)
     }
 
     /// Ready when no member is left.
-    pub(super) fn poll_all(&self, context: &mut Context<'_>) -> Poll<()> {
-        self.poll_until(context, |shared| shared.len() == 0)
+    pub(super) fn poll_all(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_until(cx, |state| state.len() == 0)
     }
 
-    fn poll_until(&self, context: &mut Context<'_>, is_reached: fn(&Self) -> bool) -> Poll<()> {
-        ready!(budget::poll_proceed(context));
+    fn poll_until(&self, cx: &mut Context<'_>, is_reached: fn(&Self) -> bool) -> Poll<()> {
+        ready!(budget::poll_proceed(cx));
         if is_reached(self) {
             return Poll::Ready(());
         }
-        if self.waker.keep(context) && is_reached(self) {
+        if self.waker.keep(cx) && is_reached(self) {
             return Poll::Ready(());
         }
         Poll::Pending
