@@ -1,5 +1,5 @@
 //! In a process of its own, without a harness, because signals go to the main thread,
-//! where the loop must run: a storm of signals while the loop waits.
+//! where the loop must run. Sends a storm of signals while the loop waits.
 
 use std::future::poll_fn;
 use std::io;
@@ -21,7 +21,7 @@ fn main() {
     // Miri delivers no signals.
     if !cfg!(miri) {
         test("no_wait_is_lost_in_a_storm_of_signals", || {
-            wait_in_a_storm().expect("no error, though signals interrupt");
+            wait_in_a_storm().expect("signals that interrupt a wait cause no error");
         });
     }
 }
@@ -57,7 +57,8 @@ fn wait_in_a_storm() -> io::Result<()> {
     }
     assert_eq!(seen.load(Ordering::Relaxed), 1, "the handler ran");
 
-    // A turn that a signal cuts short is no error, and a timer is met after it.
+    // A turn that a signal cuts short returns no error, and the timer fires in a later
+    // turn.
     let over = Arc::new(AtomicBool::new(false));
     let sent = Arc::new(AtomicUsize::new(0));
     let storm = thread::spawn({

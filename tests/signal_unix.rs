@@ -1,5 +1,5 @@
-//! In a process of its own, because a signal goes to all listeners of the process: who
-//! sees signals, when, and how often. Each test has a signal of its own.
+//! In a process of its own, because a signal goes to all listeners of the process. Tests
+//! which listeners see a signal, when, and how often. Each test has a signal of its own.
 #![cfg(test)]
 #![cfg(not(miri))]
 
@@ -19,23 +19,24 @@ use coreloop::time::sleep;
 use coreloop::{Runtime, join, pin, select};
 use signal_hook::consts::FORBIDDEN;
 
-/// Handlers have run when this returns.
+/// Sends a signal to this process. Its handlers have run when this returns.
 fn raise(kind: SignalKind) {
     signal_hook::low_level::raise(kind.as_raw_value()).unwrap();
 }
 
-/// Whether a signal has come that the kernel knows of by now.
+/// Returns whether a signal has come, after the loop has taken all events that were sent
+/// before.
 async fn has_come(signal: &mut Signal) -> bool {
-    // The loop learns of a byte here, and with that of all before it.
+    // When the loop gets the event of this byte, it has all earlier events.
     let (reader, mut writer) = io::pipe().unwrap();
     let reader = Async::new(reader).unwrap();
     writer.write_all(b"x").unwrap();
     reader.readable().await.unwrap();
-    has_been_noted(signal)
+    has_been_received(signal)
 }
 
-/// Whether a signal has come that the loop knows of by now.
-fn has_been_noted(signal: &mut Signal) -> bool {
+/// Returns whether a signal has come of which the loop already has the event.
+fn has_been_received(signal: &mut Signal) -> bool {
     let mut context = Context::from_waker(Waker::noop());
     match signal.poll_recv(&mut context) {
         Poll::Ready(received) => {
@@ -51,7 +52,7 @@ async fn a_signal_wakes_the_loop() {
     let kind = SignalKind::user_defined1();
     let mut signal = signal(kind).unwrap();
     for _ in 0..3 {
-        // Delivered while the loop sleeps, or is about to.
+        // Delivered while the loop is parked, or about to park.
         let raiser = coreloop::spawn(async move { thread::spawn(move || raise(kind)) });
         assert_eq!(signal.recv().await, Some(()));
         raiser.await.unwrap().join().unwrap();
@@ -59,7 +60,7 @@ async fn a_signal_wakes_the_loop() {
 }
 
 #[coreloop::test]
-async fn a_signal_counts_from_the_making_on_and_several_are_one() {
+async fn several_signals_before_a_wait_are_received_as_one() {
     let kind = SignalKind::user_defined2();
     let mut signal = signal(kind).unwrap();
     for count in [1, 2, 63, 64, 65, 1000] {
@@ -67,12 +68,15 @@ async fn a_signal_counts_from_the_making_on_and_several_are_one() {
             raise(kind);
         }
         assert_eq!(signal.recv().await, Some(()));
-        assert!(!has_come(&mut signal).await, "{count} signals were not one");
+        assert!(
+            !has_come(&mut signal).await,
+            "{count} signals were received more than once"
+        );
     }
 }
 
 #[coreloop::test]
-async fn more_signals_than_fit_in_the_pipe_are_one() {
+async fn more_signals_than_fit_in_the_pipe_are_received_as_one() {
     let kind = SignalKind::window_change();
     let mut signal = signal(kind).unwrap();
     for _ in 0..100_000 {
@@ -85,7 +89,7 @@ async fn more_signals_than_fit_in_the_pipe_are_one() {
 }
 
 #[coreloop::test]
-async fn every_listener_sees_it_and_later_ones_do_not() {
+async fn every_listener_sees_a_signal_but_later_ones_do_not() {
     let kind = SignalKind::hangup();
     let (mut first, mut second) = (signal(kind).unwrap(), signal(kind).unwrap());
     let dropped = signal(kind).unwrap();
@@ -95,7 +99,7 @@ async fn every_listener_sees_it_and_later_ones_do_not() {
     assert_eq!(join!(first.recv(), second.recv()), (Some(()), Some(())));
     assert!(!has_come(&mut late).await);
 
-    // Each has its own count.
+    // Each listener keeps its own record of the signal.
     raise(kind);
     assert!(has_come(&mut first).await);
     raise(kind);
@@ -104,7 +108,7 @@ async fn every_listener_sees_it_and_later_ones_do_not() {
 }
 
 #[coreloop::test]
-async fn the_handler_stays_when_the_listeners_are_gone() {
+async fn the_handler_stays_when_the_listeners_are_dropped() {
     let kind = SignalKind::terminate();
     drop(signal(kind).unwrap());
     // By default this ends the process.
@@ -122,7 +126,7 @@ async fn a_wait_that_is_dropped_loses_no_signal() {
     for _ in 0..10 {
         select! {
             biased;
-            _ = signal.recv() => unreachable!("it was not sent yet"),
+            _ = signal.recv() => unreachable!("the signal was not sent yet"),
             () = yield_now() => {}
         }
         raise(kind);
@@ -130,14 +134,14 @@ async fn a_wait_that_is_dropped_loses_no_signal() {
             biased;
             () = yield_now(), if false => {}
             () = async {} => {}
-            _ = signal.recv() => unreachable!("the other came first"),
+            _ = signal.recv() => unreachable!("the other branch is ready first"),
         }
         assert_eq!(signal.recv().await, Some(()));
     }
 }
 
 #[test]
-fn loops_on_several_threads_see_it() {
+fn loops_on_several_threads_see_a_signal() {
     let kind = SignalKind::quit();
     let (listening, all_listen) = mpsc::channel();
     let threads: Vec<_> = (0..3)
@@ -162,7 +166,7 @@ fn loops_on_several_threads_see_it() {
 }
 
 #[test]
-fn two_loops_on_a_thread_see_it() {
+fn two_loops_on_a_thread_see_a_signal() {
     let kind = SignalKind::io();
     let (first, second) = (Runtime::new().unwrap(), Runtime::new().unwrap());
     let listen = |runtime: &Runtime| {
@@ -180,12 +184,12 @@ fn a_listener_outlives_its_loop() {
     let kind = SignalKind::child();
     let runtime = Runtime::new().unwrap();
     let mut signal = runtime.block_on(async { signal(kind).unwrap() });
-    // It waits, and with that is known to the loop.
-    assert!(!has_been_noted(&mut signal));
+    // A poll that waits registers the listener with the loop.
+    assert!(!has_been_received(&mut signal));
     raise(kind);
     drop(runtime);
-    // What has come is there still, but nobody would tell of more.
-    assert!(has_been_noted(&mut signal));
+    // The signal that has come is still received, but later ones cannot be.
+    assert!(has_been_received(&mut signal));
     let mut context = Context::from_waker(Waker::noop());
     assert_eq!(signal.poll_recv(&mut context), Poll::Ready(None));
     drop(signal);
@@ -193,7 +197,7 @@ fn a_listener_outlives_its_loop() {
 }
 
 #[test]
-fn what_cannot_be_listened_for_is_an_error() {
+fn a_signal_that_cannot_be_handled_is_an_error() {
     coreloop::block_on(async {
         for &number in FORBIDDEN.iter().chain(&[0, -1, c_int::MIN]) {
             let error = signal(SignalKind::from_raw(number)).unwrap_err();
@@ -232,7 +236,7 @@ async fn ctrl_c_listens_from_its_first_poll() {
     pin!(interrupt);
     poll_fn(|context| {
         assert!(interrupt.as_mut().poll(context).is_pending());
-        // The handler is there, or this would end the process.
+        // The handler is installed, or this would end the process.
         raise(SignalKind::interrupt());
         Poll::Ready(())
     })

@@ -1,4 +1,5 @@
-//! [`Closed`]: guards whose cleanups drop guards, and the count of what has run.
+//! [`Closed`]: guards whose cleanups drop guards, and the number of cleanups that have
+//! run.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -12,7 +13,7 @@ use coreloop::time::Instant;
 
 use coreloop_test_support::trace::{TICK, ticks};
 
-/// How deep the cleanups are.
+/// How deep the cleanups are nested.
 pub(super) const LEVELS: u32 = 4;
 
 /// Counts the cleanups that have run.
@@ -30,7 +31,8 @@ impl Closed {
         }
     }
 
-    /// A guard whose cleanup takes a tick and drops a guard, and so on.
+    /// Creates a guard whose cleanup takes a tick and drops another guard, [`LEVELS`]
+    /// deep.
     pub(super) fn guard(&self) -> impl Any + use<> {
         defer(self.cleanup(LEVELS))
     }
@@ -64,13 +66,14 @@ impl Closed {
         panic!("with a guard")
     }
 
-    /// All cleanups have run, one after the other, and no time went by since.
+    /// Asserts that all cleanups have run, one after the other, and no time has passed
+    /// since.
     #[track_caller]
     pub(super) fn assert(&self) {
         self.assert_after(0);
     }
 
-    /// Likewise, if the first of them began after `ticks`.
+    /// Asserts the same, if the first cleanup began after `ticks`.
     #[track_caller]
     pub(super) fn assert_after(&self, ticks: u32) {
         let waited = self.start.elapsed().as_millis() / TICK.as_millis();

@@ -1,5 +1,5 @@
-//! Cleanups that leave cleanups: a handle, a scope or a race is ready when all of them
-//! have run, however deep they are.
+//! Cleanups that queue cleanups: a handle, a scope or a race is ready when all of them
+//! have run, however deep they are nested.
 
 use std::cell::Cell;
 use std::future::{Future, pending, poll_fn};
@@ -17,7 +17,7 @@ use super::closed::{Closed, LEVELS};
 use coreloop_test_support::trace::{TICK, Trace, ticks};
 
 #[coreloop::test(start_paused = true)]
-async fn the_handle_of_a_task_waits() {
+async fn the_handle_of_a_task_waits_for_nested_cleanups() {
     let closed = Closed::new();
     assert_eq!(spawn(closed.clone().returns()).await.unwrap(), 7);
     closed.assert();
@@ -34,7 +34,7 @@ async fn the_handle_of_a_task_waits() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_join_set_waits() {
+async fn a_join_set_waits_for_nested_cleanups() {
     let closed = Closed::new();
     let mut set = JoinSet::new();
     set.spawn(closed.clone().returns());
@@ -77,8 +77,8 @@ async fn a_join_set_waits() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn the_handle_of_a_task_from_elsewhere_waits() {
-    /// Makes what is not sent anywhere look as if it could be.
+async fn the_handle_of_a_remote_task_waits_for_nested_cleanups() {
+    /// Spawns a future that is not `Send` by a handle, by way of a thread-local.
     fn spawn_by_handle<F>(future: fn(Closed) -> F, closed: &Closed) -> RemoteJoinHandle<F::Output>
     where
         F: Future<Output: Send> + 'static,
@@ -108,7 +108,7 @@ async fn the_handle_of_a_task_from_elsewhere_waits() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn the_members_of_a_group_wait() {
+async fn the_members_of_a_group_wait_for_nested_cleanups() {
     let closed = Closed::new();
     let mut group = TaskGroup::<()>::new();
     let returning = closed.clone().returns();
@@ -153,7 +153,7 @@ async fn the_members_of_a_group_wait() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_cancelled_scope_waits() {
+async fn a_cancelled_scope_waits_for_nested_cleanups() {
     let closed = Closed::new();
     let body = closed.clone().waits();
     let result = cancel_scope(async |canceller| {
@@ -170,7 +170,7 @@ async fn a_cancelled_scope_waits() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_scope_that_is_not_cancelled_waits() {
+async fn a_scope_that_is_not_cancelled_waits_for_nested_cleanups() {
     let closed = Closed::new();
     let body = closed.clone().returns();
     assert_eq!(cancel_scope(async |_| body.await).await, Ok(7));
@@ -183,7 +183,7 @@ async fn a_scope_that_is_not_cancelled_waits() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_race_waits() {
+async fn a_race_waits_for_nested_cleanups() {
     let closed = Closed::new();
     let loser = async {
         closed.clone().waits().await;
@@ -198,13 +198,13 @@ async fn a_race_waits() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_scope_waits_for_its_children() {
-    // One that has returned, and whose handle has been dropped.
+async fn a_scope_waits_for_the_nested_cleanups_of_its_children() {
+    // A child that has returned, and whose handle was dropped.
     let closed = Closed::new();
     scope(async |scope| drop(scope.spawn(closed.clone().returns()))).await;
     closed.assert();
 
-    // The body itself.
+    // The guard of the body.
     let closed = Closed::new();
     assert_eq!(scope(async |_| closed.clone().returns().await).await, 7);
     closed.assert();
@@ -224,7 +224,7 @@ async fn a_scope_waits_for_its_children() {
     .await;
     closed.assert();
 
-    // A child of a scope in it.
+    // A child of a scope inside the scope.
     let closed = Closed::new();
     scope(async |outer| {
         let closed = &closed;
@@ -238,7 +238,7 @@ async fn a_scope_waits_for_its_children() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn the_handle_of_a_child_waits() {
+async fn the_handle_of_a_child_waits_for_nested_cleanups() {
     let closed = Closed::new();
     let trace = Trace::new();
     scope(async |scope| {
@@ -255,7 +255,7 @@ async fn the_handle_of_a_child_waits() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_scope_that_panics_waits() {
+async fn a_scope_that_panics_waits_for_nested_cleanups() {
     let closed = Closed::new();
     let task = spawn({
         let closed = closed.clone();
@@ -273,7 +273,7 @@ async fn a_scope_that_panics_waits() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn shields_and_brackets_wait() {
+async fn shields_and_brackets_wait_for_nested_cleanups() {
     let closed = Closed::new();
     assert_eq!(shield(closed.clone().returns()).await, 7);
     closed.assert();
@@ -314,7 +314,7 @@ async fn shields_and_brackets_wait() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn the_barrier_waits() {
+async fn flush_waits_for_nested_cleanups() {
     let closed = Closed::new();
     drop(closed.guard());
     flush().await;
@@ -323,9 +323,9 @@ async fn the_barrier_waits() {
     closed.assert();
 }
 
-/// The generator is closed, and with it what its body has dropped.
+/// The scope waits for the guard that the generator's body drops when it is closed.
 #[coreloop::test(start_paused = true)]
-async fn a_scope_around_a_generator_waits() {
+async fn a_scope_around_a_generator_waits_for_nested_cleanups() {
     let closed = Closed::new();
     cancel_scope(async |_| {
         let mut numbers = pin!(stream(async |mut co| {

@@ -1,5 +1,5 @@
 //! Random trees of scopes, races, brackets and tasks, with guards whose cleanups drop
-//! guards. When one of them returns no cleanup of it is left.
+//! guards. When one part returns, none of its cleanups is left.
 
 use std::cell::Cell;
 use std::future::{Future, pending};
@@ -19,7 +19,7 @@ use coreloop_test_support::trace::{TICK, ticks};
 
 type Boxed = Pin<Box<dyn Future<Output = ()>>>;
 
-/// How many guards of a part, and of the parts in it, are not closed.
+/// The number of guards of a part, and of the parts in it, that are not closed.
 struct Count {
     open: Cell<u32>,
     outer: Option<Rc<Count>>,
@@ -42,7 +42,7 @@ impl Count {
     }
 }
 
-/// A guard that is counted until its cleanup has run, or was dropped.
+/// Creates a guard that is counted until its cleanup has run, or was dropped.
 fn guard(count: &Rc<Count>, rng: &mut Rng, levels: u32) -> impl Sized + 'static {
     struct Open(Rc<Count>);
 
@@ -102,7 +102,7 @@ async fn step(count: &Rc<Count>, rng: &mut Rng, depth: u32) {
     }
 }
 
-/// A part of any kind, which is the last thing that `count` counts.
+/// Runs a part of a random kind, whose guards `count` counts.
 async fn part(count: &Rc<Count>, rng: &mut Rng, depth: u32) {
     let (kind, number) = (rng.u32(..12), rng.u32(..4));
     let mut body = |count: &Rc<Count>| work(Rc::clone(count), rng.fork(), depth);
@@ -169,7 +169,7 @@ async fn part(count: &Rc<Count>, rng: &mut Rng, depth: u32) {
             let _ = dropped.await;
         }
         10 => {
-            // Tasks of their own, which go on if this is dropped.
+            // A task of its own, which continues if this part is dropped.
             let own = Count::new(None);
             spawn(body(&own)).await.unwrap();
             assert_eq!(own.open.get(), 0, "cleanups of a task are left");
@@ -194,7 +194,7 @@ async fn part(count: &Rc<Count>, rng: &mut Rng, depth: u32) {
 
 #[test]
 #[cfg_attr(miri, ignore = "thousands of tasks, in safe code")]
-fn no_cleanup_is_left_of_what_returns() {
+fn no_cleanup_is_left_when_a_part_returns() {
     let runtime = paused();
     for seed in 0..pick(1_000, 20_000) {
         let mut rng = Rng::with_seed(seed);
@@ -215,6 +215,6 @@ fn no_cleanup_is_left_of_what_returns() {
             assert_eq!(count.open.get(), 0, "seed {seed}");
         });
     }
-    // Tasks that were left to themselves end too.
+    // Detached tasks end, too.
     assert!(runtime.shutdown(1000 * TICK).is_clean());
 }

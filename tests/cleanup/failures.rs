@@ -1,4 +1,4 @@
-//! Cleanups that go wrong, guards in odd places, and aborts at odd times.
+//! Cleanups that fail, guards in unusual places, and aborts at unusual times.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
@@ -23,7 +23,7 @@ use coreloop_test_support::reports::Reports;
 use coreloop_test_support::rerun::{is_rerun, rerun};
 use coreloop_test_support::trace::{TICK, Trace, ticks};
 
-/// A runtime with a paused clock, and the failures that it reports.
+/// Creates a runtime with a paused clock, and a log of the failures that it reports.
 fn reporting() -> (Runtime, Reports) {
     let reports = Reports::new();
     let builder = reports.builder().start_paused(true);
@@ -31,7 +31,7 @@ fn reporting() -> (Runtime, Reports) {
 }
 
 #[test]
-fn a_cleanup_that_hangs_is_dropped_and_told() {
+fn a_cleanup_that_hangs_is_dropped_and_reported() {
     let (runtime, reports) = reporting();
     runtime.block_on(async {
         let trace = Trace::new();
@@ -57,7 +57,7 @@ fn a_cleanup_that_hangs_is_dropped_and_told() {
 }
 
 #[test]
-fn a_bracket_that_hangs_is_dropped_where_it_stands() {
+fn the_close_of_a_bracket_that_hangs_is_dropped_and_reported() {
     let (runtime, reports) = reporting();
     runtime.block_on(async {
         let start = Instant::now();
@@ -69,10 +69,10 @@ fn a_bracket_that_hangs_is_dropped_where_it_stands() {
     assert!(failures[0].is_timeout());
 }
 
-/// A cleanup that could not be polled, because its task had spent the budget on other
-/// things, was dropped for being late.
+/// Regression: a cleanup that was refused, because its task had spent the budget on other
+/// operations, was dropped as late.
 #[test]
-fn a_cleanup_that_finds_no_budget_is_not_late() {
+fn a_cleanup_that_is_refused_is_not_late() {
     let (runtime, reports) = reporting();
     runtime.block_on(async {
         let (sender, mut receiver) = mpsc::channel(1);
@@ -97,7 +97,7 @@ fn a_cleanup_that_finds_no_budget_is_not_late() {
 }
 
 #[test]
-fn the_panic_of_the_body_beats_that_of_the_cleanup() {
+fn the_panic_of_the_body_takes_precedence_over_a_panic_of_the_cleanup() {
     let (runtime, reports) = reporting();
     let error = runtime.block_on(spawn_in(&runtime, async {
         let close = async |()| panic!("in close");
@@ -112,7 +112,7 @@ fn the_panic_of_the_body_beats_that_of_the_cleanup() {
 }
 
 #[test]
-fn the_panic_of_a_close_alone_goes_on() {
+fn the_panic_of_a_close_alone_propagates() {
     let (runtime, reports) = reporting();
     let error = runtime.block_on(spawn_in(&runtime, async {
         bracket(async || (), async |()| {}, async |()| panic!("in close")).await;
@@ -122,7 +122,7 @@ fn the_panic_of_a_close_alone_goes_on() {
     assert!(reports.cleanups().is_empty());
 }
 
-/// Makes a task, and gives its error.
+/// Spawns a task, and returns a future of its error.
 fn spawn_in(
     runtime: &Runtime,
     future: impl Future<Output = ()> + 'static,
@@ -203,16 +203,16 @@ async fn a_task_that_aborts_itself_cleans_up() {
         async move {
             let body = async |_: &mut &str| {
                 own.borrow().as_ref().unwrap().abort();
-                trace.note("goes on to the next wait");
+                trace.note("runs to the next wait");
                 ticks(1).await;
-                trace.note("went on");
+                trace.note("continued");
             };
             bracket(async || "a", body, trace.closing(1)).await;
         }
     });
     *own.borrow_mut() = Some(task.abort_handle());
     assert!(task.await.unwrap_err().is_cancelled());
-    trace.assert(&["0 goes on to the next wait", "0 a begin", "1 a end"]);
+    trace.assert(&["0 runs to the next wait", "0 a begin", "1 a end"]);
 }
 
 #[coreloop::test(start_paused = true)]
@@ -240,10 +240,10 @@ async fn brackets_in_join_and_in_futures_unordered_close_side_by_side() {
     assert_eq!(events[4..], ended);
 }
 
-/// The bracket sits in a variable while its task waits for something else: it
-/// cannot be closed where it stands, as nobody polls it.
+/// The bracket is in a variable while its task waits for something else. It cannot close
+/// in its place, because it is not polled.
 #[coreloop::test(start_paused = true)]
-async fn a_bracket_that_is_not_polled_any_more_closes_in_the_lane() {
+async fn a_bracket_that_is_not_polled_any_more_closes_in_the_cleanup_queue() {
     let trace = Trace::new();
     let task = spawn({
         let trace = trace.clone();
@@ -266,7 +266,7 @@ async fn a_bracket_that_is_not_polled_any_more_closes_in_the_lane() {
 
 #[cfg_attr(miri, ignore = "forgets memory, which Miri reports as leaked")]
 #[coreloop::test(start_paused = true)]
-async fn what_is_forgotten_holds_nothing_up() {
+async fn forgotten_guards_and_brackets_do_not_delay_an_abort() {
     let trace = Trace::new();
     let task = spawn({
         let trace = trace.clone();
@@ -302,7 +302,7 @@ async fn what_is_forgotten_holds_nothing_up() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_bracket_that_moves_to_another_task_belongs_to_that() {
+async fn a_bracket_that_moves_to_another_task_belongs_to_that_task() {
     let trace = Trace::new();
     let close = trace.closing(1);
     let mut used = Box::pin(bracket(
@@ -345,7 +345,7 @@ async fn a_guard_is_closed_by_the_task_that_drops_it() {
     trace.assert(&["0 a begin", "2 a end", "2 joined"]);
 }
 
-/// The output of a task is dropped when the task is over, or in its handle.
+/// The output of a task is dropped when the task finishes, or with its handle.
 #[coreloop::test(start_paused = true)]
 async fn a_guard_that_is_the_output_of_a_task_is_closed() {
     let trace = Trace::new();
@@ -368,7 +368,7 @@ async fn a_guard_that_is_the_output_of_a_task_is_closed() {
 }
 
 #[test]
-fn a_guard_dropped_beside_a_runtime_gets_a_task() {
+fn a_guard_dropped_outside_a_task_gets_a_task_of_its_own() {
     let runtime = paused();
     let trace = runtime.block_on(async { Trace::new() });
     {
@@ -379,16 +379,16 @@ fn a_guard_dropped_beside_a_runtime_gets_a_task() {
     trace.assert(&["0 a begin", "2 a end"]);
 }
 
-/// What is printed is looked at in a process of its own.
+/// The test runs in a process of its own, whose output is checked.
 #[cfg(not(miri))]
 #[test]
-fn a_guard_dropped_without_a_runtime_is_told() {
-    const THIS: &str = "a_guard_dropped_without_a_runtime_is_told";
+fn a_guard_dropped_without_a_runtime_is_reported() {
+    const THIS: &str = "a_guard_dropped_without_a_runtime_is_reported";
     if is_rerun(THIS) {
         drop(AsyncGuard::new(1, async |_| {
-            unreachable!("nobody can run it")
+            unreachable!("no runtime can run it")
         }));
-        let guard = AsyncGuard::new(1, async |_| unreachable!("nobody can run it"));
+        let guard = AsyncGuard::new(1, async |_| unreachable!("no runtime can run it"));
         thread::spawn(move || drop(guard)).join().unwrap();
         return;
     }
@@ -401,10 +401,10 @@ fn a_guard_dropped_without_a_runtime_is_told() {
 
 /// The other thread has no runtime, so what it reports is printed, as above.
 #[test]
-fn a_guard_dropped_on_another_thread_is_not_run_on_the_wrong_one() {
+fn a_guard_dropped_on_a_thread_without_a_runtime_is_not_run() {
     #[cfg(not(miri))]
     {
-        const THIS: &str = "a_guard_dropped_on_another_thread_is_not_run_on_the_wrong_one";
+        const THIS: &str = "a_guard_dropped_on_a_thread_without_a_runtime_is_not_run";
         if !is_rerun(THIS) {
             let output = rerun(module_path!(), THIS);
             let text = String::from_utf8(output.stderr).unwrap();
@@ -415,8 +415,8 @@ fn a_guard_dropped_on_another_thread_is_not_run_on_the_wrong_one() {
     }
     let ran = Arc::new(Mutex::new(false));
     coreloop::block_on(async {
-        let told = Arc::clone(&ran);
-        let guard = AsyncGuard::new((), async move |()| *told.lock().unwrap() = true);
+        let flag = Arc::clone(&ran);
+        let guard = AsyncGuard::new((), async move |()| *flag.lock().unwrap() = true);
         thread::spawn(move || drop(guard)).join().unwrap();
         flush().await;
     });
@@ -424,7 +424,7 @@ fn a_guard_dropped_on_another_thread_is_not_run_on_the_wrong_one() {
 }
 
 #[test]
-fn dropping_a_runtime_tells_what_it_has_no_time_for() {
+fn dropping_a_runtime_reports_the_cleanups_that_it_abandons() {
     let (runtime, reports) = reporting();
     let trace = runtime.block_on(async { Trace::new() });
     let noting = trace.clone();
@@ -450,7 +450,7 @@ fn dropping_a_runtime_tells_what_it_has_no_time_for() {
 }
 
 #[test]
-fn a_shutdown_has_time_for_cleanups() {
+fn a_shutdown_runs_cleanups() {
     let (runtime, reports) = reporting();
     let trace = runtime.block_on(async { Trace::new() });
     for name in ["first", "second"] {
@@ -528,10 +528,10 @@ async fn a_cleanup_may_spawn_and_use_scopes_of_its_own() {
     ]);
 }
 
-/// The key of a member was told when its future was gone: the set then waited
-/// for its cleanups, though others were over.
+/// Regression: a member counted as finished when its future was dropped. The set then
+/// waited for its cleanups, although other members had finished.
 #[coreloop::test(start_paused = true)]
-async fn a_join_set_gives_first_who_is_over_first() {
+async fn a_join_set_returns_first_the_member_that_finishes_first() {
     let trace = Trace::new();
     let mut set = JoinSet::new();
     let noting = trace.clone();
@@ -550,7 +550,7 @@ async fn a_join_set_gives_first_who_is_over_first() {
 }
 
 #[test]
-fn a_task_from_another_thread_is_over_when_its_cleanups_are() {
+fn a_task_from_another_thread_finishes_after_its_cleanups() {
     let runtime = paused();
     let handle = runtime.handle();
     let ended = Arc::new(Mutex::new(0));
@@ -571,7 +571,7 @@ fn a_task_from_another_thread_is_over_when_its_cleanups_are() {
     assert_eq!(*ended.lock().unwrap(), 1);
 }
 
-/// A task with one of each, which notes how often it was polled.
+/// A task with one cleanup of each kind.
 async fn errands(trace: Trace) {
     let _guard = trace.guard("guard", 1);
     {
@@ -604,8 +604,8 @@ fn polled<F: Future>(
     future.as_mut().poll(context)
 }
 
-/// Runs the errands, aborted after so many polls. Gives what happened, whether
-/// they returned, and how many polls there were.
+/// Runs the errands, aborted after `at` polls. Returns what happened, whether they
+/// returned, and how many polls there were.
 fn run_aborted(at: usize) -> (Vec<String>, bool, usize) {
     let runtime = paused();
     let polls = Rc::new(Cell::new(0));
@@ -638,7 +638,7 @@ fn run_aborted(at: usize) -> (Vec<String>, bool, usize) {
 }
 
 #[test]
-fn an_abort_at_every_poll_closes_what_was_opened_once() {
+fn an_abort_at_every_poll_runs_each_cleanup_once() {
     let (undisturbed, returned, polls) = run_aborted(usize::MAX);
     assert!(returned);
     assert!(polls >= 8, "{polls} polls");

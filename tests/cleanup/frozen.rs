@@ -1,5 +1,5 @@
-//! A cancelled task makes no step more: whatever it awaits of the runtime stays
-//! pending, however ready it is.
+//! A cancelled task is frozen: what it awaits of the runtime stays pending, even if it is
+//! ready.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -22,7 +22,7 @@ use coreloop::{join, select, spawn};
 
 use coreloop_test_support::trace::ticks;
 
-/// Ready once the flag is set. Not of the runtime, so it does not freeze.
+/// Waits until the flag is set. This is no future of the runtime, so it does not freeze.
 async fn flag(go: &Cell<bool>) {
     poll_fn(|_| {
         if go.get() {
@@ -34,8 +34,8 @@ async fn flag(go: &Cell<bool>) {
     .await;
 }
 
-/// Whether a task gets through `leaf`, which it begins to wait for when it is
-/// frozen, or, without an abort, when it is not.
+/// Returns whether a task gets past `leaf`, which it polls first when it is frozen, or,
+/// without an abort, when it is not.
 async fn gets_through<F: Future<Output = ()> + 'static>(aborted: bool, leaf: F) -> bool {
     let (go, through) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(false)));
     let task = spawn({
@@ -54,13 +54,13 @@ async fn gets_through<F: Future<Output = ()> + 'static>(aborted: bool, leaf: F) 
     if aborted {
         assert!(task.abort_and_wait().await.unwrap_err().is_cancelled());
     } else {
-        // The flag is looked at when the shield is over.
+        // The flag is checked when the shield has ended.
         task.await.unwrap();
     }
     through.get()
 }
 
-/// Tests each leaf, which has to be one that is ready soon.
+/// Defines a test for each leaf, which has to be a future that is ready soon.
 macro_rules! freezes {
     ($($name:ident: $leaf:expr;)*) => {
         $(
@@ -80,7 +80,7 @@ async fn connected() -> (TcpStream, TcpStream) {
     (near.unwrap(), listener.accept().await.unwrap().0)
 }
 
-/// A pipe with something in it.
+/// Creates a pipe that holds a byte.
 fn pipe() -> Async<std::io::PipeReader> {
     let (reader, mut writer) = std::io::pipe().unwrap();
     writer.write_all(b"x").unwrap();
@@ -94,12 +94,12 @@ freezes! {
     an_interval: { let mut interval = interval(Duration::from_secs(1)); async move { interval.tick().await; } };
     the_budget: task::consume_budget();
     the_budget_by_hand: async { poll_fn(coop::poll_proceed).await };
-    what_is_unconstrained: task::unconstrained(yield_now());
-    a_sleep_without_constraint: task::unconstrained(sleep(Duration::ZERO));
+    an_unconstrained_yield: task::unconstrained(yield_now());
+    an_unconstrained_sleep: task::unconstrained(sleep(Duration::ZERO));
     a_join_handle: { let task = spawn(async {}); async { task.await.unwrap() } };
     blocking_work: { let work = spawn_blocking(|| ()); async { work.await.unwrap() } };
     a_join_set: { let mut set = JoinSet::new(); set.spawn(async {}); async move { set.join_next().await.unwrap().unwrap(); } };
-    the_barrier_of_cleanups: flush();
+    a_flush_of_cleanups: flush();
     a_shield: shield(async {});
     a_branch_of_select: async { select! { () = yield_now() => {} } };
     a_branch_of_join: async { join!(yield_now(), yield_now()); };
@@ -134,8 +134,8 @@ freezes! {
 
 #[cfg(not(miri))]
 #[test]
-fn a_connect_and_a_signal() {
-    // Real time: the paused clock goes on while the kernel works.
+fn a_connect_and_a_signal_freeze() {
+    // On the real clock, because a paused clock would move while the kernel works.
     coreloop::block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -145,15 +145,15 @@ fn a_connect_and_a_signal() {
     });
 }
 
-/// An abort between two polls of the same wait, and not before the first.
+/// The abort comes between two polls of the same wait, not before the first.
 #[coreloop::test(start_paused = true)]
-async fn a_wait_that_was_begun_is_not_ended() {
+async fn a_wait_that_has_begun_freezes_too() {
     let through = Rc::new(Cell::new(false));
-    let told = Rc::clone(&through);
+    let flag = Rc::clone(&through);
     let task = spawn(async move {
         let waits = async {
             ticks(2).await;
-            told.set(true);
+            flag.set(true);
             ticks(1).await;
         };
         let mut shielded = pin!(shield(ticks(5)));

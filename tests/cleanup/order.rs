@@ -1,4 +1,4 @@
-//! What closes before what, in odd places.
+//! The order in which cleanups run, in unusual places.
 
 use std::future::{Ready, pending, ready};
 use std::panic::AssertUnwindSafe;
@@ -13,11 +13,11 @@ use coreloop_test_support::panics::recorded;
 use coreloop_test_support::reports::Reports;
 use coreloop_test_support::trace::{Trace, ticks};
 
-/// A scope that was closing already was asked to show itself once more, but not
-/// woken for it; in a set that polls only what was woken it so was given up, and
-/// what was around it closed before it.
+/// Regression: an abort waited for a poll of a scope that was already cleaning up, but
+/// did not wake it. In a set that polls only futures that were woken, the scope was so
+/// taken for unreachable, and the bracket around it closed before it.
 #[coreloop::test(start_paused = true)]
-async fn an_abort_waits_for_a_scope_that_is_closing_already() {
+async fn an_abort_waits_for_a_scope_that_is_already_cleaning_up() {
     let trace = Trace::new();
     let task = spawn({
         let trace = trace.clone();
@@ -49,7 +49,7 @@ async fn an_abort_waits_for_a_scope_that_is_closing_already() {
     ]);
 }
 
-/// The same in a scope with so many children that each has a waker.
+/// The same in a scope with enough children that each has a waker of its own.
 #[coreloop::test(start_paused = true)]
 async fn a_second_cancellation_waits_for_the_children_of_the_first() {
     let trace = Trace::new();
@@ -88,9 +88,9 @@ async fn a_second_cancellation_waits_for_the_children_of_the_first() {
     ]);
 }
 
-/// The lane was borrowed while it dropped what was abandoned.
+/// Regression: the cleanup queue was borrowed while it dropped abandoned cleanups.
 #[test]
-fn what_is_abandoned_may_hold_guards() {
+fn abandoned_cleanups_may_hold_guards() {
     let reports = Reports::new();
     let builder = reports.builder().start_paused(true);
     let runtime = builder.build().unwrap();
@@ -114,7 +114,7 @@ fn what_is_abandoned_may_hold_guards() {
 
 /// A body need not be an async closure, and may panic before there is a future.
 #[coreloop::test(start_paused = true)]
-async fn a_body_that_panics_when_it_is_called_is_closed_first() {
+async fn a_bracket_closes_if_its_body_panics_when_it_is_called() {
     fn body(_: &mut &str) -> Ready<()> {
         if true {
             panic!("called");

@@ -1,4 +1,4 @@
-//! Which cleanups a part of a task waits for: those that it left itself.
+//! Which cleanups a part of a task waits for: only the ones that it queued itself.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
@@ -30,7 +30,7 @@ fn endless(stop: &Rc<Cell<bool>>) -> Pin<Box<dyn Future<Output = ()>>> {
     })
 }
 
-/// What other parts of the same task leave does not hold up a part that has ended.
+/// A part that has ended does not wait for cleanups that other parts of the task queued.
 #[coreloop::test(start_paused = true)]
 async fn a_part_does_not_wait_for_the_cleanups_of_others() {
     let trace = Trace::new();
@@ -59,7 +59,11 @@ async fn a_part_does_not_wait_for_the_cleanups_of_others() {
         trace.note("bracket");
         let before = Instant::now();
         assert!(cancel_scope(async |_| ()).await.is_ok());
-        assert_eq!(before.elapsed(), Duration::ZERO, "it has left nothing");
+        assert_eq!(
+            before.elapsed(),
+            Duration::ZERO,
+            "the scope has queued no cleanup"
+        );
     };
     let both = async {
         select! {
@@ -77,9 +81,10 @@ async fn a_part_does_not_wait_for_the_cleanups_of_others() {
     );
 }
 
-/// The barrier waits for what was dropped before, not for what comes later.
+/// `flush` waits for guards that were dropped before, not for guards that are dropped
+/// later.
 #[coreloop::test(start_paused = true)]
-async fn the_barrier_does_not_wait_for_what_is_dropped_later() {
+async fn flush_does_not_wait_for_guards_that_are_dropped_later() {
     let closed = Closed::new();
     let others = async {
         loop {
@@ -88,7 +93,7 @@ async fn the_barrier_does_not_wait_for_what_is_dropped_later() {
             ticks(1).await;
         }
     };
-    let barrier = async {
+    let flushing = async {
         drop(closed.guard());
         flush().await;
         assert_eq!(closed.count.get(), LEVELS);
@@ -96,15 +101,15 @@ async fn the_barrier_does_not_wait_for_what_is_dropped_later() {
     let both = async {
         select! {
             () = others => unreachable!(),
-            () = barrier => {}
+            () = flushing => {}
         }
     };
-    timeout(200 * TICK, both).await.expect("the barrier ends");
+    timeout(200 * TICK, both).await.expect("the flushing ends");
 }
 
-/// In a cleanup nothing waits for what it leaves, which runs after it.
+/// Nothing in a cleanup waits for the cleanups that it queues, which run after it.
 #[coreloop::test(start_paused = true)]
-async fn a_cleanup_does_not_wait_for_what_it_leaves() {
+async fn a_cleanup_does_not_wait_for_the_cleanups_that_it_queues() {
     let closed = Closed::new();
     let count = Rc::clone(&closed.count);
     let inner = closed.clone();
@@ -126,9 +131,9 @@ async fn a_cleanup_does_not_wait_for_what_it_leaves() {
     assert_eq!(count.get(), 5 * LEVELS);
 }
 
-/// A cleanup that panics or takes too long drops the guards that it has.
+/// A cleanup that panics or takes too long drops the guards that it holds.
 #[test]
-fn a_cleanup_that_fails_leaves_cleanups_too() {
+fn the_guards_of_a_cleanup_that_fails_are_cleaned_up() {
     let reports = Reports::new();
     let runtime = reports.builder().start_paused(true).build().unwrap();
     runtime.block_on(async {
@@ -153,8 +158,8 @@ fn a_cleanup_that_fails_leaves_cleanups_too() {
     assert!(failures[0].is_panic() && failures[1].is_timeout());
 }
 
-/// A scope that moves to another task waits for the cleanups that the first one has to
-/// run, and for its own.
+/// A scope that moves to another task waits for the cleanups that the first task has to
+/// run, and for the ones that the second has.
 #[coreloop::test(start_paused = true)]
 async fn a_scope_that_moves_waits_for_both_tasks() {
     let (first, second) = (Closed::new(), Closed::new());
@@ -189,16 +194,16 @@ async fn a_scope_that_moves_waits_for_both_tasks() {
     begins.await.unwrap();
 }
 
-/// What a task leaves when it is aborted while it waits for cleanups.
+/// The task is aborted while it waits for cleanups.
 #[coreloop::test(start_paused = true)]
-async fn a_part_that_waits_may_be_aborted() {
+async fn a_part_may_be_aborted_while_it_waits_for_cleanups() {
     for at in 0..LEVELS {
         let closed = Closed::new();
         let waits = closed.clone();
         let task = spawn(async move {
             let inner = scope(async |scope| scope.spawn(waits.clone().returns()).await);
             race!(inner, pending());
-            unreachable!("it was aborted before");
+            unreachable!("the task was aborted before");
         });
         ticks(at).await;
         yield_now().await;
@@ -207,7 +212,7 @@ async fn a_part_that_waits_may_be_aborted() {
     }
 }
 
-/// The cleanups of a scope count where the scope was polled last.
+/// The cleanups of a scope are counted where the scope was polled last.
 #[coreloop::test(start_paused = true)]
 async fn a_scope_that_moves_takes_its_cleanups_along() {
     /// Polls a future, which waits.

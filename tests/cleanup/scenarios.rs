@@ -1,4 +1,4 @@
-//! What happens in which order, and when, on the ways out of a task.
+//! The order and the times of cleanups, on every way out of a task.
 
 use std::future::pending;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use coreloop_test_support::clock::paused;
 use coreloop_test_support::reports::Reports;
 use coreloop_test_support::trace::{TICK, Trace, ticks};
 
-/// Aborts the task after so many ticks, and waits until it is over.
+/// Aborts the task after `count` ticks, and waits until it has finished.
 async fn abort_after<T>(trace: &Trace, count: u32, task: JoinHandle<T>) {
     ticks(count).await;
     match task.abort_and_wait().await {
@@ -77,17 +77,17 @@ async fn brackets_close_from_the_inside_out() {
                         async || "inner",
                         async |_| {
                             pending::<()>().await;
-                            trace.note("went on in the inner body");
+                            trace.note("continued in the inner body");
                         },
                         trace.closing(3),
                     )
                     .await;
-                    trace.note("went on in the outer body");
+                    trace.note("continued in the outer body");
                 },
                 close,
             )
             .await;
-            trace.note("went on");
+            trace.note("continued");
         }
     });
     abort_after(&trace, 1, task).await;
@@ -118,7 +118,7 @@ async fn the_guards_of_a_body_that_panics_close() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_shield_ends_and_what_follows_does_not_run() {
+async fn a_shield_completes_but_the_code_after_it_does_not_run() {
     let trace = Trace::new();
     let task = spawn({
         let trace = trace.clone();
@@ -162,7 +162,7 @@ fn a_cleanup_that_panics_does_not_stop_the_next() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_bracket_that_select_drops_closes_in_the_lane() {
+async fn a_bracket_that_select_drops_closes_in_the_cleanup_queue() {
     let trace = Trace::new();
     let task = spawn({
         let trace = trace.clone();
@@ -182,7 +182,7 @@ async fn a_bracket_that_select_drops_closes_in_the_lane() {
             }
             assert_eq!(borrowed, 1);
             ticks(1).await;
-            trace.note("went on");
+            trace.note("continued");
         }
     });
     task.await.unwrap();
@@ -190,7 +190,7 @@ async fn a_bracket_that_select_drops_closes_in_the_lane() {
     trace.assert(&[
         "1 the other branch",
         "1 a begin",
-        "2 went on",
+        "2 continued",
         "4 a end",
         "4 joined",
     ]);
@@ -221,7 +221,7 @@ async fn a_guard_inside_a_cleanup_closes_after_it() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_guard_that_goes_in_the_middle_overlaps_what_follows() {
+async fn the_cleanup_of_a_guard_dropped_early_overlaps_the_code_after_it() {
     let trace = Trace::new();
     let task = spawn({
         let trace = trace.clone();
@@ -232,12 +232,12 @@ async fn a_guard_that_goes_in_the_middle_overlaps_what_follows() {
             }
             trace.note("after");
             ticks(2).await;
-            trace.note("body over");
+            trace.note("body end");
         }
     });
     task.await.unwrap();
     trace.note("joined");
-    trace.assert(&["1 after", "1 a begin", "3 body over", "6 a end", "6 joined"]);
+    trace.assert(&["1 after", "1 a begin", "3 body end", "6 a end", "6 joined"]);
 }
 
 #[coreloop::test(start_paused = true)]
@@ -279,7 +279,7 @@ async fn a_bracket_closes_on_success_and_on_a_panic() {
     let trace = Trace::new();
     let output = bracket(async || "a", async |name| name.len(), trace.closing(1)).await;
     assert_eq!(output, 1);
-    trace.note("went on");
+    trace.note("continued");
     let task = spawn({
         let trace = trace.clone();
         async move {
@@ -296,7 +296,7 @@ async fn a_bracket_closes_on_success_and_on_a_panic() {
     trace.assert(&[
         "0 a begin",
         "1 a end",
-        "1 went on",
+        "1 continued",
         "1 b begin",
         "3 b end",
         "3 joined",
@@ -304,7 +304,7 @@ async fn a_bracket_closes_on_success_and_on_a_panic() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn the_barrier_waits_for_what_was_dropped_before() {
+async fn flush_waits_for_guards_that_were_dropped_before() {
     let trace = Trace::new();
     drop(trace.guard("a", 2));
     drop(trace.guard("b", 1));
@@ -315,7 +315,7 @@ async fn the_barrier_waits_for_what_was_dropped_before() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_guard_that_is_closed_or_disarmed_leaves_nothing_to_the_lane() {
+async fn a_guard_that_is_closed_or_disarmed_queues_no_cleanup() {
     let trace = Trace::new();
     trace.guard("a", 2).close().await;
     trace.note("closed");
@@ -325,13 +325,13 @@ async fn a_guard_that_is_closed_or_disarmed_leaves_nothing_to_the_lane() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_close_under_way_ends_in_spite_of_an_abort() {
+async fn a_close_that_has_begun_completes_despite_an_abort() {
     let trace = Trace::new();
     let task = spawn({
         let trace = trace.clone();
         async move {
             trace.guard("a", 3).close().await;
-            trace.note("went on");
+            trace.note("continued");
             yield_now().await;
         }
     });
@@ -340,7 +340,7 @@ async fn a_close_under_way_ends_in_spite_of_an_abort() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn what_is_left_of_a_close_that_is_dropped_goes_to_the_lane() {
+async fn the_rest_of_a_close_that_is_dropped_runs_in_the_cleanup_queue() {
     let trace = Trace::new();
     let closing = trace.guard("a", 3).close();
     let limited = coreloop::time::timeout(TICK, closing).await;
@@ -351,7 +351,7 @@ async fn what_is_left_of_a_close_that_is_dropped_goes_to_the_lane() {
 }
 
 #[test]
-fn the_root_has_its_guards_closed_before_block_on_returns() {
+fn the_guards_of_the_root_are_closed_before_block_on_returns() {
     let runtime = paused();
     let trace = runtime.block_on(async { Trace::new() });
     runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! Cleanups that run while a runtime is shut down may do all that tasks may.
+//! Cleanups that run while a runtime is shut down may do everything that tasks may.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -22,8 +22,8 @@ use coreloop_test_support::on_drop::OnDrop;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Shuts a runtime down with a task that waits for ever, and whose cleanup is this. Returns
-/// whether the cleanup got to its end.
+/// Shuts down a runtime with a task that waits for ever, and that has `cleanup` to run.
+/// Returns whether the cleanup reached its end, and the report.
 fn at_shutdown(
     runtime: Runtime,
     by_bracket: bool,
@@ -48,7 +48,8 @@ fn at_shutdown(
     (done.get(), report)
 }
 
-/// Whatever the clock of the runtime, and whichever way the cleanup is begun.
+/// Asserts that the cleanup completes with either clock of the runtime, in a guard and in
+/// a bracket.
 #[track_caller]
 fn works<F: Future<Output = ()> + 'static>(cleanup: impl Fn() -> F) {
     for start_paused in [false, true] {
@@ -70,7 +71,7 @@ fn works_with<F: Future<Output = ()> + 'static>(start_paused: bool, cleanup: imp
 }
 
 #[test]
-fn blocking_work_is_done() {
+fn cleanups_may_run_blocking_work() {
     works(|| async {
         assert_eq!(spawn_blocking(|| 5).await.unwrap(), 5);
         let handle = Handle::current();
@@ -83,7 +84,7 @@ fn blocking_work_is_done() {
 }
 
 #[test]
-fn tasks_and_timers_run() {
+fn cleanups_may_use_tasks_and_timers() {
     works(|| async {
         let task = spawn(async {
             sleep(Duration::from_millis(1)).await;
@@ -104,7 +105,7 @@ fn tasks_and_timers_run() {
 
 #[test]
 #[cfg_attr(miri, ignore = "Miri has no getaddrinfo")]
-fn names_are_looked_up() {
+fn cleanups_may_look_up_names() {
     works(|| async {
         let mut addresses = lookup_host("localhost:80").await.unwrap();
         assert!(addresses.any(|address| address.ip().is_loopback()));
@@ -128,7 +129,7 @@ fn names_are_looked_up() {
 
 #[test]
 #[cfg_attr(miri, ignore = "a file in a folder of its own")]
-fn files_are_copied() {
+fn cleanups_may_copy_files() {
     let folder = Folder::new();
     let path = folder.path("file");
     File::create(&path).unwrap().write_all(b"content").unwrap();
@@ -148,7 +149,7 @@ fn files_are_copied() {
 
 #[test]
 #[cfg_attr(miri, ignore = "starts another program")]
-fn programs_are_run() {
+fn cleanups_may_run_programs() {
     // A clock that is paused does not wait for other processes.
     works_with(false, || async {
         let output = Command::new("echo").arg("bye").output().await.unwrap();
@@ -156,9 +157,9 @@ fn programs_are_run() {
     });
 }
 
-/// Work that hangs is named as before, whatever cleanups do meanwhile.
+/// The report names blocking work that hangs, whatever cleanups do meanwhile.
 #[test]
-fn work_that_hangs_is_left_behind_and_named() {
+fn work_that_hangs_is_left_behind_and_reported() {
     for start_paused in [false, true] {
         let runtime = Builder::new()
             .start_paused(start_paused)
@@ -186,8 +187,8 @@ fn work_that_hangs_is_left_behind_and_named() {
     }
 }
 
-/// A clock that is paused does not move while there is blocking work. That must not keep a
-/// shutdown from its end.
+/// A clock that is paused does not move while there is blocking work. That must not keep
+/// a shutdown from ending.
 #[test]
 fn a_cleanup_that_waits_beside_work_that_hangs_ends_in_time() {
     let runtime = Builder::new()
@@ -208,10 +209,10 @@ fn a_cleanup_that_waits_beside_work_that_hangs_ends_in_time() {
     assert_eq!(report.cleanups().len(), 1, "{report}");
 }
 
-/// What waits in the queue at the deadline is cancelled. What a cleanup puts there and does
-/// not wait for is named too.
+/// Jobs that are queued at the deadline are cancelled. The report also names a job that a
+/// cleanup queues and does not wait for.
 #[test]
-fn work_that_was_not_begun_is_cancelled_and_named() {
+fn queued_jobs_are_cancelled_and_reported() {
     let runtime = Builder::new().max_blocking_threads(1).build().unwrap();
     let (started, starts) = mpsc::channel();
     let (release, blocked) = mpsc::channel::<()>();
@@ -233,7 +234,7 @@ fn work_that_was_not_begun_is_cancelled_and_named() {
     assert!(coreloop::block_on(later).unwrap_err().is_cancelled());
 }
 
-/// The destructors of tasks may have blocking work done too, when the runtime is dropped.
+/// Destructors of tasks may wait for blocking work, too, while the runtime is dropped.
 #[test]
 fn a_destructor_may_wait_for_blocking_work() {
     let runtime = paused();

@@ -1,5 +1,5 @@
-//! All that cleans up, in one task: aborted at every poll, in every manner, and
-//! dropped with its runtime after every turn. Nothing may be left of it.
+//! One task with every kind of cleanup: it is aborted at every poll, in every manner, and
+//! dropped with its runtime after every turn. Nothing of it may be left.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future as _, pending, poll_fn};
@@ -22,13 +22,13 @@ use coreloop_test_support::clock::paused;
 use coreloop_test_support::reports::Reports;
 use coreloop_test_support::trace::{TICK, Trace, ticks};
 
-/// Miri looks at some of the polls, as it takes a second for each.
+/// Miri tests only some of the polls, because each takes it a second.
 const STEP: usize = if cfg!(miri) { 15 } else { 1 };
 
-/// Counts who holds it.
+/// A value that is shared by all its holders, so that they are counted.
 type Token = Rc<()>;
 
-/// Holds a token until its cleanup is over.
+/// Creates a guard that holds a token until its cleanup has ended.
 fn guard(token: &Token) -> AsyncGuard<Token, impl AsyncFnOnce(Token) + use<>> {
     AsyncGuard::new(Rc::clone(token), async |token| {
         ticks(1).await;
@@ -45,7 +45,7 @@ async fn used(token: &Token, body: impl Future<Output = ()>) {
     bracket(async || Rc::clone(token), async |_| body.await, close).await;
 }
 
-/// A close that spawns, and has a group of its own.
+/// Closes a bracket with a task and a group of its own.
 async fn close_with_others(token: Token) {
     let child = Rc::clone(&token);
     drop(spawn(async move {
@@ -130,8 +130,8 @@ enum Manner {
     Elsewhere,
 }
 
-/// Runs it, aborted at one of its polls. Gives whether it returned, and how often
-/// it was polled.
+/// Runs [`everything`], aborted at one of its polls. Returns whether it returned, and how
+/// often it was polled.
 fn run_aborted(at: usize, manner: Manner) -> (bool, usize) {
     let runtime = paused();
     let token = Token::default();
@@ -147,7 +147,7 @@ fn run_aborted(at: usize, manner: Manner) -> (bool, usize) {
                 poll_fn(|context| {
                     let poll = everything.as_mut().poll(context);
                     polls.set(polls.get() + 1);
-                    assert!(polls.get() < 1000, "{manner:?} {at}: it spins");
+                    assert!(polls.get() < 1000, "{manner:?} {at}: the task spins");
                     if polls.get() == at {
                         let abort = own.borrow().clone().unwrap();
                         abort_in(manner, abort);
@@ -164,7 +164,7 @@ fn run_aborted(at: usize, manner: Manner) -> (bool, usize) {
         };
         waits.await;
         let returned = task.await.is_ok();
-        // For what the cleanups have spawned.
+        // Time for the tasks that the cleanups have spawned.
         ticks(3).await;
         returned
     });
@@ -196,7 +196,7 @@ fn an_abort_at_every_poll_of_everything_leaves_nothing() {
     assert!(returned && polls > 20, "{polls} polls");
     let manners = [Manner::Once, Manner::Again, Manner::Elsewhere];
     for (index, manner) in manners.into_iter().enumerate() {
-        // Miri has one manner for each of its polls.
+        // Under Miri, each of the polls is aborted in one manner only.
         let (first, step) = if cfg!(miri) {
             (1 + index * STEP, manners.len() * STEP)
         } else {
@@ -204,7 +204,8 @@ fn an_abort_at_every_poll_of_everything_leaves_nothing() {
         };
         for at in (first..polls).step_by(step) {
             let (_, polled) = run_aborted(at, manner);
-            // It is woken for what it waits for, and does not look after it.
+            // The task is woken when its cleanups are ready, and does not poll in
+            // between.
             assert!(
                 polled <= polls.max(at + 16),
                 "{manner:?} {at}: {polled} polls"
@@ -216,7 +217,7 @@ fn an_abort_at_every_poll_of_everything_leaves_nothing() {
 #[test]
 fn a_runtime_that_ends_after_any_turn_leaves_nothing() {
     for turns in (1..).step_by(STEP) {
-        let mut is_over = false;
+        let mut is_done = false;
         for shuts_down in [false, true] {
             let reports = Reports::new();
             let builder = reports.builder().start_paused(true);
@@ -225,8 +226,8 @@ fn a_runtime_that_ends_after_any_turn_leaves_nothing() {
             let lock = Rc::new(Mutex::new(()));
             let task = runtime.spawn(everything(Rc::clone(&token), Rc::clone(&lock)));
             for _ in 0..turns {
-                is_over = task.is_finished();
-                if is_over {
+                is_done = task.is_finished();
+                if is_done {
                     break;
                 }
                 runtime.turn(Some(TICK)).unwrap();
@@ -244,14 +245,14 @@ fn a_runtime_that_ends_after_any_turn_leaves_nothing() {
             assert_eq!(Rc::strong_count(&token), 1, "{turns} {shuts_down}");
             assert_eq!(Rc::strong_count(&lock), 1, "{turns} {shuts_down}");
         }
-        if is_over {
+        if is_done {
             break;
         }
     }
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_frozen_task_is_not_polled_for_nothing_and_the_next_has_its_budget() {
+async fn a_frozen_task_is_not_polled_in_vain_and_the_next_task_has_its_budget() {
     let polls = Rc::new(Cell::new(0));
     let task = spawn({
         let polls = Rc::clone(&polls);
@@ -285,7 +286,7 @@ async fn a_frozen_task_is_not_polled_for_nothing_and_the_next_has_its_budget() {
     assert!(task.await.unwrap_err().is_cancelled());
 }
 
-/// Each is being closed by an abort of the other, and waits for that.
+/// The cleanup of each task aborts the other task, and one of them waits for that.
 #[coreloop::test(start_paused = true)]
 async fn two_tasks_may_cancel_each_other_in_their_cleanups() {
     let trace = Trace::new();
@@ -342,15 +343,16 @@ async fn a_destructor_may_cancel_the_scope_that_it_is_in() {
                     .await;
                 }
             }
-            unreachable!("it goes on after {place}");
+            unreachable!("the body continued after {place}");
         });
         assert!(cancelled.await.is_err());
     }
 }
 
-/// Polled first with no runtime and then in a task, and the other way round.
+/// The bracket is polled first without a runtime and then in a task, and the other way
+/// round.
 #[test]
-fn a_bracket_moves_between_a_task_and_no_runtime() {
+fn a_bracket_may_be_polled_both_in_a_task_and_without_a_runtime() {
     let token = Token::default();
     let using = || {
         let token = Rc::clone(&token);

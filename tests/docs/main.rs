@@ -1,11 +1,11 @@
-//! What the documentation promises and no lint checks.
+//! Promises of the documentation that no lint checks.
 //!
 //! Every public async function says whether dropping its future loses
 //! anything: its documentation has a paragraph that begins "Cancel safe:" or
 //! "Not cancel safe:". ARCHITECTURE.md names every file that opens `unsafe_code`.
 //! Every example says its command, is listed with it, and is run by a test. The
-//! links of the README lead somewhere in the documentation. And tests are where the
-//! rule of ARCHITECTURE.md has them.
+//! links of the README work in the documentation, too. And tests are where the rule of
+//! ARCHITECTURE.md puts them.
 #![cfg(test)]
 #![cfg(not(miri))]
 
@@ -90,10 +90,15 @@ fn every_example_is_listed_and_is_run_by_a_test() {
         );
     }
     let listed = list.lines().filter(|line| line.starts_with("| `")).count();
-    assert_eq!(listed, examples.len(), "one is listed that is not there");
+    assert_eq!(
+        listed,
+        examples.len(),
+        "an example is listed that does not exist"
+    );
 }
 
-/// The README is the first page of the documentation too, where no file is beside it.
+/// The README is also the first page of the documentation, where relative links lead
+/// nowhere.
 #[test]
 fn links_of_the_readme_to_files_lead_elsewhere_in_the_documentation() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
@@ -149,13 +154,13 @@ fn a_test_has_a_binary_of_its_own_only_with_a_reason() {
             path.display()
         );
     }
-    // And the one of the package `tests/ui`.
+    // One more is the binary of the package `tests/ui`.
     let binaries = areas.len() + files.len() + 1;
     assert!(binaries <= 30, "{binaries}: {areas:?} {files:?}");
 }
 
-/// A module that is included by its path is compiled once for each binary, and each has
-/// its own unused rest. What tests share is in `tests/support`.
+/// A module that is included by its path is compiled once for each binary, and leaves
+/// unused items in each. Code that tests share is in `tests/support`.
 #[test]
 fn tests_share_a_crate_and_no_files() {
     let mut paths = Vec::new();
@@ -171,7 +176,7 @@ fn tests_share_a_crate_and_no_files() {
 }
 
 #[test]
-fn the_search_sees_what_it_should() {
+fn the_search_finds_async_functions_and_their_paragraphs() {
     let text = "\
 /// Cancel safe: nothing is lost.
 #[inline]
@@ -254,7 +259,7 @@ fn is_async_function(lines: &[&str]) -> bool {
         .is_some_and(|(_, output)| output.trim_start().starts_with("impl Future"))
 }
 
-/// Looks through the documentation and the attributes that end `above`.
+/// Searches the documentation among the lines that end `above`, past attributes.
 fn says_cancel_safety(above: &[&str]) -> bool {
     above
         .iter()
@@ -272,8 +277,8 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The files below the `src` of the root and of each crate directly in it, by
-/// their paths from there, in order.
+/// Returns the files below the `src` of the root and of each crate directly in it: their
+/// paths from the root, in order, and their texts.
 fn published_sources() -> Vec<(String, String)> {
     let mut paths = Vec::new();
     collect(&root().join("src"), &mut paths);
@@ -294,7 +299,7 @@ fn published_sources() -> Vec<(String, String)> {
         .collect()
 }
 
-/// The names and texts of all examples.
+/// Returns the names and texts of all examples.
 fn examples() -> Vec<(String, String)> {
     let mut found = Vec::new();
     for folder in ["examples", "ecosystem/examples"] {

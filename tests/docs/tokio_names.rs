@@ -1,10 +1,10 @@
 //! The guide promises that most code moves from tokio by replacing `tokio::` with
-//! `coreloop::`. These are the paths of tokio's that have something here to lead to.
+//! `coreloop::`. These are the paths of tokio that have a counterpart here.
 #![expect(
     dead_code,
     unused_imports,
     unused_qualifications,
-    reason = "it is tested that the names exist, and which types they are"
+    reason = "the test is that the names exist, and which types they are"
 )]
 
 use coreloop::io::{
@@ -40,7 +40,7 @@ use coreloop::time::{
     interval_at, pause, resume, sleep, sleep_until, timeout, timeout_at,
 };
 
-/// Errors by their modules, of which each name is used for several.
+/// The errors by their modules, because several modules use the same names.
 type Errors = (
     coreloop::time::error::Elapsed,
     coreloop::sync::mpsc::error::SendError<()>,
@@ -56,9 +56,9 @@ type Errors = (
     coreloop::sync::watch::error::SendError<()>,
 );
 
-/// Those that are std's are the very same types.
+/// The names of `std` are the same types as in `std`.
 #[test]
-fn names_of_std_are_those_of_std() {
+fn names_of_std_are_types_of_std() {
     fn duration() -> Duration {
         std::time::Duration::from_secs(1)
     }
@@ -74,10 +74,10 @@ fn names_of_std_are_those_of_std() {
 
 /// The errors have the names and the texts of tokio's.
 #[coreloop::test(start_paused = true)]
-async fn a_time_that_elapsed_is_the_error_of_its_module() {
+async fn an_elapsed_timeout_is_the_error_of_its_module() {
     let elapsed: error::Elapsed = timeout(Duration::from_secs(1), std::future::pending::<()>())
         .await
-        .expect_err("it never comes");
+        .expect_err("the future never ends");
     assert_eq!(elapsed.to_string(), "deadline has elapsed");
     let _: coreloop::time::Elapsed = elapsed;
     let error = std::io::Error::from(elapsed);
@@ -86,5 +86,5 @@ async fn a_time_that_elapsed_is_the_error_of_its_module() {
 
 #[coreloop::test]
 async fn a_task_may_be_spawned_by_either_name() {
-    assert_eq!(spawn_local(async { 5 }).await.expect("it ends"), 5);
+    assert_eq!(spawn_local(async { 5 }).await.expect("the task ends"), 5);
 }

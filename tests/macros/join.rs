@@ -1,4 +1,4 @@
-//! `join!`, `try_join!` and `pin!`: all of several futures in one task.
+//! `join!`, `try_join!` and `pin!`: waiting for several futures in one task.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Ready, pending, poll_fn, ready};
@@ -11,10 +11,10 @@ use coreloop::task::{consume_budget, yield_now};
 use coreloop::time::{Instant, sleep};
 use coreloop::{join, pin, select, try_join};
 
-/// Notes the order of what happens.
+/// The events of a test, in order.
 type Trace = Rc<RefCell<Vec<&'static str>>>;
 
-/// Notes when it is dropped.
+/// A value that notes when it is dropped.
 struct Noted(&'static str, Trace);
 
 impl Drop for Noted {
@@ -29,7 +29,7 @@ async fn wait<T>(seconds: u64, value: T) -> T {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn all_run_at_once_and_outputs_are_in_place() {
+async fn futures_run_concurrently_and_outputs_are_in_their_order() {
     let start = Instant::now();
     let outputs = join!(wait(2, 'a'), wait(1, 'b'), ready("c"), wait(3, 'd'));
     assert_eq!(outputs, ('a', 'b', "c", 'd'));
@@ -54,7 +54,7 @@ impl IntoFuture for Late {
 }
 
 #[coreloop::test]
-async fn every_form_is_taken() {
+async fn every_form_is_accepted() {
     let () = join!();
     let () = join!(biased;);
     assert_eq!(join!(ready(1)), (1,));
@@ -68,7 +68,7 @@ async fn every_form_is_taken() {
         Err("no")
     );
 
-    // Anything that becomes a future; one that is pinned elsewhere; a task.
+    // A value that becomes a future, a future that is pinned elsewhere, and a task.
     let pinned = async { 4 };
     pin!(pinned);
     let outputs = join!(Late, pinned.as_mut(), coreloop::spawn(async { 5 }));
@@ -76,7 +76,7 @@ async fn every_form_is_taken() {
 }
 
 #[coreloop::test]
-async fn futures_may_borrow_and_the_question_mark_is_the_functions() {
+async fn futures_may_borrow_and_a_question_mark_returns_from_the_function() {
     async fn sum(numbers: &RefCell<Vec<u8>>) -> Result<u8, String> {
         let push = async |number| {
             yield_now().await;
@@ -89,7 +89,8 @@ async fn futures_may_borrow_and_the_question_mark_is_the_functions() {
     }
     let numbers = RefCell::default();
     assert_eq!(sum(&numbers).await, Err("lost".to_owned()));
-    // In the second poll the second is the first; a third never came.
+    // In the second poll, the second future is polled first. The third future pushed
+    // nothing.
     assert_eq!(numbers.into_inner(), [2, 1]);
 }
 
@@ -121,7 +122,7 @@ async fn the_first_error_in_time_wins_and_drops_the_rest_in_order() {
 }
 
 #[coreloop::test]
-async fn a_future_that_is_over_is_dropped_while_the_others_wait() {
+async fn a_completed_future_is_dropped_while_the_others_wait() {
     let trace = Trace::default();
     let (held, output) = (
         Noted("held", Rc::clone(&trace)),
@@ -144,8 +145,8 @@ async fn a_future_that_is_over_is_dropped_while_the_others_wait() {
 }
 
 #[coreloop::test]
-async fn one_that_is_over_is_not_polled_again() {
-    // `Ready` does not survive a second poll.
+async fn a_completed_future_is_not_polled_again() {
+    // `Ready` panics in a second poll.
     let (one, ()) = join!(ready(1), async {
         yield_now().await;
         yield_now().await;
@@ -153,7 +154,8 @@ async fn one_that_is_over_is_not_polled_again() {
     assert_eq!(one, 1);
 }
 
-/// Which of three branches is polled, in three polls.
+/// Returns the names of the branches that `run` polls, in order. Each branch is ready in
+/// its fourth poll.
 async fn polled(run: impl AsyncFnOnce(&dyn Fn(char) -> Branch)) -> String {
     let trace = Rc::new(RefCell::new(String::new()));
     let branch = |name| Branch {
@@ -187,7 +189,7 @@ impl Future for Branch {
 }
 
 #[coreloop::test]
-async fn another_is_first_in_each_poll_unless_biased() {
+async fn another_branch_is_first_in_each_poll_unless_biased() {
     let order = polled(async |b| _ = join!(b('a'), b('b'), b('c'))).await;
     assert_eq!(order, "abcbcacababc");
     let order = polled(async |b| _ = try_join!(b('a'), b('b'), b('c'))).await;
@@ -199,11 +201,11 @@ async fn another_is_first_in_each_poll_unless_biased() {
 }
 
 #[coreloop::test]
-async fn one_that_spends_the_budget_does_not_keep_it_from_the_others() {
-    let over = Cell::new(false);
+async fn a_future_that_spends_the_budget_does_not_starve_the_others() {
+    let done = Cell::new(false);
     let greedy = async {
         let mut rounds = 0;
-        while !over.get() {
+        while !done.get() {
             consume_budget().await;
             rounds += 1;
             assert!(rounds < 100_000, "the other future never runs");
@@ -211,7 +213,7 @@ async fn one_that_spends_the_budget_does_not_keep_it_from_the_others() {
     };
     let modest = async {
         consume_budget().await;
-        over.set(true);
+        done.set(true);
     };
     join!(greedy, modest);
 }
@@ -226,7 +228,7 @@ async fn joins_and_selects_nest() {
 }
 
 #[test]
-fn they_work_on_a_foreign_executor() {
+fn joins_work_on_another_executor() {
     let mut polls = 0;
     let both = futures_lite::future::block_on(async {
         join!(
@@ -261,7 +263,7 @@ async fn pin_takes_variables_and_declarations() {
 }
 
 #[test]
-fn what_is_pinned_is_dropped_at_the_end_of_the_block() {
+fn a_pinned_value_is_dropped_at_the_end_of_the_block() {
     let trace = Trace::default();
     {
         let value = Noted("dropped", Rc::clone(&trace));
@@ -273,7 +275,7 @@ fn what_is_pinned_is_dropped_at_the_end_of_the_block() {
 }
 
 #[test]
-fn no_room_is_taken_but_for_the_futures_or_outputs() {
+fn a_join_takes_no_more_space_than_its_futures_or_outputs() {
     let future = |values: [u64; 32]| async move {
         yield_now().await;
         values[0]
@@ -282,7 +284,7 @@ fn no_room_is_taken_but_for_the_futures_or_outputs() {
     let sizes = size_of_val(&first) + size_of_val(&second);
     let both = async move { join!(first, second) };
     let size = size_of_val(&both);
-    // Those that are moved in, and the place where they are polled.
+    // The futures that are moved in, and the places where they are polled.
     assert!(
         size <= 2 * sizes + 96,
         "{size} bytes, and {sizes} of the futures"

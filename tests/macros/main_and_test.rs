@@ -84,7 +84,7 @@ async fn no_return() -> ! {
 }
 
 #[test]
-fn whatever_the_function_returns_comes_back() {
+fn main_returns_what_its_function_returns() {
     nothing();
     assert_eq!(a_value(), 7);
     assert_eq!(a_coerced_error().unwrap_err().to_string(), "refused");
@@ -105,7 +105,7 @@ fn whatever_the_function_returns_comes_back() {
 }
 
 mod inner {
-    //! What surrounds the function stays where it was.
+    //! Attributes, visibility and where clauses stay on the function.
 
     /// Documented.
     #[coreloop::main]
@@ -205,7 +205,7 @@ fn crate_option_renames_the_crate() {
 }
 
 mod written_by_macros {
-    //! What fragments of `macro_rules!` matched comes in invisible delimiters.
+    //! The fragments that `macro_rules!` matched come in invisible delimiters.
     macro_rules! parts {
         (
             $(#[$attribute:meta])*
@@ -293,7 +293,7 @@ async fn attributes_may_come_first() {
 }
 
 #[coreloop::test]
-#[ignore = "proves that `ignore` is kept: run, it fails"]
+#[ignore = "proves that `ignore` is kept: the test fails if it is run"]
 async fn an_ignored_test_is_not_run() {
     panic!("an ignored test was run");
 }

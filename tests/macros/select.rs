@@ -1,5 +1,5 @@
-//! `select!`: which branch wins, what becomes of the others, and that handlers
-//! belong to the function around it.
+//! `select!`: which branch wins, what happens to the others, and that handlers belong to
+//! the function around it.
 
 use std::cell::{Cell, RefCell};
 use std::future::{IntoFuture, Ready, pending, poll_fn, ready};
@@ -14,7 +14,7 @@ use coreloop::task::yield_now;
 use coreloop::time::{Instant, sleep};
 use coreloop::{pin, select};
 
-/// Notes the order of what happens.
+/// The events of a test, in order.
 #[derive(Clone, Default)]
 struct Trace(Rc<RefCell<Vec<&'static str>>>);
 
@@ -118,7 +118,7 @@ async fn handlers_take_every_form() {
 }
 
 #[coreloop::test]
-async fn every_kind_of_pattern_is_taken() {
+async fn every_kind_of_pattern_is_accepted() {
     struct Pair {
         left: String,
         right: Option<u8>,
@@ -152,7 +152,7 @@ async fn every_kind_of_pattern_is_taken() {
         (1 | 2, u8::MAX) = ready((2, 255)) => {}
         else => unreachable!(),
     }
-    // What is moved out by the pattern is moved once.
+    // A value that the pattern moves out is moved once.
     let Some(boxed) =
         (select! { Some(boxed) = ready(Some(Box::new(5))) => Some(boxed), else => None })
     else {
@@ -176,8 +176,8 @@ async fn no_match_disables_a_branch_and_drops_its_output() {
     let value = select! {
         biased;
         Noted(_, 1) = ready(Noted(trace.clone(), 2)) => unreachable!(),
-        // Ready in the third poll: the first branch is not polled again,
-        // which `Ready` would not survive.
+        // Ready in the third poll. The first branch is not polled again, or `Ready` would
+        // panic.
         () = poll_fn(|context| {
             polls += 1;
             context.waker().wake_by_ref();
@@ -200,7 +200,7 @@ async fn refutable_patterns_end_in_else() {
         }
     }
     values.sort_unstable();
-    // A value whose branch lost is gone with its future; none came twice.
+    // A value whose branch lost is dropped with its future. No value comes twice.
     assert!(values.len() >= 3 && values.len() <= 6);
     values.dedup();
     assert!(values.len() >= 3);
@@ -208,7 +208,7 @@ async fn refutable_patterns_end_in_else() {
 
 #[coreloop::test]
 #[should_panic(expected = "all branches are disabled and there is no else branch")]
-async fn nothing_left_without_else_is_a_panic() {
+async fn a_select_without_an_enabled_branch_or_else_panics() {
     select! {
         Some(()) = ready(None) => {}
         () = pending(), if false => {}
@@ -242,9 +242,9 @@ async fn conditions_come_first_and_once_then_all_futures() {
     );
 }
 
-// tokio documents this loop: each round another condition is false.
+// tokio documents this loop, in which another condition is false in each round.
 #[coreloop::test]
-async fn biased_is_the_order_as_written() {
+async fn biased_polls_the_branches_in_the_order_as_written() {
     let mut count = 0;
     loop {
         select! {
@@ -302,7 +302,7 @@ async fn dropping_a_select_drops_all_its_futures_in_order() {
 }
 
 #[coreloop::test]
-async fn what_a_future_borrows_is_free_in_the_handler() {
+async fn a_handler_may_use_what_its_future_borrowed() {
     async fn append(text: &mut String) {
         text.push('b');
     }
@@ -313,7 +313,7 @@ async fn what_a_future_borrows_is_free_in_the_handler() {
     }
     assert_eq!(text, "abc");
 
-    // Of two that borrow the same, only one may be for writing.
+    // If several futures borrow a variable, one handler may still change it.
     let length = select! {
         length = async { text.len() } => { text.push('d'); length }
         length = async { text.capacity() }, if false => length,
@@ -322,7 +322,7 @@ async fn what_a_future_borrows_is_free_in_the_handler() {
 }
 
 #[test]
-fn return_break_continue_and_question_mark_are_the_functions() {
+fn return_break_continue_and_question_mark_belong_to_the_function() {
     async fn returns() -> &'static str {
         loop {
             select! {
@@ -369,7 +369,7 @@ fn return_break_continue_and_question_mark_are_the_functions() {
 }
 
 #[coreloop::test]
-async fn futures_may_be_anything_that_becomes_one() {
+async fn a_branch_takes_any_value_that_becomes_a_future() {
     struct Late(u8);
 
     impl IntoFuture for Late {
@@ -392,7 +392,7 @@ async fn futures_may_be_anything_that_becomes_one() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn one_future_goes_through_several_selects() {
+async fn one_future_may_be_polled_by_several_selects() {
     let timer = sleep(Duration::from_millis(50));
     pin!(timer);
     let mut rounds = 0;
@@ -441,7 +441,7 @@ async fn selects_nest() {
 }
 
 #[coreloop::test]
-async fn names_of_the_expansion_are_out_of_sight() {
+async fn names_of_the_expansion_are_hygienic() {
     struct Output(u8);
     // Each of these is a name that the macro uses for itself.
     let (future, output, order, branch, enabled, context, poll, matches) = (1, 2, 3, 4, 5, 6, 7, 8);
@@ -454,7 +454,7 @@ async fn names_of_the_expansion_are_out_of_sight() {
     assert_eq!(sum, 31);
 }
 
-/// The crate has another name here, and its own names are taken.
+/// The crate has another name here, and its own names are taken by other modules.
 mod renamed {
     extern crate coreloop as other;
 
@@ -481,7 +481,7 @@ mod renamed {
 }
 
 #[coreloop::test]
-async fn sixty_four_branches() {
+async fn sixty_four_branches_are_accepted() {
     for ready in 0..64 {
         let at = |index| {
             poll_fn(move |_| {
@@ -515,8 +515,8 @@ async fn sixty_four_branches() {
     }
 }
 
-/// How often each won, against the mean: below 40 in all but one of 10^7
-/// samples for up to three degrees of freedom, if each is as likely.
+/// Compares how often each branch won with the mean. If all are equally likely, the
+/// result is below 40 in all but one of 10^7 samples, for up to three degrees of freedom.
 fn chi_square(wins: &[u32]) -> f64 {
     let mean = f64::from(wins.iter().sum::<u32>()) / wins.len() as f64;
     wins.iter()
@@ -525,12 +525,12 @@ fn chi_square(wins: &[u32]) -> f64 {
 }
 
 #[coreloop::test]
-async fn the_ready_win_equally_often_whatever_is_between_them() {
+async fn ready_branches_win_equally_often_whatever_is_between_them() {
     fastrand::seed(7);
     let rounds = if cfg!(miri) { 300 } else { 30_000 };
 
-    // A random start with the rest in turn gives the branch that follows one
-    // which is not ready twice the wins of the other.
+    // With a random start and the rest in order, a ready branch that follows a pending
+    // one would win twice as often as the other.
     let mut wins = [0; 2];
     for _ in 0..rounds {
         select! {
@@ -541,7 +541,7 @@ async fn the_ready_win_equally_often_whatever_is_between_them() {
     }
     assert!(chi_square(&wins) < 40.0, "{wins:?}");
 
-    // The same where it is disabled, and between two of four.
+    // The same with a disabled branch in between, and between two of four ready branches.
     let mut wins = [0; 4];
     for _ in 0..rounds {
         select! {
@@ -586,7 +586,7 @@ async fn the_order_is_drawn_anew_in_each_poll() {
 }
 
 #[coreloop::test]
-async fn a_spent_budget_polls_nothing_before_the_next_turn() {
+async fn a_select_without_budget_polls_no_branch() {
     let (mut polls, mut turns) = (0, 0);
     poll_fn(|context| {
         while has_budget_remaining() {
@@ -606,7 +606,7 @@ async fn a_spent_budget_polls_nothing_before_the_next_turn() {
     .await;
     assert_eq!(polls, 0);
 
-    // And it is woken: this ends, and another task had its turn.
+    // The refused task is woken: this loop ends after the other task has run.
     let other = coreloop::spawn(async {});
     let mut operations = 0;
     while !other.is_finished() {
@@ -620,8 +620,9 @@ async fn a_spent_budget_polls_nothing_before_the_next_turn() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_timer_wins_against_one_that_is_always_ready_or_spends_all() {
-    // One that never ends and leaves no budget to whoever is polled after it.
+async fn a_timer_wins_against_a_future_that_spends_the_budget() {
+    // A future that never ends and leaves no budget to the branch that is polled after
+    // it.
     let greedy = async {
         loop {
             coreloop::task::consume_budget().await;
@@ -634,7 +635,7 @@ async fn a_timer_wins_against_one_that_is_always_ready_or_spends_all() {
 }
 
 #[test]
-fn it_works_on_a_foreign_executor() {
+fn a_select_works_on_another_executor() {
     let value = futures_lite::future::block_on(async {
         select! {
             value = ready(1) => value,
@@ -645,7 +646,7 @@ fn it_works_on_a_foreign_executor() {
 }
 
 #[test]
-fn no_room_is_taken_but_for_the_futures_and_an_output() {
+fn a_select_takes_no_more_space_than_its_futures_and_an_output() {
     async fn select_two(first: [u64; 32], second: [u64; 32]) -> u64 {
         let hold = |values: [u64; 32]| async move {
             yield_now().await;

@@ -1,4 +1,5 @@
-//! `block_on`: what it may borrow, what it leaves, and where it may not be.
+//! `block_on`: what its future may borrow, what happens to other tasks, and where it may
+//! not be called.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Ready, pending, poll_fn, ready};
@@ -32,25 +33,25 @@ fn the_future_and_its_output_may_borrow() {
 }
 
 #[test]
-fn a_borrowing_future_is_gone_when_block_on_returns() {
+fn a_borrowing_future_is_dropped_when_block_on_returns() {
     let runtime = Runtime::new().unwrap();
     let dropped = Cell::new(0);
     let mut kept = None;
     runtime.block_on(async {
         let _guard = OnDrop::new(|| dropped.set(dropped.get() + 1));
         let waker = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
-        // It is queued when it ends, and stays in the queue.
+        // The root is in the ready queue when it ends, and stays there.
         waker.wake_by_ref();
         kept = Some(waker);
     });
     assert_eq!(dropped.get(), 1);
-    // The queue holds the root's memory only.
+    // The queue refers only to the root's memory.
     kept.unwrap().wake();
     runtime.block_on(async { yield_now().await });
 }
 
 #[test]
-fn a_borrowing_future_that_panics_is_gone_when_block_on_does() {
+fn a_borrowing_future_that_panics_is_dropped_when_block_on_panics() {
     let runtime = Runtime::new().unwrap();
     let kept: RefCell<Option<Waker>> = RefCell::default();
     for panics in [true, false] {
@@ -74,12 +75,12 @@ fn a_borrowing_future_that_panics_is_gone_when_block_on_does() {
 }
 
 #[test]
-fn what_is_not_over_goes_on_at_the_next_call() {
+fn unfinished_tasks_continue_at_the_next_block_on() {
     let runtime = Runtime::new().unwrap();
     let stop = Rc::new(Cell::new(false));
-    let told = Rc::clone(&stop);
+    let flag = Rc::clone(&stop);
     let task = runtime.spawn(async move {
-        while !told.get() {
+        while !flag.get() {
             yield_now().await;
         }
         "stopped"
@@ -112,13 +113,13 @@ fn a_turn_inside_block_on_panics() {
 }
 
 #[test]
-fn a_block_on_that_was_refused_harms_nothing() {
+fn a_nested_block_on_panics_and_leaves_both_runtimes_usable() {
     let outer = Runtime::new().unwrap();
     let inner = Runtime::new().unwrap();
     outer.block_on(async {
         let dropped = Rc::new(Cell::new(false));
-        let told = Rc::clone(&dropped);
-        let guard = OnDrop::new(move || told.set(true));
+        let flag = Rc::clone(&dropped);
+        let guard = OnDrop::new(move || flag.set(true));
         let refused = catch_unwind(AssertUnwindSafe(|| {
             inner.block_on(async move {
                 let _guard = guard;
@@ -130,8 +131,8 @@ fn a_block_on_that_was_refused_harms_nothing() {
             text.contains("`.await` the future or `spawn` it instead"),
             "{text}"
         );
-        assert!(dropped.get(), "the future was not lost");
-        // In a task and in a destructor likewise.
+        assert!(dropped.get(), "the future was dropped");
+        // The same holds in a task and in a destructor.
         let task = spawn(async { block_on(async {}) });
         assert!(task.await.unwrap_err().is_panic());
         let task = spawn(async {
@@ -147,7 +148,7 @@ fn a_block_on_that_was_refused_harms_nothing() {
 }
 
 #[test]
-fn the_panic_names_the_caller() {
+fn the_panic_of_a_nested_block_on_names_the_caller() {
     let (refused, panics) = recorded(|| {
         catch_unwind(|| {
             block_on(async {
@@ -167,8 +168,8 @@ fn runtimes_of_a_thread_take_turns() {
     let count = Rc::new(Cell::new(0));
     for round in 0..3 {
         for runtime in &runtimes {
-            let told = Rc::clone(&count);
-            drop(runtime.spawn(async move { told.set(told.get() + 1) }));
+            let shared = Rc::clone(&count);
+            drop(runtime.spawn(async move { shared.set(shared.get() + 1) }));
             runtime.block_on(async { yield_now().await });
         }
         assert_eq!(count.get(), (round + 1) * 3);
@@ -176,7 +177,7 @@ fn runtimes_of_a_thread_take_turns() {
 }
 
 #[test]
-fn guards_may_go_in_any_order() {
+fn guards_may_be_dropped_in_any_order() {
     let (a, b) = (Runtime::new().unwrap(), Runtime::new().unwrap());
     let (in_a, in_b) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
     let spawn_counting = |count: &Rc<Cell<u32>>| {
@@ -189,7 +190,7 @@ fn guards_may_go_in_any_order() {
     spawn_counting(&in_b);
     drop(guard_a);
     spawn_counting(&in_b);
-    // Past guards that have gone, back to the one that is left.
+    // After guards that were dropped out of order, the guard that is left counts.
     let guards = [a.enter(), a.enter(), b.enter()];
     let [first, second, third] = guards;
     drop(second);
@@ -197,12 +198,16 @@ fn guards_may_go_in_any_order() {
     drop(third);
     spawn_counting(&in_b);
     drop(guard_b);
-    assert!(catch_unwind(|| spawn(async {})).is_err(), "none is current");
+    assert!(
+        catch_unwind(|| spawn(async {})).is_err(),
+        "no loop is current"
+    );
     for runtime in [&a, &b] {
         runtime.block_on(async { yield_now().await });
     }
     assert_eq!((in_a.get(), in_b.get()), (1, 3));
-    // Inside a task, its own loop is the current one, whatever was entered.
+    // Inside a task, the task's own loop is the current one, whichever runtime was
+    // entered.
     let _guard = b.enter();
     a.block_on(async {
         spawn_counting(&in_a);
@@ -218,22 +223,25 @@ fn a_guard_made_in_a_task_may_outlive_the_call() {
     drop(a);
     assert_eq!(b.block_on(spawn(async { 1 })).unwrap(), 1);
     drop(guard);
-    assert!(catch_unwind(|| spawn(async {})).is_err(), "none is current");
+    assert!(
+        catch_unwind(|| spawn(async {})).is_err(),
+        "no loop is current"
+    );
     b.block_on(async { spawn(async {}).await.unwrap() });
 }
 
-/// The loop of a guard that is forgotten stays current, and is kept.
+/// The loop of a forgotten guard stays the current one, and is kept alive.
 #[test]
 #[cfg_attr(miri, ignore = "it leaks a runtime's memory")]
 fn a_forgotten_guard_keeps_its_loop() {
-    // On a thread of its own, which it spoils.
+    // On a thread of its own, whose current loop stays set.
     thread::spawn(|| {
         let runtime = Runtime::new().unwrap();
         std::mem::forget(runtime.enter());
         drop(runtime);
         assert!(
             spawn(async {}).is_finished(),
-            "cancelled by a loop that is over"
+            "cancelled by a loop that has ended"
         );
         block_on(async {
             assert_eq!(spawn(async { 1 }).await.unwrap(), 1);
@@ -247,7 +255,7 @@ fn a_forgotten_guard_keeps_its_loop() {
 }
 
 #[test]
-fn a_builder_makes_many() {
+fn a_builder_builds_many_runtimes() {
     let builder = runtime::Builder::new().event_interval(1);
     for _ in 0..3 {
         let runtime = builder.build().unwrap();
@@ -260,12 +268,12 @@ fn a_builder_makes_many() {
 
 #[test]
 #[should_panic(expected = "event_interval must be at least 1")]
-fn an_interval_of_nothing_panics() {
+fn an_event_interval_of_zero_panics() {
     let _ = runtime::Builder::new().event_interval(0);
 }
 
 #[test]
-fn each_thread_has_its_own() {
+fn each_thread_has_its_own_runtime() {
     let threads: Vec<_> = (0..3)
         .map(|n| {
             thread::spawn(move || {
@@ -288,7 +296,7 @@ fn the_loop_stops_with_its_future() {
             drop(spawn(async move { polls.set(polls.get() + 1) }));
         }
     });
-    assert_eq!(polls.get(), 0, "the future was first and is over");
+    assert_eq!(polls.get(), 0, "the root ran first and has ended");
     runtime.block_on(yield_now());
     assert_eq!(polls.get(), 20);
 }

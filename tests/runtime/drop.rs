@@ -1,4 +1,4 @@
-//! What outlives a runtime, and how it ends.
+//! How a runtime ends, and timers, sources and handles that outlive it.
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
@@ -24,10 +24,10 @@ use coreloop_test_support::rerun::is_rerun;
 use coreloop_test_support::rerun::rerun;
 use coreloop_test_support::wakers::{Call, calling};
 
-/// A pipe whose reader is on a loop.
+/// A pipe whose reader belongs to a loop.
 type Pipe = (Async<PipeReader>, io::PipeWriter);
 
-/// A timer of `runtime`, set.
+/// Creates a timer of `runtime`, and sets it.
 fn set_timer(runtime: &Runtime) -> Sleep {
     let _guard = runtime.enter();
     let mut timer = sleep(Duration::from_secs(3600));
@@ -36,7 +36,7 @@ fn set_timer(runtime: &Runtime) -> Sleep {
     timer
 }
 
-/// A descriptor of `runtime`, registered, with somebody waiting.
+/// Creates a pipe that is registered with `runtime`, with a waker that waits for it.
 fn waiting_pipe(runtime: &Runtime) -> Pipe {
     let _guard = runtime.enter();
     let (reader, writer) = pipe().expect("a pipe");
@@ -51,8 +51,8 @@ fn tasks_are_dropped_with_the_runtime() {
     let ends = Rc::new(Cell::new(0));
     let runtime = Runtime::new().unwrap();
     for polled in [true, false] {
-        let told = Rc::clone(&ends);
-        let guard = OnDrop::new(move || told.set(told.get() + 1));
+        let count = Rc::clone(&ends);
+        let guard = OnDrop::new(move || count.set(count.get() + 1));
         drop(runtime.spawn(async move {
             let _guard = guard;
             pending::<()>().await;
@@ -67,7 +67,7 @@ fn tasks_are_dropped_with_the_runtime() {
 }
 
 #[test]
-fn a_timer_is_dropped_after_its_runtime() {
+fn a_timer_may_be_dropped_after_its_runtime() {
     let runtime = Runtime::new().unwrap();
     let (set, mut unset) = (set_timer(&runtime), {
         let _guard = runtime.enter();
@@ -83,7 +83,7 @@ fn a_timer_is_dropped_after_its_runtime() {
 }
 
 #[test]
-fn a_source_is_dropped_after_its_runtime() {
+fn a_source_may_be_dropped_after_its_runtime() {
     let runtime = Runtime::new().unwrap();
     let pipes: Vec<_> = (0..3).map(|_| waiting_pipe(&runtime)).collect();
     let unregistered = {
@@ -96,7 +96,7 @@ fn a_source_is_dropped_after_its_runtime() {
 }
 
 #[test]
-fn a_source_whose_runtime_is_gone_gives_errors_where_it_would_wait() {
+fn a_source_whose_runtime_has_ended_returns_errors_where_it_would_wait() {
     fn is_gone<R: std::fmt::Debug>(result: io::Result<R>) {
         let error = result.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::Other);
@@ -134,12 +134,12 @@ fn a_source_whose_runtime_is_gone_gives_errors_where_it_would_wait() {
         let read = source.poll_read_stream(&mut context, 1, |mut reader| reader.read(&mut byte));
         match read {
             Poll::Ready(result) => is_gone(result),
-            Poll::Pending => unreachable!("nobody would wake it"),
+            Poll::Pending => unreachable!("no loop would wake it"),
         }
         let read = source.try_read_with(|mut reader| reader.read(&mut byte));
         assert_eq!(read.unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
-    // What need not wait is done.
+    // An operation that need not wait completes.
     writer.write_all(b"x").unwrap();
     let read = block_on(reader.read_with(|mut reader: &PipeReader| reader.read(&mut byte)));
     assert_eq!(read.unwrap(), 1);
@@ -148,9 +148,9 @@ fn a_source_whose_runtime_is_gone_gives_errors_where_it_would_wait() {
     reader.read_exact(&mut byte).unwrap();
 }
 
-/// Who waits for a source, on another executor, is told that the runtime goes.
+/// Tasks of another executor that wait for a source are woken when its runtime ends.
 #[test]
-fn waiters_are_woken_by_the_end() {
+fn the_end_of_a_runtime_wakes_tasks_of_other_executors() {
     let runtime = Runtime::new().unwrap();
     let (reader, _writer) = waiting_pipe(&runtime);
     let reader = Rc::new(reader);
@@ -176,7 +176,7 @@ fn waiters_are_woken_by_the_end() {
 }
 
 #[test]
-fn a_source_dropped_by_the_waker_of_the_end() {
+fn a_waker_may_drop_sources_when_their_runtime_ends() {
     let runtime = Runtime::new().unwrap();
     let slot: Rc<RefCell<Vec<Pipe>>> = Rc::default();
     for _ in 0..3 {
@@ -195,17 +195,17 @@ fn a_source_dropped_by_the_waker_of_the_end() {
     assert!(slot.borrow().is_empty());
 }
 
-/// The last hold on a loop is not its runtime's.
+/// A timer or a source may hold the last reference to a loop.
 #[test]
-fn the_loop_goes_with_the_last_thing_that_holds_it() {
+fn a_loop_is_dropped_with_the_last_reference_to_it() {
     let runtime = Runtime::new().unwrap();
     let timer = set_timer(&runtime);
     let (reader, _writer) = waiting_pipe(&runtime);
     let dropped = Rc::new(Cell::new(false));
-    let told = Rc::clone(&dropped);
+    let flag = Rc::clone(&dropped);
     let waker = calling(move |call| {
         if call == Call::Drop {
-            told.set(true);
+            flag.set(true);
         }
     });
     let mut last = {
@@ -226,9 +226,9 @@ fn the_loop_goes_with_the_last_thing_that_holds_it() {
     assert!(dropped.get());
 }
 
-/// Things of one runtime that end in a task of another.
+/// A runtime, and objects that belong to it, are dropped in a task of another runtime.
 #[test]
-fn a_runtime_and_its_sources_end_inside_another() {
+fn a_runtime_and_its_sources_may_end_inside_another() {
     block_on(async {
         let inner = Runtime::new().unwrap();
         let timer = set_timer(&inner);
@@ -245,17 +245,17 @@ fn a_runtime_and_its_sources_end_inside_another() {
     });
 }
 
-/// A task of one runtime owns another, and a task of that one's owns a third.
+/// A task of one runtime owns a second runtime, one of whose tasks owns a third.
 #[test]
-fn runtimes_own_each_other() {
+fn tasks_of_a_runtime_may_own_another_runtime() {
     let ends = Rc::new(Cell::new(0));
     let mut innermost: Option<Runtime> = None;
     for _ in 0..3 {
         let runtime = Runtime::new().unwrap();
-        let (held, told) = (innermost.take(), Rc::clone(&ends));
+        let (held, count) = (innermost.take(), Rc::clone(&ends));
         drop(runtime.spawn(async move {
             let _held = held;
-            let _guard = OnDrop::new(move || told.set(told.get() + 1));
+            let _guard = OnDrop::new(move || count.set(count.get() + 1));
             pending::<()>().await;
         }));
         runtime.block_on(async { yield_now().await });
@@ -266,7 +266,7 @@ fn runtimes_own_each_other() {
 }
 
 #[test]
-fn instants_go_on_without_a_runtime() {
+fn instants_without_a_runtime_are_not_earlier_than_instants_inside_one() {
     let runtime = Runtime::new().unwrap();
     let inside = runtime.block_on(async { Instant::now() });
     drop(runtime);
@@ -277,9 +277,9 @@ thread_local! {
     static RUNTIME: RefCell<Option<Runtime>> = const { RefCell::new(None) };
 }
 
-/// A runtime in a thread's locals, which asks other locals when it is dropped.
+/// A thread-local holds a runtime, which uses other thread-locals while it is dropped.
 #[test]
-fn a_runtime_goes_with_the_locals_of_its_thread() {
+fn a_runtime_may_be_dropped_with_the_locals_of_its_thread() {
     let (send, receive) = std::sync::mpsc::channel();
     let thread = std::thread::spawn(move || {
         let runtime = Runtime::new().unwrap();
@@ -310,8 +310,8 @@ fn a_runtime_goes_with_the_locals_of_its_thread() {
     assert_eq!(receive.recv(), Ok((Some("last".into()), 1)));
 }
 
-/// Runs a root on a runtime in a thread's locals, which the end of the process drops
-/// while a task is running.
+/// Runs a root on a runtime in a thread-local, which is dropped at the exit of the
+/// process, while a task is running.
 fn exit_inside(root: impl Future<Output = ()>) {
     thread_local! {
         static TURNING: Runtime = Runtime::new().unwrap();
@@ -386,8 +386,8 @@ fn child_that_exits_while_a_task_is_aborted() {
     }
 }
 
-/// C's `exit` runs the destructors of the thread's locals with the turn still on the
-/// stack, so the task that called it can neither go on nor be dropped.
+/// C's `exit` runs the destructors of the thread-locals with the turn still on the stack,
+/// so the task that called it can neither continue nor be dropped.
 #[cfg(not(miri))]
 #[test]
 fn a_runtime_in_a_threads_locals_does_not_keep_the_process_from_exiting() {
@@ -403,7 +403,7 @@ fn a_runtime_in_a_threads_locals_does_not_keep_the_process_from_exiting() {
     }
 }
 
-/// A waker that panics when the last clone of it is dropped.
+/// Creates a waker whose destructor panics once the flag is set.
 fn fragile_waker() -> (Waker, Rc<Cell<bool>>) {
     let armed = Rc::new(Cell::new(false));
     let panics = Rc::clone(&armed);
@@ -455,7 +455,7 @@ fn every_task_is_dropped_though_a_waker_panics_when_dropped() {
     }
 }
 
-/// Two panics of destructors at a time would abort the process.
+/// Two destructors that panic at the same time would abort the process.
 #[test]
 fn a_runtime_is_dropped_though_its_hooks_own_values_that_panic() {
     let fragile = || OnDrop::new(|| panic!("a hook is dropped"));
@@ -497,7 +497,7 @@ impl Drop for Respawns {
     }
 }
 
-/// As above, by a handle.
+/// Like [`Respawns`], but it spawns by a handle.
 struct RespawnsByHandle(u32, Handle);
 
 impl Drop for RespawnsByHandle {

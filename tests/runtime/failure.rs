@@ -1,5 +1,5 @@
-//! A runtime that a panic has shut down while its owner still holds it, and
-//! panics that are to end a runtime which nobody drives any more.
+//! A runtime that a panic has shut down while its owner still holds it, and panics that
+//! should end a runtime that is never driven again.
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
@@ -22,7 +22,8 @@ use coreloop_test_support::panics::panic_of;
 use coreloop_test_support::reports::Reports;
 use coreloop_test_support::wakers::{Call, calling};
 
-/// A runtime that the panic of a task ends, and the reports of such panics.
+/// Creates a runtime that the panic of a task ends, and a log of the panics that it
+/// reports.
 fn fragile() -> (Runtime, Reports) {
     let reports = Reports::new();
     let builder = reports.builder();
@@ -37,45 +38,46 @@ fn fail(runtime: &Runtime, reports: &Reports) {
     assert_eq!(reports.messages(), ["the last straw"]);
 }
 
-/// A task that is over and has panicked with `payload`.
+/// Returns the handle of a task that has panicked with `payload`.
 fn panicked<P: Send + 'static>(runtime: &Runtime, payload: P) -> JoinHandle<()> {
-    // Not the hook: what is printed is not looked at.
+    // Without the panic hook, because the test does not check what it prints.
     let handle = runtime.spawn(async { resume_unwind(Box::new(payload)) });
     runtime.turn(Some(Duration::ZERO)).expect("a turn");
     assert!(handle.is_finished());
     handle
 }
 
-/// The refused task was live while its destructor ran, and a second shutdown
-/// waited for it to be ended further up its own stack.
+/// Regression: a task that was spawned on a closed loop counted as live while its
+/// destructor ran, so that a second shutdown waited for a task that was ending further up
+/// the same stack.
 #[test]
-fn the_destructor_of_a_refused_task_drives_the_runtime() {
+fn the_destructor_of_a_task_spawned_too_late_drives_the_runtime() {
     let (runtime, reports) = fragile();
     let runtime = Rc::new(runtime);
     fail(&runtime, &reports);
-    let told = Rc::new(RefCell::new(Vec::new()));
-    let (same, tell) = (Rc::clone(&runtime), Rc::clone(&told));
+    let texts = Rc::new(RefCell::new(Vec::new()));
+    let (same, log) = (Rc::clone(&runtime), Rc::clone(&texts));
     let guard = OnDrop::new(move || {
-        tell.borrow_mut().push(panic_of(|| same.turn(None)));
-        tell.borrow_mut().push(panic_of(|| same.block_on(async {})));
+        log.borrow_mut().push(panic_of(|| same.turn(None)));
+        log.borrow_mut().push(panic_of(|| same.block_on(async {})));
         assert!(same.spawn(async {}).is_finished());
     });
     let handle = runtime.spawn(async move { drop(guard) });
-    assert_eq!(told.borrow().len(), 2);
-    assert!(told.borrow().iter().all(|text| text.contains("shut down")));
+    assert_eq!(texts.borrow().len(), 2);
+    assert!(texts.borrow().iter().all(|text| text.contains("shut down")));
     assert!(block_on(handle).unwrap_err().is_cancelled());
     assert_eq!(runtime.metrics().alive_tasks(), 0);
 }
 
-/// Likewise, by the end of the runtime itself.
+/// The same, with a destructor that drops the runtime itself.
 #[test]
 #[cfg_attr(miri, ignore = "it leaks a runtime's memory")]
-fn the_destructor_of_a_refused_task_drops_the_runtime() {
-    // On a thread of its own, which it spoils.
+fn the_destructor_of_a_task_spawned_too_late_drops_the_runtime() {
+    // On a thread of its own, whose current loop stays set.
     let spoilt = thread::spawn(|| {
         let (runtime, reports) = fragile();
         fail(&runtime, &reports);
-        // Only so can one spawn on what one no longer holds.
+        // Only a forgotten guard allows a spawn on a runtime that the future itself owns.
         std::mem::forget(runtime.enter());
         let handle = spawn(async move { drop(runtime) });
         assert!(handle.is_finished());
@@ -84,7 +86,7 @@ fn the_destructor_of_a_refused_task_drops_the_runtime() {
 }
 
 #[test]
-fn whatever_is_used_after_the_failure_ends() {
+fn everything_that_is_used_after_the_failure_ends() {
     let (runtime, reports) = fragile();
     let handle = runtime.handle();
     let (timer, pipe, early) = {
@@ -125,10 +127,10 @@ fn whatever_is_used_after_the_failure_ends() {
     assert_eq!(metrics.queued_blocking_work(), 0);
 }
 
-/// The first handle is asked for when the loop is closed: its courier must not
-/// count as a task that lives.
+/// The first handle is created when the loop is closed: the runtime's task behind the
+/// handles must not count as alive.
 #[test]
-fn the_first_handle_of_a_failed_runtime() {
+fn the_first_handle_of_a_failed_runtime_may_be_used() {
     let (runtime, reports) = fragile();
     fail(&runtime, &reports);
     let handle = runtime.handle();
@@ -136,16 +138,16 @@ fn the_first_handle_of_a_failed_runtime() {
     assert_eq!(runtime.metrics().alive_tasks(), 0);
 }
 
-/// The counts were taken together before all of them were brought up to date.
+/// Regression: a destructor saw counts of which some were not updated yet.
 #[test]
-fn metrics_are_taken_in_every_destructor_of_the_end() {
+fn destructors_may_read_metrics_at_the_end_of_the_runtime() {
     let (runtime, _reports) = fragile();
     let alive = Rc::new(RefCell::new(Vec::new()));
-    let counting = |told: &Rc<RefCell<Vec<u64>>>| {
-        let told = Rc::clone(told);
+    let counting = |list: &Rc<RefCell<Vec<u64>>>| {
+        let list = Rc::clone(list);
         OnDrop::new(move || {
             let metrics = coreloop::runtime::metrics();
-            told.borrow_mut().push(metrics.alive_tasks());
+            list.borrow_mut().push(metrics.alive_tasks());
             drop(spawn(async {}));
         })
     };
@@ -155,12 +157,12 @@ fn metrics_are_taken_in_every_destructor_of_the_end() {
         pending::<()>().await;
     }));
     let (send, receive) = mpsc::channel();
-    let letter = OnDrop::new(move || {
+    let guard = OnDrop::new(move || {
         let alive = Handle::current();
         let metrics = coreloop::runtime::metrics();
         send.send((metrics.alive_tasks(), alive)).unwrap();
     });
-    drop(runtime.handle().spawn(move || async move { drop(letter) }));
+    drop(runtime.handle().spawn(move || async move { drop(guard) }));
     drop(runtime.spawn(async move {
         let _second = second;
         pending::<()>().await;
@@ -170,10 +172,10 @@ fn metrics_are_taken_in_every_destructor_of_the_end() {
     assert!(receive.try_recv().unwrap().0 <= 2);
 }
 
-/// The payload stayed with what other threads share of the loop, and so went
-/// with the last waker, on whatever thread that was.
+/// Regression: the payload was kept in the part of the loop that other threads share, and
+/// so was dropped with the last waker, on any thread.
 #[test]
-fn a_panic_that_nobody_drives_out_goes_with_the_runtime() {
+fn a_panic_that_no_turn_propagated_is_dropped_with_the_runtime() {
     let (runtime, reports) = fragile();
     let (send, receive) = mpsc::channel();
     let waker = waker_of(&runtime);
@@ -183,15 +185,18 @@ fn a_panic_that_nobody_drives_out_goes_with_the_runtime() {
     );
     drop(handle);
     assert_eq!(reports.messages(), ["no text"]);
-    assert!(receive.try_recv().is_err(), "it is to come out of a turn");
+    assert!(
+        receive.try_recv().is_err(),
+        "the next turn should propagate it"
+    );
     drop(runtime);
     assert_eq!(receive.try_recv(), Ok(thread::current().id()));
     thread::spawn(move || drop(waker)).join().unwrap();
 }
 
-/// Likewise if the handle was dropped after the runtime.
+/// The same, if the handle is dropped after the runtime.
 #[test]
-fn a_panic_after_the_end_of_the_runtime_goes_with_the_handle() {
+fn a_panic_after_the_end_of_the_runtime_is_dropped_with_the_handle() {
     let (runtime, reports) = fragile();
     let (send, receive) = mpsc::channel();
     let waker = waker_of(&runtime);
@@ -206,9 +211,10 @@ fn a_panic_after_the_end_of_the_runtime_goes_with_the_handle() {
     thread::spawn(move || drop(waker)).join().unwrap();
 }
 
-/// A payload that holds a waker of its loop kept that, and was kept by it.
+/// Regression: a payload that held a waker of its loop kept the loop, which kept the
+/// payload.
 #[test]
-fn a_payload_that_keeps_the_runtime_goes_too() {
+fn a_payload_that_holds_a_waker_of_its_runtime_is_dropped() {
     for drop_handle_first in [true, false] {
         let (runtime, reports) = fragile();
         let (send, receive) = mpsc::channel::<()>();
@@ -225,15 +231,15 @@ fn a_payload_that_keeps_the_runtime_goes_too() {
     }
 }
 
-/// A waker of a task of the runtime.
+/// Returns a waker of a task of the runtime.
 fn waker_of(runtime: &Runtime) -> Waker {
     runtime.block_on(poll_fn(|context| Poll::Ready(context.waker().clone())))
 }
 
-/// The panic that ended the runtime was under way when the output of the root
-/// was dropped, whose panic then was one too many for the process.
+/// Regression: the panic that ended the runtime was unwinding when the output of the root
+/// was dropped, so that a panic of the output aborted the process.
 #[test]
-fn an_output_that_panics_when_dropped_by_a_failing_runtime() {
+fn an_output_may_panic_when_a_failing_runtime_drops_it() {
     let (runtime, reports) = fragile();
     let text = panic_of(|| {
         runtime.block_on(async {
@@ -247,7 +253,7 @@ fn an_output_that_panics_when_dropped_by_a_failing_runtime() {
 }
 
 #[test]
-fn a_root_that_panics_when_dropped_by_a_failing_runtime() {
+fn a_root_may_panic_when_a_failing_runtime_drops_it() {
     let (runtime, reports) = fragile();
     let text = panic_of(|| {
         let guard = OnDrop::new(|| panic!("the root"));
@@ -262,7 +268,7 @@ fn a_root_that_panics_when_dropped_by_a_failing_runtime() {
 }
 
 #[test]
-fn a_root_fails_the_runtime_when_dropped() {
+fn a_root_may_fail_the_runtime_when_it_is_dropped() {
     let (runtime, reports) = fragile();
     let handle = panicked(&runtime, "held by the root");
     let root = poll_fn(move |_| {
@@ -275,7 +281,7 @@ fn a_root_fails_the_runtime_when_dropped() {
 }
 
 #[test]
-fn a_handle_dropped_on_the_turn_of_another_loop() {
+fn a_handle_dropped_in_a_turn_of_another_loop_fails_its_own_runtime() {
     let ((runtime, reports), (other, others)) = (fragile(), fragile());
     let handle = panicked(&runtime, "elsewhere");
     other.block_on(async move { drop(handle) });
@@ -286,7 +292,7 @@ fn a_handle_dropped_on_the_turn_of_another_loop() {
 }
 
 #[test]
-fn a_handle_dropped_while_unwinding() {
+fn a_handle_dropped_while_unwinding_fails_its_runtime() {
     let (runtime, reports) = fragile();
     let handle = panicked(&runtime, "held by the frame");
     let text = panic_of(|| {
@@ -298,10 +304,10 @@ fn a_handle_dropped_while_unwinding() {
     assert_eq!(reports.messages(), ["held by the frame"]);
 }
 
-/// The output of a local task was dropped so; that of one from elsewhere was the
-/// panic of its task, which ended the runtime.
+/// Regression: the panic of an output was dropped for a local task, but for a task of a
+/// handle it was the panic of the task, and ended the runtime.
 #[test]
-fn an_output_that_nobody_took_does_not_fail_the_runtime() {
+fn an_output_that_was_not_taken_does_not_fail_the_runtime() {
     let (runtime, reports) = fragile();
     let output = || async { OnDrop::new(|| panic!("unwanted")) };
     drop(runtime.spawn(output()));
@@ -312,9 +318,9 @@ fn an_output_that_nobody_took_does_not_fail_the_runtime() {
     assert!(reports.take().is_empty());
 }
 
-/// A waker that fires between the tasks of a turn.
+/// The waker is woken between the tasks of a turn.
 #[test]
-fn a_timers_waker_fails_the_runtime() {
+fn the_waker_of_a_timer_may_fail_the_runtime() {
     let reports = Reports::new();
     let runtime = reports
         .builder()
@@ -342,7 +348,7 @@ fn a_timers_waker_fails_the_runtime() {
 }
 
 #[test]
-fn a_payload_that_panics_when_a_failed_runtime_drops_it() {
+fn a_payload_may_panic_when_a_failed_runtime_drops_it() {
     let (runtime, reports) = fragile();
     let handle = panicked(&runtime, OnDrop::new(|| resume_unwind(Box::new(()))));
     drop(handle);
@@ -351,7 +357,7 @@ fn a_payload_that_panics_when_a_failed_runtime_drops_it() {
 }
 
 #[test]
-fn destructors_of_a_failing_runtime_call_back() {
+fn destructors_of_a_failing_runtime_may_call_back() {
     let (runtime, reports) = fragile();
     let runtime = Rc::new(runtime);
     let same = Rc::clone(&runtime);
@@ -360,7 +366,7 @@ fn destructors_of_a_failing_runtime_call_back() {
         assert!(same.spawn(async {}).is_finished());
         drop(same.spawn_blocking(|| ()));
         drop(same.handle().spawn(|| async {}));
-        drop(block_off(&same));
+        drop(aborting_runtime(&same));
         panic_any("in a destructor");
     });
     drop(runtime.spawn(async move {
@@ -375,9 +381,9 @@ fn destructors_of_a_failing_runtime_call_back() {
     assert_eq!(runtime.metrics().alive_tasks(), 0);
 }
 
-/// Another runtime that ends inside a destructor, with a task that wakes and
-/// aborts one of `runtime`.
-fn block_off(runtime: &Runtime) -> Runtime {
+/// Returns another runtime, which ends inside a destructor, with a task that would abort
+/// a task of `runtime`.
+fn aborting_runtime(runtime: &Runtime) -> Runtime {
     let (other, _) = fragile();
     let (waiting, _guard) = (runtime.spawn(pending::<()>()), runtime.enter());
     drop(other.spawn(async move {

@@ -1,5 +1,4 @@
-//! `Handle`: tasks from other threads, and what becomes of them when the
-//! runtime goes.
+//! `Handle`: tasks from other threads, and how they end when the runtime is dropped.
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
@@ -26,19 +25,19 @@ use coreloop_test_support::on_thread::wait_for;
 use coreloop_test_support::reports::Reports;
 use coreloop_test_support::wakers::{Call, calling};
 
-/// Calls `f` on a thread of its own, and gives what it returns.
+/// Calls `f` on a thread of its own, and returns its result.
 fn elsewhere<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
     thread::spawn(f)
         .join()
         .expect("a thread that does not panic")
 }
 
-/// Runs what is ready, without waiting.
+/// Runs one turn, without waiting.
 fn turn(runtime: &Runtime) {
     runtime.turn(Some(Duration::ZERO)).expect("a turn");
 }
 
-/// Lets one task wait for another.
+/// A flag that one task sets and another waits for.
 #[derive(Default)]
 struct Signal(Mutex<(bool, Option<Waker>)>);
 
@@ -67,7 +66,7 @@ impl Signal {
 }
 
 #[test]
-fn handles_may_go_anywhere() {
+fn handles_are_send_and_sync() {
     fn is_send_and_sync<T: Send + Sync + Clone>() {}
     fn is_shared<T: Send + Sync>() {}
 
@@ -91,7 +90,7 @@ fn a_future_that_is_not_send_runs_on_the_loop() {
             }
         })
     });
-    assert!(!task.is_finished(), "nobody has driven the loop");
+    assert!(!task.is_finished(), "no turn has run yet");
     assert_eq!(runtime.block_on(task).unwrap(), 4);
 }
 
@@ -141,7 +140,7 @@ fn tasks_start_in_the_order_of_their_spawns() {
 }
 
 #[test]
-fn spawning_from_the_own_loop() {
+fn a_handle_may_spawn_on_its_own_loop() {
     block_on(async {
         let handle = Handle::current();
         let task = handle.spawn(|| async { Handle::current().spawn(|| async { 7 }).await });
@@ -167,11 +166,11 @@ fn the_closure_is_called_by_its_task() {
     others.push(id);
     others.sort_unstable();
     others.dedup();
-    assert_eq!(others.len(), 7, "no id is given twice");
+    assert_eq!(others.len(), 7, "no id is used twice");
 }
 
 #[test]
-fn the_current_runtime() {
+fn a_handle_of_the_current_runtime_needs_a_runtime() {
     assert!(Handle::try_current().unwrap_err().is_missing_context());
     let runtime = Runtime::new().unwrap();
     assert!(Handle::try_current().is_err());
@@ -194,14 +193,14 @@ fn the_current_runtime() {
 }
 
 #[test]
-fn spawns_after_the_end_of_block_on_run_at_the_next() {
+fn tasks_spawned_between_two_block_ons_run_in_the_second() {
     let runtime = Runtime::new().unwrap();
     let handle = runtime.handle();
     runtime.block_on(async {});
     let ran = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&ran);
+    let flag = Arc::clone(&ran);
     let task =
-        elsewhere(move || handle.spawn(move || async move { told.store(true, Ordering::Relaxed) }));
+        elsewhere(move || handle.spawn(move || async move { flag.store(true, Ordering::Relaxed) }));
     assert!(!ran.load(Ordering::Relaxed));
     runtime.block_on(async { yield_now().await });
     runtime.block_on(task).unwrap();
@@ -222,14 +221,17 @@ fn a_sleeping_loop_is_woken() {
     }
 }
 
-/// For whoever embeds the loop.
+/// Another event loop that embeds the runtime polls its descriptor.
 #[test]
 #[cfg_attr(miri, ignore = "Miri has no poll(2) of an epoll")]
 fn a_spawn_makes_the_descriptor_readable() {
     let runtime = Runtime::new().unwrap();
     let handle = runtime.handle();
     while runtime.turn(Some(Duration::ZERO)).unwrap() {}
-    assert!(!is_readable(&runtime), "the handle alone is no work");
+    assert!(
+        !is_readable(&runtime),
+        "the handle alone gives the loop nothing to do"
+    );
     for _ in 0..3 {
         let handle = handle.clone();
         let tasks = elsewhere(move || [handle.spawn(|| async {}), handle.spawn(|| async {})]);
@@ -245,7 +247,7 @@ fn a_spawn_makes_the_descriptor_readable() {
     assert!(is_readable(&runtime));
 }
 
-/// Whether the descriptor is readable now, as a foreign loop sees it.
+/// Returns whether the descriptor is readable now, as another event loop sees it.
 fn is_readable(runtime: &Runtime) -> bool {
     let fd = runtime.as_fd();
     let mut fds = [PollFd::new(&fd, PollFlags::IN)];
@@ -270,7 +272,7 @@ fn dropping_the_handle_detaches() {
 }
 
 #[test]
-fn an_output_that_nobody_took_is_dropped_with_the_handle() {
+fn the_output_is_dropped_with_the_handle_if_it_was_not_taken() {
     let runtime = Runtime::new().unwrap();
     let (send, receive) = mpsc::channel();
     let task = runtime
@@ -289,13 +291,13 @@ fn an_output_that_nobody_took_is_dropped_with_the_handle() {
 }
 
 #[test]
-fn the_future_is_dropped_before_the_handle_resolves() {
+fn the_future_is_dropped_before_the_handle_is_ready() {
     let runtime = Runtime::new().unwrap();
     let dropped = Arc::new(AtomicBool::new(false));
     for aborted in [false, true] {
-        let told = Arc::clone(&dropped);
+        let flag = Arc::clone(&dropped);
         let task = runtime.handle().spawn(move || {
-            let guard = OnDrop::new(move || told.store(true, Ordering::Relaxed));
+            let guard = OnDrop::new(move || flag.store(true, Ordering::Relaxed));
             poll_fn(move |_| {
                 let _guard = &guard;
                 if aborted {
@@ -315,14 +317,14 @@ fn the_future_is_dropped_before_the_handle_resolves() {
     }
 }
 
-/// The text that a task panicked with.
+/// Returns the text that a task panicked with.
 fn message(result: Result<(), task::JoinError>) -> &'static str {
-    let panic = result.expect_err("it panicked").into_panic();
+    let panic = result.expect_err("the task panicked").into_panic();
     panic.downcast_ref::<&'static str>().expect("a plain text")
 }
 
 #[test]
-fn a_panic_of_the_closure() {
+fn a_panic_of_the_closure_is_returned() {
     let runtime = Runtime::new().unwrap();
     let task = runtime.handle().spawn(|| {
         if true {
@@ -334,7 +336,7 @@ fn a_panic_of_the_closure() {
 }
 
 #[test]
-fn a_panic_of_the_future() {
+fn a_panic_of_the_future_is_returned() {
     let runtime = Runtime::new().unwrap();
     let task = runtime.handle().spawn(|| async {
         yield_now().await;
@@ -347,7 +349,7 @@ fn a_panic_of_the_future() {
 }
 
 #[test]
-fn a_panic_of_the_destructor_of_an_aborted_future() {
+fn a_panic_of_the_destructor_of_an_aborted_future_is_returned() {
     let runtime = Runtime::new().unwrap();
     let task = runtime.handle().spawn(|| async {
         let _guard = OnDrop::new(|| panic!("in the destructor"));
@@ -359,7 +361,7 @@ fn a_panic_of_the_destructor_of_an_aborted_future() {
 }
 
 #[test]
-fn a_panic_of_the_destructor_of_a_future_that_is_over() {
+fn a_panic_of_the_destructor_of_a_finished_future_is_returned() {
     let runtime = Runtime::new().unwrap();
     let task = runtime.handle().spawn(|| {
         let guard = OnDrop::new(|| panic!("in the destructor"));
@@ -372,27 +374,27 @@ fn a_panic_of_the_destructor_of_a_future_that_is_over() {
 }
 
 #[test]
-fn panics_that_nobody_waits_for_do_not_hurt_the_loop() {
+fn panics_of_detached_tasks_do_not_stop_the_loop() {
     let reports = Reports::new();
     let runtime = reports.builder().build().unwrap();
-    let unseen = runtime.handle().spawn(|| async { panic!("nobody waits") });
+    let unseen = runtime.handle().spawn(|| async { panic!("not joined") });
     let id = unseen.id();
     drop(unseen);
     drop(
         runtime
             .handle()
-            .spawn(|| async { OnDrop::new(|| panic!("the output's destructor, as nobody waits")) }),
+            .spawn(|| async { OnDrop::new(|| panic!("the destructor of the output")) }),
     );
     let after = runtime.handle().spawn(|| async { 1 });
     assert_eq!(runtime.block_on(after).unwrap(), 1);
     let panics = reports.take();
     assert_eq!(panics.len(), 1);
     assert_eq!(panics[0].task().id(), id);
-    assert_eq!(panics[0].message(), Some("nobody waits"));
+    assert_eq!(panics[0].message(), Some("not joined"));
 }
 
 #[test]
-fn a_panic_of_a_closure_that_is_dropped_with_the_runtime() {
+fn closures_are_dropped_with_the_runtime_though_one_panics() {
     let runtime = Runtime::new().unwrap();
     let handle = runtime.handle();
     let spawn_with = |guard: Option<OnDrop<fn()>>| handle.spawn(move || async move { drop(guard) });
@@ -406,7 +408,7 @@ fn a_panic_of_a_closure_that_is_dropped_with_the_runtime() {
 }
 
 #[test]
-fn an_abort_before_the_start() {
+fn an_abort_before_the_start_drops_the_closure() {
     let runtime = Runtime::new().unwrap();
     let (send, receive) = mpsc::channel();
     let (by_handle, by_abort_handle) = (send.clone(), send);
@@ -420,7 +422,7 @@ fn an_abort_before_the_start() {
     first.abort();
     let abort = second.abort_handle();
     elsewhere(move || abort.abort());
-    assert!(!first.is_finished(), "it is the loop that ends it");
+    assert!(!first.is_finished(), "only the loop ends the task");
     for task in [first, second] {
         assert!(runtime.block_on(task).unwrap_err().is_cancelled());
     }
@@ -428,7 +430,7 @@ fn an_abort_before_the_start() {
 }
 
 #[test]
-fn an_abort_of_a_task_that_runs() {
+fn an_abort_ends_a_task_that_has_started() {
     let runtime = Runtime::new().unwrap();
     let task = runtime.handle().spawn(pending::<()>);
     turn(&runtime);
@@ -442,7 +444,7 @@ fn an_abort_of_a_task_that_runs() {
 }
 
 #[test]
-fn an_abort_of_a_task_that_is_over_changes_nothing() {
+fn an_abort_of_a_finished_task_changes_nothing() {
     let runtime = Runtime::new().unwrap();
     let task = runtime.handle().spawn(|| async { 1 });
     wait_until(|| {
@@ -460,14 +462,14 @@ fn a_task_may_abort_itself() {
     let task = runtime.handle().spawn(move || async move {
         receive.recv().unwrap().abort();
         yield_now().await;
-        unreachable!("it ends at its next await that waits");
+        unreachable!("the task ends at its next await that is pending");
     });
     send.send(task.abort_handle()).unwrap();
     assert!(runtime.block_on(task).unwrap_err().is_cancelled());
 }
 
 #[test]
-fn after_the_runtime() {
+fn tasks_spawned_before_and_after_the_end_of_the_runtime_are_cancelled() {
     let runtime = Runtime::new().unwrap();
     let handle = runtime.handle();
     let running = handle.spawn(pending::<()>);
@@ -494,9 +496,9 @@ fn after_the_runtime() {
     assert_eq!(receive.recv(), Err(mpsc::RecvError), "dropped, not called");
 }
 
-/// Destructors that run at the shutdown may use the handle.
+/// Destructors that run at the end of the runtime may use its handle.
 #[test]
-fn destructors_may_spawn_at_the_end() {
+fn destructors_may_spawn_at_the_end_of_the_runtime() {
     let runtime = Runtime::new().unwrap();
     let (send, receive) = mpsc::channel();
     let spawning = |handle: Handle| {
@@ -521,14 +523,14 @@ fn destructors_may_spawn_at_the_end() {
     }
 }
 
-/// The first handle of a runtime that is being dropped.
+/// The first handle is created while the runtime is dropped.
 #[test]
-fn a_handle_made_at_the_end() {
+fn a_handle_may_be_created_at_the_end_of_the_runtime() {
     let runtime = Runtime::new().unwrap();
     let late = Rc::new(RefCell::new(None));
-    let told = Rc::clone(&late);
+    let slot = Rc::clone(&late);
     let guard = OnDrop::new(move || {
-        *told.borrow_mut() = Some(Handle::current().spawn(|| async {}));
+        *slot.borrow_mut() = Some(Handle::current().spawn(|| async {}));
     });
     drop(runtime.spawn(async move {
         let _guard = guard;
@@ -539,9 +541,9 @@ fn a_handle_made_at_the_end() {
     assert!(wait_for(late).unwrap_err().is_cancelled());
 }
 
-/// A waker is others' code: it may do anything with the handle.
+/// Wakers are user code, which may do anything with a handle.
 #[test]
-fn wakers_that_call_back() {
+fn wakers_may_use_the_handle() {
     let runtime = Runtime::new().unwrap();
     let handle = runtime.handle();
     for call in [Call::Clone, Call::Wake, Call::Drop] {
@@ -550,10 +552,10 @@ fn wakers_that_call_back() {
         }))));
         let abort = task.borrow().as_ref().unwrap().abort_handle();
         let (calls, handle) = (Rc::new(Cell::new(0)), handle.clone());
-        let told = Rc::clone(&calls);
+        let count = Rc::clone(&calls);
         let waker = calling(move |what| {
             if what == call {
-                told.set(told.get() + 1);
+                count.set(count.get() + 1);
                 assert!(!abort.is_finished() || call != Call::Clone);
                 abort.abort();
                 drop(handle.spawn(|| async {}));
@@ -583,10 +585,10 @@ fn wakers_that_call_back() {
 }
 
 #[test]
-fn a_waker_that_panics_does_not_hurt_the_loop() {
+fn a_waker_that_panics_does_not_stop_the_loop() {
     let runtime = Runtime::new().unwrap();
     let mut task = runtime.handle().spawn(|| async { 1 });
-    let waker = calling(|call| assert_ne!(call, Call::Wake, "told to panic"));
+    let waker = calling(|call| assert_ne!(call, Call::Wake, "the waker panics"));
     let polled = Pin::new(&mut task).poll(&mut Context::from_waker(&waker));
     assert!(polled.is_pending());
     turn(&runtime);
@@ -607,8 +609,8 @@ fn polling_again_after_the_output_panics() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "three hundred tasks, to use up a budget")]
-fn a_handle_spends_the_budget_of_its_task() {
+#[cfg_attr(miri, ignore = "three hundred tasks, to spend a budget")]
+fn awaiting_handles_spends_the_budget_of_the_task() {
     let runtime = Runtime::new().unwrap();
     let handle = runtime.handle();
     let tasks: Vec<_> = (0..300).map(|_| handle.spawn(|| async {})).collect();
@@ -618,17 +620,17 @@ fn a_handle_spends_the_budget_of_its_task() {
     });
     runtime.block_on(async {
         let others = Rc::new(Cell::new(0));
-        let told = Rc::clone(&others);
-        drop(spawn(async move { told.set(1) }));
+        let flag = Rc::clone(&others);
+        drop(spawn(async move { flag.set(1) }));
         for task in tasks {
             task.await.unwrap();
         }
-        assert_eq!(others.get(), 1, "128 handles, then it is another's turn");
+        assert_eq!(others.get(), 1, "after 128 handles another task runs");
     });
 }
 
 #[test]
-fn timers_of_a_remote_task_go_by_the_clock_of_its_loop() {
+fn timers_of_a_remote_task_follow_the_clock_of_its_loop() {
     let runtime = Builder::new().start_paused(true).build().unwrap();
     let handle = runtime.handle();
     let task = elsewhere(move || {
@@ -662,7 +664,7 @@ fn many_threads_spawn_at_once() {
                         }
                         number
                     });
-                    // Some with the loop asleep, some one after the other.
+                    // Some are sent while the loop is parked, others in quick succession.
                     sum += if number % 3 == 0 {
                         wait_for(task).unwrap()
                     } else {
@@ -680,9 +682,9 @@ fn many_threads_spawn_at_once() {
     }
 }
 
-/// Whatever wins, every handle resolves.
+/// Whichever comes first, every handle becomes ready.
 #[test]
-fn spawning_while_the_runtime_is_dropped() {
+fn spawning_while_the_runtime_is_dropped_completes_every_handle() {
     const THREADS: usize = 4;
     for round in 0..if cfg!(miri) { 3 } else { 300 } {
         let runtime = Runtime::new().unwrap();
@@ -728,7 +730,7 @@ fn spawning_while_the_runtime_is_dropped() {
 }
 
 #[test]
-fn a_panic_that_nobody_took_goes_back_to_the_loop() {
+fn a_panic_that_was_not_joined_ends_the_runtime() {
     use coreloop::runtime::UnhandledPanic;
 
     let reports = Reports::new();
@@ -746,7 +748,7 @@ fn a_panic_that_nobody_took_goes_back_to_the_loop() {
         assert_eq!(reports.messages(), [text]);
     };
 
-    // It arrived before the handle went.
+    // The task panicked before its handle was dropped.
     let runtime = strict();
     let handle = runtime.handle().spawn(|| async { panic!("came first") });
     wait_until(|| {
@@ -756,7 +758,7 @@ fn a_panic_that_nobody_took_goes_back_to_the_loop() {
     elsewhere(move || drop(handle));
     ends_with(&runtime, "came first");
 
-    // The handle went first, from blocking work too.
+    // The handle was dropped first; the same for blocking work.
     let runtime = strict();
     drop(runtime.handle().spawn(|| async { panic!("came last") }));
     ends_with(&runtime, "came last");

@@ -1,5 +1,5 @@
-//! Tasks of `Handle::spawn` that have something to clean up: their outcome comes after
-//! their cleanups, and a panic is reported once unless the handle gives it.
+//! Tasks of `Handle::spawn` with cleanups: they finish after their cleanups, and a panic
+//! is reported once, unless the handle returns it.
 
 use std::future::pending;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use coreloop_test_support::panics::text_of;
 use coreloop_test_support::reports::Reports;
 use coreloop_test_support::trace::{TICK, ticks};
 
-/// A runtime with a paused clock, and what it reports.
+/// Creates a runtime with a paused clock, and a log of its reports.
 fn reporting(policy: UnhandledPanic) -> (Runtime, Reports) {
     let reports = Reports::new();
     let runtime = reports
@@ -37,8 +37,8 @@ fn panics(runtime: &Runtime) -> RemoteJoinHandle<()> {
     })
 }
 
-/// Lets tasks that were spawned by a handle start, and run as far as they can without
-/// the clock. While other tasks are ready, one of them starts in some thirty polls.
+/// Lets tasks that were spawned by a handle start, and run until they wait for the clock.
+/// While other tasks are ready, one spawn request is taken in about thirty polls.
 async fn let_tasks_start() {
     for _ in 0..200 {
         yield_now().await;
@@ -46,7 +46,7 @@ async fn let_tasks_start() {
 }
 
 #[test]
-fn a_panic_that_the_handle_gives_is_not_reported() {
+fn a_panic_that_the_handle_returns_is_not_reported() {
     let (runtime, _reports) = reporting(UnhandledPanic::Report);
     let task = panics(&runtime);
     let error = runtime.block_on(async {
@@ -88,7 +88,7 @@ fn a_panic_whose_handle_is_dropped_later_is_reported_once() {
 }
 
 #[test]
-fn a_panic_of_a_detached_task_ends_the_runtime_where_it_is_to() {
+fn a_panic_of_a_detached_task_ends_the_runtime_if_so_configured() {
     for guarded in [false, true] {
         let (runtime, reports) = reporting(UnhandledPanic::ShutdownRuntime);
         if guarded {
@@ -127,7 +127,7 @@ fn a_panic_of_a_destructor_comes_after_the_cleanups() {
     }
 }
 
-/// The outcome is what the future returned, as for any task.
+/// As for any task, the outcome is what the future returned.
 #[test]
 fn a_runtime_that_is_dropped_before_the_cleanups_end_loses_no_outcome() {
     let (runtime, reports) = reporting(UnhandledPanic::Report);
@@ -156,7 +156,7 @@ fn a_runtime_that_is_dropped_before_the_cleanups_end_loses_no_outcome() {
     assert_eq!(failures.len(), 6, "{failures:#?}");
 }
 
-/// The output is dropped at the end of a task that nothing joins.
+/// The output of a detached task is dropped when the task finishes.
 #[test]
 fn an_output_that_is_not_taken_may_hold_a_guard() {
     let (runtime, _reports) = reporting(UnhandledPanic::Report);

@@ -1,5 +1,5 @@
-//! Many tasks from other threads at once: the loop's own tasks, timers and descriptors get
-//! their turn in between.
+//! Many tasks from other threads at once: the loop runs its own tasks, timers and
+//! descriptors in between.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -21,14 +21,14 @@ use coreloop_test_support::panics::recorded;
 
 const MANY: u32 = 10_000;
 
-/// How many tasks of other threads may start before a local task that is ready runs.
+/// The maximum number of remote tasks that start before a ready local task runs.
 const BOUND: u32 = 128;
 
 thread_local! {
     static STARTED: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Has a thread spawn tasks that count themselves in `STARTED`.
+/// Spawns tasks that count themselves in `STARTED`, on another thread.
 fn flood(handle: Handle, count: u32) -> Vec<RemoteJoinHandle<u32>> {
     let flooding = thread::spawn(move || {
         let start = || async { STARTED.replace(STARTED.get() + 1) };
@@ -37,8 +37,8 @@ fn flood(handle: Handle, count: u32) -> Vec<RemoteJoinHandle<u32>> {
     flooding.join().expect("the thread does not panic")
 }
 
-/// Runs tasks that are ready again and again beside a flood, and returns how many
-/// of the others started between two polls of one of them, at most.
+/// Runs local tasks that are always ready beside a flood, and returns the maximum number
+/// of remote tasks that started between two polls of one local task.
 fn most_between_polls(runtime: &Runtime, tasks: u32) -> u32 {
     STARTED.set(0);
     let handles = flood(runtime.handle(), MANY);
@@ -69,22 +69,22 @@ fn most_between_polls(runtime: &Runtime, tasks: u32) -> u32 {
 
 #[test]
 #[cfg_attr(miri, ignore = "ten thousand tasks")]
-fn a_task_that_is_ready_waits_for_few_tasks_of_others() {
+fn a_ready_task_waits_for_few_remote_tasks() {
     for tasks in [1, 2, 10] {
         let runtime = Runtime::new().unwrap();
         let most = most_between_polls(&runtime, tasks);
         assert!(most <= BOUND, "{most} at {tasks}");
-        // Also when the runtime has been at rest in between.
+        // The bound also holds after the runtime was idle.
         runtime.block_on(async { sleep(Duration::from_millis(1)).await });
         let most = most_between_polls(&runtime, tasks);
         assert!(most <= BOUND, "{most} at {tasks}, later");
     }
 }
 
-/// While there are local tasks that are ready all the time, others get their turn too.
+/// Remote tasks start even while local tasks are always ready.
 #[test]
 #[cfg_attr(miri, ignore = "ten thousand tasks")]
-fn a_busy_loop_starts_tasks_of_others() {
+fn a_busy_loop_starts_remote_tasks() {
     for tasks in [1, 10, 1000] {
         let runtime = Runtime::new().unwrap();
         let polls = Rc::new(Cell::new(0_u64));
@@ -104,8 +104,8 @@ fn a_busy_loop_starts_tasks_of_others() {
                 handle.await.unwrap();
             }
         });
-        // As with tokio one of 31 polls is theirs at least, and a round of the queue goes
-        // by until a task that was started runs.
+        // As in tokio, at least one of 31 polls takes spawn requests, and a started task
+        // waits for one round of the queue.
         let most = 100 * 31 + 100 * 2 * tasks;
         assert!(polls.get() <= most, "{} at {tasks}", polls.get());
     }
@@ -125,7 +125,7 @@ fn an_endless_flood_stops_no_timer_and_no_descriptor() {
             move || {
                 let mut sent = 0_u32;
                 while stopped.try_recv() != Err(mpsc::TryRecvError::Disconnected) {
-                    // There is always something in the box, but memory has an end.
+                    // There are always spawn requests, but not more than memory can hold.
                     if sent - started.load(Ordering::Relaxed) > MANY {
                         thread::yield_now();
                         continue;
@@ -160,7 +160,7 @@ fn an_endless_flood_stops_no_timer_and_no_descriptor() {
 
 #[test]
 #[cfg_attr(miri, ignore = "ten thousand tasks")]
-fn a_shutdown_runs_what_was_spawned_before() {
+fn a_shutdown_runs_tasks_that_were_spawned_before() {
     STARTED.set(0);
     let runtime = paused();
     let handles = flood(runtime.handle(), MANY);
@@ -197,9 +197,10 @@ fn a_shutdown_without_time_names_tasks_that_have_not_started() {
     }
 }
 
-/// Whatever the closures do when they are dropped, each is, and each handle resolves.
+/// Every closure is dropped, though some panic or spawn when they are dropped, and every
+/// handle becomes ready.
 #[test]
-fn what_is_left_at_the_end_is_dropped() {
+fn spawn_requests_that_are_left_at_the_end_are_dropped() {
     let count = if cfg!(miri) { 50 } else { 1000 };
     for shut_down in [false, true] {
         let dropped = Arc::new(AtomicU32::new(0));
@@ -212,7 +213,8 @@ fn what_is_left_at_the_end_is_dropped() {
                         let (own, counter) = (handle.clone(), Arc::clone(&counter));
                         let bomb = OnDrop::new(move || {
                             counter.fetch_add(1, Ordering::Relaxed);
-                            // Refused by now, or dropped with the others.
+                            // This request is cancelled at once, or dropped with the
+                            // others.
                             drop(own.spawn(|| async {}));
                             assert!(number % 2 == 0, "a closure that panics");
                         });

@@ -1,4 +1,4 @@
-//! What the hook for slow polls may do: it runs inside the turn.
+//! The hook for slow polls, which runs inside the turn and may use the runtime.
 
 use std::cell::{Cell, RefCell};
 use std::future::pending;
@@ -15,7 +15,8 @@ use coreloop_test_support::on_drop::OnDrop;
 use coreloop_test_support::reports::Reports;
 
 thread_local! {
-    /// What the hook does, once: it is to be `Send`, and what tests do is not.
+    /// The closure that the hook calls once. It is here because the hook must be `Send`,
+    /// and the closures of the tests are not.
     static HOOK: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
 }
 
@@ -26,7 +27,7 @@ fn hook(_: &SlowPoll) {
     }
 }
 
-/// A runtime to which every poll is slow.
+/// Creates a runtime for which every poll is slow.
 fn watched(reports: &Reports) -> Runtime {
     reports
         .builder()
@@ -38,7 +39,7 @@ fn watched(reports: &Reports) -> Runtime {
 }
 
 #[test]
-fn a_hook_that_does_everything_at_once() {
+fn a_hook_may_use_everything_of_the_runtime() {
     let reports = Reports::new();
     let runtime = Rc::new(watched(&reports));
     let done = Rc::new(Cell::new(0));
@@ -70,9 +71,9 @@ fn a_hook_that_does_everything_at_once() {
     });
 }
 
-/// The runtime ends with the slice.
+/// The panic ends the runtime after the slice.
 #[test]
-fn a_hook_that_drops_the_handle_of_a_panic() {
+fn a_hook_may_drop_the_handle_of_a_panicked_task() {
     let reports = Reports::new();
     let runtime = watched(&reports);
     let handle: JoinHandle<()> = runtime.spawn(async { panic!("dropped by the hook") });

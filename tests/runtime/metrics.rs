@@ -1,4 +1,4 @@
-//! What `Runtime::metrics` counts.
+//! The counts of `Runtime::metrics`.
 
 use std::future::pending;
 use std::io::{Read as _, Write as _};
@@ -40,11 +40,15 @@ fn tasks_are_counted_from_spawn_to_end() {
     runtime.turn(Some(Duration::ZERO)).unwrap();
     let end = runtime.metrics();
     assert_eq!(end.alive_tasks(), 0);
-    assert_eq!(end.remote_schedules(), 1, "an abort outside the turn");
+    assert_eq!(
+        end.remote_schedules(),
+        1,
+        "the abort came from outside a turn"
+    );
 }
 
 #[test]
-fn more_tasks_than_ids_are_handed_out_at_once() {
+fn tasks_are_counted_across_blocks_of_ids() {
     let runtime = Runtime::new().unwrap();
     let tasks = if cfg!(miri) { 10 } else { (1 << 16) + 10 };
     runtime.block_on(async {
@@ -56,7 +60,7 @@ fn more_tasks_than_ids_are_handed_out_at_once() {
 }
 
 #[test]
-fn polls_follow_wakes() {
+fn each_wake_is_one_poll() {
     let runtime = Runtime::new().unwrap();
     runtime.block_on(async {
         for _ in 0..10 {
@@ -89,7 +93,7 @@ fn a_loop_counts_the_same_when_its_polls_are_timed() {
 }
 
 #[test]
-fn a_task_that_used_up_its_budget_is_counted() {
+fn a_task_that_spent_its_budget_is_counted() {
     let runtime = Runtime::new().unwrap();
     runtime.block_on(async {
         for _ in 0..300 {
@@ -101,7 +105,7 @@ fn a_task_that_used_up_its_budget_is_counted() {
 
 #[test]
 fn waits_are_counted() {
-    // Where the clock stands still, a wait is a jump to the next timer.
+    // With a paused clock, a wait is a jump to the next timer.
     let runtime = Builder::new().start_paused(true).build().unwrap();
     runtime.block_on(async {
         time::sleep(Duration::from_millis(1)).await;
@@ -111,9 +115,9 @@ fn waits_are_counted() {
     assert_eq!(metrics.noops(), 0);
 }
 
-/// A look at the kernel that does not wait was counted as a wait in vain.
+/// Regression: a poll of the kernel that does not wait was counted as a wait in vain.
 #[test]
-fn a_turn_that_does_not_wait_is_no_wait() {
+fn a_turn_that_does_not_wait_is_not_counted_as_a_wait() {
     let runtime = Runtime::new().unwrap();
     for _ in 0..3 {
         runtime.turn(Some(Duration::ZERO)).unwrap();
@@ -149,14 +153,14 @@ fn descriptors_and_their_events_are_counted() {
 
 #[test]
 #[should_panic(expected = "runtime::metrics called outside a coreloop runtime")]
-fn outside_a_runtime_there_is_nothing_to_count() {
+fn metrics_outside_a_runtime_panics() {
     let _ = metrics();
 }
 
 #[cfg(all(target_os = "linux", not(miri)))]
 #[test]
-fn computing_is_being_busy() {
-    // All zero, or not there, where the kernel was built not to count.
+fn busy_duration_grows_while_the_thread_computes() {
+    // The counts are zero or missing if the kernel was built without them.
     let counts = std::fs::read_to_string("/proc/thread-self/schedstat");
     if !counts.is_ok_and(|counts| !counts.starts_with("0 0 0")) {
         eprintln!("SKIPPED: this kernel does not count the time of threads");
@@ -164,7 +168,8 @@ fn computing_is_being_busy() {
     }
     let runtime = Runtime::new().unwrap();
     let before = runtime.metrics().busy_duration();
-    // Not for a time, but until it shows, for the kernel counts by its ticks.
+    // Until the count grows, rather than for a fixed time, because the kernel counts in
+    // ticks.
     let mut sum = 0_u64;
     while runtime.metrics().busy_duration() <= before {
         for number in 0..100_000 {

@@ -1,10 +1,10 @@
-//! What users of single-threaded runtimes complain of, and what happens here
-//! instead: one test a complaint, with the report that it comes from.
+//! What users of single-threaded runtimes complain about, and how coreloop behaves
+//! instead: one test for each complaint, with the reports that it comes from.
 //!
-//! Not here: HTTP stacks that ask for owned buffers or `Send` handlers, whose tests
-//! are `hyper_http1` and `axum` in `ecosystem/tests`; and processes that fork, which
-//! are in `tests/process/child_others.rs`.
-#![cfg(not(miri))] // Programs that are too long for it.
+//! Tested elsewhere: HTTP stacks that ask for owned buffers or `Send` handlers, by
+//! `hyper_http1` and `axum` in `ecosystem/tests`; and processes that fork, by
+//! `tests/process/child_others.rs`.
+#![cfg(not(miri))] // These programs run too long for it.
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
@@ -31,14 +31,15 @@ use coreloop_test_support::reports::Reports;
 /// <https://github.com/tokio-rs/tokio/issues/7549>,
 /// <https://github.com/tokio-rs/tokio/issues/7022>
 #[test]
-fn there_is_one_scheduler_and_spawn_takes_what_is_not_send() {
+fn there_is_one_scheduler_and_spawn_takes_futures_that_are_not_send() {
     let runtime = Runtime::new().unwrap();
     let shared = Rc::new(Cell::new(0));
     let add = |number| {
         let shared = Rc::clone(&shared);
         async move { shared.set(shared.get() + number) }
     };
-    // Before the runtime is driven, in the root, in a task, in a task's task.
+    // Spawned before the runtime is driven, by the root, by a task, and by that task's
+    // task.
     let first = runtime.spawn(add(1));
     let (second, third) = (add(10), add(100));
     runtime.block_on(async move {
@@ -59,7 +60,7 @@ fn there_is_one_scheduler_and_spawn_takes_what_is_not_send() {
 /// <https://github.com/hyperium/hyper/issues/3110>
 #[coreloop::test]
 async fn buffers_are_borrowed() {
-    // Any reader and writer of `futures-io`, by name only.
+    // Takes any reader and writer of `futures-io`.
     async fn relay<R, W>(mut reader: R, mut writer: W, buffer: &mut [u8])
     where
         R: futures_lite::AsyncRead + Unpin,
@@ -136,7 +137,7 @@ fn no_locked_memory_is_needed() {
 /// <https://github.com/DataDog/glommio/issues/194>,
 /// <https://github.com/monoio-rs/monoio/issues/120>
 #[coreloop::test]
-async fn wakers_go_to_other_threads() {
+async fn wakers_may_be_sent_to_other_threads() {
     let (sender, receiver) = mpsc::channel::<Waker>();
     let waking = thread::spawn(move || {
         for waker in receiver {
@@ -209,7 +210,7 @@ fn no_wake_is_lost_and_none_blocks() {
         })
         .collect();
     while runtime.turn(Some(Duration::ZERO)).unwrap() {}
-    // Nobody turns the loop while they are woken.
+    // The loop runs no turn while the tasks are woken.
     let woken = thread::spawn(move || receiver.try_iter().map(Waker::wake).count());
     assert_eq!(woken.join().unwrap(), count);
     runtime.block_on(async {
@@ -226,7 +227,7 @@ fn no_wake_is_lost_and_none_blocks() {
 #[test]
 fn a_panic_neither_kills_the_loop_nor_vanishes() {
     let runtime = Runtime::new().unwrap();
-    let error = runtime.block_on(async { spawn(async { panic!("told") }).await });
+    let error = runtime.block_on(async { spawn(async { panic!("joined") }).await });
     assert!(error.unwrap_err().is_panic());
     assert_eq!(runtime.block_on(async { 1 }), 1);
 
@@ -237,14 +238,14 @@ fn a_panic_neither_kills_the_loop_nor_vanishes() {
         .build()
         .unwrap();
     let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        drop(strict.spawn(async { panic!("seen by nobody") }));
+        drop(strict.spawn(async { panic!("not joined") }));
         strict.block_on(pending::<()>());
     }));
     assert!(ended.is_err());
-    assert_eq!(reports.messages(), ["seen by nobody"]);
+    assert_eq!(reports.messages(), ["not joined"]);
 }
 
-/// The program does not end while a blocking call goes on.
+/// The program does not end while a blocking call is running.
 /// <https://github.com/tokio-rs/tokio/issues/5338>,
 /// <https://github.com/tokio-rs/tokio/issues/589>
 #[test]
@@ -260,7 +261,7 @@ fn blocking_work_does_not_keep_the_runtime() {
         }));
     });
     starts.recv().unwrap();
-    // Returns, though the work is not over, and says where it came from.
+    // The shutdown returns although the job is running, and reports where it was spawned.
     let report = runtime.shutdown(Duration::ZERO);
     assert!(report.tasks().is_empty());
     assert_eq!(report.blocking().len(), 1);
@@ -272,7 +273,7 @@ fn blocking_work_does_not_keep_the_runtime() {
 /// <https://github.com/actix/actix/issues/531>,
 /// <https://github.com/tikv/tikv/issues/13866>
 #[test]
-fn what_a_runtime_made_may_be_dropped_anywhere() {
+fn objects_of_a_runtime_may_be_dropped_anywhere() {
     let runtime = Runtime::new().unwrap();
     let (stream, listener, timer) = runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -281,7 +282,7 @@ fn what_a_runtime_made_may_be_dropped_anywhere() {
         let mut timer = Box::pin(sleep(Duration::from_secs(3600)));
         let mut byte = [0];
         let read = timeout(Duration::ZERO, stream.read(&mut byte)).await;
-        assert!(read.is_err(), "registered by now");
+        assert!(read.is_err(), "the stream is registered by now");
         poll_fn(|context| Poll::Ready(timer.as_mut().poll(context).is_pending())).await;
         (stream, listener, timer)
     });
@@ -311,7 +312,7 @@ async fn a_cancelled_read_loses_no_byte() {
     let mut received = Vec::new();
     while received.len() < bytes.len() {
         let mut byte = [0];
-        // Given up at once if nothing is there, and so dropped very often.
+        // The read is dropped at once if no data is there, and so is dropped very often.
         if let Ok(read) = timeout(Duration::ZERO, far.read(&mut byte)).await {
             assert_eq!(read.unwrap(), 1);
             received.push(byte[0]);
@@ -322,17 +323,17 @@ async fn a_cancelled_read_loses_no_byte() {
     writing.await.unwrap();
 }
 
-/// One task that never waits starves every other, and the sockets.
+/// One task that never waits starves all other tasks, and the sockets.
 /// <https://github.com/tokio-rs/tokio/issues/2542>,
 /// <https://github.com/tokio-rs/tokio/issues/4782>,
 /// <https://github.com/monoio-rs/monoio/issues/322>
 #[coreloop::test]
-async fn a_task_that_is_always_ready_starves_nobody() {
+async fn a_task_that_is_always_ready_does_not_starve_others() {
     let notify = Rc::new(Notify::new());
     let busy = spawn({
         let notify = Rc::clone(&notify);
         async move {
-            // Never pending, but for its budget.
+            // This is pending only when the budget is spent.
             loop {
                 notify.notify_one();
                 notify.notified().await;
@@ -348,20 +349,19 @@ async fn a_task_that_is_always_ready_starves_nobody() {
     busy.abort();
 }
 
-/// Nobody notices that a task blocks the thread; and a socket made by `std`
-/// blocks it by itself.
+/// No tool shows that a task blocks the thread; and a socket made by `std` blocks it.
 /// <https://github.com/tokio-rs/console/issues/150>,
 /// <https://github.com/tokio-rs/tokio/issues/6315>,
 /// <https://github.com/tokio-rs/tokio/issues/7172>
 #[test]
-fn a_blocked_loop_is_told_of_and_sockets_of_std_do_not_block_it() {
+fn a_blocked_loop_is_reported_and_sockets_of_std_do_not_block_it() {
     use std::sync::{Arc, Mutex};
 
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let tell = Arc::clone(&told);
+    let places = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&places);
     let runtime = Builder::new()
         .slow_poll(Duration::from_millis(10))
-        .on_slow_poll(move |slow| tell.lock().unwrap().push(slow.task().spawned_at()))
+        .on_slow_poll(move |slow| log.lock().unwrap().push(slow.task().spawned_at()))
         .build()
         .unwrap();
     let line = line!() + 2;
@@ -370,7 +370,8 @@ fn a_blocked_loop_is_told_of_and_sockets_of_std_do_not_block_it() {
         blocks.await.unwrap();
     });
     assert!(
-        told.lock()
+        places
+            .lock()
             .unwrap()
             .iter()
             .any(|place| place.line() == line)
@@ -385,7 +386,7 @@ fn a_blocked_loop_is_told_of_and_sockets_of_std_do_not_block_it() {
             let mut byte = [0];
             stream.read_exact(&mut byte).await.map(|_| byte)
         });
-        // Would not come to this if the read blocked.
+        // The root would not get here if the read blocked.
         yield_now().await;
         peer.write_all(b"x").unwrap();
         assert_eq!(&reading.await.unwrap().unwrap(), b"x");
@@ -398,12 +399,12 @@ fn a_blocked_loop_is_told_of_and_sockets_of_std_do_not_block_it() {
     );
 }
 
-/// Timers are a millisecond late, and a paused clock has a mind of its own.
+/// Timers are a millisecond late, and a paused clock moves when it should not.
 /// <https://github.com/tokio-rs/tokio/issues/5021>,
 /// <https://github.com/tokio-rs/tokio/issues/6866>,
 /// <https://github.com/tokio-rs/tokio/issues/4522>
 #[coreloop::test(start_paused = true)]
-async fn time_is_kept_to_the_nanosecond() {
+async fn timers_are_exact_to_the_nanosecond() {
     let start = Instant::now();
     for nanos in [1, 999, 1_000, 1_025, 123_456_789] {
         let before = Instant::now();

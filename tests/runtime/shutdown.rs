@@ -1,4 +1,4 @@
-//! `Runtime::shutdown`: what gets done until the deadline, and what is named
+//! `Runtime::shutdown`: what finishes before the deadline, and what the report names
 //! after it.
 
 use std::cell::{Cell, RefCell};
@@ -67,7 +67,7 @@ fn the_shutdown_ends_with_the_last_task() {
 }
 
 #[test]
-fn tasks_spawned_meanwhile_count() {
+fn a_shutdown_waits_for_tasks_that_are_spawned_meanwhile() {
     let runtime = paused();
     let done = Rc::new(Cell::new(false));
     drop(runtime.spawn({
@@ -85,7 +85,7 @@ fn tasks_spawned_meanwhile_count() {
 }
 
 #[test]
-fn without_time_tasks_that_are_ready_run_once_more() {
+fn a_shutdown_without_time_runs_ready_tasks_once_more() {
     let runtime = Runtime::new().unwrap();
     let polled = Rc::new(Cell::new(0));
     drop(runtime.spawn({
@@ -101,7 +101,7 @@ fn without_time_tasks_that_are_ready_run_once_more() {
 }
 
 #[test]
-fn a_busy_task_does_not_keep_the_deadline_away() {
+fn a_busy_task_does_not_delay_the_deadline() {
     let runtime = Runtime::new().unwrap();
     drop(runtime.spawn(async {
         loop {
@@ -113,7 +113,7 @@ fn a_busy_task_does_not_keep_the_deadline_away() {
 }
 
 #[test]
-fn what_is_abandoned_is_dropped_before_the_report() {
+fn abandoned_tasks_are_dropped_before_the_report() {
     let runtime = paused();
     let held = Rc::new(());
     drop(runtime.spawn({
@@ -148,10 +148,11 @@ fn blocking_work_has_until_the_deadline() {
 }
 
 #[test]
-fn blocking_work_of_other_threads_counts_too() {
+fn a_shutdown_waits_for_blocking_work_of_other_threads() {
     let (release, blocked) = mpsc::channel::<()>();
     let (started, starts) = mpsc::channel();
-    // Also with a clock that stands still, and would do so for ever.
+    // The deadline passes even with a paused clock, which would wait for the job for
+    // ever.
     let runtime = paused();
     let handle = runtime.handle();
     let line = line!() + 2;
@@ -166,7 +167,10 @@ fn blocking_work_of_other_threads_counts_too() {
     starts.recv().unwrap();
     let report = runtime.shutdown(Duration::from_millis(1));
     assert!(!report.is_clean());
-    assert!(report.tasks().is_empty(), "the courier is nobody's task");
+    assert!(
+        report.tasks().is_empty(),
+        "the runtime's own tasks are not reported"
+    );
     let place = report.blocking()[0].spawned_at();
     assert_eq!((place.file(), place.line()), (file!(), line));
     let text = format!("left behind blocking work spawned at {place}");
@@ -174,14 +178,15 @@ fn blocking_work_of_other_threads_counts_too() {
     drop(release);
 }
 
-/// The last task that counts ended with its slice, when what it had sent had not
-/// become a task yet: that was dropped, and the report knew nothing of it.
+/// Regression: the last task ended with its slice, before its spawn request had become a
+/// task. The request was dropped, and the report did not name it.
 #[test]
-fn a_task_on_its_way_counts() {
-    // So the slice ends with the first task that takes as long as one.
+fn a_shutdown_waits_for_spawn_requests() {
+    // When polls are timed, the slice ends with the first task that takes as long as a
+    // slice.
     let runtime = Builder::new().slow_poll(Duration::MAX).build().unwrap();
     let handle = runtime.handle();
-    // The courier waits for letters.
+    // The runtime's task behind the handles now waits for spawn requests.
     runtime.block_on(yield_now());
     let (send, done) = mpsc::channel();
     drop(runtime.spawn(async move {
@@ -196,7 +201,7 @@ fn a_task_on_its_way_counts() {
 }
 
 #[test]
-fn what_blocking_work_spawns_at_its_end_counts() {
+fn a_shutdown_waits_for_tasks_that_blocking_work_spawns_at_its_end() {
     for _ in 0..if cfg!(miri) { 3 } else { 300 } {
         let runtime = Runtime::new().unwrap();
         let handle = runtime.handle();
@@ -221,7 +226,7 @@ fn a_shutdown_inside_a_runtime_is_refused() {
 }
 
 #[test]
-fn a_panic_that_is_to_end_the_runtime_comes_out_of_the_shutdown() {
+fn a_panic_that_ends_the_runtime_propagates_from_the_shutdown() {
     let reports = Reports::new();
     let runtime = reports
         .builder()
@@ -266,5 +271,5 @@ fn dropping_a_runtime_drops_tasks_that_wake_each_other() {
     runtime.turn(Some(Duration::ZERO)).unwrap();
     assert!(Rc::strong_count(&wakers) > 100);
     drop(runtime);
-    assert_eq!(Rc::strong_count(&wakers), 1, "every future is gone");
+    assert_eq!(Rc::strong_count(&wakers), 1, "every future was dropped");
 }

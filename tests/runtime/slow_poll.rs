@@ -1,5 +1,5 @@
-//! The warning of slow polls. No test takes the time: with a limit of nothing
-//! every poll is slow, and with the longest none is.
+//! The warning about slow polls. Most tests do not measure time: with a limit of zero
+//! every poll is slow, and with the longest limit none is.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use coreloop::runtime::{Builder, SlowPoll};
 use coreloop::spawn;
 use coreloop::task::{self, yield_now};
 
-/// A builder with a limit, and the list that its slow polls go to.
+/// Creates a builder with a limit, and the list that its slow polls are added to.
 fn watched(limit: Duration) -> (Builder, Arc<Mutex<Vec<SlowPoll>>>) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let list = Arc::clone(&seen);
@@ -19,7 +19,7 @@ fn watched(limit: Duration) -> (Builder, Arc<Mutex<Vec<SlowPoll>>>) {
 }
 
 #[test]
-fn each_slow_poll_is_told_with_its_task() {
+fn each_slow_poll_is_reported_with_its_task() {
     let (builder, seen) = watched(Duration::ZERO);
     let runtime = builder.build().unwrap();
     let root = runtime.block_on(async {
@@ -32,7 +32,7 @@ fn each_slow_poll_is_told_with_its_task() {
     let spawned = line!() - 5;
     let seen = seen.lock().unwrap();
     let of_root = seen.iter().filter(|slow| slow.task().id() == root).count();
-    assert_eq!(of_root, 2, "spawned and joined");
+    assert_eq!(of_root, 2, "one poll spawns the task, another joins it");
     let of_task: Vec<_> = seen
         .iter()
         .filter(|slow| slow.task().name() == Some("slow"))
@@ -52,7 +52,7 @@ fn each_slow_poll_is_told_with_its_task() {
 }
 
 #[test]
-fn what_the_loop_does_for_itself_is_not_told() {
+fn tasks_of_the_runtime_itself_are_not_reported() {
     let (builder, seen) = watched(Duration::ZERO);
     let runtime = builder.build().unwrap();
     let handle = runtime.handle();
@@ -68,8 +68,8 @@ fn what_the_loop_does_for_itself_is_not_told() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "a hundred tasks, to see that nothing is reported")]
-fn a_poll_that_is_short_is_not_told() {
+#[cfg_attr(miri, ignore = "a hundred tasks, to check that nothing is reported")]
+fn a_short_poll_is_not_reported() {
     let (builder, seen) = watched(Duration::MAX);
     builder.build().unwrap().block_on(async {
         for _ in 0..100 {
@@ -80,7 +80,7 @@ fn a_poll_that_is_short_is_not_told() {
 }
 
 #[test]
-fn a_long_poll_is_as_long_as_it_took() {
+fn a_slow_poll_is_reported_with_its_duration() {
     let (builder, seen) = watched(Duration::from_millis(20));
     builder.build().unwrap().block_on(async {
         std::thread::sleep(Duration::from_millis(20));
@@ -90,7 +90,7 @@ fn a_long_poll_is_as_long_as_it_took() {
 }
 
 #[test]
-fn a_hook_that_panics_stops_nothing() {
+fn a_hook_that_panics_does_not_stop_the_loop() {
     let runtime = Builder::new()
         .slow_poll(Duration::ZERO)
         .on_slow_poll(|_| panic!("in the hook"))
@@ -120,7 +120,7 @@ fn the_limit_may_be_set_before_or_after_the_hook() {
 }
 
 #[test]
-fn busy_tasks_starve_no_timer_while_watched() {
+fn busy_tasks_do_not_starve_timers_while_polls_are_timed() {
     let (builder, _) = watched(Duration::MAX);
     builder.build().unwrap().block_on(async {
         drop(spawn(async {
@@ -191,7 +191,7 @@ mod by_tracing {
         assert!(printed.contains("panic=\"unseen\""), "{printed}");
     }
 
-    /// What panics where nobody expects it.
+    /// A writer that panics, which no code expects of it.
     struct Broken;
 
     impl io::Write for Broken {
@@ -204,11 +204,11 @@ mod by_tracing {
         }
     }
 
-    /// The panic of the warning came out of the turn, and left the loop marked
-    /// awake: nobody's wake rang for it any more. That of the report kept the
-    /// runtime from being shut down.
+    /// Regression: a panic in the warning propagated from the turn, and left the loop
+    /// marked as awake, so that no later wake rang the doorbell. A panic in the report
+    /// kept the runtime from being shut down.
     #[test]
-    fn a_subscriber_that_panics_stops_nothing() {
+    fn a_subscriber_that_panics_does_not_stop_the_loop() {
         let subscriber = tracing_subscriber::fmt().with_writer(|| Broken).finish();
         tracing::subscriber::with_default(subscriber, || {
             let runtime = Builder::new()

@@ -1,5 +1,5 @@
-//! A runtime inside another event loop: its descriptor is readable when a turn
-//! has something to do, and not otherwise.
+//! A runtime inside another event loop: its descriptor is readable when a turn has
+//! something to do, and only then.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -21,7 +21,7 @@ use coreloop::time::{Instant, sleep};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 
-/// Whether the descriptor is readable now, as a foreign loop sees it.
+/// Returns whether the descriptor is readable now, as another event loop sees it.
 fn is_readable(runtime: &Runtime) -> bool {
     poll_descriptor(runtime, Some(&Timespec::default()))
 }
@@ -37,15 +37,16 @@ fn poll_descriptor(runtime: &Runtime, timeout: Option<&Timespec>) -> bool {
     poll(&mut fds, timeout).expect("poll(2) of one descriptor") == 1
 }
 
-/// Turns the runtime as a foreign loop would: when the descriptor says so.
-fn drive(runtime: &Runtime, mut over: impl FnMut() -> bool) {
-    while !over() {
+/// Runs turns as another event loop would: whenever the descriptor is readable, until
+/// `is_done`.
+fn drive(runtime: &Runtime, mut is_done: impl FnMut() -> bool) {
+    while !is_done() {
         wait_readable(runtime);
         runtime.turn(Some(Duration::ZERO)).expect("a turn");
     }
 }
 
-/// Turns until there is nothing to do.
+/// Runs turns until there is nothing to do.
 fn settle(runtime: &Runtime) {
     while is_readable(runtime) {
         runtime.turn(Some(Duration::ZERO)).expect("a turn");
@@ -53,7 +54,7 @@ fn settle(runtime: &Runtime) {
 }
 
 #[test]
-fn a_turn_runs_what_is_ready_and_tells_what_is_left() {
+fn a_turn_runs_ready_tasks_and_returns_whether_some_are_left() {
     let runtime = Runtime::new().unwrap();
     assert!(!runtime.turn(Some(Duration::ZERO)).unwrap());
     let task = runtime.spawn(async { 1 });
@@ -64,7 +65,10 @@ fn a_turn_runs_what_is_ready_and_tells_what_is_left() {
             yield_now().await;
         }
     });
-    assert!(runtime.turn(None).unwrap(), "it does not run on");
+    assert!(
+        runtime.turn(None).unwrap(),
+        "a turn ends though a task is always ready"
+    );
     assert!(runtime.turn(Some(Duration::from_secs(3600))).unwrap());
     endless.abort();
     while runtime.turn(Some(Duration::ZERO)).unwrap() {}
@@ -91,20 +95,23 @@ fn a_turn_waits_for_another_thread() {
 }
 
 #[test]
-fn a_turn_ends_with_its_limit() {
+fn a_turn_ends_after_its_limit() {
     let runtime = Runtime::new().unwrap();
     let waiting = runtime.spawn(std::future::pending::<()>());
     let timer = runtime.spawn(async { sleep(Duration::from_secs(3600)).await });
     while runtime.turn(Some(Duration::ZERO)).unwrap() {}
     let (limit, start) = (Duration::from_micros(300), Instant::now());
     runtime.turn(Some(limit)).unwrap();
-    assert!(start.elapsed() >= limit, "nothing happened before");
+    assert!(
+        start.elapsed() >= limit,
+        "the turn waited for its whole limit"
+    );
     assert!(!waiting.is_finished() && !timer.is_finished());
 }
 
 #[test]
 #[cfg_attr(miri, ignore = "Miri has no poll(2) of an epoll")]
-fn the_descriptor_is_quiet_when_there_is_nothing_to_do() {
+fn the_descriptor_is_not_readable_when_there_is_nothing_to_do() {
     let runtime = Runtime::new().unwrap();
     assert!(!is_readable(&runtime));
     drop(runtime.spawn(std::future::pending::<()>()));
@@ -120,8 +127,8 @@ fn a_spawn_outside_a_turn_makes_it_readable() {
     let runtime = Runtime::new().unwrap();
     for entered in [false, true, true] {
         let ran = Rc::new(Cell::new(false));
-        let told = Rc::clone(&ran);
-        let task = async move { told.set(true) };
+        let flag = Rc::clone(&ran);
+        let task = async move { flag.set(true) };
         assert!(!is_readable(&runtime));
         if entered {
             let _guard = runtime.enter();
@@ -137,7 +144,7 @@ fn a_spawn_outside_a_turn_makes_it_readable() {
 
 #[test]
 #[cfg_attr(miri, ignore = "Miri has no poll(2) of an epoll")]
-fn tasks_that_are_left_keep_it_readable() {
+fn ready_tasks_that_are_left_keep_it_readable() {
     let runtime = Runtime::new().unwrap();
     let endless = runtime.spawn(async {
         loop {
@@ -148,7 +155,7 @@ fn tasks_that_are_left_keep_it_readable() {
         assert!(is_readable(&runtime));
         assert!(runtime.turn(Some(Duration::ZERO)).unwrap());
     }
-    // After `block_on` too, which returns with the task in its queue.
+    // It is readable after `block_on`, too, which returns with the task in its queue.
     runtime.block_on(async { yield_now().await });
     assert!(is_readable(&runtime));
     endless.abort();
@@ -156,18 +163,18 @@ fn tasks_that_are_left_keep_it_readable() {
     assert!(endless.is_finished());
 }
 
-/// Parks a task, and gives its waker.
-fn parked(runtime: &Runtime) -> (Waker, Rc<Cell<u32>>) {
+/// Spawns a task that waits. Returns its waker and the number of its polls.
+fn waiting_task(runtime: &Runtime) -> (Waker, Rc<Cell<u32>>) {
     let polls = Rc::new(Cell::new(0));
     let slot: Rc<RefCell<Option<Waker>>> = Rc::default();
-    let (told, kept) = (Rc::clone(&polls), Rc::clone(&slot));
+    let (count, kept) = (Rc::clone(&polls), Rc::clone(&slot));
     drop(runtime.spawn(poll_fn(move |context| {
-        told.set(told.get() + 1);
+        count.set(count.get() + 1);
         *kept.borrow_mut() = Some(context.waker().clone());
         Poll::<()>::Pending
     })));
     settle(runtime);
-    let waker = slot.take().expect("it was polled");
+    let waker = slot.take().expect("the task was polled");
     (waker, polls)
 }
 
@@ -175,7 +182,7 @@ fn parked(runtime: &Runtime) -> (Waker, Rc<Cell<u32>>) {
 #[cfg_attr(miri, ignore = "Miri has no poll(2) of an epoll")]
 fn a_wake_outside_a_turn_makes_it_readable() {
     let runtime = Runtime::new().unwrap();
-    let (waker, polls) = parked(&runtime);
+    let (waker, polls) = waiting_task(&runtime);
     waker.wake_by_ref();
     assert!(is_readable(&runtime));
     settle(&runtime);
@@ -184,20 +191,20 @@ fn a_wake_outside_a_turn_makes_it_readable() {
     assert!(is_readable(&runtime));
     settle(&runtime);
     assert_eq!(polls.get(), 3);
-    // From a task of another runtime on this thread.
+    // Woken by a task of another runtime on this thread.
     Runtime::new().unwrap().block_on(async { waker.wake() });
     assert!(is_readable(&runtime));
     settle(&runtime);
     assert_eq!(polls.get(), 4);
 }
 
-/// The doorbell is a counter, and each ring adds one to it.
+/// The doorbell is a counter, to which each ring adds one.
 #[test]
-#[cfg_attr(not(target_os = "linux"), ignore = "it looks into Linux's procfs")]
+#[cfg_attr(not(target_os = "linux"), ignore = "reads Linux's procfs")]
 #[cfg_attr(miri, ignore = "Miri has no poll(2) of an epoll")]
-fn of_a_thousand_wakes_one_rings() {
+fn a_thousand_wakes_ring_the_doorbell_once() {
     let runtime = Runtime::new().unwrap();
-    let tasks: Vec<_> = (0..10).map(|_| parked(&runtime)).collect();
+    let tasks: Vec<_> = (0..10).map(|_| waiting_task(&runtime)).collect();
     assert!(!is_readable(&runtime));
     let counter = Counter::of(&runtime);
     let before = counter.rings();
@@ -221,13 +228,13 @@ fn of_a_thousand_wakes_one_rings() {
     assert!(tasks.iter().all(|(_, polls)| polls.get() == 2));
 }
 
-/// Reads the count of the doorbell, an eventfd that nobody else reads.
+/// Reads the count of the doorbell, an eventfd that no other code reads.
 struct Counter {
     fdinfo: std::path::PathBuf,
 }
 
 impl Counter {
-    /// Of the eventfds of this process the one whose count a ring changes.
+    /// Finds the doorbell among the eventfds of this process.
     fn of(runtime: &Runtime) -> Counter {
         let counters = || {
             std::fs::read_dir("/proc/self/fdinfo")
@@ -242,7 +249,7 @@ impl Counter {
         let epoll = std::os::fd::AsRawFd::as_raw_fd(runtime);
         let watched = std::fs::read_to_string(format!("/proc/self/fdinfo/{epoll}"))
             .expect("the epoll's own entry");
-        // It is the one of them that this epoll watches.
+        // The doorbell is the eventfd that this epoll watches.
         counters()
             .into_iter()
             .map(|(_, counter)| counter)
@@ -310,13 +317,13 @@ fn a_timer_makes_it_readable() {
     let runtime = Runtime::new().unwrap();
     let done = Rc::new(Cell::new(0));
     for (n, millis) in [3, 1, 2].into_iter().enumerate() {
-        let told = Rc::clone(&done);
+        let count = Rc::clone(&done);
         drop(runtime.spawn(async move {
             sleep(Duration::from_millis(millis)).await;
-            told.set(told.get() + 1);
+            count.set(count.get() + 1);
         }));
         if n == 0 {
-            // The alarm is set for the first; the next is before it.
+            // The alarm is set for the first timer; the next one is due before it.
             settle(&runtime);
         }
     }
@@ -327,7 +334,7 @@ fn a_timer_makes_it_readable() {
     assert!(!is_readable(&runtime));
 }
 
-/// A timer that is polled by another executor, outside any turn.
+/// The timer is polled by another executor, outside any turn.
 #[test]
 #[cfg_attr(
     not(any(target_os = "linux", target_os = "android")),
@@ -349,8 +356,8 @@ fn a_timer_set_outside_a_turn_makes_it_readable() {
     }
 }
 
-/// The timer is set, and due, within one turn: it had no alarm yet, and none was
-/// set, so that whoever waited for the descriptor waited for ever.
+/// Regression: a timer that was set and came due within one turn got no alarm, so that a
+/// loop that waited for the descriptor waited for ever.
 #[test]
 #[cfg_attr(miri, ignore = "Miri has no poll(2) of an epoll")]
 fn a_timer_that_comes_due_within_its_turn_makes_it_readable() {
@@ -361,15 +368,16 @@ fn a_timer_that_comes_due_within_its_turn_makes_it_readable() {
         Async::new(reader).unwrap()
     };
     let done = Rc::new(Cell::new(false));
-    let told = Rc::clone(&done);
+    let flag = Rc::clone(&done);
     drop(runtime.spawn(async move {
         reader.readable().await.unwrap();
-        // The kernel has been asked in this turn, and is not asked again.
+        // The kernel has been polled in this turn, and is not polled again.
         let mut timer = sleep(Duration::from_millis(10));
         let mut was_set = false;
         poll_fn(|context| {
             let mut polled = Pin::new(&mut timer).poll(context);
-            // On a busy machine it may be due before it is polled, and then was not set.
+            // On a busy machine the timer may be due before it is polled, and then it is
+            // not set.
             while polled.is_ready() && !was_set {
                 Pin::new(&mut timer).reset(Instant::now() + Duration::from_millis(10));
                 polled = Pin::new(&mut timer).poll(context);
@@ -379,7 +387,7 @@ fn a_timer_that_comes_due_within_its_turn_makes_it_readable() {
             polled
         })
         .await;
-        told.set(true);
+        flag.set(true);
     }));
     settle(&runtime);
     writer.write_all(b"x").unwrap();
@@ -389,7 +397,7 @@ fn a_timer_that_comes_due_within_its_turn_makes_it_readable() {
     drive(&runtime, || done.get());
 }
 
-/// Threads wake at any time while a foreign loop drives the runtime by its
+/// A thread wakes a task at any time, while another event loop drives the runtime by its
 /// descriptor alone.
 #[test]
 #[cfg_attr(miri, ignore = "Miri has no poll(2) of an epoll")]
@@ -397,14 +405,14 @@ fn no_wake_is_lost_between_turns() {
     const ROUNDS: usize = 5_000;
 
     let runtime = Runtime::new().unwrap();
-    let (waker, _) = parked(&runtime);
+    let (waker, _) = waiting_task(&runtime);
     let rounds = Arc::new(AtomicUsize::new(0));
     let seen = Rc::new(Cell::new(0));
     let slot: Rc<RefCell<Option<Waker>>> = Rc::default();
-    let (kept, told, done) = (Rc::clone(&slot), Rc::clone(&seen), Arc::clone(&rounds));
+    let (kept, last, done) = (Rc::clone(&slot), Rc::clone(&seen), Arc::clone(&rounds));
     drop(runtime.spawn(poll_fn(move |context| {
         *kept.borrow_mut() = Some(context.waker().clone());
-        told.set(done.load(Ordering::Relaxed));
+        last.set(done.load(Ordering::Relaxed));
         Poll::<()>::Pending
     })));
     settle(&runtime);
@@ -428,7 +436,7 @@ fn no_wake_is_lost_between_turns() {
 }
 
 #[test]
-fn next_timer_tells_how_long_to_wait() {
+fn next_timer_returns_the_next_deadline() {
     let runtime = Builder::new().start_paused(true).build().unwrap();
     assert_eq!(runtime.next_timer(), None);
     let start = {
@@ -438,7 +446,7 @@ fn next_timer_tells_how_long_to_wait() {
     let task = runtime.spawn(async { sleep(Duration::from_secs(1)).await });
     runtime.turn(Some(Duration::ZERO)).unwrap();
     let next = runtime.next_timer().unwrap();
-    // To the microsecond.
+    // Exact to two microseconds.
     assert!(next >= start + Duration::from_secs(1));
     assert!(next <= start + Duration::from_secs(1) + Duration::from_micros(2));
     while !task.is_finished() {

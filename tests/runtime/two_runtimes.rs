@@ -1,4 +1,4 @@
-//! Two runtimes of one thread, and a socket that belongs to one of them.
+//! Two runtimes on one thread, and a socket that belongs to one of them.
 
 use std::future::pending;
 use std::io::{self, ErrorKind, PipeReader, PipeWriter, Read, Write, pipe};
@@ -20,7 +20,7 @@ fn runtimes() -> (Runtime, Runtime) {
     (Runtime::new().unwrap(), Runtime::new().unwrap())
 }
 
-/// A pipe whose reader is on the loop of `runtime`.
+/// Creates a pipe whose reader belongs to the loop of `runtime`.
 fn reading(runtime: &Runtime) -> (Async<PipeReader>, PipeWriter) {
     let _guard = runtime.enter();
     let (reader, writer) = pipe().unwrap();
@@ -41,7 +41,7 @@ fn turn(runtime: &Runtime) {
 }
 
 #[track_caller]
-fn assert_refused<T: std::fmt::Debug>(result: io::Result<T>) {
+fn assert_wrong_runtime<T: std::fmt::Debug>(result: io::Result<T>) {
     let error = result.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Other);
     assert!(
@@ -57,17 +57,17 @@ fn a_wait_in_block_on_for_a_socket_of_another_runtime_is_an_error() {
     for _ in 0..2 {
         // The second time the socket is registered with its own loop.
         there.block_on(async {
-            assert_refused(read(&reader).await);
-            assert_refused(reader.readable().await);
-            assert_refused(reader.ready(Interest::READABLE).await);
+            assert_wrong_runtime(read(&reader).await);
+            assert_wrong_runtime(reader.readable().await);
+            assert_wrong_runtime(reader.ready(Interest::READABLE).await);
             let shared = |context: &mut Context<'_>| {
                 reader.poll_read_shared(context, |mut reader| reader.read(&mut [0]))
             };
-            assert_refused(std::future::poll_fn(shared).await);
+            assert_wrong_runtime(std::future::poll_fn(shared).await);
         });
         writer.write_all(b"x").unwrap();
         assert_eq!(here.block_on(read(&reader)).unwrap(), b'x');
-        // Left waiting in its own runtime.
+        // A read that is left waiting in its own runtime.
         let mut left = pin!(read(&reader));
         let _guard = here.enter();
         let mut context = Context::from_waker(Waker::noop());
@@ -76,7 +76,7 @@ fn a_wait_in_block_on_for_a_socket_of_another_runtime_is_an_error() {
 }
 
 #[test]
-fn what_need_not_wait_is_done_in_any_runtime() {
+fn operations_that_need_not_wait_complete_in_any_runtime() {
     let (here, there) = runtimes();
     let (reader, mut writer) = reading(&here);
     writer.write_all(b"ab").unwrap();
@@ -89,24 +89,24 @@ fn what_need_not_wait_is_done_in_any_runtime() {
 }
 
 #[test]
-fn a_spawned_task_is_refused_too() {
+fn a_spawned_task_gets_the_error_too() {
     let (here, there) = runtimes();
     let (reader, _writer) = reading(&here);
     let task = there.spawn(async move { read(&reader).await });
-    assert_refused(there.block_on(task).unwrap());
+    assert_wrong_runtime(there.block_on(task).unwrap());
 }
 
 #[test]
 fn a_shutdown_does_not_wait_for_a_socket_of_another_runtime() {
     let (here, there) = runtimes();
     let (reader, _writer) = reading(&here);
-    let task = there.spawn(async move { assert_refused(read(&reader).await) });
+    let task = there.spawn(async move { assert_wrong_runtime(read(&reader).await) });
     assert!(there.shutdown(Duration::MAX).is_clean());
     drop(task);
 }
 
 #[test]
-fn sockets_of_another_runtime_are_refused() {
+fn waits_for_sockets_of_another_runtime_are_errors() {
     let (here, there) = runtimes();
     let (listener, mut client, server) = here.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -115,10 +115,10 @@ fn sockets_of_another_runtime_are_refused() {
         (listener, client.unwrap(), server.unwrap().0)
     });
     there.block_on(async {
-        assert_refused(listener.accept().await);
-        assert_refused(client.read(&mut [0; 8]).await);
-        assert_refused(server.readable().await);
-        // There is room for it.
+        assert_wrong_runtime(listener.accept().await);
+        assert_wrong_runtime(client.read(&mut [0; 8]).await);
+        assert_wrong_runtime(server.readable().await);
+        // The socket's buffer has room, so the write need not wait.
         client.write_all(b"hello").await.unwrap();
         while server.try_read(&mut [0; 5]).is_err() {
             yield_now().await;
@@ -172,8 +172,8 @@ fn a_turn_after_block_on_may_wait_for_another_runtime() {
     assert_eq!(there.block_on(task).unwrap().unwrap(), b'x');
 }
 
-/// A cleanup that enters another runtime, whose hook owns a value that panics when it is
-/// dropped, and drops it.
+/// A cleanup that enters and drops another runtime, whose hook owns a value that panics
+/// when it is dropped.
 async fn enter_another() {
     let fragile = OnDrop::new(|| panic!("a hook is dropped"));
     let builder = Builder::new().on_cleanup_failure(move |_| {
@@ -202,7 +202,8 @@ fn a_cleanup_may_enter_another_runtime_and_drop_it() {
     assert!(live.is_ok() && closing.is_ok());
 }
 
-/// The guard of another runtime makes that the current one for every task of the thread.
+/// The guard of another runtime makes that runtime the current one for all tasks of the
+/// thread.
 #[test]
 fn a_shutdown_ends_in_time_though_a_task_has_entered_another_runtime() {
     let builder = Builder::new()

@@ -1,5 +1,5 @@
-//! Panics of tasks that nobody joined: reported, or the end of the runtime, or
-//! of the process.
+//! Panics of tasks that are not joined: they are ignored or reported, or they end the
+//! runtime or the process.
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
@@ -21,7 +21,7 @@ use coreloop_test_support::rerun::is_rerun;
 #[cfg(not(miri))]
 use coreloop_test_support::rerun::rerun;
 
-/// A runtime that such panics end, and their reports.
+/// Creates a runtime that panics end if they are not joined, and a log of their reports.
 fn strict() -> (Runtime, Reports) {
     with(UnhandledPanic::ShutdownRuntime)
 }
@@ -33,7 +33,7 @@ fn with(policy: UnhandledPanic) -> (Runtime, Reports) {
 }
 
 #[test]
-fn the_panic_goes_on_in_who_drives_the_runtime() {
+fn the_panic_propagates_to_the_caller_of_block_on() {
     let (runtime, reports) = strict();
     let held = Rc::new(());
     let other = Rc::clone(&held);
@@ -57,11 +57,14 @@ fn the_panic_goes_on_in_who_drives_the_runtime() {
     let panic = text_of(|| runtime.turn(Some(Duration::ZERO))).unwrap();
     assert!(panic.contains("was shut down"), "{panic}");
     let handle = runtime.spawn(async {});
-    assert!(handle.is_finished(), "a task comes too late");
+    assert!(
+        handle.is_finished(),
+        "a task that is spawned too late is cancelled"
+    );
 }
 
 #[test]
-fn a_joined_panic_is_the_joiners() {
+fn a_joined_panic_is_not_reported() {
     let (runtime, reports) = strict();
     let error = runtime.block_on(async { spawn(async { panic!("seen") }).await });
     assert!(error.unwrap_err().is_panic());
@@ -70,13 +73,13 @@ fn a_joined_panic_is_the_joiners() {
 }
 
 #[test]
-fn a_handle_that_is_held_may_yet_be_awaited() {
+fn a_panic_is_unhandled_only_once_its_handle_is_dropped() {
     let (runtime, reports) = strict();
     let handle = runtime.spawn(async { panic!("not seen yet") });
     runtime.block_on(yield_now());
     assert!(handle.is_finished());
     assert!(reports.take().is_empty());
-    // It will not be: so the panic is unhandled from here on.
+    // The handle cannot be awaited any more, so the panic is unhandled.
     drop(handle);
     assert_eq!(reports.messages(), ["not seen yet"]);
     let panic = text_of(|| runtime.block_on(async {}));
@@ -84,7 +87,7 @@ fn a_handle_that_is_held_may_yet_be_awaited() {
 }
 
 #[test]
-fn a_handle_dropped_inside_the_loop_after_the_panic() {
+fn a_handle_may_be_dropped_inside_the_loop_after_the_panic() {
     let (runtime, reports) = strict();
     let reached = Rc::new(Cell::new(false));
     let reaches = Rc::clone(&reached);
@@ -103,10 +106,10 @@ fn a_handle_dropped_inside_the_loop_after_the_panic() {
 }
 
 #[test]
-fn a_turn_lets_the_panic_out_too() {
+fn the_panic_propagates_from_a_turn() {
     let (runtime, reports) = strict();
     drop(runtime.spawn(async { panic!("in a turn") }));
-    // Without limit: the turn must not wait for anything after the panic.
+    // Without a limit, because the turn must not wait after the panic.
     let panic = text_of(|| runtime.turn(None));
     assert_eq!(panic.as_deref(), Some("in a turn"));
     assert_eq!(reports.messages(), ["in a turn"]);
@@ -114,7 +117,7 @@ fn a_turn_lets_the_panic_out_too() {
 
 #[cfg_attr(miri, ignore = "Miri cannot poll an epoll descriptor")]
 #[test]
-fn a_panic_made_known_between_turns_makes_the_descriptor_readable() {
+fn a_handle_dropped_between_turns_makes_the_descriptor_readable() {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
     let (runtime, reports) = strict();
@@ -137,7 +140,7 @@ fn a_panic_made_known_between_turns_makes_the_descriptor_readable() {
 }
 
 #[test]
-fn the_first_of_several_panics_goes_on() {
+fn the_first_of_several_panics_propagates() {
     let (runtime, reports) = strict();
     drop(runtime.spawn(async { panic!("first") }));
     drop(runtime.spawn(async { panic!("second") }));
@@ -160,7 +163,7 @@ fn an_aborted_task_is_not_a_panic() {
 }
 
 #[test]
-fn ignored_and_reported_panics_stop_nothing() {
+fn ignored_and_reported_panics_do_not_stop_the_runtime() {
     for policy in [UnhandledPanic::Ignore, UnhandledPanic::Report] {
         let (runtime, reports) = with(policy);
         drop(runtime.spawn(async { panic!("unseen") }));
@@ -188,7 +191,7 @@ fn the_hook_is_given_the_task_its_place_and_its_panic() {
     });
     let line = line!() - 6;
     let [named, other] = &reports.take()[..] else {
-        panic!("there are two of them");
+        panic!("there are two reports");
     };
     assert_eq!(named.task().id(), id);
     assert_eq!(named.task().name(), Some("fragile"));
@@ -223,7 +226,7 @@ fn a_panic_of_a_destructor_is_given_to_the_hook() {
 }
 
 #[test]
-fn a_hook_that_panics_harms_nothing() {
+fn a_hook_that_panics_does_not_change_the_policy() {
     for policy in [UnhandledPanic::Report, UnhandledPanic::ShutdownRuntime] {
         let runtime = Builder::new()
             .unhandled_panic(policy)
@@ -242,7 +245,7 @@ fn a_hook_that_panics_harms_nothing() {
                 assert_eq!(panic.as_deref(), Some("of the task"));
             }
         }
-        // While the stack unwinds it is no second panic either.
+        // A panic of the hook while another panic unwinds does not abort the process.
         let runtime = Builder::new()
             .on_unhandled_panic(|_| panic!("in the hook"))
             .build()
@@ -261,7 +264,7 @@ thread_local! {
     static HELD: RefCell<Vec<JoinHandle<()>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The hook runs inside the drop of a handle, and there drops the next one.
+/// The hook runs while a handle is dropped, and drops the next handle.
 #[test]
 fn a_hook_may_use_the_runtime() {
     let (send, receive) = mpsc::channel();
@@ -289,15 +292,15 @@ fn a_hook_may_use_the_runtime() {
     assert_eq!(runtime.metrics().alive_tasks(), 0);
 }
 
-/// A waker of one of the runtime's tasks.
+/// Returns a waker of a task of the runtime.
 fn waker_of(runtime: &Runtime) -> Waker {
     runtime.block_on(poll_fn(|context| Poll::Ready(context.waker().clone())))
 }
 
-/// What a hook has captured is the user's: the last waker must not run its destructor
-/// on another thread.
+/// What a hook has captured belongs to the user, so the last waker must not run its
+/// destructor on another thread.
 #[test]
-fn the_hook_goes_with_the_runtime() {
+fn the_hook_is_dropped_with_the_runtime() {
     let (send, receive) = mpsc::channel();
     let guard = OnDrop::new(move || send.send(thread::current().id()).unwrap());
     let builder = Builder::new().on_unhandled_panic(move |_| {
@@ -306,7 +309,7 @@ fn the_hook_goes_with_the_runtime() {
     let runtime = builder.build().unwrap();
     drop(builder);
     let waker = waker_of(&runtime);
-    // It keeps nothing of the hook, though it is the error of a panic.
+    // The error of a panic does not keep the hook alive.
     let error = runtime.block_on(async { spawn(async { panic!("seen") }).await });
     assert!(receive.try_recv().is_err());
     drop(runtime);
@@ -349,9 +352,10 @@ fn child(name: &str) -> std::process::Output {
     rerun(module_path!(), name)
 }
 
-/// Panics in a task that nobody joins, and waits for the consequences.
+/// Panics in a task that is not joined, and runs the policy's consequences.
 fn panic_unseen(builder: &Builder) {
-    // Of the two reports only ours is looked at.
+    // The panic hook of `std` stays silent, because the tests read only the runtime's
+    // report.
     std::panic::set_hook(Box::new(|_| {}));
     builder.build().unwrap().block_on(async {
         let builder = task::Builder::new().name("fragile");
@@ -391,7 +395,7 @@ fn child_that_aborts_after_its_hook() {
     }
 }
 
-/// With the feature `tracing` too, for there is no subscriber.
+/// This holds with the feature `tracing`, too, because there is no subscriber.
 #[cfg(not(miri))]
 #[test]
 fn the_report_names_the_task_its_place_and_its_panic() {
@@ -432,8 +436,9 @@ mod by_tracing {
             .finish()
     }
 
-    /// What a child said that the subscriber was given, and on the standard error.
-    fn said_by(name: &str) -> (bool, bool) {
+    /// Runs a child, and returns whether the subscriber was given the panic, and whether
+    /// it was printed on the standard error.
+    fn reported_by(name: &str) -> (bool, bool) {
         let output = child(&format!("by_tracing::{name}"));
         assert!(output.status.success());
         let given = String::from_utf8_lossy(&output.stdout);
@@ -444,7 +449,7 @@ mod by_tracing {
         )
     }
 
-    /// Defines a child, and what is said by it.
+    /// Defines a child, and where its panic is reported.
     macro_rules! child {
         ($name:ident, $given:expr, $printed:expr, $body:block) => {
             #[test]
@@ -453,29 +458,34 @@ mod by_tracing {
                 if is_rerun(&format!("by_tracing::{name}")) {
                     $body
                 } else {
-                    assert_eq!(said_by(name), ($given, $printed));
+                    assert_eq!(reported_by(name), ($given, $printed));
                 }
             }
         };
     }
 
-    child!(without_a_subscriber_it_is_printed, false, true, {
+    child!(without_a_subscriber_the_panic_is_printed, false, true, {
         panic_unseen(&Builder::new());
     });
 
-    child!(a_global_subscriber_is_given_it, true, false, {
+    child!(a_global_subscriber_is_given_the_panic, true, false, {
         set_global_default(subscriber(LevelFilter::INFO)).unwrap();
         panic_unseen(&Builder::new());
     });
 
-    child!(a_subscriber_of_the_thread_is_given_it, true, false, {
-        with_default(subscriber(LevelFilter::INFO), || {
-            panic_unseen(&Builder::new());
-        });
-    });
+    child!(
+        a_subscriber_of_the_thread_is_given_the_panic,
+        true,
+        false,
+        {
+            with_default(subscriber(LevelFilter::INFO), || {
+                panic_unseen(&Builder::new());
+            });
+        }
+    );
 
     child!(
-        after_a_subscriber_of_the_thread_it_is_printed,
+        after_a_subscriber_of_the_thread_the_panic_is_printed,
         false,
         true,
         {
@@ -484,13 +494,13 @@ mod by_tracing {
         }
     );
 
-    child!(a_subscriber_that_is_none_counts_as_none, false, true, {
+    child!(with_a_no_subscriber_the_panic_is_printed, false, true, {
         set_global_default(subscriber(LevelFilter::INFO)).unwrap();
         with_default(NoSubscriber::default(), || panic_unseen(&Builder::new()));
     });
 
     child!(
-        a_subscriber_that_does_not_want_errors_decides,
+        a_subscriber_that_filters_out_errors_silences_the_panic,
         false,
         false,
         {

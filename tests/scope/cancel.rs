@@ -14,7 +14,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
 use coreloop_test_support::trace::{TICK, Trace, ticks};
 
-/// Cancels after so many ticks, from another task.
+/// Cancels after `count` ticks, from another task.
 fn cancel_after(canceller: &Canceller, count: u32) {
     let canceller = canceller.clone();
     drop(spawn(async move {
@@ -23,14 +23,14 @@ fn cancel_after(canceller: &Canceller, count: u32) {
     }));
 }
 
-/// A bracket around a body without end.
+/// A bracket whose body never ends.
 fn used(trace: &Trace, name: &'static str, count: u32) -> impl Future<Output = ()> + use<> {
     let close = trace.closing(count);
     bracket(async move || name, async |_| pending::<()>().await, close)
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_cancelled_scope_closes_its_brackets_and_makes_no_step_more() {
+async fn a_cancelled_scope_closes_its_brackets_and_makes_no_more_progress() {
     let trace = Trace::new();
     let steps = Cell::new(0);
     let result = cancel_scope(async |canceller| {
@@ -81,7 +81,7 @@ async fn the_guards_of_a_cancelled_scope_are_closed_when_it_returns() {
         let _guard = trace.guard("a", 3);
         canceller.cancel();
         ticks(1).await;
-        trace.note("went on");
+        trace.note("continued");
     });
     assert!(result.await.is_err());
     trace.note("cancelled");
@@ -95,7 +95,7 @@ async fn cancelling_from_inside_takes_effect_at_the_next_wait() {
         canceller.cancel();
         assert!(canceller.is_cancelled());
         yield_now().await;
-        unreachable!("went on");
+        unreachable!("the body continued");
     });
     assert!(result.await.is_err());
     let returned = cancel_scope(async |canceller| {
@@ -103,7 +103,7 @@ async fn cancelling_from_inside_takes_effect_at_the_next_wait() {
         "done before the next wait"
     });
     assert!(returned.await.is_ok());
-    // What is around was not frozen by it.
+    // The code around the scope is not frozen.
     yield_now().await;
 }
 
@@ -111,9 +111,9 @@ async fn cancelling_from_inside_takes_effect_at_the_next_wait() {
 /// <https://github.com/python/cpython/issues/95289>,
 /// <https://github.com/python/cpython/issues/116720>
 #[coreloop::test(start_paused = true)]
-async fn of_two_scopes_that_are_cancelled_at_once_the_outer_one_answers() {
+async fn of_two_scopes_that_are_cancelled_at_once_only_the_outer_one_returns() {
     for inner_first in [true, false] {
-        let inner_answered = Cell::new(false);
+        let inner_returned = Cell::new(false);
         let outer_result = cancel_scope(async |outer| {
             let result = cancel_scope(async |inner| {
                 let (first, second) = if inner_first {
@@ -129,18 +129,17 @@ async fn of_two_scopes_that_are_cancelled_at_once_the_outer_one_answers() {
                 pending::<()>().await;
             });
             let _ = result.await;
-            inner_answered.set(true);
+            inner_returned.set(true);
         });
         assert!(outer_result.await.is_err());
-        assert!(!inner_answered.get());
+        assert!(!inner_returned.get());
     }
 }
 
-/// A scope that was cancelled and has answered leaves nothing behind that
-/// cancels what comes later.
+/// After a cancelled scope has returned, nothing of it cancels later code.
 /// <https://github.com/python/cpython/issues/155433>
 #[coreloop::test(start_paused = true)]
-async fn a_scope_that_has_answered_cancels_nothing_else() {
+async fn a_cancelled_scope_that_has_returned_cancels_nothing_else() {
     let outer_result = cancel_scope(async |outer| {
         for _ in 0..3 {
             let result = cancel_scope(async |inner| {
@@ -175,7 +174,7 @@ async fn an_inner_scope_that_cleans_up_is_cancelled_by_the_outer_one() {
             used(&trace, "a", 3).await;
         });
         let _ = inner.await;
-        trace.note("went on");
+        trace.note("continued");
     });
     assert!(result.await.is_err());
     trace.note("cancelled");
@@ -197,7 +196,7 @@ async fn a_shield_holds_for_scopes_and_scopes_work_inside_it() {
             trace.note("shielded");
         })
         .await;
-        trace.note("went on");
+        trace.note("continued");
     });
     assert!(result.await.is_err());
     trace.note("cancelled");
@@ -212,7 +211,7 @@ async fn an_abort_cancels_the_scopes_of_the_task() {
         async move {
             let result = cancel_scope(async |_| used(&trace, "a", 2).await);
             let _ = result.await;
-            trace.note("went on");
+            trace.note("continued");
         }
     });
     ticks(1).await;
@@ -221,7 +220,7 @@ async fn an_abort_cancels_the_scopes_of_the_task() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_scope_dropped_by_select_leaves_its_cleanups_to_the_lane() {
+async fn a_scope_dropped_by_select_leaves_its_cleanups_to_the_queue() {
     let trace = Trace::new();
     select! {
         _ = cancel_scope(async |_| used(&trace, "a", 2).await) => unreachable!(),
@@ -242,7 +241,7 @@ async fn a_deadline_waits_for_the_cleanup() {
     );
     trace.note("late");
     assert_eq!(timeout_at(start + 9 * TICK, async { 1 }).await, Ok(1));
-    // One that has passed lets a future be that does not wait.
+    // A deadline that has passed does not affect a future that need not wait.
     assert_eq!(timeout_at(start, async { 2 }).await, Ok(2));
     assert!(timeout_at(start, ticks(1)).await.is_err());
     trace.note("at once");
@@ -265,20 +264,21 @@ async fn a_timeout_is_a_deadline_from_now_on() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn the_outer_one_of_two_deadlines_answers() {
+async fn of_two_equal_deadlines_only_the_outer_one_returns() {
     let start = Instant::now();
-    let inner_answered = Cell::new(false);
+    let inner_returned = Cell::new(false);
     let outer = timeout_at(start + TICK, async {
         let _ = timeout_at(start + TICK, pending::<()>()).await;
-        inner_answered.set(true);
+        inner_returned.set(true);
     });
     assert!(outer.await.is_err());
-    assert!(!inner_answered.get());
+    assert!(!inner_returned.get());
 }
 
-/// A cleanup ends, though the scope that it is in was cancelled long ago.
+/// The scope does not wait for its guard, because cleanups that a cleanup queues run
+/// after it.
 #[coreloop::test(start_paused = true)]
-async fn a_cleanup_may_use_a_scope_and_its_barrier() {
+async fn a_cleanup_may_use_a_scope_that_is_cancelled() {
     let trace = Trace::new();
     let noting = trace.clone();
     let guard = defer(async move {
@@ -297,7 +297,7 @@ async fn a_cleanup_may_use_a_scope_and_its_barrier() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_panic_in_a_scope_goes_through_it() {
+async fn a_panic_in_a_scope_propagates_after_the_cleanups() {
     let trace = Trace::new();
     let task = spawn({
         let trace = trace.clone();
@@ -345,7 +345,7 @@ async fn an_abort_at_every_poll_of_nested_scopes_closes_all() {
                         outer.cancel();
                         abort(5);
                         yield_now().await;
-                        unreachable!("went on");
+                        unreachable!("the body continued");
                     };
                     bracket(async || "bracket", body, close).await;
                 });

@@ -1,4 +1,4 @@
-//! Children that borrow: `scope`.
+//! `scope`, whose children may borrow.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn, ready};
@@ -28,7 +28,7 @@ fn used(trace: &Trace, name: &'static str, count: u32) -> impl Future<Output = (
 }
 
 #[coreloop::test(start_paused = true)]
-async fn children_borrow_and_change_what_is_around() {
+async fn children_may_borrow_and_change_variables_around_the_scope() {
     let text = String::from("shared");
     let mut numbers = vec![0; 30];
     let total = Cell::new(0);
@@ -57,13 +57,13 @@ async fn the_scope_waits_for_its_children() {
         for (name, count) in [("a", 3), ("b", 1)] {
             drop(scope.spawn(trace.step(name, count)));
         }
-        trace.note("body over");
+        trace.note("body end");
         "output"
     })
     .await;
     trace.note(output);
     trace.assert(&[
-        "0 body over",
+        "0 body end",
         "0 a begin",
         "0 b begin",
         "1 b end",
@@ -74,7 +74,7 @@ async fn the_scope_waits_for_its_children() {
 
 #[coreloop::test(start_paused = true)]
 #[cfg_attr(miri, ignore = "a hundred children, in safe code")]
-async fn handles_give_outputs_in_any_order() {
+async fn handles_return_outputs_in_any_order() {
     for count in [1_u32, 5, 8, 9, 100] {
         let outputs = scope(async |scope| {
             let handles: Vec<_> = (0..count)
@@ -96,7 +96,7 @@ async fn handles_give_outputs_in_any_order() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn children_spawn_siblings() {
+async fn children_may_spawn_siblings() {
     let ran = RefCell::new(Vec::new());
     scope(async |scope| {
         let ran = &ran;
@@ -117,16 +117,16 @@ async fn children_spawn_siblings() {
     assert_eq!(ran.take(), [0, 1, 2, 3]);
 }
 
-/// A child that is always ready keeps no sibling and no other task waiting.
+/// A child that is always ready starves neither its siblings nor other tasks.
 /// <https://github.com/rust-lang/futures-rs/issues/2047>
 #[coreloop::test]
 #[cfg_attr(miri, ignore = "counts polls, in safe code")]
 async fn each_child_is_polled_once_a_pass() {
     let (turns, others) = (Cell::new(0), Rc::new(Cell::new(0)));
-    let told = Rc::clone(&others);
+    let count = Rc::clone(&others);
     let other = spawn(async move {
         loop {
-            told.set(told.get() + 1);
+            count.set(count.get() + 1);
             yield_now().await;
         }
     });
@@ -156,7 +156,7 @@ async fn each_child_is_polled_once_a_pass() {
     );
 }
 
-/// Among many children only those that were woken are polled.
+/// Of many children, only the ones that were woken are polled.
 #[coreloop::test]
 #[cfg_attr(miri, ignore = "counts polls, in safe code")]
 async fn children_that_are_not_woken_are_not_polled() {
@@ -175,7 +175,7 @@ async fn children_that_are_not_woken_are_not_polled() {
                 Poll::Pending
             })));
         }
-        // Two passes until each has a waker of its own.
+        // After two passes, each child has a waker of its own.
         yield_now().await;
         yield_now().await;
         yield_now().await;
@@ -199,9 +199,9 @@ async fn children_that_are_not_woken_are_not_polled() {
     .await;
 }
 
-/// A child is polled again because a thread woke it, and for no other reason: after a
-/// wake that is lost the scope waits for ever. One child is woken by the waker of its
-/// scope, and many have wakers of their own.
+/// A child is polled again only because a thread woke it, so after a lost wake the scope
+/// waits for ever. A single child is woken by the waker of its scope; many children have
+/// wakers of their own.
 #[test]
 fn children_are_woken_from_other_threads() {
     const THREADS: usize = 4;
@@ -210,7 +210,8 @@ fn children_are_woken_from_other_threads() {
     let many = if cfg!(miri) { 12 } else { 100 };
     for count in [1, many] {
         in_time(move || {
-            // Of each child. Relaxed, as it is the wake that has to carry it.
+            // The wakes of each child. Relaxed, because the wake must make the count
+            // visible.
             let woken: Vec<_> = (0..count).map(|_| AtomicUsize::new(0)).collect();
             thread::scope(|threads| {
                 let senders = [(); THREADS].map(|()| {
@@ -242,7 +243,7 @@ fn children_are_woken_from_other_threads() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_panic_of_a_child_cancels_the_others_and_goes_on() {
+async fn a_panic_of_a_child_cancels_the_others_and_propagates() {
     let trace = Trace::new();
     let task = spawn({
         let trace = trace.clone();
@@ -255,7 +256,7 @@ async fn a_panic_of_a_child_cancels_the_others_and_goes_on() {
                     panic!("in a child");
                 });
                 let () = panics.await;
-                trace.note("went on");
+                trace.note("continued");
             })
             .await;
         }
@@ -285,7 +286,7 @@ async fn a_panic_of_the_body_cancels_the_children() {
                 drop(scope.spawn(used(&trace, "a", 2)));
                 drop(scope.spawn(async {
                     ticks(9).await;
-                    trace.note("went on");
+                    trace.note("continued");
                 }));
                 ticks(1).await;
                 panic!("in the body");
@@ -299,7 +300,7 @@ async fn a_panic_of_the_body_cancels_the_children() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn the_first_of_two_panics_goes_on() {
+async fn the_first_of_two_panics_propagates() {
     let task = spawn(async {
         scope(async |scope| {
             for text in ["first", "second"] {
@@ -315,7 +316,7 @@ async fn the_first_of_two_panics_goes_on() {
 /// In asyncio such a group never ends.
 /// <https://github.com/python/cpython/issues/155418>
 #[coreloop::test(start_paused = true)]
-async fn a_child_that_is_spawned_when_all_is_cancelled_is_not_begun() {
+async fn a_child_spawned_in_a_cancelled_scope_is_never_polled() {
     let begun = Cell::new(false);
     let result = cancel_scope(async |canceller| {
         scope(async |scope| {
@@ -354,7 +355,7 @@ async fn an_abort_reaches_brackets_in_many_children() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_scope_that_is_dropped_drops_its_children_and_closes_what_they_opened() {
+async fn a_scope_that_is_dropped_drops_its_children_and_closes_their_brackets() {
     let trace = Trace::new();
     select! {
         () = scope(async |scope| {
@@ -389,7 +390,7 @@ fn a_scope_may_be_forgotten() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_handle_to_spawn_that_outlives_the_scope_does_nothing() {
+async fn a_spawn_after_the_end_of_the_scope_does_nothing() {
     let escaped = scope(async |scope| scope).await;
     let dropped = Rc::new(());
     let held = Rc::clone(&dropped);
@@ -398,8 +399,7 @@ async fn a_handle_to_spawn_that_outlives_the_scope_does_nothing() {
     assert!(!handle.is_finished());
 }
 
-/// Each part calls back: wakers that spawn when they are woken, destructors that
-/// spawn when the scope is dropped.
+/// The destructors of the children spawn when the scope is dropped.
 #[test]
 fn children_may_spawn_from_destructors() {
     struct Spawns(coreloop::scope::Scope<'static>);
@@ -425,7 +425,7 @@ fn children_may_spawn_from_destructors() {
     drop(running);
 }
 
-/// Without a runtime too, and with any waker.
+/// A scope needs no runtime, and takes any waker.
 #[test]
 fn a_scope_works_under_another_executor() {
     struct Unpark(thread::Thread);
@@ -459,7 +459,7 @@ fn a_scope_works_under_another_executor() {
 }
 
 #[test]
-fn a_panic_without_a_runtime_goes_on_too() {
+fn a_panic_propagates_without_a_runtime_too() {
     let mut running = pin!(scope(async |scope| {
         drop(scope.spawn(async { panic!("in a child") }));
         pending::<()>().await;
@@ -469,7 +469,7 @@ fn a_panic_without_a_runtime_goes_on_too() {
     assert!(polled.is_err());
 }
 
-/// The scope that cancels looks at what is below it once, not at each wake.
+/// A cancelled scope visits what is below it once, not at each wake.
 #[coreloop::test(start_paused = true)]
 #[cfg_attr(miri, ignore = "a thousand children, in safe code")]
 async fn a_thousand_brackets_close_one_after_the_other() {
@@ -498,7 +498,7 @@ async fn a_thousand_brackets_close_one_after_the_other() {
     assert_eq!(closed.get(), count);
 }
 
-/// Two panics of destructors at a time would abort the process.
+/// Two destructors that panic at the same time would abort the process.
 #[test]
 fn handles_are_dropped_together_though_every_output_panics_when_dropped() {
     let dropped = Cell::new(0);

@@ -1,5 +1,6 @@
-//! Scopes nested deeper than the stack allows recursion. They cannot be polled from the
-//! outside in, but from the inside out: each polls the one within it once.
+//! Scopes that are nested deeper than the stack allows recursion. They cannot be polled
+//! from the outside in, so they are built from the inside out: each polls the one within
+//! it once.
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
@@ -14,7 +15,7 @@ use coreloop::{block_on, spawn};
 
 use coreloop_test_support::size::pick;
 
-/// More than a test's stack had room for.
+/// More levels than recursion fits into the stack of a test.
 fn depth() -> usize {
     if cfg!(miri) {
         50
@@ -25,7 +26,7 @@ fn depth() -> usize {
 
 type Future = Pin<Box<dyn std::future::Future<Output = ()>>>;
 
-/// Nests `innermost` in cancel scopes. Gives all of them, innermost first, after each
+/// Nests `innermost` in cancel scopes. Returns all of them, innermost first, after each
 /// was polled within the next one.
 async fn nest(innermost: Future) -> Vec<Future> {
     let inner = Rc::new(RefCell::new(innermost));
@@ -54,9 +55,9 @@ async fn nest(innermost: Future) -> Vec<Future> {
     nested
 }
 
-/// What has to end by itself is counted at all scopes around it.
+/// A pending cleanup is counted in all scopes around it.
 #[test]
-fn the_end_of_a_shield_is_counted_in_every_scope_around_it() {
+fn a_shield_is_counted_in_every_scope_around_it() {
     block_on(async {
         for outermost_first in [false, true] {
             let mut nested = nest(Box::pin(shield(pending()))).await;
@@ -75,13 +76,13 @@ fn the_end_of_a_shield_is_counted_in_every_scope_around_it() {
         yield_now().await;
         task.abort();
         yield_now().await;
-        assert!(!task.is_finished(), "the shield holds");
+        assert!(!task.is_finished(), "the task waits for the shield");
         drop(nested.take());
         assert!(task.await.unwrap_err().is_cancelled());
     });
 }
 
-/// A cleanup counts for all scopes around the guard, also when these have been dropped.
+/// A cleanup is counted in all scopes around its guard, even after these were dropped.
 #[test]
 fn a_cleanup_is_counted_in_every_scope_around_its_guard() {
     block_on(async {

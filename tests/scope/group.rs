@@ -1,4 +1,4 @@
-//! `TaskGroup`, and what waits for several futures: `race!`, `as_completed`,
+//! `TaskGroup`, and the ways to wait for several futures: `race!`, `as_completed`,
 //! `wait`.
 
 use std::cell::Cell;
@@ -53,11 +53,11 @@ async fn a_failure_cancels_the_others_and_waits_for_their_cleanups() {
     trace.assert(&["1 a begin", "4 a end", "4 joined"]);
 }
 
-/// trio dropped the group where there was one error, and came to regret it.
+/// trio raised an error that was alone without its group, and regretted that.
 /// <https://github.com/python-trio/trio/issues/611>,
 /// <https://github.com/python-trio/trio/issues/2301>
 #[coreloop::test(start_paused = true)]
-async fn errors_of_the_same_turn_are_all_there() {
+async fn of_several_errors_in_a_turn_the_first_is_returned() {
     let mut group = TaskGroup::new();
     for number in [1, 2, 3] {
         drop(group.spawn(async move { Err::<(), _>(number) }));
@@ -68,7 +68,7 @@ async fn errors_of_the_same_turn_are_all_there() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_group_gives_its_outputs_by_the_handles() {
+async fn the_handles_of_members_return_their_outputs() {
     let mut group = TaskGroup::<()>::new();
     let handles: Vec<_> = (0..20)
         .map(|number| {
@@ -85,7 +85,7 @@ async fn a_group_gives_its_outputs_by_the_handles() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_panic_cancels_the_others_and_goes_on_in_join() {
+async fn a_panic_cancels_the_others_and_propagates_from_join() {
     let trace = Trace::new();
     let joining = spawn({
         let trace = trace.clone();
@@ -112,7 +112,7 @@ async fn a_panic_cancels_the_others_and_goes_on_in_join() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_supervisor_goes_on_and_tells_what_nobody_saw() {
+async fn a_supervisor_continues_and_returns_the_errors_that_were_not_joined() {
     let mut group = TaskGroup::supervisor();
     let seen = group.spawn(async { Err::<(), _>("seen") });
     let unseen = group.spawn(async { Err::<(), _>("unseen") });
@@ -138,7 +138,7 @@ async fn a_supervisor_goes_on_and_tells_what_nobody_saw() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn daemons_end_with_the_others() {
+async fn daemons_end_after_the_other_tasks() {
     let trace = Trace::new();
     let mut group = TaskGroup::<()>::new();
     let daemon = used(&trace, "daemon", 1);
@@ -151,19 +151,19 @@ async fn daemons_end_with_the_others() {
 
 /// <https://github.com/python/cpython/issues/155418>
 #[coreloop::test(start_paused = true)]
-async fn a_task_spawned_into_a_cancelled_group_is_not_begun() {
+async fn a_task_spawned_into_a_cancelled_group_is_never_polled() {
     let begun = Rc::new(Cell::new(false));
     let mut group = TaskGroup::<()>::new();
     group.cancel();
-    let told = Rc::clone(&begun);
-    let handle = group.spawn(fine(async move { told.set(true) }));
+    let flag = Rc::clone(&begun);
+    let handle = group.spawn(fine(async move { flag.set(true) }));
     assert_eq!(handle.await, Err(MemberError::Cancelled));
     group.join().await.unwrap();
     assert!(!begun.get());
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_group_that_is_dropped_is_over_before_its_task_is() {
+async fn a_group_that_is_dropped_ends_before_its_task_finishes() {
     let trace = Trace::new();
     let task = spawn({
         let trace = trace.clone();
@@ -201,7 +201,7 @@ async fn a_join_that_is_cancelled_aborts_the_group() {
 /// <https://github.com/agronholm/anyio/issues/517>,
 /// <https://github.com/agronholm/anyio/issues/710>
 #[coreloop::test(start_paused = true)]
-async fn start_waits_for_the_word_and_not_for_the_task() {
+async fn start_waits_for_the_started_value_and_not_for_the_task() {
     let mut group = TaskGroup::new();
     let server = async |started: Started<u16>| {
         ticks(1).await;
@@ -210,7 +210,7 @@ async fn start_waits_for_the_word_and_not_for_the_task() {
         Ok(())
     };
     assert_eq!(group.start(server).await, Ok(8080));
-    // Over, failed and panicked without the word.
+    // Members that return or fail without the value.
     assert!(group.start(async |_: Started<()>| Ok(())).await.is_err());
     let error = group.start(async |_: Started<()>| Err("no port")).await;
     assert_eq!(error, Err(MemberError::Cancelled));
@@ -224,7 +224,7 @@ async fn start_waits_for_the_word_and_not_for_the_task() {
     supervisor.join().await.unwrap();
 }
 
-/// What is printed is looked at in a process of its own.
+/// The test runs in a process of its own, whose output is checked.
 #[cfg_attr(miri, ignore = "forgets memory, which Miri reports as leaked")]
 #[test]
 fn a_group_may_be_forgotten_and_dropped_without_a_runtime() {
@@ -248,10 +248,10 @@ fn a_group_may_be_forgotten_and_dropped_without_a_runtime() {
             group
         })
     });
-    // Its task cannot be waited for here, which is reported.
+    // The group cannot wait for its task here, which is reported.
     drop(with_tasks);
     assert_eq!(runtime.shutdown(Duration::ZERO).tasks().len(), 2);
-    // Its task has ended.
+    // The task of this group has ended.
     assert!(after.is_empty());
     drop(after);
 }
@@ -273,13 +273,13 @@ async fn a_race_ends_when_the_losers_have_cleaned_up() {
         "guarded"
     };
     assert_eq!(race!(bracketed, winner, guarded), "winner");
-    trace.note("over");
+    trace.note("done");
     trace.assert(&[
         "1 bracket begin",
         "3 bracket end",
         "3 guard begin",
         "6 guard end",
-        "6 over",
+        "6 done",
     ]);
 }
 
@@ -289,7 +289,7 @@ async fn panics() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn of_two_that_are_ready_the_first_wins_and_a_panic_beats_both() {
+async fn of_two_ready_futures_the_first_wins_and_a_panic_propagates() {
     assert_eq!(race!(async { 1 }, async { 2 }), 1);
     let task = spawn(async {
         race!(ticks(2), panics());
@@ -298,7 +298,7 @@ async fn of_two_that_are_ready_the_first_wins_and_a_panic_beats_both() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_race_that_is_cancelled_closes_all() {
+async fn a_race_that_is_cancelled_closes_all_brackets() {
     let trace = Trace::new();
     let task = spawn({
         let trace = trace.clone();
@@ -317,7 +317,7 @@ async fn a_race_that_is_cancelled_closes_all() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn futures_are_given_as_they_are_completed() {
+async fn outputs_are_returned_as_their_futures_complete() {
     let numbers = [3, 1, 2];
     let mut outputs = as_completed(numbers.iter().map(async |count| {
         ticks(*count).await;
@@ -337,9 +337,9 @@ async fn futures_are_given_as_they_are_completed() {
     );
 }
 
-/// So the combinators of others take it.
+/// The combinators of other crates accept it.
 #[coreloop::test(start_paused = true)]
-async fn outputs_are_a_stream() {
+async fn as_completed_is_a_stream() {
     let outputs = as_completed([3, 1, 2].map(async |count| {
         ticks(count).await;
         count
@@ -349,7 +349,7 @@ async fn outputs_are_a_stream() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn what_is_left_of_the_completed_is_dropped() {
+async fn dropping_as_completed_drops_the_futures_that_are_left() {
     let trace = Trace::new();
     {
         let futures = [used(&trace, "a", 1), used(&trace, "b", 1)];
@@ -361,7 +361,7 @@ async fn what_is_left_of_the_completed_is_dropped() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn wait_takes_what_is_over() {
+async fn wait_returns_the_tasks_that_have_finished() {
     let mut set = JoinSet::new();
     for (count, result) in [(1, Ok(1)), (2, Err(2)), (2, Ok(3)), (4, Ok(4))] {
         set.spawn(async move {
@@ -382,9 +382,9 @@ async fn wait_takes_what_is_over() {
     assert!(wait(&mut set, ReturnWhen::All).await.is_empty());
 }
 
-/// Everything inside everything else.
+/// Scopes, races, groups and brackets, each inside another.
 #[coreloop::test(start_paused = true)]
-async fn structures_nest() {
+async fn scopes_races_and_groups_nest() {
     let trace = Trace::new();
     let task = spawn({
         let trace = trace.clone();
@@ -409,7 +409,7 @@ async fn structures_nest() {
     ticks(1).await;
     assert!(task.abort_and_wait().await.unwrap_err().is_cancelled());
     trace.note("cancelled");
-    // The group's member is aborted when the bodies are dropped, after 3.
+    // The group's member is aborted when the bodies are dropped, after tick 3.
     let events = trace.events();
     let count = |text: &str| events.iter().filter(|event| event.ends_with(text)).count();
     assert_eq!((count("begin"), count("end")), (3, 3), "{events:?}");
@@ -421,7 +421,7 @@ async fn structures_nest() {
 }
 
 #[test]
-fn an_output_that_panics_when_dropped_is_no_failure_of_the_group() {
+fn an_output_that_panics_when_dropped_does_not_fail_the_group() {
     let ((), panics) = recorded(|| {
         block_on(async {
             let mut group = TaskGroup::<()>::new();

@@ -1,4 +1,4 @@
-//! The ends of a `TaskGroup`'s tasks: how they are counted, joined and forgotten.
+//! How the ends of a `TaskGroup`'s tasks are counted, joined and forgotten.
 
 use std::cell::Cell;
 use std::future::{Future, pending};
@@ -23,7 +23,7 @@ async fn fine<E>(future: impl Future<Output = ()>) -> Result<(), E> {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn join_next_gives_each_task_once() {
+async fn join_next_returns_each_task_once() {
     let mut group = TaskGroup::<()>::new();
     assert_eq!(group.join_next().await, None);
     drop(group.spawn_daemon(pending::<Result<(), _>>()));
@@ -37,7 +37,7 @@ async fn join_next_gives_each_task_once() {
         ended.push(start.elapsed().as_millis() / TICK.as_millis());
     }
     assert_eq!(ended, [1, 1, 2, 3]);
-    // One that ended before its call, and one whose call was dropped.
+    // A task that ends while no call waits for it, after the call before was dropped.
     for _ in 0..2 {
         let task = group.spawn(fine(ticks(1)));
         assert!(timeout(TICK / 2, group.join_next()).await.is_err());
@@ -49,7 +49,7 @@ async fn join_next_gives_each_task_once() {
     group.join().await.unwrap();
 }
 
-/// What ended before the last spawn made room for that, and is not counted.
+/// A task that ended before the last spawn has made room for it, and is not counted.
 #[coreloop::test(start_paused = true)]
 async fn join_next_makes_room_in_a_group_with_a_limit() {
     const LIMIT: usize = 3;
@@ -76,7 +76,7 @@ async fn join_next_makes_room_in_a_group_with_a_limit() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn the_length_is_that_of_the_tasks_that_have_not_ended() {
+async fn the_length_counts_the_tasks_that_have_not_ended() {
     let trace = Trace::new();
     let mut group = TaskGroup::new();
     assert!(group.is_empty());
@@ -91,7 +91,7 @@ async fn the_length_is_that_of_the_tasks_that_have_not_ended() {
     yield_now().await;
     yield_now().await;
     assert_eq!((group.len(), group.is_cancelled()), (1, true));
-    // The failure is given by `join` alone.
+    // Only `join` returns the failure.
     while group.join_next().await.is_some() {}
     trace.note("empty");
     assert!(group.is_empty());
@@ -116,9 +116,10 @@ async fn a_supervisor_counts_the_errors_that_it_does_not_keep() {
     );
 }
 
-/// Of a task that is spawned as any other, and whose panic is not its task's outcome.
+/// The members are spawned like any task, but a panic of theirs is not the outcome of
+/// their task.
 #[coreloop::test(start_paused = true)]
-async fn the_first_panic_of_a_group_goes_on_when_all_have_cleaned_up() {
+async fn the_first_panic_of_a_group_propagates_after_all_cleanups() {
     let trace = Trace::new();
     let mut group = TaskGroup::<()>::new();
     for text in ["first", "second"] {
@@ -144,10 +145,10 @@ async fn the_first_panic_of_a_group_goes_on_when_all_have_cleaned_up() {
     ]);
 }
 
-/// A destructor that panics, of a future or of an output that is not taken, and a waker
-/// that does: the group sees the end of the task all the same.
+/// The destructor of a future panics, or the destructor of an output that is not taken,
+/// or a waker: the group still counts the member as ended.
 #[coreloop::test(start_paused = true)]
-async fn a_member_ends_whatever_panics_meanwhile() {
+async fn a_member_ends_even_if_a_destructor_or_a_waker_panics() {
     let panics = || OnDrop::new(|| panic!("in a destructor"));
 
     let mut group = TaskGroup::<()>::supervisor();

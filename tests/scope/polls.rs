@@ -1,5 +1,5 @@
-//! How often children are polled when many of them are ready at once, and that those
-//! which spend the budget of the task keep none from its turn.
+//! How often children are polled when many of them are ready at once, and that children
+//! which spend the budget of the task do not starve the others.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -18,7 +18,8 @@ use coreloop::{join, select, spawn};
 use coreloop_test_support::size::pick;
 use coreloop_test_support::trace::{TICK, ticks};
 
-/// How many children: the more there were, the more often each was polled.
+/// The number of children. Regression: the more children there were, the more often each
+/// one was polled.
 fn many() -> usize {
     pick(4_000, 32_000)
 }
@@ -39,8 +40,8 @@ fn assert_few(polls: &Cell<usize>, count: usize) {
     assert!(polls <= 4 * count, "{polls} polls of {count} children");
 }
 
-/// A task that is always ready, and counts its turns. The clock stands still as long as
-/// it runs.
+/// A task that is always ready, and counts its polls. The paused clock does not move
+/// while it runs.
 struct OtherTask {
     turns: Rc<Cell<usize>>,
     task: JoinHandle<()>,
@@ -63,13 +64,13 @@ impl OtherTask {
     fn assert_turns(self, least: usize) {
         self.task.abort();
         let turns = self.turns.get();
-        assert!(turns >= least, "{turns} turns");
+        assert!(turns >= least, "{turns} polls of the other task");
     }
 }
 
 #[coreloop::test(start_paused = true)]
 #[cfg_attr(miri, ignore = "counts polls, in safe code")]
-async fn children_of_a_scope_that_are_woken_at_once() {
+async fn children_of_a_scope_that_are_woken_at_once_are_polled_few_times() {
     let count = many();
     let (polls, notify) = (Cell::new(0), Notify::new());
     let other = scope(async |scope| {
@@ -78,7 +79,7 @@ async fn children_of_a_scope_that_are_woken_at_once() {
         }
         ticks(1).await;
         notify.notify_waiters();
-        // Others have their turn whenever a budget is spent.
+        // Other tasks run whenever a budget is spent.
         OtherTask::spawn()
     });
     other.await.assert_turns(count / 128);
@@ -87,7 +88,7 @@ async fn children_of_a_scope_that_are_woken_at_once() {
 
 #[coreloop::test(start_paused = true)]
 #[cfg_attr(miri, ignore = "counts polls, in safe code")]
-async fn futures_that_are_completed_at_once() {
+async fn futures_that_complete_at_once_are_polled_few_times() {
     let count = many();
     let (polls, notify) = (Cell::new(0), Notify::new());
     let mut outputs = as_completed((0..count).map(|_| counted(&polls, notify.notified())));
@@ -109,7 +110,7 @@ async fn futures_that_are_completed_at_once() {
 
 #[coreloop::test(start_paused = true)]
 #[cfg_attr(miri, ignore = "counts polls, in safe code")]
-async fn children_that_sleep_until_the_same_time() {
+async fn children_that_sleep_until_the_same_time_are_polled_few_times() {
     let count = many();
     let polls = Cell::new(0);
     scope(async |scope| {
@@ -124,10 +125,10 @@ async fn children_that_sleep_until_the_same_time() {
     assert_few(&polls, count);
 }
 
-/// Each child takes its turn several times, as connections do.
+/// Each child is woken several times, as connections are.
 #[coreloop::test(start_paused = true)]
 #[cfg_attr(miri, ignore = "counts polls, in safe code")]
-async fn children_that_are_woken_at_once_again_and_again() {
+async fn children_that_are_woken_at_once_again_and_again_are_polled_few_times() {
     const ROUNDS: usize = 8;
 
     let count = many() / ROUNDS;
@@ -151,7 +152,7 @@ async fn children_that_are_woken_at_once_again_and_again() {
 
 #[coreloop::test(start_paused = true)]
 #[cfg_attr(miri, ignore = "counts polls, in safe code")]
-async fn children_of_a_scope_that_is_cancelled() {
+async fn children_of_a_cancelled_scope_are_polled_few_times() {
     let count = many();
     let polls = Cell::new(0);
     let closed = Rc::new(Cell::new(0));
@@ -176,7 +177,7 @@ async fn children_of_a_scope_that_is_cancelled() {
     assert_few(&polls, count);
 }
 
-/// Waits for one poll, and wakes during the poll. `yield_now` wakes after it.
+/// Returns pending once, and wakes during the poll, where `yield_now` wakes after it.
 async fn wake_at_once() {
     let mut woken = false;
     poll_fn(|context| {
@@ -193,7 +194,7 @@ async fn wake_at_once() {
 /// Children spend the budget in the order in which they were woken.
 #[coreloop::test(start_paused = true)]
 #[cfg_attr(miri, ignore = "a thousand children, in safe code")]
-async fn children_take_their_turn_in_order() {
+async fn children_run_in_the_order_of_their_wakes() {
     let count = 1000;
     let order = RefCell::new(Vec::new());
     scope(async |scope| {
@@ -213,11 +214,11 @@ async fn children_take_their_turn_in_order() {
     assert!(order.take().into_iter().eq(expected));
 }
 
-/// Children that spend the budget in each of their polls, a body that does, and one
-/// child that waits for a timer: all have their turn.
+/// Children that spend the budget in each of their polls, a body that spends it, and one
+/// child that waits for a timer: all make progress.
 #[coreloop::test]
 #[cfg_attr(miri, ignore = "thousands of polls, in safe code")]
-async fn no_child_keeps_another_from_its_turn() {
+async fn no_child_starves_another() {
     for count in [1, 2, 3, 8, 9, 20, 300] {
         for body_is_busy in [false, true] {
             let turns: Vec<_> = (0..=count).map(|_| Cell::new(0)).collect();
@@ -252,14 +253,14 @@ async fn no_child_keeps_another_from_its_turn() {
     }
 }
 
-/// A scope beside a future that leaves no budget to it.
+/// The scope is polled beside a future that leaves it no budget.
 #[coreloop::test]
 #[cfg_attr(miri, ignore = "thousands of polls, in safe code")]
-async fn a_scope_goes_on_beside_what_spends_the_budget() {
-    let is_over = Cell::new(false);
+async fn a_scope_makes_progress_beside_a_future_that_spends_the_budget() {
+    let is_done = Cell::new(false);
     let polls = Cell::new(0);
     let spends = async {
-        while !is_over.get() {
+        while !is_done.get() {
             consume_budget().await;
         }
     };
@@ -274,7 +275,7 @@ async fn a_scope_goes_on_beside_what_spends_the_budget() {
             }
         })
         .await;
-        is_over.set(true);
+        is_done.set(true);
     };
     join!(biased; spends, works);
     assert!(polls.get() <= 700, "{} polls", polls.get());

@@ -16,15 +16,17 @@ use coreloop::{block_on, spawn};
 
 use coreloop_test_support::wakers::{Call, calling};
 
-/// The clone of a waker is others' code. A scope of many children made it with a
-/// lock held, which each wake of a child takes: that waited for itself.
+/// Regression: a scope with many children cloned its waker, which is user code, while it
+/// held a lock that each wake of a child takes. A clone that woke a child so waited for
+/// itself.
 #[test]
 #[cfg_attr(miri, ignore = "fifty children, in safe code")]
 fn a_waker_may_wake_children_while_a_scope_clones_it() {
     let left: Rc<RefCell<Vec<Waker>>> = Rc::default();
     let wakes = || {
         let left = Rc::clone(&left);
-        // Each time another one, as the second wake of one does nothing.
+        // Wakes another child each time, because a second wake of the same child does
+        // nothing.
         calling(move |call| {
             let next = left.borrow_mut().pop();
             if let (Call::Clone, Some(waker)) = (call, next) {
@@ -45,7 +47,7 @@ fn a_waker_may_wake_children_while_a_scope_clones_it() {
     }));
     for pass in 0..8 {
         if pass == 1 {
-            // Those of the second poll are the children's own.
+            // From the second poll on, each child has a waker of its own.
             left.take();
         }
         let waker = wakes();
@@ -62,12 +64,13 @@ impl Wake for Counted {
     fn wake(self: Arc<Self>) {}
 }
 
-/// `start` cloned the waker after it had looked, and did not look again.
+/// Regression: `start` cloned the waker after it had checked for the value, and did not
+/// check again.
 #[test]
-fn a_waker_may_end_what_clones_it_to_wait_for_it() {
+fn a_waker_may_complete_the_start_that_clones_it() {
     block_on(async {
-        let seat: Rc<RefCell<Option<Started<u32>>>> = Rc::default();
-        let theirs = Rc::clone(&seat);
+        let slot: Rc<RefCell<Option<Started<u32>>>> = Rc::default();
+        let theirs = Rc::clone(&slot);
         let mut group = TaskGroup::<()>::new();
         let mut start = Box::pin(async move {
             group
@@ -80,13 +83,13 @@ fn a_waker_may_end_what_clones_it_to_wait_for_it() {
         let noop = &mut Context::from_waker(Waker::noop());
         assert!(start.as_mut().poll(noop).is_pending());
         yield_now().await;
-        assert!(seat.borrow().is_some());
+        assert!(slot.borrow().is_some());
         let woken = Rc::new(Cell::new(false));
         let waker = {
-            let (seat, woken) = (Rc::clone(&seat), Rc::clone(&woken));
+            let (slot, woken) = (Rc::clone(&slot), Rc::clone(&woken));
             calling(move |call| match call {
                 Call::Clone => {
-                    if let Some(started) = seat.take() {
+                    if let Some(started) = slot.take() {
                         started.set(7);
                     }
                 }
@@ -95,35 +98,35 @@ fn a_waker_may_end_what_clones_it_to_wait_for_it() {
             })
         };
         let polled = start.as_mut().poll(&mut Context::from_waker(&waker));
-        assert!(seat.borrow().is_none());
+        assert!(slot.borrow().is_none());
         match polled {
             Poll::Ready(value) => assert_eq!(value, Ok(7)),
             Poll::Pending => {
-                assert!(woken.get(), "nobody will poll it again");
+                assert!(woken.get(), "the task is woken to poll again");
                 assert_eq!(start.await, Ok(7));
             }
         }
     });
 }
 
-struct PanicsInTurn;
+struct PanicsWhenDropped;
 
-impl Drop for PanicsInTurn {
+impl Drop for PanicsWhenDropped {
     fn drop(&mut self) {
-        // Without data, as a payload that panics in turn leaves its own behind.
+        // Without data, because a payload that panics when it is dropped leaks its data.
         std::panic::panic_any(());
     }
 }
 
-/// The second of two panics in one pass was dropped in the middle of it, and if
-/// that panicked the children not yet polled never were.
+/// Regression: the second of two panics in one pass was dropped during the pass, and if
+/// its destructor panicked, the remaining children were never polled.
 #[test]
-fn a_payload_that_panics_costs_no_other_output() {
+fn a_payload_that_panics_when_dropped_loses_no_other_output() {
     block_on(async {
         let mut outputs = as_completed((0..3).map(async |number| {
             match number {
                 0 => panic!("first"),
-                1 => std::panic::panic_any(PanicsInTurn),
+                1 => std::panic::panic_any(PanicsWhenDropped),
                 _ => yield_now().await,
             }
             number
@@ -139,32 +142,35 @@ fn a_payload_that_panics_costs_no_other_output() {
     });
 }
 
-/// Each poll noted the waker once more, for as long as the cleanup took.
+/// Regression: each poll registered the waker once more, until the cleanup ended.
 #[test]
-#[cfg_attr(miri, ignore = "Miri does not take clones of a waker for the same")]
-fn the_barrier_keeps_a_waker_once() {
+#[cfg_attr(
+    miri,
+    ignore = "under Miri, clones of a waker may not compare as equal"
+)]
+fn flush_registers_a_waker_once() {
     block_on(async {
         drop(defer(yield_now()));
         let counted = Arc::new(Counted);
         let waker = Waker::from(Arc::clone(&counted));
         let context = &mut Context::from_waker(&waker);
-        let mut barrier = pin!(flush());
+        let mut flushing = pin!(flush());
         for _ in 0..100 {
-            assert!(barrier.as_mut().poll(context).is_pending());
+            assert!(flushing.as_mut().poll(context).is_pending());
         }
         assert!(Arc::strong_count(&counted) <= 3);
         yield_now().await;
         yield_now().await;
-        assert!(barrier.as_mut().poll(context).is_ready());
+        assert!(flushing.as_mut().poll(context).is_ready());
         drop(waker);
         assert_eq!(Arc::strong_count(&counted), 1);
     });
 }
 
-/// It took the number of a cleanup in one lane for one in another, and waited for
-/// ever.
+/// Regression: `flush` mistook the number of a cleanup in one task's queue for a number
+/// in another's, and waited for ever.
 #[test]
-fn a_barrier_that_moves_waits_for_the_lane_that_it_began_with() {
+fn a_flush_that_moves_waits_for_the_queue_that_it_began_with() {
     block_on(async {
         let done = Rc::new(Cell::new(0));
         let go = Rc::new(Cell::new(false));
@@ -181,18 +187,18 @@ fn a_barrier_that_moves_waits_for_the_lane_that_it_began_with() {
                         done.set(done.get() + 1);
                     }));
                 }
-                let mut barrier = Box::pin(flush());
-                poll_fn(|context| Poll::Ready(barrier.as_mut().poll(context).is_pending())).await;
-                sent.set(Some(barrier));
+                let mut flushing = Box::pin(flush());
+                poll_fn(|context| Poll::Ready(flushing.as_mut().poll(context).is_pending())).await;
+                sent.set(Some(flushing));
                 pending::<()>().await;
             }
         });
         yield_now().await;
         let seen = Rc::clone(&done);
-        let barrier = sent.take().unwrap();
+        let flushing = sent.take().unwrap();
         let goes_on = spawn(async move {
             drop(defer(async {}));
-            barrier.await;
+            flushing.await;
             seen.get()
         });
         for _ in 0..4 {
@@ -205,9 +211,9 @@ fn a_barrier_that_moves_waits_for_the_lane_that_it_began_with() {
     });
 }
 
-/// A member whose waiter is told by a waker that comes back.
+/// The member ends while the waker of the code that joins it is cloned.
 #[test]
-fn a_member_ends_in_the_clone_of_the_waker_of_who_waits_for_it() {
+fn a_member_may_end_while_the_waker_of_its_handle_is_cloned() {
     block_on(async {
         let mut group = TaskGroup::<()>::new();
         let go = Rc::new(Cell::new(false));

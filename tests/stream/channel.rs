@@ -39,7 +39,7 @@ async fn the_body_works_on_the_next_item_while_this_one_is_consumed() {
         seen.push(number);
     });
     assert_eq!(seen, [0, 1, 2, 3]);
-    // One by one it would be eight.
+    // One after the other would take eight seconds.
     assert_eq!(start.elapsed(), Duration::from_secs(5));
 }
 
@@ -64,7 +64,7 @@ async fn the_body_is_one_item_ahead_at_most() {
 }
 
 #[coreloop::test]
-async fn dropping_it_drops_the_body_even_if_that_waits_for_ever() {
+async fn dropping_the_channel_drops_a_body_that_waits_for_ever() {
     let dropped = Rc::new(Cell::new(false));
     let local = OnDrop(Rc::clone(&dropped));
     let mut items = stream(async move |mut co| {
@@ -133,7 +133,7 @@ async fn a_panic_of_the_body_reaches_the_consumer() {
 }
 
 #[coreloop::test]
-async fn items_that_were_left_are_given_before_the_end() {
+async fn items_that_are_left_are_received_before_the_end() {
     let mut items = try_stream(async |mut co| {
         co.yield_(1).await.map_err(|_| "closed")?;
         Err("broken")
@@ -153,7 +153,7 @@ async fn items_that_were_left_are_given_before_the_end() {
 }
 
 #[test]
-fn it_may_outlive_its_runtime() {
+fn a_channel_may_outlive_its_runtime() {
     let dropped = Rc::new(Cell::new(false));
     let local = OnDrop(Rc::clone(&dropped));
     let mut items = coreloop::block_on(async move {

@@ -31,7 +31,7 @@ impl Trace {
         self.0.take()
     }
 
-    /// Notes `what` when it is dropped.
+    /// Returns a value that notes `what` when it is dropped.
     fn on_drop(&self, what: &'static str) -> OnDrop {
         OnDrop(self.clone(), what)
     }
@@ -55,7 +55,7 @@ fn poll_once<S: Stream>(stream: Pin<&mut S>) -> Poll<Option<S::Item>> {
 }
 
 #[coreloop::test]
-async fn items_come_in_order_and_the_end_stays_the_end() {
+async fn items_come_in_order_and_the_end_is_final() {
     let mut numbers = pin!(stream(async |mut co| {
         for number in 0..3 {
             yield_now().await;
@@ -105,7 +105,7 @@ fn nothing_runs_before_the_first_poll_nor_between_two() {
     assert_eq!(trace.take(), ["started"]);
     assert_eq!(poll_once(items.as_mut()), Poll::Ready(Some(2)));
     assert_eq!(trace.take(), ["resumed"]);
-    // Without a runtime too.
+    // None of this needs a runtime.
     assert_eq!(poll_once(items.as_mut()), Poll::Ready(None));
 }
 
@@ -124,7 +124,7 @@ async fn each_yield_is_answered_by_its_send() {
     assert_eq!(echo.send("a".to_owned()).await, Some(1));
     assert_eq!(echo.send("b".to_owned()).await, Some(2));
     assert_eq!(echo.send("c".to_owned()).await, None);
-    assert_eq!(echo.send("to nobody".to_owned()).await, None);
+    assert_eq!(echo.send("too late".to_owned()).await, None);
     assert_eq!(echo.resume().await, None);
 }
 
@@ -157,7 +157,7 @@ async fn a_result_as_answer_throws_into_the_body() {
 }
 
 #[coreloop::test]
-async fn a_send_that_is_dropped_has_answered_and_resume_goes_on() {
+async fn a_send_that_was_polled_and_dropped_has_answered() {
     let mut sums = pin!(generator(async |mut co| {
         let mut sum = 0;
         loop {
@@ -176,7 +176,7 @@ async fn a_send_that_is_dropped_has_answered_and_resume_goes_on() {
 }
 
 #[test]
-fn an_answer_that_nobody_waits_for_panics_at_the_caller() {
+fn a_wrong_send_or_resume_panics_in_the_caller() {
     let caught = catch_unwind(|| {
         let mut unstarted = pin!(generator(async |mut co| {
             let _: u8 = co.yield_(()).await?;
@@ -206,7 +206,7 @@ async fn an_error_is_the_last_item() {
 }
 
 #[coreloop::test]
-async fn close_tells_how_a_body_that_may_fail_ended() {
+async fn close_returns_the_result_of_a_body_that_may_fail() {
     let make = |end: Result<(), &'static str>| {
         try_stream(async move |mut co| {
             let closed = co.yield_(1).await;
@@ -226,14 +226,14 @@ async fn close_tells_how_a_body_that_may_fail_ended() {
 }
 
 #[coreloop::test]
-async fn close_at_each_yield_lets_the_body_await_its_end() {
+async fn close_at_each_yield_lets_the_body_clean_up() {
     for stop in 0..5 {
         let trace = Trace::default();
         let mut items = pin!(stream(async |mut co| {
             let _local = trace.on_drop("local dropped");
             for number in 0..3 {
                 if let Err(closed) = co.yield_(number).await {
-                    trace.note("told");
+                    trace.note("closed");
                     yield_now().await;
                     trace.note("awaited");
                     assert_eq!(co.yield_(9).await, Err(closed));
@@ -249,7 +249,7 @@ async fn close_at_each_yield_lets_the_body_await_its_end() {
         items.close().await;
         let expected: &[&str] = match stop {
             0 => &[],
-            1..=3 => &["told", "awaited", "local dropped"],
+            1..=3 => &["closed", "awaited", "local dropped"],
             _ => &["through", "local dropped"],
         };
         assert_eq!(trace.take(), expected, "{stop} items");
@@ -260,7 +260,7 @@ async fn close_at_each_yield_lets_the_body_await_its_end() {
 }
 
 #[coreloop::test]
-async fn close_of_one_that_never_ran_drops_what_it_holds() {
+async fn close_before_the_first_poll_drops_the_body() {
     let trace = Trace::default();
     let held = trace.on_drop("captured dropped");
     let mut items = pin!(stream(async move |mut co| {
@@ -273,7 +273,7 @@ async fn close_of_one_that_never_ran_drops_what_it_holds() {
 }
 
 #[coreloop::test]
-async fn close_while_the_body_waits_for_something_else() {
+async fn close_waits_while_the_body_waits_for_something_else() {
     let trace = Trace::default();
     let gate = Cell::new(false);
     let mut items = pin!(stream(async |mut co| {
@@ -286,10 +286,10 @@ async fn close_while_the_body_waits_for_something_else() {
             }
         })
         .await;
-        trace.note("goes on");
-        let told = co.yield_(1).await;
-        trace.note("told");
-        told
+        trace.note("continues");
+        let answer = co.yield_(1).await;
+        trace.note("closed");
+        answer
     }));
     assert!(poll_once(items.as_mut()).is_pending());
     {
@@ -297,17 +297,17 @@ async fn close_while_the_body_waits_for_something_else() {
         let mut context = Context::from_waker(Waker::noop());
         assert!(closing.as_mut().poll(&mut context).is_pending());
     }
-    // That future is gone, and the generator stays closed.
+    // The future of the close was dropped, but the generator stays closed.
     assert!(poll_once(items.as_mut()).is_pending());
     gate.set(true);
     items.close().await;
-    assert_eq!(trace.take(), ["waits", "goes on", "told"]);
+    assert_eq!(trace.take(), ["waits", "continues", "closed"]);
     assert_eq!(items.next().await, None);
 }
 
 /// Python raises a `RuntimeError` at "async generator ignored `GeneratorExit`".
 #[coreloop::test]
-async fn a_body_that_takes_no_notice_of_the_close_does_not_stop_the_loop() {
+async fn a_body_that_ignores_the_close_does_not_stop_the_loop() {
     let ignored = Cell::new(0);
     let mut items = pin!(stream(async |mut co| {
         loop {
@@ -360,7 +360,7 @@ fn dropping_at_each_yield_drops_the_body_where_it_stands() {
 }
 
 #[coreloop::test]
-async fn a_panic_of_the_body_reaches_the_consumer_and_ends_it() {
+async fn a_panic_of_the_body_reaches_the_consumer_and_ends_the_generator() {
     let mut items = pin!(stream(async |mut co| {
         co.yield_(1).await?;
         yield_now().await;
@@ -382,9 +382,9 @@ async fn a_panic_of_the_body_reaches_the_consumer_and_ends_it() {
     items.close().await;
 }
 
-/// The item that was left in the poll that panicked is not given out.
+/// The item of the poll that panicked is not returned.
 #[test]
-fn a_panic_behind_a_yield_of_the_same_poll_ends_it_too() {
+fn a_panic_beside_a_yield_in_the_same_poll_ends_the_generator() {
     let mut items = pin!(stream(async |mut co| {
         join!(biased; co.yield_(1), async { panic!("beside the yield") }).0
     }));
@@ -394,7 +394,7 @@ fn a_panic_behind_a_yield_of_the_same_poll_ends_it_too() {
 }
 
 #[test]
-fn a_panic_in_a_destructor_of_the_body_ends_it() {
+fn a_panic_in_a_destructor_of_the_body_ends_the_generator() {
     struct Bomb;
     impl Drop for Bomb {
         fn drop(&mut self) {
@@ -429,7 +429,7 @@ async fn a_panic_of_the_consumer_drops_the_generator() {
 
 /// async-fn-stream #7: an emitter that was moved into a task hangs silently.
 #[coreloop::test]
-async fn an_end_that_was_moved_into_a_task_panics_there_with_its_place() {
+async fn a_yield_moved_into_a_task_panics_there_with_its_place() {
     let (sender, receiver) = futures_channel::oneshot::channel();
     let mut items = pin!(stream(async |mut co: Co<u8>| {
         let task = coreloop::spawn(async move { co.yield_(1).await });
@@ -450,7 +450,7 @@ async fn an_end_that_was_moved_into_a_task_panics_there_with_its_place() {
 }
 
 #[coreloop::test]
-async fn an_end_that_outlives_its_generator_panics_too() {
+async fn a_yield_that_outlives_its_generator_panics() {
     let kept = RefCell::new(None);
     let mut items = pin!(stream(async |co: Co<u8>| {
         *kept.borrow_mut() = Some(co);
@@ -464,7 +464,7 @@ async fn an_end_that_outlives_its_generator_panics_too() {
 
 /// async-stream #106: the item reached the wrong generator, of another type.
 #[coreloop::test]
-async fn a_yield_awaited_in_an_inner_generator_goes_to_its_own() {
+async fn a_yield_awaited_in_an_inner_generator_reaches_its_own_generator() {
     let mut outer = pin!(stream(async |mut outer| {
         let yield_42 = outer.yield_(42_usize);
         let mut inner = pin!(stream(async |mut inner| {
@@ -506,9 +506,9 @@ async fn yields_alternate_between_an_inner_and_an_outer_generator() {
     assert_eq!(outer.next().await, None);
 }
 
-/// genawaiter hangs here: `FuturesUnordered` polls a child only if that was woken.
+/// genawaiter hangs here: `FuturesUnordered` polls a child only if the child was woken.
 #[coreloop::test]
-async fn a_yield_waits_in_a_set_with_wakers_of_its_own() {
+async fn a_yield_may_wait_in_a_set_that_has_its_own_wakers() {
     let mut items = pin!(stream(async |mut co| {
         let yields: FuturesUnordered<_> = [async {
             for number in 0..40 {
@@ -544,7 +544,7 @@ async fn close_wakes_a_yield_in_a_set() {
 }
 
 #[coreloop::test]
-async fn a_yield_in_select_and_join() {
+async fn a_yield_works_in_select_and_join() {
     let mut items = pin!(stream(async |mut co| {
         let mut ticks = 0;
         for number in 0..3 {
@@ -570,7 +570,7 @@ async fn a_yield_in_select_and_join() {
 }
 
 #[coreloop::test]
-async fn a_yield_dropped_before_its_item_is_seen_takes_that_back() {
+async fn a_yield_dropped_before_its_item_is_seen_withdraws_the_item() {
     let trace = Trace::default();
     let mut items = pin!(stream(async |mut co| {
         select! {
@@ -641,8 +641,8 @@ async fn a_yield_polled_again_in_the_same_poll_stays_one_item() {
     assert_eq!(items.next().await, None);
 }
 
-/// A generator has only one `&mut`, so the second poll can only be tried
-/// through a `RefCell`, which says so.
+/// A generator has only one `&mut`, so the second poll can only be tried through a
+/// `RefCell`, which refuses it.
 #[coreloop::test]
 async fn a_generator_cannot_be_polled_from_inside_itself() {
     type Items = Pin<Box<dyn Stream<Item = bool>>>;
@@ -663,7 +663,7 @@ async fn a_generator_cannot_be_polled_from_inside_itself() {
 }
 
 #[coreloop::test]
-async fn a_generator_moves_between_tasks() {
+async fn a_generator_may_move_between_tasks() {
     let mut items = Box::pin(stream(async |mut co| {
         for number in 0..4 {
             yield_now().await;
@@ -706,7 +706,7 @@ async fn a_generator_may_contain_itself() {
 }
 
 #[test]
-fn the_waker_of_the_last_poll_is_the_one_that_is_woken() {
+fn the_waker_of_the_last_poll_is_woken() {
     let gate: Rc<RefCell<(bool, Option<Waker>)>> = Rc::default();
     let inside = Rc::clone(&gate);
     let mut items = Box::pin(stream(async move |mut co| {
@@ -732,7 +732,8 @@ fn the_waker_of_the_last_poll_is_the_one_that_is_woken() {
     opened.unwrap().wake();
     assert!(first.is_woken());
     assert_eq!(ready(first.poll_afresh()), Some(1));
-    // The consumer's waker is not kept: it is there at the next poll.
+    // The generator does not keep the consumer's waker, which the next poll provides
+    // again.
     assert_eq!(first.wakers(), 0);
     assert_eq!(ready(first.poll_afresh()), None);
 }
@@ -754,16 +755,13 @@ async fn an_endless_generator_lets_others_run() {
         }
         Ok(())
     }));
-    // 128 items in a poll, sixteen of them accounted for at a time.
+    // A poll yields 128 items, and spends the budget for sixteen of them at a time.
     let polls = if cfg!(miri) { 4 } else { 100 };
     while numbers.next().await.unwrap() < 128 * polls {}
-    let given_way = others.get();
-    assert!(
-        (polls - 1..=polls + polls / 10).contains(&given_way),
-        "{given_way}"
-    );
+    let turns = others.get();
+    assert!((polls - 1..=polls + polls / 10).contains(&turns), "{turns}");
 
-    // Short ones spend as well.
+    // Short generators spend the budget, too.
     let before = others.get();
     for _ in 0..300 {
         assert_eq!(

@@ -1,5 +1,5 @@
-//! A generator that yields out of a cancel scope which it opened: the mistake of
-//! Python's PEP 789, <https://peps.python.org/pep-0789/>.
+//! A generator that yields inside a cancel scope that it opened: the mistake that
+//! Python's PEP 789 describes, <https://peps.python.org/pep-0789/>.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use coreloop_test_support::panics::panic_of;
 
 #[test]
 fn yielding_inside_a_cancel_scope_of_the_generator_is_caught() {
-    let said = panic_of(|| {
+    let message = panic_of(|| {
         block_on(async {
             let mut numbers = pin!(stream(async |mut co| {
                 let inside = cancel_scope(async |_| co.yield_(1).await);
@@ -22,14 +22,14 @@ fn yielding_inside_a_cancel_scope_of_the_generator_is_caught() {
         });
     });
     assert!(
-        said.contains("cancel scope") && said.contains(file!()),
-        "{said}"
+        message.contains("cancel scope") && message.contains(file!()),
+        "{message}"
     );
 }
 
 #[test]
 fn yielding_under_a_deadline_of_the_generator_is_caught() {
-    let said = panic_of(|| {
+    let message = panic_of(|| {
         block_on(async {
             let soon = Instant::now() + Duration::from_secs(60);
             let mut numbers = pin!(stream(async |mut co| {
@@ -38,11 +38,11 @@ fn yielding_under_a_deadline_of_the_generator_is_caught() {
             numbers.next().await;
         });
     });
-    assert!(said.contains("cancel scope"), "{said}");
+    assert!(message.contains("cancel scope"), "{message}");
 }
 
 #[test]
-fn a_scope_around_the_consumer_or_left_before_the_yield_is_fine() {
+fn a_scope_around_the_consumer_or_left_before_the_yield_is_allowed() {
     block_on(async {
         let mut numbers = pin!(stream(async |mut co| {
             for number in 0..3 {

@@ -1,4 +1,4 @@
-//! What streams need of the loop: time limits, throttles, batches, merges.
+//! Adapters of streams that use the loop: time limits, throttles, batches, merges.
 
 use std::cell::Cell;
 use std::pin::pin;
@@ -16,7 +16,7 @@ use futures_lite::StreamExt;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Items at these seconds from now on.
+/// A stream of items at these seconds from now.
 fn at(seconds: &[u64]) -> impl Stream<Item = u64> + '_ {
     let start = Instant::now();
     stream(async move |mut co| {
@@ -28,7 +28,7 @@ fn at(seconds: &[u64]) -> impl Stream<Item = u64> + '_ {
     })
 }
 
-/// The items, each with the second at which it came.
+/// Collects the items, each with the second at which it came.
 async fn timed<T>(items: impl Stream<Item = T>) -> Vec<(u64, T)> {
     let start = Instant::now();
     let mut seen = Vec::new();
@@ -60,7 +60,7 @@ async fn a_timeout_comes_once_for_each_item_that_is_late() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_timeout_counts_from_its_making_and_may_be_for_ever() {
+async fn a_timeout_counts_from_its_creation_and_may_be_endless() {
     let mut late = pin!(
         stream(async |mut co| {
             sleep(10 * SECOND).await;
@@ -79,7 +79,7 @@ async fn a_timeout_counts_from_its_making_and_may_be_for_ever() {
 
 #[coreloop::test(start_paused = true)]
 #[cfg_attr(miri, ignore = "thousands of units of budget, in safe code")]
-async fn a_stream_that_eats_the_budget_times_out_all_the_same() {
+async fn a_stream_that_spends_the_budget_times_out() {
     let mut busy = pin!(
         stream(async |mut co| {
             if false {
@@ -100,7 +100,7 @@ async fn a_stream_that_eats_the_budget_times_out_all_the_same() {
     assert!(busy.next().await.expect("an item").is_err());
 }
 
-/// As many items as are sent before the sender is dropped.
+/// Creates a channel with `count` items, whose sender has been dropped.
 fn sent(count: u32) -> mpsc::UnboundedReceiver<u32> {
     let (sender, receiver) = mpsc::unbounded_channel();
     for number in 0..count {
@@ -109,8 +109,7 @@ fn sent(count: u32) -> mpsc::UnboundedReceiver<u32> {
     receiver
 }
 
-/// A stream that gives the items of `first`, and from then on spends the budget of each
-/// poll without an item.
+/// A stream of `first` items, which then spends the budget of each poll without an item.
 fn then_busy(first: u32) -> impl Stream<Item = u32> {
     stream(async move |mut co| {
         for number in 0..first {
@@ -124,10 +123,10 @@ fn then_busy(first: u32) -> impl Stream<Item = u32> {
 
 #[coreloop::test(start_paused = true)]
 #[cfg_attr(miri, ignore = "a thousand items, in safe code")]
-async fn an_item_that_is_there_is_never_too_late() {
+async fn an_item_that_is_ready_is_never_late() {
     let items = sent(1000).timeout(Duration::ZERO).collect::<Vec<_>>().await;
     assert!(items.into_iter().eq((0..1000).map(Ok)));
-    // One after another in a poll that has spent the budget.
+    // The items are also ready in polls that have spent the budget on other operations.
     let mut items = sent(1000).timeout(Duration::ZERO);
     for number in 0..1000 {
         assert_eq!(items.next().await, Some(Ok(number)));
@@ -137,7 +136,7 @@ async fn an_item_that_is_there_is_never_too_late() {
 
 #[coreloop::test(start_paused = true)]
 #[cfg_attr(miri, ignore = "thousands of items, in safe code")]
-async fn chunks_are_full_while_items_are_there() {
+async fn chunks_are_full_while_items_are_ready() {
     for size in [1, 50, 100, 128, 200, 1000] {
         let chunks = sent(3000).chunks_timeout(size, Duration::ZERO);
         let sizes: Vec<_> = chunks.map(|chunk| chunk.len()).collect().await;
@@ -149,7 +148,7 @@ async fn chunks_are_full_while_items_are_there() {
 
 #[coreloop::test(start_paused = true)]
 #[cfg_attr(miri, ignore = "thousands of units of budget, in safe code")]
-async fn chunks_end_in_time_if_the_stream_eats_the_budget() {
+async fn chunks_end_in_time_if_the_stream_spends_the_budget() {
     for count in [1, 100, 200] {
         let mut chunks = pin!(then_busy(count).chunks_timeout(1000, Duration::ZERO));
         let chunk = chunks.next().await.expect("a chunk");
@@ -159,10 +158,10 @@ async fn chunks_end_in_time_if_the_stream_eats_the_budget() {
 
 #[coreloop::test(start_paused = true)]
 #[cfg_attr(miri, ignore = "thousands of items, in safe code")]
-async fn a_debounce_takes_no_want_of_budget_for_quiet() {
+async fn a_debounce_does_not_take_a_refusal_for_silence() {
     let last: Vec<_> = sent(3000).debounce(Duration::ZERO).collect().await;
     assert_eq!(last, [2999]);
-    // Also when other operations have spent the budget.
+    // This also holds when other operations have spent the budget.
     let mut items = sent(1000).debounce(Duration::ZERO);
     for _ in 0..127 {
         consume_budget().await;
@@ -172,7 +171,7 @@ async fn a_debounce_takes_no_want_of_budget_for_quiet() {
 
 #[coreloop::test(start_paused = true)]
 #[cfg_attr(miri, ignore = "thousands of units of budget, in safe code")]
-async fn a_debounce_ends_in_time_if_the_stream_eats_the_budget() {
+async fn a_debounce_ends_in_time_if_the_stream_spends_the_budget() {
     for count in [1, 100, 200] {
         let mut items = pin!(then_busy(count).debounce(Duration::ZERO));
         assert_eq!(items.next().await, Some(count - 1));
@@ -203,7 +202,7 @@ async fn chunks_end_with_their_size_their_time_or_the_stream() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn what_a_chunk_has_collected_can_be_had() {
+async fn the_items_of_an_unfinished_chunk_can_be_taken() {
     let mut chunks = Box::pin(futures_lite::stream::iter([1, 2]).chunks_timeout(2, SECOND));
     assert_eq!(chunks.next().await, Some(vec![1, 2]));
     let (sender, receiver) = mpsc::channel(4);
@@ -216,19 +215,19 @@ async fn what_a_chunk_has_collected_can_be_had() {
 
 #[test]
 #[should_panic(expected = "room for an item")]
-fn chunks_of_nothing_are_refused() {
+fn chunks_of_size_zero_panic() {
     drop(futures_lite::stream::iter([1]).chunks_timeout(0, SECOND));
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_debounce_gives_what_is_followed_by_quiet() {
+async fn a_debounce_returns_items_that_are_followed_by_silence() {
     let seen = timed(at(&[1, 2, 3, 7, 8, 12, 13]).debounce(2 * SECOND)).await;
     assert_eq!(seen, [(5, 3), (10, 8), (13, 13)]);
     assert!(timed(at(&[]).debounce(SECOND)).await.is_empty());
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_merge_gives_both_as_they_come() {
+async fn a_merge_returns_the_items_of_both_streams_as_they_come() {
     let merged = at(&[1, 4, 6]).merge(at(&[2, 4, 9]));
     let seen = timed(merged).await;
     assert_eq!(seen, [(1, 1), (2, 2), (4, 4), (4, 4), (6, 6), (9, 9)]);
@@ -236,7 +235,7 @@ async fn a_merge_gives_both_as_they_come() {
 
 #[coreloop::test]
 #[cfg_attr(miri, ignore = "counts a thousand items, in safe code")]
-async fn a_merge_takes_turns_and_gives_way() {
+async fn a_merge_alternates_and_lets_other_tasks_run() {
     let others = Rc::new(Cell::new(0));
     let counted = Rc::clone(&others);
     let other = coreloop::spawn(async move {
@@ -255,8 +254,8 @@ async fn a_merge_takes_turns_and_gives_way() {
     other.abort();
 }
 
-/// Turning at each poll has the same side first in every poll that finds
-/// something, if those are every other one.
+/// If the merge changed sides at each poll, the same side would be first in every poll
+/// that finds an item, when every other poll does.
 #[test]
 fn a_merge_does_not_favour_a_side_over_pending_polls() {
     let round = Cell::new(0);
@@ -280,7 +279,7 @@ fn a_merge_does_not_favour_a_side_over_pending_polls() {
 }
 
 #[coreloop::test]
-async fn a_merge_shares_the_budget_with_a_stream_that_eats_it() {
+async fn a_merge_shares_the_budget_with_a_stream_that_spends_it() {
     let greedy = stream(async |mut co| {
         if false {
             co.yield_("greedy").await?;
@@ -310,7 +309,7 @@ async fn a_merge_ends_with_the_second_of_its_streams() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn ticks_are_items() {
+async fn an_interval_is_a_stream_of_its_ticks() {
     let start = Instant::now();
     let mut ticks = IntervalStream::from(interval(SECOND));
     ticks

@@ -53,7 +53,7 @@ async fn a_yield_may_stand_wherever_an_expression_may() {
 }
 
 #[coreloop::test]
-async fn a_yield_takes_all_of_an_expression() {
+async fn a_yield_takes_the_whole_expression() {
     struct Pair<A, B>(A, B);
     let pair = Pair(1, 2);
     let small: u8 = 2;
@@ -76,7 +76,7 @@ async fn a_yield_takes_all_of_an_expression() {
 }
 
 #[coreloop::test]
-async fn an_item_may_be_what_a_yield_gives_or_nothing() {
+async fn an_item_may_be_the_value_of_a_yield_or_nothing() {
     let items = stream! {
         let first: () = yield;
         yield first;
@@ -86,7 +86,7 @@ async fn an_item_may_be_what_a_yield_gives_or_nothing() {
 }
 
 #[coreloop::test]
-async fn an_item_may_be_the_literal_of_a_struct() {
+async fn an_item_may_be_a_struct_literal() {
     #[derive(Debug, PartialEq)]
     struct Point {
         x: i32,
@@ -102,7 +102,7 @@ async fn an_item_may_be_the_literal_of_a_struct() {
 }
 
 #[coreloop::test]
-async fn an_item_may_be_what_a_macro_was_given() {
+async fn an_item_may_be_an_argument_of_a_macro() {
     #[derive(Default)]
     struct Wrapper {
         number: i32,
@@ -139,7 +139,7 @@ async fn generators_nest() {
 }
 
 #[coreloop::test]
-async fn statements_behind_a_yield_do_not_run_once_it_is_closed() {
+async fn statements_after_a_yield_do_not_run_once_it_is_closed() {
     let mut went_on = false;
     {
         let went_on = &mut went_on;
@@ -227,7 +227,7 @@ async fn loops_over_streams_break_continue_and_return() {
 }
 
 #[coreloop::test]
-async fn a_loop_leaves_a_stream_that_it_borrowed() {
+async fn a_loop_may_leave_a_stream_that_it_borrowed() {
     let mut numbers = pin!(stream! { for number in 0..4 { yield number; } });
     for_await!(number in numbers.as_mut() {
         if number == 1 {

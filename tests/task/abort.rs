@@ -19,28 +19,28 @@ const ROUNDS: usize = if cfg!(miri) { 5 } else { 500 };
 fn a_task_aborted_before_its_first_poll_never_runs() {
     block_on(async {
         let ran = Rc::new(Cell::new(false));
-        let told = Rc::clone(&ran);
-        let handle = spawn(async move { told.set(true) });
+        let flag = Rc::clone(&ran);
+        let handle = spawn(async move { flag.set(true) });
         handle.abort();
-        assert!(!handle.is_finished(), "it ends when its turn comes");
+        assert!(!handle.is_finished(), "an abort only schedules the task");
         assert!(handle.await.unwrap_err().is_cancelled());
         assert!(!ran.get());
     });
 }
 
 #[test]
-fn a_waiting_task_drops_what_it_holds() {
+fn an_aborted_task_drops_its_future_later_on_its_loop() {
     block_on(async {
         let dropped = Rc::new(Cell::new(false));
-        let told = Rc::clone(&dropped);
+        let flag = Rc::clone(&dropped);
         let handle = spawn(async move {
-            let _guard = OnDrop::new(move || told.set(true));
+            let _guard = OnDrop::new(move || flag.set(true));
             pending::<()>().await;
         });
         yield_now().await;
         handle.abort();
         handle.abort();
-        assert!(!dropped.get(), "not inside the call");
+        assert!(!dropped.get(), "not dropped inside the call");
         assert!(handle.await.unwrap_err().is_cancelled());
         assert!(dropped.get());
     });
@@ -61,14 +61,14 @@ fn an_abort_after_the_end_changes_nothing() {
     });
 }
 
-/// A wake is under way when the abort comes: the abort wins, once.
+/// The task has woken itself when it is aborted, and is not polled again.
 #[test]
 fn an_abort_beats_a_wake_that_is_queued() {
     block_on(async {
         let polls = Rc::new(Cell::new(0));
-        let told = Rc::clone(&polls);
+        let count = Rc::clone(&polls);
         let handle = spawn(poll_fn(move |context| {
-            told.set(told.get() + 1);
+            count.set(count.get() + 1);
             context.waker().wake_by_ref();
             Poll::<()>::Pending
         }));
@@ -100,7 +100,7 @@ fn a_task_that_aborts_itself_ends_at_its_next_wait() {
 }
 
 #[test]
-fn a_task_that_aborts_itself_and_returns_has_returned() {
+fn a_task_that_aborts_itself_and_returns_is_not_cancelled() {
     block_on(async {
         let own: Rc<RefCell<Option<AbortHandle>>> = Rc::default();
         let inner = Rc::clone(&own);
@@ -113,18 +113,19 @@ fn a_task_that_aborts_itself_and_returns_has_returned() {
     });
 }
 
-/// The future is `!Send`: it must be dropped on the loop, whoever aborts it.
+/// The future is `!Send`: it must be dropped on its own thread, whichever thread aborts
+/// it.
 #[test]
 fn a_foreign_abort_drops_the_future_on_the_loop() {
     block_on(async {
         for _ in 0..ROUNDS {
             let home = thread::current().id();
             let dropped = Rc::new(Cell::new(false));
-            let told = Rc::clone(&dropped);
+            let flag = Rc::clone(&dropped);
             let handle = spawn(async move {
                 let _guard = OnDrop::new(move || {
                     assert_eq!(thread::current().id(), home);
-                    told.set(true);
+                    flag.set(true);
                 });
                 pending::<()>().await;
             });
@@ -182,8 +183,8 @@ fn a_foreign_abort_races_with_the_end_of_the_runtime() {
         );
         let threads: Vec<_> = (0..2)
             .map(|_| {
-                let told = Rc::clone(&dropped);
-                let guard = OnDrop::new(move || told.set(told.get() + 1));
+                let count = Rc::clone(&dropped);
+                let guard = OnDrop::new(move || count.set(count.get() + 1));
                 let handle = runtime.spawn(async move {
                     let _guard = guard;
                     pending::<()>().await;
@@ -213,7 +214,7 @@ fn a_foreign_abort_races_with_the_end_of_the_runtime() {
 }
 
 #[test]
-fn an_abort_handle_outlives_everything() {
+fn an_abort_handle_may_outlive_its_thread() {
     let (send, receive) = mpsc::channel();
     thread::spawn(move || {
         let runtime = Runtime::new().unwrap();

@@ -1,5 +1,4 @@
-//! An abort at every poll of a task: before it, inside it and after it, for all
-//! the polls that the task has.
+//! Aborts a task at each of its polls: before the poll, inside it and after it.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -18,27 +17,27 @@ use coreloop_test_support::clock::paused;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// When the task is aborted, seen from one of its polls.
+/// When the task is aborted, relative to one of its polls.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum When {
-    /// Before it, while the task is in the queue.
+    /// Before the poll, while the task is in the queue.
     Before,
-    /// By itself.
+    /// During the poll, by the task itself.
     Inside,
-    /// After it, while the task waits, or is queued again.
+    /// After the poll, while the task waits or is queued again.
     After,
-    /// From another thread.
+    /// During the poll, by another thread.
     Elsewhere,
 }
 
 const ALL: [When; 4] = [When::Before, When::Inside, When::After, When::Elsewhere];
 
-/// What a run of the task has left behind.
+/// What one run of the task did and left behind.
 #[derive(Debug, Default)]
 struct Trace {
     polls: Cell<usize>,
     events: RefCell<Vec<&'static str>>,
-    /// Guards that were made and not dropped.
+    /// The number of guards that were created and not dropped.
     alive: Cell<isize>,
 }
 
@@ -86,10 +85,10 @@ async fn errands(trace: Rc<Trace>, notify: Rc<Notify>) -> &'static str {
     child.await.unwrap();
     note("joined");
 
-    let teller = Rc::clone(&notify);
+    let notifier = Rc::clone(&notify);
     drop(spawn(async move {
         yield_now().await;
-        teller.notify_one();
+        notifier.notify_one();
     }));
     notify.notified().await;
     note("notified");
@@ -102,7 +101,7 @@ async fn errands(trace: Rc<Trace>, notify: Rc<Notify>) -> &'static str {
     "done"
 }
 
-/// Spawns the errands, counted, and aborted at poll number `at`.
+/// Spawns the errands, counts their polls, and aborts them at poll number `at`.
 fn spawn_aborted(
     trace: &Rc<Trace>,
     notify: &Rc<Notify>,
@@ -126,7 +125,7 @@ fn spawn_aborted(
                 }
             }
             if when == When::Before && trace.polls.get() + 1 == at && poll.is_pending() {
-                // Runs before the poll that comes next, wherever that comes from.
+                // Aborted here, before the next poll, whatever wakes the task for it.
                 let abort = inside.borrow().clone().unwrap();
                 abort.abort();
                 context.waker().wake_by_ref();
@@ -142,7 +141,7 @@ fn spawn_aborted(
     handle
 }
 
-/// The polls that the errands take when nobody aborts them.
+/// Returns how many polls the errands take when they are not aborted.
 fn polls_undisturbed() -> usize {
     let trace = Rc::new(Trace::default());
     let notify = Rc::new(Notify::new());
@@ -167,7 +166,8 @@ fn an_abort_at_every_poll_leaves_nothing_behind() {
     let polls = polls_undisturbed();
     assert!(polls >= 6, "{polls} polls for six waits");
     for (manner, when) in ALL.into_iter().enumerate() {
-        // Miri takes a second for each abort, so there the manners share the polls.
+        // Miri takes a second for each abort, so there each poll is aborted in one way
+        // only.
         let is_its = |at: &usize| !cfg!(miri) || at % ALL.len() == manner;
         for at in (1..=polls).filter(is_its) {
             let trace = Rc::new(Trace::default());
@@ -178,9 +178,10 @@ fn an_abort_at_every_poll_leaves_nothing_behind() {
             let expected = match when {
                 When::Before => at - 1..=at - 1,
                 When::Inside => at..=at,
-                // It comes by the inbox, which is looked at after the slice.
+                // The abort comes through the inbox, which the loop empties after the
+                // slice.
                 When::Elsewhere => at..=polls,
-                // One that has woken itself is queued before who aborts it.
+                // A task that has woken itself is queued before the task that aborts it.
                 When::After => at..=at + 1,
             };
             assert!(expected.contains(&ran), "{when:?} poll {at}: {ran} polls");
@@ -189,7 +190,7 @@ fn an_abort_at_every_poll_leaves_nothing_behind() {
             } else {
                 assert!(result.unwrap_err().is_cancelled(), "{when:?} poll {at}");
             }
-            // Its child may have been left on its own, and ends by itself.
+            // The child may have been detached, and then ends by itself.
             runtime.block_on(async { sleep(SECOND).await });
             assert_eq!(trace.alive.get(), 0, "{when:?} poll {at}: guards are left");
             assert_eq!(runtime.metrics().alive_tasks(), 0, "{when:?} poll {at}");
@@ -207,7 +208,7 @@ fn an_abort_at_every_poll_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_panic_while_an_aborted_future_is_dropped_at_every_poll() {
+fn a_panic_while_an_aborted_future_is_dropped_ends_only_its_task() {
     struct Bomb(Rc<Trace>);
 
     impl Drop for Bomb {
@@ -245,7 +246,7 @@ fn a_panic_while_an_aborted_future_is_dropped_at_every_poll() {
     }
 }
 
-/// Wakes itself as long as it lives.
+/// Counts its polls, and wakes itself in each.
 async fn spin(count: Rc<Cell<u64>>) {
     loop {
         count.set(count.get() + 1);

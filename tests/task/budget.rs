@@ -1,4 +1,4 @@
-//! The budget, and that nobody starves the loop.
+//! The budget, and that no task starves the loop.
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
@@ -15,7 +15,7 @@ use coreloop::task::{self, coop, yield_now};
 use coreloop::time::{Instant, sleep};
 use coreloop::{Runtime, block_on, spawn};
 
-/// How often `operation` is ready in one poll of a task of its own.
+/// Returns how often `operation` is ready in one poll of a task of its own.
 async fn ready_in_one_poll(
     mut operation: impl FnMut(&mut Context<'_>) -> Poll<()> + 'static,
 ) -> u32 {
@@ -30,7 +30,7 @@ async fn ready_in_one_poll(
         })
         .await
     });
-    task.await.expect("the task gives its count")
+    task.await.expect("the task returns its count")
 }
 
 /// Spends the budget of the task that polls.
@@ -41,7 +41,7 @@ fn spend_all(context: &mut Context<'_>) {
 }
 
 #[test]
-fn a_refused_operation_wakes_its_task_and_waits_for_nothing() {
+fn a_refused_operation_wakes_its_task_and_registers_nothing() {
     let runtime = Runtime::new().unwrap();
     let task = runtime.spawn(pending::<()>());
     let polls = Cell::new(0);
@@ -64,9 +64,9 @@ fn a_refused_operation_wakes_its_task_and_waits_for_nothing() {
         })
         .await;
         let metrics = coreloop::runtime::metrics();
-        assert_eq!(metrics.registered_fds(), 0, "the pipe is not watched");
+        assert_eq!(metrics.registered_fds(), 0, "the pipe is not registered");
         assert_eq!(metrics.budget_forced_yields(), 3);
-        // The timer is there, and not set.
+        // The timer has been created, but is not set.
         assert!(!timer.is_elapsed());
         assert_eq!(runtime.next_timer(), None);
     });
@@ -74,7 +74,7 @@ fn a_refused_operation_wakes_its_task_and_waits_for_nothing() {
 }
 
 #[test]
-fn a_refused_operation_is_done_when_it_is_polled_again() {
+fn a_refused_operation_completes_when_it_is_polled_again() {
     block_on(async {
         let (reader, mut writer) = pipe().unwrap();
         let reader = Async::new(reader).unwrap();
@@ -117,7 +117,7 @@ fn every_operation_spends_a_unit() {
         });
         assert_eq!(reads.await, 128);
 
-        // Failures too: a loop that tries again for ever must not stop others.
+        // Failures spend a unit, too: a task that retries for ever must not stop others.
         let failures = ready_in_one_poll(move |context| {
             reader
                 .poll_read_with(context, |_| Err::<(), _>(io::ErrorKind::NotFound.into()))
@@ -130,11 +130,11 @@ fn every_operation_spends_a_unit() {
         assert_eq!(timers.await, 128);
 
         let joins = ready_in_one_poll(move |context| {
-            let mut over = spawn(async {});
-            over.abort();
-            // Never ready in this poll, but counted.
-            match Pin::new(&mut over).poll(context) {
-                Poll::Ready(_) => unreachable!("it has not had its turn"),
+            let mut aborted = spawn(async {});
+            aborted.abort();
+            // The handle is never ready in this poll, but each poll of it spends a unit.
+            match Pin::new(&mut aborted).poll(context) {
+                Poll::Ready(_) => unreachable!("the task has not run yet"),
                 Poll::Pending if coop::has_budget_remaining() => Poll::Ready(()),
                 Poll::Pending => Poll::Pending,
             }
@@ -198,7 +198,7 @@ fn an_unconstrained_future_never_yields() {
 }
 
 #[test]
-fn the_budget_is_back_after_unconstrained_even_if_it_panics() {
+fn the_budget_is_restored_after_unconstrained_even_if_it_panics() {
     block_on(async {
         let mut count = 0;
         poll_fn(|context| {
@@ -222,7 +222,7 @@ fn the_budget_is_back_after_unconstrained_even_if_it_panics() {
 
 #[test]
 #[cfg_attr(miri, ignore = "counts to a thousand, in safe code")]
-fn nothing_is_counted_outside_a_runtime() {
+fn operations_outside_a_runtime_have_no_budget() {
     let waker = std::task::Waker::noop();
     let mut context = Context::from_waker(waker);
     for _ in 0..1000 {
@@ -231,8 +231,8 @@ fn nothing_is_counted_outside_a_runtime() {
     }
 }
 
-/// Tasks that wake themselves for ever keep neither timers nor descriptors from
-/// being looked at, whatever the interval.
+/// Tasks that wake themselves for ever do not keep the loop from checking timers and
+/// descriptors, whatever the interval.
 #[test]
 #[cfg_attr(miri, ignore = "thousands of polls of tasks that do nothing")]
 fn busy_tasks_do_not_starve_timers_and_descriptors() {
@@ -268,8 +268,8 @@ fn busy_tasks_do_not_starve_timers_and_descriptors() {
     }
 }
 
-/// With a clock that stands still nothing moves it while a task is ready, so a
-/// busy loop of tasks must not make time pass.
+/// A paused clock does not move while a task is ready, so busy tasks must not make time
+/// pass.
 #[test]
 #[cfg_attr(miri, ignore = "hundreds of polls of tasks that do nothing")]
 fn a_paused_clock_waits_for_busy_tasks() {
@@ -285,7 +285,7 @@ fn a_paused_clock_waits_for_busy_tasks() {
     });
 }
 
-/// A root that is always ready gives the others their turn.
+/// A root that is always ready lets other tasks run.
 #[test]
 fn the_root_has_a_budget_like_any_task() {
     let log = RefCell::new(Vec::new());

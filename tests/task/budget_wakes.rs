@@ -1,5 +1,5 @@
-//! When and in which order those are woken that found no budget: after the poll, so that
-//! no future of a combinator gets the budget of each poll.
+//! When, and in which order, refused operations are woken: after the poll of their task,
+//! so that no future of a combinator gets the budget of every poll.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -83,8 +83,9 @@ async fn run_beside(beside: Beside, futures: Vec<Local>) {
     }
 }
 
-/// Runs `count` busy futures beside a timer, whose time comes while they run, until the
-/// timer has fired and each of them has made some steps. How often was the task polled?
+/// Runs `count` busy futures beside a timer that becomes due while they run, until the
+/// timer has fired and each future has made a step. Returns how often the task was
+/// polled.
 async fn polls_until_all_made_progress(beside: Beside, busy: Busy, count: usize) -> u32 {
     let over = Rc::new(Cell::new(false));
     let fired = Rc::new(Cell::new(false));
@@ -103,7 +104,7 @@ async fn polls_until_all_made_progress(beside: Beside, busy: Busy, count: usize)
     }
     futures.push(Box::pin({
         let fired = Rc::clone(&fired);
-        // The time counts from here, however late it is polled.
+        // The duration counts from here, however late the timer is polled.
         let timer = sleep(Duration::from_secs(1));
         async move {
             timer.await;
@@ -114,7 +115,7 @@ async fn polls_until_all_made_progress(beside: Beside, busy: Busy, count: usize)
         for _ in 0..3 {
             yield_now().await;
         }
-        // No time passes by itself, as tasks are ready all the time.
+        // The paused clock does not move by itself while tasks are ready.
         advance(Duration::from_secs(2)).await;
     }));
     let mut beside = pin!(run_beside(beside, futures));
@@ -147,7 +148,7 @@ fn all_futures_beside_each_other_make_progress() {
     }
 }
 
-/// What the wakers of a test are asked, in order.
+/// The events of a test, in order.
 #[derive(Clone, Default)]
 struct Log(Rc<RefCell<Vec<String>>>);
 
@@ -156,7 +157,7 @@ impl Log {
         self.0.borrow_mut().push(what.into());
     }
 
-    /// A waker that notes when it is woken.
+    /// Creates a waker that logs `name` when it is woken.
     fn waker(&self, name: &'static str) -> Waker {
         let log = self.clone();
         calling(move |call| {
@@ -173,8 +174,8 @@ impl Log {
     }
 }
 
-/// Spends the budget of the poll, and then lets an operation find none for each of the
-/// wakers.
+/// Spends the budget of the poll, and then polls an operation with each of the wakers.
+/// The operations are refused.
 fn refuse(wakers: &[&Waker]) {
     let mut context = Context::from_waker(Waker::noop());
     while coop::has_budget_remaining() {
@@ -215,9 +216,9 @@ fn operations_without_budget_are_woken_after_the_poll_last_first() {
     log.assert(&["polled", "c", "b", "a"]);
 }
 
-/// As with the futures of a `join!` inside of a combinator.
+/// The futures of a `join!` inside a combinator share a waker, for example.
 #[test]
-#[cfg_attr(miri, ignore = "one waker may have several addresses of its vtable")]
+#[cfg_attr(miri, ignore = "the vtable of a waker may have several addresses")]
 fn a_waker_of_several_operations_is_woken_once() {
     struct Count(AtomicU32);
 
@@ -235,7 +236,7 @@ fn a_waker_of_several_operations_is_woken_once() {
         Poll::Ready(())
     }));
     assert_eq!(count.0.load(Ordering::Relaxed), 1);
-    // Nothing is kept of it.
+    // No clone of the waker is left.
     drop(waker);
     assert_eq!(Arc::strong_count(&count), 1);
 }
@@ -261,9 +262,9 @@ fn a_task_that_is_refused_again_wakes_its_operations_in_turn() {
     log.assert(&["c", "b", "a", "b", "a", "c", "a", "c", "b"]);
 }
 
-/// Whatever becomes of the task, what it was refused is woken.
+/// The task waits, returns, panics or is aborted after the refusals, or its loop stops.
 #[test]
-fn a_task_that_ends_in_the_poll_leaves_no_operation_asleep() {
+fn refused_operations_are_woken_however_their_task_ends() {
     let log = Log::default();
     let runtime = paused();
     let other = |end: Poll<()>| {
@@ -304,7 +305,7 @@ fn a_task_that_ends_in_the_poll_leaves_no_operation_asleep() {
     assert!(runtime.block_on(panics).unwrap_err().is_panic());
 }
 
-/// A wake makes no task run once more: it is about to be polled anyway.
+/// The wakes cause no extra poll, because the task is scheduled anyway.
 #[test]
 fn a_refused_task_is_polled_once_for_all_its_operations() {
     let runtime = paused();
@@ -336,7 +337,7 @@ fn a_refused_task_is_polled_once_for_all_its_operations() {
     }
 }
 
-/// Many tasks that are refused, in the same slice and in others.
+/// Operations of many tasks are refused, in the same slice and in others.
 #[test]
 fn every_task_wakes_its_own_operations() {
     let runtime = paused();
@@ -364,9 +365,9 @@ fn every_task_wakes_its_own_operations() {
     assert_eq!((woken("a"), woken("b")), (3 * tasks, 3 * tasks));
 }
 
-/// Wakers are code of others: they may panic, and use the runtime as they like.
+/// Wakers are user code: they may panic, and may call the runtime.
 #[test]
-fn a_waker_that_panics_costs_no_other_its_wake() {
+fn a_waker_that_panics_does_not_keep_others_from_being_woken() {
     let log = Log::default();
     let ((), panics) = recorded(|| {
         block_on(async {
@@ -402,7 +403,7 @@ fn a_waker_that_panics_costs_no_other_its_wake() {
 }
 
 #[test]
-fn a_waker_that_panics_when_it_is_cloned_is_a_panic_of_its_task() {
+fn a_panic_while_a_waker_is_cloned_is_a_panic_of_the_task() {
     let runtime = paused();
     let task = runtime.spawn(async {
         let waker = calling(|call| assert!(call != Call::Clone, "a clone that panics"));
@@ -416,7 +417,7 @@ fn a_waker_that_panics_when_it_is_cloned_is_a_panic_of_its_task() {
 }
 
 #[test]
-fn a_waker_may_abort_its_task_and_spawn_and_refuse() {
+fn a_waker_may_abort_its_task_and_spawn() {
     let log = Log::default();
     let runtime = paused();
     let handle = Rc::new(RefCell::new(None));
@@ -430,7 +431,7 @@ fn a_waker_may_abort_its_task_and_spawn_and_refuse() {
                     own.abort();
                     let log = log.clone();
                     log.note("woken");
-                    // There is no budget between tasks, so nothing is refused.
+                    // Code that runs between tasks has no budget that could be spent.
                     assert!(coop::has_budget_remaining());
                     drop(spawn(async move { log.note("spawned") }));
                 }
@@ -448,9 +449,10 @@ fn a_waker_may_abort_its_task_and_spawn_and_refuse() {
     log.assert(&["woken", "spawned"]);
 }
 
-/// A waker may be cloned while it is noted, and the clone find no budget in turn.
+/// A refused operation clones its waker, and that clone may poll another operation that
+/// is refused.
 #[test]
-fn a_clone_may_be_refused() {
+fn an_operation_may_be_refused_while_a_waker_is_cloned() {
     let log = Log::default();
     block_on(async {
         let inner = log.waker("inner");
@@ -475,9 +477,10 @@ fn a_clone_may_be_refused() {
     log.assert(&["outer", "inner"]);
 }
 
-/// A task whose own waker finds no budget is put in the queue at once, as by any wake.
+/// An operation that is refused with the waker of its own task schedules the task at
+/// once, like any wake.
 #[test]
-fn the_waker_of_a_task_keeps_its_place_in_the_queue() {
+fn a_refused_task_keeps_its_place_in_the_queue() {
     let log = Log::default();
     let runtime = paused();
     let spender = log.clone();
@@ -497,9 +500,9 @@ fn the_waker_of_a_task_keeps_its_place_in_the_queue() {
     log.assert(&["task", "spawned later"]);
 }
 
-/// A yield is a wish to be polled after others, too.
+/// A yield, like a refusal, lets others run first.
 #[test]
-fn a_yield_in_a_combinator_comes_after_the_poll() {
+fn a_yield_in_a_combinator_is_woken_after_the_poll() {
     let log = Log::default();
     block_on(async {
         let waker = log.waker("yielded");

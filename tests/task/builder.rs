@@ -1,4 +1,4 @@
-//! Tasks with names, and `cancel`.
+//! Tasks with names, and `abort_and_wait`.
 
 use std::cell::Cell;
 use std::future::pending;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use coreloop::task::{self, yield_now};
 use coreloop::{Runtime, spawn};
 
-/// Notes that it was dropped.
+/// A value that records that it was dropped.
 struct Noted(Rc<Cell<bool>>);
 
 impl Drop for Noted {
@@ -38,7 +38,7 @@ fn outside_a_task_there_is_no_name() {
 }
 
 #[test]
-fn names_need_not_differ_and_show_in_the_report() {
+fn names_need_not_differ_and_are_reported_at_shutdown() {
     let runtime = Runtime::new().unwrap();
     {
         let _guard = runtime.enter();
@@ -54,7 +54,7 @@ fn names_need_not_differ_and_show_in_the_report() {
 }
 
 #[test]
-fn a_name_outlives_an_abort_of_another() {
+fn a_task_keeps_its_name_when_another_is_aborted() {
     let runtime = Runtime::new().unwrap();
     let (first, second) = {
         let _guard = runtime.enter();
@@ -77,7 +77,7 @@ fn a_name_outlives_an_abort_of_another() {
 }
 
 #[test]
-fn naming_a_task_that_was_refused_leaves_nothing() {
+fn a_named_task_spawned_on_a_closing_runtime_is_cancelled_at_once() {
     struct Spawns(Rc<Cell<bool>>);
 
     impl Drop for Spawns {
@@ -106,7 +106,7 @@ fn a_builder_outside_a_runtime_panics() {
 }
 
 #[coreloop::test]
-async fn cancel_waits_until_the_future_is_gone() {
+async fn abort_and_wait_waits_until_the_future_is_dropped() {
     let gone = Rc::new(Cell::new(false));
     let noted = Noted(Rc::clone(&gone));
     let handle = spawn(async move {
@@ -120,14 +120,14 @@ async fn cancel_waits_until_the_future_is_gone() {
 }
 
 #[coreloop::test]
-async fn cancel_gives_the_output_of_a_task_that_was_over() {
+async fn abort_and_wait_returns_the_output_of_a_finished_task() {
     let handle = spawn(async { 7 });
     yield_now().await;
     assert_eq!(handle.abort_and_wait().await.unwrap(), 7);
 }
 
 #[coreloop::test]
-async fn a_cancel_that_is_not_awaited_cancels_all_the_same() {
+async fn abort_and_wait_aborts_even_if_it_is_not_awaited() {
     let gone = Rc::new(Cell::new(false));
     let noted = Noted(Rc::clone(&gone));
     let handle = spawn(async move {

@@ -1,4 +1,4 @@
-//! Destructors that call back into the loop which drops them.
+//! Destructors that call back into the loop that runs them.
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
@@ -17,10 +17,10 @@ use coreloop_test_support::deadline::yield_until;
 use coreloop_test_support::on_drop::OnDrop;
 use coreloop_test_support::wakers::{Call, calling};
 
-/// What a misused task gives: it calls back when it is dropped, too.
+/// The output of a misused task, which misuses the task when it is dropped, too.
 type Output = OnDrop<Box<dyn FnOnce()>>;
 
-/// What a task knows of itself: everything that its destructor may misuse.
+/// All references of a task to itself, which its destructors misuse.
 #[derive(Default)]
 struct Own {
     handle: RefCell<Option<JoinHandle<Output>>>,
@@ -30,7 +30,7 @@ struct Own {
 }
 
 impl Own {
-    /// Everything that a destructor can do to the task it belongs to.
+    /// Does everything that a destructor can do to its own task.
     fn misuse(&self) {
         self.destructors.set(self.destructors.get() + 1);
         if let Some(abort) = self.abort.borrow().as_ref() {
@@ -90,7 +90,7 @@ fn a_future_misuses_its_task_when_aborted() {
         yield_now().await;
         let abort = own.abort.borrow().clone();
         abort.unwrap().abort();
-        // The output was never made, and goes with the future that holds it.
+        // The future has not returned its output yet, and both are dropped together.
         yield_until(|| own.destructors.get() >= 2).await;
     });
 }
@@ -129,9 +129,9 @@ fn an_output_misuses_its_task_when_the_handle_is_dropped() {
 fn a_destructor_spawns_on_the_loop_and_the_task_runs() {
     block_on(async {
         let ran = Rc::new(Cell::new(false));
-        let told = Rc::clone(&ran);
+        let flag = Rc::clone(&ran);
         let handle = spawn(async move {
-            let _guard = OnDrop::new(move || drop(spawn(async move { told.set(true) })));
+            let _guard = OnDrop::new(move || drop(spawn(async move { flag.set(true) })));
             pending::<()>().await;
         });
         yield_now().await;
@@ -142,22 +142,25 @@ fn a_destructor_spawns_on_the_loop_and_the_task_runs() {
     });
 }
 
-/// A task spawned while its runtime ends is cancelled before it runs, and may
-/// spawn another of the kind.
+/// A task that is spawned while its runtime ends is cancelled before it runs, and its
+/// destructor may spawn another such task.
 #[test]
 fn spawns_at_the_end_of_the_runtime_are_cancelled() {
     fn spawn_again(left: u32, ends: &Rc<Cell<u32>>) {
         let ends = Rc::clone(ends);
         let guard = OnDrop::new(move || {
             ends.set(ends.get() + 1);
-            assert!(task::try_id().is_some(), "it is dropped as a task");
+            assert!(
+                task::try_id().is_some(),
+                "the future is dropped inside its task"
+            );
             if left > 0 {
                 spawn_again(left - 1, &ends);
             }
         });
         let handle = spawn(async move {
             let _guard = guard;
-            unreachable!("the runtime is gone");
+            unreachable!("the runtime ends first");
         });
         if task::try_id().is_some() {
             assert!(handle.is_finished());
@@ -173,25 +176,25 @@ fn spawns_at_the_end_of_the_runtime_are_cancelled() {
     assert_eq!(ends.get(), 4);
 }
 
-/// The loop is over when a socket's waker spawns this, and its future wakes
-/// itself when it is dropped; the task then stayed in a queue that nobody ran.
+/// Regression: the loop had ended when a waker spawned a task whose future wakes the task
+/// when it is dropped. The task then stayed in a queue that was never run.
 #[test]
-fn a_task_refused_by_a_closing_loop_leaves_nothing() {
+fn a_task_spawned_on_a_closing_loop_leaves_nothing_behind() {
     let runtime = Runtime::new().unwrap();
     let guard = runtime.enter();
     let (reader, _writer) = pipe().unwrap();
     let reader = Async::new(reader).unwrap();
     drop(guard);
     let own = Rc::new(Own::default());
-    let told = Rc::clone(&own);
+    let kept = Rc::clone(&own);
     let waker = calling(move |call| {
         if call == Call::Wake {
-            let own = Rc::clone(&told);
+            let own = Rc::clone(&kept);
             let guard = OnDrop::new(move || own.misuse());
             let handle = spawn(async move {
                 let _guard = guard;
             });
-            *told.abort.borrow_mut() = Some(handle.abort_handle());
+            *kept.abort.borrow_mut() = Some(handle.abort_handle());
         }
     });
     assert!(
@@ -204,15 +207,15 @@ fn a_task_refused_by_a_closing_loop_leaves_nothing() {
 }
 
 #[test]
-fn a_task_owns_what_belongs_to_others() {
+fn tasks_in_a_chain_of_join_handles_abort_each_other() {
     block_on(async {
-        // Each task holds the handle of the next, and they go all at once.
+        // Each task holds the handle of the next and aborts it, so that all end together.
         let ends = Rc::new(Cell::new(0));
         let mut next: Option<JoinHandle<()>> = None;
         for _ in 0..50 {
-            let (held, told) = (next.take(), Rc::clone(&ends));
+            let (held, count) = (next.take(), Rc::clone(&ends));
             next = Some(spawn(async move {
-                let _guard = OnDrop::new(move || told.set(told.get() + 1));
+                let _guard = OnDrop::new(move || count.set(count.get() + 1));
                 if let Some(held) = held {
                     let abort = held.abort_handle();
                     let _abort = OnDrop::new(move || abort.abort());
@@ -234,12 +237,12 @@ fn two_tasks_hold_each_others_handles() {
     let slots: [Rc<RefCell<Option<JoinHandle<()>>>>; 2] = Default::default();
     for n in 0..2 {
         let (own, other) = (Rc::clone(&slots[n]), Rc::clone(&slots[1 - n]));
-        let told = Rc::clone(&ends);
+        let count = Rc::clone(&ends);
         let handle = runtime.spawn(async move {
             let other = other.take().unwrap();
             let _guard = OnDrop::new(move || {
                 other.abort();
-                told.set(told.get() + 1);
+                count.set(count.get() + 1);
             });
             pending::<()>().await;
         });
@@ -282,16 +285,19 @@ fn a_runtime_ends_inside_a_task_of_another() {
         let woken = Rc::clone(&here);
         let inner = Runtime::new().unwrap();
         let order = Rc::new(RefCell::new(Vec::new()));
-        let told = Rc::clone(&order);
+        let log = Rc::clone(&order);
         let outer_id = task::id();
         let guard = OnDrop::new(move || {
             assert_ne!(task::id(), outer_id);
-            told.borrow_mut().push("inner");
-            // A wake of the other loop's task, whose thread this is.
+            log.borrow_mut().push("inner");
+            // Wakes a task of the other loop, which is on this thread.
             if let Some(waker) = woken.take() {
                 waker.wake();
             }
-            assert!(spawn(async {}).is_finished(), "it goes to the inner one");
+            assert!(
+                spawn(async {}).is_finished(),
+                "the task belongs to the inner loop"
+            );
         });
         drop(inner.spawn(async move {
             let _guard = guard;

@@ -1,4 +1,5 @@
-//! Join handles: what they give, to whom, and what is left when they go.
+//! Join handles: the outputs that they return, the wakers that they wake, and the tasks
+//! that outlive them.
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
@@ -23,7 +24,7 @@ fn poll_once<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output
 }
 
 #[test]
-fn a_handle_gives_the_output_whether_awaited_before_or_after_the_end() {
+fn a_handle_returns_the_output_whether_awaited_before_or_after_the_end() {
     block_on(async {
         let early = spawn(async {
             yield_now().await;
@@ -59,10 +60,10 @@ fn tasks_run_in_the_order_of_their_spawning() {
 fn dropping_the_handle_detaches_the_task() {
     let runtime = Runtime::new().unwrap();
     let ran = Rc::new(Cell::new(false));
-    let told = Rc::clone(&ran);
+    let flag = Rc::clone(&ran);
     drop(runtime.spawn(async move {
         yield_now().await;
-        told.set(true);
+        flag.set(true);
     }));
     runtime.block_on(async {
         yield_until(|| ran.get()).await;
@@ -73,8 +74,8 @@ fn dropping_the_handle_detaches_the_task() {
 fn the_output_of_a_detached_task_is_dropped_at_its_end() {
     block_on(async {
         let dropped = Rc::new(Cell::new(false));
-        let told = Rc::clone(&dropped);
-        drop(spawn(async move { OnDrop::new(move || told.set(true)) }));
+        let flag = Rc::clone(&dropped);
+        drop(spawn(async move { OnDrop::new(move || flag.set(true)) }));
         assert!(!dropped.get());
         yield_now().await;
         assert!(dropped.get());
@@ -82,11 +83,11 @@ fn the_output_of_a_detached_task_is_dropped_at_its_end() {
 }
 
 #[test]
-fn the_output_that_nobody_took_is_dropped_with_the_handle() {
+fn an_output_that_was_not_taken_is_dropped_with_the_handle() {
     block_on(async {
         let dropped = Rc::new(Cell::new(false));
-        let told = Rc::clone(&dropped);
-        let handle = spawn(async move { OnDrop::new(move || told.set(true)) });
+        let flag = Rc::clone(&dropped);
+        let handle = spawn(async move { OnDrop::new(move || flag.set(true)) });
         yield_now().await;
         assert!(handle.is_finished() && !dropped.get());
         drop(handle);
@@ -95,7 +96,7 @@ fn the_output_that_nobody_took_is_dropped_with_the_handle() {
 }
 
 #[test]
-fn outputs_of_any_size_and_alignment() {
+fn outputs_may_have_any_size_and_alignment() {
     #[repr(align(128))]
     struct Aligned(u8);
 
@@ -108,7 +109,7 @@ fn outputs_of_any_size_and_alignment() {
             let place = &raw const aligned;
             yield_now().await;
             assert_eq!(place.addr() % 128, 0);
-            // It did not move, and neither lost its alignment.
+            // The value has not moved, and is still aligned.
             assert_eq!(place, &raw const aligned);
             aligned
         });
@@ -137,7 +138,7 @@ fn a_handle_polled_after_its_output_panics() {
 }
 
 #[test]
-fn the_last_waker_to_poll_is_the_one_woken() {
+fn the_waker_of_the_last_poll_is_woken() {
     let runtime = Runtime::new().unwrap();
     let mut handle = runtime.spawn(async {});
     let (first, second) = (Arc::<Count>::default(), Arc::<Count>::default());
@@ -170,7 +171,7 @@ fn a_dropped_await_loses_nothing() {
 #[test]
 fn a_handle_outlives_its_runtime() {
     let runtime = Runtime::new().unwrap();
-    let over = runtime.spawn(async { "over" });
+    let done = runtime.spawn(async { "done" });
     let waiting = runtime.spawn(pending::<()>());
     let mut parked = runtime.spawn(pending::<()>());
     runtime.block_on(async { yield_now().await });
@@ -178,18 +179,18 @@ fn a_handle_outlives_its_runtime() {
     assert!(poll_once(&mut parked, &Arc::clone(&count).into()).is_pending());
     drop(runtime);
 
-    assert_eq!(count.get(), 1, "who waits is told");
-    assert!(over.is_finished() && waiting.is_finished() && parked.is_finished());
+    assert_eq!(count.get(), 1, "the waiter was woken");
+    assert!(done.is_finished() && waiting.is_finished() && parked.is_finished());
     waiting.abort();
     waiting.abort_handle().abort();
     block_on(async {
-        assert_eq!(over.await.unwrap(), "over");
+        assert_eq!(done.await.unwrap(), "done");
         assert!(waiting.await.unwrap_err().is_cancelled());
         assert!(parked.await.unwrap_err().is_cancelled());
     });
 }
 
-/// Two runtimes on one thread: the waiter's loop is woken by way of its inbox.
+/// Two runtimes on one thread: the waiter's loop is woken through its inbox.
 #[test]
 fn a_handle_is_awaited_on_another_runtime() {
     let (here, there) = (Runtime::new().unwrap(), Runtime::new().unwrap());
@@ -210,7 +211,7 @@ fn a_task_may_hold_its_own_handle() {
         let slot: Rc<RefCell<Option<JoinHandle<()>>>> = Rc::default();
         let own = Rc::clone(&slot);
         let probe = Rc::new(Cell::new(false));
-        let told = Rc::clone(&probe);
+        let flag = Rc::clone(&probe);
         let handle = spawn(async move {
             let mut handle = poll_fn(|_| match own.take() {
                 Some(handle) => Poll::Ready(handle),
@@ -219,7 +220,7 @@ fn a_task_may_hold_its_own_handle() {
             .await;
             assert!(!handle.is_finished());
             assert!(poll_once(&mut handle, Waker::noop()).is_pending());
-            told.set(true);
+            flag.set(true);
         });
         *slot.borrow_mut() = Some(handle);
         yield_until(|| probe.get()).await;
@@ -229,7 +230,7 @@ fn a_task_may_hold_its_own_handle() {
 /// A handle that is never dropped keeps the task's memory, and nothing else.
 #[test]
 fn a_forgotten_handle_is_only_a_leak() {
-    // Where Miri still finds it.
+    // In a static, so that Miri does not report a leak.
     static KEPT: AtomicPtr<JoinHandle<Vec<u8>>> = AtomicPtr::new(std::ptr::null_mut());
 
     let runtime = Runtime::new().unwrap();
@@ -240,7 +241,7 @@ fn a_forgotten_handle_is_only_a_leak() {
 }
 
 #[test]
-fn ids_tell_tasks_apart() {
+fn tasks_have_distinct_ids() {
     let other = std::thread::spawn(|| block_on(async { task::id() }))
         .join()
         .unwrap();
@@ -290,10 +291,10 @@ fn errors_say_what_happened_to_which_task() {
     });
 }
 
-/// The clone of a foreign waker turned the loop and so ended the task, before
-/// the waker was noted; the handle then waited for ever.
+/// Regression: cloning a foreign waker ran a turn that finished the task, before the
+/// waker was registered. The handle then waited for ever.
 #[test]
-fn a_waker_that_turns_the_loop_while_cloned_misses_nothing() {
+fn a_waker_that_runs_a_turn_while_it_is_cloned_misses_no_output() {
     let runtime = Rc::new(Runtime::new().unwrap());
     let mut handle = runtime.spawn(async { 9 });
     let waker = calling(move |call| {
@@ -304,11 +305,11 @@ fn a_waker_that_turns_the_loop_while_cloned_misses_nothing() {
     assert!(matches!(poll_once(&mut handle, &waker), Poll::Ready(Ok(9))));
 }
 
-/// The drop of a foreign waker turned the loop and so ended the task, when the
-/// handle that was being dropped had looked for an output but still counted as
-/// one: the output was dropped by nobody.
+/// Regression: dropping a foreign waker ran a turn that finished the task. The handle
+/// that was being dropped had already checked for an output, but still counted as a
+/// handle, so the output was never dropped.
 #[test]
-fn a_waker_that_turns_the_loop_while_dropped_leaves_no_output() {
+fn a_waker_that_runs_a_turn_while_it_is_dropped_leaves_no_output() {
     let runtime = Rc::new(Runtime::new().unwrap());
     let output = Rc::new(());
     let same = Rc::clone(&output);
@@ -321,12 +322,12 @@ fn a_waker_that_turns_the_loop_while_dropped_leaves_no_output() {
     });
     assert!(poll_once(&mut handle, &waker).is_pending());
     drop(handle);
-    assert_eq!(runtime.metrics().alive_tasks(), 0, "the loop was turned");
+    assert_eq!(runtime.metrics().alive_tasks(), 0, "the waker ran a turn");
     assert_eq!(Rc::strong_count(&output), 1);
 }
 
 #[test]
-fn a_waker_may_drop_the_handle_that_it_was_left_with() {
+fn a_waker_may_drop_the_handle_that_wakes_it() {
     let runtime = Runtime::new().unwrap();
     let slot: Rc<RefCell<Option<JoinHandle<String>>>> = Rc::default();
     let own = Rc::clone(&slot);
@@ -347,13 +348,13 @@ fn a_waker_may_take_the_output_while_it_is_woken() {
     let runtime = Runtime::new().unwrap();
     let slot: Rc<RefCell<Option<JoinHandle<String>>>> = Rc::default();
     let output = Rc::new(RefCell::new(String::new()));
-    let (own, told) = (Rc::clone(&slot), Rc::clone(&output));
+    let (own, seen) = (Rc::clone(&slot), Rc::clone(&output));
     let waker = calling(move |call| {
         if call == Call::Wake
             && let Some(mut handle) = own.take()
             && let Poll::Ready(result) = poll_once(&mut handle, Waker::noop())
         {
-            *told.borrow_mut() = result.unwrap();
+            *seen.borrow_mut() = result.unwrap();
         }
     });
     let mut handle = runtime.spawn(async { String::from("taken") });

@@ -1,4 +1,4 @@
-//! `JoinSet`: joined as they end, aborted with the set.
+//! `JoinSet`: tasks that are joined as they finish, and aborted with the set.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -18,7 +18,7 @@ use coreloop_test_support::on_drop::OnDrop;
 use coreloop_test_support::trace::TICK;
 
 #[coreloop::test(start_paused = true)]
-async fn tasks_are_joined_in_the_order_of_their_end() {
+async fn tasks_are_joined_in_the_order_in_which_they_finish() {
     let mut set = JoinSet::new();
     for seconds in [3, 1, 2] {
         set.spawn(async move {
@@ -36,7 +36,7 @@ async fn tasks_are_joined_in_the_order_of_their_end() {
 }
 
 #[coreloop::test]
-async fn an_empty_set_has_nobody_to_join() {
+async fn an_empty_set_has_no_task_to_join() {
     let mut set = JoinSet::<()>::new();
     assert!(set.join_next().await.is_none());
     assert!(set.join_next_with_id().await.is_none());
@@ -90,11 +90,11 @@ async fn ids_and_aborts_name_the_task() {
 }
 
 #[coreloop::test]
-async fn a_try_takes_only_who_has_ended() {
+async fn try_join_next_takes_only_finished_tasks() {
     let mut set = JoinSet::new();
     set.spawn(async { 1 });
     set.spawn(pending());
-    assert!(set.try_join_next().is_none(), "nobody had a turn");
+    assert!(set.try_join_next().is_none(), "no task has run yet");
     yield_now().await;
     assert_eq!(set.try_join_next().unwrap().unwrap(), 1);
     assert!(set.try_join_next().is_none());
@@ -134,7 +134,7 @@ async fn dropping_the_set_aborts_its_tasks() {
 }
 
 #[coreloop::test]
-async fn detached_tasks_run_on_and_tell_nobody() {
+async fn detached_tasks_keep_running_and_are_not_joined() {
     let done = Rc::new(Cell::new(0));
     let mut set = JoinSet::new();
     for _ in 0..3 {
@@ -146,7 +146,7 @@ async fn detached_tasks_run_on_and_tell_nobody() {
     }
     set.detach_all();
     assert!(set.is_empty());
-    // The new one gets the place that a detached one had.
+    // This task takes the place of a detached one in the set.
     set.spawn(async {
         for _ in 0..5 {
             yield_now().await;
@@ -158,7 +158,7 @@ async fn detached_tasks_run_on_and_tell_nobody() {
 }
 
 #[coreloop::test]
-async fn a_shutdown_waits_until_every_future_is_gone() {
+async fn a_shutdown_waits_until_every_future_is_dropped() {
     let gone = Rc::new(Cell::new(0));
     let mut set = JoinSet::new();
     for _ in 0..3 {
@@ -176,7 +176,7 @@ async fn a_shutdown_waits_until_every_future_is_gone() {
 }
 
 #[coreloop::test]
-async fn join_all_gives_all_outputs() {
+async fn join_all_returns_all_outputs() {
     let set: JoinSet<_> = (0..100).map(|number| async move { number }).collect();
     let mut outputs = set.join_all().await;
     outputs.sort_unstable();
@@ -184,7 +184,7 @@ async fn join_all_gives_all_outputs() {
 }
 
 #[test]
-fn join_all_goes_on_with_a_panic_and_aborts_the_others() {
+fn join_all_propagates_a_panic_and_aborts_the_other_tasks() {
     let gone = Rc::new(Cell::new(false));
     let runtime = Runtime::new().unwrap();
     let panic = catch_unwind(AssertUnwindSafe(|| {
@@ -239,8 +239,8 @@ async fn a_dropped_join_loses_no_task() {
 }
 
 #[coreloop::test]
-#[cfg_attr(miri, ignore = "others join fewer tasks the same way")]
-async fn members_may_come_while_others_are_joined() {
+#[cfg_attr(miri, ignore = "other tests join fewer tasks in the same way")]
+async fn members_may_be_added_while_others_are_joined() {
     let mut set = JoinSet::new();
     let members = if cfg!(miri) { 50_u32 } else { 1000 };
     set.spawn(async move { members });
@@ -267,22 +267,22 @@ async fn a_set_that_is_never_empty_lets_others_run() {
             }
         }
     });
-    // Some budgets' worth.
+    // Enough joins to spend five budgets.
     let mut set: JoinSet<_> = (0..640).map(|_| async {}).collect();
     yield_now().await;
-    // All have ended, and every join is ready at once.
+    // All tasks have finished, so every join is ready at once.
     while set.join_next().await.is_some() {}
     assert!(
         others.get() > 4,
-        "it ran {} times in 640 joins",
+        "the other task ran {} times in 640 joins",
         others.get()
     );
     counter.abort();
 }
 
 #[coreloop::test]
-#[cfg_attr(miri, ignore = "others join fewer tasks the same way")]
-async fn ten_thousand_members() {
+#[cfg_attr(miri, ignore = "other tests join fewer tasks in the same way")]
+async fn ten_thousand_members_are_each_joined_once() {
     let members = if cfg!(miri) { 100 } else { 10_000 };
     let mut set = JoinSet::new();
     for number in 0..members {
@@ -302,8 +302,8 @@ async fn ten_thousand_members() {
 
 #[test]
 fn a_destructor_joins_the_set_while_its_member_ends() {
-    // Between the end of the future and the outcome, the member looks ended to
-    // its notice and not yet to its handle.
+    // While the future of a member is dropped, its outcome is not stored yet, so that the
+    // member cannot be joined.
     let runtime = Runtime::new().unwrap();
     let set = Rc::new(RefCell::new(JoinSet::new()));
     let polled = Rc::new(Cell::new(None));
@@ -371,7 +371,7 @@ fn a_spawn_outside_a_runtime_leaves_the_set_as_it_was() {
 }
 
 #[test]
-fn the_place_of_a_member_is_where_it_was_spawned() {
+fn the_report_names_where_a_member_was_spawned() {
     let runtime = Runtime::new().unwrap();
     let mut set = JoinSet::new();
     let lines = {
@@ -390,11 +390,11 @@ fn the_place_of_a_member_is_where_it_was_spawned() {
     }
 }
 
-/// A member that has returned and cleans up is not finished, and keeps no other member
-/// from being joined. It came first, as its future was dropped first.
+/// A member that is flushing is not finished, and does not keep other members from being
+/// joined. Regression: it was joined first, because its future was dropped first.
 #[coreloop::test(start_paused = true)]
 async fn members_are_joined_in_the_order_in_which_their_cleanups_end() {
-    /// Drops a guard whose cleanup drops a guard.
+    /// Creates a guard whose cleanup drops another guard.
     fn guard(ticks: u32) -> impl Any {
         let inner = defer(async move { sleep(ticks * TICK).await });
         defer(async move {

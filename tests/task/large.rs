@@ -12,8 +12,8 @@ use coreloop_test_support::panics::recorded;
 
 const SIZE: usize = if cfg!(miri) { 1 << 10 } else { 4 << 10 };
 
-/// A large value that wants its address to be a multiple of 256, counts its drops, and may
-/// panic then.
+/// A large value whose address must be a multiple of 256. It counts its drops, and may
+/// panic when it is dropped.
 #[repr(align(256))]
 struct Large {
     bytes: [u8; SIZE],
@@ -44,7 +44,8 @@ impl Drop for Large {
     }
 }
 
-/// Is ready at the third poll, and stays where it is until it is dropped.
+/// A future that is ready at the third poll, and checks that it is not moved until it is
+/// dropped.
 struct Pinned {
     large: Large,
     polls: usize,
@@ -88,7 +89,7 @@ impl Drop for Pinned {
     }
 }
 
-/// Is ready at once, and panics when it is dropped.
+/// A future that is ready at once, and whose parts may panic when they are dropped.
 struct Fragile {
     _future: Large,
     output: Option<Large>,
@@ -109,7 +110,7 @@ fn a_large_future_stays_in_its_place_and_is_dropped_once() {
     block_on(async {
         assert_eq!(spawn(new()).await.unwrap(), 3);
         assert_eq!(drops.get(), 1);
-        // The future is gone before the output is taken.
+        // The future is dropped before the output is taken.
         let task = spawn(new());
         while !task.is_finished() {
             yield_now().await;
@@ -130,7 +131,7 @@ fn a_large_future_stays_in_its_place_and_is_dropped_once() {
 }
 
 #[test]
-fn a_large_future_of_a_runtime_that_is_dropped_goes_with_it() {
+fn a_large_future_is_dropped_with_its_runtime() {
     let drops = Rc::default();
     let runtime = Runtime::new().unwrap();
     let task = runtime.spawn(Pinned::new(Large::new(&drops, false)));
@@ -141,7 +142,7 @@ fn a_large_future_of_a_runtime_that_is_dropped_goes_with_it() {
 
 /// The future of `block_on` borrows, and so may its output.
 #[test]
-fn a_large_root_borrows() {
+fn a_large_root_may_borrow() {
     let drops = Rc::default();
     let large = Large::new(&drops, false);
     let bytes = block_on(async {
@@ -156,7 +157,7 @@ fn a_large_root_borrows() {
 }
 
 #[test]
-fn a_large_output_comes_by_every_handle() {
+fn every_kind_of_handle_returns_a_large_output() {
     let drops = Rc::default();
     let runtime = Runtime::new().unwrap();
     let output = || {
@@ -177,7 +178,8 @@ fn a_large_output_comes_by_every_handle() {
     assert_eq!(runtime.block_on(remote).unwrap(), [7; SIZE]);
     assert_eq!(drops.get(), 3);
 
-    // An output that is not taken is dropped with the handle, or at the end.
+    // An output that is not taken is dropped with the handle, or when a detached task
+    // ends.
     let handle = runtime.spawn(output());
     drop(runtime.spawn(output()));
     runtime.block_on(async {
@@ -192,7 +194,7 @@ fn a_large_output_comes_by_every_handle() {
 }
 
 #[test]
-fn large_futures_and_outputs_that_panic_when_dropped_stop_nothing() {
+fn large_futures_and_outputs_that_panic_when_dropped_do_not_stop_the_loop() {
     let drops = Rc::default();
     let ((), panics) = recorded(|| {
         block_on(async {
@@ -217,7 +219,7 @@ fn large_futures_and_outputs_that_panic_when_dropped_stop_nothing() {
             };
             let panicked = spawn(fragile).await.is_err_and(|error| error.is_panic());
             assert!(panicked);
-            // Nothing takes the output of a detached task.
+            // The output of a detached task is not taken.
             drop(spawn({
                 let drops = Rc::clone(&drops);
                 async move { Large::new(&drops, true) }

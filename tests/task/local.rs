@@ -1,4 +1,4 @@
-//! `task_local!`: a value for a task, wherever that is polled or dropped.
+//! `task_local!`: a value that a task sees wherever it is polled or dropped.
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
@@ -18,7 +18,7 @@ coreloop::task_local! {
     static NOTES: Rc<RefCell<Vec<u32>>>
 }
 
-/// Notes the number when it is dropped.
+/// Records the number when it is dropped.
 struct Notes(Rc<RefCell<Vec<Option<u32>>>>);
 
 impl Drop for Notes {
@@ -58,7 +58,7 @@ async fn a_spawned_task_does_not_inherit() {
 }
 
 #[coreloop::test]
-async fn scopes_nest_and_keys_are_apart() {
+async fn scopes_nest_and_keys_are_independent() {
     NUMBER
         .scope(1, async {
             NAME.scope("outer".to_owned(), async {
@@ -80,7 +80,7 @@ async fn scopes_nest_and_keys_are_apart() {
 }
 
 #[test]
-fn the_value_is_seen_wherever_a_future_is_dropped() {
+fn a_future_sees_the_value_wherever_it_is_dropped() {
     let seen = Rc::new(RefCell::new(Vec::new()));
     let noting = || {
         let notes = Notes(Rc::clone(&seen));
@@ -113,7 +113,7 @@ fn the_value_is_seen_wherever_a_future_is_dropped() {
             })
             .await;
     });
-    // Left to the end of the runtime.
+    // Dropped with the runtime.
     drop(runtime.spawn(NUMBER.scope(7, noting())));
     let handle = runtime.spawn(NUMBER.scope(8, noting()));
     runtime.block_on(yield_now());
@@ -125,7 +125,7 @@ fn the_value_is_seen_wherever_a_future_is_dropped() {
 }
 
 #[test]
-fn a_panic_takes_the_value_away_with_it() {
+fn a_panic_ends_the_scope_of_the_value() {
     let seen = Rc::new(RefCell::new(Vec::new()));
     coreloop::block_on(async {
         let notes = Notes(Rc::clone(&seen));
@@ -157,7 +157,7 @@ fn without_a_value_there_is_an_error_or_a_panic() {
 }
 
 #[test]
-fn a_scope_inside_with_is_refused_before_anything_is_swapped() {
+fn a_scope_inside_with_panics_and_keeps_its_value() {
     NUMBER.sync_scope(1, || {
         NUMBER.with(|number| {
             let text = panic_of(|| NUMBER.sync_scope(2, || ()));
@@ -182,7 +182,7 @@ fn a_future_dropped_inside_with_is_dropped_without_its_value() {
         let _notes = notes;
     });
     NUMBER.sync_scope(1, || NUMBER.with(|_| drop(scope)));
-    // That of the scope around it.
+    // The destructor sees the value of the scope around it.
     assert_eq!(*seen.borrow(), [Some(1)]);
 }
 
@@ -198,7 +198,7 @@ async fn the_value_can_be_taken_once() {
 }
 
 #[test]
-fn a_scope_that_is_over_panics_when_polled() {
+fn a_completed_scope_panics_when_polled() {
     let mut scope = pin!(NUMBER.scope(1, async {}));
     let context = &mut Context::from_waker(Waker::noop());
     assert!(scope.as_mut().poll(context).is_ready());
@@ -208,7 +208,7 @@ fn a_scope_that_is_over_panics_when_polled() {
 }
 
 #[test]
-fn a_value_may_look_at_its_key_when_it_is_dropped() {
+fn a_value_may_read_its_key_when_it_is_dropped() {
     struct Looks(Rc<Cell<Option<bool>>>);
 
     impl Drop for Looks {
@@ -229,7 +229,7 @@ fn a_value_may_look_at_its_key_when_it_is_dropped() {
 }
 
 #[test]
-fn a_task_dropped_with_its_thread_harms_nothing() {
+fn a_task_may_be_dropped_with_its_thread() {
     thread_local! {
         static LAST: RefCell<Option<Runtime>> = const { RefCell::new(None) };
     }
@@ -247,7 +247,7 @@ fn a_task_dropped_with_its_thread_harms_nothing() {
     .unwrap();
 }
 
-/// The value may be gone when the cleanup runs, so it is gone in each.
+/// The value may have been dropped before a cleanup runs, so no cleanup sees it.
 #[coreloop::test]
 async fn a_cleanup_does_not_see_the_value() {
     let seen = Rc::new(RefCell::new(Vec::new()));

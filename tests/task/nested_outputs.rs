@@ -17,13 +17,13 @@ use coreloop_test_support::on_drop::OnDrop;
 use coreloop_test_support::panics::{recorded, text_of};
 use coreloop_test_support::reports::Reports;
 
-/// As many links as overflow the stack if each is dropped within the one before.
+/// Enough links to overflow the stack if each is dropped within the one before.
 const LINKS: u32 = if cfg!(miri) { 40 } else { 100_000 };
 
-/// More links than are dropped within each other.
+/// More links than the runtime drops recursively.
 const DEEP: u32 = 30;
 
-/// An output that owns what is next in the chain, and calls its own destructor first.
+/// An output that owns the next link of the chain. Its own destructor runs first.
 struct Link {
     _first: Option<OnDrop<Box<dyn FnOnce()>>>,
     _next: Option<Box<dyn std::any::Any>>,
@@ -50,15 +50,15 @@ impl Link {
     }
 }
 
-/// Runs a task that returns `output`, and gives its handle.
+/// Runs a task that returns `output` until it is finished, and returns its handle.
 async fn finished<T: 'static>(output: T) -> JoinHandle<T> {
     let handle = spawn(async move { output });
     yield_until(|| handle.is_finished()).await;
     handle
 }
 
-/// A chain of as many tasks, each of which returned the handle of the one before.
-/// `each` makes an output of the number of a link and of what it owns.
+/// Creates a chain of `links` tasks, each of which returned the handle of the one before.
+/// `each` makes the output of a task from its number and the link that it owns.
 async fn chain(links: u32, each: impl Fn(u32, Link) -> Link) -> JoinHandle<Link> {
     let mut handle = finished(each(0, Link::last())).await;
     for number in 1..links {
@@ -67,7 +67,7 @@ async fn chain(links: u32, each: impl Fn(u32, Link) -> Link) -> JoinHandle<Link>
     handle
 }
 
-/// A chain of [`DEEP`] tasks, the last of which returned `end`.
+/// Creates a chain of [`DEEP`] tasks above a task that returned `end`.
 async fn above(end: Link) -> JoinHandle<Link> {
     let mut handle = finished(end).await;
     for _ in 0..DEEP {
@@ -153,7 +153,7 @@ fn a_long_chain_of_remote_join_handles_is_dropped_without_recursion() {
         _next: Option<RemoteJoinHandle<Remote>>,
     }
 
-    // A loop whose own tasks are ready starts tasks of handles less often.
+    // Turn by turn, because a loop with ready tasks takes spawn requests less often.
     let runtime = Runtime::new().unwrap();
     let mut link = Remote { _next: None };
     for _ in 0..LINKS {
@@ -214,7 +214,7 @@ fn a_long_chain_of_handles_and_channels_is_dropped_without_recursion() {
 }
 
 #[test]
-fn an_output_within_a_few_others_is_dropped_when_the_drop_of_its_handle_returns() {
+fn an_output_a_few_levels_deep_is_dropped_before_the_drop_of_its_handle_returns() {
     let trace = Rc::new(RefCell::new(Vec::new()));
     block_on(async {
         let inner = {
@@ -248,7 +248,7 @@ fn outputs_are_dropped_on_their_thread_and_from_the_first_handle_to_the_last() {
 }
 
 #[test]
-fn handles_side_by_side_far_down_are_dropped_in_order() {
+fn sibling_handles_deep_in_a_chain_are_dropped_in_order() {
     let order = Rc::new(RefCell::new(Vec::new()));
     block_on(async {
         let mut many = Vec::new();
@@ -264,7 +264,7 @@ fn handles_side_by_side_far_down_are_dropped_in_order() {
 }
 
 #[test]
-fn the_panic_of_each_destructor_is_reported_once_and_goes_no_further() {
+fn the_panic_of_each_destructor_is_reported_once_and_does_not_propagate() {
     let dropped = Rc::new(Cell::new(0));
     let each = |number, link: Link| {
         let dropped = Rc::clone(&dropped);
@@ -309,7 +309,7 @@ fn destructors_may_panic_while_a_panic_drops_the_chain() {
 }
 
 #[test]
-fn a_panic_that_was_not_joined_is_reported_from_far_down() {
+fn an_unjoined_panic_deep_in_a_chain_is_reported() {
     let reports = Reports::new();
     let runtime = reports.builder().build().unwrap();
     runtime.block_on(async {
@@ -323,7 +323,7 @@ fn a_panic_that_was_not_joined_is_reported_from_far_down() {
 }
 
 #[test]
-fn a_destructor_far_down_spawns_aborts_and_drops_its_runtime() {
+fn a_destructor_deep_in_a_chain_spawns_aborts_and_drops_its_runtime() {
     let runtime = Rc::new(RefCell::new(Some(Runtime::new().unwrap())));
     let ended = Rc::new(Cell::new(0));
     let link = {
@@ -360,8 +360,8 @@ fn a_destructor_far_down_spawns_aborts_and_drops_its_runtime() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "what is forgotten leaks")]
-fn handles_far_down_may_be_forgotten() {
+#[cfg_attr(miri, ignore = "leaks by design")]
+fn handles_deep_in_a_chain_may_be_forgotten() {
     let dropped = Rc::new(Cell::new(0));
     block_on(async {
         let forgotten = chain(DEEP, counting(&dropped)).await;
@@ -373,16 +373,16 @@ fn handles_far_down_may_be_forgotten() {
     });
 }
 
-/// Calls `call` in the destructor of an output that is dropped within many others.
-fn far_down(call: impl FnOnce() + 'static) {
+/// Calls `call` in the destructor of an output that is nested in many others.
+fn deep_in_a_chain(call: impl FnOnce() + 'static) {
     drop(block_on(above(Link::last().calling(call))));
 }
 
 #[test]
-fn a_runtime_that_is_driven_far_down_drops_its_outputs_at_once() {
+fn a_runtime_that_runs_deep_in_a_chain_drops_its_outputs_at_once() {
     let called = Rc::new(Cell::new(false));
     let inner = Rc::clone(&called);
-    far_down(move || {
+    deep_in_a_chain(move || {
         let dropped = Rc::new(Cell::new(0));
         block_on(async {
             drop(chain(DEEP, counting(&dropped)).await);
@@ -397,7 +397,7 @@ fn a_runtime_that_is_driven_far_down_drops_its_outputs_at_once() {
 fn a_root_that_borrows_is_dropped_before_block_on_returns() {
     let called = Rc::new(Cell::new(false));
     let inner = Rc::clone(&called);
-    far_down(move || {
+    deep_in_a_chain(move || {
         let reports = Reports::new();
         let policy = UnhandledPanic::ShutdownRuntime;
         let runtime = reports.builder().unhandled_panic(policy).build().unwrap();
@@ -427,6 +427,6 @@ fn a_handle_of_another_thread_drops_the_output_when_it_is_dropped() {
     let remote = handle.spawn(|| async move { dropped });
     runtime.block_on(yield_until(|| remote.is_finished()));
     let (outcome, panics) = recorded(|| catch_unwind(AssertUnwindSafe(|| drop(remote))));
-    assert!(outcome.is_ok(), "the panic went on");
+    assert!(outcome.is_ok(), "the panic propagated");
     assert_eq!(panics.len(), 1);
 }

@@ -1,5 +1,5 @@
-//! Panics wherever the runtime calls others' code. None stops the loop, and each
-//! goes to whoever waits for it.
+//! Panics wherever the runtime calls user code. None stops the loop, and each is returned
+//! to the code that waits for it, or reported.
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
@@ -22,7 +22,8 @@ use coreloop_test_support::panics;
 use coreloop_test_support::reports::Reports;
 use coreloop_test_support::wakers::{Call, calling};
 
-/// A panic's payload that panics when it is dropped, so many times over.
+/// The payload of a panic, which panics when it is dropped. The number says how many more
+/// payloads follow one another in this way.
 struct Bomb(u32);
 
 impl Drop for Bomb {
@@ -33,7 +34,7 @@ impl Drop for Bomb {
     }
 }
 
-/// A runtime, and the panics that it reports.
+/// Creates a runtime, and a log of the panics that it reports.
 fn reporting() -> (Runtime, Reports) {
     let reports = Reports::new();
     (reports.builder().build().unwrap(), reports)
@@ -48,7 +49,7 @@ fn panicking(when: Call) -> Waker {
 }
 
 #[test]
-fn a_panic_goes_to_the_handle_and_no_further() {
+fn a_panic_is_returned_by_the_handle_and_does_not_propagate() {
     block_on(async {
         let other = spawn(async {
             yield_now().await;
@@ -70,7 +71,7 @@ fn a_panic_goes_to_the_handle_and_no_further() {
 }
 
 #[test]
-fn a_panic_that_nobody_waits_for_stops_nothing() {
+fn a_panic_of_a_detached_task_does_not_stop_the_loop() {
     let (runtime, reports) = reporting();
     runtime.block_on(async {
         drop(spawn(async { panic!("unseen") }));
@@ -80,12 +81,12 @@ fn a_panic_that_nobody_waits_for_stops_nothing() {
 }
 
 #[test]
-fn a_panicked_future_is_dropped_before_its_handle_tells() {
+fn a_panicked_future_is_dropped_before_its_handle_is_ready() {
     block_on(async {
         let dropped = Rc::new(Cell::new(false));
-        let told = Rc::clone(&dropped);
+        let flag = Rc::clone(&dropped);
         let handle = spawn(async move {
-            let _guard = OnDrop::new(move || told.set(true));
+            let _guard = OnDrop::new(move || flag.set(true));
             yield_now().await;
             panic!("with a guard");
         });
@@ -95,7 +96,7 @@ fn a_panicked_future_is_dropped_before_its_handle_tells() {
     });
 }
 
-/// What is dropped after the last await, and panics.
+/// A future that owns a guard, which is dropped with it and may panic.
 struct Fragile<F: FnOnce()> {
     ready: bool,
     _guard: OnDrop<F>,
@@ -121,7 +122,7 @@ fn fragile(ready: bool) -> Fragile<impl FnOnce() + Unpin> {
 }
 
 #[test]
-fn a_destructor_that_panics_after_the_end_is_the_tasks_panic() {
+fn a_panic_of_a_destructor_after_the_end_is_the_tasks_panic() {
     let (runtime, reports) = reporting();
     runtime.block_on(async {
         let error = spawn(fragile(true)).await.unwrap_err();
@@ -134,7 +135,7 @@ fn a_destructor_that_panics_after_the_end_is_the_tasks_panic() {
 }
 
 #[test]
-fn a_destructor_that_panics_when_aborted_is_the_tasks_panic() {
+fn a_panic_of_a_destructor_in_an_abort_is_the_tasks_panic() {
     block_on(async {
         let handle = spawn(fragile(false));
         yield_now().await;
@@ -146,7 +147,7 @@ fn a_destructor_that_panics_when_aborted_is_the_tasks_panic() {
 }
 
 #[test]
-fn the_first_of_two_panics_is_told() {
+fn the_first_of_two_panics_is_returned() {
     struct Twice;
 
     impl Future for Twice {
@@ -169,8 +170,8 @@ fn the_first_of_two_panics_is_told() {
     });
 }
 
-/// A future that panics when it is dropped after its end, with an output that
-/// does so too.
+/// A future that panics when it is dropped after it was ready, and whose output panics
+/// when it is dropped.
 struct Both(bool);
 
 impl Future for Both {
@@ -189,7 +190,7 @@ impl Drop for Both {
 }
 
 #[test]
-fn an_output_that_panics_when_dropped_stops_nothing() {
+fn an_output_that_panics_when_dropped_does_not_stop_the_loop() {
     let (runtime, reports) = reporting();
     runtime.block_on(async {
         // At the end of a detached task.
@@ -211,7 +212,7 @@ fn an_output_that_panics_when_dropped_stops_nothing() {
     assert!(reports.take().is_empty());
 }
 
-/// Two panics of destructors at a time would abort the process.
+/// Two destructors that panic at the same time would abort the process.
 #[test]
 fn handles_are_dropped_together_though_every_output_panics_when_dropped() {
     async fn run(fragile: Vec<JoinHandle<OnDrop<impl FnOnce()>>>) {
@@ -244,7 +245,7 @@ fn handles_are_dropped_together_though_every_output_panics_when_dropped() {
             yield_now().await;
             drop(set);
 
-            // Taken from the set, and dropped where a panic is under way.
+            // A set that is dropped while a panic unwinds.
             let mut set = JoinSet::new();
             set.spawn(std::future::ready(output()));
             set.spawn(std::future::ready(output()));
@@ -269,7 +270,7 @@ fn handles_are_dropped_together_though_every_output_panics_when_dropped() {
 }
 
 #[test]
-fn a_handle_is_dropped_though_the_waker_that_it_was_left_panics() {
+fn a_handle_is_dropped_though_the_waker_that_it_keeps_panics() {
     block_on(async {
         let armed = Rc::new(Cell::new(false));
         let panics = Rc::clone(&armed);
@@ -320,10 +321,11 @@ fn futures_that_keep_a_waker_are_dropped_though_it_panics() {
 }
 
 #[test]
-fn a_payload_that_panics_when_dropped_stops_nothing() {
+fn a_payload_that_panics_when_dropped_does_not_stop_the_loop() {
     let (runtime, reports) = reporting();
     runtime.block_on(async {
-        // Twice over is what the loop promises to see off without a leak.
+        // The loop promises to drop a payload whose destructor panics with another
+        // payload, but no deeper ones, without a leak.
         for depth in [0, 1] {
             drop(spawn(async move { panic_any(Bomb(depth)) }));
             yield_now().await;
@@ -352,7 +354,7 @@ fn a_payload_that_panics_when_dropped_stops_nothing() {
 }
 
 #[test]
-fn the_roots_panic_is_block_ons() {
+fn a_panic_of_the_root_propagates_from_block_on() {
     let runtime = Runtime::new().unwrap();
     let task = runtime.spawn(async {
         yield_now().await;
@@ -366,7 +368,7 @@ fn the_roots_panic_is_block_ons() {
 }
 
 #[test]
-fn the_panic_of_the_roots_destructor_is_block_ons() {
+fn a_panic_of_the_roots_destructor_propagates_from_block_on() {
     let runtime = Runtime::new().unwrap();
     let panic = catch_unwind(AssertUnwindSafe(|| runtime.block_on(fragile(true))));
     assert_eq!(text(&*panic.unwrap_err()), "in the destructor");
@@ -374,7 +376,7 @@ fn the_panic_of_the_roots_destructor_is_block_ons() {
 }
 
 #[test]
-fn a_joiners_waker_that_panics_stops_nothing() {
+fn a_waker_of_a_join_handle_that_panics_does_not_stop_the_loop() {
     let runtime = Runtime::new().unwrap();
     let mut handle = runtime.spawn(async { 4 });
     let waker = panicking(Call::Wake);
@@ -386,8 +388,8 @@ fn a_joiners_waker_that_panics_stops_nothing() {
     assert_eq!(runtime.block_on(handle).unwrap(), 4);
 }
 
-/// A waker that cannot be cloned is its poller's trouble; what it was given to
-/// works on.
+/// A panic while a waker is cloned propagates to the code that polls; the handle, timer
+/// or descriptor still works.
 #[test]
 fn a_waker_that_panics_when_cloned_is_not_kept() {
     fn poll_panics<F: Future + Unpin>(future: &mut F) {
@@ -476,8 +478,8 @@ fn readers_are_woken_though_a_waker_of_one_panics() {
     });
 }
 
-/// The waker of one drops its source, and with it a waker whose destructor
-/// panics: the events that came along are not lost.
+/// A waker drops a source, and with it a waker whose destructor panics: the other events
+/// of that turn are not lost.
 #[test]
 fn readers_are_woken_though_a_waker_panics_when_dropped() {
     for ends in [false, true] {
@@ -489,10 +491,10 @@ fn readers_are_woken_though_a_waker_panics_when_dropped() {
         for _ in 0..3 {
             let (reader, writer) = pipe().unwrap();
             let reader = Async::new(reader).unwrap();
-            let (own, told) = (Rc::clone(&slot), Rc::clone(&woken));
+            let (own, count) = (Rc::clone(&slot), Rc::clone(&woken));
             let waker = calling(move |call| {
                 if call == Call::Wake {
-                    told.set(told.get() + 1);
+                    count.set(count.get() + 1);
                     own.borrow_mut().pop();
                 }
             });
@@ -512,7 +514,8 @@ fn readers_are_woken_though_a_waker_panics_when_dropped() {
         for writer in &mut writers {
             writer.write_all(b"x").unwrap();
         }
-        // Each waker drops the last source left, its own or another's.
+        // Each waker drops the last source in the list, which may be its own or
+        // another's.
         if !ends {
             runtime.turn(Some(Duration::ZERO)).unwrap();
         }
@@ -523,7 +526,8 @@ fn readers_are_woken_though_a_waker_panics_when_dropped() {
     }
 }
 
-/// Nobody is left to tell the others when a runtime ends, so all are told.
+/// No later turn could wake the other waiters of a runtime that ends, so all are woken at
+/// once.
 #[test]
 fn the_end_of_the_runtime_wakes_all_though_a_waker_panics() {
     let runtime = Runtime::new().unwrap();
@@ -537,10 +541,10 @@ fn the_end_of_the_runtime_wakes_all_though_a_waker_panics() {
     drop(guard);
     let woken = Rc::new(Cell::new(0));
     for (reader, _) in &pipes {
-        let told = Rc::clone(&woken);
+        let count = Rc::clone(&woken);
         let waker = calling(move |call| {
             if call == Call::Wake {
-                told.set(told.get() + 1);
+                count.set(count.get() + 1);
                 panic!("the waker panics");
             }
         });
@@ -553,7 +557,7 @@ fn the_end_of_the_runtime_wakes_all_though_a_waker_panics() {
 
 #[test]
 fn a_runtime_is_dropped_while_unwinding() {
-    // The panic hook prints a backtrace of each, for which Miri takes seven seconds.
+    // The panic hook prints a backtrace for each panic, which takes Miri seven seconds.
     let tasks = if cfg!(miri) { 1 } else { 3 };
     let dropped = Rc::new(RefCell::new(0));
     let reports = Reports::new();
@@ -580,7 +584,7 @@ fn a_runtime_is_dropped_while_unwinding() {
 }
 
 #[test]
-fn tasks_that_panic_at_the_end_of_the_runtime_tell_their_handles() {
+fn a_panic_at_the_end_of_the_runtime_is_returned_by_the_handle() {
     let runtime = Runtime::new().unwrap();
     let handle = runtime.spawn(fragile(false));
     runtime.block_on(async { yield_now().await });

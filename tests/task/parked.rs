@@ -1,6 +1,6 @@
-//! Tasks that wait for sockets: parked across loops and threads, and ended by
-//! panics and aborts while they are.
-#![expect(unsafe_code, reason = "a waker with the data of another")]
+//! Tasks that wait for pipes and sockets, also of other loops and threads, and that panic
+//! or are aborted meanwhile.
+#![expect(unsafe_code, reason = "builds a waker with the data of another")]
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
@@ -26,13 +26,13 @@ use coreloop_test_support::wakers::{Call, calling};
 
 type Reader = Async<PipeReader>;
 
-/// A pipe whose reader is on the current loop.
+/// Creates a pipe whose reader belongs to the current loop.
 fn reading() -> (Reader, PipeWriter) {
     let (reader, writer) = pipe().expect("a pipe");
     (Async::new(reader).expect("a pipe can be polled"), writer)
 }
 
-/// Reads up to `length` bytes, as of a stream, and counts them.
+/// Reads up to `length` bytes as from a stream, and returns their number.
 fn poll_read(reader: &Reader, context: &mut Context<'_>, length: usize) -> Poll<usize> {
     let mut buffer = [0; 8];
     reader
@@ -50,7 +50,7 @@ fn turn(runtime: &Runtime) {
     runtime.turn(Some(Duration::ZERO)).expect("a turn");
 }
 
-/// Waits for its pipe, then panics; and panics again when it is dropped.
+/// A future that waits for its pipe, then panics, and panics again when it is dropped.
 struct Doomed {
     reader: Reader,
     ended_as: Rc<Cell<Option<task::Id>>>,
@@ -70,14 +70,14 @@ impl Future for Doomed {
 impl Drop for Doomed {
     fn drop(&mut self) {
         self.ended_as.set(task::try_id());
-        // Parked once more, in the middle of its end.
+        // Registers a waiter again, while the task ends.
         assert!(poll_read(&self.reader, &mut Context::from_waker(Waker::noop()), 1).is_pending());
         panic!("dropped");
     }
 }
 
-/// Panics land in one place for a whole slice: each must end the task that it
-/// came from, and those before and after it must not notice.
+/// One `catch_unwind` serves a whole slice: each panic must end the task that it came
+/// from, and must not affect the tasks before and after it.
 #[test]
 fn panics_in_one_slice_end_their_own_tasks() {
     block_on(async {
@@ -86,8 +86,8 @@ fn panics_in_one_slice_end_their_own_tasks() {
         for _ in 0..4 {
             let (reader, mut writer) = reading();
             let ended_as = Rc::new(Cell::new(None));
-            let told = Rc::clone(&ended_as);
-            tasks.push((spawn(Doomed { reader, ended_as }), told));
+            let ended = Rc::clone(&ended_as);
+            tasks.push((spawn(Doomed { reader, ended_as }), ended));
             let (reader, other) = reading();
             let well = spawn(async move { (read(&reader, 8).await, task::id()) });
             yield_now().await;
@@ -97,11 +97,11 @@ fn panics_in_one_slice_end_their_own_tasks() {
         for (_, other, _) in &mut writers {
             other.write_all(b"well").unwrap();
         }
-        for (doomed, told) in tasks {
+        for (doomed, ended) in tasks {
             let id = doomed.id();
             let panic = doomed.await.unwrap_err().into_panic();
             assert_eq!(*panic.downcast_ref::<&str>().unwrap(), "polled");
-            assert_eq!(told.get(), Some(id));
+            assert_eq!(ended.get(), Some(id));
         }
         for (_, _, well) in writers {
             let id = well.id();
@@ -110,9 +110,10 @@ fn panics_in_one_slice_end_their_own_tasks() {
     });
 }
 
-/// The root's panic too; what it borrows is seen again, so all must be over.
+/// A panic of the root propagates to the caller, who may use again what the root
+/// borrowed, so the root must have been dropped.
 #[test]
-fn a_root_that_waits_panics_with_what_it_borrows() {
+fn a_root_that_panics_is_dropped_before_its_panic_propagates() {
     let runtime = Runtime::new().unwrap();
     for by_event in [false, true] {
         let mut log = Vec::new();
@@ -138,7 +139,7 @@ fn a_root_that_waits_panics_with_what_it_borrows() {
         .unwrap_err();
         assert_eq!(*panic.downcast_ref::<&str>().unwrap(), "the root");
         assert_eq!(log, ["dropped"]);
-        // Nobody is left to wake.
+        // The reader was dropped with the root.
         assert_eq!(
             writer.unwrap().write_all(b"y").unwrap_err().kind(),
             ErrorKind::BrokenPipe
@@ -148,8 +149,8 @@ fn a_root_that_waits_panics_with_what_it_borrows() {
     }
 }
 
-/// A loop that ends inside a task of another, with tasks that wait for sockets
-/// of both and panic: whose panic is whose must stay clear.
+/// A loop ends inside a task of another loop. Its tasks wait for pipes of both loops, and
+/// panic: each panic must end the task that it came from.
 #[test]
 fn a_loop_ends_inside_a_task_and_its_tasks_panic() {
     let outer = Runtime::new().unwrap();
@@ -179,7 +180,7 @@ fn a_loop_ends_inside_a_task_and_its_tasks_panic() {
         writer.write_all(b"x").unwrap();
         drop(inner);
         assert_eq!(task::id(), id);
-        // The last to wait is over; its place is taken.
+        // The last task to wait has ended; this one takes its place.
         assert_eq!(read(&theirs, 8).await, 1);
         panic!("the outer");
     });
@@ -208,7 +209,7 @@ fn a_task_waits_for_a_socket_of_another_loop() {
     turn(&there);
     for bytes in [b"ab", b"cd"] {
         writer.write_all(bytes).unwrap();
-        // The event comes to one loop, and the wake goes to the other.
+        // The event is reported to one loop, which wakes a task of the other.
         turn(&there);
         assert!(!task.is_finished());
         turn(&here);
@@ -217,10 +218,10 @@ fn a_task_waits_for_a_socket_of_another_loop() {
     assert_eq!(there.block_on(task).unwrap(), [2, 2]);
 }
 
-/// The end of a socket's loop is told to a task of another one, which runs just
-/// then: the loop that ends is inside it.
+/// A loop that ends wakes the tasks of other loops that wait for its descriptors, even if
+/// it ends inside a turn of such a loop.
 #[test]
-fn a_task_of_another_loop_is_told_of_the_end() {
+fn the_end_of_a_loop_wakes_the_task_of_another() {
     let (here, there) = (Runtime::new().unwrap(), Runtime::new().unwrap());
     let (reader, _writer) = {
         let _guard = here.enter();
@@ -238,8 +239,8 @@ fn a_task_of_another_loop_is_told_of_the_end() {
     }));
 }
 
-/// A task's waker is `Send`, so it may wait for a socket of another thread, and
-/// its memory may go there last.
+/// A task's waker is `Send`, so the task may wait for a pipe of another thread, and its
+/// memory may be freed there.
 #[test]
 fn a_task_of_another_thread_waits_for_a_socket() {
     let (wakers, received) = mpsc::channel::<Waker>();
@@ -255,7 +256,8 @@ fn a_task_of_another_thread_waits_for_a_socket() {
         woken.send(()).unwrap();
         writer.write_all(b"x").unwrap();
         turn(&runtime);
-        // The task is over, but for its memory, and waits here once more.
+        // The task has ended, but the source keeps its memory, and the next event wakes
+        // it again.
         over.recv().unwrap();
         let mut noop = Context::from_waker(Waker::noop());
         assert_eq!(poll_read(&reader, &mut noop, 8), Poll::Ready(1));
@@ -279,10 +281,10 @@ fn a_task_of_another_thread_waits_for_a_socket() {
     other.join().unwrap();
 }
 
-/// A task that is over is still noted where it waited, with its loop gone; then
-/// one of another loop takes the place.
+/// A finished task is still registered with a source whose loop has ended; then a task of
+/// another loop takes its place.
 #[test]
-fn a_source_outlives_its_loop_with_a_task_noted() {
+fn a_source_outlives_its_loop_with_a_task_registered() {
     let kept: Rc<RefCell<Option<Rc<Reader>>>> = Rc::default();
     let runtime = Runtime::new().unwrap();
     let keep = Rc::clone(&kept);
@@ -298,14 +300,14 @@ fn a_source_outlives_its_loop_with_a_task_noted() {
     block_on(async {
         let ready = poll_fn(|context| reader.poll_readable(context)).await;
         assert_eq!(ready.unwrap_err().kind(), ErrorKind::Other);
-        // The writer went with the task.
+        // The writer was dropped with the task.
         assert_eq!(read(&reader, 8).await, 0);
     });
     drop(reader);
 }
 
 #[test]
-fn an_event_for_a_task_that_was_aborted_while_it_waited() {
+fn an_event_comes_for_a_task_that_was_aborted_while_it_waited() {
     block_on(async {
         let (reader, mut writer) = reading();
         let reader = Rc::new(reader);
@@ -315,7 +317,7 @@ fn an_event_for_a_task_that_was_aborted_while_it_waited() {
         });
         yield_now().await;
         waits.abort();
-        // Both may find it: the abort, and the event.
+        // Both the abort and the event may schedule the task.
         writer.write_all(b"x").unwrap();
         assert!(waits.await.unwrap_err().is_cancelled());
         writer.write_all(b"y").unwrap();
@@ -329,7 +331,7 @@ thread_local! {
     static WAKES: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Passes every call on to the waker whose data it has, and counts wakes.
+/// Forwards every call to the waker whose data it has, and counts the wakes.
 static PASSING: RawWakerVTable = RawWakerVTable::new(
     |data| {
         let waker = ManuallyDrop::new(under(data));
@@ -348,21 +350,22 @@ static PASSING: RawWakerVTable = RawWakerVTable::new(
 );
 
 fn under(data: *const ()) -> Waker {
-    let vtable = UNDER.get().expect("a waker to pass on to");
-    // SAFETY: both were those of one waker, which the caller owns or keeps.
+    let vtable = UNDER.get().expect("a waker to forward to");
+    // SAFETY: the data and the vtable are from one waker, which the caller owns or keeps.
     unsafe { Waker::new(data, vtable) }
 }
 
-/// With the data of a task's waker, but not its functions, a waker is another's.
+/// A waker with the data of a task's waker but another vtable is a foreign waker.
 #[test]
-fn a_waker_with_a_tasks_data_is_not_taken_for_the_tasks() {
+fn a_waker_with_the_data_of_a_tasks_waker_is_not_mistaken_for_it() {
     block_on(async {
         let (reader, mut writer) = reading();
         let waits = spawn(async move {
             poll_fn(|context| {
                 let waker = ManuallyDrop::new(context.waker().clone());
                 UNDER.set(Some(waker.vtable()));
-                // SAFETY: the functions of `PASSING` are for this data.
+                // SAFETY: the functions of `PASSING` take the data of a waker with the
+                // vtable `UNDER`.
                 let passing = unsafe { Waker::new(waker.data(), &PASSING) };
                 poll_read(&reader, &mut Context::from_waker(&passing), 8)
             })
@@ -375,12 +378,12 @@ fn a_waker_with_a_tasks_data_is_not_taken_for_the_tasks() {
     });
 }
 
-/// A waker drops the source that wakes it, and with it a waker that panics when
-/// it is dropped: the events that came with this one are not lost.
+/// A waker drops the source that wakes it, and with it a waker that panics when it is
+/// dropped: the other events of that turn are not lost.
 #[test]
-fn a_waker_that_panics_when_dropped_costs_nobody_an_event() {
+fn a_waker_that_panics_when_dropped_loses_no_other_event() {
     block_on(async {
-        // As files, for Miri has no `send` on a pair.
+        // As files, because Miri has no `send` on a pair of sockets.
         let (ours, theirs) = UnixStream::pair().unwrap();
         let [ours, mut theirs] = [ours, theirs].map(|end| File::from(OwnedFd::from(end)));
         let ours = Async::new(ours).unwrap();
@@ -424,13 +427,13 @@ fn a_waker_that_panics_when_dropped_costs_nobody_an_event() {
             assert_eq!(read(reader, 8).await, 1);
         }
         assert!(slot.borrow().is_none());
-        assert!(!armed.get(), "it was dropped, and panicked");
+        assert!(!armed.get(), "the waker was dropped, and panicked");
     });
 }
 
 #[test]
 #[cfg_attr(miri, ignore = "leaks by design")]
-fn a_socket_may_be_forgotten_with_a_task_noted() {
+fn a_source_may_be_forgotten_with_a_task_registered() {
     let runtime = Runtime::new().unwrap();
     let (reader, mut writer) = {
         let _guard = runtime.enter();
@@ -455,15 +458,15 @@ fn a_socket_may_be_forgotten_with_a_task_noted() {
     drop(last);
 }
 
-/// The end is read before its event is taken in, and then read again.
+/// The end of the pipe is read before the loop has its event, and then read again.
 #[test]
-fn the_end_of_a_pipe_is_read_before_it_is_told() {
+fn the_end_of_a_pipe_may_be_read_before_its_event() {
     block_on(async {
         let (reader, mut writer) = reading();
         let mut noop = Context::from_waker(Waker::noop());
         assert!(poll_read(&reader, &mut noop, 8).is_pending());
         writer.write_all(b"ab").unwrap();
-        // As much as was asked for, so the pipe may have more.
+        // The read filled its buffer, so the pipe may have more.
         assert_eq!(read(&reader, 2).await, 2);
         drop(writer);
         assert_eq!(poll_read(&reader, &mut noop, 8), Poll::Ready(0));
@@ -473,9 +476,10 @@ fn the_end_of_a_pipe_is_read_before_it_is_told() {
     });
 }
 
-/// A read into no buffer is not short.
+/// A read into an empty buffer is not a short read, which would mean that the pipe is
+/// drained.
 #[test]
-fn a_read_of_nothing_proves_nothing() {
+fn a_read_into_an_empty_buffer_does_not_count_as_short() {
     block_on(async {
         let (reader, mut writer) = reading();
         let mut noop = Context::from_waker(Waker::noop());

@@ -17,7 +17,7 @@ use coreloop_test_support::on_drop::OnDrop;
 use coreloop_test_support::on_thread::wait_for;
 use coreloop_test_support::reports::Reports;
 
-/// A runtime with one thread for blocking work, which is busy.
+/// Creates a runtime with one thread for blocking work, which is busy.
 fn busy() -> (Runtime, Gate) {
     let runtime = Builder::new().max_blocking_threads(1).build().unwrap();
     let (gate, work) = gate();
@@ -26,22 +26,21 @@ fn busy() -> (Runtime, Gate) {
     (runtime, gate)
 }
 
-/// Called when the thread ends.
+/// A closure that is called when the thread ends.
 type AtEnd = OnDrop<Box<dyn FnOnce()>>;
 
 thread_local! {
     static AT_END: RefCell<Option<AtEnd>> = const { RefCell::new(None) };
 }
 
-/// Tells the end of the thread that this is called on, and what
-/// `Handle::try_current` says there.
-fn tell_end(told: Sender<Result<Handle, TryCurrentError>>) {
-    let tell = move || told.send(Handle::try_current()).unwrap();
-    AT_END.set(Some(OnDrop::new(Box::new(tell))));
+/// Sends the result of `Handle::try_current` when the calling thread ends.
+fn send_at_end(sender: Sender<Result<Handle, TryCurrentError>>) {
+    let send = move || sender.send(Handle::try_current()).unwrap();
+    AT_END.set(Some(OnDrop::new(Box::new(send))));
 }
 
 #[test]
-fn the_output_comes_back() {
+fn the_output_is_returned() {
     block_on(async {
         let home = thread::current().id();
         let task = spawn_blocking(move || {
@@ -57,7 +56,7 @@ fn the_output_comes_back() {
 }
 
 #[test]
-fn the_loop_goes_on_meanwhile() {
+fn the_loop_runs_tasks_meanwhile() {
     block_on(async {
         let (gate, work) = gate();
         let task = spawn_blocking(work);
@@ -73,7 +72,7 @@ fn the_loop_goes_on_meanwhile() {
     });
 }
 
-/// It needs nobody to drive the loop.
+/// A job starts without a turn of the loop.
 #[test]
 fn work_starts_at_once() {
     let runtime = Runtime::new().unwrap();
@@ -97,7 +96,7 @@ fn work_starts_at_once() {
 }
 
 #[test]
-fn outside_a_runtime_it_panics() {
+fn spawn_blocking_outside_a_runtime_panics() {
     let panic = catch_unwind(|| drop(spawn_blocking(|| ()))).unwrap_err();
     let message = panic.downcast_ref::<String>().unwrap();
     assert!(
@@ -108,10 +107,10 @@ fn outside_a_runtime_it_panics() {
 }
 
 #[test]
-fn two_threads_are_two_and_no_more() {
+fn two_threads_run_two_jobs_at_a_time() {
     let runtime = Builder::new().max_blocking_threads(2).build().unwrap();
     let (working, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    // Nobody passes unless two are at work at the same time.
+    // A job passes only if two jobs run at the same time.
     let pair = Arc::new(Barrier::new(2));
     let tasks: Vec<_> = (0..if cfg!(miri) { 6 } else { 100 })
         .map(|_| {
@@ -134,7 +133,7 @@ fn two_threads_are_two_and_no_more() {
 }
 
 #[test]
-fn what_waits_runs_in_order() {
+fn queued_jobs_run_in_order() {
     let (runtime, gate) = busy();
     let (send, receive) = mpsc::channel();
     for number in 0..10 {
@@ -172,9 +171,10 @@ fn idle_threads_end() {
         .unwrap();
     for _ in 0..3 {
         let (send, ended) = mpsc::channel();
-        let task = runtime.spawn_blocking(move || tell_end(send));
+        let task = runtime.spawn_blocking(move || send_at_end(send));
         runtime.block_on(task).unwrap();
-        // It has a runtime until the value that knows it is destroyed too.
+        // The thread has a current runtime until the thread-local of that is destroyed,
+        // too.
         if let Err(error) = ended.recv().unwrap() {
             assert!(error.is_thread_local_destroyed());
         }
@@ -188,7 +188,7 @@ fn threads_end_with_the_runtime() {
         .build()
         .unwrap();
     let (send, ended) = mpsc::channel();
-    let task = runtime.spawn_blocking(move || tell_end(send));
+    let task = runtime.spawn_blocking(move || send_at_end(send));
     runtime.block_on(task).unwrap();
     drop(runtime);
     drop(ended.recv().unwrap());
@@ -214,7 +214,7 @@ fn threads_have_names() {
     assert_eq!(
         name_of_a_thread(&builder),
         "mine-8",
-        "asked for each thread"
+        "the function is called for each thread"
     );
     let panicking = Builder::new().thread_name_fn(|| panic!("no name"));
     assert_eq!(name_of_a_thread(&panicking), "coreloop-pool");
@@ -222,7 +222,7 @@ fn threads_have_names() {
 
 #[test]
 #[cfg_attr(miri, ignore = "Miri has no stack that can overflow")]
-fn threads_have_stacks_as_large_as_asked() {
+fn threads_have_stacks_of_the_requested_size() {
     let bytes = 64 << 20;
     let runtime = Builder::new().thread_stack_size(bytes).build().unwrap();
     let task = runtime.spawn_blocking(|| std::hint::black_box([1_u8; 4 << 20])[5]);
@@ -233,7 +233,7 @@ fn threads_have_stacks_as_large_as_asked() {
 #[cfg_attr(miri, ignore = "Miri gives a thread any stack")]
 #[cfg_attr(not(target_os = "linux"), ignore = "elsewhere std may refuse the size")]
 fn a_thread_that_cannot_be_started_is_an_error() {
-    // More than an address can name.
+    // More bytes than there are addresses.
     let runtime = Builder::new().thread_stack_size(1 << 60).build().unwrap();
     let handle = runtime.handle();
     let (send, receive) = mpsc::channel::<()>();
@@ -254,7 +254,7 @@ fn a_thread_that_cannot_be_started_is_an_error() {
 }
 
 #[test]
-fn a_panic_is_the_handles() {
+fn a_panic_is_returned_by_the_handle() {
     let runtime = Runtime::new().unwrap();
     let local = runtime.spawn_blocking(|| panic!("lost"));
     let remote = runtime.handle().spawn_blocking(|| panic!("lost"));
@@ -272,21 +272,21 @@ fn a_panic_is_the_handles() {
 }
 
 #[test]
-fn panics_that_nobody_waits_for_hurt_neither_loop_nor_thread() {
+fn panics_that_are_not_joined_stop_neither_loop_nor_thread() {
     let reports = Reports::new();
     let builder = reports.builder().max_blocking_threads(1);
     let runtime = builder.build().unwrap();
     let unseen = [
-        runtime.spawn_blocking(|| panic!("nobody waits")).id(),
+        runtime.spawn_blocking(|| panic!("not joined")).id(),
         runtime
             .handle()
-            .spawn_blocking(|| panic!("nobody waits"))
+            .spawn_blocking(|| panic!("not joined"))
             .id(),
     ];
     drop(
         runtime
             .handle()
-            .spawn_blocking(|| OnDrop::new(|| panic!("nobody waits"))),
+            .spawn_blocking(|| OnDrop::new(|| panic!("not joined"))),
     );
     let after = runtime.spawn_blocking(|| 1);
     assert_eq!(runtime.block_on(after).unwrap(), 1);
@@ -298,11 +298,11 @@ fn panics_that_nobody_waits_for_hurt_neither_loop_nor_thread() {
     let ids: Vec<_> = panics.iter().map(|panic| panic.task().id()).collect();
     assert_eq!(ids, unseen);
     let mut messages = panics.iter().map(|panic| panic.message());
-    assert!(messages.all(|message| message == Some("nobody waits")));
+    assert!(messages.all(|message| message == Some("not joined")));
 }
 
 #[test]
-fn an_abort_drops_what_waits() {
+fn an_abort_drops_a_queued_job() {
     let (runtime, gate) = busy();
     let (send, dropped) = mpsc::channel();
     let work = |name| {
@@ -332,7 +332,7 @@ fn an_abort_drops_what_waits() {
 }
 
 #[test]
-fn an_abort_does_not_stop_what_runs() {
+fn an_abort_does_not_stop_a_running_job() {
     let runtime = Runtime::new().unwrap();
     for polled in [false, true] {
         let (gate_1, work_1) = gate();
@@ -369,7 +369,7 @@ fn an_abort_does_not_stop_what_runs() {
 }
 
 #[test]
-fn the_panic_of_the_destructor_of_what_was_aborted() {
+fn a_panic_while_an_aborted_job_is_dropped_is_returned() {
     let (runtime, gate) = busy();
     let guard = OnDrop::new(|| panic!("in the destructor"));
     let task = runtime.spawn_blocking(move || drop(guard));
@@ -419,14 +419,18 @@ fn a_running_job_is_left_behind() {
     drop(runtime);
     assert!(task.is_finished());
     gate_1.open();
-    assert_eq!(dropped.recv(), Ok("local"), "on its thread");
+    assert_eq!(
+        dropped.recv(),
+        Ok("local"),
+        "dropped on the thread of its job"
+    );
     gate_2.open();
     assert_eq!(dropped.recv(), Ok("remote"));
 }
 
 /// The handle of a job outlives the runtime, and so may the job.
 #[test]
-fn a_job_that_was_left_behind_gives_its_output() {
+fn a_job_that_was_left_behind_returns_its_output() {
     let runtime = Runtime::new().unwrap();
     let (gate, work) = gate();
     let remote = runtime.handle().spawn_blocking(move || {
@@ -441,12 +445,12 @@ fn a_job_that_was_left_behind_gives_its_output() {
 }
 
 #[test]
-fn what_waits_is_dropped_with_the_runtime() {
+fn queued_jobs_are_dropped_with_the_runtime() {
     let (runtime, gate) = busy();
     let (send, dropped) = mpsc::channel();
     let guard = |handle: Handle| {
         let send = send.clone();
-        // It may even ask for more.
+        // A destructor may even spawn another job.
         OnDrop::new(move || send.send(handle.spawn_blocking(|| ())).unwrap())
     };
     let (first, second) = (guard(runtime.handle()), guard(runtime.handle()));
@@ -480,7 +484,7 @@ fn work_may_spawn_work_and_tasks() {
     assert_eq!(on_loop, 3);
 }
 
-/// Work may have a loop of its own, which then is the current one.
+/// A job may run a loop of its own, which is then the current one.
 #[test]
 fn work_may_run_a_runtime() {
     let runtime = Runtime::new().unwrap();
@@ -489,8 +493,8 @@ fn work_may_run_a_runtime() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "others send fewer jobs the same way")]
-fn thousands_of_jobs() {
+#[cfg_attr(miri, ignore = "other tests send fewer jobs in the same way")]
+fn thousands_of_jobs_return_their_outputs() {
     let count = if cfg!(miri) { 20 } else { 5000 };
     let runtime = Builder::new().max_blocking_threads(4).build().unwrap();
     let sum = runtime.block_on(async {
@@ -510,7 +514,7 @@ fn thousands_of_jobs() {
 }
 
 #[test]
-fn aborting_while_threads_take_the_work() {
+fn aborted_jobs_either_run_or_are_cancelled() {
     let runtime = Builder::new().max_blocking_threads(2).build().unwrap();
     runtime.block_on(async {
         for round in 0..if cfg!(miri) { 4 } else { 300 } {
@@ -532,7 +536,11 @@ fn aborting_while_threads_take_the_work() {
                     Err(error) => assert!(error.is_cancelled()),
                 }
             }
-            assert_eq!(ran.load(Ordering::SeqCst), done, "cancelled is not run");
+            assert_eq!(
+                ran.load(Ordering::SeqCst),
+                done,
+                "a cancelled job has not run"
+            );
         }
     });
 }

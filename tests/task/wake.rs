@@ -1,5 +1,5 @@
-//! Wakes, from the loop's thread and from others: none is lost, whenever it
-//! comes, and a waker may stay behind on any thread.
+//! Wakes, from the loop's thread and from others: none is lost, whenever it comes, and a
+//! waker may outlive its loop on any thread.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -19,7 +19,7 @@ use coreloop_test_support::on_drop::OnDrop;
 const ROUNDS: usize = if cfg!(miri) { 10 } else { 2_000 };
 const THREADS: usize = if cfg!(miri) { 3 } else { 4 };
 
-/// Waits until `flag` is set, by whoever takes the waker from `slot`.
+/// Waits until `flag` is set by the thread that takes the waker from `slot`.
 async fn wait_for(flag: &AtomicBool, slot: &Mutex<Option<Waker>>) {
     poll_fn(|context| {
         *slot.lock().expect("no thread panics") = Some(context.waker().clone());
@@ -33,7 +33,7 @@ async fn wait_for(flag: &AtomicBool, slot: &Mutex<Option<Waker>>) {
 }
 
 #[test]
-fn a_task_that_wakes_itself_goes_to_the_tail() {
+fn a_task_that_wakes_itself_is_queued_last() {
     block_on(async {
         let order = Rc::new(RefCell::new(Vec::new()));
         let handles: Vec<_> = ['a', 'b', 'c']
@@ -56,15 +56,15 @@ fn a_task_that_wakes_itself_goes_to_the_tail() {
 }
 
 #[test]
-fn wakes_before_the_poll_are_one() {
+fn wakes_before_a_poll_are_merged() {
     block_on(async {
         let polls = Rc::new(Cell::new(0));
-        let told = Rc::clone(&polls);
+        let count = Rc::clone(&polls);
         let slot: Rc<RefCell<Option<Waker>>> = Rc::default();
         let kept = Rc::clone(&slot);
         let handle = spawn(poll_fn(move |context| {
             *kept.borrow_mut() = Some(context.waker().clone());
-            told.set(told.get() + 1);
+            count.set(count.get() + 1);
             Poll::<()>::Pending
         }));
         yield_now().await;
@@ -72,7 +72,8 @@ fn wakes_before_the_poll_are_one() {
         for _ in 0..3 {
             waker.wake_by_ref();
         }
-        // The same from elsewhere: the queue and the inbox agree.
+        // From another thread, too: a task in the queue is not scheduled again through
+        // the inbox.
         thread::spawn({
             let waker = waker.clone();
             move || waker.wake()
@@ -87,7 +88,7 @@ fn wakes_before_the_poll_are_one() {
 }
 
 #[test]
-fn the_wakers_of_a_task_are_alike() {
+fn the_wakers_of_a_task_are_interchangeable() {
     block_on(async {
         let (here, there) = poll_fn(|context| {
             let waker = context.waker();
@@ -101,9 +102,9 @@ fn the_wakers_of_a_task_are_alike() {
     });
 }
 
-/// The thread is through before the loop could sleep.
+/// The other thread has woken the task before the loop can park.
 #[test]
-fn a_wake_before_the_loop_sleeps() {
+fn a_wake_before_the_loop_parks() {
     block_on(async {
         for _ in 0..ROUNDS.min(50) {
             let mut first = true;
@@ -120,10 +121,10 @@ fn a_wake_before_the_loop_sleeps() {
     });
 }
 
-/// The thread waits for the loop, and the loop for the thread, so that the wake
-/// comes while the loop goes to sleep, sleeps, or gets up.
+/// The thread waits for the loop, and the loop for the thread, so that the wake comes
+/// while the loop is about to park, is parked, or resumes.
 #[test]
-fn wakes_while_the_loop_sleeps_and_after() {
+fn wakes_while_the_loop_parks_and_resumes() {
     let (flag, slot) = (AtomicBool::new(false), Mutex::new(None::<Waker>));
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -149,8 +150,8 @@ fn wakes_while_the_loop_sleeps_and_after() {
     });
 }
 
-/// Everybody wakes everybody's task, again and again, and the loop sees what
-/// each did before its wake.
+/// Each thread wakes each task, again and again, and the tasks see what a thread wrote
+/// before its wake.
 #[test]
 fn many_threads_wake_many_tasks() {
     let counts: Arc<Vec<AtomicUsize>> = Arc::new((0..8).map(|_| AtomicUsize::new(0)).collect());
@@ -166,7 +167,7 @@ fn many_threads_wake_many_tasks() {
                 if std::mem::take(&mut first) {
                     wakers.borrow_mut().push(context.waker().clone());
                 }
-                // Relaxed: the wake carries it.
+                // Relaxed, because the wake makes the addition before it visible.
                 if counts[n].load(Ordering::Relaxed) == wanted {
                     Poll::Ready(())
                 } else {
@@ -203,8 +204,7 @@ fn many_threads_wake_many_tasks() {
     threads.join().unwrap();
 }
 
-/// Tasks pass from thread to thread through the queue of their own wakers, with
-/// clones and drops on the way.
+/// Threads take wakers from a common queue, and clone, wake and drop them.
 #[test]
 fn wakers_are_cloned_and_dropped_on_other_threads() {
     let queue: Mutex<VecDeque<Waker>> = Mutex::default();
@@ -229,7 +229,7 @@ fn wakers_are_cloned_and_dropped_on_other_threads() {
         }
         block_on(async {
             for _ in 0..ROUNDS {
-                // A task that ends while its wakers are about.
+                // A future that ends while other threads may still hold its wakers.
                 let mut polls = 0;
                 let short = poll_fn(|context| {
                     queue.lock().unwrap().push_back(context.waker().clone());
@@ -247,9 +247,10 @@ fn wakers_are_cloned_and_dropped_on_other_threads() {
     });
 }
 
-/// The task's memory is freed by another thread, its future and output never.
+/// The task's memory may be freed by another thread, but its future and its output are
+/// dropped on their own.
 #[test]
-fn the_last_waker_goes_on_another_thread() {
+fn the_last_waker_may_be_dropped_on_another_thread() {
     for _ in 0..ROUNDS.min(200) {
         let (send, receive) = mpsc::channel();
         let thread = thread::spawn(move || {
@@ -275,9 +276,9 @@ fn the_last_waker_goes_on_another_thread() {
     }
 }
 
-/// The loop is the last to let go of the task, and frees it, though nothing but
-/// the count of references tells it that the other thread is through. It once
-/// overwrote the count, and with it what that thread had left there.
+/// The loop drops the last reference to the task and frees it. Only the count of
+/// references orders this after the other thread's drop of its waker. Regression: the
+/// loop overwrote the count, and so lost that order.
 #[test]
 fn a_task_is_freed_after_its_last_foreign_waker() {
     let runtime = Runtime::new().unwrap();
@@ -287,11 +288,11 @@ fn a_task_is_freed_after_its_last_foreign_waker() {
         let (gone, thread) = (Arc::clone(&gone), Rc::clone(&thread));
         poll_fn(move |context| {
             let waker = context.waker().clone();
-            let told = Arc::clone(&gone);
+            let flag = Arc::clone(&gone);
             *thread.borrow_mut() = Some(thread::spawn(move || {
                 drop(waker);
-                // Relaxed, so that it tells nothing of the waker.
-                told.store(true, Ordering::Relaxed);
+                // Relaxed, so that the store does not order the drop of the waker.
+                flag.store(true, Ordering::Relaxed);
             }));
             while !gone.load(Ordering::Relaxed) {
                 thread::yield_now();
@@ -318,7 +319,7 @@ fn a_waker_outlives_its_runtime() {
 
     let waker = slot.take().unwrap();
     waker.wake_by_ref();
-    // Not mistaken for a task of a loop that came later.
+    // The waker is not mistaken for one of a later loop on this thread.
     block_on(async {
         waker.wake_by_ref();
         let again = waker.clone();
@@ -333,7 +334,7 @@ fn a_waker_outlives_its_runtime() {
     .unwrap();
 }
 
-/// Several threads wake while the runtime goes, whose tasks are `!Send`.
+/// Several threads wake tasks while the runtime is dropped; the futures are `!Send`.
 #[test]
 fn wakes_race_with_the_end_of_the_runtime() {
     for round in 0..ROUNDS.min(300) {
@@ -342,10 +343,10 @@ fn wakes_race_with_the_end_of_the_runtime() {
         let runtime = Runtime::new().unwrap();
         let dropped = Rc::new(Cell::new(0));
         for _ in 0..THREADS {
-            let told = Rc::clone(&dropped);
+            let count = Rc::clone(&dropped);
             let send = send.clone();
             let _detached = runtime.spawn(async move {
-                let _guard = OnDrop::new(move || told.set(told.get() + 1));
+                let _guard = OnDrop::new(move || count.set(count.get() + 1));
                 poll_fn(|context| {
                     send.send(context.waker().clone()).unwrap();
                     Poll::Ready(())
@@ -381,7 +382,7 @@ fn wakes_race_with_the_end_of_the_runtime() {
     }
 }
 
-/// Two loops on one thread: a wake of the one's task while the other runs.
+/// Two loops on one thread: a task of one is woken while the other runs.
 #[test]
 fn a_loop_wakes_the_task_of_another_on_its_thread() {
     let (here, there) = (Runtime::new().unwrap(), Runtime::new().unwrap());
@@ -400,14 +401,14 @@ fn a_loop_wakes_the_task_of_another_on_its_thread() {
     there.turn(Some(Duration::ZERO)).unwrap();
     here.block_on(async { slot.take().unwrap().wake() });
     there.turn(Some(Duration::ZERO)).unwrap();
-    // Outside both, too.
+    // The task may be woken outside both loops, too.
     slot.take().unwrap().wake();
     assert_eq!(there.block_on(task).unwrap(), 3);
 }
 
-/// A waker that a thread keeps to its very end, beyond its own loop's.
+/// A thread-local keeps the waker and its runtime until the thread ends.
 #[test]
-fn a_waker_goes_with_the_locals_of_its_thread() {
+fn a_waker_may_be_dropped_with_the_locals_of_its_thread() {
     thread_local! {
         static KEPT: RefCell<Option<(Waker, Runtime)>> = const { RefCell::new(None) };
     }

@@ -1,4 +1,4 @@
-//! A clock that stands still, and blocking work, which it waits for.
+//! The paused clock waits for blocking work.
 
 use std::cell::{Cell, RefCell};
 use std::future::pending;
@@ -20,7 +20,7 @@ fn runtime() -> Runtime {
 }
 
 #[test]
-fn time_waits_for_blocking_work() {
+fn a_paused_clock_waits_for_blocking_work() {
     let runtime = runtime();
     let order = Rc::new(RefCell::new(Vec::new()));
     let (gate, work) = gate();
@@ -37,7 +37,10 @@ fn time_waits_for_blocking_work() {
         runtime.turn(Some(Duration::from_millis(1))).unwrap();
     }
     gate.wait();
-    assert!(!sleeper.is_finished(), "the clock stands still");
+    assert!(
+        !sleeper.is_finished(),
+        "the clock does not move while the job runs"
+    );
     gate.open();
     let start = {
         let _guard = runtime.enter();
@@ -52,9 +55,9 @@ fn time_waits_for_blocking_work() {
     assert_eq!(*order.borrow(), ["job", "sleep"]);
 }
 
-/// Nobody is woken by the work, so the loop itself has to be.
+/// The end of the job wakes no task, so it must wake the loop itself.
 #[test]
-fn time_goes_on_after_work_that_nobody_waits_for() {
+fn time_goes_on_after_a_job_that_no_task_waits_for() {
     for _ in 0..if cfg!(miri) { 3 } else { 100 } {
         let runtime = runtime();
         let (gate, work) = gate();
@@ -85,16 +88,16 @@ fn time_goes_on_after_an_abort() {
     runtime.block_on(async { assert!(waiting.await.is_err()) });
 }
 
-/// What the work wakes comes before the next timer.
+/// A task that the end of the job wakes runs before the next timer fires.
 #[test]
-fn no_timer_overtakes_work_that_is_over() {
+fn no_timer_overtakes_a_finished_job() {
     for _ in 0..if cfg!(miri) { 3 } else { 300 } {
         runtime().block_on(async {
             let slept = Rc::new(Cell::new(false));
-            let told = Rc::clone(&slept);
+            let flag = Rc::clone(&slept);
             drop(spawn(async move {
                 sleep(HOUR).await;
-                told.set(true);
+                flag.set(true);
                 pending::<()>().await;
             }));
             yield_now().await;

@@ -1,4 +1,4 @@
-//! Durations that reach past the end of time.
+//! Durations that reach past the end of the clock.
 
 use std::future::pending;
 use std::pin::Pin;
@@ -19,7 +19,7 @@ fn years(years: u64) -> Duration {
     Duration::from_secs(86_400 * 365 * years)
 }
 
-/// What the clock does not reach.
+/// Durations that are longer than the clock can represent.
 fn endless() -> [Duration; 4] {
     [
         Duration::MAX,
@@ -30,7 +30,7 @@ fn endless() -> [Duration; 4] {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_limit_without_end_does_not_come() {
+async fn a_limit_without_end_never_passes() {
     let start = Instant::now();
     for duration in endless() {
         let limited = spawn(timeout(duration, pending::<()>()));
@@ -48,11 +48,11 @@ async fn a_limit_without_end_does_not_come() {
         assert!(reset.is_none_or(|reset| !reset.is_finished()));
     }
     assert_eq!(start.elapsed(), years(400));
-    // What is nearer is not in their way.
+    // Nearer limits and timers work beside endless ones.
     assert_eq!(timeout(Duration::MAX, async { 5 }).await, Ok(5));
     let slow = timeout(Duration::MAX, sleep(years(1)));
     assert!(slow.await.is_ok());
-    // One that was far away can be brought back.
+    // An endless timer can be reset to a near deadline.
     let mut timer = sleep(Duration::MAX);
     assert!(poll(&mut timer, Waker::noop()).is_pending());
     Pin::new(&mut timer).reset(Instant::now() + ms(1));
@@ -75,7 +75,7 @@ async fn a_sleep_without_end_takes_thirty_years() {
         ticks.tick().await;
         assert_eq!(start.elapsed(), years(60));
         if duration == years(600) {
-            // What the clock does reach is not cut short.
+            // A duration that the clock can represent is not cut short.
             sleep(years(31)).await;
             assert_eq!(start.elapsed(), years(91));
         }
@@ -96,9 +96,9 @@ async fn an_interval_without_end_is_reset_to_thirty_years() {
     assert_eq!(start.elapsed(), years(61));
 }
 
-/// At the end of the clock there is nothing to jump to.
+/// At the end of its range the paused clock does not jump any further.
 #[test]
-fn the_clock_ends() {
+fn the_clock_stops_at_the_end_of_its_range() {
     let runtime = paused();
     runtime.block_on(async {
         for _ in 0..18 {
@@ -109,17 +109,17 @@ fn the_clock_ends() {
     while runtime.turn(Some(Duration::ZERO)).unwrap() {}
     runtime.turn(Some(ms(1))).unwrap();
     assert!(!beyond.is_finished());
-    // Nearer times come.
+    // Nearer deadlines are still reached.
     runtime.block_on(async { sleep(ms(1)).await });
 }
 
 #[test]
-fn a_limit_without_end_is_no_timer() {
+fn a_limit_without_end_sets_no_timer() {
     let runtime = paused();
     let endless = runtime.spawn(async { timeout(Duration::MAX, pending::<()>()).await });
     runtime.turn(Some(Duration::ZERO)).unwrap();
     assert_eq!(runtime.next_timer(), None);
-    // Nothing to jump to.
+    // The clock has no timer to jump to.
     let before = runtime.block_on(async { Instant::now() });
     runtime.turn(Some(Duration::ZERO)).unwrap();
     runtime.turn(Some(ms(1))).unwrap();

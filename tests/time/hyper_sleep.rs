@@ -1,4 +1,4 @@
-//! hyper's sleeps, polled and dropped away from the loop that made them.
+//! Sleeps for hyper that are polled and dropped on other threads than their loop's.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use coreloop::hyper::LoopTimer;
 use coreloop::task::yield_now;
 use hyper::rt::{Sleep, Timer as _};
 
-/// A sleep whose timer is set.
+/// Creates a sleep, and sets its timer.
 fn sleeping(runtime: &Runtime, seconds: u64) -> Pin<Box<dyn Sleep>> {
     let entered = runtime.enter();
     let mut sleep = LoopTimer.sleep(Duration::from_secs(seconds));
@@ -23,7 +23,7 @@ fn sleeping(runtime: &Runtime, seconds: u64) -> Pin<Box<dyn Sleep>> {
     sleep
 }
 
-fn poll_away(mut sleep: Pin<Box<dyn Sleep>>) -> Pin<Box<dyn Sleep>> {
+fn poll_on_another_thread(mut sleep: Pin<Box<dyn Sleep>>) -> Pin<Box<dyn Sleep>> {
     let away = thread::spawn(move || {
         let polled = sleep.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         assert!(polled.is_pending());
@@ -40,35 +40,38 @@ fn turn(runtime: &Runtime) {
     });
 }
 
-/// Its timer was on the way home with a task that was then aborted, and stayed in
-/// the wheel until its time.
+/// Regression: a task that was sent to the loop with the timer was aborted, so that the
+/// timer stayed in the wheel until it was due.
 #[test]
-fn a_sleep_dropped_before_its_timer_is_home_leaves_none() {
+fn a_sleep_dropped_on_another_thread_leaves_no_timer() {
     let runtime = Runtime::new().expect("descriptors for a loop");
     let sleep = sleeping(&runtime, 1000);
     assert!(runtime.next_timer().is_some());
-    let sleep = poll_away(sleep);
+    let sleep = poll_on_another_thread(sleep);
     thread::spawn(move || drop(sleep)).join().expect("a drop");
     turn(&runtime);
     assert_eq!(runtime.next_timer(), None);
 }
 
 #[test]
-fn a_sleep_that_is_away_goes_with_its_loop_or_after_it() {
+fn a_sleep_polled_on_another_thread_may_be_dropped_before_or_after_its_loop() {
     let runtime = Runtime::new().expect("descriptors for a loop");
     let (before, after) = (sleeping(&runtime, 1000), sleeping(&runtime, 2000));
-    let (before, after) = (poll_away(before), poll_away(after));
+    let (before, after) = (
+        poll_on_another_thread(before),
+        poll_on_another_thread(after),
+    );
     drop(before);
     drop(runtime);
-    drop(poll_away(after));
+    drop(poll_on_another_thread(after));
 }
 
 #[test]
-fn a_sleep_comes_home_and_goes_away_again() {
+fn a_sleep_may_be_polled_on_another_thread_again_and_again() {
     let runtime = Runtime::new().expect("descriptors for a loop");
     let mut sleep = sleeping(&runtime, 1000);
     for _ in 0..3 {
-        sleep = poll_away(sleep);
+        sleep = poll_on_another_thread(sleep);
         turn(&runtime);
         assert!(runtime.next_timer().is_some());
     }

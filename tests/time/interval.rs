@@ -1,5 +1,5 @@
-//! `Interval`: when it ticks, what becomes of ticks that are missed, and its
-//! resets. To the nanosecond, with a clock that stands still.
+//! `Interval`: when it ticks, what happens to missed ticks, and how it is reset. Exact to
+//! the nanosecond, with a paused clock.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
@@ -17,8 +17,7 @@ fn ms(millis: u64) -> Duration {
 /// A way to reset an interval.
 type Reset = fn(&mut Interval);
 
-/// Asserts that these ticks are there, in milliseconds since `start`, and no
-/// more.
+/// Asserts that exactly these ticks are ready, in milliseconds since `start`.
 #[track_caller]
 fn assert_ticks(interval: &mut Interval, start: Instant, ticks: &[u64]) {
     let context = &mut Context::from_waker(Waker::noop());
@@ -28,7 +27,7 @@ fn assert_ticks(interval: &mut Interval, start: Instant, ticks: &[u64]) {
     assert_eq!(interval.poll_tick(context), Poll::Pending);
 }
 
-/// An interval of 300 ms, whose tick at 600 is found at 950.
+/// Creates an interval of 300 ms whose tick at 600 ms is polled at 950 ms.
 async fn late(behavior: MissedTickBehavior) -> (Interval, Instant) {
     let start = Instant::now();
     let mut interval = interval_at(start, ms(300));
@@ -52,13 +51,13 @@ async fn the_first_tick_comes_at_once_and_the_others_after_a_period() {
     for tick in 0..20 {
         assert_eq!(interval.tick().await, start + tick * ms(10));
         assert_eq!(Instant::now(), start + tick * ms(10));
-        // What is done meanwhile does not put off the next.
+        // Work between two ticks does not delay the next one.
         sleep(ms(7)).await;
     }
 }
 
 #[coreloop::test(start_paused = true)]
-async fn the_ticks_count_from_the_call() {
+async fn ticks_count_from_the_call() {
     let start = Instant::now();
     let mut interval = interval(ms(100));
     sleep(ms(3)).await;
@@ -67,13 +66,13 @@ async fn the_ticks_count_from_the_call() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn an_interval_starts_when_it_is_told_to() {
+async fn an_interval_starts_at_the_given_instant() {
     let start = Instant::now() + ms(50);
     let mut later = interval_at(start, ms(20));
     assert_eq!(later.tick().await, start);
     assert_eq!(Instant::now(), start);
     assert_eq!(later.tick().await, start + ms(20));
-    // In the past: that counts as a tick.
+    // A start in the past counts as a tick.
     let past = Instant::now() - ms(30);
     let mut earlier = interval_at(past, ms(20));
     assert_ticks(&mut earlier, past, &[0, 20]);
@@ -104,14 +103,14 @@ async fn delay_counts_from_the_late_tick() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn skip_goes_on_at_the_next_multiple() {
+async fn skip_continues_at_the_next_multiple() {
     let (mut interval, start) = late(MissedTickBehavior::Skip).await;
     assert_ticks(&mut interval, start, &[600]);
     advance(ms(249)).await;
     assert_ticks(&mut interval, start, &[]);
     advance(ms(1)).await;
     assert_ticks(&mut interval, start, &[1200]);
-    // Found exactly when another is due: that is skipped as well.
+    // The tick is polled exactly when a later one is due, which is skipped as well.
     advance(ms(900)).await;
     assert_ticks(&mut interval, start, &[1500]);
     advance(ms(300)).await;
@@ -148,9 +147,10 @@ async fn a_tick_that_is_late_by_five_milliseconds_is_not_missed() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn resets_say_when_the_next_tick_comes() {
+async fn a_reset_determines_the_next_tick() {
     let period = ms(300);
-    // By how much later than the reset, at 400, the next tick comes.
+    // Each reset, which happens at 400 ms, and how many milliseconds later the next tick
+    // is due.
     let resets: [(Reset, u64); 6] = [
         (|interval| interval.reset(), 300),
         (|interval| interval.reset_immediately(), 0),
@@ -183,14 +183,14 @@ async fn a_reset_discards_missed_ticks() {
     assert_ticks(&mut interval, start, &[]);
     advance(ms(10)).await;
     assert_ticks(&mut interval, start, &[110]);
-    // Into the past: what is due then is made up for.
+    // After a reset into the past, the ticks since then are due.
     interval.reset_at(start + ms(85));
     assert_ticks(&mut interval, start, &[85, 95, 105]);
 }
 
-/// A waker that was left at a poll that is pending is woken at the new time.
+/// A task whose poll returned pending is woken at the new time.
 #[coreloop::test(start_paused = true)]
-async fn a_reset_wakes_who_waits() {
+async fn a_reset_wakes_the_waiting_task_at_the_new_time() {
     let start = Instant::now();
     let mut ticker = interval_at(start + ms(1000), ms(1000));
     let mut polls = 0;
@@ -207,9 +207,9 @@ async fn a_reset_wakes_who_waits() {
     assert_eq!((start.elapsed(), polls), (ms(10), 2));
 }
 
-/// Nothing is woken for the tick after one that was ready.
+/// A poll that returned a tick does not register the task for the next tick.
 #[coreloop::test(start_paused = true)]
-async fn a_ready_tick_wakes_nobody_later() {
+async fn a_ready_tick_causes_no_later_wake() {
     let start = Instant::now();
     let mut ticker = interval(ms(10));
     let mut ready = 0;
@@ -223,7 +223,7 @@ async fn a_ready_tick_wakes_nobody_later() {
     );
     assert!(stalled.await.is_err());
     assert_eq!(start.elapsed(), ms(100));
-    assert_eq!(ready, 2, "at the start, and as the timeout came");
+    assert_eq!(ready, 2, "polled at the start, and when the timeout fired");
 }
 
 #[coreloop::test(start_paused = true)]
@@ -236,7 +236,7 @@ async fn a_tick_that_is_dropped_is_not_lost() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn an_endless_period_is_one_of_thirty_years() {
+async fn an_endless_period_is_thirty_years() {
     let start = Instant::now();
     let mut interval = interval(Duration::MAX);
     assert_eq!(interval.period(), Duration::MAX);
@@ -260,7 +260,7 @@ async fn an_endless_period_is_one_of_thirty_years() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_nanosecond_is_a_period() {
+async fn a_period_may_be_a_nanosecond() {
     let start = Instant::now();
     let mut interval = interval(Duration::from_nanos(1));
     let ticks = if cfg!(miri) { 20 } else { 1000 };
@@ -270,7 +270,8 @@ async fn a_nanosecond_is_a_period() {
     assert_eq!(start.elapsed(), Duration::from_nanos(ticks - 1));
 }
 
-/// The budget: an interval that is always behind does not starve the others.
+/// Because ticks spend the budget, an interval that is always behind does not starve
+/// other tasks.
 #[coreloop::test(start_paused = true)]
 async fn an_interval_that_catches_up_lets_others_run() {
     let mut interval = interval(Duration::from_nanos(10));
@@ -286,13 +287,13 @@ async fn an_interval_that_catches_up_lets_others_run() {
 
 #[coreloop::test]
 #[should_panic(expected = "the period of an interval must not be zero")]
-async fn a_period_of_nothing_panics() {
+async fn a_period_of_zero_panics() {
     drop(interval(Duration::ZERO));
 }
 
 #[coreloop::test]
 #[should_panic(expected = "the period of an interval must not be zero")]
-async fn a_period_of_nothing_panics_with_a_start() {
+async fn a_period_of_zero_with_a_start_panics() {
     drop(interval_at(Instant::now(), Duration::ZERO));
 }
 

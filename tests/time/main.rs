@@ -1,4 +1,4 @@
-//! Timers: sleeps, timeouts, intervals, and a clock that tests move.
+//! Timers: sleeps, timeouts, intervals, and a paused clock that tests move.
 #![cfg(test)]
 
 mod alarm;

@@ -1,4 +1,4 @@
-//! Timers that another executor or another loop polls, or whose runtime is gone.
+//! Timers that another executor or another loop polls, or whose runtime has ended.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -37,12 +37,12 @@ fn another_executor_polls_a_timer() {
     assert_eq!(runtime.next_timer(), None);
 }
 
-/// The loop's descriptor says that there is something to do, also for a timer
-/// that was set, or brought forward, outside its turns.
+/// The loop's descriptor becomes readable when a timer is due that was set, or moved
+/// forward, outside its turns.
 #[test]
 #[cfg(target_os = "linux")]
 #[cfg_attr(miri, ignore = "no timerfd")]
-fn another_loop_is_told_of_a_timer() {
+fn a_timer_makes_the_descriptor_of_its_loop_readable() {
     use coreloop_test_support::program::PATIENCE;
     use mio::unix::SourceFd;
     use std::os::fd::AsFd;
@@ -62,7 +62,7 @@ fn another_loop_is_told_of_a_timer() {
     let mut set = sleep(ms(1));
     let mut reset = sleep(Duration::from_secs(3600));
     assert!(poll(&mut reset, &waker).is_pending());
-    // On a busy machine it may be due before it is polled, and then was not set.
+    // On a busy machine the timer may be due before it is polled, and then it is not set.
     while poll(&mut set, &waker).is_ready() {
         Pin::new(&mut set).reset(Instant::now() + ms(1));
     }
@@ -70,7 +70,10 @@ fn another_loop_is_told_of_a_timer() {
     for wakes in [1, 2] {
         while count.get() < wakes {
             outer.poll(&mut events, Some(PATIENCE)).unwrap();
-            assert!(!events.is_empty(), "it does not show a timer that is due");
+            assert!(
+                !events.is_empty(),
+                "the descriptor is not readable when a timer is due"
+            );
             runtime.turn(Some(Duration::ZERO)).unwrap();
         }
         let soon = Instant::now() + ms(1);
@@ -82,27 +85,27 @@ fn another_loop_is_told_of_a_timer() {
 }
 
 #[test]
-fn a_timer_of_a_runtime_that_is_gone() {
+fn a_timer_of_a_paused_runtime_that_has_ended_stays_pending() {
     let runtime = paused();
     let guard = runtime.enter();
     let mut waiting = sleep(ms(5));
     let mut new = sleep(ms(5));
-    let mut over = sleep(Duration::ZERO);
+    let mut elapsed = sleep(Duration::ZERO);
     assert!(poll(&mut waiting, Waker::noop()).is_pending());
     drop(guard);
     drop(runtime);
-    // Nobody moves its clock any more.
+    // No runtime moves the paused clock any more.
     for timer in [&mut waiting, &mut new] {
         assert!(poll(timer, Waker::noop()).is_pending());
         Pin::new(&mut *timer).reset(Instant::now() + Duration::from_secs(3600));
         assert!(poll(timer, Waker::noop()).is_pending());
         assert!(!timer.is_elapsed());
     }
-    assert!(poll(&mut over, Waker::noop()).is_ready());
+    assert!(poll(&mut elapsed, Waker::noop()).is_ready());
 }
 
 #[test]
-fn a_timer_of_a_runtime_that_is_gone_ends_if_it_is_polled() {
+fn a_timer_of_a_runtime_that_has_ended_elapses_when_it_is_polled() {
     let runtime = Runtime::new().unwrap();
     let guard = runtime.enter();
     let mut timer = sleep(Duration::from_micros(50));
@@ -111,12 +114,13 @@ fn a_timer_of_a_runtime_that_is_gone_ends_if_it_is_polled() {
     drop(runtime);
     wait_until(|| poll(&mut timer, Waker::noop()).is_ready());
     assert!(timer.is_elapsed());
-    // As another runtime's task sees it, which is polled for other reasons.
+    // A task of another runtime that polls the timer for another reason sees that it has
+    // elapsed.
     let done = block_on(async { timeout(ms(1), timer).await });
     assert!(done.is_ok());
 }
 
-/// Two runtimes on one thread: a timer belongs to the one it was made in.
+/// Two runtimes on one thread: a timer belongs to the runtime in which it was created.
 #[test]
 fn a_timer_of_one_runtime_is_awaited_in_another() {
     let (a, b) = (paused(), paused());

@@ -1,5 +1,4 @@
-//! A clock that stands still: pausing, resuming, advancing, and what it jumps
-//! to by itself.
+//! The paused clock: pausing, resuming, advancing, and how it jumps to timers by itself.
 
 use std::cell::RefCell;
 use std::future::pending;
@@ -53,7 +52,7 @@ async fn each_timer_sees_its_own_time() {
     let tasks = if cfg!(miri) { 20 } else { 200 };
     let tasks: Vec<_> = (0..tasks)
         .map(|n| {
-            // Many within a microsecond, and in no order.
+            // Many deadlines within a microsecond, in no order.
             let deadline = start + ms(5) + nanos(n * 7919 % 1000);
             spawn(async move {
                 sleep_until(deadline).await;
@@ -82,7 +81,7 @@ async fn only_sleeping_moves_a_paused_clock() {
 }
 
 #[coreloop::test]
-async fn a_clock_is_paused_and_goes_on_from_where_it_was() {
+async fn a_resumed_clock_continues_from_where_it_was_paused() {
     pause();
     let start = Instant::now();
     let hour = Duration::from_secs(3600);
@@ -93,7 +92,7 @@ async fn a_clock_is_paused_and_goes_on_from_where_it_was() {
     assert!(resumed.duration_since(start) >= hour);
     assert!(resumed.duration_since(start) < 2 * hour);
     wait_until(|| Instant::now() != resumed);
-    // Timers go by it.
+    // Timers follow the resumed clock.
     sleep(Duration::from_micros(300)).await;
     assert!(resumed.elapsed() >= Duration::from_micros(300));
     pause();
@@ -103,14 +102,14 @@ async fn a_clock_is_paused_and_goes_on_from_where_it_was() {
     resume();
 }
 
-/// While the clock stood still, the alarm that was set for the timer went off,
-/// and it was taken for one that is still to come.
+/// Regression: the alarm that was set for the timer went off while the clock was paused,
+/// but the loop still counted on it.
 #[test]
 fn a_timer_outlasts_a_pause() {
     let runtime = Runtime::new().unwrap();
     let _guard = runtime.enter();
     let timer = runtime.spawn(sleep(ms(2)));
-    // At the end of a turn the alarm is set.
+    // The turn sets the alarm at its end.
     runtime.turn(Some(Duration::ZERO)).unwrap();
     pause();
     let system = std::time::Instant::now();
@@ -120,7 +119,7 @@ fn a_timer_outlasts_a_pause() {
 }
 
 #[coreloop::test]
-async fn a_timer_that_came_due_by_an_advance_fires_after_the_resume() {
+async fn a_timer_made_due_by_an_advance_fires_after_the_resume() {
     let timer = spawn(sleep(Duration::from_secs(1000)));
     sleep(Duration::from_micros(10)).await;
     pause();
@@ -132,7 +131,7 @@ async fn a_timer_that_came_due_by_an_advance_fires_after_the_resume() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn advance_moves_the_clock_by_just_so_much() {
+async fn advance_moves_the_clock_by_exactly_its_duration() {
     for duration in [nanos(0), nanos(1), nanos(51_592), ms(1), ms(3_141_592)] {
         let start = Instant::now();
         advance(duration).await;
@@ -141,7 +140,7 @@ async fn advance_moves_the_clock_by_just_so_much() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn advance_wakes_what_is_due_in_order() {
+async fn advance_wakes_the_due_timers_in_order() {
     let start = Instant::now();
     let order = Rc::new(RefCell::new(Vec::new()));
     let tasks: Vec<_> = [30, 10, 20, 40, 10]
@@ -151,7 +150,7 @@ async fn advance_wakes_what_is_due_in_order() {
             let order = Rc::clone(&order);
             spawn(async move {
                 sleep(ms(millis)).await;
-                // All after the one jump.
+                // The clock has already made its whole jump.
                 order.borrow_mut().push((millis, n, start.elapsed()));
             })
         })
@@ -171,7 +170,7 @@ async fn advance_wakes_what_is_due_in_order() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn advance_does_not_wait_for_what_is_set_after_the_jump() {
+async fn advance_does_not_wait_for_timers_that_are_set_after_the_jump() {
     let task = spawn(async {
         for _ in 0..3 {
             sleep(ms(10)).await;
@@ -185,7 +184,7 @@ async fn advance_does_not_wait_for_what_is_set_after_the_jump() {
     assert_eq!(start.elapsed(), ms(20));
 }
 
-/// In steps that are less than tokio's granularity.
+/// The steps are smaller than tokio's granularity.
 #[coreloop::test(start_paused = true)]
 async fn a_timer_is_ready_after_the_last_of_several_advances() {
     let mut timer = sleep(ms(1));
@@ -231,7 +230,11 @@ fn a_turn_does_not_jump_past_its_limit() {
     assert_eq!(start.elapsed(), ms(60));
     assert!(!task.is_finished());
     runtime.turn(Some(ms(50))).unwrap();
-    assert_eq!(start.elapsed(), ms(100), "not further than the timer");
+    assert_eq!(
+        start.elapsed(),
+        ms(100),
+        "the clock moves no further than the timer"
+    );
     assert!(task.is_finished());
     assert_eq!(runtime.next_timer(), None);
 }
@@ -256,7 +259,7 @@ fn every_runtime_has_its_own_clock() {
     paused.block_on(async { sleep(day).await });
     other.block_on(async { assert!(Instant::now() < start + day) });
     assert_eq!(paused.block_on(async { Instant::now() }), start + day);
-    // Outside of both it is the system's.
+    // Outside of both runtimes, the clock is the system's.
     assert!(Instant::now() < start + day);
     let _guard = paused.enter();
     assert_eq!(Instant::now(), start + day);
@@ -271,12 +274,12 @@ async fn a_timeout_of_hours_takes_no_time() {
 }
 
 #[test]
-fn a_clock_is_moved_from_outside_the_loop() {
+fn a_paused_clock_may_be_advanced_from_outside_the_loop() {
     let runtime = paused();
     let _guard = runtime.enter();
     let task = runtime.spawn(sleep(ms(10)));
     runtime.turn(Some(Duration::ZERO)).unwrap();
-    // By another executor: only the next turn wakes.
+    // Advances as another executor would: only the next turn wakes the task.
     let mut moving = std::pin::pin!(advance(ms(10)));
     let context = &mut Context::from_waker(Waker::noop());
     assert!(moving.as_mut().poll(context).is_pending());
@@ -293,13 +296,13 @@ async fn pausing_twice_panics() {
 
 #[coreloop::test]
 #[should_panic(expected = "the clock is not paused")]
-async fn resuming_what_goes_panics() {
+async fn resuming_a_running_clock_panics() {
     resume();
 }
 
 #[coreloop::test]
 #[should_panic(expected = "the clock is not paused")]
-async fn advancing_what_goes_panics() {
+async fn advancing_a_running_clock_panics() {
     advance(ms(1)).await;
 }
 

@@ -1,4 +1,4 @@
-//! `Sleep::reset`: a deadline that is moved.
+//! `Sleep::reset`: moving the deadline.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -14,7 +14,7 @@ fn ms(millis: u64) -> Duration {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_reset_puts_off_and_brings_forward() {
+async fn a_reset_moves_the_deadline_later_or_earlier() {
     let start = Instant::now();
     let mut later = pin!(sleep(ms(10)));
     later.as_mut().reset(start + ms(50));
@@ -29,7 +29,7 @@ async fn a_reset_puts_off_and_brings_forward() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_reset_of_a_timer_that_waits_wakes_at_the_new_time() {
+async fn a_reset_of_a_waiting_timer_wakes_its_task_at_the_new_time() {
     for (old, new) in [(10, 50), (1000, 5), (10, 10), (10, 0)] {
         let start = Instant::now();
         let mut timer = sleep(ms(old));
@@ -49,7 +49,7 @@ async fn a_reset_of_a_timer_that_waits_wakes_at_the_new_time() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_reset_after_the_end_starts_anew() {
+async fn a_reset_restarts_an_elapsed_timer() {
     let mut timer = pin!(sleep(ms(1)));
     for _ in 0..3 {
         timer.as_mut().await;
@@ -60,7 +60,7 @@ async fn a_reset_after_the_end_starts_anew() {
         timer.as_mut().await;
         assert_eq!(now.elapsed(), ms(20));
     }
-    // Fired, but not polled since.
+    // The timer has fired, but has not been polled since.
     timer.as_mut().reset(Instant::now() + ms(1));
     assert!(poll(&mut timer, Waker::noop()).is_pending());
     advance(ms(2)).await;
@@ -71,7 +71,7 @@ async fn a_reset_after_the_end_starts_anew() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_reset_into_the_past_is_over_at_once() {
+async fn a_sleep_reset_into_the_past_has_elapsed_at_once() {
     advance(ms(100)).await;
     let mut timer = sleep(ms(10));
     assert!(poll(&mut timer, Waker::noop()).is_pending());
@@ -82,7 +82,7 @@ async fn a_reset_into_the_past_is_over_at_once() {
     assert!(poll(&mut timer, Waker::noop()).is_ready());
 }
 
-/// One limit on the time between messages, reset by each.
+/// A limit on the time between messages, which each message resets.
 #[coreloop::test(start_paused = true)]
 async fn an_idle_limit_is_reset_very_often() {
     let start = Instant::now();

@@ -1,4 +1,4 @@
-//! `sleep` and `sleep_until`: their order, that none is early, and that none is lost.
+//! `sleep` and `sleep_until`: they end in order, none is early, and none is lost.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -50,7 +50,7 @@ fn timers_fire_in_the_order_of_their_deadlines() {
 
 #[test]
 #[cfg_attr(miri, ignore = "about the wheel, which is safe code")]
-fn equal_deadlines_fire_in_the_order_of_their_setting() {
+fn timers_with_equal_deadlines_fire_in_the_order_in_which_they_were_set() {
     paused().block_on(async {
         let order = Rc::new(RefCell::new(Vec::new()));
         let deadline = Instant::now() + Duration::from_secs(100);
@@ -61,7 +61,7 @@ fn equal_deadlines_fire_in_the_order_of_their_setting() {
                 sleep_until(deadline).await;
                 order.borrow_mut().push(n);
             }));
-            // At another distance each time, so at another level of the wheel.
+            // The distance to the deadline changes, and with it the level of the wheel.
             sleep(Duration::from_millis(n * n)).await;
         }
         for handle in handles {
@@ -72,7 +72,7 @@ fn equal_deadlines_fire_in_the_order_of_their_setting() {
 }
 
 #[test]
-fn a_sleep_of_nothing_is_over_at_once() {
+fn a_sleep_of_zero_is_ready_at_once() {
     paused().block_on(async {
         let start = Instant::now();
         assert!(poll(&mut sleep(Duration::ZERO), Waker::noop()).is_ready());
@@ -115,7 +115,7 @@ fn no_sleep_is_early_on_the_real_clock() {
 }
 
 #[test]
-fn the_time_counts_from_the_call() {
+fn a_sleep_counts_from_the_call() {
     paused().block_on(async {
         let start = Instant::now();
         let second = sleep(Duration::from_secs(2));
@@ -133,7 +133,7 @@ fn a_dropped_sleep_is_cancelled() {
     runtime.block_on(async {
         let start = Instant::now();
         let mut cancelled = sleep(Duration::from_secs(1));
-        let waker = calling(|call| assert!(call != Call::Wake, "it was cancelled"));
+        let waker = calling(|call| assert!(call != Call::Wake, "the sleep was cancelled"));
         assert!(poll(&mut cancelled, &waker).is_pending());
         drop(cancelled);
         sleep(Duration::from_secs(3)).await;
@@ -146,7 +146,7 @@ fn a_dropped_sleep_is_cancelled() {
 fn a_sleep_moves_from_task_to_task() {
     paused().block_on(async {
         let mut timer = sleep(Duration::from_secs(1));
-        let first = calling(|call| assert!(call != Call::Wake, "it was replaced"));
+        let first = calling(|call| assert!(call != Call::Wake, "the waker was replaced"));
         assert!(poll(&mut timer, &first).is_pending());
         let moved = spawn(async move {
             timer.await;
@@ -156,9 +156,9 @@ fn a_sleep_moves_from_task_to_task() {
     });
 }
 
-/// As in tokio a sleep has not elapsed before it was polled or reset.
+/// As in tokio, a sleep has not elapsed before it is polled or reset.
 #[coreloop::test(start_paused = true)]
-async fn a_sleep_is_elapsed_once_it_was_polled() {
+async fn a_sleep_has_elapsed_once_it_was_polled() {
     let now = Instant::now();
     let past = now - Duration::from_secs(1);
     for timer in [sleep_until(now), sleep_until(past), sleep(Duration::ZERO)] {
@@ -167,7 +167,7 @@ async fn a_sleep_is_elapsed_once_it_was_polled() {
         timer.as_mut().await;
         assert!(timer.is_elapsed());
     }
-    // Also when its time comes in between.
+    // This also holds if the deadline passes before the first poll.
     let mut timer = pin!(sleep(Duration::from_secs(1)));
     advance(Duration::from_secs(2)).await;
     assert!(!timer.is_elapsed());
@@ -187,7 +187,7 @@ async fn a_sleep_is_elapsed_once_it_was_polled() {
 }
 
 #[test]
-fn a_sleep_that_is_over_stays_so() {
+fn an_elapsed_sleep_stays_elapsed() {
     paused().block_on(async {
         let mut timer = sleep(Duration::from_millis(1));
         assert!(!timer.is_elapsed());
@@ -212,7 +212,7 @@ fn a_waker_drops_timers_while_they_fire() {
                 if call == Call::Wake {
                     let all = own.take();
                     drop(all);
-                    // And sets new ones where they were.
+                    // New timers take the places of the old ones in the wheel.
                     for n in 0..50 {
                         let mut timer = sleep(Duration::from_micros(n));
                         let _ = poll(&mut timer, Waker::noop());
@@ -229,7 +229,7 @@ fn a_waker_drops_timers_while_they_fire() {
 }
 
 #[test]
-fn a_waker_that_turns_the_loop_while_cloned_misses_nothing() {
+fn a_waker_that_runs_a_turn_while_it_is_cloned_misses_no_timer() {
     let runtime = Rc::new(paused());
     let guard = runtime.enter();
     let mut timer = sleep(Duration::from_millis(1));
@@ -245,10 +245,11 @@ fn a_waker_that_turns_the_loop_while_cloned_misses_nothing() {
     assert!(poll(&mut timer, &waker).is_ready());
 }
 
-/// The timer had fired while its new waker was cloned. That panicked when it was
-/// let go of, and the sleep, which still counted on its timer, took another out.
+/// Regression: the timer fired while its new waker was cloned, and the waker panicked
+/// when it was dropped. The sleep still used the number of its timer, and removed another
+/// timer.
 #[test]
-fn a_waker_that_panics_when_let_go_of_costs_nobody_a_timer() {
+fn a_waker_that_panics_when_dropped_removes_no_other_timer() {
     let runtime = Rc::new(paused());
     let _guard = runtime.enter();
     let mut timer = sleep(Duration::from_millis(1));
@@ -256,7 +257,7 @@ fn a_waker_that_panics_when_let_go_of_costs_nobody_a_timer() {
     let (turned, panics) = (Rc::clone(&runtime), Cell::new(true));
     let waker = calling(move |call| match call {
         Call::Clone => drop(turned.turn(None)),
-        Call::Drop if panics.take() => panic!("let go of"),
+        Call::Drop if panics.take() => panic!("dropped"),
         Call::Drop | Call::Wake => {}
     });
     let polled = catch_unwind(AssertUnwindSafe(|| poll(&mut timer, &waker)));
@@ -270,7 +271,7 @@ fn a_waker_that_panics_when_let_go_of_costs_nobody_a_timer() {
 }
 
 #[test]
-fn the_clock_stands_still_until_nothing_else_can_happen() {
+fn a_paused_clock_does_not_move_until_nothing_else_can_happen() {
     let runtime = paused();
     runtime.block_on(async {
         let start = Instant::now();
@@ -278,7 +279,8 @@ fn the_clock_stands_still_until_nothing_else_can_happen() {
             yield_now().await;
         }
         assert_eq!(Instant::now(), start);
-        // A thread's wake comes before any time passes that nobody waits for.
+        // A wake from another thread arrives before the clock moves, as no task waits for
+        // a timer.
         let mut first = true;
         poll_fn(|context| {
             if std::mem::take(&mut first) {
@@ -291,7 +293,7 @@ fn the_clock_stands_still_until_nothing_else_can_happen() {
         .await;
         assert_eq!(Instant::now(), start);
     });
-    // It goes on from where it was.
+    // A later run continues from the time of the first.
     let hour = Duration::from_secs(3600);
     runtime.block_on(sleep_in(&runtime, hour));
     let _guard = runtime.enter();
@@ -308,7 +310,7 @@ fn a_sleep_outside_a_runtime_panics() {
 
 #[test]
 #[cfg_attr(miri, ignore = "hundreds of timers in the wheel, which is safe code")]
-fn very_many_timers() {
+fn twenty_thousand_timers_fire_in_order() {
     const TIMERS: u32 = if cfg!(miri) { 300 } else { 20_000 };
 
     paused().block_on(async {
@@ -334,7 +336,7 @@ fn very_many_timers() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn equal_deadlines_end_in_the_order_of_their_setting() {
+async fn sleeps_with_equal_deadlines_end_in_the_order_in_which_they_were_set() {
     let order = Rc::new(RefCell::new(Vec::new()));
     let start = Instant::now();
     let mut tasks = Vec::new();
@@ -343,7 +345,7 @@ async fn equal_deadlines_end_in_the_order_of_their_setting() {
         tasks.push(spawn(async move {
             let mut timer = sleep(ms(n % 3));
             if n % 2 == 0 {
-                // A reset is a setting.
+                // A reset sets the timer, too.
                 Pin::new(&mut timer).reset(start + ms(100));
                 timer.await;
             } else {
@@ -359,25 +361,25 @@ async fn equal_deadlines_end_in_the_order_of_their_setting() {
     assert_eq!(start.elapsed(), ms(100));
 }
 
-/// Nobody looked at the clock since: then the timer fires in the next turn.
+/// The loop has not read its clock since the deadline passed, so the timer fires in the
+/// next turn.
 #[test]
-fn a_deadline_that_passed_before_the_first_poll() {
+fn a_deadline_may_pass_before_the_first_poll() {
     block_on(async {
         let timer = sleep(Duration::from_micros(20));
         let late = sleep(Duration::from_micros(20));
         let system = std::time::Instant::now();
         while system.elapsed() < Duration::from_micros(40) {}
         timer.await;
-        // Now it is known.
+        // The loop has read its clock by now.
         assert!(Instant::now() >= late.deadline());
         assert_eq!(poll(&mut { late }, Waker::noop()), Poll::Ready(()));
     });
 }
 
-/// On the real clock, where timers share wakes: none is early, whatever it
-/// shares with.
+/// On the real clock, where timers that are due at about the same time fire together.
 #[test]
-fn no_timer_is_early_that_shares_a_wake() {
+fn no_timer_that_fires_together_with_others_is_early() {
     const TIMERS: u64 = if cfg!(miri) { 20 } else { 2000 };
     block_on(async {
         let tasks: Vec<_> = (0..TIMERS)

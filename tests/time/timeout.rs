@@ -17,7 +17,7 @@ fn ms(millis: u64) -> Duration {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_timeout_looks_at_the_future_first() {
+async fn a_timeout_polls_its_future_first() {
     let second = ms(1000);
     let both = timeout(second, sleep(second));
     assert!(both.await.is_ok());
@@ -43,11 +43,11 @@ async fn the_tighter_of_two_timeouts_wins() {
     assert_eq!(start.elapsed(), ms(20));
 }
 
-/// A future that spends the whole budget in every poll, and one that is polled
-/// where nothing is left of it.
+/// A future that spends the whole budget in every poll, and a timeout that is polled when
+/// no budget is left.
 #[test]
 #[cfg_attr(miri, ignore = "thousands of units of budget, in safe code")]
-fn a_timeout_wins_against_a_future_that_eats_the_budget() {
+fn a_timeout_ends_a_future_that_spends_the_budget() {
     in_time(|| {
         block_on(async {
             let greedy = async {
@@ -66,7 +66,7 @@ fn a_timeout_wins_against_a_future_that_eats_the_budget() {
             let nested = timeout(limit, timeout(Duration::MAX, spent));
             assert!(nested.await.is_err());
             assert!(polls.get() > 0);
-            // Ready timers spend budget too.
+            // Ready timers spend the budget, too.
             let sleeper = async {
                 loop {
                     sleep(Duration::ZERO).await;
@@ -78,7 +78,7 @@ fn a_timeout_wins_against_a_future_that_eats_the_budget() {
 }
 
 #[test]
-fn a_timeout_gives_the_output_or_elapses() {
+fn a_timeout_returns_the_output_or_elapses() {
     paused().block_on(async {
         let second = Duration::from_secs(1);
         assert_eq!(timeout(second, async { 1 }).await.unwrap(), 1);
@@ -93,7 +93,7 @@ fn a_timeout_gives_the_output_or_elapses() {
         assert!(timeout_at(soon, sleep(2 * second)).await.is_err());
         assert!(Instant::now() >= soon);
         assert!(timeout(2 * second, sleep(second)).await.is_ok());
-        // Both at once: the future, which is looked at first.
+        // If both are due at once, the future is ready, because it is polled first.
         assert!(timeout(second, sleep(second)).await.is_ok());
     });
 }

@@ -1,5 +1,5 @@
-//! Time limits and the budget of the task: a limit that is polled without budget says
-//! nothing about time, and a future that spends the budget cannot evade its limit.
+//! Time limits and the budget of the task: a future that was refused for lack of budget
+//! is not late, and a future that spends the budget cannot evade its limit.
 
 use std::cell::Cell;
 use std::future::{Future, pending, poll_fn};
@@ -37,7 +37,7 @@ const LIMITS: [Limit; 6] = [
     Limit::DeadlineAroundTimeout,
 ];
 
-/// The output of `future`, if it is ready before a limit that passes at once.
+/// Returns the output of `future`, if it is ready within a limit that passes at once.
 async fn at_once<F: Future>(limit: Limit, future: F) -> Option<F::Output> {
     let zero = Duration::ZERO;
     let long = Duration::from_secs(3600);
@@ -58,8 +58,7 @@ async fn at_once<F: Future>(limit: Limit, future: F) -> Option<F::Output> {
 }
 
 /// Runs `test` as the root of a runtime, as a task, as the child of a scope and as a
-/// future that is polled beside others, with a clock that goes and with one that is
-/// paused.
+/// future that is polled beside others, each with a running clock and with a paused one.
 fn everywhere<F: Future<Output = ()> + 'static>(test: impl Fn() -> F) {
     for start_paused in [false, true] {
         let runtime = || {
@@ -80,15 +79,15 @@ fn everywhere<F: Future<Output = ()> + 'static>(test: impl Fn() -> F) {
     }
 }
 
-/// Counts the attempts of a loop that must not go on for ever.
+/// Counts the attempts of a loop, which must not run for ever.
 fn attempt(attempts: &Cell<u32>) {
     attempts.set(attempts.get() + 1);
-    assert!(attempts.get() < 100 * MANY, "no other task has a turn");
+    assert!(attempts.get() < 100 * MANY, "no other task runs");
 }
 
 #[test]
 #[cfg_attr(miri, ignore = "thousands of units of budget, in safe code")]
-fn a_loop_of_attempts_lets_the_sender_have_its_turn() {
+fn repeated_attempts_to_receive_let_the_sender_run() {
     for limit in LIMITS {
         everywhere(move || async move {
             let (sender, mut receiver) = mpsc::channel(1);
@@ -103,7 +102,7 @@ fn a_loop_of_attempts_lets_the_sender_have_its_turn() {
 
 #[test]
 #[cfg_attr(miri, ignore = "thousands of units of budget, in safe code")]
-fn a_loop_of_attempts_lets_a_timer_fire() {
+fn repeated_attempts_let_a_timer_fire() {
     for limit in LIMITS {
         everywhere(move || async move {
             let mut timer = sleep(Duration::ZERO);
@@ -124,7 +123,7 @@ fn a_loop_of_attempts_lets_a_timer_fire() {
 
 #[test]
 #[cfg_attr(miri, ignore = "thousands of units of budget, in safe code")]
-fn what_is_there_is_never_too_late() {
+fn a_ready_value_is_received_within_any_limit() {
     for limit in LIMITS {
         everywhere(move || async move {
             let (sender, mut receiver) = mpsc::unbounded_channel();
@@ -138,11 +137,11 @@ fn what_is_there_is_never_too_late() {
     }
 }
 
-/// A branch that is not ready spends a unit too, and may leave none for the branch that
-/// is.
+/// A branch that is not ready spends a unit, too, and may leave none for the branch that
+/// is ready.
 #[test]
 #[cfg_attr(miri, ignore = "thousands of units of budget, in safe code")]
-fn what_is_there_is_never_too_late_beside_what_is_not() {
+fn a_ready_branch_is_taken_within_any_limit() {
     for limit in LIMITS {
         everywhere(move || async move {
             let (_empty, mut nothing) = mpsc::unbounded_channel::<u32>();
@@ -168,7 +167,7 @@ fn what_is_there_is_never_too_late_beside_what_is_not() {
             for number in 2 * MANY..3 * MANY {
                 let both = async {
                     let some = receiver.recv().await;
-                    // Two steps, of which the second may find no budget.
+                    // Two operations, of which the second may be refused.
                     consume_budget().await;
                     some
                 };
@@ -180,7 +179,7 @@ fn what_is_there_is_never_too_late_beside_what_is_not() {
 
 #[test]
 #[cfg_attr(miri, ignore = "thousands of units of budget, in safe code")]
-fn a_limit_holds_for_a_future_that_spends_the_budget() {
+fn a_future_that_spends_the_budget_cannot_evade_its_limit() {
     for limit in LIMITS {
         everywhere(move || async move {
             let spent = Cell::new(0_u32);
@@ -203,9 +202,9 @@ fn a_limit_holds_for_a_future_that_spends_the_budget() {
     }
 }
 
-/// A limit is looked at in the very poll in which its future spent the whole budget.
+/// The limit is checked in the same poll in which its future spent the whole budget.
 #[coreloop::test(start_paused = true)]
-async fn a_future_that_had_the_whole_budget_has_had_its_chance() {
+async fn a_limit_is_checked_after_its_future_spent_a_whole_budget() {
     yield_now().await;
     let spent = Cell::new(0);
     let greedy = async {
@@ -218,14 +217,16 @@ async fn a_future_that_had_the_whole_budget_has_had_its_chance() {
     assert_eq!(spent.get(), 128);
 }
 
-/// The poll that a late future is granted is no way around the budget.
+/// A future whose limit has passed may get another poll, but cannot evade the budget by
+/// it.
 #[coreloop::test(start_paused = true)]
 #[cfg_attr(miri, ignore = "hundreds of units of budget, in safe code")]
 async fn late_futures_do_not_spend_more_than_two_budgets_in_a_poll() {
     let spent = Cell::new(0);
     let mut late = pin!(async {
         loop {
-            // An odd number, so that the budget ends in the midst of one.
+            // An odd number, so that the budget is spent in the middle of one of these
+            // futures.
             let greedy = async {
                 for _ in 0..3 {
                     consume_budget().await;
@@ -247,24 +248,24 @@ async fn late_futures_do_not_spend_more_than_two_budgets_in_a_poll() {
     }
 }
 
-/// A limit that is polled when other futures of its task have spent the budget.
+/// The limit is polled when other futures of its task have spent the budget.
 #[test]
 #[cfg_attr(miri, ignore = "thousands of units of budget, in safe code")]
-fn a_limit_behind_a_future_that_spends_the_budget_waits_for_its_turn() {
+fn a_limit_that_is_first_polled_without_budget_is_not_late() {
     everywhere(|| async {
         for limit in LIMITS {
             let (sender, mut receiver) = mpsc::unbounded_channel();
             sender.send(5).unwrap();
-            let is_over = Cell::new(false);
+            let is_finished = Cell::new(false);
             let busy = async {
-                while !is_over.get() {
+                while !is_finished.get() {
                     consume_budget().await;
                 }
             };
             let limited = async {
-                // Polled for the first time with no budget left.
+                // This is polled for the first time with no budget left.
                 let output = at_once(limit, receiver.recv()).await;
-                is_over.set(true);
+                is_finished.set(true);
                 output
             };
             let ((), output) = join!(busy, limited);
@@ -275,7 +276,7 @@ fn a_limit_behind_a_future_that_spends_the_budget_waits_for_its_turn() {
 
 #[test]
 #[cfg_attr(miri, ignore = "thousands of units of budget, in safe code")]
-fn a_send_with_a_limit_lets_the_receiver_have_its_turn() {
+fn repeated_attempts_to_send_let_the_receiver_run() {
     everywhere(|| async {
         let (sender, mut receiver) = mpsc::channel(1);
         sender.send(0).await.unwrap();
@@ -291,7 +292,7 @@ fn a_send_with_a_limit_lets_the_receiver_have_its_turn() {
 
 #[test]
 #[cfg_attr(miri, ignore = "thousands of units of budget, in safe code")]
-fn a_send_for_which_there_is_room_is_never_too_late() {
+fn a_send_into_a_channel_with_room_is_within_any_limit() {
     everywhere(|| async {
         let (sender, mut receiver) = mpsc::channel(MANY as usize);
         for number in 0..MANY {
@@ -304,7 +305,7 @@ fn a_send_for_which_there_is_room_is_never_too_late() {
 
 #[test]
 #[cfg_attr(miri, ignore = "thousands of units of budget, in safe code")]
-fn a_wait_for_a_condition_lets_others_have_their_turn() {
+fn repeated_waits_for_a_condition_let_other_tasks_run() {
     everywhere(|| async {
         let pair = Rc::new((Mutex::new(false), Condvar::new()));
         let other = Rc::clone(&pair);

@@ -1,5 +1,5 @@
-//! Wakers of timers that call back: nothing of the wheel is borrowed while they
-//! are cloned, woken or dropped, and none of the other timers is lost.
+//! Wakers that use timers themselves: nothing of the wheel is borrowed while a waker is
+//! cloned, woken or dropped, and no other timer is lost.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
@@ -24,8 +24,8 @@ fn poll(timer: &mut Sleep, waker: &Waker) -> Poll<()> {
 /// Timers that a waker reaches.
 type Timers = Rc<RefCell<Vec<Sleep>>>;
 
-/// Of a hundred timers that are due together the first to be woken drops all.
-/// The wheel had a list of those that it was about to wake.
+/// A hundred timers are due together, and the first waker drops them all, while the wheel
+/// has a list of the timers that it is about to wake.
 #[test]
 #[cfg_attr(miri, ignore = "a hundred timers in the wheel, which is safe code")]
 fn one_wake_drops_a_hundred_timers() {
@@ -49,12 +49,15 @@ fn one_wake_drops_a_hundred_timers() {
         sleep(ms(20)).await;
         assert!(timers.borrow().is_empty());
         assert!(wakes.get() >= 1);
-        assert!(other.is_finished(), "a task's timer among them");
+        assert!(
+            other.is_finished(),
+            "the timer of a task, which is due with them, fires"
+        );
     });
 }
 
-/// The wake of one timer drops those that are due later, and sets others in
-/// their places: none of these fires for one of those.
+/// The wake of one timer drops the others that are due, and sets new ones in their
+/// places: no new timer fires in place of an old one.
 #[test]
 #[cfg_attr(miri, ignore = "a hundred timers in the wheel, which is safe code")]
 fn a_wake_puts_new_timers_in_the_places_of_old_ones() {
@@ -89,8 +92,8 @@ fn a_wake_puts_new_timers_in_the_places_of_old_ones() {
     });
 }
 
-/// Each call of a waker sets, drops and resets timers; so does its destructor,
-/// when the timer is dropped, gets another waker, or has fired.
+/// Each call of a waker sets, drops and resets timers: its clone, its wake, and its
+/// destructor, which runs when the timer is dropped, gets another waker, or has fired.
 #[test]
 fn every_call_of_a_waker_may_use_timers() {
     let runtime = paused();
@@ -124,7 +127,7 @@ fn every_call_of_a_waker_may_use_timers() {
                 drop(gone);
             });
             let mut timer = sleep(Duration::from_micros(random.u64(1..300)));
-            // Its clones are dropped in many ways.
+            // From here on, the clones of the waker are dropped in many ways.
             let _ = poll(&mut timer, &waker);
             if random.bool() {
                 let _ = poll(&mut timer, Waker::noop());
@@ -139,7 +142,7 @@ fn every_call_of_a_waker_may_use_timers() {
             drop(surplus);
         }
         assert!(calls.get().iter().all(|&calls| calls > 0));
-        // Those that are left still fire.
+        // The timers that are left still fire.
         let mut left = timers.take();
         sleep(ms(1)).await;
         for timer in &mut left {
@@ -152,7 +155,7 @@ fn every_call_of_a_waker_may_use_timers() {
 }
 
 #[test]
-fn a_wake_resets_its_own_timer() {
+fn a_wake_may_reset_its_own_timer() {
     paused().block_on(async {
         let start = Instant::now();
         let timer = Rc::new(RefCell::new(sleep(ms(1))));
@@ -163,7 +166,7 @@ fn a_wake_resets_its_own_timer() {
                 log.borrow_mut().push(start.elapsed());
                 let mut timer = own.borrow_mut();
                 Pin::new(&mut *timer).reset(Instant::now() + ms(10));
-                // From here on another is woken: this one is being called.
+                // Registers another waker, as this one is being called.
                 assert!(poll(&mut timer, Waker::noop()).is_pending());
             }
         });
@@ -176,7 +179,7 @@ fn a_wake_resets_its_own_timer() {
     });
 }
 
-/// Tasks are woken without their wakers, and keep their place among others.
+/// Tasks are woken without a `Waker`, and in the same order as foreign wakers.
 #[test]
 fn tasks_and_foreign_wakers_are_woken_in_one_order() {
     paused().block_on(async {
@@ -190,7 +193,7 @@ fn tasks_and_foreign_wakers_are_woken_in_one_order() {
                         if n % 3 != 0 {
                             return Pin::new(&mut timer).poll(context);
                         }
-                        // As `FuturesUnordered` does: a waker that passes it on.
+                        // A waker that forwards the wake, as in `FuturesUnordered`.
                         let task = context.waker().clone();
                         let passing = calling(move |call| {
                             if call == Call::Wake {
@@ -212,7 +215,7 @@ fn tasks_and_foreign_wakers_are_woken_in_one_order() {
 }
 
 #[test]
-fn a_waker_that_panics_costs_no_other_timer_its_wake() {
+fn a_waker_that_panics_does_not_keep_other_timers_from_firing() {
     paused().block_on(async {
         let mut timers = Vec::new();
         let mut tasks = Vec::new();
@@ -232,7 +235,7 @@ fn a_waker_that_panics_costs_no_other_timer_its_wake() {
     });
 }
 
-/// The wheel remembers the task whose timer was cancelled last, for the next.
+/// The wheel keeps the last cancelled timer's reference to its task, to use it again.
 #[test]
 fn a_cancelled_timer_keeps_no_future_of_its_task() {
     let runtime = paused();

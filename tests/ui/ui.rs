@@ -1,14 +1,14 @@
-//! What must not compile, and what the compiler says about it.
+//! Programs that must not compile, and the errors that the compiler reports for them.
 //!
-//! The expected messages are in `cases/*.stderr`. To write them anew after a deliberate
+//! The expected messages are in `cases/*.stderr`. To record them again after a deliberate
 //! change, run `TRYBUILD=overwrite cargo test --test ui` and read the difference.
 #![cfg(not(miri))]
 
 use std::env;
 use std::process::Command;
 
-/// The release whose messages are recorded. They change from one release to
-/// the next, so under any other compiler there is nothing to compare with.
+/// The release whose messages are recorded. Messages change from one release to the next,
+/// so under any other compiler the test is skipped.
 const RECORDED_WITH: &str = "rustc 1.95.";
 
 #[test]

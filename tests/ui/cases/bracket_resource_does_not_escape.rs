@@ -1,4 +1,4 @@
-//! What a bracket lends is closed when it is over.
+//! A bracket closes its resource at its end, so the resource cannot leave it.
 
 use coreloop::cleanup::bracket;
 

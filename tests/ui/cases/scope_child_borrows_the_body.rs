@@ -1,4 +1,4 @@
-//! The body's own variables are gone before the children are.
+//! The variables of the body are dropped before the children.
 
 use coreloop::scope::scope;
 

@@ -1,4 +1,4 @@
-//! Two children cannot both change the same thing.
+//! Two children cannot both change the same variable.
 
 use coreloop::scope::scope;
 

@@ -1,4 +1,4 @@
-//! A handle to spawn with may leave the scope, but not what children borrow.
+//! A `Scope` may outlive its scope, but not the variables that its children borrow.
 
 use coreloop::scope::scope;
 
