@@ -109,9 +109,9 @@ async fn use_it<R>(
     body: impl Future<Output = R>,
 ) -> Option<Result<R, Payload>> {
     let mut body = pin!(Some(body));
-    let outcome = poll_fn(|context| poll_body(branch, body.as_mut(), context)).await;
+    let outcome = poll_fn(|cx| poll_body(branch, body.as_mut(), cx)).await;
     let dropped = panics::catch(|| branch.drop_inside(|| body.set(None)));
-    poll_fn(|context| branch.poll_empty(context)).await;
+    poll_fn(|cx| branch.poll_empty(cx)).await;
     match dropped {
         Ok(()) => outcome,
         Err(panic) if matches!(outcome, Some(Err(_))) => {
@@ -125,29 +125,27 @@ async fn use_it<R>(
 fn poll_body<F: Future>(
     branch: &NodeGuard,
     body: Pin<&mut Option<F>>,
-    context: &mut Context<'_>,
+    cx: &mut Context<'_>,
 ) -> Poll<Option<Result<F::Output, Payload>>> {
     let Some(body) = body.as_pin_mut() else {
         return Poll::Ready(None);
     };
-    let polled = branch.poll(context, |context| {
-        catch_unwind(AssertUnwindSafe(|| body.poll(context)))
-    });
+    let polled = branch.poll(cx, |cx| catch_unwind(AssertUnwindSafe(|| body.poll(cx))));
     let node = branch.node();
     match polled {
         Ok(Poll::Ready(output)) => Poll::Ready(Some(Ok(output))),
         Err(panic) => Poll::Ready(Some(Err(panic))),
-        Ok(Poll::Pending) if node.is_cancelled() && node.may_drop(1, context) => Poll::Ready(None),
+        Ok(Poll::Pending) if node.is_cancelled() && node.may_drop(1, cx) => Poll::Ready(None),
         Ok(Poll::Pending) => Poll::Pending,
     }
 }
 
 /// Drives `close` to its end.
 async fn run(branch: &NodeGuard, closing: &mut CleanupInPlace) -> Result<(), Payload> {
-    poll_fn(|context| {
+    poll_fn(|cx| {
         // Registers with the node, so that a cancellation wakes this future.
-        branch.attach(context);
-        closing.poll_end(context)
+        branch.attach(cx);
+        closing.poll_end(cx)
     })
     .await
 }

@@ -36,8 +36,8 @@ pub async fn flush() {
     // The queue of the task that polled this future first; the future may move to
     // another task.
     let mut begun = None;
-    poll_fn(|context| {
-        ready!(budget::poll_proceed(context));
+    poll_fn(|cx| {
+        ready!(budget::poll_proceed(cx));
         let (state, mark) = match &begun {
             Some(begun) => begun,
             None => {
@@ -52,7 +52,7 @@ pub async fn flush() {
                 begun.insert((state, mark))
             }
         };
-        state.queue.poll_mark(*mark, context)
+        state.queue.poll_mark(*mark, cx)
     })
     .await;
 }

@@ -87,7 +87,7 @@ impl<T: 'static, C: AsyncFnOnce(T) + 'static> AsyncGuard<T, C> {
             let Some(mut closing) = closing else {
                 return;
             };
-            let closed = poll_fn(|context| closing.poll_end(context)).await;
+            let closed = poll_fn(|cx| closing.poll_end(cx)).await;
             if closing.is_cancelled() {
                 // The code that cancelled this future drops it now, in its next turn.
                 if let Err(panic) = closed {

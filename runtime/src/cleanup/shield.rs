@@ -76,7 +76,7 @@ pin_project! {
 impl<F: Future> Future for Shield<F> {
     type Output = F::Output;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let mut this = self.project();
         if *this.is_over {
             // Polled again only if the code around it is cancelled.
@@ -87,11 +87,11 @@ impl<F: Future> Future for Shield<F> {
             *this.engaged = Some(this.branch.add_pending());
         }
         if let Some(future) = this.future.as_mut().as_pin_mut() {
-            let output = ready!(this.branch.poll(context, |context| future.poll(context)));
+            let output = ready!(this.branch.poll(cx, |cx| future.poll(cx)));
             *this.output = Some(output);
             this.branch.drop_inside(|| this.future.set(None));
         }
-        ready!(this.branch.poll_empty(context));
+        ready!(this.branch.poll_empty(cx));
         *this.is_over = true;
         *this.engaged = None;
         match this.output.take() {

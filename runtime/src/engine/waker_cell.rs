@@ -19,13 +19,13 @@ impl WakerCell {
     /// Keeps the waker of `context`. Returns whether user code ran for that: if so, what is
     /// waited for may have come, and the caller has to look again.
     #[inline]
-    pub(crate) fn keep(&self, context: &Context<'_>) -> bool {
+    pub(crate) fn keep(&self, cx: &Context<'_>) -> bool {
         let before = self.0.take();
-        if before.will_wake(context.waker()) {
+        if before.will_wake(cx.waker()) {
             self.0.set(before);
             return false;
         }
-        let waker = Foreign::new(context.waker().clone());
+        let waker = Foreign::new(cx.waker().clone());
         self.0.set(waker);
         drop(before);
         true

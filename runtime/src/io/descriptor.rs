@@ -277,10 +277,10 @@ impl<T: AsFd> Async<T> {
     #[inline]
     pub fn poll_read_with<R>(
         &self,
-        context: &mut Context<'_>,
+        cx: &mut Context<'_>,
         operation: impl FnMut(&T) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        self.poll_with(Direction::Read, context, operation, |_| false)
+        self.poll_with(Direction::Read, cx, operation, |_| false)
     }
 
     /// Polls a write `operation`, like [`write_with`](Async::write_with).
@@ -293,10 +293,10 @@ impl<T: AsFd> Async<T> {
     #[inline]
     pub fn poll_write_with<R>(
         &self,
-        context: &mut Context<'_>,
+        cx: &mut Context<'_>,
         operation: impl FnMut(&T) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        self.poll_with(Direction::Write, context, operation, |_| false)
+        self.poll_with(Direction::Write, cx, operation, |_| false)
     }
 
     /// Polls a read `operation`, and wakes every task that polled.
@@ -318,10 +318,10 @@ impl<T: AsFd> Async<T> {
     /// Returns an error if `operation` does, or if [`readable`](Async::readable) would.
     pub fn poll_read_shared<R>(
         &self,
-        context: &mut Context<'_>,
+        cx: &mut Context<'_>,
         operation: impl FnMut(&T) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        self.poll_shared(Direction::Read, context, operation)
+        self.poll_shared(Direction::Read, cx, operation)
     }
 
     /// Polls a write `operation`, and wakes every task that polled.
@@ -336,10 +336,10 @@ impl<T: AsFd> Async<T> {
     /// Returns an error if `operation` does, or if [`readable`](Async::readable) would.
     pub fn poll_write_shared<R>(
         &self,
-        context: &mut Context<'_>,
+        cx: &mut Context<'_>,
         operation: impl FnMut(&T) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        self.poll_shared(Direction::Write, context, operation)
+        self.poll_shared(Direction::Write, cx, operation)
     }
 
     /// Polls a read of up to `length` bytes from a stream.
@@ -361,14 +361,14 @@ impl<T: AsFd> Async<T> {
     #[inline(always)]
     pub fn poll_read_stream(
         &self,
-        context: &mut Context<'_>,
+        cx: &mut Context<'_>,
         length: usize,
         operation: impl FnMut(&T) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         if length == 0 {
-            return self.poll_nothing(context);
+            return self.poll_nothing(cx);
         }
-        self.poll_with(Direction::Read, context, operation, |&count| {
+        self.poll_with(Direction::Read, cx, operation, |&count| {
             is_short(count, length)
         })
     }
@@ -388,14 +388,14 @@ impl<T: AsFd> Async<T> {
     #[inline(always)]
     pub fn poll_write_stream(
         &self,
-        context: &mut Context<'_>,
+        cx: &mut Context<'_>,
         length: usize,
         operation: impl FnMut(&T) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         if length == 0 {
-            return self.poll_nothing(context);
+            return self.poll_nothing(cx);
         }
-        self.poll_with(Direction::Write, context, operation, |&count| {
+        self.poll_with(Direction::Write, cx, operation, |&count| {
             is_short(count, length)
         })
     }
@@ -464,11 +464,11 @@ impl<T: AsFd> Async<T> {
     fn poll_shared<R>(
         &self,
         direction: Direction,
-        context: &mut Context<'_>,
+        cx: &mut Context<'_>,
         mut operation: impl FnMut(&T) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         loop {
-            let failure = match self.attempt(direction, context, &mut operation, |_| false) {
+            let failure = match self.attempt(direction, cx, &mut operation, |_| false) {
                 Attempt::Over(value) => return Poll::Ready(Ok(value)),
                 Attempt::Failed(failure) => failure,
             };
@@ -479,7 +479,7 @@ impl<T: AsFd> Async<T> {
                     match may_wait.and_then(|()| watched()) {
                         Ok(source) => {
                             let timers = &self.registration.event_loop.timers;
-                            source.register_shared(direction, context, || timers.nanos());
+                            source.register_shared(direction, cx, || timers.nanos());
                             return Poll::Pending;
                         }
                         // The operation was not tried yet.
@@ -498,22 +498,21 @@ impl<T: AsFd> Async<T> {
     fn poll_with<R>(
         &self,
         direction: Direction,
-        context: &mut Context<'_>,
+        cx: &mut Context<'_>,
         mut operation: impl FnMut(&T) -> io::Result<R>,
         short: impl Fn(&R) -> bool,
     ) -> Poll<io::Result<R>> {
         loop {
-            let failure = match self.attempt(direction, context, &mut operation, &short) {
+            let failure = match self.attempt(direction, cx, &mut operation, &short) {
                 Attempt::Over(value) => return Poll::Ready(Ok(value)),
                 Attempt::Failed(failure) => failure,
             };
             match failure {
                 Failure::Wait => {
-                    return match self.registration.register_waker(
-                        self.io.as_fd(),
-                        direction,
-                        context,
-                    ) {
+                    return match self
+                        .registration
+                        .register_waker(self.io.as_fd(), direction, cx)
+                    {
                         None => Poll::Pending,
                         Some(error) => Poll::Ready(Err(error)),
                     };
@@ -527,9 +526,9 @@ impl<T: AsFd> Async<T> {
 
     /// Transfers no bytes, which never waits.
     #[cold]
-    fn poll_nothing(&self, context: &Context<'_>) -> Poll<io::Result<usize>> {
+    fn poll_nothing(&self, cx: &Context<'_>) -> Poll<io::Result<usize>> {
         let budget = &self.registration.event_loop.tasks.budget;
-        ready!(budget.poll_left(context));
+        ready!(budget.poll_left(cx));
         budget.spend();
         Poll::Ready(Ok(0))
     }
@@ -539,7 +538,7 @@ impl<T: AsFd> Async<T> {
     fn attempt<R>(
         &self,
         direction: Direction,
-        context: &Context<'_>,
+        cx: &Context<'_>,
         operation: &mut impl FnMut(&T) -> io::Result<R>,
         short: impl Fn(&R) -> bool,
     ) -> Attempt<R> {
@@ -552,7 +551,7 @@ impl<T: AsFd> Async<T> {
             return Attempt::Failed(Failure::Wait);
         }
         let budget = &self.registration.event_loop.tasks.budget;
-        if budget.poll_left(context).is_pending() {
+        if budget.poll_left(cx).is_pending() {
             return Attempt::Failed(Failure::Yield);
         }
         match operation(&self.io) {

@@ -135,16 +135,16 @@ impl Registration {
         &self,
         fd: BorrowedFd<'_>,
         direction: Direction,
-        context: &Context<'_>,
+        cx: &Context<'_>,
     ) -> Option<io::Error> {
         match self.watched(fd, direction) {
             Ok(source) => {
-                if !source.is_registered(direction, context) {
-                    return self.register_anew(source, direction, context);
+                if !source.is_registered(direction, cx) {
+                    return self.register_anew(source, direction, cx);
                 }
                 None
             }
-            Err(error) => self.not_watched(error, direction, context),
+            Err(error) => self.not_watched(error, direction, cx),
         }
     }
 
@@ -153,14 +153,14 @@ impl Registration {
         &self,
         source: &Source,
         direction: Direction,
-        context: &Context<'_>,
+        cx: &Context<'_>,
     ) -> Option<io::Error> {
         match self.may_wait() {
             Ok(()) => {
-                source.register(direction, context);
+                source.register(direction, cx);
                 None
             }
-            Err(error) => self.not_watched(error, direction, context),
+            Err(error) => self.not_watched(error, direction, cx),
         }
     }
 
@@ -185,13 +185,13 @@ impl Registration {
         &self,
         error: io::Error,
         direction: Direction,
-        context: &Context<'_>,
+        cx: &Context<'_>,
     ) -> Option<io::Error> {
         if !self.forget_short(direction) {
             return Some(error);
         }
         // The operation was not tried yet.
-        context.waker().wake_by_ref();
+        cx.waker().wake_by_ref();
         None
     }
 
@@ -279,7 +279,7 @@ impl Waiter {
         }
     }
 
-    pub(super) fn poll(&mut self, source: &Rc<Source>, context: &Context<'_>) -> Poll<()> {
+    pub(super) fn poll(&mut self, source: &Rc<Source>, cx: &Context<'_>) -> Poll<()> {
         if source.satisfies(self.interest) {
             return Poll::Ready(());
         }
@@ -287,7 +287,7 @@ impl Waiter {
         let (source, key) = self
             .place
             .get_or_insert_with(|| (Rc::clone(source), source.join(interest)));
-        source.poll_joined(*key, context)
+        source.poll_joined(*key, cx)
     }
 }
 

@@ -45,10 +45,10 @@ impl<T: AsFd> Async<T> {
     /// ```
     pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
         let mut waiter = Waiter::new(interest);
-        poll_fn(|context| {
-            ready!(self.registration.event_loop.tasks.budget.poll_left(context));
+        poll_fn(|cx| {
+            ready!(self.registration.event_loop.tasks.budget.poll_left(cx));
             let source = self.registration.watched_for(self.io.as_fd(), interest)?;
-            ready!(waiter.poll(source, context));
+            ready!(waiter.poll(source, cx));
             let finished = self.registration.finish_wait(source);
             finished.map_ok(|()| source.ready(interest))
         })
@@ -89,8 +89,8 @@ impl<T: AsFd> Async<T> {
     /// # Errors
     ///
     /// Returns an error if [`readable`](Async::readable) would.
-    pub fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_ready(Direction::Read, context)
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_ready(Direction::Read, cx)
     }
 
     /// Polls until a write may succeed, like [`writable`](Async::writable).
@@ -100,8 +100,8 @@ impl<T: AsFd> Async<T> {
     /// # Errors
     ///
     /// Returns an error if [`readable`](Async::readable) would.
-    pub fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_ready(Direction::Write, context)
+    pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_ready(Direction::Write, cx)
     }
 
     /// Waits until `operation` does not block, and returns its result.
@@ -122,12 +122,12 @@ impl<T: AsFd> Async<T> {
         mut operation: impl FnMut(&T) -> io::Result<R>,
     ) -> io::Result<R> {
         let mut waiter = Waiter::new(interest);
-        poll_fn(|context| {
+        poll_fn(|cx| {
             loop {
                 let source = self.registration.source.get();
                 if source.is_none_or(|source| source.satisfies(interest)) {
                     let budget = &self.registration.event_loop.tasks.budget;
-                    ready!(budget.poll_left(context));
+                    ready!(budget.poll_left(cx));
                     let error = match operation(&self.io) {
                         Ok(value) => {
                             budget.spend();
@@ -143,7 +143,7 @@ impl<T: AsFd> Async<T> {
                     }
                 }
                 let source = self.registration.watched_for(self.io.as_fd(), interest)?;
-                ready!(waiter.poll(source, context));
+                ready!(waiter.poll(source, cx));
             }
         })
         .await
@@ -178,12 +178,12 @@ impl<T: AsFd> Async<T> {
         result
     }
 
-    fn poll_ready(&self, direction: Direction, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.registration.event_loop.tasks.budget.poll_left(context));
+    fn poll_ready(&self, direction: Direction, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.registration.event_loop.tasks.budget.poll_left(cx));
         let source = self.registration.watched(self.io.as_fd(), direction)?;
         if !source.is_ready(direction) {
             self.registration.may_wait()?;
-            source.register(direction, context);
+            source.register(direction, cx);
             return Poll::Pending;
         }
         self.registration.finish_wait(source)

@@ -72,7 +72,7 @@ impl Builder {
     /// use std::time::Duration;
     ///
     /// # fn main() -> std::io::Result<()> {
-    /// runtime.block_on(async { sleep(Duration::from_secs(86_400)).await }); // Takes no time.
+    /// let runtime = Builder::new().start_paused(true).build()?;
     /// runtime.block_on(async { sleep(Duration::from_secs(86_400)).await }); // At once.
     /// # Ok(())
     /// # }

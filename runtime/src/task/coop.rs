@@ -105,7 +105,7 @@ pin_project! {
 impl<F: Future> Future for Unconstrained<F> {
     type Output = F::Output;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        budget::unconstrained(|| self.project().future.poll(context))
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        budget::unconstrained(|| self.project().future.poll(cx))
     }
 }

@@ -179,7 +179,7 @@ impl<T: 'static> JoinSet<T> {
     ///
     /// The inner result is an error if the task was aborted or panicked.
     pub async fn join_next(&mut self) -> Option<Result<T, JoinError>> {
-        poll_fn(|context| self.poll_join_next(context)).await
+        poll_fn(|cx| self.poll_join_next(cx)).await
     }
 
     /// Like [`join_next`](JoinSet::join_next), but also returns the id of the task.
@@ -194,7 +194,7 @@ impl<T: 'static> JoinSet<T> {
     ///
     /// The inner result is an error if the task was aborted or panicked.
     pub async fn join_next_with_id(&mut self) -> Option<Result<(Id, T), JoinError>> {
-        poll_fn(|context| self.poll_join_next_with_id(context)).await
+        poll_fn(|cx| self.poll_join_next_with_id(cx)).await
     }
 
     /// Removes a task that has finished, if there is one, and returns its outcome.
@@ -231,11 +231,8 @@ impl<T: 'static> JoinSet<T> {
     /// # Errors
     ///
     /// The inner result is an error if the task was aborted or panicked.
-    pub fn poll_join_next(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<T, JoinError>>> {
-        let polled = ready!(self.poll_join_next_with_id(context));
+    pub fn poll_join_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, JoinError>>> {
+        let polled = ready!(self.poll_join_next_with_id(cx));
         Poll::Ready(polled.map(without_id))
     }
 
@@ -250,16 +247,16 @@ impl<T: 'static> JoinSet<T> {
     /// The inner result is an error if the task was aborted or panicked.
     pub fn poll_join_next_with_id(
         &mut self,
-        context: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Option<Result<(Id, T), JoinError>>> {
         if self.is_empty() {
             return Poll::Ready(None);
         }
-        ready!(budget::poll_proceed(context));
+        ready!(budget::poll_proceed(cx));
         if let Some(joined) = self.try_join_next_with_id() {
             return Poll::Ready(Some(joined));
         }
-        if self.ended.waker.keep(context)
+        if self.ended.waker.keep(cx)
             && let Some(joined) = self.try_join_next_with_id()
         {
             return Poll::Ready(Some(joined));
@@ -272,7 +269,7 @@ impl<T: 'static> JoinSet<T> {
             };
             // The member's task wakes the handle when it finishes.
             let id = self.members[key].id();
-            if let Poll::Ready(result) = Pin::new(&mut self.members[key]).poll(context) {
+            if let Poll::Ready(result) = Pin::new(&mut self.members[key]).poll(cx) {
                 self.ended.keys.borrow_mut().remove(place);
                 drop(self.members.remove(key));
                 return Poll::Ready(Some(result.map(|output| (id, output))));
@@ -459,8 +456,8 @@ pin_project! {
 impl<F: Future> Future for Member<F> {
     type Output = F::Output;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        self.project().future.poll(context)
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().future.poll(cx)
     }
 }
 

@@ -294,14 +294,14 @@ impl<T: 'static, F: Future> Future for TaskLocalFuture<T, F> {
     type Output = F::Output;
 
     #[track_caller]
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let mut this = self.project();
         let swapped = this.key.swap_in(this.value);
         let _swapped = swapped.unwrap_or_else(|refusal| refusal.panic());
         let Some(future) = this.future.as_mut().as_pin_mut() else {
             panic!("`TaskLocalFuture` polled after completion");
         };
-        let poll = future.poll(context);
+        let poll = future.poll(cx);
         if poll.is_ready() {
             // The future is dropped with the value in the slot, as it is when it has
             // not finished.

@@ -121,17 +121,17 @@ struct BlockingTask<R> {
 impl<R> Future for BlockingTask<R> {
     type Output = R;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<R> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R> {
         let asked = context::with_running(|event_loop| event_loop.tasks.take_abort());
         if asked == Some(true) {
             self.job.abort();
         }
-        match ready!(self.job.poll_outcome(context)).map_err(JoinError::try_into_panic) {
+        match ready!(self.job.poll_outcome(cx)).map_err(JoinError::try_into_panic) {
             Ok(output) => Poll::Ready(output),
             Err(Ok(panic)) => resume_unwind(panic),
             Err(Err(_cancelled)) => {
                 context::with_running(|event_loop| event_loop.tasks.cancel_current());
-                context.waker().wake_by_ref();
+                cx.waker().wake_by_ref();
                 Poll::Pending
             }
         }

@@ -25,13 +25,13 @@ use crate::engine::task::budget::{poll_thawed, wake_after_poll};
 /// ```
 pub async fn yield_now() {
     let mut yielded = false;
-    poll_fn(|context| {
+    poll_fn(|cx| {
         ready!(poll_thawed());
         if yielded {
             return Poll::Ready(());
         }
         yielded = true;
-        wake_after_poll(context);
+        wake_after_poll(cx);
         Poll::Pending
     })
     .await;

@@ -167,14 +167,14 @@ impl Interval {
     ///
     /// Cancel safe: a tick counts as used only when this returns.
     pub async fn tick(&mut self) -> Instant {
-        poll_fn(|context| self.poll_tick(context)).await
+        poll_fn(|cx| self.poll_tick(cx)).await
     }
 
     /// Polls for the next tick, and returns the time at which it was due.
     ///
     /// If it is not due yet, the task that polled last is woken when it is.
-    pub fn poll_tick(&mut self, context: &mut Context<'_>) -> Poll<Instant> {
-        ready!(Pin::new(&mut self.delay).poll(context));
+    pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
+        ready!(Pin::new(&mut self.delay).poll(cx));
         let due = self.delay.deadline_nanos();
         let tick = self.delay.deadline();
         let (now, period) = (self.delay.now(), nanos(self.period));

@@ -123,14 +123,14 @@ impl<F> Timeout<F> {
 impl<F: Future> Future for Timeout<F> {
     type Output = Result<F::Output, Elapsed>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let mut limit = Limit::before_poll();
         loop {
-            if let Poll::Ready(output) = this.future.as_mut().poll(context) {
+            if let Poll::Ready(output) = this.future.as_mut().poll(cx) {
                 return Poll::Ready(Ok(output));
             }
-            match limit.check(this.sleep, context) {
+            match limit.check(this.sleep, cx) {
                 Verdict::Wait => return Poll::Pending,
                 Verdict::Late => return Poll::Ready(Err(Elapsed::new())),
                 Verdict::PollAgain => {}

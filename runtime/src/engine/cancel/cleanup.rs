@@ -64,11 +64,11 @@ impl<F> Cleanup<F> {
 
 impl<F: Future<Output = ()>> Cleanup<F> {
     #[inline]
-    fn poll_future(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Payload>> {
+    fn poll_future(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Payload>> {
         let Some(future) = self.project().future.as_pin_mut() else {
             return Poll::Ready(Ok(()));
         };
-        match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
+        match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
             Ok(polled) => polled.map(Ok),
             Err(panic) => Poll::Ready(Err(panic)),
         }
@@ -82,16 +82,13 @@ impl<F: Future<Output = ()>> Cleanup<F> {
 
     /// Polls a cleanup that had to wait before.
     #[cold]
-    fn poll_limited(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<(), Payload>> {
+    fn poll_limited(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Payload>> {
         let mut limit = Limit::before_poll();
         loop {
-            if let Poll::Ready(result) = self.as_mut().poll_future(context) {
+            if let Poll::Ready(result) = self.as_mut().poll_future(cx) {
                 return self.finish_with(result);
             }
-            match self.as_mut().check(&mut limit, context) {
+            match self.as_mut().check(&mut limit, cx) {
                 Verdict::Wait => return Poll::Pending,
                 Verdict::Late => return self.finish_with(Ok(())),
                 Verdict::PollAgain => {}
@@ -101,24 +98,24 @@ impl<F: Future<Output = ()>> Cleanup<F> {
 
     /// Begins the time limit of a cleanup that has to wait.
     #[cold]
-    fn set_clock(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Payload>> {
+    fn set_clock(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Payload>> {
         *self.as_mut().project().clock = context::running_or_current().map(|event_loop| {
             let budget = event_loop.tasks.cleanup_states.budget();
             Sleep::on(event_loop, budget)
         });
-        match self.as_mut().check(&mut Limit::before_poll(), context) {
+        match self.as_mut().check(&mut Limit::before_poll(), cx) {
             Verdict::Wait | Verdict::PollAgain => Poll::Pending,
             Verdict::Late => self.finish_with(Ok(())),
         }
     }
 
     /// Checks whether the time limit has passed, and reports it.
-    fn check(self: Pin<&mut Self>, limit: &mut Limit, context: &mut Context<'_>) -> Verdict {
+    fn check(self: Pin<&mut Self>, limit: &mut Limit, cx: &mut Context<'_>) -> Verdict {
         let this = self.project();
         let Some(clock) = this.clock else {
             return Verdict::Wait;
         };
-        let verdict = limit.check(clock, context);
+        let verdict = limit.check(clock, cx);
         if verdict == Verdict::Late {
             let budget = context::running_or_current()
                 .map(|event_loop| event_loop.tasks.cleanup_states.budget());
@@ -129,15 +126,15 @@ impl<F: Future<Output = ()>> Cleanup<F> {
 }
 
 impl<F: Future<Output = ()>> RunCleanup for Cleanup<F> {
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Payload>> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Payload>> {
         // Most cleanups do not wait, and need no clock.
         if self.clock.is_some() {
-            return self.poll_limited(context);
+            return self.poll_limited(cx);
         }
         let mut this = self;
-        match this.as_mut().poll_future(context) {
+        match this.as_mut().poll_future(cx) {
             Poll::Ready(result) => this.finish_with(result),
-            Poll::Pending => this.set_clock(context),
+            Poll::Pending => this.set_clock(cx),
         }
     }
 

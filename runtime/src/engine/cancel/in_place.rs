@@ -44,11 +44,9 @@ impl CleanupInPlace {
     }
 
     /// Ready when no cleanup is left; with the panic of this one, if it panicked.
-    pub(crate) fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Payload>> {
+    pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Payload>> {
         if let Stage::Running(cleanup, _) = &mut self.stage {
-            let polled = self
-                .branch
-                .poll(context, |context| cleanup.as_mut().poll(context));
+            let polled = self.branch.poll(cx, |cx| cleanup.as_mut().poll(cx));
             let result = ready!(polled);
             if let Stage::Running(cleanup, _engaged) = self.take_stage() {
                 self.stage = Stage::Ran {
@@ -59,7 +57,7 @@ impl CleanupInPlace {
             }
         }
         if let Stage::Ran { .. } = self.stage {
-            ready!(self.branch.poll_empty(context));
+            ready!(self.branch.poll_empty(cx));
         }
         match self.take_stage() {
             Stage::Ran {

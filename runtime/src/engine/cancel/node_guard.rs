@@ -55,19 +55,19 @@ impl NodeGuard {
     /// Calls `poll` with this the current node, in the one that is current now.
     pub(crate) fn poll<R>(
         &self,
-        context: &mut Context<'_>,
+        cx: &mut Context<'_>,
         poll: impl FnOnce(&mut Context<'_>) -> R,
     ) -> R {
-        self.attach(context);
+        self.attach(cx);
         let _entered = EnteredNode::enter(&self.node);
         let _inside = EnteredSite::enter_group(&self.group);
-        poll(context)
+        poll(cx)
     }
 
     /// Takes its place in the tree, without entering it.
-    pub(crate) fn attach(&self, context: &Context<'_>) {
+    pub(crate) fn attach(&self, cx: &Context<'_>) {
         let parent = current();
-        self.node.attach(parent.as_ref(), context);
+        self.node.attach(parent.as_ref(), cx);
     }
 
     /// Calls `drop`, which drops what the branch is for. The guards in it are closed
@@ -81,22 +81,22 @@ impl NodeGuard {
     /// those that these leave. Pending as long as what is around is cancelled.
     pub(crate) async fn closed(&self) {
         if !self.group.is_empty() {
-            poll_fn(|context| {
+            poll_fn(|cx| {
                 ready!(poll_thawed());
-                poll_empty(&self.group, context)
+                poll_empty(&self.group, cx)
             })
             .await;
         }
     }
 
     /// As [`closed`](NodeGuard::closed), for a future that is polled although it is cancelled.
-    pub(crate) fn poll_empty(&self, context: &Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_empty(&self, cx: &Context<'_>) -> Poll<()> {
         if self.group.is_empty() {
             return Poll::Ready(());
         }
         // To be polled, and woken, by whatever cancels it now.
-        self.attach(context);
-        poll_empty(&self.group, context)
+        self.attach(cx);
+        poll_empty(&self.group, cx)
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) struct Queued {
 pub(crate) trait RunCleanup {
     /// Ready when the cleanup has finished or its time has passed; with its panic, if it
     /// panicked.
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Payload>>;
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Payload>>;
 
     /// Reports a panic of this cleanup, for which there is no handle.
     fn report_panic(&self, panic: Payload);
@@ -133,11 +133,11 @@ impl CleanupQueue {
     }
 
     /// Ready when nothing is left of what a barrier waits for.
-    pub(crate) fn poll_mark(&self, mark: u64, context: &Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_mark(&self, mark: u64, cx: &Context<'_>) -> Poll<()> {
         if self.open.has_passed(mark) {
             return Poll::Ready(());
         }
-        let waker = context.waker();
+        let waker = cx.waker();
         let is_noted = |noted: &Foreign<Waker>| noted.will_wake(waker);
         if !self.barriers.borrow().iter().any(is_noted) {
             let waker = Foreign::new(waker.clone());

@@ -19,7 +19,7 @@ use crate::engine::task::running;
 const MOST: u32 = 32;
 
 /// Runs the cleanups in `queue`. Ready when none is left. No panic comes out.
-pub(super) fn poll_queue(queue: &CleanupQueue, context: &mut Context<'_>) -> Poll<()> {
+pub(super) fn poll_queue(queue: &CleanupQueue, cx: &mut Context<'_>) -> Poll<()> {
     let node = queue.node.get_or_init(CancelNode::root);
     let _entered = EnteredNode::enter(node);
     for _ in 0..MOST {
@@ -29,7 +29,7 @@ pub(super) fn poll_queue(queue: &CleanupQueue, context: &mut Context<'_>) -> Pol
             }
             return Poll::Ready(());
         };
-        match poll_one(queue, &mut next, context) {
+        match poll_one(queue, &mut next, cx) {
             Poll::Pending => {
                 *queue.running.borrow_mut() = Some(next);
                 return Poll::Pending;
@@ -42,7 +42,7 @@ pub(super) fn poll_queue(queue: &CleanupQueue, context: &mut Context<'_>) -> Pol
         queue.count_end(generation);
     }
     if !queue.is_empty() {
-        context.waker().wake_by_ref();
+        cx.waker().wake_by_ref();
         return Poll::Pending;
     }
     Poll::Ready(())
@@ -51,14 +51,14 @@ pub(super) fn poll_queue(queue: &CleanupQueue, context: &mut Context<'_>) -> Pol
 fn poll_one(
     queue: &CleanupQueue,
     next: &mut Queued,
-    context: &mut Context<'_>,
+    cx: &mut Context<'_>,
 ) -> Poll<Result<(), Payload>> {
     let _inside = next
         .counted
         .as_ref()
         .map(|counted| EnteredSite::enter(counted.site().clone()));
     queue.polled.set(Some(next.generation));
-    let polled = next.cleanup.as_mut().poll(context);
+    let polled = next.cleanup.as_mut().poll(cx);
     queue.polled.set(None);
     polled
 }
@@ -108,7 +108,7 @@ fn run_alone(cleanup: BoxedCleanup) {
     let place = Location::caller();
     context::with_current_or_running(|event_loop, running| {
         if let Some(mut cleanup) = cleanup.take() {
-            let future = poll_fn(move |context| match cleanup.as_mut().poll(context) {
+            let future = poll_fn(move |cx| match cleanup.as_mut().poll(cx) {
                 Poll::Ready(Err(panic)) => {
                     cleanup.report_panic(panic);
                     Poll::Ready(())

@@ -19,11 +19,11 @@ pub(super) fn count_here() -> Option<CountedCleanup> {
 
 /// Ready when no cleanup of the group is left. In a cleanup it is ready at once, because
 /// the cleanups that are left there run after it.
-pub(super) fn poll_empty(group: &CleanupGroup, context: &Context<'_>) -> Poll<()> {
+pub(super) fn poll_empty(group: &CleanupGroup, cx: &Context<'_>) -> Poll<()> {
     if group.is_empty() || runs_cleanup() {
         return Poll::Ready(());
     }
-    if group.waker.keep(context) && group.is_empty() {
+    if group.waker.keep(cx) && group.is_empty() {
         return Poll::Ready(());
     }
     Poll::Pending
@@ -96,12 +96,12 @@ impl ChildCleanups {
 impl Future for ChildCleanups {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         ready!(poll_thawed());
         if self.is_empty() || runs_cleanup() {
             return Poll::Ready(());
         }
-        let mut waker = Foreign::new(context.waker().clone());
+        let mut waker = Foreign::new(cx.waker().clone());
         self.group.swap_waker(self.number, &mut waker);
         drop(waker);
         // Cloning or dropping a waker is user code, which may have closed the child.

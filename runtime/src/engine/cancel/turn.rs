@@ -30,8 +30,8 @@ impl Scheduler {
         let state = self.cleanup_states.of(header.id);
         if header.has(Flags::HAS_CLEANUPS) {
             let waker = running.waker();
-            let context = &mut Context::from_waker(&waker);
-            if run::poll_queue(&state.queue, context).is_ready() {
+            let cx = &mut Context::from_waker(&waker);
+            if run::poll_queue(&state.queue, cx).is_ready() {
                 header.clear(Flags::HAS_CLEANUPS);
             }
             self.budget.refill();
@@ -50,8 +50,8 @@ impl Scheduler {
         let state = self.cleanup_states.of(header.id);
         if header.has(Flags::HAS_CLEANUPS) {
             let waker = ended.waker();
-            let context = &mut Context::from_waker(&waker);
-            if run::poll_queue(&state.queue, context).is_pending() {
+            let cx = &mut Context::from_waker(&waker);
+            if run::poll_queue(&state.queue, cx).is_pending() {
                 return ended.pause();
             }
             header.clear(Flags::HAS_CLEANUPS);

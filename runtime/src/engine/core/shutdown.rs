@@ -64,12 +64,12 @@ impl EventLoop {
     /// until `deadline`.
     fn drive(&self, deadline: &mut Sleep, is_done: impl Fn(bool) -> bool) {
         // No task has to be woken, because the loop looks after each wait.
-        let context = &mut Context::from_waker(Waker::noop());
+        let cx = &mut Context::from_waker(Waker::noop());
         let start = SystemTime::now();
         let limit = deadline.deadline().duration_since(self.timers.now());
         loop {
             self.run_slice();
-            let over = Pin::new(&mut *deadline).poll(context).is_ready();
+            let over = Pin::new(&mut *deadline).poll(cx).is_ready();
             let working = self.shared.pool.watch_jobs() > 0;
             if over || self.is_to_fail() || is_done(working) {
                 return;

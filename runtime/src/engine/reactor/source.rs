@@ -142,9 +142,9 @@ impl Source {
     /// Has the task that polls woken when `direction` becomes ready, if it is the one that
     /// was noted there before. Returns false if it is not.
     #[inline]
-    pub(crate) fn is_registered(&self, direction: Direction, context: &Context<'_>) -> bool {
+    pub(crate) fn is_registered(&self, direction: Direction, cx: &Context<'_>) -> bool {
         let waiter = self.waiter(direction);
-        let is_noted = waiter.task.is(context.waker());
+        let is_noted = waiter.task.is(cx.waker());
         if is_noted {
             waiter.waits.set(true);
         }
@@ -154,22 +154,22 @@ impl Source {
     /// Notes whom to wake when `direction` becomes ready, instead of whoever
     /// was noted there before.
     #[inline]
-    pub(crate) fn register(&self, direction: Direction, context: &Context<'_>) {
+    pub(crate) fn register(&self, direction: Direction, cx: &Context<'_>) {
         let waiter = self.waiter(direction);
-        if waiter.task.register(context.waker()) {
+        if waiter.task.register(cx.waker()) {
             waiter.waits.set(true);
         } else {
-            self.register_foreign(direction, context);
+            self.register_foreign(direction, cx);
         }
     }
 
     #[cold]
-    fn register_foreign(&self, direction: Direction, context: &Context<'_>) {
+    fn register_foreign(&self, direction: Direction, cx: &Context<'_>) {
         self.waiter(direction).waits.set(false);
-        self.foreign().register(direction, context.waker());
+        self.foreign().register(direction, cx.waker());
         if self.is_ready(direction) {
             // A waker is foreign' code, which may have turned the loop.
-            context.waker().wake_by_ref();
+            cx.waker().wake_by_ref();
         }
     }
 
@@ -186,21 +186,21 @@ impl Source {
     pub(crate) fn register_shared(
         &self,
         direction: Direction,
-        context: &Context<'_>,
+        cx: &Context<'_>,
         now: impl FnOnce() -> u64,
     ) {
         let shared_pollers = self.foreign().shared_pollers(direction);
-        if shared_pollers.borrow().contains(context.waker()) {
+        if shared_pollers.borrow().contains(cx.waker()) {
             return;
         }
-        let waker = context.waker().clone();
+        let waker = cx.waker().clone();
         let removed = shared_pollers.borrow_mut().insert(waker, now);
         for waker in removed {
             panics::caught(|| waker.wake());
         }
         if self.is_ready(direction) {
             // A waker is foreign' code, which may have turned the loop.
-            context.waker().wake_by_ref();
+            cx.waker().wake_by_ref();
         }
     }
 
@@ -209,8 +209,8 @@ impl Source {
     }
 
     /// Ready if what it awaits is there; else the waiter `key` is woken when it is.
-    pub(crate) fn poll_joined(&self, key: usize, context: &Context<'_>) -> Poll<()> {
-        let waker = context.waker().clone();
+    pub(crate) fn poll_joined(&self, key: usize, cx: &Context<'_>) -> Poll<()> {
+        let waker = cx.waker().clone();
         let before = {
             let mut list = self.foreign().list.borrow_mut();
             let waiter = &mut list[key];

@@ -104,17 +104,17 @@ impl<T> RemoteJoinHandle<T> {
     }
 
     /// Like `poll`, but does not spend the task's budget.
-    pub(crate) fn poll_outcome(&self, context: &Context<'_>) -> Poll<Result<T, JoinError>> {
-        self.slot.poll(context)
+    pub(crate) fn poll_outcome(&self, cx: &Context<'_>) -> Poll<Result<T, JoinError>> {
+        self.slot.poll(cx)
     }
 }
 
 impl<T> Future for RemoteJoinHandle<T> {
     type Output = Result<T, JoinError>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        ready!(budget::poll_proceed(context));
-        self.slot.poll(context)
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        ready!(budget::poll_proceed(cx));
+        self.slot.poll(cx)
     }
 }
 

@@ -75,7 +75,7 @@ impl<T> OutcomeSlot<T> {
     }
 
     /// Takes the outcome, or notes who waits for it.
-    pub(crate) fn poll(&self, context: &Context<'_>) -> Poll<Outcome<T>> {
+    pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<Outcome<T>> {
         {
             let mut state = lock(&self.state);
             if let Some(outcome) = state.outcome.take() {
@@ -86,11 +86,11 @@ impl<T> OutcomeSlot<T> {
                 "RemoteJoinHandle polled after it gave the output of task {}",
                 self.id
             );
-            if state.waker.will_wake(context.waker()) {
+            if state.waker.will_wake(cx.waker()) {
                 return Poll::Pending;
             }
         }
-        let waker = Foreign::new(context.waker().clone());
+        let waker = Foreign::new(cx.waker().clone());
         let mut state = lock(&self.state);
         if let Some(outcome) = state.outcome.take() {
             drop(state);

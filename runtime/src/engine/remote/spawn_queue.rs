@@ -78,12 +78,12 @@ impl SpawnQueue {
         &self,
         most: usize,
         taken: &mut Vec<Box<dyn SpawnRequest>>,
-        context: &Context<'_>,
+        cx: &Context<'_>,
     ) -> bool {
         let mut contents = lock(&self.contents);
         // A task has one and the same waker for life.
         if contents.spawner.is_none() {
-            contents.spawner = Some(context.waker().clone());
+            contents.spawner = Some(cx.waker().clone());
         }
         let requests = &mut contents.requests;
         taken.extend(requests.drain(..most.min(requests.len())));

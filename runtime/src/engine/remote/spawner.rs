@@ -84,7 +84,7 @@ impl Future for RemoteSpawner {
     type Output = ();
 
     /// Opens some requests. A sender that finds the box empty afterwards wakes the spawner.
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let spawner = &mut *self;
         context::with_running(|event_loop| {
             let most = spawner.allowance(event_loop);
@@ -92,7 +92,7 @@ impl Future for RemoteSpawner {
             let mut are_left = true;
             if most > 0 {
                 let spawn_queue = &spawner.shared.spawn_queue;
-                are_left = spawn_queue.collect(most, &mut spawner.taken, context);
+                are_left = spawn_queue.collect(most, &mut spawner.taken, cx);
             }
             if !spawner.taken.is_empty() {
                 spawner.counted = Some(event_loop.tasks.polls());
@@ -101,7 +101,7 @@ impl Future for RemoteSpawner {
                 request.spawn(event_loop);
             }
             if are_left {
-                context.waker().wake_by_ref();
+                cx.waker().wake_by_ref();
             }
         });
         Poll::Pending

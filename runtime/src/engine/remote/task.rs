@@ -115,7 +115,7 @@ where
 {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         let polled = catch_unwind(AssertUnwindSafe(|| {
             if let Some(start) = this.start.take() {
@@ -125,7 +125,7 @@ where
                 // Only if it was polled after its end.
                 return Poll::Pending;
             };
-            let output = ready!(future.poll(context));
+            let output = ready!(future.poll(cx));
             this.future.set(None);
             Poll::Ready(output)
         }));

@@ -80,20 +80,20 @@ impl Budget {
     /// Like [`poll_left`](Budget::poll_left), but ready for frozen code. For futures
     /// that only forward polls.
     #[inline]
-    pub(crate) fn poll_spent(&self, context: &Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_spent(&self, cx: &Context<'_>) -> Poll<()> {
         if self.is_frozen() {
             return Poll::Ready(());
         }
-        self.poll_left(context)
+        self.poll_left(cx)
     }
 
     /// Returns `Pending`, and wakes the task, if no unit is left. Spends nothing.
     ///
     /// Frozen code is not woken here: the code that cancelled it is responsible for that.
     #[inline]
-    pub(crate) fn poll_left(&self, context: &Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_left(&self, cx: &Context<'_>) -> Poll<()> {
         if self.left.get() <= 0 {
-            yield_to_others(context);
+            yield_to_others(cx);
             return Poll::Pending;
         }
         Poll::Ready(())
@@ -123,7 +123,7 @@ fn is_frozen(units: i64) -> bool {
 }
 
 #[cold]
-fn yield_to_others(context: &Context<'_>) {
+fn yield_to_others(cx: &Context<'_>) {
     let frozen = running::with_running(|tasks| {
         let budget = &tasks.budget;
         let frozen = budget.is_frozen();
@@ -132,7 +132,7 @@ fn yield_to_others(context: &Context<'_>) {
         frozen
     });
     if frozen != Some(true) {
-        wake_after_poll(context);
+        wake_after_poll(cx);
     }
 }
 
@@ -141,8 +141,8 @@ fn yield_to_others(context: &Context<'_>) {
 ///
 /// [`Scheduler::wake_after_poll`]: crate::task::Scheduler::wake_after_poll
 #[inline]
-pub(crate) fn wake_after_poll(context: &Context<'_>) {
-    let waker = context.waker();
+pub(crate) fn wake_after_poll(cx: &Context<'_>) {
+    let waker = cx.waker();
     let running = running::with_running(|tasks| tasks.wake_after_poll(waker));
     if running.is_none() {
         waker.wake_by_ref();
@@ -227,9 +227,9 @@ pub(crate) fn poll_thawed() -> Poll<()> {
 /// use std::task::Poll;
 /// # coreloop::block_on(async {
 /// let mut spent = 0;
-/// std::future::poll_fn(|context| {
+/// std::future::poll_fn(|cx| {
 ///     while coreloop::task::coop::has_budget_remaining() {
-///         assert!(coreloop::task::coop::poll_proceed(context).is_ready());
+///         assert!(coreloop::task::coop::poll_proceed(cx).is_ready());
 ///         spent += 1;
 ///     }
 ///     Poll::Ready(())
@@ -239,17 +239,17 @@ pub(crate) fn poll_thawed() -> Poll<()> {
 /// # })
 /// ```
 #[inline]
-pub fn poll_proceed(context: &mut Context<'_>) -> Poll<()> {
-    poll_spend(context, 1)
+pub fn poll_proceed(cx: &mut Context<'_>) -> Poll<()> {
+    poll_spend(cx, 1)
 }
 
 /// Spends `units` of the task's budget, or the rest of it if less is left. Returns
 /// `Pending`, and wakes the task, if nothing is left.
 #[inline]
-pub(crate) fn poll_spend(context: &mut Context<'_>, units: i64) -> Poll<()> {
+pub(crate) fn poll_spend(cx: &mut Context<'_>, units: i64) -> Poll<()> {
     running::with_running(|tasks| {
         let budget = &tasks.budget;
-        ready!(budget.poll_left(context));
+        ready!(budget.poll_left(cx));
         budget.spend_units(units);
         Poll::Ready(())
     })

@@ -206,8 +206,8 @@ impl<T> JoinHandle<T> {
 impl<T> Future for JoinHandle<T> {
     type Output = Result<T, JoinError>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        ready!(budget::poll_proceed(context));
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        ready!(budget::poll_proceed(cx));
         if let Some(result) = self.take() {
             return Poll::Ready(result);
         }
@@ -217,7 +217,7 @@ impl<T> Future for JoinHandle<T> {
             "JoinHandle polled after it gave the output of task {}",
             header.id
         );
-        if !header.join_waker.keep(context) {
+        if !header.join_waker.keep(cx) {
             return Poll::Pending;
         }
         // Storing the waker runs user code, which may have run a turn of the loop.

@@ -56,8 +56,8 @@ struct BoxedOutput<F>(Pin<Box<F>>);
 impl<F: Future> Future for BoxedOutput<F> {
     type Output = Box<F::Output>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Box<F::Output>> {
-        self.0.as_mut().poll(context).map(Box::new)
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Box<F::Output>> {
+        self.0.as_mut().poll(cx).map(Box::new)
     }
 }
 

@@ -27,7 +27,7 @@ use crate::engine::timers::sleep::Sleep;
 /// let mut limit = Limit::before_poll();
 /// loop {
 ///     if the future is ready { return its output }
-///     match limit.check(clock, context) {
+///     match limit.check(clock, cx) {
 ///         Verdict::Wait => return Poll::Pending,
 ///         Verdict::Late => return that it is late,
 ///         Verdict::PollAgain => {}
@@ -91,19 +91,19 @@ impl Limit {
 
     /// Polls the clock after a poll of the future that was pending.
     #[inline]
-    pub fn check(&mut self, clock: &mut Sleep, context: &mut Context<'_>) -> Verdict {
+    pub fn check(&mut self, clock: &mut Sleep, cx: &mut Context<'_>) -> Verdict {
         if self.before.has_budget() && !budget::has_left() {
-            return self.check_unconstrained(clock, context);
+            return self.check_unconstrained(clock, cx);
         }
-        match Pin::new(clock).poll(context) {
+        match Pin::new(clock).poll(cx) {
             Poll::Pending => Verdict::Wait,
             Poll::Ready(()) => Verdict::Late,
         }
     }
 
     #[cold]
-    fn check_unconstrained(&mut self, clock: &mut Sleep, context: &mut Context<'_>) -> Verdict {
-        if budget::unconstrained(|| Pin::new(clock).poll(context)).is_pending() {
+    fn check_unconstrained(&mut self, clock: &mut Sleep, cx: &mut Context<'_>) -> Verdict {
+        if budget::unconstrained(|| Pin::new(clock).poll(cx)).is_pending() {
             return Verdict::Wait;
         }
         if self.before.is_whole() || !self.before.was_refused() {

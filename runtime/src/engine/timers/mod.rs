@@ -145,14 +145,11 @@ impl Timers {
 
     /// Sets a timer that wakes the task of `context`.
     #[inline]
-    pub(crate) fn insert(&self, deadline: u64, context: &Context<'_>) -> Key {
+    pub(crate) fn insert(&self, deadline: u64, cx: &Context<'_>) -> Key {
         self.note_deadline(deadline);
         let now = self.clock.seen();
-        let inserted = self
-            .wheel
-            .borrow_mut()
-            .insert(deadline, now, context.waker());
-        inserted.unwrap_or_else(|| self.insert_other(deadline, context.waker()))
+        let inserted = self.wheel.borrow_mut().insert(deadline, now, cx.waker());
+        inserted.unwrap_or_else(|| self.insert_other(deadline, cx.waker()))
     }
 
     #[cold]
@@ -164,28 +161,28 @@ impl Timers {
 
     /// Returns `Ready` if the timer has fired.
     #[inline]
-    fn poll(&self, key: Key, context: &Context<'_>) -> Poll<()> {
-        let look = self.wheel.borrow().look(key, context.waker());
+    fn poll(&self, key: Key, cx: &Context<'_>) -> Poll<()> {
+        let look = self.wheel.borrow().look(key, cx.waker());
         match look {
             TimerPoll::Waiting => Poll::Pending,
             TimerPoll::Fired => Poll::Ready(()),
-            TimerPoll::Foreign => self.poll_anew(key, context),
+            TimerPoll::Foreign => self.poll_anew(key, cx),
         }
     }
 
     #[cold]
-    fn poll_anew(&self, key: Key, context: &Context<'_>) -> Poll<()> {
+    fn poll_anew(&self, key: Key, cx: &Context<'_>) -> Poll<()> {
         let task = TaskSlot::default();
-        let waiter = if task.register(context.waker()) {
+        let waiter = if task.register(cx.waker()) {
             Due::Task(task)
         } else {
-            Due::Other(Foreign::new(context.waker().clone()))
+            Due::Other(Foreign::new(cx.waker().clone()))
         };
         let before = self.wheel.borrow_mut().set_waiter(key, waiter);
         drop(before);
         // Cloning or dropping the waker runs user code, which may have run a turn of
         // the loop.
-        match self.wheel.borrow().look(key, context.waker()) {
+        match self.wheel.borrow().look(key, cx.waker()) {
             TimerPoll::Fired => Poll::Ready(()),
             TimerPoll::Waiting | TimerPoll::Foreign => Poll::Pending,
         }

@@ -183,7 +183,7 @@ impl Sleep {
     }
 
     #[inline]
-    fn poll_timer(&mut self, context: &Context<'_>) -> Poll<()> {
+    fn poll_timer(&mut self, cx: &Context<'_>) -> Poll<()> {
         let timers = &self.event_loop.timers;
         match self.state {
             State::Elapsed => return Poll::Ready(()),
@@ -191,10 +191,10 @@ impl Sleep {
             // poll. If the deadline has passed since the last reading, the timer fires
             // in the next turn.
             _ if self.deadline <= timers.clock.seen() => {}
-            State::Waiting(key) => ready!(timers.poll(key, context)),
+            State::Waiting(key) => ready!(timers.poll(key, cx)),
             State::New | State::Reset => {
                 if self.deadline != NEVER {
-                    self.state = State::Waiting(timers.insert(self.deadline, context));
+                    self.state = State::Waiting(timers.insert(self.deadline, cx));
                 }
                 return Poll::Pending;
             }
@@ -206,9 +206,9 @@ impl Sleep {
     /// Like `poll`, outside the turns of the loop: the loop has to be woken, or may
     /// have ended.
     #[cold]
-    fn poll_outside(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        ready!(budget::poll_proceed(context));
-        if self.poll_timer(context).is_ready() {
+    fn poll_outside(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(budget::poll_proceed(cx));
+        if self.poll_timer(cx).is_ready() {
             return Poll::Ready(());
         }
         if self.deadline == NEVER || self.now() < self.deadline {
@@ -224,14 +224,14 @@ impl Future for Sleep {
     type Output = ();
 
     #[inline]
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if !self.event_loop.is_running() {
-            return self.poll_outside(context);
+            return self.poll_outside(cx);
         }
         let budget = &self.event_loop.tasks.budget;
-        ready!(budget.poll_left(context));
+        ready!(budget.poll_left(cx));
         budget.spend();
-        self.poll_timer(context)
+        self.poll_timer(cx)
     }
 }
 

@@ -152,10 +152,10 @@ impl CancelNode {
     }
 
     /// It is about to be polled, below `parent`.
-    pub(crate) fn attach(self: &Rc<Self>, parent: Option<&Rc<CancelNode>>, context: &Context<'_>) {
+    pub(crate) fn attach(self: &Rc<Self>, parent: Option<&Rc<CancelNode>>, cx: &Context<'_>) {
         self.adopt(parent);
         self.polled.set(true);
-        self.wait(context);
+        self.wait(cx);
     }
 
     /// It is not polled any more.
@@ -165,8 +165,8 @@ impl CancelNode {
     }
 
     /// Keeps the waker of whoever polls it.
-    pub(crate) fn wait(&self, context: &Context<'_>) {
-        self.waker.keep(context);
+    pub(crate) fn wait(&self, cx: &Context<'_>) {
+        self.waker.keep(cx);
     }
 
     /// Makes it a child of `parent`, which it is already in most cases.

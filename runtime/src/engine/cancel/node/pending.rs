@@ -64,7 +64,7 @@ impl CancelNode {
     /// pending below it, but for `own` that its owner has itself. To be asked
     /// after a poll that was pending; it has the future polled again if that may
     /// help.
-    pub(crate) fn may_drop(&self, own: usize, context: &Context<'_>) -> bool {
+    pub(crate) fn may_drop(&self, own: usize, cx: &Context<'_>) -> bool {
         if self.pending.get() <= own {
             return true;
         }
@@ -86,7 +86,7 @@ impl CancelNode {
             self.count_unpolled(true);
             return self.pending.get() <= own;
         }
-        context.waker().wake_by_ref();
+        cx.waker().wake_by_ref();
         false
     }
 

@@ -78,14 +78,14 @@ struct Victim {
 impl Future for Victim {
     type Output = [usize; 8];
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<[usize; 8]> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<[usize; 8]> {
         if self.is_polled {
             assert!(self.boxes.iter().all(Option::is_none));
             return Poll::Ready([WORD; 8]);
         }
         self.is_polled = true;
-        assert!(pin!(cancel_scope(async |_| ())).poll(context).is_ready());
-        self.waker.set(Some(context.waker().clone()));
+        assert!(pin!(cancel_scope(async |_| ())).poll(cx).is_ready());
+        self.waker.set(Some(cx.waker().clone()));
         Poll::Pending
     }
 }
@@ -157,7 +157,7 @@ fn cleanups_resolve_elsewhere_when_their_task_is_cut_off() {
         drop(defer(pending()));
         let mut waiting: Moved = Box::pin(flush());
         assert!(
-            poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context)))
+            poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx)))
                 .await
                 .is_pending()
         );
