@@ -1,4 +1,4 @@
-//! Starting `true` and waiting for its end, and the bytes of a `cat`.
+//! Starting `true` and waiting for its end, and sending bytes through `cat`.
 
 #[path = "workload/samples.rs"]
 mod samples;
@@ -13,7 +13,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::suite::{Parameter, Suite};
 
-/// How many children are there at a time.
+/// The numbers of child processes at a time.
 const CHILDREN: [usize; 2] = [1, 10];
 const BYTES: [usize; 2] = [64 << 10, 4 << 20];
 
@@ -68,7 +68,7 @@ async fn cat(bytes: usize) {
     assert_eq!(output.stdout.len(), bytes);
 }
 
-/// tokio has no `communicate`: its user writes in a task of its own.
+/// tokio has no `communicate`, so a separate task writes.
 async fn cat_of_tokio(bytes: usize) {
     let mut cat = tokio::process::Command::new("cat")
         .stdin(Stdio::piped())

@@ -1,8 +1,8 @@
-//! Items through a generator, against `async-stream` on tokio, which has none:
-//! small items, large ones, and those of one generator through another.
+//! Items through a generator, against `async-stream` on tokio, which has no generators:
+//! small items, large items, and the items of one generator through another.
 //!
-//! `cargo bench --bench generator -- --tight 20000000` runs one contestant alone
-//! for callgrind and `perf`; `--tight 20000000 async-stream` the other.
+//! `cargo bench --bench generator -- --tight 20000000` runs only coreloop, for callgrind
+//! and `perf`; `--tight 20000000 async-stream` runs only the other.
 
 #[path = "workload/samples.rs"]
 mod samples;
@@ -20,10 +20,10 @@ use futures_lite::StreamExt;
 
 use crate::suite::{Parameter, Suite};
 
-/// How many items a generator yields before the next is made.
+/// The number of items that a generator yields before the next one is created.
 const ITEMS: [usize; 3] = [1, 10, 1000];
 
-/// A large item: what is moved counts then.
+/// A large item, for which moving matters.
 type Row = [usize; 16];
 
 fn main() {
@@ -83,7 +83,7 @@ fn run_one(items: u64, contestant: Option<&str>) {
     println!("{:.2} ns an item", took.as_secs_f64() * 1e9 / items as f64);
 }
 
-/// Runs so many generators to their ends.
+/// Runs generators to their ends, for a number of items.
 async fn drain<S: Stream>(pieces: u64, make: impl Fn() -> S) -> Duration {
     let start = Instant::now();
     for _ in 0..pieces {

@@ -1,6 +1,6 @@
-//! What structure costs: children of a scope, from spawn to join, against those
-//! of a `FuturesUnordered`; and guards that are dropped, up to the end of their
-//! cleanups, against the task that a `Drop` spawns, which is what tokio leaves.
+//! The cost of structure: children of a scope, from spawn to join, against a
+//! `FuturesUnordered`; and guards that are dropped, up to the end of their cleanups,
+//! against a `Drop` that spawns a task, which is all that tokio offers.
 
 #[path = "workload/samples.rs"]
 mod samples;
@@ -20,7 +20,7 @@ use tokio::task::{JoinHandle, spawn_local};
 use crate::suite::{Parameter, Suite};
 
 const CHILDREN: [usize; 3] = [10, 100, 1000];
-/// How many are dropped before any of their cleanups runs.
+/// The number of guards that are dropped before any of their cleanups runs.
 const GUARDS: [usize; 3] = [1, 10, 100];
 
 fn main() {
@@ -31,7 +31,7 @@ fn main() {
         ("scope/child_waits_thrice", 3),
     ];
     for (name, yields) in children {
-        // Nothing that tokio has lets its children borrow.
+        // tokio's tasks cannot borrow, so the peer is a `FuturesUnordered`.
         let mut group = suite
             .group(name, Parameter::Operations)
             .against("futures-unordered");
@@ -73,7 +73,7 @@ fn main() {
     suite.finish();
 }
 
-/// What of a guard's end is measured.
+/// The measured part of a guard's end.
 #[derive(Clone, Copy)]
 enum Part {
     /// The drop alone.
@@ -160,7 +160,8 @@ async fn drop_spawning(guards: usize, pieces: u64, part: Part) -> Duration {
     elapsed
 }
 
-/// Spawns its cleanup, and leaves the handle where others wait for it.
+/// A value whose drop spawns its cleanup, and stores the handle where others can wait for
+/// it.
 struct Spawning(usize, Rc<RefCell<Vec<JoinHandle<()>>>>);
 
 impl Drop for Spawning {

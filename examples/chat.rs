@@ -1,5 +1,5 @@
-//! A chat: what one client says, all others hear. One that reads too slowly is
-//! told how much it missed, and nobody waits for it.
+//! A chat server: it sends each line of a client to all other clients. A client that
+//! reads too slowly learns how many lines it missed, and delays no other.
 //!
 //! Run it with
 //!
@@ -21,10 +21,10 @@ use coreloop::sync::broadcast::{self, Receiver, Sender, error::RecvError};
 use coreloop::task::yield_now;
 use futures_lite::StreamExt;
 
-/// How many lines are kept for those who have not read them yet.
+/// The number of lines kept for clients that have not received them yet.
 const KEPT: usize = 100;
 
-/// What one client says, all others hear.
+/// Sends each line of a client to all other clients.
 #[derive(Parser)]
 struct Options {
     /// Where to listen
@@ -32,7 +32,7 @@ struct Options {
     addr: String,
 }
 
-/// A line, and the number of the client that said it.
+/// The number of the client that sent a line, and the line.
 type Line = (u64, Rc<str>);
 
 fn main() -> io::Result<()> {
@@ -70,7 +70,8 @@ async fn speak(reader: OwnedReadHalf, number: u64, said: &Sender<Line>) -> io::R
     let mut lines = BufReader::new(reader).lines();
     while let Some(line) = lines.try_next().await? {
         say(said, number, format!("{number}: {line}"));
-        // So that whoever says much at once lets the others hear it.
+        // A client that sends many lines at once must not keep the tasks of the others from
+        // passing them on.
         yield_now().await;
     }
     Ok(())
@@ -95,6 +96,6 @@ async fn listen(
 }
 
 fn say(said: &Sender<Line>, number: u64, line: String) {
-    // An error says that nobody listens.
+    // An error means that there are no receivers.
     let _ = said.send((number, (line + "\n").into()));
 }

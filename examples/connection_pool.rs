@@ -4,9 +4,9 @@
 //! cargo run --release -p coreloop-examples --example connection_pool
 //! ```
 //!
-//! A semaphore has as many permits as there may be connections. Whoever has a
-//! permit takes an idle connection or opens one. The permit goes back when the
-//! request is over, failed or cancelled; requests wait in line for it.
+//! A semaphore has one permit for each connection that may exist. A request with a
+//! permit takes an idle connection or opens one. The permit is returned when the
+//! request succeeds, fails or is cancelled. Requests wait for a permit in order.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -37,8 +37,8 @@ impl Pool {
         stream.write_all(text).await?;
         let mut response = vec![0; text.len()];
         stream.read_exact(&mut response).await?;
-        // Only now: one whose response is not read to its end is of no use to
-        // the next request, and is closed on the way out.
+        // A connection whose response was not read to its end cannot serve the next
+        // request. So a request that fails or is cancelled before this line closes it.
         self.idle.borrow_mut().push(stream);
         Ok(response)
     }
@@ -73,7 +73,7 @@ async fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Echoes.
+/// Sends back every request.
 async fn serve(listener: TcpListener) -> io::Result<()> {
     loop {
         let (mut stream, _) = listener.accept().await?;

@@ -1,13 +1,13 @@
-//! A crawler with a bounded fan-out: pages are fetched as they are found, but
-//! only so many at a time.
+//! A crawler with a bounded fan-out: it fetches pages as it finds them, with a limit
+//! on concurrent fetches.
 //!
 //! ```sh
 //! cargo run -p coreloop-examples --example crawler
 //! ```
 //!
-//! Each page is a child of one scope, which children use to spawn what they
-//! find: the crawl is over when the scope is. All borrow the state of the crawl,
-//! and a semaphore holds back those that would be too many.
+//! Each page is a child of one scope, and spawns the pages that it links to as further
+//! children: the crawl ends when the scope returns. All children borrow the state of the
+//! crawl, and a semaphore limits how many of them fetch.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -48,7 +48,7 @@ impl Crawl {
     }
 }
 
-/// The links of a page of a made-up site.
+/// Returns the links of a page of a made-up site.
 async fn fetch(page: u32) -> [u32; 3] {
     sleep(Duration::from_millis(1)).await;
     [2 * page, 3 * page + 1, page / 2].map(|link| link % PAGES)

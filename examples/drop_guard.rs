@@ -1,12 +1,12 @@
-//! A connection that says goodbye on every way out.
+//! A connection that says goodbye, however its task ends.
 //!
 //! ```sh
 //! cargo run -p coreloop-examples --example drop_guard
 //! ```
 //!
-//! A destructor cannot write to a socket, as it cannot wait. An `AsyncGuard`
-//! can: its task is over when the goodbye has been sent, whether it returned,
-//! failed, panicked or was aborted. The last client talks until Ctrl-C.
+//! A destructor cannot wait, so it cannot reliably write to a socket. An `AsyncGuard`
+//! can: its task finishes only when the goodbye has been sent, whether the task returned,
+//! failed, panicked or was aborted. The last client stays connected until Ctrl-C.
 
 use std::future::pending;
 use std::io;
@@ -25,7 +25,7 @@ async fn connect(address: SocketAddr, name: &str) -> io::Result<Connection> {
     let stream = TcpStream::connect(address).await?;
     let mut connection: Connection = AsyncGuard::new(stream, |mut stream| {
         Box::pin(async move {
-            // There is nobody left to be told of a failure.
+            // A cleanup has no caller to return an error to.
             let _ = say_goodbye(&mut stream).await;
         })
     });
@@ -35,7 +35,7 @@ async fn connect(address: SocketAddr, name: &str) -> io::Result<Connection> {
     Ok(connection)
 }
 
-/// And waits until that has been heard.
+/// Says goodbye, and waits until the peer has closed its side.
 async fn say_goodbye(stream: &mut TcpStream) -> io::Result<()> {
     stream.write_all(b"goodbye\n").await?;
     stream.shutdown().await?;
@@ -74,7 +74,7 @@ async fn main() -> io::Result<()> {
     }
 }
 
-/// Prints what each client has said.
+/// Prints what each client has sent.
 async fn serve(listener: TcpListener) -> io::Result<()> {
     loop {
         let (mut stream, _) = listener.accept().await?;

@@ -18,7 +18,7 @@ use coreloop::time::timeout;
 use futures_lite::future::try_zip;
 use hdrhistogram::Histogram;
 
-/// How long the last answers may take.
+/// The time limit for the last answers.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Puts an echo server under load, and checks every byte that comes back.
@@ -33,7 +33,7 @@ struct Options {
     /// How many bytes a message has
     #[arg(long, default_value = "64")]
     size: NonZeroUsize,
-    /// How long to go on
+    /// For how long to send messages
     #[arg(long, default_value = "5")]
     seconds: u64,
 }
@@ -47,7 +47,7 @@ fn main() -> io::Result<()> {
 }
 
 async fn load(options: &Options) -> io::Result<()> {
-    // Up to a minute, to three digits.
+    // Times of up to a minute, with three digits of precision.
     let times = Histogram::new_with_bounds(1, 60_000_000_000, 3).map_err(io::Error::other)?;
     let times = Rc::new(Times::new(times));
     let mut streams = Vec::new();
@@ -99,7 +99,8 @@ async fn echo(
     while Instant::now() < end {
         random.fill(&mut sent);
         let start = Instant::now();
-        // At once, as a message may be larger than what the kernel holds.
+        // Writes and reads at the same time, because a message may be larger than the
+        // kernel's buffers.
         let (mut reader, mut writer) = stream.split();
         try_zip(writer.write_all(&sent), reader.read_exact(&mut received)).await?;
         let time = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);

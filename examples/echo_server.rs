@@ -1,4 +1,4 @@
-//! An echo server: it sends back whatever it receives.
+//! An echo server: it sends back what it receives.
 //!
 //! Run it with
 //!
@@ -7,8 +7,8 @@
 //! ```
 //!
 //! and talk to it with `nc 127.0.0.1 7777`, or put it under load with the
-//! `echo_client` example. Ctrl-C stops it. With `--workers 2` the same is done by
-//! two processes that a master supervises, with `--threads 2` by two threads.
+//! `echo_client` example. Ctrl-C stops it. With `--workers 2` the server runs in
+//! two processes that a master supervises, with `--threads 2` in two threads.
 
 use std::cell::Cell;
 use std::io;
@@ -25,27 +25,27 @@ use coreloop::signal::unix::{SignalKind, signal};
 use coreloop::sync::Notify;
 use coreloop::time::sleep;
 
-/// How long open connections may go on after Ctrl-C.
+/// The time that open connections have to finish after Ctrl-C.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// Sends back whatever it receives.
+/// Sends back what it receives.
 #[derive(Parser)]
 struct Options {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:7777")]
     addr: String,
-    /// Serve from so many supervised processes
+    /// How many supervised processes serve
     #[arg(long)]
     workers: Option<u32>,
-    /// Serve from so many threads
+    /// How many threads serve
     #[arg(long, conflicts_with = "workers")]
     threads: Option<u32>,
-    /// Where the `ctl` example can ask the master of several
+    /// The path of the master's control socket, for the `ctl` example
     #[arg(long)]
     control: Option<PathBuf>,
 }
 
-/// What a loop has done so far. All its tasks run on one thread, so plain cells do.
+/// Counts what a loop has served. All its tasks run on one thread, so cells suffice.
 #[derive(Default)]
 struct Served {
     connections: Cell<u64>,
@@ -69,14 +69,14 @@ fn main() -> io::Result<()> {
     if let Some(path) = options.control {
         supervisor = supervisor.control(path);
     }
-    // Each worker process comes by here too, and has no address to tell.
+    // Each worker process runs this too, but only the master has an address.
     if let Some(bound) = supervisor.local_addr(0) {
         announce(bound);
     }
     supervisor.run(work)
 }
 
-/// One of several workers, until its master ends it.
+/// Serves in one of several workers, until the master ends it.
 async fn work(worker: Worker) -> io::Result<()> {
     let served = Rc::new(Served::default());
     let listener = worker.listener(0)?;
@@ -88,7 +88,7 @@ async fn work(worker: Worker) -> io::Result<()> {
     Ok(())
 }
 
-/// The only loop, until Ctrl-C.
+/// Serves on a single loop, until Ctrl-C.
 async fn serve(address: &str) -> io::Result<()> {
     let mut interrupts = signal(SignalKind::interrupt())?;
     let listener = TcpListener::bind(address)
@@ -107,7 +107,7 @@ async fn serve(address: &str) -> io::Result<()> {
         "no longer accepting; open connections: {}",
         served.open.get()
     );
-    // A second Ctrl-C ends the wait, as the end of the grace period does.
+    // A second Ctrl-C ends the wait, and so does the end of the grace period.
     select! {
         () = served.last() => {}
         _ = interrupts.recv() => {}
@@ -137,7 +137,7 @@ fn start(stream: TcpStream, peer: SocketAddr, served: &Rc<Served>) {
     coreloop::spawn(async move {
         add(&served.connections, 1);
         add(&served.open, 1);
-        // What goes wrong with one connection is no concern of the others.
+        // An error of one connection does not affect the others.
         if let Err(error) = echo(stream, &served).await {
             eprintln!("{peer}: {error}");
         }

@@ -4,9 +4,9 @@
 //! cargo run --release -p coreloop-examples --example embed
 //! ```
 //!
-//! The outer loop could be that of a GUI or a game. It waits for descriptors of
-//! its own (here a pipe that another thread writes to) and for the runtime's,
-//! and gives the runtime a turn when that is readable.
+//! The outer loop could be a GUI's or a game's. It waits for its own descriptors
+//! (here a pipe that another thread writes to) and for the runtime's descriptor, and
+//! runs a turn of the runtime after each wait.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
@@ -40,8 +40,8 @@ fn main() -> io::Result<()> {
 
     let mut events = Events::with_capacity(16);
     while !task.is_finished() {
-        // No timeout of the outer loop is needed for the runtime's timers,
-        // where there is a timerfd.
+        // Where there is a timerfd, the outer loop needs no timeout for the runtime's
+        // timers.
         let timer = (!cfg!(target_os = "linux"))
             .then(|| runtime.next_timer())
             .flatten();
@@ -56,7 +56,7 @@ fn main() -> io::Result<()> {
                 println!("outer loop: {}", String::from_utf8_lossy(&text[..count]));
             }
         }
-        // A turn that has nothing to do costs next to nothing.
+        // A turn with nothing to do costs little, so there is one after every wait.
         runtime.turn(Some(Duration::ZERO))?;
     }
 
@@ -66,7 +66,7 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Talks to itself over TCP, with a pause: sockets, timers and tasks.
+/// Sends a message to itself over TCP, with a pause, to use sockets, timers and tasks.
 async fn conversation() -> io::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;

@@ -4,9 +4,9 @@
 //! cargo run -p coreloop-examples --example generator
 //! ```
 //!
-//! `lines` is written as if it could print each line; instead it yields it. It
-//! is a stream, so `for_await!` loops over it. When the reader has seen enough it
-//! closes the generator, whose code behind the loop then says goodbye to the peer.
+//! The function `lines` yields each line that it reads. It returns a stream, so
+//! `for_await!` loops over it. When the reader has seen enough, it closes the generator,
+//! whose code after the loop then says goodbye to the peer.
 
 use std::io;
 use std::net::SocketAddr;

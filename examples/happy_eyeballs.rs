@@ -1,11 +1,11 @@
-//! Happy eyeballs, as in RFC 8305: connect to the first of several addresses
+//! Happy eyeballs, as in RFC 8305: connects to the first of several addresses
 //! that answers.
 //!
 //! ```sh
 //! cargo run -p coreloop-examples --example happy_eyeballs
 //! ```
 //!
-//! Each attempt starts a moment after the one before it, or at once when that
+//! Each attempt starts a moment after the previous one, or at once when the previous one
 //! has failed. The first connection wins, and the other attempts are dropped.
 
 use std::io;
@@ -23,7 +23,7 @@ async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     let failed: Vec<_> = addresses.iter().map(|_| Event::new()).collect();
     let mut attempts = as_completed(addresses.iter().enumerate().map(async |(at, address)| {
         for earlier in &failed[..at] {
-            // Over when that has failed, or had its head start.
+            // Waits until the earlier attempt has failed or has had its head start.
             let _ = timeout(HEAD_START, earlier.wait()).await;
         }
         TcpStream::connect(address)
@@ -44,7 +44,8 @@ async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
 async fn main() -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let good = listener.local_addr()?;
-    // Nobody listens on the first. The second says nothing, as its queue is full.
+    // The first address has no listener. The second one never answers, because its queue
+    // is full.
     let closed = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
     let full = TcpSocket::new_v4()?;
     full.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;

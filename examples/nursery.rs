@@ -1,12 +1,12 @@
-//! A nursery: children that borrow, and none that is left behind.
+//! A nursery: child tasks that borrow, and that end with their scope.
 //!
 //! ```sh
 //! cargo run -p coreloop-examples --example nursery
 //! ```
 //!
-//! The children work on the table of the function that spawned them, with no
-//! `Rc` and no `clone`: the scope is not over before they are. When one takes
-//! too long, all are cancelled, and each puts its tool back first.
+//! The children write to a local variable of the function that spawned them, with no
+//! `Rc` and no `clone`: the scope returns only when they have finished. When one takes
+//! too long, all are cancelled, and each puts its pen back first.
 
 use std::cell::RefCell;
 use std::io;
@@ -18,7 +18,7 @@ use coreloop::time::{Instant, sleep};
 
 const MINUTE: Duration = Duration::from_millis(1);
 
-/// Draws with a pen, which is put back whatever happens.
+/// Draws with a pen, and puts it back even when cancelled.
 async fn draw(name: &str, minutes: u32, drawings: &RefCell<Vec<String>>) {
     let put_back = {
         let name = name.to_owned();
@@ -57,7 +57,7 @@ async fn main() -> io::Result<()> {
         println!("{drawing}");
     }
     if in_time.is_err() {
-        println!("somebody was not done by bedtime");
+        println!("not everyone had finished by bedtime");
     }
     Ok(())
 }

@@ -4,10 +4,10 @@
 //! cargo run -p coreloop-examples --example producer_consumer
 //! ```
 //!
-//! Three gauges measure, one task writes down, and a channel with room for two
-//! readings stands between them. The writer is slow, so the gauges wait for
-//! room: nothing piles up and nothing is lost. When the last gauge is done its
-//! sender is dropped, and the writer sees the end.
+//! Three gauges send readings to one task, which writes them down, through a channel
+//! with room for two. The writer is slow, so the gauges wait for room: memory use is
+//! bounded, and no reading is lost. When the last gauge has finished, its sender is
+//! dropped, and the channel ends.
 
 use std::io;
 use std::time::Duration;
@@ -29,7 +29,7 @@ async fn main() -> io::Result<()> {
     for gauge in 1..=GAUGES {
         coreloop::spawn(measure(gauge, sender.clone()));
     }
-    // The gauges have their own: the channel ends with the last of them.
+    // Each gauge has its own sender. The channel ends when the last sender is dropped.
     drop(sender);
 
     let written = write_down(receiver).await;
@@ -40,7 +40,7 @@ async fn main() -> io::Result<()> {
 async fn measure(gauge: u32, sender: mpsc::Sender<Reading>) {
     for number in 1..=READINGS {
         if sender.send(Reading { gauge, number }).await.is_err() {
-            println!("gauge {gauge}: nobody writes down any more");
+            println!("gauge {gauge}: the receiver is gone");
             return;
         }
     }

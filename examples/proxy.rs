@@ -1,5 +1,5 @@
-//! A proxy: it joins each connection to one that it makes itself, and carries
-//! the bytes both ways.
+//! A proxy: it opens a connection for each one that it accepts, and copies bytes
+//! between the two in both directions.
 //!
 //! With the `echo_server` example running, run it with
 //!
@@ -7,8 +7,8 @@
 //! cargo run --release -p coreloop-examples --example proxy -- --to 127.0.0.1:7777
 //! ```
 //!
-//! and talk to that server with `nc 127.0.0.1 7778`. When one side says that it
-//! will send no more, the other is told so, and may still answer.
+//! and talk to that server with `nc 127.0.0.1 7778`. When one side shuts down its
+//! writing half, the proxy passes that on, and the other side may still answer.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use clap::Parser;
 use coreloop::io::{CopyBuffer, copy_bidirectional_with_buffers};
 use coreloop::net::{TcpListener, TcpStream};
 
-/// Joins each connection to one that it makes itself.
+/// Opens a connection for each one that it accepts, and copies bytes between the two.
 #[derive(Parser)]
 struct Options {
     /// Where to listen
@@ -51,8 +51,8 @@ async fn join(mut client: TcpStream, peer: SocketAddr, to: Rc<str>) {
         Ok(server) => server,
         Err(error) => return eprintln!("{peer}: no connection to {to}: {error}"),
     };
-    // What goes through is to be waited for by neither side, and the buffers tell
-    // how much did, also when it ends in an error.
+    // Without delay, because both sides may wait for each byte. The buffers count the
+    // bytes, so that the counts are known even after an error.
     let nodelay = client.set_nodelay(true).and(server.set_nodelay(true));
     let (mut up, mut down) = (CopyBuffer::new(), CopyBuffer::new());
     let copied =

@@ -1,12 +1,12 @@
-//! Every subscriber gets every message, and a slow one holds up nobody.
+//! Every subscriber receives every message, and a slow one delays no other.
 //!
 //! ```sh
 //! cargo run -p coreloop-examples --example publish_subscribe
 //! ```
 //!
-//! A publisher sends prices to two subscribers. The quick one sees each of
-//! them. The slow one falls behind by more than the channel keeps, is told how
-//! many it has missed, and goes on with the oldest price that is kept.
+//! A publisher sends prices to two subscribers. The quick one receives all of
+//! them. The slow one falls behind by more than the channel keeps: it receives an error
+//! with the number of prices that it missed, and continues with the oldest price kept.
 
 use std::io;
 use std::time::Duration;
@@ -32,7 +32,7 @@ async fn main() -> io::Result<()> {
         println!("published {price} to {subscribers}");
         sleep(Duration::from_millis(1)).await;
     }
-    // The subscribers see the end when they have seen what is kept.
+    // The subscribers first receive the prices kept, and then the end of the channel.
     drop(publisher);
 
     for (name, subscriber) in subscribers {

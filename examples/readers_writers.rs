@@ -1,12 +1,12 @@
-//! Readers and writers: many look at a table at a time, one changes it.
+//! Readers and writers: many tasks may read a table at a time, or one may change it.
 //!
 //! ```sh
 //! cargo run --release -p coreloop-examples --example readers_writers
 //! ```
 //!
 //! A price list is read by many tasks and changed by a few. Each change takes
-//! several awaits, and the lock keeps readers from seeing it half done. Nobody
-//! starves: tasks get the lock in the order in which they asked for it.
+//! several awaits, and the lock keeps readers from seeing it half done. No task
+//! starves: tasks get the lock in the order of their requests.
 
 use std::cell::Cell;
 use std::io;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use coreloop::sync::RwLock;
 use coreloop::time::{sleep, timeout};
 
-/// Every price in it is of the same day, whoever looks.
+/// A list whose prices are all of the same day when no task holds the lock for writing.
 struct PriceList {
     day: u32,
     prices: Vec<u32>,
@@ -49,7 +49,7 @@ async fn main() -> io::Result<()> {
 async fn read_until_day(day: u32, list: Rc<RwLock<PriceList>>, reads: Rc<Cell<u32>>) {
     loop {
         let list = list.read().await;
-        // Others read meanwhile; nobody writes.
+        // Other tasks may read meanwhile; none can write.
         sleep(Duration::from_millis(1)).await;
         assert!(list.prices.iter().all(|price| *price == list.day));
         reads.set(reads.get() + 1);
@@ -64,7 +64,7 @@ async fn change(list: Rc<RwLock<PriceList>>) {
     list.day += 1;
     let day = list.day;
     for price in &mut list.prices {
-        // A price is asked for elsewhere, which takes a while.
+        // Stands for a request to another service, which takes a while.
         sleep(Duration::from_millis(1)).await;
         *price = day;
     }

@@ -1,11 +1,11 @@
-//! An echo server that serves each connection in a task of a group, a nursery.
+//! An echo server that serves each connection in a task of a group, also called a nursery.
 //!
 //! ```sh
 //! cargo run -p coreloop-examples --example server_group
 //! ```
 //!
-//! Talk to it with `nc 127.0.0.1 7777`. A task that has ended leaves nothing in the
-//! group, so the loop may accept for years. Ctrl-C cancels the group, and the program
+//! Talk to it with `nc 127.0.0.1 7777`. The group frees a task when it has finished, so the
+//! server may accept connections for years. Ctrl-C cancels the group, and the program
 //! ends when it has said goodbye to every client.
 
 use std::io;
@@ -17,10 +17,10 @@ use coreloop::scope::TaskGroup;
 use coreloop::select;
 use coreloop::signal::unix::{SignalKind, signal};
 
-/// How many clients are served at a time. The kernel keeps others waiting.
+/// The maximum number of clients served at a time. Others wait in the kernel's queue.
 const MOST: usize = 1000;
 
-/// Sends back whatever it receives.
+/// Sends back what it receives.
 #[derive(Parser)]
 struct Options {
     /// Where to listen
@@ -30,7 +30,7 @@ struct Options {
 
 async fn echo(stream: TcpStream) -> io::Result<()> {
     let mut client = AsyncGuard::new(stream, async |mut stream: TcpStream| {
-        // The client may be gone already.
+        // The client may have disconnected.
         let _ = stream.write_all(b"goodbye\n").await;
     });
     let mut buffer = [0; 4096];
@@ -45,7 +45,7 @@ async fn main() -> io::Result<()> {
     let listener = TcpListener::bind(Options::parse().addr).await?;
     println!("listening on {}", listener.local_addr()?);
     let mut interrupt = signal(SignalKind::interrupt())?;
-    // One that fails does not end the others.
+    // In a supervisor, a task that fails does not cancel the others.
     let mut clients = TaskGroup::supervisor();
     let mut served = 0_u64;
     loop {

@@ -15,7 +15,7 @@ use coreloop::net::UdpSocket;
 use coreloop::select;
 use coreloop::signal::unix::{SignalKind, signal};
 
-/// No datagram is longer, so none is cut off.
+/// The buffer's size, larger than any datagram, so that none is truncated.
 const LONGEST: usize = 65_536;
 
 /// Sends every datagram back.
@@ -56,7 +56,7 @@ async fn echo(socket: &UdpSocket, served: &mut u64) -> io::Result<()> {
     let mut buffer = vec![0; LONGEST];
     loop {
         let (count, from) = socket.recv_from(&mut buffer).await?;
-        // What goes wrong with one peer is no concern of the others.
+        // An error of one peer does not affect the others.
         match socket.send_to(&buffer[..count], from).await {
             Ok(_) => *served += 1,
             Err(error) => eprintln!("{from}: {error}"),

@@ -1,5 +1,5 @@
-//! An echo server on a Unix socket: it says who connects, and sends back whatever it
-//! receives.
+//! An echo server on a Unix socket: it prints the user of each client, and sends back what
+//! it receives.
 //!
 //! Run it with
 //!
@@ -18,7 +18,7 @@ use coreloop::net::{UnixListener, UnixStream};
 use coreloop::select;
 use coreloop::signal::unix::{SignalKind, signal};
 
-/// Sends back whatever it receives.
+/// Sends back what it receives.
 #[derive(Parser)]
 struct Options {
     /// Where to listen
@@ -42,11 +42,11 @@ async fn serve(path: &Path) -> io::Result<()> {
         result = accept(&listener) => result?,
         _ = interrupt.recv() => {}
     }
-    // The path would stay, and be in the way of the next server.
+    // The path would stay otherwise, and the next server could not bind it.
     fs::remove_file(path)
 }
 
-/// Binds `path`, which a server that was killed may have left behind.
+/// Binds `path`, and replaces a socket that a killed server has left there.
 async fn bind(path: &Path) -> io::Result<UnixListener> {
     match UnixListener::bind(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
@@ -68,7 +68,7 @@ async fn accept(listener: &UnixListener) -> io::Result<()> {
         let peer = stream.peer_cred()?;
         println!("user {} is here", peer.uid());
         coreloop::spawn(async move {
-            // What goes wrong with one connection is no concern of the others.
+            // An error of one connection does not affect the others.
             if let Err(error) = echo(stream).await {
                 eprintln!("user {}: {error}", peer.uid());
             }

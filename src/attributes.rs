@@ -1,10 +1,11 @@
-//! `#[main]` and `#[test]`: documented here, where their examples compile.
+//! The attributes `#[main]` and `#[test]`. They are documented here, because their
+//! examples compile only with the facade.
 
-/// Runs an async function on a runtime of its own.
+/// Runs an async function on its own runtime.
 ///
-/// The function becomes an ordinary one that builds a [`Runtime`](crate::Runtime), blocks
-/// on what was written, and returns what it returned, whatever its type.
-/// Attributes, documentation and visibility stay where they are. The function
+/// The function becomes a synchronous one that builds a [`Runtime`](crate::Runtime), runs the
+/// async body with `block_on`, and returns the body's result, whatever its type.
+/// Attributes, documentation and visibility are kept. The function
 /// takes no arguments and no generic parameters.
 ///
 /// # Options
@@ -15,8 +16,8 @@
 ///
 /// # Panics
 ///
-/// The function panics if the operating system refuses a runtime, or if it is
-/// called from inside one.
+/// Panics if the operating system refuses a descriptor that the runtime needs, or if the
+/// function is called inside a runtime.
 ///
 /// # Examples
 ///
@@ -46,9 +47,9 @@
 /// ```
 pub use coreloop_macros::main;
 
-/// Makes an async function a test with a runtime of its own.
+/// Runs an async function as a test, on its own runtime.
 ///
-/// The test may return anything a `#[test]` may, and takes `#[should_panic]`
+/// The test may return any type that a `#[test]` may, and accepts `#[should_panic]`
 /// and `#[ignore]` beside this attribute.
 ///
 /// # Options

@@ -1,5 +1,5 @@
-// What the README links to in the repository, documentation finds elsewhere: of
-// two definitions of a link the first one holds.
+// The README links to files of the repository. Here its links are defined again, because
+// they lead elsewhere in the documentation, and the first definition of a link is used.
 #![cfg_attr(
     all(
         feature = "macros",
@@ -25,26 +25,26 @@
 //! |---|---|
 //! | [`runtime`] | [`Runtime`], which is one event loop, and its [`Builder`](runtime::Builder) |
 //! | [`task`] | [`spawn`](task::spawn), [`JoinHandle`](task::JoinHandle), yielding, the budget that keeps tasks fair |
-//! | [`cleanup`] | async cleanup on every way out: [`AsyncGuard`](cleanup::AsyncGuard), [`bracket`](cleanup::bracket) |
+//! | [`cleanup`] | async cleanup, however a task ends: [`AsyncGuard`](cleanup::AsyncGuard), [`bracket`](cleanup::bracket) |
 //! | [`scope`] | structured concurrency: [`scope`](scope::scope) with children that borrow, [`cancel_scope`](scope::cancel_scope) |
 //! | [`time`] | [`sleep`](time::sleep), [`timeout`](time::timeout), [`interval`](time::interval), and a clock that tests can pause |
 //! | [`io`] | [`Async`](io::Async), which puts any descriptor on the loop; copying, splicing, and readers and writers of all kinds |
-//! | [`stream`](mod@stream) | [`stream`](stream::stream()), which makes an async function with yields a stream |
+//! | [`stream`](mod@stream) | [`stream`](stream::stream()), which makes a stream of an async function with yields |
 #![cfg_attr(
     feature = "signal",
     doc = "| [`signal`] | [`ctrl_c`](signal::ctrl_c), and listeners for other signals |"
 )]
 #![cfg_attr(
     feature = "net",
-    doc = "| [`net`] | [`TcpStream`](net::TcpStream), [`UnixStream`](net::UnixStream), [`UdpSocket`](net::UdpSocket) and what else there is of sockets; name lookup |"
+    doc = "| [`net`] | [`TcpStream`](net::TcpStream), [`UnixStream`](net::UnixStream), [`UdpSocket`](net::UdpSocket) and the other sockets; name lookup |"
 )]
 #![cfg_attr(
     feature = "hyper",
-    doc = "| [`hyper`] | HTTP by way of hyper: [`serve`](hyper::serve), and what hyper asks of a runtime |"
+    doc = "| [`hyper`] | HTTP through hyper: [`serve`](hyper::serve), and the executor and timer that hyper requires of a runtime |"
 )]
 #![cfg_attr(
     feature = "process",
-    doc = "| [`process`] | child processes, and a supervised worker with a loop of its own for every core |"
+    doc = "| [`process`] | child processes, and a supervised worker with its own loop for every core |"
 )]
 #![cfg_attr(
     feature = "sync",
@@ -58,7 +58,7 @@
         feature = "signal",
         feature = "sync"
     ),
-    doc = "| [`guide`] | nothing but text: how to use all of this |"
+    doc = "| [`guide`] | how to use all of this, chapter by chapter |"
 )]
 //!
 //! A program starts in one of four ways:
@@ -68,13 +68,14 @@
 //! - [`Runtime::block_on`], where several futures share a runtime, one after
 //!   another, and may borrow from the function that calls it;
 //! - [`Runtime::turn`], where another event loop owns the thread: it watches
-//!   the runtime's descriptor and runs a turn when that is readable.
+//!   the runtime's descriptor and runs a turn when the descriptor is readable.
 //!
-//! From then on [`spawn`] starts tasks. A task need not be `Send`, because it
-//! never leaves its thread; its [`Waker`](std::task::Waker) may go anywhere.
-//! Dropping a [`JoinHandle`](task::JoinHandle) lets the task run on by itself.
-//! Within a task, [`select!`] waits for the first of several futures,
-//! [`race!`] does too and lets the others clean up, and [`join!`] and [`try_join!`] for all of them.
+//! Inside the runtime, [`spawn`] starts tasks. A task need not be `Send`, because it
+//! never leaves its thread; its [`Waker`](std::task::Waker) may be sent to any thread.
+//! Dropping a [`JoinHandle`](task::JoinHandle) detaches the task, which continues to run.
+//! Within a task, [`select!`] waits for the first of several futures and drops the others,
+//! [`race!`] waits for the first and lets the others clean up, and [`join!`] and
+//! [`try_join!`] wait for all of them.
 //!
 //! ```
 //! use std::cell::Cell;
@@ -106,8 +107,8 @@ pub use coreloop_runtime::{for_await, join, pin, race, select, task_local, try_j
 #[doc(inline)]
 pub use coreloop_runtime::signal;
 
-// What moves bytes needs the traits and the sockets; it comes with all that
-// `io` of the runtime has.
+// Copying and splicing need the I/O traits and the sockets of `coreloop_net`, whose `io`
+// re-exports `coreloop_runtime::io`.
 #[cfg(feature = "net")]
 #[doc(inline)]
 pub use coreloop_net::io;
@@ -143,7 +144,8 @@ pub use coreloop_macros::__generator;
 #[cfg(feature = "macros")]
 mod sugar;
 
-// It is all text, so only documentation has it; and it links to all there is.
+// The guide holds no code, so it is compiled for documentation only. It links to items
+// of all these features.
 #[cfg(all(
     any(doc, doctest),
     feature = "macros",

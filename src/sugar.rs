@@ -1,14 +1,16 @@
-//! `stream!` and `try_stream!`: here, as they bring the name of the facade along.
+//! The macros `stream!` and `try_stream!`. They are defined in the facade because their
+//! expansion names this crate.
 
-/// Makes a generator of statements with `yield`.
+/// Creates a generator from statements with `yield`.
 ///
-/// It is sugar for [`stream::stream`](crate::stream::stream()): `yield item` is
-/// [`co.yield_(item).await`](crate::stream::Co::yield_), and ends the body when
-/// the consumer wants no more. The body takes what it uses by value. To see to
-/// something before it ends, write the function and look at what the yield gives.
+/// The macro is sugar for [`stream::stream`](crate::stream::stream()): `yield item` means
+/// [`co.yield_(item).await`](crate::stream::Co::yield_), and ends the body if
+/// the consumer has closed the generator. The body takes the variables that it uses by
+/// value. A body that has to clean up before it ends calls the function instead, and checks
+/// the result of each `yield_`.
 ///
-/// A `yield` belongs to the macro that it stands in, and may stand in blocks,
-/// loops, conditions and the arguments of other macros; not in a closure, a
+/// A `yield` belongs to the innermost such macro around it. It may be in blocks,
+/// loops, conditions and the arguments of other macros, but not in a closure, a
 /// function or an async block.
 ///
 /// # Examples
@@ -38,12 +40,12 @@ macro_rules! stream {
     };
 }
 
-/// Makes a generator that may fail of statements with `yield` and `?`.
+/// Creates a generator that may fail from statements with `yield` and `?`.
 ///
-/// It is sugar for [`stream::try_stream`](crate::stream::try_stream()): the items
-/// are `Ok` of what is yielded, and the error of a `?` is the last. Else it is as
-/// [`stream!`](macro@crate::stream). What type the errors have must follow from
-/// how the stream is used.
+/// The macro is sugar for [`stream::try_stream`](crate::stream::try_stream()): each yielded
+/// value is an item `Ok(value)`, and the error of a `?` is the last item. Otherwise the macro
+/// works like [`stream!`](macro@crate::stream). The compiler must be able to infer the type of
+/// the errors from the use of the stream.
 ///
 /// # Examples
 ///

@@ -1,4 +1,4 @@
-//! Tells the program which compiler built it, and with which profile.
+//! Records the compiler and the profile of the build, for the program.
 
 use std::env;
 use std::path::Path;
@@ -16,8 +16,8 @@ fn main() {
         String::from_utf8_lossy(&answer.stdout).trim()
     );
 
-    // Cargo tells no more of a profile than what it inherits, but has a folder for
-    // each: <profile>/build/<package>/out.
+    // Cargo passes only the profile that this one inherits. But each profile has its own
+    // folder: <profile>/build/<package>/out.
     let folder = env::var_os("OUT_DIR").expect("cargo names the folder");
     let profile = Path::new(&folder).ancestors().nth(3);
     let profile = profile.and_then(Path::file_name).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A value through each of the channels.
+//! A value through each kind of channel.
 
 mod on_coreloop;
 mod on_tokio;
@@ -17,9 +17,9 @@ mod yielding;
 
 use crate::suite::{Parameter, Suite, contest};
 
-/// How many values a channel has room for, or are taken at a time.
+/// The capacities of a channel, or the numbers of values received at a time.
 const ROOM: [usize; 3] = [1, 16, 128];
-/// How many tasks send, or receive, or have a channel of their own.
+/// The numbers of tasks that send, that receive, or that have their own channel.
 const TASKS: [usize; 3] = [1, 8, 64];
 
 fn main() {
@@ -35,7 +35,7 @@ fn main() {
     contest!(suite, "channels/watch_pairs", Operations [1, 64], work::watch_pairs);
     contest!(suite, "channels/watch_in_one_task", Operations [1, 64], work::watch_in_one_task);
 
-    // tokio has no channel of which each value goes to one of many receivers.
+    // tokio has no channel with several receivers of which one gets each value.
     let mut group = suite
         .group("channels/queue", Parameter::Operations)
         .against("async-channel");

@@ -1,4 +1,4 @@
-//! Queues, each item of which goes to one of many.
+//! Queues with several receivers, of which one gets each item.
 
 use std::hint::black_box;
 use std::rc::Rc;
@@ -11,7 +11,7 @@ use crate::tasks::in_tasks;
 
 const ROOM: usize = 16;
 
-/// One task puts an item for each of those that get.
+/// Runs one task that puts an item for each task that gets one.
 pub(crate) async fn pass(getters: usize, pieces: u64) -> Duration {
     let queue = Rc::new(Queue::new(ROOM));
     let putting = Rc::clone(&queue);
@@ -66,7 +66,7 @@ pub(crate) async fn smallest(held: usize, pieces: u64) -> Duration {
     fill_and_empty(&PriorityQueue::new(held), held, pieces).await
 }
 
-/// Puts so many items in, in no order, and gets them.
+/// Puts items in no particular order, and gets them.
 async fn fill_and_empty(queue: &Queue<u64>, held: usize, pieces: u64) -> Duration {
     let start = Instant::now();
     for _ in 0..pieces {

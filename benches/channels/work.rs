@@ -1,5 +1,5 @@
-//! What is sent through channels, so many times, and how long that took. The
-//! parent says whose they are.
+//! Sends values through channels, and returns the time that it took. The parent module
+//! imports the channels.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -12,10 +12,10 @@ use crate::passing;
 use crate::tasks::in_tasks;
 use crate::yielding::Yield;
 
-/// How many values a channel has room for if that is not the parameter.
+/// The capacity of a channel, if the capacity is not the parameter.
 const ROOM: usize = 16;
 
-/// From one task to another.
+/// Sends values from one task to another.
 pub(crate) async fn mpsc_with_room(room: usize, pieces: u64) -> Duration {
     let (producer, consumer) = passing::mpsc::<Library>(room, pieces);
     pass(vec![producer], vec![consumer]).await
@@ -43,7 +43,7 @@ pub(crate) async fn mpsc_senders(senders: usize, pieces: u64) -> Duration {
     pass(producers, vec![consumer]).await
 }
 
-/// Senders give way now and then, as nothing else stops them.
+/// The senders of an unbounded channel yield now and then, because nothing else stops them.
 pub(crate) async fn mpsc_unbounded(senders: usize, pieces: u64) -> Duration {
     let (sender, mut receiver) = mpsc::unbounded_channel::<u64>();
     let producers = (0..senders).map(|_| {
@@ -69,7 +69,7 @@ pub(crate) async fn mpsc_unbounded(senders: usize, pieces: u64) -> Duration {
     pass(producers, vec![consumer]).await
 }
 
-/// At most so many values are taken at a time, as many as there is room for.
+/// Receives up to `capacity` values at a time.
 pub(crate) async fn mpsc_recv_many(limit: usize, pieces: u64) -> Duration {
     let (sender, mut receiver) = mpsc::channel::<u64>(limit);
     let producer = async move {
@@ -88,7 +88,7 @@ pub(crate) async fn mpsc_recv_many(limit: usize, pieces: u64) -> Duration {
     pass(vec![producer], vec![consumer]).await
 }
 
-/// A channel is made for each value, which is there before it is asked for.
+/// Creates a channel for each value, which is sent before it is received.
 pub(crate) async fn oneshot_in_one_task(tasks: usize, pieces: u64) -> Duration {
     in_tasks(tasks, spawn, || passing::oneshot::<Library>(pieces)).await
 }
@@ -124,13 +124,13 @@ pub(crate) async fn oneshot_answers(asking: usize, pieces: u64) -> Duration {
     pass(vec![producer], consumers).await
 }
 
-/// The sender lets the receivers run after each value.
+/// Broadcasts values. The sender lets the receivers run after each value.
 pub(crate) async fn broadcast_to_receivers(receivers: usize, pieces: u64) -> Duration {
     let (producer, consumers) = passing::broadcast::<Library>(receivers, pieces);
     pass(vec![producer], consumers).await
 }
 
-/// All wait for each change of one value.
+/// All receivers wait for each change of one value.
 pub(crate) async fn watch_receivers(receivers: usize, pieces: u64) -> Duration {
     let sender = watch::Sender::new(0_u64);
     let consumers = (0..receivers).map(|_| {
@@ -153,7 +153,7 @@ pub(crate) async fn watch_receivers(receivers: usize, pieces: u64) -> Duration {
     pass(vec![producer], consumers).await
 }
 
-/// Channels with one receiver each.
+/// Uses channels with one receiver each.
 pub(crate) async fn watch_pairs(pairs: usize, pieces: u64) -> Duration {
     let (producers, consumers) = (0..pairs)
         .map(|_| passing::watch::<Library>(pieces))
@@ -161,7 +161,7 @@ pub(crate) async fn watch_pairs(pairs: usize, pieces: u64) -> Duration {
     pass(producers, consumers).await
 }
 
-/// Whoever changes the value looks at it.
+/// The task that changes the value also reads it.
 pub(crate) async fn watch_in_one_task(tasks: usize, pieces: u64) -> Duration {
     in_tasks(tasks, spawn, || {
         passing::watch_in_one_task::<Library>(pieces)
@@ -169,7 +169,7 @@ pub(crate) async fn watch_in_one_task(tasks: usize, pieces: u64) -> Duration {
     .await
 }
 
-/// Spawns those that receive, then those that send, and waits for all.
+/// Spawns the receivers, then the senders, and waits for all.
 async fn pass<P, C>(producers: Vec<P>, consumers: Vec<C>) -> Duration
 where
     P: Future<Output = ()> + 'static,

@@ -1,4 +1,4 @@
-//! Locks and signals: free, wanted by many, and waited for by many.
+//! Locks and signals: uncontended, contended, and with many waiting tasks.
 
 mod on_coreloop;
 mod on_tokio;
@@ -17,9 +17,9 @@ mod yielding;
 
 use crate::suite::{Parameter, Suite, contest};
 
-/// How many tasks there are, each with its own or all with one.
+/// The numbers of tasks, which have their own locks or share one.
 const TASKS: [usize; 3] = [1, 8, 64];
-/// As many that are in each other's way.
+/// The numbers of tasks that contend for a lock.
 const RIVALS: [usize; 3] = [2, 8, 64];
 
 fn main() {
@@ -40,7 +40,7 @@ fn main() {
     contest!(suite, "locks/set_once", Operations TASKS, work::once::set);
     contest!(suite, "locks/cancellation_token", Operations TASKS, work::once::cancel);
 
-    // A lock of tokio's that is taken again by its task waits for ever.
+    // A task that takes tokio's lock twice waits for ever, so there is no peer.
     let mut group = suite.group("locks/reentrant_mutex", Parameter::Operations);
     for depth in [1, 4, 16] {
         let work = move |pieces| reentrant::lock_again(depth, pieces);

@@ -1,4 +1,4 @@
-//! What coreloop has of locks and signals.
+//! The locks and signals of coreloop.
 
 #[expect(clippy::duplicate_mod, reason = "the same work with either library")]
 #[path = "work/mod.rs"]

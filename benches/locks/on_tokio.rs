@@ -1,4 +1,4 @@
-//! What tokio has of locks and signals, and what comes nearest to others.
+//! The locks and signals of tokio, and the usual substitutes for the ones that it lacks.
 
 #[expect(clippy::duplicate_mod, reason = "the same work with either library")]
 #[path = "work/mod.rs"]
@@ -8,7 +8,7 @@ use tokio::sync::{Barrier, Mutex, Notify, OnceCell, RwLock, Semaphore, SetOnce, 
 use tokio::task::spawn_local as spawn;
 use tokio_util::sync::CancellationToken;
 
-/// A flag that tasks wait for: `watch` has it.
+/// A flag that tasks wait for, built on `watch`.
 struct Event(watch::Sender<bool>);
 
 impl Event {
@@ -31,7 +31,7 @@ impl Event {
     }
 }
 
-/// A number that tasks wait for, without a `Condvar`.
+/// A number that tasks wait for, built without a `Condvar`.
 #[derive(Default)]
 struct Stage {
     number: Mutex<u64>,
@@ -45,7 +45,7 @@ impl Stage {
             if *number > seen {
                 return;
             }
-            // It hears of what is notified from now on, though not polled yet.
+            // From here on the future receives notifications, even before its first poll.
             let changed = self.changed.notified();
             drop(number);
             changed.await;

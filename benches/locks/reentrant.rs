@@ -1,11 +1,11 @@
-//! A lock that its task takes again.
+//! A lock that its task takes repeatedly.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use coreloop::sync::ReentrantMutex;
 
-/// Takes it so often, and then lets go of all.
+/// Locks it a number of times, and then drops all guards.
 pub(crate) async fn lock_again(depth: usize, pieces: u64) -> Duration {
     let mutex = black_box(ReentrantMutex::new(7));
     let mut guards = Vec::with_capacity(depth);

@@ -1,4 +1,4 @@
-//! Streams of bytes, whosever they are.
+//! Streams of bytes, of either library.
 
 use std::io;
 
@@ -6,13 +6,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A connection.
 pub(crate) trait Bytes: 'static {
-    /// Reads what there is; none at the end.
+    /// Reads some bytes; returns 0 at the end.
     async fn read_some(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
     async fn read_all(&mut self, buffer: &mut [u8]) -> io::Result<()>;
     async fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
 }
 
-/// Sends back what comes, until the end.
+/// Sends back the received bytes, until the end.
 pub(crate) async fn echo(mut stream: impl Bytes) -> io::Result<()> {
     let mut buffer = vec![0; 16 * 1024];
     loop {
@@ -24,7 +24,7 @@ pub(crate) async fn echo(mut stream: impl Bytes) -> io::Result<()> {
     }
 }
 
-/// Sends so many bytes and waits until they are back, so many times.
+/// Sends a message and waits until it has come back, a number of times.
 pub(crate) async fn ask(stream: &mut impl Bytes, bytes: usize, times: u64) -> io::Result<()> {
     let mut buffer = vec![b'x'; bytes];
     for _ in 0..times {
@@ -34,7 +34,7 @@ pub(crate) async fn ask(stream: &mut impl Bytes, bytes: usize, times: u64) -> io
     Ok(())
 }
 
-/// coreloop's streams have these methods, and tokio's have them by its traits.
+/// coreloop's streams have these methods, and tokio's streams have them through its traits.
 macro_rules! bytes {
     ($($stream:ty),*) => {$(
         impl Bytes for $stream {

@@ -1,4 +1,4 @@
-//! Bytes over loopback, there and back: both ends are tasks of one loop.
+//! Echoes over loopback: both ends are tasks of one loop.
 
 mod bytes;
 mod on_coreloop;

@@ -1,5 +1,4 @@
-//! What is done with sockets, so many times, and how long that took. The parent
-//! says whose they are.
+//! Uses sockets, and returns the time that it took. The parent module imports them.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -9,7 +8,7 @@ use super::{TcpListener, TcpStream, UdpSocket, UnixStream, spawn};
 use crate::bytes::{Bytes, ask, echo as echo_all};
 
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-/// The size of a message where that is not the parameter.
+/// The size of a message, if the size is not the parameter.
 const MESSAGE: usize = 64;
 const WORKS: &str = "loopback works";
 
@@ -24,7 +23,7 @@ pub(crate) async fn unix_ping_pong(bytes: usize, pieces: u64) -> Duration {
     ping_pong(client, server, bytes, pieces).await.expect(WORKS)
 }
 
-/// One message after another between two tasks.
+/// Sends one message after another between two tasks.
 async fn ping_pong(
     mut client: impl Bytes,
     server: impl Bytes,
@@ -66,7 +65,7 @@ pub(crate) async fn udp_ping_pong(bytes: usize, pieces: u64) -> Duration {
     elapsed
 }
 
-/// An echo over each of so many connections.
+/// Echoes over each of a number of connections.
 pub(crate) async fn echo(connections: usize, pieces: u64) -> Duration {
     let mut clients = Vec::with_capacity(connections);
     let mut servers = Vec::with_capacity(connections);
@@ -96,8 +95,8 @@ pub(crate) async fn echo(connections: usize, pieces: u64) -> Duration {
     elapsed
 }
 
-/// So many tasks each connect, are accepted and closed, and close too, by a
-/// reset: else ports would have to rest, and there are not enough.
+/// Lets tasks connect, be accepted and close. Both ends close by a reset, because otherwise
+/// ports would have to rest, and there are not enough of them.
 pub(crate) async fn connect(tasks: usize, pieces: u64) -> Duration {
     let listener = TcpListener::bind(ANY_PORT).await.expect(WORKS);
     let address = listener.local_addr().expect(WORKS);

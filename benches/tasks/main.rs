@@ -1,5 +1,5 @@
-//! Tasks: spawned and joined, woken by themselves, by others and by threads,
-//! aborted, and work for the pool of threads.
+//! Tasks: spawned and joined, woken by themselves, by others and by threads, aborted, and
+//! jobs of the blocking pool.
 
 mod on_coreloop;
 mod on_tokio;

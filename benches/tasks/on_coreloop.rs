@@ -1,4 +1,4 @@
-//! What coreloop has of tasks.
+//! The tasks of coreloop.
 
 #[expect(clippy::duplicate_mod, reason = "the same work with either library")]
 #[path = "work.rs"]

@@ -1,5 +1,4 @@
-//! What is done with tasks, so many times, and how long that took. The parent
-//! says whose they are.
+//! Uses tasks, and returns the time that it took. The parent module imports them.
 
 use std::cell::Cell;
 use std::future::{pending, poll_fn, ready};
@@ -59,17 +58,17 @@ pub(crate) async fn abort(tasks: usize, pieces: u64) -> Duration {
     start.elapsed()
 }
 
-/// By the borrowed waker: the cheapest trip through the queue.
+/// Wakes by the borrowed waker, which is the cheapest way through the queue.
 pub(crate) async fn self_wake(tasks: usize, pieces: u64) -> Duration {
     wake_through_queue(tasks, pieces, Wake::ByRef, spawn).await
 }
 
-/// By a clone that is then consumed, as a future does that keeps its waker.
+/// Wakes by a clone that is then consumed, like a future that keeps its waker.
 pub(crate) async fn self_wake_by_clone(tasks: usize, pieces: u64) -> Duration {
     wake_through_queue(tasks, pieces, Wake::ByClone, spawn).await
 }
 
-/// With the library's own function, which asks the kernel in between.
+/// Yields with the library's own function, which polls the kernel in between.
 pub(crate) async fn yields(tasks: usize, pieces: u64) -> Duration {
     in_tasks(tasks, spawn, || async move {
         for _ in 0..pieces {
@@ -97,7 +96,7 @@ pub(crate) async fn ring(tasks: usize, pieces: u64) -> Duration {
     .await
 }
 
-/// A place in the ring.
+/// The place of a task in the ring.
 #[derive(Default)]
 struct Place {
     has_turn: Cell<bool>,
@@ -124,7 +123,7 @@ impl Place {
     }
 }
 
-/// Each task has a thread wake it, again and again.
+/// Each task is woken repeatedly by a thread.
 pub(crate) async fn woken_by_a_thread(tasks: usize, pieces: u64) -> Duration {
     let (asking, asked) = mpsc::channel::<Waker>();
     let thread = thread::spawn(move || {
@@ -156,7 +155,7 @@ pub(crate) async fn woken_by_a_thread(tasks: usize, pieces: u64) -> Duration {
     elapsed
 }
 
-/// The pool's threads have next to nothing to do.
+/// The jobs of the blocking pool have almost nothing to do.
 pub(crate) async fn blocking(jobs: usize, pieces: u64) -> Duration {
     let mut handles = Vec::with_capacity(jobs);
     let start = Instant::now();

@@ -1,9 +1,8 @@
-//! Timers: set and cancelled, fired, intervals, and timeouts around what needs
-//! none.
+//! Timers: set and cancelled, fired, intervals, and timeouts around futures that are soon
+//! ready.
 //!
-//! Of the sleeping tasks this shows the time, which is that of the longest
-//! sleep; what they cost the processor the binary `timers` of `benches/peers`
-//! measures.
+//! For the sleeping tasks, this shows the time, which is the time of the longest sleep. The
+//! binary `timers` of `benches/peers` measures their CPU time.
 
 mod on_coreloop;
 mod on_tokio;
@@ -18,7 +17,7 @@ mod yielding;
 
 use crate::suite::{Suite, contest};
 
-/// How many timers are set all the while.
+/// The numbers of timers that are set all the time.
 const LIVE: [usize; 3] = [10, 1000, 100_000];
 const DUE: [usize; 3] = [100, 1000, 10_000];
 const MICROSECONDS: [usize; 3] = [100, 500, 2000];

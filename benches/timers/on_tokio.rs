@@ -1,4 +1,4 @@
-//! What tokio has of time.
+//! The timers of tokio.
 
 #[expect(clippy::duplicate_mod, reason = "the same work with either library")]
 #[path = "work.rs"]

@@ -1,5 +1,4 @@
-//! What is done with timers, so many times, and how long that took. The parent
-//! says whose they are.
+//! Uses timers, and returns the time that it took. The parent module imports them.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn, ready};
@@ -15,18 +14,18 @@ use crate::suite::AMONG;
 use crate::timing::{overshoots, set_and_cancel, sleep_in_tasks};
 use crate::yielding::Yield;
 
-/// More than any of this takes.
+/// A timeout that is longer than any of this work.
 const LONG: Duration = Duration::from_secs(60);
-/// So many operations are within the budget that a task of tokio, and of
-/// coreloop, has before it must yield.
+/// The number of operations within the budget that a task of tokio, and of coreloop, has
+/// before it must yield.
 const AT_ONCE: usize = 64;
 
 pub(crate) async fn set_cancel(live: usize, pieces: u64) -> Duration {
     set_and_cancel(live as u64, pieces * AMONG, sleep).await
 }
 
-/// From when timers of so many tasks are due until all tasks have run. Setting
-/// them, and the time until they are due, does not count.
+/// Measures from when the timers of all tasks are due until all tasks have run, without
+/// setting the timers and waiting until they are due.
 pub(crate) async fn fire(tasks: usize, pieces: u64) -> Duration {
     let mut elapsed = Duration::ZERO;
     let set_in = Duration::from_millis(2) + Duration::from_micros(tasks as u64);
@@ -45,7 +44,7 @@ pub(crate) async fn fire(tasks: usize, pieces: u64) -> Duration {
         while set.get() < tasks {
             Yield::default().await;
         }
-        // tokio's timers are due with the millisecond that follows.
+        // tokio's timers are due at the following millisecond.
         thread::sleep(due.saturating_duration_since(Instant::now()) + Duration::from_millis(2));
         let start = Instant::now();
         for handle in handles {
@@ -56,7 +55,7 @@ pub(crate) async fn fire(tasks: usize, pieces: u64) -> Duration {
     elapsed
 }
 
-/// One tick of each of so many intervals, which are all behind.
+/// Measures one tick of each of a number of intervals, which are all behind.
 pub(crate) async fn interval(intervals: usize, pieces: u64) -> Duration {
     let behind = Instant::now() - Duration::from_secs(10);
     let period = Duration::from_nanos(1);
@@ -72,7 +71,7 @@ pub(crate) async fn interval(intervals: usize, pieces: u64) -> Duration {
     start.elapsed()
 }
 
-/// A timeout around what is ready at once.
+/// Uses a timeout around a future that is ready at once.
 pub(crate) async fn timeout_ready(live: usize, pieces: u64) -> Duration {
     let timers = set(live).await;
     let start = Instant::now();
@@ -85,7 +84,7 @@ pub(crate) async fn timeout_ready(live: usize, pieces: u64) -> Duration {
     elapsed
 }
 
-/// A timeout around what is pending once.
+/// Uses a timeout around a future that is pending once.
 pub(crate) async fn timeout_waits(live: usize, pieces: u64) -> Duration {
     let timers = set(live).await;
     let start = Instant::now();
@@ -98,7 +97,7 @@ pub(crate) async fn timeout_waits(live: usize, pieces: u64) -> Duration {
     elapsed
 }
 
-/// Sets so many timers that are not due for long.
+/// Sets timers that are not due for a long time.
 async fn set(live: usize) -> Vec<Pin<Box<impl Future>>> {
     let mut timers: Vec<_> = (0..live as u64)
         .map(|number| Box::pin(sleep(LONG + Duration::from_micros(number * 7))))
@@ -116,7 +115,7 @@ async fn set(live: usize) -> Vec<Pin<Box<impl Future>>> {
     timers
 }
 
-/// Tasks that each sleep for 1 to 20 ms.
+/// Runs tasks that each sleep for 1 to 20 ms.
 pub(crate) async fn sleep_in_many(tasks: usize, pieces: u64) -> Duration {
     let start = Instant::now();
     for _ in 0..pieces {
@@ -125,7 +124,7 @@ pub(crate) async fn sleep_in_many(tasks: usize, pieces: u64) -> Duration {
     start.elapsed()
 }
 
-/// By how much sleeps of so many microseconds on an idle loop are too long.
+/// Measures the overshoot of short sleeps on an idle loop.
 pub(crate) async fn overshoot(microseconds: usize, pieces: u64) -> Duration {
     let sleeps = usize::try_from(pieces).unwrap_or(usize::MAX);
     let duration = Duration::from_micros(microseconds as u64);

@@ -1,4 +1,4 @@
-//! What is done with locks, written once so that every library does the same.
+//! Work with locks, written once so that every library does the same.
 
 use std::future::Future;
 use std::hint::black_box;
@@ -10,7 +10,7 @@ use crate::yielding::Yield;
 
 /// A mutex with a number in it.
 pub(crate) trait Mutex: Default + 'static {
-    /// Counts one, and keeps the lock while `pause` is awaited.
+    /// Adds one to the number, and keeps the lock while it awaits `pause`.
     async fn count(&self, pause: impl Future<Output = ()>);
 }
 
@@ -20,13 +20,13 @@ pub(crate) trait Semaphore: 'static {
     async fn acquire_and_release(&self);
 }
 
-/// One task telling another that something happened.
+/// A signal by which one task notifies another.
 pub(crate) trait Signal: Default + 'static {
     fn raise(&self);
     async fn raised(&self);
 }
 
-/// Locks and unlocks so often, and answers how long that took.
+/// Locks and unlocks a number of times, and returns the time that it took.
 pub(crate) async fn lock_and_unlock<M: Mutex>(times: u64) -> Duration {
     let mutex = black_box(M::default());
     let start = Instant::now();
@@ -36,7 +36,7 @@ pub(crate) async fn lock_and_unlock<M: Mutex>(times: u64) -> Duration {
     start.elapsed()
 }
 
-/// Acquires and releases so often, and answers how long that took.
+/// Acquires and releases a number of times, and returns the time that it took.
 pub(crate) async fn acquire_and_release<S: Semaphore>(times: u64) -> Duration {
     let semaphore = black_box(S::with_permits(10));
     let start = Instant::now();
@@ -46,8 +46,8 @@ pub(crate) async fn acquire_and_release<S: Semaphore>(times: u64) -> Duration {
     start.elapsed()
 }
 
-/// Has tasks lock one mutex so often each, and yield while they have it;
-/// answers how long that took.
+/// Lets tasks lock one mutex a number of times each, and yield while they hold it. Returns
+/// the time that it took.
 pub(crate) async fn contend<M: Mutex, H: Future>(
     tasks: u64,
     times: u64,
@@ -71,7 +71,7 @@ pub(crate) async fn contend<M: Mutex, H: Future>(
     start.elapsed()
 }
 
-/// Has two tasks wake each other in turn so often, and answers how long that
+/// Lets two tasks wake each other in turn a number of times, and returns the time that it
 /// took.
 pub(crate) async fn ping_pong<S: Signal, H: Future>(
     times: u64,

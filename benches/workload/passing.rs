@@ -1,11 +1,11 @@
-//! Values passed through channels, written once so that every crate does the
-//! same, on whatever runtime.
+//! Values passed through channels, written once so that every crate does the same, on any
+//! runtime.
 
 use std::future::Future;
 
 use crate::yielding::Yield;
 
-/// A bounded channel of one crate.
+/// A bounded channel of a crate.
 pub(crate) trait Mpsc {
     type Sender;
     type Receiver;
@@ -14,13 +14,13 @@ pub(crate) trait Mpsc {
     async fn receive(receiver: &mut Self::Receiver) -> Option<u64>;
 }
 
-/// A channel for one value of one crate.
+/// A channel for one value of a crate.
 pub(crate) trait Oneshot {
-    /// Makes a channel, sends the value and receives it.
+    /// Creates a channel, sends the value and receives it.
     async fn pass(value: u64) -> u64;
 }
 
-/// A broadcast channel of one crate.
+/// A broadcast channel of a crate.
 pub(crate) trait Broadcast {
     type Sender;
     type Receiver;
@@ -30,17 +30,17 @@ pub(crate) trait Broadcast {
     async fn receive(receiver: &mut Self::Receiver) -> Option<u64>;
 }
 
-/// A watched value of one crate.
+/// A watched value of a crate.
 pub(crate) trait Watch {
     type Sender;
     type Receiver;
     fn channel() -> (Self::Sender, Self::Receiver);
     fn send(sender: &Self::Sender, value: u64);
-    /// Waits for a change and looks at it.
+    /// Waits for a change and reads the value.
     async fn receive(receiver: &mut Self::Receiver) -> Option<u64>;
 }
 
-/// One producer, and one consumer, for so many values.
+/// Passes values from one producer to one consumer.
 pub(crate) fn mpsc<C: Mpsc>(
     bound: usize,
     values: u64,
@@ -61,7 +61,7 @@ pub(crate) fn mpsc<C: Mpsc>(
     (producer, consumer)
 }
 
-/// So many values, each through a channel of its own.
+/// Passes each value through its own channel.
 pub(crate) async fn oneshot<C: Oneshot>(values: u64) -> u64 {
     let mut sum = 0;
     for value in 0..values {
@@ -70,7 +70,7 @@ pub(crate) async fn oneshot<C: Oneshot>(values: u64) -> u64 {
     sum
 }
 
-/// Receivers, and a sender that lets them run after each value.
+/// Runs receivers, and a sender that lets them run after each value.
 pub(crate) fn broadcast<C: Broadcast>(
     receivers: usize,
     values: u64,
@@ -97,7 +97,7 @@ pub(crate) fn broadcast<C: Broadcast>(
     (producer, consumers)
 }
 
-/// Changes that are looked at by the task that made them.
+/// Makes changes, and reads each in the task that made it.
 pub(crate) async fn watch_in_one_task<C: Watch>(values: u64) -> u64 {
     let (sender, mut receiver) = C::channel();
     let mut sum = 0;
@@ -108,7 +108,7 @@ pub(crate) async fn watch_in_one_task<C: Watch>(values: u64) -> u64 {
     sum
 }
 
-/// A task that changes the value, and one that waits for each change.
+/// Runs a task that changes the value, and one that waits for each change.
 pub(crate) fn watch<C: Watch>(
     values: u64,
 ) -> (impl Future<Output = ()>, impl Future<Output = u64>) {
@@ -129,7 +129,7 @@ pub(crate) fn watch<C: Watch>(
     (producer, consumer)
 }
 
-/// What coreloop has.
+/// The channels of coreloop.
 pub(crate) struct Coreloop;
 
 impl Mpsc for Coreloop {
@@ -196,7 +196,7 @@ impl Watch for Coreloop {
     }
 }
 
-/// What tokio has.
+/// The channels of tokio.
 pub(crate) struct Tokio;
 
 impl Mpsc for Tokio {

@@ -6,11 +6,10 @@ use std::task::{Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// After so long the loop is asleep.
+/// The time after which the loop is parked.
 const ASLEEP: Duration = Duration::from_micros(200);
 
-/// Waits to be woken by a thread, again and again; answers how long it took
-/// from each wake to the poll.
+/// Waits repeatedly to be woken by a thread. Returns the times from each wake to the poll.
 pub(crate) async fn woken_by_a_thread(wakes: usize) -> Vec<Duration> {
     let woken_at: Arc<Mutex<Option<Instant>>> = Arc::default();
     let (wakers, waiting) = mpsc::channel::<Waker>();

@@ -3,8 +3,8 @@
 use std::future::{Ready, ready};
 use std::time::{Duration, Instant};
 
-/// Spawns `tasks` tasks that are ready at once and joins them, `rounds` times
-/// over; answers the time that took.
+/// Spawns `tasks` tasks that are ready at once and joins them, `rounds` times; returns the
+/// time that it took.
 pub(crate) async fn spawn_and_join<H: Future>(
     tasks: usize,
     rounds: u64,

@@ -3,17 +3,16 @@
 //! 1. A group is one primitive. Its contestants are criterion's functions and
 //!    share their parameters, so that criterion draws a line for each in one
 //!    plot.
-//! 2. Every contestant works on a loop of its own, which it keeps.
-//! 3. How long is measured is said here, for all groups.
+//! 2. Every contestant works on its own loop, which it keeps.
+//! 3. The durations of measurements are defined here, for all groups.
 //!
-//! criterion measures one contestant after the other, and a machine's pace
-//! changes in between; so their ratio is measured apart, in turns, and printed
-//! at the end.
+//! criterion measures one contestant after the other, and the machine's speed changes in
+//! between. So their ratio is measured separately, in turns, and printed at the end.
 #![allow(
     dead_code,
     unused_macros,
     unused_imports,
-    reason = "no file needs all of it"
+    reason = "no file uses all of it"
 )]
 
 use std::cell::Cell;
@@ -31,30 +30,30 @@ const MEASUREMENT: Duration = Duration::from_millis(600);
 const SAMPLES: usize = 20;
 const RESAMPLES: usize = 10_000;
 
-/// How many turns each contestant gets for the ratio, how much one measures,
-/// and how long one takes at most before it measures less. Turns are short, so
-/// that on a busy machine some are not interrupted.
+/// The number of turns of each contestant for the ratio, the time that one turn measures, and
+/// the longest time of a turn, after which it measures less. Turns are short, so that on a
+/// busy machine some are not interrupted.
 const TURNS: usize = 41;
 const TURN: Duration = Duration::from_millis(1);
 const LONG_TURN: Duration = Duration::from_millis(20);
 
-/// What `cargo bench` runs of one file.
+/// The groups of one file, which `cargo bench` runs.
 pub(crate) struct Suite {
     criterion: Criterion,
     ratios: Vec<Ratio>,
 }
 
-/// What the parameter of a group is.
+/// The meaning of a group's parameter.
 #[derive(Clone, Copy)]
 pub(crate) enum Parameter {
-    /// How many operations a piece of work has.
+    /// The number of operations in a piece of work.
     Operations,
-    /// How many bytes it moves.
+    /// The number of bytes that a piece of work moves.
     Bytes,
-    /// How much else there is, which takes long to set up. So a piece of work
-    /// has [`AMONG`] operations.
+    /// The number of other objects, which take long to set up. So a piece of work has
+    /// [`AMONG`] operations.
     Among,
-    /// Something else; a piece of work is one operation.
+    /// Anything else; a piece of work is one operation.
     Setting,
 }
 
@@ -73,9 +72,9 @@ pub(crate) struct Group<'suite> {
 struct Ratio {
     work: String,
     peer: &'static str,
-    /// The median of what each pair of turns gave.
+    /// The median of the ratios of all pairs of turns.
     ratio: f64,
-    /// Those of the best turns, to which a busy machine adds least.
+    /// The times in the best turns, to which a busy machine adds least.
     own_nanoseconds: f64,
     peer_nanoseconds: f64,
 }
@@ -93,7 +92,7 @@ impl Suite {
         }
     }
 
-    /// A group whose parameters go up by factors, not by steps.
+    /// Creates a group whose parameters grow by factors, not by steps.
     pub(crate) fn group(&mut self, name: &'static str, parameter: Parameter) -> Group<'_> {
         let mut group = self.criterion.benchmark_group(name);
         let scale = PlotConfiguration::default().summary_scale(AxisScale::Logarithmic);
@@ -113,9 +112,7 @@ impl Suite {
         if self.ratios.is_empty() {
             return;
         }
-        println!(
-            "Ratios are medians of {TURNS} pairs of turns; times are those of the best turns:"
-        );
+        println!("Ratios are medians of {TURNS} pairs of turns; times are from the best turns:");
         for ratio in self.ratios {
             println!("{ratio}");
         }
@@ -123,14 +120,14 @@ impl Suite {
 }
 
 impl Group<'_> {
-    /// Where the other contestant is not tokio itself.
+    /// Sets the name of the other contestant, if it is not tokio itself.
     pub(crate) fn against(mut self, peer: &'static str) -> Self {
         self.peer = peer;
         self
     }
 
-    /// Has both do the same so many times, each on its loop; they answer how
-    /// long it took.
+    /// Lets both do the same work a number of times, each on its loop. Both return the time
+    /// that it took.
     pub(crate) fn contest(
         &mut self,
         parameter: usize,
@@ -155,7 +152,7 @@ impl Group<'_> {
         }
     }
 
-    /// Measures what nothing is comparable to, on a loop of coreloop's.
+    /// Measures work without a peer, on a loop of coreloop.
     pub(crate) fn alone(
         &mut self,
         function: &str,
@@ -169,7 +166,7 @@ impl Group<'_> {
         self.group.finish();
     }
 
-    /// Answers whether criterion was asked for this.
+    /// Returns whether criterion was asked to run this.
     fn measure(
         &mut self,
         function: &str,
@@ -204,7 +201,7 @@ impl Ratio {
         own: &mut impl FnMut(u64) -> Duration,
         other: &mut impl FnMut(u64) -> Duration,
     ) -> Ratio {
-        // Their turns last equally long, and so are disturbed equally often.
+        // The turns of both take the same time, and so are disturbed equally often.
         let (own_pieces, other_pieces) = (pieces_of_a_turn(own), pieces_of_a_turn(other));
         let nanoseconds =
             |time: Duration, pieces: u64| time.as_secs_f64() * 1e9 / (pieces * operations) as f64;
@@ -243,15 +240,15 @@ fn on_coreloop(work: impl AsyncFn(u64) -> Duration) -> impl FnMut(u64) -> Durati
     move |pieces| runtime.block_on(work(pieces))
 }
 
-/// On the flavour of tokio that has one thread too, and tasks that need not be
-/// `Send`.
+/// Runs the work on tokio's `LocalRuntime`, which also has one thread, and tasks that need
+/// not be `Send`.
 fn on_tokio(work: impl AsyncFn(u64) -> Duration) -> impl FnMut(u64) -> Duration {
     let runtime = tokio::runtime::LocalRuntime::new().expect("the kernel has descriptors left");
     move |pieces| runtime.block_on(work(pieces))
 }
 
-/// How many pieces of work make a turn. What only a disturbance makes long is
-/// tried again.
+/// Returns how many pieces of work make a turn. A number is accepted only if it takes long in
+/// several trials, so that a disturbance of one does not decide.
 fn pieces_of_a_turn(work: &mut impl FnMut(u64) -> Duration) -> u64 {
     let mut lasts_long = |pieces| {
         let start = Instant::now();
@@ -264,14 +261,14 @@ fn pieces_of_a_turn(work: &mut impl FnMut(u64) -> Duration) -> u64 {
     pieces
 }
 
-/// Not when it is only tried whether all of this runs.
+/// Returns whether the benches measure, and do not only check that all of this runs.
 fn is_measuring() -> bool {
     let has = |word| env::args().any(|argument| argument == word);
     has("--bench") && !has("--test") && !has("--list") && !has("--profile-time")
 }
 
-/// Has the modules `on_coreloop` and `on_tokio` of the caller do the work of
-/// one name, for each of the parameters.
+/// Lets the modules `on_coreloop` and `on_tokio` of the caller do the work of one name, for
+/// each of the parameters.
 macro_rules! contest {
     ($suite:ident, $group:literal, $parameter:ident $parameters:expr, $($work:ident)::+) => {{
         let mut group = $suite.group($group, $crate::suite::Parameter::$parameter);

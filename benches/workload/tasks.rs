@@ -1,9 +1,9 @@
-//! Work that is done in several tasks at a time.
+//! Work that several tasks do at a time.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-/// Has so many tasks do it, and answers how long it was until all had.
+/// Lets a number of tasks do the work, and returns the time until all have finished.
 pub(crate) async fn in_tasks<F, H>(
     tasks: usize,
     spawn: impl Fn(F) -> H,

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use crate::yielding::Yield;
 
-/// So many polls of timers are within the budget that a task of tokio, and of
-/// coreloop, has before it must yield.
+/// The number of polls of timers within the budget that a task of tokio, and of coreloop,
+/// has before it must yield.
 const AT_ONCE: usize = 64;
 
-/// Sets `live` timers, and then, `count` times, sets one more and cancels one of
-/// those, like the timeouts of requests that are answered: none fires. Answers
-/// the time that the latter took.
+/// Sets `live` timers, and then, `count` times, sets one more and cancels one of the live
+/// ones, like the timeouts of requests that are answered: none fires. Returns the time of
+/// the `count` steps.
 pub(crate) async fn set_and_cancel<S: Future>(
     live: u64,
     count: u64,
@@ -65,7 +65,7 @@ pub(crate) async fn sleep_in_tasks<S, H: Future>(
     }
 }
 
-/// Sleeps for `duration` again and again; answers how much too long each time.
+/// Sleeps for `duration` repeatedly, and returns by how much each sleep was too long.
 pub(crate) async fn overshoots<S: Future>(
     duration: Duration,
     count: usize,
@@ -80,7 +80,7 @@ pub(crate) async fn overshoots<S: Future>(
     overshoots
 }
 
-/// From half a minute to a minute, in no order.
+/// Returns durations from half a minute to a minute, in no order.
 fn seconds(number: u64) -> Duration {
     Duration::from_micros(30_000_000 + number.wrapping_mul(7_919_113) % 30_000_000)
 }

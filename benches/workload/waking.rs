@@ -9,15 +9,13 @@ use std::time::{Duration, Instant};
 /// How a [`Waking`] task wakes itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Wake {
-    /// `wake_by_ref` on the borrowed waker: the cheapest trip through the
-    /// queue.
+    /// `wake_by_ref` on the borrowed waker, which is the cheapest way through the queue.
     ByRef,
-    /// A clone that is then consumed: what a leaf future pays that keeps its
-    /// waker.
+    /// A clone that is then consumed, like in a leaf future that keeps its waker.
     ByClone,
 }
 
-/// A future that wakes itself and waits, so often, and then is done.
+/// A future that wakes itself and waits, a number of times, and then is ready.
 #[derive(Debug)]
 pub(crate) struct Waking {
     left: u64,
@@ -43,8 +41,8 @@ impl Future for Waking {
     }
 }
 
-/// Runs `tasks` tasks that each wake themselves `wakes` times; answers the time
-/// until all are done.
+/// Runs `tasks` tasks that each wake themselves `wakes` times; returns the time until all
+/// have finished.
 pub(crate) async fn wake_through_queue<H: Future>(
     tasks: usize,
     wakes: u64,

@@ -1,10 +1,10 @@
-//! Giving way once, written once so that no runtime's own `yield_now` counts.
+//! Yielding once, written once so that no runtime's own `yield_now` counts.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// Wakes its task, and is ready when that is polled again.
+/// A future that wakes its task, and is ready when it is polled again.
 #[derive(Default)]
 pub(crate) struct Yield(bool);
 

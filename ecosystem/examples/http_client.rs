@@ -1,4 +1,4 @@
-//! An HTTP client: it prints what a URL has.
+//! An HTTP client: it prints the response of a URL.
 //!
 //! Run it with
 //!
@@ -6,8 +6,8 @@
 //! cargo run --release -p coreloop-ecosystem --example http_client http://127.0.0.1:8080/
 //! ```
 //!
-//! while the `http_server` example is running. It speaks plain HTTP/1.1; for
-//! `https` the stream would be one of TLS.
+//! while the `http_server` example is running. It speaks plain HTTP/1.1; `https` would
+//! need a TLS stream.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -19,10 +19,10 @@ use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1;
 use hyper::{Request, Uri};
 
-/// Prints what a URL has.
+/// Prints the response of a URL.
 #[derive(Parser)]
 struct Options {
-    /// What to ask for, as http://host:port/path
+    /// The URL to request, as http://host:port/path
     url: Uri,
 }
 
@@ -40,7 +40,7 @@ async fn get(url: &Uri) -> Result<(), Box<dyn Error>> {
         .await
         .map_err(|error| io::Error::new(error.kind(), format!("{authority}: {error}")))?;
 
-    // The connection does the reading and writing, in a task of its own.
+    // The connection reads and writes in its own task.
     let (mut sender, connection) = http1::handshake(stream).await?;
     let connection = coreloop::spawn(connection);
 
@@ -54,7 +54,7 @@ async fn get(url: &Uri) -> Result<(), Box<dyn Error>> {
 
     let mut output = io::stdout();
     while let Some(frame) = response.frame().await {
-        // Trailers are no part of what was asked for.
+        // A frame without data holds trailers, which are not printed.
         if let Ok(data) = frame?.into_data() {
             output.write_all(&data)?;
         }

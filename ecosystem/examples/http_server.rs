@@ -1,4 +1,4 @@
-//! An HTTP server: it greets whoever asks.
+//! An HTTP server: it answers each request with a greeting.
 //!
 //! Run it with
 //!
@@ -6,8 +6,8 @@
 //! cargo run --release -p coreloop-ecosystem --example http_server
 //! ```
 //!
-//! and ask it with `curl http://127.0.0.1:8080/`. Ctrl-C stops it, once the
-//! requests that it is at are answered.
+//! and send it a request with `curl http://127.0.0.1:8080/`. Ctrl-C stops it when the
+//! open requests have been answered.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -24,10 +24,10 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 
-/// How long requests may go on after Ctrl-C.
+/// The time that open requests have to finish after Ctrl-C.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// Greets whoever asks.
+/// Answers each request with a greeting.
 #[derive(Parser)]
 struct Options {
     /// Where to listen
@@ -48,7 +48,7 @@ async fn serve(address: &str) -> io::Result<()> {
     let bound = listener.local_addr()?;
     println!("listening on {bound}; try: curl http://{bound}/");
 
-    // One thread serves all, so a plain cell does to count.
+    // One thread serves all connections, so a cell suffices as a counter.
     let served = Rc::new(Cell::new(0_u64));
     let counter = Rc::clone(&served);
     let hello = service_fn(move |_: Request<Incoming>| {

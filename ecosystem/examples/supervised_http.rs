@@ -1,4 +1,4 @@
-//! An HTTP server of several processes, one for each core, that a master supervises.
+//! An HTTP server with a process for each core, supervised by a master.
 //!
 //! Run it with
 //!
@@ -6,9 +6,9 @@
 //! cargo run --release -p coreloop-ecosystem --example supervised_http
 //! ```
 //!
-//! and ask it with `curl http://127.0.0.1:8080/`. Kill a worker, and another takes
-//! its place; `kill -HUP` of the master replaces all of them, and no request fails.
-//! Ctrl-C stops it, once the requests that it is at are answered.
+//! and send it a request with `curl http://127.0.0.1:8080/`. If you kill a worker, another
+//! takes its place; `kill -HUP` of the master replaces all workers, and no request fails.
+//! Ctrl-C stops the server when the open requests have been answered.
 
 use std::convert::Infallible;
 use std::io;
@@ -23,19 +23,19 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 
-/// Clients that are at it ask again within this time.
+/// The time within which an active client sends its next request.
 const LAST_REQUEST: Duration = Duration::from_secs(1);
 
-/// Greets whoever asks, from several processes.
+/// Answers each request with a greeting, from several processes.
 #[derive(Parser)]
 struct Options {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:8080")]
     addr: String,
-    /// How many processes; one for each core without it
+    /// How many processes serve; by default one for each core
     #[arg(long)]
     workers: Option<u32>,
-    /// How many milliseconds requests may go on when their worker is to end
+    /// How many milliseconds requests have to finish when their worker ends
     #[arg(long, default_value_t = 10_000)]
     drain: u64,
 }
@@ -56,12 +56,12 @@ fn main() -> io::Result<()> {
     supervisor.run(serve)
 }
 
-/// Serves until the worker is to end. Then each connection is closed with its next
-/// response, or when no request comes any more.
+/// Serves until the worker has to end. Then closes each connection with its next
+/// response, or when no further request arrives.
 async fn serve(worker: Worker) -> io::Result<()> {
     let (slot, generation) = (worker.slot(), worker.generation());
     let greet = service_fn(move |request: Request<Incoming>| async move {
-        // `/slow/300` takes that many milliseconds.
+        // `/slow/300` takes 300 milliseconds.
         let slow = request.uri().path().strip_prefix("/slow/");
         if let Some(Ok(time)) = slow.map(str::parse) {
             sleep(Duration::from_millis(time)).await;

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! and talk to it with `openssl s_client -connect 127.0.0.1:7780`. Without
-//! `--cert` and `--key` it makes a certificate for `localhost` that signs itself,
+//! `--cert` and `--key` it creates a self-signed certificate for `localhost`,
 //! which clients rightly do not trust.
 
 use std::io;
@@ -22,16 +22,16 @@ use futures_rustls::pki_types::pem::{self, PemObject};
 use futures_rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use futures_rustls::rustls::ServerConfig;
 
-/// Sends back whatever it receives, encrypted.
+/// Sends back what it receives, encrypted.
 #[derive(Parser)]
 struct Options {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:7780")]
     addr: String,
-    /// The certificate and those that vouch for it, in PEM
+    /// The certificate and its chain, in PEM
     #[arg(long, requires = "key")]
     cert: Option<PathBuf>,
-    /// Its private key, in PEM
+    /// The certificate's private key, in PEM
     #[arg(long, requires = "cert")]
     key: Option<PathBuf>,
 }
@@ -71,7 +71,7 @@ async fn echo(stream: TcpStream, acceptor: TlsAcceptor) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let (mut reader, mut writer) = split(acceptor.accept(stream).await?);
     copy(&mut reader, &mut writer).await?;
-    // Says that this is all. Whoever cuts the connection cannot say that.
+    // Sends the TLS close alert, which distinguishes an end from a cut connection.
     writer.close().await
 }
 

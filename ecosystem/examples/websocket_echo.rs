@@ -1,4 +1,4 @@
-//! A WebSocket server that sends back what it is sent, with tungstenite.
+//! A WebSocket server that sends back each message, with tungstenite.
 //!
 //! Run it with
 //!
@@ -23,10 +23,10 @@ use clap::Parser;
 use coreloop::net::{TcpListener, TcpStream};
 use futures_util::StreamExt;
 
-/// How large a message may be. The default is 64 MiB, for each connection.
+/// The maximum size of a message. The default of tungstenite is 64 MiB per connection.
 const LARGEST: usize = 1 << 20;
 
-/// Sends back the messages that it is sent.
+/// Sends back each message.
 #[derive(Parser)]
 struct Options {
     /// Where to listen
@@ -58,7 +58,7 @@ async fn echo(stream: TcpStream) -> Result<(), Error> {
     stream.set_nodelay(true)?;
     let config = WebSocketConfig::default().max_message_size(Some(LARGEST));
     let mut socket = accept_async_with_config(stream, Some(config)).await?;
-    // Pings and the close are answered by reading on.
+    // Reading answers pings and the closing handshake.
     while let Some(message) = socket.next().await {
         if let message @ (Message::Text(_) | Message::Binary(_)) = message? {
             socket.send(message).await?;

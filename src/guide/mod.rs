@@ -1,7 +1,7 @@
 //! The guide: from a first server to one that is upgraded under load.
 //!
-//! Each chapter can be read by itself. All Rust in it is compiled by the tests, and
-//! run where it can be.
+//! Each chapter can be read by itself. The tests compile all of its Rust code, and run it
+//! where that is possible.
 //!
 //! | chapter | |
 //! |---|---|
@@ -11,12 +11,12 @@
 //! | [`sync`] | locks and channels: which one for what |
 //! | [`streams`] | async generators, and loops over streams |
 //! | [`many_cores`] | a worker for each core, as a process or as a thread |
-//! | [`embedding`] | a runtime in somebody else's event loop |
+//! | [`embedding`] | a runtime inside another event loop |
 //! | [`testing`] | a clock that tests move, and servers without a network |
-//! | [`from_tokio`] | tokio's names and what they are here |
-//! | [`from_python`] | the names of `asyncio` and `multiprocessing` and what they are here |
+//! | [`from_tokio`] | tokio's names, and their counterparts here |
+//! | [`from_python`] | the names of `asyncio` and `multiprocessing`, and their counterparts here |
 //! | [`deployment`] | systemd, containers, reloads, upgrades, limits, logs |
-//! | [`examples`] | all programs in `examples`: what each teaches, and its command |
+//! | [`examples`] | all programs in `examples`: what each of them shows, and its command |
 
 #[doc = include_str!("first_server.md")]
 pub mod first_server {}

@@ -322,7 +322,7 @@ fn a_nursery_ends_in_time_and_every_tool_is_put_back() {
     assert_eq!(count("puts the pen back"), 3, "{said}");
     assert!(said.contains("Cleo puts the pen back"), "{said}");
     assert!(!said.contains("Cleo drew"), "{said}");
-    assert_eq!(lines.last(), Some(&"somebody was not done by bedtime"));
+    assert_eq!(lines.last(), Some(&"not everyone had finished by bedtime"));
 }
 
 #[test]

@@ -12,15 +12,15 @@ use crate::system_calls::Calls;
 use crate::tools::Tools;
 
 const HEADING: &str = "\
-# What operations of coreloop may cost. Written by
+# The budgets of operations of coreloop. Written by
 #
 #     cargo run --profile budgets -p coreloop-budgets -- --write
 #
-# README.md says what each is. A commit that raises a figure says why.
+# README.md describes each operation. A commit that raises a figure says why.
 
 ";
 
-/// What was counted, by which tools.
+/// Counts, and the tools that counted them.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Budgets {
@@ -30,7 +30,7 @@ pub(crate) struct Budgets {
 }
 
 impl Budgets {
-    /// What is in the file; nothing if there is none.
+    /// Reads the file. There are no budgets if it does not exist.
     pub(crate) fn read(file: &Path) -> io::Result<Budgets> {
         let text = match fs::read_to_string(file) {
             Ok(text) => text,
@@ -43,14 +43,14 @@ impl Budgets {
         })
     }
 
-    /// These with what was counted anew; the rest stays, if it still can be
-    /// compared with that.
+    /// Returns these budgets with the new counts. Old figures are kept if they can still be
+    /// compared with the new ones.
     pub(crate) fn replaced_by(mut self, counted: Budgets) -> io::Result<Budgets> {
         if !counted.instructions.is_empty() {
             let left = |operation| !counted.instructions.contains_key(operation);
             if self.tools != counted.tools && self.instructions.keys().any(left) {
                 return Err(io::Error::other(
-                    "the other budgets were taken with other tools: count all instructions anew",
+                    "the other budgets were counted with other tools: count all instructions again",
                 ));
             }
             self.tools = counted.tools;

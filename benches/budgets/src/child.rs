@@ -1,4 +1,4 @@
-//! This program, run by another one that counts.
+//! A run of this program under another one, which counts.
 
 use std::env;
 use std::ffi::OsString;
@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 
 use crate::operation::Operation;
 
-/// No run takes a tenth of that, on a slow machine.
+/// The time limit of a run. Even on a slow machine, a run takes less than a tenth of it.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Has malloc keep what was freed by size, however much it is. Otherwise what it
-/// does depends on all that it has done before: the length of a path at the start
-/// was worth a fifth of a child of a scope.
+/// Lets malloc keep all freed memory by size. Otherwise its work depends on all earlier
+/// allocations: the length of a path at the start changed the cost of a child of a scope by
+/// a fifth.
 const MALLOC: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.tcache_count=1000");
 
-/// An operation that is being counted. Dropping it ends it.
+/// An operation that is being counted. Dropping this ends the process.
 pub(crate) struct Counted {
     name: String,
     process: Child,
@@ -26,9 +26,9 @@ pub(crate) struct Counted {
 }
 
 impl Counted {
-    /// Has `program` count what it takes to do `operation` so many times.
-    /// `words` are its options, but for `output`, which the name of its file
-    /// follows at once.
+    /// Starts `program`, which counts while `operation` is done `times` times. `words` are
+    /// the options of `program`, except the option `output`, which ends just before the
+    /// name of the output file.
     pub(crate) fn start(
         program: &str,
         words: &[&str],
@@ -41,7 +41,7 @@ impl Counted {
         let mut option = OsString::from(output);
         option.push(&file);
         let process = Command::new(program)
-            // What a user has set for valgrind, strace or malloc is not for this.
+            // The user's settings of valgrind, strace or malloc must not have an effect.
             .env_clear()
             .envs(env::vars_os().filter(|(name, _)| name == "PATH" || name == "VALGRIND_LIB"))
             .env(MALLOC.0, MALLOC.1)
@@ -60,7 +60,7 @@ impl Counted {
         })
     }
 
-    /// What the program wrote, once it is over.
+    /// Waits for the end of the process, and returns the output of `program`.
     pub(crate) fn output(mut self) -> io::Result<String> {
         let deadline = Instant::now() + LIMIT;
         let status = loop {
@@ -68,7 +68,7 @@ impl Counted {
                 break status;
             }
             if Instant::now() > deadline {
-                let message = format!("{} takes too long", self.name);
+                let message = format!("{} exceeds its time limit", self.name);
                 return Err(io::Error::new(ErrorKind::TimedOut, message));
             }
             thread::sleep(Duration::from_millis(5));
@@ -83,14 +83,14 @@ impl Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        // These fail where there is nothing left to do.
+        // These return errors if the process has ended and the file is gone.
         let _ = self.process.kill();
         let _ = self.process.wait();
         let _ = std::fs::remove_file(&self.file);
     }
 }
 
-/// What to say of a program that does not start.
+/// Returns the error for a program that cannot be started.
 pub(crate) fn missing(program: &str, error: &io::Error) -> io::Error {
     let message =
         format!("{program} does not run: {error} (on Debian: apt-get install valgrind strace)");

@@ -1,7 +1,7 @@
 //! Instructions per operation, counted by callgrind.
 //!
-//! An operation is done so often in one process and twice as often in another;
-//! the difference is free of what it takes to start and to end.
+//! One process does an operation a number of times, and another does it twice as often. The
+//! difference excludes the cost of starting and ending.
 
 use std::io::{self, ErrorKind};
 
@@ -9,10 +9,10 @@ use crate::child::Counted;
 use crate::operation::Operation;
 use crate::work;
 
-/// The mean of one time.
+/// Returns the mean number of instructions of one operation.
 pub(crate) fn per_operation(operation: Operation) -> io::Result<f64> {
     let times = operation.times();
-    // Beside each other: neither count depends on the time.
+    // Both run at the same time, because neither count depends on time.
     let shorter = start(operation, times)?;
     let longer = start(operation, 2 * times)?;
     let (shorter, longer) = (total(&shorter.output()?)?, total(&longer.output()?)?);
@@ -38,7 +38,7 @@ fn start(operation: Operation, times: u64) -> io::Result<Counted> {
     )
 }
 
-/// The instructions that a file of callgrind sums up.
+/// Returns the total number of instructions in a callgrind file.
 fn total(file: &str) -> io::Result<f64> {
     file.lines()
         .find_map(|line| line.strip_prefix("totals:"))

@@ -2,23 +2,23 @@
 
 use crate::tools::Tools;
 
-/// By how much of its budget a figure may be above it.
+/// How far a figure may be above its budget, as a fraction of the budget.
 const LIMIT: f64 = 0.03;
-/// The same where the tools are others: what a compiler changes is mostly less.
+/// The same if the tools differ: a compiler mostly changes less.
 const LOOSE: f64 = 0.10;
-/// System calls are counted exactly; what is left is how they are written down.
+/// The tolerance for system calls, which are counted exactly, covers rounding in the file.
 const ROUNDING: f64 = 0.000_1;
 
 const COMMAND: &str = "cargo run --profile budgets -p coreloop-budgets -- --write";
 
-/// What is counted.
+/// The unit of a figure.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Unit {
     Instructions,
     SystemCalls,
 }
 
-/// What a figure is beside its budget.
+/// The result of comparing a figure with its budget.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Verdict {
     Within,
@@ -26,16 +26,16 @@ enum Verdict {
     Below,
     /// There is no budget.
     Unknown,
-    /// It cannot be compared.
+    /// The figure cannot be compared.
     Foreign,
 }
 
-/// Prints figures, and remembers those that are not as they should be.
+/// Prints figures, and remembers those that are out of bounds.
 #[derive(Debug)]
 pub(crate) struct Judge {
-    /// The limit for instructions, if they can be compared at all.
+    /// The limit for instructions, or `None` if they cannot be compared.
     limit: Option<f64>,
-    /// The figures become the budgets, so none is wrong.
+    /// Whether the figures become the new budgets, so that none fails.
     writing: bool,
     failures: Vec<String>,
     lower: usize,
@@ -51,14 +51,14 @@ impl Judge {
         }
     }
 
-    /// Says it if the tools differ from those that the budgets were taken with,
-    /// and is as strict as it then can be.
+    /// Sets the limit. If the tools differ from the tools of the budgets, prints a note, and
+    /// the limit is a looser one or none.
     pub(crate) fn compare_tools(&mut self, taken_with: &Tools, here: &Tools) {
         self.limit = limit(taken_with, here);
         if taken_with == here {
             return;
         }
-        println!("NOTE: the budgets were taken with other tools:");
+        println!("NOTE: the budgets were counted with other tools:");
         for ((name, then), (_, now)) in taken_with.named().into_iter().zip(here.named()) {
             if then != now {
                 println!("    {name}: {then}; here {now}");
@@ -66,13 +66,19 @@ impl Judge {
         }
         match self.limit {
             _ if self.writing => {}
-            Some(limit) => println!("Instructions fail only {} above.", percent(limit)),
-            None => println!("Instructions are shown and not judged."),
+            Some(limit) => println!(
+                "Instructions fail only if they are {} above.",
+                percent(limit)
+            ),
+            None => println!("Instructions are printed and not judged."),
         }
     }
 
-    /// What the next figures are.
-    #[expect(clippy::unused_self, reason = "it prints all there is to see")]
+    /// Prints a title for the figures that follow.
+    #[expect(
+        clippy::unused_self,
+        reason = "titles are printed by the judge, like figures"
+    )]
     pub(crate) fn title(&self, title: &str) {
         println!("\n{title:<48} {:>10} {:>10}", "counted", "budget");
     }
@@ -95,7 +101,7 @@ impl Judge {
         println!("{name:<48} {count:>10.digits$} {then:>10} {change:>9}{remark}");
         match verdict {
             Verdict::Above | Verdict::Unknown => self.failures.push(format!(
-                "{name}: {count:.digits$} {}, the budget is {then} ({change}, allowed is +{})",
+                "{name}: {count:.digits$} {}, but the budget is {then} ({change}; at most +{} is allowed)",
                 unit.name(),
                 percent(limit.unwrap_or_default()),
             )),
@@ -104,16 +110,16 @@ impl Judge {
         }
     }
 
-    /// Says what to do, and whether all is within its budget.
+    /// Prints what to do, and returns whether all figures are within their budgets.
     pub(crate) fn sum_up(&self) -> bool {
         if self.lower > 0 {
             println!(
-                "\nNOTE: {} can be lowered to what was counted, so that it stays so:\n    {COMMAND}",
+                "\nNOTE: {} can be lowered to the counted figures:\n    {COMMAND}",
                 figures(self.lower, "budget")
             );
         }
         if self.failures.is_empty() {
-            println!("\nall within budget");
+            println!("\nall figures are within their budgets");
             return true;
         }
         println!(
@@ -140,7 +146,7 @@ impl Unit {
     }
 }
 
-/// How far above its budget a number of instructions may be.
+/// Returns how far above its budget a number of instructions may be.
 fn limit(taken_with: &Tools, here: &Tools) -> Option<f64> {
     if taken_with == here {
         Some(LIMIT)

@@ -1,5 +1,5 @@
-//! Counts what operations of coreloop cost, and compares that with their
-//! budgets. README.md says what is counted, and how a budget is raised.
+//! Counts the costs of operations of coreloop, and compares them with their budgets.
+//! README.md explains what is counted, and how to raise a budget.
 
 mod budgets;
 mod child;
@@ -21,20 +21,20 @@ use crate::judge::{Judge, Unit};
 use crate::operation::Operation;
 use crate::tools::Tools;
 
-/// The only one that all figures are taken with.
+/// The profile of this build. Figures are counted only in `budgets`.
 const PROFILE: &str = env!("PROFILE");
-/// Counts twice must agree so well that a budget can be made of them.
+/// By how much two counts may differ, if a budget is to be made of them.
 const REPEATS: f64 = 0.001;
 
-/// Counts what operations cost, and compares that with their budgets.
+/// Counts the costs of operations, and compares them with their budgets.
 #[derive(Debug, Parser)]
 #[command(args_conflicts_with_subcommands = true)]
 struct Options {
-    /// Whose instructions are counted; without any, all
+    /// The operations whose instructions are counted; by default all
     #[arg(value_enum)]
     operations: Vec<Operation>,
-    /// Writes what was counted into the file of the budgets; counts twice before
-    /// that, and refuses if the counts differ
+    /// Writes the counts into the file of the budgets; counts twice before that, and
+    /// refuses if the counts differ
     #[arg(long)]
     write: bool,
     /// Leaves one of the counts out
@@ -49,21 +49,21 @@ struct Options {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 enum Count {
-    /// What needs valgrind
+    /// The count of instructions, which needs valgrind
     Instructions,
-    /// What needs strace
+    /// The count of system calls, which needs strace
     SystemCalls,
 }
 
 #[derive(Debug, Subcommand)]
 enum Work {
-    /// Does an operation so many times and counts nothing: what runs under
-    /// valgrind and strace, and may run under `perf`
+    /// Does an operation a number of times and counts nothing. valgrind and strace run this
+    /// command; `perf` can too
     Run {
-        /// What is done
+        /// The operation
         #[arg(value_enum)]
         operation: Operation,
-        /// How often
+        /// How often it is done
         times: u64,
     },
 }
@@ -93,7 +93,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Counts, and says whether all is within its budget.
+/// Counts, and returns whether all figures are within their budgets.
 fn measure(options: &Options) -> io::Result<bool> {
     let recorded = Budgets::read(&options.file)?;
     let mut counted = Budgets::default();
@@ -131,7 +131,7 @@ fn measure(options: &Options) -> io::Result<bool> {
         names.dedup();
         for name in names {
             let of = |budgets: &Budgets| budgets.system_calls_per_echo.get(name).copied();
-            // A call that nobody made before has a budget of none.
+            // A call that was never made before has no budget.
             let budget = of(&recorded).unwrap_or(0.0);
             let count = of(&counted).unwrap_or(0.0);
             judge.compare(Unit::SystemCalls, name, count, Some(budget));
@@ -146,7 +146,7 @@ fn measure(options: &Options) -> io::Result<bool> {
     Ok(judge.sum_up())
 }
 
-/// What an operation costs, if it costs that each time.
+/// Counts an operation, and fails if a second count differs.
 fn twice(operation: Operation) -> io::Result<f64> {
     let first = instructions::per_operation(operation)?;
     let second = instructions::per_operation(operation)?;

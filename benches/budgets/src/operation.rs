@@ -1,40 +1,40 @@
-//! What has a budget.
+//! The operations that have a budget.
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-/// An operation whose cost is counted. They are in the order of the output.
+/// An operation whose cost is counted. The variants are in the order of the output.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Operation {
-    /// 64 bytes there and back, one of 16 connections
+    /// Sends and echoes 64 bytes, on one of 16 connections
     Echo,
-    /// A task that is ready at once, one of a hundred
+    /// Spawns and joins a task that is ready at once, one of a hundred
     SpawnAndJoin,
-    /// A task that wakes itself and is polled again, one of a hundred
+    /// Polls a task that wakes itself, one of a hundred
     SelfWake,
-    /// A timer, one of a hundred, from its making until its task goes on
+    /// Sets a timer, one of a hundred, and lets it fire and its task continue
     TimerFire,
-    /// A timer that is set beside a thousand, and one of these cancelled
+    /// Sets a timer beside a thousand others, and cancels one of these
     TimerCancel,
-    /// A mutex that nobody else wants, locked and unlocked
+    /// Locks and unlocks an uncontended mutex
     Mutex,
-    /// The same mutex wanted by eight tasks, whose holder yields
+    /// Locks and unlocks a mutex contended by eight tasks, whose holder yields
     MutexContended,
-    /// A value through a bounded channel, from one task to another
+    /// Passes a value through a bounded channel, from one task to another
     Mpsc,
-    /// A channel for one value, made, used and dropped
+    /// Creates, uses and drops a channel for one value
     Oneshot,
-    /// An item of 8 bytes out of a generator
+    /// Yields an item of 8 bytes from a generator
     GeneratorItem,
-    /// A child of a scope, one of a hundred, ready at once and joined
+    /// Spawns and joins a child of a scope that is ready at once, one of a hundred
     ScopeChild,
-    /// A guard, made, dropped and its cleanup run
+    /// Creates and drops a guard, and runs its cleanup
     DropGuard,
 }
 
 impl Operation {
-    /// Its name on the command line and in the file.
+    /// Returns the name on the command line and in the file.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Operation::Echo => "echo",
@@ -52,9 +52,9 @@ impl Operation {
         }
     }
 
-    /// How often it is done in the shorter run. So often that what varies from
-    /// one start to the next, such as the seeds of hash maps, is not seen in the
-    /// mean; and a multiple of what is done at once.
+    /// Returns how often the operation is done in the shorter run. That is often enough
+    /// that differences between starts, such as the seeds of hash maps, do not affect the
+    /// mean. It is a multiple of the number done at once.
     pub(crate) fn times(self) -> u64 {
         match self {
             Operation::Echo => 16_000,

@@ -1,6 +1,6 @@
 //! System calls per echo, by name, from strace's list.
 //!
-//! As with instructions, the difference of two runs is what echoes cost.
+//! As with instructions, the difference between two runs is the cost of the echoes.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,14 +9,14 @@ use crate::child::Counted;
 use crate::operation::Operation;
 use crate::work;
 
-/// How many rounds there are in the shorter run. Their calls are the same in
-/// each, so a few would do.
+/// The number of rounds in the shorter run. Each round makes the same calls, so a few
+/// suffice.
 const ROUNDS: u64 = 100;
 
-/// How often a call is made for an echo.
+/// How often a call is made per echo.
 pub(crate) type Calls = BTreeMap<String, f64>;
 
-/// The system calls of the server for one echo.
+/// Counts the system calls of the server per echo.
 pub(crate) fn per_echo() -> io::Result<Calls> {
     let echoes = ROUNDS * work::CONNECTIONS;
     let shorter = count(&start(echoes)?.output()?);
@@ -32,12 +32,12 @@ pub(crate) fn per_echo() -> io::Result<Calls> {
 }
 
 fn start(echoes: u64) -> io::Result<Counted> {
-    // Strings are not looked at.
+    // Strings are not needed.
     let words = ["-f", "-qq", "-e", "signal=none", "-s", "0"];
     Counted::start("strace", &words, "--output=", Operation::Echo, echoes)
 }
 
-/// How often each call is in the list, but for the client's.
+/// Counts each call in the list, without the calls of the client.
 fn count(list: &str) -> Calls {
     let mut calls = Calls::new();
     let mut in_client = false;
@@ -51,8 +51,8 @@ fn count(list: &str) -> Calls {
     calls
 }
 
-/// The name of the call that a line begins with, after the number of the thread.
-/// A line that only ends a call has none.
+/// Returns the name of the call that a line begins with, after the number of the thread, or
+/// `None` for a line that only ends a call.
 fn name(line: &str) -> Option<&str> {
     let line = line.trim_start_matches(|character: char| character.is_ascii_digit());
     let (name, _) = line.trim_start().split_once('(')?;

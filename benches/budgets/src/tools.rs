@@ -1,4 +1,4 @@
-//! What else the number of instructions depends on.
+//! The tools that affect the number of instructions.
 
 use std::env::consts::ARCH;
 use std::io;
@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::child::missing;
 
-/// The compiler that chooses them, the library whose `malloc` and `memcpy` they
-/// are in part, and the processor that valgrind makes these believe in.
+/// The compiler, which chooses the instructions; the C library, whose `malloc` and `memcpy`
+/// are counted too; and valgrind, which determines the processor that the library detects.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Tools {
@@ -20,7 +20,7 @@ pub(crate) struct Tools {
 }
 
 impl Tools {
-    /// Those that are used here.
+    /// Returns the tools on this machine.
     pub(crate) fn here() -> io::Result<Tools> {
         let valgrind = answer("valgrind", "--version");
         Ok(Tools {
@@ -31,7 +31,7 @@ impl Tools {
         })
     }
 
-    /// Each with its name.
+    /// Returns each tool with its name.
     pub(crate) fn named(&self) -> [(&'static str, &str); 4] {
         [
             ("architecture", &self.architecture),

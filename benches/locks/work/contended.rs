@@ -1,4 +1,4 @@
-//! Tasks that want one lock, and yield while they have it.
+//! Tasks that contend for one lock, and yield while they hold it.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::locking::contend;
 use crate::tasks::in_tasks;
 use crate::yielding::Yield;
 
-/// Of so many, one writes.
+/// One of this number of tasks writes.
 const WRITES: u64 = 8;
 
 pub(crate) async fn mutex(tasks: usize, pieces: u64) -> Duration {

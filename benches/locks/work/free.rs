@@ -1,4 +1,4 @@
-//! Tasks with a lock each, which nobody else wants.
+//! Tasks that each have their own, uncontended lock.
 
 use std::hint::black_box;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! What is done with locks and signals, so many times, and how long that took.
-//! The parent says whose they are.
+//! Uses locks and signals, and returns the time that it took. The parent module imports
+//! them.
 
 pub(crate) mod contended;
 pub(crate) mod free;

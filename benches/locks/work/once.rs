@@ -1,4 +1,4 @@
-//! What happens once, and so is made anew for each piece of work.
+//! Operations that happen once, so that each piece of work creates new objects.
 
 use std::hint::black_box;
 use std::rc::Rc;
@@ -9,10 +9,10 @@ use super::{CancellationToken, OnceCell, SetOnce, spawn};
 use crate::tasks::in_tasks;
 use crate::yielding::Yield;
 
-/// So many are made at a time, which does not count.
+/// The number of objects created at a time, which is not measured.
 const AT_A_TIME: u64 = 1024;
 
-/// The first task makes the value, for which the others wait.
+/// The first task makes the value, and the others wait for it.
 pub(crate) async fn cell(tasks: usize, pieces: u64) -> Duration {
     in_portions(
         pieces,
@@ -48,7 +48,7 @@ pub(crate) async fn set(waiters: usize, pieces: u64) -> Duration {
                 async move |round| {
                     black_box(awaited[index(round)].wait().await);
                 },
-                async move |round| cells[index(round)].set(7).expect("nobody else sets it"),
+                async move |round| cells[index(round)].set(7).expect("no other task sets it"),
             )
             .await
         },
@@ -84,7 +84,7 @@ async fn in_portions<T>(
     elapsed
 }
 
-/// A portion is small.
+/// Converts a number of rounds, which is at most a portion, to an index.
 fn index(round: u64) -> usize {
     usize::try_from(round).unwrap_or(usize::MAX)
 }

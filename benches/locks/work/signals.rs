@@ -1,4 +1,4 @@
-//! One task tells others, again and again.
+//! One task that repeatedly notifies others.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use super::{Barrier, Event, Notify, Stage, spawn};
 use crate::locking::ping_pong;
 use crate::tasks::in_tasks;
 
-/// Two tasks of a pair wake each other in turn.
+/// The two tasks of a pair wake each other in turn.
 pub(crate) async fn ping_pong_pairs(pairs: usize, pieces: u64) -> Duration {
     in_tasks(pairs, spawn, || ping_pong::<Notify, _>(pieces, spawn)).await
 }
@@ -25,18 +25,18 @@ pub(crate) async fn notify_waiters(waiters: usize, pieces: u64) -> Duration {
     .await
 }
 
-/// Two flags, each set in every other round, so that one can be cleared while
-/// all wait for the other.
+/// Uses two flags, each set in every other round, so that one can be cleared while all
+/// tasks wait for the other.
 pub(crate) async fn event(waiters: usize, pieces: u64) -> Duration {
-    let told = Rc::new([Event::new(), Event::new()]);
-    let awaited = Rc::clone(&told);
+    let events = Rc::new([Event::new(), Event::new()]);
+    let awaited = Rc::clone(&events);
     rounds(
         waiters,
         pieces,
         async move |round| awaited[usize::from(round % 2 == 1)].wait().await,
         async move |round| {
-            told[usize::from(round % 2 == 0)].clear();
-            told[usize::from(round % 2 == 1)].set();
+            events[usize::from(round % 2 == 0)].clear();
+            events[usize::from(round % 2 == 1)].set();
         },
     )
     .await

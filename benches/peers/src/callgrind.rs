@@ -1,4 +1,4 @@
-//! Counting the user-space instructions of a server.
+//! Counts the user-space instructions of a server.
 
 use std::env;
 use std::ffi::OsString;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::child::{Server, limit_time};
 
-/// Whether valgrind is installed; says so if it is not.
+/// Returns whether valgrind is installed; prints a message if it is not.
 pub(crate) fn is_installed() -> bool {
     let version = Command::new("valgrind")
         .arg("--version")
@@ -24,11 +24,9 @@ pub(crate) fn is_installed() -> bool {
     installed
 }
 
-/// The instructions of one whole run of a server, which ends by itself after
-/// what `drive` does with its port. Keeps callgrind's file in `keep`, if that is
-/// given.
-///
-/// The server gives way to the client, which is on the same core.
+/// Returns the instructions of one whole run of a server. `drive` gets the server's port;
+/// the server ends by itself afterwards. Keeps callgrind's file in `keep`, if given. `nice`
+/// gives the server a lower priority than the client, which is on the same core.
 pub(crate) fn count(
     name: &str,
     words: &[OsString],
@@ -60,7 +58,7 @@ pub(crate) fn count(
     total
 }
 
-/// The instructions that a callgrind file sums up.
+/// Returns the total number of instructions in a callgrind file.
 fn total(file: &Path) -> io::Result<u64> {
     fs::read_to_string(file)?
         .lines()

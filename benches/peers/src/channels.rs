@@ -1,7 +1,7 @@
-//! Channels: nanoseconds for a value through each of them.
+//! Channels: nanoseconds per value through each kind.
 //!
-//! All run on coreloop's loop, so that only the channels differ; tokio's once
-//! more on tokio's, as `tokio at home`.
+//! All channels run on coreloop's loop, so that only the channels differ. tokio's channels
+//! also run on tokio's loop, in the row `tokio at home`.
 
 use std::future::Future;
 use std::io;
@@ -21,9 +21,9 @@ const ONESHOT_BOUND: f64 = 0.9;
 const BROADCAST_BOUND: f64 = 0.5;
 const WATCH_BOUND: f64 = 0.5;
 
-/// How many values a bounded channel holds.
+/// The capacity of a bounded channel.
 const ROOM: usize = 128;
-/// How many receive what is broadcast.
+/// The number of receivers of a broadcast.
 const RECEIVERS: usize = 10;
 
 #[derive(Args, Clone, Debug)]
@@ -34,10 +34,10 @@ pub(crate) struct Options {
     /// How many turns each channel gets.
     #[arg(long, default_value_t = 15)]
     turns: usize,
-    /// Which channels: those whose name has this in it.
+    /// Measures only channels whose name contains this text.
     #[arg(long, default_value = "")]
     only: String,
-    /// Which crates: those whose name has this in it.
+    /// Measures only crates whose name contains this text.
     #[arg(long, default_value = "")]
     of: String,
 }
@@ -53,10 +53,10 @@ impl Default for Options {
     }
 }
 
-/// Passes so many values and answers how long that took.
+/// Passes a number of values and returns the time that it took.
 type Pass = Box<dyn Fn(&Loops, u64) -> Duration>;
 
-/// Whose channel, and what it does.
+/// The name of a crate, and the work with its channel.
 type Row = (&'static str, Pass);
 
 struct Loops {

@@ -1,4 +1,4 @@
-//! A server in a process of its own, as the measuring side sees it.
+//! A server in another process, seen from the measuring side.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -21,7 +21,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Runs this program's own `serve` with these words, and waits for the port.
+    /// Runs `serve` of this program with these words, and waits for the port.
     pub(crate) fn start(words: &[OsString]) -> io::Result<Server> {
         Server::start_under::<&str>(&[], words)
     }
@@ -55,13 +55,13 @@ impl Server {
         self.port
     }
 
-    /// The CPU time the process has used: what `getrusage` splits into user and
+    /// Returns the CPU time of the process: the sum that `getrusage` splits into user and
     /// system.
     pub(crate) fn cpu_time(&self) -> io::Result<Duration> {
         Ok(ClockId::pid_cpu_clock_id(self.pid()?)?.now()?.into())
     }
 
-    /// The memory that is resident, counted page by page.
+    /// Returns the resident memory, counted page by page.
     pub(crate) fn resident_bytes(&self) -> io::Result<u64> {
         let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.id()))?;
         rollup
@@ -77,7 +77,7 @@ impl Server {
             .ok_or_else(|| io::Error::other("smaps_rollup has no Rss line"))
     }
 
-    /// The process.
+    /// Returns the id of the process.
     pub(crate) fn id(&self) -> u32 {
         self.process.id()
     }
@@ -112,14 +112,14 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Both fail on a process that has ended, which is what is wanted.
+        // Both return errors if the process has ended, which is fine.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// Ends this process, and with it every server, if the measurement takes
-/// longer: nothing here may hang.
+/// Ends this process, and with it every server, if the measurement takes longer than the
+/// limit, so that nothing hangs.
 pub(crate) fn limit_time(seconds: u32) {
     alarm::set(seconds);
 }
@@ -131,15 +131,14 @@ pub(crate) fn pin_to_core(core: usize) -> io::Result<()> {
     Ok(sched_setaffinity(Pid::from_raw(0), &cores)?)
 }
 
-/// Lets this process open as many descriptors as it may; answers how many that
-/// is.
+/// Raises this process's limit on descriptors to the maximum, and returns it.
 pub(crate) fn raise_descriptor_limit() -> io::Result<u64> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     Ok(hard)
 }
 
-/// What an option's value is called on the command line.
+/// Returns the name of an option's value on the command line.
 pub(crate) fn value_name(value: &impl ValueEnum) -> String {
     value
         .to_possible_value()

@@ -1,5 +1,4 @@
-//! CPU time that the server spends on an echo, user and system together,
-//! against the bare loop.
+//! The server's CPU time per echo, user and system together, against the bare loop.
 
 use std::io;
 use std::time::Duration;
@@ -12,15 +11,15 @@ use crate::report::{self, Place};
 use crate::samples::Samples;
 use crate::server::{self, Buffer, Runtime};
 
-/// Connections, and how many times the bare loop's time the echo may cost.
+/// The numbers of connections, each with the bound on the ratio to the bare loop's time.
 const BOUNDS: [(usize, f64); 2] = [(64, 1.03), (1000, 1.06)];
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
-    /// Who serves, after the bare loop.
+    /// The servers besides the bare loop.
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["coreloop", "tokio", "monoio"])]
     runtimes: Vec<Runtime>,
-    /// How often all servers are started anew.
+    /// How often all servers are restarted.
     #[arg(long, default_value_t = 5)]
     starts: usize,
     /// How many turns each server gets per start.

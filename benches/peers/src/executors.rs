@@ -1,4 +1,4 @@
-//! The runtimes as executors: what `spawn` and `wake` need of each.
+//! The runtimes as executors, for `spawn` and `wake`.
 
 use std::io;
 use std::time::Duration;

@@ -1,9 +1,8 @@
 //! User-space instructions per echo, counted by callgrind.
 //!
-//! Each server runs twice, the second time with twice the echoes; the
-//! difference is free of what starting, connecting and ending cost. System
-//! calls count as the instructions of their stubs: what the kernel does is the
-//! same for all.
+//! Each server runs twice, the second time with twice the echoes; the difference excludes
+//! the cost of starting, connecting and ending. A system call counts as the instructions of
+//! its stub, because the kernel's work is the same for all.
 
 use std::io;
 use std::path::PathBuf;
@@ -16,12 +15,12 @@ use crate::load::Load;
 use crate::report::{self, Place};
 use crate::server::{self, Buffer, Runtime};
 
-/// Instructions per echo.
+/// The bound, in instructions per echo.
 const BOUND: f64 = 260.0;
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
-    /// Who serves. glommio cannot: valgrind knows no `io_uring`.
+    /// The servers. glommio is left out, because valgrind does not support `io_uring`.
     #[arg(
         long,
         value_enum,
@@ -76,13 +75,13 @@ pub(crate) fn measure(choice: &Options) -> io::Result<()> {
     if !callgrind::is_installed() {
         return Ok(());
     }
-    // The server gives way to the client, on the same core: the client sends a
-    // message on every connection before the server sees the first, and so
-    // all servers get their events in equal batches.
+    // The server has a lower priority than the client, on the same core: the client sends a
+    // message on every connection before the server runs, so all servers get their events
+    // in equal batches.
     pin_to_core(choice.core)?;
     for runtime in &choice.runtimes {
         if *runtime == Runtime::Glommio {
-            report::left_out(runtime, "valgrind knows no io_uring");
+            report::left_out(runtime, "valgrind does not support io_uring");
             continue;
         }
         let short = count(choice, *runtime, choice.rounds)?;
@@ -102,7 +101,7 @@ pub(crate) fn measure(choice: &Options) -> io::Result<()> {
     Ok(())
 }
 
-/// The instructions of one whole run of the server.
+/// Returns the instructions of one whole run of the server.
 fn count(choice: &Options, runtime: Runtime, rounds: u64) -> io::Result<u64> {
     let mut options = server::Options::new(runtime, choice.connections, choice.buffer);
     options.core = Some(choice.core);

@@ -1,4 +1,4 @@
-//! The client: plain sockets, so that it costs less than what it measures.
+//! The client. It uses plain sockets, so that it costs less than the measured servers.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -32,7 +32,7 @@ pub(crate) struct Options {
     /// Keeps to this core.
     #[arg(long)]
     core: Option<usize>,
-    /// Gives up after so many seconds.
+    /// Gives up after this number of seconds.
     #[arg(long, default_value_t = 600)]
     limit: u32,
 }
@@ -64,8 +64,8 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Opens the connections and echoes once over each, so that the server has
-    /// met all of them.
+    /// Opens the connections and echoes once over each, so that the server has accepted all
+    /// of them.
     pub(crate) fn connect(port: u16, connections: usize) -> io::Result<Load> {
         let mut load = Load {
             streams: Vec::with_capacity(connections),
@@ -89,8 +89,7 @@ impl Load {
         exchange(&mut self.streams[first..])
     }
 
-    /// Sends a message on every connection, then awaits all replies, so many
-    /// times.
+    /// Sends a message on every connection, then awaits all replies, a number of times.
     pub(crate) fn rounds(&mut self, rounds: u64) -> io::Result<()> {
         for _ in 0..rounds {
             exchange(&mut self.streams)?;
@@ -98,8 +97,8 @@ impl Load {
         Ok(())
     }
 
-    /// Keeps one message outstanding on every connection until so many were
-    /// echoed: a reply is answered with the next message at once.
+    /// Keeps one message outstanding on every connection until a number of messages was
+    /// echoed: the client answers each reply with the next message at once.
     pub(crate) fn stream(&mut self, echoes: u64) -> io::Result<()> {
         let mut events = [EpollEvent::empty(); 1024];
         let mut buffer = [0; 2 * MESSAGE];
@@ -122,9 +121,9 @@ impl Load {
                 else {
                     continue;
                 };
-                // At most one message is under way and loopback carries it
-                // whole, so this waits for nothing. An event left over from an
-                // exchange has no message to it, and must not wait either.
+                // At most one message is in flight, and loopback delivers it whole, so this
+                // read does not wait. An event left over from an earlier exchange has no
+                // message, and must not wait either.
                 match recv(stream.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
                     Ok(MESSAGE) => {}
                     Ok(_) => return Err(ErrorKind::UnexpectedEof.into()),

@@ -1,7 +1,7 @@
-//! Locks: nanoseconds per use, alone and contended.
+//! Locks: nanoseconds per use, uncontended and contended.
 //!
-//! All libraries run on coreloop's executor, so that only they differ; tokio's
-//! run on tokio's too, for whoever would otherwise use both.
+//! All libraries run on coreloop's executor, so that only the libraries differ. tokio's
+//! locks also run on tokio, because their users would otherwise use both.
 
 use std::io;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::locking::{
 use crate::report::{self, Place};
 use crate::samples::Samples;
 
-/// How many tasks contend for one mutex.
+/// The number of tasks that contend for one mutex.
 const TASKS: u64 = 8;
 
 #[derive(Args, Clone, Debug)]
@@ -37,15 +37,15 @@ impl Default for Options {
     }
 }
 
-/// Uses a lock so often.
+/// Uses a lock a number of times.
 type Work = Box<dyn Fn(u64) -> Duration>;
 
-/// One row of the table.
+/// A row of the table of bounds.
 struct Contest {
     title: &'static str,
-    /// Times the best peer's that it is measured by.
+    /// The bound, in times the best peer's.
     bound: f64,
-    /// coreloop first.
+    /// The contestants, coreloop first.
     contestants: Vec<(&'static str, Work)>,
 }
 

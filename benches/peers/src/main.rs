@@ -1,8 +1,8 @@
-//! coreloop beside its peers: tokio, monoio, smol, compio, glommio and a bare
-//! epoll loop.
+//! Benches of coreloop and its peers: tokio, monoio, smol, compio, glommio and a bare epoll
+//! loop.
 //!
-//! Each subcommand prints a table, and the ratio that has a bound with that
-//! bound beside it. `README.md` says what each one measures and how.
+//! Each subcommand prints a table, and each ratio that has a bound with its bound.
+//! `README.md` describes the measurements.
 
 mod callgrind;
 mod channels;
@@ -37,7 +37,7 @@ use std::io;
 
 use clap::{Parser, Subcommand};
 
-/// Measures coreloop beside its peers.
+/// Measures coreloop and its peers.
 #[derive(Debug, Parser)]
 #[command(version, about)]
 struct Arguments {
@@ -55,11 +55,11 @@ enum Command {
     Spawn(spawn::Options),
     /// Self-wake through the queue, 100 tasks.
     Wake(wake::Options),
-    /// Channels: a value through each of them.
+    /// Channels: a value through each kind.
     Channels(channels::Options),
     /// Resident bytes per idle connection.
     Memory(memory::Options),
-    /// Locks, alone and contended.
+    /// Locks, uncontended and contended.
     Locks(locks::Options),
     /// All of the above with their defaults.
     All,

@@ -10,15 +10,15 @@ use crate::report::{self, Place};
 use crate::samples::Samples;
 use crate::server::{self, Buffer, Runtime};
 
-/// Bytes per connection.
+/// The bound, in bytes per connection.
 const BOUND: f64 = 450.0;
 
-/// Descriptors that a process needs besides its connections.
+/// The descriptors that a process needs besides its connections.
 const OTHER_DESCRIPTORS: u64 = 64;
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
-    /// Who serves.
+    /// The servers.
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["coreloop", "monoio", "tokio", "smol"])]
     runtimes: Vec<Runtime>,
     /// How many idle connections, as far as the limit on descriptors allows.
@@ -79,19 +79,19 @@ pub(crate) fn measure(options: &Options) -> io::Result<()> {
     Ok(())
 }
 
-/// The server echoes once over each connection before it is weighed, so that
-/// each is registered and waits.
+/// Measures a server. It echoes once over each connection before its memory is read, so
+/// that each connection is registered and waits.
 fn bytes_per_connection(runtime: Runtime, connections: usize) -> io::Result<f64> {
     let options = server::Options::new(runtime, connections + 1, Buffer::Bytes64);
     let server = Server::start(&options.words())?;
-    // One connection first: the pages of the code it runs are nobody's in
-    // particular.
+    // One connection first, so that the pages of the code that it runs count for no
+    // connection.
     let mut load = Load::connect(server.port(), 1)?;
     let before = server.resident_bytes()?;
     load.connect_more(server.port(), connections)?;
     let after = server.resident_bytes()?;
-    // The server goes first, so its port and not the client's has to wait out
-    // the old connections.
+    // The server closes first, so that its port, and not the client's, waits for the old
+    // connections.
     drop(server);
     Ok(after.saturating_sub(before) as f64 / connections as f64)
 }

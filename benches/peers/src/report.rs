@@ -1,8 +1,8 @@
-//! How the figures are printed, and noted for the report.
+//! Prints figures, and records them for the report.
 //!
-//! A measuring program prints tables for whoever runs it. If the environment
-//! names a file by [`RESULTS`], it adds a line for each figure to that file, of
-//! the columns that [`COLUMNS`] names. The program `report` asks for that.
+//! A measuring program prints tables for its user. If the environment variable [`RESULTS`]
+//! names a file, it also adds a line for each figure to that file, with the columns of
+//! [`COLUMNS`]. The program `report` sets the variable.
 
 use std::env;
 use std::fmt::Display;
@@ -14,11 +14,11 @@ use crate::samples::{Samples, Spread};
 /// The variable that names the file for results.
 pub(crate) const RESULTS: &str = "PEERS_RESULTS";
 
-/// The columns of a line of results, which a tab separates.
+/// The columns of a line of results, separated by tabs.
 ///
-/// `figure` is what is quoted, the median unless the measure says otherwise; the
-/// five after it tell how far the turns lay apart. The last two stand in lines
-/// about a bound alone.
+/// `figure` is the quoted value, the median unless the measure says otherwise; the five
+/// columns after it describe the spread of the turns. Only lines about a bound have the last
+/// two.
 pub(crate) const COLUMNS: [&str; 14] = [
     "part",
     "case",
@@ -36,7 +36,7 @@ pub(crate) const COLUMNS: [&str; 14] = [
     "verdict",
 ];
 
-/// What is quoted, and how far the turns lay apart if there were some.
+/// The quoted value, and the spread of the turns if there were several.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Figure {
     pub(crate) quoted: f64,
@@ -44,7 +44,7 @@ pub(crate) struct Figure {
 }
 
 impl Figure {
-    /// The best turn is quoted, not the middle one.
+    /// Quotes the best turn instead of the median.
     pub(crate) fn best(samples: &Samples) -> Figure {
         Figure {
             quoted: samples.minimum(),
@@ -78,7 +78,7 @@ impl From<Samples> for Figure {
     }
 }
 
-/// Where a figure belongs: the part of the report, and the case within.
+/// The place of a figure: the part of the report, and the case within it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place<'a> {
     pub(crate) part: &'a str,
@@ -86,7 +86,7 @@ pub(crate) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Notes what somebody scored by a measure, which is in a unit.
+    /// Records a contestant's figure for a measure, which has a unit.
     pub(crate) fn note(
         self,
         who: impl Display,
@@ -102,23 +102,23 @@ impl Place<'_> {
     }
 }
 
-/// The verdict on a figure that is to be at most so much. `what` is the name by
-/// which the report knows the bound.
+/// Prints and records the verdict on a figure with an upper bound. `what` is the name of
+/// the bound in the report.
 pub(crate) fn bound(what: &str, figure: impl Into<Figure>, bound: f64) {
     judge(what, what, figure.into(), Limit::AtMost(bound));
 }
 
-/// The verdict on a figure that is to be at least so much.
+/// Prints and records the verdict on a figure with a lower bound.
 pub(crate) fn bound_below(what: &str, figure: impl Into<Figure>, bound: f64) {
     judge(what, what, figure.into(), Limit::AtLeast(bound));
 }
 
-/// Why somebody is missing from the table.
+/// Prints why a contestant is missing from the table.
 pub(crate) fn left_out(who: impl Display, reason: impl Display) {
     println!("{who:<20} left out: {reason}");
 }
 
-/// A table of times, best and middle turn.
+/// Prints a table of times, with the best and the median turn.
 pub(crate) fn minima(place: Place<'_>, unit: &str, table: &[(&str, Samples)]) {
     println!("{:<20} {:>9} {:>9}", "", "minimum", "median");
     for (name, samples) in table {
@@ -131,12 +131,14 @@ pub(crate) fn minima(place: Place<'_>, unit: &str, table: &[(&str, Samples)]) {
     }
 }
 
-/// The verdict on coreloop's minimum over that of the best of these peers.
+/// Prints the verdict on the ratio of coreloop's minimum to the best of these peers'
+/// minima.
 pub(crate) fn against(what: &str, table: &[(&str, Samples)], peers: &[&str], bound: f64) {
     compare(what, table, peers, bound, Samples::minimum);
 }
 
-/// The verdict on a figure of coreloop's over that of the best of these peers.
+/// Prints the verdict on the ratio of a figure of coreloop's to the best of these peers'
+/// figures.
 pub(crate) fn compare(
     what: &str,
     table: &[(&str, Samples)],
@@ -182,7 +184,7 @@ fn judge(what: &str, printed: &str, figure: Figure, limit: Limit) {
     );
 }
 
-/// One line of results.
+/// Writes a line of results.
 fn write(names: [&str; 5], figure: Figure, verdict: Option<(&str, &str)>) {
     let Some(file) = env::var_os(RESULTS) else {
         return;

@@ -1,10 +1,10 @@
-//! Figures taken in turns, and what is quoted of them.
+//! Figures measured in turns, and the quoted values.
 
-/// What one contestant scored, one figure a turn.
+/// The figures of one contestant, one per turn.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Samples(Vec<f64>);
 
-/// How far the figures of the turns lie apart.
+/// The spread of the turns' figures.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spread {
     pub(crate) minimum: f64,
@@ -18,34 +18,34 @@ pub(crate) struct Spread {
 }
 
 impl Samples {
-    /// Notes the figure of one more turn.
+    /// Adds the figure of one more turn.
     pub(crate) fn push(&mut self, figure: f64) {
         self.0.push(figure);
     }
 
-    /// The best turn: noise only ever adds to a time.
+    /// Returns the best turn, because noise only ever adds to a time.
     pub(crate) fn minimum(&self) -> f64 {
         self.0.iter().copied().fold(f64::INFINITY, f64::min)
     }
 
-    /// The middle turn.
+    /// Returns the median turn.
     pub(crate) fn median(&self) -> f64 {
         self.spread().median
     }
 
-    /// The median of this contestant's figure over the other's, turn by turn,
-    /// so that what slows the machine for a while slows both.
+    /// Returns the median of the ratios of this contestant's figures to the other's, turn
+    /// by turn, so that a disturbance of the machine affects both.
     pub(crate) fn ratio_to(&self, other: &Samples) -> f64 {
         self.ratios_to(other).median()
     }
 
-    /// This contestant's figure over the other's, turn by turn.
+    /// Returns the ratios of this contestant's figures to the other's, turn by turn.
     pub(crate) fn ratios_to(&self, other: &Samples) -> Samples {
         let turns = self.0.iter().zip(&other.0);
         turns.map(|(own, other)| own / other).collect()
     }
 
-    /// So much for each of what each figure was so many nanoseconds for.
+    /// Converts figures in nanoseconds per operation to operations per second.
     pub(crate) fn per_second(&self) -> Samples {
         self.0.iter().map(|nanoseconds| 1e9 / nanoseconds).collect()
     }
@@ -54,7 +54,7 @@ impl Samples {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
         let last = sorted.len().saturating_sub(1);
-        // Of an even number of turns, the upper of the two in the middle.
+        // For an even number of turns, this is the upper of the two in the middle.
         let at = |quarters: usize| {
             let turn = sorted.get((last * quarters + 2) / 4);
             turn.copied().unwrap_or(f64::NAN)

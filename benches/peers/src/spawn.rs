@@ -9,7 +9,7 @@ use crate::executors;
 use crate::report::{self, Place};
 use crate::samples::Samples;
 
-/// Times monoio's.
+/// The bound, in times monoio's.
 const BOUND: f64 = 0.7;
 
 #[derive(Args, Clone, Debug)]

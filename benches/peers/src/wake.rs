@@ -10,7 +10,7 @@ use crate::report::{self, Place};
 use crate::samples::Samples;
 use crate::waking::Wake;
 
-/// Times the best peer's.
+/// The bound, in times the best peer's.
 const BOUND: f64 = 0.5;
 
 #[derive(Args, Clone, Debug)]

@@ -1,8 +1,8 @@
 //! An axum `Router`, served on the loop.
 //!
-//! axum asks `Send` of handlers and their futures, though nothing here goes to
-//! another thread. A handler that needs the loop's own sockets, timers or locks
-//! spawns a task by its `Handle`, and awaits that.
+//! axum requires handlers and their futures to be `Send`, although they stay on one
+//! thread here. A handler that needs the loop's sockets, timers or locks spawns a task
+//! with a `Handle`, and awaits it.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -57,7 +57,7 @@ async fn routes_extracts_and_keeps_state() {
 }
 
 #[coreloop::test]
-async fn a_handler_uses_what_is_not_send_in_a_task_of_the_loop() {
+async fn a_handler_uses_types_that_are_not_send_in_a_task_of_the_loop() {
     let here = thread::current().id();
     let router = Router::new().route(
         "/",
@@ -79,7 +79,7 @@ async fn a_handler_uses_what_is_not_send_in_a_task_of_the_loop() {
 }
 
 #[coreloop::test]
-async fn a_middleware_of_tower_wraps_it() {
+async fn a_tower_middleware_wraps_the_router() {
     let router =
         Router::new()
             .route("/", get(async || "within"))
@@ -95,7 +95,7 @@ async fn a_middleware_of_tower_wraps_it() {
 }
 
 #[coreloop::test]
-async fn requests_that_wait_do_not_hold_up_each_other() {
+async fn a_request_that_waits_does_not_delay_another() {
     let router = Router::new()
         .route("/slow", get(wait))
         .route("/fast", get(async || "fast"));
@@ -133,7 +133,7 @@ async fn reversed(Json(mut list): Json<Vec<u32>>) -> Json<Vec<u32>> {
 }
 
 async fn wait() -> &'static str {
-    // The timer is the loop's, and so the task has to be.
+    // The timer belongs to the loop and is not `Send`, so a task of the loop awaits it.
     let slept = Handle::current().spawn(|| time::sleep(Duration::from_secs(10)));
     slept.await.unwrap();
     "slow"
@@ -172,7 +172,7 @@ async fn ask(
     let body = response.into_body().collect().await.unwrap().to_bytes();
     let mut text = String::from_utf8(body.to_vec()).unwrap();
     if !status.is_success() && status != StatusCode::IM_A_TEAPOT {
-        // What axum says of an error is its own affair.
+        // The tests do not depend on axum's error messages.
         text.clear();
     }
     (status, text)

@@ -1,4 +1,4 @@
-//! Certificates made for one test, and the configurations around them.
+//! Certificates for a single test, and TLS configurations that use them.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use futures_rustls::rustls::{
     ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion, version,
 };
 
-/// A certificate that signs itself, and its key.
+/// A self-signed certificate, and its key.
 pub(crate) struct Identity {
     certificate: CertificateDer<'static>,
     key: PrivateKeyDer<'static>,
@@ -34,11 +34,11 @@ impl Identity {
     }
 }
 
-/// Whom a server lets in.
+/// The clients that a server accepts.
 #[derive(Clone, Copy)]
 pub(crate) enum Clients<'a> {
     All,
-    /// Those without a certificate, and this one.
+    /// Clients without a certificate, and the client with this one.
     AllBut(&'a Identity),
     Only(&'a Identity),
 }
@@ -64,7 +64,8 @@ pub(crate) fn server(identity: &Identity, clients: Clients<'_>) -> Arc<ServerCon
 
 pub(crate) const VERSIONS: [&SupportedProtocolVersion; 2] = [&version::TLS12, &version::TLS13];
 
-/// A client that trusts `server`, and says who it is if it is asked.
+/// Returns the configuration of a client that trusts `server`, and that presents its own
+/// certificate if the server requests one.
 pub(crate) fn client(
     server: &Identity,
     itself: Option<&Identity>,

@@ -1,5 +1,5 @@
-//! Framed streams: asynchronous-codec on the traits of futures-io, tokio-util's
-//! codecs on those of tokio.
+//! Framed streams: asynchronous-codec on the traits of futures-io, and tokio-util's
+//! codecs on tokio's traits.
 
 use std::io;
 
@@ -142,7 +142,7 @@ fn a_frame_that_is_cut_short_is_an_error_and_not_an_end() {
     block_on(async {
         let (mut client, server) = pair().await;
         let mut server = tokio_util::codec::Framed::new(server, LengthDelimitedCodec::new());
-        // A length of 4 GiB is refused before room is made for it.
+        // A length of 4 GiB is refused before memory is allocated for it.
         client.write_all(&[255; 8]).await.unwrap();
         let error = server.next().await.unwrap().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);

@@ -1,4 +1,4 @@
-//! The echo examples over TLS and WebSocket, as a user meets them.
+//! The echo examples over TLS and WebSocket, run as a user would run them.
 
 use std::fs;
 use std::io;
@@ -34,7 +34,7 @@ async fn connect(
 }
 
 #[test]
-fn tls_echoes_with_a_given_certificate_and_refuses_to_pass_for_another() {
+fn tls_echoes_with_a_given_certificate_and_clients_refuse_another_one() {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let folder = Folder::new();
     let (cert, key) = (folder.path("cert.pem"), folder.path("key.pem"));
@@ -63,7 +63,7 @@ fn tls_echoes_with_a_given_certificate_and_refuses_to_pass_for_another() {
 
         let refused = connect(itself_at, trusted.clone()).await;
         assert_eq!(refused.err().unwrap().kind(), io::ErrorKind::InvalidData);
-        // It goes on serving.
+        // The server still accepts connections.
         TcpStream::connect(itself_at).await.unwrap();
     });
 }

@@ -1,8 +1,8 @@
-//! Channels that are not ours: `async-channel`, `flume`, `tokio::sync` and
-//! `futures-channel` carry values between threads and a loop, both ways.
+//! Channels of other crates: `async-channel`, `flume`, `tokio::sync` and
+//! `futures-channel` carry values between threads and a loop, in both directions.
 //!
-//! Each goes through the same exchanges, in which every wake matters: one that
-//! is lost leaves both sides waiting for ever.
+//! Each channel runs the same exchanges. In these every wake matters: if one is
+//! lost, both sides wait for ever.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -16,14 +16,14 @@ use futures_lite::future::block_on as park_on;
 
 const ROUNDS: u32 = 3000;
 
-/// The ends of a channel, whichever it is.
+/// The sending end of a channel.
 trait Give: Send + 'static {
-    /// Waits for room.
+    /// Sends `number`, waiting for room if the channel is full.
     fn send(&mut self, number: u32) -> impl Future<Output = ()> + Send;
 }
 
 trait Receive: Send + 'static {
-    /// `None` if every sender is gone.
+    /// Returns the next number, or `None` if every sender has been dropped.
     fn receive(&mut self) -> impl Future<Output = Option<u32>> + Send;
 }
 
@@ -88,8 +88,7 @@ impl Receive for futures_channel::mpsc::Receiver<u32> {
     }
 }
 
-/// A question and its answer, again and again: each side sleeps while the other
-/// is at work.
+/// Sends questions and answers in turn: each side sleeps while the other works.
 fn ping_pong<S: Give, R: Receive>(make: impl Fn() -> (S, R)) {
     let ((mut ask, mut asked), (mut answer, mut answers)) = (make(), make());
     let thread = thread::spawn(move || {
@@ -110,8 +109,8 @@ fn ping_pong<S: Give, R: Receive>(make: impl Fn() -> (S, R)) {
     thread.join().unwrap();
 }
 
-/// A thread sends as fast as it can to a loop that is busy with other tasks, so
-/// it is found awake as well as asleep.
+/// A thread sends as fast as it can to a loop that at first runs another task all the
+/// time, so that it wakes a loop that is running as well as one that is parked.
 fn flood_in<S: Give, R: Receive>(make: impl Fn() -> (S, R)) {
     let (mut send, mut receive) = make();
     let thread = thread::spawn(move || {
@@ -138,7 +137,7 @@ fn flood_in<S: Give, R: Receive>(make: impl Fn() -> (S, R)) {
     thread.join().unwrap();
 }
 
-/// The other way, into a channel that is soon full: the loop waits for room.
+/// A loop sends to a thread, through a channel that is soon full, and waits for room.
 fn flood_out<S: Give, R: Receive>(make: impl Fn() -> (S, R)) {
     let (mut send, mut receive) = make();
     let thread = thread::spawn(move || {
@@ -160,7 +159,7 @@ fn flood_out<S: Give, R: Receive>(make: impl Fn() -> (S, R)) {
     assert_eq!(thread.join().unwrap(), ROUNDS);
 }
 
-/// From one loop to another.
+/// One loop sends to another.
 fn between_loops<S: Give, R: Receive>(make: impl Fn() -> (S, R)) {
     let (mut send, mut receive) = make();
     let thread = thread::spawn(move || {
@@ -181,7 +180,7 @@ fn between_loops<S: Give, R: Receive>(make: impl Fn() -> (S, R)) {
     thread.join().unwrap();
 }
 
-/// From the pool, and from tasks that another thread spawned.
+/// A job of the blocking pool sends, and so does a task that another thread spawned.
 fn from_jobs_and_remote_tasks<S: Give, R: Receive>(make: impl Fn() -> (S, R)) {
     block_on(async {
         let ((mut by_job, mut from_job), (mut by_task, mut from_task)) = (make(), make());
@@ -208,7 +207,7 @@ fn from_jobs_and_remote_tasks<S: Give, R: Receive>(make: impl Fn() -> (S, R)) {
     });
 }
 
-/// One test for each exchange over the channel that `$make` makes.
+/// Defines a test for each exchange, over channels created by `$make`.
 macro_rules! exchanges {
     ($($channel:ident: $make:expr;)*) => {$(
         mod $channel {
@@ -284,9 +283,8 @@ fn futures_oneshots() {
     });
 }
 
-/// Waits that are given up leave the channel as it was.
 #[test]
-fn a_receive_may_be_dropped() {
+fn dropping_a_receive_leaves_the_channel_as_it_was() {
     let (send, receive) = async_channel::unbounded();
     let (go, gone) = flume::bounded::<()>(0);
     let thread = thread::spawn(move || {

@@ -1,12 +1,12 @@
-//! What the documentation of `sync` recommends for crossing threads, on the
-//! loop: another thread wakes tasks by way of these crates.
+//! The locks that the documentation of `sync` recommends between threads: another thread
+//! wakes tasks of the loop through these crates.
 
 use std::sync::{Arc, Barrier};
 use std::thread;
 
 use coreloop::task::yield_now;
 
-/// Starts a thread, which goes on when the loop calls `wait`.
+/// Starts a thread that runs `work` when the loop has called `wait` on the barrier.
 fn outsider(work: impl FnOnce() + Send + 'static) -> (Arc<Barrier>, thread::JoinHandle<()>) {
     let start = Arc::new(Barrier::new(2));
     let thread = thread::spawn({

@@ -1,4 +1,4 @@
-//! The examples of HTTP, as a user meets them.
+//! The HTTP examples, run as a user would run them.
 
 use std::io::{Read, Write};
 use std::process::{Command, Output};
@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use coreloop_test_support::program::{Server, connect, program};
 
 #[test]
-fn the_client_prints_what_the_server_says() {
+fn the_client_prints_the_response_of_the_server() {
     let mut server = Server::start("http_server", &["--addr", "127.0.0.1:0"]);
     let address = server.read_address();
     for _ in 0..2 {
@@ -20,7 +20,7 @@ fn the_client_prints_what_the_server_says() {
 }
 
 #[test]
-fn an_idle_client_does_not_hold_up_the_end() {
+fn an_idle_client_does_not_delay_the_end() {
     let mut server = Server::start("http_server", &["--addr", "127.0.0.1:0"]);
     let mut stream = connect(server.read_address());
     stream
@@ -35,7 +35,7 @@ fn an_idle_client_does_not_hold_up_the_end() {
 }
 
 #[test]
-fn what_cannot_be_fetched_is_reported() {
+fn the_client_reports_a_url_that_it_cannot_fetch() {
     let mut server = Server::start("http_server", &["--addr", "127.0.0.1:0"]);
     let address = server.read_address();
     server.interrupt();

@@ -1,4 +1,4 @@
-//! HTTP/1.1 by hyper on the loop: `coreloop::hyper::serve`, and hyper's client.
+//! HTTP/1.1 with hyper on the loop: `coreloop::hyper::serve`, and hyper's client.
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -56,7 +56,7 @@ async fn answers_many_requests_on_one_connection() {
 #[coreloop::test]
 async fn serves_many_connections_at_once() {
     let (listener, address) = bind().await;
-    // Nobody is answered before everybody has asked.
+    // The service answers only when all clients have sent their requests.
     let waiting = Rc::new(Cell::new(0));
     let all_there = Rc::new(Notify::new());
     let service = service_fn(move |_| {
@@ -111,8 +111,8 @@ async fn a_body_is_made_no_faster_than_it_is_read() {
     coreloop::spawn(serve(listener, service).into_future());
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(GET).await.unwrap();
-    // It stops when the buffers of the kernel are full, for it made nothing new
-    // in many turns of the loop.
+    // Production stops when the kernel's buffers are full. It counts as stopped when no
+    // chunk was produced in many turns of the loop.
     let mut before = usize::MAX;
     let deadline = Deadline::new();
     while made.get() != before || made.get() == 0 {
@@ -127,7 +127,7 @@ async fn a_body_is_made_no_faster_than_it_is_read() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_head_that_does_not_come_ends_the_connection() {
+async fn a_head_that_does_not_arrive_ends_the_connection() {
     let (listener, address) = bind().await;
     let errors = Errors::default();
     coreloop::spawn(
@@ -146,7 +146,7 @@ async fn a_head_that_does_not_come_ends_the_connection() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn how_long_a_head_may_take_can_be_set() {
+async fn the_time_limit_of_a_head_can_be_set() {
     let (listener, address) = bind().await;
     coreloop::spawn(
         serve(listener, service_fn(hello))
@@ -160,14 +160,14 @@ async fn how_long_a_head_may_take_can_be_set() {
 }
 
 #[coreloop::test]
-async fn an_idle_connection_is_closed_in_the_end() {
+async fn an_idle_connection_is_closed_after_the_head_timeout() {
     let (listener, address) = bind().await;
     coreloop::spawn(serve(listener, service_fn(hello)).into_future());
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(GET).await.unwrap();
     let mut first = [0; 1];
     stream.read_exact(&mut first).await.unwrap();
-    // Some time has passed since its timer was set, by a clock that went.
+    // The clock ran when the connection's timer was set, so some of its time has passed.
     time::pause();
     let start = Instant::now();
     let rest = read_to_end(&mut stream).await;
@@ -195,7 +195,7 @@ async fn without_keep_alive_a_connection_serves_one_request() {
 }
 
 #[coreloop::test]
-async fn a_graceful_shutdown_answers_what_was_asked() {
+async fn a_graceful_shutdown_answers_open_requests() {
     let (listener, address) = bind().await;
     let (stop, stopped) = oneshot::channel::<()>();
     let gate = Gate::default();
@@ -213,17 +213,17 @@ async fn a_graceful_shutdown_answers_what_was_asked() {
     gate.close();
     let asked = coreloop::spawn(async move { get(&mut busy).await });
     gate.entered().await;
-    // One that has said nothing yet.
+    // A connection on which nothing was sent yet.
     let mut silent = TcpStream::connect(address).await.unwrap();
 
     stop.send(()).unwrap();
-    // The idle one is closed while the other is still served.
+    // The idle connection is closed while the busy one is still served.
     yield_until(|| idle.is_closed()).await;
     assert_eq!(read_to_end(&mut silent).await, b"");
     assert!(!server.is_finished());
     TcpStream::connect(address)
         .await
-        .expect_err("nobody listens any more");
+        .expect_err("the listener is closed");
 
     gate.open();
     assert_eq!(asked.await.unwrap(), "through");
@@ -231,7 +231,7 @@ async fn a_graceful_shutdown_answers_what_was_asked() {
 }
 
 #[coreloop::test]
-async fn a_graceful_shutdown_does_not_wait_past_its_grace() {
+async fn a_graceful_shutdown_does_not_outlast_its_grace_period() {
     let (listener, address) = bind().await;
     let (stop, stopped) = oneshot::channel::<()>();
     let gate = Gate::default();
@@ -256,7 +256,7 @@ async fn a_graceful_shutdown_does_not_wait_past_its_grace() {
 }
 
 #[coreloop::test]
-async fn a_shutdown_without_connections_is_over_at_once() {
+async fn a_shutdown_without_connections_ends_at_once() {
     let (listener, _) = bind().await;
     serve(listener, service_fn(hello))
         .with_graceful_shutdown(async {})
@@ -278,7 +278,7 @@ async fn a_server_that_is_dropped_drops_its_connections() {
 }
 
 #[coreloop::test]
-async fn an_error_of_the_service_is_told_to_the_hook() {
+async fn the_hook_receives_an_error_of_the_service() {
     let (listener, address) = bind().await;
     let errors = Errors::default();
     let service = service_fn(async |request: Request<Incoming>| {
@@ -328,7 +328,7 @@ fn a_panic_of_the_service_ends_its_connection_only() {
 }
 
 #[coreloop::test]
-async fn a_client_that_leaves_amid_a_body_is_noticed() {
+async fn a_client_that_disconnects_within_a_body_causes_an_error() {
     let (listener, address) = bind().await;
     let errors = Errors::default();
     let (seen, outcome) = oneshot::channel();
@@ -358,7 +358,7 @@ async fn a_client_that_leaves_amid_a_body_is_noticed() {
 }
 
 #[coreloop::test]
-async fn a_client_that_leaves_amid_an_answer_frees_it() {
+async fn a_client_that_disconnects_within_an_answer_frees_the_answer() {
     let (listener, address) = bind().await;
     let (dropped, freed) = oneshot::channel();
     let dropped = Rc::new(RefCell::new(Some(dropped)));
@@ -380,7 +380,7 @@ async fn a_client_that_leaves_amid_an_answer_frees_it() {
 }
 
 #[coreloop::test]
-async fn pipelined_requests_are_answered_in_their_order() {
+async fn pipelined_requests_are_answered_in_order() {
     let (listener, address) = bind().await;
     coreloop::spawn(
         serve(
@@ -406,9 +406,9 @@ async fn pipelined_requests_are_answered_in_their_order() {
 }
 
 #[coreloop::test]
-async fn a_client_is_told_to_go_on_with_its_body() {
+async fn a_server_that_reads_the_body_sends_100_continue() {
     let (listener, address) = bind().await;
-    // The client is told when the body is asked for, and not before.
+    // hyper sends `100 Continue` when the service reads the body, and not before.
     let service = service_fn(async |request: Request<Incoming>| {
         let body = request.into_body().collect().await?.to_bytes();
         Ok::<_, hyper::Error>(Response::new(Full::new(body)))
@@ -422,9 +422,9 @@ async fn a_client_is_told_to_go_on_with_its_body() {
         )
         .await
         .unwrap();
-    let mut go_on = [0; 25];
-    stream.read_exact(&mut go_on).await.unwrap();
-    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    let mut interim = [0; 25];
+    stream.read_exact(&mut interim).await.unwrap();
+    assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
     stream.write_all(b"body").await.unwrap();
     let answer = read_to_end(&mut stream).await;
     assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"));
@@ -432,7 +432,7 @@ async fn a_client_is_told_to_go_on_with_its_body() {
 }
 
 #[coreloop::test]
-async fn any_stream_of_futures_io_goes_into_io() {
+async fn io_wraps_any_stream_of_futures_io() {
     let (listener, address) = bind().await;
     coreloop::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
@@ -528,7 +528,7 @@ async fn get(client: &mut SendRequest<Full<Bytes>>) -> String {
     String::from_utf8(body.to_vec()).unwrap()
 }
 
-/// What comes until the end, or until the peer resets.
+/// Returns the bytes that arrive before the end, or before the peer resets the connection.
 async fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
     let mut buffer = [0; 4096];
@@ -538,26 +538,26 @@ async fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
     all
 }
 
-/// The errors that a server told its hook.
+/// The errors that a server passed to its hook.
 #[derive(Clone, Default)]
 struct Errors {
-    told: Rc<RefCell<Vec<(SocketAddr, hyper::Error)>>>,
+    reported: Rc<RefCell<Vec<(SocketAddr, hyper::Error)>>>,
 }
 
 impl Errors {
     fn hook(&self) -> impl Fn(SocketAddr, hyper::Error) + 'static {
-        let told = Rc::clone(&self.told);
-        move |peer, error| told.borrow_mut().push((peer, error))
+        let reported = Rc::clone(&self.reported);
+        move |peer, error| reported.borrow_mut().push((peer, error))
     }
 
     fn only(&self) -> (SocketAddr, hyper::Error) {
-        let mut told = self.told.borrow_mut();
-        assert_eq!(told.len(), 1, "{told:?}");
-        told.pop().unwrap()
+        let mut reported = self.reported.borrow_mut();
+        assert_eq!(reported.len(), 1, "{reported:?}");
+        reported.pop().unwrap()
     }
 }
 
-/// A service that answers when it is let.
+/// A service that answers only while it is open.
 #[derive(Clone, Default)]
 struct Gate {
     state: Rc<GateState>,
@@ -607,14 +607,14 @@ impl Gate {
         self.state.is_open.set(false);
     }
 
-    /// Waits until a request is inside.
+    /// Waits until the service holds a request.
     async fn entered(&self) {
         while self.state.inside.get() == 0 {
             self.state.changed.notified().await;
         }
     }
 
-    /// Waits until none is.
+    /// Waits until the service holds no request.
     async fn left(&self) {
         while self.state.inside.get() > 0 {
             self.state.changed.notified().await;

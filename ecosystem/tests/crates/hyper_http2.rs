@@ -1,4 +1,4 @@
-//! HTTP/2 by hyper on the loop: server, client, and hyper-util on both.
+//! HTTP/2 with hyper on the loop: server, client, and hyper-util on both.
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -27,8 +27,8 @@ type ClientBody = BoxBody<Bytes, Infallible>;
 
 #[coreloop::test]
 async fn streams_of_one_connection_are_served_at_once() {
-    // Nobody is answered before everybody has asked, so one after another would
-    // hang. The futures hold an `Rc`, and are tasks by the executor.
+    // The service answers only when all clients have sent their requests, so serving them
+    // one after another would hang. The futures hold an `Rc`; the executor spawns them.
     let waiting = Rc::new(Cell::new(0));
     let all_there = Rc::new(Notify::new());
     let address = listen(move |_| {
@@ -55,10 +55,10 @@ async fn streams_of_one_connection_are_served_at_once() {
 }
 
 #[coreloop::test]
-async fn large_bodies_go_both_ways_in_several_streams() {
+async fn several_streams_carry_large_bodies_in_both_directions() {
     let address = listen(echo).await;
     let client = connect(address).await;
-    // Each is larger than the windows of the stream and of the connection.
+    // Each body is larger than the windows of the stream and of the connection.
     let asked = (1..=4_u8).map(|number| {
         let mut client = client.clone();
         async move {
@@ -73,7 +73,7 @@ async fn large_bodies_go_both_ways_in_several_streams() {
 }
 
 #[coreloop::test]
-async fn a_stream_that_is_not_read_holds_up_itself_only() {
+async fn a_stream_that_is_not_read_delays_no_other() {
     let made = Rc::new(Cell::new(0_usize));
     let counter = Rc::clone(&made);
     let address = listen(move |request: Request<Incoming>| {
@@ -96,14 +96,14 @@ async fn a_stream_that_is_not_read_holds_up_itself_only() {
     }
     assert!(
         made.get() < 1000,
-        "all of it was made, though nobody read it"
+        "the whole body was produced although no byte was read"
     );
     let all = unread.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(all.len(), 4_096_000);
 }
 
 #[coreloop::test]
-async fn a_stream_that_is_given_up_does_not_end_the_others() {
+async fn a_stream_that_is_dropped_does_not_end_the_others() {
     let (dropped, freed) = oneshot::channel();
     let dropped = Rc::new(RefCell::new(Some(dropped)));
     let address = listen(move |request: Request<Incoming>| {
@@ -129,7 +129,7 @@ async fn a_stream_that_is_given_up_does_not_end_the_others() {
 }
 
 #[coreloop::test]
-async fn a_client_that_leaves_amid_its_body_is_noticed() {
+async fn a_client_that_disconnects_within_its_body_causes_an_error() {
     let (seen, outcome) = oneshot::channel();
     let seen = Rc::new(RefCell::new(Some(seen)));
     let (began, begun) = oneshot::channel();
@@ -179,7 +179,7 @@ async fn a_graceful_shutdown_finishes_the_streams_that_are_open() {
             let gate = Rc::clone(&gate_of_service);
             let entered = entered.borrow_mut().take();
             async move {
-                // Others may come before the client hears of the shutdown.
+                // Other requests may arrive before the client has received the shutdown.
                 if let Some(entered) = entered {
                     entered.send(()).unwrap();
                     gate.notified().await;
@@ -201,7 +201,7 @@ async fn a_graceful_shutdown_finishes_the_streams_that_are_open() {
     let asked = coreloop::spawn(async move { post(&mut client, full(b"")).await });
     inside.await.unwrap();
     stop.send(()).unwrap();
-    // The client hears of it, and starts nothing new.
+    // When the client has received the shutdown, it starts no new request.
     while other.ready().await.is_ok() {
         let request = Request::get("http://x/").body(full(b"")).unwrap();
         if other.send_request(request).await.is_err() {
@@ -214,7 +214,7 @@ async fn a_graceful_shutdown_finishes_the_streams_that_are_open() {
 }
 
 #[coreloop::test]
-async fn a_peer_that_answers_no_ping_is_given_up() {
+async fn a_peer_that_answers_no_ping_is_disconnected() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let serving = coreloop::spawn(async move {
@@ -227,7 +227,7 @@ async fn a_peer_that_answers_no_ping_is_given_up() {
             .await
     });
     let mut stream = TcpStream::connect(address).await.unwrap();
-    // The preface, an empty frame of settings, and then silence.
+    // The preface, an empty settings frame, and nothing more.
     stream
         .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
         .await
@@ -242,7 +242,7 @@ async fn a_peer_that_answers_no_ping_is_given_up() {
 }
 
 #[coreloop::test]
-async fn garbage_for_a_preface_ends_the_connection() {
+async fn garbage_instead_of_a_preface_ends_the_connection() {
     for garbage in [
         &b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"[..],
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nnot frames at all",
@@ -255,14 +255,14 @@ async fn garbage_for_a_preface_ends_the_connection() {
         stream.write_all(garbage).await.unwrap();
         let mut buffer = [0; 1024];
         while let Ok(1..) = stream.read(&mut buffer).await {}
-        // And the next one is served.
+        // The next connection is served.
         let mut client = connect(address).await;
         assert_eq!(post(&mut client, full(b"good")).await, "good");
     }
 }
 
 #[coreloop::test]
-async fn the_auto_builder_takes_both_versions() {
+async fn the_auto_builder_serves_both_versions() {
     use hyper_util::server::conn::auto;
     use hyper_util::server::graceful::GracefulShutdown;
 
@@ -305,7 +305,7 @@ async fn the_auto_builder_takes_both_versions() {
     connection.await.unwrap().unwrap();
 }
 
-/// Serves HTTP/2 on a port, and says which.
+/// Serves HTTP/2, and returns the address.
 async fn listen<F, B>(service: impl Fn(Request<Incoming>) -> F + Clone + 'static) -> SocketAddr
 where
     F: Future<Output = Result<Response<B>, Infallible>> + 'static,

@@ -26,7 +26,7 @@ const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
 const POST: &[u8] = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 8\r\n\r\nfirst";
 
 #[coreloop::test]
-async fn a_request_whose_body_is_on_its_way_is_answered() {
+async fn a_request_whose_body_is_incomplete_is_answered() {
     let (listener, address) = bind().await;
     let (inside, entered) = oneshot::channel();
     let inside = RefCell::new(Some(inside));
@@ -57,16 +57,16 @@ async fn a_request_whose_body_is_on_its_way_is_answered() {
 }
 
 #[coreloop::test]
-async fn an_answer_on_its_way_is_sent_to_its_end() {
+async fn an_answer_that_is_being_sent_is_sent_whole() {
     let (listener, address) = bind().await;
     let (parts, body) = mpsc::unbounded_channel::<&'static str>();
     let body = Rc::new(RefCell::new(Some(body)));
-    let tell = service_fn(move |_: Request<Incoming>| {
+    let service = service_fn(move |_: Request<Incoming>| {
         let parts = body.take().unwrap();
         let frames = parts.map(|part| Ok::<_, Infallible>(Frame::data(Bytes::from(part))));
         async move { Ok::<_, Infallible>(Response::new(StreamBody::new(frames))) }
     });
-    let (stop, server) = start(serve(listener, tell));
+    let (stop, server) = start(serve(listener, service));
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream
         .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
@@ -93,10 +93,10 @@ async fn an_answer_on_its_way_is_sent_to_its_end() {
     server.await.unwrap().unwrap();
 }
 
-/// Neither a head that does not go on nor a body that does not end holds it up for
-/// longer than the grace.
+/// Neither an incomplete head nor an incomplete body delays the shutdown for longer than
+/// the grace period.
 #[coreloop::test]
-async fn clients_that_stopped_in_the_middle_are_dropped_after_the_grace() {
+async fn clients_with_an_incomplete_request_are_dropped_after_the_grace_period() {
     let (listener, address) = bind().await;
     let (inside, entered) = oneshot::channel();
     let inside = RefCell::new(Some(inside));
@@ -125,7 +125,7 @@ async fn clients_that_stopped_in_the_middle_are_dropped_after_the_grace() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn an_idle_connection_may_have_a_last_request() {
+async fn an_idle_connection_may_send_a_last_request() {
     let (listener, address) = bind().await;
     let answer =
         service_fn(async |_| Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("done")))));
@@ -144,15 +144,15 @@ async fn an_idle_connection_may_have_a_last_request() {
     assert!(ask(&mut streams[0]).await.contains("connection: close"));
     assert_eq!(streams[0].read(&mut [0; 1]).await.unwrap(), 0);
     assert_eq!(asked.elapsed(), Duration::ZERO);
-    // The other one has nothing to ask.
+    // The other connection sends no request.
     assert_eq!(streams[1].read(&mut [0; 1]).await.unwrap(), 0);
     assert_eq!(asked.elapsed(), wait);
     server.await.unwrap().unwrap();
 }
 
-/// A worker's listener ends when the worker is to.
+/// The listener of a worker ends when the worker has to end.
 #[coreloop::test]
-async fn a_listener_that_ends_shuts_down_as_a_signal_does() {
+async fn a_listener_that_ends_shuts_down_the_server() {
     struct Ending(TcpListener, oneshot::Receiver<()>);
 
     impl Accept for Ending {
@@ -191,7 +191,7 @@ async fn a_listener_that_ends_shuts_down_as_a_signal_does() {
     assert!(!answer.contains("connection: close"), "{answer}");
 
     end.send(()).unwrap();
-    // The idle one ends, and not by a reset.
+    // The idle connection is closed, and not reset.
     assert_eq!(idle.read(&mut [0; 1]).await.unwrap(), 0);
     assert!(!server.is_finished());
     go.send(()).unwrap();
@@ -206,7 +206,7 @@ async fn bind() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// Runs a server until it is told to stop.
+/// Runs a server until the returned sender is used.
 fn start<S>(server: Serve<S>) -> (oneshot::Sender<()>, JoinHandle<io::Result<()>>)
 where
     Serve<S>: IntoFuture<Output = io::Result<()>, IntoFuture: 'static>,
@@ -218,7 +218,7 @@ where
     (stop, coreloop::spawn(server.into_future()))
 }
 
-/// The answer to a request on a connection that may go on.
+/// Sends a request, and returns the answer without waiting for the end of the connection.
 async fn ask(stream: &mut TcpStream) -> String {
     stream.write_all(GET).await.unwrap();
     let mut answer = String::new();
@@ -231,7 +231,7 @@ async fn ask(stream: &mut TcpStream) -> String {
     answer
 }
 
-/// What comes until the end, or until the peer resets.
+/// Returns the text that arrives before the end, or before the peer resets the connection.
 async fn read_to_end(stream: &mut TcpStream) -> String {
     let mut all = Vec::new();
     let mut buffer = [0; 1024];

@@ -1,4 +1,4 @@
-//! The timers that hyper is given: by the clock of the loop, and on any thread.
+//! The timers for hyper, which use the clock of the loop and work on any thread.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -21,19 +21,19 @@ const MINUTE: Duration = Duration::from_secs(60);
 type BoxedSleep = Pin<Box<dyn Sleep>>;
 
 #[coreloop::test(start_paused = true)]
-async fn goes_by_the_clock_of_the_loop() {
+async fn the_timer_uses_the_clock_of_the_loop() {
     let start = LoopTimer.now();
     LoopTimer.sleep(MINUTE).await;
     assert_eq!(LoopTimer.now() - start, MINUTE);
     LoopTimer.sleep_until(start + 3 * MINUTE).await;
     assert_eq!(LoopTimer.now() - start, 3 * MINUTE);
-    // What is over by then does not wait.
+    // A deadline that has passed does not wait.
     LoopTimer.sleep_until(start).await;
     assert_eq!(LoopTimer.now() - start, 3 * MINUTE);
 }
 
 #[coreloop::test(start_paused = true)]
-async fn a_time_beyond_the_clock_does_not_come() {
+async fn a_sleep_beyond_the_range_of_the_clock_stays_pending() {
     let never = LoopTimer.sleep(Duration::MAX);
     assert!(time::timeout(1000 * MINUTE, never).await.is_err());
 }
@@ -47,7 +47,7 @@ async fn a_reset_moves_a_sleep_that_is_awaited() {
     (&mut sleep).await;
     assert_eq!(start.elapsed(), 5 * MINUTE);
 
-    // And one that is over starts anew.
+    // A sleep that has elapsed starts again.
     LoopTimer.reset(&mut sleep, (start + 6 * MINUTE).into_std());
     (&mut sleep).await;
     assert_eq!(start.elapsed(), 6 * MINUTE);
@@ -76,7 +76,7 @@ async fn a_reset_replaces_the_sleep_of_another_timer() {
 fn another_thread_waits_for_the_clock_of_the_loop() {
     let runtime = paused();
     let sleep = sleep_of(&runtime, MINUTE);
-    // The other thread polls, and only then does the clock have a reason to move.
+    // The clock moves only after the other thread has polled the sleep.
     let (polled, other) = on_thread(sleep);
     let end = runtime.block_on(async move {
         let start = Instant::now();
@@ -96,7 +96,7 @@ fn a_sleep_moves_from_its_loop_to_a_thread_and_back() {
         assert!(poll_once(&mut sleep).await.is_pending());
         (sleep, Instant::now())
     });
-    let (told, flag) = Flag::new();
+    let (woken, flag) = Flag::new();
     let moved = thread::spawn(move || {
         let mut sleep = sleep;
         let waker = Waker::from(flag);
@@ -108,12 +108,12 @@ fn a_sleep_moves_from_its_loop_to_a_thread_and_back() {
         (&mut sleep).await;
         assert_eq!(start.elapsed(), MINUTE);
     });
-    // It was home that waited last.
-    assert!(told.try_recv().is_err());
+    // The loop polled last, so the waker of the thread was not woken.
+    assert!(woken.try_recv().is_err());
 }
 
 #[test]
-fn a_reset_elsewhere_counts_from_the_next_poll() {
+fn a_reset_outside_the_loop_takes_effect_at_the_next_poll() {
     let runtime = paused();
     let (mut sleep, start) = runtime.block_on(async {
         let mut sleep = LoopTimer.sleep(MINUTE);
@@ -141,7 +141,7 @@ fn a_drop_on_another_thread_removes_the_timer() {
 
     thread::spawn(move || drop(sleep)).join().unwrap();
     runtime.block_on(async {
-        // The drop comes by way of the courier, in one of the next turns.
+        // The loop receives the drop through its courier, in one of the next turns.
         yield_until(|| Arc::strong_count(&flag) == 1).await;
     });
 }
@@ -150,7 +150,7 @@ fn a_drop_on_another_thread_removes_the_timer() {
 fn a_sleep_that_another_thread_waits_for_can_be_dropped_there() {
     let runtime = paused();
     let sleep = sleep_of(&runtime, MINUTE);
-    let (told, flag) = Flag::new();
+    let (woken, flag) = Flag::new();
     let counted = Arc::clone(&flag);
     let other = thread::spawn(move || {
         let mut sleep = sleep;
@@ -158,14 +158,14 @@ fn a_sleep_that_another_thread_waits_for_can_be_dropped_there() {
     });
     other.join().unwrap();
     runtime.block_on(async { time::sleep(2 * MINUTE).await });
-    assert!(told.try_recv().is_err(), "woken, though it was dropped");
+    assert!(woken.try_recv().is_err(), "woken after the drop");
     assert_eq!(Arc::strong_count(&counted), 1);
 }
 
 #[test]
-fn outlives_its_runtime() {
+fn a_sleep_may_outlive_its_runtime() {
     let runtime = Runtime::new().unwrap();
-    let (mut set, mut unset, mut over) = runtime.block_on(async {
+    let (mut set, mut unset, mut elapsed) = runtime.block_on(async {
         let mut set = LoopTimer.sleep(60 * MINUTE);
         assert!(poll_once(&mut set).await.is_pending());
         let unset = LoopTimer.sleep(60 * MINUTE);
@@ -176,37 +176,37 @@ fn outlives_its_runtime() {
     for _ in 0..2 {
         assert!(poll_with(&mut set, waker).is_pending());
         assert!(poll_with(&mut unset, waker).is_pending());
-        assert!(poll_with(&mut over, waker).is_ready());
+        assert!(poll_with(&mut elapsed, waker).is_ready());
     }
     LoopTimer.reset(&mut set, SystemInstant::now());
     assert!(poll_with(&mut set, waker).is_ready());
-    drop((set, over));
+    drop((set, elapsed));
     thread::spawn(move || drop(unset)).join().unwrap();
 }
 
 #[test]
-fn a_runtime_that_goes_does_not_end_a_sleep_early() {
+fn dropping_a_runtime_does_not_end_a_sleep_early() {
     let runtime = Runtime::new().unwrap();
     let mut sleep = sleep_of(&runtime, 60 * MINUTE);
-    let (told, flag) = Flag::new();
+    let (woken, flag) = Flag::new();
     let waker = Waker::from(flag);
-    // Another loop, on the same thread: it waits by way of its own.
+    // Another loop on the same thread polls the sleep.
     coreloop::block_on(async {
         assert!(poll_with(&mut sleep, &waker).is_pending());
     });
     drop(runtime);
-    told.recv().expect("the loop told that it is gone");
+    woken.recv().expect("the dropped loop wakes the sleep");
     assert!(poll_with(&mut sleep, &waker).is_pending());
 }
 
 #[test]
-fn the_timers_of_two_loops_are_not_mixed_up() {
+fn a_drop_leaves_the_timers_of_another_loop_alone() {
     let first = paused();
     let second = paused();
     let mut of_first = sleep_of(&first, MINUTE);
     first.block_on(async { assert!(poll_once(&mut of_first).await.is_pending()) });
     second.block_on(async {
-        // A timer with the same number, which the drop must leave alone.
+        // This timer has the same number in its loop. The drop must not remove it.
         let mut own = LoopTimer.sleep(2 * MINUTE);
         assert!(poll_once(&mut own).await.is_pending());
         assert!(poll_once(&mut of_first).await.is_pending());
@@ -219,19 +219,19 @@ fn the_timers_of_two_loops_are_not_mixed_up() {
 }
 
 #[test]
-fn a_loop_that_stands_still_is_roused() {
+fn a_sleep_polled_outside_a_turn_is_woken() {
     let runtime = paused();
     let guard = runtime.enter();
-    let (told, flag) = Flag::new();
+    let (woken, flag) = Flag::new();
     let mut sleep = LoopTimer.sleep(MINUTE);
     assert!(poll_with(&mut sleep, &Waker::from(flag)).is_pending());
     drop(guard);
     runtime.block_on(async { time::sleep(2 * MINUTE).await });
-    told.try_recv().expect("the sleep is over");
+    woken.try_recv().expect("the sleep has elapsed");
 }
 
 #[test]
-fn outside_a_runtime_it_tells_the_time_of_the_system_and_refuses_to_sleep() {
+fn outside_a_runtime_the_timer_returns_the_time_of_the_system_and_panics_on_sleep() {
     let before = SystemInstant::now();
     assert!(LoopTimer.now() >= before);
     let panic = thread::spawn(|| drop(LoopTimer.sleep(MINUTE)))
@@ -268,7 +268,8 @@ fn poll_with(sleep: &mut BoxedSleep, waker: &Waker) -> Poll<()> {
     sleep.as_mut().poll(&mut Context::from_waker(waker))
 }
 
-/// Awaits a sleep on a thread without a loop; says when it was polled first.
+/// Waits for a sleep on a thread without a loop. The receiver gets a message after each
+/// pending poll.
 fn on_thread(mut sleep: BoxedSleep) -> (Receiver<()>, thread::JoinHandle<()>) {
     let (polled, first_poll) = channel();
     let thread = thread::spawn(move || {
@@ -282,14 +283,14 @@ fn on_thread(mut sleep: BoxedSleep) -> (Receiver<()>, thread::JoinHandle<()>) {
     (first_poll, thread)
 }
 
-/// Waits for another thread; no time goes by meanwhile.
+/// Waits for another thread. The paused clock does not move meanwhile.
 async fn wait_for(receiver: Receiver<()>) {
     coreloop::task::spawn_blocking(move || receiver.recv().unwrap())
         .await
         .unwrap();
 }
 
-/// A waker that tells of each wake.
+/// A waker that sends a message for each wake.
 struct Flag {
     woken: Sender<()>,
 }

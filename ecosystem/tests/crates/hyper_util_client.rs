@@ -1,8 +1,8 @@
-//! The pooled client of hyper-util, which reqwest is made of, on the loop.
+//! The pooled client of hyper-util, on which reqwest is built, on the loop.
 //!
-//! It asks `Send` of connections, and a socket of the loop is not. So a task of
-//! the loop has the socket, and hands the client the other end of a pipe in
-//! memory, which may go anywhere.
+//! The client requires connections to be `Send`, and a socket of the loop is not. So a task
+//! of the loop owns the socket, and gives the client the other end of a stream in memory,
+//! which may be sent to any thread.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -30,7 +30,7 @@ use tokio::io::DuplexStream;
 const IDLE: Duration = Duration::from_secs(15);
 
 #[coreloop::test]
-async fn keeps_connections_for_the_next_request_until_they_are_old() {
+async fn the_pool_keeps_connections_for_the_next_request_until_they_expire() {
     let (address, connections) = listen().await;
     let client = client();
     for _ in 0..10 {
@@ -38,7 +38,7 @@ async fn keeps_connections_for_the_next_request_until_they_are_old() {
     }
     assert_eq!(connections.get(), 1);
 
-    // The pool goes by the clock of the loop.
+    // The pool uses the clock of the loop.
     time::pause();
     time::advance(2 * IDLE).await;
     time::resume();
@@ -47,7 +47,7 @@ async fn keeps_connections_for_the_next_request_until_they_are_old() {
 }
 
 #[coreloop::test]
-async fn requests_at_once_have_a_connection_each() {
+async fn concurrent_requests_use_separate_connections() {
     let (address, connections) = listen().await;
     let client = client();
     let asked: Vec<_> = (0..5)
@@ -71,7 +71,7 @@ async fn a_refused_connection_is_an_error() {
     assert!(error.is_connect(), "{error:?}");
 }
 
-/// The end of a pipe that the client has.
+/// The client's end of the stream in memory.
 struct Piped(TokioIo<DuplexStream>);
 
 async fn pipe(uri: Uri) -> io::Result<Piped> {
@@ -81,7 +81,7 @@ async fn pipe(uri: Uri) -> io::Result<Piped> {
         let (ours, theirs) = tokio::io::duplex(16 * 1024);
         coreloop::spawn(async move {
             let mut ours = ours;
-            // It ends when the client lets go of its end.
+            // The copy ends when the client drops its end.
             let _ = tokio::io::copy_bidirectional(&mut stream, &mut ours).await;
         });
         Ok(Piped(TokioIo::new(theirs)))
@@ -134,7 +134,8 @@ fn client() -> Pooled {
         .build(tower::util::BoxCloneSyncService::new(connector))
 }
 
-/// A server, and how many connections it has accepted.
+/// Starts a server. Returns its address, and a count of the connections that it has
+/// accepted.
 async fn listen() -> (SocketAddr, Rc<Cell<usize>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,4 +1,4 @@
-//! The crates people know, running on coreloop: a module for each.
+//! Tests of well-known crates on coreloop, with a module for each subject.
 #![cfg(test)]
 
 mod axum;

@@ -1,4 +1,4 @@
-//! HTTP from supervised workers: what clients see of a reload, and of the end.
+//! HTTP from supervised workers: the effect of a reload and of a shutdown on clients.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -17,11 +17,11 @@ fn start(arguments: &[&str]) -> (Server, SocketAddr) {
 }
 
 #[test]
-fn a_request_may_take_as_long_as_there_is_to_drain() {
+fn a_request_may_take_as_long_as_the_time_to_drain() {
     let (mut server, address) = start(&["--workers", "1", "--drain", "60000"]);
     let mut client = Client::new(address);
     client.ask("/");
-    // It is there before the signal is, and takes longer than that.
+    // The request arrives before the signal, and its answer takes longer than the signal.
     client.send("/slow/2000");
     server.interrupt();
     let answer = client.answer();
@@ -35,14 +35,14 @@ fn a_request_may_take_as_long_as_there_is_to_drain() {
 }
 
 #[test]
-fn a_request_that_takes_longer_is_cut_off() {
+fn a_request_that_takes_longer_than_the_drain_is_cut_off() {
     let (mut server, address) = start(&["--workers", "1", "--drain", "100"]);
     let mut client = Client::new(address);
     client.ask("/");
     client.send("/slow/600000");
     server.interrupt();
     let mut rest = Vec::new();
-    // How it ends is all the same, if it does.
+    // The connection may end with or without an error.
     let _ = client.stream.read_to_end(&mut rest);
     assert_eq!(String::from_utf8(rest).unwrap(), "");
     server.finish();
@@ -51,13 +51,13 @@ fn a_request_that_takes_longer_is_cut_off() {
 #[test]
 fn clients_that_keep_their_connections_lose_no_request_in_a_reload() {
     const CLIENTS: usize = 4;
-    // With two, not every client need see every reload.
+    // With two workers, a client need not see every reload.
     for (workers, reloads) in [("1", 5), ("2", 1)] {
         let (mut server, address) = start(&["--workers", workers]);
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let clients: Vec<_> = (0..CLIENTS)
             .map(|_| {
-                let tell = tell.clone();
+                let sender = sender.clone();
                 thread::spawn(move || {
                     let mut client = Client::new(address);
                     for generation in 0..=reloads {
@@ -65,7 +65,7 @@ fn clients_that_keep_their_connections_lose_no_request_in_a_reload() {
                         while client.ask("/") < generation {
                             deadline.check();
                         }
-                        tell.send(generation).unwrap();
+                        sender.send(generation).unwrap();
                     }
                 })
             })
@@ -77,8 +77,8 @@ fn clients_that_keep_their_connections_lose_no_request_in_a_reload() {
                 assert!(status.unwrap().success());
             }
             for _ in 0..CLIENTS {
-                // One that failed does not tell.
-                let reached = told.recv_timeout(PATIENCE).unwrap();
+                // A client that failed sends nothing, so this ends with a timeout.
+                let reached = receiver.recv_timeout(PATIENCE).unwrap();
                 assert_eq!(reached, generation);
             }
         }
@@ -90,7 +90,7 @@ fn clients_that_keep_their_connections_lose_no_request_in_a_reload() {
     }
 }
 
-/// Keeps its connection until the server says otherwise.
+/// A client that keeps its connection until the server closes it.
 struct Client {
     address: SocketAddr,
     stream: TcpStream,
@@ -102,7 +102,7 @@ impl Client {
         Client { address, stream }
     }
 
-    /// The generation of the worker that answers.
+    /// Sends a request, and returns the generation of the worker that answers.
     fn ask(&mut self, path: &str) -> u64 {
         self.send(path);
         let answer = self.answer();
@@ -121,7 +121,7 @@ impl Client {
 
     fn answer(&mut self) -> String {
         let mut answer = String::new();
-        // The greeting is the only line that ends so.
+        // The greeting is the only line that ends with LF alone.
         while !answer.ends_with('\n') || answer.ends_with("\r\n") {
             let mut buffer = [0; 1024];
             let count = self.stream.read(&mut buffer).unwrap();

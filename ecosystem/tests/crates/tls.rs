@@ -1,5 +1,5 @@
-//! TLS by rustls, through both of its async crates: futures-rustls on the traits
-//! of futures-io, tokio-rustls on those of tokio.
+//! TLS with rustls, through both of its async crates: futures-rustls on the traits
+//! of futures-io, and tokio-rustls on tokio's traits.
 
 use std::io;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use tokio_util::compat::TokioAsyncReadCompatExt;
 trait Stream: AsyncRead + AsyncWrite + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 
-/// Through which crate an end speaks.
+/// The crate that an end of a connection uses.
 #[derive(Clone, Copy, Debug)]
 enum By {
     Futures,
@@ -69,7 +69,7 @@ async fn accept(
     })
 }
 
-/// Two ends that have shaken hands.
+/// Returns the results of a handshake at both ends of a new connection.
 async fn shake_hands(
     (client, server): (By, By),
     client_config: Arc<ClientConfig>,
@@ -81,7 +81,7 @@ async fn shake_hands(
     (client, server.await.unwrap())
 }
 
-/// Two ends of which the client trusts the server.
+/// Returns both ends of a connection whose client trusts its server.
 async fn trusted(by: (By, By)) -> (Box<dyn Stream>, Box<dyn Stream>) {
     let identity = Identity::of("localhost");
     let client = certificates::client(&identity, None, &VERSIONS);
@@ -130,7 +130,7 @@ fn echoes_64_kib_in_both_versions_by_either_crate() {
 }
 
 #[test]
-fn large_transfers_go_both_ways_at_once() {
+fn large_transfers_run_in_both_directions_at_once() {
     let (up, down) = (bytes(2 << 20), bytes((3 << 20) + 1));
     for by in ALL {
         block_on(async {
@@ -160,7 +160,7 @@ fn large_transfers_go_both_ways_at_once() {
 }
 
 #[test]
-fn a_close_is_an_end_and_the_other_direction_goes_on() {
+fn a_close_ends_one_direction_and_the_other_continues() {
     for by in ALL {
         block_on(async {
             let (mut client, mut server) = trusted(by).await;
@@ -180,15 +180,15 @@ fn a_close_is_an_end_and_the_other_direction_goes_on() {
     }
 }
 
-/// Whoever cuts the connection must not be able to pass for the end of the data.
+/// An attacker who cuts the connection must not be able to fake the end of the data.
 #[test]
-fn a_connection_that_is_cut_is_not_an_end() {
+fn a_connection_that_is_cut_is_an_error_and_not_an_end() {
     for by in ALL {
         block_on(async {
             let (mut client, mut server) = trusted(by).await;
             server.write_all(b"pay 100 to Al").await.unwrap();
             server.flush().await.unwrap();
-            // Without saying that it is over.
+            // The drop sends no close alert.
             drop(server);
             let mut seen = Vec::new();
             let error = client.read_to_end(&mut seen).await.unwrap_err();
@@ -208,7 +208,7 @@ fn a_certificate_that_is_not_trusted_is_refused() {
             let (client, server) = shake_hands(by, client, server).await;
             let error = client.err().expect("it is not trusted");
             assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{by:?}");
-            server.err().expect("the server is told");
+            server.err().expect("the server gets an alert");
         });
     }
 }
@@ -221,14 +221,14 @@ fn a_certificate_of_another_name_is_refused() {
             let client = certificates::client(&identity, None, &VERSIONS);
             let server = certificates::server(&identity, Clients::All);
             let (client, _) = shake_hands(by, client, server).await;
-            let error = client.err().expect("the name is another");
+            let error = client.err().expect("the name is wrong");
             assert!(error.to_string().contains("not valid for name"), "{error}");
         });
     }
 }
 
 #[test]
-fn clients_show_a_certificate_where_one_is_asked_for() {
+fn clients_present_a_certificate_if_the_server_requests_one() {
     for by in ALL {
         let (server, known, unknown) = (
             Identity::of("localhost"),
@@ -250,7 +250,7 @@ fn clients_show_a_certificate_where_one_is_asked_for() {
                 let server = certificates::server(&server, clients);
                 let (client, server) = shake_hands(by, client, server).await;
                 assert_eq!(server.is_ok(), lets_in, "{by:?}");
-                // In version 1.3 the client is done before the server decides.
+                // In TLS 1.3 the client's handshake ends before the server decides.
                 let mut client = client.unwrap();
                 let mut greeting = String::new();
                 let read = match server {
@@ -269,7 +269,7 @@ fn clients_show_a_certificate_where_one_is_asked_for() {
 }
 
 #[test]
-fn what_is_no_handshake_is_an_error() {
+fn bytes_that_are_no_handshake_cause_an_error() {
     for by in [By::Futures, By::Tokio] {
         block_on(async {
             let (mut client, server) = pair().await;
@@ -280,7 +280,7 @@ fn what_is_no_handshake_is_an_error() {
                 .err()
                 .expect("no handshake");
             assert_eq!(error.kind(), io::ErrorKind::InvalidData);
-            // The alert that says so.
+            // The server sends an alert, a record of type 21.
             let mut alert = Vec::new();
             client.read_to_end(&mut alert).await.unwrap();
             assert_eq!(alert[0], 21);

@@ -1,4 +1,4 @@
-//! tokio's I/O traits on the sockets, with no runtime of tokio about.
+//! tokio's I/O traits on the sockets, without a tokio runtime.
 
 use std::future::poll_fn;
 use std::io::IoSlice;
@@ -12,7 +12,7 @@ use tokio::io::{
 };
 
 #[coreloop::test]
-async fn reads_into_memory_that_holds_something_and_into_such_that_does_not() {
+async fn reads_into_initialized_and_into_uninitialized_memory() {
     let (mut client, mut server) = pair().await;
     AsyncWriteExt::write_all(&mut client, b"firstsecond")
         .await
@@ -34,7 +34,7 @@ async fn reads_into_memory_that_holds_something_and_into_such_that_does_not() {
 }
 
 #[coreloop::test]
-async fn a_buffer_that_is_half_filled_is_filled_on() {
+async fn a_read_appends_to_a_half_filled_buffer() {
     let (mut client, mut server) = pair().await;
     client.write_all(b"cdef").await.unwrap();
     for is_initialized in [true, false] {
@@ -55,7 +55,7 @@ async fn a_buffer_that_is_half_filled_is_filled_on() {
 }
 
 #[coreloop::test]
-async fn what_is_larger_than_one_read_comes_whole() {
+async fn a_message_larger_than_one_read_arrives_whole() {
     let (client, server) = pair().await;
     let sent: Vec<u8> = (0..1_000_000_u32).map(|n| n.to_le_bytes()[0] ^ 7).collect();
     let writing = async {
@@ -94,7 +94,7 @@ async fn writes_several_buffers_at_once() {
 }
 
 #[coreloop::test]
-async fn halves_have_the_traits_too() {
+async fn halves_implement_the_traits_too() {
     let (mut client, server) = pair().await;
     let (reader, mut writer) = server.into_split();
     let server = coreloop::spawn(async move {
@@ -121,7 +121,7 @@ async fn halves_have_the_traits_too() {
 }
 
 #[coreloop::test]
-async fn copies_both_ways() {
+async fn copies_in_both_directions() {
     let (mut client, proxy_in) = pair().await;
     let (proxy_out, server) = pair().await;
     coreloop::spawn(async move {

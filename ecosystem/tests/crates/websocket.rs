@@ -1,4 +1,4 @@
-//! WebSocket by tungstenite, through async-tungstenite.
+//! WebSocket with tungstenite, through async-tungstenite.
 
 use async_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use async_tungstenite::tungstenite::protocol::frame::Frame;
@@ -13,7 +13,8 @@ use futures_util::{SinkExt, StreamExt};
 
 type Socket = WebSocketStream<TcpStream>;
 
-/// Two ends that have shaken hands; the server takes messages up to 100 kB.
+/// Returns both ends of a connection after the handshake. The server accepts messages of up
+/// to 100 kB.
 async fn sockets() -> (Socket, Socket) {
     let (client, server) = pair().await;
     let config = WebSocketConfig::default().max_message_size(Some(100_000));
@@ -23,8 +24,8 @@ async fn sockets() -> (Socket, Socket) {
     (client, server.await.unwrap().unwrap())
 }
 
-/// Sends back texts and binaries, and returns why the client closes. It reads on
-/// after that: reading is what sends the answer to a close.
+/// Sends back texts and binaries, and returns the client's reason for closing. It continues
+/// to read after the close, because reading sends the answer to it.
 async fn echo(mut server: Socket) -> Result<Option<CloseFrame>, Error> {
     let mut reason = None;
     while let Some(message) = server.next().await {
@@ -57,7 +58,7 @@ fn texts_and_binaries_come_back() {
             client.send(message.clone()).await.unwrap();
             assert_eq!(next(&mut client).await, message);
         }
-        // Many at once, in order.
+        // Many messages at once come back in order.
         for number in 0..100 {
             client
                 .feed(Message::text(number.to_string()))
@@ -74,7 +75,7 @@ fn texts_and_binaries_come_back() {
 }
 
 #[test]
-fn a_ping_is_answered_by_whoever_reads() {
+fn an_end_that_reads_answers_a_ping() {
     block_on(async {
         let (mut client, server) = sockets().await;
         let server = spawn(echo(server));
@@ -87,7 +88,7 @@ fn a_ping_is_answered_by_whoever_reads() {
 }
 
 #[test]
-fn a_close_says_why_and_is_answered() {
+fn a_close_has_a_reason_and_is_answered() {
     block_on(async {
         let (mut client, server) = sockets().await;
         let server = spawn(echo(server));
@@ -133,11 +134,11 @@ fn fragments_make_one_message_with_a_ping_between_them() {
 }
 
 #[test]
-fn a_message_that_is_too_large_is_refused_before_it_is_there() {
+fn a_message_that_is_too_large_is_refused_before_it_is_complete() {
     block_on(async {
         let (mut client, server) = sockets().await;
         let server = spawn(echo(server));
-        // In parts, so that no frame is too large by itself.
+        // In several frames, so that no frame is too large by itself.
         for kind in [Data::Text, Data::Continue, Data::Continue] {
             let part = Frame::message(vec![b'x'; 40_000], OpCode::Data(kind), false);
             if client.send(Message::Frame(part)).await.is_err() {
@@ -153,7 +154,7 @@ fn a_message_that_is_too_large_is_refused_before_it_is_there() {
 }
 
 #[test]
-fn a_client_that_vanishes_is_an_error_and_not_an_end() {
+fn a_client_that_vanishes_causes_an_error_and_not_an_end() {
     block_on(async {
         let (client, server) = sockets().await;
         let server = spawn(echo(server));
@@ -186,7 +187,7 @@ fn garbage_is_an_error_before_the_handshake_and_after() {
         }
 
         let garbage: [&[u8]; 4] = [
-            // Reserved bits, an unknown kind, no mask, a continuation of nothing.
+            // Reserved bits, an unknown opcode, no mask, a continuation without a start.
             &[0xff; 64],
             &[0x83, 0x80, 1, 2, 3, 4],
             &[0x81, 0x01, b'x'],

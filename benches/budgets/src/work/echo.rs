@@ -1,11 +1,10 @@
 //! Echo over TCP, with the client inside the server.
 //!
-//! The handler that answers last in a round calls the client, which reads all
-//! replies and sends the next messages, and returns when all have arrived. So each
-//! wait of the loop ends with a message on every connection, and a round is the
-//! same as any other, whatever else the machine does. callgrind does not count
-//! what happens in [`Client::answered`], and from strace's list the calls between
-//! its two marks are taken out; what is left is the server.
+//! The handler that answers last in a round calls the client, which reads all replies and
+//! sends the next messages, and returns when all have arrived. So each wait of the loop
+//! ends with a message on every connection, and all rounds are the same, whatever else the
+//! machine does. callgrind does not count [`Client::answered`], and the calls between its
+//! two marks are removed from strace's list; the rest is the server.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Read, Write};
@@ -20,18 +19,18 @@ use coreloop::sync::Notify;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::getppid;
 
-/// How many connections there are.
+/// The number of connections.
 pub(crate) const CONNECTIONS: u64 = 16;
-/// How callgrind finds [`Client::answered`] among the functions.
+/// The pattern by which callgrind finds [`Client::answered`] among the functions.
 pub(crate) const CLIENT: &str = "*Client*answered*";
-/// The system call before and after what the client does.
+/// The system call that marks the begin and the end of the client's work.
 pub(crate) const MARK: &str = "getppid";
 /// The length of every message.
 const MESSAGE: usize = 64;
-/// A message is a short read, which says that there is no more.
+/// The size of the buffer. A message is a short read, which shows that no more is there.
 const BUFFER: usize = 1024;
 
-/// Echoes so many messages.
+/// Echoes `times` messages.
 pub(super) fn serve(times: u64) -> io::Result<()> {
     Runtime::new()?.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -39,7 +38,7 @@ pub(super) fn serve(times: u64) -> io::Result<()> {
         let mut client = Client::new(times / CONNECTIONS);
         let mut accepted = Vec::new();
         for _ in 0..CONNECTIONS {
-            // The kernel connects it before anybody accepts.
+            // The kernel connects it before it is accepted.
             let stream = net::TcpStream::connect(address)?;
             stream.set_nodelay(true)?;
             let (other_end, _) = listener.accept().await?;
@@ -74,11 +73,11 @@ async fn echo(mut stream: TcpStream, client: &Client) -> io::Result<()> {
 
 struct Client {
     streams: RefCell<Vec<net::TcpStream>>,
-    /// The server's ends, which tell when messages have arrived.
+    /// The server's ends, which show when messages have arrived.
     arrivals: Vec<OwnedFd>,
     /// How many messages of this round were answered.
     answers: Cell<u64>,
-    /// How many rounds are to come, this one included.
+    /// How many rounds are left, this one included.
     rounds: Cell<u64>,
     over: Notify,
 }
@@ -94,7 +93,7 @@ impl Client {
         }
     }
 
-    /// One more message was answered.
+    /// Counts an answered message. The last one of a round starts the next round.
     #[inline(never)]
     fn answered(&self) {
         self.answers.set(self.answers.get() + 1);
@@ -133,7 +132,7 @@ impl Client {
     }
 }
 
-/// Shows in strace's list.
+/// Leaves a mark in strace's list.
 fn mark() {
     let _ = getppid();
 }

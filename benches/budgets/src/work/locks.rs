@@ -7,7 +7,7 @@ use coreloop::spawn;
 use coreloop::sync::Mutex;
 use coreloop::task::yield_now;
 
-/// How many tasks want the mutex.
+/// The number of tasks that contend for the mutex.
 const TASKS: u64 = 8;
 
 pub(super) async fn lock_and_unlock(times: u64) {

@@ -1,11 +1,11 @@
-//! The operations themselves, each done so often and nothing else.
+//! The operations themselves. A run does one of them a number of times, and nothing else.
 //!
 //! # Invariants
 //!
-//! 1. An operation costs the same wherever and whenever it is done: nothing looks
-//!    at the system's clock, and nothing runs beside it.
-//! 2. What is not the operation costs the same however often that is done, and so
-//!    is not in the difference of two runs.
+//! 1. An operation costs the same at any time and place: nothing reads the system's clock,
+//!    and nothing runs beside it.
+//! 2. All other code costs the same however often the operation is done, and so cancels out
+//!    in the difference of two runs.
 
 mod channels;
 mod echo;
@@ -22,13 +22,13 @@ use crate::operation::Operation;
 
 pub(crate) use echo::{CLIENT, CONNECTIONS, MARK};
 
-/// Does `operation` so many times.
+/// Does `operation` a number of times.
 pub(crate) fn run(operation: Operation, times: u64) -> io::Result<()> {
     if operation == Operation::Echo {
         return echo::serve(times);
     }
-    // A slice of ready tasks is not cut short by the time, which valgrind and
-    // other programs stretch; and timers fire by a clock that jumps.
+    // No time limit cuts a slice of ready tasks short, because valgrind and other programs
+    // stretch the time. Timers use a paused clock.
     let runtime = Builder::new()
         .event_interval(1 << 30)
         .start_paused(true)

@@ -1,4 +1,4 @@
-//! Tasks: started, joined and woken.
+//! Tasks that are spawned, joined and woken.
 
 use std::future::{Ready, ready};
 use std::hint::black_box;
@@ -31,7 +31,7 @@ pub(super) async fn self_wake(times: u64) {
     }
 }
 
-/// Wakes itself and waits, so often.
+/// A future that wakes itself and waits, a number of times.
 struct Waking(u64);
 
 impl Future for Waking {

@@ -1,4 +1,4 @@
-//! Timers, by a clock that stands still and jumps to the next of them.
+//! Timers on a paused clock, which jumps to the next of them.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -8,15 +8,14 @@ use coreloop::spawn;
 use coreloop::task::yield_now;
 use coreloop::time::sleep;
 
-/// How many tasks sleep.
+/// The number of tasks that sleep.
 const SLEEPERS: u64 = 100;
-/// Beside how many timers one is set.
+/// The number of other timers beside which one is set.
 const LIVE: u64 = 1000;
-/// So many polls of timers fit in one poll of a task.
+/// The number of polls of timers that fit in one poll of a task.
 const AT_ONCE: usize = 100;
 
-/// Tasks that each sleep from 1 to 19 ms again and again; some five are due at a
-/// time.
+/// Runs tasks that sleep repeatedly, each from 1 to 19 ms; about five are due at a time.
 pub(super) async fn fire(times: u64) {
     let handles: Vec<_> = (0..SLEEPERS)
         .map(|sleeper| {
@@ -33,7 +32,7 @@ pub(super) async fn fire(times: u64) {
     }
 }
 
-/// Like the timeouts of requests that are answered: none fires.
+/// Sets and cancels timers like the timeouts of requests that are answered: none fires.
 pub(super) async fn cancel(times: u64) {
     let mut timers: Vec<_> = (0..LIVE)
         .map(|number| Box::pin(sleep(late(number))))
@@ -54,7 +53,7 @@ pub(super) async fn cancel(times: u64) {
     }
 }
 
-/// From half a minute to a minute, in no order.
+/// Returns durations from half a minute to a minute, in no order.
 fn late(number: u64) -> Duration {
     Duration::from_micros(30_000_000 + number.wrapping_mul(7_919_113) % 30_000_000)
 }

@@ -1,9 +1,8 @@
-//! Generators, scopes and guards beside what does the same without them, and the
-//! sizes of locks.
+//! Generators, scopes and guards beside their alternatives, and the sizes of locks.
 //!
-//! A binary of its own, like `timers`: what it instantiates would change how the
-//! compiler divides and inlines the code whose instructions the other one counts.
-//! `README.md` says what is measured and how.
+//! A separate binary, like `timers`: the code that it instantiates would change how the
+//! compiler divides and inlines the code whose instructions `instructions` counts.
+//! `README.md` describes the measurements.
 
 #[path = "../report.rs"]
 #[expect(dead_code, reason = "the other programs use all of it")]
@@ -30,21 +29,21 @@ use nix::unistd::alarm;
 use crate::report::{Figure, Place};
 use crate::samples::Samples;
 
-/// How many times `async-stream`'s time an item may cost.
+/// The bound on the time of an item, in times `async-stream`'s.
 const GENERATOR_BOUND: f64 = 1.0;
-/// How many times the time of `FuturesUnordered` a child may cost.
+/// The bound on the time of a child, in times `FuturesUnordered`'s.
 const CHILD_BOUND: f64 = 1.1;
-/// Nanoseconds.
+/// The bound on a dropped guard, in nanoseconds.
 const GUARD_BOUND: f64 = 25.0;
 
-/// How many items a generator yields before the next is made.
+/// The number of items that a generator yields before the next one is created.
 const ITEMS: u64 = 1000;
-/// How many children a scope has.
+/// The number of children of a scope.
 const CHILDREN: u64 = 100;
-/// How many guards are dropped before their cleanups run.
+/// The number of guards that are dropped before their cleanups run.
 const GUARDS: u64 = 1000;
 
-/// A large item: what is moved counts then.
+/// A large item, for which moving matters.
 type Row = [u64; 16];
 
 /// Measures generators, scopes and guards.
@@ -59,12 +58,12 @@ struct Options {
     thousands: u64,
 }
 
-/// Does so many thousand pieces of work, and answers how long that took.
+/// Does a number of thousands of pieces of work, and returns the time that it took.
 type Work = Box<dyn Fn(u64) -> Duration>;
 
 fn main() -> io::Result<()> {
     let options = Options::parse();
-    // Nothing here may hang.
+    // No measurement may hang.
     alarm::set(300);
     let generators: [(&str, Work, Work); 3] = [
         (
@@ -143,7 +142,7 @@ fn measure_guard(options: &Options) -> io::Result<()> {
     Ok(())
 }
 
-/// coreloop's locks are to be no larger than tokio's.
+/// Checks that coreloop's locks are no larger than tokio's.
 fn compare_sizes() {
     println!("\nbytes of a lock");
     let sizes = [
@@ -237,7 +236,7 @@ fn rows_by_async_stream() -> impl Stream<Item = Row> {
     }
 }
 
-/// One generator inside another.
+/// A generator inside another.
 fn nested() -> impl Stream<Item = u64> {
     stream(async |mut co| {
         let mut inner = pin!(numbers());
@@ -305,8 +304,8 @@ async fn in_futures_unordered(yields: u32) -> u64 {
     sum
 }
 
-/// How long it takes to drop guards, in a task that has dropped some before.
-/// Running their cleanups does not count.
+/// Measures the time to drop guards, in a task that has dropped some before. The run of
+/// their cleanups is not measured.
 async fn hand_over(thousands: u64) -> Duration {
     let mut elapsed = Duration::ZERO;
     for _ in 0..thousands * 1000 / GUARDS {

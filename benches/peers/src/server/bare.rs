@@ -1,5 +1,5 @@
-//! The floor: an edge-triggered epoll loop that receives and sends, and does no
-//! other work.
+//! The lower limit: an edge-triggered epoll loop that receives and sends, and does no other
+//! work.
 
 use std::io;
 use std::net::{TcpListener, TcpStream};
@@ -42,18 +42,17 @@ pub(super) fn serve<const N: usize>(connections: usize) -> io::Result<()> {
     }
 }
 
-/// Echoes what there is; answers whether the connection is still open.
+/// Echoes the available bytes; returns whether the connection is still open.
 fn echo(stream: &TcpStream, buffer: &mut [u8], events: EpollFlags) -> io::Result<bool> {
-    // After a short read the end of the stream is announced by an event of its
-    // own, unless it was in this one.
+    // After a short read, a separate event announces the end of the stream, unless this
+    // event did.
     let ending =
         events.intersects(EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR);
     loop {
         match recv(stream.as_raw_fd(), buffer, MsgFlags::empty()) {
             Ok(0) => return Ok(false),
             Ok(count) => {
-                // A client that leaves replies unread until the socket is full
-                // does not come here.
+                // The client reads its replies, so the socket is never full.
                 if send(stream.as_raw_fd(), &buffer[..count], MsgFlags::MSG_NOSIGNAL)? != count {
                     return Err(io::ErrorKind::WriteZero.into());
                 }

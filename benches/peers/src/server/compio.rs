@@ -1,5 +1,5 @@
-//! Echo on compio with its polling driver. It wants to own the buffer, which is
-//! therefore on the heap.
+//! Echo on compio with its polling driver. compio has to own the buffer, which is therefore
+//! on the heap.
 
 use std::future::pending;
 use std::io;

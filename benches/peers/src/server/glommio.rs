@@ -1,4 +1,4 @@
-//! Echo on glommio, where the kernel has an `io_uring` to offer.
+//! Echo on glommio, if the kernel offers `io_uring`.
 
 use std::future::pending;
 use std::io;
@@ -38,7 +38,7 @@ pub(super) fn serve<const N: usize>(connections: usize) -> io::Result<()> {
     })
 }
 
-/// glommio's error is no `std` one: it is not `Sync`.
+/// Converts glommio's error, which is not `Sync`, to an error of `std`.
 fn glommio_error(error: &GlommioError<()>) -> io::Error {
     io::Error::other(error.to_string())
 }

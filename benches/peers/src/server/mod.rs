@@ -1,9 +1,9 @@
-//! One echo server per runtime, all with the same handler: read into a buffer
-//! of `N` bytes, write back what came.
+//! One echo server per runtime, all with the same handler: it reads into a buffer of `N`
+//! bytes, and writes back the bytes read.
 //!
-//! A server is a process of its own, so that its CPU time, memory and
-//! instructions are its own too. It binds a free port of 127.0.0.1, prints it,
-//! accepts a stated number of connections, and exits when the last has closed.
+//! A server runs in its own process, so that its CPU time, memory and instructions can be
+//! measured. It binds a free port of 127.0.0.1, prints it, accepts a given number of
+//! connections, and exits when the last has closed.
 
 mod bare;
 mod compio;
@@ -22,23 +22,23 @@ use clap::ValueEnum;
 pub(crate) use self::runtime::Runtime;
 use crate::serving::{ANY_PORT, announce, begin, closed};
 
-/// The handler's buffer: the one of the memory bound, or one that a message
+/// The size of the handler's buffer: the one for the memory bound, or one that a message
 /// never fills.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Buffer {
-    /// A 64-byte message fills it, so each echo costs a second `recv` that
-    /// finds nothing.
+    /// A 64-byte message fills the buffer, so each echo needs a second `recv` that finds
+    /// nothing.
     #[value(name = "64")]
     Bytes64,
-    /// A 64-byte message is a short read, which tells an edge-triggered loop
-    /// that nothing is left.
+    /// A 64-byte message is a short read, after which an edge-triggered loop knows that
+    /// nothing is left.
     #[value(name = "1024")]
     Bytes1024,
 }
 
 pub(crate) type Options = options::Options<Buffer>;
 
-/// Serves until all connections have closed, and exits the process then.
+/// Serves until all connections have closed, and then exits the process.
 pub(crate) fn serve(options: &Options) -> io::Result<()> {
     begin(options.core, options.limit, options.connections as u64)?;
     match options.buffer {

@@ -1,5 +1,5 @@
-//! Echo on monoio with its legacy driver. It wants to own the buffer, which is
-//! therefore on the heap.
+//! Echo on monoio with its legacy driver. monoio has to own the buffer, which is therefore
+//! on the heap.
 
 use std::future::pending;
 use std::io;
@@ -18,8 +18,8 @@ pub(super) fn serve<const N: usize>(connections: usize) -> io::Result<()> {
                 let (mut stream, _) = listener.accept().await?;
                 drop(monoio::spawn(async move {
                     let mut buffer = Vec::with_capacity(N);
-                    // The read sets the length to what came, and the write
-                    // sends that much.
+                    // The read sets the length to the number of bytes read, and the write
+                    // sends that many.
                     while let (Ok(1..), read) = stream.read(buffer).await {
                         let (Ok(_), written) = stream.write_all(read).await else {
                             break;

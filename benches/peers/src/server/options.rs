@@ -1,4 +1,4 @@
-//! [`Options`]: what an echo server is told.
+//! [`Options`]: the options of an echo server.
 
 use std::ffi::OsString;
 
@@ -9,7 +9,7 @@ use crate::child::value_name;
 
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct Options<B: ValueEnum + Send + Sync + 'static> {
-    /// What serves.
+    /// The server.
     #[arg(value_enum)]
     pub(crate) runtime: Runtime,
     /// How many connections to accept; the server exits when all have closed.
@@ -21,13 +21,13 @@ pub(crate) struct Options<B: ValueEnum + Send + Sync + 'static> {
     /// Keeps to this core.
     #[arg(long)]
     pub(crate) core: Option<usize>,
-    /// Gives up after so many seconds.
+    /// Gives up after this number of seconds.
     #[arg(long, default_value_t = 600)]
     pub(crate) limit: u32,
 }
 
 impl<B: ValueEnum + Send + Sync + 'static> Options<B> {
-    /// With defaults for what most measurements leave alone.
+    /// Returns options with defaults for the settings that most measurements do not change.
     pub(crate) fn new(runtime: Runtime, connections: usize, buffer: B) -> Self {
         Options {
             runtime,
@@ -38,7 +38,7 @@ impl<B: ValueEnum + Send + Sync + 'static> Options<B> {
         }
     }
 
-    /// As they stand on the command line.
+    /// Returns the options as words of a command line.
     pub(crate) fn words(&self) -> Vec<OsString> {
         let mut words = vec![
             value_name(&self.runtime),

@@ -1,4 +1,4 @@
-//! Who serves.
+//! The kinds of servers.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ pub(crate) enum Runtime {
     Smol,
     /// compio with its polling driver.
     Compio,
-    /// glommio, which runs on `io_uring` alone.
+    /// glommio, which needs `io_uring`.
     Glommio,
 }
 

@@ -1,4 +1,4 @@
-//! Clients on coreloop, each against its server, which the test starts and ends.
+//! Database clients on coreloop, each tested against a server that the test starts.
 #![cfg(test)]
 
 mod postgres;

@@ -1,5 +1,5 @@
-//! tokio-postgres over `tokio-io`, against a server that is started here. Where
-//! there is none it says so and tests nothing.
+//! tokio-postgres over `tokio-io`, against a server that the test starts. If PostgreSQL is
+//! not installed, the test says so and does nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ fn start() -> Option<(Server, u16)> {
     let (folder, port) = (Folder::new(), free_port());
     let data = folder.path("data");
     if is_root() {
-        // It refuses to be root.
+        // The server refuses to run as root.
         let status = Command::new("chown")
             .arg("nobody")
             .arg(folder.as_path())
@@ -57,7 +57,7 @@ fn start() -> Option<(Server, u16)> {
     Some((Server::start(command, folder, ready), port))
 }
 
-/// Debian keeps the server's programs out of the path.
+/// Returns the folders in which Debian keeps the server's programs, outside of `PATH`.
 fn known_folders() -> Vec<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
     let mut folders: Vec<_> = versions
@@ -72,8 +72,8 @@ fn is_root() -> bool {
     id.stdout == b"0\n"
 }
 
-/// The program as somebody who may run it. `setpriv` becomes the program, so
-/// that the id stays the same.
+/// Returns a command that runs the program as an unprivileged user. `setpriv` executes the
+/// program in its own process, so the process id stays the same.
 fn unprivileged(program: &Path, folder: &Path) -> Command {
     let mut command = if is_root() {
         let mut command = Command::new("setpriv");
@@ -100,7 +100,7 @@ async fn connect(port: u16) -> Client {
     client
 }
 
-/// One test, as to make a database takes a second.
+/// A single test, because creating a database takes a second.
 #[test]
 fn a_client_of_postgres() {
     let Some((server, port)) = start() else {
@@ -153,7 +153,7 @@ async fn transactions(client: &mut Client) {
         .execute("DELETE FROM people", &[])
         .await
         .unwrap();
-    // Rolled back by being dropped.
+    // Dropping the transaction rolls it back.
     drop(transaction);
     let count = client
         .query_one("SELECT count(*) FROM people", &[])
@@ -162,7 +162,7 @@ async fn transactions(client: &mut Client) {
     assert_eq!(count.get::<_, i64>(0), 3);
 }
 
-/// Statements of several futures share the connection's way there and back.
+/// Statements of several futures are pipelined on one connection.
 async fn many_at_once(client: &Client) {
     let ask = |number: i32| async move {
         let row = client.query_one("SELECT $1 * 2", &[&number]).await?;
@@ -171,7 +171,7 @@ async fn many_at_once(client: &Client) {
     assert_eq!(try_join!(ask(1), ask(2), ask(3)).unwrap(), (2, 4, 6));
 }
 
-/// Some megabytes in and out by COPY.
+/// Copies some megabytes in and out with `COPY`.
 async fn bulk(client: &Client) {
     client
         .batch_execute("CREATE TABLE bulk (line text)")
@@ -195,7 +195,7 @@ async fn bulk(client: &Client) {
     assert_eq!(size, 4_000_000);
 }
 
-/// A query whose future is dropped leaves the connection in order.
+/// After the future of a query was dropped, the connection still works.
 async fn given_up(client: &Client) {
     let slow = client.simple_query("SELECT pg_sleep(1)");
     assert!(timeout(Duration::from_millis(20), slow).await.is_err());

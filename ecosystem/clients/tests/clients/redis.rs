@@ -1,10 +1,10 @@
-//! A client of Redis, against a server that is started here. Where there is no
-//! `redis-server` it says so and tests nothing.
+//! A Redis client, against a server that the test starts. If `redis-server` is not
+//! installed, the tests say so and do nothing.
 //!
-//! The crate asks its stream to be `Send`, for tokio's threads; a socket of one
-//! loop is not. So it gets one end of a stream in memory, which a task joins to
-//! the socket. Its own timeouts want tokio's timers: they are turned off, and
-//! `coreloop::time::timeout` does that work.
+//! The crate requires its stream to be `Send`, for tokio's threads; a socket of a
+//! loop is not. So the client gets one end of a stream in memory, and a task copies between
+//! the other end and the socket. The crate's own timeouts need tokio's timers: they are
+//! turned off, and the tests use `coreloop::time::timeout`.
 
 use std::process::Command;
 use std::time::Duration;
@@ -89,7 +89,7 @@ fn commands_pipelines_and_many_at_once() {
 }
 
 #[test]
-fn a_command_that_takes_too_long_is_given_up_and_the_connection_goes_on() {
+fn the_connection_survives_a_command_that_timed_out() {
     let Some((_server, port)) = start() else {
         return;
     };
@@ -105,7 +105,7 @@ fn a_command_that_takes_too_long_is_given_up_and_the_connection_goes_on() {
 }
 
 #[test]
-fn a_server_that_is_gone_is_an_error() {
+fn a_server_that_has_ended_causes_an_error() {
     let Some((server, port)) = start() else {
         return;
     };

@@ -1,4 +1,4 @@
-//! A server of another project, started for one test and ended with it.
+//! A server of another project, which a test starts and ends.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -10,7 +10,7 @@ use std::{env, thread};
 use coreloop_test_support::folder::Folder;
 use coreloop_test_support::program::PATIENCE;
 
-/// A process, ended by its id when the test is over or has failed.
+/// A server process. Dropping it ends the process by its id, also when the test fails.
 pub(crate) struct Server {
     process: Child,
     #[expect(dead_code, reason = "it is removed when it is dropped")]
@@ -18,9 +18,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts `command`, and waits until it says `ready` on its output.
+    /// Starts `command`, and waits until its output contains `ready`.
     ///
-    /// `folder` is removed with the server.
+    /// `folder` is removed when the server is dropped.
     pub(crate) fn start(mut command: Command, folder: Folder, ready: &str) -> Server {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         let process = command
@@ -29,11 +29,11 @@ impl Server {
             .stderr(writer)
             .spawn()
             .expect("the server starts");
-        // It has the other end of the pipe too.
+        // The command holds a writing end of the pipe too, which would keep it open.
         drop(command);
         let server = Server { process, folder };
         let (sender, lines) = mpsc::channel();
-        // Reads to the end, because a server waits for ever whose output is not read.
+        // Reads to the end, because a server whose output is not read may wait for ever.
         thread::spawn(move || {
             for line in BufReader::new(reader).lines().map_while(Result::ok) {
                 let _ = sender.send(line);
@@ -42,7 +42,7 @@ impl Server {
         let mut said = String::new();
         loop {
             let line = lines.recv_timeout(PATIENCE);
-            let line = line.unwrap_or_else(|why| panic!("it is not ready, {why}:\n{said}"));
+            let line = line.unwrap_or_else(|why| panic!("the server is not ready, {why}:\n{said}"));
             if line.contains(ready) {
                 return server;
             }
@@ -54,8 +54,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Asked first: it may have processes of its own to end. Those that have
-        // ended already give errors that say nothing new.
+        // A signal comes first, because the server may have child processes to end. Errors
+        // are ignored: they only mean that the server has already ended.
         let id = self.process.id().to_string();
         let asked = Command::new("kill").args(["-INT", &id]).status();
         if !asked.is_ok_and(|status| status.success()) {
@@ -65,13 +65,14 @@ impl Drop for Server {
     }
 }
 
-/// A port that was free a moment ago.
+/// Returns a port that was free a moment ago.
 pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
     listener.local_addr().expect("address").port()
 }
 
-/// Where a program is, or nothing and a line that says what is not tested.
+/// Returns the path of a program. If it is not installed, prints which test is skipped and
+/// returns `None`.
 pub(crate) fn find(program: &str, also_in: &[PathBuf]) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&path)
@@ -79,7 +80,7 @@ pub(crate) fn find(program: &str, also_in: &[PathBuf]) -> Option<PathBuf> {
         .map(|folder| folder.join(program))
         .find(|file| Path::is_file(file));
     if found.is_none() {
-        // Past the harness, which shows nothing of tests that succeed.
+        // Written directly, because the harness hides the output of tests that succeed.
         let line = format!("SKIPPED: {program} is not installed, so its client is not tested\n");
         drop(std::io::Write::write_all(
             &mut std::io::stderr(),

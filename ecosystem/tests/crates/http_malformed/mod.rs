@@ -1,6 +1,6 @@
 //! Malformed and hostile HTTP/1.1 against `coreloop::hyper::serve`, over real
-//! sockets: what is not a request is refused, what is one is answered once, and
-//! whatever comes, the server goes on serving others.
+//! sockets: the server refuses bytes that are not a request, answers each request once,
+//! and in any case continues to serve others.
 
 mod corpus;
 
@@ -24,13 +24,13 @@ use hyper::{Request, Response};
 use coreloop_test_support::program::Server as Example;
 use corpus::{Outcome, corpus};
 
-/// Nothing here takes long: this only turns a hang into a failure.
+/// The limit that turns a hang into a failure. No test comes near it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const GOOD: &[u8] = b"GET /good HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
 
 #[test]
-fn each_is_refused_or_answered_once() {
+fn each_entry_is_refused_or_answered_once() {
     let server = Server::start();
     for (name, bytes, outcome) in corpus() {
         let answers = exchange(server.address, &bytes, outcome);
@@ -54,12 +54,12 @@ fn each_is_refused_or_answered_once() {
 }
 
 #[test]
-fn the_example_refuses_and_goes_on() {
+fn the_example_refuses_bad_requests_and_continues_to_serve() {
     let mut example = Example::start("http_server", &["--addr", "127.0.0.1:0"]);
     let address = example.read_address();
     for (name, bytes, outcome) in corpus() {
         let answers = exchange(address, &bytes, outcome);
-        // It reads no body, and so may have answered before one goes wrong.
+        // The example reads no body, so it may answer before it could find an error in one.
         let most = match outcome {
             Outcome::Refused => usize::from(bytes.starts_with(b"POST /read")),
             Outcome::Served(paths) | Outcome::ThenRefused(paths) => paths.len(),
@@ -73,7 +73,7 @@ fn the_example_refuses_and_goes_on() {
 }
 
 #[test]
-fn mutations_of_good_requests_do_no_harm() {
+fn the_server_survives_mutations_of_good_requests() {
     let seeds: [&[u8]; 4] = [
         b"GET /one?a=b HTTP/1.1\r\nhost: x\r\naccept: */*\r\ncookie: a=b; c=d\r\n\r\n",
         b"POST /read HTTP/1.1\r\nhost: x\r\ncontent-length: 11\r\n\r\nhello world",
@@ -94,7 +94,7 @@ fn mutations_of_good_requests_do_no_harm() {
         let what = format!("round {round}: {}", bytes.escape_ascii());
         assert!(answers.ok.len() <= served.len(), "{answers:?} in {what}");
         assert!(answers.refusals <= 1, "{answers:?} in {what}");
-        // A request has at least a line of its own that names the version.
+        // Each request has at least one line that names the version.
         let lines = bytes.windows(7).filter(|&window| window == b"HTTP/1.");
         assert!(served.len() <= lines.count(), "{served:?} in {what}");
         server.assert_serves(&what);
@@ -141,17 +141,17 @@ fn mutate(bytes: &mut Vec<u8>, seeds: &[&[u8]], random: &mut Rng) {
     }
 }
 
-/// What came back on a connection.
+/// The answers received on a connection.
 #[derive(Debug, Default)]
 struct Answers {
-    /// The bodies of those that are 200.
+    /// The bodies of the answers with status 200.
     ok: Vec<String>,
-    /// How many are 400 and more.
+    /// The number of answers with a status of 400 or more.
     refusals: usize,
 }
 
-/// Sends bytes, and reads to the end of the connection. Where the server should
-/// close by itself, this end stays open until it has.
+/// Sends bytes, and reads to the end of the connection. For [`Outcome::Served`], the server
+/// has to close first, so this end is not shut down.
 fn exchange(address: SocketAddr, bytes: &[u8], outcome: Outcome) -> Answers {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -180,7 +180,7 @@ fn exchange(address: SocketAddr, bytes: &[u8], outcome: Outcome) -> Answers {
     parse(&came)
 }
 
-/// Takes answers apart, which all have a length. A reset may have cut one off.
+/// Parses answers, which all have a length. A reset may have cut the last one off.
 fn parse(came: &[u8]) -> Answers {
     let mut answers = Answers::default();
     let mut rest = String::from_utf8(came.to_vec()).unwrap();
@@ -206,8 +206,8 @@ fn parse(came: &[u8]) -> Answers {
     answers
 }
 
-/// A server in a thread, which notes the paths that it is asked for. It reads
-/// the bodies of requests for `/read`, and leaves others to hyper.
+/// A server in a thread, which records the paths of requests. It reads the bodies of
+/// requests for `/read`, and leaves other bodies to hyper.
 struct Server {
     address: SocketAddr,
     served: Arc<Mutex<Vec<String>>>,
@@ -220,11 +220,11 @@ impl Server {
         let served = Arc::new(Mutex::new(Vec::new()));
         let noted = Arc::clone(&served);
         let (stopped, stop) = io::pipe().unwrap();
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let thread = thread::spawn(move || {
             coreloop::block_on(async move {
                 let listener = TcpListener::bind("127.0.0.1:0").await?;
-                tell.send(listener.local_addr()?).unwrap();
+                sender.send(listener.local_addr()?).unwrap();
                 let service = service_fn(move |request: Request<Incoming>| {
                     let path = request.uri().path().to_owned();
                     noted.lock().unwrap().push(path.clone());
@@ -237,7 +237,7 @@ impl Server {
             })
         });
         Server {
-            address: told.recv().unwrap(),
+            address: receiver.recv().unwrap(),
             served,
             stop: Some(stop),
             thread: Some(thread),

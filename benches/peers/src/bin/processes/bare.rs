@@ -1,5 +1,4 @@
-//! The floor: a bare epoll loop per core, each with a socket of its own on the
-//! same port.
+//! The lower limit: a bare epoll loop per core, each with its own socket on the same port.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
@@ -17,7 +16,7 @@ use nix::sys::socket::{
 use crate::child::pin_to_core;
 use crate::serving::announce;
 
-/// What the listener is called; connections have numbers.
+/// The token of the listener; connections have numbers.
 const LISTENER: u64 = u64::MAX;
 
 pub(crate) fn serve(workers: u32, pin: bool) -> io::Result<()> {
@@ -80,8 +79,8 @@ fn run(core: Option<usize>, listener: &TcpListener) -> io::Result<()> {
     }
 }
 
-/// Echoes what there is, a message at most; answers whether the connection is
-/// still open.
+/// Echoes the available bytes, a message at most; returns whether the connection is still
+/// open.
 fn echo(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<bool> {
     match recv(stream.as_raw_fd(), buffer, MsgFlags::empty()) {
         Ok(0) => Ok(false),

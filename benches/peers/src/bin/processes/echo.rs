@@ -1,9 +1,9 @@
 //! Server CPU time per 64-byte echo, with a worker for each core.
 //!
-//! What an echo costs hangs on what it meets: a server that is slower finds larger
-//! batches, and one whose threads run where the client runs wakes it for less. So
-//! everybody is measured pinned and not, against who is placed the same, in a closed
-//! loop and at a rate that is the same for all.
+//! The cost of an echo depends on the circumstances: a slower server finds larger batches,
+//! and a server whose threads run on the client's core wakes the client at less cost. So
+//! all contestants are measured pinned and not pinned, compared only with those placed the
+//! same, in a closed loop and at a rate that is the same for all.
 
 use std::fmt;
 use std::io;
@@ -20,15 +20,15 @@ use crate::report::{self, Place};
 use crate::samples::Samples;
 use crate::serve::{self, Kind, Service};
 
-/// How many times tokio's CPU time an echo may cost.
+/// The bound on the CPU time per echo, in times tokio's.
 const BOUND: f64 = 0.88;
 
-/// How many turns at a rate go into a second.
+/// The number of turns per second at a fixed rate.
 const TURNS_PER_SECOND: u64 = 5;
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
-    /// Who serves.
+    /// The servers.
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["processes", "tokio", "bare"])]
     kinds: Vec<Kind>,
     /// How many workers, and cores.
@@ -37,7 +37,7 @@ pub(crate) struct Options {
     /// How many connections in all.
     #[arg(long, default_value_t = 64)]
     connections: usize,
-    /// How often all servers are started anew.
+    /// How often all servers are restarted.
     #[arg(long, default_value_t = 5)]
     starts: usize,
     /// How many turns each server gets per start.
@@ -49,8 +49,7 @@ pub(crate) struct Options {
     /// How many threads of the client share the connections.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 2])]
     clients: Vec<usize>,
-    /// How many messages come each second, beside the closed loop: 0 is the closed
-    /// loop.
+    /// How many messages the client sends each second; 0 is the closed loop.
     #[arg(long, value_delimiter = ',', default_values_t = [0, 20_000])]
     rates: Vec<u64>,
 }
@@ -144,14 +143,15 @@ fn placement(pin: bool) -> &'static str {
     if pin { "pinned" } else { "free" }
 }
 
-/// What the client asks of every server alike.
+/// The work of the client, the same for every server.
 #[derive(Debug)]
 struct Demand {
-    /// How many threads it has.
+    /// How many threads the client has.
     clients: usize,
-    /// Messages a second; without, a reply is answered with the next message.
+    /// Messages per second; without a rate, the client answers each reply with the next
+    /// message.
     rate: Option<u64>,
-    /// How many make a turn of the closed loop.
+    /// How many echoes make a turn of the closed loop.
     echoes: u64,
 }
 
@@ -170,16 +170,16 @@ impl fmt::Display for Demand {
     }
 }
 
-/// What a turn showed.
+/// The figures of a turn.
 #[derive(Debug)]
 struct Figures {
-    /// Nanoseconds of CPU time for each echo.
+    /// Nanoseconds of CPU time per echo.
     cpu: f64,
-    /// Echoes a second.
+    /// Echoes per second.
     rate: f64,
-    /// How often a thread of the server slept and was woken, for each echo.
+    /// How often a thread of the server slept and was woken, per echo.
     wake_ups: f64,
-    /// Microseconds until a reply was there, on average.
+    /// Microseconds until a reply arrived, on average.
     reply: f64,
 }
 
@@ -201,8 +201,7 @@ impl Score {
     }
 }
 
-/// A server and its clients, which are threads of this process and on no certain
-/// core.
+/// A server and its clients, which are threads of this process and not pinned.
 #[derive(Debug)]
 struct Contestant {
     _server: Server,
@@ -226,7 +225,7 @@ impl Contestant {
                 Load::connect(server.port(), share)
             })
             .collect::<io::Result<_>>()?;
-        // All workers are there, as each connection has been served.
+        // All workers have started, because each connection has been served.
         let family = Family::of(server.id())?;
         let expected = match kind {
             Kind::Processes => 1 + cores,
@@ -243,7 +242,7 @@ impl Contestant {
         })
     }
 
-    /// Turns of the same number meet the same arrivals.
+    /// Runs a turn. Turns with the same number have the same arrivals.
     fn turn(&mut self, demand: &Demand, number: u64) -> io::Result<Figures> {
         let clients = self.loads.len() as u64;
         let echoes = demand
@@ -283,13 +282,13 @@ impl Contestant {
     }
 }
 
-/// Returns how long all messages together were under way.
+/// Returns the sum of the times for which messages were in flight.
 fn drive(load: &mut Load, echoes: u64, rate: Option<f64>, seed: u64) -> io::Result<Duration> {
     if let Some(rate) = rate {
         return pace::drive(load, echoes, rate, seed);
     }
     let start = Instant::now();
     load.stream(echoes)?;
-    // There was one on each connection all the time.
+    // There was one message in flight on each connection all the time.
     Ok(start.elapsed().mul_f64(load.streams.len() as f64))
 }

@@ -1,4 +1,4 @@
-//! A server that is several processes: the one that was started, and its children.
+//! A server of several processes: the one that was started, and its children.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -10,12 +10,12 @@ use nix::unistd::Pid;
 
 #[derive(Debug)]
 pub(crate) struct Family {
-    /// The master is first.
+    /// The processes, the master first.
     pub(crate) members: Vec<u32>,
 }
 
 impl Family {
-    /// The process and the children that it has now.
+    /// Returns the process and its current children.
     pub(crate) fn of(master: u32) -> io::Result<Family> {
         let mut members = vec![master];
         for entry in fs::read_dir("/proc")? {
@@ -30,8 +30,8 @@ impl Family {
         Ok(Family { members })
     }
 
-    /// The CPU time that all of them have used: what `getrusage` splits into user
-    /// and system.
+    /// Returns the CPU time of all processes: the sum that `getrusage` splits into user and
+    /// system.
     pub(crate) fn cpu_time(&self) -> io::Result<Duration> {
         let mut total = Duration::ZERO;
         for &pid in &self.members {
@@ -41,7 +41,7 @@ impl Family {
         Ok(total)
     }
 
-    /// How often the threads of each of them have been waiting and were woken.
+    /// Returns how often the threads of each process have slept and were woken.
     pub(crate) fn wake_ups(&self) -> io::Result<Vec<u64>> {
         let of_process = |pid| -> io::Result<u64> {
             let threads = fs::read_dir(format!("/proc/{pid}/task"))?;
@@ -63,17 +63,17 @@ fn waits(status: &Path) -> io::Result<u64> {
         .ok_or_else(|| io::Error::from(ErrorKind::InvalidData))
 }
 
-/// `None` if it has gone meanwhile.
+/// Returns `None` if the process has ended meanwhile.
 fn parent(pid: u32) -> io::Result<Option<u32>> {
     let stat = match fs::read_to_string(format!("/proc/{pid}/stat")) {
         Ok(stat) => stat,
-        // The latter when it goes while it is read (ESRCH).
+        // `ESRCH` if the process ends while the file is read.
         Err(error) if error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(3) => {
             return Ok(None);
         }
         Err(error) => return Err(error),
     };
-    // The name may contain anything, and ends with the last parenthesis.
+    // The name may contain any character, and ends with the last parenthesis.
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     let parent = after_name.split_whitespace().nth(1);
     Ok(parent.and_then(|parent| parent.parse().ok()))

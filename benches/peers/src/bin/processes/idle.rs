@@ -1,4 +1,4 @@
-//! What a master and its workers cost with nothing to do.
+//! The cost of an idle master and its workers.
 
 use std::io;
 use std::thread::sleep;
@@ -12,10 +12,11 @@ use crate::load::Load;
 use crate::report;
 use crate::serve::{self, Kind, Service};
 
-/// Percent of a core.
+/// The bound, in percent of a core.
 const BOUND: f64 = 0.1;
 
-/// A heartbeat is a quarter of the ten seconds that a worker may be silent.
+/// The interval of heartbeats, a quarter of the ten seconds for which a worker may be
+/// silent.
 const BEAT: Duration = Duration::from_millis(2500);
 
 #[derive(Args, Clone, Debug)]
@@ -23,7 +24,7 @@ pub(crate) struct Options {
     /// How many workers.
     #[arg(long, default_value_t = 2)]
     workers: u32,
-    /// How long to look on.
+    /// For how many seconds to measure.
     #[arg(long, default_value_t = 60)]
     seconds: u32,
 }
@@ -37,10 +38,11 @@ pub(crate) fn measure(options: &Options) -> io::Result<()> {
         pin: true,
     };
     let server = Server::start(&serve.words())?;
-    // Enough for every worker to have met some: they are idle, not untouched.
+    // Enough connections for every worker to get some, so that the workers are idle but not
+    // unused.
     let load = Load::connect(server.port(), 64)?;
     let family = Family::of(server.id())?;
-    // What starting leaves to do is over by then.
+    // The work that follows the start has ended by then.
     sleep(BEAT);
     let (start, cpu, wake_ups) = (Instant::now(), family.cpu_time()?, family.wake_ups()?);
     sleep(Duration::from_secs(options.seconds.into()));

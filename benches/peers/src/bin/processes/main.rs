@@ -1,8 +1,8 @@
-//! Supervised workers: what an echo costs their processes, how soon a killed one
-//! is replaced, and what they cost when there is nothing to do.
+//! Supervised workers: the cost of an echo, the time to replace a killed worker, and the
+//! cost of idle processes.
 //!
-//! A binary of its own, and a feature of its own: it alone needs tokio's
-//! multi-thread scheduler. `README.md` says what is measured and how.
+//! A separate binary with its own feature: only this one needs tokio's multi-thread
+//! scheduler. `README.md` describes the measurements.
 
 mod bare;
 #[path = "../../child.rs"]
@@ -45,7 +45,7 @@ enum Command {
     Echo(echo::Options),
     /// From the kill of a worker to the first answer of the next.
     Restart(restart::Options),
-    /// CPU time and wake-ups of a master and workers with nothing to do.
+    /// CPU time and wake-ups of an idle master and its workers.
     Idle(idle::Options),
     /// Serves, and prints its port.
     Serve(serve::Options),

@@ -1,5 +1,5 @@
-//! A client that sends at a rate of its own, whatever the server does: messages
-//! come at random, as from many who know nothing of each other.
+//! A client that sends at its own rate, whatever the server does: messages come at random
+//! times, as from many independent senders.
 
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsRawFd;
@@ -13,11 +13,11 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 
 use crate::load::{Load, MESSAGE};
 
-/// What the timer is called; connections have numbers.
+/// The token of the timer; connections have numbers.
 const TIMER: u64 = u64::MAX;
 
-/// Echoes so many messages, each over a connection that awaits no other. Returns the
-/// sum of the times from when a message was due to when its reply was read.
+/// Echoes a number of messages, each over a connection that awaits no other reply. Returns
+/// the sum of the times from when a message was due to when its reply was read.
 ///
 /// The arrivals are the same for the same `seed`.
 pub(crate) fn drive(load: &mut Load, echoes: u64, rate: f64, seed: u64) -> io::Result<Duration> {
@@ -52,7 +52,7 @@ pub(crate) fn drive(load: &mut Load, echoes: u64, rate: f64, seed: u64) -> io::R
                 // The timer only has to end the wait.
                 _ => continue,
             };
-            // An event left over from before has no message to it.
+            // An event left over from before has no message.
             match recv(
                 load.streams[place].as_raw_fd(),
                 &mut buffer,
@@ -83,7 +83,7 @@ struct Chance(u64);
 
 impl Chance {
     fn new(seed: u64) -> Chance {
-        // Never zero, and far apart for seeds that are not.
+        // The result is never zero, and differs much even for similar seeds.
         Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
@@ -94,17 +94,17 @@ impl Chance {
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11
     }
 
-    /// More than 0, and at most 1.
+    /// Returns a number greater than 0, and at most 1.
     fn share(&mut self) -> f64 {
         (self.bits() + 1) as f64 / (1u64 << 53) as f64
     }
 
-    /// One of so many places.
+    /// Returns one of `count` places.
     fn place(&mut self, count: usize) -> io::Result<usize> {
         usize::try_from(self.bits() % count as u64).map_err(io::Error::other)
     }
 
-    /// How long until the next arrival, with so many a second.
+    /// Returns the time until the next arrival, for a number of arrivals per second.
     fn gap(&mut self, rate: f64) -> Duration {
         Duration::from_secs_f64(-self.share().ln() / rate)
     }

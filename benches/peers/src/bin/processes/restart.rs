@@ -1,4 +1,4 @@
-//! From the kill of a worker to the first answer of the next one.
+//! The time from the kill of a worker to the first answer of the next one.
 
 use std::io::{self, ErrorKind, Read};
 use std::net::{Ipv4Addr, TcpStream};
@@ -13,7 +13,7 @@ use crate::report;
 use crate::samples::Samples;
 use crate::serve::{self, Kind, Service};
 
-/// Milliseconds.
+/// The bound, in milliseconds.
 const BOUND: f64 = 10.0;
 
 #[derive(Args, Clone, Debug)]
@@ -23,7 +23,7 @@ pub(crate) struct Options {
     kills: u32,
 }
 
-/// With one worker, so that no sibling answers in its place.
+/// Measures with one worker, so that no other worker answers in its place.
 pub(crate) fn measure(options: &Options) -> io::Result<()> {
     limit_time(600);
     let serve = serve::Options {
@@ -42,7 +42,8 @@ pub(crate) fn measure(options: &Options) -> io::Result<()> {
         pid = loop {
             match ask(port)? {
                 Some(next) if next != pid => break next,
-                // It took this one with it, or answered before it died.
+                // The killed worker took the connection with it, or answered before it
+                // died.
                 _ => {}
             }
         };
@@ -69,7 +70,8 @@ pub(crate) fn measure(options: &Options) -> io::Result<()> {
     Ok(())
 }
 
-/// Who answers; nobody if the connection is cut off.
+/// Returns the process id of the worker that answers, or `None` if the connection is cut
+/// off.
 fn ask(port: u16) -> io::Result<Option<i32>> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     let mut pid = [0; 4];

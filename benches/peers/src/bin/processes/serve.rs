@@ -18,12 +18,12 @@ use crate::bare;
 use crate::child::{pin_to_core, raise_descriptor_limit, value_name};
 use crate::serving::{ANY_PORT, announce};
 
-/// Who serves.
+/// The kinds of servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
-    /// A supervised process per core, each on its own.
+    /// A supervised process per core, with its own loop.
     Processes,
-    /// The same as threads of one process.
+    /// Supervised threads of one process.
     Threads,
     /// tokio's multi-thread runtime.
     Tokio,
@@ -42,33 +42,33 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What is done with a connection.
+/// The service for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Service {
-    /// What each read gives is written back.
+    /// Writes back the bytes of each read.
     Echo,
-    /// The process says its number, and closes.
+    /// Sends the id of the process, and closes.
     Pid,
 }
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
-    /// Who serves.
+    /// The kind of server.
     #[arg(value_enum)]
     pub(crate) kind: Kind,
-    /// What is served.
+    /// The service.
     #[arg(value_enum)]
     pub(crate) service: Service,
     /// How many workers.
     #[arg(long, default_value_t = 2)]
     pub(crate) workers: u32,
-    /// Keeps each worker on a core of its own.
+    /// Keeps each worker on its own core.
     #[arg(long)]
     pub(crate) pin: bool,
 }
 
 impl Options {
-    /// As they stand on the command line.
+    /// Returns the options as words of a command line.
     pub(crate) fn words(&self) -> Vec<OsString> {
         let mut words = vec![
             value_name(&self.kind).into(),
@@ -101,16 +101,16 @@ pub(crate) fn serve(options: &Options) -> io::Result<()> {
 }
 
 fn supervise(options: &Options, workers: Workers) -> io::Result<()> {
-    // The master reports every start, and each death, which are on purpose here.
+    // The master reports every start and each death, which happen on purpose here.
     dup2_stderr(File::options().write(true).open("/dev/null")?)?;
     let supervisor = Supervisor::new()
         .workers(workers)
         .pin(options.pin)
-        // The measurement kills many.
+        // The measurement kills many workers.
         .restarts(Restarts::new().most(u32::MAX))
         .bind("127.0.0.1:0")?;
     if !supervisor.is_worker() {
-        // Whatever becomes of the client, no server outlives the run.
+        // No server outlives the run, even if the client dies.
         set_pdeathsig(Signal::SIGKILL)?;
         let addr = supervisor.local_addr(0);
         announce(addr.ok_or_else(|| io::Error::other("no address"))?)?;
@@ -151,17 +151,17 @@ fn on_tokio(options: &Options) -> io::Result<()> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.worker_threads(workers).enable_io();
     if options.pin {
-        // No thread but the workers is ever started.
+        // The runtime starts no threads but the workers.
         let next = AtomicUsize::new(0);
         builder.on_thread_start(move || {
             let pinned = pin_to_core(next.fetch_add(1, Ordering::Relaxed) % workers);
             if let Err(error) = pinned {
-                eprintln!("a worker of tokio is not pinned: {error}");
+                eprintln!("a tokio worker cannot be pinned: {error}");
             }
         });
     }
     let runtime = builder.build()?;
-    // In a task, as what `block_on` is given runs on none of the workers.
+    // A task runs on a worker, but the future given to `block_on` does not.
     let serving = runtime.spawn(async {
         let listener = tokio::net::TcpListener::bind(ANY_PORT).await?;
         announce(listener.local_addr()?)?;

@@ -1,9 +1,9 @@
-//! The client: plain sockets on one epoll, with a stated number of messages
-//! outstanding on each.
+//! The client: plain sockets on one epoll, with a given number of messages outstanding on
+//! each.
 //!
-//! Replies are counted and not looked at: the kernel drops their bytes instead
-//! of copying them out. The time of each is taken from when its message was
-//! handed to the kernel, or began to wait for room there.
+//! Replies are counted but not read: the kernel discards their bytes instead of copying
+//! them. The time of each starts when its message was passed to the kernel, or began to
+//! wait for room there.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
@@ -16,8 +16,8 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{MsgFlags, recv, send};
 
-/// So many connections are opened before the server is asked whether it has met
-/// them.
+/// The number of connections that are opened before the client checks that the server has
+/// accepted them.
 const PACE: u64 = 64;
 
 /// Connections to one server.
@@ -27,8 +27,8 @@ pub(crate) struct Client {
     connections: Vec<Connection>,
     size: usize,
     depth: usize,
-    /// All that may be outstanding on one connection, and a byte more: what came
-    /// is known to be all if it leaves some of this.
+    /// A buffer of one byte more than may be outstanding on one connection. A read that
+    /// leaves some of it unused has read all that had arrived.
     room: Vec<u8>,
 }
 
@@ -37,18 +37,18 @@ struct Connection {
     stream: TcpStream,
     /// When each outstanding message was sent, the oldest first.
     sent: VecDeque<Instant>,
-    /// How much of the oldest one's reply is there.
+    /// How many bytes of the oldest message's reply have arrived.
     received: usize,
     /// How many bytes the kernel had no room for yet.
     unsent: usize,
 }
 
-/// What came of some time of echoes.
+/// The result of a round of echoes.
 #[derive(Debug)]
 pub(crate) struct Round {
     pub(crate) echoes: u64,
     pub(crate) elapsed: Duration,
-    /// In nanoseconds.
+    /// The latencies, in nanoseconds.
     pub(crate) latencies: Histogram<u64>,
 }
 
@@ -66,8 +66,8 @@ impl Client {
         let connect = |token| {
             let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
             stream.set_nodelay(true)?;
-            // Who is served has been accepted, with all before it: the queue of the
-            // server's socket never fills, however slow the machine is.
+            // An echo shows that the connection, and all before it, has been accepted. So
+            // the queue of the server's socket never fills, however slow the machine is.
             if token % PACE == PACE - 1 {
                 (&stream).write_all(&message)?;
                 (&stream).read_exact(&mut message)?;
@@ -93,8 +93,8 @@ impl Client {
         })
     }
 
-    /// Keeps all connections full for so long: each reply is answered by the next
-    /// message at once. Then awaits the replies that are left.
+    /// Keeps all connections full for `time`: each reply is answered by the next message at
+    /// once. Then awaits the remaining replies.
     pub(crate) fn run(&mut self, time: Duration) -> io::Result<Round> {
         let mut round = Round {
             echoes: 0,
@@ -145,7 +145,7 @@ impl Connection {
         self.flush(room)
     }
 
-    /// Sends as much of what is unsent as there is room for.
+    /// Sends as many of the unsent bytes as the kernel has room for.
     fn flush(&mut self, room: &[u8]) -> io::Result<()> {
         while self.unsent > 0 {
             match send(
@@ -154,7 +154,7 @@ impl Connection {
                 MsgFlags::MSG_NOSIGNAL,
             ) {
                 Ok(count) => self.unsent -= count,
-                // The kernel tells when there is room again.
+                // An event arrives when there is room again.
                 Err(Errno::EAGAIN) => break,
                 Err(error) => return Err(error.into()),
             }
@@ -162,7 +162,7 @@ impl Connection {
         Ok(())
     }
 
-    /// How many bytes there are; they are gone then.
+    /// Discards the bytes that have arrived, and returns their number.
     fn receive(&self, room: &mut [u8]) -> io::Result<usize> {
         match recv(self.stream.as_raw_fd(), room, MsgFlags::MSG_TRUNC) {
             Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
@@ -172,7 +172,7 @@ impl Connection {
         }
     }
 
-    /// How many replies these bytes make whole.
+    /// Returns how many replies these bytes complete.
     fn count(
         &mut self,
         bytes: usize,
@@ -184,10 +184,9 @@ impl Connection {
         let replies = self.received / size;
         self.received %= size;
         for _ in 0..replies {
-            let sent = self
-                .sent
-                .pop_front()
-                .ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "more than was sent"))?;
+            let sent = self.sent.pop_front().ok_or_else(|| {
+                io::Error::new(ErrorKind::InvalidData, "more bytes arrived than were sent")
+            })?;
             let latency = now.duration_since(sent).as_nanos();
             latencies.saturating_record(u64::try_from(latency).map_err(io::Error::other)?);
         }

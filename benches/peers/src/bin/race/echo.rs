@@ -1,4 +1,4 @@
-//! The race: who echoes how much, at what cost, and how late the replies are.
+//! The race: throughput, cost and latency of echoes.
 
 use std::io;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use crate::report::Place;
 use crate::samples::Samples;
 use crate::serve::{self, Buffer, Runtime};
 
-/// The measure by which each percentile of the latencies goes.
+/// The names of the percentiles of the latencies.
 const PERCENTILES: [(&str, f64); 3] = [("p50", 50.0), ("p99", 99.0), ("p99.9", 99.9)];
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
-    /// Who serves.
+    /// The servers.
     #[arg(long, value_enum, value_delimiter = ',', default_values = serve::EVERYBODY)]
     runtimes: Vec<Runtime>,
     /// How long the messages are, in bytes.
@@ -28,7 +28,7 @@ pub(crate) struct Options {
     /// How many messages are outstanding on each connection.
     #[arg(long, value_delimiter = ',', default_values = ["1", "16"])]
     depths: Vec<usize>,
-    /// How often all servers are started anew.
+    /// How often all servers are restarted.
     #[arg(long, default_value_t = 2)]
     starts: usize,
     /// How many turns each server gets per start.
@@ -45,7 +45,7 @@ pub(crate) struct Options {
     client_core: usize,
 }
 
-/// One of those who take part.
+/// A contestant.
 #[derive(Debug)]
 struct Contestant {
     runtime: Runtime,
@@ -53,12 +53,12 @@ struct Contestant {
     client: Client,
 }
 
-/// What a contestant scored.
+/// The figures of a contestant.
 #[derive(Clone, Debug, Default)]
 struct Score {
-    /// Echoes in a second.
+    /// Echoes per second.
     throughput: Samples,
-    /// Nanoseconds of the server's CPU time for an echo.
+    /// Nanoseconds of the server's CPU time per echo.
     cpu: Samples,
     /// Microseconds, in the order of [`PERCENTILES`].
     latencies: [Samples; PERCENTILES.len()],
@@ -130,7 +130,7 @@ fn race(
 }
 
 impl Contestant {
-    /// A turn, and the server's CPU time meanwhile.
+    /// Runs a turn, and returns its result with the server's CPU time.
     fn turn(&mut self, time: Duration) -> io::Result<(Round, Duration)> {
         let before = self.server.cpu_time()?;
         let round = self.client.run(time);

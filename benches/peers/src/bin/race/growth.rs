@@ -1,5 +1,5 @@
-//! How the cost grows with the connections: CPU time of the server per echo, and
-//! what it weighs.
+//! The growth of the cost with the number of connections: CPU time of the server per echo,
+//! and its memory.
 
 use std::io;
 use std::time::Duration;
@@ -15,18 +15,18 @@ use crate::serve::{self, Buffer, Runtime};
 /// The length of a message.
 const MESSAGE: usize = 64;
 
-/// Descriptors that a process needs besides its connections.
+/// The descriptors that a process needs besides its connections.
 const OTHER_DESCRIPTORS: u64 = 64;
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
-    /// Who serves.
+    /// The servers.
     #[arg(long, value_enum, value_delimiter = ',', default_values = serve::EVERYBODY)]
     runtimes: Vec<Runtime>,
     /// How many connections, as far as the limit on descriptors allows.
     #[arg(long, value_delimiter = ',', default_values = ["1", "10", "100", "1000", "10000"])]
     connections: Vec<u64>,
-    /// How often each server is started anew.
+    /// How often each server is restarted.
     #[arg(long, default_value_t = 5)]
     starts: usize,
     /// How many milliseconds make a turn.
@@ -40,12 +40,12 @@ pub(crate) struct Options {
     client_core: usize,
 }
 
-/// What a runtime scored.
+/// The figures of a runtime.
 #[derive(Clone, Debug, Default)]
 struct Score {
-    /// Nanoseconds of the server's CPU time for an echo.
+    /// Nanoseconds of the server's CPU time per echo.
     cpu: Samples,
-    /// Echoes in a second.
+    /// Echoes per second.
     throughput: Samples,
     /// Resident bytes of the whole server.
     memory: Samples,
@@ -63,8 +63,8 @@ pub(crate) fn measure(options: &Options) -> io::Result<()> {
     Ok(())
 }
 
-/// A server has the machine to itself in its turn: all of them together would
-/// have more descriptors than one client may.
+/// Each server has the machine to itself in its turn, because together they would need more
+/// descriptors than one client may have.
 fn measure_with(choice: &Options, runtimes: &[Runtime], connections: usize) -> io::Result<()> {
     limit_time(300);
     println!(
@@ -87,8 +87,8 @@ fn measure_with(choice: &Options, runtimes: &[Runtime], connections: usize) -> i
             score.cpu.push(cpu.as_secs_f64() * 1e9 / echoes);
             score.throughput.push(echoes / round.elapsed.as_secs_f64());
             score.memory.push(server.resident_bytes()? as f64);
-            // The server goes first, so its port and not the client's has to
-            // wait out the old connections.
+            // The server closes first, so that its port, and not the client's, waits for
+            // the old connections.
             drop(server);
         }
     }

@@ -1,9 +1,9 @@
-//! The end-to-end race: echo servers on every runtime, over sizes, connections
-//! and depths, and how what an echo costs grows with the connections.
+//! The end-to-end race: echo servers on every runtime, with several sizes, connections and
+//! depths, and the growth of the cost with the connections.
 //!
-//! A binary of its own, like `timers`: what it instantiates would change how the
-//! compiler divides and inlines the code whose instructions the other one counts.
-//! `README.md` says what is measured and how.
+//! A separate binary, like `timers`: the code that it instantiates would change how the
+//! compiler divides and inlines the code whose instructions `instructions` counts.
+//! `README.md` describes the measurements.
 
 #[path = "../../child.rs"]
 #[expect(dead_code, reason = "the other programs use all of it")]
@@ -37,7 +37,7 @@ struct Arguments {
 enum Command {
     /// Throughput, server CPU time and latency of echoes.
     Echo(echo::Options),
-    /// What an echo costs, and the server weighs, with 1 to 10 000 connections.
+    /// The cost of an echo and the server's memory, with 1 to 10 000 connections.
     Growth(growth::Options),
     /// Serves echo, prints its port, and exits when all connections have closed.
     Serve(serve::Options),

@@ -1,8 +1,8 @@
-//! The bounds that coreloop is to keep, and where the ones are held that no figure
-//! of a run can tell.
+//! The bounds that coreloop should meet, and the tests for conditions that no figure of a
+//! run shows.
 
-/// A bound by the name that the program which measures it gives it. A `*` at the
-/// end stands for all ways in which it is measured.
+/// A bound. `key` is its name in the program that measures it; a `*` at the end stands for
+/// all ways in which it is measured.
 #[derive(Debug)]
 pub(crate) struct Bound {
     pub(crate) topic: &'static str,
@@ -14,7 +14,7 @@ const fn bound(topic: &'static str, what: &'static str, key: &'static str) -> Bo
     Bound { topic, what, key }
 }
 
-/// All that are measured, in the order of the report.
+/// All bounds on figures, in the order of the report.
 pub(crate) const BOUNDS: &[Bound] = &[
     bound(
         "loop",
@@ -68,7 +68,7 @@ pub(crate) const BOUNDS: &[Bound] = &[
     ),
     bound(
         "locks",
-        "`Mutex` that nobody else wants, times the best peer's",
+        "uncontended `Mutex`, times the best peer's",
         "Mutex, uncontended",
     ),
     bound("locks", "times tokio's", "Mutex, uncontended, tokio"),
@@ -79,7 +79,7 @@ pub(crate) const BOUNDS: &[Bound] = &[
     ),
     bound(
         "locks",
-        "`Semaphore` that nobody else wants, times the best peer's",
+        "uncontended `Semaphore`, times the best peer's",
         "Semaphore, uncontended",
     ),
     bound("locks", "times tokio's", "Semaphore, uncontended, tokio"),
@@ -90,7 +90,7 @@ pub(crate) const BOUNDS: &[Bound] = &[
     ),
     bound(
         "locks",
-        "`Mutex` that 8 tasks want, whose holder yields, times the best peer's",
+        "`Mutex` contended by 8 tasks, whose holder yields, times the best peer's",
         "Mutex, contended by 8 tasks whose holder yields",
     ),
     bound(
@@ -120,17 +120,17 @@ pub(crate) const BOUNDS: &[Bound] = &[
     ),
     bound(
         "locks",
-        "bytes of a `Mutex<()>`, tokio's being the bound",
+        "bytes of a `Mutex<()>`, with tokio's as the bound",
         "bytes of Mutex<()>",
     ),
     bound(
         "locks",
-        "bytes of a `Semaphore`, tokio's being the bound",
+        "bytes of a `Semaphore`, with tokio's as the bound",
         "bytes of Semaphore",
     ),
     bound(
         "locks",
-        "bytes of a `Notify`, tokio's being the bound",
+        "bytes of a `Notify`, with tokio's as the bound",
         "bytes of Notify",
     ),
     bound(
@@ -140,7 +140,7 @@ pub(crate) const BOUNDS: &[Bound] = &[
     ),
     bound(
         "channels",
-        "`oneshot` made, sent, received, times the best peer's",
+        "`oneshot` created, sent, received, times the best peer's",
         "oneshot made, sent, received",
     ),
     bound(
@@ -175,7 +175,7 @@ pub(crate) const BOUNDS: &[Bound] = &[
     ),
     bound(
         "network",
-        "the same by hyper with `Connection: close`",
+        "the same with hyper and `Connection: close`",
         "a connection per request, hyper, \"Connection: close\": CPU per request, coreloop/tokio",
     ),
     bound(
@@ -195,7 +195,7 @@ pub(crate) const BOUNDS: &[Bound] = &[
     ),
     bound(
         "network",
-        "the same by tokio's traits",
+        "the same with tokio's traits",
         "64 KiB echo over TLS, each message read before it is written: throughput, coreloop, \
          tokio-io/tokio",
     ),
@@ -236,7 +236,7 @@ pub(crate) const BOUNDS: &[Bound] = &[
     ),
     bound(
         "structure",
-        "a guard's cleanup handed over, ns",
+        "a dropped guard's cleanup queued, ns",
         "guard handed over",
     ),
     bound(
@@ -258,8 +258,8 @@ pub(crate) const BOUNDS: &[Bound] = &[
 ];
 
 impl Bound {
-    /// Whether this figure is one that the bound is for; if it was measured in
-    /// several ways, in which.
+    /// Returns the way in which the figure `key` was measured, which is empty if there is only
+    /// one, or `None` if the bound is not for this figure.
     pub(crate) fn way<'a>(&self, key: &'a str) -> Option<&'a str> {
         match self.key.strip_suffix('*') {
             Some(start) => key.strip_prefix(start),
@@ -268,11 +268,11 @@ impl Bound {
     }
 }
 
-/// A bound that is a condition, and no figure.
+/// A bound that is a condition and not a figure.
 #[derive(Debug)]
 pub(crate) struct Condition {
     pub(crate) what: &'static str,
-    /// The package and the names of the tests that hold it, if there are such.
+    /// The package and the names of the tests that check the condition, if there are any.
     pub(crate) package: &'static str,
     pub(crate) tests: &'static [&'static str],
 }
@@ -289,33 +289,32 @@ const fn condition(
     }
 }
 
-/// All of them.
+/// All conditions.
 pub(crate) const CONDITIONS: &[Condition] = &[
     condition(
-        "an item of a generator: no allocation",
+        "an item of a generator needs no allocation",
         "coreloop",
         &["stream_allocations"],
     ),
     condition(
-        "1000 wakes from other threads while the loop sleeps: one write",
+        "1000 wakes from other threads while the loop is parked cause one write",
         "coreloop-runtime",
         &["runtime_turn"],
     ),
     condition(
-        "connections lost from the queue over 38 `kill -9` under 256 clients, with 1, 2 and 4 \
-         workers: none",
+        "38 `kill -9` under 256 clients, with 1, 2 and 4 workers, lose no connection from the queue",
         "coreloop",
         &["process_storm"],
     ),
     condition(
-        "requests that fail over 50 reloads, 20 times scaling 4 to 2 to 4, and upgrades, those to a \
-         broken binary too, all under load: none",
+        "no request fails in 50 reloads, 20 scalings from 4 to 2 to 4, and upgrades, also to a \
+         broken binary, all under load",
         "coreloop",
         &["process_storm", "process_storm_upgrade"],
     ),
     condition(
-        "a task with no guard and no scope: at most 4 instructions more per poll than before there \
-         were any; the bound on instructions per echo has no room for more",
+        "guards and scopes add at most 4 instructions to the poll of a task that uses neither; the \
+         bound on instructions per echo leaves no room for more",
         "",
         &[],
     ),

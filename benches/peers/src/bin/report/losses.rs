@@ -1,4 +1,4 @@
-//! Where a peer is better than coreloop, beyond what the turns differ by.
+//! The figures for which a peer is better than coreloop, beyond the spread of the turns.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::results::{Results, Row};
 
-/// A figure by which a peer is better.
+/// A figure for which a peer is better.
 #[derive(Debug)]
 pub(crate) struct Loss<'a> {
     pub(crate) own: &'a Row,
@@ -15,11 +15,12 @@ pub(crate) struct Loss<'a> {
     pub(crate) factor: f64,
 }
 
-/// All of them, the largest first: for each case and measure the best peer whose
-/// middle half of turns is all better than coreloop's. The bare loop is no peer:
-/// it is what there is to lose against.
+/// Returns all losses, the largest first: for each case and measure, the best peer whose
+/// middle half of turns is entirely better than coreloop's. The bare loop does not count as
+/// a peer, because it is a lower limit.
 pub(crate) fn losses(results: &Results) -> Vec<Loss<'_>> {
-    // Who was measured alone with the bare loop is compared by that.
+    // Runtimes that were measured alone with the bare loop are compared by their ratio to
+    // it.
     let apart = |row: &Row| row.part == "cpu" && row.measure == "CPU";
     let own = results
         .rows
@@ -36,7 +37,7 @@ fn is_own(row: &Row) -> bool {
 
 fn is_peer(row: &Row) -> bool {
     !is_own(row) && !row.who.starts_with("bare") && !row.who.starts_with("coreloop")
-        // Workers of coreloop's, as threads.
+        // Worker threads are coreloop's too.
         && row.who != "worker threads"
 }
 
@@ -70,11 +71,11 @@ fn loss<'a>(results: &'a Results, own: &'a Row) -> Option<Loss<'a>> {
     })
 }
 
-/// What is known about losses, from a file that people write.
+/// The known reasons for losses, from a file that is written by hand.
 ///
-/// It has a heading `## name` for each reason, then a line `for: words; words`,
-/// and text. A reason is for the losses in whose description all words of one of
-/// its lists are found.
+/// The file has a heading `## name` for each reason, then a line `for: words; words`, and
+/// text. A reason explains a loss if the loss's description contains all words of one of
+/// its lists.
 #[derive(Debug, Default)]
 pub(crate) struct Reasons(Vec<Reason>);
 
@@ -110,7 +111,7 @@ impl Reasons {
         Reasons(reasons.collect())
     }
 
-    /// Why this is so, if somebody has found out.
+    /// Returns the reason for a loss, if it is known.
     pub(crate) fn of(&self, loss: &Loss<'_>) -> Option<&Reason> {
         let row = loss.own;
         let description = format!("{} {} {}", row.part, row.case, row.measure);

@@ -1,4 +1,4 @@
-//! What the figures were taken on, and of.
+//! The machine of the measurements, and the versions of the contestants.
 
 use std::env;
 use std::fs;
@@ -6,7 +6,7 @@ use std::io;
 use std::process::Command;
 use std::thread;
 
-/// The crates whose versions matter.
+/// The crates whose versions the report shows.
 const CRATES: [&str; 16] = [
     "coreloop",
     "tokio",
@@ -56,7 +56,7 @@ fn processor() -> io::Result<String> {
         .to_owned())
 }
 
-/// The versions of those who take part.
+/// Returns the versions of the contestants.
 fn versions() -> io::Result<String> {
     let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
     let tree = output(Command::new(cargo).args([

@@ -5,8 +5,8 @@
 //! cargo run --release -p coreloop-peers --bin report
 //! ```
 //!
-//! The measuring is done by the other programs of this package, which this one
-//! builds and runs; `README.md` says what each does and how.
+//! Other programs of this package do the measuring. This one builds and runs them;
+//! `README.md` describes the measurements.
 
 mod bounds;
 mod losses;
@@ -37,21 +37,21 @@ use crate::results::Results;
 #[derive(Debug, Parser)]
 #[command(version, about)]
 struct Options {
-    /// Measures a little of everything, to see whether it works. The figures say
-    /// nothing, so the report goes beside the program unless --folder is given.
+    /// Measures a little of everything, to check that it works. The figures mean nothing,
+    /// so the report is written beside the program unless --folder is given.
     #[arg(long)]
     quick: bool,
-    /// Measures nothing, and writes the report from results that were saved.
+    /// Measures nothing, and writes the report from saved results.
     #[arg(long, conflicts_with = "quick")]
     from: Option<PathBuf>,
-    /// Where `REPORT.md` goes, and the folder `report` with the rest.
+    /// The folder for `REPORT.md`, and for the folder `report` with the other files.
     #[arg(long)]
     folder: Option<PathBuf>,
-    /// Runs those programs alone in whose name or words this is; `tests` are the
-    /// tests. The report then knows nothing of the others.
+    /// Runs only the programs whose name or words contain this text; `tests` are the tests.
+    /// The report then lacks the others.
     #[arg(long, conflicts_with = "from", requires = "folder")]
     only: Option<String>,
-    /// Does not build the programs that measure first.
+    /// Does not build the measuring programs first.
     #[arg(long)]
     built: bool,
 }

@@ -6,7 +6,7 @@ use crate::bounds::{BOUNDS, CONDITIONS};
 use crate::losses::{self, Reason, Reasons};
 use crate::results::{Results, Row, distinct};
 
-/// A part whose figures are of the kind: so many nanoseconds, the fastest turn.
+/// The parts whose figures are times in nanoseconds, of the fastest turn, with their titles.
 const PRIMITIVES: [(&str, &str); 5] = [
     ("tasks", "Tasks"),
     ("channels", "Channels"),
@@ -16,32 +16,34 @@ const PRIMITIVES: [(&str, &str); 5] = [
 ];
 
 const METHOD: &str = "\
-- Everything runs on this one machine, over 127.0.0.1, in one run; a release build of cargo's, the \
-same for all.
-- Servers are processes pinned to core 0, the client is plain sockets pinned to core 1 and not a \
-user of any of the runtimes. With a worker per core, servers are measured pinned and free, and the \
-client is on no certain core.
-- Who is compared takes turns of some ten to hundred milliseconds, and is started anew several \
-times. What slows the machine for a while slows all, and what is quoted is the middle turn, with the \
-range that the middle half of all turns lies in: `100 (98–103)`.
-- Beside throughput stands the CPU time that the server used for each request, user and system \
-together. The client and the kernel's part of it often decide how many requests there are in a \
-second; what they cost the server is told by its own clock.
-- A ratio is the median of the ratios turn by turn; for what takes nanoseconds it is that of the \
-fastest turns, as noise only adds to those. `benches/peers/README.md` says how each figure is taken.";
+- Everything runs on this one machine, over 127.0.0.1, in one run. All programs are built with \
+cargo's release profile.
+- Servers are processes pinned to core 0. The client uses plain sockets and none of the runtimes, \
+and is pinned to core 1. With a worker per core, servers are measured both pinned and free, and \
+the client is not pinned.
+- The contestants take turns of tens to hundreds of milliseconds, and are restarted several \
+times, so that a disturbance of the machine affects all of them. The figure is the median turn, \
+followed by the range of the middle half of all turns: `100 (98–103)`.
+- Beside the throughput stands the server's CPU time per request, user and system together. The \
+throughput often depends on the client and on the kernel's work for it; the server's CPU time does \
+not.
+- A ratio is the median of the ratios of pairs of turns. For operations that take nanoseconds it \
+is the ratio of the fastest turns, because noise only adds to a time; so it may lie outside the \
+range. `benches/peers/README.md` says how each figure is measured.";
 
 pub(crate) fn write(results: &Results, reasons: &Reasons) -> String {
     let mut text = String::new();
-    text.push_str("# What coreloop costs, beside its peers\n\n");
+    text.push_str("# The cost of coreloop and of its peers\n\n");
     text.push_str(
-        "Written by a program, which measures all of it, from `benches/report/results.tsv`:\n\n\
+        "This command measures all figures, saves them in `benches/report/results.tsv`, and writes \
+         this report from them:\n\n\
          ```sh\ncargo run --release -p coreloop-peers --bin report\n```\n\n\
-         It takes a quarter of an hour and wants Linux, two cores with nothing else to do, `valgrind` \
-         and `wrk`. `--from benches/report/results.tsv` only writes the report again.\n\n\
+         It takes a quarter of an hour and needs Linux, two idle cores, `valgrind` and `wrk`. With \
+         `--from benches/report/results.tsv` it only writes the report again.\n\n\
          | | |\n|---|---|\n",
     );
-    let told = results.about.iter();
-    for (name, value) in told.filter(|(name, _)| !name.starts_with("test ")) {
+    let about = results.about.iter();
+    for (name, value) in about.filter(|(name, _)| !name.starts_with("test ")) {
         line(&mut text, &[name.clone(), value.clone()]);
     }
     text.push_str("\n![the race](report/race.svg)\n\n## How\n\n");
@@ -50,10 +52,10 @@ pub(crate) fn write(results: &Results, reasons: &Reasons) -> String {
     bounds(&mut text, results);
     text.push_str("## Echo\n\n");
     text.push_str(
-        "So many connections, with so many messages outstanding on each (depth); a reply is \
-         answered by the next message at once. Buffers are 4 KiB for messages of 64 B, and 16 KiB for \
-         those of 16 KiB. Latencies are those of a client that keeps the server busy: where many \
-         messages are outstanding, most of each is the wait for its turn.\n\n\
+        "The depth is the number of messages outstanding on each connection; the client answers each \
+         reply with the next message at once. Buffers are 4 KiB for messages of 64 B, and 16 KiB for \
+         messages of 16 KiB. Since the client keeps the server busy, a latency at a large depth is \
+         mostly the time that a message waits for its turn.\n\n\
          ![throughput](report/throughput.svg)\n\n![CPU time](report/cpu.svg)\n\n\
          ![latency](report/latency.svg)\n\n",
     );
@@ -90,9 +92,9 @@ pub(crate) fn write(results: &Results, reasons: &Reasons) -> String {
         matrix(&mut text, results, part);
     }
     text.push_str(
-        "The fastest turn, and in brackets the middle half of the turns. All channels and locks run \
-         on coreloop's loop, so that only they differ; `tokio on tokio` and `tokio at home` are \
-         tokio's on its own.\n\n",
+        "Each figure is the fastest turn, followed by the range of the middle half of the turns. All \
+         channels and locks run on coreloop's loop, so that the loop makes no difference; `tokio on \
+         tokio` and `tokio at home` are tokio's channels and locks on tokio's runtime.\n\n",
     );
     losses_section(&mut text, results, reasons);
     text
@@ -106,11 +108,7 @@ fn bounds(text: &mut String, results: &Results) {
         .filter(|row| row.part == "bounds")
         .collect();
     let met = rows.iter().filter(|row| row.verdict == "met").count();
-    let _ = writeln!(
-        text,
-        "What coreloop is to reach: {met} of {} figures do.\n",
-        rows.len()
-    );
+    let _ = writeln!(text, "coreloop meets {met} of {} bounds.\n", rows.len());
     heads(text, &["", "what", "bound", "measured", "range", "verdict"]);
     let mut topic = "";
     for bound in BOUNDS {
@@ -143,8 +141,8 @@ fn bounds(text: &mut String, results: &Results) {
         verdict(text, name, &row.case, row);
         name = "";
     }
-    text.push_str("\nWhat no figure tells is held by tests, which the same run runs:\n\n");
-    heads(text, &["what", "by"]);
+    text.push_str("\nTests check the conditions that no figure shows; the same run runs them:\n\n");
+    heads(text, &["condition", "test"]);
     for condition in CONDITIONS {
         let tests = condition.tests.iter().map(|name| {
             let remark = format!("test {name}");
@@ -168,7 +166,7 @@ fn verdict(text: &mut String, topic: &str, what: &str, row: &Row) {
     let range = spread.map_or(String::new(), |spread| {
         format!("{}–{}", number(spread.lower), number(spread.upper))
     });
-    // Who the best peer is, where the bound is against the best.
+    // Adds the name of the best peer, if the bound compares with the best one.
     let against = row.who.strip_prefix("ratio coreloop/");
     let what = match against {
         Some(peer) if what.contains("best peer") => format!("{what} ({peer})"),
@@ -190,8 +188,8 @@ fn verdict(text: &mut String, topic: &str, what: &str, row: &Row) {
 fn growth(text: &mut String, results: &Results) {
     text.push_str(
         "## From 1 to 10 000 connections\n\n\
-         64-byte echoes, one message outstanding on each connection, buffers of 1 KiB; each server \
-         alone in its turn, in a new process. Resident is the whole server.\n\n\
+         64-byte echoes, one message outstanding on each connection, buffers of 1 KiB. In its turn \
+         each server runs alone, in a new process. \"Resident\" is the memory of the whole server.\n\n\
          ![growth](report/growth.svg)\n\n",
     );
     for (measure, title, scale) in [
@@ -214,7 +212,9 @@ fn growth(text: &mut String, results: &Results) {
         text.push('\n');
     }
     text.push_str("## Memory of an idle connection\n\n![memory](report/memory.svg)\n\n");
-    text.push_str("Resident bytes for each of 10 000, whose handler has a 64-byte buffer.\n\n");
+    text.push_str(
+        "Resident bytes for each of 10 000 connections, whose handlers have a 64-byte buffer.\n\n",
+    );
     for case in results.cases("memory") {
         table(text, results, "memory", case);
     }
@@ -225,7 +225,7 @@ fn section(text: &mut String, results: &Results, part: &str, case: &str) {
     table(text, results, part, case);
 }
 
-/// Who scored what in a case.
+/// Writes the figures of a case, with a line for each contestant.
 fn table(text: &mut String, results: &Results, part: &str, case: &str) {
     let rows = results
         .rows
@@ -262,7 +262,7 @@ fn table(text: &mut String, results: &Results, part: &str, case: &str) {
     text.push('\n');
 }
 
-/// All cases of a part, and all who took part in any.
+/// Writes the figures of all cases of a part, with a column for each contestant.
 fn matrix(text: &mut String, results: &Results, part: &str) {
     let everybody = results.contestants(part);
     let head: Vec<&str> = [""].into_iter().chain(everybody.iter().copied()).collect();
@@ -284,17 +284,27 @@ fn losses_section(text: &mut String, results: &Results, reasons: &Reasons) {
     text.push_str("## Where coreloop loses\n\n");
     let losses = losses::losses(results);
     if losses.is_empty() {
-        text.push_str("Nowhere in this run, beyond what the turns differ by.\n");
+        text.push_str(
+            "Nowhere in this run: no peer is better by more than the spread of the turns.\n",
+        );
         return;
     }
     text.push_str(
-        "Every figure by which a peer is better, and by so much that the middle halves of the turns \
-         do not touch; the best such peer of each. The bare loop is left out: it is a floor, which \
-         the bounds speak of. `times` says how many times as good the peer is.\n\n",
+        "Every figure for which a peer is better, by so much that the middle halves of the turns do \
+         not overlap, with the best such peer. The bare loop is left out: it is a lower limit, and \
+         the bounds compare coreloop with it. `times` says how many times as good the peer is.\n\n",
     );
     heads(
         text,
-        &["where", "by", "coreloop", "better", "is", "times", "why"],
+        &[
+            "case",
+            "measure",
+            "coreloop",
+            "best peer",
+            "its figure",
+            "times",
+            "reason",
+        ],
     );
     let mut quoted: Vec<&Reason> = Vec::new();
     for loss in &losses {
@@ -315,7 +325,7 @@ fn losses_section(text: &mut String, results: &Results, reasons: &Reasons) {
                 cell(loss.peer, 1.0),
                 format!("{:.2}", loss.factor),
                 reason
-                    .map_or("not looked into yet", |reason| &reason.name)
+                    .map_or("not examined yet", |reason| &reason.name)
                     .to_owned(),
             ],
         );
@@ -325,7 +335,7 @@ fn losses_section(text: &mut String, results: &Results, reasons: &Reasons) {
     }
 }
 
-/// What is quoted, and the middle half of the turns.
+/// Formats the quoted figure, and the range of the middle half of the turns.
 fn cell(row: &Row, scale: f64) -> String {
     let quoted = number(row.figure.quoted / scale);
     match row.figure.spread {
@@ -337,7 +347,7 @@ fn cell(row: &Row, scale: f64) -> String {
     }
 }
 
-/// As many places as tell something: three digits and a bit.
+/// Formats a figure with three or four significant digits.
 pub(crate) fn number(figure: f64) -> String {
     let places = match figure.abs() {
         size if size >= 100.0 => 0,

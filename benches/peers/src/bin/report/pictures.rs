@@ -7,10 +7,10 @@ use plotters::prelude::{IntoDrawingArea, SVGBackend, WHITE};
 use crate::plots::{Area, Bar, Curves, Drawn, Panel, Point, bars, curves, legend};
 use crate::results::{Results, Row};
 
-/// How high the row of colours is.
+/// The height of the legend.
 const LEGEND: i32 = 32;
 
-/// Draws all of them into a folder.
+/// Draws all pictures into a folder.
 pub(crate) fn draw(results: &Results, folder: &Path) -> Drawn {
     race(results, &folder.join("race.svg"))?;
     let everybody = results.contestants("echo");
@@ -47,7 +47,7 @@ pub(crate) fn draw(results: &Results, folder: &Path) -> Drawn {
     cores(results, &folder.join("cores.svg"))
 }
 
-/// The headline: 64 connections, 64 bytes.
+/// Draws the headline picture: 64 connections, 64 bytes.
 fn race(results: &Results, file: &Path) -> Drawn {
     let case = "64 B, connections 64, depth 1";
     let panel = |measure, title: &str, unit| Panel {
@@ -124,7 +124,7 @@ fn growth(results: &Results, file: &Path) -> Drawn {
     Ok(())
 }
 
-/// The CPU time of each request by hyper, and of each connection.
+/// Draws the CPU time per request with hyper, and per connection.
 fn http(results: &Results, file: &Path) -> Drawn {
     let cases = results.cases("servers").into_iter().filter(|case| {
         let words = ["hyper", "connection per request"];
@@ -136,7 +136,7 @@ fn http(results: &Results, file: &Path) -> Drawn {
     grid(file, &[], &panels, 2)
 }
 
-/// The CPU time of an echo with a worker for each core.
+/// Draws the CPU time per echo with a worker for each core.
 fn cores(results: &Results, file: &Path) -> Drawn {
     let cases = results.cases("cores").into_iter();
     let panels: Vec<Panel> = cases
@@ -155,8 +155,8 @@ fn cpu(results: &Results, part: &str, case: &str, unit: &'static str) -> Panel {
     }
 }
 
-/// Panels side by side and below each other, with a legend unless the bars have
-/// their names below them.
+/// Draws panels side by side and below each other, with a legend unless the bars have their
+/// names below them.
 fn grid(file: &Path, everybody: &[&str], panels: &[Panel], columns: usize) -> Drawn {
     let lines = panels.len().div_ceil(columns).max(1);
     let top = if everybody.is_empty() { 0 } else { LEGEND };

@@ -17,7 +17,7 @@ pub(crate) type Drawn = Result<(), Box<dyn Error>>;
 const FONT: &str = "sans-serif";
 const GREY: RGBColor = RGBColor(0xd8, 0xd8, 0xd8);
 
-/// One colour for each, in all pictures.
+/// Returns the colour of a contestant, which is the same in all pictures.
 fn colour(who: &str) -> RGBColor {
     const COLOURS: [(&str, RGBColor); 9] = [
         ("bare", RGBColor(0x8a, 0x8a, 0x8a)),
@@ -34,7 +34,7 @@ fn colour(who: &str) -> RGBColor {
     found.map_or(BLACK, |(_, colour)| *colour)
 }
 
-/// A figure with the range it lies in.
+/// A figure and its range.
 #[derive(Clone, Debug)]
 pub(crate) struct Bar {
     pub(crate) who: String,
@@ -43,7 +43,7 @@ pub(crate) struct Bar {
     pub(crate) high: f64,
 }
 
-/// Bars in groups, on one scale.
+/// Groups of bars on one scale.
 #[derive(Clone, Debug)]
 pub(crate) struct Panel {
     pub(crate) title: String,
@@ -52,7 +52,7 @@ pub(crate) struct Panel {
     pub(crate) logarithmic: bool,
 }
 
-/// A curve for each of them, on logarithmic scales.
+/// A curve for each contestant, on logarithmic scales.
 #[derive(Clone, Debug)]
 pub(crate) struct Curves {
     pub(crate) title: String,
@@ -61,7 +61,7 @@ pub(crate) struct Curves {
     pub(crate) curves: Vec<(String, Vec<Point>)>,
 }
 
-/// A place on a curve, with the range it lies in.
+/// A point of a curve, and its range.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Point {
     pub(crate) across: f64,
@@ -70,7 +70,7 @@ pub(crate) struct Point {
     pub(crate) high: f64,
 }
 
-/// What each colour stands for, in a row.
+/// Draws the legend of the colours, in a row.
 pub(crate) fn legend(area: &Area<'_>, everybody: &[&str]) -> Drawn {
     let style = TextStyle::from((FONT, 14).into_font());
     let mut left = 16;
@@ -89,7 +89,7 @@ pub(crate) fn legend(area: &Area<'_>, everybody: &[&str]) -> Drawn {
     Ok(())
 }
 
-/// Draws bars, on a part of the whole picture.
+/// Draws bars in a part of the picture.
 pub(crate) fn bars(whole: &Area<'_>, area: &Area<'_>, panel: &Panel) -> Drawn {
     let highs = panel.groups.iter().flat_map(|(_, bars)| bars);
     let highest = highs.clone().map(|bar| bar.high.max(bar.figure));
@@ -100,7 +100,7 @@ pub(crate) fn bars(whole: &Area<'_>, area: &Area<'_>, panel: &Panel) -> Drawn {
     }
     if panel.logarithmic {
         let floor = lowest.fold(f64::INFINITY, f64::min).max(highest / 1e9);
-        // Whole decades, so that each axis has two numbers at least.
+        // Whole decades, so that each axis has at least two numbers.
         let floor = 10_f64.powf(floor.log10().floor());
         let top = 10_f64.powf(highest.log10().ceil());
         draw_bars(whole, area, panel, floor, Scale::Logarithmic(top))
@@ -115,7 +115,8 @@ enum Scale {
     Logarithmic(f64),
 }
 
-/// The axes differ in type by their scale, and what is drawn on them does not.
+/// Draws a panel. This is a macro, because the type of the axes depends on their scale, and
+/// the drawing does not.
 macro_rules! draw_on {
     ($whole:expr, $area:expr, $panel:expr, $floor:expr, $range:expr) => {{
         let panel = $panel;
@@ -220,7 +221,7 @@ pub(crate) fn curves(area: &Area<'_>, picture: &Curves) -> Drawn {
     Ok(())
 }
 
-/// A number on an axis: `12k`, `1.5M`.
+/// Formats a number on an axis: `12k`, `1.5M`.
 fn short(figure: f64) -> String {
     let (figure, unit) = match figure.abs() {
         size if size >= 1e9 => (figure / 1e9, "G"),

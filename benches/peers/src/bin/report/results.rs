@@ -1,7 +1,7 @@
-//! The figures, as the programs that measure noted them in a file.
+//! The figures, from the file into which the measuring programs wrote them.
 //!
-//! The file has lines about the machine first, which begin with `# `, then the
-//! names of the columns, then a line for each figure.
+//! The file begins with lines about the machine, which start with `# `. The names of the
+//! columns follow, and then a line for each figure.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -10,15 +10,15 @@ use std::path::Path;
 use crate::report::{COLUMNS, Figure};
 use crate::samples::Spread;
 
-/// All that was measured.
+/// The results of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Results {
-    /// What is said of the machine and the run, in order.
+    /// Names and values about the machine and the run, in order.
     pub(crate) about: Vec<(String, String)>,
     pub(crate) rows: Vec<Row>,
 }
 
-/// One figure.
+/// A figure.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     pub(crate) part: String,
@@ -32,7 +32,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// Where the middle half of the turns lies, or the figure itself.
+    /// Returns the range of the middle half of the turns, or the figure itself.
     pub(crate) fn range(&self) -> (f64, f64) {
         let quoted = self.figure.quoted;
         self.figure
@@ -40,7 +40,7 @@ impl Row {
             .map_or((quoted, quoted), |spread| (spread.lower, spread.upper))
     }
 
-    /// Whether more of it is better.
+    /// Returns whether a larger figure is better.
     pub(crate) fn more_is_better(&self) -> bool {
         self.unit == "/s"
     }
@@ -95,7 +95,7 @@ impl Row {
 }
 
 impl Results {
-    /// Begins a file, for the programs to go on with.
+    /// Creates a file, to which the programs append.
     pub(crate) fn start(file: &Path, about: &[(String, String)]) -> io::Result<()> {
         let mut text = String::new();
         for (name, value) in about {
@@ -106,7 +106,7 @@ impl Results {
         fs::write(file, text)
     }
 
-    /// Adds something about the run to a file.
+    /// Appends a remark about the run to a file.
     pub(crate) fn remark(file: &Path, name: &str, value: &str) -> io::Result<()> {
         let mut file = OpenOptions::new().append(true).open(file)?;
         file.write_all(about_line(name, value).as_bytes())
@@ -129,7 +129,7 @@ impl Results {
         Ok(results)
     }
 
-    /// The figures of a part by a measure.
+    /// Returns the figures of a part for a measure.
     pub(crate) fn select<'a>(
         &'a self,
         part: &'a str,
@@ -139,17 +139,17 @@ impl Results {
         rows.filter(move |row| row.part == part && row.measure == measure)
     }
 
-    /// The cases of a part, in the order in which they were measured.
+    /// Returns the cases of a part, in the order in which they were measured.
     pub(crate) fn cases(&self, part: &str) -> Vec<&str> {
         distinct(self.of(part).map(|row| row.case.as_str()))
     }
 
-    /// Who took part in a part, in the order of the first case.
+    /// Returns the contestants of a part, in the order of the first case.
     pub(crate) fn contestants(&self, part: &str) -> Vec<&str> {
         distinct(self.of(part).map(|row| row.who.as_str()))
     }
 
-    /// One figure.
+    /// Returns one figure.
     pub(crate) fn find(&self, part: &str, case: &str, who: &str, measure: &str) -> Option<&Row> {
         self.of(part)
             .find(|row| row.case == case && row.who == who && row.measure == measure)
@@ -164,7 +164,7 @@ fn about_line(name: &str, value: &str) -> String {
     format!("# {name}\t{}\n", value.replace(['\n', '\t'], " "))
 }
 
-/// Each once, in the order in which they come first.
+/// Returns each item once, in the order of the first occurrences.
 pub(crate) fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut seen = Vec::new();
     for name in names {

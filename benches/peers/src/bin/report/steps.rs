@@ -1,4 +1,4 @@
-//! The programs that measure, one after the other.
+//! The measuring programs, which run one after another.
 
 use std::env;
 use std::error::Error;
@@ -12,7 +12,7 @@ use crate::bounds::CONDITIONS;
 use crate::report::RESULTS;
 use crate::results::{Results, distinct};
 
-/// A program, what it is told, and what it is told in a quick run.
+/// A program, with its arguments in a full and in a quick run.
 struct Step {
     program: &'static str,
     full: &'static str,
@@ -27,7 +27,7 @@ const fn step(program: &'static str, full: &'static str, quick: &'static str) ->
     }
 }
 
-/// All of them, within a quarter of an hour on two cores.
+/// All steps, which take a quarter of an hour on two cores.
 const STEPS: [Step; 20] = [
     step(
         "coreloop-peers",
@@ -103,18 +103,18 @@ const STEPS: [Step; 20] = [
     step("processes", "idle --seconds 20", "idle --seconds 5"),
 ];
 
-/// Where the programs are: beside this one.
+/// Returns the folder of the programs, which is this program's folder.
 pub(crate) fn programs() -> io::Result<PathBuf> {
     let own = env::current_exe()?;
     let folder = own.parent().unwrap_or(Path::new("."));
     Ok(folder.to_owned())
 }
 
-/// Builds the programs. `processes` apart: its feature would change the tokio that
-/// the others measure.
+/// Builds the programs. `processes` is built separately, because its feature would change
+/// the tokio that the others measure.
 pub(crate) fn build() -> Result<(), Box<dyn Error>> {
     if !programs()?.ends_with("release") {
-        return Err("what a debug build costs says nothing: use --release".into());
+        return Err("the figures of a debug build mean nothing: use --release".into());
     }
     let bins = ["coreloop-peers", "structure", "timers", "race", "servers"];
     let mut plain: Vec<OsString> = Vec::new();
@@ -134,8 +134,8 @@ pub(crate) fn build() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Has all of them note what they measure in the file. What fails is remarked on
-/// there, and the others go on.
+/// Runs all programs, which append their figures to the file. A program that fails gets a
+/// remark there, and the others run.
 pub(crate) fn run(programs: &Path, file: &Path, quick: bool, only: Option<&str>) -> io::Result<()> {
     let wanted = |name: &str| only.is_none_or(|only| name.contains(only));
     let begun = Instant::now();
@@ -172,10 +172,10 @@ pub(crate) fn run(programs: &Path, file: &Path, quick: bool, only: Option<&str>)
     Results::remark(file, "measured for", &format!("{minutes:.1} minutes"))
 }
 
-/// Runs the tests that hold what no figure tells, and remarks on each.
+/// Runs the tests of the conditions that no figure shows, and adds a remark on each.
 fn test(file: &Path) -> io::Result<()> {
     println!("\n===== tests");
-    // The storms and what they storm.
+    // The load generator and the server for the storm tests.
     let examples = ["build", "--package=coreloop", "--example=storm"];
     cargo()
         .args(examples)
@@ -194,8 +194,8 @@ fn test(file: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// cargo, without what it told this program about its package: crates that look at
-/// that would be built anew.
+/// Returns cargo, without the variables that it set for this program about its package.
+/// Crates that depend on these variables would be rebuilt.
 fn cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
     for (name, _) in env::vars_os() {

@@ -14,17 +14,17 @@ use crate::client::{self, Exchange, connect};
 use crate::contest::{self, Connections, Contestant, Score, Turn, Turns};
 use crate::serve::{Runtime, Service};
 
-/// How many times the bare loop's throughput is to be reached.
+/// The bound on the throughput, in times the bare loop's.
 const BOUND: f64 = 0.97;
 
 /// The length of a message that is echoed.
 pub(crate) const MESSAGE: usize = 16 << 10;
 
-/// The buffer of each direction of a proxy: what coreloop's `copy_bidirectional`
-/// grows to.
+/// The buffer of each direction of a proxy: the size to which coreloop's
+/// `copy_bidirectional` grows.
 pub(crate) const PROXY_BUFFER: usize = 64 << 10;
 
-/// How much the streaming client sends or drops at once.
+/// How many bytes the streaming client sends or discards at once.
 const CHUNK: usize = 256 << 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -37,7 +37,7 @@ enum Part {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
-    /// What to measure; all of it unless given.
+    /// What to measure; by default all.
     #[arg(long, value_enum, value_delimiter = ',')]
     parts: Vec<Part>,
     /// How many connections echo.
@@ -83,7 +83,7 @@ fn measure_echo(options: &Options) -> io::Result<()> {
     Ok(())
 }
 
-/// A turn is one connection with all its bytes, a request is a mebibyte of them.
+/// A turn is one connection with all its bytes, and a request is a mebibyte of them.
 fn measure_proxy(options: &Options) -> io::Result<()> {
     let upstream = Rc::new(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?);
     let mut contestants = everybody(Service::Proxy);
@@ -106,7 +106,7 @@ fn measure_proxy(options: &Options) -> io::Result<()> {
     Ok(())
 }
 
-/// coreloop first, and last those it is judged by.
+/// The contestants: coreloop first, the ones that it is compared with last.
 fn everybody(service: Service) -> [Contestant; 3] {
     [Runtime::Coreloop, Runtime::Tokio, Runtime::Bare]
         .map(|runtime| Contestant::new(service, runtime))
@@ -118,8 +118,8 @@ fn judge(title: &str, scores: Option<&[Score]>) {
     }
 }
 
-/// Sends so many bytes through the proxy at `port`, which connects to
-/// `upstream`, and closes when all have come out there.
+/// Sends a number of bytes through the proxy at `port`, which connects to `upstream`.
+/// Closes when all bytes have arrived there.
 fn through_proxy(port: u16, upstream: &TcpListener, bytes: u64) -> io::Result<()> {
     let mut near = connect(port)?;
     let (far, _) = upstream.accept()?;
@@ -131,7 +131,7 @@ fn through_proxy(port: u16, upstream: &TcpListener, bytes: u64) -> io::Result<()
         }
         near.shutdown(Shutdown::Write)?;
         let arrived = arrival.join().map_err(|_| ErrorKind::Other)??;
-        // The proxy passes on that the far side has ended, too.
+        // The proxy also passes on the end of the far side.
         far.shutdown(Shutdown::Write)?;
         let after = near.read(&mut [0])?;
         if arrived == bytes && after == 0 {
@@ -142,7 +142,7 @@ fn through_proxy(port: u16, upstream: &TcpListener, bytes: u64) -> io::Result<()
     })
 }
 
-/// Has the kernel drop all that comes, and says how much that was.
+/// Lets the kernel discard all bytes that arrive, and returns their number.
 fn drop_all(stream: &TcpStream) -> io::Result<u64> {
     let mut room = vec![0; CHUNK];
     let mut total = 0;

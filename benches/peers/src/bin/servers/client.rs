@@ -1,7 +1,7 @@
-//! The client: plain sockets, so that it costs less than what it measures.
+//! The client. It uses plain sockets, so that it costs less than the measured servers.
 //!
-//! Replies are counted and not looked at: the kernel drops their bytes instead
-//! of copying them out.
+//! Replies are counted but not read: the kernel discards their bytes instead of copying
+//! them.
 
 use std::io::{self, ErrorKind, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -15,32 +15,32 @@ use nix::sys::socket::{MsgFlags, recv, setsockopt};
 
 use crate::contest::Drive;
 
-/// A request, and what is to come back.
+/// A request, and the expected reply.
 #[derive(Clone, Debug)]
 pub(crate) struct Exchange {
     pub(crate) request: Vec<u8>,
     /// The length of the reply.
     pub(crate) reply: usize,
-    /// Whether the server closes after its reply, so that each request needs a
-    /// connection of its own.
+    /// Whether the server closes after its reply, so that each request needs a new
+    /// connection.
     pub(crate) closes: bool,
 }
 
-/// Up to so many connections, with one request under way on each.
+/// A number of connections, with at most one request in flight on each.
 #[derive(Debug)]
 struct Client {
     port: u16,
     exchange: Exchange,
     epoll: Epoll,
     connections: Vec<Option<Connection>>,
-    /// What the kernel is told to drop may be so long.
+    /// A buffer as large as the longest piece that the kernel is asked to discard.
     room: Vec<u8>,
 }
 
 #[derive(Debug)]
 struct Connection {
     stream: TcpStream,
-    /// How much of the reply is still to come.
+    /// How many bytes of the reply are missing.
     missing: usize,
 }
 
@@ -55,7 +55,7 @@ impl Client {
         })
     }
 
-    /// Does so many requests: each reply is followed by the next request at once.
+    /// Sends a number of requests: the next request follows each reply at once.
     fn stream(&mut self, requests: u64) -> io::Result<u64> {
         let mut unsent = requests;
         let mut awaited = requests;
@@ -83,8 +83,8 @@ impl Client {
         Ok(requests)
     }
 
-    /// Does so many requests: one on every connection, then their replies, and
-    /// so on. A server that gives way to this client finds equal batches, however
+    /// Sends a number of requests: one on every connection, then awaits their replies, and
+    /// so on. A server with a lower priority than this client gets equal batches, however
     /// fast it is.
     fn rounds(&mut self, requests: u64) -> io::Result<u64> {
         let mut left = requests;
@@ -112,7 +112,7 @@ impl Client {
         connection.stream.write_all(&self.exchange.request)
     }
 
-    /// Takes what there is; true if that ends the exchange.
+    /// Receives the available bytes; returns whether the exchange has ended.
     fn receive(&mut self, token: usize) -> io::Result<bool> {
         let Some(connection) = &mut self.connections[token] else {
             return Ok(false);
@@ -125,7 +125,12 @@ impl Client {
                 Err(error) => return Err(error.into()),
             };
             match connection.missing.checked_sub(count) {
-                None => return Err(io::Error::new(ErrorKind::InvalidData, "too long a reply")),
+                None => {
+                    return Err(io::Error::new(
+                        ErrorKind::InvalidData,
+                        "the reply is too long",
+                    ));
+                }
                 Some(0) if count == 0 => {
                     reset(&connection.stream)?;
                     self.connections[token] = None;
@@ -139,8 +144,8 @@ impl Client {
     }
 }
 
-/// A client's part in a contest: in rounds if instructions are counted, else
-/// without a pause.
+/// Returns a contestant's client: in rounds if instructions are counted, otherwise without
+/// a pause.
 pub(crate) fn drive(
     port: u16,
     connections: usize,
@@ -157,15 +162,15 @@ pub(crate) fn drive(
     }))
 }
 
-/// A connection to a port of this machine.
+/// Opens a connection to a port of this machine.
 pub(crate) fn connect(port: u16) -> io::Result<TcpStream> {
     let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
-/// Has a connection end here and now, when it is closed: the server's side,
-/// which closed first, else lingers for a minute, tens of thousands of them.
+/// Sets a connection to be reset when it is closed. Otherwise the server's side, which
+/// closed first, would linger for a minute, and there would be tens of thousands of them.
 fn reset(stream: &TcpStream) -> io::Result<()> {
     let at_once = linger {
         l_onoff: 1,

@@ -1,5 +1,5 @@
-//! A connection for each request: what accepting, reading, writing and closing
-//! cost together.
+//! A connection for each request: the cost of accepting, reading, writing and closing
+//! together.
 
 use std::io;
 
@@ -10,12 +10,12 @@ use crate::contest::{self, Connections, Contestant, Turn, Turns};
 use crate::http;
 use crate::serve::{Runtime, Service};
 
-/// How many times tokio's CPU time a request may cost.
+/// The bound on the CPU time per request, in times tokio's.
 const BOUND: f64 = 0.97;
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
-    /// How many requests are under way at once.
+    /// How many requests are in flight at once.
     #[arg(long, default_value_t = 64)]
     at_once: usize,
     /// How many requests make a turn.

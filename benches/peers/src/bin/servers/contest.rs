@@ -1,9 +1,8 @@
-//! Servers in turns: what each request cost whom.
+//! Servers in turns: the cost of a request on each.
 //!
-//! Each server is a process on one core, the client is on another. The servers
-//! take short turns, so that what slows the machine for a while slows all of
-//! them, and are started anew several times, because where a process lies in
-//! memory matters too.
+//! Each server is a process on one core, and the client is on another. The servers take
+//! short turns, so that a disturbance of the machine affects all of them. They are
+//! restarted several times, because the memory layout of a process matters too.
 
 use std::io;
 use std::path::PathBuf;
@@ -17,10 +16,10 @@ use crate::report::{self, Place};
 use crate::samples::Samples;
 use crate::serve::{self, Runtime, Service};
 
-/// What all contests have in common.
+/// The options of all contests.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Turns {
-    /// How often all servers are started anew.
+    /// How often all servers are restarted.
     #[arg(long, default_value_t = 5)]
     starts: usize,
     /// How many turns each server gets per start.
@@ -32,7 +31,7 @@ pub(crate) struct Turns {
     /// The client's core.
     #[arg(long, default_value_t = 1)]
     client_core: usize,
-    /// Counts user-space instructions by callgrind instead of taking the time.
+    /// Counts user-space instructions by callgrind instead of measuring the time.
     #[arg(long)]
     pub(crate) instructions: bool,
     /// Keeps callgrind's files in this folder, for `callgrind_annotate`.
@@ -40,7 +39,7 @@ pub(crate) struct Turns {
     keep: Option<PathBuf>,
 }
 
-/// One who takes part.
+/// A contestant.
 #[derive(Debug)]
 pub(crate) struct Contestant {
     pub(crate) name: &'static str,
@@ -56,10 +55,10 @@ impl Contestant {
     }
 }
 
-/// Drives a server: does so many requests, and says how many it did.
+/// Drives a server: sends a number of requests, and returns how many it sent.
 pub(crate) type Drive = Box<dyn FnMut(u64) -> io::Result<u64>>;
 
-/// What a turn consists of.
+/// The work in a turn.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Turn {
     pub(crate) requests: u64,
@@ -69,24 +68,23 @@ pub(crate) struct Turn {
 /// Whether requests share connections.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Connections {
-    /// So many, for the server's life.
+    /// This number of connections, for the server's life.
     Kept(u64),
     PerRequest,
 }
 
-/// What a contestant scored, per request.
+/// The figures of a contestant, per request.
 #[derive(Debug)]
 pub(crate) struct Score {
     pub(crate) name: &'static str,
     /// The server's CPU time, user and system, in nanoseconds.
     pub(crate) cpu: Samples,
-    /// The time on the clock, in nanoseconds.
+    /// The elapsed time, in nanoseconds.
     pub(crate) wall: Samples,
 }
 
-/// Gives each contestant its turns, and prints what they scored. `connect` makes
-/// the client of the server at a port. Nothing if instructions were counted
-/// instead.
+/// Gives each contestant its turns, and prints the figures. `connect` creates the client of
+/// the server at a port. Returns `None` if instructions were counted instead.
 pub(crate) fn run(
     title: &str,
     choice: &Turns,
@@ -143,9 +141,8 @@ pub(crate) fn run(
     Ok(Some(scores))
 }
 
-/// As [`run`], by callgrind: each server runs twice, the second time with twice
-/// the requests. The difference is free of what starting, connecting and ending
-/// cost.
+/// Like [`run`], but with callgrind: each server runs twice, the second time with twice the
+/// requests. The difference excludes the cost of starting, connecting and ending.
 fn count(
     choice: &Turns,
     turn: Turn,
@@ -202,15 +199,15 @@ fn print(title: &str, scores: &[Score]) {
     }
 }
 
-/// The verdict on the CPU time of the first, which may be so many times that of
-/// another. `title` is that of the contest.
+/// Prints the verdict on the ratio of the first contestant's CPU time to the other's, which
+/// has an upper bound. `title` is the title of the contest.
 pub(crate) fn judge_cpu(title: &str, own: &Score, other: &Score, bound: f64) {
     let what = format!("{title}: CPU per request, {}/{}", own.name, other.name);
     report::bound(&what, own.cpu.ratios_to(&other.cpu), bound);
 }
 
-/// The verdict on the throughput of the first, which is to be so many times that
-/// of another.
+/// Prints the verdict on the ratio of the first contestant's throughput to the other's,
+/// which has a lower bound.
 pub(crate) fn judge_throughput(title: &str, own: &Score, other: &Score, bound: f64) {
     let what = format!("{title}: throughput, {}/{}", own.name, other.name);
     report::bound_below(&what, other.wall.ratios_to(&own.wall), bound);

@@ -1,4 +1,4 @@
-//! HTTP/1.1 by hyper: "Hello, World!" over connections that are kept.
+//! HTTP/1.1 with hyper: "Hello, World!" over connections that are kept open.
 
 use std::io::{self, ErrorKind};
 use std::process::Command;
@@ -9,10 +9,10 @@ use crate::client::{self, Exchange};
 use crate::contest::{self, Connections, Contestant, Drive, Turn, Turns};
 use crate::serve::{Runtime, Service};
 
-/// How many times tokio's CPU time a request may cost.
+/// The bound on the CPU time per request, in times tokio's.
 const BOUND: f64 = 0.98;
 
-/// What hyper answers, at some time.
+/// An answer of hyper, with some date.
 const REPLY: &str = "HTTP/1.1 200 OK\r\ncontent-length: 13\r\n\
                      date: Sat, 21 Nov 2026 00:00:00 GMT\r\n\r\nHello, World!";
 
@@ -24,10 +24,10 @@ pub(crate) struct Options {
     /// How many seconds make a turn of `wrk`.
     #[arg(long, default_value_t = 1)]
     seconds: u32,
-    /// Drives the servers with the client of the other measurements, not `wrk`.
+    /// Drives the servers with the client of the other measurements, not with `wrk`.
     #[arg(long)]
     own_client: bool,
-    /// How many requests make a turn of the own client.
+    /// How many requests make a turn of that client.
     #[arg(long, default_value_t = 16_000)]
     requests: u64,
     #[command(flatten)]
@@ -66,7 +66,7 @@ fn measure_service(options: &Options, service: Service, title: &str) -> io::Resu
     Ok(())
 }
 
-/// A request like those of `wrk`, and its reply.
+/// Returns the request that `wrk` sends, and its reply.
 pub(crate) fn exchange(closes: bool) -> Exchange {
     let close = if closes { "connection: close\r\n" } else { "" };
     Exchange {
@@ -76,7 +76,7 @@ pub(crate) fn exchange(closes: bool) -> Exchange {
     }
 }
 
-/// Turns of `wrk`, on the core that this process keeps to.
+/// Returns turns of `wrk`, on the core that this process keeps to.
 fn wrk(port: u16, connections: u64, seconds: u32) -> Drive {
     Box::new(move |_| {
         let run = Command::new("wrk")
@@ -95,8 +95,8 @@ fn wrk(port: u16, connections: u64, seconds: u32) -> Drive {
     })
 }
 
-/// The number in the line "N requests in 1.00s, 12.34MB read"; nothing if there
-/// were errors too.
+/// Returns the number in the line "N requests in 1.00s, 12.34MB read", or `None` if there
+/// were errors.
 fn requests_done(report: &str) -> Option<u64> {
     if report.contains("errors") || report.contains("Non-2xx") {
         return None;

@@ -1,5 +1,5 @@
-//! Whom the TLS servers are: one certificate for all of them, so that all pay
-//! for the same key.
+//! The identity of the TLS servers: one certificate for all of them, so that all use the
+//! same key.
 
 use std::fs;
 use std::io;
@@ -11,7 +11,7 @@ use futures_rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use futures_rustls::rustls::crypto::ring::default_provider;
 use futures_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-/// A certificate and its key, in files of a folder that goes with this.
+/// A certificate and its key, in files of a folder that is removed with this.
 #[derive(Debug)]
 pub(crate) struct Identity {
     folder: PathBuf,
@@ -33,7 +33,7 @@ impl Identity {
         &self.folder
     }
 
-    /// What a client needs to trust it.
+    /// Returns the configuration of a client that trusts the certificate.
     pub(crate) fn client(&self) -> io::Result<Arc<ClientConfig>> {
         let mut roots = RootCertStore::empty();
         let certificate = fs::read(certificate_in(&self.folder))?;
@@ -51,17 +51,17 @@ impl Identity {
 
 impl Drop for Identity {
     fn drop(&mut self) {
-        // What is left of it in the folder for temporary files harms nobody.
+        // If this fails, files are left in the folder for temporary files, which is harmless.
         let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
-/// The name that the certificate is for.
+/// The name in the certificate.
 pub(crate) fn server_name() -> io::Result<ServerName<'static>> {
     ServerName::try_from("localhost").map_err(io::Error::other)
 }
 
-/// What a server needs to be the one whose certificate is in `folder`.
+/// Returns the configuration of a server with the certificate in `folder`.
 pub(crate) fn server(folder: &Path) -> io::Result<Arc<ServerConfig>> {
     let certificate = CertificateDer::from(fs::read(certificate_in(folder))?);
     let key = PrivateKeyDer::try_from(fs::read(key_in(folder))?).map_err(io::Error::other)?;

@@ -1,9 +1,9 @@
-//! What servers cost on coreloop and on its peers: HTTP, a connection for each
-//! request, bulk, and TLS.
+//! The cost of servers on coreloop and on its peers: HTTP, a connection for each request,
+//! bulk, and TLS.
 //!
-//! A binary of its own, like `timers`: what it instantiates would change how the
-//! compiler divides and inlines the code whose instructions the other one counts.
-//! `README.md` says what is measured and how.
+//! A separate binary, like `timers`: the code that it instantiates would change how the
+//! compiler divides and inlines the code whose instructions `instructions` counts.
+//! `README.md` describes the measurements.
 
 mod bulk;
 #[path = "../../callgrind.rs"]
@@ -30,7 +30,7 @@ use std::io;
 
 use clap::{Parser, Subcommand};
 
-/// Measures servers on coreloop beside those of its peers.
+/// Measures servers on coreloop and on its peers.
 #[derive(Debug, Parser)]
 #[command(version, about)]
 struct Arguments {
@@ -48,7 +48,7 @@ enum Command {
     Bulk(bulk::Options),
     /// 64 KiB echoes over TLS: throughput.
     Tls(tls::Options),
-    /// Serves, prints its port, and exits when so many connections have closed.
+    /// Serves, prints its port, and exits when a given number of connections has closed.
     Serve(serve::Options),
 }
 

@@ -1,4 +1,4 @@
-//! 64 KiB echoes over TLS by rustls.
+//! 64 KiB echoes over TLS with rustls.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -13,7 +13,7 @@ use crate::contest::{self, Connections, Contestant, Drive, Turn, Turns};
 use crate::identity::{Identity, server_name};
 use crate::serve::{Runtime, Service};
 
-/// How many times tokio's throughput is to be reached.
+/// The bound on the throughput, in times tokio's.
 const BOUND: f64 = 1.0;
 
 /// The length of a message.
@@ -58,7 +58,7 @@ fn measure_service(options: &Options, service: Service, title: &str) -> io::Resu
     })?;
     if let Some([by_futures_io, by_tokio_io, tokio]) = scores.as_deref() {
         contest::judge_throughput(title, by_tokio_io, tokio, BOUND);
-        // What a read gives differs by crate: `README.md` says how.
+        // The size of a read differs by crate, as `README.md` explains.
         if service == Service::TlsMessages {
             contest::judge_throughput(title, by_futures_io, tokio, BOUND);
         }

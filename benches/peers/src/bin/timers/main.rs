@@ -1,8 +1,8 @@
-//! Timers: what it costs to set, cancel and fire them, how late they are, and
-//! how long a wake from another thread takes to arrive.
+//! Timers: the cost of setting, cancelling and firing them, their delays, and the time
+//! until a wake from another thread arrives.
 //!
-//! A binary of its own: what it instantiates would change how the compiler
-//! divides and inlines the code whose instructions the other one counts.
+//! A separate binary, because the code that it instantiates would change how the compiler
+//! divides and inlines the code whose instructions `instructions` counts.
 
 mod runtimes;
 
@@ -30,35 +30,35 @@ use self::report::Place;
 use self::runtimes::TimerRuntime;
 use self::samples::Samples;
 
-/// Setting and cancelling, times the best peer's.
+/// The bound on setting and cancelling, in times the best peer's.
 const BOUND_CANCEL: f64 = 0.45;
-/// The processor's time for a timer that fires, times the best peer's.
+/// The bound on the CPU time of a timer that fires, in times the best peer's.
 const BOUND_FIRE: f64 = 0.5;
-/// The median overshoot, in microseconds.
+/// The bound on the median overshoot, in microseconds.
 const BOUND_OVERSHOOT: f64 = 70.0;
-/// A wake from another thread, times tokio's.
+/// The bound on a wake from another thread, in times tokio's.
 const BOUND_WAKE: f64 = 1.0;
 
-/// How long the sleeps are whose overshoot is measured.
+/// The length of the sleeps whose overshoot is measured.
 const SHORT: Duration = Duration::from_micros(100);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Part {
     /// Set and cancel a timer while others are live.
     Cancel,
-    /// Tasks that each sleep 1 to 20 ms: the processor's time for each.
+    /// Tasks that each sleep 1 to 20 ms: the CPU time of each.
     Fire,
-    /// How late a sleep of 100 µs is.
+    /// The overshoot of a sleep of 100 µs.
     Overshoot,
-    /// From the wake by another thread to the poll, with the loop asleep.
+    /// The time from the wake by another thread to the poll, with the loop parked.
     Wake,
 }
 
-/// Measures timers of coreloop beside those of its peers.
+/// Measures timers of coreloop and of its peers.
 #[derive(Debug, Parser)]
 #[command(version, about)]
 struct Options {
-    /// What to measure; all of it unless given.
+    /// What to measure; by default all.
     #[arg(long, value_enum, value_delimiter = ',')]
     parts: Vec<Part>,
     /// How many timers are live while others are set and cancelled.
@@ -163,13 +163,13 @@ fn measure_wake(options: &Options) -> io::Result<()> {
     Ok(())
 }
 
-/// Gives each runtime its turns; those that cannot do it are left out. The
-/// first turn warms up and does not count.
+/// Gives each runtime its turns, and leaves out runtimes that cannot do the work. The first
+/// turn warms up and does not count.
 fn in_turns(
     options: &Options,
     mut turn: impl FnMut(&mut dyn TimerRuntime) -> Option<f64>,
 ) -> io::Result<Vec<(&'static str, Samples)>> {
-    // Nothing here may hang.
+    // No measurement may hang.
     alarm::set(600);
     let mut runtimes = runtimes::all()?;
     let mut samples = vec![Samples::default(); runtimes.len()];
@@ -189,14 +189,13 @@ fn in_turns(
         .collect())
 }
 
-/// The processor's time that this process has used, user and system, all its
-/// threads together.
+/// Returns the CPU time of this process, user and system, of all threads together.
 fn cpu_time() -> Option<Duration> {
     let time = ClockId::CLOCK_PROCESS_CPUTIME_ID.now().ok()?;
     Some(time.into())
 }
 
-/// Where the report has these figures.
+/// Returns the place of these figures in the report.
 fn timers(case: &str) -> Place<'_> {
     Place {
         part: "timers",
@@ -204,7 +203,7 @@ fn timers(case: &str) -> Place<'_> {
     }
 }
 
-/// All but coreloop.
+/// Returns the names of all runtimes except coreloop.
 fn peers(table: &[(&'static str, Samples)]) -> Vec<&'static str> {
     let names = table.iter().map(|(name, _)| *name);
     names.filter(|name| *name != "coreloop").collect()

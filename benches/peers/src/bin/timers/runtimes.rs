@@ -1,4 +1,4 @@
-//! The runtimes as `timers` needs them.
+//! The runtimes, for `timers`.
 
 use std::io;
 use std::time::Duration;
@@ -15,13 +15,13 @@ pub(super) trait TimerRuntime {
     fn set_and_cancel(&mut self, live: u64, count: u64) -> Duration;
     fn sleep_in_tasks(&mut self, tasks: u64);
     fn overshoots(&mut self, duration: Duration, count: usize) -> Vec<Duration>;
-    /// Nothing if it takes no wakes from other threads.
+    /// Returns `None` if the runtime accepts no wakes from other threads.
     fn woken_by_a_thread(&mut self, wakes: usize) -> Option<Vec<Duration>>;
 }
 
 type Monoio = monoio::Runtime<monoio::time::TimeDriver<monoio::LegacyDriver>>;
 
-/// All that this machine can run, coreloop first.
+/// Returns all runtimes that this machine can run, coreloop first.
 pub(super) fn all() -> io::Result<Vec<Box<dyn TimerRuntime>>> {
     let monoio = monoio::RuntimeBuilder::<monoio::LegacyDriver>::new().enable_timer();
     let mut runtimes: Vec<Box<dyn TimerRuntime>> = vec![
@@ -81,7 +81,7 @@ impl TimerRuntime for Monoio {
         self.block_on(overshoots(duration, count, monoio::time::sleep))
     }
 
-    /// Only with a feature that makes its own wakes slower.
+    /// monoio accepts them only with a feature that slows its own wakes.
     fn woken_by_a_thread(&mut self, _: usize) -> Option<Vec<Duration>> {
         None
     }

@@ -1,10 +1,10 @@
-//! How long a body is: lengths, codings and chunks.
+//! Requests about the length of a body: lengths, codings and chunks.
 
 use super::Entry;
 use super::Outcome::{Refused, Served, ThenRefused};
 
 pub(super) const FRAMING: &[Entry<&[u8]>] = &[
-    // Two lengths, of which two servers may believe one each.
+    // Two lengths. Two servers on the way may each believe a different one.
     (
         "content-length beside chunked: chunked counts",
         b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: 6\r\ntransfer-encoding: chunked\r\n\
@@ -66,7 +66,7 @@ pub(super) const FRAMING: &[Entry<&[u8]>] = &[
         Refused,
     ),
     (
-        "a length of nothing",
+        "an empty length",
         b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: \r\n\r\nhello",
         Refused,
     ),
@@ -81,7 +81,7 @@ pub(super) const FRAMING: &[Entry<&[u8]>] = &[
         Refused,
     ),
     (
-        "a length that a body was never that long",
+        "a length that is larger than any body",
         b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: 18446744073709551615\r\n\r\nhello",
         Refused,
     ),
@@ -90,14 +90,14 @@ pub(super) const FRAMING: &[Entry<&[u8]>] = &[
         b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length : 5\r\n\r\nhello",
         Refused,
     ),
-    // The codings that a body is said to have.
+    // The codings that the head declares for a body.
     (
         "a coding that does not end in chunked",
         b"POST /a HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked, identity\r\n\r\n0\r\n\r\n",
         Refused,
     ),
     (
-        "a coding nobody knows",
+        "an unknown coding",
         b"POST /a HTTP/1.1\r\nhost: x\r\ntransfer-encoding: xchunked\r\n\r\n0\r\n\r\n",
         Refused,
     ),
@@ -167,7 +167,7 @@ pub(super) const FRAMING: &[Entry<&[u8]>] = &[
         Refused,
     ),
     (
-        "a chunk size of nothing",
+        "an empty chunk size",
         b"POST /read HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n\r\nhello\r\n0\r\n\r\n",
         Refused,
     ),
@@ -253,7 +253,7 @@ pub(super) const FRAMING: &[Entry<&[u8]>] = &[
         Refused,
     ),
     (
-        "a chunk of no chunked body",
+        "a chunk in a body that is not chunked",
         b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
         ThenRefused(&["/a"]),
     ),

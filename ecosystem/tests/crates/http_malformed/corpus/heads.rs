@@ -1,10 +1,10 @@
-//! Heads: their lines, and the first of these.
+//! Requests with unusual heads: header lines and request lines.
 
 use super::Entry;
 use super::Outcome::{Refused, Served};
 
 pub(super) const HEADS: &[Entry<&[u8]>] = &[
-    // Lines.
+    // Header lines.
     (
         "a folded header",
         b"GET /a HTTP/1.1\r\nhost: x\r\nfolded: one\r\n two\r\n\r\n",
@@ -80,7 +80,7 @@ pub(super) const HEADS: &[Entry<&[u8]>] = &[
         b"\r\n\r\nGET /a HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
         Served(&["/a"]),
     ),
-    // The first line.
+    // The request line.
     ("nothing", b"", Refused),
     ("an empty line", b"\r\n", Refused),
     ("half a method", b"GE", Refused),
@@ -118,7 +118,7 @@ pub(super) const HEADS: &[Entry<&[u8]>] = &[
         Refused,
     ),
     (
-        // Which a URI may be: a host alone.
+        // Such a URI is allowed: it is a host alone.
         "a path that is no path",
         b"GET a HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
         Served(&[""]),
@@ -139,7 +139,7 @@ pub(super) const HEADS: &[Entry<&[u8]>] = &[
         Refused,
     ),
     (
-        "version 2.0, which begins otherwise",
+        "version 2.0, which has a different preface",
         b"GET /a HTTP/2.0\r\nhost: x\r\n\r\n",
         Refused,
     ),
@@ -175,7 +175,7 @@ pub(super) const HEADS: &[Entry<&[u8]>] = &[
         Served(&["*"]),
     ),
     (
-        "a method of one's own",
+        "a non-standard method",
         b"BREW /a HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
         Served(&["/a"]),
     ),

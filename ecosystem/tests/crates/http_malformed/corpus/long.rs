@@ -1,4 +1,4 @@
-//! What is too long, and so not written out.
+//! Requests that are too long to be written out, and so are generated.
 
 use super::Entry;
 use super::Outcome::{Refused, Served};
@@ -96,7 +96,7 @@ pub(super) fn long() -> Vec<Entry<Vec<u8>>> {
             Refused,
         ),
         (
-            "a thousand requests one behind the other",
+            "a thousand requests one after another",
             with(&[
                 &b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n".repeat(999),
                 b"GET /a HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",

@@ -5,21 +5,21 @@ mod heads;
 mod long;
 mod sequences;
 
-/// What a server may do with what it is sent.
+/// The allowed behaviour of a server that receives the bytes of an entry.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Outcome {
-    /// It answers with a status of 400 and more, or with nothing, and closes.
+    /// The server answers with a status of 400 or more, or not at all, and closes.
     Refused,
-    /// It serves the requests with these paths, each once, and closes.
+    /// The server serves the requests with these paths, each once, and closes.
     Served(&'static [&'static str]),
-    /// It serves these, and refuses what follows.
+    /// The server serves the requests with these paths, and refuses the bytes after them.
     ThenRefused(&'static [&'static str]),
 }
 
-/// A name, what is sent, and what may become of it.
+/// A name, the bytes that are sent, and the allowed behaviour of the server.
 type Entry<Bytes> = (&'static str, Bytes, Outcome);
 
-/// All of them.
+/// Returns all entries.
 pub(crate) fn corpus() -> impl Iterator<Item = Entry<Vec<u8>>> {
     [framing::FRAMING, heads::HEADS, sequences::SEQUENCES]
         .into_iter()

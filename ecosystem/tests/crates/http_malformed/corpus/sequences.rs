@@ -1,10 +1,10 @@
-//! What ends too soon, what follows on something, and other protocols.
+//! Requests that end too soon, several requests in a row, and other protocols.
 
 use super::Entry;
 use super::Outcome::{Refused, Served, ThenRefused};
 
 pub(super) const SEQUENCES: &[Entry<&[u8]>] = &[
-    // What ends too soon.
+    // Requests that end too soon.
     (
         "half a head",
         b"GET /a HTTP/1.1\r\nhost: x\r\nname: ",
@@ -21,32 +21,32 @@ pub(super) const SEQUENCES: &[Entry<&[u8]>] = &[
         Refused,
     ),
     (
-        "half a request behind a whole one",
+        "half a request after a whole one",
         b"GET /a HTTP/1.1\r\nhost: x\r\n\r\nGET /smuggled HTT",
         ThenRefused(&["/a"]),
     ),
-    // One behind the other.
+    // Several in a row.
     (
-        "two, of which the first closes",
+        "two requests, of which the first closes",
         b"GET /a HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n\
           GET /smuggled HTTP/1.1\r\nhost: x\r\n\r\n",
         Served(&["/a"]),
     ),
     (
-        "two, one behind the other's body",
+        "two requests, one after the other's body",
         b"POST /read HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhello\
           GET /b HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
         Served(&["/read", "/b"]),
     ),
     (
-        "a request for a body stays a body",
+        "a request inside a body is only a body",
         b"POST /read HTTP/1.1\r\nhost: x\r\ncontent-length: 35\r\n\r\n\
           GET /smuggled HTTP/1.1\r\nhost: x\r\n\r\n\
           GET /b HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
         Served(&["/read", "/b"]),
     ),
     (
-        "a request in a chunk stays a chunk",
+        "a request inside a chunk is only a chunk",
         b"POST /read HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n\
           23\r\nGET /smuggled HTTP/1.1\r\nhost: x\r\n\r\n\r\n0\r\n\r\n\
           GET /b HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
@@ -60,12 +60,12 @@ pub(super) const SEQUENCES: &[Entry<&[u8]>] = &[
         Served(&["/a", "/b"]),
     ),
     (
-        "a good one and a bad one",
+        "a good request and a bad one",
         b"GET /a HTTP/1.1\r\nhost: x\r\n\r\nGET /smuggled HTTP/9.9\r\nhost: x\r\n\r\n",
         ThenRefused(&["/a"]),
     ),
     (
-        "an answer for a request",
+        "a response instead of a request",
         b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
         Refused,
     ),

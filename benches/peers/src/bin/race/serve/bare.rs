@@ -1,5 +1,5 @@
-//! The floor: an edge-triggered epoll loop that receives and sends, keeps what
-//! the kernel has no room for, and does no other work.
+//! The lower limit: an edge-triggered epoll loop that receives and sends, stores bytes for
+//! which the kernel has no room, and does no other work.
 
 use std::io;
 use std::net::{TcpListener, TcpStream};
@@ -9,13 +9,13 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{MsgFlags, recv, send};
 
-/// What the listener is called; connections have numbers.
+/// The token of the listener; connections have numbers.
 const LISTENER: u64 = u64::MAX;
 
 #[derive(Debug)]
 struct Connection {
     stream: TcpStream,
-    /// What is still to be sent; nothing is received before it is.
+    /// The bytes that are still to be sent. Nothing is received until they have been sent.
     unsent: Vec<u8>,
 }
 
@@ -53,10 +53,10 @@ pub(super) fn serve<const N: usize>(connections: usize) -> io::Result<()> {
 }
 
 impl Connection {
-    /// Echoes what there is; answers whether the connection is still open.
+    /// Echoes the available bytes; returns whether the connection is still open.
     fn echo(&mut self, buffer: &mut [u8], events: EpollFlags) -> bool {
-        // After a short read the end of the stream is announced by an event of
-        // its own, unless it was in this one.
+        // After a short read, a separate event announces the end of the stream, unless this
+        // event did.
         let ending =
             events.intersects(EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR);
         if !self.unsent.is_empty() {
@@ -82,11 +82,11 @@ impl Connection {
                 Err(_) => return false,
             }
         }
-        // An event tells when there is room again.
+        // An event arrives when there is room again.
         true
     }
 
-    /// Sends what there is room for.
+    /// Sends as many bytes as there is room for.
     fn send(&self, mut bytes: &[u8]) -> nix::Result<usize> {
         let all = bytes.len();
         while !bytes.is_empty() {

@@ -1,5 +1,5 @@
-//! The servers that race: those of `instructions` and `cpu`, with larger buffers,
-//! and a bare loop that takes a full socket.
+//! The servers of the race: the servers of `instructions` and `cpu`, with larger buffers,
+//! and a bare loop that copes with a full socket.
 
 mod bare;
 #[path = "../../../server/compio.rs"]
@@ -28,13 +28,14 @@ use crate::child::Server;
 use crate::report;
 use crate::serving::{ANY_PORT, announce, begin, closed};
 
-/// All of them, as they are called on the command line.
+/// The names of all servers on the command line.
 pub(crate) const EVERYBODY: [&str; 7] = [
     "bare", "coreloop", "tokio", "monoio", "smol", "compio", "glommio",
 ];
 
-/// The buffer of each connection. All but the largest are such that short messages
-/// do not fill them, so that a read which finds all there is is a short one.
+/// The buffer of each connection. Except for the largest messages, the buffer is larger
+/// than the messages that it receives, so that a read of all available bytes is a short
+/// read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Buffer {
     #[value(name = "1024")]
@@ -47,7 +48,7 @@ pub(crate) enum Buffer {
 
 pub(crate) type Options = options::Options<Buffer>;
 
-/// Those of them that this machine can run; says who is left out.
+/// Returns the servers that this machine can run; prints which are left out.
 pub(crate) fn those_that_start(runtimes: &[Runtime]) -> Vec<Runtime> {
     let starts = |runtime: &Runtime| {
         let started = Server::start(&Options::new(*runtime, 1, Buffer::Bytes1024).words());
@@ -59,7 +60,7 @@ pub(crate) fn those_that_start(runtimes: &[Runtime]) -> Vec<Runtime> {
     runtimes.iter().copied().filter(starts).collect()
 }
 
-/// Serves until all connections have closed, and exits the process then.
+/// Serves until all connections have closed, and then exits the process.
 pub(crate) fn serve(options: &Options) -> io::Result<()> {
     begin(options.core, options.limit, options.connections as u64)?;
     match options.buffer {

@@ -1,5 +1,5 @@
-//! The floor: an edge-triggered epoll loop that receives and sends, and does no
-//! other work.
+//! The lower limit: an edge-triggered epoll loop that receives and sends, and does no other
+//! work.
 
 use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -27,7 +27,7 @@ pub(super) fn serve(options: &Options) -> io::Result<()> {
     }
 }
 
-/// Serves whatever connections there are.
+/// Serves connections until the process exits.
 fn each(open: impl Fn(TcpStream) -> io::Result<Connection>) -> io::Result<()> {
     let listener = TcpListener::bind(super::ANY_PORT)?;
     super::announce(listener.local_addr()?)?;
@@ -46,7 +46,7 @@ fn each(open: impl Fn(TcpStream) -> io::Result<Connection>) -> io::Result<()> {
                 connections.push(Some(connection));
                 continue;
             }
-            // The lowest bit tells which end of the connection it is.
+            // The lowest bit says which end of the connection it is.
             let token = usize::try_from(event.data()).map_err(io::Error::other)?;
             let (place, end) = (token / 2, token % 2);
             if let Some(connection) = &mut connections[place] {
@@ -60,27 +60,27 @@ fn each(open: impl Fn(TcpStream) -> io::Result<Connection>) -> io::Result<()> {
     }
 }
 
-/// One end that echoes, or two whose bytes go to each other.
+/// One end that echoes, or two ends whose bytes are passed to each other.
 struct Connection {
     ends: Vec<End>,
     links: Vec<Link>,
 }
 
-/// A socket, and what is known of it.
+/// A socket, and its readiness.
 struct End {
     stream: TcpStream,
     readable: bool,
     writable: bool,
-    /// No further event will tell of what is left to read.
+    /// Whether no further event will announce the bytes that are left to read.
     ending: bool,
 }
 
-/// What goes from one end to another, or back to where it came from.
+/// The bytes on their way from one end to another, or back to the same end.
 struct Link {
     from: usize,
     to: usize,
     buffer: Vec<u8>,
-    /// What of the buffer is still to be sent.
+    /// The part of the buffer that is still to be sent.
     start: usize,
     end: usize,
     ended: bool,
@@ -116,7 +116,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Moves what can be moved; false when there will be no more.
+    /// Moves the available bytes; returns false when there will be no more.
     fn pump(&mut self) -> io::Result<bool> {
         let mut open = false;
         for link in &mut self.links {
@@ -168,7 +168,7 @@ impl Link {
             }
             let to = &mut ends[self.to];
             if self.ended {
-                // The end of an echo is closed instead.
+                // An echoing end is not shut down, but closed.
                 if self.from != self.to {
                     to.stream.shutdown(Shutdown::Write)?;
                 }
@@ -179,7 +179,7 @@ impl Link {
         Ok(())
     }
 
-    /// Receives once, or notes the end; false if nothing came.
+    /// Receives once, or records the end; returns false if nothing arrived.
     fn fill(&mut self, from: &mut End) -> io::Result<bool> {
         if !from.readable {
             return Ok(false);
@@ -199,7 +199,7 @@ impl Link {
         Ok(true)
     }
 
-    /// Sends once; false if some is left.
+    /// Sends once; returns false if bytes are left.
     fn drain(&mut self, to: &mut End) -> io::Result<bool> {
         if !to.writable {
             return Ok(false);

@@ -35,7 +35,7 @@ pub(super) fn serve(options: &Options) -> io::Result<()> {
     })
 }
 
-/// Gives each connection a task. What becomes of it is seen by the client.
+/// Spawns a task for each connection. Its errors are visible to the client.
 async fn each<F>(listener: &TcpListener, handle: impl Fn(TcpStream) -> F) -> io::Result<()>
 where
     F: Future<Output = io::Result<()>> + 'static,
@@ -85,7 +85,7 @@ async fn proxy(mut near: TcpStream, upstream: SocketAddr) -> io::Result<()> {
     Ok(())
 }
 
-/// TLS by futures-rustls.
+/// TLS with futures-rustls.
 mod by_futures_io {
     use std::io;
 
@@ -129,7 +129,7 @@ mod by_futures_io {
     }
 }
 
-/// TLS by tokio-rustls.
+/// TLS with tokio-rustls.
 mod by_tokio_io {
     use std::io;
 

@@ -1,5 +1,5 @@
-//! One server for each service and runtime, a process of its own. A service is
-//! written the same way on all runtimes.
+//! One server for each service and runtime, in its own process. A service is written the
+//! same way on all runtimes.
 
 mod bare;
 mod coreloop;
@@ -20,32 +20,32 @@ use hyper::{Request, Response};
 use crate::child::value_name;
 use crate::serving::{ANY_PORT, announce, begin, closed};
 
-/// What is done with a connection.
+/// The service for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Service {
     /// hyper answers "Hello, World!", with no timer.
     Http,
     /// The same, and hyper sets a timer for the headers of each request.
     HttpTimed,
-    /// One read, its bytes written back, and closed.
+    /// Reads once, writes the bytes back, and closes.
     Answer,
-    /// 16 KiB at a time are read and written back.
+    /// Reads 16 KiB at a time and writes them back.
     Echo,
-    /// All bytes go to another server, and its bytes come back.
+    /// Passes all bytes to another server, and its bytes back.
     Proxy,
-    /// What each read gives is written back, through rustls.
+    /// Writes back the bytes of each read, through rustls.
     Tls,
-    /// Messages of 64 KiB are read and written back, through rustls.
+    /// Reads messages of 64 KiB and writes them back, through rustls.
     TlsMessages,
 }
 
-/// What a server runs on.
+/// The runtime of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Runtime {
     /// An edge-triggered epoll loop and nothing else.
     Bare,
     Coreloop,
-    /// coreloop, by tokio's traits.
+    /// coreloop, through tokio's traits.
     CoreloopTokioIo,
     /// tokio's `current_thread` runtime.
     Tokio,
@@ -64,16 +64,16 @@ impl Runtime {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
-    /// What is served.
+    /// The service.
     #[arg(value_enum)]
     pub(crate) service: Service,
-    /// Who serves it.
+    /// The runtime.
     #[arg(value_enum)]
     pub(crate) runtime: Runtime,
-    /// Exits when so many connections have closed.
+    /// Exits when this number of connections has closed.
     #[arg(long, default_value_t = u64::MAX)]
     pub(crate) connections: u64,
-    /// Where a proxy connects.
+    /// The port to which a proxy connects.
     #[arg(long, default_value_t = 0)]
     pub(crate) upstream: u16,
     /// The folder with the certificate for TLS.
@@ -82,13 +82,13 @@ pub(crate) struct Options {
     /// Keeps to this core.
     #[arg(long)]
     pub(crate) core: Option<usize>,
-    /// Gives up after so many seconds.
+    /// Gives up after this number of seconds.
     #[arg(long, default_value_t = 900)]
     pub(crate) limit: u32,
 }
 
 impl Options {
-    /// With defaults for what most measurements leave alone.
+    /// Returns options with defaults for the settings that most measurements do not change.
     pub(crate) fn new(service: Service, runtime: Runtime) -> Options {
         Options {
             service,
@@ -101,7 +101,7 @@ impl Options {
         }
     }
 
-    /// As they stand on the command line.
+    /// Returns the options as words of a command line.
     pub(crate) fn words(&self) -> Vec<OsString> {
         let mut words: Vec<OsString> = vec![
             value_name(&self.service).into(),
@@ -143,13 +143,13 @@ pub(crate) fn serve(options: &Options) -> io::Result<()> {
     }
 }
 
-/// A service that this runtime does not have.
+/// Returns the error for a service that this runtime does not have.
 fn not_here(options: &Options) -> io::Error {
     let (service, runtime) = (options.service, options.runtime);
-    io::Error::other(format!("no {service:?} on {runtime:?}"))
+    io::Error::other(format!("there is no {service:?} on {runtime:?}"))
 }
 
-/// What hyper is asked for.
+/// The service that hyper calls.
 async fn hello(_: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     Ok(Response::new(Full::new(Bytes::from_static(
         b"Hello, World!",

@@ -42,7 +42,7 @@ pub(super) fn serve(options: &Options) -> io::Result<()> {
     })
 }
 
-/// Gives each connection a task. What becomes of it is seen by the client.
+/// Spawns a task for each connection. Its errors are visible to the client.
 async fn each<F>(listener: &TcpListener, handle: impl Fn(TcpStream) -> F) -> io::Result<()>
 where
     F: Future<Output = io::Result<()>> + Send + 'static,
