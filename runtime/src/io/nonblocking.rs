@@ -24,6 +24,8 @@ use rustix::fs::{FileType, OFlags, Stat, fcntl_getfl, fcntl_setfl};
 use rustix::io::Result;
 use slab::Slab;
 
+use crate::engine::sys::{file_status, set_nonblocking};
+
 /// The descriptions of this process that were blocking before. Loops of several threads
 /// may share one.
 static NOTED: Mutex<Slab<Description>> = Mutex::new(Slab::new());
@@ -56,7 +58,7 @@ impl Nonblocking {
             }
             place
         } else {
-            set(descriptor, true)?;
+            set_nonblocking(descriptor, true)?;
             // If the system has no descriptor left for the duplicate, the description
             // stays non-blocking.
             let description = Description::new(descriptor);
@@ -80,7 +82,7 @@ impl Drop for Nonblocking {
         if description.count == 0 {
             let description = noted.remove(place);
             // It succeeds, as setting the mode did.
-            let _ = set(description.duplicate.as_fd(), false);
+            let _ = set_nonblocking(description.duplicate.as_fd(), false);
         }
     }
 }
@@ -89,7 +91,7 @@ impl Description {
     fn new(descriptor: BorrowedFd<'_>) -> Option<Description> {
         Some(Description {
             duplicate: descriptor.try_clone_to_owned().ok()?,
-            status: status(descriptor),
+            status: file_status(descriptor),
             count: 1,
         })
     }
@@ -114,7 +116,7 @@ fn find(noted: &Slab<Description>, descriptor: BorrowedFd<'_>, flags: OFlags) ->
     if noted.is_empty() {
         return None;
     }
-    let file = status(descriptor)?;
+    let file = file_status(descriptor)?;
     let alike = noted
         .iter()
         .filter(|(_, other)| other.is_of(&file) && other.has(flags));
@@ -129,31 +131,6 @@ fn find(noted: &Slab<Description>, descriptor: BorrowedFd<'_>, flags: OFlags) ->
     // It succeeds, as the change did.
     let _ = fcntl_setfl(descriptor, flags);
     same.map(|(place, _)| place)
-}
-
-#[cfg(not(miri))]
-fn status(descriptor: BorrowedFd<'_>) -> Option<Stat> {
-    rustix::fs::fstat(descriptor).ok()
-}
-
-/// Miri does not support this call.
-#[cfg(miri)]
-fn status(_: BorrowedFd<'_>) -> Option<Stat> {
-    None
-}
-
-/// Sets the blocking mode of a description.
-#[cfg(not(miri))]
-pub(crate) fn set(descriptor: BorrowedFd<'_>, nonblocking: bool) -> Result<()> {
-    rustix::io::ioctl_fionbio(descriptor, nonblocking)
-}
-
-/// Sets the blocking mode of a description. Miri has no such `ioctl` for socket pairs.
-#[cfg(miri)]
-pub(crate) fn set(descriptor: BorrowedFd<'_>, nonblocking: bool) -> Result<()> {
-    let mut flags = fcntl_getfl(descriptor)?;
-    flags.set(OFlags::NONBLOCK, nonblocking);
-    fcntl_setfl(descriptor, flags)
 }
 
 fn lock() -> MutexGuard<'static, Slab<Description>> {

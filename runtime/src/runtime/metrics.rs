@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::engine::core::event_loop::EventLoop;
-use crate::engine::sys::cpu_clock;
+use crate::engine::sys;
 
 /// Counts of what a runtime has done and is doing, at one point in time.
 ///
@@ -77,7 +77,7 @@ impl RuntimeMetrics {
             budget_forced_yields: event_loop.tasks.budget.forced_yields(),
             parks: event_loop.parks.get(),
             noops: event_loop.noops.get(),
-            busy_duration: cpu_clock::of_this_thread(),
+            busy_duration: sys::thread_cpu_time(),
             blocking_threads: blocking.threads,
             idle_blocking_threads: blocking.idle,
             queued_blocking_work: blocking.queued,

@@ -15,8 +15,8 @@ use signal_hook::SigId;
 use signal_hook::consts;
 use signal_hook::low_level;
 
+use crate::engine::sys;
 use crate::io::descriptor::Async;
-use crate::io::nonblocking;
 
 /// The size of the read buffer: more bytes than a pipe usually holds.
 const BUFFER: usize = 64;
@@ -176,7 +176,7 @@ pub fn signal(kind: SignalKind) -> io::Result<Signal> {
     }
     let (reader, writer) = io::pipe()?;
     // Registered last, because the handler stays installed even if a later step fails.
-    nonblocking::set(reader.as_fd(), true)?;
+    sys::set_nonblocking(reader.as_fd(), true)?;
     let pipe = Async::from_owned(reader)?;
     let handler = low_level::pipe::register(number, writer)?;
     Ok(Signal {

@@ -31,15 +31,11 @@ use slab::Slab;
 use crate::engine::panics;
 use crate::engine::reactor::readiness::{Direction, Readiness};
 use crate::engine::reactor::source::Source;
+use crate::engine::sys;
 use crate::engine::task::scheduler::Scheduler;
 
 /// So many events are fetched from the kernel at once.
 const EVENTS: usize = 1024;
-
-/// The longest time that is passed to kevent(2), which on macOS takes no more than
-/// 100,000,000 seconds. A wait that ends early begins again.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The doorbell: it only has to end the wait. No source has its place.
 const DOORBELL: Token = Token(usize::MAX);
@@ -90,7 +86,6 @@ impl Reactor {
     }
 
     /// Registers the descriptor of the loop's timer.
-    #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
     pub(crate) fn register_timer(&self, timer: BorrowedFd<'_>) -> io::Result<()> {
         let fd = timer.as_raw_fd();
         self.poll
@@ -220,9 +215,10 @@ impl Reactor {
             Some(events) => events,
             None => Events::with_capacity(EVENTS),
         };
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        let timeout = timeout.map(|timeout| timeout.min(LONGEST_WAIT));
-        let polled = self.poll.borrow_mut().poll(&mut events, timeout);
+        let polled = self
+            .poll
+            .borrow_mut()
+            .poll(&mut events, sys::limit_wait(timeout));
         match polled {
             Ok(()) => {}
             // A signal came: the turn is over early, and the next one waits.
@@ -334,10 +330,7 @@ pub(crate) fn gone() -> io::Error {
 
 fn interest(direction: Direction) -> Interest {
     match direction {
-        // With out-of-band data, whose mark ends a read early.
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        Direction::Read if !cfg!(miri) => Interest::READABLE | Interest::PRIORITY,
-        Direction::Read => Interest::READABLE,
+        Direction::Read => sys::READ_INTEREST,
         Direction::Write => Interest::WRITABLE,
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::engine::reactor::interest::Interest;
 use crate::engine::reactor::ready::{PRIORITY, Ready};
+use crate::engine::sys::IS_EPOLL;
 
 /// One of the two ways that bytes go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,9 +10,6 @@ pub(crate) enum Direction {
     Read,
     Write,
 }
-
-/// Whether the kernel's events are epoll's.
-const EPOLL: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// What is known of a descriptor's readiness, as a set of flags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +98,7 @@ pub(crate) fn reported_by(event: &mio::event::Event) -> Ready {
 pub(crate) fn is_unusual(event: &mio::event::Event) -> bool {
     // Where there is epoll, a side that is closed for writing is either closed
     // for reading too, or has an error.
-    let closed_for_writing = !EPOLL && event.is_write_closed();
+    let closed_for_writing = !IS_EPOLL && event.is_write_closed();
     event.is_priority() | event.is_error() | event.is_read_closed() | closed_for_writing
 }
 

@@ -52,7 +52,6 @@ impl Default for SharedPollers {
 }
 
 impl SharedPollers {
-    #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
     pub(crate) fn is_empty(&self) -> bool {
         self.tasks.list.is_empty() && self.foreign.list.is_empty()
     }

@@ -225,7 +225,6 @@ impl Source {
 
     /// Whether anybody waits to read, as far as is known: one that polled may have
     /// lost interest since.
-    #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
     #[cold]
     pub(crate) fn has_readers(&self) -> bool {
         self.reader.waits.get()
@@ -343,7 +342,6 @@ struct InterestWaiter {
 }
 
 impl ForeignWaiters {
-    #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
     fn has_readers(&self) -> bool {
         let reader = self.reader.take();
         let polls = reader.is_some();

@@ -5,8 +5,6 @@ pub(crate) mod clock;
 pub(crate) mod instant;
 pub(crate) mod limit;
 pub(crate) mod sleep;
-#[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
-mod timerfd;
 pub(crate) mod wheel;
 
 use std::cell::{Cell, RefCell};
