@@ -15,6 +15,7 @@
 
 pub(crate) mod cancel;
 pub(crate) mod core;
+pub(crate) mod id;
 pub(crate) mod nesting;
 pub(crate) mod panics;
 pub(crate) mod reactor;

@@ -4,7 +4,7 @@ use std::mem;
 use std::rc::Rc;
 
 use crate::engine::core::event_loop::EventLoop;
-use crate::engine::timers::sleep::{Sleep, State};
+use crate::engine::core::sleep::{Sleep, State};
 
 /// A [`Sleep`] without its loop: plain data that refers to its timer by a number.
 ///

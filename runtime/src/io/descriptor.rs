@@ -11,9 +11,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use crate::engine::core::sleep::Sleep;
 use crate::engine::reactor::interest::Interest;
 use crate::engine::reactor::readiness::Direction;
-use crate::engine::timers::sleep::Sleep;
 use crate::io::nonblocking::Nonblocking;
 use crate::io::registration::{DeregisterMode, Failure, Registration};
 

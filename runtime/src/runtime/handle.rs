@@ -26,11 +26,11 @@ use std::sync::Arc;
 
 use crate::engine::core::context;
 use crate::engine::core::event_loop::EventLoop;
+use crate::engine::id::Id;
 use crate::engine::remote::join::RemoteJoinHandle;
 use crate::engine::remote::pool::worker::{self, Missing};
 use crate::engine::remote::shared::Shared;
 use crate::engine::remote::spawner;
-use crate::engine::task::id::Id;
 
 /// A handle to a runtime that spawns tasks and blocking work on it from any thread.
 ///

@@ -14,15 +14,15 @@ use std::time::Duration;
 
 use crate::engine::core::context::{self, Entered};
 use crate::engine::core::event_loop::EventLoop;
+use crate::engine::core::sleep::Sleep;
 use crate::engine::task::join::JoinHandle;
 use crate::engine::timers::instant::Instant;
-use crate::engine::timers::sleep::Sleep;
 use crate::task::spawn_blocking;
 
 pub use crate::engine::report::abandoned::Report;
 pub use crate::engine::report::slow_poll::SlowPoll;
+pub use crate::engine::report::task_meta::TaskMeta;
 pub use crate::engine::report::unhandled::{TaskPanic, UnhandledPanic};
-pub use crate::engine::task::meta::TaskMeta;
 pub use crate::runtime::builder::Builder;
 pub use crate::runtime::handle::{Handle, TryCurrentError};
 pub use crate::runtime::metrics::RuntimeMetrics;

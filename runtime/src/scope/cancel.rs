@@ -11,9 +11,9 @@ use std::time::Duration;
 use crate::engine::cancel::node::CancelNode;
 use crate::engine::cancel::node_guard::NodeGuard;
 use crate::engine::core::context::EnteredScope;
+use crate::engine::core::limit::{Limit, Verdict};
+use crate::engine::core::sleep::Sleep;
 use crate::engine::timers::instant::Instant;
-use crate::engine::timers::limit::{Limit, Verdict};
-use crate::engine::timers::sleep::Sleep;
 use crate::time::{Elapsed, sleep, sleep_until};
 
 /// Runs `body`, and cancels it when the [`Canceller`] that it receives is used.

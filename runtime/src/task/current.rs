@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::engine::core::context;
-use crate::engine::task::id::Id;
+use crate::engine::id::Id;
 
 /// Returns the id of the current task.
 ///

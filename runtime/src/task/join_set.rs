@@ -29,9 +29,9 @@ use slab::Slab;
 
 use crate::engine::cancel::run::after_cleanups;
 use crate::engine::core::context;
+use crate::engine::id::Id;
 use crate::engine::task::budget;
 use crate::engine::task::error::JoinError;
-use crate::engine::task::id::Id;
 use crate::engine::task::join::{AbortHandle, JoinHandle};
 use crate::engine::waker_cell::WakerCell;
 

@@ -17,9 +17,9 @@ use std::panic::Location;
 
 use crate::engine::core::context;
 
+pub use crate::engine::id::Id;
 pub use crate::engine::remote::join::{RemoteAbortHandle, RemoteJoinHandle};
 pub use crate::engine::task::error::JoinError;
-pub use crate::engine::task::id::Id;
 pub use crate::engine::task::join::{AbortHandle, JoinHandle};
 pub use builder::Builder;
 pub use coop::{Unconstrained, consume_budget, unconstrained};

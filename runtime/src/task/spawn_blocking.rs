@@ -28,10 +28,10 @@ use std::task::{Context, Poll, ready};
 
 use crate::engine::core::context;
 use crate::engine::core::event_loop::EventLoop;
+use crate::engine::id::Id;
 use crate::engine::remote::join::RemoteJoinHandle;
 use crate::engine::remote::spawner;
 use crate::engine::task::error::JoinError;
-use crate::engine::task::id::Id;
 use crate::engine::task::join::JoinHandle;
 
 /// Runs `work`, which may block, on a thread of the runtime's pool.

@@ -5,9 +5,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use crate::engine::core::sleep::Sleep;
 use crate::engine::timers::clock::{after, nanos};
 use crate::engine::timers::instant::Instant;
-use crate::engine::timers::sleep::Sleep;
 use crate::time::{sleep, sleep_until};
 
 /// A tick that is late by more than this, in nanoseconds, counts as missed.

@@ -61,10 +61,10 @@ mod timeout;
 #[doc(no_inline)]
 pub use std::time::Duration;
 
-pub use crate::engine::timers::instant::Instant;
 #[doc(hidden)]
-pub use crate::engine::timers::limit::{Limit, Verdict};
-pub use crate::engine::timers::sleep::Sleep;
+pub use crate::engine::core::limit::{Limit, Verdict};
+pub use crate::engine::core::sleep::Sleep;
+pub use crate::engine::timers::instant::Instant;
 pub use error::Elapsed;
 pub use interval::{Interval, MissedTickBehavior, interval, interval_at};
 pub use pause::{advance, pause, resume};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::engine::core::context;
+use crate::engine::core::sleep::Sleep;
 use crate::engine::timers::instant::Instant;
-use crate::engine::timers::sleep::Sleep;
 
 /// Returns a future that waits for `duration`.
 ///

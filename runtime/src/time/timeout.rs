@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
+use crate::engine::core::limit::{Limit, Verdict};
+use crate::engine::core::sleep::Sleep;
 use crate::engine::timers::instant::Instant;
-use crate::engine::timers::limit::{Limit, Verdict};
-use crate::engine::timers::sleep::Sleep;
 use crate::time::{Elapsed, sleep_until};
 
 /// Runs `future` until it is ready, but for no longer than `duration`.

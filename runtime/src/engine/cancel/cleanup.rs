@@ -9,12 +9,12 @@ use pin_project_lite::pin_project;
 
 use crate::engine::cancel::queue::{BoxedCleanup, RunCleanup};
 use crate::engine::core::context;
+use crate::engine::core::limit::{Limit, Verdict};
+use crate::engine::core::sleep::Sleep;
 use crate::engine::panics::{self, Payload};
 use crate::engine::report;
 use crate::engine::report::cleanup_failure::{CleanupFailure, Reason};
 use crate::engine::task::error::message;
-use crate::engine::timers::limit::{Limit, Verdict};
-use crate::engine::timers::sleep::Sleep;
 
 pin_project! {
     /// A cleanup, from the drop of its guard until it has finished.

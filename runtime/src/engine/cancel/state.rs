@@ -9,11 +9,11 @@ use std::time::Duration;
 use crate::engine::cancel::group::CleanupSite;
 use crate::engine::cancel::node::CancelNode;
 use crate::engine::cancel::queue::CleanupQueue;
+use crate::engine::id::Id;
 use crate::engine::panics::{self, Foreign};
 use crate::engine::report;
 use crate::engine::report::cleanup_failure::{CleanupFailure, Hook};
 use crate::engine::task::budget::Budget;
-use crate::engine::task::id::Id;
 
 /// How cleanups are to be run.
 #[derive(Clone)]

@@ -6,9 +6,9 @@ use std::task::Context;
 use crate::engine::cancel::node::CancelNode;
 use crate::engine::cancel::run;
 use crate::engine::cancel::state::CleanupState;
+use crate::engine::report::task_meta::TaskMeta;
 use crate::engine::task::error::Failure;
 use crate::engine::task::header::Flags;
-use crate::engine::task::meta::TaskMeta;
 use crate::engine::task::scheduler::Scheduler;
 use crate::engine::task::scheduler::token::{Ended, Polled, Running};
 

@@ -29,16 +29,17 @@ use std::time::{Duration, Instant as SystemTime};
 
 use crate::engine::core::context;
 use crate::engine::core::options::Options;
+use crate::engine::id::Id;
+use crate::engine::panics;
 use crate::engine::reactor::Reactor;
 use crate::engine::remote::shared::Shared;
 use crate::engine::report::slow_poll::SlowPollMonitor;
 use crate::engine::task::error::JoinError;
-use crate::engine::task::id::Id;
 use crate::engine::task::join::JoinHandle;
+use crate::engine::task::remote::RemoteOwner;
 use crate::engine::task::scheduler::Scheduler;
 use crate::engine::timers::Timers;
 use crate::engine::timers::alarm::Alarm;
-use crate::engine::{panics, remote};
 use crate::twin::Spares;
 
 /// The kernel is asked for news at least this often while tasks are ready. More
@@ -100,7 +101,7 @@ impl EventLoop {
         let (reactor, doorbell) = Reactor::new()?;
         Ok(Rc::new(EventLoop {
             tasks: Scheduler::new(
-                remote::RemoteOwner::new(doorbell, options.unhandled.clone()),
+                RemoteOwner::new(doorbell, options.unhandled.clone()),
                 options.cleanup.clone(),
             ),
             reactor,

@@ -2,5 +2,7 @@
 
 pub(crate) mod context;
 pub(crate) mod event_loop;
+pub(crate) mod limit;
 pub(crate) mod options;
 mod shutdown;
+pub(crate) mod sleep;

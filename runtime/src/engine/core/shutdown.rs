@@ -7,9 +7,9 @@ use std::time::{Duration, Instant as SystemTime};
 
 use crate::engine::core::context;
 use crate::engine::core::event_loop::{Blocking, EventLoop};
+use crate::engine::core::sleep::Sleep;
 use crate::engine::panics;
 use crate::engine::report::abandoned::Report;
-use crate::engine::timers::sleep::Sleep;
 
 impl EventLoop {
     /// Drives all tasks and blocking work until none is left, or `deadline` is

@@ -28,11 +28,10 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
-use crate::engine::panics;
 use crate::engine::reactor::readiness::{Direction, Readiness};
 use crate::engine::reactor::source::Source;
-use crate::engine::sys;
 use crate::engine::task::scheduler::Scheduler;
+use crate::engine::{panics, sys};
 
 /// So many events are fetched from the kernel at once.
 const EVENTS: usize = 1024;

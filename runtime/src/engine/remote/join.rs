@@ -7,12 +7,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use crate::engine::id::Id;
 use crate::engine::nesting::{self, Level};
 use crate::engine::remote::outcome::{AnyOutcomeSlot, OutcomeSlot};
 use crate::engine::remote::shared::Shared;
 use crate::engine::task::budget;
 use crate::engine::task::error::JoinError;
-use crate::engine::task::id::Id;
 
 /// A handle to a task on another thread's runtime, or to blocking work, and its output.
 ///

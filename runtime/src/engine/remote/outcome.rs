@@ -11,10 +11,10 @@ use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use crate::engine::id::Id;
 use crate::engine::panics::{self, Foreign};
 use crate::engine::remote::shared::Shared;
 use crate::engine::task::error::JoinError;
-use crate::engine::task::id::Id;
 use crate::engine::task::join::AbortHandle;
 
 /// What a task or a job ended with.

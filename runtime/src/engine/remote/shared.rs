@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::engine::remote::pool::Pool;
 use crate::engine::remote::pool::options::Options;
 use crate::engine::remote::spawn_queue::SpawnQueue;
-use crate::engine::task::meta::TaskMeta;
+use crate::engine::report::task_meta::TaskMeta;
 
 /// The state that all handles of a runtime share with the threads of its pool.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use std::task::{Context, Waker};
 
 use crate::engine::core::event_loop::EventLoop;
 use crate::engine::remote::outcome::lock;
-use crate::engine::task::meta::TaskMeta;
+use crate::engine::report::task_meta::TaskMeta;
 use crate::engine::{nesting, panics};
 
 /// The room for requests that an empty box keeps.

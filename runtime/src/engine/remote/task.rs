@@ -12,14 +12,14 @@ use pin_project_lite::pin_project;
 use crate::engine::cancel::run::after_cleanups;
 use crate::engine::core::context;
 use crate::engine::core::event_loop::EventLoop;
+use crate::engine::id::Id;
 use crate::engine::panics;
 use crate::engine::remote::join::RemoteJoinHandle;
 use crate::engine::remote::outcome::{AbortTarget, OutcomeSender, OutcomeSlot};
 use crate::engine::remote::shared::Shared;
 use crate::engine::remote::spawn_queue::SpawnRequest;
+use crate::engine::report::task_meta::TaskMeta;
 use crate::engine::task::error::JoinError;
-use crate::engine::task::id::Id;
-use crate::engine::task::meta::TaskMeta;
 
 /// A task that is yet to be made. The future it will have need not be `Send`.
 pub(crate) struct Unstarted<S, F: Future> {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::engine::report::cleanup_failure::CleanupFailure;
-use crate::engine::task::meta::TaskMeta;
+use crate::engine::report::task_meta::TaskMeta;
 
 /// The work that [`Runtime::shutdown`](crate::Runtime::shutdown) abandoned.
 ///

@@ -9,6 +9,7 @@ pub(crate) mod abandoned;
 pub(crate) mod cleanup_failure;
 pub(crate) mod slow_poll;
 mod stderr;
+pub(crate) mod task_meta;
 #[cfg(feature = "tracing")]
 mod tracing;
 pub(crate) mod unhandled;

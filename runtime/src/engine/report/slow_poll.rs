@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::engine::panics::{self, Foreign};
 use crate::engine::report;
-use crate::engine::task::meta::TaskMeta;
+use crate::engine::report::task_meta::TaskMeta;
 
 /// A poll of a task that took too long.
 ///

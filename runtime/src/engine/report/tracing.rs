@@ -8,8 +8,8 @@ use tracing::subscriber::NoSubscriber;
 use crate::engine::report::cleanup_failure::CleanupFailure;
 use crate::engine::report::slow_poll::SlowPoll;
 use crate::engine::report::stderr;
+use crate::engine::report::task_meta::TaskMeta;
 use crate::engine::report::unhandled::TaskPanic;
-use crate::engine::task::meta::TaskMeta;
 
 /// Says that a task panicked and nobody joined it.
 pub(crate) fn report_unhandled_panic(panic: &TaskPanic) {

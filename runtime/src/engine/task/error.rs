@@ -6,11 +6,11 @@ use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Mutex, PoisonError};
 
+use crate::engine::id::Id;
 use crate::engine::panics;
-use crate::engine::remote::Remote;
+use crate::engine::report::task_meta::TaskMeta;
 use crate::engine::report::unhandled::{Hook, TaskPanic, Unhandled};
-use crate::engine::task::id::Id;
-use crate::engine::task::meta::TaskMeta;
+use crate::engine::task::remote::Remote;
 
 /// The reason why a task failed. It is one state, because every task has room for it.
 pub(crate) enum Failure {

@@ -5,11 +5,11 @@ use std::fmt;
 use std::panic::Location;
 use std::ptr::NonNull;
 
-use crate::engine::remote::Remote;
-use crate::engine::remote::inbox::Link;
-use crate::engine::task::id::Id;
-use crate::engine::task::meta::TaskMeta;
+use crate::engine::id::Id;
+use crate::engine::report::task_meta::TaskMeta;
 use crate::engine::task::raw::{RawTask, Vtable};
+use crate::engine::task::remote::Remote;
+use crate::engine::task::remote::inbox::Link;
 use crate::engine::task::running;
 use crate::engine::task::state::TaskState;
 use crate::engine::waker_cell::WakerCell;

@@ -11,10 +11,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use crate::engine::id::Id;
 use crate::engine::nesting::{self, Level};
 use crate::engine::task::error::JoinError;
 use crate::engine::task::header::{Flags, Header};
-use crate::engine::task::id::Id;
 use crate::engine::task::raw::RawTask;
 use crate::engine::task::{budget, waker};
 

@@ -92,11 +92,10 @@
 pub(crate) mod budget;
 pub(crate) mod error;
 pub(crate) mod header;
-pub(crate) mod id;
 pub(crate) mod join;
-pub(crate) mod meta;
 pub(crate) mod raw;
 pub(crate) mod ready_queue;
+pub(crate) mod remote;
 pub(crate) mod running;
 pub(crate) mod scheduler;
 pub(crate) mod state;

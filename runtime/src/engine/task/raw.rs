@@ -13,12 +13,12 @@ use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
 
+use crate::engine::id::Id;
 use crate::engine::panics::{self, AbortOnPanic};
-use crate::engine::remote::inbox::{Link, Node};
-use crate::engine::remote::{self, Remote};
 use crate::engine::task::error::Failure;
 use crate::engine::task::header::{Flags, Header};
-use crate::engine::task::id::Id;
+use crate::engine::task::remote::inbox::{Link, Node};
+use crate::engine::task::remote::{self, Remote};
 use crate::engine::task::{running, waker};
 
 /// What a task ends with.

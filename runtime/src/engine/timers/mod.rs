@@ -3,8 +3,6 @@
 pub(crate) mod alarm;
 pub(crate) mod clock;
 pub(crate) mod instant;
-pub(crate) mod limit;
-pub(crate) mod sleep;
 pub(crate) mod wheel;
 
 use std::cell::{Cell, RefCell};
@@ -24,7 +22,7 @@ use crate::engine::timers::wheel::{Due, Key, TimerPoll, Wheel};
 /// **Invariants:** the wheel is not borrowed while a foreign waker is woken, cloned or
 /// dropped. `trusted_alarm` is 0 while the clock is paused.
 pub(crate) struct Timers {
-    clock: Clock,
+    pub(in crate::engine) clock: Clock,
     wheel: RefCell<Wheel>,
     /// The time for which the alarm is set, if no timer is due before it: until the
     /// alarm goes off, the loop need not read the clock whenever it is woken. 0 if it
@@ -159,7 +157,7 @@ impl Timers {
 
     /// Returns `Ready` if the timer has fired.
     #[inline]
-    fn poll(&self, key: Key, cx: &Context<'_>) -> Poll<()> {
+    pub(in crate::engine) fn poll(&self, key: Key, cx: &Context<'_>) -> Poll<()> {
         let look = self.wheel.borrow().look(key, cx.waker());
         match look {
             TimerPoll::Waiting => Poll::Pending,
@@ -187,7 +185,7 @@ impl Timers {
     }
 
     /// Sets the timer to another deadline. Returns false if it has fired.
-    fn reset(&self, key: Key, deadline: u64) -> bool {
+    pub(in crate::engine) fn reset(&self, key: Key, deadline: u64) -> bool {
         self.note_deadline(deadline);
         let now = self.clock.seen();
         self.wheel.borrow_mut().reset(key, deadline, now)
@@ -195,7 +193,7 @@ impl Timers {
 
     /// Removes a timer. If the destructor of its waker panics, the panic propagates
     /// from a poll, where it is a panic of the task, but not from a destructor.
-    fn remove(&self, key: Key, in_poll: bool) {
+    pub(in crate::engine) fn remove(&self, key: Key, in_poll: bool) {
         let waker = self.wheel.borrow_mut().remove(key);
         if let Some(waker) = waker {
             drop_waker(waker, in_poll);

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::engine::task::meta::TaskMeta;
+use crate::engine::report::task_meta::TaskMeta;
 
 /// The reason why a task of a [`TaskGroup`](super::TaskGroup) returned no output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,9 +9,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use crate::engine::panics::{self, Payload};
+use crate::engine::report::task_meta::TaskMeta;
 use crate::engine::task::budget;
 use crate::engine::task::join::AbortHandle;
-use crate::engine::task::meta::TaskMeta;
 use crate::engine::waker_cell::WakerCell;
 use crate::scope::group::error::Failures;
 

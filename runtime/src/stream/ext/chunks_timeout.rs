@@ -9,8 +9,8 @@ use std::time::Duration;
 use futures_core::Stream;
 use pin_project_lite::pin_project;
 
-use crate::engine::timers::limit::{Limit, Verdict};
-use crate::engine::timers::sleep::Sleep;
+use crate::engine::core::limit::{Limit, Verdict};
+use crate::engine::core::sleep::Sleep;
 
 pin_project! {
     /// The stream of

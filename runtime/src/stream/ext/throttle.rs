@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_core::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
-use crate::engine::timers::sleep::Sleep;
+use crate::engine::core::sleep::Sleep;
 use crate::stream::ext::timeout::restart;
 use crate::time::sleep;
 

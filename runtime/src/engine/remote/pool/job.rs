@@ -4,6 +4,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
 
+use crate::engine::id::Id;
 use crate::engine::panics;
 use crate::engine::remote::join::RemoteJoinHandle;
 use crate::engine::remote::outcome::{AbortTarget, OutcomeSender, OutcomeSlot};
@@ -11,7 +12,6 @@ use crate::engine::remote::pool::count::Counted;
 use crate::engine::remote::pool::{Job, Work, worker};
 use crate::engine::remote::shared::Shared;
 use crate::engine::task::error::JoinError;
-use crate::engine::task::id::Id;
 
 impl Shared {
     /// Like [`Handle::spawn_blocking`], with an id.

@@ -26,11 +26,11 @@ use std::sync::{Mutex, MutexGuard};
 use std::thread::{self, Thread, ThreadId};
 use std::time::{Duration, Instant};
 
+use crate::engine::id::Id;
 use crate::engine::remote::outcome::lock;
 use crate::engine::remote::pool::count::{Count, Counted};
 use crate::engine::remote::pool::options::Options;
-use crate::engine::task::id::Id;
-use crate::engine::task::meta::TaskMeta;
+use crate::engine::report::task_meta::TaskMeta;
 use crate::engine::{nesting, panics};
 
 /// Longer than this no system call is asked to wait.

@@ -6,12 +6,12 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvError, Sender, channel};
 
+use crate::engine::id::Id;
 use crate::engine::remote::pool::count::Counted;
 use crate::engine::remote::pool::options::Options;
 use crate::engine::remote::pool::{Dispatch, Job, PoolStats, Work};
 use crate::engine::remote::shared::Shared;
-use crate::engine::task::id::Id;
-use crate::engine::task::meta::TaskMeta;
+use crate::engine::report::task_meta::TaskMeta;
 
 /// Tells what becomes of it.
 struct Told(Sender<&'static str>);

@@ -3,10 +3,10 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
+use crate::engine::id::Id;
 use crate::engine::panics;
 use crate::engine::remote::pool::{Dispatch, Job};
 use crate::engine::remote::shared::Shared;
-use crate::engine::task::id::Id;
 
 /// Why there is no runtime to return.
 #[derive(Debug, PartialEq, Eq)]

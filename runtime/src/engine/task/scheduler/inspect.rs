@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::engine::id::Id;
 use crate::engine::panics::{self, Payload};
+use crate::engine::report::task_meta::TaskMeta;
 use crate::engine::task::error::Failure;
 use crate::engine::task::header::{Flags, Header};
-use crate::engine::task::id::Id;
 use crate::engine::task::join::JoinHandle;
-use crate::engine::task::meta::TaskMeta;
 use crate::engine::task::ready_queue::TaskRef;
 use crate::engine::task::scheduler::Scheduler;
 

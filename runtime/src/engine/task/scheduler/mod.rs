@@ -18,15 +18,15 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use crate::engine::cancel::state::CleanupStates;
+use crate::engine::id::{Id, Ids};
 use crate::engine::nesting::Level;
-use crate::engine::remote::{Remote, RemoteOwner};
 use crate::engine::task::budget::Budget;
 use crate::engine::task::error::{Failure, JoinError};
 use crate::engine::task::header::{Flags, Header};
-use crate::engine::task::id::{Id, Ids};
 use crate::engine::task::join::JoinHandle;
 use crate::engine::task::raw::RawTask;
 use crate::engine::task::ready_queue::{OwnedTasks, ReadyQueue, TaskRef};
+use crate::engine::task::remote::{Remote, RemoteOwner};
 use crate::engine::task::scheduler::refused::Refused;
 use crate::engine::task::scheduler::token::{Ended, Polled, Running};
 use crate::engine::{cancel, panics};

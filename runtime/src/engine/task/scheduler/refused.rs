@@ -18,9 +18,9 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::task::Waker;
 
+use crate::engine::id::Id;
 use crate::engine::panics::Foreign;
 use crate::engine::task::header::{Flags, Header};
-use crate::engine::task::id::Id;
 use crate::engine::task::scheduler::Scheduler;
 use crate::engine::task::waker;
 

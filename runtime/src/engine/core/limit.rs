@@ -5,8 +5,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::engine::core::context;
+use crate::engine::core::sleep::Sleep;
 use crate::engine::task::budget;
-use crate::engine::timers::sleep::Sleep;
 
 /// The state of the budget while a future with a time limit is polled.
 ///

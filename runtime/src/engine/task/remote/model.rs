@@ -21,7 +21,7 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::{Arc, Notify};
 use loom::thread;
 
-use crate::engine::remote::inbox::{Inbox, Link, Node, Push};
+use crate::engine::task::remote::inbox::{Inbox, Link, Node, Push};
 use crate::engine::task::state::{ScheduleRemote, TaskState};
 
 /// A task, as far as other threads see it.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
-use crate::engine::task::id::Id;
+use crate::engine::id::Id;
 
 /// A description of a task: its id, its name if it has one, and where it was spawned.
 ///
