@@ -27,10 +27,10 @@ impl fmt::Display for Id {
 }
 
 impl Id {
-    /// Returns a new id, for a task that another thread spawns, or for blocking work.
-    /// Later ids are greater.
-    pub(crate) fn fresh() -> Id {
-        Id(FREE.fetch_add(1, Ordering::Relaxed))
+    /// Returns a new id, for a task that another thread spawns, or for blocking work. It is
+    /// greater than all ids that this function returned before.
+    pub(crate) fn fresh() -> Self {
+        Self(FREE.fetch_add(1, Ordering::Relaxed))
     }
 }
 
@@ -42,21 +42,22 @@ const BLOCK: u64 = 1 << 16;
 
 /// The source of ids of one loop.
 #[derive(Debug)]
-pub(crate) struct Ids {
+pub(super) struct Ids {
     next: Cell<u64>,
     end: Cell<u64>,
 }
 
 impl Ids {
-    pub(crate) fn new() -> Ids {
-        Ids {
+    pub(super) fn new() -> Self {
+        Self {
             next: Cell::new(0),
             end: Cell::new(0),
         }
     }
 
+    /// Returns a new id.
     #[inline]
-    pub(crate) fn next(&self) -> Id {
+    pub(super) fn next(&self) -> Id {
         if self.next.get() == self.end.get() {
             self.refill();
         }

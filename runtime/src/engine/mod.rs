@@ -1,16 +1,18 @@
-//! Everything that a turn of the loop is made of.
+//! The engine of the runtime: everything that takes part in a turn of the loop.
 //!
-//! The engine imports nothing from the front: the modules that users name, which are built
-//! on it. A test of this repository holds that.
+//! The public modules of this crate, the front, are built on the engine. The engine imports
+//! nothing from them, which a test in this repository checks.
 //!
-//! - `core`: the loop itself, and which loop a thread is in;
-//! - `task`: tasks, their states, the scheduler and the budget;
+//! - `core`: the loop itself, which loop is current and running on a thread, and sleeps;
+//! - `task`: tasks, their states, the scheduler, the budget, and the inbox for tasks that
+//!   other threads wake;
 //! - `cancel`: cancellation and the cleanups of guards;
-//! - `remote`: what other threads touch: the inbox, spawn requests, the blocking pool;
+//! - `remote`: spawn requests from other threads, and the blocking pool;
 //! - `reactor`: descriptors and their readiness;
 //! - `timers`: the clock, the timer wheel and the alarm;
-//! - `report`: what the runtime reports without being asked;
-//! - `sys`: what differs between platforms;
+//! - `id`: task ids;
+//! - `report`: reports of slow polls, unhandled panics, failed cleanups and abandoned tasks;
+//! - `sys`: the differences between platforms;
 //! - `panics`, `nesting`, `waker_cell`: how the engine calls user code safely.
 
 pub(crate) mod cancel;

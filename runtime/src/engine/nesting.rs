@@ -1,21 +1,24 @@
-//! How deep the destructors of outputs are nested, and a bound of that.
+//! A limit on how deep the destructors of outputs are nested.
 //!
-//! The output of a task may own the handle of another task, whose output owns a
-//! further handle. Dropping each within the one before takes as much stack as there
-//! are tasks. So the handles count the destructors that they call. [`MOST`] of them
-//! may be nested; what is to be dropped deeper waits until the destructor of the
-//! innermost level returns, and is dropped there, one after another.
+//! The output of a task may own the handle of another task, whose output owns the handle of a
+//! third, and so on. If each output were dropped inside the destructor of the one before, the
+//! stack would grow with the number of tasks. So join handles count the destructors that they
+//! call: each is a *level*. At most [`MAX_DEPTH`] levels are nested. Outputs that would be
+//! dropped deeper wait in a queue, and are dropped one after another when the destructor of
+//! the innermost level has returned.
 //!
-//! So an output has been dropped when the drop of its handle returns, except within
-//! the destructors of `MOST` other outputs.
+//! So an output has been dropped when the drop of its handle returns, except inside the
+//! destructors of `MAX_DEPTH` other outputs.
 //!
-//! Tasks that are refused in each other's destructors count as levels too.
+//! A task that is spawned after the shutdown of its loop, and is cancelled at once, counts as
+//! a level too.
 //!
 //! # Invariants
 //!
-//! 1. Nothing waits unless the thread is inside [`MOST`] levels: whatever leaves the
-//!    last one empties the queue first, panic or not.
-//! 2. What waits is `'static`, as an output that borrows must be dropped at once.
+//! 1. The queue is empty unless the thread is inside [`MAX_DEPTH`] levels: the end of the
+//!    innermost level empties it, even if its destructor panicked.
+//! 2. Queued destructors are `'static`, because an output that borrows must be dropped at
+//!    once.
 //! 3. The queue is not borrowed while a destructor runs.
 
 use std::cell::{Cell, RefCell};
@@ -25,37 +28,37 @@ use std::mem::{self, ManuallyDrop};
 
 use crate::engine::panics;
 
-/// How many destructors of outputs may be nested.
-const MOST: u32 = 16;
+/// The maximum number of nested levels.
+const MAX_DEPTH: u32 = 16;
 
 type Queue = VecDeque<Box<dyn FnOnce()>>;
 
 thread_local! {
     static DEPTH: Cell<u32> = const { Cell::new(0) };
-    /// Without a destructor, because it has no memory while nothing waits.
+    /// Needs no destructor, because an empty queue has no memory.
     static WAITING: ManuallyDrop<RefCell<Queue>> =
         const { ManuallyDrop::new(RefCell::new(VecDeque::new())) };
 }
 
-/// One level: the destructor of one output may run until this is dropped.
+/// One level, until it is dropped: the destructor of one output may run.
 #[must_use = "the level ends when it is dropped"]
-pub(crate) struct Level {
+pub(super) struct Level {
     depth: u32,
-    /// Stays on its thread.
+    /// Makes the type `!Send`.
     thread: PhantomData<*const ()>,
 }
 
 impl Level {
-    /// Begins a level inside the ones that the thread is in, unless there are too many:
-    /// then the caller has to leave the destructor for later, as [`defer`] does.
+    /// Begins a level inside the current ones. Returns `None` if there are [`MAX_DEPTH`]
+    /// already; the caller then has to postpone the destructor, as [`defer`] does.
     #[inline]
-    pub(crate) fn enter() -> Option<Level> {
+    pub(super) fn enter() -> Option<Self> {
         let depth = DEPTH.get();
-        if depth >= MOST {
+        if depth >= MAX_DEPTH {
             return None;
         }
         DEPTH.set(depth + 1);
-        Some(Level {
+        Some(Self {
             depth: depth + 1,
             thread: PhantomData,
         })
@@ -65,21 +68,21 @@ impl Level {
 impl Drop for Level {
     #[inline]
     fn drop(&mut self) {
-        if self.depth == MOST {
+        if self.depth == MAX_DEPTH {
             call_waiting();
         }
         DEPTH.set(self.depth - 1);
     }
 }
 
-/// Calls `destructor` when the innermost level ends. A panic of it is caught.
+/// Calls `destructor` when the innermost level ends, and catches its panic.
 #[cold]
-pub(crate) fn defer(destructor: impl FnOnce() + 'static) {
+pub(super) fn defer(destructor: impl FnOnce() + 'static) {
     WAITING.with(|waiting| waiting.borrow_mut().push_back(Box::new(destructor)));
 }
 
-/// Drops a value that is not used any more: now, or if too many destructors are nested,
-/// when the innermost level ends. A panic of its destructor is caught.
+/// Drops a value: now, or if too many destructors are nested, when the innermost level ends.
+/// A panic of its destructor is caught.
 pub(crate) fn drop_nested<T: 'static>(value: T) {
     if let Some(_level) = Level::enter() {
         panics::caught(|| drop(value));
@@ -88,7 +91,7 @@ pub(crate) fn drop_nested<T: 'static>(value: T) {
     }
 }
 
-/// Calls what waits, and what these destructors defer, first in, first out.
+/// Calls the queued destructors, and those that they defer in turn, first in, first out.
 #[cold]
 fn call_waiting() {
     while let Some(destructor) = WAITING.with(|waiting| waiting.borrow_mut().pop_front()) {
@@ -97,17 +100,17 @@ fn call_waiting() {
     drop(WAITING.with(|waiting| mem::take(&mut *waiting.borrow_mut())));
 }
 
-/// Counts from zero again until it is dropped: for a loop that is driven inside a
-/// destructor, so that its tasks see their outputs dropped at once.
+/// Makes the count of levels begin at zero until it is dropped. It is for a loop that is
+/// driven inside a destructor, so that the outputs of its tasks are dropped at once.
 #[must_use = "the count continues when it is dropped"]
-pub(crate) struct FreshDepth {
+pub(super) struct FreshDepth {
     before: u32,
 }
 
 impl FreshDepth {
     #[inline]
-    pub(crate) fn begin() -> FreshDepth {
-        FreshDepth {
+    pub(super) fn begin() -> Self {
+        Self {
             before: DEPTH.replace(0),
         }
     }

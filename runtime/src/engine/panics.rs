@@ -1,8 +1,8 @@
-//! Panics of user code that the loop has to outlive.
+//! Panics of user code that must not end the loop.
 //!
-//! A task's panic goes to its join handle. The panics of wakers and destructors have no
-//! handle to go to. The panic hook has reported them when they come here, and they end
-//! here.
+//! The panic of a task goes to its join handle. The panics of wakers and of destructors are
+//! caught here and discarded, because there is no handle for them. The panic hook has
+//! reported them by then.
 
 use std::any::Any;
 use std::fmt;
@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
 use std::task::Waker;
 
-/// Calls `f`, and tells whether it panicked.
+/// Calls `f`, catches a panic, and returns whether there was one.
 #[inline]
 pub(crate) fn caught(f: impl FnOnce()) -> bool {
     match catch_unwind(AssertUnwindSafe(f)) {
@@ -24,61 +24,61 @@ pub(crate) fn caught(f: impl FnOnce()) -> bool {
     }
 }
 
-/// A place for a value of the user's, a waker for instance. A panic of the value's
-/// destructor does not come out where the place is dropped.
+/// A place for a value whose destructor is user code, such as a waker. Dropping the place
+/// catches a panic of the destructor.
 pub(crate) struct Foreign<T>(Option<T>);
 
 impl<T> Foreign<T> {
     #[inline]
-    pub(crate) fn new(value: T) -> Foreign<T> {
-        Foreign(Some(value))
+    pub(crate) fn new(value: T) -> Self {
+        Self(Some(value))
     }
 
     #[inline]
-    pub(crate) fn get(&self) -> Option<&T> {
+    pub(super) fn get(&self) -> Option<&T> {
         self.0.as_ref()
     }
 
-    /// The value, whose destructor may panic where the caller drops it.
+    /// Returns the value, whose destructor may panic when the caller drops it.
     #[inline]
-    pub(crate) fn into_inner(mut self) -> Option<T> {
+    pub(super) fn into_inner(mut self) -> Option<T> {
         self.0.take()
     }
 }
 
 impl Foreign<Waker> {
-    /// Wakes, if there is a waker. A panic of the waker does not come out.
+    /// Wakes the waker, if there is one, and catches its panic.
     #[inline]
-    pub(crate) fn wake(mut self) {
+    pub(super) fn wake(mut self) {
         if let Some(waker) = self.0.take() {
             caught(|| waker.wake());
         }
     }
 
-    /// Whether there is a waker, and it wakes what `waker` does.
+    /// Returns whether there is a waker, and it wakes the same task as `waker`.
     #[inline]
-    pub(crate) fn will_wake(&self, waker: &Waker) -> bool {
+    pub(super) fn will_wake(&self, waker: &Waker) -> bool {
         self.0.as_ref().is_some_and(|own| own.will_wake(waker))
     }
 }
 
 impl<T: Clone> Clone for Foreign<T> {
-    fn clone(&self) -> Foreign<T> {
-        Foreign(self.0.clone())
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
     }
 }
 
 impl<T> Default for Foreign<T> {
     #[inline]
-    fn default() -> Foreign<T> {
-        Foreign(None)
+    fn default() -> Self {
+        Self(None)
     }
 }
 
 impl<T> Drop for Foreign<T> {
     #[inline]
     fn drop(&mut self) {
-        // Most places are empty by then.
+        // Most places are empty when they are dropped.
         if self.0.is_some() {
             drop_caught(&mut self.0);
         }
@@ -97,22 +97,22 @@ impl<T> fmt::Debug for Foreign<T> {
     }
 }
 
-/// Aborts the process if a panic drops it. It is held where a panic would leave memory in
-/// a state that safe code must not see.
+/// A guard that aborts the process when it is dropped, which only a panic does. It is held
+/// where a panic would leave memory in a state that safe code must not see.
 #[derive(Debug)]
 #[must_use = "dropping it aborts the process"]
-pub(crate) struct AbortOnPanic(());
+pub(super) struct AbortOnPanic(());
 
 impl AbortOnPanic {
-    /// From here on no panic may come out.
+    /// Begins a section in which no panic may propagate.
     #[inline]
-    pub(crate) fn begin() -> AbortOnPanic {
-        AbortOnPanic(())
+    pub(super) fn begin() -> Self {
+        Self(())
     }
 
-    /// From here on a panic may come out again.
+    /// Ends the section.
     #[inline]
-    pub(crate) fn end(self) {
+    pub(super) fn end(self) {
         mem::forget(self);
     }
 }
@@ -124,30 +124,30 @@ impl Drop for AbortOnPanic {
     }
 }
 
-/// Aborts the process, because of a panic after which memory may not be touched.
+/// Aborts the process, because of a panic after which memory must not be used.
 #[cold]
-pub(crate) fn abort() -> ! {
+pub(super) fn abort() -> ! {
     let line = "coreloop: a panic came out while the outcome of a task was being stored or \
                 given away; this is a bug in coreloop, and the process is aborted";
-    // In one call, and not `eprintln`, which panics if it fails.
+    // `eprintln` would panic if it failed.
     let _ = writeln!(io::stderr().lock(), "{line}");
     process::abort()
 }
 
-/// What a panic carries.
+/// The payload of a panic.
 pub(crate) type Payload = Box<dyn Any + Send>;
 
-/// Calls `f`, and gives what it returned or panicked with.
+/// Calls `f`, and returns its result, or the payload of its panic.
 #[inline]
 pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Payload> {
     catch_unwind(AssertUnwindSafe(f))
 }
 
-/// Drops a panic's payload, whose destructor may panic in turn.
+/// Drops the payload of a panic, and catches a panic of its destructor.
 #[cold]
 pub(crate) fn discard(payload: Box<dyn Any + Send>) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        // Whoever nests panics in payloads twice leaks the second one.
+        // The second payload is leaked, because its destructor may panic too.
         mem::forget(again);
     }
 }

@@ -1,6 +1,6 @@
-//! [`WakerCell`]: room for the waker of the one future that waits for something.
+//! [`WakerCell`]: a place for the waker of the one future that waits for an event.
 //!
-//! The crate `sync` has a type of the same name, whose wakers let their panics out.
+//! The crate `sync` has a type of the same name, from which the panics of wakers propagate.
 
 use std::cell::Cell;
 use std::fmt;
@@ -8,16 +8,17 @@ use std::task::{Context, Waker};
 
 use crate::engine::panics::Foreign;
 
-/// A place for the waker of a future that waits, until it is woken.
+/// A place for the waker of a future that waits.
 ///
-/// Wakers are user code when they are cloned, woken and dropped. Nothing is borrowed then,
-/// and a panic of waking or dropping one does not come out.
+/// Cloning, waking and dropping a waker runs user code. The cell is not borrowed meanwhile,
+/// and catches a panic of waking or dropping the waker.
 #[derive(Default)]
 pub(crate) struct WakerCell(Cell<Foreign<Waker>>);
 
 impl WakerCell {
-    /// Keeps the waker of `context`. Returns whether user code ran for that: if so, what is
-    /// waited for may have come, and the caller has to look again.
+    /// Keeps the waker of `cx`. Returns false if the cell already had a waker that wakes the
+    /// same future. Otherwise user code was run, in which the event may have happened, and the
+    /// caller has to check for it again.
     #[inline]
     pub(crate) fn keep(&self, cx: &Context<'_>) -> bool {
         let before = self.0.take();
@@ -31,13 +32,13 @@ impl WakerCell {
         true
     }
 
-    /// Takes the waker out, for the caller to drop.
+    /// Takes the waker out.
     #[inline]
     pub(crate) fn take(&self) -> Foreign<Waker> {
         self.0.take()
     }
 
-    /// Takes the waker out, and wakes what waits.
+    /// Takes the waker out and wakes it, if there is one.
     #[inline]
     pub(crate) fn wake(&self) {
         self.take().wake();

@@ -72,7 +72,7 @@ impl RuntimeMetrics {
             alive_tasks: event_loop.tasks.alive(),
             spawned_tasks: event_loop.tasks.spawned(),
             polls: event_loop.tasks.polls(),
-            remote_schedules: event_loop.tasks.posted(),
+            remote_schedules: event_loop.tasks.remote_schedules(),
             ready_tasks: event_loop.tasks.ready(),
             budget_forced_yields: event_loop.tasks.budget.forced_yields(),
             parks: event_loop.parks.get(),

@@ -1,20 +1,19 @@
-//! Which loop this thread is in: two pointers per thread, and more only while
-//! loops are entered within each other. Beside them, how many cancel scopes.
+//! The current loop and the running loop of each thread, and the depth of cancel scopes.
 //!
-//! `CURRENT` is the loop that `spawn`, sockets and timers go to; it is set in a
-//! task and by [`Runtime::enter`](crate::Runtime::enter). `RUNNING` is the loop
-//! that is inside a turn. They differ while a loop is entered but not turning:
-//! a wake must then make its descriptor readable, for it may be embedded in
-//! another loop that waits for that.
+//! The current loop is the one that `spawn`, sockets and timers use. It is set in a task and
+//! by [`Runtime::enter`](crate::Runtime::enter). The running loop is the one that is inside a
+//! turn. They differ while a loop is entered but not inside a turn. A wake must then make the
+//! loop's descriptor readable, because the loop may be embedded in another loop, which waits
+//! for that.
 //!
 //! # Invariants
 //!
-//! 1. Each [`Entered`] owns one pointer, which owns one count of its `Rc`. The
-//!    youngest one's is in `CURRENT`, that of any other in `BELOW`, at its
-//!    place, which is null when that `Entered` has gone. So they may be dropped
-//!    in any order, or leaked. `CURRENT` is null when there are none.
-//! 2. `RUNNING` is set by [`run`] alone, which keeps the loop borrowed and sets
-//!    it back before it returns, panic or not.
+//! 1. Each [`Entered`] owns one pointer, which owns one count of its `Rc`. The pointer of the
+//!    youngest `Entered` is in `CURRENT`, which is null if there is none. The pointer of any
+//!    other is in `BELOW`, at the index `place`; it is null if that `Entered` was dropped. So
+//!    they may be dropped in any order, or leaked.
+//! 2. Only [`run`] sets `RUNNING`. It borrows the loop until it has restored the former value,
+//!    whether its function returns or panics.
 #![expect(
     unsafe_code,
     reason = "thread-locals without a destructor or a borrow flag; see the invariants above"
@@ -33,33 +32,35 @@ use crate::engine::task::running;
 thread_local! {
     static CURRENT: Cell<*const EventLoop> = const { Cell::new(ptr::null()) };
     static RUNNING: Cell<*const EventLoop> = const { Cell::new(ptr::null()) };
-    /// Without a destructor, as it is without memory when nothing is entered.
+    /// The loops that were entered before the current one. Needs no destructor, because it
+    /// has no memory while no loop is entered.
     static BELOW: ManuallyDrop<RefCell<Vec<*const EventLoop>>> =
         const { ManuallyDrop::new(RefCell::new(Vec::new())) };
     static SCOPE_DEPTH: Cell<u32> = const { Cell::new(0) };
 }
 
-/// How many cancel scopes the code that runs is polled within.
+/// Returns the number of cancel scopes within which the code that runs is polled.
 ///
-/// A generator that yields out of a scope which it opened itself leaves that
-/// open around whatever its consumer does next: the mistake of Python's PEP 789.
-/// So a scope counts itself in around each poll of its body, a generator notes
-/// the count when it is polled, and a yield compares. It is not the loop's, as
-/// both run under foreign executors too, and a yield should look at one state.
+/// A generator that yields inside a scope which it opened itself leaves the scope open around
+/// the code of its consumer: the mistake that Python's PEP 789 describes. So a scope adds
+/// itself to this count around each poll of its body, a generator remembers the count when it
+/// is polled, and a yield compares the two. The count belongs to the thread and not to a loop,
+/// because scopes and generators also run on other executors, and because a yield should read
+/// one word only.
 #[inline]
 pub(crate) fn scope_depth() -> u32 {
     SCOPE_DEPTH.get()
 }
 
-/// Counts a cancel scope in, while its body is polled.
+/// Counts one more cancel scope until it is dropped, while the scope's body is polled.
 #[derive(Debug)]
 pub(crate) struct EnteredScope(());
 
 impl EnteredScope {
-    /// Enters one more scope.
-    pub(crate) fn new() -> EnteredScope {
+    /// Enters a scope.
+    pub(crate) fn new() -> Self {
         SCOPE_DEPTH.set(SCOPE_DEPTH.get() + 1);
-        EnteredScope(())
+        Self(())
     }
 }
 
@@ -69,27 +70,27 @@ impl Drop for EnteredScope {
     }
 }
 
-/// The loop that was entered, if one was.
+/// Returns the current loop, if there is one.
 #[inline]
 pub(crate) fn current() -> Option<Rc<EventLoop>> {
     // SAFETY: invariant 1.
     unsafe { counted(CURRENT.get()) }
 }
 
-/// The loop that is inside a turn on this thread; if none is, the loop that was entered.
+/// Returns the running loop, or if no loop is running, the current one.
 ///
-/// What the runtime does for a task uses this: a task may hold the guard of another
-/// runtime, so that another loop is the current one.
+/// The runtime uses this where it acts for a task: the task may hold a guard of
+/// `Runtime::enter`, which makes another loop the current one.
 pub(crate) fn running_or_current() -> Option<Rc<EventLoop>> {
     // SAFETY: invariant 2, the pointer comes from the `Rc` that `run` borrows.
     unsafe { counted(RUNNING.get()) }.or_else(current)
 }
 
-/// Takes one more count of a loop, unless the pointer is null.
+/// Returns a new `Rc` of a loop, unless the pointer is null.
 ///
 /// # Safety
 ///
-/// The pointer is null, or comes from an `Rc` that exists.
+/// The pointer is null, or comes from an `Rc` that still exists.
 #[inline]
 unsafe fn counted(event_loop: *const EventLoop) -> Option<Rc<EventLoop>> {
     if event_loop.is_null() {
@@ -101,36 +102,36 @@ unsafe fn counted(event_loop: *const EventLoop) -> Option<Rc<EventLoop>> {
     Some(unsafe { Rc::from_raw(event_loop) })
 }
 
-/// Calls `f` with the loop that was entered, if one was.
+/// Calls `f` with the current loop. Returns `None` if there is none.
 #[inline]
 pub(crate) fn with_current<R>(f: impl FnOnce(&Rc<EventLoop>) -> R) -> Option<R> {
-    // Counted, as `f` may leave the loop.
+    // The loop is counted, because `f` may drop the last guard that keeps it.
     current().map(|event_loop| f(&event_loop))
 }
 
-/// Calls `f` with the loop that was entered, if one was, and whether it is
-/// inside a turn.
+/// Calls `f` with the current loop, and with whether it is also the running one. Returns
+/// `None` if there is no current loop.
 #[inline]
 pub(crate) fn with_current_or_running<R>(f: impl FnOnce(&EventLoop, bool) -> R) -> Option<R> {
     let current = CURRENT.get();
     if current == RUNNING.get() {
-        // Borrowed further up the stack, so it need not be counted.
+        // `run` borrows the loop further up the stack, so it need not be counted.
         with_running(|event_loop| f(event_loop, true))
     } else {
         with_current(|event_loop| f(event_loop, false))
     }
 }
 
-/// Calls `f` with the loop that is inside a turn on this thread, if one is.
+/// Calls `f` with the running loop. Returns `None` if no loop is inside a turn.
 #[inline]
 pub(crate) fn with_running<R>(f: impl FnOnce(&EventLoop) -> R) -> Option<R> {
     let running = RUNNING.get();
-    // SAFETY: invariant 2, it is borrowed further up the stack.
+    // SAFETY: invariant 2, `run` borrows the loop further up the stack.
     let event_loop = unsafe { running.as_ref() }?;
     Some(f(event_loop))
 }
 
-/// Says that something needs a runtime.
+/// Panics because `what` was called outside a runtime.
 #[cold]
 #[track_caller]
 pub(crate) fn missing(what: &str) -> ! {
@@ -140,16 +141,16 @@ pub(crate) fn missing(what: &str) -> ! {
     )
 }
 
-/// Makes a loop the current one until it is dropped.
+/// A guard that makes a loop the current one until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Entered {
-    /// How many were entered before.
+    /// The index in `BELOW` of this guard's pointer, while the guard is not the youngest.
     place: usize,
-    /// Stays on its thread.
+    /// Makes the type `!Send`.
     thread: PhantomData<*const EventLoop>,
 }
 
-/// Makes `event_loop` the current one.
+/// Makes `event_loop` the current loop until the guard is dropped.
 pub(crate) fn enter(event_loop: &Rc<EventLoop>) -> Entered {
     let counted = Rc::into_raw(Rc::clone(event_loop));
     let before = CURRENT.replace(counted);
@@ -186,23 +187,23 @@ impl Drop for Entered {
             }
             CURRENT.replace(before)
         });
-        // SAFETY: invariant 1, the count is this one's.
+        // SAFETY: invariant 1, the pointer owns a count, which this guard owned.
         drop(unsafe { Rc::from_raw(counted) });
     }
 }
 
-/// Calls `f` with `event_loop` current and running.
+/// Calls `f` with `event_loop` as the current and the running loop.
 ///
 /// # Panics
 ///
-/// If a loop is running on this thread already and `nested` is not granted.
+/// Panics if a loop is already running on this thread, unless `nested`.
 #[track_caller]
 pub(crate) fn run<R>(
     event_loop: &Rc<EventLoop>,
     nested: bool,
     f: impl FnOnce(&EventLoop) -> R,
 ) -> R {
-    /// Sets `RUNNING` back.
+    /// Restores `RUNNING`.
     struct Leave {
         before: *const EventLoop,
     }

@@ -1,24 +1,25 @@
-//! The loop: what one thread turns.
+//! [`EventLoop`]: the tasks, timers and descriptors of one thread, and the turns that drive
+//! them.
 //!
 //! ```text
 //!        ┌────────────────────────────────────────────────┐
 //!        v                                                │
 //!   run ready tasks       until none is left,             │
-//!        │                or the time slice is over       │
+//!        │                or the slice has ended          │
 //!        v                                                │
 //!   poll the kernel       without waiting if a task is    │
 //!        │                ready; else until the next timer│
 //!        v                                                │
-//!   take what other threads sent                          │
+//!   take the tasks that other threads woke                │
 //!        │                                                │
 //!        v                                                │
 //!   fire the timers that are due ─────────────────────────┘
 //! ```
 //!
-//! **Invariant:** while the loop is inside a turn its inbox is marked awake,
-//! but for the wait in the kernel; outside it is marked asleep, or the doorbell
-//! has been rung. So a wake from another thread always makes the loop's
-//! descriptor readable, or is seen before the next wait.
+//! **Invariant:** inside a turn the loop's inbox is marked awake, except while the loop is
+//! parked in the kernel. Outside a turn it is marked asleep, or the doorbell has been rung.
+//! So a wake from another thread always makes the loop's descriptor readable, or the loop
+//! finds the task before it parks again.
 
 use std::cell::Cell;
 use std::io;
@@ -42,64 +43,69 @@ use crate::engine::timers::Timers;
 use crate::engine::timers::alarm::Alarm;
 use crate::twin::Spares;
 
-/// The kernel is asked for news at least this often while tasks are ready. More
-/// often would show: with a thousand sockets ready, each task takes some 4 µs of
-/// system calls, and a call that finds nothing new 0.5 µs. Less often would not:
-/// a slice of a millisecond reads the same.
+/// The maximum time between two polls of the kernel while tasks are ready.
+///
+/// A shorter slice would cost measurably: with a thousand ready sockets each task takes some
+/// 4 µs of system calls, and a poll that reports nothing takes 0.5 µs. A longer one would gain
+/// nothing: a slice of a millisecond measures the same.
 const SLICE: Duration = Duration::from_micros(100);
 
-/// What a thread needs to drive tasks: everything of a runtime.
+/// All the state of a runtime: its tasks, its reactor, its timers and their alarm.
 #[derive(Debug)]
 pub(crate) struct EventLoop {
     pub(crate) tasks: Scheduler,
     pub(crate) reactor: Reactor,
     pub(crate) timers: Timers,
+    /// Memory blocks to use again.
     pub(crate) spares: Spares,
     alarm: Alarm,
     interval: CheckInterval,
-    /// Looks for slow polls.
+    /// Measures each poll, if slow polls are to be reported.
     watch: Option<SlowPollMonitor>,
+    /// How many times the loop parked.
     pub(crate) parks: Cell<u64>,
+    /// How many times no task was ready after the loop had parked.
     pub(crate) noops: Cell<u64>,
     pub(crate) shared: Arc<Shared>,
-    /// Whether the courier is at work: once there is a handle.
+    /// Whether the loop has a spawner, the task that spawns the futures which other threads
+    /// send. It is started with the first `Handle`.
     pub(crate) has_spawner: Cell<bool>,
-    /// Whether a caller waits until something is finished, instead of giving single turns.
-    /// No other loop of the thread is driven meanwhile.
-    pub(super) blocks: Cell<bool>,
+    /// Whether the thread is in `block_on` or `shutdown` of this loop, so that it drives no
+    /// other loop until that returns.
+    pub(super) is_blocked_on: Cell<bool>,
 }
 
-/// How often the clock is looked at while tasks are ready.
+/// How often the loop reads the clock while tasks are ready.
 #[derive(Debug)]
 struct CheckInterval {
-    /// Not less often than after so many tasks.
-    most: u32,
-    /// As often as recent tasks were long: after so many of them.
+    /// The upper bound of `tasks`.
+    max_tasks: u32,
+    /// The number of tasks that run between two reads. It is adapted to how long they take.
     tasks: Cell<u32>,
-    /// Whether the last slice ended with tasks ready.
+    /// Whether tasks were still ready at the end of the last slice.
     busy: Cell<bool>,
 }
 
-/// Says that a loop is driven until something is finished, for as long as it lives.
-pub(crate) struct Blocking<'a>(&'a Cell<bool>);
+/// A guard that sets `is_blocked_on` until it is dropped.
+pub(super) struct BlockedOn<'a>(&'a Cell<bool>);
 
-impl<'a> Blocking<'a> {
-    pub(crate) fn begin(blocks: &'a Cell<bool>) -> Blocking<'a> {
-        blocks.set(true);
-        Blocking(blocks)
+impl<'a> BlockedOn<'a> {
+    pub(super) fn begin(flag: &'a Cell<bool>) -> Self {
+        flag.set(true);
+        Self(flag)
     }
 }
 
-impl Drop for Blocking<'_> {
+impl Drop for BlockedOn<'_> {
     fn drop(&mut self) {
         self.0.set(false);
     }
 }
 
 impl EventLoop {
-    pub(crate) fn new(options: &Options) -> io::Result<Rc<EventLoop>> {
+    pub(crate) fn new(options: &Options) -> io::Result<Rc<Self>> {
         let (reactor, doorbell) = Reactor::new()?;
-        Ok(Rc::new(EventLoop {
+        Ok(Rc::new(Self {
             tasks: Scheduler::new(
                 RemoteOwner::new(doorbell, options.unhandled.clone()),
                 options.cleanup.clone(),
@@ -109,7 +115,7 @@ impl EventLoop {
             spares: Spares::default(),
             alarm: Alarm::default(),
             interval: CheckInterval {
-                most: options.event_interval,
+                max_tasks: options.event_interval,
                 tasks: Cell::new(options.event_interval),
                 busy: Cell::new(false),
             },
@@ -118,11 +124,11 @@ impl EventLoop {
             noops: Cell::new(0),
             shared: Shared::new(options.blocking.clone()),
             has_spawner: Cell::new(false),
-            blocks: Cell::new(false),
+            is_blocked_on: Cell::new(false),
         }))
     }
 
-    /// Makes a task of `future`. `running` is whether the loop is in a turn.
+    /// Spawns `future` as a task. `running` is whether the loop is inside a turn.
     #[inline]
     pub(crate) fn spawn<F: Future + 'static>(
         &self,
@@ -133,7 +139,7 @@ impl EventLoop {
         self.spawn_as(self.tasks.next_id(), future, spawned_at, running)
     }
 
-    /// As [`spawn`](EventLoop::spawn), for a task that may have a name.
+    /// Like [`spawn`](EventLoop::spawn), for a task that may have a name.
     pub(crate) fn spawn_named<F: Future + 'static>(
         &self,
         name: Option<&str>,
@@ -148,7 +154,7 @@ impl EventLoop {
         handle
     }
 
-    /// As [`spawn`](EventLoop::spawn), for a task whose id was given out before.
+    /// Like [`spawn`](EventLoop::spawn), with an id that was allocated before.
     #[inline]
     pub(crate) fn spawn_as<F: Future + 'static>(
         &self,
@@ -159,23 +165,23 @@ impl EventLoop {
     ) -> JoinHandle<F::Output> {
         let handle = self.tasks.spawn(id, future, spawned_at);
         if !running {
-            // Whoever embeds the loop has to give it a turn.
+            // Makes the descriptor readable, so that an embedder of the loop runs a turn.
             self.tasks.remote().wake_if_asleep();
         }
         handle
     }
 
-    /// Has the loop turn for a timer that was set outside its turns. Where the
-    /// alarm has no descriptor, the loop's next turn sees to it.
+    /// Arms the alarm for a timer that was set outside a turn. If the alarm has no descriptor,
+    /// or the timer is due, rings the doorbell instead, so that the loop runs a turn.
     #[cold]
     pub(crate) fn set_alarm_outside(&self) {
-        if self.set_alarm(None).is_some() {
+        if self.arm_alarm(None).is_some() {
             self.tasks.remote().wake_if_asleep();
         }
     }
 
-    /// Moves a paused clock on, and wakes whose time has come; false if the
-    /// clock is not paused.
+    /// Advances a paused clock by `duration`, and fires the timers that are due. Returns false
+    /// if the clock is not paused.
     pub(crate) fn advance_clock(&self, duration: Duration) -> bool {
         if !self.timers.skip(duration) {
             return false;
@@ -188,11 +194,12 @@ impl EventLoop {
         true
     }
 
-    /// Sets a paused clock going; false if it is not paused.
+    /// Resumes a paused clock. Returns false if the clock is not paused.
     pub(crate) fn resume_clock(&self) -> bool {
         let resumed = self.timers.resume();
         if resumed {
-            // It was set for a time that the clock may now show at another.
+            // The alarm was set before the pause. The clock may now reach that time earlier or
+            // later than the alarm goes off.
             self.alarm.forget();
             if !self.is_running() {
                 self.set_alarm_outside();
@@ -201,37 +208,39 @@ impl EventLoop {
         resumed
     }
 
+    /// Returns whether this is the running loop of the thread.
     #[inline]
     pub(crate) fn is_running(&self) -> bool {
         context::with_running(|running| std::ptr::eq(running, self)) == Some(true)
     }
 
-    /// Whether a task of another loop asks, and the thread is in the `block_on` or `shutdown`
-    /// of that: this loop is not driven before its end. A caller that has entered this loop
-    /// there is not taken for a task of the other.
+    /// Returns whether the thread is in `block_on` or `shutdown` of another loop, which is
+    /// current. This loop is then not driven until that returns, so a task of the other loop
+    /// must not wait for it. A caller that has entered this loop by a guard is not taken for a
+    /// task of the other one.
     pub(crate) fn is_held_up(&self) -> bool {
         let held_up = context::with_current_or_running(|current, is_running| {
-            is_running && current.blocks.get() && !std::ptr::eq(current, self)
+            is_running && current.is_blocked_on.get() && !std::ptr::eq(current, self)
         });
         held_up == Some(true) && !self.reactor.is_closed()
     }
 
-    /// Drives `future` and all tasks until it is ready.
+    /// Runs `future` and all tasks until `future` is ready.
     pub(crate) fn block_on<F: Future>(
         &self,
         future: F,
         spawned_at: &'static Location<'static>,
     ) -> Result<F::Output, JoinError> {
-        let _blocking = Blocking::begin(&self.blocks);
+        let _blocked_on = BlockedOn::begin(&self.is_blocked_on);
         self.begin_turn();
         let mut failed = None;
-        let result = self.tasks.run_root(future, spawned_at, |is_over| {
+        let result = self.tasks.run_root(future, spawned_at, |is_finished| {
             loop {
                 self.run_slice();
-                if is_over() || self.is_to_fail() {
+                if is_finished() || self.must_fail() {
                     return;
                 }
-                if let Err(error) = self.wait(None) {
+                if let Err(error) = self.poll_kernel(None) {
                     failed = Some(error);
                     return;
                 }
@@ -239,22 +248,23 @@ impl EventLoop {
         });
         self.end_turn();
         if let Some(error) = failed {
-            // Not by the panic, during which its destructor must not panic in turn.
+            // Dropped here and not by the panic below, because the output's destructor may
+            // panic too.
             panics::caught(|| drop(result));
             panic!("the event loop cannot poll the kernel: {error}");
         }
         result
     }
 
-    /// Runs what is ready, waits for up to `limit` if nothing was, and runs
-    /// what came of that. Returns whether tasks are left that are ready.
+    /// Runs the ready tasks, polls the kernel, and runs the tasks that became ready. If no task
+    /// is ready, the poll waits for up to `limit`. Returns whether tasks are still ready.
     pub(crate) fn turn(&self, limit: Option<Duration>) -> io::Result<bool> {
         self.begin_turn();
         self.run_slice();
-        let waited = if self.is_to_fail() {
+        let waited = if self.must_fail() {
             Ok(())
         } else {
-            self.wait(limit)
+            self.poll_kernel(limit)
         };
         self.run_slice();
         self.end_turn();
@@ -262,31 +272,32 @@ impl EventLoop {
         Ok(self.tasks.has_ready())
     }
 
-    /// At the start of a turn: what came since the last.
+    /// Begins a turn: takes the tasks that other threads have woken and fires the timers that
+    /// are due since the last turn.
     pub(super) fn begin_turn(&self) {
         self.tasks.take_remote();
         self.timers.fire(&self.tasks);
     }
 
-    /// At the end of a turn: makes sure that the descriptor becomes readable
-    /// when there is something to do.
+    /// Ends a turn: makes sure that the loop's descriptor is readable if there is work for
+    /// another turn, and becomes readable when there is.
     fn end_turn(&self) {
         let more = self.tasks.has_ready() || self.reactor.has_more();
         if more || !self.tasks.remote().try_mark_asleep() {
             self.tasks.remote().ring();
         }
-        // Where the alarm has no descriptor, whoever embeds the loop asks when
-        // the next timer is due. One that came due in this turn has no alarm.
-        if self.set_alarm(None) == Some(Duration::ZERO) {
+        // A timer that became due in this turn has no alarm. If the alarm has no descriptor,
+        // an embedder of the loop asks when the next timer is due.
+        if self.arm_alarm(None) == Some(Duration::ZERO) {
             self.tasks.remote().ring();
         }
     }
 
-    /// Runs ready tasks, until none is left or the kernel should be asked for
-    /// news. The clock is not looked at before the first few have run.
+    /// Runs ready tasks until none is left or the slice has ended. The clock is first read
+    /// after a few tasks have run, unless the last slice ended with tasks ready.
     pub(super) fn run_slice(&self) {
         if let Some(watch) = &self.watch {
-            return self.run_watched(watch);
+            return self.run_slice_watched(watch);
         }
         let interval = &self.interval;
         let mut start = interval.busy.get().then(SystemTime::now);
@@ -305,40 +316,43 @@ impl EventLoop {
             if passed < SLICE / 4 {
                 interval
                     .tasks
-                    .set((interval.tasks.get() * 2).min(interval.most));
+                    .set((interval.tasks.get() * 2).min(interval.max_tasks));
             }
         }
     }
 
-    /// As [`run_slice`](EventLoop::run_slice), and takes the time of each poll.
+    /// Like [`run_slice`](EventLoop::run_slice), and measures the time of each poll.
     #[cold]
-    fn run_watched(&self, watch: &SlowPollMonitor) {
+    fn run_slice_watched(&self, watch: &SlowPollMonitor) {
         let start = SystemTime::now();
         let mut before = start;
         while self.tasks.has_ready() {
             let task = self.tasks.next_meta();
-            let over = self.tasks.run_one();
+            let none_left = self.tasks.run_one();
             let mut now = SystemTime::now();
             if let Some(task) = task
                 && watch.report_if_slow(task, now.duration_since(before))
             {
                 now = SystemTime::now();
             }
-            if over || now.duration_since(start) >= SLICE {
+            if none_left || now.duration_since(start) >= SLICE {
                 return;
             }
             before = now;
         }
     }
 
-    /// Polls the kernel, and takes in what came: events, tasks from other
-    /// threads, and timers that are due. Waits only if no task is ready.
-    pub(super) fn wait(&self, limit: Option<Duration>) -> io::Result<()> {
+    /// Polls the kernel, and then handles everything that has happened: wakes the tasks that
+    /// wait for events, takes the tasks that other threads have woken, and fires the timers
+    /// that are due. Parks for up to `limit` if no task is ready.
+    pub(super) fn poll_kernel(&self, limit: Option<Duration>) -> io::Result<()> {
         let parks = self.parks.get();
-        let polled = self.poll(limit);
+        let polled = self.park_or_poll(limit);
         if self.reactor.timer_went_off() {
             self.timers.distrust_alarm();
         }
+        // The inbox does not count as empty while it is marked asleep. So this is true whenever
+        // the loop has parked, and `take_remote` marks the inbox awake again.
         if !self.tasks.remote().is_empty() {
             self.tasks.take_remote();
         }
@@ -349,42 +363,50 @@ impl EventLoop {
         polled
     }
 
-    fn poll(&self, limit: Option<Duration>) -> io::Result<()> {
+    /// Parks in the kernel until an event, the next timer or `limit`; or polls the kernel
+    /// without waiting, if a task is ready, another thread has woken one, or `limit` is zero.
+    fn park_or_poll(&self, limit: Option<Duration>) -> io::Result<()> {
         let may_wait = !self.tasks.has_ready() && limit != Some(Duration::ZERO);
         if !may_wait || !self.tasks.remote().try_mark_asleep() {
             return self.reactor.poll(Some(Duration::ZERO), &self.tasks);
         }
         self.parks.set(self.parks.get() + 1);
         if self.timers.is_paused() {
-            return self.poll_paused(limit);
+            return self.park_with_paused_clock(limit);
         }
-        let timeout = self.set_alarm(limit);
+        let timeout = self.arm_alarm(limit);
         self.reactor.poll(timeout, &self.tasks)
     }
 
-    /// With a clock that stands still: if nothing else can happen, it jumps to
-    /// the next timer, or by `limit` if that is less. Without a timer the wait is
-    /// a real one, of `limit` on the system's clock.
+    /// Parks with a paused clock. If nothing else can happen, the clock jumps to the next timer
+    /// instead, but by no more than `limit`. If there is no timer, or blocking work is left,
+    /// the loop parks for up to `limit` on the system's clock.
     #[cold]
-    fn poll_paused(&self, limit: Option<Duration>) -> io::Result<()> {
-        // Before the inbox is looked at: what a job wakes is there when it is over.
+    fn park_with_paused_clock(&self, limit: Option<Duration>) -> io::Result<()> {
+        // Read before the inbox is: the tasks that a job wakes are in the inbox when the job
+        // has finished.
         let no_jobs = self.shared.pool.watch_jobs() == 0;
         self.reactor.poll(Some(Duration::ZERO), &self.tasks)?;
         self.tasks.take_remote();
         if self.tasks.has_ready() {
             return Ok(());
         }
-        // Blocking work may yet wake somebody, and no time goes by until then.
+        // The clock does not jump while blocking work is left, which may wake a task.
         if no_jobs && self.timers.skip_to_next(limit) || !self.tasks.remote().try_mark_asleep() {
             return Ok(());
         }
         self.reactor.poll(limit, &self.tasks)
     }
 
-    /// Sees to it that the wait ends with the next timer, or after `limit`.
-    /// Returns the timeout that the wait needs for that.
+    /// Makes sure that a wait in the kernel ends when the next timer is due, or after `limit`.
+    /// Returns the timeout that the caller has to give to the wait:
+    ///
+    /// - `None`: no timeout. The alarm's descriptor ends the wait; or there is neither a timer
+    ///   nor a limit; or the clock is paused, and the alarm was left as it is.
+    /// - `Some(Duration::ZERO)`: a timer is due, or the limit is zero. The alarm was not armed.
+    /// - `Some(timeout)`: the alarm has no descriptor, so the wait has to end by itself.
     #[inline]
-    fn set_alarm(&self, limit: Option<Duration>) -> Option<Duration> {
+    fn arm_alarm(&self, limit: Option<Duration>) -> Option<Duration> {
         if limit.is_none() && self.timers.trusts_alarm() {
             return None;
         }

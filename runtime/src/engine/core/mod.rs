@@ -1,4 +1,4 @@
-//! The loop: its turns, its end, and which loop the code on a thread belongs to.
+//! The event loop: its turns, its shutdown, which loop is current on a thread, and sleeps.
 
 pub(crate) mod context;
 pub(crate) mod event_loop;

@@ -1,4 +1,4 @@
-//! [`Options`]: what a `Builder` sets of a loop.
+//! [`Options`]: the options of a loop, which a `Builder` collects.
 
 use crate::engine::cancel;
 use crate::engine::remote::pool;
@@ -8,6 +8,7 @@ use crate::engine::report::unhandled;
 /// The options of a loop.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
+    /// The maximum number of tasks that run between two reads of the clock.
     pub(crate) event_interval: u32,
     pub(crate) start_paused: bool,
     pub(crate) unhandled: unhandled::Options,
@@ -17,8 +18,8 @@ pub(crate) struct Options {
 }
 
 impl Default for Options {
-    fn default() -> Options {
-        Options {
+    fn default() -> Self {
+        Self {
             event_interval: 61,
             start_paused: false,
             unhandled: unhandled::Options::default(),

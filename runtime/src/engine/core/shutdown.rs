@@ -1,4 +1,5 @@
-//! How a loop ends: drained, dropped, or by a panic that nobody joined.
+//! How a loop is shut down: by `Runtime::shutdown`, by dropping the runtime, or by the panic of
+//! a task that was not joined.
 
 use std::panic::resume_unwind;
 use std::pin::Pin;
@@ -6,28 +7,29 @@ use std::task::{Context, Waker};
 use std::time::{Duration, Instant as SystemTime};
 
 use crate::engine::core::context;
-use crate::engine::core::event_loop::{Blocking, EventLoop};
+use crate::engine::core::event_loop::{BlockedOn, EventLoop};
 use crate::engine::core::sleep::Sleep;
 use crate::engine::panics;
 use crate::engine::report::abandoned::Report;
 
 impl EventLoop {
-    /// Drives all tasks and blocking work until none is left, or `deadline` is
-    /// over, and then ends those that are.
+    /// Runs all tasks and blocking work until none is left or `deadline` has passed, and then
+    /// ends those that are left.
     pub(crate) fn drain(&self, mut deadline: Sleep) -> Report {
-        let _blocking = Blocking::begin(&self.blocks);
+        let _blocked_on = BlockedOn::begin(&self.is_blocked_on);
         self.begin_turn();
-        self.drive(&mut deadline, |working| !working && self.has_come_to_rest());
+        self.drive(&mut deadline, |working| !working && self.is_idle());
         let mut tasks = self.tasks.metas();
         let mut blocking = self.shared.pool.abandon();
-        // A task that only waits for its work is no second thing.
+        // A task that only waits for its blocking work has the same id, and is not reported
+        // twice.
         tasks.retain(|task| blocking.iter().all(|work| work.id() != task.id()));
         tasks.extend(self.shared.discard_unstarted());
         self.tasks.cleanup_states.collect();
-        if !tasks.is_empty() && !self.is_to_fail() {
-            self.clean_up();
+        if !tasks.is_empty() && !self.must_fail() {
+            self.run_cleanups();
         }
-        // Cleanups may have begun some.
+        // Cleanups may have started more blocking work.
         let later = self.shared.pool.abandon();
         let is_known = |id| blocking.iter().any(|work| work.id() == id);
         let later: Vec<_> = later
@@ -43,15 +45,15 @@ impl EventLoop {
         }
     }
 
-    /// Aborts all tasks, and drives those that have cleanups until these are
-    /// over, or the time is.
-    fn clean_up(&self) {
+    /// Aborts all tasks, and runs those with cleanups until the cleanups have finished or the
+    /// time limit of cleanups has passed.
+    fn run_cleanups(&self) {
         let Some(event_loop) = context::running_or_current() else {
             return;
         };
         let mut limit = Sleep::on(event_loop, self.tasks.cleanup_states.budget());
         self.tasks.abort_all();
-        // It is known which tasks have guards once each has had its turn.
+        // Which tasks have cleanups is known after each has had a turn.
         for _ in 0..self.tasks.ready() {
             self.tasks.run_one();
         }
@@ -60,71 +62,74 @@ impl EventLoop {
         }
     }
 
-    /// Drives all tasks until `is_done`, which is given whether there is blocking work, or
-    /// until `deadline`.
+    /// Runs all tasks until `is_done` returns true or `deadline` has passed. The argument of
+    /// `is_done` is whether there is blocking work.
     fn drive(&self, deadline: &mut Sleep, is_done: impl Fn(bool) -> bool) {
-        // No task has to be woken, because the loop looks after each wait.
+        // The waker need not do anything, because the deadline is polled after each wait.
         let cx = &mut Context::from_waker(Waker::noop());
         let start = SystemTime::now();
         let limit = deadline.deadline().duration_since(self.timers.now());
         loop {
             self.run_slice();
-            let over = Pin::new(&mut *deadline).poll(cx).is_ready();
+            let has_expired = Pin::new(&mut *deadline).poll(cx).is_ready();
             let working = self.shared.pool.watch_jobs() > 0;
-            if over || self.is_to_fail() || is_done(working) {
+            if has_expired || self.must_fail() || is_done(working) {
                 return;
             }
-            // A clock that is paused does not move while there is blocking work, whose
-            // threads go by the clock of the system.
+            // A paused clock does not move while there is blocking work. So the time that
+            // is left for the work is measured by the system's clock.
             let left = working.then(|| limit.saturating_sub(start.elapsed()));
-            if left == Some(Duration::ZERO) || self.wait(left).is_err() {
+            if left == Some(Duration::ZERO) || self.poll_kernel(left).is_err() {
                 return;
             }
         }
     }
 
-    /// Whether no task is left, nor on its way from a handle.
-    fn has_come_to_rest(&self) -> bool {
+    /// Returns whether no task is left, and none is on its way from a `Handle`.
+    fn is_idle(&self) -> bool {
         self.tasks.alive() == 0 && !self.tasks.has_ready() && self.tasks.remote().is_empty()
     }
 
-    /// Whether a panic that nobody joined is to end the runtime.
+    /// Returns whether the panic of a task that was not joined has to end the runtime.
     #[inline]
-    pub(crate) fn is_to_fail(&self) -> bool {
+    pub(super) fn must_fail(&self) -> bool {
         self.tasks.remote().unhandled().is_raised()
     }
 
-    /// Before a turn: makes sure that there is something to turn.
+    /// Panics if the panic of a task has ended the runtime. Called before a turn.
     #[inline]
     pub(crate) fn assert_open(&self) {
         self.unless_failed(());
     }
 
-    /// After a turn: its result; or shuts down and goes on with the panic that is
-    /// to end the runtime, if there is one.
+    /// Returns `result`. If the panic of a task has to end the runtime, shuts down and resumes
+    /// that panic instead. Called after a turn.
     #[inline]
     pub(crate) fn unless_failed<R>(&self, result: R) -> R {
-        if self.is_to_fail() {
-            // Not by the panic, during which it must not panic in turn.
+        if self.must_fail() {
+            // Dropped here and not by the panic below, because its destructor may panic too.
             panics::caught(|| drop(result));
             self.fail();
         }
         result
     }
 
+    /// Shuts down, and resumes the panic that has to end the runtime. Panics with a message if
+    /// an earlier call has resumed it.
     #[cold]
     fn fail(&self) -> ! {
         self.shut_down();
         match self.tasks.remote().unhandled().take() {
             Some(panic) => resume_unwind(panic),
             None => panic!(
-                "this runtime was shut down, by the panic of a task that nobody joined; \
-                 make a new one"
+                "this runtime was shut down by the panic of a task that was not joined; \
+                 create a new one"
             ),
         }
     }
 
-    /// Shuts down, when nobody will drive the loop again.
+    /// Shuts down because the runtime is dropped. A panic that would have ended the runtime is
+    /// discarded.
     pub(crate) fn end(&self) {
         self.shut_down();
         if let Some(panic) = self.tasks.remote().unhandled().take() {
@@ -132,12 +137,13 @@ impl EventLoop {
         }
     }
 
-    /// Drops every task, and orphans what is left of sockets.
-    pub(crate) fn shut_down(&self) {
-        // First, as the wakers that it calls may spawn and wake tasks.
+    /// Drops the futures of all tasks. Sockets that still exist lose their loop, and return
+    /// errors from now on.
+    pub(super) fn shut_down(&self) {
+        // First, because the wakers that it calls may spawn and wake tasks.
         self.reactor.close(&self.tasks);
         self.tasks.shut_down();
-        // Last, as the destructors of tasks may begin work.
+        // Last, because the destructors of tasks may start blocking work.
         self.shared.pool.close();
     }
 }

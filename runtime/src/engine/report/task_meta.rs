@@ -31,8 +31,8 @@ pub struct TaskMeta {
 }
 
 impl TaskMeta {
-    pub(crate) fn nameless(id: Id, spawned_at: &'static Location<'static>) -> TaskMeta {
-        TaskMeta {
+    pub(crate) fn nameless(id: Id, spawned_at: &'static Location<'static>) -> Self {
+        Self {
             id,
             name: None,
             spawned_at,

@@ -24,8 +24,8 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    pub(crate) fn unlimited() -> Budget {
-        Budget {
+    pub(super) fn unlimited() -> Self {
+        Self {
             left: Cell::new(UNLIMITED),
             forced_yields: Cell::new(0),
         }
@@ -37,13 +37,13 @@ impl Budget {
         self.left.set(UNITS);
     }
 
-    /// Ends the budget of a task: what is polled outside tasks has none.
+    /// Ends the budget of a task, because code that runs outside tasks has none.
     #[inline]
-    pub(crate) fn set_unlimited(&self) {
+    pub(super) fn set_unlimited(&self) {
         self.left.set(UNLIMITED);
     }
 
-    /// Returns whether the current code was cancelled and is frozen.
+    /// Returns whether the code that runs was cancelled and is frozen.
     #[inline]
     pub(crate) fn is_frozen(&self) -> bool {
         is_frozen(self.left.get())
@@ -66,8 +66,8 @@ impl Budget {
         before
     }
 
-    /// Returns to the code around, which is frozen if `frozen`. What was spent inside
-    /// stays spent.
+    /// Returns to the code around, which is frozen if `frozen`. Units that were spent inside
+    /// stay spent.
     pub(crate) fn leave(&self, before: i64, frozen: bool) {
         if frozen {
             self.freeze();
@@ -137,9 +137,9 @@ fn yield_to_others(cx: &Context<'_>) {
 }
 
 /// Wakes the current task after the poll, or the future in it to which the waker of
-/// `context` belongs: see [`Scheduler::wake_after_poll`].
+/// `cx` belongs: see [`Scheduler::wake_after_poll`].
 ///
-/// [`Scheduler::wake_after_poll`]: crate::task::Scheduler::wake_after_poll
+/// [`Scheduler::wake_after_poll`]: crate::engine::task::scheduler::Scheduler::wake_after_poll
 #[inline]
 pub(crate) fn wake_after_poll(cx: &Context<'_>) {
     let waker = cx.waker();
@@ -169,9 +169,9 @@ pub(crate) struct BudgetSnapshot {
 impl BudgetSnapshot {
     /// Returns the current state of the budget.
     #[inline]
-    pub(crate) fn now() -> BudgetSnapshot {
+    pub(crate) fn now() -> Self {
         let (left, forced_yields) = read();
-        BudgetSnapshot {
+        Self {
             left,
             forced_yields,
         }
@@ -256,7 +256,7 @@ pub(crate) fn poll_spend(cx: &mut Context<'_>, units: i64) -> Poll<()> {
     .unwrap_or(Poll::Ready(()))
 }
 
-/// Whether the running task has any budget left. True outside a runtime.
+/// Returns whether the running task has any budget left. True outside a runtime.
 pub(crate) fn has_left() -> bool {
     running::with_running(|tasks| tasks.budget.left.get() > 0).unwrap_or(true)
 }
@@ -285,8 +285,9 @@ fn exchange(units: i64) -> i64 {
     exchanged.unwrap_or(UNLIMITED)
 }
 
-/// Calls `poll` without a budget, so that nothing in it is refused. What was left before is
-/// left afterwards, even if `poll` panics.
+/// Calls `poll` with an unlimited budget, so that no operation in it is refused for lack of
+/// budget. The budget is restored afterwards, even if `poll` panics. A frozen budget stays
+/// frozen.
 #[inline]
 pub(crate) fn unconstrained<R>(poll: impl FnOnce() -> R) -> R {
     /// Restores the budget.

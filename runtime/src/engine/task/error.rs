@@ -12,7 +12,8 @@ use crate::engine::report::task_meta::TaskMeta;
 use crate::engine::report::unhandled::{Hook, TaskPanic, Unhandled};
 use crate::engine::task::remote::Remote;
 
-/// The reason why a task failed. It is one state, because every task has room for it.
+/// The reason why a task failed. It has the size of a pointer, because each task has room for
+/// one.
 pub(crate) enum Failure {
     Cancelled,
     Panicked(Box<Panic>),
@@ -25,7 +26,7 @@ pub(crate) struct Panic {
     /// The text of the panic, if it is a string.
     message: Option<String>,
     /// The hook that is called if the task is not joined. It is kept here, because the
-    /// handle may be dropped after the loop. A joiner does not see it.
+    /// handle may be dropped after the loop. A [`JoinError`] does not have it.
     hook: Option<AssertUnwindSafe<Hook>>,
     /// The mutex is never locked; it makes the error `Sync`.
     payload: Mutex<Box<dyn Any + Send>>,
@@ -35,12 +36,12 @@ impl Failure {
     /// Creates the failure for a panic of `task`. If the task is not joined, the panic
     /// goes to the hook of `unhandled`.
     #[cold]
-    pub(crate) fn panicked(
+    pub(super) fn panicked(
         task: TaskMeta,
         unhandled: &Unhandled,
         payload: Box<dyn Any + Send>,
-    ) -> Failure {
-        Failure::Panicked(Box::new(Panic {
+    ) -> Self {
+        Self::Panicked(Box::new(Panic {
             task: Some(task),
             hook: unhandled.hook().map(AssertUnwindSafe),
             ..Panic::from(payload)
@@ -49,8 +50,8 @@ impl Failure {
 }
 
 impl From<Box<dyn Any + Send>> for Panic {
-    fn from(payload: Box<dyn Any + Send>) -> Panic {
-        Panic {
+    fn from(payload: Box<dyn Any + Send>) -> Self {
+        Self {
             task: None,
             message: message(&*payload),
             hook: None,
@@ -61,7 +62,7 @@ impl From<Box<dyn Any + Send>> for Panic {
 
 impl Panic {
     /// Passes the panic to the loop as unhandled, because the task will not be joined.
-    pub(crate) fn hand_to(self, remote: &Remote) {
+    pub(super) fn hand_to(self, remote: &Remote) {
         let payload = self
             .payload
             .into_inner()
@@ -92,22 +93,22 @@ pub struct JoinError {
 }
 
 impl JoinError {
-    /// Creates the error that the joiner of a task gets.
-    pub(crate) fn new(id: Id, mut failure: Failure) -> JoinError {
+    /// Creates the error that awaiting the handle of a task returns.
+    pub(super) fn new(id: Id, mut failure: Failure) -> Self {
         if let Failure::Panicked(panic) = &mut failure {
-            // This may be the last owner of the user's hook.
+            // This may be the last reference to the hook, whose destructor is user code.
             let hook = panic.hook.take();
             panics::caught(|| drop(hook));
         }
-        JoinError { id, failure }
+        Self { id, failure }
     }
 
-    pub(crate) fn cancelled(id: Id) -> JoinError {
-        JoinError::new(id, Failure::Cancelled)
+    pub(crate) fn cancelled(id: Id) -> Self {
+        Self::new(id, Failure::Cancelled)
     }
 
-    pub(crate) fn panicked(id: Id, payload: Box<dyn Any + Send>) -> JoinError {
-        JoinError::new(id, Failure::Panicked(Box::new(Panic::from(payload))))
+    pub(crate) fn panicked(id: Id, payload: Box<dyn Any + Send>) -> Self {
+        Self::new(id, Failure::Panicked(Box::new(Panic::from(payload))))
     }
 
     /// Returns whether the task was aborted, or its runtime dropped.
@@ -142,7 +143,7 @@ impl JoinError {
     /// # Errors
     ///
     /// Returns the error itself if the task did not panic.
-    pub fn try_into_panic(self) -> Result<Box<dyn Any + Send + 'static>, JoinError> {
+    pub fn try_into_panic(self) -> Result<Box<dyn Any + Send + 'static>, Self> {
         match self.failure {
             Failure::Panicked(panic) => Ok(panic
                 .payload
@@ -197,8 +198,8 @@ impl std::error::Error for JoinError {}
 
 /// Converts to an error of kind `Other`, as in tokio.
 impl From<JoinError> for io::Error {
-    fn from(error: JoinError) -> io::Error {
-        io::Error::other(if error.is_panic() {
+    fn from(error: JoinError) -> Self {
+        Self::other(if error.is_panic() {
             "task panicked"
         } else {
             "task was cancelled"

@@ -14,118 +14,133 @@ use crate::engine::task::running;
 use crate::engine::task::state::TaskState;
 use crate::engine::waker_cell::WakerCell;
 
-/// What the owner knows of a task. Only the owner's thread looks.
+/// What the owner knows of a task. Only the owner reads and writes the flags.
+///
+/// The [module](super) draws the states that they stand for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Flags(u16);
 
 impl Flags {
-    /// The task is in the ready queue, which owns its `ready_next`. Set without that in two
-    /// cases: before a new task is put in the queue, when its handle keeps it, and while
-    /// refused operations are woken before a poll, when `RUNNING` does.
-    pub(crate) const QUEUED: Flags = Flags(1 << 0);
-    /// The loop is inside the task: it polls the future or the cleanups, or ends the task.
+    /// The task is in the ready queue, which owns its `ready_next`.
+    ///
+    /// The flag is set while the task is not in the queue in two cases: on a new task, which
+    /// its handle keeps alive until it is put in the queue, and while refused operations are
+    /// woken before a poll, when `RUNNING` keeps it alive.
+    pub(crate) const QUEUED: Self = Self(1 << 0);
+    /// The loop polls the future or the cleanups of the task, or ends the task.
+    ///
     /// A token of `scheduler::token` stands for this flag.
-    pub(crate) const RUNNING: Flags = Flags(1 << 1);
-    /// The task has not ended, and is in the list of live tasks. Its future is in place;
-    /// while `FLUSHING` is set, its outcome is. Between the two the outcome is stored while
-    /// only `LIVE` is set, and an `Ended` of `scheduler::token` says so.
-    pub(crate) const LIVE: Flags = Flags(1 << 2);
-    /// The task has ended, and its outcome is in place. The caller that clears the flag
-    /// takes or drops the outcome. The flag is not set while the task is `FLUSHING`.
-    pub(crate) const RESULT: Flags = Flags(1 << 3);
-    /// A `JoinHandle` exists.
-    pub(crate) const JOINED: Flags = Flags(1 << 4);
-    /// The task is to be cancelled when its turn comes.
-    pub(crate) const ABORTED: Flags = Flags(1 << 5);
-    /// The set has a name for the task.
-    pub(crate) const NAMED: Flags = Flags(1 << 6);
-    /// The future of `block_on`: the loop stops when it is over.
-    pub(crate) const ROOT: Flags = Flags(1 << 7);
-    /// The loop's own, which users do not see.
-    pub(crate) const HIDDEN: Flags = Flags(1 << 8);
-    /// The task is not cancelled when its turn comes, but polled: its future
-    /// looks whether it is `ABORTED`, and decides.
-    pub(crate) const SHIELDED: Flags = Flags(1 << 9);
+    pub(crate) const RUNNING: Self = Self(1 << 1);
+    /// The task has not finished, and is in the list of live tasks.
+    ///
+    /// The stage holds its future or, while `FLUSHING` is set, its outcome. The outcome is
+    /// stored before `FLUSHING` is set or `LIVE` is cleared; in between, an `Ended` of
+    /// `scheduler::token` stands for the task.
+    pub(crate) const LIVE: Self = Self(1 << 2);
+    /// The task has finished, and its outcome may be taken. The code that clears the flag
+    /// takes or drops the outcome.
+    ///
+    /// The flag is not set while the task is `FLUSHING`, although the stage holds the outcome.
+    pub(crate) const RESULT: Self = Self(1 << 3);
+    /// The task has a `JoinHandle`, or its handle was dropped and the outcome waits in the
+    /// module `nesting` to be dropped.
+    pub(crate) const JOINED: Self = Self(1 << 4);
+    /// The task was aborted, and will be cancelled in its next turn.
+    pub(crate) const ABORTED: Self = Self(1 << 5);
+    /// The scheduler has a name for the task.
+    pub(crate) const NAMED: Self = Self(1 << 6);
+    /// The task is the future of `block_on`: the loop stops when the task has finished.
+    pub(crate) const ROOT: Self = Self(1 << 7);
+    /// The task belongs to the loop itself: it is neither reported nor counted as alive.
+    pub(crate) const HIDDEN: Self = Self(1 << 8);
+    /// If the task is `ABORTED`, it is polled instead of cancelled: its future checks the
+    /// flag by `Scheduler::take_abort`, and decides what to do.
+    pub(crate) const SHIELDED: Self = Self(1 << 9);
 
-    /// The task has dropped a guard or entered a scope, so the set has an state for it. The
-    /// flag is never cleared; the state is removed when the task ends.
-    pub(crate) const HAS_CLEANUP_STATE: Flags = Flags(1 << 10);
-    /// Cleanups wait in the lane of the state.
-    pub(crate) const HAS_CLEANUPS: Flags = Flags(1 << 11);
-    /// The future was dropped and the outcome stored, but cleanups are left to run. The
-    /// task is `LIVE` meanwhile.
-    pub(crate) const FLUSHING: Flags = Flags(1 << 12);
+    /// The scheduler has a `CleanupState` for the task, because the task has dropped an
+    /// `AsyncGuard` or has asked for its cancel node, as a scope does. A task that only holds
+    /// guards does not have the flag.
+    ///
+    /// The flag is never cleared. The state is removed when the task finishes.
+    pub(crate) const HAS_CLEANUP_STATE: Self = Self(1 << 10);
+    /// There are cleanups in the queue of the task's `CleanupState`.
+    pub(crate) const HAS_CLEANUPS: Self = Self(1 << 11);
+    /// The future has been dropped and the outcome stored, but cleanups are left to run. The
+    /// task stays `LIVE` until they have finished.
+    pub(crate) const FLUSHING: Self = Self(1 << 12);
 
-    /// Operations of the task found no budget, and are woken when its turn comes.
-    pub(crate) const REFUSED: Flags = Flags(1 << 13);
-    /// `REFUSED` was set in an earlier poll.
-    pub(crate) const REFUSED_BEFORE: Flags = Flags(1 << 14);
+    /// Operations of the task were refused for lack of budget. Their wakers are kept, and
+    /// are woken when the task's turn comes.
+    pub(crate) const REFUSED: Self = Self(1 << 13);
+    /// `REFUSED` was set in an earlier poll of the task.
+    pub(crate) const REFUSED_BEFORE: Self = Self(1 << 14);
 
-    /// What few tasks have, so that the others are asked once.
-    pub(crate) const SPECIAL: Flags =
-        Flags(Self::NAMED.0 | Self::ROOT.0 | Self::HIDDEN.0 | Self::HAS_CLEANUP_STATE.0);
+    /// The flags that few tasks have and that need work when a task finishes. For all other
+    /// tasks one test is enough.
+    pub(crate) const SPECIAL: Self =
+        Self(Self::NAMED.0 | Self::ROOT.0 | Self::HIDDEN.0 | Self::HAS_CLEANUP_STATE.0);
 
-    /// What keeps a task from simply being polled when its turn comes.
-    pub(crate) const SLOW_PATH: Flags =
-        Flags(Self::ABORTED.0 | Self::HAS_CLEANUPS.0 | Self::FLUSHING.0 | Self::REFUSED.0);
+    /// The flags of a task whose turn is more than a poll of its future.
+    pub(crate) const SLOW_PATH: Self =
+        Self(Self::ABORTED.0 | Self::HAS_CLEANUPS.0 | Self::FLUSHING.0 | Self::REFUSED.0);
 
-    /// While one of these is set, the owner's share of the references is held.
-    pub(crate) const OWNED: Flags =
-        Flags(Self::QUEUED.0 | Self::RUNNING.0 | Self::LIVE.0 | Self::JOINED.0);
+    /// While any of these is set, the owner's reference is held (invariant 3 of the module).
+    pub(crate) const OWNED: Self =
+        Self(Self::QUEUED.0 | Self::RUNNING.0 | Self::LIVE.0 | Self::JOINED.0);
 
-    /// Both sets together.
-    pub(crate) const fn union(self, other: Flags) -> Flags {
-        Flags(self.0 | other.0)
+    /// Returns the flags that are in either set.
+    pub(crate) const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
-    /// This set without `other`.
+    /// Returns the flags of this set that are not in `other`.
     #[inline]
-    pub(crate) const fn without(self, other: Flags) -> Flags {
-        Flags(self.0 & !other.0)
+    pub(crate) const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
-    /// Whether any flag of `other` is set.
+    /// Returns whether the sets have any flag in common.
     #[inline]
-    pub(crate) const fn intersects(self, other: Flags) -> bool {
+    pub(crate) const fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
 }
 
-/// The header of a task. See the [module](super) for who may touch which part.
+/// The header of a task. See the [module](super) for who may touch which field.
 ///
-/// What a wake and a poll touch comes first, in half a cache line.
+/// The fields that a wake and a poll touch come first, in half a cache line.
 #[repr(C)]
 pub(crate) struct Header {
-    // Never changes.
-    pub(crate) vtable: &'static Vtable,
-    pub(crate) remote: NonNull<Remote>,
+    // These never change.
+    pub(super) vtable: &'static Vtable,
+    pub(super) remote: NonNull<Remote>,
 
-    // The owner's.
-    pub(crate) ready_next: Cell<Option<RawTask>>,
+    // For the owner only.
+    pub(super) ready_next: Cell<Option<RawTask>>,
     flags: Cell<Flags>,
 
-    // Everybody's.
-    pub(crate) state: TaskState,
-    pub(crate) remote_link: Link<Header>,
+    // For any thread.
+    pub(super) state: TaskState,
+    pub(super) remote_link: Link<Self>,
 
-    // Never changes.
+    // These never change.
     pub(crate) id: Id,
-    pub(crate) spawned_at: &'static Location<'static>,
+    pub(super) spawned_at: &'static Location<'static>,
 
-    // The owner's.
-    pub(crate) live_previous: Cell<Option<RawTask>>,
-    pub(crate) live_next: Cell<Option<RawTask>>,
-    pub(crate) join_waker: WakerCell,
+    // For the owner only.
+    pub(super) live_previous: Cell<Option<RawTask>>,
+    pub(super) live_next: Cell<Option<RawTask>>,
+    pub(super) join_waker: WakerCell,
 }
 
 impl Header {
-    pub(crate) fn new(
+    pub(super) fn new(
         vtable: &'static Vtable,
         remote: NonNull<Remote>,
         id: Id,
         spawned_at: &'static Location<'static>,
-    ) -> Header {
-        Header {
+    ) -> Self {
+        Self {
             vtable,
             remote,
             id,
@@ -140,22 +155,24 @@ impl Header {
         }
     }
 
-    /// What is known of the task, whose loop is in a turn.
-    pub(crate) fn meta(&self) -> TaskMeta {
+    /// Returns a description of the task. It lacks the name unless the task's loop is inside
+    /// a turn on this thread.
+    pub(super) fn meta(&self) -> TaskMeta {
         running::with_running(|tasks| tasks.meta(self))
             .unwrap_or_else(|| TaskMeta::nameless(self.id, self.spawned_at))
     }
 
     #[inline]
-    pub(crate) fn flags(&self) -> Flags {
+    pub(super) fn flags(&self) -> Flags {
         self.flags.get()
     }
 
     #[inline]
-    pub(crate) fn set_flags(&self, flags: Flags) {
+    pub(super) fn set_flags(&self, flags: Flags) {
         self.flags.set(flags);
     }
 
+    /// Returns whether any flag of `flag` is set.
     #[inline]
     pub(crate) fn has(&self, flag: Flags) -> bool {
         self.flags.get().intersects(flag)

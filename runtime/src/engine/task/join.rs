@@ -1,4 +1,4 @@
-//! Handles to a task: to wait for its output, and to abort it.
+//! [`JoinHandle`] and [`AbortHandle`]: to wait for the output of a task, and to abort it.
 #![expect(
     unsafe_code,
     reason = "handles own a flag or a reference of a task; see the invariants of `task`"
@@ -64,22 +64,22 @@ impl<T> RefUnwindSafe for JoinHandle<T> {}
 impl<T> JoinHandle<T> {
     /// # Safety
     ///
-    /// `JOINED` is set and owned by this handle alone, on the owner's thread;
-    /// `T` is the output of the task's future.
+    /// On the owner's thread. `JOINED` is set, and belongs to this handle alone; `T` is the
+    /// output of the task's future.
     #[inline]
-    pub(crate) unsafe fn new(task: RawTask) -> JoinHandle<T> {
-        JoinHandle {
+    pub(super) unsafe fn new(task: RawTask) -> Self {
+        Self {
             task,
             output: PhantomData,
         }
     }
 
-    pub(crate) fn task(&self) -> RawTask {
+    pub(super) fn task(&self) -> RawTask {
         self.task
     }
 
     #[inline]
-    pub(crate) fn header(&self) -> &Header {
+    pub(super) fn header(&self) -> &Header {
         // SAFETY: `JOINED` keeps the task, and this is the owner's thread.
         unsafe { self.task.header() }
     }
@@ -89,7 +89,7 @@ impl<T> JoinHandle<T> {
     /// Its future is dropped when the loop next runs the task, and awaiting the handle
     /// then returns an error whose [`is_cancelled`](JoinError::is_cancelled) is true.
     ///
-    /// A task that has finished, or returns before the loop gets to abort it, is not
+    /// A task that has finished, or that returns before the loop drops its future, is not
     /// affected. A task may abort itself: it ends at its next await that waits. A task
     /// with [cleanups](crate::cleanup) finishes when these have run, some of them
     /// before its future is dropped.
@@ -98,7 +98,7 @@ impl<T> JoinHandle<T> {
         unsafe { waker::notify(self.task, true) };
     }
 
-    /// Aborts the task, and returns the handle, to wait until the task has finished:
+    /// Aborts the task, and returns the handle. Await it to wait until the task has finished:
     ///
     /// ```
     /// # coreloop::block_on(async {
@@ -111,7 +111,7 @@ impl<T> JoinHandle<T> {
     /// guards have run. If the task had finished before, the await returns its output
     /// all the same.
     #[must_use = "await it to wait until the task has finished; or use `abort`"]
-    pub fn abort_and_wait(self) -> JoinHandle<T> {
+    pub fn abort_and_wait(self) -> Self {
         self.abort();
         self
     }
@@ -119,7 +119,7 @@ impl<T> JoinHandle<T> {
     /// The former name of [`abort_and_wait`](JoinHandle::abort_and_wait).
     #[must_use = "await it to wait until the task has finished; or use `abort`"]
     #[deprecated(since = "0.1.0", note = "renamed to `abort_and_wait`")]
-    pub fn cancel(self) -> JoinHandle<T> {
+    pub fn cancel(self) -> Self {
         self.abort_and_wait()
     }
 
@@ -155,8 +155,9 @@ impl<T> JoinHandle<T> {
         AbortHandle { task: self.task }
     }
 
-    /// Makes an abort only schedule the task: its future checks for an abort by
-    /// [`Scheduler::take_abort`](super::Scheduler::take_abort), and decides what to do.
+    /// Makes an abort only wake the task: its future checks for an abort by
+    /// [`Scheduler::take_abort`](super::scheduler::Scheduler::take_abort), and decides what
+    /// to do.
     pub(crate) fn shield(&self) {
         self.header().set(Flags::SHIELDED);
     }
@@ -170,10 +171,10 @@ impl<T> JoinHandle<T> {
         // this handle.
         let _waker = self.header().join_waker.take();
         if self.header().has(Flags::RESULT) {
-            // SAFETY: `RESULT` is set, and the handle's `JOINED` passes on.
+            // SAFETY: `RESULT` is set. The handle's `JOINED` passes to the call.
             unsafe { give_up(self.task) };
         } else {
-            // SAFETY: the handle's `JOINED` passes on.
+            // SAFETY: `RESULT` is not set. The handle's `JOINED` passes to the call.
             unsafe { leave(self.task) };
         }
     }
@@ -238,19 +239,18 @@ impl<T> Drop for JoinHandle<T> {
             self.detach();
         } else {
             // The outcome was taken, and no waker is left.
-            // SAFETY: the handle's `JOINED` passes on.
+            // SAFETY: `RESULT` is not set. The handle's `JOINED` passes to the call.
             unsafe { leave(self.task) };
         }
     }
 }
 
-/// Drops the outcome and leaves the task: now, or if too many destructors of outputs
-/// are nested, when the innermost of them returns.
+/// Drops the outcome and clears `JOINED`: now, or if too many destructors of outputs are
+/// nested, when the innermost of them returns.
 ///
 /// # Safety
 ///
-/// On the owner's thread. `RESULT` is set. `JOINED` is set and owned by the caller,
-/// which passes it on.
+/// On the owner's thread. `RESULT` is set. `JOINED` is set, and belongs to this call.
 #[inline(never)]
 unsafe fn give_up(task: RawTask) {
     // SAFETY: `JOINED` keeps the task.
@@ -260,15 +260,14 @@ unsafe fn give_up(task: RawTask) {
         // SAFETY: passed on to the caller.
         unsafe { drop_outcome(task) };
     } else {
-        // SAFETY: likewise. Nothing else touches the outcome of a task that has a
-        // `RESULT` and is `JOINED`, and what is deferred stays on the thread. The outcome
-        // may wait, because only the outcome of a root borrows
-        // (`Scheduler::spawn_borrowing`).
+        // SAFETY: likewise. No other code touches the outcome of a task while `RESULT` and
+        // `JOINED` are set, and the closure stays on this thread. The outcome may wait,
+        // because only the outcome of a root borrows (`Scheduler::spawn_borrowing`).
         nesting::defer(move || unsafe { drop_outcome(task) });
     }
 }
 
-/// Drops the outcome and leaves the task.
+/// Drops the outcome and clears `JOINED`.
 ///
 /// # Safety
 ///
@@ -280,12 +279,11 @@ unsafe fn drop_outcome(task: RawTask) {
     unsafe { leave(task) };
 }
 
-/// Gives back the share of the handle.
+/// Clears `JOINED`, and so gives up the handle's part of the owner's reference.
 ///
 /// # Safety
 ///
-/// On the owner's thread. `JOINED` is set and owned by the caller, which passes it
-/// on; `RESULT` is not set.
+/// On the owner's thread. `JOINED` is set, and belongs to this call; `RESULT` is not set.
 #[inline]
 unsafe fn leave(task: RawTask) {
     // SAFETY: `JOINED` keeps the task until here.
@@ -321,8 +319,7 @@ pub struct AbortHandle {
     task: RawTask,
 }
 
-// SAFETY: it reads what never changes and the state, and goes through `notify`,
-// as wakers do (invariant 1).
+// SAFETY: the handle uses only the id, the state, and `notify`, as wakers do (invariant 1).
 unsafe impl Send for AbortHandle {}
 // SAFETY: likewise.
 unsafe impl Sync for AbortHandle {}
@@ -353,10 +350,10 @@ impl AbortHandle {
 }
 
 impl Clone for AbortHandle {
-    fn clone(&self) -> AbortHandle {
+    fn clone(&self) -> Self {
         // SAFETY: the handle's reference keeps the task.
         unsafe { self.task.header() }.state.acquire();
-        AbortHandle { task: self.task }
+        Self { task: self.task }
     }
 }
 

@@ -1,93 +1,127 @@
-//! The memory and the states of tasks.
+//! Tasks: their memory, their states, and who may touch which part of them.
+//!
+//! A task is one allocation: a [`Header`](header::Header), whose type is the same for all
+//! tasks, and a *stage*, which holds the future and later the outcome. A future or an output
+//! of more than 512 bytes has an allocation of its own, to which the stage points. `RawTask`
+//! is a pointer to the header. The *owner* of a task is the thread of its loop.
+//!
+//! # References
+//!
+//! The state of a task, an atomic word, counts the references to it:
+//!
+//! - each `Waker`, `AbortHandle`, `TaskSlot` and `TaskRef` owns one;
+//! - the inbox owns one while `SCHEDULED` is set in the state;
+//! - the owner has one, which the ready queue, the list of live tasks, the run of the task
+//!   and the `JoinHandle` share by means of flags (invariant 3).
+//!
+//! The memory is freed with the last reference.
 //!
 //! # The life of a task
 //!
 //! ```text
-//!  1 spawn         2 run_some                   3 poll: ready, or panicked
-//!  ───────> ready ────────────> running ──────────────────────────────┐
-//!             ^                  │   │ 4 cancel: aborted              │
-//!             │   3 poll:        │   └──────────────────────────────┐ │
-//!             │   pending        v                                  v v
-//!             └───────────────  idle                               over
-//!               5 notify         │ 6 shut_down, or                  │
-//!                                │   the end of block_on            │ 7 release
-//!                                └──────────────────> over          v
-//!                                                                  freed
-//!
-//!  1: `Scheduler::spawn`: one allocation, and one more if the future or the output
-//!     is large; in the live list and the ready queue.
-//!  2: `Scheduler::run_some`: out of the ready queue, `RUNNING`.
-//!  3: `Running::poll`: with `Ready` the future is dropped in place and the outcome
-//!     stored there; after a panic `Running::end` does that.
-//!  4: `Running::end`: the future is dropped, the outcome is `Cancelled`, or the
-//!     panic of its destructor.
-//!  5: `waker::notify`: on the loop's thread, while it runs, at the tail of the
-//!     ready queue; elsewhere by way of the inbox (`Scheduler::take_remote`). A
-//!     task that is running is queued too, and so runs again.
-//!  6: `Scheduler::shut_down` ends every live task, as 4 does.
-//!  7: `RawTask::release`: when the last reference goes.
+//!  1 spawn             2 run_some
+//! ─────────> ┌───────┐ ────────────────────> ┌─────────┐
+//!            │ ready │                       │ running │
+//!        ┌─> └───────┘ <──────────────────── └─────────┘
+//!        │              3 pending, but woken  │   │   │
+//!        │                                    │   │   │ 5 ready or panicked, or
+//!        │ 4 notify         3 pending         │   │   │ 6 aborted:
+//!        │           ┌────────────────────────┘   │   │ cleanups are left to run
+//!        │           v                            │   v
+//!        │        ┌──────┐              5 or 6:   │  ┌──────────┐ ──┐ 7 cleanups
+//!        └─────── │ idle │         no cleanup is  │  │ flushing │   │   are pending
+//!                 └──────┘                  left  │  └──────────┘ <─┘
+//!                    │                            │   │ 7 all cleanups have
+//!                    │ 8 shut_down, or            │   │   finished, or 8
+//!                    │   the end of block_on      v   v
+//!                    │                       ┌──────────┐  9 release
+//!                    └─────────────────────> │ finished │ ───────────> freed
+//!                                            └──────────┘
 //! ```
 //!
-//! A task with guards or scopes (`HAS_CLEANUP_STATE`) takes longer: see
-//! [`cleanup`](crate::cleanup). While cleanups are left to run, `finish` does not
-//! end it at 3 and 4, but makes it `FLUSHING`: it is run on, with the outcome in
-//! place, and `Scheduler::close` polls the cleanups in its turns.
+//! 1. `Scheduler::spawn` allocates the task, and puts it in the list of live tasks and in
+//!    the ready queue: `LIVE`, `QUEUED`, `JOINED`.
+//! 2. `Scheduler::run_some` takes the task out of the ready queue: `RUNNING` instead of
+//!    `QUEUED`.
+//! 3. `Running::poll` returns `Pending`, and `Running::pause` clears `RUNNING`. A task that
+//!    was woken while it was running is in the ready queue already.
+//! 4. `waker::notify` puts the task last in the ready queue if it is called on the owner's
+//!    thread inside a turn of the loop. Elsewhere it puts the task in the inbox, from which
+//!    `Scheduler::take_remote` moves it to the ready queue.
+//! 5. `Running::poll` drops the future in place and stores its output there. If the poll
+//!    panicked, `Scheduler::fail_current` calls `Running::end`, which drops the future, and
+//!    the outcome is the panic. Then `Scheduler::complete` checks whether cleanups are left.
+//! 6. When it is the turn of a task that is `ABORTED`, `Running::end` drops the future. The
+//!    outcome is `Cancelled`, or the panic of the future's destructor. A task that is
+//!    `HAS_CLEANUP_STATE` may have to be polled first, frozen, until its future may be
+//!    dropped: see [`cleanup`](crate::cleanup).
+//! 7. `Scheduler::start_flushing` makes the task `FLUSHING`, and puts it in the ready queue.
+//!    In this turn, and whenever it is woken again, `Scheduler::close` polls the cleanups.
+//!    When none is left, `Scheduler::finish` ends the task, as it does at once after 5 and 6
+//!    if there are no cleanups: `RESULT` instead of `LIVE`.
+//! 8. `Scheduler::end_now` ends a task that is ready, idle or flushing. A future that is
+//!    still in place is dropped as in 6; cleanups are abandoned.
+//! 9. `RawTask::release` frees the memory when the last reference is given back.
 //!
-//! What is left of a task that has finished, for as long as a waker or a handle is
-//! kept, is its allocation: a header, and the room of a small future. A large
-//! future is freed when the task finishes.
+//! While a waker or a handle keeps a task that has finished, its allocation remains: the
+//! header, and the room of a small future. A large future is freed when its outcome is
+//! stored.
 //!
-//! A join handle that is dropped lets go of the output: then it is dropped at
-//! the end of the task, or at once if that was before. If the destructors of many
-//! outputs are nested, the task waits in the queue of the module `nesting`,
-//! with `JOINED` and `RESULT` set, though its handle is gone.
+//! A join handle that is dropped gives up the outcome, which is then dropped when the task
+//! finishes, or at once if it has finished. If the destructors of too many outputs are
+//! nested, the outcome waits in the queue of the module `nesting`. The task is `JOINED` and
+//! has its `RESULT` meanwhile, although its handle is gone.
 //!
-//! # Who may touch what
+//! # Who may touch which part
 //!
-//! | part of the header | who |
+//! | part of the task | who may touch it |
 //! |---|---|
-//! | `vtable`, `remote`, `id`, `spawned_at` | anybody, to read |
-//! | `state` | anybody |
-//! | `inbox`, the link | whoever set `POSTED` in the state, then whoever took the task from the inbox |
-//! | `flags`, `ready_next`, `live_*`, `join_waker` | the owner: the thread of the loop |
-//! | the stage: future or outcome | the owner |
+//! | `vtable`, `remote`, `id`, `spawned_at` | any thread, to read |
+//! | `state` | any thread |
+//! | `remote_link` | the thread that set `SCHEDULED` in the state, then the thread that took the task from the inbox |
+//! | `flags`, `ready_next`, `live_previous`, `live_next`, `join_waker` | the owner |
+//! | the stage: the future or the outcome | the owner |
 //!
 //! # Invariants
 //!
-//! 1. Other threads reach a task by wakers, abort handles and the `TaskSlot`s of
-//!    their own loops only, which touch what the table grants to anybody.
-//!    Everything else is the owner's.
-//! 2. No `&mut Header` and no reference to a whole `TaskCell` is formed while
-//!    others can reach the task: not after `RawTask::new`, nor before `free`. So
-//!    references to headers may overlap each other and a poll.
-//! 3. The owner's share is one reference. It is held while any of `QUEUED`,
-//!    `RUNNING`, `LIVE` or `JOINED` is set, and given back by whoever clears
-//!    the last of them. So the ready queue, the live list, the loop and the
-//!    join handle use a task without counting.
-//! 4. The flags say what the stage holds. `LIVE` without `FLUSHING`: the future. `LIVE` with
-//!    `FLUSHING`: the outcome. `RESULT`: the outcome, which belongs to the call that
-//!    clears the flag. None of these: nothing. While `LIVE` is set, only the holder of
-//!    the task's token (`scheduler::token`) touches the stage. The flags are behind while the
-//!    future is dropped and replaced by the outcome, which an `AbortOnPanic` guards, from
-//!    then until `FLUSHING` is set or `LIVE` is cleared, and when `FLUSHING` is cleared before
-//!    the end. The token is an `Ended` then.
-//!    The join waker is there only while `JOINED` is set. The owner drops the future, the
-//!    outcome and the join waker while it holds its share, so freeing the memory, on any
-//!    thread, runs no user code.
-//! 5. The future does not move between its first poll and its drop, for the
-//!    allocation does not and it is dropped in place.
-//! 6. A task keeps its `Remote`; so no other loop has the same address, and
-//!    comparing addresses tells whether the loop that runs here owns the task.
-//! 7. No borrow or half-made change is held while a waker, a destructor or a
-//!    poll runs. They may spawn, wake, abort and drop handles, these of the
-//!    same task included.
-//! 8. No user code runs unguarded between the storing of an outcome and the end of the
-//!    run, when the task is no longer current: a panic would land in
-//!    `Scheduler::fail_current`, which ends the future of the current task. Wakers that the
-//!    loop keeps are in a `panics::Foreign`, which catches the panic of
-//!    a destructor; other calls are in `panics::caught`. A panic that
-//!    gets past these drops the `Ended`, which aborts the process, and `fail_current`
-//!    aborts it if the flags do not say that the future is in place.
+//! 1. Other threads reach a task only by its wakers, its abort handles, and the `TaskSlot`s
+//!    of their own loops. These touch only what the table grants to any thread.
+//! 2. From the end of `RawTask::new` to the start of `free`, while others can reach the task,
+//!    no `&mut Header` is formed, and no reference to a whole `TaskCell`. So references to a
+//!    header may overlap each other and a poll.
+//! 3. The owner's share is one reference. It is held while any of `QUEUED`, `RUNNING`,
+//!    `LIVE` or `JOINED` is set, and given back by the code that clears the last of them. So
+//!    the ready queue, the list of live tasks, the loop and the join handle use a task
+//!    without counting references.
+//! 4. The flags determine what the stage holds:
+//!    - `LIVE` without `FLUSHING`: the future;
+//!    - `LIVE` with `FLUSHING`: the outcome;
+//!    - `RESULT`: the outcome, which belongs to the call that clears the flag;
+//!    - neither `LIVE` nor `RESULT`: nothing.
+//!
+//!    While `LIVE` is set, only the holder of the task's token (`scheduler::token`) touches
+//!    the stage. The flags do not determine the stage in three periods of a run: while the
+//!    future is dropped and replaced by the outcome, which an `AbortOnPanic` guards; from
+//!    then until `FLUSHING` is set or `LIVE` is cleared; and from the clearing of `FLUSHING`
+//!    to the end of the task. In the last two the token is an `Ended`.
+//!
+//!    A join waker is kept only while `JOINED` is set. The owner drops the future, the
+//!    outcome and the join waker while it holds its share, so the thread that frees the
+//!    memory, whichever it is, runs no user code.
+//! 5. The future does not move between its first poll and its drop, because its allocation
+//!    does not move and it is dropped in place.
+//! 6. A task keeps its `Remote` alive. So no other loop's `Remote` has the same address, and
+//!    comparing addresses shows whether the loop that runs on this thread owns the task.
+//! 7. No borrow is held and no change is half made while a waker, a destructor or a poll
+//!    runs. These may spawn, wake and abort tasks and drop handles, also handles of the task
+//!    that is running.
+//! 8. No user code runs unguarded between the storing of an outcome and the end of the run,
+//!    when the task is no longer current. A panic would get to `Scheduler::fail_current`,
+//!    which ends the future of the current task. Wakers that the loop keeps are in a
+//!    `panics::Foreign`, which catches the panic of a destructor; other calls of user code
+//!    are in `panics::caught`. A panic that gets past these drops the `Ended`, which aborts
+//!    the process; and `fail_current` aborts the process if the flags do not say that the
+//!    future is in place.
 
 pub(crate) mod budget;
 pub(crate) mod error;

@@ -1,4 +1,4 @@
-//! The allocation of a task, and the operations that know its future's type.
+//! [`RawTask`]: the allocation of a task, and the operations that know its future's type.
 #![expect(
     unsafe_code,
     reason = "the erased allocation of a task; see the invariants of `task`"
@@ -21,33 +21,34 @@ use crate::engine::task::remote::inbox::{Link, Node};
 use crate::engine::task::remote::{self, Remote};
 use crate::engine::task::{running, waker};
 
-/// What a task ends with.
-pub(crate) type Outcome<T> = Result<T, Failure>;
+/// The output of a task, or why it has none.
+pub(super) type Outcome<T> = Result<T, Failure>;
 
-/// A task: the header, then the future or what became of it.
+/// The allocation of a task: the header, then the stage.
 #[repr(C)]
 struct TaskCell<F: Future> {
     header: Header,
     stage: UnsafeCell<Stage<F>>,
 }
 
-/// Which of the two it is, if any, the flags `LIVE` and `RESULT` say.
+/// The future or the outcome of a task, or neither. The flags determine which (invariant 4).
 #[repr(C)]
 union Stage<F: Future> {
     future: ManuallyDrop<F>,
     outcome: ManuallyDrop<Outcome<F::Output>>,
 }
 
-/// The most bytes that a future or an output takes in the allocation of its task.
+/// The maximum size in bytes of a future or an output that is stored in the task's own
+/// allocation.
 ///
 /// To spawn and join a task that is ready at once takes 458 instructions if its future
 /// has 400 bytes, and 744 if it has 600 and is boxed. A future of that size usually does
 /// much more: reading and writing a message takes 270.
-const MOST_INLINE: usize = 512;
+const MAX_INLINE: usize = 512;
 
-/// Whether a future or an output of type `T` has an allocation of its own.
+/// Returns whether a future or an output of type `T` has an allocation of its own.
 const fn is_large<T>() -> bool {
-    size_of::<T>() > MOST_INLINE
+    size_of::<T>() > MAX_INLINE
 }
 
 /// A future whose output is too large for the allocation of its task.
@@ -62,12 +63,12 @@ impl<F: Future> Future for BoxedOutput<F> {
 }
 
 /// The operations that know the type of the future.
-pub(crate) struct Vtable {
+pub(super) struct Vtable {
     poll: unsafe fn(RawTask) -> bool,
     end: unsafe fn(RawTask, Failure),
     drop_outcome: unsafe fn(RawTask),
     free: unsafe fn(RawTask),
-    /// Where the stage is, in bytes from the header.
+    /// The offset of the stage from the header, in bytes.
     stage: usize,
 }
 
@@ -77,31 +78,31 @@ impl fmt::Debug for Vtable {
     }
 }
 
-/// A pointer to a task. Whether the task is alive is for the holder to know.
+/// A pointer to a task. It owns no reference: its user has to know that the task is alive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RawTask(NonNull<Header>);
 
 impl RawTask {
-    /// Allocates a task: live, with a handle, and queued by the flags, though
-    /// the caller has yet to put it in the queue and the list.
+    /// Allocates a task with one reference, the owner's. Its flags are `LIVE`, `JOINED` and
+    /// `QUEUED`, although the caller has yet to put it in the queue and the list.
     ///
-    /// A large future has an allocation of its own, which is freed when the task
-    /// finishes; so has a large output, which is freed when it is taken. The
-    /// task itself is freed with its last reference, and its wakers may be kept
-    /// for much longer, for instance by a socket that the task polled.
+    /// A large future has an allocation of its own, which is freed when the outcome is
+    /// stored, and a large output has one that is freed when the output is taken. The task
+    /// itself is freed with its last reference, which may be much later: wakers may be kept,
+    /// for instance by a socket that the task polled.
     #[inline]
-    pub(crate) fn new<F: Future>(
+    pub(super) fn new<F: Future>(
         future: F,
         remote: NonNull<Remote>,
         id: Id,
         spawned_at: &'static Location<'static>,
-    ) -> RawTask {
+    ) -> Self {
         if const { is_large::<F::Output>() } {
-            RawTask::allocate(BoxedOutput(Box::pin(future)), remote, id, spawned_at)
+            Self::allocate(BoxedOutput(Box::pin(future)), remote, id, spawned_at)
         } else if const { is_large::<F>() } {
-            RawTask::allocate(Box::pin(future), remote, id, spawned_at)
+            Self::allocate(Box::pin(future), remote, id, spawned_at)
         } else {
-            RawTask::allocate(future, remote, id, spawned_at)
+            Self::allocate(future, remote, id, spawned_at)
         }
     }
 
@@ -110,15 +111,15 @@ impl RawTask {
         remote: NonNull<Remote>,
         id: Id,
         spawned_at: &'static Location<'static>,
-    ) -> RawTask {
+    ) -> Self {
         let cell = Box::new(TaskCell {
             header: Header::new(Self::vtable::<F>(), remote, id, spawned_at),
             stage: UnsafeCell::new(Stage {
                 future: ManuallyDrop::new(future),
             }),
         });
-        // Cast from the pointer to the whole, so that it may reach the stage.
-        RawTask(NonNull::from(Box::leak(cell)).cast::<Header>())
+        // Cast from a pointer to the whole cell, so that it may be used for the stage too.
+        Self(NonNull::from(Box::leak(cell)).cast::<Header>())
     }
 
     const fn vtable<F: Future>() -> &'static Vtable {
@@ -131,10 +132,10 @@ impl RawTask {
         }
     }
 
-    /// Whose pointer `pointer` was before.
+    /// Returns the task that [`pointer`](RawTask::pointer) was called on.
     #[inline]
-    pub(crate) fn from_pointer(pointer: NonNull<Header>) -> RawTask {
-        RawTask(pointer)
+    pub(super) fn from_pointer(pointer: NonNull<Header>) -> Self {
+        Self(pointer)
     }
 
     #[inline]
@@ -142,77 +143,78 @@ impl RawTask {
         self.0
     }
 
-    /// The header.
+    /// Returns the header.
     ///
     /// # Safety
     ///
-    /// The task is alive for as long as the reference is used, and what is the
-    /// owner's is used on the owner's thread only.
+    /// The task is alive for as long as the reference is used, and fields that are for the
+    /// owner only are used on the owner's thread only.
     #[inline]
-    pub(crate) unsafe fn header<'a>(self) -> &'a Header {
+    pub(super) unsafe fn header<'a>(self) -> &'a Header {
         // SAFETY: the caller's promise. No `&mut Header` is ever formed.
         unsafe { self.0.as_ref() }
     }
 
-    /// Polls the future; true if that was the end, and the outcome is stored.
-    /// A panic of the future comes out, and the caller has to
-    /// [`end`](RawTask::end) the task.
+    /// Polls the future. Returns whether it was ready; then the outcome is stored.
+    ///
+    /// A panic of the future propagates, and the caller then has to [`end`](RawTask::end)
+    /// the task.
     ///
     /// # Safety
     ///
-    /// The task is `LIVE`, and this is the loop's thread with the task
-    /// `RUNNING` by this call alone.
+    /// On the owner's thread. The future is in place, and the task is `RUNNING` for this call
+    /// alone.
     #[inline]
-    pub(crate) unsafe fn poll(self) -> bool {
+    pub(super) unsafe fn poll(self) -> bool {
         // SAFETY: a live task has a header.
         let poll = unsafe { self.header() }.vtable.poll;
         // SAFETY: passed on to the caller.
         unsafe { poll(self) }
     }
 
-    /// Drops the future, and stores `failure` as the outcome, or the panic of
-    /// the future's destructor.
+    /// Drops the future, and stores `failure` as the outcome, or the panic of the future's
+    /// destructor unless `failure` is a panic already.
     ///
     /// # Safety
     ///
-    /// As for [`poll`](RawTask::poll), which may have been left by a panic.
-    pub(crate) unsafe fn end(self, failure: Failure) {
+    /// The same as for [`poll`](RawTask::poll). A poll may have panicked before.
+    pub(super) unsafe fn end(self, failure: Failure) {
         // SAFETY: a live task has a header.
         let end = unsafe { self.header() }.vtable.end;
         // SAFETY: passed on to the caller.
         unsafe { end(self, failure) }
     }
 
-    /// Moves the outcome out.
+    /// Moves the outcome out of the stage.
     ///
     /// # Safety
     ///
-    /// `RESULT` was set and the caller has cleared it, on the owner's thread;
-    /// `T` is the output of the future that the task was made of.
+    /// On the owner's thread. `RESULT` was set and the caller has cleared it; `T` is the
+    /// output of the future that the task was made of.
     #[inline]
-    pub(crate) unsafe fn take_outcome<T>(self) -> Outcome<T> {
+    pub(super) unsafe fn take_outcome<T>(self) -> Outcome<T> {
         // SAFETY: the caller's handle keeps the task.
         let offset = unsafe { self.header() }.vtable.stage;
-        // SAFETY: that is where the stage is, inside the allocation.
+        // SAFETY: the stage is at this offset, inside the allocation.
         let stage = unsafe { self.0.byte_add(offset) };
         if const { is_large::<T>() } {
-            // SAFETY: `new` boxed the output, so this is the outcome, which is
-            // in place and counts as gone after this.
+            // SAFETY: `new` boxed the output, so the outcome is of this type. It is in
+            // place, and is not used in the stage again.
             let outcome = unsafe { stage.cast::<Outcome<Box<T>>>().read() };
             return outcome.map(|output| *output);
         }
-        // SAFETY: the outcome is in place, and counts as gone after this.
+        // SAFETY: the outcome is in place, and is not used in the stage again.
         unsafe { stage.cast::<Outcome<T>>().read() }
     }
 
-    /// Drops the outcome, if there is one. A panic of its destructor does not come out:
-    /// the panic hook has reported it.
+    /// Drops the outcome, if `RESULT` is set. A panic of its destructor is caught, after the
+    /// panic hook has reported it.
     ///
     /// # Safety
     ///
-    /// The task is alive, and stays so meanwhile; this is the owner's thread.
+    /// On the owner's thread. The task is alive until this returns.
     #[inline]
-    pub(crate) unsafe fn discard_outcome(self) {
+    pub(super) unsafe fn discard_outcome(self) {
         // SAFETY: passed on to the caller.
         let header = unsafe { self.header() };
         if header.has(Flags::RESULT) {
@@ -222,11 +224,11 @@ impl RawTask {
         }
     }
 
-    /// Drops the outcome.
+    /// Drops the outcome, and catches a panic of its destructor.
     ///
     /// # Safety
     ///
-    /// `RESULT` was set and the caller has cleared it, on the owner's thread.
+    /// On the owner's thread. `RESULT` was set and the caller has cleared it.
     #[inline(never)]
     unsafe fn drop_outcome(self) {
         // SAFETY: the caller keeps the task.
@@ -235,90 +237,90 @@ impl RawTask {
         panics::caught(|| unsafe { drop_outcome(self) });
     }
 
-    /// Gives a reference back, and frees the memory if it was the last.
+    /// Gives a reference back, and frees the task if it was the last.
     ///
     /// # Safety
     ///
     /// The caller owns the reference and does not use the task again.
     #[inline]
-    pub(crate) unsafe fn release(self) {
+    pub(super) unsafe fn release(self) {
         // SAFETY: the caller's reference keeps the task until here.
         let last = unsafe { self.header() }.state.release();
         if last {
-            // SAFETY: nobody else has a reference.
+            // SAFETY: this was the last reference, so the task is freed only below.
             let free = unsafe { self.header() }.vtable.free;
-            // SAFETY: nobody else has a reference; invariant 4, the future and
-            // the outcome are gone.
+            // SAFETY: there is no other reference; by invariant 4 the stage is empty.
             unsafe { free(self) }
         }
     }
 
-    /// Gives the owner's share back if no flag holds it any more.
+    /// Gives the owner's reference back if no flag holds it any more.
     ///
     /// # Safety
     ///
-    /// On the owner's thread. The caller has just cleared a flag of
-    /// `Flags::OWNED`, and uses the task no more unless a reference of its own
-    /// keeps it.
+    /// On the owner's thread. The caller has just cleared a flag of `Flags::OWNED`, and does
+    /// not use the task again unless another reference keeps it.
     #[inline]
-    pub(crate) unsafe fn disown(self) {
+    pub(super) unsafe fn disown(self) {
         // SAFETY: the flag that the caller cleared held the task until here.
         if !unsafe { self.header() }.has(Flags::OWNED) {
-            // SAFETY: invariant 3, the owner's share is given back once.
+            // SAFETY: invariant 3, the owner's reference is given back once.
             unsafe { self.release() };
         }
     }
 }
 
-// SAFETY: the field is the same each time and has no other use.
+// SAFETY: it is the same field each time, and only the inbox uses it.
 unsafe impl Node for Header {
-    fn link(&self) -> &Link<Header> {
+    fn link(&self) -> &Link<Self> {
         &self.remote_link
     }
 }
 
 /// # Safety
 ///
-/// As for [`RawTask::poll`]; `F` is the task's.
+/// The same as for [`RawTask::poll`]; `F` is the type of the task's future.
 unsafe fn poll<F: Future>(task: RawTask) -> bool {
-    // SAFETY: the loop keeps the task during the poll.
+    // SAFETY: `RUNNING` keeps the task during the poll.
     let waker = unsafe { waker::borrowed(task) };
-    // SAFETY: the loop keeps the task.
+    // SAFETY: `RUNNING` keeps the task.
     let future = unsafe { stage::<F>(task) }.cast::<F>();
-    // SAFETY: `LIVE`, the future is in place and nobody else looks at it.
+    // SAFETY: the future is in place, and only this call touches the stage.
     let future = unsafe { &mut *future };
-    // SAFETY: invariant 5, it does not move until it is dropped.
+    // SAFETY: invariant 5, the future does not move until it is dropped.
     let future = unsafe { Pin::new_unchecked(future) };
     let Poll::Ready(output) = future.poll(&mut Context::from_waker(&waker)) else {
         return false;
     };
-    // SAFETY: passed on; the future is in place.
+    // SAFETY: passed on to the caller; the future is in place.
     unsafe { replace::<F>(task, Ok(output)) };
     true
 }
 
 /// # Safety
 ///
-/// As for [`RawTask::end`]; `F` is the task's.
+/// The same as for [`RawTask::end`]; `F` is the type of the task's future.
 unsafe fn end<F: Future>(task: RawTask, failure: Failure) {
-    // SAFETY: passed on; the future is in place.
+    // SAFETY: passed on to the caller; the future is in place.
     unsafe { replace::<F>(task, Err(failure)) };
 }
 
-/// Drops the future and puts the outcome in its place. A panic of the future's
-/// destructor becomes the outcome, unless that is a panic already.
+/// Drops the future and stores the outcome in its place. A panic of the future's destructor
+/// becomes the outcome, unless that is a panic already.
 ///
 /// # Safety
 ///
-/// The future is in place, and nobody else looks at the stage.
+/// On the owner's thread. The future is in place, and only this call touches the stage; `F`
+/// is the type of the task's future.
 unsafe fn replace<F: Future>(task: RawTask, outcome: Outcome<F::Output>) {
-    // SAFETY: the loop keeps the task.
+    // SAFETY: `RUNNING` keeps the task.
     let stage = unsafe { stage::<F>(task) };
-    // The stage is empty for a while, which the landing place must not see.
+    // The stage is empty from the drop to the write. `Scheduler::fail_current`, which would
+    // take it for a future, must not run in between.
     let guard = AbortOnPanic::begin();
     let dropped = if needs_drop::<F>() {
         catch_unwind(AssertUnwindSafe(|| {
-            // SAFETY: the future is in place, and gone after this, panic or not.
+            // SAFETY: the future is in place. It is not used again, even if this panics.
             unsafe { stage.cast::<F>().drop_in_place() };
         }))
     } else {
@@ -327,18 +329,23 @@ unsafe fn replace<F: Future>(task: RawTask, outcome: Outcome<F::Output>) {
     let outcome = match dropped {
         Ok(()) => outcome,
         Err(panic) => {
-            // SAFETY: the loop keeps the task.
-            blame(unsafe { task.header() }, outcome, panic)
+            // SAFETY: `RUNNING` keeps the task.
+            outcome_after_drop_panic(unsafe { task.header() }, outcome, panic)
         }
     };
-    // SAFETY: the stage is empty and ours.
+    // SAFETY: the stage is empty, and only this call touches it.
     unsafe { stage.cast::<Outcome<F::Output>>().write(outcome) };
     guard.end();
 }
 
-/// The outcome of a task whose future panicked when it was dropped.
+/// Returns the outcome of a task that would have ended with `outcome`, but whose future
+/// panicked when it was dropped.
 #[cold]
-fn blame<T>(header: &Header, outcome: Outcome<T>, panic: Box<dyn Any + Send>) -> Outcome<T> {
+fn outcome_after_drop_panic<T>(
+    header: &Header,
+    outcome: Outcome<T>,
+    panic: Box<dyn Any + Send>,
+) -> Outcome<T> {
     if let Err(Failure::Panicked(first)) = outcome {
         panics::discard(panic);
         return Err(Failure::Panicked(first));
@@ -348,21 +355,22 @@ fn blame<T>(header: &Header, outcome: Outcome<T>, panic: Box<dyn Any + Send>) ->
     Err(Failure::panicked(header.meta(), unhandled, panic))
 }
 
-/// Drops the outcome; lets a panic of its destructor out.
+/// Drops the outcome. A panic of its destructor propagates; the panic of a task that was not
+/// joined goes to the loop as unhandled.
 ///
 /// # Safety
 ///
-/// `RESULT` was set and the caller has cleared it, on the owner's thread, and keeps the
-/// task; `F` is the task's.
+/// On the owner's thread. `RESULT` was set and the caller has cleared it, and keeps the task
+/// alive; `F` is the type of the task's future.
 unsafe fn drop_outcome<F: Future>(task: RawTask) {
     // SAFETY: the owner's share keeps the task.
     let stage = unsafe { stage::<F>(task) };
     let stage = stage.cast::<Outcome<F::Output>>();
-    // SAFETY: the outcome is in place, and ours.
+    // SAFETY: the outcome is in place, and belongs to this call.
     let failure = unsafe { &mut *stage }.as_mut().err();
-    // Not with the whole outcome, which may be too large for the stack.
+    // Only the failure is moved out, as the whole outcome may be too large for the stack.
     let failure = failure.map(|failure| mem::replace(failure, Failure::Cancelled));
-    // SAFETY: the outcome is in place, and gone after this, panic or not.
+    // SAFETY: the outcome is in place. It is not used again, even if this panics.
     unsafe { stage.drop_in_place() };
     if let Some(Failure::Panicked(panic)) = failure {
         // SAFETY: the owner's share keeps the task.
@@ -371,48 +379,51 @@ unsafe fn drop_outcome<F: Future>(task: RawTask) {
     }
 }
 
-/// What other threads can reach of the task's loop.
+/// Returns the part of the task's loop that other threads may touch.
 fn remote_of(header: &Header) -> &Remote {
     // SAFETY: invariant 6, the task keeps the remote.
     unsafe { header.remote.as_ref() }
 }
 
+/// Frees the memory of a task.
+///
 /// # Safety
 ///
-/// Nobody has a reference to the task, its stage is empty; `F` is the task's.
+/// There is no reference to the task, and its stage is empty; `F` is the type of the task's
+/// future.
 unsafe fn free<F: Future>(task: RawTask) {
     let remote = {
         // SAFETY: the memory is still there.
         let header = unsafe { task.header() };
-        // A waker left by the handle is taken away when the handle goes.
+        // The join waker is gone too, because the handle takes it out when it is dropped.
         debug_assert!(!header.has(Flags::RESULT.union(Flags::OWNED)));
         header.remote
     };
     let cell = task.pointer().cast::<TaskCell<F>>();
-    // SAFETY: it came from a box in `RawTask::new`, and nobody uses it any more.
-    // A union drops nothing of itself.
+    // SAFETY: the cell came from a box in `RawTask::new`, and is not used again. Dropping
+    // the stage, a union, drops neither of its fields.
     drop(unsafe { Box::from_raw(cell.as_ptr()) });
     // SAFETY: the share of the task that has just been freed.
     unsafe { unshare(remote) };
 }
 
-/// The place of the future or the outcome, of which both start at its start.
+/// Returns a pointer to the stage, at whose start both the future and the outcome are.
 ///
 /// # Safety
 ///
-/// The task is alive; `F` is the task's.
+/// The task is alive; `F` is the type of the task's future.
 #[inline]
 unsafe fn stage<F: Future>(task: RawTask) -> *mut Stage<F> {
     let cell = task.pointer().cast::<TaskCell<F>>().as_ptr();
-    // SAFETY: stays inside the allocation that the pointer is to.
+    // SAFETY: the field is inside the allocation that the pointer points to.
     UnsafeCell::raw_get(unsafe { &raw const (*cell).stage })
 }
 
-/// Gives the share of a freed task in its loop's remote back.
+/// Gives back the share of a freed task in its loop's `Remote`.
 ///
 /// # Safety
 ///
-/// The share was the task's, and the caller does not use the pointer again.
+/// The share belonged to the task, and the caller does not use the pointer again.
 #[inline]
 unsafe fn unshare(remote: NonNull<Remote>) {
     let counted = running::with_running(|tasks| tasks.unshare(remote));

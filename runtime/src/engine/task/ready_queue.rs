@@ -1,4 +1,4 @@
-//! The two lists that tasks are linked in by themselves: the ready and the live.
+//! The two intrusive lists of a loop: [`ReadyQueue`] and [`OwnedTasks`].
 #![expect(
     unsafe_code,
     reason = "intrusive lists on the owner's thread; see the invariants of `task`"
@@ -11,26 +11,26 @@ use crate::engine::task::raw::RawTask;
 
 /// A counted reference to a task, on the thread of the task's loop.
 #[derive(Debug)]
-pub(crate) struct TaskRef(RawTask);
+pub(super) struct TaskRef(RawTask);
 
 impl TaskRef {
     /// Takes a reference.
     ///
     /// # Safety
     ///
-    /// The task is alive, and this is the thread of its loop.
-    unsafe fn new(task: RawTask) -> TaskRef {
+    /// On the owner's thread. The task is alive.
+    unsafe fn new(task: RawTask) -> Self {
         // SAFETY: passed on to the caller.
         unsafe { task.header() }.state.acquire();
-        TaskRef(task)
+        Self(task)
     }
 
-    pub(crate) fn raw(&self) -> RawTask {
+    pub(super) fn raw(&self) -> RawTask {
         self.0
     }
 
-    pub(crate) fn header(&self) -> &Header {
-        // SAFETY: the reference keeps the task, and does not leave the loop's thread.
+    pub(super) fn header(&self) -> &Header {
+        // SAFETY: the reference keeps the task, and does not leave the owner's thread.
         unsafe { self.0.header() }
     }
 }
@@ -42,67 +42,67 @@ impl Drop for TaskRef {
     }
 }
 
-/// Tasks to be run, first in, first out.
+/// The tasks that are ready to run, first in, first out.
 ///
-/// A task is in it exactly while `QUEUED` is set, which keeps it alive.
+/// A task in the queue has `QUEUED` set, which keeps it alive.
 #[derive(Debug)]
-pub(crate) struct ReadyQueue {
+pub(super) struct ReadyQueue {
     head: Cell<Option<RawTask>>,
     tail: Cell<Option<RawTask>>,
 }
 
 impl ReadyQueue {
-    pub(crate) const fn new() -> ReadyQueue {
-        ReadyQueue {
+    pub(super) const fn new() -> Self {
+        Self {
             head: Cell::new(None),
             tail: Cell::new(None),
         }
     }
 
     #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.head.get().is_none()
     }
 
-    /// The task that comes out next.
-    pub(crate) fn first(&self) -> Option<TaskRef> {
-        // SAFETY: it is in the queue, which keeps it.
+    /// Returns the task that [`pop`](ReadyQueue::pop) would return.
+    pub(super) fn first(&self) -> Option<TaskRef> {
+        // SAFETY: the task is in the queue, which keeps it.
         self.head.get().map(|task| unsafe { TaskRef::new(task) })
     }
 
-    /// How many there are. Counts them.
-    pub(crate) fn count(&self) -> usize {
+    /// Counts the tasks, in linear time.
+    pub(super) fn count(&self) -> usize {
         let mut count = 0;
         let mut next = self.head.get();
         while let Some(task) = next {
             count += 1;
-            // SAFETY: it is in the queue, which keeps it.
+            // SAFETY: the task is in the queue, which keeps it.
             next = unsafe { task.header() }.ready_next.get();
         }
         count
     }
 
-    /// Puts the task last.
+    /// Puts the task at the end of the queue.
     ///
     /// # Safety
     ///
-    /// The caller, on the owner's thread, has just set `QUEUED`.
+    /// On the owner's thread. The task is not in the queue, and `QUEUED` is set.
     #[inline]
-    pub(crate) unsafe fn push(&self, task: RawTask) {
+    pub(super) unsafe fn push(&self, task: RawTask) {
         // SAFETY: `QUEUED` keeps the task.
         unsafe { task.header() }.ready_next.set(None);
         match self.tail.replace(Some(task)) {
-            // SAFETY: it is in the queue, which keeps it.
+            // SAFETY: the task is in the queue, which keeps it.
             Some(last) => unsafe { last.header() }.ready_next.set(Some(task)),
             None => self.head.set(Some(task)),
         }
     }
 
-    /// Takes the first task out; the caller has to clear `QUEUED`.
+    /// Takes the first task out. The caller has to clear `QUEUED`.
     #[inline]
-    pub(crate) fn pop(&self) -> Option<RawTask> {
+    pub(super) fn pop(&self) -> Option<RawTask> {
         let task = self.head.get()?;
-        // SAFETY: it is in the queue, which keeps it.
+        // SAFETY: the task is in the queue, which keeps it.
         let next = unsafe { task.header() }.ready_next.get();
         self.head.set(next);
         if next.is_none() {
@@ -112,27 +112,27 @@ impl ReadyQueue {
     }
 }
 
-/// The tasks that have not ended, the newest first. The future of each is in place, or the
-/// outcome of a task that has cleanups to run.
+/// The tasks that have not finished, the newest first.
 ///
-/// A task is in it exactly while `LIVE` is set, which keeps it alive.
+/// A task is in the list while `LIVE` is set, which keeps it alive. Its stage holds the future
+/// or, if the task is flushing, the outcome.
 #[derive(Debug)]
-pub(crate) struct OwnedTasks {
+pub(super) struct OwnedTasks {
     first: Cell<Option<RawTask>>,
 }
 
 impl OwnedTasks {
-    pub(crate) const fn new() -> OwnedTasks {
-        OwnedTasks {
+    pub(super) const fn new() -> Self {
+        Self {
             first: Cell::new(None),
         }
     }
 
-    /// The first task that is not running, if there is one.
-    pub(crate) fn first_at_rest(&self) -> Option<RawTask> {
+    /// Returns the first task that is not running.
+    pub(super) fn first_not_running(&self) -> Option<RawTask> {
         let mut next = self.first.get();
         while let Some(task) = next {
-            // SAFETY: it is in the list, which keeps it.
+            // SAFETY: the task is in the list, which keeps it.
             let header = unsafe { task.header() };
             if !header.has(Flags::RUNNING) {
                 return Some(task);
@@ -142,12 +142,12 @@ impl OwnedTasks {
         None
     }
 
-    /// All tasks, the newest first.
-    pub(crate) fn all(&self) -> Vec<TaskRef> {
+    /// Returns all tasks, the newest first.
+    pub(super) fn all(&self) -> Vec<TaskRef> {
         let mut tasks = Vec::new();
         let mut next = self.first.get();
         while let Some(task) = next {
-            // SAFETY: it is in the list, which keeps it.
+            // SAFETY: the task is in the list, which keeps it.
             let task = unsafe { TaskRef::new(task) };
             next = task.header().live_next.get();
             tasks.push(task);
@@ -155,18 +155,18 @@ impl OwnedTasks {
         tasks
     }
 
-    /// Puts the task in.
+    /// Puts the task at the start of the list.
     ///
     /// # Safety
     ///
-    /// The caller, on the owner's thread, has just made the task.
+    /// On the owner's thread. The task is `LIVE`, and in no list.
     #[inline]
-    pub(crate) unsafe fn insert(&self, task: RawTask) {
+    pub(super) unsafe fn insert(&self, task: RawTask) {
         let next = self.first.replace(Some(task));
         // SAFETY: `LIVE` keeps the task.
         unsafe { task.header() }.live_next.set(next);
         if let Some(next) = next {
-            // SAFETY: it is in the list, which keeps it.
+            // SAFETY: the task is in the list, which keeps it.
             unsafe { next.header() }.live_previous.set(Some(task));
         }
     }
@@ -175,11 +175,10 @@ impl OwnedTasks {
     ///
     /// # Safety
     ///
-    /// The task is in this list, and the caller, on the owner's thread, is
-    /// about to clear `LIVE`.
+    /// On the owner's thread. The task is in this list, and the caller clears `LIVE` next.
     #[inline]
-    pub(crate) unsafe fn remove(&self, task: RawTask) {
-        // SAFETY: it is in the list, which keeps it.
+    pub(super) unsafe fn remove(&self, task: RawTask) {
+        // SAFETY: the task is in the list, which keeps it.
         let header = unsafe { task.header() };
         let previous = header.live_previous.take();
         let next = header.live_next.take();

@@ -1,10 +1,10 @@
-//! The scheduler of the loop that is inside a turn on this thread.
+//! The running scheduler: the scheduler of the loop that is inside a turn on this thread.
 //!
-//! What belongs to a task or to cancellation looks up the scheduler here, and not the
+//! The code of tasks and of cancellation gets the scheduler from here, and not by way of the
 //! loop in [`context`](crate::engine::core::context), on which it does not depend.
 //!
-//! **Invariant:** `RUNNING` is set by [`run`] alone, which borrows the scheduler until it
-//! has set the former value again, whether its function returns or panics.
+//! **Invariant:** only [`run`] sets `RUNNING`. It borrows the scheduler until it has restored
+//! the former value, whether its function returns or panics.
 #![expect(
     unsafe_code,
     reason = "a thread-local without a borrow flag; see the invariant above"
@@ -19,7 +19,7 @@ thread_local! {
     static RUNNING: Cell<*const Scheduler> = const { Cell::new(ptr::null()) };
 }
 
-/// Calls `f` with the scheduler that is running on this thread, if one is.
+/// Calls `f` with the running scheduler. Returns `None` if no loop is inside a turn.
 #[inline]
 pub(crate) fn with_running<R>(f: impl FnOnce(&Scheduler) -> R) -> Option<R> {
     let running = RUNNING.get();
@@ -28,7 +28,7 @@ pub(crate) fn with_running<R>(f: impl FnOnce(&Scheduler) -> R) -> Option<R> {
     Some(f(tasks))
 }
 
-/// Calls `f` while `tasks` is running on this thread.
+/// Calls `f` with `tasks` as the running scheduler.
 pub(in crate::engine) fn run<R>(tasks: &Scheduler, f: impl FnOnce() -> R) -> R {
     /// Restores `RUNNING`.
     struct Leave {

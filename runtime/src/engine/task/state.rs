@@ -1,41 +1,40 @@
-//! The state: the one part of a task that other threads may change.
+//! [`TaskState`]: the one part of a task that other threads may change, beside the link.
 //!
-//! It packs the count of references with three flags. Each flag has one
-//! paragraph saying when it may be set.
+//! It is an atomic word of three flags and the count of references.
 
 use crate::engine::sys::atomic::{AtomicU32, Ordering};
 
-/// The task's link in the inbox is taken.
+/// The task's link is in use: the task is in the inbox, or on its way into or out of it.
 ///
-/// Set by whoever wakes or aborts the task from outside its running loop, and
-/// only together with a reference that the inbox then owns. Cleared, and that
-/// reference given back, by whoever takes the task out of the inbox. While it
-/// is set nobody else touches the link.
+/// The flag is set by a thread that wakes or aborts the task from outside its running loop,
+/// which also takes a reference for the inbox. The code that takes the task out of the inbox
+/// clears the flag and gives the reference back. In between, no other code touches the link.
+/// If the task has finished or its loop is gone, the thread that set the flag clears it again.
 const SCHEDULED: u32 = 1 << 0;
 
-/// Somebody asked for the task to be aborted from outside its running loop.
+/// The task was aborted from outside its running loop.
 ///
-/// Never cleared. The loop looks at it when it takes the task from the inbox.
+/// The loop reads the flag when it takes the task out of the inbox. It is never cleared.
 const ABORT: u32 = 1 << 1;
 
-/// The task has ended: its outcome is stored, and its cleanups have run.
+/// The task has finished: its outcome is stored, and its cleanups have run or were abandoned.
 ///
-/// Set once, by the loop, when it clears `LIVE`. Never cleared.
+/// The owner sets the flag when it clears `LIVE`. It is never cleared.
 const DONE: u32 = 1 << 2;
 
 /// One reference.
 const REFERENCE: u32 = 1 << 3;
 
-/// More references than this means that somebody leaks them in a loop; the
-/// process is aborted before the count can wrap, as `Arc` does.
-const MOST_REFERENCES: u32 = u32::MAX / 2;
+/// More references than this can only exist if a program leaks them in a loop. The process
+/// is then aborted, before the count can wrap, as by `Arc`.
+const MAX_REFERENCES: u32 = u32::MAX / 2;
 
-/// What [`TaskState::post`] found.
+/// The result of [`TaskState::schedule_remote`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ScheduleRemote {
-    /// The caller owns the link, and must push the task on the inbox.
+    /// The caller owns the link and a reference for the inbox, and must push the task.
     Schedule,
-    /// The task is on its way to the loop already, or over.
+    /// The task is on its way to the loop already, or has finished.
     AlreadyScheduled,
 }
 
@@ -44,46 +43,46 @@ pub(crate) enum ScheduleRemote {
 pub(crate) struct TaskState(AtomicU32);
 
 impl TaskState {
-    /// A state with one reference, the owner's share.
-    pub(crate) fn new() -> TaskState {
-        TaskState(AtomicU32::new(REFERENCE))
+    /// Creates a state with one reference, the owner's.
+    pub(crate) fn new() -> Self {
+        Self(AtomicU32::new(REFERENCE))
     }
 
-    /// Takes one more reference. The caller holds one.
+    /// Takes another reference. The caller must hold one.
     #[inline]
     pub(crate) fn acquire(&self) {
-        // Relaxed, as in `Arc`: a new reference is made from one that is held.
+        // Relaxed, as in `Arc`, because a new reference is made from one that is held.
         let before = self.0.fetch_add(REFERENCE, Ordering::Relaxed);
-        if before > MOST_REFERENCES {
+        if before > MAX_REFERENCES {
             overflow();
         }
     }
 
-    /// Gives one reference back; true if it was the last, and the caller must
-    /// free the task.
+    /// Gives one reference back. Returns whether it was the last; then the caller must free
+    /// the task.
     #[inline]
     #[must_use]
     pub(crate) fn release(&self) -> bool {
-        // The sole holder needs no read-modify-write: nobody else can reach
+        // The sole holder needs no read-modify-write, because no other thread can reach
         // the state any more. The load synchronises with their releases.
         if self.0.load(Ordering::Acquire) / REFERENCE == 1 {
             return true;
         }
         if self.0.fetch_sub(REFERENCE, Ordering::Release) / REFERENCE == 1 {
-            // Not a fence, of which ThreadSanitizer knows nothing.
+            // A load instead of a fence, because ThreadSanitizer does not know fences.
             self.0.load(Ordering::Acquire);
             return true;
         }
         false
     }
 
-    /// Claims the link to put the task in the inbox, with a reference for it,
-    /// and notes the abort if one is asked for. The caller holds a reference.
+    /// Claims the link, and takes a reference for the inbox. If `abort`, marks the task as
+    /// aborted. The caller must hold a reference.
     #[must_use]
     pub(crate) fn schedule_remote(&self, abort: bool) -> ScheduleRemote {
         let asked = if abort { SCHEDULED | ABORT } else { SCHEDULED };
-        // A read-modify-write even where the flag is set already: only so is
-        // what the caller did before this visible to the poll that follows.
+        // A read-modify-write even if the flag is set already. Otherwise, what the caller
+        // did before might not be visible to the poll that follows.
         let before = self.0.fetch_or(asked, Ordering::AcqRel);
         if before & SCHEDULED != 0 {
             return ScheduleRemote::AlreadyScheduled;
@@ -96,27 +95,27 @@ impl TaskState {
         ScheduleRemote::Schedule
     }
 
-    /// Gives the link back after the task was taken out of the inbox; true if
-    /// an abort has been asked for. The inbox's reference passes to the caller.
+    /// Gives the link back after the task was taken out of the inbox. Returns whether the
+    /// task was aborted. The inbox's reference passes to the caller.
     pub(crate) fn clear_scheduled(&self) -> bool {
         self.0.fetch_and(!SCHEDULED, Ordering::AcqRel) & ABORT != 0
     }
 
-    /// Marks the task as ended. Only the loop calls this.
+    /// Marks the task as finished. Only the owner calls this.
     #[inline]
     pub(crate) fn finish(&self) {
-        // Acquire, as in `release`: the store below takes the place of the last
-        // release of another thread, which a later `release` cannot find then.
+        // Acquire, as in `release`: the store below overwrites the last release of another
+        // thread, with which a later `release` then cannot synchronise.
         let state = self.0.load(Ordering::Acquire);
         if state / REFERENCE == 1 {
-            // Nobody but the owner can look, so no other write can be lost.
+            // Only the owner can reach the state, so no other write can be lost.
             self.0.store(state | DONE, Ordering::Relaxed);
         } else {
             self.0.fetch_or(DONE, Ordering::Release);
         }
     }
 
-    /// Whether the task has ended.
+    /// Returns whether the task has finished.
     pub(crate) fn is_done(&self) -> bool {
         self.0.load(Ordering::Acquire) & DONE != 0
     }
@@ -124,7 +123,7 @@ impl TaskState {
 
 #[cold]
 fn overflow() -> ! {
-    // A panic could be caught, and the leak go on.
+    // A panic could be caught, and the leak would continue.
     std::process::abort()
 }
 
@@ -133,7 +132,7 @@ mod tests {
     use crate::engine::task::state::{ScheduleRemote, TaskState};
 
     #[test]
-    fn the_last_release_is_told() {
+    fn only_the_last_release_returns_true() {
         let state = TaskState::new();
         state.acquire();
         assert!(!state.release());
@@ -141,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_post_is_needless_until_the_first_is_taken() {
+    fn a_task_is_scheduled_once_until_it_is_taken_out() {
         let state = TaskState::new();
         assert_eq!(state.schedule_remote(false), ScheduleRemote::Schedule);
         assert_eq!(
@@ -154,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn an_abort_joins_a_wake_that_is_under_way() {
+    fn an_abort_is_noted_on_a_task_that_is_already_scheduled() {
         let state = TaskState::new();
         assert_eq!(state.schedule_remote(false), ScheduleRemote::Schedule);
         assert_eq!(
@@ -165,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_that_is_over_is_not_posted() {
+    fn a_task_that_has_finished_is_not_scheduled() {
         let state = TaskState::new();
         state.finish();
         assert!(state.is_done());

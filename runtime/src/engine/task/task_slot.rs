@@ -1,7 +1,7 @@
-//! A task that waits, remembered by its pointer.
+//! [`TaskSlot`]: a place that remembers which task to wake.
 #![expect(
     unsafe_code,
-    reason = "recognises wakers of ours and owns a reference; see the invariants of `task`"
+    reason = "recognises wakers of tasks and owns a reference; see the invariants of `task`"
 )]
 
 use std::cell::Cell;
@@ -13,20 +13,19 @@ use crate::engine::task::raw::RawTask;
 use crate::engine::task::scheduler::Scheduler;
 use crate::engine::task::waker;
 
-/// The task that waits for something of a loop, a socket for instance.
+/// A place for a reference to the task that waits for something of a loop, such as a socket.
 ///
-/// It does for wakers of coreloop what a cell with a waker does, in a third of
-/// the instructions: that it wakes the same task again is one comparison, and
-/// waking it, on the loop that it belongs to, is a push on the ready queue. No
-/// code of the user's runs in any of it.
+/// For wakers of coreloop's tasks it replaces a waker cell, with a third of the instructions:
+/// one comparison finds that the same task waits again, and to wake a task of the running
+/// loop is a push on the ready queue. None of this runs user code.
 #[derive(Default)]
 pub(crate) struct TaskSlot {
-    /// Owns a reference.
+    /// The task, with a reference that the slot owns.
     task: Cell<Option<RawTask>>,
 }
 
 impl TaskSlot {
-    /// Notes the task that `waker` wakes; false if it is not a waker of ours.
+    /// Registers the task that `waker` wakes. Returns false for a waker that is not of a task.
     #[inline]
     pub(crate) fn register(&self, waker: &Waker) -> bool {
         let Some(task) = waker::recognise(waker) else {
@@ -40,46 +39,46 @@ impl TaskSlot {
 
     #[cold]
     fn replace(&self, task: RawTask) {
-        // SAFETY: the waker that the task was recognised by keeps it.
+        // SAFETY: the waker from which the task was recognised keeps it.
         unsafe { task.header() }.state.acquire();
         if let Some(before) = self.task.replace(Some(task)) {
-            // SAFETY: the reference that was owned.
+            // SAFETY: the slot's reference, which is not used again.
             unsafe { before.release() };
         }
     }
 
-    /// Whether the task that `waker` wakes is noted.
+    /// Returns whether the registered task is the one that `waker` wakes.
     #[inline]
     pub(crate) fn is(&self, waker: &Waker) -> bool {
         self.task.get().is_some() && self.task.get() == waker::recognise(waker)
     }
 
-    /// Wakes the task, if one was noted. It stays noted, unless it has finished.
+    /// Wakes the task, if one is registered. It stays registered, unless it is a finished task
+    /// of `tasks`.
     ///
-    /// `tasks` is that of the loop that runs on this thread; the task may be
-    /// another's.
+    /// `tasks` is the running scheduler; the task may belong to another loop.
     #[inline]
     pub(crate) fn wake(&self, tasks: &Scheduler) {
         let Some(task) = self.task.get() else {
             return;
         };
-        // SAFETY: the reference keeps the task; `remote` never changes.
+        // SAFETY: the slot's reference keeps the task, and any thread may read `remote`.
         let header = unsafe { task.header() };
         if !tasks.owns(header.remote) {
             // SAFETY: likewise.
             unsafe { waker::notify(task, false) };
         } else if header.has(Flags::LIVE) {
-            // SAFETY: likewise, and `tasks` is on its owner's thread.
+            // SAFETY: likewise, and this is the owner's thread.
             unsafe { tasks.make_ready(task, false) };
         } else {
             self.forget();
         }
     }
 
-    /// Gives the reference to a task back that has finished.
+    /// Empties the slot.
     #[cold]
     fn forget(&self) {
-        drop(TaskSlot {
+        drop(Self {
             task: Cell::new(self.task.take()),
         });
     }
@@ -88,7 +87,7 @@ impl TaskSlot {
 impl Drop for TaskSlot {
     fn drop(&mut self) {
         if let Some(task) = self.task.take() {
-            // SAFETY: the reference that was owned.
+            // SAFETY: the slot's reference, which is not used again.
             unsafe { task.release() };
         }
     }

@@ -1,4 +1,7 @@
-//! Wakers: safe to use on any thread, and a push on a list on their own.
+//! The wakers of tasks, which may be used on any thread.
+//!
+//! A wake on the owner's thread, inside a turn of its loop, is a push on the ready queue. Any
+//! other wake is a push on the inbox.
 #![expect(
     unsafe_code,
     reason = "the vtable of the wakers; see the invariants of `task`"
@@ -15,24 +18,25 @@ use crate::engine::task::raw::RawTask;
 use crate::engine::task::running;
 use crate::engine::task::state::ScheduleRemote;
 
-/// One for all tasks, so that `Waker::will_wake` can compare addresses.
+/// One table for all tasks, so that [`recognise`] and `Waker::will_wake` can compare
+/// addresses.
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop_waker);
 
-/// A waker that owns no reference, because something else keeps the task meanwhile.
+/// A waker that owns no reference, because something else keeps the task for `'a`.
 pub(crate) struct Borrowed<'a> {
     waker: ManuallyDrop<Waker>,
     keeper: PhantomData<&'a ()>,
 }
 
-/// A waker of a task that is kept for as long as the result is used.
+/// Returns a waker of `task` that owns no reference.
 ///
 /// # Safety
 ///
 /// The task is alive for `'a`.
 #[inline]
-pub(crate) unsafe fn borrowed<'a>(task: RawTask) -> Borrowed<'a> {
+pub(super) unsafe fn borrowed<'a>(task: RawTask) -> Borrowed<'a> {
     Borrowed {
-        // SAFETY: the functions keep the contract of `RawWaker`: they may be called on any
+        // SAFETY: the functions fulfil the contract of `RawWaker`: they may be called on any
         // thread (invariant 1), and the data is a task that the caller keeps alive. The
         // waker is never dropped, and so gives no reference back.
         waker: ManuallyDrop::new(unsafe { Waker::from_raw(raw_waker(task)) }),
@@ -54,34 +58,36 @@ fn raw_waker(task: RawTask) -> RawWaker {
     RawWaker::new(task.pointer().as_ptr().cast_const().cast::<()>(), &VTABLE)
 }
 
-/// The task that `waker` wakes, if it is a waker of ours. It is alive while the
-/// waker is.
+/// Returns the task that `waker` wakes, or `None` if it is not the waker of a task. The waker
+/// keeps the task alive. The task may belong to any loop.
 #[inline]
 pub(crate) fn recognise(waker: &Waker) -> Option<RawTask> {
-    // SAFETY: the vtable is ours, so the data is a task of ours: whoever takes
-    // the vtable of a waker to make another has to keep its contract.
+    // SAFETY: the waker has our vtable, so its data is a task. Unsafe code that makes another
+    // waker with this vtable has to fulfil the contract of its functions.
     ptr::eq(waker.vtable(), &raw const VTABLE).then(|| unsafe { raw(waker.data()) })
 }
 
-/// Whether the task has finished that `waker` wakes; nothing if it is not a waker
-/// of ours.
+/// Returns whether the task that `waker` wakes has finished, or `None` if it is not the waker
+/// of a task.
 pub(crate) fn has_finished(waker: &Waker) -> Option<bool> {
-    // SAFETY: the waker keeps the task, and every thread may read its state.
+    // SAFETY: the waker keeps the task, and any thread may read its state.
     recognise(waker).map(|task| unsafe { task.header() }.state.is_done())
 }
 
+/// Returns the task of which `data` is the data of a waker.
+///
 /// # Safety
 ///
-/// `data` is that of a waker of ours.
+/// `data` comes from `raw_waker`.
 #[inline]
 unsafe fn raw(data: *const ()) -> RawTask {
     let pointer = data.cast_mut().cast::<Header>();
-    // SAFETY: it was made of a `NonNull` in `raw_waker`.
+    // SAFETY: `raw_waker` made it from a `NonNull`.
     RawTask::from_pointer(unsafe { NonNull::new_unchecked(pointer) })
 }
 
 unsafe fn clone(data: *const ()) -> RawWaker {
-    // SAFETY: the waker that is cloned keeps the task.
+    // SAFETY: the waker that is being cloned keeps the task.
     let task = unsafe { raw(data) };
     // SAFETY: likewise.
     unsafe { task.header() }.state.acquire();
@@ -91,7 +97,7 @@ unsafe fn clone(data: *const ()) -> RawWaker {
 unsafe fn wake(data: *const ()) {
     // SAFETY: the waker keeps the task until its reference is given back.
     unsafe { wake_by_ref(data) };
-    // SAFETY: `wake` takes the waker, and so its reference.
+    // SAFETY: `wake` consumes the waker, and so its reference.
     unsafe { drop_waker(data) };
 }
 
@@ -105,23 +111,22 @@ unsafe fn wake_by_ref(data: *const ()) {
 unsafe fn drop_waker(data: *const ()) {
     // SAFETY: the waker keeps the task.
     let task = unsafe { raw(data) };
-    // SAFETY: the waker's reference, which nobody uses again.
+    // SAFETY: the waker's reference, which is not used again.
     unsafe { task.release() };
 }
 
-/// Makes the task run, or end if `abort`, wherever the caller is.
+/// Wakes the task, or aborts it if `abort`. May be called on any thread.
 ///
 /// # Safety
 ///
 /// The caller holds a reference to the task.
 #[inline]
-pub(crate) unsafe fn notify(task: RawTask, abort: bool) {
-    // SAFETY: the caller's reference keeps the task; `remote` never changes.
+pub(super) unsafe fn notify(task: RawTask, abort: bool) {
+    // SAFETY: the caller's reference keeps the task, and any thread may read `remote`.
     let remote = unsafe { task.header() }.remote;
     let here = running::with_running(|tasks| {
         if tasks.owns(remote) {
-            // SAFETY: the caller's reference keeps the task, and this is the
-            // thread of the loop that owns it.
+            // SAFETY: the caller's reference keeps the task, and this is the owner's thread.
             unsafe { tasks.make_ready(task, abort) };
             true
         } else {
@@ -130,29 +135,29 @@ pub(crate) unsafe fn notify(task: RawTask, abort: bool) {
     });
     if here != Some(true) {
         // SAFETY: passed on to the caller.
-        unsafe { post(task, abort) };
+        unsafe { schedule_remote(task, abort) };
     }
 }
 
-/// Leaves the task in the inbox of its loop.
+/// Puts the task in the inbox of its loop, unless it is there or has finished.
 ///
 /// # Safety
 ///
 /// The caller holds a reference to the task.
 #[cold]
-unsafe fn post(task: RawTask, abort: bool) {
+unsafe fn schedule_remote(task: RawTask, abort: bool) {
     // SAFETY: the caller's reference keeps the task.
     let header = unsafe { task.header() };
     if header.state.schedule_remote(abort) == ScheduleRemote::AlreadyScheduled {
         return;
     }
-    // SAFETY: invariant 6, the task keeps the remote.
+    // SAFETY: invariant 6, the task keeps its `Remote`.
     let remote = unsafe { header.remote.as_ref() };
-    // SAFETY: the link and a reference for the inbox were claimed just now.
+    // SAFETY: `schedule_remote` has just claimed the link and a reference for the inbox.
     if let Err(task) = unsafe { remote.post(task) } {
-        // The loop is gone, and the task over: there is nothing to wake.
+        // The loop has shut down, which ends all tasks: there is nothing to wake.
         header.state.clear_scheduled();
-        // SAFETY: the reference that was meant for the inbox.
+        // SAFETY: the reference that was taken for the inbox.
         unsafe { task.release() };
     }
 }

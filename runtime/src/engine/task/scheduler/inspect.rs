@@ -1,4 +1,4 @@
-//! What a set tells of its tasks.
+//! What a scheduler reports of its tasks: ids, names, descriptions and counts.
 
 use std::sync::Arc;
 
@@ -12,18 +12,18 @@ use crate::engine::task::ready_queue::TaskRef;
 use crate::engine::task::scheduler::Scheduler;
 
 impl Scheduler {
-    /// The task that runs.
+    /// Returns the id of the current task.
     #[inline]
     pub(crate) fn current(&self) -> Option<Id> {
         self.with_current(|header| header.id)
     }
 
-    /// The name of the task that runs.
+    /// Returns the name of the current task, if it has one.
     pub(crate) fn current_name(&self) -> Option<Arc<str>> {
         self.with_current(|header| self.name_of(header))?
     }
 
-    /// What is known of a task of this set.
+    /// Returns the description of a task of this scheduler.
     pub(crate) fn meta(&self, header: &Header) -> TaskMeta {
         TaskMeta {
             id: header.id,
@@ -32,15 +32,15 @@ impl Scheduler {
         }
     }
 
-    /// Does what the runtime is to do with a panic of the task that runs, which is not
-    /// joined.
+    /// Treats `payload` as a panic of the current task that is not joined: passes it to the loop
+    /// as unhandled.
     pub(crate) fn report_unjoined(&self, payload: Payload) {
         let Some(task) = self.current_meta() else {
             return panics::discard(payload);
         };
         if let Failure::Panicked(panic) = Failure::panicked(task, self.remote.unhandled(), payload)
         {
-            // The payload is dropped in there.
+            // `hand_to` drops the payload, which is user code.
             panics::caught(|| panic.hand_to(self.remote.get()));
         }
     }
@@ -52,7 +52,7 @@ impl Scheduler {
         self.names.borrow().get(&header.id).cloned()
     }
 
-    /// Names the task of `handle`, unless it is over.
+    /// Gives the task of `handle` a name, unless the task has finished.
     pub(crate) fn name<T>(&self, handle: &JoinHandle<T>, name: &str) {
         let header = handle.header();
         if header.has(Flags::LIVE) {
@@ -61,7 +61,7 @@ impl Scheduler {
         }
     }
 
-    /// Makes the task of `handle` one of the loop's own.
+    /// Marks the task of `handle` as one of the loop's own, which is not reported.
     pub(crate) fn hide<T>(&self, handle: &JoinHandle<T>) {
         let header = handle.header();
         if header.has(Flags::LIVE) {
@@ -70,15 +70,15 @@ impl Scheduler {
         }
     }
 
-    /// What is known of the task that is to run next, unless it is one of the
-    /// loop's own.
+    /// Returns the description of the task at the head of the ready queue, unless it is one of
+    /// the loop's own.
     pub(crate) fn next_meta(&self) -> Option<TaskMeta> {
         let task = self.ready.first()?;
         let header = task.header();
         (!header.has(Flags::HIDDEN)).then(|| self.meta(header))
     }
 
-    /// What is known of the tasks that live, oldest first.
+    /// Returns the descriptions of the live tasks, oldest first, without the loop's own.
     pub(crate) fn metas(&self) -> Vec<TaskMeta> {
         let tasks = self.live.all();
         let headers = tasks.iter().rev().map(TaskRef::header);
@@ -88,29 +88,29 @@ impl Scheduler {
             .collect()
     }
 
-    /// How many tasks live, without those of the loop's own.
+    /// Returns the number of live tasks, without the loop's own.
     pub(crate) fn alive(&self) -> u64 {
         self.spawned() - self.counts.ended.get() - self.counts.hidden.get()
     }
 
-    /// How many tasks were made, some of them by the loop for itself.
+    /// Returns the number of tasks ever spawned, the loop's own included.
     pub(crate) fn spawned(&self) -> u64 {
         self.counts.spawned.get()
     }
 
-    /// How many are ready to run.
+    /// Counts the tasks that are ready to run, in linear time.
     pub(crate) fn ready(&self) -> usize {
         self.ready.count()
     }
 
-    /// How many polls of tasks were begun, the one that runs among them. So this is
-    /// also the number of that poll.
+    /// Returns the number of polls of tasks that were begun, including the current one. So it
+    /// also identifies the current poll.
     pub(crate) fn polls(&self) -> u64 {
         self.counts.polls.get() - u64::from(self.counts.left.get())
     }
 
-    /// How many wakes came by the inbox.
-    pub(crate) fn posted(&self) -> u64 {
-        self.counts.posted.get()
+    /// Returns how many times a task was taken from the inbox.
+    pub(crate) fn remote_schedules(&self) -> u64 {
+        self.counts.remote_schedules.get()
     }
 }

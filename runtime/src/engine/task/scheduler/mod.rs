@@ -1,4 +1,4 @@
-//! The tasks of one loop: those ready to run, and all that live.
+//! [`Scheduler`]: the tasks of one loop, and the running of those that are ready.
 #![expect(
     unsafe_code,
     reason = "the owner of the tasks; see the invariants of `task`"
@@ -31,49 +31,51 @@ use crate::engine::task::scheduler::refused::Refused;
 use crate::engine::task::scheduler::token::{Ended, Polled, Running};
 use crate::engine::{cancel, panics};
 
-/// Owns the tasks of a loop, on the loop's thread.
+/// The tasks of a loop, on the loop's thread, which is their owner.
 #[derive(Debug)]
 pub(crate) struct Scheduler {
     remote: RemoteOwner,
     ready: ReadyQueue,
     live: OwnedTasks,
-    /// What the running task may still do before it has to yield.
+    /// The budget of the current task.
     pub(crate) budget: Budget,
-    /// What tasks with guards or scopes have.
+    /// The cleanup state of each task that is `HAS_CLEANUP_STATE`.
     pub(crate) cleanup_states: CleanupStates,
+    /// The current task: the one that is being run or ended.
     current: Cell<Option<RawTask>>,
-    /// What found no budget in the last polls.
+    /// Wakers of operations that were refused in the last polls.
     refused: Refused,
     ids: Ids,
-    /// Of the live tasks that have one.
+    /// The names of the live tasks that have one.
     names: RefCell<BTreeMap<Id, Arc<str>>>,
-    /// Whether the root is over, until the loop has taken note.
-    root_over: Cell<bool>,
+    /// Whether the root has finished. `run_ready` stops then, and resets the flag.
+    root_finished: Cell<bool>,
+    /// Whether the scheduler was shut down.
     closed: Cell<bool>,
-    /// Whether `shut_down` ends tasks at the moment.
+    /// Whether `shut_down` is ending tasks further up the stack.
     is_ending: Cell<bool>,
     counts: Counts,
 }
 
-/// What [`RuntimeMetrics`](crate::runtime::RuntimeMetrics) tells of tasks and
-/// does not follow from anything else.
+/// Counters for [`RuntimeMetrics`](crate::runtime::RuntimeMetrics).
 #[derive(Debug, Default)]
 struct Counts {
     spawned: Cell<u64>,
-    /// Tasks that are over.
+    /// Tasks that have finished.
     ended: Cell<u64>,
     /// Live tasks that are the loop's own.
     hidden: Cell<u64>,
-    /// Polls up to now, and those that the slice that runs has left.
+    /// Polls that were begun, plus `left`.
     polls: Cell<u64>,
-    /// How many more polls the slice that runs may begin; 0 between slices.
+    /// The number of polls that the current call of `run_ready` may still begin; 0 outside.
     left: Cell<u32>,
-    posted: Cell<u64>,
+    /// Tasks that were taken from the inbox.
+    remote_schedules: Cell<u64>,
 }
 
 impl Scheduler {
-    pub(crate) fn new(remote: RemoteOwner, cleanup: cancel::state::Options) -> Scheduler {
-        Scheduler {
+    pub(crate) fn new(remote: RemoteOwner, cleanup: cancel::state::Options) -> Self {
+        Self {
             remote,
             ready: ReadyQueue::new(),
             live: OwnedTasks::new(),
@@ -83,26 +85,25 @@ impl Scheduler {
             refused: Refused::default(),
             ids: Ids::new(),
             names: RefCell::default(),
-            root_over: Cell::new(false),
+            root_finished: Cell::new(false),
             closed: Cell::new(false),
             is_ending: Cell::new(false),
             counts: Counts::default(),
         }
     }
 
-    /// The loop's part that other threads can reach.
+    /// Returns the owner's side of what other threads can reach of the loop.
     pub(crate) fn remote(&self) -> &RemoteOwner {
         &self.remote
     }
 
-    /// Whether tasks with this remote are this set's.
+    /// Returns whether tasks with this `Remote` belong to this scheduler.
     #[inline]
-    pub(crate) fn owns(&self, remote: NonNull<Remote>) -> bool {
+    pub(super) fn owns(&self, remote: NonNull<Remote>) -> bool {
         self.remote.pointer() == remote
     }
 
-    /// Whether the task that runs, which is shielded, is to be aborted. Said
-    /// once.
+    /// Returns whether the current task, which is `SHIELDED`, was aborted, and resets that.
     pub(crate) fn take_abort(&self) -> bool {
         let asked = self.with_current(|header| {
             let asked = header.has(Flags::ABORTED);
@@ -112,8 +113,8 @@ impl Scheduler {
         asked == Some(true)
     }
 
-    /// Has the task that runs cancelled at its next turn, for which the caller
-    /// wakes it.
+    /// Makes the current task end in its next turn, as if it were aborted and not `SHIELDED`.
+    /// The caller wakes it for that turn.
     pub(crate) fn cancel_current(&self) {
         self.with_current(|header| {
             header.clear(Flags::SHIELDED);
@@ -121,8 +122,8 @@ impl Scheduler {
         });
     }
 
-    /// Sets flags of the task that runs, and puts it in the queue. Calls `f` with it.
-    /// Returns `None` if no task runs, or if it has ended.
+    /// Sets flags of the current task, puts it in the ready queue, and calls `f` with it.
+    /// Returns `None` if no task is current, or if it has finished.
     pub(in crate::engine) fn mark_current<R>(
         &self,
         flags: Flags,
@@ -135,37 +136,37 @@ impl Scheduler {
             return None;
         }
         header.set(flags);
-        // SAFETY: `LIVE` keeps the task, which is of this set, and this is the owner's
-        // thread.
+        // SAFETY: `LIVE` keeps the task, which belongs to this scheduler, and this is the
+        // owner's thread.
         unsafe { self.make_ready(task, false) };
         Some(f(header))
     }
 
-    /// Calls `f` with the task that runs.
+    /// Calls `f` with the current task. Returns `None` if no task is current.
     #[inline]
     pub(in crate::engine) fn with_current<R>(&self, f: impl FnOnce(&Header) -> R) -> Option<R> {
-        // SAFETY: `RUNNING` keeps the task that runs. It stays set meanwhile, because the
+        // SAFETY: `RUNNING` keeps the current task. It is set until `f` returns, because the
         // token of the run is further up the stack, or was lost by the panic that
-        // `fail_current` deals with. No code runs between the end of a run and the moment
+        // `fail_current` handles. No other code runs between the end of a run and the moment
         // at which the task is no longer current.
         let header = unsafe { self.current.get()?.header() };
         Some(f(header))
     }
 
-    /// Whether a task is ready to run.
+    /// Returns whether any task is ready to run.
     #[inline]
     pub(crate) fn has_ready(&self) -> bool {
         !self.ready.is_empty()
     }
 
-    /// An id for a task to come.
+    /// Returns an id for a new task.
     #[inline]
     pub(crate) fn next_id(&self) -> Id {
         self.ids.next()
     }
 
-    /// Makes a task of `future`, ready to run; on a set that was shut down, a
-    /// cancelled one.
+    /// Spawns `future` as a task that is ready to run. After a shutdown the task is cancelled
+    /// at once.
     #[inline]
     pub(crate) fn spawn<F: Future + 'static>(
         &self,
@@ -177,16 +178,16 @@ impl Scheduler {
         unsafe { self.spawn_borrowing(future, id, spawned_at) }
     }
 
-    /// Makes a task of `future`, which may borrow, and calls `drive` with a
-    /// test of whether it is over, to run the set until then. A root that is
-    /// not over when `drive` returns, or panics, is cancelled.
+    /// Spawns `future`, which may borrow, as the root: the task of a `block_on`. Calls `drive`,
+    /// which should run tasks until the function that it gets returns true: then the root has
+    /// finished. If the root has not finished when `drive` returns or panics, it is cancelled.
     pub(crate) fn run_root<F: Future>(
         &self,
         future: F,
         spawned_at: &'static Location<'static>,
         drive: impl FnOnce(&dyn Fn() -> bool),
     ) -> Result<F::Output, JoinError> {
-        /// Ends the root before anything that it borrows does.
+        /// Ends the root before anything that it borrows expires.
         struct End<'a, T> {
             tasks: &'a Scheduler,
             handle: JoinHandle<T>,
@@ -196,8 +197,8 @@ impl Scheduler {
             fn drop(&mut self) {
                 self.tasks.end_now(self.handle.task());
                 if !self.handle.is_finished() {
-                    // Only if a panic of its poll came out of `run_ready`, which
-                    // catches every one.
+                    // The root is still running. This cannot happen, because `run_ready`
+                    // catches the panics of polls.
                     std::process::abort();
                 }
             }
@@ -205,26 +206,26 @@ impl Scheduler {
 
         let mut root = End {
             tasks: self,
-            // SAFETY: `End` ends the task, and then drops the handle, before
-            // this returns; and `ROOT` is set before anything can drop it.
+            // SAFETY: `End` ends the task and then drops the handle, before this function
+            // returns. `ROOT` is set before anything can drop the handle.
             handle: unsafe { self.spawn_borrowing(future, self.next_id(), spawned_at) },
         };
-        self.root_over.set(false);
+        self.root_finished.set(false);
         root.handle.header().set(Flags::ROOT);
         drive(&|| root.handle.is_finished());
         self.end_now(root.handle.task());
         root.handle.result()
     }
 
-    /// As [`spawn`](Scheduler::spawn), for a future that borrows.
+    /// Like [`spawn`](Scheduler::spawn), for a future that may borrow.
     ///
     /// # Safety
     ///
-    /// Before what the future or its output borrows expires, the caller has
-    /// ended the task by [`end_now`](Scheduler::end_now), and dropped the handle, with `ROOT`
-    /// set: otherwise the output may be dropped later.
+    /// Before anything that the future or its output borrows expires, the caller ends the
+    /// task by [`end_now`](Scheduler::end_now) and drops the handle. If they borrow, `ROOT` is
+    /// set when the handle is dropped; otherwise the output may be dropped later.
     #[inline]
-    pub(crate) unsafe fn spawn_borrowing<F: Future>(
+    pub(super) unsafe fn spawn_borrowing<F: Future>(
         &self,
         future: F,
         id: Id,
@@ -232,25 +233,25 @@ impl Scheduler {
     ) -> JoinHandle<F::Output> {
         let task = RawTask::new(future, self.remote.share(), id, spawned_at);
         self.counts.spawned.set(self.counts.spawned.get() + 1);
-        // SAFETY: the task was just made, and is live.
+        // SAFETY: the new task is `LIVE`, and in no list.
         unsafe { self.live.insert(task) };
-        // SAFETY: it was made with `JOINED` set, for the one handle.
+        // SAFETY: the new task is `JOINED`, and this is its only handle.
         let handle = unsafe { JoinHandle::new(task) };
         if self.closed.get() {
             self.refuse(task);
         } else {
-            // SAFETY: it was made with `QUEUED` set.
+            // SAFETY: the new task is `QUEUED`, and not in the queue.
             unsafe { self.ready.push(task) };
         }
         handle
     }
 
-    /// Ends a task that was made after the shutdown. A destructor may spawn a task whose
-    /// destructor spawns a task, and so on: if too many are nested, `shut_down` ends the
-    /// task, while it runs.
+    /// Cancels a task that was spawned after the shutdown. A destructor may spawn a task whose
+    /// destructor spawns a task, and so on. If too many are nested while `shut_down` runs,
+    /// the task is left in the list of live tasks for `shut_down` to end.
     #[cold]
     fn refuse(&self, task: RawTask) {
-        // SAFETY: the handle keeps the task, which was never put in the queue.
+        // SAFETY: the handle keeps the task. It was never put in the queue.
         unsafe { task.header() }.clear(Flags::QUEUED);
         let level = Level::enter();
         if level.is_some() || !self.is_ending.get() {
@@ -258,14 +259,15 @@ impl Scheduler {
         }
     }
 
-    /// Puts the task last in the queue, unless it is there, or over.
+    /// Puts the task at the end of the ready queue, unless it is in the queue already or has
+    /// finished. If `abort`, also marks it as aborted.
     ///
     /// # Safety
     ///
-    /// The task is of this set, and a reference of the caller's keeps it; this
-    /// is the owner's thread.
+    /// On the owner's thread. The task belongs to this scheduler, and the caller keeps it
+    /// alive.
     #[inline]
-    pub(crate) unsafe fn make_ready(&self, task: RawTask, abort: bool) {
+    pub(super) unsafe fn make_ready(&self, task: RawTask, abort: bool) {
         // SAFETY: passed on to the caller.
         let header = unsafe { task.header() };
         if !header.has(Flags::LIVE) {
@@ -276,32 +278,32 @@ impl Scheduler {
         }
         if !header.has(Flags::QUEUED) {
             header.set(Flags::QUEUED);
-            // SAFETY: `QUEUED` was set just now.
+            // SAFETY: the task is not in the queue, and `QUEUED` was set just now.
             unsafe { self.ready.push(task) };
         }
     }
 
-    /// Runs tasks that are ready, those that have been so for longest first, but
-    /// not more than `most`, and none once the root is over. Returns whether
-    /// there is nothing more to run now.
+    /// Runs at most `max` ready tasks, in the order of the ready queue, and stops when the root
+    /// has finished. Returns whether there is nothing more to run now: no task is ready, or the
+    /// root has finished.
     ///
-    /// One landing place for the panics of all, and not one for each, as a poll
-    /// is often shorter than setting that up.
+    /// One `catch_unwind` serves all of them, because a poll often takes less time than one
+    /// `catch_unwind`.
     #[expect(
         clippy::inline_always,
         reason = "one caller is in every turn, the other must not make it a call there"
     )]
     #[inline(always)]
-    pub(crate) fn run_ready(&self, most: u32) -> bool {
+    pub(crate) fn run_ready(&self, max: u32) -> bool {
         let Counts { polls, left, .. } = &self.counts;
-        polls.set(polls.get() + u64::from(most));
-        left.set(most);
+        polls.set(polls.get() + u64::from(max));
+        left.set(max);
         let none_left = loop {
             match catch_unwind(AssertUnwindSafe(|| self.run_some())) {
                 Ok(none_left) => break none_left,
                 Err(payload) => {
                     self.fail_current(payload);
-                    if self.root_over.take() {
+                    if self.root_finished.take() {
                         break true;
                     }
                 }
@@ -314,15 +316,14 @@ impl Scheduler {
         none_left
     }
 
-    /// As [`run_ready`](Scheduler::run_ready), but one task.
+    /// Like [`run_ready`](Scheduler::run_ready), for one task.
     #[cold]
     pub(crate) fn run_one(&self) -> bool {
         self.run_ready(1)
     }
 
-    /// As [`run_ready`](Scheduler::run_ready), for as many tasks as are left of
-    /// the slice; but lets the panic of a poll out, with the task still `RUNNING`
-    /// and current.
+    /// Like [`run_ready`](Scheduler::run_ready), for at most `counts.left` tasks. A panic of a
+    /// poll propagates; the task is still `RUNNING` and current then.
     #[inline]
     fn run_some(&self) -> bool {
         let left = &self.counts.left;
@@ -331,7 +332,7 @@ impl Scheduler {
                 return true;
             };
             left.set(more);
-            // SAFETY: `QUEUED` keeps the task until it is disowned.
+            // SAFETY: `QUEUED`, and then `RUNNING`, keeps the task.
             let header = unsafe { task.header() };
             let flags = header.flags().without(Flags::QUEUED);
             if !flags.intersects(Flags::LIVE) {
@@ -346,7 +347,7 @@ impl Scheduler {
             if flags.intersects(Flags::SLOW_PATH) {
                 self.run_slow_path(task);
             } else {
-                // SAFETY: live and not closing, and set running just now.
+                // SAFETY: the task is live and not flushing, and `RUNNING` was set just now.
                 match unsafe { Running::new(task) }.poll() {
                     Polled::Ended(ended) => self.complete(ended),
                     Polled::Pending(running) => {
@@ -355,32 +356,33 @@ impl Scheduler {
                     }
                 }
             }
-            if self.root_over.take() {
+            if self.root_finished.take() {
                 return true;
             }
         }
         !self.has_ready()
     }
 
-    /// Runs a task, which was set running just now, and of which one of `SLOW_PATH` is set.
-    /// Lets the panic of a poll out.
+    /// Runs a task that has a flag of `SLOW_PATH`, and of which `RUNNING` was set just now. A
+    /// panic of a poll propagates.
     #[cold]
     fn run_slow_path(&self, task: RawTask) {
         // SAFETY: `RUNNING` keeps the task.
         if unsafe { task.header() }.has(Flags::FLUSHING) {
-            // SAFETY: live and closing, and set running just now.
-            self.close(unsafe { Ended::closing(task) });
+            // SAFETY: the task is live and flushing, and `RUNNING` was set just now.
+            self.close(unsafe { Ended::flushing(task) });
         } else {
-            // SAFETY: live and not closing, and set running just now.
+            // SAFETY: the task is live and not flushing, and `RUNNING` was set just now.
             self.poll_special(unsafe { Running::new(task) });
         }
     }
 
-    /// Ends the task whose poll panicked.
+    /// Drops the future of the current task, whose poll panicked, and ends the task if it has
+    /// no cleanups.
     #[cold]
     fn fail_current(&self, payload: Box<dyn Any + Send>) {
         let Some(task) = self.current.get() else {
-            // Only the poll of a task lets a panic out, and then the task is current.
+            // Cannot happen: only the poll of a task panics, and then the task is current.
             resume_unwind(payload)
         };
         // SAFETY: `RUNNING` keeps the task.
@@ -388,19 +390,19 @@ impl Scheduler {
         let is_in_place =
             header.has(Flags::LIVE) && header.has(Flags::RUNNING) && !header.has(Flags::FLUSHING);
         if !is_in_place {
-            // The stage may hold the outcome. Dropping that as a future would be
-            // undefined behaviour.
+            // The stage may hold the outcome. To drop that as a future would be undefined
+            // behaviour.
             panics::abort();
         }
         let failure = Failure::panicked(self.meta(header), self.remote.unhandled(), payload);
-        // SAFETY: the flags were looked at just now, and the panic has ended the call that
-        // had the token.
+        // SAFETY: the flags were checked just now, and the panic has ended the call that had
+        // the token.
         let running = unsafe { Running::new(task) };
         self.complete(running.end(failure));
     }
 
-    /// Lets go of a running task whose outcome has just been stored, unless it
-    /// has cleanups to run.
+    /// Ends the run of a task whose outcome is stored. The task finishes, or if it has
+    /// cleanups, begins to flush them.
     #[inline(never)]
     pub(in crate::engine) fn complete(&self, ended: Ended) {
         if ended.header().has(Flags::HAS_CLEANUPS) {
@@ -408,14 +410,14 @@ impl Scheduler {
         } else {
             self.finish(ended);
         }
-        // The task may have been freed.
+        // The task may have been freed by now.
         self.current.set(None);
     }
 
-    /// Ends the run of a task whose outcome is in place, and its life.
+    /// Finishes a task whose outcome is in place, and ends its run.
     fn finish(&self, ended: Ended) {
         let header = ended.header();
-        // SAFETY: a live task of this set, about to be live no more.
+        // SAFETY: a live task of this scheduler is in this list, and `LIVE` is cleared next.
         unsafe { self.live.remove(ended.task()) };
         header.clear(Flags::LIVE);
         header.set(Flags::RESULT);
@@ -433,11 +435,11 @@ impl Scheduler {
         ended.release();
     }
 
-    /// What else there is to do for a few tasks that are over.
+    /// The part of `finish` for tasks that have a flag of `SPECIAL`.
     #[cold]
     fn finish_special(&self, header: &Header) {
         if header.has(Flags::ROOT) {
-            self.root_over.set(true);
+            self.root_finished.set(true);
         }
         if header.has(Flags::HIDDEN) {
             self.counts.hidden.set(self.counts.hidden.get() - 1);
@@ -450,10 +452,10 @@ impl Scheduler {
         }
     }
 
-    /// Ends a task at once, by cancelling it, unless it has ended or is running. Its
-    /// cleanups are abandoned.
+    /// Finishes a task at once, unless it has finished or is running. A future that is still in
+    /// place is dropped, and cleanups are abandoned.
     fn end_now(&self, task: RawTask) {
-        // SAFETY: a handle or `LIVE` keeps the task until it has ended.
+        // SAFETY: the handle or `LIVE` keeps the task until it has finished.
         let header = unsafe { task.header() };
         assert!(self.owns(header.remote), "a task of another loop");
         if !header.has(Flags::LIVE) || header.has(Flags::RUNNING) {
@@ -462,10 +464,10 @@ impl Scheduler {
         header.set(Flags::RUNNING);
         let before = self.current.replace(Some(task));
         let ended = if header.has(Flags::FLUSHING) {
-            // SAFETY: live and closing, and set running just now.
-            unsafe { Ended::closing(task) }
+            // SAFETY: the task is live and flushing, and `RUNNING` was set just now.
+            unsafe { Ended::flushing(task) }
         } else {
-            // SAFETY: live and not closing, and set running just now.
+            // SAFETY: the task is live and not flushing, and `RUNNING` was set just now.
             unsafe { Running::new(task) }.end(Failure::Cancelled)
         };
         self.abandon_cleanups(&ended);
@@ -473,15 +475,15 @@ impl Scheduler {
         self.current.set(before);
     }
 
-    /// Has a task of this set cancelled when its turn comes.
+    /// Aborts a task of this scheduler: it is cancelled when its turn comes.
     fn abort(&self, task: &TaskRef) {
         assert!(self.owns(task.header().remote), "a task of another loop");
-        // SAFETY: the reference keeps the task, which is of this set, and this is the
-        // owner's thread.
+        // SAFETY: the reference keeps the task, which belongs to this scheduler, and this is
+        // the owner's thread.
         unsafe { self.make_ready(task.raw(), true) };
     }
 
-    /// Aborts every task that is not the loop's own, oldest first.
+    /// Aborts every live task that is not the loop's own, oldest first.
     pub(crate) fn abort_all(&self) {
         for task in self.live.all().iter().rev() {
             if !task.header().has(Flags::HIDDEN) {
@@ -490,39 +492,42 @@ impl Scheduler {
         }
     }
 
-    /// Takes in the tasks that other threads woke or aborted.
+    /// Marks the loop awake, and moves the tasks that other threads woke or aborted from the
+    /// inbox to the ready queue.
     pub(crate) fn take_remote(&self) {
         for task in self.remote.take() {
             let task = RawTask::from_pointer(task);
-            // SAFETY: the inbox's reference keeps the task, and is ours now.
+            // SAFETY: the inbox's reference, which is ours now, keeps the task.
             let abort = unsafe { task.header() }.state.clear_scheduled();
-            self.counts.posted.set(self.counts.posted.get() + 1);
-            // SAFETY: likewise; only tasks of this set are in its inbox.
+            self.counts
+                .remote_schedules
+                .set(self.counts.remote_schedules.get() + 1);
+            // SAFETY: likewise. Only tasks of this scheduler are in its inbox.
             unsafe { self.make_ready(task, abort) };
             // SAFETY: the reference that the inbox had.
             unsafe { task.release() };
         }
     }
 
-    /// Drops every future, and refuses new ones.
+    /// Ends every task that is not running, and all tasks that are spawned from now on.
     ///
-    /// The destructors may spawn, wake and abort as they like.
+    /// The destructors of futures may spawn, wake and abort tasks.
     pub(crate) fn shut_down(&self) {
         if self.closed.replace(true) {
-            // What still lives is being ended further up the stack.
+            // The first call, further up the stack, ends the tasks that are left.
             return;
         }
         for task in self.remote.close() {
             let task = RawTask::from_pointer(task);
-            // SAFETY: the inbox's reference keeps the task, and is ours now.
+            // SAFETY: the inbox's reference, which is ours now, keeps the task.
             unsafe { task.header() }.state.clear_scheduled();
             // SAFETY: the reference that the inbox had.
             unsafe { task.release() };
         }
-        // A task is running if its poll has called `exit`, which drops the thread-locals
-        // of this thread, a runtime among them. The rest of that poll never runs.
+        // A task is still running if its poll has called `exit`, which drops the thread-locals
+        // of this thread, and a runtime in one of them. The rest of that poll never runs.
         self.is_ending.set(true);
-        while let Some(task) = self.live.first_at_rest() {
+        while let Some(task) = self.live.first_not_running() {
             self.end_now(task);
         }
         self.is_ending.set(false);
@@ -534,9 +539,10 @@ impl Scheduler {
         }
     }
 
-    /// Counts the share of a task as given back, if it is of this set.
+    /// Gives back the share of a freed task in its `Remote`, if the task belonged to this
+    /// scheduler. Returns whether it did.
     #[inline]
-    pub(crate) fn unshare(&self, remote: NonNull<Remote>) -> bool {
+    pub(super) fn unshare(&self, remote: NonNull<Remote>) -> bool {
         let ours = self.owns(remote);
         if ours {
             self.remote.unshare();

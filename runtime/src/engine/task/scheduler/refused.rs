@@ -1,17 +1,18 @@
-//! Wakers of operations that found no budget, kept until the poll has ended.
+//! [`Refused`]: the wakers of refused operations, kept until the poll has ended.
 //!
 //! A combinator such as `FuturesUnordered` gives each of its futures a waker of its own, and
-//! polls a future again when that is woken. If it were woken during the poll, the combinator
-//! would take it for a future that yields, stop its pass after two of these, and go on where
-//! it stopped. With an even number of busy futures the same ones would then find the budget
-//! spent in every poll. So these wakers are woken between two polls of the task: when its
-//! turn comes, for which it is put in the queue, and at the latest at the end of the slice.
+//! polls a future again when that waker was woken. If the waker of a refused operation were
+//! woken during the poll, the combinator would take its future for one that yields. It would
+//! end its pass after two such futures, and continue from there in its next poll. With an
+//! even number of busy futures the same ones would then find the budget spent in every poll.
+//! So these wakers are woken between two polls of the task: when its turn comes, for which it
+//! is put in the ready queue, and at the latest at the end of the slice.
 //!
-//! The waker of a task of ours only puts the task in the queue, which has the same effect
-//! at any time. It is woken at once, and nothing is kept.
+//! The waker of a task only puts the task in a queue, which has the same effect during the
+//! poll and after it. It is woken at once, and is not kept.
 //!
-//! **Invariant:** these wakers are woken and dropped while no task is current, and nothing
-//! is borrowed: they may panic, and spawn, wake, abort or drop whatever they reach.
+//! **Invariant:** these wakers are woken and dropped while no task is current and nothing
+//! is borrowed, because they may panic, and may spawn, wake, abort or drop anything.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -24,21 +25,22 @@ use crate::engine::task::header::{Flags, Header};
 use crate::engine::task::scheduler::Scheduler;
 use crate::engine::task::waker;
 
-/// The room for wakers that is kept from poll to poll.
+/// The maximum capacity for wakers that is kept from one poll to the next.
 const KEPT_ROOM: usize = 64;
 
 /// Wakers to be woken after the current poll.
 #[derive(Default)]
-pub(crate) struct Refused {
-    /// The wakers of one poll stand together.
+pub(super) struct Refused {
+    /// The wakers of one poll are next to each other.
     wakers: RefCell<VecDeque<Waiting>>,
-    /// Empty, but for its memory.
+    /// An empty vector, kept for its memory.
     spare: Cell<Vec<Foreign<Waker>>>,
 }
 
+/// The waker of a refused operation.
 struct Waiting {
     task: Id,
-    /// Whether the task was refused in an earlier poll too.
+    /// Whether an operation of the task was refused in an earlier poll too.
     again: bool,
     waker: Foreign<Waker>,
 }
@@ -54,8 +56,8 @@ impl Refused {
         wakers.iter().any(|waiting| waiting.task == task)
     }
 
-    /// Whether `waker` wakes what the last one does. The futures of a `join!` share one
-    /// waker.
+    /// Returns whether the last waker and `waker` wake the same future. The futures of a
+    /// `join!` share one waker.
     fn ends_with(&self, waker: &Waker) -> bool {
         let wakers = self.wakers.borrow();
         wakers
@@ -63,13 +65,13 @@ impl Refused {
             .is_some_and(|last| last.waker.will_wake(waker))
     }
 
-    /// Takes the wakers of the oldest poll out, in the order in which they are woken.
+    /// Takes out the wakers of the oldest poll, in the order in which to wake them.
     ///
-    /// That is last first, as in tokio, so a future that just came, such as a timer, is
-    /// before those that are busy. But if that were done after each poll, the order would be
-    /// reversed and reversed again: of three busy futures the one in the middle would never
-    /// find any budget. So if the task was refused before, its futures take turns: the
-    /// first one, which has spent the budget, goes last.
+    /// The last waker is woken first, as in tokio, so a future that has just become ready,
+    /// such as a timer, comes before futures that are always ready. But if the order were
+    /// reversed after each poll, the middle one of three busy futures would never find any
+    /// budget. So if the task was refused in an earlier poll too, its futures take turns: the
+    /// first one, which has spent the budget, becomes the last.
     fn take_oldest(&self) -> Option<(Id, Vec<Foreign<Waker>>)> {
         let mut oldest = self.spare.take();
         let mut wakers = self.wakers.borrow_mut();
@@ -85,7 +87,7 @@ impl Refused {
         Some((task, oldest))
     }
 
-    /// Wakes the wakers of the oldest poll. Returns the task.
+    /// Wakes the wakers of the oldest poll. Returns the id of its task.
     fn wake_oldest(&self) -> Option<Id> {
         let (task, mut wakers) = self.take_oldest()?;
         wakers.drain(..).for_each(Foreign::wake);
@@ -96,8 +98,8 @@ impl Refused {
 }
 
 impl Scheduler {
-    /// Wakes `waker` after the poll of the running task. If no task runs, or if it is
-    /// the waker of a task, it is woken at once.
+    /// Wakes `waker` after the poll of the current task; or at once, if no task runs or if it
+    /// is the waker of a task.
     #[inline]
     pub(crate) fn wake_after_poll(&self, waker: &Waker) {
         if waker::recognise(waker).is_some() || !self.keep_refused(waker) {
@@ -105,13 +107,14 @@ impl Scheduler {
         }
     }
 
-    /// Keeps a waker until the poll has ended. False if no task runs, or if it has ended.
+    /// Keeps a waker until the poll has ended. Returns false if no task runs, or if the task
+    /// has finished.
     #[cold]
     fn keep_refused(&self, waker: &Waker) -> bool {
         if self.refused.ends_with(waker) {
             return true;
         }
-        // This runs code of others, which may come here in turn.
+        // Cloning a waker runs user code, which may call this function in turn.
         let waker = Foreign::new(waker.clone());
         let running = self.mark_current(Flags::REFUSED, |header| {
             let again = header.has(Flags::REFUSED_BEFORE);
@@ -127,7 +130,7 @@ impl Scheduler {
         true
     }
 
-    /// Wakes what a task was refused in its last poll, at the start of its turn.
+    /// Wakes the operations that were refused in a task's last poll, at the start of its turn.
     #[cold]
     pub(crate) fn wake_refused_of(&self, header: &Header) {
         header.clear(Flags::REFUSED);
@@ -137,7 +140,7 @@ impl Scheduler {
         let current = self.current.take();
         self.budget.set_unlimited();
         if self.refused.contains(header.id) {
-            // What comes before it was refused to tasks that have ended, or are closing.
+            // The wakers before them are of tasks that have finished or are flushing.
             while let Some(task) = self.refused.wake_oldest()
                 && task != header.id
             {}
@@ -147,10 +150,10 @@ impl Scheduler {
         header.clear(Flags::QUEUED);
     }
 
-    /// Wakes what is left at the end of a slice: what was refused to tasks that have ended
-    /// or are closing, and to tasks whose turn has not come. No task runs.
+    /// Wakes the refused operations that are left at the end of a slice: of tasks that have
+    /// finished or are flushing, and of tasks whose turn has not come. No task is current.
     #[inline]
-    pub(crate) fn wake_refused(&self) {
+    pub(super) fn wake_refused(&self) {
         if !self.refused.is_empty() {
             self.wake_all_refused();
         }

@@ -1,5 +1,5 @@
-//! What a root leaves behind that is ended before it is ready, as one is when the kernel
-//! refuses to be polled. The tests leave `run_root` as `EventLoop::block_on` does then.
+//! What remains of a root that is ended before it is ready, as happens when polling the
+//! kernel fails. The tests leave `run_root` as `EventLoop::block_on` does in that case.
 
 use std::cell::Cell;
 use std::future::{pending, poll_fn};
@@ -18,7 +18,7 @@ use crate::runtime::builder::Builder;
 use crate::scope::cancel_scope;
 use crate::task::yield_now;
 
-/// A runtime that does not report the cleanups which are abandoned here.
+/// A runtime that does not print the cleanups that the tests abandon.
 fn runtime() -> Runtime {
     let builder = Builder::new().on_cleanup_failure(|failure| assert!(failure.is_abandoned()));
     builder.build().unwrap()
@@ -34,20 +34,20 @@ fn fragile_waker() -> Waker {
 
     impl Drop for Fragile {
         fn drop(&mut self) {
-            panic!("a waker panics when it is dropped");
+            panic!("the waker panics when it is dropped");
         }
     }
 
     Waker::from(Arc::new(Fragile))
 }
 
-/// Polls `future` once with `waker`, of which clones may remain.
+/// Polls `future` once with `waker`, and drops `waker`. The future may keep a clone of it.
 fn poll_with(waker: Waker, future: Pin<&mut impl Future>) {
     assert!(future.poll(&mut Context::from_waker(&waker)).is_pending());
     let _ = catch_unwind(AssertUnwindSafe(|| drop(waker)));
 }
 
-/// Runs `root` and all tasks until none is ready, and then ends the root, which has to be
+/// Runs `root` and all tasks until none is ready, and then ends the root, which must still be
 /// pending.
 fn run_refused(runtime: &Runtime, root: impl Future<Output = ()>) {
     context::run(runtime.event_loop(), false, |event_loop| {
@@ -57,8 +57,8 @@ fn run_refused(runtime: &Runtime, root: impl Future<Output = ()>) {
     });
 }
 
-/// A root whose lane keeps a clone of a waker that panics when it is dropped.
-async fn leave_a_fragile_waker_in_the_lane() {
+/// A root whose cleanup queue keeps a clone of a waker that panics when it is dropped.
+async fn leave_a_fragile_waker_in_the_queue() {
     drop(defer(pending()));
     poll_with(fragile_waker(), pin!(flush()));
     pending::<()>().await;
@@ -66,8 +66,8 @@ async fn leave_a_fragile_waker_in_the_lane() {
 
 const WORD: usize = 0x4141_4141_4141_4140;
 
-/// A task that has an state, and is ready at its second poll. Its future is dropped
-/// wrongly if anything is done with the words of its output as if they were boxes.
+/// The future of a task that has a `CleanupState`, and is ready at its second poll. If the
+/// output were dropped as if it were the future, its words would be freed as boxes.
 #[derive(Default)]
 struct Victim {
     boxes: [Option<Box<u8>>; 8],
@@ -91,14 +91,14 @@ impl Future for Victim {
 }
 
 #[test]
-fn a_waker_that_a_root_left_behind_does_not_make_a_task_end_twice() {
+fn a_waker_left_by_a_root_does_not_end_a_task_twice() {
     let runtime = runtime();
     let waker = Rc::default();
     let victim = runtime.spawn(Victim {
         waker: Rc::clone(&waker),
         ..Victim::default()
     });
-    run_refused(&runtime, leave_a_fragile_waker_in_the_lane());
+    run_refused(&runtime, leave_a_fragile_waker_in_the_queue());
     waker.take().unwrap().wake();
     runtime.turn(Some(Duration::ZERO)).unwrap();
     assert!(victim.is_finished());
@@ -106,14 +106,14 @@ fn a_waker_that_a_root_left_behind_does_not_make_a_task_end_twice() {
 }
 
 #[test]
-fn a_waker_that_a_root_left_behind_does_not_panic_out_of_the_runtimes_drop() {
+fn a_panic_of_a_waker_left_by_a_root_does_not_leave_the_runtimes_drop() {
     let runtime = runtime();
-    run_refused(&runtime, leave_a_fragile_waker_in_the_lane());
+    run_refused(&runtime, leave_a_fragile_waker_in_the_queue());
     drop(runtime);
 }
 
 #[test]
-fn the_lane_of_a_root_that_was_cut_off_is_not_used_again() {
+fn the_cleanup_queue_of_an_ended_root_is_not_used_again() {
     let runtime = runtime();
     for cleanups_left in 1..4 {
         run_refused(&runtime, async move {
@@ -130,17 +130,20 @@ fn the_lane_of_a_root_that_was_cut_off_is_not_used_again() {
         let mut turns = 0;
         while !waits.is_finished() {
             turns += 1;
-            assert!(turns < 100, "it waits for the cleanups of another task");
+            assert!(
+                turns < 100,
+                "the task waits for the cleanups of another task"
+            );
             runtime.turn(Some(Duration::ZERO)).unwrap();
         }
     }
 }
 
-/// A future that one task polls first, and another afterwards.
+/// A future that one task polls first, and another task later.
 type Moved = Pin<Box<dyn Future<Output = ()>>>;
 
 #[test]
-fn cleanups_resolve_elsewhere_when_their_task_is_cut_off() {
+fn a_flush_that_moved_to_another_task_ends_when_its_first_task_is_ended() {
     let runtime = runtime();
     let moved: Rc<Cell<Option<Moved>>> = Rc::default();
     let to = Rc::clone(&moved);

@@ -1,5 +1,5 @@
-//! [`Running`] and [`Ended`]: the share of a task that the loop holds while it is inside
-//! the task, and what is known of the task's stage meanwhile.
+//! [`Running`] and [`Ended`]: tokens of a task that is running. Their types say whether the
+//! task's stage holds its future or its outcome.
 //!
 //! # Invariants
 //!
@@ -9,11 +9,12 @@
 //! 2. The future is in place while there is a `Running`, and the outcome while there is an
 //!    `Ended`. There is one token for a task at a time, so only its holder touches the
 //!    stage.
-//! 3. User code may panic while there is a `Running`: the token is lost then, and the
-//!    landing place, `Scheduler::fail_current`, makes another. No panic may pass an
-//!    `Ended`, because the landing place would take the outcome for a future. User code
-//!    runs in [`panics::caught`](crate::panics::caught) meanwhile, and a panic that
-//!    gets past that aborts the process.
+//! 3. User code may panic while there is a `Running`. The token is lost then, and
+//!    `Scheduler::fail_current`, which handles the panic, makes another. No panic may unwind
+//!    past an `Ended`, because `fail_current` would take the outcome for a future. While
+//!    there is an `Ended`, user code runs in
+//!    [`panics::caught`](crate::engine::panics::caught); a panic that gets past that drops
+//!    the `Ended`, which aborts the process.
 #![expect(
     unsafe_code,
     reason = "polls and ends the future of a task; see the invariants of `task`"
@@ -38,7 +39,7 @@ pub(crate) struct Ended {
     guard: AbortOnPanic,
 }
 
-/// What became of a poll.
+/// The result of a poll.
 pub(crate) enum Polled {
     Pending(Running),
     Ended(Ended),
@@ -47,26 +48,26 @@ pub(crate) enum Polled {
 impl Running {
     /// # Safety
     ///
-    /// On the loop's thread. The task is `LIVE` and not `FLUSHING`. `RUNNING` was set
-    /// just now, or the token that stood for it was lost by a panic.
+    /// On the owner's thread. The task is `LIVE` and not `FLUSHING`. `RUNNING` was set just
+    /// now, or the token that stood for it was lost by a panic.
     #[inline]
-    pub(crate) unsafe fn new(task: RawTask) -> Running {
-        Running { task }
+    pub(super) unsafe fn new(task: RawTask) -> Self {
+        Self { task }
     }
 
     #[inline]
     pub(crate) fn header(&self) -> &Header {
-        // SAFETY: invariant 1 keeps the task, and this is the loop's thread.
+        // SAFETY: invariant 1 keeps the task, and this is the owner's thread.
         unsafe { self.task.header() }
     }
 
-    /// A waker of the task, for as long as the token exists.
+    /// Returns a waker of the task, which is valid while the token exists.
     pub(crate) fn waker(&self) -> Borrowed<'_> {
         // SAFETY: invariant 1 keeps the task.
         unsafe { waker::borrowed(self.task) }
     }
 
-    /// Polls the future. Lets its panic out, and is lost with it.
+    /// Polls the future. A panic of the future propagates, and the token is lost.
     #[inline]
     pub(crate) fn poll(self) -> Polled {
         // SAFETY: invariants 1 and 2.
@@ -77,14 +78,15 @@ impl Running {
         }
     }
 
-    /// Drops the future, and stores `failure`, or the panic of the future's destructor.
+    /// Drops the future, and stores `failure` as the outcome, or the panic of the future's
+    /// destructor unless `failure` is a panic already.
     pub(crate) fn end(self, failure: Failure) -> Ended {
         // SAFETY: invariants 1 and 2.
         unsafe { self.task.end(failure) };
         Ended::new(self.task)
     }
 
-    /// Ends the run of a task that has to wait.
+    /// Ends the run of a task that is pending.
     #[inline]
     pub(crate) fn pause(self) {
         // `LIVE` keeps the task from here on.
@@ -94,41 +96,41 @@ impl Running {
 
 impl Ended {
     #[inline]
-    fn new(task: RawTask) -> Ended {
-        Ended {
+    fn new(task: RawTask) -> Self {
+        Self {
             task,
             guard: AbortOnPanic::begin(),
         }
     }
 
-    /// The token of a task that has cleanups to run.
+    /// Creates the token of a flushing task.
     ///
     /// # Safety
     ///
-    /// On the loop's thread. The task is `LIVE` and `FLUSHING`, and `RUNNING` was set just
+    /// On the owner's thread. The task is `LIVE` and `FLUSHING`, and `RUNNING` was set just
     /// now.
-    pub(crate) unsafe fn closing(task: RawTask) -> Ended {
-        Ended::new(task)
+    pub(super) unsafe fn flushing(task: RawTask) -> Self {
+        Self::new(task)
     }
 
     #[inline]
-    pub(crate) fn task(&self) -> RawTask {
+    pub(super) fn task(&self) -> RawTask {
         self.task
     }
 
     #[inline]
     pub(crate) fn header(&self) -> &Header {
-        // SAFETY: invariant 1 keeps the task, and this is the loop's thread.
+        // SAFETY: invariant 1 keeps the task, and this is the owner's thread.
         unsafe { self.task.header() }
     }
 
-    /// A waker of the task, for as long as the token exists.
+    /// Returns a waker of the task, which is valid while the token exists.
     pub(crate) fn waker(&self) -> Borrowed<'_> {
         // SAFETY: invariant 1 keeps the task.
         unsafe { waker::borrowed(self.task) }
     }
 
-    /// Ends the run of a task that has cleanups to run, or to wait for.
+    /// Ends the run of a task that has cleanups left. The task is `FLUSHING` afterwards.
     pub(crate) fn pause(self) {
         self.header().set(Flags::FLUSHING);
         // `LIVE` keeps the task from here on.
@@ -136,9 +138,9 @@ impl Ended {
         self.guard.end();
     }
 
-    /// Ends the run of a task that is no longer `LIVE`.
+    /// Ends the last run of a task, which is no longer `LIVE`.
     #[inline]
-    pub(crate) fn release(self) {
+    pub(super) fn release(self) {
         self.header().clear(Flags::RUNNING);
         self.guard.end();
         // SAFETY: `RUNNING` was cleared just now, and the token is consumed.
