@@ -120,7 +120,7 @@ pub async fn race<T>(racers: &mut [Pin<&mut dyn Racing<T>>]) -> T {
     if branch.node().is_outer_cancelled() {
         return pending().await;
     }
-    branch.closed().await;
+    branch.until_empty().await;
     match result {
         Ok(output) => output,
         Err(panic) => resume_unwind(panic),

@@ -81,7 +81,7 @@ pub async fn scope<'env, R>(body: impl AsyncFnOnce(Scope<'env>) -> R) -> R {
     if branch.node().is_outer_cancelled() {
         return pending().await;
     }
-    branch.closed().await;
+    branch.until_empty().await;
     match ended {
         Ok(output) => output,
         Err(panic) => resume_unwind(panic),

@@ -181,7 +181,7 @@ async fn run<F: Future>(
     if branch.node().is_outer_cancelled() {
         return pending().await;
     }
-    branch.closed().await;
+    branch.until_empty().await;
     output
 }
 

@@ -19,16 +19,15 @@ use crate::engine::task::error::message;
 pin_project! {
     /// A cleanup, from the drop of its guard until it has finished.
     ///
-    /// It is never given_up in silence: one that is dropped before it has finished is
-    /// reported.
-    pub(crate) struct Cleanup<F> {
+    /// A cleanup that is dropped before it has finished is reported.
+    pub(super) struct Cleanup<F> {
         // `None` once the cleanup has finished.
         #[pin]
         future: Option<F>,
-        // Where the guard was made.
+        // Where the guard was created.
         place: &'static Location<'static>,
-        // The time limit, which begins when the cleanup first has to wait.
-        clock: Option<Sleep>,
+        // The time limit, which starts when the cleanup first has to wait.
+        timer: Option<Sleep>,
     }
 
     impl<F> PinnedDrop for Cleanup<F> {
@@ -41,7 +40,7 @@ pin_project! {
     }
 }
 
-/// Makes a cleanup of `future`, for a guard that was made at `place`.
+/// Returns a cleanup that runs `future`, for a guard that was created at `place`.
 #[inline]
 pub(crate) fn boxed(
     future: impl Future<Output = ()> + 'static,
@@ -50,7 +49,7 @@ pub(crate) fn boxed(
     Box::pin(Cleanup {
         future: Some(future),
         place,
-        clock: None,
+        timer: None,
     })
 }
 
@@ -63,6 +62,7 @@ impl<F> Cleanup<F> {
 }
 
 impl<F: Future<Output = ()>> Cleanup<F> {
+    /// Polls the future, and catches its panic.
     #[inline]
     fn poll_future(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Payload>> {
         let Some(future) = self.project().future.as_pin_mut() else {
@@ -74,13 +74,14 @@ impl<F: Future<Output = ()>> Cleanup<F> {
         }
     }
 
+    /// Drops the future, and returns the result of the cleanup.
     #[inline]
     fn finish_with(self: Pin<&mut Self>, result: Result<(), Payload>) -> Poll<Result<(), Payload>> {
         self.finish();
         Poll::Ready(result)
     }
 
-    /// Polls a cleanup that had to wait before.
+    /// Polls a cleanup that has a time limit, because it had to wait before.
     #[cold]
     fn poll_limited(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Payload>> {
         let mut limit = Limit::before_poll();
@@ -96,10 +97,10 @@ impl<F: Future<Output = ()>> Cleanup<F> {
         }
     }
 
-    /// Begins the time limit of a cleanup that has to wait.
+    /// Starts the time limit of a cleanup that has to wait for the first time.
     #[cold]
-    fn set_clock(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Payload>> {
-        *self.as_mut().project().clock = context::running_or_current().map(|event_loop| {
+    fn start_timer(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Payload>> {
+        *self.as_mut().project().timer = context::running_or_current().map(|event_loop| {
             let budget = event_loop.tasks.cleanup_states.budget();
             Sleep::on(event_loop, budget)
         });
@@ -109,13 +110,13 @@ impl<F: Future<Output = ()>> Cleanup<F> {
         }
     }
 
-    /// Checks whether the time limit has passed, and reports it.
+    /// Checks whether the time limit has passed, and reports the cleanup if so.
     fn check(self: Pin<&mut Self>, limit: &mut Limit, cx: &mut Context<'_>) -> Verdict {
         let this = self.project();
-        let Some(clock) = this.clock else {
+        let Some(timer) = this.timer else {
             return Verdict::Wait;
         };
-        let verdict = limit.check(clock, cx);
+        let verdict = limit.check(timer, cx);
         if verdict == Verdict::Late {
             let budget = context::running_or_current()
                 .map(|event_loop| event_loop.tasks.cleanup_states.budget());
@@ -127,14 +128,14 @@ impl<F: Future<Output = ()>> Cleanup<F> {
 
 impl<F: Future<Output = ()>> RunCleanup for Cleanup<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Payload>> {
-        // Most cleanups do not wait, and need no clock.
-        if self.clock.is_some() {
+        // Most cleanups do not wait, and need no timer.
+        if self.timer.is_some() {
             return self.poll_limited(cx);
         }
         let mut this = self;
         match this.as_mut().poll_future(cx) {
             Poll::Ready(result) => this.finish_with(result),
-            Poll::Pending => this.set_clock(cx),
+            Poll::Pending => this.start_timer(cx),
         }
     }
 
@@ -143,8 +144,8 @@ impl<F: Future<Output = ()>> RunCleanup for Cleanup<F> {
         panics::discard(panic);
     }
 
-    fn forget_clock(self: Pin<&mut Self>) {
-        *self.project().clock = None;
+    fn reset_time_limit(self: Pin<&mut Self>) {
+        *self.project().timer = None;
     }
 }
 
@@ -156,7 +157,7 @@ impl<F> fmt::Debug for Cleanup<F> {
     }
 }
 
-/// Reports the failure of a cleanup whose guard was made at `place`.
+/// Reports the failure of a cleanup whose guard was created at `place`.
 #[cold]
 fn report(place: &'static Location<'static>, reason: &Reason) {
     let failure = |task| CleanupFailure {

@@ -1,20 +1,20 @@
-//! [`CleanupGroup`]: a group of a task that waits for the cleanups it leaves.
+//! [`CleanupGroup`]: counts the unfinished cleanups of a part of a task that waits for them.
 //!
-//! Every [`NodeGuard`](super::branch::NodeGuard) has one. A cleanup counts for the group in
-//! which its guard was dropped. The cleanups that it leaves count for the same group,
-//! as the lane enters that again while it polls the cleanup. So a group whose count is
-//! zero has no cleanup left, however deep cleanups leave cleanups.
+//! Every [`NodeGuard`](super::node_guard::NodeGuard) has one. A cleanup counts for the group
+//! in which its guard was dropped. The cleanups that it adds count for the same group,
+//! because the queue enters that group again while it polls the cleanup. So a group whose
+//! count is zero has no cleanup left, however deep cleanups add cleanups.
 //!
-//! Parts lie within each other. A group that has cleanups left counts once for the
-//! group around it, and does so after its future was dropped too.
+//! Groups are nested. A group that has cleanups left counts once for the group around it,
+//! also after its future was dropped.
 //!
-//! The children of a scope are parts as well, but have a number in the group of their
-//! scope instead of an allocation, because few of them leave cleanups.
+//! Each child of a scope is a group too, but has a number in the group of its scope instead
+//! of an allocation, because few children leave cleanups.
 //!
 //! # Invariants
 //!
-//! 1. `open` is the number of the [`CountedCleanup`](super::counted::CountedCleanup)s of the group and
-//!    of those parts directly within it whose `open` is not zero.
+//! 1. `unfinished` is the number of the [`CountedCleanup`]s of the group and of those groups
+//!    directly within it whose `unfinished` is not zero.
 //! 2. `outer` changes in `move_to` only, which moves the count along.
 //! 3. Nothing is borrowed while a waker is cloned, woken or dropped.
 
@@ -28,60 +28,66 @@ use std::task::Waker;
 use crate::engine::panics::Foreign;
 use crate::engine::waker_cell::WakerCell;
 
-/// What waits for the cleanups of the guards that are dropped in it.
+/// The number of unfinished cleanups of the guards that were dropped in the future of one
+/// `NodeGuard`.
 #[derive(Default)]
 pub(crate) struct CleanupGroup {
-    open: Cell<usize>,
-    /// Of its owner, which waits for the count to be zero.
+    /// See invariant 1.
+    unfinished: Cell<usize>,
+    /// The waker of the owner, which waits until the count is zero.
     pub(super) waker: WakerCell,
-    /// The number of the child that is being polled; 0 while none is.
+    /// The number of the child that is being polled; 0 if none is.
     child: Cell<u64>,
-    /// The children that have cleanups left.
+    /// The children that have cleanups left, by number.
     children: RefCell<BTreeMap<u64, Child>>,
-    /// Where it was polled last.
+    /// The site at which the future of the group was polled last.
     outer: RefCell<Option<CleanupSite>>,
 }
 
+/// A child of a scope that has cleanups left, and the waker of the handle that waits for
+/// them.
 #[derive(Default)]
 struct Child {
-    open: usize,
+    unfinished: usize,
     waker: Foreign<Waker>,
 }
 
-/// Where code drops guards: in a group, or in a child of the scope that the group is.
+/// The place where code drops guards: a group, or a child of the scope to which the group
+/// belongs.
 #[derive(Clone)]
-pub(crate) struct CleanupSite {
-    pub(crate) group: Rc<CleanupGroup>,
-    /// 0 for the group itself.
-    pub(crate) child: u64,
+pub(super) struct CleanupSite {
+    pub(super) group: Rc<CleanupGroup>,
+    /// The number of the child; 0 for the group itself.
+    pub(super) child: u64,
 }
 
 impl CleanupGroup {
-    /// Whether no cleanup is left of it.
+    /// Returns whether the group has no cleanup left.
     #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.open.get() == 0
+    pub(super) fn is_empty(&self) -> bool {
+        self.unfinished.get() == 0
     }
 
-    /// Whether no cleanup is left of a child.
-    pub(crate) fn is_child_empty(&self, number: u64) -> bool {
+    /// Returns whether a child has no cleanup left.
+    pub(super) fn is_child_empty(&self, number: u64) -> bool {
         !self.children.borrow().contains_key(&number)
     }
 
-    /// Lets go of the waker of its owner, which is dropped.
-    pub(crate) fn detach(&self) {
+    /// Drops the waker of the owner, which is being dropped itself.
+    pub(super) fn detach(&self) {
         drop(self.waker.take());
     }
 
-    /// Notes which of the children is polled from now on; 0 for none.
+    /// Sets which child is polled from now on; 0 for none.
     #[inline]
     pub(crate) fn set_child(&self, number: u64) {
         self.child.set(number);
     }
 
+    /// Sets the site around the group, and moves the count of the group to it.
     pub(super) fn move_to(&self, outer: Option<CleanupSite>) {
         let is_same = match (&*self.outer.borrow(), &outer) {
-            (Some(before), Some(outer)) => before.is(outer),
+            (Some(before), Some(outer)) => before.is_same(outer),
             (None, None) => true,
             _ => false,
         };
@@ -105,37 +111,38 @@ impl CleanupGroup {
         self.outer.borrow().clone()
     }
 
-    /// Counts one cleanup more. Returns whether there was none before.
+    /// Counts one more cleanup, of a child unless `child` is 0. Returns whether the group was
+    /// empty.
     fn add(&self, child: u64) -> bool {
         if child != 0 {
             let mut children = self.children.borrow_mut();
-            children.entry(child).or_default().open += 1;
+            children.entry(child).or_default().unfinished += 1;
         }
-        let open = self.open.get();
-        self.open.set(open + 1);
-        open == 0
+        let unfinished = self.unfinished.get();
+        self.unfinished.set(unfinished + 1);
+        unfinished == 0
     }
 
-    /// Counts one cleanup less. Returns whether none is left.
+    /// Counts one cleanup less. Returns whether the group is empty now.
     fn remove(&self) -> bool {
-        let open = self.open.get() - 1;
-        self.open.set(open);
-        open == 0
+        let unfinished = self.unfinished.get() - 1;
+        self.unfinished.set(unfinished);
+        unfinished == 0
     }
 
     /// Counts one cleanup of a child less. Returns its waker if none is left.
     fn remove_from(&self, child: u64) -> Option<Foreign<Waker>> {
         let mut children = self.children.borrow_mut();
-        let open = &mut children.get_mut(&child)?.open;
-        *open -= 1;
-        if *open > 0 {
+        let unfinished = &mut children.get_mut(&child)?.unfinished;
+        *unfinished -= 1;
+        if *unfinished > 0 {
             return None;
         }
         Some(children.remove(&child)?.waker)
     }
 
     /// Exchanges the waker of a child that has cleanups left.
-    pub(crate) fn swap_waker(&self, child: u64, waker: &mut Foreign<Waker>) {
+    pub(super) fn swap_waker(&self, child: u64, waker: &mut Foreign<Waker>) {
         if let Some(child) = self.children.borrow_mut().get_mut(&child) {
             mem::swap(&mut child.waker, waker);
         }
@@ -143,7 +150,7 @@ impl CleanupGroup {
 }
 
 impl Drop for CleanupGroup {
-    /// Lets go of the parts around it without recursion, as they may be many.
+    /// Drops the groups around this one without recursion, because there may be many.
     fn drop(&mut self) {
         let mut outer = self.outer.take();
         while let Some(site) = outer {
@@ -155,18 +162,19 @@ impl Drop for CleanupGroup {
 impl fmt::Debug for CleanupGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CleanupGroup")
-            .field("open", &self.open)
+            .field("unfinished", &self.unfinished)
             .finish_non_exhaustive()
     }
 }
 
 impl CleanupSite {
-    fn is(&self, other: &CleanupSite) -> bool {
+    fn is_same(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.group, &other.group) && self.child == other.child
     }
 
-    /// The site of code that entered this one: a child of it, if one is being polled.
-    pub(crate) fn current(&self) -> CleanupSite {
+    /// Returns the site of the code that entered this one: the child that is being polled, if
+    /// there is one.
+    pub(super) fn current(&self) -> Self {
         let mut site = self.clone();
         if site.child == 0 {
             site.child = site.group.child.get();
@@ -174,8 +182,8 @@ impl CleanupSite {
         site
     }
 
-    /// Counts a cleanup here, and in the parts around.
-    pub(crate) fn add(&self) {
+    /// Counts a cleanup here, and in each group around that was empty.
+    pub(super) fn add(&self) {
         let mut next = Some(self.clone());
         while let Some(site) = next {
             let was_empty = site.group.add(site.child);
@@ -183,17 +191,17 @@ impl CleanupSite {
         }
     }
 
-    /// Counts a cleanup as ended, and wakes what waits for the last one.
-    pub(crate) fn remove(&self) {
+    /// Counts a cleanup as finished, and wakes the futures that wait for the last one.
+    pub(super) fn remove(&self) {
         let mut next = Some(self.clone());
-        while let Some(CleanupSite { group, child }) = next {
+        while let Some(Self { group, child }) = next {
             let (outer, owner) = if group.remove() {
                 (group.outer(), Some(group.waker.take()))
             } else {
                 (None, None)
             };
             let handle = group.remove_from(child);
-            // The wakes may move the group; it counted at this one.
+            // The wakers may move the group, which was counted in this one.
             next = outer;
             [handle, owner]
                 .into_iter()
@@ -208,9 +216,9 @@ impl CleanupSite {
 pub(super) struct CountedCleanup(CleanupSite);
 
 impl CountedCleanup {
-    pub(super) fn at(site: CleanupSite) -> CountedCleanup {
+    pub(super) fn at(site: CleanupSite) -> Self {
         site.add();
-        CountedCleanup(site)
+        Self(site)
     }
 
     pub(super) fn site(&self) -> &CleanupSite {

@@ -1,5 +1,5 @@
-//! [`NodeGuard`]: a place in the tree for as long as a future lives, and the way
-//! into it for as long as a poll lasts.
+//! [`NodeGuard`]: owns the cancel node of a future. [`EnteredNode`]: makes a node the current
+//! one while its future is polled.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -11,8 +11,10 @@ use crate::engine::cancel::site::{EnteredSite, poll_empty};
 use crate::engine::task::budget::poll_thawed;
 use crate::engine::task::running;
 
-/// Owns a node that is group of the tree while its future is, and the count of the
-/// cleanups that its future leaves.
+/// The cancel node of a scope, bracket or shield, and the group that counts the cleanups of
+/// the guards dropped in it.
+///
+/// The future owns it. Dropping it takes the node out of the tree.
 #[derive(Debug)]
 pub(crate) struct NodeGuard {
     node: Rc<CancelNode>,
@@ -20,18 +22,18 @@ pub(crate) struct NodeGuard {
 }
 
 impl NodeGuard {
-    /// What can be cancelled.
-    pub(crate) fn new() -> NodeGuard {
-        NodeGuard::of(CancelNode::root())
+    /// Creates a node that can be cancelled.
+    pub(crate) fn new() -> Self {
+        Self::of(CancelNode::root())
     }
 
-    /// What is not cancelled with what it is in.
-    pub(crate) fn shield() -> NodeGuard {
-        NodeGuard::of(CancelNode::shield())
+    /// Creates a node that is not cancelled with the code around it.
+    pub(crate) fn shield() -> Self {
+        Self::of(CancelNode::shield())
     }
 
-    fn of(node: Rc<CancelNode>) -> NodeGuard {
-        NodeGuard {
+    fn of(node: Rc<CancelNode>) -> Self {
+        Self {
             node,
             group: Rc::default(),
         }
@@ -45,41 +47,41 @@ impl NodeGuard {
         &self.group
     }
 
-    /// From now on the owner has something to do before it may be dropped, until
-    /// the guard is.
+    /// Makes the code around wait for the owner, if that code is cancelled, until the
+    /// returned value is dropped.
     pub(crate) fn add_pending(&self) -> PendingCleanup {
         self.node.add_pending();
         PendingCleanup(Rc::clone(&self.node))
     }
 
-    /// Calls `poll` with this the current node, in the one that is current now.
+    /// Calls `poll` with this node as the current one, below the node that is current now.
     pub(crate) fn poll<R>(
         &self,
         cx: &mut Context<'_>,
         poll: impl FnOnce(&mut Context<'_>) -> R,
     ) -> R {
         self.attach(cx);
-        let _entered = EnteredNode::enter(&self.node);
-        let _inside = EnteredSite::enter_group(&self.group);
+        let _node = EnteredNode::enter(&self.node);
+        let _site = EnteredSite::enter_group(&self.group);
         poll(cx)
     }
 
-    /// Takes its place in the tree, without entering it.
+    /// Puts the node below the current one, without making it the current one itself.
     pub(crate) fn attach(&self, cx: &Context<'_>) {
         let parent = current();
         self.node.attach(parent.as_ref(), cx);
     }
 
-    /// Calls `drop`, which drops what the branch is for. The guards in it are closed
-    /// before the branch is.
+    /// Calls `drop`, which drops the future of this node. The cleanups of the guards in it
+    /// count for this group.
     pub(crate) fn drop_inside(&self, drop: impl FnOnce()) {
-        let _inside = EnteredSite::enter_group(&self.group);
+        let _site = EnteredSite::enter_group(&self.group);
         drop();
     }
 
-    /// Waits for the cleanups of the guards that were dropped in the branch, and for
-    /// those that these leave. Pending as long as what is around is cancelled.
-    pub(crate) async fn closed(&self) {
+    /// Waits for the cleanups of the guards that were dropped in this group, and for the
+    /// cleanups that these add. Stays pending while the code around is cancelled.
+    pub(crate) async fn until_empty(&self) {
         if !self.group.is_empty() {
             poll_fn(|cx| {
                 ready!(poll_thawed());
@@ -89,12 +91,12 @@ impl NodeGuard {
         }
     }
 
-    /// As [`closed`](NodeGuard::closed), for a future that is polled although it is cancelled.
+    /// Like [`until_empty`](NodeGuard::until_empty), but completes even in cancelled code.
     pub(crate) fn poll_empty(&self, cx: &Context<'_>) -> Poll<()> {
         if self.group.is_empty() {
             return Poll::Ready(());
         }
-        // To be polled, and woken, by whatever cancels it now.
+        // A cancellation from here on has to wake this future.
         self.attach(cx);
         poll_empty(&self.group, cx)
     }
@@ -107,7 +109,7 @@ impl Drop for NodeGuard {
     }
 }
 
-/// Ends an engagement when it is dropped.
+/// Keeps its node pending until it is dropped.
 #[derive(Debug)]
 pub(crate) struct PendingCleanup(Rc<CancelNode>);
 
@@ -117,24 +119,25 @@ impl Drop for PendingCleanup {
     }
 }
 
-/// The node that runs: that of a scope, bracket or shield, or of the task.
+/// Returns the node of the running code: of a scope, bracket or shield, or of the task.
 fn current() -> Option<Rc<CancelNode>> {
     running::with_running(|tasks| tasks.current_node())?
 }
 
-/// Makes the node of before the current one again, even after a panic.
+/// Keeps a node the current one until it is dropped, also by a panic. Then the node that was
+/// current before is so again. `None` if no loop is running.
 #[derive(Debug)]
-pub(crate) struct EnteredNode(Option<(Option<Rc<CancelNode>>, i64)>);
+pub(super) struct EnteredNode(Option<(Option<Rc<CancelNode>>, i64)>);
 
 impl EnteredNode {
-    /// Makes `node` the current one.
-    pub(crate) fn enter(node: &Rc<CancelNode>) -> EnteredNode {
+    /// Makes `node` the current one, and freezes the budget if it is cancelled.
+    pub(super) fn enter(node: &Rc<CancelNode>) -> Self {
         let before = running::with_running(|tasks| {
             let units = tasks.budget.enter(node.is_cancelled());
             let before = tasks.cleanup_states.replace_current(Some(Rc::clone(node)));
             (before, units)
         });
-        EnteredNode(before)
+        Self(before)
     }
 }
 

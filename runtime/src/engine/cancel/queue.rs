@@ -1,12 +1,12 @@
-//! The lane: where a task runs the cleanups of guards that were dropped.
+//! [`CleanupQueue`]: the cleanups of the guards that a task has dropped.
 //!
 //! # Invariants
 //!
 //! 1. Cleanups run one after the other, in the order in which the guards were
 //!    dropped, in the task that dropped them.
-//! 2. Nothing is borrowed while one is polled or dropped: it may drop guards in
-//!    turn, which go to the end of the lane.
-//! 3. The functions in `last` are called when no cleanup is left, also after cleanups
+//! 2. Nothing is borrowed while a cleanup is polled or dropped: it may drop guards in turn,
+//!    whose cleanups go to the end of the queue.
+//! 3. The functions in `callbacks` are called when no cleanup is left, also after cleanups
 //!    were abandoned.
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -21,50 +21,55 @@ use crate::engine::cancel::group::CountedCleanup;
 use crate::engine::cancel::node::CancelNode;
 use crate::engine::panics::{self, Foreign, Payload};
 
-/// The cleanups that a task has yet to run.
+/// The cleanups that a task has left to run.
 #[derive(Default)]
 pub(crate) struct CleanupQueue {
+    /// The cleanups that were not polled yet.
     waiting: RefCell<VecDeque<Queued>>,
-    /// None while it is polled too.
+    /// The cleanup that was polled and has to wait. `None` also while a cleanup is polled.
     pub(super) running: RefCell<Option<Queued>>,
-    /// What is to be called when no cleanup is left.
-    pub(super) last: RefCell<VecDeque<Box<dyn FnOnce()>>>,
-    /// Not group of the task's tree, so never cancelled.
+    /// The functions to call when no cleanup is left: see `run::after_cleanups`.
+    pub(super) callbacks: RefCell<VecDeque<Box<dyn FnOnce()>>>,
+    /// The node that is current while cleanups are polled. It is not in the tree of the task,
+    /// so it is never cancelled.
     pub(super) node: OnceCell<Rc<CancelNode>>,
     /// The generation of the cleanup that is being polled.
     pub(super) polled: Cell<Option<u64>>,
-    open: Generations,
-    /// Of the barriers that wait.
-    barriers: RefCell<Vec<Foreign<Waker>>>,
+    /// The number of unfinished cleanups, by generation.
+    unfinished: Generations,
+    /// The wakers of the futures that wait in `cleanup::flush`.
+    flush_wakers: RefCell<Vec<Foreign<Waker>>>,
 }
 
-/// A cleanup that has not finished.
+/// A cleanup in the queue.
 pub(super) struct Queued {
     pub(super) cleanup: BoxedCleanup,
+    /// Counts the cleanup in the group of its guard, if the guard was dropped in one.
     pub(super) counted: Option<CountedCleanup>,
     pub(super) generation: u64,
 }
 
-/// What the queue does with a cleanup.
+/// What the queue calls of a cleanup, whatever its future.
 pub(crate) trait RunCleanup {
-    /// Ready when the cleanup has finished or its time has passed; with its panic, if it
-    /// panicked.
+    /// Polls the cleanup. Ready when it has finished or its time has passed; with the panic,
+    /// if it panicked.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Payload>>;
 
-    /// Reports a panic of this cleanup, for which there is no handle.
+    /// Reports a panic of the cleanup, which no handle can return.
     fn report_panic(&self, panic: Payload);
 
-    /// Lets the time limit begin again, for a cleanup that moves to another queue.
-    fn forget_clock(self: Pin<&mut Self>);
+    /// Makes the time limit start again, for a cleanup that moves to the queue.
+    fn reset_time_limit(self: Pin<&mut Self>);
 }
 
-/// A cleanup whose type does not matter.
+/// A cleanup with a future of any type.
 pub(crate) type BoxedCleanup = Pin<Box<dyn RunCleanup>>;
 
 impl CleanupQueue {
+    /// Appends a cleanup. If a cleanup adds it, it belongs to the same generation.
     #[inline]
     pub(super) fn push(&self, cleanup: BoxedCleanup, counted: Option<CountedCleanup>) {
-        let generation = self.open.add(self.polled.get());
+        let generation = self.unfinished.add(self.polled.get());
         self.waiting.borrow_mut().push_back(Queued {
             cleanup,
             counted,
@@ -72,80 +77,82 @@ impl CleanupQueue {
         });
     }
 
-    /// Whether nothing is left to run.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.open.is_empty() && self.last.borrow().is_empty()
+    /// Returns whether no cleanup and no callback is left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.unfinished.is_empty() && self.callbacks.borrow().is_empty()
     }
 
-    /// Whether a cleanup of this lane is being polled.
-    pub(crate) fn is_polled(&self) -> bool {
+    /// Returns whether a cleanup of this queue is being polled.
+    pub(super) fn is_polled(&self) -> bool {
         self.polled.get().is_some()
     }
 
+    /// Takes out the cleanup that has to wait, or the first one that was not polled.
     pub(super) fn take_next(&self) -> Option<Queued> {
         let running = self.running.take();
         running.or_else(|| self.waiting.borrow_mut().pop_front())
     }
 
-    /// Counts a cleanup as ended, which was dropped.
+    /// Counts a cleanup of this generation, which was dropped, as finished.
     #[inline]
-    pub(super) fn count_end(&self, generation: u64) {
-        if self.open.end(generation) {
-            self.wake_barriers();
+    pub(super) fn count_finished(&self, generation: u64) {
+        if self.unfinished.remove(generation) {
+            self.wake_flushes();
         }
     }
 
     #[cold]
-    fn wake_barriers(&self) {
-        self.barriers.take().into_iter().for_each(Foreign::wake);
+    fn wake_flushes(&self) {
+        self.flush_wakers.take().into_iter().for_each(Foreign::wake);
     }
 
-    /// Calls the first of what is to be called last; false if there is none.
-    pub(super) fn call_last(&self) -> bool {
-        let last = self.last.borrow_mut().pop_front();
-        last.map(panics::caught).is_some()
+    /// Calls the first callback. Returns `false` if there is none.
+    pub(super) fn call_next(&self) -> bool {
+        let next = self.callbacks.borrow_mut().pop_front();
+        next.map(panics::caught).is_some()
     }
 
-    /// Drops the cleanups that are left, and reports each. No panic comes out, and what
-    /// waits for the cleanups is woken.
+    /// Drops the cleanups that are left, which reports each, and wakes what waits for them.
+    /// Does not panic.
     #[cold]
-    pub(crate) fn abandon(&self) {
+    pub(super) fn abandon(&self) {
         loop {
             if let Some(next) = self.take_next() {
                 let generation = next.generation;
                 panics::caught(|| drop(next));
-                self.count_end(generation);
-            } else if !self.call_last() {
+                self.count_finished(generation);
+            } else if !self.call_next() {
                 return;
             }
         }
     }
 
-    /// Whether nothing is left in it, so that another task may have it.
-    pub(crate) fn is_unused(&mut self) -> bool {
-        self.is_empty() && self.barriers.get_mut().is_empty()
+    /// Returns whether the queue is empty and no future waits for it, so that another task
+    /// may use it.
+    pub(super) fn is_unused(&mut self) -> bool {
+        self.is_empty() && self.flush_wakers.get_mut().is_empty()
     }
 
-    /// The mark of a barrier that waits for the cleanups there are now. None inside a
-    /// cleanup, because what a cleanup leaves runs after it.
+    /// Returns a mark by which to wait for the unfinished cleanups; `None` inside a cleanup,
+    /// because the cleanups that it adds run after it.
     pub(crate) fn mark(&self) -> Option<u64> {
-        (!self.is_polled()).then(|| self.open.mark())
+        (!self.is_polled()).then(|| self.unfinished.mark())
     }
 
-    /// Ready when nothing is left of what a barrier waits for.
+    /// Ready when the cleanups before the mark, and those that they added, have finished.
     pub(crate) fn poll_mark(&self, mark: u64, cx: &Context<'_>) -> Poll<()> {
-        if self.open.has_passed(mark) {
+        if self.unfinished.has_passed(mark) {
             return Poll::Ready(());
         }
         let waker = cx.waker();
-        let is_noted = |noted: &Foreign<Waker>| noted.will_wake(waker);
-        if !self.barriers.borrow().iter().any(is_noted) {
+        let is_kept = |kept: &Foreign<Waker>| kept.will_wake(waker);
+        if !self.flush_wakers.borrow().iter().any(is_kept) {
             let waker = Foreign::new(waker.clone());
-            // Cloning a waker is user code, which may have turned the loop.
-            if self.open.has_passed(mark) {
+            // Cloning a waker runs user code, which may have run a turn of the loop.
+            if self.unfinished.has_passed(mark) {
                 return Poll::Ready(());
             }
-            self.barriers.borrow_mut().push(waker);
+            self.flush_wakers.borrow_mut().push(waker);
         }
         Poll::Pending
     }
@@ -162,7 +169,7 @@ impl Drop for CleanupQueue {
 impl fmt::Debug for CleanupQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CleanupQueue")
-            .field("open", &self.open)
+            .field("unfinished", &self.unfinished)
             .finish_non_exhaustive()
     }
 }

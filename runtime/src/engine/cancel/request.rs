@@ -1,4 +1,4 @@
-//! Requests to cancel a node, from user code.
+//! Requests to cancel a node: by a handle, or at its deadline.
 
 use std::rc::Rc;
 
@@ -14,12 +14,13 @@ impl CancelNode {
         running::with_running(|tasks| tasks.cleanup_states.freeze_current(&tasks.budget));
     }
 
-    /// Cancels it at its deadline; or what it is in, if that is due as well,
-    /// though nobody has polled that yet.
+    /// Cancels the node, whose deadline has passed. If the deadline of nodes above it has
+    /// passed too, up to the next shield, cancels the topmost of these instead: its owner
+    /// was not polled yet.
     pub(crate) fn cancel_due(self: &Rc<Self>, now: Instant) {
         let mut due = Rc::clone(self);
         let mut next = Rc::clone(self);
-        while !next.shields
+        while !next.is_shield
             && let Some(parent) = next.parent()
         {
             if parent

@@ -1,5 +1,5 @@
-//! Running cleanups: in the queue of the task whose code dropped their guards, or in a task
-//! of their own.
+//! Runs cleanups: in the turns of the task that dropped their guards, or in a task of their
+//! own.
 
 use std::future::poll_fn;
 use std::panic::Location;
@@ -15,16 +15,16 @@ use crate::engine::nesting;
 use crate::engine::panics::{self, Payload};
 use crate::engine::task::running;
 
-/// How many cleanups run before other tasks have their turn.
-const MOST: u32 = 32;
+/// The maximum number of cleanups that run before other tasks get a turn.
+const MAX_PER_POLL: u32 = 32;
 
-/// Runs the cleanups in `queue`. Ready when none is left. No panic comes out.
+/// Runs the cleanups in `queue`. Ready when none is left. Does not panic.
 pub(super) fn poll_queue(queue: &CleanupQueue, cx: &mut Context<'_>) -> Poll<()> {
     let node = queue.node.get_or_init(CancelNode::root);
     let _entered = EnteredNode::enter(node);
-    for _ in 0..MOST {
+    for _ in 0..MAX_PER_POLL {
         let Some(mut next) = queue.take_next() else {
-            if queue.call_last() {
+            if queue.call_next() {
                 continue;
             }
             return Poll::Ready(());
@@ -39,7 +39,7 @@ pub(super) fn poll_queue(queue: &CleanupQueue, cx: &mut Context<'_>) -> Poll<()>
         }
         let generation = next.generation;
         panics::caught(|| drop(next));
-        queue.count_end(generation);
+        queue.count_finished(generation);
     }
     if !queue.is_empty() {
         cx.waker().wake_by_ref();
@@ -48,12 +48,13 @@ pub(super) fn poll_queue(queue: &CleanupQueue, cx: &mut Context<'_>) -> Poll<()>
     Poll::Ready(())
 }
 
+/// Polls the cleanup that was taken from `queue`, at the site where its guard was dropped.
 fn poll_one(
     queue: &CleanupQueue,
     next: &mut Queued,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), Payload>> {
-    let _inside = next
+    let _site = next
         .counted
         .as_ref()
         .map(|counted| EnteredSite::enter(counted.site().clone()));
@@ -63,7 +64,7 @@ fn poll_one(
     polled
 }
 
-/// Calls `call` when no cleanup is left of the task that runs, which is about to end.
+/// Calls `call` when the running task, which is about to end, has no cleanup left.
 pub(crate) fn after_cleanups(call: impl FnOnce() + 'static) {
     let state = running::with_running(|tasks| {
         tasks
@@ -71,19 +72,19 @@ pub(crate) fn after_cleanups(call: impl FnOnce() + 'static) {
             .then(|| tasks.current_cleanup_state())
     });
     match state.flatten().flatten() {
-        Some(state) => state.queue.last.borrow_mut().push_back(Box::new(call)),
+        Some(state) => state.queue.callbacks.borrow_mut().push_back(Box::new(call)),
         None => call(),
     }
 }
 
-/// Whether the code that runs is a cleanup in the lane of its task.
-pub(crate) fn runs_cleanup() -> bool {
+/// Returns whether the running code is a cleanup in the queue of its task.
+pub(super) fn runs_cleanup() -> bool {
     let state = running::with_running(|tasks| tasks.current_cleanup_state());
     state.flatten().is_some_and(|state| state.queue.is_polled())
 }
 
-/// Has the task that runs, and drops something that was made at `place`, run
-/// `future` as a cleanup.
+/// Makes the running task run `future` as a cleanup, on behalf of a value that was created
+/// at `place` and is being dropped.
 pub(crate) fn after_drop(
     place: &'static Location<'static>,
     future: impl Future<Output = ()> + 'static,
@@ -91,7 +92,7 @@ pub(crate) fn after_drop(
     hand_over(cleanup::boxed(future, place));
 }
 
-/// Has a cleanup run by the task that runs; outside of tasks, by one of its own.
+/// Adds a cleanup to the queue of the running task. Outside tasks, spawns a task for it.
 #[inline]
 pub(crate) fn hand_over(cleanup: BoxedCleanup) {
     let state = running::with_running(|tasks| tasks.state_for_cleanup());
@@ -101,7 +102,8 @@ pub(crate) fn hand_over(cleanup: BoxedCleanup) {
     }
 }
 
-/// Makes a task of a cleanup; one that was refused is reported by its drop.
+/// Spawns a task that runs a cleanup. If there is no loop, the cleanup is dropped, which
+/// reports it.
 #[cold]
 fn run_alone(cleanup: BoxedCleanup) {
     let mut cleanup = Some(cleanup);

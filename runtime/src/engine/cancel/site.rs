@@ -1,4 +1,4 @@
-//! Where the code that is running drops guards: in which group, and in which child of it.
+//! The site of the running code: the group, and the child in it, in which it drops guards.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -10,15 +10,16 @@ use crate::engine::panics::Foreign;
 use crate::engine::task::budget::poll_thawed;
 use crate::engine::task::running;
 
-/// Counts a cleanup that the running code leaves; `None` if that code is in no group.
+/// Counts a cleanup of a guard that the running code drops. Returns `None` if that code is in
+/// no group.
 #[inline]
 pub(super) fn count_here() -> Option<CountedCleanup> {
     let site = running::with_running(|tasks| tasks.cleanup_states.site());
     site.flatten().map(CountedCleanup::at)
 }
 
-/// Ready when no cleanup of the group is left. In a cleanup it is ready at once, because
-/// the cleanups that are left there run after it.
+/// Ready when the group has no cleanup left. Inside a cleanup it is ready at once, because
+/// the cleanups that are added there run after it.
 pub(super) fn poll_empty(group: &CleanupGroup, cx: &Context<'_>) -> Poll<()> {
     if group.is_empty() || runs_cleanup() {
         return Poll::Ready(());
@@ -29,27 +30,28 @@ pub(super) fn poll_empty(group: &CleanupGroup, cx: &Context<'_>) -> Poll<()> {
     Poll::Pending
 }
 
-/// Has the code that runs drop guards at a site, until this is dropped.
-pub(crate) struct EnteredSite {
-    /// The site that was entered before. Nothing to restore where no loop runs.
+/// Makes a site the one of the running code, until this is dropped.
+pub(super) struct EnteredSite {
+    /// The site to restore, if there was one. The outer `Option` is `None` if no loop is
+    /// running.
     before: Option<Option<CleanupSite>>,
 }
 
 impl EnteredSite {
-    pub(crate) fn enter(site: CleanupSite) -> EnteredSite {
+    /// Enters `site`.
+    pub(super) fn enter(site: CleanupSite) -> Self {
         let before = running::with_running(|tasks| {
             let cleanup_states = &tasks.cleanup_states;
             cleanup_states.replace_site(Some(site))
         });
-        EnteredSite { before }
+        Self { before }
     }
 
-    /// Makes `group` the group in which guards are dropped, within the current one, until
-    /// what this returns is dropped.
-    pub(super) fn enter_group(group: &Rc<CleanupGroup>) -> EnteredSite {
+    /// Enters `group`, and makes the current site the one around it.
+    pub(super) fn enter_group(group: &Rc<CleanupGroup>) -> Self {
         let outer = running::with_running(|tasks| tasks.cleanup_states.site());
         group.move_to(outer.flatten());
-        EnteredSite::enter(CleanupSite {
+        Self::enter(CleanupSite {
             group: Rc::clone(group),
             child: 0,
         })
@@ -69,20 +71,20 @@ impl Drop for EnteredSite {
     }
 }
 
-/// Waits until no cleanup is left of a child that has returned.
+/// A future that waits until a child of a scope, which has returned, has no cleanup left.
 pub(crate) struct ChildCleanups {
     group: Rc<CleanupGroup>,
     number: u64,
 }
 
 impl ChildCleanups {
-    /// For a child with this number, if it has cleanups left.
+    /// Returns the future for the child with this number, or `None` if it has no cleanup left.
     #[inline]
-    pub(crate) fn of(group: &Rc<CleanupGroup>, number: u64) -> Option<ChildCleanups> {
+    pub(crate) fn of(group: &Rc<CleanupGroup>, number: u64) -> Option<Self> {
         if group.is_empty() || group.is_child_empty(number) {
             return None;
         }
-        Some(ChildCleanups {
+        Some(Self {
             group: Rc::clone(group),
             number,
         })
@@ -104,7 +106,8 @@ impl Future for ChildCleanups {
         let mut waker = Foreign::new(cx.waker().clone());
         self.group.swap_waker(self.number, &mut waker);
         drop(waker);
-        // Cloning or dropping a waker is user code, which may have closed the child.
+        // Cloning and dropping wakers runs user code, in which the last cleanup of the child may
+        // have finished.
         if self.is_empty() {
             return Poll::Ready(());
         }

@@ -1,4 +1,4 @@
-//! What tasks with guards or scopes have beside their future.
+//! What the scheduler keeps for tasks with guards or scopes.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -15,16 +15,18 @@ use crate::engine::report;
 use crate::engine::report::cleanup_failure::{CleanupFailure, Hook};
 use crate::engine::task::budget::Budget;
 
-/// How cleanups are to be run.
+/// The settings for the cleanups of a loop's tasks.
 #[derive(Clone)]
 pub(crate) struct Options {
+    /// The time limit of each cleanup.
     pub(crate) budget: Duration,
+    /// The user's hook for failures of cleanups.
     pub(crate) hook: Foreign<Hook>,
 }
 
 impl Default for Options {
-    fn default() -> Options {
-        Options {
+    fn default() -> Self {
+        Self {
             budget: Duration::from_secs(5),
             hook: Foreign::default(),
         }
@@ -39,47 +41,50 @@ impl fmt::Debug for Options {
     }
 }
 
-/// The root and the lane of one task.
+/// The root cancel node and the cleanup queue of one task.
 #[derive(Debug, Default)]
 pub(crate) struct CleanupState {
+    /// The node of the task itself, created when it is needed.
     root: OnceCell<Rc<CancelNode>>,
     pub(crate) queue: CleanupQueue,
 }
 
 impl CleanupState {
-    pub(crate) fn root(&self) -> &Rc<CancelNode> {
+    pub(super) fn root(&self) -> &Rc<CancelNode> {
         self.root.get_or_init(CancelNode::root)
     }
 
-    pub(crate) fn is_cancelled(&self) -> bool {
+    /// Returns whether the task itself is cancelled.
+    pub(super) fn is_cancelled(&self) -> bool {
         self.root.get().is_some_and(|root| root.is_cancelled())
     }
 }
 
-/// Those of all tasks of a loop that have one, which the flag `HAS_CLEANUP_STATE` says.
+/// The states of the loop's tasks that have the flag `HAS_CLEANUP_STATE`, and the node and
+/// site of the running code.
 #[derive(Default)]
 pub(crate) struct CleanupStates {
     tasks: RefCell<BTreeMap<Id, Rc<CleanupState>>>,
-    /// That of a task that is over, kept for its memory.
+    /// The state of a task that has finished, kept to be used again.
     spare: Cell<Option<Rc<CleanupState>>>,
-    /// What the code that runs belongs to, if not to its task itself.
+    /// The node of the running code; `None` if it belongs to the task itself.
     current: RefCell<Option<Rc<CancelNode>>>,
-    /// Where the code that runs drops guards.
+    /// The site at which the running code drops guards; `None` if it is in no group.
     site: RefCell<Option<CleanupSite>>,
     options: Options,
-    /// Collects, during a shutdown, what was abandoned.
+    /// The failures of abandoned cleanups, while a shutdown collects them.
     abandoned: RefCell<Option<Vec<CleanupFailure>>>,
 }
 
 impl CleanupStates {
-    pub(crate) fn new(options: Options) -> CleanupStates {
-        CleanupStates {
+    pub(crate) fn new(options: Options) -> Self {
+        Self {
             options,
-            ..CleanupStates::default()
+            ..Self::default()
         }
     }
 
-    /// How long a cleanup may take.
+    /// Returns the time limit of a cleanup.
     pub(crate) fn budget(&self) -> Duration {
         self.options.budget
     }
@@ -88,83 +93,90 @@ impl CleanupStates {
         self.tasks.borrow().is_empty()
     }
 
-    /// That of the task, which is to be flagged `HAS_CLEANUP_STATE`.
-    pub(crate) fn of(&self, id: Id) -> Rc<CleanupState> {
+    /// Returns the state of a task, and creates it if there is none. The caller has set the
+    /// flag `HAS_CLEANUP_STATE` of the task.
+    pub(super) fn of(&self, id: Id) -> Rc<CleanupState> {
         let known = self.tasks.borrow().get(&id).map(Rc::clone);
-        known.unwrap_or_else(|| self.make(id))
+        known.unwrap_or_else(|| self.create(id))
     }
 
     #[cold]
-    fn make(&self, id: Id) -> Rc<CleanupState> {
+    fn create(&self, id: Id) -> Rc<CleanupState> {
         let state = self.spare.take().unwrap_or_default();
         self.tasks.borrow_mut().insert(id, Rc::clone(&state));
         state
     }
 
-    /// The task has ended. Its state is kept for another task, unless something else
-    /// still has it, or something is left in its lane.
+    /// Removes the state of a task that has finished. The state is kept for another task,
+    /// unless there is another reference to it, or something is left in its queue.
     pub(crate) fn remove(&self, id: Id) {
         let state = self.tasks.borrow_mut().remove(&id);
         if let Some(mut state) = state
             && let Some(own) = Rc::get_mut(&mut state)
             && own.queue.is_unused()
         {
-            // The root may have been cancelled, and scopes of this task be below it.
+            // The root may be cancelled, and may have nodes of scopes below it.
             own.root.take();
             self.spare.set(Some(state));
         }
     }
 
-    pub(crate) fn replace_current(&self, node: Option<Rc<CancelNode>>) -> Option<Rc<CancelNode>> {
+    /// Sets the node of the running code, and returns the one before.
+    pub(super) fn replace_current(&self, node: Option<Rc<CancelNode>>) -> Option<Rc<CancelNode>> {
         self.current.replace(node)
     }
 
-    pub(crate) fn current(&self) -> Option<Rc<CancelNode>> {
+    /// Returns the node of the running code; `None` for a task itself.
+    pub(super) fn current(&self) -> Option<Rc<CancelNode>> {
         self.current.borrow().clone()
     }
 
-    /// Whether the code that runs was cancelled; not known of a task itself.
-    pub(crate) fn is_current_cancelled(&self) -> Option<bool> {
+    /// Returns whether the running code was cancelled; `None` for a task itself.
+    pub(super) fn is_current_cancelled(&self) -> Option<bool> {
         self.current
             .borrow()
             .as_ref()
             .map(|node| node.is_cancelled())
     }
 
-    pub(crate) fn replace_site(&self, site: Option<CleanupSite>) -> Option<CleanupSite> {
+    /// Sets the site of the running code, and returns the one before.
+    pub(super) fn replace_site(&self, site: Option<CleanupSite>) -> Option<CleanupSite> {
         self.site.replace(site)
     }
 
-    /// The group, or the child in it, in which the code that runs drops guards.
+    /// Returns the site at which the running code drops guards.
     #[inline]
-    pub(crate) fn site(&self) -> Option<CleanupSite> {
+    pub(super) fn site(&self) -> Option<CleanupSite> {
         self.site.borrow().as_ref().map(CleanupSite::current)
     }
 
-    /// Freezes the code that runs, if it was cancelled just now.
-    pub(crate) fn freeze_current(&self, budget: &Budget) {
+    /// Freezes the running code if its node is cancelled.
+    pub(super) fn freeze_current(&self, budget: &Budget) {
         if self.is_current_cancelled() == Some(true) {
             budget.freeze();
         }
     }
 
-    /// From now on what is abandoned is kept for the report.
+    /// Begins to collect the failures of abandoned cleanups, for the report of a shutdown.
     pub(crate) fn collect(&self) {
         *self.abandoned.borrow_mut() = Some(Vec::new());
     }
 
+    /// Returns the failures that were collected, and ends collecting.
     pub(crate) fn collected(&self) -> Vec<CleanupFailure> {
         self.abandoned.take().unwrap_or_default()
     }
 
-    pub(crate) fn report(&self, failure: CleanupFailure) {
+    /// Collects the failure of an abandoned cleanup during a shutdown. Otherwise passes the
+    /// failure to the hook, or to `report::report_cleanup_failure` if there is none.
+    pub(super) fn report(&self, failure: CleanupFailure) {
         if failure.is_abandoned()
             && let Some(abandoned) = &mut *self.abandoned.borrow_mut()
         {
             abandoned.push(failure);
             return;
         }
-        // Both are the user's: a subscriber of `tracing` is too.
+        // Both run user code: a subscriber of `tracing` is user code too.
         panics::caught(|| match self.options.hook.get() {
             Some(hook) => hook(&failure),
             None => report::report_cleanup_failure(&failure),

@@ -1,4 +1,5 @@
-//! The turns of tasks that were aborted, or have cleanups to run.
+//! The turns of tasks that were aborted or have cleanups to run, and what the rest of this
+//! module asks of the running task.
 
 use std::rc::Rc;
 use std::task::Context;
@@ -13,8 +14,9 @@ use crate::engine::task::scheduler::Scheduler;
 use crate::engine::task::scheduler::token::{Ended, Polled, Running};
 
 impl Scheduler {
-    /// The turn of a task whose future is in place, and of which a flag of `SLOW_PATH` is set.
-    /// Lets the panic of a poll out.
+    /// Runs a task whose future is in place, and which has a flag of `SLOW_PATH`: wakes its
+    /// refused operations, runs its cleanups, and polls or cancels its future. Panics if the
+    /// future does.
     #[cold]
     pub(crate) fn poll_special(&self, running: Running) {
         let header = running.header();
@@ -43,9 +45,10 @@ impl Scheduler {
         }
     }
 
-    /// The turn of a task whose outcome is in place, and which has cleanups to run.
+    /// Runs the cleanups of a task whose outcome is in place, and ends the task if none is
+    /// left.
     #[cold]
-    pub(crate) fn close(&self, ended: Ended) {
+    pub(crate) fn poll_flushing(&self, ended: Ended) {
         let header = ended.header();
         let state = self.cleanup_states.of(header.id);
         if header.has(Flags::HAS_CLEANUPS) {
@@ -57,13 +60,13 @@ impl Scheduler {
             header.clear(Flags::HAS_CLEANUPS);
         }
         header.clear(Flags::FLUSHING);
-        // Before the task is finished, which keeps the state for the next one if nothing
-        // else has it.
+        // Before the task finishes: then its state is kept for another task, if there is no
+        // other reference to it.
         drop(state);
         self.complete(ended);
     }
 
-    /// Polls a task as any other.
+    /// Polls the future of a task that is not cancelled.
     fn poll_running(&self, running: Running) {
         match running.poll() {
             Polled::Ended(ended) => self.complete(ended),
@@ -71,9 +74,9 @@ impl Scheduler {
         }
     }
 
-    /// Polls an aborted task, frozen, until it may be dropped.
+    /// Polls the future of an aborted task, frozen, or drops it if it may be dropped.
     fn poll_cancelled(&self, running: Running, root: &Rc<CancelNode>) {
-        root.wait(&Context::from_waker(&running.waker()));
+        root.register_waker(&Context::from_waker(&running.waker()));
         root.mark_cancelled();
         if root.has_no_pending() {
             return self.complete(running.end(Failure::Cancelled));
@@ -91,15 +94,15 @@ impl Scheduler {
         }
     }
 
-    /// A running task with its outcome in place goes on with its cleanups.
+    /// Ends the run of a task whose outcome is in place, but which has cleanups left. The task
+    /// is scheduled again to run them.
     #[cold]
     pub(crate) fn start_flushing(&self, ended: Ended) {
         self.mark_current(Flags::FLUSHING, |_| ());
         ended.pause();
     }
 
-    /// Drops the cleanups of a task that is being ended at once, and reports
-    /// them.
+    /// Drops the cleanups of a task that is being ended at once, and reports them.
     pub(crate) fn abandon_cleanups(&self, ended: &Ended) {
         let header = ended.header();
         if header.has(Flags::HAS_CLEANUP_STATE) {
@@ -108,29 +111,32 @@ impl Scheduler {
         }
     }
 
-    /// For a cleanup that is put in the lane next: the state of the task that
-    /// runs, which will get to it. None if no task runs, or it is over.
-    pub(crate) fn state_for_cleanup(&self) -> Option<Rc<CleanupState>> {
+    /// Returns the state of the running task, for a cleanup that is added to its queue next,
+    /// and schedules the task to run it. Returns `None` if no task is running, or if it has
+    /// finished.
+    pub(super) fn state_for_cleanup(&self) -> Option<Rc<CleanupState>> {
         let flags = Flags::HAS_CLEANUP_STATE.union(Flags::HAS_CLEANUPS);
         self.mark_current(flags, |header| self.cleanup_states.of(header.id))
     }
 
-    /// Whether the task that runs has cleanups to run.
-    pub(crate) fn current_has_cleanups(&self) -> bool {
+    /// Returns whether the running task has cleanups left.
+    pub(super) fn current_has_cleanups(&self) -> bool {
         self.with_current(|header| header.has(Flags::HAS_CLEANUPS)) == Some(true)
     }
 
-    /// The state of the task that runs, if it has one. A task that has ended has none.
+    /// Returns the state of the running task, if it has one. A task that has finished has
+    /// none.
     pub(crate) fn current_cleanup_state(&self) -> Option<Rc<CleanupState>> {
         let id = self.with_current(|header| {
-            let has_upkeep = header.has(Flags::HAS_CLEANUP_STATE) && header.has(Flags::LIVE);
-            has_upkeep.then_some(header.id)
+            let has_state = header.has(Flags::HAS_CLEANUP_STATE) && header.has(Flags::LIVE);
+            has_state.then_some(header.id)
         });
         Some(self.cleanup_states.of(id??))
     }
 
-    /// The node that what runs belongs to: a scope of its task, or the task.
-    pub(crate) fn current_node(&self) -> Option<Rc<CancelNode>> {
+    /// Returns the node of the running code: of a scope in its task, or of the task. Creates
+    /// the state of the task if it has none.
+    pub(super) fn current_node(&self) -> Option<Rc<CancelNode>> {
         let current = self.cleanup_states.current();
         current.or_else(|| {
             let id = self.with_current(|header| {
@@ -144,8 +150,8 @@ impl Scheduler {
         })
     }
 
-    /// Whether what runs was cancelled.
-    pub(crate) fn is_current_cancelled(&self) -> bool {
+    /// Returns whether the running code was cancelled.
+    pub(super) fn is_current_cancelled(&self) -> bool {
         self.cleanup_states
             .is_current_cancelled()
             .unwrap_or_else(|| {
@@ -158,7 +164,7 @@ impl Scheduler {
             })
     }
 
-    /// What is known of the task that runs.
+    /// Returns the metadata of the running task.
     pub(crate) fn current_meta(&self) -> Option<TaskMeta> {
         self.with_current(|header| self.meta(header))
     }

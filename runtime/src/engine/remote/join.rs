@@ -53,18 +53,18 @@ impl<T> UnwindSafe for RemoteJoinHandle<T> {}
 impl<T> RefUnwindSafe for RemoteJoinHandle<T> {}
 
 impl<T> RemoteJoinHandle<T> {
-    pub(crate) fn new(
+    pub(super) fn new(
         slot: Arc<OutcomeSlot<T>>,
         home: Arc<Shared>,
         spawned_at: &'static Location<'static>,
-    ) -> RemoteJoinHandle<T>
+    ) -> Self
     where
         T: Send + 'static,
     {
         let abort = RemoteAbortHandle {
             target: Arc::clone(&slot) as Arc<dyn AnyOutcomeSlot>,
         };
-        RemoteJoinHandle {
+        Self {
             slot,
             abort,
             home,

@@ -1,11 +1,11 @@
-//! The slot in which an outcome goes from one thread to another.
+//! [`OutcomeSlot`]: the place in which an outcome passes from one thread to another.
 //!
 //! # Invariants
 //!
 //! 1. The outcome is stored once: by [`OutcomeSender::send`], or as "cancelled" by the
 //!    sender's destructor.
-//! 2. What is replaced or taken out of a slot is dropped, and wakers are cloned
-//!    and woken, when the lock is free again.
+//! 2. Values that were replaced in a slot or taken out of it are dropped, and wakers are
+//!    cloned and woken, while the lock is free.
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,11 +17,11 @@ use crate::engine::remote::shared::Shared;
 use crate::engine::task::error::JoinError;
 use crate::engine::task::join::AbortHandle;
 
-/// What a task or a job ended with.
+/// The outcome of a task or a job.
 type Outcome<T> = Result<T, JoinError>;
 
-/// Where the outcome of a task or job is left.
-pub(crate) struct OutcomeSlot<T> {
+/// The place for the outcome of a task or job, shared by its sender and its handles.
+pub(super) struct OutcomeSlot<T> {
     id: Id,
     state: Mutex<SlotState<T>>,
 }
@@ -29,39 +29,42 @@ pub(crate) struct OutcomeSlot<T> {
 struct SlotState<T> {
     outcome: Option<Outcome<T>>,
     waker: Foreign<Waker>,
-    /// Nobody will take the outcome.
+    /// Whether the handle was dropped, so that the outcome will not be taken.
     detached: bool,
-    stop: AbortTarget,
+    /// Also says whether the outcome was stored, even if it was taken since.
+    abort_target: AbortTarget,
 }
 
-/// How to stop what the slot waits for.
-pub(crate) enum AbortTarget {
-    /// The task is on its way to the loop.
-    NotYet,
-    /// Likewise, and it is to be aborted when it is there.
-    WhenItComes,
+/// The way to abort the task or job of a slot.
+pub(super) enum AbortTarget {
+    /// The task is still a spawn request.
+    NotSpawned,
+    /// Likewise, and the task has to be aborted when it is spawned.
+    AbortWhenSpawned,
+    /// The task was spawned.
     Task(AbortHandle),
     /// A job in this runtime's pool.
     Job(Arc<Shared>),
-    /// It is over.
-    Over,
+    /// The task or job has finished.
+    Finished,
 }
 
-/// The end of a slot that is filled.
-pub(crate) struct OutcomeSender<T> {
+/// The side of a slot that stores the outcome. If it is dropped first, the outcome is
+/// "cancelled".
+pub(super) struct OutcomeSender<T> {
     slot: Arc<OutcomeSlot<T>>,
 }
 
 impl<T> OutcomeSlot<T> {
-    /// An empty slot, for whatever goes by `id`.
-    pub(crate) fn new(id: Id, stop: AbortTarget) -> (OutcomeSender<T>, Arc<OutcomeSlot<T>>) {
-        let slot = Arc::new(OutcomeSlot {
+    /// Creates an empty slot for the task or job with this id.
+    pub(super) fn new(id: Id, abort_target: AbortTarget) -> (OutcomeSender<T>, Arc<Self>) {
+        let slot = Arc::new(Self {
             id,
             state: Mutex::new(SlotState {
                 outcome: None,
                 waker: Foreign::default(),
                 detached: false,
-                stop,
+                abort_target,
             }),
         });
         let sender = OutcomeSender {
@@ -70,19 +73,19 @@ impl<T> OutcomeSlot<T> {
         (sender, slot)
     }
 
-    pub(crate) fn id(&self) -> Id {
+    pub(super) fn id(&self) -> Id {
         self.id
     }
 
-    /// Takes the outcome, or notes who waits for it.
-    pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<Outcome<T>> {
+    /// Takes the outcome, or keeps the waker of `cx`.
+    pub(super) fn poll(&self, cx: &Context<'_>) -> Poll<Outcome<T>> {
         {
             let mut state = lock(&self.state);
             if let Some(outcome) = state.outcome.take() {
                 return Poll::Ready(outcome);
             }
             assert!(
-                !matches!(state.stop, AbortTarget::Over),
+                !matches!(state.abort_target, AbortTarget::Finished),
                 "RemoteJoinHandle polled after it gave the output of task {}",
                 self.id
             );
@@ -102,7 +105,7 @@ impl<T> OutcomeSlot<T> {
         Poll::Pending
     }
 
-    /// The outcome is nobody's from now on. Gives it back if it is there.
+    /// Marks the outcome as one that will not be taken. Returns it if it is there.
     fn detach(&self) -> Option<Outcome<T>> {
         let mut state = lock(&self.state);
         state.detached = true;
@@ -112,35 +115,35 @@ impl<T> OutcomeSlot<T> {
         outcome
     }
 
-    /// Stores the outcome, or gives it back if nobody will take it.
+    /// Stores the outcome, and wakes the handle. Returns the outcome if the slot is detached.
     fn complete(&self, outcome: Outcome<T>) -> Option<Outcome<T>> {
         let mut state = lock(&self.state);
-        let stop = mem::replace(&mut state.stop, AbortTarget::Over);
+        let abort_target = mem::replace(&mut state.abort_target, AbortTarget::Finished);
         if state.detached {
             drop(state);
-            drop(stop);
+            drop(abort_target);
             return Some(outcome);
         }
         state.outcome = Some(outcome);
         let waker = mem::take(&mut state.waker);
         drop(state);
-        drop(stop);
+        drop(abort_target);
         waker.wake();
         None
     }
 
-    /// Notes that the task was made, and aborts it if that was asked for.
-    pub(crate) fn started(&self, task: AbortHandle) {
+    /// Records that the task was spawned, and aborts it if its handle has requested that.
+    pub(super) fn started(&self, task: AbortHandle) {
         let mut state = lock(&self.state);
-        match state.stop {
-            AbortTarget::NotYet => state.stop = AbortTarget::Task(task),
-            AbortTarget::WhenItComes => {
-                state.stop = AbortTarget::Task(task.clone());
+        match state.abort_target {
+            AbortTarget::NotSpawned => state.abort_target = AbortTarget::Task(task),
+            AbortTarget::AbortWhenSpawned => {
+                state.abort_target = AbortTarget::Task(task.clone());
                 drop(state);
                 task.abort();
             }
-            // Over, as nothing else comes this way.
-            AbortTarget::Task(_) | AbortTarget::Job(_) | AbortTarget::Over => {
+            // It has finished: the other two do not occur here.
+            AbortTarget::Task(_) | AbortTarget::Job(_) | AbortTarget::Finished => {
                 drop(state);
                 drop(task);
             }
@@ -148,14 +151,14 @@ impl<T> OutcomeSlot<T> {
     }
 }
 
-/// A slot whose type is of no interest.
-pub(crate) trait AnyOutcomeSlot: Send + Sync {
+/// An [`OutcomeSlot`] of any type, for handles that do not return the outcome.
+pub(super) trait AnyOutcomeSlot: Send + Sync {
     fn id(&self) -> Id;
     fn is_finished(&self) -> bool;
-    /// Aborts the task, or the job if it is not yet running.
+    /// Aborts the task, or the job if it is not running yet.
     fn abort(&self);
-    /// Drops the outcome if it is there, and otherwise has the task or job drop it.
-    /// Returns what the task or job panicked with, if it did.
+    /// Drops the outcome, or makes the task or job drop it later if it is not there yet.
+    /// Returns the payload instead if the outcome is a panic.
     fn give_up(&self) -> Option<panics::Payload>;
 }
 
@@ -165,13 +168,13 @@ impl<T: Send> AnyOutcomeSlot for OutcomeSlot<T> {
     }
 
     fn is_finished(&self) -> bool {
-        matches!(lock(&self.state).stop, AbortTarget::Over)
+        matches!(lock(&self.state).abort_target, AbortTarget::Finished)
     }
 
     fn abort(&self) {
         let mut state = lock(&self.state);
-        match &state.stop {
-            AbortTarget::NotYet => state.stop = AbortTarget::WhenItComes,
+        match &state.abort_target {
+            AbortTarget::NotSpawned => state.abort_target = AbortTarget::AbortWhenSpawned,
             AbortTarget::Task(task) => {
                 let task = task.clone();
                 drop(state);
@@ -182,7 +185,7 @@ impl<T: Send> AnyOutcomeSlot for OutcomeSlot<T> {
                 drop(state);
                 shared.pool.cancel(self.id);
             }
-            AbortTarget::WhenItComes | AbortTarget::Over => {}
+            AbortTarget::AbortWhenSpawned | AbortTarget::Finished => {}
         }
     }
 
@@ -198,31 +201,30 @@ impl<T: Send> AnyOutcomeSlot for OutcomeSlot<T> {
 }
 
 impl<T> OutcomeSender<T> {
-    pub(crate) fn slot(&self) -> &Arc<OutcomeSlot<T>> {
+    pub(super) fn slot(&self) -> &Arc<OutcomeSlot<T>> {
         &self.slot
     }
 
-    pub(crate) fn id(&self) -> Id {
+    pub(super) fn id(&self) -> Id {
         self.slot.id
     }
 
-    /// Stores the outcome and wakes who waits for it; gives it back if nobody
-    /// will take it.
-    pub(crate) fn send(self, outcome: Outcome<T>) -> Option<Outcome<T>> {
+    /// Stores the outcome, and wakes the handle. Returns the outcome if the handle was
+    /// dropped.
+    pub(super) fn send(self, outcome: Outcome<T>) -> Option<Outcome<T>> {
         self.slot.complete(outcome)
     }
 }
 
 impl<T> Drop for OutcomeSender<T> {
     fn drop(&mut self) {
-        if !matches!(lock(&self.slot.state).stop, AbortTarget::Over) {
+        if !matches!(lock(&self.slot.state).abort_target, AbortTarget::Finished) {
             drop(self.slot.complete(Err(JoinError::cancelled(self.slot.id))));
         }
     }
 }
 
-/// A poisoned lock is as good as any: nothing between lock and unlock can panic
-/// half way.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// Locks a mutex, even if it is poisoned: no panic leaves the data half changed.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! [`Shared`]: what other threads know of a loop.
+//! [`Shared`]: the spawn queue and the blocking pool of a runtime.
 
 use std::sync::Arc;
 
@@ -10,13 +10,13 @@ use crate::engine::report::task_meta::TaskMeta;
 /// The state that all handles of a runtime share with the threads of its pool.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) spawn_queue: SpawnQueue,
+    pub(super) spawn_queue: SpawnQueue,
     pub(crate) pool: Pool,
 }
 
 impl Shared {
-    pub(crate) fn new(options: Options) -> Arc<Shared> {
-        Arc::new(Shared {
+    pub(crate) fn new(options: Options) -> Arc<Self> {
+        Arc::new(Self {
             spawn_queue: SpawnQueue::new(),
             pool: Pool::new(options),
         })
@@ -28,8 +28,8 @@ impl Shared {
         self.spawn_queue.discard()
     }
 
-    /// Wakes the loop for a turn, even if it has nothing to do.
-    pub(crate) fn nudge(&self) {
+    /// Wakes the loop for a turn, even if it has no task to run.
+    pub(super) fn wake_loop(&self) {
         self.spawn_queue.wake();
     }
 }

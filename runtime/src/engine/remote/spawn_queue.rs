@@ -1,4 +1,4 @@
-//! [`SpawnQueue`]: the tasks that other threads have asked the loop to spawn.
+//! [`SpawnQueue`]: the spawn requests of other threads, until the loop's spawner takes them.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -11,32 +11,33 @@ use crate::engine::remote::outcome::lock;
 use crate::engine::report::task_meta::TaskMeta;
 use crate::engine::{nesting, panics};
 
-/// The room for requests that an empty box keeps.
-const KEPT_ROOM: usize = 256;
+/// The capacity that an empty queue keeps.
+const KEPT_CAPACITY: usize = 256;
 
-/// A task that is yet to be made, on the way to its loop.
-pub(crate) trait SpawnRequest: Send {
-    /// Makes the task. Runs no code of the user's.
+/// A future on its way from another thread to the loop that will run it.
+pub(super) trait SpawnRequest: Send {
+    /// Spawns the task. Runs no user code.
     fn spawn(self: Box<Self>, event_loop: &EventLoop);
 
-    /// What is known of the task.
+    /// Returns the metadata of the task.
     fn meta(&self) -> TaskMeta;
 }
 
-/// Where requests wait for the spawner.
-pub(crate) struct SpawnQueue {
+/// The requests that wait for the spawner.
+pub(super) struct SpawnQueue {
     contents: Mutex<Contents>,
 }
 
 struct Contents {
     requests: VecDeque<Box<dyn SpawnRequest>>,
+    /// The waker of the spawner, which is present after its first poll.
     spawner: Option<Waker>,
     closed: bool,
 }
 
 impl SpawnQueue {
-    pub(crate) fn new() -> SpawnQueue {
-        SpawnQueue {
+    pub(super) fn new() -> Self {
+        Self {
             contents: Mutex::new(Contents {
                 requests: VecDeque::new(),
                 spawner: None,
@@ -45,8 +46,9 @@ impl SpawnQueue {
         }
     }
 
-    /// Leaves a request, or drops it if the loop is gone.
-    pub(crate) fn send(&self, request: Box<dyn SpawnRequest>) {
+    /// Adds a request, and wakes the spawner if the queue was empty. Drops the request if the
+    /// queue is closed.
+    pub(super) fn send(&self, request: Box<dyn SpawnRequest>) {
         let spawner = {
             let mut contents = lock(&self.contents);
             if contents.closed {
@@ -56,7 +58,7 @@ impl SpawnQueue {
             }
             let was_empty = contents.requests.is_empty();
             contents.requests.push_back(request);
-            // The waker is that of a task of ours, so cloning it calls nobody.
+            // It is the waker of one of the loop's tasks, so cloning it runs no user code.
             contents.spawner.as_ref().filter(|_| was_empty).cloned()
         };
         if let Some(spawner) = spawner {
@@ -65,36 +67,36 @@ impl SpawnQueue {
     }
 
     /// Wakes the spawner.
-    pub(crate) fn wake(&self) {
+    pub(super) fn wake(&self) {
         let spawner = lock(&self.contents).spawner.clone();
         if let Some(spawner) = spawner {
             spawner.wake();
         }
     }
 
-    /// Moves up to `most` requests to `taken`, and keeps the waker. Returns whether requests
-    /// are left.
-    pub(crate) fn collect(
+    /// Moves up to `most` requests to `taken`, and keeps the waker of `cx`. Returns whether
+    /// requests are left.
+    pub(super) fn collect(
         &self,
         most: usize,
         taken: &mut Vec<Box<dyn SpawnRequest>>,
         cx: &Context<'_>,
     ) -> bool {
         let mut contents = lock(&self.contents);
-        // A task has one and the same waker for life.
+        // All wakers of a task wake the same task.
         if contents.spawner.is_none() {
             contents.spawner = Some(cx.waker().clone());
         }
         let requests = &mut contents.requests;
         taken.extend(requests.drain(..most.min(requests.len())));
         if requests.is_empty() {
-            requests.shrink_to(KEPT_ROOM);
+            requests.shrink_to(KEPT_CAPACITY);
         }
         !requests.is_empty()
     }
 
-    /// Drops the requests. Returns what is known of their tasks.
-    pub(crate) fn discard(&self) -> Vec<TaskMeta> {
+    /// Drops the requests. Returns the metadata of their tasks.
+    pub(super) fn discard(&self) -> Vec<TaskMeta> {
         let requests = mem::take(&mut lock(&self.contents).requests);
         let discard = |request: Box<dyn SpawnRequest>| {
             let meta = request.meta();
@@ -104,7 +106,8 @@ impl SpawnQueue {
         requests.into_iter().map(discard).collect()
     }
 
-    pub(crate) fn close(&self) {
+    /// Drops the requests, and those that are sent from now on.
+    pub(super) fn close(&self) {
         let spawner = {
             let mut contents = lock(&self.contents);
             contents.closed = true;

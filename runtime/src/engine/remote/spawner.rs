@@ -1,21 +1,20 @@
-//! The spawner: the one task of a loop that makes the tasks which other threads spawn.
+//! [`RemoteSpawner`]: the one task of a loop that spawns the tasks of other threads' requests.
 //!
-//! It is made with the first handle, and lives as long as the loop. Sending
-//! puts a request in the spawn_queue and wakes the spawner if the box was empty: the
-//! wake goes by way of the loop's inbox, so that decides whether to ring.
+//! It is spawned with the first handle, and lives as long as the loop. A sender puts a
+//! request in the spawn queue and wakes the spawner if the queue was empty. This wake passes
+//! through the loop's inbox like any other, so the inbox decides whether to ring.
 //!
-//! The spawner makes a bounded number of tasks each time that it is polled, and is ready
-//! again while requests are left. So a thread that spawns faster than the loop can run the
-//! tasks delays neither the loop's own tasks nor what waits for descriptors and timers.
+//! The spawner spawns a bounded number of tasks in each poll, and wakes itself while requests
+//! are left. So a thread that spawns faster than the loop can run the tasks delays neither
+//! the loop's own tasks nor the tasks that wait for descriptors and timers.
 //!
 //! # Invariants
 //!
-//! 1. While there are requests in the box, the spawner is ready or about to be woken: it
+//! 1. While there are requests in the queue, the spawner is ready or about to be woken: it
 //!    has not been polled yet, or its last poll left requests and woke it, or the sender of
-//!    the first request wakes it. So the loop does not sleep while there are requests.
-//! 2. The box is closed by the spawner's destructor, at the shutdown of the
-//!    loop. What is in it then is dropped; a request that comes later is dropped
-//!    by its sender.
+//!    the first request wakes it. So the loop does not park while there are requests.
+//! 2. The queue is closed by the spawner's destructor, at the shutdown of the loop. The
+//!    requests in it are dropped then; a request that comes later is dropped by its sender.
 
 use std::panic::Location;
 use std::pin::Pin;
@@ -27,15 +26,15 @@ use crate::engine::core::event_loop::EventLoop;
 use crate::engine::remote::shared::Shared;
 use crate::engine::remote::spawn_queue::SpawnRequest;
 
-/// How many requests are opened in one poll, at most. A task that is woken after that waits
-/// until as many others have run.
-const AT_ONCE: usize = 32;
+/// The maximum number of requests that one poll spawns. A task that is woken after such a poll
+/// waits until this number of other tasks has run.
+const MAX_PER_POLL: usize = 32;
 
-/// While other tasks are ready, one request is opened for this number of polls, which is the
-/// default of tokio. Otherwise each wake of a local task would wait for tasks of other threads.
-const INTERVAL: u64 = 31;
+/// While other tasks are ready, one request is spawned per this number of polls of tasks, which
+/// is tokio's default. Otherwise each woken local task would wait for tasks of other threads.
+const POLLS_PER_REQUEST: u64 = 31;
 
-/// What other threads share of a loop, with the spawner at work.
+/// Returns the part of a loop that other threads share. The first call spawns the spawner.
 pub(crate) fn shared_of(event_loop: &EventLoop) -> &Arc<Shared> {
     let shared = &event_loop.shared;
     if !event_loop.has_spawner.replace(true) {
@@ -46,61 +45,61 @@ pub(crate) fn shared_of(event_loop: &EventLoop) -> &Arc<Shared> {
     shared
 }
 
-/// The future of the spawner. It has no end.
-pub(crate) struct RemoteSpawner {
+/// The future of the spawner, which is never ready.
+pub(super) struct RemoteSpawner {
     shared: Arc<Shared>,
-    /// Empty, but for its memory.
+    /// Empty between polls; kept for its memory.
     taken: Vec<Box<dyn SpawnRequest>>,
-    /// How many polls of tasks the loop had counted when requests were last opened, if any
-    /// were.
-    counted: Option<u64>,
+    /// The number of polls of tasks that the loop had counted when requests were last spawned;
+    /// `None` before the first request.
+    polls_before: Option<u64>,
 }
 
 impl RemoteSpawner {
-    pub(crate) fn new(shared: Arc<Shared>) -> RemoteSpawner {
-        RemoteSpawner {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self {
             shared,
             taken: Vec::new(),
-            counted: None,
+            polls_before: None,
         }
     }
 
-    /// How many requests may be opened in this poll.
+    /// Returns how many requests may be spawned in this poll.
     fn allowance(&self, event_loop: &EventLoop) -> usize {
         if !event_loop.tasks.has_ready() {
-            return AT_ONCE;
+            return MAX_PER_POLL;
         }
         let polls = event_loop.tasks.polls();
-        let share = match self.counted {
-            Some(counted) => (polls - counted) / INTERVAL,
+        let share = match self.polls_before {
+            Some(polls_before) => (polls - polls_before) / POLLS_PER_REQUEST,
             // The first request does not wait.
-            None => (polls / INTERVAL).max(1),
+            None => (polls / POLLS_PER_REQUEST).max(1),
         };
-        usize::try_from(share).map_or(AT_ONCE, |share| share.min(AT_ONCE))
+        usize::try_from(share).map_or(MAX_PER_POLL, |share| share.min(MAX_PER_POLL))
     }
 }
 
 impl Future for RemoteSpawner {
     type Output = ();
 
-    /// Opens some requests. A sender that finds the box empty afterwards wakes the spawner.
+    /// Spawns some requests. A sender that finds the queue empty afterwards wakes the spawner.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let spawner = &mut *self;
         context::with_running(|event_loop| {
             let most = spawner.allowance(event_loop);
-            // If it is zero there may be requests.
-            let mut are_left = true;
+            // If `most` is zero, there may be requests.
+            let mut is_left = true;
             if most > 0 {
                 let spawn_queue = &spawner.shared.spawn_queue;
-                are_left = spawn_queue.collect(most, &mut spawner.taken, cx);
+                is_left = spawn_queue.collect(most, &mut spawner.taken, cx);
             }
             if !spawner.taken.is_empty() {
-                spawner.counted = Some(event_loop.tasks.polls());
+                spawner.polls_before = Some(event_loop.tasks.polls());
             }
             for request in spawner.taken.drain(..) {
                 request.spawn(event_loop);
             }
-            if are_left {
+            if is_left {
                 cx.waker().wake_by_ref();
             }
         });

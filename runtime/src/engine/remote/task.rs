@@ -1,4 +1,4 @@
-//! A task that came from elsewhere: on its way, and on its loop.
+//! A task that another thread spawns: as a spawn request, and as a task on its loop.
 
 use std::any::Any;
 use std::marker::PhantomData;
@@ -21,8 +21,9 @@ use crate::engine::remote::spawn_queue::SpawnRequest;
 use crate::engine::report::task_meta::TaskMeta;
 use crate::engine::task::error::JoinError;
 
-/// A task that is yet to be made. The future it will have need not be `Send`.
-pub(crate) struct Unstarted<S, F: Future> {
+/// The request to spawn a task. The future of the task need not be `Send`, because `start`
+/// creates it on the loop.
+pub(super) struct Unstarted<S, F: Future> {
     start: S,
     sender: OutcomeSender<F::Output>,
     spawned_at: &'static Location<'static>,
@@ -34,12 +35,12 @@ where
     S: FnOnce() -> F,
     F: Future,
 {
-    pub(crate) fn new(
+    pub(super) fn new(
         start: S,
         sender: OutcomeSender<F::Output>,
         spawned_at: &'static Location<'static>,
-    ) -> Unstarted<S, F> {
-        Unstarted {
+    ) -> Self {
+        Self {
             start,
             sender,
             spawned_at,
@@ -76,9 +77,9 @@ pin_project! {
     where
         F::Output: 'static,
     {
-        // Until the first poll.
+        // Present until the first poll.
         start: Option<S>,
-        // From then on, until it is over.
+        // Present from the first poll until it has ended.
         #[pin]
         future: Option<F>,
         sender: Option<OutcomeSender<F::Output>>,
@@ -88,7 +89,7 @@ pin_project! {
     where
         F::Output: 'static,
     {
-        /// An abort, or the end of the loop. As of any task, a panic of the
+        /// Runs at an abort, or at the end of the loop. As for any task, a panic of the
         /// future's destructor becomes the outcome.
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
@@ -122,7 +123,7 @@ where
                 this.future.set(Some(start()));
             }
             let Some(future) = this.future.as_mut().as_pin_mut() else {
-                // Only if it was polled after its end.
+                // Only if it is polled again after its end.
                 return Poll::Pending;
             };
             let output = ready!(future.poll(cx));
@@ -138,7 +139,8 @@ where
         };
         if let Some(sender) = this.sender.take() {
             after_cleanups(move || match outcome {
-                // An output that is not taken is dropped here, at the end of its task.
+                // An output that the handle does not take is dropped here, at the end of
+                // the task.
                 Ok(output) => {
                     panics::caught(|| drop(sender.send(Ok(output))));
                 }
@@ -149,8 +151,8 @@ where
     }
 }
 
-/// Hands a panic to the handle of the task that runs. If that was dropped, the task
-/// is not joined, and the panic is reported.
+/// Passes a panic to the handle of the running task. If the handle was dropped, the task is
+/// not joined, and the panic is reported.
 fn fail<T>(sender: OutcomeSender<T>, panic: Box<dyn Any + Send>) {
     let error = JoinError::panicked(sender.id(), panic);
     if let Some(Err(error)) = sender.send(Err(error))
@@ -163,7 +165,7 @@ fn fail<T>(sender: OutcomeSender<T>, panic: Box<dyn Any + Send>) {
             }
         });
         if let Some(panic) = panic {
-            // It becomes the outcome of the task.
+            // No loop is running: the panic becomes the outcome of the task.
             resume_unwind(panic);
         }
     }
@@ -172,7 +174,7 @@ fn fail<T>(sender: OutcomeSender<T>, panic: Box<dyn Any + Send>) {
 impl Shared {
     /// Like [`Handle::spawn`], with an id.
     pub(crate) fn spawn<S, F>(
-        self: &Arc<Shared>,
+        self: &Arc<Self>,
         id: Id,
         start: S,
         spawned_at: &'static Location<'static>,
@@ -182,7 +184,7 @@ impl Shared {
         F: Future + 'static,
         F::Output: Send + 'static,
     {
-        let (sender, slot) = OutcomeSlot::new(id, AbortTarget::NotYet);
+        let (sender, slot) = OutcomeSlot::new(id, AbortTarget::NotSpawned);
         let handle = RemoteJoinHandle::new(slot, Arc::clone(self), spawned_at);
         self.spawn_queue
             .send(Box::new(Unstarted::new(start, sender, spawned_at)));
@@ -190,8 +192,8 @@ impl Shared {
     }
 
     /// Sends a panic that no handle took to the loop, which treats it as unhandled.
-    pub(crate) fn rethrow(
-        self: &Arc<Shared>,
+    pub(super) fn rethrow(
+        self: &Arc<Self>,
         id: Id,
         panic: Box<dyn Any + Send>,
         spawned_at: &'static Location<'static>,

@@ -3,8 +3,8 @@
 //! Under `--cfg loom` they are loom's, so that the model tests explore every
 //! interleaving of the code that ships.
 
-#[cfg(loom)]
+#[cfg(all(loom, test))]
 pub(crate) use loom::sync::atomic::{AtomicIsize, AtomicPtr, AtomicU32, Ordering};
 
-#[cfg(not(loom))]
+#[cfg(not(all(loom, test)))]
 pub(crate) use std::sync::atomic::{AtomicIsize, AtomicPtr, AtomicU32, Ordering};

@@ -56,7 +56,7 @@
 //!    `HAS_CLEANUP_STATE` may have to be polled first, frozen, until its future may be
 //!    dropped: see [`cleanup`](crate::cleanup).
 //! 7. `Scheduler::start_flushing` makes the task `FLUSHING`, and puts it in the ready queue.
-//!    In this turn, and whenever it is woken again, `Scheduler::close` polls the cleanups.
+//!    In this turn, and whenever it is woken again, `Scheduler::poll_flushing` polls the cleanups.
 //!    When none is left, `Scheduler::finish` ends the task, as it does at once after 5 and 6
 //!    if there are no cleanups: `RESULT` instead of `LIVE`.
 //! 8. `Scheduler::end_now` ends a task that is ready, idle or flushing. A future that is

@@ -1,19 +1,20 @@
-//! What is pending at a node and below it, and when the future of a cancelled node may
-//! be dropped.
+//! The count of pending cleanups at a node and below it, and the decision when the future of
+//! a cancelled node may be dropped.
 
 use std::rc::Rc;
 use std::task::Context;
 
 use crate::engine::cancel::node::CancelNode;
 
-/// How many polls in a row may show no sign of what was woken, before that counts
-/// as out of reach: a future that sits in a variable and is not polled, or was
-/// forgotten. It is more than one, as futures that hold others may put some off.
-const PATIENCE: u8 = 16;
+/// After this many polls in a row that reached none of the pending nodes which were woken,
+/// these nodes count as out of reach: a future that is kept in a variable and not polled, or
+/// that was forgotten. It is more than one, because a future that polls others may put some
+/// of them off.
+const MAX_VAIN_POLLS: u8 = 16;
 
 impl CancelNode {
-    /// Counts something that has to end by itself, here and above as far as that
-    /// changes anything. Without recursion, as the tree may be deeper than the stack.
+    /// Counts one more pending cleanup at this node, and at each node above that becomes
+    /// pending by it. Does not recurse, because the tree may be deeper than the stack.
     pub(crate) fn add_pending(&self) {
         let mut next = self.count_pending();
         while let Some(parent) = next {
@@ -21,13 +22,14 @@ impl CancelNode {
         }
     }
 
-    fn count_pending(&self) -> Option<Rc<CancelNode>> {
+    /// Adds one to the count. Returns the parent if the count was zero.
+    fn count_pending(&self) -> Option<Rc<Self>> {
         let pending = self.pending.get();
         self.pending.set(pending + 1);
         self.parent_to_count(pending == 0)
     }
 
-    /// Counts something as ended that was pending.
+    /// Counts one pending cleanup less, like [`add_pending`](CancelNode::add_pending).
     pub(crate) fn remove_pending(&self) {
         let mut next = self.count_finished();
         while let Some(parent) = next {
@@ -35,19 +37,21 @@ impl CancelNode {
         }
     }
 
-    fn count_finished(&self) -> Option<Rc<CancelNode>> {
+    /// Takes one from the count. Returns the parent if the count is zero now.
+    fn count_finished(&self) -> Option<Rc<Self>> {
         let pending = self.pending.get() - 1;
         self.pending.set(pending);
         let parent = self.parent_to_count(pending == 0);
         if self.is_cancelled() {
-            // Foreign code, which may move the node; the parent was looked up before.
+            // This runs user code, which may move the node; the parent was read before.
             self.wake();
         }
         parent
     }
 
-    /// The node at which this one counts, if its count came from or went to zero.
-    fn parent_to_count(&self, changes: bool) -> Option<Rc<CancelNode>> {
+    /// Returns the node that counts this one as pending, if `changes`: the count came from or
+    /// went to zero.
+    fn parent_to_count(&self, changes: bool) -> Option<Rc<Self>> {
         if changes && !self.given_up.get() {
             self.parent()
         } else {
@@ -55,15 +59,16 @@ impl CancelNode {
         }
     }
 
-    /// Whether nothing below has to end by itself.
+    /// Returns whether no cleanup is pending at the node or below it.
     pub(crate) fn has_no_pending(&self) -> bool {
         self.pending.get() == 0
     }
 
-    /// Whether the cancelled future of this node may be dropped: nothing is
-    /// pending below it, but for `own` that its owner has itself. To be asked
-    /// after a poll that was pending; it has the future polled again if that may
-    /// help.
+    /// Returns whether the future of this node, which is cancelled, may be dropped: nothing is
+    /// pending at the node or below it, except for `own` cleanups of the owner.
+    ///
+    /// Call this after a poll of the future that was pending. It wakes the task of `cx` if
+    /// another poll may reach a pending node that was not polled yet.
     pub(crate) fn may_drop(&self, own: usize, cx: &Context<'_>) -> bool {
         if self.pending.get() <= own {
             return true;
@@ -81,7 +86,7 @@ impl CancelNode {
         } else {
             self.vain_polls.set(self.vain_polls.get() + 1);
         }
-        if self.vain_polls.get() >= PATIENCE {
+        if self.vain_polls.get() >= MAX_VAIN_POLLS {
             self.unpolled.set(usize::MAX);
             self.count_unpolled(true);
             return self.pending.get() <= own;
@@ -90,8 +95,8 @@ impl CancelNode {
         false
     }
 
-    /// How many nodes below are pending, and were not polled since they were cancelled.
-    /// Gives these up, if `give_up`.
+    /// Returns the number of nodes below that are pending and were not polled since the
+    /// cancellation. Gives them up if `give_up`.
     fn count_unpolled(&self, give_up: bool) -> usize {
         let mut count = 0;
         let mut next = self.living_children();
@@ -100,7 +105,7 @@ impl CancelNode {
                 continue;
             }
             if node.polled.get() {
-                if !node.shields {
+                if !node.is_shield {
                     next.append(&mut node.living_children());
                 }
                 continue;
@@ -129,7 +134,7 @@ mod tests {
         let mut nodes = vec![CancelNode::root()];
         for _ in 0..depth {
             let node = CancelNode::root();
-            node.adopt(nodes.last());
+            node.set_parent(nodes.last());
             nodes.push(node);
         }
         let (top, bottom) = (Rc::clone(&nodes[0]), Rc::clone(&nodes[depth]));

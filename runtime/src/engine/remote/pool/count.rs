@@ -1,25 +1,25 @@
-//! How many jobs there are, for a clock that waits for them.
+//! [`Count`]: the number of jobs, for a paused clock, which does not move while there are any.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::engine::remote::shared::Shared;
 
-/// Set once the loop has asked, and never cleared: it may be asleep until the
-/// last job is over, so whoever ends that has to say so.
+/// A flag that is set once the loop has read the number, and never cleared. The loop may park
+/// until the last job has finished, so the thread of that job has to wake it.
 const WATCHED: usize = 1;
 
-/// One job.
+/// The unit in which jobs are counted, above the flag.
 const JOB: usize = 2;
 
-/// Jobs in the queue or running, whose outcome may yet wake a task.
+/// The number of jobs in the queue or running, whose outcomes may still wake tasks.
 #[derive(Debug, Default)]
 pub(crate) struct Count(AtomicUsize);
 
 impl Count {
-    /// How many jobs there are. The wakes of all others have been sent, and the
-    /// loop is nudged when the last one is over.
-    pub(crate) fn watch(&self) -> usize {
+    /// Returns the number of jobs. All other jobs have sent their wakes. The loop is woken when
+    /// the last job has finished.
+    pub(super) fn watch(&self) -> usize {
         self.0.fetch_or(WATCHED, Ordering::AcqRel) / JOB
     }
 
@@ -27,28 +27,28 @@ impl Count {
         self.0.fetch_add(JOB, Ordering::Relaxed);
     }
 
-    /// Whether the loop wants to hear of it.
+    /// Counts a job less. Returns whether it was the last one and the loop has to be woken.
     fn leave(&self) -> bool {
         self.0.fetch_sub(JOB, Ordering::AcqRel) == JOB | WATCHED
     }
 }
 
-/// Counts a job until it is dropped, which is after its outcome was sent.
-pub(crate) struct Counted {
+/// Counts a job until this is dropped, which is after the outcome was sent.
+pub(crate) struct CountedJob {
     shared: Arc<Shared>,
 }
 
-impl Counted {
-    pub(crate) fn new(shared: Arc<Shared>) -> Counted {
+impl CountedJob {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
         shared.pool.count.enter();
-        Counted { shared }
+        Self { shared }
     }
 }
 
-impl Drop for Counted {
+impl Drop for CountedJob {
     fn drop(&mut self) {
         if self.shared.pool.count.leave() {
-            self.shared.nudge();
+            self.shared.wake_loop();
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::engine::id::Id;
 use crate::engine::panics;
 use crate::engine::remote::join::RemoteJoinHandle;
 use crate::engine::remote::outcome::{AbortTarget, OutcomeSender, OutcomeSlot};
-use crate::engine::remote::pool::count::Counted;
+use crate::engine::remote::pool::count::CountedJob;
 use crate::engine::remote::pool::{Job, Work, worker};
 use crate::engine::remote::shared::Shared;
 use crate::engine::task::error::JoinError;
@@ -16,7 +16,7 @@ use crate::engine::task::error::JoinError;
 impl Shared {
     /// Like [`Handle::spawn_blocking`], with an id.
     pub(crate) fn spawn_blocking<W, R>(
-        self: &Arc<Shared>,
+        self: &Arc<Self>,
         id: Id,
         work: W,
         spawned_at: &'static Location<'static>,
@@ -32,7 +32,7 @@ impl Shared {
     }
 }
 
-/// Puts `work` in the pool of `shared`.
+/// Submits `work` to the pool of `shared`.
 fn submit<W, R>(
     shared: &Arc<Shared>,
     work: W,
@@ -52,12 +52,12 @@ fn submit<W, R>(
     let job = Job {
         work: closure,
         spawned_at,
-        _counted: Counted::new(Arc::clone(shared)),
+        _counted: CountedJob::new(Arc::clone(shared)),
     };
     worker::submit(shared, id, job);
 }
 
-/// The closure of a job, and where its outcome goes.
+/// The closure of a job, and the sender of its outcome.
 struct Closure<W, R> {
     work: W,
     sender: OutcomeSender<R>,
@@ -70,8 +70,8 @@ where
     W: FnOnce() -> R + Send,
     R: Send + 'static,
 {
-    fn run(self: Box<Self>, ran: &dyn Fn()) {
-        let Closure {
+    fn run(self: Box<Self>, job_ran: &dyn Fn()) {
+        let Self {
             work,
             sender,
             spawned_at,
@@ -79,14 +79,14 @@ where
         } = *self;
         let id = sender.id();
         let outcome = catch_unwind(AssertUnwindSafe(work));
-        ran();
+        job_ran();
         let outcome = outcome.map_err(|panic| JoinError::panicked(id, panic));
         match sender.send(outcome) {
             None => {}
             Some(Ok(unwanted)) => {
                 panics::caught(|| drop(unwanted));
             }
-            // The loop decides about a panic that no handle waits for.
+            // No handle waits for the panic, so the loop treats it as unhandled.
             Some(Err(error)) => {
                 if let Ok(panic) = error.try_into_panic() {
                     shared.rethrow(id, panic, spawned_at);
@@ -96,7 +96,7 @@ where
     }
 
     fn refuse(self: Box<Self>, error: &io::Error) {
-        let Closure { work, sender, .. } = *self;
+        let Self { work, sender, .. } = *self;
         panics::caught(|| drop(work));
         let message = format!("cannot start a thread for blocking work: {error}");
         let error = JoinError::panicked(sender.id(), Box::new(message));

@@ -1,17 +1,17 @@
-//! The pool: jobs that wait, jobs that run, and threads that wait.
+//! [`Pool`]: the jobs of `spawn_blocking`, and the threads that run them.
 //!
 //! # Invariants
 //!
-//! 1. While a job is in the queue, a thread will come to it: one that was taken
-//!    from the idle ones, one that is being started, or one that is at work,
-//!    which looks at the queue before it rests. If none of these is left,
-//!    because none could be started, the queue is emptied.
-//! 2. A thread is in `idle` only while it rests. Whoever takes it out unparks
-//!    it, and it looks at the queue again.
-//! 3. Jobs are run and dropped when the lock is free.
+//! 1. While a job is in the queue, a thread will take it: one that was taken out of `idle`,
+//!    one that is being started, or one that is running a job, which checks the queue before
+//!    it waits. If there is none of these, because none could be started, the queue is
+//!    emptied.
+//! 2. A thread is in `idle` only while it waits. The thread that takes it out unparks it, and
+//!    then it checks the queue again.
+//! 3. Jobs are run and dropped while the lock is free.
 
 mod count;
-pub(crate) mod job;
+pub(super) mod job;
 pub(crate) mod options;
 #[cfg(all(test, not(loom)))]
 mod tests;
@@ -28,32 +28,33 @@ use std::time::{Duration, Instant};
 
 use crate::engine::id::Id;
 use crate::engine::remote::outcome::lock;
-use crate::engine::remote::pool::count::{Count, Counted};
+use crate::engine::remote::pool::count::{Count, CountedJob};
 use crate::engine::remote::pool::options::Options;
 use crate::engine::report::task_meta::TaskMeta;
 use crate::engine::{nesting, panics};
 
-/// Longer than this no system call is asked to wait.
+/// The longest time for which a thread asks the system to park it. After that it parks again.
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// What a job does.
-pub(crate) trait Work: Send {
-    /// Does it, calls `job_ran`, and sends the outcome. Panics of the user's code are in that.
+/// The closure of a job, of any type.
+pub(super) trait Work: Send {
+    /// Runs the closure, calls `job_ran`, and sends the outcome. A panic of the closure is an
+    /// outcome.
     fn run(self: Box<Self>, job_ran: &dyn Fn());
 
-    /// Tells that it could not be done.
+    /// Drops the closure, and sends `error` as the outcome.
     fn refuse(self: Box<Self>, error: &io::Error);
 }
 
-/// Work that blocks. Dropping it cancels it.
-pub(crate) struct Job {
-    pub(crate) work: Box<dyn Work>,
-    pub(crate) spawned_at: &'static Location<'static>,
-    /// The last field: the count goes down after the outcome was told.
-    pub(crate) _counted: Counted,
+/// A closure that may block. Dropping a job cancels it.
+pub(super) struct Job {
+    pub(super) work: Box<dyn Work>,
+    pub(super) spawned_at: &'static Location<'static>,
+    /// The last field, because the count goes down after the outcome was sent.
+    pub(crate) _counted: CountedJob,
 }
 
-/// What there is of a pool at one moment.
+/// The numbers of threads and queued jobs of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PoolStats {
     pub(crate) threads: usize,
@@ -64,46 +65,47 @@ pub(crate) struct PoolStats {
 /// The jobs and threads of a runtime.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    pub(crate) options: Options,
+    pub(super) options: Options,
     pub(crate) count: Count,
     state: Mutex<PoolState>,
 }
 
 #[derive(Default)]
 struct PoolState {
-    /// By age: ids of jobs ascend.
+    /// The jobs that wait for a thread, oldest first, because ids ascend.
     queue: BTreeMap<Id, Job>,
+    /// The jobs that are running, and where they were spawned.
     running: BTreeMap<Id, &'static Location<'static>>,
-    /// The last one has rested the least.
+    /// The threads that wait for a job. The last one began to wait last.
     idle: Vec<Thread>,
-    /// Threads that were started, or are about to be, and have not ended.
+    /// The number of threads that were started, or are about to be, and have not ended.
     threads: usize,
     closed: bool,
 }
 
-/// What has to be done for a job that was put in the queue.
-pub(crate) enum Dispatch {
+/// What the caller has to do for a job that was put in the queue.
+pub(super) enum Dispatch {
     StartThread,
     Nothing,
 }
 
 impl Pool {
-    pub(crate) fn new(options: Options) -> Pool {
-        Pool {
+    pub(super) fn new(options: Options) -> Self {
+        Self {
             options,
             count: Count::default(),
             state: Mutex::new(PoolState::default()),
         }
     }
 
-    /// How many jobs there are, in the queue and running. From now on the loop
-    /// gets a turn when none is left. If the answer is zero, whatever woke a task
-    /// is in the loop's inbox.
+    /// Returns the number of jobs in the queue and running. From now on the loop gets a turn
+    /// when none is left. If the number is zero, the tasks that jobs have woken are in the
+    /// loop's inbox.
     pub(crate) fn watch_jobs(&self) -> usize {
         self.count.watch()
     }
 
-    /// How many threads and jobs there are.
+    /// Returns the numbers of threads and queued jobs.
     pub(crate) fn stats(&self) -> PoolStats {
         let state = self.lock();
         PoolStats {
@@ -114,13 +116,13 @@ impl Pool {
     }
 
     /// Drops a job that is still in the queue.
-    pub(crate) fn cancel(&self, id: Id) {
+    pub(super) fn cancel(&self, id: Id) {
         let job = self.lock().queue.remove(&id);
         drop(job);
     }
 
-    /// Refuses jobs from now on, cancels those in the queue, and has idle
-    /// threads end.
+    /// Closes the pool: cancels the jobs in the queue, ends the idle threads, and makes
+    /// `queue` drop jobs from now on.
     pub(crate) fn close(&self) {
         let (queue, idle) = {
             let mut state = self.lock();
@@ -133,8 +135,8 @@ impl Pool {
         cancel(queue);
     }
 
-    /// Cancels the jobs in the queue. Returns which jobs it cancelled or left running, by
-    /// age.
+    /// Cancels the jobs in the queue. Returns the metadata of the jobs that it cancelled and of
+    /// those that are running: first the running ones, each oldest first.
     pub(crate) fn abandon(&self) -> Vec<TaskMeta> {
         let (queue, running) = {
             let mut state = self.lock();
@@ -148,9 +150,9 @@ impl Pool {
         left
     }
 
-    /// Puts a job in the queue, and tells what to do for it. Drops it if the
-    /// pool is closed.
-    pub(crate) fn queue(&self, id: Id, job: Job) -> Dispatch {
+    /// Puts a job in the queue, and returns what the caller has to do for it. Drops the job if
+    /// the pool is closed.
+    pub(super) fn queue(&self, id: Id, job: Job) -> Dispatch {
         let mut state = self.lock();
         if state.closed {
             drop(state);
@@ -168,8 +170,9 @@ impl Pool {
         Dispatch::Nothing
     }
 
-    /// A thread could not be started. Refuses what nobody will come to.
-    pub(crate) fn not_started(&self, error: &io::Error) {
+    /// Records that a thread could not be started. If no thread is left, refuses all jobs in
+    /// the queue.
+    pub(super) fn not_started(&self, error: &io::Error) {
         let queue = {
             let mut state = self.lock();
             state.threads -= 1;
@@ -183,32 +186,33 @@ impl Pool {
         }
     }
 
-    /// A job has run. To be called before its outcome is sent: the task that waits for
-    /// that may be the last one before the runtime ends, which reports jobs that run.
-    pub(crate) fn job_ran(&self, id: Id) {
+    /// Records that a job is not running any more. Call this before its outcome is sent: the
+    /// task that waits for the outcome may be the last one of the runtime, which reports the
+    /// jobs that are running when it ends.
+    pub(super) fn job_ran(&self, id: Id) {
         self.lock().running.remove(&id);
     }
 
-    /// The next job of a thread, once there is one; none if the thread is to
-    /// end, which it then must.
-    pub(crate) fn next(&self) -> Option<(Id, Job)> {
+    /// Waits for the next job of this thread. Returns `None` if the thread has to end, which
+    /// is then no longer counted.
+    pub(super) fn next(&self) -> Option<(Id, Job)> {
         let mut state = self.lock();
         loop {
             if let Some((id, job)) = state.queue.pop_first() {
                 state.running.insert(id, job.spawned_at);
                 return Some((id, job));
             }
-            let rested;
-            (state, rested) = self.wait_for_job(state);
-            if !rested {
+            let is_wanted;
+            (state, is_wanted) = self.wait_for_job(state);
+            if !is_wanted {
                 state.threads -= 1;
                 return None;
             }
         }
     }
 
-    /// Waits in `idle` until somebody takes the thread out; false if it is no
-    /// longer wanted.
+    /// Waits in `idle` until another thread takes this one out. Returns `false` if this thread
+    /// has to end, because the pool was closed or the keep-alive time has passed.
     fn wait_for_job<'a>(
         &'a self,
         mut state: MutexGuard<'a, PoolState>,
@@ -217,7 +221,7 @@ impl Pool {
             return (state, false);
         }
         let thread = thread::current();
-        let ours: ThreadId = thread.id();
+        let own_id: ThreadId = thread.id();
         state.idle.push(thread);
         let deadline = Instant::now().checked_add(self.options.keep_alive);
         loop {
@@ -230,13 +234,13 @@ impl Pool {
                 }
             }
             state = self.lock();
-            let place = state.idle.iter().position(|thread| thread.id() == ours);
-            let Some(place) = place else {
-                let wanted = !state.closed;
-                return (state, wanted);
+            let position = state.idle.iter().position(|thread| thread.id() == own_id);
+            let Some(position) = position else {
+                let is_wanted = !state.closed;
+                return (state, is_wanted);
             };
             if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                state.idle.remove(place);
+                state.idle.remove(position);
                 return (state, false);
             }
         }
@@ -247,7 +251,7 @@ impl Pool {
     }
 }
 
-/// Drops jobs that were never run.
+/// Drops jobs that were not run.
 fn cancel(queue: BTreeMap<Id, Job>) {
     for job in queue.into_values() {
         panics::caught(|| drop(job));

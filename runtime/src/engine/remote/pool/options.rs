@@ -1,4 +1,4 @@
-//! The options of the pool, and the methods of [`Builder`] that set them.
+//! [`Options`]: the settings of the blocking pool.
 
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -17,17 +17,17 @@ pub(crate) struct Options {
     pub(crate) max_threads: usize,
     pub(crate) keep_alive: Duration,
     pub(crate) stack_size: Option<usize>,
-    /// The user's function for names; without one, all threads have the same name.
+    /// The user's function that names threads. Without one, all threads have the same name.
     pub(crate) name: Foreign<Arc<dyn Fn() -> String + Send + Sync>>,
 }
 
-// The function is only called for a name, and a panic of it is caught.
+// The function is only called for a name, and its panics are caught.
 impl UnwindSafe for Options {}
 impl RefUnwindSafe for Options {}
 
 impl Default for Options {
-    fn default() -> Options {
-        Options {
+    fn default() -> Self {
+        Self {
             max_threads: 512,
             keep_alive: Duration::from_secs(10),
             stack_size: None,
@@ -37,8 +37,8 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Returns a builder for a new thread. Calls the user's function.
-    pub(crate) fn thread(&self) -> thread::Builder {
+    /// Returns a builder for a new thread. Calls the user's function for its name.
+    pub(super) fn thread(&self) -> thread::Builder {
         let name = match self.name.get().map(|name| panics::catch(|| name())) {
             Some(Ok(name)) => name.replace('\0', ""),
             Some(Err(payload)) => {

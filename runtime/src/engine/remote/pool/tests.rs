@@ -1,4 +1,4 @@
-//! The pool without a loop.
+//! Tests of the pool without a loop.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::io;
@@ -7,16 +7,16 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvError, Sender, channel};
 
 use crate::engine::id::Id;
-use crate::engine::remote::pool::count::Counted;
+use crate::engine::remote::pool::count::CountedJob;
 use crate::engine::remote::pool::options::Options;
 use crate::engine::remote::pool::{Dispatch, Job, PoolStats, Work};
 use crate::engine::remote::shared::Shared;
 use crate::engine::report::task_meta::TaskMeta;
 
-/// Tells what becomes of it.
-struct Told(Sender<&'static str>);
+/// Work that sends a word when it is run or refused.
+struct Recorder(Sender<&'static str>);
 
-impl Work for Told {
+impl Work for Recorder {
     fn run(self: Box<Self>, job_ran: &dyn Fn()) {
         job_ran();
         self.0.send("run").unwrap();
@@ -27,17 +27,18 @@ impl Work for Told {
     }
 }
 
-fn told(shared: &Arc<Shared>) -> (Job, Receiver<&'static str>) {
+/// Returns a job, and the words that its work sends.
+fn recorded_job(shared: &Arc<Shared>) -> (Job, Receiver<&'static str>) {
     let (send, receive) = channel();
     let job = Job {
-        work: Box::new(Told(send)),
+        work: Box::new(Recorder(send)),
         spawned_at: Location::caller(),
-        _counted: Counted::new(Arc::clone(shared)),
+        _counted: CountedJob::new(Arc::clone(shared)),
     };
     (job, receive)
 }
 
-/// Work that has begun, and goes on until the sender is dropped.
+/// Starts a job that runs until the sender is dropped.
 fn endless(shared: &Arc<Shared>) -> (Id, Sender<()>) {
     let (begin, begun) = channel();
     let (end, ended) = channel::<()>();
@@ -52,13 +53,13 @@ fn endless(shared: &Arc<Shared>) -> (Id, Sender<()>) {
 }
 
 #[test]
-fn a_close_names_what_it_leaves_behind() {
+fn abandon_returns_the_running_and_the_queued_jobs() {
     let mut options = Options::default();
     options.max_threads = 2;
     let shared = Shared::new(options);
     let (first, end_first) = endless(&shared);
     let (second, end_second) = endless(&shared);
-    let (queued, never_run) = told(&shared);
+    let (queued, never_run) = recorded_job(&shared);
     let third = Id::fresh();
     assert!(matches!(
         shared.pool.queue(third, queued),
@@ -68,11 +69,11 @@ fn a_close_names_what_it_leaves_behind() {
     shared.pool.close();
     assert!(left.iter().map(TaskMeta::id).eq([first, second, third]));
     assert!(left.iter().all(|job| job.spawned_at().file() == file!()));
-    assert_eq!(never_run.recv(), Err(RecvError), "dropped, unrun");
+    assert_eq!(never_run.recv(), Err(RecvError), "dropped without running");
 
-    let (refused, never) = told(&shared);
-    let call = shared.pool.queue(Id::fresh(), refused);
-    assert!(matches!(call, Dispatch::Nothing));
+    let (refused, never) = recorded_job(&shared);
+    let dispatch = shared.pool.queue(Id::fresh(), refused);
+    assert!(matches!(dispatch, Dispatch::Nothing));
     assert_eq!(never.recv(), Err(RecvError));
 
     drop(end_first);
@@ -84,19 +85,19 @@ fn a_close_names_what_it_leaves_behind() {
     }
     assert!(
         shared.pool.abandon().is_empty(),
-        "a job that has ended is not left"
+        "a finished job is not left"
     );
 }
 
 #[test]
-fn the_queue_is_for_threads_that_come() {
+fn queued_jobs_are_refused_when_no_thread_can_be_started() {
     let shared = Shared::new(Options::default());
     let error = io::Error::from(io::ErrorKind::WouldBlock);
-    let (first, told_first) = told(&shared);
-    let (second, told_second) = told(&shared);
+    let (first, first_events) = recorded_job(&shared);
+    let (second, second_events) = recorded_job(&shared);
     for job in [first, second] {
-        let call = shared.pool.queue(Id::fresh(), job);
-        assert!(matches!(call, Dispatch::StartThread));
+        let dispatch = shared.pool.queue(Id::fresh(), job);
+        assert!(matches!(dispatch, Dispatch::StartThread));
     }
     assert_eq!(shared.pool.watch_jobs(), 2);
     let stats = |threads, queued| PoolStats {
@@ -106,9 +107,13 @@ fn the_queue_is_for_threads_that_come() {
     };
     assert_eq!(shared.pool.stats(), stats(2, 2));
     shared.pool.not_started(&error);
-    assert_eq!(shared.pool.stats(), stats(1, 2), "one may still come");
+    assert_eq!(
+        shared.pool.stats(),
+        stats(1, 2),
+        "the other thread may still start"
+    );
     shared.pool.not_started(&error);
     assert_eq!(shared.pool.stats(), stats(0, 0));
-    assert!(told_first.iter().chain(&told_second).eq(["refused"; 2]));
+    assert!(first_events.iter().chain(&second_events).eq(["refused"; 2]));
     assert_eq!(shared.pool.watch_jobs(), 0);
 }

@@ -8,19 +8,21 @@ use crate::engine::panics;
 use crate::engine::remote::pool::{Dispatch, Job};
 use crate::engine::remote::shared::Shared;
 
-/// Why there is no runtime to return.
+/// The reason why [`current`] returns no runtime.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Missing {
+    /// The thread is not one of a pool.
     Context,
+    /// The thread is ending, and its thread-local values are gone.
     ThreadLocal,
 }
 
 thread_local! {
-    /// On a thread of a pool: whose.
+    /// The runtime of the pool to which the thread belongs.
     static RUNTIME: OnceCell<Arc<Shared>> = const { OnceCell::new() };
 }
 
-/// The runtime whose thread this is.
+/// Returns the runtime to whose pool this thread belongs.
 pub(crate) fn current() -> Result<Arc<Shared>, Missing> {
     let shared = RUNTIME.try_with(|runtime| runtime.get().cloned());
     shared
@@ -28,21 +30,22 @@ pub(crate) fn current() -> Result<Arc<Shared>, Missing> {
         .and_then(|shared| shared.ok_or(Missing::Context))
 }
 
-/// Puts a job in the queue, and starts a thread if need be.
-pub(crate) fn submit(shared: &Arc<Shared>, id: Id, job: Job) {
+/// Puts a job in the queue, and starts a thread for it if none is idle and
+/// the maximum is not reached.
+pub(super) fn submit(shared: &Arc<Shared>, id: Id, job: Job) {
     match shared.pool.queue(id, job) {
         Dispatch::Nothing => {}
         Dispatch::StartThread => {
-            let theirs = Arc::clone(shared);
+            let for_thread = Arc::clone(shared);
             let thread = shared.pool.options.thread();
-            if let Err(error) = thread.spawn(move || work(&theirs)) {
+            if let Err(error) = thread.spawn(move || work(&for_thread)) {
                 shared.pool.not_started(&error);
             }
         }
     }
 }
 
-/// The life of a thread.
+/// Runs jobs until the thread has to end.
 fn work(shared: &Arc<Shared>) {
     RUNTIME.with(|runtime| {
         // The thread is new.
@@ -54,8 +57,8 @@ fn work(shared: &Arc<Shared>) {
             _counted: counted,
             ..
         } = job;
-        // It catches what it should; a thread that ended by a panic would still
-        // be counted as one that comes to the queue.
+        // `run` catches the panics of the closure. This is for others: a thread that ended by
+        // a panic would still be counted as one that takes jobs.
         panics::caught(|| work.run(&|| shared.pool.job_ran(id)));
         drop(counted);
     }

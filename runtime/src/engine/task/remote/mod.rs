@@ -1,21 +1,21 @@
-//! What other threads can reach of a loop: its inbox and its doorbell.
+//! The part of a loop by which other threads schedule its tasks: the inbox, and the doorbell
+//! that wakes a loop which is parked.
 //!
 //! # Invariants
 //!
-//! 1. A [`Remote`] outlives every task of its loop, for any waker on any
-//!    thread may need it. Its shares are counted in two places: the owner
-//!    counts tasks it makes and frees in a plain cell, other threads
-//!    take the shares of tasks they free from the atomic. The atomic starts
-//!    with [`BIAS`] in it, so it cannot reach zero before the owner has put the
-//!    two counts together, which it does once, when the loop is dropped.
-//! 2. Whoever brings the count to zero frees the remote, and nobody uses it
-//!    after giving its share back.
+//! 1. A [`Remote`] outlives every task of its loop, because any waker on any thread may need
+//!    it. Its shares are counted in two places: the owner counts the tasks that it creates
+//!    and frees in a plain cell, and other threads subtract the shares of the tasks that they
+//!    free from the atomic. The atomic starts at [`BIAS`], so it cannot reach zero before the
+//!    owner has added the two counts up, which it does once, when the loop is dropped.
+//! 2. The thread that brings the count to zero frees the remote. No thread uses the remote
+//!    after it has given its share back.
 #![expect(
     unsafe_code,
     reason = "a shared allocation counted in two places; the invariants above make it sound"
 )]
 
-pub(crate) mod inbox;
+pub(super) mod inbox;
 #[cfg(all(test, loom))]
 mod model;
 
@@ -31,7 +31,7 @@ use crate::engine::task::header::Header;
 use crate::engine::task::raw::RawTask;
 use crate::engine::task::remote::inbox::{Inbox, Push, Taken};
 
-/// More than there can be tasks.
+/// More than the number of tasks that can exist.
 const BIAS: isize = isize::MAX / 2;
 
 /// The part of a loop that other threads may touch.
@@ -39,19 +39,20 @@ const BIAS: isize = isize::MAX / 2;
 pub(crate) struct Remote {
     inbox: Inbox<Header>,
     doorbell: mio::Waker,
+    /// See invariant 1.
     shares: AtomicIsize,
     unhandled: Unhandled,
 }
 
 impl Remote {
-    /// What sees to panics of tasks that were not joined.
-    pub(crate) fn unhandled(&self) -> &Unhandled {
+    /// Returns the handler of panics of tasks that were not joined.
+    pub(super) fn unhandled(&self) -> &Unhandled {
         &self.unhandled
     }
 
-    /// Does what is to be done when nobody joined a task that panicked. Returns
-    /// the payload if nobody else needs it.
-    pub(crate) fn unhandled_panic(
+    /// Handles the panic of a task that was not joined. Returns the payload if it is not
+    /// kept, for the caller to drop.
+    pub(super) fn unhandled_panic(
         &self,
         panic: &TaskPanic,
         hook: Option<Hook>,
@@ -65,15 +66,15 @@ impl Remote {
         payload
     }
 
-    /// Leaves a task for the loop, and rings if it sleeps.
+    /// Puts a task in the inbox, and rings the doorbell if the loop is asleep.
     ///
-    /// Gives the task back if the loop is gone.
+    /// Returns the task as an error if the loop is gone.
     ///
     /// # Safety
     ///
-    /// As for the inbox: the caller has claimed the task's link, with a
-    /// reference for the inbox, by `TaskState::post`.
-    pub(crate) unsafe fn post(&self, task: RawTask) -> Result<(), RawTask> {
+    /// The same as for [`Inbox::push`]: the caller has claimed the task's link, with a
+    /// reference for the inbox, by `TaskState::schedule_remote`.
+    pub(super) unsafe fn post(&self, task: RawTask) -> Result<(), RawTask> {
         // SAFETY: passed on to the caller.
         match unsafe { self.inbox.push(task.pointer()) } {
             Push::Queued => Ok(()),
@@ -85,101 +86,103 @@ impl Remote {
         }
     }
 
+    /// Rings the doorbell.
     fn ring(&self) {
-        // An eventfd's write fails only if the counter is full, which mio
-        // handles, or if the descriptor was closed behind our back.
+        // A write to an eventfd fails only if the counter is full, which mio handles, or if
+        // other code has closed the descriptor.
         let rung = self.doorbell.wake();
         debug_assert!(rung.is_ok(), "the doorbell is broken: {rung:?}");
     }
 }
 
-/// The owner's hold on its [`Remote`].
+/// The owner's reference to its [`Remote`]. Only the loop's thread has one.
 pub(crate) struct RemoteOwner {
     remote: NonNull<Remote>,
-    /// Tasks made by the owner, less those it freed itself.
+    /// The number of tasks that the owner created, less those that it freed itself.
     tasks: Cell<isize>,
 }
 
 impl RemoteOwner {
-    /// A remote whose loop is rung by `doorbell`.
-    pub(crate) fn new(doorbell: mio::Waker, unhandled: unhandled::Options) -> RemoteOwner {
+    /// Creates a remote whose loop is woken by `doorbell`.
+    pub(crate) fn new(doorbell: mio::Waker, unhandled: unhandled::Options) -> Self {
         let remote = Box::new(Remote {
             inbox: Inbox::new(),
             doorbell,
             shares: AtomicIsize::new(BIAS),
             unhandled: Unhandled::new(unhandled),
         });
-        RemoteOwner {
+        Self {
             remote: NonNull::from(Box::leak(remote)),
             tasks: Cell::new(0),
         }
     }
 
-    /// The address, which tells one loop from another: while a task of the
-    /// loop lives, no other remote has it.
+    /// Returns the address of the remote, which identifies the loop: while a task of the loop
+    /// exists, no other remote has it.
     #[inline]
-    pub(crate) fn pointer(&self) -> NonNull<Remote> {
+    pub(super) fn pointer(&self) -> NonNull<Remote> {
         self.remote
     }
 
-    /// Counts a task's share, for the pointer that is kept in it.
+    /// Counts the share of a new task, which keeps the returned pointer.
     #[inline]
-    pub(crate) fn share(&self) -> NonNull<Remote> {
+    pub(super) fn share(&self) -> NonNull<Remote> {
         self.tasks.set(self.tasks.get() + 1);
         self.remote
     }
 
-    /// Takes the share of a task back that the owner frees.
+    /// Takes back the share of a task that the owner frees.
     #[inline]
-    pub(crate) fn unshare(&self) {
+    pub(super) fn unshare(&self) {
         self.tasks.set(self.tasks.get() - 1);
     }
 
-    /// What to do with panics of tasks that nobody joined.
+    /// Returns the handler of panics of tasks that were not joined.
     #[inline]
     pub(crate) fn unhandled(&self) -> &Unhandled {
         &self.get().unhandled
     }
 
-    /// Whether the inbox is surely awake and perhaps empty.
+    /// Returns whether the inbox is empty and the loop is marked awake. May miss a task that
+    /// is put in at the same time.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.get().inbox.is_empty()
     }
 
-    /// Marks the loop awake and takes the tasks left for it.
+    /// Marks the loop awake, and takes the tasks out of the inbox.
     pub(crate) fn take(&self) -> Taken<Header> {
         self.get().inbox.take()
     }
 
-    /// Marks the loop asleep, unless a task was left for it.
+    /// Marks the loop asleep, and returns `true`, if the inbox is empty. Otherwise returns
+    /// `false`.
     #[must_use]
     pub(crate) fn try_mark_asleep(&self) -> bool {
-        self.get().inbox.sleep()
+        self.get().inbox.try_mark_asleep()
     }
 
-    /// Makes sure that the loop's next look at the kernel, or that of whoever
-    /// embeds it, finds it ready.
+    /// Wakes the loop if it is marked asleep: the next poll of the kernel, by the loop or by
+    /// a loop that embeds it, returns at once.
     pub(crate) fn wake_if_asleep(&self) {
         if self.get().inbox.wake_if_asleep() {
             self.get().ring();
         }
     }
 
-    /// Makes the loop's descriptor readable, whether the loop sleeps or not.
+    /// Makes the loop's descriptor readable, whether the loop is asleep or not.
     pub(crate) fn ring(&self) {
         self.get().ring();
     }
 
-    /// Refuses tasks from now on, and takes those there are.
+    /// Closes the inbox, and takes the tasks out of it.
     pub(crate) fn close(&self) -> Taken<Header> {
         self.get().inbox.close()
     }
 
     #[inline]
-    pub(crate) fn get(&self) -> &Remote {
-        // SAFETY: invariant 1; the owner's part of the bias is not given back
-        // before `drop`.
+    pub(super) fn get(&self) -> &Remote {
+        // SAFETY: invariant 1; the owner gives its part of the bias back only in `drop`.
         unsafe { self.remote.as_ref() }
     }
 }
@@ -188,10 +191,10 @@ impl Drop for RemoteOwner {
     fn drop(&mut self) {
         let hook = self.unhandled().close();
         let shares = BIAS - self.tasks.get();
-        // SAFETY: invariant 1. The owner counts its tasks in from here on and
-        // gives the rest of the bias back; it does not use the remote again.
+        // SAFETY: invariant 1. The owner adds the shares of its tasks to the atomic and gives
+        // the rest of the bias back. It does not use the remote again.
         unsafe { give_back(self.remote, shares) };
-        // It may own values of the user's.
+        // The hook is user code, and so is the destructor of what it has captured.
         panics::caught(|| drop(hook));
     }
 }
@@ -202,30 +205,32 @@ impl fmt::Debug for RemoteOwner {
     }
 }
 
-/// Gives the share of a task back that is freed away from its running loop.
+/// Gives back the share of a task that is freed elsewhere than on its running loop.
 ///
 /// # Safety
 ///
 /// The share was taken by [`RemoteOwner::share`] for a task that is being freed, and
 /// the caller does not use the pointer again.
-pub(crate) unsafe fn unshare(remote: NonNull<Remote>) {
+pub(super) unsafe fn unshare(remote: NonNull<Remote>) {
     // SAFETY: passed on to the caller.
     unsafe { give_back(remote, 1) };
 }
 
+/// Gives shares back, and frees the remote if they are the last.
+///
 /// # Safety
 ///
-/// The caller owns as many shares, and does not use the pointer again.
+/// The caller owns this number of shares, and does not use the pointer again.
 unsafe fn give_back(remote: NonNull<Remote>, shares: isize) {
     let count = {
-        // SAFETY: invariant 1, the caller's shares keep it alive.
+        // SAFETY: invariant 1, the caller's shares keep the remote alive.
         let remote = unsafe { remote.as_ref() };
-        // Acquire too, for the one that frees. A fence would do for that one
-        // alone, but ThreadSanitizer knows nothing of fences.
+        // Acquire too, for the thread that frees the remote. A fence in that thread would
+        // suffice, but ThreadSanitizer does not support fences.
         remote.shares.fetch_sub(shares, Ordering::AcqRel) - shares
     };
     if count == 0 {
-        // SAFETY: invariant 2; it came from a box in `RemoteOwner::new`.
+        // SAFETY: invariant 2; the remote came from a box in `RemoteOwner::new`.
         drop(unsafe { Box::from_raw(remote.as_ptr()) });
     }
 }

@@ -1,6 +1,6 @@
-//! Loom models of the state and the inbox together: the code that ships, in
-//! every interleaving of the loop with one other thread, and with two other
-//! threads in every one that preempts up to three times. All of those take more
+//! Loom models of the task state and the inbox together. They run the code that ships, in
+//! every interleaving of the loop with one other thread, and with two other threads in every
+//! interleaving that preempts up to three times. All interleavings of those would take more
 //! than ten minutes for each model.
 //!
 //! ```sh
@@ -12,8 +12,8 @@
 )]
 
 use std::ptr::NonNull;
-use std::sync::Arc as Uncounted;
-use std::sync::atomic::AtomicUsize as Tally;
+use std::sync::Arc as StdArc;
+use std::sync::atomic::AtomicUsize as StdAtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 
 use loom::cell::UnsafeCell;
@@ -24,20 +24,20 @@ use loom::thread;
 use crate::engine::task::remote::inbox::{Inbox, Link, Node, Push};
 use crate::engine::task::state::{ScheduleRemote, TaskState};
 
-/// A task, as far as other threads see it.
+/// The part of a task that other threads see.
 struct Task {
     state: TaskState,
     link: Link<Task>,
-    /// The memory: read by whoever has a reference, written when it is freed. Loom
-    /// tells if the free does not come after every read.
+    /// Stands for the memory of the task: each reference reads it, and freeing writes it. Loom
+    /// reports a free that does not happen after every read.
     memory: UnsafeCell<()>,
-    /// How often one was freed. Not part of the model.
-    freed: Uncounted<Tally>,
+    /// The number of tasks that were freed. Not part of the model.
+    freed: StdArc<StdAtomicUsize>,
 }
 
-// SAFETY: the same link each time, used by the inbox alone.
+// SAFETY: `link` returns the same link each time, and only the inbox uses it.
 unsafe impl Node for Task {
-    fn link(&self) -> &Link<Task> {
+    fn link(&self) -> &Link<Self> {
         &self.link
     }
 }
@@ -48,49 +48,49 @@ impl Drop for Task {
     }
 }
 
-/// A reference to a task, as a waker or the owner has.
+/// A reference to a task, such as a waker or the owner has.
 struct Reference(NonNull<Task>);
 
 // SAFETY: a task's state and link are made for other threads.
 unsafe impl Send for Reference {}
 
 impl Reference {
-    fn new(freed: &Uncounted<Tally>) -> Reference {
+    fn new(freed: &StdArc<StdAtomicUsize>) -> Self {
         let task = Box::new(Task {
             state: TaskState::new(),
             link: Link::default(),
             memory: UnsafeCell::new(()),
-            freed: Uncounted::clone(freed),
+            freed: StdArc::clone(freed),
         });
-        Reference(NonNull::from(Box::leak(task)))
+        Self(NonNull::from(Box::leak(task)))
     }
 
     fn task(&self) -> &Task {
-        // SAFETY: the reference keeps it.
+        // SAFETY: the reference keeps the task.
         unsafe { self.0.as_ref() }
     }
 
     /// Wakes or aborts the task, as `waker::notify` does from another thread.
-    fn notify(&self, far: &Far, abort: bool) {
+    fn notify(&self, remote: &Remote, abort: bool) {
         if self.task().state.schedule_remote(abort) == ScheduleRemote::AlreadyScheduled {
             return;
         }
         // SAFETY: the link and a reference were claimed just now.
-        match unsafe { far.inbox.push(self.0) } {
+        match unsafe { remote.inbox.push(self.0) } {
             Push::Queued => {}
-            Push::Ring => far.doorbell.notify(),
+            Push::Ring => remote.doorbell.notify(),
             Push::Closed => {
                 self.task().state.clear_scheduled();
-                drop(Reference(self.0));
+                drop(Self(self.0));
             }
         }
     }
 }
 
 impl Clone for Reference {
-    fn clone(&self) -> Reference {
+    fn clone(&self) -> Self {
         self.task().state.acquire();
-        Reference(self.0)
+        Self(self.0)
     }
 }
 
@@ -99,33 +99,33 @@ impl Drop for Reference {
         self.task().memory.with(|_| ());
         if self.task().state.release() {
             self.task().memory.with_mut(|_| ());
-            // SAFETY: it came from a box, and this was the last reference.
+            // SAFETY: the task came from a box, and this was the last reference.
             drop(unsafe { Box::from_raw(self.0.as_ptr()) });
         }
     }
 }
 
 /// The part of a loop that other threads reach.
-struct Far {
+struct Remote {
     inbox: Inbox<Task>,
     doorbell: Notify,
 }
 
-impl Far {
-    fn new() -> Arc<Far> {
-        let far = Far {
+impl Remote {
+    fn new() -> Arc<Self> {
+        let remote = Self {
             inbox: Inbox::new(),
             doorbell: Notify::new(),
         };
         // Loops begin asleep, and are awake while the model runs.
-        assert_eq!(far.inbox.take().count(), 0);
-        Arc::new(far)
+        assert_eq!(remote.inbox.take().count(), 0);
+        Arc::new(remote)
     }
 
-    /// One turn of the loop: sleeps if nothing is there, takes what is, and
-    /// returns how many tasks that was and whether one was to be aborted.
+    /// Runs one turn of the loop: waits if the inbox is empty, takes the tasks, and returns
+    /// their number and whether one of them was aborted.
     fn turn(&self) -> (usize, bool) {
-        if self.inbox.is_empty() && self.inbox.sleep() {
+        if self.inbox.is_empty() && self.inbox.try_mark_asleep() {
             self.doorbell.wait();
         }
         let mut count = 0;
@@ -148,22 +148,22 @@ fn explore(model: impl Fn(usize) + Copy + Send + Sync + 'static) {
     bounded.check(move || model(2));
 }
 
-/// Threads wake one task; the loop sleeps whenever it may. Whatever a
-/// thread did before it woke the task is seen by a turn that follows.
+/// Threads wake one task, and the loop sleeps whenever it may. A turn that follows sees what
+/// each thread did before it woke the task.
 #[test]
 fn loom_no_wake_is_lost() {
     explore(|others| {
-        let freed = Uncounted::new(Tally::new(0));
-        let far = Far::new();
+        let freed = StdArc::new(StdAtomicUsize::new(0));
+        let remote = Remote::new();
         let done = Arc::new(AtomicUsize::new(0));
         let owner = Reference::new(&freed);
 
         let threads: Vec<_> = (0..others)
             .map(|_| {
-                let (far, done, waker) = (Arc::clone(&far), Arc::clone(&done), owner.clone());
+                let (remote, done, waker) = (Arc::clone(&remote), Arc::clone(&done), owner.clone());
                 thread::spawn(move || {
                     done.fetch_add(1, Ordering::Relaxed);
-                    waker.notify(&far, false);
+                    waker.notify(&remote, false);
                 })
             })
             .collect();
@@ -171,14 +171,14 @@ fn loom_no_wake_is_lost() {
         // Loom reports a deadlock if the loop sleeps for ever.
         let mut turns = 0;
         while done.load(Ordering::Relaxed) < others || turns == 0 {
-            far.turn();
+            remote.turn();
             turns += 1;
         }
 
         for thread in threads {
             thread.join().unwrap();
         }
-        for task in far.inbox.close() {
+        for task in remote.inbox.close() {
             let task = Reference(task);
             task.task().state.clear_scheduled();
         }
@@ -189,21 +189,21 @@ fn loom_no_wake_is_lost() {
     });
 }
 
-/// Each thread wakes a task of its own: all are taken.
+/// Each thread wakes a task of its own. The loop takes all of them.
 #[test]
 fn loom_every_task_is_taken() {
     explore(|others| {
-        let freed = Uncounted::new(Tally::new(0));
-        let far = Far::new();
+        let freed = StdArc::new(StdAtomicUsize::new(0));
+        let remote = Remote::new();
         let threads: Vec<_> = (0..others)
             .map(|_| {
-                let (far, waker) = (Arc::clone(&far), Reference::new(&freed));
-                thread::spawn(move || waker.notify(&far, false))
+                let (remote, waker) = (Arc::clone(&remote), Reference::new(&freed));
+                thread::spawn(move || waker.notify(&remote, false))
             })
             .collect();
         let mut taken = 0;
         while taken < others {
-            taken += far.turn().0;
+            taken += remote.turn().0;
         }
         for thread in threads {
             thread.join().unwrap();
@@ -212,26 +212,26 @@ fn loom_every_task_is_taken() {
     });
 }
 
-/// A wake and an abort race: the abort reaches the loop.
+/// A wake and an abort race. The abort reaches the loop.
 #[test]
 fn loom_an_abort_is_seen() {
     explore(|others| {
-        let freed = Uncounted::new(Tally::new(0));
-        let far = Far::new();
+        let freed = StdArc::new(StdAtomicUsize::new(0));
+        let remote = Remote::new();
         let owner = Reference::new(&freed);
         let threads: Vec<_> = [true, false]
             .into_iter()
             .take(others)
             .map(|abort| {
-                let (far, handle) = (Arc::clone(&far), owner.clone());
-                thread::spawn(move || handle.notify(&far, abort))
+                let (remote, handle) = (Arc::clone(&remote), owner.clone());
+                thread::spawn(move || handle.notify(&remote, abort))
             })
             .collect();
-        while !far.turn().1 {}
+        while !remote.turn().1 {}
         for thread in threads {
             thread.join().unwrap();
         }
-        for task in far.inbox.close() {
+        for task in remote.inbox.close() {
             let task = Reference(task);
             task.task().state.clear_scheduled();
         }
@@ -240,22 +240,22 @@ fn loom_an_abort_is_seen() {
     });
 }
 
-/// The loop closes while others wake: nothing leaks, nothing is freed
-/// twice, and nobody pushes afterwards.
+/// The loop closes the inbox while other threads wake a task. Nothing leaks, nothing is freed
+/// twice, and nothing is pushed afterwards.
 #[test]
 fn loom_a_close_races_with_wakes() {
     explore(|others| {
-        let freed = Uncounted::new(Tally::new(0));
-        let far = Far::new();
+        let freed = StdArc::new(StdAtomicUsize::new(0));
+        let remote = Remote::new();
         let owner = Reference::new(&freed);
         let threads: Vec<_> = (0..others)
             .map(|_| {
-                let (far, waker) = (Arc::clone(&far), owner.clone());
-                thread::spawn(move || waker.notify(&far, false))
+                let (remote, waker) = (Arc::clone(&remote), owner.clone());
+                thread::spawn(move || waker.notify(&remote, false))
             })
             .collect();
         owner.task().state.finish();
-        for task in far.inbox.close() {
+        for task in remote.inbox.close() {
             let task = Reference(task);
             task.task().state.clear_scheduled();
         }
@@ -263,16 +263,16 @@ fn loom_a_close_races_with_wakes() {
         for thread in threads {
             thread.join().unwrap();
         }
-        assert_eq!(far.inbox.close().count(), 0);
+        assert_eq!(remote.inbox.close().count(), 0);
         assert_eq!(freed.load(SeqCst), 1);
     });
 }
 
-/// The last references go on several threads at once: one of them frees.
+/// Several threads drop the last references at once. One of them frees the task.
 #[test]
 fn loom_the_last_reference_frees() {
     explore(|others| {
-        let freed = Uncounted::new(Tally::new(0));
+        let freed = StdArc::new(StdAtomicUsize::new(0));
         let owner = Reference::new(&freed);
         let threads: Vec<_> = (0..others)
             .map(|_| {
@@ -290,25 +290,25 @@ fn loom_the_last_reference_frees() {
     });
 }
 
-/// The owner rouses its own loop, as a spawn outside a turn does, while another
-/// thread wakes a task: whoever is second does not ring, and the loop wakes.
+/// The owner wakes its own loop, as a spawn outside a turn does, while another thread wakes a
+/// task. The second of them does not ring, and the loop wakes.
 #[test]
-fn loom_a_rouse_races_with_a_wake() {
+fn loom_wake_if_asleep_races_with_a_wake() {
     loom::model(|| {
-        let freed = Uncounted::new(Tally::new(0));
-        let far = Far::new();
-        assert!(far.inbox.sleep());
+        let freed = StdArc::new(StdAtomicUsize::new(0));
+        let remote = Remote::new();
+        assert!(remote.inbox.try_mark_asleep());
         let thread = {
-            let (far, waker) = (Arc::clone(&far), Reference::new(&freed));
-            thread::spawn(move || waker.notify(&far, false))
+            let (remote, waker) = (Arc::clone(&remote), Reference::new(&freed));
+            thread::spawn(move || waker.notify(&remote, false))
         };
-        if far.inbox.wake_if_asleep() {
-            far.doorbell.notify();
+        if remote.inbox.wake_if_asleep() {
+            remote.doorbell.notify();
         }
-        far.doorbell.wait();
-        let mut taken = far.inbox.take().count();
+        remote.doorbell.wait();
+        let mut taken = remote.inbox.take().count();
         thread.join().unwrap();
-        taken += far.inbox.take().count();
+        taken += remote.inbox.take().count();
         assert_eq!(taken, 1);
     });
 }

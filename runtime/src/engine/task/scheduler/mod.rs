@@ -370,7 +370,7 @@ impl Scheduler {
         // SAFETY: `RUNNING` keeps the task.
         if unsafe { task.header() }.has(Flags::FLUSHING) {
             // SAFETY: the task is live and flushing, and `RUNNING` was set just now.
-            self.close(unsafe { Ended::flushing(task) });
+            self.poll_flushing(unsafe { Ended::flushing(task) });
         } else {
             // SAFETY: the task is live and not flushing, and `RUNNING` was set just now.
             self.poll_special(unsafe { Running::new(task) });
