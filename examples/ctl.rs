@@ -1,10 +1,10 @@
-//! Asks a running supervisor something at its control socket.
+//! Sends a request to the control socket of a running supervisor. This starts one:
 //!
 //! ```sh
 //! cargo run -p coreloop-examples --example echo_server -- --workers 2 --control /tmp/echo.sock
 //! ```
 //!
-//! makes one, which in another terminal is asked by
+//! and these commands send requests from another terminal:
 //!
 //! ```sh
 //! cargo run -p coreloop-examples --example ctl -- --socket /tmp/echo.sock status
@@ -32,11 +32,11 @@ enum Command {
     Status,
     /// Replaces all workers, one by one.
     Reload,
-    /// Starts the program's file again, which takes the master's place.
+    /// Starts the program's file as a new master, which replaces this one.
     Upgrade,
-    /// Starts or retires workers until there are as many.
+    /// Changes the number of workers.
     Scale { workers: u32 },
-    /// Finishes what is open, and ends.
+    /// Drains the workers, and ends.
     Stop,
 }
 

@@ -1,5 +1,5 @@
-//! Other programs: `sort` gets its input and gives its output in one call, `cat` is
-//! talked to line by line, and a shell pipeline is stopped as one when it takes too long.
+//! Child processes: `sort` gets its input and returns its output in one call, `cat` answers line
+//! by line, and a shell pipeline that takes too long is killed as a whole.
 //!
 //! Run it with
 //!
@@ -21,7 +21,7 @@ fn main() -> io::Result<()> {
     })
 }
 
-/// All of the input goes in while the output comes out, so neither side waits for ever.
+/// The input is written while the output is read, so neither side waits for ever.
 async fn sorted(fruit: &str) -> io::Result<()> {
     let sort = Command::new("sort")
         .stdin(Stdio::piped())
@@ -33,7 +33,7 @@ async fn sorted(fruit: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// The pipes are streams like any other.
+/// The pipes can be used like any other stream.
 async fn conversation(lines: &[&str]) -> io::Result<()> {
     let mut cat = Command::new("cat")
         .stdin(Stdio::piped())
@@ -53,7 +53,7 @@ async fn conversation(lines: &[&str]) -> io::Result<()> {
     Ok(())
 }
 
-/// The shell and all that it starts are a group, which is killed when the time is over.
+/// The shell and all that it starts are a group, which is killed at the timeout.
 async fn impatience(timeout: Duration) -> io::Result<()> {
     let pipeline = Command::new("sh")
         .args(["-c", "(echo first; sleep 1000; echo last) | cat"])
@@ -62,8 +62,11 @@ async fn impatience(timeout: Duration) -> io::Result<()> {
         .spawn()?;
     match pipeline.communicate("").timeout(timeout).await {
         Err(error) if error.is_timeout() => {
-            let said = String::from_utf8_lossy(error.stdout());
-            println!("pipeline: {error}; it had said: {}", said.trim());
+            let output = String::from_utf8_lossy(error.stdout());
+            println!(
+                "pipeline: {error}; its output until then: {}",
+                output.trim()
+            );
             Ok(())
         }
         result => Err(result

@@ -1,4 +1,4 @@
-//! One client: it connects, asks, reads the answer and closes, again and again.
+//! One client: it connects, sends a request, reads the answer and closes, repeatedly.
 
 use std::cell::Cell;
 use std::fmt;
@@ -13,10 +13,10 @@ use coreloop::time::{sleep, timeout};
 use crate::Storm;
 use crate::tally::{Ending, How, Stage};
 
-/// A client that was turned away lets the server come to itself.
+/// How long a client waits after a failure, so that the server can recover.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// Who has answered.
+/// The server that has answered: one generation of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Server {
     pub(crate) pid: u32,
@@ -24,8 +24,8 @@ pub(crate) struct Server {
     generation: u32,
 }
 
-/// Connects again and again until the storm is over. An error is one of the
-/// client's own, as if it has no descriptor left.
+/// Connects repeatedly until the storm ends. Returns an error only if the client itself fails,
+/// for example because it has no descriptors left.
 pub(crate) async fn run(storm: Rc<Storm>) -> io::Result<()> {
     while storm.begin() {
         let visit = Visit {
@@ -52,7 +52,7 @@ pub(crate) async fn run(storm: Rc<Storm>) -> io::Result<()> {
 struct Visit<'a> {
     storm: &'a Storm,
     stage: Cell<Stage>,
-    /// Whose line was read last.
+    /// The server whose line was read last.
     server: Cell<Option<Server>>,
     answers: Cell<u64>,
 }
@@ -79,8 +79,8 @@ impl Visit<'_> {
             }
             start = Instant::now();
         }
-        // All has been said. Without this the port would be taken for a minute,
-        // and the next storm would find none.
+        // The exchange is complete. Closing with a reset frees the port, which would otherwise
+        // be taken for a minute, so that the next storm would find none.
         stream.set_zero_linger()
     }
 
@@ -115,7 +115,7 @@ impl Visit<'_> {
 impl FromStr for Server {
     type Err = io::Error;
 
-    fn from_str(line: &str) -> io::Result<Server> {
+    fn from_str(line: &str) -> io::Result<Self> {
         let strange = || io::Error::other(format!("not a line of the server: {line:?}"));
         let mut words = line.split_ascii_whitespace();
         let mut number = || words.next()?.parse().ok();
@@ -123,7 +123,7 @@ impl FromStr for Server {
         let (Some(pid), Some(slot), Some(generation)) = numbers else {
             return Err(strange());
         };
-        Ok(Server {
+        Ok(Self {
             pid,
             slot,
             generation,
@@ -133,7 +133,7 @@ impl FromStr for Server {
 
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Server {
+        let Self {
             pid,
             slot,
             generation,
@@ -142,11 +142,11 @@ impl fmt::Display for Server {
     }
 }
 
-/// Counts a client as long as it lives.
+/// Counts a waiting client until it is dropped.
 struct Waiting<'a>(&'a Cell<u64>);
 
 impl<'a> Waiting<'a> {
-    fn begin(count: &'a Cell<u64>) -> Waiting<'a> {
+    fn begin(count: &'a Cell<u64>) -> Self {
         count.set(count.get() + 1);
         Waiting(count)
     }

@@ -1,4 +1,4 @@
-//! Servers that the storm kills, and how soon they are replaced.
+//! The servers that the storm kills, and how soon they are replaced.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,27 +10,26 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::client::Server;
 use crate::say;
 
-/// Kills any one of the servers whenever there have been so many answers since
-/// the last time, at any moment of a connection.
+/// Kills one of the servers after every `every` answers, at any moment of a connection.
 #[derive(Debug)]
 pub(crate) struct Kills {
-    /// How many are still to come.
+    /// How many kills are left.
     left: u64,
     every: u64,
-    /// At how many answers the next one is due, or all is over.
+    /// The number of answers at which the next kill is due, or the storm ends.
     next: u64,
     killed: Vec<u32>,
-    /// Who serves each slot, as far as is known.
+    /// The server of each slot, as far as it is known.
     alive: HashMap<u32, Server>,
-    /// When the server of a slot was killed that nobody has replaced yet.
+    /// When the server of a slot was killed, if it is not replaced yet.
     vacant: HashMap<u32, Instant>,
-    /// From each kill to the first line of the next server of the slot.
+    /// The times from each kill to the first line of the next server of the slot.
     pub(crate) restarts: Vec<Duration>,
 }
 
 impl Kills {
-    pub(crate) fn new(count: u64, every: u64) -> Kills {
-        Kills {
+    pub(crate) fn new(count: u64, every: u64) -> Self {
+        Self {
             left: count,
             every,
             next: every,
@@ -49,12 +48,12 @@ impl Kills {
         self.killed.contains(&server.pid)
     }
 
-    /// Whether all are replaced, and have been at work for a while.
+    /// Returns whether all servers are replaced, and have served for a while.
     pub(crate) fn are_over(&self, answers: u64) -> bool {
         self.left == 0 && self.vacant.is_empty() && answers >= self.next
     }
 
-    /// A server is heard of for the first time.
+    /// Notes a server that has answered for the first time.
     pub(crate) fn appeared(&mut self, server: Server) -> io::Result<()> {
         self.alive.insert(server.slot, server);
         if let Some(killed) = self.vacant.remove(&server.slot) {
@@ -68,8 +67,7 @@ impl Kills {
         Ok(())
     }
 
-    /// Kills one of them if it is time to, or a little later. So many clients
-    /// are waiting for a greeting now.
+    /// Kills a server if a kill is due. `waiting` clients are not greeted yet.
     pub(crate) fn proceed(&mut self, answers: u64, waiting: u64) -> io::Result<()> {
         if self.left == 0 || answers < self.next || fastrand::bool() {
             return Ok(());
@@ -79,10 +77,10 @@ impl Kills {
         };
         self.alive.remove(&victim.slot);
         let pid = i32::try_from(victim.pid).ok().and_then(Pid::from_raw);
-        let pid = pid.ok_or_else(|| io::Error::other("the server says that it has no pid"))?;
+        let pid = pid.ok_or_else(|| io::Error::other("the server reports no pid"))?;
         let now = Instant::now();
         match kill_process(pid, Signal::KILL) {
-            // It has been replaced meanwhile, for other reasons.
+            // The server has been replaced meanwhile, for another reason.
             Err(Errno::SRCH) => return Ok(()),
             killed => killed?,
         }

@@ -1,5 +1,5 @@
-//! Storms a server with clients that connect all the time, and says what became
-//! of each connection: answered, refused, reset, closed or forgotten.
+//! Loads a server with clients that connect all the time, and counts how the connections end:
+//! answered, refused, reset, closed or timed out.
 //!
 //! The server answers the byte `p` with a line, `pid slot generation`, as
 //! `tests/support/programs/process_app.rs` does. With its workers running, run
@@ -8,34 +8,30 @@
 //! cargo run --release -p coreloop-examples --example storm -- --addr 127.0.0.1:7777 --seconds 5
 //! ```
 //!
-//! and reload, scale or upgrade it meanwhile: no connection is to fail. With
-//! `--greeted --kill 38` the storm itself kills the server's workers, by
-//! `SIGKILL`, and tells which connections that cost: those that the worker had
-//! accepted, which are lost in any design, and those that still were in the queue
-//! of its socket, which are not to be.
+//! and reload, scale or upgrade it meanwhile: no connection should fail. With
+//! `--greeted --kill 38` the storm itself kills the server's workers with `SIGKILL`, and counts
+//! the lost connections: the ones that the worker had accepted, which are lost in any design,
+//! and the ones that were still in the queue of its socket, which should not be lost.
 //!
-//! # How the two are told apart
+//! # How the two are distinguished
 //!
-//! The server says its line as soon as it has accepted, and a greeted client asks
-//! nothing before. So a connection whose server dies ends in one of three ways:
+//! The server sends its line as soon as it has accepted, and a greeted client sends nothing
+//! before. So a connection whose server dies ends in one of three ways:
 //!
-//! - after the line: the server had accepted it, and the line says which one;
-//! - before the line, by an end of file: the server was killed between its
-//!   `accept` and its line. The kernel closed the connection as a descriptor of
-//!   the process, and sends a `FIN` for one whose bytes have all been read, which
-//!   they have, as there were none. One that accepts and greets one connection
-//!   after another has at most one of these at its death;
-//! - before the line, by a reset: nobody had accepted it. The kernel resets what
-//!   is left in the queue of a listening socket when its last descriptor is
-//!   closed. This is what is lost in the queue, and so are refused connections
-//!   and those that nobody ever greets.
+//! - after the line: the server had accepted it, and the line names the server;
+//! - before the line, with an end of file: the server was killed between its `accept` and its
+//!   line. The kernel closed the connection with the process, and sends a `FIN` if all
+//!   received bytes have been read, which is the case, as there were none. A server that
+//!   accepts and greets one connection after another has at most one of these when it dies;
+//! - before the line, with a reset: the connection was not accepted. The kernel resets the
+//!   connections in the queue of a listener when its last descriptor is closed. These count
+//!   as lost in the queue, and so do refused connections and ones that are never greeted.
 //!
-//! So the figure is exact, and no side has to count anything in shared memory.
+//! So the count is exact, without any counting in shared memory.
 //!
-//! What is for programs goes to the standard output, a line each, of words
-//! `name=value`: `server` at the first line of each, `progress`, `killed`,
-//! `restarted`, and `summary` at the end. What is for people goes to the standard
-//! error. The storm fails if a connection failed for which no kill accounts.
+//! The standard output is for programs: lines of words `name=value`, with `server` for the
+//! first line of each server, `progress`, `killed`, `restarted`, and `summary` at the end. The
+//! standard error is for people. The storm fails if a connection failed that no kill explains.
 
 mod client;
 mod kills;
@@ -59,7 +55,7 @@ use client::Server;
 use kills::Kills;
 use tally::{Ending, Tally};
 
-/// Storms a server with clients that connect all the time.
+/// Loads a server with clients that connect all the time.
 #[derive(Debug, Parser)]
 struct Options {
     /// Where the server listens
@@ -68,43 +64,43 @@ struct Options {
     /// How many clients there are at once
     #[arg(long, default_value = "256")]
     clients: NonZeroUsize,
-    /// The server says its line first: ask nothing before
+    /// The server sends its line first: send nothing before
     #[arg(long)]
     greeted: bool,
-    /// Asks on over the same connection, until the server closes it
+    /// Sends further requests over the same connection, until the server closes it
     #[arg(long)]
     keep_alive: bool,
-    /// How long to go on; else until the standard input has a line, or ends
+    /// How long to run; otherwise until the standard input has a line, or ends
     #[arg(long)]
     seconds: Option<f64>,
-    /// Ends after so many answers
+    /// Ends after this many answers
     #[arg(long)]
     answers: Option<u64>,
-    /// Ends after so many connections, whatever becomes of them
+    /// Ends after this many connections, however they end
     #[arg(long)]
     connections: Option<u64>,
-    /// Kills so many servers, one after another, and ends when all is well again
+    /// Kills this many servers, one after another, and ends when all are replaced
     #[arg(long, requires = "greeted")]
     kill: Option<u64>,
     /// How many answers there are from one kill to the next
     #[arg(long, default_value = "500")]
     every: NonZeroU64,
-    /// Says so after every so many answers
+    /// Prints the progress each time this many answers have come
     #[arg(long)]
     progress: Option<NonZeroU64>,
-    /// How many seconds a client waits for each thing
+    /// How many seconds a client waits for each step
     #[arg(long, default_value_t = 30.0)]
     patience: f64,
-    /// Says nothing to people
+    /// Prints nothing to the standard error
     #[arg(long)]
     quiet: bool,
 }
 
-/// What all clients share.
+/// The state that all clients share.
 #[derive(Debug)]
 struct Storm {
     options: Options,
-    /// How many connections have been begun.
+    /// How many connections have begun.
     begun: Cell<u64>,
     /// How many clients are connected and not greeted yet.
     waiting: Cell<u64>,
@@ -122,15 +118,15 @@ fn main() -> io::Result<()> {
     let (tally, kills) = (storm.tally.borrow(), storm.kills.borrow());
     say(format_args!("{}", tally.summary(&kills)))?;
     if !storm.options.quiet {
-        tally.tell(&kills, length);
+        tally.print(&kills, length);
     }
-    // Not by returning: a thread may still read the standard input.
+    // Exits instead of returning, as a thread may still read the standard input.
     std::process::exit(i32::from(!tally.is_well(&kills)))
 }
 
 impl Storm {
-    fn new(options: Options) -> io::Result<Storm> {
-        Ok(Storm {
+    fn new(options: Options) -> io::Result<Self> {
+        Ok(Self {
             begun: Cell::new(0),
             waiting: Cell::new(0),
             seen: RefCell::default(),
@@ -142,7 +138,7 @@ impl Storm {
         })
     }
 
-    /// Goes on until it is told to stop, or has had enough; answers how long that was.
+    /// Runs until the storm is stopped or a limit is reached. Returns how long it ran.
     async fn run(self: Rc<Self>) -> io::Result<Duration> {
         let start = Instant::now();
         let clients: Vec<_> = (0..self.options.clients.get())
@@ -153,14 +149,14 @@ impl Storm {
             () = self.stop() => {}
         }
         self.over.set(true);
-        // None is cut off: what is under way now is to end well too.
+        // No connection is cut off: the open ones are finished.
         for client in clients {
             client.await.map_err(io::Error::other)??;
         }
         Ok(start.elapsed())
     }
 
-    /// Waits for whatever is to end the storm from outside.
+    /// Waits for the time limit, or for a line or the end of the standard input.
     async fn stop(&self) {
         let options = &self.options;
         let ends = options.answers.or(options.connections).or(options.kill);
@@ -171,7 +167,7 @@ impl Storm {
         }
     }
 
-    /// Whether another connection is to be begun.
+    /// Returns whether another connection should begin.
     fn begin(&self) -> bool {
         let begun = self.begun.get();
         if self.options.connections.is_some_and(|most| begun >= most) {
@@ -189,7 +185,7 @@ impl Storm {
         self.enough.notify_one();
     }
 
-    /// A server has said its line.
+    /// Notes that a server has sent its line.
     fn met(&self, server: Server) -> io::Result<()> {
         let mut kills = self.kills.borrow_mut();
         if self.seen.borrow_mut().insert(server) {
@@ -221,7 +217,7 @@ impl Storm {
     }
 }
 
-/// Says something to the program that has started the storm.
+/// Prints a line for the program that has started the storm.
 fn say(line: std::fmt::Arguments<'_>) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")?;

@@ -1,4 +1,4 @@
-//! What became of the connections.
+//! Counts how the connections have ended.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -8,23 +8,23 @@ use hdrhistogram::Histogram;
 
 use crate::kills::Kills;
 
-/// How far a connection has come.
+/// The stage of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
     Connecting,
-    /// For the line of the server, before asking anything.
+    /// Waiting for the line of the server, before sending anything.
     Waiting,
     Asking,
     /// The request was written.
     Awaiting,
 }
 
-/// How it has failed.
+/// How a connection has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum How {
     Refused,
     Reset,
-    /// Ended by the server in good order.
+    /// The server has closed it.
     Closed,
     TimedOut,
 }
@@ -35,26 +35,27 @@ pub(crate) struct Ending {
     pub(crate) how: How,
 }
 
-/// How often what has happened.
+/// The counts of a storm.
 #[derive(Debug)]
 pub(crate) struct Tally {
     greeted: bool,
-    /// From connecting, or the answer before, to the answer, in nanoseconds.
+    /// The times from the start of the connection, or from the last answer, to the answer, in
+    /// nanoseconds.
     answers: Histogram<u64>,
     failures: BTreeMap<Ending, u64>,
-    /// Nobody had accepted them.
+    /// Connections that were not accepted.
     queue_loss: u64,
-    /// A server had accepted them, was killed, and had not said its line.
+    /// Connections that a killed server had accepted before it sent its line.
     unannounced: u64,
-    /// A server had said its line, and was killed.
+    /// Connections of a killed server that had sent its line.
     killed: u64,
-    /// What nothing accounts for.
+    /// Failed connections that no kill explains.
     dropped: u64,
 }
 
 impl How {
-    /// `None` if the failure is one of the client's own.
-    pub(crate) fn of(error: &io::Error) -> Option<How> {
+    /// Returns `None` if the client itself has failed.
+    pub(crate) fn of(error: &io::Error) -> Option<Self> {
         match error.kind() {
             ErrorKind::ConnectionRefused => Some(How::Refused),
             ErrorKind::ConnectionReset
@@ -69,11 +70,11 @@ impl How {
 }
 
 impl Tally {
-    pub(crate) fn new(greeted: bool) -> io::Result<Tally> {
+    pub(crate) fn new(greeted: bool) -> io::Result<Self> {
         // Up to ten minutes, to three digits.
         let answers =
             Histogram::new_with_bounds(1, 600_000_000_000, 3).map_err(io::Error::other)?;
-        Ok(Tally {
+        Ok(Self {
             greeted,
             answers,
             failures: BTreeMap::new(),
@@ -88,14 +89,14 @@ impl Tally {
         self.answers.len()
     }
 
-    /// Answers how many there are.
+    /// Counts an answer, and returns how many there are.
     pub(crate) fn answered(&mut self, took: Duration) -> u64 {
         let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.answers.saturating_record(nanoseconds);
         self.answers.len()
     }
 
-    /// A connection has failed, that of a killed server or not.
+    /// Counts a failed connection, of a killed server or of another.
     pub(crate) fn failed(&mut self, ending: Ending, killed: bool) {
         *self.failures.entry(ending).or_default() += 1;
         *match (ending.stage, ending.how) {
@@ -106,15 +107,15 @@ impl Tally {
         } += 1;
     }
 
-    /// Whether every connection was answered, except those that killed servers
-    /// had accepted.
+    /// Returns whether every connection was answered, except the ones that killed servers had
+    /// accepted.
     pub(crate) fn is_well(&self, kills: &Kills) -> bool {
-        // One server has at most one that it has accepted and not announced.
+        // A server has at most one connection that it has accepted and not announced.
         let excused = self.unannounced <= kills.count() as u64;
         self.queue_loss + self.dropped == 0 && excused
     }
 
-    /// All of it in a line. What is not mentioned has not happened.
+    /// Formats all counts as a line. A count that is missing is 0.
     pub(crate) fn summary(&self, kills: &Kills) -> String {
         let failed = self.failures.values().sum();
         let mut numbers = vec![
@@ -139,8 +140,8 @@ impl Tally {
         std::iter::once("summary".to_owned()).chain(words).collect()
     }
 
-    /// The same for people.
-    pub(crate) fn tell(&self, kills: &Kills, length: Duration) {
+    /// Prints the counts for people.
+    pub(crate) fn print(&self, kills: &Kills, length: Duration) {
         let answered = self.answers.len();
         let rate = answered as f64 / length.as_secs_f64();
         let time = |quantile| Duration::from_nanos(self.answers.value_at_quantile(quantile));
@@ -164,6 +165,6 @@ impl Tally {
             );
             eprintln!("lost in the queue: {}", self.queue_loss);
         }
-        eprintln!("failed for no reason: {}", self.dropped);
+        eprintln!("failed without an explanation: {}", self.dropped);
     }
 }

@@ -1,50 +1,46 @@
-//! [`Exit`]: the end of a child, waited for and collected.
+//! [`Exit`] waits for the end of a child and collects its status.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::process::{Child, ExitStatus};
 use std::task::{Context, Poll, ready};
 
-use coreloop_runtime::io::Async;
 use coreloop_runtime::runtime::Handle;
 use coreloop_runtime::task::RemoteJoinHandle;
 use coreloop_runtime::task::coop::poll_proceed;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
-/// A child whose status is not collected yet, or its status.
+use crate::sys::Pidfd;
+
+/// A child whose status has not been collected, or its status.
 ///
-/// **Invariant:** once the status is collected, by whomever, the number of the process
-/// is not used any more, as it may be another's.
+/// **Invariant:** once the status has been collected, by this type or by other code, the
+/// process id is not used any more, as it may belong to another process.
 #[derive(Debug)]
 pub(crate) struct Exit {
     child: Child,
     status: Option<ExitStatus>,
-    /// It was collected by other code of this process.
+    /// Other code of this process has collected the status.
     is_stolen: bool,
-    watch: Watch,
-    /// Whether a wait has asked the kernel before it began to watch.
+    watch: ExitWatch,
+    /// Whether a wait has asked the kernel once, before it began to watch.
     asked: bool,
 }
 
-/// What tells that a child has ended. It collects nothing.
+/// How the loop learns that a child has ended. It collects no status.
 #[derive(Debug)]
-enum Watch {
-    /// There is none yet, and when it is needed it will be a thread.
+enum ExitWatch {
+    /// Nothing watches the child yet. The first wait starts a thread that does.
     Unwatched,
-    #[cfg_attr(
-        not(target_os = "linux"),
-        expect(dead_code, reason = "only Linux has pidfds")
-    )]
-    Pidfd(Async<OwnedFd>),
+    Pidfd(Pidfd),
     Thread(RemoteJoinHandle<()>),
 }
 
 impl Exit {
-    pub(crate) fn new(child: Child) -> Exit {
-        let watch = Watch::pidfd(&child);
-        Exit {
+    pub(crate) fn new(child: Child) -> Self {
+        let watch = ExitWatch::pidfd(&child);
+        Self {
             child,
             status: None,
             is_stolen: false,
@@ -53,12 +49,12 @@ impl Exit {
         }
     }
 
-    /// The number of the process, until its status is collected.
+    /// The process id, until the status is collected.
     pub(crate) fn id(&self) -> Option<u32> {
         (!self.is_collected()).then(|| self.child.id())
     }
 
-    /// The number that the process has, or had.
+    /// The process id, which may be invalid once the status is collected.
     pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
@@ -67,7 +63,7 @@ impl Exit {
         self.status.is_some() || self.is_stolen
     }
 
-    /// Collects the status, if the child has ended.
+    /// Collects the status if the child has ended.
     pub(crate) fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
         if self.is_stolen {
             return Err(Errno::CHILD.into());
@@ -80,14 +76,14 @@ impl Exit {
         Ok(self.status)
     }
 
-    /// Collects the status, when the child has ended.
+    /// Waits until the child has ended, and collects its status.
     pub(crate) fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<ExitStatus>> {
-        // Once it has ended it is ready without end.
+        // A child that has ended is always ready, so this has to spend the budget.
         ready!(poll_proceed(cx));
         if let Some(status) = self.status {
             return Poll::Ready(Ok(status));
         }
-        // One that has ended by now need not be registered.
+        // A child that has ended already need not be watched.
         if !self.asked {
             self.asked = true;
             if let Some(status) = self.try_wait()? {
@@ -99,21 +95,20 @@ impl Exit {
             if let Some(status) = self.try_wait()? {
                 return Poll::Ready(Ok(status));
             }
-            // Its pidfd is ready for good, but a debugger may see the status first.
-            self.watch = Watch::thread(self.pid())?;
+            // The pidfd stays readable, but a debugger may collect the status first.
+            self.watch = ExitWatch::thread(self.pid())?;
         }
     }
 
-    /// Sends a signal to a child that is not collected.
+    /// Sends a signal to a child whose status has not been collected.
     pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
-        #[cfg(target_os = "linux")]
-        if let Watch::Pidfd(pidfd) = &self.watch {
-            return Ok(rustix::process::pidfd_send_signal(pidfd.get_ref(), signal)?);
+        if let ExitWatch::Pidfd(pidfd) = &self.watch {
+            return pidfd.signal(signal);
         }
         Ok(rustix::process::kill_process(self.pid(), signal)?)
     }
 
-    /// Kills a child whose status is not collected; the others are over.
+    /// Kills the child, unless its status has been collected.
     pub(crate) fn kill(&self) -> io::Result<()> {
         if self.is_collected() {
             return Ok(());
@@ -121,11 +116,11 @@ impl Exit {
         self.signal(Signal::KILL)
     }
 
-    /// Watches from the loop of this thread, whichever it was before.
+    /// Watches the child from this thread's loop, whichever loop watched it before.
     pub(crate) fn watch_here(&mut self) {
-        // Closed first, so that there is a descriptor left for its successor.
-        self.watch = Watch::Unwatched;
-        self.watch = Watch::pidfd(&self.child);
+        // The old watch is closed first, so that its descriptor is free for the new one.
+        self.watch = ExitWatch::Unwatched;
+        self.watch = ExitWatch::pidfd(&self.child);
     }
 
     pub(crate) fn into_std(self) -> Child {
@@ -133,28 +128,21 @@ impl Exit {
     }
 }
 
-impl Watch {
-    #[cfg(target_os = "linux")]
-    fn pidfd(child: &Child) -> Watch {
-        use rustix::process::{PidfdFlags, pidfd_open};
-
-        let opened = pidfd_open(Pid::from_child(child), PidfdFlags::empty());
-        let watched = opened.map_err(io::Error::from).and_then(Async::from_owned);
-        watched.map_or(Watch::Unwatched, Watch::Pidfd)
+impl ExitWatch {
+    fn pidfd(child: &Child) -> Self {
+        match Pidfd::open(Pid::from_child(child)) {
+            Ok(Some(pidfd)) => ExitWatch::Pidfd(pidfd),
+            Ok(None) | Err(_) => ExitWatch::Unwatched,
+        }
     }
 
-    #[cfg(not(target_os = "linux"))]
-    fn pidfd(_: &Child) -> Watch {
-        Watch::Unwatched
-    }
-
-    /// Has a thread wait for the end of a process, which stays to be collected.
-    fn thread(pid: Pid) -> io::Result<Watch> {
+    /// Has a thread wait for the end of a process. The thread leaves the status uncollected.
+    fn thread(pid: Pid) -> io::Result<Self> {
         let runtime = Handle::try_current().map_err(io::Error::other)?;
-        Ok(Watch::Thread(runtime.spawn_blocking(move || {
+        Ok(ExitWatch::Thread(runtime.spawn_blocking(move || {
             let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-            // If it fails, the process is no child of ours any more, and whoever
-            // collects hears of that.
+            // If this fails, the process is not a child of this one any more, and
+            // collecting the status returns that error.
             let _ =
                 rustix::io::retry_on_intr(|| rustix::process::waitid(WaitId::Pid(pid), options));
         })))
@@ -162,13 +150,15 @@ impl Watch {
 
     fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let ended = match self {
-            Watch::Pidfd(pidfd) => return pidfd.poll_readable(cx),
-            Watch::Thread(thread) => ready!(Pin::new(thread).poll(cx)).map_err(io::Error::other),
-            // As if it had told; what is asked next gives it a thread.
-            Watch::Unwatched => Ok(()),
+            ExitWatch::Pidfd(pidfd) => return pidfd.poll_ended(cx),
+            ExitWatch::Thread(thread) => {
+                ready!(Pin::new(thread).poll(cx)).map_err(io::Error::other)
+            }
+            // Reported as ended: if the status is not there, `poll_wait` starts a thread.
+            ExitWatch::Unwatched => Ok(()),
         };
-        // A thread tells once.
-        *self = Watch::Unwatched;
+        // A thread reports once.
+        *self = ExitWatch::Unwatched;
         Poll::Ready(ended)
     }
 }

@@ -1,53 +1,54 @@
-//! [`fork`]: a copy of this process.
+//! [`fork`] makes a copy of this process.
 //!
-//! The function checks what can be checked: that there is no other thread, and that the
-//! caller is in no runtime. What other code of the process relies on cannot be seen from
-//! here, so that is a condition of the caller's, and the function is unsafe.
+//! The function checks what it can: that there is no other thread, and that the caller is
+//! not in a runtime. It cannot check what other code of the process relies on, so that is a
+//! condition for the caller, and the function is unsafe.
 #![expect(
     unsafe_code,
-    reason = "a copy shares memory and objects of the kernel with its original, which only the \
-              caller can know to be harmless"
+    reason = "a copy shares memory and kernel objects with its original, and only the caller \
+              can know that this is harmless"
 )]
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-#[cfg(target_os = "linux")]
-use crate::child::orphans;
 use coreloop_runtime::runtime::Handle;
 use rustix::process::{Pid, WaitOptions};
 
-/// Which of the two processes this is.
+use crate::child::orphans;
+use crate::sys;
+
+/// Says in which of the two processes [`fork`] has returned.
 #[derive(Debug)]
 pub enum Fork {
-    /// The one that called [`fork`], with the other.
+    /// This is the process that called [`fork`]. It holds a handle to the new process.
     Parent(Forked),
-    /// The new one.
+    /// This is the new process.
     Child,
 }
 
-/// The new process, as the old one sees it.
+/// A handle to a process that [`fork`] has made.
 ///
-/// Dropping it does not wait for the process, which stays as a zombie once it has ended,
-/// until this process ends.
+/// Dropping the handle does not wait for the process: once that has ended, it stays a
+/// zombie until this process ends.
 #[derive(Debug)]
 pub struct Forked {
     pid: Pid,
 }
 
 impl Forked {
-    /// The number of the process.
+    /// Returns the process id.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
-    /// Waits for the end of the process, on this thread: nothing else runs meanwhile.
+    /// Waits for the end of the process, and blocks this thread meanwhile.
     ///
     /// # Errors
     ///
-    /// If its status was collected by other code of this process.
+    /// Returns an error if other code of this process has collected the status.
     pub fn wait(self) -> io::Result<ExitStatus> {
         loop {
             let wait = || rustix::process::waitpid(Some(self.pid), WaitOptions::empty());
@@ -58,64 +59,64 @@ impl Forked {
     }
 }
 
-/// Makes a copy of this process, which goes on from here too.
+/// Makes a copy of this process. Both processes continue from this call.
 ///
 /// # Prefer to start a program
 ///
-/// A [`Command`](crate::Command) is the better choice unless it must be this process. A
-/// [`Supervisor`](crate::Supervisor) starts its own program again as a worker, and needs
-/// no `fork`. A copy shares what the original has open, and that hurts even where the
-/// condition below holds:
+/// A [`Command`](crate::Command) is the better choice unless the new process has to be a
+/// copy of this one. A [`Supervisor`](crate::Supervisor) starts its own program again as a
+/// worker, and needs no `fork`. A copy shares what the original has open, which causes
+/// trouble even where the condition below holds:
 ///
 /// - **epoll.** A [`Runtime`](coreloop_runtime::Runtime) of the original is in the copy
-///   too, but both drive the same object of the kernel: what one registers wakes the
-///   other, and neither can remove what the other closed. So drop every runtime first,
-///   and make new ones afterwards in both processes. A runtime that is
-///   [entered](coreloop_runtime::Runtime::enter) is found and refused; an idle one is
-///   not found.
+///   too, but both drive the same kernel object: a descriptor that one registers wakes the
+///   other, and neither can remove a descriptor that the other has closed. So drop every
+///   runtime first, and create new ones afterwards in both processes. `fork` refuses if a
+///   runtime is [entered](coreloop_runtime::Runtime::enter); it does not detect an idle
+///   one.
 /// - **Sockets and files**, with their positions and locks.
 /// - **Signal handlers** that write to a pipe, as the handlers of `coreloop::signal` do: a
 ///   signal to the copy is received by the original.
-/// - **Randomness.** Generators of random numbers go on in step.
-/// - **Buffers.** What was printed but not written yet is written twice.
-/// - **Children** are the original's: the copy cannot wait for them. But it can kill
-///   them, and does by dropping a [`Child`](crate::Child) that is to be killed on drop.
+/// - **Randomness.** Generators of random numbers return the same numbers in both.
+/// - **Buffers.** Output that is still in a buffer is written twice.
+/// - **Children** belong to the original: the copy cannot wait for them. But it can kill
+///   them, and does if it drops a [`Child`](crate::Child) that is killed on drop.
 ///
 /// # Safety
 ///
 /// A fork copies the memory of the process, but not what lies outside it. From the call
-/// on, until the copy has ended or has called `exec`, neither process may run code that
-/// relies for its soundness on being the only one to use
+/// on, until the copy has ended or has called `exec`, neither process may run code whose
+/// soundness relies on being the only one to use
 ///
 /// - memory that is mapped shared and writable: by `mmap` of a file, by `shmat`, or as the
-///   rings of `io_uring`. Each process has its own borrows and locks, which do not
-///   keep the other process out;
+///   rings of `io_uring`. The borrows and locks of one process do not exclude the
+///   other process;
 /// - an object of the kernel that returns addresses, or that reads or writes the memory of
 ///   the process that made it. The events of an epoll instance carry what was registered
-///   with them, which for some runtimes, tokio among them, is an address in the process
-///   that registered it. An operation of `io_uring` or `aio` that is under way completes
+///   with them. For some runtimes, tokio among them, that is an address in the process
+///   that registered it. An operation of `io_uring` or `aio` that has begun completes
 ///   into the memory of the original only.
 ///
-/// Nor may it run code that relies for its soundness on something which a fork changes,
-/// such as the id of the process.
+/// Nor may it run code whose soundness relies on something that a fork changes, such as
+/// the process id.
 ///
-/// At the start of `main` there is usually nothing of the kind. What this crate and the
-/// crates under it keep is harmless in this sense, idle runtimes included.
+/// At the start of `main` there is usually no such code. What this crate and the crates
+/// under it keep is harmless in this sense, idle runtimes included.
 ///
-/// The caller need not count threads: that is checked.
+/// The caller need not count threads: the function does.
 ///
 /// # Errors
 ///
-/// With the kind [`Unsupported`](io::ErrorKind::Unsupported):
+/// Returns an error of the kind [`Unsupported`](io::ErrorKind::Unsupported) if
 ///
-/// - if the process has more than one thread. A copy has only the one that called, and
-///   what another held, such as the lock of the allocator, is held in it for ever. A
-///   thread that was joined may still count for a moment;
-/// - in a runtime, which must not be in two processes;
-/// - if it is not known how many threads there are: without `/proc`, and on other systems
-///   than Linux always.
+/// - the process has more than one thread. The copy has only the thread that called, and a
+///   lock that another thread held, such as the allocator's, is never released in the
+///   copy. A thread that was joined may still be counted for a moment;
+/// - the caller is in a runtime, which must not be in two processes;
+/// - the number of threads is not known: without `/proc`, and always on systems other than
+///   Linux.
 ///
-/// Else those of the system call.
+/// Otherwise returns the error of the system call.
 ///
 /// # Examples
 ///
@@ -133,7 +134,7 @@ impl Forked {
 /// # }
 /// ```
 ///
-/// It is not a safe function:
+/// The function is not safe:
 ///
 /// ```compile_fail,E0133
 /// let copied = coreloop::process::fork();
@@ -146,50 +147,9 @@ pub unsafe fn fork() -> io::Result<Fork> {
         ));
     }
     single_thread()?;
-    // SAFETY: this is the only thread, and no other could start one since the count. The
-    // rest is passed on to the caller.
-    unsafe { copy() }
-}
-
-/// Whether this is the only thread. It stays so, as no other thread can start one.
-#[cfg(target_os = "linux")]
-fn single_thread() -> io::Result<()> {
-    let tasks = std::fs::read_dir("/proc/self/task").map_err(|error| {
-        refused(&format!(
-            "cannot fork without knowing how many threads there are: /proc/self/task: {error}"
-        ))
-    })?;
-    match tasks.count() {
-        1 => Ok(()),
-        threads => Err(refused(&format!(
-            "cannot fork a process of {threads} threads, of which the copy would have one; fork \
-             before they are started, or start a program"
-        ))),
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn single_thread() -> io::Result<()> {
-    Err(refused(
-        "cannot fork where it is not known how many threads there are; start a program",
-    ))
-}
-
-/// The system call.
-///
-/// # Safety
-///
-/// This is the only thread of the process; and as for [`fork`].
-#[cfg(target_os = "linux")]
-unsafe fn copy() -> io::Result<Fork> {
-    // SAFETY: this is the only thread, so the copy lacks none that holds something. A
-    // thread that ends is counted until it runs no more code. What the copy has is its
-    // own memory and its own descriptors; the caller answers for what lies behind them.
-    let number = unsafe { libc::fork() };
-    if number < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    match Pid::from_raw(number) {
+    // SAFETY: this is the only thread, and no other thread could start one since the count.
+    // The remaining conditions are passed on to the caller.
+    match unsafe { sys::fork() }? {
         Some(pid) => Ok(Fork::Parent(Forked { pid })),
         None => {
             orphans::forget();
@@ -198,12 +158,24 @@ unsafe fn copy() -> io::Result<Fork> {
     }
 }
 
-/// # Safety
-///
-/// None, as it does nothing; the one for Linux has a condition.
-#[cfg(not(target_os = "linux"))]
-unsafe fn copy() -> io::Result<Fork> {
-    Err(io::ErrorKind::Unsupported.into())
+/// Returns an error unless this is the only thread. It stays the only one, as no other
+/// thread can start one.
+fn single_thread() -> io::Result<()> {
+    let threads = sys::thread_count().map_err(|error| {
+        refused(&format!(
+            "cannot fork without knowing how many threads there are: {error}"
+        ))
+    })?;
+    match threads {
+        Some(1) => Ok(()),
+        Some(threads) => Err(refused(&format!(
+            "cannot fork a process of {threads} threads, of which the copy would have one; fork \
+             before they are started, or start a program"
+        ))),
+        None => Err(refused(
+            "cannot fork where it is not known how many threads there are; start a program",
+        )),
+    }
 }
 
 fn refused(why: &str) -> io::Error {

@@ -1,13 +1,13 @@
-//! Child processes, and a supervised worker with a loop of its own per core.
+//! Child processes, and supervised workers with one event loop per core.
 //!
 //! | what | where |
 //! |---|---|
-//! | a worker with a loop of its own for every core, and a master that keeps them running | [`Supervisor`] |
-//! | what a worker has: its number, its sockets, when it is to drain | [`Worker`], [`Listener`] |
-//! | a master asked from outside | [`Control`] |
+//! | a worker with its own loop for each core, and a master that keeps the workers running | [`Supervisor`] |
+//! | a worker's slot, its sockets, and the signal to drain | [`Worker`], [`Listener`] |
+//! | requests to a running master | [`Control`] |
 //! | another program, with pipes on the loop | [`Command`], [`Child`] |
-//! | its input, its output and its end in one call | [`Child::communicate`] |
-//! | a copy of this process | [`fork()`], which is unsafe |
+//! | writing its input, reading its output and waiting for its end, in one call | [`Child::communicate`] |
+//! | a copy of this process | [`fork()`], an unsafe function |
 //!
 //! # Examples
 //!
@@ -24,7 +24,7 @@
 //! # }
 //! ```
 //!
-//! One with workers is at [`Supervisor`].
+//! [`Supervisor`] has an example with workers.
 
 mod channel;
 mod child;
@@ -33,6 +33,7 @@ mod fork;
 mod name_lock;
 mod sockets;
 mod supervisor;
+mod sys;
 mod worker;
 
 #[doc(no_inline)]

@@ -1,8 +1,8 @@
-//! [`NameLock`]: of several processes that want a socket at one name, one at a time
-//! looks at what is there, and puts its own in its place.
+//! [`NameLock`] lets one process at a time check what is at a socket's path and put its
+//! own socket there.
 //!
-//! Without it, two that found a socket there to which nobody listens would both replace
-//! it, and one of them would listen where nobody finds it.
+//! Without it, two processes that found a socket to which no process listens would both
+//! replace it, and one of them would listen at a socket that has no name any more.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 use rustix::io::Errno;
 
-/// It is held for a moment. Who holds it longer is none of ours, and not waited for.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long to wait for the lock. This crate holds it for a moment only; a process that
+/// holds it longer is another program's, and is not waited for.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A lock on the directory of a name, as long as this lives. There is none where
+/// A lock on the directory of a path, until this is dropped. Without effect where
 /// directories cannot be locked.
 #[derive(Debug)]
 pub(crate) struct NameLock {
@@ -25,9 +26,9 @@ pub(crate) struct NameLock {
 }
 
 impl NameLock {
-    /// Waits for others on this thread.
-    pub(crate) fn of(path: &Path) -> NameLock {
-        NameLock {
+    /// Takes the lock, and blocks this thread while another process holds it.
+    pub(crate) fn of(path: &Path) -> Self {
+        Self {
             directory: lock(path).ok(),
         }
     }
@@ -43,7 +44,7 @@ fn lock(path: &Path) -> io::Result<OwnedFd> {
     let start = Instant::now();
     loop {
         match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) if start.elapsed() < PATIENCE => {
+            Err(Errno::WOULDBLOCK) if start.elapsed() < LOCK_TIMEOUT => {
                 thread::sleep(Duration::from_millis(1));
             }
             Err(Errno::INTR) => {}

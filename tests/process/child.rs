@@ -28,12 +28,12 @@ fn shell(script: &str) -> Command {
     command
 }
 
-/// A child that runs until it is killed, and a pipe that ends with it and with all that
-/// it has started.
+/// Starts a child that runs until it is killed. Returns it with a pipe that ends when the
+/// child, and all that it has started, have ended.
 fn lasting(command: &mut Command) -> (Child, PipeReader) {
     let (reader, writer) = pipe().unwrap();
     let child = command.stderr(writer).spawn().unwrap();
-    // The command has the other end too.
+    // The command holds the other end too.
     command.stderr(Stdio::null());
     (child, reader)
 }
@@ -51,7 +51,7 @@ async fn poll_once<F: Future>(future: F) -> Poll<F::Output> {
 }
 
 #[coreloop::test]
-async fn the_status_stays_the_same() {
+async fn later_waits_return_the_same_status() {
     let mut child = shell("exit 7").spawn().unwrap();
     assert!(child.id().is_some());
     for _ in 0..2 {
@@ -66,7 +66,7 @@ async fn the_status_stays_the_same() {
 }
 
 #[coreloop::test]
-async fn a_wait_that_was_dropped_costs_nothing() {
+async fn dropping_a_wait_loses_nothing() {
     let mut child = Command::new("cat")
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
@@ -94,7 +94,7 @@ async fn waiting_closes_the_input_first() {
 }
 
 #[coreloop::test]
-async fn what_cannot_be_executed_is_an_error_of_spawn() {
+async fn spawn_fails_if_the_program_cannot_be_executed() {
     let missing = Command::new("coreloop-has-no-such-program").spawn();
     assert_eq!(missing.unwrap_err().kind(), ErrorKind::NotFound);
     let folder = Command::new("/").spawn();
@@ -104,13 +104,13 @@ async fn what_cannot_be_executed_is_an_error_of_spawn() {
 }
 
 #[test]
-fn outside_a_runtime_nothing_is_started() {
+fn spawn_fails_outside_a_runtime() {
     let error = Command::new("true").spawn().unwrap_err();
     assert!(error.to_string().contains("runtime"), "{error}");
 }
 
 #[coreloop::test]
-async fn signals_show_in_the_status() {
+async fn the_status_shows_the_signal() {
     let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
     let none = child.signal(SignalKind::from_raw(0)).unwrap_err();
     assert_eq!(none.kind(), ErrorKind::InvalidInput);
@@ -139,7 +139,7 @@ async fn pipes_are_streams() {
         lines.read_line(&mut echo).await.unwrap();
         assert_eq!(echo, line);
     }
-    // To close is to let the child see the end.
+    // Closing the pipe lets the child read the end of its input.
     AsyncWriteExt::close(&mut stdin).await.unwrap();
     let late = stdin.write(b"late").await.unwrap_err();
     assert_eq!(late.kind(), ErrorKind::BrokenPipe);
@@ -149,9 +149,9 @@ async fn pipes_are_streams() {
     assert!(child.wait().await.unwrap().success());
 }
 
-/// A read waited for output, and a write for room.
+/// The read has to wait for output, and the write for room.
 #[coreloop::test]
-async fn nothing_goes_through_a_pipe_at_once() {
+async fn reads_and_writes_wait_for_the_pipe() {
     let mut child = Command::new("sleep")
         .arg("1000")
         .stdin(Stdio::piped())
@@ -186,7 +186,7 @@ async fn many_buffers_go_through_a_pipe() {
         while left > 0 {
             let buffers = vec![std::io::IoSlice::new(&piece); left];
             let written = stdin.write_vectored(&buffers).await.unwrap();
-            // Only whole pieces are counted on, so write what is missing of the last.
+            // A write may end within a piece, so the rest of the piece is written.
             let rest = (100 - written % 100) % 100;
             stdin.write_all(&piece[..rest]).await.unwrap();
             left -= (written + rest) / 100;
@@ -212,7 +212,7 @@ async fn one_child_reads_what_another_writes() {
 }
 
 #[coreloop::test]
-async fn output_has_all_of_both_pipes() {
+async fn output_reads_both_pipes_to_their_ends() {
     let output = shell("yes | head -c 300000; yes no | head -c 200000 >&2; exit 5")
         .stdin(Stdio::null())
         .output()
@@ -228,7 +228,7 @@ async fn output_has_all_of_both_pipes() {
 }
 
 #[coreloop::test]
-async fn the_options_of_std_arrive() {
+async fn the_options_of_std_are_passed_on() {
     let mut command = Command::from(process::Command::new("sh"));
     command
         .arg0("other")
@@ -245,7 +245,7 @@ async fn the_options_of_std_arrive() {
 }
 
 #[coreloop::test]
-async fn a_child_that_is_dropped_runs_on_unless_asked() {
+async fn a_dropped_child_runs_on_unless_it_is_killed_on_drop() {
     let mut command = Command::new("sleep");
     command.arg("1000");
     let (child, life) = lasting(&mut command);
@@ -268,14 +268,14 @@ async fn a_child_that_is_dropped_runs_on_unless_asked() {
     collected(pid).await;
 }
 
-/// Waits until a process is no child of ours any more.
+/// Waits until a process is not a child of this one any more.
 async fn collected(pid: Pid) {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     yield_until(|| waitid(WaitId::Pid(pid), options).err() == Some(Errno::CHILD)).await;
 }
 
 #[coreloop::test]
-async fn dropping_a_future_of_a_command_kills_if_asked() {
+async fn dropping_the_future_of_a_command_kills_on_drop() {
     let (life, writer) = pipe().unwrap();
     let mut command = Command::new("sleep");
     let future = command
@@ -289,7 +289,7 @@ async fn dropping_a_future_of_a_command_kills_if_asked() {
 }
 
 #[coreloop::test]
-async fn a_group_ends_as_one() {
+async fn a_group_is_killed_as_a_whole() {
     let script = "sleep 1000 & sleep 1000 & wait";
     let (mut child, life) = lasting(shell(script).process_group(0));
     child.kill_group().await.unwrap();
@@ -315,7 +315,7 @@ async fn a_group_can_be_killed_after_its_leader() {
 }
 
 #[coreloop::test]
-async fn a_group_that_is_over_is_left_alone() {
+async fn a_group_that_has_ended_is_not_signalled() {
     let mut child = Command::new("true").process_group(0).spawn().unwrap();
     child.wait().await.unwrap();
     child.start_kill_group().unwrap();
@@ -334,7 +334,7 @@ async fn without_a_group_only_the_child_is_killed() {
 }
 
 #[coreloop::test]
-async fn many_children_at_once() {
+async fn many_children_run_at_once() {
     let mut children = JoinSet::new();
     for number in 0..100 {
         let mut child = shell(&format!("exit {number}")).spawn().unwrap();
@@ -349,7 +349,7 @@ async fn many_children_at_once() {
     assert_eq!(seen, 100);
 }
 
-/// A task that waits for a dropped child once held the shutdown up to its deadline.
+/// The task that waits for a dropped child delayed the shutdown to its deadline.
 #[test]
 fn the_end_of_a_runtime_does_not_wait_for_children() {
     let runtime = coreloop::Runtime::new().unwrap();
@@ -367,14 +367,15 @@ fn the_end_of_a_runtime_does_not_wait_for_children() {
     assert_ends(life.1);
 }
 
-/// It waits for nothing, so it may be dropped, and asked, without its loop.
+/// A child that is not waited for can be dropped, and polled for its status, without its
+/// loop.
 #[test]
 fn a_child_may_outlive_its_runtime() {
     let (mut child, life) =
         coreloop::block_on(async { lasting(Command::new("sleep").arg("1000").kill_on_drop(true)) });
     assert_eq!(child.try_wait().unwrap(), None);
     let mut waited = coreloop::block_on(async {
-        // On another loop than its own.
+        // On a loop other than its own.
         assert!(child.wait().await.is_err());
         child
     });
@@ -383,9 +384,9 @@ fn a_child_may_outlive_its_runtime() {
     drop(waited);
 }
 
-/// A status is ready without end; the loop once stood still for whoever asks in a loop.
+/// A status is always ready; a task that waited again and again once blocked the loop.
 #[coreloop::test]
-async fn waiting_takes_turns_with_others() {
+async fn repeated_waits_let_other_tasks_run() {
     let mut child = Command::new("true").spawn().unwrap();
     child.wait().await.unwrap();
     let waits = Rc::new(Cell::new(0));

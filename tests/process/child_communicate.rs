@@ -1,4 +1,4 @@
-//! Input, output and end of a child at once: `Child::communicate`.
+//! `Child::communicate`, which writes the input, reads the output and waits for the end.
 #![cfg(not(miri))]
 
 use std::future::poll_fn;
@@ -25,8 +25,8 @@ fn shell(script: &str) -> Command {
     command
 }
 
-/// `communicate` reads while it writes, so a child that answers all the time fills no
-/// pipe for good.
+/// `communicate` reads while it writes, so a child that writes all the time does not fill a
+/// pipe and block.
 #[coreloop::test]
 async fn sixty_four_mebibytes_go_both_ways() {
     let pages: Vec<u8> = (0..=255).flat_map(|page| [page; 256]).collect();
@@ -43,8 +43,8 @@ async fn sixty_four_mebibytes_go_both_ways() {
 }
 
 #[coreloop::test]
-async fn all_pipes_are_served_at_once() {
-    // It writes both outputs before it reads, and again afterwards.
+async fn all_pipes_are_read_and_written_at_once() {
+    // The child writes both outputs before it reads, and again afterwards.
     let script = "yes | head -c 300000; yes | head -c 300000 >&2; wc -c; yes | head -c 200000 >&2";
     let child = shell(script).stderr(Stdio::piped()).spawn().unwrap();
     let output = child.communicate(vec![b'x'; 500_000]).await.unwrap();
@@ -54,8 +54,8 @@ async fn all_pipes_are_served_at_once() {
     assert_eq!(output.stderr.len(), 500_000);
 }
 
-/// Starts a child that says `partial`, then is heard of by the blocking work, and then
-/// goes on for ever. The clock stands still until the work is over, and then jumps.
+/// Starts a child that writes `partial`, then a byte to the blocking work, and then runs for
+/// ever. The paused clock waits until the blocking work has finished, and then jumps.
 fn starts_talking(command: &mut Command) -> (Child, impl Future<Output = io::PipeReader>) {
     let (mut reader, writer) = pipe().unwrap();
     let child = command.stderr(writer).spawn().unwrap();
@@ -72,12 +72,12 @@ async fn times_out(command: &mut Command) -> (CommunicateError, io::PipeReader) 
     let (child, heard) = starts_talking(command);
     let talk = child.communicate("never read").timeout(5 * SECOND);
     let (result, life) = coreloop::join!(talk, heard);
-    // A clock that jumps need not wait for the end of what was killed.
+    // The paused clock may jump over the end of the killed child.
     assert!((5 * SECOND..=6 * SECOND).contains(&start.elapsed()));
     (result.unwrap_err(), life)
 }
 
-/// A timeout kills the child, and keeps what was read until then.
+/// A timeout kills the child, and keeps the output read until then.
 #[coreloop::test(start_paused = true)]
 async fn a_timeout_kills_and_keeps_what_was_read() {
     let mut command = shell("printf partial; printf x >&2; exec sleep 1000");
@@ -93,14 +93,14 @@ async fn a_timeout_kills_and_keeps_what_was_read() {
     assert_eq!(error.into_output().0, b"partial");
 }
 
-/// Spends the budget of the poll but for `left` units.
+/// Spends the budget of the poll, except `left` units.
 fn spend_but(left: usize, cx: &mut Context<'_>) {
     for _ in left..128 {
         let _ = coop::poll_proceed(cx);
     }
 }
 
-/// A child whose output comes faster than it is read was never too late.
+/// A child whose output came faster than it was read never timed out.
 #[coreloop::test]
 async fn a_child_whose_output_spends_the_budget_still_times_out() {
     let child = shell("exec yes").spawn().unwrap();
@@ -109,7 +109,7 @@ async fn a_child_whose_output_spends_the_budget_still_times_out() {
     let deadline = Deadline::new();
     let result = poll_fn(|cx| {
         deadline.check();
-        // Two reads that never have to wait are more than that.
+        // Two reads that are always ready spend more than that.
         spend_but(1, cx);
         cx.waker().wake_by_ref();
         Pin::new(&mut communicate).poll(cx)
@@ -117,10 +117,10 @@ async fn a_child_whose_output_spends_the_budget_still_times_out() {
     assert!(result.await.unwrap_err().is_timeout());
 }
 
-/// A child that has ended in time was killed, and called late, if the task had spent
-/// its budget on other things when it looked.
+/// A child that has ended in time was reported as a timeout if the task had spent its budget
+/// on other operations when it polled.
 #[coreloop::test(start_paused = true)]
-async fn a_task_without_budget_takes_nothing_for_late() {
+async fn a_task_without_budget_reports_no_timeout() {
     let (stdin, release) = pipe().unwrap();
     let child = Command::new("cat")
         .stdin(stdin)
@@ -140,8 +140,8 @@ async fn a_task_without_budget_takes_nothing_for_late() {
         waitid(WaitId::Pid(pid), options).unwrap();
     });
     ended.await.unwrap();
-    // The loop may have taken this wake together with an earlier event. To wait for
-    // another one it asks the kernel again, and learns that the child has ended.
+    // The loop may have handled this wake together with an earlier event. To wait for
+    // another event it polls the kernel again, which reports that the child has ended.
     spawn_blocking(|| ()).await.unwrap();
     advance(2 * SECOND).await;
     poll_fn(|cx| {
@@ -167,19 +167,19 @@ async fn a_timeout_kills_the_group_if_there_is_one() {
     let mut command = shell("sleep 1000 & printf partial; printf x >&2; sleep 1000");
     let (error, mut life) = times_out(command.process_group(0)).await;
     assert_eq!(error.stdout(), b"partial");
-    // All who held it are gone.
+    // All processes that held it have ended.
     assert_eq!(life.read(&mut [0; 1]).unwrap(), 0);
 }
 
 #[coreloop::test(start_paused = true)]
-async fn what_a_killed_child_leaves_behind_holds_nobody_up() {
+async fn processes_left_behind_by_a_killed_child_do_not_delay_the_error() {
     let script = "sleep 1000 & echo $!; printf x >&2; exec sleep 1000";
     let (error, _) = times_out(&mut shell(script)).await;
     kill_sleeper(error.stdout());
 }
 
 #[coreloop::test]
-async fn a_child_in_time_is_no_timeout() {
+async fn a_child_that_ends_in_time_is_no_timeout() {
     let child = shell("cat; exit 4").spawn().unwrap();
     let output = child.communicate("in time").timeout(3600 * SECOND).await;
     let output = output.unwrap();
@@ -189,10 +189,10 @@ async fn a_child_in_time_is_no_timeout() {
     );
 }
 
-/// A grandchild goes on to hold the pipe: `communicate` waits for the end of the child,
-/// and then only so long for the pipe.
+/// A grandchild holds the pipe: `communicate` waits for the end of the child, and then only
+/// for a limited time for the pipe.
 #[coreloop::test(start_paused = true)]
-async fn a_grandchild_holds_the_output_within_a_bound() {
+async fn a_grandchild_that_holds_the_pipe_is_waited_for_within_a_limit() {
     for drain in [None, Some(3 * SECOND), Some(Duration::ZERO)] {
         let child = shell("sleep 1000 & echo $!; exit 6").spawn().unwrap();
         let start = Instant::now();
@@ -208,15 +208,15 @@ async fn a_grandchild_holds_the_output_within_a_bound() {
     }
 }
 
-/// Kills the process whose number was printed.
+/// Kills the process whose id was printed.
 fn kill_sleeper(stdout: &[u8]) {
     let number = String::from_utf8_lossy(stdout).trim().parse().unwrap();
     kill_process(Pid::from_raw(number).unwrap(), Signal::KILL).unwrap();
 }
 
 #[coreloop::test]
-async fn output_of_a_grandchild_within_the_bound_is_read() {
-    // The child has ended long before the other is through.
+async fn output_of_a_grandchild_within_the_limit_is_read() {
+    // The child ends long before the grandchild.
     let child = shell("exec 3<&0; (cat <&3; echo late) & exit 0")
         .spawn()
         .unwrap();
@@ -225,8 +225,7 @@ async fn output_of_a_grandchild_within_the_bound_is_read() {
     assert_eq!(output.stdout.len(), (1 << 20) + "late\n".len());
 }
 
-/// A child that closes its input early is no error, and what is left of the input is
-/// dropped.
+/// A child that closes its input early is no error, and the rest of the input is dropped.
 #[coreloop::test]
 async fn a_child_that_closes_its_input_early_is_no_error() {
     for script in [
@@ -246,7 +245,7 @@ async fn a_child_that_closes_its_input_early_is_no_error() {
 /// A write to a pipe without readers is an error of the write, and `SIGPIPE` does not
 /// end the process.
 #[coreloop::test]
-async fn a_write_without_readers_is_an_error_and_not_the_end() {
+async fn a_write_without_readers_is_an_error_and_not_a_signal() {
     let mut child = shell("exec <&-; echo closed; exec sleep 1000")
         .kill_on_drop(true)
         .spawn()
@@ -254,7 +253,7 @@ async fn a_write_without_readers_is_an_error_and_not_the_end() {
     let said = child.stdout.as_mut().unwrap().read(&mut [0; 16]).await;
     assert_eq!(said.unwrap(), "closed\n".len());
     let stdin = child.stdin.as_mut().unwrap();
-    // Children of other tests may hold the other end too, until they execute.
+    // Children of other tests may hold the other end too, until they call exec.
     let deadline = Deadline::new();
     let error = loop {
         deadline.check();
@@ -269,7 +268,7 @@ async fn a_write_without_readers_is_an_error_and_not_the_end() {
 #[coreloop::test]
 async fn input_needs_a_pipe() {
     let child = Command::new("true").spawn().unwrap();
-    let error = child.communicate("for nobody").await.unwrap_err();
+    let error = child.communicate("never read").await.unwrap_err();
     assert!(!error.is_timeout());
     assert_eq!(io::Error::from(error).kind(), ErrorKind::InvalidInput);
     let child = Command::new("true").spawn().unwrap();

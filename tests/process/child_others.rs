@@ -1,4 +1,4 @@
-//! Children beside those of others: other threads, and code that waits by itself.
+//! Children beside the children of other threads, and of code that waits by itself.
 #![cfg(not(miri))]
 #![expect(unsafe_code, reason = "`fork` is unsafe")]
 
@@ -24,14 +24,15 @@ fn pid(child: &Child) -> Pid {
     Pid::from_raw(child.id().unwrap().try_into().unwrap()).unwrap()
 }
 
-/// Blocks until a child has ended, and leaves its status. An error: it was collected.
+/// Blocks until a child has ended, and leaves its status uncollected. Returns an error if
+/// the status was collected.
 fn await_end(pid: Pid) -> Result<(), Errno> {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
     waitid(WaitId::Pid(pid), options).map(drop)
 }
 
-/// A child outlives the thread that started it: the kernel would kill a child that had
-/// asked for a signal at the end of its parent, by which the kernel means that thread.
+/// A child outlives the thread that started it. If a child had asked for a signal at the
+/// end of its parent, the kernel would send it at the end of that thread.
 #[test]
 fn a_child_survives_the_thread_that_started_it() {
     let (stdin, mut input) = pipe().unwrap();
@@ -50,15 +51,15 @@ fn a_child_survives_the_thread_that_started_it() {
     drop(input);
     assert_eq!(output.read(&mut echo).unwrap(), 0);
 
-    // Its loop is gone, so the next spawn collects it, which may be another test's.
+    // Its loop has ended, so the next spawn collects it, perhaps in another test.
     let ended = await_end(pid);
     assert!(matches!(ended, Ok(()) | Err(Errno::CHILD)), "{ended:?}");
     coreloop::block_on(async { Command::new("true").status().await }).unwrap();
     assert_eq!(await_end(pid), Err(Errno::CHILD));
 }
 
-/// The loop collects its own children only, so all other children keep their statuses
-/// for the code that waits for them.
+/// The loop collects only its own children, so all other children keep their statuses for
+/// the code that waits for them.
 #[coreloop::test]
 async fn children_of_others_keep_their_statuses() {
     let mut by_std = Vec::new();
@@ -73,7 +74,7 @@ async fn children_of_others_keep_their_statuses() {
         by_std.push(foreign().unwrap());
         by_number.push(Pid::from_child(&foreign().unwrap()));
         ours.push(exits(code).spawn().unwrap());
-        // These are left to be collected by the loop.
+        // Dropped, so the loop collects these.
         drop(exits(code).spawn().unwrap());
     }
     for (child, code) in ours.iter_mut().zip(0..) {
@@ -88,10 +89,10 @@ async fn children_of_others_keep_their_statuses() {
     }
 }
 
-/// A child may end before the loop has looked at its pidfd, or has even registered it,
-/// and the end is seen nevertheless.
+/// The end of a child is noticed even if it comes before the loop has registered the pidfd,
+/// or has polled it.
 #[coreloop::test]
-async fn an_end_before_anybody_watches_is_seen() {
+async fn an_end_before_the_first_wait_is_noticed() {
     let mut child = exits(9).spawn().unwrap();
     await_end(pid(&child)).unwrap();
     assert_eq!(child.wait().await.unwrap().code(), Some(9));
@@ -112,7 +113,8 @@ async fn an_end_before_anybody_watches_is_seen() {
     assert_eq!(wait.await.unwrap().code(), Some(9));
 }
 
-/// A status that somebody else collected is an error, and not a wait without end.
+/// If other code has collected the status, `wait` returns an error, and does not wait for
+/// ever.
 #[coreloop::test]
 async fn a_stolen_status_is_an_error() {
     let mut child = exits(0).spawn().unwrap();
@@ -122,20 +124,20 @@ async fn a_stolen_status_is_an_error() {
         assert_eq!(error.raw_os_error(), Some(Errno::CHILD.raw_os_error()));
     }
     child.try_wait().unwrap_err();
-    // Its number may be another's by now.
+    // Its process id may belong to another process by now.
     assert_eq!(child.id(), None);
     child.start_kill().unwrap();
     let gone = child.signal(SignalKind::terminate()).unwrap_err();
     assert_eq!(gone.raw_os_error(), Some(Errno::SRCH.raw_os_error()));
 }
 
-/// `fork` refuses to copy a process of several threads, such as those of the harness
+/// `fork` refuses to copy a process with several threads: the threads of the test harness,
 /// and one more to be sure.
 #[test]
 fn fork_is_refused_with_more_than_one_thread() {
     let (sender, receiver) = std::sync::mpsc::channel::<()>();
     let other = thread::spawn(move || receiver.recv());
-    // SAFETY: it is refused, which the test is about.
+    // SAFETY: the call is refused, which this test checks.
     let error = match unsafe { fork() } {
         Ok(Fork::Child) => process::exit(1),
         Ok(Fork::Parent(_)) => panic!("a process of several threads was copied"),
@@ -151,7 +153,7 @@ fn fork_is_refused_with_more_than_one_thread() {
 
 #[coreloop::test]
 async fn fork_is_refused_in_a_runtime() {
-    // SAFETY: likewise.
+    // SAFETY: the call is refused, which this test checks.
     let error = match unsafe { fork() } {
         Ok(Fork::Child) => process::exit(1),
         Ok(Fork::Parent(_)) => panic!("a runtime was copied"),

@@ -1,4 +1,4 @@
-//! The control socket of a master, and `examples/ctl.rs`, which asks at it.
+//! The control socket of a master, and its client `examples/ctl.rs`.
 #![cfg(all(target_os = "linux", not(miri)))]
 
 use std::collections::HashSet;
@@ -13,7 +13,7 @@ use coreloop_test_support::program::{PATIENCE, connect, exchange, program};
 use rustix::process::Signal;
 
 #[test]
-fn ctl_does_all_that_the_socket_can() {
+fn ctl_sends_every_request() {
     let app = App::new();
     let mut master = Master::start(app.command(&["--workers=1"]));
     let address = master.address();
@@ -31,7 +31,7 @@ fn ctl_does_all_that_the_socket_can() {
 
     let before = worker_at(address);
     said(&ctl(&app, &["reload"]));
-    // Until then it may accept another connection.
+    // Until it drains it may accept another connection.
     await_end(before);
     assert_ne!(worker_at(address), before);
 
@@ -55,7 +55,7 @@ fn ctl_does_all_that_the_socket_can() {
 }
 
 #[test]
-fn bad_clients_cost_nothing_but_their_connection() {
+fn an_invalid_client_loses_only_its_own_connection() {
     let app = App::new();
     let mut master = Master::start(app.command(&["--workers=2"]));
     let address = master.address();
@@ -81,18 +81,18 @@ fn bad_clients_cost_nothing_but_their_connection() {
         stream.write_all(nonsense).unwrap();
         stream.shutdown(std::net::Shutdown::Write).unwrap();
         let mut answer = Vec::new();
-        // The end may come as a reset, as not all was read.
+        // The end may be a reset, as the master has not read everything.
         let _ = stream.read_to_end(&mut answer);
         let answer = String::from_utf8(answer).unwrap();
         assert!(answer.starts_with("error: "), "{answer:?}");
         assert_eq!(answer.lines().count(), 1, "{answer:?}");
     }
-    // One that goes before its answer comes.
+    // A client that disconnects before its answer comes.
     let mut hasty = UnixStream::connect(app.control()).unwrap();
     hasty.write_all(b"status\nstatus\nscale 1").unwrap();
     drop(hasty);
 
-    // Nothing has happened to anybody else.
+    // The workers and other clients are not affected.
     assert_eq!(app.workers().into_iter().collect::<HashSet<_>>(), workers);
     assert_eq!(exchange(&mut client, b"2"), b"2");
     drop((silent, client));
@@ -101,7 +101,7 @@ fn bad_clients_cost_nothing_but_their_connection() {
 }
 
 #[test]
-fn a_socket_in_use_is_not_taken_and_one_left_behind_is() {
+fn a_socket_in_use_is_refused_and_a_stale_one_is_replaced() {
     let app = App::new();
     let mut first = Master::start(app.command(&["--workers=1"]));
     first.address();
@@ -123,9 +123,9 @@ fn a_socket_in_use_is_not_taken_and_one_left_behind_is() {
     assert!(!app.control().exists());
 }
 
-/// Both once served, of which one could not be asked for anything.
+/// Both masters served, and one of them could not be reached.
 #[test]
-fn of_two_masters_that_find_a_socket_left_behind_one_serves() {
+fn of_two_masters_that_find_a_stale_socket_one_serves() {
     let app = App::new();
     for _ in 0..5 {
         drop(UnixListener::bind(app.control()).unwrap());
@@ -148,10 +148,10 @@ fn of_two_masters_that_find_a_socket_left_behind_one_serves() {
     }
 }
 
-/// With any number of descriptors the app serves, and obeys a signal, or it ends and
-/// says why. It once ran on without listening for signals.
+/// With any limit of descriptors the app either serves and obeys signals, or ends with an
+/// error. It once continued without handling signals.
 #[test]
-fn too_few_descriptors_are_an_error_and_no_half_of_a_master() {
+fn a_master_with_too_few_descriptors_serves_fully_or_ends() {
     let app = App::new();
     let mut served = 0;
     for most in (4..64).step_by(2) {
@@ -173,7 +173,7 @@ fn too_few_descriptors_are_an_error_and_no_half_of_a_master() {
     assert!(served > 0);
 }
 
-/// The next line that has some of the words.
+/// Returns the next line that has one of the words.
 fn line_of(master: &mut Master, words: &[&str]) -> String {
     loop {
         let line = master.line("");

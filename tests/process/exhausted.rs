@@ -1,4 +1,4 @@
-//! Workers that have no descriptors left.
+//! Workers that have no free descriptors.
 #![cfg(all(target_os = "linux", not(miri)))]
 
 use std::io::{Read, Write};
@@ -11,7 +11,7 @@ use coreloop_test_support::process::proc::{children, descriptors, is_asleep};
 use coreloop_test_support::program::{connect, program};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Of each process.
+/// The limit of descriptors of each process.
 const DESCRIPTORS: usize = 64;
 
 fn start(arguments: &[&str]) -> (Master, SocketAddr) {
@@ -30,8 +30,8 @@ fn is_full(worker: Pid) -> bool {
     descriptors(worker).len() == DESCRIPTORS
 }
 
-/// Connects until the workers accept no more, and eight times more. The first are those
-/// that were answered.
+/// Connects until the workers accept no more, and eight times more. Returns the connections
+/// that were answered, with the worker, and the others.
 fn exhaust(address: SocketAddr, workers: &[Pid]) -> (Vec<(Pid, TcpStream)>, Vec<TcpStream>) {
     let (mut served, mut waiting) = (Vec::new(), Vec::new());
     let deadline = Deadline::new();
@@ -39,7 +39,7 @@ fn exhaust(address: SocketAddr, workers: &[Pid]) -> (Vec<(Pid, TcpStream)>, Vec<
         deadline.check();
         let stream = ask(address);
         stream.set_nonblocking(true).unwrap();
-        // It is answered, or it may have come to a worker that is full.
+        // Either it is answered, or it may have come to a worker that is full.
         let is_answered = || stream.peek(&mut [0]).is_ok();
         wait_until(|| is_answered() || workers.iter().any(|&worker| is_full(worker)));
         let is_answered = is_answered();
@@ -51,7 +51,7 @@ fn exhaust(address: SocketAddr, workers: &[Pid]) -> (Vec<(Pid, TcpStream)>, Vec<
         }
     }
     waiting.extend((0..8).map(|_| ask(address)));
-    // A worker that is asleep has failed to accept, because something is in its queue.
+    // A full worker that is asleep has tried to accept and failed, as its queue is not empty.
     wait_until(|| {
         workers
             .iter()
@@ -66,7 +66,7 @@ fn ask(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// The process that answers.
+/// Reads which process answers.
 fn answer(mut stream: &TcpStream) -> Pid {
     let mut answer = [0; 64];
     let count = stream.read(&mut answer).unwrap();
@@ -74,10 +74,10 @@ fn answer(mut stream: &TcpStream) -> Pid {
     Pid::from_raw(text.split(' ').next().unwrap().parse().unwrap()).unwrap()
 }
 
-/// A worker that could not accept for want of descriptors accepts as soon as it has some,
-/// though the kernel does not announce the same connections again.
+/// A worker that could not accept for lack of descriptors accepts as soon as it has some,
+/// although the kernel does not report the same connections again.
 #[test]
-fn a_worker_without_descriptors_goes_on_as_soon_as_it_has_some() {
+fn a_worker_without_descriptors_accepts_again_as_soon_as_it_has_some() {
     let (mut app, address) = start(&["--workers", "1"]);
     app.ready(1);
     let workers = children(app.pid());
@@ -94,11 +94,11 @@ fn a_worker_without_descriptors_goes_on_as_soon_as_it_has_some() {
     assert!(app.seen().iter().all(|line| !line.contains("killed")));
 }
 
-/// A worker without descriptors has no room for the sockets of a sibling that is down,
-/// and serves on with its own. It took the lack for the end of its master, and ended
-/// with all its connections.
+/// A worker without descriptors has no room for the sockets of a worker that is down, and
+/// continues with its own. It once took the lack for the end of its master, and ended with
+/// all its connections.
 #[test]
-fn a_worker_without_descriptors_serves_on_though_a_sibling_is_down() {
+fn a_worker_without_descriptors_continues_while_another_is_down() {
     let long = ["--backoff=600000", "--longest-backoff=600000"];
     let (mut app, address) = start(&[&["--workers=2", "--restarts=0"], &long[..]].concat());
     app.ready(2);

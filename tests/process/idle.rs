@@ -1,4 +1,4 @@
-//! A master and workers with nothing to do sleep, but for the heartbeat.
+//! An idle master and idle workers sleep, except for the heartbeat.
 
 #![cfg(all(target_os = "linux", not(miri)))]
 
@@ -10,15 +10,14 @@ use coreloop_test_support::process::storm::Storm;
 use coreloop_test_support::process::supervised::Server;
 use rustix::process::Pid;
 
-/// A quarter of the second that a worker may be silent.
+/// A quarter of the time that a worker may be silent, which is a second.
 const BEAT: Duration = Duration::from_millis(250);
 
 fn all_wake_ups(pids: &[Pid]) -> Vec<u64> {
     pids.iter().map(|&pid| wake_ups(pid)).collect()
 }
 
-/// Waits until each process has been woken so many times more; says how often
-/// each was.
+/// Waits until each process has been woken `more` times. Returns how often each was woken.
 fn await_wake_ups(pids: &[Pid], more: u64) -> Vec<u64> {
     let from = all_wake_ups(pids);
     wait_for(|| {
@@ -28,7 +27,7 @@ fn await_wake_ups(pids: &[Pid], more: u64) -> Vec<u64> {
     })
 }
 
-/// An app that has answered some requests: it is idle, not untouched.
+/// Starts an app and lets it answer some requests, so that it is idle but has worked.
 fn start(heartbeat: &str) -> Server {
     let server = Server::start(&["--workers=2", heartbeat]);
     let storm = Storm::start(server.address, &["--clients=16", "--answers=200"]);
@@ -36,26 +35,26 @@ fn start(heartbeat: &str) -> Server {
     server
 }
 
-/// The kernel wakes an idle worker for its heartbeat and an idle master for those of the
-/// workers, and neither of them for anything else: the test looks on until every worker
-/// has beaten 20 times. A machine that is slow gives more time to no more beats.
+/// The kernel wakes an idle worker for its heartbeat and an idle master for the heartbeats of
+/// the workers, and for nothing else. The test runs until every worker has sent 20
+/// heartbeats, so a slow machine only takes longer.
 #[test]
 fn nothing_wakes_but_the_heartbeat() {
     let server = start("--heartbeat=1000");
     let (master, workers) = (server.first.pid(), server.app.all_workers());
     assert_eq!(workers.len(), 2);
-    // What the requests have left to do is over at the first beats.
+    // The work that the requests have left has finished by the first heartbeats.
     await_wake_ups(&workers, 2);
     let (start, before) = (Instant::now(), wake_ups(master));
     let beats = await_wake_ups(&workers, 20);
     let of_master = wake_ups(master) - before;
-    // One more that was about to come, and one for the way to sleep.
+    // One more heartbeat that was about to come, and one wake before the sleep.
     let due = u64::try_from(start.elapsed().as_nanos() / BEAT.as_nanos()).unwrap() + 2;
     assert!(
         beats.iter().all(|&count| count <= due),
         "{beats:?} wake-ups of workers with {due} beats due"
     );
-    // It looks for silent workers once in the time that they may be silent.
+    // The master checks for silent workers once in the time that they may be silent.
     let looks = due / 4 + 1;
     assert!(
         of_master <= 2 * due + looks,
@@ -63,8 +62,8 @@ fn nothing_wakes_but_the_heartbeat() {
     );
 }
 
-/// Without a heartbeat nothing wakes at all: not while the workers of another app, which
-/// have one, beat five times.
+/// Without a heartbeat nothing wakes the processes while the workers of another app send
+/// five heartbeats.
 #[test]
 fn nothing_wakes_without_a_heartbeat() {
     let server = start("--no-heartbeat");
@@ -73,7 +72,7 @@ fn nothing_wakes_without_a_heartbeat() {
     let clock = start("--heartbeat=1000");
     let beating = clock.app.all_workers();
     let deadline = Deadline::new();
-    // The requests have left something to do, which takes as long as it does.
+    // The requests have left work, and it is not known how long that takes.
     loop {
         let before = all_wake_ups(&all);
         await_wake_ups(&beating, 5);

@@ -1,5 +1,5 @@
-//! Process 1 of a container, by a name space of processes. Where those are not
-//! allowed the tests say so and do nothing.
+//! Process 1 of a container, in a PID namespace. Where namespaces are not allowed, the tests
+//! print that and do nothing.
 #![cfg(all(target_os = "linux", not(miri)))]
 
 use std::fs;
@@ -15,8 +15,8 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 const UNSHARE: [&str; 4] = ["-Upf", "--map-root-user", "--mount-proc", "--"];
 
-/// The kernel ignores a signal to process 1 that has no handler, so the first process
-/// of a container passes signals on: the master, which is its child, stops.
+/// The kernel ignores a signal to process 1 that has no handler. So the first process of a
+/// container forwards signals to the master, its child, which stops.
 #[test]
 fn process_1_is_not_the_master_and_stops_it_by_a_signal() {
     for signal in [Signal::TERM, Signal::INT] {
@@ -39,7 +39,7 @@ fn signals_reach_the_master() {
     let before = worker_at(address);
     kill_process(container.init(), Signal::HUP).unwrap();
     container.master.line("all workers were replaced");
-    // The old one may accept another connection until it reads that it is to drain.
+    // The old worker may accept another connection until it reads the message to drain.
     wait_until(|| worker_at(address) != before);
     kill_process(container.init(), Signal::TTIN).unwrap();
     container.master.line("there are 2 workers");
@@ -49,7 +49,7 @@ fn signals_reach_the_master() {
     assert_eq!(container.master.end().code(), Some(0));
 }
 
-/// Process 1 reaps an orphan, which is its child since the parent ended.
+/// Process 1 reaps an orphan, which becomes its child when the parent ends.
 #[test]
 fn orphans_are_reaped() {
     let Some((mut container, app, address)) = start(&["--workers=1"]) else {
@@ -58,20 +58,20 @@ fn orphans_are_reaped() {
     let init = container.init();
     let within = ask_worker(address, b'd');
     assert!(within.parse::<u32>().unwrap() > 1, "{within}");
-    // Its parent is process 1 now, which is in the name space of the test, too.
+    // Its parent is process 1 now, which the namespace of the test shows too.
     let orphan = wait_for(|| {
         let mut children = children(init).into_iter();
         children.find(|&child| is_called(child, "sleep"))
     });
     kill_process(orphan, Signal::KILL).unwrap();
-    // No event says that a process was reaped.
+    // There is no event for the reaping of a process.
     wait_until(|| test_kill_process(orphan).is_err());
     app.ask("stop").unwrap();
     assert_eq!(container.master.end().code(), Some(0));
 }
 
 #[test]
-fn it_ends_with_the_status_of_the_master() {
+fn init_ends_with_the_status_of_the_master() {
     let failing = ["--workers=1", "--fail-before-ready", "--backoff=1"];
     let Some((mut container, _app)) = launch(&failing) else {
         return;
@@ -86,14 +86,14 @@ fn it_ends_with_the_status_of_the_master() {
 }
 
 #[test]
-fn it_goes_on_with_the_master_of_an_upgrade() {
+fn init_continues_with_the_new_master_of_an_upgrade() {
     let Some((mut container, app, address)) = start(&["--workers=1"]) else {
         return;
     };
     for _ in 0..2 {
         let old = children(container.init());
         app.ask("upgrade").unwrap();
-        // Its only child is the new one when the old one is reaped.
+        // Once the old master is reaped, the new one is the only child.
         wait_until(|| {
             let masters = children(container.init());
             masters.len() == 1 && masters != old
@@ -104,10 +104,10 @@ fn it_goes_on_with_the_master_of_an_upgrade() {
     assert_eq!(container.master.end().code(), Some(0));
 }
 
-/// The old master, which still has a connection, is asked to stop. That is meant for
-/// the new one, too.
+/// The old master, which still has a connection, is asked to stop. The request is for the new
+/// master too.
 #[test]
-fn a_stop_in_the_midst_of_an_upgrade_stops_both_masters() {
+fn a_stop_during_an_upgrade_stops_both_masters() {
     let Some((mut container, app, address)) = start(&["--workers=1"]) else {
         return;
     };
@@ -120,12 +120,12 @@ fn a_stop_in_the_midst_of_an_upgrade_stops_both_masters() {
 }
 
 struct Container {
-    /// The one that makes the name space, and waits for its process 1.
+    /// The process that creates the namespace, and waits for its process 1.
     master: Master,
 }
 
 impl Container {
-    /// Process 1, by the number that it has outside.
+    /// Returns process 1, by its id outside of the namespace.
     fn init(&self) -> Pid {
         let children = children(self.master.pid());
         assert_eq!(children.len(), 1);
@@ -144,7 +144,7 @@ fn launch(arguments: &[&str]) -> Option<(Container, App)> {
     let mut probe = Command::new("unshare");
     probe.args(UNSHARE).arg("true").stderr(Stdio::null());
     if !probe.status().is_ok_and(|status| status.success()) {
-        eprintln!("skipped: no name spaces of users and processes are to be had here");
+        eprintln!("skipped: no user and PID namespaces are available here");
         return None;
     }
     let app = App::new();

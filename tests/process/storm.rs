@@ -1,9 +1,9 @@
-//! Supervised workers in a storm of clients: they are killed, and no connection
-//! is lost but those that they had accepted; they are reloaded and scaled, and
-//! none is lost at all.
+//! Supervised workers under the load of many clients. When workers are killed, only the
+//! connections that they had accepted are lost; when they are reloaded or scaled, no
+//! connection is lost.
 //!
-//! The pace is that of the storm: what comes next waits for answers, not for time.
-//! How often something happens depends on `CORELOOP_TEST_FULL`.
+//! Each step waits for a number of answers, not for a time. The number of steps depends on
+//! `CORELOOP_TEST_FULL`.
 
 #![cfg(all(target_os = "linux", not(miri)))]
 
@@ -15,12 +15,12 @@ use coreloop_test_support::process::supervised::Server;
 use coreloop_test_support::size;
 use rustix::process::Signal;
 
-/// How many clients there are in all of them.
+/// The number of clients in each of these tests.
 const CLIENTS: &str = "--clients=256";
 
-/// Kills workers 38 times or five times, each at a time when most of the clients are in
-/// the queues of the sockets: a worker serves one after another. With `serial` unset
-/// it accepts all that come.
+/// Kills workers 38 times, or five times. With `serial`, a worker serves one client after
+/// another, so most clients are in the queues of the sockets at each kill. Without it, a
+/// worker accepts all connections.
 fn kill_workers(workers: u32, serial: bool) {
     let kills = size::pick(5, 38);
     let count = workers.to_string();
@@ -35,7 +35,7 @@ fn kill_workers(workers: u32, serial: bool) {
     let mut storm = Storm::start(server.address, &arguments);
     let (mut waiting, mut restarted) = (0, 0);
     let summary = loop {
-        let said = storm.hear();
+        let said = storm.next_line();
         match said.what.as_str() {
             "killed" => waiting += said.number("waiting"),
             "restarted" => restarted += 1,
@@ -61,36 +61,36 @@ fn kill_workers(workers: u32, serial: bool) {
     assert_eq!(server.app.all_workers().len(), workers as usize);
 }
 
-/// The queue of a socket outlives the worker that is killed, because the master has the
-/// socket too: no connection in it is lost.
+/// The queue of a socket outlives a killed worker, because the master has the socket open
+/// too: no connection in it is lost.
 #[test]
-fn a_worker_that_is_killed_loses_nothing_in_its_queue() {
+fn a_killed_worker_loses_no_queued_connection() {
     kill_workers(1, true);
 }
 
-/// As above, with one worker that goes on while the other is started again.
+/// Like the test above, with one worker that continues while the other is started again.
 #[test]
-fn two_workers_that_are_killed_lose_nothing_in_their_queues() {
+fn two_killed_workers_lose_no_queued_connection() {
     kill_workers(2, true);
 }
 
-/// As above, with more workers than this machine may have processors.
+/// Like the test above, with more workers than this machine may have processors.
 #[test]
-fn four_workers_that_are_killed_lose_nothing_in_their_queues() {
+fn four_killed_workers_lose_no_queued_connection() {
     kill_workers(4, true);
 }
 
-/// A worker that has accepted many connections loses these when it is killed, and no
-/// other connection is lost.
+/// A worker that has accepted many connections loses these when it is killed, and no other
+/// connection is lost.
 #[test]
-fn workers_that_accept_all_they_can_lose_no_others() {
+fn killed_workers_lose_only_accepted_connections() {
     kill_workers(2, false);
 }
 
 /// Options of the app and of the storm: all connections are accepted at once.
 const EAGER: [&[&str]; 2] = [&[], &[]];
 
-/// Most clients are in the queues, all the time.
+/// Options of the app and of the storm: most clients are in the queues all the time.
 const SERIAL: [&[&str]; 2] = [&["--greet", "--serial"], &["--greeted"]];
 
 fn scale([app, storm]: [&[&str]; 2]) {
@@ -113,20 +113,20 @@ fn scale([app, storm]: [&[&str]; 2]) {
     fleet.assert_only(&server.app, 4);
 }
 
-/// The master scales from four workers to two and back, and no client fails: what is in
-/// the queues of the sockets that are given up is served first.
+/// The master scales from four workers to two and back, and no client fails: connections in
+/// the queues of a retired slot are served first.
 #[test]
 fn scaling_from_4_to_2_and_back_fails_no_client() {
     scale(EAGER);
 }
 
-/// As above, with most clients in the queues.
+/// Like the test above, with most clients in the queues.
 #[test]
 fn scaling_with_full_queues_fails_no_client() {
     scale(SERIAL);
 }
 
-/// Returns how often it has reloaded, too.
+/// Reloads under load. The last value returned is the number of reloads.
 fn reload([app, storm]: [&[&str]; 2]) -> (Server, Fleet, usize) {
     let times = size::pick(5, 50);
     let server = Server::start(&[&["--workers=2"], app].concat());
@@ -143,21 +143,21 @@ fn reload([app, storm]: [&[&str]; 2]) -> (Server, Fleet, usize) {
     (server, fleet, times)
 }
 
-/// A reload replaces the workers under load, and no client fails and no old worker stays.
+/// A reload under load replaces the workers. No client fails, and no old worker stays.
 #[test]
 fn reloading_fails_no_client_and_leaves_no_old_worker() {
     let (server, fleet, _) = reload(EAGER);
     fleet.assert_only(&server.app, 2);
 }
 
-/// As above, with most clients in the queues.
+/// Like the test above, with most clients in the queues.
 #[test]
 fn reloading_with_full_queues_fails_no_client() {
     let (server, fleet, _) = reload(SERIAL);
     fleet.assert_only(&server.app, 2);
 }
 
-/// As above, with threads for workers, of which each has one successor for each reload.
+/// Like the tests above, with worker threads. Each has one successor for each reload.
 #[test]
 fn reloading_threads_fails_no_client() {
     let (_, fleet, times) = reload([&["--threads=2"], &[]]);

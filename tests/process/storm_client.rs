@@ -1,7 +1,7 @@
-//! What the storm says of connections whose fate is known, so that its word can
-//! be taken for those whose fate is not.
+//! Tests of the storm client itself: it counts connections correctly whose outcome the test
+//! knows, so its counts can be trusted for others.
 
-// How the kernel ends connections that nobody accepted is Linux's way.
+// Linux only: it depends on how the kernel ends connections that were not accepted.
 #![cfg(all(target_os = "linux", not(miri)))]
 
 use std::fs;
@@ -16,13 +16,13 @@ use socket2::SockRef;
 
 fn listen() -> TcpListener {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    // That is how long it waits for a connection, too.
+    // This also limits how long the listener waits for a connection.
     let waits = SockRef::from(&listener).set_read_timeout(Some(PATIENCE));
     waits.unwrap();
     listener
 }
 
-/// A storm of so many greeted connections at once.
+/// Starts a storm of this many connections at once, which the server greets.
 fn greeted(listener: &TcpListener, connections: u32) -> Storm {
     let count = connections.to_string();
     Storm::start(
@@ -43,8 +43,8 @@ fn assert_counts(summary: &Summary, expected: &[(&str, u64)]) {
     }
 }
 
-/// How many connections are in a listener's queue: the kernel shows it as what
-/// could be received.
+/// Returns the length of a listener's accept queue, which the kernel shows in the column of
+/// received bytes.
 fn queued(listener: &TcpListener) -> u64 {
     let port = format!(":{:04X}", listener.local_addr().unwrap().port());
     let table = fs::read_to_string("/proc/net/tcp").unwrap();
@@ -59,7 +59,7 @@ fn queued(listener: &TcpListener) -> u64 {
 }
 
 #[test]
-fn what_nobody_accepted_is_lost_in_the_queue() {
+fn connections_that_were_not_accepted_count_as_lost_in_the_queue() {
     let listener = listen();
     let storm = greeted(&listener, 8);
     wait_until(|| queued(&listener) >= 8);
@@ -77,9 +77,9 @@ fn what_nobody_accepted_is_lost_in_the_queue() {
     assert!(!summary.status.success());
 }
 
-/// As when a server is killed before it has said its line.
+/// A server that is killed before it has announced an accepted connection.
 #[test]
-fn what_was_accepted_is_not_lost_in_the_queue_though_nobody_said_so() {
+fn accepted_connections_do_not_count_as_lost_in_the_queue() {
     let listener = listen();
     let storm = greeted(&listener, 3);
     for _ in 0..3 {
@@ -99,7 +99,7 @@ fn what_was_accepted_is_not_lost_in_the_queue_though_nobody_said_so() {
 }
 
 #[test]
-fn what_was_announced_and_dropped_has_no_excuse() {
+fn dropped_connections_that_were_announced_count_as_failures() {
     let listener = listen();
     let storm = greeted(&listener, 5);
     for number in 0..5 {
@@ -108,7 +108,7 @@ fn what_was_announced_and_dropped_has_no_excuse() {
         if number < 3 {
             stream.read_exact(&mut [0]).unwrap();
         } else {
-            // The request is there, and is not read.
+            // The request has come, and is not read.
             assert_eq!(stream.peek(&mut [0]).unwrap(), 1);
         }
     }
@@ -131,13 +131,13 @@ fn refused_connections_are_lost() {
     let listener = listen();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let nobody = Storm::start(address, &["--greeted", "--clients=2", "--connections=6"]);
-    let summary = nobody.finish();
+    let storm = Storm::start(address, &["--greeted", "--clients=2", "--connections=6"]);
+    let summary = storm.finish();
     assert_counts(&summary, &[("queue_loss", 6), ("connecting_refused", 6)]);
 }
 
 #[test]
-fn a_queue_that_nobody_serves_is_lost() {
+fn a_queue_that_is_not_served_is_lost() {
     let listener = listen();
     let arguments = [
         "--greeted",
@@ -150,7 +150,7 @@ fn a_queue_that_nobody_serves_is_lost() {
 }
 
 #[test]
-fn answers_are_counted_and_servers_named() {
+fn answers_are_counted_by_server() {
     let listener = listen();
     let address = listener.local_addr().unwrap();
     let mut storm = Storm::start(address, &["--clients=2", "--progress=3"]);
@@ -158,7 +158,7 @@ fn answers_are_counted_and_servers_named() {
         let mut stream = accept(&listener);
         stream.read_exact(&mut [0]).unwrap();
         writeln!(stream, "77 {} 5", number / 3).unwrap();
-        // Its end is the client's, who has all it wanted.
+        // The client closes, as it has all its answers.
         assert!(!matches!(stream.read(&mut [0]), Ok(1..)));
     }
     for slot in 0..2 {
@@ -168,7 +168,7 @@ fn answers_are_counted_and_servers_named() {
         let progress = storm.await_word("progress");
         assert_eq!(progress.number("answered"), 3 * (slot + 1));
     }
-    // Those that have begun meanwhile are to end well too.
+    // Connections that have begun meanwhile are finished too.
     let rest = thread::spawn(move || {
         while let Ok((mut stream, _)) = listener.accept() {
             if stream.read_exact(&mut [0]).is_ok() {
@@ -195,7 +195,7 @@ fn a_connection_that_is_kept_alive_may_end_between_requests() {
             stream.read_exact(&mut [0]).unwrap();
             writeln!(stream, "77 0 0").unwrap();
         }
-        // Reads on, as a socket that is closed with something unread is reset.
+        // Reads to the end, as closing a socket with unread data resets the connection.
         stream.read_exact(&mut [0]).unwrap();
     }
     let summary = storm.finish();
@@ -203,15 +203,16 @@ fn a_connection_that_is_kept_alive_may_end_between_requests() {
     assert_eq!(summary.number("answered"), 5);
 }
 
-/// So a storm without a loss says something about the server.
+/// This shows that the storm detects losses, and so that a storm without losses means
+/// something.
 #[test]
-fn workers_with_sockets_of_their_own_lose_their_queues() {
+fn workers_that_bind_their_own_sockets_lose_their_queues() {
     let mut apart = Server::start("process_apart", &["--workers=2"]);
     let arguments = ["--greeted", "--clients=64", "--kill=6", "--every=100"];
     let mut storm = Storm::start(apart.read_address(), &arguments);
     let mut restarted = 0;
     let summary = loop {
-        let said = storm.hear();
+        let said = storm.next_line();
         match said.what.as_str() {
             "restarted" => restarted += 1,
             "summary" => break said,

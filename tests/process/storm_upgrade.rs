@@ -1,5 +1,5 @@
-//! The program of a supervisor is replaced in a storm of clients, by one that
-//! serves and by some that do not, and none of the clients fails.
+//! Upgrades under the load of many clients, to a program that serves and to programs that do
+//! not. No client fails.
 
 #![cfg(all(target_os = "linux", not(miri)))]
 
@@ -12,11 +12,11 @@ use coreloop_test_support::size;
 use rustix::process::Signal;
 use std::collections::HashSet;
 
-/// How many clients there are.
+/// The number of clients.
 const CLIENTS: &str = "--clients=256";
 
-/// An upgrade under load fails no client, be it by the signal or by the control socket,
-/// which the new master has taken over with the rest.
+/// No client fails during an upgrade under load, whether the signal or the control socket
+/// requests it. The new master has taken over the control socket too.
 #[test]
 fn upgrades_fail_no_client() {
     let mut server = Server::start(&["--workers=2"]);
@@ -39,10 +39,10 @@ fn upgrades_fail_no_client() {
     fleet.assert_only(&server.app, 2);
 }
 
-/// Whatever the new program does instead of serving, the old one serves on and no client
+/// Whatever the new program does instead of serving, the old master continues and no client
 /// fails.
 #[test]
-fn upgrades_that_go_wrong_fail_no_client() {
+fn failed_upgrades_fail_no_client() {
     let mut server = Server::start(&["--workers=2", "--startup=2500"]);
     let mut storm = Storm::start(server.address, &[CLIENTS, "--progress=200"]);
     let mut fleet = Fleet::default();
@@ -53,10 +53,10 @@ fn upgrades_that_go_wrong_fail_no_client() {
         let refused = server.app.ask("upgrade");
         assert!(refused.is_err(), "{script:?} has served: {refused:?}");
         assert_eq!(server.app.master(), master, "after {script:?}");
-        // The old ones still answer.
+        // The old workers still answer.
         storm.await_answers(400);
     }
-    // And nothing is in the way of one that does better.
+    // And a later upgrade succeeds.
     server.app.install(&program("process_app"));
     let before = fleet.seen.clone();
     server.app.ask("upgrade").unwrap();

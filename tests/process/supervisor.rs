@@ -1,5 +1,4 @@
-//! Supervised workers: what becomes of those that die, hang, are replaced, drain,
-//! or are too many.
+//! Supervised workers that die, hang, are replaced, drain, or are scaled down.
 #![cfg(all(target_os = "linux", not(miri)))]
 
 use std::collections::BTreeMap;
@@ -27,7 +26,8 @@ fn start(arguments: &[&str]) -> (Master, SocketAddr) {
     (app, address)
 }
 
-/// Who answers a new connection: its process, slot and generation.
+/// Returns the process, the slot and the generation of the worker that answers a new
+/// connection.
 fn answer(address: SocketAddr) -> (Pid, u32, u64) {
     let line = ask_worker(address, b'p');
     let mut words = line.split(' ');
@@ -36,13 +36,13 @@ fn answer(address: SocketAddr) -> (Pid, u32, u64) {
     (pid, word().parse().unwrap(), word().parse().unwrap())
 }
 
-/// The process of each slot, found by asking until there are so many.
+/// Returns the process of each slot, found by connecting until there are `count` of them.
 fn workers(address: SocketAddr, count: usize) -> BTreeMap<u32, Pid> {
     workers_of(address, count, 0)
 }
 
-/// The same for workers of this generation or a later one. An old worker may accept
-/// another connection until it reads that it is to drain.
+/// Like `workers`, for workers of this generation or a later one. An old worker may accept
+/// another connection until it reads the message to drain.
 fn workers_of(address: SocketAddr, count: usize, generation: u64) -> BTreeMap<u32, Pid> {
     let mut workers = BTreeMap::new();
     let deadline = Deadline::new();
@@ -56,11 +56,11 @@ fn workers_of(address: SocketAddr, count: usize, generation: u64) -> BTreeMap<u3
     workers
 }
 
-/// Asks for something that has no answer.
-fn tell(address: SocketAddr, byte: u8) {
+/// Sends a request that has no answer.
+fn request(address: SocketAddr, byte: u8) {
     let mut stream = connect(address);
     stream.write_all(&[byte]).unwrap();
-    // The end of the connection; a worker that is killed resets it.
+    // Waits for the end of the connection, which is a reset if the worker is killed.
     let _ = stream.read(&mut [0]);
 }
 
@@ -85,7 +85,7 @@ fn a_killed_worker_is_replaced() {
         let (pid, slot, generation) = answer(address);
         let killed = Instant::now();
         kill(pid);
-        // Until then it may accept one more.
+        // Until it has ended it may accept one more connection.
         await_end(pid);
         let deadline = Deadline::new();
         let (new, next) = loop {
@@ -112,7 +112,7 @@ fn a_killed_worker_is_replaced() {
 /// When the master is scaled up and down again, the workers that stay keep their
 /// processes and serve all connections.
 #[test]
-fn workers_are_added_and_taken_away() {
+fn workers_are_added_and_retired() {
     let (mut app, address) = start(&["--workers", "2"]);
     app.ready(2);
     let before = workers(address, 2);
@@ -152,7 +152,7 @@ fn a_reload_replaces_all_workers_and_breaks_no_request() {
 
 /// A client whose connection is kept alive reads its end on a reload, and no reset.
 #[test]
-fn connections_that_are_kept_alive_end_without_a_reset_on_reload() {
+fn kept_alive_connections_end_without_a_reset_on_reload() {
     let (mut app, address) = start(&["--workers", "2"]);
     app.ready(2);
     for _ in 0..3 {
@@ -171,10 +171,10 @@ fn connections_that_are_kept_alive_end_without_a_reset_on_reload() {
     assert!(app.end().success());
 }
 
-/// The master starts workers from the program that it runs, also when the file of that
-/// was replaced or is gone.
+/// The master starts workers from the program that it runs, even if the program's file was
+/// replaced or removed.
 #[test]
-fn workers_are_started_though_the_program_was_replaced_on_disk() {
+fn workers_are_started_after_the_program_was_replaced_on_disk() {
     let folder = Folder::new();
     let path = folder.path("app");
     copy(&program("process_app"), &path);
@@ -200,10 +200,9 @@ fn workers_are_started_though_the_program_was_replaced_on_disk() {
     assert!(app.end().success());
 }
 
-/// While a dead worker is in back-off, the other worker serves the connections that
-/// come to its socket.
+/// While a slot is in back-off, the other worker serves the connections to its socket.
 #[test]
-fn a_sibling_serves_the_connections_of_a_slot_in_backoff() {
+fn another_worker_serves_the_connections_of_a_slot_in_backoff() {
     let long = [
         "--restarts",
         "0",
@@ -225,10 +224,10 @@ fn a_sibling_serves_the_connections_of_a_slot_in_backoff() {
     assert!(app.end().success());
 }
 
-/// A worker that crashes again and again is started again at once at first, and then
-/// after the growing waits of the policy.
+/// A worker that crashes repeatedly is started again at once at first, and then after the
+/// growing waits of the policy.
 #[test]
-fn a_crash_loop_is_slowed_down_as_the_policy_says() {
+fn a_crash_loop_is_slowed_down_by_the_policy() {
     let policy = [
         "--restarts",
         "2",
@@ -240,7 +239,7 @@ fn a_crash_loop_is_slowed_down_as_the_policy_says() {
     let (mut app, address) = start(&[&["--workers", "1"], &policy[..]].concat());
     app.ready(1);
     for _ in 0..2 {
-        tell(address, b'c');
+        request(address, b'c');
         app.line("was killed by signal 6");
         app.ready(1);
     }
@@ -250,7 +249,7 @@ fn a_crash_loop_is_slowed_down_as_the_policy_says() {
             .all(|line| !line.contains("is started again"))
     );
     for (least, most) in [(100.0, 200.0), (150.0, 300.0), (150.0, 300.0)] {
-        tell(address, b'c');
+        request(address, b'c');
         let line = app.line("is started again in ");
         let wait = milliseconds_in(&line);
         assert!((least..=most).contains(&wait), "{line}");
@@ -272,7 +271,7 @@ fn a_program_whose_workers_are_never_ready_ends_and_says_why() {
     let seen = app.seen();
     let deaths = seen
         .iter()
-        .filter(|line| line.contains(") failed: told to fail"));
+        .filter(|line| line.contains(") failed: asked to fail"));
     assert!(deaths.count() >= 4, "{seen:#?}");
     let why = "no worker became ready: 4 in a row died before, the last of them, worker ";
     assert!(seen.iter().any(|line| line.contains(why)), "{seen:#?}");
@@ -294,8 +293,8 @@ fn a_worker_that_is_not_ready_in_time_is_killed() {
     assert_eq!(app.end().code(), Some(1));
 }
 
-/// The master kills and replaces a worker whose loop does not turn, be it that the
-/// worker is in an endless loop or that it is stopped.
+/// The master kills and replaces a worker whose loop does not run, because the worker is in
+/// an endless loop or was stopped.
 #[test]
 fn a_worker_that_is_stuck_or_stopped_is_killed_and_replaced() {
     let (mut app, address) = start(&["--workers", "1", "--heartbeat", "1000"]);
@@ -315,21 +314,21 @@ fn a_worker_that_is_stuck_or_stopped_is_killed_and_replaced() {
 }
 
 #[test]
-fn a_worker_that_fails_or_panics_is_replaced_and_says_why() {
+fn a_worker_that_fails_or_panics_is_replaced_and_reports_why() {
     let (mut app, address) = start(&["--workers", "1"]);
     app.ready(1);
-    tell(address, b'e');
-    app.line(") failed: told to end");
+    request(address, b'e');
+    app.line(") failed: asked to end");
     app.ready(1);
-    tell(address, b'x');
-    app.line(") panicked: told to panic");
+    request(address, b'x');
+    app.line(") panicked: asked to panic");
     app.ready(1);
     assert_eq!(answer(address).2, 2);
     app.signal(Signal::TERM);
     assert!(app.end().success());
 }
 
-/// A panic of the hook ended the master, and so all workers.
+/// A panic of the hook once ended the master, and so all workers.
 #[test]
 fn a_hook_that_panics_ends_no_process() {
     let (mut app, address) = start(&["--workers", "1", "--panicking-hook"]);
@@ -349,8 +348,8 @@ fn threads_are_restarted_replaced_and_drained_like_processes() {
     let both = workers(address, 2);
     assert_eq!(both[&0], app.pid());
     assert_eq!(both[&1], app.pid());
-    tell(address, b'x');
-    app.line("panicked: told to panic");
+    request(address, b'x');
+    app.line("panicked: asked to panic");
     app.ready(1);
     app.signal(Signal::HUP);
     app.line("all workers were replaced");
@@ -364,20 +363,20 @@ fn threads_are_restarted_replaced_and_drained_like_processes() {
     assert!(app.end().success());
 }
 
-/// A worker that drains finishes its request if there is time enough to drain, and drops
-/// the request if there is not.
+/// A draining worker finishes its request if the time to drain is long enough, and drops the
+/// request if not.
 #[test]
-fn a_request_survives_a_drain_that_is_longer_than_it_and_no_shorter_one() {
+fn a_request_survives_only_a_drain_that_is_longer_than_it() {
     for (drain, survives) in [("600000", true), ("300", false)] {
         let (mut app, address) = start(&["--workers", "2", "--drain", drain]);
         app.ready(2);
         let mut stream = connect(address);
         assert!(!ask_on(&stream, b'p').is_empty());
         stream.write_all(b"s").unwrap();
-        // It is on its way to the worker before the signal is to the master.
+        // The request is sent to the worker before the signal to the master.
         app.signal(Signal::TERM);
         app.line("the workers drain");
-        // Otherwise the request goes on as long as the worker does.
+        // Otherwise the request runs as long as the worker.
         if survives {
             stream.write_all(b"!").unwrap();
         }
@@ -403,7 +402,7 @@ fn the_second_signal_kills() {
     assert!(app.end().success());
 }
 
-/// The master kills a worker that does not obey when the time to drain is over.
+/// The master kills a worker that has not ended when the time to drain has passed.
 #[test]
 fn a_worker_that_does_not_drain_is_killed_at_the_deadline() {
     let (mut app, address) = start(&["--workers", "1", "--drain", "300"]);
@@ -415,14 +414,14 @@ fn a_worker_that_does_not_drain_is_killed_at_the_deadline() {
     assert!(app.end().success());
 }
 
-/// Ctrl-C at a terminal reaches the workers too, as they are in the foreground with
-/// their master, and is one drain nevertheless: no worker is killed or started again.
+/// Ctrl-C at a terminal reaches the workers too, as they are in the foreground with their
+/// master. Still they drain once: no worker is killed or started again.
 #[test]
 fn ctrl_c_at_a_terminal_is_one_graceful_drain() {
     let mut command = Command::new("script");
     let app = program("process_app");
-    // A shell that stayed would get the signal too, and not every one then ends
-    // with the status of the program.
+    // A shell that stayed would get the signal too, and not every shell then ends with the
+    // status of the program.
     let line = format!("exec {} --workers 2", app.display());
     command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
     let (input, mut keyboard) = pipe().unwrap();
@@ -438,7 +437,7 @@ fn ctrl_c_at_a_terminal_is_one_graceful_drain() {
 }
 
 #[test]
-fn the_lines_of_workers_have_their_names() {
+fn the_lines_of_workers_are_prefixed() {
     let (mut app, address) = start(&["--workers", "1"]);
     app.ready(1);
     assert_eq!(ask_worker(address, b'o'), "written");
@@ -449,12 +448,12 @@ fn the_lines_of_workers_have_their_names() {
     assert!(app.end().success());
 }
 
-/// Output that is not read is lost, and holds up neither the workers nor the master.
+/// Output that is not read is lost, and blocks neither the workers nor the master.
 #[test]
-fn output_that_is_not_read_stops_no_process() {
+fn output_that_is_not_read_blocks_no_process() {
     let arguments = ["--workers", "1", "--no-heartbeat"];
     let mut app = Server::start("process_app", &arguments);
-    // Not read any further; the pipe has room for 64 KiB.
+    // The pipe is not read any further; it has room for 64 KiB.
     let address = app.read_address();
     let (pid, _, _) = answer(address);
     let mut stream = connect(address);
@@ -482,9 +481,10 @@ fn the_pid_file_is_there_as_long_as_the_master() {
     assert!(!path.exists());
 }
 
-/// A worker that is as old as it may be is replaced unasked, and is not killed.
+/// A worker that has reached the maximum age is replaced without a request, and is not
+/// killed.
 #[test]
-fn old_workers_are_replaced_unasked() {
+fn workers_of_the_maximum_age_are_replaced() {
     let (mut app, address) = start(&["--workers", "1", "--max-age", "500"]);
     app.ready(3);
     workers_of(address, 1, 2);
@@ -494,10 +494,10 @@ fn old_workers_are_replaced_unasked() {
     assert!(app.end().success());
 }
 
-/// A worker that is as large as it may be is replaced too. The master looks every five
-/// seconds, and every worker has more than a byte.
+/// A worker that has more than the maximum memory is replaced. The master checks every five
+/// seconds, and here the maximum is one byte.
 #[test]
-fn large_workers_are_replaced_too() {
+fn workers_with_too_much_memory_are_replaced() {
     let (mut app, address) = start(&["--workers", "1", "--max-memory", "1"]);
     app.ready(2);
     workers_of(address, 1, 1);
@@ -506,15 +506,15 @@ fn large_workers_are_replaced_too() {
     assert!(app.end().success());
 }
 
-/// A master that was stopped for longer than a worker may be silent finds what the
-/// worker has sent meanwhile, and does not take its own silence for the worker's.
+/// A master that was stopped for longer than a worker may be silent reads the heartbeats
+/// that have come meanwhile, and does not kill the worker.
 #[test]
-fn a_master_that_was_stopped_kills_no_worker_for_its_own_silence() {
+fn a_master_that_was_stopped_kills_no_worker() {
     let (mut app, address) = start(&["--workers", "1", "--heartbeat", "1000"]);
     app.ready(1);
     let (pid, _, _) = answer(address);
     app.signal(Signal::STOP);
-    // The worker beats four times in the time that it may be silent.
+    // The worker sends four heartbeats in the time that it may be silent.
     let before = wake_ups(pid);
     wait_until(|| wake_ups(pid) >= before + 12);
     app.signal(Signal::CONT);

@@ -1,4 +1,4 @@
-//! What workers inherit and leave behind: descriptors, orphans, zombies.
+//! Descriptors that workers inherit, and orphans and zombies that they could leave behind.
 #![cfg(all(target_os = "linux", not(miri)))]
 
 use std::collections::BTreeMap;
@@ -39,8 +39,8 @@ fn orphan(app: &Master) -> Duration {
     killed.elapsed()
 }
 
-/// When the master is killed, the kernel kills every worker, also one that is in an
-/// endless loop and one that is stopped.
+/// When the master is killed, the kernel kills every worker, even one in an endless loop or
+/// one that was stopped.
 #[test]
 fn no_worker_outlives_a_master_that_is_killed() {
     let (mut app, address) = start(&["--workers", "4"]);
@@ -53,17 +53,17 @@ fn no_worker_outlives_a_master_that_is_killed() {
     let looping = Pid::from_raw(looping.parse().unwrap()).unwrap();
     let before = computed(looping);
     stream.write_all(b"h").unwrap();
-    // More than it takes to begin.
+    // More time than a worker takes to start.
     wait_until(|| computed(looping) >= before + 5);
     let stopped = workers.into_iter().find(|&worker| worker != looping);
     kill_process(stopped.unwrap(), Signal::STOP).unwrap();
     println!("all workers are gone after {:?}", orphan(&app));
 }
 
-/// The kernel sends no signal for a master that was gone before the worker asked for
-/// it. Such a worker has to find that out by itself, and before its `main` can hang.
+/// The kernel sends no signal for a master that had ended before the worker asked for the
+/// signal. The worker has to check for that, before its `main` can hang.
 #[test]
-fn no_worker_outlives_a_master_that_dies_before_they_begin() {
+fn no_worker_outlives_a_master_that_dies_before_the_worker_starts() {
     let (start_of_main, held_at_start) = hold();
     let (_rest_of_main, held_before_run) = hold();
     let (mut app, _) = start(&[
@@ -84,10 +84,10 @@ fn no_worker_outlives_a_master_that_dies_before_they_begin() {
     }
 }
 
-/// A worker that hangs in `main` ends with its master too. Such a worker stayed for
-/// ever, as only `run` asked for the signal.
+/// A worker that hangs in `main` ends with its master too. It once stayed for ever, as only
+/// `run` asked for the signal.
 #[test]
-fn no_worker_outlives_its_master_though_it_never_comes_to_run() {
+fn no_worker_outlives_its_master_before_it_calls_run() {
     let (_hold, pipe) = hold();
     let (mut app, _) = start(&["--workers", "2", "--hold-before-run", &pipe]);
     for _ in 0..2 {
@@ -96,22 +96,22 @@ fn no_worker_outlives_its_master_though_it_never_comes_to_run() {
     orphan(&app);
 }
 
-/// A named pipe, and what holds those who read from it until it is dropped.
+/// Creates a named pipe. Its readers wait until the returned file is dropped.
 fn hold() -> ((Folder, File), String) {
     let folder = Folder::new();
     let path = folder.path("hold");
     mkfifoat(CWD, &path, Mode::RWXU).unwrap();
-    // To read as well, as else this waits for the first reader.
+    // Opened for reading too, because otherwise this would wait for the first reader.
     let pipe = File::options().read(true).write(true).open(&path).unwrap();
     let path = path.to_str().unwrap().to_owned();
     ((folder, pipe), path)
 }
 
-/// A worker has its own descriptors and none of the master's, whatever the master
-/// itself has inherited.
+/// A worker has its own descriptors and none of the master's, whatever the master itself has
+/// inherited.
 #[test]
-fn workers_have_no_descriptors_but_their_own() {
-    // With one that is not closed by `exec`, as a careless parent leaves it.
+fn workers_have_only_their_own_descriptors() {
+    // With a descriptor that is not closed on `exec`, as a careless parent leaves it.
     let mut careless = Command::new("sh");
     careless
         .args(["-c", "exec \"$@\" 9</dev/zero", "sh"])
@@ -120,16 +120,16 @@ fn workers_have_no_descriptors_but_their_own() {
     let (mut app, address) = begin(careless);
     app.ready(2);
     assert!(descriptors(app.pid()).contains(&"/dev/zero".to_owned()));
-    // Its successor is started by a master that has all its descriptors.
+    // The successor is started by a master that has all its descriptors open.
     kill_process(worker_at(address), Signal::KILL).unwrap();
     app.ready(1);
     let workers = children(app.pid());
     assert_eq!(workers.len(), 2);
     for worker in workers {
         let is_socket = |target: &String| target.starts_with("socket:");
-        // The loop makes its timer when it first has to wait for a time. The three sockets
-        // are the channel for both directions and the listener. While the other worker is
-        // being replaced, this one has the listener of that worker, too.
+        // The loop creates its timer at the first wait for a time. The three sockets are the
+        // channel, for both directions, and the listener. While the other worker is being
+        // replaced, this one has that worker's listener too.
         let targets = wait_for(|| {
             let timer = |target: &String| target == "anon_inode:[timerfd]";
             let targets = descriptors(worker);
@@ -153,7 +153,7 @@ fn workers_have_no_descriptors_but_their_own() {
             "anon_inode:[timerfd]",
         ];
         assert_eq!(others, own);
-        // Standard output, standard error, and both ends of that of signals.
+        // The pipes of standard output and error, and both ends of the pipe of signals.
         let mut pipes: Vec<_> = pipes.into_values().collect();
         pipes.sort_unstable();
         assert_eq!(pipes, [1, 1, 2]);
@@ -162,7 +162,7 @@ fn workers_have_no_descriptors_but_their_own() {
     assert!(app.end().success());
 }
 
-/// The master reaps every worker that dies, and closes what it had for that worker.
+/// The master reaps every worker that dies, and closes the descriptors that it had for it.
 #[test]
 fn a_master_has_no_zombies_and_no_more_descriptors_after_many_deaths() {
     let (mut app, address) = start(&["--workers", "2", "--restarts", "1000"]);
@@ -171,7 +171,7 @@ fn a_master_has_no_zombies_and_no_more_descriptors_after_many_deaths() {
     for _ in 0..50 {
         let worker = worker_at(address);
         kill_process(worker, Signal::KILL).unwrap();
-        // Until then it may accept one more.
+        // Until it has ended it may accept one more connection.
         await_end(worker);
     }
     wait_until(|| {

@@ -1,4 +1,4 @@
-//! What systemd gives to a service and hears of it, by a stand-in for it.
+//! Socket activation by systemd and the messages to it, with a stand-in for systemd.
 #![cfg(all(target_os = "linux", not(miri)))]
 
 use std::fs;
@@ -16,13 +16,13 @@ use coreloop_test_support::process::proc::descriptors;
 use coreloop_test_support::program::{PATIENCE, program};
 use rustix::process::{Pid, Signal};
 
-/// Descriptor 3 is another's, 4 is the socket.
+/// Descriptor 3 is another file, descriptor 4 is the socket.
 const ACTIVATE: &str = "export LISTEN_PID=${PID:-$$}; exec \"$@\" 3<\"$OTHER\" 4<&0 0</dev/null";
 
 /// The supervisor serves the socket of `LISTEN_FDS` that has the name, leaves the others
 /// to the program, and hides the variables from workers.
 #[test]
-fn a_socket_of_systemd_is_served_by_its_name_and_is_all_that_is_taken() {
+fn an_activated_socket_is_taken_by_its_name_and_no_other_descriptor_is() {
     let app = App::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -31,12 +31,12 @@ fn a_socket_of_systemd_is_served_by_its_name_and_is_all_that_is_taken() {
     master.ready(2);
 
     assert_eq!(ask_worker(address, b'v'), "CORELOOP_WORKER");
-    // What was not asked for is the program's, and no worker's.
+    // The program keeps the descriptor that was not taken, and no worker gets it.
     let other = app.folder.path("other");
     assert!(holds(master.pid(), &other));
     assert!(app.workers().iter().all(|worker| !holds(*worker, &other)));
 
-    // The new master gets it from the old one, as LISTEN_PID is not its own.
+    // The new master gets the socket from the old one, as LISTEN_PID is not its id.
     app.ask("upgrade").unwrap();
     assert!(master.end_of_first().success());
     assert!(app.workers().contains(&worker_at(address)));
@@ -57,8 +57,8 @@ fn a_socket_may_be_named_by_its_position() {
     assert!(master.end().success());
 }
 
-/// Sockets are not taken by a process whose number is not `LISTEN_PID`, because they are
-/// meant for another one.
+/// A process whose id is not `LISTEN_PID` does not take the sockets, because they are meant
+/// for another process.
 #[test]
 fn sockets_of_another_process_are_not_taken() {
     let app = App::new();
@@ -69,7 +69,7 @@ fn sockets_of_another_process_are_not_taken() {
 }
 
 #[test]
-fn what_is_not_a_socket_that_listens_is_refused() {
+fn a_descriptor_that_is_not_a_listening_socket_is_refused() {
     for (name, why) in [
         ("other", "socket `other` of LISTEN_FDS is not a socket"),
         (
@@ -86,15 +86,14 @@ fn what_is_not_a_socket_that_listens_is_refused() {
     }
 }
 
-/// The service manager gets each message of its protocol, in the order of what happens:
-/// ready, reloading, an upgrade that fails, the main process after one that succeeds, the
-/// end.
+/// The service manager gets a message for each step, in order: ready, a reload, an upgrade
+/// that fails, the new main process after an upgrade that succeeds, the end.
 #[test]
-fn systemd_has_a_message_of_each_step_in_order() {
+fn systemd_gets_a_message_for_each_step_in_order() {
     let app = App::new();
     let path = app.folder.path("notify");
     let systemd = UnixDatagram::bind(&path).unwrap();
-    hears_of_each_step(&app, path.to_str().unwrap(), &systemd);
+    check_each_step(&app, path.to_str().unwrap(), &systemd);
 }
 
 #[test]
@@ -102,50 +101,50 @@ fn systemd_may_be_at_an_abstract_address() {
     let name = format!("coreloop-systemd-{}", process::id());
     let address = SocketAddr::from_abstract_name(&name).unwrap();
     let systemd = UnixDatagram::bind_addr(&address).unwrap();
-    hears_of_each_step(&App::new(), &format!("@{name}"), &systemd);
+    check_each_step(&App::new(), &format!("@{name}"), &systemd);
 }
 
-fn hears_of_each_step(app: &App, address: &str, systemd: &UnixDatagram) {
+fn check_each_step(app: &App, address: &str, systemd: &UnixDatagram) {
     systemd.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut command = app.command(&["--workers=1"]);
     command.env("NOTIFY_SOCKET", address);
     let mut master = Master::start(command);
     let server = master.address();
-    assert_eq!(hear(systemd), "READY=1");
-    // It was true.
+    assert_eq!(receive(systemd), "READY=1");
+    // The message was true.
     assert_eq!(app.workers().len(), 1);
     assert_eq!(ask_worker(server, b'v'), "CORELOOP_WORKER");
 
     master.signal(Signal::HUP);
-    assert_reloading(&hear(systemd));
-    assert_eq!(hear(systemd), "STATUS=all workers were replaced");
-    assert_eq!(hear(systemd), "READY=1");
+    assert_reloading(&receive(systemd));
+    assert_eq!(receive(systemd), "STATUS=all workers were replaced");
+    assert_eq!(receive(systemd), "READY=1");
 
-    // An upgrade that fails ends as a reload does.
+    // An upgrade that fails ends like a reload.
     app.install_script("exit 1");
     master.signal(Signal::USR2);
-    assert_reloading(&hear(systemd));
-    assert!(hear(systemd).starts_with("STATUS=the upgrade failed: "));
-    assert_eq!(hear(systemd), "READY=1");
+    assert_reloading(&receive(systemd));
+    assert!(receive(systemd).starts_with("STATUS=the upgrade failed: "));
+    assert_eq!(receive(systemd), "READY=1");
 
-    // For one that succeeds the old main process has the last word, before it ends;
-    // what the new one says may come before or after.
+    // After an upgrade that succeeds, the old main process sends its last message before it
+    // ends. The messages of the new one may come before or after.
     app.install(&program("process_app"));
     master.signal(Signal::USR2);
-    assert_reloading(&hear(systemd));
-    let mut words = [hear(systemd), hear(systemd)];
+    assert_reloading(&receive(systemd));
+    let mut words = [receive(systemd), receive(systemd)];
     words.sort();
     let main = format!("MAINPID={}\nREADY=1", app.master());
     assert_eq!(words, [main, "READY=1".to_owned()]);
     assert!(master.end_of_first().success());
 
     app.ask("stop").unwrap();
-    assert_eq!(hear(systemd), "STOPPING=1");
+    assert_eq!(receive(systemd), "STOPPING=1");
     master.end();
 }
 
 #[test]
-fn the_watchdog_is_fed_if_it_is_asked_for() {
+fn the_watchdog_gets_messages_if_it_is_enabled() {
     let app = App::new();
     let path = app.folder.path("notify");
     let systemd = UnixDatagram::bind(&path).unwrap();
@@ -159,7 +158,7 @@ fn the_watchdog_is_fed_if_it_is_asked_for() {
     let deadline = Deadline::new();
     while fed < 3 || !is_ready {
         deadline.check();
-        match hear(&systemd).as_str() {
+        match receive(&systemd).as_str() {
             "WATCHDOG=1" => fed += 1,
             words => {
                 assert_eq!((words, is_ready), ("READY=1", false));
@@ -189,16 +188,16 @@ fn activated(app: &App, arguments: &[&str], pid: Option<&str>, listener: TcpList
     Master::start_with(command, OwnedFd::from(listener).into())
 }
 
-/// Whether the process has the file open.
+/// Returns whether the process has the file open.
 fn holds(process: Pid, file: &Path) -> bool {
     descriptors(process)
         .iter()
         .any(|open| Path::new(open) == file)
 }
 
-fn hear(systemd: &UnixDatagram) -> String {
+fn receive(systemd: &UnixDatagram) -> String {
     let mut buffer = [0; 1024];
-    // With a timeout the kernel does not go on by itself after an interruption.
+    // The kernel does not restart a receive that has a timeout after an interruption.
     let count = loop {
         match systemd.recv(&mut buffer) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -1,4 +1,4 @@
-//! The pipes of a child with the tools of tokio, on this loop.
+//! The pipes of a child with tokio's I/O utilities, on this loop.
 
 use coreloop::process::{Command, Stdio};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -21,7 +21,7 @@ fn pipes_have_the_traits_of_tokio() {
         AsyncWriteExt::write_all(&mut stdin, &[b'x'; 100_000])
             .await
             .unwrap();
-        // What is no end with tokio's own pipes is one here.
+        // Unlike tokio's own pipe, this one is closed by `shutdown`.
         AsyncWriteExt::shutdown(&mut stdin).await.unwrap();
         let mut rest = String::new();
         lines.into_inner().read_to_string(&mut rest).await.unwrap();

@@ -1,4 +1,4 @@
-//! Upgrades: the program's file is replaced and started again, and takes over.
+//! Upgrades: the program's file is replaced, and started as a new master that takes over.
 #![cfg(all(target_os = "linux", not(miri)))]
 
 use std::collections::HashSet;
@@ -15,8 +15,8 @@ use coreloop_test_support::process::master::{App, Master, ask_on, await_end, cop
 use coreloop_test_support::program::{connect, exchange, program};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-/// A new program takes over the sockets, the control socket and the pid file, and the old
-/// master ends when the last connection of its workers has.
+/// A new program takes over the sockets, the control socket and the pid file. The old master
+/// ends when the last connection of its workers is closed.
 #[test]
 fn a_new_master_takes_over_and_the_old_one_ends() {
     let app = App::new();
@@ -25,7 +25,7 @@ fn a_new_master_takes_over_and_the_old_one_ends() {
     let old_workers = app.workers();
     let pid_file = app.folder.path("pid");
     assert_eq!(fs::read_to_string(&pid_file).unwrap(), format!("{old}\n"));
-    // Open before, and used till the end of the old master.
+    // Open before the upgrade, and used until the old master ends.
     let mut client = connect(address);
     exchange(&mut client, b"1");
 
@@ -44,7 +44,7 @@ fn a_new_master_takes_over_and_the_old_one_ends() {
     );
     assert!(app.workers().contains(&worker_at(address)));
 
-    // It can do all that the old one could, and once more the same.
+    // The new master can do all that the old one could, another upgrade included.
     app.ask("upgrade").unwrap();
     let third = app.master();
     assert_ne!(third, new);
@@ -57,7 +57,7 @@ fn a_new_master_takes_over_and_the_old_one_ends() {
     assert!(TcpStream::connect(address).is_err());
 }
 
-/// The old program serves on when the new one ends before that is ready.
+/// The old master continues when the new program ends before it is ready.
 #[test]
 fn a_new_program_that_ends_or_crashes_changes_nothing() {
     for (script, why) in [
@@ -69,7 +69,7 @@ fn a_new_program_that_ends_or_crashes_changes_nothing() {
     }
 }
 
-/// The old program serves on, and kills the new one, when that is not ready in time.
+/// The old master continues, and kills the new program, if that is not ready in time.
 #[test]
 fn a_new_program_that_hangs_is_killed_and_changes_nothing() {
     fails(
@@ -79,7 +79,7 @@ fn a_new_program_that_hangs_is_killed_and_changes_nothing() {
     );
 }
 
-/// A new version whose workers all fail ends, and says why.
+/// A new program whose workers all fail ends, and reports why.
 #[test]
 fn a_new_program_whose_workers_fail_changes_nothing() {
     let program = program("process_app");
@@ -87,7 +87,7 @@ fn a_new_program_whose_workers_fail_changes_nothing() {
     fails(&script, &["--backoff=1"], "ended before it was ready: ");
 }
 
-/// It had taken the control socket by then, and none was left.
+/// The new program had taken over the control socket by then, and none was left.
 #[test]
 fn a_new_program_that_cannot_write_its_pid_file_changes_nothing() {
     let app = App::new();
@@ -100,9 +100,9 @@ fn a_new_program_that_cannot_write_its_pid_file_changes_nothing() {
     );
 }
 
-/// It has written its pid file by then.
+/// The new program has written its pid file by then.
 #[test]
-fn a_new_program_that_cannot_make_its_control_socket_changes_nothing() {
+fn a_new_program_that_cannot_create_its_control_socket_changes_nothing() {
     let app = App::new();
     let pid_file = format!("--pid-file={}", app.folder.path("pid").display());
     let program = program("process_app");
@@ -113,9 +113,9 @@ fn a_new_program_that_cannot_make_its_control_socket_changes_nothing() {
     fails_on(&app, &script, &[], "No such file");
 }
 
-/// As one does that is killed a moment before it serves.
+/// A program that is killed a moment before it serves leaves this behind.
 #[test]
-fn what_a_new_program_has_taken_is_taken_back_however_it_ends() {
+fn files_that_a_failed_program_has_taken_over_are_taken_back() {
     let app = App::new();
     let (control, pid_file) = (app.control(), app.folder.path("pid"));
     let (control, pid_file) = (control.display(), pid_file.display());
@@ -128,7 +128,7 @@ fn what_a_new_program_has_taken_is_taken_back_however_it_ends() {
     );
 }
 
-/// It removed the file of the socket that was not its own yet.
+/// The new program once removed the file of the Unix socket, which did not belong to it yet.
 #[test]
 fn a_new_program_that_fails_leaves_unix_sockets_alone() {
     let app = App::new();
@@ -148,25 +148,25 @@ fn a_new_program_that_fails_leaves_unix_sockets_alone() {
     assert!(!unix.exists());
 }
 
-/// Its workers accept from the sockets of the old ones before all of them are ready.
-/// They were killed with what they had accepted.
+/// The new workers accept from the sockets of the old ones before all of them are ready.
+/// They were once killed with the connections that they had accepted.
 #[test]
 fn a_new_program_that_fails_finishes_what_it_has_accepted() {
     let app = App::new();
     let late = app.folder.path("late");
     let option = format!("--late={}", late.display());
-    // Taking over fails when the last worker is ready; or that never is.
+    // Either taking over fails when the last worker is ready, or that is never ready.
     for (pid_file, startup, is_late) in [("/nonexistent/pid", 30_000, true), ("pid", 3000, false)] {
         let startup = format!("--startup={startup}");
         let (mut master, address) = start(&app, &["--workers=2", &startup]);
         let old = app.workers();
         let pid_file = app.folder.path(pid_file);
         let pid_file = format!("--pid-file={}", pid_file.display());
-        // The worker that is late does not obey, and is killed in the end.
+        // The worker that is late does not obey, and is killed at the deadline.
         let drain = "--drain=2000";
         app.install_script(&app.script(&["--workers=2", &option, &pid_file, drain]));
         master.signal(Signal::USR2);
-        // The first of its workers shares the first socket.
+        // The first new worker shares the first socket.
         let mut client = connect(address);
         wait_until(|| {
             let is_new = !old.contains(&worker_on(&client));
@@ -192,22 +192,23 @@ fn a_new_program_that_fails_finishes_what_it_has_accepted() {
     }
 }
 
-/// The script that started it was killed in its place; and it served beside the old
-/// one, whose control socket it took.
+/// The script that had started the new program was killed in its place. The new program then
+/// served beside the old one, and took over its control socket.
 #[test]
-fn a_new_program_that_was_given_up_does_not_serve_in_the_end() {
+fn a_new_program_that_was_given_up_does_not_serve() {
     let app = App::new();
     let late = app.folder.path("late");
     let option = format!("--late={}", late.display());
     let (mut master, address) = start(&app, &["--workers=2", "--startup=3000"]);
     let old = app.workers();
-    // Not by `exec`; and with something to do afterwards, lest the shell does it.
+    // Without `exec`, and with another command after it, so that the shell does not `exec`
+    // it by itself.
     let script = app.script(&["--workers=2", "--startup=60000", &option]);
     app.install_script(&format!("({script}); exit $?"));
     master.signal(Signal::USR2);
     master.line("the upgrade failed: the new program was not ready within 3s");
     fs::write(&late, "").unwrap();
-    master.line("the old master has given this one up");
+    master.line("the old master has given up this upgrade");
     assert_eq!(app.master(), master.pid());
     assert_eq!(app.workers(), old);
     assert!(old.contains(&worker_at(address)));
@@ -231,15 +232,15 @@ fn a_new_program_that_cannot_be_started_changes_nothing() {
     assert!(error.contains("ermission denied"), "{error}");
     serves_on(&app, &mut master, address, worker);
 
-    // Workers are what the master runs, whatever lies there.
+    // Workers run the program of the master, whatever is at its path.
     kill_process(worker, Signal::KILL).unwrap();
     master.ready(1);
     assert_ne!(worker_at(address), worker);
 }
 
-/// Until the new one serves; and the old one cannot end meanwhile without it.
+/// A second upgrade is refused until the new master serves.
 #[test]
-fn there_is_one_upgrade_at_a_time() {
+fn only_one_upgrade_runs_at_a_time() {
     let app = App::new();
     let (mut master, address) = start(&app, &["--workers=1"]);
     let worker = worker_at(address);
@@ -250,7 +251,7 @@ fn there_is_one_upgrade_at_a_time() {
     assert_eq!(error, "an upgrade is under way");
     assert_eq!(worker_at(address), worker);
 
-    // The new one dies, and the way is free.
+    // The new program dies, and another upgrade can begin.
     let successor = line.split(' ').next().unwrap().parse().unwrap();
     kill_process(Pid::from_raw(successor).unwrap(), Signal::KILL).unwrap();
     master.line("the upgrade failed: ");
@@ -262,24 +263,24 @@ fn there_is_one_upgrade_at_a_time() {
 }
 
 #[test]
-fn a_master_that_is_stopped_amid_an_upgrade_takes_the_new_one_with_it() {
+fn a_master_that_stops_during_an_upgrade_ends_the_new_program() {
     let app = App::new();
     let (mut master, _) = start(&app, &["--workers=1"]);
     app.install_script("echo $$ is under way; exec sleep 1000");
     master.signal(Signal::USR2);
     master.line("is under way");
     master.signal(Signal::TERM);
-    // The end of all outputs: the one that sleeps is gone, too.
+    // The outputs have ended, so the sleeping program has ended too.
     assert!(master.end().success());
 }
 
-/// What makes an upgrade more than a restart: one that is killed in the midst of it
-/// leaves the new one, which has the sockets.
+/// Unlike a restart, an upgrade survives the death of the old master: the new one has the
+/// sockets.
 #[test]
 fn a_new_master_survives_the_old_one() {
     let app = App::new();
     let (mut master, address) = start(&app, &["--workers=1", "--drain=20000"]);
-    // The old one has to wait for this answer.
+    // The old master has to wait for this answer.
     let mut stream = connect(address);
     exchange(&mut stream, b"1");
     stream.write_all(b"s").unwrap();
@@ -294,9 +295,9 @@ fn a_new_master_survives_the_old_one() {
     master.end();
 }
 
-/// The old master is killed before the new one has looked at what it got.
+/// The old master is killed before the new one has received the sockets.
 #[test]
-fn a_new_master_goes_on_though_the_old_one_dies_before_it_serves() {
+fn a_new_master_serves_if_the_old_one_dies_before() {
     let app = App::new();
     let (mut master, address) = start(&app, &["--workers=2"]);
     let go = app.folder.path("go");
@@ -321,7 +322,7 @@ fn a_new_master_goes_on_though_the_old_one_dies_before_it_serves() {
     assert!(!app.control().exists());
 }
 
-/// Its master steered new connections to its one worker before that served.
+/// The new master once steered connections to its only worker before it served.
 #[test]
 fn a_failed_upgrade_to_fewer_workers_leaves_each_worker_its_share() {
     let app = App::new();
@@ -345,7 +346,8 @@ fn a_failed_upgrade_to_fewer_workers_leaves_each_worker_its_share() {
     assert!(master.end().success());
 }
 
-/// It bound sockets for its other workers, and what came to them was never served.
+/// The new program once bound sockets for its other workers, and connections to them were
+/// never served.
 #[test]
 fn a_new_program_with_more_workers_takes_nothing_before_it_serves() {
     let app = App::new();
@@ -358,7 +360,7 @@ fn a_new_program_with_more_workers_takes_nothing_before_it_serves() {
         app.control().display()
     ));
     master.signal(Signal::USR2);
-    // It is as far as it comes.
+    // The new program gets no further than this.
     master.address();
     master.line("listening on tcp");
     for _ in 0..100 {
@@ -374,18 +376,18 @@ fn a_successor_without_a_predecessor_is_refused() {
     let mut command = app.command(&[]);
     command.env("CORELOOP_UPGRADE", "1");
     let mut master = Master::start(command);
-    master.line("CORELOOP_UPGRADE is set, but no old master gives its sockets");
+    master.line("CORELOOP_UPGRADE is set, but no sockets came from an old master");
     assert!(!master.end().success());
 }
 
-/// With fewer workers than before, those sockets that are too many are given up
-/// without a loss; with more, the missing ones are bound.
+/// With fewer workers than before, the surplus sockets are retired without a loss; with more,
+/// the missing sockets are bound.
 #[test]
 fn the_number_of_workers_may_change() {
     for (before, after) in [("--workers=3", 1), ("--workers=1", 3)] {
         let app = App::new();
         let (mut master, address) = start(&app, &[before]);
-        // The last of one option counts.
+        // Of a repeated option the last one counts.
         let program = program("process_app");
         let arguments = "listen=; for argument; do case $argument in \
                          --workers=*) ;; *) listen=\"$listen $argument\";; esac; done";
@@ -405,7 +407,7 @@ fn the_number_of_workers_may_change() {
     }
 }
 
-/// A link such as `current` is followed anew.
+/// A link such as `current` is resolved again at each upgrade.
 #[test]
 fn a_link_may_be_pointed_at_the_next_version() {
     let app = App::new();
@@ -442,7 +444,7 @@ fn start(app: &App, arguments: &[&str]) -> (Master, SocketAddr) {
     (master, address)
 }
 
-/// Upgrades to a script, and sees that the old program serves on as before.
+/// Upgrades to a script that fails, and checks that the old master continues as before.
 fn fails(script: &str, arguments: &[&str], why: &str) {
     fails_on(&App::new(), script, arguments, why);
 }
@@ -460,7 +462,7 @@ fn fails_on(app: &App, script: &str, arguments: &[&str], why: &str) {
     serves_on(app, &mut master, address, worker);
     drop(client);
 
-    // One that works is taken as if nothing had been.
+    // Another upgrade succeeds.
     app.install(&program("process_app"));
     app.ask("upgrade").unwrap();
     assert!(master.end_of_first().success());
@@ -468,14 +470,14 @@ fn fails_on(app: &App, script: &str, arguments: &[&str], why: &str) {
     master.end();
 }
 
-/// Who serves a connection.
+/// Returns the worker that serves a connection.
 fn worker_on(stream: &TcpStream) -> Pid {
     let line = ask_on(stream, b'p');
     let (pid, _) = line.split_once(' ').unwrap();
     Pid::from_raw(pid.parse().unwrap()).unwrap()
 }
 
-/// The same master has the same worker.
+/// Checks that the same master has the same worker.
 fn serves_on(app: &App, master: &mut Master, address: SocketAddr, worker: Pid) {
     assert_eq!(app.master(), master.pid());
     assert_eq!(app.workers(), [worker]);

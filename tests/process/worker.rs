@@ -1,4 +1,4 @@
-//! Workers of the quick start's server, as processes and as threads.
+//! The workers of the quick start's server, as processes and as threads.
 #![cfg(not(miri))]
 
 use std::io::BufRead;
@@ -18,7 +18,7 @@ fn processes_and_threads_serve_alike() {
             assert_eq!(exchange(client, b"hello"), b"hello");
         }
         server.interrupt();
-        // Nobody is cut off, so each of them ends by itself.
+        // No connection is cut off, so each client ends by itself.
         for client in &mut clients {
             assert_eq!(exchange(client, b"bye"), b"bye");
         }
@@ -31,11 +31,11 @@ fn processes_and_threads_serve_alike() {
 }
 
 #[test]
-fn a_reload_refuses_and_cuts_off_nobody() {
+fn a_reload_refuses_and_cuts_off_no_connection() {
     for kind in ["--workers", "--threads"] {
         let mut server = Server::start("echo_server", &["--addr", "127.0.0.1:0", kind, "2"]);
         let address = server.read_address();
-        // Only a master that has begun takes signals.
+        // The signal is sent after the master has installed its handlers.
         assert_eq!(exchange(&mut connect(address), b"there?"), b"there?");
         let over = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -53,7 +53,7 @@ fn a_reload_refuses_and_cuts_off_nobody() {
             let mut served = 0;
             for _ in 0..3 {
                 kill("-HUP", server.process.id());
-                // Each of the two says so when it has ended.
+                // Each of the two workers reports when it has ended.
                 for _ in 0..2 {
                     let mut line = String::new();
                     server.output.read_line(&mut line).unwrap();
@@ -70,7 +70,7 @@ fn a_reload_refuses_and_cuts_off_nobody() {
 }
 
 #[test]
-fn a_worker_started_by_hand_says_what_is_wrong() {
+fn a_worker_started_by_hand_reports_what_is_wrong() {
     let output = Command::new(program("echo_server"))
         .args(["--addr", "127.0.0.1:0", "--workers", "1"])
         .env("CORELOOP_WORKER", "0")
@@ -82,7 +82,7 @@ fn a_worker_started_by_hand_says_what_is_wrong() {
     assert!(said.contains("the standard input is no channel"), "{said}");
 }
 
-/// How many a worker says that it has served.
+/// Parses how many connections a worker reports to have served.
 fn connections(line: &str) -> u64 {
     let (_, count) = line.split_once("served ").unwrap();
     count.split(' ').next().unwrap().parse().unwrap()
@@ -94,7 +94,7 @@ fn kill(signal: &str, process: u32) {
     assert!(status.unwrap().success());
 }
 
-/// Ends the clients of a test that fails, too.
+/// Kills the clients even if a test fails.
 struct SetOnDrop<'a>(&'a AtomicBool);
 
 impl Drop for SetOnDrop<'_> {
@@ -112,7 +112,7 @@ mod linux {
 
     use super::*;
 
-    /// The processes that this one has started.
+    /// Returns the processes that a process has started.
     fn children(process: u32) -> Vec<u32> {
         let path = format!("/proc/{process}/task/{process}/children");
         let children = fs::read_to_string(path).unwrap();
@@ -120,7 +120,7 @@ mod linux {
         numbers.map(|number| number.parse().unwrap()).collect()
     }
 
-    /// A server with one worker, which serves, and both their numbers.
+    /// Starts a server with one worker, and waits until it serves. Returns their process ids.
     fn one_worker() -> (Server, SocketAddr, u32, u32) {
         let mut server = Server::start("echo_server", &["--addr", "127.0.0.1:0", "--workers", "1"]);
         let address = server.read_address();
@@ -133,7 +133,7 @@ mod linux {
     }
 
     #[test]
-    fn a_worker_is_in_order() {
+    fn a_worker_process_is_prepared() {
         let (_server, _, _, worker) = one_worker();
         let name = fs::read_to_string(format!("/proc/{worker}/comm")).unwrap();
         assert_eq!(name, "echo_server 0\n");
@@ -142,20 +142,20 @@ mod linux {
         let status = fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
         let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
         let caught = u64::from_str_radix(caught.unwrap().trim(), 16).unwrap();
-        // HUP, INT, USR2, TERM, TTIN, TTOU: none of them ends it at once.
+        // HUP, INT, USR2, TERM, TTIN, TTOU: none of them ends the worker at once.
         for signal in [1, 2, 12, 15, 21, 22] {
             assert_ne!(caught & (1 << (signal - 1)), 0, "signal {signal}: {status}");
         }
-        // What a worker leaves alone ends what it starts, too.
+        // Children of a worker do not inherit that it ignores signals.
         let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
         let ignored = u64::from_str_radix(ignored.unwrap().trim(), 16).unwrap();
         assert_eq!(ignored & (1 << (2 - 1)), 0, "{status}");
     }
 
-    /// Such as one that a script between them has put there. The master is process 0 for
-    /// it, which was read into a number that cannot be zero: "Success (os error 0)".
+    /// A script between them may have created the namespace. For the worker the master has the
+    /// id 0, which was once read into a number that cannot be zero: "Success (os error 0)".
     #[test]
-    fn a_worker_in_another_name_space_than_its_master_says_so() {
+    fn a_worker_in_another_namespace_than_its_master_reports_it() {
         let (input, _master) = UnixStream::pair().unwrap();
         let output = Command::new("unshare")
             .args(["--user", "--map-root-user", "--pid", "--fork"])
@@ -167,20 +167,23 @@ mod linux {
         let said = output.map(|output| String::from_utf8(output.stderr).unwrap());
         match said {
             Ok(said) if !said.starts_with("unshare:") => {
-                assert!(said.contains("in the name space of this process"), "{said}");
+                assert!(
+                    said.contains("in the PID namespace of this process"),
+                    "{said}"
+                );
             }
-            _ => eprintln!("skipped: no name spaces of users and processes are to be had here"),
+            _ => eprintln!("skipped: no user and PID namespaces are available here"),
         }
     }
 
     #[test]
-    fn a_worker_that_is_told_to_end_drains_and_is_replaced() {
+    fn a_worker_that_gets_a_signal_to_end_drains_and_is_replaced() {
         let (mut server, address, _master, worker) = one_worker();
         let mut open = connect(address);
         assert_eq!(exchange(&mut open, b"open"), b"open");
         kill("-INT", worker);
         kill("-TERM", worker);
-        // A successor serves who comes now, whether it was there already or not.
+        // The successor serves connections from now on, whether or not it was ready before.
         assert_eq!(exchange(&mut connect(address), b"new"), b"new");
         assert_eq!(exchange(&mut open, b"still open"), b"still open");
         drop(open);

@@ -1,95 +1,97 @@
-//! The messages of [`Channel`](super::Channel).
+//! The messages that are sent over a [`Channel`](super::Channel).
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The first message to a worker: all that it needs to begin. With it come the
-/// worker's sockets, in the order of `sockets`.
+/// The contents of the first message to a worker: all that it needs to start. The worker's
+/// sockets come with it, in the order of `sockets`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Start {
-    /// Which worker this is, from 0.
+    /// The slot of the worker, from 0.
     pub(crate) slot: u32,
-    /// How many workers there are, or are to be.
+    /// The target number of workers.
     pub(crate) workers: u32,
-    /// How many workers this slot has had before.
+    /// How many workers the slot has had before.
     pub(crate) generation: u64,
-    /// The process that started it: who else is its parent, is not its master.
+    /// The process id of the master. If the worker's parent is another process, the master
+    /// has ended.
     pub(crate) master: u32,
-    /// How long it may be silent. It says four times as often that its loop turns.
+    /// How long the worker may be silent. It sends four heartbeats in this time.
     pub(crate) heartbeat: Option<Duration>,
-    /// How long connections may go on when it is to stop.
+    /// How long the connections of the worker may stay open when it drains.
     pub(crate) drain: Duration,
-    /// The core it stays on.
+    /// The core that the worker is pinned to.
     pub(crate) core: Option<u32>,
-    /// What kind of socket each descriptor is: one for each `bind`, in order.
+    /// The kind of each socket: one for each `bind` call, in order.
     pub(crate) sockets: Vec<SocketKind>,
 }
 
-/// What was bound.
+/// The kind of a bound socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum SocketKind {
-    /// A TCP socket that listens, of this worker alone.
+    /// A listening TCP socket that only this worker has.
     Tcp,
-    /// A UDP socket of this worker alone.
+    /// A UDP socket that only this worker has.
     Udp,
-    /// A TCP socket that listens and that all workers have.
+    /// A listening TCP socket that all workers share.
     SharedTcp,
-    /// A Unix socket that listens and that all workers have.
+    /// A listening Unix socket that all workers share.
     SharedUnix,
-    /// A UDP socket that all workers have.
+    /// A UDP socket that all workers share.
     SharedUdp,
 }
 
-/// From the master to a worker.
+/// A message from the master to a worker.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum ToWorker {
-    /// The first message, and only the first. Boxed, as it is the longest.
+    /// The first message, sent once. Boxed, as it is the largest.
     Start(Box<Start>),
-    /// Serve the sockets of this slot too, whose worker is down. With it come its
-    /// sockets, in the order of [`Start::sockets`].
+    /// Serve the sockets of this slot too, whose worker is down. The sockets come with the
+    /// message, in the order of [`Start::sockets`].
     Adopt { slot: u32 },
-    /// No longer serve the sockets of this slot: its worker is back.
+    /// Stop serving the sockets of this slot: its own worker serves again.
     Release { slot: u32 },
-    /// Accept no more, finish what is open until the deadline, and end.
+    /// Drain: accept no more connections, finish the open ones, and end.
     Drain,
 }
 
-/// From a worker to the master.
+/// A message from a worker to the master.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum ToMaster {
-    /// It serves.
+    /// The worker serves.
     Ready,
-    /// Its loop turns.
-    Beat,
-    /// It has let go of all sockets, and finishes what is open.
+    /// The worker's loop is not stuck.
+    Heartbeat,
+    /// The worker has given up all its sockets, and finishes its open connections.
     Draining,
-    /// Its function returned this error; it ends.
+    /// The worker's function returned this error, or panicked; the worker ends.
     Failed { error: String },
 }
 
-/// From an old master to the one that replaces it. One [`Inherited`] a message,
-/// then `Complete`.
+/// A message from an old master to its successor: one `Sockets` message for each
+/// [`Inherited`], then `Complete`.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum ToSuccessor {
-    /// With it come the sockets of one `bind`, or the first 253 of them.
+    /// The sockets of one `bind` call come with the message, at most 253 of them; a further
+    /// message brings more.
     Sockets(Inherited),
-    /// There are no more.
+    /// There are no more sockets.
     Complete,
-    /// It took too long, and is not to serve.
+    /// The successor took too long, and must not serve.
     GivenUp,
 }
 
-/// From the one that replaces it to an old master.
+/// A message from a successor to the old master.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum ToPredecessor {
-    /// It serves: the old one may go.
+    /// The successor serves: the old master can drain and end.
     Ready,
-    /// It cannot serve; it ends.
+    /// The successor cannot serve, and ends.
     Failed { error: String },
 }
 
-/// The sockets of one `bind`, by the address that it was given.
+/// Identifies the sockets of one `bind` call by its address and kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Inherited {
     pub(crate) address: String,

@@ -1,17 +1,17 @@
-//! What the master and a worker say to each other: [`Channel`], one end of a pair
-//! of Unix stream sockets over which whole messages go, with descriptors.
+//! The connection between the master and a worker: [`Channel`], one end of a pair of Unix
+//! stream sockets that carries whole messages with descriptors.
 //!
 //! 1. A frame is its length and its number of descriptors, then the message as
-//!    `postcard` writes it. The descriptors go with the frame's first byte, and the
-//!    kernel gives those of two frames in two reads.
-//! 2. Sending never waits: what a peer has not read for so long that the socket is
-//!    full is lost with the peer, and the caller hears of it. So a stopped worker
-//!    cannot stop the master.
-//! 3. Descriptors are received with `CLOEXEC`, whoever starts a process next.
-//! 4. The kernel leaves out descriptors for which a process has no room. A message
-//!    comes with all of its own, or with none; those of another frame it never gets.
-//! 5. A frame of which a part was sent is the last one: nothing is sent behind it,
-//!    where it would be taken for the rest.
+//!    `postcard` writes it. The descriptors are sent with the frame's first byte, and the
+//!    kernel returns the descriptors of two frames in two reads.
+//! 2. Sending never waits: if the peer has not read and the socket is full, the message is
+//!    lost and the caller gets an error. So a stopped worker cannot block the master.
+//! 3. Descriptors are received with `CLOEXEC`, so no child that is started meanwhile
+//!    inherits them.
+//! 4. The kernel drops descriptors for which a process has no room. A message comes with
+//!    all its descriptors or with none, and never with the descriptors of another frame.
+//! 5. A frame that was sent in part is the last one: nothing is sent after it, because the
+//!    peer would take it for the rest of that frame.
 
 mod message;
 #[cfg(test)]
@@ -26,40 +26,41 @@ use std::task::{Context, Poll, ready};
 
 use coreloop_runtime::io::Async;
 use rustix::io::ioctl_fionbio;
-#[cfg(target_os = "linux")]
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, Shutdown,
+    SendAncillaryMessage, Shutdown,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::sys;
 
 pub(crate) use message::{
     Inherited, SocketKind, Start, ToMaster, ToPredecessor, ToSuccessor, ToWorker,
 };
 
-/// The kernel takes no more in one message (`SCM_MAX_FD`, unix(7)).
-pub(crate) const MOST_DESCRIPTORS: usize = 253;
+/// The kernel accepts no more descriptors in one message (`SCM_MAX_FD`, unix(7)).
+pub(crate) const MAX_DESCRIPTORS: usize = 253;
 
-/// No message is near as long; a longer one is none of ours.
-const LONGEST: usize = 64 << 10;
+/// The maximum length of a message. This crate's messages are far shorter, so a longer one
+/// is invalid.
+const MAX_MESSAGE: usize = 64 << 10;
 
 const HEADER: usize = 5;
 
-const CONTROL: usize = rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS));
+const CONTROL: usize = rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS));
 
-/// A message, and the descriptors that came with it: all, or if there was no room, none.
+/// A message with its descriptors: all of them, or none if there was no room.
 type Frame<M> = (M, Vec<OwnedFd>);
 
-/// One end, which blocks or not as its descriptor is set.
+/// One end of a channel. It is blocking if its descriptor is.
 #[derive(Debug)]
 pub(crate) struct Channel {
     socket: OwnedFd,
     received: Received,
 }
 
-/// An end on the loop.
+/// One end of a channel, on the loop.
 #[derive(Debug)]
 pub(crate) struct AsyncChannel {
     socket: Async<OwnedFd>,
@@ -70,19 +71,19 @@ pub(crate) struct AsyncChannel {
 #[derive(Debug, Default)]
 struct Received {
     bytes: Vec<u8>,
-    /// Of each frame that has any, in order; `None` if some of them are lost.
+    /// The descriptors of each frame that has any, in order; `None` if some were lost.
     descriptors: VecDeque<Option<Vec<OwnedFd>>>,
 }
 
 impl Channel {
-    /// Two ends, both blocking and both closed in children.
-    pub(crate) fn pair() -> io::Result<(Channel, Channel)> {
-        let (one, other) = socket_pair()?;
+    /// Creates the two ends of a channel, both blocking and both closed on `exec`.
+    pub(crate) fn pair() -> io::Result<(Self, Self)> {
+        let (one, other) = sys::socket_pair()?;
         Ok((Channel::from_socket(one), Channel::from_socket(other)))
     }
 
-    pub(crate) fn from_socket(socket: OwnedFd) -> Channel {
-        Channel {
+    pub(crate) fn from_socket(socket: OwnedFd) -> Self {
+        Self {
             socket,
             received: Received::default(),
         }
@@ -92,7 +93,7 @@ impl Channel {
         self.socket
     }
 
-    /// Waits for a message on this thread; `None` at the end.
+    /// Receives a message, and blocks this thread until it has come; `None` at the end.
     pub(crate) fn receive<M: DeserializeOwned>(&mut self) -> io::Result<Option<(M, Vec<OwnedFd>)>> {
         loop {
             if let Some(frame) = self.received.frame()? {
@@ -115,7 +116,7 @@ impl Channel {
         send(self.socket.as_fd(), message, descriptors)
     }
 
-    /// Whether there is anything to receive, and not only the end.
+    /// Returns whether there is something to receive other than the end.
     pub(crate) fn has_more(&self) -> bool {
         let mut byte = [0];
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
@@ -123,7 +124,7 @@ impl Channel {
         !self.received.bytes.is_empty() || peeked.is_ok_and(|(count, _)| count > 0)
     }
 
-    /// Puts the end on this thread's loop.
+    /// Puts this end on the current loop.
     pub(crate) fn into_async(self) -> io::Result<AsyncChannel> {
         ioctl_fionbio(&self.socket, true)?;
         Ok(AsyncChannel {
@@ -134,9 +135,9 @@ impl Channel {
 }
 
 impl AsyncChannel {
-    /// The next message with its descriptors; `None` when the other end is closed.
+    /// Receives the next message with its descriptors; `None` when the other end is closed.
     ///
-    /// Cancel safe: a part of a message stays for the next call.
+    /// Cancel safe: a part of a message is kept for the next call.
     pub(crate) async fn receive<M: DeserializeOwned>(
         &mut self,
     ) -> io::Result<Option<(M, Vec<OwnedFd>)>> {
@@ -167,13 +168,13 @@ impl AsyncChannel {
         send(self.socket.get_ref().as_fd(), message, descriptors)
     }
 
-    /// A second descriptor of this end, to send from elsewhere on the loop.
+    /// Duplicates the descriptor of this end, so that other code can send.
     pub(crate) fn sender(&self) -> io::Result<Sender> {
         Ok(Sender(self.socket.get_ref().try_clone()?))
     }
 }
 
-/// The sending side of an end.
+/// A handle that sends from one end of a channel.
 #[derive(Debug)]
 pub(crate) struct Sender(OwnedFd);
 
@@ -188,7 +189,7 @@ impl Sender {
 }
 
 impl Received {
-    /// Reads once; answers how many bytes came.
+    /// Reads once, and returns how many bytes were read.
     fn fill(&mut self, socket: &OwnedFd) -> io::Result<usize> {
         let mut buffer = [0; 4096];
         let mut space = [MaybeUninit::uninit(); CONTROL];
@@ -197,14 +198,13 @@ impl Received {
             socket,
             &mut [IoSliceMut::new(&mut buffer)],
             &mut control,
-            receive_flags(),
+            sys::receive_flags(),
         )?;
         let mut came = Vec::new();
         for message in control.drain() {
             if let RecvAncillaryMessage::ScmRights(descriptors) = message {
                 for descriptor in descriptors {
-                    #[cfg(not(target_os = "linux"))]
-                    rustix::io::fcntl_setfd(&descriptor, rustix::io::FdFlags::CLOEXEC)?;
+                    sys::close_on_exec(&descriptor)?;
                     came.push(descriptor);
                 }
             }
@@ -218,7 +218,7 @@ impl Received {
         Ok(received.bytes)
     }
 
-    /// Takes the first frame, if all of it is here.
+    /// Takes the first frame, if it is complete.
     fn frame<M: DeserializeOwned>(&mut self) -> io::Result<Option<(M, Vec<OwnedFd>)>> {
         let Some((header, rest)) = self.bytes.split_first_chunk::<HEADER>() else {
             return Ok(None);
@@ -226,7 +226,7 @@ impl Received {
         let [a, b, c, d, count] = *header;
         let length = u32::from_le_bytes([a, b, c, d]) as usize;
         let count = usize::from(count);
-        if length > LONGEST {
+        if length > MAX_MESSAGE {
             return Err(garbled("a frame is too long"));
         }
         if rest.len() < length {
@@ -246,7 +246,7 @@ impl Received {
         Ok(Some((message, descriptors)))
     }
 
-    /// What the end of the stream means here.
+    /// Returns what the end of the stream means: `None` between frames, an error within one.
     fn end<M>(&self) -> io::Result<Option<M>> {
         if self.bytes.is_empty() {
             Ok(None)
@@ -265,7 +265,7 @@ fn send<M: Serialize>(
     let too_much = || io::Error::new(ErrorKind::InvalidInput, "too much for one message");
     let length = u32::try_from(body.len()).map_err(|_| too_much())?;
     let count = u8::try_from(descriptors.len()).map_err(|_| too_much())?;
-    if body.len() > LONGEST || descriptors.len() > MOST_DESCRIPTORS {
+    if body.len() > MAX_MESSAGE || descriptors.len() > MAX_DESCRIPTORS {
         return Err(too_much());
     }
     let mut header = [0; HEADER];
@@ -281,13 +281,13 @@ fn send<M: Serialize>(
             socket,
             &[IoSlice::new(&header), IoSlice::new(&body)],
             &mut control,
-            send_flags(),
+            sys::send_flags(),
         )
     })?;
     if sent == HEADER + body.len() {
         Ok(())
     } else {
-        // Invariant 5. It fails if the other end is gone, too.
+        // Invariant 5. This fails if the other end is closed, which has the same effect.
         let _ = rustix::net::shutdown(socket, Shutdown::Write);
         Err(io::Error::new(
             ErrorKind::WouldBlock,
@@ -298,42 +298,4 @@ fn send<M: Serialize>(
 
 fn garbled(what: &str) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, what)
-}
-
-#[cfg(target_os = "linux")]
-fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    let flags = SocketFlags::CLOEXEC;
-    Ok(rustix::net::socketpair(
-        AddressFamily::UNIX,
-        SocketType::STREAM,
-        flags,
-        None,
-    )?)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (one, other) = std::os::unix::net::UnixStream::pair()?;
-    Ok((one.into(), other.into()))
-}
-
-#[cfg(target_os = "linux")]
-fn receive_flags() -> RecvFlags {
-    RecvFlags::CMSG_CLOEXEC
-}
-
-#[cfg(not(target_os = "linux"))]
-fn receive_flags() -> RecvFlags {
-    RecvFlags::empty()
-}
-
-#[cfg(target_os = "linux")]
-fn send_flags() -> SendFlags {
-    SendFlags::NOSIGNAL | SendFlags::DONTWAIT
-}
-
-// Programs in Rust ignore SIGPIPE.
-#[cfg(not(target_os = "linux"))]
-fn send_flags() -> SendFlags {
-    SendFlags::DONTWAIT
 }

@@ -1,4 +1,4 @@
-//! Two ends, and what is made of bytes that no peer of ours sends.
+//! Messages between two ends, and bytes that no peer of this crate sends.
 
 use super::*;
 use coreloop_test_support::folder::Folder;
@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{Read, Seek, Write};
 
 #[test]
-fn messages_keep_their_bounds_and_their_descriptors() {
+fn messages_keep_their_boundaries_and_their_descriptors() {
     let (one, mut other) = Channel::pair().unwrap();
     let mut file = tempfile();
     file.write_all(b"shared").unwrap();
@@ -34,7 +34,7 @@ fn messages_keep_their_bounds_and_their_descriptors() {
 }
 
 #[test]
-fn a_peer_that_does_not_read_stops_nobody() {
+fn sending_to_a_peer_that_does_not_read_fails_and_does_not_block() {
     let (one, _other) = Channel::pair().unwrap();
     let long = "x".repeat(1000);
     let refused = (0..100_000).find_map(|_| one.send(&long, &[]).err());
@@ -42,9 +42,9 @@ fn a_peer_that_does_not_read_stops_nobody() {
     assert_eq!(refused.kind(), ErrorKind::WouldBlock);
 }
 
-/// Frames that were sent behind a part of one were taken for its rest.
+/// Frames that were sent after a part of a frame were taken for the rest of it.
 #[test]
-fn nothing_is_sent_behind_a_part_of_a_frame() {
+fn nothing_is_sent_after_a_part_of_a_frame() {
     let (one, mut other) = Channel::pair().unwrap();
     rustix::net::sockopt::set_socket_send_buffer_size(&one.socket, 4096).unwrap();
     one.send(&"whole".to_owned(), &[]).unwrap();
@@ -54,12 +54,12 @@ fn nothing_is_sent_behind_a_part_of_a_frame() {
     assert_eq!(message, "whole");
     let end = other.receive::<String>().unwrap_err();
     assert_eq!(end.kind(), ErrorKind::UnexpectedEof);
-    // There is room again.
+    // There is room again, and still nothing is sent.
     let behind = one.send(&"behind".to_owned(), &[]).unwrap_err();
     assert_eq!(behind.kind(), ErrorKind::BrokenPipe);
 }
 
-/// One whose descriptors are lost must not get those of the next.
+/// A frame whose descriptors were lost must not get the descriptors of the next.
 #[test]
 fn a_frame_without_room_for_its_descriptors_has_none() {
     let frame = |text: &str, count| {
@@ -96,7 +96,7 @@ fn half_a_message_is_an_error() {
 }
 
 #[test]
-fn what_no_peer_of_ours_sends_is_refused() {
+fn invalid_frames_are_refused() {
     for bytes in [&[255; 16][..], &[1, 0, 0, 0, 9, 0], &[1, 0, 0, 0, 0, 255]] {
         let (one, mut other) = Channel::pair().unwrap();
         rustix::io::write(&one.socket, bytes).unwrap();
@@ -106,9 +106,9 @@ fn what_no_peer_of_ours_sends_is_refused() {
 }
 
 proptest! {
-    /// A stream has no bounds of messages, so a frame may come in any parts.
+    /// A stream has no message boundaries, so a frame may come in any parts.
     #[test]
-    fn frames_come_whole_however_they_are_cut(
+    fn frames_are_received_whole_however_they_are_cut(
         slots in vec(any::<u32>(), 0..20),
         cuts in vec(1..40_usize, 1..20),
     ) {
@@ -138,8 +138,8 @@ proptest! {
         prop_assert!(received.end::<()>().is_ok());
     }
 
-    /// The reader of a channel meets any bytes with a refusal or with a wait for more, and
-    /// never with a panic or an endless loop.
+    /// Whatever bytes are received, reading a frame returns an error or waits for more. It
+    /// never panics or loops endlessly.
     #[test]
     fn any_bytes_are_refused_or_waited_for(bytes in vec(any::<u8>(), 0..200)) {
         let mut received = Received::default();
@@ -153,7 +153,7 @@ proptest! {
     }
 }
 
-/// A file that is gone from its directory at once.
+/// Creates a file that is removed from its directory at once.
 fn tempfile() -> File {
     let folder = Folder::new();
     File::options()

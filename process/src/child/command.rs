@@ -1,4 +1,4 @@
-//! [`Command`]: how a process is to be started.
+//! [`Command`], the builder that starts a child process.
 
 use std::ffi::OsStr;
 use std::io;
@@ -12,15 +12,15 @@ use rustix::process::Pid;
 use super::handle::OnDrop;
 use super::{Child, orphans};
 
-/// Starts processes: the `Command` of std, whose children are waited for on the loop.
+/// A builder that starts processes: like std's `Command`, but the loop waits for the
+/// children.
 ///
-/// What std's has and this has not is reached by
-/// [`as_std_mut`](Command::as_std_mut), such as `pre_exec`. Only
-/// [`process_group`](Command::process_group) must be set here, if
-/// [`Child::kill_group`] is to know of it.
+/// Options that only std's type has, such as `pre_exec`, can be set through
+/// [`as_std_mut`](Command::as_std_mut). Only the [process
+/// group](Command::process_group) must be set here if [`Child::kill_group`] is used.
 ///
-/// Descriptors of this process are not for the child, but for its standard input, output
-/// and error: everything that coreloop and std open is closed in it.
+/// A child gets no descriptors of this process, except its standard input, output and
+/// error: everything that coreloop and std open is closed in it.
 ///
 /// # Examples
 ///
@@ -44,39 +44,39 @@ pub struct Command {
 }
 
 impl Command {
-    /// A command without arguments, with the environment, working directory, and
-    /// standard input, output and error of this process.
+    /// Creates a command without arguments that has the environment, working directory,
+    /// and standard input, output and error of this process.
     ///
-    /// A `program` without a slash is looked for in `PATH`.
-    pub fn new<S: AsRef<OsStr>>(program: S) -> Command {
+    /// A `program` without a slash is searched for in `PATH`.
+    pub fn new<S: AsRef<OsStr>>(program: S) -> Self {
         Command::from(process::Command::new(program))
     }
 
-    /// The command of std within.
+    /// Returns the wrapped std command.
     #[must_use]
     pub fn as_std(&self) -> &process::Command {
         &self.std
     }
 
-    /// The command of std within, for what can be set there only.
+    /// Returns the wrapped std command, to set options that only std has.
     pub fn as_std_mut(&mut self) -> &mut process::Command {
         &mut self.std
     }
 
-    /// The command of std within. What only this one has is lost: what to kill on drop.
+    /// Returns the wrapped std command. What to kill on drop, which std lacks, is lost.
     #[must_use]
     pub fn into_std(self) -> process::Command {
         self.std
     }
 
     /// Adds an argument.
-    pub fn arg<S: AsRef<OsStr>>(&mut self, argument: S) -> &mut Command {
+    pub fn arg<S: AsRef<OsStr>>(&mut self, argument: S) -> &mut Self {
         self.std.arg(argument);
         self
     }
 
     /// Adds arguments.
-    pub fn args<I, S>(&mut self, arguments: I) -> &mut Command
+    pub fn args<I, S>(&mut self, arguments: I) -> &mut Self
     where
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
@@ -86,7 +86,7 @@ impl Command {
     }
 
     /// Sets an environment variable.
-    pub fn env<K, V>(&mut self, key: K, value: V) -> &mut Command
+    pub fn env<K, V>(&mut self, key: K, value: V) -> &mut Self
     where
         K: AsRef<OsStr>,
         V: AsRef<OsStr>,
@@ -96,7 +96,7 @@ impl Command {
     }
 
     /// Sets environment variables.
-    pub fn envs<I, K, V>(&mut self, variables: I) -> &mut Command
+    pub fn envs<I, K, V>(&mut self, variables: I) -> &mut Self
     where
         I: IntoIterator<Item = (K, V)>,
         K: AsRef<OsStr>,
@@ -106,65 +106,66 @@ impl Command {
         self
     }
 
-    /// Removes an environment variable, also if it is one of this process.
-    pub fn env_remove<K: AsRef<OsStr>>(&mut self, key: K) -> &mut Command {
+    /// Removes an environment variable, even if this process has it.
+    pub fn env_remove<K: AsRef<OsStr>>(&mut self, key: K) -> &mut Self {
         self.std.env_remove(key);
         self
     }
 
-    /// Removes all environment variables, also those of this process.
-    pub fn env_clear(&mut self) -> &mut Command {
+    /// Removes all environment variables, including the ones this process has.
+    pub fn env_clear(&mut self) -> &mut Self {
         self.std.env_clear();
         self
     }
 
     /// Sets the working directory.
-    pub fn current_dir<P: AsRef<Path>>(&mut self, directory: P) -> &mut Command {
+    pub fn current_dir<P: AsRef<Path>>(&mut self, directory: P) -> &mut Self {
         self.std.current_dir(directory);
         self
     }
 
-    /// Sets the standard input; [`Stdio::piped`] for [`Child::stdin`].
-    pub fn stdin<T: Into<Stdio>>(&mut self, stdio: T) -> &mut Command {
+    /// Sets the standard input. Use [`Stdio::piped`] to get [`Child::stdin`].
+    pub fn stdin<T: Into<Stdio>>(&mut self, stdio: T) -> &mut Self {
         self.std.stdin(stdio);
         self
     }
 
-    /// Sets the standard output; [`Stdio::piped`] for [`Child::stdout`].
-    pub fn stdout<T: Into<Stdio>>(&mut self, stdio: T) -> &mut Command {
+    /// Sets the standard output. Use [`Stdio::piped`] to get [`Child::stdout`].
+    pub fn stdout<T: Into<Stdio>>(&mut self, stdio: T) -> &mut Self {
         self.std.stdout(stdio);
         self
     }
 
-    /// Sets the standard error; [`Stdio::piped`] for [`Child::stderr`].
-    pub fn stderr<T: Into<Stdio>>(&mut self, stdio: T) -> &mut Command {
+    /// Sets the standard error. Use [`Stdio::piped`] to get [`Child::stderr`].
+    pub fn stderr<T: Into<Stdio>>(&mut self, stdio: T) -> &mut Self {
         self.std.stderr(stdio);
         self
     }
 
-    /// Sets what the process takes for its own name, which is `program` by default.
-    pub fn arg0<S: AsRef<OsStr>>(&mut self, name: S) -> &mut Command {
+    /// Sets `argv[0]`, the name by which the process knows itself: `program` by default.
+    pub fn arg0<S: AsRef<OsStr>>(&mut self, name: S) -> &mut Self {
         self.std.arg0(name);
         self
     }
 
     /// Sets the user that the process runs as.
-    pub fn uid(&mut self, id: u32) -> &mut Command {
+    pub fn uid(&mut self, id: u32) -> &mut Self {
         self.std.uid(id);
         self
     }
 
-    /// Sets the group of users that the process runs as.
-    pub fn gid(&mut self, id: u32) -> &mut Command {
+    /// Sets the user group that the process runs as.
+    pub fn gid(&mut self, id: u32) -> &mut Self {
         self.std.gid(id);
         self
     }
 
-    /// Puts the process into a process group: 0 for a new one, else that of this number.
+    /// Puts the process into the process group of this id, or into a new group if the id
+    /// is 0.
     ///
-    /// What the process starts belongs to its group too, as long as it does not leave.
-    /// [`Child::kill_group`] and its siblings signal all of them, and
-    /// [`Communicate::timeout`](super::Communicate::timeout) kills all of them. A Ctrl-C
+    /// Processes that the child starts belong to its group too, unless they leave it.
+    /// [`Child::kill_group`] and the similar methods signal all members, and
+    /// [`Communicate::timeout`](super::Communicate::timeout) kills all members. A Ctrl-C
     /// in the terminal does not reach a new group.
     ///
     /// # Examples
@@ -183,30 +184,30 @@ impl Command {
     /// # })
     /// # }
     /// ```
-    pub fn process_group(&mut self, group: i32) -> &mut Command {
+    pub fn process_group(&mut self, group: i32) -> &mut Self {
         self.std.process_group(group);
         self.group = Some(group);
         self
     }
 
-    /// Whether to kill the process when its [`Child`] is dropped before its status was
-    /// collected. Not by default.
+    /// Sets whether the process is killed when its [`Child`] is dropped before its status
+    /// was collected. By default it is not.
     ///
-    /// As the `Child` is in them, the futures of [`status`](Command::status) and
-    /// [`output`](Command::output) kill the process too when they are dropped.
-    pub fn kill_on_drop(&mut self, kill: bool) -> &mut Command {
+    /// The futures of [`status`](Command::status) and [`output`](Command::output) own the
+    /// `Child`, so dropping them kills the process too.
+    pub fn kill_on_drop(&mut self, kill: bool) -> &mut Self {
         self.kill_on_drop = kill;
         self
     }
 
-    /// As [`kill_on_drop`](Command::kill_on_drop), for all of its
-    /// [group](Command::process_group); without one, for the process alone.
-    pub fn kill_group_on_drop(&mut self, kill: bool) -> &mut Command {
+    /// Like [`kill_on_drop`](Command::kill_on_drop), but kills the whole
+    /// [group](Command::process_group) of the process, if it has one.
+    pub fn kill_group_on_drop(&mut self, kill: bool) -> &mut Self {
         self.kill_group_on_drop = kill;
         self
     }
 
-    /// Whether [`kill_on_drop`](Command::kill_on_drop) is set.
+    /// Returns whether [`kill_on_drop`](Command::kill_on_drop) is set.
     #[must_use]
     pub fn get_kill_on_drop(&self) -> bool {
         self.kill_on_drop
@@ -214,17 +215,18 @@ impl Command {
 
     /// Starts a process.
     ///
-    /// It runs when this returns: that its program could not be executed is an error of
-    /// this function. The loop stands still for as long as that takes, which for a small
-    /// program is less than a millisecond.
+    /// The process runs when this returns: if its program cannot be executed, this function
+    /// returns the error. The call blocks the loop, for a small program for less than a
+    /// millisecond.
     ///
     /// # Errors
     ///
-    /// Those of std: of kind [`NotFound`](io::ErrorKind::NotFound) if there is no such
-    /// program, [`WouldBlock`](io::ErrorKind::WouldBlock) if there are too many
-    /// processes, and so on. Outside a runtime.
+    /// Returns an error if the process cannot be started, as std does: of kind
+    /// [`NotFound`](io::ErrorKind::NotFound) if there is no such program,
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there are too many processes, and so
+    /// on. Also returns an error outside a runtime.
     pub fn spawn(&mut self) -> io::Result<Child> {
-        // Before there is a process that nobody could wait for.
+        // Checked before there is a process that no loop could wait for.
         Handle::try_current().map_err(io::Error::other)?;
         orphans::collect();
         let child = self.std.spawn()?;
@@ -241,19 +243,19 @@ impl Command {
         Child::new(child, group, on_drop)
     }
 
-    /// Starts a process, and waits for its end.
+    /// Starts a process and waits until it has ended.
     ///
-    /// It is started by this call, not by the first poll. Its pipes, if it has any, are
+    /// This call starts the process, not the first poll. Its pipes, if it has any, are
     /// closed at once.
     ///
     /// # Cancel safety
     ///
-    /// Not cancel safe: the status is lost, and the process killed or not, as
-    /// [`kill_on_drop`](Command::kill_on_drop) says.
+    /// Not cancel safe: the status is lost, and the process is killed if
+    /// [`kill_on_drop`](Command::kill_on_drop) is set.
     ///
     /// # Errors
     ///
-    /// As [`spawn`](Command::spawn) and [`Child::wait`].
+    /// Returns an error if [`spawn`](Command::spawn) or [`Child::wait`] does.
     pub fn status(&mut self) -> impl Future<Output = io::Result<ExitStatus>> + use<> {
         let child = self.spawn();
         async {
@@ -265,20 +267,20 @@ impl Command {
         }
     }
 
-    /// Starts a process, reads its standard output and error, which this makes pipes,
-    /// and waits for its end.
+    /// Starts a process, reads its standard output and error through pipes, and waits until
+    /// it has ended.
     ///
-    /// It is started by this call, not by the first poll. Its standard input is
-    /// that of this process, if none was set, as in tokio; with std it is empty.
+    /// This call starts the process, not the first poll. If no standard input was set, the
+    /// process inherits the standard input of this process, as in tokio; in std it is empty.
     ///
     /// # Cancel safety
     ///
-    /// Not cancel safe: what was read is lost, and the process killed or not, as
-    /// [`kill_on_drop`](Command::kill_on_drop) says.
+    /// Not cancel safe: the output read so far is lost, and the process is killed if
+    /// [`kill_on_drop`](Command::kill_on_drop) is set.
     ///
     /// # Errors
     ///
-    /// As [`spawn`](Command::spawn) and [`Child::wait_with_output`].
+    /// Returns an error if [`spawn`](Command::spawn) or [`Child::wait_with_output`] does.
     pub fn output(&mut self) -> impl Future<Output = io::Result<Output>> + use<> {
         self.std.stdout(Stdio::piped());
         self.std.stderr(Stdio::piped());
@@ -288,8 +290,8 @@ impl Command {
 }
 
 impl From<process::Command> for Command {
-    fn from(std: process::Command) -> Command {
-        Command {
+    fn from(std: process::Command) -> Self {
+        Self {
             std,
             group: None,
             kill_on_drop: false,

@@ -1,8 +1,9 @@
-//! [`Communicate`]: input, output and end of a child, all at once.
+//! [`Communicate`] writes a child's input, reads its output and waits for its end, all
+//! at once.
 //!
-//! 1. What the child wrote before it ended is in the result, whichever way it ended:
-//!    after the end, the pipes are read once more without asking the loop.
-//! 2. No wait is without a bound once the child has ended or was killed.
+//! 1. The result holds all that the child wrote before it ended, whichever way it ended:
+//!    after the end, the pipes are read once more without waiting for readiness.
+//! 2. Once the child has ended or was killed, every wait has a limit.
 
 use std::error::Error;
 use std::fmt;
@@ -18,33 +19,35 @@ use coreloop_runtime::time::{Limit, Sleep, Verdict};
 use super::pipes::Reader;
 use super::{Child, ChildStdin};
 
-/// How long others may hold the pipes of a child that has ended.
+/// How long other processes may hold the pipes of a child that has ended.
 const DRAIN: Duration = Duration::from_secs(1);
 
-/// The future of [`Child::communicate`], and its options.
+/// A future that exchanges data with a child, returned by [`Child::communicate`]. Its
+/// methods set options.
 ///
-/// A child that closes its input early, or ends without reading it, is no error: what
-/// is left of the input is dropped.
+/// It is no error if a child closes its input early, or ends without reading it: the rest
+/// of the input is dropped.
 ///
 /// # Processes that hold the pipes
 ///
-/// When the child has ended and processes that it has started still hold its output,
-/// they are waited for as [`drain`](Communicate::drain) says, which is one second by
-/// default; what they write later is lost. What the child itself wrote is read in any
-/// case.
+/// If the child has ended but processes that it started still hold its output pipes, the
+/// future waits for them for the time set by [`drain`](Communicate::drain), which is one
+/// second by default. What they write later is lost. What the child itself wrote is read
+/// in any case.
 ///
 /// # Cancel safety
 ///
-/// Not cancel safe: dropping the future drops the [`Child`] and what was read so far.
-/// Set a [`timeout`](Communicate::timeout) instead, which keeps it.
+/// Not cancel safe: dropping the future drops the [`Child`] and the output read so far.
+/// Set a [`timeout`](Communicate::timeout) instead, whose error keeps that output.
 ///
 /// # Panics
 ///
-/// If it is polled outside a runtime while a time is measured, or after it was ready.
+/// Panics if it is polled outside a runtime while a time limit runs, or after it was
+/// ready.
 #[must_use = "nothing is sent or read unless this is awaited"]
 #[derive(Debug)]
 pub struct Communicate {
-    /// `None` once it is over.
+    /// `None` once the future has finished.
     child: Option<Child>,
     input: Vec<u8>,
     written: usize,
@@ -53,23 +56,23 @@ pub struct Communicate {
     status: Option<ExitStatus>,
     timeout: Option<Duration>,
     drain: Option<Duration>,
-    phase: Phase,
+    phase: CommunicatePhase,
 }
 
-/// What the clock is set for.
+/// What the exchange waits for, and the timer that limits the wait.
 #[derive(Debug)]
-enum Phase {
-    /// The child runs. `None`: not polled yet, or no timeout.
+enum CommunicatePhase {
+    /// The child runs. `None` before the first poll, and without a timeout.
     Running(Option<Sleep>),
-    /// It was killed when its time was over. `None`: it is waited for however long.
+    /// The child was killed at its timeout. `None` if the wait for its end has no limit.
     Killed(Option<Sleep>),
-    /// It has ended, and others may still write.
+    /// The child has ended, and other processes may still write.
     Draining(Sleep),
 }
 
 impl Communicate {
-    pub(super) fn new(mut child: Child, input: Vec<u8>) -> Communicate {
-        Communicate {
+    pub(super) fn new(mut child: Child, input: Vec<u8>) -> Self {
+        Self {
             stdout: Capture::new(child.stdout.take().map(|pipe| pipe.reader)),
             stderr: Capture::new(child.stderr.take().map(|pipe| pipe.reader)),
             child: Some(child),
@@ -78,24 +81,24 @@ impl Communicate {
             status: None,
             timeout: None,
             drain: Some(DRAIN),
-            phase: Phase::Running(None),
+            phase: CommunicatePhase::Running(None),
         }
     }
 
-    /// Without input, and for as long as it takes.
-    pub(super) fn without_bounds(child: Child) -> Communicate {
+    /// Sends no input, and waits for the pipes without a limit.
+    pub(super) fn without_bounds(child: Child) -> Self {
         let mut communicate = Communicate::new(child, Vec::new());
         communicate.drain = None;
         communicate
     }
 
-    /// How long the child may take, counted from the first poll. Then it is killed, with
-    /// its [group](super::Command::process_group) if it has one, and the error
-    /// [is a timeout](CommunicateError::is_timeout) and keeps what was read.
+    /// Sets how long the child may run, counted from the first poll. After that time it is
+    /// killed, with its [group](super::Command::process_group) if it has one, and the error
+    /// [is a timeout](CommunicateError::is_timeout) and keeps the output read so far.
     ///
-    /// A child that has ended is in time, though others hold its pipes. A
-    /// [clock that stands still](coreloop_runtime::time::pause) does not wait for
-    /// processes: it jumps to the end of the time.
+    /// A child that has ended is in time, even if other processes hold its pipes. A
+    /// [paused clock](coreloop_runtime::time::pause) does not wait for processes: it jumps
+    /// to the timeout.
     ///
     /// # Examples
     ///
@@ -112,26 +115,26 @@ impl Communicate {
     /// let second = Duration::from_secs(1);
     /// let error = child.communicate("").timeout(second).await.unwrap_err();
     /// assert!(error.is_timeout());
-    /// println!("until then it said {:?}", error.stdout());
+    /// println!("it wrote {:?} until then", error.stdout());
     /// # Ok(())
     /// # })
     /// # }
     /// ```
-    pub fn timeout(mut self, timeout: Duration) -> Communicate {
+    pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// How long processes that the child has left behind may hold its pipes once it has
-    /// ended: one second by default.
+    /// Sets how long processes that the child has left behind may hold its pipes once it
+    /// has ended: one second by default.
     ///
-    /// It also is how long the end of a child is waited for that was killed.
-    pub fn drain(mut self, drain: Duration) -> Communicate {
+    /// This also limits the wait for the end of a child that was killed.
+    pub fn drain(mut self, drain: Duration) -> Self {
         self.drain = Some(drain);
         self
     }
 
-    /// Ready when nothing more is to be waited for.
+    /// Ready when there is nothing left to wait for.
     fn poll_exchange(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut limit = Limit::before_poll();
         loop {
@@ -155,40 +158,40 @@ impl Communicate {
         }
     }
 
-    /// Late when the time of the present phase has passed, and there is no next phase.
+    /// Returns `Late` if the time of the current phase has passed and no phase follows.
     fn check(&mut self, limit: &mut Limit, cx: &mut Context<'_>) -> io::Result<Verdict> {
         loop {
             let clock = match &mut self.phase {
-                Phase::Running(_) if self.status.is_some() => {
+                CommunicatePhase::Running(_) if self.status.is_some() => {
                     let Some(drain) = self.drain else {
                         return Ok(Verdict::Wait);
                     };
-                    self.phase = Phase::Draining(Limit::clock(drain));
+                    self.phase = CommunicatePhase::Draining(Limit::clock(drain));
                     continue;
                 }
-                Phase::Running(clock) => {
+                CommunicatePhase::Running(clock) => {
                     let Some(timeout) = self.timeout else {
                         return Ok(Verdict::Wait);
                     };
                     clock.get_or_insert_with(|| Limit::clock(timeout))
                 }
-                Phase::Killed(_) if self.status.is_some() => return Ok(Verdict::Late),
-                Phase::Killed(None) => return Ok(Verdict::Wait),
-                Phase::Killed(Some(clock)) | Phase::Draining(clock) => clock,
+                CommunicatePhase::Killed(_) if self.status.is_some() => return Ok(Verdict::Late),
+                CommunicatePhase::Killed(None) => return Ok(Verdict::Wait),
+                CommunicatePhase::Killed(Some(clock)) | CommunicatePhase::Draining(clock) => clock,
             };
             let verdict = limit.check(clock, cx);
-            if verdict != Verdict::Late || !matches!(self.phase, Phase::Running(_)) {
+            if verdict != Verdict::Late || !matches!(self.phase, CommunicatePhase::Running(_)) {
                 return Ok(verdict);
             }
             if let Some(child) = &mut self.child {
                 child.kill_all()?;
             }
-            self.phase = Phase::Killed(self.drain.map(Limit::clock));
+            self.phase = CommunicatePhase::Killed(self.drain.map(Limit::clock));
         }
     }
 }
 
-/// Writes what is left of the input, and then closes the pipe.
+/// Writes the rest of the input, and then closes the pipe.
 fn feed(
     child: &mut Child,
     input: &[u8],
@@ -224,11 +227,15 @@ impl Future for Communicate {
         let result = ready!(this.poll_exchange(cx));
         let stdout = this.stdout.finish();
         let stderr = this.stderr.finish();
-        // Before anything else may go wrong: it kills the process, if it is to.
+        // Dropped before anything else can fail: this kills a child that is killed on drop.
         this.child = None;
         let cause = match (result, &this.phase, this.status) {
             (Err(error), ..) => Cause::Failed(error),
-            (Ok(()), Phase::Running(_) | Phase::Draining(_), Some(status)) => {
+            (
+                Ok(()),
+                CommunicatePhase::Running(_) | CommunicatePhase::Draining(_),
+                Some(status),
+            ) => {
                 return Poll::Ready(Ok(Output {
                     status,
                     stdout,
@@ -246,17 +253,17 @@ impl Future for Communicate {
     }
 }
 
-/// What was read of a pipe.
+/// A pipe, and what was read from it.
 #[derive(Debug)]
 struct Capture {
-    /// `None` at its end, and if there was none.
+    /// `None` at the end of the pipe, and if there was no pipe.
     pipe: Option<Reader>,
     bytes: Vec<u8>,
 }
 
 impl Capture {
-    fn new(pipe: Option<Reader>) -> Capture {
-        Capture {
+    fn new(pipe: Option<Reader>) -> Self {
+        Self {
             pipe,
             bytes: Vec::new(),
         }
@@ -270,7 +277,7 @@ impl Capture {
         Poll::Ready(Ok(()))
     }
 
-    /// All that came.
+    /// Reads what is left in the pipe, and returns everything that was read.
     fn finish(&mut self) -> Vec<u8> {
         if let Some(pipe) = self.pipe.take() {
             pipe.read_rest(&mut self.bytes);
@@ -279,10 +286,10 @@ impl Capture {
     }
 }
 
-/// Why [`Child::communicate`] has no [`Output`], and what was read until then.
+/// The error of [`Child::communicate`], which keeps the output read so far.
 ///
-/// It becomes an [`io::Error`] by `?`, of kind [`TimedOut`](io::ErrorKind::TimedOut) if
-/// it is a timeout; that keeps this error as its source.
+/// `?` converts it into an [`io::Error`], of kind [`TimedOut`](io::ErrorKind::TimedOut) if
+/// it is a timeout. That error has this one as its source.
 #[derive(Debug)]
 pub struct CommunicateError {
     cause: Cause,
@@ -298,32 +305,32 @@ enum Cause {
 }
 
 impl CommunicateError {
-    /// Whether the child took too long, and so was killed. Else something failed, and
-    /// the child was dropped: see [`Child`](Child#dropping-it).
+    /// Returns whether the child took too long and was killed. If not, an operation failed,
+    /// and the child was dropped: see [`Child`](Child#dropping-it).
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         matches!(self.cause, Cause::Timeout(_))
     }
 
-    /// The status of the child, if it is known.
+    /// Returns the status of the child, if it is known.
     #[must_use]
     pub fn status(&self) -> Option<ExitStatus> {
         self.status
     }
 
-    /// What was read of the standard output.
+    /// Returns what was read from the standard output.
     #[must_use]
     pub fn stdout(&self) -> &[u8] {
         &self.stdout
     }
 
-    /// What was read of the standard error.
+    /// Returns what was read from the standard error.
     #[must_use]
     pub fn stderr(&self) -> &[u8] {
         &self.stderr
     }
 
-    /// What was read of the standard output and of the standard error.
+    /// Returns what was read from the standard output and from the standard error.
     #[must_use]
     pub fn into_output(self) -> (Vec<u8>, Vec<u8>) {
         (self.stdout, self.stderr)

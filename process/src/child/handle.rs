@@ -1,4 +1,4 @@
-//! [`Child`]: a process that was started.
+//! [`Child`], the handle to a process that was started.
 
 use std::future::poll_fn;
 use std::io;
@@ -12,24 +12,24 @@ use rustix::process::{Pid, Signal, kill_process_group, test_kill_process};
 use super::{ChildStderr, ChildStdin, ChildStdout, Communicate, orphans};
 use crate::exit::Exit;
 
-/// A process that was started by [`Command::spawn`](super::Command::spawn).
+/// A handle to a process, returned by [`Command::spawn`](super::Command::spawn).
 ///
 /// # Dropping it
 ///
-/// The process runs on, as with std, unless
-/// [`kill_on_drop`](super::Command::kill_on_drop) was asked for. Its status is
-/// collected when it ends, so it does not stay as a zombie: by the loop as long as that
-/// lives, afterwards whenever some thread of this process spawns another child. The end
-/// of the runtime does not wait for it.
+/// As with std, the process keeps running unless
+/// [`kill_on_drop`](super::Command::kill_on_drop) is set. Its status is collected when it
+/// ends, so it does not stay a zombie: the loop collects it while the loop lives; after
+/// that, the next spawn on any thread of this process does. The end of the runtime does not
+/// wait for the process.
 ///
-/// Its pipes are closed, which the process may notice.
+/// The pipes are closed, which the process may notice.
 ///
 /// # Statuses
 ///
-/// Each child is waited for by its own number, and no handler of `SIGCHLD` is set. So
-/// `Child` gets along with children of `std::process` and of libraries in C. It cannot
-/// get along with code that collects all children of the process, or that ignores
-/// `SIGCHLD`: then [`wait`](Child::wait) gives an error (`ECHILD`), when the process has
+/// Each child is waited for by its own process id, and no handler for `SIGCHLD` is
+/// installed. So `Child` can be used beside children of `std::process` and of C libraries.
+/// It does not work beside code that collects all children of the process, or that ignores
+/// `SIGCHLD`: then [`wait`](Child::wait) returns an error (`ECHILD`) when the process has
 /// ended.
 ///
 /// # Examples
@@ -58,7 +58,7 @@ use crate::exit::Exit;
 #[derive(Debug)]
 pub struct Child {
     // First, so that the process is killed before it may see that its pipes are closed.
-    process: Process,
+    process: ChildProcess,
 
     /// The standard input, if it is a pipe. `child.stdin.take()` takes it out.
     pub stdin: Option<ChildStdin>,
@@ -70,7 +70,7 @@ pub struct Child {
     pub stderr: Option<ChildStderr>,
 }
 
-/// What becomes of a process whose `Child` is dropped.
+/// What dropping a `Child` does to its process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OnDrop {
     RunOn,
@@ -79,20 +79,20 @@ pub(super) enum OnDrop {
 }
 
 impl Child {
-    /// Takes over what std has started.
+    /// Takes over a child that std has started.
     pub(super) fn new(
         mut child: process::Child,
         group: Option<Pid>,
         on_drop: OnDrop,
-    ) -> io::Result<Child> {
+    ) -> io::Result<Self> {
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let process = Process {
+        let process = ChildProcess {
             exit: Some(Exit::new(child)),
             group,
-            // An error must not leave a process behind that nobody knows of.
+            // An error below must not leave behind a process without a handle.
             on_drop: OnDrop::Kill,
         };
-        let mut child = Child {
+        let mut child = Self {
             process,
             stdin: pipes.0.map(ChildStdin::from_std).transpose()?,
             stdout: pipes.1.map(ChildStdout::from_std).transpose()?,
@@ -102,20 +102,19 @@ impl Child {
         Ok(child)
     }
 
-    /// The number of the process; `None` once its status was collected, as the number
-    /// may then be another's.
+    /// Returns the process id; `None` once the status was collected, as the id may then
+    /// belong to another process.
     #[must_use]
     pub fn id(&self) -> Option<u32> {
         self.process.exit().id()
     }
 
-    /// Closes the standard input, if it is still here, and waits until the process has
-    /// ended. May be called again: the answer stays the same.
+    /// Closes the standard input, if it was not taken out, and waits until the process has
+    /// ended. Later calls return the same status.
     ///
-    /// A child that reads to the end of its input so ends. To go on writing meanwhile,
-    /// take [`stdin`](Child::stdin) out first. A child whose output is a pipe that
-    /// nobody reads may wait for ever: see
-    /// [`wait_with_output`](Child::wait_with_output).
+    /// Closing the input ends a child that reads to the end of its input. To write while
+    /// waiting, take [`stdin`](Child::stdin) out first. A child that writes to a pipe that
+    /// is not read may wait for ever: see [`wait_with_output`](Child::wait_with_output).
     ///
     /// On Linux the loop watches a pidfd. Where there is none (other systems, kernels
     /// before 5.3, or no descriptors left), a thread of the pool of
@@ -124,13 +123,13 @@ impl Child {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: the status is kept for the next call. The standard input is closed
-    /// by the first poll.
+    /// Cancel safe: the status is kept for the next call. The first poll closes the
+    /// standard input.
     ///
     /// # Errors
     ///
-    /// If the status was collected by other code of this process; see
-    /// [above](Child#statuses). If the runtime is gone.
+    /// Returns an error if other code of this process has collected the status (see
+    /// [above](Child#statuses)), or if the runtime has ended.
     ///
     /// # Examples
     ///
@@ -150,40 +149,40 @@ impl Child {
         poll_fn(|cx| self.poll_wait(cx)).await
     }
 
-    /// Collects the status if the process has ended, and does not wait.
+    /// Collects the status if the process has ended, without waiting.
     ///
     /// Leaves the standard input open.
     ///
     /// # Errors
     ///
-    /// As [`wait`](Child::wait).
+    /// Returns an error if other code of this process has collected the status.
     pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
         self.process.exit_mut().try_wait()
     }
 
     /// Closes the standard input, reads the standard output and error to their ends, and
-    /// waits until the process has ended. What is no pipe counts as empty.
+    /// waits until the process has ended. A stream that is not a pipe counts as empty.
     ///
-    /// It waits too for the processes that the child has left behind with these
+    /// This also waits for processes that the child has left behind and that hold these
     /// pipes, however long they run. [`communicate`](Child::communicate) does not.
     ///
     /// # Cancel safety
     ///
-    /// Not cancel safe: dropping the future drops the `Child` and what was read so far.
+    /// Not cancel safe: dropping the future drops the `Child` and the output read so far.
     ///
     /// # Errors
     ///
-    /// As [`wait`](Child::wait), or if a pipe cannot be read.
+    /// Returns an error if [`wait`](Child::wait) does, or if a pipe cannot be read.
     pub async fn wait_with_output(self) -> io::Result<Output> {
         Ok(Communicate::without_bounds(self).await?)
     }
 
-    /// Writes `input` to the standard input and closes it, while it reads the standard
-    /// output and error, and waits until the process has ended: as
-    /// `Popen.communicate` of Python.
+    /// Writes `input` to the standard input and closes it, reads the standard output and
+    /// error meanwhile, and waits until the process has ended, like Python's
+    /// `Popen.communicate`.
     ///
-    /// Await what it returns, after setting a [`timeout`](Communicate::timeout) if there
-    /// is to be one. Nothing is done before that.
+    /// The returned future does nothing until it is awaited; a
+    /// [`timeout`](Communicate::timeout) can be set before.
     ///
     /// # Examples
     ///
@@ -207,26 +206,27 @@ impl Child {
         Communicate::new(self, input.into())
     }
 
-    /// Kills the process by `SIGKILL`, and does not wait for its end. One that has
-    /// ended is left alone.
+    /// Kills the process with `SIGKILL`, without waiting for its end. Does nothing if the
+    /// process has ended.
     ///
     /// # Errors
     ///
-    /// If this process may not signal that one, as when it runs as another user.
+    /// Returns an error if this process may not signal the child, for example because the
+    /// child runs as another user.
     pub fn start_kill(&mut self) -> io::Result<()> {
         self.process.kill()
     }
 
-    /// Kills the process by `SIGKILL`, and waits for its end.
+    /// Kills the process with `SIGKILL`, and waits for its end.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: it is killed by the first poll, and the status is kept for the next
+    /// Cancel safe: the first poll kills the process, and the status is kept for the next
     /// call of [`wait`](Child::wait).
     ///
     /// # Errors
     ///
-    /// As [`start_kill`](Child::start_kill) and [`wait`](Child::wait).
+    /// Returns an error if [`start_kill`](Child::start_kill) or [`wait`](Child::wait) does.
     pub async fn kill(&mut self) -> io::Result<()> {
         self.start_kill()?;
         self.wait().await?;
@@ -237,9 +237,9 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// `ESRCH` if its status was collected; of kind
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a number that names no signal,
-    /// real-time signals included; or if this process may not signal that one.
+    /// Returns an error if the status was collected (`ESRCH`), if the number is not the
+    /// number of a named signal ([`InvalidInput`](io::ErrorKind::InvalidInput); real-time
+    /// signals have no names), or if this process may not signal the child.
     ///
     /// # Examples
     ///
@@ -267,16 +267,18 @@ impl Child {
         exit.signal(signal)
     }
 
-    /// Kills every process of the group by `SIGKILL`, and does not wait for their ends.
+    /// Kills every process of the group with `SIGKILL`, without waiting for their ends.
     ///
-    /// The group is that of [`Command::process_group`](super::Command::process_group):
-    /// the child and all that it started, as far as they did not leave it. This works
-    /// when the child itself has ended, and does nothing when the whole group has.
+    /// [`Command::process_group`](super::Command::process_group) sets the group. Its
+    /// members are the child and the processes that it started, unless they have left the
+    /// group. This works after the child itself has ended, and does nothing if the whole
+    /// group has ended.
     ///
     /// # Errors
     ///
-    /// Of kind [`InvalidInput`](io::ErrorKind::InvalidInput) if the child has no such
-    /// group; or if this process may signal no member of it.
+    /// Returns an error if the child was not put into a group
+    /// ([`InvalidInput`](io::ErrorKind::InvalidInput)), or if this process may not signal
+    /// any member of the group.
     pub fn start_kill_group(&mut self) -> io::Result<()> {
         match self.process.signal_group(Signal::KILL) {
             Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => Ok(()),
@@ -284,17 +286,18 @@ impl Child {
         }
     }
 
-    /// Kills every process of the group by `SIGKILL`, and waits for the end of the
+    /// Kills every process of the group with `SIGKILL`, and waits for the end of the
     /// child; see [`start_kill_group`](Child::start_kill_group).
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: the group is killed by the first poll, and the status is kept for
-    /// the next call of [`wait`](Child::wait).
+    /// Cancel safe: the first poll kills the group, and the status is kept for the next
+    /// call of [`wait`](Child::wait).
     ///
     /// # Errors
     ///
-    /// As [`start_kill_group`](Child::start_kill_group) and [`wait`](Child::wait).
+    /// Returns an error if [`start_kill_group`](Child::start_kill_group) or
+    /// [`wait`](Child::wait) does.
     pub async fn kill_group(&mut self) -> io::Result<()> {
         self.start_kill_group()?;
         self.wait().await?;
@@ -306,8 +309,8 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// As [`start_kill_group`](Child::start_kill_group) and [`signal`](Child::signal);
-    /// `ESRCH` if the whole group has ended.
+    /// Returns an error if [`start_kill_group`](Child::start_kill_group) or
+    /// [`signal`](Child::signal) does, or if the whole group has ended (`ESRCH`).
     pub fn signal_group(&self, signal: SignalKind) -> io::Result<()> {
         self.process.signal_group(named(signal)?)
     }
@@ -326,16 +329,17 @@ impl Child {
     }
 }
 
-/// What of a child has a destructor, so that its pipes can be moved out.
+/// The part of a child that has a destructor. `Child` has none, so that its pipes can be
+/// moved out.
 #[derive(Debug)]
-struct Process {
-    /// Taken by the destructor only.
+struct ChildProcess {
+    /// Only the destructor takes this.
     exit: Option<Exit>,
     group: Option<Pid>,
     on_drop: OnDrop,
 }
 
-impl Process {
+impl ChildProcess {
     fn exit(&self) -> &Exit {
         self.exit.as_ref().expect(TAKEN)
     }
@@ -353,8 +357,8 @@ impl Process {
         let no_group = || io::Error::new(io::ErrorKind::InvalidInput, what);
         let group = self.group.ok_or_else(no_group)?;
         let exit = self.exit();
-        // The number of a group stays taken while it has members. If its first process
-        // was collected and there is one of that number, the group is gone too.
+        // The kernel does not reuse the id of a group that has members. So if the group's
+        // first process was collected and a process has that id, the group is gone.
         let is_reused = || test_kill_process(group) != Err(Errno::SRCH);
         if exit.is_collected() && group == exit.pid() && is_reused() {
             return Err(Errno::SRCH.into());
@@ -363,9 +367,9 @@ impl Process {
     }
 }
 
-impl Drop for Process {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
-        // What fails here was over already, or is not ours to kill.
+        // This fails if the process has ended, or if this process may not kill it.
         let _ = match self.on_drop {
             _ if self.exit().is_collected() => Ok(()),
             OnDrop::RunOn => Ok(()),

@@ -1,15 +1,16 @@
-//! Child processes: [`Command`] starts one, [`Child`] is one that runs, and its
+//! Child processes: a [`Command`] starts one, a [`Child`] is the handle to one, and its
 //! pipes are streams on the loop.
 //!
 //! # Invariants
 //!
-//! 1. Whether a child has ended is asked of that child alone, by
-//!    `std::process::Child::try_wait`. What waits meanwhile, a pidfd on the loop or a
-//!    thread, collects no status. So nobody else's children lose theirs.
-//! 2. A child that runs is in one place: a `Child`, a task of the loop that collects
-//!    it ([`orphans`]), or the list of those that have no loop.
-//! 3. No signal goes to a number whose process was collected, as it may be another's;
-//!    to a group of that number only while no process has it (`Process::signal_group`).
+//! 1. `std::process::Child::try_wait` collects the status of one child, and nothing else
+//!    collects one: the pidfd on the loop, or the thread, that waits for the end only
+//!    reports it. So children that other code has started keep their statuses.
+//! 2. A running child is in one place: in a `Child`, in a task of the loop that collects
+//!    it ([`orphans`]), or in the list of children that have no loop.
+//! 3. No signal is sent to the process id of a collected child, as the id may belong to
+//!    another process; and to the group with that id only while no process has it
+//!    (`ChildProcess::signal_group`).
 
 mod command;
 mod communicate;

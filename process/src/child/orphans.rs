@@ -1,10 +1,11 @@
-//! Children that were dropped while they ran: somebody has to collect them, or they
-//! stay in the kernel's table as zombies.
+//! Children whose `Child` was dropped while they ran. Their statuses have to be collected,
+//! or they stay in the kernel's table as zombies.
 //!
-//! 1. On a loop, each has a task that waits for it. No report shows that task, and
+//! 1. On a loop, each orphan has a task that waits for it. No report shows that task, and
 //!    the end of the runtime does not wait for it.
-//! 2. Without a loop, or when that ends, it goes on a list of the whole process. The
-//!    next spawn on any thread collects those of the list that have ended.
+//! 2. Without a loop, or when the loop ends, the orphan is put on a list of the whole
+//!    process. The next spawn on any thread collects the orphans of the list that have
+//!    ended.
 
 use std::future::poll_fn;
 use std::io;
@@ -17,33 +18,32 @@ use crate::exit::Exit;
 
 static LIST: Mutex<Vec<Child>> = Mutex::new(Vec::new());
 
-/// Sees to it that a child is collected.
+/// Arranges that the status of a child is collected when the child ends.
 pub(super) fn adopt(mut exit: Exit) {
     if !matches!(exit.try_wait(), Ok(None)) {
         return;
     }
     exit.watch_here();
     let mut orphan = Orphan(Some(exit));
-    // Outside a runtime this drops the orphan, and so puts it on the list.
+    // Outside a runtime this drops the orphan, which puts it on the list.
     spawn_hidden(async move {
-        // An error is that of a loop that ends, or of a status that is gone.
+        // This fails if the loop ends, or if other code has collected the status.
         let _ = orphan.wait().await;
     });
 }
 
-/// Collects those of the list that have ended.
+/// Collects the orphans of the list that have ended.
 pub(super) fn collect() {
     lock().retain_mut(|child| matches!(child.try_wait(), Ok(None)));
 }
 
-/// In a copy of the process: they are not its children, and their numbers may become
-/// those of some that are.
-#[cfg(target_os = "linux")]
+/// Empties the list in a forked copy of the process: the orphans are not its children, and
+/// their process ids may be reused for children that are.
 pub(crate) fn forget() {
     lock().clear();
 }
 
-/// A child with a task that waits for it.
+/// A child that a task waits for.
 struct Orphan(Option<Exit>);
 
 impl Orphan {
@@ -66,7 +66,7 @@ impl Drop for Orphan {
     }
 }
 
-/// Nothing of the user's runs under the lock.
+/// Locks the list. No user code runs while it is locked.
 fn lock() -> MutexGuard<'static, Vec<Child>> {
     LIST.lock().unwrap_or_else(PoisonError::into_inner)
 }

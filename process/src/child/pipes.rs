@@ -1,4 +1,4 @@
-//! The pipes of a child, on the loop: [`ChildStdin`], [`ChildStdout`] and
+//! The pipes to a child, as streams on the loop: [`ChildStdin`], [`ChildStdout`] and
 //! [`ChildStderr`].
 
 use std::future::poll_fn;
@@ -12,45 +12,45 @@ use coreloop_runtime::io::Async;
 use futures_io::{AsyncRead, AsyncWrite};
 use rustix::io::{ioctl_fionbio, read, readv, write, writev};
 
-/// Room for a read is made when there is less than this.
-const LEAST_ROOM: usize = 4 << 10;
+/// The buffer grows before a read if it has less room than this.
+const MIN_ROOM: usize = 4 << 10;
 
-/// The kernel takes no more in one call (`IOV_MAX`).
-const MOST_BUFFERS: usize = 1024;
+/// The kernel accepts no more buffers in one call (`IOV_MAX`).
+const MAX_BUFFERS: usize = 1024;
 
-/// More than a pipe holds, unless somebody with privileges made it larger.
-const MOST_LEFT: usize = 1 << 20;
+/// An upper bound of what a pipe holds, unless a privileged process has enlarged it.
+const MAX_LEFT: usize = 1 << 20;
 
 /// The standard input of a child.
 ///
-/// Dropping it closes the pipe, by which the child sees the end of its input. So
-/// does [`close`](ChildStdin::close), also by way of the trait
-/// [`AsyncWrite`]; in tokio only dropping does.
+/// Dropping it closes the pipe, so that the child reads the end of its input.
+/// [`close`](ChildStdin::close) and the close method of [`AsyncWrite`] do the same; in
+/// tokio only dropping closes the pipe.
 ///
-/// Nothing is buffered here: there is nothing to flush.
+/// Writes are not buffered, so there is nothing to flush.
 ///
-/// A write to a pipe that nobody reads gives an error of kind
-/// [`BrokenPipe`](io::ErrorKind::BrokenPipe). It does not end the process, because
-/// programs in Rust ignore `SIGPIPE`, unless they choose not to.
+/// Writing to a pipe that no process reads returns an error of kind
+/// [`BrokenPipe`](io::ErrorKind::BrokenPipe). It does not end this process, because Rust
+/// programs ignore `SIGPIPE` unless they choose otherwise.
 #[derive(Debug)]
 pub struct ChildStdin {
-    /// `None` once it is closed.
+    /// `None` once the pipe is closed.
     pipe: Option<Async<OwnedFd>>,
 }
 
 impl ChildStdin {
-    /// Puts a pipe of std on the loop, after making it non-blocking.
+    /// Makes a std pipe non-blocking and puts it on the loop.
     ///
     /// # Errors
     ///
-    /// Outside a runtime, or if the pipe cannot be made non-blocking.
-    pub fn from_std(pipe: process::ChildStdin) -> io::Result<ChildStdin> {
-        Ok(ChildStdin {
+    /// Returns an error outside a runtime, or if the pipe cannot be made non-blocking.
+    pub fn from_std(pipe: process::ChildStdin) -> io::Result<Self> {
+        Ok(Self {
             pipe: Some(on_loop(pipe.into())?),
         })
     }
 
-    /// Writes some bytes, and says how many.
+    /// Writes some bytes, and returns how many.
     ///
     /// # Cancel safety
     ///
@@ -58,8 +58,8 @@ impl ChildStdin {
     ///
     /// # Errors
     ///
-    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) if nobody reads any more, or if it
-    /// was closed; else those of the system call.
+    /// Returns [`BrokenPipe`](io::ErrorKind::BrokenPipe) if no process reads the pipe any
+    /// more, or if it was closed here. Otherwise returns the error of the system call.
     pub async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         poll_fn(|cx| self.poll_write_some(cx, bytes)).await
     }
@@ -68,12 +68,12 @@ impl ChildStdin {
     ///
     /// # Cancel safety
     ///
-    /// Not cancel safe: if the future is dropped before it is ready, some of the
-    /// bytes were written, and there is no telling how many.
+    /// Not cancel safe: if the future is dropped before it is ready, some of the bytes may
+    /// have been written, and it is not known how many.
     ///
     /// # Errors
     ///
-    /// As [`write`](ChildStdin::write).
+    /// Returns an error if [`write`](ChildStdin::write) does.
     pub async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let count = self.write(bytes).await?;
@@ -82,16 +82,16 @@ impl ChildStdin {
         Ok(())
     }
 
-    /// Closes the pipe. The child reads what was written, and then the end.
+    /// Closes the pipe. The child reads what was written, and then the end of its input.
     pub fn close(&mut self) {
         self.pipe = None;
     }
 
-    /// Takes the pipe off the loop, and makes it block again.
+    /// Takes the pipe off the loop, and makes it blocking again.
     ///
     /// # Errors
     ///
-    /// If it was closed, or those of the system calls.
+    /// Returns an error if the pipe was closed, or if a system call fails.
     pub fn into_owned_fd(self) -> io::Result<OwnedFd> {
         off_loop(self.pipe.ok_or_else(closed)?)
     }
@@ -128,7 +128,7 @@ impl AsyncWrite for ChildStdin {
         cx: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let buffers = &buffers[..buffers.len().min(MOST_BUFFERS)];
+        let buffers = &buffers[..buffers.len().min(MAX_BUFFERS)];
         let length = buffers.iter().map(|buffer| buffer.len()).sum();
         let pipe = self.pipe.as_ref().ok_or_else(closed)?;
         pipe.poll_write_stream(cx, length, |pipe| Ok(writev(pipe, buffers)?))
@@ -144,7 +144,7 @@ impl AsyncWrite for ChildStdin {
     }
 }
 
-/// Panics if it was closed.
+/// Panics if the pipe was closed.
 impl AsFd for ChildStdin {
     #[track_caller]
     fn as_fd(&self) -> BorrowedFd<'_> {
@@ -152,7 +152,7 @@ impl AsFd for ChildStdin {
     }
 }
 
-/// Panics if it was closed.
+/// Panics if the pipe was closed.
 impl AsRawFd for ChildStdin {
     #[track_caller]
     fn as_raw_fd(&self) -> RawFd {
@@ -164,12 +164,12 @@ impl AsRawFd for ChildStdin {
 impl TryFrom<ChildStdin> for Stdio {
     type Error = io::Error;
 
-    fn try_from(pipe: ChildStdin) -> io::Result<Stdio> {
+    fn try_from(pipe: ChildStdin) -> io::Result<Self> {
         Ok(pipe.into_owned_fd()?.into())
     }
 }
 
-/// An end of a pipe that is read.
+/// The reading end of a pipe.
 #[derive(Debug)]
 pub(super) struct Reader(Async<OwnedFd>);
 
@@ -185,14 +185,14 @@ impl Reader {
         cx: &mut Context<'_>,
         buffers: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
-        let count = buffers.len().min(MOST_BUFFERS);
+        let count = buffers.len().min(MAX_BUFFERS);
         let buffers = &mut buffers[..count];
         let length = buffers.iter().map(|buffer| buffer.len()).sum();
         self.0
             .poll_read_stream(cx, length, |pipe| Ok(readv(pipe, buffers)?))
     }
 
-    /// Appends what comes to `bytes`, up to the end.
+    /// Appends everything up to the end of the pipe to `bytes`.
     pub(super) fn poll_read_to_end(
         &self,
         cx: &mut Context<'_>,
@@ -207,10 +207,10 @@ impl Reader {
         }
     }
 
-    /// Appends what is there now, whether or not the loop knows of it yet.
+    /// Appends what is in the pipe now, whether or not the loop has an event for it.
     pub(super) fn read_rest(&self, bytes: &mut Vec<u8>) {
-        let most = bytes.len() + MOST_LEFT;
-        // Nothing comes after an error, which is most often that there is no more.
+        let most = bytes.len() + MAX_LEFT;
+        // Any error ends this; the usual one is that the pipe is empty.
         while bytes.len() < most {
             make_room(bytes);
             if append(self.0.get_ref(), bytes).unwrap_or(0) == 0 {
@@ -220,15 +220,15 @@ impl Reader {
     }
 }
 
-/// Reads into the room of `bytes`.
+/// Reads into the spare capacity of `bytes`.
 fn append(pipe: &OwnedFd, bytes: &mut Vec<u8>) -> io::Result<usize> {
     Ok(read(pipe, rustix::buffer::spare_capacity(bytes))?)
 }
 
-/// Makes room for a read, and says how much there is.
+/// Makes room for a read, and returns how much there is.
 fn make_room(bytes: &mut Vec<u8>) -> usize {
-    if bytes.capacity() - bytes.len() < LEAST_ROOM {
-        bytes.reserve(2 * LEAST_ROOM);
+    if bytes.capacity() - bytes.len() < MIN_ROOM {
+        bytes.reserve(2 * MIN_ROOM);
     }
     bytes.capacity() - bytes.len()
 }
@@ -237,32 +237,30 @@ macro_rules! output {
     ($(#[doc = $about:literal])* $name:ident) => {
         $(#[doc = $about])*
         ///
-        /// It is read by [`read`](Self::read), or as any
-        /// [`AsyncRead`]: to its end, by lines, and so on, with
-        /// `coreloop::io::AsyncReadExt` and `BufReader`. It ends when every process that
-        /// holds the other end has closed it: processes that the child started may hold it
-        /// for longer than the child runs.
+        /// It can be read with [`read`](Self::read), or like any [`AsyncRead`] with
+        /// `coreloop::io::AsyncReadExt` and `BufReader`: to its end, by lines, and so on.
+        /// It ends when every process that holds the other end has closed it; processes
+        /// that the child started may hold it for longer than the child runs.
         ///
-        /// Once it is dropped, a write of the child is an error for the child, or its
-        /// end by `SIGPIPE`.
+        /// Once it is dropped, a write by the child fails, or `SIGPIPE` kills the child.
         #[derive(Debug)]
         pub struct $name {
             pub(super) reader: Reader,
         }
 
         impl $name {
-            /// Puts a pipe of std on the loop, after making it non-blocking.
+            /// Makes a std pipe non-blocking and puts it on the loop.
             ///
             /// # Errors
             ///
-            /// Outside a runtime, or if the pipe cannot be made non-blocking.
+            /// Returns an error outside a runtime, or if the pipe cannot be made non-blocking.
             pub fn from_std(pipe: process::$name) -> io::Result<$name> {
                 Ok($name {
                     reader: Reader(on_loop(pipe.into())?),
                 })
             }
 
-            /// Reads some bytes, and says how many: none at the end.
+            /// Reads some bytes, and returns how many: 0 at the end of the pipe.
             ///
             /// # Cancel safety
             ///
@@ -271,16 +269,16 @@ macro_rules! output {
             ///
             /// # Errors
             ///
-            /// Those of the system call.
+            /// Returns an error if the system call fails.
             pub async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
                 poll_fn(|cx| self.reader.poll_read(cx, buffer)).await
             }
 
-            /// Takes the pipe off the loop, and makes it block again.
+            /// Takes the pipe off the loop, and makes it blocking again.
             ///
             /// # Errors
             ///
-            /// Those of the system calls.
+            /// Returns an error if a system call fails.
             pub fn into_owned_fd(self) -> io::Result<OwnedFd> {
                 off_loop(self.reader.0)
             }
@@ -320,7 +318,7 @@ macro_rules! output {
         impl TryFrom<$name> for Stdio {
             type Error = io::Error;
 
-            fn try_from(pipe: $name) -> io::Result<Stdio> {
+            fn try_from(pipe: $name) -> io::Result<Self> {
                 Ok(pipe.into_owned_fd()?.into())
             }
         }

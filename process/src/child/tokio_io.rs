@@ -1,4 +1,4 @@
-//! The traits of tokio, of the pipes. No runtime of tokio is needed.
+//! Tokio's I/O traits for the pipes. They need no tokio runtime.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -16,7 +16,7 @@ macro_rules! async_read {
                 cx: &mut Context<'_>,
                 buffer: &mut ReadBuf<'_>,
             ) -> Poll<io::Result<()>> {
-                // Zeroed once: readers of tokio keep their buffers.
+                // Tokio's readers reuse their buffers, so each is zeroed once.
                 let room = buffer.initialize_unfilled();
                 let count = ready!(futures_io::AsyncRead::poll_read(self, cx, room))?;
                 buffer.advance(count);

@@ -1,16 +1,18 @@
-//! Making TCP and UDP sockets.
+//! Creates TCP and UDP sockets.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-/// How many connections the kernel keeps until they are accepted. It cuts this to its
-/// own limit, `somaxconn` on Linux. A worker that is replaced leaves its queue to the
-/// next one, so it is longer than that of a lone listener.
+use crate::sys;
+
+/// How many connections the kernel queues until they are accepted. The kernel lowers this to
+/// its own limit, `somaxconn` on Linux. A worker that is replaced leaves its queue to its
+/// successor, so the queue is longer than a single listener needs.
 pub(super) const BACKLOG: i32 = 4096;
 
-/// A socket at the first of the addresses that `address` stands for.
+/// Binds a socket to the first of the addresses of `address` that can be bound.
 pub(super) fn first(address: &str, kind: Type) -> io::Result<Socket> {
     let mut last_error = None;
     for address in address.to_socket_addrs()? {
@@ -23,16 +25,15 @@ pub(super) fn first(address: &str, kind: Type) -> io::Result<Socket> {
         .unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "there is no such address")))
 }
 
-/// A socket that has its port for itself, and that others may join afterwards.
+/// Binds a socket that has its port for itself. Others may join it afterwards.
 fn alone(address: SocketAddr, kind: Type) -> io::Result<Socket> {
     let socket = new(Domain::for_address(address), kind)?;
     open(&socket, &address.into(), kind)?;
-    #[cfg(target_os = "linux")]
-    socket.set_reuse_port(true)?;
+    sys::share_port(&socket)?;
     Ok(socket)
 }
 
-/// One more socket where `other` is.
+/// Binds one more socket to the address of `other`.
 pub(super) fn join(other: &Socket) -> io::Result<Socket> {
     let address = other.local_addr()?;
     let kind = other.r#type()?;
@@ -40,8 +41,7 @@ pub(super) fn join(other: &Socket) -> io::Result<Socket> {
     if address.domain() == Domain::IPV6 {
         socket.set_only_v6(other.only_v6()?)?;
     }
-    #[cfg(target_os = "linux")]
-    socket.set_reuse_port(true)?;
+    sys::share_port(&socket)?;
     open(&socket, &address, kind)?;
     Ok(socket)
 }
@@ -54,8 +54,8 @@ fn new(domain: Domain, kind: Type) -> io::Result<Socket> {
 
 fn open(socket: &Socket, address: &SockAddr, kind: Type) -> io::Result<()> {
     if kind == Type::STREAM {
-        // So a restarted server may bind while connections of the last one linger in
-        // TIME_WAIT. For UDP it would mean that others may have the port too.
+        // So that a restarted server can bind while connections of its predecessor are in
+        // TIME_WAIT. For UDP this option would let other processes bind the port too.
         socket.set_reuse_address(true)?;
     }
     socket.bind(address)?;

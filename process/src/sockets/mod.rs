@@ -1,25 +1,24 @@
-//! The sockets that the master holds for its workers: [`Bound`], one for each `bind`.
+//! The sockets that the master holds for its workers: a [`SocketGroup`] for each `bind`
+//! call.
 //!
-//! 1. Socket `i` of a TCP or UDP [`Bound`] is member `i` of its `SO_REUSEPORT` group,
-//!    which is how the kernel's steering programs name it: sockets join in the order
-//!    of slots, and none leaves. That of a slot that is retired is kept in reserve,
-//!    steered away from: to close it cost a connection now and then, in a storm some 3
-//!    of 380 times, though none was queued there or amid its handshake. It fits that the
-//!    kernel takes a socket out of its group a moment before it takes it out of the table
-//!    where it looks up listeners.
-//! 2. The first socket is bound without that option. So a port that another process
-//!    listens on is refused, even if that one would share it. The others join later.
+//! 1. Socket `i` of a TCP or UDP [`SocketGroup`] is member `i` of its `SO_REUSEPORT` group.
+//!    The kernel's steering programs name it by this index, so sockets join in the order of
+//!    slots, and none leaves. When a slot retires, its socket is kept in reserve, and
+//!    connections are steered away from it. Closing it lost a connection now and then, in a
+//!    stress test some 3 of 380 times, although none was queued there or in its handshake;
+//!    probably because the kernel takes a socket out of its group a moment before it takes
+//!    it out of the table where it looks up listeners.
+//! 2. The first socket is bound without `SO_REUSEPORT`. So binding fails if another process
+//!    listens on the port, even if that process would share it. The others join later.
 //! 3. All sockets are non-blocking and closed on `exec`.
-//! 4. A socket lives as long as its `Bound`, whatever becomes of the workers that have
-//!    it too. So what is queued in it outlives them.
+//! 4. A socket lives as long as its `SocketGroup`, whatever happens to the workers that have
+//!    it open too. So the connections in its queue outlive them.
 //!
-//! Where there are no steering programs, which is everywhere but on Linux, all workers
-//! share one socket: macOS does not balance between sockets, and FreeBSD, which does,
-//! could not take one out of a group without a loss.
+//! On systems other than Linux there are no steering programs, and all workers share one
+//! socket.
 
 mod inet;
 mod queue;
-mod steering;
 mod unix;
 
 use std::cell::Cell;
@@ -32,95 +31,94 @@ use std::path::Path;
 use socket2::{Domain, Socket, Type};
 
 pub(crate) use self::queue::Handshakes;
-use self::steering::Flows;
 use self::unix::SocketFile;
 use crate::channel::{Inherited, SocketKind};
+use crate::sys::{self, Flows, SOCKET_PER_SLOT};
 
-/// The sockets of one `bind`: one for each slot, or one for all.
+/// The sockets of one `bind` call: one for each slot, or one for all.
 #[derive(Debug)]
-pub(crate) struct Bound {
+pub(crate) struct SocketGroup {
     kind: SocketKind,
-    /// As it was given.
+    /// The address as it was given.
     address: String,
-    /// One, if it is shared. Else one for each slot, and then those in reserve.
+    /// One socket if it is shared; otherwise one for each slot, and then the reserve.
     sockets: Vec<Socket>,
-    /// How many slots there are; at least one.
+    /// The number of slots, at least one.
     slots: u32,
     steering: Cell<Steering>,
-    /// How many slots there were at most: the flows of UDP are spread over so many, and
-    /// those of slots that are gone over the rest.
+    /// The highest number of slots so far. UDP peers are spread over this many, and the
+    /// peers of retired slots over the slots that are left.
     span: Cell<u32>,
-    /// Of a Unix socket that has one.
+    /// The file of a Unix socket, if it has one.
     file: Option<SocketFile>,
 }
 
-/// Where new connections go.
+/// Which slots new connections go to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Steering {
-    /// To all slots, and to those that there will be.
+    /// To all slots, including slots added later.
     All,
-    /// To so many, until something else is asked for.
+    /// To the first slots, this many, until the next call of `steer`.
     To(u32),
-    /// As the old master had it. There is a program, so sockets that join get nothing.
+    /// As the old master has steered them. The group has a program, so new members get no
+    /// connections.
     Inherited,
 }
 
-/// Whether each slot has a socket of its own.
-const PER_SLOT: bool = cfg!(target_os = "linux");
-
-impl Bound {
-    /// Binds a TCP socket, and listens, at the first address of `address` that can be
-    /// bound: "host:port", as the standard library resolves it.
-    pub(crate) fn tcp(address: &str) -> io::Result<Bound> {
+impl SocketGroup {
+    /// Listens on TCP at the first of the addresses of `address`, "host:port", that can be
+    /// bound.
+    pub(crate) fn tcp(address: &str) -> io::Result<Self> {
         let socket = inet::first(address, Type::STREAM).map_err(at("listen on", address))?;
-        let kind = if PER_SLOT {
+        let kind = if SOCKET_PER_SLOT {
             SocketKind::Tcp
         } else {
             SocketKind::SharedTcp
         };
-        Ok(Bound::new(kind, address, vec![socket]))
+        Ok(SocketGroup::new(kind, address, vec![socket]))
     }
 
-    /// Binds a UDP socket, as [`tcp`](Bound::tcp) does.
-    pub(crate) fn udp(address: &str) -> io::Result<Bound> {
+    /// Binds a UDP socket, like [`tcp`](SocketGroup::tcp).
+    pub(crate) fn udp(address: &str) -> io::Result<Self> {
         let socket = inet::first(address, Type::DGRAM).map_err(at("bind UDP to", address))?;
-        let kind = if PER_SLOT {
+        let kind = if SOCKET_PER_SLOT {
             SocketKind::Udp
         } else {
             SocketKind::SharedUdp
         };
-        Ok(Bound::new(kind, address, vec![socket]))
+        Ok(SocketGroup::new(kind, address, vec![socket]))
     }
 
-    /// Listens on a Unix socket at `path`, or at an abstract name if that starts with a
-    /// zero byte. A socket that nobody listens to any more is replaced.
-    pub(crate) fn unix(path: &Path) -> io::Result<Bound> {
+    /// Listens on a Unix socket at `path`, or at an abstract name if `path` starts with a
+    /// zero byte. A socket to which no process listens any more is replaced.
+    pub(crate) fn unix(path: &Path) -> io::Result<Self> {
         let address = path.to_str().ok_or_else(|| {
             let message = format!("the path of a Unix socket is not UTF-8: {}", path.display());
             io::Error::new(io::ErrorKind::InvalidInput, message)
         })?;
         let socket = unix::listen(path).map_err(at("listen on", address))?;
-        let mut bound = Bound::new(SocketKind::SharedUnix, address, vec![socket]);
-        bound.file = SocketFile::at(path);
-        Ok(bound)
+        let mut group = SocketGroup::new(SocketKind::SharedUnix, address, vec![socket]);
+        group.file = SocketFile::at(path);
+        Ok(group)
     }
 
-    /// Takes over a socket that was bound by somebody else, such as systemd, under the
-    /// name that it is known by. All slots share it.
-    pub(crate) fn shared(name: &str, socket: OwnedFd) -> io::Result<Bound> {
+    /// Takes over a socket that another program has bound, such as systemd, under the name
+    /// by which the program passed it. All slots share it.
+    pub(crate) fn from_activated(name: &str, socket: OwnedFd) -> io::Result<Self> {
         let socket = Socket::from(socket);
         let kind = kind_of_shared(&socket).map_err(at("take over", name))?;
-        let mut bound = Bound::new(kind, name, vec![socket]);
-        bound.prepare().map_err(at("take over", name))?;
-        Ok(bound)
+        let mut group = SocketGroup::new(kind, name, vec![socket]);
+        group.prepare().map_err(at("take over", name))?;
+        Ok(group)
     }
 
-    /// Takes over the sockets of a master that this one replaces, in the order of slots,
-    /// with those that it had in reserve, which are slots now.
+    /// Takes over the sockets of the old master that this one replaces, in the order of
+    /// slots. The sockets that were in reserve there are slots here.
     ///
-    /// Until [`steer`](Bound::steer) is asked for, connections go where they went, and so
-    /// to none that were in reserve: the old master may have to go on.
-    pub(crate) fn from_inherited(inherited: Inherited, sockets: Vec<OwnedFd>) -> io::Result<Bound> {
+    /// Until [`steer`](SocketGroup::steer) is called, connections go where they went before,
+    /// and so to none of the sockets that were in reserve: the old master may have to
+    /// continue.
+    pub(crate) fn from_inherited(inherited: Inherited, sockets: Vec<OwnedFd>) -> io::Result<Self> {
         let Inherited { address, kind } = inherited;
         let count = sockets.len();
         if count == 0 || (count > 1 && !is_per_slot(kind)) {
@@ -128,29 +126,29 @@ impl Bound {
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
         let sockets = sockets.into_iter().map(Socket::from).collect();
-        let mut bound = Bound::new(kind, &address, sockets);
-        bound.prepare().map_err(at("inherit", &address))?;
+        let mut group = SocketGroup::new(kind, &address, sockets);
+        group.prepare().map_err(at("inherit", &address))?;
         if kind == SocketKind::SharedUnix {
-            bound.file = SocketFile::at(Path::new(&address));
+            group.file = SocketFile::at(Path::new(&address));
         }
-        bound.steering.set(match count {
+        group.steering.set(match count {
             1 => Steering::To(1),
             _ => Steering::Inherited,
         });
-        Ok(bound)
+        Ok(group)
     }
 
     pub(crate) fn kind(&self) -> SocketKind {
         self.kind
     }
 
-    /// The address as it was given.
+    /// Returns the address as it was given.
     pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
-    /// The address that it is bound to, with the port that the system chose if none was
-    /// given. Unix sockets have none.
+    /// Returns the address that the group is bound to, with the port that the system chose
+    /// if none was given. Unix sockets have none.
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         let address = self.sockets[0].local_addr()?;
         address.as_socket().ok_or_else(|| {
@@ -159,24 +157,24 @@ impl Bound {
         })
     }
 
-    /// Has a socket for each of `slots`, if there are fewer. One that is shared stays
-    /// alone.
+    /// Adds sockets until there is one for each of `slots`. Does nothing if the socket is
+    /// shared.
     ///
-    /// If the group was steered before, or inherited, new slots are given nothing until
-    /// [`steer`](Bound::steer) says so. Else they have their part of the connections at
-    /// once, and keep them in their queues.
+    /// If the group was steered before, or inherited, new slots get no connections until
+    /// [`steer`](SocketGroup::steer) is called. Otherwise they get their share at once, and
+    /// keep it in their queues.
     ///
-    /// If it fails there are as many as before.
+    /// If it fails, the number of slots is unchanged.
     pub(crate) fn grow(&mut self, slots: u32) -> io::Result<()> {
         if !is_per_slot(self.kind) || slots <= self.slots {
             return Ok(());
         }
-        // Sockets in reserve are among them.
+        // Including the reserve.
         let before = self.sockets.len();
         match self.join_until(slots) {
             Ok(()) => self.slots = slots,
             Err(error) => {
-                // Nobody serves those that have joined, if connections go there.
+                // Connections must not go to the new sockets, as no worker serves them.
                 let steering = self.steering.get();
                 if steering == Steering::Inherited || self.steer(self.slots).is_err() {
                     self.sockets.truncate(before);
@@ -187,7 +185,7 @@ impl Bound {
         Ok(())
     }
 
-    /// The socket of `slot`, or that of all slots.
+    /// Returns the socket of `slot`, or the one that all slots share.
     pub(crate) fn socket(&self, slot: u32) -> BorrowedFd<'_> {
         if is_per_slot(self.kind) {
             self.sockets[slot as usize].as_fd()
@@ -196,17 +194,17 @@ impl Bound {
         }
     }
 
-    /// All sockets, in the order of slots, and those in reserve. A master that replaces
-    /// this one is given all of them, lest one be closed.
+    /// Returns all sockets, in the order of slots, and then the reserve. A master that
+    /// replaces this one gets all of them, so that none is closed.
     pub(crate) fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.sockets.iter().map(AsFd::as_fd)
     }
 
-    /// Lets new connections go to the slots below `slots` only; at least to the first.
+    /// Sends new connections to the slots below `slots` only, but always to the first.
     ///
-    /// From then on no handshake begins at the other slots. Those that have begun there
-    /// end there: see [`handshakes`](Bound::handshakes). The datagrams of a UDP peer go
-    /// on to the slot that had them before, if that is among these.
+    /// From then on no handshake begins at the other slots. Handshakes that have begun there
+    /// end there: see [`handshakes`](SocketGroup::handshakes). The datagrams of a UDP peer
+    /// still go to the same slot as before, if it is below `slots`.
     pub(crate) fn steer(&self, slots: u32) -> io::Result<()> {
         if !is_per_slot(self.kind) {
             return Ok(());
@@ -218,24 +216,25 @@ impl Bound {
         Ok(())
     }
 
-    /// How many connections wait to be accepted in the socket of `slot`.
+    /// Returns the length of the accept queue of `slot`.
     ///
-    /// It is exact for TCP on Linux. Else it is 1 if there are any, or datagrams.
+    /// The number is exact for TCP on Linux. Otherwise it is 1 if any connections, or
+    /// datagrams, wait.
     pub(crate) fn queued(&self, slot: u32) -> io::Result<u32> {
         queue::length(self.socket(slot))
     }
 
-    /// The handshakes that are under way now, at any slot. Asked after a
-    /// [`steer`](Bound::steer): when they [are over](Handshakes::are_over), and then the
-    /// queues of the slots that were steered away from are [empty](Bound::queued), these
-    /// have got their last connection.
+    /// Returns the handshakes that are in progress now, at any slot. Call this after
+    /// [`steer`](SocketGroup::steer): when these handshakes [have
+    /// ended](Handshakes::have_ended), and then the queues of the other slots are
+    /// [empty](SocketGroup::queued), these slots have got their last connection.
     ///
-    /// A handshake takes a round trip, but up to a minute if the peer is gone or never
-    /// was there, so who waits for them sets a limit. Nobody loses by it but a peer
-    /// with whom it took longer.
+    /// A handshake takes a round trip, but up to a minute if the peer has disappeared or
+    /// never existed, so the caller should limit the wait. Only a peer whose handshake takes
+    /// longer than the limit loses its connection.
     ///
-    /// Both this and the question read the kernel's whole list of connections, and may
-    /// block for some ten milliseconds: nothing to do often.
+    /// Both this and `have_ended` read the kernel's whole table of connections, and may block
+    /// for some ten milliseconds, so they should not be called often.
     pub(crate) fn handshakes(&self) -> io::Result<Handshakes> {
         match self.kind {
             SocketKind::Tcp => Handshakes::at(self.local_addr()?.port()),
@@ -243,21 +242,21 @@ impl Bound {
         }
     }
 
-    /// Ends `slot`, the last one, and not the first. Its socket is kept in reserve for
-    /// the next one, and so is what is in its queue.
+    /// Retires `slot`, which is the last one, and not the first. Its socket is kept in
+    /// reserve with its queue, for the next slot of this number.
     pub(crate) fn retire(&mut self, slot: u32) {
         if !is_per_slot(self.kind) || slot == 0 || slot >= self.slots {
             return;
         }
         self.slots = slot;
         if !matches!(self.steering.get(), Steering::To(slots) if slots <= slot) {
-            // It was to be asked for before; then an error has been told.
+            // The caller has steered before, and has reported an error then.
             let _ = self.steer(slot);
         }
     }
 
-    /// Removes the file of a Unix socket, unless another socket is there now. For a
-    /// master that ends, and that no other one has replaced.
+    /// Removes the file of a Unix socket, unless another socket is there now. Called by a
+    /// master that ends and that no other master has replaced.
     pub(crate) fn unlink(&self) -> io::Result<()> {
         match &self.file {
             Some(file) => file.remove().map_err(at("remove", &self.address)),
@@ -265,9 +264,9 @@ impl Bound {
         }
     }
 
-    fn new(kind: SocketKind, address: &str, sockets: Vec<Socket>) -> Bound {
+    fn new(kind: SocketKind, address: &str, sockets: Vec<Socket>) -> Self {
         let slots = u32::try_from(sockets.len()).unwrap_or(u32::MAX);
-        Bound {
+        Self {
             kind,
             address: address.to_owned(),
             slots,
@@ -278,7 +277,7 @@ impl Bound {
         }
     }
 
-    /// Invariant 3, for sockets that others made.
+    /// Establishes invariant 3 for sockets that other programs have made.
     fn prepare(&mut self) -> io::Result<()> {
         for socket in &self.sockets {
             socket.set_cloexec(true)?;
@@ -291,22 +290,22 @@ impl Bound {
         while self.sockets.len() < slots as usize {
             let joined = inet::join(&self.sockets[0])?;
             self.sockets.push(joined);
-            // A group of one had no program.
+            // A group of one has no program.
             if let Steering::To(slots) = self.steering.get() {
                 self.attach(slots)?;
             }
         }
         if self.steering.get() == Steering::All {
             self.span.set(slots);
-            // A program from the start, though the kernel has a way of its own, of which
-            // there is little to be said but that it sends every UDP peer elsewhere when
-            // the group grows. And a master that inherits a group can count on one.
+            // A program from the start, although the kernel would spread connections without
+            // one: it would send every UDP peer to another member when the group grows. And
+            // a master that inherits a group can rely on its having a program.
             let _ = self.attach(slots);
         }
         Ok(())
     }
 
-    /// Gives the group its program. A group of one needs none, and takes none.
+    /// Attaches the steering program. A group of one needs none, and accepts none.
     fn attach(&self, slots: u32) -> io::Result<()> {
         if self.sockets.len() < 2 {
             return Ok(());
@@ -317,12 +316,12 @@ impl Bound {
             },
             _ => Flows::ByChance,
         };
-        steering::attach(&self.sockets[0], flows, slots)
+        sys::steer(&self.sockets[0], flows, slots)
     }
 }
 
-/// What it is and where, for the log.
-impl fmt::Display for Bound {
+/// The kind and the address, for the log.
+impl fmt::Display for SocketGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.kind {
             SocketKind::Tcp | SocketKind::SharedTcp => "tcp",
@@ -347,7 +346,7 @@ fn kind_of_shared(socket: &Socket) -> io::Result<SocketKind> {
     if kind == Type::DGRAM && is_internet {
         return Ok(SocketKind::SharedUdp);
     }
-    if kind == Type::STREAM && listens(socket)? {
+    if kind == Type::STREAM && sys::is_listening(socket)? {
         if is_internet {
             return Ok(SocketKind::SharedTcp);
         }
@@ -359,18 +358,7 @@ fn kind_of_shared(socket: &Socket) -> io::Result<SocketKind> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, message))
 }
 
-#[cfg(not(target_vendor = "apple"))]
-fn listens(socket: &Socket) -> io::Result<bool> {
-    Ok(rustix::net::sockopt::socket_acceptconn(socket)?)
-}
-
-/// Here the kernel does not tell; a socket that does not listen fails to accept.
-#[cfg(target_vendor = "apple")]
-fn listens(_: &Socket) -> io::Result<bool> {
-    Ok(true)
-}
-
-/// Says what was to be done, and where.
+/// Adds to an error what was attempted, and where.
 fn at(what: &str, address: &str) -> impl Fn(io::Error) -> io::Error {
     move |error| {
         let address = address.escape_default();

@@ -1,4 +1,4 @@
-//! Unix sockets that listen, and their files.
+//! Creates listening Unix sockets, and removes their files.
 
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
@@ -10,12 +10,12 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use super::inet::BACKLOG;
 use crate::name_lock::NameLock;
 
-/// A socket that listens at `path`. If there is one that nobody listens to, it is
-/// replaced; if somebody does, or if it is no socket, this fails with `AddrInUse`.
+/// Listens at `path`. A socket there to which no process listens is replaced. Returns
+/// `AddrInUse` if a process listens there, or if the file is not a socket.
 pub(super) fn listen(path: &Path) -> io::Result<Socket> {
     let address = SockAddr::unix(path)?;
     let socket = new()?;
-    // Also for those who find the file before anybody listens there.
+    // Held until `listen` below, so that no other process finds the file before.
     let _lock = NameLock::of(path);
     match socket.bind(&address) {
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
@@ -37,11 +37,12 @@ fn new() -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Whether `path` is a socket that nobody answers on. One that lets wait does.
+/// Returns whether `path` is a socket to which no process listens. A socket whose queue is
+/// full has a listener.
 fn is_stale(path: &Path, address: &SockAddr) -> io::Result<bool> {
     let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
-        // An abstract name is no path, and there is nothing to replace.
+        // An abstract name is not a path, and there is nothing to replace.
         Err(error) if error.kind() == ErrorKind::InvalidInput => return Ok(false),
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
         Err(error) => return Err(error),
@@ -60,7 +61,7 @@ fn unless_gone(error: io::Error) -> io::Result<()> {
     }
 }
 
-/// The file of a socket, and which it is: another may be put in its place.
+/// The file of a socket, and its identity: another file may take its place.
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
@@ -68,17 +69,18 @@ pub(super) struct SocketFile {
 }
 
 impl SocketFile {
-    /// What is at `path`. `None` if it is not a socket, as with an abstract name.
-    pub(super) fn at(path: &Path) -> Option<SocketFile> {
+    /// Identifies the file at `path`. `None` if it is not a socket, or if `path` is an
+    /// abstract name.
+    pub(super) fn at(path: &Path) -> Option<Self> {
         let metadata = fs::symlink_metadata(path).ok()?;
-        metadata.file_type().is_socket().then(|| SocketFile {
-            // The process may change its directory.
+        metadata.file_type().is_socket().then(|| Self {
+            // The process may change its working directory.
             path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
             id: id(&metadata),
         })
     }
 
-    /// Removes it, if it is still that one.
+    /// Removes the file, unless another file has taken its place.
     pub(super) fn remove(&self) -> io::Result<()> {
         match fs::symlink_metadata(&self.path) {
             Ok(metadata) if id(&metadata) == self.id => {

@@ -1,15 +1,15 @@
-//! Sockets that the service manager has bound for this process:
+//! [`Activation`], the sockets that the service manager has bound for this process; see
 //! `sd_listen_fds(3)`.
 //!
-//! 1. `LISTEN_FDS` descriptors from 3 on were opened for the process that
-//!    `LISTEN_PID` names, by whoever has started it, and are its to close. So they
-//!    belong to nothing else in it, unless that reads these variables, too.
-//! 2. Each is taken once in the life of the process. Those that nobody asks for
-//!    stay open, as the program may have a use for them that is not ours; but no
-//!    child gets them.
+//! 1. The `LISTEN_FDS` descriptors from 3 on were opened by the parent for the process that
+//!    `LISTEN_PID` names, and that process has to close them. So no other code in it owns
+//!    them, unless that code reads these variables too.
+//! 2. Each descriptor is taken at most once in the life of the process. A descriptor that is
+//!    not taken stays open, as the program may have another use for it; but no child
+//!    inherits it.
 //!
-//! The environment is only read, as other threads may read it. Who starts a child
-//! removes the variables from what that gets.
+//! The environment is only read, as other threads may read it. The variables are removed
+//! from the environment of a child when it is started.
 #![expect(unsafe_code, reason = "the descriptors come as numbers")]
 
 use std::collections::BTreeSet;
@@ -24,6 +24,7 @@ use rustix::io::FdFlags;
 use socket2::{SockRef, Type};
 
 use super::init;
+use crate::sys;
 
 const FIRST: RawFd = 3;
 
@@ -32,15 +33,15 @@ static TAKEN: Mutex<BTreeSet<RawFd>> = Mutex::new(BTreeSet::new());
 
 /// The descriptors that this process was started with, by their names.
 #[derive(Debug)]
-pub(crate) struct Activation {
+pub(super) struct Activation {
     first: RawFd,
     names: Vec<String>,
 }
 
 impl Activation {
-    /// What the environment says. Without `LISTEN_FDS`, or if that is for another
-    /// process, there are none.
-    pub(crate) fn from_env() -> io::Result<Activation> {
+    /// Returns the descriptors that the environment names: none without `LISTEN_FDS`, or if
+    /// that is for another process.
+    pub(super) fn from_env() -> io::Result<Self> {
         let text = |name| env::var_os(name).and_then(|value| value.into_string().ok());
         let names = if init::of_this_or_its_init(env::var_os("LISTEN_PID")) == Some(true) {
             names(text("LISTEN_FDS"), text("LISTEN_FDNAMES"))?
@@ -50,13 +51,13 @@ impl Activation {
         Activation::of(FIRST, names)
     }
 
-    /// Descriptors from `first` on, of which invariant 1 holds.
-    fn of(first: RawFd, names: Vec<String>) -> io::Result<Activation> {
-        let activation = Activation { first, names };
+    /// Returns the descriptors from `first` on, for which invariant 1 holds.
+    fn of(first: RawFd, names: Vec<String>) -> io::Result<Self> {
+        let activation = Self { first, names };
         let taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
         for descriptor in activation.descriptors() {
-            // The owner of a descriptor that was taken may have closed it, and the number
-            // may name another one now.
+            // The owner of a taken descriptor may have closed it, and the number may belong
+            // to another descriptor now.
             if taken.contains(&descriptor) {
                 continue;
             }
@@ -67,9 +68,9 @@ impl Activation {
         Ok(activation)
     }
 
-    /// Takes the socket of that name; of several with one name the first that was
-    /// not taken; or if none is called so, that of the position, from 0.
-    pub(crate) fn take(&self, name: &str) -> io::Result<OwnedFd> {
+    /// Takes the socket of this name: of several with the name, the first that was not
+    /// taken. If no socket has the name, takes the one at this position, from 0.
+    pub(super) fn take(&self, name: &str) -> io::Result<OwnedFd> {
         let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
         let candidates: Vec<_> = if self.names.iter().any(|known| known == name) {
             let named = self.descriptors().zip(&self.names);
@@ -89,8 +90,8 @@ impl Activation {
             .ok_or_else(|| refusal(name, "was bound before"))?;
         check(name, descriptor)?;
         taken.insert(descriptor);
-        // SAFETY: by invariant 1 it is this process's to close, by invariant 2
-        // nobody has taken it before, and `check` has seen that it is open.
+        // SAFETY: by invariant 1 this process has to close it, by invariant 2 it was not
+        // taken before, and `check` has found that it is open.
         Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
     }
 
@@ -111,13 +112,13 @@ impl Activation {
     }
 }
 
-/// One name for each descriptor; those that have none are called "unknown", as
-/// systemd does it.
+/// Returns one name for each descriptor. Descriptors without a name are called "unknown",
+/// as in systemd.
 fn names(count: Option<String>, names: Option<String>) -> io::Result<Vec<String>> {
     let Some(count) = count else {
         return Ok(Vec::new());
     };
-    // No process has as many descriptors, and the numbers behind are none.
+    // A `u16`, as no process has more descriptors.
     let count = count.parse::<u16>().map_err(|_| {
         io::Error::new(
             ErrorKind::InvalidInput,
@@ -131,12 +132,12 @@ fn names(count: Option<String>, names: Option<String>) -> io::Result<Vec<String>
     Ok(names.map(str::to_owned).collect())
 }
 
-/// Sees to it that no child gets a descriptor that this process has got from its
-/// parent by mistake. The standard streams are for all.
+/// Sets close-on-exec on all descriptors that this process has inherited, except the
+/// standard streams, so that no child gets a descriptor that its parent has leaked.
 ///
-/// Only while there is one thread, as another could close what is looked at.
-pub(crate) fn keep_from_children() -> io::Result<()> {
-    if !cfg!(target_os = "linux") || fs::read_dir("/proc/self/task")?.count() != 1 {
+/// Does nothing if there is another thread, as that could close a descriptor meanwhile.
+pub(super) fn keep_from_children() -> io::Result<()> {
+    if sys::thread_count()? != Some(1) {
         return Ok(());
     }
     for entry in fs::read_dir("/proc/self/fd")? {
@@ -147,27 +148,28 @@ pub(crate) fn keep_from_children() -> io::Result<()> {
         let Some(number) = number.filter(|&number: &RawFd| number >= FIRST) else {
             continue;
         };
-        // SAFETY: it is open, as it is listed, and there is no other thread that
-        // could close it before this one is done with it.
+        // SAFETY: it is open, as it is listed, and there is no other thread that could
+        // close it while it is borrowed.
         let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
         rustix::io::fcntl_setfd(descriptor, FdFlags::CLOEXEC)?;
     }
     Ok(())
 }
 
-/// A look at a descriptor of `LISTEN_FDS` that was not taken, if it is open.
+/// Borrows a descriptor of `LISTEN_FDS` that was not taken, if it is open.
 fn borrow(descriptor: RawFd) -> Option<BorrowedFd<'static>> {
-    // Without this a closed one would be found out by an error only.
-    fs::symlink_metadata(path(descriptor)).ok()?;
-    // SAFETY: it is open, and by invariant 1 only its taker closes it. The callers hold
-    // the lock of `TAKEN`, so it is not taken while they use what they get, which they do
-    // not keep.
+    // Checked first: borrowing a closed descriptor is not allowed.
+    fs::symlink_metadata(sys::descriptor_path(descriptor)).ok()?;
+    // SAFETY: it is open, and by invariant 1 only the code that takes it closes it. The
+    // callers hold the lock of `TAKEN`, so it is not taken while they use the borrow, and
+    // they do not keep the borrow.
     Some(unsafe { BorrowedFd::borrow_raw(descriptor) })
 }
 
-/// Whether workers can have it: a socket that listens, or one for datagrams.
+/// Returns an error unless workers can use the descriptor: a listening socket, or a UDP
+/// socket.
 fn check(name: &str, descriptor: RawFd) -> io::Result<()> {
-    let found = fs::metadata(path(descriptor)).ok();
+    let found = fs::metadata(sys::descriptor_path(descriptor)).ok();
     let (Some(found), Some(borrowed)) = (found, borrow(descriptor)) else {
         return Err(refusal(name, "is not open"));
     };
@@ -178,7 +180,7 @@ fn check(name: &str, descriptor: RawFd) -> io::Result<()> {
     let address = socket.local_addr()?;
     match socket.r#type()? {
         Type::STREAM if address.is_unix() || address.as_socket().is_some() => {
-            if is_listener(&socket)? {
+            if sys::is_listening(borrowed)? {
                 Ok(())
             } else {
                 Err(refusal(name, "does not listen"))
@@ -186,25 +188,6 @@ fn check(name: &str, descriptor: RawFd) -> io::Result<()> {
         }
         Type::DGRAM if address.as_socket().is_some() => Ok(()),
         _ => Err(refusal(name, "is neither TCP, UDP nor a Unix stream")),
-    }
-}
-
-#[cfg(any(target_os = "linux", target_os = "freebsd"))]
-fn is_listener(socket: &SockRef<'_>) -> io::Result<bool> {
-    socket.is_listener()
-}
-
-// macOS does not tell; accepting will.
-#[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
-fn is_listener(_: &SockRef<'_>) -> io::Result<bool> {
-    Ok(true)
-}
-
-fn path(descriptor: RawFd) -> String {
-    if cfg!(target_os = "linux") {
-        format!("/proc/self/fd/{descriptor}")
-    } else {
-        format!("/dev/fd/{descriptor}")
     }
 }
 
@@ -244,8 +227,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let descriptor = numbered(listener.into()).into_raw_fd();
-        // No child of another test may have it meanwhile, so there is nothing to
-        // see of the flag but that it is set again.
+        // Close-on-exec stays set throughout, because other tests start children. So this
+        // only checks that it is set at the end.
         let activation = Activation::of(descriptor, vec!["web".to_owned()]).unwrap();
 
         let error = activation.take("admin").unwrap_err();
@@ -263,10 +246,10 @@ mod tests {
         assert_eq!(listener.local_addr().unwrap().port(), port);
     }
 
-    /// Each new `Activation` set close-on-exec on it, although the program had another
-    /// descriptor by this number.
+    /// Each new `Activation` set close-on-exec on the number, although it belonged to another
+    /// descriptor of the program by then.
     #[test]
-    fn a_number_that_was_taken_may_be_anothers_later() {
+    fn a_taken_number_may_belong_to_another_descriptor_later() {
         loop {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let number = numbered(listener.into()).into_raw_fd();
@@ -275,7 +258,7 @@ mod tests {
             drop(activation.take("web").unwrap());
             let file = fs::File::open("/dev/null").unwrap();
             let other = rustix::io::fcntl_dupfd_cloexec(file, number).unwrap();
-            // Unless another test has opened something meanwhile.
+            // Another test may have opened this number first; then try again.
             if other.as_raw_fd() == number {
                 rustix::io::fcntl_setfd(&other, FdFlags::empty()).unwrap();
                 Activation::of(number, names).unwrap();
@@ -286,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_workers_cannot_have_is_refused_and_stays() {
+    fn descriptors_that_workers_cannot_use_are_refused_and_stay_open() {
         let file = fs::File::open("/dev/null").unwrap();
         refused(file.into(), "is not a socket");
         let (stream, _peer) = UnixStream::pair().unwrap();
@@ -295,8 +278,8 @@ mod tests {
         refused(datagrams.into(), "is neither TCP, UDP nor a Unix stream");
     }
 
-    /// A descriptor whose number no other of these tests has had, as each number can be
-    /// taken only once. Other tests of this process may have any number at the moment.
+    /// Moves a descriptor to a number that no other test here has used, because each number
+    /// can be taken only once.
     fn numbered(descriptor: OwnedFd) -> OwnedFd {
         static NEXT: Mutex<RawFd> = Mutex::new(100);
         let mut next = NEXT.lock().unwrap();
@@ -314,14 +297,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_open_is_refused() {
+    fn a_closed_descriptor_is_refused() {
         let activation = Activation::of(RawFd::MAX - 1, vec!["x".to_owned()]).unwrap();
         let error = activation.take("x").unwrap_err().to_string();
         assert_eq!(error, "socket `x` of LISTEN_FDS is not open");
     }
 
     #[test]
-    fn other_kinds_of_sockets() {
+    fn udp_and_unix_sockets_are_taken() {
         let udp = numbered(UdpSocket::bind("127.0.0.1:0").unwrap().into()).into_raw_fd();
         let activation = Activation::of(udp, vec!["dns".to_owned()]).unwrap();
         let udp = UdpSocket::from(activation.take("dns").unwrap());

@@ -1,4 +1,4 @@
-//! What a [`Supervisor`] listens at.
+//! The methods by which a [`Supervisor`] binds sockets.
 
 use std::fmt::Display;
 use std::io;
@@ -7,94 +7,98 @@ use std::path::Path;
 use super::Supervisor;
 use super::activation::Activation;
 use crate::channel::{Inherited, SocketKind};
-use crate::sockets::Bound;
+use crate::sockets::SocketGroup;
 
 impl Supervisor {
-    /// Listens for TCP connections at "host:port", or any address that reads so. In
-    /// the worker, [`listener`](crate::Worker::listener) accepts them.
+    /// Listens for TCP connections at an address that displays as "host:port". In a
+    /// worker, [`listener`](crate::Worker::listener) accepts them.
     ///
-    /// Each worker has a socket of its own, and the kernel spreads connections over
-    /// them; where it cannot, which is everywhere but on Linux, they share one.
+    /// On Linux each worker has its own socket, and the kernel spreads connections over
+    /// the sockets. On other systems the workers share one.
     ///
-    /// Sockets are numbered from 0, in the order of all calls of this and its kin.
+    /// Sockets are numbered from 0, in the order of the calls of all `bind` methods.
     ///
     /// # Errors
     ///
-    /// If the address cannot be bound. Never in a worker, where nothing is.
-    pub fn bind(self, address: impl Display) -> io::Result<Supervisor> {
+    /// Returns an error if the address cannot be bound. Never in a worker, which binds
+    /// nothing.
+    pub fn bind(self, address: impl Display) -> io::Result<Self> {
         let address = address.to_string();
         let kinds = [SocketKind::Tcp, SocketKind::SharedTcp];
-        self.bound(&address, &kinds, || Bound::tcp(&address))
+        self.add_group(&address, &kinds, || SocketGroup::tcp(&address))
     }
 
-    /// Binds UDP sockets, as [`bind`](Supervisor::bind) does.
+    /// Binds UDP sockets, like [`bind`](Supervisor::bind) for TCP.
     ///
     /// # Errors
     ///
-    /// As for [`bind`](Supervisor::bind).
-    pub fn bind_udp(self, address: impl Display) -> io::Result<Supervisor> {
+    /// Returns an error if the address cannot be bound. Never in a worker.
+    pub fn bind_udp(self, address: impl Display) -> io::Result<Self> {
         let address = address.to_string();
         let kinds = [SocketKind::Udp, SocketKind::SharedUdp];
-        self.bound(&address, &kinds, || Bound::udp(&address))
+        self.add_group(&address, &kinds, || SocketGroup::udp(&address))
     }
 
-    /// Listens at a Unix socket, which all workers share. A file that is left of a
-    /// socket nobody listens to is replaced.
+    /// Listens on a Unix socket, which all workers share. The file of a socket to which no
+    /// process listens any more is replaced.
     ///
     /// # Errors
     ///
-    /// As for [`bind`](Supervisor::bind).
-    pub fn bind_unix(self, path: impl AsRef<Path>) -> io::Result<Supervisor> {
+    /// Returns an error if the path cannot be bound. Never in a worker.
+    pub fn bind_unix(self, path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref();
         let address = path.to_string_lossy();
-        self.bound(&address, &[SocketKind::SharedUnix], || Bound::unix(path))
+        self.add_group(&address, &[SocketKind::SharedUnix], || {
+            SocketGroup::unix(path)
+        })
     }
 
-    /// Takes over a socket that systemd, or another service manager, has bound for
-    /// this program and passes in `LISTEN_FDS`: the one that `LISTEN_FDNAMES` calls
-    /// `name`, or if none is called so, that of the position, "0" being the first.
+    /// Takes over a socket that systemd, or another service manager, has bound for this
+    /// program and passes in `LISTEN_FDS`: the socket with this name in `LISTEN_FDNAMES`,
+    /// or if no socket has it, the one at this position, from "0".
     ///
-    /// All workers share it. It is a TCP or Unix socket that listens, or a UDP socket.
+    /// All workers share the socket: a TCP or Unix socket that listens, or a UDP socket.
     ///
-    /// The environment is trusted: what `LISTEN_FDS` names, if `LISTEN_PID` is this
-    /// process, belongs to nothing else in it. So build the supervisor first in `main`,
+    /// The environment is trusted: if `LISTEN_PID` is this process, the descriptors of
+    /// `LISTEN_FDS` belong to no other code in it. So build the supervisor first in `main`,
     /// do not set these variables in the process itself, and do not take the same sockets
-    /// by another crate too, as each would close them.
+    /// through another crate too, as both would close them.
     ///
     /// # Errors
     ///
-    /// If there is none, or it is of another kind. Never in a worker.
-    pub fn bind_activated(self, name: &str) -> io::Result<Supervisor> {
+    /// Returns an error if there is no such socket, or if it is of another kind. Never in
+    /// a worker.
+    pub fn bind_activated(self, name: &str) -> io::Result<Self> {
         let kinds = [
             SocketKind::SharedTcp,
             SocketKind::SharedUnix,
             SocketKind::SharedUdp,
         ];
-        self.bound(name, &kinds, || {
+        self.add_group(name, &kinds, || {
             let socket = Activation::from_env()?.take(name)?;
-            Bound::shared(name, socket)
+            SocketGroup::from_activated(name, socket)
         })
     }
 
-    /// Takes over what the old master had bound there, or binds it.
-    fn bound(
+    /// Takes over the sockets that the old master had at this address, or binds new ones.
+    fn add_group(
         mut self,
         address: &str,
         kinds: &[SocketKind],
-        bind: impl FnOnce() -> io::Result<Bound>,
-    ) -> io::Result<Supervisor> {
+        bind: impl FnOnce() -> io::Result<SocketGroup>,
+    ) -> io::Result<Self> {
         if self.is_worker() {
             return Ok(self);
         }
-        if let Some(error) = self.disinherited.take() {
+        if let Some(error) = self.inherit_error.take() {
             return Err(error);
         }
-        let bound = match self.inherited(address, kinds)? {
-            Some(bound) => Ok(bound),
+        let group = match self.inherited_group(address, kinds)? {
+            Some(group) => Ok(group),
             None => bind(),
         };
-        match bound {
-            Ok(bound) => self.bounds.push(bound),
+        match group {
+            Ok(group) => self.groups.push(group),
             Err(error) => {
                 if let Some(inheritance) = self.inheritance.take() {
                     inheritance.failed(&error);
@@ -105,14 +109,21 @@ impl Supervisor {
         Ok(self)
     }
 
-    fn inherited(&mut self, address: &str, kinds: &[SocketKind]) -> io::Result<Option<Bound>> {
+    fn inherited_group(
+        &mut self,
+        address: &str,
+        kinds: &[SocketKind],
+    ) -> io::Result<Option<SocketGroup>> {
         let Some(inheritance) = &mut self.inheritance else {
             return Ok(None);
         };
         let mut found = kinds.iter().filter_map(|&kind| {
             let address = address.to_owned();
             let sockets = inheritance.take(&address, kind)?;
-            Some(Bound::from_inherited(Inherited { address, kind }, sockets))
+            Some(SocketGroup::from_inherited(
+                Inherited { address, kind },
+                sockets,
+            ))
         });
         found.next().transpose()
     }

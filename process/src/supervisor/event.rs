@@ -1,13 +1,13 @@
-//! [`Event`]: what a supervisor tells of its workers.
+//! [`Event`], which a supervisor reports of its workers.
 
 use std::fmt;
 use std::time::Duration;
 
-use super::fleet::Why;
+use super::fleet::KillReason;
 
 /// Something that happened to the workers, as a supervisor reports it.
 ///
-/// Its `Display` is what the supervisor writes to the standard error.
+/// The supervisor writes its `Display` form to the standard error.
 ///
 /// # Examples
 ///
@@ -28,11 +28,11 @@ use super::fleet::Why;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The master listens there.
+    /// The master listens at an address.
     Listening {
-        /// Which `bind`, from 0.
+        /// The number of the `bind` call, from 0.
         index: usize,
-        /// With the port that port 0 became.
+        /// The address, with the port that the system chose for port 0.
         address: String,
     },
     /// A worker was started.
@@ -41,77 +41,78 @@ pub enum Event {
         slot: u32,
         /// Its process, if it is one.
         pid: Option<u32>,
-        /// How many the slot had before.
+        /// How many workers the slot has had before.
         generation: u64,
     },
-    /// It serves.
+    /// A worker serves.
     Ready {
         /// Its slot.
         slot: u32,
         /// Its process, if it is one.
         pid: Option<u32>,
-        /// The time since it was started.
+        /// The time from its start to now.
         after: Duration,
     },
-    /// It is over.
+    /// A worker has ended.
     Ended {
         /// Its slot.
         slot: u32,
         /// Its process, if it was one.
         pid: Option<u32>,
-        /// How: "was killed by signal 9", say.
+        /// How it ended, for example "was killed by signal 9".
         how: String,
-        /// Whether it was told to.
+        /// Whether the master had asked it to drain.
         expected: bool,
     },
-    /// It has to be killed. A thread cannot be, and stays.
+    /// A worker has to be killed. A thread cannot be killed, and stays.
     Killed {
         /// Its slot.
         slot: u32,
         /// Its process, if it is one.
         pid: Option<u32>,
-        /// Why: "was silent too long", say.
+        /// Why it has to be killed, for example "was silent too long".
         why: &'static str,
     },
-    /// The next worker of the slot is not started yet.
+    /// The next worker of a slot is started after a wait.
     Waits {
         /// The slot.
         slot: u32,
-        /// How long.
+        /// How long the wait is.
         wait: Duration,
     },
-    /// Something could not be done for a slot: a worker could not be started, or new
-    /// connections could not be steered.
+    /// An operation for a slot failed: a worker could not be started, or new connections
+    /// could not be steered.
     Failed {
         /// The slot.
         slot: u32,
-        /// Why.
+        /// What failed, and why.
         error: String,
     },
-    /// All workers were replaced, or not.
+    /// A reload has replaced all workers, or has failed.
     Reloaded(Result<(), String>),
-    /// There are as many workers as were asked for, or not.
+    /// Scaling has reached the requested number of workers, or has failed.
     Scaled(Result<u32, String>),
-    /// A new master, which is that process, serves instead of this one, or not.
+    /// An upgrade has succeeded: the new master, with this process id, serves instead of
+    /// this one. Or it has failed.
     Upgraded(Result<u32, String>),
-    /// The workers drain.
+    /// The program stops: the workers drain.
     Stopping,
 }
 
 impl Event {
-    /// Whether it is worth a line of a log.
+    /// Whether the event is worth a line in the log.
     pub(super) fn is_news(&self) -> bool {
         !matches!(self, Event::Started { .. })
     }
 }
 
-impl Why {
+impl KillReason {
     pub(super) fn text(self) -> &'static str {
         match self {
-            Why::NeverReady => "was not ready in time",
-            Why::Silent => "was silent too long",
-            Why::Deadline => "did not end in time",
-            Why::Told => "has to end at once",
+            KillReason::NeverReady => "was not ready in time",
+            KillReason::Silent => "was silent too long",
+            KillReason::Deadline => "did not end in time",
+            KillReason::StopRequested => "has to end at once",
         }
     }
 }
@@ -150,14 +151,14 @@ impl fmt::Display for Event {
     }
 }
 
-/// A worker as a line names it.
+/// A worker as it is named in a line of the log.
 struct Named(u32, Option<u32>);
 
 impl fmt::Display for Named {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Named(slot, Some(pid)) => write!(f, "worker {slot} (pid {pid})"),
-            Named(slot, None) => write!(f, "worker {slot}"),
+            Self(slot, Some(pid)) => write!(f, "worker {slot} (pid {pid})"),
+            Self(slot, None) => write!(f, "worker {slot}"),
         }
     }
 }

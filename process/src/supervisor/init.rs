@@ -1,22 +1,21 @@
-//! The duty of process 1, as which a program runs that is the entry of a
-//! container: [`run`].
+//! The duties of process 1, which a program has if it is the entry point of a container:
+//! [`run`].
 //!
-//! The kernel ignores signals to it that have no handler, and gives it all orphans,
-//! which stay zombies until it reaps them. A master that did that itself would
-//! steal the statuses of children that other parts of the program wait for. So
-//! process 1 starts the program once more, as its child, and does nothing but
-//! this:
+//! The kernel ignores signals to process 1 that have no handler, and makes it the parent of
+//! all orphans, which stay zombies until it reaps them. A master that reaped them itself
+//! would take the statuses of children that other parts of the program wait for. So process
+//! 1 starts the program again as its child, the master, and only does the following:
 //!
-//! 1. It sends on to the master what it gets of `TERM`, `INT`, `QUIT`, `HUP`,
-//!    `USR1`, `USR2`, `TTIN`, `TTOU` and `WINCH`.
-//! 2. It reaps every child, its own and those it was given.
-//! 3. When the master ends, it ends with the same status, 128 and the number if that
-//!    was a signal; and the kernel ends what is left in the container.
-//! 4. After an upgrade there is another master: an orphan, therefore a child of
-//!    this process, whose environment names the one that has ended as its
-//!    predecessor ([`VARIABLE`]). This process goes on with that one.
+//! 1. It forwards to the master the signals `TERM`, `INT`, `QUIT`, `HUP`, `USR1`, `USR2`,
+//!    `TTIN`, `TTOU` and `WINCH`.
+//! 2. It reaps every child, including adopted orphans.
+//! 3. When the master ends, it ends with the same status, or with 128 plus the number of the
+//!    signal that killed the master. The kernel then kills all processes of the container.
+//! 4. After an upgrade there is another master. It is an orphan, and so a child of this
+//!    process, and its environment names the old master as its predecessor
+//!    ([`VARIABLE`]). This process continues with the new master.
 //!
-//! It has no loop, no threads and no sockets.
+//! Process 1 has no loop, no threads and no sockets.
 
 use std::convert::Infallible;
 use std::env;
@@ -33,8 +32,8 @@ use signal_hook::iterator::Signals;
 use super::program::Program;
 use super::upgrade::VARIABLE;
 
-/// Its value is the process id of the one that has started this process as its
-/// master: 1.
+/// The environment variable that holds the process id of the init that has started this
+/// process as its master: 1.
 const STARTED_BY: &str = "CORELOOP_INIT";
 
 const FORWARDED: [c_int; 9] = [
@@ -49,49 +48,49 @@ const FORWARDED: [c_int; 9] = [
     consts::SIGWINCH,
 ];
 
-/// Whether this process has to be init.
-pub(crate) fn is_needed() -> bool {
+/// Returns whether this process has the duties of process 1.
+pub(super) fn is_needed() -> bool {
     getpid().is_init()
 }
 
-/// Runs the program as a child of this process, and ends with its status.
-pub(crate) fn run(program: &Program) -> ! {
+/// Runs the program as a child of this process, and ends with the same status.
+pub(super) fn run(program: &Program) -> ! {
     let Err(error) = Init::start(program).and_then(Init::serve);
     eprintln!("process 1: {error}");
     exit(1)
 }
 
-/// Whether a process id in the environment, such as that of `LISTEN_PID`, means
-/// this process: it is its own, or that of the init which has started it in place
-/// of itself. `None` if there is none.
-pub(crate) fn of_this_or_its_init(pid: Option<OsString>) -> Option<bool> {
+/// Returns whether a process id in the environment, such as `LISTEN_PID`, means this
+/// process: it is the id of this process, or of the init that has started it. `None` if
+/// there is no id.
+pub(super) fn of_this_or_its_init(pid: Option<OsString>) -> Option<bool> {
     let pid = pid?;
     let is = |process: Pid| pid.to_str() == Some(process.to_string().as_str());
     let init = env::var_os(STARTED_BY).is_some_and(|init| init == pid);
     Some(is(getpid()) || init && getppid().is_some_and(is))
 }
 
-/// The number of a process that has not been reaped.
-pub(crate) fn pid_of(process: &Child) -> Pid {
+/// Returns the process id of a child that has not been reaped.
+pub(super) fn pid_of(process: &Child) -> Pid {
     Pid::from_child(process)
 }
 
 struct Init {
     signals: Signals,
     master: Pid,
-    /// The master was told to stop, and a successor of it is to be told, too.
+    /// The signal to stop that the master was sent. It is sent to its successor too.
     stop: Option<Signal>,
 }
 
 impl Init {
-    fn start(program: &Program) -> io::Result<Init> {
-        // First of all: a signal without a handler is lost on process 1.
+    fn start(program: &Program) -> io::Result<Self> {
+        // First, because process 1 loses signals that have no handler.
         let signals = Signals::new(FORWARDED)?;
         signals.add_signal(consts::SIGCHLD)?;
         let child = program
             .same_command()
             .env(STARTED_BY, getpid().to_string())
-            // Ctrl-C then comes to the master once, and not by way of here, too.
+            // So that Ctrl-C reaches the master once, and is not forwarded in addition.
             .process_group(0)
             .spawn()
             .map_err(|error| {
@@ -100,7 +99,7 @@ impl Init {
             })?;
         let master = pid_of(&child);
         give_terminal(master);
-        Ok(Init {
+        Ok(Self {
             signals,
             master,
             stop: None,
@@ -126,24 +125,24 @@ impl Init {
         if matches!(signal, Signal::TERM | Signal::INT | Signal::QUIT) {
             self.stop = Some(signal);
         }
-        // A master that has just ended is reaped next.
+        // This fails if the master has just ended; it is reaped next.
         let _ = kill_process(self.master, signal);
     }
 
-    /// Reaps all that have ended: one `CHLD` may stand for several.
+    /// Reaps all children that have ended: one `CHLD` may stand for several.
     fn reap(&mut self) -> io::Result<()> {
         loop {
             match rustix::process::wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) if pid == self.master => self.follow(status),
                 Ok(Some(_)) => {}
                 Ok(None) => return Ok(()),
-                // No child at all, though the master was not seen to end.
+                // No children are left, although the end of the master was not seen.
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
-    /// Goes on with the successor of the master, or ends as the master did.
+    /// Continues with the successor of the master, or ends with the master's status.
     fn follow(&mut self, status: WaitStatus) {
         let Some(successor) = successor_of(self.master) else {
             exit(code(status));
@@ -163,10 +162,11 @@ fn code(status: WaitStatus) -> i32 {
     }
 }
 
-/// Puts the master in the foreground, if this process has it.
+/// Puts the master in the foreground of the terminal, if this process is there.
 fn give_terminal(master: Pid) {
-    // From the background this would stop the process, or go on for ever. The group may
-    // be one of outside, whose number is 0 here; then Ctrl-C comes by way of here.
+    // From the background, `tcsetpgrp` would stop this process, or be restarted for ever.
+    // The foreground group may be one outside the container, whose id is 0 here; then this
+    // process forwards Ctrl-C.
     let foreground =
         stat("self").is_some_and(|fields| fields.group > 0 && fields.group == fields.foreground);
     let stdin = io::stdin();
@@ -175,17 +175,17 @@ fn give_terminal(master: Pid) {
     }
 }
 
-/// Some of what `/proc` says of a process.
+/// Some fields of `/proc/<pid>/stat`.
 struct Stat {
     parent: i32,
     group: i32,
-    /// The group that has the terminal, if there is one.
+    /// The process group in the foreground of the terminal, if there is a terminal.
     foreground: i32,
 }
 
 fn stat(process: &str) -> Option<Stat> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // Behind the name, which may hold anything, come the state and numbers.
+    // The name may contain anything; the state and the numbers follow it.
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_ascii_whitespace().skip(1);
     Some(Stat {
@@ -195,9 +195,9 @@ fn stat(process: &str) -> Option<Stat> {
     })
 }
 
-/// The child of this process that was to replace that master. A program of its own
-/// that it has started may have the mark, too; the master has our arguments, unless
-/// it came by way of a script.
+/// Finds the child of this process that replaces `master`. Programs that the new master has
+/// started may have the mark in their environment too. The new master has the same
+/// arguments as this process, unless a script has started it.
 fn successor_of(master: Pid) -> Option<Pid> {
     let processes = fs::read_dir("/proc").ok()?;
     let children = processes
@@ -222,8 +222,8 @@ fn is_child(process: Pid) -> bool {
     stat(&process.to_string()).is_some_and(|fields| fields.parent == own)
 }
 
-/// Whether its environment names that master as its predecessor. `None` if it may not
-/// be looked at, as that of another user.
+/// Returns whether the environment of `process` names `master` as its predecessor. `None` if
+/// the environment may not be read, as that process has another user.
 fn is_marked(process: Pid, master: Pid) -> Option<bool> {
     let environment = match fs::read(format!("/proc/{process}/environ")) {
         Ok(environment) => environment,
@@ -235,7 +235,8 @@ fn is_marked(process: Pid, master: Pid) -> Option<bool> {
     Some(variables.any(|variable| variable == mark.as_bytes()))
 }
 
-/// A worker has a title in their place.
+/// Returns whether `process` has the arguments of this process. A worker has a title
+/// instead.
 fn has_our_arguments(process: Pid) -> bool {
     let theirs = fs::read(format!("/proc/{process}/cmdline"));
     let ours = fs::read("/proc/self/cmdline");
@@ -249,7 +250,7 @@ mod tests {
     use std::process::{Command, Stdio};
 
     #[test]
-    fn only_this_process_is_meant_by_its_own_number() {
+    fn a_process_id_means_this_process_if_it_is_its_own() {
         let means = |text: &str| of_this_or_its_init(Some(text.into()));
         assert_eq!(of_this_or_its_init(None), None);
         assert_eq!(means(&getpid().to_string()), Some(true));
@@ -271,14 +272,14 @@ mod tests {
         drop(another);
     }
 
-    /// Killed when it is dropped, so that a test that fails leaves nothing behind.
+    /// A child that is killed when it is dropped, so that a failing test leaves no process.
     struct Sleeper(Child);
 
     impl Sleeper {
-        fn start(mark: &str) -> Sleeper {
+        fn start(mark: &str) -> Self {
             let mut sleep = Command::new("sleep");
             let sleep = sleep.arg("1000").env(VARIABLE, mark).stdout(Stdio::null());
-            Sleeper(sleep.spawn().unwrap())
+            Self(sleep.spawn().unwrap())
         }
     }
 
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn children_of_others_are_none_of_ours() {
+    fn grandchildren_are_not_children() {
         let mut shell = Command::new("sh")
             .args(["-c", "sleep 1000 & echo $!; wait"])
             .stdout(Stdio::piped())

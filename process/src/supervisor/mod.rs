@@ -1,9 +1,9 @@
-//! The master: it holds the sockets and replaces workers.
+//! The master process: it holds the sockets, and starts and replaces workers.
 //!
-//! In reading order: [`Supervisor`], the builder; [`role`], what this process is;
-//! [`policy`], when a worker that died is started again; [`fleet`], which decides
-//! what to do about all that happens, and has neither clock nor I/O; [`master`],
-//! the loop that does it.
+//! In reading order: [`Supervisor`], the builder; [`role`], which finds out what this
+//! process is; [`policy`], when a worker that died is started again; [`fleet`], which
+//! decides what to do about each event, and has neither a clock nor I/O; [`master`], the
+//! loop that carries the decisions out.
 
 mod activation;
 mod bind;
@@ -34,44 +34,44 @@ pub use workers::{WorkerOutput, Workers};
 
 use coreloop_runtime::runtime::Builder;
 
-use crate::sockets::Bound;
+use crate::sockets::SocketGroup;
 use crate::worker::{self, Worker};
 use fleet::Settings;
-use master::{Hook, Options};
+use master::{EventHook, Options};
 use program::Program;
 use role::Role;
 use upgrade::Inheritance;
 
-/// Runs one function in several workers, each a process or thread with a loop of
-/// its own, and keeps them running.
+/// Runs one function in several workers, each a process or thread with its own loop, and
+/// keeps them running.
 ///
 /// The process that calls [`run`](Supervisor::run) becomes the master. It binds the
-/// sockets, and holds them as long as it lives: connections that wait at a worker
-/// that dies are served by the next one, and none is lost. It runs no code of yours
-/// but what `main` does before, and the hook of [`on_event`](Supervisor::on_event).
+/// sockets, and holds them as long as it lives: connections that are queued for a worker
+/// that dies are served by the next worker, and none is lost. The master runs no user code
+/// except what `main` does before `run`, and the hook of [`on_event`](Supervisor::on_event).
 ///
-/// A worker process is this program, started again with the same arguments. So
-/// `main` runs in each worker too, up to `run`, which there calls the function and
-/// never returns. What comes before should be cheap and have no effect that is
-/// wanted only once; [`is_worker`](Supervisor::is_worker) tells. The standard
-/// input of a worker is empty, and its `argv[0]` is its title: "echo: worker 0".
+/// A worker process is this program, started again with the same arguments. So `main` runs
+/// in each worker too, up to `run`, which calls the function there and never returns. The
+/// code before `run` should be cheap, and should have no effect that is wanted only once;
+/// it can ask [`is_worker`](Supervisor::is_worker). The standard input of a worker is
+/// empty, and its `argv[0]` is its title, such as "echo: worker 0".
 ///
 /// # Signals to the master
 ///
 /// | signal | effect |
 /// |---|---|
-/// | `TERM`, `INT` | workers [drain](Supervisor::drain), and are killed at the deadline; a second one kills them at once |
-/// | `HUP` | workers are replaced one by one, each old one draining when its successor is ready |
+/// | `TERM`, `INT` | workers [drain](Supervisor::drain), and are killed at the deadline; a second signal kills them at once |
+/// | `HUP` | workers are replaced one by one; each old worker drains when its successor is ready |
 /// | `USR2` | the program's file is started as a new master, which takes over the sockets |
 /// | `TTIN`, `TTOU` | one worker more, one less |
 ///
 /// # No worker outlives its master
 ///
-/// Not even if the master is killed by `kill -9` and the worker is in a loop: the
-/// kernel kills it with its master (Linux and FreeBSD; elsewhere the worker's loop
-/// notices, so one that hangs stays). On Linux that begins with
-/// [`new`](Supervisor::new), which in a worker should be called early. A worker whose
-/// function changes the user of its process loses it, as the kernel then forgets.
+/// Not even if the master is killed by `kill -9` and the worker is stuck in a loop: on Linux
+/// and FreeBSD the kernel kills a worker with its master. Elsewhere the worker's loop
+/// notices the end of the master, so a worker that hangs stays. On Linux the worker is tied
+/// to its master by [`new`](Supervisor::new), which a worker should call early. A worker
+/// whose function changes the user of its process loses the tie, as the kernel removes it.
 ///
 /// # Examples
 ///
@@ -100,8 +100,8 @@ pub struct Supervisor {
     role: Role,
     program: io::Result<Program>,
     inheritance: Option<Inheritance>,
-    /// Why there is none though there should be.
-    disinherited: Option<io::Error>,
+    /// Why the sockets of the old master could not be inherited.
+    inherit_error: Option<io::Error>,
     name: String,
     workers: Workers,
     is_pinned: Option<bool>,
@@ -110,19 +110,19 @@ pub struct Supervisor {
     control: Option<PathBuf>,
     pid_file: Option<PathBuf>,
     output: WorkerOutput,
-    on_event: Option<Hook>,
+    on_event: Option<EventHook>,
     runtime: fn() -> Builder,
-    /// In a worker there are none: they come from its master.
-    bounds: Vec<Bound>,
+    /// Empty in a worker, which gets its sockets from the master.
+    groups: Vec<SocketGroup>,
 }
 
 impl Supervisor {
-    /// A supervisor with a worker for each core.
+    /// Creates a supervisor with one worker for each core.
     ///
-    /// As process 1, in a container, this does not return: the program is started
-    /// again as a child, and this process does what process 1 has to. Nor does it
-    /// return in a worker whose master is gone: the process ends.
-    pub fn new() -> Supervisor {
+    /// In process 1, as in a container, this does not return: it starts the program again
+    /// as a child, and does the duties of process 1 in this process. Nor does it return in
+    /// a worker whose master has ended: it ends the process.
+    pub fn new() -> Self {
         let program = Program::of_this_process();
         if init::is_needed()
             && let Ok(program) = &program
@@ -130,8 +130,7 @@ impl Supervisor {
             init::run(program);
         }
         let role = Role::find();
-        // What goes wrong here leaves all as it was: `run` says that a worker has no
-        // master.
+        // An error here changes nothing: `run` reports that a worker has no master.
         let _ = match role {
             Role::Worker => worker::attach(),
             Role::Successor | Role::Master => activation::keep_from_children(),
@@ -140,15 +139,15 @@ impl Supervisor {
             Role::Successor => upgrade::inherit(),
             Role::Master | Role::Worker => Ok(None),
         };
-        let (inheritance, disinherited) = match inherited {
+        let (inheritance, inherit_error) = match inherited {
             Ok(inheritance) => (inheritance, None),
             Err(error) => (None, Some(error)),
         };
-        Supervisor {
+        Self {
             role,
             program,
             inheritance,
-            disinherited,
+            inherit_error,
             name: program_name(),
             workers: Workers::PerCore,
             is_pinned: None,
@@ -166,112 +165,113 @@ impl Supervisor {
             output: WorkerOutput::default(),
             on_event: None,
             runtime: Builder::new,
-            bounds: Vec::new(),
+            groups: Vec::new(),
         }
     }
 
-    /// The name in reports, in the titles of processes and before lines of output.
-    /// Without it, it is the name of the program's file.
-    pub fn name(mut self, name: impl Into<String>) -> Supervisor {
+    /// Sets the name that appears in reports, in process titles and before lines of
+    /// output. The default is the name of the program's file.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// How many workers, and of what kind.
-    pub fn workers(mut self, workers: Workers) -> Supervisor {
+    /// Sets how many workers there are, and of what kind.
+    pub fn workers(mut self, workers: Workers) -> Self {
         self.workers = workers;
         self
     }
 
-    /// Whether each worker stays on one of the cores that this process may use. On
-    /// Linux and FreeBSD only. Without it, those of [`Workers::PerCore`] do.
-    pub fn pin(mut self, pin: bool) -> Supervisor {
+    /// Sets whether each worker is pinned to one of the cores that this process may use,
+    /// on Linux and FreeBSD. By default, only the workers of [`Workers::PerCore`] are.
+    pub fn pin(mut self, pin: bool) -> Self {
         self.is_pinned = Some(pin);
         self
     }
 
-    /// How long connections may go on when their worker is to end; ten seconds
-    /// without it.
+    /// Sets how long the connections of a draining worker may stay open; ten seconds by
+    /// default.
     ///
-    /// The worker accepts no more, and ends as soon as the last one is done. At the
-    /// deadline it ends anyway, and half a second later it is killed. A worker
-    /// thread cannot be, and then goes on until the program ends.
+    /// A draining worker accepts no more connections, and ends as soon as its last one is
+    /// closed. At the deadline it ends anyway, and half a second later it is killed. A
+    /// worker thread cannot be killed, and then runs until the program ends. A time that
+    /// the clock cannot count to, such as `Duration::MAX`, sets no deadline.
     ///
-    /// What waits in a queue is for the next worker. When the whole program ends there
-    /// is none: connections that nobody has accepted by then are reset. To change the
-    /// program without that, upgrade it by `USR2`; before it ends for good, have new
-    /// connections go elsewhere.
-    pub fn drain(mut self, time: Duration) -> Supervisor {
+    /// Queued connections are left to the next worker. When the whole program ends there
+    /// is no next worker: connections that were not accepted by then are reset. To replace
+    /// the program without that, upgrade it with `USR2`; before it ends for good, direct
+    /// new connections elsewhere.
+    pub fn drain(mut self, time: Duration) -> Self {
         self.settings.drain = time;
         self
     }
 
-    /// How long a worker may be silent until it is killed and replaced: one that is
-    /// stuck in a loop, or stopped. Ten seconds without it; `None` is for ever.
+    /// Sets after how much silence a worker is killed and replaced, because it is stuck in
+    /// a loop or was stopped. Ten seconds by default; with `None` it never is.
     ///
-    /// Each worker says four times in that time that its loop turns, and the master
-    /// looks once who has not. These are the only wake-ups of a program that is idle.
-    pub fn heartbeat(mut self, silence: impl Into<Option<Duration>>) -> Supervisor {
+    /// In that time each worker sends four heartbeats from its loop, and the master checks
+    /// once for workers that sent none. An idle program has no other wake-ups.
+    pub fn heartbeat(mut self, silence: impl Into<Option<Duration>>) -> Self {
         self.settings.heartbeat = silence.into();
         self
     }
 
-    /// How often and how soon workers that died are started again.
-    pub fn restarts(mut self, restarts: Restarts) -> Supervisor {
+    /// Sets how often and how soon workers that died are started again.
+    pub fn restarts(mut self, restarts: Restarts) -> Self {
         self.settings.restarts = restarts;
         self
     }
 
-    /// How long a worker may take to be ready until it is killed; 30 seconds
-    /// without it.
-    pub fn startup(mut self, time: Duration) -> Supervisor {
+    /// Sets after how much time a worker that is not ready is killed; 30 seconds by
+    /// default.
+    pub fn startup(mut self, time: Duration) -> Self {
         self.settings.startup = time;
         self
     }
 
-    /// Replaces each worker when it has served so long, or up to a tenth less, so
-    /// that not all are due at once. As by a reload: no connection is lost.
-    pub fn max_age(mut self, age: Duration) -> Supervisor {
+    /// Replaces each worker when it has served for `age`, or up to a tenth less, so that
+    /// the workers are not all replaced at once. As with a reload, no connection is lost.
+    pub fn max_age(mut self, age: Duration) -> Self {
         self.settings.max_age = Some(age);
         self
     }
 
-    /// Replaces a worker process that has more than so many bytes of memory, which
-    /// is looked at every five seconds. As by a reload. On Linux only.
-    pub fn max_memory(mut self, bytes: u64) -> Supervisor {
+    /// Replaces a worker process that has more than this many bytes of resident memory, as
+    /// a reload does. The memory is checked every five seconds, on Linux only.
+    pub fn max_memory(mut self, bytes: u64) -> Self {
         self.max_memory = Some(bytes);
         self
     }
 
-    /// Makes a Unix socket there, for its owner alone, over which
-    /// [`Control`](control::Control) talks with the master.
-    pub fn control(mut self, path: impl Into<PathBuf>) -> Supervisor {
+    /// Creates a Unix socket at `path`, accessible to its owner only, over which
+    /// [`Control`](control::Control) sends requests to the master.
+    pub fn control(mut self, path: impl Into<PathBuf>) -> Self {
         self.control = Some(path.into());
         self
     }
 
-    /// Writes the number of the master's process there, as long as it runs.
-    pub fn pid_file(mut self, path: impl Into<PathBuf>) -> Supervisor {
+    /// Writes the process id of the master to `path`, for as long as the master runs.
+    pub fn pid_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.pid_file = Some(path.into());
         self
     }
 
-    /// Where worker processes write.
-    pub fn output(mut self, output: WorkerOutput) -> Supervisor {
+    /// Sets where the standard output and error of worker processes go.
+    pub fn output(mut self, output: WorkerOutput) -> Self {
         self.output = output;
         self
     }
 
-    /// Calls `hook`, in the master, for all that happens. It is called on the
-    /// master's loop, which must not be held up. If it panics, that is reported as any
-    /// panic is, and the master goes on.
-    pub fn on_event(mut self, hook: impl Fn(&Event) + 'static) -> Supervisor {
+    /// Calls `hook` in the master for each [`Event`]. It is called on the master's loop, so
+    /// it must not block. If it panics, the panic is reported like any other, and the
+    /// master continues.
+    pub fn on_event(mut self, hook: impl Fn(&Event) + 'static) -> Self {
         self.on_event = Some(Box::new(hook));
         self
     }
 
-    /// What the runtime of each worker is made by; [`Builder::new`] without it. The
-    /// master has one of its own.
+    /// Sets the builder that creates the runtime of each worker; [`Builder::new`] by
+    /// default. The master creates its own runtime.
     ///
     /// # Examples
     ///
@@ -285,40 +285,40 @@ impl Supervisor {
     ///     .run(async |_worker| Ok(()))
     /// # }
     /// ```
-    pub fn runtime(mut self, builder: fn() -> Builder) -> Supervisor {
+    pub fn runtime(mut self, builder: fn() -> Builder) -> Self {
         self.runtime = builder;
         self
     }
 
-    /// Whether this process is a worker, where [`run`](Supervisor::run) will call
+    /// Returns whether this process is a worker, in which [`run`](Supervisor::run) calls
     /// the function.
     #[must_use]
     pub fn is_worker(&self) -> bool {
         self.role == Role::Worker
     }
 
-    /// Where the socket of that number is bound, with the port that port 0 became.
-    /// `None` for Unix sockets, and in a worker, which has its sockets only when
-    /// its function runs.
+    /// Returns the address that the socket of this number is bound to, with the port that
+    /// the system chose for port 0. `None` for Unix sockets, and in a worker, which gets
+    /// its sockets only when its function runs.
     #[must_use]
     pub fn local_addr(&self, number: usize) -> Option<SocketAddr> {
-        self.bounds.get(number)?.local_addr().ok()
+        self.groups.get(number)?.local_addr().ok()
     }
 
-    /// Runs `function` in every worker, until a signal or the control socket ends
-    /// the program and all workers have ended.
+    /// Runs `function` in every worker, until a signal or a control request stops the
+    /// program and all workers have ended.
     ///
-    /// In a worker process it calls the function, and ends the process: with status
-    /// 0, with 1 if the function failed, with 101 if it panicked.
+    /// In a worker process this calls the function and then ends the process: with status
+    /// 0, with 1 if the function returned an error, with 101 if it panicked.
     ///
     /// # Errors
     ///
-    /// If the master cannot begin, as when the control socket is in use; or if no
-    /// worker ever became ready, as [`Restarts::boots`] says.
+    /// Returns an error if the master cannot start, for example because the control socket
+    /// is in use; or if no worker ever became ready (see [`Restarts::max_failed_starts`]).
     ///
     /// # Panics
     ///
-    /// In a runtime: this makes one.
+    /// Panics in a runtime, because it creates one.
     pub fn run<F>(mut self, function: F) -> io::Result<()>
     where
         F: AsyncFn(Worker) -> io::Result<()> + Send + Sync + 'static,
@@ -326,14 +326,14 @@ impl Supervisor {
         if self.is_worker() {
             worker::run_process(self.runtime, function);
         }
-        if let Some(error) = self.disinherited {
+        if let Some(error) = self.inherit_error {
             return Err(error);
         }
         if let Some(inheritance) = &mut self.inheritance {
             inheritance.close_unclaimed();
         }
         let kind = self.workers.kind();
-        self.settings.can_kill = kind == workers::Kind::Processes;
+        self.settings.can_kill = kind == workers::WorkerKind::Processes;
         let options = Options {
             program: self.program?,
             name: self.name,
@@ -348,12 +348,12 @@ impl Supervisor {
             on_event: self.on_event,
             runtime: self.runtime,
         };
-        master::run(options, self.bounds, self.inheritance, function)
+        master::run(options, self.groups, self.inheritance, function)
     }
 }
 
 impl Default for Supervisor {
-    fn default() -> Supervisor {
+    fn default() -> Self {
         Supervisor::new()
     }
 }
@@ -364,7 +364,7 @@ impl fmt::Debug for Supervisor {
             .field("role", &self.role)
             .field("name", &self.name)
             .field("workers", &self.workers)
-            .field("bounds", &self.bounds)
+            .field("groups", &self.groups)
             .finish_non_exhaustive()
     }
 }

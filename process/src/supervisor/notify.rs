@@ -1,9 +1,8 @@
-//! Telling the service manager how the master is: [`Notifier`], which speaks the
-//! protocol of `sd_notify(3)`.
+//! [`Notifier`], which reports the state of the master to the service manager in the protocol
+//! of `sd_notify(3)`.
 //!
-//! The environment is read and never changed, as other threads may read it. Who
-//! starts a worker removes `NOTIFY_SOCKET` from what that gets; a successor keeps
-//! it.
+//! The environment is read and never changed, as other threads may read it. `NOTIFY_SOCKET`
+//! is removed from the environment of a worker when it is started; a successor keeps it.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -15,20 +14,23 @@ use std::time::Duration;
 
 use rustix::time::ClockId;
 
-/// How long the loop may stand still for a manager that does not read. Its queue
-/// has room, unless the manager itself is stuck.
-const PATIENCE: Duration = Duration::from_millis(250);
+use crate::sys;
 
-/// The socket of the service manager, if there is one. Without, nothing happens.
+/// How long a send may block the loop if the manager does not read. The socket's queue has
+/// room unless the manager is stuck.
+const SEND_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// A connection to the service manager. Without a manager, its methods do nothing.
 #[derive(Debug, Default)]
-pub(crate) struct Notifier {
+pub(super) struct Notifier {
     socket: Option<UnixDatagram>,
     watchdog: Option<Duration>,
 }
 
 impl Notifier {
-    /// As the variables `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID` say.
-    pub(crate) fn from_env() -> io::Result<Notifier> {
+    /// Connects to the manager that the variables `NOTIFY_SOCKET`, `WATCHDOG_USEC` and
+    /// `WATCHDOG_PID` describe.
+    pub(super) fn from_env() -> io::Result<Self> {
         let Some(address) = env::var_os("NOTIFY_SOCKET").filter(|address| !address.is_empty())
         else {
             return Ok(Notifier::default());
@@ -41,51 +43,51 @@ impl Notifier {
         Ok(notifier)
     }
 
-    fn connect(address: &OsStr) -> io::Result<Notifier> {
+    fn connect(address: &OsStr) -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
         socket.connect_addr(&socket_address(address)?)?;
-        socket.set_write_timeout(Some(PATIENCE))?;
-        Ok(Notifier {
+        socket.set_write_timeout(Some(SEND_TIMEOUT))?;
+        Ok(Self {
             socket: Some(socket),
             watchdog: None,
         })
     }
 
-    /// It serves; also after [`reloading`](Self::reloading).
-    pub(crate) fn ready(&self) -> io::Result<()> {
+    /// Reports that the master serves, at first and after [`reloading`](Self::reloading).
+    pub(super) fn ready(&self) -> io::Result<()> {
         self.send("READY=1")
     }
 
-    /// It reads its configuration again, or has the program's file started again.
-    pub(crate) fn reloading(&self) -> io::Result<()> {
+    /// Reports that a reload or an upgrade has begun.
+    pub(super) fn reloading(&self) -> io::Result<()> {
         let now = rustix::time::clock_gettime(ClockId::Monotonic);
         let microseconds = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;
         self.send(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"))
     }
 
-    pub(crate) fn stopping(&self) -> io::Result<()> {
+    pub(super) fn stopping(&self) -> io::Result<()> {
         self.send("STOPPING=1")
     }
 
-    /// Another process is the service's main one from now on, and serves. The manager
-    /// may believe this only of the one that has been that until now, so it is one
-    /// message: a second one would come from a stranger.
-    pub(crate) fn replaced(&self, by: u32) -> io::Result<()> {
+    /// Reports that the process `by` is the service's main process from now on, and serves.
+    /// This is one message, because the manager may accept messages of the main process
+    /// only, and this process is not that any more after the first line.
+    pub(super) fn replaced(&self, by: u32) -> io::Result<()> {
         self.send(&format!("MAINPID={by}\nREADY=1"))
     }
 
-    /// A line for those who ask the manager.
-    pub(crate) fn status(&self, text: &str) -> io::Result<()> {
-        // A line end would begin a field of the protocol.
+    /// Sets the status line that the manager shows.
+    pub(super) fn status(&self, text: &str) -> io::Result<()> {
+        // A line end would begin the next field of the protocol.
         self.send(&format!("STATUS={}", text.replace('\n', " ")))
     }
 
-    /// How often the manager wants to hear [`alive`](Self::alive), if it does.
-    pub(crate) fn watchdog(&self) -> Option<Duration> {
+    /// Returns how often to call [`alive`](Self::alive), if the manager wants it.
+    pub(super) fn watchdog(&self) -> Option<Duration> {
         self.watchdog
     }
 
-    pub(crate) fn alive(&self) -> io::Result<()> {
+    pub(super) fn alive(&self) -> io::Result<()> {
         self.send("WATCHDOG=1")
     }
 
@@ -95,7 +97,7 @@ impl Notifier {
         };
         loop {
             match socket.send(fields.as_bytes()) {
-                // As it has a timeout, the kernel does not go on by itself.
+                // The kernel does not restart a send that has a timeout.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 sent => return sent.map(drop),
             }
@@ -103,15 +105,11 @@ impl Notifier {
     }
 }
 
-/// A path, or an abstract name that is written with an `@`.
+/// Parses a path, or an abstract name after an `@`.
 fn socket_address(address: &OsStr) -> io::Result<SocketAddr> {
     match address.as_bytes() {
         [b'/', ..] => SocketAddr::from_pathname(Path::new(address)),
-        #[cfg(target_os = "linux")]
-        [b'@', name @ ..] => {
-            use std::os::linux::net::SocketAddrExt;
-            SocketAddr::from_abstract_name(name)
-        }
+        [b'@', name @ ..] => sys::abstract_address(name),
         _ => Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             "NOTIFY_SOCKET is no address of a Unix socket",
@@ -119,7 +117,7 @@ fn socket_address(address: &OsStr) -> io::Result<SocketAddr> {
     }
 }
 
-/// Half of the time after which the manager thinks that the service hangs.
+/// Returns half of the time after which the manager assumes that the service hangs.
 fn watchdog(microseconds: Option<OsString>) -> Option<Duration> {
     let microseconds = microseconds?.to_str()?.parse().ok()?;
     (microseconds > 0).then(|| Duration::from_micros(microseconds) / 2)
@@ -132,7 +130,7 @@ mod tests {
     use std::process;
 
     #[test]
-    fn each_word_is_a_message() {
+    fn each_report_is_a_message() {
         let folder = Folder::new();
         let path = folder.path("notify");
         let manager = UnixDatagram::bind(&path).unwrap();
@@ -191,14 +189,14 @@ mod tests {
     }
 
     #[test]
-    fn no_address_of_ours_is_an_error() {
+    fn other_kinds_of_addresses_are_errors() {
         for address in ["relative", "vsock:2:1"] {
             assert!(Notifier::connect(address.as_ref()).is_err());
         }
     }
 
     #[test]
-    fn the_watchdog_is_fed_twice_as_often_as_it_asks() {
+    fn the_watchdog_gets_messages_twice_as_often_as_required() {
         let every = |text: &str| watchdog(Some(text.into()));
         assert_eq!(every("3000000"), Some(Duration::from_millis(1500)));
         assert_eq!(

@@ -1,4 +1,4 @@
-//! What this process runs: [`Program`], to be started again.
+//! [`Program`], the file and arguments of this process, to start it again.
 
 use std::env;
 use std::ffi::OsString;
@@ -9,8 +9,10 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf, absolute};
 use std::process::Command;
 
-/// What is for one process alone and must not reach those that it starts.
-pub(crate) const PRIVATE_VARIABLES: [&str; 5] = [
+use crate::sys;
+
+/// Environment variables for one process, which must not reach processes that it starts.
+pub(super) const PRIVATE_VARIABLES: [&str; 5] = [
     "LISTEN_PID",
     "LISTEN_FDS",
     "LISTEN_FDNAMES",
@@ -18,24 +20,24 @@ pub(crate) const PRIVATE_VARIABLES: [&str; 5] = [
     "WATCHDOG_PID",
 ];
 
-/// The file and the arguments of this process, as they were when it started.
+/// The file and the arguments with which this process was started.
 #[derive(Debug, Clone)]
-pub(crate) struct Program {
+pub(super) struct Program {
     path: PathBuf,
     arguments: Vec<OsString>,
 }
 
 impl Program {
-    /// To be called early, while the file and the current directory are what they
-    /// were when the process began.
-    pub(crate) fn of_this_process() -> io::Result<Program> {
+    /// Returns the program of this process. Has to be called early, before the file or the
+    /// working directory changes.
+    pub(super) fn of_this_process() -> io::Result<Self> {
         let arguments: Vec<_> = env::args_os().collect();
         let running = env::current_exe()?;
         let named = arguments.first().and_then(|name| find(Path::new(name)));
-        Ok(Program {
-            // A link such as `current/server` is kept, so that it can be pointed at
-            // another file before an upgrade; but not a name that is another file's,
-            // as the first argument is whatever the parent has put there.
+        Ok(Self {
+            // A link such as `current/server` is kept, so that it can be pointed at another
+            // file before an upgrade. But the parent can set the first argument to
+            // anything, so a name that leads to another file is not used.
             path: named
                 .filter(|named| is_same_file(named, &running))
                 .unwrap_or(running),
@@ -44,30 +46,27 @@ impl Program {
     }
 
     #[cfg(test)]
-    pub(crate) fn new(path: &str, arguments: &[&str]) -> Program {
-        Program {
+    pub(super) fn new(path: &str, arguments: &[&str]) -> Self {
+        Self {
             path: path.into(),
             arguments: arguments.iter().map(Into::into).collect(),
         }
     }
 
-    /// Where an upgrade looks for the next version.
-    pub(crate) fn path(&self) -> &Path {
+    /// Returns the path at which an upgrade finds the next version.
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Starts what is at the path now.
-    pub(crate) fn command(&self) -> Command {
+    /// Returns a command that starts the file that is at the path now.
+    pub(super) fn command(&self) -> Command {
         self.with_file(&self.path)
     }
 
-    /// Starts what this process runs, whatever is at its path by now.
-    pub(crate) fn same_command(&self) -> Command {
-        if cfg!(target_os = "linux") {
-            self.with_file(Path::new("/proc/self/exe"))
-        } else {
-            self.command()
-        }
+    /// Returns a command that starts the file that this process runs, even if another file
+    /// is at its path by now.
+    pub(super) fn same_command(&self) -> Command {
+        self.with_file(sys::executable().unwrap_or(&self.path))
     }
 
     fn with_file(&self, path: &Path) -> Command {
@@ -79,7 +78,7 @@ impl Program {
     }
 }
 
-/// Where a name without a slash is found, or the one with a slash leads.
+/// Finds a name without a slash in `PATH`, and makes another path absolute.
 fn find(name: &Path) -> Option<PathBuf> {
     if name.as_os_str().as_encoded_bytes().contains(&b'/') {
         return absolute(name).ok();

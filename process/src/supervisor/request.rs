@@ -1,59 +1,60 @@
-//! What signals and the control socket ask of the master: [`Request`].
+//! [`Request`], which signals and the control socket send to the master.
 
 use std::fmt;
 use std::time::Duration;
 
 use coreloop_sync::oneshot;
 
-/// Something to do, and where to say what came of it. Those that send a signal
-/// hear nothing: they drop the receiver.
+/// A request to the master, with the channel for its result. A signal has no use for the
+/// result, and drops the receiver.
 #[derive(Debug)]
-pub(crate) enum Request {
-    /// How are the workers?
+pub(super) enum Request {
+    /// Return the status of the master and its workers.
     Status(oneshot::Sender<Status>),
-    /// Replace all workers, one by one. Answered when the last one is ready.
+    /// Replace all workers, one by one. Answered when the last new worker is ready.
     Reload(oneshot::Sender<Result<(), String>>),
-    /// Start the program's file again and give it the sockets; end when it is
-    /// ready. Answered when it is, or when it has failed.
+    /// Start the program's file as a new master and give it the sockets; end when it is
+    /// ready. Answered when it is ready, or has failed.
     Upgrade(oneshot::Sender<Result<(), String>>),
-    /// Have this many workers. Answered when there are.
+    /// Change the number of workers. Answered when it is reached.
     Scale(Count, oneshot::Sender<Result<(), String>>),
-    /// Drain to the deadline, then end. A second one ends at once.
+    /// Drain the workers until the deadline, then end. A second request ends at once.
     Stop,
 }
 
-/// How many workers there are to be.
+/// The requested number of workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Count {
+pub(super) enum Count {
     Exactly(u32),
     OneMore,
     OneLess,
 }
 
-/// A picture of the master and its workers. `Display` writes it for `status`.
+/// The status of the master and its workers. The `status` command writes its `Display`
+/// form.
 #[derive(Debug, Clone)]
-pub(crate) struct Status {
-    pub(crate) master: u32,
-    pub(crate) uptime: Duration,
-    pub(crate) workers: Vec<WorkerStatus>,
+pub(super) struct Status {
+    pub(super) master: u32,
+    pub(super) uptime: Duration,
+    pub(super) workers: Vec<WorkerStatus>,
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct WorkerStatus {
-    pub(crate) slot: u32,
-    /// `None` while there is none, as in a back-off.
-    pub(crate) pid: Option<u32>,
-    pub(crate) state: WorkerState,
-    pub(crate) uptime: Duration,
-    pub(crate) restarts: u64,
+pub(super) struct WorkerStatus {
+    pub(super) slot: u32,
+    /// `None` while the slot has no process, as in back-off.
+    pub(super) pid: Option<u32>,
+    pub(super) state: WorkerState,
+    pub(super) uptime: Duration,
+    pub(super) restarts: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum WorkerState {
+pub(super) enum WorkerState {
     Starting,
     Ready,
     Draining,
-    /// Waits for its next start; a sibling serves its sockets.
+    /// The slot waits for its next start; another worker serves its sockets.
     Backoff,
 }
 

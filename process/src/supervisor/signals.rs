@@ -1,4 +1,4 @@
-//! The signals that a master obeys.
+//! The signals to a master, which become requests.
 //!
 //! | signal | request |
 //! |---|---|
@@ -7,8 +7,8 @@
 //! | `USR2` | [`Upgrade`](Request::Upgrade) |
 //! | `TTIN`, `TTOU` | [`Scale`](Request::Scale) to one worker more, or less |
 //!
-//! Ctrl-C reaches the workers too, as they are in the master's group. They ignore
-//! it and wait for the master's word, so there is one drain and not two.
+//! Ctrl-C reaches the workers too, as they are in the master's process group. They ignore it
+//! and wait for the master's message, so they drain once and not twice.
 
 use std::future::poll_fn;
 use std::io;
@@ -20,18 +20,16 @@ use signal_hook::consts;
 
 use super::request::{Count, Request};
 
-/// Makes requests of signals until nobody takes them.
+/// Turns signals into requests until the receiver of the requests is dropped.
 ///
-/// The signals are listened for as soon as this is called, not at the first poll:
-/// one that comes while the first workers start is not lost, nor does it end the
-/// process.
+/// The handlers are installed when this is called, not at the first poll: a signal that
+/// comes while the first workers start is neither lost, nor does it end the process.
 ///
-/// Nobody hears what becomes of a request that a signal made: the receivers of
-/// their answers are dropped.
-pub(crate) fn serve(requests: mpsc::Sender<Request>) -> io::Result<impl Future<Output = ()>> {
+/// The results of these requests go nowhere: their receivers are dropped.
+pub(super) fn serve(requests: mpsc::Sender<Request>) -> io::Result<impl Future<Output = ()>> {
     let mut signals = Signals::listen()?;
     Ok(async move {
-        while let Some(request) = poll_fn(|context| signals.poll_next(context)).await {
+        while let Some(request) = poll_fn(|cx| signals.poll_next(cx)).await {
             if requests.send(request).await.is_err() {
                 break;
             }
@@ -39,10 +37,10 @@ pub(crate) fn serve(requests: mpsc::Sender<Request>) -> io::Result<impl Future<O
     })
 }
 
-struct Signals(Vec<(Signal, Meaning)>);
+struct Signals(Vec<(Signal, SignalRequest)>);
 
 #[derive(Clone, Copy)]
-enum Meaning {
+enum SignalRequest {
     Stop,
     Reload,
     Upgrade,
@@ -50,30 +48,30 @@ enum Meaning {
 }
 
 impl Signals {
-    fn listen() -> io::Result<Signals> {
-        // In the order in which those that come together are obeyed.
+    fn listen() -> io::Result<Self> {
+        // Signals that come together are handled in this order.
         let kinds = [
-            (SignalKind::terminate(), Meaning::Stop),
-            (SignalKind::interrupt(), Meaning::Stop),
-            (SignalKind::user_defined2(), Meaning::Upgrade),
-            (SignalKind::hangup(), Meaning::Reload),
+            (SignalKind::terminate(), SignalRequest::Stop),
+            (SignalKind::interrupt(), SignalRequest::Stop),
+            (SignalKind::user_defined2(), SignalRequest::Upgrade),
+            (SignalKind::hangup(), SignalRequest::Reload),
             (
                 SignalKind::from_raw(consts::SIGTTIN),
-                Meaning::Scale(Count::OneMore),
+                SignalRequest::Scale(Count::OneMore),
             ),
             (
                 SignalKind::from_raw(consts::SIGTTOU),
-                Meaning::Scale(Count::OneLess),
+                SignalRequest::Scale(Count::OneLess),
             ),
         ];
         let listeners = kinds.map(|(kind, meaning)| Ok((signal(kind)?, meaning)));
-        Ok(Signals(listeners.into_iter().collect::<io::Result<_>>()?))
+        Ok(Self(listeners.into_iter().collect::<io::Result<_>>()?))
     }
 
-    /// `None` when the loop is gone.
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Request>> {
+    /// Returns the next request; `None` when the loop has ended.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Request>> {
         for (signal, meaning) in &mut self.0 {
-            if let Poll::Ready(came) = signal.poll_recv(context) {
+            if let Poll::Ready(came) = signal.poll_recv(cx) {
                 return Poll::Ready(came.map(|()| meaning.request()));
             }
         }
@@ -81,13 +79,13 @@ impl Signals {
     }
 }
 
-impl Meaning {
+impl SignalRequest {
     fn request(self) -> Request {
         match self {
-            Meaning::Stop => Request::Stop,
-            Meaning::Reload => Request::Reload(oneshot::channel().0),
-            Meaning::Upgrade => Request::Upgrade(oneshot::channel().0),
-            Meaning::Scale(count) => Request::Scale(count, oneshot::channel().0),
+            SignalRequest::Stop => Request::Stop,
+            SignalRequest::Reload => Request::Reload(oneshot::channel().0),
+            SignalRequest::Upgrade => Request::Upgrade(oneshot::channel().0),
+            SignalRequest::Scale(count) => Request::Scale(count, oneshot::channel().0),
         }
     }
 }
@@ -97,13 +95,13 @@ mod tests {
     use super::*;
     use rustix::process::Signal as Number;
 
-    /// One test for all, as signals go to the whole process.
+    /// One test covers all signals, because they are sent to the whole process.
     #[test]
     fn each_signal_becomes_its_request() {
         coreloop_runtime::block_on(async {
             let (sender, mut requests) = mpsc::channel(8);
             let serving = serve(sender).unwrap();
-            // Before the first poll: without a handler this would end the tests.
+            // Sent before the first poll: without a handler it would end the tests.
             send(Number::TERM);
             let serving = coreloop_runtime::spawn(serving);
             assert!(matches!(requests.recv().await, Some(Request::Stop)));

@@ -1,9 +1,10 @@
-//! [`Workers`]: how many, and of what kind; [`WorkerOutput`]: where they write.
+//! [`Workers`], the number and kind of the workers, and [`WorkerOutput`], where their
+//! output goes.
 
 use std::num::NonZeroU32;
 use std::thread;
 
-/// How many workers a supervisor has, and whether each is a process or a thread.
+/// The number of workers of a supervisor, and whether each is a process or a thread.
 ///
 /// # Examples
 ///
@@ -16,48 +17,45 @@ use std::thread;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub struct Workers {
-    kind: Kind,
+    kind: WorkerKind,
     count: Option<NonZeroU32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum WorkerKind {
     Processes,
     Threads,
 }
 
 impl Workers {
-    /// A process for every core that this one may use, and each on its own.
-    #[expect(
-        non_upper_case_globals,
-        reason = "it reads as the variant that it stands for"
-    )]
-    pub const PerCore: Workers = Workers {
-        kind: Kind::Processes,
+    /// One process for each core that this process may use, pinned to that core.
+    #[expect(non_upper_case_globals, reason = "it reads like a variant of an enum")]
+    pub const PerCore: Workers = Self {
+        kind: WorkerKind::Processes,
         count: None,
     };
 
-    /// So many processes; at least one.
-    pub const fn processes(count: u32) -> Workers {
-        Workers {
-            kind: Kind::Processes,
+    /// Creates `count` processes, but at least one.
+    pub const fn processes(count: u32) -> Self {
+        Self {
+            kind: WorkerKind::Processes,
             count: at_least_one(count),
         }
     }
 
-    /// So many threads of this process, each with a loop of its own; at least one.
+    /// Creates `count` threads of this process, but at least one, each with its own loop.
     ///
-    /// They share an address space, and its fate: what kills one kills all. One
-    /// that panics is started again. One that is stuck cannot be killed: it is
-    /// reported, and a sibling serves its sockets.
-    pub const fn threads(count: u32) -> Workers {
-        Workers {
-            kind: Kind::Threads,
+    /// They share an address space and its fate: a crash of one ends all. A thread that
+    /// panics is started again. A thread that is stuck cannot be killed: it is reported,
+    /// and another worker serves its sockets.
+    pub const fn threads(count: u32) -> Self {
+        Self {
+            kind: WorkerKind::Threads,
             count: at_least_one(count),
         }
     }
 
-    pub(super) fn kind(self) -> Kind {
+    pub(super) fn kind(self) -> WorkerKind {
         self.kind
     }
 
@@ -69,7 +67,9 @@ impl Workers {
         self.count.map_or_else(per_core, NonZeroU32::get)
     }
 
-    /// Whether each worker stays on a core of its own, unless the user says.
+    /// Whether each worker is pinned to a core, unless [`Supervisor::pin`] says otherwise.
+    ///
+    /// [`Supervisor::pin`]: super::Supervisor::pin
     pub(super) fn is_pinned(self) -> bool {
         self.count.is_none()
     }
@@ -86,14 +86,15 @@ const fn at_least_one(count: u32) -> Option<NonZeroU32> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum WorkerOutput {
-    /// Line by line to the master's, each behind the name and number of its worker.
+    /// Line by line to the master's standard output and error, each line after the name
+    /// and slot of its worker.
     ///
-    /// No line is mixed with another. One longer than 16 KiB is broken, and one
-    /// that its worker did not end is ended. If nobody reads the master's output,
-    /// the workers go on and what they write is lost; the number of lines that
-    /// were is told in their place.
+    /// Lines are not mixed with each other. A line longer than 16 KiB is broken, and a
+    /// line that its worker did not end is ended. If the master's output is not read, the
+    /// workers continue and their lines are lost; the number of lost lines is written in
+    /// their place.
     #[default]
     Prefixed,
-    /// They are the master's own.
+    /// The workers inherit the master's standard output and error.
     Inherited,
 }

@@ -1,4 +1,4 @@
-//! [`Listener`]: how a worker accepts connections.
+//! [`Listener`], which accepts the connections of a worker.
 
 use std::cell::Cell;
 use std::fmt;
@@ -13,17 +13,18 @@ use coreloop_net::{Accept, AcceptPause, TcpListener, TcpStream};
 use futures_core::Stream;
 
 use super::Worker;
-use super::group::{Accepted, Group, Stage};
+use super::accept_group::{AcceptGroup, Accepted, GroupStage};
 use super::socket::Socket;
 
-/// Accepts the connections that come to a worker:
-/// [`Worker::listener`] and [`Worker::unix_listener`] make it.
+/// A listener that accepts the connections of a worker, returned by [`Worker::listener`]
+/// and [`Worker::unix_listener`].
 ///
-/// They come from the worker's own socket and, while a sibling is down, from
-/// that of the sibling. When the worker is to end, it takes the sockets off its
-/// loop, and leaves to its successor what is queued there. From then on the listener
-/// gives `None`; a connection that was taken off a queue is always handed out. Of a
-/// socket that all workers share it first gives what is queued at that moment.
+/// It accepts from the worker's own socket and, while another worker is down, from that
+/// worker's socket too. When the worker drains, it takes the sockets off its loop, and
+/// leaves the connections that are queued there to its successor. From then on the listener
+/// returns `None`; a connection that was taken off a queue is always returned before. From
+/// a socket that all workers share, it first returns the connections that are queued at
+/// that moment.
 ///
 /// # Examples
 ///
@@ -36,55 +37,54 @@ use super::socket::Socket;
 ///     while let Some((mut stream, _peer)) = listener.accept().await? {
 ///         coreloop::spawn(async move { stream.write_all(b"hello\n").await });
 ///     }
-///     Ok(()) // The tasks have what is left of the time to drain.
+///     Ok(()) // The tasks have the rest of the time to drain.
 /// }
 /// ```
 pub struct Listener<L: Socket = TcpListener> {
-    group: Rc<Group<L>>,
+    group: Rc<AcceptGroup<L>>,
     worker: Worker,
     pause: Cell<AcceptPause>,
 }
 
 impl<L: Socket> Listener<L> {
-    pub(super) fn new(group: Rc<Group<L>>, worker: Worker) -> Listener<L> {
-        Listener {
+    pub(super) fn new(group: Rc<AcceptGroup<L>>, worker: Worker) -> Self {
+        Self {
             group,
             worker,
             pause: Cell::default(),
         }
     }
 
-    /// Accepts the next connection, and tells who it is from; `None` once the
-    /// worker is to end.
+    /// Accepts the next connection, and returns it with the peer's address; `None` once the
+    /// worker drains.
     ///
-    /// The first time that it is awaited tells the master that the worker is
-    /// [ready](Worker::ready). Any number of tasks may accept from one listener; a
-    /// connection goes to one of them.
+    /// The first wait reports to the master that the worker is [ready](Worker::ready). Any
+    /// number of tasks may accept from one listener; each connection goes to one of them.
     ///
-    /// It goes on as [`TcpListener::accept`] does when a connection is gone before
-    /// it could be accepted, and when the system is out of descriptors or memory.
+    /// Like [`TcpListener::accept`], it continues if a connection is closed before it could
+    /// be accepted, and if the system is out of descriptors or memory.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: no connection is lost. One that was not returned stays in the
+    /// Cancel safe: no connection is lost. A connection that was not returned stays in the
     /// queue, for this worker or for the next.
     ///
     /// # Errors
     ///
-    /// Whatever says that the worker's own socket cannot go on.
+    /// Returns an error if the worker's own socket cannot accept any more.
     pub async fn accept(&self) -> Accepted<L> {
         let mut pause = AcceptPause::default();
         poll_fn(|cx| self.poll(&mut pause, cx)).await
     }
 
-    /// Polls for the next connection, as [`accept`](Self::accept) awaits it.
+    /// Polls for the next connection, like [`accept`](Self::accept).
     ///
-    /// Only the task that polled last is sure to be woken. For several tasks, use
+    /// Only the task that polled last is certain to be woken. For several tasks, use
     /// `accept`.
     ///
     /// # Errors
     ///
-    /// As for [`accept`](Self::accept).
+    /// Returns an error if [`accept`](Self::accept) would.
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Accepted<L>> {
         let mut pause = self.pause.take();
         let accepted = self.poll(&mut pause, cx);
@@ -92,8 +92,8 @@ impl<L: Socket> Listener<L> {
         accepted
     }
 
-    /// The connections, one after another, as a [`Stream`], without the addresses.
-    /// It ends when the worker is to end.
+    /// Returns a [`Stream`] of the connections, without the peers' addresses. It ends when
+    /// the worker drains.
     ///
     /// Each of several streams gets some of the connections.
     pub fn incoming(&self) -> Incoming<'_, L> {
@@ -103,8 +103,8 @@ impl<L: Socket> Listener<L> {
         }
     }
 
-    /// Where the worker's own socket is bound, which is where those of its
-    /// siblings are.
+    /// Returns the address that the worker's own socket is bound to. The sockets of the
+    /// other workers are bound to the same address.
     #[must_use]
     pub fn local_addr(&self) -> L::Address {
         self.group.address().clone()
@@ -112,7 +112,7 @@ impl<L: Socket> Listener<L> {
 
     #[inline]
     fn poll(&self, pause: &mut AcceptPause, cx: &mut Context<'_>) -> Poll<Accepted<L>> {
-        if self.group.stage() == Stage::New {
+        if self.group.stage() == GroupStage::New {
             self.begin();
         }
         self.group.poll_accept(pause, cx)
@@ -143,7 +143,7 @@ impl<L: Socket> fmt::Debug for Listener<L> {
     }
 }
 
-/// The connections that come to a worker: [`Listener::incoming`] makes it.
+/// A stream of the connections of a worker, returned by [`Listener::incoming`].
 ///
 /// Dropping it loses no connection.
 #[must_use = "a stream does nothing unless polled"]

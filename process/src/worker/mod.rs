@@ -1,20 +1,19 @@
-//! What runs in a worker, be it a process or a thread.
+//! The code of a worker, whether it is a process or a thread.
 //!
-//! 1. The master is obeyed by a task of the worker's own loop, the lifeline. So a
-//!    worker whose loop does not turn says nothing, and the master sees that.
-//! 2. The end of the channel is the end of the worker: nobody serves on without a
-//!    master.
-//! 3. Sockets are let go of once, at the begin of the end. What was accepted before
-//!    has the time to drain, and only then is cut off.
+//! 1. A task of the worker's own loop, the master link, obeys the master and sends
+//!    heartbeats. So a worker whose loop is stuck is silent, and the master notices.
+//! 2. If the channel to the master closes, the worker ends: none serves without a master.
+//! 3. The sockets are given up once, when the drain begins. Connections that were accepted
+//!    before have the time to drain, and are cut off only after that.
 
-mod group;
-mod hygiene;
-mod lifeline;
+mod accept_group;
 mod listener;
+mod master_link;
+mod process_setup;
 mod reporter;
 mod run;
+mod shared;
 mod socket;
-mod state;
 #[cfg(test)]
 mod tests;
 
@@ -25,29 +24,29 @@ use std::rc::Rc;
 
 use coreloop_net::{UdpSocket, UnixListener};
 
-use state::{Bind, State};
+use shared::{Bind, WorkerShared};
 
-pub(crate) use hygiene::attach;
 pub use listener::{Incoming, Listener};
+pub(crate) use process_setup::attach;
 pub(crate) use reporter::Reporter;
 pub(crate) use run::{run_process, spawn_thread};
 pub use socket::Socket;
 
-/// A worker, as its function sees it. Clones are the same worker.
+/// A handle to a worker, passed to the worker's function. Clones refer to the same worker.
 ///
-/// The function is to take its sockets, serve until there are no more
-/// connections, and return:
+/// The function takes its sockets, serves until there are no more connections, and
+/// returns:
 ///
-/// - If it returns after the worker was told to end, the tasks that it spawned have
-///   what is left of the [time to drain](crate::Supervisor::drain). Then they are
-///   aborted, and the worker ends. If the function takes longer than that itself,
-///   it is dropped.
-/// - If it returns `Ok` before, the worker ends in the same way, and is replaced.
+/// - If it returns after the drain has begun, the tasks that it spawned have the rest of
+///   the [time to drain](crate::Supervisor::drain). Then they are aborted, and the worker
+///   ends. If the function itself takes longer than that, it is dropped.
+/// - If it returns `Ok` before the drain, the worker drains and ends in the same way, and is
+///   replaced.
 /// - If it returns an error or panics, the worker ends at once and is replaced: its
 ///   connections are cut off.
 ///
-/// A worker that is a process leaves `INT`, `HUP`, `USR2`, `TTIN` and `TTOU` to its
-/// master, as a terminal sends some of them to both. `TERM` tells it to end.
+/// A worker process ignores `INT`, `HUP`, `USR2`, `TTIN` and `TTOU`, which are for its
+/// master, as a terminal sends some of them to both. `TERM` makes it drain.
 ///
 /// # Examples
 ///
@@ -66,42 +65,43 @@ pub use socket::Socket;
 /// ```
 #[derive(Clone)]
 pub struct Worker {
-    state: Rc<State>,
+    shared: Rc<WorkerShared>,
 }
 
 impl Worker {
-    /// Which worker this is, from 0.
+    /// Returns the slot of this worker, from 0.
     #[must_use]
     pub fn slot(&self) -> u32 {
-        self.state.start.slot
+        self.shared.start.slot
     }
 
-    /// How many workers there were to be when this one was started.
+    /// Returns the number of workers that were configured when this one was started.
     #[must_use]
     pub fn workers(&self) -> u32 {
-        self.state.start.workers
+        self.shared.start.workers
     }
 
-    /// How many workers this slot has had before this one.
+    /// Returns how many workers this slot has had before this one.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        self.state.start.generation
+        self.shared.start.generation
     }
 
-    /// Whether this is a process of its own, not a thread among others.
+    /// Returns whether the worker is a process, and not a thread.
     #[must_use]
     pub fn is_process(&self) -> bool {
-        self.state.is_process
+        self.shared.is_process
     }
 
-    /// A listener for the connections that come to the TCP socket of that number:
-    /// calls of [`bind`](crate::Supervisor::bind) and its kin are counted from 0.
+    /// Returns a listener for the TCP socket of this number, counting the calls of
+    /// [`bind`](crate::Supervisor::bind) and the similar methods from 0.
     ///
-    /// A second one is of the same socket; each gets some of the connections.
+    /// A second listener accepts from the same socket; each gets some of the connections.
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if that is no TCP socket.
+    /// Returns [`InvalidInput`](io::ErrorKind::InvalidInput) if there is no TCP socket of
+    /// this number.
     pub fn listener(&self, number: usize) -> io::Result<Listener> {
         match self.bind(number)? {
             Bind::Tcp(group) => Ok(Listener::new(Rc::clone(group), self.clone())),
@@ -110,12 +110,12 @@ impl Worker {
         }
     }
 
-    /// A listener for the connections that come to the Unix socket of that number.
-    /// All workers wait at the same one.
+    /// Returns a listener for the Unix socket of this number, which all workers share.
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if that is no Unix socket.
+    /// Returns [`InvalidInput`](io::ErrorKind::InvalidInput) if there is no Unix socket of
+    /// this number.
     pub fn unix_listener(&self, number: usize) -> io::Result<Listener<UnixListener>> {
         match self.bind(number)? {
             Bind::Unix(group) => Ok(Listener::new(Rc::clone(group), self.clone())),
@@ -124,22 +124,22 @@ impl Worker {
         }
     }
 
-    /// The worker's own UDP socket of that number. The kernel gives it all datagrams
-    /// of some of the peers.
+    /// Returns the worker's own UDP socket of this number. The kernel gives it all
+    /// datagrams of some of the peers.
     ///
-    /// The function drops it when the worker is to [end](Self::draining). What comes
-    /// for a worker that is down waits for its successor, in the socket's buffer: no
-    /// sibling could answer it from where the peers expect it.
+    /// The function should drop it when the worker [drains](Self::draining). Datagrams for a
+    /// worker that is down wait in the socket's buffer for its successor: no other worker
+    /// could answer them from the address that the peers expect.
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if that is no UDP socket; or if
-    /// the system has no descriptors left.
+    /// Returns [`InvalidInput`](io::ErrorKind::InvalidInput) if there is no UDP socket of
+    /// this number, and an error if the system has no descriptors left.
     pub fn udp_socket(&self, number: usize) -> io::Result<UdpSocket> {
         match self.bind(number)? {
             Bind::Udp(socket) => {
                 let socket = UdpSocket::from_std(OwnedFd::try_clone(socket)?.into())?;
-                self.state.took_datagrams.set(true);
+                self.shared.took_udp_socket.set(true);
                 Ok(socket)
             }
             Bind::Tcp(_) => Err(other_kind(number, "listener")),
@@ -147,38 +147,38 @@ impl Worker {
         }
     }
 
-    /// Tells the master that this worker serves. Only then does it let go of the
-    /// one that is to be replaced.
+    /// Reports to the master that this worker serves. Only then does the master drain the
+    /// worker that this one replaces.
     ///
-    /// This need not be called. The first wait for a connection of a [`Listener`]
-    /// does the same, and where there is no listener, the first time that the
-    /// function waits for anything with a UDP socket, or without any socket bound.
-    /// So what a worker needs before it can serve is best done before its first
-    /// `accept`.
+    /// This need not be called. The first wait for a connection of a [`Listener`] reports
+    /// it. If the function has taken a UDP socket, or if no socket is bound, the first time
+    /// that the function waits for anything reports it. So a worker should prepare all that
+    /// it needs before its first `accept`.
     pub fn ready(&self) {
-        self.state.ready();
+        self.shared.ready();
     }
 
-    /// Waits until the worker is to end.
+    /// Waits until the worker drains.
     ///
-    /// A function whose listener gives `None` need not ask; one that serves
-    /// datagrams, or does work of its own, waits for this beside that.
+    /// A function that accepts from a listener need not wait for this, as the listener then
+    /// returns `None`. A function that serves datagrams, or does other work, waits for this
+    /// beside that work.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: once the worker is to end, this is over whenever it is awaited.
+    /// Cancel safe: once the worker drains, this completes whenever it is awaited.
     pub async fn draining(&self) {
-        self.state.drain.cancelled().await;
+        self.shared.drain.cancelled().await;
     }
 
-    /// Whether the worker is to end.
+    /// Returns whether the worker drains.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.state.drain.is_cancelled()
+        self.shared.drain.is_cancelled()
     }
 
     fn bind(&self, number: usize) -> io::Result<&Bind> {
-        let binds = &self.state.binds;
+        let binds = &self.shared.binds;
         binds.get(number).ok_or_else(|| {
             let count = binds.len();
             invalid(format!(

@@ -1,21 +1,21 @@
-//! [`Reporter`]: where a worker reports what goes wrong in it.
+//! [`Reporter`], to which a worker reports its errors.
 
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-/// Takes each report of a worker.
+/// A function that is called with each report of a worker.
 #[derive(Clone)]
 pub(crate) struct Reporter(Arc<dyn Fn(fmt::Arguments<'_>) + Send + Sync>);
 
 impl Reporter {
-    pub(super) fn new(take: impl Fn(fmt::Arguments<'_>) + Send + Sync + 'static) -> Reporter {
-        Reporter(Arc::new(take))
+    pub(super) fn new(take: impl Fn(fmt::Arguments<'_>) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(take))
     }
 
-    /// Writes lines to the standard error. A line is lost if the reader, such as the
-    /// master, is gone.
-    pub(crate) fn standard_error() -> Reporter {
+    /// Creates a reporter that writes lines to the standard error. A line is lost if its
+    /// reader, such as the master, has ended.
+    pub(crate) fn standard_error() -> Self {
         Reporter::new(|report| {
             let _ = writeln!(io::stderr(), "{report}");
         })

@@ -1,4 +1,4 @@
-//! The life of a worker, from the first message to its exit code.
+//! Runs a worker, from the first message of the master to the exit code.
 
 use std::any::Any;
 use std::future::poll_fn;
@@ -20,31 +20,34 @@ use coreloop_runtime::task::{AbortHandle, unconstrained};
 use coreloop_runtime::time::Limit;
 
 use super::Worker;
-use super::hygiene;
-use super::lifeline;
+use super::master_link;
+use super::process_setup;
 use super::reporter::Reporter;
-use super::state::State;
+use super::shared::WorkerShared;
 use crate::channel::{Channel, Start, ToMaster, ToWorker};
+use crate::sys;
 
 pub(super) const FAILED: i32 = 1;
 const PANICKED: i32 = 101;
 
-/// How the function of a worker ended.
-type Outcome = thread::Result<io::Result<()>>;
+/// The outcome of a worker's function: its result, or its panic.
+type FunctionResult = thread::Result<io::Result<()>>;
 
-/// What a master that wants to start says first.
-type Beginning = (Start, Vec<OwnedFd>, Channel);
+/// The first message of the master: how to start, and the sockets; with the channel.
+type FirstMessage = (Start, Vec<OwnedFd>, Channel);
 
-/// Runs `function` in this process, which a master has started, and ends it.
+/// Runs `function` in this process, which a master has started, and ends the process.
 pub(crate) fn run_process<F>(runtime: fn() -> Builder, function: F) -> !
 where
     F: AsyncFn(Worker) -> io::Result<()>,
 {
     let reporter = Reporter::standard_error();
-    let begun = hygiene::take_channel().and_then(begin).and_then(|begun| {
-        hygiene::settle(&begun.0)?;
-        Ok(begun)
-    });
+    let begun = process_setup::take_channel()
+        .and_then(begin)
+        .and_then(|begun| {
+            process_setup::prepare(&begun.0)?;
+            Ok(begun)
+        });
     let outcome = match begun {
         Ok(begun) => run(runtime, &function, begun, true, &reporter),
         Err(error) => {
@@ -59,8 +62,8 @@ where
     })
 }
 
-/// Runs `function` on a thread of its own, obeying what comes over `channel`. The
-/// thread ends as a worker process would; what it returns is what its function did.
+/// Runs `function` as a worker on a new thread, which obeys the messages from `channel`.
+/// The thread ends when a worker process would, and returns the function's result.
 pub(crate) fn spawn_thread<F>(
     name: String,
     runtime: fn() -> Builder,
@@ -73,19 +76,21 @@ where
 {
     thread::Builder::new().name(name).spawn(move || {
         let begun = begin(channel)?;
-        hygiene::pin(begun.0.core);
+        if let Some(core) = begun.0.core {
+            sys::pin_thread(core);
+        }
         let outcome = run(runtime, &*function, begun, false, &reporter);
         outcome.unwrap_or_else(|panic| resume_unwind(panic))
     })
 }
 
-/// Waits for the first message.
-fn begin(mut channel: Channel) -> io::Result<Beginning> {
+/// Waits for the first message of the master.
+fn begin(mut channel: Channel) -> io::Result<FirstMessage> {
     match channel.receive()? {
         Some((ToWorker::Start(start), sockets)) => Ok((*start, sockets, channel)),
         Some(_) => Err(io::Error::new(
             io::ErrorKind::InvalidData,
-            "the master did not begin at the beginning",
+            "the first message of the master is not `Start`",
         )),
         None => Err(io::Error::new(
             io::ErrorKind::UnexpectedEof,
@@ -94,42 +99,42 @@ fn begin(mut channel: Channel) -> io::Result<Beginning> {
     }
 }
 
-/// A loop with the sockets on it, and the task that obeys the master.
+/// Creates the loop, puts the sockets on it, and spawns the task that obeys the master.
 fn set_up(
     runtime: fn() -> Builder,
-    (start, sockets, channel): Beginning,
+    (start, sockets, channel): FirstMessage,
     is_process: bool,
     reporter: &Reporter,
-) -> io::Result<(Runtime, Rc<State>, AbortHandle)> {
+) -> io::Result<(Runtime, Rc<WorkerShared>, AbortHandle)> {
     let runtime = runtime().build()?;
     let entered = runtime.enter();
     let channel = channel.into_async()?;
     let sender = channel.sender()?;
-    let state = State::new(start, sockets, sender, is_process, reporter.clone())?;
-    let state = Rc::new(state);
+    let shared = WorkerShared::new(start, sockets, sender, is_process, reporter.clone())?;
+    let shared = Rc::new(shared);
     let terminate = match is_process {
         true => Some(signal(SignalKind::terminate())?),
         false => None,
     };
-    let obeying = lifeline::obey(Rc::clone(&state), channel, terminate);
-    let lifeline = runtime.spawn(obeying).abort_handle();
+    let obeying = master_link::run(Rc::clone(&shared), channel, terminate);
+    let master_link = runtime.spawn(obeying).abort_handle();
     drop(entered);
-    Ok((runtime, state, lifeline))
+    Ok((runtime, shared, master_link))
 }
 
-/// Runs `function` on a new loop, and the tasks that it leaves until they are over
-/// or the time to drain is.
+/// Runs `function` on a new loop, and then the tasks that it leaves, until they have
+/// finished or the time to drain has passed.
 fn run<F>(
     runtime: fn() -> Builder,
     function: &F,
-    begun: Beginning,
+    begun: FirstMessage,
     is_process: bool,
     reporter: &Reporter,
-) -> Outcome
+) -> FunctionResult
 where
     F: AsyncFn(Worker) -> io::Result<()>,
 {
-    let (runtime, state, lifeline) = match set_up(runtime, begun, is_process, reporter) {
+    let (runtime, shared, master_link) = match set_up(runtime, begun, is_process, reporter) {
         Ok(set_up) => set_up,
         Err(error) => {
             reporter.report(format_args!("a worker cannot begin: {error}"));
@@ -137,7 +142,7 @@ where
         }
     };
     let served = catch_unwind(AssertUnwindSafe(|| {
-        runtime.block_on(serve(function, &state))
+        runtime.block_on(serve(function, &shared))
     }));
     let failure = match &served {
         Ok(Ok(())) => None,
@@ -145,56 +150,56 @@ where
         Err(panic) => Some(format!("panicked: {}", panic_message(&**panic))),
     };
     if let Some(error) = failure {
-        state.say(&ToMaster::Failed { error });
-        state.cut_off.cancel();
+        shared.send(&ToMaster::Failed { error });
+        shared.cut_off.cancel();
     }
-    finish(runtime, &state, &lifeline);
+    finish(runtime, &shared, &master_link);
     served
 }
 
-/// The function, until it is over, or its time is.
-async fn serve<F>(function: &F, state: &Rc<State>) -> io::Result<()>
+/// Runs the function until it has finished, or the time to drain has passed.
+async fn serve<F>(function: &F, shared: &Rc<WorkerShared>) -> io::Result<()>
 where
     F: AsyncFn(Worker) -> io::Result<()>,
 {
     let worker = Worker {
-        state: Rc::clone(state),
+        shared: Rc::clone(shared),
     };
     let mut serving = pin!(function(worker));
     let time_to_drain = async {
-        state.drain.cancelled().await;
-        Limit::clock(state.left()).await;
-        state.reporter.report(format_args!(
+        shared.drain.cancelled().await;
+        Limit::clock(shared.left()).await;
+        shared.reporter.report(format_args!(
             "the time to drain was too short for the function of the worker"
         ));
     };
-    // Without a budget: the function, which is polled first, may spend all of it.
-    let over = state.cut_off.run_until_cancelled(time_to_drain);
+    // Unconstrained, because the function is polled first and may spend the whole budget.
+    let over = shared.cut_off.run_until_cancelled(time_to_drain);
     let mut over = pin!(unconstrained(over));
     poll_fn(|cx| {
         if let Poll::Ready(result) = serving.as_mut().poll(cx) {
             return Poll::Ready(result);
         }
-        state.waits();
+        shared.function_waits();
         over.as_mut().poll(cx).map(|_| Ok(()))
     })
     .await
 }
 
-/// Drives the tasks that are left until none is, or their time is over. The master
-/// is obeyed, and told that the loop turns, meanwhile.
-fn finish(runtime: Runtime, state: &Rc<State>, lifeline: &AbortHandle) {
-    state.drain();
-    while runtime.metrics().alive_tasks() > u64::from(!lifeline.is_finished()) {
-        let left = state.left();
+/// Runs the tasks that are left, until all have finished or the time to drain has passed.
+/// The master link runs meanwhile.
+fn finish(runtime: Runtime, shared: &Rc<WorkerShared>, master_link: &AbortHandle) {
+    shared.drain();
+    while runtime.metrics().alive_tasks() > u64::from(!master_link.is_finished()) {
+        let left = shared.left();
         if left == Duration::ZERO || runtime.turn(Some(left)).is_err() {
             break;
         }
     }
-    lifeline.abort();
-    let report = runtime.shutdown(state.left());
-    if !report.is_clean() && !state.cut_off.is_cancelled() {
-        state.reporter.report(format_args!(
+    master_link.abort();
+    let report = runtime.shutdown(shared.left());
+    if !report.is_clean() && !shared.cut_off.is_cancelled() {
+        shared.reporter.report(format_args!(
             "the time to drain was too short for\n{report}"
         ));
     }
@@ -206,6 +211,6 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
     } else if let Some(message) = panic.downcast_ref::<String>() {
         message
     } else {
-        "with what is no text"
+        "the message is not text"
     }
 }

@@ -1,4 +1,5 @@
-//! What a worker listens on: [`Socket`], and how one goes on the loop and off it.
+//! [`Socket`], a kind of socket that a worker listens on, and how it is put on the loop and
+//! taken off it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,26 +8,25 @@ use std::task::{Context, Poll};
 
 use coreloop_net::{AcceptPause, TcpListener, TcpStream, UnixListener, UnixStream, unix};
 
-/// What a [`Listener`](super::Listener) is made of: a [`TcpListener`] or a
-/// [`UnixListener`].
+/// A kind of socket that a [`Listener`](super::Listener) accepts from: a [`TcpListener`] or
+/// a [`UnixListener`].
 pub trait Socket: Sized + sealed::Sealed {
     /// A connection.
     type Stream;
-    /// Who it is from, and where the socket is bound.
+    /// The address of a peer, and of the socket itself.
     type Address: Clone;
 
     /// The socket off the loop.
     #[doc(hidden)]
     type OffLoop;
 
-    /// Puts a socket on this thread's loop. `shared` if other workers wait at the
-    /// same one, of which the kernel is to wake one.
+    /// Puts a socket on this thread's loop. `shared` if other workers wait for connections
+    /// to the same socket, so that the kernel wakes only one of them.
     #[doc(hidden)]
     fn on_loop(socket: OwnedFd, shared: bool) -> io::Result<Self>;
 
-    /// Takes it off again. As the master has it too, closing alone would leave it in
-    /// the kernel's list, and connections would wake a worker that does not accept
-    /// them.
+    /// Takes the socket off the loop. The master has it open too, so closing it alone would
+    /// leave it registered, and connections would wake a worker that does not accept them.
     #[doc(hidden)]
     fn off_loop(self) -> io::Result<Self::OffLoop>;
 
@@ -120,7 +120,7 @@ impl Socket for UnixListener {
 mod sealed {
     use super::{TcpListener, UnixListener};
 
-    /// Keeps others' types out.
+    /// Keeps other crates from implementing the trait.
     pub trait Sealed {}
 
     impl Sealed for TcpListener {}

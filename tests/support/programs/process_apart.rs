@@ -1,13 +1,13 @@
-//! Workers that each open a socket of their own on one port, and are started
-//! again when they die: what is usual, and what a supervisor that holds the
-//! sockets is better than. A worker that is killed takes its queue with it.
+//! Workers that each open their own socket on one port, and are started again when they die.
+//! This is a common design, to compare with a supervisor that holds the sockets: here a killed
+//! worker loses its queue.
 //!
 //! ```sh
 //! cargo run --release -p coreloop-test-support --example process_apart -- --workers 4
 //! cargo run --release -p coreloop-examples --example storm -- --addr 127.0.0.1:PORT --greeted --kill 38
 //! ```
 //!
-//! They speak as `process_app.rs` does with `--greet` and `--serial`: the line of the
+//! The protocol is the one of `process_app.rs` with `--greet` and `--serial`: the line of the
 //! worker at once, then an answer to each `p`, one connection after another.
 
 #[cfg(target_os = "linux")]
@@ -32,7 +32,7 @@ mod apart {
     use coreloop::net::{TcpSocket, TcpStream};
     use rustix::process::{Signal, set_parent_process_death_signal};
 
-    /// Workers that each open a socket of their own on one port.
+    /// Workers that each open their own socket on one port.
     #[derive(Clone, Debug, Parser)]
     struct Options {
         /// Where to listen
@@ -41,10 +41,10 @@ mod apart {
         /// How many workers
         #[arg(long, default_value_t = 4)]
         workers: u32,
-        /// Be this worker
+        /// Run as this worker
         #[arg(long, requires = "generation")]
         slot: Option<u32>,
-        /// How many were before in this slot
+        /// How many workers this slot has had before
         #[arg(long)]
         generation: Option<u32>,
     }
@@ -92,7 +92,7 @@ mod apart {
         Ok(())
     }
 
-    /// A socket that shares its port, and is not listening yet.
+    /// Creates a socket that shares its port, and does not listen yet.
     fn socket(addr: SocketAddr) -> io::Result<TcpSocket> {
         let socket = TcpSocket::new_v4()?;
         socket.set_reuseport(true)?;
@@ -104,7 +104,7 @@ mod apart {
         let listener = socket(addr)?.listen(1024)?;
         loop {
             let (stream, _) = listener.accept().await?;
-            // What goes wrong with one connection is no concern of the next.
+            // An error of one connection does not affect the next.
             drop(answer(stream, line).await);
         }
     }

@@ -1,11 +1,11 @@
-//! The program that the tests of supervisors run: each byte of a connection asks
-//! its worker for something.
+//! The program that the tests of supervisors run. Each byte of a connection is a request to the
+//! worker.
 //!
 //! | byte | what the worker does |
 //! |---|---|
 //! | `p` | answers a line: its pid, slot, generation, and how many workers there are |
 //! | `s` | waits for one more byte, and then answers `served` |
-//! | `w` | answers `waited` when the worker is to end |
+//! | `w` | answers `waited` when the worker drains |
 //! | `o` | writes a line to its standard output, one to its standard error, and answers `written` |
 //! | `c` | aborts |
 //! | `h` | loops for ever |
@@ -30,10 +30,10 @@ use coreloop::sync::mpsc;
 
 #[derive(Parser, Debug, Clone)]
 struct Options {
-    /// So many processes.
+    /// The number of worker processes.
     #[arg(long, default_value_t = 2)]
     workers: u32,
-    /// So many threads instead.
+    /// The number of worker threads, instead of processes.
     #[arg(long)]
     threads: Option<u32>,
     #[arg(long, default_value = "127.0.0.1:0")]
@@ -42,7 +42,7 @@ struct Options {
     control: Option<PathBuf>,
     #[arg(long)]
     pid_file: Option<PathBuf>,
-    /// Milliseconds, as all times.
+    /// The time to drain, in milliseconds like all times.
     #[arg(long, default_value_t = 10_000)]
     drain: u64,
     #[arg(long)]
@@ -53,17 +53,17 @@ struct Options {
     max_age: Option<u64>,
     #[arg(long)]
     max_memory: Option<u64>,
-    /// How many deaths in ten seconds are answered at once.
+    /// How many deaths in ten seconds are followed by an immediate restart.
     #[arg(long, default_value_t = 5)]
     restarts: u32,
-    /// The first wait of a back-off.
+    /// The first wait of the back-off.
     #[arg(long, default_value_t = 100)]
     backoff: u64,
     #[arg(long, default_value_t = 30_000)]
     longest_backoff: u64,
     #[arg(long, default_value_t = 5)]
     boots: u32,
-    /// Workers write where the master does.
+    /// Workers inherit the master's output.
     #[arg(long)]
     inherit_output: bool,
     /// Workers end before they are ready.
@@ -72,19 +72,19 @@ struct Options {
     /// Workers are never ready, and never end.
     #[arg(long)]
     never_ready: bool,
-    /// Workers wait first of all until this pipe has no writer.
+    /// Workers wait at the start of `main` until this pipe has no writer.
     #[arg(long)]
     hold_at_start: Option<PathBuf>,
-    /// Workers wait so before `run`.
+    /// Workers wait in this way before `run`.
     #[arg(long)]
     hold_before_run: Option<PathBuf>,
     /// Workers of this slot end before they are ready, from their second start on.
     #[arg(long)]
     fail_again: Option<u32>,
-    /// Serves this socket of `LISTEN_FDS` and none of its own.
+    /// Serves this socket of `LISTEN_FDS` instead of its own.
     #[arg(long)]
     activated: Option<String>,
-    /// Workers say the line of `p` as soon as they have accepted a connection.
+    /// Workers send the line of `p` as soon as they have accepted a connection.
     #[arg(long)]
     greet: bool,
     /// Workers serve one connection to its end before they accept the next.
@@ -93,13 +93,13 @@ struct Options {
     /// Serves a Unix socket too.
     #[arg(long)]
     unix: Option<PathBuf>,
-    /// The worker of slot 1 is not ready before there is this file.
+    /// The worker of slot 1 is not ready before this file exists.
     #[arg(long)]
     late: Option<PathBuf>,
-    /// The hook for events panics at each.
+    /// The hook panics at each event.
     #[arg(long)]
     panicking_hook: bool,
-    /// Workers may be silent for ever.
+    /// Workers need not send heartbeats.
     #[arg(long)]
     no_heartbeat: bool,
 }
@@ -116,10 +116,10 @@ fn main() -> io::Result<()> {
         None => Workers::processes(options.workers),
     };
     let restarts = Restarts::new()
-        .most(options.restarts)
-        .shortest(Duration::from_millis(options.backoff))
-        .longest(Duration::from_millis(options.longest_backoff))
-        .boots(options.boots);
+        .max_immediate(options.restarts)
+        .min_wait(Duration::from_millis(options.backoff))
+        .max_wait(Duration::from_millis(options.longest_backoff))
+        .max_failed_starts(options.boots);
     let mut supervisor = Supervisor::new()
         .name("app")
         .workers(workers)
@@ -169,7 +169,7 @@ fn main() -> io::Result<()> {
 
 fn wait(pipe: &Path, place: &str) -> io::Result<()> {
     let mut pipe = File::open(pipe)?;
-    // Fails when the master is gone, which reads this.
+    // This fails if the master, which reads the output, has ended.
     let _ = writeln!(io::stdout(), "waits {place}");
     pipe.read_to_end(&mut Vec::new()).map(drop)
 }
@@ -177,7 +177,7 @@ fn wait(pipe: &Path, place: &str) -> io::Result<()> {
 async fn serve(worker: Worker, options: &Options) -> io::Result<()> {
     let fails_again = options.fail_again == Some(worker.slot()) && worker.generation() > 0;
     if options.fail_before_ready || fails_again {
-        return Err(io::Error::other("told to fail"));
+        return Err(io::Error::other("asked to fail"));
     }
     if options.never_ready {
         std::future::pending::<()>().await;
@@ -196,8 +196,8 @@ async fn serve(worker: Worker, options: &Options) -> io::Result<()> {
                 let Some((mut stream, _)) = accepted? else {
                     return Ok(());
                 };
-                // Before the next is accepted, so that at any time one at most has
-                // been accepted and not greeted. What goes wrong is its concern.
+                // Before the next connection is accepted, so that at most one is accepted and
+                // not greeted. An error does not affect other connections.
                 if options.greet && stream.write_all(line(&worker).as_bytes()).await.is_err() {
                     continue;
                 }
@@ -209,26 +209,26 @@ async fn serve(worker: Worker, options: &Options) -> io::Result<()> {
                 }
             }
             Some(byte) = ends.recv() => match byte {
-                b'x' => panic!("told to panic"),
-                _ => return Err(io::Error::other("told to end")),
+                b'x' => panic!("asked to panic"),
+                _ => return Err(io::Error::other("asked to end")),
             },
         }
     }
 }
 
-/// Who this is.
+/// Returns the line that identifies the worker.
 fn line(worker: &Worker) -> String {
     let (slot, generation, workers) = (worker.slot(), worker.generation(), worker.workers());
     format!("{} {slot} {generation} {workers}\n", process::id())
 }
 
-/// Serves one connection, until its client closes it or the worker is to end. A
-/// request that is on its way when the connection is accepted is answered.
+/// Serves one connection, until its client closes it or the worker drains. A request that is
+/// on its way when the connection is accepted is answered.
 async fn obey(mut stream: TcpStream, worker: Worker, end: Rc<mpsc::Sender<u8>>) -> io::Result<()> {
     let mut buffer = [0; 64];
     let mut has_answered = false;
     loop {
-        // What has come is answered first.
+        // Requests that have come are answered first.
         let count = coreloop::select! {
             biased;
             count = stream.read(&mut buffer) => count?,
@@ -263,7 +263,7 @@ async fn obey(mut stream: TcpStream, worker: Worker, end: Rc<mpsc::Sender<u8>>) 
                     std::hint::spin_loop();
                 },
                 b'e' | b'x' => {
-                    // There is room for one, and one is enough.
+                    // The channel has room for one, and one is enough.
                     let _ = end.try_send(byte);
                     continue;
                 }
@@ -275,7 +275,7 @@ async fn obey(mut stream: TcpStream, worker: Worker, end: Rc<mpsc::Sender<u8>>) 
     }
 }
 
-/// Its parent, the shell, has ended when this returns.
+/// Starts an orphan: its parent, the shell, has ended when this returns.
 fn orphan() -> io::Result<String> {
     let mut shell = process::Command::new("sh");
     let script = "sleep 1000 </dev/null >/dev/null 2>&1 & echo $!";

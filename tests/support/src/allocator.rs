@@ -1,7 +1,6 @@
-//! [`Counting`]: an allocator that counts what each thread does.
+//! [`Counting`], an allocator that counts the allocations of each thread.
 //!
-//! A test binary that counts makes it its global allocator, and so counts for all of
-//! its tests:
+//! A test binary that counts makes it its global allocator, for all of its tests:
 //!
 //! ```ignore (a second global allocator would be an error in the documentation)
 //! #[global_allocator]
@@ -12,7 +11,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-/// The system's allocator, with counts of what the calling thread has done.
+/// The system's allocator, with counts for each thread.
 pub struct Counting;
 
 thread_local! {
@@ -20,13 +19,13 @@ thread_local! {
     static LIVE_BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
-/// How many allocations this thread has made.
+/// Returns how many allocations this thread has made.
 pub fn allocations() -> u64 {
     ALLOCATIONS.get()
 }
 
-/// How many bytes this thread has allocated and not freed. It wraps around when the
-/// thread frees more than it has allocated.
+/// Returns how many bytes this thread has allocated and not freed. The count wraps around if
+/// the thread frees more than it has allocated.
 pub fn live_bytes() -> usize {
     LIVE_BYTES.get()
 }
@@ -42,7 +41,7 @@ unsafe impl GlobalAlloc for Counting {
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         LIVE_BYTES.set(LIVE_BYTES.get().wrapping_sub(layout.size()));
-        // SAFETY: the caller's promise; it came from `alloc`.
+        // SAFETY: the caller's promise; the pointer came from `alloc`.
         unsafe { System.dealloc(pointer, layout) }
     }
 }

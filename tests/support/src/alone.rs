@@ -1,12 +1,12 @@
-//! Tests in a program without the harness, which would have threads of its own.
+//! Tests in a program without the test harness, which would start threads.
 
 use std::io::{self, Write};
 
-/// Runs a test on the calling thread, with the line that the harness prints: first the
-/// name, so that a panic or a hang has one.
+/// Runs a test on the calling thread, and prints the line that the harness prints. The name
+/// is printed first, so that it is shown for a panic or a hang.
 pub fn test(name: &str, run: impl FnOnce()) {
     print!("test {name} ... ");
-    // A process that the test forks has nothing of it to print.
+    // Flushed, so that a process that the test forks does not print it too.
     io::stdout().flush().unwrap();
     run();
     println!("ok");

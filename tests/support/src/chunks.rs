@@ -1,5 +1,5 @@
-//! Streams in memory that take and give a few bytes at a time, and have nothing
-//! to give now and then, all by a script.
+//! Streams in memory that read and write a few bytes at a time, and are pending now and then,
+//! as a script says.
 
 use std::io;
 use std::pin::Pin;
@@ -10,15 +10,15 @@ use coreloop::io::{AsyncRead, AsyncWrite};
 /// What a stream does when it is polled.
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
-    /// Takes or gives up to so many bytes.
+    /// Reads or writes up to this many bytes.
     Some(usize),
-    /// Has nothing now, and wakes the task at once.
+    /// Is pending, and wakes the task at once.
     Wait,
     /// Fails.
     Fail,
 }
 
-/// Steps from bytes, one each: mostly small pieces.
+/// Makes one step of each byte, mostly small pieces.
 pub fn steps(script: &[u8]) -> Vec<Step> {
     let step = |&byte: &u8| match byte {
         0..=63 => Step::Wait,
@@ -28,7 +28,7 @@ pub fn steps(script: &[u8]) -> Vec<Step> {
     script.iter().map(step).collect()
 }
 
-/// Gives `bytes` by a script; when that is over, as they are asked for.
+/// A stream that returns `bytes` as a script says; after the script, as many as requested.
 #[derive(Debug, Default)]
 pub struct Reader {
     pub bytes: Vec<u8>,
@@ -37,8 +37,8 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub fn new(bytes: Vec<u8>, steps: impl IntoIterator<Item = Step>) -> Reader {
-        Reader {
+    pub fn new(bytes: Vec<u8>, steps: impl IntoIterator<Item = Step>) -> Self {
+        Self {
             bytes,
             given: 0,
             steps: steps.into_iter().collect(),
@@ -66,19 +66,19 @@ impl AsyncRead for Reader {
     }
 }
 
-/// Takes bytes by a script; when that is over, all that it is given.
+/// A stream that accepts bytes as a script says; after the script, all of them.
 #[derive(Debug, Default)]
 pub struct Writer {
     pub taken: Vec<u8>,
-    /// How many bytes were taken at the last flush.
+    /// How many bytes were accepted at the last flush.
     pub flushed: usize,
     pub closed: bool,
     pub steps: std::collections::VecDeque<Step>,
 }
 
 impl Writer {
-    pub fn new(steps: impl IntoIterator<Item = Step>) -> Writer {
-        Writer {
+    pub fn new(steps: impl IntoIterator<Item = Step>) -> Self {
+        Self {
             steps: steps.into_iter().collect(),
             ..Writer::default()
         }

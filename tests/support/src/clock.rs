@@ -1,9 +1,9 @@
-//! Runtimes whose clock tests move.
+//! Runtimes with a paused clock.
 
 use coreloop::Runtime;
 use coreloop::runtime::Builder;
 
-/// A runtime whose clock stands still.
+/// Creates a runtime whose clock is paused.
 pub fn paused() -> Runtime {
     Builder::new()
         .start_paused(true)

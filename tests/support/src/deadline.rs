@@ -1,5 +1,5 @@
-//! Deadlines that turn a hang into a failure. They are so generous that no test
-//! passes or fails by the time that something takes.
+//! Deadlines that turn a hang into a failure. They are so generous that no test passes or
+//! fails because of the time that an operation takes.
 
 use std::panic::{Location, resume_unwind};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -10,12 +10,12 @@ use coreloop::task::yield_now;
 
 use crate::program::PATIENCE;
 
-/// Miri takes much longer for the same.
+/// The limit is longer under Miri, which is much slower.
 const LIMIT: Duration = PATIENCE.saturating_mul(if cfg!(miri) { 20 } else { 1 });
 
-/// Runs a test on a thread of its own, and panics if it is not over in time. The
-/// thread is left behind then, so a loop that waits for ever fails its own test and
-/// holds up no other.
+/// Runs a test on its own thread, and panics if it has not finished in time. The thread is
+/// left behind then, so a loop that waits for ever fails its own test and does not block
+/// others.
 ///
 /// # Panics
 ///
@@ -29,7 +29,7 @@ pub fn in_time<R: Send + 'static>(test: impl FnOnce() -> R + Send + 'static) -> 
         None => thread::Builder::new(),
     };
     let running = named.spawn(move || {
-        // Dropped at the end, also by a panic.
+        // Dropped at the end, even by a panic.
         let _over = over;
         test()
     });
@@ -39,8 +39,8 @@ pub fn in_time<R: Send + 'static>(test: impl FnOnce() -> R + Send + 'static) -> 
     running.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
-/// Ends a program without a harness if it hangs, which has to run its tests on the
-/// main thread.
+/// Ends this program if it hangs. For programs without a harness, which have to run their
+/// tests on the main thread.
 pub fn end_if_it_hangs() {
     thread::spawn(|| {
         thread::sleep(LIMIT);
@@ -49,21 +49,21 @@ pub fn end_if_it_hangs() {
     });
 }
 
-/// The end of a loop that looks for something again and again.
+/// The deadline of a loop that checks a condition repeatedly.
 #[derive(Clone, Copy)]
 pub struct Deadline {
     start: Instant,
 }
 
 impl Deadline {
-    /// From now on.
-    pub fn new() -> Deadline {
-        Deadline {
+    /// Creates a deadline that starts now.
+    pub fn new() -> Self {
+        Self {
             start: Instant::now(),
         }
     }
 
-    /// Panics if it is over.
+    /// Panics if the deadline has passed.
     #[track_caller]
     pub fn check(self) {
         self.check_for(Location::caller());
@@ -75,19 +75,19 @@ impl Deadline {
     }
 }
 
-/// Looks again and again until the condition holds, where no event says that it
-/// does: what `/proc` shows, or a process that another one reaps.
+/// Checks repeatedly until the condition holds. For conditions without an event, such as what
+/// `/proc` shows, or whether a process was reaped.
 #[track_caller]
 pub fn wait_until(mut condition: impl FnMut() -> bool) {
     wait_for(|| condition().then_some(()));
 }
 
-/// As [`wait_until`], until there is something.
+/// Like [`wait_until`], but waits for a value.
 #[track_caller]
 pub fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Deadline::new();
-    // Mostly it holds at once or very soon. Later, a thread that looks all the time
-    // would take the processor from those it waits for.
+    // Mostly the condition holds at once or very soon. Later, a thread that checks all the
+    // time would take the processor from the code that it waits for.
     let mut looks = 0_u32;
     loop {
         if let Some(found) = look() {

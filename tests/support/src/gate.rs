@@ -1,19 +1,21 @@
-//! Blocking work that a test can hold.
+//! Blocking work that a test can hold up.
 
 use std::sync::mpsc::{self, Receiver, RecvError, Sender};
 
-/// Work that has begun, and goes on until its end of the channel is dropped.
+/// Holds up work until this is dropped.
 pub struct Gate {
     begun: Receiver<()>,
     open: Sender<()>,
 }
 
-/// A gate, and the work that it is for.
+/// Creates a gate, and the work that it holds up.
 pub fn gate() -> (Gate, impl FnOnce() + Send + 'static) {
     let (begin, begun) = mpsc::channel();
     let (open, opened) = mpsc::channel();
     let work = move || {
-        begin.send(()).expect("somebody waits for the beginning");
+        begin
+            .send(())
+            .expect("the gate waits for the work to begin");
         assert_eq!(opened.recv(), Err(RecvError));
     };
     (Gate { begun, open }, work)

@@ -1,8 +1,8 @@
-//! What the tests of coreloop share, so that each thing is written once: peers,
-//! wakers, values with destructors, models, and programs that tests start.
+//! Helpers that the tests of coreloop share: peers, wakers, values with destructors, models,
+//! and programs that tests start.
 //!
-//! Test code may unwrap and panic, which the workspace's lints allow in functions
-//! marked as tests only; for what tests call, this crate allows it once.
+//! Test code may unwrap and panic. The workspace's lints allow that only in functions that are
+//! marked as tests, so this crate allows it for the helpers that tests call.
 #![expect(
     missing_docs,
     missing_debug_implementations,

@@ -1,10 +1,10 @@
-//! A value with a destructor that does as it is told.
+//! [`OnDrop`], a value whose destructor calls a closure.
 
-/// Calls what it holds when it is dropped.
+/// Calls its closure when it is dropped.
 pub struct OnDrop<F: FnOnce()>(Option<F>);
 
 impl<F: FnOnce()> OnDrop<F> {
-    pub fn new(call: F) -> OnDrop<F> {
+    pub fn new(call: F) -> Self {
         OnDrop(Some(call))
     }
 }

@@ -1,4 +1,4 @@
-//! An executor that is none of ours, for one future on one thread.
+//! A foreign executor, for one future on one thread.
 
 use std::pin::pin;
 use std::sync::Arc;

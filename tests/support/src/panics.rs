@@ -1,4 +1,4 @@
-//! Panics that a test expects: their texts, and what the panic hook is given.
+//! Panics that a test expects: their texts, and what the panic hook gets.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -11,8 +11,8 @@ thread_local! {
 
 /// Calls `body`, and returns its value with the panics of this thread meanwhile.
 ///
-/// Each names its place and its message, as the panic hook is given them. `body` has to
-/// catch what would unwind out of it.
+/// Each panic has its location and its message, as the panic hook gets them. `body` has to
+/// catch panics that would unwind out of it.
 ///
 /// Other threads panic as usual, because the hook belongs to the process.
 pub fn recorded<T>(body: impl FnOnce() -> T) -> (T, Vec<String>) {
@@ -36,32 +36,32 @@ pub fn recorded<T>(body: impl FnOnce() -> T) -> (T, Vec<String>) {
     (value, RECORDED.take().unwrap())
 }
 
-/// The text of the panic that comes out of `call`, or `None` if none does.
+/// Returns the text of the panic of `call`, or `None` if it does not panic.
 ///
 /// # Panics
 ///
-/// Panics if the payload is no text.
+/// Panics if the payload is not text.
 #[track_caller]
 pub fn text_of<R>(call: impl FnOnce() -> R) -> Option<String> {
     let payload = catch_unwind(AssertUnwindSafe(call)).err()?;
     Some(text(&*payload))
 }
 
-/// The text of the panic that has to come out of `call`.
+/// Returns the text of the panic of `call`.
 ///
 /// # Panics
 ///
-/// Panics if none does, or if the payload is no text.
+/// Panics if `call` does not panic, or if the payload is not text.
 #[track_caller]
 pub fn panic_of<R>(call: impl FnOnce() -> R) -> String {
     text_of(call).expect("a panic comes out")
 }
 
-/// The text of a panic that was caught.
+/// Returns the text of a caught panic.
 ///
 /// # Panics
 ///
-/// Panics if the payload is no text.
+/// Panics if the payload is not text.
 #[track_caller]
 pub fn text(payload: &(dyn Any + Send)) -> String {
     match payload.downcast_ref::<&str>() {

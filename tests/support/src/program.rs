@@ -1,4 +1,4 @@
-//! An example, run as a user runs it.
+//! Examples, run as a user runs them.
 
 use std::env;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::standard_error::StandardError;
 
-/// Nothing here takes long: this only turns a hang into a failure.
+/// The time limit of reads, which turns a hang into a failure.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 pub fn connect(address: SocketAddr) -> TcpStream {
@@ -25,7 +25,7 @@ pub fn exchange(stream: &mut TcpStream, message: &[u8]) -> Vec<u8> {
     echo
 }
 
-/// Killed if the test fails, and its standard error is shown.
+/// A server process. If the test fails, it is killed and its standard error is shown.
 pub struct Server {
     pub process: Child,
     pub output: BufReader<Box<dyn Read>>,
@@ -33,7 +33,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts an example with its outputs to be read.
+    /// Starts an example, whose outputs are read.
     pub fn start(example: &str, arguments: &[&str]) -> Self {
         let mut process = Command::new(program(example))
             .args(arguments)
@@ -51,13 +51,13 @@ impl Server {
         }
     }
 
-    /// Reads on until a line names the address that port 0 became.
+    /// Reads until a line has the address, with the port that the system chose for port 0.
     pub fn read_address(&mut self) -> SocketAddr {
         let mut seen = String::new();
         loop {
             let from = seen.len();
             let read = self.output.read_line(&mut seen).unwrap();
-            assert_ne!(read, 0, "the server said no address, only: {seen}");
+            assert_ne!(read, 0, "the server printed no address, only: {seen}");
             let words = seen[from..].split([' ', ',', ';', '\n']);
             if let Some(address) = words.filter_map(|word| word.parse().ok()).next() {
                 return address;
@@ -65,7 +65,7 @@ impl Server {
         }
     }
 
-    /// Presses Ctrl-C.
+    /// Sends the signal of Ctrl-C.
     pub fn interrupt(&self) {
         let status = Command::new("kill")
             .args(["-INT", &self.process.id().to_string()])
@@ -74,7 +74,7 @@ impl Server {
         assert!(status.success());
     }
 
-    /// Waits for the end and returns what the server says until then.
+    /// Waits for the end of the server, and returns its output until then.
     pub fn finish(&mut self) -> String {
         let mut rest = String::new();
         self.output.read_to_string(&mut rest).unwrap();
@@ -86,13 +86,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Fails if it has ended already, as it should have.
+        // Fails if the process has ended, as it should have.
         let _: io::Result<()> = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// `cargo test` builds the examples beside the tests.
+/// Returns the path of an example, which `cargo test` builds beside the tests.
 pub fn program(example: &str) -> PathBuf {
     let mut path = env::current_exe().unwrap();
     path.pop();

@@ -1,5 +1,5 @@
-//! [`Reports`]: what runtimes report unasked, for a test to look at. Without a hook
-//! they print it past the harness, which shows it in runs that pass too.
+//! [`Reports`], which collects the unsolicited reports of runtimes for a test. Without a hook,
+//! runtimes print them, and the harness does not capture that.
 
 use std::mem;
 use std::sync::{Arc, Mutex};
@@ -8,23 +8,23 @@ use std::thread;
 use coreloop::cleanup::CleanupFailure;
 use coreloop::runtime::{Builder, TaskPanic};
 
-/// The panics of tasks that were not joined, and the cleanups that failed.
+/// The panics of tasks that were not joined, and the failures of cleanups.
 ///
-/// A report that the test has not taken fails it when this is dropped.
+/// Dropping this fails the test if there is a report that it has not taken.
 pub struct Reports {
     panics: Arc<Mutex<Vec<TaskPanic>>>,
     cleanups: Arc<Mutex<Vec<CleanupFailure>>>,
 }
 
 impl Reports {
-    pub fn new() -> Reports {
-        Reports {
+    pub fn new() -> Self {
+        Self {
             panics: Arc::default(),
             cleanups: Arc::default(),
         }
     }
 
-    /// A builder of runtimes that report here.
+    /// Returns a builder of runtimes that report here.
     pub fn builder(&self) -> Builder {
         let (panics, cleanups) = (Arc::clone(&self.panics), Arc::clone(&self.cleanups));
         Builder::new()
@@ -32,13 +32,13 @@ impl Reports {
             .on_cleanup_failure(move |failure| cleanups.lock().unwrap().push(failure.clone()))
     }
 
-    /// Takes the panics since the last call, the first one first.
+    /// Takes the panics since the last call, in order.
     pub fn take(&self) -> Vec<TaskPanic> {
         mem::take(&mut self.panics.lock().unwrap())
     }
 
-    /// As [`take`](Reports::take), but what the tasks panicked with: "no text" if that
-    /// is not a string.
+    /// Like [`take`](Reports::take), but returns the messages: "no text" if a payload is not
+    /// a string.
     pub fn messages(&self) -> Vec<String> {
         let panics = self.take();
         let messages = panics.iter().map(|panic| panic.message());
@@ -47,7 +47,7 @@ impl Reports {
             .collect()
     }
 
-    /// Takes the cleanups that have failed since the last call, the first one first.
+    /// Takes the failures of cleanups since the last call, in order.
     pub fn cleanups(&self) -> Vec<CleanupFailure> {
         mem::take(&mut self.cleanups.lock().unwrap())
     }

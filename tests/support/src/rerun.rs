@@ -1,13 +1,13 @@
-//! A test that runs in a process of its own, where its output or its end is looked at.
+//! Runs a test in a process of its own, to check the output or the end of the process.
 
 use std::env;
 use std::process::{Command, Output, Stdio};
 
-/// The variable that holds the name of the test to be run.
+/// The environment variable that holds the name of the test to run.
 const VARIABLE: &str = "CORELOOP_TEST_RERUN";
 
-/// Runs `test` of this binary alone in a new process, with its output read. The first
-/// argument is `module_path!()` where the test is defined.
+/// Runs `test` of this binary alone in a new process, and returns its output. `module` is the
+/// `module_path!()` of the place where the test is defined.
 ///
 /// # Panics
 ///
@@ -30,7 +30,7 @@ pub fn rerun(module: &str, test: &str) -> Output {
     output
 }
 
-/// Whether this process was started by [`rerun`] for `test`.
+/// Returns whether [`rerun`] has started this process for `test`.
 pub fn is_rerun(test: &str) -> bool {
     env::var_os(VARIABLE).is_some_and(|running| running == test)
 }

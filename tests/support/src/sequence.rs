@@ -1,4 +1,4 @@
-//! Random sequences of steps, which a test takes for operations.
+//! Random sequences of steps, which a test interprets as operations.
 
 use std::fmt::Debug;
 
@@ -8,8 +8,8 @@ use proptest::test_runner::{Config, TestRunner};
 
 use crate::size;
 
-/// Calls `run` with sequences of so many steps, of a hundred thousand or a million in
-/// all; one that fails is reported when it has been made as short as it can be.
+/// Calls `run` with sequences whose length is in the given range, of a hundred thousand or a
+/// million steps in all. A sequence that fails is shortened as far as possible and reported.
 pub fn each<S: Arbitrary + Debug>(length: usize, run: impl Fn(&[S])) {
     let (cases, length) = if cfg!(miri) {
         (2, 60)
@@ -19,7 +19,7 @@ pub fn each<S: Arbitrary + Debug>(length: usize, run: impl Fn(&[S])) {
     run_cases(cases, vec(any::<S>(), length), |steps: Vec<S>| run(&steps));
 }
 
-/// Calls `run` with sequences of bytes, none longer than `longest`.
+/// Calls `run` with sequences of at most `longest` bytes.
 pub fn of_bytes(longest: usize, run: impl Fn(&[u8])) {
     let (cases, longest) = if cfg!(miri) {
         (5, (longest / 4).max(2))

@@ -1,4 +1,4 @@
-//! [`StandardError`]: what a program says there, for those who look into a failure.
+//! [`StandardError`], which shows the standard error of a program when a test fails.
 
 use std::io::{BufRead, BufReader};
 use std::iter;
@@ -7,10 +7,10 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-/// How long to wait for more of it, when the program has been killed.
+/// How long to wait for more output after the program was killed.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// What a failed test shows of a program that writes on.
+/// How much a failed test shows of a program that keeps writing.
 const MOST: usize = 10_000;
 
 /// Reads the standard error of a program, and shows it when it is dropped by a test
@@ -21,16 +21,16 @@ pub struct StandardError {
 }
 
 impl StandardError {
-    /// Reads on a thread of its own, so that the program never waits for room.
-    pub fn read(program: &str, output: ChildStderr) -> StandardError {
+    /// Reads on its own thread, so that the pipe never gets full.
+    pub fn read(program: &str, output: ChildStderr) -> Self {
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
             for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
-                // Read on though the test may be over.
+                // Keeps reading, although the test may have ended.
                 let _ = sender.send(String::from_utf8_lossy(&line).into_owned());
             }
         });
-        StandardError {
+        Self {
             program: program.to_owned(),
             lines,
         }
@@ -42,7 +42,7 @@ impl Drop for StandardError {
         if !thread::panicking() {
             return;
         }
-        // The program has ended, but its workers may write on.
+        // The program has ended, but its workers may keep writing.
         let lines = iter::from_fn(|| self.lines.recv_timeout(PATIENCE).ok());
         for line in lines.take(MOST) {
             eprintln!("{}: {line}", self.program);

@@ -1,4 +1,4 @@
-//! Events with their times, on a clock that is paused.
+//! [`Trace`], which records events with their times, on a paused clock.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -8,10 +8,10 @@ use std::time::Duration;
 use coreloop::cleanup::AsyncGuard;
 use coreloop::time::{Instant, sleep};
 
-/// A tick of the tests' clock.
+/// The length of a tick in these tests.
 pub const TICK: Duration = Duration::from_millis(100);
 
-/// What happened, and at which tick.
+/// Events, each with the tick at which it happened.
 #[derive(Clone)]
 pub struct Trace {
     start: Instant,
@@ -19,9 +19,9 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// An empty one, whose time begins now.
-    pub fn new() -> Trace {
-        Trace {
+    /// Creates an empty trace, whose time begins now.
+    pub fn new() -> Self {
+        Self {
             start: Instant::now(),
             events: Rc::default(),
         }
@@ -42,7 +42,7 @@ impl Trace {
         self.events.borrow().clone()
     }
 
-    /// Takes so many ticks.
+    /// Returns a future that takes this many ticks, and notes its start and end.
     pub fn step(&self, name: &'static str, ticks: u32) -> impl Future<Output = ()> + use<> {
         let trace = self.clone();
         async move {
@@ -52,7 +52,7 @@ impl Trace {
         }
     }
 
-    /// A guard whose cleanup takes so many ticks.
+    /// Returns a guard whose cleanup takes this many ticks.
     pub fn guard(
         &self,
         name: &'static str,
@@ -62,14 +62,14 @@ impl Trace {
         AsyncGuard::new(name, async move |name| trace.step(name, ticks).await)
     }
 
-    /// The end of a bracket, as that of a guard.
+    /// Returns the closing function of a bracket, which notes the same as a guard.
     pub fn closing(&self, ticks: u32) -> impl AsyncFnOnce(&'static str) + use<> {
         let trace = self.clone();
         async move |name| trace.step(name, ticks).await
     }
 }
 
-/// So many ticks.
+/// Sleeps for this many ticks.
 pub async fn ticks(count: u32) {
     sleep(count * TICK).await;
 }

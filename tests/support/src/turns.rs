@@ -1,15 +1,14 @@
-//! Turns of a loop until nothing is left to do in it.
+//! Runs turns of a loop until it is idle.
 
 use std::time::Duration;
 
 use coreloop::Runtime;
 
-/// Far more turns than any test needs: the loop stays busy for ever.
+/// Far more turns than any test needs. A loop that takes more never becomes idle.
 const TOO_MANY: usize = 100_000;
 
-/// Turns the loop until a turn has polled no task and received no event. How many tasks
-/// one turn runs depends on the speed of the machine, so a fixed number of turns may be
-/// too few.
+/// Runs turns until one has polled no task and received no event. How many tasks a turn runs
+/// depends on the speed of the machine, so a fixed number of turns may be too few.
 pub fn turn_until_idle(runtime: &Runtime) {
     let done = || (runtime.metrics().polls(), runtime.metrics().io_events());
     for _ in 0..TOO_MANY {

@@ -1,12 +1,12 @@
-//! Futures polled by hand, outside any runtime, with wakers whose wakes and
-//! references are counted.
+//! Futures that are polled by hand, outside any runtime, with wakers that count their wakes
+//! and references.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// Counts its wakes.
+/// A waker that counts its wakes.
 #[derive(Debug, Default)]
 pub struct Count(AtomicUsize);
 
@@ -22,17 +22,17 @@ impl Wake for Count {
     }
 }
 
-/// The waker of one that waits, which may change.
+/// The current waker of a future.
 #[derive(Debug, Default)]
 pub struct Signal {
     count: Arc<Count>,
-    /// How often it had been woken at the last poll.
+    /// How often the waker had been woken at the last poll.
     seen: usize,
 }
 
 impl Signal {
-    /// To poll with: the waker of before, or another, of which nothing may then
-    /// be left of the one before.
+    /// Returns the waker for the next poll: the same as before, or a new one. After a poll with
+    /// a new one, no reference to the old waker may be left.
     pub fn poll<T>(
         &mut self,
         anew: bool,
@@ -52,23 +52,23 @@ impl Signal {
         polled
     }
 
-    /// How often the last waker was woken.
+    /// Returns how often the last waker was woken.
     pub fn woken(&self) -> usize {
         self.count.get()
     }
 
-    /// Whether it was woken since the last poll.
+    /// Returns whether the waker was woken since the last poll.
     pub fn is_woken(&self) -> bool {
         self.woken() > self.seen
     }
 
-    /// How many of the last waker are kept anywhere.
+    /// Returns how many references to the last waker there are elsewhere.
     pub fn wakers(&self) -> usize {
         Arc::strong_count(&self.count) - 1
     }
 }
 
-/// A future with a waker of its own.
+/// A future with its own waker.
 pub struct Waiter<'a, T> {
     future: Pin<Box<dyn Future<Output = T> + 'a>>,
     signal: Signal,
@@ -82,12 +82,12 @@ impl<'a, T> Waiter<'a, T> {
         }
     }
 
-    /// Polls with the waker of before.
+    /// Polls with the same waker as before.
     pub fn poll(&mut self) -> Poll<T> {
         self.signal.poll(false, |cx| self.future.as_mut().poll(cx))
     }
 
-    /// Polls with a waker that it has not seen. The one before is let go.
+    /// Polls with a new waker. The future has to drop the old one.
     pub fn poll_afresh(&mut self) -> Poll<T> {
         self.signal.poll(true, |cx| self.future.as_mut().poll(cx))
     }
@@ -100,27 +100,27 @@ impl<'a, T> Waiter<'a, T> {
         self.poll().is_ready()
     }
 
-    /// How often the last waker was woken.
+    /// Returns how often the last waker was woken.
     pub fn woken(&self) -> usize {
         self.signal.woken()
     }
 
-    /// Whether it was woken since the last poll.
+    /// Returns whether the waker was woken since the last poll.
     pub fn is_woken(&self) -> bool {
         self.signal.is_woken()
     }
 
-    /// How many of the last waker are kept anywhere.
+    /// Returns how many references to the last waker there are elsewhere.
     pub fn wakers(&self) -> usize {
         self.signal.wakers()
     }
 
-    /// Whether the last waker is still kept by somebody.
+    /// Returns whether the last waker is still registered anywhere.
     pub fn is_registered(&self) -> bool {
         self.wakers() > 0
     }
 
-    /// Drops the future, and checks that its waker is let go.
+    /// Drops the future, and checks that its waker was dropped too.
     pub fn cancel(self) {
         let Self { future, signal } = self;
         drop(future);
@@ -128,7 +128,7 @@ impl<'a, T> Waiter<'a, T> {
     }
 }
 
-/// Says when a poll that must not be pending is.
+/// The message for a poll that must not be pending.
 #[track_caller]
 pub fn ready<T>(poll: Poll<T>) -> T {
     match poll {

@@ -1,4 +1,4 @@
-//! With real clients on the loopback.
+//! Socket groups with real clients on the loopback.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -14,9 +14,9 @@ use super::*;
 mod per_slot;
 mod storm;
 
-/// Waits until a connection or a datagram is at one of the sockets.
-fn wait(bound: &Bound) {
-    let sockets: Vec<BorrowedFd<'_>> = bound.sockets().collect();
+/// Waits until a connection or a datagram has come to one of the sockets.
+fn wait(group: &SocketGroup) {
+    let sockets: Vec<BorrowedFd<'_>> = group.sockets().collect();
     let mut asked: Vec<PollFd<'_>> = sockets
         .iter()
         .map(|socket| PollFd::new(socket, PollFlags::IN))
@@ -29,18 +29,18 @@ fn wait(bound: &Bound) {
     assert!(count > 0, "nothing came");
 }
 
-fn listener(bound: &Bound, slot: u32) -> TcpListener {
-    bound.socket(slot).try_clone_to_owned().unwrap().into()
+fn listener(group: &SocketGroup, slot: u32) -> TcpListener {
+    group.socket(slot).try_clone_to_owned().unwrap().into()
 }
 
-/// Accepts `count` connections, and says at which slots they were.
-fn accept(bound: &Bound, count: usize) -> Vec<u32> {
-    let slots = u32::try_from(bound.sockets().count()).unwrap();
+/// Accepts `count` connections, and returns the slots that they came to.
+fn accept(group: &SocketGroup, count: usize) -> Vec<u32> {
+    let slots = u32::try_from(group.sockets().count()).unwrap();
     let mut accepted = Vec::new();
     while accepted.len() < count {
-        wait(bound);
+        wait(group);
         for slot in 0..slots {
-            let listener = listener(bound, slot);
+            let listener = listener(group, slot);
             while listener.accept().is_ok() {
                 accepted.push(slot);
             }
@@ -50,108 +50,108 @@ fn accept(bound: &Bound, count: usize) -> Vec<u32> {
     accepted
 }
 
-fn connect(bound: &Bound, count: usize) -> Vec<TcpStream> {
-    let address = bound.local_addr().unwrap();
+fn connect(group: &SocketGroup, count: usize) -> Vec<TcpStream> {
+    let address = group.local_addr().unwrap();
     (0..count)
         .map(|_| TcpStream::connect(address).unwrap())
         .collect()
 }
 
 #[test]
-fn the_first_socket_decides_on_the_port() {
-    for bind in [Bound::tcp, Bound::udp] {
-        let mut bound = bind("127.0.0.1:0").unwrap();
-        bound.grow(3).unwrap();
-        let address = bound.local_addr().unwrap();
+fn all_sockets_have_the_port_of_the_first() {
+    for bind in [SocketGroup::tcp, SocketGroup::udp] {
+        let mut group = bind("127.0.0.1:0").unwrap();
+        group.grow(3).unwrap();
+        let address = group.local_addr().unwrap();
         assert_ne!(address.port(), 0);
         for slot in 0..3 {
-            let socket = socket2::SockRef::from(&bound.socket(slot)).local_addr();
+            let socket = socket2::SockRef::from(&group.socket(slot)).local_addr();
             assert_eq!(socket.unwrap().as_socket(), Some(address));
         }
-        assert_eq!(bound.address(), "127.0.0.1:0");
-        assert!(bound.to_string().ends_with(&address.to_string()));
+        assert_eq!(group.address(), "127.0.0.1:0");
+        assert!(group.to_string().ends_with(&address.to_string()));
     }
 }
 
 #[test]
 fn names_are_resolved_as_in_std() {
-    let bound = Bound::tcp("localhost:0").unwrap();
-    assert!(bound.local_addr().unwrap().ip().is_loopback());
+    let group = SocketGroup::tcp("localhost:0").unwrap();
+    assert!(group.local_addr().unwrap().ip().is_loopback());
     for (wrong, kind) in [
         ("127.0.0.1", io::ErrorKind::InvalidInput),
         ("127.0.0.1:port", io::ErrorKind::InvalidInput),
         ("192.0.2.1:0", io::ErrorKind::AddrNotAvailable),
     ] {
-        let error = Bound::tcp(wrong).unwrap_err();
+        let error = SocketGroup::tcp(wrong).unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.to_string().contains(wrong), "{error}");
     }
 }
 
 #[test]
-fn version_6_has_groups_too() {
-    // A kernel may be without.
-    let Ok(mut bound) = Bound::tcp("[::]:0") else {
+fn ipv6_sockets_form_groups_too() {
+    // The kernel may have no IPv6.
+    let Ok(mut group) = SocketGroup::tcp("[::]:0") else {
         return;
     };
-    bound.grow(2).unwrap();
-    bound.steer(1).unwrap();
-    let port = bound.local_addr().unwrap().port();
-    // By version 4 as well, as with a listener of std.
+    group.grow(2).unwrap();
+    group.steer(1).unwrap();
+    let port = group.local_addr().unwrap().port();
+    // Over IPv4 as well, as with a listener of std.
     let _clients = [
         TcpStream::connect(("::1", port)).unwrap(),
         TcpStream::connect(("127.0.0.1", port)).unwrap(),
     ];
-    assert_eq!(accept(&bound, 2), [0, 0]);
+    assert_eq!(accept(&group, 2), [0, 0]);
 }
 
-/// Even by one that would share it: that would take a part of the connections.
+/// Even if the other process would share the port: it would take some of the connections.
 #[test]
-fn a_port_that_another_has_is_refused() {
-    let mut other = Bound::tcp("127.0.0.1:0").unwrap();
+fn a_port_in_use_is_refused() {
+    let mut other = SocketGroup::tcp("127.0.0.1:0").unwrap();
     other.grow(2).unwrap();
-    let mut other_udp = Bound::udp("127.0.0.1:0").unwrap();
+    let mut other_udp = SocketGroup::udp("127.0.0.1:0").unwrap();
     other_udp.grow(2).unwrap();
     let address = other.local_addr().unwrap().to_string();
     let address_udp = other_udp.local_addr().unwrap().to_string();
     for (error, address) in [
-        (Bound::tcp(&address).unwrap_err(), &address),
-        (Bound::udp(&address_udp).unwrap_err(), &address_udp),
+        (SocketGroup::tcp(&address).unwrap_err(), &address),
+        (SocketGroup::udp(&address_udp).unwrap_err(), &address_udp),
     ] {
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         assert!(error.to_string().contains(address), "{error}");
     }
 }
 
-/// Connections of the server before linger on its port.
+/// Connections of the old server are still in `TIME_WAIT` on its port.
 #[test]
 fn a_server_that_was_restarted_gets_its_port_back() {
-    let mut bound = Bound::tcp("127.0.0.1:0").unwrap();
-    bound.grow(2).unwrap();
-    let address = bound.local_addr().unwrap().to_string();
-    let mut clients = connect(&bound, 4);
-    // And closed at once, from this side first.
-    accept(&bound, 4);
+    let mut group = SocketGroup::tcp("127.0.0.1:0").unwrap();
+    group.grow(2).unwrap();
+    let address = group.local_addr().unwrap().to_string();
+    let mut clients = connect(&group, 4);
+    // This side closes them first.
+    accept(&group, 4);
     for client in &mut clients {
         assert_eq!(client.read(&mut [0]).unwrap(), 0);
     }
     drop(clients);
-    drop(bound);
-    // A child that another test starts has the old sockets until it calls exec.
-    let mut bound = wait_for(|| match Bound::tcp(&address) {
+    drop(group);
+    // A child that another test starts holds the old sockets until it calls exec.
+    let mut group = wait_for(|| match SocketGroup::tcp(&address) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => None,
         bound => Some(bound.unwrap()),
     });
-    bound.grow(2).unwrap();
+    group.grow(2).unwrap();
 }
 
 #[test]
-fn sockets_are_not_left_to_programs_that_are_started() {
-    let mut bound = Bound::tcp("127.0.0.1:0").unwrap();
-    bound.grow(2).unwrap();
+fn sockets_are_non_blocking_and_closed_on_exec() {
+    let mut group = SocketGroup::tcp("127.0.0.1:0").unwrap();
+    group.grow(2).unwrap();
     let folder = Folder::new();
     let path = folder.path("flags");
-    let unix = Bound::unix(&path).unwrap();
+    let unix = SocketGroup::unix(&path).unwrap();
     unix.unlink().unwrap();
     let inherited = Inherited {
         address: "127.0.0.1:0".to_owned(),
@@ -159,8 +159,8 @@ fn sockets_are_not_left_to_programs_that_are_started() {
     };
     let plain = TcpListener::bind("127.0.0.1:0").unwrap();
     rustix::io::fcntl_setfd(&plain, rustix::io::FdFlags::empty()).unwrap();
-    let taken = Bound::from_inherited(inherited, vec![plain.into()]).unwrap();
-    for socket in bound.sockets().chain(unix.sockets()).chain(taken.sockets()) {
+    let taken = SocketGroup::from_inherited(inherited, vec![plain.into()]).unwrap();
+    for socket in group.sockets().chain(unix.sockets()).chain(taken.sockets()) {
         let flags = rustix::io::fcntl_getfd(socket).unwrap();
         assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
         let status = rustix::fs::fcntl_getfl(socket).unwrap();
@@ -168,26 +168,26 @@ fn sockets_are_not_left_to_programs_that_are_started() {
     }
 }
 
-/// What killing a worker comes to: another process has the socket, and is gone.
+/// A killed worker is a process that holds the socket too, and ends.
 #[test]
 fn queued_connections_outlive_a_worker_that_is_killed() {
-    let mut bound = Bound::tcp("127.0.0.1:0").unwrap();
-    bound.grow(2).unwrap();
+    let mut group = SocketGroup::tcp("127.0.0.1:0").unwrap();
+    group.grow(2).unwrap();
     let mut worker = Command::new("sleep")
         .arg("1000")
-        .stdin(Stdio::from(bound.socket(1).try_clone_to_owned().unwrap()))
+        .stdin(Stdio::from(group.socket(1).try_clone_to_owned().unwrap()))
         .spawn()
         .unwrap();
-    let mut clients = connect(&bound, 32);
+    let mut clients = connect(&group, 32);
     worker.kill().unwrap();
     worker.wait().unwrap();
-    clients.extend(connect(&bound, 32));
-    assert_eq!(accept(&bound, 64).len(), 64);
+    clients.extend(connect(&group, 32));
+    assert_eq!(accept(&group, 64).len(), 64);
 }
 
 #[test]
-fn an_inherited_socket_goes_on() {
-    let mut old = Bound::tcp("127.0.0.1:0").unwrap();
+fn an_inherited_group_keeps_its_connections() {
+    let mut old = SocketGroup::tcp("127.0.0.1:0").unwrap();
     old.grow(2).unwrap();
     old.steer(1).unwrap();
     let clients = connect(&old, 3);
@@ -196,13 +196,13 @@ fn an_inherited_socket_goes_on() {
         kind: old.kind(),
     };
     let sockets = old.sockets().map(|fd| fd.try_clone_to_owned().unwrap());
-    let mut new = Bound::from_inherited(inherited, sockets.collect()).unwrap();
+    let mut new = SocketGroup::from_inherited(inherited, sockets.collect()).unwrap();
     assert_eq!(new.local_addr().unwrap(), old.local_addr().unwrap());
     assert_eq!(new.address(), "127.0.0.1:0");
     drop(old);
     assert_eq!(accept(&new, 3), [0, 0, 0]);
     drop(clients);
-    // It can grow, and connections go where they went before it is told.
+    // It can grow, and until it is steered, connections go where they went before.
     new.grow(3).unwrap();
     let clients = connect(&new, 64);
     assert_eq!(accept(&new, 64), [0; 64]);
@@ -217,7 +217,7 @@ fn an_inherited_socket_goes_on() {
 }
 
 #[test]
-fn no_sockets_or_too_many_are_not_inherited() {
+fn inheriting_no_sockets_or_too_many_is_an_error() {
     let socket = || OwnedFd::from(TcpListener::bind("127.0.0.1:0").unwrap());
     for (kind, sockets) in [
         (SocketKind::Tcp, vec![]),
@@ -225,75 +225,76 @@ fn no_sockets_or_too_many_are_not_inherited() {
     ] {
         let address = "127.0.0.1:1".to_owned();
         let inherited = Inherited { address, kind };
-        let error = Bound::from_inherited(inherited, sockets).unwrap_err();
+        let error = SocketGroup::from_inherited(inherited, sockets).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 }
 
 #[test]
-fn a_socket_that_was_given_is_shared() {
+fn an_activated_socket_is_shared() {
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut bound = Bound::shared("web", tcp.into()).unwrap();
+    let mut group = SocketGroup::from_activated("web", tcp.into()).unwrap();
     assert_eq!(
-        (bound.kind(), bound.address()),
+        (group.kind(), group.address()),
         (SocketKind::SharedTcp, "web")
     );
-    bound.grow(4).unwrap();
-    bound.steer(1).unwrap();
-    bound.retire(3);
-    assert_eq!(bound.sockets().count(), 1);
-    let _client = connect(&bound, 1);
-    wait(&bound);
-    assert_eq!(bound.queued(3).unwrap(), 1);
-    assert!(bound.handshakes().unwrap().are_over().unwrap());
+    group.grow(4).unwrap();
+    group.steer(1).unwrap();
+    group.retire(3);
+    assert_eq!(group.sockets().count(), 1);
+    let _client = connect(&group, 1);
+    wait(&group);
+    assert_eq!(group.queued(3).unwrap(), 1);
+    assert!(group.handshakes().unwrap().have_ended().unwrap());
 
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let bound = Bound::shared("dns", udp.into()).unwrap();
-    assert_eq!(bound.kind(), SocketKind::SharedUdp);
+    let group = SocketGroup::from_activated("dns", udp.into()).unwrap();
+    assert_eq!(group.kind(), SocketKind::SharedUdp);
     let folder = Folder::new();
     let path = folder.path("given");
     let unix = std::os::unix::net::UnixListener::bind(&path).unwrap();
-    let bound = Bound::shared("ctl", unix.into()).unwrap();
-    assert_eq!(bound.kind(), SocketKind::SharedUnix);
-    assert!(bound.local_addr().is_err());
+    let group = SocketGroup::from_activated("ctl", unix.into()).unwrap();
+    assert_eq!(group.kind(), SocketKind::SharedUnix);
+    assert!(group.local_addr().is_err());
 }
 
 #[test]
-fn what_is_no_listener_is_not_taken() {
+fn a_descriptor_that_is_no_listener_is_refused() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let error = Bound::shared("web", stream.into()).unwrap_err();
+    let error = SocketGroup::from_activated("web", stream.into()).unwrap_err();
     assert!(error.to_string().contains("web"), "{error}");
     let (pipe, _) = io::pipe().unwrap();
-    assert!(Bound::shared("web", pipe.into()).is_err());
+    assert!(SocketGroup::from_activated("web", pipe.into()).is_err());
 }
 
 #[test]
-fn a_unix_socket_that_nobody_listens_to_is_replaced() {
+fn a_stale_unix_socket_is_replaced() {
     let folder = Folder::new();
     let path = folder.path("stale");
     leave_behind(&path);
-    let bound = Bound::unix(&path).unwrap();
-    let error = Bound::unix(&path).unwrap_err();
+    let group = SocketGroup::unix(&path).unwrap();
+    let error = SocketGroup::unix(&path).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     assert!(error.to_string().contains("stale"), "{error}");
-    // The question was a connection too.
+    // Checking whether the socket is stale has made a connection too.
     let _client = std::os::unix::net::UnixStream::connect(&path).unwrap();
-    assert_eq!(bound.queued(0).unwrap(), 1);
+    assert_eq!(group.queued(0).unwrap(), 1);
 
-    // Somebody else's is left alone.
+    // A file that belongs to another socket is not removed.
     std::fs::remove_file(&path).unwrap();
-    let other = Bound::unix(&path).unwrap();
-    bound.unlink().unwrap();
+    let other = SocketGroup::unix(&path).unwrap();
+    group.unlink().unwrap();
     assert!(path.exists());
     other.unlink().unwrap();
     assert!(!path.exists());
     other.unlink().unwrap();
 }
 
-/// Two that found the same file both removed it, the second that of the first.
+/// Two processes that found the same file both removed it: the second removed the file of
+/// the first.
 #[test]
-fn of_several_that_find_a_unix_socket_left_behind_one_has_it() {
+fn of_several_that_find_a_stale_unix_socket_one_replaces_it() {
     let folder = Folder::new();
     let path = folder.path("race");
     for _ in 0..50 {
@@ -301,7 +302,7 @@ fn of_several_that_find_a_unix_socket_left_behind_one_has_it() {
         let start = std::sync::Barrier::new(4);
         let bind = || {
             start.wait();
-            Bound::unix(&path)
+            SocketGroup::unix(&path)
         };
         let bound = std::thread::scope(|scope| {
             let threads = [(); 4].map(|()| scope.spawn(bind));
@@ -315,8 +316,8 @@ fn of_several_that_find_a_unix_socket_left_behind_one_has_it() {
     }
 }
 
-/// Leaves the file of a socket to which nothing listens. It never did: a listener that is
-/// closed goes on in children that other tests start, until these call exec.
+/// Creates the file of a socket to which no process listens. The socket never listens,
+/// because children that other tests start would keep a listener open until they call exec.
 fn leave_behind(path: &Path) {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None);
     let address = socket2::SockAddr::unix(path).unwrap();
@@ -325,36 +326,36 @@ fn leave_behind(path: &Path) {
 }
 
 #[test]
-fn a_file_that_is_no_socket_is_left_alone() {
+fn a_file_that_is_not_a_socket_is_not_replaced() {
     let folder = Folder::new();
     let path = folder.path("file");
     std::fs::write(&path, "precious").unwrap();
-    let error = Bound::unix(&path).unwrap_err();
+    let error = SocketGroup::unix(&path).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     assert_eq!(std::fs::read(&path).unwrap(), b"precious");
 }
 
-/// A listener that is so busy that it lets wait is no stale one.
+/// A socket whose queue is full is not stale.
 #[test]
 fn a_full_unix_socket_is_not_replaced() {
     let folder = Folder::new();
     let path = folder.path("full");
-    let bound = Bound::unix(&path).unwrap();
-    rustix::net::listen(bound.socket(0), 0).unwrap();
+    let group = SocketGroup::unix(&path).unwrap();
+    rustix::net::listen(group.socket(0), 0).unwrap();
     let client = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
     let address = socket2::SockAddr::unix(&path).unwrap();
     client.connect(&address).unwrap();
-    let error = Bound::unix(&path).unwrap_err();
+    let error = SocketGroup::unix(&path).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-    bound.unlink().unwrap();
+    group.unlink().unwrap();
 }
 
 #[cfg(target_os = "linux")]
 #[test]
 fn an_abstract_name_has_no_file() {
     let name = format!("\0coreloop-sockets-{}", std::process::id());
-    let bound = Bound::unix(Path::new(&name)).unwrap();
-    let error = Bound::unix(Path::new(&name)).unwrap_err();
+    let group = SocketGroup::unix(Path::new(&name)).unwrap();
+    let error = SocketGroup::unix(Path::new(&name)).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-    bound.unlink().unwrap();
+    group.unlink().unwrap();
 }

@@ -1,4 +1,4 @@
-//! Groups that shrink and grow while many connect.
+//! Groups that shrink and grow while many clients connect.
 #![cfg(target_os = "linux")]
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,19 +11,19 @@ use super::*;
 
 const SLOTS: u32 = 3;
 const CLIENTS: usize = 8;
-/// How often it shrinks and grows again.
+/// How often the group shrinks and grows again.
 const ROUNDS: usize = 20;
 
-/// A worker that answers each connection with a byte until it is told to stop, and then
-/// until its queue is empty.
+/// A worker that answers each connection with a byte, until `stop` is set and its queue is
+/// empty.
 fn serve(listener: &TcpListener, stop: &AtomicBool) {
     loop {
-        // A flag that was set before the queue was found empty.
+        // Read before the queue is found empty.
         let last = stop.load(Ordering::SeqCst);
         match listener.accept() {
             Ok((mut stream, _)) => {
                 let _ = stream.write_all(b"!");
-                // The client goes first, so that no port is kept in TIME_WAIT.
+                // The client closes first, so that no port stays in TIME_WAIT.
                 let _ = stream.read(&mut [0]);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -42,7 +42,7 @@ fn serve(listener: &TcpListener, stop: &AtomicBool) {
     }
 }
 
-/// A client that wants one byte of each connection.
+/// Connects and reads one byte.
 fn ask(address: SocketAddr) -> io::Result<()> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
@@ -50,14 +50,14 @@ fn ask(address: SocketAddr) -> io::Result<()> {
     stream.read_exact(&mut [0])
 }
 
-/// Sockets that were steered away from and then closed lost a connection in 3 of 19 runs
-/// of this, though nothing was queued there.
+/// When sockets were closed after they had been steered away from, a connection was lost in
+/// 3 of 19 runs of this test, although nothing was queued there.
 #[test]
 fn shrinking_under_load_loses_no_connection() {
-    let mut bound = Bound::tcp("127.0.0.1:0").unwrap();
-    bound.grow(SLOTS).unwrap();
-    bound.steer(SLOTS).unwrap();
-    let address = bound.local_addr().unwrap();
+    let mut group = SocketGroup::tcp("127.0.0.1:0").unwrap();
+    group.grow(SLOTS).unwrap();
+    group.steer(SLOTS).unwrap();
+    let address = group.local_addr().unwrap();
     let (end, stop) = (AtomicBool::new(false), AtomicBool::new(false));
     let served = AtomicUsize::new(0);
     thread::scope(|scope| {
@@ -76,37 +76,37 @@ fn shrinking_under_load_loses_no_connection() {
             })
             .collect();
         for slot in 0..SLOTS - 1 {
-            let listener = listener(&bound, slot);
+            let listener = listener(&group, slot);
             let end = &stop;
             scope.spawn(move || serve(&listener, end));
         }
         for _ in 0..ROUNDS {
-            let last = listener(&bound, SLOTS - 1);
+            let last = listener(&group, SLOTS - 1);
             let drained = &AtomicBool::new(false);
             thread::scope(|scope| {
                 scope.spawn(move || serve(&last, drained));
-                // It is given some.
+                // Until the last slot has got some connections.
                 let before = served.load(Ordering::SeqCst);
                 wait_until(|| served.load(Ordering::SeqCst) >= before + 50);
-                bound.steer(SLOTS - 1).unwrap();
-                let mut handshakes = bound.handshakes().unwrap();
+                group.steer(SLOTS - 1).unwrap();
+                let mut handshakes = group.handshakes().unwrap();
                 wait_until(|| {
-                    handshakes.are_over().unwrap() && bound.queued(SLOTS - 1).unwrap() == 0
+                    handshakes.have_ended().unwrap() && group.queued(SLOTS - 1).unwrap() == 0
                 });
                 drained.store(true, Ordering::SeqCst);
             });
-            bound.retire(SLOTS - 1);
-            bound.grow(SLOTS).unwrap();
-            bound.steer(SLOTS).unwrap();
+            group.retire(SLOTS - 1);
+            group.grow(SLOTS).unwrap();
+            group.steer(SLOTS).unwrap();
         }
-        // Nobody serves the last one, so it goes as the others went.
-        bound.steer(SLOTS - 1).unwrap();
-        let last = listener(&bound, SLOTS - 1);
+        // No worker serves the last slot any more, so it is retired like the others.
+        group.steer(SLOTS - 1).unwrap();
+        let last = listener(&group, SLOTS - 1);
         serve(&last, &AtomicBool::new(true));
-        let mut handshakes = bound.handshakes().unwrap();
+        let mut handshakes = group.handshakes().unwrap();
         wait_until(|| {
             serve(&last, &AtomicBool::new(true));
-            handshakes.are_over().unwrap() && bound.queued(SLOTS - 1).unwrap() == 0
+            handshakes.have_ended().unwrap() && group.queued(SLOTS - 1).unwrap() == 0
         });
         end.store(true, Ordering::SeqCst);
         let failures: Vec<_> = clients

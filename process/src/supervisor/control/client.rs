@@ -1,4 +1,4 @@
-//! The other side of the control socket: [`Control`].
+//! [`Control`], a client of the control socket.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -6,31 +6,31 @@ use std::path::Path;
 
 use coreloop_net::UnixStream;
 
-/// A status of thousands of workers is not near as long.
-const LONGEST_ANSWER: usize = 1 << 20;
+/// The maximum length of an answer. The status of thousands of workers is far shorter.
+const MAX_ANSWER: usize = 1 << 20;
 
-/// A connection to the control socket of a running master.
+/// A connection to the control socket of a running master, over which it takes requests.
 ///
 /// # Protocol
 ///
-/// Other programs can speak it too: `echo status | nc -U /run/echo.sock`. A request
-/// is a line of at most 128 bytes. The answer is any number of lines, and then one
-/// that is `ok` or starts with `error: `; no other line does. Requests of one
-/// connection are served one after another; a connection that sends none for 30
-/// seconds is closed. So is one whose line is too long, or that does not read. At
-/// most 32 may be open at once.
+/// Other programs can use it too: `echo status | nc -U /run/echo.sock`. A request is a line
+/// of at most 128 bytes. The answer is any number of lines, and then a line that is `ok` or
+/// starts with `error: `, as no earlier line of the answer does. The requests of one
+/// connection are served one after another. A connection is closed if it sends no request
+/// for 30 seconds, if its line is too long, or if it does not read the answers. At most 32
+/// connections may be open at once.
 ///
 /// | request | what happens | when it is answered |
 /// |---|---|---|
 /// | `status` | a line for the master and one for each worker, as `key=value` | at once |
-/// | `reload` | replaces all workers, one by one | when all new ones serve |
-/// | `upgrade` | starts the program's file again, which takes the place of this one | when it serves, or has failed and all is as before |
-/// | `scale N` | has `N` workers, 1 to 1024 | when there are |
-/// | `stop` | finishes what is open until the deadline, and ends | at once; the second ends at once |
+/// | `reload` | replaces all workers, one by one | when all new workers serve |
+/// | `upgrade` | starts the program's file as a new master, which replaces this one | when the new master serves, or has failed and all is as before |
+/// | `scale N` | changes the number of workers to `N`, 1 to 1024 | when there are `N` workers |
+/// | `stop` | drains the workers until the deadline, and ends | at once; a second `stop` ends the program at once |
 /// | `help` | shows this list | at once |
 ///
-/// The socket's mode is 0600 from the moment that it has a name: only the master's
-/// user, and root, can connect.
+/// The socket has mode 0600 from the moment that it has a name: only the master's user and
+/// root can connect.
 ///
 /// # Examples
 ///
@@ -49,7 +49,7 @@ const LONGEST_ANSWER: usize = 1 << 20;
 pub struct Control {
     stream: UnixStream,
     received: Vec<u8>,
-    /// A request was sent, and its answer not yet read to the end.
+    /// A request was sent, and its answer has not been read to the end.
     unanswered: bool,
 }
 
@@ -58,67 +58,67 @@ impl Control {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: a connection that was not returned is closed.
+    /// Cancel safe: a connection that was not returned yet is closed.
     ///
     /// # Errors
     ///
-    /// Those of the system call:
-    /// [`ConnectionRefused`](ErrorKind::ConnectionRefused) or
-    /// [`NotFound`](ErrorKind::NotFound) if no master runs there. Also if no runtime
-    /// is running here.
-    pub async fn connect<P: AsRef<Path>>(path: P) -> io::Result<Control> {
-        Ok(Control {
+    /// Returns the error of the system call: [`ConnectionRefused`](ErrorKind::ConnectionRefused)
+    /// or [`NotFound`](ErrorKind::NotFound) if no master listens at `path`. Also returns an
+    /// error outside a runtime.
+    pub async fn connect<P: AsRef<Path>>(path: P) -> io::Result<Self> {
+        Ok(Self {
             stream: UnixStream::connect(path).await?,
             received: Vec::new(),
             unanswered: false,
         })
     }
 
-    /// How the master and its workers are: a line for each.
+    /// Returns the status of the master and of its workers, one line for each.
     ///
     /// # Cancel safety
     ///
-    /// Not cancel safe: the answer to a request that was dropped would be taken for
-    /// that to the next, so all later requests of this connection fail.
+    /// Not cancel safe: the answer to a dropped request would be taken for the answer to the
+    /// next one, so all later requests of this connection fail.
     ///
     /// # Errors
     ///
-    /// If the master is gone, or ends, or breaks the protocol.
+    /// Returns an error if the master has ended, is ending, or breaks the protocol.
     pub async fn status(&mut self) -> io::Result<String> {
         self.request("status").await
     }
 
-    /// Has all workers replaced, one by one, and waits until the new ones serve.
+    /// Replaces all workers, one by one, and waits until the new workers serve.
     ///
     /// # Cancel safety
     ///
-    /// Not cancel safe: the workers are replaced nevertheless, and later requests of
-    /// this connection fail, as with [`status`](Self::status).
-    ///
-    /// # Errors
-    ///
-    /// As for [`status`](Self::status), or if a new worker never served.
-    pub async fn reload(&mut self) -> io::Result<()> {
-        self.request("reload").await.map(drop)
-    }
-
-    /// Has the program's file started again, and waits until that serves in place
-    /// of the master asked.
-    ///
-    /// # Cancel safety
-    ///
-    /// Not cancel safe: the upgrade goes on nevertheless, and later requests of this
+    /// Not cancel safe: the workers are replaced nevertheless, and later requests of this
     /// connection fail, as with [`status`](Self::status).
     ///
     /// # Errors
     ///
-    /// As for [`status`](Self::status), or if the new one did not come to serve: then
-    /// the master asked goes on as before.
+    /// Returns an error if [`status`](Self::status) would, or if a new worker did not
+    /// become ready.
+    pub async fn reload(&mut self) -> io::Result<()> {
+        self.request("reload").await.map(drop)
+    }
+
+    /// Starts the program's file as a new master, and waits until it serves in place of
+    /// this one.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: the upgrade continues nevertheless, and later requests of this
+    /// connection fail, as with [`status`](Self::status).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if [`status`](Self::status) would, or if the new master did not
+    /// become ready: then the old master continues as before.
     pub async fn upgrade(&mut self) -> io::Result<()> {
         self.request("upgrade").await.map(drop)
     }
 
-    /// Has workers started or retired until there are as many, and waits for it.
+    /// Starts or retires workers, and waits until there are `workers` of them.
     ///
     /// # Cancel safety
     ///
@@ -127,14 +127,13 @@ impl Control {
     ///
     /// # Errors
     ///
-    /// As for [`status`](Self::status), if the number is 0 or more than 1024, or if a
-    /// new worker never served.
+    /// Returns an error if [`status`](Self::status) would, if the number is 0 or more than
+    /// 1024, or if a new worker did not become ready.
     pub async fn scale(&mut self, workers: u32) -> io::Result<()> {
         self.request(&format!("scale {workers}")).await.map(drop)
     }
 
-    /// Has the master finish what is open until its deadline, and end. This does not
-    /// wait for that.
+    /// Asks the master to drain its workers and end, without waiting for that.
     ///
     /// # Cancel safety
     ///
@@ -143,7 +142,7 @@ impl Control {
     ///
     /// # Errors
     ///
-    /// As for [`status`](Self::status).
+    /// Returns an error if [`status`](Self::status) would.
     pub async fn stop(&mut self) -> io::Result<()> {
         self.request("stop").await.map(drop)
     }
@@ -157,7 +156,7 @@ impl Control {
         self.unanswered = true;
         let line = format!("{command}\n");
         match self.stream.write_all(line.as_bytes()).await {
-            // A master that has closed may have said why before.
+            // A master that has closed the connection may have sent the reason before.
             Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error),
             _ => {}
         }
@@ -166,8 +165,8 @@ impl Control {
         answer
     }
 
-    /// What the master says, or the error that it says. The outer error means that
-    /// the connection is of no more use.
+    /// Reads the master's answer, or the error that it reports. The outer error means that
+    /// the connection cannot be used any more.
     async fn answer(&mut self) -> io::Result<io::Result<String>> {
         let mut lines = String::new();
         loop {
@@ -180,7 +179,7 @@ impl Control {
             }
             lines.push_str(&line);
             lines.push('\n');
-            if lines.len() > LONGEST_ANSWER {
+            if lines.len() > MAX_ANSWER {
                 return Err(garbled("the answer does not end"));
             }
         }
@@ -194,7 +193,7 @@ impl Control {
                 line.pop();
                 return String::from_utf8(line).map_err(|_| garbled("the answer is not text"));
             }
-            if self.received.len() > LONGEST_ANSWER {
+            if self.received.len() > MAX_ANSWER {
                 return Err(garbled("the answer does not end"));
             }
             let mut chunk = [0; 1024];

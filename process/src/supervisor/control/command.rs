@@ -1,14 +1,15 @@
-//! What a client asks for: [`Command`], one line of text.
+//! [`Command`], a request of a client: one line of text.
 
-/// A typing error must not start so many processes that the machine is lost.
-pub(super) const MOST_WORKERS: u32 = 1024;
+/// The maximum number of workers, so that a typing error cannot overload the machine with
+/// processes.
+pub(super) const MAX_WORKERS: u32 = 1024;
 
 pub(super) const HELP: &str = "\
 status     show the master and its workers
 reload     replace all workers, one by one
-upgrade    start the program's file again, which goes on in place of this process
-scale N    have N workers
-stop       finish what is open, and end
+upgrade    start the program's file as a new master, which replaces this one
+scale N    change the number of workers to N
+stop       drain the workers, and end
 help       show this
 ";
 
@@ -23,8 +24,8 @@ pub(super) enum Command {
 }
 
 impl Command {
-    /// Reads a line that has no line end any more. The error is one line too.
-    pub(super) fn parse(line: &[u8]) -> Result<Command, String> {
+    /// Parses a line without its line end. The error is one line, too.
+    pub(super) fn parse(line: &[u8]) -> Result<Self, String> {
         let line = str::from_utf8(line).map_err(|_| "the command is not text".to_owned())?;
         let mut words = line.split_ascii_whitespace();
         let name = words
@@ -65,8 +66,8 @@ fn scale(argument: Option<&str>) -> Result<Command, String> {
     let digits = argument.bytes().all(|byte| byte.is_ascii_digit());
     match argument.parse() {
         Ok(0) => Err("there must be at least one worker".to_owned()),
-        Ok(workers) if digits && workers <= MOST_WORKERS => Ok(Command::Scale(workers)),
-        _ if digits => Err(format!("there can be at most {MOST_WORKERS} workers")),
+        Ok(workers) if digits && workers <= MAX_WORKERS => Ok(Command::Scale(workers)),
+        _ if digits => Err(format!("there can be at most {MAX_WORKERS} workers")),
         _ => Err(format!("`{}` is not a number", argument.escape_debug())),
     }
 }
@@ -78,7 +79,7 @@ mod tests {
     use proptest::prelude::{any, proptest};
 
     #[test]
-    fn commands() {
+    fn commands_are_parsed() {
         for (line, command) in [
             ("status", Command::Status),
             ("  reload\r", Command::Reload),
@@ -93,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_gets_an_error_that_says_why() {
+    fn an_invalid_command_is_an_error_that_says_why() {
         for (line, error) in [
             (&b""[..], "no command was given: try `help`"),
             (b"  ", "no command was given: try `help`"),

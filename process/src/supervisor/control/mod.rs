@@ -1,15 +1,15 @@
-//! The control socket of a master: [`ControlSocket`], at which it takes requests
-//! as [`Control`] describes them.
+//! [`ControlSocket`], the socket at which a master takes the requests that [`Control`]
+//! describes.
 //!
-//! 1. The socket has mode 0600 from the moment that it has its name: it is made in
-//!    a directory that only the master may enter, and then renamed. The process's
-//!    umask, which belongs to all threads, is not touched.
-//! 2. A name is taken away at the end only if it still is that of this socket: a
-//!    successor has put its own there by then.
-//! 3. Of several masters that find a name that is free, one has it, and the others
-//!    an error.
-//! 4. No client holds up another, or the master: each has its own task, a bound on
-//!    what it may send and on how long it may be silent or not read.
+//! 1. The socket has mode 0600 from the moment that it has its name: it is created in a
+//!    directory that only the master may enter, and then renamed. The process's umask,
+//!    which all threads share, is not changed.
+//! 2. At the end the file is removed only if it still is the file of this socket: a
+//!    successor may have put its own there.
+//! 3. If several masters find that a name is free, one gets it, and the others get an
+//!    error.
+//! 4. No client blocks another client or the master: each has its own task, and limits on
+//!    how much it may send and on how long it may be silent or not read.
 
 mod client;
 mod command;
@@ -35,37 +35,38 @@ use command::{Command, HELP};
 use super::request::{Count, Request};
 use crate::name_lock::NameLock;
 
-/// How long a client may say nothing, or not read its answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a client may send nothing, or not read its answer.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// With the line end.
-const LONGEST_LINE: usize = 128;
+/// The maximum length of a line, with its end.
+const MAX_LINE: usize = 128;
 
-const MOST_CLIENTS: usize = 32;
+const MAX_CLIENTS: usize = 32;
 
-/// A control socket with its name, which is taken away when this is dropped.
+/// A listening control socket with its file. Dropping it removes the file.
 #[derive(Debug)]
-pub(crate) struct ControlSocket {
+pub(super) struct ControlSocket {
     listener: net::UnixListener,
-    name: Name,
+    name: OwnedFile,
 }
 
-/// A name in the file system, for as long as it is ours.
+/// The file of a control socket, which is removed when this is dropped, unless another file
+/// has taken its place.
 #[derive(Debug)]
-struct Name(Place);
+struct OwnedFile(ControlSocketFile);
 
-/// Where a control socket was put, and which it is.
+/// The path of a control socket, and the identity of its file.
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
+pub(super) struct ControlSocketFile {
     path: PathBuf,
     device: u64,
     inode: u64,
 }
 
 impl ControlSocket {
-    /// Makes the socket of a master that is the first at `path`. What a master that
-    /// was killed left there is replaced.
-    pub(crate) fn bind(path: &Path) -> io::Result<ControlSocket> {
+    /// Creates the socket of a first master at `path`. The socket of a master that was
+    /// killed is replaced; an error is returned if a process listens there.
+    pub(super) fn bind(path: &Path) -> io::Result<Self> {
         let _lock = NameLock::of(path);
         if holds_socket(path)? && is_served(path)? {
             return Err(io::Error::new(
@@ -76,21 +77,21 @@ impl ControlSocket {
         ControlSocket::put(path)
     }
 
-    /// Makes the socket of a successor: it replaces that of the old master, which
-    /// keeps the clients that it has.
-    pub(crate) fn take_over(path: &Path) -> io::Result<ControlSocket> {
+    /// Creates the socket of a successor in place of the old master's socket. The old master
+    /// keeps its connected clients.
+    pub(super) fn take_over(path: &Path) -> io::Result<Self> {
         let _lock = NameLock::of(path);
         holds_socket(path)?;
         ControlSocket::put(path)
     }
 
-    pub(crate) fn place(&self) -> &Place {
+    pub(super) fn file(&self) -> &ControlSocketFile {
         &self.name.0
     }
 
-    /// Serves clients until the future is dropped, or the listener fails. When it is
-    /// `replaced`, only those that are there already.
-    pub(crate) fn serve(
+    /// Serves clients until the future is dropped, or the listener fails. Once `replaced` is
+    /// cancelled, serves only the clients that are connected already.
+    pub(super) fn serve(
         self,
         requests: mpsc::Sender<Request>,
         replaced: CancellationToken,
@@ -107,7 +108,7 @@ impl ControlSocket {
         })
     }
 
-    fn put(path: &Path) -> io::Result<ControlSocket> {
+    fn put(path: &Path) -> io::Result<Self> {
         let file = path
             .file_name()
             .ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "the path names no file"))?;
@@ -125,16 +126,16 @@ impl ControlSocket {
         placed
     }
 
-    fn put_by_way_of(inside: &Path, path: &Path) -> io::Result<ControlSocket> {
+    fn put_by_way_of(inside: &Path, path: &Path) -> io::Result<Self> {
         let listener = net::UnixListener::bind(inside)?;
         fs::set_permissions(inside, Permissions::from_mode(0o600))?;
         let metadata = fs::symlink_metadata(inside)?;
-        // The program may change its directory later.
+        // The program may change its working directory later.
         let path = absolute(path)?;
         fs::rename(inside, &path)?;
-        Ok(ControlSocket {
+        Ok(Self {
             listener,
-            name: Name(Place {
+            name: OwnedFile(ControlSocketFile {
                 path,
                 device: metadata.dev(),
                 inode: metadata.ino(),
@@ -143,19 +144,19 @@ impl ControlSocket {
     }
 }
 
-impl Place {
-    pub(crate) fn path(&self) -> &Path {
+impl ControlSocketFile {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether the socket still is where it was put.
-    pub(crate) fn is_held(&self) -> bool {
+    /// Returns whether the file still is the one of this socket.
+    pub(super) fn is_held(&self) -> bool {
         fs::symlink_metadata(&self.path)
             .is_ok_and(|found| (found.dev(), found.ino()) == (self.device, self.inode))
     }
 }
 
-impl Drop for Name {
+impl Drop for OwnedFile {
     fn drop(&mut self) {
         if self.0.is_held() {
             let _ = fs::remove_file(&self.0.path);
@@ -171,31 +172,31 @@ async fn accept(
     loop {
         let (stream, _) = listener.accept().await?;
         while clients.try_join_next().is_some() {}
-        if clients.len() < MOST_CLIENTS {
+        if clients.len() < MAX_CLIENTS {
             let requests = requests.clone();
             clients.spawn(async move { attend(stream, &requests).await });
         } else {
-            // A new connection has room for this much.
+            // The empty buffer of a new connection has room for this.
             let _ = stream.try_write(failure("too many clients").as_bytes());
         }
     }
 }
 
-/// Whether there is a socket; anything else that is there is an error, as it is not
-/// ours to replace.
+/// Returns whether there is a socket at `path`. Any other file there is an error, as it must
+/// not be replaced.
 fn holds_socket(path: &Path) -> io::Result<bool> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.file_type().is_socket() => Ok(true),
         Ok(_) => Err(io::Error::new(
             ErrorKind::AlreadyExists,
-            format!("{} is there, and is not a socket", path.display()),
+            format!("{} exists, and is not a socket", path.display()),
         )),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-/// Whether anybody listens there. Does not wait for one whose queue is full.
+/// Returns whether a process listens at `path`, without waiting if its queue is full.
 fn is_served(path: &Path) -> io::Result<bool> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
@@ -209,12 +210,12 @@ fn is_served(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Answers one client's lines until it leaves.
+/// Answers the lines of one client until it disconnects.
 async fn attend(mut stream: UnixStream, requests: &mpsc::Sender<Request>) -> io::Result<()> {
     let mut received = Vec::new();
     loop {
-        let Ok(line) = timeout(PATIENCE, next_line(&mut stream, &mut received)).await else {
-            return refuse(&mut stream, "no command came for too long").await;
+        let Ok(line) = timeout(CLIENT_TIMEOUT, next_line(&mut stream, &mut received)).await else {
+            return refuse(&mut stream, "no command came in time").await;
         };
         let line = match line? {
             Line::Whole(line) => line,
@@ -226,24 +227,24 @@ async fn attend(mut stream: UnixStream, requests: &mpsc::Sender<Request>) -> io:
             Ok(command) => obey(command, requests).await,
             Err(error) => failure(&error),
         };
-        timeout(PATIENCE, stream.write_all(answer.as_bytes())).await??;
+        timeout(CLIENT_TIMEOUT, stream.write_all(answer.as_bytes())).await??;
     }
 }
 
-/// The last words to a client.
+/// Sends an error to a client that will be disconnected.
 async fn refuse(stream: &mut UnixStream, why: &str) -> io::Result<()> {
-    timeout(PATIENCE, stream.write_all(failure(why).as_bytes())).await?
+    timeout(CLIENT_TIMEOUT, stream.write_all(failure(why).as_bytes())).await?
 }
 
 enum Line {
     Whole(Vec<u8>),
     TooLong,
-    /// It may have been meant to go on: `scale 1` of `scale 10`.
+    /// The line may be incomplete, such as `scale 1` of `scale 10`.
     Unended,
     End,
 }
 
-/// Reads on to the next line end.
+/// Reads up to the next line end.
 async fn next_line(stream: &mut UnixStream, received: &mut Vec<u8>) -> io::Result<Line> {
     loop {
         if let Some(end) = received.iter().position(|&byte| byte == b'\n') {
@@ -252,12 +253,12 @@ async fn next_line(stream: &mut UnixStream, received: &mut Vec<u8>) -> io::Resul
             line.pop();
             return Ok(Line::Whole(line));
         }
-        if received.len() >= LONGEST_LINE {
+        if received.len() >= MAX_LINE {
             return Ok(Line::TooLong);
         }
-        // No more is taken than a line, so a client that sends and sends waits.
-        let mut chunk = [0; LONGEST_LINE];
-        let room = LONGEST_LINE - received.len();
+        // At most a line is read, so a client that sends too much has to wait.
+        let mut chunk = [0; MAX_LINE];
+        let room = MAX_LINE - received.len();
         match stream.read(&mut chunk[..room]).await? {
             0 if received.is_empty() => return Ok(Line::End),
             0 => return Ok(Line::Unended),
@@ -266,7 +267,7 @@ async fn next_line(stream: &mut UnixStream, received: &mut Vec<u8>) -> io::Resul
     }
 }
 
-/// Has the command done; answers what the client is to read.
+/// Runs a command, and returns the answer for the client.
 async fn obey(command: Command, requests: &mpsc::Sender<Request>) -> String {
     match command {
         Command::Help => format!("{HELP}ok\n"),
@@ -287,7 +288,7 @@ async fn obey(command: Command, requests: &mpsc::Sender<Request>) -> String {
     }
 }
 
-/// `None` if the master ends before it answers.
+/// Sends a request and waits for the answer; `None` if the master ends before.
 async fn ask<T>(
     requests: &mpsc::Sender<Request>,
     request: impl FnOnce(oneshot::Sender<T>) -> Request,
@@ -309,7 +310,7 @@ fn gone() -> String {
     failure("the master is ending")
 }
 
-/// One line, whatever the error.
+/// Formats an error as one line.
 fn failure(error: &str) -> String {
     let line = error.lines().collect::<Vec<_>>().join("; ");
     format!("error: {line}\n")

@@ -1,4 +1,4 @@
-//! Clients of all kinds, and a master that is a task.
+//! Clients of all kinds, with a task as the master.
 
 use super::*;
 use coreloop_runtime::time::sleep;
@@ -11,7 +11,7 @@ use std::thread;
 use super::super::request::{Status, WorkerState, WorkerStatus};
 
 #[test]
-fn each_command_is_a_request_and_its_answer_comes_back() {
+fn each_command_sends_a_request_and_returns_its_answer() {
     run("commands", async |path| {
         let mut control = Control::connect(path).await.unwrap();
         assert_eq!(
@@ -21,12 +21,12 @@ fn each_command_is_a_request_and_its_answer_comes_back() {
         );
         control.reload().await.unwrap();
         control.scale(3).await.unwrap();
-        // The master's words have two lines; the protocol has one for an error.
+        // The master's error has two lines; the protocol has one for an error.
         let error = control.upgrade().await.unwrap_err();
         assert_eq!(error.to_string(), "it ended; with status 3");
         let error = control.scale(0).await.unwrap_err();
         assert_eq!(error.to_string(), "there must be at least one worker");
-        // The connection is as good as before.
+        // The connection can still be used.
         control.stop().await.unwrap();
         let error = control.status().await.unwrap_err();
         assert_eq!(error.to_string(), "the master is ending");
@@ -34,7 +34,7 @@ fn each_command_is_a_request_and_its_answer_comes_back() {
 }
 
 #[test]
-fn bad_lines_get_an_error_each() {
+fn each_invalid_line_gets_an_error() {
     run("bad", async |path| {
         let mut stream = UnixStream::connect(path).await.unwrap();
         stream
@@ -55,10 +55,10 @@ fn bad_lines_get_an_error_each() {
 }
 
 #[test]
-fn a_line_without_end_is_cut_off() {
+fn a_client_with_a_line_without_end_is_disconnected() {
     run("long", async |path| {
         let mut stream = UnixStream::connect(path).await.unwrap();
-        // More than the socket takes: the writer is told, too.
+        // More than the socket holds, so the write fails too.
         let written = stream.write_all(&[b'a'; 4 << 20]).await;
         assert!(written.is_err());
         let mut answer = [0; 64];
@@ -68,35 +68,35 @@ fn a_line_without_end_is_cut_off() {
 }
 
 #[test]
-fn a_silent_client_is_closed_after_a_while() {
+fn a_silent_client_is_disconnected_after_a_while() {
     run("silent", async |path| {
         let mut silent = UnixStream::connect(path).await.unwrap();
         let mut answer = String::new();
         read_to_end(&mut silent, &mut answer).await;
-        assert_eq!(answer, "error: no command came for too long\n");
+        assert_eq!(answer, "error: no command came in time\n");
     });
 }
 
 #[test]
-fn a_client_that_does_not_read_holds_up_nobody() {
+fn a_client_that_does_not_read_does_not_block_others() {
     run("unread", async |path| {
         let deaf = UnixStream::connect(path).await.unwrap();
         let ask = || deaf.try_write(b"help\n").map_err(|error| error.kind());
-        // Until the master, whose answers nobody reads, reads no more either.
+        // Until the master, whose answers are not read, stops reading too.
         yield_until(|| ask() == Err(ErrorKind::WouldBlock)).await;
         let mut control = Control::connect(path).await.unwrap();
         control.status().await.unwrap();
-        // In the end it is closed.
+        // At last the client is disconnected.
         let deadline = Deadline::new();
         while ask() != Err(ErrorKind::BrokenPipe) {
             deadline.check();
-            sleep(PATIENCE / 8).await;
+            sleep(CLIENT_TIMEOUT / 8).await;
         }
     });
 }
 
 #[test]
-fn of_a_hundred_clients_some_are_refused_and_none_is_in_the_way() {
+fn too_many_clients_are_refused_and_the_others_are_served() {
     run("hundred", async |path| {
         let mut clients = Vec::new();
         for _ in 0..100 {
@@ -112,9 +112,9 @@ fn of_a_hundred_clients_some_are_refused_and_none_is_in_the_way() {
                 }
             }
         }
-        assert_eq!(refused, 100 - MOST_CLIENTS);
+        assert_eq!(refused, 100 - MAX_CLIENTS);
         drop(clients);
-        // Those that have gone have made room.
+        // The disconnected clients have made room.
         sleep(Duration::from_secs(1)).await;
         let mut control = Control::connect(path).await.unwrap();
         control.status().await.unwrap();
@@ -122,7 +122,7 @@ fn of_a_hundred_clients_some_are_refused_and_none_is_in_the_way() {
 }
 
 #[test]
-fn a_request_given_up_spoils_its_connection_only() {
+fn a_dropped_request_spoils_only_its_own_connection() {
     run("given-up", async |path| {
         let mut control = Control::connect(path).await.unwrap();
         let given_up = timeout(Duration::ZERO, control.status()).await;
@@ -135,7 +135,7 @@ fn a_request_given_up_spoils_its_connection_only() {
 }
 
 #[test]
-fn only_the_owner_may_connect_and_the_name_is_taken_away() {
+fn only_the_owner_may_connect_and_the_file_is_removed() {
     let folder = Folder::new();
     let path = folder.path("mode");
     let socket = ControlSocket::bind(&path).unwrap();
@@ -147,7 +147,7 @@ fn only_the_owner_may_connect_and_the_name_is_taken_away() {
 }
 
 #[test]
-fn a_name_left_behind_is_replaced_but_not_one_in_use() {
+fn a_stale_socket_is_replaced_but_not_one_in_use() {
     let folder = Folder::new();
     let path = folder.path("stale");
     drop(net::UnixListener::bind(&path).unwrap());
@@ -158,7 +158,7 @@ fn a_name_left_behind_is_replaced_but_not_one_in_use() {
     assert_eq!(error.kind(), ErrorKind::AddrInUse);
     assert!(path.exists());
 
-    // A successor replaces it; then the old one leaves the name alone.
+    // A successor replaces it; then dropping the old socket does not remove the file.
     let successor = ControlSocket::take_over(&path).unwrap();
     drop(socket);
     assert!(is_served(&path).unwrap());
@@ -167,9 +167,10 @@ fn a_name_left_behind_is_replaced_but_not_one_in_use() {
     assert_eq!(entries(&folder), 0);
 }
 
-/// Each replaced what it had found, and all but the last served where nobody came.
+/// Each replaced the socket that it had found, and all but the last listened at a socket
+/// without a name.
 #[test]
-fn of_several_that_find_a_name_left_behind_one_has_it() {
+fn of_several_masters_that_find_a_stale_socket_one_replaces_it() {
     let folder = Folder::new();
     let path = folder.path("race");
     for _ in 0..50 {
@@ -191,34 +192,34 @@ fn of_several_that_find_a_name_left_behind_one_has_it() {
     assert_eq!(entries(&folder), 0);
 }
 
-/// A client that waits for what replaces the socket, an upgrade say, has its answer.
+/// A client that waits for the result of an upgrade gets it from the old master.
 #[test]
-fn one_that_is_replaced_keeps_its_clients() {
+fn a_replaced_socket_keeps_its_clients() {
     let folder = Folder::new();
     let path = folder.path("replaced");
     coreloop_runtime::block_on(async {
         let (sender, requests) = mpsc::channel(1);
         let socket = ControlSocket::bind(&path).unwrap();
         let replaced = CancellationToken::new();
-        let place = socket.place().clone();
+        let file = socket.file().clone();
         let serving = spawn(socket.serve(sender, replaced.clone()).unwrap());
         spawn(master(requests));
         let mut client = Control::connect(&path).await.unwrap();
         client.status().await.unwrap();
 
         let next = ControlSocket::take_over(&path).unwrap();
-        assert!(!place.is_held() && next.place().is_held());
+        assert!(!file.is_held() && next.file().is_held());
         replaced.cancel();
         client.status().await.unwrap();
         drop(client);
         serving.await.unwrap().unwrap();
-        assert!(next.place().is_held());
+        assert!(next.file().is_held());
     });
     assert_eq!(entries(&folder), 0);
 }
 
 #[test]
-fn what_is_no_socket_stays() {
+fn a_file_that_is_not_a_socket_stays() {
     let folder = Folder::new();
     let path = folder.path("file");
     fs::write(&path, "precious").unwrap();
@@ -239,7 +240,7 @@ fn what_is_no_socket_stays() {
     assert_eq!(entries(&folder), 0);
 }
 
-/// Runs clients against a master that answers, on a clock that jumps when all wait.
+/// Runs clients against a master that answers, on a paused clock.
 fn run(name: &str, clients: impl AsyncFnOnce(&Path)) {
     let folder = Folder::new();
     let path = folder.path(name);
@@ -298,7 +299,7 @@ async fn read_to_end(stream: &mut UnixStream, text: &mut String) {
     }
 }
 
-/// How much is left in the directory of a test.
+/// Returns how many files are left in the directory of a test.
 fn entries(folder: &Folder) -> usize {
     fs::read_dir(folder.as_path()).unwrap().count()
 }

@@ -1,73 +1,62 @@
-//! [`Action`]: what the fleet asks of the master.
+//! [`Action`], the instructions and reports of the fleet to the master.
 
 use std::time::Duration;
 
 use super::WorkerId;
 
-/// What the master does next.
+/// An instruction of the fleet, or a report that it has decided something.
+///
+/// [`Reloaded`](Self::Reloaded), [`Scaled`](Self::Scaled) and [`Waits`](Self::Waits) only
+/// report: the master answers requests and emits events, and does nothing to workers or
+/// sockets. All other actions are instructions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::supervisor) enum Action {
+    /// Start a worker.
     Start {
         slot: u32,
         id: WorkerId,
         generation: u64,
     },
-    Drain {
-        id: WorkerId,
-    },
-    Kill {
-        id: WorkerId,
-        why: Why,
-    },
-    /// A thread did not end in time: forget it.
-    Abandon {
-        id: WorkerId,
-    },
-    Adopt {
-        by: WorkerId,
-        slot: u32,
-    },
-    Release {
-        by: WorkerId,
-        slot: u32,
-    },
-    /// Have sockets for this many slots, and say [`Fleet::grown`].
-    Grow {
-        slots: u32,
-    },
-    /// New connections go to this many slots.
-    Steer {
-        slots: u32,
-    },
-    /// Say [`Fleet::queue`] how many connections wait there.
-    LookAtQueue {
-        slot: u32,
-    },
-    /// Close the sockets of the last slot.
-    Close {
-        slot: u32,
-    },
-    /// The pass of that number is over.
+    /// Ask a worker to drain.
+    Drain { id: WorkerId },
+    /// Kill a worker.
+    Kill { id: WorkerId, why: KillReason },
+    /// Forget a thread that did not end in time.
+    Abandon { id: WorkerId },
+    /// Lend the sockets of a slot to a worker of another.
+    Adopt { by: WorkerId, slot: u32 },
+    /// Take the sockets of a slot back from the worker that they were lent to.
+    Release { by: WorkerId, slot: u32 },
+    /// Bind sockets for this many slots, and call [`Fleet::grown`](super::Fleet::grown) or
+    /// [`Fleet::not_grown`](super::Fleet::not_grown).
+    Grow { slots: u32 },
+    /// Send new connections to the first slots, this many.
+    Steer { slots: u32 },
+    /// Count the connections that wait at a slot, and call
+    /// [`Fleet::queue`](super::Fleet::queue).
+    CheckQueue { slot: u32 },
+    /// Retire the sockets of the last slot.
+    Close { slot: u32 },
+    /// A report: the reload with this number has ended.
     Reloaded {
         pass: u64,
         result: Result<(), String>,
     },
-    /// There are as many slots as were asked for, and all serve; or there will not be.
+    /// A report: the requested number of slots is reached and all are served, or scaling has
+    /// failed.
     Scaled(Result<(), String>),
-    /// A slot waits for its next worker.
-    Waits {
-        slot: u32,
-        wait: Duration,
-    },
-    /// Everything has ended.
+    /// A report: a slot waits before its next worker is started.
+    Waits { slot: u32, wait: Duration },
+    /// End the master: all workers have ended.
     Finish(Result<(), String>),
 }
 
 /// Why a worker is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::supervisor) enum Why {
+pub(in crate::supervisor) enum KillReason {
     NeverReady,
     Silent,
     Deadline,
-    Told,
+    /// A second request to stop, or the fleet has given up.
+    StopRequested,
 }

@@ -1,22 +1,22 @@
-//! What is due: who was to be ready, to say something or to have ended by now, and is
-//! replaced or killed.
+//! Deadlines: a worker that is not ready, is silent, or has not ended in time is killed; one
+//! that has reached its maximum age is replaced.
 
 use std::time::Duration;
 
 use coreloop_runtime::time::Instant;
 
-use super::{Fleet, Member, Phase, Slot, Why, WorkerId};
+use super::{Fleet, KillReason, Member, MemberPhase, Slot, WorkerId};
 
-/// A master that comes so much later than it wanted was stopped, as its workers
-/// may have been.
+/// A master that is this late for a deadline was stopped for a while, and perhaps its workers
+/// were too.
 const LATE: Duration = Duration::from_secs(1);
 
 impl Fleet {
-    /// When to call [`tick`](Fleet::tick) at the latest.
+    /// Returns when to call [`tick`](Fleet::tick) at the latest.
     pub(in crate::supervisor) fn next_deadline(&self) -> Option<Instant> {
         let of_slot = |slot: &Slot| {
             let members = slot.members().filter_map(|member| self.deadline(member));
-            let retiring = slot.retiring.map(|retiring| retiring.look_at);
+            let retiring = slot.retiring.map(|retiring| retiring.check_at);
             let lending = self.lending_deadline(slot);
             members
                 .chain(slot.start_at)
@@ -27,16 +27,16 @@ impl Fleet {
         self.slots.iter().filter_map(of_slot).min()
     }
 
-    /// Does what is due.
+    /// Handles all deadlines that have passed.
     pub(in crate::supervisor) fn tick(&mut self, now: Instant) {
         if self
             .next_deadline()
             .is_some_and(|at| now.duration_since(at) > LATE)
         {
-            // The master did not run, and heard nobody.
+            // The master did not run, so it could not receive messages.
             for slot in &mut self.slots {
                 for member in slot.incumbent.iter_mut().chain(&mut slot.successor) {
-                    member.heard = now;
+                    member.last_message = now;
                 }
             }
         }
@@ -55,45 +55,51 @@ impl Fleet {
                 slot.restarts += 1;
                 self.start_incumbent(index, now);
             }
-            self.look_at_queue(index, now);
+            self.check_queue(index, now);
         }
-        self.settle(now);
+        self.advance(now);
     }
 
-    /// What a member has to do by when, or is made to.
+    /// Returns when a worker has to have taken its next step.
     fn deadline(&self, member: &Member) -> Option<Instant> {
         if member.is_killed {
             return None;
         }
         match member.phase {
-            Phase::Starting => member.started.checked_add(self.settings.startup),
-            Phase::Ready { .. } => {
-                let heartbeat = self.settings.heartbeat;
-                let silent = heartbeat.and_then(|silence| member.heard.checked_add(silence));
+            MemberPhase::Starting => member.started.checked_add(self.settings.startup),
+            MemberPhase::Ready { .. } => {
+                let silent = self.silence_deadline(member);
                 silent.into_iter().chain(member.retires).min()
             }
-            Phase::Leaving { deadline } => Some(deadline),
+            MemberPhase::Leaving { deadline } => deadline,
         }
     }
 
+    /// Returns when the next message of the worker has to have come.
+    fn silence_deadline(&self, member: &Member) -> Option<Instant> {
+        let silence = self.settings.heartbeat?;
+        member.last_message.checked_add(silence)
+    }
+
     fn overdue(&mut self, index: usize, id: WorkerId, now: Instant) {
-        let heartbeat = self.settings.heartbeat;
-        let Some(member) = self.slots[index].member_mut(id) else {
+        let Some(member) = self.slots[index].member(id) else {
             return;
         };
+        let is_silent = self.silence_deadline(member).is_some_and(|at| at <= now);
         let why = match member.phase {
-            Phase::Starting => Why::NeverReady,
-            Phase::Leaving { .. } => Why::Deadline,
-            Phase::Ready { .. } => {
-                let is_silent = heartbeat.is_some_and(|silence| member.heard + silence <= now);
-                if !is_silent {
-                    member.retires = None;
-                    self.replace(index);
-                    return;
-                }
-                Why::Silent
-            }
+            MemberPhase::Starting => KillReason::NeverReady,
+            MemberPhase::Leaving { .. } => KillReason::Deadline,
+            MemberPhase::Ready { .. } if is_silent => KillReason::Silent,
+            MemberPhase::Ready { .. } => return self.retire(index, id),
         };
         self.kill(index, id, why);
+    }
+
+    /// Queues the replacement of a worker that has reached its maximum age.
+    fn retire(&mut self, index: usize, id: WorkerId) {
+        if let Some(member) = self.slots[index].member_mut(id) {
+            member.retires = None;
+        }
+        self.queue_replacement(index);
     }
 }

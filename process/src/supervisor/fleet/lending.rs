@@ -1,4 +1,4 @@
-//! A slot that nobody serves is served by a worker of another.
+//! Lending: a slot without a ready worker is served by a worker of another slot.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::{Action, Fleet, Slot, WorkerId};
 const STARTS_SOON: Duration = Duration::from_millis(100);
 
 impl Fleet {
-    /// Lends what has to be lent and is not.
+    /// Lends every slot that has to be lent and is not.
     pub(super) fn lend(&mut self, now: Instant) {
         for index in 0..self.slots.len() {
             let slot = &self.slots[index];
@@ -27,15 +27,15 @@ impl Fleet {
         }
     }
 
-    /// When a slot is to be lent that is not yet.
+    /// Returns when a slot has to be lent, if it is not.
     pub(super) fn lending_deadline(&self, slot: &Slot) -> Option<Instant> {
         let at = slot.vacant_since + STARTS_SOON;
         let is_on_the_way = !slot.is_served() && slot.lent_to.is_none() && slot.start_at.is_none();
-        // Without a lender it is looked at when there is one.
+        // Without a lender there is no deadline: the slot is lent when a worker is ready.
         (is_on_the_way && !self.is_stopping() && self.lender().is_some()).then_some(at)
     }
 
-    /// The slot is served by its own worker again.
+    /// Takes a slot back that its own worker serves again.
     pub(super) fn reclaim(&mut self, index: usize) {
         let slot = &mut self.slots[index];
         if let Some(by) = slot.lent_to.take() {
@@ -44,7 +44,7 @@ impl Fleet {
         }
     }
 
-    /// A worker serves no more, and what was lent to it is nobody's.
+    /// Ends the loans to a worker that serves no more.
     pub(super) fn lost_lender(&mut self, id: WorkerId) {
         for slot in &mut self.slots {
             if slot.lent_to == Some(id) {
@@ -60,7 +60,7 @@ impl Fleet {
         slot.start_at.is_some() || slot.vacant_since + STARTS_SOON <= now
     }
 
-    /// The ready worker that has the fewest loans.
+    /// Returns the ready worker that has the fewest loans.
     fn lender(&self) -> Option<WorkerId> {
         let loans = |id| {
             self.slots

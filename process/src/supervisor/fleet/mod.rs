@@ -1,19 +1,20 @@
-//! [`Fleet`]: all slots, and what is to be done about what happens to them.
+//! [`Fleet`], the record of all slots, which decides what to do about each event.
 //!
-//! It starts nothing and has no clock: it is told what happened and when, and
-//! answers with [`Action`]s, which the master does in their order.
+//! The fleet starts nothing and has no clock. The master calls it with each event and the
+//! time, and carries out the [`Action`]s that it queues, in their order.
 //!
 //! 1. A slot has at most one worker that is ready and not leaving.
-//! 2. Whoever dies is answered: by a start at once, by `start_at`, by the successor
-//!    that is there already, or by nothing where the slot retires or all stops.
-//! 3. A slot that nobody serves is lent to a ready worker of another, if there is
-//!    one, as soon as it waits in back-off or takes long to start.
+//! 2. Each death of an incumbent is followed by a start at once, by a start at `start_at`,
+//!    or by the successor that is running already; or by nothing if the slot retires or the
+//!    fleet stops.
+//! 3. A slot without a ready worker is lent to a ready worker of another slot, if there is
+//!    one, as soon as it waits in back-off or its worker takes long to start.
 //! 4. Actions name only workers that have not ended.
 
 mod action;
 mod deadlines;
 mod lending;
-mod replacing;
+mod replacement;
 mod scaling;
 mod slot;
 #[cfg(test)]
@@ -25,14 +26,15 @@ use std::time::Duration;
 use coreloop_runtime::time::Instant;
 use fastrand::Rng;
 
-use super::policy::{Boots, Restarts};
-pub(super) use action::{Action, Why};
-use replacing::Replacing;
-use slot::Retiring;
-pub(super) use slot::{Member, Phase, Place, Slot, WorkerId};
+use super::policy::{CrashLoop, Restarts};
+pub(super) use action::{Action, KillReason};
+use replacement::ReplacementQueue;
+pub(super) use slot::{Member, MemberPhase, Slot, WorkerId};
+use slot::{MemberPosition, Retiring};
 
-/// What a worker may take longer than its deadline, to say its last words.
-pub(super) const LAST_WORDS: Duration = Duration::from_millis(500);
+/// How long after its deadline a worker is killed, so that it can end by itself and send
+/// its last messages.
+pub(super) const GRACE: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
@@ -41,12 +43,12 @@ pub(super) struct Settings {
     pub(super) startup: Duration,
     pub(super) restarts: Restarts,
     pub(super) max_age: Option<Duration>,
-    /// Processes can be killed, threads cannot.
+    /// Whether workers can be killed: processes can, threads cannot.
     pub(super) can_kill: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Stage {
+enum FleetStage {
     Running,
     Stopping(Result<(), String>),
     Finished,
@@ -56,36 +58,36 @@ enum Stage {
 pub(super) struct Fleet {
     settings: Settings,
     slots: Vec<Slot>,
-    /// How many slots there are to be.
+    /// The number of slots that scaling works towards.
     target: u32,
-    /// How many have a share of the new connections.
+    /// How many slots get a share of the new connections.
     steered: u32,
-    /// A change of their number is not answered yet.
+    /// A request to scale has not been answered yet.
     is_scaling: bool,
     next_id: u64,
-    boots: Boots,
-    replacing: Replacing,
-    stage: Stage,
-    was_told_to_stop: bool,
+    crash_loop: CrashLoop,
+    replacements: ReplacementQueue,
+    stage: FleetStage,
+    stop_was_requested: bool,
     random: Rng,
     actions: VecDeque<Action>,
 }
 
 impl Fleet {
     /// Starts `count` workers.
-    pub(super) fn new(settings: Settings, count: u32, random: Rng, now: Instant) -> Fleet {
-        let boots = Boots::new(settings.restarts.boots);
-        let mut fleet = Fleet {
+    pub(super) fn new(settings: Settings, count: u32, random: Rng, now: Instant) -> Self {
+        let crash_loop = CrashLoop::new(settings.restarts.max_failed_starts);
+        let mut fleet = Self {
             settings,
             slots: (0..count).map(|number| Slot::new(number, now)).collect(),
             target: count,
             steered: count,
             is_scaling: false,
             next_id: 0,
-            boots,
-            replacing: Replacing::default(),
-            stage: Stage::Running,
-            was_told_to_stop: false,
+            crash_loop,
+            replacements: ReplacementQueue::default(),
+            stage: FleetStage::Running,
+            stop_was_requested: false,
             random,
             actions: VecDeque::new(),
         };
@@ -103,103 +105,105 @@ impl Fleet {
         &self.slots
     }
 
-    /// How many workers there are to be.
+    /// Returns the number of slots that scaling works towards.
     pub(super) fn target(&self) -> u32 {
         self.target
     }
 
     pub(super) fn is_stopping(&self) -> bool {
-        self.stage != Stage::Running
+        self.stage != FleetStage::Running
     }
 
-    /// Whether every slot is served by its own worker.
+    /// Returns whether every slot is served by its own worker.
     pub(super) fn is_ready(&self) -> bool {
-        self.stage == Stage::Running && self.slots.iter().all(Slot::is_served)
+        self.stage == FleetStage::Running && self.slots.iter().all(Slot::is_served)
     }
 
-    /// The worker says that it serves.
+    /// Handles the report of a worker that it serves.
     pub(super) fn ready(&mut self, id: WorkerId, now: Instant) {
         let Some((index, place)) = self.find(id) else {
             return;
         };
         let max_age = self.settings.max_age.map(|age| {
-            // Not all at once.
-            age.mul_f64(1.0 - self.random.f64() / 10.0)
+            // A tenth at most is taken off, so that workers do not retire all at once.
+            age.saturating_sub(age.mul_f64(self.random.f64() / 10.0))
         });
         let can_kill = self.settings.can_kill;
         let slot = &mut self.slots[index];
         let Some(member) = slot.member_mut(id) else {
             return;
         };
-        if member.phase != Phase::Starting {
-            return self.heard(id, now);
+        if member.phase != MemberPhase::Starting {
+            return self.message_received(id, now);
         }
-        member.heard = now;
-        // A thread that took too long lives on.
+        member.last_message = now;
+        // A thread that took too long to start keeps running, and can be used.
         member.is_killed &= can_kill;
         if member.is_killed {
             return;
         }
-        member.phase = Phase::Ready { since: now };
+        member.phase = MemberPhase::Ready { since: now };
         member.retires = max_age.and_then(|age| now.checked_add(age));
-        self.boots.ready();
-        if place == Place::Successor {
+        self.crash_loop.ready();
+        if place == MemberPosition::Successor {
             let old = slot.incumbent.take();
             slot.incumbent = slot.successor.take();
             if let Some(old) = old {
-                self.leave(index, old, now);
+                self.start_draining(index, old, now);
             }
-            self.replacing.replaced(self.slots[index].number);
+            // `advance` below starts the successor of the next slot: a reload waits until
+            // each successor is ready, but not until the old worker has drained.
+            self.replacements.finish(self.slots[index].number);
         }
         self.reclaim(index);
         self.slots[index].is_open = true;
-        self.settle(now);
+        self.advance(now);
     }
 
-    /// The worker said anything at all.
-    pub(super) fn heard(&mut self, id: WorkerId, now: Instant) {
+    /// Notes that a message of the worker has come, which shows that its loop turns.
+    pub(super) fn message_received(&mut self, id: WorkerId, now: Instant) {
         let Some((index, place)) = self.find(id) else {
             return;
         };
         let Some(member) = self.slots[index].member_mut(id) else {
             return;
         };
-        member.heard = now;
-        if member.is_killed && !self.settings.can_kill && member.phase != Phase::Starting {
-            // A thread that was stuck is not any more.
+        member.last_message = now;
+        if member.is_killed && !self.settings.can_kill && member.phase != MemberPhase::Starting {
+            // A thread that was stuck runs again.
             member.is_killed = false;
-            if place == Place::Incumbent {
+            if place == MemberPosition::Incumbent {
                 self.reclaim(index);
-                self.settle(now);
+                self.advance(now);
             }
         }
     }
 
-    /// The worker lets go of its sockets, perhaps without having been told to.
+    /// Handles the report of a worker that it drains, perhaps without having been asked to.
     pub(super) fn draining(&mut self, id: WorkerId, now: Instant) {
         let Some((index, place)) = self.find(id) else {
             return;
         };
         match place {
-            Place::Leaving => {}
-            Place::Successor => {
+            MemberPosition::Leaving => {}
+            MemberPosition::Successor => {
                 if let Some(member) = self.slots[index].successor.take() {
-                    self.leave(index, member, now);
+                    self.start_draining(index, member, now);
                 }
                 self.replacement_failed(index, "the new worker drains before it is ready", now);
             }
-            Place::Incumbent => {
+            MemberPosition::Incumbent => {
                 if let Some(member) = self.slots[index].incumbent.take() {
                     let served = member.served(now);
-                    self.leave(index, member, now);
+                    self.start_draining(index, member, now);
                     self.vacated(index, served, now);
                 }
             }
         }
-        self.settle(now);
+        self.advance(now);
     }
 
-    /// The worker is over, `how` it says.
+    /// Handles the end of a worker. `how` says how it ended.
     pub(super) fn ended(&mut self, id: WorkerId, how: &str, now: Instant) {
         let Some((index, place)) = self.find(id) else {
             return;
@@ -207,19 +211,19 @@ impl Fleet {
         self.lost_lender(id);
         let slot = &mut self.slots[index];
         match place {
-            Place::Leaving => slot.leaving.retain(|member| member.id != id),
-            Place::Successor => {
+            MemberPosition::Leaving => slot.leaving.retain(|member| member.id != id),
+            MemberPosition::Successor => {
                 slot.successor = None;
                 let why = format!("the new worker {how} before it was ready");
                 self.replacement_failed(index, &why, now);
             }
-            Place::Incumbent => {
+            MemberPosition::Incumbent => {
                 let served = slot.incumbent.take().and_then(|member| member.served(now));
                 let number = slot.number;
                 if served.is_none() {
                     self.failed_scaling(number, how);
-                    if self.stage == Stage::Running
-                        && let Some(deaths) = self.boots.died()
+                    if self.stage == FleetStage::Running
+                        && let Some(deaths) = self.crash_loop.died()
                     {
                         self.give_up(&format!(
                             "no worker became ready: {deaths} in a row died before, the last of them, worker {number}, {how}"
@@ -229,30 +233,31 @@ impl Fleet {
                 self.vacated(index, served, now);
             }
         }
-        self.settle(now);
+        self.advance(now);
     }
 
-    /// TERM: drain all to the deadline. Again: kill all.
+    /// Stops the fleet: the first call drains all workers, the second kills them.
     pub(super) fn stop(&mut self, now: Instant) {
-        let was_told = std::mem::replace(&mut self.was_told_to_stop, true);
+        let was_told = std::mem::replace(&mut self.stop_was_requested, true);
         if !self.is_stopping() {
             self.drain_all(Ok(()), now);
         } else if was_told {
             self.kill_all();
         }
-        self.settle(now);
+        self.advance(now);
     }
 
-    /// The master cannot go on: as by a first TERM, but the end is an error.
+    /// Stops the fleet because the master has failed: like the first [`stop`](Self::stop),
+    /// but the fleet finishes with an error.
     pub(super) fn fail(&mut self, why: &str, now: Instant) {
         if !self.is_stopping() {
             self.drain_all(Err(why.to_owned()), now);
         }
-        self.settle(now);
+        self.advance(now);
     }
 
     fn drain_all(&mut self, result: Result<(), String>, now: Instant) {
-        self.stage = Stage::Stopping(result);
+        self.stage = FleetStage::Stopping(result);
         for index in 0..self.slots.len() {
             let slot = &mut self.slots[index];
             slot.start_at = None;
@@ -260,12 +265,12 @@ impl Fleet {
             slot.retiring = None;
             let (incumbent, successor) = (slot.incumbent.take(), slot.successor.take());
             for member in incumbent.into_iter().chain(successor) {
-                self.leave(index, member, now);
+                self.start_draining(index, member, now);
             }
         }
     }
 
-    fn kill(&mut self, index: usize, id: WorkerId, why: Why) {
+    fn kill(&mut self, index: usize, id: WorkerId, why: KillReason) {
         let can_kill = self.settings.can_kill;
         let slot = &mut self.slots[index];
         let place = slot.place(id);
@@ -276,7 +281,7 @@ impl Fleet {
             member.is_killed = true;
             self.actions.push_back(Action::Kill { id, why });
         }
-        if !can_kill && place == Some(Place::Leaving) {
+        if !can_kill && place == Some(MemberPosition::Leaving) {
             slot.leaving.retain(|member| member.id != id);
             self.actions.push_back(Action::Abandon { id });
         }
@@ -290,19 +295,19 @@ impl Fleet {
                 .map(|member| member.id)
                 .collect();
             for id in ids {
-                self.kill(index, id, Why::Told);
+                self.kill(index, id, KillReason::StopRequested);
             }
         }
     }
 
     fn give_up(&mut self, why: &str) {
-        self.stage = Stage::Stopping(Err(why.to_owned()));
+        self.stage = FleetStage::Stopping(Err(why.to_owned()));
         for index in 0..self.slots.len() {
             let slot = &mut self.slots[index];
             slot.start_at = None;
             slot.lent_to = None;
             slot.retiring = None;
-            // Whoever cannot be killed is not waited for either.
+            // Workers that cannot be killed are abandoned only if they are leaving.
             let members = slot
                 .incumbent
                 .take()
@@ -313,17 +318,18 @@ impl Fleet {
         self.kill_all();
     }
 
-    /// Nobody is in the slot any more, who had served for `served`.
+    /// Handles a slot without an incumbent: puts the successor in its place, or starts a new
+    /// worker now or later. The last incumbent has `served` for this time, if at all.
     fn vacated(&mut self, index: usize, served: Option<Duration>, now: Instant) {
         let slot = &mut self.slots[index];
         slot.vacant_since = now;
-        if self.stage != Stage::Running || slot.retiring.is_some() {
+        if self.stage != FleetStage::Running || slot.retiring.is_some() {
             return;
         }
         if let Some(successor) = slot.successor.take() {
             slot.incumbent = Some(successor);
             let number = slot.number;
-            self.replacing.replaced(number);
+            self.replacements.finish(number);
             return;
         }
         let restarts = &self.settings.restarts;
@@ -355,43 +361,45 @@ impl Fleet {
         });
         Member {
             id,
-            phase: Phase::Starting,
+            phase: MemberPhase::Starting,
             started: now,
-            heard: now,
+            last_message: now,
             is_killed: false,
             retires: None,
         }
     }
 
-    /// Tells a worker to drain. Its loans are for others.
-    fn leave(&mut self, index: usize, mut member: Member, now: Instant) {
+    /// Asks a worker to drain. The slots that were lent to it can be lent to others.
+    fn start_draining(&mut self, index: usize, mut member: Member, now: Instant) {
         let id = member.id;
-        let time = self.settings.drain.saturating_add(LAST_WORDS);
-        let deadline = now.checked_add(time).unwrap_or(member.started);
-        member.phase = Phase::Leaving { deadline };
-        // A thread that was stuck has its time too.
+        let time = self.settings.drain.saturating_add(GRACE);
+        member.phase = MemberPhase::Leaving {
+            deadline: now.checked_add(time),
+        };
+        // A thread that was stuck gets the time to drain too.
         member.is_killed &= self.settings.can_kill;
         self.slots[index].leaving.push(member);
         self.actions.push_back(Action::Drain { id });
         self.lost_lender(id);
     }
 
-    /// What follows of the new state.
-    fn settle(&mut self, now: Instant) {
-        if self.stage == Stage::Running {
-            self.scale_on(now);
-            self.replace_on(now);
+    /// Takes the next step of scaling, replacing and lending; or finishes, if the fleet stops
+    /// and is empty. Called after every change.
+    fn advance(&mut self, now: Instant) {
+        if self.stage == FleetStage::Running {
+            self.advance_scaling(now);
+            self.start_next_replacement(now);
             self.lend(now);
-        } else if let Stage::Stopping(result) = &self.stage
+        } else if let FleetStage::Stopping(result) = &self.stage
             && self.slots.iter().all(Slot::is_empty)
         {
             let result = result.clone();
-            self.stage = Stage::Finished;
+            self.stage = FleetStage::Finished;
             self.actions.push_back(Action::Finish(result));
         }
     }
 
-    fn find(&self, id: WorkerId) -> Option<(usize, Place)> {
+    fn find(&self, id: WorkerId) -> Option<(usize, MemberPosition)> {
         let mut slots = self.slots.iter().enumerate();
         slots.find_map(|(index, slot)| Some((index, slot.place(id)?)))
     }

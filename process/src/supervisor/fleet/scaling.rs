@@ -1,9 +1,10 @@
-//! More slots, and fewer.
+//! Scaling: adding slots and retiring them.
 //!
-//! A slot that goes: new connections go elsewhere; its worker accepts what waits
-//! until nothing has for [`QUIET`]; it drains and ends; what came meanwhile is
-//! accepted by another worker, to which the slot is lent; its sockets are closed.
-//! The last slot goes first, as closing a socket renumbers those behind it.
+//! A slot is retired in these steps: new connections are steered to the other slots; its
+//! worker accepts the queued ones until the queues have been empty for [`QUIET`]; it drains
+//! and ends; connections that came meanwhile are accepted by another worker, to which the
+//! slot is lent; its sockets are retired. The last slot is retired first, as the sockets of
+//! a group are numbered.
 
 use std::time::Duration;
 
@@ -14,18 +15,18 @@ use super::{Action, Fleet, Retiring, Slot};
 /// How long the queues of a slot have to be empty before its worker drains.
 const QUIET: Duration = Duration::from_millis(100);
 
-/// How often they are looked at.
-const LOOK: Duration = Duration::from_millis(50);
+/// How often the queues are checked.
+const QUEUE_CHECK_PERIOD: Duration = Duration::from_millis(50);
 
 impl Fleet {
-    /// Have `count` workers. An [`Action::Scaled`] says when there are.
+    /// Scales to `count` workers. [`Action::Scaled`] reports the result.
     pub(in crate::supervisor) fn scale(&mut self, count: u32, now: Instant) {
         self.target = count.max(1);
         self.is_scaling = true;
-        self.settle(now);
+        self.advance(now);
     }
 
-    /// There are sockets for so many slots.
+    /// Handles the result of [`Action::Grow`]: there are sockets for this many slots.
     pub(in crate::supervisor) fn grown(&mut self, slots: u32, now: Instant) {
         if self.is_stopping() {
             return;
@@ -34,18 +35,18 @@ impl Fleet {
             self.slots.push(Slot::new(number, now));
             self.start_incumbent(number as usize, now);
         }
-        self.settle(now);
+        self.advance(now);
     }
 
-    /// There are none to be had.
+    /// Handles the failure of [`Action::Grow`].
     pub(in crate::supervisor) fn not_grown(&mut self, why: String) {
         self.target = self.count();
         self.is_scaling = false;
         self.actions.push_back(Action::Scaled(Err(why)));
     }
 
-    /// So many connections wait at a slot that was to be looked at, or are on their
-    /// way there.
+    /// Handles the result of [`Action::CheckQueue`]: the number of connections that wait at
+    /// a slot, or are on their way there.
     pub(in crate::supervisor) fn queue(&mut self, slot: u32, waiting: u32, now: Instant) {
         let index = slot as usize;
         let is_last = index + 1 == self.slots.len();
@@ -71,32 +72,32 @@ impl Fleet {
             let members = [slot.incumbent.take(), slot.successor.take()];
             slot.vacant_since = now;
             for member in members.into_iter().flatten() {
-                self.leave(index, member, now);
+                self.start_draining(index, member, now);
             }
         }
-        self.settle(now);
+        self.advance(now);
     }
 
-    pub(super) fn look_at_queue(&mut self, index: usize, now: Instant) {
+    pub(super) fn check_queue(&mut self, index: usize, now: Instant) {
         let slot = &mut self.slots[index];
         if let Some(retiring) = &mut slot.retiring
-            && retiring.look_at <= now
+            && retiring.check_at <= now
         {
-            retiring.look_at = now + LOOK;
+            retiring.check_at = now + QUEUE_CHECK_PERIOD;
             let slot = slot.number;
-            self.actions.push_back(Action::LookAtQueue { slot });
+            self.actions.push_back(Action::CheckQueue { slot });
         }
     }
 
-    /// Takes the next step towards the number of slots that there are to be.
-    pub(super) fn scale_on(&mut self, now: Instant) {
+    /// Takes the next step towards the target number of slots.
+    pub(super) fn advance_scaling(&mut self, now: Instant) {
         let count = self.count();
         let is_retiring = self.slots.iter().any(|slot| slot.retiring.is_some());
         if count > self.target {
             for slot in &mut self.slots[self.target as usize..] {
                 slot.start_at = None;
                 slot.retiring.get_or_insert(Retiring {
-                    look_at: now,
+                    check_at: now,
                     quiet_since: None,
                     is_drained: false,
                 });
@@ -115,7 +116,7 @@ impl Fleet {
             self.steer(leading);
         }
         if count < self.target {
-            // Said once: `grown` or `not_grown` answers.
+            // Asked once: `grown` or `not_grown` answers.
             let is_grow = |action: &Action| matches!(action, Action::Grow { .. });
             if !self.actions.iter().any(is_grow) {
                 self.steer(self.steered);
@@ -127,7 +128,7 @@ impl Fleet {
         }
     }
 
-    /// A worker of a new slot died before it was ready.
+    /// Handles the death of a new slot's worker that was never ready.
     pub(super) fn failed_scaling(&mut self, slot: u32, how: &str) {
         let place = &self.slots[slot as usize];
         if self.is_scaling && !place.is_open && place.retiring.is_none() {

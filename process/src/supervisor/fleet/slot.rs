@@ -1,4 +1,4 @@
-//! [`Slot`]: the place of one worker, and who is in it.
+//! [`Slot`], the place of one worker, with the workers that are in it.
 //!
 //! ```text
 //!              started                 ready
@@ -6,12 +6,13 @@
 //!      ▲  ▲                  │ died                   │ died  drain    │ ended
 //!      │  └── back-off ◀─────┴────────────────────────┘               ▼
 //!      │                                                            (gone)
-//!      └ a successor starts beside a ready incumbent and takes its place when it
-//!        is ready; then the old one leaves.
+//!      └ a successor starts beside a ready incumbent and replaces it when the
+//!        successor is ready; then the old worker leaves.
 //! ```
 //!
-//! 1. There is a successor only beside an incumbent that is ready.
-//! 2. Who leaves has been told to drain and has a deadline.
+//! 1. There is a successor only beside an incumbent, which was ready when the successor was
+//!    started.
+//! 2. A leaving worker has been asked to drain, or is being killed.
 //! 3. `start_at` is set only while there is no incumbent.
 
 use std::time::Duration;
@@ -21,88 +22,95 @@ use coreloop_runtime::time::Instant;
 use crate::supervisor::policy::Backoff;
 use crate::supervisor::request::WorkerState;
 
-/// One start of a worker. No two are the same in the life of a master.
+/// Identifies one start of a worker. A master never uses an id twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(in crate::supervisor) struct WorkerId(pub(in crate::supervisor) u64);
+pub(in crate::supervisor) struct WorkerId(pub(super) u64);
 
 /// A worker that was started and has not ended.
 #[derive(Debug, Clone)]
 pub(in crate::supervisor) struct Member {
     pub(in crate::supervisor) id: WorkerId,
-    pub(in crate::supervisor) phase: Phase,
+    pub(in crate::supervisor) phase: MemberPhase,
     pub(in crate::supervisor) started: Instant,
-    /// When it last said anything.
-    pub(in crate::supervisor) heard: Instant,
-    /// It was killed, or, where it cannot be, given up.
-    pub(in crate::supervisor) is_killed: bool,
-    /// When it has served long enough.
-    pub(in crate::supervisor) retires: Option<Instant>,
+    /// When its last message came.
+    pub(super) last_message: Instant,
+    /// The worker was killed or, if it is a thread, given up.
+    pub(super) is_killed: bool,
+    /// When the worker has reached its maximum age.
+    pub(super) retires: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::supervisor) enum Phase {
+/// The phase that a worker is in.
+pub(in crate::supervisor) enum MemberPhase {
     Starting,
-    Ready { since: Instant },
-    Leaving { deadline: Instant },
+    Ready {
+        since: Instant,
+    },
+    /// With `None` the worker may drain for ever.
+    Leaving {
+        deadline: Option<Instant>,
+    },
 }
 
 #[derive(Debug)]
 pub(in crate::supervisor) struct Slot {
     pub(in crate::supervisor) number: u32,
     pub(in crate::supervisor) incumbent: Option<Member>,
-    pub(in crate::supervisor) successor: Option<Member>,
-    pub(in crate::supervisor) leaving: Vec<Member>,
-    pub(in crate::supervisor) backoff: Backoff,
-    pub(in crate::supervisor) start_at: Option<Instant>,
-    /// Since when nobody is ready here.
-    pub(in crate::supervisor) vacant_since: Instant,
-    /// Who of another slot serves the sockets of this one.
-    pub(in crate::supervisor) lent_to: Option<WorkerId>,
-    /// How many workers were started here.
-    pub(in crate::supervisor) starts: u64,
-    /// How many of them because another had died.
+    pub(super) successor: Option<Member>,
+    pub(super) leaving: Vec<Member>,
+    pub(super) backoff: Backoff,
+    pub(super) start_at: Option<Instant>,
+    /// Since when the slot has no ready worker, if it has none.
+    pub(super) vacant_since: Instant,
+    /// The worker of another slot that serves the sockets of this one.
+    pub(super) lent_to: Option<WorkerId>,
+    /// How many workers were started in this slot.
+    pub(super) starts: u64,
+    /// How many of them were started because another had died.
     pub(in crate::supervisor) restarts: u64,
-    /// Whether a worker was ever ready here: then it has its share of connections.
-    pub(in crate::supervisor) is_open: bool,
-    pub(in crate::supervisor) retiring: Option<Retiring>,
+    /// Whether a worker was ever ready here. From then on the slot gets a share of the new
+    /// connections.
+    pub(super) is_open: bool,
+    pub(super) retiring: Option<Retiring>,
 }
 
-/// A slot on its way out.
+/// The state of a slot that is being retired.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::supervisor) struct Retiring {
-    /// When to look at its queues again.
-    pub(in crate::supervisor) look_at: Instant,
-    /// Since when nothing waits in them.
-    pub(in crate::supervisor) quiet_since: Option<Instant>,
-    /// Its workers were told to drain.
-    pub(in crate::supervisor) is_drained: bool,
+pub(super) struct Retiring {
+    /// When to check its queues again.
+    pub(super) check_at: Instant,
+    /// Since when its queues have been empty.
+    pub(super) quiet_since: Option<Instant>,
+    /// Its workers were asked to drain.
+    pub(super) is_drained: bool,
 }
 
-/// Where in its slot a worker is.
+/// The position of a worker in its slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::supervisor) enum Place {
+pub(super) enum MemberPosition {
     Incumbent,
     Successor,
     Leaving,
 }
 
 impl Member {
-    pub(in crate::supervisor) fn is_ready(&self) -> bool {
-        matches!(self.phase, Phase::Ready { .. }) && !self.is_killed
+    pub(super) fn is_ready(&self) -> bool {
+        matches!(self.phase, MemberPhase::Ready { .. }) && !self.is_killed
     }
 
-    /// How long it has served, if it ever did.
-    pub(in crate::supervisor) fn served(&self, now: Instant) -> Option<Duration> {
+    /// Returns how long the worker has served, if it is ready.
+    pub(super) fn served(&self, now: Instant) -> Option<Duration> {
         match self.phase {
-            Phase::Ready { since } => Some(now.duration_since(since)),
-            Phase::Starting | Phase::Leaving { .. } => None,
+            MemberPhase::Ready { since } => Some(now.duration_since(since)),
+            MemberPhase::Starting | MemberPhase::Leaving { .. } => None,
         }
     }
 }
 
 impl Slot {
-    pub(in crate::supervisor) fn new(number: u32, now: Instant) -> Slot {
-        Slot {
+    pub(super) fn new(number: u32, now: Instant) -> Self {
+        Self {
             number,
             incumbent: None,
             successor: None,
@@ -118,36 +126,40 @@ impl Slot {
         }
     }
 
-    /// Whether its own worker serves.
-    pub(in crate::supervisor) fn is_served(&self) -> bool {
+    /// Returns whether the slot is served by its own worker.
+    pub(super) fn is_served(&self) -> bool {
         self.incumbent.as_ref().is_some_and(Member::is_ready)
     }
 
-    pub(in crate::supervisor) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.incumbent.is_none() && self.successor.is_none() && self.leaving.is_empty()
     }
 
-    pub(in crate::supervisor) fn members(&self) -> impl Iterator<Item = &Member> {
+    pub(super) fn members(&self) -> impl Iterator<Item = &Member> {
         self.incumbent
             .iter()
             .chain(&self.successor)
             .chain(&self.leaving)
     }
 
-    pub(in crate::supervisor) fn place(&self, id: WorkerId) -> Option<Place> {
+    pub(super) fn place(&self, id: WorkerId) -> Option<MemberPosition> {
         let is = |member: &Option<Member>| member.as_ref().is_some_and(|member| member.id == id);
         if is(&self.incumbent) {
-            Some(Place::Incumbent)
+            Some(MemberPosition::Incumbent)
         } else if is(&self.successor) {
-            Some(Place::Successor)
+            Some(MemberPosition::Successor)
         } else if self.leaving.iter().any(|member| member.id == id) {
-            Some(Place::Leaving)
+            Some(MemberPosition::Leaving)
         } else {
             None
         }
     }
 
-    pub(in crate::supervisor) fn member_mut(&mut self, id: WorkerId) -> Option<&mut Member> {
+    pub(super) fn member(&self, id: WorkerId) -> Option<&Member> {
+        self.members().find(|member| member.id == id)
+    }
+
+    pub(super) fn member_mut(&mut self, id: WorkerId) -> Option<&mut Member> {
         self.incumbent
             .iter_mut()
             .chain(&mut self.successor)
@@ -155,10 +167,10 @@ impl Slot {
             .find(|member| member.id == id)
     }
 
-    /// What `status` says of it: the worker that matters, and how it is.
+    /// Returns what `status` shows for this slot: one of its workers, and the state.
     pub(in crate::supervisor) fn state(&self) -> (Option<&Member>, WorkerState) {
         match &self.incumbent {
-            Some(member) if matches!(member.phase, Phase::Starting) => {
+            Some(member) if matches!(member.phase, MemberPhase::Starting) => {
                 (Some(member), WorkerState::Starting)
             }
             Some(member) => (Some(member), WorkerState::Ready),

@@ -1,5 +1,5 @@
-//! The fleet in a world that is made up: workers that end when they like, a clock
-//! that jumps, queues that fill. What has to hold is checked after every step.
+//! The fleet in a simulated world: workers that end at any time, a clock that jumps, queues
+//! that fill. The invariants are checked after every step.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::*;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// What may happen. A number picks one of those that there are.
+/// An event. A `usize` picks one of the processes that exist.
 #[derive(Debug, Clone)]
 enum Step {
     Ready(usize),
@@ -29,7 +29,7 @@ enum Step {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum ProcessState {
     Starting,
     Ready,
     Draining,
@@ -38,7 +38,7 @@ enum State {
 #[derive(Debug)]
 struct Process {
     slot: u32,
-    state: State,
+    state: ProcessState,
     is_killed: bool,
 }
 
@@ -46,7 +46,7 @@ struct World {
     fleet: Fleet,
     now: Instant,
     processes: BTreeMap<WorkerId, Process>,
-    /// Until when each slot must not be started again.
+    /// The time before which each slot must not be started again.
     waits: BTreeMap<u32, Instant>,
     starts: BTreeMap<u32, u64>,
     loans: BTreeMap<u32, WorkerId>,
@@ -67,17 +67,20 @@ fn settings(can_kill: bool) -> Settings {
         drain: 1000 * MILLISECOND,
         heartbeat: Some(400 * MILLISECOND),
         startup: 2000 * MILLISECOND,
-        restarts: Restarts::new().most(2).period(1000 * MILLISECOND).boots(4),
+        restarts: Restarts::new()
+            .max_immediate(2)
+            .period(1000 * MILLISECOND)
+            .max_failed_starts(4),
         max_age: None,
         can_kill,
     }
 }
 
 impl World {
-    fn new(settings: Settings, count: u32) -> World {
+    fn new(settings: Settings, count: u32) -> Self {
         let now = Instant::now();
-        let boots = settings.restarts.boots;
-        let mut world = World {
+        let boots = settings.restarts.max_failed_starts;
+        let mut world = Self {
             fleet: Fleet::new(settings, count, Rng::with_seed(3), now),
             now,
             processes: BTreeMap::new(),
@@ -99,8 +102,8 @@ impl World {
         world
     }
 
-    /// A world in which all workers are ready.
-    fn serving(count: u32) -> World {
+    /// Creates a world in which all workers are ready.
+    fn serving(count: u32) -> Self {
         let mut world = World::new(settings(true), count);
         for slot in 0..count {
             world.ready(world.of(slot));
@@ -108,7 +111,7 @@ impl World {
         world
     }
 
-    /// The newest worker of a slot.
+    /// Returns the newest worker of a slot.
     fn of(&self, slot: u32) -> WorkerId {
         let mut ids = self.processes.iter().rev();
         let found = ids.find(|(_, process)| process.slot == slot);
@@ -134,7 +137,7 @@ impl World {
             }
             Step::Draining(number) => {
                 if let Some(id) = self.pick(number) {
-                    self.processes.get_mut(&id).unwrap().state = State::Draining;
+                    self.processes.get_mut(&id).unwrap().state = ProcessState::Draining;
                     self.fleet.draining(id, self.now);
                 }
             }
@@ -172,8 +175,8 @@ impl World {
         let process = self.processes.get_mut(&id).unwrap();
         let can_kill = self.fleet.settings.can_kill;
         process.is_killed &= can_kill;
-        if process.state == State::Starting && !process.is_killed {
-            process.state = State::Ready;
+        if process.state == ProcessState::Starting && !process.is_killed {
+            process.state = ProcessState::Ready;
             self.was_ready = true;
         }
         self.fleet.ready(id, self.now);
@@ -182,7 +185,7 @@ impl World {
 
     fn end(&mut self, id: WorkerId) {
         let process = self.processes.remove(&id).unwrap();
-        if process.state == State::Starting && !self.was_ready && !self.fleet.is_stopping() {
+        if process.state == ProcessState::Starting && !self.was_ready && !self.fleet.is_stopping() {
             self.deaths_before_ready += 1;
         }
         self.loans.retain(|_, by| *by != id);
@@ -193,13 +196,13 @@ impl World {
     fn beat(&mut self) {
         let can_kill = self.fleet.settings.can_kill;
         for (&id, process) in &mut self.processes {
-            process.is_killed &= can_kill || process.state == State::Starting;
-            self.fleet.heard(id, self.now);
+            process.is_killed &= can_kill || process.state == ProcessState::Starting;
+            self.fleet.message_received(id, self.now);
         }
         self.act();
     }
 
-    /// Lets time pass, and the fleet do what is due when it is.
+    /// Advances the clock, and calls the fleet at each of its deadlines.
     fn run_until(&mut self, to: Instant) {
         while let Some(at) = self.fleet.next_deadline()
             && at <= to
@@ -211,7 +214,7 @@ impl World {
             let next = self.fleet.next_deadline();
             assert!(
                 next.is_none_or(|next| next > self.now),
-                "what is due stays due"
+                "a deadline that was handled is due again"
             );
         }
         self.now = self.now.max(to);
@@ -243,17 +246,17 @@ impl World {
                 *starts += 1;
                 let process = Process {
                     slot,
-                    state: State::Starting,
+                    state: ProcessState::Starting,
                     is_killed: false,
                 };
                 assert!(
                     self.processes.insert(id, process).is_none(),
-                    "an old number"
+                    "an id is used twice"
                 );
             }
             Action::Drain { id } => {
                 let process = self.processes.get_mut(&id).expect("it is there");
-                process.state = State::Draining;
+                process.state = ProcessState::Draining;
                 process.is_killed &= self.fleet.settings.can_kill;
                 self.loans.retain(|_, by| *by != id);
             }
@@ -264,7 +267,7 @@ impl World {
             Action::Abandon { id } => drop(self.processes.remove(&id).expect("it is there")),
             Action::Adopt { by, slot } => {
                 let lender = &self.processes[&by];
-                assert_eq!(lender.state, State::Ready);
+                assert_eq!(lender.state, ProcessState::Ready);
                 assert_ne!(lender.slot, slot);
                 assert!(slot < self.sockets);
                 assert_eq!(self.loans.insert(slot, by), None, "lent twice");
@@ -285,7 +288,7 @@ impl World {
                 assert!((1..=self.sockets).contains(&slots));
                 self.steered = slots;
             }
-            Action::LookAtQueue { slot } => {
+            Action::CheckQueue { slot } => {
                 let waiting = self.queues.get(&slot).copied().unwrap_or(0);
                 self.fleet.queue(slot, waiting, self.now);
             }
@@ -299,13 +302,17 @@ impl World {
                     0,
                     "a queue is lost"
                 );
-                assert!(!self.loans.contains_key(&slot), "somebody serves it");
+                assert!(!self.loans.contains_key(&slot), "it is still lent");
                 self.starts.remove(&slot);
                 self.waits.remove(&slot);
             }
             Action::Reloaded { pass, .. } => {
                 let answered = self.passes.insert(pass, true);
-                assert_eq!(answered, Some(false), "a pass that nobody waits for");
+                assert_eq!(
+                    answered,
+                    Some(false),
+                    "a pass that was not requested, or ended before"
+                );
             }
             Action::Scaled(result) => self.scaled.push(result),
             Action::Waits { slot, wait } => {
@@ -323,15 +330,27 @@ impl World {
                     .values()
                     .filter(|process| process.slot == slot.number)
             };
-            let staying = of_slot().filter(|process| process.state != State::Draining);
-            assert!(staying.count() <= 2, "a worker too many in {}", slot.number);
-            let serving =
-                of_slot().filter(|process| process.state == State::Ready && !process.is_killed);
-            assert!(serving.count() <= 1, "two serve in {}", slot.number);
+            let staying = of_slot().filter(|process| process.state != ProcessState::Draining);
+            assert!(
+                staying.count() <= 2,
+                "a worker too many in slot {}",
+                slot.number
+            );
+            let serving = of_slot()
+                .filter(|process| process.state == ProcessState::Ready && !process.is_killed);
+            assert!(
+                serving.count() <= 1,
+                "two workers serve slot {}",
+                slot.number
+            );
             assert_eq!(of_slot().count(), slot.members().count());
             if !self.fleet.is_stopping() && slot.retiring.is_none() {
                 let is_answered = slot.incumbent.is_some() || slot.start_at.is_some();
-                assert!(is_answered, "a death is not answered in {}", slot.number);
+                assert!(
+                    is_answered,
+                    "slot {} has neither a worker nor a start",
+                    slot.number
+                );
                 assert!(slot.successor.is_none() || slot.incumbent.is_some());
             }
             if slot.start_at.is_some()
@@ -341,7 +360,7 @@ impl World {
                     .iter()
                     .any(|other| other.is_served() && other.retiring.is_none())
             {
-                assert!(slot.lent_to.is_some(), "nobody serves {}", slot.number);
+                assert!(slot.lent_to.is_some(), "slot {} is not lent", slot.number);
             }
         }
         let gives_up = !self.was_ready && self.deaths_before_ready >= self.boots;
@@ -349,7 +368,7 @@ impl World {
         assert_eq!(
             self.fleet.is_stopping(),
             is_ending,
-            "it stops iff it has to"
+            "it stops if and only if it has to"
         );
         match &self.finished {
             Some(result) => {
@@ -385,10 +404,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 2 } else { pick(100, 500) }, failure_persistence: None, max_shrink_iters: 2000, ..ProptestConfig::default() })]
 
-    /// Whatever happens to workers in whatever order, the fleet keeps its invariants, and
-    /// comes to rest when it is left in peace.
+    /// After any events in any order the fleet keeps its invariants, and without further
+    /// events it comes to rest.
     #[test]
-    fn whatever_happens_the_invariants_hold(
+    fn the_invariants_hold_after_any_events(
         count in 1..5_u32,
         can_kill: bool,
         steps in steps(),
@@ -401,22 +420,22 @@ proptest! {
                 break;
             }
         }
-        // Left in peace, everything comes to rest.
+        // Without further events, everything comes to rest.
         let mut rounds = 0;
         while world.finished.is_none() {
             rounds += 1;
             prop_assert!(rounds < 10_000, "it does not come to rest");
             world.queues.clear();
             let killed = world.processes.iter().find(|(_, process)| process.is_killed && can_kill);
-            let starting = world.processes.iter().find(|(_, process)| process.state == State::Starting);
-            let draining = world.processes.iter().find(|(_, process)| process.state == State::Draining);
+            let starting = world.processes.iter().find(|(_, process)| process.state == ProcessState::Starting);
+            let draining = world.processes.iter().find(|(_, process)| process.state == ProcessState::Draining);
             if let Some((&id, _)) = killed.or(draining) {
                 world.end(id);
             } else if let Some((&id, _)) = starting {
                 world.ready(id);
             } else if world.fleet.slots().iter().any(|slot| !slot.is_served() || slot.retiring.is_some()) {
                 world.beat();
-                // Before it is silence.
+                // Less than the time of silence after which a worker is killed.
                 world.run_until(world.now + 50 * MILLISECOND);
                 world.beat();
             } else {
@@ -427,7 +446,7 @@ proptest! {
         if world.finished.is_none() {
             prop_assert_eq!(world.fleet.slots().len(), world.fleet.target() as usize);
             prop_assert_eq!(world.sockets, world.fleet.target());
-            prop_assert_eq!(world.steered, world.sockets, "some have no share");
+            prop_assert_eq!(world.steered, world.sockets, "a slot gets no connections");
             prop_assert!(world.loans.is_empty());
             prop_assert!(world.passes.values().all(|&answered| answered));
         }
@@ -459,7 +478,7 @@ fn a_slot_in_backoff_is_lent_until_its_worker_is_ready() {
 }
 
 #[test]
-fn a_loan_goes_to_another_when_its_holder_dies() {
+fn a_loan_moves_to_another_worker_when_its_holder_dies() {
     let mut world = World::serving(3);
     for _ in 0..2 {
         world.end(world.of(0));
@@ -474,19 +493,19 @@ fn a_loan_goes_to_another_when_its_holder_dies() {
 }
 
 #[test]
-fn silence_is_answered_by_a_kill() {
+fn a_silent_worker_is_killed() {
     let mut world = World::serving(2);
     let (stuck, other) = (world.of(0), world.of(1));
     for _ in 0..5 {
         world.run_until(world.now + 100 * MILLISECOND);
-        world.fleet.heard(other, world.now);
+        world.fleet.message_received(other, world.now);
     }
     assert!(world.processes[&stuck].is_killed);
     assert!(!world.processes[&other].is_killed);
 }
 
 #[test]
-fn a_master_that_was_stopped_kills_nobody_for_it() {
+fn a_master_that_was_stopped_for_a_while_kills_no_worker() {
     let mut world = World::serving(2);
     world.now += 60_000 * MILLISECOND;
     world.fleet.tick(world.now);
@@ -500,10 +519,16 @@ fn a_reload_goes_slot_by_slot_and_keeps_the_old_until_the_new_is_ready() {
     let old: Vec<_> = (0..3).map(|slot| world.of(slot)).collect();
     world.take(&Step::Reload);
     for slot in 0..3 {
-        assert_eq!(world.processes[&old[slot as usize]].state, State::Ready);
+        assert_eq!(
+            world.processes[&old[slot as usize]].state,
+            ProcessState::Ready
+        );
         assert_ne!(world.of(slot), old[slot as usize]);
         world.ready(world.of(slot));
-        assert_eq!(world.processes[&old[slot as usize]].state, State::Draining);
+        assert_eq!(
+            world.processes[&old[slot as usize]].state,
+            ProcessState::Draining
+        );
     }
     assert_eq!(world.passes.values().copied().collect::<Vec<_>>(), [true]);
 }
@@ -515,12 +540,12 @@ fn a_new_worker_that_fails_leaves_the_old_one_and_ends_the_reload() {
     world.take(&Step::Reload);
     world.end(world.of(0));
     assert_eq!(world.of(0), old);
-    assert_eq!(world.processes[&old].state, State::Ready);
+    assert_eq!(world.processes[&old].state, ProcessState::Ready);
     assert_eq!(world.passes.values().copied().collect::<Vec<_>>(), [true]);
 }
 
 #[test]
-fn reloads_asked_for_during_one_are_one_more() {
+fn reloads_requested_during_a_reload_become_one_more() {
     let mut world = World::serving(1);
     for _ in 0..5 {
         world.take(&Step::Reload);
@@ -535,7 +560,7 @@ fn reloads_asked_for_during_one_are_one_more() {
 }
 
 #[test]
-fn a_slot_that_goes_is_steered_away_from_drained_and_closed() {
+fn a_retired_slot_is_steered_away_from_drained_and_closed() {
     let mut world = World::serving(2);
     let last = world.of(1);
     world.queues.insert(1, 3);
@@ -545,14 +570,15 @@ fn a_slot_that_goes_is_steered_away_from_drained_and_closed() {
     world.beat();
     assert_eq!(
         world.processes[&last].state,
-        State::Ready,
+        ProcessState::Ready,
         "connections wait there"
     );
     world.queues.clear();
     world.run_until(world.now + 200 * MILLISECOND);
-    assert_eq!(world.processes[&last].state, State::Draining);
+    assert_eq!(world.processes[&last].state, ProcessState::Draining);
     world.beat();
-    // One came at the last moment: a sibling has it before the socket is closed.
+    // A connection came at the last moment: another worker accepts it before the socket is
+    // retired.
     world.queues.insert(1, 1);
     world.end(last);
     world.run_until(world.now + 200 * MILLISECOND);
@@ -565,7 +591,7 @@ fn a_slot_that_goes_is_steered_away_from_drained_and_closed() {
 }
 
 #[test]
-fn a_new_slot_has_its_share_when_its_worker_is_ready() {
+fn a_new_slot_gets_connections_when_its_worker_is_ready() {
     let mut world = World::serving(2);
     world.take(&Step::Scale(3));
     assert_eq!((world.sockets, world.steered), (3, 2));
@@ -597,21 +623,21 @@ fn the_first_stop_drains_and_the_second_kills() {
         world
             .processes
             .values()
-            .all(|process| process.state == State::Draining)
+            .all(|process| process.state == ProcessState::Draining)
     );
     assert!(world.processes.values().all(|process| !process.is_killed));
     world.take(&Step::Stop);
     assert!(world.processes.values().all(|process| process.is_killed));
 }
 
-/// The signal that comes to a master which drains by itself is the first of its kind.
+/// A signal to a master that drains because of a failure counts as the first stop.
 #[test]
 fn a_failure_drains_and_only_the_second_stop_kills() {
     let mut world = World::serving(2);
     world.is_stopped = true;
-    world.fleet.fail("told to fail", world.now);
+    world.fleet.fail("a failure", world.now);
     world.act();
-    let drain = |process: &Process| process.state == State::Draining && !process.is_killed;
+    let drain = |process: &Process| process.state == ProcessState::Draining && !process.is_killed;
     assert!(world.processes.values().all(drain));
     world.take(&Step::Stop);
     assert!(world.processes.values().all(drain));
@@ -621,21 +647,21 @@ fn a_failure_drains_and_only_the_second_stop_kills() {
         world.end(id);
         world.act();
     }
-    assert_eq!(world.finished, Some(Err("told to fail".to_owned())));
+    assert_eq!(world.finished, Some(Err("a failure".to_owned())));
 }
 
 #[test]
-fn who_drains_longer_than_allowed_is_killed() {
+fn a_worker_that_drains_longer_than_allowed_is_killed() {
     let mut world = World::serving(1);
     world.take(&Step::Stop);
     world.run_until(world.now + 1000 * MILLISECOND);
     assert!(!world.processes[&world.of(0)].is_killed);
-    world.run_until(world.now + LAST_WORDS);
+    world.run_until(world.now + GRACE);
     assert!(world.processes[&world.of(0)].is_killed);
 }
 
 #[test]
-fn a_stuck_thread_is_lent_and_taken_back_when_it_turns_again() {
+fn the_slot_of_a_stuck_thread_is_lent_until_the_thread_runs_again() {
     let mut world = World::new(settings(false), 2);
     for slot in 0..2 {
         world.ready(world.of(slot));
@@ -643,16 +669,16 @@ fn a_stuck_thread_is_lent_and_taken_back_when_it_turns_again() {
     let (stuck, other) = (world.of(0), world.of(1));
     for _ in 0..5 {
         world.run_until(world.now + 100 * MILLISECOND);
-        world.fleet.heard(other, world.now);
+        world.fleet.message_received(other, world.now);
     }
     assert_eq!(world.loans.get(&0), Some(&other));
-    world.fleet.heard(stuck, world.now);
+    world.fleet.message_received(stuck, world.now);
     world.act();
     assert!(world.loans.is_empty());
 }
 
 #[test]
-fn an_old_worker_is_replaced_as_by_a_reload() {
+fn a_worker_of_the_maximum_age_is_replaced_as_in_a_reload() {
     let mut aging = settings(true);
     aging.max_age = Some(300 * MILLISECOND);
     let mut world = World::new(aging, 1);
@@ -660,7 +686,54 @@ fn an_old_worker_is_replaced_as_by_a_reload() {
     world.ready(old);
     world.run_until(world.now + 300 * MILLISECOND);
     assert_ne!(world.of(0), old);
-    assert_eq!(world.processes[&old].state, State::Ready);
+    assert_eq!(world.processes[&old].state, ProcessState::Ready);
     world.ready(world.of(0));
-    assert_eq!(world.processes[&old].state, State::Draining);
+    assert_eq!(world.processes[&old].state, ProcessState::Draining);
+}
+
+/// A drain without a deadline got one that lay in the past, so the worker was killed at
+/// once.
+#[test]
+fn a_worker_that_drains_without_a_deadline_is_not_killed() {
+    let mut settings = settings(true);
+    settings.drain = Duration::MAX;
+    let mut world = World::new(settings, 1);
+    let worker = world.of(0);
+    world.ready(worker);
+    world.take(&Step::Stop);
+    assert_eq!(world.fleet.next_deadline(), None);
+    world.fleet.tick(world.now + 3_600_000 * MILLISECOND);
+    world.act();
+    assert!(!world.processes[&worker].is_killed);
+}
+
+/// The user can set each of these times, and some overflowed when they were added to the
+/// time of the clock.
+#[test]
+fn the_longest_times_do_not_overflow() {
+    let mut endless = settings(true);
+    endless.drain = Duration::MAX;
+    endless.heartbeat = Some(Duration::MAX);
+    endless.startup = Duration::MAX;
+    endless.restarts = Restarts::new()
+        .max_immediate(0)
+        .period(Duration::MAX)
+        .min_wait(Duration::MAX)
+        .max_wait(Duration::MAX)
+        .stable(Duration::MAX);
+    endless.max_age = Some(300 * MILLISECOND);
+    let mut world = World::new(endless.clone(), 2);
+    let old = world.of(0);
+    world.ready(old);
+    world.ready(world.of(1));
+    world.run_until(world.now + 300 * MILLISECOND);
+    assert_ne!(world.of(0), old, "it is old enough to be replaced");
+    world.end(world.of(1));
+    assert!(world.waits[&1] > world.now);
+    world.take(&Step::Stop);
+
+    endless.max_age = Some(Duration::MAX);
+    let mut world = World::new(endless, 1);
+    world.ready(world.of(0));
+    assert_eq!(world.fleet.next_deadline(), None);
 }

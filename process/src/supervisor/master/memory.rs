@@ -1,21 +1,21 @@
-//! Workers that have too much memory are replaced.
+//! Replaces workers that have too much memory.
 
 use std::io;
 use std::time::Duration;
 
 use coreloop_runtime::time::Instant;
 
-use super::{Hand, Master};
+use super::{Master, WorkerHandle};
 use crate::worker::Worker;
 
-/// How often the memory of workers is looked at, if it is limited.
+/// How often the memory of the workers is checked, if it is limited.
 pub(super) const MEMORY_PERIOD: Duration = Duration::from_secs(5);
 
 impl<F> Master<F>
 where
     F: AsyncFn(Worker) -> io::Result<()> + Send + Sync + 'static,
 {
-    pub(super) fn look_at_memory(&mut self) {
+    pub(super) fn check_memory(&mut self) {
         let now = Instant::now();
         let (Some(limit), Some(at)) = (self.options.max_memory, self.memory_at) else {
             return;
@@ -26,7 +26,11 @@ where
         self.memory_at = Some(now + MEMORY_PERIOD);
         let slots = self.fleet.slots().iter();
         let served = slots.filter_map(|slot| Some((slot.number, slot.incumbent.as_ref()?.id)));
-        let pid = |id| self.workers.get(&id).and_then(|hand: &Hand| hand.pid);
+        let pid = |id| {
+            self.workers
+                .get(&id)
+                .and_then(|worker: &WorkerHandle| worker.pid)
+        };
         let large: Vec<_> = served
             .filter(|&(_, id)| {
                 pid(id)
@@ -41,7 +45,7 @@ where
     }
 }
 
-/// How many bytes of memory a process has; `None` where the kernel does not tell.
+/// Returns how many bytes of memory a process has; `None` where that is not known.
 fn resident(pid: u32) -> Option<u64> {
     let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
     let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;

@@ -1,21 +1,20 @@
-//! [`Master`]: the loop that does what the [`Fleet`] decides, and tells it what
-//! happened.
+//! [`Master`], the loop that passes events to the [`Fleet`] and carries out its decisions.
 //!
-//! 1. Nothing here waits but the loop itself, for happenings, requests and the
-//!    fleet's next deadline. So it sleeps when nothing is due.
-//! 2. Happenings are taken before time passes: a beat that came counts, however late
+//! 1. Only the loop in `serve` waits: for events, requests and the next deadline. So it
+//!    sleeps when nothing is due.
+//! 2. Events are handled before deadlines: a heartbeat that has come counts, however late
 //!    it is read.
-//! 3. The sockets are closed by nothing but the end of the master and `Close`.
+//! 3. Only the end of the master closes the sockets.
 
-mod acting;
+mod actions;
+mod external;
+mod launcher;
+mod master_event;
 mod memory;
 mod output;
-mod outside;
 mod pid_file;
-mod reap;
+mod reaper;
 mod requests;
-mod spawn;
-mod watch;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -28,7 +27,7 @@ use std::time::Duration;
 
 use coreloop_runtime::Runtime;
 use coreloop_runtime::runtime::Builder;
-use coreloop_runtime::task::{JoinHandle, JoinSet, spawn, yield_now};
+use coreloop_runtime::task::{JoinHandle, JoinSet, yield_now};
 use coreloop_runtime::time::{Instant, sleep_until, timeout};
 use coreloop_sync::{mpsc, oneshot};
 use fastrand::Rng;
@@ -38,35 +37,37 @@ use super::fleet::{Fleet, Settings, WorkerId};
 use super::program::Program;
 use super::request::Request;
 use super::upgrade::Inheritance;
-use super::workers::{Kind, WorkerOutput};
+use super::workers::{WorkerKind, WorkerOutput};
 use crate::channel::{Sender, SocketKind, ToMaster};
-use crate::sockets::{Bound, Handshakes};
+use crate::sockets::{Handshakes, SocketGroup};
+use crate::sys;
 use crate::worker::Worker;
+use external::External;
+use launcher::Launcher;
+use master_event::{EventSender, MasterEvent};
 use memory::MEMORY_PERIOD;
 use output::Sink;
-use outside::Outside;
-use reap::Killer;
-use spawn::Launcher;
-use watch::{Happening, Happenings};
+use reaper::Killer;
 
-/// How long the output of workers that have ended may still come.
-const LAST_OUTPUT: Duration = Duration::from_millis(200);
+/// How long the master waits at its end for the output of workers that have ended.
+const OUTPUT_GRACE: Duration = Duration::from_millis(200);
 
-/// Peers that take longer for a handshake lose it when the socket is closed that
-/// they began it with. It takes a round trip; one that is never finished, a minute.
-const LONGEST_HANDSHAKE: Duration = Duration::from_secs(3);
+/// How long a handshake with a slot that is retired is waited for. A handshake takes a round
+/// trip; one that is never completed would take a minute. A peer that takes longer may
+/// lose its connection.
+const MAX_HANDSHAKE: Duration = Duration::from_secs(3);
 
-/// Where to say what came of a request.
+/// Where to send the result of a request.
 type Reply = oneshot::Sender<Result<(), String>>;
 
-/// What the user has called for all that happens.
-pub(super) type Hook = Box<dyn Fn(&Event)>;
+/// The user's hook, which is called with each event.
+pub(super) type EventHook = Box<dyn Fn(&Event)>;
 
-/// What the builder gathered.
+/// The options that the builder has collected.
 pub(super) struct Options {
     pub(super) program: Program,
     pub(super) name: String,
-    pub(super) kind: Kind,
+    pub(super) kind: WorkerKind,
     pub(super) count: u32,
     pub(super) is_pinned: bool,
     pub(super) settings: Settings,
@@ -74,15 +75,15 @@ pub(super) struct Options {
     pub(super) control: Option<PathBuf>,
     pub(super) pid_file: Option<PathBuf>,
     pub(super) output: WorkerOutput,
-    pub(super) on_event: Option<Hook>,
-    /// Of the workers.
+    pub(super) on_event: Option<EventHook>,
+    /// The builder of the workers' runtimes.
     pub(super) runtime: fn() -> Builder,
 }
 
-/// Supervises until all workers have ended.
+/// Runs the master until all workers have ended.
 pub(super) fn run<F>(
     options: Options,
-    bounds: Vec<Bound>,
+    groups: Vec<SocketGroup>,
     inheritance: Option<Inheritance>,
     function: F,
 ) -> io::Result<()>
@@ -91,57 +92,58 @@ where
 {
     let runtime = Runtime::new()?;
     let result = runtime.block_on(async {
-        let mut master = Master::new(options, bounds, inheritance, function)?;
+        let mut master = Master::new(options, groups, inheritance, function)?;
         let result = master.serve().await;
         if let Err(error) = &result {
-            master.outside.failed(error);
+            master.external.failed(error);
         }
         master.finish().await;
         result
     });
-    // What is left are tasks that wait for requests.
+    // The tasks that are left wait for requests, and are dropped.
     drop(runtime);
     result
 }
 
 struct Master<F> {
     options: Options,
-    bounds: Vec<Bound>,
+    groups: Vec<SocketGroup>,
     launcher: Launcher<F>,
     fleet: Fleet,
-    workers: HashMap<WorkerId, Hand>,
+    workers: HashMap<WorkerId, WorkerHandle>,
     /// The cores that this process may use.
     cores: Vec<u32>,
     started: Instant,
-    happenings: mpsc::UnboundedReceiver<Happening>,
-    happens: Happenings,
+    events: mpsc::UnboundedReceiver<MasterEvent>,
+    event_sender: EventSender,
     requests: mpsc::Receiver<Request>,
-    /// Who waits for which pass of a reload.
+    /// The requests to reload, each with the number of the pass that it waits for.
     reloads: Vec<(u64, Reply)>,
     scales: Vec<Reply>,
     memory_at: Option<Instant>,
-    /// Those that were under way when connections were last steered away from slots.
+    /// The handshakes that were in progress when connections were last steered away from a
+    /// slot.
     handshakes: Vec<Handshakes>,
     handshakes_until: Instant,
     outputs: JoinSet<io::Result<()>>,
     stdout: Option<Rc<Sink>>,
     stderr: Rc<Sink>,
-    outside: Outside,
-    /// The attempt at an upgrade that is under way, and who waits for it.
+    external: External,
+    /// The attempt at an upgrade that is in progress, and where to send its result.
     upgrade: Option<(JoinHandle<()>, Reply)>,
 }
 
-/// What the master has of a worker that was started.
+/// The master's handle to a worker that was started.
 #[derive(Debug)]
-struct Hand {
+struct WorkerHandle {
     slot: u32,
     pid: Option<u32>,
     started: Instant,
     sender: Sender,
     killer: Option<Killer>,
-    /// What its function returned.
+    /// The error that its function returned, or its panic.
     failure: Option<String>,
-    was_told_to_end: bool,
+    drain_was_sent: bool,
 }
 
 impl<F> Master<F>
@@ -150,33 +152,33 @@ where
 {
     fn new(
         options: Options,
-        mut bounds: Vec<Bound>,
+        mut groups: Vec<SocketGroup>,
         inheritance: Option<Inheritance>,
         function: F,
-    ) -> io::Result<Master<F>> {
-        // A successor begins with the slots of the old master: what it changed before it
-        // serves would be lost if it never did.
-        let held = inheritance.as_ref().and_then(|_| slots_of(&bounds));
+    ) -> io::Result<Self> {
+        // A successor begins with the slots of the old master: connections to slots that it
+        // added or retired before it serves would be lost if it never served.
+        let held = inheritance.as_ref().and_then(|_| slots_of(&groups));
         let count = held.unwrap_or(options.count);
-        for bound in &mut bounds {
-            bound.grow(count)?;
+        for group in &mut groups {
+            group.grow(count)?;
         }
         let program = options.program.clone();
         let launcher = Launcher::new(&options, program, function);
-        let (happens, happenings) = mpsc::unbounded_channel();
+        let (event_sender, events) = mpsc::unbounded_channel();
         let (requests_in, requests) = mpsc::channel(16);
-        let outside = Outside::new(&options, inheritance, requests_in)?;
+        let external = External::new(&options, inheritance, requests_in)?;
         let is_prefixed =
-            options.kind == Kind::Processes && options.output == WorkerOutput::Prefixed;
+            options.kind == WorkerKind::Processes && options.output == WorkerOutput::Prefixed;
         let stdout = is_prefixed
             .then(|| Sink::new("stdout", io::stdout))
             .transpose()?;
         let now = Instant::now();
         let settings = options.settings.clone();
         let fleet = Fleet::new(settings, count, Rng::new(), now);
-        Ok(Master {
+        Ok(Self {
             cores: if options.is_pinned {
-                cores()
+                sys::allowed_cores()
             } else {
                 Vec::new()
             },
@@ -187,115 +189,115 @@ where
             fleet,
             workers: HashMap::new(),
             started: now,
-            happenings,
-            happens,
+            events,
+            event_sender,
             requests,
             reloads: Vec::new(),
             scales: Vec::new(),
             outputs: JoinSet::new(),
             stdout,
             stderr: Sink::new("stderr", io::stderr)?,
-            outside,
+            external,
             upgrade: None,
             options,
-            bounds,
+            groups,
         })
     }
 
     async fn serve(&mut self) -> io::Result<()> {
-        for (index, bound) in self.bounds.iter().enumerate() {
-            let address = bound.to_string();
+        for (index, group) in self.groups.iter().enumerate() {
+            let address = group.to_string();
             self.report(&Event::Listening { index, address });
         }
         loop {
-            if let Some(result) = self.act() {
+            if let Some(result) = self.run_actions() {
                 return result.map_err(io::Error::other);
             }
             let deadline = self.fleet.next_deadline();
-            let others = self.memory_at.into_iter().chain(self.outside.deadline());
+            let others = self.memory_at.into_iter().chain(self.external.deadline());
             let deadline = others.chain(deadline).min();
             coreloop_runtime::select! {
                 biased;
-                Some(happening) = self.happenings.recv() => self.happened(happening),
-                Some(request) = self.requests.recv() => self.requested(request),
+                Some(event) = self.events.recv() => self.handle_event(event),
+                Some(request) = self.requests.recv() => self.handle_request(request),
                 () = until(deadline) => {
-                    // Invariant 2: whatever can be read is read.
+                    // Invariant 2: all messages that can be read are read first.
                     yield_now().await;
-                    while let Ok(happening) = self.happenings.try_recv() {
-                        self.happened(happening);
+                    while let Ok(event) = self.events.try_recv() {
+                        self.handle_event(event);
                     }
-                    self.look_at_memory();
+                    self.check_memory();
                     let now = Instant::now();
-                    self.outside.tick(now);
+                    self.external.tick(now);
                     self.fleet.tick(now);
                 }
             }
         }
     }
 
-    fn happened(&mut self, happening: Happening) {
+    fn handle_event(&mut self, event: MasterEvent) {
         let now = Instant::now();
-        match happening {
-            Happening::Said(id, message) => {
-                self.said(id, message, now);
+        match event {
+            MasterEvent::Received(id, message) => {
+                self.received(id, message, now);
                 if self.fleet.is_ready() {
-                    match self.outside.announce(&self.options) {
-                        Ok(true) => self.begin_with(self.options.count),
+                    match self.external.announce(&self.options) {
+                        Ok(true) => self.scale_to_configured(self.options.count),
                         Ok(false) => {}
-                        // What its workers have accepted is finished first.
+                        // Not returned at once: the workers finish what they have accepted.
                         Err(error) => {
-                            self.outside.failed(&error);
+                            self.external.failed(&error);
                             self.fleet.fail(&error.to_string(), now);
                         }
                     }
                 }
             }
-            Happening::Ended(id, how) => self.ended(id, how, now),
-            Happening::Upgraded(result) => self.upgraded(result),
+            MasterEvent::Ended(id, how) => self.worker_ended(id, how, now),
+            MasterEvent::Upgraded(result) => self.upgraded(result),
         }
-        // Those that are over.
+        // Removes the forwarding tasks that have finished.
         while self.outputs.try_join_next().is_some() {}
     }
 
-    /// Goes on from the slots that an old master had.
-    fn begin_with(&mut self, count: u32) {
+    /// Scales from the number of slots that an old master had to the configured number.
+    fn scale_to_configured(&mut self, count: u32) {
         if self.fleet.target() != count {
             self.fleet.scale(count, Instant::now());
         }
     }
 
-    fn said(&mut self, id: WorkerId, message: ToMaster, now: Instant) {
-        let Some(hand) = self.workers.get_mut(&id) else {
+    fn received(&mut self, id: WorkerId, message: ToMaster, now: Instant) {
+        let Some(worker) = self.workers.get_mut(&id) else {
             return;
         };
         match message {
             ToMaster::Ready => {
-                let (slot, pid) = (hand.slot, hand.pid);
-                let after = now.duration_since(hand.started);
+                let (slot, pid) = (worker.slot, worker.pid);
+                let after = now.duration_since(worker.started);
                 self.report(&Event::Ready { slot, pid, after });
                 self.fleet.ready(id, now);
             }
-            ToMaster::Beat => self.fleet.heard(id, now),
+            ToMaster::Heartbeat => self.fleet.message_received(id, now),
             ToMaster::Draining => self.fleet.draining(id, now),
-            ToMaster::Failed { error } => hand.failure = Some(error),
+            ToMaster::Failed { error } => worker.failure = Some(error),
         }
     }
 
-    fn ended(&mut self, id: WorkerId, how: String, now: Instant) {
-        let Some(hand) = self.workers.remove(&id) else {
+    fn worker_ended(&mut self, id: WorkerId, how: String, now: Instant) {
+        let Some(worker) = self.workers.remove(&id) else {
             return;
         };
-        let how = match hand.failure {
+        let how = match worker.failure {
             Some(error) if error.starts_with("panicked") => error,
             Some(error) => format!("failed: {error}"),
             None => how,
         };
         self.fleet.ended(id, &how, now);
         self.report(&Event::Ended {
-            slot: hand.slot,
-            pid: hand.pid,
+            slot: worker.slot,
+            pid: worker.pid,
             how,
-            expected: hand.was_told_to_end,
+            expected: worker.drain_was_sent,
         });
     }
 
@@ -305,20 +307,20 @@ where
             self.stderr.write(line.into_bytes());
         }
         if let Some(on_event) = &self.options.on_event {
-            // The workers are not to end for it; the panic hook has said what it was.
+            // A panic of the hook must not end the workers. The panic hook has reported it.
             drop(catch_unwind(AssertUnwindSafe(|| on_event(event))));
         }
     }
 
-    /// Lets go of everything in good order.
+    /// Ends the master: waits for the last output, and removes its files.
     async fn finish(mut self) {
         let rest = async { while self.outputs.join_next().await.is_some() {} };
-        if timeout(LAST_OUTPUT, rest).await.is_err() {
-            // A child of a worker keeps its pipe, perhaps for ever.
+        if timeout(OUTPUT_GRACE, rest).await.is_err() {
+            // A child of a worker holds its pipe open, perhaps for ever.
             self.outputs.abort_all();
             while self.outputs.join_next().await.is_some() {}
         }
-        self.outside.finish(&self.bounds);
+        self.external.finish(&self.groups);
         for sink in self.stdout.into_iter().chain([self.stderr]) {
             if let Some(sink) = Rc::into_inner(sink) {
                 sink.finish();
@@ -333,13 +335,13 @@ impl<F> fmt::Debug for Master<F> {
     }
 }
 
-/// How many slots there are sockets for, if each slot has its own.
-fn slots_of(bounds: &[Bound]) -> Option<u32> {
-    let per_slot = |bound: &&Bound| matches!(bound.kind(), SocketKind::Tcp | SocketKind::Udp);
-    let counts = bounds
+/// Returns how many slots there are sockets for, if each slot has its own socket.
+fn slots_of(groups: &[SocketGroup]) -> Option<u32> {
+    let per_slot = |group: &&SocketGroup| matches!(group.kind(), SocketKind::Tcp | SocketKind::Udp);
+    let counts = groups
         .iter()
         .filter(per_slot)
-        .map(|bound| bound.sockets().count());
+        .map(|group| group.sockets().count());
     counts.max().and_then(|count| u32::try_from(count).ok())
 }
 
@@ -348,20 +350,4 @@ async fn until(deadline: Option<Instant>) {
         Some(deadline) => sleep_until(deadline).await,
         None => pending().await,
     }
-}
-
-#[cfg(target_os = "linux")]
-fn cores() -> Vec<u32> {
-    use rustix::thread::{CpuSet, sched_getaffinity};
-
-    let Ok(allowed) = sched_getaffinity(None) else {
-        return Vec::new();
-    };
-    let cores = (0..CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core));
-    cores.filter_map(|core| u32::try_from(core).ok()).collect()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn cores() -> Vec<u32> {
-    Vec::new()
 }

@@ -1,10 +1,10 @@
-//! The output of workers and the reports of the master: [`Sink`], a thread that
-//! writes to the standard output or error, and [`forward`], a task that reads a
-//! worker's.
+//! The output of the workers and the reports of the master: [`Sink`], a queue with a thread
+//! that writes to the standard output or error, and [`forward`], a task that reads the
+//! output of a worker.
 //!
-//! 1. The loop never waits for whoever reads the master's output: a thread does.
-//! 2. A worker never waits for it either: what finds the queue full is lost, and
-//!    the number of lines that were is written when there is room again.
+//! 1. The loop never waits until the master's output is read: the thread does.
+//! 2. Nor does a worker: lines that find the queue full are lost, and their number is
+//!    written when there is room again.
 //! 3. A line is written in one piece.
 
 use std::cell::Cell;
@@ -18,31 +18,31 @@ use std::time::Duration;
 use coreloop_runtime::io::Async;
 use rustix::io::ioctl_fionbio;
 
-/// A longer line is broken.
-const LONGEST_LINE: usize = 16 << 10;
+/// The maximum length of a line. A longer one is broken.
+const MAX_LINE: usize = 16 << 10;
 
-/// How many pieces wait to be written; each is what one read gave.
-const WAITING: usize = 512;
+/// How many pieces can wait to be written. A piece has the lines of one read.
+const QUEUE_LENGTH: usize = 512;
 
-/// How long the end of the program waits for the last of them.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long the end of the program waits until the queue is written.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The queue in front of a thread that writes.
 #[derive(Debug)]
 pub(super) struct Sink {
     pieces: SyncSender<Vec<u8>>,
-    /// Disconnected when all is written.
+    /// Disconnected when everything is written.
     written: Receiver<()>,
     lost: Cell<u64>,
 }
 
 impl Sink {
-    /// Starts a thread that writes to what `open` gives.
+    /// Starts a thread that writes to the writer that `open` returns.
     pub(super) fn new<W: Write>(
         name: &str,
         open: impl FnOnce() -> W + Send + 'static,
-    ) -> io::Result<Rc<Sink>> {
-        let (pieces, queue) = sync_channel::<Vec<u8>>(WAITING);
+    ) -> io::Result<Rc<Self>> {
+        let (pieces, queue) = sync_channel::<Vec<u8>>(QUEUE_LENGTH);
         let (done, written) = sync_channel(0);
         thread::Builder::new()
             .name(name.to_owned())
@@ -50,19 +50,19 @@ impl Sink {
                 let _done: SyncSender<()> = done;
                 let mut writer = open();
                 for piece in queue {
-                    // Nobody is left to hear of it.
+                    // An error could be reported nowhere else.
                     let _ = writer.write_all(&piece);
                     let _ = writer.flush();
                 }
             })?;
-        Ok(Rc::new(Sink {
+        Ok(Rc::new(Self {
             pieces,
             written,
             lost: Cell::new(0),
         }))
     }
 
-    /// Has whole lines written.
+    /// Queues whole lines to be written.
     pub(super) fn write(&self, lines: Vec<u8>) {
         let count = lines.iter().filter(|&&byte| byte == b'\n').count() as u64;
         let lost = self.lost.take();
@@ -70,7 +70,7 @@ impl Sink {
             lines
         } else {
             let mut piece =
-                format!("[{lost} lines were lost here: nobody read them]\n").into_bytes();
+                format!("[{lost} lines were lost here: the output was not read]\n").into_bytes();
             piece.extend_from_slice(&lines);
             piece
         };
@@ -79,19 +79,19 @@ impl Sink {
         }
     }
 
-    /// Waits until all is written, but not for ever.
+    /// Waits until everything is written, for a limited time.
     pub(super) fn finish(self) {
         drop(self.pieces);
-        let _ = self.written.recv_timeout(PATIENCE);
+        let _ = self.written.recv_timeout(FINISH_TIMEOUT);
     }
 }
 
-/// Reads what a worker writes, and writes each line behind `prefix`.
+/// Reads the output of a worker, and writes each line after `prefix`.
 pub(super) async fn forward(from: OwnedFd, prefix: String, to: Rc<Sink>) -> io::Result<()> {
     ioctl_fionbio(&from, true)?;
     let from = Async::from_owned(from)?;
     let mut lines = Lines::new(prefix);
-    let mut buffer = vec![0; LONGEST_LINE];
+    let mut buffer = vec![0; MAX_LINE];
     loop {
         let read = from.read_with(|from| Ok(rustix::io::read(from, &mut buffer[..])?));
         let count = read.await?;
@@ -114,19 +114,19 @@ pub(super) async fn forward(from: OwnedFd, prefix: String, to: Rc<Sink>) -> io::
 #[derive(Debug)]
 struct Lines {
     prefix: Vec<u8>,
-    /// A line that has not ended.
+    /// The line that has not ended yet.
     begun: Vec<u8>,
 }
 
 impl Lines {
-    fn new(prefix: String) -> Lines {
-        Lines {
+    fn new(prefix: String) -> Self {
+        Self {
             prefix: prefix.into_bytes(),
             begun: Vec::new(),
         }
     }
 
-    /// Answers the lines that ended, with their prefixes.
+    /// Adds bytes, and returns the lines that have ended, with their prefixes.
     fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut whole = Vec::new();
         for part in bytes.split_inclusive(|&byte| byte == b'\n') {
@@ -134,8 +134,8 @@ impl Lines {
             if part.ends_with(b"\n") {
                 self.end_line(&mut whole);
             }
-            while self.begun.len() >= LONGEST_LINE {
-                let rest = self.begun.split_off(LONGEST_LINE);
+            while self.begun.len() >= MAX_LINE {
+                let rest = self.begun.split_off(MAX_LINE);
                 self.begun.push(b'\n');
                 self.end_line(&mut whole);
                 self.begun = rest;
@@ -144,7 +144,7 @@ impl Lines {
         whole
     }
 
-    /// Answers the line that will not end any more.
+    /// Returns the last line, if the output ended within it.
     fn finish(&mut self) -> Vec<u8> {
         let mut last = Vec::new();
         if !self.begun.is_empty() {
@@ -196,12 +196,12 @@ mod tests {
     #[test]
     fn a_long_line_is_broken_and_loses_nothing() {
         let mut lines = lines();
-        let text = vec![b'x'; 2 * LONGEST_LINE + 10];
+        let text = vec![b'x'; 2 * MAX_LINE + 10];
         let mut written = lines.push(&text);
         written.extend(lines.push(b"\n"));
         let pieces: Vec<_> = written.split(|&byte| byte == b'\n').collect();
         let lengths: Vec<_> = pieces.iter().map(|piece| piece.len()).collect();
-        assert_eq!(lengths, [LONGEST_LINE + 9, LONGEST_LINE + 9, 19, 0]);
+        assert_eq!(lengths, [MAX_LINE + 9, MAX_LINE + 9, 19, 0]);
         assert!(
             pieces[..3]
                 .iter()
@@ -209,7 +209,7 @@ mod tests {
         );
     }
 
-    /// Takes nothing before the lock is free.
+    /// A writer that waits until the lock is free.
     struct Stuck {
         written: Arc<Mutex<Vec<u8>>>,
         is_stuck: Arc<AtomicBool>,
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_is_stuck_costs_lines_and_is_told_how_many() {
+    fn lines_for_a_reader_that_is_stuck_are_lost_and_counted() {
         let written = Arc::new(Mutex::new(Vec::new()));
         let stuck = written.lock().unwrap();
         let is_stuck = Arc::new(AtomicBool::new(false));
@@ -236,10 +236,10 @@ mod tests {
             is_stuck: Arc::clone(&is_stuck),
         };
         let sink = Sink::new("test", move || writer).unwrap();
-        // The thread takes the first one from the queue, and then none.
+        // The thread takes the first line from the queue, and no other.
         sink.write(b"0\n".to_vec());
         wait_until(|| is_stuck.load(Ordering::Relaxed));
-        for line in 1..=WAITING + 100 {
+        for line in 1..=QUEUE_LENGTH + 100 {
             sink.write(format!("{line}\n").into_bytes());
         }
         assert_eq!(sink.lost.get(), 100);
@@ -251,6 +251,6 @@ mod tests {
         Rc::into_inner(sink).unwrap().finish();
         let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();
         assert!(written.starts_with("0\n1\n2\n"), "{written}");
-        assert!(written.contains(" lines were lost here: nobody read them]\nnext\n"));
+        assert!(written.contains(" lines were lost here: the output was not read]\nnext\n"));
     }
 }

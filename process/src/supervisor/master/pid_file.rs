@@ -1,23 +1,23 @@
-//! [`PidFile`]: the file that has the master's number.
+//! [`PidFile`], the file that holds the process id of the master.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf, absolute};
 use std::process;
 
-/// Removed when it is dropped, unless another master has written its own by then.
+/// A pid file. Dropping it removes the file, unless another master has replaced it.
 #[derive(Debug)]
 pub(super) struct PidFile(PathBuf);
 
 impl PidFile {
-    pub(super) fn create(path: &Path) -> io::Result<PidFile> {
-        // The program may change its directory later.
+    pub(super) fn create(path: &Path) -> io::Result<Self> {
+        // The program may change its working directory later.
         let path = absolute(path)?;
         write(&path)?;
-        Ok(PidFile(path))
+        Ok(Self(path))
     }
 
-    /// Writes it again, if another master has written its own meanwhile.
+    /// Writes the file again if another master has replaced it.
     pub(super) fn restore(&self) -> io::Result<()> {
         if self.is_held() {
             return Ok(());
@@ -25,7 +25,7 @@ impl PidFile {
         write(&self.0)
     }
 
-    /// Whether it still is what this process wrote.
+    /// Returns whether the file still is the one that this process wrote.
     fn is_held(&self) -> bool {
         fs::read_to_string(&self.0).is_ok_and(|content| content == text())
     }
@@ -34,13 +34,13 @@ impl PidFile {
 impl Drop for PidFile {
     fn drop(&mut self) {
         if self.is_held() {
-            // What stays names a process that is no more, as after a crash.
+            // A file that stays names a process that has ended, as after a crash.
             let _ = fs::remove_file(&self.0);
         }
     }
 }
 
-/// In one piece: who reads sees the one before or this.
+/// Writes the file atomically: a reader sees the old content or the new.
 fn write(path: &Path) -> io::Result<()> {
     let mut new = path.as_os_str().to_owned();
     new.push(format!(".{}", process::id()));

@@ -1,34 +1,34 @@
-//! What signals and the control socket ask for, and what they are answered.
+//! Handles the requests that come from signals and from the control socket.
 
 use std::io;
 
 use coreloop_runtime::task::spawn;
 use coreloop_runtime::time::Instant;
 
-use super::watch::Happening;
+use super::master_event::MasterEvent;
 use super::{Master, Reply};
 use crate::channel::Inherited;
-use crate::sockets::Bound;
+use crate::sockets::SocketGroup;
 use crate::supervisor::event::Event;
-use crate::supervisor::fleet::{LAST_WORDS, Member, Phase};
+use crate::supervisor::fleet::{GRACE, Member, MemberPhase};
 use crate::supervisor::request::{Count, Request, Status, WorkerState, WorkerStatus};
-use crate::supervisor::upgrade::{self, Bequest};
+use crate::supervisor::upgrade::{self, SocketTransfer};
 use crate::worker::Worker;
 
 impl<F> Master<F>
 where
     F: AsyncFn(Worker) -> io::Result<()> + Send + Sync + 'static,
 {
-    pub(super) fn requested(&mut self, request: Request) {
+    pub(super) fn handle_request(&mut self, request: Request) {
         let now = Instant::now();
         let is_stopping = self.fleet.is_stopping();
         match request {
-            // Who asked may have gone.
+            // The client may have disconnected.
             Request::Status(reply) => drop(reply.send(self.status(now))),
             Request::Stop => {
                 if !is_stopping {
                     self.report(&Event::Stopping);
-                    self.outside.stopping();
+                    self.external.stopping();
                 }
                 if let Some((attempt, _)) = self.upgrade.take() {
                     attempt.abort();
@@ -41,7 +41,7 @@ where
                 drop(reply.send(Err("the master is about to end".to_owned())));
             }
             Request::Reload(reply) => {
-                self.outside.reloading();
+                self.external.reloading();
                 let pass = self.fleet.reload(now);
                 self.reloads.push((pass, reply));
             }
@@ -53,7 +53,7 @@ where
                     Count::OneLess => target.saturating_sub(1),
                 };
                 if target == 0 {
-                    drop(reply.send(Err("there has to be one worker".to_owned())));
+                    drop(reply.send(Err("there must be at least one worker".to_owned())));
                     return;
                 }
                 self.scales.push(reply);
@@ -64,8 +64,8 @@ where
     }
 
     pub(super) fn reloaded(&mut self, pass: u64, result: &Result<(), String>) {
-        self.came_of_it(&Event::Reloaded(result.clone()));
-        self.outside.reloaded();
+        self.report_result(&Event::Reloaded(result.clone()));
+        self.external.reloaded();
         for (_, reply) in self.reloads.extract_if(.., |(of, _)| *of <= pass) {
             drop(reply.send(result.clone()));
         }
@@ -73,31 +73,31 @@ where
 
     pub(super) fn scaled(&mut self, result: &Result<(), String>) {
         let workers = self.fleet.target();
-        self.came_of_it(&Event::Scaled(result.clone().map(|()| workers)));
+        self.report_result(&Event::Scaled(result.clone().map(|()| workers)));
         for reply in self.scales.drain(..) {
             drop(reply.send(result.clone()));
         }
     }
 
-    /// Starts the program's file. This master serves on until that says it serves.
+    /// Starts the program's file as a new master. This master serves until the new one does.
     fn upgrade(&mut self, reply: Reply) {
         if self.upgrade.is_some() {
             drop(reply.send(Err("an upgrade is under way".to_owned())));
             return;
         }
-        self.outside.reloading();
-        let bequests: Vec<_> = self.bounds.iter().map(bequest).collect();
+        self.external.reloading();
+        let transfers: Vec<_> = self.groups.iter().map(transfer).collect();
         let settings = &self.options.settings;
-        let bounds = upgrade::Bounds {
+        let timeouts = upgrade::UpgradeTimeouts {
             startup: settings.startup,
-            drain: settings.drain.saturating_add(LAST_WORDS),
+            drain: settings.drain.saturating_add(GRACE),
         };
-        let attempt = upgrade::start(&self.options.program, &bequests, bounds);
-        let happens = self.happens.clone();
+        let attempt = upgrade::start(&self.options.program, &transfers, timeouts);
+        let events = self.event_sender.clone();
         let attempt = spawn(async move {
             let result = attempt.await.map(|successor| successor.pid);
             let result = result.map_err(|error| error.to_string());
-            drop(happens.send(Happening::Upgraded(result)));
+            drop(events.send(MasterEvent::Upgraded(result)));
         });
         self.upgrade = Some((attempt, reply));
     }
@@ -106,29 +106,29 @@ where
         let reply = self.upgrade.take().map(|(_, reply)| reply);
         let answer = match result {
             Ok(pid) => {
-                self.outside.replaced(pid);
+                self.external.upgraded_to(pid);
                 self.fleet.stop(Instant::now());
                 self.report(&Event::Upgraded(Ok(pid)));
                 Ok(())
             }
             Err(mut why) => {
-                if let Err(error) = self.outside.restore() {
-                    why = format!("{why}; and what it took is not taken back: {error}");
+                if let Err(error) = self.external.restore() {
+                    why = format!("{why}; and what it took over cannot be taken back: {error}");
                 }
-                self.came_of_it(&Event::Upgraded(Err(why.clone())));
-                self.outside.reloaded();
+                self.report_result(&Event::Upgraded(Err(why.clone())));
+                self.external.reloaded();
                 Err(why)
             }
         };
-        // Who asked finds all in its place.
+        // Answered last, so that the client finds everything in its place.
         if let Some(reply) = reply {
             drop(reply.send(answer));
         }
     }
 
-    /// Reports what came of a request, also to the service manager.
-    fn came_of_it(&self, event: &Event) {
-        self.outside.status(event);
+    /// Reports the result of a request, to the service manager too.
+    fn report_result(&self, event: &Event) {
+        self.external.status(event);
         self.report(event);
     }
 
@@ -137,8 +137,8 @@ where
             let (member, state) = slot.state();
             let pid = member.and_then(|member| self.workers.get(&member.id)?.pid);
             let since = |member: &Member| match member.phase {
-                Phase::Ready { since } => since,
-                Phase::Starting | Phase::Leaving { .. } => member.started,
+                MemberPhase::Ready { since } => since,
+                MemberPhase::Starting | MemberPhase::Leaving { .. } => member.started,
             };
             WorkerStatus {
                 slot: slot.number,
@@ -161,12 +161,12 @@ where
     }
 }
 
-fn bequest(bound: &Bound) -> Bequest<'_> {
-    Bequest {
+fn transfer(group: &SocketGroup) -> SocketTransfer<'_> {
+    SocketTransfer {
         inherited: Inherited {
-            address: bound.address().to_owned(),
-            kind: bound.kind(),
+            address: group.address().to_owned(),
+            kind: group.kind(),
         },
-        sockets: bound.sockets().collect(),
+        sockets: group.sockets().collect(),
     }
 }

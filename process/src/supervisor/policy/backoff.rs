@@ -1,4 +1,4 @@
-//! [`Backoff`]: how long one slot waits for its next worker.
+//! [`Backoff`], which decides how long a slot waits for its next worker.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,18 +8,21 @@ use fastrand::Rng;
 
 use super::Restarts;
 
-/// The deaths of one slot, as far as they count.
+/// The maximum wait, thirty years: unlike `Duration::MAX`, it can be added to the time.
+const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
+/// The deaths of one slot that still count.
 #[derive(Debug, Default)]
 pub(in crate::supervisor) struct Backoff {
-    /// Those of workers that had been ready, within the period.
+    /// The deaths within the period of workers that had been ready.
     deaths: VecDeque<Instant>,
-    /// How many waits there were since the slot was last stable.
+    /// How many starts have waited since the slot was last stable.
     waits: u32,
 }
 
 impl Backoff {
-    /// A worker died that had served for `served`, or was never ready. Answers how
-    /// long the next start waits.
+    /// Counts the death of a worker that had `served` for this time, or was never ready.
+    /// Returns how long the next start waits.
     pub(in crate::supervisor) fn died(
         &mut self,
         served: Option<Duration>,
@@ -38,18 +41,18 @@ impl Backoff {
                 self.deaths.pop_front();
             }
             self.deaths.push_back(now);
-            if self.deaths.len() <= restarts.most as usize {
+            if self.deaths.len() <= restarts.max_immediate as usize {
                 return Duration::ZERO;
             }
-            // Only as many are looked at, however fast they come.
+            // No more deaths are kept, however fast they come.
             self.deaths.pop_front();
         }
         let whole = restarts
-            .shortest
+            .min_wait
             .saturating_mul(2_u32.saturating_pow(self.waits))
-            .min(restarts.longest);
+            .min(restarts.max_wait);
         self.waits = self.waits.saturating_add(1);
-        whole.mul_f64(0.5 + random.f64() / 2.0)
+        whole.mul_f64(0.5 + random.f64() / 2.0).min(FOREVER)
     }
 }
 
@@ -60,7 +63,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn policy() -> Restarts {
-        Restarts::new().most(3).period(10 * SECOND)
+        Restarts::new().max_immediate(3).period(10 * SECOND)
     }
 
     fn between_half_and_all(wait: Duration, all: Duration) -> bool {
@@ -68,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_deaths_are_answered_at_once_and_the_next_waits() {
+    fn the_first_deaths_restart_at_once_and_the_next_waits() {
         let (mut backoff, mut random) = (Backoff::default(), Rng::with_seed(1));
         let mut now = Instant::now();
         for _ in 0..3 {
@@ -105,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stable_worker_makes_all_forgotten() {
+    fn a_stable_worker_resets_the_backoff() {
         let (mut backoff, mut random) = (Backoff::default(), Rng::with_seed(1));
         let now = Instant::now();
         for _ in 0..20 {

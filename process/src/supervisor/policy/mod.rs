@@ -1,15 +1,15 @@
-//! When a worker that died is started again: [`Restarts`] says it, [`Backoff`] keeps
-//! the score of one slot, [`Boots`] that of workers that never became ready.
+//! Decides when a worker that died is started again. [`Restarts`] is the policy, [`Backoff`]
+//! counts the deaths of one slot, and [`CrashLoop`] the workers that never became ready.
 //!
-//! 1. Nothing here has a clock: every decision is told the time.
+//! 1. Nothing here has a clock: the time is passed to every decision.
 //! 2. A worker that was ready is started again at once, unless its slot has had more
-//!    than [`Restarts::most`] deaths within [`Restarts::period`].
-//! 3. One that was not ready always waits.
+//!    than [`Restarts::max_immediate`] deaths within [`Restarts::period`].
+//! 3. After a worker that was not ready, the next start always waits.
 
 mod backoff;
-mod boots;
+mod crash_loop;
 mod restarts;
 
 pub(super) use backoff::Backoff;
-pub(super) use boots::Boots;
+pub(super) use crash_loop::CrashLoop;
 pub use restarts::Restarts;

@@ -1,22 +1,22 @@
-//! [`Restarts`]: how often and how soon.
+//! [`Restarts`], the policy by which workers are started again.
 
 use std::time::Duration;
 
-/// How often and how soon workers that died are started again.
+/// A policy for how often and how soon workers that died are started again.
 ///
-/// A worker that served and dies is replaced at once. If that happened to its slot
-/// more than [`most`](Restarts::most) times within [`period`](Restarts::period), or
-/// if it died before it was ready, the next start waits:
-/// [`shortest`](Restarts::shortest) at first, twice as long each time, never longer
-/// than [`longest`](Restarts::longest), and always somewhere between half of that
-/// and all of it, so that slots that fail together do not start together. A worker
-/// that serves for [`stable`](Restarts::stable) makes all that forgotten. Meanwhile
-/// a sibling serves the sockets of the slot.
+/// A worker that was ready and dies is replaced at once. If that has happened to its slot
+/// more than [`max_immediate`](Restarts::max_immediate) times within
+/// [`period`](Restarts::period), or if the worker died before it was ready, the next start
+/// waits: [`min_wait`](Restarts::min_wait) at first, then twice as long each time, up to
+/// [`max_wait`](Restarts::max_wait). The actual wait is a random part of that, between half
+/// and all, so that slots that fail together do not start together. Meanwhile another
+/// worker serves the sockets of the slot. Once a worker has served for
+/// [`stable`](Restarts::stable), earlier deaths are forgotten.
 ///
-/// Workers that die before they are ready have a budget of their own: after
-/// [`boots`](Restarts::boots) of them in a row, in a supervisor of which no worker
-/// was ever ready, [`run`](super::super::Supervisor::run) gives up and returns an
-/// error. Once one was ready it never gives up.
+/// If [`max_failed_starts`](Restarts::max_failed_starts) workers in a row die before they
+/// are ready, and no worker of the supervisor was ever ready,
+/// [`run`](super::super::Supervisor::run) gives up and returns an error. Once a worker was
+/// ready, it never gives up.
 ///
 /// # Examples
 ///
@@ -24,72 +24,99 @@ use std::time::Duration;
 /// use coreloop::process::Restarts;
 /// use std::time::Duration;
 ///
-/// let restarts = Restarts::new().most(20).longest(Duration::from_secs(5));
+/// let restarts = Restarts::new().max_immediate(20).max_wait(Duration::from_secs(5));
 /// # let _ = restarts;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct Restarts {
-    pub(in crate::supervisor) most: u32,
-    pub(in crate::supervisor) period: Duration,
-    pub(in crate::supervisor) shortest: Duration,
-    pub(in crate::supervisor) longest: Duration,
-    pub(in crate::supervisor) stable: Duration,
-    pub(in crate::supervisor) boots: u32,
+    pub(super) max_immediate: u32,
+    pub(super) period: Duration,
+    pub(super) min_wait: Duration,
+    pub(super) max_wait: Duration,
+    pub(super) stable: Duration,
+    pub(in crate::supervisor) max_failed_starts: u32,
 }
 
 impl Restarts {
-    /// Five in ten seconds; then 100 ms to 30 s; five before ready.
-    pub fn new() -> Restarts {
-        Restarts {
-            most: 5,
+    /// Creates the default policy: five immediate restarts in ten seconds, then waits from
+    /// 100 ms to 30 s; ten seconds until a worker is stable; five failed starts.
+    pub fn new() -> Self {
+        Self {
+            max_immediate: 5,
             period: Duration::from_secs(10),
-            shortest: Duration::from_millis(100),
-            longest: Duration::from_secs(30),
+            min_wait: Duration::from_millis(100),
+            max_wait: Duration::from_secs(30),
             stable: Duration::from_secs(10),
-            boots: 5,
+            max_failed_starts: 5,
         }
     }
 
-    /// How many deaths within the period are answered at once. Zero: none.
-    pub fn most(mut self, deaths: u32) -> Restarts {
-        self.most = deaths;
+    /// Sets the maximum number of deaths within the period that are followed by an
+    /// immediate restart. With 0, every restart waits.
+    pub fn max_immediate(mut self, deaths: u32) -> Self {
+        self.max_immediate = deaths;
         self
     }
 
-    /// The time in which deaths are counted.
-    pub fn period(mut self, period: Duration) -> Restarts {
+    /// Sets the time in which deaths are counted.
+    pub fn period(mut self, period: Duration) -> Self {
         self.period = period;
         self
     }
 
-    /// The first wait.
-    pub fn shortest(mut self, wait: Duration) -> Restarts {
-        self.shortest = wait;
+    /// Sets the first wait.
+    pub fn min_wait(mut self, wait: Duration) -> Self {
+        self.min_wait = wait;
         self
     }
 
-    /// No wait is longer.
-    pub fn longest(mut self, wait: Duration) -> Restarts {
-        self.longest = wait;
+    /// Sets the maximum wait.
+    pub fn max_wait(mut self, wait: Duration) -> Self {
+        self.max_wait = wait;
         self
     }
 
-    /// How long a worker has to serve until earlier deaths are forgotten.
-    pub fn stable(mut self, uptime: Duration) -> Restarts {
+    /// Sets how long a worker has to serve until earlier deaths are forgotten.
+    pub fn stable(mut self, uptime: Duration) -> Self {
         self.stable = uptime;
         self
     }
 
-    /// How many workers in a row may die before they are ready, if none ever was.
-    pub fn boots(mut self, deaths: u32) -> Restarts {
-        self.boots = deaths;
+    /// Sets how many workers in a row may die before they are ready, while no worker was
+    /// ever ready.
+    pub fn max_failed_starts(mut self, deaths: u32) -> Self {
+        self.max_failed_starts = deaths;
         self
+    }
+
+    /// Renamed to [`max_immediate`](Restarts::max_immediate).
+    #[deprecated(since = "0.1.0", note = "renamed to `max_immediate`")]
+    pub fn most(self, deaths: u32) -> Self {
+        self.max_immediate(deaths)
+    }
+
+    /// Renamed to [`min_wait`](Restarts::min_wait).
+    #[deprecated(since = "0.1.0", note = "renamed to `min_wait`")]
+    pub fn shortest(self, wait: Duration) -> Self {
+        self.min_wait(wait)
+    }
+
+    /// Renamed to [`max_wait`](Restarts::max_wait).
+    #[deprecated(since = "0.1.0", note = "renamed to `max_wait`")]
+    pub fn longest(self, wait: Duration) -> Self {
+        self.max_wait(wait)
+    }
+
+    /// Renamed to [`max_failed_starts`](Restarts::max_failed_starts).
+    #[deprecated(since = "0.1.0", note = "renamed to `max_failed_starts`")]
+    pub fn boots(self, deaths: u32) -> Self {
+        self.max_failed_starts(deaths)
     }
 }
 
 impl Default for Restarts {
-    fn default() -> Restarts {
+    fn default() -> Self {
         Restarts::new()
     }
 }

@@ -1,38 +1,36 @@
-//! [`Attempt`]: a new program, from its start until it serves or is gone.
+//! [`Attempt`], a new program from its start until it serves or has ended.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
-#[cfg(target_os = "linux")]
-use std::os::fd::OwnedFd;
 use std::process::{Child, ExitStatus, Stdio};
 use std::task::{Context, Poll};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Bequest, Successor, VARIABLE};
-use crate::channel::{AsyncChannel, Channel, MOST_DESCRIPTORS, ToPredecessor, ToSuccessor};
+use super::{SocketTransfer, Successor, VARIABLE};
+use crate::channel::{AsyncChannel, Channel, MAX_DESCRIPTORS, ToPredecessor, ToSuccessor};
 use crate::supervisor::program::{PRIVATE_VARIABLES, Program};
+use crate::sys::Pidfd;
 
 /// A process that may become the successor.
 pub(super) struct Attempt {
-    process: Process,
+    process: SuccessorProcess,
     channel: AsyncChannel,
-    /// Tells of the end of a process whose end of the channel stays open, in a
-    /// child of its own for example.
-    #[cfg(target_os = "linux")]
-    end: coreloop_runtime::io::Async<OwnedFd>,
+    /// Reports the end of the process, as its end of the channel may stay open, for example
+    /// in a child of that process.
+    end: Option<Pidfd>,
 }
 
-/// Killed and reaped when dropped, unless it was taken out.
+/// A process that is killed and reaped when this is dropped, unless it was taken out.
 #[derive(Debug)]
-struct Process(Option<Child>);
+struct SuccessorProcess(Option<Child>);
 
 impl Attempt {
-    pub(super) fn launch(program: &Program, bequests: &[Bequest<'_>]) -> io::Result<Attempt> {
+    pub(super) fn launch(program: &Program, transfers: &[SocketTransfer<'_>]) -> io::Result<Self> {
         let (ours, theirs) = Channel::pair()?;
-        // Before there is a process: from its first moment on it has all that it needs,
-        // should this one die.
-        bequeath(&ours, bequests)?;
+        // Sent before the process is started, so that it has all it needs even if this
+        // process dies.
+        send_sockets(&ours, transfers)?;
         let mut command = program.command();
         for variable in PRIVATE_VARIABLES {
             command.env_remove(variable);
@@ -45,20 +43,19 @@ impl Attempt {
                 let path = program.path().display();
                 io::Error::new(error.kind(), format!("cannot start {path}: {error}"))
             })?;
-        // Closes this process's copy of the successor's end, whose end is seen then.
+        // Closes this process's copy of the successor's end, so that the channel closes when
+        // the successor ends.
         drop(command);
-        #[cfg(target_os = "linux")]
         let pid = Pid::from_child(&process);
-        Ok(Attempt {
-            process: Process(Some(process)),
+        Ok(Self {
+            process: SuccessorProcess(Some(process)),
             channel: ours.into_async()?,
-            #[cfg(target_os = "linux")]
-            end: end_of(pid)?,
+            end: Pidfd::open(pid)?,
         })
     }
 
-    pub(super) fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let why = match self.channel.poll_receive::<ToPredecessor>(context) {
+    pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let why = match self.channel.poll_receive::<ToPredecessor>(cx) {
             Poll::Ready(Ok(Some((ToPredecessor::Ready, _)))) => {
                 match self.process.0.as_mut().map(Child::try_wait).transpose()? {
                     Some(Some(status)) => status.to_string(),
@@ -67,12 +64,12 @@ impl Attempt {
             }
             Poll::Ready(Ok(Some((ToPredecessor::Failed { error }, _)))) => error,
             Poll::Ready(Ok(None)) => self.process.close()?.to_string(),
-            // It has ended without reading what it was sent.
+            // The process has ended without reading its messages.
             Poll::Ready(Err(error)) if error.kind() == ErrorKind::ConnectionReset => {
                 self.process.close()?.to_string()
             }
             Poll::Ready(Err(error)) => error.to_string(),
-            Poll::Pending => match self.poll_end(context) {
+            Poll::Pending => match self.poll_end(cx) {
                 Poll::Ready(status) => status?.to_string(),
                 Poll::Pending => return Poll::Pending,
             },
@@ -82,42 +79,37 @@ impl Attempt {
         ))))
     }
 
-    #[cfg(target_os = "linux")]
-    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::Result<ExitStatus>> {
-        let Some(process) = &mut self.process.0 else {
+    /// Waits for the end of the process. Never ready where there are no pidfds: there the
+    /// end of the channel has to do.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<ExitStatus>> {
+        let (Some(end), Some(process)) = (&self.end, &mut self.process.0) else {
             return Poll::Pending;
         };
-        self.end.poll_read_with(context, |_| {
+        end.poll_collect(cx, || {
             process.try_wait()?.ok_or(ErrorKind::WouldBlock.into())
         })
     }
 
-    // The end of the channel has to do.
-    #[cfg(not(target_os = "linux"))]
-    fn poll_end(&mut self, _: &mut Context<'_>) -> Poll<io::Result<ExitStatus>> {
-        Poll::Pending
-    }
-
-    /// Asks the process to end.
+    /// Asks the process to stop.
     pub(super) fn stop(&self) {
         if let Some(pid) = self.pid() {
             let _ = kill_process(pid, Signal::TERM);
         }
     }
 
-    /// The process's number, which is its own as it is not reaped.
+    /// Returns the process id, which is valid as the process was not reaped.
     pub(super) fn pid(&self) -> Option<Pid> {
         self.process.0.as_ref().map(Pid::from_child)
     }
 
-    /// Ready when it has ended, or nothing is to be heard of it any more.
-    pub(super) fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        while let Poll::Ready(said) = self.channel.poll_receive::<ToPredecessor>(context) {
+    /// Waits until the process has ended, or has closed the channel.
+    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while let Poll::Ready(said) = self.channel.poll_receive::<ToPredecessor>(cx) {
             if !matches!(said, Ok(Some(_))) {
                 return Poll::Ready(());
             }
         }
-        self.poll_end(context).map(drop)
+        self.poll_end(cx).map(drop)
     }
 
     pub(super) fn succeed(mut self) -> Successor {
@@ -128,35 +120,36 @@ impl Attempt {
     }
 }
 
-fn bequeath(channel: &Channel, bequests: &[Bequest<'_>]) -> io::Result<()> {
-    for bequest in bequests {
-        for sockets in bequest.sockets.chunks(MOST_DESCRIPTORS) {
-            let message = ToSuccessor::Sockets(bequest.inherited.clone());
+fn send_sockets(channel: &Channel, transfers: &[SocketTransfer<'_>]) -> io::Result<()> {
+    for transfer in transfers {
+        for sockets in transfer.sockets.chunks(MAX_DESCRIPTORS) {
+            let message = ToSuccessor::Sockets(transfer.inherited.clone());
             channel.send(&message, sockets)?;
         }
     }
     channel.send(&ToSuccessor::Complete, &[])
 }
 
-impl Process {
-    /// Ends the process, if it has not ended by itself, and tells how it did. That
-    /// takes no longer than the kernel does.
+impl SuccessorProcess {
+    /// Kills the process, if it has not ended, and returns its status. This waits only for
+    /// the kernel.
     fn close(&mut self) -> io::Result<ExitStatus> {
         let Some(mut process) = self.0.take() else {
-            return Err(io::Error::other("it is gone"));
+            return Err(io::Error::other("its status was collected"));
         };
         process.kill()?;
         process.wait()
     }
 }
 
-impl Drop for Process {
+impl Drop for SuccessorProcess {
     fn drop(&mut self) {
         let _ = self.close();
     }
 }
 
-/// A script may have started the new program as its child, which outlives it.
+/// If a script has started the new program as its child, that child outlives the killed
+/// script. So it gets a message.
 impl Drop for Attempt {
     fn drop(&mut self) {
         if self.process.0.is_some() {
@@ -171,12 +164,4 @@ impl fmt::Debug for Attempt {
             .field("process", &self.process)
             .finish_non_exhaustive()
     }
-}
-
-#[cfg(target_os = "linux")]
-fn end_of(process: Pid) -> io::Result<coreloop_runtime::io::Async<OwnedFd>> {
-    use rustix::process::{PidfdFlags, pidfd_open};
-    // It is not read, so it cannot block.
-    let end = pidfd_open(process, PidfdFlags::empty())?;
-    coreloop_runtime::io::Async::from_owned(end)
 }

@@ -1,4 +1,5 @@
-//! [`Inheritance`]: what a new master gets of the old one, and tells it.
+//! [`Inheritance`], the sockets that a successor gets from the old master, and its messages to
+//! that master.
 
 use std::env;
 use std::io::{self, ErrorKind};
@@ -9,16 +10,15 @@ use rustix::fs::{Mode, OFlags};
 use super::VARIABLE;
 use crate::channel::{Channel, Inherited, SocketKind, ToPredecessor, ToSuccessor};
 
-/// What an old master has left to this process.
+/// The sockets of the old master, and the channel to it.
 #[derive(Debug)]
 pub(crate) struct Inheritance {
     channel: Channel,
     sockets: Vec<(Inherited, Vec<OwnedFd>)>,
 }
 
-/// Takes the sockets of the old master, if this process is to replace one: to be
-/// called once, and before anything reads the standard input, which is `/dev/null`
-/// afterwards.
+/// Receives the sockets of the old master, if this process is a successor. Has to be called
+/// once, and before any code reads the standard input, which is `/dev/null` afterwards.
 pub(crate) fn inherit() -> io::Result<Option<Inheritance>> {
     if env::var_os(VARIABLE).is_none() {
         return Ok(None);
@@ -27,7 +27,7 @@ pub(crate) fn inherit() -> io::Result<Option<Inheritance>> {
     inheritance.map(Some).map_err(|error| {
         io::Error::new(
             error.kind(),
-            format!("{VARIABLE} is set, but no old master gives its sockets: {error}"),
+            format!("{VARIABLE} is set, but no sockets came from an old master: {error}"),
         )
     })
 }
@@ -52,8 +52,8 @@ fn receive(mut channel: Channel) -> io::Result<Inheritance> {
 }
 
 impl Inheritance {
-    /// The sockets that the old master had bound to the same address, as it was
-    /// written, and of the same kind; in the order of their slots.
+    /// Takes the sockets of this kind that the old master had bound to the same address, in
+    /// the same spelling; in the order of their slots.
     pub(crate) fn take(&mut self, address: &str, kind: SocketKind) -> Option<Vec<OwnedFd>> {
         let found = self
             .sockets
@@ -62,22 +62,22 @@ impl Inheritance {
         Some(self.sockets.swap_remove(found).1)
     }
 
-    /// Closes the sockets that nobody has taken.
+    /// Closes the sockets that were not taken.
     pub(crate) fn close_unclaimed(&mut self) {
         self.sockets.clear();
     }
 
-    /// An error if the old master serves on, and waits for this one no more.
+    /// Returns an error if the old master has given this process up, and continues to serve.
     pub(crate) fn check(&self) -> io::Result<()> {
-        // Nothing else comes behind the sockets.
+        // After the sockets, only `GivenUp` may come.
         if self.channel.has_more() {
             return Err(given_up());
         }
         Ok(())
     }
 
-    /// Tells the old master that this one serves. It may have died meanwhile: then
-    /// there is nobody to tell, and this one serves nevertheless.
+    /// Reports to the old master that this one serves. If the old master has died, this one
+    /// serves nevertheless.
     pub(crate) fn ready(&self) -> io::Result<()> {
         match self.channel.send(&ToPredecessor::Ready, &[]) {
             Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error),
@@ -85,8 +85,8 @@ impl Inheritance {
         }
     }
 
-    /// Tells the old master why this one ends, so that its error says so. As long as
-    /// this lives, it may take its time.
+    /// Reports to the old master why this one fails, for the error of the upgrade. This
+    /// process may take its time to end until this value is dropped.
     pub(crate) fn failed(&self, error: &io::Error) {
         let error = error.to_string();
         let _ = self.channel.send(&ToPredecessor::Failed { error }, &[]);
@@ -94,10 +94,13 @@ impl Inheritance {
 }
 
 fn given_up() -> io::Error {
-    io::Error::new(ErrorKind::TimedOut, "the old master has given this one up")
+    io::Error::new(
+        ErrorKind::TimedOut,
+        "the old master has given up this upgrade",
+    )
 }
 
-/// Moves the standard input elsewhere, out of the sight of children, and puts
+/// Moves the standard input to another descriptor, which no child inherits, and puts
 /// `/dev/null` in its place.
 fn take_stdin() -> io::Result<OwnedFd> {
     let taken = rustix::io::fcntl_dupfd_cloexec(io::stdin(), 3)?;

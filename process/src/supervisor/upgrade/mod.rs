@@ -1,5 +1,5 @@
-//! An upgrade: the old master starts the program's file again, gives it the
-//! sockets, and goes on until the new one says that it serves.
+//! An upgrade: the old master starts the program's file as its successor, gives it the
+//! sockets, and continues until the successor reports that it serves.
 //!
 //! ```text
 //!   old master                          successor
@@ -10,25 +10,25 @@
 //!   drains its workers, ends with 0     serves
 //! ```
 //!
-//! Its workers accept from the same sockets as soon as they are ready. So a successor
-//! that takes too long is told to stop; and that one as well as one that says that it
-//! fails has the time to drain before it is killed.
+//! The successor's workers accept from the same sockets as soon as they are ready. So a
+//! successor that takes too long is asked to stop; and such a successor, like one that has
+//! reported a failure, has the time to drain before it is killed.
 //!
-//! 1. The channel is the successor's standard input. The old end is closed when
-//!    the attempt is over, the successor's when it has said `Ready`: neither
-//!    lives or dies with the other.
-//! 2. Who closes the channel without a word has died. An old master that has only
-//!    given up says so; then a successor that lives on by mistake does not serve.
-//! 3. Until `Ready` the old master changes nothing of its own. Whatever becomes
-//!    of the successor before, it is ended and reaped; only then is there something
-//!    to undo, if it had taken the names of the old one a moment before.
-//! 4. Both have the same sockets, so no connection in a queue is lost: whoever is
-//!    left serves it. A socket that the new program no longer binds is closed in it
-//!    at once, and in the old one when that ends.
-//! 5. The new program begins with as many workers as there are sockets for, however
-//!    many it is to have. Once it serves it goes on from there as `scale` does: it
-//!    steers, drains and closes the last, or binds more. Before that it would take
-//!    connections from the old one, and lose them if it never served.
+//! 1. The channel is the successor's standard input. The old master closes its end when the
+//!    attempt has ended, the successor when it has sent `Ready`: neither end depends on the
+//!    life of the other process.
+//! 2. A master that closes the channel without a message has died. An old master that has
+//!    given the attempt up sends `GivenUp`; then a successor that still runs by mistake
+//!    does not serve.
+//! 3. Until `Ready` the old master does not change its own state. If the successor fails
+//!    before, it is ended and reaped; only after that may there be something to undo, if the
+//!    successor had just taken over the files of the old master.
+//! 4. Both have the same sockets, so no queued connection is lost: the master that is left
+//!    serves it. A socket that the new program does not bind any more is closed in the
+//!    successor at once, and in the old master when that ends.
+//! 5. The successor starts as many workers as there are sockets for, whatever its configured
+//!    number. Once it serves, it scales to the configured number. Scaling before would take
+//!    connections from the old master, and lose them if the successor never served.
 
 mod attempt;
 mod inheritance;
@@ -43,51 +43,51 @@ use std::time::Duration;
 use coreloop_runtime::time::timeout;
 
 use self::attempt::Attempt;
-pub(crate) use self::inheritance::{Inheritance, inherit};
+pub(super) use self::inheritance::{Inheritance, inherit};
 use super::program::Program;
 use crate::channel::Inherited;
 
-/// Its value is the process id of the old master.
-pub(crate) const VARIABLE: &str = "CORELOOP_UPGRADE";
+/// The environment variable that holds the process id of the old master.
+pub(super) const VARIABLE: &str = "CORELOOP_UPGRADE";
 
-/// The sockets of one `bind`, to be given away.
+/// The sockets of one `bind` call, to be sent to a successor.
 #[derive(Debug)]
-pub(crate) struct Bequest<'a> {
-    pub(crate) inherited: Inherited,
+pub(super) struct SocketTransfer<'a> {
+    pub(super) inherited: Inherited,
     /// In the order of their slots.
-    pub(crate) sockets: Vec<BorrowedFd<'a>>,
+    pub(super) sockets: Vec<BorrowedFd<'a>>,
 }
 
-/// The process that serves from now on.
+/// The new master, which serves from now on.
 #[derive(Debug)]
-pub(crate) struct Successor {
-    pub(crate) pid: u32,
+pub(super) struct Successor {
+    pub(super) pid: u32,
 }
 
-/// How long a new program may take.
+/// The time limits of an upgrade.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Bounds {
-    /// To serve.
-    pub(crate) startup: Duration,
-    /// To end, when that took too long.
-    pub(crate) drain: Duration,
+pub(super) struct UpgradeTimeouts {
+    /// How long the successor may take until it serves.
+    pub(super) startup: Duration,
+    /// How long it may take to end after it has failed.
+    pub(super) drain: Duration,
 }
 
-/// Starts the program's file and gives it the sockets, before this returns; the
-/// future waits until the new process serves, and borrows nothing meanwhile.
+/// Starts the program's file and sends it the sockets, before this returns. The returned
+/// future waits until the new process serves, and borrows nothing.
 ///
-/// An error says why there is no successor. The process is gone then, also if the
+/// An error says why there is no successor. The process has ended then, as it has if the
 /// future was dropped.
-pub(crate) fn start(
+pub(super) fn start(
     program: &Program,
-    bequests: &[Bequest<'_>],
-    bounds: Bounds,
+    transfers: &[SocketTransfer<'_>],
+    timeouts: UpgradeTimeouts,
 ) -> impl Future<Output = io::Result<Successor>> + use<> {
-    let attempt = Attempt::launch(program, bequests);
+    let attempt = Attempt::launch(program, transfers);
     async move {
         let mut attempt = attempt?;
-        let Bounds { startup, drain } = bounds;
-        let why = match timeout(startup, poll_fn(|context| attempt.poll_ready(context))).await {
+        let UpgradeTimeouts { startup, drain } = timeouts;
+        let why = match timeout(startup, poll_fn(|cx| attempt.poll_ready(cx))).await {
             Ok(Ok(())) => return Ok(attempt.succeed()),
             Ok(Err(error)) => error,
             Err(_) => {
@@ -96,8 +96,8 @@ pub(crate) fn start(
                 io::Error::new(ErrorKind::TimedOut, why)
             }
         };
-        // Only its end is of interest: one that is ready now has begun to stop.
-        let gone = poll_fn(|context| attempt.poll_gone(context));
+        // Waits for the end only: a successor that becomes ready now has begun to stop.
+        let gone = poll_fn(|cx| attempt.poll_gone(cx));
         let _ = timeout(drain, gone).await;
         Err(why)
     }

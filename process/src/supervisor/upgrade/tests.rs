@@ -1,4 +1,4 @@
-//! Upgrades to scripts, and to these tests themselves.
+//! Upgrades to shell scripts, and to the program of these tests.
 
 use std::env;
 use std::io::{self, ErrorKind};
@@ -10,17 +10,17 @@ use coreloop_runtime::{Runtime, block_on, runtime};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::attempt::Attempt;
-use super::{Bequest, Bounds, inherit, start};
+use super::{SocketTransfer, UpgradeTimeouts, inherit, start};
 use crate::channel::{Inherited, SocketKind};
 use crate::supervisor::program::Program;
 
-const BOUNDS: Bounds = Bounds {
+const TIMEOUTS: UpgradeTimeouts = UpgradeTimeouts {
     startup: Duration::from_secs(30),
     drain: Duration::from_secs(10),
 };
 
-/// What a test runs as its successor: the same tests, of which only this one is
-/// asked for. In an ordinary run there is nothing to inherit.
+/// The successor that another test starts: the same test program, running only this test.
+/// In an ordinary run there is nothing to inherit.
 #[test]
 fn successor() {
     let Some(mut inheritance) = inherit().unwrap() else {
@@ -44,35 +44,37 @@ fn successor() {
         inheritance.failed(&io::Error::other(format!("{count} sockets of {ports:?}")));
         drop(inheritance);
     }
-    // The old master looks whether there still is a successor.
+    // The old master checks whether its successor still runs.
     std::thread::park();
 }
 
 #[test]
-fn a_successor_gets_the_sockets_and_says_that_it_serves() {
+fn a_successor_gets_the_sockets_and_reports_that_it_serves() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let bequests = |count| {
+    let transfers = |count| {
         [
-            bequest("first", SocketKind::Tcp, &listener, count),
-            bequest("second", SocketKind::SharedTcp, &listener, 1),
-            bequest("third", SocketKind::SharedUnix, &listener, 1),
+            transfer("first", SocketKind::Tcp, &listener, count),
+            transfer("second", SocketKind::SharedTcp, &listener, 1),
+            transfer("third", SocketKind::SharedUnix, &listener, 1),
         ]
     };
     let name = format!("{}::successor", module_path!().split_once("::").unwrap().1);
     let program = this_program(&["--quiet", "--exact", &name]);
     block_on(async {
-        let successor = start(&program, &bequests(300), BOUNDS).await.unwrap();
+        let successor = start(&program, &transfers(300), TIMEOUTS).await.unwrap();
         let pid = Pid::from_raw(successor.pid.try_into().unwrap()).unwrap();
         kill_process(pid, Signal::KILL).unwrap();
 
-        let refused = start(&program, &bequests(299), BOUNDS).await.unwrap_err();
+        let refused = start(&program, &transfers(299), TIMEOUTS)
+            .await
+            .unwrap_err();
         let refused = refused.to_string();
         assert!(refused.contains("ready: 299 sockets of ["), "{refused}");
     });
 }
 
 #[test]
-fn one_that_ends_or_crashes_or_says_nonsense_is_an_error_that_says_so() {
+fn a_successor_that_ends_or_crashes_or_sends_nonsense_is_an_error() {
     for (script, why) in [
         (
             "exit 3",
@@ -82,7 +84,7 @@ fn one_that_ends_or_crashes_or_says_nonsense_is_an_error_that_says_so() {
             "kill -SEGV $$",
             "the new program ended before it was ready: signal: 11 (SIGSEGV)",
         ),
-        // The end of the channel is not the end of the process.
+        // The channel is closed, but the process runs.
         ("exec 0<&-; exec sleep 1000", "signal: 9 (SIGKILL)"),
         (
             "printf '\\377\\377\\377\\377\\377' >&0; exec sleep 1000",
@@ -94,19 +96,19 @@ fn one_that_ends_or_crashes_or_says_nonsense_is_an_error_that_says_so() {
     }
 }
 
-/// A child of the new program holds its end of the channel open.
+/// A child of the new program holds the channel open.
 #[cfg(target_os = "linux")]
 #[test]
-fn the_end_is_seen_though_a_child_has_the_channel() {
+fn the_end_is_noticed_while_a_child_holds_the_channel() {
     let error = refused(&shell("sleep 5 <&0 >/dev/null 2>&1 & exit 4")).to_string();
     assert!(error.ends_with("exit status: 4"), "{error}");
 }
 
 #[test]
-fn one_that_hangs_is_killed_in_the_end() {
+fn a_successor_that_hangs_is_killed() {
     let runtime: Runtime = runtime::Builder::new().start_paused(true).build().unwrap();
     let sleep = shell("exec sleep 1000");
-    let error = runtime.block_on(async { start(&sleep, &[], BOUNDS).await });
+    let error = runtime.block_on(async { start(&sleep, &[], TIMEOUTS).await });
     let error = error.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
     assert_eq!(
@@ -116,7 +118,7 @@ fn one_that_hangs_is_killed_in_the_end() {
 }
 
 #[test]
-fn one_that_cannot_be_started_is_an_error_with_its_path() {
+fn a_program_that_cannot_be_started_is_an_error_with_its_path() {
     let missing = Program::new("/no/such/program", &["program"]);
     let error = refused(&missing);
     assert_eq!(error.kind(), ErrorKind::NotFound);
@@ -131,7 +133,7 @@ fn one_that_cannot_be_started_is_an_error_with_its_path() {
 }
 
 #[test]
-fn an_attempt_that_is_given_up_leaves_no_process() {
+fn a_dropped_attempt_leaves_no_process() {
     let pid = block_on(async {
         let attempt = Attempt::launch(&shell("exec sleep 1000"), &[]).unwrap();
         attempt.pid()
@@ -142,7 +144,7 @@ fn an_attempt_that_is_given_up_leaves_no_process() {
 }
 
 fn refused(program: &Program) -> io::Error {
-    block_on(async { start(program, &[], BOUNDS).await.unwrap_err() })
+    block_on(async { start(program, &[], TIMEOUTS).await.unwrap_err() })
 }
 
 fn shell(script: &str) -> Program {
@@ -155,13 +157,13 @@ fn this_program(arguments: &[&str]) -> Program {
     Program::new(path, &[&[path], arguments].concat())
 }
 
-fn bequest<'a>(
+fn transfer<'a>(
     address: &str,
     kind: SocketKind,
     listener: &'a TcpListener,
     count: usize,
-) -> Bequest<'a> {
-    Bequest {
+) -> SocketTransfer<'a> {
+    SocketTransfer {
         inherited: Inherited {
             address: address.to_owned(),
             kind,

@@ -1,4 +1,4 @@
-//! From the first message to the end.
+//! The life of a worker, from the first message to the end.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -11,7 +11,7 @@ use coreloop_runtime::task::{consume_budget, yield_now};
 use coreloop_runtime::{spawn, time};
 use coreloop_test_support::folder::Folder;
 
-use super::super::lifeline::obey;
+use super::super::master_link::run as run_master_link;
 use super::*;
 
 const DRAIN: ToWorker = ToWorker::Drain;
@@ -39,13 +39,13 @@ async fn echo_until_the_end(worker: Worker) -> io::Result<()> {
 }
 
 fn exchange(client: &mut TcpStream) {
-    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
     client.write_all(b"?").unwrap();
     client.read_exact(&mut [0; 1]).unwrap();
 }
 
 #[test]
-fn it_is_ready_when_it_first_waits_for_a_connection() {
+fn a_worker_is_ready_when_it_first_waits_for_a_connection() {
     let (socket, _) = bind();
     let prepared = Arc::new(AtomicBool::new(false));
     let is_prepared = Arc::clone(&prepared);
@@ -61,16 +61,16 @@ fn it_is_ready_when_it_first_waits_for_a_connection() {
         while listener.accept().await?.is_some() {}
         Ok(())
     });
-    assert_eq!(master.hear(), Some(ToMaster::Ready));
+    assert_eq!(master.receive(), Some(ToMaster::Ready));
     assert!(prepared.load(Ordering::SeqCst));
-    master.say(&DRAIN, &[]);
-    assert_eq!(master.hear(), Some(ToMaster::Draining));
-    assert_eq!(master.hear(), None);
+    master.send(&DRAIN, &[]);
+    assert_eq!(master.receive(), Some(ToMaster::Draining));
+    assert_eq!(master.receive(), None);
     thread.join().unwrap().unwrap();
 }
 
 #[test]
-fn without_a_listener_it_is_ready_when_it_waits() {
+fn without_a_listener_a_worker_is_ready_when_its_function_waits() {
     let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     for kinds in [&[][..], &[SocketKind::Udp][..]] {
         let sockets: [&dyn AsFd; 1] = [&udp];
@@ -80,16 +80,16 @@ fn without_a_listener_it_is_ready_when_it_waits() {
             worker.draining().await;
             Ok(())
         });
-        assert_eq!(master.hear(), Some(ToMaster::Ready));
-        master.say(&DRAIN, &[]);
-        assert_eq!(master.hear(), Some(ToMaster::Draining));
-        assert_eq!(master.hear(), None);
+        assert_eq!(master.receive(), Some(ToMaster::Ready));
+        master.send(&DRAIN, &[]);
+        assert_eq!(master.receive(), Some(ToMaster::Draining));
+        assert_eq!(master.receive(), None);
         thread.join().unwrap().unwrap();
     }
 }
 
 #[test]
-fn it_may_say_itself_that_it_is_ready() {
+fn a_worker_can_report_itself_that_it_is_ready() {
     let (socket, _) = bind();
     let start = start(&[SocketKind::Tcp]);
     let (mut master, thread) = thread(start, &[&socket], async |worker: Worker| {
@@ -99,33 +99,33 @@ fn it_may_say_itself_that_it_is_ready() {
         worker.ready();
         Ok(())
     });
-    assert_eq!(master.hear(), Some(ToMaster::Ready));
-    master.say(&DRAIN, &[]);
-    assert_eq!(master.hear(), Some(ToMaster::Draining));
-    assert_eq!(master.hear(), None);
+    assert_eq!(master.receive(), Some(ToMaster::Ready));
+    master.send(&DRAIN, &[]);
+    assert_eq!(master.receive(), Some(ToMaster::Draining));
+    assert_eq!(master.receive(), None);
     thread.join().unwrap().unwrap();
 }
 
 #[test]
-fn connections_outlive_the_order_to_end() {
+fn connections_stay_open_during_the_drain() {
     let (socket, address) = bind();
     let start = start(&[SocketKind::Tcp]);
     let (mut master, thread) = thread(start, &[&socket], echo_until_the_end);
-    assert_eq!(master.hear(), Some(ToMaster::Ready));
+    assert_eq!(master.receive(), Some(ToMaster::Ready));
     let mut client = TcpStream::connect(address).unwrap();
     exchange(&mut client);
-    master.say(&DRAIN, &[]);
-    master.say(&DRAIN, &[]);
-    assert_eq!(master.hear(), Some(ToMaster::Draining));
-    // It has all the time there is.
+    master.send(&DRAIN, &[]);
+    master.send(&DRAIN, &[]);
+    assert_eq!(master.receive(), Some(ToMaster::Draining));
+    // Its drain has no deadline.
     exchange(&mut client);
     assert!(!thread.is_finished());
     drop(client);
-    assert_eq!(master.hear(), None);
+    assert_eq!(master.receive(), None);
     thread.join().unwrap().unwrap();
 }
 
-/// A function that never has to wait spends the budget of each poll.
+/// A function that never waits spends the whole budget of each poll.
 #[test]
 fn a_function_that_spends_the_budget_is_dropped_in_time_too() {
     let start = Start {
@@ -138,10 +138,10 @@ fn a_function_that_spends_the_budget_is_dropped_in_time_too() {
             consume_budget().await;
         }
     });
-    assert_eq!(master.hear(), Some(ToMaster::Ready));
-    master.say(&DRAIN, &[]);
-    assert_eq!(master.hear(), Some(ToMaster::Draining));
-    assert_eq!(master.hear(), None);
+    assert_eq!(master.receive(), Some(ToMaster::Ready));
+    master.send(&DRAIN, &[]);
+    assert_eq!(master.receive(), Some(ToMaster::Draining));
+    assert_eq!(master.receive(), None);
     thread.join().unwrap().unwrap();
     let reports = master.reports();
     assert_eq!(reports.len(), 1, "{reports:?}");
@@ -149,7 +149,7 @@ fn a_function_that_spends_the_budget_is_dropped_in_time_too() {
 }
 
 #[test]
-fn what_takes_longer_than_the_time_to_drain_is_dropped() {
+fn tasks_that_take_longer_than_the_time_to_drain_are_dropped() {
     let ended = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
     let [task_ended, function_ended] = ended.clone();
     let start = Start {
@@ -165,11 +165,11 @@ fn what_takes_longer_than_the_time_to_drain_is_dropped() {
         let _dropped = SetOnDrop(Arc::clone(&function_ended));
         std::future::pending().await
     });
-    assert_eq!(master.hear(), Some(ToMaster::Ready));
+    assert_eq!(master.receive(), Some(ToMaster::Ready));
     assert!(ended.iter().all(|ended| !ended.load(Ordering::SeqCst)));
-    master.say(&DRAIN, &[]);
-    assert_eq!(master.hear(), Some(ToMaster::Draining));
-    assert_eq!(master.hear(), None);
+    master.send(&DRAIN, &[]);
+    assert_eq!(master.receive(), Some(ToMaster::Draining));
+    assert_eq!(master.receive(), None);
     thread.join().unwrap().unwrap();
     assert!(ended.iter().all(|ended| ended.load(Ordering::SeqCst)));
     let reports = master.reports();
@@ -182,7 +182,7 @@ fn what_takes_longer_than_the_time_to_drain_is_dropped() {
 }
 
 #[test]
-fn an_order_to_end_may_come_before_the_listener_is_taken() {
+fn the_drain_may_begin_before_the_listener_is_taken() {
     let (socket, address) = bind();
     let (go, gate) = mpsc::channel();
     let gate = Mutex::new(gate);
@@ -193,19 +193,19 @@ fn an_order_to_end_may_come_before_the_listener_is_taken() {
         assert!(worker.listener(0)?.accept().await?.is_none());
         Ok(())
     });
-    master.say(&DRAIN, &[]);
-    // It was never ready, and does not become so.
-    assert_eq!(master.hear(), Some(ToMaster::Draining));
+    master.send(&DRAIN, &[]);
+    // It was never ready, and does not become ready any more.
+    assert_eq!(master.receive(), Some(ToMaster::Draining));
     let client = TcpStream::connect(address).unwrap();
     go.send(()).unwrap();
-    assert_eq!(master.hear(), None);
+    assert_eq!(master.receive(), None);
     thread.join().unwrap().unwrap();
     socket.set_nonblocking(false).unwrap();
     assert_eq!(socket.accept().unwrap().1, client.local_addr().unwrap());
 }
 
 #[test]
-fn a_function_that_returns_lets_its_tasks_finish() {
+fn the_tasks_of_a_function_that_returns_can_finish() {
     let (socket, address) = bind();
     let start = start(&[SocketKind::Tcp]);
     let (mut master, thread) = thread(start, &[&socket], async |worker: Worker| {
@@ -213,47 +213,47 @@ fn a_function_that_returns_lets_its_tasks_finish() {
         spawn(async move { stream.read(&mut [0; 1]).await.unwrap() });
         Ok(())
     });
-    assert_eq!(master.hear(), Some(ToMaster::Ready));
+    assert_eq!(master.receive(), Some(ToMaster::Ready));
     let mut client = TcpStream::connect(address).unwrap();
-    assert_eq!(master.hear(), Some(ToMaster::Draining));
+    assert_eq!(master.receive(), Some(ToMaster::Draining));
     client.write_all(b"!").unwrap();
-    assert_eq!(master.hear(), None);
+    assert_eq!(master.receive(), None);
     thread.join().unwrap().unwrap();
 }
 
 #[test]
-fn a_function_that_fails_ends_it_at_once() {
+fn a_function_that_fails_ends_the_worker_at_once() {
     let (mut master, thread) = thread(start(&[]), &[], async |_worker: Worker| {
         spawn(std::future::pending::<()>());
         yield_now().await;
         Err(io::Error::other("no database"))
     });
-    assert_eq!(master.hear(), Some(ToMaster::Ready));
+    assert_eq!(master.receive(), Some(ToMaster::Ready));
     let error = "no database".to_owned();
-    assert_eq!(master.hear(), Some(ToMaster::Failed { error }));
-    assert_eq!(master.hear(), None);
+    assert_eq!(master.receive(), Some(ToMaster::Failed { error }));
+    assert_eq!(master.receive(), None);
     let error = thread.join().unwrap().unwrap_err();
     assert_eq!(error.to_string(), "no database");
 }
 
 #[test]
-fn a_panic_is_told_and_goes_on() {
+fn a_panic_is_reported_and_propagated() {
     let (mut master, thread) = thread(start(&[]), &[], async |worker: Worker| {
         panic!("a bug in slot {}", worker.slot())
     });
     let error = "panicked: a bug in slot 0".to_owned();
-    assert_eq!(master.hear(), Some(ToMaster::Failed { error }));
-    assert_eq!(master.hear(), None);
+    assert_eq!(master.receive(), Some(ToMaster::Failed { error }));
+    assert_eq!(master.receive(), None);
     let panic = thread.join().unwrap_err();
     assert_eq!(panic.downcast_ref::<String>().unwrap(), "a bug in slot 0");
 }
 
 #[test]
-fn without_a_master_it_ends_at_once() {
+fn a_worker_ends_at_once_when_its_master_ends() {
     let (socket, address) = bind();
     let start = start(&[SocketKind::Tcp]);
     let (mut master, thread) = thread(start, &[&socket], echo_until_the_end);
-    assert_eq!(master.hear(), Some(ToMaster::Ready));
+    assert_eq!(master.receive(), Some(ToMaster::Ready));
     let mut client = TcpStream::connect(address).unwrap();
     exchange(&mut client);
     drop(master);
@@ -262,7 +262,7 @@ fn without_a_master_it_ends_at_once() {
 }
 
 #[test]
-fn a_thread_that_hears_nothing_ends() {
+fn a_thread_whose_master_ends_before_the_first_message_ends() {
     let (master, channel) = channel();
     let function = Arc::new(async |_worker: Worker| Ok(()));
     let reporter = master.reporter();
@@ -279,30 +279,31 @@ fn a_thread_that_hears_nothing_ends() {
 }
 
 #[test]
-fn it_serves_what_it_adopts_until_it_is_released() {
+fn adopted_sockets_are_served_until_they_are_released() {
     let ((own, address), (other, other_address)) = (bind(), bind());
     let start = start(&[SocketKind::Tcp]);
     let (mut master, thread) = thread(start, &[&own], echo_until_the_end);
-    assert_eq!(master.hear(), Some(ToMaster::Ready));
-    master.say(&ToWorker::Adopt { slot: 1 }, &[&other]);
-    // One for whose descriptors it had no room is not served, and no reason to end.
-    master.say(&ToWorker::Adopt { slot: 2 }, &[]);
+    assert_eq!(master.receive(), Some(ToMaster::Ready));
+    master.send(&ToWorker::Adopt { slot: 1 }, &[&other]);
+    // A slot without descriptors, for which there was no room, is not served. The worker
+    // continues.
+    master.send(&ToWorker::Adopt { slot: 2 }, &[]);
     exchange(&mut TcpStream::connect(other_address).unwrap());
     exchange(&mut TcpStream::connect(address).unwrap());
-    master.say(&ToWorker::Release { slot: 1 }, &[]);
-    master.say(&DRAIN, &[]);
-    assert_eq!(master.hear(), Some(ToMaster::Draining));
-    assert_eq!(master.hear(), None);
+    master.send(&ToWorker::Release { slot: 1 }, &[]);
+    master.send(&DRAIN, &[]);
+    assert_eq!(master.receive(), Some(ToMaster::Draining));
+    assert_eq!(master.receive(), None);
     thread.join().unwrap().unwrap();
-    let report = "the sockets of a sibling cannot be served: \
+    let report = "the sockets of another worker cannot be served: \
                   there is no room for their descriptors";
     assert_eq!(master.reports(), [report]);
 }
 
-/// One client at a time, so that no other connection makes up for one that nobody
-/// was told of.
+/// One client at a time, because a further connection would wake a worker that then also
+/// accepts one that was not reported.
 #[test]
-fn who_comes_to_a_shared_socket_is_served_while_a_worker_ends() {
+fn clients_of_a_shared_socket_are_served_while_a_worker_ends() {
     let folder = Folder::new();
     let path = folder.path("shared");
     let socket = UnixListener::bind(&path).unwrap();
@@ -315,7 +316,7 @@ fn who_comes_to_a_shared_socket_is_served_while_a_worker_ends() {
             }
             Ok(())
         });
-        assert_eq!(master.hear(), Some(ToMaster::Ready));
+        assert_eq!(master.receive(), Some(ToMaster::Ready));
         (master, thread)
     };
     let mut workers = VecDeque::from([work(), work()]);
@@ -323,11 +324,11 @@ fn who_comes_to_a_shared_socket_is_served_while_a_worker_ends() {
         workers.push_back(work());
         let (mut master, thread) = workers.pop_front().unwrap();
         let mut client = UnixStream::connect(&path).unwrap();
-        master.say(&DRAIN, &[]);
-        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        master.send(&DRAIN, &[]);
+        client.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
         client.read_exact(&mut [0; 1]).unwrap();
-        assert_eq!(master.hear(), Some(ToMaster::Draining));
-        assert_eq!(master.hear(), None);
+        assert_eq!(master.receive(), Some(ToMaster::Draining));
+        assert_eq!(master.receive(), None);
         thread.join().unwrap().unwrap();
     }
     for (master, thread) in workers {
@@ -336,9 +337,9 @@ fn who_comes_to_a_shared_socket_is_served_while_a_worker_ends() {
     }
 }
 
-/// It may be silent for eight seconds, so it speaks every two.
+/// The worker may be silent for eight seconds, so it sends a heartbeat every two.
 #[coreloop::test(start_paused = true)]
-async fn it_beats_four_times_as_often_as_it_has_to() {
+async fn heartbeats_come_four_times_as_often_as_required() {
     let (mut master, channel) = channel();
     let start = Start {
         heartbeat: Some(Duration::from_secs(8)),
@@ -346,23 +347,23 @@ async fn it_beats_four_times_as_often_as_it_has_to() {
     };
     let channel = channel.into_async().unwrap();
     let (sender, reporter) = (channel.sender().unwrap(), master.reporter());
-    let state = State::new(start, Vec::new(), sender, false, reporter).unwrap();
-    let state = Rc::new(state);
-    let lifeline = spawn(obey(Rc::clone(&state), channel, None));
+    let shared = WorkerShared::new(start, Vec::new(), sender, false, reporter).unwrap();
+    let shared = Rc::new(shared);
+    let link = spawn(run_master_link(Rc::clone(&shared), channel, None));
     time::sleep(Duration::from_secs(9)).await;
-    lifeline.abort();
-    assert!(lifeline.await.unwrap_err().is_cancelled());
-    drop(state);
+    link.abort();
+    assert!(link.await.unwrap_err().is_cancelled());
+    drop(shared);
     for _ in 0..4 {
-        assert_eq!(master.hear(), Some(ToMaster::Beat));
+        assert_eq!(master.receive(), Some(ToMaster::Heartbeat));
     }
-    assert_eq!(master.hear(), None);
+    assert_eq!(master.receive(), None);
 }
 
 #[test]
-fn its_runtime_is_made_by_the_builder_that_is_given() {
+fn the_given_builder_creates_the_runtime_of_a_worker() {
     let (mut master, channel) = channel();
-    // On this clock an hour is over at once.
+    // On a paused clock an hour passes at once.
     let runtime = || Builder::new().start_paused(true);
     let function = Arc::new(async |_| {
         time::sleep(Duration::from_secs(3600)).await;
@@ -370,7 +371,7 @@ fn its_runtime_is_made_by_the_builder_that_is_given() {
     });
     let reporter = master.reporter();
     let thread = spawn_thread("worker".to_owned(), runtime, function, channel, reporter);
-    master.say(&ToWorker::Start(Box::new(start(&[]))), &[]);
-    while master.hear().is_some() {}
+    master.send(&ToWorker::Start(Box::new(start(&[]))), &[]);
+    while master.receive().is_some() {}
     thread.unwrap().join().unwrap().unwrap();
 }

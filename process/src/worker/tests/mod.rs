@@ -1,4 +1,4 @@
-//! Workers whose master is the test.
+//! Workers whose master is the test itself.
 
 mod life;
 mod sockets;
@@ -15,12 +15,12 @@ use std::time::Duration;
 use coreloop_runtime::runtime::Builder;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
-use super::state::State;
+use super::shared::WorkerShared;
 use super::{Reporter, Worker, spawn_thread};
 use crate::channel::{Channel, SocketKind, Start, ToMaster, ToWorker};
 
-/// Only turns a hang into a failure.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Turns a hang into a failure.
+const TEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The other end of a worker's channel, and what the worker reports.
 struct Master {
@@ -29,29 +29,29 @@ struct Master {
 }
 
 impl Master {
-    fn say(&self, message: &ToWorker, sockets: &[&dyn AsFd]) {
+    fn send(&self, message: &ToWorker, sockets: &[&dyn AsFd]) {
         let sockets: Vec<BorrowedFd<'_>> = sockets.iter().map(|socket| socket.as_fd()).collect();
         self.channel.send(message, &sockets).unwrap();
     }
 
-    /// The next message; `None` when the worker is over.
-    fn hear(&mut self) -> Option<ToMaster> {
+    /// Receives the next message; `None` when the worker has ended.
+    fn receive(&mut self) -> Option<ToMaster> {
         self.channel.receive().unwrap().map(|(message, _)| message)
     }
 
-    /// What the reports of a worker go to.
+    /// Returns a reporter for a worker, whose reports this master keeps.
     fn reporter(&self) -> Reporter {
         let reports = Arc::clone(&self.reports);
         Reporter::new(move |report| reports.lock().unwrap().push(report.to_string()))
     }
 
-    /// Takes what the worker has reported until now.
+    /// Takes the reports of the worker so far.
     fn reports(&self) -> Vec<String> {
         mem::take(&mut self.reports.lock().unwrap())
     }
 }
 
-/// A report that the test has not taken fails it.
+/// Fails the test if there is a report that it has not taken.
 impl Drop for Master {
     fn drop(&mut self) {
         if !thread::panicking() {
@@ -73,11 +73,11 @@ fn start(sockets: &[SocketKind]) -> Start {
     }
 }
 
-/// The two ends of a channel, of which the master's gives up after a while.
+/// Creates the two ends of a channel. The master's end has a timeout.
 fn channel() -> (Master, Channel) {
     let (master, worker) = Channel::pair().unwrap();
     let master = master.into_socket();
-    set_socket_timeout(&master, Timeout::Recv, Some(PATIENCE)).unwrap();
+    set_socket_timeout(&master, Timeout::Recv, Some(TEST_TIMEOUT)).unwrap();
     let master = Master {
         channel: Channel::from_socket(master),
         reports: Arc::default(),
@@ -85,7 +85,7 @@ fn channel() -> (Master, Channel) {
     (master, worker)
 }
 
-/// A worker on a thread, which has begun.
+/// Starts a worker on a thread.
 fn thread<F>(
     start: Start,
     sockets: &[&dyn AsFd],
@@ -103,18 +103,18 @@ where
         master.reporter(),
     )
     .unwrap();
-    master.say(&ToWorker::Start(Box::new(start)), sockets);
+    master.send(&ToWorker::Start(Box::new(start)), sockets);
     (master, thread)
 }
 
-/// A worker on the loop of the test, without its lifeline.
+/// Creates a worker on the loop of the test, without a master link.
 fn here(start: Start, sockets: &[&dyn AsFd]) -> (Master, Worker) {
     let (master, channel) = channel();
     let sender = channel.into_async().unwrap().sender().unwrap();
     let sockets = sockets.iter().map(|socket| duplicate(*socket)).collect();
-    let state = State::new(start, sockets, sender, false, master.reporter()).unwrap();
-    let state = Rc::new(state);
-    (master, Worker { state })
+    let shared = WorkerShared::new(start, sockets, sender, false, master.reporter()).unwrap();
+    let shared = Rc::new(shared);
+    (master, Worker { shared })
 }
 
 fn duplicate(socket: &dyn AsFd) -> OwnedFd {

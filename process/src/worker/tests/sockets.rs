@@ -1,4 +1,4 @@
-//! Accepting from the own socket and from others.
+//! Accepting from a worker's own socket and from adopted ones.
 
 use std::net::TcpStream;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -13,7 +13,7 @@ use futures_lite::{StreamExt, future::poll_once};
 use super::*;
 
 #[coreloop::test]
-async fn connections_come_from_the_own_socket_and_the_adopted() {
+async fn connections_come_from_the_own_and_the_adopted_sockets() {
     let ((own, address), (other, other_address)) = (bind(), bind());
     let (_master, worker) = here(start(&[SocketKind::Tcp]), &[&own]);
     let listener = worker.listener(0).unwrap();
@@ -23,10 +23,10 @@ async fn connections_come_from_the_own_socket_and_the_adopted() {
     let (_, peer) = listener.accept().await.unwrap().unwrap();
     assert_eq!(peer, client.local_addr().unwrap());
 
-    // Who waits already hears of what comes to the new one.
+    // A task that waits already gets the connection to the adopted socket.
     let mut waiting = pin!(listener.accept());
     assert!(poll_once(waiting.as_mut()).await.is_none());
-    worker.state.adopt(1, vec![duplicate(&other)]).unwrap();
+    worker.shared.adopt(1, vec![duplicate(&other)]).unwrap();
     let client = TcpStream::connect(other_address).unwrap();
     let (_, peer) = waiting.await.unwrap().unwrap();
     assert_eq!(peer, client.local_addr().unwrap());
@@ -38,7 +38,7 @@ async fn connections_come_from_the_own_socket_and_the_adopted() {
 
     let mut waiting = pin!(listener.accept());
     assert!(poll_once(waiting.as_mut()).await.is_none());
-    worker.state.release(1);
+    worker.shared.release(1);
     let for_other = TcpStream::connect(other_address).unwrap();
     let for_own = TcpStream::connect(address).unwrap();
     let (_, peer) = waiting.await.unwrap().unwrap();
@@ -49,12 +49,12 @@ async fn connections_come_from_the_own_socket_and_the_adopted() {
 }
 
 #[coreloop::test]
-async fn no_socket_keeps_another_waiting() {
+async fn the_sockets_are_accepted_from_in_turn() {
     let sockets = [bind(), bind(), bind()];
     let (_master, worker) = here(start(&[SocketKind::Tcp]), &[&sockets[0].0]);
     for slot in 1..3_u32 {
         let socket = duplicate(&sockets[slot as usize].0);
-        worker.state.adopt(slot, vec![socket]).unwrap();
+        worker.shared.adopt(slot, vec![socket]).unwrap();
     }
     let mut clients = Vec::new();
     for _ in 0..3 {
@@ -78,7 +78,7 @@ async fn no_socket_keeps_another_waiting() {
 }
 
 #[coreloop::test]
-async fn every_task_that_waits_is_served_and_hears_of_the_end() {
+async fn every_waiting_task_gets_a_connection_or_the_end() {
     let (own, address) = bind();
     let (_master, worker) = here(start(&[SocketKind::Tcp]), &[&own]);
     let listener = Rc::new(worker.listener(0).unwrap());
@@ -96,68 +96,68 @@ async fn every_task_that_waits_is_served_and_hears_of_the_end() {
         assert!(task.await.unwrap());
     }
 
-    // More than the group remembers.
+    // More tasks than the group registers.
     let waiting: Vec<_> = (0..100).map(|_| accept()).collect();
     yield_now().await;
-    worker.state.drain();
+    worker.shared.drain();
     for task in waiting {
         assert!(!task.await.unwrap());
     }
 }
 
 #[coreloop::test(start_paused = true)]
-async fn the_end_lets_go_of_every_socket() {
+async fn the_drain_takes_every_socket_off_the_loop() {
     let ((own, address), (other, other_address)) = (bind(), bind());
     let (mut master, worker) = here(start(&[SocketKind::Tcp]), &[&own]);
-    worker.state.adopt(1, vec![duplicate(&other)]).unwrap();
+    worker.shared.adopt(1, vec![duplicate(&other)]).unwrap();
     let listener = worker.listener(0).unwrap();
     let mut waiting = pin!(listener.accept());
     assert!(poll_once(waiting.as_mut()).await.is_none());
-    assert_eq!(master.hear(), Some(ToMaster::Ready));
+    assert_eq!(master.receive(), Some(ToMaster::Ready));
 
-    worker.state.drain();
-    worker.state.drain();
+    worker.shared.drain();
+    worker.shared.drain();
     assert!(worker.is_draining());
     worker.draining().await;
     assert!(waiting.await.unwrap().is_none());
     assert!(listener.accept().await.unwrap().is_none());
     assert!(listener.incoming().next().await.is_none());
-    assert_eq!(master.hear(), Some(ToMaster::Draining));
+    assert_eq!(master.receive(), Some(ToMaster::Draining));
 
-    // The sockets are open still, as the master has them. Nothing that comes to
-    // them reaches this loop.
+    // The sockets are still open, as the master has them. Connections to them cause no
+    // events on this loop.
     let registered = metrics();
     assert_eq!(registered.registered_fds(), registered.deregistered_fds());
     let events = metrics().io_events();
     for (socket, address) in [(&own, address), (&other, other_address)] {
         let client = TcpStream::connect(address).unwrap();
-        // The clock stands still until the kernel has no event.
+        // A paused clock advances only when the kernel has no event.
         time::sleep(Duration::from_millis(1)).await;
         assert_eq!(socket.accept().unwrap().1, client.local_addr().unwrap());
     }
     assert_eq!(metrics().io_events(), events);
-    // What comes too late is not served.
-    worker.state.adopt(1, vec![duplicate(&other)]).unwrap();
+    // A socket that is adopted too late is not served.
+    worker.shared.adopt(1, vec![duplicate(&other)]).unwrap();
     assert!(listener.accept().await.unwrap().is_none());
 }
 
 #[coreloop::test]
-async fn a_unix_socket_is_not_adopted_and_not_left_before_it_is_empty() {
+async fn a_shared_socket_is_not_adopted_and_its_queue_is_emptied_at_the_end() {
     let folder = Folder::new();
     let path = folder.path("shared");
     let socket = UnixListener::bind(&path).unwrap();
     let (_master, worker) = here(start(&[SocketKind::SharedUnix]), &[&socket]);
-    worker.state.adopt(1, vec![duplicate(&socket)]).unwrap();
+    worker.shared.adopt(1, vec![duplicate(&socket)]).unwrap();
     let listener = worker.unix_listener(0).unwrap();
     assert_eq!(listener.local_addr().as_pathname(), Some(&*path));
     let _client = UnixStream::connect(&path).unwrap();
     let (_stream, _) = listener.accept().await.unwrap().unwrap();
     assert!(poll_once(listener.accept()).await.is_none());
-    worker.state.release(1);
+    worker.shared.release(1);
 
-    // The kernel may have told nobody else of these.
+    // The kernel may have reported these to this worker only.
     let _clients = [(); 2].map(|()| UnixStream::connect(&path).unwrap());
-    worker.state.drain();
+    worker.shared.drain();
     for _ in 0..2 {
         let (_stream, _) = listener.accept().await.unwrap().unwrap();
     }
@@ -191,10 +191,10 @@ async fn a_socket_is_taken_by_its_kind() {
 }
 
 #[coreloop::test]
-async fn every_socket_has_to_come() {
+async fn a_worker_without_all_its_sockets_is_an_error() {
     let (master, channel) = channel();
     let sender = channel.into_async().unwrap().sender().unwrap();
     let start = start(&[SocketKind::Tcp]);
-    let refused = State::new(start, Vec::new(), sender, false, master.reporter());
+    let refused = WorkerShared::new(start, Vec::new(), sender, false, master.reporter());
     assert_eq!(refused.err().unwrap().kind(), io::ErrorKind::InvalidData);
 }

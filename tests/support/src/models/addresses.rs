@@ -1,5 +1,5 @@
-//! Strings as socket addresses: numeric ones are answered as std answers them
-//! and at once, and what cannot be one is refused. Names are not looked up.
+//! Strings as socket addresses: a numeric address is parsed like std does, without waiting, and
+//! an invalid one is refused. Names are not resolved.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

@@ -1,5 +1,5 @@
-//! A copy whose future is dropped after every poll: whatever pieces its streams
-//! take and give, and wherever they fail, the buffer knows where each byte is.
+//! A copy whose future is dropped after every poll: whatever pieces its streams read and write,
+//! and wherever they fail, the buffer loses no byte.
 
 use coreloop::io::CopyBuffer;
 use futures_lite::future::{block_on, poll_once};
@@ -43,7 +43,7 @@ pub fn check(bytes: &[u8]) {
             }
         }
         assert!(buffer.is_at_end());
-        // It is over, and stays so.
+        // It has finished, and stays finished.
         let again = poll_once(buffer.copy(&mut reader, &mut writer)).await;
         assert_eq!(again.and_then(Result::ok), Some(sent.len() as u64));
     });

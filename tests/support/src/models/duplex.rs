@@ -1,5 +1,5 @@
-//! A stream in memory next to two plain queues: it gives the same bytes and
-//! errors, and whoever was told to wait is woken when there is no more reason to.
+//! A stream in memory beside a model of two plain queues: it returns the same bytes and errors,
+//! and a pending task is woken when it can continue.
 
 use std::collections::VecDeque;
 use std::io;
@@ -20,7 +20,7 @@ struct Model {
     writer: Waiting,
 }
 
-/// Whether somebody waits, and was woken.
+/// Whether a task waits, and whether it was woken.
 #[derive(Default)]
 struct Waiting {
     waits: bool,
@@ -37,7 +37,7 @@ impl Wake for Flag {
 }
 
 impl Waiting {
-    /// Polls, with a waker of its own.
+    /// Polls with this waker.
     fn poll<R>(&mut self, poll: impl FnOnce(&mut Context<'_>) -> Poll<R>) -> Option<R> {
         self.woken.0.store(false, Ordering::Relaxed);
         let waker = Waker::from(Arc::clone(&self.woken));
@@ -55,7 +55,7 @@ impl Waiting {
 
     fn check(&self, may_go_on: bool) {
         if self.waits && may_go_on {
-            assert!(self.woken.0.load(Ordering::Relaxed), "nobody was woken");
+            assert!(self.woken.0.load(Ordering::Relaxed), "no task was woken");
         }
     }
 }
@@ -129,7 +129,9 @@ fn write(end: &mut DuplexStream, model: &mut Model, most: usize, length: usize, 
         .collect();
     let written = model.writer.poll(|cx| Pin::new(end).poll_write(cx, &bytes));
     if model.closed || model.reader_gone {
-        let error = written.expect("an error").expect_err("nobody reads this");
+        let error = written
+            .expect("an error")
+            .expect_err("the other end is closed");
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
         return;
     }

@@ -1,7 +1,7 @@
-//! What must hold whatever bytes are given.
+//! Models whose properties must hold for any bytes.
 //!
-//! Each model takes bytes as a program of operations. The fuzz targets in `fuzz` run
-//! them for as long as is wanted; `tests/io/fuzz_models.rs` runs them for a moment.
+//! Each model interprets bytes as a program of operations. The fuzz targets in `fuzz` run the
+//! models for any time; `tests/io/fuzz_models.rs` runs them for a moment.
 
 pub mod addresses;
 pub mod copy;

@@ -1,4 +1,4 @@
-//! The workers of an app, as a storm hears of them.
+//! The workers of an app, as a storm reports them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,15 +7,15 @@ use rustix::process::Pid;
 use crate::process::master::{App, await_end};
 use crate::process::storm::Storm;
 
-/// The workers that the storm has heard of.
+/// The workers that the storm has reported.
 #[derive(Default)]
 pub struct Fleet {
     pub seen: HashSet<Worker>,
-    /// The last one of each slot.
+    /// The last worker of each slot.
     pub slots: HashMap<u64, Worker>,
 }
 
-/// Threads have the same process; one after another, they differ in the generation.
+/// A worker. Threads have the same process, and successive ones differ in the generation.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Worker {
     pid: Pid,
@@ -24,7 +24,7 @@ pub struct Worker {
 }
 
 impl Fleet {
-    /// Waits until so many slots have been heard of, none of them as one of `before`.
+    /// Waits until workers of `count` slots were reported, none of which is in `before`.
     pub fn await_slots(&mut self, storm: &mut Storm, count: usize, before: &HashSet<Worker>) {
         let is_new = |worker: &&Worker| !before.contains(worker);
         while self.slots.values().filter(is_new).count() < count {
@@ -40,8 +40,8 @@ impl Fleet {
         }
     }
 
-    /// There are so many worker processes, all of them known, and the others are
-    /// gone.
+    /// Checks that there are `count` worker processes, all of which were reported, and that the
+    /// other reported ones have ended.
     pub fn assert_only(&self, app: &App, count: usize) {
         let workers = app.all_workers();
         assert_eq!(workers.len(), count);

@@ -1,4 +1,4 @@
-//! A master that runs `programs/process_app.rs`, and what its tests ask of it.
+//! A master that runs `programs/process_app.rs`, and requests to it.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -24,8 +24,8 @@ pub struct App {
 }
 
 impl App {
-    pub fn new() -> App {
-        let app = App {
+    pub fn new() -> Self {
+        let app = Self {
             folder: Folder::new(),
         };
         app.install(&program("process_app"));
@@ -40,7 +40,7 @@ impl App {
         self.folder.path("control")
     }
 
-    /// To be run as it is, or by another program; prints its address first.
+    /// Returns a command that runs the app, which prints its address first.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.path());
         command.args(self.arguments(arguments));
@@ -55,7 +55,7 @@ impl App {
             .collect()
     }
 
-    /// Replaces the program's file by another program, in one step.
+    /// Replaces the program's file by another program, atomically.
     pub fn install(&self, program: &Path) {
         let new = self.folder.path("new");
         copy(program, &new);
@@ -70,22 +70,22 @@ impl App {
         self.install(&written);
     }
 
-    /// A script that runs the app with other options than those of the old master.
+    /// Returns a script that runs the app with other options than the old master has.
     pub fn script(&self, arguments: &[&str]) -> String {
         let program = program("process_app");
         let arguments = self.arguments(arguments).join(" ");
         format!("exec {} {arguments}", program.display())
     }
 
-    /// Asks at the control socket, whoever serves it: the lines of the answer, or
-    /// the error.
+    /// Sends a request to the control socket, and returns the lines of the answer, or the
+    /// error.
     pub fn ask(&self, request: &str) -> Result<String, String> {
-        // The address is known a little before the socket is there.
+        // The address is printed a little before the socket is bound.
         wait_until(|| self.control().exists());
         self.try_ask(request).unwrap()
     }
 
-    /// As `ask`, of a master that may be gone.
+    /// Like `ask`, to a master that may have ended.
     pub fn try_ask(&self, request: &str) -> io::Result<Result<String, String>> {
         let mut stream = UnixStream::connect(self.control())?;
         stream.set_read_timeout(Some(2 * PATIENCE))?;
@@ -106,18 +106,18 @@ impl App {
         Err(io::Error::new(io::ErrorKind::UnexpectedEof, unfinished))
     }
 
-    /// The process that serves the control socket.
+    /// Returns the process that serves the control socket.
     pub fn master(&self) -> Pid {
         let status = self.ask("status").unwrap();
         number_after(&status, "master pid=").expect("a number")
     }
 
-    /// The workers that are ready.
+    /// Returns the workers that are ready.
     pub fn workers(&self) -> Vec<Pid> {
         self.workers_that("state=ready")
     }
 
-    /// The workers that there are, in whatever state.
+    /// Returns all workers, in any state.
     pub fn all_workers(&self) -> Vec<Pid> {
         self.workers_that("")
     }
@@ -131,8 +131,8 @@ impl App {
     }
 }
 
-/// By another process: what this one has open to write, a process that another test
-/// just starts has open, too, and such a file cannot be run.
+/// Copies a program in another process. A file that this process has open for writing is also
+/// open in a process that another test is just starting, and cannot be executed then.
 pub fn copy(program: &Path, to: &Path) {
     let status = Command::new("cp").arg(program).arg(to).status().unwrap();
     assert!(status.success());
@@ -144,15 +144,15 @@ fn number_after(text: &str, name: &str) -> Option<Pid> {
     Pid::from_raw(digits.parse().ok()?)
 }
 
-/// A line that was read, and whether it was waited for.
+/// A line that was read, and whether a test has waited for it.
 #[derive(Debug)]
 struct Seen {
     line: String,
     found: bool,
 }
 
-/// A process of a test, and the lines that it writes to both its outputs. Killed if
-/// the test fails.
+/// A process of a test, and the lines that it writes to its standard output and error. It is
+/// killed if the test fails.
 pub struct Master {
     process: Child,
     lines: Receiver<String>,
@@ -161,12 +161,12 @@ pub struct Master {
 
 impl Master {
     /// Starts a command, which may be another program that runs the app.
-    pub fn start(command: Command) -> Master {
+    pub fn start(command: Command) -> Self {
         Master::start_with(command, Stdio::null())
     }
 
-    /// As `start`, with a standard input.
-    pub fn start_with(mut command: Command, stdin: Stdio) -> Master {
+    /// Like `start`, with a standard input.
+    pub fn start_with(mut command: Command, stdin: Stdio) -> Self {
         let mut process = command
             .stdin(stdin)
             .stdout(Stdio::piped())
@@ -182,12 +182,12 @@ impl Master {
             let sender = sender.clone();
             thread::spawn(move || {
                 for line in BufReader::new(reader).lines().map_while(Result::ok) {
-                    // The test may be over.
+                    // The test may have ended.
                     let _ = sender.send(line);
                 }
             });
         }
-        Master {
+        Self {
             process,
             lines,
             seen: Vec::new(),
@@ -202,8 +202,8 @@ impl Master {
         kill_process(self.pid(), signal).unwrap();
     }
 
-    /// Waits until it, or what it has started, writes a line that has the words. Each
-    /// line is found once. The lines of both outputs may come in any order.
+    /// Waits until the process, or one that it has started, writes a line with the words.
+    /// Each line is found once. The lines of the two outputs may come in any order.
     pub fn line(&mut self, words: &str) -> String {
         let mut next = 0;
         loop {
@@ -222,26 +222,26 @@ impl Master {
         }
     }
 
-    /// All that it has written, as far as anything was waited for.
+    /// Returns the lines that were read so far.
     pub fn seen(&self) -> Vec<&str> {
         self.seen.iter().map(|seen| seen.line.as_str()).collect()
     }
 
-    /// Waits until so many more workers have become ready.
+    /// Waits until this many more workers have become ready.
     pub fn ready(&mut self, workers: usize) {
         for _ in 0..workers {
             self.line(" is ready after ");
         }
     }
 
-    /// Waits until it says where it listens.
+    /// Waits until the process prints its address.
     pub fn address(&mut self) -> SocketAddr {
         let line = self.line(", master ");
         let words = line.split([' ', ',']);
         words.filter_map(|word| word.parse().ok()).next().unwrap()
     }
 
-    /// Waits until it ends by itself, and every process that has its outputs.
+    /// Waits until the process has ended by itself, and every process that holds its outputs.
     pub fn end(&mut self) -> ExitStatus {
         loop {
             match self.lines.recv_timeout(PATIENCE) {
@@ -252,7 +252,7 @@ impl Master {
         }
     }
 
-    /// Waits until it ends by itself, though others go on.
+    /// Waits until the process has ended by itself, although others may still run.
     pub fn end_of_first(&mut self) -> ExitStatus {
         if let Some(status) = self.process.try_wait().unwrap() {
             return status;
@@ -264,7 +264,7 @@ impl Master {
 
 impl Drop for Master {
     fn drop(&mut self) {
-        // Fails if it has ended already, as it should have.
+        // Fails if the process has ended, as it should have.
         let _ = self.process.kill();
         let _ = self.process.wait();
         if thread::panicking() {
@@ -275,8 +275,8 @@ impl Drop for Master {
     }
 }
 
-/// Asks the worker that accepts a new connection for something, by one byte, and
-/// reads the line that it answers.
+/// Sends a one-byte request on a new connection, and returns the line that the worker
+/// answers.
 pub fn ask_worker(address: SocketAddr, byte: u8) -> String {
     let stream = connect(address);
     ask_on(&stream, byte)
@@ -289,14 +289,14 @@ pub fn ask_on(mut stream: &TcpStream, byte: u8) -> String {
     line.trim_end().to_owned()
 }
 
-/// The process that answers a new connection.
+/// Returns the process that answers a new connection.
 pub fn worker_at(address: SocketAddr) -> Pid {
     let line = ask_worker(address, b'p');
     let (pid, _) = line.split_once(' ').unwrap_or_else(|| panic!("{line:?}"));
     Pid::from_raw(pid.parse().unwrap()).unwrap()
 }
 
-/// Waits until there is no such process, or only what its parent has to reap.
+/// Waits until the process has ended, or is a zombie.
 pub fn await_end(pid: Pid) {
     let process = match pidfd_open(pid, PidfdFlags::empty()) {
         Err(Errno::SRCH) => return,

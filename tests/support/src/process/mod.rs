@@ -1,5 +1,5 @@
-//! Supervised programs: a master, the workers it has, a storm of clients, and what the
-//! kernel shows of processes.
+//! Supervised programs: a master, its workers, a storm of clients, and what `/proc` shows of
+//! processes.
 
 pub mod fleet;
 pub mod master;

@@ -1,10 +1,10 @@
-//! What the kernel shows of a process in `/proc`.
+//! Functions that read the state of a process from `/proc`.
 
 use std::fs;
 
 use rustix::process::Pid;
 
-/// The processes that it has started and not reaped yet, so also dead ones.
+/// Returns the children of a process, including zombies.
 pub fn children(process: Pid) -> Vec<Pid> {
     let list = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap();
     let numbers = list.split_ascii_whitespace();
@@ -12,17 +12,17 @@ pub fn children(process: Pid) -> Vec<Pid> {
     pids.collect()
 }
 
-/// What its descriptors are of.
+/// Returns what each descriptor of a process refers to.
 pub fn descriptors(process: Pid) -> Vec<String> {
     let entries = fs::read_dir(format!("/proc/{process}/fd")).unwrap();
-    // One that is closed meanwhile is none.
+    // A descriptor that is closed meanwhile is skipped.
     let targets = entries.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
     targets
         .map(|target| target.to_str().unwrap().to_owned())
         .collect()
 }
 
-/// How often it has gone to sleep, and so how often something woke it.
+/// Returns how often a process has gone to sleep, and so how often it was woken.
 pub fn wake_ups(process: Pid) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let mut lines = status.lines();
@@ -30,19 +30,19 @@ pub fn wake_ups(process: Pid) -> u64 {
     count.unwrap().trim().parse().unwrap()
 }
 
-/// Whether it runs: a process that is dead and not reaped yet does not.
+/// Returns whether a process runs. A zombie does not.
 pub fn is_running(process: Pid) -> bool {
     !matches!(state(process), None | Some('Z' | 'X'))
 }
 
-/// Whether it waits in a system call.
+/// Returns whether a process waits in a system call.
 pub fn is_asleep(process: Pid) -> bool {
     state(process) == Some('S')
 }
 
-/// The hundredths of a second that it has computed.
+/// Returns the processor time of a process, in hundredths of a second.
 pub fn computed(process: Pid) -> u64 {
-    // User time; the state is the first field.
+    // The user time. The state is the first field.
     let stat = stat(process).expect("a process");
     stat.split(' ').nth(11).unwrap().parse().unwrap()
 }
@@ -51,7 +51,7 @@ fn state(process: Pid) -> Option<char> {
     stat(process)?.chars().next()
 }
 
-/// The fields of its status after its name, which may have spaces.
+/// Returns the fields of a process's status after its name, which may have spaces.
 fn stat(process: Pid) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(") ")?;

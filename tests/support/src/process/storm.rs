@@ -11,34 +11,34 @@ use std::thread;
 
 use crate::program::{PATIENCE, program};
 
-/// Killed if the test fails.
+/// A storm, which is killed if the test fails.
 pub struct Storm {
     process: Child,
     input: Option<ChildStdin>,
-    /// Read by a thread, so that silence can be noticed.
-    output: Receiver<Said>,
-    /// As far as it has told its progress.
+    /// The output, which a thread reads so that a test can stop waiting.
+    output: Receiver<StormLine>,
+    /// The number of answers that the storm has reported last.
     answered: Arc<AtomicU64>,
-    /// Heard, and not yet asked for.
-    kept: VecDeque<Said>,
+    /// Lines that were read, and that no test has asked for yet.
+    kept: VecDeque<StormLine>,
 }
 
 /// A line of its output: a word, and values by their names.
 #[derive(Debug)]
-pub struct Said {
+pub struct StormLine {
     pub what: String,
     values: HashMap<String, u64>,
 }
 
-/// How it went.
+/// The result of a storm.
 #[derive(Debug)]
 pub struct Summary {
-    pub said: Said,
+    pub said: StormLine,
     pub status: ExitStatus,
 }
 
 impl Storm {
-    pub fn start(address: SocketAddr, arguments: &[&str]) -> Storm {
+    pub fn start(address: SocketAddr, arguments: &[&str]) -> Self {
         let mut process = Command::new(program("storm"))
             .args(["--addr", &address.to_string()])
             .arg("--quiet")
@@ -53,14 +53,14 @@ impl Storm {
         let progress = Arc::clone(&answered);
         thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
-                let line = Said::parse(&line);
+                let line = StormLine::parse(&line);
                 progress.fetch_max(line.number("answered"), Ordering::Relaxed);
                 if said.send(line).is_err() {
                     break;
                 }
             }
         });
-        Storm {
+        Self {
             input: process.stdin.take(),
             output,
             answered,
@@ -69,9 +69,9 @@ impl Storm {
         }
     }
 
-    /// What it says next.
+    /// Returns the next line.
     #[track_caller]
-    pub fn hear(&mut self) -> Said {
+    pub fn next_line(&mut self) -> StormLine {
         if let Some(said) = self.kept.pop_front() {
             return said;
         }
@@ -81,38 +81,38 @@ impl Storm {
 
     /// Waits for a line that begins with this word.
     #[track_caller]
-    pub fn await_word(&mut self, what: &str) -> Said {
+    pub fn await_word(&mut self, what: &str) -> StormLine {
         loop {
-            let said = self.hear();
+            let said = self.next_line();
             if said.what == what {
                 return said;
             }
-            assert_ne!(said.what, "summary", "the storm is over: {said:?}");
+            assert_ne!(said.what, "summary", "the storm has ended: {said:?}");
         }
     }
 
-    /// Waits until there have been so many more answers than now.
+    /// Waits until there have been this many more answers than now.
     #[track_caller]
     pub fn await_answers(&mut self, more: u64) {
         let enough = self.answered.load(Ordering::Relaxed) + more;
         let mut heard = VecDeque::new();
         while heard
             .back()
-            .is_none_or(|said: &Said| said.number("answered") < enough)
+            .is_none_or(|said: &StormLine| said.number("answered") < enough)
         {
-            heard.push_back(self.hear());
+            heard.push_back(self.next_line());
         }
         self.kept = heard;
     }
 
-    /// Has it end, and hears how it went.
+    /// Stops the storm, and returns its result.
     pub fn stop(mut self) -> Summary {
-        // It may have ended by itself.
+        // This fails if the storm has ended by itself.
         let _ = self.input.take().unwrap().write_all(b"stop\n");
         self.finish()
     }
 
-    /// Waits until it ends by itself, and hears how it went.
+    /// Waits until the storm has ended by itself, and returns its result.
     pub fn finish(mut self) -> Summary {
         let said = self.await_word("summary");
         let status = self.process.wait().unwrap();
@@ -122,26 +122,26 @@ impl Storm {
 
 impl Drop for Storm {
     fn drop(&mut self) {
-        // Fails if it has ended already, as it should have.
+        // Fails if the process has ended, as it should have.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-impl Said {
-    /// What is not mentioned has not happened.
+impl StormLine {
+    /// Returns a value by its name. A value that is missing is 0.
     pub fn number(&self, name: &str) -> u64 {
         self.values.get(name).copied().unwrap_or(0)
     }
 
-    fn parse(line: &str) -> Said {
+    fn parse(line: &str) -> Self {
         let mut words = line.split(' ');
         let what = words.next().unwrap().to_owned();
         let value = |word: &str| {
             let (name, value) = word.split_once('=').unwrap();
             (name.to_owned(), value.parse().unwrap())
         };
-        Said {
+        Self {
             what,
             values: words.map(value).collect(),
         }
@@ -153,7 +153,7 @@ impl Summary {
         self.said.number(name)
     }
 
-    /// Nothing at all went wrong, in so many answers at least.
+    /// Checks that no connection failed, and that there were at least this many answers.
     #[track_caller]
     pub fn assert_flawless(&self, answers: u64) {
         assert_eq!(self.number("failed"), 0, "{self:?}");

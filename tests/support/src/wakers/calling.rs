@@ -1,4 +1,4 @@
-//! Wakers of no task: that of a foreign executor, and those that call back.
+//! [`calling`], a foreign waker that calls a closure.
 #![expect(
     unsafe_code,
     reason = "`Wake` has no say in how a waker is cloned or dropped"
@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
-/// What a waker may be asked.
+/// The functions of a waker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
     Clone,
@@ -16,17 +16,17 @@ pub enum Call {
     Drop,
 }
 
-/// What is called.
+/// The closure of a waker.
 type Callback = Rc<RefCell<dyn FnMut(Call)>>;
 
-/// A waker that tells `callback` of each call, by whatever is left of it. A call
-/// from within a call is not told.
+/// Returns a waker that passes each call, of itself or of a clone, to `callback`. Calls that
+/// `callback` makes itself are not passed.
 ///
-/// It is for one thread: tests must not send it away.
+/// The waker is for one thread: tests must not send it to another.
 pub fn calling(callback: impl FnMut(Call) + 'static) -> Waker {
     let callback: Callback = Rc::new(RefCell::new(callback));
-    // SAFETY: the functions of `VTABLE` keep the contract of `RawWaker`, except
-    // that the waker must stay on its thread, as it does in these tests.
+    // SAFETY: the functions of `VTABLE` keep the contract of `RawWaker`, except that the waker
+    // must stay on its thread, which the callers of this function guarantee.
     unsafe { Waker::from_raw(raw(callback)) }
 }
 
@@ -42,41 +42,41 @@ fn raw(callback: Callback) -> RawWaker {
 
 /// # Safety
 ///
-/// `data` is that of a waker made here.
+/// `data` is the data of a waker that was created here.
 unsafe fn callback(data: *const ()) -> Callback {
-    // SAFETY: it came from a box in `raw`, which the waker keeps.
+    // SAFETY: `data` came from a box in `raw`, which the waker keeps alive.
     let callback = unsafe { &*data.cast::<Callback>() };
     Rc::clone(callback)
 }
 
-fn tell(callback: &Callback, call: Call) {
+fn report(callback: &Callback, call: Call) {
     if let Ok(mut callback) = callback.try_borrow_mut() {
         callback(call);
     }
 }
 
 unsafe fn clone(data: *const ()) -> RawWaker {
-    // SAFETY: the waker that is cloned keeps it.
+    // SAFETY: the waker that is cloned keeps the box alive.
     let callback = unsafe { callback(data) };
-    tell(&callback, Call::Clone);
+    report(&callback, Call::Clone);
     raw(callback)
 }
 
 unsafe fn wake(data: *const ()) {
-    // SAFETY: it came from a box in `raw`, and nobody uses it again.
+    // SAFETY: `data` came from a box in `raw`, and is not used again.
     let callback = unsafe { Box::from_raw(data.cast_mut().cast::<Callback>()) };
-    tell(&callback, Call::Wake);
-    tell(&callback, Call::Drop);
+    report(&callback, Call::Wake);
+    report(&callback, Call::Drop);
 }
 
 unsafe fn wake_by_ref(data: *const ()) {
-    // SAFETY: the waker keeps it.
+    // SAFETY: the waker keeps the box alive.
     let callback = unsafe { callback(data) };
-    tell(&callback, Call::Wake);
+    report(&callback, Call::Wake);
 }
 
 unsafe fn drop_waker(data: *const ()) {
-    // SAFETY: it came from a box in `raw`, and nobody uses it again.
+    // SAFETY: `data` came from a box in `raw`, and is not used again.
     let callback = unsafe { Box::from_raw(data.cast_mut().cast::<Callback>()) };
-    tell(&callback, Call::Drop);
+    report(&callback, Call::Drop);
 }

@@ -107,7 +107,7 @@ fn supervise(options: &Options, workers: Workers) -> io::Result<()> {
         .workers(workers)
         .pin(options.pin)
         // The measurement kills many workers.
-        .restarts(Restarts::new().most(u32::MAX))
+        .restarts(Restarts::new().max_immediate(u32::MAX))
         .bind("127.0.0.1:0")?;
     if !supervisor.is_worker() {
         // No server outlives the run, even if the client dies.

@@ -1,12 +1,12 @@
-//! What the outside hears of the master: the service manager, the old master that
-//! this one replaces, and who looks for its pid file or its control socket.
+//! [`External`], what other processes see of the master: its messages to the service manager
+//! and to the old master that it replaces, its pid file and its control socket.
 //!
-//! 1. Before all its workers serve, a successor takes nothing from the old master:
-//!    its files and its control socket are those of the old one till then.
-//! 2. What a successor has taken that does not serve after all, this one takes back
-//!    when that is gone, however it ended.
-//! 3. The service manager may have gone, which is no reason to stop: no error in
-//!    telling it counts.
+//! 1. A successor takes over the pid file and the control socket of the old master only
+//!    when all its workers serve.
+//! 2. If a successor has taken them over and then does not serve, this master takes them
+//!    back once the successor has ended, however it ended.
+//! 3. The service manager may have ended, which is no reason to stop: errors in sending to
+//!    it are ignored.
 
 use std::io;
 use std::time::Duration;
@@ -17,8 +17,8 @@ use coreloop_sync::{CancellationToken, mpsc};
 
 use super::Options;
 use super::pid_file::PidFile;
-use crate::sockets::Bound;
-use crate::supervisor::control::{ControlSocket, Place};
+use crate::sockets::SocketGroup;
+use crate::supervisor::control::{ControlSocket, ControlSocketFile};
 use crate::supervisor::event::Event;
 use crate::supervisor::notify::Notifier;
 use crate::supervisor::request::Request;
@@ -26,37 +26,39 @@ use crate::supervisor::signals;
 use crate::supervisor::upgrade::Inheritance;
 
 #[derive(Debug)]
-pub(super) struct Outside {
+pub(super) struct External {
     notifier: Notifier,
-    /// Until this master serves.
+    /// The sockets and the channel of the old master, until this master serves.
     inheritance: Option<Inheritance>,
     requests: mpsc::Sender<Request>,
-    control: Option<Served>,
+    control: Option<ServedControl>,
     pid_file: Option<PidFile>,
     alive_at: Option<Instant>,
     is_announced: bool,
-    /// Whether the names of the sockets are for this master to remove.
+    /// Whether this master has to remove the files of its Unix sockets.
     owns_names: bool,
 }
 
 /// A control socket that is served.
 #[derive(Debug)]
-struct Served {
-    place: Place,
+struct ServedControl {
+    file: ControlSocketFile,
     replaced: CancellationToken,
 }
 
-impl Outside {
+impl External {
     pub(super) fn new(
         options: &Options,
         inheritance: Option<Inheritance>,
         requests: mpsc::Sender<Request>,
-    ) -> io::Result<Outside> {
-        // First of all: till then a signal ends the process.
+    ) -> io::Result<Self> {
+        // First, because until then a signal ends the process.
         drop(spawn(signals::serve(requests.clone())?));
         let notifier = Notifier::from_env()?;
-        let mut outside = Outside {
-            alive_at: notifier.watchdog().map(|period| Instant::now() + period),
+        let mut external = Self {
+            alive_at: notifier
+                .watchdog()
+                .and_then(|period| Instant::now().checked_add(period)),
             notifier,
             owns_names: inheritance.is_none(),
             inheritance,
@@ -65,17 +67,17 @@ impl Outside {
             pid_file: None,
             is_announced: false,
         };
-        if outside.inheritance.is_none() {
+        if external.inheritance.is_none() {
             if let Some(path) = &options.control {
-                outside.serve(ControlSocket::bind(path)?)?;
+                external.serve(ControlSocket::bind(path)?)?;
             }
-            outside.write_pid_file(options)?;
+            external.write_pid_file(options)?;
         }
-        Ok(outside)
+        Ok(external)
     }
 
-    /// All workers serve; the first time, all who wait for that are told. Answers
-    /// whether it is the first time.
+    /// Called when all workers serve. The first call notifies the old master and the
+    /// service manager, and returns `true`.
     pub(super) fn announce(&mut self, options: &Options) -> io::Result<bool> {
         if self.is_announced {
             return Ok(false);
@@ -93,7 +95,7 @@ impl Outside {
         Ok(true)
     }
 
-    /// The master ends with an error, perhaps before it ever served.
+    /// Reports to the old master, if this one has not served yet, that this one fails.
     pub(super) fn failed(&self, error: &io::Error) {
         if let Some(inheritance) = &self.inheritance {
             inheritance.failed(error);
@@ -118,18 +120,21 @@ impl Outside {
         let _ = self.notifier.stopping();
     }
 
-    /// Another master serves. Whatever is outside is its own from now on.
-    pub(super) fn replaced(&mut self, by: u32) {
+    /// Called when a successor with this process id serves. The files belong to it from now
+    /// on.
+    pub(super) fn upgraded_to(&mut self, pid: u32) {
         self.owns_names = false;
-        let _ = self.notifier.replaced(by);
+        let _ = self.notifier.replaced(pid);
     }
 
-    /// A master that was to replace this one is gone. Takes back what that had taken.
+    /// Called when an attempt at an upgrade has failed. Takes back the files that the new
+    /// master had taken over.
     pub(super) fn restore(&mut self) -> io::Result<()> {
-        if let Some(served) = self.control.take_if(|served| !served.place.is_held()) {
-            let taken = ControlSocket::bind(served.place.path());
+        if let Some(served) = self.control.take_if(|served| !served.file.is_held()) {
+            let taken = ControlSocket::bind(served.file.path());
             match taken.and_then(|socket| self.serve(socket)) {
-                // Its clients stay with it; one of them may have asked for the upgrade.
+                // The old socket still serves its clients, of which one may have requested the
+                // upgrade.
                 Ok(()) => served.replaced.cancel(),
                 Err(error) => {
                     self.control = Some(served);
@@ -140,7 +145,7 @@ impl Outside {
         self.pid_file.as_ref().map_or(Ok(()), PidFile::restore)
     }
 
-    /// When the service manager wants to hear of the master, if it does.
+    /// Returns when the service manager expects the next message, if it expects any.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.alive_at
     }
@@ -153,17 +158,18 @@ impl Outside {
         }
     }
 
-    /// Takes away what only this master was behind.
-    pub(super) fn finish(self, bounds: &[Bound]) {
+    /// Removes the files of the Unix sockets, if they belong to this master.
+    pub(super) fn finish(self, groups: &[SocketGroup]) {
         if self.owns_names {
-            for bound in bounds {
-                // Another one may have been faster.
-                let _ = bound.unlink();
+            for group in groups {
+                // Another process may have removed it.
+                let _ = group.unlink();
             }
         }
     }
 
-    /// Takes the names of the old master. What fails of it, that one takes back.
+    /// Takes over the pid file and the control socket of the old master. If this fails, the
+    /// old master takes them back.
     fn take_over(&mut self, options: &Options) -> io::Result<()> {
         self.write_pid_file(options)?;
         match &options.control {
@@ -173,12 +179,12 @@ impl Outside {
     }
 
     fn serve(&mut self, socket: ControlSocket) -> io::Result<()> {
-        let place = socket.place().clone();
+        let file = socket.file().clone();
         let replaced = CancellationToken::new();
         drop(spawn(
             socket.serve(self.requests.clone(), replaced.clone())?,
         ));
-        self.control = Some(Served { place, replaced });
+        self.control = Some(ServedControl { file, replaced });
         Ok(())
     }
 

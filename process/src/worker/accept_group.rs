@@ -1,12 +1,13 @@
-//! [`Group`]: the sockets of one `bind` that a worker accepts from: its own, and
-//! those of siblings that are down.
+//! [`AcceptGroup`], the sockets of one `bind` call that a worker accepts from: its own
+//! socket, and the adopted sockets of workers that are down.
 //!
-//! 1. The own socket is the first, and is there until the group is closed.
-//! 2. Whoever waits has polled every socket, and has its waker in `waiting`. What
-//!    changes the sockets wakes all of them.
-//! 3. The kernel tells of a connection to a shared socket to one of those who wait,
-//!    and nobody else. So who closes it takes what it may have been told of: its
-//!    callers get what is queued then, before they hear of the end.
+//! 1. The worker's own socket is the first, and stays until the group is closed.
+//! 2. A task that waits has polled every socket, and has its waker in `waiting`. Every
+//!    change of the sockets wakes all of these tasks.
+//! 3. The kernel reports a connection to a shared socket to only one of the workers that
+//!    wait for it. So a worker that closes the socket accepts the connections that may have
+//!    been reported to it: its callers get the connections queued at that moment, and `None`
+//!    only after them.
 //! 4. Nothing is borrowed while a socket is polled or dropped, or a waker is woken,
 //!    cloned or dropped.
 
@@ -22,40 +23,41 @@ use coreloop_net::AcceptPause;
 
 use super::socket::Socket;
 
-/// More tasks than wait at one listener, as a rule. Of more, those that have waited
-/// longest poll again.
-const MOST_WAITING: usize = 64;
+/// The maximum number of registered wakers, which is more than usually wait at one
+/// listener. A further one wakes all the registered tasks, which then poll again.
+const MAX_WAITING: usize = 64;
 
-/// More than a worker was told of and did not look at yet, as a rule.
-const MOST_REMAINING: u32 = 128;
+/// The maximum number of connections accepted from a shared socket after it was closed.
+/// It is more than the kernel has usually reported to one worker.
+const MAX_QUEUED: u32 = 128;
 
-pub(super) struct Group<L: Socket> {
-    /// The slot of each, and the socket.
-    sockets: RefCell<Vec<(u32, Rc<Held<L>>)>>,
-    /// The one to ask first.
+pub(super) struct AcceptGroup<L: Socket> {
+    /// The sockets, with the slot of each.
+    sockets: RefCell<Vec<(u32, Rc<LoopSocket<L>>)>>,
+    /// The index of the socket to poll first.
     next: Cell<usize>,
-    stage: Cell<Stage>,
-    /// How often there were sockets that nobody has polled, or none any more.
+    stage: Cell<GroupStage>,
+    /// How often a socket was added that no waiting task has polled, or all were removed.
     changes: Cell<u64>,
     waiting: RefCell<Vec<Waker>>,
     address: L::Address,
-    /// Whether siblings have the same socket, so that there is none to adopt.
+    /// Whether all workers have the same socket, so that there is none to adopt.
     shared: bool,
-    /// What is left of a shared one after it was closed.
-    remains: RefCell<Option<Remains<L>>>,
+    /// The connections still to be accepted from a shared socket after it was closed.
+    queued: RefCell<Option<QueuedConnections<L>>>,
 }
 
-/// A shared socket off the loop, and how many connections may be taken from it.
-/// There is an end to it, though the siblings may never let the queue be empty.
-struct Remains<L: Socket> {
+/// A shared socket off the loop, and how many more connections may be accepted from it. The
+/// number is limited because clients may keep the queue filled.
+struct QueuedConnections<L: Socket> {
     socket: L::OffLoop,
-    most: u32,
+    left: u32,
 }
 
-/// How far a group is.
+/// The stage of an [`AcceptGroup`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// Nobody has waited yet.
+pub(super) enum GroupStage {
+    /// No task has waited yet.
     New,
     /// It accepts.
     Open,
@@ -63,24 +65,24 @@ pub(super) enum Stage {
     Closed,
 }
 
-/// What a poll of a group comes to.
+/// The output of accepting from a group: a connection, or `None` once it is closed.
 pub(super) type Accepted<L> = io::Result<Option<(<L as Socket>::Stream, <L as Socket>::Address)>>;
 
 /// A socket that leaves the loop when it is dropped.
-struct Held<L: Socket>(Option<L>);
+struct LoopSocket<L: Socket>(Option<L>);
 
-impl<L: Socket> Group<L> {
-    pub(super) fn new(slot: u32, socket: OwnedFd, shared: bool) -> io::Result<Group<L>> {
+impl<L: Socket> AcceptGroup<L> {
+    pub(super) fn new(slot: u32, socket: OwnedFd, shared: bool) -> io::Result<Self> {
         let own = L::on_loop(socket, shared)?;
-        Ok(Group {
+        Ok(Self {
             address: own.address()?,
-            sockets: RefCell::new(vec![(slot, Rc::new(Held(Some(own))))]),
+            sockets: RefCell::new(vec![(slot, Rc::new(LoopSocket(Some(own))))]),
             next: Cell::new(0),
-            stage: Cell::new(Stage::New),
+            stage: Cell::new(GroupStage::New),
             changes: Cell::new(0),
             waiting: RefCell::default(),
             shared,
-            remains: RefCell::default(),
+            queued: RefCell::default(),
         })
     }
 
@@ -89,18 +91,18 @@ impl<L: Socket> Group<L> {
     }
 
     #[inline]
-    pub(super) fn stage(&self) -> Stage {
+    pub(super) fn stage(&self) -> GroupStage {
         self.stage.get()
     }
 
-    /// From now on it is open, unless it is closed.
+    /// Opens the group, unless it is closed.
     pub(super) fn open(&self) {
-        if self.stage.get() == Stage::New {
-            self.stage.set(Stage::Open);
+        if self.stage.get() == GroupStage::New {
+            self.stage.set(GroupStage::Open);
         }
     }
 
-    /// The next connection; `None` when it is closed.
+    /// Accepts the next connection; `None` once the group is closed.
     #[inline]
     pub(super) fn poll_accept(
         &self,
@@ -125,8 +127,7 @@ impl<L: Socket> Group<L> {
         accepted
     }
 
-    /// Asks one socket after another, beginning with the one after that which had a
-    /// connection last.
+    /// Polls one socket after another, beginning after the one that had a connection last.
     #[cold]
     fn poll_each(&self, pause: &mut AcceptPause, cx: &mut Context<'_>) -> Poll<Accepted<L>> {
         let sockets = self.sockets.borrow().clone();
@@ -139,7 +140,7 @@ impl<L: Socket> Group<L> {
                     self.next.set(index + 1);
                     return Poll::Ready(Ok(Some(accepted)));
                 }
-                // What is wrong with a sibling's is for the sibling.
+                // An error of an adopted socket is for its own worker to handle.
                 Poll::Ready(Err(_)) if index > 0 => self.release(*slot),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {}
@@ -148,12 +149,12 @@ impl<L: Socket> Group<L> {
         Poll::Pending
     }
 
-    /// A connection that was queued when the group was closed.
+    /// Accepts a connection that was queued when the group was closed.
     #[cold]
     fn take_remaining(&self) -> Option<(L::Stream, L::Address)> {
-        let mut remains = self.remains.borrow_mut();
-        let socket = remains.as_mut().filter(|remains| remains.most > 0)?;
-        socket.most -= 1;
+        let mut remains = self.queued.borrow_mut();
+        let socket = remains.as_mut().filter(|remains| remains.left > 0)?;
+        socket.left -= 1;
         let accepted = L::accept_queued(&socket.socket).ok();
         if accepted.is_none() {
             *remains = None;
@@ -161,8 +162,8 @@ impl<L: Socket> Group<L> {
         accepted
     }
 
-    /// Notes whom to wake when the sockets change, of which there have been so many
-    /// changes before they were polled.
+    /// Registers the task for changes of the sockets. `changes` is the count from before the
+    /// sockets were polled.
     #[inline]
     fn wait(&self, cx: &Context<'_>, changes: u64) {
         let noted = |waker: &Waker| waker.will_wake(cx.waker());
@@ -170,7 +171,7 @@ impl<L: Socket> Group<L> {
             self.note(cx);
         }
         if self.changes.get() != changes {
-            // A waker is others' code, which may have told the worker to end.
+            // Cloning a waker runs user code, which may have changed the sockets.
             cx.waker().wake_by_ref();
         }
     }
@@ -180,7 +181,7 @@ impl<L: Socket> Group<L> {
         let waker = cx.waker().clone();
         let before = {
             let mut waiting = self.waiting.borrow_mut();
-            let is_full = waiting.len() >= MOST_WAITING;
+            let is_full = waiting.len() >= MAX_WAITING;
             let before = if is_full {
                 mem::take(&mut *waiting)
             } else {
@@ -192,19 +193,19 @@ impl<L: Socket> Group<L> {
         wake(before);
     }
 
-    /// Accepts from the socket of another slot too.
+    /// Adopts the socket of another slot.
     pub(super) fn adopt(&self, slot: u32, socket: OwnedFd) -> io::Result<()> {
-        if self.shared || self.stage.get() == Stage::Closed {
+        if self.shared || self.stage.get() == GroupStage::Closed {
             return Ok(());
         }
-        let socket = Rc::new(Held(Some(L::on_loop(socket, false)?)));
+        let socket = Rc::new(LoopSocket(Some(L::on_loop(socket, false)?)));
         self.release(slot);
         self.sockets.borrow_mut().push((slot, socket));
         self.changed();
         Ok(())
     }
 
-    /// No longer accepts from the socket of another slot.
+    /// Stops accepting from the socket of another slot.
     pub(super) fn release(&self, slot: u32) {
         let released = {
             let mut sockets = self.sockets.borrow_mut();
@@ -215,25 +216,25 @@ impl<L: Socket> Group<L> {
         drop(released);
     }
 
-    /// Accepts no more: takes all sockets off the loop, and tells who waits.
+    /// Closes the group: takes all sockets off the loop, and wakes the waiting tasks.
     pub(super) fn close(&self) {
-        self.stage.set(Stage::Closed);
+        self.stage.set(GroupStage::Closed);
         let mut sockets = mem::take(&mut *self.sockets.borrow_mut());
         if self.shared
             && let Some((_, own)) = sockets.pop()
         {
-            let socket = Rc::into_inner(own).and_then(Held::off_loop);
-            let remains = socket.map(|socket| Remains {
+            let socket = Rc::into_inner(own).and_then(LoopSocket::off_loop);
+            let remains = socket.map(|socket| QueuedConnections {
                 socket,
-                most: MOST_REMAINING,
+                left: MAX_QUEUED,
             });
-            *self.remains.borrow_mut() = remains;
+            *self.queued.borrow_mut() = remains;
         }
         drop(sockets);
         self.changed();
     }
 
-    /// Has everybody who waits look again.
+    /// Wakes all waiting tasks, so that they poll again.
     fn changed(&self) {
         self.changes.set(self.changes.get() + 1);
         let waiting = mem::take(&mut *self.waiting.borrow_mut());
@@ -241,14 +242,14 @@ impl<L: Socket> Group<L> {
     }
 }
 
-/// None is forgotten for the panic of another.
+/// Wakes all, even if a waker panics.
 fn wake(wakers: Vec<Waker>) {
     for waker in wakers {
         drop(catch_unwind(AssertUnwindSafe(|| waker.wake())));
     }
 }
 
-impl<L: Socket> Held<L> {
+impl<L: Socket> LoopSocket<L> {
     fn off_loop(mut self) -> Option<L::OffLoop> {
         self.take_off_loop()
     }
@@ -266,13 +267,13 @@ impl<L: Socket> Held<L> {
     ) -> Poll<io::Result<(L::Stream, L::Address)>> {
         match &self.0 {
             Some(socket) => socket.poll(pause, cx),
-            // Only while it is dropped.
+            // Only while the socket is dropped.
             None => Poll::Pending,
         }
     }
 }
 
-impl<L: Socket> Drop for Held<L> {
+impl<L: Socket> Drop for LoopSocket<L> {
     fn drop(&mut self) {
         self.take_off_loop();
     }

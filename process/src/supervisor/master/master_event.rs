@@ -1,5 +1,5 @@
-//! The tasks beside the master's own, one for each worker: what it says and how it
-//! ends, in that order, as [`Happening`]s.
+//! [`MasterEvent`], and the tasks that send them to the master: one for each worker, which
+//! reports first the worker's messages and then its end.
 
 use std::future::poll_fn;
 use std::io;
@@ -10,72 +10,73 @@ use std::task::Poll;
 use coreloop_runtime::task::spawn_blocking;
 use coreloop_sync::mpsc::UnboundedSender;
 
-use super::reap::Reaper;
-use super::spawn::Thread;
+use super::launcher::Thread;
+use super::reaper::Reaper;
 use crate::channel::{AsyncChannel, ToMaster};
 use crate::supervisor::fleet::WorkerId;
 
-/// What the master hears of.
+/// An event that the master has to handle.
 #[derive(Debug)]
-pub(super) enum Happening {
-    Said(WorkerId, ToMaster),
-    /// It is over, as the text says: "was killed by signal 9".
+pub(super) enum MasterEvent {
+    /// A message of a worker has come.
+    Received(WorkerId, ToMaster),
+    /// A worker has ended. The text says how, for example "was killed by signal 9".
     Ended(WorkerId, String),
-    /// A new master was started, and is ready or not.
+    /// An upgrade has succeeded, with the process id of the new master, or failed.
     Upgraded(Result<u32, String>),
 }
 
-pub(super) type Happenings = UnboundedSender<Happening>;
+pub(super) type EventSender = UnboundedSender<MasterEvent>;
 
-pub(super) async fn process(
+pub(super) async fn watch_process(
     id: WorkerId,
     mut reaper: Reaper,
     mut channel: AsyncChannel,
-    happenings: Happenings,
+    events: EventSender,
 ) {
-    let said = |message| drop(happenings.send(Happening::Said(id, message)));
+    let said = |message| drop(events.send(MasterEvent::Received(id, message)));
     let status = loop {
         coreloop_runtime::select! {
             status = reaper.wait() => break status,
             message = channel.receive() => match message {
                 Ok(Some((message, _))) => said(message),
-                // It closed its end, or nothing of sense comes: only its own end is
-                // of interest any more.
+                // The worker has closed the channel, or sent something invalid: only its end
+                // is left to wait for.
                 Ok(None) | Err(_) => break reaper.wait().await,
             },
         }
     };
-    for message in last_words(&mut channel).await {
+    for message in remaining_messages(&mut channel).await {
         said(message);
     }
     let how = match status {
         Ok(status) => describe(status),
         Err(error) => format!("is lost: {error}"),
     };
-    drop(happenings.send(Happening::Ended(id, how)));
+    drop(events.send(MasterEvent::Ended(id, how)));
 }
 
-pub(super) async fn thread(
+pub(super) async fn watch_thread(
     id: WorkerId,
     thread: Thread,
     mut channel: AsyncChannel,
-    happenings: Happenings,
+    events: EventSender,
 ) {
     while let Ok(Some((message, _))) = channel.receive().await {
-        drop(happenings.send(Happening::Said(id, message)));
+        drop(events.send(MasterEvent::Received(id, message)));
     }
-    // It has let go of the channel, but what it owns may take time to be dropped.
+    // The thread has closed the channel, but may take time to drop what it owns.
     let how = match spawn_blocking(move || thread.join()).await {
         Ok(Ok(Ok(()))) => "ended".to_owned(),
         Ok(Ok(Err(error))) => format!("failed: {error}"),
         Ok(Err(_)) => "panicked".to_owned(),
         Err(error) => format!("is lost: {error}"),
     };
-    drop(happenings.send(Happening::Ended(id, how)));
+    drop(events.send(MasterEvent::Ended(id, how)));
 }
 
-/// What a worker had said when it ended. Nothing more can come.
-async fn last_words(channel: &mut AsyncChannel) -> Vec<ToMaster> {
+/// Receives the messages that a worker had sent when it ended. No more can come.
+async fn remaining_messages(channel: &mut AsyncChannel) -> Vec<ToMaster> {
     poll_fn(|cx| {
         let mut words = Vec::new();
         while let Poll::Ready(Ok(Some((message, _)))) = channel.poll_receive(cx) {
@@ -96,7 +97,8 @@ fn describe(status: ExitStatus) -> String {
     }
 }
 
-/// Whether a send failed because the other end does not read, and not because it ends.
-pub(super) fn is_stuck(error: &io::Error) -> bool {
+/// Returns whether a send failed because the socket is full, and not because the worker has
+/// ended.
+pub(super) fn is_full(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
 }

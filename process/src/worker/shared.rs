@@ -1,7 +1,8 @@
-//! [`State`]: what the handles of a worker, its listeners and its lifeline share.
+//! [`WorkerShared`], the state that a worker's handles, its listeners and its master link
+//! share.
 //!
-//! 1. `Ready` and `Draining` are said once, and `Ready` not after `Draining`.
-//! 2. The time to drain runs before anybody hears of the drain.
+//! 1. `Ready` and `Draining` are sent once, and `Ready` never after `Draining`.
+//! 2. The time to drain starts before user code or the master learns of the drain.
 
 use std::cell::Cell;
 use std::io;
@@ -13,36 +14,37 @@ use coreloop_net::{TcpListener, UnixListener};
 use coreloop_runtime::time::Instant;
 use coreloop_sync::CancellationToken;
 
-use super::group::Group;
+use super::accept_group::AcceptGroup;
 use super::reporter::Reporter;
 use crate::channel::{Sender, SocketKind, Start, ToMaster};
 
-pub(super) struct State {
+pub(super) struct WorkerShared {
     pub(super) start: Start,
     pub(super) is_process: bool,
     pub(super) reporter: Reporter,
     pub(super) binds: Vec<Bind>,
-    /// Cancelled when the worker is to end.
+    /// Cancelled when the worker begins to drain.
     pub(super) drain: CancellationToken,
-    /// Since when it ends.
+    /// When the drain began.
     draining_since: Cell<Option<Instant>>,
-    /// Cancelled when it is to end at once: the master is gone, or its function
-    /// has failed.
+    /// Cancelled when the worker has to end at once: the master has ended, or the
+    /// function has failed.
     pub(super) cut_off: CancellationToken,
     master: Sender,
-    said_ready: Cell<bool>,
-    /// Whether it has taken a socket that nobody accepts from.
-    pub(super) took_datagrams: Cell<bool>,
+    ready_was_sent: Cell<bool>,
+    /// Whether the function has taken a UDP socket, which has no first `accept` that would
+    /// report that the worker is ready.
+    pub(super) took_udp_socket: Cell<bool>,
 }
 
-/// The sockets of one `bind`, as far as they are this worker's.
+/// The sockets that one `bind` call has given to this worker.
 pub(super) enum Bind {
-    Tcp(Rc<Group<TcpListener>>),
-    Unix(Rc<Group<UnixListener>>),
+    Tcp(Rc<AcceptGroup<TcpListener>>),
+    Unix(Rc<AcceptGroup<UnixListener>>),
     Udp(OwnedFd),
 }
 
-impl State {
+impl WorkerShared {
     /// Puts the sockets on this thread's loop.
     pub(super) fn new(
         start: Start,
@@ -50,7 +52,7 @@ impl State {
         master: Sender,
         is_process: bool,
         reporter: Reporter,
-    ) -> io::Result<State> {
+    ) -> io::Result<Self> {
         if sockets.len() != start.sockets.len() {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
@@ -59,7 +61,7 @@ impl State {
         }
         let kinds = start.sockets.iter().zip(sockets);
         let binds = kinds.map(|(kind, socket)| Bind::new(*kind, start.slot, socket));
-        Ok(State {
+        Ok(Self {
             binds: binds.collect::<io::Result<_>>()?,
             start,
             is_process,
@@ -68,27 +70,27 @@ impl State {
             draining_since: Cell::new(None),
             cut_off: CancellationToken::new(),
             master,
-            said_ready: Cell::new(false),
-            took_datagrams: Cell::new(false),
+            ready_was_sent: Cell::new(false),
+            took_udp_socket: Cell::new(false),
         })
     }
 
-    /// Tells the master that it serves, if it does not know.
+    /// Reports to the master that the worker serves, if that was not reported yet.
     pub(super) fn ready(&self) {
-        if !self.drain.is_cancelled() && !self.said_ready.replace(true) {
-            self.say(&ToMaster::Ready);
+        if !self.drain.is_cancelled() && !self.ready_was_sent.replace(true) {
+            self.send(&ToMaster::Ready);
         }
     }
 
-    /// After the function was polled, and waits: it is ready if nothing will tell
-    /// when it accepts.
-    pub(super) fn waits(&self) {
-        if !self.said_ready.get() && (self.binds.is_empty() || self.took_datagrams.get()) {
+    /// Called when a poll of the function was pending. Reports that the worker is ready if
+    /// no listener will report it.
+    pub(super) fn function_waits(&self) {
+        if !self.ready_was_sent.get() && (self.binds.is_empty() || self.took_udp_socket.get()) {
             self.ready();
         }
     }
 
-    /// Lets go of the sockets, and has everybody finish.
+    /// Begins the drain: gives up the sockets, and cancels the `drain` token.
     pub(super) fn drain(&self) {
         if self.draining_since.get().is_some() {
             return;
@@ -98,17 +100,17 @@ impl State {
             match bind {
                 Bind::Tcp(group) => group.close(),
                 Bind::Unix(group) => group.close(),
-                // The function has it, and is told.
+                // The function owns it, and is asked by the token to drop it.
                 Bind::Udp(_) => {}
             }
         }
         if !self.cut_off.is_cancelled() {
-            self.say(&ToMaster::Draining);
+            self.send(&ToMaster::Draining);
         }
         self.drain.cancel();
     }
 
-    /// What is left of the time to drain.
+    /// Returns the rest of the time to drain.
     pub(super) fn left(&self) -> Duration {
         if self.cut_off.is_cancelled() {
             return Duration::ZERO;
@@ -117,13 +119,14 @@ impl State {
         self.start.drain.saturating_sub(spent.unwrap_or_default())
     }
 
-    /// Serves the sockets of another slot too. Those for datagrams are left to
-    /// their worker: its successor finds in the queue what came meanwhile.
+    /// Accepts from the sockets of another slot too. UDP sockets are left to their own
+    /// worker: its successor finds the datagrams in their buffers.
     pub(super) fn adopt(&self, slot: u32, sockets: Vec<OwnedFd>) -> io::Result<()> {
         if slot == self.start.slot {
             return Ok(());
         }
-        // It has its own connections to serve, though it has no room for more.
+        // The kernel has dropped descriptors for lack of room. That is no reason to end:
+        // the worker still serves its own sockets.
         if sockets.len() != self.binds.len() {
             return Err(io::Error::other("there is no room for their descriptors"));
         }
@@ -147,18 +150,19 @@ impl State {
         }
     }
 
-    /// Tells the master. If it does not read, or is gone, the lifeline shows that.
-    pub(super) fn say(&self, message: &ToMaster) {
+    /// Sends a message to the master. An error is ignored: if the master has ended, the
+    /// master link notices.
+    pub(super) fn send(&self, message: &ToMaster) {
         let _ = self.master.send(message, &[]);
     }
 }
 
 impl Bind {
-    fn new(kind: SocketKind, slot: u32, socket: OwnedFd) -> io::Result<Bind> {
+    fn new(kind: SocketKind, slot: u32, socket: OwnedFd) -> io::Result<Self> {
         Ok(match kind {
-            SocketKind::Tcp => Bind::Tcp(Rc::new(Group::new(slot, socket, false)?)),
-            SocketKind::SharedTcp => Bind::Tcp(Rc::new(Group::new(slot, socket, true)?)),
-            SocketKind::SharedUnix => Bind::Unix(Rc::new(Group::new(slot, socket, true)?)),
+            SocketKind::Tcp => Bind::Tcp(Rc::new(AcceptGroup::new(slot, socket, false)?)),
+            SocketKind::SharedTcp => Bind::Tcp(Rc::new(AcceptGroup::new(slot, socket, true)?)),
+            SocketKind::SharedUnix => Bind::Unix(Rc::new(AcceptGroup::new(slot, socket, true)?)),
             SocketKind::Udp | SocketKind::SharedUdp => Bind::Udp(socket),
         })
     }

@@ -1,8 +1,8 @@
-//! [`Reaper`]: the end of a worker, and [`Killer`], which brings it about.
+//! [`Reaper`], which waits for the end of a worker process, and [`Killer`], which kills it.
 //!
-//! 1. Both are of the loop's thread, and neither keeps the borrow over a wait. So a
-//!    worker that is not collected is one that a signal still reaches, and no other
-//!    process has its number.
+//! 1. Both are used on the loop's thread only, and neither keeps the borrow while it waits.
+//!    So as long as a worker's status is not collected, a signal reaches that worker, and
+//!    no other process has its id.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -12,21 +12,21 @@ use std::rc::Rc;
 
 use crate::exit::Exit;
 
-/// A child to wait for. Dropped before its end, it is killed.
+/// A child to wait for. Dropping it before the child has ended kills the child.
 #[derive(Debug)]
 pub(super) struct Reaper {
     exit: Rc<RefCell<Exit>>,
 }
 
-/// Kills the child as long as it is one.
+/// Kills the child, unless its status was collected.
 #[derive(Debug)]
 pub(super) struct Killer {
     exit: Rc<RefCell<Exit>>,
 }
 
 impl Reaper {
-    pub(super) fn new(child: Child) -> Reaper {
-        Reaper {
+    pub(super) fn new(child: Child) -> Self {
+        Self {
             exit: Rc::new(RefCell::new(Exit::new(child))),
         }
     }
@@ -37,9 +37,9 @@ impl Reaper {
         }
     }
 
-    /// Waits for the end.
+    /// Waits for the end of the child.
     ///
-    /// Cancel safe: the status is kept by the child.
+    /// Cancel safe: the status is kept for the next call.
     pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
         poll_fn(|cx| self.exit.borrow_mut().poll_wait(cx)).await
     }
@@ -53,7 +53,7 @@ impl Drop for Reaper {
 
 impl Killer {
     pub(super) fn kill(&self) {
-        // Fails only for a process that has just ended: invariant 1.
+        // By invariant 1 this fails only for a process that has just ended.
         let _ = self.exit.borrow().kill();
     }
 }

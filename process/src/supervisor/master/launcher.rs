@@ -1,4 +1,4 @@
-//! [`Launcher`]: starts workers, as processes of this program or as threads.
+//! [`Launcher`], which starts workers: processes of this program, or threads.
 
 use std::env;
 use std::ffi::OsString;
@@ -18,7 +18,7 @@ use crate::supervisor::role;
 use crate::supervisor::workers::WorkerOutput;
 use crate::worker::{self, Reporter, Worker};
 
-/// How this program is started again.
+/// Starts workers.
 #[derive(Debug)]
 pub(super) struct Launcher<F> {
     name: String,
@@ -28,15 +28,15 @@ pub(super) struct Launcher<F> {
     function: Arc<F>,
 }
 
-/// What threads leave behind.
+/// A worker thread.
 pub(super) type Thread = thread::JoinHandle<io::Result<()>>;
 
 impl<F> Launcher<F>
 where
     F: AsyncFn(Worker) -> io::Result<()> + Send + Sync + 'static,
 {
-    pub(super) fn new(options: &Options, program: Program, function: F) -> Launcher<F> {
-        Launcher {
+    pub(super) fn new(options: &Options, program: Program, function: F) -> Self {
+        Self {
             name: options.name.clone(),
             program,
             output: options.output,
@@ -70,20 +70,20 @@ where
         worker::spawn_thread(name, self.runtime, function, channel, reporter)
     }
 
-    /// What stands before each line of a worker.
+    /// Returns the prefix of each line of a worker's output.
     pub(super) fn prefix(&self, slot: u32) -> String {
         format!("[{} {slot}] ", self.name)
     }
 }
 
-/// The pipes of a child: its standard output and its standard error.
-pub(super) fn pipes(child: &mut Child) -> (Option<OwnedFd>, Option<OwnedFd>) {
+/// Takes the pipes of a child: its standard output and its standard error.
+pub(super) fn take_pipes(child: &mut Child) -> (Option<OwnedFd>, Option<OwnedFd>) {
     let output = child.stdout.take().map(OwnedFd::from);
     (output, child.stderr.take().map(OwnedFd::from))
 }
 
-/// What tells a process of its master, or the master of what started it, is none of
-/// a worker's business.
+/// Returns whether an environment variable is for the master only, and must not reach a
+/// worker.
 fn is_of_the_master(variable: &OsString) -> bool {
     variable.to_str().is_some_and(|name| {
         name.starts_with("CORELOOP_") || name.starts_with("LISTEN_") || name == "NOTIFY_SOCKET"

@@ -1,31 +1,19 @@
-//! Which member of a `SO_REUSEPORT` group takes what comes: a program of classic BPF,
-//! which needs no privilege, decides for the whole group.
+//! Steers connections and datagrams to the members of a `SO_REUSEPORT` group: a program in
+//! classic BPF, which needs no privilege, chooses the member for the whole group.
 
 use std::io;
+use std::os::fd::AsRawFd;
 
 use socket2::Socket;
 
-/// How what comes is spread over the slots.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Flows {
-    /// Each connection goes anywhere. What belongs to one that is being made, or is
-    /// made, finds its way without the program.
-    ByChance,
-    /// All datagrams of one peer go to one slot: that which is theirs among the first
-    /// `span`, if it is below the bound, and else to another below it. So when the last
-    /// slot goes, the others keep their peers, and when it is back, it has its own again.
-    ByPeer { span: u32 },
-}
+use crate::sys::Flows;
 
-/// Sends all that comes to the group of `socket` to its first `slots` members.
-#[cfg(target_os = "linux")]
+/// Sends everything that comes to the group of `socket` to its first `slots` members.
 #[expect(
     unsafe_code,
     reason = "one call to libc: neither socket2 nor rustix has this option of a group"
 )]
-pub(super) fn attach(socket: &Socket, flows: Flows, slots: u32) -> io::Result<()> {
-    use std::os::fd::AsRawFd;
-
+pub(crate) fn attach(socket: &Socket, flows: Flows, slots: u32) -> io::Result<()> {
     #[expect(clippy::cast_possible_truncation, reason = "it is a few bytes")]
     const LENGTH: libc::socklen_t = size_of::<libc::sock_fprog>() as libc::socklen_t;
 
@@ -55,18 +43,11 @@ pub(super) fn attach(socket: &Socket, flows: Flows, slots: u32) -> io::Result<()
     Ok(())
 }
 
-/// There are no groups.
-#[cfg(not(target_os = "linux"))]
-pub(super) fn attach(_socket: &Socket, _flows: Flows, _slots: u32) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-/// The programs. What they return is the number of a member.
-#[cfg(target_os = "linux")]
+/// The programs. They return the index of a member.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "operation codes have 16 bits, and offsets below zero are such in 32 bits"
+    reason = "operation codes have 16 bits, and negative offsets are written in 32 bits"
 )]
 mod program {
     use libc::{
@@ -75,7 +56,7 @@ mod program {
         BPF_TAX, BPF_W, BPF_X, BPF_XOR, SKF_AD_OFF, SKF_AD_RANDOM, SKF_NET_OFF, sock_filter,
     };
 
-    /// Where the header of the network layer begins.
+    /// The offset at which the network header begins.
     const NETWORK: u32 = SKF_NET_OFF as u32;
 
     pub(super) fn by_chance(slots: u32) -> Vec<sock_filter> {
@@ -89,8 +70,8 @@ mod program {
         ]
     }
 
-    /// By a hash of the peer's address and port. What the network card has in
-    /// `SKF_AD_RXHASH` will not do: it is 0 for many cards, and for the loopback.
+    /// Chooses by a hash of the peer's address and port. The network card's hash,
+    /// `SKF_AD_RXHASH`, cannot be used: it is 0 for many cards, and for the loopback.
     pub(super) fn by_peer(slots: u32, span: u32) -> Vec<sock_filter> {
         let mut code = ports_and_address();
         code.extend(hash());
@@ -107,7 +88,7 @@ mod program {
         code
     }
 
-    /// Both ports in word 0 of the memory, and the peer's address, folded, in A.
+    /// Loads both ports into word 0 of the memory, and the peer's address, folded, into A.
     fn ports_and_address() -> Vec<sock_filter> {
         let word = BPF_LD | BPF_W | BPF_ABS;
         let fold = [
@@ -127,7 +108,7 @@ mod program {
             version_6.push(step(BPF_ALU | BPF_XOR | BPF_X, 0));
         }
         let version_4 = [
-            // The header's length, which varies.
+            // The header's length varies.
             step(BPF_LDX | BPF_B | BPF_MSH, NETWORK),
             step(BPF_LD | BPF_W | BPF_IND, NETWORK),
             step(BPF_ST, 0),
@@ -144,7 +125,7 @@ mod program {
         code
     }
 
-    /// Mixes the bits of A and the ports: the end of `MurmurHash3`.
+    /// Mixes the bits of A and the ports, like the last step of `MurmurHash3`.
     fn hash() -> Vec<sock_filter> {
         let mut code = vec![
             step(BPF_ALU | BPF_MUL | BPF_K, 0x9E37_79B1),
@@ -166,7 +147,7 @@ mod program {
         jump(code, k, 0, 0)
     }
 
-    /// Goes on `then` steps further if it holds, else `otherwise` steps.
+    /// Skips `then` steps if the condition holds, and `otherwise` steps if not.
     fn jump(code: u32, k: u32, then: u8, otherwise: u8) -> sock_filter {
         sock_filter {
             code: code as u16,

@@ -1,4 +1,4 @@
-//! Doing what the fleet asks for.
+//! Carries out the fleet's actions.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -8,21 +8,24 @@ use std::rc::Rc;
 use coreloop_runtime::task::spawn;
 use coreloop_runtime::time::Instant;
 
-use super::reap::Reaper;
-use super::{Hand, LONGEST_HANDSHAKE, Master, output, spawn as launch, watch};
+use super::launcher::take_pipes;
+use super::master_event::{is_full, watch_process, watch_thread};
+use super::reaper::Reaper;
+use super::{MAX_HANDSHAKE, Master, WorkerHandle, output};
 use crate::channel::{Channel, Start, ToWorker};
-use crate::sockets::Bound;
+use crate::sockets::SocketGroup;
 use crate::supervisor::event::Event;
 use crate::supervisor::fleet::{Action, WorkerId};
-use crate::supervisor::workers::Kind;
+use crate::supervisor::workers::WorkerKind;
 use crate::worker::Worker;
 
 impl<F> Master<F>
 where
     F: AsyncFn(Worker) -> io::Result<()> + Send + Sync + 'static,
 {
-    /// Does what the fleet asks for. `Some` is the end.
-    pub(super) fn act(&mut self) -> Option<Result<(), String>> {
+    /// Carries out the actions that the fleet has queued. Returns `Some` when the master has
+    /// to end.
+    pub(super) fn run_actions(&mut self) -> Option<Result<(), String>> {
         while let Some(action) = self.fleet.next_action() {
             match action {
                 Action::Start {
@@ -31,27 +34,28 @@ where
                     generation,
                 } => self.start(slot, id, generation),
                 Action::Drain { id } => {
-                    if let Some(hand) = self.workers.get_mut(&id) {
-                        hand.was_told_to_end = true;
+                    if let Some(worker) = self.workers.get_mut(&id) {
+                        worker.drain_was_sent = true;
                     }
-                    self.tell(id, &ToWorker::Drain, &[]);
+                    self.send(id, &ToWorker::Drain, &[]);
                 }
                 Action::Kill { id, why } => self.kill(id, why.text()),
                 Action::Abandon { id } => drop(self.workers.remove(&id)),
                 Action::Adopt { by, slot } => {
-                    let sockets: Vec<_> = self.bounds.iter().map(|at| at.socket(slot)).collect();
-                    self.tell(by, &ToWorker::Adopt { slot }, &sockets);
+                    let sockets: Vec<_> =
+                        self.groups.iter().map(|group| group.socket(slot)).collect();
+                    self.send(by, &ToWorker::Adopt { slot }, &sockets);
                 }
-                Action::Release { by, slot } => self.tell(by, &ToWorker::Release { slot }, &[]),
+                Action::Release { by, slot } => self.send(by, &ToWorker::Release { slot }, &[]),
                 Action::Grow { slots } => self.grow(slots),
                 Action::Steer { slots } => self.steer(slots),
-                Action::LookAtQueue { slot } => {
+                Action::CheckQueue { slot } => {
                     let waiting = self.waiting(slot);
                     self.fleet.queue(slot, waiting, Instant::now());
                 }
                 Action::Close { slot } => {
-                    for bound in &mut self.bounds {
-                        bound.retire(slot);
+                    for group in &mut self.groups {
+                        group.retire(slot);
                     }
                 }
                 Action::Reloaded { pass, result } => self.reloaded(pass, &result),
@@ -84,7 +88,7 @@ where
         let (ours, theirs) = Channel::pair()?;
         let ours = ours.into_async()?;
         let sender = ours.sender()?;
-        let sockets: Vec<_> = self.bounds.iter().map(|bound| bound.socket(slot)).collect();
+        let sockets: Vec<_> = self.groups.iter().map(|group| group.socket(slot)).collect();
         let start = Start {
             slot,
             workers: self.fleet.target(),
@@ -93,16 +97,16 @@ where
             heartbeat: self.options.settings.heartbeat,
             drain: self.options.settings.drain,
             core: self.core(slot),
-            sockets: self.bounds.iter().map(Bound::kind).collect(),
+            sockets: self.groups.iter().map(SocketGroup::kind).collect(),
         };
-        // It fits into the empty socket, and is there when the worker looks.
+        // Sent before the worker starts: the message fits into the empty socket.
         sender.send(&ToWorker::Start(Box::new(start)), &sockets)?;
-        let happens = self.happens.clone();
+        let events = self.event_sender.clone();
         let (pid, killer) = match self.options.kind {
-            Kind::Processes => {
+            WorkerKind::Processes => {
                 let mut child = self.launcher.process(slot, theirs)?;
                 let pid = child.id();
-                let (stdout, stderr) = launch::pipes(&mut child);
+                let (stdout, stderr) = take_pipes(&mut child);
                 let reaper = Reaper::new(child);
                 let killer = reaper.killer();
                 let prefix = self.launcher.prefix(slot);
@@ -114,63 +118,63 @@ where
                     let forward = output::forward(pipe, prefix, Rc::clone(&self.stderr));
                     self.outputs.spawn(forward);
                 }
-                drop(spawn(watch::process(id, reaper, ours, happens)));
+                spawn(watch_process(id, reaper, ours, events));
                 (Some(pid), Some(killer))
             }
-            Kind::Threads => {
+            WorkerKind::Threads => {
                 let thread = self.launcher.thread(slot, theirs)?;
-                drop(spawn(watch::thread(id, thread, ours, happens)));
+                spawn(watch_thread(id, thread, ours, events));
                 (None, None)
             }
         };
-        let hand = Hand {
+        let worker = WorkerHandle {
             slot,
             pid,
             started,
             sender,
             killer,
             failure: None,
-            was_told_to_end: false,
+            drain_was_sent: false,
         };
-        self.workers.insert(id, hand);
+        self.workers.insert(id, worker);
         Ok(pid)
     }
 
-    /// A worker that does not read what it is told is as good as dead.
-    fn tell(&self, id: WorkerId, message: &ToWorker, sockets: &[BorrowedFd<'_>]) {
-        let Some(hand) = self.workers.get(&id) else {
+    /// Sends a message to a worker. Kills a worker whose socket is full, as it is stuck.
+    fn send(&self, id: WorkerId, message: &ToWorker, sockets: &[BorrowedFd<'_>]) {
+        let Some(worker) = self.workers.get(&id) else {
             return;
         };
-        if let Err(error) = hand.sender.send(message, sockets)
-            && watch::is_stuck(&error)
+        if let Err(error) = worker.sender.send(message, sockets)
+            && is_full(&error)
         {
-            self.kill(id, "does not read what it is told");
+            self.kill(id, "does not read its messages");
         }
     }
 
     fn kill(&self, id: WorkerId, why: &'static str) {
-        let Some(hand) = self.workers.get(&id) else {
+        let Some(worker) = self.workers.get(&id) else {
             return;
         };
-        if let Some(killer) = &hand.killer {
+        if let Some(killer) = &worker.killer {
             killer.kill();
         }
-        let (slot, pid) = (hand.slot, hand.pid);
+        let (slot, pid) = (worker.slot, worker.pid);
         self.report(&Event::Killed { slot, pid, why });
     }
 
     fn grow(&mut self, slots: u32) {
         let grown = self
-            .bounds
+            .groups
             .iter_mut()
-            .try_for_each(|bound| bound.grow(slots));
+            .try_for_each(|group| group.grow(slots));
         match grown {
             Ok(()) => self.fleet.grown(slots, Instant::now()),
             Err(error) => {
-                // Those that were bound before one failed.
+                // Retires the sockets that were bound before one failed.
                 let before = u32::try_from(self.fleet.slots().len()).unwrap_or(slots);
-                for bound in &mut self.bounds {
-                    bound.retire(before);
+                for group in &mut self.groups {
+                    group.retire(before);
                 }
                 self.fleet.not_grown(error.to_string());
             }
@@ -178,30 +182,33 @@ where
     }
 
     fn steer(&mut self, slots: u32) {
-        for bound in &self.bounds {
-            if let Err(error) = bound.steer(slots) {
+        for group in &self.groups {
+            if let Err(error) = group.steer(slots) {
                 let error = error.to_string();
                 self.report(&Event::Failed { slot: slots, error });
             }
         }
         if (slots as usize) < self.fleet.slots().len() {
-            // Where the kernel does not tell there is nothing to wait for.
-            let under_way = self.bounds.iter().filter_map(|at| at.handshakes().ok());
+            // If the handshakes are not known, they are not waited for.
+            let under_way = self
+                .groups
+                .iter()
+                .filter_map(|group| group.handshakes().ok());
             self.handshakes = under_way.collect();
-            self.handshakes_until = Instant::now() + LONGEST_HANDSHAKE;
+            self.handshakes_until = Instant::now() + MAX_HANDSHAKE;
         }
     }
 
-    /// How many connections wait at a slot that new ones do not go to, or are on their
-    /// way there.
+    /// Returns how many connections wait at a slot that is retired, or are on their way
+    /// there.
     fn waiting(&mut self, slot: u32) -> u32 {
-        let queued = |bound: &Bound| bound.queued(slot).unwrap_or(0);
-        let queued = self.bounds.iter().map(queued).max().unwrap_or(0);
+        let queued = |group: &SocketGroup| group.queued(slot).unwrap_or(0);
+        let queued = self.groups.iter().map(queued).max().unwrap_or(0);
         if queued > 0 || Instant::now() >= self.handshakes_until {
             return queued;
         }
         let mut under_way = self.handshakes.iter_mut();
-        u32::from(under_way.any(|handshakes| !handshakes.are_over().unwrap_or(true)))
+        u32::from(under_way.any(|handshakes| !handshakes.have_ended().unwrap_or(true)))
     }
 
     fn core(&self, slot: u32) -> Option<u32> {
