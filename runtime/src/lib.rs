@@ -31,8 +31,6 @@ pub mod signal;
 pub mod stream;
 pub mod task;
 pub mod time;
-#[doc(hidden)]
-pub mod twin;
 
 pub use crate::runtime::{Runtime, block_on};
 pub use crate::task::spawn;

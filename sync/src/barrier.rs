@@ -1,4 +1,4 @@
-//! [`Barrier`]: tasks wait until enough of them have come.
+//! [`Barrier`]: tasks wait until enough of them have arrived.
 
 use std::cell::Cell;
 use std::fmt;
@@ -10,7 +10,7 @@ use coreloop_runtime::task::{self, consume_budget};
 use crate::waiters::Waiters;
 use crate::waiting::Waiting;
 
-/// Lets a number of tasks go on together, again and again.
+/// A point where tasks wait until a number of them have arrived, again and again.
 ///
 /// # Examples
 ///
@@ -43,14 +43,14 @@ use crate::waiting::Waiting;
 /// ```
 pub struct Barrier {
     size: usize,
-    /// How many wait now: fewer than `size`.
+    /// The number of tasks that wait now: less than `size`.
     arrived: Cell<usize>,
     waiters: Waiters<()>,
 }
 
 impl Barrier {
-    /// Creates a barrier for so many tasks. None is taken for one: such a
-    /// barrier holds nobody up.
+    /// Creates a barrier for `size` tasks. A size of zero counts as one: such a
+    /// barrier makes no task wait.
     #[must_use]
     pub const fn new(size: usize) -> Self {
         Self {
@@ -60,18 +60,17 @@ impl Barrier {
         }
     }
 
-    /// Waits until as many tasks wait as the barrier is for, this one included.
+    /// Waits until as many tasks wait as the barrier is for, this task included.
     ///
-    /// For the one that came last, and so did not have to wait,
-    /// [`BarrierWaitResult::is_leader`] is true.
+    /// [`BarrierWaitResult::is_leader`] is true for the task that arrived last,
+    /// which does not have to wait.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: a future that is dropped while it waits no longer counts,
-    /// unlike in tokio. One that the others have gone on with has counted.
+    /// unlike in tokio. If the other tasks have already continued, it has counted.
     pub async fn wait(&self) -> BarrierWaitResult {
-        // An arrival counts even if no budget is left, but not in cancelled code that only
-        // waits to be dropped.
+        // An arrival counts even if no budget is left, but not in frozen code.
         poll_fn(|_| match task::may_queue() {
             true => Poll::Ready(()),
             false => Poll::Pending,
@@ -94,7 +93,7 @@ impl Barrier {
     }
 }
 
-/// One that counts as arrived for as long as it waits.
+/// A task that waits. It counts as arrived until it is dropped or granted.
 struct Arrival<'a> {
     barrier: &'a Barrier,
     waiting: Waiting<'a, ()>,
@@ -110,24 +109,23 @@ impl Drop for Arrival<'_> {
 }
 
 impl fmt::Debug for Barrier {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Barrier")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Barrier")
             .field("size", &self.size)
             .field("arrived", &self.arrived.get())
             .finish_non_exhaustive()
     }
 }
 
-/// What [`Barrier::wait`] returns.
+/// The result of [`Barrier::wait`].
 #[derive(Clone, Debug)]
 pub struct BarrierWaitResult {
     leader: bool,
 }
 
 impl BarrierWaitResult {
-    /// Whether this task was the one that completed the barrier: true for one
-    /// of those who go on together.
+    /// Whether this task completed the barrier: true for exactly one of the tasks
+    /// that continue together.
     #[must_use]
     pub fn is_leader(&self) -> bool {
         self.leader

@@ -1,4 +1,4 @@
-//! [`Condvar`]: tasks wait until the value of a mutex is as they need it.
+//! [`Condvar`]: tasks wait until the value of a mutex meets a condition.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use crate::mutex::MutexGuard;
 use crate::waiters::Waiters;
 use crate::waiting::Waiting;
 
-/// Lets tasks wait until the value of a [`Mutex`](super::Mutex) is as they need
-/// it.
+/// A condition variable: tasks wait until the value of a [`Mutex`](super::Mutex)
+/// meets a condition.
 ///
 /// A wait unlocks the mutex, and locks it again before it returns. In between,
-/// another task changes the value and [notifies](Self::notify_one). It may be
-/// another again by the time that the mutex is locked, so look at it in a loop,
-/// as [`wait_while`](Self::wait_while) does.
+/// another task changes the value and [notifies](Self::notify_one). By the time
+/// the mutex is locked again the value may have changed once more, so check it in
+/// a loop, as [`wait_while`](Self::wait_while) does.
 ///
 /// # Examples
 ///
@@ -48,14 +48,14 @@ pub struct Condvar {
 /// How a waiter was notified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Grant {
-    /// By `notify_one`: passed on if the wait is dropped before it returned.
+    /// By `notify_one`. It is passed on if the wait is dropped before it returned.
     One,
-    /// By `notify_all`: meant for this waiter alone.
+    /// By `notify_all`. It is for this waiter alone.
     All,
 }
 
 impl Condvar {
-    /// Creates a condition variable that nobody waits for.
+    /// Creates a condition variable that no task waits for.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -65,14 +65,14 @@ impl Condvar {
 
     /// Unlocks the mutex, waits for a notification, and locks it again.
     ///
-    /// Nothing can happen between the unlocking and the waiting. The mutex
+    /// No notification is lost between the unlocking and the waiting. The mutex
     /// stays locked until the future is first polled.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: a notification of [`notify_one`](Self::notify_one) that the
-    /// dropped future had, and did not return with, goes to the next who waits.
-    /// The mutex is not locked again.
+    /// Cancel safe: if the dropped future had received a notification of
+    /// [`notify_one`](Self::notify_one), it goes to the next waiter. The mutex is
+    /// not locked again.
     pub async fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         let mutex = MutexGuard::mutex(&guard);
         let mut notification = Notification::wait_for(self);
@@ -83,11 +83,11 @@ impl Condvar {
         guard
     }
 
-    /// Waits for as long as `condition` is true of the value.
+    /// Waits while `condition` returns true for the value.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: as [`wait`](Self::wait).
+    /// Cancel safe: like [`wait`](Self::wait).
     pub async fn wait_while<'a, T>(
         &self,
         mut guard: MutexGuard<'a, T>,
@@ -99,16 +99,16 @@ impl Condvar {
         guard
     }
 
-    /// Waits as [`wait`](Self::wait) does, but no longer than this for the
-    /// notification. Locking the mutex again may take longer.
+    /// Waits like [`wait`](Self::wait), but at most for `duration`. Only waiting
+    /// for the notification is limited; locking the mutex again may take longer.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: as [`wait`](Self::wait).
+    /// Cancel safe: like [`wait`](Self::wait).
     ///
     /// # Panics
     ///
-    /// Outside a coreloop runtime, as its timers are needed.
+    /// Panics outside a runtime, because it needs the runtime's timers.
     pub async fn wait_timeout<'a, T>(
         &self,
         guard: MutexGuard<'a, T>,
@@ -124,16 +124,16 @@ impl Condvar {
         (guard, WaitTimeoutResult(timed_out))
     }
 
-    /// Waits for as long as `condition` is true of the value, but no longer
-    /// than this in all. It has timed out if the condition is true at the end.
+    /// Waits while `condition` returns true for the value, but at most for
+    /// `duration` in all. It has timed out if the condition is true at the end.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: as [`wait`](Self::wait).
+    /// Cancel safe: like [`wait`](Self::wait).
     ///
     /// # Panics
     ///
-    /// Outside a coreloop runtime, as its timers are needed.
+    /// Panics outside a runtime, because it needs the runtime's timers.
     pub async fn wait_timeout_while<'a, T>(
         &self,
         mut guard: MutexGuard<'a, T>,
@@ -153,8 +153,8 @@ impl Condvar {
 
     /// Wakes the task that has waited longest, if any waits.
     pub fn notify_one(&self) {
-        // Where nobody waits, nothing is kept: there is a value to look at.
-        let _nobody: Result<(), Grant> = self.waiters.grant(Grant::One);
+        // If no task waits, the notification is not kept: the next task checks the value.
+        let _unused: Result<(), Grant> = self.waiters.grant(Grant::One);
     }
 
     /// Wakes all tasks that wait.
@@ -163,8 +163,8 @@ impl Condvar {
     }
 }
 
-/// A notification, from the wait for it until its task has the mutex: dropped
-/// before that, it goes to the next.
+/// A notification that a task waits for, until the task has locked the mutex. If it is
+/// dropped before that, the notification goes to the next waiter.
 struct Notification<'a> {
     condvar: &'a Condvar,
     waiting: Waiting<'a, Grant>,
@@ -184,7 +184,7 @@ impl<'a> Notification<'a> {
         self.arrived = Some((&mut self.waiting).await);
     }
 
-    /// False if it has arrived after all.
+    /// Stops waiting. Returns false if the notification has arrived already.
     fn give_up(&mut self) -> bool {
         self.arrived = self.waiting.leave();
         self.arrived.is_none()
@@ -208,7 +208,7 @@ impl Drop for Notification<'_> {
 pub struct WaitTimeoutResult(bool);
 
 impl WaitTimeoutResult {
-    /// Whether the time was over before there was a notification.
+    /// Whether the time had passed before there was a notification.
     #[must_use]
     pub fn timed_out(&self) -> bool {
         self.0
@@ -222,7 +222,7 @@ impl Default for Condvar {
 }
 
 impl fmt::Debug for Condvar {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Condvar").finish_non_exhaustive()
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Condvar").finish_non_exhaustive()
     }
 }

@@ -10,12 +10,11 @@ use crate::waiting::Waiting;
 
 /// A flag that tasks wait for: Python's `asyncio.Event`.
 ///
-/// [`set`](Self::set) wakes all who wait, and from then on nobody has to, until
-/// it is [cleared](Self::clear).
+/// [`set`](Self::set) wakes all tasks that wait, and from then on no task has to
+/// wait, until the flag is [cleared](Self::clear).
 ///
-/// Where each notification is for one task, use a [`Notify`](super::Notify);
-/// where the flag is never cleared and has a value, a
-/// [`SetOnce`](super::SetOnce).
+/// If each notification is for one task, use a [`Notify`](super::Notify). If the
+/// flag is never cleared and has a value, use a [`SetOnce`](super::SetOnce).
 ///
 /// # Examples
 ///
@@ -53,16 +52,16 @@ impl Event {
         }
     }
 
-    /// Sets the flag, and wakes all who wait for it.
+    /// Sets the flag, and wakes all tasks that wait for it.
     ///
-    /// They have seen it set even if it is cleared before they run.
+    /// Their waits complete even if the flag is cleared before they run.
     pub fn set(&self) {
         if !self.set.replace(true) {
             self.waiters.grant_all(());
         }
     }
 
-    /// Clears the flag: who waits from now on waits for the next
+    /// Clears the flag, so that later waits wait for the next
     /// [`set`](Self::set).
     pub fn clear(&self) {
         self.set.set(false);
@@ -74,7 +73,7 @@ impl Event {
         self.set.get()
     }
 
-    /// Waits until the flag is set; does not wait if it is.
+    /// Waits until the flag is set. Does not wait if it is set already.
     ///
     /// # Cancel safety
     ///
@@ -95,9 +94,8 @@ impl Default for Event {
 }
 
 impl fmt::Debug for Event {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Event")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event")
             .field("set", &self.is_set())
             .finish_non_exhaustive()
     }

@@ -1,9 +1,10 @@
-//! [`OnDrop`]: what has to be done even if what comes before it panics.
+//! [`OnDrop`]: code that runs even if the code before it panics.
 
-/// Calls the function when it is dropped.
+/// Calls the closure when it is dropped.
 pub(crate) struct OnDrop<F: FnMut()>(pub(crate) F);
 
 impl<F: FnMut()> Drop for OnDrop<F> {
+    #[inline]
     fn drop(&mut self) {
         (self.0)();
     }

@@ -1,26 +1,26 @@
-//! [`OnceCell`]: a value that is made when somebody first needs it.
+//! [`OnceCell`]: a value that is made when it is first needed.
 //!
 //! # Invariants
 //!
-//! 1. There is one permit. Whoever makes the value holds it; so no two are
-//!    made at the same time.
-//! 2. The permits are closed once the value is there, which lets those go on
-//!    who waited to make it.
+//! 1. There is one permit. The task that makes the value holds it, so no two
+//!    values are made at the same time.
+//! 2. The semaphore is closed once the value is there, which wakes the tasks
+//!    that waited to make it.
 
 use std::cell;
 use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
 
-use crate::permits::{Permits, Refused};
+use crate::raw_semaphore::{RawPermit, RawSemaphore, Refused};
 
-/// A value that is made, asynchronously, when somebody first needs it.
+/// A value that is made, asynchronously, when it is first needed.
 ///
-/// Tasks that need it while it is being made wait. If making it fails, panics or
-/// is cancelled, the next of them tries.
+/// Tasks that need the value while it is being made wait. If making it fails,
+/// panics or is cancelled, the next of these tasks tries.
 ///
-/// A task that no longer polls the future which makes the value waits for itself if it then
-/// asks for the value by another future. See [Futures that a task leaves
+/// A task that no longer polls the future which makes the value waits for itself if it
+/// requests the value through another future. See [Futures that a task leaves
 /// behind](crate#futures-that-a-task-leaves-behind).
 ///
 /// # Examples
@@ -44,7 +44,7 @@ use crate::permits::{Permits, Refused};
 /// ```
 pub struct OnceCell<T> {
     value: cell::OnceCell<T>,
-    permits: Permits,
+    semaphore: RawSemaphore,
 }
 
 impl<T> OnceCell<T> {
@@ -53,7 +53,7 @@ impl<T> OnceCell<T> {
     pub const fn new() -> Self {
         Self {
             value: cell::OnceCell::new(),
-            permits: Permits::new(1),
+            semaphore: RawSemaphore::new(1),
         }
     }
 
@@ -64,7 +64,7 @@ impl<T> OnceCell<T> {
         Self::new()
     }
 
-    /// Creates a cell with a value, if there is one.
+    /// Creates a cell that has the value, if one is given.
     #[must_use]
     pub fn new_with(value: Option<T>) -> Self {
         match value {
@@ -79,46 +79,49 @@ impl<T> OnceCell<T> {
         self.value.get().is_some()
     }
 
-    /// The value, if there is one.
+    /// Returns the value, if there is one.
     #[must_use]
     pub fn get(&self) -> Option<&T> {
         self.value.get()
     }
 
-    /// The value, if there is one, to change.
+    /// Returns a mutable reference to the value, if there is one.
     pub fn get_mut(&mut self) -> Option<&mut T> {
         self.value.get_mut()
     }
 
-    /// Puts a value in.
+    /// Sets the value.
     ///
     /// # Errors
     ///
-    /// [`SetError`] with the value, if there is one already, or somebody is
-    /// making one.
+    /// Returns [`SetError`], with the value, if there is a value already, or if a
+    /// task is making one.
     pub fn set(&self, value: T) -> Result<(), SetError<T>> {
         if self.initialized() {
             return Err(SetError::AlreadyInitializedError(value));
         }
-        match self.permits.try_acquire(1) {
+        match self.semaphore.try_acquire(1) {
             Ok(()) => {
                 self.fill(value);
                 Ok(())
             }
             Err(Refused::Unavailable) => Err(SetError::InitializingError(value)),
-            Err(Refused::Closed) => unreachable!("it is closed when there is a value"),
+            Err(Refused::Closed) => {
+                unreachable!("the semaphore is closed exactly if there is a value")
+            }
         }
     }
 
-    /// The value; made by `make` if there is none and nobody is making it.
+    /// Returns the value. If there is none and no task is making it, `make` makes
+    /// it.
     ///
     /// `make` must not need the value of the same cell: it would wait for
     /// itself.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: if the dropped future was making the value, the next who
-    /// waits makes it anew.
+    /// Cancel safe: if the dropped future was making the value, the next waiter
+    /// makes it anew.
     pub async fn get_or_init<F: AsyncFnOnce() -> T>(&self, make: F) -> &T {
         let made: Result<&T, Infallible> = self.get_or_try_init(async || Ok(make().await)).await;
         match made {
@@ -126,19 +129,21 @@ impl<T> OnceCell<T> {
         }
     }
 
-    /// The value; made by `make` if there is none and nobody is making it.
+    /// Returns the value. If there is none and no task is making it, `make` makes
+    /// it.
     ///
     /// `make` must not need the value of the same cell: it would wait for
     /// itself.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: if the dropped future was making the value, the next who
-    /// waits makes it anew.
+    /// Cancel safe: if the dropped future was making the value, the next waiter
+    /// makes it anew.
     ///
     /// # Errors
     ///
-    /// That of `make`. There is no value then, and the next who waits makes it.
+    /// Returns an error if `make` does. There is no value then, and the next waiter
+    /// makes it.
     pub async fn get_or_try_init<E, F>(&self, make: F) -> Result<&T, E>
     where
         F: AsyncFnOnce() -> Result<T, E>,
@@ -146,44 +151,36 @@ impl<T> OnceCell<T> {
         if let Some(value) = self.value.get() {
             return Ok(value);
         }
-        if self.permits.acquire(1).await.is_ok() {
-            let turn = Turn(&self.permits);
+        if self.semaphore.acquire(1).await.is_ok() {
+            // If `make` fails, panics or is cancelled, the next task makes the value.
+            let permit = RawPermit::new(&self.semaphore, 1);
             let value = make().await?;
-            std::mem::forget(turn);
+            permit.forget();
             self.fill(value);
         }
         match self.value.get() {
             Some(value) => Ok(value),
-            None => unreachable!("it is closed when there is a value"),
+            None => unreachable!("the semaphore is closed exactly if there is a value"),
         }
     }
 
-    /// Takes the value out of the cell, which is gone then.
+    /// Consumes the cell and returns the value, if there is one.
     #[must_use]
     pub fn into_inner(self) -> Option<T> {
         self.value.into_inner()
     }
 
-    /// Takes the value out of the cell, which is without one then.
+    /// Takes the value out of the cell, and leaves the cell without one.
     pub fn take(&mut self) -> Option<T> {
         std::mem::take(self).into_inner()
     }
 
-    /// For whoever holds the permit.
+    /// Sets the value. The caller holds the permit.
     fn fill(&self, value: T) {
         if self.value.set(value).is_err() {
-            unreachable!("whoever holds the permit is the only one to fill it");
+            unreachable!("only the holder of the permit sets the value (invariant 1)");
         }
-        self.permits.close();
-    }
-}
-
-/// Lets the next one try, when dropped.
-struct Turn<'a>(&'a Permits);
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.0.release(1);
+        self.semaphore.close();
     }
 }
 
@@ -197,9 +194,9 @@ impl<T> From<T> for OnceCell<T> {
     fn from(value: T) -> Self {
         let cell = Self {
             value: cell::OnceCell::from(value),
-            permits: Permits::new(0),
+            semaphore: RawSemaphore::new(0),
         };
-        cell.permits.close();
+        cell.semaphore.close();
         cell
     }
 }
@@ -219,20 +216,19 @@ impl<T: PartialEq> PartialEq for OnceCell<T> {
 impl<T: Eq> Eq for OnceCell<T> {}
 
 impl<T: fmt::Debug> fmt::Debug for OnceCell<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("OnceCell")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnceCell")
             .field("value", &self.get())
             .finish()
     }
 }
 
-/// The error of [`OnceCell::set`], with the value that was not put in.
+/// The error of [`OnceCell::set`], which returns the value that was not set.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SetError<T> {
     /// There was a value already.
     AlreadyInitializedError(T),
-    /// Somebody is making one.
+    /// A task is making a value.
     InitializingError(T),
 }
 
@@ -240,22 +236,22 @@ impl<T> SetError<T> {
     /// Whether there was a value already.
     #[must_use]
     pub fn is_already_init_err(&self) -> bool {
-        matches!(self, SetError::AlreadyInitializedError(_))
+        matches!(self, Self::AlreadyInitializedError(_))
     }
 
-    /// Whether somebody is making one.
+    /// Whether a task is making a value.
     #[must_use]
     pub fn is_initializing_err(&self) -> bool {
-        matches!(self, SetError::InitializingError(_))
+        matches!(self, Self::InitializingError(_))
     }
 }
 
 impl<T> fmt::Display for SetError<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // As tokio's.
-        formatter.write_str(match self {
-            SetError::AlreadyInitializedError(_) => "AlreadyInitializedError",
-            SetError::InitializingError(_) => "InitializingError",
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // As tokio prints it.
+        f.write_str(match self {
+            Self::AlreadyInitializedError(_) => "AlreadyInitializedError",
+            Self::InitializingError(_) => "InitializingError",
         })
     }
 }

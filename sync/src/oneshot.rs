@@ -1,8 +1,9 @@
 //! One value from one sender to one receiver.
 //!
-//! [`channel`] makes the two ends. [`Sender::send`] does not wait; the
-//! [`Receiver`] is a future that is ready with the value, or with an error if
-//! the sender was dropped without sending. It is how one task answers another.
+//! [`channel`] creates the two ends. [`Sender::send`] does not wait. The
+//! [`Receiver`] is a future that completes with the value, or with an error if
+//! the sender was dropped without sending. A task uses such a channel to answer
+//! another task.
 //!
 //! # Examples
 //!
@@ -18,7 +19,7 @@
 //!     let (ask, mut questions) = mpsc::channel::<Question>(8);
 //!     coreloop::spawn(async move {
 //!         while let Some(question) = questions.recv().await {
-//!             // Whoever asked may have given up meanwhile.
+//!             // The task that asked may have been cancelled meanwhile.
 //!             let _ = question.answer.send(question.number * 2);
 //!         }
 //!     });
@@ -35,42 +36,42 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use coreloop_runtime::task::coop;
-use coreloop_runtime::twin::{self, Twin};
 use futures_core::Stream;
 
 use self::error::{RecvError, TryRecvError};
-use crate::waker_slot::{Kept, WakerSlot};
+use crate::pair_rc::PairRc;
+use crate::waker_cell::{Registered, WakerCell};
 
-/// Why nothing was received.
+/// Errors of oneshot channels.
 pub mod error {
     use std::error::Error;
     use std::fmt;
 
-    /// The sender was dropped without sending, or the receiver was closed
-    /// before.
+    /// The error of a [`Receiver`](super::Receiver): the sender was dropped without
+    /// sending, or the receiver was closed before.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct RecvError(pub(super) ());
 
     impl fmt::Display for RecvError {
-        fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-            formatter.write_str("channel closed")
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("channel closed")
         }
     }
 
     impl Error for RecvError {}
 
-    /// Nothing could be received without waiting.
+    /// The error of [`Receiver::try_recv`](super::Receiver::try_recv).
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub enum TryRecvError {
-        /// Nothing was sent yet.
+        /// No value was sent yet.
         Empty,
-        /// Nothing will be sent, or it was received already.
+        /// No value will be sent, or it was received already.
         Closed,
     }
 
     impl fmt::Display for TryRecvError {
-        fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-            formatter.write_str(match self {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(match self {
                 Self::Empty => "channel empty",
                 Self::Closed => "channel closed",
             })
@@ -80,30 +81,30 @@ pub mod error {
     impl Error for TryRecvError {}
 }
 
-/// What both ends share. Everything is in cells that are taken and set, so
-/// nothing is ever borrowed; and in several small ones, as a large one that was
-/// written in parts is slow to be read as a whole.
+/// The state that both ends share. It is in cells that are taken and set, so nothing is
+/// ever borrowed. The cells are small, because a large cell that was written in parts is
+/// slow to read as a whole.
 struct Channel<T> {
-    stage: Cell<Stage>,
-    /// What was sent and not received.
+    state: Cell<ChannelState>,
+    /// The value that was sent and not received yet.
     value: Cell<Option<T>>,
     /// The task that waits for the value.
-    receiver: WakerSlot,
+    receiver: WakerCell,
     /// The task that waits in `closed`.
-    sender: WakerSlot,
+    sender: WakerCell,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// Nothing was sent; something may be.
+enum ChannelState {
+    /// A value may still be sent.
     Open,
-    /// The sender has sent, or is gone.
+    /// The sender has sent a value, or was dropped.
     Finished,
-    /// The receiver was closed, or dropped, before that.
+    /// The receiver was closed or dropped before that.
     Closed,
 }
 
-/// Makes a channel for one value.
+/// Creates a channel for one value.
 ///
 /// # Examples
 ///
@@ -122,11 +123,11 @@ enum Stage {
 /// ```
 #[inline]
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
-    let (sender, receiver) = twin::pair(|| Channel {
-        stage: Cell::new(Stage::Open),
+    let (sender, receiver) = PairRc::new_pair(|| Channel {
+        state: Cell::new(ChannelState::Open),
         value: Cell::new(None),
-        receiver: WakerSlot::new(),
-        sender: WakerSlot::new(),
+        receiver: WakerCell::new(),
+        sender: WakerCell::new(),
     });
     let sender = Sender {
         channel: Some(sender),
@@ -137,36 +138,36 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     (sender, receiver)
 }
 
-/// Sends the one value.
+/// The sending end of a oneshot channel.
 pub struct Sender<T> {
-    /// Until something is sent.
-    channel: Option<Twin<Channel<T>>>,
+    /// `None` once a value was sent.
+    channel: Option<PairRc<Channel<T>>>,
 }
 
 impl<T> Sender<T> {
-    /// Sends the value, which does not wait.
+    /// Sends the value, without waiting.
     ///
-    /// That it was sent does not mean that it is received: the receiver may yet
-    /// be dropped, and the value with it.
+    /// A value that was sent is not always received: the receiver may still be
+    /// dropped, and the value with it.
     ///
     /// # Errors
     ///
-    /// The value, if the receiver is closed or gone.
+    /// Returns the value if the receiver was closed or dropped.
     #[inline]
     pub fn send(mut self, value: T) -> Result<(), T> {
         let Some(channel) = self.channel.take() else {
-            unreachable!("taken only here, by what consumes the sender");
+            unreachable!("only `send` takes it, which consumes the sender");
         };
-        if channel.stage.get() == Stage::Closed {
+        if channel.state.get() == ChannelState::Closed {
             return Err(value);
         }
         channel.value.set(Some(value));
-        channel.stage.set(Stage::Finished);
+        channel.state.set(ChannelState::Finished);
         channel.receiver.wake();
         Ok(())
     }
 
-    /// Waits until the receiver is closed or gone.
+    /// Waits until the receiver is closed or dropped.
     ///
     /// # Cancel safety
     ///
@@ -189,16 +190,15 @@ impl<T> Sender<T> {
         poll_fn(|cx| waiting.sender.poll_closed(cx)).await;
     }
 
-    /// Does what [`closed`](Self::closed) does, for a future that polls by
-    /// itself. Only the waker of the last call is woken, and it is kept until then, or until
-    /// the sender is gone.
+    /// Polls for what [`closed`](Self::closed) waits for. Only the waker of the last call is
+    /// woken. It is kept until then, or until the sender is dropped.
     pub fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         ready!(coop::poll_proceed(cx));
         if self.is_closed() {
             return Poll::Ready(());
         }
         if let Some(channel) = &self.channel
-            && channel.sender.keep(cx) == Kept::Anew
+            && channel.sender.register(cx) == Registered::Replaced
             && channel.is_closed()
         {
             return Poll::Ready(());
@@ -206,7 +206,7 @@ impl<T> Sender<T> {
         Poll::Pending
     }
 
-    /// Whether the receiver is closed or gone.
+    /// Whether the receiver was closed or dropped.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.channel
@@ -215,8 +215,8 @@ impl<T> Sender<T> {
     }
 }
 
-/// A sender that waits in `closed`. A waker that is left behind would keep the memory of its
-/// task.
+/// A sender that waits in `closed`. It clears the waker when it is dropped, because a waker
+/// that is left behind keeps the memory of its task.
 struct Closing<'a, T> {
     sender: &'a mut Sender<T>,
 }
@@ -239,40 +239,38 @@ impl<T> Drop for Sender<T> {
 }
 
 impl<T> fmt::Debug for Sender<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Sender")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender")
             .field("closed", &self.is_closed())
             .finish_non_exhaustive()
     }
 }
 
-/// Receives the one value, as the future of it.
+/// The receiving end of a oneshot channel: a future that completes with the value.
 ///
 /// Waiting is cancel safe: `&mut receiver` can be awaited in `select!` and
-/// awaited again. It is also a [`Stream`] of one value, or of none.
+/// awaited again. A receiver is also a [`Stream`] of one value, or of none.
 ///
-/// A receiver that was polled keeps the waker of its task, and so memory of that task, until
-/// it is polled by another, receives a value or is dropped.
+/// A receiver that was polled keeps the waker of its task, and thereby memory of that task,
+/// until another task polls it, it receives a value, or it is dropped.
 ///
 /// # Errors
 ///
-/// The future is ready with [`RecvError`] if nothing was sent and nothing will
-/// be.
+/// The future completes with [`RecvError`] if no value was sent and none will be.
 ///
 /// # Panics
 ///
-/// If it is polled after it was ready, or after [`try_recv`](Self::try_recv)
+/// Panics if it is polled after it was ready, or after [`try_recv`](Self::try_recv)
 /// returned a value or [`TryRecvError::Closed`].
 #[must_use = "futures do nothing unless awaited"]
 pub struct Receiver<T> {
-    /// Until the value, or the lack of it, was seen.
-    channel: Option<Twin<Channel<T>>>,
+    /// `None` once the receiver has returned the value, or that there will be none.
+    channel: Option<PairRc<Channel<T>>>,
 }
 
 impl<T> Receiver<T> {
-    /// Lets the sender send nothing more, and leaves what was sent to be
-    /// received.
+    /// Closes the channel: the sender can send no value any more. A value that was
+    /// sent before can still be received.
     ///
     /// # Examples
     ///
@@ -290,12 +288,12 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Receives the value if it is there.
+    /// Receives the value if it has been sent.
     ///
     /// # Errors
     ///
-    /// [`TryRecvError::Empty`] if nothing was sent yet, and
-    /// [`TryRecvError::Closed`] if nothing will be, or it was received already.
+    /// Returns [`TryRecvError::Empty`] if no value was sent yet, and
+    /// [`TryRecvError::Closed`] if none will be sent, or it was received already.
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
         let Some(channel) = &self.channel else {
             return Err(TryRecvError::Closed);
@@ -319,14 +317,14 @@ impl<T> Receiver<T> {
         is_empty
     }
 
-    /// Whether the value, or the lack of it, was seen: the future must not be
-    /// polled any more.
+    /// Whether the receiver has returned the value, or that there will be none. If
+    /// so, the future must not be polled any more.
     #[must_use]
     pub fn is_terminated(&self) -> bool {
         self.channel.is_none()
     }
 
-    /// Ready with none again once it was ready.
+    /// Returns `None` in every poll after the first that was ready.
     #[inline]
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         ready!(coop::poll_proceed(cx));
@@ -377,15 +375,14 @@ impl<T> Drop for Receiver<T> {
     #[inline]
     fn drop(&mut self) {
         if let Some(channel) = &self.channel {
-            channel.abandon();
+            channel.drop_receiver();
         }
     }
 }
 
 impl<T> fmt::Debug for Receiver<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Receiver")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver")
             .field("terminated", &self.is_terminated())
             .finish_non_exhaustive()
     }
@@ -393,13 +390,13 @@ impl<T> fmt::Debug for Receiver<T> {
 
 impl<T> Channel<T> {
     fn is_closed(&self) -> bool {
-        self.stage.get() == Stage::Closed
+        self.state.get() == ChannelState::Closed
     }
 
-    /// Ready with the value, or with none if there will be none.
+    /// Ready with the value, or with `None` if there will be no value.
     #[inline]
     fn receive(&self) -> Poll<Option<T>> {
-        if self.stage.get() == Stage::Open {
+        if self.state.get() == ChannelState::Open {
             return Poll::Pending;
         }
         Poll::Ready(self.value.take())
@@ -407,37 +404,37 @@ impl<T> Channel<T> {
 
     #[cold]
     fn wait(&self, cx: &Context<'_>) -> Poll<Option<T>> {
-        match self.receiver.keep(cx) {
-            Kept::Already => Poll::Pending,
-            Kept::Anew => self.receive(),
+        match self.receiver.register(cx) {
+            Registered::Unchanged => Poll::Pending,
+            Registered::Replaced => self.receive(),
         }
     }
 
-    /// For a sender that is dropped without sending.
+    /// Called when the sender is dropped without sending.
     #[cold]
     fn finish(&self) {
-        if self.stage.get() == Stage::Open {
-            self.stage.set(Stage::Finished);
+        if self.state.get() == ChannelState::Open {
+            self.state.set(ChannelState::Finished);
         }
-        // Dropped at the end, panic or not.
+        // Dropped at the end, even if a waker panics.
         let _own = self.sender.take();
         self.receiver.wake();
     }
 
-    /// Lets nothing more be sent, and leaves what was.
+    /// Prevents sending, and leaves a value that was sent.
     fn close(&self) {
-        if self.stage.get() == Stage::Open {
-            self.stage.set(Stage::Closed);
+        if self.state.get() == ChannelState::Open {
+            self.state.set(ChannelState::Closed);
             self.sender.wake();
-            // Polled before by a task that may wait for the end.
+            // A task that polled the receiver before may wait for the end.
             self.receiver.wake();
         }
     }
 
-    /// Closes for a receiver that is dropped.
+    /// Called when the receiver is dropped.
     #[cold]
-    fn abandon(&self) {
-        // Dropped at the end, panic or not.
+    fn drop_receiver(&self) {
+        // Dropped at the end, even if a waker panics.
         let _waker = self.receiver.take();
         let _value = self.value.take();
         self.close();
@@ -447,7 +444,7 @@ impl<T> Channel<T> {
 #[cold]
 fn polled_again() -> ! {
     panic!(
-        "a oneshot receiver was polled after it was ready; ask `is_terminated` before, or \
+        "a oneshot receiver was polled after it was ready; check `is_terminated` before, or \
          poll it once"
     )
 }

@@ -1,4 +1,4 @@
-//! [`ReentrantMutex`]: a lock that its task may take again.
+//! [`ReentrantMutex`]: a lock that the task which holds it may lock again.
 
 use std::cell::Cell;
 use std::fmt;
@@ -9,19 +9,19 @@ use std::pin::pin;
 use coreloop_runtime::task::{self, coop};
 
 use crate::mutex::TryLockError;
-use crate::permits::Permits;
+use crate::raw_semaphore::RawSemaphore;
 
-/// A mutex that the task which has it locked may lock again: Python's `RLock`.
+/// A mutex that the task which holds the lock may lock again: Python's `RLock`.
 ///
-/// It is unlocked when as many guards have been dropped as there were locks.
-/// As there can be several guards at a time, they give shared access only; put
-/// what changes into a `Cell` or `RefCell`.
+/// It is unlocked when all guards of the task are dropped. Because there can be
+/// several guards at a time, they give shared access only; put a value that changes
+/// into a `Cell` or `RefCell`.
 ///
-/// Futures that one task polls together, by `join!` for instance, are one task:
-/// they do not exclude each other.
+/// Futures that one task polls together, for instance by `join!`, do not exclude
+/// each other, because they belong to the same task.
 ///
-/// The lock belongs to tasks, so it needs the runtime: the future of
-/// `block_on` is a task too.
+/// The lock belongs to a task, so it needs the runtime. The future of `block_on` is
+/// a task too.
 ///
 /// # Examples
 ///
@@ -41,7 +41,7 @@ use crate::permits::Permits;
 ///     }
 ///
 ///     async fn deposit_all(&self, amounts: &[i64]) {
-///         // Nobody sees the balance in between.
+///         // No other task sees the balance in between.
 ///         let _locked = self.balance.lock().await;
 ///         for &amount in amounts {
 ///             self.deposit(amount).await;
@@ -56,10 +56,10 @@ use crate::permits::Permits;
 /// });
 /// ```
 pub struct ReentrantMutex<T: ?Sized> {
-    permits: Permits,
-    /// The task that has it locked.
+    semaphore: RawSemaphore,
+    /// The task that holds the lock.
     owner: Cell<Option<task::Id>>,
-    /// How many guards that task has.
+    /// The number of guards of that task.
     depth: Cell<usize>,
     value: T,
 }
@@ -69,14 +69,14 @@ impl<T> ReentrantMutex<T> {
     #[must_use]
     pub const fn new(value: T) -> Self {
         Self {
-            permits: Permits::new(1),
+            semaphore: RawSemaphore::new(1),
             owner: Cell::new(None),
             depth: Cell::new(0),
             value,
         }
     }
 
-    /// Takes the value out.
+    /// Consumes the lock and returns the value.
     #[must_use]
     pub fn into_inner(self) -> T {
         self.value
@@ -84,21 +84,21 @@ impl<T> ReentrantMutex<T> {
 }
 
 impl<T: ?Sized> ReentrantMutex<T> {
-    /// Locks the mutex; waits until no other task has it locked.
+    /// Locks the mutex, and waits while another task holds the lock.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: a lock that the dropped future was given goes to the next
-    /// in the queue. Its place in the queue is lost.
+    /// Cancel safe: a lock that was granted to the dropped future goes to the next
+    /// request in the queue. The place in the queue is lost.
     ///
     /// # Panics
     ///
-    /// Outside a task of a coreloop runtime, when polled.
+    /// Panics if it is polled outside a task of a runtime.
     pub async fn lock(&self) -> ReentrantMutexGuard<'_, T> {
-        let mut acquire = pin!(self.permits.acquire(1));
+        let mut acquire = pin!(self.semaphore.acquire(1));
         let acquired = poll_fn(|cx| {
-            // At each poll: another future of the task may have locked it
-            // meanwhile, and this one may have moved to another task.
+            // Checked in each poll: another future of the task may have locked the mutex
+            // meanwhile, or this future may have moved to another task.
             if self.owner.get() == Some(current_task()) {
                 return coop::poll_proceed(cx).map(|()| false);
             }
@@ -111,26 +111,29 @@ impl<T: ?Sized> ReentrantMutex<T> {
         self.enter()
     }
 
-    /// Locks the mutex if no other task has it locked.
+    /// Locks the mutex if no other task holds the lock.
     ///
     /// # Errors
     ///
-    /// [`TryLockError`] otherwise.
+    /// Returns [`TryLockError`] otherwise.
     ///
     /// # Panics
     ///
-    /// Outside a task of a coreloop runtime.
+    /// Panics outside a task of a runtime.
     #[track_caller]
     pub fn try_lock(&self) -> Result<ReentrantMutexGuard<'_, T>, TryLockError> {
         let task = current_task();
         if self.owner.get() != Some(task) {
-            self.permits.try_acquire(1).map_err(|_| TryLockError(()))?;
+            self.semaphore
+                .try_acquire(1)
+                .map_err(|_| TryLockError(()))?;
             self.owner.set(Some(task));
         }
         Ok(self.enter())
     }
 
-    /// The value. Needs no lock, as nobody else can reach the mutex.
+    /// Returns a mutable reference to the value. It needs no lock, because the mutex is
+    /// borrowed mutably.
     pub fn get_mut(&mut self) -> &mut T {
         &mut self.value
     }
@@ -146,7 +149,7 @@ fn current_task() -> task::Id {
     match task::try_id() {
         Some(task) => task,
         None => panic!(
-            "a ReentrantMutex was locked outside a coreloop task, so nothing tells who locks it; \
+            "a ReentrantMutex was locked outside a coreloop task, so there is no task to own it; \
              lock it in a task or in `block_on`, or use a Mutex"
         ),
     }
@@ -165,18 +168,17 @@ impl<T> From<T> for ReentrantMutex<T> {
 }
 
 impl<T: ?Sized + fmt::Debug> fmt::Debug for ReentrantMutex<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The value is only ever shared, so it may be shown while locked.
-        formatter
-            .debug_struct("ReentrantMutex")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The value is only borrowed shared, so it may be printed while locked.
+        f.debug_struct("ReentrantMutex")
             .field("owner", &self.owner.get())
             .field("data", &&self.value)
             .finish()
     }
 }
 
-/// One of the locks that a task has on a [`ReentrantMutex`]; given up when
-/// dropped, wherever that is.
+/// A guard of a [`ReentrantMutex`], of which its task may have several. Dropping the last of
+/// them unlocks the mutex, wherever it is dropped.
 #[must_use = "if unused the ReentrantMutex will immediately unlock"]
 pub struct ReentrantMutexGuard<'a, T: ?Sized> {
     mutex: &'a ReentrantMutex<T>,
@@ -196,19 +198,19 @@ impl<T: ?Sized> Drop for ReentrantMutexGuard<'_, T> {
         self.mutex.depth.set(depth);
         if depth == 0 {
             self.mutex.owner.set(None);
-            self.mutex.permits.release(1);
+            self.mutex.semaphore.release(1);
         }
     }
 }
 
 impl<T: ?Sized + fmt::Debug> fmt::Debug for ReentrantMutexGuard<'_, T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(formatter)
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }
 
 impl<T: ?Sized + fmt::Display> fmt::Display for ReentrantMutexGuard<'_, T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(formatter)
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }

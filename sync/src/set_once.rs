@@ -34,7 +34,7 @@ pub struct SetOnce<T> {
 }
 
 impl<T> SetOnce<T> {
-    /// Creates one without a value.
+    /// Creates a `SetOnce` without a value.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -43,13 +43,13 @@ impl<T> SetOnce<T> {
         }
     }
 
-    /// Creates one without a value: [`new`](Self::new) by tokio's other name.
+    /// Creates a `SetOnce` without a value: [`new`](Self::new) by tokio's other name.
     #[must_use]
     pub const fn const_new() -> Self {
         Self::new()
     }
 
-    /// Creates one with a value, if there is one.
+    /// Creates a `SetOnce` that has the value, if one is given.
     #[must_use]
     pub fn new_with(value: Option<T>) -> Self {
         match value {
@@ -64,17 +64,17 @@ impl<T> SetOnce<T> {
         self.value.get().is_some()
     }
 
-    /// The value, if there is one.
+    /// Returns the value, if there is one.
     #[must_use]
     pub fn get(&self) -> Option<&T> {
         self.value.get()
     }
 
-    /// Sets the value, and wakes all who wait for it.
+    /// Sets the value, and wakes all tasks that wait for it.
     ///
     /// # Errors
     ///
-    /// [`SetOnceError`] with the value, if there is one already.
+    /// Returns [`SetOnceError`], with the value, if there is a value already.
     pub fn set(&self, value: T) -> Result<(), SetOnceError<T>> {
         self.value.set(value).map_err(SetOnceError)?;
         self.waiters.grant_all(());
@@ -98,7 +98,7 @@ impl<T> SetOnce<T> {
         }
     }
 
-    /// Takes the value out.
+    /// Consumes the `SetOnce` and returns the value, if there is one.
     #[must_use]
     pub fn into_inner(self) -> Option<T> {
         self.value.into_inner()
@@ -135,22 +135,21 @@ impl<T: PartialEq> PartialEq for SetOnce<T> {
 impl<T: Eq> Eq for SetOnce<T> {}
 
 impl<T: fmt::Debug> fmt::Debug for SetOnce<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("SetOnce")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SetOnce")
             .field("value", &self.get())
             .finish()
     }
 }
 
-/// The error of [`SetOnce::set`], with the value that was not set.
+/// The error of [`SetOnce::set`], which returns the value that was not set.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SetOnceError<T>(pub T);
 
 impl<T> fmt::Display for SetOnceError<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // As tokio's.
-        formatter.write_str("SetOnceError")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // As tokio prints it.
+        f.write_str("SetOnceError")
     }
 }
 

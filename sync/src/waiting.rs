@@ -1,5 +1,5 @@
-//! A place in a queue, as a future: for primitives whose waiters have nothing
-//! to pass on.
+//! [`Waiting`]: a waiter as a future, for primitives whose waiters have no grant to
+//! pass on.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -8,13 +8,13 @@ use coreloop_runtime::task::coop;
 
 use crate::waiters::{Key, Waiters};
 
-/// Joins the queue when it is made; ready when it is granted.
+/// A waiter that joins the queue when it is created, and is ready when it is granted.
 ///
-/// It spends the task's budget. Dropped before, it gives up its place.
+/// It spends the task's budget. If it is dropped before it is granted, it leaves the queue.
 #[must_use = "futures do nothing unless awaited"]
 pub(crate) struct Waiting<'a, G> {
     waiters: &'a Waiters<G>,
-    /// Until it is ready.
+    /// `None` once the future was ready.
     key: Option<Key>,
 }
 
@@ -33,7 +33,7 @@ impl<'a, G> Waiting<'a, G> {
         }
     }
 
-    /// Gives up the place, and says what was granted there.
+    /// Leaves the queue, and returns the grant if there was one.
     pub(crate) fn leave(&mut self) -> Option<G> {
         self.waiters.remove(self.key.take()?)
     }

@@ -1,5 +1,5 @@
-//! What is left of a task that has finished while something keeps its waker: a header,
-//! however large its future was. An allocator counts.
+//! The memory of a task that has finished while something keeps its waker: only a header,
+//! however large its future was. A counting allocator measures it.
 
 use std::cell::RefCell;
 use std::future::{pending, poll_fn};
@@ -18,9 +18,9 @@ use coreloop::{Runtime, spawn};
 use coreloop_test_support::allocator::live_bytes;
 use coreloop_test_support::panics::recorded;
 
-/// How many tasks finish.
+/// The number of tasks that finish.
 const TASKS: usize = if cfg!(miri) { 3 } else { 500 };
-/// What may be left of each: a header, and the room of a small future.
+/// The bytes that may be left of each task: a header, and the memory of a small future.
 const LEFT: usize = 700;
 
 /// How a task finishes after it has waited.
@@ -35,13 +35,13 @@ enum End {
 async fn wait_once<const SIZE: usize>(wait: Rc<dyn Wait>, end: End) {
     let room = [0_u8; SIZE];
     let mut polled = false;
-    poll_fn(|context| {
+    poll_fn(|cx| {
         if polled {
             return Poll::Ready(());
         }
         polled = true;
-        wait.poll(context);
-        context.waker().wake_by_ref();
+        wait.poll(cx);
+        cx.waker().wake_by_ref();
         Poll::Pending
     })
     .await;
@@ -55,46 +55,46 @@ async fn wait_once<const SIZE: usize>(wait: Rc<dyn Wait>, end: End) {
 
 /// Something that keeps the waker that it was last polled with.
 trait Wait {
-    fn poll(&self, context: &mut Context<'_>);
+    fn poll(&self, cx: &mut Context<'_>);
 }
 
 impl Wait for Async<UnixStream> {
-    fn poll(&self, context: &mut Context<'_>) {
-        assert!(self.poll_readable(context).is_pending());
+    fn poll(&self, cx: &mut Context<'_>) {
+        assert!(self.poll_readable(cx).is_pending());
     }
 }
 
 /// A socket that is polled as if several tasks shared it.
-struct Shared(Async<UnixStream>);
+struct SharedSocket(Async<UnixStream>);
 
-impl Wait for Shared {
-    fn poll(&self, context: &mut Context<'_>) {
+impl Wait for SharedSocket {
+    fn poll(&self, cx: &mut Context<'_>) {
         let read = |_: &UnixStream| Err::<(), _>(ErrorKind::WouldBlock.into());
-        assert!(self.0.poll_read_shared(context, read).is_pending());
+        assert!(self.0.poll_read_shared(cx, read).is_pending());
     }
 }
 
 impl Wait for RefCell<Sleep> {
-    fn poll(&self, context: &mut Context<'_>) {
-        assert!(Pin::new(&mut *self.borrow_mut()).poll(context).is_pending());
+    fn poll(&self, cx: &mut Context<'_>) {
+        assert!(Pin::new(&mut *self.borrow_mut()).poll(cx).is_pending());
     }
 }
 
 impl Wait for RefCell<Interval> {
-    fn poll(&self, context: &mut Context<'_>) {
+    fn poll(&self, cx: &mut Context<'_>) {
         let mut interval = self.borrow_mut();
-        while interval.poll_tick(context).is_ready() {}
+        while interval.poll_tick(cx).is_ready() {}
     }
 }
 
-/// What foreign code does: it clones the waker.
+/// User code, which clones the waker.
 impl Wait for RefCell<Option<Waker>> {
-    fn poll(&self, context: &mut Context<'_>) {
-        *self.borrow_mut() = Some(context.waker().clone());
+    fn poll(&self, cx: &mut Context<'_>) {
+        *self.borrow_mut() = Some(cx.waker().clone());
     }
 }
 
-/// As many of one kind as there are tasks, and what keeps them pending.
+/// A name, one wait for each task, and the sockets that keep the waits pending.
 type Waits = (&'static str, Vec<Rc<dyn Wait>>, Vec<UnixStream>);
 
 fn waits() -> Vec<Waits> {
@@ -111,23 +111,25 @@ fn waits() -> Vec<Waits> {
     let hour = Duration::from_secs(3600);
     vec![
         all("sockets", &|peers| Rc::new(socket(peers))),
-        all("shared sockets", &|peers| Rc::new(Shared(socket(peers)))),
+        all("shared sockets", &|peers| {
+            Rc::new(SharedSocket(socket(peers)))
+        }),
         all("sleeps", &|_| Rc::new(RefCell::new(sleep(hour)))),
         all("intervals", &|_| Rc::new(RefCell::new(interval(hour)))),
         all("wakers", &|_| Rc::new(RefCell::new(None::<Waker>))),
     ]
 }
 
-/// How many bytes there are more than before.
+/// Returns by how many bytes memory has grown.
 fn grown(before: usize) -> usize {
     let grown = live_bytes().wrapping_sub(before).cast_signed();
     usize::try_from(grown).unwrap_or(0)
 }
 
-/// How many bytes are left of each task that polled one of `waits` and finished, apart
-/// from what the loop and the list of panics may have grown by.
+/// Returns how many bytes are left of each task that polled one of `waits` and finished. It
+/// allows for some growth of the loop and of the list of panics.
 async fn left<const SIZE: usize>(waits: &[Rc<dyn Wait>], end: End) -> usize {
-    // What each of them needs to wait at all.
+    // Allocates what each wait needs itself.
     let noop = &mut Context::from_waker(Waker::noop());
     waits.iter().for_each(|wait| wait.poll(noop));
     let before = live_bytes();
@@ -148,7 +150,7 @@ fn a_kept_waker_keeps_no_future() {
     let (all_left, panics) = recorded(|| {
         coreloop::block_on(async {
             coreloop::time::pause();
-            // The first look at the kernel allocates.
+            // The first poll of the kernel allocates.
             sleep(Duration::from_millis(1)).await;
             let mut all_left = Vec::new();
             for (name, waits, _peers) in waits() {
@@ -172,7 +174,7 @@ fn a_kept_waker_keeps_no_future() {
     assert!(all_left.iter().all(is_little), "{all_left:?}");
 }
 
-/// What is left of a task goes with the next event.
+/// The memory that is left of a task is freed at the next event.
 #[test]
 fn an_event_frees_what_is_left_of_a_finished_task() {
     let runtime = Runtime::new().unwrap();
@@ -186,18 +188,19 @@ fn an_event_frees_what_is_left_of_a_finished_task() {
     drop(spawn(wait_once::<1>(Rc::clone(&ours), End::Returns)));
     turn();
     assert_eq!(Rc::strong_count(&ours), 1, "the task has finished");
-    assert_ne!(live_bytes(), before, "the socket keeps it");
+    assert_ne!(live_bytes(), before, "the socket keeps memory of the task");
     rustix::io::write(&theirs, b"x").unwrap();
     turn();
     assert_eq!(live_bytes(), before);
 }
 
-/// Each task leaves its waker with the socket, and does not report that it gave up.
+/// Each task leaves its waker with the socket, and does not remove it when it has
+/// finished.
 #[test]
-fn polls_that_were_given_up_do_not_pile_up() {
+fn wakers_of_finished_tasks_do_not_accumulate_at_a_socket() {
     coreloop::block_on(async {
         let (ours, _theirs) = UnixStream::pair().unwrap();
-        let ours: Rc<dyn Wait> = Rc::new(Shared(Async::new(ours).unwrap()));
+        let ours: Rc<dyn Wait> = Rc::new(SharedSocket(Async::new(ours).unwrap()));
         let before = live_bytes();
         for _ in 0..20 * TASKS {
             let task = spawn(wait_once::<1>(Rc::clone(&ours), End::Returns));
@@ -208,7 +211,7 @@ fn polls_that_were_given_up_do_not_pile_up() {
     });
 }
 
-/// A handle keeps the outcome, which here is nothing, and an abort handle not even that.
+/// A join handle keeps only the outcome, which is `()` here, and an abort handle keeps nothing.
 #[test]
 fn a_handle_keeps_no_future() {
     coreloop::block_on(async {
@@ -233,7 +236,7 @@ fn a_handle_keeps_no_future() {
 }
 
 #[test]
-fn a_kept_waker_keeps_no_room_for_an_output() {
+fn a_kept_waker_keeps_no_memory_of_an_output() {
     coreloop::block_on(async {
         let mut wakers = Vec::new();
         let before = live_bytes();
@@ -254,12 +257,12 @@ fn a_kept_waker_keeps_no_room_for_an_output() {
 
 /// The future of `block_on` borrows, and is dropped before `block_on` returns.
 #[test]
-fn a_kept_waker_keeps_no_root() {
+fn a_kept_waker_keeps_no_future_of_block_on() {
     let runtime = Runtime::new().unwrap();
     let wakers: Vec<_> = (0..TASKS)
         .map(|_| Rc::new(RefCell::new(None::<Waker>)))
         .collect();
-    // The first look at the kernel allocates.
+    // The first poll of the kernel allocates.
     runtime.turn(Some(Duration::ZERO)).unwrap();
     let before = live_bytes();
     for waker in &wakers {
@@ -267,5 +270,8 @@ fn a_kept_waker_keeps_no_root() {
         runtime.block_on(root);
     }
     let left = grown(before) / TASKS;
-    assert!(left < LEFT, "{left} bytes are left of a root");
+    assert!(
+        left < LEFT,
+        "{left} bytes are left of a future of `block_on`"
+    );
 }

@@ -1,4 +1,4 @@
-//! A group keeps no memory of tasks that have ended. An allocator counts.
+//! A group keeps no memory of tasks that have finished. A counting allocator measures it.
 
 use std::future::pending;
 use std::hint::black_box;
@@ -10,14 +10,14 @@ use coreloop::time::sleep;
 use coreloop_test_support::allocator::live_bytes;
 
 const MEMBERS: usize = if cfg!(miri) { 140 } else { 10_000 };
-/// After these the group has the room that it needs.
+/// After this number of members, the lists of the group no longer grow.
 const FIRST: usize = if cfg!(miri) { 120 } else { 200 };
-/// The room that a member has.
+/// The size of a member's future.
 const ROOM: usize = if cfg!(miri) { 1 << 10 } else { 8 << 10 };
-/// More than lists may grow by, and less than the members after the first ones take.
+/// The bytes by which memory may grow: less than the members after the first ones need.
 const ALLOWED: usize = 4 << 10;
 
-/// Works in some room, as the future of a request does.
+/// A large future, like a request handler's.
 async fn request<E>() -> Result<(), E> {
     let room = black_box([1_u8; ROOM]);
     yield_now().await;
@@ -25,7 +25,7 @@ async fn request<E>() -> Result<(), E> {
     Ok(())
 }
 
-/// Spawns members one at a time, each of which has ended before the next one comes.
+/// Spawns members one at a time: each finishes before the next is spawned.
 async fn one_at_a_time<T: 'static, E: 'static>(
     group: &mut TaskGroup<E>,
     mut spawn: impl FnMut(&mut TaskGroup<E>) -> MemberHandle<T, E>,
@@ -73,10 +73,10 @@ async fn members_of_a_supervisor_that_failed_are_freed() {
     assert!(error.omitted() > 0);
 }
 
-/// Without another call of the group.
+/// They are freed without another call to the group.
 #[coreloop::test]
 async fn members_that_end_together_are_freed() {
-    // The loop's first look at the kernel allocates, and comes by the clock.
+    // The loop's first poll of the kernel allocates, so wait until it has happened.
     sleep(Duration::from_micros(1)).await;
     let mut group = TaskGroup::<()>::new();
     let before = live_bytes();

@@ -1,4 +1,4 @@
-//! `select!` and `join!` allocate nothing. An allocator counts.
+//! `select!` and `join!` do not allocate. A counting allocator checks it.
 
 use std::future::{pending, ready};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use coreloop_test_support::allocator::allocations;
 
 #[coreloop::test]
 async fn waiting_for_several_futures_allocates_nothing() {
-    // The loop's first look at the kernel allocates, and comes by the clock.
+    // The loop's first poll of the kernel allocates, so wait until it has happened.
     sleep(Duration::from_micros(1)).await;
     let before = allocations();
     for round in 0..100 {
@@ -31,7 +31,7 @@ async fn waiting_for_several_futures_allocates_nothing() {
         yielded.await;
     }
     assert_eq!(allocations() - before, 0);
-    // It does count.
+    // The allocator does count.
     drop(Box::new(1));
     assert_eq!(allocations() - before, 1);
 }

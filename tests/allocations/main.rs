@@ -1,12 +1,12 @@
-//! In a process of its own, because a program has one allocator, which counts here: what
-//! allocates nothing, and what is freed.
+//! Which operations do not allocate, and which memory is freed. These tests have a process of
+//! their own, because they replace the allocator of the program by one that counts.
 #![cfg(test)]
 
 mod finished_task;
 mod group;
 mod macros;
 mod stream;
-// Safe code, with values of many megabytes, which take Miri more than ten minutes.
+// These tests use many megabytes, which takes Miri more than ten minutes.
 #[cfg(not(miri))]
 mod sync;
 

@@ -1,4 +1,4 @@
-//! A generator allocates once, and nothing for an item. An allocator counts.
+//! A generator allocates once, and not for each item. A counting allocator checks it.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use coreloop_test_support::allocator::allocations;
 #[coreloop::test]
 #[cfg_attr(miri, ignore = "counts the allocations of safe code")]
 async fn an_item_allocates_nothing() {
-    // The loop's first look at the kernel allocates, and comes by the clock.
+    // The loop's first poll of the kernel allocates, so wait until it has happened.
     sleep(Duration::from_micros(1)).await;
     let before = allocations();
     let mut rows = pin!(stream(async |mut co| {

@@ -1,5 +1,5 @@
-//! What locks and channels keep when they are at rest, in bytes, and what they allocate
-//! while they are in use.
+//! How much memory locks and channels keep when they are idle, and what they allocate while
+//! they are in use.
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -13,25 +13,25 @@ use coreloop::time::timeout;
 use coreloop_test_support::allocator::{allocations, live_bytes};
 use futures_util::StreamExt;
 
-/// What an idle channel or lock may keep.
+/// The maximum number of bytes that an idle channel or lock may keep.
 const A_FEW_KILOBYTES: usize = 5 << 10;
 
-/// How many bytes are in use after `work` that were not before.
+/// Returns by how many bytes memory grows while `work` runs.
 fn kept(work: impl FnOnce()) -> usize {
     let before = live_bytes();
     work();
     live_bytes().saturating_sub(before)
 }
 
-/// As many values of this size as have a megabyte.
+/// The number of values of this size in a megabyte.
 fn burst<const SIZE: usize>() -> usize {
     (1 << 20) / SIZE
 }
 
-/// What is done, and the function that does it with a channel that holds a number of values.
+/// A name, and a function that receives all values of a channel that has a number of values.
 type Way<T> = (&'static str, fn(&mut mpsc::Receiver<T>, usize));
 
-/// Ways to take what is in a channel.
+/// Ways to receive all values of a channel.
 fn empty_ways<T>() -> [Way<T>; 7] {
     [
         ("recv, as often as there are values", |receiver, count| {
@@ -163,7 +163,7 @@ fn an_empty_queue_keeps_a_few_kilobytes_whatever_its_order() {
 }
 
 #[test]
-fn a_broadcast_that_all_have_seen_keeps_a_few_kilobytes() {
+fn a_broadcast_channel_without_unseen_values_keeps_a_few_kilobytes() {
     let value = [1_u8; 256];
     let count = 1 << 12;
     for way in 0..5 {
@@ -204,9 +204,9 @@ fn a_broadcast_that_all_have_seen_keeps_a_few_kilobytes() {
     }
 }
 
-/// Begins to wait ten thousand times at once, and ends all of the waits: by dropping them,
-/// and by what they wait for.
-fn a_crowd_leaves_little<F: Future>(name: &str, wait: impl Fn() -> F, end: impl Fn()) {
+/// Begins ten thousand waits at the same time, and ends all of them: by dropping them, and
+/// through `end`.
+fn many_waits_leave_little_memory<F: Future>(name: &str, wait: impl Fn() -> F, end: impl Fn()) {
     for dropped in [true, false] {
         let kept = kept(|| {
             let mut waits: Vec<_> = (0..10_000).map(|_| Box::pin(wait())).collect();
@@ -223,68 +223,68 @@ fn a_crowd_leaves_little<F: Future>(name: &str, wait: impl Fn() -> F, end: impl 
         });
         assert!(
             kept <= A_FEW_KILOBYTES,
-            "{kept} bytes after a crowd at {name}"
+            "{kept} bytes after many waits for {name}"
         );
     }
 }
 
 #[test]
-fn the_queue_of_a_lock_keeps_a_few_kilobytes_of_a_crowd() {
+fn the_queue_of_a_lock_keeps_a_few_kilobytes_after_many_waits() {
     let mutex = Mutex::new(());
     let held = std::cell::Cell::new(Some(mutex.try_lock().unwrap()));
-    a_crowd_leaves_little(
+    many_waits_leave_little_memory(
         "a mutex",
         || async { drop(mutex.lock().await) },
         || drop(held.take()),
     );
     let lock = RwLock::new(());
     let held = std::cell::Cell::new(Some(lock.try_write().unwrap()));
-    a_crowd_leaves_little(
+    many_waits_leave_little_memory(
         "a lock",
         || async { drop(lock.read().await) },
         || drop(held.take()),
     );
     let semaphore = Semaphore::new(0);
     let acquire = || async { semaphore.acquire().await.unwrap().forget() };
-    a_crowd_leaves_little("a semaphore", acquire, || semaphore.add_permits(10_000));
+    many_waits_leave_little_memory("a semaphore", acquire, || semaphore.add_permits(10_000));
     let notify = Notify::new();
-    a_crowd_leaves_little(
+    many_waits_leave_little_memory(
         "a notification",
         || notify.notified(),
         || notify.notify_waiters(),
     );
     let token = CancellationToken::new();
-    a_crowd_leaves_little("a token", || token.cancelled(), || token.cancel());
+    many_waits_leave_little_memory("a token", || token.cancelled(), || token.cancel());
 }
 
 #[test]
-fn the_queues_of_a_channel_keep_a_few_kilobytes_of_a_crowd() {
+fn the_queues_of_a_channel_keep_a_few_kilobytes_after_many_waits() {
     let (sender, receiver) = mpsc::channel::<u8>(1);
     sender.try_send(1).unwrap();
     let receiver = std::cell::Cell::new(Some(receiver));
     let send = || async { sender.send(2).await.unwrap_err() };
-    a_crowd_leaves_little("a channel", send, || drop(receiver.take()));
+    many_waits_leave_little_memory("a channel", send, || drop(receiver.take()));
     let queue = Queue::<u8>::new(0);
     let get = || async { queue.get().await.unwrap_err() };
-    a_crowd_leaves_little("a queue", get, || queue.shutdown(false));
+    many_waits_leave_little_memory("a queue", get, || queue.shutdown(false));
 
     let (sender, receiver) = watch::channel(1);
     let changed = || {
         let mut receiver = receiver.clone();
         async move { receiver.changed().await.unwrap() }
     };
-    a_crowd_leaves_little("a watched value", changed, || sender.send(2).unwrap());
+    many_waits_leave_little_memory("a watched value", changed, || sender.send(2).unwrap());
     let (sender, receiver) = broadcast::channel(1);
     let receive = || {
         let mut receiver = receiver.resubscribe();
         async move { receiver.recv().await.unwrap() }
     };
     let send = || assert!(sender.send(1).is_ok());
-    a_crowd_leaves_little("a broadcast", receive, send);
+    many_waits_leave_little_memory("a broadcast", receive, send);
 }
 
 #[test]
-fn a_token_keeps_a_few_kilobytes_of_its_former_children() {
+fn a_token_keeps_a_few_kilobytes_after_many_children() {
     let token = CancellationToken::new();
     let first = token.child_token();
     let kept = kept(|| {
@@ -296,10 +296,10 @@ fn a_token_keeps_a_few_kilobytes_of_its_former_children() {
     assert!(first.is_cancelled());
 }
 
-/// A channel that is filled and emptied by turns allocates nothing, once it has the room.
+/// A channel that is filled and emptied again and again does not allocate, once it has grown.
 #[test]
-fn small_bursts_allocate_nothing() {
-    /// How often `round` allocates after the first times.
+fn small_bursts_do_not_allocate() {
+    /// Returns how often `round` allocates after the first three times.
     fn allocated(mut round: impl FnMut()) -> u64 {
         for _ in 0..3 {
             round();
@@ -355,10 +355,10 @@ fn small_bursts_allocate_nothing() {
     }
 }
 
-/// Of a task that waited for a value and has finished nothing is kept by the receiver that
-/// it hands on.
+/// A task waits for a value, and finishes with the receiver as its output. The receiver keeps
+/// no memory of the task.
 #[coreloop::test(start_paused = true)]
-async fn a_receiver_keeps_nothing_of_the_task_that_last_waited() {
+async fn a_receiver_keeps_no_memory_of_the_task_that_last_waited() {
     const FUTURE: usize = 16 << 10;
     let mut receivers = Vec::with_capacity(100);
     let mut senders = Vec::with_capacity(100);

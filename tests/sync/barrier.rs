@@ -1,4 +1,4 @@
-//! `Barrier`: tasks go on together, and one of them leads.
+//! `Barrier`: tasks continue together, and one of them leads.
 
 use std::rc::Rc;
 use std::task::Poll;
@@ -9,7 +9,7 @@ use coreloop_test_support::sequence;
 use coreloop_test_support::waiter::{Waiter, ready};
 
 #[test]
-fn none_and_one_hold_nobody_up() {
+fn a_barrier_of_zero_or_one_makes_no_task_wait() {
     for size in [0, 1] {
         let barrier = Barrier::new(size);
         for _ in 0..3 {
@@ -19,7 +19,7 @@ fn none_and_one_hold_nobody_up() {
 }
 
 #[test]
-fn the_last_to_come_leads() {
+fn the_last_task_to_arrive_leads() {
     let barrier = Barrier::new(3);
     for _ in 0..2 {
         let mut first = Waiter::new(barrier.wait());
@@ -33,7 +33,7 @@ fn the_last_to_come_leads() {
 }
 
 #[test]
-fn one_that_is_dropped_no_longer_counts() {
+fn a_dropped_wait_no_longer_counts() {
     let barrier = Barrier::new(2);
     let mut gone = Waiter::new(barrier.wait());
     assert!(!gone.is_ready());
@@ -41,13 +41,13 @@ fn one_that_is_dropped_no_longer_counts() {
     let mut first = Waiter::new(barrier.wait());
     assert!(!first.is_ready());
     assert!(Waiter::new(barrier.wait()).is_ready());
-    // It has counted: it is dropped after the others went on.
+    // This wait has counted: it is dropped after the other tasks continued.
     first.cancel();
     assert!(!Waiter::new(barrier.wait()).is_ready());
 }
 
 #[test]
-fn many_tasks_many_times() {
+fn many_tasks_pass_the_barrier_many_times() {
     coreloop::block_on(async {
         let barrier = Rc::new(Barrier::new(10));
         let tasks: Vec<_> = (0..10)
@@ -71,12 +71,12 @@ fn many_tasks_many_times() {
 }
 
 #[test]
-fn agrees_with_a_model() {
+fn a_barrier_agrees_with_its_model() {
     sequence::each(500, |numbers: &[u16]| {
         const SIZE: usize = 4;
         let barrier = Barrier::new(SIZE);
         let mut arrived = 0;
-        // What is known of each: not polled, waiting, or let go.
+        // The state of each wait: not polled, waiting, or released.
         let mut live: Vec<(Waiter<'_, BarrierWaitResult>, Option<bool>)> = Vec::new();
         for &number in numbers {
             let at = usize::from(number / 32).checked_rem(live.len());

@@ -1,5 +1,5 @@
-//! `broadcast`: who receives what, falling behind, the ends, and what is
-//! cloned and dropped when.
+//! `broadcast`: which receivers get which values, falling behind, the end of a channel, and
+//! when values are cloned and dropped.
 
 use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe};
@@ -13,7 +13,7 @@ use coreloop_test_support::waiter::Waiter;
 use coreloop_test_support::wakers::{panicking_waker, with_hook};
 use futures_lite::StreamExt;
 
-/// All that is there, up to the first error.
+/// Receives all values up to the first error.
 fn drain<T: Clone>(receiver: &mut Receiver<T>) -> (Vec<T>, TryRecvError) {
     let mut values = Vec::new();
     loop {
@@ -25,7 +25,7 @@ fn drain<T: Clone>(receiver: &mut Receiver<T>) -> (Vec<T>, TryRecvError) {
 }
 
 #[test]
-fn all_receive_what_is_sent_while_they_exist() {
+fn receivers_receive_all_values_sent_while_they_exist() {
     let (sender, mut first) = broadcast::channel(16);
     assert_eq!(sender.send("a"), Ok(1));
     let mut second = sender.subscribe();
@@ -66,12 +66,16 @@ fn capacity_and_lag_are_exact() {
 }
 
 #[test]
-fn lag_counts_anew_after_it_was_told() {
+fn the_lag_counts_from_zero_after_it_was_reported() {
     let (sender, mut receiver) = broadcast::channel(2);
     let mut quick = sender.subscribe();
     for number in 0..5 {
         sender.send(number).unwrap();
-        assert_eq!(quick.try_recv(), Ok(number), "lag is each receiver's own");
+        assert_eq!(
+            quick.try_recv(),
+            Ok(number),
+            "the other receiver does not lag"
+        );
     }
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Lagged(3)));
     sender.send(5).unwrap();
@@ -83,7 +87,7 @@ fn lag_counts_anew_after_it_was_told() {
 
 // tokio #2425.
 #[test]
-fn closing_takes_no_room() {
+fn closing_drops_no_value() {
     let (sender, mut receiver) = broadcast::channel(2);
     sender.send(1).unwrap();
     sender.send(2).unwrap();
@@ -104,7 +108,7 @@ fn a_receiver_that_lags_sees_the_end_too() {
 
 // tokio #3434.
 #[test]
-fn a_receiver_may_go_after_it_fell_behind() {
+fn a_receiver_may_be_dropped_after_it_fell_behind() {
     let (sender, receiver) = broadcast::channel(2);
     for number in 0..5 {
         sender.send(number).unwrap();
@@ -139,7 +143,7 @@ fn a_waiting_receiver_is_woken_by_a_value_and_by_the_end() {
 }
 
 #[test]
-fn a_receive_that_is_dropped_loses_nothing() {
+fn dropping_a_receive_loses_no_value() {
     let (sender, mut receiver) = broadcast::channel(4);
     let mut task = Waiter::new(receiver.recv());
     assert!(task.poll().is_pending());
@@ -152,7 +156,7 @@ fn a_receive_that_is_dropped_loses_nothing() {
 }
 
 #[test]
-fn len_is_what_somebody_has_yet_to_see() {
+fn len_counts_values_that_a_receiver_has_not_received() {
     let (sender, mut first) = broadcast::channel(4);
     let mut second = sender.subscribe();
     assert!(sender.is_empty());
@@ -197,7 +201,7 @@ impl Drop for Noted {
 }
 
 #[test]
-fn a_value_is_dropped_when_nobody_has_yet_to_see_it() {
+fn a_value_is_dropped_when_all_receivers_have_received_it() {
     let (drops, clones) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
     let value = || Noted {
         drops: Rc::clone(&drops),
@@ -208,21 +212,29 @@ fn a_value_is_dropped_when_nobody_has_yet_to_see_it() {
     sender.send(value()).unwrap();
     sender.send(value()).unwrap();
     drop(first.try_recv().unwrap());
-    assert_eq!((drops.get(), clones.get()), (1, 1), "only the clone");
+    assert_eq!(
+        (drops.get(), clones.get()),
+        (1, 1),
+        "only the clone was dropped"
+    );
     drop(second);
-    assert_eq!(drops.get(), 2, "the first value: it was seen by all");
+    assert_eq!(
+        drops.get(),
+        2,
+        "all receivers have received the first value"
+    );
     let last = first.try_recv().unwrap();
     assert_eq!(
         (drops.get(), clones.get()),
         (3, 2),
-        "the last gets a clone too"
+        "the last receiver gets a clone too"
     );
     drop(last);
     assert_eq!(drops.get(), 4);
     for _ in 0..3 {
         sender.send(value()).unwrap();
     }
-    assert_eq!(drops.get(), 5, "made room");
+    assert_eq!(drops.get(), 5, "the oldest value made room");
     drop(first);
     assert_eq!(drops.get(), 7);
     drop(sender);
@@ -230,7 +242,7 @@ fn a_value_is_dropped_when_nobody_has_yet_to_see_it() {
 }
 
 #[test]
-fn what_nobody_received_is_dropped_with_the_last_receiver() {
+fn values_are_dropped_with_the_last_receiver() {
     let (drops, clones) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
     let (sender, receiver) = broadcast::channel(9);
     for _ in 0..5 {
@@ -243,7 +255,7 @@ fn what_nobody_received_is_dropped_with_the_last_receiver() {
     assert_eq!((drops.get(), clones.get()), (5, 0));
 }
 
-/// Does something while it is cloned, and while it is dropped.
+/// A value that calls a hook while it is cloned, and while it is dropped.
 struct Busy(Rc<dyn Fn()>);
 
 impl Clone for Busy {
@@ -270,7 +282,7 @@ fn a_clone_and_a_destructor_may_use_the_channel() {
             if rounds.replace(rounds.get() + 1) > 20 {
                 return;
             }
-            // Overwrites the very slot that is being cloned, and reads it.
+            // Overwrites the slot whose value is being cloned, and reads it.
             let _ = sender.send(Busy(Rc::new(|| {})));
             let other = others.borrow_mut().pop();
             if let Some(mut other) = other {
@@ -288,7 +300,7 @@ fn a_clone_and_a_destructor_may_use_the_channel() {
 }
 
 #[test]
-fn a_clone_that_panics_loses_its_value_only() {
+fn a_clone_that_panics_loses_only_its_value() {
     struct Panics(u8);
     impl Clone for Panics {
         fn clone(&self) -> Self {
@@ -303,7 +315,7 @@ fn a_clone_that_panics_loses_its_value_only() {
     assert!(panic::catch_unwind(AssertUnwindSafe(|| first.try_recv().is_ok())).is_err());
     assert!(matches!(first.try_recv(), Ok(Panics(2))));
     assert_eq!(sender.len(), 2);
-    // The last receiver clones as well, and what it could not clone is gone then.
+    // The last receiver clones too, and a value that it could not clone is dropped.
     let mut receiving = Waiter::new(second.recv());
     assert!(panic::catch_unwind(AssertUnwindSafe(|| receiving.is_ready())).is_err());
     receiving.cancel();
@@ -314,9 +326,9 @@ fn a_clone_that_panics_loses_its_value_only() {
     assert!(matches!(first.try_recv(), Ok(Panics(3))));
 }
 
-/// As in tokio, which has this test too.
+/// tokio has the same test.
 #[test]
-fn a_clone_that_panics_for_the_only_receiver() {
+fn a_clone_that_panics_for_the_only_receiver_loses_its_value() {
     #[derive(Debug, PartialEq)]
     struct Panics(u8);
     impl Clone for Panics {
@@ -334,7 +346,7 @@ fn a_clone_that_panics_for_the_only_receiver() {
 }
 
 #[test]
-fn a_destructor_that_panics_does_not_keep_the_others() {
+fn the_other_values_are_dropped_if_a_destructor_panics() {
     #[derive(Clone)]
     struct Panics(Rc<Cell<usize>>, bool);
     impl Drop for Panics {
@@ -366,7 +378,7 @@ fn closed_waits_for_the_last_receiver() {
     drop(second);
     assert!(closed.is_woken());
     let third = sender.subscribe();
-    assert!(closed.poll().is_pending(), "there is one again");
+    assert!(closed.poll().is_pending(), "there is a receiver again");
     drop(third);
     assert!(closed.is_woken());
     assert!(closed.poll().is_ready());
@@ -374,7 +386,7 @@ fn closed_waits_for_the_last_receiver() {
 }
 
 #[test]
-fn a_channel_without_receivers_keeps_nothing() {
+fn a_channel_without_receivers_keeps_no_value() {
     let sender = Sender::new(4);
     assert_eq!(sender.receiver_count(), 0);
     assert_eq!(sender.send(1), Err(SendError(1)));
@@ -386,7 +398,7 @@ fn a_channel_without_receivers_keeps_nothing() {
 }
 
 #[test]
-fn a_weak_sender_keeps_nothing_open() {
+fn a_weak_sender_does_not_keep_the_channel_open() {
     let (sender, mut receiver) = broadcast::channel(4);
     let weak = sender.downgrade();
     let again = weak.upgrade().unwrap();
@@ -405,7 +417,7 @@ fn a_weak_sender_keeps_nothing_open() {
 }
 
 #[test]
-fn resubscribing_starts_at_the_end() {
+fn resubscribe_starts_with_the_next_value() {
     let (sender, mut receiver) = broadcast::channel(1);
     sender.send(1).unwrap();
     sender.send(2).unwrap();
@@ -418,7 +430,7 @@ fn resubscribing_starts_at_the_end() {
 }
 
 #[test]
-fn wakers_may_come_back_to_the_channel() {
+fn wakers_may_use_the_channel() {
     let (sender, mut receiver) = broadcast::channel::<u8>(2);
     let hook = {
         let sender = sender.clone();
@@ -433,7 +445,7 @@ fn wakers_may_come_back_to_the_channel() {
     with_hook(hook, |waker| {
         let mut task = Waiter::new(receiver.recv());
         assert!(task.poll_with(&waker()).is_pending());
-        // The waker that is replaced is dropped, which sends.
+        // The replaced waker is dropped, and its destructor sends.
         assert!(task.poll().is_pending() && task.is_woken());
         assert_eq!(task.poll(), Poll::Ready(Ok(7)));
         drop(task);
@@ -445,7 +457,7 @@ fn wakers_may_come_back_to_the_channel() {
 }
 
 #[test]
-fn a_waker_that_panics_costs_nobody_else_the_wake() {
+fn the_other_receivers_are_woken_if_a_waker_panics() {
     let (sender, mut first) = broadcast::channel(2);
     let mut second = sender.subscribe();
     let mut panics = Waiter::new(first.recv());
@@ -458,15 +470,15 @@ fn a_waker_that_panics_costs_nobody_else_the_wake() {
 }
 
 #[test]
-fn room_without_bound_takes_no_memory() {
+fn a_large_capacity_allocates_no_memory() {
     let (sender, mut receiver) = broadcast::channel(usize::MAX);
     sender.send(1).unwrap();
     assert_eq!(receiver.try_recv(), Ok(1));
 }
 
 #[test]
-#[should_panic(expected = "keeps one value at least")]
-fn a_channel_without_room_is_refused() {
+#[should_panic(expected = "keeps at least one value")]
+fn a_capacity_of_zero_panics() {
     let _ = broadcast::channel::<u8>(0);
 }
 
@@ -499,7 +511,7 @@ async fn a_task_that_always_finds_a_value_still_lets_others_run() {
 }
 
 #[coreloop::test]
-async fn tasks_receive_all_in_order() {
+async fn tasks_receive_all_values_in_order() {
     let (sender, _) = broadcast::channel(8);
     let tasks: Vec<_> = (0..3)
         .map(|_| {

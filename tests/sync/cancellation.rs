@@ -13,7 +13,7 @@ use coreloop_test_support::sequence;
 use coreloop_test_support::waiter::{Waiter, ready};
 
 #[test]
-fn children_are_cancelled_with_their_parent_and_not_the_other_way() {
+fn a_child_is_cancelled_with_its_parent_but_not_the_parent_with_it() {
     let parent = CancellationToken::new();
     let (child, sibling) = (parent.child_token(), parent.child_token());
     let grandchild = child.child_token();
@@ -97,7 +97,7 @@ fn guards_cancel_unless_disarmed() {
 }
 
 #[test]
-fn runs_until_it_is_cancelled() {
+fn run_until_cancelled_returns_the_output_or_none() {
     let token = CancellationToken::new();
     let mut over = Waiter::new(token.run_until_cancelled(at_once(1)));
     assert_eq!(ready(over.poll()), Some(1));
@@ -107,7 +107,7 @@ fn runs_until_it_is_cancelled() {
     token.cancel();
     assert_eq!((cut.woken(), owned.woken()), (1, 1));
     assert_eq!((ready(cut.poll()), ready(owned.poll())), (None, None));
-    // Cancelled already: it is not even started.
+    // The token is cancelled already, so the future is not polled.
     let never = async { unreachable!("it is not polled") };
     assert_eq!(
         ready(Waiter::new(token.run_until_cancelled(never)).poll()),
@@ -117,7 +117,7 @@ fn runs_until_it_is_cancelled() {
 
 /// A tree that is dropped or cancelled by recursion would overflow the stack.
 #[test]
-fn chains_of_a_hundred_thousand() {
+fn long_chains_are_dropped_and_cancelled_without_recursion() {
     const LENGTH: usize = if cfg!(miri) { 300 } else { 100_000 };
     let chain = || {
         let mut tokens = vec![CancellationToken::new()];
@@ -126,8 +126,8 @@ fn chains_of_a_hundred_thousand() {
         }
         tokens
     };
-    // From the root, from the leaf, every other one first, and only the leaf
-    // is left at any time.
+    // From the root; from the leaf; every other token first; and so that only the leaf is
+    // left.
     drop(chain());
     chain().into_iter().rev().for_each(drop);
     let (even, odd): (Vec<_>, Vec<_>) = chain()
@@ -155,7 +155,7 @@ fn chains_of_a_hundred_thousand() {
 }
 
 #[test]
-fn tasks_stop_when_they_are_told_to() {
+fn tasks_stop_when_their_token_is_cancelled() {
     coreloop::block_on(async {
         let token = CancellationToken::new();
         let rounds = Rc::new(RefCell::new(0));
@@ -164,7 +164,7 @@ fn tasks_stop_when_they_are_told_to() {
             async move {
                 while !token.is_cancelled() {
                     *rounds.borrow_mut() += 1;
-                    assert!(*rounds.borrow() < 100_000, "it goes on");
+                    assert!(*rounds.borrow() < 100_000, "the task does not stop");
                     yield_now().await;
                 }
                 "stopped"
@@ -178,7 +178,7 @@ fn tasks_stop_when_they_are_told_to() {
 }
 
 #[test]
-fn a_waker_may_drop_and_make_tokens() {
+fn a_waker_may_drop_and_create_tokens() {
     thread_local! {
         static TOKENS: RefCell<Vec<CancellationToken>> = const { RefCell::new(Vec::new()) };
     }
@@ -202,9 +202,10 @@ fn a_waker_may_drop_and_make_tokens() {
     assert!(TOKENS.take().is_empty());
 }
 
-/// Against a list of every token with its parent, none of them ever removed.
+/// Compares the tokens with a list of every token with its parent, from which none is
+/// removed.
 #[test]
-fn agrees_with_a_model() {
+fn tokens_agree_with_their_model() {
     struct Node {
         parent: Option<usize>,
         cancelled: bool,

@@ -1,4 +1,4 @@
-//! The errors of channels print and compare as tokio's.
+//! The errors of channels print and compare like tokio's.
 
 use std::error::Error;
 use std::fmt::{Debug, Display};
@@ -6,7 +6,7 @@ use std::fmt::{Debug, Display};
 use coreloop::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::sync as theirs;
 
-/// In all ways in which an error is printed.
+/// Prints an error in all ways.
 fn print(error: &(impl Debug + Display)) -> [String; 4] {
     [
         format!("{error}"),
@@ -32,7 +32,7 @@ where
 }
 
 #[test]
-fn mpsc_errors() {
+fn mpsc_errors_print_as_tokios() {
     use mpsc::error as own;
     use theirs::mpsc::error as their;
 
@@ -76,7 +76,7 @@ fn mpsc_errors() {
 }
 
 #[test]
-fn oneshot_errors() {
+fn oneshot_errors_print_as_tokios() {
     use oneshot::error as own;
     use theirs::oneshot::error as their;
 
@@ -92,7 +92,7 @@ fn oneshot_errors() {
 }
 
 #[test]
-fn broadcast_errors() {
+fn broadcast_errors_print_as_tokios() {
     use broadcast::error as own;
     use theirs::broadcast::error as their;
 
@@ -124,7 +124,7 @@ fn broadcast_errors() {
 }
 
 #[test]
-fn watch_errors() {
+fn watch_errors_print_as_tokios() {
     use theirs::watch::error as their;
     use watch::error as own;
 

@@ -1,10 +1,10 @@
-//! No end of a channel, and no queue, goes to another thread. That this
-//! compiles is the test.
+//! No end of a channel, and no queue, can be sent to another thread. The test passes if this
+//! file compiles.
 
 use coreloop::sync::{LifoQueue, PriorityQueue, Queue, broadcast, mpsc, oneshot, watch};
 
-/// Has one impl for a type that is not `Send`, and two for one that is: which
-/// of them is meant then cannot be told.
+/// Has one impl for a type that is not `Send`, and two for a type that is, so that a call is
+/// then ambiguous.
 trait AmbiguousIfSend<Which> {
     fn stays() -> bool {
         true
@@ -18,7 +18,7 @@ struct IsSend;
 impl<T: ?Sized + Send> AmbiguousIfSend<IsSend> for T {}
 
 #[test]
-fn all_stay_on_their_thread() {
+fn no_end_of_a_channel_is_send() {
     let stay = [
         <mpsc::Sender<u8>>::stays(),
         <mpsc::WeakSender<u8>>::stays(),

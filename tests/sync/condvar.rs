@@ -1,5 +1,4 @@
-//! `Condvar`: it unlocks and waits in one step, and locks again; what it was
-//! notified of is not lost.
+//! `Condvar`: it unlocks and waits in one step, and locks again. No notification is lost.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -14,20 +13,20 @@ use coreloop_test_support::sequence;
 use coreloop_test_support::waiter::{Waiter, ready};
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.try_lock().expect("nobody has it locked")
+    mutex.try_lock().expect("the mutex is not locked")
 }
 
 #[test]
-fn it_unlocks_at_the_first_poll_and_locks_before_it_returns() {
+fn wait_unlocks_in_the_first_poll_and_locks_before_it_returns() {
     let (mutex, condvar) = (Mutex::new(0), Condvar::new());
     let mut wait = Waiter::new(condvar.wait(locked(&mutex)));
-    assert!(mutex.try_lock().is_err(), "it is not waiting yet");
+    assert!(mutex.try_lock().is_err(), "the wait was not polled yet");
     assert!(!wait.is_ready());
     *locked(&mutex) = 1;
     let held = locked(&mutex);
     condvar.notify_one();
     assert_eq!(wait.woken(), 1);
-    assert!(!wait.is_ready(), "it is locked");
+    assert!(!wait.is_ready(), "the mutex is locked");
     drop(held);
     assert_eq!(wait.woken(), 2);
     let guard = ready(wait.poll());
@@ -46,7 +45,7 @@ fn a_notification_is_not_kept() {
 /// tokio #4668, anyio #1075: a waiter that was notified and then cancelled took
 /// the notification along, also while it waited for the lock.
 #[test]
-fn a_wait_that_is_dropped_after_it_was_notified_passes_that_on() {
+fn a_wait_that_is_dropped_after_its_notification_passes_it_on() {
     for relocking in [false, true] {
         let (mutex, condvar) = (Mutex::new(()), Condvar::new());
         let mut first = Waiter::new(condvar.wait(locked(&mutex)));
@@ -69,7 +68,7 @@ fn a_wait_that_is_dropped_after_it_was_notified_passes_that_on() {
 }
 
 #[test]
-fn a_wait_that_returned_has_nothing_to_pass_on() {
+fn a_wait_that_returned_passes_nothing_on() {
     let (mutex, condvar) = (Mutex::new(()), Condvar::new());
     let mut first = Waiter::new(condvar.wait(locked(&mutex)));
     assert!(!first.is_ready());
@@ -84,7 +83,7 @@ fn a_wait_that_returned_has_nothing_to_pass_on() {
 }
 
 #[test]
-fn waits_while_the_condition_holds() {
+fn wait_while_waits_while_the_condition_is_true() {
     coreloop::block_on(async {
         let shared = Rc::new((Mutex::new(VecDeque::new()), Condvar::new()));
         let consumers: Vec<_> = (0..3)
@@ -153,7 +152,7 @@ async fn a_timeout_ends_the_wait() {
     assert_eq!((*guard, start.elapsed().as_secs()), (4, 9));
 }
 
-/// Notified in the same turn in which the time is over: it counts.
+/// A notification in the turn in which the time passes counts.
 #[coreloop::test(start_paused = true)]
 async fn a_notification_is_not_lost_to_a_timeout() {
     let (mutex, condvar) = (Rc::new(Mutex::new(())), Rc::new(Condvar::new()));
@@ -190,19 +189,19 @@ struct Live<'a> {
     state: State,
 }
 
-/// Waits with a guard that is made when the wait is first polled, so that many
-/// can be made at a time.
+/// Locks the mutex in the first poll, and waits. So there can be many of these futures at a
+/// time.
 async fn lock_and_wait<'a>(mutex: &'a Mutex<()>, condvar: &'a Condvar) -> MutexGuard<'a, ()> {
     condvar.wait(locked(mutex)).await
 }
 
 #[test]
-fn agrees_with_a_model() {
+fn a_condvar_agrees_with_its_model() {
     sequence::each(500, |numbers: &[u16]| {
         let (mutex, condvar) = (Mutex::new(()), Condvar::new());
         let mut waiting: VecDeque<usize> = VecDeque::new();
         let mut live: Vec<Live<'_>> = Vec::new();
-        // Only in operations, so those who lock again wait only for it.
+        // It is locked only in operations, so waits that lock it again wait only for it.
         let mut held: Option<MutexGuard<'_, ()>> = None;
         let notify_one = |waiting: &mut VecDeque<usize>, live: &mut [Live<'_>]| {
             let number = waiting.pop_front();
@@ -236,7 +235,7 @@ fn agrees_with_a_model() {
                         }
                         (State::Waiting, Poll::Pending) => {}
                         (State::Notified(one), Poll::Pending) => {
-                            assert!(!is_free, "step {step}: the mutex was there to lock");
+                            assert!(!is_free, "step {step}: the mutex was free");
                             it.state = State::Relocking(one);
                         }
                         (State::Relocking(_), Poll::Pending) => {}
@@ -291,7 +290,7 @@ fn agrees_with_a_model() {
     });
 }
 
-/// Once nobody has the mutex, all who were notified get it.
+/// Once the mutex is free, all waits that were notified lock it.
 fn assert_rest(mut live: Vec<Live<'_>>) {
     let is_waiting = |it: &Live<'_>| matches!(it.state, State::New | State::Waiting);
     loop {

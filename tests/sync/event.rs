@@ -1,4 +1,4 @@
-//! `Event`: all who wait see it set.
+//! `Event`: all tasks that wait see the flag set.
 
 use coreloop::sync::Event;
 
@@ -6,7 +6,7 @@ use coreloop_test_support::sequence;
 use coreloop_test_support::waiter::{Waiter, ready};
 
 #[test]
-fn those_who_wait_have_seen_it_set_even_if_it_was_cleared_at_once() {
+fn waits_complete_even_if_the_flag_is_cleared_at_once() {
     let event = Event::new();
     let mut early = [Waiter::new(event.wait()), Waiter::new(event.wait())];
     assert!(early.iter_mut().all(|it| !it.is_ready()));
@@ -41,7 +41,7 @@ fn a_task_that_always_finds_it_set_still_lets_others_run() {
 }
 
 #[test]
-fn agrees_with_a_model() {
+fn an_event_agrees_with_its_model() {
     #[derive(Clone, Copy, PartialEq, Eq)]
     enum State {
         New,

@@ -1,5 +1,5 @@
-//! A wait that is dropped leaves no waker behind, whatever it waited for: a waker keeps the
-//! memory of its task, which may have finished long before.
+//! A wait that is dropped leaves no waker behind, because a waker keeps the memory of its
+//! task, which may have finished long before.
 
 use std::pin::pin;
 use std::rc::Rc;
@@ -10,8 +10,8 @@ use coreloop::sync::{
 };
 use coreloop_test_support::waiter::Waiter;
 
-/// Begins to wait and is dropped, which must leave no waker; once as it is, and once after
-/// it was polled with another waker.
+/// Begins each wait and drops it, which must leave no waker: once after a first poll, and once
+/// after another poll with another waker.
 macro_rules! check {
     ($($future:expr),* $(,)?) => {
         $(
@@ -100,7 +100,7 @@ fn waits_at_channels_leave_no_waker() {
 }
 
 #[test]
-fn a_wait_that_has_ended_leaves_no_waker() {
+fn a_wait_that_completed_leaves_no_waker() {
     let (sender, mut receiver) = mpsc::channel(1);
     for limit in [0, 1] {
         let mut buffer = Vec::new();

@@ -1,4 +1,4 @@
-//! Locks and channels, each beside a plain model of it.
+//! Locks and channels, most of them compared with a simple model.
 #![cfg(test)]
 
 mod barrier;

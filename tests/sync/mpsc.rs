@@ -1,5 +1,4 @@
-//! `mpsc`: order, room, permits, the ends of a channel, and what is dropped
-//! when.
+//! `mpsc`: order, room, permits, the end of a channel, and when values are dropped.
 
 use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe};
@@ -24,7 +23,7 @@ fn full<T>(values: impl IntoIterator<Item = T>) -> (Sender<T>, Receiver<T>) {
 }
 
 #[coreloop::test]
-async fn values_come_in_order_and_then_the_end() {
+async fn values_are_received_in_order_and_then_the_end() {
     const COUNT: usize = if cfg!(miri) { 50 } else { 1000 };
     let (sender, mut receiver) = mpsc::channel(3);
     let task = coreloop::spawn(async move {
@@ -41,7 +40,7 @@ async fn values_come_in_order_and_then_the_end() {
 }
 
 #[test]
-fn senders_that_wait_are_served_in_order_and_nobody_passes_them() {
+fn waiting_senders_are_served_in_order_and_before_later_ones() {
     let (sender, mut receiver) = full([0]);
     let mut first = Waiter::new(sender.send(1));
     let mut second = Waiter::new(sender.send(2));
@@ -51,7 +50,7 @@ fn senders_that_wait_are_served_in_order_and_nobody_passes_them() {
     assert!(first.is_woken() && !second.is_woken());
     assert!(
         sender.try_send(3).is_err(),
-        "the room is for who has waited"
+        "the room is for the waiting sender"
     );
     assert_eq!(sender.capacity(), 0);
     assert!(Waiter::new(sender.send(3)).poll().is_pending());
@@ -64,7 +63,7 @@ fn senders_that_wait_are_served_in_order_and_nobody_passes_them() {
 }
 
 #[test]
-fn order_is_kept_when_waiting_senders_go() {
+fn the_order_is_kept_when_waiting_senders_are_dropped() {
     let (sender, mut receiver) = full([0]);
     let mut tasks: Vec<_> = (1..=4).map(|it| Waiter::new(sender.send(it))).collect();
     for task in &mut tasks {
@@ -76,7 +75,7 @@ fn order_is_kept_when_waiting_senders_go() {
     let first = tasks.pop().unwrap();
     second.cancel();
     assert_eq!(receiver.try_recv(), Ok(0));
-    // Granted and gone: the next in the queue has the room.
+    // A sender that was granted room is dropped: the next in the queue gets the room.
     assert!(first.is_woken());
     drop(first);
     assert!(third.is_woken() && !fourth.is_woken());
@@ -87,7 +86,7 @@ fn order_is_kept_when_waiting_senders_go() {
 }
 
 #[test]
-fn a_send_that_is_polled_after_it_was_ready_takes_no_room() {
+fn polling_a_send_after_completion_takes_no_room() {
     let (sender, _receiver) = mpsc::channel(2);
     let mut sending = Waiter::new(sender.send(1));
     assert!(sending.is_ready());
@@ -123,7 +122,7 @@ fn a_waiting_receiver_may_move_to_another_task() {
 }
 
 #[test]
-fn a_receive_that_is_dropped_loses_nothing() {
+fn dropping_a_receive_loses_no_value() {
     let (sender, mut receiver) = mpsc::channel(2);
     let mut task = Waiter::new(receiver.recv());
     assert!(task.poll().is_pending());
@@ -152,7 +151,7 @@ fn permits_hold_room() {
 }
 
 #[test]
-fn a_dropped_permit_serves_who_waits() {
+fn dropping_a_permit_grants_its_room_to_a_waiter() {
     let (sender, _receiver) = mpsc::channel::<u8>(1);
     let permit = sender.try_reserve().unwrap();
     let mut waiting = Waiter::new(sender.reserve());
@@ -163,7 +162,7 @@ fn a_dropped_permit_serves_who_waits() {
 }
 
 #[test]
-fn reserving_many_waits_for_all_and_lets_nobody_pass() {
+fn reserving_many_waits_for_all_room_before_later_senders() {
     let (sender, mut receiver) = full([0, 1, 2]);
     let mut many = Waiter::new(sender.reserve_many(2));
     let mut one = Waiter::new(sender.send(9));
@@ -174,7 +173,7 @@ fn reserving_many_waits_for_all_and_lets_nobody_pass() {
     receiver.try_recv().unwrap();
     assert!(many.is_woken() && !one.is_woken());
     let Poll::Ready(Ok(mut permits)) = many.poll() else {
-        panic!("all the room is there");
+        panic!("all room is free");
     };
     assert_eq!(permits.len(), 2);
     permits.next().unwrap().send(3);
@@ -188,19 +187,22 @@ fn reserving_many_waits_for_all_and_lets_nobody_pass() {
 }
 
 #[test]
-fn reserving_many_takes_what_is_free_first() {
+fn reserving_many_takes_the_free_room_first() {
     let (sender, mut receiver) = mpsc::channel(4);
     sender.try_send(0).unwrap();
     let mut many = Waiter::new(sender.reserve_many(4));
     assert!(many.poll().is_pending());
-    assert!(sender.try_send(1).is_err(), "nobody passes");
+    assert!(
+        sender.try_send(1).is_err(),
+        "it must not overtake the request"
+    );
     receiver.try_recv().unwrap();
     assert!(many.is_woken());
     assert!(matches!(many.poll(), Poll::Ready(Ok(permits)) if permits.len() == 4));
 }
 
 #[test]
-fn reserving_many_that_is_dropped_gives_all_on() {
+fn dropping_a_request_for_many_passes_its_room_on() {
     let (sender, mut receiver) = full([0, 1, 2]);
     let mut many = Waiter::new(sender.reserve_many(3));
     let mut others: Vec<_> = (0..2).map(|_| Waiter::new(sender.reserve())).collect();
@@ -215,7 +217,7 @@ fn reserving_many_that_is_dropped_gives_all_on() {
 }
 
 #[test]
-fn more_than_there_will_ever_be_is_refused() {
+fn reserving_more_than_the_capacity_fails() {
     let (sender, _receiver) = mpsc::channel::<u8>(2);
     assert!(matches!(
         Waiter::new(sender.reserve_many(3)).poll(),
@@ -263,10 +265,10 @@ async fn reserving_owned_waits_for_room() {
     assert_eq!(receiver.recv().await, None);
 }
 
-// tokio #2854, #8075, #8260: every way by which a permit comes back wakes the
-// receiver of a closed channel.
+// tokio #2854, #8075, #8260: in every way of returning a permit, the receiver of a closed
+// channel is woken.
 #[test]
-fn a_closed_receiver_sees_the_end_when_the_last_permit_is_gone() {
+fn a_closed_receiver_sees_the_end_when_the_last_permit_is_dropped() {
     type End<'a> = Box<dyn FnOnce() + 'a>;
     type Begin = for<'a> fn(&'a Sender<u8>) -> End<'a>;
     let ways: [Begin; 6] = [
@@ -287,7 +289,7 @@ fn a_closed_receiver_sees_the_end_when_the_last_permit_is_gone() {
             Box::new(move || drop(permit.release()))
         },
         |sender| {
-            // Granted, and dropped before it was seen.
+            // Granted to a future that is dropped before it returned the permit.
             let all = sender.try_reserve_many(2).unwrap();
             let mut waiting = Waiter::new(sender.reserve());
             assert!(waiting.poll().is_pending());
@@ -296,7 +298,7 @@ fn a_closed_receiver_sees_the_end_when_the_last_permit_is_gone() {
             Box::new(move || drop(waiting))
         },
         |sender| {
-            // Some of many.
+            // Some of several permits.
             let one = sender.try_reserve().unwrap();
             let mut waiting = Waiter::new(sender.reserve_many(2));
             assert!(waiting.poll().is_pending());
@@ -320,7 +322,7 @@ fn a_closed_receiver_sees_the_end_when_the_last_permit_is_gone() {
 }
 
 #[test]
-fn closing_fails_who_waits_and_honours_permits() {
+fn closing_fails_waiting_senders_and_honours_permits() {
     let (sender, mut receiver) = full([0]);
     let mut waiting = Waiter::new(sender.send(1));
     let mut many = Waiter::new(sender.reserve_many(1));
@@ -330,7 +332,7 @@ fn closing_fails_who_waits_and_honours_permits() {
     assert!(closed.poll().is_pending());
     receiver.try_recv().unwrap();
     let permit = match Waiter::new(sender.reserve()).poll() {
-        Poll::Ready(_) => panic!("it would pass the one that waits"),
+        Poll::Ready(_) => panic!("it would overtake the waiting sender"),
         Poll::Pending => sender.try_reserve(),
     };
     assert!(permit.is_err());
@@ -338,7 +340,7 @@ fn closing_fails_who_waits_and_honours_permits() {
     assert!(receiver.is_closed() && sender.is_closed());
     assert!(many.is_woken() && closed.is_woken());
     assert!(closed.poll().is_ready());
-    // It was granted room, but had not seen it.
+    // This sender was granted room, but had not collected it.
     assert_eq!(waiting.poll(), Poll::Ready(Err(mpsc::error::SendError(1))));
     assert!(matches!(many.poll(), Poll::Ready(Err(_))));
     drop((waiting, many));
@@ -369,7 +371,7 @@ impl Drop for Noted {
 
 // tokio #7714.
 #[test]
-fn what_a_permit_sends_to_nobody_is_dropped_at_once() {
+fn a_value_that_a_permit_sends_to_a_dropped_receiver_is_dropped() {
     let drops = Rc::new(Cell::new(0));
     let (sender, receiver) = mpsc::channel(2);
     let owned = sender.clone().try_reserve_owned().unwrap();
@@ -383,7 +385,7 @@ fn what_a_permit_sends_to_nobody_is_dropped_at_once() {
 }
 
 #[test]
-fn what_is_not_received_is_dropped_with_the_receiver_once() {
+fn values_are_dropped_once_with_the_receiver() {
     let drops = Rc::new(Cell::new(0));
     let (sender, mut receiver) = mpsc::channel(4);
     for _ in 0..4 {
@@ -397,14 +399,14 @@ fn what_is_not_received_is_dropped_with_the_receiver_once() {
     drop(receiver);
     assert_eq!(drops.get(), 5);
     assert!(waiting.is_woken());
-    // The value comes back in the error.
+    // The value is returned in the error.
     assert!(matches!(waiting.poll(), Poll::Ready(Err(_))));
     assert_eq!(drops.get(), 6);
 }
 
 // tokio #8095.
 #[test]
-fn a_dropped_receiver_lets_its_waker_go() {
+fn dropping_the_receiver_drops_its_waker() {
     let (sender, mut receiver) = mpsc::channel::<u8>(1);
     let mut task = Waiter::new(async move {
         receiver.recv().await;
@@ -415,7 +417,7 @@ fn a_dropped_receiver_lets_its_waker_go() {
 }
 
 #[test]
-fn a_destructor_may_send_into_the_channel_it_was_in() {
+fn a_destructor_may_send_into_its_channel() {
     struct Sends(Option<Sender<Sends>>, Rc<RefCell<Vec<&'static str>>>);
 
     impl Drop for Sends {
@@ -444,7 +446,7 @@ fn a_destructor_may_send_into_the_channel_it_was_in() {
 }
 
 #[test]
-fn a_destructor_that_panics_does_not_keep_the_others() {
+fn the_other_values_are_dropped_if_a_destructor_panics() {
     struct Panics(Rc<Cell<usize>>, bool);
 
     impl Drop for Panics {
@@ -468,7 +470,7 @@ fn a_destructor_that_panics_does_not_keep_the_others() {
 }
 
 #[test]
-fn a_waker_that_panics_costs_nobody_else_the_wake() {
+fn the_other_waiters_are_woken_if_a_waker_panics() {
     let (sender, mut receiver) = full([0, 1]);
     let mut first = Waiter::new(sender.reserve());
     let mut panics = Waiter::new(sender.reserve());
@@ -498,7 +500,7 @@ fn a_waker_that_panics_keeps_no_room() {
 }
 
 #[test]
-fn wakers_may_come_back_to_the_channel() {
+fn wakers_may_use_the_channel() {
     let (sender, receiver) = mpsc::channel(2);
     let sender = Rc::new(sender);
     let receiver = Rc::new(RefCell::new(receiver));
@@ -514,7 +516,7 @@ fn wakers_may_come_back_to_the_channel() {
         }
     };
     with_hook(hook, |waker| {
-        // Woken by what it sends itself.
+        // The waker is woken by the value that it sends.
         let mut borrowed = receiver.borrow_mut();
         let mut receiving = Waiter::new(borrowed.recv());
         assert!(receiving.poll_with(&waker()).is_pending());
@@ -523,7 +525,7 @@ fn wakers_may_come_back_to_the_channel() {
         assert_eq!(receiving.poll(), Poll::Ready(Some(7)));
         drop(receiving);
         drop(borrowed);
-        // Finds no room while it is woken for room that is not its own.
+        // The waker finds no room, because the room was granted to its waiter.
         while sender.try_send(2).is_ok() {}
         let mut sending = Waiter::new(sender.send(3));
         assert!(sending.poll_with(&waker()).is_pending());
@@ -531,7 +533,7 @@ fn wakers_may_come_back_to_the_channel() {
         drop(sending);
         while receiver.borrow_mut().try_recv().is_ok() {}
         assert_eq!(sender.capacity(), 2);
-        // Closes the channel that is being closed.
+        // The waker closes the channel that is being closed.
         let mut closed = Waiter::new(sender.closed());
         assert!(closed.poll_with(&waker()).is_pending());
         receiver.borrow_mut().close();
@@ -540,7 +542,7 @@ fn wakers_may_come_back_to_the_channel() {
 }
 
 #[test]
-fn a_weak_sender_keeps_nothing_open() {
+fn a_weak_sender_does_not_keep_the_channel_open() {
     let (sender, mut receiver) = mpsc::channel(1);
     let weak = sender.downgrade();
     let other = weak.clone();
@@ -563,7 +565,7 @@ fn a_weak_sender_keeps_nothing_open() {
 }
 
 #[test]
-fn is_closed_means_that_nothing_new_comes() {
+fn is_closed_means_that_no_value_can_be_sent() {
     let (sender, mut receiver) = mpsc::channel(2);
     assert!(receiver.is_empty() && !receiver.is_closed());
     sender.try_send(1).unwrap();
@@ -578,7 +580,7 @@ fn is_closed_means_that_nothing_new_comes() {
 }
 
 #[test]
-fn many_are_received_at_once() {
+fn many_values_are_received_at_once() {
     let (sender, mut receiver) = full(0..10);
     let mut buffer = vec![100];
     assert_eq!(
@@ -612,7 +614,7 @@ fn many_are_received_at_once() {
 }
 
 #[coreloop::test(start_paused = true)]
-async fn sending_gives_up_when_the_time_is_over() {
+async fn send_timeout_fails_after_its_time() {
     let (sender, mut receiver) = full([0]);
     let second = Duration::from_secs(1);
     let start = coreloop::time::Instant::now();
@@ -675,13 +677,13 @@ fn a_receiver_is_a_stream() {
 }
 
 #[test]
-#[should_panic(expected = "room for one value at least")]
-fn a_channel_without_room_is_refused() {
+#[should_panic(expected = "room for at least one value")]
+fn a_capacity_of_zero_panics() {
     let _ = mpsc::channel::<u8>(0);
 }
 
 #[test]
-fn room_without_bound_takes_no_memory() {
+fn a_large_capacity_allocates_no_memory() {
     let (sender, mut receiver) = mpsc::channel(usize::MAX);
     sender.try_send(1).unwrap();
     assert_eq!(sender.capacity(), usize::MAX - 1);
@@ -689,7 +691,7 @@ fn room_without_bound_takes_no_memory() {
 }
 
 #[test]
-fn unbounded_sends_until_it_is_closed() {
+fn an_unbounded_channel_sends_until_it_is_closed() {
     const COUNT: usize = if cfg!(miri) { 100 } else { 5000 };
     let (sender, mut receiver) = mpsc::unbounded_channel();
     for number in 0..COUNT {
@@ -708,7 +710,7 @@ fn unbounded_sends_until_it_is_closed() {
 }
 
 #[coreloop::test]
-async fn unbounded_wakes_the_receiver() {
+async fn an_unbounded_sender_wakes_the_receiver() {
     let (sender, mut receiver) = mpsc::unbounded_channel();
     let weak = sender.downgrade();
     let task = coreloop::spawn(async move {

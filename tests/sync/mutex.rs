@@ -1,4 +1,4 @@
-//! `Mutex`: order, guards of each kind, and what a dropped waiter leaves.
+//! `Mutex`: order, guards of each kind, and dropped requests.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -32,11 +32,11 @@ impl Subject for Mutex<u8> {
 }
 
 #[test]
-fn agrees_with_a_model() {
+fn a_mutex_agrees_with_its_model() {
     permits_model::check(|| Mutex::new(0));
 }
 
-/// The same, with guards that have the value.
+/// The same, with guards that contain the value.
 struct Owned(Rc<Mutex<Box<u8>>>);
 
 impl Subject for Owned {
@@ -54,12 +54,12 @@ impl Subject for Owned {
 }
 
 #[test]
-fn agrees_with_a_model_when_owned() {
+fn owned_guards_agree_with_the_model() {
     permits_model::check(|| Owned(Rc::new(Mutex::new(Box::new(0)))));
 }
 
 #[test]
-fn one_at_a_time_in_the_order_of_asking() {
+fn the_lock_is_granted_in_the_order_of_the_requests() {
     coreloop::block_on(async {
         let mutex = Rc::new(Mutex::new(Vec::new()));
         let tasks: Vec<_> = (0..8)
@@ -81,12 +81,15 @@ fn one_at_a_time_in_the_order_of_asking() {
         }
         let order = Rc::into_inner(mutex).unwrap().into_inner();
         assert_eq!(order.len(), 40);
-        assert!(order.is_sorted(), "nobody came in between: {order:?}");
+        assert!(
+            order.is_sorted(),
+            "another task had the lock in between: {order:?}"
+        );
     });
 }
 
 #[test]
-fn a_guard_unlocks_for_the_next_and_try_lock_does_not_barge_in() {
+fn try_lock_does_not_overtake_a_waiting_request() {
     let mutex = Mutex::new(1);
     let guard = mutex.try_lock().unwrap();
     let mut next = Waiter::new(mutex.lock());
@@ -101,7 +104,7 @@ fn a_guard_unlocks_for_the_next_and_try_lock_does_not_barge_in() {
 }
 
 #[test]
-fn a_waiter_is_dropped_in_each_state() {
+fn a_request_may_be_dropped_in_each_state() {
     let mutex = Mutex::new(());
     // Not polled.
     drop(mutex.lock());
@@ -112,12 +115,12 @@ fn a_waiter_is_dropped_in_each_state() {
     let mut last = Waiter::new(mutex.lock());
     assert!(!queued.is_ready() && !granted.is_ready() && !last.is_ready());
     queued.cancel();
-    // Granted: it passes the lock on.
+    // Granted: the lock is passed on.
     drop(guard);
     assert_eq!((granted.woken(), last.woken()), (1, 0));
     granted.cancel();
     assert_eq!(last.woken(), 1);
-    // Ready: there is nothing left to pass on.
+    // Ready: there is nothing to pass on.
     let guard = ready(last.poll());
     last.cancel();
     assert!(mutex.try_lock().is_err());
@@ -126,7 +129,7 @@ fn a_waiter_is_dropped_in_each_state() {
 }
 
 #[test]
-fn a_future_is_not_polled_after_it_was_ready() {
+fn polling_a_lock_after_completion_panics() {
     let mutex = Mutex::new(());
     let mut lock = Waiter::new(mutex.lock());
     drop(ready(lock.poll()));
@@ -203,7 +206,7 @@ fn a_part_that_panics_unlocks() {
 }
 
 #[test]
-fn the_value_is_there_whoever_had_it() {
+fn the_value_is_in_the_mutex_after_each_kind_of_guard() {
     let mutex = Rc::new(Mutex::new(String::from("a")));
     let mut guard = Rc::clone(&mutex).try_lock_owned().unwrap();
     assert!(Rc::ptr_eq(OwnedMutexGuard::mutex(&guard), &mutex));
@@ -236,13 +239,16 @@ thread_local! {
     static DROPS: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Locks the mutex that it is in when it is dropped.
+/// A value that tries to lock its mutex when it is dropped.
 struct Locks;
 
 impl Drop for Locks {
     fn drop(&mut self) {
         MUTEX.with(|mutex| {
-            assert!(mutex.try_lock().is_err(), "whoever drops it has the lock");
+            assert!(
+                mutex.try_lock().is_err(),
+                "the code that drops the value holds the lock"
+            );
             let mut waiter = Waiter::new(mutex.lock());
             assert!(!waiter.is_ready());
             waiter.cancel();
@@ -252,7 +258,7 @@ impl Drop for Locks {
 }
 
 #[test]
-fn a_value_whose_destructor_uses_the_mutex() {
+fn the_destructor_of_the_value_may_use_the_mutex() {
     MUTEX.with(|mutex| {
         for _ in 0..3 {
             *mutex.try_lock().unwrap() = Some(Locks);
@@ -263,9 +269,9 @@ fn a_value_whose_destructor_uses_the_mutex() {
 }
 
 /// RFD 609, tokio #6450, async-lock #91: a task that has left a future behind
-/// waits for the lock that this future was given.
+/// waits for the lock that was granted to this future.
 #[test]
-fn a_task_does_not_wait_for_a_lock_that_it_was_given_itself() {
+fn a_task_does_not_wait_for_a_lock_that_was_granted_to_it() {
     coreloop::block_on(async {
         let mutex = Rc::new(Mutex::new(()));
         let holder = coreloop::spawn({
@@ -284,10 +290,10 @@ fn a_task_does_not_wait_for_a_lock_that_it_was_given_itself() {
             Poll::Ready(())
         })
         .await;
-        // The holder gives it to the future above, which nobody polls.
+        // The holder's unlocking grants the lock to the future above, which is not polled.
         drop(mutex.lock().await);
         holder.await.unwrap();
-        // It is the other's again, now that nobody else wants it.
+        // No other request is left, so the lock is granted to the future above again.
         assert!(mutex.try_lock().is_err());
         drop(mutex.lock().await);
         drop(left_behind.await);
@@ -296,7 +302,7 @@ fn a_task_does_not_wait_for_a_lock_that_it_was_given_itself() {
 }
 
 #[test]
-fn a_lock_given_to_another_task_is_not_taken() {
+fn a_lock_granted_to_another_task_is_not_taken_over() {
     coreloop::block_on(async {
         let mutex = Rc::new(Mutex::new(()));
         let guard = mutex.lock().await;
@@ -308,7 +314,10 @@ fn a_lock_given_to_another_task_is_not_taken() {
         drop(guard);
         let mut own = pin!(mutex.lock());
         poll_fn(|cx| {
-            assert!(own.as_mut().poll(cx).is_pending(), "it is the other's turn");
+            assert!(
+                own.as_mut().poll(cx).is_pending(),
+                "it is the other task's turn"
+            );
             Poll::Ready(())
         })
         .await;
@@ -361,7 +370,7 @@ fn a_task_that_always_finds_it_unlocked_still_lets_others_run() {
 }
 
 #[test]
-fn works_under_another_executor() {
+fn a_mutex_works_under_another_executor() {
     in_time(|| {
         futures_lite::future::block_on(async {
             let mutex = Mutex::new(0);
@@ -380,7 +389,7 @@ fn works_under_another_executor() {
 }
 
 #[test]
-fn a_waker_that_unlocks_when_woken() {
+fn a_waker_may_unlock_the_mutex() {
     thread_local! {
         static GUARD: RefCell<Option<OwnedMutexGuard<u8>>> = const { RefCell::new(None) };
     }
@@ -405,7 +414,10 @@ fn a_waker_that_unlocks_when_woken() {
     waker.wake();
     assert_eq!(first.woken(), 1);
     drop(ready(first.poll()));
-    assert!(mutex.try_lock().is_err(), "it was given to the other");
+    assert!(
+        mutex.try_lock().is_err(),
+        "the lock was granted to the other request"
+    );
     drop(ready(
         other.as_mut().poll(&mut Context::from_waker(Waker::noop())),
     ));

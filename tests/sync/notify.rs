@@ -1,5 +1,5 @@
 //! `Notify`: order, the one permit, broadcasts, and what a dropped waiter
-//! leaves to the others.
+//! passes on.
 
 use std::cell::RefCell;
 use std::pin::{Pin, pin};
@@ -22,7 +22,7 @@ fn is_ready(notified: &mut Pin<&mut Notified<'_>>) -> bool {
 }
 
 #[test]
-fn a_permit_is_kept_for_whoever_comes() {
+fn a_permit_is_kept_for_the_next_waiter() {
     let notify = Notify::new();
     notify.notify_one();
     let mut first = pin!(notify.notified());
@@ -42,7 +42,7 @@ fn permits_do_not_add_up() {
 }
 
 #[test]
-fn notify_one_reaches_the_one_that_waited_longest() {
+fn notify_one_wakes_the_longest_waiting_task() {
     let notify = Notify::new();
     let mut created_first = pin!(notify.notified());
     let mut polled_first = pin!(notify.notified());
@@ -56,7 +56,7 @@ fn notify_one_reaches_the_one_that_waited_longest() {
 }
 
 #[test]
-fn notify_waiters_reaches_all_that_exist_polled_or_not() {
+fn notify_waiters_completes_all_futures_polled_or_not() {
     let notify = Notify::new();
     let mut polled = pin!(notify.notified());
     assert!(!is_ready(&mut polled));
@@ -72,7 +72,7 @@ fn notify_waiters_reaches_all_that_exist_polled_or_not() {
 }
 
 #[test]
-fn notify_waiters_leaves_a_kept_permit_alone() {
+fn notify_waiters_leaves_a_kept_permit() {
     let notify = Notify::new();
     let mut early = pin!(notify.notified());
     notify.notify_one();
@@ -103,8 +103,8 @@ fn a_waiter_dropped_after_its_grant_passes_it_on() {
     assert!(!is_ready(&mut second.as_mut()));
     notify.notify_one();
     drop(first);
-    // To the next waiter, which goes too without having looked; to nobody, so
-    // it is kept.
+    // It is passed on to the next waiter, which is dropped too before it is polled. Then
+    // there is no waiter, so it is kept.
     drop(second);
     assert!(is_ready(&mut pin!(notify.notified())));
     assert!(!is_ready(&mut pin!(notify.notified())));
@@ -113,15 +113,15 @@ fn a_waiter_dropped_after_its_grant_passes_it_on() {
 #[test]
 fn a_broadcast_is_not_passed_on() {
     let notify = Notify::new();
-    let mut told = Box::pin(notify.notified());
-    assert!(!is_ready(&mut told.as_mut()));
+    let mut notified = Box::pin(notify.notified());
+    assert!(!is_ready(&mut notified.as_mut()));
     notify.notify_waiters();
-    drop(told);
+    drop(notified);
     assert!(!is_ready(&mut pin!(notify.notified())));
 }
 
 #[test]
-fn a_completed_or_unpolled_future_has_nothing_to_pass_on() {
+fn a_completed_or_unpolled_future_passes_nothing_on() {
     let notify = Notify::new();
     drop(notify.notified());
     let mut done = Box::pin(notify.notified());
@@ -133,7 +133,7 @@ fn a_completed_or_unpolled_future_has_nothing_to_pass_on() {
 }
 
 #[test]
-fn enable_takes_a_place_or_a_permit() {
+fn enable_joins_the_queue_or_takes_the_permit() {
     let notify = Notify::new();
     let mut first = pin!(notify.notified());
     let mut second = pin!(notify.notified());
@@ -234,18 +234,18 @@ fn a_task_that_always_finds_a_permit_still_lets_others_run() {
 }
 
 #[test]
-fn works_under_another_executor() {
+fn a_notify_works_under_another_executor() {
     in_time(|| {
         futures_lite::future::block_on(async {
             let notify = Notify::new();
-            // Polled again only because it is woken.
+            // It is polled again only if it is woken.
             let notifies = async { notify.notify_one() };
             futures_lite::future::zip(notify.notified(), notifies).await;
         });
     });
 }
 
-/// What a `Notify` should be like: the numbers of those who wait, and a permit.
+/// A model of a `Notify`: the numbers of the waiters, and the permit.
 #[derive(Default)]
 struct Model {
     permit: bool,
@@ -285,7 +285,7 @@ impl Model {
 }
 
 #[test]
-fn agrees_with_a_model() {
+fn a_notify_agrees_with_its_model() {
     sequence::each(500, |numbers: &[u16]| {
         let notify = Rc::new(Notify::new());
         let mut model = Model::default();
@@ -368,7 +368,7 @@ fn agrees_with_a_model() {
 }
 
 #[test]
-fn notify_last_reaches_the_one_that_waited_least_and_so_does_its_heir() {
+fn a_dropped_waiter_passes_notify_last_on_to_the_last_waiter() {
     let notify = Notify::const_new();
     let mut waiters = [(); 4].map(|()| Waiter::new(notify.notified()));
     for waiter in &mut waiters {
@@ -381,11 +381,11 @@ fn notify_last_reaches_the_one_that_waited_least_and_so_does_its_heir() {
     assert_eq!((first.woken(), second.woken(), third.woken()), (0, 0, 1));
     third.cancel();
     notify.notify_one();
-    // The heir of `notify_last` was the second, so this is for the first.
+    // The second waiter got the notification that was passed on, so this is for the first.
     assert_eq!((first.woken(), second.woken()), (1, 1));
 }
 
-/// tokio #5404: a task that waits twice is told twice.
+/// tokio #5404: a task that waits twice has to be notified twice.
 #[test]
 fn one_broadcast_does_not_end_two_waits_in_a_row() {
     let notify = Notify::new();
@@ -397,9 +397,9 @@ fn one_broadcast_does_not_end_two_waits_in_a_row() {
     assert!(!Waiter::new(notify.notified()).is_ready());
 }
 
-/// tokio #3652: the broadcast took the permit along.
+/// tokio #3652: the broadcast took the permit.
 #[test]
-fn a_wait_that_a_broadcast_ended_leaves_the_permit() {
+fn a_wait_that_a_broadcast_completed_leaves_the_permit() {
     let notify = Notify::new();
     let mut early = Waiter::new(notify.notified());
     assert!(!early.is_ready());
@@ -411,7 +411,7 @@ fn a_wait_that_a_broadcast_ended_leaves_the_permit() {
     assert!(!Waiter::new(notify.notified()).is_ready());
 }
 
-/// tokio #5429: waking with the queue locked deadlocked if the waker dropped
+/// tokio #5429: a wake while the queue was locked deadlocked if the waker dropped
 /// another waiter.
 #[test]
 fn a_waker_may_drop_another_waiter() {
@@ -443,7 +443,7 @@ fn a_waker_may_drop_another_waiter() {
                 notify.notify_one();
             }
             OTHERS.take();
-            // What was left over is kept.
+            // The notification that was passed on is kept.
             assert!(Waiter::new(notify.notified()).is_ready());
         }
     });

@@ -1,4 +1,4 @@
-//! `OnceCell`: the value is made once, by whoever gets that far.
+//! `OnceCell`: the value is made once, by the first task that succeeds.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -12,7 +12,7 @@ use coreloop_test_support::sequence;
 use coreloop_test_support::waiter::{Waiter, ready};
 
 #[test]
-fn it_is_made_once_and_those_who_come_meanwhile_wait() {
+fn the_value_is_made_once_and_later_tasks_wait() {
     coreloop::block_on(async {
         let cell = Rc::new(OnceCell::new());
         let made = Rc::new(Cell::new(0));
@@ -38,7 +38,7 @@ fn it_is_made_once_and_those_who_come_meanwhile_wait() {
 }
 
 #[test]
-fn a_failure_a_panic_and_a_cancellation_leave_it_to_the_next() {
+fn the_next_task_makes_the_value_after_a_failure_panic_or_abort() {
     coreloop::block_on(async {
         let cell = Rc::new(OnceCell::new());
         let failed: Result<&u32, &str> = cell.get_or_try_init(async || Err("no")).await;
@@ -60,7 +60,7 @@ fn a_failure_a_panic_and_a_cancellation_leave_it_to_the_next() {
 }
 
 #[test]
-fn setting_and_taking() {
+fn a_value_can_be_set_and_taken() {
     let mut cell = OnceCell::const_new();
     assert!(!cell.initialized() && cell.get().is_none() && cell.get_mut().is_none());
     assert_eq!(cell.set(1), Ok(()));
@@ -87,11 +87,11 @@ fn setting_and_taking() {
 enum State {
     New,
     Queued,
-    /// It is its turn, but it has not been polled since.
+    /// It has the permit to make the value, but was not polled since.
     Granted,
     Making,
-    /// The value is there.
-    Over,
+    /// The cell has a value.
+    Done,
 }
 
 struct Live<'a> {
@@ -101,7 +101,7 @@ struct Live<'a> {
     fails: bool,
 }
 
-/// Makes the value when `go` is set, or fails then.
+/// When `go` is set, makes the value or fails.
 async fn make(cell: &OnceCell<usize>, go: &Event, number: usize, fails: bool) -> Result<usize, ()> {
     let make = async || {
         go.wait().await;
@@ -110,7 +110,7 @@ async fn make(cell: &OnceCell<usize>, go: &Event, number: usize, fails: bool) ->
     cell.get_or_try_init(make).await.copied()
 }
 
-/// The next in the queue makes the value.
+/// Lets the next in the queue make the value.
 fn pass_on(queue: &mut VecDeque<usize>, live: &mut [Live<'_>]) {
     let next = queue.pop_front();
     for it in live.iter_mut().filter(|it| Some(it.number) == next) {
@@ -127,11 +127,11 @@ fn poll_one(
     afresh: bool,
 ) {
     let is_turn = |it: &Live<'_>| matches!(it.state, State::Granted | State::Making);
-    let nobody = queue.is_empty() && !live.iter().any(is_turn);
+    let is_free = queue.is_empty() && !live.iter().any(is_turn);
     let it = &mut live[at];
     it.state = match it.state {
-        State::New if cell.initialized() => State::Over,
-        State::New if nobody => State::Making,
+        State::New if cell.initialized() => State::Done,
+        State::New if is_free => State::Making,
         State::New => {
             queue.push_back(it.number);
             State::Queued
@@ -145,8 +145,8 @@ fn poll_one(
         it.waiter.poll()
     };
     let expected = match it.state {
-        State::Over => true,
-        // It may also have been told before `go` was cleared.
+        State::Done => true,
+        // It may have been woken by `go` before `go` was cleared.
         State::Making => go.is_set() || polled.is_ready(),
         _ => false,
     };
@@ -156,7 +156,7 @@ fn poll_one(
     };
     let it = live.swap_remove(at);
     it.waiter.cancel();
-    if it.state == State::Over {
+    if it.state == State::Done {
         assert!(result.is_ok());
         return;
     }
@@ -165,13 +165,13 @@ fn poll_one(
         pass_on(queue, live);
     } else {
         queue.clear();
-        let told = live.iter_mut().filter(|it| it.state != State::New);
-        told.for_each(|it| it.state = State::Over);
+        let unfinished = live.iter_mut().filter(|it| it.state != State::New);
+        unfinished.for_each(|it| it.state = State::Done);
     }
 }
 
 #[test]
-fn agrees_with_a_model() {
+fn a_once_cell_agrees_with_its_model() {
     sequence::each(500, |numbers: &[u16]| {
         let cell = OnceCell::new();
         let go = Event::new();
@@ -179,7 +179,7 @@ fn agrees_with_a_model() {
         let mut live: Vec<Live<'_>> = Vec::new();
         for (step, &number) in numbers.iter().enumerate() {
             let at = usize::from(number / 32).checked_rem(live.len());
-            // Most of it happens before there is a value.
+            // Most operations are run before there is a value.
             let is_late = step > numbers.len() * 3 / 4;
             let fails = number % 3 > 0 || !is_late;
             match (number % 32, at) {
@@ -205,7 +205,7 @@ fn agrees_with_a_model() {
                 _ => {}
             }
             for it in &live {
-                let woken = matches!(it.state, State::Granted | State::Over);
+                let woken = matches!(it.state, State::Granted | State::Done);
                 assert!(it.waiter.woken() >= usize::from(woken));
                 assert!(it.waiter.is_registered() || it.state != State::Queued);
             }

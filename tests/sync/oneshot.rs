@@ -1,4 +1,4 @@
-//! `oneshot`: every order in which its two ends can send, close and go.
+//! `oneshot`: every order in which its two ends can send, close and be dropped.
 
 use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe};
@@ -12,7 +12,7 @@ use coreloop_test_support::wakers::{panicking_waker, with_hook};
 use futures_lite::StreamExt;
 
 #[test]
-fn a_value_wakes_who_waits_for_it() {
+fn a_value_wakes_a_waiting_receiver() {
     let (sender, receiver) = oneshot::channel();
     let mut task = Waiter::new(receiver);
     assert!(task.poll().is_pending());
@@ -25,7 +25,7 @@ fn a_value_wakes_who_waits_for_it() {
 }
 
 #[test]
-fn a_value_waits_for_who_comes() {
+fn a_value_that_was_sent_first_is_received() {
     let (sender, receiver) = oneshot::channel();
     assert_eq!(sender.send(1), Ok(()));
     assert_eq!(Waiter::new(receiver).poll(), Poll::Ready(Ok(1)));
@@ -42,7 +42,7 @@ fn a_receiver_may_move_to_another_task() {
 }
 
 #[test]
-fn a_sender_that_goes_wakes_the_receiver() {
+fn dropping_the_sender_wakes_the_receiver() {
     let (sender, mut receiver) = oneshot::channel::<u8>();
     let mut task = Waiter::new(&mut receiver);
     assert!(task.poll().is_pending());
@@ -59,7 +59,7 @@ fn a_sender_that_goes_wakes_the_receiver() {
 }
 
 #[test]
-fn a_receiver_that_goes_wakes_the_sender() {
+fn dropping_the_receiver_wakes_the_sender() {
     for close in [Receiver::close, |receiver: &mut Receiver<u8>| {
         *receiver = oneshot::channel().1;
     }] {
@@ -77,7 +77,7 @@ fn a_receiver_that_goes_wakes_the_sender() {
 }
 
 #[test]
-fn closing_leaves_what_was_sent() {
+fn a_value_that_was_sent_before_closing_is_received() {
     let (sender, mut receiver) = oneshot::channel();
     sender.send(1).unwrap();
     receiver.close();
@@ -89,7 +89,7 @@ fn closing_leaves_what_was_sent() {
 }
 
 #[test]
-fn a_closed_receiver_is_ready() {
+fn a_closed_receiver_completes_with_an_error() {
     let (sender, mut receiver) = oneshot::channel::<u8>();
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
     assert!(!receiver.is_terminated());
@@ -101,7 +101,7 @@ fn a_closed_receiver_is_ready() {
 
 #[test]
 #[should_panic(expected = "after it was ready")]
-fn polling_after_the_end_is_refused() {
+fn polling_after_completion_panics() {
     let (sender, mut receiver) = oneshot::channel();
     sender.send(1).unwrap();
     receiver.try_recv().unwrap();
@@ -109,7 +109,7 @@ fn polling_after_the_end_is_refused() {
 }
 
 #[test]
-fn wakers_go_with_the_ends() {
+fn dropping_an_end_drops_its_waker() {
     let (mut sender, receiver) = oneshot::channel::<u8>();
     let mut closed = Waiter::new(async { sender.closed().await });
     let mut received = Waiter::new(receiver);
@@ -156,7 +156,7 @@ fn a_value_is_dropped_once() {
 }
 
 #[test]
-fn a_destructor_may_use_another_end() {
+fn a_destructor_may_use_the_channel() {
     struct Sends(Option<oneshot::Sender<u8>>);
     impl Drop for Sends {
         fn drop(&mut self) {
@@ -171,7 +171,7 @@ fn a_destructor_may_use_another_end() {
 }
 
 #[test]
-fn wakers_may_come_back_to_the_channel() {
+fn wakers_may_use_the_channel() {
     let (sender, receiver) = oneshot::channel::<u8>();
     let sender = Rc::new(RefCell::new(Some(sender)));
     let hook = {
@@ -225,7 +225,7 @@ async fn a_task_that_always_finds_a_value_still_lets_others_run() {
 }
 
 #[coreloop::test]
-async fn it_answers_another_task() {
+async fn a_task_receives_the_answer_of_another_task() {
     let (sender, receiver) = oneshot::channel();
     let task = coreloop::spawn(receiver);
     coreloop::task::yield_now().await;

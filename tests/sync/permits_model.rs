@@ -1,10 +1,10 @@
-//! Random operations on anything that hands out permits (a mutex, a
-//! reader-writer lock, a semaphore), compared after each with a model too plain
-//! to be wrong: a count, and a queue of requests.
+//! Random operations on any type that grants permits (a mutex, a reader-writer lock,
+//! a semaphore). After each operation the type is compared with a very simple model: a
+//! count, and a queue of requests.
 //!
-//! Checked after each operation: who is ready, who was woken and how often, who
-//! keeps a waker, and that no permit was lost or made. So at no time is a waiter
-//! left that could have been granted.
+//! Each comparison checks which requests are ready, how often each was woken, which
+//! requests keep a waker, and that no permit was lost or added. So there is never a
+//! waiter that could have been granted its permits.
 
 use std::collections::VecDeque;
 use std::task::Poll;
@@ -12,37 +12,37 @@ use std::task::Poll;
 use coreloop_test_support::sequence;
 use coreloop_test_support::waiter::Waiter;
 
-/// What is compared with the model.
+/// A type that is compared with the model.
 pub(crate) trait Subject {
-    /// Permits that are out; given back when dropped.
+    /// Permits that were acquired. Dropping them releases them.
     type Held<'a>
     where
         Self: 'a;
 
-    /// How many there are at first.
+    /// The number of permits at the start.
     const PERMITS: usize;
-    /// What may be asked for.
+    /// The numbers of permits that a request may be for.
     const REQUESTS: &'static [usize];
 
     fn acquire(&self, count: usize) -> impl Future<Output = Option<Self::Held<'_>>>;
     fn try_acquire(&self, count: usize) -> Option<Self::Held<'_>>;
 
-    /// Gives some of these permits back, if there is such a thing, and says how
-    /// many.
+    /// Releases some of these permits, and returns their number. Does nothing if the type
+    /// does not support it.
     fn reduce<'a>(&'a self, held: Self::Held<'a>) -> (Self::Held<'a>, usize) {
         (held, 0)
     }
-    /// Adds permits, if there is such a thing, and says how many.
+    /// Adds permits, and returns their number: 0 if the type does not support it.
     fn add(&self, count: usize) -> usize {
         let _ = count;
         0
     }
-    /// Takes away permits, if there is such a thing, and says how many.
+    /// Removes permits, and returns their number: `None` if the type does not support it.
     fn forget(&self, count: usize) -> Option<usize> {
         let _ = count;
         None
     }
-    /// Whether there is such a thing.
+    /// Closes the subject. Returns false if the type does not support it.
     fn close(&self) -> bool {
         false
     }
@@ -66,7 +66,7 @@ enum Operation {
 }
 
 impl Operation {
-    /// Numbers are quickly made, and shrink well.
+    /// Operations are encoded as numbers, because these are cheap to make, and shrink well.
     fn new(number: u16) -> Self {
         let at = usize::from(number / 40);
         match number % 40 {
@@ -89,7 +89,7 @@ enum State {
     New,
     Queued,
     Granted,
-    /// Was in the queue when it was closed.
+    /// In the queue when the subject was closed.
     Refused,
 }
 
@@ -100,15 +100,15 @@ struct Live<'a, H> {
     state: State,
 }
 
-/// One that asks for permits; without any, it is refused.
-type Asking<'a, S> = Waiter<'a, Option<<S as Subject>::Held<'a>>>;
+/// A request for permits. It returns `None` if the subject is closed.
+type Request<'a, S> = Waiter<'a, Option<<S as Subject>::Held<'a>>>;
 
-/// The subject, what is being done with it, and what it should be like.
+/// The subject, the requests and permits that exist, and the model.
 struct Run<'a, S: Subject> {
     subject: &'a S,
     live: Vec<Live<'a, S::Held<'a>>>,
     held: Vec<(S::Held<'a>, usize)>,
-    /// From here on the model.
+    // The model.
     free: usize,
     total: usize,
     closed: bool,
@@ -129,7 +129,7 @@ pub(crate) fn check<S: Subject>(new: impl Fn() -> S) {
             queue: VecDeque::new(),
         };
         for (step, &number) in numbers.iter().enumerate() {
-            // Closing comes late, or there would be little else.
+            // Closing comes late, because few operations do anything afterwards.
             let is_late = step > numbers.len() - numbers.len() / 20;
             match Operation::new(number) {
                 Operation::Close if !is_late => {}
@@ -207,7 +207,7 @@ impl<'a, S: Subject> Run<'a, S> {
         }
     }
 
-    fn poll(&mut self, at: usize, poll: fn(&mut Asking<'a, S>) -> Poll<Option<S::Held<'a>>>) {
+    fn poll(&mut self, at: usize, poll: fn(&mut Request<'a, S>) -> Poll<Option<S::Held<'a>>>) {
         let Some(at) = at.checked_rem(self.live.len()) else {
             return;
         };
@@ -261,7 +261,7 @@ impl<'a, S: Subject> Run<'a, S> {
         if self.queue.is_empty() { self.free } else { 0 }
     }
 
-    /// Grants from the head on what is free.
+    /// Grants free permits, from the head of the queue on.
     fn settle(&mut self) {
         while let Some(&head) = self.queue.front() {
             for it in self.live.iter_mut().filter(|it| it.number == head) {

@@ -1,4 +1,4 @@
-//! `Queue`: Python's manner, in which what is put is also done.
+//! `Queue`: order, room, `task_done` and `join`, and shutting down.
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Ordering;
@@ -26,7 +26,7 @@ fn drain<T>(queue: &Queue<T>) -> Vec<T> {
 }
 
 #[test]
-fn items_come_in_the_order_of_the_queue() {
+fn items_are_returned_in_the_order_of_the_queue() {
     let orders: [(&Queue<(u8, char)>, &str); 3] = [
         (&Queue::new(0), "abcdef"),
         (&LifoQueue::new(0), "fedcba"),
@@ -42,7 +42,7 @@ fn items_come_in_the_order_of_the_queue() {
 }
 
 #[test]
-fn equal_items_come_in_the_order_they_were_put() {
+fn equal_items_are_returned_in_the_order_of_put() {
     #[derive(Debug)]
     struct Job(u8, usize);
     impl Ord for Job {
@@ -73,7 +73,7 @@ fn equal_items_come_in_the_order_they_were_put() {
 }
 
 #[test]
-fn those_who_wait_to_put_are_served_in_order() {
+fn waiting_puts_are_served_in_order() {
     let queue = full([0]);
     assert!(queue.is_full());
     let mut first = Waiter::new(queue.put(1));
@@ -87,7 +87,7 @@ fn those_who_wait_to_put_are_served_in_order() {
     assert_eq!(
         queue.try_put(3),
         Err(TryPutError::Full(3)),
-        "it is promised"
+        "the item is promised to a waiter"
     );
     drop(first);
     assert!(second.is_woken());
@@ -97,7 +97,7 @@ fn those_who_wait_to_put_are_served_in_order() {
 }
 
 #[test]
-fn those_who_wait_to_get_are_served_in_order() {
+fn waiting_gets_are_served_in_order() {
     let queue = Queue::new(0);
     let mut first = Waiter::new(queue.get());
     let mut second = Waiter::new(queue.get());
@@ -105,7 +105,11 @@ fn those_who_wait_to_get_are_served_in_order() {
     assert!(second.poll().is_pending());
     queue.try_put(1).unwrap();
     assert!(first.is_woken() && !second.is_woken());
-    assert_eq!(queue.try_get(), Err(TryGetError::Empty), "it is promised");
+    assert_eq!(
+        queue.try_get(),
+        Err(TryGetError::Empty),
+        "the item is promised to a waiter"
+    );
     assert_eq!(queue.len(), 1);
     first.cancel();
     assert!(second.is_woken());
@@ -115,7 +119,7 @@ fn those_who_wait_to_get_are_served_in_order() {
 }
 
 #[test]
-fn who_waits_gets_the_best_there_is_by_then() {
+fn a_waiting_get_returns_the_first_item_when_it_is_polled() {
     let queue = PriorityQueue::new(0);
     let mut task = Waiter::new(queue.get());
     assert!(task.poll().is_pending());
@@ -126,9 +130,12 @@ fn who_waits_gets_the_best_there_is_by_then() {
 }
 
 #[test]
-fn join_waits_until_all_is_done() {
+fn join_waits_until_all_items_are_done() {
     let queue = Queue::new(0);
-    assert!(Waiter::new(queue.join()).poll().is_ready(), "nothing to do");
+    assert!(
+        Waiter::new(queue.join()).poll().is_ready(),
+        "there are no items"
+    );
     queue.try_put(1).unwrap();
     queue.try_put(2).unwrap();
     let mut join = Waiter::new(queue.join());
@@ -140,20 +147,20 @@ fn join_waits_until_all_is_done() {
     queue.task_done();
     assert!(join.is_woken());
     queue.try_put(3).unwrap();
-    assert!(join.poll().is_ready(), "what came later is not its concern");
+    assert!(join.poll().is_ready(), "it does not wait for later items");
     assert!(Waiter::new(queue.join()).poll().is_pending());
 }
 
 #[test]
 #[should_panic(expected = "more often than items were put")]
-fn done_more_often_than_put_is_refused() {
+fn task_done_panics_if_called_more_often_than_put() {
     let queue = full([1]);
     queue.task_done();
     queue.task_done();
 }
 
 #[test]
-fn shutting_down_lets_what_is_in_be_got() {
+fn items_can_be_got_after_shutdown() {
     let queue = full([1, 2]);
     let mut put = Waiter::new(queue.put(3));
     let mut join = Waiter::new(queue.join());
@@ -177,7 +184,7 @@ fn shutting_down_lets_what_is_in_be_got() {
 }
 
 #[test]
-fn shutting_down_fails_who_waits_to_get() {
+fn shutdown_fails_waiting_gets() {
     let queue = Queue::<u8>::new(0);
     let mut get = Waiter::new(queue.get());
     assert!(get.poll().is_pending());
@@ -187,7 +194,7 @@ fn shutting_down_fails_who_waits_to_get() {
 }
 
 #[test]
-fn shutting_down_at_once_drops_what_is_in() {
+fn immediate_shutdown_drops_the_items() {
     let item = Rc::new(());
     let queue = Queue::new(0);
     let mut promised = Waiter::new(queue.get());
@@ -200,7 +207,7 @@ fn shutting_down_at_once_drops_what_is_in() {
     assert!(join.poll().is_pending());
     queue.shutdown(true);
     assert_eq!(Rc::strong_count(&item), 1);
-    assert!(join.is_woken(), "what was dropped is done");
+    assert!(join.is_woken(), "dropped items count as done");
     assert!(matches!(promised.poll(), Poll::Ready(Err(_))));
     assert_eq!(queue.try_get(), Err(TryGetError::ShutDown));
     assert!(queue.is_empty());
@@ -209,14 +216,14 @@ fn shutting_down_at_once_drops_what_is_in() {
 }
 
 #[test]
-fn shutting_down_at_once_may_follow() {
+fn immediate_shutdown_may_follow_shutdown() {
     let queue = full([1, 2, 3]);
     queue.try_get().unwrap();
     queue.shutdown(false);
     let mut join = Waiter::new(queue.join());
     assert!(join.poll().is_pending());
     queue.shutdown(true);
-    assert!(!join.is_woken(), "the one that was got is not done");
+    assert!(!join.is_woken(), "the item that was got is not done");
     queue.task_done();
     assert!(join.is_woken());
 }
@@ -246,13 +253,13 @@ fn a_destructor_may_use_the_queue() {
 }
 
 #[test]
-fn an_order_that_panics_loses_no_room_and_keeps_the_item() {
+fn an_ord_that_panics_loses_no_room_and_keeps_the_item() {
     thread_local!(static PANICS: Cell<bool> = const { Cell::new(false) });
     #[derive(Debug, PartialEq, Eq)]
     struct Item(u8);
     impl Ord for Item {
         fn cmp(&self, other: &Self) -> Ordering {
-            assert!(!PANICS.get(), "an order that panics");
+            assert!(!PANICS.get(), "an `Ord` that panics");
             self.0.cmp(&other.0)
         }
     }
@@ -278,7 +285,7 @@ fn an_order_that_panics_loses_no_room_and_keeps_the_item() {
 }
 
 #[test]
-fn an_order_may_not_use_its_queue() {
+fn the_ord_of_an_item_may_not_use_its_queue() {
     struct ItemQueue(PriorityQueue<Item>);
     struct Item(Weak<ItemQueue>);
     impl Ord for Item {
@@ -316,7 +323,7 @@ fn an_order_may_not_use_its_queue() {
 }
 
 #[test]
-fn wakers_may_come_back_to_the_queue() {
+fn wakers_may_use_the_queue() {
     let queue = Rc::new(Queue::new(2));
     let hook = {
         let queue = Rc::clone(&queue);
@@ -328,7 +335,7 @@ fn wakers_may_come_back_to_the_queue() {
     with_hook(hook, |waker| {
         let mut task = Waiter::new(queue.get());
         assert!(task.poll_with(&waker()).is_pending());
-        // The waker that is replaced is dropped, which puts.
+        // The replaced waker is dropped, and its destructor puts an item.
         assert!(task.poll().is_pending() && task.is_woken());
         assert_eq!(task.poll(), Poll::Ready(Ok(7)));
         drop(task);
@@ -342,7 +349,7 @@ fn wakers_may_come_back_to_the_queue() {
 }
 
 #[test]
-fn a_waker_that_panics_costs_nobody_else_the_wake() {
+fn the_other_waiters_are_woken_if_a_waker_panics() {
     let queue = full([0]);
     let mut panics = Waiter::new(queue.put(1));
     let mut put = Waiter::new(queue.put(2));

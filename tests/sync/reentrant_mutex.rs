@@ -1,4 +1,4 @@
-//! `ReentrantMutex`: its task may lock it again, others wait.
+//! `ReentrantMutex`: the task that holds the lock may lock it again, and other tasks wait.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -10,7 +10,7 @@ use coreloop::task::{self, yield_now};
 use coreloop_test_support::sequence;
 
 #[test]
-fn its_task_locks_it_again_and_unlocks_it_as_often() {
+fn a_task_locks_again_and_unlocks_with_its_last_guard() {
     coreloop::block_on(async {
         let mutex = Rc::new(ReentrantMutex::new(Cell::new(0)));
         let first = mutex.lock().await;
@@ -31,14 +31,14 @@ fn its_task_locks_it_again_and_unlocks_it_as_often() {
         assert!(!other.is_finished());
         third.set(2);
         drop(third);
-        // It was given to the other, so this one has to wait now.
+        // The lock was granted to the other task, so this task has to wait now.
         assert!(mutex.try_lock().is_err());
         assert_eq!(mutex.lock().await.get(), 2);
         assert_eq!(other.await.unwrap(), 2);
     });
 }
 
-/// The lock is the task's, so a future of it that waits in the queue is let in.
+/// The lock belongs to the task, so a future of the task that waits in the queue gets it too.
 #[test]
 fn futures_of_one_task_do_not_exclude_each_other() {
     coreloop::block_on(async {
@@ -87,7 +87,7 @@ fn a_task_that_is_dropped_while_it_waits_leaves_the_queue() {
 }
 
 #[test]
-fn outside_a_task_it_says_what_to_do() {
+fn locking_outside_a_task_panics_with_advice() {
     let mutex = ReentrantMutex::new(1);
     let panic = catch_unwind(AssertUnwindSafe(|| mutex.try_lock().is_ok())).unwrap_err();
     let message = panic.downcast_ref::<&str>().unwrap();
@@ -109,7 +109,7 @@ fn outside_a_task_it_says_what_to_do() {
 }
 
 #[test]
-fn a_task_that_has_it_locked_still_lets_others_run() {
+fn a_task_that_locks_again_still_lets_others_run() {
     coreloop::block_on(async {
         let other = coreloop::spawn(async {});
         let mutex = ReentrantMutex::new(());
@@ -130,10 +130,10 @@ struct Model {
     waiting: VecDeque<task::Id>,
 }
 
-/// Tasks that lock, lock again, unlock and yield at random, while a model keeps
-/// count of whose lock it is, and whose it is next.
+/// Tasks lock, lock again, unlock and yield at random, while a model records which task
+/// holds the lock, and which tasks are next.
 #[test]
-fn agrees_with_a_model() {
+fn a_reentrant_mutex_agrees_with_its_model() {
     sequence::each(500, |numbers: &[u16]| {
         let numbers: Rc<[u16]> = numbers.into();
         let mutex = Rc::new(ReentrantMutex::new(()));
@@ -184,7 +184,7 @@ async fn run(steps: Vec<u16>, mutex: Rc<ReentrantMutex<()>>, model: Rc<RefCell<M
                 assert_eq!(mutex.try_lock().is_err(), waits);
                 guards.push(mutex.lock().await);
                 let mut model = model.borrow_mut();
-                assert_eq!(model.owner, Some(own), "it was another's turn");
+                assert_eq!(model.owner, Some(own), "it was another task's turn");
                 model.depth += 1;
             }
             3..6 => {

@@ -1,4 +1,4 @@
-//! `RwLock`: many readers or one writer, in the order in which they came.
+//! `RwLock`: many readers or one writer, in the order of their requests.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use coreloop::task::yield_now;
 use crate::permits_model::{self, Subject};
 use coreloop_test_support::waiter::{Waiter, ready};
 
-/// What one has of a lock: the value is looked at, and changed, through it.
+/// A guard of each kind, through which the value is read and changed.
 enum Held<'a> {
     Read(RwLockReadGuard<'a, Box<u32>>),
     Write(RwLockWriteGuard<'a, Box<u32>>),
@@ -20,7 +20,7 @@ enum Held<'a> {
     OwnedWrite(OwnedRwLockWriteGuard<Box<u32>>),
 }
 
-/// Three readers at most; a lock and whether to use its owned guards.
+/// A lock for at most three readers, and whether to use its owned guards.
 struct Both(Rc<RwLock<Box<u32>>>, bool);
 
 impl Subject for Both {
@@ -48,7 +48,7 @@ impl Subject for Both {
 
     fn try_acquire(&self, count: usize) -> Option<Held<'_>> {
         let lock = &self.0;
-        // The other kind of guard than above, so that they meet.
+        // The kind of guard that `acquire` does not use, so that both kinds meet.
         match (count, self.1) {
             (1, true) => lock.try_read().ok().map(Held::Read),
             (_, true) => lock.try_write().ok().map(Held::Write),
@@ -74,14 +74,14 @@ impl Subject for Both {
 }
 
 #[test]
-fn agrees_with_a_model() {
+fn a_rwlock_agrees_with_its_model() {
     for owned in [false, true] {
         permits_model::check(|| Both(Rc::new(RwLock::with_max_readers(Box::new(0), 3)), owned));
     }
 }
 
 #[test]
-fn a_waiting_writer_holds_up_later_readers() {
+fn later_readers_wait_behind_a_waiting_writer() {
     let lock = RwLock::new(0);
     let reader = lock.try_read().unwrap();
     let mut writer = Waiter::new(lock.write());
@@ -94,7 +94,7 @@ fn a_waiting_writer_holds_up_later_readers() {
     drop(reader);
     assert_eq!(writer.woken(), 1);
     drop(ready(writer.poll()));
-    // Both readers at once, and not the writer behind them.
+    // Both readers are granted the lock at once, and the writer behind them is not.
     let readers = late.each_mut().map(|it| ready(it.poll()));
     assert!(!last.is_ready());
     drop(readers);
@@ -102,7 +102,7 @@ fn a_waiting_writer_holds_up_later_readers() {
 }
 
 #[test]
-fn a_writer_that_is_dropped_lets_the_readers_behind_it_go_on() {
+fn dropping_a_waiting_writer_lets_the_readers_behind_it_in() {
     let lock = RwLock::new(0);
     let _reader = lock.try_read().unwrap();
     let mut writer = Waiter::new(lock.write());
@@ -114,7 +114,7 @@ fn a_writer_that_is_dropped_lets_the_readers_behind_it_go_on() {
 }
 
 #[test]
-fn a_writer_becomes_a_reader_and_nobody_writes_in_between() {
+fn downgrade_lets_no_writer_in_between() {
     let lock = RwLock::new(1);
     let mut writer = lock.try_write().unwrap();
     let mut reader = Waiter::new(lock.read());
@@ -176,7 +176,7 @@ fn owned_guards_keep_the_lock() {
 }
 
 #[test]
-fn a_forgotten_guard_leaves_the_value_to_the_owner() {
+fn a_forgotten_guard_leaves_the_value_to_the_owner_of_the_lock() {
     let mut lock = RwLock::new(1);
     std::mem::forget(lock.try_read().unwrap());
     assert!(lock.try_write().is_err() && lock.try_read().is_ok());
@@ -190,7 +190,7 @@ fn a_forgotten_guard_leaves_the_value_to_the_owner() {
 }
 
 #[test]
-fn readers_are_counted() {
+fn the_number_of_readers_is_limited() {
     let lock = RwLock::with_max_readers((), 2);
     let (_one, _other) = (lock.try_read().unwrap(), lock.try_read().unwrap());
     assert!(lock.try_read().is_err());

@@ -1,4 +1,4 @@
-//! `Semaphore`: order, counting, closing, and what a dropped waiter leaves.
+//! `Semaphore`: order, counting, closing, and dropped requests.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -54,18 +54,21 @@ impl Subject for Semaphore {
 }
 
 #[test]
-fn agrees_with_a_model() {
+fn a_semaphore_agrees_with_its_model() {
     permits_model::check(|| Semaphore::new(4));
 }
 
 #[test]
-fn a_big_request_is_not_overtaken_by_small_ones() {
+fn a_large_request_is_not_overtaken_by_small_ones() {
     let semaphore = Semaphore::new(2);
     let held = semaphore.try_acquire().unwrap();
     let mut big = Waiter::new(semaphore.acquire_many(2));
     let mut small = Waiter::new(semaphore.acquire());
     assert!(!big.is_ready());
-    assert!(!small.is_ready(), "one is free, but saved for the big one");
+    assert!(
+        !small.is_ready(),
+        "a permit is free, but saved for the large request"
+    );
     assert_eq!(
         semaphore.try_acquire().unwrap_err(),
         TryAcquireError::NoPermits
@@ -80,7 +83,7 @@ fn a_big_request_is_not_overtaken_by_small_ones() {
 }
 
 #[test]
-fn a_big_request_that_is_dropped_lets_small_ones_go_on() {
+fn dropping_a_large_request_grants_the_small_ones_behind_it() {
     let semaphore = Semaphore::new(2);
     let _held = semaphore.try_acquire().unwrap();
     let mut big = Waiter::new(semaphore.acquire_many(2));
@@ -91,9 +94,9 @@ fn a_big_request_that_is_dropped_lets_small_ones_go_on() {
     assert!(small.is_ready());
 }
 
-/// cpython gh-90155, anyio #1145: the permit went with the cancelled waiter.
+/// cpython gh-90155, anyio #1145: the permit was lost with the cancelled waiter.
 #[test]
-fn a_waiter_dropped_after_its_grant_passes_it_on() {
+fn a_request_that_is_dropped_after_its_grant_passes_it_on() {
     let semaphore = Semaphore::new(0);
     let mut first = Waiter::new(semaphore.acquire());
     let mut second = Waiter::new(semaphore.acquire());
@@ -107,7 +110,7 @@ fn a_waiter_dropped_after_its_grant_passes_it_on() {
 }
 
 #[test]
-fn closing_refuses_those_who_wait_and_those_who_come() {
+fn closing_fails_waiting_and_later_requests() {
     let semaphore = Semaphore::new(1);
     let held = semaphore.try_acquire().unwrap();
     let mut waits = Waiter::new(semaphore.acquire());
@@ -128,12 +131,12 @@ fn closing_refuses_those_who_wait_and_those_who_come() {
         TryAcquireError::NoPermits.to_string(),
         "no permits available"
     );
-    // The one that was granted gave its permit back.
+    // The request that was granted a permit has released it.
     assert_eq!(semaphore.available_permits(), 1);
 }
 
 #[test]
-fn permits_merge_split_and_are_forgotten() {
+fn permits_can_be_merged_split_and_forgotten() {
     let semaphore = Rc::new(Semaphore::new(10));
     let mut permits = semaphore.try_acquire_many(3).unwrap();
     permits.merge(semaphore.try_acquire_many(4).unwrap());
@@ -170,7 +173,7 @@ fn misuse_panics() {
     assert_eq!(
         other.available_permits(),
         1,
-        "it was given back where it is from"
+        "it was released to its own semaphore"
     );
     assert!(catch_unwind(|| Semaphore::new(Semaphore::MAX_PERMITS + 1)).is_err());
     let full = Semaphore::new(Semaphore::MAX_PERMITS);
@@ -179,7 +182,7 @@ fn misuse_panics() {
 }
 
 #[test]
-fn tasks_get_permits_in_the_order_they_asked() {
+fn tasks_get_permits_in_the_order_of_their_requests() {
     coreloop::block_on(async {
         let semaphore = Rc::new(Semaphore::new(1));
         let held = Rc::clone(&semaphore).acquire_owned().await.unwrap();
@@ -202,9 +205,9 @@ fn tasks_get_permits_in_the_order_they_asked() {
     });
 }
 
-/// The head of the queue is one that its task does not poll any more.
+/// The head of the queue is a future that its task no longer polls.
 #[test]
-fn a_task_does_not_wait_for_a_permit_that_it_was_given_itself() {
+fn a_task_does_not_wait_for_a_permit_that_was_granted_to_it() {
     coreloop::block_on(async {
         let semaphore = Rc::new(Semaphore::new(1));
         let held = Rc::clone(&semaphore).acquire_owned().await.unwrap();
@@ -216,7 +219,7 @@ fn a_task_does_not_wait_for_a_permit_that_it_was_given_itself() {
         .await;
         drop(held);
         for _ in 0..3 {
-            // Each time it goes back to the dormant one.
+            // Each time the permit is granted to the future that is not polled again.
             drop(semaphore.acquire().await.unwrap());
             assert_eq!(semaphore.available_permits(), 0);
         }
@@ -225,10 +228,10 @@ fn a_task_does_not_wait_for_a_permit_that_it_was_given_itself() {
     });
 }
 
-/// The one whose permit was taken wants less than whoever was first in the
-/// queue, so what is free may be enough for it.
+/// The request whose permit was taken over is for fewer permits than the request that
+/// was first in the queue, so the free permits may be enough for it.
 #[test]
-fn one_whose_permit_was_taken_gets_another_if_there_is_one() {
+fn a_request_whose_permit_was_taken_over_gets_a_free_one() {
     coreloop::block_on(async {
         let semaphore = Rc::new(Semaphore::new(0));
         let mut dormant = Box::pin(semaphore.acquire());
@@ -243,7 +246,7 @@ fn one_whose_permit_was_taken_gets_another_if_there_is_one() {
         });
         yield_now().await;
         semaphore.add_permits(2);
-        // One for the dormant future, one saved for the other task.
+        // One permit for the future that is not polled, one saved for the other task.
         let own = semaphore.acquire().await.unwrap();
         drop(dormant.await.unwrap());
         semaphore.add_permits(1);
@@ -271,7 +274,7 @@ thread_local! {
     static SEMAPHORE: Semaphore = const { Semaphore::const_new(0) };
 }
 
-/// Takes and gives back permits when it is woken and when it is dropped.
+/// A waker that acquires and releases permits when it is woken and when it is dropped.
 struct ComesBack;
 
 impl ComesBack {
@@ -300,14 +303,14 @@ impl Drop for ComesBack {
 }
 
 #[test]
-fn wakers_may_come_back() {
+fn wakers_may_use_the_semaphore() {
     SEMAPHORE.with(|semaphore| {
         let mut futures: Vec<_> = (1..4)
             .map(|n| Box::pin(semaphore.acquire_many(n)))
             .collect();
         for future in &mut futures {
             for _ in 0..2 {
-                // The second takes the place of the first, and drops it.
+                // The second waker replaces the first, and drops it.
                 let waker = Waker::from(Arc::new(ComesBack));
                 let _ = future.as_mut().poll(&mut Context::from_waker(&waker));
             }
@@ -321,7 +324,7 @@ fn wakers_may_come_back() {
     });
 }
 
-/// Panics when woken.
+/// A waker that panics when it is woken.
 struct Panics;
 
 impl Wake for Panics {
@@ -331,7 +334,7 @@ impl Wake for Panics {
 }
 
 #[test]
-fn a_waker_that_panics_does_not_cost_the_others_their_wake() {
+fn the_other_waiters_are_woken_if_a_waker_panics() {
     let semaphore = Semaphore::new(0);
     let mut first = Waiter::new(semaphore.acquire());
     assert!(!first.is_ready());
@@ -351,7 +354,7 @@ fn a_waker_that_panics_does_not_cost_the_others_their_wake() {
 
 #[test]
 #[cfg_attr(miri, ignore = "it leaks")]
-fn a_forgotten_future_holds_its_place_and_nothing_else() {
+fn a_forgotten_future_keeps_only_its_place() {
     let semaphore = Semaphore::new(0);
     let mut forgotten = Waiter::new(semaphore.acquire());
     let mut next = Waiter::new(semaphore.acquire());

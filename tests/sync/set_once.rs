@@ -1,4 +1,4 @@
-//! `SetOnce`: all who wait get the value.
+//! `SetOnce`: all tasks that wait get the value.
 
 use coreloop::sync::{SetOnce, SetOnceError};
 
@@ -6,7 +6,7 @@ use coreloop_test_support::sequence;
 use coreloop_test_support::waiter::{Waiter, ready};
 
 #[test]
-fn setting_wakes_all_who_wait() {
+fn set_wakes_all_waiting_tasks() {
     let once = SetOnce::new();
     let mut waiters = [(); 3].map(|()| Waiter::new(once.wait()));
     assert!(waiters.iter_mut().all(|it| !it.is_ready()));
@@ -24,7 +24,7 @@ fn setting_wakes_all_who_wait() {
 }
 
 #[test]
-fn getting_and_taking() {
+fn a_value_can_be_read_and_taken() {
     let once = SetOnce::const_new();
     assert!(!once.initialized() && once.get().is_none());
     once.set(1).unwrap();
@@ -38,7 +38,7 @@ fn getting_and_taking() {
 }
 
 #[test]
-fn agrees_with_a_model() {
+fn a_set_once_agrees_with_its_model() {
     sequence::each(500, |numbers: &[u16]| {
         let once = SetOnce::new();
         let mut live: Vec<(Waiter<'_, &usize>, bool)> = Vec::new();
@@ -69,8 +69,8 @@ fn agrees_with_a_model() {
                 _ => {}
             }
             for (waiter, waiting) in &live {
-                let told = *waiting && value.is_some();
-                assert_eq!(waiter.woken(), usize::from(told));
+                let woken = *waiting && value.is_some();
+                assert_eq!(waiter.woken(), usize::from(woken));
                 assert_eq!(waiter.is_registered(), *waiting && value.is_none());
             }
         }

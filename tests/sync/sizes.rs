@@ -1,4 +1,4 @@
-//! What idle primitives cost, beside tokio's.
+//! The size of idle primitives, compared with tokio's.
 
 use std::mem::size_of;
 

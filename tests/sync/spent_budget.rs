@@ -1,6 +1,6 @@
-//! The order of requests includes those whose task has spent its budget: such a request
-//! takes its place in the queue, and only what it is granted there is withheld until the
-//! task's next turn (tokio #8365).
+//! The order of requests includes requests of tasks that have spent their budget: such a
+//! request joins the queue, and only its grant is withheld until the task's next turn
+//! (tokio #8365).
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -31,7 +31,7 @@ async fn begin_without_budget(mut future: Pin<&mut (impl Future + ?Sized)>) {
     yield_now().await;
 }
 
-/// Polls a future once, which is pending.
+/// Polls a future once. It must be pending.
 async fn begin(mut future: Pin<&mut impl Future>) {
     poll_fn(|cx| {
         assert!(future.as_mut().poll(cx).is_pending());
@@ -40,31 +40,31 @@ async fn begin(mut future: Pin<&mut impl Future>) {
     .await;
 }
 
-/// Two futures ask one after the other, the first of them without budget. `free` makes it
-/// possible that one of them gets what it asks for, and the other gets it when that is
-/// dropped. Returns the order in which they got it.
-async fn order<G>(ask: impl AsyncFn(u8) -> G, free: impl FnOnce()) -> Vec<u8> {
+/// Two futures make a request one after the other, the first of them without budget. `free`
+/// allows one request to succeed, and the other succeeds when the first result is dropped.
+/// Returns the order in which they succeeded.
+async fn order<G>(request: impl AsyncFn(u8) -> G, free: impl FnOnce()) -> Vec<u8> {
     let order = RefCell::new(Vec::new());
-    let asking = async |number| {
-        let _got = ask(number).await;
+    let requesting = async |number| {
+        let _got = request(number).await;
         order.borrow_mut().push(number);
         yield_now().await;
     };
-    let mut first = pin!(asking(1));
+    let mut first = pin!(requesting(1));
     begin_without_budget(first.as_mut()).await;
-    let mut second = pin!(asking(2));
+    let mut second = pin!(requesting(2));
     begin(second.as_mut()).await;
     free();
     coreloop::join!(biased; second, first);
     order.take()
 }
 
-/// The same of what is held, and of what is free when the first asks.
-fn check<G>(ask: impl AsyncFn(u8) -> G, held: impl FnOnce() -> G) {
+/// Checks the order if the lock is free at the first request, and if it is held.
+fn check<G>(request: impl AsyncFn(u8) -> G, held: impl FnOnce() -> G) {
     coreloop::block_on(async {
-        assert_eq!(order(&ask, || ()).await, [1, 2], "it was free");
+        assert_eq!(order(&request, || ()).await, [1, 2], "it was free");
         let held = held();
-        assert_eq!(order(&ask, || drop(held)).await, [1, 2], "it was held");
+        assert_eq!(order(&request, || drop(held)).await, [1, 2], "it was held");
     });
 }
 
@@ -180,7 +180,7 @@ fn a_queue_keeps_the_order() {
             assert_eq!(*got.borrow(), [(1, 1), (2, 2)]);
         });
         coreloop::block_on(async {
-            // An item that is there when the first asks is the first's.
+            // An item that is there at the first request belongs to that request.
             let queue = PriorityQueue::new(0);
             queue.try_put(1).unwrap();
             let mut first = pin!(queue.get());
@@ -196,13 +196,14 @@ fn notifications_keep_the_order() {
     in_time(|| {
         coreloop::block_on(async {
             let notify = Rc::new(Notify::new());
-            // Two calls that find both in the queue, or one that is kept for the first.
+            // Either both futures are in the queue when `notify_one` is called, or a permit is
+            // kept for the first.
             for kept in [false, true] {
                 if kept {
                     notify.notify_one();
                 }
                 let first = RefCell::new(None);
-                let ask = async |number| {
+                let request = async |number| {
                     notify.notified().await;
                     first.borrow_mut().get_or_insert(number);
                     notify.notify_one();
@@ -212,9 +213,9 @@ fn notifications_keep_the_order() {
                         notify.notify_one();
                     }
                 };
-                order(ask, free).await;
+                order(request, free).await;
                 assert_eq!(first.take(), Some(1));
-                // What the second has left.
+                // Takes the permit that the second future has left.
                 notify.notified().await;
             }
             for owned in [false, true] {
@@ -227,7 +228,10 @@ fn notifications_keep_the_order() {
                 let mut second = pin!(notify.notified());
                 assert!(!second.as_mut().enable());
                 notify.notify_one();
-                assert!(!second.as_mut().enable(), "it is the first's");
+                assert!(
+                    !second.as_mut().enable(),
+                    "the notification is for the first future"
+                );
                 first.await;
                 notify.notify_one();
                 second.await;
@@ -237,7 +241,7 @@ fn notifications_keep_the_order() {
 }
 
 #[test]
-fn what_is_withheld_is_passed_on() {
+fn a_withheld_grant_is_passed_on() {
     coreloop::block_on(async {
         let notify = Notify::new();
         notify.notify_one();
@@ -251,7 +255,10 @@ fn what_is_withheld_is_passed_on() {
         {
             let mut first = pin!(mutex.lock());
             begin_without_budget(first.as_mut()).await;
-            assert!(mutex.try_lock().is_err(), "it is granted to the first");
+            assert!(
+                mutex.try_lock().is_err(),
+                "the lock is granted to the first request"
+            );
         }
         assert!(mutex.try_lock().is_ok());
 
@@ -282,7 +289,7 @@ fn a_condition_variable_keeps_the_order() {
             let order = RefCell::new(Vec::new());
             let wait = async |number| {
                 let guard = mutex.lock().await;
-                // The lock was had with budget; the wait begins without.
+                // The lock was acquired with budget; the wait begins without.
                 let mut waiting = pin!(condvar.wait(guard));
                 begin_without_budget(waiting.as_mut()).await;
                 drop(waiting.await);
@@ -305,7 +312,7 @@ fn a_condition_variable_keeps_the_order() {
 }
 
 #[test]
-fn a_cell_is_filled_by_the_first_that_asked() {
+fn a_cell_is_filled_by_the_first_request() {
     in_time(|| {
         coreloop::block_on(async {
             let cell = OnceCell::new();
@@ -344,7 +351,7 @@ fn a_reentrant_mutex_keeps_the_order() {
 }
 
 #[test]
-fn an_arrival_at_a_barrier_counts() {
+fn an_arrival_at_a_barrier_counts_without_budget() {
     in_time(|| {
         coreloop::block_on(async {
             let barrier = Barrier::new(2);
@@ -353,7 +360,8 @@ fn an_arrival_at_a_barrier_counts() {
             assert!(barrier.wait().await.is_leader(), "the first has arrived");
             assert!(!first.await.is_leader());
 
-            // The last arrives without budget: the others go on, and it returns later.
+            // The last task arrives without budget: the other continues, and the last returns
+            // later.
             let mut other = pin!(barrier.wait());
             begin(other.as_mut()).await;
             let mut last = pin!(barrier.wait());
@@ -364,9 +372,9 @@ fn an_arrival_at_a_barrier_counts() {
     });
 }
 
-/// What ended while the budget was spent is not missed.
+/// The last `task_done` is not missed if it comes while the budget is spent.
 #[test]
-fn the_end_of_the_items_of_a_queue_is_seen() {
+fn a_join_of_a_queue_sees_its_end_without_budget() {
     in_time(|| {
         coreloop::block_on(async {
             let queue = Queue::new(0);
@@ -381,7 +389,7 @@ fn the_end_of_the_items_of_a_queue_is_seen() {
 }
 
 #[test]
-fn a_closed_lock_refuses_as_before() {
+fn a_closed_semaphore_fails_requests_without_budget() {
     coreloop::block_on(async {
         let semaphore = Semaphore::new(1);
         let mut first = pin!(semaphore.acquire());
@@ -394,7 +402,7 @@ fn a_closed_lock_refuses_as_before() {
     });
 }
 
-/// Waits for the flag, by no means of the runtime, and then for the future.
+/// Waits for the flag without the runtime, and then for the future.
 async fn after(flag: &Cell<bool>, future: impl Future<Output = ()>) {
     poll_fn(|_| match flag.get() {
         true => Poll::Ready(()),
@@ -404,10 +412,10 @@ async fn after(flag: &Cell<bool>, future: impl Future<Output = ()>) {
     future.await;
 }
 
-/// Cancelled code waits to be dropped until the cleanups within it have run; it must not
-/// stand in the queue before one of them, nor be counted.
+/// Frozen code is dropped when the cleanups within it have run. It must not be in a queue
+/// before one of them, and must not be counted.
 #[test]
-fn cancelled_code_takes_no_place() {
+fn frozen_code_does_not_join_a_queue() {
     in_time(|| {
         coreloop::block_on(async {
             let mutex = Rc::new(Mutex::new(Vec::new()));

@@ -1,5 +1,5 @@
-//! `watch`: what counts as seen, what wakes whom, and what may be done while
-//! the value is looked at.
+//! `watch`: which values count as seen, what wakes the receivers, and what may be done while
+//! a `Ref` is held.
 
 use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe};
@@ -31,7 +31,7 @@ fn the_first_value_counts_as_seen() {
 }
 
 #[test]
-fn a_change_wakes_all_that_wait() {
+fn a_change_wakes_all_waiting_receivers() {
     let (sender, mut first) = watch::channel(1);
     let mut second = first.clone();
     let mut one = Waiter::new(first.changed());
@@ -72,7 +72,7 @@ fn only_the_latest_value_is_seen() {
 }
 
 #[test]
-fn borrowing_says_whether_it_was_seen() {
+fn a_ref_says_whether_the_value_was_unseen() {
     let (sender, mut receiver) = watch::channel(1);
     assert!(!receiver.borrow_and_update().has_changed());
     sender.send(2).unwrap();
@@ -86,7 +86,7 @@ fn borrowing_says_whether_it_was_seen() {
 }
 
 #[test]
-fn values_can_be_marked() {
+fn the_value_can_be_marked_as_seen_or_unseen() {
     let (sender, mut receiver) = watch::channel(1);
     receiver.mark_changed();
     assert!(receiver.has_changed().unwrap());
@@ -101,7 +101,7 @@ fn values_can_be_marked() {
 }
 
 #[test]
-fn a_clone_has_seen_what_its_original_has() {
+fn a_clone_has_seen_what_the_original_has_seen() {
     let (sender, first) = watch::channel(1);
     sender.send(2).unwrap();
     let mut second = first.clone();
@@ -133,7 +133,7 @@ fn the_last_value_is_seen_before_the_end() {
 }
 
 #[test]
-fn the_end_wakes_when_the_last_sender_goes() {
+fn dropping_the_last_sender_wakes_the_receivers() {
     let (sender, mut receiver) = watch::channel(1);
     let other = sender.clone();
     let mut task = Waiter::new(receiver.changed());
@@ -156,19 +156,23 @@ fn closed_waits_for_the_last_receiver() {
     drop(second);
     assert!(closed.is_woken());
     let third = sender.subscribe();
-    assert!(closed.poll().is_pending(), "there is one again");
+    assert!(closed.poll().is_pending(), "there is a receiver again");
     drop(third);
     assert!(closed.poll().is_ready());
     assert!(sender.is_closed());
     assert_eq!(sender.send(2).unwrap_err().0, 2);
-    assert_eq!(*sender.borrow(), 1, "what was not sent is not shown");
+    assert_eq!(
+        *sender.borrow(),
+        1,
+        "a value that was not sent is not shown"
+    );
     assert_eq!(sender.send_replace(3), 1);
     assert_eq!(*sender.subscribe().borrow(), 3);
     assert_eq!(*Sender::<u8>::default().borrow(), 0);
 }
 
 #[test]
-fn changing_in_place_tells_only_if_it_changed() {
+fn changing_in_place_notifies_only_if_the_closure_returns_true() {
     let (sender, mut receiver) = watch::channel(vec![1]);
     let mut task = Waiter::new(receiver.changed());
     assert!(task.poll().is_pending());
@@ -188,7 +192,7 @@ fn changing_in_place_tells_only_if_it_changed() {
 }
 
 #[test]
-fn a_closure_that_panics_tells_nobody_and_breaks_nothing() {
+fn a_closure_that_panics_notifies_no_receiver() {
     let (sender, mut receiver) = watch::channel("old");
     let mut task = Waiter::new(receiver.changed());
     assert!(task.poll().is_pending());
@@ -206,9 +210,9 @@ fn a_closure_that_panics_tells_nobody_and_breaks_nothing() {
     assert_eq!(*receiver.borrow_and_update(), "new");
 }
 
-// tokio #4246: a send while a `Ref` is held waits for ever there.
+// tokio #4246: there, a send while a `Ref` is held waits for ever.
 #[test]
-fn sending_works_while_the_value_is_looked_at() {
+fn sending_works_while_a_ref_is_held() {
     let (sender, mut receiver) = watch::channel(String::from("old"));
     let mut other = receiver.clone();
     let mut task = Waiter::new(other.changed());
@@ -218,7 +222,7 @@ fn sending_works_while_the_value_is_looked_at() {
     assert_eq!(*held, "old");
     assert_eq!(*sender.borrow(), "new");
     assert!(task.is_woken());
-    // Nobody looks at the new one.
+    // No `Ref` to the new value is held.
     sender.send_modify(|value| value.push('!'));
     assert_eq!(*held, "old");
     drop(held);
@@ -226,12 +230,12 @@ fn sending_works_while_the_value_is_looked_at() {
 }
 
 #[test]
-fn changing_in_place_says_that_the_value_is_looked_at() {
+fn changing_in_place_panics_while_a_ref_is_held() {
     let (sender, receiver) = watch::channel(1);
     let held = receiver.borrow();
     let ways: [&dyn Fn(); 3] = [
-        &|| sender.send_modify(|_| unreachable!("somebody looks at it")),
-        &|| assert!(sender.send_if_modified(|_| unreachable!("somebody looks at it"))),
+        &|| sender.send_modify(|_| unreachable!("a `Ref` to it is held")),
+        &|| assert!(sender.send_if_modified(|_| unreachable!("a `Ref` to it is held"))),
         &|| assert_eq!(sender.send_replace(2), 2),
     ];
     for way in ways {
@@ -261,7 +265,7 @@ fn a_closure_may_not_use_the_channel() {
 }
 
 #[test]
-fn waiting_for_a_value_looks_at_the_current_one_first() {
+fn wait_for_checks_the_current_value_first() {
     let (sender, mut receiver) = watch::channel(1);
     {
         let mut task = Waiter::new(receiver.wait_for(|it| *it == 1));
@@ -281,7 +285,7 @@ fn waiting_for_a_value_looks_at_the_current_one_first() {
 }
 
 #[test]
-fn waiting_for_a_value_ends_with_the_senders() {
+fn wait_for_fails_when_the_senders_are_dropped() {
     let (sender, mut receiver) = watch::channel(1);
     let seen = RefCell::new(Vec::new());
     let mut task = Waiter::new(receiver.wait_for(|it| {
@@ -292,7 +296,11 @@ fn waiting_for_a_value_ends_with_the_senders() {
     sender.send(2).unwrap();
     drop(sender);
     assert!(matches!(task.poll(), Poll::Ready(Err(_))));
-    assert_eq!(*seen.borrow(), [1, 2], "the last value is asked about once");
+    assert_eq!(
+        *seen.borrow(),
+        [1, 2],
+        "the closure is called once with the last value"
+    );
     drop(task);
     assert!(matches!(
         Waiter::new(receiver.wait_for(|it| *it == 2)).poll(),
@@ -319,7 +327,7 @@ fn values_are_dropped_when_they_are_replaced() {
         fn drop(&mut self) {
             self.0.set(self.0.get() + 1);
             if let Some(receiver) = &*self.1.borrow() {
-                // The new value is there by now.
+                // The channel has the new value already.
                 assert!(receiver.has_changed().is_ok());
                 drop(receiver.borrow());
             }
@@ -334,7 +342,7 @@ fn values_are_dropped_when_they_are_replaced() {
     assert_eq!(drops.get(), 1);
     let held = receiver.borrow();
     assert!(sender.send(value()).is_ok());
-    assert_eq!(drops.get(), 1, "somebody looks at it");
+    assert_eq!(drops.get(), 1, "a `Ref` to it is held");
     drop(held);
     assert_eq!(drops.get(), 2);
     drop(slot.take());
@@ -345,7 +353,7 @@ fn values_are_dropped_when_they_are_replaced() {
 }
 
 #[test]
-fn wakers_may_come_back_to_the_channel() {
+fn wakers_may_use_the_channel() {
     let (sender, mut receiver) = watch::channel(1);
     let hook = {
         let sender = sender.clone();
@@ -360,7 +368,7 @@ fn wakers_may_come_back_to_the_channel() {
     with_hook(hook, |waker| {
         let mut task = Waiter::new(receiver.changed());
         assert!(task.poll_with(&waker()).is_pending());
-        // The waker that is replaced is dropped, which changes the value.
+        // The replaced waker is dropped, and its destructor changes the value.
         assert!(task.poll().is_pending() && task.is_woken());
         assert!(task.poll().is_ready());
         drop(task);
@@ -369,12 +377,16 @@ fn wakers_may_come_back_to_the_channel() {
         sender.send(10).unwrap();
         assert!(task.poll().is_ready());
         drop(task);
-        assert_eq!(*receiver.borrow(), 12, "it was woken, and then dropped");
+        assert_eq!(
+            *receiver.borrow(),
+            12,
+            "the waker was woken, and then dropped"
+        );
     });
 }
 
 #[test]
-fn a_waker_that_panics_costs_nobody_else_the_wake() {
+fn the_other_receivers_are_woken_if_a_waker_panics() {
     let (sender, mut first) = watch::channel(1);
     let mut second = first.clone();
     let mut panics = Waiter::new(first.changed());
@@ -401,7 +413,7 @@ fn a_receiver_is_a_stream_of_changes() {
 }
 
 #[coreloop::test]
-async fn waiting_lets_others_run() {
+async fn waiting_lets_other_tasks_run() {
     let (sender, mut receiver) = watch::channel(0);
     let (lonely, _) = watch::channel(0);
     let other = coreloop::spawn(async {});

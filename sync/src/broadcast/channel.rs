@@ -1,4 +1,4 @@
-//! What the handles of a channel share.
+//! [`Channel`]: the state that the handles of a channel share.
 //!
 //! # Invariants
 //!
@@ -9,11 +9,11 @@ use std::rc::Rc;
 
 use super::error::SendError;
 use super::ring::Ring;
-use crate::ends::Ends;
+use crate::endpoint_counts::EndpointCounts;
 
 pub(super) struct Channel<T> {
     pub(super) ring: RefCell<Ring<T>>,
-    pub(super) ends: Ends,
+    pub(super) endpoints: EndpointCounts,
     pub(super) weak_senders: Cell<usize>,
 }
 
@@ -21,20 +21,20 @@ impl<T> Channel<T> {
     pub(super) fn new(capacity: usize) -> Rc<Self> {
         Rc::new(Self {
             ring: RefCell::new(Ring::new(capacity)),
-            ends: Ends::new(),
+            endpoints: EndpointCounts::new(),
             weak_senders: Cell::new(0),
         })
     }
 
     #[inline]
     pub(super) fn send(&self, value: T) -> Result<usize, SendError<T>> {
-        let receivers = self.ends.receivers();
+        let receivers = self.endpoints.receivers();
         if receivers == 0 {
             return Err(SendError(value));
         }
-        // Dropped at the end, panic or not.
+        // Dropped at the end, even if a waker panics.
         let _oldest = self.ring.borrow_mut().push(value, receivers);
-        self.ends.waiting.tell();
+        self.endpoints.waiting.notify_all();
         Ok(receivers)
     }
 }

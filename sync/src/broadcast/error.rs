@@ -1,59 +1,59 @@
-//! Why a value was not sent or received.
+//! Errors of broadcast channels.
 
 use std::error::Error;
 use std::fmt;
 
-/// There is no receiver; with the value that was to be sent.
+/// The error of a send without a receiver, which returns the value.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SendError<T>(pub T);
 
 impl<T> fmt::Display for SendError<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("channel closed")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("channel closed")
     }
 }
 
 impl<T: fmt::Debug> Error for SendError<T> {}
 
-/// Why no value was received.
+/// The error of `recv`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecvError {
-    /// All senders are gone, and everything was received.
+    /// All senders were dropped, and all values were received.
     Closed,
-    /// The receiver fell behind and missed so many values. It goes on with the
-    /// oldest that is kept.
+    /// The receiver fell behind and missed this number of values. It continues with
+    /// the oldest value that is kept.
     Lagged(u64),
 }
 
 impl fmt::Display for RecvError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Closed => formatter.write_str("channel closed"),
-            Self::Lagged(missed) => write!(formatter, "channel lagged by {missed}"),
+            Self::Closed => f.write_str("channel closed"),
+            Self::Lagged(missed) => write!(f, "channel lagged by {missed}"),
         }
     }
 }
 
 impl Error for RecvError {}
 
-/// Why no value was received without waiting.
+/// The error of `try_recv`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TryRecvError {
-    /// Everything was received; more may be sent.
+    /// All values were received; more may be sent.
     Empty,
-    /// All senders are gone, and everything was received.
+    /// All senders were dropped, and all values were received.
     Closed,
-    /// The receiver fell behind and missed so many values. It goes on with the
-    /// oldest that is kept.
+    /// The receiver fell behind and missed this number of values. It continues with
+    /// the oldest value that is kept.
     Lagged(u64),
 }
 
 impl fmt::Display for TryRecvError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => formatter.write_str("channel empty"),
-            Self::Closed => formatter.write_str("channel closed"),
-            Self::Lagged(missed) => write!(formatter, "channel lagged by {missed}"),
+            Self::Empty => f.write_str("channel empty"),
+            Self::Closed => f.write_str("channel closed"),
+            Self::Lagged(missed) => write!(f, "channel lagged by {missed}"),
         }
     }
 }

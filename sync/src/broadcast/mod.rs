@@ -1,20 +1,20 @@
-//! Many senders, many receivers, each value received by all.
+//! Channels with many senders and many receivers, all of which receive each value.
 //!
-//! [`channel`] makes a channel that keeps the last so many values. A receiver
-//! gets every value that is sent from the moment it exists, unless it falls
-//! behind by more than the channel keeps: then it is told by
-//! [`RecvError::Lagged`](error::RecvError::Lagged) how many it has missed, and
-//! goes on with the oldest that is kept. So a slow receiver holds up nobody,
-//! and sending never waits.
+//! [`channel`] creates a channel that keeps a limited number of values. A receiver
+//! gets every value that is sent while it exists, unless it falls behind by more
+//! values than the channel keeps. Then
+//! [`RecvError::Lagged`](error::RecvError::Lagged) reports how many values it has
+//! missed, and it continues with the oldest value that is kept. So a slow receiver
+//! delays no other task, and sending never waits.
 //!
 //! The capacity is exact: it is not rounded up.
 //!
-//! A value is dropped when it was received by all who were there when it was
-//! sent, or when it is the oldest and the room is needed. Every receiver gets a clone, the
-//! last one too. If `clone` panics the value counts as received.
+//! A value is dropped when all receivers that existed when it was sent have received
+//! it, or when it is the oldest and its room is needed. Every receiver gets a clone,
+//! the last receiver too. If `clone` panics, the value counts as received.
 //!
-//! When the last [`Sender`] is dropped, receivers get what is kept for them,
-//! and then [`RecvError::Closed`](error::RecvError::Closed).
+//! When the last [`Sender`] is dropped, receivers get the values that are kept for
+//! them, and then [`RecvError::Closed`](error::RecvError::Closed).
 //!
 //! # Examples
 //!
@@ -30,7 +30,7 @@
 //! });
 //! ```
 //!
-//! Falling behind:
+//! A receiver that falls behind:
 //!
 //! ```
 //! use coreloop::sync::broadcast::{self, error::RecvError};

@@ -1,4 +1,4 @@
-//! The receivers.
+//! The receivers of a broadcast channel.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -12,71 +12,72 @@ use futures_core::Stream;
 use super::channel::Channel;
 use super::error::{RecvError, TryRecvError};
 use super::ring::Seen;
-use crate::listeners::Place;
+use crate::waiter_set::SetKey;
 
-/// Receives all that is sent while it exists.
+/// The receiving end of a broadcast channel, which receives all values that are sent while it
+/// exists.
 ///
-/// It is also a [`Stream`], of values and of [`RecvError::Lagged`], that ends
-/// with the channel.
+/// It is also a [`Stream`] of values and of [`RecvError::Lagged`], which ends when the
+/// channel is closed.
 pub struct Receiver<T> {
     channel: Rc<Channel<T>>,
-    /// The position of the next value it has to see.
+    /// The position of the next value to receive.
     next: u64,
-    /// Its place among those that wait.
-    place: Option<Place>,
+    /// Its entry in the set of waiters, while it waits.
+    key: Option<SetKey>,
 }
 
 impl<T> Receiver<T> {
     pub(super) fn of(channel: Rc<Channel<T>>) -> Self {
-        channel.ends.add_receiver();
+        channel.endpoints.add_receiver();
         let next = channel.ring.borrow().end();
         Self {
             channel,
             next,
-            place: None,
+            key: None,
         }
     }
 
-    /// How many values were sent that it has not seen, those included that are
-    /// kept no longer.
+    /// Returns the number of values that were sent and that it has not received, including
+    /// values that are no longer kept.
     #[must_use]
     pub fn len(&self) -> usize {
         let unseen = self.channel.ring.borrow().end() - self.next;
         usize::try_from(unseen).unwrap_or(usize::MAX)
     }
 
-    /// Whether it has seen all that was sent.
+    /// Whether it has received all values that were sent.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether all senders are gone. There may still be something to receive.
+    /// Whether all senders were dropped. There may still be values to receive.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.channel.ends.senders() == 0
+        self.channel.endpoints.senders() == 0
     }
 
-    /// Whether both receive from the same channel.
+    /// Whether both receivers receive from the same channel.
     #[must_use]
     pub fn same_channel(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.channel, &other.channel)
     }
 
-    /// How many senders there are.
+    /// Returns the number of senders.
     #[must_use]
     pub fn sender_strong_count(&self) -> usize {
-        self.channel.ends.senders()
+        self.channel.endpoints.senders()
     }
 
-    /// How many weak senders there are.
+    /// Returns the number of weak senders.
     #[must_use]
     pub fn sender_weak_count(&self) -> usize {
         self.channel.weak_senders.get()
     }
 
     fn leave(&mut self) {
-        self.channel.ends.waiting.leave(&mut self.place);
+        self.channel.endpoints.waiting.remove(&mut self.key);
     }
 }
 
@@ -85,13 +86,13 @@ impl<T: Clone> Receiver<T> {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: a value counts as seen only when this returns it.
+    /// Cancel safe: a value counts as received only when `recv` returns it.
     ///
     /// # Errors
     ///
-    /// [`RecvError::Lagged`] if it fell behind: the next call goes on with the
-    /// oldest value that is kept. [`RecvError::Closed`] if it has seen all and
-    /// no sender is left.
+    /// Returns [`RecvError::Lagged`] if the receiver fell behind: the next call continues
+    /// with the oldest value that is kept. Returns [`RecvError::Closed`] if all values were
+    /// received and all senders were dropped.
     pub async fn recv(&mut self) -> Result<T, RecvError> {
         let waiting = Recv { receiver: self };
         poll_fn(|cx| waiting.receiver.poll_recv(cx)).await
@@ -101,8 +102,8 @@ impl<T: Clone> Receiver<T> {
     ///
     /// # Errors
     ///
-    /// [`TryRecvError::Empty`] if it has seen all, and otherwise what
-    /// [`recv`](Self::recv) returns.
+    /// Returns [`TryRecvError::Empty`] if all values were received, and otherwise an error
+    /// if [`recv`](Self::recv) would.
     ///
     /// # Examples
     ///
@@ -121,8 +122,8 @@ impl<T: Clone> Receiver<T> {
         match seen {
             Seen::Last(value) => {
                 self.next += 1;
-                // A clone too, as in tokio: whether `clone` is called, which may panic, does
-                // not depend on what other receivers do.
+                // A clone too, as in tokio, so that a call of `clone`, which may panic, does
+                // not depend on other receivers.
                 Ok(value.clone())
             }
             Seen::Shared(shared) => {
@@ -139,8 +140,8 @@ impl<T: Clone> Receiver<T> {
         }
     }
 
-    /// A receiver of what is sent from now on. It does not get what this one
-    /// has yet to see.
+    /// Creates a receiver of the values that are sent from now on. It does not get values
+    /// that this receiver has not received yet.
     #[must_use = "it counts as a receiver while it exists"]
     pub fn resubscribe(&self) -> Self {
         Self::of(Rc::clone(&self.channel))
@@ -159,8 +160,13 @@ impl<T: Clone> Receiver<T> {
                 self.leave();
                 return Poll::Ready(received);
             }
-            ready!(self.channel.ends.waiting.poll_told(&mut self.place, cx));
-            // What it was told of may be received by now.
+            ready!(
+                self.channel
+                    .endpoints
+                    .waiting
+                    .poll_notified(&mut self.key, cx)
+            );
+            // The receiver may have received the new value meanwhile, so check again.
         }
     }
 }
@@ -179,22 +185,21 @@ impl<T: Clone> Stream for Receiver<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        // Dropped at the end, panic or not.
+        // Dropped at the end, even if a waker panics.
         let _unseen = self.channel.ring.borrow_mut().leave(self.next);
-        self.channel.ends.remove_receiver(&mut self.place);
+        self.channel.endpoints.remove_receiver(&mut self.key);
     }
 }
 
 impl<T> fmt::Debug for Receiver<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Receiver")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver")
             .field("len", &self.len())
             .finish_non_exhaustive()
     }
 }
 
-/// A receiver that waits; it gives its place up when that is over.
+/// A receiver that waits. It is removed from the waiters when this is dropped.
 struct Recv<'a, T> {
     receiver: &'a mut Receiver<T>,
 }

@@ -1,51 +1,53 @@
-//! The values that are kept, by position: the first ever sent has position 0.
+//! [`Ring`]: the values that are kept, by position. The first value that was ever sent has
+//! position 0.
 //!
 //! # Invariants
 //!
-//! 1. Slots hold the positions up to `end`, without a gap, at most `capacity`.
-//! 2. `unseen` counts the receivers that have the position before them. It
-//!    never falls from one slot to the next: who has yet to see one has yet to
-//!    see all that follow.
-//! 3. A slot has a value exactly while somebody has yet to see it.
-//! 4. Nothing here clones or drops a value: they are handed to the caller, who
-//!    has no borrow. Whoever clones one holds a count of its `Rc`, so it stays
-//!    even if the slot is filled anew meanwhile.
+//! 1. The slots hold the positions up to `end`, without a gap. There are at most
+//!    `capacity` slots.
+//! 2. `unseen` counts the receivers that have not received the value at a position
+//!    yet. It never falls from one slot to the next: a receiver that has not received
+//!    a value has not received the later values either.
+//! 3. A slot has a value exactly if a receiver has not received it yet.
+//! 4. No function here clones or drops a value: values are returned to the caller,
+//!    which borrows nothing. A caller that clones a value owns an `Rc` of it, so the
+//!    value stays even if the slot is filled again meanwhile.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use crate::room::room_for_items_of;
+use crate::buffer::kept_items;
 
 pub(super) struct Ring<T> {
-    slots: VecDeque<Slot<T>>,
+    slots: VecDeque<RingSlot<T>>,
     capacity: usize,
     /// The position of the next value.
     end: u64,
 }
 
-struct Slot<T> {
-    /// An `Rc` that nobody else holds is filled again, so that a channel that
-    /// is in use allocates nothing.
+struct RingSlot<T> {
+    /// An `Rc` with no other owner is filled again, so that a channel that is in use does
+    /// not allocate.
     value: Option<Rc<Option<T>>>,
     unseen: usize,
 }
 
-/// What there is at a position.
+/// What a receiver finds at a position.
 pub(super) enum Seen<T> {
-    /// The value, which the last receiver that had to see it clones and drops.
+    /// The value, for the last receiver to receive it, which clones and drops it.
     Last(T),
-    /// The value, to be cloned.
+    /// The value, for the caller to clone.
     Shared(Rc<Option<T>>),
-    /// So many positions are kept no longer.
+    /// This number of positions is no longer kept.
     Missed(u64),
-    /// Nothing yet.
+    /// No value yet.
     Nothing,
 }
 
 impl<T> Ring<T> {
-    /// How many slots an idle channel keeps: each with an `Rc`, which has two counts.
+    /// The number of slots that an idle channel keeps. Each has an `Rc`, which has two counts.
     const KEPT: usize =
-        room_for_items_of(size_of::<Slot<T>>() + size_of::<Option<T>>() + 2 * size_of::<usize>());
+        kept_items(size_of::<RingSlot<T>>() + size_of::<Option<T>>() + 2 * size_of::<usize>());
 
     pub(super) fn new(capacity: usize) -> Self {
         Self {
@@ -59,32 +61,32 @@ impl<T> Ring<T> {
         self.end
     }
 
-    /// How many values are kept for somebody.
+    /// Returns the number of values that a receiver has not received yet.
     pub(super) fn len(&self) -> usize {
         let seen = self.slots.partition_point(|slot| slot.unseen == 0);
         self.slots.len() - seen
     }
 
-    /// Puts a value at the end, for so many receivers, and returns the one
-    /// that had to make room for it.
+    /// Puts a value at the end, for `receivers` receivers. Returns the oldest value if its
+    /// room was needed.
     #[inline]
     pub(super) fn push(&mut self, value: T, receivers: usize) -> Option<T> {
-        // The oldest slot is used again if it has to make room or all have seen its value.
+        // The oldest slot is reused if its room is needed, or all receivers have seen its value.
         let is_full = self.slots.len() == self.capacity;
-        let is_seen = |slot: &Slot<T>| slot.unseen == 0;
+        let is_seen = |slot: &RingSlot<T>| slot.unseen == 0;
         let mut slot = if is_full || self.slots.front().is_some_and(is_seen) {
             self.slots.pop_front()
         } else {
             None
         }
-        .unwrap_or(Slot {
+        .unwrap_or(RingSlot {
             value: None,
             unseen: 0,
         });
         let oldest = match slot.value.as_mut().and_then(Rc::get_mut) {
             Some(place) => place.replace(value),
             None => {
-                // Whoever clones from the old one drops it.
+                // A receiver that is cloning the old value drops it.
                 slot.value = Some(Rc::new(Some(value)));
                 None
             }
@@ -95,7 +97,7 @@ impl<T> Ring<T> {
         oldest
     }
 
-    /// Lets a receiver see what is at this position.
+    /// Receives the value at a position.
     #[inline]
     pub(super) fn see(&mut self, position: u64) -> Seen<T> {
         let oldest = self.oldest();
@@ -110,8 +112,8 @@ impl<T> Ring<T> {
         seen
     }
 
-    /// Lets a receiver go that has not seen the positions from this one on, and
-    /// returns the values that nobody else has yet to see.
+    /// Removes a receiver that has not received the positions from this one on. Returns the
+    /// values that no other receiver has yet to receive.
     pub(super) fn leave(&mut self, position: u64) -> Vec<T> {
         let skipped = usize::try_from(position.saturating_sub(self.oldest()));
         let unseen = self
@@ -127,7 +129,7 @@ impl<T> Ring<T> {
         unseen
     }
 
-    /// If every receiver has seen every value, gives back the memory that an idle channel does
+    /// If every receiver has received every value, frees the memory that an idle channel does
     /// not keep.
     #[inline]
     fn trim(&mut self) {
@@ -152,19 +154,19 @@ impl<T> Ring<T> {
     }
 }
 
-impl<T> Slot<T> {
+impl<T> RingSlot<T> {
     #[inline]
     fn see(&mut self) -> Seen<T> {
         self.unseen -= 1;
         let Some(value) = &mut self.value else {
-            unreachable!("somebody has yet to see it (invariant 3)");
+            unreachable!("a receiver has not received it yet (invariant 3)");
         };
         if self.unseen > 0 {
             return Seen::Shared(Rc::clone(value));
         }
         match Rc::get_mut(value).map(Option::take) {
             Some(Some(value)) => Seen::Last(value),
-            // Somebody is cloning it right now.
+            // A receiver is cloning the value right now.
             _ => self.value.take().map_or(Seen::Nothing, Seen::Shared),
         }
     }

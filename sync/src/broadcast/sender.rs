@@ -1,4 +1,4 @@
-//! The senders.
+//! The senders of a broadcast channel.
 
 use std::fmt;
 use std::rc::Rc;
@@ -7,13 +7,13 @@ use super::Receiver;
 use super::channel::Channel;
 use super::error::SendError;
 
-/// Makes a channel that keeps the last `capacity` values.
+/// Creates a channel that keeps the last `capacity` values.
 ///
-/// Its memory grows as it is used, and not beyond what that many values need.
+/// Its memory grows as it is used, up to what `capacity` values need.
 ///
 /// # Panics
 ///
-/// If `capacity` is zero.
+/// Panics if `capacity` is zero.
 ///
 /// # Examples
 ///
@@ -34,7 +34,7 @@ pub fn channel<T: Clone>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     (sender, receiver)
 }
 
-/// Sends to all receivers of a channel.
+/// The sending end of a broadcast channel.
 ///
 /// Its clones send into the same channel.
 pub struct Sender<T> {
@@ -42,48 +42,48 @@ pub struct Sender<T> {
 }
 
 impl<T> Sender<T> {
-    /// Makes a channel without a receiver, for which there will be
-    /// [subscriptions](Self::subscribe).
+    /// Creates a channel without a receiver. [`subscribe`](Self::subscribe) creates
+    /// receivers.
     ///
     /// # Panics
     ///
-    /// If `capacity` is zero.
+    /// Panics if `capacity` is zero.
     #[must_use]
     #[track_caller]
     pub fn new(capacity: usize) -> Self {
         assert!(
             capacity > 0,
-            "a broadcast channel keeps one value at least; to show the latest one only, \
+            "a broadcast channel keeps at least one value; to keep only the latest value, \
              use `watch::channel`"
         );
         Self::of(Channel::new(capacity))
     }
 
     fn of(channel: Rc<Channel<T>>) -> Self {
-        channel.ends.add_sender();
+        channel.endpoints.add_sender();
         Self { channel }
     }
 
-    /// Sends a value to all receivers there are now, and returns how many.
+    /// Sends a value to all current receivers, and returns their number.
     ///
-    /// That it was sent does not mean that it is received: a receiver may yet
-    /// be dropped, or fall behind.
+    /// A value that was sent is not always received: a receiver may still be dropped,
+    /// or fall behind.
     ///
     /// # Errors
     ///
-    /// [`SendError`], with the value, if there is no receiver. There may be one
-    /// again, by [`subscribe`](Self::subscribe).
+    /// Returns [`SendError`], with the value, if there is no receiver.
+    /// [`subscribe`](Self::subscribe) may create one again.
     pub fn send(&self, value: T) -> Result<usize, SendError<T>> {
         self.channel.send(value)
     }
 
-    /// A receiver of what is sent from now on.
+    /// Creates a receiver of the values that are sent from now on.
     #[must_use = "it counts as a receiver while it exists"]
     pub fn subscribe(&self) -> Receiver<T> {
         Receiver::of(Rc::clone(&self.channel))
     }
 
-    /// How many values are kept for receivers that have not seen them.
+    /// Returns the number of values that are kept for receivers.
     ///
     /// # Examples
     ///
@@ -105,16 +105,16 @@ impl<T> Sender<T> {
         self.channel.ring.borrow().len()
     }
 
-    /// Whether no value is kept.
+    /// Whether no value is kept for a receiver.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many receivers there are.
+    /// Returns the number of receivers.
     #[must_use]
     pub fn receiver_count(&self) -> usize {
-        self.channel.ends.receivers()
+        self.channel.endpoints.receivers()
     }
 
     /// Waits until there is no receiver.
@@ -136,28 +136,28 @@ impl<T> Sender<T> {
     /// });
     /// ```
     pub async fn closed(&self) {
-        self.channel.ends.deserted().await;
+        self.channel.endpoints.no_receivers().await;
     }
 
-    /// Whether both send into the same channel.
+    /// Whether both senders send into the same channel.
     #[must_use]
     pub fn same_channel(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.channel, &other.channel)
     }
 
-    /// A handle that does not keep the channel open.
+    /// Creates a weak sender, which does not keep the channel open.
     #[must_use = "this makes a weak sender and leaves the sender as it is"]
     pub fn downgrade(&self) -> WeakSender<T> {
         WeakSender::of(Rc::clone(&self.channel))
     }
 
-    /// How many senders there are.
+    /// Returns the number of senders.
     #[must_use]
     pub fn strong_count(&self) -> usize {
-        self.channel.ends.senders()
+        self.channel.endpoints.senders()
     }
 
-    /// How many weak senders there are.
+    /// Returns the number of weak senders.
     #[must_use]
     pub fn weak_count(&self) -> usize {
         self.channel.weak_senders.get()
@@ -172,24 +172,23 @@ impl<T> Clone for Sender<T> {
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        self.channel.ends.remove_sender();
+        self.channel.endpoints.remove_sender();
     }
 }
 
 impl<T> fmt::Debug for Sender<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Sender")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender")
             .field("len", &self.len())
             .field("receivers", &self.receiver_count())
             .finish_non_exhaustive()
     }
 }
 
-/// A sender that does not keep the channel open.
+/// A weak sender of a broadcast channel, which does not keep the channel open.
 ///
-/// When all [`Sender`]s are gone the receivers see the end, whatever weak ones
-/// there are.
+/// When all [`Sender`]s are dropped the receivers see the end, even if there are weak
+/// senders.
 pub struct WeakSender<T> {
     channel: Rc<Channel<T>>,
 }
@@ -200,19 +199,19 @@ impl<T> WeakSender<T> {
         Self { channel }
     }
 
-    /// A sender, unless all are gone.
+    /// Creates a sender, unless all senders were dropped.
     #[must_use]
     pub fn upgrade(&self) -> Option<Sender<T>> {
         (self.strong_count() > 0).then(|| Sender::of(Rc::clone(&self.channel)))
     }
 
-    /// How many senders there are.
+    /// Returns the number of senders.
     #[must_use]
     pub fn strong_count(&self) -> usize {
-        self.channel.ends.senders()
+        self.channel.endpoints.senders()
     }
 
-    /// How many weak senders there are.
+    /// Returns the number of weak senders.
     #[must_use]
     pub fn weak_count(&self) -> usize {
         self.channel.weak_senders.get()
@@ -233,7 +232,7 @@ impl<T> Drop for WeakSender<T> {
 }
 
 impl<T> fmt::Debug for WeakSender<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("WeakSender").finish_non_exhaustive()
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakSender").finish_non_exhaustive()
     }
 }

@@ -1,21 +1,22 @@
-//! Guards that cancel.
+//! Guards that cancel a token when they are dropped.
 
 use super::CancellationToken;
 
-/// Cancels its token when dropped. Made by [`CancellationToken::drop_guard`].
+/// A guard that cancels its token when it is dropped.
+/// [`CancellationToken::drop_guard`] creates it.
 #[derive(Debug)]
 #[must_use = "a guard that is not kept cancels at once"]
 pub struct DropGuard {
-    /// None once disarmed.
+    /// `None` once the guard was disarmed.
     token: Option<CancellationToken>,
 }
 
-/// Cancels a token when dropped. Made by
-/// [`CancellationToken::drop_guard_ref`].
+/// A guard that borrows a token, and cancels it when it is dropped.
+/// [`CancellationToken::drop_guard_ref`] creates it.
 #[derive(Debug)]
 #[must_use = "a guard that is not kept cancels at once"]
 pub struct DropGuardRef<'a> {
-    /// None once disarmed.
+    /// `None` once the guard was disarmed.
     token: Option<&'a CancellationToken>,
 }
 
@@ -24,12 +25,12 @@ impl DropGuard {
         Self { token: Some(token) }
     }
 
-    /// Gives the token back, without cancelling it.
+    /// Returns the token without cancelling it.
     #[must_use]
     pub fn disarm(mut self) -> CancellationToken {
         match self.token.take() {
             Some(token) => token,
-            None => unreachable!("only this takes it, and the guard with it"),
+            None => unreachable!("only `disarm` takes it, which consumes the guard"),
         }
     }
 }
@@ -39,12 +40,12 @@ impl<'a> DropGuardRef<'a> {
         Self { token: Some(token) }
     }
 
-    /// Gives the token back, without cancelling it.
+    /// Returns the token without cancelling it.
     #[must_use]
     pub fn disarm(mut self) -> &'a CancellationToken {
         match self.token.take() {
             Some(token) => token,
-            None => unreachable!("only this takes it, and the guard with it"),
+            None => unreachable!("only `disarm` takes it, which consumes the guard"),
         }
     }
 }

@@ -1,7 +1,7 @@
-//! [`CancellationToken`]: tells tasks to stop, and those below them.
+//! [`CancellationToken`]: requests that tasks stop, and the tasks below them.
 
 mod guard;
-mod node;
+mod tree_node;
 mod wait;
 
 use std::fmt;
@@ -10,19 +10,20 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use node::Node;
+use tree_node::TreeNode;
 
 pub use guard::{DropGuard, DropGuardRef};
 pub use wait::{WaitForCancellationFuture, WaitForCancellationFutureOwned};
 
-/// Tells any number of tasks to stop: that of `tokio-util`, for one thread.
+/// A token that requests any number of tasks to stop, like the token of `tokio-util`,
+/// but for one thread.
 ///
 /// Clones are the same token. A [child](Self::child_token) is cancelled with
-/// its parent, and can be cancelled alone. Being cancelled is for good.
+/// its parent, and can be cancelled alone. A token stays cancelled.
 ///
-/// A task sees it when it looks: with [`cancelled`](Self::cancelled) or
-/// [`is_cancelled`](Self::is_cancelled) it can finish what it is at, unlike
-/// one that is aborted.
+/// A task checks the token itself, with [`cancelled`](Self::cancelled) or
+/// [`is_cancelled`](Self::is_cancelled). So it can finish its current work, unlike a
+/// task that is aborted.
 ///
 /// # Examples
 ///
@@ -47,28 +48,30 @@ pub use wait::{WaitForCancellationFuture, WaitForCancellationFutureOwned};
 /// });
 /// ```
 pub struct CancellationToken {
-    node: Rc<Node>,
+    node: Rc<TreeNode>,
 }
 
 impl CancellationToken {
     /// Creates a token that is not cancelled.
     #[must_use]
     pub fn new() -> Self {
-        Self { node: Node::new() }
-    }
-
-    /// Creates a token that is cancelled with this one; cancelled already, if
-    /// this is.
-    #[must_use]
-    pub fn child_token(&self) -> CancellationToken {
         Self {
-            node: Node::child(&self.node),
+            node: TreeNode::new(),
         }
     }
 
-    /// Cancels this token and its descendants, and wakes who waits for them.
+    /// Creates a token that is cancelled with this token. It is cancelled from the start
+    /// if this token is.
+    #[must_use]
+    pub fn child_token(&self) -> Self {
+        Self {
+            node: TreeNode::child(&self.node),
+        }
+    }
+
+    /// Cancels this token and its descendants, and wakes the tasks that wait for them.
     ///
-    /// All of them are cancelled before the first is woken.
+    /// All of these tokens are cancelled before the first task is woken.
     pub fn cancel(&self) {
         self.node.cancel();
     }
@@ -97,23 +100,24 @@ impl CancellationToken {
         WaitForCancellationFutureOwned::new(self)
     }
 
-    /// A guard that cancels the token when it is dropped.
+    /// Returns a guard that cancels the token when it is dropped.
     pub fn drop_guard(self) -> DropGuard {
         DropGuard::new(self)
     }
 
-    /// A guard that cancels the token when it is dropped, and borrows it.
+    /// Returns a guard that borrows the token, and cancels it when it is dropped.
     pub fn drop_guard_ref(&self) -> DropGuardRef<'_> {
         DropGuardRef::new(self)
     }
 
-    /// Runs the future until it is over, or drops it when the token is
-    /// cancelled: `None` then. A future that is over at that moment wins, but
-    /// one that was not started before is not polled at all.
+    /// Runs a future until it completes or the token is cancelled. If the token is
+    /// cancelled first, drops the future and returns `None`. If both happen in one poll,
+    /// the output of the future is returned. If the token is cancelled before the
+    /// first poll, the future is not polled at all.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: nothing is lost, if the same is true of `future`.
+    /// Cancel safe: nothing is lost, if `future` is cancel safe.
     ///
     /// # Examples
     ///
@@ -142,12 +146,12 @@ impl CancellationToken {
         .await
     }
 
-    /// Runs the future until it is over or the token is cancelled, and borrows
-    /// nothing. See [`run_until_cancelled`](Self::run_until_cancelled).
+    /// Runs a future until it completes or the token is cancelled, and borrows nothing.
+    /// See [`run_until_cancelled`](Self::run_until_cancelled).
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: nothing is lost, if the same is true of `future`.
+    /// Cancel safe: nothing is lost, if `future` is cancel safe.
     pub async fn run_until_cancelled_owned<F: Future>(self, future: F) -> Option<F::Output> {
         self.run_until_cancelled(future).await
     }
@@ -175,7 +179,7 @@ impl Default for CancellationToken {
 }
 
 impl PartialEq for CancellationToken {
-    /// Whether they are clones of each other.
+    /// Whether the two tokens are clones of each other.
     fn eq(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.node, &other.node)
     }
@@ -184,9 +188,8 @@ impl PartialEq for CancellationToken {
 impl Eq for CancellationToken {}
 
 impl fmt::Debug for CancellationToken {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("CancellationToken")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CancellationToken")
             .field("is_cancelled", &self.is_cancelled())
             .finish()
     }

@@ -7,12 +7,12 @@ use std::task::{Context, Poll, ready};
 use coreloop_runtime::task::coop;
 
 use super::CancellationToken;
-use super::node::Node;
+use super::tree_node::TreeNode;
 use crate::waiters::Key;
 
 /// The future of [`CancellationToken::cancelled`].
 ///
-/// Once complete it stays so: polling it again is ready at once.
+/// It may be polled after it completed, and is then ready at once.
 #[must_use = "futures do nothing unless awaited"]
 pub struct WaitForCancellationFuture<'a> {
     token: &'a CancellationToken,
@@ -21,7 +21,7 @@ pub struct WaitForCancellationFuture<'a> {
 
 /// The future of [`CancellationToken::cancelled_owned`].
 ///
-/// Once complete it stays so: polling it again is ready at once.
+/// It may be polled after it completed, and is then ready at once.
 #[must_use = "futures do nothing unless awaited"]
 pub struct WaitForCancellationFutureOwned {
     token: CancellationToken,
@@ -40,7 +40,7 @@ impl WaitForCancellationFutureOwned {
     }
 }
 
-impl Node {
+impl TreeNode {
     fn poll_cancelled(&self, key: &mut Option<Key>, cx: &mut Context<'_>) -> Poll<()> {
         ready!(coop::poll_proceed(cx));
         if self.is_cancelled() {
@@ -91,18 +91,16 @@ impl Drop for WaitForCancellationFutureOwned {
 }
 
 impl fmt::Debug for WaitForCancellationFuture<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("WaitForCancellationFuture")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WaitForCancellationFuture")
             .field("token", self.token)
             .finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for WaitForCancellationFutureOwned {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("WaitForCancellationFutureOwned")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WaitForCancellationFutureOwned")
             .field("token", &self.token)
             .finish_non_exhaustive()
     }

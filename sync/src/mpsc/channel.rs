@@ -1,55 +1,54 @@
-//! What the handles of a channel share.
+//! [`Channel`]: the state that the handles of a channel share.
 //!
 //! # Invariants
 //!
-//! 1. A slot is free, or with a waiting sender that was granted it, or stands
-//!    for a permit, or for a value in the channel. All are free exactly when
-//!    the channel is idle: then a closed receiver has nothing to wait for.
-//! 2. Whoever returns a slot of a closed channel looks whether it was the last
-//!    (`give_back`), for the receiver may wait for just that.
-//! 3. Once the receiver is gone there are no values, and none is put in.
+//! 1. A slot is free, or granted to a sender that waits, or stands for a permit,
+//!    or for a value in the channel. All slots are free exactly if the channel is
+//!    idle: then a closed receiver has nothing to wait for.
+//! 2. When a slot of a closed channel is returned, `give_back` checks whether it
+//!    was the last one, because the receiver may wait for it.
+//! 3. Once the receiver was dropped there are no values, and none is put in.
 //! 4. Nothing is borrowed while a waker or a value is dropped, cloned or woken.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::mem;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use coreloop_runtime::task::coop;
 
 use super::error::{TryRecvError, TrySendError};
 use crate::Notify;
+use crate::buffer::Buffer;
+use crate::capacity::Capacity;
 use crate::on_drop::OnDrop;
-use crate::room::Buffer;
-use crate::slots::Slots;
-use crate::waker_slot::{Kept, WakerSlot};
+use crate::waker_cell::{Registered, WakerCell};
 
 pub(super) struct Channel<T> {
     values: RefCell<VecDeque<T>>,
-    pub(super) slots: Slots,
-    pub(super) bound: usize,
+    pub(super) capacity: Capacity,
+    pub(super) max_capacity: usize,
     /// The task that waits in `recv`.
-    pub(super) receiver: WakerSlot,
-    /// Whether the receiver takes nothing new.
+    pub(super) receiver: WakerCell,
+    /// Whether the receiver was closed or dropped.
     closed: Cell<bool>,
-    /// Whether the receiver is gone.
-    abandoned: Cell<bool>,
-    pub(super) senders: Cell<usize>,
-    pub(super) weak_senders: Cell<usize>,
-    /// Told when the receiver closes.
+    /// Whether the receiver was dropped.
+    receiver_dropped: Cell<bool>,
+    senders: Cell<usize>,
+    weak_senders: Cell<usize>,
+    /// Notified when the receiver is closed or dropped.
     closing: Notify,
 }
 
 impl<T> Channel<T> {
-    pub(super) fn new(bound: usize) -> Self {
+    pub(super) fn new(max_capacity: usize) -> Self {
         Self {
             values: RefCell::new(VecDeque::new()),
-            slots: Slots::new(bound),
-            bound,
-            receiver: WakerSlot::new(),
+            capacity: Capacity::new(max_capacity),
+            max_capacity,
+            receiver: WakerCell::new(),
             closed: Cell::new(false),
-            abandoned: Cell::new(false),
+            receiver_dropped: Cell::new(false),
             senders: Cell::new(0),
             weak_senders: Cell::new(0),
             closing: Notify::new(),
@@ -60,14 +59,52 @@ impl<T> Channel<T> {
         self.values.borrow().len()
     }
 
-    /// Whether the receiver is closed.
+    /// Whether the receiver was closed or dropped.
     #[inline]
     pub(super) fn is_closed(&self) -> bool {
         self.closed.get()
     }
 
-    pub(super) fn has_senders(&self) -> bool {
+    pub(super) fn strong_count(&self) -> usize {
+        self.senders.get()
+    }
+
+    pub(super) fn weak_count(&self) -> usize {
+        self.weak_senders.get()
+    }
+
+    fn has_senders(&self) -> bool {
         self.senders.get() > 0
+    }
+
+    // No count overflows: each sender holds a count of the `Rc`, which aborts the process
+    // when that overflows.
+
+    pub(super) fn add_sender(&self) {
+        self.senders.set(self.senders.get() + 1);
+    }
+
+    /// Wakes the receiver if this was the last sender, so that it sees the end.
+    pub(super) fn remove_sender(&self) {
+        let left = self.senders.get() - 1;
+        self.senders.set(left);
+        if left == 0 {
+            self.receiver.wake();
+        }
+    }
+
+    pub(super) fn add_weak_sender(&self) {
+        self.weak_senders.set(self.weak_senders.get() + 1);
+    }
+
+    pub(super) fn remove_weak_sender(&self) {
+        self.weak_senders.set(self.weak_senders.get() - 1);
+    }
+
+    /// Whether no sender can reserve room any more: the receiver was closed, or all senders
+    /// were dropped.
+    pub(super) fn has_ended(&self) -> bool {
+        self.is_closed() || !self.has_senders()
     }
 
     /// Takes slots without waiting.
@@ -76,36 +113,53 @@ impl<T> Channel<T> {
         if self.closed.get() {
             return Err(TrySendError::Closed(()));
         }
-        if !self.slots.try_take(count) {
+        if !self.capacity.try_take(count) {
             return Err(TrySendError::Full(()));
         }
         Ok(())
     }
 
-    /// Puts a value into a slot that was taken for it before.
+    /// Takes a slot and puts the value into it, without waiting.
+    #[inline]
+    pub(super) fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
+        match self.try_reserve(1) {
+            Ok(()) => {
+                self.put_open(value);
+                Ok(())
+            }
+            Err(error) => Err(error.map(|()| value)),
+        }
+    }
+
+    /// Puts a value into a slot that was taken for it, or drops it if the receiver was
+    /// dropped.
     #[inline]
     pub(super) fn put(&self, value: T) {
-        if self.abandoned.get() {
-            self.slots.add_one();
+        if self.receiver_dropped.get() {
+            self.capacity.add_one();
             return;
         }
         self.put_open(value);
     }
 
-    /// As [`put`](Self::put), when the slot was taken just now: so the receiver is there.
+    /// Like [`put`](Self::put), for a slot that was taken just now, so that the receiver
+    /// exists.
     #[inline]
     pub(super) fn put_open(&self, value: T) {
-        debug_assert!(!self.abandoned.get(), "it was open when the slot was taken");
+        debug_assert!(
+            !self.receiver_dropped.get(),
+            "the channel was open when the slot was taken"
+        );
         self.values.borrow_mut().push_back(value);
         self.receiver.wake();
     }
 
-    /// Returns slots that no value was put into.
+    /// Returns slots without values.
     pub(super) fn give_back(&self, count: usize) {
         if count == 0 {
             return;
         }
-        self.slots.add(count);
+        self.capacity.add(count);
         if self.closed.get() && self.is_idle() {
             self.receiver.wake();
         }
@@ -122,9 +176,9 @@ impl<T> Channel<T> {
 
     #[cold]
     fn wait(&self, cx: &Context<'_>) -> Poll<Option<T>> {
-        match self.receiver.keep(cx) {
-            Kept::Already => Poll::Pending,
-            Kept::Anew => self.receive(),
+        match self.receiver.register(cx) {
+            Registered::Unchanged => Poll::Pending,
+            Registered::Replaced => self.receive(),
         }
     }
 
@@ -141,9 +195,9 @@ impl<T> Channel<T> {
         if let Poll::Ready(count) = self.receive_many(buffer, limit) {
             return Poll::Ready(count);
         }
-        match self.receiver.keep(cx) {
-            Kept::Already => Poll::Pending,
-            Kept::Anew => self.receive_many(buffer, limit),
+        match self.receiver.register(cx) {
+            Registered::Unchanged => Poll::Pending,
+            Registered::Replaced => self.receive_many(buffer, limit),
         }
     }
 
@@ -166,14 +220,14 @@ impl<T> Channel<T> {
             trim(&mut values);
         }
         drop(values);
-        self.slots.add_one();
+        self.capacity.add_one();
         Poll::Ready(Some(value))
     }
 
-    /// Ready if nothing more will come into the channel, which is empty.
+    /// Ready if no value will be put into the channel any more. The channel is empty.
     #[cold]
     fn end(&self) -> Poll<Option<T>> {
-        if self.is_over() {
+        if self.is_finished() {
             self.receiver.clear();
             return Poll::Ready(None);
         }
@@ -187,35 +241,35 @@ impl<T> Channel<T> {
         values.trim();
         drop(values);
         if count > 0 {
-            self.slots.add(count);
+            self.capacity.add(count);
             return Poll::Ready(count);
         }
         self.end().map(|_| 0)
     }
 
-    /// Whether nothing more will come into an empty channel.
-    fn is_over(&self) -> bool {
+    /// Whether no value will be put into the channel any more.
+    fn is_finished(&self) -> bool {
         !self.has_senders() || (self.closed.get() && self.is_idle())
     }
 
     fn is_idle(&self) -> bool {
-        self.slots.free() == self.bound
+        self.capacity.free() == self.max_capacity
     }
 
-    /// Takes nothing new from here on.
+    /// Refuses new values from now on.
     pub(super) fn close(&self) {
         if self.closed.replace(true) {
             return;
         }
-        let _also = OnDrop(|| self.closing.notify_waiters());
-        self.slots.close();
+        let _notify = OnDrop(|| self.closing.notify_waiters());
+        self.capacity.close();
         if self.is_idle() {
-            // Polled before by a task that may wait for the end.
+            // A task that polled the receiver before may wait for the end.
             self.receiver.wake();
         }
     }
 
-    /// Waits until the receiver is closed or gone.
+    /// Waits until the receiver is closed or dropped.
     pub(super) async fn closed(&self) {
         coop::consume_budget().await;
         let closing = self.closing.notified();
@@ -224,90 +278,20 @@ impl<T> Channel<T> {
         }
     }
 
-    /// Closes for a receiver that is dropped.
-    pub(super) fn abandon(&self) {
-        self.abandoned.set(true);
-        // Dropped at the end, panic or not, when nothing is borrowed any more.
+    /// Called when the receiver is dropped.
+    pub(super) fn drop_receiver(&self) {
+        self.receiver_dropped.set(true);
+        // Dropped at the end, even if a waker panics, when nothing is borrowed any more.
         let _waker = self.receiver.take();
         let values = mem::take(&mut *self.values.borrow_mut());
         self.close();
-        // Nobody waits any more, so this wakes nobody.
-        self.slots.add(values.len());
+        // No sender waits any more, so this wakes none.
+        self.capacity.add(values.len());
     }
 }
 
-/// Not inlined, as most values leave others behind.
+/// Not inlined, because most values that are received are not the last one.
 #[inline(never)]
 fn trim<T>(values: &mut VecDeque<T>) {
     values.trim();
-}
-
-/// Receives the next value.
-pub(super) struct Receiving<'a, T> {
-    channel: &'a Channel<T>,
-    /// Whether the last poll was pending.
-    waits: bool,
-}
-
-impl<'a, T> Receiving<'a, T> {
-    #[inline]
-    pub(super) fn new(channel: &'a Channel<T>) -> Self {
-        Self {
-            channel,
-            waits: false,
-        }
-    }
-}
-
-/// Receives several values.
-pub(super) struct ReceivingMany<'a, T> {
-    channel: &'a Channel<T>,
-    buffer: &'a mut Vec<T>,
-    limit: usize,
-}
-
-impl<'a, T> ReceivingMany<'a, T> {
-    pub(super) fn new(channel: &'a Channel<T>, buffer: &'a mut Vec<T>, limit: usize) -> Self {
-        ReceivingMany {
-            channel,
-            buffer,
-            limit,
-        }
-    }
-}
-
-impl<T> Future for Receiving<'_, T> {
-    type Output = Option<T>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        let received = self.channel.poll_receive(cx);
-        self.waits = received.is_pending();
-        received
-    }
-}
-
-impl<T> Future for ReceivingMany<'_, T> {
-    type Output = usize;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<usize> {
-        let this = self.get_mut();
-        this.channel.poll_receive_many(cx, this.buffer, this.limit)
-    }
-}
-
-/// A waker that is left behind would keep the memory of its task.
-impl<T> Drop for Receiving<'_, T> {
-    #[inline]
-    fn drop(&mut self) {
-        if self.waits {
-            self.channel.receiver.clear();
-        }
-    }
-}
-
-impl<T> Drop for ReceivingMany<'_, T> {
-    fn drop(&mut self) {
-        self.channel.receiver.clear();
-    }
 }

@@ -1,37 +1,37 @@
-//! Why a value was not sent or received.
+//! Errors of mpsc channels.
 
 use std::error::Error;
 use std::fmt;
 
-/// The channel is closed; with the value that was to be sent.
+/// The error of a send into a closed channel, which returns the value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SendError<T>(pub T);
 
 impl<T> fmt::Debug for SendError<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("SendError").finish_non_exhaustive()
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendError").finish_non_exhaustive()
     }
 }
 
 impl<T> fmt::Display for SendError<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("channel closed")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("channel closed")
     }
 }
 
 impl<T> Error for SendError<T> {}
 
-/// A value could not be sent without waiting, and is handed back.
+/// The error of a send that does not wait, which returns the value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum TrySendError<T> {
     /// The channel has no room now.
     Full(T),
-    /// The receiver is closed or gone.
+    /// The receiver was closed or dropped.
     Closed(T),
 }
 
 impl<T> TrySendError<T> {
-    /// The value that was not sent.
+    /// Returns the value that was not sent.
     pub fn into_inner(self) -> T {
         match self {
             Self::Full(value) | Self::Closed(value) => value,
@@ -47,19 +47,19 @@ impl<T> TrySendError<T> {
 }
 
 impl<T> fmt::Debug for TrySendError<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
             Self::Full(_) => "Full(..)",
             Self::Closed(_) => "Closed(..)",
         };
         // In quotes, as tokio prints it.
-        fmt::Debug::fmt(text, formatter)
+        fmt::Debug::fmt(text, f)
     }
 }
 
 impl<T> fmt::Display for TrySendError<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Self::Full(_) => "no available capacity",
             Self::Closed(_) => "channel closed",
         })
@@ -74,18 +74,18 @@ impl<T> From<SendError<T>> for TrySendError<T> {
     }
 }
 
-/// Nothing could be received without waiting.
+/// The error of `try_recv`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TryRecvError {
-    /// Nothing is there now; there may be later.
+    /// There is no value now; there may be one later.
     Empty,
-    /// Nothing is there and nothing will come.
+    /// There is no value, and there will be none.
     Disconnected,
 }
 
 impl fmt::Display for TryRecvError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(match self {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
             Self::Empty => "receiving on an empty channel",
             Self::Disconnected => "receiving on a closed channel",
         })
@@ -94,17 +94,17 @@ impl fmt::Display for TryRecvError {
 
 impl Error for TryRecvError {}
 
-/// A value was not sent in time, and is handed back.
+/// The error of a send with a time limit, which returns the value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum SendTimeoutError<T> {
-    /// The channel had no room until the time was over.
+    /// The channel had no room until the time had passed.
     Timeout(T),
-    /// The receiver is closed or gone.
+    /// The receiver was closed or dropped.
     Closed(T),
 }
 
 impl<T> SendTimeoutError<T> {
-    /// The value that was not sent.
+    /// Returns the value that was not sent.
     pub fn into_inner(self) -> T {
         match self {
             Self::Timeout(value) | Self::Closed(value) => value,
@@ -113,19 +113,19 @@ impl<T> SendTimeoutError<T> {
 }
 
 impl<T> fmt::Debug for SendTimeoutError<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
             Self::Timeout(_) => "Timeout(..)",
             Self::Closed(_) => "Closed(..)",
         };
         // In quotes, as tokio prints it.
-        fmt::Debug::fmt(text, formatter)
+        fmt::Debug::fmt(text, f)
     }
 }
 
 impl<T> fmt::Display for SendTimeoutError<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Self::Timeout(_) => "timed out waiting on send operation",
             Self::Closed(_) => "channel closed",
         })

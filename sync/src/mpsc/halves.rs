@@ -1,26 +1,25 @@
-//! Whose share of a channel keeps what alive.
+//! The halves of a channel, which bounded and unbounded channels share.
 //!
-//! Each half counts itself in the [`Channel`] beside the count of the `Rc`:
-//! the channel ends for the receiver with the last [`SendHalf`], and for the
-//! senders with the [`ReceiveHalf`].
+//! Each half counts itself in the [`Channel`], in addition to the count of the `Rc`.
+//! The receiver sees the end when the last [`SendHalf`] is dropped; sending fails
+//! when the [`ReceiveHalf`] is dropped.
 
 use std::ops::Deref;
 use std::rc::Rc;
 
 use super::channel::Channel;
 
-/// A sender's share of the channel: the receiver sees the end when the last
-/// one is gone.
+/// A sender's handle to the channel.
 pub(super) struct SendHalf<T>(Rc<Channel<T>>);
 
-/// A weak sender's share, which the receiver does not wait for.
+/// A weak sender's handle, which does not keep the channel open.
 pub(super) struct WeakHalf<T>(Rc<Channel<T>>);
 
-/// The receiver's share.
+/// The receiver's handle.
 pub(super) struct ReceiveHalf<T>(Rc<Channel<T>>);
 
-pub(super) fn halves<T>(bound: usize) -> (SendHalf<T>, ReceiveHalf<T>) {
-    let channel = Rc::new(Channel::new(bound));
+pub(super) fn halves<T>(max_capacity: usize) -> (SendHalf<T>, ReceiveHalf<T>) {
+    let channel = Rc::new(Channel::new(max_capacity));
     (SendHalf::new(Rc::clone(&channel)), ReceiveHalf(channel))
 }
 
@@ -50,12 +49,11 @@ impl<T> Deref for ReceiveHalf<T> {
 
 impl<T> SendHalf<T> {
     fn new(channel: Rc<Channel<T>>) -> Self {
-        // No overflow: each holds a count of the `Rc`, which aborts at its own.
-        channel.senders.set(channel.senders.get() + 1);
+        channel.add_sender();
         Self(channel)
     }
 
-    pub(super) fn is_same(&self, other: &Self) -> bool {
+    pub(super) fn same_channel(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.0, &other.0)
     }
 
@@ -72,24 +70,19 @@ impl<T> Clone for SendHalf<T> {
 
 impl<T> Drop for SendHalf<T> {
     fn drop(&mut self) {
-        let left = self.0.senders.get() - 1;
-        self.0.senders.set(left);
-        if left == 0 {
-            self.0.receiver.wake();
-        }
+        self.0.remove_sender();
     }
 }
 
 impl<T> WeakHalf<T> {
     fn new(channel: Rc<Channel<T>>) -> Self {
-        channel.weak_senders.set(channel.weak_senders.get() + 1);
+        channel.add_weak_sender();
         Self(channel)
     }
 
     pub(super) fn upgrade(&self) -> Option<SendHalf<T>> {
-        self.0
-            .has_senders()
-            .then(|| SendHalf::new(Rc::clone(&self.0)))
+        let has_senders = self.0.strong_count() > 0;
+        has_senders.then(|| SendHalf::new(Rc::clone(&self.0)))
     }
 }
 
@@ -101,12 +94,12 @@ impl<T> Clone for WeakHalf<T> {
 
 impl<T> Drop for WeakHalf<T> {
     fn drop(&mut self) {
-        self.0.weak_senders.set(self.0.weak_senders.get() - 1);
+        self.0.remove_weak_sender();
     }
 }
 
 impl<T> Drop for ReceiveHalf<T> {
     fn drop(&mut self) {
-        self.0.abandon();
+        self.0.drop_receiver();
     }
 }

@@ -1,9 +1,9 @@
-//! Many senders, one receiver, each value received once.
+//! Channels with many senders and one receiver, which receives each value once.
 //!
-//! [`channel`] makes a channel that holds so many values and no more: a sender
-//! that finds it full waits, and those who wait are served in order.
-//! [`unbounded_channel`] makes one that always has room, so that sending need
-//! not wait, and nothing stops a sender that is too fast.
+//! [`channel`] creates a channel that holds a limited number of values: a sender
+//! that finds it full waits, and waiting senders are served in order.
+//! [`unbounded_channel`] creates a channel that always has room, so that sending
+//! never waits, and nothing slows a sender down that is too fast.
 //!
 //! # Closing
 //!
@@ -11,24 +11,24 @@
 //! the channel, and then `None`.
 //!
 //! When the receiver is dropped, or [closed](Receiver::close), sending fails
-//! and returns the value. What a dropped receiver leaves in the channel is
-//! dropped with it. After `close` it can still be received, and so can what is
-//! sent by a [`Permit`] that was there before: `recv` returns `None` only when
-//! all of them are used or dropped.
+//! and returns the value. The values in the channel are dropped with the
+//! receiver. After `close` they can still be received, and so can values that are
+//! sent through a [`Permit`] that existed before: `recv` returns `None` only when
+//! all permits are used or dropped.
 //!
 //! # Order
 //!
-//! Room is granted in the order in which it was asked for, also to a task that has spent its
+//! Room is granted in the order of the requests, also to a task that has spent its
 //! [budget](coreloop_runtime::task::coop). It stays with the future that it was granted to: if
-//! the task no longer polls that future, and does not drop it, the other senders wait, also
+//! the task no longer polls that future, and does not drop it, the other senders wait, even
 //! if they are in the same task. See [Futures that a task leaves
 //! behind](crate#futures-that-a-task-leaves-behind).
 //!
-//! # Losing nothing
+//! # Losing no value
 //!
-//! [`Sender::send`] owns the value while it waits, and drops it when it is
-//! itself dropped. In `select!`, or under a timeout, wait for room with
-//! [`Sender::reserve`] instead and make the value when there is some:
+//! The future of [`Sender::send`] owns the value while it waits, and drops the
+//! value when it is dropped. In `select!`, or under a timeout, wait for room with
+//! [`Sender::reserve`] instead, and make the value when there is room:
 //!
 //! ```
 //! use coreloop::sync::mpsc;
@@ -67,11 +67,16 @@ mod channel;
 mod halves;
 mod permit;
 mod receiver;
+mod recv;
 mod reserve;
 mod sender;
-mod unbounded;
+mod unbounded_receiver;
+mod unbounded_sender;
+mod weak;
 
 pub use permit::{OwnedPermit, Permit, PermitIterator};
 pub use receiver::Receiver;
-pub use sender::{Sender, WeakSender, channel};
-pub use unbounded::{UnboundedReceiver, UnboundedSender, WeakUnboundedSender, unbounded_channel};
+pub use sender::{Sender, channel};
+pub use unbounded_receiver::UnboundedReceiver;
+pub use unbounded_sender::{UnboundedSender, unbounded_channel};
+pub use weak::{WeakSender, WeakUnboundedSender};

@@ -1,4 +1,4 @@
-//! Room in a channel that is held before there is a value.
+//! Permits: room in a channel that is reserved before there is a value.
 
 use std::fmt;
 use std::iter::FusedIterator;
@@ -7,25 +7,25 @@ use std::mem;
 use super::Sender;
 use super::channel::Channel;
 
-/// Room for one value, from [`Sender::reserve`] or [`Sender::try_reserve`].
+/// Room for one value, reserved by [`Sender::reserve`] or [`Sender::try_reserve`].
 ///
-/// Dropping it returns the room. A receiver that is closed waits for its
-/// permits: each is used or dropped before it sees the end.
+/// Dropping the permit returns the room. A closed receiver waits for all permits:
+/// it sees the end only when each permit was used or dropped.
 #[must_use = "the room is returned at once if the permit is not kept"]
 pub struct Permit<'a, T> {
     channel: &'a Channel<T>,
 }
 
 impl<'a, T> Permit<'a, T> {
-    /// For a slot that was taken.
+    /// For a caller that took a slot.
     pub(super) fn new(channel: &'a Channel<T>) -> Self {
         Self { channel }
     }
 
-    /// Sends a value, which does not wait and does not fail.
+    /// Sends a value. This does not wait, and does not fail.
     ///
-    /// If the receiver was closed after the permit was given it receives the
-    /// value all the same. If it was dropped, the value is dropped here.
+    /// A receiver that was closed after the room was reserved still receives the
+    /// value. If the receiver was dropped, the value is dropped here.
     ///
     /// # Examples
     ///
@@ -54,14 +54,15 @@ impl<T> Drop for Permit<'_, T> {
 }
 
 impl<T> fmt::Debug for Permit<'_, T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Permit").finish_non_exhaustive()
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit").finish_non_exhaustive()
     }
 }
 
-/// Permits, from [`Sender::reserve_many`] or [`Sender::try_reserve_many`].
+/// An iterator over permits, from [`Sender::reserve_many`] or
+/// [`Sender::try_reserve_many`].
 ///
-/// Dropping it returns the room of those that were not taken out.
+/// Dropping the iterator returns the room of the permits that were not taken out.
 #[must_use = "the room is returned at once if the permits are not kept"]
 pub struct PermitIterator<'a, T> {
     channel: &'a Channel<T>,
@@ -69,7 +70,7 @@ pub struct PermitIterator<'a, T> {
 }
 
 impl<'a, T> PermitIterator<'a, T> {
-    /// For so many slots that were taken.
+    /// For a caller that took `left` slots.
     pub(super) fn new(channel: &'a Channel<T>, left: usize) -> Self {
         Self { channel, left }
     }
@@ -99,38 +100,36 @@ impl<T> Drop for PermitIterator<'_, T> {
 }
 
 impl<T> fmt::Debug for PermitIterator<'_, T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("PermitIterator")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PermitIterator")
             .field("left", &self.left)
             .finish_non_exhaustive()
     }
 }
 
-/// Room for one value, with the sender it is from.
+/// Room for one value, together with its sender, reserved by
+/// [`Sender::reserve_owned`] or [`Sender::try_reserve_owned`].
 ///
-/// From [`Sender::reserve_owned`] or [`Sender::try_reserve_owned`]. It borrows
-/// nothing, so it can be moved to another task. Dropping it returns the room
-/// and drops the sender.
+/// The permit borrows nothing, so it can be moved to another task. Dropping it
+/// returns the room and drops the sender.
 #[must_use = "the room is returned at once if the permit is not kept"]
 pub struct OwnedPermit<T> {
-    /// Taken when the room is used or returned.
+    /// `None` once the room was used or returned.
     sender: Option<Sender<T>>,
 }
 
 impl<T> OwnedPermit<T> {
-    /// For a slot that was taken from this sender.
+    /// For a caller that took a slot of the sender's channel.
     pub(super) fn new(sender: Sender<T>) -> Self {
         Self {
             sender: Some(sender),
         }
     }
 
-    /// Sends a value, which does not wait and does not fail, and returns the
-    /// sender.
+    /// Sends a value, and returns the sender. This does not wait, and does not fail.
     ///
-    /// If the receiver was closed after the permit was given it receives the
-    /// value all the same. If it was dropped, the value is dropped here.
+    /// A receiver that was closed after the room was reserved still receives the
+    /// value. If the receiver was dropped, the value is dropped here.
     ///
     /// # Examples
     ///
@@ -151,7 +150,7 @@ impl<T> OwnedPermit<T> {
         sender
     }
 
-    /// Returns the room, and the sender.
+    /// Gives the room back to the channel, and returns the sender.
     #[must_use = "the sender is dropped if it is not kept; dropping the permit does the same"]
     pub fn release(mut self) -> Sender<T> {
         let sender = self.take();
@@ -159,7 +158,7 @@ impl<T> OwnedPermit<T> {
         sender
     }
 
-    /// Whether both are for the same channel.
+    /// Whether both permits are for the same channel.
     #[must_use]
     pub fn same_channel(&self, other: &Self) -> bool {
         match (&self.sender, &other.sender) {
@@ -168,7 +167,7 @@ impl<T> OwnedPermit<T> {
         }
     }
 
-    /// Whether this is for the channel of `sender`.
+    /// Whether the permit is for the channel of `sender`.
     #[must_use]
     pub fn same_channel_as_sender(&self, sender: &Sender<T>) -> bool {
         self.sender
@@ -179,7 +178,7 @@ impl<T> OwnedPermit<T> {
     fn take(&mut self) -> Sender<T> {
         self.sender
             .take()
-            .unwrap_or_else(|| unreachable!("taken only by what consumes the permit"))
+            .unwrap_or_else(|| unreachable!("only methods that consume the permit take it"))
     }
 }
 
@@ -192,9 +191,7 @@ impl<T> Drop for OwnedPermit<T> {
 }
 
 impl<T> fmt::Debug for OwnedPermit<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("OwnedPermit")
-            .finish_non_exhaustive()
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnedPermit").finish_non_exhaustive()
     }
 }

@@ -6,13 +6,13 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
-use super::channel::{Receiving, ReceivingMany};
 use super::error::TryRecvError;
 use super::halves::ReceiveHalf;
+use super::recv::{Recv, RecvMany};
 
-/// Receives from a bounded channel, which [`channel`](super::channel) makes.
+/// The receiving end of a bounded channel, which [`channel`](super::channel) creates.
 ///
-/// It is also a [`Stream`] of what it receives.
+/// It is also a [`Stream`] of the values that it receives.
 pub struct Receiver<T> {
     half: ReceiveHalf<T>,
 }
@@ -24,13 +24,13 @@ impl<T> Receiver<T> {
 
     /// Receives the next value, and waits for it if there is none.
     ///
-    /// `None` means that no value will come any more: the channel is empty, and
-    /// either all senders are gone, or it was [closed](Self::close) and all
-    /// permits are used or dropped.
+    /// Returns `None` if there will be no value any more: the channel is empty, and
+    /// either all senders were dropped, or the receiver was [closed](Self::close)
+    /// and all permits were used or dropped.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: a value leaves the channel only when this returns it.
+    /// Cancel safe: a value leaves the channel only when `recv` returns it.
     ///
     /// # Examples
     ///
@@ -47,18 +47,18 @@ impl<T> Receiver<T> {
     /// ```
     #[inline]
     pub fn recv(&mut self) -> impl Future<Output = Option<T>> + use<'_, T> {
-        Receiving::new(&self.half)
+        Recv::new(&self.half)
     }
 
-    /// Receives as many values as there are, but not more than `limit`, and
-    /// waits if there is none; appends them to `buffer`.
+    /// Receives up to `limit` values, and appends them to `buffer`. Waits if there is
+    /// none.
     ///
-    /// Returns how many. Zero means, as `None` does in [`recv`](Self::recv),
-    /// that no value will come any more, unless `limit` is zero.
+    /// Returns the number of values. Unless `limit` is zero, zero means the same as
+    /// `None` of [`recv`](Self::recv): there will be no value any more.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: values leave the channel only when this returns.
+    /// Cancel safe: values leave the channel only when `recv_many` returns.
     ///
     /// # Examples
     ///
@@ -77,23 +77,24 @@ impl<T> Receiver<T> {
     /// });
     /// ```
     pub async fn recv_many(&mut self, buffer: &mut Vec<T>, limit: usize) -> usize {
-        ReceivingMany::new(&self.half, buffer, limit).await
+        RecvMany::new(&self.half, buffer, limit).await
     }
 
     /// Receives a value if there is one now.
     ///
     /// # Errors
     ///
-    /// [`TryRecvError::Empty`] if there is none, and
-    /// [`TryRecvError::Disconnected`] if none will come any more.
+    /// Returns [`TryRecvError::Empty`] if there is none, and
+    /// [`TryRecvError::Disconnected`] if there will be none any more.
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
         self.half.try_receive()
     }
 
-    /// Lets senders send nothing more, and leaves what was sent to be received.
+    /// Closes the channel: sending fails from now on. Values that were sent before can
+    /// still be received.
     ///
-    /// Those who wait for room fail. Permits stay good: until all are used or
-    /// dropped, [`recv`](Self::recv) waits for what they may send.
+    /// Senders that wait for room fail. Permits stay valid: until all permits were used
+    /// or dropped, [`recv`](Self::recv) waits for the values that they may send.
     ///
     /// # Examples
     ///
@@ -116,62 +117,61 @@ impl<T> Receiver<T> {
         self.half.close();
     }
 
-    /// Whether it was closed or all senders are gone. There may still be
-    /// something to receive.
+    /// Whether the receiver was closed, or all senders were dropped. There may still be
+    /// values to receive.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.half.is_closed() || !self.half.has_senders()
+        self.half.has_ended()
     }
 
-    /// Whether there is nothing to receive now.
+    /// Whether there is no value to receive now.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many values there are to receive now.
+    /// Returns the number of values that can be received now.
     #[must_use]
     pub fn len(&self) -> usize {
         self.half.len()
     }
 
-    /// How many more values there is room for now: neither in the channel nor
-    /// held by a permit.
+    /// Returns the number of values for which there is room now, without the room that
+    /// permits hold.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.half.slots.free()
+        self.half.capacity.free()
     }
 
-    /// How many values the channel holds at most.
+    /// Returns the maximum number of values that the channel holds.
     #[must_use]
     pub fn max_capacity(&self) -> usize {
-        self.half.bound
+        self.half.max_capacity
     }
 
-    /// How many senders there are.
+    /// Returns the number of senders.
     #[must_use]
     pub fn sender_strong_count(&self) -> usize {
-        self.half.senders.get()
+        self.half.strong_count()
     }
 
-    /// How many weak senders there are.
+    /// Returns the number of weak senders.
     #[must_use]
     pub fn sender_weak_count(&self) -> usize {
-        self.half.weak_senders.get()
+        self.half.weak_count()
     }
 
-    /// Does what [`recv`](Self::recv) does, for a future that polls by itself.
+    /// Polls to receive the next value, like [`recv`](Self::recv).
     ///
-    /// Only the waker of the last call is woken, and it is kept until then, or until the
-    /// receiver is dropped. A call may be pending although there is a value: when the task
-    /// has spent its budget, which wakes it at once.
+    /// Only the waker of the last call is woken. It is kept until then, or until the receiver
+    /// is dropped. A call may be pending although there is a value, if the task has spent its
+    /// budget; the task is then woken at once.
     #[inline]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         self.half.poll_receive(cx)
     }
 
-    /// Does what [`recv_many`](Self::recv_many) does, for a future that polls
-    /// by itself.
+    /// Polls to receive several values, like [`recv_many`](Self::recv_many).
     pub fn poll_recv_many(
         &mut self,
         cx: &mut Context<'_>,
@@ -195,9 +195,8 @@ impl<T> Stream for Receiver<T> {
 }
 
 impl<T> fmt::Debug for Receiver<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Receiver")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver")
             .field("len", &self.len())
             .field("closed", &self.is_closed())
             .finish_non_exhaustive()

@@ -1,10 +1,11 @@
-//! Waiting for room in a channel.
+//! The futures that wait for room in a channel.
 //!
 //! # Invariants
 //!
-//! 1. A future that fails, or is dropped, while it has slots returns them by `give_back`:
-//!    the receiver of a closed channel may wait for the last one.
-//! 2. Closing fails also who was granted a slot and has not seen it yet.
+//! 1. A future that fails, or is dropped, while it has slots returns them through `give_back`:
+//!    the receiver of a closed channel may wait for the last slot.
+//! 2. When the channel is closed, a future also fails if it was granted a slot that it has
+//!    not collected yet.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -13,21 +14,19 @@ use coreloop_runtime::task::coop;
 
 use super::channel::Channel;
 use super::error::SendError;
-use crate::slots::{Place, Places};
+use crate::capacity::ManyRequest;
+use crate::waiters::Key;
 
-/// Takes one slot.
+/// The future that takes one slot.
 pub(super) struct Reserve<'a, T> {
     channel: &'a Channel<T>,
-    place: Place,
+    key: Option<Key>,
 }
 
 impl<'a, T> Reserve<'a, T> {
     #[inline]
     pub(super) fn new(channel: &'a Channel<T>) -> Self {
-        Self {
-            channel,
-            place: None,
-        }
+        Self { channel, key: None }
     }
 }
 
@@ -38,14 +37,14 @@ impl<T> Future for Reserve<'_, T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         if coop::poll_proceed(cx).is_pending() {
-            this.channel.slots.keep_place(&mut this.place);
+            this.channel.capacity.keep_place(&mut this.key);
             return Poll::Pending;
         }
         if this.channel.is_closed() {
             this.leave();
             return Poll::Ready(Err(SendError(())));
         }
-        let taken = ready!(this.channel.slots.poll_take(&mut this.place, cx));
+        let taken = ready!(this.channel.capacity.poll_take(&mut this.key, cx));
         Poll::Ready(taken.map_err(|_| SendError(())))
     }
 }
@@ -53,8 +52,8 @@ impl<T> Future for Reserve<'_, T> {
 impl<T> Reserve<'_, T> {
     #[inline]
     fn leave(&mut self) {
-        if self.place.is_some() {
-            let had = self.channel.slots.leave(&mut self.place);
+        if self.key.is_some() {
+            let had = self.channel.capacity.leave(&mut self.key);
             self.channel.give_back(had);
         }
     }
@@ -67,10 +66,10 @@ impl<T> Drop for Reserve<'_, T> {
     }
 }
 
-/// Takes one slot and puts a value into it.
+/// The future that takes one slot and puts a value into it.
 pub(super) struct Sending<'a, T> {
     reserve: Reserve<'a, T>,
-    /// Until it is sent or returned.
+    /// `None` once the value was sent or returned.
     value: Option<T>,
 }
 
@@ -84,7 +83,7 @@ impl<'a, T> Sending<'a, T> {
     }
 }
 
-/// The value is moved out and never polled.
+/// The value is moved out and never polled, so it need not be pinned.
 impl<T> Unpin for Sending<'_, T> {}
 
 impl<T> Future for Sending<'_, T> {
@@ -93,7 +92,7 @@ impl<T> Future for Sending<'_, T> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        // Before anything else, as it must not take a slot that it has no value for.
+        // Checked first, because the future must not take a slot without a value.
         if this.value.is_none() {
             polled_again();
         }
@@ -104,9 +103,9 @@ impl<T> Future for Sending<'_, T> {
         Poll::Ready(match reserved {
             Ok(()) => {
                 this.reserve.channel.put_open(value);
-                // It is already. Storing it here lets the compiler see that there is no place
-                // to give up when this is dropped.
-                this.reserve.place = None;
+                // The key is `None` already. Storing it here lets the compiler see that the
+                // destructor has nothing to do.
+                this.reserve.key = None;
                 Ok(())
             }
             Err(SendError(())) => Err(SendError(value)),
@@ -119,11 +118,11 @@ fn polled_again() -> ! {
     panic!("the future of `Sender::send` was polled after it was ready; await it once")
 }
 
-/// Takes several slots.
+/// The future that takes several slots.
 pub(super) struct ReserveMany<'a, T> {
     channel: &'a Channel<T>,
     count: usize,
-    places: Places,
+    request: ManyRequest,
 }
 
 impl<'a, T> ReserveMany<'a, T> {
@@ -131,7 +130,7 @@ impl<'a, T> ReserveMany<'a, T> {
         Self {
             channel,
             count,
-            places: Places::default(),
+            request: ManyRequest::default(),
         }
     }
 }
@@ -141,10 +140,12 @@ impl<T> Future for ReserveMany<'_, T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let is_possible = this.count <= this.channel.bound;
+        let is_possible = this.count <= this.channel.max_capacity;
         if coop::poll_proceed(cx).is_pending() {
             if is_possible {
-                this.channel.slots.keep_places(this.count, &mut this.places);
+                this.channel
+                    .capacity
+                    .keep_place_for_many(this.count, &mut this.request);
             }
             return Poll::Pending;
         }
@@ -154,15 +155,15 @@ impl<T> Future for ReserveMany<'_, T> {
         }
         let taken = this
             .channel
-            .slots
-            .poll_take_many(this.count, &mut this.places, cx);
+            .capacity
+            .poll_take_many(this.count, &mut this.request, cx);
         Poll::Ready(ready!(taken).map_err(|_| SendError(())))
     }
 }
 
 impl<T> ReserveMany<'_, T> {
     fn leave(&mut self) {
-        let had = self.channel.slots.leave_many(&mut self.places);
+        let had = self.channel.capacity.leave_many(&mut self.request);
         self.channel.give_back(had);
     }
 }

@@ -6,18 +6,18 @@ use std::time::Duration;
 use coreloop_runtime::time::timeout;
 
 use super::error::{SendError, SendTimeoutError, TrySendError};
-use super::halves::{SendHalf, WeakHalf, halves};
+use super::halves::{SendHalf, halves};
 use super::reserve::{Reserve, ReserveMany, Sending};
-use super::{OwnedPermit, Permit, PermitIterator, Receiver};
+use super::{OwnedPermit, Permit, PermitIterator, Receiver, WeakSender};
 
-/// Makes a channel that holds at most `buffer` values.
+/// Creates a channel that holds at most `buffer` values.
 ///
-/// Its memory grows as it is used, so a large `buffer` costs nothing as long as
-/// the receiver keeps up.
+/// Its memory grows as it is used, so a large `buffer` costs nothing while the
+/// receiver keeps up.
 ///
 /// # Panics
 ///
-/// If `buffer` is zero.
+/// Panics if `buffer` is zero.
 ///
 /// # Examples
 ///
@@ -35,14 +35,14 @@ use super::{OwnedPermit, Permit, PermitIterator, Receiver};
 pub fn channel<T>(buffer: usize) -> (Sender<T>, Receiver<T>) {
     assert!(
         buffer > 0,
-        "an mpsc channel needs room for one value at least; to hand values over one by one, \
+        "an mpsc channel needs room for at least one value; to pass values one by one, \
          use `mpsc::channel(1)`"
     );
     let (sending, receiving) = halves(buffer);
     (Sender { half: sending }, Receiver::new(receiving))
 }
 
-/// Sends into a bounded channel, which [`channel`] makes.
+/// The sending end of a bounded channel, which [`channel`] creates.
 ///
 /// Its clones send into the same channel.
 pub struct Sender<T> {
@@ -52,54 +52,47 @@ pub struct Sender<T> {
 impl<T> Sender<T> {
     /// Sends a value, and waits for room if there is none.
     ///
-    /// Senders that wait are served in order, and none that comes later is
-    /// served before them.
+    /// Senders that wait are served in order, and before senders that come later.
     ///
     /// # Cancel safety
     ///
-    /// Not cancel safe: the value is dropped if this is. Use
-    /// [`reserve`](Self::reserve) where the value must be kept. The place in
-    /// the queue is lost too.
+    /// Not cancel safe: the value is dropped with the future. Use
+    /// [`reserve`](Self::reserve) if the value must be kept. The place in the
+    /// queue is lost too.
     ///
     /// # Errors
     ///
-    /// [`SendError`], with the value, if the receiver is closed or gone.
+    /// Returns [`SendError`], with the value, if the receiver was closed or dropped.
     #[inline]
     pub fn send(&self, value: T) -> impl Future<Output = Result<(), SendError<T>>> + use<'_, T> {
         Sending::new(&self.half, value)
     }
 
-    /// Sends a value if there is room now, and nobody waits for it.
+    /// Sends a value if there is room now, and no sender waits for room.
     ///
     /// # Errors
     ///
-    /// [`TrySendError`], with the value, if there is no room, or the receiver
-    /// is closed or gone.
+    /// Returns [`TrySendError`], with the value, if there is no room, or the receiver
+    /// was closed or dropped.
     pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
-        match self.half.try_reserve(1) {
-            Ok(()) => {
-                self.half.put_open(value);
-                Ok(())
-            }
-            Err(error) => Err(error.map(|()| value)),
-        }
+        self.half.try_send(value)
     }
 
-    /// Sends a value, and waits for room, but not longer than `limit`.
+    /// Sends a value, and waits for room, but at most for `limit`.
     ///
     /// # Cancel safety
     ///
-    /// Not cancel safe: the value is dropped if this is, and the place in the
+    /// Not cancel safe: the value is dropped with the future, and the place in the
     /// queue is lost.
     ///
     /// # Errors
     ///
-    /// [`SendTimeoutError`], with the value, if there was no room in time, or
-    /// the receiver is closed or gone.
+    /// Returns [`SendTimeoutError`], with the value, if there was no room in time, or
+    /// the receiver was closed or dropped.
     ///
     /// # Panics
     ///
-    /// If it is polled outside a coreloop runtime, whose clock it goes by.
+    /// Panics if it is polled outside a runtime, because it needs the runtime's clock.
     ///
     /// # Examples
     ///
@@ -127,20 +120,20 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Waits for room and holds it.
+    /// Waits for room, and reserves it.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: room that was given to the dropped future goes to the next
-    /// in the queue. Its own place in the queue is lost.
+    /// Cancel safe: room that was granted to the dropped future goes to the next
+    /// sender in the queue. The place in the queue is lost.
     ///
     /// # Errors
     ///
-    /// [`SendError`] if the receiver is closed or gone.
+    /// Returns [`SendError`] if the receiver was closed or dropped.
     ///
     /// # Examples
     ///
-    /// What is costly to make is only made when there is room for it:
+    /// A value that is costly to make is made only when there is room for it:
     ///
     /// ```
     /// use coreloop::sync::mpsc;
@@ -157,19 +150,19 @@ impl<T> Sender<T> {
         Ok(Permit::new(&self.half))
     }
 
-    /// Waits until there is room for `count` values, and holds it.
+    /// Waits until there is room for `count` values, and reserves it.
     ///
-    /// Those who come later wait until it has all.
+    /// Senders that come later wait until this request has all of its room.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: room that was given to the dropped future goes to the next
-    /// in the queue. Its own place in the queue is lost.
+    /// Cancel safe: room that was granted to the dropped future goes to the next
+    /// sender in the queue. The place in the queue is lost.
     ///
     /// # Errors
     ///
-    /// [`SendError`] if the receiver is closed or gone, or if the channel never
-    /// has so much room.
+    /// Returns [`SendError`] if the receiver was closed or dropped, or if `count` is
+    /// more than the channel can hold.
     ///
     /// # Examples
     ///
@@ -190,38 +183,39 @@ impl<T> Sender<T> {
         Ok(PermitIterator::new(&self.half, count))
     }
 
-    /// Waits for room, and holds it together with this sender.
+    /// Waits for room, and reserves it together with this sender.
     ///
     /// # Cancel safety
     ///
-    /// Not cancel safe: the sender is dropped if this is, as it owns it; clone
-    /// it before. Room that was given goes to the next in the queue.
+    /// Not cancel safe: the future owns the sender and drops it; clone the sender
+    /// before. Room that was granted goes to the next sender in the queue.
     ///
     /// # Errors
     ///
-    /// [`SendError`] if the receiver is closed or gone.
+    /// Returns [`SendError`] if the receiver was closed or dropped.
     pub async fn reserve_owned(self) -> Result<OwnedPermit<T>, SendError<()>> {
         Reserve::new(&self.half).await?;
         Ok(OwnedPermit::new(self))
     }
 
-    /// Holds room if there is some now, and nobody waits for it.
+    /// Reserves room if there is some now, and no sender waits for it.
     ///
     /// # Errors
     ///
-    /// [`TrySendError`] if there is no room, or the receiver is closed or gone.
+    /// Returns [`TrySendError`] if there is no room, or the receiver was closed or
+    /// dropped.
     pub fn try_reserve(&self) -> Result<Permit<'_, T>, TrySendError<()>> {
         self.half.try_reserve(1)?;
         Ok(Permit::new(&self.half))
     }
 
-    /// Holds room for `count` values if there is so much now, and nobody waits
+    /// Reserves room for `count` values if there is enough now, and no sender waits
     /// for it.
     ///
     /// # Errors
     ///
-    /// [`TrySendError`] if there is not so much room, or the receiver is closed
-    /// or gone.
+    /// Returns [`TrySendError`] if there is not enough room, or the receiver was closed
+    /// or dropped.
     pub fn try_reserve_many(
         &self,
         count: usize,
@@ -233,13 +227,13 @@ impl<T> Sender<T> {
         Ok(PermitIterator::new(&self.half, count))
     }
 
-    /// Holds room together with this sender, if there is some now and nobody
+    /// Reserves room together with this sender, if there is some now and no sender
     /// waits for it.
     ///
     /// # Errors
     ///
-    /// [`TrySendError`], with the sender, if there is no room, or the receiver
-    /// is closed or gone.
+    /// Returns [`TrySendError`], with the sender, if there is no room, or the receiver
+    /// was closed or dropped.
     pub fn try_reserve_owned(self) -> Result<OwnedPermit<T>, TrySendError<Self>> {
         match self.half.try_reserve(1) {
             Ok(()) => Ok(OwnedPermit::new(self)),
@@ -247,7 +241,7 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Waits until the receiver is closed or gone.
+    /// Waits until the receiver is closed or dropped.
     ///
     /// # Cancel safety
     ///
@@ -269,32 +263,32 @@ impl<T> Sender<T> {
         self.half.closed().await;
     }
 
-    /// Whether the receiver is closed or gone.
+    /// Whether the receiver was closed or dropped.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.half.is_closed()
     }
 
-    /// Whether both send into the same channel.
+    /// Whether both senders send into the same channel.
     #[must_use]
     pub fn same_channel(&self, other: &Self) -> bool {
-        self.half.is_same(&other.half)
+        self.half.same_channel(&other.half)
     }
 
-    /// How many more values there is room for now: neither in the channel nor
-    /// held by a permit.
+    /// Returns the number of values for which there is room now, without the room that
+    /// permits hold.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.half.slots.free()
+        self.half.capacity.free()
     }
 
-    /// How many values the channel holds at most.
+    /// Returns the maximum number of values that the channel holds.
     #[must_use]
     pub fn max_capacity(&self) -> usize {
-        self.half.bound
+        self.half.max_capacity
     }
 
-    /// A handle that the receiver does not wait for.
+    /// Creates a weak sender, which does not keep the channel open.
     #[must_use = "this makes a weak sender and leaves the sender as it is"]
     pub fn downgrade(&self) -> WeakSender<T> {
         WeakSender {
@@ -302,16 +296,16 @@ impl<T> Sender<T> {
         }
     }
 
-    /// How many senders there are.
+    /// Returns the number of senders.
     #[must_use]
     pub fn strong_count(&self) -> usize {
-        self.half.senders.get()
+        self.half.strong_count()
     }
 
-    /// How many weak senders there are.
+    /// Returns the number of weak senders.
     #[must_use]
     pub fn weak_count(&self) -> usize {
-        self.half.weak_senders.get()
+        self.half.weak_count()
     }
 }
 
@@ -324,65 +318,10 @@ impl<T> Clone for Sender<T> {
 }
 
 impl<T> fmt::Debug for Sender<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Sender")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender")
             .field("capacity", &self.capacity())
             .field("closed", &self.is_closed())
             .finish_non_exhaustive()
-    }
-}
-
-/// A sender that does not keep the channel open.
-///
-/// When all [`Sender`]s are gone the receiver sees the end, whatever weak ones
-/// there are.
-///
-/// # Examples
-///
-/// ```
-/// use coreloop::sync::mpsc;
-///
-/// let (sender, _receiver) = mpsc::channel(1);
-/// let weak = sender.downgrade();
-/// weak.upgrade().unwrap().try_send(1).unwrap();
-/// drop(sender);
-/// assert!(weak.upgrade().is_none());
-/// ```
-pub struct WeakSender<T> {
-    half: WeakHalf<T>,
-}
-
-impl<T> WeakSender<T> {
-    /// A sender, unless all are gone.
-    #[must_use]
-    pub fn upgrade(&self) -> Option<Sender<T>> {
-        self.half.upgrade().map(|half| Sender { half })
-    }
-
-    /// How many senders there are.
-    #[must_use]
-    pub fn strong_count(&self) -> usize {
-        self.half.senders.get()
-    }
-
-    /// How many weak senders there are.
-    #[must_use]
-    pub fn weak_count(&self) -> usize {
-        self.half.weak_senders.get()
-    }
-}
-
-impl<T> Clone for WeakSender<T> {
-    fn clone(&self) -> Self {
-        Self {
-            half: self.half.clone(),
-        }
-    }
-}
-
-impl<T> fmt::Debug for WeakSender<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("WeakSender").finish_non_exhaustive()
     }
 }

@@ -6,23 +6,41 @@ use std::mem;
 use std::ops::{Deref, DerefMut};
 
 use super::Mutex;
-use crate::permits::Permits;
+use crate::raw_semaphore::RawPermit;
 
-/// The right to use the value of a locked [`Mutex`]; unlocks it when dropped.
+/// A guard of a locked [`Mutex`], which gives access to the value. Unlocks the mutex when
+/// dropped.
 ///
-/// It may be held across an await, but as long as it is, everyone else waits.
+/// It may be held across an await, but until it is dropped, all other tasks wait.
 #[must_use = "if unused the Mutex will immediately unlock"]
 pub struct MutexGuard<'a, T> {
-    // Dropped before the lock is released.
+    // Dropped before the permit is released.
     value: RefMut<'a, T>,
     locked: Locked<'a, T>,
 }
 
-/// Unlocks the mutex when dropped.
+/// A locked mutex. Unlocks it when it is dropped.
+///
+/// It is a [`RawPermit`] that is one word smaller, because the count is known.
 struct Locked<'a, T>(&'a Mutex<T>);
 
+impl<'a, T> Locked<'a, T> {
+    fn into_permit(self) -> RawPermit<'a> {
+        let permit = RawPermit::new(&self.0.semaphore, 1);
+        mem::forget(self);
+        permit
+    }
+}
+
+impl<T> Drop for Locked<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.semaphore.release(1);
+    }
+}
+
 impl<'a, T> MutexGuard<'a, T> {
-    /// For who holds the permit.
+    /// For a caller that holds the permit.
     #[inline]
     pub(super) fn new(mutex: &'a Mutex<T>) -> Self {
         let locked = Locked(mutex);
@@ -34,7 +52,7 @@ impl<'a, T> MutexGuard<'a, T> {
 
     /// Narrows the guard to a part of the value.
     ///
-    /// An associated function, so that it does not hide a method of the value.
+    /// This is an associated function, so that it does not hide a method of the value.
     ///
     /// # Examples
     ///
@@ -53,100 +71,81 @@ impl<'a, T> MutexGuard<'a, T> {
         this: Self,
         part: impl FnOnce(&mut T) -> &mut U,
     ) -> MappedMutexGuard<'a, U> {
-        let unlock = Unlock(&this.locked.0.permits);
-        mem::forget(this.locked);
         MappedMutexGuard {
+            permit: this.locked.into_permit(),
             value: RefMut::map(this.value, part),
-            unlock,
         }
     }
 
-    /// Narrows the guard to a part of the value, if it has that part.
+    /// Narrows the guard to a part of the value, if the value has that part.
     ///
-    /// An associated function, so that it does not hide a method of the value.
+    /// This is an associated function, so that it does not hide a method of the value.
     ///
     /// # Errors
     ///
-    /// The guard as it was, if `part` returns `None`.
+    /// Returns the guard if `part` returns `None`.
     pub fn try_map<U: ?Sized>(
         this: Self,
         part: impl FnOnce(&mut T) -> Option<&mut U>,
     ) -> Result<MappedMutexGuard<'a, U>, Self> {
         let Self { value, locked } = this;
         match RefMut::filter_map(value, part) {
-            Ok(value) => {
-                let unlock = Unlock(&locked.0.permits);
-                mem::forget(locked);
-                Ok(MappedMutexGuard { value, unlock })
-            }
+            Ok(value) => Ok(MappedMutexGuard {
+                value,
+                permit: locked.into_permit(),
+            }),
             Err(value) => Err(Self { value, locked }),
         }
     }
 
-    /// The mutex that this is the lock of.
+    /// Returns the mutex that the guard locks.
     ///
-    /// An associated function, so that it does not hide a method of the value.
+    /// This is an associated function, so that it does not hide a method of the value.
     #[must_use]
     pub fn mutex(this: &Self) -> &'a Mutex<T> {
         this.locked.0
     }
 }
 
-impl<T> Drop for Locked<'_, T> {
-    #[inline]
-    fn drop(&mut self) {
-        self.0.permits.release(1);
-    }
-}
-
-/// The right to use a part of the value of a locked [`Mutex`]; unlocks it when
-/// dropped. Made by [`MutexGuard::map`].
+/// A guard of a locked [`Mutex`], which gives access to a part of the value. Unlocks the
+/// mutex when dropped. [`MutexGuard::map`] creates it.
 #[must_use = "if unused the Mutex will immediately unlock"]
 pub struct MappedMutexGuard<'a, T: ?Sized> {
-    // Dropped before the lock is released.
+    // Dropped before the permit is released.
     value: RefMut<'a, T>,
-    unlock: Unlock<'a>,
+    permit: RawPermit<'a>,
 }
-
-/// Unlocks a mutex of whatever when dropped.
-struct Unlock<'a>(&'a Permits);
 
 impl<'a, T: ?Sized> MappedMutexGuard<'a, T> {
     /// Narrows the guard further.
     ///
-    /// An associated function, so that it does not hide a method of the value.
+    /// This is an associated function, so that it does not hide a method of the value.
     pub fn map<U: ?Sized>(
         this: Self,
         part: impl FnOnce(&mut T) -> &mut U,
     ) -> MappedMutexGuard<'a, U> {
         MappedMutexGuard {
-            unlock: this.unlock,
+            permit: this.permit,
             value: RefMut::map(this.value, part),
         }
     }
 
-    /// Narrows the guard further, if there is such a part.
+    /// Narrows the guard further, if the value has that part.
     ///
-    /// An associated function, so that it does not hide a method of the value.
+    /// This is an associated function, so that it does not hide a method of the value.
     ///
     /// # Errors
     ///
-    /// The guard as it was, if `part` returns `None`.
+    /// Returns the guard if `part` returns `None`.
     pub fn try_map<U: ?Sized>(
         this: Self,
         part: impl FnOnce(&mut T) -> Option<&mut U>,
     ) -> Result<MappedMutexGuard<'a, U>, Self> {
-        let Self { value, unlock } = this;
+        let Self { value, permit } = this;
         match RefMut::filter_map(value, part) {
-            Ok(value) => Ok(MappedMutexGuard { value, unlock }),
-            Err(value) => Err(Self { value, unlock }),
+            Ok(value) => Ok(MappedMutexGuard { value, permit }),
+            Err(value) => Err(Self { value, permit }),
         }
-    }
-}
-
-impl Drop for Unlock<'_> {
-    fn drop(&mut self) {
-        self.0.release(1);
     }
 }
 
@@ -181,25 +180,25 @@ impl<T: ?Sized> DerefMut for MappedMutexGuard<'_, T> {
 }
 
 impl<T: fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(formatter)
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }
 
 impl<T: fmt::Display> fmt::Display for MutexGuard<'_, T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(formatter)
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }
 
 impl<T: ?Sized + fmt::Debug> fmt::Debug for MappedMutexGuard<'_, T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(formatter)
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }
 
 impl<T: ?Sized + fmt::Display> fmt::Display for MappedMutexGuard<'_, T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(formatter)
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }

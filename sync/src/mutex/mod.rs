@@ -1,14 +1,13 @@
-//! [`Mutex`]: one task at a time has the value, also while it waits for
-//! something else.
+//! [`Mutex`]: a value for one task at a time, also across awaits.
 //!
 //! # Invariants
 //!
-//! 1. There is one permit. Whoever holds it, and nobody else, borrows the
-//!    value: so the borrow never fails, and it ends before the permit is
-//!    released. It is never closed, so waiting for it never fails.
-//! 2. The value is there whenever the permit is free. An owned guard has it
-//!    meanwhile; such a guard keeps the mutex, so `get_mut` and `into_inner`
-//!    cannot find it away.
+//! 1. There is one permit. Only its holder borrows the value, so the borrow never
+//!    fails, and it ends before the permit is released. The semaphore is never
+//!    closed, so waiting for the permit never fails.
+//! 2. The value is in the mutex whenever the permit is free. An owned guard takes
+//!    the value out; such a guard also keeps the mutex alive, so `get_mut` and
+//!    `into_inner` always find the value.
 
 mod guard;
 mod owned;
@@ -18,26 +17,26 @@ use std::error::Error;
 use std::fmt;
 use std::rc::Rc;
 
-use crate::permits::Permits;
+use crate::raw_semaphore::RawSemaphore;
 
 pub use guard::{MappedMutexGuard, MutexGuard};
 pub use owned::OwnedMutexGuard;
 
 /// Gives one task at a time access to a value, across awaits.
 ///
-/// The lock is granted in the order in which it was asked for, also to a task that has spent
-/// its [budget](coreloop_runtime::task::coop): that returns with it in its next turn. There is
-/// one exception. If a task no longer polls a future that was granted the lock, another future
-/// of the same task takes the lock over, so that a `select!` whose handler locks the same mutex
-/// does not wait for ever. See [Futures that a task leaves
+/// The lock is granted in the order of the requests, also to a task that has spent its
+/// [budget](coreloop_runtime::task::coop): its request returns with the lock in the next turn.
+/// There is one exception. If a task no longer polls a future that was granted the lock,
+/// another future of the same task takes the lock over, so that a `select!` whose handler locks
+/// the same mutex does not wait for ever. See [Futures that a task leaves
 /// behind](crate#futures-that-a-task-leaves-behind).
 ///
-/// On one thread nothing changes a value between two awaits, so a `Cell` or
-/// `RefCell` is often enough. A mutex is for what must stay as it is *across*
-/// an await: a connection that a request and its response need, or a file that
-/// is read and then written.
+/// On one thread, no other task changes a value between two awaits, so a `Cell` or
+/// `RefCell` is often enough. A mutex protects a value that must not change *across*
+/// an await: a connection that a request and its response need, or a file that is
+/// read and then written.
 ///
-/// A panic while the lock is held releases it and poisons nothing.
+/// A panic while the lock is held releases the lock, and does not poison the mutex.
 ///
 /// # Examples
 ///
@@ -67,7 +66,7 @@ pub use owned::OwnedMutexGuard;
 /// });
 /// ```
 pub struct Mutex<T> {
-    permits: Permits,
+    semaphore: RawSemaphore,
     value: RefCell<Option<T>>,
 }
 
@@ -76,7 +75,7 @@ impl<T> Mutex<T> {
     #[must_use]
     pub const fn new(value: T) -> Self {
         Self {
-            permits: Permits::new(1),
+            semaphore: RawSemaphore::new(1),
             value: RefCell::new(Some(value)),
         }
     }
@@ -87,15 +86,15 @@ impl<T> Mutex<T> {
         Self::new(value)
     }
 
-    /// Locks the mutex; waits until nobody else has it locked.
+    /// Locks the mutex, and waits while it is locked.
     ///
-    /// A task that already has it locked would wait for itself; see
+    /// A task that has locked the mutex already would wait for itself; see
     /// [`ReentrantMutex`](super::ReentrantMutex).
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: a lock that the dropped future was given goes to the next
-    /// in the queue. Its place in the queue is lost.
+    /// Cancel safe: a lock that was granted to the dropped future goes to the next
+    /// request in the queue. The place in the queue is lost.
     ///
     /// # Examples
     ///
@@ -109,16 +108,16 @@ impl<T> Mutex<T> {
     /// });
     /// ```
     pub async fn lock(&self) -> MutexGuard<'_, T> {
-        let _ = self.permits.acquire(1).await;
+        let _ = self.semaphore.acquire(1).await;
         MutexGuard::new(self)
     }
 
-    /// Locks the mutex if nobody has it locked.
+    /// Locks the mutex if it is not locked.
     ///
     /// # Errors
     ///
-    /// [`TryLockError`] if it is locked, or was granted to a task that has not
-    /// run since.
+    /// Returns [`TryLockError`] if the mutex is locked, or was granted to a task that
+    /// has not run since.
     ///
     /// # Examples
     ///
@@ -133,20 +132,22 @@ impl<T> Mutex<T> {
     /// ```
     #[inline]
     pub fn try_lock(&self) -> Result<MutexGuard<'_, T>, TryLockError> {
-        self.permits.try_acquire(1).map_err(|_| TryLockError(()))?;
+        self.semaphore
+            .try_acquire(1)
+            .map_err(|_| TryLockError(()))?;
         Ok(MutexGuard::new(self))
     }
 
     /// Locks the mutex with a guard that borrows nothing, and so can be kept
     /// in a struct or given to another task.
     ///
-    /// The guard has the value itself: it is moved there and back, which a
-    /// large value feels. Put that in a `Box`.
+    /// The guard contains the value, which is moved into the guard and back. Put a
+    /// large value in a `Box`, so that the moves are cheap.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: a lock that the dropped future was given goes to the next
-    /// in the queue. Its place in the queue is lost.
+    /// Cancel safe: a lock that was granted to the dropped future goes to the next
+    /// request in the queue. The place in the queue is lost.
     ///
     /// # Examples
     ///
@@ -163,36 +164,39 @@ impl<T> Mutex<T> {
     /// });
     /// ```
     pub async fn lock_owned(self: Rc<Self>) -> OwnedMutexGuard<T> {
-        let _ = self.permits.acquire(1).await;
+        let _ = self.semaphore.acquire(1).await;
         OwnedMutexGuard::new(self)
     }
 
-    /// Locks the mutex with a guard that borrows nothing, if nobody has it
+    /// Locks the mutex with a guard that borrows nothing, if the mutex is not
     /// locked. See [`lock_owned`](Self::lock_owned).
     ///
     /// # Errors
     ///
-    /// [`TryLockError`], as for [`try_lock`](Self::try_lock).
+    /// Returns [`TryLockError`] if [`try_lock`](Self::try_lock) would.
     pub fn try_lock_owned(self: Rc<Self>) -> Result<OwnedMutexGuard<T>, TryLockError> {
-        self.permits.try_acquire(1).map_err(|_| TryLockError(()))?;
+        self.semaphore
+            .try_acquire(1)
+            .map_err(|_| TryLockError(()))?;
         Ok(OwnedMutexGuard::new(self))
     }
 
-    /// The value. Needs no lock, as nobody else can reach the mutex.
+    /// Returns a mutable reference to the value. It needs no lock, because the mutex is
+    /// borrowed mutably.
     pub fn get_mut(&mut self) -> &mut T {
         present(self.value.get_mut())
     }
 
-    /// Takes the value out.
+    /// Consumes the lock and returns the value.
     #[must_use]
     pub fn into_inner(self) -> T {
         match self.value.into_inner() {
             Some(value) => value,
-            None => unreachable!("nobody has the mutex, so its value is here (invariant 2)"),
+            None => unreachable!("no guard exists, so the value is here (invariant 2)"),
         }
     }
 
-    /// Borrows the value for whoever holds the permit.
+    /// Borrows the value. The caller holds the permit.
     #[inline]
     fn borrow(&self) -> RefMut<'_, T> {
         RefMut::map(self.value.borrow_mut(), present)
@@ -203,7 +207,7 @@ impl<T> Mutex<T> {
 fn present<T>(value: &mut Option<T>) -> &mut T {
     match value {
         Some(value) => value,
-        None => unreachable!("the permit is not an owned guard's, so the value is here"),
+        None => unreachable!("no owned guard holds the permit, so the value is here (invariant 2)"),
     }
 }
 
@@ -220,8 +224,8 @@ impl<T> From<T> for Mutex<T> {
 }
 
 impl<T: fmt::Debug> fmt::Debug for Mutex<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = formatter.debug_struct("Mutex");
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Mutex");
         match self.try_lock() {
             Ok(guard) => shown.field("data", &&*guard),
             Err(_) => shown.field("data", &format_args!("<locked>")),
@@ -230,13 +234,13 @@ impl<T: fmt::Debug> fmt::Debug for Mutex<T> {
     }
 }
 
-/// Somebody has the lock: the error of `try_lock` and its like.
+/// The error of `try_lock` and similar methods: the lock is held.
 #[derive(Debug)]
 pub struct TryLockError(pub(crate) ());
 
 impl fmt::Display for TryLockError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("operation would block")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("operation would block")
     }
 }
 

@@ -1,4 +1,4 @@
-//! The guard that borrows nothing.
+//! The guard of a mutex that borrows nothing.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -6,25 +6,25 @@ use std::rc::Rc;
 
 use super::Mutex;
 
-/// The right to use the value of a locked [`Mutex`], which it keeps alive;
-/// unlocks it when dropped. Made by [`Mutex::lock_owned`].
+/// A guard of a locked [`Mutex`], which gives access to the value and keeps the mutex alive.
+/// Unlocks the mutex when dropped. [`Mutex::lock_owned`] creates it.
 #[must_use = "if unused the Mutex will immediately unlock"]
 pub struct OwnedMutexGuard<T> {
     mutex: Rc<Mutex<T>>,
-    /// Here until the guard is dropped.
+    /// `None` only while the guard is being dropped.
     value: Option<T>,
 }
 
 impl<T> OwnedMutexGuard<T> {
-    /// For who holds the permit.
+    /// For a caller that holds the permit.
     pub(super) fn new(mutex: Rc<Mutex<T>>) -> Self {
         let value = mutex.value.take();
         Self { mutex, value }
     }
 
-    /// The mutex that this is the lock of.
+    /// Returns the mutex that the guard locks.
     ///
-    /// An associated function, so that it does not hide a method of the value.
+    /// This is an associated function, so that it does not hide a method of the value.
     #[must_use]
     pub fn mutex(this: &Self) -> &Rc<Mutex<T>> {
         &this.mutex
@@ -38,7 +38,7 @@ impl<T> Deref for OwnedMutexGuard<T> {
     fn deref(&self) -> &T {
         match &self.value {
             Some(value) => value,
-            None => unreachable!("it is here until the guard is dropped"),
+            None => unreachable!("the value is here until the guard is dropped"),
         }
     }
 }
@@ -48,7 +48,7 @@ impl<T> DerefMut for OwnedMutexGuard<T> {
     fn deref_mut(&mut self) -> &mut T {
         match &mut self.value {
             Some(value) => value,
-            None => unreachable!("it is here until the guard is dropped"),
+            None => unreachable!("the value is here until the guard is dropped"),
         }
     }
 }
@@ -57,18 +57,18 @@ impl<T> Drop for OwnedMutexGuard<T> {
     fn drop(&mut self) {
         let nothing = self.mutex.value.replace(self.value.take());
         debug_assert!(nothing.is_none(), "the value was in the guard");
-        self.mutex.permits.release(1);
+        self.mutex.semaphore.release(1);
     }
 }
 
 impl<T: fmt::Debug> fmt::Debug for OwnedMutexGuard<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(formatter)
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }
 
 impl<T: fmt::Display> fmt::Display for OwnedMutexGuard<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(formatter)
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }

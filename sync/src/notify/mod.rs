@@ -1,4 +1,4 @@
-//! [`Notify`]: a task waits until another says that something happened.
+//! [`Notify`]: tasks wait for notifications from other tasks.
 
 mod notified;
 
@@ -10,13 +10,13 @@ use crate::waiters::Waiters;
 
 pub use notified::{Notified, OwnedNotified};
 
-/// Tells tasks of the same thread that something happened.
+/// Notifies tasks of the same thread.
 ///
-/// A `Notify` carries no data, only a permit, and at most one:
-/// [`notify_one`](Self::notify_one) gives it to the task that has waited
-/// longest in [`notified`](Self::notified), or keeps it for the next that
-/// waits. [`notify_waiters`](Self::notify_waiters) tells all that wait now and
-/// keeps nothing.
+/// A `Notify` carries no data, but at most one permit:
+/// [`notify_one`](Self::notify_one) gives a permit to the task that has waited
+/// longest in [`notified`](Self::notified), or keeps it for the next task that
+/// waits. [`notify_waiters`](Self::notify_waiters) notifies all tasks that wait now,
+/// and keeps no permit.
 ///
 /// # Examples
 ///
@@ -62,8 +62,8 @@ pub use notified::{Notified, OwnedNotified};
 /// ```
 pub struct Notify {
     permit: Cell<bool>,
-    /// How often `notify_waiters` was called. A `Notified` that was created
-    /// before the last call is complete even if it was never polled.
+    /// The number of calls of `notify_waiters`. A `Notified` that was created before
+    /// the last call is complete even if it was never polled.
     broadcasts: Cell<u64>,
     waiters: Waiters<Grant>,
 }
@@ -71,11 +71,11 @@ pub struct Notify {
 /// How a waiter was notified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Grant {
-    /// By `notify_one`: passed on if the waiter goes without having seen it.
+    /// By `notify_one`. It is passed on if the waiter is dropped without having returned it.
     First,
-    /// By `notify_last`: likewise, and to the last again.
+    /// By `notify_last`. Likewise, but it is passed on to the last waiter.
     Last,
-    /// By `notify_waiters`: meant for this waiter alone.
+    /// By `notify_waiters`. It is for this waiter alone.
     All,
 }
 
@@ -99,35 +99,35 @@ impl Notify {
 
     /// Waits for a notification.
     ///
-    /// The future completes with a permit, which it takes from
-    /// [`notify_one`](Self::notify_one), in the order in which futures were
-    /// first polled or [enabled](Notified::enable). It also completes if
-    /// [`notify_waiters`](Self::notify_waiters) is called at any time after
-    /// this function, whether or not it was polled before that.
+    /// The future completes when it gets a permit of
+    /// [`notify_one`](Self::notify_one). Permits are given in the order in which
+    /// futures were first polled or [enabled](Notified::enable). The future also
+    /// completes if [`notify_waiters`](Self::notify_waiters) is called at any time
+    /// after this function, whether or not the future was polled before that.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: a permit that the dropped future was given, and did not
-    /// complete with, goes to the next waiter, or is kept. Its place in the
-    /// queue is lost.
+    /// Cancel safe: a permit that was given to the dropped future goes to the next
+    /// waiter, or is kept, unless the future completed. The place in the queue is
+    /// lost.
     #[inline]
     pub fn notified(&self) -> Notified<'_> {
         Notified::new(self)
     }
 
-    /// Waits for a notification with a future that borrows nothing. Otherwise
-    /// as [`notified`](Self::notified).
+    /// Waits for a notification with a future that borrows nothing, but is otherwise
+    /// like the future of [`notified`](Self::notified).
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: as [`notified`](Self::notified).
+    /// Cancel safe: like [`notified`](Self::notified).
     pub fn notified_owned(self: Rc<Self>) -> OwnedNotified {
         OwnedNotified::new(self)
     }
 
-    /// Notifies the task that has waited longest, or else the next that waits.
+    /// Notifies the task that has waited longest, or else the next task that waits.
     ///
-    /// Calls that find nobody waiting do not add up: one permit is kept.
+    /// Calls while no task waits do not add up: only one permit is kept.
     ///
     /// # Examples
     ///
@@ -147,10 +147,10 @@ impl Notify {
         }
     }
 
-    /// Notifies the task that has waited least, or else the next that waits.
+    /// Notifies the task that began to wait last, or else the next task that waits.
     ///
-    /// Last in, first out: for idle workers, of which the one that ran last
-    /// is the one with warm caches.
+    /// This order suits idle workers: the worker that ran last has the warmest
+    /// caches.
     ///
     /// # Examples
     ///
@@ -176,7 +176,7 @@ impl Notify {
 
     /// Notifies every [`Notified`] that exists now, polled or not.
     ///
-    /// No permit is kept for later, and none that was kept is taken.
+    /// It keeps no permit for later, and takes no permit that was kept.
     ///
     /// # Examples
     ///
@@ -204,9 +204,8 @@ impl Default for Notify {
 }
 
 impl fmt::Debug for Notify {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Notify")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notify")
             .field("permit", &self.permit.get())
             .finish_non_exhaustive()
     }

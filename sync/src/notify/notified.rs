@@ -13,7 +13,7 @@ use crate::waiters::Key;
 
 /// The future of [`Notify::notified`].
 ///
-/// Once complete it stays so: polling it again is ready at once.
+/// It may be polled after it completed, and is then ready at once.
 #[must_use = "futures do nothing unless awaited"]
 pub struct Notified<'a> {
     notify: &'a Notify,
@@ -22,21 +22,21 @@ pub struct Notified<'a> {
 
 /// The future of [`Notify::notified_owned`], which keeps the [`Notify`] alive.
 ///
-/// Once complete it stays so: polling it again is ready at once.
+/// It may be polled after it completed, and is then ready at once.
 #[must_use = "futures do nothing unless awaited"]
 pub struct OwnedNotified {
     notify: Rc<Notify>,
     wait: Wait,
 }
 
-/// How far a wait is.
+/// The state of a wait.
 #[derive(Debug)]
 enum Wait {
-    /// Not in the queue yet; with the count of broadcasts at that time.
+    /// Not in the queue yet. `broadcasts` is the count when the future was created.
     Created {
         broadcasts: u64,
     },
-    /// With its key until the queue has let it go.
+    /// In the queue. The key is `None` once the queue has removed the waiter.
     Queued(Option<Key>),
     Done,
 }
@@ -50,13 +50,13 @@ impl<'a> Notified<'a> {
         }
     }
 
-    /// Takes a place in the queue without waiting, and says whether the
-    /// notification is there already.
+    /// Joins the queue without waiting, and returns whether there is a notification
+    /// already.
     ///
-    /// Call it before looking at whatever the notification is about, where
-    /// several tasks wait: two calls of [`Notify::notify_one`] then reach two
-    /// of them. Otherwise, if both had looked but neither had been polled,
-    /// only one permit would be kept.
+    /// If several tasks wait, call it before you check the state that the
+    /// notification is about: then two calls of [`Notify::notify_one`] reach two of
+    /// the tasks. Otherwise, if both tasks had checked the state but neither future
+    /// had been polled, only one permit would be kept.
     ///
     /// # Examples
     ///
@@ -77,7 +77,7 @@ impl<'a> Notified<'a> {
     ///     second.await;
     /// });
     /// ```
-    #[must_use = "if the notification is there already, waiting for it is over"]
+    #[must_use = "if it returns true, the notification was received"]
     pub fn enable(self: Pin<&mut Self>) -> bool {
         let this = self.get_mut();
         this.wait.enable(this.notify)
@@ -90,9 +90,9 @@ impl OwnedNotified {
         Self { notify, wait }
     }
 
-    /// Takes a place in the queue without waiting, and says whether the
-    /// notification is there already. See [`Notified::enable`].
-    #[must_use = "if the notification is there already, waiting for it is over"]
+    /// Joins the queue without waiting, and returns whether there is a notification
+    /// already. See [`Notified::enable`].
+    #[must_use = "if it returns true, the notification was received"]
     pub fn enable(self: Pin<&mut Self>) -> bool {
         let this = self.get_mut();
         this.wait.enable(&this.notify)
@@ -102,21 +102,21 @@ impl OwnedNotified {
 impl Wait {
     #[inline]
     fn new(notify: &Notify) -> Self {
-        Wait::Created {
+        Self::Created {
             broadcasts: notify.broadcasts.get(),
         }
     }
 
     fn enable(&mut self, notify: &Notify) -> bool {
-        if let Wait::Created { .. } = self
+        if let Self::Created { .. } = self
             && !self.is_notified(notify)
         {
-            *self = Wait::Queued(Some(notify.waiters.enqueue()));
+            *self = Self::Queued(Some(notify.waiters.enqueue()));
             return false;
         }
         let granted = match self {
-            Wait::Queued(Some(key)) => notify.waiters.is_granted(key),
-            Wait::Queued(None) | Wait::Created { .. } | Wait::Done => true,
+            Self::Queued(Some(key)) => notify.waiters.is_granted(key),
+            Self::Queued(None) | Self::Created { .. } | Self::Done => true,
         };
         if granted {
             self.finish(notify);
@@ -131,58 +131,58 @@ impl Wait {
             return Poll::Pending;
         }
         match self {
-            Wait::Created { .. } if !self.is_notified(notify) => {
-                // Foreign code: it may notify.
+            Self::Created { .. } if !self.is_notified(notify) => {
+                // The clone is user code, which may notify.
                 let waker = cx.waker().clone();
                 if !self.is_notified(notify) {
                     let key = notify.waiters.enqueue_for((), Some(waker));
-                    *self = Wait::Queued(Some(key));
+                    *self = Self::Queued(Some(key));
                     return Poll::Pending;
                 }
             }
-            Wait::Queued(key) => {
+            Self::Queued(key) => {
                 ready!(notify.waiters.poll_remove(key, cx));
             }
-            Wait::Created { .. } | Wait::Done => {}
+            Self::Created { .. } | Self::Done => {}
         }
-        *self = Wait::Done;
+        *self = Self::Done;
         Poll::Ready(())
     }
 
-    /// For a poll that finds no budget: takes the place at the end of the queue, with the
-    /// permit if there is one, which a later poll returns.
+    /// Joins the queue in a poll that was refused by the budget. If there is a permit it is
+    /// taken at once, and a later poll returns it.
     #[cold]
     fn keep_place(&mut self, notify: &Notify) {
-        if let Wait::Created { broadcasts } = *self
+        if let Self::Created { broadcasts } = *self
             && broadcasts == notify.broadcasts.get()
             && task::may_queue()
         {
-            *self = Wait::Queued(Some(notify.waiters.enqueue()));
+            *self = Self::Queued(Some(notify.waiters.enqueue()));
             if notify.permit.take() {
-                // Nothing else waits while there is a permit.
+                // While there is a permit, no other task waits.
                 notify.notify_one();
             }
         }
     }
 
-    /// Whether a wait that has not joined the queue is over. Takes the permit if
-    /// it is by that, so it is over then.
+    /// Whether a wait that has not joined the queue was notified. Takes the permit if
+    /// there is one, and the caller must then finish the wait.
     #[inline]
     fn is_notified(&self, notify: &Notify) -> bool {
-        // A broadcast first: it leaves a permit to those it did not reach.
-        matches!(*self, Wait::Created { broadcasts } if broadcasts != notify.broadcasts.get())
+        // A broadcast is checked first, so that it leaves the permit to other waiters.
+        matches!(*self, Self::Created { broadcasts } if broadcasts != notify.broadcasts.get())
             || notify.permit.take()
     }
 
-    /// Takes the grant, if there is one, and gives the place up.
+    /// Leaves the queue, and returns the grant if there is one.
     fn finish(&mut self, notify: &Notify) -> Option<Grant> {
-        match mem::replace(self, Wait::Done) {
-            Wait::Queued(Some(key)) => notify.waiters.remove(key),
-            Wait::Queued(None) | Wait::Created { .. } | Wait::Done => None,
+        match mem::replace(self, Self::Done) {
+            Self::Queued(Some(key)) => notify.waiters.remove(key),
+            Self::Queued(None) | Self::Created { .. } | Self::Done => None,
         }
     }
 
-    /// What a dropped wait was notified of is somebody else's.
+    /// Passes the notification of a dropped wait on to another waiter.
     fn pass_on(&mut self, notify: &Notify) {
         match self.finish(notify) {
             Some(Grant::First) => notify.notify_one(),
@@ -227,18 +227,16 @@ impl Drop for OwnedNotified {
 }
 
 impl fmt::Debug for Notified<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Notified")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notified")
             .field("notify", self.notify)
             .finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for OwnedNotified {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("OwnedNotified")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnedNotified")
             .field("notify", &self.notify)
             .finish_non_exhaustive()
     }

@@ -1,27 +1,27 @@
-//! Why an item was not put or got.
+//! Errors of queues.
 
 use std::error::Error;
 use std::fmt;
 
-/// The queue is shut down; with the item that was to be put.
+/// The error of a `put` after the queue was shut down, which returns the item.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PutError<T>(pub T);
 
 impl<T> fmt::Debug for PutError<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("PutError").finish_non_exhaustive()
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PutError").finish_non_exhaustive()
     }
 }
 
 impl<T> fmt::Display for PutError<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("queue shut down")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("queue shut down")
     }
 }
 
 impl<T> Error for PutError<T> {}
 
-/// An item could not be put without waiting, and is handed back.
+/// The error of a `put` that does not wait, which returns the item.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum TryPutError<T> {
     /// The queue has no room now.
@@ -31,7 +31,7 @@ pub enum TryPutError<T> {
 }
 
 impl<T> TryPutError<T> {
-    /// The item that was not put.
+    /// Returns the item that was not put.
     pub fn into_inner(self) -> T {
         match self {
             Self::Full(item) | Self::ShutDown(item) => item,
@@ -40,8 +40,8 @@ impl<T> TryPutError<T> {
 }
 
 impl<T> fmt::Debug for TryPutError<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(match self {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
             Self::Full(_) => "Full(..)",
             Self::ShutDown(_) => "ShutDown(..)",
         })
@@ -49,8 +49,8 @@ impl<T> fmt::Debug for TryPutError<T> {
 }
 
 impl<T> fmt::Display for TryPutError<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Self::Full(_) => "queue full",
             Self::ShutDown(_) => "queue shut down",
         })
@@ -59,30 +59,30 @@ impl<T> fmt::Display for TryPutError<T> {
 
 impl<T> Error for TryPutError<T> {}
 
-/// The queue is empty and shut down.
+/// The error of `get`: the queue is empty and shut down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GetError(pub(super) ());
 
 impl fmt::Display for GetError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("queue shut down")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("queue shut down")
     }
 }
 
 impl Error for GetError {}
 
-/// No item could be got without waiting.
+/// The error of a `get` that does not wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TryGetError {
-    /// There is none now, or it is promised to a task that waits.
+    /// There is no item now, or the items are promised to tasks that wait.
     Empty,
-    /// There is none, and the queue is shut down.
+    /// There is no item, and the queue is shut down.
     ShutDown,
 }
 
 impl fmt::Display for TryGetError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Self::Empty => "queue empty",
             Self::ShutDown => "queue shut down",
         })

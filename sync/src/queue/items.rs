@@ -1,10 +1,10 @@
-//! What a queue holds, in the order in which it returns it.
+//! [`Items`]: the items of a queue, in the order in which the queue returns them.
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
 use std::mem;
 
-use crate::room::Buffer;
+use crate::buffer::Buffer;
 
 pub(super) enum Items<T> {
     FirstInFirstOut(VecDeque<T>),
@@ -12,10 +12,11 @@ pub(super) enum Items<T> {
     SmallestFirst(Heap<T>),
 }
 
-/// Needs `T: Ord` to be made, and remembers it by the functions that do.
+/// A heap that requires `T: Ord` only where it is created: it keeps pointers to the functions
+/// that compare.
 pub(super) struct Heap<T> {
     entries: BinaryHeap<Entry<T>>,
-    /// How many were ever pushed: those that are equal leave in that order.
+    /// The number of items that were ever pushed, which orders equal items.
     pushed: u64,
     push: fn(&mut BinaryHeap<Entry<T>>, Entry<T>),
     pop: fn(&mut BinaryHeap<Entry<T>>) -> Option<Entry<T>>,
@@ -100,8 +101,8 @@ impl<T> Items<T> {
     }
 }
 
-/// The greatest entry, which a heap returns first, has the smallest item, and
-/// of equal ones the one that was pushed first.
+/// The greatest entry, which a heap returns first, has the smallest item, and among equal
+/// items the one that was pushed first.
 impl<T: Ord> Ord for Entry<T> {
     fn cmp(&self, other: &Self) -> Ordering {
         let smaller_first = other.item.cmp(&self.item);

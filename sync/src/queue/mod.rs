@@ -1,18 +1,17 @@
 //! Queues in the manner of Python's `asyncio.Queue`.
 //!
 //! One [`Queue`] is both ends: any number of tasks [put](Queue::put) items in
-//! and [get](Queue::get) them out, by a reference or an [`Rc`]
-//! that they share. It can say when everything that was put is also done:
-//! whoever has worked on an item calls [`task_done`](Queue::task_done), and
-//! [`join`](Queue::join) waits until that has been called for each.
+//! and [get](Queue::get) them out, through a reference or an [`Rc`] that they
+//! share. A queue also counts the items that are not done yet: a task that has
+//! worked on an item calls [`task_done`](Queue::task_done), and
+//! [`join`](Queue::join) waits until that was called for each item.
 //!
-//! [`LifoQueue`] returns the item that was put last, [`PriorityQueue`] the
-//! smallest. Each is a `Queue` as well, in that it can be borrowed as one.
+//! [`LifoQueue`] returns the item that was put last, and [`PriorityQueue`] the
+//! smallest item. Each of them can be borrowed as a `Queue`.
 //!
-//! Requests to put, and requests to get, are served in the order in which they were made, and
-//! none that comes later is served before them. Room or an item stays with the future that it
-//! was granted to, until that is polled or dropped: see [Futures that a task leaves
-//! behind](crate#futures-that-a-task-leaves-behind).
+//! Requests to put, and requests to get, are served in order, and before later requests. Room
+//! or an item stays with the future that it was granted to, until that future is polled or
+//! dropped: see [Futures that a task leaves behind](crate#futures-that-a-task-leaves-behind).
 //!
 //! # Examples
 //!
@@ -42,8 +41,8 @@
 
 pub mod error;
 
-mod forms;
 mod items;
+mod ordered;
 mod take;
 
 use std::cell::{Cell, RefCell};
@@ -57,10 +56,10 @@ use self::error::{GetError, PutError, TryGetError, TryPutError};
 use self::items::Items;
 use self::take::Take;
 use crate::Notify;
+use crate::capacity::Capacity;
 use crate::on_drop::OnDrop;
-use crate::slots::Slots;
 
-pub use forms::{LifoQueue, PriorityQueue};
+pub use ordered::{LifoQueue, PriorityQueue};
 
 /// A queue that returns items in the order in which they were put.
 ///
@@ -68,21 +67,21 @@ pub use forms::{LifoQueue, PriorityQueue};
 pub struct Queue<T> {
     items: RefCell<Items<T>>,
     maxsize: usize,
-    /// Room for items: free, given to one that waits to put, or used.
-    room: Slots,
-    /// Items that nobody was promised: who takes one may take an item out.
-    stock: Slots,
-    /// How often `task_done` is yet to be called.
+    /// Room for items: a slot is free, or granted to a waiting `put`, or used.
+    room: Capacity,
+    /// Items that are not promised to a waiting `get`: a slot permits to remove one item.
+    unclaimed: Capacity,
+    /// The number of items for which `task_done` was not called yet.
     unfinished: Cell<usize>,
-    /// Told when that is zero.
+    /// Notified when `unfinished` becomes zero.
     finished: Notify,
     shut_down: Cell<bool>,
-    /// Stays on its thread, as all of this crate does.
+    /// Makes the queue `!Send`, like all types of this crate.
     thread: PhantomData<Rc<()>>,
 }
 
 impl<T> Queue<T> {
-    /// Makes a queue for at most `maxsize` items; zero means any number.
+    /// Creates a queue for at most `maxsize` items; zero means any number.
     #[must_use]
     pub fn new(maxsize: usize) -> Self {
         Self::of(Items::first_in_first_out(), maxsize)
@@ -92,8 +91,8 @@ impl<T> Queue<T> {
         Self {
             items: RefCell::new(items),
             maxsize,
-            room: Slots::new(if maxsize == 0 { usize::MAX } else { maxsize }),
-            stock: Slots::new(0),
+            room: Capacity::new(if maxsize == 0 { usize::MAX } else { maxsize }),
+            unclaimed: Capacity::new(0),
             unfinished: Cell::new(0),
             finished: Notify::new(),
             shut_down: Cell::new(false),
@@ -105,12 +104,12 @@ impl<T> Queue<T> {
     ///
     /// # Cancel safety
     ///
-    /// Not cancel safe: the item is dropped if this is, and the place among
-    /// those that wait is lost.
+    /// Not cancel safe: the item is dropped with the future, and the place in the
+    /// order of requests is lost.
     ///
     /// # Errors
     ///
-    /// [`PutError`], with the item, if the queue is shut down.
+    /// Returns [`PutError`], with the item, if the queue is shut down.
     pub async fn put(&self, item: T) -> Result<(), PutError<T>> {
         match Take::new(&self.room).await {
             Ok(()) if !self.is_shut_down() => {
@@ -121,17 +120,17 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Puts an item in if there is room now, and nobody waits for it. Python
+    /// Puts an item in if there is room now, and no other `put` waits for it. Python
     /// calls it `put_nowait`.
     ///
     /// # Errors
     ///
-    /// [`TryPutError`], with the item, if there is no room, or the queue is
+    /// Returns [`TryPutError`], with the item, if there is no room, or the queue is
     /// shut down.
     ///
     /// # Panics
     ///
-    /// If it is called by the `Ord` of an item of this very queue.
+    /// Panics if it is called by the `Ord` of an item of the same queue.
     #[track_caller]
     pub fn try_put(&self, item: T) -> Result<(), TryPutError<T>> {
         if self.is_shut_down() {
@@ -148,31 +147,31 @@ impl<T> Queue<T> {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: an item leaves the queue only when this returns it. The
-    /// place among those that wait is lost.
+    /// Cancel safe: an item leaves the queue only when `get` returns it. The place in
+    /// the order of requests is lost.
     ///
     /// # Errors
     ///
-    /// [`GetError`] if the queue is empty and shut down.
+    /// Returns [`GetError`] if the queue is empty and shut down.
     pub async fn get(&self) -> Result<T, GetError> {
-        Take::new(&self.stock).await.map_err(|_| GetError(()))?;
+        Take::new(&self.unclaimed).await.map_err(|_| GetError(()))?;
         self.unstore().ok_or(GetError(()))
     }
 
-    /// Takes an item out if there is one now, and nobody waits for it. Python
+    /// Takes an item out if there is one now, and no other `get` waits for it. Python
     /// calls it `get_nowait`.
     ///
     /// # Errors
     ///
-    /// [`TryGetError::Empty`] if there is none, and [`TryGetError::ShutDown`]
-    /// if none will be put any more.
+    /// Returns [`TryGetError::Empty`] if there is none, and [`TryGetError::ShutDown`]
+    /// if there is none and the queue is shut down.
     ///
     /// # Panics
     ///
-    /// If it is called by the `Ord` of an item of this very queue.
+    /// Panics if it is called by the `Ord` of an item of the same queue.
     #[track_caller]
     pub fn try_get(&self) -> Result<T, TryGetError> {
-        let item = self.stock.try_take(1).then(|| self.unstore()).flatten();
+        let item = self.unclaimed.try_take(1).then(|| self.unstore()).flatten();
         item.ok_or(if self.is_shut_down() {
             TryGetError::ShutDown
         } else {
@@ -180,12 +179,12 @@ impl<T> Queue<T> {
         })
     }
 
-    /// Says that an item that was got is also done.
+    /// Marks one item, which a task got from the queue, as done.
     ///
     /// # Panics
     ///
-    /// If it was called for every item that was put already, where Python
-    /// raises a `ValueError`.
+    /// Panics if it was already called for every item that was put. Python raises a
+    /// `ValueError` then.
     ///
     /// # Examples
     ///
@@ -214,7 +213,7 @@ impl<T> Queue<T> {
     ///
     /// Cancel safe: nothing is lost.
     pub async fn join(&self) {
-        // Made first: the end may come while there is no budget to see it.
+        // Created first, because the notification may come while the budget is spent.
         let finished = self.finished.notified();
         coop::consume_budget().await;
         if self.unfinished.get() > 0 {
@@ -222,13 +221,14 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Lets nothing be put in any more.
+    /// Shuts the queue down: from now on no item can be put in.
     ///
-    /// Those who wait to put, or to get, fail. What is in the queue can still
-    /// be taken out, and after that `get` fails as well. If `immediate`, what
-    /// is in the queue is dropped, and counts as done.
+    /// Calls of `put` and `get` that wait fail. The items in the queue can still be
+    /// taken out, and after that `get` fails as well. If `immediate` is true, the
+    /// items in the queue are dropped, and count as done.
     ///
-    /// Shutting down again does nothing, except that `immediate` may follow.
+    /// A second call has no effect, except that it may be `immediate` when the first
+    /// was not.
     ///
     /// # Examples
     ///
@@ -247,10 +247,10 @@ impl<T> Queue<T> {
     ///
     /// # Panics
     ///
-    /// If it is called by the `Ord` of an item of this very queue.
+    /// Panics if it is called by the `Ord` of an item of the same queue.
     #[track_caller]
     pub fn shutdown(&self, immediate: bool) {
-        // Dropped at the end, panic or not.
+        // Dropped at the end, even if a waker panics.
         let dropped = match immediate {
             true => self.change(Items::take_all),
             false => Vec::new(),
@@ -258,30 +258,30 @@ impl<T> Queue<T> {
         self.shut_down.set(true);
         let _finish = OnDrop(|| {
             if immediate {
-                self.stock.try_take(self.stock.free());
+                self.unclaimed.try_take(self.unclaimed.free());
             }
             let unfinished = self.unfinished.get();
             if unfinished > 0 {
                 self.set_unfinished(unfinished.saturating_sub(dropped.len()));
             }
         });
-        let _getters = OnDrop(|| self.stock.close());
+        let _getters = OnDrop(|| self.unclaimed.close());
         self.room.close();
     }
 
-    /// Whether it was shut down. There may still be items to get.
+    /// Whether the queue was shut down. There may still be items to get.
     #[must_use]
     pub fn is_shut_down(&self) -> bool {
         self.shut_down.get()
     }
 
-    /// How many items there are. Python calls it `qsize`.
+    /// Returns the number of items. Python calls it `qsize`.
     ///
-    /// Those that are promised to tasks that wait in `get` are among them.
+    /// It includes items that are promised to tasks that wait in `get`.
     ///
     /// # Panics
     ///
-    /// If it is called by the `Ord` of an item of this very queue.
+    /// Panics if it is called by the `Ord` of an item of the same queue.
     #[must_use]
     #[track_caller]
     pub fn len(&self) -> usize {
@@ -295,39 +295,39 @@ impl<T> Queue<T> {
     ///
     /// # Panics
     ///
-    /// If it is called by the `Ord` of an item of this very queue.
+    /// Panics if it is called by the `Ord` of an item of the same queue.
     #[must_use]
     #[track_caller]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether there are as many items as there may be.
+    /// Whether the queue has its maximum number of items.
     ///
     /// # Panics
     ///
-    /// If it is called by the `Ord` of an item of this very queue.
+    /// Panics if it is called by the `Ord` of an item of the same queue.
     #[must_use]
     #[track_caller]
     pub fn is_full(&self) -> bool {
         self.maxsize > 0 && self.len() >= self.maxsize
     }
 
-    /// How many items there may be; zero means any number.
+    /// Returns the maximum number of items; zero means any number.
     #[must_use]
     pub fn maxsize(&self) -> usize {
         self.maxsize
     }
 
-    /// Puts an item into room that was taken for it.
+    /// Puts an item in. The caller took room for it.
     #[track_caller]
     fn store(&self, item: T) {
         let before = self.len();
-        // After the `Ord` of items, which may panic, with the item in or not.
+        // Runs after the `Ord` of the items, which may panic before or after the item is in.
         let _account = OnDrop(|| {
             if self.len() > before {
                 self.unfinished.set(self.unfinished.get() + 1);
-                self.stock.add_one();
+                self.unclaimed.add_one();
             } else {
                 self.room.add_one();
             }
@@ -335,8 +335,8 @@ impl<T> Queue<T> {
         self.change(|items| items.push(item));
     }
 
-    /// Takes the item out that was promised; none if it was dropped by
-    /// `shutdown`.
+    /// Takes out an item that was promised to the caller. Returns `None` if `shutdown`
+    /// dropped it.
     #[track_caller]
     fn unstore(&self) -> Option<T> {
         let before = self.len();
@@ -365,9 +365,8 @@ impl<T> Queue<T> {
 }
 
 impl<T> fmt::Debug for Queue<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Queue")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue")
             .field("maxsize", &self.maxsize)
             .field("unfinished", &self.unfinished.get())
             .field("shut_down", &self.shut_down.get())
@@ -378,5 +377,5 @@ impl<T> fmt::Debug for Queue<T> {
 #[cold]
 #[track_caller]
 fn being_ordered() -> ! {
-    panic!("a queue was used by the `Ord` of its own items; compare what the items hold, no more")
+    panic!("a queue was used by the `Ord` of its own items; compare only what the items hold")
 }

@@ -1,21 +1,25 @@
-//! Waiting for room or for an item.
+//! [`Take`]: the future that waits for room or for an item.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use coreloop_runtime::task::coop;
 
-use crate::slots::{Closed, Place, Slots};
+use crate::capacity::{Capacity, Closed};
+use crate::waiters::Key;
 
-/// Takes one of the slots of a queue.
+/// The future that takes one slot of a queue.
 pub(super) struct Take<'a> {
-    slots: &'a Slots,
-    place: Place,
+    capacity: &'a Capacity,
+    key: Option<Key>,
 }
 
 impl<'a> Take<'a> {
-    pub(super) fn new(slots: &'a Slots) -> Self {
-        Self { slots, place: None }
+    pub(super) fn new(capacity: &'a Capacity) -> Self {
+        Self {
+            capacity,
+            key: None,
+        }
     }
 }
 
@@ -25,16 +29,16 @@ impl Future for Take<'_> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         if coop::poll_proceed(cx).is_pending() {
-            this.slots.keep_place(&mut this.place);
+            this.capacity.keep_place(&mut this.key);
             return Poll::Pending;
         }
-        this.slots.poll_take(&mut this.place, cx)
+        this.capacity.poll_take(&mut this.key, cx)
     }
 }
 
 impl Drop for Take<'_> {
     fn drop(&mut self) {
-        let had = self.slots.leave(&mut self.place);
-        self.slots.add(had);
+        let had = self.capacity.leave(&mut self.key);
+        self.capacity.add(had);
     }
 }

@@ -1,64 +1,47 @@
-//! Guards that borrow the lock.
+//! The guards of a reader-writer lock that borrow it.
 
 use std::cell::{Ref, RefMut};
 use std::fmt;
-use std::mem;
 use std::ops::{Deref, DerefMut};
 
 use super::RwLock;
-use crate::permits::Permits;
+use crate::raw_semaphore::RawPermit;
 
-/// The right to read the value of a [`RwLock`], or a part of it; unlocks it
-/// when dropped.
+/// A guard of a [`RwLock`] for reading the value, or a part of it. Unlocks the lock when
+/// dropped.
 #[must_use = "if unused the RwLock will immediately unlock"]
 pub struct RwLockReadGuard<'a, T: ?Sized> {
     // Dropped before the permit is released.
     value: Ref<'a, T>,
-    unlock: Unlock<'a>,
+    permit: RawPermit<'a>,
 }
 
-/// The right to change the value of a [`RwLock`]; unlocks it when dropped.
+/// A guard of a [`RwLock`] for changing the value. Unlocks the lock when dropped.
 #[must_use = "if unused the RwLock will immediately unlock"]
 pub struct RwLockWriteGuard<'a, T> {
     // Dropped before the permits are released.
     value: RefMut<'a, T>,
     lock: &'a RwLock<T>,
-    unlock: Unlock<'a>,
+    permits: RawPermit<'a>,
 }
 
-/// The right to change a part of the value of a [`RwLock`]; unlocks it when
-/// dropped. Made by [`RwLockWriteGuard::map`].
+/// A guard of a [`RwLock`] for changing a part of the value. Unlocks the lock when dropped.
+/// [`RwLockWriteGuard::map`] creates it.
 #[must_use = "if unused the RwLock will immediately unlock"]
 pub struct RwLockMappedWriteGuard<'a, T: ?Sized> {
     // Dropped before the permits are released.
     value: RefMut<'a, T>,
-    unlock: Unlock<'a>,
-}
-
-/// Releases permits when dropped.
-struct Unlock<'a> {
-    permits: &'a Permits,
-    count: u32,
-}
-
-impl Drop for Unlock<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        self.permits.release(self.count as usize);
-    }
+    permits: RawPermit<'a>,
 }
 
 impl<'a, T> RwLockReadGuard<'a, T> {
-    /// For who holds one permit.
+    /// For a caller that holds one permit.
     #[inline]
     pub(super) fn new(lock: &'a RwLock<T>) -> Self {
-        let unlock = Unlock {
-            permits: &lock.permits,
-            count: 1,
-        };
+        let permit = RawPermit::new(&lock.semaphore, 1);
         Self {
             value: lock.borrow(),
-            unlock,
+            permit,
         }
     }
 }
@@ -66,68 +49,65 @@ impl<'a, T> RwLockReadGuard<'a, T> {
 impl<'a, T: ?Sized> RwLockReadGuard<'a, T> {
     /// Narrows the guard to a part of the value.
     ///
-    /// An associated function, so that it does not hide a method of the value.
+    /// This is an associated function, so that it does not hide a method of the value.
     pub fn map<U: ?Sized>(this: Self, part: impl FnOnce(&T) -> &U) -> RwLockReadGuard<'a, U> {
         RwLockReadGuard {
-            unlock: this.unlock,
+            permit: this.permit,
             value: Ref::map(this.value, part),
         }
     }
 
-    /// Narrows the guard to a part of the value, if it has that part.
+    /// Narrows the guard to a part of the value, if the value has that part.
     ///
-    /// An associated function, so that it does not hide a method of the value.
+    /// This is an associated function, so that it does not hide a method of the value.
     ///
     /// # Errors
     ///
-    /// The guard as it was, if `part` returns `None`.
+    /// Returns the guard if `part` returns `None`.
     pub fn try_map<U: ?Sized>(
         this: Self,
         part: impl FnOnce(&T) -> Option<&U>,
     ) -> Result<RwLockReadGuard<'a, U>, Self> {
-        let Self { value, unlock } = this;
+        let Self { value, permit } = this;
         match Ref::filter_map(value, part) {
-            Ok(value) => Ok(RwLockReadGuard { value, unlock }),
-            Err(value) => Err(Self { value, unlock }),
+            Ok(value) => Ok(RwLockReadGuard { value, permit }),
+            Err(value) => Err(Self { value, permit }),
         }
     }
 }
 
 impl<'a, T> RwLockWriteGuard<'a, T> {
-    /// For who holds all permits.
+    /// For a caller that holds all permits.
     #[inline]
     pub(super) fn new(lock: &'a RwLock<T>) -> Self {
-        let unlock = Unlock {
-            permits: &lock.permits,
-            count: lock.max_readers,
-        };
+        let permits = RawPermit::new(&lock.semaphore, lock.max_readers as usize);
         Self {
             value: lock.borrow_mut(),
             lock,
-            unlock,
+            permits,
         }
     }
 
     /// Narrows the guard to a part of the value.
     ///
-    /// An associated function, so that it does not hide a method of the value.
+    /// This is an associated function, so that it does not hide a method of the value.
     pub fn map<U: ?Sized>(
         this: Self,
         part: impl FnOnce(&mut T) -> &mut U,
     ) -> RwLockMappedWriteGuard<'a, U> {
         RwLockMappedWriteGuard {
-            unlock: this.unlock,
+            permits: this.permits,
             value: RefMut::map(this.value, part),
         }
     }
 
-    /// Narrows the guard to a part of the value, if it has that part.
+    /// Narrows the guard to a part of the value, if the value has that part.
     ///
-    /// An associated function, so that it does not hide a method of the value.
+    /// This is an associated function, so that it does not hide a method of the value.
     ///
     /// # Errors
     ///
-    /// The guard as it was, if `part` returns `None`.
+    /// Returns the guard if `part` returns `None`.
     pub fn try_map<U: ?Sized>(
         this: Self,
         part: impl FnOnce(&mut T) -> Option<&mut U>,
@@ -135,21 +115,22 @@ impl<'a, T> RwLockWriteGuard<'a, T> {
         let Self {
             value,
             lock,
-            unlock,
+            permits,
         } = this;
         match RefMut::filter_map(value, part) {
-            Ok(value) => Ok(RwLockMappedWriteGuard { value, unlock }),
+            Ok(value) => Ok(RwLockMappedWriteGuard { value, permits }),
             Err(value) => Err(Self {
                 value,
                 lock,
-                unlock,
+                permits,
             }),
         }
     }
 
-    /// Goes on as a reader, without a moment in which another could write.
+    /// Turns the guard into a guard for reading, without a moment in which another task
+    /// could write.
     ///
-    /// Readers at the head of the queue go on beside it.
+    /// Readers at the head of the queue are granted the lock too.
     ///
     /// # Examples
     ///
@@ -170,19 +151,19 @@ impl<'a, T> RwLockWriteGuard<'a, T> {
         let Self {
             value,
             lock,
-            unlock,
+            permits,
         } = self;
-        mem::forget(unlock);
+        permits.forget();
         drop(value);
         let reader = RwLockReadGuard::new(lock);
-        lock.permits.release(lock.max_readers as usize - 1);
+        lock.semaphore.release(lock.max_readers as usize - 1);
         reader
     }
 
-    /// Goes on as a reader of a part of the value. See
+    /// Turns the guard into a guard for reading a part of the value. See
     /// [`downgrade`](Self::downgrade).
     ///
-    /// An associated function, so that it does not hide a method of the value.
+    /// This is an associated function, so that it does not hide a method of the value.
     pub fn downgrade_map<U: ?Sized>(
         this: Self,
         part: impl FnOnce(&T) -> &U,
@@ -194,32 +175,32 @@ impl<'a, T> RwLockWriteGuard<'a, T> {
 impl<'a, T: ?Sized> RwLockMappedWriteGuard<'a, T> {
     /// Narrows the guard further.
     ///
-    /// An associated function, so that it does not hide a method of the value.
+    /// This is an associated function, so that it does not hide a method of the value.
     pub fn map<U: ?Sized>(
         this: Self,
         part: impl FnOnce(&mut T) -> &mut U,
     ) -> RwLockMappedWriteGuard<'a, U> {
         RwLockMappedWriteGuard {
-            unlock: this.unlock,
+            permits: this.permits,
             value: RefMut::map(this.value, part),
         }
     }
 
-    /// Narrows the guard further, if there is such a part.
+    /// Narrows the guard further, if the value has that part.
     ///
-    /// An associated function, so that it does not hide a method of the value.
+    /// This is an associated function, so that it does not hide a method of the value.
     ///
     /// # Errors
     ///
-    /// The guard as it was, if `part` returns `None`.
+    /// Returns the guard if `part` returns `None`.
     pub fn try_map<U: ?Sized>(
         this: Self,
         part: impl FnOnce(&mut T) -> Option<&mut U>,
     ) -> Result<RwLockMappedWriteGuard<'a, U>, Self> {
-        let Self { value, unlock } = this;
+        let Self { value, permits } = this;
         match RefMut::filter_map(value, part) {
-            Ok(value) => Ok(RwLockMappedWriteGuard { value, unlock }),
-            Err(value) => Err(Self { value, unlock }),
+            Ok(value) => Ok(RwLockMappedWriteGuard { value, permits }),
+            Err(value) => Err(Self { value, permits }),
         }
     }
 }
@@ -264,37 +245,37 @@ impl<T: ?Sized> DerefMut for RwLockMappedWriteGuard<'_, T> {
 }
 
 impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLockReadGuard<'_, T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(formatter)
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }
 
 impl<T: ?Sized + fmt::Display> fmt::Display for RwLockReadGuard<'_, T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(formatter)
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }
 
 impl<T: fmt::Debug> fmt::Debug for RwLockWriteGuard<'_, T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(formatter)
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }
 
 impl<T: fmt::Display> fmt::Display for RwLockWriteGuard<'_, T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(formatter)
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }
 
 impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLockMappedWriteGuard<'_, T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(formatter)
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }
 
 impl<T: ?Sized + fmt::Display> fmt::Display for RwLockMappedWriteGuard<'_, T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(formatter)
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }

@@ -1,13 +1,13 @@
-//! [`RwLock`]: many readers or one writer, in the order in which they came.
+//! [`RwLock`]: a value for many readers or one writer, in the order of their requests.
 //!
 //! # Invariants
 //!
-//! 1. A reader holds one permit, a writer all of them. Only they borrow the
-//!    value, and no longer than they hold permits: so no borrow fails.
-//!    The permits are never closed, so waiting for them never fails.
-//! 2. The value is here, with no other count, whenever a writer gets its
-//!    permits: readers have given back their counts by then, and an owned
-//!    writer the value itself.
+//! 1. A reader holds one permit, a writer holds all of them. Only they borrow the
+//!    value, and only while they hold permits, so no borrow fails. The semaphore
+//!    is never closed, so waiting for permits never fails.
+//! 2. Whenever a writer gets its permits, the lock has the value, in an `Rc` with
+//!    no other owner: readers have dropped their `Rc`s by then, and an owned writer
+//!    has put the value back.
 
 mod guard;
 mod owned;
@@ -17,25 +17,26 @@ use std::fmt;
 use std::rc::Rc;
 
 use crate::mutex::TryLockError;
-use crate::permits::Permits;
+use crate::raw_semaphore::RawSemaphore;
 
 pub use guard::{RwLockMappedWriteGuard, RwLockReadGuard, RwLockWriteGuard};
 pub use owned::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
 
-/// Gives many tasks at a time access to a value to read it, or one to change
+/// Gives many tasks at a time access to read a value, or one task access to change
 /// it, across awaits.
 ///
-/// The lock is granted in the order in which it was asked for. So readers that
-/// come while a writer waits are behind it, and a stream of readers does not
-/// keep it out. It also means that a task that reads may not ask to read again
-/// before it has let go: with a writer in between it would wait for itself.
+/// The lock is granted in the order of the requests. So readers that come while a
+/// writer waits are behind it, and a stream of readers does not starve the writer.
+/// It also means that a task which holds the lock for reading must not request it for
+/// reading again: with a writer in between it would wait for itself.
 ///
 /// A task does not wait for a lock that was granted to a future which it no longer polls:
-/// another future of the same task takes that over. There is one exception: a request to write
-/// with another request before it in the queue, when the future left behind was granted the lock
-/// for reading. See [Futures that a task leaves behind](crate#futures-that-a-task-leaves-behind).
+/// another future of the same task takes that lock over. There is one exception: a request to
+/// write with another request before it in the queue, when the future left behind was granted
+/// the lock for reading. See [Futures that a task leaves
+/// behind](crate#futures-that-a-task-leaves-behind).
 ///
-/// A panic while the lock is held releases it and poisons nothing.
+/// A panic while the lock is held releases the lock, and does not poison it.
 ///
 /// # Examples
 ///
@@ -53,14 +54,14 @@ pub use owned::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
 /// });
 /// ```
 pub struct RwLock<T> {
-    permits: Permits,
-    /// How many permits there are.
+    semaphore: RawSemaphore,
+    /// The number of permits.
     max_readers: u32,
-    /// Counted, so that owned readers can share it.
+    /// In an `Rc`, so that owned readers can share it.
     value: RefCell<Option<Rc<T>>>,
 }
 
-/// As tokio has it.
+/// The same maximum as tokio's.
 const MAX_READERS: u32 = u32::MAX >> 3;
 
 impl<T> RwLock<T> {
@@ -70,11 +71,11 @@ impl<T> RwLock<T> {
         Self::with_max_readers(value, MAX_READERS)
     }
 
-    /// Creates an unlocked lock that lets at most so many read at a time.
+    /// Creates an unlocked lock for at most `max_readers` readers at a time.
     ///
     /// # Panics
     ///
-    /// If that is 0, or more than `u32::MAX >> 3`.
+    /// Panics if `max_readers` is 0, or more than `u32::MAX >> 3`.
     #[must_use]
     #[track_caller]
     pub fn with_max_readers(value: T, max_readers: u32) -> Self {
@@ -87,52 +88,52 @@ impl<T> RwLock<T> {
             "a RwLock may not be created with more than {MAX_READERS} readers"
         );
         Self {
-            permits: Permits::new(max_readers as usize),
+            semaphore: RawSemaphore::new(max_readers as usize),
             max_readers,
             value: RefCell::new(Some(Rc::new(value))),
         }
     }
 
-    /// Locks for reading; waits until nobody writes, nor waits to write since
-    /// before this.
+    /// Locks for reading. Waits while a writer has the lock, and for writers that
+    /// requested it before.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: a lock that the dropped future was given goes to the next
-    /// in the queue. Its place in the queue is lost.
+    /// Cancel safe: a lock that was granted to the dropped future goes to the next
+    /// request in the queue. The place in the queue is lost.
     pub async fn read(&self) -> RwLockReadGuard<'_, T> {
-        let _ = self.permits.acquire(1).await;
+        let _ = self.semaphore.acquire(1).await;
         RwLockReadGuard::new(self)
     }
 
-    /// Locks for writing; waits until nobody else has the lock.
+    /// Locks for writing, and waits while another task has the lock.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: a lock that the dropped future was given goes to the next
-    /// in the queue. Its place in the queue is lost, and readers that were
-    /// behind it only because of it go on.
+    /// Cancel safe: a lock that was granted to the dropped future goes to the next
+    /// request in the queue. The place in the queue is lost, and readers that waited
+    /// only for this writer are granted the lock.
     pub async fn write(&self) -> RwLockWriteGuard<'_, T> {
-        let _ = self.permits.acquire(self.max_readers).await;
+        let _ = self.semaphore.acquire(self.max_readers).await;
         RwLockWriteGuard::new(self)
     }
 
-    /// Locks for reading if nobody writes or waits.
+    /// Locks for reading if no task has the lock for writing, and no task waits.
     ///
     /// # Errors
     ///
-    /// [`TryLockError`] otherwise.
+    /// Returns [`TryLockError`] otherwise.
     #[inline]
     pub fn try_read(&self) -> Result<RwLockReadGuard<'_, T>, TryLockError> {
         self.try_acquire(1)?;
         Ok(RwLockReadGuard::new(self))
     }
 
-    /// Locks for writing if nobody has the lock.
+    /// Locks for writing if no task has the lock.
     ///
     /// # Errors
     ///
-    /// [`TryLockError`] otherwise.
+    /// Returns [`TryLockError`] otherwise.
     #[inline]
     pub fn try_write(&self) -> Result<RwLockWriteGuard<'_, T>, TryLockError> {
         self.try_acquire(self.max_readers)?;
@@ -144,9 +145,9 @@ impl<T> RwLock<T> {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: as [`read`](Self::read).
+    /// Cancel safe: like [`read`](Self::read).
     pub async fn read_owned(self: Rc<Self>) -> OwnedRwLockReadGuard<T> {
-        let _ = self.permits.acquire(1).await;
+        let _ = self.semaphore.acquire(1).await;
         OwnedRwLockReadGuard::new(self)
     }
 
@@ -155,65 +156,65 @@ impl<T> RwLock<T> {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: as [`write`](Self::write).
+    /// Cancel safe: like [`write`](Self::write).
     pub async fn write_owned(self: Rc<Self>) -> OwnedRwLockWriteGuard<T> {
-        let _ = self.permits.acquire(self.max_readers).await;
+        let _ = self.semaphore.acquire(self.max_readers).await;
         OwnedRwLockWriteGuard::new(self)
     }
 
-    /// Locks for reading with a guard that borrows nothing, if nobody writes or
-    /// waits.
+    /// Locks for reading with a guard that borrows nothing, if no task has the lock
+    /// for writing, and no task waits.
     ///
     /// # Errors
     ///
-    /// [`TryLockError`] otherwise.
+    /// Returns [`TryLockError`] otherwise.
     pub fn try_read_owned(self: Rc<Self>) -> Result<OwnedRwLockReadGuard<T>, TryLockError> {
         self.try_acquire(1)?;
         Ok(OwnedRwLockReadGuard::new(self))
     }
 
-    /// Locks for writing with a guard that borrows nothing, if nobody has the
-    /// lock.
+    /// Locks for writing with a guard that borrows nothing, if no task has the lock.
     ///
     /// # Errors
     ///
-    /// [`TryLockError`] otherwise.
+    /// Returns [`TryLockError`] otherwise.
     pub fn try_write_owned(self: Rc<Self>) -> Result<OwnedRwLockWriteGuard<T>, TryLockError> {
         self.try_acquire(self.max_readers)?;
         Ok(OwnedRwLockWriteGuard::new(self))
     }
 
-    /// The value. Needs no lock, as nobody else can reach it.
+    /// Returns a mutable reference to the value. It needs no lock, because the lock itself
+    /// is borrowed mutably.
     pub fn get_mut(&mut self) -> &mut T {
-        alone(self.value.get_mut())
+        exclusive(self.value.get_mut())
     }
 
-    /// Takes the value out.
+    /// Consumes the lock and returns the value.
     #[must_use]
     pub fn into_inner(self) -> T {
         match self.value.into_inner().and_then(Rc::into_inner) {
             Some(value) => value,
-            None => unreachable!("nobody has the lock, so the value is here alone (invariant 2)"),
+            None => unreachable!("no guard exists, so the value is here, unshared (invariant 2)"),
         }
     }
 
     #[inline]
     fn try_acquire(&self, count: u32) -> Result<(), TryLockError> {
-        self.permits
+        self.semaphore
             .try_acquire(count)
             .map_err(|_| TryLockError(()))
     }
 
-    /// Borrows the value for who holds one permit.
+    /// Borrows the value. The caller holds one permit.
     #[inline]
     fn borrow(&self) -> Ref<'_, T> {
         Ref::map(self.value.borrow(), |value| &**shared(value))
     }
 
-    /// Borrows the value for who holds all permits.
+    /// Borrows the value mutably. The caller holds all permits.
     #[inline]
     fn borrow_mut(&self) -> RefMut<'_, T> {
-        RefMut::map(self.value.borrow_mut(), alone)
+        RefMut::map(self.value.borrow_mut(), exclusive)
     }
 }
 
@@ -221,15 +222,15 @@ impl<T> RwLock<T> {
 fn shared<T>(value: &Option<Rc<T>>) -> &Rc<T> {
     match value {
         Some(value) => value,
-        None => unreachable!("only an owned writer has it (invariant 1)"),
+        None => unreachable!("only an owned writer takes the value out (invariant 1)"),
     }
 }
 
 #[inline]
-fn alone<T>(value: &mut Option<Rc<T>>) -> &mut T {
+fn exclusive<T>(value: &mut Option<Rc<T>>) -> &mut T {
     match value.as_mut().and_then(Rc::get_mut) {
         Some(value) => value,
-        None => unreachable!("a writer has no readers beside it (invariant 2)"),
+        None => unreachable!("there are no readers beside a writer (invariant 2)"),
     }
 }
 
@@ -246,8 +247,8 @@ impl<T> From<T> for RwLock<T> {
 }
 
 impl<T: fmt::Debug> fmt::Debug for RwLock<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = formatter.debug_struct("RwLock");
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("RwLock");
         match self.try_read() {
             Ok(guard) => shown.field("data", &&*guard),
             Err(_) => shown.field("data", &format_args!("<locked>")),

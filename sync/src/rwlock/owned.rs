@@ -1,4 +1,4 @@
-//! Guards that borrow nothing.
+//! The guards of a reader-writer lock that borrow nothing.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -6,11 +6,11 @@ use std::rc::Rc;
 
 use super::{RwLock, shared};
 
-/// The right to read the value of a [`RwLock`], which it keeps alive; unlocks
-/// it when dropped. Made by [`RwLock::read_owned`].
+/// A guard of a [`RwLock`] for reading the value, which keeps the lock alive. Unlocks the
+/// lock when dropped. [`RwLock::read_owned`] creates it.
 #[must_use = "if unused the RwLock will immediately unlock"]
 pub struct OwnedRwLockReadGuard<T> {
-    // Dropped before the permit is released, so that the next writer is alone.
+    // Dropped before the permit is released, so that the next writer does not share it.
     value: Rc<T>,
     unlock: Unlock<T>,
 }
@@ -18,17 +18,17 @@ pub struct OwnedRwLockReadGuard<T> {
 /// Releases one permit when dropped.
 struct Unlock<T>(Rc<RwLock<T>>);
 
-/// The right to change the value of a [`RwLock`], which it keeps alive;
-/// unlocks it when dropped. Made by [`RwLock::write_owned`].
+/// A guard of a [`RwLock`] for changing the value, which keeps the lock alive. Unlocks the
+/// lock when dropped. [`RwLock::write_owned`] creates it.
 #[must_use = "if unused the RwLock will immediately unlock"]
 pub struct OwnedRwLockWriteGuard<T> {
     lock: Rc<RwLock<T>>,
-    /// Here, and nowhere else, until the guard is dropped or downgraded.
+    /// The only `Rc` of the value. `None` once the guard is dropped or downgraded.
     value: Option<Rc<T>>,
 }
 
 impl<T> OwnedRwLockReadGuard<T> {
-    /// For who holds one permit.
+    /// For a caller that holds one permit.
     pub(super) fn new(lock: Rc<RwLock<T>>) -> Self {
         let value = Rc::clone(shared(&lock.value.borrow()));
         Self {
@@ -37,9 +37,9 @@ impl<T> OwnedRwLockReadGuard<T> {
         }
     }
 
-    /// The lock that this is of.
+    /// Returns the lock that the guard belongs to.
     ///
-    /// An associated function, so that it does not hide a method of the value.
+    /// This is an associated function, so that it does not hide a method of the value.
     #[must_use]
     pub fn rwlock(this: &Self) -> &Rc<RwLock<T>> {
         &this.unlock.0
@@ -48,34 +48,35 @@ impl<T> OwnedRwLockReadGuard<T> {
 
 impl<T> Drop for Unlock<T> {
     fn drop(&mut self) {
-        self.0.permits.release(1);
+        self.0.semaphore.release(1);
     }
 }
 
 impl<T> OwnedRwLockWriteGuard<T> {
-    /// For who holds all permits.
+    /// For a caller that holds all permits.
     pub(super) fn new(lock: Rc<RwLock<T>>) -> Self {
         let value = lock.value.take();
         Self { lock, value }
     }
 
-    /// Goes on as a reader, without a moment in which another could write. See
+    /// Turns the guard into a guard for reading, without a moment in which another task
+    /// could write. See
     /// [`RwLockWriteGuard::downgrade`](super::RwLockWriteGuard::downgrade).
     pub fn downgrade(mut self) -> OwnedRwLockReadGuard<T> {
         self.put_back();
         OwnedRwLockReadGuard::new(Rc::clone(&self.lock))
-        // Its permits but one are released when it is dropped, here.
+        // All permits but one are released when `self` is dropped, here.
     }
 
-    /// The lock that this is of.
+    /// Returns the lock that the guard belongs to.
     ///
-    /// An associated function, so that it does not hide a method of the value.
+    /// This is an associated function, so that it does not hide a method of the value.
     #[must_use]
     pub fn rwlock(this: &Self) -> &Rc<RwLock<T>> {
         &this.lock
     }
 
-    /// False if it has been put back already.
+    /// Puts the value back. Returns false if it was put back already.
     fn put_back(&mut self) -> bool {
         let Some(value) = self.value.take() else {
             return false;
@@ -89,10 +90,10 @@ impl<T> OwnedRwLockWriteGuard<T> {
 impl<T> Drop for OwnedRwLockWriteGuard<T> {
     fn drop(&mut self) {
         let all = self.lock.max_readers as usize;
-        let is_over = self.put_back();
+        let was_writer = self.put_back();
         self.lock
-            .permits
-            .release(if is_over { all } else { all - 1 });
+            .semaphore
+            .release(if was_writer { all } else { all - 1 });
     }
 }
 
@@ -117,30 +118,30 @@ impl<T> Deref for OwnedRwLockWriteGuard<T> {
 impl<T> DerefMut for OwnedRwLockWriteGuard<T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        super::alone(&mut self.value)
+        super::exclusive(&mut self.value)
     }
 }
 
 impl<T: fmt::Debug> fmt::Debug for OwnedRwLockReadGuard<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(formatter)
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }
 
 impl<T: fmt::Display> fmt::Display for OwnedRwLockReadGuard<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(formatter)
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }
 
 impl<T: fmt::Debug> fmt::Debug for OwnedRwLockWriteGuard<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(formatter)
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }
 
 impl<T: fmt::Display> fmt::Display for OwnedRwLockWriteGuard<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(formatter)
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }

@@ -1,12 +1,12 @@
-//! Why there is no permit.
+//! The errors of a semaphore.
 
 use std::error::Error;
 use std::fmt;
 
-use crate::permits::{Closed, Refused};
+use crate::raw_semaphore::{Closed, Refused};
 
-/// The semaphore is closed: the error of
-/// [`Semaphore::acquire`](super::Semaphore::acquire).
+/// The error of [`Semaphore::acquire`](super::Semaphore::acquire): the semaphore is
+/// closed.
 #[derive(Debug)]
 pub struct AcquireError(());
 
@@ -20,16 +20,16 @@ pub enum TryAcquireError {
 }
 
 impl fmt::Display for AcquireError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("semaphore closed")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("semaphore closed")
     }
 }
 
 impl fmt::Display for TryAcquireError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            TryAcquireError::Closed => "semaphore closed",
-            TryAcquireError::NoPermits => "no permits available",
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "semaphore closed",
+            Self::NoPermits => "no permits available",
         })
     }
 }
@@ -40,15 +40,15 @@ impl Error for TryAcquireError {}
 
 impl From<Closed> for AcquireError {
     fn from(Closed: Closed) -> Self {
-        AcquireError(())
+        Self(())
     }
 }
 
 impl From<Refused> for TryAcquireError {
     fn from(refused: Refused) -> Self {
         match refused {
-            Refused::Closed => TryAcquireError::Closed,
-            Refused::Unavailable => TryAcquireError::NoPermits,
+            Refused::Closed => Self::Closed,
+            Refused::Unavailable => Self::NoPermits,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! [`Semaphore`]: at most so many at a time.
+//! [`Semaphore`]: a limited number of permits.
 
 mod error;
 mod permit;
@@ -6,23 +6,23 @@ mod permit;
 use std::fmt;
 use std::rc::Rc;
 
-use crate::permits::Permits;
+use crate::raw_semaphore::RawSemaphore;
 
 pub use error::{AcquireError, TryAcquireError};
 pub use permit::{OwnedSemaphorePermit, SemaphorePermit};
 
-/// Hands out a number of permits, and makes tasks wait while there are none.
+/// A limited number of permits, for which tasks wait while none is available.
 ///
-/// Permits are granted in the order in which they were asked for. A request for
-/// many waits until all of them are free, and the requests behind it wait too, even if
-/// they are for one only: so a big request is never starved by small ones.
+/// Permits are granted in the order of the requests. A request for many permits waits
+/// until all of them are free, and the requests behind it wait too, even if they are for
+/// one permit: so small requests never starve a large one.
 ///
 /// A task does not wait for permits that were granted to a future which it no longer polls:
 /// another future of the same task takes them over. There is one exception: a request for more
 /// permits than the futures left behind were granted, when another request is before it in the
 /// queue. See [Futures that a task leaves behind](crate#futures-that-a-task-leaves-behind).
 ///
-/// A permit is given back when it is dropped.
+/// A permit is released when it is dropped.
 ///
 /// # Examples
 ///
@@ -56,18 +56,18 @@ pub use permit::{OwnedSemaphorePermit, SemaphorePermit};
 /// });
 /// ```
 pub struct Semaphore {
-    permits: Permits,
+    raw: RawSemaphore,
 }
 
 impl Semaphore {
-    /// The most permits that a semaphore can have.
-    pub const MAX_PERMITS: usize = Permits::MAX;
+    /// The maximum number of permits that a semaphore can have.
+    pub const MAX_PERMITS: usize = RawSemaphore::MAX;
 
-    /// Creates a semaphore with so many permits.
+    /// Creates a semaphore with `permits` permits.
     ///
     /// # Panics
     ///
-    /// With more than [`MAX_PERMITS`](Self::MAX_PERMITS).
+    /// Panics if there are more than [`MAX_PERMITS`](Self::MAX_PERMITS).
     #[must_use]
     #[track_caller]
     pub const fn new(permits: usize) -> Self {
@@ -76,7 +76,7 @@ impl Semaphore {
             "a semaphore may not have more than MAX_PERMITS permits"
         );
         Self {
-            permits: Permits::new(permits),
+            raw: RawSemaphore::new(permits),
         }
     }
 
@@ -84,67 +84,67 @@ impl Semaphore {
     ///
     /// # Panics
     ///
-    /// With more than [`MAX_PERMITS`](Self::MAX_PERMITS).
+    /// Panics if there are more than [`MAX_PERMITS`](Self::MAX_PERMITS).
     #[must_use]
     #[track_caller]
     pub const fn const_new(permits: usize) -> Self {
         Self::new(permits)
     }
 
-    /// How many permits can be had at once. None while somebody waits, for
-    /// whatever is free then is being saved for that request.
+    /// Returns the number of permits that can be acquired without waiting. It is 0
+    /// while a request waits, because free permits are then saved for that request.
     #[must_use]
     pub fn available_permits(&self) -> usize {
-        self.permits.available()
+        self.raw.available()
     }
 
     /// Adds permits.
     ///
     /// # Panics
     ///
-    /// If there would be more than [`MAX_PERMITS`](Self::MAX_PERMITS).
+    /// Panics if there would be more than [`MAX_PERMITS`](Self::MAX_PERMITS).
     #[track_caller]
     pub fn add_permits(&self, count: usize) {
-        let fits = count <= Self::MAX_PERMITS && self.permits.free() + count <= Self::MAX_PERMITS;
+        let fits = count <= Self::MAX_PERMITS && self.raw.free() + count <= Self::MAX_PERMITS;
         assert!(
             fits,
             "adding {count} permits would make more than MAX_PERMITS"
         );
-        self.permits.release(count);
+        self.raw.release(count);
     }
 
-    /// Takes up to so many of the available permits away for good, and says
-    /// how many.
+    /// Removes up to `count` of the available permits for good, and returns the number
+    /// of permits that it removed.
     pub fn forget_permits(&self, count: usize) -> usize {
-        self.permits.forget(count)
+        self.raw.forget(count)
     }
 
     /// Waits for a permit.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: a permit that the dropped future was given goes to the next
-    /// in the queue. Its place in the queue is lost.
+    /// Cancel safe: a permit that was granted to the dropped future goes to the next
+    /// request in the queue. The place in the queue is lost.
     ///
     /// # Errors
     ///
-    /// [`AcquireError`] if the semaphore is [closed](Self::close).
+    /// Returns [`AcquireError`] if the semaphore is [closed](Self::close).
     #[inline]
     pub async fn acquire(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
-        self.permits.acquire(1).await?;
+        self.raw.acquire(1).await?;
         Ok(SemaphorePermit::new(self, 1))
     }
 
-    /// Waits for so many permits, and takes them all at once.
+    /// Waits for `count` permits, and acquires all of them at once.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: permits that the dropped future was given go to the next in
-    /// the queue. Its place in the queue is lost.
+    /// Cancel safe: permits that were granted to the dropped future go to the next
+    /// request in the queue. The place in the queue is lost.
     ///
     /// # Errors
     ///
-    /// [`AcquireError`] if the semaphore is [closed](Self::close).
+    /// Returns [`AcquireError`] if the semaphore is [closed](Self::close).
     ///
     /// # Examples
     ///
@@ -163,30 +163,30 @@ impl Semaphore {
     /// ```
     #[inline]
     pub async fn acquire_many(&self, count: u32) -> Result<SemaphorePermit<'_>, AcquireError> {
-        self.permits.acquire(count).await?;
+        self.raw.acquire(count).await?;
         Ok(SemaphorePermit::new(self, count))
     }
 
-    /// Takes a permit if one is free and nobody waits.
+    /// Acquires a permit if one is free and no request waits.
     ///
     /// # Errors
     ///
-    /// [`TryAcquireError::NoPermits`] if there is none, and
+    /// Returns [`TryAcquireError::NoPermits`] if there is none, and
     /// [`TryAcquireError::Closed`] if the semaphore is closed.
     #[inline]
     pub fn try_acquire(&self) -> Result<SemaphorePermit<'_>, TryAcquireError> {
         self.try_acquire_many(1)
     }
 
-    /// Takes so many permits if they are free and nobody waits.
+    /// Acquires `count` permits if they are free and no request waits.
     ///
     /// # Errors
     ///
-    /// [`TryAcquireError::NoPermits`] if there are fewer, and
+    /// Returns [`TryAcquireError::NoPermits`] if there are fewer, and
     /// [`TryAcquireError::Closed`] if the semaphore is closed.
     #[inline]
     pub fn try_acquire_many(&self, count: u32) -> Result<SemaphorePermit<'_>, TryAcquireError> {
-        self.permits.try_acquire(count)?;
+        self.raw.try_acquire(count)?;
         Ok(SemaphorePermit::new(self, count))
     }
 
@@ -195,17 +195,17 @@ impl Semaphore {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: a permit that the dropped future was given goes to the next
-    /// in the queue. Its place in the queue is lost.
+    /// Cancel safe: a permit that was granted to the dropped future goes to the next
+    /// request in the queue. The place in the queue is lost.
     ///
     /// # Errors
     ///
-    /// [`AcquireError`] if the semaphore is [closed](Self::close).
+    /// Returns [`AcquireError`] if the semaphore is [closed](Self::close).
     ///
     /// # Examples
     ///
-    /// Waiting *before* the task is spawned, so that no more tasks exist than
-    /// there are permits:
+    /// This waits *before* each task is spawned, so that there are never more tasks
+    /// than permits:
     ///
     /// ```
     /// use std::rc::Rc;
@@ -224,54 +224,54 @@ impl Semaphore {
     /// ```
     #[inline]
     pub async fn acquire_owned(self: Rc<Self>) -> Result<OwnedSemaphorePermit, AcquireError> {
-        self.permits.acquire(1).await?;
+        self.raw.acquire(1).await?;
         Ok(OwnedSemaphorePermit::new(self, 1))
     }
 
-    /// Waits for so many permits that borrow nothing.
+    /// Waits for `count` permits that borrow nothing.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: permits that the dropped future was given go to the next in
-    /// the queue. Its place in the queue is lost.
+    /// Cancel safe: permits that were granted to the dropped future go to the next
+    /// request in the queue. The place in the queue is lost.
     ///
     /// # Errors
     ///
-    /// [`AcquireError`] if the semaphore is [closed](Self::close).
+    /// Returns [`AcquireError`] if the semaphore is [closed](Self::close).
     #[inline]
     pub async fn acquire_many_owned(
         self: Rc<Self>,
         count: u32,
     ) -> Result<OwnedSemaphorePermit, AcquireError> {
-        self.permits.acquire(count).await?;
+        self.raw.acquire(count).await?;
         Ok(OwnedSemaphorePermit::new(self, count))
     }
 
-    /// Takes a permit that borrows nothing, if one is free and nobody waits.
+    /// Acquires a permit that borrows nothing, if one is free and no request waits.
     ///
     /// # Errors
     ///
-    /// As for [`try_acquire`](Self::try_acquire).
+    /// Returns an error if [`try_acquire`](Self::try_acquire) would.
     pub fn try_acquire_owned(self: Rc<Self>) -> Result<OwnedSemaphorePermit, TryAcquireError> {
         self.try_acquire_many_owned(1)
     }
 
-    /// Takes so many permits that borrow nothing, if they are free and nobody
+    /// Acquires `count` permits that borrow nothing, if they are free and no request
     /// waits.
     ///
     /// # Errors
     ///
-    /// As for [`try_acquire_many`](Self::try_acquire_many).
+    /// Returns an error if [`try_acquire_many`](Self::try_acquire_many) would.
     pub fn try_acquire_many_owned(
         self: Rc<Self>,
         count: u32,
     ) -> Result<OwnedSemaphorePermit, TryAcquireError> {
-        self.permits.try_acquire(count)?;
+        self.raw.try_acquire(count)?;
         Ok(OwnedSemaphorePermit::new(self, count))
     }
 
-    /// Refuses permits from now on, also to those who wait. Permits that are
-    /// out stay valid.
+    /// Closes the semaphore: requests fail from now on, also requests that wait. Permits
+    /// that were acquired stay valid.
     ///
     /// # Examples
     ///
@@ -287,20 +287,19 @@ impl Semaphore {
     /// });
     /// ```
     pub fn close(&self) {
-        self.permits.close();
+        self.raw.close();
     }
 
     /// Whether [`close`](Self::close) was called.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.permits.is_closed()
+        self.raw.is_closed()
     }
 }
 
 impl fmt::Debug for Semaphore {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Semaphore")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Semaphore")
             .field("available_permits", &self.available_permits())
             .field("is_closed", &self.is_closed())
             .finish_non_exhaustive()

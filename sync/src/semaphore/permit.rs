@@ -1,20 +1,20 @@
-//! Permits that are out.
+//! Permits that were acquired.
 
 use std::fmt;
 use std::rc::Rc;
 
 use super::Semaphore;
 
-/// Permits of a [`Semaphore`]; given back when dropped.
-#[must_use = "a permit that is not kept is given back at once"]
+/// Permits of a [`Semaphore`], which are released when this is dropped.
+#[must_use = "a permit that is not kept is released at once"]
 pub struct SemaphorePermit<'a> {
     semaphore: &'a Semaphore,
     count: usize,
 }
 
-/// Permits of a [`Semaphore`], which they keep alive; given back when dropped.
-/// Made by [`Semaphore::acquire_owned`].
-#[must_use = "a permit that is not kept is given back at once"]
+/// Permits of a [`Semaphore`], which they keep alive. They are released when this is
+/// dropped. [`Semaphore::acquire_owned`] creates it.
+#[must_use = "a permit that is not kept is released at once"]
 pub struct OwnedSemaphorePermit {
     semaphore: Rc<Semaphore>,
     count: usize,
@@ -29,16 +29,16 @@ impl<'a> SemaphorePermit<'a> {
         }
     }
 
-    /// Does not give the permits back: the semaphore has fewer from now on.
+    /// Drops the permits without releasing them: the semaphore has fewer from now on.
     pub fn forget(mut self) {
         self.count = 0;
     }
 
-    /// Joins the permits of another to these.
+    /// Adds the permits of `other` to these.
     ///
     /// # Panics
     ///
-    /// If the other's are of another semaphore.
+    /// Panics if `other` has permits of another semaphore.
     #[track_caller]
     pub fn merge(&mut self, mut other: Self) {
         assert!(
@@ -48,8 +48,8 @@ impl<'a> SemaphorePermit<'a> {
         self.count += std::mem::take(&mut other.count);
     }
 
-    /// Splits so many permits off; `None` if there are fewer.
-    #[must_use = "the permits that were split off are given back when dropped"]
+    /// Splits `count` permits off. Returns `None` if there are fewer.
+    #[must_use = "the permits that were split off are released when dropped"]
     pub fn split(&mut self, count: usize) -> Option<Self> {
         self.count = self.count.checked_sub(count)?;
         Some(Self {
@@ -58,13 +58,13 @@ impl<'a> SemaphorePermit<'a> {
         })
     }
 
-    /// The semaphore that the permits are of.
+    /// Returns the semaphore of the permits.
     #[must_use]
     pub fn semaphore(&self) -> &Semaphore {
         self.semaphore
     }
 
-    /// How many permits these are.
+    /// Returns the number of permits.
     #[must_use]
     pub fn num_permits(&self) -> usize {
         self.count
@@ -79,16 +79,16 @@ impl OwnedSemaphorePermit {
         }
     }
 
-    /// Does not give the permits back: the semaphore has fewer from now on.
+    /// Drops the permits without releasing them: the semaphore has fewer from now on.
     pub fn forget(mut self) {
         self.count = 0;
     }
 
-    /// Joins the permits of another to these.
+    /// Adds the permits of `other` to these.
     ///
     /// # Panics
     ///
-    /// If the other's are of another semaphore.
+    /// Panics if `other` has permits of another semaphore.
     #[track_caller]
     pub fn merge(&mut self, mut other: Self) {
         assert!(
@@ -98,8 +98,8 @@ impl OwnedSemaphorePermit {
         self.count += std::mem::take(&mut other.count);
     }
 
-    /// Splits so many permits off; `None` if there are fewer.
-    #[must_use = "the permits that were split off are given back when dropped"]
+    /// Splits `count` permits off. Returns `None` if there are fewer.
+    #[must_use = "the permits that were split off are released when dropped"]
     pub fn split(&mut self, count: usize) -> Option<Self> {
         self.count = self.count.checked_sub(count)?;
         Some(Self {
@@ -108,13 +108,13 @@ impl OwnedSemaphorePermit {
         })
     }
 
-    /// The semaphore that the permits are of.
+    /// Returns the semaphore of the permits.
     #[must_use]
     pub fn semaphore(&self) -> &Rc<Semaphore> {
         &self.semaphore
     }
 
-    /// How many permits these are.
+    /// Returns the number of permits.
     #[must_use]
     pub fn num_permits(&self) -> usize {
         self.count
@@ -124,29 +124,27 @@ impl OwnedSemaphorePermit {
 impl Drop for SemaphorePermit<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.semaphore.permits.release(self.count);
+        self.semaphore.raw.release(self.count);
     }
 }
 
 impl Drop for OwnedSemaphorePermit {
     fn drop(&mut self) {
-        self.semaphore.permits.release(self.count);
+        self.semaphore.raw.release(self.count);
     }
 }
 
 impl fmt::Debug for SemaphorePermit<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("SemaphorePermit")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SemaphorePermit")
             .field("permits", &self.count)
             .finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for OwnedSemaphorePermit {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("OwnedSemaphorePermit")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnedSemaphorePermit")
             .field("permits", &self.count)
             .finish_non_exhaustive()
     }

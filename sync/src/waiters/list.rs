@@ -1,9 +1,9 @@
-//! A doubly linked list through the nodes of a vector.
+//! [`List`]: a doubly linked list through the nodes of a vector.
 
-/// No node. A vector of as many nodes would not fit into memory.
+/// The index of no node. A vector with so large an index would not fit into memory.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// Where a node is in the one list that it is in.
+/// The neighbours of a node in the one list that it is in.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Links {
     pub(super) previous: u32,
@@ -22,8 +22,8 @@ pub(super) struct List {
 }
 
 impl List {
-    pub(super) const fn new() -> List {
-        List {
+    pub(super) const fn new() -> Self {
+        Self {
             head: NONE,
             tail: NONE,
         }

@@ -1,9 +1,8 @@
-//! The FIFO queue under every primitive.
+//! [`Waiters`]: the FIFO queue on which every primitive is built.
 //!
 //! A waiter is a node in a vector, linked to its neighbours by index, so that
-//! joining, leaving and being granted take constant time. The queue is made
-//! when somebody first waits: a primitive that nobody waits for has a null
-//! pointer in its place.
+//! joining, leaving and being granted take constant time. The queue is allocated
+//! when a task first waits: until then it is a null pointer.
 //!
 //! ```text
 //!            1                2
@@ -14,40 +13,40 @@
 //! ```
 //!
 //! 1. `Waiters::enqueue` puts the waiter at the tail and returns its key.
-//! 2. `Waiters::grant` and its like reach it: it leaves the list, keeps the
-//!    grant, and is woken; `poll_granted` is ready from here on.
-//! 3. `Waiters::remove` gives the key up before that: nothing to pass on.
-//! 4. `Waiters::remove` gives the key up after that: the waiter takes its
-//!    grant, or, if it is being dropped, passes it on.
-//! 5. `Waiters::take_over`: another waiter takes the grant, and this one is first in the
-//!    queue again.
+//! 2. `Waiters::grant` or a similar function grants the waiter: it leaves the list,
+//!    keeps the grant, and is woken. From now on `poll_granted` is ready.
+//! 3. `Waiters::remove` before the grant: there is nothing to pass on.
+//! 4. `Waiters::remove` after the grant: the waiter takes its grant, or, if it is
+//!    being dropped, passes the grant on.
+//! 5. `Waiters::take_over`: another waiter takes the grant, and this waiter is first
+//!    in the queue again.
 //!
 //! # Invariants
 //!
 //! 1. A node is in the list `waiting` exactly while it is `Waiting`, in the
 //!    order of `enqueue`: the head is granted first.
-//! 2. A grant is in exactly one place: the granter's hand, a node, or the
-//!    waiter's hand. Nothing here drops one.
-//! 3. A node is freed by `remove` and nothing else, which takes its one key.
-//!    So while a key is there, so is the queue.
-//! 4. The queue is out of its cell only while no foreign code runs: not while
-//!    a waker is cloned, woken or dropped, for that may come back to it.
+//! 2. A grant is in exactly one place: with the caller that grants it, in a node, or
+//!    with the waiter that took it. This module never drops a grant.
+//! 3. A node is freed only when its waiter is removed, which takes the node's one key.
+//!    So the queue exists while a key exists.
+//! 4. The queue is out of its cell only while no user code runs: not while a waker is
+//!    cloned, woken or dropped, because a waker may call the queue again.
 
 mod list;
-mod queue;
+mod wait_queue;
 mod wakers;
 
 use std::cell::Cell;
 use std::task::{Context, Poll, Waker};
 
-use queue::{Queue, State};
+use wait_queue::{WaitQueue, WaiterState};
 
-pub(crate) use queue::{Choice, Key};
+pub(crate) use wait_queue::{Choice, Key};
 pub(crate) use wakers::Wakers;
 
 /// A FIFO queue of waiters, each of which wants `W` and gets one grant `G`.
 pub(crate) struct Waiters<G, W = ()> {
-    queue: Cell<Option<Box<Queue<G, W>>>>,
+    queue: Cell<Option<Box<WaitQueue<G, W>>>>,
 }
 
 impl<G> Waiters<G> {
@@ -65,7 +64,7 @@ impl<G, W: Copy> Waiters<G, W> {
         }
     }
 
-    /// Puts a waiter at the tail, with what it wants and whom to wake.
+    /// Puts a waiter at the tail, with what it wants and its waker.
     #[inline]
     pub(crate) fn enqueue_for(&self, want: W, waker: Option<Waker>) -> Key {
         let mut queue = self.queue.take().unwrap_or_default();
@@ -74,10 +73,10 @@ impl<G, W: Copy> Waiters<G, W> {
         key
     }
 
-    /// As [`enqueue_for`](Self::enqueue_for). Also returns whether a waiter that was granted
-    /// and has not been removed is related to the new one.
+    /// Like [`enqueue_for`](Self::enqueue_for). Also returns whether a waiter that was granted
+    /// and has not been removed is related to the new waiter.
     #[inline]
-    pub(crate) fn enqueue_beside(
+    pub(crate) fn enqueue_and_check(
         &self,
         want: W,
         waker: Option<Waker>,
@@ -90,11 +89,16 @@ impl<G, W: Copy> Waiters<G, W> {
         (key, found.is_some())
     }
 
-    /// Sets what a waiter wants, and returns what `enqueue_beside` does; false if the waiter
-    /// was granted itself.
-    pub(crate) fn stay_beside(&self, key: &Key, want: W, is_related: impl Fn(W) -> bool) -> bool {
+    /// Sets what a waiter wants, and checks like `enqueue_and_check`. Returns false if the
+    /// waiter was granted itself.
+    pub(crate) fn update_and_check(
+        &self,
+        key: &Key,
+        want: W,
+        is_related: impl Fn(W) -> bool,
+    ) -> bool {
         self.with(|queue| {
-            if let State::Granted(_) = queue.state(key) {
+            if let WaiterState::Granted(_) = queue.state(key) {
                 return false;
             }
             queue.set_want(key, want);
@@ -103,7 +107,7 @@ impl<G, W: Copy> Waiters<G, W> {
         })
     }
 
-    /// Adds a waiter that has its grant already.
+    /// Adds a waiter that is granted already.
     #[inline]
     pub(crate) fn enqueue_granted(&self, want: W, grant: G) -> Key {
         let mut queue = self.queue.take().unwrap_or_default();
@@ -114,35 +118,37 @@ impl<G, W: Copy> Waiters<G, W> {
 
     #[inline]
     pub(crate) fn is_granted(&self, key: &Key) -> bool {
-        self.with(|queue| matches!(queue.state(key), State::Granted(_)))
+        self.with(|queue| matches!(queue.state(key), WaiterState::Granted(_)))
     }
 
-    /// Ready once there is a grant, which `remove` then returns; until then,
-    /// has the waker woken by it.
+    /// Ready once there is a grant, which `remove` then returns. Until then, registers the
+    /// waker.
     #[inline]
     pub(crate) fn poll_granted(&self, key: &Key, cx: &Context<'_>) -> Poll<()> {
         let known = self.with(|queue| match queue.state(key) {
-            State::Waiting(Some(stored)) => stored.will_wake(cx.waker()).then_some(Poll::Pending),
-            State::Waiting(None) => None,
-            State::Granted(_) | State::Free => Some(Poll::Ready(())),
+            WaiterState::Waiting(Some(stored)) => {
+                stored.will_wake(cx.waker()).then_some(Poll::Pending)
+            }
+            WaiterState::Waiting(None) => None,
+            WaiterState::Granted(_) | WaiterState::Free => Some(Poll::Ready(())),
         });
         if let Some(poll) = known {
             return poll;
         }
         let waker = cx.waker().clone();
-        // The clone may have granted, so the state is looked at once more.
+        // The clone may have granted the waiter, so the state is checked once more.
         let (poll, unused) = self.with(|queue| match queue.state(key) {
-            State::Waiting(stored) => (Poll::Pending, stored.replace(waker)),
-            State::Granted(_) | State::Free => (Poll::Ready(()), Some(waker)),
+            WaiterState::Waiting(stored) => (Poll::Pending, stored.replace(waker)),
+            WaiterState::Granted(_) | WaiterState::Free => (Poll::Ready(()), Some(waker)),
         });
         drop(unused);
         poll
     }
 
-    /// Takes the grant, if there is one, and the waiter out; until then, has
-    /// the waker woken by it.
+    /// Removes the waiter and returns its grant, if there is one. Until then, registers the
+    /// waker.
     ///
-    /// The key is there before, and gone once it was ready.
+    /// The key is `Some` before, and `None` once this was ready.
     #[inline]
     pub(crate) fn poll_remove(&self, key: &mut Option<Key>, cx: &Context<'_>) -> Poll<G> {
         if let Some(grant) = self.take_grant(key) {
@@ -154,11 +160,11 @@ impl<G, W: Copy> Waiters<G, W> {
         }
         match self.take_grant(key) {
             Some(grant) => Poll::Ready(grant),
-            None => unreachable!("it was granted just now"),
+            None => unreachable!("the waiter was granted just now"),
         }
     }
 
-    /// Takes the grant, if there is one, and the waiter out.
+    /// Removes the waiter and returns its grant, if there is one.
     #[inline]
     fn take_grant(&self, key: &mut Option<Key>) -> Option<G> {
         let mut queue = self.queue.take()?;
@@ -169,35 +175,35 @@ impl<G, W: Copy> Waiters<G, W> {
         grant
     }
 
-    /// Changes what a waiter was granted, if it was.
+    /// Changes the grant of a waiter, if there is one.
     #[inline]
     pub(crate) fn change_grant(&self, key: &Key, change: impl FnOnce(&mut G)) {
         self.with(|queue| {
-            if let State::Granted(grant) = queue.state(key) {
+            if let WaiterState::Granted(grant) = queue.state(key) {
                 change(grant);
             }
         });
     }
 
-    /// Grants the waiter at the head, or hands the grant back if none waits.
+    /// Grants the waiter at the head, or returns the grant if there is no waiter.
     #[inline]
     pub(crate) fn grant(&self, grant: G) -> Result<(), G> {
         match self.queue.take() {
             None => Err(grant),
-            Some(queue) => self.grant_in(queue, grant, Queue::head),
+            Some(queue) => self.grant_in(queue, grant, WaitQueue::head),
         }
     }
 
-    /// Grants the waiter at the tail, or hands the grant back if none waits.
+    /// Grants the waiter at the tail, or returns the grant if there is no waiter.
     pub(crate) fn grant_last(&self, grant: G) -> Result<(), G> {
         match self.queue.take() {
             None => Err(grant),
-            Some(queue) => self.grant_in(queue, grant, Queue::tail),
+            Some(queue) => self.grant_in(queue, grant, WaitQueue::tail),
         }
     }
 
-    /// Grants every waiter that is in the queue now, and none that joins it
-    /// while they are being woken.
+    /// Grants every waiter that is in the queue now. A waiter that joins while they are
+    /// being woken is not granted.
     pub(crate) fn grant_all(&self, grant: G)
     where
         G: Copy,
@@ -207,11 +213,11 @@ impl<G, W: Copy> Waiters<G, W> {
         wakers.wake();
     }
 
-    /// Grants waiters from the head on, for as long as `decide` gives them
-    /// something for what they want, and says whether any still waits. The
-    /// caller wakes them when its own state is in order.
+    /// Grants waiters from the head on, while `decide` returns a grant for what they want.
+    /// Returns whether any waiter is left. The caller wakes them when its own state is
+    /// consistent.
     ///
-    /// `decide` runs no foreign code.
+    /// `decide` runs no user code.
     #[inline]
     pub(crate) fn grant_while(
         &self,
@@ -239,8 +245,7 @@ impl<G, W: Copy> Waiters<G, W> {
     /// the others.
     ///
     /// `choose` is called with the want and the grant of one granted waiter after another, the
-    /// oldest grant first. Nothing is taken unless it returns `TakeAsLast`. It runs no foreign
-    /// code.
+    /// oldest grant first. Nothing is taken unless it returns `TakeLast`. It runs no user code.
     #[cold]
     pub(crate) fn take_over(
         &self,
@@ -251,10 +256,10 @@ impl<G, W: Copy> Waiters<G, W> {
             let mut chosen = Vec::new();
             let last = queue.find_granted(|index, want, grant| {
                 let choice = choose(want, grant);
-                if choice != Choice::Leave {
+                if choice != Choice::Skip {
                     chosen.push(index);
                 }
-                choice == Choice::TakeAsLast
+                choice == Choice::TakeLast
             });
             match place.take_if(|_| last.is_some()) {
                 Some(own) => queue.exchange(own, &chosen),
@@ -268,8 +273,8 @@ impl<G, W: Copy> Waiters<G, W> {
         self.with(|queue| queue.is_head(key))
     }
 
-    /// Calls `visit` with the want and the grant of each granted waiter, as far as a search
-    /// goes. It runs no foreign code.
+    /// Calls `visit` with the want and the grant of each granted waiter, up to the limit of a
+    /// search. It runs no user code.
     pub(crate) fn visit_granted(&self, mut visit: impl FnMut(W, &G)) {
         if let Some(mut queue) = self.queue.take() {
             queue.find_granted(|_, want, grant| {
@@ -281,7 +286,7 @@ impl<G, W: Copy> Waiters<G, W> {
     }
 
     /// Takes out the wakers of the first and of the last waiter for which `is_wanted` is true.
-    /// They are still in the queue, and have to be polled to be woken again.
+    /// These waiters stay in the queue, and have to be polled to be woken again.
     pub(crate) fn take_wakers(&self, wakers: &mut Wakers, is_wanted: impl Fn(W) -> bool) {
         if let Some(mut queue) = self.queue.take() {
             wakers.extend(queue.take_first_waker(&is_wanted));
@@ -290,7 +295,7 @@ impl<G, W: Copy> Waiters<G, W> {
         }
     }
 
-    /// Takes the waker of the waiter at the head out, in the same way.
+    /// Takes out the waker of the waiter at the head, in the same way.
     pub(crate) fn take_head_waker(&self, wakers: &mut Wakers) {
         if let Some(mut queue) = self.queue.take() {
             if let Some(head) = queue.head() {
@@ -300,16 +305,15 @@ impl<G, W: Copy> Waiters<G, W> {
         }
     }
 
-    /// Takes a waiter out, and the grant it had by then: the waiter's to use
-    /// or to pass on.
+    /// Removes a waiter. Returns its grant if it has one, for the caller to use or to pass
+    /// on.
     #[inline]
     pub(crate) fn remove(&self, key: Key) -> Option<G> {
         self.withdraw(key).map_err(drop).ok()
     }
 
-    /// As [`remove`](Self::remove), but hands out the waker of a waiter that
-    /// was not granted, for a caller that has to set things right before it
-    /// runs foreign code.
+    /// Like [`remove`](Self::remove), but returns the waker of a waiter that was not granted,
+    /// for a caller that has to make its state consistent before it runs user code.
     #[inline]
     pub(crate) fn withdraw(&self, key: Key) -> Result<G, Option<Waker>> {
         let mut queue = self.take();
@@ -318,18 +322,18 @@ impl<G, W: Copy> Waiters<G, W> {
             self.queue.set(Some(queue));
         }
         match state {
-            State::Granted(grant) => Ok(grant),
-            State::Waiting(waker) => Err(waker),
-            State::Free => unreachable!("a key is to a node in use (invariant 3)"),
+            WaiterState::Granted(grant) => Ok(grant),
+            WaiterState::Waiting(waker) => Err(waker),
+            WaiterState::Free => unreachable!("a key belongs to a node in use (invariant 3)"),
         }
     }
 
     #[inline]
     fn grant_in(
         &self,
-        mut queue: Box<Queue<G, W>>,
+        mut queue: Box<WaitQueue<G, W>>,
         grant: G,
-        which: impl Fn(&Queue<G, W>) -> Option<u32>,
+        which: impl Fn(&WaitQueue<G, W>) -> Option<u32>,
     ) -> Result<(), G> {
         let granted = match which(&queue) {
             Some(index) => Ok(queue.grant(index, grant)),
@@ -342,15 +346,15 @@ impl<G, W: Copy> Waiters<G, W> {
         Ok(())
     }
 
-    /// The queue, which is there as a key is (invariant 3).
+    /// Takes the queue, which exists because a key exists (invariant 3).
     #[inline]
-    fn take(&self) -> Box<Queue<G, W>> {
+    fn take(&self) -> Box<WaitQueue<G, W>> {
         self.queue.take().expect("a queue with a waiter is kept")
     }
 
-    /// Runs no foreign code in `act` (invariant 4).
+    /// Calls `act`, which runs no user code (invariant 4).
     #[inline]
-    fn with<R>(&self, act: impl FnOnce(&mut Queue<G, W>) -> R) -> R {
+    fn with<R>(&self, act: impl FnOnce(&mut WaitQueue<G, W>) -> R) -> R {
         let mut queue = self.take();
         let result = act(&mut queue);
         self.queue.set(Some(queue));

@@ -1,4 +1,4 @@
-//! The queue against a plain model, and against wakers that come back to it.
+//! The queue compared with a simple model, and with wakers that use it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -31,7 +31,7 @@ fn poll<G>(waiters: &Waiters<G>, key: &Key, waker: &Waker) -> bool {
 }
 
 #[test]
-fn grants_go_in_order_of_enqueue_not_of_poll() {
+fn waiters_are_granted_in_the_order_of_enqueue_not_of_poll() {
     let waiters = Waiters::new();
     let (first, second) = (waiters.enqueue(), waiters.enqueue());
     assert!(!poll(&waiters, &second, Waker::noop()));
@@ -75,9 +75,9 @@ fn removing_drops_the_waker() {
     assert_eq!(waiters.grant(()), Err(()));
 }
 
-/// Random operations, compared after each with a queue too simple to be wrong.
+/// After each random operation, compares the queue with a very simple one.
 #[test]
-fn agrees_with_a_model() {
+fn random_operations_agree_with_a_model() {
     const STEPS: usize = if cfg!(miri) { 500 } else { 100_000 };
 
     struct Waiter {
@@ -159,20 +159,20 @@ impl Random {
     }
 }
 
-// A waker must be `Send`, so those that come back to the queue find it here.
+// A waker must be `Send`, so wakers that use the queue find it in a thread-local.
 thread_local! {
     static QUEUE: Waiters<u8> = const { Waiters::new() };
     static KEYS: RefCell<Vec<Key>> = const { RefCell::new(Vec::new()) };
     static DROPS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Comes back to the queue when woken, and when dropped.
-struct ComesBack;
+/// A waker that uses the queue when it is woken, and when it is dropped.
+struct UsesQueue;
 
-impl Wake for ComesBack {
+impl Wake for UsesQueue {
     fn wake(self: Arc<Self>) {
         QUEUE.with(|queue| {
-            // Takes the place of a waiter, gives up that of the next, joins.
+            // Removes another waiter, and adds one.
             let next = KEYS.with_borrow_mut(Vec::pop);
             if let Some(next) = next {
                 queue.remove(next);
@@ -183,7 +183,7 @@ impl Wake for ComesBack {
     }
 }
 
-impl Drop for ComesBack {
+impl Drop for UsesQueue {
     fn drop(&mut self) {
         DROPS.set(DROPS.get() + 1);
         QUEUE.with(|queue| {
@@ -194,23 +194,23 @@ impl Drop for ComesBack {
 }
 
 #[test]
-fn wakers_may_come_back_to_the_queue() {
+fn wakers_may_use_the_queue() {
     QUEUE.with(|queue| {
         let keys: Vec<Key> = (0..3).map(|_| queue.enqueue()).collect();
         for key in &keys {
             // The second waker replaces, and so drops, the first.
-            assert!(!poll(queue, key, &Arc::new(ComesBack).into()));
-            assert!(!poll(queue, key, &Arc::new(ComesBack).into()));
+            assert!(!poll(queue, key, &Arc::new(UsesQueue).into()));
+            assert!(!poll(queue, key, &Arc::new(UsesQueue).into()));
         }
         assert_eq!(DROPS.get(), 3);
         KEYS.with_borrow_mut(|slot| *slot = keys);
 
         assert_eq!(queue.grant(1), Ok(()));
-        // Woken: the first. It removed the third and joined at the tail.
+        // The first waiter was woken. Its waker removed the third and added one at the tail.
         assert_eq!(DROPS.get(), 5);
         queue.grant_all(2);
-        // Woken: the second. It removed the one that had joined, already
-        // granted, and joined again; that one is not granted.
+        // The second waiter was woken. Its waker removed the added waiter, which was granted
+        // already, and added another, which is not granted.
         assert_eq!(DROPS.get(), 6);
 
         let mut keys = KEYS.take();
@@ -231,7 +231,7 @@ impl Wake for Panics {
 }
 
 #[test]
-fn a_waker_that_panics_does_not_cost_the_others_their_wake() {
+fn the_other_waiters_are_woken_if_a_waker_panics() {
     let waiters = Waiters::new();
     let keys = [waiters.enqueue(), waiters.enqueue(), waiters.enqueue()];
     let count = Arc::<Count>::default();
@@ -246,7 +246,7 @@ fn a_waker_that_panics_does_not_cost_the_others_their_wake() {
 }
 
 #[test]
-fn nodes_are_used_again() {
+fn nodes_are_reused() {
     let waiters = Waiters::<()>::new();
     for _ in 0..100 {
         let keys = [waiters.enqueue(), waiters.enqueue()];
@@ -259,7 +259,7 @@ fn nodes_are_used_again() {
 }
 
 #[test]
-fn the_memory_of_a_burst_is_given_back() {
+fn the_memory_of_a_burst_is_freed() {
     let waiters = Waiters::<()>::new();
     let keys: Vec<Key> = (0..1000).map(|_| waiters.enqueue()).collect();
     waiters.grant_all(());
@@ -280,11 +280,11 @@ fn waiters_whose_grants_are_taken_over_are_first_again() {
     }
     assert!(!waiters.is_first(own.as_ref().unwrap()));
     let taken = waiters.take_over(&mut own, |_, _| Choice::Take);
-    assert_eq!(taken, [], "there were not enough");
+    assert_eq!(taken, [], "the search found no last grant");
     let taken = waiters.take_over(&mut own, |want, _| match want {
-        1 => Choice::Leave,
+        1 => Choice::Skip,
         2 => Choice::Take,
-        _ => Choice::TakeAsLast,
+        _ => Choice::TakeLast,
     });
     assert_eq!((taken, own.is_none()), (vec![(3, 'c'), (2, 'b')], true));
     let granted = keys.each_ref().map(|key| waiters.is_granted(key));
@@ -317,7 +317,7 @@ fn a_waiter_whose_waker_was_taken_is_still_in_the_queue() {
     waiters.take_wakers(&mut wakers, |want| want == 2);
     wakers.wake();
     assert_eq!((count.get(), Arc::strong_count(&count)), (2, 3));
-    // The wakers of the first and the third are left.
+    // The wakers of the first and the third waiter are left.
     for (key, woken) in keys.into_iter().zip([3, 3, 4, 4]) {
         waiters.grant(()).unwrap();
         assert_eq!((waiters.remove(key), count.get()), (Some(()), woken));
@@ -325,7 +325,7 @@ fn a_waiter_whose_waker_was_taken_is_still_in_the_queue() {
 }
 
 #[test]
-fn the_tail_is_granted_last_in_first_out() {
+fn grant_last_grants_the_tail() {
     let waiters = Waiters::new();
     let keys = [(); 3].map(|()| waiters.enqueue());
     assert_eq!(waiters.grant_last('a'), Ok(()));

@@ -1,9 +1,9 @@
-//! Wakers that are woken once nothing is borrowed.
+//! [`Wakers`]: wakers to wake once nothing is borrowed.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::task::Waker;
 
-/// Whom to wake, in order. One needs no memory.
+/// Wakers to wake, in order. A single waker needs no allocation.
 #[derive(Default)]
 pub(crate) struct Wakers {
     first: Option<Waker>,
@@ -27,8 +27,8 @@ impl Wakers {
         }
     }
 
-    /// Wakes all of them, even if some panic: their grants are recorded, so
-    /// nothing else would wake them. The first panic goes on afterwards.
+    /// Wakes all wakers, even if some panic: the grants are recorded, so nothing else would
+    /// wake the waiters. The first panic is resumed afterwards.
     #[inline]
     pub(crate) fn wake(self) {
         if !self.rest.is_empty() {

@@ -1,33 +1,34 @@
-//! Why a value was not sent or received.
+//! Errors of watch channels.
 
 use std::error::Error;
 use std::fmt;
 
-/// There is no receiver; with the value that was to be sent.
+/// The error of a send without a receiver, which returns the value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SendError<T>(pub T);
 
 impl<T> fmt::Debug for SendError<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("SendError").finish_non_exhaustive()
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendError").finish_non_exhaustive()
     }
 }
 
 impl<T> fmt::Display for SendError<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("channel closed")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("channel closed")
     }
 }
 
 impl<T> Error for SendError<T> {}
 
-/// All senders are gone, so the value will not change any more.
+/// The error of a wait for a change: all senders were dropped, so the value will not change
+/// any more.
 #[derive(Clone, Debug)]
 pub struct RecvError(pub(super) ());
 
 impl fmt::Display for RecvError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("channel closed")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("channel closed")
     }
 }
 

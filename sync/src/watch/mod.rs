@@ -1,24 +1,24 @@
-//! A value that many show and many watch, of which only the latest counts.
+//! Channels with one value that changes, of which receivers see the latest.
 //!
-//! [`channel`] makes a channel that holds one value, and always has one.
-//! Senders replace or change it; receivers [look at it](Receiver::borrow) and
-//! [wait for a change](Receiver::changed). Who is slow sees fewer values, and
-//! the latest in the end.
+//! [`channel`] creates a channel that always holds one value. Senders replace or
+//! change it; receivers [borrow it](Receiver::borrow) and [wait for a
+//! change](Receiver::changed). A slow receiver sees fewer values, but always the
+//! latest in the end.
 //!
-//! # A `Ref` holds nothing up
+//! # A `Ref` does not block senders
 //!
-//! [`Ref`] shows the value as it was when it was borrowed. While one is held,
-//! [`Sender::send`] works as ever: the old value lives on until the last `Ref`
-//! to it is dropped. Only what has to reach into that very value cannot be done
-//! then: [`Sender::send_modify`], [`Sender::send_if_modified`] and
-//! [`Sender::send_replace`] panic, and say so. Drop a `Ref` before you await,
-//! or clone what you need, and this never happens.
+//! A [`Ref`] shows the value as it was when it was borrowed. While a `Ref` is held,
+//! [`Sender::send`] works as usual: the old value is dropped with the last `Ref` to
+//! it. Only methods that need mutable access to that value do not work then:
+//! [`Sender::send_modify`], [`Sender::send_if_modified`] and
+//! [`Sender::send_replace`] panic. To avoid these panics, drop each `Ref` before you
+//! await, or clone what you need.
 //!
 //! # Closing
 //!
-//! When the last [`Sender`] is dropped, receivers see the value they have not
-//! seen yet, and then [`RecvError`](error::RecvError). They can look at the
-//! last value as long as they like.
+//! When the last [`Sender`] is dropped, a receiver returns the value that it has not
+//! seen yet, if there is one, and then [`RecvError`](error::RecvError). It can still
+//! borrow the last value.
 //!
 //! # Examples
 //!

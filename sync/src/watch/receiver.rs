@@ -1,4 +1,4 @@
-//! The receivers.
+//! The receivers of a watch channel.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -12,69 +12,71 @@ use futures_core::Stream;
 use super::Ref;
 use super::channel::Channel;
 use super::error::RecvError;
-use crate::listeners::Place;
+use crate::waiter_set::SetKey;
 
-/// Watches the value of a channel.
+/// The receiving end of a watch channel.
 ///
-/// A clone has seen what this one has seen, and goes its own way from there.
+/// A clone starts with what this receiver has seen, and is independent of it from
+/// then on.
 ///
-/// It is also a [`Stream`] of clones of the value: the first when the value has
-/// [changed](Self::changed) and after that the latest whenever it is polled. To
-/// begin with the current value, call [`mark_changed`](Self::mark_changed).
+/// A receiver is also a [`Stream`] of clones of the value: each item is the latest
+/// value, once the value has [changed](Self::changed). To begin with the current
+/// value, call [`mark_changed`](Self::mark_changed).
 pub struct Receiver<T> {
     channel: Rc<Channel<T>>,
-    /// Of the value that it has seen.
+    /// The version of the value that it has seen last.
     version: u64,
-    /// Its place among those that wait.
-    place: Option<Place>,
+    /// Its entry in the set of waiters, while it waits.
+    key: Option<SetKey>,
 }
 
 impl<T> Receiver<T> {
     pub(super) fn of(channel: Rc<Channel<T>>, version: u64) -> Self {
-        channel.ends.add_receiver();
+        channel.endpoints.add_receiver();
         Self {
             channel,
             version,
-            place: None,
+            key: None,
         }
     }
 
-    /// Looks at the value, and leaves it unseen if it was: in a loop with
+    /// Borrows the value, without marking it as seen. In a loop with
     /// [`changed`](Self::changed), use
     /// [`borrow_and_update`](Self::borrow_and_update).
     ///
     /// # Panics
     ///
-    /// If it is called by a closure that changes the value.
+    /// Panics if it is called by a closure that changes the value.
     #[must_use]
     #[track_caller]
     pub fn borrow(&self) -> Ref<'_, T> {
-        Ref::new(self.channel.value.look(), self.is_unseen())
+        Ref::new(self.channel.value.share(), self.is_unseen())
     }
 
-    /// Looks at the value, which counts as seen from then on.
+    /// Borrows the value, and marks it as seen.
     ///
     /// # Panics
     ///
-    /// If it is called by a closure that changes the value.
+    /// Panics if it is called by a closure that changes the value.
     #[track_caller]
     pub fn borrow_and_update(&mut self) -> Ref<'_, T> {
-        let value = self.channel.value.look();
+        let value = self.channel.value.share();
         let has_changed = self.is_unseen();
         self.mark_unchanged();
         Ref::new(value, has_changed)
     }
 
-    /// Waits until there is a value that it has not seen, which counts as seen
-    /// when this returns.
+    /// Waits until there is a value that the receiver has not seen, and marks it as
+    /// seen.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: a value counts as seen only when this returns.
+    /// Cancel safe: a value is marked as seen only when `changed` returns.
     ///
     /// # Errors
     ///
-    /// [`RecvError`] if it has seen the last value and all senders are gone.
+    /// Returns [`RecvError`] if the receiver has seen the last value and all senders
+    /// were dropped.
     ///
     /// # Examples
     ///
@@ -92,7 +94,7 @@ impl<T> Receiver<T> {
     ///     });
     ///     coreloop::task::yield_now().await;
     ///     sender.send(2).unwrap();
-    ///     sender.send(3).unwrap(); // Nobody has looked at 2.
+    ///     sender.send(3).unwrap(); // The task has not seen 2.
     ///     drop(sender);
     ///     assert_eq!(task.await.unwrap(), [1, 3]);
     /// });
@@ -102,20 +104,20 @@ impl<T> Receiver<T> {
         poll_fn(|cx| waiting.receiver.poll_changed(cx)).await
     }
 
-    /// Waits until the value is as the closure wants it, and looks at it.
+    /// Waits until the closure returns true for the value, and borrows the value.
     ///
-    /// The closure is called with the current value first, seen or not. What it
-    /// was called with counts as seen.
+    /// The closure is called with the current value first, even if the receiver has
+    /// seen it. Each value that it is called with is marked as seen.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: what the closure was called with counts as seen, and
-    /// nothing else is lost.
+    /// Cancel safe: the values that the closure was called with are marked as seen,
+    /// and nothing else is lost.
     ///
     /// # Errors
     ///
-    /// [`RecvError`] if the last value is not as wanted and all senders are
-    /// gone.
+    /// Returns [`RecvError`] if the closure returns false for the last value and all
+    /// senders were dropped.
     ///
     /// # Examples
     ///
@@ -139,29 +141,31 @@ impl<T> Receiver<T> {
         mut is_wanted: impl FnMut(&T) -> bool,
     ) -> Result<Ref<'_, T>, RecvError> {
         coop::consume_budget().await;
-        let mut is_over = false;
+        let mut is_finished = false;
         loop {
-            let value = self.channel.value.look();
+            let value = self.channel.value.share();
             let has_changed = self.is_unseen();
             self.mark_unchanged();
-            // With the last value it was called before the senders went.
-            if (!is_over || has_changed) && is_wanted(&value) {
+            // If the senders were dropped without a change, the closure has seen the last
+            // value already.
+            if (!is_finished || has_changed) && is_wanted(&value) {
                 return Ok(Ref::new(value, has_changed));
             }
-            // Nobody looks any more, so that it can be changed in place.
+            // Dropped before the wait, so that senders can change the value in place.
             drop(value);
-            if is_over {
+            if is_finished {
                 return Err(RecvError(()));
             }
-            is_over = self.changed().await.is_err();
+            is_finished = self.changed().await.is_err();
         }
     }
 
-    /// Whether there is a value that it has not seen.
+    /// Whether there is a value that the receiver has not seen.
     ///
     /// # Errors
     ///
-    /// [`RecvError`] if all senders are gone, even if the last value is unseen.
+    /// Returns [`RecvError`] if all senders were dropped, even if the receiver has not
+    /// seen the last value.
     pub fn has_changed(&self) -> Result<bool, RecvError> {
         if self.is_closed() {
             return Err(RecvError(()));
@@ -169,24 +173,24 @@ impl<T> Receiver<T> {
         Ok(self.is_unseen())
     }
 
-    /// Whether all senders are gone. There may still be an unseen value.
+    /// Whether all senders were dropped. There may still be an unseen value.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.channel.ends.senders() == 0
+        self.channel.endpoints.senders() == 0
     }
 
-    /// Counts the current value as unseen: [`changed`](Self::changed) then
-    /// returns at once.
+    /// Marks the current value as unseen, so that [`changed`](Self::changed) returns at
+    /// once.
     pub fn mark_changed(&mut self) {
         self.version = self.channel.version.get().wrapping_sub(1);
     }
 
-    /// Counts the current value as seen.
+    /// Marks the current value as seen.
     pub fn mark_unchanged(&mut self) {
         self.version = self.channel.version.get();
     }
 
-    /// Whether both belong to the same channel.
+    /// Whether both handles belong to the same channel.
     #[must_use]
     pub fn same_channel(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.channel, &other.channel)
@@ -210,13 +214,18 @@ impl<T> Receiver<T> {
                 self.leave();
                 return Poll::Ready(changed);
             }
-            ready!(self.channel.ends.waiting.poll_told(&mut self.place, cx));
-            // What it was told of may be seen by now.
+            ready!(
+                self.channel
+                    .endpoints
+                    .waiting
+                    .poll_notified(&mut self.key, cx)
+            );
+            // The receiver may have seen the new value meanwhile, so check again.
         }
     }
 
     fn leave(&mut self) {
-        self.channel.ends.waiting.leave(&mut self.place);
+        self.channel.endpoints.waiting.remove(&mut self.key);
     }
 }
 
@@ -238,21 +247,20 @@ impl<T> Clone for Receiver<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        self.channel.ends.remove_receiver(&mut self.place);
+        self.channel.endpoints.remove_receiver(&mut self.key);
     }
 }
 
 impl<T> fmt::Debug for Receiver<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Receiver")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver")
             .field("version", &self.version)
             .field("closed", &self.is_closed())
             .finish_non_exhaustive()
     }
 }
 
-/// A receiver that waits; it gives its place up when that is over.
+/// A receiver that waits. It is removed from the waiters when this is dropped.
 struct Changed<'a, T> {
     receiver: &'a mut Receiver<T>,
 }

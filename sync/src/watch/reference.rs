@@ -1,4 +1,4 @@
-//! A look at the value.
+//! [`Ref`]: a borrowed value.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 /// The value of a watch channel, as it was when it was borrowed.
 ///
-/// While it is held the value may be replaced, which this does not show, but
-/// not changed in place; see [the module](super).
+/// While the `Ref` is held the value may be replaced, which the `Ref` does not show,
+/// but it cannot be changed in place; see [the module](super).
 pub struct Ref<'a, T> {
     value: Rc<T>,
     has_changed: bool,
@@ -24,8 +24,8 @@ impl<T> Ref<'_, T> {
         }
     }
 
-    /// Whether the receiver had not seen this value before. From a sender it is
-    /// always false.
+    /// Whether the receiver had not seen this value before. It is always false for a
+    /// `Ref` of a sender.
     ///
     /// # Examples
     ///
@@ -54,9 +54,8 @@ impl<T> Deref for Ref<'_, T> {
 }
 
 impl<T: fmt::Debug> fmt::Debug for Ref<'_, T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Ref")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ref")
             .field("value", &self.value)
             .field("has_changed", &self.has_changed)
             .finish_non_exhaustive()

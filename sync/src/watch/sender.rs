@@ -1,4 +1,4 @@
-//! The senders.
+//! The senders of a watch channel.
 
 use std::fmt;
 use std::mem;
@@ -8,7 +8,7 @@ use super::channel::Channel;
 use super::error::SendError;
 use super::{Receiver, Ref};
 
-/// Makes a channel with its first value, which the receiver counts as seen.
+/// Creates a channel with its first value, which the receiver counts as seen.
 ///
 /// # Examples
 ///
@@ -30,7 +30,7 @@ pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
     (sender, receiver)
 }
 
-/// Shows a value to all receivers of a channel.
+/// The sending end of a watch channel.
 ///
 /// Its clones belong to the same channel.
 pub struct Sender<T> {
@@ -38,48 +38,48 @@ pub struct Sender<T> {
 }
 
 impl<T> Sender<T> {
-    /// Makes a channel without a receiver, for which there will be
-    /// [subscriptions](Self::subscribe).
+    /// Creates a channel without a receiver. [`subscribe`](Self::subscribe) creates
+    /// receivers.
     #[must_use]
     pub fn new(value: T) -> Self {
         Self::of(Rc::new(Channel::new(value)))
     }
 
     fn of(channel: Rc<Channel<T>>) -> Self {
-        channel.ends.add_sender();
+        channel.endpoints.add_sender();
         Self { channel }
     }
 
-    /// Shows a new value, and drops the one before, or leaves it to the
-    /// [`Ref`]s that are held to it.
+    /// Replaces the value. The old value is dropped, or kept until the last [`Ref`] to it
+    /// is dropped.
     ///
     /// # Errors
     ///
-    /// [`SendError`], with the value, if there is no receiver; use
-    /// [`send_replace`](Self::send_replace) for those that come later.
+    /// Returns [`SendError`], with the value, if there is no receiver. Use
+    /// [`send_replace`](Self::send_replace) to set the value for later receivers.
     ///
     /// # Panics
     ///
-    /// If it is called by a closure that changes the value.
+    /// Panics if it is called by a closure that changes the value.
     #[track_caller]
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
         if self.is_closed() {
             return Err(SendError(value));
         }
-        // Dropped at the end, panic or not.
+        // Dropped at the end, even if a waker panics.
         let _before = self.channel.value.set(value);
-        self.channel.tell();
+        self.channel.notify_receivers();
         Ok(())
     }
 
     /// Changes the value in place. There need not be a receiver.
     ///
-    /// If the closure panics nobody is told, and the value stays as far as it
-    /// was changed.
+    /// If the closure panics, no receiver is notified, and the value stays as the
+    /// closure left it.
     ///
     /// # Panics
     ///
-    /// If a [`Ref`] to the value is held, or if it is called by a closure that
+    /// Panics if a [`Ref`] to the value is held, or if it is called by a closure that
     /// changes the value.
     ///
     /// # Examples
@@ -95,17 +95,18 @@ impl<T> Sender<T> {
     #[track_caller]
     pub fn send_modify(&self, modify: impl FnOnce(&mut T)) {
         self.channel.value.change(modify);
-        self.channel.tell();
+        self.channel.notify_receivers();
     }
 
-    /// Changes the value in place if the closure says so, and returns what it
-    /// said. There need not be a receiver.
+    /// Calls the closure with the value, and notifies the receivers if it returns true.
+    /// Returns what the closure returned. There need not be a receiver.
     ///
-    /// Nobody is told of what the closure changed when it returns false.
+    /// If the closure returns false, the receivers are not notified, even if it changed
+    /// the value.
     ///
     /// # Panics
     ///
-    /// If a [`Ref`] to the value is held, or if it is called by a closure that
+    /// Panics if a [`Ref`] to the value is held, or if it is called by a closure that
     /// changes the value.
     ///
     /// # Examples
@@ -130,17 +131,16 @@ impl<T> Sender<T> {
     pub fn send_if_modified(&self, modify: impl FnOnce(&mut T) -> bool) -> bool {
         let modified = self.channel.value.change(modify);
         if modified {
-            self.channel.tell();
+            self.channel.notify_receivers();
         }
         modified
     }
 
-    /// Shows a new value and returns the one before. There need not be a
-    /// receiver.
+    /// Replaces the value and returns the old one. There need not be a receiver.
     ///
     /// # Panics
     ///
-    /// If a [`Ref`] to the value is held, or if it is called by a closure that
+    /// Panics if a [`Ref`] to the value is held, or if it is called by a closure that
     /// changes the value.
     #[track_caller]
     pub fn send_replace(&self, value: T) -> T {
@@ -148,22 +148,22 @@ impl<T> Sender<T> {
             .channel
             .value
             .change(|current| mem::replace(current, value));
-        self.channel.tell();
+        self.channel.notify_receivers();
         before
     }
 
-    /// Looks at the value.
+    /// Borrows the value.
     ///
     /// # Panics
     ///
-    /// If it is called by a closure that changes the value.
+    /// Panics if it is called by a closure that changes the value.
     #[must_use]
     #[track_caller]
     pub fn borrow(&self) -> Ref<'_, T> {
-        Ref::new(self.channel.value.look(), false)
+        Ref::new(self.channel.value.share(), false)
     }
 
-    /// A receiver that counts the current value as seen.
+    /// Creates a receiver that counts the current value as seen.
     #[must_use = "it counts as a receiver while it exists"]
     pub fn subscribe(&self) -> Receiver<T> {
         Receiver::of(Rc::clone(&self.channel), self.channel.version.get())
@@ -188,29 +188,29 @@ impl<T> Sender<T> {
     /// });
     /// ```
     pub async fn closed(&self) {
-        self.channel.ends.deserted().await;
+        self.channel.endpoints.no_receivers().await;
     }
 
-    /// Whether there is no receiver. There may be one again, by
-    /// [`subscribe`](Self::subscribe).
+    /// Whether there is no receiver. [`subscribe`](Self::subscribe) may create one
+    /// again.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.receiver_count() == 0
     }
 
-    /// How many receivers there are.
+    /// Returns the number of receivers.
     #[must_use]
     pub fn receiver_count(&self) -> usize {
-        self.channel.ends.receivers()
+        self.channel.endpoints.receivers()
     }
 
-    /// How many senders there are.
+    /// Returns the number of senders.
     #[must_use]
     pub fn sender_count(&self) -> usize {
-        self.channel.ends.senders()
+        self.channel.endpoints.senders()
     }
 
-    /// Whether both belong to the same channel.
+    /// Whether both handles belong to the same channel.
     #[must_use]
     pub fn same_channel(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.channel, &other.channel)
@@ -231,14 +231,13 @@ impl<T: Default> Default for Sender<T> {
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        self.channel.ends.remove_sender();
+        self.channel.endpoints.remove_sender();
     }
 }
 
 impl<T> fmt::Debug for Sender<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Sender")
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender")
             .field("version", &self.channel.version.get())
             .field("receivers", &self.receiver_count())
             .finish_non_exhaustive()

@@ -1,12 +1,11 @@
-//! The value, which can be looked at, replaced and changed in place.
+//! [`Value`]: a value that can be shared, replaced and changed in place.
 //!
 //! # Invariants
 //!
-//! 1. Whoever looks at the value holds a count of its `Rc`. So it is changed in
-//!    place only while nobody looks, and replaced, without allocating, in place
-//!    then too.
-//! 2. It is out of its cell while it is being changed, which runs the user's
-//!    code: whatever that calls finds the cell empty, and panics.
+//! 1. A `Ref` owns an `Rc` of the value. So the value is changed in place only while
+//!    there is no `Ref`; then it is also replaced in place, without allocating.
+//! 2. The value is out of its cell while a closure of user code changes it. If the
+//!    closure uses the channel, it finds the cell empty, and panics.
 
 use std::cell::Cell;
 use std::mem;
@@ -14,8 +13,8 @@ use std::rc::Rc;
 
 pub(super) struct Value<T>(Cell<Option<Rc<T>>>);
 
-/// The value before, to be dropped by the caller when all else is done.
-pub(super) enum Before<T> {
+/// The previous value. The caller drops it after everything else.
+pub(super) enum Previous<T> {
     Owned {
         #[expect(dead_code, reason = "only to be dropped")]
         value: T,
@@ -31,25 +30,25 @@ impl<T> Value<T> {
         Self(Cell::new(Some(Rc::new(value))))
     }
 
-    /// The value as it is now.
+    /// Returns the current value.
     #[inline]
     #[track_caller]
-    pub(super) fn look(&self) -> Rc<T> {
+    pub(super) fn share(&self) -> Rc<T> {
         let value = self.take();
         self.0.set(Some(Rc::clone(&value)));
         value
     }
 
-    /// Replaces it, whether somebody looks at it or not.
+    /// Replaces the value, whether or not it is shared.
     #[inline]
     #[track_caller]
-    pub(super) fn set(&self, value: T) -> Before<T> {
+    pub(super) fn set(&self, value: T) -> Previous<T> {
         let mut current = self.take();
         let before = match Rc::get_mut(&mut current) {
-            Some(current) => Before::Owned {
+            Some(current) => Previous::Owned {
                 value: mem::replace(current, value),
             },
-            None => Before::Shared {
+            None => Previous::Shared {
                 value: mem::replace(&mut current, Rc::new(value)),
             },
         };
@@ -57,7 +56,7 @@ impl<T> Value<T> {
         before
     }
 
-    /// Changes it in place, which cannot be done while somebody looks at it.
+    /// Changes the value in place. Panics if it is shared.
     #[inline]
     #[track_caller]
     pub(super) fn change<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
@@ -84,7 +83,7 @@ impl<T> Value<T> {
     }
 }
 
-/// Puts the value back, even if what changes it panics.
+/// Puts the value back, even if the closure that changes it panics.
 struct PutBack<'a, T> {
     cell: &'a Cell<Option<Rc<T>>>,
     value: Option<Rc<T>>,
@@ -109,7 +108,7 @@ fn held() -> ! {
 #[track_caller]
 fn being_changed() -> ! {
     panic!(
-        "a watched value was used by the closure that changes it; the closure may use what it \
-         is given, and not the channel"
+        "a watched value was used by the closure that changes it; the closure may use only the \
+         value that it is called with, and not the channel"
     )
 }

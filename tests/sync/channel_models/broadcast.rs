@@ -1,4 +1,4 @@
-//! `broadcast` against a log of all that was sent.
+//! `broadcast` compared with a model that numbers the values.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -26,7 +26,7 @@ fn broadcast_agrees_with_its_model() {
     });
 }
 
-/// A value that is counted while it lives.
+/// A value that is counted while it exists.
 #[derive(Debug)]
 struct Counted(usize, Rc<Cell<usize>>);
 
@@ -52,11 +52,11 @@ impl Drop for Counted {
 struct Receiving {
     receiver: Receiver<Counted>,
     signal: Signal,
-    /// Pending at its last poll, with its place kept.
+    /// Whether its last poll was pending.
     waits: bool,
-    /// Whether there was something for it since then.
-    told: bool,
-    /// How many it has seen or missed.
+    /// Whether a value was sent, or the senders were dropped, since then.
+    notified: bool,
+    /// The number of values that it has received or missed.
     next: usize,
 }
 
@@ -109,7 +109,7 @@ impl Run {
             (15, Some(at), _) if self.senders.len() > 1 || which < 10 => {
                 self.senders.swap_remove(at);
                 if self.senders.is_empty() {
-                    self.tell();
+                    self.notify();
                 }
             }
             _ => {}
@@ -121,14 +121,14 @@ impl Run {
             receiver,
             signal: Signal::default(),
             waits: false,
-            told: false,
+            notified: false,
             next: self.sent,
         });
     }
 
-    fn tell(&mut self) {
+    fn notify(&mut self) {
         for receiving in &mut self.receivers {
-            receiving.told = true;
+            receiving.notified = true;
         }
     }
 
@@ -140,14 +140,14 @@ impl Run {
         }
         assert_eq!(sent.ok(), Some(self.receivers.len()));
         self.sent += 1;
-        self.tell();
+        self.notify();
     }
 
     fn oldest(&self) -> usize {
         self.sent.saturating_sub(self.capacity)
     }
 
-    /// What this one receives now.
+    /// The expected result of receiving.
     fn expect(&mut self, at: usize) -> Result<usize, TryRecvError> {
         let (sent, oldest) = (self.sent, self.oldest());
         let receiving = &mut self.receivers[at];
@@ -185,12 +185,12 @@ impl Run {
         };
         let receiving = &mut self.receivers[at];
         receiving.waits = poll.is_pending();
-        receiving.told = false;
+        receiving.notified = false;
         let poll = poll.map(|received| received.map(|received| received.map(|it| it.0)));
         assert_eq!(poll, expected);
     }
 
-    /// A wait that is given up at once.
+    /// Begins a wait and drops it at once.
     fn poll_and_drop(&mut self, at: usize) {
         let Receiving {
             receiver, signal, ..
@@ -214,11 +214,7 @@ impl Run {
     fn check(&self) {
         let slowest = self.receivers.iter().map(|it| it.next).min();
         let kept = self.sent - slowest.unwrap_or(self.sent).max(self.oldest());
-        assert_eq!(
-            self.live.get(),
-            kept,
-            "values that nobody waits for are kept"
-        );
+        assert_eq!(self.live.get(), kept, "a value is kept for no receiver");
         for sender in &self.senders {
             assert_eq!(sender.len(), kept);
             assert_eq!(sender.receiver_count(), self.receivers.len());
@@ -227,7 +223,7 @@ impl Run {
         for receiving in &self.receivers {
             assert_eq!(receiving.receiver.len(), self.sent - receiving.next);
             if receiving.waits {
-                assert_eq!(receiving.signal.is_woken(), receiving.told);
+                assert_eq!(receiving.signal.is_woken(), receiving.notified);
             }
         }
     }

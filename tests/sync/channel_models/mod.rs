@@ -1,5 +1,5 @@
-//! Each channel against a plain model of it: random steps, and after each the
-//! two are compared, and nobody may be left waiting for what is there.
+//! Each channel compared with a simple model: after each random step, both must agree, and
+//! no task may wait for something that is available.
 
 mod broadcast;
 mod mpsc;
@@ -14,7 +14,7 @@ use std::task::Poll;
 use coreloop_test_support::sequence;
 use coreloop_test_support::waiter::Signal;
 
-/// What to do, and to which.
+/// What a step does, and with which handle.
 type Step = (u8, u8);
 
 /// Runs `run` on random steps.
@@ -24,12 +24,12 @@ fn check(run: impl Fn(&[Step])) {
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T>>>;
 
-/// An operation that was begun, with what the model calls it.
+/// An operation that was begun, and its number in the model.
 struct Operation<T> {
     id: usize,
     future: Boxed<T>,
     signal: Signal,
-    /// Pending at its last poll.
+    /// Whether the last poll was pending.
     waits: bool,
 }
 
@@ -50,22 +50,22 @@ impl<T> Operation<T> {
         poll
     }
 
-    /// Asserts that it was woken if it waits and can go on, and only then.
-    fn check(&self, can_go_on: bool) {
+    /// Asserts that the operation, if it waits, was woken exactly if it can proceed.
+    fn check(&self, can_proceed: bool) {
         if self.waits {
-            assert_eq!(self.signal.is_woken(), can_go_on, "operation {}", self.id);
+            assert_eq!(self.signal.is_woken(), can_proceed, "operation {}", self.id);
         }
     }
 
-    /// Drops it, and asserts that its wakers go with it.
-    fn abandon(self) {
+    /// Drops the operation, and asserts that its wakers are dropped with it.
+    fn cancel(self) {
         let Self { future, signal, .. } = self;
         drop(future);
         assert_eq!(signal.wakers(), 0, "a dropped operation left its waker");
     }
 }
 
-/// One of them, if there is any.
+/// Returns an index into `all`, unless it is empty.
 fn pick<T>(all: &[T], which: u8) -> Option<usize> {
     usize::from(which).checked_rem(all.len())
 }

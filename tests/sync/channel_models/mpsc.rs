@@ -1,4 +1,5 @@
-//! `mpsc` against a count of room, a line of those who wait, and a queue.
+//! `mpsc` compared with a model: a count of room, a queue of waiting operations, and a queue
+//! of values.
 
 use std::collections::VecDeque;
 use std::task::Poll;
@@ -22,24 +23,24 @@ fn mpsc_agrees_with_its_model() {
 }
 
 enum Done {
-    /// How many values it was to send, and whether it did.
+    /// Whether the values were sent.
     Sent(bool),
     Reserved(Option<OwnedPermit<u32>>),
 }
 
-/// What the model knows of an operation.
+/// An operation in the model.
 struct Taking {
     id: usize,
     count: usize,
-    /// To be sent with it; nothing for a permit.
+    /// The values that it sends; none for a permit.
     values: Vec<u32>,
-    /// How much room it holds.
+    /// The room that it holds.
     held: usize,
     joined: bool,
 }
 
 struct Run {
-    // The real ones.
+    // The channel.
     senders: Vec<Sender<u32>>,
     receiver: Option<Receiver<u32>>,
     receiving: Signal,
@@ -83,7 +84,7 @@ impl Run {
             3 => self.begin(which, 1, true),
             4 => self.begin(which, 1 + usize::from(what / 20) % (self.bound + 1), false),
             5..=7 => self.poll(which, what >= 128),
-            8 => self.abandon(which),
+            8 => self.cancel(which),
             9..=10 => self.try_send(which),
             11 => self.try_reserve(which),
             12 => self.use_permit(which, what >= 128),
@@ -165,7 +166,7 @@ impl Run {
         }
     }
 
-    /// What a poll of this will be: pending, or whether it succeeds.
+    /// The expected result of a poll: `None` if pending, or else whether it succeeds.
     fn expect(&mut self, id: usize) -> Option<bool> {
         let taking = self.taking.iter_mut().find(|it| it.id == id).unwrap();
         if self.closed || taking.count > self.bound {
@@ -188,16 +189,16 @@ impl Run {
         self.taking.swap_remove(at)
     }
 
-    fn abandon(&mut self, which: u8) {
+    fn cancel(&mut self, which: u8) {
         if let Some(at) = pick(&self.operations, which) {
             let operation = self.operations.swap_remove(at);
             let held = self.forget(operation.id).held;
-            operation.abandon();
+            operation.cancel();
             self.give(held);
         }
     }
 
-    /// Gives so much room to those who wait, or frees it.
+    /// Gives room to waiting operations, or frees it.
     fn give(&mut self, count: usize) {
         for _ in 0..count {
             let Some(head) = self.line.front() else {
@@ -271,8 +272,8 @@ impl Run {
         self.senders.len() + self.operations.len() + self.permits.len()
     }
 
-    /// Whether nothing more comes when nothing is there.
-    fn is_over(&self) -> bool {
+    /// Whether an empty channel gets no more values.
+    fn has_ended(&self) -> bool {
         self.senders() == 0 || (self.closed && self.free == self.bound)
     }
 
@@ -287,7 +288,7 @@ impl Run {
                 assert_ready(&poll, Some(Some(value)));
                 self.give(1);
             }
-            None => assert_ready(&poll, self.is_over().then_some(None)),
+            None => assert_ready(&poll, self.has_ended().then_some(None)),
         }
     }
 
@@ -301,7 +302,7 @@ impl Run {
                 assert_eq!(received, Ok(value));
                 self.give(1);
             }
-            None if self.is_over() => assert_eq!(received, Err(TryRecvError::Disconnected)),
+            None if self.has_ended() => assert_eq!(received, Err(TryRecvError::Disconnected)),
             None => assert_eq!(received, Err(TryRecvError::Empty)),
         }
     }
@@ -318,7 +319,7 @@ impl Run {
         let count = limit.min(self.queue.len());
         let values: Vec<u32> = self.queue.drain(..count).collect();
         assert_eq!(buffer, values);
-        let is_ready = count > 0 || limit == 0 || self.is_over();
+        let is_ready = count > 0 || limit == 0 || self.has_ended();
         assert_ready(&poll, is_ready.then_some(count));
         self.give(count);
     }
@@ -334,7 +335,7 @@ impl Run {
         }
     }
 
-    /// Seldom, as there is little to do after it.
+    /// Closes or drops the receiver, but seldom, because few steps do anything afterwards.
     fn end(&mut self, which: u8) {
         if which < 12 {
             if let Some(receiver) = &mut self.receiver {
@@ -367,17 +368,20 @@ impl Run {
             assert_eq!(receiver.len(), self.queue.len());
             assert_eq!(receiver.capacity(), self.free);
             assert_eq!(receiver.is_closed(), self.closed || self.senders() == 0);
-            if self.receiver_waits && (!self.queue.is_empty() || self.is_over()) {
+            if self.receiver_waits && (!self.queue.is_empty() || self.has_ended()) {
                 assert!(self.receiving.is_woken(), "the receiver was left waiting");
             }
         }
-        assert!(self.line.is_empty() || self.free == 0, "nobody is served");
+        assert!(
+            self.line.is_empty() || self.free == 0,
+            "room is free while an operation waits"
+        );
     }
 
-    /// All room comes back.
+    /// Ends all operations, and asserts that all room is free.
     fn finish(mut self) {
         while !self.operations.is_empty() {
-            self.abandon(0);
+            self.cancel(0);
         }
         while !self.permits.is_empty() {
             self.use_permit(0, false);

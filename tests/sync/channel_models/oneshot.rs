@@ -1,4 +1,4 @@
-//! `oneshot` against what each end knows of the other.
+//! `oneshot` compared with a model: the value, and the state of each end.
 
 use std::pin::Pin;
 use std::task::Poll;
@@ -11,7 +11,7 @@ use super::{Signal, Step, check};
 #[test]
 fn oneshot_agrees_with_its_model() {
     check(|steps| {
-        // A channel is soon over, so there is one for every few steps.
+        // A channel ends after few steps, so there is a new one every ten steps.
         for steps in steps.chunks(10) {
             let mut run = Run::new();
             for &step in steps {
@@ -78,14 +78,14 @@ impl Run {
                 if let Some(receiver) = &mut self.receiver {
                     let poll = self.receiving.poll(anew, |cx| Pin::new(receiver).poll(cx));
                     self.receiver_waits = poll.is_pending();
-                    let is_over = self.finished || self.closed;
+                    let has_ended = self.finished || self.closed;
                     match (poll, self.value.take()) {
                         (Poll::Ready(Ok(value)), expected) => assert_eq!(Some(value), expected),
-                        (Poll::Ready(Err(_)), None) => assert!(is_over),
-                        (Poll::Pending, None) => assert!(!is_over),
+                        (Poll::Ready(Err(_)), None) => assert!(has_ended),
+                        (Poll::Pending, None) => assert!(!has_ended),
                         other => panic!("{other:?}"),
                     }
-                    self.terminated = is_over;
+                    self.terminated = has_ended;
                 }
             }
             7 => {

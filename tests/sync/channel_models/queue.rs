@@ -1,4 +1,4 @@
-//! `Queue` in its three orders against a vector.
+//! `Queue` in its three orders, compared with a vector.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -9,15 +9,15 @@ use coreloop::sync::{LifoQueue, PriorityQueue, Queue};
 
 use super::{Operation, Step, check, pick};
 
-/// With a number that tells equal ones apart.
+/// An item, with a number that distinguishes equal items.
 type Item = (u8, u32);
 
 #[test]
 fn queue_agrees_with_its_model() {
     check(|steps| {
-        let (form, maxsize) = steps.first().copied().unwrap_or_default();
+        let (order, maxsize) = steps.first().copied().unwrap_or_default();
         let maxsize = usize::from(maxsize % 4);
-        let (queue, take) = match form % 3 {
+        let (queue, take) = match order % 3 {
             0 => first_in_first_out(maxsize),
             1 => last_in_first_out(maxsize),
             _ => smallest_first(maxsize),
@@ -30,22 +30,22 @@ fn queue_agrees_with_its_model() {
     });
 }
 
-/// A queue, and how a vector is made to return its items in the same order.
-type Form = (Shared, fn(&mut Vec<Item>) -> Item);
+/// A queue, and the function that takes items out of a vector in the same order.
+type Ordered = (SharedQueue, fn(&mut Vec<Item>) -> Item);
 
-fn first_in_first_out(maxsize: usize) -> Form {
+fn first_in_first_out(maxsize: usize) -> Ordered {
     let queue = Rc::new(Queue::new(maxsize));
-    (Shared::Fifo(queue), |items| items.remove(0))
+    (SharedQueue::Fifo(queue), |items| items.remove(0))
 }
 
-fn last_in_first_out(maxsize: usize) -> Form {
+fn last_in_first_out(maxsize: usize) -> Ordered {
     let queue = Rc::new(LifoQueue::new(maxsize));
-    (Shared::Lifo(queue), |items| items.pop().unwrap())
+    (SharedQueue::Lifo(queue), |items| items.pop().unwrap())
 }
 
-fn smallest_first(maxsize: usize) -> Form {
+fn smallest_first(maxsize: usize) -> Ordered {
     let queue = Rc::new(PriorityQueue::new(maxsize));
-    (Shared::Priority(queue), |items| {
+    (SharedQueue::Priority(queue), |items| {
         let smallest = items.iter().min().copied().unwrap();
         items.retain(|it| *it != smallest);
         smallest
@@ -53,13 +53,13 @@ fn smallest_first(maxsize: usize) -> Form {
 }
 
 #[derive(Clone)]
-enum Shared {
+enum SharedQueue {
     Fifo(Rc<Queue<Item>>),
     Lifo(Rc<LifoQueue<Item>>),
     Priority(Rc<PriorityQueue<Item>>),
 }
 
-impl Shared {
+impl SharedQueue {
     fn get(&self) -> &Queue<Item> {
         match self {
             Self::Fifo(queue) => queue,
@@ -76,39 +76,39 @@ enum Done {
     Joined,
 }
 
-/// One that waits to put or to get.
+/// A `put` or a `get` in the model.
 struct Waiting {
     id: usize,
-    /// What it puts.
+    /// The item of a `put`; `None` for a `get`.
     item: Option<Item>,
     joined: bool,
     granted: bool,
 }
 
 struct Run {
-    queue: Shared,
+    queue: SharedQueue,
     take: fn(&mut Vec<Item>) -> Item,
     operations: Vec<Operation<Done>>,
     joins: Vec<Operation<Done>>,
     // The model.
     items: Vec<Item>,
     waiting: Vec<Waiting>,
-    /// Room that is free, and items that are promised to nobody.
+    /// The free room, and the items that are not promised to a `get`.
     room: usize,
-    stock: usize,
+    unclaimed: usize,
     putters: VecDeque<usize>,
     getters: VecDeque<usize>,
     unfinished: usize,
-    /// How often everything was done.
+    /// How often all items were done.
     finished: usize,
-    /// What that was when each join was first polled.
+    /// The value of `finished` when each join was first polled.
     joined_at: Vec<usize>,
     shut_down: bool,
     next: u32,
 }
 
 impl Run {
-    fn new(queue: Shared, take: fn(&mut Vec<Item>) -> Item) -> Self {
+    fn new(queue: SharedQueue, take: fn(&mut Vec<Item>) -> Item) -> Self {
         let room = match queue.get().maxsize() {
             0 => usize::MAX,
             maxsize => maxsize,
@@ -121,7 +121,7 @@ impl Run {
             items: Vec::new(),
             waiting: Vec::new(),
             room,
-            stock: 0,
+            unclaimed: 0,
             putters: VecDeque::new(),
             getters: VecDeque::new(),
             unfinished: 0,
@@ -137,7 +137,7 @@ impl Run {
             0..=1 => self.begin(true, which),
             2..=3 => self.begin(false, which),
             4..=7 => self.poll(which, what >= 128),
-            8 => self.abandon(which),
+            8 => self.cancel(which),
             9..=10 => self.try_put(which),
             11..=12 => self.try_get(),
             13 if self.unfinished > 0 => {
@@ -208,18 +208,19 @@ impl Run {
         }
     }
 
-    /// Takes what is free, or a place; says whether the operation goes on.
+    /// Takes room or an item if it is free, or joins the queue. Returns whether the operation
+    /// can proceed.
     fn join_line(&mut self, id: usize) -> bool {
-        let (room, stock, shut_down) = (self.room, self.stock, self.shut_down);
+        let (room, unclaimed, shut_down) = (self.room, self.unclaimed, self.shut_down);
         let waiting = self.find(id);
         let is_put = waiting.item.is_some();
         if !waiting.joined {
             waiting.joined = true;
-            let free = if is_put { room } else { stock };
+            let free = if is_put { room } else { unclaimed };
             waiting.granted = free > 0;
             match (free > 0, is_put) {
                 (true, true) => self.room -= 1,
-                (true, false) => self.stock -= 1,
+                (true, false) => self.unclaimed -= 1,
                 (false, _) if shut_down => {}
                 (false, true) => self.putters.push_back(id),
                 (false, false) => self.getters.push_back(id),
@@ -236,16 +237,16 @@ impl Run {
         self.waiting.swap_remove(at)
     }
 
-    fn abandon(&mut self, which: u8) {
+    fn cancel(&mut self, which: u8) {
         let Some(at) = pick(&self.operations, which) else {
             return;
         };
         let operation = self.operations.swap_remove(at);
         let Waiting { item, granted, .. } = self.forget(operation.id);
-        operation.abandon();
+        operation.cancel();
         match (granted, item) {
             (true, Some(_)) => self.free_room(),
-            (true, None) => self.add_stock(),
+            (true, None) => self.add_unclaimed(),
             (false, _) => {}
         }
     }
@@ -257,17 +258,17 @@ impl Run {
         }
     }
 
-    fn add_stock(&mut self) {
+    fn add_unclaimed(&mut self) {
         match self.getters.pop_front() {
             Some(id) => self.find(id).granted = true,
-            None => self.stock += 1,
+            None => self.unclaimed += 1,
         }
     }
 
     fn store(&mut self, item: Item) {
         self.items.push(item);
         self.unfinished += 1;
-        self.add_stock();
+        self.add_unclaimed();
     }
 
     fn unstore(&mut self) -> Item {
@@ -292,12 +293,12 @@ impl Run {
 
     fn try_get(&mut self) {
         let got = self.queue.get().try_get();
-        if self.stock > 0 && !self.items.is_empty() {
-            self.stock -= 1;
+        if self.unclaimed > 0 && !self.items.is_empty() {
+            self.unclaimed -= 1;
             assert_eq!(got, Ok(self.unstore()));
         } else if self.shut_down {
             assert_eq!(got, Err(TryGetError::ShutDown));
-            self.stock = self.stock.saturating_sub(1);
+            self.unclaimed = self.unclaimed.saturating_sub(1);
         } else {
             assert_eq!(got, Err(TryGetError::Empty));
         }
@@ -327,7 +328,7 @@ impl Run {
         } else if let Some(at) = pick(&self.joins, which) {
             if which < 150 {
                 self.joined_at.swap_remove(at);
-                self.joins.swap_remove(at).abandon();
+                self.joins.swap_remove(at).cancel();
                 return;
             }
             let poll = self.joins[at].poll(anew);
@@ -345,7 +346,7 @@ impl Run {
         self.putters.clear();
         self.getters.clear();
         if immediate {
-            self.stock = 0;
+            self.unclaimed = 0;
             let dropped = self.items.drain(..).count();
             if dropped > 0 {
                 self.done(dropped);
@@ -371,11 +372,11 @@ impl Run {
         }
         assert!(
             self.putters.is_empty() || self.room == 0,
-            "nobody is served"
+            "it is free while an operation waits"
         );
         assert!(
-            self.getters.is_empty() || self.stock == 0,
-            "nobody is served"
+            self.getters.is_empty() || self.unclaimed == 0,
+            "it is free while an operation waits"
         );
     }
 }

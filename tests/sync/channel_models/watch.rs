@@ -1,4 +1,4 @@
-//! `watch` against a number for each value.
+//! `watch` compared with a model that numbers the values.
 
 use std::pin::Pin;
 use std::task::Poll;
@@ -27,10 +27,10 @@ fn watch_agrees_with_its_model() {
 struct Watching {
     receiver: Receiver<u32>,
     signal: Signal,
-    /// Pending at its last poll, with its place kept.
+    /// Whether its last poll was pending.
     waits: bool,
-    /// Whether there was news since then.
-    told: bool,
+    /// Whether the value changed, or the senders were dropped, since then.
+    notified: bool,
     seen: Option<u32>,
 }
 
@@ -74,7 +74,7 @@ impl Run {
             (17, Some(at), _) if self.senders.len() > 1 || which < 10 => {
                 self.senders.swap_remove(at);
                 if self.senders.is_empty() {
-                    self.tell();
+                    self.notify();
                 }
             }
             _ => {}
@@ -86,14 +86,14 @@ impl Run {
             receiver,
             signal: Signal::default(),
             waits: false,
-            told: false,
+            notified: false,
             seen,
         });
     }
 
-    fn tell(&mut self) {
+    fn notify(&mut self) {
         for watching in &mut self.watchers {
-            watching.told = true;
+            watching.notified = true;
         }
     }
 
@@ -108,7 +108,7 @@ impl Run {
             1 => sender.send_modify(|value| *value += 1),
             2 => assert_eq!(sender.send_replace(new), self.value),
             3 => {
-                // While it is looked at.
+                // While a `Ref` is held.
                 let held = sender.borrow();
                 let sent = sender.send(new);
                 assert_eq!(
@@ -129,7 +129,7 @@ impl Run {
         }
         self.value = new;
         self.version += 1;
-        self.tell();
+        self.notify();
     }
 
     fn mark(&mut self, at: usize, changed: bool) {
@@ -155,7 +155,7 @@ impl Run {
         assert_eq!((*seen, seen.has_changed()), (self.value, is_new));
     }
 
-    /// Whether a wait of this one is over, and with success.
+    /// The expected result of a wait: `None` if pending, or else whether it succeeds.
     fn expect(&mut self, at: usize) -> Option<bool> {
         let watching = &mut self.watchers[at];
         if watching.seen != Some(self.version) {
@@ -171,12 +171,12 @@ impl Run {
             receiver,
             signal,
             waits,
-            told,
+            notified,
             ..
         } = &mut self.watchers[at];
         let poll = signal.poll(anew, |cx| Pin::new(receiver).poll_next(cx));
         *waits = poll.is_pending();
-        *told = false;
+        *notified = false;
         let expected = match expected {
             None => Poll::Pending,
             Some(changed) => Poll::Ready(changed.then_some(self.value)),
@@ -184,7 +184,7 @@ impl Run {
         assert_eq!(poll, expected);
     }
 
-    /// A wait that is given up at once.
+    /// Begins a wait and drops it at once.
     fn poll_and_drop(&mut self, at: usize) {
         let expected = self.expect(at);
         let Watching {
@@ -215,7 +215,7 @@ impl Run {
             let said = watching.receiver.has_changed().ok();
             assert_eq!(said, (!self.senders.is_empty()).then_some(is_new));
             if watching.waits {
-                assert_eq!(watching.signal.is_woken(), watching.told);
+                assert_eq!(watching.signal.is_woken(), watching.notified);
             }
         }
     }

@@ -1,5 +1,5 @@
-//! A task does not wait for a lock that it was given itself, in a future that it does not
-//! poll any more: RFD 609, tokio #6450, async-lock #91.
+//! A task does not wait for a lock that was granted to one of its own futures, which it no
+//! longer polls: RFD 609, tokio #6450, async-lock #91.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -16,7 +16,7 @@ use futures_util::{Stream, StreamExt};
 use super::COMBINATORS;
 use coreloop_test_support::deadline::in_time;
 
-/// Polls a future once, which then is in the queue.
+/// Polls a future once, so that it is in the queue.
 async fn begin(mut future: Pin<&mut impl Future>) {
     poll_fn(|cx| {
         assert!(future.as_mut().poll(cx).is_pending());
@@ -25,7 +25,7 @@ async fn begin(mut future: Pin<&mut impl Future>) {
     .await;
 }
 
-/// Polls a stream once, and with it the futures that it has.
+/// Polls a stream once, and with it its futures.
 async fn begin_stream(mut stream: Pin<&mut impl Stream>) {
     poll_fn(|cx| {
         assert!(stream.as_mut().poll_next(cx).is_pending());
@@ -34,8 +34,8 @@ async fn begin_stream(mut stream: Pin<&mut impl Stream>) {
     .await;
 }
 
-/// While another task holds `held`, a future of the task asks and is left behind; then
-/// another one asks, before and after the first was granted what it asked for.
+/// While another task holds `held`, a future of this task makes a request and is left behind.
+/// Then another future of this task makes a request, before or after the first was granted.
 fn check<H: 'static, F, S>(
     held: impl Fn() -> H,
     first: impl AsyncFn() -> F,
@@ -69,7 +69,7 @@ fn check<H: 'static, F, S>(
                 };
                 (combinator.both)(Box::pin(work), Box::pin(async {})).await;
                 left_behind.await;
-                assert_eq!(*order.borrow(), [2, 2, 1], "by {}", combinator.name);
+                assert_eq!(*order.borrow(), [2, 2, 1], "with {}", combinator.name);
             });
         }
     }
@@ -98,7 +98,7 @@ fn a_reader_writer_lock_is_taken_over() {
             async || lock.write().await,
             async || lock.write().await,
         );
-        // Requests for less than was granted, and for more.
+        // Requests for fewer permits than were granted, and for more.
         check(
             held,
             async || lock.write().await,
@@ -185,7 +185,7 @@ fn a_reentrant_mutex_is_taken_over() {
 }
 
 #[test]
-fn the_turn_to_fill_a_cell_is_taken_over() {
+fn the_permit_to_fill_a_cell_is_taken_over() {
     in_time(|| {
         coreloop::block_on(async {
             let cell = Rc::new(OnceCell::new());
@@ -211,10 +211,10 @@ fn the_turn_to_fill_a_cell_is_taken_over() {
     });
 }
 
-/// What is left behind is within a stream whose items the task works on: the program of
-/// "Barbara battles buffered streams".
+/// The futures that are left behind are in a stream whose items the task processes: the
+/// program of "Barbara battles buffered streams".
 #[test]
-fn a_lock_is_taken_over_from_a_stream_whose_item_is_worked_on() {
+fn a_lock_is_taken_over_from_a_buffered_stream() {
     in_time(|| {
         coreloop::block_on(async {
             let mutex = Rc::new(Mutex::new(0));
@@ -235,7 +235,7 @@ fn a_lock_is_taken_over_from_a_stream_whose_item_is_worked_on() {
 }
 
 #[test]
-fn a_lock_is_taken_over_between_combinators_that_poll_what_was_woken() {
+fn a_lock_is_taken_over_between_combinators_that_poll_only_woken_futures() {
     in_time(|| {
         coreloop::block_on(async {
             let mutex = Rc::new(Mutex::new(()));
@@ -251,7 +251,8 @@ fn a_lock_is_taken_over_between_combinators_that_poll_what_was_woken() {
     });
 }
 
-/// The loop of the report: one branch is made before it, and the handler of another locks.
+/// The `select!` of the report: the future of one branch is created before it, and the handler
+/// of another branch locks.
 #[test]
 fn a_handler_of_select_takes_a_lock_over() {
     in_time(|| {
@@ -265,7 +266,7 @@ fn a_handler_of_select_takes_a_lock_over() {
             });
             let mut first = pin!(mutex.lock());
             select! {
-                _ = &mut first => unreachable!("it is held"),
+                _ = &mut first => unreachable!("the mutex is locked"),
                 () = coreloop::time::sleep(std::time::Duration::from_secs(1)) => {
                     drop(mutex.lock().await);
                 }
@@ -275,9 +276,9 @@ fn a_handler_of_select_takes_a_lock_over() {
     });
 }
 
-/// Another task, which asked before the future that takes over, waits for both.
+/// Another task, whose request came before the request that takes over, waits for both.
 #[test]
-fn the_future_left_behind_is_before_other_tasks() {
+fn the_future_left_behind_is_served_before_other_tasks() {
     in_time(|| {
         coreloop::block_on(async {
             let mutex = Rc::new(Mutex::new(Vec::new()));
@@ -301,8 +302,8 @@ fn the_future_left_behind_is_before_other_tasks() {
     });
 }
 
-/// Nothing is lost when the future that waits to take over is dropped, nor the one that
-/// was left behind, at any step.
+/// No permit is lost if the future that takes over, or the future that was left behind, is
+/// dropped at any step.
 #[test]
 fn both_futures_may_be_dropped_at_any_time() {
     for drops_first in [true, false] {

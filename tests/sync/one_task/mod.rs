@@ -1,9 +1,9 @@
-//! Several futures of one task that want the same lock.
+//! Several futures of one task that request the same lock.
 //!
-//! A lock that was granted to a future which the task still polls is that future's, and
-//! one that was granted to a future which a whole poll of the task left unpolled may be
-//! taken over by another of the task. Each is tried with each lock, and with each way in
-//! which a task polls several futures.
+//! A lock that was granted to a future stays with it while the task polls that future. If a
+//! whole poll of the task did not poll the future, another future of the task may take the
+//! lock over. Both are checked with each lock, and with each way in which a task polls
+//! several futures.
 
 mod left_behind;
 mod random;
@@ -21,8 +21,7 @@ use futures_util::stream::{self, FuturesUnordered};
 
 type Boxed<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
-/// Calls `step` in one poll of the task after another, with their number, until it returns
-/// true.
+/// Calls `step` with a number in each poll of the task, until it returns true.
 async fn steps(mut step: impl FnMut(u32, &mut Context<'_>) -> bool) {
     let mut number = 0;
     poll_fn(|cx| {
@@ -36,13 +35,13 @@ async fn steps(mut step: impl FnMut(u32, &mut Context<'_>) -> bool) {
     .await;
 }
 
-/// A way in which a task polls two futures to their ends.
+/// A way in which a task polls two futures until both complete.
 struct Combinator {
     name: &'static str,
     both: for<'a> fn(Boxed<'a>, Boxed<'a>) -> Boxed<'a>,
 }
 
-/// Each that is here polls both futures for as long as they are pending.
+/// All of these poll both futures while they are pending.
 const COMBINATORS: &[Combinator] = &[
     Combinator {
         name: "join!",
@@ -61,7 +60,7 @@ const COMBINATORS: &[Combinator] = &[
         },
     },
     Combinator {
-        name: "join! backwards",
+        name: "biased join! in reverse",
         both: |first, second| {
             Box::pin(async {
                 join!(biased; second, first);
@@ -72,12 +71,12 @@ const COMBINATORS: &[Combinator] = &[
         name: "select! in a loop",
         both: |mut first, mut second| {
             Box::pin(async move {
-                let mut over = [false; 2];
-                while over != [true; 2] {
+                let mut done = [false; 2];
+                while done != [true; 2] {
                     select! {
                         biased;
-                        () = &mut first, if !over[0] => over[0] = true,
-                        () = &mut second, if !over[1] => over[1] = true,
+                        () = &mut first, if !done[0] => done[0] = true,
+                        () = &mut second, if !done[1] => done[1] = true,
                     }
                 }
             })

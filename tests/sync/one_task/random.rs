@@ -1,4 +1,4 @@
-//! Random programs whose tasks leave futures behind: each comes to its end, and no permit is
+//! Random programs whose tasks leave futures behind: each program ends, and no permit is
 //! lost.
 
 use std::cell::RefCell;
@@ -15,13 +15,13 @@ use fastrand::Rng;
 use super::Boxed;
 use coreloop_test_support::deadline::in_time;
 
-/// What a task does, at random. It never waits with permits in its hands.
+/// The random operations of a task. It never requests permits while it holds some.
 struct Program {
     semaphore: Rc<Semaphore>,
     random: RefCell<Rng>,
-    /// How many permits a future asks for that is left behind.
+    /// The number of permits that a future requests which is left behind.
     left_behind: u32,
-    /// How many permits the others ask for at most.
+    /// The maximum number of permits that other futures request.
     most: u32,
 }
 
@@ -78,7 +78,7 @@ impl Program {
                     _ => self.yield_a_few_times().await,
                 }
             }
-            // Not in the order in which they asked.
+            // Not in the order of the requests.
             while let Some(future) = left_behind.pop() {
                 future.await;
             }
@@ -106,16 +106,12 @@ fn run_programs(tasks: usize, permits: usize, left_behind: u32, most: u32) {
                 handle.await.unwrap();
             }
         });
-        assert_eq!(
-            semaphore.available_permits(),
-            permits,
-            "with the seed {seed}"
-        );
+        assert_eq!(semaphore.available_permits(), permits, "with seed {seed}");
     }
 }
 
 #[test]
-fn several_tasks_ask_for_one_permit_each() {
+fn several_tasks_request_one_permit_each() {
     in_time(|| {
         for permits in [1, 2, 5] {
             run_programs(4, permits, 1, 1);
@@ -124,11 +120,11 @@ fn several_tasks_ask_for_one_permit_each() {
 }
 
 #[test]
-fn one_task_asks_for_fewer_permits_than_were_left_behind() {
+fn one_task_requests_fewer_permits_than_were_left_behind() {
     in_time(|| run_programs(1, 4, 4, 4));
 }
 
 #[test]
-fn one_task_asks_for_more_permits_than_were_left_behind() {
+fn one_task_requests_more_permits_than_were_left_behind() {
     in_time(|| run_programs(1, 4, 1, 4));
 }

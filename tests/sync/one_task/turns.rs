@@ -1,4 +1,4 @@
-//! A future that is polled gets its turn, whatever the others of its task do.
+//! A future that is polled gets its turn, whatever other futures of its task do.
 
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
@@ -20,8 +20,9 @@ use futures_util::stream::FuturesUnordered;
 use super::{COMBINATORS, steps};
 use coreloop_test_support::deadline::in_time;
 
-/// futures-rs #2071: one future takes the lock three times, and gives it up only to ask
-/// for it again at once; another takes it once, and asks during the first time.
+/// futures-rs #2071: one future acquires the lock three times, and requests it again as soon
+/// as it has released it. Another future acquires it once, and requests it while the first
+/// future holds it for the first time.
 fn check<G, H>(first: impl AsyncFn() -> G, second: impl AsyncFn() -> H) {
     for combinator in COMBINATORS {
         let order = RefCell::new(Vec::new());
@@ -35,7 +36,7 @@ fn check<G, H>(first: impl AsyncFn() -> G, second: impl AsyncFn() -> H) {
                 }
             };
             let once = async {
-                // After the other, in whatever order both are polled.
+                // Requests after the other future, in whatever order the two are polled.
                 yield_now().await;
                 yield_now().await;
                 let _held = second().await;
@@ -43,7 +44,7 @@ fn check<G, H>(first: impl AsyncFn() -> G, second: impl AsyncFn() -> H) {
             };
             (combinator.both)(Box::pin(thrice), Box::pin(once)).await;
         });
-        assert_eq!(*order.borrow(), [1, 2, 1, 1], "by {}", combinator.name);
+        assert_eq!(*order.borrow(), [1, 2, 1, 1], "with {}", combinator.name);
     }
 }
 
@@ -86,7 +87,7 @@ fn a_future_gets_its_turn_at_a_semaphore() {
     });
 }
 
-/// An item of a queue, which is taken out when this is dropped.
+/// An item in a queue, which is taken out when this is dropped.
 struct Room<'a>(&'a Queue<()>);
 
 impl Drop for Room<'_> {
@@ -111,7 +112,7 @@ fn a_future_gets_its_turn_at_a_channel_and_a_queue() {
     });
 }
 
-/// The program of the report, as it is there.
+/// The program of the report, unchanged.
 #[test]
 fn a_reader_in_a_loop_sees_what_another_future_writes() {
     let seen = in_time(|| {
@@ -134,8 +135,8 @@ fn a_reader_in_a_loop_sees_what_another_future_writes() {
     assert_eq!(seen, [0, 42, 42]);
 }
 
-/// A future that begins to make the value of a cell, fails and tries again at once does not
-/// keep another future of the task from trying.
+/// A future that begins to make the value of a cell, fails, and tries again at once does not
+/// prevent another future of the task from trying.
 #[test]
 fn a_future_gets_its_turn_to_fill_a_cell() {
     in_time(|| {
@@ -161,14 +162,14 @@ fn a_future_gets_its_turn_to_fill_a_cell() {
                     assert_eq!(cell.get_or_init(async || 1).await, &1);
                 };
                 (combinator.both)(Box::pin(fails), Box::pin(makes)).await;
-                assert_eq!(tries.get(), 1, "by {}", combinator.name);
+                assert_eq!(tries.get(), 1, "with {}", combinator.name);
             });
         }
     });
 }
 
 #[test]
-fn a_lock_is_not_taken_over_in_the_poll_in_which_it_was_granted_nor_in_the_next() {
+fn a_lock_is_not_taken_over_in_the_poll_of_its_grant_or_the_next() {
     coreloop::block_on(async {
         let mutex = Mutex::new(());
         let mut held = Some(mutex.try_lock().unwrap());
@@ -178,12 +179,18 @@ fn a_lock_is_not_taken_over_in_the_poll_in_which_it_was_granted_nor_in_the_next(
             0 => {
                 assert!(first.as_mut().poll(cx).is_pending());
                 held = None;
-                assert!(second.as_mut().poll(cx).is_pending(), "it is the first's");
+                assert!(
+                    second.as_mut().poll(cx).is_pending(),
+                    "the lock belongs to the first future"
+                );
                 false
             }
-            // The first whole poll since: the other is polled first in it.
+            // The first whole poll since the grant, which polls the second future first.
             1 => {
-                assert!(second.as_mut().poll(cx).is_pending(), "it is the first's");
+                assert!(
+                    second.as_mut().poll(cx).is_pending(),
+                    "the lock belongs to the first future"
+                );
                 assert!(first.as_mut().poll(cx).is_ready());
                 true
             }
@@ -215,7 +222,10 @@ fn a_future_that_is_polled_without_budget_is_not_left_behind() {
                 assert!(first.as_mut().poll(cx).is_ready());
                 return true;
             }
-            assert!(second.as_mut().poll(cx).is_pending(), "it is the first's");
+            assert!(
+                second.as_mut().poll(cx).is_pending(),
+                "the lock belongs to the first future"
+            );
             while has_budget_remaining() {
                 assert!(poll_proceed(cx).is_ready());
             }
@@ -256,7 +266,7 @@ fn many_futures_of_one_task_need_few_polls() {
             });
             let mut futures: FuturesUnordered<_> = futures.collect();
             while futures.next().await.is_some() {}
-            // Each time: to ask, to lock, to unlock, and to look at other futures of the task.
+            // For each lock: polls to request, to lock, to unlock, and to check other futures.
             let most = 2 * FUTURES * 6;
             assert!(polls.get() <= most, "{} polls", polls.get());
         });
@@ -289,14 +299,15 @@ fn a_task_that_waits_for_its_turn_is_not_polled_meanwhile() {
         for _ in 0..10 {
             yield_now().await;
         }
-        // Both are to be held at once, which cannot be; but it is quiet.
+        // The task waits for both locks at once, which is impossible, but it must not be polled
+        // meanwhile.
         assert!(polls.get() <= 3, "{} polls", polls.get());
         waits.abort();
     });
 }
 
 #[test]
-fn a_reentrant_mutex_takes_all_futures_of_a_task_for_one() {
+fn a_reentrant_mutex_lets_all_futures_of_a_task_in() {
     coreloop::block_on(async {
         let mutex = ReentrantMutex::new(());
         let _held = mutex.lock().await;
@@ -304,10 +315,10 @@ fn a_reentrant_mutex_takes_all_futures_of_a_task_for_one() {
     });
 }
 
-/// The waker that is replaced is dropped when the future is in the queue, and may have it
-/// granted the lock there.
+/// The replaced waker is dropped while the future is in the queue, and its destructor may
+/// release the lock to that future.
 #[test]
-fn a_waker_whose_destructor_unlocks() {
+fn a_waker_may_unlock_the_mutex_when_it_is_dropped() {
     thread_local! {
         static HELD: RefCell<Option<OwnedMutexGuard<()>>> = const { RefCell::new(None) };
     }
@@ -336,8 +347,8 @@ fn a_waker_whose_destructor_unlocks() {
     });
 }
 
-/// Where there is no task, requests are served in their order, and none takes another's
-/// grant over.
+/// Under another executor, requests are served in order, and none takes over the grant of
+/// another.
 #[test]
 fn a_future_gets_its_turn_under_another_executor() {
     in_time(|| {
@@ -363,7 +374,7 @@ fn a_future_gets_its_turn_under_another_executor() {
             assert_eq!(
                 *mutex.try_lock().unwrap(),
                 [1, 2, 1, 1],
-                "by {}",
+                "with {}",
                 combinator.name
             );
         }

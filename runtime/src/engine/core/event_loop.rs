@@ -41,7 +41,6 @@ use crate::engine::task::remote::RemoteOwner;
 use crate::engine::task::scheduler::Scheduler;
 use crate::engine::timers::Timers;
 use crate::engine::timers::alarm::Alarm;
-use crate::twin::Spares;
 
 /// The maximum time between two polls of the kernel while tasks are ready.
 ///
@@ -57,7 +56,6 @@ pub(crate) struct EventLoop {
     pub(crate) reactor: Reactor,
     pub(crate) timers: Timers,
     /// Memory blocks to use again.
-    pub(crate) spares: Spares,
     alarm: Alarm,
     interval: CheckInterval,
     /// Measures each poll, if slow polls are to be reported.
@@ -112,7 +110,6 @@ impl EventLoop {
             ),
             reactor,
             timers: Timers::new(options.start_paused),
-            spares: Spares::default(),
             alarm: Alarm::default(),
             interval: CheckInterval {
                 max_tasks: options.event_interval,

@@ -1,34 +1,38 @@
-//! [`WakerSlot`]: room for the waker of the one task that may wait.
+//! [`WakerCell`]: a place for the waker of the one task that may wait.
+//!
+//! The runtime has a type for the same purpose, which catches the panics of wakers. Here a
+//! panic of a waker reaches the code that woke it, such as the caller of `send`.
 //!
 //! # Invariants
 //!
-//! 1. The slot is empty, and nothing of it is borrowed, while a waker is
-//!    cloned, woken or dropped: that is foreign code and may come back.
-//! 2. `is_full` says whether there is a waker.
+//! 1. The cell is empty, and nothing of it is borrowed, while a waker is cloned, woken or
+//!    dropped: a waker is user code, which may call this cell again.
+//! 2. `is_full` is true exactly if there is a waker.
 
 use std::cell::Cell;
 use std::fmt;
 use std::task::{Context, Waker};
 
-/// A waker, or none.
+/// A place for one waker.
 #[derive(Default)]
-pub(crate) struct WakerSlot {
+pub(crate) struct WakerCell {
     waker: Cell<Option<Waker>>,
-    /// Beside the waker, which cannot be looked at in its place: most wakes find none.
+    /// A flag of its own, because the waker cannot be read inside its cell, and most wakes
+    /// find none.
     is_full: Cell<bool>,
 }
 
-/// What [`WakerSlot::keep`] found.
+/// The result of [`WakerCell::register`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kept {
-    /// The waker was there already.
-    Already,
-    /// It was cloned into the slot. Foreign code ran, so whatever was looked at
-    /// before has to be looked at again.
-    Anew,
+pub(crate) enum Registered {
+    /// The cell has a waker of the same task already.
+    Unchanged,
+    /// The waker was cloned into the cell. User code ran, so the caller has to check again
+    /// whatever it waits for.
+    Replaced,
 }
 
-impl WakerSlot {
+impl WakerCell {
     pub(crate) const fn new() -> Self {
         Self {
             waker: Cell::new(None),
@@ -38,24 +42,24 @@ impl WakerSlot {
 
     /// Keeps the waker of `cx` until it is woken, replaced or taken.
     #[inline]
-    pub(crate) fn keep(&self, cx: &Context<'_>) -> Kept {
+    pub(crate) fn register(&self, cx: &Context<'_>) -> Registered {
         let before = self.take();
         if before
             .as_ref()
             .is_some_and(|before| before.will_wake(cx.waker()))
         {
             self.replace(before);
-            return Kept::Already;
+            return Registered::Unchanged;
         }
         let waker = cx.waker().clone();
-        // Others may have filled the slot during the clone.
+        // The clone may have filled the cell.
         let meanwhile = self.replace(Some(waker));
         drop(before);
         drop(meanwhile);
-        Kept::Anew
+        Registered::Replaced
     }
 
-    /// Wakes the waker, if there is one, which is gone from here then.
+    /// Takes the waker out and wakes it, if there is one.
     #[inline]
     pub(crate) fn wake(&self) {
         if self.is_full.get() {
@@ -94,8 +98,8 @@ impl WakerSlot {
     }
 }
 
-impl fmt::Debug for WakerSlot {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("WakerSlot").finish_non_exhaustive()
+impl fmt::Debug for WakerCell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WakerCell").finish_non_exhaustive()
     }
 }

@@ -1,47 +1,49 @@
-//! What a [`Waiters`](super::Waiters) points to once somebody waits. Nothing
-//! here runs foreign code: wakers come and go by value.
+//! [`WaitQueue`]: the queue that [`Waiters`](super::Waiters) points to once a task waits.
+//!
+//! No function here runs user code: wakers are passed by value.
 
 use std::mem;
 use std::task::Waker;
 
 use super::list::{Linked, Links, List, NONE};
 
-/// A waiter's claim to its node: not `Clone`, and only `remove` takes it.
+/// A waiter's key to its node. It is not `Clone`, and only removing the waiter consumes it.
 #[derive(Debug)]
 pub(crate) struct Key(u32);
 
-/// What a search does about the grant of a waiter.
+/// Whether a search takes the grant of a waiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Choice {
-    Leave,
+    Skip,
     Take,
-    TakeAsLast,
+    /// Take it, and end the search.
+    TakeLast,
 }
 
-pub(super) struct Queue<G, W> {
-    nodes: Vec<Node<G, W>>,
+pub(super) struct WaitQueue<G, W> {
+    nodes: Vec<WaiterNode<G, W>>,
     in_use: usize,
     /// The first of the free nodes, which are linked by `next`.
     free: u32,
     waiting: List,
-    /// Those that were granted and are not removed yet, oldest first.
+    /// The waiters that were granted and are not removed yet, the oldest grant first.
     granted: List,
 }
 
-struct Node<G, W> {
-    state: State<G>,
+struct WaiterNode<G, W> {
+    state: WaiterState<G>,
     want: W,
     links: Links,
 }
 
-pub(super) enum State<G> {
+pub(super) enum WaiterState<G> {
     Free,
-    /// Without a waker until it is polled.
+    /// Without a waker until the waiter is polled.
     Waiting(Option<Waker>),
     Granted(G),
 }
 
-impl<G, W> Default for Queue<G, W> {
+impl<G, W> Default for WaitQueue<G, W> {
     fn default() -> Self {
         Self {
             nodes: Vec::new(),
@@ -53,20 +55,20 @@ impl<G, W> Default for Queue<G, W> {
     }
 }
 
-impl<G, W: Copy> Queue<G, W> {
-    /// So many nodes are kept for the next who wait; after a burst of more,
-    /// the memory is given back when the last of them has gone.
+impl<G, W: Copy> WaitQueue<G, W> {
+    /// The maximum number of nodes that an empty queue keeps for the next waiters. After a
+    /// burst of more waiters, the memory is freed when the last of them is removed.
     pub(super) const KEPT: usize = 16;
 
-    /// How many waiters a search visits. Waiters that were granted and are not yet
-    /// removed are few, except in a burst; then the oldest are the ones whose tasks do
-    /// not poll them.
+    /// The maximum number of waiters that a search visits. Few waiters have a grant and are
+    /// not removed yet, except in a burst; then the waiters whose tasks do not poll them are
+    /// the oldest.
     const SEARCHED: usize = 32;
 
     #[inline]
     pub(super) fn push(&mut self, want: W, waker: Option<Waker>) -> Key {
         let index = self.take_node(want);
-        self.nodes[index as usize].state = State::Waiting(waker);
+        self.nodes[index as usize].state = WaiterState::Waiting(waker);
         self.waiting.push_back(&mut self.nodes, index);
         Key(index)
     }
@@ -74,7 +76,7 @@ impl<G, W: Copy> Queue<G, W> {
     #[inline]
     pub(super) fn push_granted(&mut self, want: W, grant: G) -> Key {
         let index = self.take_node(want);
-        self.nodes[index as usize].state = State::Granted(grant);
+        self.nodes[index as usize].state = WaiterState::Granted(grant);
         self.granted.push_back(&mut self.nodes, index);
         Key(index)
     }
@@ -93,13 +95,13 @@ impl<G, W: Copy> Queue<G, W> {
         index
     }
 
-    /// Makes a free node.
+    /// Adds a free node.
     #[cold]
     fn grow(&mut self, want: W) -> u32 {
         let index = u32::try_from(self.nodes.len()).unwrap_or(NONE);
         assert!(index != NONE, "more than 2^32 waiters");
-        self.nodes.push(Node {
-            state: State::Free,
+        self.nodes.push(WaiterNode {
+            state: WaiterState::Free,
             want,
             links: Links {
                 previous: NONE,
@@ -110,27 +112,27 @@ impl<G, W: Copy> Queue<G, W> {
     }
 
     #[inline]
-    pub(super) fn remove(&mut self, Key(index): Key) -> State<G> {
-        let state = mem::replace(&mut self.nodes[index as usize].state, State::Free);
+    pub(super) fn remove(&mut self, Key(index): Key) -> WaiterState<G> {
+        let state = mem::replace(&mut self.nodes[index as usize].state, WaiterState::Free);
         let list = match state {
-            State::Granted(_) => &mut self.granted,
-            State::Waiting(_) | State::Free => &mut self.waiting,
+            WaiterState::Granted(_) => &mut self.granted,
+            WaiterState::Waiting(_) | WaiterState::Free => &mut self.waiting,
         };
         list.unlink(&mut self.nodes, index);
         self.set_free(index);
         state
     }
 
-    /// Removes a node if it is granted, and takes its key.
+    /// Removes a waiter if it was granted, and takes its key.
     #[inline]
     pub(super) fn remove_granted(&mut self, key: &mut Option<Key>) -> Option<G> {
         let index = key.as_ref()?.0;
         let state = &mut self.nodes[index as usize].state;
-        let State::Granted(_) = state else {
+        let WaiterState::Granted(_) = state else {
             return None;
         };
-        let State::Granted(grant) = mem::replace(state, State::Free) else {
-            unreachable!("it was granted a moment ago");
+        let WaiterState::Granted(grant) = mem::replace(state, WaiterState::Free) else {
+            unreachable!("the state was checked above");
         };
         self.granted.unlink(&mut self.nodes, index);
         self.set_free(index);
@@ -161,7 +163,7 @@ impl<G, W: Copy> Queue<G, W> {
     }
 
     #[inline]
-    pub(super) fn state(&mut self, key: &Key) -> &mut State<G> {
+    pub(super) fn state(&mut self, key: &Key) -> &mut WaiterState<G> {
         &mut self.nodes[key.0 as usize].state
     }
 
@@ -179,14 +181,17 @@ impl<G, W: Copy> Queue<G, W> {
         self.nodes[key.0 as usize].want = want;
     }
 
-    /// Records the grant in a waiting node, and returns whom to wake.
+    /// Records the grant of a waiting node, and returns its waker.
     #[inline]
     pub(super) fn grant(&mut self, index: u32, grant: G) -> Option<Waker> {
         self.waiting.unlink(&mut self.nodes, index);
         self.granted.push_back(&mut self.nodes, index);
-        match mem::replace(&mut self.nodes[index as usize].state, State::Granted(grant)) {
-            State::Waiting(waker) => waker,
-            State::Granted(_) | State::Free => {
+        match mem::replace(
+            &mut self.nodes[index as usize].state,
+            WaiterState::Granted(grant),
+        ) {
+            WaiterState::Waiting(waker) => waker,
+            WaiterState::Granted(_) | WaiterState::Free => {
                 unreachable!("a node in this list is waiting (invariant 1)")
             }
         }
@@ -201,7 +206,7 @@ impl<G, W: Copy> Queue<G, W> {
         let mut index = self.granted.head;
         for _ in 0..Self::SEARCHED {
             let node = self.nodes.get_mut(index as usize)?;
-            if let State::Granted(grant) = &mut node.state
+            if let WaiterState::Granted(grant) = &mut node.state
                 && is_wanted(index, node.want, grant)
             {
                 return Some(index);
@@ -213,8 +218,8 @@ impl<G, W: Copy> Queue<G, W> {
 
     pub(super) fn take_waker_of(&mut self, index: u32) -> Option<Waker> {
         match &mut self.nodes[index as usize].state {
-            State::Waiting(waker) => waker.take(),
-            State::Granted(_) | State::Free => None,
+            WaiterState::Waiting(waker) => waker.take(),
+            WaiterState::Granted(_) | WaiterState::Free => None,
         }
     }
 
@@ -236,7 +241,7 @@ impl<G, W: Copy> Queue<G, W> {
     ) -> Option<Waker> {
         for _ in 0..Self::SEARCHED {
             let node = self.nodes.get_mut(index as usize)?;
-            if let State::Waiting(waker @ Some(_)) = &mut node.state
+            if let WaiterState::Waiting(waker @ Some(_)) = &mut node.state
                 && is_wanted(node.want)
             {
                 return waker.take();
@@ -246,11 +251,11 @@ impl<G, W: Copy> Queue<G, W> {
         None
     }
 
-    /// Removes a waiting node in exchange for some that were granted, which are then first in
-    /// the queue, in their order. The first of them has the waker of the node.
+    /// Removes a waiting node, and puts the nodes `others`, which were granted, first in the
+    /// queue, in their order. The first of them gets the waker of the removed node.
     pub(super) fn exchange(&mut self, own: Key, others: &[u32]) -> Vec<(W, G)> {
-        let State::Waiting(mut waker) = self.remove(own) else {
-            unreachable!("only a node that waits takes over");
+        let WaiterState::Waiting(mut waker) = self.remove(own) else {
+            unreachable!("only a waiting node takes over");
         };
         let recall = |(at, &index): (usize, &u32)| {
             let waker = if at == 0 { waker.take() } else { None };
@@ -259,14 +264,16 @@ impl<G, W: Copy> Queue<G, W> {
         others.iter().enumerate().rev().map(recall).collect()
     }
 
-    /// Takes the grant of a node back, which is then first in the queue.
+    /// Takes the grant of a node back, and puts the node first in the queue.
     fn recall(&mut self, index: u32, waker: Option<Waker>) -> G {
         self.granted.unlink(&mut self.nodes, index);
         self.waiting.push_front(&mut self.nodes, index);
         let state = &mut self.nodes[index as usize].state;
-        match mem::replace(state, State::Waiting(waker)) {
-            State::Granted(grant) => grant,
-            State::Waiting(_) | State::Free => unreachable!("a node in this list is granted"),
+        match mem::replace(state, WaiterState::Waiting(waker)) {
+            WaiterState::Granted(grant) => grant,
+            WaiterState::Waiting(_) | WaiterState::Free => {
+                unreachable!("a node in this list is granted")
+            }
         }
     }
 
@@ -281,7 +288,7 @@ impl<G, W: Copy> Queue<G, W> {
     }
 }
 
-impl<G, W> Linked for Node<G, W> {
+impl<G, W> Linked for WaiterNode<G, W> {
     #[inline]
     fn links(&mut self) -> &mut Links {
         &mut self.links

@@ -1,13 +1,13 @@
-//! The tree of tokens.
+//! [`TreeNode`]: a token in the tree of tokens.
 //!
 //! # Invariants
 //!
 //! 1. A node is in the tree while it has handles and is not cancelled. When the
-//!    last handle of a node goes, its children become its parent's.
-//! 2. Each child is at the place in its parent's `children` that its `place`
-//!    says, and each of those has that parent. Counts go both ways; they end
-//!    when the node leaves the tree, which invariant 1 sees to.
-//! 3. Nothing recurs: trees are as deep as their users like.
+//!    last handle of a node is dropped, its children become its parent's.
+//! 2. Each child is in its parent's `children` at its `index`, and each node in
+//!    `children` has this node as its parent. Parent and child own an `Rc` of each
+//!    other, until the node leaves the tree as invariant 1 says.
+//! 3. No function recurses over the tree, which may have any depth.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -15,31 +15,31 @@ use std::rc::Rc;
 use crate::waiters::{Waiters, Wakers};
 
 /// One token and its clones.
-pub(super) struct Node {
+pub(super) struct TreeNode {
     cancelled: Cell<bool>,
     handles: Cell<usize>,
     pub(super) waiters: Waiters<()>,
-    parent: RefCell<Option<Rc<Node>>>,
-    place: Cell<usize>,
-    children: RefCell<Vec<Rc<Node>>>,
+    parent: RefCell<Option<Rc<Self>>>,
+    index: Cell<usize>,
+    children: RefCell<Vec<Rc<Self>>>,
 }
 
-impl Node {
-    /// Outside any tree, with one handle.
-    pub(super) fn new() -> Rc<Node> {
-        Rc::new(Node {
+impl TreeNode {
+    /// Creates a node with one handle, outside any tree.
+    pub(super) fn new() -> Rc<Self> {
+        Rc::new(Self {
             cancelled: Cell::new(false),
             handles: Cell::new(1),
             waiters: Waiters::new(),
             parent: RefCell::new(None),
-            place: Cell::new(0),
+            index: Cell::new(0),
             children: RefCell::new(Vec::new()),
         })
     }
 
-    /// With one handle.
-    pub(super) fn child(parent: &Rc<Node>) -> Rc<Node> {
-        let child = Node::new();
+    /// Creates a child of `parent` with one handle.
+    pub(super) fn child(parent: &Rc<Self>) -> Rc<Self> {
+        let child = Self::new();
         if parent.is_cancelled() {
             child.cancelled.set(true);
         } else {
@@ -81,37 +81,38 @@ impl Node {
         while let Some(node) = found.pop() {
             node.cancelled.set(true);
             node.waiters.grant_while(&mut wakers, |()| Some(()));
-            // First come, first woken: the last of the stack is next.
+            // Reversed, because the last of the stack is next: the first child is woken
+            // first.
             found.extend(node.children.take().into_iter().rev());
             drop(node.parent.take());
         }
         wakers.wake();
     }
 
-    fn adopt(self: &Rc<Self>, child: Rc<Node>) {
+    fn adopt(self: &Rc<Self>, child: Rc<Self>) {
         let mut children = self.children.borrow_mut();
-        child.place.set(children.len());
+        child.index.set(children.len());
         let before = child.parent.replace(Some(Rc::clone(self)));
         children.push(child);
         drop(children);
         drop(before);
     }
 
-    fn leave_parent(&self) -> Option<Rc<Node>> {
+    fn leave_parent(&self) -> Option<Rc<Self>> {
         let parent = self.parent.take()?;
-        let place = self.place.get();
+        let index = self.index.get();
         let mut children = parent.children.borrow_mut();
-        let own = children.swap_remove(place);
-        if let Some(moved) = children.get(place) {
-            moved.place.set(place);
+        let own = children.swap_remove(index);
+        if let Some(moved) = children.get(index) {
+            moved.index.set(index);
         }
-        // Of a burst of children no more room is kept than a few times what is needed.
+        // After a burst of children, memory for a few times their number is kept.
         if children.len() < children.capacity() / 8 {
             let needed = children.len() * 2;
             children.shrink_to(needed);
         }
         drop(children);
-        // Not the last count: the caller has one.
+        // This runs no destructor, because the caller has an `Rc` of the node too.
         drop(own);
         Some(parent)
     }

@@ -1,20 +1,22 @@
-//! How much memory a buffer keeps when it is empty: enough that small bursts allocate
-//! nothing, and little enough that a hundred thousand idle channels may have had a large one.
+//! [`Buffer`]: a collection that keeps little memory when it is empty.
+//!
+//! It keeps enough that a small burst of items does not allocate, and little enough that a
+//! program can have a hundred thousand idle channels, each of which had a large burst once.
 
 use std::collections::{BinaryHeap, VecDeque};
 
-/// How many bytes an empty buffer keeps at most.
-const KEPT: usize = 4096;
+/// The maximum number of bytes that an empty buffer keeps.
+const KEPT_BYTES: usize = 4096;
 
-/// How many items of `bytes` each that is room for.
-pub(crate) const fn room_for_items_of(bytes: usize) -> usize {
-    match KEPT.checked_div(bytes) {
+/// The maximum number of items of this size for which an empty buffer keeps memory.
+pub(crate) const fn kept_items(bytes: usize) -> usize {
+    match KEPT_BYTES.checked_div(bytes) {
         Some(items) => items,
         None => usize::MAX,
     }
 }
 
-/// A buffer that keeps its memory when items are taken out.
+/// A collection that does not free its memory by itself when items are taken out.
 pub(crate) trait Buffer {
     type Item;
 
@@ -22,11 +24,11 @@ pub(crate) trait Buffer {
     fn capacity(&self) -> usize;
     fn shrink_to(&mut self, items: usize);
 
-    /// If the buffer is empty, gives back the memory that it does not keep. To be called
-    /// wherever items are taken out.
+    /// Frees the memory that an empty buffer does not keep, if the buffer is empty. It is
+    /// called wherever items are taken out.
     #[inline]
     fn trim(&mut self) {
-        let kept = const { room_for_items_of(size_of::<Self::Item>()) };
+        let kept = const { kept_items(size_of::<Self::Item>()) };
         if self.is_empty() && self.capacity() > kept {
             give_back(self, kept);
         }

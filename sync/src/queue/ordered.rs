@@ -1,4 +1,4 @@
-//! Queues with another order.
+//! Queues that return items in another order.
 
 use std::fmt;
 use std::ops::Deref;
@@ -22,7 +22,7 @@ use super::items::Items;
 pub struct LifoQueue<T>(Queue<T>);
 
 impl<T> LifoQueue<T> {
-    /// Makes a queue for at most `maxsize` items; zero means any number.
+    /// Creates a queue for at most `maxsize` items; zero means any number.
     #[must_use]
     pub fn new(maxsize: usize) -> Self {
         Self(Queue::of(Items::last_in_first_out(), maxsize))
@@ -38,15 +38,15 @@ impl<T> Deref for LifoQueue<T> {
 }
 
 impl<T> fmt::Debug for LifoQueue<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_tuple("LifoQueue").field(&self.0).finish()
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LifoQueue").field(&self.0).finish()
     }
 }
 
-/// A [`Queue`] that returns the smallest item, and of equal ones the one that
-/// was put first.
+/// A [`Queue`] that returns the smallest item, and among equal items the one that was
+/// put first.
 ///
-/// The `Ord` of the items must not use the queue that they are in: that panics.
+/// The `Ord` of the items must not use the queue that they are in, or the queue panics.
 ///
 /// # Examples
 ///
@@ -63,7 +63,7 @@ impl<T> fmt::Debug for LifoQueue<T> {
 pub struct PriorityQueue<T>(Queue<T>);
 
 impl<T: Ord> PriorityQueue<T> {
-    /// Makes a queue for at most `maxsize` items; zero means any number.
+    /// Creates a queue for at most `maxsize` items; zero means any number.
     #[must_use]
     pub fn new(maxsize: usize) -> Self {
         Self(Queue::of(Items::smallest_first(), maxsize))
@@ -79,10 +79,7 @@ impl<T> Deref for PriorityQueue<T> {
 }
 
 impl<T> fmt::Debug for PriorityQueue<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_tuple("PriorityQueue")
-            .field(&self.0)
-            .finish()
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PriorityQueue").field(&self.0).finish()
     }
 }
