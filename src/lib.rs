@@ -117,8 +117,7 @@ pub use coreloop_net::io;
 pub use coreloop_runtime::io;
 
 #[cfg(feature = "net")]
-#[doc(inline)]
-pub use coreloop_net as net;
+pub mod net;
 
 #[cfg(feature = "hyper")]
 #[doc(inline)]

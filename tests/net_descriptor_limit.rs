@@ -5,7 +5,7 @@ use std::fs::File;
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use coreloop::net::{AcceptPause, TcpListener, TcpStream, UnixListener, UnixStream};
+use coreloop::net::{AcceptBackoff, TcpListener, TcpStream, UnixListener, UnixStream};
 use coreloop::{block_on, spawn, task::yield_now};
 use coreloop_test_support::folder::Folder;
 use futures_lite::StreamExt;
@@ -50,7 +50,7 @@ fn accept_pauses_without_descriptors_and_recovers() {
         for way in [0, 0, 1, 1, 2, 2] {
             let client = TcpStream::connect(address).await.unwrap();
             let taken = take_all();
-            let mut pause = AcceptPause::default();
+            let mut pause = AcceptBackoff::default();
             let mut accepting = pin!(async {
                 match way {
                     0 => listener.accept().await,
@@ -98,7 +98,7 @@ fn all_ways_to_accept_pause_without_descriptors() {
             drop(taken);
             accepting.await.unwrap();
         }
-        assert_eq!(limited.connection_limit().live(), 0);
+        assert_eq!(limited.connection_limit().active(), 0);
     });
 }
 

@@ -1,4 +1,4 @@
-//! Connections as a stream.
+//! [`Incoming`]: connections as a stream.
 
 use std::fmt;
 use std::future::Future;
@@ -8,13 +8,13 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 
-/// The connections of a listener, one after another.
+/// A stream of the connections of a listener.
 ///
-/// It never ends: when the listener cannot go on, each item is an error. Dropping
-/// it loses no connection.
+/// The stream never ends: when the listener can accept no further connection, each item is an
+/// error. Dropping the stream loses no connection.
 ///
-/// Each item waits for itself, in a small allocation. So there may be several
-/// streams of one listener, in several tasks, and nobody's wake is lost.
+/// Each item is a future in a small allocation. So several tasks may have streams of one
+/// listener, and each of them is woken.
 #[must_use = "a stream does nothing unless polled"]
 pub struct Incoming<'a, S> {
     accept: Box<dyn FnMut() -> Accepting<'a, S> + 'a>,
@@ -24,9 +24,9 @@ pub struct Incoming<'a, S> {
 type Accepting<'a, S> = Pin<Box<dyn Future<Output = io::Result<S>> + 'a>>;
 
 impl<'a, S> Incoming<'a, S> {
-    /// `accept` makes a future of the next connection, which loses none if it is
-    /// dropped.
-    pub(crate) fn new<F>(mut accept: impl FnMut() -> F + 'a) -> Incoming<'a, S>
+    /// Creates a stream of the connections that `accept` returns. Its futures must lose no
+    /// connection when they are dropped.
+    pub(crate) fn new<F>(mut accept: impl FnMut() -> F + 'a) -> Self
     where
         F: Future<Output = io::Result<S>> + 'a,
     {

@@ -34,7 +34,7 @@ fn permits_are_given_in_the_order_in_which_they_were_asked_for() {
         drop(permits);
         tasks.join_all().await;
         assert_eq!(*order.borrow(), Vec::from_iter(0..20));
-        assert_eq!(limit.live(), 0);
+        assert_eq!(limit.active(), 0);
     });
 }
 
@@ -146,14 +146,14 @@ fn a_permit_that_was_given_to_a_dropped_future_goes_to_the_next() {
         drop(waiting.remove(1));
         drop(permit);
         assert!(limit.try_acquire().is_none(), "the permit has an owner");
-        assert_eq!(limit.live(), 0);
+        assert_eq!(limit.active(), 0);
         // The first future was granted the permit, and has not taken it.
         drop(waiting.remove(0));
         assert!(limit.try_acquire().is_none());
         let mut last = waiting.pop().unwrap();
         assert!(poll_once(&mut last).await.is_none());
         let permit = poll_once(waiting.pop().unwrap()).await.unwrap();
-        assert_eq!(limit.live(), 1);
+        assert_eq!(limit.active(), 1);
         drop(permit);
         drop(last);
         assert!(limit.try_acquire().is_some());
@@ -173,7 +173,7 @@ fn permits_that_are_returned_together_wake_different_tasks() {
         yield_now().await;
         drop(permits);
         let permits = tasks.join_all().await;
-        assert_eq!((permits.len(), limit.live()), (3, 3));
+        assert_eq!((permits.len(), limit.active()), (3, 3));
         assert!(limit.try_acquire().is_none());
     });
 }
@@ -229,7 +229,7 @@ fn a_waker_may_drop_the_other_waiting_futures() {
         let dropped = text_of(|| drop(permit));
         assert_eq!(dropped.is_some(), panics);
         assert!(waiting.borrow().is_empty());
-        assert_eq!(limit.live(), 0);
+        assert_eq!(limit.active(), 0);
         assert!(limit.try_acquire().is_some(), "the permit is left");
     }
 }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use coreloop::Runtime;
 use coreloop::io::{AsyncReadExt, AsyncWriteExt, Interest};
-use coreloop::net::{AcceptPause, TcpListener, TcpStream, UnixStream};
+use coreloop::net::{AcceptBackoff, TcpListener, TcpStream, UnixStream};
 use coreloop::task::JoinSet;
 use coreloop_test_support::turns::turn_until_idle;
 use fastrand::Rng;
@@ -38,7 +38,7 @@ fn any_number_of_tasks_that_share_a_socket_are_idle() {
             let _ = (&mut &shared.unix).read(&mut [0; 1]).await;
         });
         idle(number, |shared| async move {
-            let mut pause = AcceptPause::default();
+            let mut pause = AcceptBackoff::default();
             let _ = poll_fn(|cx| shared.listener.poll_accept_shared(&mut pause, cx)).await;
         });
         idle(number, |shared| async move {

@@ -34,7 +34,7 @@ fn the_connection_above_the_limit_waits_until_one_is_closed() {
         let (first, _) = listener.accept().await.unwrap();
         let (_second, _) = listener.accept().await.unwrap();
         assert!(poll_once(listener.accept()).await.is_none());
-        assert_eq!(listener.connection_limit().live(), 2);
+        assert_eq!(listener.connection_limit().active(), 2);
 
         let third = spawn(async move { listener.accept().await.unwrap() });
         yield_now().await;
@@ -55,10 +55,10 @@ fn a_connection_is_closed_before_its_permit_is_free() {
         let (stream, permit) = server.into_parts();
         drop(stream);
         assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 0);
-        assert_eq!(listener.connection_limit().live(), 1);
+        assert_eq!(listener.connection_limit().active(), 1);
         assert!(listener.connection_limit().try_acquire().is_none());
         drop(permit);
-        assert_eq!(listener.connection_limit().live(), 0);
+        assert_eq!(listener.connection_limit().active(), 0);
     });
 }
 
@@ -68,7 +68,7 @@ fn a_dropped_accept_keeps_no_permit() {
         let (listener, address) = limited(1).await;
         for _ in 0..3 {
             assert!(poll_once(listener.accept()).await.is_none());
-            assert_eq!(listener.connection_limit().live(), 0);
+            assert_eq!(listener.connection_limit().active(), 0);
         }
         let _client = TcpStream::connect(address).await.unwrap();
         let server = listener.accept().await.unwrap();
@@ -144,7 +144,7 @@ fn listeners_share_a_limit() {
         assert!(poll_once(second.accept()).await.is_none());
         drop(accepted);
         second.accept().await.unwrap();
-        assert_eq!((limit.most(), limit.live()), (1, 0));
+        assert_eq!((limit.max(), limit.active()), (1, 0));
     });
 }
 
@@ -166,14 +166,14 @@ fn batches_and_streams_keep_to_the_limit() {
         connections.clear();
         let stream = incoming.next().await.unwrap().unwrap();
         drop(incoming);
-        assert_eq!(listener.connection_limit().live(), 1);
+        assert_eq!(listener.connection_limit().active(), 1);
 
         let limit = listener.connection_limit().clone();
         let mut incoming = listener.into_incoming();
         let next = incoming.next().await.unwrap().unwrap();
-        assert_eq!(limit.live(), 2);
+        assert_eq!(limit.active(), 2);
         drop((stream, next, incoming));
-        assert_eq!(limit.live(), 0);
+        assert_eq!(limit.active(), 0);
     });
 }
 
@@ -196,7 +196,7 @@ fn limited_streams_read_and_write_by_the_traits() {
         client.read_to_end(&mut answer).await.unwrap();
         assert_eq!(answer, b"echo");
         echo.await.unwrap();
-        assert_eq!(listener.connection_limit().live(), 0);
+        assert_eq!(listener.connection_limit().active(), 0);
         assert!(listener.get_ref().local_addr().is_ok());
         assert!(listener.into_inner().local_addr().is_ok());
     });
@@ -248,7 +248,7 @@ fn a_waker_that_panics_does_not_cost_the_others_their_wake() {
     let dropped = panic::catch_unwind(AssertUnwindSafe(|| drop(permit)));
     dropped.expect_err("the panic is passed on");
     assert!(woken.0.load(Ordering::Relaxed));
-    assert_eq!(limit.live(), 0);
+    assert_eq!(limit.active(), 0);
 }
 
 /// A full listener used to be woken for each connection, and its siblings were not.

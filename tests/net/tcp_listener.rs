@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 
-use coreloop::net::{AcceptPause, TcpListener, TcpStream};
+use coreloop::net::{AcceptBackoff, TcpListener, TcpStream};
 use coreloop::{block_on, spawn, task::yield_now};
 use futures_lite::future::{poll_fn, poll_once};
 
@@ -38,7 +38,7 @@ fn several_tasks_accept_from_one_listener() {
         let acceptors: Vec<_> = (0..4)
             .map(|number| {
                 let (listener, served) = (listener.clone(), served.clone());
-                let mut pause = AcceptPause::default();
+                let mut pause = AcceptBackoff::default();
                 spawn(async move {
                     loop {
                         let accepted = if number < 2 {

@@ -55,7 +55,7 @@ fn clients_that_reset_before_accept_do_no_harm() {
                 }
             }
         }
-        assert_eq!(limited.connection_limit().live(), 0);
+        assert_eq!(limited.connection_limit().active(), 0);
     });
 }
 

@@ -1,9 +1,8 @@
-//! One lookup of a host name, on another thread.
+//! The lookup of a host name on another thread.
 //!
-//! `getaddrinfo` blocks for as long as a name server takes, so it must not run on
-//! the loop. It runs in the runtime's pool; outside a runtime, on a thread of its
-//! own, which shares one slot with the future: whichever is gone first, the other
-//! finishes alone.
+//! `getaddrinfo` blocks for as long as a name server takes, so it must not run on the loop. It
+//! runs in the blocking pool of the runtime. Outside a runtime it runs on a thread of its own,
+//! which shares the answer with the future: if either is dropped, the other finishes alone.
 
 use std::future::Future;
 use std::io;
@@ -16,76 +15,76 @@ use std::thread;
 use coreloop_runtime::runtime::Handle;
 use coreloop_runtime::task::{JoinError, RemoteJoinHandle};
 
-/// What the resolver says.
-type Answer = io::Result<Vec<SocketAddr>>;
+/// The answer of the resolver.
+type LookupResult = io::Result<Vec<SocketAddr>>;
 
-/// The addresses of a host, once they are known.
+/// A future of the addresses of a host.
 ///
-/// One that is dropped before its turn is not made.
+/// If it is dropped before its job starts, the job does not run.
 pub(super) enum Lookup {
-    Pool(RemoteJoinHandle<Answer>),
-    Thread(Arc<Mutex<Slot>>),
+    Pool(RemoteJoinHandle<LookupResult>),
+    Thread(Arc<Mutex<ThreadAnswer>>),
 }
 
 #[derive(Default)]
-pub(super) struct Slot {
-    answer: Option<Answer>,
+pub(super) struct ThreadAnswer {
+    answer: Option<LookupResult>,
     waker: Option<Waker>,
 }
 
 impl Lookup {
-    pub(super) fn start(host: String, port: u16) -> io::Result<Lookup> {
+    pub(super) fn start(host: String, port: u16) -> io::Result<Self> {
         let ask = move || (host, port).to_socket_addrs().map(Iterator::collect);
         match Handle::try_current() {
-            Ok(runtime) => Ok(Lookup::Pool(runtime.spawn_blocking(ask))),
-            Err(_) => Lookup::on_a_thread(ask),
+            Ok(runtime) => Ok(Self::Pool(runtime.spawn_blocking(ask))),
+            Err(_) => Self::on_a_thread(ask),
         }
     }
 
-    fn on_a_thread(ask: impl FnOnce() -> Answer + Send + 'static) -> io::Result<Lookup> {
-        let slot = Arc::new(Mutex::new(Slot::default()));
-        let theirs = Arc::clone(&slot);
+    fn on_a_thread(ask: impl FnOnce() -> LookupResult + Send + 'static) -> io::Result<Self> {
+        let shared = Arc::new(Mutex::new(ThreadAnswer::default()));
+        let theirs = Arc::clone(&shared);
         thread::Builder::new()
             .name("coreloop-lookup".to_owned())
             .spawn(move || {
                 let answer = ask();
                 let waker = {
-                    let mut slot = lock(&theirs);
-                    slot.answer = Some(answer);
-                    slot.waker.take()
+                    let mut shared = lock(&theirs);
+                    shared.answer = Some(answer);
+                    shared.waker.take()
                 };
-                // The lock is free again: a waker may run anything.
+                // The lock is released: a waker may run user code.
                 if let Some(waker) = waker {
                     waker.wake();
                 }
             })?;
-        Ok(Lookup::Thread(slot))
+        Ok(Self::Thread(shared))
     }
 }
 
 impl Future for Lookup {
-    type Output = Answer;
+    type Output = LookupResult;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<LookupResult> {
         match self.get_mut() {
-            Lookup::Pool(job) => {
+            Self::Pool(job) => {
                 let answer = ready!(Pin::new(job).poll(cx));
                 Poll::Ready(answer.unwrap_or_else(|error| Err(failed(error))))
             }
-            Lookup::Thread(slot) => poll_slot(slot, cx),
+            Self::Thread(shared) => poll_thread(shared, cx),
         }
     }
 }
 
 impl Drop for Lookup {
     fn drop(&mut self) {
-        if let Lookup::Pool(job) = self {
+        if let Self::Pool(job) = self {
             job.abort();
         }
     }
 }
 
-/// Why the pool gave no answer: it is shut down, or has no thread.
+/// Returns why the pool has no answer: it is shut down, or no thread could be started.
 fn failed(error: JoinError) -> io::Error {
     match error.try_into_panic() {
         Ok(panic) => match panic.downcast::<String>() {
@@ -96,20 +95,19 @@ fn failed(error: JoinError) -> io::Error {
     }
 }
 
-fn poll_slot(slot: &Mutex<Slot>, cx: &Context<'_>) -> Poll<Answer> {
+fn poll_thread(shared: &Mutex<ThreadAnswer>, cx: &Context<'_>) -> Poll<LookupResult> {
     let waker = cx.waker().clone();
-    let mut slot = lock(slot);
-    if let Some(answer) = slot.answer.take() {
+    let mut shared = lock(shared);
+    if let Some(answer) = shared.answer.take() {
         return Poll::Ready(answer);
     }
-    let previous = slot.waker.replace(waker);
-    drop(slot);
+    let previous = shared.waker.replace(waker);
+    drop(shared);
     drop(previous);
     Poll::Pending
 }
 
-/// A poisoned slot is as good as any: nothing between lock and unlock can panic
-/// half way.
-fn lock(slot: &Mutex<Slot>) -> MutexGuard<'_, Slot> {
-    slot.lock().unwrap_or_else(PoisonError::into_inner)
+/// Locks the answer. A poisoned lock is sound, because nothing panics while it is held.
+fn lock(shared: &Mutex<ThreadAnswer>) -> MutexGuard<'_, ThreadAnswer> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

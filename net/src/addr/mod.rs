@@ -1,7 +1,7 @@
-//! What `bind` and `connect` take, and how it becomes socket addresses.
+//! The argument of `bind` and `connect`, and how it becomes socket addresses.
 //!
-//! Invariant: only a host name ever leaves the thread. Whatever is numeric is
-//! answered at once, without a system call.
+//! Invariant: only a host name is ever looked up on another thread. A numeric address is
+//! converted at once, without a system call.
 
 mod lookup;
 mod resolver;
@@ -14,9 +14,9 @@ pub use resolver::{Resolve, Resolving, SystemResolver};
 
 use lookup::Lookup;
 
-/// Something that stands for one or more socket addresses.
+/// A value that stands for one or more socket addresses.
 ///
-/// Implemented for every type for which [`std::net::ToSocketAddrs`] is:
+/// It is implemented for every type that implements [`std::net::ToSocketAddrs`]:
 ///
 /// - [`SocketAddr`], [`SocketAddrV4`], [`SocketAddrV6`];
 /// - `(IpAddr, u16)`, `(Ipv4Addr, u16)`, `(Ipv6Addr, u16)`;
@@ -25,10 +25,10 @@ use lookup::Lookup;
 /// - `&[SocketAddr]`;
 /// - a reference to any of these.
 ///
-/// A numeric address costs nothing. A host name is looked up with the system's
-/// resolver on a thread of the runtime's pool, so the loop goes on meanwhile.
+/// A numeric address costs nothing. A host name is looked up with the resolver of the system,
+/// on a thread of the blocking pool, so the loop continues to run.
 ///
-/// The trait is sealed: what it does is no part of the public interface.
+/// The trait is sealed, and its methods are not part of the public interface.
 ///
 /// # Examples
 ///
@@ -50,18 +50,17 @@ use lookup::Lookup;
 /// ```
 pub trait ToSocketAddrs: sealed::ToTarget {}
 
-/// Resolves an address, a pair or a `"host:port"` string.
+/// Resolves an address, a pair or a `"host:port"` string to socket addresses.
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: nothing is lost. A lookup that waits for a thread of the pool is
-/// not made; one that is under way finishes there, and its answer is thrown away.
+/// Cancel safe: nothing is lost. A lookup that waits for a thread of the pool does not run;
+/// one that has started finishes there, and its answer is discarded.
 ///
 /// # Errors
 ///
-/// [`InvalidInput`](io::ErrorKind::InvalidInput) if a string is no
-/// `"host:port"`; otherwise what the system's resolver reports, or what starting
-/// a thread for it does.
+/// Returns [`InvalidInput`](io::ErrorKind::InvalidInput) if a string is no `"host:port"`, the
+/// error of the resolver, or an error if no thread can be started for it.
 ///
 /// # Examples
 ///
@@ -81,7 +80,7 @@ pub async fn lookup_host<A: ToSocketAddrs>(
     resolve(host).await
 }
 
-/// The addresses `address` stands for, looked up if need be.
+/// Returns the addresses that `address` stands for, and looks a name up.
 pub(crate) async fn resolve<A: ToSocketAddrs>(address: A) -> io::Result<Addresses> {
     match address.to_target()? {
         Target::Known(addresses) => Ok(addresses),
@@ -91,7 +90,7 @@ pub(crate) async fn resolve<A: ToSocketAddrs>(address: A) -> io::Result<Addresse
     }
 }
 
-/// As [`resolve`], with a resolver of the user's for a name.
+/// Resolves like [`resolve`], with `resolver` for a name.
 pub(crate) async fn resolve_by<A: ToSocketAddrs>(
     address: A,
     resolver: &dyn Resolve,
@@ -105,7 +104,7 @@ pub(crate) async fn resolve_by<A: ToSocketAddrs>(
     }
 }
 
-/// The error of `bind` and `connect` when there was nothing to try.
+/// Returns the error of `bind` and `connect` if there is no address to try.
 pub(crate) fn no_addresses() -> io::Error {
     io::Error::new(
         io::ErrorKind::InvalidInput,
@@ -113,7 +112,7 @@ pub(crate) fn no_addresses() -> io::Error {
     )
 }
 
-/// Resolved addresses. The usual single one needs no allocation.
+/// Resolved addresses. A single one, which is usual, needs no allocation.
 #[derive(Debug)]
 pub(crate) enum Addresses {
     One(Option<SocketAddr>),
@@ -121,11 +120,11 @@ pub(crate) enum Addresses {
 }
 
 impl Addresses {
-    /// The address, if it is the only one.
+    /// Returns the address if it is the only one.
     pub(crate) fn single(&self) -> Option<SocketAddr> {
         match self {
-            Addresses::One(address) => *address,
-            Addresses::Many(addresses) => match addresses.as_slice() {
+            Self::One(address) => *address,
+            Self::Many(addresses) => match addresses.as_slice() {
                 &[address] => Some(address),
                 _ => None,
             },
@@ -138,13 +137,13 @@ impl Iterator for Addresses {
 
     fn next(&mut self) -> Option<SocketAddr> {
         match self {
-            Addresses::One(address) => address.take(),
-            Addresses::Many(addresses) => addresses.next(),
+            Self::One(address) => address.take(),
+            Self::Many(addresses) => addresses.next(),
         }
     }
 }
 
-/// What an address says, before any lookup.
+/// The target of an address, before a lookup.
 #[derive(Debug)]
 pub(crate) enum Target {
     Known(Addresses),
@@ -152,8 +151,8 @@ pub(crate) enum Target {
 }
 
 impl From<SocketAddr> for Target {
-    fn from(address: SocketAddr) -> Target {
-        Target::Known(Addresses::One(Some(address)))
+    fn from(address: SocketAddr) -> Self {
+        Self::Known(Addresses::One(Some(address)))
     }
 }
 
@@ -164,19 +163,19 @@ mod sealed {
     pub trait ToTarget {
         #[expect(
             private_interfaces,
-            reason = "sealed: nobody outside can name the trait"
+            reason = "sealed: no other crate can name the trait"
         )]
         fn to_target(&self) -> io::Result<super::Target>;
     }
 }
 
-/// Implements both halves of the trait for a type, given how it is read.
+/// Implements the trait and its sealed half for a type, given how a value is converted.
 macro_rules! to_socket_addrs {
     ($($type:ty: |$self:ident| $target:expr;)*) => {$(
         impl ToSocketAddrs for $type {}
 
         impl sealed::ToTarget for $type {
-            #[expect(private_interfaces, reason = "sealed: nobody outside can name the trait")]
+            #[expect(private_interfaces, reason = "sealed: no other crate can name the trait")]
             fn to_target(&self) -> io::Result<Target> {
                 let $self = self;
                 $target
@@ -204,14 +203,14 @@ impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {}
 impl<T: ToSocketAddrs + ?Sized> sealed::ToTarget for &T {
     #[expect(
         private_interfaces,
-        reason = "sealed: nobody outside can name the trait"
+        reason = "sealed: no other crate can name the trait"
     )]
     fn to_target(&self) -> io::Result<Target> {
         (**self).to_target()
     }
 }
 
-/// `host` is tried as an address first: only a name is worth a thread.
+/// Parses `host` as an address first, because only a name needs a thread.
 fn host_and_port(host: &str, port: u16) -> Target {
     match host.parse::<IpAddr>() {
         Ok(ip) => SocketAddr::new(ip, port).into(),

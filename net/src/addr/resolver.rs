@@ -1,4 +1,4 @@
-//! Who turns names into addresses.
+//! [`Resolve`]: how names become addresses.
 
 use std::future::Future;
 use std::io;
@@ -11,8 +11,7 @@ use super::lookup::Lookup;
 /// The future of [`Resolve::resolve`].
 pub type Resolving<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + 'a>>;
 
-/// Something that knows the addresses of hosts, for
-/// [`Connector::resolver`](crate::Connector::resolver).
+/// A resolver of host names, for [`Connector::resolver`](crate::Connector::resolver).
 ///
 /// # Examples
 ///
@@ -41,14 +40,14 @@ pub type Resolving<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>
 /// # }
 /// ```
 pub trait Resolve {
-    /// The addresses of `host`, the best first, each with `port`.
+    /// Returns the addresses of `host`, the best first, each with `port`.
     ///
-    /// The future is dropped if nobody waits for the answer any more.
+    /// The future is dropped if the answer is no longer needed.
     ///
     /// # Errors
     ///
-    /// If the addresses cannot be found. That there are none may be an error or an
-    /// empty answer.
+    /// Returns an error if the addresses cannot be found. If there are none, a resolver may
+    /// return an error or no addresses.
     fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Resolving<'a>;
 }
 
@@ -58,9 +57,9 @@ impl<R: Resolve + ?Sized> Resolve for Rc<R> {
     }
 }
 
-/// The resolver of the system, by way of the runtime's pool of threads: the one
-/// that [`TcpStream::connect`](crate::TcpStream::connect) and
-/// [`lookup_host`](crate::lookup_host) ask.
+/// The resolver of the system, which runs in the blocking pool.
+/// [`TcpStream::connect`](crate::TcpStream::connect) and [`lookup_host`](crate::lookup_host)
+/// use it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemResolver;
 

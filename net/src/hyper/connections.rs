@@ -1,9 +1,8 @@
-//! The open connections of a server: to tell them of its end, and to end them.
+//! The open connections of a server: to shut them down with the server, and to abort them.
 //!
 //! # Invariants
 //!
-//! 1. A connection is listed from before its first poll until its future is
-//!    dropped.
+//! 1. A connection is in the list from before its first poll until its future is dropped.
 //! 2. Nothing is borrowed while a task is aborted or woken.
 
 use std::cell::{Cell, RefCell};
@@ -14,57 +13,56 @@ use std::task::{Context, Poll, Waker};
 
 use coreloop_runtime::task::{self, AbortHandle};
 
-/// The open connections. Dropping it aborts them.
+/// The open connections of a server. Dropping this aborts them.
 #[derive(Default)]
 pub(super) struct Connections {
-    list: Rc<List>,
+    list: Rc<ConnectionList>,
 }
 
 #[derive(Default)]
-struct List {
-    open: RefCell<BTreeMap<u64, Entry>>,
+struct ConnectionList {
+    open: RefCell<BTreeMap<u64, ConnectionEntry>>,
     next: Cell<u64>,
-    stopping: Cell<bool>,
-    /// Woken when the last one ends.
+    shutting_down: Cell<bool>,
+    /// The waker to wake when the last connection ends.
     waits_for_last: Cell<Option<Waker>>,
 }
 
-struct Entry {
+struct ConnectionEntry {
     task: AbortHandle,
-    /// Woken when the server stops.
+    /// The waker to wake when the server shuts down.
     waker: Option<Waker>,
 }
 
-/// A connection's place in the list.
-pub(super) struct Place {
-    list: Rc<List>,
+/// Keeps a connection in the list until it is dropped.
+pub(super) struct ConnectionGuard {
+    list: Rc<ConnectionList>,
     key: u64,
-    /// Whether the list has the waker of its task, which is one and the same for
-    /// life.
+    /// Whether the list has the waker of the task, which is the same for all its life.
     noted: Cell<bool>,
 }
 
 impl Connections {
-    /// Spawns a connection, which is given its place.
-    pub(super) fn spawn<F>(&self, connection: impl FnOnce(Place) -> F)
+    /// Spawns a connection, which owns the guard that it is given.
+    pub(super) fn spawn<F>(&self, connection: impl FnOnce(ConnectionGuard) -> F)
     where
         F: Future<Output = ()> + 'static,
     {
         let key = self.list.next.get();
         self.list.next.set(key + 1);
-        let place = Place {
+        let guard = ConnectionGuard {
             list: Rc::clone(&self.list),
             key,
             noted: Cell::new(false),
         };
-        let task = task::spawn(connection(place)).abort_handle();
-        let entry = Entry { task, waker: None };
+        let task = task::spawn(connection(guard)).abort_handle();
+        let entry = ConnectionEntry { task, waker: None };
         self.list.open.borrow_mut().insert(key, entry);
     }
 
-    /// Tells every connection that the server stops.
-    pub(super) fn stop(&self) {
-        self.list.stopping.set(true);
+    /// Requests every connection to shut down.
+    pub(super) fn begin_shutdown(&self) {
+        self.list.shutting_down.set(true);
         let mut open = self.list.open.borrow_mut();
         let wakers: Vec<_> = open
             .values_mut()
@@ -76,7 +74,7 @@ impl Connections {
         }
     }
 
-    /// Ready when none is open. Wakes the last who polled.
+    /// Waits until no connection is open. Only the task that polled last is woken.
     pub(super) fn poll_none(&self, cx: &Context<'_>) -> Poll<()> {
         if self.list.open.borrow().is_empty() {
             return Poll::Ready(());
@@ -96,25 +94,25 @@ impl Drop for Connections {
     }
 }
 
-/// Tells whether a server stops.
+/// Whether a server shuts down.
 #[derive(Clone)]
-pub(super) struct Stopping(Rc<List>);
+pub(super) struct ShutdownFlag(Rc<ConnectionList>);
 
-impl Stopping {
+impl ShutdownFlag {
     #[inline]
     pub(super) fn get(&self) -> bool {
-        self.0.stopping.get()
+        self.0.shutting_down.get()
     }
 }
 
-impl Place {
-    pub(super) fn stopping(&self) -> Stopping {
-        Stopping(Rc::clone(&self.list))
+impl ConnectionGuard {
+    pub(super) fn shutting_down(&self) -> ShutdownFlag {
+        ShutdownFlag(Rc::clone(&self.list))
     }
 
-    /// Whether the server stops; if not, the task is woken when it does.
-    pub(super) fn poll_stopping(&self, cx: &Context<'_>) -> bool {
-        if self.list.stopping.get() {
+    /// Returns whether the server shuts down. If not, the task is woken when it does.
+    pub(super) fn poll_shutting_down(&self, cx: &Context<'_>) -> bool {
+        if self.list.shutting_down.get() {
             return true;
         }
         if !self.noted.replace(true) {
@@ -127,7 +125,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         let mut open = self.list.open.borrow_mut();
         let entry = open.remove(&self.key);

@@ -1,4 +1,4 @@
-//! hyper's traits for any stream that has those of futures-io.
+//! [`Io`]: hyper's traits for any stream that implements the traits of futures-io.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -7,13 +7,15 @@ use std::task::{Context, Poll, ready};
 use ::hyper::rt::{Read, ReadBufCursor, Write};
 use futures_io::{AsyncRead, AsyncWrite};
 
-/// The most that one read gives.
+use crate::forward::forward_write;
+
+/// The maximum number of bytes that one read returns.
 const SCRATCH: usize = 8 * 1024;
 
-/// A stream of futures-io, as hyper takes it: one of TLS, for instance.
+/// A wrapper that makes a stream of futures-io one of hyper, for example a stream of TLS.
 ///
-/// The sockets of `coreloop::net` need no wrapper. What has the traits of tokio,
-/// as the streams of tokio-rustls do, goes into `TokioIo` of hyper-util.
+/// The sockets of `coreloop::net` need no wrapper. For a stream that implements the traits of
+/// tokio, such as a stream of tokio-rustls, use `TokioIo` of hyper-util.
 ///
 /// Dropping it drops the stream, without a `close`.
 ///
@@ -43,21 +45,21 @@ pub struct Io<T> {
 
 impl<T> Io<T> {
     /// Wraps a stream.
-    pub fn new(stream: T) -> Io<T> {
-        Io { stream }
+    pub fn new(stream: T) -> Self {
+        Self { stream }
     }
 
-    /// The stream.
+    /// Returns the stream.
     pub fn get_ref(&self) -> &T {
         &self.stream
     }
 
-    /// The stream.
+    /// Returns the stream.
     pub fn get_mut(&mut self) -> &mut T {
         &mut self.stream
     }
 
-    /// Takes the stream out.
+    /// Returns the stream, and drops the wrapper.
     pub fn into_inner(self) -> T {
         self.stream
     }
@@ -69,8 +71,7 @@ impl<T: AsyncRead + Unpin> Read for Io<T> {
         cx: &mut Context<'_>,
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        // hyper's buffer may hold nothing yet, and futures-io writes only where
-        // something is.
+        // hyper's buffer may be uninitialized, and futures-io takes only initialized memory.
         let mut scratch = [0; SCRATCH];
         let room = buffer.remaining().min(SCRATCH);
         let stream = Pin::new(&mut self.get_mut().stream);
@@ -80,28 +81,7 @@ impl<T: AsyncRead + Unpin> Read for Io<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> Write for Io<T> {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffers: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, buffers)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_close(cx)
-    }
+forward_write! {
+    Write, poll_shutdown;
+    [T: AsyncWrite + Unpin] Io<T> => |this| this.stream, AsyncWrite, poll_close
 }

@@ -1,12 +1,12 @@
 //! hyper 1 on the loop: HTTP, without an adapter and without `Send`.
 //!
-//! The sockets of [`net`](crate) have hyper's `Read` and `Write`, so they
-//! go into its builders as they are. The rest is here:
+//! The sockets of [`net`](crate) implement the traits `Read` and `Write` of hyper, so its
+//! builders take them as they are. This module has the rest:
 //!
 //! - [`serve`], an HTTP/1.1 server in one call;
 //! - [`LocalExecutor`], on which hyper spawns tasks that need not be `Send`;
-//! - [`LoopTimer`], by which its timeouts go by the clock of the loop;
-//! - [`Io`], which makes any stream of futures-io one for hyper, of TLS say.
+//! - [`LoopTimer`], which gives hyper the clock and the timers of the loop;
+//! - [`Io`], which wraps any stream of futures-io for hyper, for example one of TLS.
 //!
 //! # Examples
 //!
@@ -40,8 +40,7 @@
 //! # }
 //! ```
 //!
-//! For HTTP/2, TLS, or an accept loop of one's own, give hyper's builders what
-//! they ask for:
+//! For HTTP/2, TLS, or an accept loop of your own, pass these to the builders of hyper:
 //!
 //! ```
 //! # use coreloop::hyper::{LocalExecutor, LoopTimer};
@@ -63,17 +62,17 @@
 //!
 //! # What needs `Send`
 //!
-//! hyper itself asks for it nowhere but in `with_upgrades`, whose connections
-//! may then go to any thread. What is built on it often does:
+//! hyper itself requires `Send` only in `with_upgrades`, whose connections may move to any
+//! thread. Libraries on top of it often require it:
 //!
-//! - axum and tonic ask it of handlers and their futures. They run here, on one
-//!   thread, but such a future cannot hold a socket, a timer or a lock of
-//!   coreloop across an `.await`. What a handler does with those goes into a
-//!   task of the loop: [`Handle::spawn`](coreloop_runtime::runtime::Handle::spawn) takes a
-//!   closure that is `Send`, and what it returns can be awaited.
-//! - The pooled client of hyper-util, and so reqwest, asks it of connections.
-//!   Our sockets are not. `hyper::client::conn` takes them; for the pool a task of
-//!   the loop may keep the socket and hand over one end of a pipe in memory, as
+//! - axum and tonic require it of handlers and their futures. They run here, on one thread,
+//!   but such a future cannot hold a socket, a timer or a lock of coreloop across an `.await`.
+//!   Move that work into a task of the loop:
+//!   [`Handle::spawn`](coreloop_runtime::runtime::Handle::spawn) takes a closure that is
+//!   `Send`, and its result can be awaited.
+//! - The pooled client of hyper-util, and so reqwest, requires it of connections, and the
+//!   sockets of coreloop are not `Send`. `hyper::client::conn` takes them. For the pool, a
+//!   task of the loop may keep the socket and hand over one end of a pipe in memory, as
 //!   `ecosystem/tests/crates/hyper_util_client.rs` does.
 
 mod connections;

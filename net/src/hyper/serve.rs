@@ -1,4 +1,4 @@
-//! An HTTP/1.1 server in one call.
+//! [`serve`]: an HTTP/1.1 server in one call.
 
 use std::error::Error;
 use std::fmt;
@@ -18,35 +18,34 @@ use ::hyper::{Request, Response};
 use coreloop_runtime::hyper::LoopTimer;
 use coreloop_runtime::time::{self, Limit, Verdict};
 
-use super::connections::{Connections, Place};
+use super::connections::{ConnectionGuard, Connections};
 use crate::{Accept, TcpListener, TcpStream};
 
-/// Serves HTTP/1.1: each connection that `listener` accepts is a task, in which
-/// `service` answers one request after another.
+/// Serves HTTP/1.1: each connection that `listener` accepts is a task, in which `service`
+/// answers one request after another.
 ///
-/// Nothing has to be `Send`: not the service, nor its futures, nor the bodies of
-/// its responses. What this returns is awaited; before that, its methods change
-/// how it serves. A client has 30 seconds for the head of each request, which
-/// is also how long it may keep an idle connection open.
+/// Nothing has to be `Send`: not the service, nor its futures, nor the bodies of its
+/// responses. Await the returned value to serve; before that, its methods change how it
+/// serves. A client has 30 seconds to send the head of each request, which is also how long it
+/// may keep an idle connection open.
 ///
-/// A listener that [ends](Accept), as that of a supervised worker does, shuts the
-/// server down as [`with_graceful_shutdown`](Serve::with_graceful_shutdown) does.
+/// A listener that [ends](Accept), like the listener of a supervised worker, shuts the server
+/// down like [`with_graceful_shutdown`](Serve::with_graceful_shutdown).
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: dropping the future drops the listener and every connection,
-/// with the requests that they are at.
+/// Cancel safe: dropping the future drops the listener and every connection, with the requests
+/// that they are serving.
 ///
 /// # Errors
 ///
-/// The future ends with an error if the listener fails; lack of descriptors is
-/// waited out. What goes wrong with one connection does not end the others: see
-/// [`on_error`](Serve::on_error).
+/// Returns an error if the listener fails; it waits when descriptors are exhausted. An error
+/// of one connection does not end the others: see [`on_error`](Serve::on_error).
 ///
 /// # Panics
 ///
-/// A service that panics ends its connection only, and is treated as any task
-/// that panics and that nobody joins.
+/// A service that panics ends only its connection. The panic is handled as in any task that
+/// is not joined.
 ///
 /// # Examples
 ///
@@ -95,10 +94,10 @@ where
     }
 }
 
-/// What goes with each connection that fails.
+/// Called with the peer and the error of each connection that fails.
 type OnError = Rc<dyn Fn(SocketAddr, ::hyper::Error)>;
 
-/// A server that does not serve before it is awaited; [`serve`] makes it.
+/// A server that serves when it is awaited; [`serve`] creates it.
 #[must_use = "a server does nothing unless it is awaited"]
 pub struct Serve<S, L = TcpListener> {
     listener: L,
@@ -115,11 +114,11 @@ pub struct Serve<S, L = TcpListener> {
 pub type Serving = Pin<Box<dyn Future<Output = io::Result<()>>>>;
 
 impl<S, L> Serve<S, L> {
-    /// Stops when `signal` is over.
+    /// Shuts the server down when `signal` completes.
     ///
-    /// It then accepts no more, closes the connections that are idle, and waits
-    /// for the requests that are being served; at the next response each of
-    /// their connections is closed. Awaiting the server ends when the last is.
+    /// The server then accepts no more connections, closes the idle ones, and waits for the
+    /// requests that are being served; each of their connections is closed after the next
+    /// response. Awaiting the server completes when the last connection is closed.
     pub fn with_graceful_shutdown<F>(mut self, signal: F) -> Self
     where
         F: Future<Output = ()> + 'static,
@@ -128,54 +127,52 @@ impl<S, L> Serve<S, L> {
         self
     }
 
-    /// How long a graceful shutdown waits before it drops the connections that
-    /// are still open. Without it, for as long as they take.
+    /// Sets how long a graceful shutdown waits before it drops the connections that are still
+    /// open. By default it waits until they end.
     pub fn grace_period(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// How long a graceful shutdown waits for a last request on a connection that is
-    /// idle, and which is closed with the response. Without it, not at all.
+    /// Sets how long a graceful shutdown waits for a last request on each idle connection,
+    /// which is closed after the response. By default it does not wait.
     ///
-    /// A client that asks again just when its idle connection is closed gets no
-    /// answer. A server that is replaced under load, as a supervised worker is,
-    /// does better to wait for a second: clients that are at it have asked by then.
+    /// A client that sends a request just when its idle connection is closed gets no answer. A
+    /// server that is replaced under load, like a supervised worker, should wait for a second:
+    /// busy clients have sent their request by then.
     pub fn last_request(mut self, wait: Duration) -> Self {
         self.last_request = wait;
         self
     }
 
-    /// How long a client may take for the head of a request, and between two.
-    /// `None` lets it take for ever. Without this it is 30 seconds.
+    /// Sets how long a client may take to send the head of a request, and between two
+    /// requests. `None` removes the limit. The default is 30 seconds.
     pub fn header_read_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.http.header_read_timeout(timeout);
         self
     }
 
-    /// Whether a connection may serve more than one request. It may, without
-    /// this.
+    /// Sets whether a connection may serve more than one request. The default is true.
     pub fn keep_alive(mut self, keep_alive: bool) -> Self {
         self.http.keep_alive(keep_alive);
         self
     }
 
-    /// Whether small writes go out at once (`TCP_NODELAY`). They do, without
-    /// this.
+    /// Sets whether small writes are sent at once (`TCP_NODELAY`). The default is true.
     pub fn nodelay(mut self, nodelay: bool) -> Self {
         self.nodelay = nodelay;
         self
     }
 
-    /// Changes what else hyper lets one choose.
+    /// Changes the other options of hyper's builder.
     pub fn configure(mut self, change: impl FnOnce(&mut http1::Builder)) -> Self {
         change(&mut self.http);
         self
     }
 
-    /// Calls `hook` with the peer and the error of each connection that fails:
-    /// by what the client sent, or did not send in time, by an error of the
-    /// service or of the socket. Without it nobody is told.
+    /// Calls `hook` with the peer and the error of each connection that fails: because of what
+    /// the client sent, or did not send in time, or because of an error of the service or of
+    /// the socket. By default these errors are ignored.
     pub fn on_error(mut self, hook: impl Fn(SocketAddr, ::hyper::Error) + 'static) -> Self {
         self.on_error = Rc::new(hook);
         self
@@ -239,13 +236,14 @@ where
                 Poll::Pending => return Poll::Pending,
             };
             if nodelay {
-                // Fails if the peer is gone, which the first read tells.
+                // This fails if the peer has closed the connection, which the first read
+                // reports.
                 let _ = stream.set_nodelay(true);
             }
             let (service, on_error) = (Rc::clone(&service), Rc::clone(&on_error));
             let http = &http;
-            connections.spawn(|place| {
-                let serving = connection(http, stream, service, place, last_request);
+            connections.spawn(|guard| {
+                let serving = connection(http, stream, service, guard, last_request);
                 async move {
                     if let Err(error) = serving.await {
                         on_error(peer, error);
@@ -257,19 +255,19 @@ where
     accepted.await?;
 
     drop((signal, listener));
-    connections.stop();
+    connections.begin_shutdown();
     let last = poll_fn(|cx| connections.poll_none(cx));
-    // Past the grace, the rest is dropped with the list.
+    // After the grace period, the rest is dropped with the list.
     let _ = time::timeout(grace, last).await;
     Ok(())
 }
 
-/// One connection, to its end.
+/// Serves one connection until it ends.
 fn connection<S, B>(
     http: &http1::Builder,
     stream: TcpStream,
     service: Rc<S>,
-    place: Place,
+    guard: ConnectionGuard,
     last_request: Duration,
 ) -> impl Future<Output = ::hyper::Result<()>> + use<S, B>
 where
@@ -278,14 +276,14 @@ where
     B: Body + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let stopping = place.stopping();
+    let shutting_down = guard.shutting_down();
     let service = service_fn(move |request| {
-        let (answer, stopping) = (service.call(request), stopping.clone());
+        let (answer, shutting_down) = (service.call(request), shutting_down.clone());
         async move {
             let mut response = answer.await?;
-            if stopping.get() {
+            if shutting_down.get() {
                 let headers = response.headers_mut();
-                // A service may say something else of it.
+                // The service may have set the header itself.
                 headers
                     .entry(CONNECTION)
                     .or_insert(HeaderValue::from_static("close"));
@@ -301,9 +299,9 @@ where
         poll_fn(|cx| {
             let mut limit = Limit::before_poll();
             loop {
-                // First, so that a request that has come is answered.
+                // First, so that a request that has arrived is answered.
                 let served = serving.as_mut().poll(cx);
-                if served.is_ready() || last_request.is_none() || !place.poll_stopping(cx) {
+                if served.is_ready() || last_request.is_none() || !guard.poll_shutting_down(cx) {
                     return served;
                 }
                 let Some(time) = last_request.filter(|time| !time.is_zero()) else {

@@ -1,7 +1,7 @@
-//! Copying both ways between two streams, as a proxy does.
+//! Copying in both directions between two streams, as a proxy does.
 //!
-//! A direction is over when its reader has ended, all is written, and the writer
-//! is closed. The other goes on until it is over too.
+//! A direction has finished when its reader has ended, all bytes are written, and the writer
+//! is closed. The other direction continues until it has finished too.
 
 use std::future::poll_fn;
 use std::io;
@@ -11,22 +11,22 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 use super::CopyBuffer;
 
-/// Copies both ways between `a` and `b` until both have ended, and says how many
-/// bytes went from `a` to `b` and from `b` to `a`.
+/// Copies in both directions between `a` and `b` until both have ended, and returns how many
+/// bytes were copied from `a` to `b` and from `b` to `a`.
 ///
-/// When one stream ends, the other is closed for writing, which TCP sends on as
-/// its FIN, and what that other one still has to say goes on being copied.
+/// When one stream ends, the other is closed for writing, which TCP sends as its FIN. The
+/// bytes that the other stream still sends are copied.
 ///
 /// # Cancel safety
 ///
-/// Not cancel safe: bytes that were read and not yet written are lost, and so is
-/// how many were written. [`copy_bidirectional_with_buffers`] keeps both.
+/// Not cancel safe: bytes that were read and not yet written are lost, and so are the counts.
+/// [`copy_bidirectional_with_buffers`] keeps both.
 ///
 /// # Errors
 ///
-/// The first error of either stream, which ends both directions; and
-/// [`WriteZero`](io::ErrorKind::WriteZero) if a stream takes no more bytes. What was
-/// read from a stream before it failed has been written and flushed before its error is
+/// Returns the first error of either stream, which ends both directions, or
+/// [`WriteZero`](io::ErrorKind::WriteZero) if a stream accepts no more bytes. Bytes that were
+/// read from a stream before it failed have been written and flushed when its error is
 /// returned.
 ///
 /// # Examples
@@ -54,19 +54,19 @@ where
     Ok((a_to_b.bytes_written(), b_to_a.bytes_written()))
 }
 
-/// As [`copy_bidirectional`], through buffers of these sizes.
+/// Copies like [`copy_bidirectional`], through buffers of fixed sizes.
 ///
 /// # Cancel safety
 ///
-/// Not cancel safe: as [`copy_bidirectional`].
+/// Not cancel safe: bytes that were read and not yet written are lost, and so are the counts.
 ///
 /// # Errors
 ///
-/// Those of [`copy_bidirectional`].
+/// Returns an error like [`copy_bidirectional`].
 ///
 /// # Panics
 ///
-/// If a size is 0.
+/// Panics if a size is 0.
 #[track_caller]
 pub fn copy_bidirectional_with_sizes<A, B>(
     a: &mut A,
@@ -86,18 +86,18 @@ where
     }
 }
 
-/// As [`copy_bidirectional`], with buffers of the caller's, which count while
-/// the copy runs and are still there when it fails or is dropped.
+/// Copies like [`copy_bidirectional`], with buffers of the caller. They count while the copy
+/// runs, and remain when it fails or is dropped.
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: the bytes on the way stay in the buffers, and another call goes
-/// on with them.
+/// Cancel safe: the bytes in transit stay in the buffers, and another call continues with
+/// them.
 ///
 /// # Errors
 ///
-/// Those of [`copy_bidirectional`]. After one, the buffers tell how far each
-/// direction got.
+/// Returns an error like [`copy_bidirectional`]. The buffers then show how far each direction
+/// got.
 ///
 /// # Examples
 ///
@@ -125,9 +125,9 @@ where
     A: AsyncRead + AsyncWrite + Unpin + ?Sized,
     B: AsyncRead + AsyncWrite + Unpin + ?Sized,
 {
-    let mut turns = Turns::default();
+    let mut alternation = Alternation::default();
     poll_fn(|cx| {
-        turns.poll_both(
+        alternation.poll_both(
             cx,
             (&mut *a, &mut *b),
             |cx, (a, b)| poll_direction(a_to_b, cx, &mut **a, &mut **b),
@@ -153,14 +153,14 @@ where
     buffer.poll_close(cx, writer)
 }
 
-/// Which of two directions goes first: each in turn, as the first of two that
-/// always have something to do would spend the whole budget of every poll.
+/// Polls two directions, each of them first in turn: if both are always ready, the first would
+/// otherwise spend the whole budget of every poll.
 #[derive(Default)]
-pub(super) struct Turns {
+pub(super) struct Alternation {
     second_first: bool,
 }
 
-impl Turns {
+impl Alternation {
     pub(super) fn poll_both<S>(
         &mut self,
         cx: &mut Context<'_>,

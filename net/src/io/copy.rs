@@ -12,24 +12,24 @@ use super::CopyBuffer;
 use super::copy_buffer::nothing_written;
 use super::flush::Flush;
 
-/// Copies all of `reader` into `writer`, and says how many bytes that was.
+/// Copies all of `reader` into `writer`, and returns how many bytes were copied.
 ///
-/// What was read is flushed whenever `reader` has no more for now, and at the
-/// end. The writer is not closed. The buffer grows with what there is to copy;
-/// to choose its size, use [`CopyBuffer::with_size`].
+/// The writer is flushed whenever `reader` has no more bytes for now, and at the end. It is
+/// not closed. The buffer grows with the amount to copy; to choose its size, use
+/// [`CopyBuffer::with_size`].
 ///
-/// Between two sockets, [`splice`](super::splice()) spares the copy.
+/// Between two sockets, [`splice`](super::splice()) avoids the copy to memory.
 ///
 /// # Cancel safety
 ///
-/// Not cancel safe: bytes that were read and not yet written are lost, and so is
-/// how many were written. [`CopyBuffer::copy`] keeps both.
+/// Not cancel safe: bytes that were read and not yet written are lost, and so is their number.
+/// [`CopyBuffer::copy`] keeps both.
 ///
 /// # Errors
 ///
-/// Those of both streams, and [`WriteZero`](io::ErrorKind::WriteZero) if the
-/// writer takes no more bytes. What was read before an error of the reader has been
-/// written and flushed before that error is returned.
+/// Returns an error of either stream, or [`WriteZero`](io::ErrorKind::WriteZero) if the writer
+/// accepts no more bytes. Bytes that were read before an error of the reader have been written
+/// and flushed when it is returned.
 ///
 /// # Examples
 ///
@@ -54,23 +54,23 @@ where
     CopyBuffer::new().copy(reader, writer).await
 }
 
-/// Copies all of `reader` into `writer` straight from the reader's own buffer,
-/// and says how many bytes that was.
+/// Copies all of `reader` into `writer` from the buffer of the reader, and returns how many
+/// bytes were copied.
 ///
-/// What was read is flushed whenever `reader` has no more for now, and at the
-/// end. The writer is not closed.
+/// The writer is flushed whenever `reader` has no more bytes for now, and at the end. It is
+/// not closed.
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: what was written has left the reader's buffer, and the rest is
-/// still in it, so that another call continues there. Only the number of bytes that
-/// were written is lost, and an error of the reader that waits for a flush.
+/// Cancel safe: bytes that were written have left the buffer of the reader, and the others are
+/// still in it, so another call continues there. Only the number of bytes that were written is
+/// lost, and an error of the reader that has to wait for a flush.
 ///
 /// # Errors
 ///
-/// Those of both streams, and [`WriteZero`](io::ErrorKind::WriteZero) if the
-/// writer takes no more bytes. What was read before an error of the reader has been
-/// written and flushed before that error is returned.
+/// Returns an error of either stream, or [`WriteZero`](io::ErrorKind::WriteZero) if the writer
+/// accepts no more bytes. Bytes that were read before an error of the reader have been written
+/// and flushed when it is returned.
 ///
 /// # Examples
 ///

@@ -1,9 +1,9 @@
-//! One direction of copying, as a value that outlives the futures that copy.
+//! [`CopyBuffer`]: one direction of copying, which outlives the futures that copy.
 //!
-//! 1. What was read and not yet written is `buffer[start..end]`, and nothing is
-//!    read before that is empty. So `read == written + (end - start)`.
-//! 2. The counts are changed in the same poll as the stream that they count, so
-//!    they are right whenever a future is dropped.
+//! 1. The bytes that were read and not yet written are `buffer[start..end]`, and nothing is
+//!    read before that range is empty. So `read == written + (end - start)`.
+//! 2. The counts change in the same poll as the stream that they count, so they are correct
+//!    whenever a future is dropped.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -16,18 +16,17 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 use super::flush::Flush;
 
-/// What a buffer starts with, and what one that is read full grows to. Most
-/// connections of a proxy are idle, and a few carry the bulk.
-const LEAST: usize = 8 << 10;
-const MOST: usize = 64 << 10;
+/// The size of a buffer at first, and the size that it grows to when reads fill it. Most
+/// connections of a proxy are idle, and a few carry most of the bytes.
+const INITIAL_SIZE: usize = 8 << 10;
+const MAX_SIZE: usize = 64 << 10;
 
-/// One direction of copying: the bytes on the way, and how many there were.
+/// The state of one direction of copying: the bytes in transit, and the counts.
 ///
-/// [`copy`](super::copy) keeps one of these to itself, and loses it when its
-/// future is dropped. Keep your own to copy with a time limit, to show progress
-/// while the copy runs, or to go on after an error: it says how much was read
-/// and written, has the bytes that were read and not yet written, and
-/// [`copy`](Self::copy) goes on from there.
+/// [`copy`](super::copy) has one of these, and loses it when its future is dropped. Keep one
+/// to copy with a time limit, to show progress while the copy runs, or to continue after an
+/// error: it counts the bytes that were read and written, and holds those that were read and
+/// not yet written. [`copy`](Self::copy) continues with them.
 ///
 /// # Examples
 ///
@@ -55,45 +54,45 @@ const MOST: usize = 64 << 10;
 pub struct CopyBuffer {
     /// Empty before the first read.
     buffer: Box<[u8]>,
-    /// How large it is to be at the next read, and at most.
+    /// The size at the next read, and the maximum size.
     size: usize,
-    most: usize,
+    max_size: usize,
     start: usize,
     end: usize,
     pub(super) read: u64,
     pub(super) written: u64,
     pub(super) at_end: bool,
     flush: Flush,
-    /// The writer was closed, by a copy in both directions.
+    /// Whether the writer was closed, by a copy in both directions.
     closed: bool,
 }
 
 impl CopyBuffer {
-    /// A buffer that starts small, and grows if there is much to copy.
+    /// Creates a buffer that starts small, and grows if there are many bytes to copy.
     ///
-    /// It takes no memory before the first read.
+    /// It allocates no memory before the first read.
     #[must_use]
-    pub fn new() -> CopyBuffer {
-        CopyBuffer::sized(LEAST, MOST)
+    pub fn new() -> Self {
+        Self::sized(INITIAL_SIZE, MAX_SIZE)
     }
 
-    /// A buffer of `size` bytes, from its first read to the end.
+    /// Creates a buffer of `size` bytes, from its first read to the end.
     ///
     /// # Panics
     ///
-    /// If `size` is 0.
+    /// Panics if `size` is 0.
     #[must_use]
     #[track_caller]
-    pub fn with_size(size: usize) -> CopyBuffer {
+    pub fn with_size(size: usize) -> Self {
         assert!(size > 0, "nothing can be copied through an empty buffer");
-        CopyBuffer::sized(size, size)
+        Self::sized(size, size)
     }
 
-    fn sized(size: usize, most: usize) -> CopyBuffer {
-        CopyBuffer {
+    fn sized(size: usize, max_size: usize) -> Self {
+        Self {
             buffer: Box::default(),
             size,
-            most,
+            max_size,
             start: 0,
             end: 0,
             read: 0,
@@ -104,24 +103,23 @@ impl CopyBuffer {
         }
     }
 
-    /// Copies until `reader` ends, and says how many bytes were written in all,
-    /// by this call and those before it.
+    /// Copies until `reader` ends, and returns how many bytes were written by this call and
+    /// all calls before it.
     ///
-    /// What was read is flushed whenever `reader` has no more for now, and at
-    /// the end. The writer is not closed.
+    /// The writer is flushed whenever `reader` has no more bytes for now, and at the end. It
+    /// is not closed.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: the bytes on the way stay here, and another call goes on
-    /// with them.
+    /// Cancel safe: the bytes in transit stay in the buffer, and another call continues with
+    /// them.
     ///
     /// # Errors
     ///
-    /// Those of both streams, and [`WriteZero`](io::ErrorKind::WriteZero) if the
-    /// writer takes no more bytes. All that was read before an error of the
-    /// reader has been written and flushed before that error is returned; an error
-    /// of that flush is not. After either, another call continues where this one
-    /// stopped.
+    /// Returns an error of either stream, or [`WriteZero`](io::ErrorKind::WriteZero) if the
+    /// writer accepts no more bytes. All bytes that were read before an error of the reader
+    /// have been written and flushed when it is returned; an error of that flush is discarded.
+    /// After either error, another call continues where this one stopped.
     pub async fn copy<R, W>(&mut self, reader: &mut R, writer: &mut W) -> io::Result<u64>
     where
         R: AsyncRead + Unpin + ?Sized,
@@ -130,11 +128,11 @@ impl CopyBuffer {
         poll_fn(|cx| self.poll_copy(cx, reader, writer)).await
     }
 
-    /// Polls as [`copy`](Self::copy) awaits.
+    /// Polls like [`copy`](Self::copy).
     ///
     /// # Errors
     ///
-    /// Those of [`copy`](Self::copy).
+    /// Returns an error like [`copy`](Self::copy).
     pub fn poll_copy<R, W>(
         &mut self,
         cx: &mut Context<'_>,
@@ -146,7 +144,7 @@ impl CopyBuffer {
         W: AsyncWrite + Unpin + ?Sized,
     {
         loop {
-            // Sockets count for themselves, but streams in memory may not.
+            // Sockets spend the budget themselves, but streams in memory may not.
             ready!(coop::poll_proceed(cx));
             if self.start < self.end {
                 ready!(self.poll_write(cx, writer))?;
@@ -161,7 +159,7 @@ impl CopyBuffer {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => self.flush.fail(error),
                 Poll::Pending => {
-                    // Both wake the task, and it asks the reader first.
+                    // Both wake the task, and the next poll reads first.
                     ready!(self.flush.poll(cx, writer))?;
                     return Poll::Pending;
                 }
@@ -169,39 +167,39 @@ impl CopyBuffer {
         }
     }
 
-    /// How many bytes were read.
+    /// Returns how many bytes were read.
     #[must_use]
     pub fn bytes_read(&self) -> u64 {
         self.read
     }
 
-    /// How many bytes were written.
+    /// Returns how many bytes were written.
     #[must_use]
     pub fn bytes_written(&self) -> u64 {
         self.written
     }
 
-    /// The bytes that were read and are not written yet.
+    /// Returns the bytes that were read and are not written yet.
     #[must_use]
     pub fn unwritten(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
     }
 
-    /// Whether the reader has come to its end.
+    /// Returns whether the reader has ended.
     #[must_use]
     pub fn is_at_end(&self) -> bool {
         self.at_end
     }
 
-    /// Puts `bytes`, which are counted as read already, on the way.
+    /// Adds `bytes`, which are counted as read already, as the bytes in transit.
     pub(super) fn take_over(&mut self, bytes: Vec<u8>) {
-        debug_assert!(self.start == self.end, "bytes on the way would be lost");
+        debug_assert!(self.start == self.end, "bytes in transit would be lost");
         self.start = 0;
         self.end = bytes.len();
         self.buffer = bytes.into_boxed_slice();
     }
 
-    /// Closes the writer, once and for all.
+    /// Closes the writer. Does nothing after that.
     pub(super) fn poll_close<W>(
         &mut self,
         cx: &mut Context<'_>,
@@ -234,7 +232,7 @@ impl CopyBuffer {
         self.read += count as u64;
         self.at_end = count == 0;
         if count == self.buffer.len() {
-            self.size = (self.size * 2).min(self.most);
+            self.size = (self.size * 2).min(self.max_size);
         }
         Poll::Ready(Ok(()))
     }
@@ -256,8 +254,8 @@ impl CopyBuffer {
 }
 
 impl Default for CopyBuffer {
-    fn default() -> CopyBuffer {
-        CopyBuffer::new()
+    fn default() -> Self {
+        Self::new()
     }
 }
 

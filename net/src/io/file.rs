@@ -1,7 +1,7 @@
-//! From a file into a socket: sendfile(2), and through the blocking pool.
+//! Sending a file to a socket: by sendfile(2), and through the blocking pool.
 //!
-//! A range's start moves in the same poll as the bytes, so that it is right
-//! whenever a future is dropped.
+//! The start of a range moves in the same poll as the bytes, so that it is correct whenever a
+//! future is dropped.
 
 use std::fs::File;
 use std::future::poll_fn;
@@ -18,33 +18,32 @@ use futures_io::AsyncWrite;
 use super::SpliceTarget;
 use super::copy_buffer::nothing_written;
 use super::flush::Flush;
+use crate::sys;
 
-/// How much of a file is read at once, in the pool.
+/// How many bytes of a file a job reads.
 const CHUNK: usize = 128 << 10;
 
-/// Sends the bytes of `file` in `range`, and says how many were sent.
+/// Sends the bytes of `file` in `range`, and returns how many were sent.
 ///
-/// That is less than the range has if the file ends before. `range.start` moves
-/// along: at any time it is the place of the first byte not yet sent. The file's
-/// own cursor is neither used nor moved. Use `0..u64::MAX` for all of a file.
+/// The number is less than the length of the range if the file ends before. `range.start`
+/// moves along: at any time it is the position of the first byte that has not been sent. The
+/// cursor of the file is neither used nor moved. Use `0..u64::MAX` for the whole file.
 ///
-/// On Linux this is sendfile(2), by which the bytes go from the page cache to
-/// the socket without a copy. **What is not in the cache is read from the disk
-/// meanwhile, and the loop stands still**, as nginx's does unless it is told
-/// otherwise. Where files are larger than memory, or disks slow, use
-/// [`copy_file`], which reads in the blocking pool. Elsewhere than on Linux, and
-/// for files that sendfile(2) cannot take, this is [`copy_file`].
+/// On Linux this is sendfile(2), which moves the bytes from the page cache to the socket
+/// without a copy. **Bytes that are not in the cache are read from the disk, and the loop is
+/// blocked meanwhile**, like nginx in its default configuration. If files are larger than
+/// memory, or disks are slow, use [`copy_file`], which reads in the blocking pool. On other
+/// systems, and for files that sendfile(2) does not support, this is [`copy_file`].
 ///
-/// As with [`splice`](super::splice()), `SIGPIPE` is raised if it is not ignored.
+/// Like [`splice`](super::splice()), it raises `SIGPIPE` unless that is ignored.
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: `range` says what is still to be sent, and another call goes on
-/// with it.
+/// Cancel safe: `range` is what remains to be sent, and another call continues with it.
 ///
 /// # Errors
 ///
-/// Those of the file and of the socket. `range` says how far it got.
+/// Returns an error of the file or of the socket. `range` shows how far it got.
 ///
 /// # Examples
 ///
@@ -72,81 +71,47 @@ where
     Ok(range.start - from)
 }
 
-/// Sends with sendfile(2). False if it refuses, with nothing lost.
-#[cfg(all(any(target_os = "android", target_os = "linux"), not(miri)))]
+/// Sends with sendfile(2). Returns false if the system refuses, with no bytes lost.
 async fn by_kernel<W>(file: &File, range: &mut Range<u64>, socket: &mut W) -> io::Result<bool>
 where
     W: SpliceTarget + ?Sized,
 {
-    use std::num::NonZeroUsize;
-
-    use rustix::io::Errno;
-    use socket2::SockRef;
-
-    /// So that one call neither holds up the loop for long nor reads far ahead.
-    const AT_ONCE: usize = 256 << 10;
-
-    // rustix has this call too, in a module that takes a third of its time to compile.
-    let send = |socket: &_, range: &mut Range<u64>| {
-        // Where pointers have 32 bits, socket2 passes an offset of as many.
-        let Ok(at) = isize::try_from(range.start) else {
-            return Err(Errno::INVAL.into());
-        };
-        let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-        let length = NonZeroUsize::new(length.min(AT_ONCE));
-        let count = SockRef::from(socket).sendfile(file, at.unsigned_abs(), length)?;
-        range.start += count as u64;
-        io::Result::Ok(count)
-    };
     while range.start < range.end {
         let descriptor = socket.descriptor();
-        let sent = poll_fn(|cx| descriptor.poll_write_with(cx, |socket| send(socket, range))).await;
-        match sent {
+        let sent = poll_fn(|cx| {
+            descriptor.poll_write_with(cx, |socket| sys::sendfile(socket, file, range))
+        });
+        match sent.await {
             Ok(0) => break,
             Ok(_) => {}
-            Err(error) if super::splice::is_refusal(&error) => return Ok(false),
+            Err(error) if sys::is_refusal(&error) => return Ok(false),
             Err(error) => return Err(error),
         }
     }
     Ok(true)
 }
 
-/// There is no such call here.
-#[cfg(not(all(any(target_os = "android", target_os = "linux"), not(miri))))]
-#[expect(
-    clippy::unused_async,
-    reason = "it waits where there is something to do"
-)]
-async fn by_kernel<W>(_: &File, _: &mut Range<u64>, _: &mut W) -> io::Result<bool>
-where
-    W: SpliceTarget + ?Sized,
-{
-    Ok(false)
-}
-
-/// Writes the bytes of `file` in `range` to any stream, reading in the blocking
-/// pool, and says how many were written.
+/// Writes the bytes of `file` in `range` to any stream, and returns how many were written.
 ///
-/// That is less than the range has if the file ends before. `range.start` moves
-/// along: at any time it is the place of the first byte not yet written. The
-/// file's own cursor is neither used nor moved, unless the file cannot be read
-/// at a place, as a pipe or terminal cannot: that is an error.
+/// The file is read in the blocking pool. The number is less than the length of the range if
+/// the file ends before. `range.start` moves along: at any time it is the position of the
+/// first byte that has not been written. The cursor of the file is neither used nor moved. A
+/// file that cannot be read at a position, such as a pipe or a terminal, is an error.
 ///
-/// A piece of the file is read while the one before is written. The writer is
-/// flushed at the end, and not closed.
+/// A piece of the file is read while the previous one is written. The writer is flushed at the
+/// end, and not closed.
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: `range` says what is still to be written, and another call goes
-/// on with it. A piece that is being read is dropped.
+/// Cancel safe: `range` is what remains to be written, and another call continues with it. A
+/// piece that is being read is discarded.
 ///
 /// # Errors
 ///
-/// Those of the file and of the stream, and
-/// [`WriteZero`](io::ErrorKind::WriteZero) if the stream takes no more bytes.
-/// `range` says how far it got. What was read before an error of the file has been
-/// written and flushed before that error is returned. Also if no runtime is running
-/// here.
+/// Returns an error of the file or of the stream, or [`WriteZero`](io::ErrorKind::WriteZero)
+/// if the stream accepts no more bytes. `range` shows how far it got. Bytes that were read
+/// before an error of the file have been written and flushed when it is returned. Also returns
+/// an error outside a runtime.
 ///
 /// # Examples
 ///
@@ -194,7 +159,7 @@ where
     Ok(range.start - from)
 }
 
-/// Starts to read the first piece of `range`, into `buffer`.
+/// Starts a job that reads the first piece of `range` into `buffer`.
 fn read_ahead(
     file: &Arc<File>,
     range: Range<u64>,
@@ -223,7 +188,7 @@ fn poll_write<W>(
     writer: &mut W,
     bytes: &[u8],
     written: &mut usize,
-    place: &mut u64,
+    position: &mut u64,
 ) -> Poll<io::Result<()>>
 where
     W: AsyncWrite + Unpin + ?Sized,
@@ -234,7 +199,7 @@ where
             0 => return Poll::Ready(Err(nothing_written())),
             count => {
                 *written += count;
-                *place += count as u64;
+                *position += count as u64;
             }
         }
     }

@@ -1,6 +1,6 @@
-//! When a copy flushes its writer: whenever the reader has no more for now, at its end,
-//! and before an error of the reader is returned, so that all that was read before has
-//! left.
+//! When a copy flushes its writer: whenever the reader has no more bytes for now, at its end,
+//! and before an error of the reader is returned, so that all bytes that were read before the
+//! error are delivered.
 
 use std::io;
 use std::pin::Pin;
@@ -8,29 +8,29 @@ use std::task::{Context, Poll, ready};
 
 use futures_io::AsyncWrite;
 
-/// What a copy has to flush, and to report after that.
+/// Whether a copy has to flush, and the error to return after that.
 #[derive(Default)]
 pub(super) struct Flush {
-    /// Something was written since the last flush.
+    /// Whether bytes were written since the last flush.
     is_due: bool,
     failure: Option<io::Error>,
 }
 
 impl Flush {
-    /// For a copy that may continue one that was dropped before it flushed.
-    pub(super) fn due() -> Flush {
-        Flush {
+    /// Creates the state of a copy that may continue one that was dropped before it flushed.
+    pub(super) fn due() -> Self {
+        Self {
             is_due: true,
             failure: None,
         }
     }
 
-    /// Something was written.
+    /// Records that bytes were written.
     pub(super) fn wrote(&mut self) {
         self.is_due = true;
     }
 
-    /// The reader has failed.
+    /// Records an error of the reader.
     pub(super) fn fail(&mut self, error: io::Error) {
         self.failure = Some(error);
     }
@@ -46,8 +46,8 @@ impl Flush {
         Poll::Ready(Ok(()))
     }
 
-    /// Flushes, and gives the error of the reader, if there is one: it came before an
-    /// error of the flush.
+    /// Flushes, and returns the error of the reader, if there is one. It takes precedence over
+    /// an error of the flush, because it came first.
     pub(super) fn poll_failure<W>(
         &mut self,
         cx: &mut Context<'_>,

@@ -1,22 +1,22 @@
-//! Bytes on the way: descriptors on the loop, copying, and the tools for both.
+//! Descriptors on the loop, copying, and other tools that move bytes.
 //!
-//! | what | where |
+//! | for | use |
 //! |---|---|
 //! | any descriptor on the loop | [`Async`] |
-//! | one stream into another | [`copy`], [`copy_buf`], [`copy_bidirectional`]; a [`CopyBuffer`] knows how far each got |
-//! | one socket into another without the bytes coming by here | [`splice`], [`splice_bidirectional`]; a [`SplicePipe`] knows how far each got |
-//! | a file into a socket | [`sendfile`], and [`copy_file`] where the disk must not hold up the loop |
-//! | two streams in memory, joined | [`duplex`] |
+//! | copying one stream into another | [`copy`], [`copy_buf`], [`copy_bidirectional`]; a [`CopyBuffer`] counts the bytes of a copy |
+//! | copying one socket into another inside the kernel | [`splice`], [`splice_bidirectional`]; a [`SplicePipe`] counts the bytes |
+//! | sending a file to a socket | [`sendfile`], and [`copy_file`] where the disk must not delay the loop |
+//! | a pair of connected streams in memory | [`duplex`] |
 //! | the standard streams of the process | [`stdin`], [`stdout`], [`stderr`] |
-//! | nothing to read, one byte without end, a place to write to | [`empty`], [`repeat`], [`sink`] |
-//! | reading by lines, buffers, the ends of a stream | [`AsyncReadExt`], [`AsyncBufReadExt`], [`AsyncWriteExt`], [`BufReader`], [`BufWriter`], … from futures-lite |
+//! | a reader at its end, a reader of one byte without end, a writer that discards | [`empty`], [`repeat`], [`sink`] |
+//! | lines, buffers, the ends of a stream | [`AsyncReadExt`], [`AsyncBufReadExt`], [`AsyncWriteExt`], [`BufReader`], [`BufWriter`], … from futures-lite |
 //!
-//! All of it is written against the traits of futures-io, which every socket
-//! here implements. The extension traits and the methods of the sockets live
-//! side by side: where both have a method, the socket's own is called.
+//! Everything here uses the traits of futures-io, which all sockets implement. The sockets
+//! have some methods of the same names as the extension traits: the method of the socket is
+//! called then.
 //!
-//! There are no files here but the two functions that send one: a file blocks,
-//! whatever is written around it. Read it with
+//! There are no files here except for the two functions that send one, because reading a file
+//! blocks. Read files with
 //! [`spawn_blocking`](coreloop_runtime::task::spawn_blocking).
 //!
 //! # Examples
@@ -43,9 +43,11 @@ mod bidirectional;
 mod copy;
 mod copy_buffer;
 mod duplex;
+mod empty;
 mod file;
 mod flush;
-mod nothing;
+mod repeat;
+mod sink;
 mod splice;
 mod standard;
 
@@ -58,8 +60,10 @@ pub use bidirectional::{
 pub use copy::{copy, copy_buf};
 pub use copy_buffer::CopyBuffer;
 pub use duplex::{DuplexStream, duplex};
+pub use empty::{Empty, empty};
 pub use file::{copy_file, sendfile};
-pub use nothing::{Empty, Repeat, Sink, empty, repeat, sink};
+pub use repeat::{Repeat, repeat};
+pub use sink::{Sink, sink};
 pub use splice::{
     SplicePipe, SpliceSource, SpliceTarget, splice, splice_bidirectional,
     splice_bidirectional_with_pipes,
@@ -73,4 +77,4 @@ pub use futures_lite::io::{
     WriteHalf, split,
 };
 
-pub(crate) use splice::Descriptor;
+pub(crate) use splice::{Descriptor, splice_sockets};

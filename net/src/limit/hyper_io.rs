@@ -1,4 +1,4 @@
-//! The traits of hyper of a limited stream: those of the stream.
+//! hyper's traits, for a limited stream.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -7,45 +7,14 @@ use std::task::{Context, Poll};
 use hyper::rt::{Read, ReadBufCursor, Write};
 
 use super::Limited;
+use crate::forward::{forward_read, forward_write};
 
-impl<S: Read + Unpin> Read for Limited<S> {
-    #[inline]
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
+forward_read! {
+    Read, ReadBufCursor<'_> => ();
+    [S: Read + Unpin] Limited<S> => |this| this.stream
 }
-
-impl<S: Write + Unpin> Write for Limited<S> {
-    #[inline]
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffers: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, buffers)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
+forward_write! {
+    Write, poll_shutdown;
+    [S: Write + Unpin] Limited<S> => |this| this.stream, Write, poll_shutdown;
+    vectored |this| this.stream.is_write_vectored()
 }

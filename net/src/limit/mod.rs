@@ -1,4 +1,4 @@
-//! A bound on how many connections are open at once.
+//! [`ConnectionLimit`]: how many connections may be open at once.
 
 #[cfg(feature = "hyper")]
 mod hyper_io;
@@ -13,11 +13,11 @@ use std::rc::Rc;
 
 use self::permits::{Acquire, Permits};
 
-/// How many connections may be open at once. Clones share one count.
+/// A limit on how many connections are open at once. Clones share one count.
 ///
-/// [`TcpListener::limit`](crate::TcpListener::limit) takes one, or just the number.
-/// For connections that are made in another way, [`acquire`](Self::acquire) gives a
-/// permit for each.
+/// [`TcpListener::limit`](crate::TcpListener::limit) takes a limit, or just the number. For
+/// connections that are made in other ways, [`acquire`](Self::acquire) returns a permit for
+/// each.
 ///
 /// # Examples
 ///
@@ -31,7 +31,7 @@ use self::permits::{Acquire, Permits};
 ///     let limit = ConnectionLimit::new(1000);
 ///     let _plain = TcpListener::bind("127.0.0.1:0").await?.limit(limit.clone());
 ///     let _secure = TcpListener::bind("127.0.0.1:0").await?.limit(limit.clone());
-///     assert_eq!(limit.live(), 0);
+///     assert_eq!(limit.active(), 0);
 ///     Ok(())
 /// })
 /// # }
@@ -42,45 +42,59 @@ pub struct ConnectionLimit {
 }
 
 impl ConnectionLimit {
-    /// A limit of `most` connections.
+    /// Creates a limit of `max` connections.
     ///
     /// # Panics
     ///
-    /// If that is 0, for then nobody would ever be accepted.
+    /// Panics if `max` is 0, because then no connection would ever be accepted.
     #[must_use]
     #[track_caller]
-    pub fn new(most: usize) -> ConnectionLimit {
+    pub fn new(max: usize) -> Self {
         assert!(
-            most > 0,
+            max > 0,
             "a limit of 0 connections accepts none; give 1 or more"
         );
-        ConnectionLimit {
-            permits: Rc::new(Permits::new(most)),
+        Self {
+            permits: Rc::new(Permits::new(max)),
         }
     }
 
-    /// How many connections may be open at once.
+    /// Returns how many connections may be open at once.
     #[must_use]
-    pub fn most(&self) -> usize {
-        self.permits.most()
+    pub fn max(&self) -> usize {
+        self.permits.max()
     }
 
-    /// How many permits there are now: one for each open connection, and one for
-    /// each task that waits for the next connection.
+    /// Returns how many permits exist: one for each open connection, and one for each task
+    /// that waits for the next connection.
     #[must_use]
+    pub fn active(&self) -> usize {
+        self.permits.active()
+    }
+
+    /// The old name of [`max`](Self::max).
+    #[must_use]
+    #[deprecated(since = "0.1.0", note = "renamed to `max`")]
+    pub fn most(&self) -> usize {
+        self.max()
+    }
+
+    /// The old name of [`active`](Self::active).
+    #[must_use]
+    #[deprecated(since = "0.1.0", note = "renamed to `active`")]
     pub fn live(&self) -> usize {
-        self.permits.live()
+        self.active()
     }
 
     /// Waits for a permit.
     ///
-    /// Permits are given in the order in which they were asked for. One that is given
-    /// to a future is kept for it until the future is polled or dropped, so a task must
-    /// not leave the future behind unpolled and wait for another permit.
+    /// Permits are granted in the order in which they were requested. A permit that is granted
+    /// to a future is reserved for it until it is polled or dropped, so a task must not keep
+    /// such a future unpolled while it waits for another permit.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: no permit is lost, but the place in the queue is.
+    /// Cancel safe: no permit is lost, but the position in the queue is.
     ///
     /// # Examples
     ///
@@ -97,38 +111,38 @@ impl ConnectionLimit {
         Acquire::new(&self.permits)
     }
 
-    /// A permit, if there is one left for which no task waits.
+    /// Returns a permit if one is left for which no task waits.
     #[must_use]
     pub fn try_acquire(&self) -> Option<ConnectionPermit> {
         ConnectionPermit::try_new(&self.permits)
     }
 }
 
-/// See [`ConnectionLimit::new`].
+/// Creates a limit like [`ConnectionLimit::new`].
 impl From<usize> for ConnectionLimit {
     #[track_caller]
-    fn from(most: usize) -> ConnectionLimit {
-        ConnectionLimit::new(most)
+    fn from(max: usize) -> Self {
+        Self::new(max)
     }
 }
 
 impl fmt::Debug for ConnectionLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConnectionLimit")
-            .field("most", &self.most())
-            .field("live", &self.live())
+            .field("max", &self.max())
+            .field("active", &self.active())
             .finish()
     }
 }
 
-/// Counts as a connection until it is dropped.
+/// A permit for one connection, which counts until it is dropped.
 pub struct ConnectionPermit {
     permits: Rc<Permits>,
 }
 
 impl ConnectionPermit {
-    fn try_new(permits: &Rc<Permits>) -> Option<ConnectionPermit> {
-        permits.try_take().then(|| ConnectionPermit {
+    fn try_new(permits: &Rc<Permits>) -> Option<Self> {
+        permits.try_take().then(|| Self {
             permits: Rc::clone(permits),
         })
     }
@@ -146,23 +160,25 @@ impl fmt::Debug for ConnectionPermit {
     }
 }
 
-/// A connection and the permit it was accepted with. It is the stream in all ways,
-/// and gives the permit back when it is dropped, after closing.
+/// A connection and the permit with which it was accepted.
+///
+/// It derefs to the stream and has its traits. Dropping it closes the connection, and then
+/// returns the permit.
 #[derive(Debug)]
 pub struct Limited<S> {
-    // Dropped first: who gets the permit finds the descriptor free.
+    // Dropped first, so that the descriptor is free when the next task gets the permit.
     stream: S,
     permit: ConnectionPermit,
 }
 
 impl<S> Limited<S> {
-    /// Has `stream` hold `permit`.
-    pub fn new(stream: S, permit: ConnectionPermit) -> Limited<S> {
-        Limited { stream, permit }
+    /// Joins `stream` and `permit`.
+    pub fn new(stream: S, permit: ConnectionPermit) -> Self {
+        Self { stream, permit }
     }
 
-    /// The stream, and the permit to keep for as long as the connection counts:
-    /// for instance to take the stream apart into halves, or wrap it in TLS.
+    /// Returns the stream, and the permit to keep for as long as the connection counts. Use
+    /// this to take the stream apart into halves, or to wrap it in TLS.
     #[must_use = "the connection no longer counts once the permit is dropped"]
     pub fn into_parts(self) -> (S, ConnectionPermit) {
         (self.stream, self.permit)

@@ -1,14 +1,14 @@
-//! Counted permits, and the queue for them.
+//! Counted permits, and the queue of the futures that wait for one.
 //!
-//! 1. `live` is the number of permits that exist. Together with those that were granted
-//!    they are never more than `most`, and exactly as many while a future waits.
+//! 1. `active` is the number of permits that exist. Together with the permits that are
+//!    granted, they are never more than `max`, and exactly `max` while a future waits.
 //! 2. A future that waits has a ticket, and its waker is in `waiting`. A permit that is
-//!    given back is granted to the lowest ticket, which moves to `granted`, and the
-//!    waker is woken. So each permit wakes one task, in the order in which they asked.
-//! 3. A future that is dropped before it has taken the permit that it was granted passes
-//!    the permit on.
-//! 4. Nothing is borrowed while a waker is cloned, woken or dropped, because foreign
-//!    wakers may call this module.
+//!    returned is granted to the lowest ticket, which moves to `granted`, and the waker is
+//!    woken. So each permit wakes one task, in the order in which they asked.
+//! 3. A future that is dropped before it has taken the permit that it was granted passes the
+//!    permit on.
+//! 4. Nothing is borrowed while a waker is cloned, woken or dropped, because foreign wakers
+//!    may call this module.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,8 +23,8 @@ use coreloop_runtime::task::coop;
 use super::ConnectionPermit;
 
 pub(super) struct Permits {
-    most: usize,
-    live: Cell<usize>,
+    max: usize,
+    active: Cell<usize>,
     queue: RefCell<Queue>,
 }
 
@@ -36,48 +36,48 @@ struct Queue {
 }
 
 impl Permits {
-    pub(super) fn new(most: usize) -> Permits {
-        Permits {
-            most,
-            live: Cell::new(0),
+    pub(super) fn new(max: usize) -> Self {
+        Self {
+            max,
+            active: Cell::new(0),
             queue: RefCell::default(),
         }
     }
 
-    pub(super) fn most(&self) -> usize {
-        self.most
+    pub(super) fn max(&self) -> usize {
+        self.max
     }
 
-    pub(super) fn live(&self) -> usize {
-        self.live.get()
+    pub(super) fn active(&self) -> usize {
+        self.active.get()
     }
 
-    /// Takes a permit that is left.
+    /// Takes a permit if one is left. Returns whether it did.
     pub(super) fn try_take(&self) -> bool {
-        let taken = self.live.get() + self.queue.borrow().granted.len();
-        let is_left = taken < self.most;
+        let taken = self.active.get() + self.queue.borrow().granted.len();
+        let is_left = taken < self.max;
         if is_left {
-            self.live.set(self.live.get() + 1);
+            self.active.set(self.active.get() + 1);
         }
         is_left
     }
 
-    /// Takes the permit that `ticket` was granted.
+    /// Takes the permit that `ticket` was granted. Returns whether it was granted one.
     fn take_granted(&self, ticket: u64) -> bool {
         let was_granted = self.queue.borrow_mut().granted.remove(&ticket);
         if was_granted {
-            self.live.set(self.live.get() + 1);
+            self.active.set(self.active.get() + 1);
         }
         was_granted
     }
 
     pub(super) fn give_back(&self) {
-        self.live.set(self.live.get() - 1);
+        self.active.set(self.active.get() - 1);
         self.grant();
     }
 
     /// Grants a permit that is left to the future that has waited longest. If its waker
-    /// panics, the permit is granted to the next, and the panic is resumed after that.
+    /// panics, the permit is granted to the next future, and the panic is resumed after that.
     fn grant(&self) {
         let mut panicked = None;
         while let Some((ticket, waker)) = self.pop_waiting() {
@@ -85,7 +85,7 @@ impl Permits {
             let Err(payload) = woken else { break };
             panicked.get_or_insert(payload);
             if !self.queue.borrow_mut().granted.remove(&ticket) {
-                // It was taken or passed on before the waker panicked.
+                // The permit was taken or passed on before the waker panicked.
                 break;
             }
         }
@@ -101,7 +101,7 @@ impl Permits {
         Some((ticket, waker))
     }
 
-    /// Puts a waker last in the queue.
+    /// Appends a waker to the queue, and returns its ticket.
     fn enqueue(&self, waker: Waker) -> u64 {
         let mut queue = self.queue.borrow_mut();
         let ticket = queue.next_ticket;
@@ -110,7 +110,7 @@ impl Permits {
         ticket
     }
 
-    /// Whether `ticket` waits, from now on with the waker of `cx`.
+    /// Returns whether `ticket` waits. If so, it waits with the waker of `cx` from now on.
     fn waits(&self, ticket: u64, cx: &Context<'_>) -> bool {
         match self.queue.borrow().waiting.get(&ticket) {
             Some(waker) if waker.will_wake(cx.waker()) => return true,
@@ -129,7 +129,7 @@ impl Permits {
         true
     }
 
-    /// Removes `ticket`, and passes on the permit that it was granted.
+    /// Removes `ticket`, and passes on a permit that it was granted.
     fn leave(&self, ticket: u64) {
         let waker = self.queue.borrow_mut().waiting.remove(&ticket);
         let waited = waker.is_some();
@@ -140,11 +140,11 @@ impl Permits {
     }
 }
 
-/// Waits for a permit.
+/// A future of a permit.
 pub(super) struct Acquire<'a> {
     permits: &'a Rc<Permits>,
     ticket: Option<u64>,
-    /// A permit that was taken by a task without budget, to be returned later.
+    /// A permit that was taken while the task had no budget left, to be returned later.
     permit: Option<ConnectionPermit>,
 }
 
@@ -157,7 +157,7 @@ impl Acquire<'_> {
         }
     }
 
-    /// Takes a permit, or a place in the queue.
+    /// Takes a permit, or joins the queue.
     fn poll_take(&mut self, cx: &Context<'_>) -> Poll<ConnectionPermit> {
         if let Some(ticket) = self.ticket {
             if self.permits.waits(ticket, cx) {
@@ -191,7 +191,7 @@ impl Future for Acquire<'_> {
             Some(permit) => permit,
             None => ready!(self.poll_take(cx)),
         };
-        // After a permit or a place was taken, which a task without budget would lose.
+        // Only now, because a task without budget would otherwise not join the queue.
         if coop::poll_proceed(cx).is_pending() {
             self.permit = Some(permit);
             return Poll::Pending;

@@ -1,4 +1,4 @@
-//! The traits of tokio of a limited stream: those of the stream.
+//! tokio's traits, for a limited stream.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -7,45 +7,14 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Limited;
+use crate::forward::{forward_read, forward_write};
 
-impl<S: AsyncRead + Unpin> AsyncRead for Limited<S> {
-    #[inline]
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
+forward_read! {
+    AsyncRead, &mut ReadBuf<'_> => ();
+    [S: AsyncRead + Unpin] Limited<S> => |this| this.stream
 }
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Limited<S> {
-    #[inline]
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffers: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, buffers)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
+forward_write! {
+    AsyncWrite, poll_shutdown;
+    [S: AsyncWrite + Unpin] Limited<S> => |this| this.stream, AsyncWrite, poll_shutdown;
+    vectored |this| this.stream.is_write_vectored()
 }

@@ -1,86 +1,65 @@
-//! The futures-io traits of the streams and the halves.
+//! The traits of futures-io, hyper and tokio, for the types of each kind of socket.
 //!
-//! Nothing is buffered, so there is nothing to flush; to close is to shut down the
-//! writing direction.
+//! A kind invokes these macros once, with all of its types. Each type has a private method
+//! `socket`, which returns its [`StreamSocket`](super::StreamSocket).
 
-/// `AsyncRead` and `AsyncWrite` of a stream, of references to it, and of its halves.
-macro_rules! stream_traits {
-    ($stream:ty, $($reads:ty, $writes:ty);+ $(;)?) => {
-        $crate::stream::async_read!(poll_read, poll_read_vectored: $stream $(, $reads)+);
-        $crate::stream::async_write!(
-            poll_write, poll_write_vectored: $stream $(, $writes)+
-        );
-        // A reference has many owners, so each task that polls is noted.
-        $crate::stream::async_read!(
-            poll_read_shared, poll_read_vectored_shared: &$stream
-        );
-        $crate::stream::async_write!(
-            poll_write_shared, poll_write_vectored_shared: &$stream
-        );
+/// Implements reading for types that own the reading direction.
+macro_rules! read_traits {
+    ($($type:ty),+) => {$(
+        $crate::forward::forward_read! {
+            futures_io::AsyncRead, &mut [u8] => usize;
+            [] $type => |this| this.socket().single_poller();
+            vectored &mut [IoSliceMut<'_>]
+        }
+        #[cfg(feature = "hyper")]
+        $crate::forward::forward_read! {
+            hyper::rt::Read, hyper::rt::ReadBufCursor<'_> => ();
+            [] $type => |this| this.socket().single_poller()
+        }
+        #[cfg(feature = "tokio-io")]
+        $crate::forward::forward_read! {
+            tokio::io::AsyncRead, &mut tokio::io::ReadBuf<'_> => ();
+            [] $type => |this| this.socket().single_poller()
+        }
+    )+};
+}
+
+/// Implements writing for types that own the writing direction.
+macro_rules! write_traits {
+    ($($type:ty),+) => {$(
+        $crate::forward::forward_write! {
+            futures_io::AsyncWrite, poll_close;
+            [] $type => |this| this.socket().single_poller(), futures_io::AsyncWrite, poll_close
+        }
+        #[cfg(feature = "hyper")]
+        $crate::forward::forward_write! {
+            hyper::rt::Write, poll_shutdown;
+            [] $type => |this| this.socket().single_poller(), futures_io::AsyncWrite, poll_close;
+            vectored |_| true
+        }
+        #[cfg(feature = "tokio-io")]
+        $crate::forward::forward_write! {
+            tokio::io::AsyncWrite, poll_shutdown;
+            [] $type => |this| this.socket().single_poller(), futures_io::AsyncWrite, poll_close;
+            vectored |_| true
+        }
+    )+};
+}
+
+/// Implements reading and writing for a reference, which any number of tasks may poll.
+macro_rules! shared_traits {
+    ($reference:ty) => {
+        $crate::forward::forward_read! {
+            futures_io::AsyncRead, &mut [u8] => usize;
+            [] $reference => |this| this.socket().shared_poller();
+            vectored &mut [IoSliceMut<'_>]
+        }
+        $crate::forward::forward_write! {
+            futures_io::AsyncWrite, poll_close;
+            [] $reference
+            => |this| this.socket().shared_poller(), futures_io::AsyncWrite, poll_close
+        }
     };
 }
 
-/// `AsyncRead` of types that lend their stream.
-macro_rules! async_read {
-    ($poll:ident, $poll_vectored:ident: $($type:ty),+) => {$(
-        impl futures_io::AsyncRead for $type {
-            #[inline]
-            fn poll_read(
-                self: std::pin::Pin<&mut Self>,
-                cx: &mut std::task::Context<'_>,
-                buffer: &mut [u8],
-            ) -> std::task::Poll<std::io::Result<usize>> {
-                $crate::stream::transfer::$poll(self.get_mut().stream(), cx, buffer)
-            }
-
-            fn poll_read_vectored(
-                self: std::pin::Pin<&mut Self>,
-                cx: &mut std::task::Context<'_>,
-                buffers: &mut [std::io::IoSliceMut<'_>],
-            ) -> std::task::Poll<std::io::Result<usize>> {
-                $crate::stream::transfer::$poll_vectored(self.get_mut().stream(), cx, buffers)
-            }
-        }
-    )+};
-}
-
-/// `AsyncWrite` of types that lend their stream.
-macro_rules! async_write {
-    ($poll:ident, $poll_vectored:ident: $($type:ty),+) => {$(
-        impl futures_io::AsyncWrite for $type {
-            #[inline]
-            fn poll_write(
-                self: std::pin::Pin<&mut Self>,
-                cx: &mut std::task::Context<'_>,
-                bytes: &[u8],
-            ) -> std::task::Poll<std::io::Result<usize>> {
-                $crate::stream::transfer::$poll(self.get_mut().stream(), cx, bytes)
-            }
-
-            fn poll_write_vectored(
-                self: std::pin::Pin<&mut Self>,
-                cx: &mut std::task::Context<'_>,
-                buffers: &[std::io::IoSlice<'_>],
-            ) -> std::task::Poll<std::io::Result<usize>> {
-                $crate::stream::transfer::$poll_vectored(self.get_mut().stream(), cx, buffers)
-            }
-
-            fn poll_flush(
-                self: std::pin::Pin<&mut Self>,
-                _: &mut std::task::Context<'_>,
-            ) -> std::task::Poll<std::io::Result<()>> {
-                std::task::Poll::Ready(Ok(()))
-            }
-
-            fn poll_close(
-                self: std::pin::Pin<&mut Self>,
-                _: &mut std::task::Context<'_>,
-            ) -> std::task::Poll<std::io::Result<()>> {
-                let closed = $crate::stream::transfer::shutdown_write(self.get_mut().stream());
-                std::task::Poll::Ready(closed)
-            }
-        }
-    )+};
-}
-
-pub(crate) use {async_read, async_write, stream_traits};
+pub(crate) use {read_traits, shared_traits, write_traits};

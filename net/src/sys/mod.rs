@@ -1,22 +1,50 @@
-//! The system calls of all sockets, each platform's way.
+//! System calls, and everything that depends on the platform.
 //!
-//! Contract: every socket that leaves this module is non-blocking and is closed
-//! on `exec`, and no write through it raises `SIGPIPE`.
+//! No other file of this crate asks which platform it is compiled for, except for public
+//! methods that exist on some platforms only.
+//!
+//! # Required items
+//!
+//! Each platform has a file that provides these items. Code that several platforms share is in
+//! the folder `shared`, where each file provides some of the items in one way.
+//!
+//! | item | contract |
+//! |---|---|
+//! | `socket`, `pair`, `accept` | Return sockets that are non-blocking and closed on `exec`. Writing to them raises no `SIGPIPE` if each call has the flag `NO_SIGPIPE`. |
+//! | `NO_SIGPIPE` | The flag for calls that send. It is empty where a socket option has the same effect. |
+//! | `limit_transfer` | Reduces the length of a buffer to what one call may be asked to read or write. |
+//! | `send_many` | Sends datagrams until the system accepts no more, and returns how many it accepted. |
+//! | `loses_one_connection` | Whether an error of `accept` that only this platform has concerns one connection, and not the listener. |
+//! | `HAS_ABSTRACT_NAMES`, `abstract_address`, `abstract_target`, `abstract_name` | Unix addresses that are no paths. The functions fail, or return `None`, where there are none. |
+//! | `peer_credentials` | Returns the ids of the process at the other end of a Unix socket, or the error `Unsupported`. |
+//! | `KernelPipe`, `sendfile` | Move bytes without copying them. Where the system cannot, no pipe can be opened, and `sendfile` fails with an error that [`is_refusal`] recognizes. |
+//!
+//! Miri interprets one of these platforms, but lacks `KernelPipe` and `sendfile`, and the
+//! system calls of `transfers`, in whose place it has the file `miri`:
+//!
+//! | item | contract |
+//! |---|---|
+//! | `receive`, `receive_into`, `send`, `send_list` | Read from or write to a socket, without waiting. |
+//! | `REPORTS_END_AFTER_SHORT_READ` | Whether the poller reports the end of a TCP stream that a short read has reached. |
 
-/// Where a socket can be made, and accepted, with its flags.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+#[path = "linux/mod.rs"]
+mod platform;
+
 #[cfg(any(
-    target_os = "android",
     target_os = "dragonfly",
     target_os = "freebsd",
     target_os = "illumos",
-    target_os = "linux",
     target_os = "netbsd",
     target_os = "openbsd",
 ))]
-#[path = "sockets_with_flags.rs"]
-mod sockets;
+#[path = "bsd.rs"]
+mod platform;
 
-/// Where the flags are set one by one, afterwards.
+#[cfg(target_vendor = "apple")]
+#[path = "apple.rs"]
+mod platform;
+
 #[cfg(not(any(
     target_os = "android",
     target_os = "dragonfly",
@@ -25,156 +53,52 @@ mod sockets;
     target_os = "linux",
     target_os = "netbsd",
     target_os = "openbsd",
+    target_vendor = "apple",
 )))]
-#[path = "sockets_in_steps.rs"]
-mod sockets;
+#[path = "other.rs"]
+mod platform;
 
-use std::io::{self, IoSlice, IoSliceMut};
+#[cfg(not(miri))]
+mod transfers;
+#[cfg(miri)]
+#[path = "miri.rs"]
+mod transfers;
+
+mod bytes;
+mod internet;
+pub(crate) mod tcp;
+pub(crate) mod udp;
+pub(crate) mod unix;
+
+use std::io;
+
+use rustix::io::Errno;
+
+use self::platform::abstract_target;
+use self::transfers::send_list;
+
+pub(crate) use self::bytes::{MAX_BUFFERS, receive_vectored, send_vectored};
+pub(crate) use self::internet::{local_addr, peer_addr};
+pub(crate) use self::platform::{
+    HAS_ABSTRACT_NAMES, KernelPipe, NO_SIGPIPE, abstract_address, abstract_name, accept,
+    limit_transfer, loses_one_connection, pair, peer_credentials, send_many, sendfile, socket,
+};
 #[cfg(any(feature = "hyper", feature = "tokio-io"))]
-use std::mem::MaybeUninit;
-use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+pub(crate) use self::transfers::receive_into;
+pub(crate) use self::transfers::{REPORTS_END_AFTER_SHORT_READ, receive, send};
 
-use rustix::net::{RecvFlags, SendFlags};
-use socket2::{SockAddr, SockRef};
-
-pub(crate) use self::sockets::{accept, pair, socket};
-
-/// Reads some bytes; with `PEEK`, without taking them.
-///
-/// rustix makes the system call in place. What std does around libc costs some 25
-/// instructions more, which is a tenth of what a whole echo does.
-#[inline]
-#[cfg(not(miri))]
-pub(crate) fn receive(socket: impl AsFd, buffer: &mut [u8], flags: RecvFlags) -> io::Result<usize> {
-    let (_, count) = rustix::net::recv(socket, buffer, flags)?;
-    Ok(count)
+/// The ids of a process.
+pub(crate) struct Credentials {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) pid: Option<i32>,
 }
 
-/// Reads some bytes. Miri has no `recv` of a socket pair.
-#[cfg(miri)]
-pub(crate) fn receive(socket: impl AsFd, buffer: &mut [u8], flags: RecvFlags) -> io::Result<usize> {
-    if flags.is_empty() {
-        return Ok(rustix::io::read(socket, buffer)?);
-    }
-    let (_, count) = rustix::net::recv(socket, buffer, flags)?;
-    Ok(count)
-}
-
-/// Reads into memory that may hold nothing yet, and gives the part that it filled.
-#[inline]
-#[cfg(all(any(feature = "hyper", feature = "tokio-io"), not(miri)))]
-pub(crate) fn receive_into(
-    socket: impl AsFd,
-    memory: &mut [MaybeUninit<u8>],
-) -> io::Result<&mut [u8]> {
-    let ((filled, _), _) = rustix::net::recv(socket, memory, RecvFlags::empty())?;
-    Ok(filled)
-}
-
-/// Reads into memory that may hold nothing yet. Miri has no `recv` of a socket pair.
-#[cfg(all(any(feature = "hyper", feature = "tokio-io"), miri))]
-pub(crate) fn receive_into(
-    socket: impl AsFd,
-    memory: &mut [MaybeUninit<u8>],
-) -> io::Result<&mut [u8]> {
-    let (filled, _) = rustix::io::read(socket, memory)?;
-    Ok(filled)
-}
-
-/// Writes some bytes.
-#[inline]
-#[cfg(not(miri))]
-pub(crate) fn send(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
-    Ok(rustix::net::send(socket, bytes, QUIET)?)
-}
-
-/// Writes some bytes. Miri has no `send` to a socket pair.
-#[cfg(miri)]
-pub(crate) fn send(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
-    Ok(rustix::io::write(socket, bytes)?)
-}
-
-/// Reads into several buffers in turn.
-pub(crate) fn receive_vectored(
-    stream: &OwnedFd,
-    buffers: &mut [IoSliceMut<'_>],
-) -> io::Result<usize> {
-    Ok(rustix::io::readv(stream, buffers)?)
-}
-
-/// Writes from several buffers in turn.
-///
-/// What is short, such as a head of HTTP with a small body, is put together
-/// first: to take in a list of buffers costs the kernel some 100 ns more than one
-/// buffer, and to copy a kilobyte some 20.
-pub(crate) fn send_vectored(stream: &OwnedFd, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-    let mut room = [0; SHORT];
-    match gather(buffers, &mut room) {
-        Some(bytes) => send(stream, bytes),
-        None => send_list(stream, buffers),
-    }
-}
-
-/// The most that is put together.
-const SHORT: usize = 1024;
-
-/// Puts the bytes of several buffers together, if there is room for them.
-fn gather<'r>(buffers: &[IoSlice<'_>], room: &'r mut [u8; SHORT]) -> Option<&'r [u8]> {
-    let mut length = 0;
-    for buffer in buffers {
-        let end = length + buffer.len();
-        room.get_mut(length..end)?.copy_from_slice(buffer);
-        length = end;
-    }
-    Some(&room[..length])
-}
-
-/// Writes a list of buffers. `writev` takes no flags.
-#[cfg(not(miri))]
-fn send_list(stream: &OwnedFd, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-    use rustix::net::{SendAncillaryBuffer, sendmsg};
-
-    let mut control = SendAncillaryBuffer::default();
-    Ok(sendmsg(stream, buffers, &mut control, QUIET)?)
-}
-
-/// Writes a list of buffers. Miri has no `sendmsg`.
-#[cfg(miri)]
-fn send_list(stream: &OwnedFd, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-    Ok(rustix::io::writev(stream, buffers)?)
-}
-
-/// Stops `SIGPIPE`. Apple's systems do it by an option of the socket.
-#[cfg(not(target_vendor = "apple"))]
-pub(crate) const QUIET: SendFlags = SendFlags::NOSIGNAL;
-#[cfg(target_vendor = "apple")]
-pub(crate) const QUIET: SendFlags = SendFlags::empty();
-
-/// As much of a buffer's `length` as one call takes: Apple's systems refuse more
-/// than an `int` holds.
-#[inline]
-pub(crate) fn at_once(length: usize) -> usize {
-    if cfg!(target_vendor = "apple") {
-        length.min(0x7fff_ffff)
-    } else {
-        length
-    }
-}
-
-/// The most buffers for one call: `UIO_MAXIOV`.
-pub(crate) const MOST_BUFFERS: usize = 1024;
-
-/// The internet addresses of the two ends.
-pub(crate) fn local_addr(stream: impl AsFd) -> io::Result<SocketAddr> {
-    internet(&SockRef::from(&stream).local_addr()?)
-}
-
-pub(crate) fn peer_addr(stream: impl AsFd) -> io::Result<SocketAddr> {
-    internet(&SockRef::from(&stream).peer_addr()?)
-}
-
-fn internet(address: &SockAddr) -> io::Result<SocketAddr> {
-    let not_internet = || io::Error::new(io::ErrorKind::InvalidInput, "not an internet address");
-    address.as_socket().ok_or_else(not_internet)
+/// Whether an error means that the system cannot splice these descriptors, or cannot splice
+/// at all, so that the same bytes can be copied instead.
+pub(crate) fn is_refusal(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP)
+    )
 }

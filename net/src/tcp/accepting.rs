@@ -1,33 +1,34 @@
-//! Accepting many connections: in batches, as a stream, within a limit.
+//! Accepting many connections: in batches, as a stream, and within a limit.
 
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use super::{LimitedListener, TcpListener, TcpStream, sys};
+use super::{LimitedListener, TcpListener, TcpStream};
+use crate::sys::tcp as sys;
 use crate::{ConnectionLimit, Incoming};
 
 impl TcpListener {
-    /// Accepts at least one connection, and with it those that are queued already:
-    /// up to `max` in all, which go to the end of `connections`. Says how many.
+    /// Accepts one connection, and with it those that are queued already.
     ///
-    /// This saves going through the loop for each when many come at once. They are
-    /// taken one by one in a single poll, so a large `max` keeps other tasks
-    /// waiting.
+    /// It appends up to `max` connections to `connections`, and returns how many.
+    ///
+    /// When many connections arrive at once, this saves a wait on the loop for each. They are
+    /// accepted one by one in a single poll, so other tasks wait longer if `max` is large.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: no connection is lost. Those that are not in `connections` stay
-    /// in the queue.
+    /// Cancel safe: no connection is lost. Connections that are not in `connections` stay in
+    /// the queue.
     ///
     /// # Errors
     ///
-    /// As for [`accept`](Self::accept), and then nothing was added. What fails after
-    /// a connection was accepted is left to the next call.
+    /// Returns an error like [`accept`](Self::accept); `connections` is unchanged then. An
+    /// error that follows an accepted connection is left to the next call.
     ///
     /// # Panics
     ///
-    /// If `max` is 0.
+    /// Panics if `max` is 0.
     ///
     /// # Examples
     ///
@@ -62,19 +63,18 @@ impl TcpListener {
         Ok(count)
     }
 
-    /// Takes a connection that is queued already. Whatever is wrong is found again
-    /// by who waits for the next one.
+    /// Accepts a connection that is queued already. An error is not returned, because the next
+    /// `accept` encounters it again.
     pub(super) fn accept_queued(&self) -> Option<(TcpStream, SocketAddr)> {
         let (stream, peer) = self.io.try_read_with(sys::accept).ok()?;
         let stream = TcpStream::from_nonblocking(stream).ok()?;
         Some((stream, peer))
     }
 
-    /// The connections, one after another, as a
-    /// [`Stream`](futures_core::Stream) of what [`accept`](Self::accept) gives,
-    /// without the addresses.
+    /// Returns the connections as a [`Stream`](futures_core::Stream), without the addresses of
+    /// the peers.
     ///
-    /// Each of several streams gets some of the connections.
+    /// If there are several streams, each connection goes to one of them.
     ///
     /// # Examples
     ///
@@ -99,7 +99,7 @@ impl TcpListener {
         Incoming::new(move || async move { Ok(self.accept().await?.0) })
     }
 
-    /// As [`incoming`](Self::incoming), with the listener in the stream.
+    /// Returns the same stream as [`incoming`](Self::incoming), which owns the listener.
     pub fn into_incoming(self) -> Incoming<'static, TcpStream> {
         let listener = Rc::new(self);
         Incoming::new(move || {
@@ -108,14 +108,14 @@ impl TcpListener {
         })
     }
 
-    /// Bounds how many connections are open at once: `accept` of what this returns
-    /// waits while there are as many as that.
+    /// Limits how many connections are open at once: while the limit is reached, `accept` of
+    /// the returned listener waits.
     ///
-    /// Listeners that share a limit are given clones of one [`ConnectionLimit`].
+    /// To share a limit, give clones of one [`ConnectionLimit`] to several listeners.
     ///
     /// # Panics
     ///
-    /// If the limit is 0.
+    /// Panics if the limit is 0.
     ///
     /// # Examples
     ///
@@ -127,7 +127,7 @@ impl TcpListener {
     ///     let listener = TcpListener::bind("127.0.0.1:7777").await?.limit(1000);
     ///     loop {
     ///         let (mut stream, _peer) = listener.accept().await?;
-    ///         // Whoever comes while a thousand of these tasks run waits in the queue.
+    ///         // While a thousand of these tasks run, further connections wait in the queue.
     ///         coreloop::spawn(async move { stream.write_all(b"hello\n").await });
     ///     }
     /// })

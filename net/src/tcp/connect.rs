@@ -6,25 +6,26 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll};
 
-use super::{TcpSocket, TcpStream, sys};
+use super::{TcpSocket, TcpStream};
+use crate::sys::tcp as sys;
 
-/// A socket on the loop that is not connected yet.
+/// A socket on the loop that has not been connected.
 pub(super) struct Unconnected {
     stream: TcpStream,
-    /// Whether the system chooses the local port, and so may choose the port that the
-    /// socket connects to.
+    /// Whether the system chooses the local port, and so may choose the port that the socket
+    /// connects to.
     port_is_chosen: bool,
 }
 
 impl Unconnected {
-    /// A socket of the family of `address`.
-    pub(super) fn for_address(address: SocketAddr) -> io::Result<Unconnected> {
-        Unconnected::new(TcpSocket::for_address(address)?)
+    /// Returns a socket of the family of `address`.
+    pub(super) fn for_address(address: SocketAddr) -> io::Result<Self> {
+        Self::new(TcpSocket::for_address(address)?)
     }
 
-    pub(super) fn new(socket: TcpSocket) -> io::Result<Unconnected> {
+    pub(super) fn new(socket: TcpSocket) -> io::Result<Self> {
         let port_is_chosen = !socket.has_port();
-        Ok(Unconnected {
+        Ok(Self {
             stream: TcpStream::from_nonblocking(socket.into_nonblocking()?.into())?,
             port_is_chosen,
         })
@@ -37,7 +38,7 @@ impl Unconnected {
     }
 }
 
-/// An attempt to connect, which is given up when it is dropped.
+/// An attempt to connect. Dropping it closes the socket.
 pub(super) struct Attempt {
     socket: Unconnected,
     to: SocketAddr,
@@ -45,8 +46,8 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    pub(super) fn new(socket: Unconnected, to: SocketAddr) -> Attempt {
-        Attempt {
+    pub(super) fn new(socket: Unconnected, to: SocketAddr) -> Self {
+        Self {
             socket,
             to,
             started: false,
@@ -58,7 +59,7 @@ impl Attempt {
             stream,
             port_is_chosen,
         } = &self.socket;
-        stream.io.poll_write_with(cx, |socket| {
+        stream.socket().io().poll_write_with(cx, |socket| {
             step(socket, self.to, &mut self.started)?;
             if *port_is_chosen {
                 sys::refuse_itself(socket, self.to)?;
@@ -76,7 +77,7 @@ impl Attempt {
     }
 }
 
-/// Starts to connect, or finds out how it went.
+/// Starts to connect, or returns the outcome.
 fn step(socket: &OwnedFd, to: SocketAddr, started: &mut bool) -> io::Result<()> {
     if *started {
         sys::finish_connect(socket)

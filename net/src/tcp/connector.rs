@@ -1,4 +1,4 @@
-//! Connecting with more say in it than an address.
+//! [`Connector`]: connecting with options.
 
 use std::fmt;
 use std::io;
@@ -7,14 +7,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::connect::Unconnected;
-use super::race::{ATTEMPT_DELAY, Race};
+use super::happy_eyeballs::{ATTEMPT_DELAY, Race};
 use super::{TcpSocket, TcpStream};
 use crate::addr::{self, Resolve, SystemResolver, ToSocketAddrs};
 
-/// RFC 8305 forbids to be any quicker.
-const LEAST_DELAY: Duration = Duration::from_millis(10);
+/// The minimum that RFC 8305 permits.
+const MIN_ATTEMPT_DELAY: Duration = Duration::from_millis(10);
 
-/// Connects as [`TcpStream::connect`] does, in a way that can be adjusted.
+/// A builder of connections that connects like [`TcpStream::connect`], with options.
 ///
 /// # Examples
 ///
@@ -50,9 +50,9 @@ pub struct Connector {
 type Configure = dyn Fn(&TcpSocket) -> io::Result<()>;
 
 impl Connector {
-    /// A connector that does the same as [`TcpStream::connect`].
-    pub fn new() -> Connector {
-        Connector {
+    /// Creates a connector that does the same as [`TcpStream::connect`].
+    pub fn new() -> Self {
+        Self {
             attempt_delay: ATTEMPT_DELAY,
             local_v4: None,
             local_v6: None,
@@ -62,20 +62,20 @@ impl Connector {
         }
     }
 
-    /// How long an address has to answer before the next is tried as well, if
-    /// there are several. 250 ms otherwise, and 10 ms at least.
+    /// Sets how long an address has to answer before the next one is tried as well, if there
+    /// are several: 250 ms by default, and at least 10 ms.
     ///
-    /// With [`Duration::MAX`] they are tried strictly in turn.
-    pub fn attempt_delay(mut self, delay: Duration) -> Connector {
-        self.attempt_delay = delay.max(LEAST_DELAY);
+    /// With [`Duration::MAX`], an address is tried only after the previous one has failed.
+    pub fn attempt_delay(mut self, delay: Duration) -> Self {
+        self.attempt_delay = delay.max(MIN_ATTEMPT_DELAY);
         self
     }
 
-    /// Connects from this address, whose port is usually 0.
+    /// Sets the local address to connect from, whose port is usually 0.
     ///
-    /// It may be called once for each family. From then on addresses of a family
-    /// for which it was not called are left out.
-    pub fn bind_to(mut self, local: SocketAddr) -> Connector {
+    /// It may be called once for each family. Addresses of a family for which it was not
+    /// called are then left out.
+    pub fn bind_to(mut self, local: SocketAddr) -> Self {
         match local {
             SocketAddr::V4(local) => self.local_v4 = Some(local),
             SocketAddr::V6(local) => self.local_v6 = Some(local),
@@ -84,38 +84,34 @@ impl Connector {
     }
 
     /// Sets `TCP_NODELAY`: see [`TcpStream::set_nodelay`].
-    pub fn nodelay(mut self, nodelay: bool) -> Connector {
+    pub fn nodelay(mut self, nodelay: bool) -> Self {
         self.nodelay = nodelay;
         self
     }
 
-    /// Asks `resolver` for the addresses of a name, instead of the system.
-    pub fn resolver(mut self, resolver: impl Resolve + 'static) -> Connector {
+    /// Resolves names with `resolver` instead of the system.
+    pub fn resolver(mut self, resolver: impl Resolve + 'static) -> Self {
         self.resolver = Rc::new(resolver);
         self
     }
 
-    /// Calls `configure` with each socket before it is bound and connected, to set
-    /// its options. An error counts as one of that address.
-    pub fn configure(
-        mut self,
-        configure: impl Fn(&TcpSocket) -> io::Result<()> + 'static,
-    ) -> Connector {
+    /// Calls `configure` with each socket before it is bound and connected, to set its
+    /// options. An error counts as a failure of that address.
+    pub fn configure(mut self, configure: impl Fn(&TcpSocket) -> io::Result<()> + 'static) -> Self {
         self.configure = Some(Rc::new(configure));
         self
     }
 
-    /// Connects to `address`, or to the first to answer of those that it stands
-    /// for.
+    /// Connects to `address`, or to the first to answer if it stands for several.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: the attempts are given up and their sockets closed.
+    /// Cancel safe: the attempts are abandoned and their sockets closed.
     ///
     /// # Errors
     ///
-    /// Those of [`TcpStream::connect`] and of the resolver. Also
-    /// [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) if there are addresses,
+    /// Returns an error like [`TcpStream::connect`], or the error of the resolver. Also
+    /// returns [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) if there are addresses,
     /// but none of a family given to [`bind_to`](Self::bind_to).
     ///
     /// # Examples
@@ -149,7 +145,7 @@ impl Connector {
         self.local(to).is_some() || (self.local_v4.is_none() && self.local_v6.is_none())
     }
 
-    /// Where to connect to `to` from.
+    /// Returns the local address to connect from.
     fn local(&self, to: SocketAddr) -> Option<SocketAddr> {
         match to {
             SocketAddr::V4(_) => self.local_v4.map(SocketAddr::V4),
@@ -173,8 +169,8 @@ impl Connector {
 }
 
 impl Default for Connector {
-    fn default() -> Connector {
-        Connector::new()
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -1,4 +1,4 @@
-//! A listener that has only so many connections open.
+//! [`LimitedListener`].
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,10 +7,10 @@ use std::rc::Rc;
 use super::{TcpListener, TcpStream};
 use crate::{ConnectionLimit, Incoming, Limited};
 
-/// A listener whose connections are limited, from [`TcpListener::limit`].
+/// A listener that limits how many of its connections are open, from [`TcpListener::limit`].
 ///
-/// While as many connections are open as the limit says, those that come wait in
-/// the kernel's queue, and when that is full the kernel lets them try again.
+/// While the limit is reached, further connections wait in the queue of the kernel. When that
+/// is full, the kernel makes the clients try again.
 #[derive(Debug)]
 pub struct LimitedListener {
     listener: TcpListener,
@@ -18,15 +18,15 @@ pub struct LimitedListener {
 }
 
 impl LimitedListener {
-    pub(super) fn new(listener: TcpListener, limit: ConnectionLimit) -> LimitedListener {
-        LimitedListener { listener, limit }
+    pub(super) fn new(listener: TcpListener, limit: ConnectionLimit) -> Self {
+        Self { listener, limit }
     }
 
-    /// Accepts the next connection when the limit allows it, and tells who it is
-    /// from. It counts until it is dropped.
+    /// Accepts the next connection when the limit permits, and returns it with the address of
+    /// its peer. It counts until it is dropped.
     ///
-    /// A task that waits here for a connection counts as well, so several of them
-    /// never accept too many.
+    /// A task that waits here for a connection counts as well, so several tasks never accept
+    /// too many.
     ///
     /// # Cancel safety
     ///
@@ -34,7 +34,7 @@ impl LimitedListener {
     ///
     /// # Errors
     ///
-    /// Those of [`TcpListener::accept`].
+    /// Returns an error like [`TcpListener::accept`].
     ///
     /// # Examples
     ///
@@ -46,9 +46,9 @@ impl LimitedListener {
     ///     let listener = TcpListener::bind("127.0.0.1:0").await?.limit(2);
     ///     let _client = TcpStream::connect(listener.get_ref().local_addr()?).await?;
     ///     let (stream, _peer) = listener.accept().await?;
-    ///     assert_eq!(listener.connection_limit().live(), 1);
+    ///     assert_eq!(listener.connection_limit().active(), 1);
     ///     drop(stream);
-    ///     assert_eq!(listener.connection_limit().live(), 0);
+    ///     assert_eq!(listener.connection_limit().active(), 0);
     ///     Ok(())
     /// })
     /// # }
@@ -65,8 +65,8 @@ impl LimitedListener {
         Ok((Limited::new(stream, permit), peer))
     }
 
-    /// Accepts as many connections as are queued and the limit allows, at least one
-    /// and at most `max`, as [`TcpListener::accept_many`] does.
+    /// Accepts at least one connection and at most `max`, as many as are queued and the limit
+    /// permits, like [`TcpListener::accept_many`].
     ///
     /// # Cancel safety
     ///
@@ -74,11 +74,11 @@ impl LimitedListener {
     ///
     /// # Errors
     ///
-    /// Those of [`TcpListener::accept_many`].
+    /// Returns an error like [`TcpListener::accept_many`].
     ///
     /// # Panics
     ///
-    /// If `max` is 0.
+    /// Panics if `max` is 0.
     ///
     /// # Examples
     ///
@@ -111,12 +111,12 @@ impl LimitedListener {
         Ok(count)
     }
 
-    /// The connections, one after another, as [`TcpListener::incoming`] gives them.
+    /// Returns the connections as a stream, like [`TcpListener::incoming`].
     pub fn incoming(&self) -> Incoming<'_, Limited<TcpStream>> {
         Incoming::new(move || async move { Ok(self.accept().await?.0) })
     }
 
-    /// As [`incoming`](Self::incoming), with the listener in the stream.
+    /// Returns the same stream as [`incoming`](Self::incoming), which owns the listener.
     pub fn into_incoming(self) -> Incoming<'static, Limited<TcpStream>> {
         let listener = Rc::new(self);
         Incoming::new(move || {
@@ -125,19 +125,19 @@ impl LimitedListener {
         })
     }
 
-    /// The limit, which may be shared with other listeners.
+    /// Returns the limit, which other listeners may share.
     #[must_use]
     pub fn connection_limit(&self) -> &ConnectionLimit {
         &self.limit
     }
 
-    /// The listener itself, whose `accept` knows no limit.
+    /// Returns the listener inside, whose `accept` has no limit.
     #[must_use]
     pub fn get_ref(&self) -> &TcpListener {
         &self.listener
     }
 
-    /// The listener without its limit.
+    /// Removes the limit, and returns the listener.
     #[must_use]
     pub fn into_inner(self) -> TcpListener {
         self.listener

@@ -1,4 +1,4 @@
-//! Accepting connections.
+//! [`TcpListener`].
 
 use std::fmt;
 use std::io;
@@ -8,9 +8,10 @@ use std::task::{Context, Poll, ready};
 
 use coreloop_runtime::io::Async;
 
-use super::{TcpStream, sys};
-use crate::accept::{self, AcceptPause, Pause};
+use super::TcpStream;
+use crate::accept_policy::{self, AcceptBackoff, ListenerBackoff};
 use crate::addr::{self, ToSocketAddrs};
+use crate::sys::tcp as sys;
 
 /// A socket that accepts TCP connections.
 ///
@@ -35,27 +36,26 @@ use crate::addr::{self, ToSocketAddrs};
 /// ```
 pub struct TcpListener {
     pub(super) io: Async<net::TcpListener>,
-    pause: Pause,
+    backoff: ListenerBackoff,
 }
 
 impl TcpListener {
-    /// Binds a listener to `address`, with a queue of up to 1024 connections.
+    /// Binds a listener to `address`, with a queue for up to 1024 connections.
     ///
-    /// Port 0 asks the system for a free port; [`local_addr`](Self::local_addr)
-    /// tells which. If `address` stands for several addresses, they are tried in
-    /// turn until one can be bound. On Unix `SO_REUSEADDR` is set, so that a
-    /// restarted server gets its port back.
+    /// Port 0 asks the system for a free port, which [`local_addr`](Self::local_addr) returns.
+    /// If `address` stands for several addresses, they are tried in turn until one can be
+    /// bound. `SO_REUSEADDR` is set, so that a server that restarts can bind the same port.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: nothing stays bound.
+    /// Cancel safe: no socket remains bound.
     ///
     /// # Errors
     ///
-    /// That of the last address tried, such as
-    /// [`AddrInUse`](io::ErrorKind::AddrInUse); that of the lookup; or
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if there was no address to
-    /// try. Also if no runtime is running here.
+    /// Returns the error of the last address tried, such as
+    /// [`AddrInUse`](io::ErrorKind::AddrInUse); the error of the lookup; or
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if `address` stands for no address. Also
+    /// returns an error outside a runtime.
     ///
     /// # Examples
     ///
@@ -70,36 +70,33 @@ impl TcpListener {
     /// })
     /// # }
     /// ```
-    pub async fn bind<A: ToSocketAddrs>(address: A) -> io::Result<TcpListener> {
+    pub async fn bind<A: ToSocketAddrs>(address: A) -> io::Result<Self> {
         let mut last_error = None;
         for address in addr::resolve(address).await? {
             match sys::listen(address) {
-                Ok(listener) => return TcpListener::from_nonblocking(listener),
+                Ok(listener) => return Self::from_nonblocking(listener),
                 Err(error) => last_error = Some(error),
             }
         }
         Err(last_error.unwrap_or_else(addr::no_addresses))
     }
 
-    /// Accepts the next connection, and tells who it is from.
+    /// Accepts the next connection, and returns it with the address of its peer.
     ///
-    /// Any number of tasks may accept from one listener; a connection goes to one
-    /// of them.
+    /// Any number of tasks may accept from one listener; each connection goes to one of them.
     ///
-    /// A connection that is gone before it could be accepted is skipped. When the
-    /// process or the system is out of descriptors or memory, `accept` does not
-    /// fail: it tries again every 50 ms, and goes on as soon as some are free.
-    /// Meanwhile connections wait in the kernel's queue.
+    /// A connection that was closed before it could be accepted is skipped. When the process
+    /// or the system is out of descriptors or memory, `accept` does not fail: it tries again
+    /// every 50 ms, while connections wait in the queue of the kernel.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: no connection is lost. One that was not returned stays in the
-    /// queue.
+    /// Cancel safe: no connection is lost. One that was not returned stays in the queue.
     ///
     /// # Errors
     ///
-    /// Whatever says that the listener itself cannot go on. After the runtime is
-    /// dropped, `accept` fails instead of waiting.
+    /// Returns an error if the listener can accept no further connection, or has to wait after
+    /// the runtime has been dropped.
     ///
     /// # Examples
     ///
@@ -117,75 +114,69 @@ impl TcpListener {
     /// # }
     /// ```
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (stream, peer) = accept::accept(&self.io, sys::accept).await?;
+        let (stream, peer) = accept_policy::accept(&self.io, sys::accept).await?;
         Ok((TcpStream::from_nonblocking(stream)?, peer))
     }
 
-    /// Polls for the next connection, as [`accept`](Self::accept) awaits it.
+    /// Polls for the next connection, like [`accept`](Self::accept).
     ///
     /// Only the task that polled last is woken. For several tasks, use `accept`.
     ///
     /// # Errors
     ///
-    /// As for [`accept`](Self::accept).
+    /// Returns an error like [`accept`](Self::accept).
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        let (stream, peer) = ready!(accept::poll_accept(&self.io, &self.pause, cx, sys::accept))?;
+        let (stream, peer) = ready!(accept_policy::poll_accept(
+            &self.io,
+            &self.backoff,
+            cx,
+            sys::accept
+        ))?;
         Poll::Ready(TcpStream::from_nonblocking(stream).map(|stream| (stream, peer)))
     }
 
-    /// As [`poll_accept`](Self::poll_accept), but every task that polled is woken,
-    /// not the last alone. For listeners that are made of several, of which each
-    /// waiting task polls all.
+    /// Polls like [`poll_accept`](Self::poll_accept), but each task that polled is woken, not
+    /// only the last one. For listeners that are made of several, all of which each waiting
+    /// task polls.
     ///
-    /// Each task, or each future that waits, has a `pause` of its own, and gives
-    /// the same one to every listener that it polls.
+    /// Each task, or each future that waits, has a `backoff` of its own, and passes it to
+    /// every listener that it polls.
     ///
     /// # Errors
     ///
-    /// As for [`accept`](Self::accept).
+    /// Returns an error like [`accept`](Self::accept).
+    // Hidden, because only the listener of a supervised worker is made of several.
+    #[doc(hidden)]
     pub fn poll_accept_shared(
         &self,
-        pause: &mut AcceptPause,
+        backoff: &mut AcceptBackoff,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        let (stream, peer) = ready!(accept::poll_accept_shared(&self.io, pause, cx, sys::accept))?;
+        let (stream, peer) = ready!(accept_policy::poll_accept_shared(
+            &self.io,
+            backoff,
+            cx,
+            sys::accept
+        ))?;
         Poll::Ready(TcpStream::from_nonblocking(stream).map(|stream| (stream, peer)))
     }
 
-    /// The address this listener is bound to.
+    /// Returns the address that this listener is bound to.
     ///
     /// # Errors
     ///
-    /// Those of the system call.
+    /// Returns an error if the system call fails.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.io.get_ref().local_addr()
     }
 
-    /// The time to live of the packets this listener sends.
-    ///
-    /// # Errors
-    ///
-    /// Those of the system call.
-    pub fn ttl(&self) -> io::Result<u32> {
-        self.io.get_ref().ttl()
-    }
-
-    /// Sets how many hops the packets this listener sends may take.
-    ///
-    /// # Errors
-    ///
-    /// Those of the system call.
-    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.io.get_ref().set_ttl(ttl)
-    }
-
     /// Puts a listener of the standard library on this thread's loop.
     ///
-    /// It is made non-blocking here, so there is nothing to prepare.
+    /// This makes it non-blocking, so the caller need not.
     ///
     /// # Errors
     ///
-    /// If no runtime is running here, or the system call fails.
+    /// Returns an error outside a runtime, or if the system call fails.
     ///
     /// # Examples
     ///
@@ -199,59 +190,60 @@ impl TcpListener {
     /// })
     /// # }
     /// ```
-    pub fn from_std(listener: net::TcpListener) -> io::Result<TcpListener> {
+    pub fn from_std(listener: net::TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        TcpListener::from_nonblocking(listener)
+        Self::from_nonblocking(listener)
     }
 
-    /// Puts a listener on this thread's loop from which others accept too: other
-    /// processes or threads, each with a duplicate on a loop of its own.
+    /// Puts a listener on this thread's loop that other processes or threads accept from too,
+    /// each with a duplicate on a loop of its own.
     ///
-    /// A connection wakes one of the loops that are idle (`EPOLLEXCLUSIVE`), where
-    /// [`from_std`](Self::from_std) wakes them all, to find nothing. So who has such a
-    /// listener goes on accepting: what it was woken for, nobody else is told of. One
-    /// that wants no more connections takes the listener off the loop by
-    /// [`into_std`](Self::into_std), and then accepts what is queued. One that is out of
-    /// descriptors, or at its [limit](Self::limit), leaves connections to the others
-    /// meanwhile. See
-    /// [`Async::from_owned_exclusive`] for what happens when one dies.
+    /// A connection wakes one of the idle loops (`EPOLLEXCLUSIVE`), whereas
+    /// [`from_std`](Self::from_std) wakes all of them, and all but one in vain. So the owner
+    /// of such a listener has to keep accepting: no other loop is woken for a connection that
+    /// this one was woken for. To stop, take the listener off the loop with
+    /// [`into_std`](Self::into_std), and then accept the connections that are queued. A loop
+    /// that is out of descriptors, or at its [limit](Self::limit), leaves connections to the others
+    /// meanwhile. [`Async::from_owned_exclusive`] says what happens when a loop ends.
     ///
-    /// On other systems than Linux this is the same as `from_std`.
+    /// On systems other than Linux this is the same as `from_std`.
     ///
     /// # Errors
     ///
-    /// If no runtime is running here, or the system call fails.
-    pub fn from_std_exclusive(listener: net::TcpListener) -> io::Result<TcpListener> {
+    /// Returns an error outside a runtime, or if the system call fails.
+    // Hidden, because a supervised worker does this for its listeners.
+    #[doc(hidden)]
+    pub fn from_std_exclusive(listener: net::TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        Ok(TcpListener {
+        Ok(Self {
             io: Async::from_owned_exclusive(listener)?,
-            pause: Pause::default(),
+            backoff: ListenerBackoff::default(),
         })
     }
 
-    /// Leaves connections to other loops that have the listener too, until somebody
-    /// waits for one here.
+    /// Leaves connections to the other loops that have the listener, until a task waits for
+    /// one on this loop.
     pub(super) fn leave_to_others(&self) {
         self.io.leave_to_others();
     }
 
-    /// Takes the listener off the loop, as one of the standard library.
+    /// Takes the listener off the loop, and returns it as one of the standard library.
     ///
     /// It stays non-blocking: call
-    /// [`set_nonblocking(false)`](net::TcpListener::set_nonblocking) if it is to
-    /// block.
+    /// [`set_nonblocking(false)`](net::TcpListener::set_nonblocking) to make it
+    /// block again.
     ///
     /// # Errors
     ///
-    /// If the system cannot deregister it.
+    /// Returns an error if the system cannot deregister it.
     pub fn into_std(self) -> io::Result<net::TcpListener> {
         self.io.into_inner()
     }
 
-    pub(super) fn from_nonblocking(listener: net::TcpListener) -> io::Result<TcpListener> {
-        Ok(TcpListener {
+    pub(super) fn from_nonblocking(listener: net::TcpListener) -> io::Result<Self> {
+        Ok(Self {
             io: Async::from_owned(listener)?,
-            pause: Pause::default(),
+            backoff: ListenerBackoff::default(),
         })
     }
 }
@@ -259,9 +251,9 @@ impl TcpListener {
 impl TryFrom<net::TcpListener> for TcpListener {
     type Error = io::Error;
 
-    /// The same as [`TcpListener::from_std`].
-    fn try_from(listener: net::TcpListener) -> io::Result<TcpListener> {
-        TcpListener::from_std(listener)
+    /// Converts like [`TcpListener::from_std`].
+    fn try_from(listener: net::TcpListener) -> io::Result<Self> {
+        Self::from_std(listener)
     }
 }
 

@@ -1,8 +1,7 @@
 //! TCP: listeners, streams, and the halves of a stream.
 //!
-//! [`TcpListener`], [`TcpStream`], [`TcpSocket`] and [`Connector`] are re-exported
-//! one level up; the halves that [`TcpStream::split`] and [`TcpStream::into_split`]
-//! give are here.
+//! [`TcpListener`], [`TcpStream`], [`TcpSocket`] and [`Connector`] are re-exported one level
+//! up. The halves that [`TcpStream::split`] and [`TcpStream::into_split`] return are here.
 //!
 //! # Examples
 //!
@@ -37,15 +36,13 @@ mod stream;
 mod accepting;
 mod connect;
 mod connector;
+mod happy_eyeballs;
 mod limited;
-mod race;
-mod tuning;
-
 mod options;
+
 mod split;
 mod split_owned;
-
-mod sys;
+mod traits;
 
 pub use connector::Connector;
 pub use limited::LimitedListener;
@@ -54,3 +51,5 @@ pub use socket::TcpSocket;
 pub use split::{ReadHalf, WriteHalf};
 pub use split_owned::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use stream::TcpStream;
+
+use stream::Tcp;

@@ -1,4 +1,4 @@
-//! A socket before it is a stream or a listener.
+//! [`TcpSocket`]: a socket before it becomes a stream or a listener.
 
 use std::cell::Cell;
 use std::fmt;
@@ -9,20 +9,21 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use socket2::Socket;
 
 use super::connect::Unconnected;
-use super::{TcpListener, TcpStream, sys};
+use super::{TcpListener, TcpStream};
+use crate::sys::tcp as sys;
 
-/// A TCP socket that is neither connected nor listening yet.
+/// A TCP socket that has neither been connected nor started to listen.
 ///
-/// It is for options that must be set before: [`TcpStream::connect`] and
-/// [`TcpListener::bind`] are enough without them. The options are those of
-/// socket2, which says what each system makes of them; those that a
-/// [`TcpStream`] or [`TcpListener`] has as well can also be set later.
+/// It is for options that have to be set before: without them, [`TcpStream::connect`] and
+/// [`TcpListener::bind`] suffice. The options are the same as in socket2, whose documentation
+/// describes the differences between systems. An option that [`TcpStream`] or [`TcpListener`]
+/// has too can also be set later.
 ///
-/// To make one needs no runtime; to connect or to listen does.
+/// Creating a socket needs no runtime; connecting and listening do.
 ///
 /// # Examples
 ///
-/// Two listeners of one port, over which Linux spreads the connections:
+/// Two listeners of one port, among which Linux distributes the connections:
 ///
 /// ```
 /// use coreloop::net::{TcpListener, TcpSocket};
@@ -47,48 +48,48 @@ use super::{TcpListener, TcpStream, sys};
 /// ```
 pub struct TcpSocket {
     socket: Socket,
-    /// Whether it came from outside, where it may have been blocking.
-    foreign: bool,
-    /// Whether it was bound to a port that the caller gave.
+    /// Whether the socket was created elsewhere, and so may be blocking.
+    from_outside: bool,
+    /// Whether the caller has bound the socket to a port.
     has_port: Cell<bool>,
 }
 
 impl TcpSocket {
-    /// A new IPv4 socket.
+    /// Creates an IPv4 socket.
     ///
     /// # Errors
     ///
-    /// Those of the system call.
-    pub fn new_v4() -> io::Result<TcpSocket> {
-        TcpSocket::for_address((Ipv4Addr::UNSPECIFIED, 0).into())
+    /// Returns an error if the system call fails.
+    pub fn new_v4() -> io::Result<Self> {
+        Self::for_address((Ipv4Addr::UNSPECIFIED, 0).into())
     }
 
-    /// A new IPv6 socket.
+    /// Creates an IPv6 socket.
     ///
     /// # Errors
     ///
-    /// Those of the system call, such as when the system has no IPv6.
-    pub fn new_v6() -> io::Result<TcpSocket> {
-        TcpSocket::for_address((Ipv6Addr::UNSPECIFIED, 0).into())
+    /// Returns an error if the system call fails, for example because the system has no IPv6.
+    pub fn new_v6() -> io::Result<Self> {
+        Self::for_address((Ipv6Addr::UNSPECIFIED, 0).into())
     }
 
-    /// A new socket of the family of `address`.
-    pub(super) fn for_address(address: SocketAddr) -> io::Result<TcpSocket> {
-        Ok(TcpSocket {
+    /// Creates a socket of the family of `address`.
+    pub(super) fn for_address(address: SocketAddr) -> io::Result<Self> {
+        Ok(Self {
             socket: sys::socket(address)?,
-            foreign: false,
+            from_outside: false,
             has_port: Cell::new(false),
         })
     }
 
     /// Binds the socket to a local address.
     ///
-    /// Unlike [`TcpListener::bind`] this does not set `SO_REUSEADDR`: see
+    /// Unlike [`TcpListener::bind`], this does not set `SO_REUSEADDR`: see
     /// [`set_reuseaddr`](Self::set_reuseaddr).
     ///
     /// # Errors
     ///
-    /// Those of the system call, such as
+    /// Returns an error if the system call fails, such as
     /// [`AddrInUse`](io::ErrorKind::AddrInUse).
     pub fn bind(&self, address: SocketAddr) -> io::Result<()> {
         self.socket.bind(&address.into())?;
@@ -98,20 +99,20 @@ impl TcpSocket {
 
     /// Connects to `address`.
     ///
-    /// A socket that connects to its own address is refused, as
-    /// [`TcpStream::connect`] says, unless it was [bound](Self::bind) to that port: then
-    /// the connection is one of the socket to itself.
+    /// A connection of the socket to itself is refused, as described at
+    /// [`TcpStream::connect`], unless the caller has [bound](Self::bind) the socket to that
+    /// port.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: the attempt is given up and the socket closed.
+    /// Cancel safe: the attempt is abandoned and the socket closed.
     ///
     /// # Errors
     ///
-    /// Those of the system call, such as
+    /// Returns an error if the system call fails, such as
     /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused), or
-    /// [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) when no local port is
-    /// left. Also if no runtime is running here.
+    /// [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) if no local port is left. Also
+    /// returns an error outside a runtime.
     ///
     /// # Examples
     ///
@@ -135,79 +136,78 @@ impl TcpSocket {
         Unconnected::new(self)?.connect(address).await
     }
 
-    /// Listens for connections, with a queue of up to `backlog` of them; the
-    /// system may allow fewer.
+    /// Listens for connections, with a queue for up to `backlog` of them. The system may
+    /// reduce this number.
     ///
-    /// Without [`bind`](Self::bind) before, the system chooses a port, of all
+    /// If the socket has not been [bound](Self::bind), the system chooses a port, on all
     /// addresses.
     ///
     /// # Errors
     ///
-    /// Those of the system call. Also if no runtime is running here.
+    /// Returns an error outside a runtime, or if the system call fails.
     pub fn listen(self, backlog: u32) -> io::Result<TcpListener> {
         let socket = self.into_nonblocking()?;
         socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
         TcpListener::from_nonblocking(socket.into())
     }
 
-    /// The address this socket is bound to.
+    /// Returns the address that this socket is bound to.
     ///
     /// # Errors
     ///
-    /// Those of the system call.
+    /// Returns an error if the system call fails.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         sys::local_addr(self)
     }
 
-    /// Takes the error the system has stored for this socket, if there is one.
+    /// Takes the error that the system has stored for this socket, if there is one.
     ///
     /// # Errors
     ///
-    /// Those of the system call.
+    /// Returns an error if the system call fails.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.socket.take_error()
     }
 
-    /// Takes a socket that was made elsewhere, for instance with socket2 and
-    /// options that are missing here. It is neither connected nor listening,
-    /// whatever its type says.
+    /// Converts a socket that was created elsewhere, for example with options of socket2 that
+    /// are missing here. The socket must be neither connected nor listening, although its type
+    /// says so.
     ///
-    /// It is made non-blocking when it connects or listens, so there is nothing
-    /// to prepare.
+    /// It becomes non-blocking when it connects or listens, so the caller need not make it so.
     #[must_use]
-    pub fn from_std_stream(stream: net::TcpStream) -> TcpSocket {
-        TcpSocket::from(OwnedFd::from(stream))
+    pub fn from_std_stream(stream: net::TcpStream) -> Self {
+        Self::from(OwnedFd::from(stream))
     }
 
-    /// Whether the caller chose the port that it connects from.
+    /// Whether the caller has chosen the local port.
     pub(super) fn has_port(&self) -> bool {
         self.has_port.get()
     }
 
     pub(super) fn into_nonblocking(self) -> io::Result<Socket> {
-        if self.foreign {
+        if self.from_outside {
             self.socket.set_nonblocking(true)?;
         }
         Ok(self.socket)
     }
 }
 
-/// As [`TcpSocket::from_std_stream`].
+/// Converts like [`TcpSocket::from_std_stream`].
 impl From<OwnedFd> for TcpSocket {
-    fn from(socket: OwnedFd) -> TcpSocket {
-        // If it was bound elsewhere, the port may have been given there.
+    fn from(socket: OwnedFd) -> Self {
+        // A socket that was bound elsewhere may have been given this port.
         let has_port = sys::local_addr(&socket).is_ok_and(|local| local.port() != 0);
-        TcpSocket {
+        Self {
             socket: socket.into(),
-            foreign: true,
+            from_outside: true,
             has_port: Cell::new(has_port),
         }
     }
 }
 
-/// The descriptor, which is non-blocking unless it came from elsewhere.
+/// Returns the descriptor, which is non-blocking unless it was created elsewhere.
 impl From<TcpSocket> for OwnedFd {
-    fn from(socket: TcpSocket) -> OwnedFd {
+    fn from(socket: TcpSocket) -> Self {
         socket.socket.into()
     }
 }

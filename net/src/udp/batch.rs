@@ -1,4 +1,4 @@
-//! Many datagrams at once.
+//! Batches of datagrams.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,27 +6,30 @@ use std::task::{Context, Poll};
 
 use rustix::net::RecvFlags;
 
-use super::{UdpSocket, sys};
+use super::UdpSocket;
+use crate::sys::udp as sys;
 
-/// So many datagrams go to the system at once: `UIO_MAXIOV`.
-const MOST: usize = 1024;
+/// The maximum number of datagrams for one system call: `UIO_MAXIOV`.
+const MAX_MESSAGES: usize = 1024;
 
 impl UdpSocket {
-    /// Receives what has come, one datagram into each of `buffers` in turn, and says
-    /// how many there were: at least one, unless there are no buffers.
+    /// Receives the datagrams that have arrived, and returns how many.
     ///
-    /// Length and sender of each are put into `received`, which is cleared first. It
-    /// is one wait, and one unit of the task's budget, for all of them, though not
-    /// one system call.
+    /// Each of `buffers` in turn receives one datagram. The method waits for at least one,
+    /// unless there are no buffers.
+    ///
+    /// The length and the sender of each datagram are stored in `received`, which is cleared
+    /// first. All of them together are one wait, and one unit of the budget of the task, but
+    /// not one system call.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: nothing was received if the future did not complete.
+    /// Cancel safe: no datagram was received if the future did not complete.
     ///
     /// # Errors
     ///
-    /// Those of [`recv`](Self::recv). An error that comes after a datagram is kept for
-    /// the next call.
+    /// Returns an error like [`recv`](Self::recv). An error that follows a datagram is kept
+    /// for the next call.
     ///
     /// # Examples
     ///
@@ -57,69 +60,71 @@ impl UdpSocket {
         buffers: &mut [B],
         received: &mut Vec<(usize, SocketAddr)>,
     ) -> io::Result<usize> {
-        if let Some(over) = self.without_waiting(buffers, received) {
-            return over;
+        if let Some(result) = self.without_waiting(buffers, received) {
+            return result;
         }
         self.io
             .read_with(|_| self.receive_all(buffers, received))
             .await
     }
 
-    /// Receives as [`recv_many`](Self::recv_many), without waiting.
+    /// Receives like [`recv_many`](Self::recv_many), without waiting.
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if nothing is there; otherwise those
-    /// of [`recv_many`](Self::recv_many).
+    /// Returns [`WouldBlock`](io::ErrorKind::WouldBlock) if no datagram has arrived, or an
+    /// error like [`recv_many`](Self::recv_many).
     pub fn try_recv_many<B: AsMut<[u8]>>(
         &self,
         buffers: &mut [B],
         received: &mut Vec<(usize, SocketAddr)>,
     ) -> io::Result<usize> {
-        if let Some(over) = self.without_waiting(buffers, received) {
-            return over;
+        if let Some(result) = self.without_waiting(buffers, received) {
+            return result;
         }
         self.io
             .try_read_with(|_| self.receive_all(buffers, received))
     }
 
-    /// Polls as [`recv_many`](Self::recv_many) awaits. Only the task that polled to
-    /// receive last is woken.
+    /// Polls like [`recv_many`](Self::recv_many). Only the task that polled to receive last is
+    /// woken.
     ///
     /// # Errors
     ///
-    /// Those of [`recv_many`](Self::recv_many).
+    /// Returns an error like [`recv_many`](Self::recv_many).
     pub fn poll_recv_many<B: AsMut<[u8]>>(
         &self,
         cx: &mut Context<'_>,
         buffers: &mut [B],
         received: &mut Vec<(usize, SocketAddr)>,
     ) -> Poll<io::Result<usize>> {
-        if let Some(over) = self.without_waiting(buffers, received) {
-            return Poll::Ready(over);
+        if let Some(result) = self.without_waiting(buffers, received) {
+            return Poll::Ready(result);
         }
         self.io
             .poll_read_with(cx, |_| self.receive_all(buffers, received))
     }
 
-    /// Sends as many of `messages` as the system takes now, and says how many of them
-    /// it took: at least one, unless there are none. Send the rest with another call.
+    /// Sends as many of `messages` as the system accepts now, and returns how many.
     ///
-    /// On Linux that is one system call, `sendmmsg`, for up to 1024 datagrams.
+    /// The method waits until the system accepts at least one, unless there are none. Send the
+    /// rest with another call.
+    ///
+    /// On Linux this is one system call, `sendmmsg`, for up to 1024 datagrams.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: nothing was sent if the future did not complete.
+    /// Cancel safe: no datagram was sent if the future did not complete.
     ///
     /// # Errors
     ///
-    /// Those of [`send_to`](Self::send_to), for the first of `messages`. At an error
-    /// of a later one sending stops before it.
+    /// Returns an error like [`send_to`](Self::send_to) if the first of `messages` cannot be
+    /// sent. An error of a later one ends the batch before it.
     pub async fn send_many<B: AsRef<[u8]>>(
         &self,
         messages: &[(B, SocketAddr)],
     ) -> io::Result<usize> {
-        let messages = &messages[..messages.len().min(MOST)];
+        let messages = &messages[..messages.len().min(MAX_MESSAGES)];
         if messages.is_empty() {
             return Ok(0);
         }
@@ -128,14 +133,14 @@ impl UdpSocket {
             .await
     }
 
-    /// Sends as [`send_many`](Self::send_many), without waiting.
+    /// Sends like [`send_many`](Self::send_many), without waiting.
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if the system takes none; otherwise
-    /// those of [`send_many`](Self::send_many).
+    /// Returns [`WouldBlock`](io::ErrorKind::WouldBlock) if the system accepts none, or an
+    /// error like [`send_many`](Self::send_many).
     pub fn try_send_many<B: AsRef<[u8]>>(&self, messages: &[(B, SocketAddr)]) -> io::Result<usize> {
-        let messages = &messages[..messages.len().min(MOST)];
+        let messages = &messages[..messages.len().min(MAX_MESSAGES)];
         if messages.is_empty() {
             return Ok(0);
         }
@@ -143,18 +148,18 @@ impl UdpSocket {
             .try_write_with(|socket| sys::send_many(socket, messages))
     }
 
-    /// Polls as [`send_many`](Self::send_many) awaits. Only the task that polled to
-    /// send last is woken.
+    /// Polls like [`send_many`](Self::send_many). Only the task that polled to send last is
+    /// woken.
     ///
     /// # Errors
     ///
-    /// Those of [`send_many`](Self::send_many).
+    /// Returns an error like [`send_many`](Self::send_many).
     pub fn poll_send_many<B: AsRef<[u8]>>(
         &self,
         cx: &mut Context<'_>,
         messages: &[(B, SocketAddr)],
     ) -> Poll<io::Result<usize>> {
-        let messages = &messages[..messages.len().min(MOST)];
+        let messages = &messages[..messages.len().min(MAX_MESSAGES)];
         if messages.is_empty() {
             return Poll::Ready(Ok(0));
         }
@@ -162,7 +167,8 @@ impl UdpSocket {
             .poll_write_with(cx, |socket| sys::send_many(socket, messages))
     }
 
-    /// What a call for datagrams gives without looking for any.
+    /// Returns the result of a call that need not receive: the error that was kept, or none if
+    /// there are no buffers.
     fn without_waiting<B>(
         &self,
         buffers: &[B],
@@ -175,7 +181,7 @@ impl UdpSocket {
         }
     }
 
-    /// rustix has no `recvmmsg`, so this asks until nothing is left.
+    /// Receives until no datagram is left, since rustix has no `recvmmsg`.
     fn receive_all<B: AsMut<[u8]>>(
         &self,
         buffers: &mut [B],

@@ -3,9 +3,9 @@
 mod socket;
 
 mod batch;
+mod connected;
 mod multicast;
 mod options;
-
-mod sys;
+mod ready;
 
 pub use socket::UdpSocket;

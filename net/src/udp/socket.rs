@@ -1,33 +1,31 @@
-//! [`UdpSocket`]: how one comes to be, and datagrams with their addresses. Those
-//! without are in [`crate::datagram`].
+//! [`UdpSocket`]: how one is created, and datagrams with their addresses. Datagrams of a
+//! connected socket are in [`crate::datagram`].
 
 use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::net::{self, SocketAddr};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::task::{Context, Poll};
 
 use coreloop_runtime::io::Async;
 use rustix::net::RecvFlags;
 use socket2::SockRef;
 
-use super::sys;
 use crate::addr::{self, ToSocketAddrs};
-use crate::datagram::datagrams;
-use crate::stream::readiness;
+use crate::sys::udp as sys;
 
 /// A UDP socket.
 ///
-/// It talks to one peer, after [`connect`](Self::connect), with
-/// [`send`](Self::send) and [`recv`](Self::recv), or to many, with
-/// [`send_to`](Self::send_to) and [`recv_from`](Self::recv_from).
+/// A socket exchanges datagrams with one peer, after [`connect`](Self::connect), by
+/// [`send`](Self::send) and [`recv`](Self::recv), or with many, by [`send_to`](Self::send_to)
+/// and [`recv_from`](Self::recv_from).
 ///
-/// All methods take `&self`, so one socket may be shared by any number of tasks, in
-/// an [`Rc`](std::rc::Rc) for instance. Any number may send and receive at once.
+/// All methods take `&self`, so any number of tasks may share one socket, for example in an
+/// [`Rc`](std::rc::Rc), and send and receive at the same time.
 ///
-/// Datagrams may be lost, doubled and overtaken; one that is longer than the buffer
-/// that receives it is cut off there.
+/// Datagrams may be lost, duplicated and reordered. A datagram that is longer than the buffer
+/// that receives it is cut off.
 ///
 /// # Examples
 ///
@@ -47,51 +45,51 @@ use crate::stream::readiness;
 /// ```
 pub struct UdpSocket {
     pub(super) io: Async<OwnedFd>,
-    /// What went wrong after the first datagrams of a batch.
+    /// An error that followed the first datagrams of a batch.
     pub(super) late_error: Cell<Option<io::Error>>,
 }
 
 impl UdpSocket {
     /// Binds a socket to `address`.
     ///
-    /// Port 0 asks the system for a free port. If `address` stands for several
-    /// addresses, they are tried in turn until one can be bound.
+    /// Port 0 asks the system for a free port. If `address` stands for several addresses, they
+    /// are tried in turn until one can be bound.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: nothing stays bound.
+    /// Cancel safe: no socket remains bound.
     ///
     /// # Errors
     ///
-    /// That of the last address tried, such as
-    /// [`AddrInUse`](io::ErrorKind::AddrInUse); that of the lookup; or
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if there was no address to
-    /// try. Also if no runtime is running here.
-    pub async fn bind<A: ToSocketAddrs>(address: A) -> io::Result<UdpSocket> {
+    /// Returns the error of the last address tried, such as
+    /// [`AddrInUse`](io::ErrorKind::AddrInUse); the error of the lookup; or
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if `address` stands for no address. Also
+    /// returns an error outside a runtime.
+    pub async fn bind<A: ToSocketAddrs>(address: A) -> io::Result<Self> {
         let mut last_error = None;
         for address in addr::resolve(address).await? {
             match sys::bind(address) {
-                Ok(socket) => return UdpSocket::from_nonblocking(socket),
+                Ok(socket) => return Self::from_nonblocking(socket),
                 Err(error) => last_error = Some(error),
             }
         }
         Err(last_error.unwrap_or_else(addr::no_addresses))
     }
 
-    /// Connects to `address`: [`send`](Self::send) goes there, and only what comes
-    /// from there is received, refusals included.
+    /// Connects to `address`: [`send`](Self::send) sends to it, and only its datagrams and its
+    /// refusals are received.
     ///
-    /// Nothing is sent for it. If `address` stands for several addresses, the first
-    /// that the system takes is the one.
+    /// No packet is sent for this. If `address` stands for several addresses, the socket is
+    /// connected to the first that the system accepts.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: the socket is as before if the future did not complete.
+    /// Cancel safe: the socket is unchanged if the future did not complete.
     ///
     /// # Errors
     ///
-    /// That of the last address tried; that of the lookup; or
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if there was no address to try.
+    /// Returns the error of the last address tried; the error of the lookup; or
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if `address` stands for no address.
     pub async fn connect<A: ToSocketAddrs>(&self, address: A) -> io::Result<()> {
         let mut last_error = None;
         for address in addr::resolve(address).await? {
@@ -103,20 +101,21 @@ impl UdpSocket {
         Err(last_error.unwrap_or_else(addr::no_addresses))
     }
 
-    /// Sends a datagram to `address`, and says how many bytes went, which are all.
+    /// Sends a datagram to `address`, and returns how many bytes were sent: always all of
+    /// them.
     ///
-    /// If `address` stands for several addresses, it goes to the first. Any number
-    /// of tasks may send. It waits while the system has no room.
+    /// If `address` stands for several addresses, the datagram is sent to the first. Any
+    /// number of tasks may send. The future waits while the system has no room.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: nothing was sent if the future did not complete.
+    /// Cancel safe: no datagram was sent if the future did not complete.
     ///
     /// # Errors
     ///
-    /// Those of the system call, such as `EMSGSIZE` if there are too many bytes for
-    /// one datagram; that of the lookup; or
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if there was no address.
+    /// Returns an error if the system call fails, such as `EMSGSIZE` if there are too many
+    /// bytes for one datagram; the error of the lookup; or
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if `address` stands for no address.
     pub async fn send_to<A: ToSocketAddrs>(&self, bytes: &[u8], address: A) -> io::Result<usize> {
         let mut addresses = addr::resolve(address).await?;
         let to = addresses.next().ok_or_else(addr::no_addresses)?;
@@ -125,12 +124,11 @@ impl UdpSocket {
             .await
     }
 
-    /// Polls as [`send_to`](Self::send_to) awaits. Only the task that polled to send
-    /// last is woken.
+    /// Polls like [`send_to`](Self::send_to). Only the task that polled to send last is woken.
     ///
     /// # Errors
     ///
-    /// Those of [`send_to`](Self::send_to).
+    /// Returns an error like [`send_to`](Self::send_to).
     pub fn poll_send_to(
         &self,
         cx: &mut Context<'_>,
@@ -141,38 +139,38 @@ impl UdpSocket {
             .poll_write_with(cx, |socket| sys::send_to(socket, bytes, to))
     }
 
-    /// Sends as [`send_to`](Self::send_to), without waiting.
+    /// Sends like [`send_to`](Self::send_to), without waiting.
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if the system has no room; otherwise
-    /// those of [`send_to`](Self::send_to).
+    /// Returns [`WouldBlock`](io::ErrorKind::WouldBlock) if the system has no room, or an
+    /// error like [`send_to`](Self::send_to).
     pub fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<usize> {
         self.io
             .try_write_with(|socket| sys::send_to(socket, bytes, to))
     }
 
-    /// Receives as [`recv`](Self::recv), and tells who from.
+    /// Receives like [`recv`](Self::recv), and returns the sender too.
     ///
-    /// **What does not fit in `buffer` is lost.**
+    /// **Bytes that do not fit in `buffer` are lost.**
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: nothing was received if the future did not complete.
+    /// Cancel safe: no datagram was received if the future did not complete.
     ///
     /// # Errors
     ///
-    /// Those of [`recv`](Self::recv).
+    /// Returns an error like [`recv`](Self::recv).
     pub async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.receive_from(buffer, RecvFlags::empty()).await
     }
 
-    /// Polls as [`recv_from`](Self::recv_from) awaits. Only the task that polled to
-    /// receive last is woken.
+    /// Polls like [`recv_from`](Self::recv_from). Only the task that polled to receive last is
+    /// woken.
     ///
     /// # Errors
     ///
-    /// Those of [`recv`](Self::recv).
+    /// Returns an error like [`recv`](Self::recv).
     pub fn poll_recv_from(
         &self,
         cx: &mut Context<'_>,
@@ -183,35 +181,35 @@ impl UdpSocket {
         })
     }
 
-    /// Receives as [`recv_from`](Self::recv_from), without waiting.
+    /// Receives like [`recv_from`](Self::recv_from), without waiting.
     ///
     /// # Errors
     ///
-    /// Those of [`try_recv`](Self::try_recv).
+    /// Returns an error like [`try_recv`](Self::try_recv).
     pub fn try_recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.io
             .try_read_with(|socket| sys::receive_from(socket, buffer, RecvFlags::empty()))
     }
 
-    /// Receives as [`recv_from`](Self::recv_from), without taking the datagram.
+    /// Receives like [`recv_from`](Self::recv_from), without removing the datagram.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: nothing is taken.
+    /// Cancel safe: no datagram is removed.
     ///
     /// # Errors
     ///
-    /// Those of [`recv`](Self::recv).
+    /// Returns an error like [`recv`](Self::recv).
     pub async fn peek_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.receive_from(buffer, RecvFlags::PEEK).await
     }
 
-    /// Polls as [`peek_from`](Self::peek_from) awaits. Only the task that polled to
-    /// receive last is woken.
+    /// Polls like [`peek_from`](Self::peek_from). Only the task that polled to receive last is
+    /// woken.
     ///
     /// # Errors
     ///
-    /// Those of [`recv`](Self::recv).
+    /// Returns an error like [`recv`](Self::recv).
     pub fn poll_peek_from(
         &self,
         cx: &mut Context<'_>,
@@ -222,90 +220,99 @@ impl UdpSocket {
         })
     }
 
-    /// Peeks as [`peek_from`](Self::peek_from), without waiting.
+    /// Receives like [`peek_from`](Self::peek_from), without waiting.
     ///
     /// # Errors
     ///
-    /// Those of [`try_recv`](Self::try_recv).
+    /// Returns an error like [`try_recv`](Self::try_recv).
     pub fn try_peek_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.io
             .try_read_with(|socket| sys::receive_from(socket, buffer, RecvFlags::PEEK))
     }
 
-    /// Waits for a datagram, and tells who it is from.
+    /// Waits for a datagram, and returns its sender.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: nothing is taken.
+    /// Cancel safe: no datagram is removed.
     ///
     /// # Errors
     ///
-    /// Those of [`recv`](Self::recv).
+    /// Returns an error like [`recv`](Self::recv).
     pub async fn peek_sender(&self) -> io::Result<SocketAddr> {
         let (_, from) = self.peek_from(&mut []).await?;
         Ok(from)
     }
 
-    /// Polls as [`peek_sender`](Self::peek_sender) awaits. Only the task that polled
-    /// to receive last is woken.
+    /// Polls like [`peek_sender`](Self::peek_sender). Only the task that polled to receive
+    /// last is woken.
     ///
     /// # Errors
     ///
-    /// Those of [`recv`](Self::recv).
+    /// Returns an error like [`recv`](Self::recv).
     pub fn poll_peek_sender(&self, cx: &mut Context<'_>) -> Poll<io::Result<SocketAddr>> {
         self.poll_peek_from(cx, &mut []).map_ok(|(_, from)| from)
     }
 
-    /// Peeks as [`peek_sender`](Self::peek_sender), without waiting.
+    /// Returns the sender like [`peek_sender`](Self::peek_sender), without waiting.
     ///
     /// # Errors
     ///
-    /// Those of [`try_recv`](Self::try_recv).
+    /// Returns an error like [`try_recv`](Self::try_recv).
     pub fn try_peek_sender(&self) -> io::Result<SocketAddr> {
         self.try_peek_from(&mut []).map(|(_, from)| from)
     }
 
-    /// The address this socket is bound to.
+    /// Returns the address that this socket is bound to.
     ///
     /// # Errors
     ///
-    /// Those of the system call.
+    /// Returns an error if the system call fails.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        crate::sys::local_addr(self)
+        sys::local_addr(self)
     }
 
-    /// The address this socket is connected to.
+    /// Returns the address that this socket is connected to.
     ///
     /// # Errors
     ///
-    /// Those of the system call, such as
+    /// Returns an error if the system call fails, such as
     /// [`NotConnected`](io::ErrorKind::NotConnected).
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        crate::sys::peer_addr(self)
+        sys::peer_addr(self)
     }
 
-    /// Puts a socket of the standard library on this thread's loop, one with options
-    /// of socket2 for instance.
-    ///
-    /// It is made non-blocking here, so there is nothing to prepare.
+    /// Takes the error that the system has stored for this socket, if there is one.
     ///
     /// # Errors
     ///
-    /// If no runtime is running here, or the system call fails.
-    pub fn from_std(socket: net::UdpSocket) -> io::Result<UdpSocket> {
-        socket.set_nonblocking(true)?;
-        UdpSocket::from_nonblocking(socket.into())
+    /// Returns an error if the system call fails.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        SockRef::from(self).take_error()
     }
 
-    /// Takes the socket off the loop, as one of the standard library.
+    /// Puts a socket of the standard library on this thread's loop, for example one with
+    /// options of socket2.
+    ///
+    /// This makes it non-blocking, so the caller need not.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error outside a runtime, or if the system call fails.
+    pub fn from_std(socket: net::UdpSocket) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Self::from_nonblocking(socket.into())
+    }
+
+    /// Takes the socket off the loop, and returns it as one of the standard library.
     ///
     /// It stays non-blocking: call
-    /// [`set_nonblocking(false)`](net::UdpSocket::set_nonblocking) if it is to
-    /// block.
+    /// [`set_nonblocking(false)`](net::UdpSocket::set_nonblocking) to make it
+    /// block again.
     ///
     /// # Errors
     ///
-    /// If the system cannot deregister it.
+    /// Returns an error if the system cannot deregister it.
     pub fn into_std(self) -> io::Result<net::UdpSocket> {
         self.io.into_inner().map(net::UdpSocket::from)
     }
@@ -320,28 +327,32 @@ impl UdpSocket {
             .await
     }
 
-    fn from_nonblocking(socket: OwnedFd) -> io::Result<UdpSocket> {
-        Ok(UdpSocket {
+    fn from_nonblocking(socket: OwnedFd) -> io::Result<Self> {
+        Ok(Self {
             io: Async::from_owned(socket)?,
             late_error: Cell::new(None),
         })
     }
 }
 
-datagrams!(UdpSocket, "coreloop::net::UdpSocket");
-readiness!(
-    UdpSocket,
-    "coreloop::net::UdpSocket",
-    "try_recv",
-    "try_send"
-);
+impl AsFd for UdpSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.get_ref().as_fd()
+    }
+}
+
+impl AsRawFd for UdpSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.io.get_ref().as_raw_fd()
+    }
+}
 
 impl TryFrom<net::UdpSocket> for UdpSocket {
     type Error = io::Error;
 
-    /// The same as [`UdpSocket::from_std`].
-    fn try_from(socket: net::UdpSocket) -> io::Result<UdpSocket> {
-        UdpSocket::from_std(socket)
+    /// Converts like [`UdpSocket::from_std`].
+    fn try_from(socket: net::UdpSocket) -> io::Result<Self> {
+        Self::from_std(socket)
     }
 }
 

@@ -1,19 +1,19 @@
-//! [`SocketAddr`]: a path, an abstract name, or nothing.
+//! [`SocketAddr`]: the address of a Unix socket.
 
 use std::fmt;
 use std::io;
-#[cfg(any(target_os = "linux", target_os = "android"))]
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net;
 use std::path::Path;
 
 use rustix::net::SocketAddrUnix;
-use socket2::SockAddr;
+
+use crate::sys;
 
 /// The address of a Unix socket.
 ///
-/// It is a path, on Linux it may be an abstract name, and the socket of a client
-/// usually has none.
+/// An address is a path, or on Linux an abstract name. The socket of a client usually is
+/// unnamed.
 ///
 /// # Examples
 ///
@@ -31,21 +31,21 @@ use socket2::SockAddr;
 pub struct SocketAddr(net::SocketAddr);
 
 impl SocketAddr {
-    /// The address that is the path `path`.
+    /// Returns the address of the path `path`.
     ///
     /// # Errors
     ///
-    /// If the path is too long, which is some 100 bytes, or has a zero byte.
-    pub fn from_pathname<P: AsRef<Path>>(path: P) -> io::Result<SocketAddr> {
+    /// Returns an error if the path is too long, which is some 100 bytes, or has a zero byte.
+    pub fn from_pathname<P: AsRef<Path>>(path: P) -> io::Result<Self> {
         net::SocketAddr::from_pathname(path).map(SocketAddr)
     }
 
-    /// The abstract address `name`, which is in no file system and goes with its
-    /// last socket.
+    /// Returns the address of the abstract name `name`, which is in no file system and
+    /// vanishes with its last socket.
     ///
     /// # Errors
     ///
-    /// If the name is too long, which is some 100 bytes.
+    /// Returns an error if the name is too long, which is some 100 bytes.
     ///
     /// # Examples
     ///
@@ -63,99 +63,51 @@ impl SocketAddr {
     /// # }
     /// ```
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    pub fn from_abstract_name<N: AsRef<[u8]>>(name: N) -> io::Result<SocketAddr> {
-        abstract_address(name.as_ref()).map(SocketAddr)
+    pub fn from_abstract_name<N: AsRef<[u8]>>(name: N) -> io::Result<Self> {
+        sys::abstract_address(name.as_ref()).map(SocketAddr)
     }
 
-    /// Whether there is no name.
+    /// Returns whether the address is unnamed.
     #[must_use]
     pub fn is_unnamed(&self) -> bool {
         self.0.is_unnamed()
     }
 
-    /// The path, if it is one.
+    /// Returns the path, if the address is one.
     #[must_use]
     pub fn as_pathname(&self) -> Option<&Path> {
         self.0.as_pathname()
     }
 
-    /// The abstract name, if it is one. It is only on Linux.
+    /// Returns the abstract name, if the address is one, which it is only on Linux.
     #[must_use]
     pub fn as_abstract_name(&self) -> Option<&[u8]> {
-        abstract_name(&self.0)
+        sys::abstract_name(&self.0)
     }
 
-    /// What the methods that take a path mean by it: tokio's users write an abstract
-    /// name as a path that starts with a zero byte.
-    pub(super) fn of_path(path: &Path) -> io::Result<SocketAddr> {
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        if let [0, name @ ..] = path.as_os_str().as_bytes() {
-            return SocketAddr::from_abstract_name(name);
+    /// Returns the address that a method means by a path: like with tokio, a path that starts
+    /// with a zero byte is an abstract name.
+    pub(super) fn from_path(path: &Path) -> io::Result<Self> {
+        match path.as_os_str().as_bytes() {
+            [0, name @ ..] if sys::HAS_ABSTRACT_NAMES => sys::abstract_address(name).map(Self),
+            _ => Self::from_pathname(path),
         }
-        SocketAddr::from_pathname(path)
     }
 
-    /// What the system says.
-    pub(super) fn of_system(address: &SockAddr) -> io::Result<SocketAddr> {
-        if let Some(path) = address.as_pathname() {
-            return SocketAddr::from_pathname(path);
-        }
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        if let Some(name) = address.as_abstract_namespace() {
-            return SocketAddr::from_abstract_name(name);
-        }
-        SocketAddr::unnamed()
-    }
-
-    /// What the system takes.
+    /// Returns the address in the form that system calls take.
     pub(super) fn to_system(&self) -> io::Result<SocketAddrUnix> {
-        if let Some(path) = self.as_pathname() {
-            return Ok(SocketAddrUnix::new(path)?);
-        }
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        if let Some(name) = self.as_abstract_name() {
-            return Ok(SocketAddrUnix::new_abstract_name(name)?);
-        }
-        Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "a socket without a name cannot be named",
-        ))
+        sys::unix::to_system(&self.0)
     }
-
-    /// The standard library makes none but from an empty path.
-    pub(super) fn unnamed() -> io::Result<SocketAddr> {
-        SocketAddr::from_pathname("")
-    }
-}
-
-#[cfg(target_os = "android")]
-use std::os::android::net::SocketAddrExt;
-#[cfg(target_os = "linux")]
-use std::os::linux::net::SocketAddrExt;
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn abstract_address(name: &[u8]) -> io::Result<net::SocketAddr> {
-    net::SocketAddr::from_abstract_name(name)
-}
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn abstract_name(address: &net::SocketAddr) -> Option<&[u8]> {
-    address.as_abstract_name()
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn abstract_name(_: &net::SocketAddr) -> Option<&[u8]> {
-    None
 }
 
 impl From<net::SocketAddr> for SocketAddr {
-    fn from(address: net::SocketAddr) -> SocketAddr {
-        SocketAddr(address)
+    fn from(address: net::SocketAddr) -> Self {
+        Self(address)
     }
 }
 
 impl From<SocketAddr> for net::SocketAddr {
-    fn from(address: SocketAddr) -> net::SocketAddr {
+    fn from(address: SocketAddr) -> Self {
         address.0
     }
 }

@@ -1,4 +1,4 @@
-//! Accepting connections.
+//! [`UnixListener`].
 
 use std::fmt;
 use std::io;
@@ -11,14 +11,15 @@ use std::task::{Context, Poll, ready};
 use coreloop_runtime::io::Async;
 use socket2::SockRef;
 
-use super::{SocketAddr, UnixStream, sys};
+use super::{SocketAddr, UnixStream};
 use crate::Incoming;
-use crate::accept::{self, AcceptPause, Pause};
+use crate::accept_policy::{self, AcceptBackoff, ListenerBackoff};
+use crate::sys::unix as sys;
 
 /// A socket that accepts connections at a path, or an abstract name.
 ///
-/// The path stays when the listener is dropped, as with every server: who binds it
-/// next removes it first.
+/// The path remains when the listener is dropped, so a server removes the path before it binds
+/// it again.
 ///
 /// # Examples
 ///
@@ -37,95 +38,105 @@ use crate::accept::{self, AcceptPause, Pause};
 /// ```
 pub struct UnixListener {
     io: Async<net::UnixListener>,
-    pause: Pause,
+    backoff: ListenerBackoff,
 }
 
 impl UnixListener {
-    /// Binds a listener to `path`, which must not be there yet, with a queue of up
-    /// to 1024 connections.
+    /// Binds a listener to `path`, which must not exist yet, with a queue for up to 1024
+    /// connections.
     ///
-    /// On Linux a path that starts with a zero byte is an abstract name, in all
-    /// methods of Unix sockets that take a path.
-    ///
-    /// # Errors
-    ///
-    /// Those of the system call: [`AddrInUse`](io::ErrorKind::AddrInUse) if
-    /// something is at `path`, be it a socket that nobody listens to any more. Also
-    /// if no runtime is running here.
-    pub fn bind<P: AsRef<Path>>(path: P) -> io::Result<UnixListener> {
-        UnixListener::bind_addr(&SocketAddr::of_path(path.as_ref())?)
-    }
-
-    /// As [`bind`](Self::bind), to an address, which may be an abstract name.
+    /// On Linux a path that starts with a zero byte is an abstract name, in all methods of
+    /// Unix sockets that take a path.
     ///
     /// # Errors
     ///
-    /// Those of [`bind`](Self::bind).
-    pub fn bind_addr(address: &SocketAddr) -> io::Result<UnixListener> {
-        UnixListener::from_nonblocking(sys::listen(address)?)
+    /// Returns an error if the system call fails, such as
+    /// [`AddrInUse`](io::ErrorKind::AddrInUse) if something is at `path`, even a socket that
+    /// no listener uses. Also returns an error outside a runtime.
+    pub fn bind<P: AsRef<Path>>(path: P) -> io::Result<Self> {
+        Self::bind_addr(&SocketAddr::from_path(path.as_ref())?)
     }
 
-    /// Accepts the next connection, and tells the address of the peer, which
-    /// usually has none.
+    /// Binds like [`bind`](Self::bind) to an address, which may be an abstract name.
     ///
-    /// Any number of tasks may accept from one listener; a connection goes to one
-    /// of them.
+    /// # Errors
     ///
-    /// When the process or the system is out of descriptors or memory, `accept` does
-    /// not fail: it tries again every 50 ms, and goes on as soon as some are free.
-    /// Meanwhile connections wait in the kernel's queue.
+    /// Returns an error like [`bind`](Self::bind).
+    pub fn bind_addr(address: &SocketAddr) -> io::Result<Self> {
+        Self::from_nonblocking(sys::listen(&address.to_system()?)?)
+    }
+
+    /// Accepts the next connection, and returns it with the address of its peer, which is
+    /// usually unnamed.
+    ///
+    /// Any number of tasks may accept from one listener; each connection goes to one of them.
+    ///
+    /// When the process or the system is out of descriptors or memory, `accept` does not fail:
+    /// it tries again every 50 ms, while connections wait in the queue of the kernel.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: no connection is lost. One that was not returned stays in the
-    /// queue.
+    /// Cancel safe: no connection is lost. One that was not returned stays in the queue.
     ///
     /// # Errors
     ///
-    /// Whatever says that the listener itself cannot go on. After the runtime is
-    /// dropped, `accept` fails instead of waiting.
+    /// Returns an error if the listener can accept no further connection, or has to wait after
+    /// the runtime has been dropped.
     pub async fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
-        let (stream, peer) = accept::accept(&self.io, sys::accept).await?;
-        Ok((UnixStream::from_nonblocking(stream)?, peer))
+        let (stream, peer) = accept_policy::accept(&self.io, sys::accept).await?;
+        Ok((UnixStream::from_nonblocking(stream)?, peer.into()))
     }
 
-    /// Polls for the next connection, as [`accept`](Self::accept) awaits it.
+    /// Polls for the next connection, like [`accept`](Self::accept).
     ///
     /// Only the task that polled last is woken. For several tasks, use `accept`.
     ///
     /// # Errors
     ///
-    /// As for [`accept`](Self::accept).
+    /// Returns an error like [`accept`](Self::accept).
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(UnixStream, SocketAddr)>> {
-        let (stream, peer) = ready!(accept::poll_accept(&self.io, &self.pause, cx, sys::accept))?;
-        Poll::Ready(UnixStream::from_nonblocking(stream).map(|stream| (stream, peer)))
+        let (stream, peer) = ready!(accept_policy::poll_accept(
+            &self.io,
+            &self.backoff,
+            cx,
+            sys::accept
+        ))?;
+        Poll::Ready(UnixStream::from_nonblocking(stream).map(|stream| (stream, peer.into())))
     }
 
-    /// As [`poll_accept`](Self::poll_accept), but every task that polled is woken,
-    /// not the last alone. For listeners that are made of several, of which each
-    /// waiting task polls all.
+    /// Polls like [`poll_accept`](Self::poll_accept), but each task that polled is woken, not
+    /// only the last one. For listeners that are made of several, all of which each waiting
+    /// task polls.
     ///
-    /// Each task, or each future that waits, has a `pause` of its own, and gives
-    /// the same one to every listener that it polls.
+    /// Each task, or each future that waits, has a `backoff` of its own, and passes it to
+    /// every listener that it polls.
     ///
     /// # Errors
     ///
-    /// As for [`accept`](Self::accept).
+    /// Returns an error like [`accept`](Self::accept).
+    // Hidden, because only the listener of a supervised worker is made of several.
+    #[doc(hidden)]
     pub fn poll_accept_shared(
         &self,
-        pause: &mut AcceptPause,
+        backoff: &mut AcceptBackoff,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<(UnixStream, SocketAddr)>> {
-        let (stream, peer) = ready!(accept::poll_accept_shared(&self.io, pause, cx, sys::accept))?;
-        Poll::Ready(UnixStream::from_nonblocking(stream).map(|stream| (stream, peer)))
+        let (stream, peer) = ready!(accept_policy::poll_accept_shared(
+            &self.io,
+            backoff,
+            cx,
+            sys::accept
+        ))?;
+        Poll::Ready(UnixStream::from_nonblocking(stream).map(|stream| (stream, peer.into())))
     }
 
-    /// The connections, one after another, as a [`Stream`](futures_core::Stream).
+    /// Returns the connections as a [`Stream`](futures_core::Stream), without the addresses of
+    /// the peers.
     pub fn incoming(&self) -> Incoming<'_, UnixStream> {
         Incoming::new(move || async move { Ok(self.accept().await?.0) })
     }
 
-    /// As [`incoming`](Self::incoming), with the listener in the stream.
+    /// Returns the same stream as [`incoming`](Self::incoming), which owns the listener.
     pub fn into_incoming(self) -> Incoming<'static, UnixStream> {
         let listener = Rc::new(self);
         Incoming::new(move || {
@@ -134,77 +145,79 @@ impl UnixListener {
         })
     }
 
-    /// The address this listener is bound to.
+    /// Returns the address that this listener is bound to.
     ///
     /// # Errors
     ///
-    /// Those of the system call.
+    /// Returns an error if the system call fails.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        sys::local_addr(self)
+        sys::local_addr(self).map(SocketAddr::from)
     }
 
-    /// Takes the error the system has stored for this socket, if there is one.
+    /// Takes the error that the system has stored for this socket, if there is one.
     ///
     /// # Errors
     ///
-    /// Those of the system call.
+    /// Returns an error if the system call fails.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         SockRef::from(self).take_error()
     }
 
     /// Puts a listener of the standard library on this thread's loop.
     ///
-    /// It is made non-blocking here, so there is nothing to prepare.
+    /// This makes it non-blocking, so the caller need not.
     ///
     /// # Errors
     ///
-    /// If no runtime is running here, or the system call fails.
-    pub fn from_std(listener: net::UnixListener) -> io::Result<UnixListener> {
+    /// Returns an error outside a runtime, or if the system call fails.
+    pub fn from_std(listener: net::UnixListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        UnixListener::from_nonblocking(listener)
+        Self::from_nonblocking(listener)
     }
 
-    /// Puts a listener on this thread's loop from which others accept too: other
-    /// processes or threads, each with a duplicate on a loop of its own.
+    /// Puts a listener on this thread's loop that other processes or threads accept from too,
+    /// each with a duplicate on a loop of its own.
     ///
-    /// A connection wakes one of the loops that are idle (`EPOLLEXCLUSIVE`), where
-    /// [`from_std`](Self::from_std) wakes them all, to find nothing. So who has such a
-    /// listener goes on accepting: what it was woken for, nobody else is told of. One
-    /// that wants no more connections takes the listener off the loop by
-    /// [`into_std`](Self::into_std), and then accepts what is queued. One that is out of
-    /// descriptors leaves connections to the others meanwhile. See
-    /// [`Async::from_owned_exclusive`] for what happens when one dies.
+    /// A connection wakes one of the idle loops (`EPOLLEXCLUSIVE`), whereas
+    /// [`from_std`](Self::from_std) wakes all of them, and all but one in vain. So the owner
+    /// of such a listener has to keep accepting: no other loop is woken for a connection that
+    /// this one was woken for. To stop, take the listener off the loop with
+    /// [`into_std`](Self::into_std), and then accept the connections that are queued. A loop
+    /// that is out of descriptors leaves connections to the others
+    /// meanwhile. [`Async::from_owned_exclusive`] says what happens when a loop ends.
     ///
-    /// On other systems than Linux this is the same as `from_std`.
+    /// On systems other than Linux this is the same as `from_std`.
     ///
     /// # Errors
     ///
-    /// If no runtime is running here, or the system call fails.
-    pub fn from_std_exclusive(listener: net::UnixListener) -> io::Result<UnixListener> {
+    /// Returns an error outside a runtime, or if the system call fails.
+    // Hidden, because a supervised worker does this for its listeners.
+    #[doc(hidden)]
+    pub fn from_std_exclusive(listener: net::UnixListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        Ok(UnixListener {
+        Ok(Self {
             io: Async::from_owned_exclusive(listener)?,
-            pause: Pause::default(),
+            backoff: ListenerBackoff::default(),
         })
     }
 
-    /// Takes the listener off the loop, as one of the standard library.
+    /// Takes the listener off the loop, and returns it as one of the standard library.
     ///
     /// It stays non-blocking: call
-    /// [`set_nonblocking(false)`](net::UnixListener::set_nonblocking) if it is to
-    /// block.
+    /// [`set_nonblocking(false)`](net::UnixListener::set_nonblocking) to make it
+    /// block again.
     ///
     /// # Errors
     ///
-    /// If the system cannot deregister it.
+    /// Returns an error if the system cannot deregister it.
     pub fn into_std(self) -> io::Result<net::UnixListener> {
         self.io.into_inner()
     }
 
-    fn from_nonblocking(listener: net::UnixListener) -> io::Result<UnixListener> {
-        Ok(UnixListener {
+    fn from_nonblocking(listener: net::UnixListener) -> io::Result<Self> {
+        Ok(Self {
             io: Async::from_owned(listener)?,
-            pause: Pause::default(),
+            backoff: ListenerBackoff::default(),
         })
     }
 }
@@ -212,9 +225,9 @@ impl UnixListener {
 impl TryFrom<net::UnixListener> for UnixListener {
     type Error = io::Error;
 
-    /// The same as [`UnixListener::from_std`].
-    fn try_from(listener: net::UnixListener) -> io::Result<UnixListener> {
-        UnixListener::from_std(listener)
+    /// Converts like [`UnixListener::from_std`].
+    fn try_from(listener: net::UnixListener) -> io::Result<Self> {
+        Self::from_std(listener)
     }
 }
 

@@ -1,7 +1,7 @@
-//! Unix sockets: streams, listeners and datagrams between processes of one machine.
+//! Unix sockets: streams, listeners and datagrams between the processes of one machine.
 //!
-//! [`UnixListener`], [`UnixStream`] and [`UnixDatagram`] are re-exported one level
-//! up; [`SocketAddr`], [`UCred`] and the halves of a stream are here.
+//! [`UnixListener`], [`UnixStream`] and [`UnixDatagram`] are re-exported one level up.
+//! [`SocketAddr`], [`UCred`] and the halves of a stream are here.
 //!
 //! # Examples
 //!
@@ -29,10 +29,9 @@ mod stream;
 
 mod split;
 mod split_owned;
+mod traits;
 
 mod datagram;
-
-mod sys;
 
 pub use address::SocketAddr;
 pub use credentials::UCred;
@@ -43,3 +42,5 @@ pub use listener::UnixListener;
 pub use split::{ReadHalf, WriteHalf};
 pub use split_owned::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use stream::UnixStream;
+
+use stream::Unix;

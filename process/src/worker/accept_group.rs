@@ -19,7 +19,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use coreloop_net::AcceptPause;
+use coreloop_net::AcceptBackoff;
 
 use super::socket::Socket;
 
@@ -106,7 +106,7 @@ impl<L: Socket> AcceptGroup<L> {
     #[inline]
     pub(super) fn poll_accept(
         &self,
-        pause: &mut AcceptPause,
+        pause: &mut AcceptBackoff,
         cx: &mut Context<'_>,
     ) -> Poll<Accepted<L>> {
         let changes = self.changes.get();
@@ -129,7 +129,7 @@ impl<L: Socket> AcceptGroup<L> {
 
     /// Polls one socket after another, beginning after the one that had a connection last.
     #[cold]
-    fn poll_each(&self, pause: &mut AcceptPause, cx: &mut Context<'_>) -> Poll<Accepted<L>> {
+    fn poll_each(&self, pause: &mut AcceptBackoff, cx: &mut Context<'_>) -> Poll<Accepted<L>> {
         let sockets = self.sockets.borrow().clone();
         let (count, first) = (sockets.len(), self.next.get());
         for step in 0..count {
@@ -262,7 +262,7 @@ impl<L: Socket> LoopSocket<L> {
     #[inline]
     fn poll(
         &self,
-        pause: &mut AcceptPause,
+        pause: &mut AcceptBackoff,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<(L::Stream, L::Address)>> {
         match &self.0 {

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use coreloop_net::{Accept, AcceptPause, TcpListener, TcpStream};
+use coreloop_net::{Accept, AcceptBackoff, TcpListener, TcpStream};
 use futures_core::Stream;
 
 use super::Worker;
@@ -43,7 +43,7 @@ use super::socket::Socket;
 pub struct Listener<L: Socket = TcpListener> {
     group: Rc<AcceptGroup<L>>,
     worker: Worker,
-    pause: Cell<AcceptPause>,
+    pause: Cell<AcceptBackoff>,
 }
 
 impl<L: Socket> Listener<L> {
@@ -73,7 +73,7 @@ impl<L: Socket> Listener<L> {
     ///
     /// Returns an error if the worker's own socket cannot accept any more.
     pub async fn accept(&self) -> Accepted<L> {
-        let mut pause = AcceptPause::default();
+        let mut pause = AcceptBackoff::default();
         poll_fn(|cx| self.poll(&mut pause, cx)).await
     }
 
@@ -99,7 +99,7 @@ impl<L: Socket> Listener<L> {
     pub fn incoming(&self) -> Incoming<'_, L> {
         Incoming {
             listener: self,
-            pause: AcceptPause::default(),
+            pause: AcceptBackoff::default(),
         }
     }
 
@@ -111,7 +111,7 @@ impl<L: Socket> Listener<L> {
     }
 
     #[inline]
-    fn poll(&self, pause: &mut AcceptPause, cx: &mut Context<'_>) -> Poll<Accepted<L>> {
+    fn poll(&self, pause: &mut AcceptBackoff, cx: &mut Context<'_>) -> Poll<Accepted<L>> {
         if self.group.stage() == GroupStage::New {
             self.begin();
         }
@@ -149,7 +149,7 @@ impl<L: Socket> fmt::Debug for Listener<L> {
 #[must_use = "a stream does nothing unless polled"]
 pub struct Incoming<'a, L: Socket = TcpListener> {
     listener: &'a Listener<L>,
-    pause: AcceptPause,
+    pause: AcceptBackoff,
 }
 
 impl<L: Socket> Stream for Incoming<'_, L> {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll};
 
-use coreloop_net::{AcceptPause, TcpListener, TcpStream, UnixListener, UnixStream, unix};
+use coreloop_net::{AcceptBackoff, TcpListener, TcpStream, UnixListener, UnixStream, unix};
 
 /// A kind of socket that a [`Listener`](super::Listener) accepts from: a [`TcpListener`] or
 /// a [`UnixListener`].
@@ -40,7 +40,7 @@ pub trait Socket: Sized + sealed::Sealed {
     #[doc(hidden)]
     fn poll(
         &self,
-        pause: &mut AcceptPause,
+        pause: &mut AcceptBackoff,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<(Self::Stream, Self::Address)>>;
 }
@@ -74,7 +74,7 @@ impl Socket for TcpListener {
     #[inline]
     fn poll(
         &self,
-        pause: &mut AcceptPause,
+        pause: &mut AcceptBackoff,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
         self.poll_accept_shared(pause, cx)
@@ -110,7 +110,7 @@ impl Socket for UnixListener {
     #[inline]
     fn poll(
         &self,
-        pause: &mut AcceptPause,
+        pause: &mut AcceptBackoff,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<(UnixStream, unix::SocketAddr)>> {
         self.poll_accept_shared(pause, cx)

@@ -1,13 +1,13 @@
-//! The traits of hyper, of streams in memory: how they read. They write as all
-//! streams do, in `stream`.
+//! hyper's traits, for streams in memory.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use hyper::rt::{Read, ReadBufCursor};
+use hyper::rt::{Read, ReadBufCursor, Write};
 
 use super::DuplexStream;
+use crate::forward::forward_write;
 
 impl Read for DuplexStream {
     fn poll_read(
@@ -20,4 +20,10 @@ impl Read for DuplexStream {
             .poll_read(cx, room, |bytes| buffer.put_slice(bytes))
             .map_ok(drop)
     }
+}
+
+forward_write! {
+    Write, poll_shutdown;
+    [] DuplexStream => |this| *this, futures_io::AsyncWrite, poll_close;
+    vectored |_| true
 }

@@ -1,4 +1,4 @@
-//! Two streams in memory, joined: what one writes the other reads.
+//! [`duplex`]: two connected streams in memory.
 
 mod pipe;
 mod traits;
@@ -12,19 +12,18 @@ use std::fmt;
 
 use pipe::{ReadEnd, WriteEnd};
 
-/// Makes two streams, each of which reads what the other writes.
+/// Creates two streams, each of which reads what the other writes.
 ///
-/// Either direction holds up to `most` bytes, and a writer waits while it is
-/// full. Memory is taken as it is needed. The pair works without a runtime too;
-/// within one, each read and write spends a unit of the task's
-/// [budget](coreloop_runtime::task::coop), as those of sockets do.
+/// Each direction holds up to `max_buf_size` bytes; a writer waits while it is full. Memory is
+/// allocated as needed. The streams also work outside a runtime. Within one, each read and
+/// write spends a unit of the [budget](coreloop_runtime::task::coop) of the task, like on a
+/// socket.
 ///
-/// It stands in for a connection in tests, and joins two parts of a program
-/// that speak through streams.
+/// It replaces a connection in tests, and connects two parts of a program that use streams.
 ///
 /// # Panics
 ///
-/// If `most` is 0: every write would wait for ever.
+/// Panics if `max_buf_size` is 0, because every write would wait forever.
 ///
 /// # Examples
 ///
@@ -50,12 +49,12 @@ use pipe::{ReadEnd, WriteEnd};
 /// ```
 #[must_use]
 #[track_caller]
-pub fn duplex(most: usize) -> (DuplexStream, DuplexStream) {
+pub fn duplex(max_buf_size: usize) -> (DuplexStream, DuplexStream) {
     assert!(
-        most > 0,
+        max_buf_size > 0,
         "a stream in memory needs room for at least one byte"
     );
-    let (one, other) = (pipe::pipe(most), pipe::pipe(most));
+    let (one, other) = (pipe::pipe(max_buf_size), pipe::pipe(max_buf_size));
     let first = DuplexStream {
         reads: one.0,
         writes: other.1,
@@ -67,17 +66,17 @@ pub fn duplex(most: usize) -> (DuplexStream, DuplexStream) {
     (first, second)
 }
 
-/// One end of a connection in memory, made by [`duplex`].
+/// One of two connected streams in memory, created by [`duplex`].
 ///
-/// Closing it ends what the other end reads, once that has read the rest; its
-/// own reading goes on. Dropping it does both: what the other end writes then
-/// fails with [`BrokenPipe`](std::io::ErrorKind::BrokenPipe).
+/// Closing a stream ends its writing direction: the other stream reads the rest, and then the
+/// end. Its own reads continue. Dropping a stream also ends its reading direction: writes to
+/// the other stream then fail with [`BrokenPipe`](std::io::ErrorKind::BrokenPipe).
 ///
-/// It has the traits of futures-io, and with the features `tokio-io` and `hyper`
-/// those of tokio and hyper.
+/// It implements the traits of futures-io, and with the features `tokio-io` and `hyper` the
+/// traits of tokio and hyper.
 ///
-/// The last task that polled a direction is the one that is woken. By reference
-/// it reads and writes too, so one task may read while another writes.
+/// Only the task that polled a direction last is woken. References implement the traits too,
+/// so one task may read while another writes.
 pub struct DuplexStream {
     reads: ReadEnd,
     writes: WriteEnd,

@@ -1,10 +1,10 @@
 //! One direction of a stream in memory: a bounded queue of bytes.
 //!
-//! 1. The bytes are borrowed for a copy only: never while a waker is cloned,
-//!    woken or dropped, as those may run the code of others. What is called to
-//!    take them is a copy of this crate's.
-//! 2. A waker is kept only for what may still happen: whoever makes room, adds
-//!    bytes or closes an end takes the other end's waker and wakes it.
+//! 1. The bytes are borrowed for a copy only, and never while a waker is cloned, woken or
+//!    dropped, which may run user code. The closures that take bytes are code of this crate,
+//!    and only copy.
+//! 2. A waker is kept only for an event that may still happen: an end that makes room, adds
+//!    bytes or closes takes the waker of the other end, and wakes it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -14,11 +14,11 @@ use std::task::{Context, Poll, Waker, ready};
 
 use coreloop_runtime::task::coop;
 
-/// The two ends of a pipe with room for `most` bytes, which takes memory as it
-/// fills. Dropping an end closes it.
-pub(super) fn pipe(most: usize) -> (ReadEnd, WriteEnd) {
+/// Creates the two ends of a pipe for `capacity` bytes, which allocates memory as it fills.
+/// Dropping an end closes it.
+pub(super) fn pipe(capacity: usize) -> (ReadEnd, WriteEnd) {
     let pipe = Rc::new(Pipe {
-        most,
+        capacity,
         ..Pipe::default()
     });
     (ReadEnd(Rc::clone(&pipe)), WriteEnd(pipe))
@@ -31,17 +31,17 @@ pub(super) struct WriteEnd(Rc<Pipe>);
 #[derive(Default)]
 struct Pipe {
     bytes: RefCell<VecDeque<u8>>,
-    most: usize,
-    /// No more is written: the reader comes to the end.
+    capacity: usize,
+    /// No more bytes will be written: the reader reads to the end.
     writer_gone: Cell<bool>,
-    /// Nobody reads: writing fails.
+    /// The reading end is dropped: writes fail.
     reader_gone: Cell<bool>,
-    reader: Slot,
-    writer: Slot,
+    reader: EndWaker,
+    writer: EndWaker,
 }
 
 impl ReadEnd {
-    /// Takes up to `room` bytes out, and calls `take` with them, piece by piece.
+    /// Removes up to `room` bytes, and calls `take` with them, piece by piece.
     pub(super) fn poll_read(
         &self,
         cx: &mut Context<'_>,
@@ -51,7 +51,7 @@ impl ReadEnd {
         ready!(coop::poll_proceed(cx));
         let mut waits = false;
         loop {
-            let count = give(&mut self.0.bytes.borrow_mut(), room, &mut take);
+            let count = remove(&mut self.0.bytes.borrow_mut(), room, &mut take);
             if count > 0 {
                 self.0.writer.wake();
                 return Poll::Ready(Ok(count));
@@ -67,14 +67,14 @@ impl ReadEnd {
         }
     }
 
-    /// How many bytes wait to be read.
+    /// Returns how many bytes wait to be read.
     pub(super) fn len(&self) -> usize {
         self.0.bytes.borrow().len()
     }
 }
 
 impl Drop for ReadEnd {
-    /// What nobody has read is gone.
+    /// The bytes that have not been read are lost.
     fn drop(&mut self) {
         self.0.reader_gone.set(true);
         self.0.bytes.take();
@@ -99,7 +99,7 @@ impl WriteEnd {
             if self.0.reader_gone.get() {
                 return Poll::Ready(Err(closed("the other end of the stream is gone")));
             }
-            let count = put(&mut self.0.bytes.borrow_mut(), self.0.most, buffers);
+            let count = append(&mut self.0.bytes.borrow_mut(), self.0.capacity, buffers);
             if count > 0 {
                 self.0.reader.wake();
                 return Poll::Ready(Ok(count));
@@ -115,14 +115,14 @@ impl WriteEnd {
         }
     }
 
-    /// What was written before can still be read.
+    /// Closes this end. The bytes that were written before can still be read.
     pub(super) fn close(&self) {
         self.0.writer_gone.set(true);
         self.0.reader.wake();
         self.0.writer.forget();
     }
 
-    /// How many bytes wait to be read at the other end.
+    /// Returns how many bytes wait to be read at the other end.
     pub(super) fn len(&self) -> usize {
         self.0.bytes.borrow().len()
     }
@@ -134,8 +134,8 @@ impl Drop for WriteEnd {
     }
 }
 
-/// Takes up to `room` bytes out of the front.
-fn give(bytes: &mut VecDeque<u8>, room: usize, take: &mut impl FnMut(&[u8])) -> usize {
+/// Removes up to `room` bytes from the front.
+fn remove(bytes: &mut VecDeque<u8>, room: usize, take: &mut impl FnMut(&[u8])) -> usize {
     let (front, back) = bytes.as_slices();
     let front = &front[..room.min(front.len())];
     let back = &back[..(room - front.len()).min(back.len())];
@@ -149,11 +149,11 @@ fn give(bytes: &mut VecDeque<u8>, room: usize, take: &mut impl FnMut(&[u8])) -> 
     count
 }
 
-/// Appends what there is room for.
-fn put(bytes: &mut VecDeque<u8>, most: usize, buffers: &[IoSlice<'_>]) -> usize {
+/// Appends as many bytes as there is room for.
+fn append(bytes: &mut VecDeque<u8>, capacity: usize, buffers: &[IoSlice<'_>]) -> usize {
     let before = bytes.len();
     for buffer in buffers {
-        let room = most - bytes.len();
+        let room = capacity - bytes.len();
         bytes.extend(&buffer[..room.min(buffer.len())]);
     }
     bytes.len() - before
@@ -164,13 +164,13 @@ fn closed(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::BrokenPipe, what)
 }
 
-/// The waker of whoever waits at one end: the last task that polled.
+/// The waker of the task that waits at one end: the last that polled.
 #[derive(Default)]
-struct Slot(Cell<Option<Waker>>);
+struct EndWaker(Cell<Option<Waker>>);
 
-impl Slot {
-    /// Keeps the waker of `cx` until it is woken or replaced. Foreign code may
-    /// run, so the pipe has to be looked at again.
+impl EndWaker {
+    /// Keeps the waker of `cx` until it is woken or replaced. User code may run meanwhile, so
+    /// the caller has to check the pipe again.
     fn keep(&self, cx: &Context<'_>) {
         let before = self.0.take();
         if before
@@ -181,7 +181,7 @@ impl Slot {
             return;
         }
         let waker = cx.waker().clone();
-        // Others may have filled the slot during the clone.
+        // User code may have stored another waker during the clone.
         let meanwhile = self.0.replace(Some(waker));
         drop((before, meanwhile));
     }

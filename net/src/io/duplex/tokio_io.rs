@@ -1,13 +1,13 @@
-//! The traits of tokio, of streams in memory: how they read. They write as all
-//! streams do, in `stream`.
+//! tokio's traits, for streams in memory.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::DuplexStream;
+use crate::forward::forward_write;
 
 impl AsyncRead for DuplexStream {
     fn poll_read(
@@ -20,4 +20,10 @@ impl AsyncRead for DuplexStream {
             .poll_read(cx, room, |bytes| buffer.put_slice(bytes))
             .map_ok(drop)
     }
+}
+
+forward_write! {
+    AsyncWrite, poll_shutdown;
+    [] DuplexStream => |this| *this, futures_io::AsyncWrite, poll_close;
+    vectored |_| true
 }

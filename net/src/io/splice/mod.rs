@@ -1,14 +1,13 @@
-//! From one socket into another by way of the kernel: splice(2).
+//! Moving bytes from one socket to another inside the kernel: splice(2).
 //!
-//! 1. The pipe between the two sockets is filled only while it is empty. So
-//!    "would block" means that the reading socket is empty when it is filled, and
-//!    that the writing one is full when it is emptied; and while the bytes come
-//!    by copy, because there is no pipe, none are left in it.
-//! 2. A splice that moves less than it could says nothing about the socket: the
-//!    pipe has as many places as it has, and each holds a piece of a packet. So
-//!    readiness is never cleared but by "would block".
+//! 1. The pipe between the two sockets is filled only while it is empty. So "would block"
+//!    means that the reading socket is empty when the pipe is filled, and that the writing
+//!    socket is full when the pipe is emptied. While the bytes are copied, because there is no
+//!    pipe, none are left in it.
+//! 2. A splice that moves fewer bytes than it might says nothing about the socket: a pipe has
+//!    a fixed number of slots, and each holds a piece of a packet. So only "would block"
+//!    clears readiness.
 
-mod kernel;
 mod socket;
 
 use std::fmt;
@@ -16,38 +15,37 @@ use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
 
-pub(super) use kernel::is_refusal;
-pub(crate) use socket::Descriptor;
+pub(crate) use socket::{Descriptor, splice_sockets};
 pub use socket::{SpliceSource, SpliceTarget};
 
 use super::CopyBuffer;
-use super::bidirectional::Turns;
+use super::bidirectional::Alternation;
 use super::copy_buffer::nothing_written;
-use kernel::Pipe;
+use crate::sys::{KernelPipe, is_refusal};
 
-/// Moves all that one socket receives into another, and says how many bytes
-/// that was. The writer is not closed.
+/// Moves all bytes that one socket receives to another, and returns how many were moved. The
+/// writer is not closed.
 ///
-/// The bytes stay in the kernel, in a pipe: two descriptors and no memory of the
-/// process. That pays for a bulk of data; for short messages a
-/// [`copy`](super::copy) has fewer system calls to make.
+/// The bytes stay in the kernel, in a pipe, which takes two descriptors and no memory of the
+/// process. This pays for large amounts of data; for short messages a [`copy`](super::copy)
+/// makes fewer system calls.
 ///
-/// Where there is no splice (other systems than Linux), no descriptor left for
-/// the pipe, a socket that cannot be spliced, or urgent data among its bytes, at
-/// which splicing would stop, they are copied.
+/// The bytes are copied instead if the system has no splice (all systems except Linux), if no
+/// descriptor is left for the pipe, if a socket does not support splicing, or if urgent data
+/// is among the bytes, at which splicing would stop.
 ///
-/// splice(2) cannot be told not to raise `SIGPIPE` when the peer of `writer` is
-/// gone. Rust's programs ignore that signal unless they ask for it; a library
-/// that lives in another program should see to it.
+/// splice(2) raises `SIGPIPE` when the peer of `writer` has closed the connection, and no flag
+/// prevents it. Programs in Rust ignore that signal by default; a library inside another
+/// program has to make sure that it is ignored.
 ///
 /// # Cancel safety
 ///
-/// Not cancel safe: bytes in the pipe are lost, and so is how many were written.
-/// [`SplicePipe::splice`] keeps both.
+/// Not cancel safe: bytes in the pipe are lost, and so is the number of bytes that were
+/// written. [`SplicePipe::splice`] keeps both.
 ///
 /// # Errors
 ///
-/// Those of both sockets.
+/// Returns an error of either socket.
 ///
 /// # Examples
 ///
@@ -70,16 +68,17 @@ where
     SplicePipe::new().splice(reader, writer).await
 }
 
-/// As [`copy_bidirectional`](super::copy_bidirectional), by [`splice`].
+/// Moves bytes in both directions like [`copy_bidirectional`](super::copy_bidirectional), by
+/// [`splice`].
 ///
 /// # Cancel safety
 ///
-/// Not cancel safe: bytes in the pipes are lost, and so is how many were
-/// written. [`splice_bidirectional_with_pipes`] keeps both.
+/// Not cancel safe: bytes in the pipes are lost, and so are the counts.
+/// [`splice_bidirectional_with_pipes`] keeps both.
 ///
 /// # Errors
 ///
-/// The first error of either socket, which ends both directions.
+/// Returns the first error of either socket, which ends both directions.
 ///
 /// # Examples
 ///
@@ -104,17 +103,16 @@ where
     Ok((a_to_b.bytes_written(), b_to_a.bytes_written()))
 }
 
-/// As [`splice_bidirectional`], with pipes of the caller's, which count while
-/// the bytes move and are still there when it fails or is dropped.
+/// Moves bytes like [`splice_bidirectional`], with pipes of the caller. They count while the
+/// bytes move, and remain when it fails or is dropped.
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: the bytes on the way stay in the pipes, and another call goes
-/// on with them.
+/// Cancel safe: the bytes in transit stay in the pipes, and another call continues with them.
 ///
 /// # Errors
 ///
-/// Those of [`splice_bidirectional`].
+/// Returns an error like [`splice_bidirectional`].
 pub async fn splice_bidirectional_with_pipes<A, B>(
     a: &mut A,
     b: &mut B,
@@ -125,9 +123,9 @@ where
     A: SpliceSource + SpliceTarget + ?Sized,
     B: SpliceSource + SpliceTarget + ?Sized,
 {
-    let mut turns = Turns::default();
+    let mut alternation = Alternation::default();
     poll_fn(|cx| {
-        turns.poll_both(
+        alternation.poll_both(
             cx,
             (&mut *a, &mut *b),
             |cx, (a, b)| a_to_b.poll_direction(cx, &mut **a, &mut **b),
@@ -137,11 +135,11 @@ where
     .await
 }
 
-/// One direction of splicing: the pipe with the bytes on the way, and how many
-/// there were. The counterpart of [`CopyBuffer`].
+/// The state of one direction of splicing: the pipe with the bytes in transit, and the counts.
+/// The counterpart of [`CopyBuffer`].
 ///
-/// It opens its pipe at the first use. Keep one to move bytes with a time limit,
-/// to show progress meanwhile, or to go on after an error.
+/// It opens its pipe at the first use. Keep one to move bytes with a time limit, to show
+/// progress while they move, or to continue after an error.
 ///
 /// # Examples
 ///
@@ -163,40 +161,39 @@ where
 /// ```
 #[derive(Default)]
 pub struct SplicePipe {
-    way: Way,
+    method: SpliceMethod,
     /// How many bytes the pipe holds.
     held: usize,
-    /// The counts, and the buffer where there is no pipe.
+    /// The counts, and the buffer if there is no pipe.
     copy: CopyBuffer,
 }
 
 #[derive(Default)]
-enum Way {
-    /// Nothing was moved yet.
+enum SpliceMethod {
+    /// No bytes were moved yet.
     #[default]
     Undecided,
-    Pipe(Pipe),
+    Pipe(KernelPipe),
     Copy,
 }
 
 impl SplicePipe {
-    /// A pipe that is opened at its first use.
+    /// Creates a pipe that is opened at its first use.
     #[must_use]
-    pub fn new() -> SplicePipe {
-        SplicePipe::default()
+    pub fn new() -> Self {
+        Self::default()
     }
 
-    /// Moves bytes until `reader` ends, and says how many were written in all,
-    /// by this call and those before it. The writer is not closed.
+    /// Moves bytes until `reader` ends, and returns how many were written by this call and all
+    /// calls before it. The writer is not closed.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: the bytes on the way stay here, and another call goes on
-    /// with them.
+    /// Cancel safe: the bytes in transit stay here, and another call continues with them.
     ///
     /// # Errors
     ///
-    /// Those of both sockets. Another call goes on where this one stopped.
+    /// Returns an error of either socket. Another call continues where this one stopped.
     pub async fn splice<R, W>(&mut self, reader: &mut R, writer: &mut W) -> io::Result<u64>
     where
         R: SpliceSource + ?Sized,
@@ -205,11 +202,11 @@ impl SplicePipe {
         poll_fn(|cx| self.poll_splice(cx, reader, writer)).await
     }
 
-    /// Polls as [`splice`](Self::splice) awaits.
+    /// Polls like [`splice`](Self::splice).
     ///
     /// # Errors
     ///
-    /// Those of [`splice`](Self::splice).
+    /// Returns an error like [`splice`](Self::splice).
     pub fn poll_splice<R, W>(
         &mut self,
         cx: &mut Context<'_>,
@@ -221,13 +218,13 @@ impl SplicePipe {
         W: SpliceTarget + ?Sized,
     {
         loop {
-            let pipe = match &self.way {
-                Way::Undecided => {
-                    self.way = Pipe::open().map_or(Way::Copy, Way::Pipe);
+            let pipe = match &self.method {
+                SpliceMethod::Undecided => {
+                    self.method = KernelPipe::open().map_or(SpliceMethod::Copy, SpliceMethod::Pipe);
                     continue;
                 }
-                Way::Copy => return self.copy.poll_copy(cx, reader, writer),
-                Way::Pipe(pipe) => pipe,
+                SpliceMethod::Copy => return self.copy.poll_copy(cx, reader, writer),
+                SpliceMethod::Pipe(pipe) => pipe,
             };
             let moved = if self.held > 0 {
                 let held = self.held;
@@ -256,42 +253,42 @@ impl SplicePipe {
         }
     }
 
-    /// How many bytes were read.
+    /// Returns how many bytes were read.
     #[must_use]
     pub fn bytes_read(&self) -> u64 {
         self.copy.bytes_read()
     }
 
-    /// How many bytes were written.
+    /// Returns how many bytes were written.
     #[must_use]
     pub fn bytes_written(&self) -> u64 {
         self.copy.bytes_written()
     }
 
-    /// Whether the reader has come to its end.
+    /// Returns whether the reader has ended.
     #[must_use]
     pub fn is_at_end(&self) -> bool {
         self.copy.is_at_end()
     }
 
-    /// The bytes that were read and are not written yet.
+    /// Returns the bytes that were read and are not written yet.
     ///
     /// # Errors
     ///
-    /// If the pipe cannot be read.
+    /// Returns an error if the pipe cannot be read.
     pub fn into_unwritten(mut self) -> io::Result<Vec<u8>> {
         self.copy_instead()?;
         Ok(self.copy.unwritten().to_vec())
     }
 
-    /// Takes what the pipe holds into the buffer, and goes on with that.
+    /// Moves the bytes in the pipe to the buffer, and copies from now on.
     #[cold]
     fn copy_instead(&mut self) -> io::Result<()> {
-        if let Way::Pipe(pipe) = &self.way {
+        if let SpliceMethod::Pipe(pipe) = &self.method {
             let bytes = pipe.drain(self.held)?;
             self.held = 0;
             self.copy.take_over(bytes);
-            self.way = Way::Copy;
+            self.method = SpliceMethod::Copy;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The standard input, which one thread of the process reads when it is asked to.
+//! The standard input, which one thread of the process reads when a task waits for it.
 //!
 //! ```text
 //!   Stdin::poll_read ── wants ──> the thread: reads once
@@ -6,8 +6,9 @@
 //!        └──── bytes, wakers <──────────┘
 //! ```
 //!
-//! The next future that polls gets what the thread has read, on any loop. So nothing is lost when
-//! a read is dropped, and no runtime waits for a thread that may wait for ever.
+//! The next future that polls takes the bytes that the thread has read, on any loop. So no
+//! bytes are lost when a read is dropped, and no runtime waits for a thread that may wait
+//! forever.
 //!
 //! # Invariants
 //!
@@ -28,10 +29,10 @@ use std::thread;
 use coreloop_runtime::task::coop;
 use futures_io::AsyncRead;
 
-/// The most that is read at once.
-const MOST: usize = 64 << 10;
+/// The maximum number of bytes for one read.
+const MAX_READ: usize = 64 << 10;
 
-static STATE: Mutex<State> = Mutex::new(State {
+static STDIN: Mutex<StdinState> = Mutex::new(StdinState {
     bytes: Vec::new(),
     taken: 0,
     end: None,
@@ -41,26 +42,26 @@ static STATE: Mutex<State> = Mutex::new(State {
     waiting: BTreeMap::new(),
 });
 
-/// Whether something is wanted.
+/// Notified when `wanted` is set.
 static WANTED: Condvar = Condvar::new();
 
-struct State {
-    /// What was read, of which `taken` bytes have been given out.
+struct StdinState {
+    /// The bytes that were read, of which tasks have taken the first `taken`.
     bytes: Vec<u8>,
     taken: usize,
-    /// A read that gave no bytes: the end, or an error.
+    /// The outcome of a read that returned no bytes: the end, or an error.
     end: Option<io::Result<()>>,
-    /// How many bytes the thread is to read at most.
+    /// The maximum number of bytes that the thread should read.
     wanted: Option<usize>,
     has_thread: bool,
-    /// How many handles were made.
+    /// How many handles were created.
     handles: u64,
-    /// The tasks that wait, by the numbers of their handles.
+    /// The wakers of the tasks that wait, by the numbers of their handles.
     waiting: BTreeMap<u64, Waker>,
 }
 
-impl State {
-    /// Takes what was read.
+impl StdinState {
+    /// Takes bytes that were read, or the outcome of a read without bytes.
     fn take(&mut self, buffer: &mut [u8]) -> Option<io::Result<usize>> {
         let left = &self.bytes[self.taken..];
         if left.is_empty() {
@@ -75,27 +76,27 @@ impl State {
 
 /// The standard input of the process.
 ///
-/// It is read by a thread of the process, one read at a time, and only when a task waits
-/// for it. Unlike one in an [`Async`](super::super::Async) it is not made non-blocking,
-/// which a terminal or pipe would be for all processes that share it.
+/// A thread of the process reads it, one read at a time, and only when a task waits for it.
+/// Unlike in an [`Async`](super::super::Async) it does not become non-blocking, which would
+/// affect all processes that share the terminal or pipe.
 ///
-/// What is read goes through the buffer of [`std::io::stdin`], and all handles have the
-/// same bytes between them: each byte is read by one of them. A task that waits has the
-/// thread wait, which holds the lock of `std::io::stdin` meanwhile. The wait cannot be
-/// stopped, so a byte that comes when the task has given up is kept for the next read of a
-/// `Stdin`; but code that uses `std::io::stdin`, and children, do not see it. Neither the
-/// shutdown of a runtime nor the end of `main` waits for the thread.
+/// The bytes go through the buffer of [`std::io::stdin`], and all handles share them: each
+/// byte is read by one handle. While a task waits, the thread holds the lock of
+/// `std::io::stdin`. A read of the thread cannot be cancelled: bytes that arrive when the task
+/// no longer waits are kept for the next read of a `Stdin`, but code that uses
+/// `std::io::stdin`, and child processes, do not see them. Neither the shutdown of a runtime
+/// nor the end of `main` waits for the thread.
 ///
-/// For lines, keep one [`BufReader`](super::super::BufReader) for as long as there is
-/// something to read: what it has read ahead goes with it.
+/// To read lines, keep one [`BufReader`](super::super::BufReader) as long as there are lines
+/// to read: the bytes that it has read ahead are lost with it.
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: a read that is dropped has lost nothing.
+/// Cancel safe: a read that is dropped loses no bytes.
 ///
 /// # Errors
 ///
-/// If the system call fails, or the thread cannot be started.
+/// A read returns an error if the system call fails, or the thread cannot be started.
 ///
 /// # Examples
 ///
@@ -119,9 +120,9 @@ pub struct Stdin {
     std: io::Stdin,
 }
 
-/// The standard input of the process.
+/// Returns a handle to the standard input of the process.
 ///
-/// It may be made anywhere and polled by any executor.
+/// It may be created anywhere and polled by any executor.
 #[must_use]
 pub fn stdin() -> Stdin {
     let mut state = lock();
@@ -142,7 +143,7 @@ impl AsyncRead for Stdin {
             return Poll::Ready(Ok(0));
         }
         ready!(coop::poll_proceed(cx));
-        // Before the lock, as it is others' code.
+        // Before the lock, because cloning a waker runs user code.
         let waker = cx.waker().clone();
         let mut state = lock();
         if let Some(read) = state.take(buffer) {
@@ -150,12 +151,12 @@ impl AsyncRead for Stdin {
             return Poll::Ready(read);
         }
         if !state.has_thread {
-            // It waits for the lock.
+            // The thread first waits for the lock.
             let reader = thread::Builder::new().name("coreloop-stdin".to_owned());
             reader.spawn(read_when_wanted)?;
             state.has_thread = true;
         }
-        let wanted = state.wanted.unwrap_or(0).max(buffer.len().min(MOST));
+        let wanted = state.wanted.unwrap_or(0).max(buffer.len().min(MAX_READ));
         state.wanted = Some(wanted);
         let before = state.waiting.insert(self.number, waker);
         drop(state);
@@ -190,9 +191,9 @@ impl fmt::Debug for Stdin {
     }
 }
 
-/// The life of the thread.
+/// Runs on the thread: reads whenever a task waits.
 fn read_when_wanted() {
-    let mut room = Vec::new();
+    let mut buffer = Vec::new();
     let mut state = lock();
     loop {
         let Some(wanted) = state.wanted else {
@@ -200,14 +201,14 @@ fn read_when_wanted() {
             continue;
         };
         drop(state);
-        room.resize(wanted, 0);
-        let read = read(&mut room);
+        buffer.resize(wanted, 0);
+        let read = read(&mut buffer);
         state = lock();
         state.wanted = None;
         match read {
             Ok(count @ 1..) => {
-                room.truncate(count);
-                mem::swap(&mut state.bytes, &mut room);
+                buffer.truncate(count);
+                mem::swap(&mut state.bytes, &mut buffer);
                 state.taken = 0;
             }
             Ok(_) => state.end = Some(Ok(())),
@@ -216,23 +217,23 @@ fn read_when_wanted() {
         let waiting = mem::take(&mut state.waiting);
         drop(state);
         for waker in waiting.into_values() {
-            // The panic hook reports it.
+            // The panic hook reports a panic.
             let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
         state = lock();
     }
 }
 
-fn read(room: &mut [u8]) -> io::Result<usize> {
+fn read(buffer: &mut [u8]) -> io::Result<usize> {
     loop {
-        match io::stdin().read(room) {
+        match io::stdin().read(buffer) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             read => return read,
         }
     }
 }
 
-/// Nothing panics while it is locked.
-fn lock() -> MutexGuard<'static, State> {
-    STATE.lock().unwrap_or_else(PoisonError::into_inner)
+/// Locks the state. A poisoned lock is sound, because nothing panics while it is held.
+fn lock() -> MutexGuard<'static, StdinState> {
+    STDIN.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,8 +1,8 @@
 //! The standard streams of the process: [`stdin`], [`stdout`] and [`stderr`].
 //!
-//! They are often a terminal or a file, which other processes have too. So they are not
-//! put on the loop, for which they would have to be non-blocking for all of these, but
-//! read and written by threads.
+//! They are often a terminal or a file that other processes use too. On the loop they would
+//! have to be non-blocking, for all of these processes. So threads read and write them
+//! instead.
 
 mod input;
 mod output;

@@ -1,12 +1,13 @@
-//! The traits of tokio, of the standard streams. No runtime of tokio is needed.
+//! tokio's traits, for the standard streams. No runtime of tokio is needed.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{Stderr, Stdin, Stdout};
+use crate::forward::forward_write;
 
 impl AsyncRead for Stdin {
     fn poll_read(
@@ -14,7 +15,7 @@ impl AsyncRead for Stdin {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        // Zeroed once: readers of tokio keep their buffers.
+        // This zeroes the memory once, because readers of tokio keep their buffers.
         let room = buffer.initialize_unfilled();
         let count = ready!(futures_io::AsyncRead::poll_read(self, cx, room))?;
         buffer.advance(count);
@@ -22,26 +23,11 @@ impl AsyncRead for Stdin {
     }
 }
 
-macro_rules! async_write {
-    ($($type:ty),*) => {$(
-        impl AsyncWrite for $type {
-            fn poll_write(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                bytes: &[u8],
-            ) -> Poll<io::Result<usize>> {
-                futures_io::AsyncWrite::poll_write(self, cx, bytes)
-            }
-
-            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                futures_io::AsyncWrite::poll_flush(self, cx)
-            }
-
-            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                futures_io::AsyncWrite::poll_close(self, cx)
-            }
-        }
-    )*};
+forward_write! {
+    AsyncWrite, poll_shutdown;
+    [] Stdout => |this| *this, futures_io::AsyncWrite, poll_close
 }
-
-async_write!(Stdout, Stderr);
+forward_write! {
+    AsyncWrite, poll_shutdown;
+    [] Stderr => |this| *this, futures_io::AsyncWrite, poll_close
+}

@@ -1,0 +1,37 @@
+//! The systems of Apple.
+
+#[path = "shared/peereid.rs"]
+mod credentials;
+#[path = "shared/datagram_by_datagram.rs"]
+mod datagrams;
+#[path = "shared/no_abstract_names.rs"]
+mod names;
+#[path = "shared/sockets_in_steps.rs"]
+mod sockets;
+#[path = "shared/no_splice.rs"]
+mod splice;
+
+use rustix::io::Errno;
+use rustix::net::SendFlags;
+
+pub(crate) use self::credentials::peer_credentials;
+pub(crate) use self::datagrams::send_many;
+pub(crate) use self::names::{
+    HAS_ABSTRACT_NAMES, abstract_address, abstract_name, abstract_target,
+};
+pub(crate) use self::sockets::{accept, pair, socket};
+pub(crate) use self::splice::{KernelPipe, sendfile};
+
+/// socket2 sets the option `SO_NOSIGPIPE` instead.
+pub(crate) const NO_SIGPIPE: SendFlags = SendFlags::empty();
+
+/// A call fails if it is asked for more bytes than an `int` holds.
+#[inline]
+pub(crate) fn limit_transfer(length: usize) -> usize {
+    length.min(0x7fff_ffff)
+}
+
+/// This platform has no further errors.
+pub(crate) fn loses_one_connection(_: Errno) -> bool {
+    false
+}

@@ -1,0 +1,36 @@
+//! Other Unix systems, such as Solaris: only what POSIX has.
+
+#[path = "shared/no_credentials.rs"]
+mod credentials;
+#[path = "shared/datagram_by_datagram.rs"]
+mod datagrams;
+#[path = "shared/no_abstract_names.rs"]
+mod names;
+#[path = "shared/sockets_in_steps.rs"]
+mod sockets;
+#[path = "shared/no_splice.rs"]
+mod splice;
+
+use rustix::io::Errno;
+use rustix::net::SendFlags;
+
+pub(crate) use self::credentials::peer_credentials;
+pub(crate) use self::datagrams::send_many;
+pub(crate) use self::names::{
+    HAS_ABSTRACT_NAMES, abstract_address, abstract_name, abstract_target,
+};
+pub(crate) use self::sockets::{accept, pair, socket};
+pub(crate) use self::splice::{KernelPipe, sendfile};
+
+pub(crate) const NO_SIGPIPE: SendFlags = SendFlags::NOSIGNAL;
+
+/// One call may transfer any number of bytes.
+#[inline]
+pub(crate) fn limit_transfer(length: usize) -> usize {
+    length
+}
+
+/// This platform has no further errors.
+pub(crate) fn loses_one_connection(_: Errno) -> bool {
+    false
+}
