@@ -16,6 +16,7 @@ use crate::engine::core::context::{self, Entered};
 use crate::engine::core::event_loop::EventLoop;
 use crate::engine::core::sleep::Sleep;
 use crate::engine::task::join::JoinHandle;
+use crate::engine::task::spawn_options::SpawnOptions;
 use crate::engine::timers::instant::Instant;
 use crate::task::spawn_blocking;
 
@@ -133,8 +134,8 @@ impl Runtime {
     where
         F: Future + 'static,
     {
-        let running = self.event_loop.is_running();
-        self.event_loop.spawn(future, Location::caller(), running)
+        self.event_loop
+            .spawn(future, SpawnOptions::at(Location::caller()))
     }
 
     /// Runs `work`, which may block, on a thread of the runtime's pool.

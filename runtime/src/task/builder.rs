@@ -5,6 +5,7 @@ use std::panic::Location;
 
 use crate::engine::core::context;
 use crate::engine::task::join::JoinHandle;
+use crate::engine::task::spawn_options::SpawnOptions;
 
 /// A builder that spawns a task with a name.
 ///
@@ -59,8 +60,8 @@ impl<'a> Builder<'a> {
         F: Future + 'static,
     {
         let spawned_at = Location::caller();
-        let spawned = context::with_current_or_running(|event_loop, running| {
-            event_loop.spawn_named(self.name, future, spawned_at, running)
+        let spawned = context::spawn_on_current(|tasks| {
+            tasks.spawn(future, SpawnOptions::at(spawned_at).with_name(self.name))
         });
         match spawned {
             Some(handle) => Ok(handle),

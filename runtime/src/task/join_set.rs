@@ -33,6 +33,7 @@ use crate::engine::id::Id;
 use crate::engine::task::budget;
 use crate::engine::task::error::JoinError;
 use crate::engine::task::join::{AbortHandle, JoinHandle};
+use crate::engine::task::spawn_options::SpawnOptions;
 use crate::engine::waker_cell::WakerCell;
 
 /// A set of tasks that are joined in the order in which they finish.
@@ -149,7 +150,7 @@ impl<T: 'static> JoinSet<T> {
         F: Future<Output = T> + 'static,
     {
         let place = self.members.vacant_entry();
-        let spawned = context::with_current_or_running(|event_loop, running| {
+        let spawned = context::spawn_on_current(|tasks| {
             let member = Member {
                 future,
                 _notice: Notice {
@@ -157,7 +158,7 @@ impl<T: 'static> JoinSet<T> {
                     key: place.key(),
                 },
             };
-            event_loop.spawn_named(name, member, spawned_at, running)
+            tasks.spawn(member, SpawnOptions::at(spawned_at).with_name(name))
         });
         let Some(handle) = spawned else {
             context::missing("JoinSet::spawn");

@@ -16,6 +16,7 @@ mod yield_now;
 use std::panic::Location;
 
 use crate::engine::core::context;
+use crate::engine::task::spawn_options::SpawnOptions;
 
 pub use crate::engine::id::Id;
 pub use crate::engine::remote::join::{RemoteAbortHandle, RemoteJoinHandle};
@@ -66,9 +67,8 @@ where
     F: Future + 'static,
 {
     let spawned_at = Location::caller();
-    let spawned = context::with_current_or_running(|event_loop, running| {
-        event_loop.spawn(future, spawned_at, running)
-    });
+    let spawned =
+        context::spawn_on_current(|tasks| tasks.spawn(future, SpawnOptions::at(spawned_at)));
     match spawned {
         Some(handle) => handle,
         None => context::missing("spawn"),
@@ -98,8 +98,8 @@ where
 #[track_caller]
 pub fn spawn_hidden(future: impl Future<Output = ()> + 'static) {
     let spawned_at = Location::caller();
-    context::with_current_or_running(|event_loop, running| {
-        let handle = event_loop.spawn(future, spawned_at, running);
-        event_loop.tasks.hide(&handle);
+    context::spawn_on_current(|tasks| {
+        let handle = tasks.spawn(future, SpawnOptions::at(spawned_at));
+        tasks.hide(&handle);
     });
 }

@@ -33,6 +33,7 @@ use crate::engine::remote::join::RemoteJoinHandle;
 use crate::engine::remote::spawner;
 use crate::engine::task::error::JoinError;
 use crate::engine::task::join::JoinHandle;
+use crate::engine::task::spawn_options::SpawnOptions;
 
 /// Runs `work`, which may block, on a thread of the runtime's pool.
 ///
@@ -108,7 +109,7 @@ where
     let id = Id::fresh();
     let job = spawner::shared_of(event_loop).spawn_blocking(id, work, spawned_at);
     let task = BlockingTask { job };
-    let handle = event_loop.spawn_as(id, task, spawned_at, event_loop.is_running());
+    let handle = event_loop.spawn(task, SpawnOptions::at(spawned_at).with_id(id));
     handle.shield();
     handle
 }

@@ -14,6 +14,7 @@ use crate::engine::core::context;
 use crate::engine::nesting;
 use crate::engine::panics::{self, Payload};
 use crate::engine::task::running;
+use crate::engine::task::spawn_options::SpawnOptions;
 
 /// The maximum number of cleanups that run before other tasks get a turn.
 const MAX_PER_POLL: u32 = 32;
@@ -108,7 +109,7 @@ pub(crate) fn hand_over(cleanup: BoxedCleanup) {
 fn run_alone(cleanup: BoxedCleanup) {
     let mut cleanup = Some(cleanup);
     let place = Location::caller();
-    context::with_current_or_running(|event_loop, running| {
+    context::spawn_on_current(|tasks| {
         if let Some(mut cleanup) = cleanup.take() {
             let future = poll_fn(move |cx| match cleanup.as_mut().poll(cx) {
                 Poll::Ready(Err(panic)) => {
@@ -117,7 +118,7 @@ fn run_alone(cleanup: BoxedCleanup) {
                 }
                 polled => polled.map(|_| ()),
             });
-            drop(event_loop.spawn(future, place, running));
+            drop(tasks.spawn(future, SpawnOptions::at(place)));
         }
     });
     if let Some(cleanup) = cleanup {

@@ -28,6 +28,7 @@ use std::rc::Rc;
 use crate::engine::core::event_loop::EventLoop;
 use crate::engine::nesting::FreshDepth;
 use crate::engine::task::running;
+use crate::engine::task::scheduler::Scheduler;
 
 thread_local! {
     static CURRENT: Cell<*const EventLoop> = const { Cell::new(ptr::null()) };
@@ -109,16 +110,25 @@ pub(crate) fn with_current<R>(f: impl FnOnce(&Rc<EventLoop>) -> R) -> Option<R> 
     current().map(|event_loop| f(&event_loop))
 }
 
-/// Calls `f` with the current loop, and with whether it is also the running one. Returns
-/// `None` if there is no current loop.
+/// Returns whether the current loop is the running one. True also if there is neither.
 #[inline]
-pub(crate) fn with_current_or_running<R>(f: impl FnOnce(&EventLoop, bool) -> R) -> Option<R> {
-    let current = CURRENT.get();
-    if current == RUNNING.get() {
+pub(crate) fn is_current_running() -> bool {
+    CURRENT.get() == RUNNING.get()
+}
+
+/// Calls `f`, which spawns tasks, with the scheduler of the current loop, and then wakes the
+/// loop if it is not inside a turn. Returns `None` if there is no current loop.
+#[inline]
+pub(crate) fn spawn_on_current<R>(f: impl FnOnce(&Scheduler) -> R) -> Option<R> {
+    if is_current_running() {
         // `run` borrows the loop further up the stack, so it need not be counted.
-        with_running(|event_loop| f(event_loop, true))
+        with_running(|event_loop| f(&event_loop.tasks))
     } else {
-        with_current(|event_loop| f(event_loop, false))
+        with_current(|event_loop| {
+            let result = f(&event_loop.tasks);
+            event_loop.wake_unless_running();
+            result
+        })
     }
 }
 

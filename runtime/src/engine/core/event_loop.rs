@@ -30,7 +30,6 @@ use std::time::{Duration, Instant as SystemTime};
 
 use crate::engine::core::context;
 use crate::engine::core::options::Options;
-use crate::engine::id::Id;
 use crate::engine::panics;
 use crate::engine::reactor::Reactor;
 use crate::engine::remote::shared::Shared;
@@ -39,6 +38,7 @@ use crate::engine::task::error::JoinError;
 use crate::engine::task::join::JoinHandle;
 use crate::engine::task::remote::RemoteOwner;
 use crate::engine::task::scheduler::Scheduler;
+use crate::engine::task::spawn_options::SpawnOptions;
 use crate::engine::timers::Timers;
 use crate::engine::timers::alarm::Alarm;
 
@@ -125,47 +125,24 @@ impl EventLoop {
         }))
     }
 
-    /// Spawns `future` as a task. `running` is whether the loop is inside a turn.
+    /// Spawns `future` as a task.
     #[inline]
     pub(crate) fn spawn<F: Future + 'static>(
         &self,
         future: F,
-        spawned_at: &'static Location<'static>,
-        running: bool,
+        options: SpawnOptions<'_>,
     ) -> JoinHandle<F::Output> {
-        self.spawn_as(self.tasks.next_id(), future, spawned_at, running)
-    }
-
-    /// Like [`spawn`](EventLoop::spawn), for a task that may have a name.
-    pub(crate) fn spawn_named<F: Future + 'static>(
-        &self,
-        name: Option<&str>,
-        future: F,
-        spawned_at: &'static Location<'static>,
-        running: bool,
-    ) -> JoinHandle<F::Output> {
-        let handle = self.spawn(future, spawned_at, running);
-        if let Some(name) = name {
-            self.tasks.name(&handle, name);
-        }
+        let handle = self.tasks.spawn(future, options);
+        self.wake_unless_running();
         handle
     }
 
-    /// Like [`spawn`](EventLoop::spawn), with an id that was allocated before.
+    /// Outside a turn, makes the descriptor readable, so that an embedder of the loop runs one.
     #[inline]
-    pub(crate) fn spawn_as<F: Future + 'static>(
-        &self,
-        id: Id,
-        future: F,
-        spawned_at: &'static Location<'static>,
-        running: bool,
-    ) -> JoinHandle<F::Output> {
-        let handle = self.tasks.spawn(id, future, spawned_at);
-        if !running {
-            // Makes the descriptor readable, so that an embedder of the loop runs a turn.
+    pub(crate) fn wake_unless_running(&self) {
+        if !self.is_running() {
             self.tasks.remote().wake_if_asleep();
         }
-        handle
     }
 
     /// Arms the alarm for a timer that was set outside a turn. If the alarm has no descriptor,
@@ -216,10 +193,13 @@ impl EventLoop {
     /// must not wait for it. A caller that has entered this loop by a guard is not taken for a
     /// task of the other one.
     pub(crate) fn is_held_up(&self) -> bool {
-        let held_up = context::with_current_or_running(|current, is_running| {
-            is_running && current.is_blocked_on.get() && !std::ptr::eq(current, self)
+        if !context::is_current_running() {
+            return false;
+        }
+        let is_held_up = context::with_running(|current| {
+            current.is_blocked_on.get() && !std::ptr::eq(current, self)
         });
-        held_up == Some(true) && !self.reactor.is_closed()
+        is_held_up == Some(true) && !self.reactor.is_closed()
     }
 
     /// Runs `future` and all tasks until `future` is ready.

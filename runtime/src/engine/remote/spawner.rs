@@ -25,6 +25,7 @@ use crate::engine::core::context;
 use crate::engine::core::event_loop::EventLoop;
 use crate::engine::remote::shared::Shared;
 use crate::engine::remote::spawn_queue::SpawnRequest;
+use crate::engine::task::spawn_options::SpawnOptions;
 
 /// The maximum number of requests that one poll spawns. A task that is woken after such a poll
 /// waits until this number of other tasks has run.
@@ -39,7 +40,7 @@ pub(crate) fn shared_of(event_loop: &EventLoop) -> &Arc<Shared> {
     let shared = &event_loop.shared;
     if !event_loop.has_spawner.replace(true) {
         let spawner = RemoteSpawner::new(Arc::clone(shared));
-        let handle = event_loop.spawn(spawner, Location::caller(), event_loop.is_running());
+        let handle = event_loop.spawn(spawner, SpawnOptions::at(Location::caller()));
         event_loop.tasks.hide(&handle);
     }
     shared

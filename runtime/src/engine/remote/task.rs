@@ -20,6 +20,7 @@ use crate::engine::remote::shared::Shared;
 use crate::engine::remote::spawn_queue::SpawnRequest;
 use crate::engine::report::task_meta::TaskMeta;
 use crate::engine::task::error::JoinError;
+use crate::engine::task::spawn_options::SpawnOptions;
 
 /// The request to spawn a task. The future of the task need not be `Send`, because `start`
 /// creates it on the loop.
@@ -62,7 +63,7 @@ where
             future: None,
             sender: Some(self.sender),
         };
-        let handle = event_loop.spawn_as(slot.id(), task, self.spawned_at, true);
+        let handle = event_loop.spawn(task, SpawnOptions::at(self.spawned_at).with_id(slot.id()));
         slot.started(handle.abort_handle());
     }
 

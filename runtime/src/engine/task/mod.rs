@@ -132,6 +132,7 @@ pub(crate) mod ready_queue;
 pub(crate) mod remote;
 pub(crate) mod running;
 pub(crate) mod scheduler;
+pub(crate) mod spawn_options;
 pub(crate) mod state;
 pub(crate) mod task_slot;
 pub(crate) mod waker;

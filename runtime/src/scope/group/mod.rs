@@ -20,6 +20,7 @@ use std::rc::Rc;
 
 use crate::engine::cancel::run::after_drop;
 use crate::engine::core::context;
+use crate::engine::task::spawn_options::SpawnOptions;
 
 pub use crate::scope::group::error::{GroupError, MemberError};
 pub use crate::scope::group::member::{MemberHandle, Started};
@@ -184,8 +185,8 @@ impl<E: 'static> TaskGroup<E> {
     {
         let number = self.state.take_number();
         let (guard, handle) = member::guard_and_handle(&self.state, number);
-        let spawned = context::with_current_or_running(|event_loop, running| {
-            event_loop.spawn(Member::new(future, guard), spawned_at, running)
+        let spawned = context::spawn_on_current(|tasks| {
+            tasks.spawn(Member::new(future, guard), SpawnOptions::at(spawned_at))
         });
         let Some(task) = spawned else {
             context::missing("TaskGroup::spawn");

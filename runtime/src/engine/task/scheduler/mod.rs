@@ -29,6 +29,7 @@ use crate::engine::task::ready_queue::{OwnedTasks, ReadyQueue, TaskRef};
 use crate::engine::task::remote::{Remote, RemoteOwner};
 use crate::engine::task::scheduler::refused::Refused;
 use crate::engine::task::scheduler::token::{Ended, Polled, Running};
+use crate::engine::task::spawn_options::SpawnOptions;
 use crate::engine::{cancel, panics};
 
 /// The tasks of a loop, on the loop's thread, which is their owner.
@@ -159,23 +160,21 @@ impl Scheduler {
         !self.ready.is_empty()
     }
 
-    /// Returns an id for a new task.
-    #[inline]
-    pub(crate) fn next_id(&self) -> Id {
-        self.ids.next()
-    }
-
     /// Spawns `future` as a task that is ready to run. After a shutdown the task is cancelled
     /// at once.
     #[inline]
     pub(crate) fn spawn<F: Future + 'static>(
         &self,
-        id: Id,
         future: F,
-        spawned_at: &'static Location<'static>,
+        options: SpawnOptions<'_>,
     ) -> JoinHandle<F::Output> {
+        let id = options.id.unwrap_or_else(|| self.ids.next());
         // SAFETY: nothing in the future or its output expires, as both are `'static`.
-        unsafe { self.spawn_borrowing(future, id, spawned_at) }
+        let handle = unsafe { self.spawn_borrowing(future, id, options.spawned_at) };
+        if let Some(name) = options.name {
+            self.name(&handle, name);
+        }
+        handle
     }
 
     /// Spawns `future`, which may borrow, as the root: the task of a `block_on`. Calls `drive`,
@@ -208,7 +207,7 @@ impl Scheduler {
             tasks: self,
             // SAFETY: `End` ends the task and then drops the handle, before this function
             // returns. `ROOT` is set before anything can drop the handle.
-            handle: unsafe { self.spawn_borrowing(future, self.next_id(), spawned_at) },
+            handle: unsafe { self.spawn_borrowing(future, self.ids.next(), spawned_at) },
         };
         self.root_finished.set(false);
         root.handle.header().set(Flags::ROOT);
