@@ -6,9 +6,16 @@
 //! Every example says its command, is listed with it, and is run by a test. The
 //! links of the README work in the documentation, too. And tests are where the rule of
 //! ARCHITECTURE.md puts them.
+//!
+//! The modules check which files of the runtime import from which, which files ask for the
+//! platform, and that examples in the documentation use the facade.
 #![cfg(test)]
 #![cfg(not(miri))]
 
+mod examples;
+mod imports;
+mod layers;
+mod platforms;
 mod tokio_names;
 
 use std::fs;

@@ -36,11 +36,11 @@ use ::hyper::rt;
 use crate::engine::core::context;
 use crate::engine::core::event_loop::EventLoop;
 use crate::engine::id::Id;
+use crate::engine::remote::join::RemoteJoinHandle;
 use crate::engine::remote::shared::Shared;
 use crate::engine::remote::spawner;
 use crate::engine::timers::instant::Instant;
 use crate::hyper::detached::DetachedTimer;
-use crate::task::RemoteJoinHandle;
 use crate::time;
 
 /// A sleep for hyper, created by [`LoopTimer`](super::LoopTimer).

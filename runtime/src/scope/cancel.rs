@@ -14,7 +14,8 @@ use crate::engine::core::context::EnteredScope;
 use crate::engine::core::limit::{Limit, Verdict};
 use crate::engine::core::sleep::Sleep;
 use crate::engine::timers::instant::Instant;
-use crate::time::{Elapsed, sleep, sleep_until};
+use crate::time::error::Elapsed;
+use crate::time::sleep::{sleep, sleep_until};
 
 /// Runs `body`, and cancels it when the [`Canceller`] that it receives is used.
 ///

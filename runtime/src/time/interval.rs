@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::engine::core::sleep::Sleep;
 use crate::engine::timers::clock::{after, nanos};
 use crate::engine::timers::instant::Instant;
-use crate::time::{sleep, sleep_until};
+use crate::time::sleep::{sleep, sleep_until};
 
 /// A tick that is late by more than this, in nanoseconds, counts as missed.
 const TOLERANCE: u64 = 5_000_000;

@@ -52,10 +52,10 @@
 //! made due have fired, and the tasks that wait for them have run once.
 
 pub mod error;
-mod interval;
+pub(crate) mod interval;
 mod now;
 mod pause;
-mod sleep;
+pub(crate) mod sleep;
 mod timeout;
 
 #[doc(no_inline)]

@@ -9,7 +9,8 @@ use pin_project_lite::pin_project;
 use crate::engine::core::limit::{Limit, Verdict};
 use crate::engine::core::sleep::Sleep;
 use crate::engine::timers::instant::Instant;
-use crate::time::{Elapsed, sleep_until};
+use crate::time::error::Elapsed;
+use crate::time::sleep::sleep_until;
 
 /// Runs `future` until it is ready, but for no longer than `duration`.
 ///

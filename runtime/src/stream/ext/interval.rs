@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 
 use crate::engine::timers::instant::Instant;
-use crate::time::Interval;
+use crate::time::interval::Interval;
 
 /// The stream of the ticks of an [`Interval`], which does not end.
 ///

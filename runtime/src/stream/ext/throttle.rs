@@ -9,7 +9,7 @@ use pin_project_lite::pin_project;
 
 use crate::engine::core::sleep::Sleep;
 use crate::stream::ext::timeout::restart;
-use crate::time::sleep;
+use crate::time::sleep::sleep;
 
 pin_project! {
     /// The stream of [`LoopStreamExt::throttle`](super::LoopStreamExt::throttle).

@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 use crate::engine::core::limit::{Limit, Verdict};
 use crate::engine::core::sleep::Sleep;
 use crate::engine::timers::instant::Instant;
-use crate::time::Elapsed;
+use crate::time::error::Elapsed;
 
 pin_project! {
     /// The stream of [`LoopStreamExt::timeout`](super::LoopStreamExt::timeout).
