@@ -94,10 +94,10 @@ impl<T: AsFd> Async<T> {
     ///
     /// Returns an error if there is no current runtime, or if the descriptor cannot be
     /// made non-blocking.
-    pub fn new(io: T) -> io::Result<Async<T>> {
+    pub fn new(io: T) -> io::Result<Self> {
         let mut registration = Registration::new(DeregisterMode::Own)?;
         registration.nonblocking = Nonblocking::make(io.as_fd())?;
-        Ok(Async { registration, io })
+        Ok(Self { registration, io })
     }
 
     /// Puts a descriptor on the loop that is already non-blocking, and stays so.
@@ -109,8 +109,8 @@ impl<T: AsFd> Async<T> {
     /// # Errors
     ///
     /// Returns an error if there is no current runtime.
-    pub fn from_nonblocking(io: T) -> io::Result<Async<T>> {
-        Async::with(io, DeregisterMode::Own)
+    pub fn from_nonblocking(io: T) -> io::Result<Self> {
+        Self::with(io, DeregisterMode::Own)
     }
 
     /// Puts a non-blocking descriptor on the loop that `T` closes when it is dropped.
@@ -124,11 +124,11 @@ impl<T: AsFd> Async<T> {
     ///
     /// Returns an error if there is no current runtime.
     #[inline]
-    pub fn from_owned(io: T) -> io::Result<Async<T>>
+    pub fn from_owned(io: T) -> io::Result<Self>
     where
         T: Into<OwnedFd>,
     {
-        Async::with(io, DeregisterMode::UntilClosed)
+        Self::with(io, DeregisterMode::UntilClosed)
     }
 
     /// Puts a non-blocking descriptor on the loop that several loops share.
@@ -185,13 +185,13 @@ impl<T: AsFd> Async<T> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn from_owned_exclusive(io: T) -> io::Result<Async<T>> {
-        Async::with(io, DeregisterMode::Exclusive)
+    pub fn from_owned_exclusive(io: T) -> io::Result<Self> {
+        Self::with(io, DeregisterMode::Exclusive)
     }
 
     #[inline]
-    fn with(io: T, mode: DeregisterMode) -> io::Result<Async<T>> {
-        Ok(Async {
+    fn with(io: T, mode: DeregisterMode) -> io::Result<Self> {
+        Ok(Self {
             registration: Registration::new(mode)?,
             io,
         })
@@ -236,7 +236,7 @@ impl<T: AsFd> Async<T> {
     ///
     /// Returns an error if the descriptor cannot be deregistered. It is closed then.
     pub fn into_inner(self) -> io::Result<T> {
-        let Async { registration, io } = self;
+        let Self { registration, io } = self;
         registration.close()?;
         Ok(io)
     }
@@ -461,6 +461,7 @@ impl<T: AsFd> Async<T> {
         })
     }
 
+    /// Polls an operation. Every task that polled is woken.
     fn poll_shared<R>(
         &self,
         direction: Direction,
@@ -469,7 +470,7 @@ impl<T: AsFd> Async<T> {
     ) -> Poll<io::Result<R>> {
         loop {
             let failure = match self.attempt(direction, cx, &mut operation, |_| false) {
-                Attempt::Over(value) => return Poll::Ready(Ok(value)),
+                Attempt::Done(value) => return Poll::Ready(Ok(value)),
                 Attempt::Failed(failure) => failure,
             };
             match failure {
@@ -479,10 +480,10 @@ impl<T: AsFd> Async<T> {
                     match may_wait.and_then(|()| watched()) {
                         Ok(source) => {
                             let timers = &self.registration.event_loop.timers;
-                            source.register_shared(direction, cx, || timers.nanos());
+                            source.register_shared(direction, cx, || timers.read_clock());
                             return Poll::Pending;
                         }
-                        // The operation was not tried yet.
+                        // The operation was not tried yet: try it before failing.
                         Err(_) if self.registration.forget_short(direction) => {}
                         Err(error) => return Poll::Ready(Err(error)),
                     }
@@ -494,6 +495,8 @@ impl<T: AsFd> Async<T> {
         }
     }
 
+    /// Polls an operation. Only the task that polled last in `direction` is woken.
+    /// `short` returns whether a result shows that the next operation would block.
     #[inline(always)]
     fn poll_with<R>(
         &self,
@@ -504,7 +507,7 @@ impl<T: AsFd> Async<T> {
     ) -> Poll<io::Result<R>> {
         loop {
             let failure = match self.attempt(direction, cx, &mut operation, &short) {
-                Attempt::Over(value) => return Poll::Ready(Ok(value)),
+                Attempt::Done(value) => return Poll::Ready(Ok(value)),
                 Attempt::Failed(failure) => failure,
             };
             match failure {
@@ -524,7 +527,7 @@ impl<T: AsFd> Async<T> {
         }
     }
 
-    /// Transfers no bytes, which never waits.
+    /// Polls a transfer of no bytes, which never waits.
     #[cold]
     fn poll_nothing(&self, cx: &Context<'_>) -> Poll<io::Result<usize>> {
         let budget = &self.registration.event_loop.tasks.budget;
@@ -533,7 +536,7 @@ impl<T: AsFd> Async<T> {
         Poll::Ready(Ok(0))
     }
 
-    /// Calls the operation, if it may succeed.
+    /// Calls the operation if it may succeed and the task has budget left.
     #[inline(always)]
     fn attempt<R>(
         &self,
@@ -563,12 +566,13 @@ impl<T: AsFd> Async<T> {
                         None => self.registration.note_short(direction),
                     }
                 }
-                Attempt::Over(value)
+                Attempt::Done(value)
             }
-            Err(error) => Attempt::Failed(self.registration.failed(error, direction)),
+            Err(error) => Attempt::Failed(self.registration.handle_error(error, direction)),
         }
     }
 
+    /// Calls the operation unless the source knows that it would block. Spends no budget.
     fn try_with<R>(
         &self,
         direction: Direction,
@@ -600,9 +604,9 @@ fn is_short(count: usize, length: usize) -> bool {
     count < length && count != 0
 }
 
-/// The result of a call of an operation.
+/// The result of an attempt at an operation.
 enum Attempt<R> {
-    Over(R),
+    Done(R),
     Failed(Failure),
 }
 

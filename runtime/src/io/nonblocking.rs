@@ -26,15 +26,17 @@ use slab::Slab;
 
 use crate::engine::sys::{file_status, set_nonblocking};
 
-/// The descriptions of this process that were blocking before. Loops of several threads
-/// may share one.
-static NOTED: Mutex<Slab<Description>> = Mutex::new(Slab::new());
+/// The descriptions that this process has made non-blocking. The loops of several threads
+/// may share a description.
+static MADE_NONBLOCKING: Mutex<Slab<Description>> = Mutex::new(Slab::new());
 
-/// A description that was blocking before.
+/// An open file description that was blocking before.
 struct Description {
+    /// A descriptor of this module's own.
     duplicate: OwnedFd,
     /// Identifies the file, if its status is known.
     status: Option<Stat>,
+    /// The number of [`Nonblocking`]s that have it.
     count: u32,
 }
 
@@ -48,60 +50,60 @@ pub(super) struct Nonblocking {
 impl Nonblocking {
     /// Makes a description non-blocking. Returns `None` if it was non-blocking before,
     /// unless this function had made it so.
-    pub(super) fn make(descriptor: BorrowedFd<'_>) -> Result<Option<Nonblocking>> {
-        let mut noted = lock();
+    pub(super) fn make(descriptor: BorrowedFd<'_>) -> Result<Option<Self>> {
+        let mut list = lock();
         let flags = fcntl_getfl(descriptor)?;
-        let place = if flags.contains(OFlags::NONBLOCK) {
-            let place = find(&noted, descriptor, flags);
-            if let Some(found) = place.and_then(|place| noted.get_mut(place)) {
+        let index = if flags.contains(OFlags::NONBLOCK) {
+            let index = find(&list, descriptor, flags);
+            if let Some(found) = index.and_then(|index| list.get_mut(index)) {
                 found.count += 1;
             }
-            place
+            index
         } else {
             set_nonblocking(descriptor, true)?;
             // If the system has no descriptor left for the duplicate, the description
             // stays non-blocking.
             let description = Description::new(descriptor);
-            description.map(|description| noted.insert(description))
+            description.map(|description| list.insert(description))
         };
-        let number = place.and_then(|place| u32::try_from(place + 1).ok());
+        let number = index.and_then(|index| u32::try_from(index + 1).ok());
         Ok(number
             .and_then(NonZeroU32::new)
-            .map(|number| Nonblocking { number }))
+            .map(|number| Self { number }))
     }
 }
 
 impl Drop for Nonblocking {
     fn drop(&mut self) {
-        let place = self.number.get() as usize - 1;
-        let mut noted = lock();
-        let Some(description) = noted.get_mut(place) else {
+        let index = self.number.get() as usize - 1;
+        let mut list = lock();
+        let Some(description) = list.get_mut(index) else {
             return;
         };
         description.count -= 1;
         if description.count == 0 {
-            let description = noted.remove(place);
-            // It succeeds, as setting the mode did.
+            let description = list.remove(index);
+            // This does not fail, because setting the mode before did not.
             let _ = set_nonblocking(description.duplicate.as_fd(), false);
         }
     }
 }
 
 impl Description {
-    fn new(descriptor: BorrowedFd<'_>) -> Option<Description> {
-        Some(Description {
+    fn new(descriptor: BorrowedFd<'_>) -> Option<Self> {
+        Some(Self {
             duplicate: descriptor.try_clone_to_owned().ok()?,
             status: file_status(descriptor),
             count: 1,
         })
     }
 
-    fn is_of(&self, file: &Stat) -> bool {
+    fn is_same_file(&self, file: &Stat) -> bool {
         let status = self.status.as_ref();
         status.is_some_and(|own| own.st_dev == file.st_dev && own.st_ino == file.st_ino)
     }
 
-    fn has(&self, flags: OFlags) -> bool {
+    fn has_flags(&self, flags: OFlags) -> bool {
         fcntl_getfl(&self.duplicate).is_ok_and(|own| own == flags)
     }
 }
@@ -112,14 +114,14 @@ impl Description {
 /// Few systems can compare descriptions. But a change of a description's flags is
 /// visible through all its descriptors, and `O_APPEND` means nothing to a pipe, a
 /// socket, a terminal or anything else that can be polled.
-fn find(noted: &Slab<Description>, descriptor: BorrowedFd<'_>, flags: OFlags) -> Option<usize> {
-    if noted.is_empty() {
+fn find(list: &Slab<Description>, descriptor: BorrowedFd<'_>, flags: OFlags) -> Option<usize> {
+    if list.is_empty() {
         return None;
     }
     let file = file_status(descriptor)?;
-    let alike = noted
+    let alike = list
         .iter()
-        .filter(|(_, other)| other.is_of(&file) && other.has(flags));
+        .filter(|(_, other)| other.is_same_file(&file) && other.has_flags(flags));
     let alike: Vec<_> = alike.collect();
     let kind = FileType::from_raw_mode(file.st_mode);
     if alike.is_empty() || matches!(kind, FileType::RegularFile | FileType::BlockDevice) {
@@ -127,12 +129,16 @@ fn find(noted: &Slab<Description>, descriptor: BorrowedFd<'_>, flags: OFlags) ->
     }
     let changed = flags ^ OFlags::APPEND;
     fcntl_setfl(descriptor, changed).ok()?;
-    let same = alike.into_iter().find(|(_, other)| other.has(changed));
-    // It succeeds, as the change did.
+    let same = alike
+        .into_iter()
+        .find(|(_, other)| other.has_flags(changed));
+    // This does not fail, because the change did not.
     let _ = fcntl_setfl(descriptor, flags);
-    same.map(|(place, _)| place)
+    same.map(|(index, _)| index)
 }
 
 fn lock() -> MutexGuard<'static, Slab<Description>> {
-    NOTED.lock().unwrap_or_else(PoisonError::into_inner)
+    MADE_NONBLOCKING
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
 }

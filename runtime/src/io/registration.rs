@@ -19,7 +19,7 @@ pub(super) struct Registration {
     pub(super) event_loop: Rc<EventLoop>,
     /// Set when an operation would block for the first time.
     pub(super) source: OnceCell<Rc<Source>>,
-    /// Whether a short read, or a short write, was seen before there was a source.
+    /// Whether a read, or a write, was short while there was no source.
     short: [Cell<bool>; 2],
     mode: DeregisterMode,
     /// Present if the descriptor was blocking before. Dropped before the descriptor,
@@ -27,27 +27,29 @@ pub(super) struct Registration {
     pub(super) nonblocking: Option<Nonblocking>,
 }
 
-/// What a loop may assume about a descriptor.
+/// How a descriptor is deregistered, and whether other loops wait for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DeregisterMode {
-    /// Nothing.
+    /// By a system call, because the descriptor may stay open.
     Own,
-    /// The descriptor is closed right after its registration is dropped.
+    /// By closing the descriptor, right after its registration is dropped.
     UntilClosed,
-    /// Other loops wait for the descriptor too, and waking one of them is enough.
+    /// By a system call. Other loops wait for the descriptor too, and an event has to
+    /// wake only one of them.
     Exclusive,
 }
 
 impl Registration {
+    /// Creates a registration with the current loop, without a source.
     #[inline]
-    pub(super) fn new(mode: DeregisterMode) -> io::Result<Registration> {
+    pub(super) fn new(mode: DeregisterMode) -> io::Result<Self> {
         let event_loop = context::with_current(Rc::clone).ok_or_else(|| {
             io::Error::other(
                 "an I/O source made outside a coreloop runtime; make it in a task, in \
                  `block_on`, or while a guard of `Runtime::enter` is held",
             )
         })?;
-        Ok(Registration {
+        Ok(Self {
             event_loop,
             source: OnceCell::new(),
             short: Default::default(),
@@ -96,6 +98,7 @@ impl Registration {
         self.watched(fd, Direction::Read)
     }
 
+    /// Registers the descriptor with the kernel, for the first time.
     #[cold]
     fn register(&self, fd: BorrowedFd<'_>, direction: Direction) -> io::Result<&Rc<Source>> {
         let reactor = &self.event_loop.reactor;
@@ -112,17 +115,18 @@ impl Registration {
         self.short[direction as usize].set(true);
     }
 
-    /// Returns whether there was a short transfer, and no source since.
+    /// Returns whether a transfer in `direction` was short while there was no source.
     ///
-    /// If so, the next operation waits without a system call. No event can have been
-    /// reported meanwhile. But a reader usually reads again immediately, and would get
-    /// `WouldBlock`; and if data did arrive, registering reports it.
+    /// If so, the next operation waits without being tried. A reader usually reads again
+    /// immediately and would get `WouldBlock`. If data did arrive meanwhile, the kernel
+    /// could not report it without a source, but reports it when the descriptor is
+    /// registered.
     #[cold]
     pub(super) fn was_short(&self, direction: Direction) -> bool {
         self.short[direction as usize].get() && !self.event_loop.reactor.is_closed()
     }
 
-    /// Forgets a short transfer. Returns false if there was none.
+    /// Forgets a short transfer. Returns false if none was recorded.
     #[cold]
     pub(super) fn forget_short(&self, direction: Direction) -> bool {
         self.short[direction as usize].take()
@@ -139,17 +143,18 @@ impl Registration {
     ) -> Option<io::Error> {
         match self.watched(fd, direction) {
             Ok(source) => {
-                if !source.is_registered(direction, cx) {
-                    return self.register_anew(source, direction, cx);
+                if !source.reregister(direction, cx) {
+                    return self.register_new_waker(source, direction, cx);
                 }
                 None
             }
-            Err(error) => self.not_watched(error, direction, cx),
+            Err(error) => self.registering_failed(error, direction, cx),
         }
     }
 
+    /// Registers a task in place of another one.
     #[cold]
-    fn register_anew(
+    fn register_new_waker(
         &self,
         source: &Source,
         direction: Direction,
@@ -160,15 +165,15 @@ impl Registration {
                 source.register(direction, cx);
                 None
             }
-            Err(error) => self.not_watched(error, direction, cx),
+            Err(error) => self.registering_failed(error, direction, cx),
         }
     }
 
     /// Returns an error if an operation must not wait for the loop.
     ///
-    /// It must not if another loop of the thread is driven until something is finished:
-    /// the operation would keep that loop from finishing, and this loop is not driven
-    /// before.
+    /// It must not wait while another loop of the thread is driven by `block_on` or
+    /// `shutdown`: this loop is not driven before that has finished, and a task of the
+    /// other loop that waits for this loop could keep it from finishing.
     pub(super) fn may_wait(&self) -> io::Result<()> {
         if !self.event_loop.is_held_up() {
             return Ok(());
@@ -180,8 +185,10 @@ impl Registration {
         ))
     }
 
+    /// Handles an error of registering. Returns the error, unless the operation was not
+    /// tried yet: then wakes the task, so that it tries the operation.
     #[cold]
-    fn not_watched(
+    fn registering_failed(
         &self,
         error: io::Error,
         direction: Direction,
@@ -190,17 +197,16 @@ impl Registration {
         if !self.forget_short(direction) {
             return Some(error);
         }
-        // The operation was not tried yet.
         cx.waker().wake_by_ref();
         None
     }
 
     /// Returns what to do about the error of an operation in one direction.
     #[cold]
-    pub(super) fn failed(&self, error: io::Error, direction: Direction) -> Failure {
-        let failure = self.failure(error, |source| source.clear(direction));
+    pub(super) fn handle_error(&self, error: io::Error, direction: Direction) -> Failure {
+        let failure = self.handle_error_with(error, |source| source.clear(direction));
         if let Failure::Wait = failure {
-            // The operation was tried, which need not be repeated.
+            // The operation was tried now, and would block.
             self.forget_short(direction);
         }
         failure
@@ -208,10 +214,14 @@ impl Registration {
 
     /// Returns what to do about the error of an operation. `clear` records that it
     /// would block.
-    pub(super) fn failure(&self, error: io::Error, clear: impl FnOnce(&Source)) -> Failure {
+    pub(super) fn handle_error_with(
+        &self,
+        error: io::Error,
+        clear: impl FnOnce(&Source),
+    ) -> Failure {
         match error.kind() {
             io::ErrorKind::WouldBlock => match self.source.get() {
-                Some(source) if source.is_closed() => Failure::Error(gone()),
+                Some(source) if source.is_orphaned() => Failure::Error(gone()),
                 Some(source) => {
                     clear(source);
                     Failure::Wait
@@ -229,7 +239,7 @@ impl Registration {
     /// Ends a wait: spends the budget, and returns an error if the loop has ended.
     pub(super) fn finish_wait(&self, source: &Source) -> Poll<io::Result<()>> {
         self.event_loop.tasks.budget.spend();
-        Poll::Ready(if source.is_closed() {
+        Poll::Ready(if source.is_orphaned() {
             Err(gone())
         } else {
             Ok(())
@@ -246,10 +256,11 @@ impl Registration {
 
     /// Takes the descriptor off the loop, leaving it open.
     pub(super) fn close(mut self) -> io::Result<()> {
-        self.forget(true)
+        self.deregister(true)
     }
 
-    fn forget(&mut self, stays_open: bool) -> io::Result<()> {
+    /// Removes the source, if there is one.
+    fn deregister(&mut self, stays_open: bool) -> io::Result<()> {
         match self.source.take() {
             Some(source) => self.event_loop.reactor.deregister(&source, stays_open),
             None => Ok(()),
@@ -261,21 +272,23 @@ impl Drop for Registration {
     fn drop(&mut self) {
         // It fails if the descriptor was closed elsewhere, and then nothing is left to
         // deregister.
-        let _ = self.forget(self.mode != DeregisterMode::UntilClosed);
+        let _ = self.deregister(self.mode != DeregisterMode::UntilClosed);
     }
 }
 
-/// The registration of a future that waits through a shared reference.
-pub(super) struct Waiter {
+/// The entry of a future in the list of a source's waiters. The future waits through a
+/// shared reference.
+pub(super) struct SharedWaiter {
     interest: Interest,
-    place: Option<(Rc<Source>, usize)>,
+    /// The source and the key of the entry. `None` until the future has to wait.
+    entry: Option<(Rc<Source>, usize)>,
 }
 
-impl Waiter {
-    pub(super) fn new(interest: Interest) -> Waiter {
-        Waiter {
+impl SharedWaiter {
+    pub(super) fn new(interest: Interest) -> Self {
+        Self {
             interest,
-            place: None,
+            entry: None,
         }
     }
 
@@ -285,27 +298,28 @@ impl Waiter {
         }
         let interest = self.interest;
         let (source, key) = self
-            .place
-            .get_or_insert_with(|| (Rc::clone(source), source.join(interest)));
-        source.poll_joined(*key, cx)
+            .entry
+            .get_or_insert_with(|| (Rc::clone(source), source.add_waiter(interest)));
+        source.poll_waiter(*key, cx)
     }
 }
 
-impl Drop for Waiter {
+impl Drop for SharedWaiter {
     fn drop(&mut self) {
-        if let Some((source, key)) = self.place.take() {
-            source.leave(key);
+        if let Some((source, key)) = self.entry.take() {
+            source.remove_waiter(key);
         }
     }
 }
 
 /// Why an operation returned no value.
 pub(super) enum Failure {
-    /// It returned `WouldBlock`, or is known to do so if it is tried.
+    /// It returned `WouldBlock`, or was not tried because it is expected to.
     Wait,
-    /// It was interrupted.
+    /// It was interrupted, and has to be tried again.
     Again,
-    /// It was not tried: the budget is spent, and the task is woken.
+    /// It was not tried: the budget is spent, and the task has been woken to poll again.
     Yield,
+    /// It failed.
     Error(io::Error),
 }

@@ -10,7 +10,7 @@ use crate::engine::reactor::readiness::Direction;
 use crate::engine::reactor::ready::Ready;
 use crate::engine::reactor::source::Source;
 use crate::io::descriptor::Async;
-use crate::io::registration::{Failure, Waiter};
+use crate::io::registration::{Failure, SharedWaiter};
 
 impl<T: AsFd> Async<T> {
     /// Waits until something of `interest` is ready, and returns what is.
@@ -44,7 +44,7 @@ impl<T: AsFd> Async<T> {
     /// # }
     /// ```
     pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
-        let mut waiter = Waiter::new(interest);
+        let mut waiter = SharedWaiter::new(interest);
         poll_fn(|cx| {
             ready!(self.registration.event_loop.tasks.budget.poll_left(cx));
             let source = self.registration.watched_for(self.io.as_fd(), interest)?;
@@ -121,7 +121,7 @@ impl<T: AsFd> Async<T> {
         interest: Interest,
         mut operation: impl FnMut(&T) -> io::Result<R>,
     ) -> io::Result<R> {
-        let mut waiter = Waiter::new(interest);
+        let mut waiter = SharedWaiter::new(interest);
         poll_fn(|cx| {
             loop {
                 let source = self.registration.source.get();
@@ -136,7 +136,7 @@ impl<T: AsFd> Async<T> {
                         Err(error) => error,
                     };
                     let clear = |source: &Source| source.clear_interest(interest);
-                    match self.registration.failure(error, clear) {
+                    match self.registration.handle_error_with(error, clear) {
                         Failure::Error(error) => return Poll::Ready(Err(error)),
                         Failure::Wait => {}
                         Failure::Again | Failure::Yield => continue,

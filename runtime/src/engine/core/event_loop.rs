@@ -387,11 +387,11 @@ impl EventLoop {
         if limit.is_none() && self.timers.trusts_alarm() {
             return None;
         }
-        let next = self.timers.alarm();
+        let next = self.timers.wake_time();
         if next.is_none() && limit.is_none() || self.timers.is_paused() {
             return None;
         }
-        let now = self.timers.nanos();
+        let now = self.timers.read_clock();
         let limit = limit.and_then(|limit| u64::try_from(limit.as_nanos()).ok());
         let limit = limit.map(|limit| now.saturating_add(limit));
         let deadline = next.into_iter().chain(limit).min()?;

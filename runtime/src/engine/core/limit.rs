@@ -10,18 +10,21 @@ use crate::engine::task::budget;
 
 /// The state of the budget while a future with a time limit is polled.
 ///
-/// All code with a time limit polls its future first and then the clock, and does both
-/// by this type. It prevents two mistakes. If the clock were not polled for want of
-/// budget, a future that spends all of it in each poll would never be late. If the
-/// clock were polled without a budget whenever none is left, a future that could not be
-/// polled because others had spent the budget would be late, although its output may be
-/// there; and because being late costs no budget, a loop that tries again would never
-/// yield.
+/// All code with a time limit polls its future first and then the clock, a [`Sleep`], and
+/// uses this type for the clock. It prevents two mistakes:
+///
+/// - If the clock were never polled when the budget is spent, a future that spends the
+///   whole budget in each poll would never be late.
+/// - If the clock were always polled without a budget when the budget is spent, a future
+///   whose operations were refused because other futures had spent the budget would be
+///   late, although its output may be ready. And because being late costs no budget, code
+///   that tries again in a loop would never yield.
 ///
 /// So the clock is polled without a budget only if the future spent the budget itself.
-/// Even then an operation inside the future may have been refused that would have been
-/// ready. So unless the future had the budget of a whole poll, it is polled once more
-/// with a whole budget before it is late. No budget is left afterwards.
+/// Even then an operation of the future may have been refused that would have been ready.
+/// So if one was refused, and the future had less than the budget of a whole poll, it is
+/// polled once more with a whole budget before it is late. No budget is left after that
+/// poll.
 ///
 /// ```text
 /// let mut limit = Limit::before_poll();
@@ -38,7 +41,10 @@ use crate::engine::task::budget;
 #[derive(Debug)]
 #[must_use = "the clock is polled by it"]
 pub struct Limit {
+    /// The budget before the future was polled.
     before: budget::BudgetSnapshot,
+    /// Whether the future got a whole budget for one more poll, which must not be left
+    /// for other code.
     has_extra: bool,
 }
 
@@ -57,8 +63,8 @@ pub enum Verdict {
 impl Limit {
     /// Records the budget. Call this before polling the future.
     #[inline]
-    pub fn before_poll() -> Limit {
-        Limit {
+    pub fn before_poll() -> Self {
+        Self {
             before: budget::BudgetSnapshot::now(),
             has_extra: false,
         }
@@ -66,7 +72,7 @@ impl Limit {
 
     /// Returns the clock for a limit of `duration`.
     ///
-    /// It is a sleep, but there is no limit if `duration` is out of the clock's range.
+    /// The clock is a sleep that never completes if `duration` is out of the clock's range.
     ///
     /// # Panics
     ///
@@ -80,9 +86,9 @@ impl Limit {
         }
     }
 
-    /// Starts again, like a new `Limit`, because the future made a step.
+    /// Starts again, like a new `Limit`, because the future made progress.
     ///
-    /// A step is, for instance, an item of a stream.
+    /// For instance, a stream returned an item.
     #[inline]
     pub fn renew(&mut self) {
         self.take_extra();
@@ -101,6 +107,7 @@ impl Limit {
         }
     }
 
+    /// Polls the clock without a budget, after the future has spent the budget.
     #[cold]
     fn check_unconstrained(&mut self, clock: &mut Sleep, cx: &mut Context<'_>) -> Verdict {
         if budget::unconstrained(|| Pin::new(clock).poll(cx)).is_pending() {
@@ -115,6 +122,7 @@ impl Limit {
         Verdict::PollAgain
     }
 
+    /// Takes back what is left of the budget for one more poll.
     #[inline]
     fn take_extra(&mut self) {
         if self.has_extra {

@@ -11,7 +11,8 @@ use crate::engine::timers::clock::{NEVER, after, nanos};
 use crate::engine::timers::instant::Instant;
 use crate::engine::timers::wheel::Key;
 
-/// The future of [`sleep`](crate::time::sleep) and [`sleep_until`](crate::time::sleep_until).
+/// The future of [`sleep`](crate::time::sleep) and
+/// [`sleep_until`](crate::time::sleep_until).
 ///
 /// It uses the clock of the runtime that it was created in, whatever executor polls it,
 /// and can be moved between polls. That runtime wakes the task that awaits it. If the
@@ -52,7 +53,9 @@ pub(crate) enum State {
     New,
     /// No timer is set, and the sleep was reset to its deadline.
     Reset,
+    /// A timer is set, or has fired and was not removed yet.
     Waiting(Key),
+    /// No timer is set, and the sleep has completed.
     Elapsed,
 }
 
@@ -60,28 +63,31 @@ impl Sleep {
     /// Creates a sleep on `event_loop`, for a time limit: there is no limit if
     /// `duration` is out of the clock's range.
     #[inline]
-    pub(crate) fn on(event_loop: Rc<EventLoop>, duration: Duration) -> Sleep {
-        let deadline = event_loop.timers.nanos().saturating_add(nanos(duration));
-        Sleep::new(event_loop, deadline)
+    pub(crate) fn on(event_loop: Rc<EventLoop>, duration: Duration) -> Self {
+        let deadline = event_loop
+            .timers
+            .read_clock()
+            .saturating_add(nanos(duration));
+        Self::new(event_loop, deadline)
     }
 
-    /// As [`sleep`](crate::time::sleep), on a certain loop.
+    /// Like [`sleep`](crate::time::sleep), on `event_loop`.
     #[inline]
-    pub(crate) fn after(event_loop: Rc<EventLoop>, duration: Duration) -> Sleep {
-        let deadline = after(event_loop.timers.nanos(), nanos(duration));
-        Sleep::new(event_loop, deadline)
+    pub(crate) fn after(event_loop: Rc<EventLoop>, duration: Duration) -> Self {
+        let deadline = after(event_loop.timers.read_clock(), nanos(duration));
+        Self::new(event_loop, deadline)
     }
 
-    /// Like [`sleep_until`], on `event_loop`.
-    pub(crate) fn until(event_loop: Rc<EventLoop>, deadline: Instant) -> Sleep {
+    /// Like [`sleep_until`](crate::time::sleep_until), on `event_loop`.
+    pub(crate) fn until(event_loop: Rc<EventLoop>, deadline: Instant) -> Self {
         let deadline = event_loop.timers.clock.nanos_at(deadline);
-        Sleep::new(event_loop, deadline)
+        Self::new(event_loop, deadline)
     }
 
     /// Creates a sleep until `deadline`, in nanoseconds on the clock of the loop.
     #[inline]
-    fn new(event_loop: Rc<EventLoop>, deadline: u64) -> Sleep {
-        Sleep {
+    fn new(event_loop: Rc<EventLoop>, deadline: u64) -> Self {
+        Self {
             event_loop,
             deadline,
             state: State::New,
@@ -163,9 +169,9 @@ impl Sleep {
         self.deadline
     }
 
-    /// Returns the time on the clock of the loop, in nanoseconds.
+    /// Reads the clock of the loop. Returns its time in nanoseconds.
     pub(crate) fn now(&self) -> u64 {
-        self.event_loop.timers.nanos()
+        self.event_loop.timers.read_clock()
     }
 
     /// Sets another deadline. No task is woken for it before the sleep is polled.
@@ -175,6 +181,7 @@ impl Sleep {
         self.deadline = deadline;
     }
 
+    /// Removes the timer, if there is one, and marks the sleep as elapsed.
     #[inline]
     fn cancel(&mut self) {
         if let State::Waiting(key) = std::mem::replace(&mut self.state, State::Elapsed) {
@@ -182,6 +189,7 @@ impl Sleep {
         }
     }
 
+    /// Polls the timer, or sets it. Spends no budget.
     #[inline]
     fn poll_timer(&mut self, cx: &Context<'_>) -> Poll<()> {
         let timers = &self.event_loop.timers;
@@ -190,7 +198,7 @@ impl Sleep {
             // Reading the clock here would cost as much as everything else in this
             // poll. If the deadline has passed since the last reading, the timer fires
             // in the next turn.
-            _ if self.deadline <= timers.clock.seen() => {}
+            _ if self.deadline <= timers.clock.last_read() => {}
             State::Waiting(key) => ready!(timers.poll(key, cx)),
             State::New | State::Reset => {
                 if self.deadline != NEVER {
@@ -203,8 +211,8 @@ impl Sleep {
         Poll::Ready(())
     }
 
-    /// Like `poll`, outside the turns of the loop: the loop has to be woken, or may
-    /// have ended.
+    /// Like `poll`, outside the turns of the loop: the alarm has to be armed for the
+    /// timer, and the loop may have ended.
     #[cold]
     fn poll_outside(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         ready!(budget::poll_proceed(cx));

@@ -1,7 +1,7 @@
-//! The reactor's own descriptor, which `mio` shows only as a number.
+//! The reactor's own descriptor, which `mio` returns only as a number.
 #![expect(
     unsafe_code,
-    reason = "a borrow of a descriptor that mio owns and shows raw"
+    reason = "borrows a descriptor that mio owns and returns as a number"
 )]
 
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,8 +10,8 @@ use crate::engine::reactor::Reactor;
 
 impl AsFd for Reactor {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: it is that of the `mio::Poll` in `self`, which stays where it
-        // is and open for as long as `self` is borrowed.
+        // SAFETY: it is the descriptor of the `mio::Poll` in `self`, which is neither
+        // closed nor replaced while `self` is borrowed.
         unsafe { BorrowedFd::borrow_raw(self.raw_fd) }
     }
 }

@@ -1,9 +1,9 @@
-//! Descriptors that other loops wait for too, of which the kernel wakes one
-//! (`EPOLLEXCLUSIVE`). Where there is no such thing, all loops are woken, by ordinary
-//! registrations.
+//! Exclusive registrations: several loops wait for one descriptor, and an event wakes one
+//! of them (`EPOLLEXCLUSIVE`). On platforms without them the registrations are ordinary,
+//! and an event wakes all loops.
 //!
 //! **Invariant:** an exclusive registration is for reads only. It cannot be changed, only
-//! removed and made again.
+//! removed and created again.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -17,7 +17,8 @@ use crate::engine::reactor::{Reactor, token};
 use crate::engine::sys;
 
 impl Reactor {
-    /// Registers a descriptor for reads, for events that the kernel reports to one loop.
+    /// Registers a descriptor exclusively, if the platform can. `direction` must be
+    /// reading then.
     pub(crate) fn register_exclusive(
         &self,
         fd: BorrowedFd<'_>,
@@ -27,13 +28,14 @@ impl Reactor {
             return self.register(fd, direction);
         }
         only_reads(direction)?;
-        self.register_by(fd, direction, Interest::READABLE, true, |token| {
+        self.register_with(fd, direction, Interest::READABLE, true, |token| {
             self.add_exclusive(fd, token)
         })
     }
 
-    /// Removes the registration of an exclusive source until a task waits again. Does
-    /// nothing while a task waits, or if `fd` is not the descriptor that was registered.
+    /// Removes the registration of an exclusive source until a task waits for it again.
+    /// Does nothing while a task waits, or if `fd` is not the descriptor that was
+    /// registered.
     pub(crate) fn suspend_exclusive(&self, fd: BorrowedFd<'_>, source: &Source) {
         if source.exclusive
             && source.fd == fd.as_raw_fd()
@@ -45,10 +47,10 @@ impl Reactor {
         }
     }
 
-    /// Makes the registration of an exclusive source again. The kernel reports what has
+    /// Registers a suspended exclusive source again. The kernel then reports what has
     /// become ready meanwhile.
     #[cold]
-    pub(crate) fn resume_exclusive(
+    pub(super) fn resume_exclusive(
         &self,
         fd: BorrowedFd<'_>,
         source: &Source,
@@ -66,6 +68,7 @@ impl Reactor {
     }
 }
 
+/// Returns an error if `direction` is not reading.
 fn only_reads(direction: Direction) -> io::Result<()> {
     match direction {
         Direction::Read => Ok(()),

@@ -27,17 +27,17 @@ const ERROR: u8 = 1 << 3;
 
 impl Interest {
     /// Interest in reads: that a read may succeed, or the peer has closed its side.
-    pub const READABLE: Interest = Interest(READABLE);
+    pub const READABLE: Self = Self(READABLE);
 
     /// Interest in writes: that a write may succeed, or this side is closed for them.
-    pub const WRITABLE: Interest = Interest(WRITABLE);
+    pub const WRITABLE: Self = Self(WRITABLE);
 
     /// Interest in urgent data. Reported on Linux and Android only.
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    pub const PRIORITY: Interest = Interest(PRIORITY);
+    pub const PRIORITY: Self = Self(PRIORITY);
 
     /// Interest in errors: that there is an error to fetch.
-    pub const ERROR: Interest = Interest(ERROR);
+    pub const ERROR: Self = Self(ERROR);
 
     /// Returns whether this includes reads.
     #[must_use]
@@ -65,22 +65,22 @@ impl Interest {
 
     /// Returns this and `other` together, like `|`.
     #[must_use]
-    pub const fn add(self, other: Interest) -> Interest {
-        Interest(self.0 | other.0)
+    pub const fn add(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
     /// Returns this without `other`, or `None` if nothing is left.
     #[must_use]
-    pub const fn remove(self, other: Interest) -> Option<Interest> {
+    pub const fn remove(self, other: Self) -> Option<Self> {
         match self.0 & !other.0 {
             0 => None,
-            left => Some(Interest(left)),
+            left => Some(Self(left)),
         }
     }
 
     /// Returns the readiness that is reported for this interest, including that a side
     /// is closed.
-    pub(crate) const fn reported(self) -> Ready {
+    pub(super) const fn reported(self) -> Ready {
         let mut ready = Ready::EMPTY;
         if self.is_readable() {
             ready = ready.union(Ready::READABLE).union(Ready::READ_CLOSED);
@@ -99,15 +99,15 @@ impl Interest {
 }
 
 impl BitOr for Interest {
-    type Output = Interest;
+    type Output = Self;
 
-    fn bitor(self, other: Interest) -> Interest {
+    fn bitor(self, other: Self) -> Self {
         self.add(other)
     }
 }
 
 impl BitOrAssign for Interest {
-    fn bitor_assign(&mut self, other: Interest) {
+    fn bitor_assign(&mut self, other: Self) {
         *self = self.add(other);
     }
 }

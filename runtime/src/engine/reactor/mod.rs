@@ -1,13 +1,13 @@
-//! Readiness of descriptors, by way of `mio`.
+//! The readiness of descriptors, which the kernel reports through `mio`.
 //!
-//! A source is registered when an operation on it would block for the first
-//! time, edge-triggered, and only for the direction that would block; so a
-//! connection that never waits costs no `epoll_ctl`. From then on its
-//! [`Source`] remembers what the kernel reported, and an operation is tried only
-//! when it may succeed.
+//! A source is registered when an operation on it would block for the first time. The
+//! registration is edge-triggered, and only for the direction that would block; so a
+//! connection that never waits costs no `epoll_ctl`. From then on its [`Source`]
+//! remembers what the kernel reported, and an operation is tried only when it may
+//! succeed.
 //!
-//! **Invariant:** no borrow of the sources is held while a waker of foreign runs,
-//! or is dropped. Waking a task of ours runs nobody's code.
+//! **Invariant:** the sources are not borrowed while a foreign waker is woken or dropped.
+//! Waking a task of coreloop runs no user code.
 
 pub(crate) mod descriptor;
 mod exclusive;
@@ -33,43 +33,56 @@ use crate::engine::reactor::source::Source;
 use crate::engine::task::scheduler::Scheduler;
 use crate::engine::{panics, sys};
 
-/// So many events are fetched from the kernel at once.
-const EVENTS: usize = 1024;
+/// The maximum number of events that one poll of the kernel returns.
+const MAX_EVENTS: usize = 1024;
 
-/// The doorbell: it only has to end the wait. No source has its place.
+/// The token of the doorbell, an eventfd on Linux.
+///
+/// Nothing reads its descriptor. The event only has to end the wait, and mio registers
+/// the descriptor edge-triggered: it is not reported again until another thread writes to
+/// it. No source has the index of this token.
 const DOORBELL: Token = Token(usize::MAX);
-/// The timer's descriptor: likewise, and the loop is reported.
+/// The token of the alarm, a timerfd.
+///
+/// Nothing reads its descriptor either, for the same reason. The loop only learns that
+/// the timer has expired: see [`Reactor::timer_went_off`].
 const TIMER: Token = Token(usize::MAX - 1);
 
-/// Half of a token is the place of the source, half tells who had the place.
-const HALF: u32 = usize::BITS / 2;
-const MASK: usize = usize::MAX >> HALF;
+/// The bits of half a token. The low half is the index of a source. The high half is the
+/// source's generation, which differs between the sources that have had the same index.
+const HALF_BITS: u32 = usize::BITS / 2;
+const INDEX_MASK: usize = usize::MAX >> HALF_BITS;
 
-/// The kernel's queue of events and the sources it speaks of.
+/// The descriptors that the loop has registered with the kernel, and their events.
 pub(crate) struct Reactor {
     poll: RefCell<Poll>,
-    /// Never closed or replaced before `poll` is dropped.
+    /// The descriptor of `poll`. It is not closed or replaced before `poll` is dropped.
     raw_fd: RawFd,
-    /// Not there while they are handed out.
+    /// The buffer for events, kept for its memory. `None` before the first poll and
+    /// during a poll.
     events: Cell<Option<Events>>,
-    /// Whether the last poll left events behind.
+    /// Whether the last poll may have left events in the kernel, because the buffer was
+    /// full.
     has_more: Cell<bool>,
-    /// Whether the timer went off in a poll, and the loop has not asked yet.
+    /// Whether a poll has reported the alarm since the last call of `timer_went_off`.
     timer_went_off: Cell<bool>,
     sources: RefCell<Slab<Rc<Source>>>,
+    /// The generation of the source that was registered last.
     generation: Cell<u32>,
-    /// How many registrations and events there were.
+    /// The number of sources that were ever registered.
     registered: Cell<u64>,
+    /// The number of events that the kernel has reported.
     reported: Cell<u64>,
+    /// Whether the loop has ended.
     closed: Cell<bool>,
 }
 
 impl Reactor {
-    /// A reactor without sources, and the doorbell that ends its waits.
-    pub(crate) fn new() -> io::Result<(Reactor, mio::Waker)> {
+    /// Creates a reactor without sources, and the doorbell that ends its waits.
+    pub(crate) fn new() -> io::Result<(Self, mio::Waker)> {
         let poll = Poll::new()?;
         let doorbell = mio::Waker::new(poll.registry(), DOORBELL)?;
-        let reactor = Reactor {
+        let reactor = Self {
             raw_fd: poll.as_raw_fd(),
             poll: RefCell::new(poll),
             events: Cell::new(None),
@@ -84,7 +97,7 @@ impl Reactor {
         Ok((reactor, doorbell))
     }
 
-    /// Registers the descriptor of the loop's timer.
+    /// Registers the timerfd of the loop's alarm.
     pub(crate) fn register_timer(&self, timer: BorrowedFd<'_>) -> io::Result<()> {
         let fd = timer.as_raw_fd();
         self.poll
@@ -100,7 +113,7 @@ impl Reactor {
         direction: Direction,
     ) -> io::Result<Rc<Source>> {
         let interest = interest(direction);
-        self.register_by(fd, direction, interest, false, |token| {
+        self.register_with(fd, direction, interest, false, |token| {
             let fd = fd.as_raw_fd();
             let poll = self.poll.borrow();
             poll.registry()
@@ -108,8 +121,8 @@ impl Reactor {
         })
     }
 
-    /// Registers a descriptor by `add`, for what `interest` says.
-    fn register_by(
+    /// Registers a descriptor for `interest`, by calling `add` with its token.
+    fn register_with(
         &self,
         fd: BorrowedFd<'_>,
         direction: Direction,
@@ -121,10 +134,10 @@ impl Reactor {
             return Err(gone());
         }
         let mut sources = self.sources.borrow_mut();
-        let place = sources.vacant_entry();
-        let index = u32::try_from(place.key())
+        let entry = sources.vacant_entry();
+        let index = u32::try_from(entry.key())
             .ok()
-            .filter(|&index| (index as usize) < TIMER.0 & MASK)
+            .filter(|&index| (index as usize) < TIMER.0 & INDEX_MASK)
             .ok_or_else(|| io::Error::other("too many I/O sources for one loop"))?;
         let generation = self.generation.get().wrapping_add(1) & generation_mask();
         add(token(index, generation))?;
@@ -139,14 +152,15 @@ impl Reactor {
             exclusive,
         );
         let source = Rc::new(source);
-        place.insert(Rc::clone(&source));
+        entry.insert(Rc::clone(&source));
         Ok(source)
     }
 
-    /// Widens a registration to one more direction.
+    /// Adds a direction to a registration.
     ///
-    /// The type of the user may give another descriptor than it gave before. That may
-    /// be registered for another source, which would lose its registration to this one.
+    /// `fd` must be the descriptor that was registered. The user's type may return
+    /// another one, which may be registered for another source, and would lose that
+    /// registration.
     #[cold]
     fn widen(&self, fd: BorrowedFd<'_>, source: &Source, direction: Direction) -> io::Result<()> {
         if self.closed.get() {
@@ -168,12 +182,12 @@ impl Reactor {
             interest,
         )?;
         source.interest.set(interest);
-        // What was assumed is now known: the kernel reports what is ready.
+        // The direction was only assumed to be ready. Now the kernel reports it if it is.
         source.clear(direction);
         Ok(())
     }
 
-    /// Makes sure that the kernel tells when `direction` becomes ready.
+    /// Makes sure that the kernel reports when `direction` becomes ready.
     #[inline]
     pub(crate) fn watch(
         &self,
@@ -187,16 +201,17 @@ impl Reactor {
         self.widen(fd, source, direction)
     }
 
-    /// Forgets a source. If its descriptor is about to be closed, that will take
-    /// it out of the kernel's list by itself.
+    /// Removes a source, and its registration with the kernel if the descriptor
+    /// `stays_open`. Otherwise the caller is about to close the descriptor, which removes
+    /// the registration.
     pub(crate) fn deregister(&self, source: &Source, stays_open: bool) -> io::Result<()> {
-        let place = source.index as usize;
+        let index = source.index as usize;
         let removed = {
             let mut sources = self.sources.borrow_mut();
-            let ours = sources
-                .get(place)
+            let is_present = sources
+                .get(index)
                 .is_some_and(|there| std::ptr::eq(&raw const **there, source));
-            ours.then(|| sources.remove(place))
+            is_present.then(|| sources.remove(index))
         };
         drop(removed);
         let is_suspended = source.exclusive && !source.watches(Direction::Read);
@@ -207,12 +222,12 @@ impl Reactor {
         Ok(())
     }
 
-    /// Asks the kernel what is ready, waiting up to `timeout`, and wakes those
-    /// concerned. `tasks` are those of the reactor's own loop.
+    /// Polls the kernel, waiting up to `timeout`, and wakes the tasks that wait for what
+    /// has become ready. `tasks` is the scheduler of the reactor's own loop.
     pub(crate) fn poll(&self, timeout: Option<Duration>, tasks: &Scheduler) -> io::Result<()> {
         let mut events = match self.events.take() {
             Some(events) => events,
-            None => Events::with_capacity(EVENTS),
+            None => Events::with_capacity(MAX_EVENTS),
         };
         let polled = self
             .poll
@@ -220,7 +235,7 @@ impl Reactor {
             .poll(&mut events, sys::limit_wait(timeout));
         match polled {
             Ok(()) => {}
-            // A signal came: the turn is over early, and the next one waits.
+            // A signal ended the wait early. The next turn waits again.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
             Err(error) => {
                 self.events.set(Some(events));
@@ -228,25 +243,25 @@ impl Reactor {
             }
         }
         let count = self.dispatch(&events, tasks);
-        self.has_more.set(count == EVENTS);
+        self.has_more.set(count == MAX_EVENTS);
         self.reported.set(self.reported.get() + count as u64);
         self.events.set(Some(events));
         Ok(())
     }
 
-    /// How many descriptors were ever registered, and how many are.
+    /// Returns how many descriptors were ever registered, and how many are registered now.
     pub(crate) fn registered(&self) -> (u64, u64) {
         let present = self.sources.borrow().len() as u64;
         (self.registered.get(), present)
     }
 
-    /// How many events the kernel has reported, the doorbell's and the timer's
-    /// too.
+    /// Returns how many events the kernel has reported, including the events of the
+    /// doorbell and of the alarm.
     pub(crate) fn reported(&self) -> u64 {
         self.reported.get()
     }
 
-    /// Whether the timer has gone off since this was asked the last time.
+    /// Returns whether the alarm has expired since the last call of this function.
     #[inline]
     pub(crate) fn timer_went_off(&self) -> bool {
         let went_off = self.timer_went_off.get();
@@ -256,35 +271,37 @@ impl Reactor {
         went_off
     }
 
-    /// Whether the last poll may have left events behind.
+    /// Returns whether the last poll may have left events in the kernel.
     pub(crate) fn has_more(&self) -> bool {
         self.has_more.get()
     }
 
-    /// Hands out every event, and counts them.
+    /// Passes each event to its source, which wakes the tasks that wait for it. Returns
+    /// the number of events.
     fn dispatch(&self, events: &Events, tasks: &Scheduler) -> usize {
         let mut count = 0;
         let mut sources = self.sources.borrow();
         for event in events {
             count += 1;
             let token = event.token();
-            // There is none if it has gone since the event; nor for the doorbell
-            // and the timer, which only had to end the wait.
-            let Some(source) = sources.get(token.0 & MASK) else {
+            // The source may have been removed since the event. The doorbell and the
+            // alarm have no source: their events only had to end the wait.
+            let Some(source) = sources.get(token.0 & INDEX_MASK) else {
                 if token == TIMER {
                     self.timer_went_off.set(true);
                 }
                 continue;
             };
-            if source.generation as usize != token.0 >> HALF {
+            if source.generation as usize != token.0 >> HALF_BITS {
                 continue;
             }
-            if source.take_event(event, tasks) {
+            if source.record_event(event, tasks) {
                 let source = Rc::clone(source);
                 drop(sources);
                 source.wake_foreign(Readiness::of(event));
-                // If it has gone, with the wakers in it: their destructors are
-                // foreign' code, and must not cost the rest their edge.
+                // If the source was removed meanwhile, this drops the wakers in it. Their
+                // destructors are user code, and a panic must not lose the other events,
+                // which the kernel does not report again.
                 panics::caught(|| drop(source));
                 sources = self.sources.borrow();
             }
@@ -292,12 +309,12 @@ impl Reactor {
         count
     }
 
-    /// Whether the loop is gone.
+    /// Returns whether the loop has ended.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.get()
     }
 
-    /// Marks every source as orphaned, and wakes who waits for it.
+    /// Orphans every source when the loop ends, and wakes all tasks that wait for one.
     pub(crate) fn close(&self, tasks: &Scheduler) {
         self.closed.set(true);
         let sources: Vec<Rc<Source>> = self
@@ -307,7 +324,7 @@ impl Reactor {
             .map(|(_, source)| Rc::clone(source))
             .collect();
         for source in sources {
-            source.close(tasks);
+            source.orphan(tasks);
             panics::caught(|| drop(source));
         }
     }
@@ -322,11 +339,12 @@ impl fmt::Debug for Reactor {
     }
 }
 
-/// The error of an operation that would have to wait for a loop that is gone.
+/// Returns the error of an operation that would have to wait for a loop that has ended.
 pub(crate) fn gone() -> io::Error {
     io::Error::other("the coreloop runtime of this I/O source is gone")
 }
 
+/// Returns what a task that waits in `direction` is registered for.
 fn interest(direction: Direction) -> Interest {
     match direction {
         Direction::Read => sys::READ_INTEREST,
@@ -335,9 +353,9 @@ fn interest(direction: Direction) -> Interest {
 }
 
 fn generation_mask() -> u32 {
-    u32::try_from(MASK).unwrap_or(u32::MAX)
+    u32::try_from(INDEX_MASK).unwrap_or(u32::MAX)
 }
 
 fn token(index: u32, generation: u32) -> Token {
-    Token(index as usize | (generation as usize) << HALF)
+    Token(index as usize | (generation as usize) << HALF_BITS)
 }

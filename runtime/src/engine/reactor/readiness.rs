@@ -1,82 +1,86 @@
-//! What an event tells, and what a source remembers of it.
+//! What an event reports, and what a source remembers of it.
 
 use crate::engine::reactor::interest::Interest;
 use crate::engine::reactor::ready::{PRIORITY, Ready};
 use crate::engine::sys::IS_EPOLL;
 
-/// One of the two ways that bytes go.
+/// Reading or writing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
     Read,
     Write,
 }
 
-/// What is known of a descriptor's readiness, as a set of flags.
+/// What a source knows of its descriptor's readiness: a set of flags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Readiness(u8);
+pub(super) struct Readiness(u8);
 
 impl Readiness {
-    /// A read may succeed: cleared when one would block, or came up short.
-    pub(crate) const READABLE: Readiness = Readiness(1 << 0);
-    /// A write may succeed: cleared likewise.
-    pub(crate) const WRITABLE: Readiness = Readiness(1 << 1);
-    /// A short read proves nothing any more: the peer has shut its side down,
-    /// there is an error to fetch, or out-of-band data, at whose mark a read
-    /// ends early. No further edge would tell of what is left. Never cleared.
-    pub(crate) const SHORT_READ_UNRELIABLE: Readiness = Readiness(1 << 2);
-    /// The same for writes.
-    pub(crate) const SHORT_WRITE_UNRELIABLE: Readiness = Readiness(1 << 3);
-    /// The loop is gone. Never cleared.
-    pub(crate) const LOOP_GONE: Readiness = Readiness(1 << 4);
-    /// Who waits for urgent data has something to see: some, or the end.
-    pub(crate) const URGENT: Readiness = Readiness(1 << 5);
-    /// Who waits for an error has one to fetch.
-    pub(crate) const ERROR: Readiness = Readiness(1 << 6);
+    /// A read may succeed. Cleared when a read would block, or was short and so drained the
+    /// descriptor.
+    pub(super) const READABLE: Self = Self(1 << 0);
+    /// A write may succeed. Cleared likewise.
+    pub(super) const WRITABLE: Self = Self(1 << 1);
+    /// A short read does not show that the descriptor is drained. Set when the peer has
+    /// shut its side down, when there is an error to fetch, or when there is urgent data,
+    /// at whose mark a read ends early. The kernel reports no further edge for what is
+    /// left to read then. Never cleared.
+    pub(super) const SHORT_READ_UNRELIABLE: Self = Self(1 << 2);
+    /// A short write does not show that the next one would block: the descriptor is
+    /// closed for writing, or there is an error to fetch. Never cleared.
+    pub(super) const SHORT_WRITE_UNRELIABLE: Self = Self(1 << 3);
+    /// The loop has ended, and the source is orphaned. Never cleared.
+    pub(super) const LOOP_GONE: Self = Self(1 << 4);
+    /// A wait for urgent data ends: there is some, or the peer will send no more.
+    pub(super) const URGENT: Self = Self(1 << 5);
+    /// A wait for an error ends: there is one to fetch.
+    pub(super) const ERROR: Self = Self(1 << 6);
 
-    pub(crate) fn intersects(self, other: Readiness) -> bool {
+    /// Returns whether the two sets have a flag in common.
+    pub(super) fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
 
-    pub(crate) fn union(self, other: Readiness) -> Readiness {
-        Readiness(self.0 | other.0)
+    pub(super) fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
-    pub(crate) fn without(self, other: Readiness) -> Readiness {
-        Readiness(self.0 & !other.0)
+    pub(super) fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
-    /// What an event tells.
+    /// Returns the flags that an event sets.
     #[cold]
-    pub(crate) fn of(event: &mio::event::Event) -> Readiness {
-        let mut readiness = Readiness(0);
+    pub(super) fn of(event: &mio::event::Event) -> Self {
+        let mut readiness = Self(0);
         if event.is_readable() {
-            readiness = readiness.union(Readiness::READABLE);
+            readiness = readiness.union(Self::READABLE);
         }
         if event.is_writable() {
-            readiness = readiness.union(Readiness::WRITABLE);
+            readiness = readiness.union(Self::WRITABLE);
         }
         if event.is_read_closed() || event.is_priority() || event.is_error() {
             readiness = readiness
-                .union(Readiness::READABLE)
-                .union(Readiness::SHORT_READ_UNRELIABLE);
+                .union(Self::READABLE)
+                .union(Self::SHORT_READ_UNRELIABLE);
         }
         if event.is_read_closed() || event.is_priority() {
-            readiness = readiness.union(Readiness::URGENT);
+            readiness = readiness.union(Self::URGENT);
         }
         if event.is_error() {
-            readiness = readiness.union(Readiness::ERROR);
+            readiness = readiness.union(Self::ERROR);
         }
         if event.is_write_closed() || event.is_error() {
             readiness = readiness
-                .union(Readiness::WRITABLE)
-                .union(Readiness::SHORT_WRITE_UNRELIABLE);
+                .union(Self::WRITABLE)
+                .union(Self::SHORT_WRITE_UNRELIABLE);
         }
         readiness
     }
 }
 
-/// What an event tells that goes beyond a side being ready.
-pub(crate) fn reported_by(event: &mio::event::Event) -> Ready {
+/// Returns what an event reports besides that a direction is ready.
+pub(super) fn reported_by(event: &mio::event::Event) -> Ready {
     let mut ready = Ready::EMPTY;
     if event.is_read_closed() {
         ready |= Ready::READ_CLOSED;
@@ -93,49 +97,54 @@ pub(crate) fn reported_by(event: &mio::event::Event) -> Ready {
     ready
 }
 
-/// Whether an event tells more than that a side is ready.
+/// Returns whether an event reports more than that a direction is ready.
 #[inline]
-pub(crate) fn is_unusual(event: &mio::event::Event) -> bool {
-    // Where there is epoll, a side that is closed for writing is either closed
-    // for reading too, or has an error.
+pub(super) fn is_unusual(event: &mio::event::Event) -> bool {
+    // With epoll, a descriptor that is closed for writing is also closed for reading, or
+    // has an error.
     let closed_for_writing = !IS_EPOLL && event.is_write_closed();
     event.is_priority() | event.is_error() | event.is_read_closed() | closed_for_writing
 }
 
 impl From<Interest> for Readiness {
-    /// What ends a wait for `interest`. A side that is closed is no part of it: that
-    /// stays, and a wait after an operation that would block must last.
-    fn from(interest: Interest) -> Readiness {
+    /// Returns the flags that end a wait for `interest`.
+    ///
+    /// `SHORT_READ_UNRELIABLE` and `SHORT_WRITE_UNRELIABLE`, which a closed direction
+    /// sets, are not among them: they are never cleared, and would end a wait after an
+    /// operation that would block at once.
+    fn from(interest: Interest) -> Self {
         let flags = [
-            (interest.is_readable(), Readiness::READABLE),
-            (interest.is_writable(), Readiness::WRITABLE),
-            (interest.is_priority(), Readiness::URGENT),
-            (interest.is_error(), Readiness::ERROR),
+            (interest.is_readable(), Self::READABLE),
+            (interest.is_writable(), Self::WRITABLE),
+            (interest.is_priority(), Self::URGENT),
+            (interest.is_error(), Self::ERROR),
         ];
         let set = flags.iter().filter(|(is_set, _)| *is_set);
-        set.fold(Readiness(0), |all, (_, flag)| all.union(*flag))
+        set.fold(Self(0), |all, (_, flag)| all.union(*flag))
     }
 }
 
 impl Direction {
-    pub(crate) fn other(self) -> Direction {
+    pub(super) fn other(self) -> Self {
         match self {
-            Direction::Read => Direction::Write,
-            Direction::Write => Direction::Read,
+            Self::Read => Self::Write,
+            Self::Write => Self::Read,
         }
     }
 
-    pub(crate) fn ready(self) -> Readiness {
+    /// Returns the flag for an operation that may succeed in this direction.
+    pub(super) fn ready(self) -> Readiness {
         match self {
-            Direction::Read => Readiness::READABLE,
-            Direction::Write => Readiness::WRITABLE,
+            Self::Read => Readiness::READABLE,
+            Self::Write => Readiness::WRITABLE,
         }
     }
 
-    pub(crate) fn short_unreliable(self) -> Readiness {
+    /// Returns the flag for short transfers that do not show that the next one would block.
+    pub(super) fn short_unreliable(self) -> Readiness {
         match self {
-            Direction::Read => Readiness::SHORT_READ_UNRELIABLE,
-            Direction::Write => Readiness::SHORT_WRITE_UNRELIABLE,
+            Self::Read => Readiness::SHORT_READ_UNRELIABLE,
+            Self::Write => Readiness::SHORT_WRITE_UNRELIABLE,
         }
     }
 }

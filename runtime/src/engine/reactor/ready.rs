@@ -19,29 +19,29 @@ pub struct Ready(u8);
 
 impl Ready {
     /// The empty set.
-    pub const EMPTY: Ready = Ready(0);
+    pub const EMPTY: Self = Self(0);
 
     /// A read may succeed.
-    pub const READABLE: Ready = Ready(1 << 0);
+    pub const READABLE: Self = Self(1 << 0);
 
     /// A write may succeed.
-    pub const WRITABLE: Ready = Ready(1 << 1);
+    pub const WRITABLE: Self = Self(1 << 1);
 
     /// The peer will send no more.
-    pub const READ_CLOSED: Ready = Ready(1 << 2);
+    pub const READ_CLOSED: Self = Self(1 << 2);
 
     /// No more can be written.
-    pub const WRITE_CLOSED: Ready = Ready(1 << 3);
+    pub const WRITE_CLOSED: Self = Self(1 << 3);
 
     /// There is urgent data.
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    pub const PRIORITY: Ready = PRIORITY;
+    pub const PRIORITY: Self = PRIORITY;
 
     /// There is an error to fetch.
-    pub const ERROR: Ready = Ready(1 << 5);
+    pub const ERROR: Self = Self(1 << 5);
 
     /// All flags.
-    pub const ALL: Ready = Ready(0b11_1111);
+    pub const ALL: Self = Self(0b11_1111);
 
     /// Returns whether the set is empty.
     #[must_use]
@@ -52,25 +52,25 @@ impl Ready {
     /// Returns whether a read may succeed, even if only to report the end of stream.
     #[must_use]
     pub const fn is_readable(self) -> bool {
-        self.intersects(Ready::READABLE) || self.is_read_closed()
+        self.intersects(Self::READABLE) || self.is_read_closed()
     }
 
     /// Returns whether a write may succeed, or would fail at once.
     #[must_use]
     pub const fn is_writable(self) -> bool {
-        self.intersects(Ready::WRITABLE) || self.is_write_closed()
+        self.intersects(Self::WRITABLE) || self.is_write_closed()
     }
 
     /// Returns whether the peer will send no more.
     #[must_use]
     pub const fn is_read_closed(self) -> bool {
-        self.intersects(Ready::READ_CLOSED)
+        self.intersects(Self::READ_CLOSED)
     }
 
     /// Returns whether no more can be written.
     #[must_use]
     pub const fn is_write_closed(self) -> bool {
-        self.intersects(Ready::WRITE_CLOSED)
+        self.intersects(Self::WRITE_CLOSED)
     }
 
     /// Returns whether there is urgent data.
@@ -82,58 +82,58 @@ impl Ready {
     /// Returns whether there is an error to fetch.
     #[must_use]
     pub const fn is_error(self) -> bool {
-        self.intersects(Ready::ERROR)
+        self.intersects(Self::ERROR)
     }
 
     #[inline]
-    pub(crate) const fn intersects(self, other: Ready) -> bool {
+    pub(super) const fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
 
     #[inline]
-    pub(crate) const fn union(self, other: Ready) -> Ready {
-        Ready(self.0 | other.0)
+    pub(super) const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 }
 
-/// The flag exists on all platforms; its public name only where the kernel reports it.
-pub(crate) const PRIORITY: Ready = Ready(1 << 4);
+/// The flag exists on all platforms, but is public only where the kernel reports it.
+pub(super) const PRIORITY: Ready = Ready(1 << 4);
 
 impl BitOr for Ready {
-    type Output = Ready;
+    type Output = Self;
 
-    fn bitor(self, other: Ready) -> Ready {
+    fn bitor(self, other: Self) -> Self {
         self.union(other)
     }
 }
 
 impl BitOrAssign for Ready {
-    fn bitor_assign(&mut self, other: Ready) {
+    fn bitor_assign(&mut self, other: Self) {
         *self = self.union(other);
     }
 }
 
 impl BitAnd for Ready {
-    type Output = Ready;
+    type Output = Self;
 
-    fn bitand(self, other: Ready) -> Ready {
-        Ready(self.0 & other.0)
+    fn bitand(self, other: Self) -> Self {
+        Self(self.0 & other.0)
     }
 }
 
 impl Sub for Ready {
-    type Output = Ready;
+    type Output = Self;
 
-    fn sub(self, other: Ready) -> Ready {
-        Ready(self.0 & !other.0)
+    fn sub(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 }
 
 impl fmt::Debug for Ready {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = [
-            (self.intersects(Ready::READABLE), "READABLE"),
-            (self.intersects(Ready::WRITABLE), "WRITABLE"),
+            (self.intersects(Self::READABLE), "READABLE"),
+            (self.intersects(Self::WRITABLE), "WRITABLE"),
             (self.is_read_closed(), "READ_CLOSED"),
             (self.is_write_closed(), "WRITE_CLOSED"),
             (self.is_priority(), "PRIORITY"),
@@ -144,7 +144,7 @@ impl fmt::Debug for Ready {
 }
 
 /// Writes the names of the flags that are set, joined by `|`.
-pub(crate) fn write_names(
+pub(super) fn write_names(
     f: &mut fmt::Formatter<'_>,
     names: &[(bool, &'static str)],
 ) -> fmt::Result {

@@ -1,17 +1,17 @@
-//! The wakers of tasks that poll a source by a shared reference, until its next event.
+//! [`SharedPollers`]: the wakers of tasks that poll a source through a shared reference,
+//! until its next event.
 //!
-//! A task that does not wait any more leaves its waker here, and does not report that.
-//! The memory is bounded all the same, and no waker is woken again and again while no
-//! event comes:
+//! A task that no longer waits does not remove its waker. The memory is bounded all the
+//! same, and no waker is woken again and again while there is no event:
 //!
 //! 1. Each waker is in the list once, and an event takes all of them.
 //! 2. There are no more wakers of tasks than there are tasks. Before their list grows,
 //!    the wakers of finished tasks are removed.
-//! 3. Whether a foreign waker is still of use cannot be known. When the list of foreign
-//!    wakers is full, all of them are removed and woken, and a future that still waits
-//!    polls again and adds its waker again. For a second after that the list grows with
-//!    each waker, so that all of them fit, however many there are. So it has room for
-//!    256 wakers, or for twice as many as were added in such a second.
+//! 3. It cannot be known whether a future still waits for a foreign waker. When the list
+//!    of foreign wakers is full, all of them are removed and woken, and a future that
+//!    still waits polls again and adds its waker again. For a second after that the list
+//!    grows with each waker, so that all of them fit, however many there are. So the list
+//!    has room for 256 wakers, or for twice as many as were added in such a second.
 
 use std::collections::BTreeSet;
 use std::mem;
@@ -20,53 +20,54 @@ use std::task::Waker;
 
 use crate::engine::task::waker::has_finished;
 
-/// How many wakers of tasks there may be before finished tasks are looked for, at least.
-const LEAST_TASKS: usize = 16;
+/// The minimum number of wakers of tasks at which the wakers of finished tasks are removed.
+const MIN_TASKS: usize = 16;
 
-/// How many foreign wakers there may be before they are removed, at least.
-const LEAST_FOREIGN: usize = 256;
+/// The minimum number of foreign wakers at which all of them are removed.
+const MIN_FOREIGN: usize = 256;
 
-/// How long futures whose wakers were removed have to poll again, in nanoseconds.
-const RETURN: u64 = 1_000_000_000;
+/// How long the list of foreign wakers grows after a removal, in nanoseconds: the time in
+/// which the futures poll again.
+const RETURN_TIME: u64 = 1_000_000_000;
 
-/// The longest list that is searched from its start, without a set.
-const SHORT: usize = 16;
+/// The maximum length of a list that is searched from its start. A longer one has a set.
+const MAX_SEARCHED: usize = 16;
 
-/// The wakers for one direction.
+/// The wakers of the shared pollers of one direction.
 #[derive(Debug)]
-pub(crate) struct SharedPollers {
+pub(super) struct SharedPollers {
     tasks: Wakers,
     foreign: Wakers,
-    /// Until when foreign wakers that were removed may be added again.
+    /// Until when the list of foreign wakers grows, if some were removed.
     returning: Option<u64>,
 }
 
 impl Default for SharedPollers {
-    fn default() -> SharedPollers {
-        SharedPollers {
-            tasks: Wakers::new(LEAST_TASKS),
-            foreign: Wakers::new(LEAST_FOREIGN),
+    fn default() -> Self {
+        Self {
+            tasks: Wakers::new(MIN_TASKS),
+            foreign: Wakers::new(MIN_FOREIGN),
             returning: None,
         }
     }
 }
 
 impl SharedPollers {
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.tasks.list.is_empty() && self.foreign.list.is_empty()
     }
 
-    pub(crate) fn contains(&self, waker: &Waker) -> bool {
+    pub(super) fn contains(&self, waker: &Waker) -> bool {
         match has_finished(waker) {
             Some(_) => self.tasks.contains(waker),
             None => self.foreign.contains(waker),
         }
     }
 
-    /// Adds a waker, and returns the wakers that were removed for it, which the caller
-    /// wakes. `now` reads the clock of the loop.
+    /// Adds a waker. Returns the wakers that were removed to make room, for the caller to
+    /// wake. `now` reads the clock of the loop.
     #[must_use]
-    pub(crate) fn insert(&mut self, waker: Waker, now: impl FnOnce() -> u64) -> Vec<Waker> {
+    pub(super) fn insert(&mut self, waker: Waker, now: impl FnOnce() -> u64) -> Vec<Waker> {
         if has_finished(&waker).is_some() {
             self.insert_task(waker);
             return Vec::new();
@@ -90,8 +91,8 @@ impl SharedPollers {
             if self.returning.is_some_and(|until| now < until) {
                 self.foreign.make_room();
             } else if self.foreign.is_full() {
-                removed = mem::replace(&mut self.foreign, Wakers::new(LEAST_FOREIGN)).list;
-                self.returning = Some(now.saturating_add(RETURN));
+                removed = mem::replace(&mut self.foreign, Wakers::new(MIN_FOREIGN)).list;
+                self.returning = Some(now.saturating_add(RETURN_TIME));
             } else {
                 self.returning = None;
             }
@@ -100,8 +101,8 @@ impl SharedPollers {
         removed
     }
 
-    /// Removes all wakers, and leaves as much room as there was for them.
-    pub(crate) fn take(&mut self) -> impl Iterator<Item = Waker> {
+    /// Takes all wakers. The room for them does not change.
+    pub(super) fn take(&mut self) -> impl Iterator<Item = Waker> {
         self.tasks.take().chain(self.foreign.take())
     }
 }
@@ -110,11 +111,12 @@ impl SharedPollers {
 #[derive(Debug)]
 struct Wakers {
     list: Vec<Waker>,
-    /// What identifies each waker of the list, unless that is short.
+    /// The identities of the wakers of the list, or empty if the list is short.
     set: BTreeSet<Identity>,
-    /// How many there may be before some are removed, and at least.
+    /// The length of the list at which wakers are removed.
     room: usize,
-    least: usize,
+    /// The minimum of `room`.
+    min_room: usize,
 }
 
 /// The data and the functions of a waker: what [`Waker::will_wake`] compares.
@@ -125,18 +127,18 @@ fn identity(waker: &Waker) -> Identity {
 }
 
 impl Wakers {
-    fn new(least: usize) -> Wakers {
-        Wakers {
+    fn new(min_room: usize) -> Self {
+        Self {
             list: Vec::new(),
             set: BTreeSet::new(),
-            room: least,
-            least,
+            room: min_room,
+            min_room,
         }
     }
 
     fn contains(&self, waker: &Waker) -> bool {
         if self.set.is_empty() {
-            self.list.iter().any(|noted| noted.will_wake(waker))
+            self.list.iter().any(|known| known.will_wake(waker))
         } else {
             self.set.contains(&identity(waker))
         }
@@ -147,7 +149,7 @@ impl Wakers {
             self.set.insert(identity(&waker));
         }
         self.list.push(waker);
-        if self.set.is_empty() && self.list.len() > SHORT {
+        if self.set.is_empty() && self.list.len() > MAX_SEARCHED {
             self.set = self.list.iter().map(identity).collect();
         }
     }
@@ -157,7 +159,7 @@ impl Wakers {
     }
 
     fn make_room(&mut self) {
-        self.room = self.least.max(2 * self.list.len());
+        self.room = self.min_room.max(2 * self.list.len());
     }
 
     fn remove_finished(&mut self) {

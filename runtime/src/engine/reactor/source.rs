@@ -1,4 +1,4 @@
-//! What the loop knows of one descriptor: its readiness, and who waits for it.
+//! [`Source`]: what the reactor knows of one registered descriptor.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
@@ -15,37 +15,40 @@ use crate::engine::reactor::shared_pollers::SharedPollers;
 use crate::engine::task::scheduler::Scheduler;
 use crate::engine::task::task_slot::TaskSlot;
 
-/// A descriptor that is registered with the kernel.
+/// A descriptor that is registered with the kernel: its readiness, and the tasks that
+/// wait for it.
 #[derive(Debug)]
 pub(crate) struct Source {
     readiness: Cell<Readiness>,
-    /// What [`Source::ready`] tells beyond that.
+    /// What [`Source::ready`] returns in addition to `readiness`.
     reported: Cell<Ready>,
-    pub(crate) fd: RawFd,
-    pub(crate) interest: Cell<mio::Interest>,
-    pub(crate) index: u32,
-    pub(crate) generation: u32,
-    /// Whether the kernel wakes this loop or another one, not both.
-    pub(crate) exclusive: bool,
+    pub(super) fd: RawFd,
+    pub(super) interest: Cell<mio::Interest>,
+    pub(super) index: u32,
+    pub(super) generation: u32,
+    /// Whether the registration is exclusive: an event wakes this loop or another one,
+    /// not both.
+    pub(super) exclusive: bool,
     reader: DirectionWaiter,
     writer: DirectionWaiter,
-    /// Made when somebody waits who is not a task in a waiter. Seldom needed, and
-    /// apart, so that the rest is in one or two cache lines.
+    /// All waiters other than `reader` and `writer`. Created when there is the first of
+    /// them, which is seldom, and in a box, so that the other fields fit in one or two
+    /// cache lines.
     foreign: OnceCell<Box<ForeignWaiters>>,
 }
 
 impl Source {
-    /// A source of which one direction would have blocked. The other one may
-    /// succeed, as far as is known.
-    pub(crate) fn new(
+    /// Creates a source. An operation in `direction` would have blocked; the other
+    /// direction is assumed to be ready.
+    pub(super) fn new(
         fd: RawFd,
         direction: Direction,
         interest: mio::Interest,
         index: u32,
         generation: u32,
         exclusive: bool,
-    ) -> Source {
-        Source {
+    ) -> Self {
+        Self {
             readiness: Cell::new(direction.other().ready()),
             reported: Cell::new(Ready::EMPTY),
             fd,
@@ -59,7 +62,7 @@ impl Source {
         }
     }
 
-    /// Whether an operation is worth a system call.
+    /// Returns whether an operation should be tried: it may succeed, or the loop has ended.
     #[inline]
     pub(crate) fn is_ready(&self, direction: Direction) -> bool {
         self.readiness
@@ -67,7 +70,7 @@ impl Source {
             .intersects(direction.ready().union(Readiness::LOOP_GONE))
     }
 
-    /// Whether the kernel tells when `direction` becomes ready.
+    /// Returns whether the kernel reports when `direction` becomes ready.
     #[inline]
     pub(crate) fn watches(&self, direction: Direction) -> bool {
         let interest = self.interest.get();
@@ -77,20 +80,20 @@ impl Source {
         }
     }
 
-    /// Whether the kernel tells of all of `interest`.
+    /// Returns whether the kernel reports everything that `interest` includes.
     pub(crate) fn watches_for(&self, interest: Interest) -> bool {
         let reads = interest.is_readable() || interest.is_priority();
         (!reads || self.watches(Direction::Read))
             && (!interest.is_writable() || self.watches(Direction::Write))
     }
 
-    /// Whether what ends a wait for `interest` is there.
+    /// Returns whether a wait for `interest` may end.
     pub(crate) fn satisfies(&self, interest: Interest) -> bool {
         let ends = Readiness::from(interest).union(Readiness::LOOP_GONE);
         self.readiness.get().intersects(ends)
     }
 
-    /// What is ready of `interest`.
+    /// Returns what is ready of `interest`.
     pub(crate) fn ready(&self, interest: Interest) -> Ready {
         let mut ready = self.reported.get();
         if self.is_ready(Direction::Read) {
@@ -102,8 +105,9 @@ impl Source {
         ready & interest.reported()
     }
 
-    /// After an operation that would block, though something of `interest` seemed
-    /// to be ready. A side that is closed stays so.
+    /// Clears the readiness for `interest`, after an operation that would block although
+    /// something of `interest` seemed to be ready. A direction that is closed stays
+    /// closed.
     pub(crate) fn clear_interest(&self, interest: Interest) {
         let cleared = Readiness::from(interest);
         self.readiness.set(self.readiness.get().without(cleared));
@@ -112,22 +116,23 @@ impl Source {
             .set(self.reported.get() - (interest.reported() - kept));
     }
 
-    /// Whether the loop is gone.
+    /// Returns whether the loop has ended.
     #[inline]
-    pub(crate) fn is_closed(&self) -> bool {
+    pub(crate) fn is_orphaned(&self) -> bool {
         self.readiness.get().intersects(Readiness::LOOP_GONE)
     }
 
-    /// After an operation that would block.
+    /// Clears the readiness of `direction`, after an operation that would block.
     #[inline]
     pub(crate) fn clear(&self, direction: Direction) {
         let readiness = self.readiness.get();
         self.readiness.set(readiness.without(direction.ready()));
     }
 
-    /// After a transfer on a stream that was shorter than it might have been,
-    /// which says that the kernel has no more: see the answer to question 9 in
-    /// epoll(7). What comes later makes a new edge.
+    /// Clears the readiness of `direction`, after a short transfer on a stream.
+    ///
+    /// A short transfer shows that the next one would block: see the answer to question 9
+    /// in epoll(7). The kernel reports a new edge when that changes.
     #[inline]
     pub(crate) fn clear_after_short(&self, direction: Direction) {
         if !self
@@ -139,25 +144,25 @@ impl Source {
         }
     }
 
-    /// Has the task that polls woken when `direction` becomes ready, if it is the one that
-    /// was noted there before. Returns false if it is not.
+    /// Registers the task of `cx` to be woken when `direction` becomes ready, if it was
+    /// registered there before. Returns false if another task was.
     #[inline]
-    pub(crate) fn is_registered(&self, direction: Direction, cx: &Context<'_>) -> bool {
+    pub(crate) fn reregister(&self, direction: Direction, cx: &Context<'_>) -> bool {
         let waiter = self.waiter(direction);
-        let is_noted = waiter.task.is(cx.waker());
-        if is_noted {
-            waiter.waits.set(true);
+        let is_registered = waiter.task.is(cx.waker());
+        if is_registered {
+            waiter.is_waiting.set(true);
         }
-        is_noted
+        is_registered
     }
 
-    /// Notes whom to wake when `direction` becomes ready, instead of whoever
-    /// was noted there before.
+    /// Registers the task of `cx` to be woken when `direction` becomes ready, in place of
+    /// the task that was registered there before.
     #[inline]
     pub(crate) fn register(&self, direction: Direction, cx: &Context<'_>) {
         let waiter = self.waiter(direction);
         if waiter.task.register(cx.waker()) {
-            waiter.waits.set(true);
+            waiter.is_waiting.set(true);
         } else {
             self.register_foreign(direction, cx);
         }
@@ -165,24 +170,24 @@ impl Source {
 
     #[cold]
     fn register_foreign(&self, direction: Direction, cx: &Context<'_>) {
-        self.waiter(direction).waits.set(false);
+        self.waiter(direction).is_waiting.set(false);
         self.foreign().register(direction, cx.waker());
         if self.is_ready(direction) {
-            // A waker is foreign' code, which may have turned the loop.
+            // A waker is user code, which may have run a turn of the loop.
             cx.waker().wake_by_ref();
         }
     }
 
-    /// Adds somebody who waits beside the one in the waiter.
-    pub(crate) fn join(&self, interest: Interest) -> usize {
+    /// Adds a waiter for `interest`, beside any others. Returns its key.
+    pub(crate) fn add_waiter(&self, interest: Interest) -> usize {
         self.foreign().list.borrow_mut().insert(InterestWaiter {
             awaits: Readiness::from(interest).union(Readiness::LOOP_GONE),
             waker: None,
         })
     }
 
-    /// Notes one more task to wake when `direction` becomes ready. `now` reads the
-    /// clock of the loop.
+    /// Registers the task of `cx` to be woken when `direction` becomes ready, beside any
+    /// others. `now` reads the clock of the loop.
     pub(crate) fn register_shared(
         &self,
         direction: Direction,
@@ -199,7 +204,7 @@ impl Source {
             panics::caught(|| waker.wake());
         }
         if self.is_ready(direction) {
-            // A waker is foreign' code, which may have turned the loop.
+            // A waker is user code, which may have run a turn of the loop.
             cx.waker().wake_by_ref();
         }
     }
@@ -208,8 +213,9 @@ impl Source {
         self.foreign.get_or_init(Box::default)
     }
 
-    /// Ready if what it awaits is there; else the waiter `key` is woken when it is.
-    pub(crate) fn poll_joined(&self, key: usize, cx: &Context<'_>) -> Poll<()> {
+    /// Returns `Ready` if a wait for the interest of the waiter `key` may end. Otherwise
+    /// the task of `cx` is woken when it may.
+    pub(crate) fn poll_waiter(&self, key: usize, cx: &Context<'_>) -> Poll<()> {
         let waker = cx.waker().clone();
         let before = {
             let mut list = self.foreign().list.borrow_mut();
@@ -223,19 +229,19 @@ impl Source {
         Poll::Pending
     }
 
-    /// Whether anybody waits to read, as far as is known: one that polled may have
-    /// lost interest since.
+    /// Returns whether a task may be waiting to read. A task that has polled may no
+    /// longer be waiting, which the source cannot know.
     #[cold]
-    pub(crate) fn has_readers(&self) -> bool {
-        self.reader.waits.get()
+    pub(super) fn has_readers(&self) -> bool {
+        self.reader.is_waiting.get()
             || self
                 .foreign
                 .get()
                 .is_some_and(|foreign| foreign.has_readers())
     }
 
-    /// Takes a waiter out.
-    pub(crate) fn leave(&self, key: usize) {
+    /// Removes the waiter `key`.
+    pub(crate) fn remove_waiter(&self, key: usize) {
         let waiter = self.foreign().list.borrow_mut().remove(key);
         drop(waiter);
     }
@@ -247,14 +253,15 @@ impl Source {
         }
     }
 
-    /// Takes in what an event tells, and wakes the tasks that it concerns. True
-    /// if there may be [foreign](Source::wake_foreign) to wake.
+    /// Records an event, and wakes the tasks in `reader` and `writer` that wait for it.
+    /// Returns true if the caller has to wake the other waiters, by
+    /// [`wake_foreign`](Source::wake_foreign).
     #[inline]
     #[must_use]
-    pub(crate) fn take_event(&self, event: &mio::event::Event, tasks: &Scheduler) -> bool {
+    pub(super) fn record_event(&self, event: &mio::event::Event, tasks: &Scheduler) -> bool {
         if is_unusual(event) {
             self.reported.set(self.reported.get() | reported_by(event));
-            return self.set_ready(Readiness::of(event), tasks);
+            return self.record_readiness(Readiness::of(event), tasks);
         }
         if event.is_readable() {
             self.readiness
@@ -269,75 +276,83 @@ impl Source {
         self.foreign.get().is_some()
     }
 
-    /// As [`take_event`](Source::take_event), for any news.
+    /// Like [`record_event`](Source::record_event), for any flags.
     #[cold]
-    fn set_ready(&self, news: Readiness, tasks: &Scheduler) -> bool {
-        self.readiness.set(self.readiness.get().union(news));
-        if news.intersects(Readiness::READABLE) {
+    fn record_readiness(&self, added: Readiness, tasks: &Scheduler) -> bool {
+        self.readiness.set(self.readiness.get().union(added));
+        if added.intersects(Readiness::READABLE) {
             self.reader.wake_task(tasks);
         }
-        if news.intersects(Readiness::WRITABLE) {
+        if added.intersects(Readiness::WRITABLE) {
             self.writer.wake_task(tasks);
         }
         self.foreign.get().is_some()
     }
 
-    /// Wakes by wakers, which may be anybody's code: nothing may be borrowed.
+    /// Wakes the waiters that are kept as wakers and wait for a flag of `added`. Wakers
+    /// may be user code, so the reactor must not be borrowed.
     #[cold]
-    pub(crate) fn wake_foreign(&self, news: Readiness) {
+    pub(super) fn wake_foreign(&self, added: Readiness) {
         if let Some(foreign) = self.foreign.get() {
-            foreign.wake(news);
+            foreign.wake(added);
         }
     }
 
-    /// Marks the loop as gone, and wakes everybody to find out.
-    pub(crate) fn close(&self, tasks: &Scheduler) {
-        let news = Readiness::LOOP_GONE
+    /// Marks the source as orphaned, because the loop has ended, and wakes all waiters.
+    pub(super) fn orphan(&self, tasks: &Scheduler) {
+        let added = Readiness::LOOP_GONE
             .union(Readiness::READABLE)
             .union(Readiness::WRITABLE);
-        if self.set_ready(news, tasks) {
-            self.wake_foreign(news);
+        if self.record_readiness(added, tasks) {
+            self.wake_foreign(added);
         }
     }
 }
 
-/// The task that waits by an exclusive reference, or polls.
+/// The task that waits in one direction: the one that polled last by a `poll_*` method.
 ///
-/// It stays noted after a wake, so that one that waits for the same socket again
-/// and again pays for no reference.
+/// The task stays in its slot after a wake, so that a task that waits for the same socket
+/// again and again does not count a reference each time.
 #[derive(Debug, Default)]
 struct DirectionWaiter {
     task: TaskSlot,
-    waits: Cell<bool>,
+    /// Whether `task` has to be woken when the direction becomes ready.
+    is_waiting: Cell<bool>,
 }
 
 impl DirectionWaiter {
     #[inline]
     fn wake_task(&self, tasks: &Scheduler) {
-        if self.waits.replace(false) {
+        if self.is_waiting.replace(false) {
             self.task.wake(tasks);
         }
     }
 }
 
-/// Who waits by a waker.
+/// The waiters of a source that are kept as wakers, not in a task slot.
 #[derive(Default)]
 struct ForeignWaiters {
-    /// Who polls, in place of the task in the waiter: another executor, or a
-    /// future that makes its own wakers. If a task waits since, this is woken
-    /// for nothing, once.
+    /// The foreign waker that polled last by a `poll_*` method, in place of a task in
+    /// [`Source::reader`]. If a task has polled since, this waker is woken once,
+    /// needlessly.
     reader: Cell<Option<Waker>>,
+    /// Likewise, for [`Source::writer`].
     writer: Cell<Option<Waker>>,
-    /// Those who wait by a shared reference: several acceptors, say.
+    /// The futures that wait through a shared reference, for instance of several tasks that
+    /// accept.
     list: RefCell<Slab<InterestWaiter>>,
-    /// The tasks that poll by a shared reference, until the next event.
+    /// The shared pollers that have polled a read since the last event.
     readers: RefCell<SharedPollers>,
+    /// Likewise, for writes.
     writers: RefCell<SharedPollers>,
 }
 
+/// A future that waits for an interest.
 #[derive(Debug)]
 struct InterestWaiter {
+    /// The flags that end the wait.
     awaits: Readiness,
+    /// `None` before the first poll, and after a wake.
     waker: Option<Waker>,
 }
 
@@ -379,18 +394,18 @@ impl ForeignWaiters {
         drop(before);
     }
 
-    /// Wakes those whom the news concern. One that panics does not cost the
-    /// foreign their edge.
-    fn wake(&self, news: Readiness) {
+    /// Wakes the waiters that wait for a flag of `added`. If a waker panics, the others
+    /// are woken all the same: the kernel reports an edge once.
+    fn wake(&self, added: Readiness) {
         let mut wakers: Vec<Waker> = self
             .list
             .borrow_mut()
             .iter_mut()
-            .filter(|(_, waiter)| news.intersects(waiter.awaits))
+            .filter(|(_, waiter)| added.intersects(waiter.awaits))
             .filter_map(|(_, waiter)| waiter.waker.take())
             .collect();
         for direction in [Direction::Read, Direction::Write] {
-            if news.intersects(direction.ready()) {
+            if added.intersects(direction.ready()) {
                 wakers.extend(self.waiter(direction).take());
                 wakers.extend(self.shared_pollers(direction).borrow_mut().take());
             }

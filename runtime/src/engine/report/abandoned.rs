@@ -9,7 +9,6 @@ use crate::engine::report::task_meta::TaskMeta;
 ///
 /// Its `Display` writes one line for each task, piece of blocking work and cleanup;
 /// methods return them as lists.
-/// asked for them.
 ///
 /// # Examples
 ///

@@ -44,9 +44,12 @@ pub struct CleanupFailure {
     pub(in crate::engine) reason: Reason,
 }
 
+/// Why a cleanup did not finish.
 #[derive(Debug, Clone)]
 pub(crate) enum Reason {
+    /// With the message of the panic, if its payload is a string.
     Panicked(Option<String>),
+    /// With the limit that the cleanup exceeded.
     TimedOut(Duration),
     Abandoned,
 }
@@ -81,7 +84,7 @@ impl CleanupFailure {
 
     /// Returns whether there was no task, or no time, to run the cleanup to its end.
     ///
-    /// That is so if the runtime was dropped, or the thread had none.
+    /// For instance, the runtime was dropped, or the thread had no runtime.
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
         matches!(self.reason, Reason::Abandoned)

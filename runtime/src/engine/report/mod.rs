@@ -1,9 +1,10 @@
-//! What the runtime has to tell its user unasked: a panic that nobody joined, a
-//! poll that took long, a cleanup that failed.
+//! What the runtime reports to its user: panics of tasks that are not joined, slow polls,
+//! failed cleanups, and the work that a shutdown abandons.
 //!
-//! With the feature `tracing` these are its events, with the target `coreloop`. Without the
-//! feature, and where there is no subscriber to take events, they are lines on the standard
-//! error. An event that the subscriber filters out is not printed either.
+//! A report that the user's hook does not take is an event of `tracing`, with the target
+//! `coreloop`, if that feature is on. Without the feature, and if there is no subscriber,
+//! it is a line on standard error. An event that the subscriber filters out is not
+//! printed either.
 
 pub(crate) mod abandoned;
 pub(crate) mod cleanup_failure;

@@ -1,4 +1,4 @@
-//! The warning when a single poll of a task takes long and holds up the whole loop.
+//! [`SlowPoll`]: the report of a poll that took too long, and so delayed the whole loop.
 
 use std::fmt;
 use std::sync::Arc;
@@ -38,13 +38,13 @@ impl SlowPoll {
 
 impl fmt::Display for SlowPoll {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SlowPoll { task, elapsed } = self;
+        let Self { task, elapsed } = self;
         write!(f, "a poll of {task} took {elapsed:?}")
     }
 }
 
 /// The user's hook for slow polls.
-pub(crate) type Hook = Arc<dyn Fn(&SlowPoll) + Send + Sync>;
+pub(super) type Hook = Arc<dyn Fn(&SlowPoll) + Send + Sync>;
 
 /// Detects slow polls.
 #[derive(Clone)]
@@ -60,7 +60,7 @@ impl SlowPollMonitor {
             return false;
         }
         let slow = SlowPoll { task, elapsed };
-        // A subscriber of `tracing` is user code too.
+        // Both may run user code: a hook, or a subscriber of `tracing`.
         panics::caught(|| match self.hook.get() {
             Some(hook) => hook(&slow),
             None => report::report_slow_poll(&slow),

@@ -1,6 +1,7 @@
-//! Events of `tracing`, which are printed too if there is no subscriber.
+//! Reports as events of `tracing`, which are printed too if there is no subscriber.
 //!
-//! The event is made in any case: `tracing` may pass it on to the crate `log` then.
+//! The event is created even if there is none, because `tracing` may then pass it to the
+//! crate `log`.
 
 use tracing::dispatcher;
 use tracing::subscriber::NoSubscriber;
@@ -11,7 +12,7 @@ use crate::engine::report::stderr;
 use crate::engine::report::task_meta::TaskMeta;
 use crate::engine::report::unhandled::TaskPanic;
 
-/// Says that a task panicked and nobody joined it.
+/// Reports the panic of a task that is not joined.
 pub(crate) fn report_unhandled_panic(panic: &TaskPanic) {
     if !has_subscriber() {
         stderr::report_unhandled_panic(panic);
@@ -23,11 +24,11 @@ pub(crate) fn report_unhandled_panic(panic: &TaskPanic) {
         name = task.name(),
         spawned_at = %task.spawned_at(),
         panic = panic.text(),
-        "a task panicked, and nobody joined it"
+        "a task panicked and was not joined"
     );
 }
 
-/// Says that a cleanup failed.
+/// Reports a cleanup that did not finish.
 pub(crate) fn report_cleanup_failure(failure: &CleanupFailure) {
     if !has_subscriber() {
         stderr::report_cleanup_failure(failure);
@@ -41,7 +42,7 @@ pub(crate) fn report_cleanup_failure(failure: &CleanupFailure) {
     );
 }
 
-/// Says that a poll took long.
+/// Reports a poll that took too long.
 pub(crate) fn report_slow_poll(slow: &SlowPoll) {
     if !has_subscriber() {
         stderr::report_slow_poll(slow);
@@ -53,11 +54,11 @@ pub(crate) fn report_slow_poll(slow: &SlowPoll) {
         name = task.name(),
         spawned_at = %task.spawned_at(),
         elapsed = ?slow.elapsed(),
-        "a poll took long: its loop stood still"
+        "a poll took long and delayed its loop"
     );
 }
 
-/// Whether events of this thread go anywhere.
+/// Returns whether this thread has a subscriber.
 fn has_subscriber() -> bool {
     dispatcher::get_default(|dispatch| !dispatch.is::<NoSubscriber>())
 }

@@ -1,4 +1,4 @@
-//! What happens with the panics of tasks that are not joined.
+//! The reaction to panics of tasks that are not joined: [`UnhandledPanic`], [`TaskPanic`].
 
 use std::any::Any;
 use std::fmt;
@@ -50,8 +50,8 @@ pub struct TaskPanic {
 }
 
 impl TaskPanic {
-    pub(crate) fn new(task: TaskMeta, message: Option<String>) -> TaskPanic {
-        TaskPanic { task, message }
+    pub(crate) fn new(task: TaskMeta, message: Option<String>) -> Self {
+        Self { task, message }
     }
 
     /// Returns the task that panicked.
@@ -67,7 +67,7 @@ impl TaskPanic {
     }
 
     /// Returns the message, or a text that replaces it.
-    pub(crate) fn text(&self) -> &str {
+    pub(super) fn text(&self) -> &str {
         self.message().unwrap_or("the payload is not a string")
     }
 }
@@ -102,14 +102,15 @@ pub(crate) struct Unhandled {
     policy: UnhandledPanic,
     /// Present until the loop ends: see [`close`](Unhandled::close).
     hook: Mutex<Option<Hook>>,
+    /// Whether a panic has shut the runtime down.
     is_raised: AtomicBool,
     /// The panic to resume in the code that drives the runtime.
     raised: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
 impl Unhandled {
-    pub(crate) fn new(options: Options) -> Unhandled {
-        Unhandled {
+    pub(crate) fn new(options: Options) -> Self {
+        Self {
             policy: options.policy,
             hook: Mutex::new(options.hook),
             is_raised: AtomicBool::new(false),
@@ -124,25 +125,25 @@ impl Unhandled {
         hook.clone()
     }
 
-    /// Takes the hook when the loop ends, for the caller to drop. What other threads
-    /// share of the loop is freed with the last waker, and that must not run user code,
-    /// such as the destructor of what a hook has captured.
+    /// Takes the hook when the loop ends, for the caller to drop. This value is freed
+    /// with the last waker, possibly on another thread, and that must not run user code,
+    /// such as the destructor of a value that the hook has captured.
     pub(crate) fn close(&self) -> Option<Hook> {
         let mut hook = self.hook.lock().unwrap_or_else(PoisonError::into_inner);
         hook.take()
     }
 
     /// Handles a panic according to the policy, with the hook that the panic has kept.
-    /// Returns the payload if it is not kept, for the caller to drop.
+    /// Returns the payload for the caller to drop, unless this value keeps it.
     #[cold]
-    pub(crate) fn see(
+    pub(crate) fn handle(
         &self,
         panic: &TaskPanic,
         hook: Option<Hook>,
         payload: Box<dyn Any + Send>,
     ) -> Option<Box<dyn Any + Send>> {
         if self.policy != UnhandledPanic::Ignore {
-            // Both run user code: a subscriber of `tracing` is one too.
+            // Both may run user code: a hook, or a subscriber of `tracing`.
             panics::caught(move || match hook {
                 Some(hook) => hook(panic),
                 None => report::report_unhandled_panic(panic),
@@ -172,6 +173,7 @@ impl Unhandled {
             .take()
     }
 
+    /// Returns whether a panic has shut the runtime down.
     #[inline]
     pub(crate) fn is_raised(&self) -> bool {
         self.is_raised.load(Ordering::Relaxed)

@@ -1,6 +1,6 @@
-//! The atomics of the few words that other threads touch.
+//! The atomic types of the few words that several threads access.
 //!
-//! Under `--cfg loom` they are loom's, so that the model tests explore every
+//! Under `--cfg loom` they are loom's types, so that the model tests explore every
 //! interleaving of the code that ships.
 
 #[cfg(all(loom, test))]

@@ -13,13 +13,13 @@ pub(crate) use super::timerfd::TimerFd;
 
 pub(crate) const IS_EPOLL: bool = true;
 
-/// Out-of-band data too, because its mark ends a read early.
+/// It includes urgent data, whose mark ends a read early.
 pub(crate) const READ_INTEREST: Interest = Interest::READABLE.add(Interest::PRIORITY);
 
-/// `EPOLLEXCLUSIVE`.
+/// Linux has `EPOLLEXCLUSIVE`.
 pub(crate) const IS_EXCLUSIVE: bool = true;
 
-/// The interest of a source whose registration was removed.
+/// The interest that a source has while its exclusive registration is removed.
 pub(crate) const NO_DIRECTION: Interest = Interest::PRIORITY;
 
 #[inline]
@@ -27,8 +27,8 @@ pub(crate) fn limit_wait(timeout: Option<Duration>) -> Option<Duration> {
     timeout
 }
 
-/// Adds `fd` to the epoll instance `poll`, with the token that mio would use. mio does not
-/// know such registrations.
+/// Adds `fd` to the epoll instance `poll`. Events have `token`, as they have in mio,
+/// which does not support exclusive registrations.
 pub(crate) fn add_exclusive(poll: impl AsFd, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
     let flags = EventFlags::IN | EventFlags::ET | EventFlags::EXCLUSIVE;
     let data = EventData::new_u64(token.0 as u64);
@@ -47,7 +47,7 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> rustix::
     rustix::io::ioctl_fionbio(fd, nonblocking)
 }
 
-/// The first number of `schedstat`, in nanoseconds: see
+/// Returns the first number of `schedstat`, which is in nanoseconds: see
 /// `Documentation/scheduler/sched-stats` of the kernel.
 pub(crate) fn thread_cpu_time() -> Duration {
     let nanos = fs::read_to_string("/proc/thread-self/schedstat")

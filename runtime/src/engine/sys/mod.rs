@@ -1,17 +1,18 @@
-//! What differs between platforms.
+//! The differences between platforms.
 //!
-//! Each platform has a module here that defines all of these items. Nothing else in the
-//! crate asks for which platform it is compiled, apart from public items that exist on some
-//! platforms only.
+//! Each platform has a module here that defines all of these items. No other code in the
+//! crate depends on the platform that it is compiled for, apart from public items that
+//! exist on some platforms only.
 //!
-//! - `IS_EPOLL`: whether the kernel's events are epoll's.
+//! - `IS_EPOLL`: whether the kernel reports events by epoll.
 //! - `READ_INTEREST`: what a task that waits to read is registered for.
 //! - `limit_wait`: shortens a timeout to the longest that the kernel accepts.
-//! - `TimerFd`: a timer of the kernel whose end makes a descriptor readable. `new` fails
-//!   where the timeout of a wait is exact, or where there is no such timer.
-//! - `IS_EXCLUSIVE`, `NO_DIRECTION`, `add_exclusive`, `remove`: registrations of which the
-//!   kernel wakes one. `add_exclusive` and `remove` are called only if `IS_EXCLUSIVE`.
-//! - `file_status`, `set_nonblocking`: what is asked of an open file description.
+//! - `TimerFd`: a kernel timer that makes a descriptor readable when it expires. `new`
+//!   fails on platforms that have no such timer, or whose waits have exact timeouts.
+//! - `IS_EXCLUSIVE`, `NO_DIRECTION`, `add_exclusive`, `remove`: exclusive registrations,
+//!   of which the kernel wakes one. `add_exclusive` and `remove` are called only if
+//!   `IS_EXCLUSIVE`.
+//! - `file_status`, `set_nonblocking`: the status of an open file, and its blocking mode.
 //! - `thread_cpu_time`: the CPU time that this thread has used.
 //!
 //! The atomics of [`atomic`] differ under loom.

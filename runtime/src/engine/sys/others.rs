@@ -12,8 +12,8 @@ pub(crate) const IS_EPOLL: bool = false;
 
 pub(crate) const READ_INTEREST: Interest = Interest::READABLE;
 
-/// The longest time that is passed to kevent(2), which on macOS takes no more than
-/// 100,000,000 seconds. A wait that ends early begins again.
+/// The longest timeout that is passed to kevent(2), which on macOS accepts no more than
+/// 100,000,000 seconds. After a wait that ends early the loop waits again.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(crate) fn limit_wait(timeout: Option<Duration>) -> Option<Duration> {
@@ -28,7 +28,7 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> rustix::
     rustix::io::ioctl_fionbio(fd, nonblocking)
 }
 
-/// These systems do not report it.
+/// These systems do not report the CPU time of a thread.
 pub(crate) fn thread_cpu_time() -> Duration {
     Duration::ZERO
 }

@@ -1,7 +1,7 @@
-//! [`TimerFd`]: a timer of the kernel whose end makes a descriptor readable.
+//! [`TimerFd`]: a kernel timer that makes a descriptor readable when it expires.
 //!
-//! See `timerfd_create(2)`. rustix has these calls too, in a module that takes a fifth
-//! of the time that all of rustix takes to compile; so they are made through libc.
+//! See `timerfd_create(2)`. The calls are made through libc: rustix has them too, but in
+//! a module that takes a fifth of the time that all of rustix takes to compile.
 //!
 //! **Invariant:** the descriptor of a `TimerFd` is open, and nothing else closes it.
 #![expect(
@@ -19,30 +19,29 @@ use std::time::Duration;
 pub(crate) struct TimerFd(OwnedFd);
 
 impl TimerFd {
-    /// Makes a timer that is not set.
+    /// Creates a timer that is not set.
     ///
     /// # Errors
     ///
-    /// If no descriptor is left.
-    pub(crate) fn new() -> io::Result<TimerFd> {
+    /// Returns an error if the process has no descriptor left.
+    pub(crate) fn new() -> io::Result<Self> {
         let flags = libc::TFD_NONBLOCK | libc::TFD_CLOEXEC;
         // SAFETY: the call takes numbers only.
         let descriptor = unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) };
         if descriptor < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the call succeeded, so this descriptor is new, and only this number
-        // names it.
-        Ok(TimerFd(unsafe { OwnedFd::from_raw_fd(descriptor) }))
+        // SAFETY: the call succeeded, so the descriptor is open, and nothing else owns it.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(descriptor) }))
     }
 
-    /// Has the timer end once, after `wait`, in place of what it was set to before. A
-    /// `wait` of zero would switch it off.
+    /// Sets the timer to expire once, after `wait`, whatever it was set to before. A
+    /// `wait` of zero would switch the timer off.
     ///
     /// # Errors
     ///
-    /// The kernel refuses nothing that this passes to it; an error is returned all the
-    /// same.
+    /// Returns an error if the system call fails, which it should not do with these
+    /// arguments.
     pub(crate) fn set(&self, wait: Duration) -> io::Result<()> {
         let value = libc::itimerspec {
             it_interval: libc::timespec {
@@ -50,15 +49,16 @@ impl TimerFd {
                 tv_nsec: 0,
             },
             it_value: libc::timespec {
-                // libc has deprecated the name of the type on musl, where it will change.
+                // The type is not named, because libc has deprecated its name on musl,
+                // where the type will change.
                 tv_sec: wait.as_secs().try_into().unwrap_or(i32::MAX.into()),
-                // Below a second, so always in range.
+                // It is less than a second, so always in range.
                 tv_nsec: i32::try_from(wait.subsec_nanos()).unwrap_or(0).into(),
             },
         };
         let (descriptor, new) = (self.0.as_raw_fd(), &raw const value);
         // SAFETY: the descriptor is open. The kernel reads `value`, which outlives the
-        // call, and a null pointer says that the old value is not asked for.
+        // call. With a null pointer the kernel does not write the old value.
         let result = unsafe { libc::timerfd_settime(descriptor, 0, new, ptr::null_mut()) };
         if result < 0 {
             return Err(io::Error::last_os_error());
@@ -82,26 +82,26 @@ mod tests {
 
     use super::TimerFd;
 
-    /// Whether the timer ends within `limit`.
-    fn ends(timer: &TimerFd, limit: Duration) -> bool {
+    /// Returns whether the timer expires within `limit`.
+    fn expires(timer: &TimerFd, limit: Duration) -> bool {
         let limit = Timespec::try_from(limit).expect("a short time");
         let ready = poll(&mut [PollFd::new(timer, PollFlags::IN)], Some(&limit));
         ready.expect("poll") == 1
     }
 
     #[test]
-    fn a_timer_ends_once_and_never_early() {
+    fn a_timer_expires_once_and_never_early() {
         let timer = TimerFd::new().expect("a descriptor");
-        assert!(!ends(&timer, Duration::ZERO), "it is not set");
+        assert!(!expires(&timer, Duration::ZERO), "it is not set");
         for wait in [Duration::from_nanos(1), Duration::from_micros(300)] {
             let start = Instant::now();
             timer.set(wait).expect("a timer");
-            assert!(ends(&timer, Duration::from_secs(30)));
+            assert!(expires(&timer, Duration::from_secs(30)));
             assert!(start.elapsed() >= wait);
         }
-        // Setting it anew takes back what it has reported.
+        // Setting the timer again clears what it has reported.
         timer.set(Duration::MAX).expect("the longest time");
-        assert!(!ends(&timer, Duration::ZERO));
+        assert!(!expires(&timer, Duration::ZERO));
     }
 
     #[test]

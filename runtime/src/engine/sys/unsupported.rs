@@ -1,4 +1,4 @@
-//! What only Linux has, for the other platforms.
+//! The items that only Linux supports, for the other platforms.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -8,7 +8,7 @@ use mio::{Interest, Token};
 
 pub(crate) const IS_EXCLUSIVE: bool = false;
 
-/// Not used, as no registration is exclusive.
+/// Not used, because no registration is exclusive.
 pub(crate) const NO_DIRECTION: Interest = Interest::WRITABLE;
 
 pub(crate) fn add_exclusive(_: impl AsFd, _: BorrowedFd<'_>, _: Token) -> io::Result<()> {
@@ -19,12 +19,12 @@ pub(crate) fn remove(_: impl AsFd, _: BorrowedFd<'_>) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// There is none: the timeout of the wait ends it.
+/// There is no timerfd: the wait in the kernel ends by its timeout.
 #[derive(Debug)]
 pub(crate) enum TimerFd {}
 
 impl TimerFd {
-    pub(crate) fn new() -> io::Result<TimerFd> {
+    pub(crate) fn new() -> io::Result<Self> {
         Err(io::ErrorKind::Unsupported.into())
     }
 

@@ -1,9 +1,10 @@
-//! What ends the loop's wait when a timer is due.
+//! [`Alarm`]: ends the loop's wait in the kernel when a timer is due.
 //!
-//! The kernel's waits count milliseconds. On Linux a timerfd is exact, and
-//! makes the loop's descriptor readable for a loop that it is embedded in.
-//! Elsewhere the wait itself has a timeout, exact on kqueue; a program that embeds the
-//! loop has to read [`Runtime::next_timer`](crate::Runtime::next_timer).
+//! On Linux the alarm is a timerfd. It is exact, while the timeout of `epoll_wait` counts
+//! milliseconds; and it makes the loop's descriptor readable, which ends the wait of
+//! another loop that this one is embedded in. On other platforms the wait in the kernel
+//! gets a timeout, which is exact with kqueue, and a program that embeds the loop has to
+//! call [`Runtime::next_timer`](crate::Runtime::next_timer).
 
 use std::cell::{Cell, OnceCell};
 use std::io;
@@ -13,24 +14,24 @@ use std::time::Duration;
 use crate::engine::reactor::Reactor;
 use crate::engine::sys::TimerFd;
 
-/// A timerfd, made when the first timer is.
+/// The alarm of a loop. Its timerfd is created when the alarm is first set.
 #[derive(Debug, Default)]
 pub(crate) struct Alarm {
     timer: OnceCell<TimerFd>,
-    /// When it goes off, on the loop's clock.
+    /// When the timerfd expires or has expired, on the loop's clock.
     set_for: Cell<Option<u64>>,
 }
 
 impl Alarm {
-    /// Makes the reactor's wait end at `deadline`, or earlier. Returns the
-    /// timeout to give to the wait, if it needs one.
+    /// Makes the reactor's wait end at `deadline`, or earlier. Returns the timeout that
+    /// the wait needs for that, or `None` if the timerfd ends the wait.
     ///
-    /// The timer is left alone if it goes off before: a server that sets
-    /// and cancels timeouts all the time then seldom pays a system call.
-    /// The wait ends early, finds nothing due, and the timer is set anew.
+    /// If the timerfd is set for a time before `deadline`, it is not set again. The wait
+    /// then ends early, no timer is due, and the next call sets the timerfd. So a server
+    /// that sets and cancels timeouts all the time seldom makes the system call.
     pub(crate) fn set(&self, reactor: &Reactor, deadline: u64, now: u64) -> Option<Duration> {
-        let goes_off = self.set_for.get().filter(|&at| at > now);
-        if goes_off.is_some_and(|at| at <= deadline) {
+        let expires = self.set_for.get().filter(|&at| at > now);
+        if expires.is_some_and(|at| at <= deadline) {
             return None;
         }
         let wait = Duration::from_nanos(deadline.saturating_sub(now).max(1));
@@ -39,18 +40,20 @@ impl Alarm {
                 self.set_for.set(Some(deadline));
                 None
             }
-            // There is no such timer, or no descriptor is left for one: a task may be
-            // sleeping until one is free.
+            // The platform has no timerfd, or the process has no descriptor left for one.
+            // The latter is no reason to fail: a task may be sleeping until a descriptor
+            // is free.
             Err(_) => Some(wait),
         }
     }
 
-    /// When it goes off, once it has been [`set`](Alarm::set) to.
+    /// Returns when the timerfd expires or has expired, if it was ever [`set`](Alarm::set).
     pub(crate) fn set_for(&self) -> Option<u64> {
         self.set_for.get()
     }
 
-    /// Has the timer set anew the next time: the loop's clock was changed.
+    /// Forgets for which time the timerfd is set, because the loop's clock was changed.
+    /// The next call of [`set`](Alarm::set) then sets it again.
     pub(crate) fn forget(&self) {
         self.set_for.set(None);
     }

@@ -32,44 +32,44 @@ impl Instant {
 
     /// Converts from the standard library's type, for the same point in time.
     #[must_use]
-    pub fn from_std(instant: std::time::Instant) -> Instant {
-        Instant(instant)
+    pub fn from_std(instant: std::time::Instant) -> Self {
+        Self(instant)
     }
 
     /// Returns the time from `earlier` to this, or zero if `earlier` is later.
     #[must_use]
-    pub fn duration_since(&self, earlier: Instant) -> Duration {
+    pub fn duration_since(&self, earlier: Self) -> Duration {
         self.0.saturating_duration_since(earlier.0)
     }
 
     /// Returns the time from `earlier` to this, or `None` if `earlier` is later.
     #[must_use]
-    pub fn checked_duration_since(&self, earlier: Instant) -> Option<Duration> {
+    pub fn checked_duration_since(&self, earlier: Self) -> Option<Duration> {
         self.0.checked_duration_since(earlier.0)
     }
 
     /// Returns the time from `earlier` to this, or zero if `earlier` is later.
     #[must_use]
-    pub fn saturating_duration_since(&self, earlier: Instant) -> Duration {
+    pub fn saturating_duration_since(&self, earlier: Self) -> Duration {
         self.0.saturating_duration_since(earlier.0)
     }
 
     /// Returns the point in time `duration` later, or `None` if it is out of range.
     #[must_use]
-    pub fn checked_add(&self, duration: Duration) -> Option<Instant> {
-        self.0.checked_add(duration).map(Instant)
+    pub fn checked_add(&self, duration: Duration) -> Option<Self> {
+        self.0.checked_add(duration).map(Self)
     }
 
     /// Returns the point in time `duration` earlier, or `None` if it is out of range.
     #[must_use]
-    pub fn checked_sub(&self, duration: Duration) -> Option<Instant> {
-        self.0.checked_sub(duration).map(Instant)
+    pub fn checked_sub(&self, duration: Duration) -> Option<Self> {
+        self.0.checked_sub(duration).map(Self)
     }
 }
 
 impl From<std::time::Instant> for Instant {
-    fn from(instant: std::time::Instant) -> Instant {
-        Instant(instant)
+    fn from(instant: std::time::Instant) -> Self {
+        Self(instant)
     }
 }
 
@@ -80,10 +80,10 @@ impl From<Instant> for std::time::Instant {
 }
 
 impl Add<Duration> for Instant {
-    type Output = Instant;
+    type Output = Self;
 
-    fn add(self, duration: Duration) -> Instant {
-        Instant(self.0 + duration)
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0 + duration)
     }
 }
 
@@ -96,16 +96,16 @@ impl AddAssign<Duration> for Instant {
 impl Sub for Instant {
     type Output = Duration;
 
-    fn sub(self, earlier: Instant) -> Duration {
+    fn sub(self, earlier: Self) -> Duration {
         self.duration_since(earlier)
     }
 }
 
 impl Sub<Duration> for Instant {
-    type Output = Instant;
+    type Output = Self;
 
-    fn sub(self, duration: Duration) -> Instant {
-        Instant(self.0 - duration)
+    fn sub(self, duration: Duration) -> Self {
+        Self(self.0 - duration)
     }
 }
 

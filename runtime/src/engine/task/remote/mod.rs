@@ -58,7 +58,7 @@ impl Remote {
         hook: Option<Hook>,
         payload: Box<dyn Any + Send>,
     ) -> Option<Box<dyn Any + Send>> {
-        let payload = self.unhandled.see(panic, hook, payload);
+        let payload = self.unhandled.handle(panic, hook, payload);
         if self.unhandled.is_raised() && self.inbox.wake_if_asleep() {
             // The handle was dropped outside a turn; the next one ends the loop.
             self.ring();

@@ -1,70 +1,71 @@
-//! When a loop that sleeps has to be woken for its timers: see
-//! [the wheel](super) on sharing a wake.
+//! When a parked loop has to be woken for its timers: see "Sharing a wake" of [the
+//! wheel](super).
 
 use crate::engine::timers::wheel::Wheel;
 use crate::engine::timers::wheel::slots::Span;
 
-/// So many timers of a slot are looked at to find out about the earliest or
-/// the last of them, where an approximation does.
-pub(crate) const LOOK_AT: usize = 8;
+/// The maximum number of timers of a slot that are examined to find the earliest or the
+/// last of them, where an approximation is good enough.
+pub(super) const MAX_EXAMINED: usize = 8;
 
-/// Slacks are counted in so many nanoseconds, as a power of two.
-pub(crate) const SLACK_UNIT: u32 = 8;
-/// A timer is late by this part of the time that it was set for, as a power of
-/// two, if another is due meanwhile.
-pub(crate) const SLACK: u32 = 4;
-/// But not by more than a millisecond, in `SLACK_UNIT`s.
-const MOST_SLACK: u16 = 3906;
+/// A unit of slack is 2 to the power of this, in nanoseconds.
+pub(super) const SLACK_UNIT_SHIFT: u32 = 8;
+/// The slack of a timer is the time that it was set for, divided by 2 to the power of this.
+pub(super) const SLACK_SHIFT: u32 = 4;
+/// The maximum slack: a millisecond, in units of slack.
+const MAX_SLACK: u16 = 3906;
 
 impl Wheel {
-    /// When the next timer is due, in nanoseconds, or a little before.
+    /// Returns the deadline of the next timer, in nanoseconds, or a slightly earlier time.
     pub(crate) fn next(&self) -> Option<u64> {
-        let span = self.slots.occupied(self.ticks).next()?;
-        let some = self.list(span.slot).take(LOOK_AT + 1);
+        let span = self.slots.occupied(self.current_tick).next()?;
+        let some = self.list(span.slot).take(MAX_EXAMINED + 1);
         let (count, earliest) = some.fold((0, u64::MAX), |(count, earliest), timer| {
             (count + 1, earliest.min(timer.deadline))
         });
-        Some(if count > LOOK_AT {
+        Some(if count > MAX_EXAMINED {
             span.start_nanos()
         } else {
             earliest
         })
     }
 
-    /// When the next timer is due, to the nanosecond.
+    /// Returns the deadline of the next timer, to the nanosecond.
     pub(crate) fn next_exactly(&self) -> Option<u64> {
-        let span = self.slots.occupied(self.ticks).next()?;
+        let span = self.slots.occupied(self.current_tick).next()?;
         self.list(span.slot).map(|timer| timer.deadline).min()
     }
 
-    /// When a loop that sleeps should be woken: not after any timer's deadline
-    /// and slack, and as late as any deadline is before that.
-    pub(crate) fn alarm(&self) -> Option<u64> {
-        // A `latest` may have passed, if that timer was cancelled.
+    /// Returns when a parked loop should be woken: at the last deadline before the first
+    /// slack ends. If a slot has many timers, this may be later than that deadline, but
+    /// not later than the end of the slack.
+    pub(crate) fn wake_time(&self) -> Option<u64> {
+        // The `slack_end` of a slot may be in the past, if the timer that it belonged to
+        // was cancelled.
         let earliest = self.next()?;
-        let mut latest = u64::MAX;
+        let mut slack_end = u64::MAX;
         let (mut before, mut last): (Option<Span>, Option<Span>) = (None, None);
-        for span in self.slots.occupied(self.ticks) {
-            if span.start_nanos() > latest {
+        for span in self.slots.occupied(self.current_tick) {
+            if span.start_nanos() > slack_end {
                 break;
             }
-            latest = latest.min(self.slots.latest(span.slot));
+            slack_end = slack_end.min(self.slots.slack_end(span.slot));
             (before, last) = (last, Some(span));
         }
-        let due = last.and_then(|span| self.last_due(span, latest));
-        let due = due.or_else(|| self.last_due(before?, latest));
-        Some(due.unwrap_or(latest).max(earliest))
+        let due = last.and_then(|span| self.last_due(span, slack_end));
+        let due = due.or_else(|| self.last_due(before?, slack_end));
+        Some(due.unwrap_or(slack_end).max(earliest))
     }
 
-    /// The last deadline in a slot that is not after `latest`; if the slot has
-    /// many timers, its end for that.
-    fn last_due(&self, span: Span, latest: u64) -> Option<u64> {
+    /// Returns the last deadline of a slot that is not after `slack_end`. If the slot has
+    /// many timers, returns the end of the slot, or `slack_end` if that is earlier.
+    fn last_due(&self, span: Span, slack_end: u64) -> Option<u64> {
         let mut due = None;
         for (count, timer) in self.list(span.slot).enumerate() {
-            if count == LOOK_AT {
-                return Some(latest.min(span.end_nanos()));
+            if count == MAX_EXAMINED {
+                return Some(slack_end.min(span.end_nanos()));
             }
-            if timer.deadline <= latest {
+            if timer.deadline <= slack_end {
                 due = due.max(Some(timer.deadline));
             }
         }
@@ -72,9 +73,10 @@ impl Wheel {
     }
 }
 
-/// By how much a timer may be late that is set at `now`, in `SLACK_UNIT`s.
+/// Returns the slack of a timer that is set for `deadline` at the time `now`, in units of
+/// slack.
 #[inline]
-pub(crate) fn slack(deadline: u64, now: u64) -> u16 {
-    let slack = deadline.saturating_sub(now) >> (SLACK + SLACK_UNIT);
-    u16::try_from(slack).map_or(MOST_SLACK, |slack| slack.min(MOST_SLACK))
+pub(super) fn slack(deadline: u64, now: u64) -> u16 {
+    let slack = deadline.saturating_sub(now) >> (SLACK_SHIFT + SLACK_UNIT_SHIFT);
+    u16::try_from(slack).map_or(MAX_SLACK, |slack| slack.min(MAX_SLACK))
 }

@@ -1,44 +1,47 @@
-//! The timer wheel: deadlines in slots that widen with their distance.
+//! The timer wheel: deadlines in slots that are wider the farther away they are.
 //!
-//! Level 0 has a slot for each of the next 64 ticks of 16.4 µs, level 1 one for
-//! each 64 ticks, and so on; nine levels hold any `u64` of nanoseconds. A timer
-//! goes where its deadline first differs from the wheel's time; when that comes
-//! to the slot of a higher level, its timers are sorted into the levels below.
-//! After Varghese and Lauck, "Hashed and Hierarchical Timing Wheels" (1987),
-//! scheme 7. The timers keep their deadlines, so that they fire to the
-//! nanosecond: a slot says only where to look.
+//! Level 0 has a slot for each of the next 64 ticks of 16.4 µs, level 1 has one for each
+//! 64 ticks, and so on; nine levels hold any `u64` of nanoseconds. Times are numbers with
+//! digits of six bits: the highest digit in which a deadline differs from the wheel's
+//! time is the timer's level, and the deadline's digit there is its slot. When the wheel's
+//! time reaches a slot of a higher level, the slot's timers are sorted into the levels
+//! below. This is scheme 7 of Varghese and Lauck, "Hashed and Hierarchical Timing Wheels"
+//! (1987). But the timers keep their deadlines and fire to the nanosecond: a slot only
+//! narrows the search.
 //!
-//! A slot is a list of the keys of its timers, and each timer knows its place in
-//! it; so setting and cancelling are O(1), and nothing is allocated once the
-//! lists have grown. Before the first timer there are none.
+//! A slot is a list of the keys of its timers, and each timer knows its index in the
+//! list. So setting and cancelling a timer are O(1), and allocate nothing once the lists
+//! have grown. Before the first timer there are no lists.
 //!
 //! # Sharing a wake
 //!
-//! Waking a loop takes the time of some twenty timers. So each timer has a
-//! slack, a 16th of the time that it was set for and a millisecond at most. A
-//! loop that sleeps is woken when the first slack has run out, and not for each
-//! timer that is due before that: it fires them together. A timer that is alone
-//! within its slack is not put off; nor is any while the loop is awake.
+//! Waking a loop takes as long as firing some twenty timers. So each timer has a slack: a
+//! 16th of the time that it was set for, but no more than a millisecond. A parked loop is
+//! woken once for all timers that are due before the first slack ends, at the last of
+//! their deadlines, and fires them together. A timer with no other deadline within its
+//! slack is not delayed; and no timer is delayed while the loop is awake.
 //!
 //! # Invariants
 //!
 //! 1. A timer never fires before its deadline.
-//! 2. Timers fire in the order of their deadlines, and those with equal ones in
-//!    the order in which they were set: lists are appended to, and a slot is
-//!    sorted down before a later timer can go to where its timers go.
+//! 2. Timers fire in the order of their deadlines, and timers with equal deadlines in the
+//!    order in which they were set: lists are appended to, and a slot is sorted into
+//!    lower levels before a later timer can be put directly into the slots that its
+//!    timers go to.
 //! 3. The bit of a slot is set exactly while its list is not empty.
-//! 4. Whom a timer wakes is a task of ours, or else a waker. Of the places that
-//!    are free only the first still has its task, as often the next timer is to
-//!    wake the same one, and then takes no reference anew; none has a waker.
-//!    Noting, waking and forgetting a task runs nobody's code, while all of that
-//!    is done to wakers outside, by the caller.
-//! 5. The `latest` of a slot is not later than a deadline and slack in its list.
-//!    It may be earlier, if that timer was cancelled.
+//! 4. A timer wakes either a task of coreloop, kept in a task slot, or a foreign waker.
+//!    Of the free timers only the first may still have its task: the next timer often
+//!    wakes the same task, and then needs no new reference. No free timer has a waker.
+//!    Registering, waking and forgetting a task runs no user code. The wheel clones,
+//!    wakes and drops no waker itself: its caller does, while the wheel is not borrowed.
+//! 5. The `slack_end` of a slot is not later than the end of any slack of its timers,
+//!    which is the timer's deadline plus its slack. It may be earlier, after the timer
+//!    with the earliest end was cancelled.
 
 pub(crate) mod coalescing;
 mod slots;
 pub(crate) mod storage;
-// Not under Miri, which would take a minute for what is safe code.
+// Not under Miri, which would need a minute for code that is safe anyway.
 #[cfg(test)]
 #[cfg(not(miri))]
 mod tests;
@@ -49,48 +52,49 @@ use std::task::Waker;
 use crate::engine::panics::Foreign;
 use crate::engine::task::task_slot::TaskSlot;
 use crate::engine::timers::wheel::coalescing::slack;
-use crate::engine::timers::wheel::slots::{SLOTS, Slots, TICK};
+use crate::engine::timers::wheel::slots::{SLOTS, Slots, TICK_SHIFT};
 use crate::engine::timers::wheel::storage::{FIRED, Timer, TimerStorage};
 
-/// Names a timer until it is removed.
+/// The key of a timer, valid until the timer is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Key(u32);
 
-/// How it stands with a timer.
+/// The state of a timer, for a task that polls it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TimerPoll {
-    /// Its time has come.
+pub(super) enum TimerPoll {
+    /// The timer has fired.
     Fired,
-    /// It waits, and will wake the right one.
+    /// The timer has not fired, and will wake the task that polls.
     Waiting,
-    /// It waits, and will wake somebody else.
-    Foreign,
+    /// The timer has not fired, and would wake another task.
+    OtherWaiter,
 }
 
-/// Whom a timer was to wake.
+/// The task or the foreign waker that a timer wakes.
 #[derive(Debug)]
-pub(crate) enum Due {
+pub(super) enum TimerWaiter {
     Task(TaskSlot),
-    Other(Foreign<Waker>),
+    Foreign(Foreign<Waker>),
 }
 
-/// Timers by deadline.
+/// The timers of a loop, ordered by deadline.
 #[derive(Debug)]
-pub(crate) struct Wheel {
-    /// Everything before this tick has fired.
-    ticks: u64,
+pub(super) struct Wheel {
+    /// The wheel's time: all timers that were due before this tick have fired.
+    current_tick: u64,
     slots: Slots,
     timers: TimerStorage,
-    /// Timers in the slots.
+    /// The number of timers in the slots.
     waiting: usize,
-    /// The timers of a slot that fire. Kept for its memory.
+    /// The deadlines and keys of the timers that `fire` takes out of a slot. Empty between
+    /// calls, kept for its capacity.
     firing: Vec<(u64, u32)>,
 }
 
 impl Wheel {
-    pub(crate) fn new() -> Wheel {
-        Wheel {
-            ticks: 0,
+    pub(super) fn new() -> Self {
+        Self {
+            current_tick: 0,
             slots: Slots::new(),
             timers: TimerStorage::new(),
             waiting: 0,
@@ -98,206 +102,220 @@ impl Wheel {
         }
     }
 
-    /// Whether no timer waits.
+    /// Returns whether no timer is in a slot.
     #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.waiting == 0
     }
 
-    /// Sets a timer for `deadline`, in nanoseconds like `now`, which must not be
-    /// ahead of the clock. One that has passed fires at the next turn. Nothing
-    /// if `waker` is not one of ours.
+    /// Sets a timer for `deadline` that wakes the task of `waker`. Returns `None` if
+    /// `waker` is a foreign waker.
+    ///
+    /// Both times are in nanoseconds, and `now` must not be ahead of the clock. A
+    /// deadline that has passed fires at the next turn.
     #[inline]
-    pub(crate) fn insert(&mut self, deadline: u64, now: u64, waker: &Waker) -> Option<Key> {
-        let key = self.timers.place_for(waker)?;
+    pub(super) fn insert(&mut self, deadline: u64, now: u64, waker: &Waker) -> Option<Key> {
+        let key = self.timers.allocate(waker)?;
         self.start(key, deadline, now);
         Some(Key(key))
     }
 
-    /// As [`insert`](Wheel::insert), for any waker.
-    pub(crate) fn insert_other(&mut self, deadline: u64, now: u64, waker: Foreign<Waker>) -> Key {
-        let key = self.timers.place_for_other(waker);
+    /// Like [`insert`](Wheel::insert), for any waker.
+    pub(super) fn insert_foreign(&mut self, deadline: u64, now: u64, waker: Foreign<Waker>) -> Key {
+        let key = self.timers.allocate_foreign(waker);
         self.start(key, deadline, now);
         Key(key)
     }
 
+    /// Puts a new timer in a slot.
     #[inline]
     fn start(&mut self, key: u32, deadline: u64, now: u64) {
         if self.waiting == 0 {
-            // So that the first timer is not sorted down needlessly.
-            self.ticks = self.ticks.max(now >> TICK);
+            // The wheel's time stands still while there are no timers. Without this the
+            // first timer might go to a higher level than needed, and be sorted down
+            // later.
+            self.current_tick = self.current_tick.max(now >> TICK_SHIFT);
         }
         self.waiting += 1;
         self.link(key, deadline, slack(deadline, now));
     }
 
-    /// Sets a timer anew, for whom it was; false if it has fired.
-    pub(crate) fn reset(&mut self, key: Key, deadline: u64, now: u64) -> bool {
-        let Timer { slot, place, .. } = *self.timers.get(key.0);
-        let waits = slot != FIRED;
-        if waits {
-            self.unlink(slot, place);
+    /// Moves a timer to another deadline. It wakes the same task as before. Returns false
+    /// if the timer has fired.
+    pub(super) fn reset(&mut self, key: Key, deadline: u64, now: u64) -> bool {
+        let timer = self.timers.get(key.0);
+        let (slot, index) = (timer.slot, timer.slot_index());
+        let is_waiting = slot != FIRED;
+        if is_waiting {
+            self.unlink(slot, index);
             self.link(key.0, deadline, slack(deadline, now));
         }
-        waits
+        is_waiting
     }
 
-    /// How it stands with the timer, seen by whom `waker` wakes.
+    /// Returns the state of the timer, for the task that `waker` wakes.
     #[inline]
-    pub(crate) fn look(&self, key: Key, waker: &Waker) -> TimerPoll {
+    pub(super) fn poll(&self, key: Key, waker: &Waker) -> TimerPoll {
         let timer = self.timers.get(key.0);
         if timer.slot == FIRED {
             return TimerPoll::Fired;
         }
-        let is_same = match &timer.other {
+        let is_same = match &timer.foreign {
             None => timer.task.is(waker),
-            Some(other) => other.will_wake(waker),
+            Some(foreign) => foreign.will_wake(waker),
         };
         if is_same {
             TimerPoll::Waiting
         } else {
-            TimerPoll::Foreign
+            TimerPoll::OtherWaiter
         }
     }
 
-    /// Has a timer wake somebody else. The waker it had is for the caller to
-    /// drop.
-    pub(crate) fn set_waiter(&mut self, key: Key, waiter: Due) -> Option<Box<Foreign<Waker>>> {
+    /// Makes a timer wake `waiter`. Returns the foreign waker that the timer had, for the
+    /// caller to drop.
+    pub(super) fn set_waiter(
+        &mut self,
+        key: Key,
+        waiter: TimerWaiter,
+    ) -> Option<Box<Foreign<Waker>>> {
         let timer = self.timers.get_mut(key.0);
-        let (task, other) = match waiter {
-            Due::Task(task) => (task, None),
-            Due::Other(waker) => (TaskSlot::default(), Some(Box::new(waker))),
+        let (task, foreign) = match waiter {
+            TimerWaiter::Task(task) => (task, None),
+            TimerWaiter::Foreign(waker) => (TaskSlot::default(), Some(Box::new(waker))),
         };
         timer.task = task;
-        mem::replace(&mut timer.other, other)
+        mem::replace(&mut timer.foreign, foreign)
     }
 
-    /// Takes a timer out, whether it has fired or not. Its waker is for the
+    /// Removes a timer, whether it has fired or not. Returns its foreign waker, for the
     /// caller to drop.
     #[inline]
-    pub(crate) fn remove(&mut self, key: Key) -> Option<Box<Foreign<Waker>>> {
-        let (slot, place, other) = self.timers.release(key.0);
+    pub(super) fn remove(&mut self, key: Key) -> Option<Box<Foreign<Waker>>> {
+        let (slot, index, foreign) = self.timers.release(key.0);
         if slot != FIRED {
             self.waiting -= 1;
-            self.unlink(slot, place);
+            self.unlink(slot, index);
         }
-        other
+        foreign
     }
 
-    /// Moves on to `now`, in nanoseconds, and wakes the tasks of the timers that
-    /// are due by `wake`, in their order. From the first waker on, those that are
-    /// left are put in `due`: the caller has to wake them.
-    pub(crate) fn advance(
+    /// Advances the wheel's time to `now`, in nanoseconds, and fires the timers that are
+    /// due, in order. Calls `wake` with their tasks, up to the first timer with a foreign
+    /// waker. The waiters of that timer and of the ones after it go to `due`, for the
+    /// caller to wake.
+    pub(super) fn advance(
         &mut self,
         now: u64,
-        due: &mut Vec<Due>,
+        due: &mut Vec<TimerWaiter>,
         mut wake: impl FnMut(&TaskSlot),
     ) {
-        let tick = now >> TICK;
-        while let Some(span) = self.slots.occupied(self.ticks).next() {
+        let tick = now >> TICK_SHIFT;
+        while let Some(span) = self.slots.occupied(self.current_tick).next() {
             if span.start > tick {
                 break;
             }
-            self.ticks = self.ticks.max(span.start);
+            self.current_tick = self.current_tick.max(span.start);
             if span.slot >= SLOTS {
                 self.sort_down(span.slot);
                 continue;
             }
             self.fire(span.slot, now, due, &mut wake);
             if span.start == tick {
-                // What is left is due later in this tick.
+                // The timers that are left in this slot are due later in the current tick.
                 break;
             }
         }
-        self.ticks = self.ticks.max(tick);
+        self.current_tick = self.current_tick.max(tick);
     }
 
-    /// Fires the timers of one tick that are due.
+    /// Fires the timers of a slot of level 0 that are due: see [`advance`](Wheel::advance).
     fn fire(
         &mut self,
         slot: usize,
         now: u64,
-        due: &mut Vec<Due>,
+        due: &mut Vec<TimerWaiter>,
         wake: &mut impl FnMut(&TaskSlot),
     ) {
         let mut firing = mem::take(&mut self.firing);
-        let mut latest = u64::MAX;
-        self.slots.retain(slot, |key, place| {
+        let mut slack_end = u64::MAX;
+        self.slots.retain(slot, |key, index| {
             let timer = self.timers.get_mut(key);
-            timer.place = place;
+            timer.set_slot_index(index);
             if timer.deadline > now {
-                latest = latest.min(timer.latest());
+                slack_end = slack_end.min(timer.slack_end());
                 return true;
             }
             timer.slot = FIRED;
             firing.push((timer.deadline, key));
             false
         });
-        self.slots.set_latest(slot, latest);
-        // Stable: equal deadlines keep the order in which they were set.
+        self.slots.set_slack_end(slot, slack_end);
+        // The sort is stable: equal deadlines keep the order in which they were set.
         firing.sort_by_key(|&(deadline, _)| deadline);
         self.waiting -= firing.len();
         for (_, key) in firing.drain(..) {
             let timer = self.timers.get_mut(key);
-            match timer.other.take() {
+            match timer.foreign.take() {
                 None if due.is_empty() => wake(&timer.task),
-                None => due.push(Due::Task(mem::take(&mut timer.task))),
-                Some(other) => due.push(Due::Other(*other)),
+                None => due.push(TimerWaiter::Task(mem::take(&mut timer.task))),
+                Some(waker) => due.push(TimerWaiter::Foreign(*waker)),
             }
         }
         self.firing = firing;
     }
 
-    /// Sorts the timers of a slot into the levels below.
+    /// Sorts the timers of a slot into lower levels.
     fn sort_down(&mut self, slot: usize) {
         let mut list = self.slots.take(slot);
         list.retain(|key, _| {
             let timer = self.timers.get_mut(key);
-            append(&mut self.slots, self.ticks, key, timer);
+            append(&mut self.slots, self.current_tick, key, timer);
             false
         });
         self.slots.put_back(slot, list);
     }
 
-    /// Puts a timer that is in no list last in that of its slot.
+    /// Puts a timer that is in no slot at the end of the list of its slot.
     #[inline]
     fn link(&mut self, key: u32, deadline: u64, slack: u16) {
         let timer = self.timers.get_mut(key);
         timer.deadline = deadline;
         timer.slack = slack;
-        append(&mut self.slots, self.ticks, key, timer);
+        append(&mut self.slots, self.current_tick, key, timer);
     }
 
-    /// Takes a timer out of the list of its slot.
+    /// Removes a timer from the list of its slot.
     #[inline]
-    fn unlink(&mut self, slot: u16, place: u32) {
+    fn unlink(&mut self, slot: u16, index: u32) {
         let slot = usize::from(slot);
-        if self.slots.remove(slot, place) {
-            self.put_together(slot);
+        if self.slots.remove(slot, index) {
+            self.close_holes(slot);
         }
     }
 
-    /// Closes the holes in the list of a slot.
+    /// Removes the holes from the list of a slot.
     #[cold]
-    fn put_together(&mut self, slot: usize) {
-        self.slots.retain(slot, |key, place| {
-            self.timers.get_mut(key).place = place;
+    fn close_holes(&mut self, slot: usize) {
+        self.slots.retain(slot, |key, index| {
+            self.timers.get_mut(key).set_slot_index(index);
             true
         });
     }
 
-    /// The timers of a slot.
+    /// Returns the timers of a slot.
     fn list(&self, slot: usize) -> impl Iterator<Item = &Timer> {
         self.slots.list(slot).iter().map(|key| self.timers.get(key))
     }
 }
 
-/// Puts a timer last in the list of its slot, seen from the tick `now`.
+/// Puts a timer at the end of the list of its slot, which depends on the current tick
+/// `now`.
 #[inline]
 fn append(slots: &mut Slots, now: u64, key: u32, timer: &mut Timer) {
-    let tick = (timer.deadline >> TICK).max(now);
+    let tick = (timer.deadline >> TICK_SHIFT).max(now);
     let slot = slots::slot(now, tick);
-    // 576 slots.
+    // It fits: there are 576 slots.
     timer.slot = u16::try_from(slot).unwrap_or(FIRED);
-    timer.place = slots.append(slot, key, timer.latest());
+    let index = slots.append(slot, key, timer.slack_end());
+    timer.set_slot_index(index);
 }

@@ -1,102 +1,105 @@
-//! The slots of the wheel: which of them hold timers, and where they begin.
+//! The slots of the wheel: which of them hold timers, and when they begin.
 //!
-//! **Invariant:** a level has its lists from the first timer on that goes there or
-//! higher. They are not made sooner, as all of them take 23 KB, while many loops
-//! set no timer and most others none beyond minutes, which are four levels of nine.
-//! A slot without a list has never held a timer.
+//! **Invariant:** a level has lists once a timer has been put in that level or in a
+//! higher one. They are not created earlier, because all lists take 23 KB, while many
+//! loops set no timer, and most others set none beyond minutes, which needs four of the
+//! nine levels. A slot without a list has never held a timer.
 
-/// Nanoseconds to a tick, as a power of two.
-pub(crate) const TICK: u32 = 14;
-/// Slots to a level, as a power of two.
-const BITS: u32 = 6;
-pub(crate) const SLOTS: usize = 1 << BITS;
+/// A tick is 2 to the power of this, in nanoseconds.
+pub(super) const TICK_SHIFT: u32 = 14;
+/// The bits of a digit, which selects a slot of a level: a level has 2 to the power of this
+/// many slots.
+const DIGIT_BITS: u32 = 6;
+pub(super) const SLOTS: usize = 1 << DIGIT_BITS;
 const LEVELS: usize = 9;
 
-/// The place of a timer that was taken out.
+/// The key that replaces the key of a timer that was removed from a list.
 const HOLE: u32 = u32::MAX;
 
-/// A slot keeps the memory of so many timers when it is emptied.
-const KEEP: usize = 1024;
+/// The maximum number of timers for which a slot keeps memory when it is emptied.
+const MAX_KEPT: usize = 1024;
 
-/// The timers of a slot, by their keys, in the order in which they came.
+/// The keys of a slot's timers, in the order in which they were appended.
 ///
-/// They are in one piece, and not linked, so that going through very many does
-/// not wait for the memory of one to learn where the next is. One that is taken
-/// out leaves a hole, as those behind it must know their places.
+/// The list is an array and not linked through the timers: following links through very
+/// many timers would wait for the memory of each before the next is known. A timer that
+/// is removed leaves a hole, so that the timers behind it keep their indices.
 #[derive(Debug)]
-pub(crate) struct List {
+pub(super) struct List {
     keys: Vec<u32>,
     holes: u32,
-    /// When the first of their slacks has run out, or before.
-    latest: u64,
+    /// The earliest end of the timers' slacks, or an earlier time: see invariant 5 of the
+    /// wheel.
+    slack_end: u64,
 }
 
 const EMPTY: List = List {
     keys: Vec::new(),
     holes: 0,
-    latest: u64::MAX,
+    slack_end: u64::MAX,
 };
 
 impl List {
-    /// The keys.
+    /// Returns the keys, without the holes.
     #[inline]
-    pub(crate) fn iter(&self) -> impl Iterator<Item = u32> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = u32> {
         self.keys.iter().copied().filter(|&key| key != HOLE)
     }
 
-    /// Keeps those that `keep` says, which it is told with their new places.
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(u32, u32) -> bool) {
-        let mut place = 0;
+    /// Removes the holes, and the keys for which `keep` returns false. Calls `keep` with
+    /// each key and the index that it will have.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(u32, u32) -> bool) {
+        let mut index = 0;
         self.keys.retain(|&key| {
-            let keeps = key != HOLE && keep(key, place);
-            place += u32::from(keeps);
+            let keeps = key != HOLE && keep(key, index);
+            index += u32::from(keeps);
             keeps
         });
         self.holes = 0;
     }
 }
 
-/// A slot, and the tick at which it begins.
+/// A slot, and the tick at which its time begins.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Span {
-    pub(crate) slot: usize,
-    pub(crate) start: u64,
+pub(super) struct Span {
+    pub(super) slot: usize,
+    pub(super) start: u64,
 }
 
 impl Span {
-    /// In nanoseconds.
-    pub(crate) fn start_nanos(self) -> u64 {
-        self.start << TICK
+    /// Returns the start of the slot, in nanoseconds.
+    pub(super) fn start_nanos(self) -> u64 {
+        self.start << TICK_SHIFT
     }
 
-    /// When the slot is over, in nanoseconds.
-    pub(crate) fn end_nanos(self) -> u64 {
+    /// Returns the end of the slot, in nanoseconds.
+    pub(super) fn end_nanos(self) -> u64 {
         let ticks = 1 << shift(self.slot / SLOTS);
-        (self.start + ticks).saturating_mul(1 << TICK)
+        (self.start + ticks).saturating_mul(1 << TICK_SHIFT)
     }
 }
 
-/// All slots, those of level 0 first.
+/// All slots: level 0 first, then level 1, and so on.
 #[derive(Debug)]
-pub(crate) struct Slots {
-    /// A bit for each slot, a state for each level.
+pub(super) struct Slots {
+    /// A word for each level, and a bit for each slot: whether the slot holds timers.
     occupied: [u64; LEVELS],
-    /// The lists of the lowest levels, up to the highest level that has had a timer.
+    /// The lists of the slots, up to the highest level that has had a timer.
     lists: Vec<List>,
 }
 
 impl Slots {
-    pub(crate) fn new() -> Slots {
-        Slots {
+    pub(super) fn new() -> Self {
+        Self {
             occupied: [0; LEVELS],
             lists: Vec::new(),
         }
     }
 
-    /// The slots that hold timers, in the order in which they come up after the
-    /// tick `now`.
+    /// Returns the slots that hold timers, in the order in which time reaches them, seen
+    /// from the tick `now`.
     #[inline]
-    pub(crate) fn occupied(&self, now: u64) -> Occupied<'_> {
+    pub(super) fn occupied(&self, now: u64) -> Occupied<'_> {
         Occupied {
             slots: self,
             now,
@@ -105,114 +108,118 @@ impl Slots {
         }
     }
 
-    pub(crate) fn latest(&self, slot: usize) -> u64 {
-        self.lists[slot].latest
+    /// Returns the earliest end of the slacks of a slot's timers, or an earlier time.
+    pub(super) fn slack_end(&self, slot: usize) -> u64 {
+        self.lists[slot].slack_end
     }
 
-    /// The timers of a slot.
+    /// Returns the keys of a slot's timers.
     #[inline]
-    pub(crate) fn list(&self, slot: usize) -> &List {
+    pub(super) fn list(&self, slot: usize) -> &List {
         &self.lists[slot]
     }
 
-    /// Puts a timer last in the list of a slot; returns its place there.
+    /// Appends a timer to the list of a slot, and returns its index there.
     #[inline]
-    pub(crate) fn append(&mut self, slot: usize, key: u32, latest: u64) -> u32 {
+    pub(super) fn append(&mut self, slot: usize, key: u32, slack_end: u64) -> u32 {
         let Some(list) = self.lists.get_mut(slot) else {
-            return self.append_first(slot, key, latest);
+            return self.append_first(slot, key, slack_end);
         };
-        let place = list.keys.len();
-        if place == 0 {
+        let index = list.keys.len();
+        if index == 0 {
             self.occupied[slot / SLOTS] |= 1 << (slot % SLOTS);
         }
-        list.latest = list.latest.min(latest);
+        list.slack_end = list.slack_end.min(slack_end);
         list.keys.push(key);
-        // At most four times as many as there are timers, and some.
-        u32::try_from(place).unwrap_or(HOLE)
+        // It fits: a list has at most four times as many entries as timers, and a few more.
+        u32::try_from(index).unwrap_or(HOLE)
     }
 
-    /// Likewise, for the first timer of a level. On its own, and not followed by
-    /// what `append` does, so that the way of all others keeps its registers.
+    /// Like [`append`](Slots::append), for the first timer of a level: creates the lists
+    /// first.
+    ///
+    /// It is a function of its own, and calls `append` instead of returning to it, so
+    /// that the common path of `append` has no registers to save.
     #[cold]
     #[inline(never)]
-    fn append_first(&mut self, slot: usize, key: u32, latest: u64) -> u32 {
+    fn append_first(&mut self, slot: usize, key: u32, slack_end: u64) -> u32 {
         while self.lists.len() <= slot {
             let mut level = Vec::from([const { EMPTY }; SLOTS]);
             self.lists.append(&mut level);
         }
-        self.append(slot, key, latest)
+        self.append(slot, key, slack_end)
     }
 
-    /// Takes a timer out of the list of a slot; true if that has so many holes
-    /// now that it should be put together.
+    /// Removes a timer from the list of a slot. Returns true if more than three quarters of
+    /// the list are holes now, and the caller should remove them.
     #[expect(
         clippy::inline_always,
         reason = "as a call it costs 20 of the 470 instructions of a timer that is set and cancelled"
     )]
     #[inline(always)]
-    pub(crate) fn remove(&mut self, slot: usize, place: u32) -> bool {
+    pub(super) fn remove(&mut self, slot: usize, index: u32) -> bool {
         let list = &mut self.lists[slot];
-        let place = place as usize;
-        if place + 1 == list.keys.len() {
+        let index = index as usize;
+        if index + 1 == list.keys.len() {
             list.keys.pop();
-        } else if let Some(key) = list.keys.get_mut(place) {
+        } else if let Some(key) = list.keys.get_mut(index) {
             *key = HOLE;
             list.holes += 1;
         }
         let holes = list.holes as usize;
         if holes == list.keys.len() {
             list.keys.clear();
-            list.keys.shrink_to(KEEP);
+            list.keys.shrink_to(MAX_KEPT);
             list.holes = 0;
-            list.latest = u64::MAX;
+            list.slack_end = u64::MAX;
             self.occupied[slot / SLOTS] &= !(1 << (slot % SLOTS));
             return false;
         }
         holes > 16 && holes > list.keys.len() / 4 * 3
     }
 
-    /// Keeps the timers of a slot that `keep` says, which it is told with their
-    /// new places.
+    /// Removes from a slot the holes and the timers for which `keep` returns false: see
+    /// [`List::retain`].
     #[inline]
-    pub(crate) fn retain(&mut self, slot: usize, keep: impl FnMut(u32, u32) -> bool) {
+    pub(super) fn retain(&mut self, slot: usize, keep: impl FnMut(u32, u32) -> bool) {
         let list = &mut self.lists[slot];
         list.retain(keep);
         if list.keys.is_empty() {
-            list.keys.shrink_to(KEEP);
-            list.latest = u64::MAX;
+            list.keys.shrink_to(MAX_KEPT);
+            list.slack_end = u64::MAX;
             self.occupied[slot / SLOTS] &= !(1 << (slot % SLOTS));
         }
     }
 
-    pub(crate) fn set_latest(&mut self, slot: usize, latest: u64) {
-        self.lists[slot].latest = latest;
+    pub(super) fn set_slack_end(&mut self, slot: usize, slack_end: u64) {
+        self.lists[slot].slack_end = slack_end;
     }
 
-    /// Takes the list of a slot out, which is empty then.
+    /// Takes the list of a slot, and leaves an empty one.
     #[inline]
-    pub(crate) fn take(&mut self, slot: usize) -> List {
+    pub(super) fn take(&mut self, slot: usize) -> List {
         self.occupied[slot / SLOTS] &= !(1 << (slot % SLOTS));
         std::mem::replace(&mut self.lists[slot], EMPTY)
     }
 
-    /// Puts back a list that was taken out, for its memory: nothing is left in
-    /// it, and the slot has got no timers meanwhile.
-    pub(crate) fn put_back(&mut self, slot: usize, mut list: List) {
+    /// Puts back a list that was taken and emptied, so that its memory is used again. The
+    /// slot must not have got timers meanwhile.
+    pub(super) fn put_back(&mut self, slot: usize, mut list: List) {
         debug_assert!(list.keys.is_empty());
-        list.keys.shrink_to(KEEP);
-        list.latest = u64::MAX;
+        list.keys.shrink_to(MAX_KEPT);
+        list.slack_end = u64::MAX;
         self.lists[slot] = list;
     }
 
-    /// How many levels have lists.
+    /// Returns the number of levels that have lists.
     #[cfg(all(test, not(miri)))]
-    pub(crate) fn levels(&self) -> usize {
+    pub(super) fn levels(&self) -> usize {
         self.lists.len() / SLOTS
     }
 }
 
 /// The iterator of [`Slots::occupied`].
-pub(crate) struct Occupied<'a> {
+pub(super) struct Occupied<'a> {
     slots: &'a Slots,
     now: u64,
     level: usize,
@@ -224,10 +231,10 @@ impl Iterator for Occupied<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<Span> {
-        // A lower level's slots all come before those of the levels above: a
-        // timer is there because it agrees with the time in all higher digits.
-        // The levels do not wrap around: a slot behind the time is one that has
-        // come up and not been seen to yet.
+        // All slots of a level come before the slots of higher levels: a timer is in a
+        // lower level because it has the same higher digits as the current time. A level
+        // does not wrap around: a slot before the current time is one that time has
+        // reached, but that has not been fired or sorted down yet.
         while self.left == 0 {
             self.level += 1;
             self.left = *self.slots.occupied.get(self.level)?;
@@ -243,18 +250,19 @@ impl Iterator for Occupied<'_> {
     }
 }
 
-/// The slot of `tick`, seen from `now`: at the level at which they first
-/// differ, from above.
+/// Returns the slot of `tick`, seen from the tick `now`: its level is the highest digit
+/// in which the two differ.
 #[inline]
-pub(crate) fn slot(now: u64, tick: u64) -> usize {
+pub(super) fn slot(now: u64, tick: u64) -> usize {
     let differing = (now ^ tick) | (SLOTS as u64 - 1);
-    let level = (u64::BITS - 1 - differing.leading_zeros()) / BITS;
-    let digit = (tick >> (level * BITS)) & (SLOTS as u64 - 1);
-    // Nine levels of 64.
+    let level = (u64::BITS - 1 - differing.leading_zeros()) / DIGIT_BITS;
+    let digit = (tick >> (level * DIGIT_BITS)) & (SLOTS as u64 - 1);
+    // It fits: a digit is less than 64.
     level as usize * SLOTS + usize::try_from(digit).unwrap_or(0)
 }
 
+/// Returns by how many bits a tick is shifted to get its digit at `level`.
 fn shift(level: usize) -> u32 {
-    // Nine levels.
-    u32::try_from(level).unwrap_or(0) * BITS
+    // It fits: there are nine levels.
+    u32::try_from(level).unwrap_or(0) * DIGIT_BITS
 }

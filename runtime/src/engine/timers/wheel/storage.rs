@@ -1,144 +1,166 @@
-//! Where the timers of the wheel are, by their keys.
+//! The memory of the timers of the wheel, indexed by their keys.
 
 use std::mem;
 use std::task::Waker;
 
 use crate::engine::panics::Foreign;
 use crate::engine::task::task_slot::TaskSlot;
-use crate::engine::timers::wheel::coalescing::SLACK_UNIT;
+use crate::engine::timers::wheel::coalescing::SLACK_UNIT_SHIFT;
 
-/// No timer.
+/// The key of no timer: the end of the list of free timers.
 const NONE: u32 = u32::MAX;
 
-/// The slot of a timer that has fired.
-pub(crate) const FIRED: u16 = u16::MAX;
+/// The slot of a timer that has fired, or is free.
+pub(super) const FIRED: u16 = u16::MAX;
 
-/// Half a cache line: what a loop with very many timers waits for is memory.
+/// One timer. It takes half a cache line, because a loop with very many timers mostly
+/// waits for memory.
 #[derive(Debug)]
 #[repr(align(32))]
-pub(crate) struct Timer {
-    /// In nanoseconds.
-    pub(crate) deadline: u64,
-    pub(crate) task: TaskSlot,
-    /// If it is not a task of ours.
-    pub(crate) other: Option<Box<Foreign<Waker>>>,
-    /// Where it is in the list of its slot; if it is free, the next one that is.
-    pub(crate) place: u32,
-    pub(crate) slot: u16,
-    /// By how much it may be late, in `SLACK_UNIT`s.
-    pub(crate) slack: u16,
+pub(super) struct Timer {
+    /// In nanoseconds on the loop's clock.
+    pub(super) deadline: u64,
+    pub(super) task: TaskSlot,
+    /// The foreign waker to wake instead of `task`, if there is one.
+    pub(super) foreign: Option<Box<Foreign<Waker>>>,
+    /// The [`slot_index`](Timer::slot_index) of a timer that is in a slot, or the
+    /// [`next_free`](Timer::next_free) of a free timer.
+    index: u32,
+    pub(super) slot: u16,
+    /// In units of slack: see `SLACK_UNIT_SHIFT`.
+    pub(super) slack: u16,
 }
 
 impl Timer {
-    /// When its slack has run out.
+    /// Returns the index of the timer in the list of its slot. The timer must be in a slot.
     #[inline]
-    pub(crate) fn latest(&self) -> u64 {
+    pub(super) fn slot_index(&self) -> u32 {
+        self.index
+    }
+
+    #[inline]
+    pub(super) fn set_slot_index(&mut self, index: u32) {
+        self.index = index;
+    }
+
+    /// Returns the key of the next timer in the list of free timers. This timer must be
+    /// free.
+    #[inline]
+    fn next_free(&self) -> u32 {
+        self.index
+    }
+
+    /// Returns the end of the timer's slack: the latest time at which a parked loop is
+    /// woken for it.
+    #[inline]
+    pub(super) fn slack_end(&self) -> u64 {
         self.deadline
-            .saturating_add(u64::from(self.slack) << SLACK_UNIT)
+            .saturating_add(u64::from(self.slack) << SLACK_UNIT_SHIFT)
     }
 }
 
-/// The timers, and the places of those that are gone.
+/// The timers, and the list of the free ones.
 #[derive(Debug)]
-pub(crate) struct TimerStorage {
+pub(super) struct TimerStorage {
     timers: Vec<Timer>,
-    /// The first place that is free, and whether it may have a task.
-    free: u32,
+    /// The key of the first free timer.
+    first_free: u32,
+    /// Whether the first free timer may have a task: see invariant 4 of the wheel.
     free_has_task: bool,
 }
 
 impl TimerStorage {
-    pub(crate) fn new() -> TimerStorage {
-        TimerStorage {
+    pub(super) fn new() -> Self {
+        Self {
             timers: Vec::new(),
-            free: NONE,
+            first_free: NONE,
             free_has_task: false,
         }
     }
 
     #[inline]
-    pub(crate) fn get(&self, key: u32) -> &Timer {
+    pub(super) fn get(&self, key: u32) -> &Timer {
         &self.timers[key as usize]
     }
 
     #[inline]
-    pub(crate) fn get_mut(&mut self, key: u32) -> &mut Timer {
+    pub(super) fn get_mut(&mut self, key: u32) -> &mut Timer {
         &mut self.timers[key as usize]
     }
 
-    /// A place for a timer that wakes the task of `waker`; nothing if that is
-    /// not one of ours.
+    /// Allocates a timer that wakes the task of `waker`. Returns `None` if `waker` is a
+    /// foreign waker.
     #[inline]
-    pub(crate) fn place_for(&mut self, waker: &Waker) -> Option<u32> {
+    pub(super) fn allocate(&mut self, waker: &Waker) -> Option<u32> {
         let key = self.first_free();
         let timer = self.get_mut(key);
         if !timer.task.register(waker) {
             return None;
         }
-        self.free = timer.place;
+        self.first_free = timer.next_free();
         self.free_has_task = false;
         Some(key)
     }
 
-    /// A place for a timer that calls `waker`.
-    pub(crate) fn place_for_other(&mut self, waker: Foreign<Waker>) -> u32 {
+    /// Allocates a timer that wakes `waker`.
+    pub(super) fn allocate_foreign(&mut self, waker: Foreign<Waker>) -> u32 {
         let key = self.first_free();
         let timer = self.get_mut(key);
         timer.task = TaskSlot::default();
-        timer.other = Some(Box::new(waker));
-        self.free = timer.place;
+        timer.foreign = Some(Box::new(waker));
+        self.first_free = timer.next_free();
         self.free_has_task = false;
         key
     }
 
-    /// Frees the place of a timer. Returns where that was in the slots, and its
-    /// waker.
+    /// Frees a timer. Returns its slot, its index in the slot, and its foreign waker.
     #[inline]
-    pub(crate) fn release(&mut self, key: u32) -> (u16, u32, Option<Box<Foreign<Waker>>>) {
-        let before = mem::replace(&mut self.free, key);
+    pub(super) fn release(&mut self, key: u32) -> (u16, u32, Option<Box<Foreign<Waker>>>) {
+        let next_free = mem::replace(&mut self.first_free, key);
         let timer = self.get_mut(key);
-        let place = mem::replace(&mut timer.place, before);
+        let slot_index = mem::replace(&mut timer.index, next_free);
         let slot = mem::replace(&mut timer.slot, FIRED);
-        let other = timer.other.take();
+        let foreign = timer.foreign.take();
         if mem::replace(&mut self.free_has_task, true)
-            && let Some(before) = self.timers.get_mut(before as usize)
+            && let Some(next_free) = self.timers.get_mut(next_free as usize)
         {
-            before.task = TaskSlot::default();
+            next_free.task = TaskSlot::default();
         }
-        (slot, place, other)
+        (slot, slot_index, foreign)
     }
 
+    /// Returns the first free timer, which stays in the list of free timers.
     #[inline]
     fn first_free(&mut self) -> u32 {
-        if self.free == NONE {
+        if self.first_free == NONE {
             self.grow();
         }
-        self.free
+        self.first_free
     }
 
     #[cold]
     fn grow(&mut self) {
-        self.free = u32::try_from(self.timers.len())
+        self.first_free = u32::try_from(self.timers.len())
             .ok()
             .filter(|&key| key != NONE)
             .unwrap_or_else(|| panic!("more than {NONE} timers at once"));
         self.timers.push(Timer {
             deadline: 0,
             task: TaskSlot::default(),
-            other: None,
-            place: NONE,
+            foreign: None,
+            index: NONE,
             slot: FIRED,
             slack: 0,
         });
     }
 
-    /// How many places there are, and how many of them are free.
+    /// Returns the number of timers, and how many of them are free.
     #[cfg(all(test, not(miri)))]
-    pub(crate) fn count(&self) -> (usize, usize) {
+    pub(super) fn count(&self) -> (usize, usize) {
         let mut free = 0;
-        let mut at = self.free;
+        let mut at = self.first_free;
         while let Some(timer) = self.timers.get(at as usize) {
-            (free, at) = (free + 1, timer.place);
+            (free, at) = (free + 1, timer.next_free());
         }
         (self.timers.len(), free)
     }
