@@ -1,4 +1,4 @@
-//! tokio-postgres over `tokio-io`, against a server that the test starts. If PostgreSQL is
+//! tokio-postgres over `tokio-io`, against a server that the test starts. If `postgres` is
 //! not installed, the test says so and does nothing.
 
 use std::fs;

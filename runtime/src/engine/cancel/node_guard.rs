@@ -10,6 +10,7 @@ use crate::engine::cancel::node::CancelNode;
 use crate::engine::cancel::site::{EnteredSite, poll_empty};
 use crate::engine::task::budget::poll_thawed;
 use crate::engine::task::running;
+use crate::engine::task::scheduler::Scheduler;
 
 /// The cancel node of a scope, bracket or shield, and the group that counts the cleanups of
 /// the guards dropped in it.
@@ -121,7 +122,7 @@ impl Drop for PendingCleanup {
 
 /// Returns the node of the running code: of a scope, bracket or shield, or of the task.
 fn current() -> Option<Rc<CancelNode>> {
-    running::with_running(|tasks| tasks.current_node())?
+    running::with_running(Scheduler::current_node)?
 }
 
 /// Keeps a node the current one until it is dropped, also by a panic. Then the node that was

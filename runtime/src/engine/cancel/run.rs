@@ -14,6 +14,7 @@ use crate::engine::core::context;
 use crate::engine::nesting;
 use crate::engine::panics::{self, Payload};
 use crate::engine::task::running;
+use crate::engine::task::scheduler::Scheduler;
 use crate::engine::task::spawn_options::SpawnOptions;
 
 /// The maximum number of cleanups that run before other tasks get a turn.
@@ -80,7 +81,7 @@ pub(crate) fn after_cleanups(call: impl FnOnce() + 'static) {
 
 /// Returns whether the running code is a cleanup in the queue of its task.
 pub(super) fn runs_cleanup() -> bool {
-    let state = running::with_running(|tasks| tasks.current_cleanup_state());
+    let state = running::with_running(Scheduler::current_cleanup_state);
     state.flatten().is_some_and(|state| state.queue.is_polled())
 }
 
@@ -96,7 +97,7 @@ pub(crate) fn after_drop(
 /// Adds a cleanup to the queue of the running task. Outside tasks, spawns a task for it.
 #[inline]
 pub(crate) fn hand_over(cleanup: BoxedCleanup) {
-    let state = running::with_running(|tasks| tasks.state_for_cleanup());
+    let state = running::with_running(Scheduler::state_for_cleanup);
     match state.flatten() {
         Some(state) => state.queue.push(cleanup, site::count_here()),
         None => run_alone(cleanup),

@@ -54,8 +54,10 @@ fn endless(shared: &Arc<Shared>) -> (Id, Sender<()>) {
 
 #[test]
 fn abandon_returns_the_running_and_the_queued_jobs() {
-    let mut options = Options::default();
-    options.max_threads = 2;
+    let options = Options {
+        max_threads: 2,
+        ..Options::default()
+    };
     let shared = Shared::new(options);
     let (first, end_first) = endless(&shared);
     let (second, end_second) = endless(&shared);
