@@ -204,7 +204,8 @@ impl TcpListener {
     /// this one was woken for. To stop, take the listener off the loop with
     /// [`into_std`](Self::into_std), and then accept the connections that are queued. A loop
     /// that is out of descriptors, or at its [limit](Self::limit), leaves connections to the others
-    /// meanwhile. [`Async::from_owned_exclusive`] says what happens when a loop ends.
+    /// meanwhile. If a loop ends, a connection that it was woken for waits for the next accept
+    /// on another loop.
     ///
     /// On systems other than Linux this is the same as `from_std`.
     ///

@@ -7,12 +7,8 @@
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use crate::engine::core::sleep::Sleep;
-use crate::engine::reactor::interest::Interest;
 use crate::engine::reactor::readiness::Direction;
 use crate::io::nonblocking::Nonblocking;
 use crate::io::registration::{DeregisterMode, Failure, Registration};
@@ -23,9 +19,12 @@ use crate::io::registration::{DeregisterMode, Failure, Registration};
 /// once, and again whenever the kernel reports that it may succeed, until it returns
 /// anything but [`WouldBlock`](io::ErrorKind::WouldBlock) or `Interrupted`.
 ///
-/// There are three ways to wait. The async methods may be awaited by any number of
-/// tasks at once. The `poll_*` methods remember one task for each direction, the one
-/// that polled last. The `try_*` methods never wait.
+/// [`async_io`](Async::async_io) waits until an operation succeeds. To wait first and to
+/// operate later, use [`ready`](Async::ready), [`readable`](Async::readable) or
+/// [`writable`](Async::writable), and then [`try_io`](Async::try_io), which never waits.
+/// Any number of tasks may await these at once. [`poll_readable`](Async::poll_readable)
+/// and [`poll_writable`](Async::poll_writable) remember one task for each direction, the
+/// one that polled last.
 ///
 /// Each operation spends a unit of the task's [budget](crate::task::coop). An operation
 /// that finds none is pending without having been tried, and is tried when the task is
@@ -44,7 +43,7 @@ use crate::io::registration::{DeregisterMode, Failure, Registration};
 ///
 /// ```
 /// use std::io::{PipeReader, Read, Write};
-/// use coreloop::io::Async;
+/// use coreloop::io::{Async, Interest};
 ///
 /// # fn main() -> std::io::Result<()> {
 /// # coreloop::block_on(async {
@@ -53,7 +52,7 @@ use crate::io::registration::{DeregisterMode, Failure, Registration};
 /// writer.write_all(b"ping")?;
 /// let mut buffer = [0; 4];
 /// let count = reader
-///     .read_with(|mut reader: &PipeReader| reader.read(&mut buffer))
+///     .async_io(Interest::READABLE, |mut reader: &PipeReader| reader.read(&mut buffer))
 ///     .await?;
 /// assert_eq!(&buffer[..count], b"ping");
 /// # Ok(())
@@ -131,99 +130,18 @@ impl<T: AsFd> Async<T> {
         Self::with(io, DeregisterMode::UntilClosed)
     }
 
-    /// Puts a non-blocking descriptor on the loop that several loops share.
-    ///
-    /// The loops of other threads or processes each have a duplicate of the descriptor.
-    /// An event wakes one of the loops that are idle, not all of them.
-    ///
-    /// Use it for listeners. Of the loops that sleep, the kernel wakes the one that has
-    /// waited for this descriptor longest (`EPOLLEXCLUSIVE`). It does not report the
-    /// same connection to the others, though the next connection may wake them. So a
-    /// task that was woken must accept until no connection is left. A task that wants
-    /// no more connections takes the descriptor off the loop by
-    /// [`into_inner`](Async::into_inner), and then accepts the ones that are there. If
-    /// a loop dies before that, its connection waits for the next accept on another
-    /// loop: a loop that is new to the descriptor polls the kernel first, and a loop
-    /// that sleeps is woken by the next connection.
-    ///
-    /// Only reads can wait. On systems other than Linux this is
-    /// [`from_nonblocking`](Async::from_nonblocking), and all loops are woken. The
-    /// descriptor is deregistered before it is closed, because the duplicates would
-    /// keep it registered.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if there is no current runtime. On Linux, writes that have to
-    /// wait return an error of kind [`InvalidInput`](io::ErrorKind::InvalidInput).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::net::TcpListener;
-    /// use coreloop::io::Async;
-    ///
-    /// # fn main() -> std::io::Result<()> {
-    /// let listener = TcpListener::bind("127.0.0.1:0")?;
-    /// listener.set_nonblocking(true)?;
-    /// let threads: Vec<_> = (0..2)
-    ///     .map(|_| {
-    ///         let listener = listener.try_clone()?;
-    ///         Ok(std::thread::spawn(move || {
-    ///             coreloop::block_on(async {
-    ///                 let listener = Async::from_owned_exclusive(listener)?;
-    ///                 listener.read_with(TcpListener::accept).await
-    ///             })
-    ///         }))
-    ///     })
-    ///     .collect::<std::io::Result<_>>()?;
-    /// let address = listener.local_addr()?;
-    /// let clients = [(); 2].map(|()| std::net::TcpStream::connect(address));
-    /// for thread in threads {
-    ///     thread.join().expect("no thread panics")?;
-    /// }
-    /// # drop(clients);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn from_owned_exclusive(io: T) -> io::Result<Self> {
-        Self::with(io, DeregisterMode::Exclusive)
-    }
-
     #[inline]
-    fn with(io: T, mode: DeregisterMode) -> io::Result<Self> {
+    pub(super) fn with(io: T, mode: DeregisterMode) -> io::Result<Self> {
         Ok(Self {
             registration: Registration::new(mode)?,
             io,
         })
     }
 
-    /// Leaves events to other loops, until a task waits for this descriptor here again.
-    ///
-    /// This is for descriptors that are [exclusive](Async::from_owned_exclusive).
-    ///
-    /// Does nothing if the descriptor is not exclusive, or while another task waits for
-    /// it.
-    ///
-    /// Use it in a loop that cannot accept for a while. A loop that is out of
-    /// descriptors, for instance, would be woken for each connection, and no other loop
-    /// would. A connection that this loop was already woken for waits for the next
-    /// accept on any loop.
-    pub fn leave_to_others(&self) {
-        self.registration.leave_to_others(self.io.as_fd());
-    }
-
     /// Returns a reference to the inner value, which owns the descriptor.
     #[inline]
     pub fn get_ref(&self) -> &T {
         &self.io
-    }
-
-    /// Returns a future that waits for `duration` on the loop of this descriptor.
-    ///
-    /// It may be polled anywhere; [`sleep`](crate::time::sleep) needs a current
-    /// runtime.
-    pub fn sleep(&self, duration: Duration) -> Sleep {
-        Sleep::on(Rc::clone(&self.registration.event_loop), duration)
     }
 
     /// Takes the descriptor off the loop, and returns it.
@@ -241,228 +159,8 @@ impl<T: AsFd> Async<T> {
         Ok(io)
     }
 
-    /// Waits until the read `operation` does not block, and returns its result.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: nothing is lost, if `operation` loses nothing when it would block.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if `operation` does, or if [`readable`](Async::readable) would.
-    pub async fn read_with<R>(&self, operation: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
-        self.async_io(Interest::READABLE, operation).await
-    }
-
-    /// Waits until the write `operation` does not block, and returns its result.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: nothing is lost, if `operation` loses nothing when it would block.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if `operation` does, or if [`readable`](Async::readable) would.
-    pub async fn write_with<R>(&self, operation: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
-        self.async_io(Interest::WRITABLE, operation).await
-    }
-
-    /// Polls a read `operation`, like [`read_with`](Async::read_with).
-    ///
-    /// Only the task that polled last is woken.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if `operation` does, or if [`readable`](Async::readable) would.
-    #[inline]
-    pub fn poll_read_with<R>(
-        &self,
-        cx: &mut Context<'_>,
-        operation: impl FnMut(&T) -> io::Result<R>,
-    ) -> Poll<io::Result<R>> {
-        self.poll_with(Direction::Read, cx, operation, |_| false)
-    }
-
-    /// Polls a write `operation`, like [`write_with`](Async::write_with).
-    ///
-    /// Only the task that polled last is woken.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if `operation` does, or if [`readable`](Async::readable) would.
-    #[inline]
-    pub fn poll_write_with<R>(
-        &self,
-        cx: &mut Context<'_>,
-        operation: impl FnMut(&T) -> io::Result<R>,
-    ) -> Poll<io::Result<R>> {
-        self.poll_with(Direction::Write, cx, operation, |_| false)
-    }
-
-    /// Polls a read `operation`, and wakes every task that polled.
-    ///
-    /// This is like [`poll_read_with`](Async::poll_read_with), which wakes only the
-    /// last one.
-    ///
-    /// It costs a clone of each waker.
-    ///
-    /// It is for types that are polled through a shared reference. Any number of tasks
-    /// may wait, and all of them are woken. A task that no longer waits is remembered
-    /// until the next event, or until it has finished. A foreign waker, such as a
-    /// collection of futures makes for each of them, is remembered until the next
-    /// event. If there are more than 256, all are woken to poll again, and up to 256 of
-    /// those that do are remembered.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if `operation` does, or if [`readable`](Async::readable) would.
-    pub fn poll_read_shared<R>(
-        &self,
-        cx: &mut Context<'_>,
-        operation: impl FnMut(&T) -> io::Result<R>,
-    ) -> Poll<io::Result<R>> {
-        self.poll_shared(Direction::Read, cx, operation)
-    }
-
-    /// Polls a write `operation`, and wakes every task that polled.
-    ///
-    /// This is like [`poll_write_with`](Async::poll_write_with), which wakes only the
-    /// last one.
-    ///
-    /// See [`poll_read_shared`](Async::poll_read_shared).
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if `operation` does, or if [`readable`](Async::readable) would.
-    pub fn poll_write_shared<R>(
-        &self,
-        cx: &mut Context<'_>,
-        operation: impl FnMut(&T) -> io::Result<R>,
-    ) -> Poll<io::Result<R>> {
-        self.poll_shared(Direction::Write, cx, operation)
-    }
-
-    /// Polls a read of up to `length` bytes from a stream.
-    ///
-    /// Only the task that polled last is woken.
-    ///
-    /// A read that returns fewer bytes has emptied the kernel's buffer, and the next
-    /// one waits for an event without another system call; see epoll(7), question 9. So
-    /// `operation` must be a read of a TCP connection, a pipe, or another stream on
-    /// which a read is short for no other reason: not a peek, not a read of datagrams,
-    /// and not a read of a Unix socket that may transfer descriptors, where the message
-    /// that carries one ends a read.
-    ///
-    /// If `length` is 0, this returns 0 at once, without calling `operation`.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if `operation` does, or if [`readable`](Async::readable) would.
-    #[inline(always)]
-    pub fn poll_read_stream(
-        &self,
-        cx: &mut Context<'_>,
-        length: usize,
-        operation: impl FnMut(&T) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        if length == 0 {
-            return self.poll_nothing(cx);
-        }
-        self.poll_with(Direction::Read, cx, operation, |&count| {
-            is_short(count, length)
-        })
-    }
-
-    /// Polls a write of up to `length` bytes to a stream.
-    ///
-    /// Only the task that polled last is woken.
-    ///
-    /// A write that takes fewer bytes has filled the kernel's buffer, and the next one
-    /// waits for an event without another system call.
-    ///
-    /// If `length` is 0, this returns 0 at once, without calling `operation`.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if `operation` does, or if [`readable`](Async::readable) would.
-    #[inline(always)]
-    pub fn poll_write_stream(
-        &self,
-        cx: &mut Context<'_>,
-        length: usize,
-        operation: impl FnMut(&T) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        if length == 0 {
-            return self.poll_nothing(cx);
-        }
-        self.poll_with(Direction::Write, cx, operation, |&count| {
-            is_short(count, length)
-        })
-    }
-
-    /// Calls a read `operation` if it may succeed now.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`WouldBlock`](io::ErrorKind::WouldBlock) if the read would block,
-    /// without calling `operation` if the loop knows that. Otherwise returns an error
-    /// if `operation` does.
-    pub fn try_read_with<R>(&self, operation: impl FnOnce(&T) -> io::Result<R>) -> io::Result<R> {
-        self.try_with(Direction::Read, operation, |_| false)
-    }
-
-    /// Calls a write `operation` if it may succeed now.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error under the same conditions as
-    /// [`try_read_with`](Async::try_read_with).
-    pub fn try_write_with<R>(&self, operation: impl FnOnce(&T) -> io::Result<R>) -> io::Result<R> {
-        self.try_with(Direction::Write, operation, |_| false)
-    }
-
-    /// Reads up to `length` bytes of a stream, if there are any now.
-    ///
-    /// See [`poll_read_stream`](Async::poll_read_stream).
-    ///
-    /// # Errors
-    ///
-    /// Returns an error under the same conditions as
-    /// [`try_read_with`](Async::try_read_with).
-    pub fn try_read_stream(
-        &self,
-        length: usize,
-        operation: impl FnOnce(&T) -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        if length == 0 {
-            return Ok(0);
-        }
-        self.try_with(Direction::Read, operation, |&count| is_short(count, length))
-    }
-
-    /// Writes up to `length` bytes to a stream, if it takes any now.
-    ///
-    /// See [`poll_write_stream`](Async::poll_write_stream).
-    ///
-    /// # Errors
-    ///
-    /// Returns an error under the same conditions as
-    /// [`try_read_with`](Async::try_read_with).
-    pub fn try_write_stream(
-        &self,
-        length: usize,
-        operation: impl FnOnce(&T) -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        if length == 0 {
-            return Ok(0);
-        }
-        self.try_with(Direction::Write, operation, |&count| {
-            is_short(count, length)
-        })
-    }
-
     /// Polls an operation. Every task that polled is woken.
-    fn poll_shared<R>(
+    pub(super) fn poll_shared<R>(
         &self,
         direction: Direction,
         cx: &mut Context<'_>,
@@ -498,7 +196,7 @@ impl<T: AsFd> Async<T> {
     /// Polls an operation. Only the task that polled last in `direction` is woken.
     /// `short` returns whether a result shows that the next operation would block.
     #[inline(always)]
-    fn poll_with<R>(
+    pub(super) fn poll_with<R>(
         &self,
         direction: Direction,
         cx: &mut Context<'_>,
@@ -529,7 +227,7 @@ impl<T: AsFd> Async<T> {
 
     /// Polls a transfer of no bytes, which never waits.
     #[cold]
-    fn poll_nothing(&self, cx: &Context<'_>) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_nothing(&self, cx: &Context<'_>) -> Poll<io::Result<usize>> {
         let budget = &self.registration.event_loop.tasks.budget;
         ready!(budget.poll_left(cx));
         budget.spend();
@@ -573,7 +271,7 @@ impl<T: AsFd> Async<T> {
     }
 
     /// Calls the operation unless the source knows that it would block. Spends no budget.
-    fn try_with<R>(
+    pub(super) fn try_with<R>(
         &self,
         direction: Direction,
         operation: impl FnOnce(&T) -> io::Result<R>,
@@ -600,7 +298,7 @@ impl<T: AsFd> Async<T> {
 /// transfer of 0 bytes is the end of the stream, which stays, and for which no other
 /// event comes.
 #[inline]
-fn is_short(count: usize, length: usize) -> bool {
+pub(super) fn is_short(count: usize, length: usize) -> bool {
     count < length && count != 0
 }
 

@@ -8,7 +8,7 @@
 //! # Examples
 //!
 //! ```
-//! use coreloop::io::Async;
+//! use coreloop::io::{Async, Interest};
 //! use std::io::{Read, Write};
 //!
 //! # fn main() -> std::io::Result<()> {
@@ -17,7 +17,9 @@
 //! let reader = Async::new(reader)?;
 //! writer.write_all(b"hello")?;
 //! let mut text = [0; 5];
-//! let count = reader.read_with(|mut pipe| pipe.read(&mut text)).await?;
+//! let count = reader
+//!     .async_io(Interest::READABLE, |mut pipe| pipe.read(&mut text))
+//!    .await?;
 //! assert_eq!(&text[..count], b"hello");
 //! # Ok(())
 //! # })
@@ -26,6 +28,7 @@
 
 pub(crate) mod descriptor;
 pub(crate) mod nonblocking;
+mod operations;
 mod registration;
 mod waiting;
 

@@ -106,8 +106,8 @@ impl<T: AsFd> Async<T> {
 
     /// Waits until `operation` does not block, and returns its result.
     ///
-    /// This is [`read_with`](Async::read_with) and [`write_with`](Async::write_with)
-    /// for any `interest`.
+    /// The operation is called at once, and again whenever something of `interest` is ready,
+    /// until it returns anything but [`WouldBlock`](io::ErrorKind::WouldBlock).
     ///
     /// # Cancel safety
     ///
@@ -156,7 +156,9 @@ impl<T: AsFd> Async<T> {
     ///
     /// # Errors
     ///
-    /// Returns an error if [`try_read_with`](Async::try_read_with) would.
+    /// Returns [`WouldBlock`](io::ErrorKind::WouldBlock) if the operation would block,
+    /// without calling it if the loop knows that. Otherwise returns an error if `operation`
+    /// does.
     pub fn try_io<R>(
         &self,
         interest: Interest,
