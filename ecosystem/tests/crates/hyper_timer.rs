@@ -1,4 +1,4 @@
-//! The timers for hyper, which use the clock of the loop and work on any thread.
+//! The timers for hyper, which use the clock of the loop and may be dropped on any thread.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -14,6 +14,7 @@ use coreloop::hyper::LoopTimer;
 use coreloop::time::{self, Instant};
 use coreloop_test_support::clock::paused;
 use coreloop_test_support::deadline::yield_until;
+use coreloop_test_support::panics::panic_of;
 use hyper::rt::{Sleep, Timer};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -73,58 +74,48 @@ async fn a_reset_replaces_the_sleep_of_another_timer() {
 }
 
 #[test]
-fn another_thread_waits_for_the_clock_of_the_loop() {
+fn a_poll_on_another_thread_panics_and_leaves_the_sleep_as_it_is() {
     let runtime = paused();
-    let sleep = sleep_of(&runtime, MINUTE);
-    // The clock moves only after the other thread has polled the sleep.
-    let (polled, other) = on_thread(sleep);
-    let end = runtime.block_on(async move {
-        let start = Instant::now();
-        wait_for(polled).await;
-        time::sleep(2 * MINUTE).await;
-        start.elapsed()
-    });
-    assert_eq!(end, 2 * MINUTE);
-    other.join().unwrap();
-}
-
-#[test]
-fn a_sleep_moves_from_its_loop_to_a_thread_and_back() {
-    let runtime = paused();
-    let (sleep, start) = runtime.block_on(async {
-        let mut sleep = LoopTimer.sleep(MINUTE);
-        assert!(poll_once(&mut sleep).await.is_pending());
-        (sleep, Instant::now())
-    });
-    let (woken, flag) = Flag::new();
-    let moved = thread::spawn(move || {
+    let sleep = waiting(&runtime, MINUTE);
+    let away = thread::spawn(move || {
         let mut sleep = sleep;
-        let waker = Waker::from(flag);
-        assert!(poll_with(&mut sleep, &waker).is_pending());
+        let panic = panic_of(|| poll_with(&mut sleep, Waker::noop()));
+        assert!(panic.contains("outside its loop"), "{panic}");
         sleep
     });
-    let mut sleep = moved.join().unwrap();
+    let sleep = away.join().unwrap();
     runtime.block_on(async {
-        (&mut sleep).await;
+        let start = Instant::now();
+        sleep.await;
         assert_eq!(start.elapsed(), MINUTE);
     });
-    // The loop polled last, so the waker of the thread was not woken.
-    assert!(woken.try_recv().is_err());
 }
 
 #[test]
-fn a_reset_outside_the_loop_takes_effect_at_the_next_poll() {
-    let runtime = paused();
-    let (mut sleep, start) = runtime.block_on(async {
-        let mut sleep = LoopTimer.sleep(MINUTE);
-        assert!(poll_once(&mut sleep).await.is_pending());
-        (sleep, Instant::now())
-    });
-    let later = (start + 10 * MINUTE).into_std();
-    LoopTimer.reset(&mut sleep, later);
-    runtime.block_on(async {
+fn a_reset_on_another_loop_replaces_the_sleep() {
+    let (first, second) = (paused(), paused());
+    let mut sleep = waiting(&first, MINUTE);
+    second.block_on(async {
+        let start = Instant::now();
+        LoopTimer.reset(&mut sleep, (start + 2 * MINUTE).into_std());
         sleep.await;
-        assert_eq!(start.elapsed(), 10 * MINUTE);
+        assert_eq!(start.elapsed(), 2 * MINUTE);
+    });
+    // The first loop removes its timer in one of its next turns.
+    first.block_on(async { yield_until(|| first.next_timer().is_none()).await });
+}
+
+/// The guard of another runtime makes its loop the current one.
+#[test]
+fn a_task_that_entered_another_runtime_may_poll_a_sleep_of_its_own() {
+    let (first, second) = (paused(), paused());
+    first.block_on(async {
+        let start = Instant::now();
+        let sleep = LoopTimer.sleep(MINUTE);
+        let guard = second.enter();
+        sleep.await;
+        drop(guard);
+        assert_eq!(start.elapsed(), MINUTE);
     });
 }
 
@@ -147,69 +138,25 @@ fn a_drop_on_another_thread_removes_the_timer() {
 }
 
 #[test]
-fn a_sleep_that_another_thread_waits_for_can_be_dropped_there() {
-    let runtime = paused();
-    let sleep = sleep_of(&runtime, MINUTE);
-    let (woken, flag) = Flag::new();
-    let counted = Arc::clone(&flag);
-    let other = thread::spawn(move || {
-        let mut sleep = sleep;
-        assert!(poll_with(&mut sleep, &Waker::from(flag)).is_pending());
-    });
-    other.join().unwrap();
-    runtime.block_on(async { time::sleep(2 * MINUTE).await });
-    assert!(woken.try_recv().is_err(), "woken after the drop");
-    assert_eq!(Arc::strong_count(&counted), 1);
-}
-
-#[test]
-fn a_sleep_may_outlive_its_runtime() {
+fn a_sleep_may_be_dropped_but_not_polled_after_its_runtime() {
     let runtime = Runtime::new().unwrap();
-    let (mut set, mut unset, mut elapsed) = runtime.block_on(async {
-        let mut set = LoopTimer.sleep(60 * MINUTE);
-        assert!(poll_once(&mut set).await.is_pending());
-        let unset = LoopTimer.sleep(60 * MINUTE);
-        (set, unset, LoopTimer.sleep_until(SystemInstant::now()))
-    });
+    let (mut set, unset) = (waiting(&runtime, MINUTE), sleep_of(&runtime, MINUTE));
     drop(runtime);
-    let waker = Waker::noop();
-    for _ in 0..2 {
-        assert!(poll_with(&mut set, waker).is_pending());
-        assert!(poll_with(&mut unset, waker).is_pending());
-        assert!(poll_with(&mut elapsed, waker).is_ready());
-    }
-    LoopTimer.reset(&mut set, SystemInstant::now());
-    assert!(poll_with(&mut set, waker).is_ready());
-    drop((set, elapsed));
+    let panic = panic_of(|| poll_with(&mut set, Waker::noop()));
+    assert!(panic.contains("outside its loop"), "{panic}");
+    drop(set);
     thread::spawn(move || drop(unset)).join().unwrap();
-}
-
-#[test]
-fn dropping_a_runtime_does_not_end_a_sleep_early() {
-    let runtime = Runtime::new().unwrap();
-    let mut sleep = sleep_of(&runtime, 60 * MINUTE);
-    let (woken, flag) = Flag::new();
-    let waker = Waker::from(flag);
-    // Another loop on the same thread polls the sleep.
-    coreloop::block_on(async {
-        assert!(poll_with(&mut sleep, &waker).is_pending());
-    });
-    drop(runtime);
-    woken.recv().expect("the dropped loop wakes the sleep");
-    assert!(poll_with(&mut sleep, &waker).is_pending());
 }
 
 #[test]
 fn a_drop_leaves_the_timers_of_another_loop_alone() {
     let first = paused();
     let second = paused();
-    let mut of_first = sleep_of(&first, MINUTE);
-    first.block_on(async { assert!(poll_once(&mut of_first).await.is_pending()) });
+    let of_first = waiting(&first, MINUTE);
     second.block_on(async {
         // This timer has the same number in its loop. The drop must not remove it.
         let mut own = LoopTimer.sleep(2 * MINUTE);
         assert!(poll_once(&mut own).await.is_pending());
-        assert!(poll_once(&mut of_first).await.is_pending());
         drop(of_first);
         let start = Instant::now();
         own.await;
@@ -260,34 +207,19 @@ fn sleep_of(runtime: &Runtime, duration: Duration) -> BoxedSleep {
     LoopTimer.sleep(duration)
 }
 
+/// Returns a sleep whose timer is set.
+fn waiting(runtime: &Runtime, duration: Duration) -> BoxedSleep {
+    let mut sleep = sleep_of(runtime, duration);
+    runtime.block_on(async { assert!(poll_once(&mut sleep).await.is_pending()) });
+    sleep
+}
+
 async fn poll_once(sleep: &mut BoxedSleep) -> Poll<()> {
     poll_fn(|cx| Poll::Ready(sleep.as_mut().poll(cx))).await
 }
 
 fn poll_with(sleep: &mut BoxedSleep, waker: &Waker) -> Poll<()> {
     sleep.as_mut().poll(&mut Context::from_waker(waker))
-}
-
-/// Waits for a sleep on a thread without a loop. The receiver gets a message after each
-/// pending poll.
-fn on_thread(mut sleep: BoxedSleep) -> (Receiver<()>, thread::JoinHandle<()>) {
-    let (polled, first_poll) = channel();
-    let thread = thread::spawn(move || {
-        let (woken, flag) = Flag::new();
-        let waker = Waker::from(flag);
-        while poll_with(&mut sleep, &waker).is_pending() {
-            let _ = polled.send(());
-            woken.recv().unwrap();
-        }
-    });
-    (first_poll, thread)
-}
-
-/// Waits for another thread. The paused clock does not move meanwhile.
-async fn wait_for(receiver: Receiver<()>) {
-    coreloop::task::spawn_blocking(move || receiver.recv().unwrap())
-        .await
-        .unwrap();
 }
 
 /// A waker that sends a message for each wake.

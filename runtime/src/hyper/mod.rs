@@ -6,7 +6,6 @@
 //! - [`LoopTimer`] makes hyper's timeouts use the clock of the loop. Its [`Sleep`] is
 //!   `Send`, unlike the one of [`time`](crate::time).
 
-mod detached;
 mod executor;
 mod sleep;
 mod timer;

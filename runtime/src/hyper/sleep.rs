@@ -1,244 +1,109 @@
 //! A sleep that can be sent to other threads, although the timers of a loop cannot.
 //!
-//! A poll is local if the sleep's loop is the current loop, and remote otherwise.
-//!
-//! ```text
-//!              local poll                   the deadline has passed
-//!   Unset ────────────────────> Local ───────────────────────────┐
-//!     │                           │                              v
-//!     │ remote poll               │ remote poll               Elapsed
-//!     └───────────> Remote <──────┘                              ^
-//!                     │  └───────────────────────────────────────┤
-//!                     │ the runtime is gone                      │
-//!                     └─────────────────> LoopGone ──────────────┘
-//! ```
+//! hyper requires sleeps to be `Send` and `Sync`, but sends none to another thread: a sleep
+//! is part of a connection, or of the task that cleans up hyper-util's pool, and only the
+//! executor moves those. So a sleep checks that it is polled on its own loop, and only
+//! its destructor works everywhere.
 //!
 //! # Invariants
 //!
 //! 1. A sleep contains nothing that belongs to a thread: it refers to its loop through
 //!    the state that other threads share with the loop, and to its timer by a number.
-//! 2. The timer is accessed only while its loop is the current loop: directly if the
-//!    sleep is used there, otherwise by a task that is spawned on the loop. As the sleep
-//!    holds a reference to the shared state, its address is not reused, and so cannot
-//!    be mistaken for another loop's.
+//! 2. The timer is accessed only on its loop. As the sleep holds a reference to the shared
+//!    state, its address is not reused, and so cannot be mistaken for another loop's.
 //! 3. A timer is removed exactly once, or dropped with its loop.
 
+use std::future::ready;
 use std::mem;
 use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant as SystemInstant};
+use std::time::Instant as SystemInstant;
 
 use ::hyper::rt;
 
 use crate::engine::core::context;
 use crate::engine::core::event_loop::EventLoop;
+use crate::engine::core::sleep::State;
 use crate::engine::id::Id;
-use crate::engine::remote::join::RemoteJoinHandle;
 use crate::engine::remote::shared::Shared;
 use crate::engine::remote::spawner;
 use crate::engine::timers::instant::Instant;
-use crate::hyper::detached::DetachedTimer;
 use crate::time;
 
 /// A sleep for hyper, created by [`LoopTimer`](super::LoopTimer).
 ///
-/// It is meant for the thread of its loop, where it is a timer like any other. But it
-/// is `Send` and `Sync`, as hyper requires, so it may be polled or dropped anywhere: on
-/// another thread it spawns a task on its loop and waits for this task, so it uses the
-/// same clock. If its runtime is gone, it completes when it is polled after the system's
-/// clock has passed its deadline; but then nothing wakes a task that waits for it.
+/// It is a timer of the loop on which it was created. It is `Send` and `Sync`, because
+/// hyper requires that, so it may be moved to another thread and dropped there.
 ///
 /// # Cancel safety
 ///
 /// Cancel safe: dropping it cancels the timer.
+///
+/// # Panics
+///
+/// Panics if it is polled outside its loop: on another thread, in a task of another
+/// runtime, or after its runtime was dropped.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct Sleep {
+    /// Identifies the loop.
     shared: Arc<Shared>,
-    /// `None` if the deadline is later than the clock can represent.
-    deadline: Option<SystemInstant>,
-    state: SleepState,
-}
-
-#[derive(Debug)]
-enum SleepState {
-    /// No timer is set.
-    Unset,
-    /// A timer is set, unless the last poll found the task's budget spent.
-    Local(DetachedTimer),
-    /// A task on the loop waits for the deadline.
-    Remote(RemoteJoinHandle<()>),
-    /// The loop was dropped.
-    LoopGone,
-    /// The deadline has passed.
-    Elapsed,
+    /// In nanoseconds on the clock of the loop.
+    deadline: u64,
+    state: State,
 }
 
 impl Sleep {
-    pub(super) fn new(event_loop: &EventLoop, deadline: Option<SystemInstant>) -> Self {
-        Self {
-            shared: Arc::clone(spawner::shared_of(event_loop)),
-            deadline,
-            state: SleepState::Unset,
-        }
+    pub(super) fn new(sleep: time::Sleep) -> Self {
+        let mut this = Self {
+            shared: Arc::clone(spawner::shared_of(&sleep.event_loop)),
+            deadline: sleep.deadline,
+            state: State::New,
+        };
+        this.detach(sleep);
+        this
     }
 
-    /// Changes the deadline, even if the old one has passed.
+    /// Changes the deadline, even if the old one has passed. A task that waits for the
+    /// sleep is woken at the new deadline instead of the old one.
     ///
-    /// On its loop, a task that waits for the sleep is woken at the new deadline instead
-    /// of the old one. Elsewhere the sleep has to be polled first.
-    pub(super) fn reset(&mut self, deadline: SystemInstant) {
-        self.deadline = Some(deadline);
-        match (loop_if_current(&self.shared), self.take_state()) {
-            (Some(event_loop), SleepState::Local(timer)) => {
-                let mut sleep = timer.attach(event_loop);
-                Pin::new(&mut sleep).reset(Instant::from_std(deadline));
-                self.state = SleepState::Local(DetachedTimer::detach(sleep));
-            }
-            (_, state) => self.release(state),
-        }
-    }
-
-    fn take_state(&mut self) -> SleepState {
-        mem::replace(&mut self.state, SleepState::Unset)
-    }
-
-    fn poll_local(&mut self, event_loop: Rc<EventLoop>, cx: &mut Context<'_>) -> Poll<()> {
-        // If a waker panics, the sleep is dropped with its timer, and the state is `Unset`.
-        let mut sleep = match self.take_state() {
-            SleepState::Local(timer) => timer.attach(event_loop),
-            SleepState::Unset => start(event_loop, self.deadline),
-            other => {
-                self.state = other;
-                return self.poll_remote(cx);
-            }
+    /// Returns `false`, and changes nothing, outside the loop of the sleep.
+    pub(super) fn reset(&mut self, deadline: SystemInstant) -> bool {
+        let Some(event_loop) = self.own_loop() else {
+            return false;
         };
-        let polled = Pin::new(&mut sleep).poll(cx);
-        self.state = match polled {
-            Poll::Ready(()) => SleepState::Elapsed,
-            Poll::Pending => SleepState::Local(DetachedTimer::detach(sleep)),
-        };
-        polled
+        let mut sleep = self.attach(event_loop);
+        Pin::new(&mut sleep).reset(Instant::from_std(deadline));
+        self.detach(sleep);
+        true
     }
 
-    /// Polls without access to the timers of the loop.
-    #[cold]
-    fn poll_remote(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut task = match self.take_state() {
-            SleepState::Unset => self.spawn_waiter(None),
-            SleepState::Local(timer) => self.spawn_waiter(Some(timer)),
-            SleepState::Remote(task) => task,
-            SleepState::LoopGone => return self.poll_loop_gone(),
-            SleepState::Elapsed => {
-                self.state = SleepState::Elapsed;
-                return Poll::Ready(());
-            }
-        };
-        match Pin::new(&mut task).poll(cx) {
-            Poll::Pending => {
-                self.state = SleepState::Remote(task);
-                Poll::Pending
-            }
-            Poll::Ready(Ok(())) => {
-                self.state = SleepState::Elapsed;
-                Poll::Ready(())
-            }
-            // Only `release` aborts the task, so the loop is gone.
-            Poll::Ready(Err(_)) => self.poll_loop_gone(),
+    /// Returns the loop of this sleep, if it is the current one or runs on this thread.
+    #[inline]
+    fn own_loop(&self) -> Option<Rc<EventLoop>> {
+        let is_own = |event_loop: &Rc<EventLoop>| Arc::ptr_eq(&event_loop.shared, &self.shared);
+        let current = context::current().filter(is_own);
+        current.or_else(|| context::running_or_current().filter(is_own))
+    }
+
+    /// Moves the timer to a sleep of the loop, which removes the timer when it is dropped.
+    #[inline]
+    fn attach(&mut self, event_loop: Rc<EventLoop>) -> time::Sleep {
+        time::Sleep {
+            event_loop,
+            deadline: self.deadline,
+            state: mem::replace(&mut self.state, State::New),
         }
     }
 
-    fn poll_loop_gone(&mut self) -> Poll<()> {
-        let has_passed = self
-            .deadline
-            .is_some_and(|deadline| deadline <= SystemInstant::now());
-        if has_passed {
-            self.state = SleepState::Elapsed;
-            return Poll::Ready(());
-        }
-        self.state = SleepState::LoopGone;
-        Poll::Pending
-    }
-
-    /// Spawns a task on the loop that waits for the deadline, with `timer` if there is one.
-    fn spawn_waiter(&self, timer: Option<DetachedTimer>) -> RemoteJoinHandle<()> {
-        let deadline = self.deadline;
-        let shared = Arc::clone(&self.shared);
-        let mut sent = SentTimer { shared, timer };
-        self.spawn_on_loop(move |event_loop| match sent.timer.take() {
-            Some(timer) => timer.attach(event_loop),
-            None => start(event_loop, deadline),
-        })
-    }
-
-    /// Removes the timer of `state`, on another thread by a task on the loop.
-    fn release(&self, state: SleepState) {
-        match state {
-            SleepState::Local(timer) if timer.has_timer() => match loop_if_current(&self.shared) {
-                Some(event_loop) => drop(timer.attach(event_loop)),
-                None => drop(self.spawn_on_loop(move |event_loop| {
-                    drop(timer.attach(event_loop));
-                    std::future::ready(())
-                })),
-            },
-            SleepState::Remote(task) => task.abort(),
-            SleepState::Local(_)
-            | SleepState::Unset
-            | SleepState::LoopGone
-            | SleepState::Elapsed => {}
-        }
-    }
-
-    /// Spawns a task on the loop, from any thread.
-    fn spawn_on_loop<S, F>(&self, start: S) -> RemoteJoinHandle<()>
-    where
-        S: FnOnce(Rc<EventLoop>) -> F + Send + 'static,
-        F: Future<Output = ()> + 'static,
-    {
-        let shared = Arc::clone(&self.shared);
-        let start = move || match loop_if_current(&shared) {
-            Some(event_loop) => start(event_loop),
-            None => panic!(
-                "a task of one runtime ran while another was entered; \
-                 drop the guard of `Runtime::enter` before `.await`"
-            ),
-        };
-        self.shared.spawn(Id::fresh(), start, Location::caller())
-    }
-}
-
-/// A timer on its way to its loop. If the task that carries it is aborted there before
-/// its first poll, dropping this removes the timer.
-struct SentTimer {
-    shared: Arc<Shared>,
-    timer: Option<DetachedTimer>,
-}
-
-impl Drop for SentTimer {
-    fn drop(&mut self) {
-        // Dropped outside the loop only if the loop is gone, and the timer with it.
-        if let Some(timer) = self.timer.take()
-            && let Some(event_loop) = loop_if_current(&self.shared)
-        {
-            drop(timer.attach(event_loop));
-        }
-    }
-}
-
-/// Returns the current loop, if `shared` belongs to it.
-#[inline]
-fn loop_if_current(shared: &Arc<Shared>) -> Option<Rc<EventLoop>> {
-    context::current().filter(|event_loop| Arc::ptr_eq(&event_loop.shared, shared))
-}
-
-/// Creates a sleep whose timer is not set yet.
-fn start(event_loop: Rc<EventLoop>, deadline: Option<SystemInstant>) -> time::Sleep {
-    match deadline {
-        Some(deadline) => time::Sleep::until(event_loop, Instant::from_std(deadline)),
-        None => time::Sleep::on(event_loop, Duration::MAX),
+    /// Takes the timer back. It stays set.
+    #[inline]
+    fn detach(&mut self, mut sleep: time::Sleep) {
+        self.deadline = sleep.deadline;
+        self.state = mem::replace(&mut sleep.state, State::New);
     }
 }
 
@@ -247,10 +112,14 @@ impl Future for Sleep {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match loop_if_current(&self.shared) {
-            Some(event_loop) => self.poll_local(event_loop, cx),
-            None => self.poll_remote(cx),
-        }
+        let Some(event_loop) = self.own_loop() else {
+            polled_elsewhere();
+        };
+        // If a waker panics, the timer is dropped with `sleep`.
+        let mut sleep = self.attach(event_loop);
+        let polled = Pin::new(&mut sleep).poll(cx);
+        self.detach(sleep);
+        polled
     }
 }
 
@@ -258,7 +127,33 @@ impl rt::Sleep for Sleep {}
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        let state = self.take_state();
-        self.release(state);
+        if !matches!(self.state, State::Waiting(_)) {
+            return;
+        }
+        if let Some(event_loop) = self.own_loop() {
+            drop(self.attach(event_loop));
+            return;
+        }
+        // A task on the loop removes the timer. If the loop is gone, so is the timer.
+        let (deadline, state) = (self.deadline, self.state);
+        let remove = move || {
+            if let Some(event_loop) = context::running_or_current() {
+                drop(time::Sleep {
+                    event_loop,
+                    deadline,
+                    state,
+                });
+            }
+            ready(())
+        };
+        drop(self.shared.spawn(Id::fresh(), remove, Location::caller()));
     }
+}
+
+#[cold]
+fn polled_elsewhere() -> ! {
+    panic!(
+        "a sleep of `LoopTimer` was polled outside its loop: let `LocalExecutor` run the tasks \
+         of hyper, and use the timer of another runtime for connections that it runs"
+    )
 }

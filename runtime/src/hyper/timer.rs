@@ -8,6 +8,7 @@ use ::hyper::rt;
 use crate::engine::core::context;
 use crate::engine::timers::instant::Instant;
 use crate::hyper::sleep::Sleep;
+use crate::time;
 
 /// A timer for hyper that uses the clock and the timers of the current loop.
 ///
@@ -20,6 +21,8 @@ use crate::hyper::sleep::Sleep;
 ///
 /// [`sleep`](rt::Timer::sleep) and [`sleep_until`](rt::Timer::sleep_until) panic
 /// outside a runtime. [`now`](rt::Timer::now) returns the system's time there.
+/// [`reset`](rt::Timer::reset) replaces the sleep of another loop or another timer with
+/// one of the current loop, so it panics too if no runtime is entered.
 ///
 /// # Examples
 ///
@@ -46,8 +49,7 @@ impl rt::Timer for LoopTimer {
         let Some(event_loop) = context::current() else {
             context::missing("LoopTimer::sleep");
         };
-        let now = event_loop.timers.now().into_std();
-        Box::pin(Sleep::new(&event_loop, now.checked_add(duration)))
+        Box::pin(Sleep::new(time::Sleep::on(event_loop, duration)))
     }
 
     #[track_caller]
@@ -55,7 +57,8 @@ impl rt::Timer for LoopTimer {
         let Some(event_loop) = context::current() else {
             context::missing("LoopTimer::sleep_until");
         };
-        Box::pin(Sleep::new(&event_loop, Some(deadline)))
+        let deadline = Instant::from_std(deadline);
+        Box::pin(Sleep::new(time::Sleep::until(event_loop, deadline)))
     }
 
     fn now(&self) -> SystemInstant {
@@ -64,9 +67,9 @@ impl rt::Timer for LoopTimer {
 
     #[track_caller]
     fn reset(&self, sleep: &mut Pin<Box<dyn rt::Sleep>>, deadline: SystemInstant) {
-        match sleep.as_mut().downcast_mut_pin::<Sleep>() {
-            Some(ours) => ours.get_mut().reset(deadline),
-            None => *sleep = self.sleep_until(deadline),
+        let own = sleep.as_mut().downcast_mut_pin::<Sleep>();
+        if !own.is_some_and(|own| own.get_mut().reset(deadline)) {
+            *sleep = self.sleep_until(deadline);
         }
     }
 }

@@ -9,9 +9,10 @@ use std::task::{Context, Poll, ready};
 use futures_core::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
+use crate::engine::task::budget;
 use crate::stream::co::{Closed, Co};
 use crate::stream::ending::Ending;
-use crate::stream::state::{GeneratorState, Phase, waker_address};
+use crate::stream::state::{GeneratorState, Phase};
 
 /// Creates a stream of the items that an async function yields.
 ///
@@ -97,7 +98,7 @@ pin_project! {
     ///
     /// As a [`Stream`] it is fused: once the body has returned or panicked, there
     /// are no more items. Each item spends a unit of the task's
-    /// [budget](crate::task::coop), sixteen of them at a time.
+    /// [budget](crate::task::coop).
     ///
     /// The methods take `&mut Pin<&mut Gen<_>>`, the type that [`std::pin::pin!`] returns.
     /// For a generator in a `Pin<Box<_>>` write `generator.as_mut().next()`.
@@ -190,12 +191,12 @@ where
     #[track_caller]
     pub fn resume(self: &mut Pin<&mut Self>) -> impl Future<Output = Option<T>> {
         assert!(
-            self.as_mut().state().phase() != Phase::Taken,
+            !self.as_mut().state().phase().awaits_answer(),
             "a yield waits for an answer: call `send`"
         );
         poll_fn(|cx| {
-            ready!(self.as_mut().state().poll_count(cx));
-            self.as_mut().poll_on(cx)
+            ready!(budget::poll_proceed(cx));
+            self.as_mut().poll_item(None, cx)
         })
     }
 
@@ -219,20 +220,14 @@ where
         assert!(
             matches!(
                 self.as_mut().state().phase(),
-                Phase::Taken | Phase::Closed | Phase::Finished
+                Phase::Yielded | Phase::YieldedWithWaker | Phase::Closed | Phase::Finished
             ),
             "no yield waits for an answer: call `resume` or `next` until there is an item"
         );
         let mut answer = Some(answer);
         poll_fn(move |cx| {
-            let state = self.as_mut().state();
-            ready!(state.poll_count(cx));
-            if state.phase() == Phase::Taken
-                && let Some(answer) = answer.take()
-            {
-                state.answer(answer);
-            }
-            self.as_mut().poll_on(cx)
+            ready!(budget::poll_proceed(cx));
+            self.as_mut().poll_item(answer.take(), cx)
         })
     }
 
@@ -289,21 +284,29 @@ where
         let mut this = self.project();
         match this.state.phase() {
             Phase::Unstarted => end(this.body.as_mut(), this.state),
-            Phase::Running | Phase::Taken => this.state.close(),
+            Phase::Running | Phase::Yielded | Phase::YieldedWithWaker => this.state.close(),
             Phase::Closed | Phase::Finished => {}
         }
-        let Some(poll) = this.state.start(cx) else {
+        if !this.state.start(None) {
             return Poll::Ready(F::Output::already_finished());
-        };
-        poll_body(this.body, this.state, poll, cx).map(Ending::into_outcome)
+        }
+        poll_body(this.body, this.state, cx).map(Ending::into_outcome)
     }
 
-    /// Polls for the next item, when no yield waits for an answer.
-    fn poll_on(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+    /// Polls for the next item, after answering the yield that waits, if one does.
+    #[inline]
+    fn poll_item(self: Pin<&mut Self>, answer: Option<R>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let this = self.project();
-        match this.state.start(cx) {
-            Some(poll) => poll_item(this.body, this.state, poll, cx),
-            None => Poll::Ready(None),
+        let state = &**this.state;
+        if !state.start(answer) {
+            return Poll::Ready(None);
+        }
+        match poll_body(this.body, state, cx) {
+            Poll::Ready(end) => Poll::Ready(end.into_item()),
+            Poll::Pending => match state.take_item() {
+                Some(item) => Poll::Ready(Some(item)),
+                None => Poll::Pending,
+            },
         }
     }
 }
@@ -318,20 +321,8 @@ where
 
     #[inline]
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        let this = self.project();
-        let state = &**this.state;
-        let (waits, poll) = if state.count_in_batch() {
-            (true, waker_address(cx))
-        } else {
-            match ready!(state.poll_start(cx)) {
-                Some(start) => start,
-                None => return Poll::Ready(None),
-            }
-        };
-        if waits {
-            state.answer(R::default());
-        }
-        poll_item(this.body, state, poll, cx)
+        ready!(budget::poll_proceed(cx));
+        self.poll_item(Some(R::default()), cx)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -361,39 +352,16 @@ impl<T, F, R> fmt::Debug for Gen<T, F, R> {
     }
 }
 
-/// Polls the body for an item. `poll` identifies this poll to the yields.
-#[inline]
-fn poll_item<T, F, R>(
-    body: Pin<&mut Option<F>>,
-    state: &GeneratorState<T, R>,
-    poll: *const (),
-    cx: &mut Context<'_>,
-) -> Poll<Option<T>>
-where
-    F: Future,
-    F::Output: Ending<T>,
-{
-    match poll_body(body, state, poll, cx) {
-        Poll::Ready(end) => Poll::Ready(end.into_item()),
-        Poll::Pending => match state.take_item() {
-            Some(item) => Poll::Ready(Some(item)),
-            None => Poll::Pending,
-        },
-    }
-}
-
-/// Polls the body. `poll` identifies this poll to the yields.
 #[inline]
 fn poll_body<T, F: Future, R>(
     mut body: Pin<&mut Option<F>>,
     state: &GeneratorState<T, R>,
-    poll: *const (),
     cx: &mut Context<'_>,
 ) -> Poll<F::Output> {
     let Some(future) = body.as_mut().as_pin_mut() else {
         unreachable!("a finished body is not polled");
     };
-    let polling = state.enter(poll);
+    let polling = state.enter(cx);
     let polled = future.poll(cx);
     polling.returned();
     if polled.is_ready() {

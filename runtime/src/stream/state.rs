@@ -2,48 +2,44 @@
 //!
 //! # Invariants
 //!
-//! 1. `poll` is not null only while the generator polls its body. The pointer identifies
-//!    the poll, and is never dereferenced.
+//! 1. `polled_with` is not null only while the generator polls its body. The pointer is
+//!    compared with the wakers of yields, and never dereferenced.
 //! 2. `item` holds an item from the poll of its yield to the end of the poll of the body,
 //!    and `answer` holds an answer until the yield is polled. The next yield replaces
 //!    what a leaked yield has left.
-//! 3. While the body is polled and is not closed, the phase is `Taken`, which is right if
-//!    the poll yields an item; if it does not, the phase is corrected after the poll. So
-//!    nothing is written to the phase from one item to the next.
-//! 4. Items spend the budget in batches, so that most items need not access the budget
-//!    of the loop: `remaining` is the number of items left in the batch. Keeping a waker
-//!    ends the batch, so `waker` has to be checked only at the end of a batch.
-//! 5. `remaining` holds the bitwise complement of that number, which is negative, unless
-//!    the phase is `Taken`. So one comparison shows that a yield waits for its answer and
-//!    that the batch has not ended.
-//! 6. All fields are `Cell`s, so that nothing is borrowed while a waker or a destructor
+//! 3. All fields are `Cell`s, so that nothing is borrowed while a waker or a destructor
 //!    runs.
 
 use std::cell::Cell;
 use std::panic::Location;
 use std::ptr;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Waker};
 
 use crate::engine::core::context::scope_depth;
-use crate::engine::task::budget;
-
-/// The number of items in a batch: several, but fewer than the budget of a poll.
-const BATCH: i8 = 16;
 
 /// The progress of the body of a generator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     /// The body has not been polled yet.
     Unstarted,
-    /// The body is running, or waits for something other than its consumer.
+    /// The body runs, or waits for something other than its consumer.
     Running,
-    /// The consumer has taken an item, and the yield waits for the answer. As a value of
-    /// the field, also: the body is being polled (invariant 3).
-    Taken,
+    /// A yield has passed on its item, and waits for the answer.
+    Yielded,
+    /// Like `Yielded`, but the yield was polled with another waker than its generator, so
+    /// the answer has to wake it.
+    YieldedWithWaker,
     /// The consumer wants no more items, so every yield fails.
     Closed,
     /// The body has returned or panicked, or was dropped before it ran.
     Finished,
+}
+
+impl Phase {
+    /// Returns whether a yield waits for an answer.
+    pub(super) fn awaits_answer(self) -> bool {
+        matches!(self, Phase::Yielded | Phase::YieldedWithWaker)
+    }
 }
 
 /// The state that a generator, its [`Co`](super::Co) and its yields share.
@@ -51,16 +47,11 @@ pub(super) struct GeneratorState<T, R> {
     phase: Cell<Phase>,
     item: Cell<Option<T>>,
     answer: Cell<Option<R>>,
-    /// The address of the waker with which the body is polled. If the phase is `Closed`,
-    /// the address of this state, which differs from the address of any waker.
-    poll: Cell<*const ()>,
+    /// The waker with which the body is being polled.
+    polled_with: Cell<*const Waker>,
     /// The number of cancel scopes around the current poll of the body.
     depth: Cell<u32>,
-    /// The number of items left in this batch, or its complement (invariant 5).
-    remaining: Cell<i8>,
-    /// The number of items in this batch, which is lower if the batch was ended early.
-    batch: Cell<i8>,
-    /// The waker of the yield that waits, if it is not the one that polls the generator.
+    /// The waker of the yield that waits, if the phase is `YieldedWithWaker`.
     waker: Cell<Option<Waker>>,
 }
 
@@ -70,101 +61,55 @@ impl<T, R> GeneratorState<T, R> {
             phase: Cell::new(Phase::Unstarted),
             item: Cell::new(None),
             answer: Cell::new(None),
-            poll: Cell::new(ptr::null()),
+            polled_with: Cell::new(ptr::null()),
             depth: Cell::new(0),
-            // The first item is a batch of its own, because some generators yield only
-            // a few.
-            remaining: Cell::new(!0),
-            batch: Cell::new(1),
             waker: Cell::new(None),
         }
     }
 
-    /// Returns the phase, as seen by users of the generator.
-    pub(super) fn phase(&self) -> Phase {
-        match self.phase.get() {
-            Phase::Taken if !self.poll.get().is_null() => Phase::Running,
-            phase => phase,
-        }
-    }
-
-    /// For the generator: counts an item, and returns `true` if a yield waits for its
-    /// answer and the batch has not ended, so that nothing else is left to do.
     #[inline]
-    pub(super) fn count_in_batch(&self) -> bool {
-        let left = self.remaining.get() - 1;
-        self.remaining.set(left);
-        left >= 0
+    pub(super) fn phase(&self) -> Phase {
+        self.phase.get()
     }
 
-    /// For the generator, when [`count_in_batch`](GeneratorState::count_in_batch) returned
-    /// `false`: counts the item, and returns whether a yield waits and what to call
-    /// [`enter`](GeneratorState::enter) with, or `None` if the body has finished.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn poll_start(&self, cx: &mut Context<'_>) -> Poll<Option<(bool, *const ())>> {
-        self.remaining.set(self.remaining.get() + 1);
-        ready!(self.poll_count(cx));
-        Poll::Ready(match self.phase.get() {
-            Phase::Taken => Some((true, waker_address(cx))),
-            _ => self.start(cx).map(|poll| (false, poll)),
-        })
-    }
-
-    /// For the generator: counts an item. At the end of a batch, all its items spend the
-    /// task's budget.
-    pub(super) fn poll_count(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.remaining() != 0 {
-            self.set_remaining(self.remaining() - 1);
-            return Poll::Ready(());
-        }
-        ready!(budget::poll_spend(cx, self.batch.get().into()));
-        self.batch.set(BATCH);
-        self.set_remaining(BATCH - 1);
-        self.wake();
-        Poll::Ready(())
-    }
-
-    fn remaining(&self) -> i8 {
-        match self.remaining.get() {
-            left if left < 0 => !left,
-            left => left,
-        }
-    }
-
-    /// Stores the number of items left, by invariant 5.
-    fn set_remaining(&self, remaining: i8) {
-        self.remaining.set(match self.phase.get() {
-            Phase::Taken => remaining,
-            _ => !remaining,
-        });
-    }
-
-    /// Sets the phase, and keeps the number of items left.
+    #[inline]
     pub(super) fn set_phase(&self, phase: Phase) {
-        let left = self.remaining();
         self.phase.set(phase);
-        self.set_remaining(left);
     }
 
-    /// For the generator, when no yield waits for an answer: returns what to call
-    /// [`enter`](GeneratorState::enter) with, or `None` if the body has finished.
+    /// For the generator, before a poll: answers the yield that waits, if one does. Returns
+    /// `false` if the body has finished.
+    #[inline]
+    pub(super) fn start(&self, answer: Option<R>) -> bool {
+        // The usual case takes one comparison.
+        if self.phase.get() == Phase::Yielded {
+            self.phase.set(Phase::Running);
+            self.answer.set(answer);
+            return true;
+        }
+        self.start_slowly(answer)
+    }
+
     #[cold]
     #[inline(never)]
-    pub(super) fn start(&self, cx: &Context<'_>) -> Option<*const ()> {
+    fn start_slowly(&self, answer: Option<R>) -> bool {
         match self.phase.get() {
-            Phase::Unstarted | Phase::Running | Phase::Taken => self.set_phase(Phase::Taken),
-            // Not the address of a waker, so every yield takes the slow path and fails.
-            Phase::Closed => return Some(ptr::from_ref(self).cast()),
-            Phase::Finished => return None,
+            Phase::Unstarted => self.phase.set(Phase::Running),
+            Phase::Yielded | Phase::YieldedWithWaker => {
+                self.phase.set(Phase::Running);
+                self.answer.set(answer);
+                self.wake();
+            }
+            Phase::Running | Phase::Closed => {}
+            Phase::Finished => return false,
         }
-        Some(waker_address(cx))
+        true
     }
 
     /// For the generator: marks the body as being polled until the guard is dropped.
     #[inline]
-    pub(super) fn enter(&self, waker_address: *const ()) -> Polling<'_, T, R> {
-        self.poll.set(waker_address);
+    pub(super) fn enter(&self, cx: &Context<'_>) -> Polling<'_, T, R> {
+        self.polled_with.set(cx.waker());
         self.depth.set(scope_depth());
         Polling {
             state: self,
@@ -175,32 +120,12 @@ impl<T, R> GeneratorState<T, R> {
     /// For the generator, after a poll: takes the item of the yield that was polled.
     #[inline]
     pub(super) fn take_item(&self) -> Option<T> {
-        match self.item.take() {
-            Some(item) => Some(item),
-            None => {
-                self.set_running();
-                None
-            }
-        }
-    }
-
-    /// Corrects the phase after a poll without an item (invariant 3).
-    #[cold]
-    fn set_running(&self) {
-        if self.phase.get() == Phase::Taken {
-            self.set_phase(Phase::Running);
-        }
-    }
-
-    /// For the generator: sets the answer for the yield that waits.
-    #[inline]
-    pub(super) fn answer(&self, answer: R) {
-        self.answer.set(Some(answer));
+        self.item.take()
     }
 
     /// For the generator: makes the yield that waits and all later ones fail.
     pub(super) fn close(&self) {
-        self.set_phase(Phase::Closed);
+        self.phase.set(Phase::Closed);
         let answer = self.answer.take();
         self.wake();
         drop(answer);
@@ -212,10 +137,7 @@ impl<T, R> GeneratorState<T, R> {
         }
     }
 
-    /// For a yield: stores its item.
-    ///
-    /// If the yield is polled with the waker of the generator's poll, the next poll of the
-    /// generator polls the yield too. Any other waker is kept, and woken by that poll.
+    /// For a yield: stores its item, and keeps its waker if the answer has to wake it.
     #[inline]
     pub(super) fn put_item(
         &self,
@@ -223,21 +145,20 @@ impl<T, R> GeneratorState<T, R> {
         cx: &Context<'_>,
         yielded_at: &'static Location<'static>,
     ) {
-        if self.poll.get() == waker_address(cx) && self.depth.get() == scope_depth() {
+        if self.is_polled_with(cx)
+            && self.depth.get() == scope_depth()
+            && self.phase.get() == Phase::Running
+        {
+            self.phase.set(Phase::Yielded);
             self.item.set(Some(item));
         } else {
-            self.put_item_from_elsewhere(item, cx, yielded_at);
+            self.put_item_slowly(item, cx, yielded_at);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn put_item_from_elsewhere(
-        &self,
-        item: T,
-        cx: &Context<'_>,
-        yielded_at: &'static Location<'static>,
-    ) {
+    fn put_item_slowly(&self, item: T, cx: &Context<'_>, yielded_at: &'static Location<'static>) {
         self.check_polled(yielded_at);
         if self.depth.get() != scope_depth() {
             nested(yielded_at);
@@ -248,6 +169,7 @@ impl<T, R> GeneratorState<T, R> {
             cx.waker().wake_by_ref();
             return;
         }
+        self.phase.set(Phase::Yielded);
         self.item.set(Some(item));
         self.keep_waker(cx);
     }
@@ -258,41 +180,40 @@ impl<T, R> GeneratorState<T, R> {
         self.answer.take()
     }
 
-    /// For a yield that waits and has no answer yet: keeps its waker until the answer
-    /// arrives, unless it is the waker of the generator's poll.
+    /// For a yield that waits for its answer: keeps its waker, which the answer wakes.
+    ///
+    /// The waker of the generator's poll is not kept, because the poll that brings the
+    /// answer polls the yield too.
     pub(super) fn keep_waker(&self, cx: &Context<'_>) {
-        if self.poll.get() == waker_address(cx) {
-            return;
+        if !self.is_polled_with(cx) {
+            self.phase.set(Phase::YieldedWithWaker);
+            let before = self.waker.replace(Some(cx.waker().clone()));
+            drop(before);
         }
-        let waker = cx.waker().clone();
-        self.batch.set(self.batch.get() - self.remaining());
-        self.set_remaining(0);
-        let before = self.waker.replace(Some(waker));
-        drop(before);
+    }
+
+    #[inline]
+    fn is_polled_with(&self, cx: &Context<'_>) -> bool {
+        ptr::eq(self.polled_with.get(), cx.waker())
     }
 
     /// For a yield that is dropped while it waits: drops its item or the answer.
     #[cold]
     pub(super) fn withdraw(&self) {
-        if self.poll.get().is_null() {
-            self.set_running();
+        if self.phase.get().awaits_answer() {
+            self.phase.set(Phase::Running);
         }
         let left = (self.item.take(), self.answer.take(), self.waker.take());
         drop(left);
     }
 
     /// For a yield: panics if its generator is not polled.
+    #[inline]
     pub(super) fn check_polled(&self, yielded_at: &'static Location<'static>) {
-        if self.poll.get().is_null() {
+        if self.polled_with.get().is_null() {
             not_polled(yielded_at);
         }
     }
-}
-
-/// Returns the address of the waker of a poll, which is unique while the poll lasts.
-#[inline]
-pub(super) fn waker_address(cx: &Context<'_>) -> *const () {
-    ptr::from_ref(cx.waker()).cast()
 }
 
 /// A guard for a poll of the body, which finishes the generator if the poll panics.
@@ -312,7 +233,7 @@ impl<T, R> Polling<'_, T, R> {
 impl<T, R> Drop for Polling<'_, T, R> {
     #[inline]
     fn drop(&mut self) {
-        self.state.poll.set(ptr::null());
+        self.state.polled_with.set(ptr::null());
         if !self.returned {
             self.state.set_phase(Phase::Finished);
         }

@@ -102,14 +102,9 @@ impl Budget {
     /// Spends one unit.
     #[inline]
     pub(crate) fn spend(&self) {
-        self.spend_units(1);
-    }
-
-    #[inline]
-    fn spend_units(&self, units: i64) {
         // Negative if one operation spends inside another. Wrapping around would take
         // 2^63 units.
-        self.left.set(self.left.get().wrapping_sub(units));
+        self.left.set(self.left.get().wrapping_sub(1));
     }
 
     /// Returns how many operations were refused.
@@ -240,17 +235,10 @@ pub(crate) fn poll_thawed() -> Poll<()> {
 /// ```
 #[inline]
 pub fn poll_proceed(cx: &mut Context<'_>) -> Poll<()> {
-    poll_spend(cx, 1)
-}
-
-/// Spends `units` of the task's budget, or the rest of it if less is left. Returns
-/// `Pending`, and wakes the task, if nothing is left.
-#[inline]
-pub(crate) fn poll_spend(cx: &mut Context<'_>, units: i64) -> Poll<()> {
     running::with_running(|tasks| {
         let budget = &tasks.budget;
         ready!(budget.poll_left(cx));
-        budget.spend_units(units);
+        budget.spend();
         Poll::Ready(())
     })
     .unwrap_or(Poll::Ready(()))
