@@ -132,18 +132,17 @@ fn a_drop_on_another_thread_removes_the_timer() {
 
     thread::spawn(move || drop(sleep)).join().unwrap();
     runtime.block_on(async {
-        // The loop receives the drop through its courier, in one of the next turns.
+        // The loop receives the drop through its remote spawner, in one of the next turns.
         yield_until(|| Arc::strong_count(&flag) == 1).await;
     });
 }
 
 #[test]
-fn a_sleep_may_be_dropped_but_not_polled_after_its_runtime() {
+fn a_sleep_is_pending_after_its_runtime_was_dropped() {
     let runtime = Runtime::new().unwrap();
     let (mut set, unset) = (waiting(&runtime, MINUTE), sleep_of(&runtime, MINUTE));
     drop(runtime);
-    let panic = panic_of(|| poll_with(&mut set, Waker::noop()));
-    assert!(panic.contains("outside its loop"), "{panic}");
+    assert!(poll_with(&mut set, Waker::noop()).is_pending());
     drop(set);
     thread::spawn(move || drop(unset)).join().unwrap();
 }

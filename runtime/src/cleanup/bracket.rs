@@ -73,17 +73,17 @@ where
         // Do not even start in frozen code.
         poll_fn(|_| poll_thawed()).await;
         let mut guard = AsyncGuard::at(open().await, close, place);
-        let branch = NodeGuard::new();
-        let engaged = branch.add_pending();
+        let node_guard = NodeGuard::new();
+        let pending_cleanup = node_guard.add_pending();
         // Called inside, because it may panic before it returns a future.
-        let outcome = use_it(&branch, async { body(&mut guard).await }).await;
+        let outcome = use_it(&node_guard, async { body(&mut guard).await }).await;
         let mut closing = guard.closing();
         let closed = match &mut closing {
-            Some(closing) => run(&branch, closing).await,
+            Some(closing) => run(&node_guard, closing).await,
             None => Ok(()),
         };
-        drop(engaged);
-        let is_cancelled = branch.node().is_outer_cancelled();
+        drop(pending_cleanup);
+        let is_cancelled = node_guard.node().is_outer_cancelled();
         match (outcome, closed) {
             (Some(Ok(output)), Ok(())) if !is_cancelled => return output,
             (Some(Ok(_)), Err(panic)) if !is_cancelled => resume_unwind(panic),
@@ -105,13 +105,13 @@ where
 /// has no cleanup pending. Then drops it, and waits for the cleanups of the guards in
 /// it.
 async fn use_it<R>(
-    branch: &NodeGuard,
+    node_guard: &NodeGuard,
     body: impl Future<Output = R>,
 ) -> Option<Result<R, Payload>> {
     let mut body = pin!(Some(body));
-    let outcome = poll_fn(|cx| poll_body(branch, body.as_mut(), cx)).await;
-    let dropped = panics::catch(|| branch.drop_inside(|| body.set(None)));
-    poll_fn(|cx| branch.poll_empty(cx)).await;
+    let outcome = poll_fn(|cx| poll_body(node_guard, body.as_mut(), cx)).await;
+    let dropped = panics::catch(|| node_guard.drop_inside(|| body.set(None)));
+    poll_fn(|cx| node_guard.poll_empty(cx)).await;
     match dropped {
         Ok(()) => outcome,
         Err(panic) if matches!(outcome, Some(Err(_))) => {
@@ -123,15 +123,15 @@ async fn use_it<R>(
 }
 
 fn poll_body<F: Future>(
-    branch: &NodeGuard,
+    node_guard: &NodeGuard,
     body: Pin<&mut Option<F>>,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Result<F::Output, Payload>>> {
     let Some(body) = body.as_pin_mut() else {
         return Poll::Ready(None);
     };
-    let polled = branch.poll(cx, |cx| catch_unwind(AssertUnwindSafe(|| body.poll(cx))));
-    let node = branch.node();
+    let polled = node_guard.poll(cx, |cx| catch_unwind(AssertUnwindSafe(|| body.poll(cx))));
+    let node = node_guard.node();
     match polled {
         Ok(Poll::Ready(output)) => Poll::Ready(Some(Ok(output))),
         Err(panic) => Poll::Ready(Some(Err(panic))),
@@ -141,10 +141,10 @@ fn poll_body<F: Future>(
 }
 
 /// Drives `close` to its end.
-async fn run(branch: &NodeGuard, closing: &mut CleanupInPlace) -> Result<(), Payload> {
+async fn run(node_guard: &NodeGuard, closing: &mut CleanupInPlace) -> Result<(), Payload> {
     poll_fn(|cx| {
         // Registers with the node, so that a cancellation wakes this future.
-        branch.attach(cx);
+        node_guard.attach(cx);
         closing.poll_end(cx)
     })
     .await

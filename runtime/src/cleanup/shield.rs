@@ -52,8 +52,8 @@ pub fn shield<F: IntoFuture>(future: F) -> Shield<F::IntoFuture> {
     Shield {
         future: Some(future.into_future()),
         output: None,
-        engaged: None,
-        branch: NodeGuard::shield(),
+        pending: None,
+        node_guard: NodeGuard::shield(),
         is_over: false,
     }
 }
@@ -67,8 +67,8 @@ pin_project! {
         // Present while the cleanups of the guards that the future has dropped run.
         output: Option<F::Output>,
         // Present from the first poll to the end.
-        engaged: Option<PendingCleanup>,
-        branch: NodeGuard,
+        pending: Option<PendingCleanup>,
+        node_guard: NodeGuard,
         is_over: bool,
     }
 }
@@ -82,20 +82,20 @@ impl<F: Future> Future for Shield<F> {
             // Polled again only if the code around it is cancelled.
             return Poll::Pending;
         }
-        if this.engaged.is_none() {
+        if this.pending.is_none() {
             ready!(poll_thawed());
-            *this.engaged = Some(this.branch.add_pending());
+            *this.pending = Some(this.node_guard.add_pending());
         }
         if let Some(future) = this.future.as_mut().as_pin_mut() {
-            let output = ready!(this.branch.poll(cx, |cx| future.poll(cx)));
+            let output = ready!(this.node_guard.poll(cx, |cx| future.poll(cx)));
             *this.output = Some(output);
-            this.branch.drop_inside(|| this.future.set(None));
+            this.node_guard.drop_inside(|| this.future.set(None));
         }
-        ready!(this.branch.poll_empty(cx));
+        ready!(this.node_guard.poll_empty(cx));
         *this.is_over = true;
-        *this.engaged = None;
+        *this.pending = None;
         match this.output.take() {
-            Some(output) if !this.branch.node().is_outer_cancelled() => Poll::Ready(output),
+            Some(output) if !this.node_guard.node().is_outer_cancelled() => Poll::Ready(output),
             _ => Poll::Pending,
         }
     }

@@ -26,9 +26,9 @@ pub(crate) fn caught(f: impl FnOnce()) -> bool {
 
 /// A place for a value whose destructor is user code, such as a waker. Dropping the place
 /// catches a panic of the destructor.
-pub(crate) struct Foreign<T>(Option<T>);
+pub(crate) struct UserValue<T>(Option<T>);
 
-impl<T> Foreign<T> {
+impl<T> UserValue<T> {
     #[inline]
     pub(crate) fn new(value: T) -> Self {
         Self(Some(value))
@@ -46,7 +46,7 @@ impl<T> Foreign<T> {
     }
 }
 
-impl Foreign<Waker> {
+impl UserValue<Waker> {
     /// Wakes the waker, if there is one, and catches its panic.
     #[inline]
     pub(super) fn wake(mut self) {
@@ -62,20 +62,20 @@ impl Foreign<Waker> {
     }
 }
 
-impl<T: Clone> Clone for Foreign<T> {
+impl<T: Clone> Clone for UserValue<T> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<T> Default for Foreign<T> {
+impl<T> Default for UserValue<T> {
     #[inline]
     fn default() -> Self {
         Self(None)
     }
 }
 
-impl<T> Drop for Foreign<T> {
+impl<T> Drop for UserValue<T> {
     #[inline]
     fn drop(&mut self) {
         // Most places are empty when they are dropped.
@@ -91,9 +91,9 @@ fn drop_caught<T>(place: &mut Option<T>) {
     caught(|| drop(value));
 }
 
-impl<T> fmt::Debug for Foreign<T> {
+impl<T> fmt::Debug for UserValue<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Foreign").finish_non_exhaustive()
+        f.debug_struct("UserValue").finish_non_exhaustive()
     }
 }
 

@@ -6,14 +6,14 @@ use std::cell::Cell;
 use std::fmt;
 use std::task::{Context, Waker};
 
-use crate::engine::panics::Foreign;
+use crate::engine::panics::UserValue;
 
 /// A place for the waker of a future that waits.
 ///
 /// Cloning, waking and dropping a waker runs user code. The cell is not borrowed meanwhile,
 /// and catches a panic of waking or dropping the waker.
 #[derive(Default)]
-pub(crate) struct WakerCell(Cell<Foreign<Waker>>);
+pub(crate) struct WakerCell(Cell<UserValue<Waker>>);
 
 impl WakerCell {
     /// Keeps the waker of `cx`. Returns false if the cell already had a waker that wakes the
@@ -26,7 +26,7 @@ impl WakerCell {
             self.0.set(before);
             return false;
         }
-        let waker = Foreign::new(cx.waker().clone());
+        let waker = UserValue::new(cx.waker().clone());
         self.0.set(waker);
         drop(before);
         true
@@ -34,7 +34,7 @@ impl WakerCell {
 
     /// Takes the waker out.
     #[inline]
-    pub(crate) fn take(&self) -> Foreign<Waker> {
+    pub(crate) fn take(&self) -> UserValue<Waker> {
         self.0.take()
     }
 

@@ -44,8 +44,8 @@ use crate::time;
 ///
 /// # Panics
 ///
-/// Panics if it is polled outside its loop: on another thread, in a task of another
-/// runtime, or after its runtime was dropped.
+/// Panics if it is polled outside its loop: on another thread, or in a task of another
+/// runtime. After its runtime was dropped it is pending forever.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct Sleep {
@@ -113,6 +113,10 @@ impl Future for Sleep {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Some(event_loop) = self.own_loop() else {
+            // After the end of its loop, nothing can wake the task that waits.
+            if self.shared.is_closed() {
+                return Poll::Pending;
+            }
             polled_elsewhere();
         };
         // If a waker panics, the timer is dropped with `sleep`.

@@ -104,10 +104,10 @@ impl<F: Future> Racing<F::Output> for Racer<F> {
 ///
 /// Cancel safe: nothing is lost but what dropping the futures loses.
 pub async fn race<T>(racers: &mut [Pin<&mut dyn Racing<T>>]) -> T {
-    let branch = NodeGuard::new();
+    let node_guard = NodeGuard::new();
     let mut first = None;
-    let mut result = poll_fn(|cx| poll_race(&branch, racers, &mut first, cx)).await;
-    branch.drop_inside(|| {
+    let mut result = poll_fn(|cx| poll_race(&node_guard, racers, &mut first, cx)).await;
+    node_guard.drop_inside(|| {
         for racer in racers {
             if let Err(panic) = panics::catch(|| racer.as_mut().leave()) {
                 match result {
@@ -117,10 +117,10 @@ pub async fn race<T>(racers: &mut [Pin<&mut dyn Racing<T>>]) -> T {
             }
         }
     });
-    if branch.node().is_outer_cancelled() {
+    if node_guard.node().is_outer_cancelled() {
         return pending().await;
     }
-    branch.until_empty().await;
+    node_guard.until_empty().await;
     match result {
         Ok(output) => output,
         Err(panic) => resume_unwind(panic),
@@ -129,13 +129,13 @@ pub async fn race<T>(racers: &mut [Pin<&mut dyn Racing<T>>]) -> T {
 
 /// Ready when one future has completed or panicked, and the others may be dropped.
 fn poll_race<T>(
-    branch: &NodeGuard,
+    node_guard: &NodeGuard,
     racers: &mut [Pin<&mut dyn Racing<T>>],
     first: &mut Option<Result<T, Payload>>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<T, Payload>> {
-    let node = branch.node();
-    branch.poll(cx, |cx| {
+    let node = node_guard.node();
+    node_guard.poll(cx, |cx| {
         for racer in racers {
             let result = match panics::catch(|| racer.as_mut().poll(cx)) {
                 Ok(Poll::Pending) => continue,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::panics::Foreign;
+use crate::engine::panics::UserValue;
 use crate::runtime::builder::Builder;
 
 /// Settings of the threads for blocking work.
@@ -81,7 +81,7 @@ impl Builder {
     where
         N: Fn() -> String + Send + Sync + 'static,
     {
-        self.options.blocking.name = Foreign::new(Arc::new(name));
+        self.options.blocking.name = UserValue::new(Arc::new(name));
         self
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::engine::core::event_loop::EventLoop;
 use crate::engine::core::options::Options;
-use crate::engine::panics::Foreign;
+use crate::engine::panics::UserValue;
 use crate::engine::report::cleanup_failure::CleanupFailure;
 use crate::engine::report::slow_poll::{SlowPoll, SlowPollMonitor};
 use crate::engine::report::unhandled::{TaskPanic, UnhandledPanic};
@@ -167,7 +167,7 @@ impl Builder {
         let hook = self
             .options
             .watch
-            .map_or_else(Foreign::default, |watch| watch.hook);
+            .map_or_else(UserValue::default, |watch| watch.hook);
         self.options.watch = Some(SlowPollMonitor { limit, hook });
         self
     }
@@ -204,7 +204,7 @@ impl Builder {
         let limit = self.options.watch.map_or(SLOW, |watch| watch.limit);
         self.options.watch = Some(SlowPollMonitor {
             limit,
-            hook: Foreign::new(Arc::new(hook)),
+            hook: UserValue::new(Arc::new(hook)),
         });
         self
     }
@@ -255,7 +255,7 @@ impl Builder {
         mut self,
         hook: impl Fn(&CleanupFailure) + Send + Sync + 'static,
     ) -> Builder {
-        self.options.cleanup.hook = Foreign::new(Arc::new(hook));
+        self.options.cleanup.hook = UserValue::new(Arc::new(hook));
         self
     }
 

@@ -1,24 +1,25 @@
 //! [`Handle`]: access to a runtime from other threads.
 //!
 //! ```text
-//!   any thread                          the loop's thread
+//!   any thread                                 the loop's thread
 //!
-//!   Handle::spawn ── SpawnQueue ──wake──>  RemoteSpawner, a task   ── spawn ──>  RemoteTask
-//!        │                                                                  │
-//!   RemoteJoinHandle <──────────────────── Slot <───────────────────────────┘
-//!        │                                   ^
-//!   Handle::spawn_blocking ── Pool ── a thread of it
+//!   Handle::spawn ─── SpawnQueue ───wake───>   RemoteSpawner, a task
+//!        │                                          │ spawns
+//!        │                                          v
+//!   RemoteJoinHandle <───── OutcomeSlot <───────  RemoteTask
+//!        │                        ^
+//!   Handle::spawn_blocking ── Pool ── a thread of the pool
 //! ```
 //!
 //! # Invariants
 //!
-//! 1. Every handle resolves. A spawn request and a job each own the [`Sender`] of their
-//!    slot, which stores "cancelled" if it is dropped unused. What is still in a
-//!    mailbox or a queue is dropped, at the latest, when the loop is shut down. After
-//!    that both refuse new entries.
+//! 1. Every handle resolves. A spawn request and a job each own the `OutcomeSender` of
+//!    their slot, which stores "cancelled" if it is dropped unused. What is still in the
+//!    spawn queue or the queue of the pool is dropped, at the latest, when the loop is shut
+//!    down. After that both refuse new entries.
 //! 2. No user code runs under a lock: no closure, no waker, no destructor.
-//! 3. The waker of the courier is the only reference to the loop here, and is dropped
-//!    with the courier. So a handle may outlive its runtime.
+//! 3. The waker of the remote spawner is the only reference to the loop here, and is
+//!    dropped with the remote spawner. So a handle may outlive its runtime.
 
 use std::fmt;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};

@@ -62,8 +62,8 @@ use crate::scope::spawned::{ScopedJoinHandle, Spawned};
 /// # })
 /// ```
 pub async fn scope<'env, R>(body: impl AsyncFnOnce(Scope<'env>) -> R) -> R {
-    let branch = NodeGuard::new();
-    let children = CloseOnDrop(Children::new(Rc::clone(branch.group())));
+    let node_guard = NodeGuard::new();
+    let children = CloseOnDrop(Children::new(Rc::clone(node_guard.group())));
     let body = body(Scope {
         children: Rc::clone(&children.0),
     });
@@ -73,15 +73,15 @@ pub async fn scope<'env, R>(body: impl AsyncFnOnce(Scope<'env>) -> R) -> R {
         output: None,
         panic: None,
     });
-    let ended = poll_fn(|cx| running.as_mut().poll(&branch, cx)).await;
-    branch.drop_inside(|| {
+    let ended = poll_fn(|cx| running.as_mut().poll(&node_guard, cx)).await;
+    node_guard.drop_inside(|| {
         running.as_mut().project().body.set(None);
         children.0.close();
     });
-    if branch.node().is_outer_cancelled() {
+    if node_guard.node().is_outer_cancelled() {
         return pending().await;
     }
-    branch.until_empty().await;
+    node_guard.until_empty().await;
     match ended {
         Ok(output) => output,
         Err(panic) => resume_unwind(panic),
@@ -115,12 +115,12 @@ impl<F: Future> Running<'_, '_, F> {
     /// others, which were cancelled, may be dropped.
     fn poll(
         self: Pin<&mut Self>,
-        branch: &NodeGuard,
+        node_guard: &NodeGuard,
         cx: &mut Context<'_>,
     ) -> Poll<Result<F::Output, Payload>> {
         let mut this = self.project();
-        let node = branch.node();
-        let is_behind = branch.poll(cx, |cx| {
+        let node = node_guard.node();
+        let is_behind = node_guard.poll(cx, |cx| {
             let mut fail = |panic| {
                 match this.panic {
                     Some(_) => panics::discard(panic),
@@ -149,7 +149,7 @@ impl<F: Future> Running<'_, '_, F> {
             }
             this.children.poll(cx, || node.is_cancelled(), &mut fail)
         });
-        let ended = this.poll_end(branch, cx);
+        let ended = this.poll_end(node_guard, cx);
         if ended.is_pending() && is_behind {
             cx.waker().wake_by_ref();
         }
@@ -161,10 +161,10 @@ impl<F: Future> RunningProjection<'_, '_, '_, F> {
     /// Ready when the scope has ended: see [`Running::poll`].
     fn poll_end(
         &mut self,
-        branch: &NodeGuard,
+        node_guard: &NodeGuard,
         cx: &mut Context<'_>,
     ) -> Poll<Result<F::Output, Payload>> {
-        let node = branch.node();
+        let node = node_guard.node();
         if node.is_cancelled() {
             let quiet = node.may_drop(0, cx);
             if quiet && let Some(panic) = self.panic.take() {

@@ -57,11 +57,11 @@ use crate::time::sleep::{sleep, sleep_until};
 /// # })
 /// ```
 pub async fn cancel_scope<R>(body: impl AsyncFnOnce(Canceller) -> R) -> Result<R, Cancelled> {
-    let branch = NodeGuard::new();
+    let node_guard = NodeGuard::new();
     let canceller = Canceller {
-        node: Rc::clone(branch.node()),
+        node: Rc::clone(node_guard.node()),
     };
-    run(&branch, body(canceller), None)
+    run(&node_guard, body(canceller), None)
         .await
         .ok_or(Cancelled(()))
 }
@@ -162,9 +162,9 @@ pub async fn deadline<F: IntoFuture>(deadline: Instant, future: F) -> Result<F::
 }
 
 async fn cancel_by<F: IntoFuture>(timer: Sleep, future: F) -> Result<F::Output, Elapsed> {
-    let branch = NodeGuard::new();
-    branch.node().set_deadline(timer.deadline());
-    let output = run(&branch, future.into_future(), Some(timer)).await;
+    let node_guard = NodeGuard::new();
+    node_guard.node().set_deadline(timer.deadline());
+    let output = run(&node_guard, future.into_future(), Some(timer)).await;
     output.ok_or_else(Elapsed::new)
 }
 
@@ -172,27 +172,27 @@ async fn cancel_by<F: IntoFuture>(timer: Sleep, future: F) -> Result<F::Output, 
 /// then waits for its cleanups. Returns `None` if it was cancelled. Never returns if an
 /// enclosing cancel node is cancelled too.
 async fn run<F: Future>(
-    branch: &NodeGuard,
+    node_guard: &NodeGuard,
     body: F,
     mut timer: Option<Sleep>,
 ) -> Option<F::Output> {
     let mut body = pin!(Some(body));
-    let output = poll_fn(|cx| poll_run(branch, body.as_mut(), &mut timer, cx)).await;
-    branch.drop_inside(|| body.set(None));
-    if branch.node().is_outer_cancelled() {
+    let output = poll_fn(|cx| poll_run(node_guard, body.as_mut(), &mut timer, cx)).await;
+    node_guard.drop_inside(|| body.set(None));
+    if node_guard.node().is_outer_cancelled() {
         return pending().await;
     }
-    branch.until_empty().await;
+    node_guard.until_empty().await;
     output
 }
 
 fn poll_run<F: Future>(
-    branch: &NodeGuard,
+    node_guard: &NodeGuard,
     mut body: Pin<&mut Option<F>>,
     timer: &mut Option<Sleep>,
     cx: &mut Context<'_>,
 ) -> Poll<Option<F::Output>> {
-    let node = branch.node();
+    let node = node_guard.node();
     let mut limit = Limit::before_poll();
     loop {
         let Some(body) = body.as_mut().as_pin_mut() else {
@@ -200,7 +200,7 @@ fn poll_run<F: Future>(
         };
         let polled = {
             let _inside = EnteredScope::new();
-            branch.poll(cx, |cx| body.poll(cx))
+            node_guard.poll(cx, |cx| body.poll(cx))
         };
         if let Poll::Ready(output) = polled {
             return Poll::Ready(Some(output));

@@ -43,7 +43,7 @@ pub(super) trait ChildFuture: Future<Output = ()> {
 /// The children of one scope.
 pub(super) struct Children<'env> {
     /// The cleanup group of the scope, which counts the cleanups of the children.
-    part: Rc<CleanupGroup>,
+    group: Rc<CleanupGroup>,
     living: RefCell<Slab<Child<'env>>>,
     /// The keys of the children without a waker of their own, which each round polls.
     watched: RefCell<Vec<usize>>,
@@ -125,9 +125,9 @@ impl Woken {
 }
 
 impl<'env> Children<'env> {
-    pub(super) fn new(part: Rc<CleanupGroup>) -> Rc<Self> {
+    pub(super) fn new(group: Rc<CleanupGroup>) -> Rc<Self> {
         Rc::new(Self {
-            part,
+            group,
             living: RefCell::default(),
             watched: RefCell::default(),
             unpolled: Cell::new(0),
@@ -271,12 +271,12 @@ impl<'env> Children<'env> {
             };
             (future, child.waker.take(), child.serial)
         };
-        self.part.set_child(serial);
+        self.group.set_child(serial);
         let polled = panics::catch(|| match &waker {
             Some(waker) => future.as_mut().poll(&mut Context::from_waker(waker)),
             None => future.as_mut().poll(cx),
         });
-        self.part.set_child(0);
+        self.group.set_child(0);
         if let Ok(Poll::Pending) = polled
             && let Some(child) = self.living.borrow_mut().get_mut(key)
         {
@@ -287,7 +287,7 @@ impl<'env> Children<'env> {
             child.waker = waker;
             return true;
         }
-        if let Some(closing) = ChildCleanups::of(&self.part, serial) {
+        if let Some(closing) = ChildCleanups::of(&self.group, serial) {
             future.wait_for_cleanups(closing);
         }
         if let Err(panic) = polled {

@@ -25,7 +25,7 @@ use std::mem;
 use std::rc::Rc;
 use std::task::Waker;
 
-use crate::engine::panics::Foreign;
+use crate::engine::panics::UserValue;
 use crate::engine::waker_cell::WakerCell;
 
 /// The number of unfinished cleanups of the guards that were dropped in the future of one
@@ -49,7 +49,7 @@ pub(crate) struct CleanupGroup {
 #[derive(Default)]
 struct Child {
     unfinished: usize,
-    waker: Foreign<Waker>,
+    waker: UserValue<Waker>,
 }
 
 /// The place where code drops guards: a group, or a child of the scope to which the group
@@ -131,7 +131,7 @@ impl CleanupGroup {
     }
 
     /// Counts one cleanup of a child less. Returns its waker if none is left.
-    fn remove_from(&self, child: u64) -> Option<Foreign<Waker>> {
+    fn remove_from(&self, child: u64) -> Option<UserValue<Waker>> {
         let mut children = self.children.borrow_mut();
         let unfinished = &mut children.get_mut(&child)?.unfinished;
         *unfinished -= 1;
@@ -142,7 +142,7 @@ impl CleanupGroup {
     }
 
     /// Exchanges the waker of a child that has cleanups left.
-    pub(super) fn swap_waker(&self, child: u64, waker: &mut Foreign<Waker>) {
+    pub(super) fn swap_waker(&self, child: u64, waker: &mut UserValue<Waker>) {
         if let Some(child) = self.children.borrow_mut().get_mut(&child) {
             mem::swap(&mut child.waker, waker);
         }
@@ -206,7 +206,7 @@ impl CleanupSite {
             [handle, owner]
                 .into_iter()
                 .flatten()
-                .for_each(Foreign::wake);
+                .for_each(UserValue::wake);
         }
     }
 }

@@ -19,7 +19,7 @@ use std::task::{Context, Poll, Waker};
 use crate::engine::cancel::generations::Generations;
 use crate::engine::cancel::group::CountedCleanup;
 use crate::engine::cancel::node::CancelNode;
-use crate::engine::panics::{self, Foreign, Payload};
+use crate::engine::panics::{self, Payload, UserValue};
 
 /// The cleanups that a task has left to run.
 #[derive(Default)]
@@ -38,7 +38,7 @@ pub(crate) struct CleanupQueue {
     /// The number of unfinished cleanups, by generation.
     unfinished: Generations,
     /// The wakers of the futures that wait in `cleanup::flush`.
-    flush_wakers: RefCell<Vec<Foreign<Waker>>>,
+    flush_wakers: RefCell<Vec<UserValue<Waker>>>,
 }
 
 /// A cleanup in the queue.
@@ -103,7 +103,10 @@ impl CleanupQueue {
 
     #[cold]
     fn wake_flushes(&self) {
-        self.flush_wakers.take().into_iter().for_each(Foreign::wake);
+        self.flush_wakers
+            .take()
+            .into_iter()
+            .for_each(UserValue::wake);
     }
 
     /// Calls the first callback. Returns `false` if there is none.
@@ -145,9 +148,9 @@ impl CleanupQueue {
             return Poll::Ready(());
         }
         let waker = cx.waker();
-        let is_kept = |kept: &Foreign<Waker>| kept.will_wake(waker);
+        let is_kept = |kept: &UserValue<Waker>| kept.will_wake(waker);
         if !self.flush_wakers.borrow().iter().any(is_kept) {
-            let waker = Foreign::new(waker.clone());
+            let waker = UserValue::new(waker.clone());
             // Cloning a waker runs user code, which may have run a turn of the loop.
             if self.unfinished.has_passed(mark) {
                 return Poll::Ready(());

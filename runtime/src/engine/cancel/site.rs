@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use crate::engine::cancel::group::{CleanupGroup, CleanupSite, CountedCleanup};
 use crate::engine::cancel::run::runs_cleanup;
-use crate::engine::panics::Foreign;
+use crate::engine::panics::UserValue;
 use crate::engine::task::budget::poll_thawed;
 use crate::engine::task::running;
 
@@ -103,7 +103,7 @@ impl Future for ChildCleanups {
         if self.is_empty() || runs_cleanup() {
             return Poll::Ready(());
         }
-        let mut waker = Foreign::new(cx.waker().clone());
+        let mut waker = UserValue::new(cx.waker().clone());
         self.group.swap_waker(self.number, &mut waker);
         drop(waker);
         // Cloning and dropping wakers runs user code, in which the last cleanup of the child may
@@ -117,6 +117,7 @@ impl Future for ChildCleanups {
 
 impl Drop for ChildCleanups {
     fn drop(&mut self) {
-        self.group.swap_waker(self.number, &mut Foreign::default());
+        self.group
+            .swap_waker(self.number, &mut UserValue::default());
     }
 }

@@ -10,7 +10,7 @@ use crate::engine::cancel::group::CleanupSite;
 use crate::engine::cancel::node::CancelNode;
 use crate::engine::cancel::queue::CleanupQueue;
 use crate::engine::id::Id;
-use crate::engine::panics::{self, Foreign};
+use crate::engine::panics::{self, UserValue};
 use crate::engine::report;
 use crate::engine::report::cleanup_failure::{CleanupFailure, Hook};
 use crate::engine::task::budget::Budget;
@@ -21,14 +21,14 @@ pub(crate) struct Options {
     /// The time limit of each cleanup.
     pub(crate) budget: Duration,
     /// The user's hook for failures of cleanups.
-    pub(crate) hook: Foreign<Hook>,
+    pub(crate) hook: UserValue<Hook>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             budget: Duration::from_secs(5),
-            hook: Foreign::default(),
+            hook: UserValue::default(),
         }
     }
 }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::engine::id::Id;
-use crate::engine::panics::{self, Foreign};
+use crate::engine::panics::{self, UserValue};
 use crate::engine::remote::shared::Shared;
 use crate::engine::task::error::JoinError;
 use crate::engine::task::join::AbortHandle;
@@ -28,7 +28,7 @@ pub(super) struct OutcomeSlot<T> {
 
 struct SlotState<T> {
     outcome: Option<Outcome<T>>,
-    waker: Foreign<Waker>,
+    waker: UserValue<Waker>,
     /// Whether the handle was dropped, so that the outcome will not be taken.
     detached: bool,
     /// Also says whether the outcome was stored, even if it was taken since.
@@ -62,7 +62,7 @@ impl<T> OutcomeSlot<T> {
             id,
             state: Mutex::new(SlotState {
                 outcome: None,
-                waker: Foreign::default(),
+                waker: UserValue::default(),
                 detached: false,
                 abort_target,
             }),
@@ -93,7 +93,7 @@ impl<T> OutcomeSlot<T> {
                 return Poll::Pending;
             }
         }
-        let waker = Foreign::new(cx.waker().clone());
+        let waker = UserValue::new(cx.waker().clone());
         let mut state = lock(&self.state);
         if let Some(outcome) = state.outcome.take() {
             drop(state);

@@ -32,4 +32,10 @@ impl Shared {
     pub(super) fn wake_loop(&self) {
         self.spawn_queue.wake();
     }
+
+    /// Returns whether the loop has been shut down.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.spawn_queue.is_closed()
+    }
 }

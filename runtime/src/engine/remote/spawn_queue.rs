@@ -106,6 +106,11 @@ impl SpawnQueue {
         requests.into_iter().map(discard).collect()
     }
 
+    #[cfg(feature = "hyper")]
+    pub(super) fn is_closed(&self) -> bool {
+        lock(&self.contents).closed
+    }
+
     /// Drops the requests, and those that are sent from now on.
     pub(super) fn close(&self) {
         let spawner = {

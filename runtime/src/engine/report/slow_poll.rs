@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::panics::{self, Foreign};
+use crate::engine::panics::{self, UserValue};
 use crate::engine::report;
 use crate::engine::report::task_meta::TaskMeta;
 
@@ -50,7 +50,7 @@ pub(super) type Hook = Arc<dyn Fn(&SlowPoll) + Send + Sync>;
 #[derive(Clone)]
 pub(crate) struct SlowPollMonitor {
     pub(crate) limit: Duration,
-    pub(crate) hook: Foreign<Hook>,
+    pub(crate) hook: UserValue<Hook>,
 }
 
 impl SlowPollMonitor {

@@ -118,7 +118,7 @@
 //! 8. No user code runs unguarded between the storing of an outcome and the end of the run,
 //!    when the task is no longer current. A panic would get to `Scheduler::fail_current`,
 //!    which ends the future of the current task. Wakers that the loop keeps are in a
-//!    `panics::Foreign`, which catches the panic of a destructor; other calls of user code
+//!    `panics::UserValue`, which catches the panic of a destructor; other calls of user code
 //!    are in `panics::caught`. A panic that gets past these drops the `Ended`, which aborts
 //!    the process; and `fail_current` aborts the process if the flags do not say that the
 //!    future is in place.

@@ -33,7 +33,7 @@ use std::fmt;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::engine::panics::Foreign;
+use crate::engine::panics::UserValue;
 use crate::engine::task::scheduler::Scheduler;
 use crate::engine::task::task_slot::TaskSlot;
 use crate::engine::timers::clock::{Clock, NEVER, nanos};
@@ -194,7 +194,7 @@ impl Timers {
 
     #[cold]
     fn insert_foreign(&self, deadline: u64, waker: &Waker) -> Key {
-        let waker = Foreign::new(waker.clone());
+        let waker = UserValue::new(waker.clone());
         let now = self.clock.last_read();
         self.wheel.borrow_mut().insert_foreign(deadline, now, waker)
     }
@@ -218,7 +218,7 @@ impl Timers {
         let waiter = if task.register(cx.waker()) {
             TimerWaiter::Task(task)
         } else {
-            TimerWaiter::Foreign(Foreign::new(cx.waker().clone()))
+            TimerWaiter::Foreign(UserValue::new(cx.waker().clone()))
         };
         let before = self.wheel.borrow_mut().set_waiter(key, waiter);
         drop(before);
@@ -275,7 +275,7 @@ impl Timers {
 }
 
 #[cold]
-fn drop_waker(waker: Box<Foreign<Waker>>, may_panic: bool) {
+fn drop_waker(waker: Box<UserValue<Waker>>, may_panic: bool) {
     if may_panic {
         drop(waker.into_inner());
     } else {

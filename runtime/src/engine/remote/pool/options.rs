@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crate::engine::panics::{self, Foreign};
+use crate::engine::panics::{self, UserValue};
 
 /// The default name of the threads. Linux shows 15 bytes.
 const NAME: &str = "coreloop-pool";
@@ -18,7 +18,7 @@ pub(crate) struct Options {
     pub(crate) keep_alive: Duration,
     pub(crate) stack_size: Option<usize>,
     /// The user's function that names threads. Without one, all threads have the same name.
-    pub(crate) name: Foreign<Arc<dyn Fn() -> String + Send + Sync>>,
+    pub(crate) name: UserValue<Arc<dyn Fn() -> String + Send + Sync>>,
 }
 
 // The function is only called for a name, and its panics are caught.
@@ -31,7 +31,7 @@ impl Default for Options {
             max_threads: 512,
             keep_alive: Duration::from_secs(10),
             stack_size: None,
-            name: Foreign::default(),
+            name: UserValue::default(),
         }
     }
 }

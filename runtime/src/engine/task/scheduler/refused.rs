@@ -20,7 +20,7 @@ use std::fmt;
 use std::task::Waker;
 
 use crate::engine::id::Id;
-use crate::engine::panics::Foreign;
+use crate::engine::panics::UserValue;
 use crate::engine::task::header::{Flags, Header};
 use crate::engine::task::scheduler::Scheduler;
 use crate::engine::task::waker;
@@ -34,7 +34,7 @@ pub(super) struct Refused {
     /// The wakers of one poll are next to each other.
     wakers: RefCell<VecDeque<Waiting>>,
     /// An empty vector, kept for its memory.
-    spare: Cell<Vec<Foreign<Waker>>>,
+    spare: Cell<Vec<UserValue<Waker>>>,
 }
 
 /// The waker of a refused operation.
@@ -42,7 +42,7 @@ struct Waiting {
     task: Id,
     /// Whether an operation of the task was refused in an earlier poll too.
     again: bool,
-    waker: Foreign<Waker>,
+    waker: UserValue<Waker>,
 }
 
 impl Refused {
@@ -72,7 +72,7 @@ impl Refused {
     /// reversed after each poll, the middle one of three busy futures would never find any
     /// budget. So if the task was refused in an earlier poll too, its futures take turns: the
     /// first one, which has spent the budget, becomes the last.
-    fn take_oldest(&self) -> Option<(Id, Vec<Foreign<Waker>>)> {
+    fn take_oldest(&self) -> Option<(Id, Vec<UserValue<Waker>>)> {
         let mut oldest = self.spare.take();
         let mut wakers = self.wakers.borrow_mut();
         let (task, again) = wakers.front().map(|first| (first.task, first.again))?;
@@ -90,7 +90,7 @@ impl Refused {
     /// Wakes the wakers of the oldest poll. Returns the id of its task.
     fn wake_oldest(&self) -> Option<Id> {
         let (task, mut wakers) = self.take_oldest()?;
-        wakers.drain(..).for_each(Foreign::wake);
+        wakers.drain(..).for_each(UserValue::wake);
         wakers.shrink_to(KEPT_ROOM);
         self.spare.set(wakers);
         Some(task)
@@ -115,7 +115,7 @@ impl Scheduler {
             return true;
         }
         // Cloning a waker runs user code, which may call this function in turn.
-        let waker = Foreign::new(waker.clone());
+        let waker = UserValue::new(waker.clone());
         let running = self.mark_current(Flags::REFUSED, |header| {
             let again = header.has(Flags::REFUSED_BEFORE);
             (header.id, again)

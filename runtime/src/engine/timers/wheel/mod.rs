@@ -49,7 +49,7 @@ mod tests;
 use std::mem;
 use std::task::Waker;
 
-use crate::engine::panics::Foreign;
+use crate::engine::panics::UserValue;
 use crate::engine::task::task_slot::TaskSlot;
 use crate::engine::timers::wheel::coalescing::slack;
 use crate::engine::timers::wheel::slots::{SLOTS, Slots, TICK_SHIFT};
@@ -74,7 +74,7 @@ pub(super) enum TimerPoll {
 #[derive(Debug)]
 pub(super) enum TimerWaiter {
     Task(TaskSlot),
-    Foreign(Foreign<Waker>),
+    Foreign(UserValue<Waker>),
 }
 
 /// The timers of a loop, ordered by deadline.
@@ -121,7 +121,12 @@ impl Wheel {
     }
 
     /// Like [`insert`](Wheel::insert), for any waker.
-    pub(super) fn insert_foreign(&mut self, deadline: u64, now: u64, waker: Foreign<Waker>) -> Key {
+    pub(super) fn insert_foreign(
+        &mut self,
+        deadline: u64,
+        now: u64,
+        waker: UserValue<Waker>,
+    ) -> Key {
         let key = self.timers.allocate_foreign(waker);
         self.start(key, deadline, now);
         Key(key)
@@ -177,7 +182,7 @@ impl Wheel {
         &mut self,
         key: Key,
         waiter: TimerWaiter,
-    ) -> Option<Box<Foreign<Waker>>> {
+    ) -> Option<Box<UserValue<Waker>>> {
         let timer = self.timers.get_mut(key.0);
         let (task, foreign) = match waiter {
             TimerWaiter::Task(task) => (task, None),
@@ -190,7 +195,7 @@ impl Wheel {
     /// Removes a timer, whether it has fired or not. Returns its foreign waker, for the
     /// caller to drop.
     #[inline]
-    pub(super) fn remove(&mut self, key: Key) -> Option<Box<Foreign<Waker>>> {
+    pub(super) fn remove(&mut self, key: Key) -> Option<Box<UserValue<Waker>>> {
         let (slot, index, foreign) = self.timers.release(key.0);
         if slot != FIRED {
             self.waiting -= 1;

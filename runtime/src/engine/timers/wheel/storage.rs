@@ -3,7 +3,7 @@
 use std::mem;
 use std::task::Waker;
 
-use crate::engine::panics::Foreign;
+use crate::engine::panics::UserValue;
 use crate::engine::task::task_slot::TaskSlot;
 use crate::engine::timers::wheel::coalescing::SLACK_UNIT_SHIFT;
 
@@ -22,7 +22,7 @@ pub(super) struct Timer {
     pub(super) deadline: u64,
     pub(super) task: TaskSlot,
     /// The foreign waker to wake instead of `task`, if there is one.
-    pub(super) foreign: Option<Box<Foreign<Waker>>>,
+    pub(super) foreign: Option<Box<UserValue<Waker>>>,
     /// The [`slot_index`](Timer::slot_index) of a timer that is in a slot, or the
     /// [`next_free`](Timer::next_free) of a free timer.
     index: u32,
@@ -103,7 +103,7 @@ impl TimerStorage {
     }
 
     /// Allocates a timer that wakes `waker`.
-    pub(super) fn allocate_foreign(&mut self, waker: Foreign<Waker>) -> u32 {
+    pub(super) fn allocate_foreign(&mut self, waker: UserValue<Waker>) -> u32 {
         let key = self.first_free();
         let timer = self.get_mut(key);
         timer.task = TaskSlot::default();
@@ -115,7 +115,7 @@ impl TimerStorage {
 
     /// Frees a timer. Returns its slot, its index in the slot, and its foreign waker.
     #[inline]
-    pub(super) fn release(&mut self, key: u32) -> (u16, u32, Option<Box<Foreign<Waker>>>) {
+    pub(super) fn release(&mut self, key: u32) -> (u16, u32, Option<Box<UserValue<Waker>>>) {
         let next_free = mem::replace(&mut self.first_free, key);
         let timer = self.get_mut(key);
         let slot_index = mem::replace(&mut timer.index, next_free);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 
-use crate::engine::panics::Foreign;
+use crate::engine::panics::UserValue;
 use crate::engine::timers::wheel::coalescing::{
     MAX_EXAMINED, SLACK_SHIFT, SLACK_UNIT_SHIFT, slack,
 };
@@ -26,11 +26,11 @@ fn name() -> Waker {
 
 /// Sets a timer at the time `now`, which wakes `waker`.
 fn set(wheel: &mut Wheel, deadline: u64, now: u64, waker: &Waker) -> Key {
-    wheel.insert_foreign(deadline, now, Foreign::new(waker.clone()))
+    wheel.insert_foreign(deadline, now, UserValue::new(waker.clone()))
 }
 
 /// Advances the wheel to `now`, and returns the wakers of the timers that fired.
-fn fire(wheel: &mut Wheel, now: u64) -> Vec<Foreign<Waker>> {
+fn fire(wheel: &mut Wheel, now: u64) -> Vec<UserValue<Waker>> {
     let mut due = Vec::new();
     wheel.advance(now, &mut due, |_| panic!("no timer wakes a task"));
     due.into_iter()
@@ -129,7 +129,7 @@ impl Model {
         let timer = first.get_mut();
         let other = name();
         assert_eq!(self.wheel.poll(timer.key, &other), TimerPoll::OtherWaiter);
-        let waiter = TimerWaiter::Foreign(Foreign::new(other.clone()));
+        let waiter = TimerWaiter::UserValue(UserValue::new(other.clone()));
         let before = self.wheel.set_waiter(timer.key, waiter);
         let before = before.expect("it has a waker");
         assert!(before.will_wake(&timer.waker));
