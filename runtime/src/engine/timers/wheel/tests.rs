@@ -129,7 +129,7 @@ impl Model {
         let timer = first.get_mut();
         let other = name();
         assert_eq!(self.wheel.poll(timer.key, &other), TimerPoll::OtherWaiter);
-        let waiter = TimerWaiter::UserValue(UserValue::new(other.clone()));
+        let waiter = TimerWaiter::Foreign(UserValue::new(other.clone()));
         let before = self.wheel.set_waiter(timer.key, waiter);
         let before = before.expect("it has a waker");
         assert!(before.will_wake(&timer.waker));
