@@ -13,14 +13,14 @@ use crate::engine::panics::UserValue;
 /// Cloning, waking and dropping a waker runs user code. The cell is not borrowed meanwhile,
 /// and catches a panic of waking or dropping the waker.
 #[derive(Default)]
-pub(crate) struct WakerCell(Cell<UserValue<Waker>>);
+pub struct WakerCell(Cell<UserValue<Waker>>);
 
 impl WakerCell {
     /// Keeps the waker of `cx`. Returns false if the cell already had a waker that wakes the
     /// same future. Otherwise user code was run, in which the event may have happened, and the
     /// caller has to check for it again.
     #[inline]
-    pub(crate) fn keep(&self, cx: &Context<'_>) -> bool {
+    pub fn keep(&self, cx: &Context<'_>) -> bool {
         let before = self.0.take();
         if before.will_wake(cx.waker()) {
             self.0.set(before);
@@ -38,9 +38,22 @@ impl WakerCell {
         self.0.take()
     }
 
+    /// Drops the waker, if there is one.
+    pub fn clear(&self) {
+        drop(self.take());
+    }
+
+    /// Returns whether there is no waker.
+    pub(super) fn is_empty(&self) -> bool {
+        let waker = self.0.take();
+        let is_empty = waker.get().is_none();
+        self.0.set(waker);
+        is_empty
+    }
+
     /// Takes the waker out and wakes it, if there is one.
     #[inline]
-    pub(crate) fn wake(&self) {
+    pub fn wake(&self) {
         self.take().wake();
     }
 }

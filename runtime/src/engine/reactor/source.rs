@@ -14,6 +14,7 @@ use crate::engine::reactor::ready::Ready;
 use crate::engine::reactor::shared_pollers::SharedPollers;
 use crate::engine::task::scheduler::Scheduler;
 use crate::engine::task::task_slot::TaskSlot;
+use crate::engine::waker_cell::WakerCell;
 
 /// A descriptor that is registered with the kernel: its readiness, and the tasks that
 /// wait for it.
@@ -171,7 +172,7 @@ impl Source {
     #[cold]
     fn register_foreign(&self, direction: Direction, cx: &Context<'_>) {
         self.waiter(direction).is_waiting.set(false);
-        self.foreign().register(direction, cx.waker());
+        self.foreign().waiter(direction).keep(cx);
         if self.is_ready(direction) {
             // A waker is user code, which may have run a turn of the loop.
             cx.waker().wake_by_ref();
@@ -335,9 +336,9 @@ struct ForeignWaiters {
     /// The foreign waker that polled last by a `poll_*` method, in place of a task in
     /// [`Source::reader`]. If a task has polled since, this waker is woken once,
     /// needlessly.
-    reader: Cell<Option<Waker>>,
+    reader: WakerCell,
     /// Likewise, for [`Source::writer`].
-    writer: Cell<Option<Waker>>,
+    writer: WakerCell,
     /// The futures that wait through a shared reference, for instance of several tasks that
     /// accept.
     list: RefCell<Slab<InterestWaiter>>,
@@ -358,12 +359,9 @@ struct InterestWaiter {
 
 impl ForeignWaiters {
     fn has_readers(&self) -> bool {
-        let reader = self.reader.take();
-        let polls = reader.is_some();
-        self.reader.set(reader);
         let list = self.list.borrow();
         let mut waiters = list.iter().map(|(_, waiter)| waiter);
-        polls
+        !self.reader.is_empty()
             || waiters.any(|waiter| {
                 waiter.waker.is_some() && waiter.awaits.intersects(Readiness::READABLE)
             })
@@ -377,21 +375,11 @@ impl ForeignWaiters {
         }
     }
 
-    fn waiter(&self, direction: Direction) -> &Cell<Option<Waker>> {
+    fn waiter(&self, direction: Direction) -> &WakerCell {
         match direction {
             Direction::Read => &self.reader,
             Direction::Write => &self.writer,
         }
-    }
-
-    fn register(&self, direction: Direction, waker: &Waker) {
-        let waiter = self.waiter(direction);
-        let waker = match waiter.take() {
-            Some(same) if same.will_wake(waker) => same,
-            _ => waker.clone(),
-        };
-        let before = waiter.replace(Some(waker));
-        drop(before);
     }
 
     /// Wakes the waiters that wait for a flag of `added`. If a waker panics, the others
@@ -406,7 +394,7 @@ impl ForeignWaiters {
             .collect();
         for direction in [Direction::Read, Direction::Write] {
             if added.intersects(direction.ready()) {
-                wakers.extend(self.waiter(direction).take());
+                wakers.extend(self.waiter(direction).take().into_inner());
                 wakers.extend(self.shared_pollers(direction).borrow_mut().take());
             }
         }
