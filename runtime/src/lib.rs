@@ -34,7 +34,3 @@ pub mod time;
 
 pub use crate::runtime::{Runtime, block_on};
 pub use crate::task::spawn;
-
-// For the other crates of coreloop.
-#[doc(hidden)]
-pub use engine::waker_cell::WakerCell;

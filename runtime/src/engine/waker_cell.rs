@@ -13,14 +13,14 @@ use crate::engine::panics::UserValue;
 /// Cloning, waking and dropping a waker runs user code. The cell is not borrowed meanwhile,
 /// and catches a panic of waking or dropping the waker.
 #[derive(Default)]
-pub struct WakerCell(Cell<UserValue<Waker>>);
+pub(crate) struct WakerCell(Cell<UserValue<Waker>>);
 
 impl WakerCell {
     /// Keeps the waker of `cx`. Returns false if the cell already had a waker that wakes the
     /// same future. Otherwise user code was run, in which the event may have happened, and the
     /// caller has to check for it again.
     #[inline]
-    pub fn keep(&self, cx: &Context<'_>) -> bool {
+    pub(crate) fn keep(&self, cx: &Context<'_>) -> bool {
         let before = self.0.take();
         if before.will_wake(cx.waker()) {
             self.0.set(before);
@@ -38,11 +38,6 @@ impl WakerCell {
         self.0.take()
     }
 
-    /// Drops the waker, if there is one.
-    pub fn clear(&self) {
-        drop(self.take());
-    }
-
     /// Returns whether there is no waker.
     pub(super) fn is_empty(&self) -> bool {
         let waker = self.0.take();
@@ -53,7 +48,7 @@ impl WakerCell {
 
     /// Takes the waker out and wakes it, if there is one.
     #[inline]
-    pub fn wake(&self) {
+    pub(crate) fn wake(&self) {
         self.take().wake();
     }
 }

@@ -10,9 +10,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
-use coreloop_runtime::WakerCell;
 use coreloop_runtime::task::coop;
 
 /// Creates the two ends of a pipe for `capacity` bytes, which allocates memory as it fills.
@@ -37,8 +36,8 @@ struct Pipe {
     writer_gone: Cell<bool>,
     /// The reading end is dropped: writes fail.
     reader_gone: Cell<bool>,
-    reader: WakerCell,
-    writer: WakerCell,
+    reader: EndWaker,
+    writer: EndWaker,
 }
 
 impl ReadEnd {
@@ -80,7 +79,7 @@ impl Drop for ReadEnd {
         self.0.reader_gone.set(true);
         self.0.bytes.take();
         self.0.writer.wake();
-        self.0.reader.clear();
+        self.0.reader.forget();
     }
 }
 
@@ -120,7 +119,7 @@ impl WriteEnd {
     pub(super) fn close(&self) {
         self.0.writer_gone.set(true);
         self.0.reader.wake();
-        self.0.writer.clear();
+        self.0.writer.forget();
     }
 
     /// Returns how many bytes wait to be read at the other end.
@@ -163,4 +162,37 @@ fn append(bytes: &mut VecDeque<u8>, capacity: usize, buffers: &[IoSlice<'_>]) ->
 #[cold]
 fn closed(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::BrokenPipe, what)
+}
+
+/// The waker of the task that waits at one end: the last that polled.
+#[derive(Default)]
+struct EndWaker(Cell<Option<Waker>>);
+
+impl EndWaker {
+    /// Keeps the waker of `cx` until it is woken or replaced. User code may run meanwhile, so
+    /// the caller has to check the pipe again.
+    fn keep(&self, cx: &Context<'_>) {
+        let before = self.0.take();
+        if before
+            .as_ref()
+            .is_some_and(|before| before.will_wake(cx.waker()))
+        {
+            self.0.set(before);
+            return;
+        }
+        let waker = cx.waker().clone();
+        // User code may have stored another waker during the clone.
+        let meanwhile = self.0.replace(Some(waker));
+        drop((before, meanwhile));
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.0.take() {
+            waker.wake();
+        }
+    }
+
+    fn forget(&self) {
+        drop(self.0.take());
+    }
 }
