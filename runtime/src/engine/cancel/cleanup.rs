@@ -1,6 +1,9 @@
 //! [`Cleanup`]: the async code that a guard runs when it is dropped, with its time limit.
+//!
+//! **Invariant:** no shared reference to a whole `Cleanup` is formed before its future has
+//! been dropped, because the future may contain references to itself: its parts are reached
+//! by `project`.
 
-use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -31,9 +34,10 @@ pin_project! {
     }
 
     impl<F> PinnedDrop for Cleanup<F> {
-        fn drop(this: Pin<&mut Self>) {
-            if this.future.is_some() {
-                report(this.place, &Reason::Abandoned);
+        fn drop(mut this: Pin<&mut Self>) {
+            let parts = this.as_mut().project();
+            if parts.future.as_pin_mut().is_some() {
+                report(parts.place, &Reason::Abandoned);
                 this.finish();
             }
         }
@@ -127,15 +131,14 @@ impl<F: Future<Output = ()>> Cleanup<F> {
 }
 
 impl<F: Future<Output = ()>> RunCleanup for Cleanup<F> {
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Payload>> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Payload>> {
         // Most cleanups do not wait, and need no timer.
-        if self.timer.is_some() {
+        if self.as_mut().project().timer.is_some() {
             return self.poll_limited(cx);
         }
-        let mut this = self;
-        match this.as_mut().poll_future(cx) {
-            Poll::Ready(result) => this.finish_with(result),
-            Poll::Pending => this.start_timer(cx),
+        match self.as_mut().poll_future(cx) {
+            Poll::Ready(result) => self.finish_with(result),
+            Poll::Pending => self.start_timer(cx),
         }
     }
 
@@ -146,14 +149,6 @@ impl<F: Future<Output = ()>> RunCleanup for Cleanup<F> {
 
     fn reset_time_limit(self: Pin<&mut Self>) {
         *self.project().timer = None;
-    }
-}
-
-impl<F> fmt::Debug for Cleanup<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cleanup")
-            .field("place", &self.place)
-            .finish_non_exhaustive()
     }
 }
 
