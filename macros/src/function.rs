@@ -122,7 +122,7 @@ impl Function {
             .chain(self.output.iter().cloned())
     }
 
-    /// Whether the first of the parameters is a `self`.
+    /// Returns whether the first of the parameters is a `self`.
     pub(crate) fn has_receiver(&self) -> bool {
         let mut tokens = self.parameters.stream().into_iter().peekable();
         while tokens.next_if(|token| is_mark(token, '#')).is_some() {

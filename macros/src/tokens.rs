@@ -2,17 +2,17 @@
 
 use proc_macro::{Delimiter, TokenStream, TokenTree};
 
-/// Whether `token` is the word `word`.
+/// Returns whether `token` is the word `word`.
 pub(crate) fn is_word(token: &TokenTree, word: &str) -> bool {
     matches!(token, TokenTree::Ident(ident) if ident.to_string() == word)
 }
 
-/// Whether `token` is the character of punctuation `mark`.
+/// Returns whether `token` is the character of punctuation `mark`.
 pub(crate) fn is_mark(token: &TokenTree, mark: char) -> bool {
     matches!(token, TokenTree::Punct(punct) if punct.as_char() == mark)
 }
 
-/// Whether `token` is a group in these delimiters.
+/// Returns whether `token` is a group in these delimiters.
 pub(crate) fn is_group(token: &TokenTree, delimiter: Delimiter) -> bool {
     matches!(token, TokenTree::Group(group) if group.delimiter() == delimiter)
 }

@@ -19,7 +19,7 @@ use rustix::process::{Pid, WaitOptions};
 use crate::child::orphans;
 use crate::sys;
 
-/// Says in which of the two processes [`fork`] has returned.
+/// The process in which [`fork`] has returned: the parent or the child.
 #[derive(Debug)]
 pub enum Fork {
     /// This is the process that called [`fork`]. It holds a handle to the new process.
@@ -28,7 +28,7 @@ pub enum Fork {
     Child,
 }
 
-/// A handle to a process that [`fork`] has made.
+/// A handle to a process that [`fork`] has created.
 ///
 /// Dropping the handle does not wait for the process: once that has ended, it stays a
 /// zombie until this process ends.
@@ -59,7 +59,9 @@ impl Forked {
     }
 }
 
-/// Makes a copy of this process. Both processes continue from this call.
+/// Creates a copy of this process.
+///
+/// Both processes continue from this call.
 ///
 /// # Prefer to start a program
 ///

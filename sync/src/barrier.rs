@@ -124,7 +124,7 @@ pub struct BarrierWaitResult {
 }
 
 impl BarrierWaitResult {
-    /// Whether this task completed the barrier: true for exactly one of the tasks
+    /// Returns whether this task completed the barrier: true for exactly one of the tasks
     /// that continue together.
     #[must_use]
     pub fn is_leader(&self) -> bool {

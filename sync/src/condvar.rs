@@ -203,12 +203,12 @@ impl Drop for Notification<'_> {
     }
 }
 
-/// How [`Condvar::wait_timeout`] ended.
+/// The result of [`Condvar::wait_timeout`]: whether it timed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WaitTimeoutResult(bool);
 
 impl WaitTimeoutResult {
-    /// Whether the time had passed before there was a notification.
+    /// Returns whether the time had passed before there was a notification.
     #[must_use]
     pub fn timed_out(&self) -> bool {
         self.0

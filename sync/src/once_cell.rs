@@ -1,11 +1,11 @@
-//! [`OnceCell`]: a value that is made when it is first needed.
+//! [`OnceCell`]: a value that is created when it is first needed.
 //!
 //! # Invariants
 //!
-//! 1. There is one permit. The task that makes the value holds it, so no two
-//!    values are made at the same time.
+//! 1. There is one permit. The task that creates the value holds it, so no two
+//!    values are created at the same time.
 //! 2. The semaphore is closed once the value is there, which wakes the tasks
-//!    that waited to make it.
+//!    that waited to create it.
 
 use std::cell;
 use std::convert::Infallible;
@@ -14,12 +14,12 @@ use std::fmt;
 
 use crate::raw_semaphore::{RawPermit, RawSemaphore, Refused};
 
-/// A value that is made, asynchronously, when it is first needed.
+/// A cell for a value that an async function creates when it is first needed.
 ///
-/// Tasks that need the value while it is being made wait. If making it fails,
+/// Tasks that need the value while it is being created wait. If creating it fails,
 /// panics or is cancelled, the next of these tasks tries.
 ///
-/// A task that no longer polls the future which makes the value waits for itself if it
+/// A task that no longer polls the future which creates the value waits for itself if it
 /// requests the value through another future. See [Futures that a task leaves
 /// behind](crate#futures-that-a-task-leaves-behind).
 ///
@@ -73,7 +73,7 @@ impl<T> OnceCell<T> {
         }
     }
 
-    /// Whether there is a value.
+    /// Returns whether there is a value.
     #[must_use]
     pub fn initialized(&self) -> bool {
         self.value.get().is_some()
@@ -95,7 +95,7 @@ impl<T> OnceCell<T> {
     /// # Errors
     ///
     /// Returns [`SetError`], with the value, if there is a value already, or if a
-    /// task is making one.
+    /// task is creating one.
     pub fn set(&self, value: T) -> Result<(), SetError<T>> {
         if self.initialized() {
             return Err(SetError::AlreadyInitializedError(value));
@@ -112,16 +112,16 @@ impl<T> OnceCell<T> {
         }
     }
 
-    /// Returns the value. If there is none and no task is making it, `make` makes
-    /// it.
+    /// Returns the value, and creates it with `make` if there is none.
     ///
-    /// `make` must not need the value of the same cell: it would wait for
-    /// itself.
+    /// If another task is creating it, this waits for that task instead.
+    ///
+    /// `make` must not need the value of the same cell, because it would wait for itself.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: if the dropped future was making the value, the next waiter
-    /// makes it anew.
+    /// Cancel safe: if the dropped future was creating the value, the next waiter
+    /// creates it.
     pub async fn get_or_init<F: AsyncFnOnce() -> T>(&self, make: F) -> &T {
         let made: Result<&T, Infallible> = self.get_or_try_init(async || Ok(make().await)).await;
         match made {
@@ -129,21 +129,21 @@ impl<T> OnceCell<T> {
         }
     }
 
-    /// Returns the value. If there is none and no task is making it, `make` makes
-    /// it.
+    /// Returns the value, and creates it with `make` if there is none.
     ///
-    /// `make` must not need the value of the same cell: it would wait for
-    /// itself.
+    /// If another task is creating it, this waits for that task instead.
+    ///
+    /// `make` must not need the value of the same cell, because it would wait for itself.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: if the dropped future was making the value, the next waiter
-    /// makes it anew.
+    /// Cancel safe: if the dropped future was creating the value, the next waiter
+    /// creates it.
     ///
     /// # Errors
     ///
     /// Returns an error if `make` does. There is no value then, and the next waiter
-    /// makes it.
+    /// creates it.
     pub async fn get_or_try_init<E, F>(&self, make: F) -> Result<&T, E>
     where
         F: AsyncFnOnce() -> Result<T, E>,
@@ -152,7 +152,7 @@ impl<T> OnceCell<T> {
             return Ok(value);
         }
         if self.semaphore.acquire(1).await.is_ok() {
-            // If `make` fails, panics or is cancelled, the next task makes the value.
+            // If `make` fails, panics or is cancelled, the next task creates the value.
             let permit = RawPermit::new(&self.semaphore, 1);
             let value = make().await?;
             permit.forget();
@@ -228,18 +228,18 @@ impl<T: fmt::Debug> fmt::Debug for OnceCell<T> {
 pub enum SetError<T> {
     /// There was a value already.
     AlreadyInitializedError(T),
-    /// A task is making a value.
+    /// A task is creating a value.
     InitializingError(T),
 }
 
 impl<T> SetError<T> {
-    /// Whether there was a value already.
+    /// Returns whether there was a value already.
     #[must_use]
     pub fn is_already_init_err(&self) -> bool {
         matches!(self, Self::AlreadyInitializedError(_))
     }
 
-    /// Whether a task is making a value.
+    /// Returns whether a task is creating a value.
     #[must_use]
     pub fn is_initializing_err(&self) -> bool {
         matches!(self, Self::InitializingError(_))

@@ -190,8 +190,10 @@ impl<T> Sender<T> {
         poll_fn(|cx| waiting.sender.poll_closed(cx)).await;
     }
 
-    /// Polls for what [`closed`](Self::closed) waits for. Only the waker of the last call is
-    /// woken. It is kept until then, or until the sender is dropped.
+    /// Polls until the receiver is closed or dropped, like [`closed`](Self::closed).
+    ///
+    /// Only the waker of the last call is woken. It is kept until then, or until the sender is
+    /// dropped.
     pub fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         ready!(coop::poll_proceed(cx));
         if self.is_closed() {
@@ -206,7 +208,7 @@ impl<T> Sender<T> {
         Poll::Pending
     }
 
-    /// Whether the receiver was closed or dropped.
+    /// Returns whether the receiver was closed or dropped.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.channel
@@ -305,7 +307,7 @@ impl<T> Receiver<T> {
         value.ok_or(TryRecvError::Closed)
     }
 
-    /// Whether there is no value to receive now.
+    /// Returns whether there is no value to receive now.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         let Some(channel) = &self.channel else {
@@ -317,8 +319,10 @@ impl<T> Receiver<T> {
         is_empty
     }
 
-    /// Whether the receiver has returned the value, or that there will be none. If
-    /// so, the future must not be polled any more.
+    /// Returns whether the receiver has returned the value, or the error that there will be
+    /// none.
+    ///
+    /// If so, the future must not be polled any more.
     #[must_use]
     pub fn is_terminated(&self) -> bool {
         self.channel.is_none()

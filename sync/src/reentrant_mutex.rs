@@ -177,8 +177,9 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for ReentrantMutex<T> {
     }
 }
 
-/// A guard of a [`ReentrantMutex`], of which its task may have several. Dropping the last of
-/// them unlocks the mutex, wherever it is dropped.
+/// A guard of a [`ReentrantMutex`], of which its task may have several.
+///
+/// Dropping the last of them unlocks the mutex, wherever it is dropped.
 #[must_use = "if unused the ReentrantMutex will immediately unlock"]
 pub struct ReentrantMutexGuard<'a, T: ?Sized> {
     mutex: &'a ReentrantMutex<T>,

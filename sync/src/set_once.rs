@@ -58,7 +58,7 @@ impl<T> SetOnce<T> {
         }
     }
 
-    /// Whether there is a value.
+    /// Returns whether there is a value.
     #[must_use]
     pub fn initialized(&self) -> bool {
         self.value.get().is_some()

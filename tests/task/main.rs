@@ -13,6 +13,6 @@ mod large;
 mod local;
 mod nested_outputs;
 mod panic;
-mod parked;
 mod spawn_blocking;
+mod task_slots;
 mod wake;

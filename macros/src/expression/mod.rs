@@ -41,7 +41,7 @@ pub(crate) fn operand(tokens: &[Token]) -> Result<usize, Expected> {
     Ok(scanner.at)
 }
 
-/// Whether `tokens` are a path and nothing else.
+/// Returns whether `tokens` are a path and nothing else.
 fn is_path(tokens: &[Token]) -> bool {
     let mut scanner = Scanner { tokens, at: 0 };
     scanner.skip_path();
@@ -125,7 +125,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// Whether the next tokens are the characters of `operator`. A longer operator
+    /// Returns whether the next tokens are the characters of `operator`. A longer operator
     /// may begin with them.
     fn is_next(&self, operator: &str) -> bool {
         let last = operator.len() - 1;

@@ -14,7 +14,7 @@ const OTHERS: [&str; 8] = ["!=", "-=", "->", "*=", "&=", "|=", "<=", "<<="];
 const FOLLOWING: [&str; 3] = ["as", "else", "in"];
 
 impl Scanner<'_> {
-    /// Whether an operand begins here.
+    /// Returns whether an operand begins here.
     pub(super) fn is_operand_next(&self, braces: Braces) -> bool {
         match self.peek(0) {
             Some(Token::Word(word)) => !FOLLOWING.contains(&word.as_str()),

@@ -58,8 +58,9 @@ impl<R: Resolve + ?Sized> Resolve for Rc<R> {
 }
 
 /// The resolver of the system, which runs in the blocking pool.
-/// [`TcpStream::connect`](crate::TcpStream::connect) and [`lookup_host`](crate::lookup_host)
-/// use it.
+///
+/// [`TcpStream::connect`](crate::TcpStream::connect) and
+/// [`lookup_host`](crate::lookup_host) use it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemResolver;
 

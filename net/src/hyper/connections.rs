@@ -39,7 +39,7 @@ pub(super) struct ConnectionGuard {
     list: Rc<ConnectionList>,
     key: u64,
     /// Whether the list has the waker of the task, which is the same for all its life.
-    noted: Cell<bool>,
+    has_waker: Cell<bool>,
 }
 
 impl Connections {
@@ -53,7 +53,7 @@ impl Connections {
         let guard = ConnectionGuard {
             list: Rc::clone(&self.list),
             key,
-            noted: Cell::new(false),
+            has_waker: Cell::new(false),
         };
         let task = task::spawn(connection(guard)).abort_handle();
         let entry = ConnectionEntry { task, waker: None };
@@ -115,7 +115,7 @@ impl ConnectionGuard {
         if self.list.shutting_down.get() {
             return true;
         }
-        if !self.noted.replace(true) {
+        if !self.has_waker.replace(true) {
             let waker = cx.waker().clone();
             if let Some(entry) = self.list.open.borrow_mut().get_mut(&self.key) {
                 entry.waker = Some(waker);

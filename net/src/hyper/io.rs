@@ -12,7 +12,8 @@ use crate::forward::forward_write;
 /// The maximum number of bytes that one read returns.
 const SCRATCH: usize = 8 * 1024;
 
-/// A wrapper that makes a stream of futures-io one of hyper, for example a stream of TLS.
+/// A wrapper that implements hyper's I/O traits for a stream with the traits of futures-io,
+/// for example a TLS stream.
 ///
 /// The sockets of `coreloop::net` need no wrapper. For a stream that implements the traits of
 /// tokio, such as a stream of tokio-rustls, use `TokioIo` of hyper-util.
@@ -49,12 +50,12 @@ impl<T> Io<T> {
         Self { stream }
     }
 
-    /// Returns the stream.
+    /// Returns a reference to the stream.
     pub fn get_ref(&self) -> &T {
         &self.stream
     }
 
-    /// Returns the stream.
+    /// Returns a mutable reference to the stream.
     pub fn get_mut(&mut self) -> &mut T {
         &mut self.stream
     }

@@ -97,7 +97,7 @@ where
 /// Called with the peer and the error of each connection that fails.
 type OnError = Rc<dyn Fn(SocketAddr, ::hyper::Error)>;
 
-/// A server that serves when it is awaited; [`serve`] creates it.
+/// A server that runs while it is awaited, created by [`serve`].
 #[must_use = "a server does nothing unless it is awaited"]
 pub struct Serve<S, L = TcpListener> {
     listener: L,

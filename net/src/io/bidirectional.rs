@@ -86,8 +86,9 @@ where
     }
 }
 
-/// Copies like [`copy_bidirectional`], with buffers of the caller. They count while the copy
-/// runs, and remain when it fails or is dropped.
+/// Copies like [`copy_bidirectional`], with buffers of the caller.
+///
+/// The buffers count the bytes while the copy runs, and remain when it fails or is dropped.
 ///
 /// # Cancel safety
 ///

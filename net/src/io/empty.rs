@@ -14,7 +14,9 @@ use futures_io::{AsyncBufRead, AsyncRead, AsyncSeek, AsyncWrite};
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Empty(());
 
-/// Creates a reader that is at its end. Bytes written to it are discarded.
+/// Creates a reader that is at its end.
+///
+/// Bytes written to it are discarded.
 ///
 /// # Examples
 ///

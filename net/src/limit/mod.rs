@@ -13,7 +13,9 @@ use std::rc::Rc;
 
 use self::permits::{Acquire, Permits};
 
-/// A limit on how many connections are open at once. Clones share one count.
+/// A limit on how many connections are open at once.
+///
+/// Clones share one count.
 ///
 /// [`TcpListener::limit`](crate::TcpListener::limit) takes a limit, or just the number. For
 /// connections that are made in other ways, [`acquire`](Self::acquire) returns a permit for

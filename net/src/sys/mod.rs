@@ -94,8 +94,8 @@ pub(crate) struct Credentials {
     pub(crate) pid: Option<i32>,
 }
 
-/// Whether an error means that the system cannot splice these descriptors, or cannot splice
-/// at all, so that the same bytes can be copied instead.
+/// Returns whether an error means that the system cannot splice these descriptors, or
+/// cannot splice at all, so that the same bytes can be copied instead.
 pub(crate) fn is_refusal(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),

@@ -14,7 +14,7 @@ use crate::addr::{self, Resolve, SystemResolver, ToSocketAddrs};
 /// The minimum that RFC 8305 permits.
 const MIN_ATTEMPT_DELAY: Duration = Duration::from_millis(10);
 
-/// A builder of connections that connects like [`TcpStream::connect`], with options.
+/// A builder that connects like [`TcpStream::connect`], with options.
 ///
 /// # Examples
 ///

@@ -59,7 +59,7 @@ impl<F: Fn(SocketAddr) -> io::Result<Unconnected>> Race<F> {
         self
     }
 
-    /// Whether there is no address to try.
+    /// Returns whether there is no address to try.
     pub(super) fn is_empty(&self) -> bool {
         self.addresses.is_empty() && self.attempts.is_empty()
     }
@@ -149,8 +149,8 @@ impl<F: Fn(SocketAddr) -> io::Result<Unconnected> + Unpin> Future for Race<F> {
     }
 }
 
-/// Whether an error says only that this machine has no route to the address, like a machine
-/// without IPv6.
+/// Returns whether an error says only that this machine has no route to the address, like a
+/// machine without IPv6.
 fn is_out_of_reach(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),

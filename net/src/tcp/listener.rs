@@ -228,7 +228,7 @@ impl TcpListener {
         self.io.leave_to_others();
     }
 
-    /// Takes the listener off the loop, and returns it as one of the standard library.
+    /// Takes the listener off the loop, and converts it to a listener of the standard library.
     ///
     /// It stays non-blocking: call
     /// [`set_nonblocking(false)`](net::TcpListener::set_nonblocking) to make it

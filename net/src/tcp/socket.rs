@@ -179,7 +179,7 @@ impl TcpSocket {
         Self::from(OwnedFd::from(stream))
     }
 
-    /// Whether the caller has chosen the local port.
+    /// Returns whether the caller has chosen the local port.
     pub(super) fn has_port(&self) -> bool {
         self.has_port.get()
     }

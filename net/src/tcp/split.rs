@@ -111,7 +111,7 @@ impl ReadHalf<'_> {
         self.socket().poll_peek(cx, buffer)
     }
 
-    /// Waits until the stream is ready for something in `interest`, and returns for what.
+    /// Waits until the stream is ready for something in `interest`, and returns its readiness.
     ///
     /// # Cancel safety
     ///
@@ -255,7 +255,7 @@ impl WriteHalf<'_> {
         self.socket().shutdown()
     }
 
-    /// Waits until the stream is ready for something in `interest`, and returns for what.
+    /// Waits until the stream is ready for something in `interest`, and returns its readiness.
     ///
     /// # Cancel safety
     ///

@@ -8,7 +8,7 @@ use coreloop_runtime::io::{Interest, Ready};
 use super::UdpSocket;
 
 impl UdpSocket {
-    /// Waits until the socket is ready for something in `interest`, and returns for what.
+    /// Waits until the socket is ready for something in `interest`, and returns its readiness.
     ///
     /// Any number of tasks may wait. The future may complete too early, so follow it with an
     /// operation that does not wait, in a loop.

@@ -304,7 +304,7 @@ impl UdpSocket {
         Self::from_nonblocking(socket.into())
     }
 
-    /// Takes the socket off the loop, and returns it as one of the standard library.
+    /// Takes the socket off the loop, and converts it to a socket of the standard library.
     ///
     /// It stays non-blocking: call
     /// [`set_nonblocking(false)`](net::UdpSocket::set_nonblocking) to make it

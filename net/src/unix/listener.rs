@@ -202,7 +202,7 @@ impl UnixListener {
         })
     }
 
-    /// Takes the listener off the loop, and returns it as one of the standard library.
+    /// Takes the listener off the loop, and converts it to a listener of the standard library.
     ///
     /// It stays non-blocking: call
     /// [`set_nonblocking(false)`](net::UnixListener::set_nonblocking) to make it

@@ -148,7 +148,7 @@ impl OwnedReadHalf {
         self.socket().poll_peek(cx, buffer)
     }
 
-    /// Waits until the stream is ready for something in `interest`, and returns for what.
+    /// Waits until the stream is ready for something in `interest`, and returns its readiness.
     ///
     /// # Cancel safety
     ///
@@ -345,7 +345,7 @@ impl OwnedWriteHalf {
         self.socket().shutdown()
     }
 
-    /// Waits until the stream is ready for something in `interest`, and returns for what.
+    /// Waits until the stream is ready for something in `interest`, and returns its readiness.
     ///
     /// # Cancel safety
     ///
@@ -471,7 +471,9 @@ fn reunite(reader: OwnedReadHalf, writer: OwnedWriteHalf) -> Result<UnixStream, 
     Ok(stream.expect("a stream in halves has no owner but the two"))
 }
 
-/// The error of `reunite` for halves that are not of the same stream. It holds both.
+/// The error of `reunite` for halves that are not of the same stream.
+///
+/// It holds both halves.
 #[derive(Debug)]
 pub struct ReuniteError(pub OwnedReadHalf, pub OwnedWriteHalf);
 

@@ -63,7 +63,10 @@ impl Command {
         &mut self.std
     }
 
-    /// Returns the wrapped std command. What to kill on drop, which std lacks, is lost.
+    /// Returns the wrapped std command.
+    ///
+    /// The settings of [`kill_on_drop`](Command::kill_on_drop) and
+    /// [`kill_group_on_drop`](Command::kill_group_on_drop) are lost, because std has none.
     #[must_use]
     pub fn into_std(self) -> process::Command {
         self.std

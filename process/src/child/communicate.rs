@@ -22,8 +22,9 @@ use super::{Child, ChildStdin};
 /// How long other processes may hold the pipes of a child that has ended.
 const DRAIN: Duration = Duration::from_secs(1);
 
-/// A future that exchanges data with a child, returned by [`Child::communicate`]. Its
-/// methods set options.
+/// A future that exchanges data with a child, returned by [`Child::communicate`].
+///
+/// Its methods set options.
 ///
 /// It is no error if a child closes its input early, or ends without reading it: the rest
 /// of the input is dropped.

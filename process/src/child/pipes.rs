@@ -209,9 +209,9 @@ impl Reader {
 
     /// Appends what is in the pipe now, whether or not the loop has an event for it.
     pub(super) fn read_rest(&self, bytes: &mut Vec<u8>) {
-        let most = bytes.len() + MAX_LEFT;
+        let max_len = bytes.len() + MAX_LEFT;
         // Any error ends this; the usual one is that the pipe is empty.
-        while bytes.len() < most {
+        while bytes.len() < max_len {
             make_room(bytes);
             if append(self.0.get_ref(), bytes).unwrap_or(0) == 0 {
                 return;

@@ -100,7 +100,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// Whether the event is worth a line in the log.
+    /// Returns whether the event is worth a line in the log.
     pub(super) fn is_news(&self) -> bool {
         !matches!(self, Event::Started { .. })
     }

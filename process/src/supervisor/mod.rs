@@ -42,8 +42,8 @@ use program::Program;
 use role::Role;
 use upgrade::Inheritance;
 
-/// Runs one function in several workers, each a process or thread with its own loop, and
-/// keeps them running.
+/// A supervisor that runs one function in several workers, each a process or thread with its
+/// own loop, and keeps them running.
 ///
 /// The process that calls [`run`](Supervisor::run) becomes the master. It binds the
 /// sockets, and holds them as long as it lives: connections that are queued for a worker

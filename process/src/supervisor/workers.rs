@@ -67,7 +67,8 @@ impl Workers {
         self.count.map_or_else(per_core, NonZeroU32::get)
     }
 
-    /// Whether each worker is pinned to a core, unless [`Supervisor::pin`] says otherwise.
+    /// Returns whether each worker is pinned to a core, unless [`Supervisor::pin`] says
+    /// otherwise.
     ///
     /// [`Supervisor::pin`]: super::Supervisor::pin
     pub(super) fn is_pinned(self) -> bool {
@@ -82,7 +83,7 @@ const fn at_least_one(count: u32) -> Option<NonZeroU32> {
     }
 }
 
-/// Where the standard output and standard error of worker processes go.
+/// The destination of the standard output and standard error of worker processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum WorkerOutput {

@@ -166,9 +166,9 @@ impl<L: Socket> AcceptGroup<L> {
     /// sockets were polled.
     #[inline]
     fn wait(&self, cx: &Context<'_>, changes: u64) {
-        let noted = |waker: &Waker| waker.will_wake(cx.waker());
-        if !self.waiting.borrow().iter().any(noted) {
-            self.note(cx);
+        let is_own = |waker: &Waker| waker.will_wake(cx.waker());
+        if !self.waiting.borrow().iter().any(is_own) {
+            self.register(cx);
         }
         if self.changes.get() != changes {
             // Cloning a waker runs user code, which may have changed the sockets.
@@ -177,7 +177,7 @@ impl<L: Socket> AcceptGroup<L> {
     }
 
     #[cold]
-    fn note(&self, cx: &Context<'_>) {
+    fn register(&self, cx: &Context<'_>) {
         let waker = cx.waker().clone();
         let before = {
             let mut waiting = self.waiting.borrow_mut();

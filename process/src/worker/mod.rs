@@ -32,7 +32,9 @@ pub(crate) use reporter::Reporter;
 pub(crate) use run::{run_process, spawn_thread};
 pub use socket::Socket;
 
-/// A handle to a worker, passed to the worker's function. Clones refer to the same worker.
+/// A handle to a worker, passed to the worker's function.
+///
+/// Clones refer to the same worker.
 ///
 /// The function takes its sockets, serves until there are no more connections, and
 /// returns:

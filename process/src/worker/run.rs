@@ -174,14 +174,14 @@ where
         ));
     };
     // Unconstrained, because the function is polled first and may spend the whole budget.
-    let over = shared.cut_off.run_until_cancelled(time_to_drain);
-    let mut over = pin!(unconstrained(over));
+    let time_is_up = shared.cut_off.run_until_cancelled(time_to_drain);
+    let mut time_is_up = pin!(unconstrained(time_is_up));
     poll_fn(|cx| {
         if let Poll::Ready(result) = serving.as_mut().poll(cx) {
             return Poll::Ready(result);
         }
         shared.function_waits();
-        over.as_mut().poll(cx).map(|_| Ok(()))
+        time_is_up.as_mut().poll(cx).map(|_| Ok(()))
     })
     .await
 }

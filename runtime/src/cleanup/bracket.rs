@@ -68,11 +68,11 @@ where
     B: AsyncFnOnce(&mut T) -> R,
     C: AsyncFnOnce(T) + 'static,
 {
-    let place = Location::caller();
+    let created_at = Location::caller();
     async move {
         // Do not even start in frozen code.
         poll_fn(|_| poll_thawed()).await;
-        let mut guard = AsyncGuard::at(open().await, close, place);
+        let mut guard = AsyncGuard::at(open().await, close, created_at);
         let node_guard = NodeGuard::new();
         let pending_cleanup = node_guard.add_pending();
         // Called inside, because it may panic before it returns a future.

@@ -49,7 +49,7 @@ use crate::engine::cancel::{cleanup, run};
 pub struct AsyncGuard<T: 'static, C: AsyncFnOnce(T) + 'static> {
     /// `None` when `close` or `disarm` has taken the parts.
     parts: Option<(T, C)>,
-    place: &'static Location<'static>,
+    created_at: &'static Location<'static>,
 }
 
 impl<T: 'static, C: AsyncFnOnce(T) + 'static> AsyncGuard<T, C> {
@@ -60,14 +60,18 @@ impl<T: 'static, C: AsyncFnOnce(T) + 'static> AsyncGuard<T, C> {
         AsyncGuard::at(value, close, Location::caller())
     }
 
-    pub(super) fn at(value: T, close: C, place: &'static Location<'static>) -> AsyncGuard<T, C> {
+    pub(super) fn at(
+        value: T,
+        close: C,
+        created_at: &'static Location<'static>,
+    ) -> AsyncGuard<T, C> {
         AsyncGuard {
             parts: Some((value, close)),
-            place,
+            created_at,
         }
     }
 
-    /// Closes the value, and waits for that.
+    /// Closes the value, and waits until `close` has finished.
     ///
     /// It also waits for the cleanups of guards that `close` drops.
     ///
@@ -111,7 +115,7 @@ impl<T: 'static, C: AsyncFnOnce(T) + 'static> AsyncGuard<T, C> {
     fn take(&mut self) -> Option<BoxedCleanup> {
         let (value, close) = self.parts.take()?;
         let future = async move { close(value).await };
-        Some(cleanup::boxed(future, self.place))
+        Some(cleanup::boxed(future, self.created_at))
     }
 
     /// Returns the cleanup, for a bracket to run in place.
@@ -147,7 +151,7 @@ impl<T: fmt::Debug + 'static, C: AsyncFnOnce(T) + 'static> fmt::Debug for AsyncG
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AsyncGuard")
             .field("value", &**self)
-            .field("place", &self.place)
+            .field("created_at", &self.created_at)
             .finish_non_exhaustive()
     }
 }

@@ -24,8 +24,8 @@ pub(crate) fn caught(f: impl FnOnce()) -> bool {
     }
 }
 
-/// A place for a value whose destructor is user code, such as a waker. Dropping the place
-/// catches a panic of the destructor.
+/// A value whose destructor is user code, such as a waker, or nothing. Dropping it catches a
+/// panic of the destructor.
 pub(crate) struct UserValue<T>(Option<T>);
 
 impl<T> UserValue<T> {
@@ -78,7 +78,7 @@ impl<T> Default for UserValue<T> {
 impl<T> Drop for UserValue<T> {
     #[inline]
     fn drop(&mut self) {
-        // Most places are empty when they are dropped.
+        // Most are empty when they are dropped.
         if self.0.is_some() {
             drop_caught(&mut self.0);
         }
@@ -86,8 +86,8 @@ impl<T> Drop for UserValue<T> {
 }
 
 #[cold]
-fn drop_caught<T>(place: &mut Option<T>) {
-    let value = place.take();
+fn drop_caught<T>(value: &mut Option<T>) {
+    let value = value.take();
     caught(|| drop(value));
 }
 

@@ -4,7 +4,9 @@ use ::hyper::rt::Executor;
 
 use crate::task;
 
-/// An executor for hyper that spawns tasks on the current loop. They need not be `Send`.
+/// An executor for hyper that spawns tasks on the current loop.
+///
+/// The tasks need not be `Send`.
 ///
 /// hyper requires an executor wherever it spawns tasks: for the streams of an HTTP/2
 /// server, and for the connections of an HTTP/2 client.

@@ -99,7 +99,7 @@ impl<T: AsFd> Async<T> {
         Ok(Self { registration, io })
     }
 
-    /// Puts a descriptor on the loop that is already non-blocking, and stays so.
+    /// Puts on the loop a descriptor that is already non-blocking, and that stays so.
     ///
     /// If it is blocking, its operations block the whole loop. A descriptor that is
     /// non-blocking because [`new`](Async::new) was given a duplicate of it does not
@@ -112,7 +112,7 @@ impl<T: AsFd> Async<T> {
         Self::with(io, DeregisterMode::Own)
     }
 
-    /// Puts a non-blocking descriptor on the loop that `T` closes when it is dropped.
+    /// Puts on the loop a non-blocking descriptor that `T` closes when it is dropped.
     ///
     /// Closing a descriptor deregisters it, so this saves the system call that
     /// [`from_nonblocking`](Async::from_nonblocking) needs for that. If the descriptor

@@ -22,7 +22,7 @@ use crate::io::descriptor::{Async, is_short};
 use crate::io::registration::DeregisterMode;
 
 impl<T: AsFd> Async<T> {
-    /// Puts a non-blocking descriptor on the loop that several loops share.
+    /// Puts on the loop a non-blocking descriptor that several loops share.
     ///
     /// The loops of other threads or processes each have a duplicate of the descriptor.
     /// An event wakes one of the loops that are idle, not all of them.

@@ -13,7 +13,7 @@ use crate::io::descriptor::Async;
 use crate::io::registration::{Failure, SharedWaiter};
 
 impl<T: AsFd> Async<T> {
-    /// Waits until something of `interest` is ready, and returns what is.
+    /// Waits until the descriptor is ready for something in `interest`, and returns its readiness.
     ///
     /// The readiness may be outdated when this returns. So follow it with an operation
     /// that does not wait, in a loop. If the operation is called through
@@ -106,8 +106,8 @@ impl<T: AsFd> Async<T> {
 
     /// Waits until `operation` does not block, and returns its result.
     ///
-    /// The operation is called at once, and again whenever something of `interest` is ready,
-    /// until it returns anything but [`WouldBlock`](io::ErrorKind::WouldBlock).
+    /// The operation is called at once, and again whenever the descriptor is ready for something
+    /// in `interest`, until it returns anything but [`WouldBlock`](io::ErrorKind::WouldBlock).
     ///
     /// # Cancel safety
     ///
@@ -149,7 +149,7 @@ impl<T: AsFd> Async<T> {
         .await
     }
 
-    /// Calls `operation` if something of `interest` may be ready.
+    /// Calls `operation` if the descriptor may be ready for something in `interest`.
     ///
     /// If the operation would block all the same, all of `interest` counts as not ready
     /// until the kernel reports it.

@@ -349,7 +349,9 @@ impl AsRawFd for Runtime {
     }
 }
 
-/// A guard that keeps a runtime current. Returned by [`Runtime::enter`].
+/// A guard that keeps a runtime current.
+///
+/// [`Runtime::enter`] returns it.
 #[derive(Debug)]
 #[must_use = "the runtime is current only while the guard lives"]
 pub struct EnterGuard<'a> {

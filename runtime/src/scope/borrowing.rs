@@ -166,8 +166,8 @@ impl<F: Future> RunningProjection<'_, '_, '_, F> {
     ) -> Poll<Result<F::Output, Payload>> {
         let node = node_guard.node();
         if node.is_cancelled() {
-            let quiet = node.may_drop(0, cx);
-            if quiet && let Some(panic) = self.panic.take() {
+            let may_drop = node.may_drop(0, cx);
+            if may_drop && let Some(panic) = self.panic.take() {
                 return Poll::Ready(Err(panic));
             }
         } else if self.children.has_new() {

@@ -158,7 +158,7 @@ impl<T> fmt::Debug for AsCompleted<'_, T> {
     }
 }
 
-/// When [`wait`] returns.
+/// The condition under which [`wait`] returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReturnWhen {

@@ -37,8 +37,8 @@ fn yielding_out_of_a_scope_of_the_generator_panics() {
     }));
     let payload = caught.expect_err("the yield is in a scope");
     let message = payload.downcast_ref::<String>().expect("a message");
-    let place = format!("{}:{}:", file!(), line.borrow());
-    assert!(message.contains(&place), "{message}");
+    let location = format!("{}:{}:", file!(), line.borrow());
+    assert!(message.contains(&location), "{message}");
     assert!(message.contains("cancel scope"), "{message}");
 }
 

@@ -40,7 +40,9 @@ use crate::engine::task::budget;
 
 pub use crate::engine::task::budget::poll_proceed;
 
-/// Returns whether the task has any budget left. Always true outside a runtime.
+/// Returns whether the task has any budget left.
+///
+/// Always true outside a runtime.
 #[must_use]
 pub fn has_budget_remaining() -> bool {
     budget::has_left()

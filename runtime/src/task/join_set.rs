@@ -149,13 +149,13 @@ impl<T: 'static> JoinSet<T> {
     where
         F: Future<Output = T> + 'static,
     {
-        let place = self.members.vacant_entry();
+        let entry = self.members.vacant_entry();
         let spawned = context::spawn_on_current(|tasks| {
             let member = Member {
                 future,
                 _notice: Notice {
                     ended: Rc::clone(&self.ended),
-                    key: place.key(),
+                    key: entry.key(),
                 },
             };
             tasks.spawn(member, SpawnOptions::at(spawned_at).with_name(name))
@@ -164,7 +164,7 @@ impl<T: 'static> JoinSet<T> {
             context::missing("JoinSet::spawn");
         };
         let abort = handle.abort_handle();
-        place.insert(handle);
+        entry.insert(handle);
         abort
     }
 
@@ -214,12 +214,12 @@ impl<T: 'static> JoinSet<T> {
     /// The inner result is an error if the task was aborted or panicked.
     pub fn try_join_next_with_id(&mut self) -> Option<Result<(Id, T), JoinError>> {
         // Not always the first one: see invariant 1.
-        let place = {
+        let index = {
             let keys = self.ended.keys.borrow();
             let is_finished = |key: &usize| self.members[*key].is_finished();
             keys.iter().position(is_finished)?
         };
-        let key = self.ended.keys.borrow_mut().remove(place)?;
+        let key = self.ended.keys.borrow_mut().remove(index)?;
         let mut handle = self.members.remove(key);
         let id = handle.id();
         Some(handle.result().map(|output| (id, output)))
@@ -262,20 +262,20 @@ impl<T: 'static> JoinSet<T> {
         {
             return Poll::Ready(Some(joined));
         }
-        let mut place = 0;
+        let mut index = 0;
         loop {
-            let key = self.ended.keys.borrow().get(place).copied();
+            let key = self.ended.keys.borrow().get(index).copied();
             let Some(key) = key else {
                 return Poll::Pending;
             };
             // The member's task wakes the handle when it finishes.
             let id = self.members[key].id();
             if let Poll::Ready(result) = Pin::new(&mut self.members[key]).poll(cx) {
-                self.ended.keys.borrow_mut().remove(place);
+                self.ended.keys.borrow_mut().remove(index);
                 drop(self.members.remove(key));
                 return Poll::Ready(Some(result.map(|output| (id, output))));
             }
-            place += 1;
+            index += 1;
         }
     }
 
@@ -410,7 +410,9 @@ where
     }
 }
 
-/// A builder that spawns a task with a name into a set. See [`JoinSet::build_task`].
+/// A builder that spawns a task with a name into a set.
+///
+/// See [`JoinSet::build_task`].
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `spawn` is called"]
 pub struct Builder<'a, T> {

@@ -75,8 +75,9 @@ where
     }
 }
 
-/// Spawns a task, like [`spawn`]. This is tokio's name for a task that stays on its
-/// thread.
+/// Spawns a task, like [`spawn`].
+///
+/// This is tokio's name for a task that stays on its thread.
 ///
 /// # Panics
 ///

@@ -6,15 +6,16 @@ use std::task::Waker;
 use crate::engine::core::context;
 use crate::engine::task::waker;
 
-/// The number of the poll that runs, if the caller is in a task. Later polls of the same
-/// task have higher numbers, and none has the number 0.
+/// Returns the number of the current poll, if the caller is in a task.
+///
+/// Later polls of the same task have higher numbers, and none has the number 0.
 #[doc(hidden)]
 #[must_use]
 pub fn poll_number() -> Option<u64> {
     context::with_running(|event_loop| event_loop.tasks.polls())
 }
 
-/// Whether `waker` is one of a task of coreloop, and not one that a combinator has made for
+/// Returns whether `waker` wakes a task of coreloop, and was not created by a combinator for
 /// one of its futures.
 #[doc(hidden)]
 #[inline]
@@ -23,9 +24,9 @@ pub fn is_of_task(waker: &Waker) -> bool {
     waker::recognise(waker).is_some()
 }
 
-/// Whether an operation that finds no budget may take its place in a queue meanwhile.
+/// Returns whether an operation that finds no budget may join a queue.
 ///
-/// It must not if it belongs to cancelled code that only waits to be dropped: in the queue
+/// It may not if it belongs to cancelled code that only waits to be dropped: in the queue
 /// it would hold up the cleanups that run before that.
 #[doc(hidden)]
 #[must_use]

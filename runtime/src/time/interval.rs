@@ -143,7 +143,9 @@ impl MissedTickBehavior {
     }
 }
 
-/// A source of ticks at equal distances. Created by [`interval`] and [`interval_at`].
+/// A source of ticks that are one period apart.
+///
+/// [`interval`] and [`interval_at`] create it.
 #[derive(Debug)]
 pub struct Interval {
     /// Ends at the next tick.

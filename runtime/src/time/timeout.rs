@@ -54,7 +54,9 @@ pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoF
     }
 }
 
-/// Runs `future` until it is ready, but not beyond `deadline`. See [`timeout`].
+/// Runs `future` until it is ready, but not beyond `deadline`.
+///
+/// See [`timeout`].
 ///
 /// # Cancel safety
 ///

@@ -38,27 +38,27 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Returns the number of values that were sent and that it has not received, including
-    /// values that are no longer kept.
+    /// Returns the number of sent values that this receiver has not received, including values
+    /// that are no longer kept.
     #[must_use]
     pub fn len(&self) -> usize {
         let unseen = self.channel.ring.borrow().end() - self.next;
         usize::try_from(unseen).unwrap_or(usize::MAX)
     }
 
-    /// Whether it has received all values that were sent.
+    /// Returns whether this receiver has received all values that were sent.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether all senders were dropped. There may still be values to receive.
+    /// Returns whether all senders were dropped. There may still be values to receive.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.channel.endpoints.senders() == 0
     }
 
-    /// Whether both receivers receive from the same channel.
+    /// Returns whether both receivers receive from the same channel.
     #[must_use]
     pub fn same_channel(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.channel, &other.channel)

@@ -105,7 +105,7 @@ impl<T> Sender<T> {
         self.channel.ring.borrow().len()
     }
 
-    /// Whether no value is kept for a receiver.
+    /// Returns whether no value is kept for a receiver.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -139,7 +139,7 @@ impl<T> Sender<T> {
         self.channel.endpoints.no_receivers().await;
     }
 
-    /// Whether both senders send into the same channel.
+    /// Returns whether both senders send into the same channel.
     #[must_use]
     pub fn same_channel(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.channel, &other.channel)

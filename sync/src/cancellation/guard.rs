@@ -3,6 +3,7 @@
 use super::CancellationToken;
 
 /// A guard that cancels its token when it is dropped.
+///
 /// [`CancellationToken::drop_guard`] creates it.
 #[derive(Debug)]
 #[must_use = "a guard that is not kept cancels at once"]
@@ -12,6 +13,7 @@ pub struct DropGuard {
 }
 
 /// A guard that borrows a token, and cancels it when it is dropped.
+///
 /// [`CancellationToken::drop_guard_ref`] creates it.
 #[derive(Debug)]
 #[must_use = "a guard that is not kept cancels at once"]

@@ -76,7 +76,7 @@ impl CancellationToken {
         self.node.cancel();
     }
 
-    /// Whether the token is cancelled.
+    /// Returns whether the token is cancelled.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.node.is_cancelled()
@@ -110,9 +110,10 @@ impl CancellationToken {
         DropGuardRef::new(self)
     }
 
-    /// Runs a future until it completes or the token is cancelled. If the token is
-    /// cancelled first, drops the future and returns `None`. If both happen in one poll,
-    /// the output of the future is returned. If the token is cancelled before the
+    /// Runs a future until it completes or the token is cancelled.
+    ///
+    /// If the token is cancelled first, drops the future and returns `None`. If both happen in
+    /// one poll, the output of the future is returned. If the token is cancelled before the
     /// first poll, the future is not polled at all.
     ///
     /// # Cancel safety
@@ -179,7 +180,7 @@ impl Default for CancellationToken {
 }
 
 impl PartialEq for CancellationToken {
-    /// Whether the two tokens are clones of each other.
+    /// Returns whether the two tokens are clones of each other.
     fn eq(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.node, &other.node)
     }

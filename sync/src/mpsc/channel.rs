@@ -59,7 +59,7 @@ impl<T> Channel<T> {
         self.values.borrow().len()
     }
 
-    /// Whether the receiver was closed or dropped.
+    /// Returns whether the receiver was closed or dropped.
     #[inline]
     pub(super) fn is_closed(&self) -> bool {
         self.closed.get()
@@ -101,8 +101,8 @@ impl<T> Channel<T> {
         self.weak_senders.set(self.weak_senders.get() - 1);
     }
 
-    /// Whether no sender can reserve room any more: the receiver was closed, or all senders
-    /// were dropped.
+    /// Returns whether no sender can reserve room any more: the receiver was closed, or all
+    /// senders were dropped.
     pub(super) fn has_ended(&self) -> bool {
         self.is_closed() || !self.has_senders()
     }
@@ -247,7 +247,7 @@ impl<T> Channel<T> {
         self.end().map(|_| 0)
     }
 
-    /// Whether no value will be put into the channel any more.
+    /// Returns whether no value will be put into the channel any more.
     fn is_finished(&self) -> bool {
         !self.has_senders() || (self.closed.get() && self.is_idle())
     }

@@ -158,7 +158,7 @@ impl<T> OwnedPermit<T> {
         sender
     }
 
-    /// Whether both permits are for the same channel.
+    /// Returns whether both permits are for the same channel.
     #[must_use]
     pub fn same_channel(&self, other: &Self) -> bool {
         match (&self.sender, &other.sender) {
@@ -167,7 +167,7 @@ impl<T> OwnedPermit<T> {
         }
     }
 
-    /// Whether the permit is for the channel of `sender`.
+    /// Returns whether the permit is for the channel of `sender`.
     #[must_use]
     pub fn same_channel_as_sender(&self, sender: &Sender<T>) -> bool {
         self.sender

@@ -96,14 +96,14 @@ impl<T> UnboundedReceiver<T> {
         self.half.close();
     }
 
-    /// Whether the receiver was closed, or all senders were dropped. There may still be
-    /// values to receive.
+    /// Returns whether the receiver was closed, or all senders were dropped. There may
+    /// still be values to receive.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.half.has_ended()
     }
 
-    /// Whether there is no value to receive now.
+    /// Returns whether there is no value to receive now.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -71,13 +71,13 @@ impl<T> UnboundedSender<T> {
         self.half.closed().await;
     }
 
-    /// Whether the receiver was closed or dropped.
+    /// Returns whether the receiver was closed or dropped.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.half.is_closed()
     }
 
-    /// Whether both senders send into the same channel.
+    /// Returns whether both senders send into the same channel.
     #[must_use]
     pub fn same_channel(&self, other: &Self) -> bool {
         self.half.same_channel(&other.half)

@@ -8,8 +8,9 @@ use std::ops::{Deref, DerefMut};
 use super::Mutex;
 use crate::raw_semaphore::RawPermit;
 
-/// A guard of a locked [`Mutex`], which gives access to the value. Unlocks the mutex when
-/// dropped.
+/// A guard of a locked [`Mutex`], which gives access to the value.
+///
+/// Unlocks the mutex when dropped.
 ///
 /// It may be held across an await, but until it is dropped, all other tasks wait.
 #[must_use = "if unused the Mutex will immediately unlock"]
@@ -107,8 +108,9 @@ impl<'a, T> MutexGuard<'a, T> {
     }
 }
 
-/// A guard of a locked [`Mutex`], which gives access to a part of the value. Unlocks the
-/// mutex when dropped. [`MutexGuard::map`] creates it.
+/// A guard of a locked [`Mutex`], which gives access to a part of the value.
+///
+/// Unlocks the mutex when dropped. [`MutexGuard::map`] creates it.
 #[must_use = "if unused the Mutex will immediately unlock"]
 pub struct MappedMutexGuard<'a, T: ?Sized> {
     // Dropped before the permit is released.

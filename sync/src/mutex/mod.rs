@@ -22,7 +22,7 @@ use crate::raw_semaphore::RawSemaphore;
 pub use guard::{MappedMutexGuard, MutexGuard};
 pub use owned::OwnedMutexGuard;
 
-/// Gives one task at a time access to a value, across awaits.
+/// A lock that gives one task at a time access to a value, also across awaits.
 ///
 /// The lock is granted in the order of the requests, also to a task that has spent its
 /// [budget](coreloop_runtime::task::coop): its request returns with the lock in the next turn.

@@ -6,7 +6,9 @@ use std::rc::Rc;
 
 use super::Mutex;
 
-/// A guard of a locked [`Mutex`], which gives access to the value and keeps the mutex alive.
+/// A guard of a locked [`Mutex`], which gives access to the value and keeps the mutex
+/// alive.
+///
 /// Unlocks the mutex when dropped. [`Mutex::lock_owned`] creates it.
 #[must_use = "if unused the Mutex will immediately unlock"]
 pub struct OwnedMutexGuard<T> {

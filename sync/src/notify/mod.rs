@@ -10,7 +10,7 @@ use crate::waiters::Waiters;
 
 pub use notified::{Notified, OwnedNotified};
 
-/// Notifies tasks of the same thread.
+/// A notification that tasks of the same thread wait for.
 ///
 /// A `Notify` carries no data, but at most one permit:
 /// [`notify_one`](Self::notify_one) gives a permit to the task that has waited

@@ -165,8 +165,8 @@ impl Wait {
         }
     }
 
-    /// Whether a wait that has not joined the queue was notified. Takes the permit if
-    /// there is one, and the caller must then finish the wait.
+    /// Returns whether a wait that has not joined the queue was notified. Takes the permit
+    /// if there is one, and the caller must then finish the wait.
     #[inline]
     fn is_notified(&self, notify: &Notify) -> bool {
         // A broadcast is checked first, so that it leaves the permit to other waiters.

@@ -269,7 +269,7 @@ impl<T> Queue<T> {
         self.room.close();
     }
 
-    /// Whether the queue was shut down. There may still be items to get.
+    /// Returns whether the queue was shut down. There may still be items to get.
     #[must_use]
     pub fn is_shut_down(&self) -> bool {
         self.shut_down.get()
@@ -291,7 +291,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Whether there is no item.
+    /// Returns whether there is no item.
     ///
     /// # Panics
     ///
@@ -302,7 +302,7 @@ impl<T> Queue<T> {
         self.len() == 0
     }
 
-    /// Whether the queue has its maximum number of items.
+    /// Returns whether the queue has its maximum number of items.
     ///
     /// # Panics
     ///

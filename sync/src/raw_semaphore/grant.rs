@@ -38,7 +38,7 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// Whether one task made both requests. The tasks of other executors cannot be
+    /// Returns whether one task made both requests. The tasks of other executors cannot be
     /// distinguished, so their requests count as requests of different tasks.
     #[inline]
     pub(super) fn is_sibling(self, other: Self) -> bool {
@@ -76,8 +76,8 @@ impl Uncollected {
         }
     }
 
-    /// Whether a whole poll of the task has not collected the permits. A sibling calls this;
-    /// if it returns false, the sibling has to check again in the next poll.
+    /// Returns whether a whole poll of the task has not collected the permits. A sibling
+    /// calls this; if it returns false, the sibling has to check again in the next poll.
     #[cold]
     pub(super) fn are_left_behind(&mut self) -> bool {
         let now = poll_number();

@@ -7,8 +7,9 @@ use std::ops::{Deref, DerefMut};
 use super::RwLock;
 use crate::raw_semaphore::RawPermit;
 
-/// A guard of a [`RwLock`] for reading the value, or a part of it. Unlocks the lock when
-/// dropped.
+/// A guard of a [`RwLock`] for reading the value, or a part of it.
+///
+/// Unlocks the lock when dropped.
 #[must_use = "if unused the RwLock will immediately unlock"]
 pub struct RwLockReadGuard<'a, T: ?Sized> {
     // Dropped before the permit is released.
@@ -16,7 +17,9 @@ pub struct RwLockReadGuard<'a, T: ?Sized> {
     permit: RawPermit<'a>,
 }
 
-/// A guard of a [`RwLock`] for changing the value. Unlocks the lock when dropped.
+/// A guard of a [`RwLock`] for changing the value.
+///
+/// Unlocks the lock when dropped.
 #[must_use = "if unused the RwLock will immediately unlock"]
 pub struct RwLockWriteGuard<'a, T> {
     // Dropped before the permits are released.
@@ -25,8 +28,9 @@ pub struct RwLockWriteGuard<'a, T> {
     permits: RawPermit<'a>,
 }
 
-/// A guard of a [`RwLock`] for changing a part of the value. Unlocks the lock when dropped.
-/// [`RwLockWriteGuard::map`] creates it.
+/// A guard of a [`RwLock`] for changing a part of the value.
+///
+/// Unlocks the lock when dropped. [`RwLockWriteGuard::map`] creates it.
 #[must_use = "if unused the RwLock will immediately unlock"]
 pub struct RwLockMappedWriteGuard<'a, T: ?Sized> {
     // Dropped before the permits are released.

@@ -22,8 +22,8 @@ use crate::raw_semaphore::RawSemaphore;
 pub use guard::{RwLockMappedWriteGuard, RwLockReadGuard, RwLockWriteGuard};
 pub use owned::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
 
-/// Gives many tasks at a time access to read a value, or one task access to change
-/// it, across awaits.
+/// A lock that lets many tasks at a time read a value, or one task change it, also across
+/// awaits.
 ///
 /// The lock is granted in the order of the requests. So readers that come while a
 /// writer waits are behind it, and a stream of readers does not starve the writer.

@@ -6,8 +6,9 @@ use std::rc::Rc;
 
 use super::{RwLock, shared};
 
-/// A guard of a [`RwLock`] for reading the value, which keeps the lock alive. Unlocks the
-/// lock when dropped. [`RwLock::read_owned`] creates it.
+/// A guard of a [`RwLock`] for reading the value, which keeps the lock alive.
+///
+/// Unlocks the lock when dropped. [`RwLock::read_owned`] creates it.
 #[must_use = "if unused the RwLock will immediately unlock"]
 pub struct OwnedRwLockReadGuard<T> {
     // Dropped before the permit is released, so that the next writer does not share it.
@@ -18,8 +19,9 @@ pub struct OwnedRwLockReadGuard<T> {
 /// Releases one permit when dropped.
 struct Unlock<T>(Rc<RwLock<T>>);
 
-/// A guard of a [`RwLock`] for changing the value, which keeps the lock alive. Unlocks the
-/// lock when dropped. [`RwLock::write_owned`] creates it.
+/// A guard of a [`RwLock`] for changing the value, which keeps the lock alive.
+///
+/// Unlocks the lock when dropped. [`RwLock::write_owned`] creates it.
 #[must_use = "if unused the RwLock will immediately unlock"]
 pub struct OwnedRwLockWriteGuard<T> {
     lock: Rc<RwLock<T>>,

@@ -290,7 +290,7 @@ impl Semaphore {
         self.raw.close();
     }
 
-    /// Whether [`close`](Self::close) was called.
+    /// Returns whether [`close`](Self::close) was called.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.raw.is_closed()

@@ -12,8 +12,9 @@ pub struct SemaphorePermit<'a> {
     count: usize,
 }
 
-/// Permits of a [`Semaphore`], which they keep alive. They are released when this is
-/// dropped. [`Semaphore::acquire_owned`] creates it.
+/// Permits of a [`Semaphore`], which they keep alive.
+///
+/// They are released when this is dropped. [`Semaphore::acquire_owned`] returns it.
 #[must_use = "a permit that is not kept is released at once"]
 pub struct OwnedSemaphorePermit {
     semaphore: Rc<Semaphore>,

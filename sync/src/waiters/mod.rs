@@ -268,7 +268,7 @@ impl<G, W: Copy> Waiters<G, W> {
         })
     }
 
-    /// Whether a waiter is first in the queue.
+    /// Returns whether a waiter is first in the queue.
     pub(crate) fn is_first(&self, key: &Key) -> bool {
         self.with(|queue| queue.is_head(key))
     }

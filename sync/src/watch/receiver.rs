@@ -160,7 +160,7 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Whether there is a value that the receiver has not seen.
+    /// Returns whether there is a value that the receiver has not seen.
     ///
     /// # Errors
     ///
@@ -173,7 +173,7 @@ impl<T> Receiver<T> {
         Ok(self.is_unseen())
     }
 
-    /// Whether all senders were dropped. There may still be an unseen value.
+    /// Returns whether all senders were dropped. There may still be an unseen value.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.channel.endpoints.senders() == 0
@@ -190,7 +190,7 @@ impl<T> Receiver<T> {
         self.version = self.channel.version.get();
     }
 
-    /// Whether both handles belong to the same channel.
+    /// Returns whether both handles belong to the same channel.
     #[must_use]
     pub fn same_channel(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.channel, &other.channel)

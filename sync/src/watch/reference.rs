@@ -24,8 +24,8 @@ impl<T> Ref<'_, T> {
         }
     }
 
-    /// Whether the receiver had not seen this value before. It is always false for a
-    /// `Ref` of a sender.
+    /// Returns whether the receiver had not seen this value before. It is always false for
+    /// a `Ref` of a sender.
     ///
     /// # Examples
     ///

@@ -191,7 +191,7 @@ impl<T> Sender<T> {
         self.channel.endpoints.no_receivers().await;
     }
 
-    /// Whether there is no receiver. [`subscribe`](Self::subscribe) may create one
+    /// Returns whether there is no receiver. [`subscribe`](Self::subscribe) may create one
     /// again.
     #[must_use]
     pub fn is_closed(&self) -> bool {
@@ -210,7 +210,7 @@ impl<T> Sender<T> {
         self.channel.endpoints.senders()
     }
 
-    /// Whether both handles belong to the same channel.
+    /// Returns whether both handles belong to the same channel.
     #[must_use]
     pub fn same_channel(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.channel, &other.channel)

@@ -23,8 +23,9 @@ use super::bidirectional::Alternation;
 use super::copy_buffer::nothing_written;
 use crate::sys::{KernelPipe, is_refusal};
 
-/// Moves all bytes that one socket receives to another, and returns how many were moved. The
-/// writer is not closed.
+/// Moves all bytes that one socket receives to another, and returns how many were moved.
+///
+/// The writer is not closed.
 ///
 /// The bytes stay in the kernel, in a pipe, which takes two descriptors and no memory of the
 /// process. This pays for large amounts of data; for short messages a [`copy`](super::copy)
@@ -103,8 +104,9 @@ where
     Ok((a_to_b.bytes_written(), b_to_a.bytes_written()))
 }
 
-/// Moves bytes like [`splice_bidirectional`], with pipes of the caller. They count while the
-/// bytes move, and remain when it fails or is dropped.
+/// Moves bytes like [`splice_bidirectional`], with pipes of the caller.
+///
+/// The pipes count the bytes while these move, and remain when it fails or is dropped.
 ///
 /// # Cancel safety
 ///
@@ -135,7 +137,9 @@ where
     .await
 }
 
-/// The state of one direction of splicing: the pipe with the bytes in transit, and the counts.
+/// The state of one direction of splicing: the pipe with the bytes in transit, and the
+/// counts.
+///
 /// The counterpart of [`CopyBuffer`].
 ///
 /// It opens its pipe at the first use. Keep one to move bytes with a time limit, to show

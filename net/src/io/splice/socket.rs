@@ -5,8 +5,10 @@ use std::os::fd::OwnedFd;
 use coreloop_runtime::io::Async;
 use futures_io::{AsyncRead, AsyncWrite};
 
-/// A stream socket that lends its descriptor. Other crates cannot name this trait, so that
-/// they cannot make system calls on the descriptor.
+/// A stream socket that lends its descriptor.
+///
+/// Other crates cannot name this trait, so that they cannot make system calls on the
+/// descriptor.
 pub trait Descriptor {
     fn descriptor(&self) -> &Async<OwnedFd>;
 }

@@ -103,7 +103,7 @@ impl TcpStream {
         }
     }
 
-    /// Waits until the stream is ready for something in `interest`, and returns for what.
+    /// Waits until the stream is ready for something in `interest`, and returns its readiness.
     ///
     /// Any number of tasks may wait. The future may complete too early, so follow it with an
     /// operation that does not wait, in a loop.
@@ -248,7 +248,7 @@ impl TcpStream {
         Self::from_nonblocking(stream.into())
     }
 
-    /// Takes the stream off the loop, and returns it as one of the standard library.
+    /// Takes the stream off the loop, and converts it to a stream of the standard library.
     ///
     /// It stays non-blocking: call
     /// [`set_nonblocking(false)`](net::TcpStream::set_nonblocking) to make it

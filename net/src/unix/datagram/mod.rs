@@ -299,8 +299,9 @@ impl UnixDatagram {
         Self::from_nonblocking(socket)
     }
 
-    /// Takes the socket off the loop, and returns it as one of the standard library. It stays
-    /// non-blocking.
+    /// Takes the socket off the loop, and converts it to a socket of the standard library.
+    ///
+    /// It stays non-blocking.
     ///
     /// # Errors
     ///

@@ -9,7 +9,7 @@ use coreloop_net::UnixStream;
 /// The maximum length of an answer. The status of thousands of workers is far shorter.
 const MAX_ANSWER: usize = 1 << 20;
 
-/// A connection to the control socket of a running master, over which it takes requests.
+/// A connection to the control socket of a running master, which carries out requests.
 ///
 /// # Protocol
 ///

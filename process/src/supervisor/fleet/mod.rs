@@ -273,7 +273,7 @@ impl Fleet {
     fn kill(&mut self, index: usize, id: WorkerId, why: KillReason) {
         let can_kill = self.settings.can_kill;
         let slot = &mut self.slots[index];
-        let place = slot.place(id);
+        let position = slot.position(id);
         let Some(member) = slot.member_mut(id) else {
             return;
         };
@@ -281,7 +281,7 @@ impl Fleet {
             member.is_killed = true;
             self.actions.push_back(Action::Kill { id, why });
         }
-        if !can_kill && place == Some(MemberPosition::Leaving) {
+        if !can_kill && position == Some(MemberPosition::Leaving) {
             slot.leaving.retain(|member| member.id != id);
             self.actions.push_back(Action::Abandon { id });
         }
@@ -401,6 +401,6 @@ impl Fleet {
 
     fn find(&self, id: WorkerId) -> Option<(usize, MemberPosition)> {
         let mut slots = self.slots.iter().enumerate();
-        slots.find_map(|(index, slot)| Some((index, slot.place(id)?)))
+        slots.find_map(|(index, slot)| Some((index, slot.position(id)?)))
     }
 }

@@ -130,8 +130,8 @@ impl Fleet {
 
     /// Handles the death of a new slot's worker that was never ready.
     pub(super) fn failed_scaling(&mut self, slot: u32, how: &str) {
-        let place = &self.slots[slot as usize];
-        if self.is_scaling && !place.is_open && place.retiring.is_none() {
+        let failed = &self.slots[slot as usize];
+        if self.is_scaling && !failed.is_open && failed.retiring.is_none() {
             self.is_scaling = false;
             let why = format!("worker {slot} {how} before it was ready");
             self.actions.push_back(Action::Scaled(Err(why)));

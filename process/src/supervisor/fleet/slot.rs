@@ -142,7 +142,7 @@ impl Slot {
             .chain(&self.leaving)
     }
 
-    pub(super) fn place(&self, id: WorkerId) -> Option<MemberPosition> {
+    pub(super) fn position(&self, id: WorkerId) -> Option<MemberPosition> {
         let is = |member: &Option<Member>| member.as_ref().is_some_and(|member| member.id == id);
         if is(&self.incumbent) {
             Some(MemberPosition::Incumbent)

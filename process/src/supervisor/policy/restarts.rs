@@ -59,19 +59,19 @@ impl Restarts {
         self
     }
 
-    /// Sets the time in which deaths are counted.
+    /// Sets the period in which deaths are counted.
     pub fn period(mut self, period: Duration) -> Self {
         self.period = period;
         self
     }
 
-    /// Sets the first wait.
+    /// Sets the wait before the first delayed restart; it doubles with each further one.
     pub fn min_wait(mut self, wait: Duration) -> Self {
         self.min_wait = wait;
         self
     }
 
-    /// Sets the maximum wait.
+    /// Sets the maximum wait before a restart.
     pub fn max_wait(mut self, wait: Duration) -> Self {
         self.max_wait = wait;
         self

@@ -28,7 +28,7 @@ pin_project! {
         #[pin]
         future: Option<F>,
         // Where the guard was created.
-        place: &'static Location<'static>,
+        created_at: &'static Location<'static>,
         // The time limit, which starts when the cleanup first has to wait.
         timer: Option<Sleep>,
     }
@@ -37,22 +37,22 @@ pin_project! {
         fn drop(mut this: Pin<&mut Self>) {
             let parts = this.as_mut().project();
             if parts.future.as_pin_mut().is_some() {
-                report(parts.place, &Reason::Abandoned);
+                report(parts.created_at, &Reason::Abandoned);
                 this.finish();
             }
         }
     }
 }
 
-/// Returns a cleanup that runs `future`, for a guard that was created at `place`.
+/// Returns a cleanup that runs `future`, for a guard that was created at `created_at`.
 #[inline]
 pub(crate) fn boxed(
     future: impl Future<Output = ()> + 'static,
-    place: &'static Location<'static>,
+    created_at: &'static Location<'static>,
 ) -> BoxedCleanup {
     Box::pin(Cleanup {
         future: Some(future),
-        place,
+        created_at,
         timer: None,
     })
 }
@@ -124,7 +124,10 @@ impl<F: Future<Output = ()>> Cleanup<F> {
         if verdict == Verdict::Late {
             let budget = context::running_or_current()
                 .map(|event_loop| event_loop.tasks.cleanup_states.budget());
-            report(this.place, &Reason::TimedOut(budget.unwrap_or_default()));
+            report(
+                this.created_at,
+                &Reason::TimedOut(budget.unwrap_or_default()),
+            );
         }
         verdict
     }
@@ -143,7 +146,7 @@ impl<F: Future<Output = ()>> RunCleanup for Cleanup<F> {
     }
 
     fn report_panic(&self, panic: Payload) {
-        report(self.place, &Reason::Panicked(message(&*panic)));
+        report(self.created_at, &Reason::Panicked(message(&*panic)));
         panics::discard(panic);
     }
 
@@ -152,12 +155,12 @@ impl<F: Future<Output = ()>> RunCleanup for Cleanup<F> {
     }
 }
 
-/// Reports the failure of a cleanup whose guard was created at `place`.
+/// Reports the failure of a cleanup whose guard was created at `created_at`.
 #[cold]
-fn report(place: &'static Location<'static>, reason: &Reason) {
+fn report(created_at: &'static Location<'static>, reason: &Reason) {
     let failure = |task| CleanupFailure {
         task,
-        place,
+        created_at,
         reason: reason.clone(),
     };
     if let Some(event_loop) = context::running_or_current() {

@@ -71,11 +71,11 @@ impl Generations {
     /// Changes the count of a generation after the oldest.
     #[cold]
     fn change(&self, generation: u64, change: impl FnOnce(&mut usize)) {
-        let place = generation - self.oldest.get() - 1;
+        let index = generation - self.oldest.get() - 1;
         let mut younger = self.younger.borrow_mut();
-        let unfinished = usize::try_from(place)
+        let unfinished = usize::try_from(index)
             .ok()
-            .and_then(|place| younger.get_mut(place));
+            .and_then(|index| younger.get_mut(index));
         if let Some(unfinished) = unfinished {
             change(unfinished);
         }

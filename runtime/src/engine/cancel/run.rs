@@ -86,12 +86,12 @@ pub(super) fn runs_cleanup() -> bool {
 }
 
 /// Makes the running task run `future` as a cleanup, on behalf of a value that was created
-/// at `place` and is being dropped.
+/// at `created_at` and is being dropped.
 pub(crate) fn after_drop(
-    place: &'static Location<'static>,
+    created_at: &'static Location<'static>,
     future: impl Future<Output = ()> + 'static,
 ) {
-    hand_over(cleanup::boxed(future, place));
+    hand_over(cleanup::boxed(future, created_at));
 }
 
 /// Adds a cleanup to the queue of the running task. Outside tasks, spawns a task for it.
@@ -109,7 +109,7 @@ pub(crate) fn hand_over(cleanup: BoxedCleanup) {
 #[cold]
 fn run_alone(cleanup: BoxedCleanup) {
     let mut cleanup = Some(cleanup);
-    let place = Location::caller();
+    let location = Location::caller();
     context::spawn_on_current(|tasks| {
         if let Some(mut cleanup) = cleanup.take() {
             let future = poll_fn(move |cx| match cleanup.as_mut().poll(cx) {
@@ -119,7 +119,7 @@ fn run_alone(cleanup: BoxedCleanup) {
                 }
                 polled => polled.map(|_| ()),
             });
-            drop(tasks.spawn(future, SpawnOptions::at(place)));
+            drop(tasks.spawn(future, SpawnOptions::at(location)));
         }
     });
     if let Some(cleanup) = cleanup {

@@ -10,7 +10,7 @@
 //!
 //! 1. Each [`Entered`] owns one pointer, which owns one count of its `Rc`. The pointer of the
 //!    youngest `Entered` is in `CURRENT`, which is null if there is none. The pointer of any
-//!    other is in `BELOW`, at the index `place`; it is null if that `Entered` was dropped. So
+//!    other is in `BELOW`, at the index `index`; it is null if that `Entered` was dropped. So
 //!    they may be dropped in any order, or leaked.
 //! 2. Only [`run`] sets `RUNNING`. It borrows the loop until it has restored the former value,
 //!    whether its function returns or panics.
@@ -155,7 +155,7 @@ pub(crate) fn missing(what: &str) -> ! {
 #[derive(Debug)]
 pub(crate) struct Entered {
     /// The index in `BELOW` of this guard's pointer, while the guard is not the youngest.
-    place: usize,
+    index: usize,
     /// Makes the type `!Send`.
     thread: PhantomData<*const EventLoop>,
 }
@@ -164,7 +164,7 @@ pub(crate) struct Entered {
 pub(crate) fn enter(event_loop: &Rc<EventLoop>) -> Entered {
     let counted = Rc::into_raw(Rc::clone(event_loop));
     let before = CURRENT.replace(counted);
-    let place = if before.is_null() {
+    let index = if before.is_null() {
         0
     } else {
         BELOW.with(|below| {
@@ -174,7 +174,7 @@ pub(crate) fn enter(event_loop: &Rc<EventLoop>) -> Entered {
         })
     };
     Entered {
-        place,
+        index,
         thread: PhantomData,
     }
 }
@@ -183,7 +183,7 @@ impl Drop for Entered {
     fn drop(&mut self) {
         let counted = BELOW.with(|below| {
             let mut below = below.borrow_mut();
-            if let Some(ours) = below.get_mut(self.place) {
+            if let Some(ours) = below.get_mut(self.index) {
                 return mem::replace(ours, ptr::null());
             }
             let mut before: *const EventLoop = ptr::null();

@@ -26,17 +26,17 @@ const PRIORITY: u8 = 1 << 2;
 const ERROR: u8 = 1 << 3;
 
 impl Interest {
-    /// Interest in reads: that a read may succeed, or the peer has closed its side.
+    /// Interest in reading: a read may succeed, or the peer has closed its side.
     pub const READABLE: Self = Self(READABLE);
 
-    /// Interest in writes: that a write may succeed, or this side is closed for them.
+    /// Interest in writing: a write may succeed, or this side is closed for writing.
     pub const WRITABLE: Self = Self(WRITABLE);
 
     /// Interest in urgent data. Reported on Linux and Android only.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub const PRIORITY: Self = Self(PRIORITY);
 
-    /// Interest in errors: that there is an error to fetch.
+    /// Interest in errors: there is an error to fetch.
     pub const ERROR: Self = Self(ERROR);
 
     /// Returns whether this includes reads.

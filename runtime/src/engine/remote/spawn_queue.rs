@@ -74,11 +74,11 @@ impl SpawnQueue {
         }
     }
 
-    /// Moves up to `most` requests to `taken`, and keeps the waker of `cx`. Returns whether
+    /// Moves up to `max` requests to `taken`, and keeps the waker of `cx`. Returns whether
     /// requests are left.
     pub(super) fn collect(
         &self,
-        most: usize,
+        max: usize,
         taken: &mut Vec<Box<dyn SpawnRequest>>,
         cx: &Context<'_>,
     ) -> bool {
@@ -88,7 +88,7 @@ impl SpawnQueue {
             contents.spawner = Some(cx.waker().clone());
         }
         let requests = &mut contents.requests;
-        taken.extend(requests.drain(..most.min(requests.len())));
+        taken.extend(requests.drain(..max.min(requests.len())));
         if requests.is_empty() {
             requests.shrink_to(KEPT_CAPACITY);
         }

@@ -87,12 +87,12 @@ impl Future for RemoteSpawner {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let spawner = &mut *self;
         context::with_running(|event_loop| {
-            let most = spawner.allowance(event_loop);
-            // If `most` is zero, there may be requests.
+            let max = spawner.allowance(event_loop);
+            // If `max` is zero, there may be requests.
             let mut is_left = true;
-            if most > 0 {
+            if max > 0 {
                 let spawn_queue = &spawner.shared.spawn_queue;
-                is_left = spawn_queue.collect(most, &mut spawner.taken, cx);
+                is_left = spawn_queue.collect(max, &mut spawner.taken, cx);
             }
             if !spawner.taken.is_empty() {
                 spawner.polls_before = Some(event_loop.tasks.polls());

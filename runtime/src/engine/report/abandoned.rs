@@ -74,8 +74,11 @@ impl fmt::Display for Report {
             separator = "\n";
         }
         for work in &self.blocking {
-            let place = work.spawned_at();
-            write!(f, "{separator}left behind blocking work spawned at {place}")?;
+            let spawned_at = work.spawned_at();
+            write!(
+                f,
+                "{separator}left behind blocking work spawned at {spawned_at}"
+            )?;
             separator = "\n";
         }
         for cleanup in &self.cleanups {

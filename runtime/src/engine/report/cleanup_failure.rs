@@ -40,7 +40,7 @@ use crate::engine::report::task_meta::TaskMeta;
 #[derive(Debug, Clone)]
 pub struct CleanupFailure {
     pub(in crate::engine) task: Option<TaskMeta>,
-    pub(in crate::engine) place: &'static Location<'static>,
+    pub(in crate::engine) created_at: &'static Location<'static>,
     pub(in crate::engine) reason: Reason,
 }
 
@@ -64,7 +64,7 @@ impl CleanupFailure {
     /// Returns where the guard or the bracket was created.
     #[must_use]
     pub fn place(&self) -> &'static Location<'static> {
-        self.place
+        self.created_at
     }
 
     /// Returns whether the cleanup panicked. The panic hook was called for that too.
@@ -73,7 +73,7 @@ impl CleanupFailure {
         matches!(self.reason, Reason::Panicked(_))
     }
 
-    /// Returns whether the cleanup took longer than it may.
+    /// Returns whether the cleanup took longer than its time limit.
     ///
     /// The limit is
     /// [`Builder::cleanup_budget`](crate::runtime::Builder::cleanup_budget).
@@ -93,22 +93,22 @@ impl CleanupFailure {
 
 impl fmt::Display for CleanupFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = self.place;
+        let location = self.created_at;
         match &self.reason {
             Reason::Panicked(Some(text)) => {
                 write!(
                     f,
-                    "the cleanup made at {place} panicked with message {text:?}"
+                    "the cleanup made at {location} panicked with message {text:?}"
                 )
             }
-            Reason::Panicked(None) => write!(f, "the cleanup made at {place} panicked"),
+            Reason::Panicked(None) => write!(f, "the cleanup made at {location} panicked"),
             Reason::TimedOut(limit) => {
                 write!(
                     f,
-                    "the cleanup made at {place} did not finish within {limit:?}"
+                    "the cleanup made at {location} did not finish within {limit:?}"
                 )
             }
-            Reason::Abandoned => write!(f, "the cleanup made at {place} was abandoned"),
+            Reason::Abandoned => write!(f, "the cleanup made at {location} was abandoned"),
         }?;
         match &self.task {
             Some(task) => write!(f, " in {task}"),

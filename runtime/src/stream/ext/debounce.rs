@@ -20,8 +20,8 @@ pin_project! {
         #[pin]
         stream: S,
         last: Option<S::Item>,
-        // `Some` from the first item on.
-        quiet: Option<Sleep>,
+        // Runs from the last item on; `None` before the first item.
+        timer: Option<Sleep>,
         duration: Duration,
         ended: bool,
     }
@@ -32,7 +32,7 @@ impl<S: Stream> Debounce<S> {
         Self {
             stream,
             last: None,
-            quiet: None,
+            timer: None,
             duration,
             ended: false,
         }
@@ -48,10 +48,10 @@ impl<S: Stream> Stream for Debounce<S> {
         while !*this.ended {
             match this.stream.as_mut().poll_next(cx) {
                 Poll::Pending => {
-                    let (Some(quiet), true) = (&mut *this.quiet, this.last.is_some()) else {
+                    let (Some(timer), true) = (&mut *this.timer, this.last.is_some()) else {
                         return Poll::Pending;
                     };
-                    match limit.check(quiet, cx) {
+                    match limit.check(timer, cx) {
                         Verdict::Wait => return Poll::Pending,
                         Verdict::Late => return Poll::Ready(this.last.take()),
                         Verdict::PollAgain => {}
@@ -59,9 +59,9 @@ impl<S: Stream> Stream for Debounce<S> {
                 }
                 Poll::Ready(Some(item)) => {
                     let followed = this.last.replace(item);
-                    match this.quiet {
-                        Some(quiet) => restart(quiet, *this.duration),
-                        None => *this.quiet = Some(Limit::clock(*this.duration)),
+                    match this.timer {
+                        Some(timer) => restart(timer, *this.duration),
+                        None => *this.timer = Some(Limit::clock(*this.duration)),
                     }
                     drop(followed);
                     // Spent here, because an item that is dropped spends nothing elsewhere.

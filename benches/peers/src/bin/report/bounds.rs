@@ -272,20 +272,31 @@ impl Bound {
 #[derive(Debug)]
 pub(crate) struct Condition {
     pub(crate) what: &'static str,
-    /// The package and the names of the tests that check the condition, if there are any.
-    pub(crate) package: &'static str,
-    pub(crate) tests: &'static [&'static str],
+    /// The tests that check the condition, if there are any.
+    pub(crate) tests: &'static [Topic],
 }
 
-const fn condition(
-    what: &'static str,
-    package: &'static str,
-    tests: &'static [&'static str],
-) -> Condition {
-    Condition {
-        what,
-        package,
-        tests,
+const fn condition(what: &'static str, tests: &'static [Topic]) -> Condition {
+    Condition { what, tests }
+}
+
+/// The tests of `tests/<area>/<topic>.rs`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Topic {
+    /// The name of the test binary.
+    pub(crate) area: &'static str,
+    /// The name of a module in it.
+    pub(crate) topic: &'static str,
+}
+
+const fn topic(area: &'static str, topic: &'static str) -> Topic {
+    Topic { area, topic }
+}
+
+impl Topic {
+    /// Returns the name of the tests in the results.
+    pub(crate) fn name(self) -> String {
+        format!("{}/{}", self.area, self.topic)
     }
 }
 
@@ -293,29 +304,24 @@ const fn condition(
 pub(crate) const CONDITIONS: &[Condition] = &[
     condition(
         "an item of a generator needs no allocation",
-        "coreloop",
-        &["stream_allocations"],
+        &[topic("allocations", "stream")],
     ),
     condition(
         "1000 wakes from other threads while the loop is parked cause one write",
-        "coreloop-runtime",
-        &["runtime_turn"],
+        &[topic("runtime", "turn")],
     ),
     condition(
         "38 `kill -9` under 256 clients, with 1, 2 and 4 workers, lose no connection from the queue",
-        "coreloop",
-        &["process_storm"],
+        &[topic("process", "storm")],
     ),
     condition(
         "no request fails in 50 reloads, 20 scalings from 4 to 2 to 4, and upgrades, also to a \
          broken binary, all under load",
-        "coreloop",
-        &["process_storm", "process_storm_upgrade"],
+        &[topic("process", "storm"), topic("process", "storm_upgrade")],
     ),
     condition(
         "guards and scopes add at most 4 instructions to the poll of a task that uses neither; the \
          bound on instructions per echo leaves no room for more",
-        "",
         &[],
     ),
 ];

@@ -144,11 +144,11 @@ fn bounds(text: &mut String, results: &Results) {
     text.push_str("\nTests check the conditions that no figure shows; the same run runs them:\n\n");
     heads(text, &["condition", "test"]);
     for condition in CONDITIONS {
-        let tests = condition.tests.iter().map(|name| {
-            let remark = format!("test {name}");
+        let tests = condition.tests.iter().map(|topic| {
+            let remark = format!("test {}", topic.name());
             let verdict = results.about.iter().find(|(about, _)| *about == remark);
             let verdict = verdict.map_or("not run", |(_, verdict)| verdict);
-            format!("`{name}` of {}: {verdict}", condition.package)
+            format!("`tests/{}.rs`: {verdict}", topic.name())
         });
         let tests: Vec<String> = tests.collect();
         line(text, &[condition.what.to_owned(), tests.join(", ")]);

@@ -165,7 +165,7 @@ fn about_line(name: &str, value: &str) -> String {
 }
 
 /// Returns each item once, in the order of the first occurrences.
-pub(crate) fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+pub(crate) fn distinct<T: PartialEq>(names: impl Iterator<Item = T>) -> Vec<T> {
     let mut seen = Vec::new();
     for name in names {
         if !seen.contains(&name) {

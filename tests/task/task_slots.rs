@@ -1,5 +1,5 @@
-//! Tasks that wait for pipes and sockets, also of other loops and threads, and that panic
-//! or are aborted meanwhile.
+//! Task slots: tasks that wait for pipes and sockets, also of other loops and threads, and
+//! that panic or are aborted meanwhile.
 #![expect(unsafe_code, reason = "builds a waker with the data of another")]
 
 use std::cell::{Cell, RefCell};
@@ -244,7 +244,7 @@ fn the_end_of_a_loop_wakes_the_task_of_another() {
 #[test]
 fn a_task_of_another_thread_waits_for_a_socket() {
     let (wakers, received) = mpsc::channel::<Waker>();
-    let (ended, over) = mpsc::channel::<()>();
+    let (ended, end) = mpsc::channel::<()>();
     let (woken, waken) = mpsc::channel::<()>();
     let other = thread::spawn(move || {
         let runtime = Runtime::new().unwrap();
@@ -258,7 +258,7 @@ fn a_task_of_another_thread_waits_for_a_socket() {
         turn(&runtime);
         // The task has ended, but the source keeps its memory, and the next event wakes
         // it again.
-        over.recv().unwrap();
+        end.recv().unwrap();
         let mut noop = Context::from_waker(Waker::noop());
         assert_eq!(poll_read(&reader, &mut noop, 8), Poll::Ready(1));
         writer.write_all(b"y").unwrap();
