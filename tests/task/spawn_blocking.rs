@@ -8,6 +8,7 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
+use coreloop::cleanup::defer;
 use coreloop::runtime::{Builder, Handle, TryCurrentError};
 use coreloop::task::{self, spawn_blocking, yield_now};
 use coreloop::{Runtime, block_on, spawn};
@@ -376,6 +377,22 @@ fn a_panic_while_an_aborted_job_is_dropped_is_returned() {
     task.abort();
     let error = runtime.block_on(task).unwrap_err();
     assert!(error.is_panic());
+    gate.open();
+}
+
+/// The closure of an aborted job is dropped in the poll of the task that waits for the job.
+#[test]
+fn the_cleanups_of_an_aborted_job_run_before_its_handle_is_ready() {
+    let (runtime, gate) = busy();
+    let (send, cleaned_up) = mpsc::channel();
+    let guard = defer(async move {
+        yield_now().await;
+        send.send(()).unwrap();
+    });
+    let task = runtime.spawn_blocking(move || drop(guard));
+    task.abort();
+    assert!(runtime.block_on(task).unwrap_err().is_cancelled());
+    assert_eq!(cleaned_up.try_recv(), Ok(()));
     gate.open();
 }
 

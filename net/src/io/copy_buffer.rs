@@ -1,5 +1,7 @@
 //! [`CopyBuffer`]: one direction of copying, which outlives the futures that copy.
 //!
+//! # Invariants
+//!
 //! 1. The bytes that were read and not yet written are `buffer[start..end]`, and nothing is
 //!    read before that range is empty. So `read == written + (end - start)`.
 //! 2. The counts change in the same poll as the stream that they count, so they are correct

@@ -1,5 +1,7 @@
 //! Counted permits, and the queue of the futures that wait for one.
 //!
+//! # Invariants
+//!
 //! 1. `active` is the number of permits that exist. Together with the permits that are
 //!    granted, they are never more than `max`, and exactly `max` while a future waits.
 //! 2. A future that waits has a ticket, and its waker is in `waiting`. A permit that is

@@ -6,7 +6,8 @@
 //! [`StreamKind`], and invokes [`read_traits`] and [`write_traits`] for its types.
 //!
 //! How a transfer waits: every read and write is a small future around
-//! `Async::poll_read_stream` or `poll_write_stream`, which keep one waker for each direction.
+//! `Async::poll_read_stream` or `poll_write_stream` or, for sockets on which a read may be
+//! short with data left, `poll_read_with`. These keep one waker for each direction.
 //! A direction therefore has one owner: `&mut` the stream, or one half. Methods that take
 //! `&self` and wait (`peek`, `readable`, `ready`) have a waiter in each future, and the
 //! traits on references remember every task that polls, so any number of tasks may wait.

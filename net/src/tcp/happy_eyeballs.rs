@@ -3,6 +3,8 @@
 //! The attempts are polled in the order in which they began. Each has a stream, and therefore
 //! a waker, of its own. Dropping the race closes all of them.
 //!
+//! # Invariants
+//!
 //! 1. While addresses are left, an attempt is in progress or the next one begins.
 //! 2. `timer` runs from the start of the last attempt. When no address is left, nothing waits
 //!    for it.

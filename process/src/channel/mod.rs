@@ -1,6 +1,8 @@
 //! The connection between the master and a worker: [`Channel`], one end of a pair of Unix
 //! stream sockets that carries whole messages with descriptors.
 //!
+//! # Invariants
+//!
 //! 1. A frame is its length and its number of descriptors, then the message as
 //!    `postcard` writes it. The descriptors are sent with the frame's first byte, and the
 //!    kernel returns the descriptors of two frames in two reads.

@@ -1,6 +1,8 @@
 //! The sockets that the master holds for its workers: a [`SocketGroup`] for each `bind`
 //! call.
 //!
+//! # Invariants
+//!
 //! 1. Socket `i` of a TCP or UDP [`SocketGroup`] is member `i` of its `SO_REUSEPORT` group.
 //!    The kernel's steering programs name it by this index, so sockets join in the order of
 //!    slots, and none leaves. When a slot retires, its socket is kept in reserve, and

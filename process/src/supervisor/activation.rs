@@ -1,6 +1,8 @@
 //! [`Activation`], the sockets that the service manager has bound for this process; see
 //! `sd_listen_fds(3)`.
 //!
+//! # Invariants
+//!
 //! 1. The `LISTEN_FDS` descriptors from 3 on were opened by the parent for the process that
 //!    `LISTEN_PID` names, and that process has to close them. So no other code in it owns
 //!    them, unless that code reads these variables too.

@@ -1,6 +1,8 @@
 //! [`AcceptGroup`], the sockets of one `bind` call that a worker accepts from: its own
 //! socket, and the adopted sockets of workers that are down.
 //!
+//! # Invariants
+//!
 //! 1. The worker's own socket is the first, and stays until the group is closed.
 //! 2. A task that waits has polled every socket, and has its waker in `waiting`. Every
 //!    change of the sockets wakes all of these tasks.

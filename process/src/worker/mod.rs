@@ -1,5 +1,7 @@
 //! The code of a worker, whether it is a process or a thread.
 //!
+//! # Invariants
+//!
 //! 1. A task of the worker's own loop, the master link, obeys the master and sends
 //!    heartbeats. So a worker whose loop is stuck is silent, and the master notices.
 //! 2. If the channel to the master closes, the worker ends: none serves without a master.

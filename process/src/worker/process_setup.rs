@@ -76,6 +76,9 @@ pub(super) fn take_channel() -> io::Result<Channel> {
 }
 
 /// Asks the kernel to kill this process when its master ends.
+///
+/// Linux does that when the thread ends that started this process. The master starts all
+/// workers on the thread that called `Supervisor::run`, which returns when they have ended.
 fn end_with_master(master: Option<i32>) -> io::Result<()> {
     let master = master.and_then(Pid::from_raw).ok_or_else(|| {
         io::Error::other("the master has no process id in the PID namespace of this process")

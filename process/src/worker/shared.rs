@@ -1,6 +1,8 @@
 //! [`WorkerShared`], the state that a worker's handles, its listeners and its master link
 //! share.
 //!
+//! # Invariants
+//!
 //! 1. `Ready` and `Draining` are sent once, and `Ready` never after `Draining`.
 //! 2. The time to drain starts before user code or the master learns of the drain.
 

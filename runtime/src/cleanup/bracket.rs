@@ -96,7 +96,8 @@ where
                 }
             }
         }
-        // The code that cancelled the bracket drops it now, in its next turn.
+        // The owner of the cancelled node finds nothing pending after this poll, and drops
+        // this future.
         pending().await
     }
 }

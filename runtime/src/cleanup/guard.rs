@@ -93,7 +93,8 @@ impl<T: 'static, C: AsyncFnOnce(T) + 'static> AsyncGuard<T, C> {
             };
             let closed = poll_fn(|cx| closing.poll_end(cx)).await;
             if closing.is_cancelled() {
-                // The code that cancelled this future drops it now, in its next turn.
+                // The owner of the cancelled node finds nothing pending after this poll,
+                // and drops this future.
                 if let Err(panic) = closed {
                     closing.report_panic(panic);
                 }

@@ -112,16 +112,6 @@
 //! assert_eq!(*log.borrow(), ["begin", "committed", "begin", "rolled back"]);
 //! # })
 //! ```
-//!
-//! # Invariants
-//!
-//! 1. A task has an `CleanupState` exactly if its flag `HAS_CLEANUP_STATE` is set; other tasks have no
-//!    cost from this module.
-//! 2. A `Cleanup` runs to its end, or is reported.
-//! 3. Code is frozen exactly while the current cancel node is cancelled, or, if there
-//!    is no current node, while a task whose state is cancelled is polled.
-//! 4. Nothing is borrowed while a cleanup is polled or dropped, or a waker or hook is
-//!    called.
 
 mod bracket;
 mod flush;

@@ -1,7 +1,7 @@
 //! [`Async`]: a non-blocking descriptor whose operations wait on the loop.
 #![expect(
     clippy::inline_always,
-    reason = "the path of every read and write; see `net`'s `transfer`, which is polled through it"
+    reason = "the path of every read and write; see `stream/futures.rs` in `net`, which is polled through it"
 )]
 
 use std::fmt;
@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use crate::engine::reactor::readiness::Direction;
 use crate::io::nonblocking::Nonblocking;
-use crate::io::registration::{DeregisterMode, Failure, Registration};
+use crate::io::registration::{DeregisterMode, NotDone, Registration};
 
 /// A descriptor on the loop, whose operations wait instead of blocking the thread.
 ///
@@ -167,12 +167,12 @@ impl<T: AsFd> Async<T> {
         mut operation: impl FnMut(&T) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         loop {
-            let failure = match self.attempt(direction, cx, &mut operation, |_| false) {
+            let not_done = match self.attempt(direction, cx, &mut operation, |_| false) {
                 Attempt::Done(value) => return Poll::Ready(Ok(value)),
-                Attempt::Failed(failure) => failure,
+                Attempt::NotDone(not_done) => not_done,
             };
-            match failure {
-                Failure::Wait => {
+            match not_done {
+                NotDone::Wait => {
                     let may_wait = self.registration.may_wait();
                     let watched = || self.registration.watched(self.io.as_fd(), direction);
                     match may_wait.and_then(|()| watched()) {
@@ -186,9 +186,9 @@ impl<T: AsFd> Async<T> {
                         Err(error) => return Poll::Ready(Err(error)),
                     }
                 }
-                Failure::Again => {}
-                Failure::Yield => return Poll::Pending,
-                Failure::Error(error) => return Poll::Ready(Err(error)),
+                NotDone::Again => {}
+                NotDone::Yield => return Poll::Pending,
+                NotDone::Error(error) => return Poll::Ready(Err(error)),
             }
         }
     }
@@ -204,12 +204,12 @@ impl<T: AsFd> Async<T> {
         short: impl Fn(&R) -> bool,
     ) -> Poll<io::Result<R>> {
         loop {
-            let failure = match self.attempt(direction, cx, &mut operation, &short) {
+            let not_done = match self.attempt(direction, cx, &mut operation, &short) {
                 Attempt::Done(value) => return Poll::Ready(Ok(value)),
-                Attempt::Failed(failure) => failure,
+                Attempt::NotDone(not_done) => not_done,
             };
-            match failure {
-                Failure::Wait => {
+            match not_done {
+                NotDone::Wait => {
                     return match self
                         .registration
                         .register_waker(self.io.as_fd(), direction, cx)
@@ -218,9 +218,9 @@ impl<T: AsFd> Async<T> {
                         Some(error) => Poll::Ready(Err(error)),
                     };
                 }
-                Failure::Again => {}
-                Failure::Yield => return Poll::Pending,
-                Failure::Error(error) => return Poll::Ready(Err(error)),
+                NotDone::Again => {}
+                NotDone::Yield => return Poll::Pending,
+                NotDone::Error(error) => return Poll::Ready(Err(error)),
             }
         }
     }
@@ -249,11 +249,11 @@ impl<T: AsFd> Async<T> {
             None => !self.registration.was_short(direction),
         };
         if !is_ready {
-            return Attempt::Failed(Failure::Wait);
+            return Attempt::NotDone(NotDone::Wait);
         }
         let budget = &self.registration.event_loop.tasks.budget;
         if budget.poll_left(cx).is_pending() {
-            return Attempt::Failed(Failure::Yield);
+            return Attempt::NotDone(NotDone::Yield);
         }
         match operation(&self.io) {
             Ok(value) => {
@@ -266,7 +266,7 @@ impl<T: AsFd> Async<T> {
                 }
                 Attempt::Done(value)
             }
-            Err(error) => Attempt::Failed(self.registration.handle_error(error, direction)),
+            Err(error) => Attempt::NotDone(self.registration.handle_error(error, direction)),
         }
     }
 
@@ -305,7 +305,7 @@ pub(super) fn is_short(count: usize, length: usize) -> bool {
 /// The result of an attempt at an operation.
 enum Attempt<R> {
     Done(R),
-    Failed(Failure),
+    NotDone(NotDone),
 }
 
 impl<T: AsFd> AsFd for Async<T> {

@@ -128,7 +128,7 @@ impl<T: AsFd> Async<T> {
     ///
     /// # Errors
     ///
-    /// Returns an error if `operation` does, or if [`readable`](Async::readable) would.
+    /// Returns an error if `operation` does, or if [`writable`](Async::writable) would.
     #[doc(hidden)]
     pub async fn write_with<R>(&self, operation: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
         self.async_io(Interest::WRITABLE, operation).await
@@ -157,7 +157,7 @@ impl<T: AsFd> Async<T> {
     ///
     /// # Errors
     ///
-    /// Returns an error if `operation` does, or if [`readable`](Async::readable) would.
+    /// Returns an error if `operation` does, or if [`writable`](Async::writable) would.
     #[doc(hidden)]
     #[inline]
     pub fn poll_write_with<R>(
@@ -203,7 +203,7 @@ impl<T: AsFd> Async<T> {
     ///
     /// # Errors
     ///
-    /// Returns an error if `operation` does, or if [`readable`](Async::readable) would.
+    /// Returns an error if `operation` does, or if [`writable`](Async::writable) would.
     #[doc(hidden)]
     pub fn poll_write_shared<R>(
         &self,
@@ -256,7 +256,7 @@ impl<T: AsFd> Async<T> {
     ///
     /// # Errors
     ///
-    /// Returns an error if `operation` does, or if [`readable`](Async::readable) would.
+    /// Returns an error if `operation` does, or if [`writable`](Async::writable) would.
     #[doc(hidden)]
     #[inline(always)]
     pub fn poll_write_stream(

@@ -143,7 +143,7 @@ impl Registration {
     ) -> Option<io::Error> {
         match self.watched(fd, direction) {
             Ok(source) => {
-                if !source.reregister(direction, cx) {
+                if !source.wait_again(direction, cx) {
                     return self.register_new_waker(source, direction, cx);
                 }
                 None
@@ -203,13 +203,13 @@ impl Registration {
 
     /// Returns what to do about the error of an operation in one direction.
     #[cold]
-    pub(super) fn handle_error(&self, error: io::Error, direction: Direction) -> Failure {
-        let failure = self.handle_error_with(error, |source| source.clear(direction));
-        if let Failure::Wait = failure {
+    pub(super) fn handle_error(&self, error: io::Error, direction: Direction) -> NotDone {
+        let not_done = self.handle_error_with(error, |source| source.clear(direction));
+        if let NotDone::Wait = not_done {
             // The operation was tried now, and would block.
             self.forget_short(direction);
         }
-        failure
+        not_done
     }
 
     /// Returns what to do about the error of an operation. `clear` records that it
@@ -218,20 +218,20 @@ impl Registration {
         &self,
         error: io::Error,
         clear: impl FnOnce(&Source),
-    ) -> Failure {
+    ) -> NotDone {
         match error.kind() {
             io::ErrorKind::WouldBlock => match self.source.get() {
-                Some(source) if source.is_orphaned() => Failure::Error(gone()),
+                Some(source) if source.is_orphaned() => NotDone::Error(gone()),
                 Some(source) => {
                     clear(source);
-                    Failure::Wait
+                    NotDone::Wait
                 }
-                None => Failure::Wait,
+                None => NotDone::Wait,
             },
-            io::ErrorKind::Interrupted => Failure::Again,
+            io::ErrorKind::Interrupted => NotDone::Again,
             _ => {
                 self.event_loop.tasks.budget.spend();
-                Failure::Error(error)
+                NotDone::Error(error)
             }
         }
     }
@@ -313,7 +313,7 @@ impl Drop for SharedWaiter {
 }
 
 /// Why an operation returned no value.
-pub(super) enum Failure {
+pub(super) enum NotDone {
     /// It returned `WouldBlock`, or was not tried because it is expected to.
     Wait,
     /// It was interrupted, and has to be tried again.

@@ -10,7 +10,7 @@ use crate::engine::reactor::readiness::Direction;
 use crate::engine::reactor::ready::Ready;
 use crate::engine::reactor::source::Source;
 use crate::io::descriptor::Async;
-use crate::io::registration::{Failure, SharedWaiter};
+use crate::io::registration::{NotDone, SharedWaiter};
 
 impl<T: AsFd> Async<T> {
     /// Waits until the descriptor is ready for something in `interest`, and returns its readiness.
@@ -99,7 +99,7 @@ impl<T: AsFd> Async<T> {
     ///
     /// # Errors
     ///
-    /// Returns an error if [`readable`](Async::readable) would.
+    /// Returns an error if [`writable`](Async::writable) would.
     pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_ready(Direction::Write, cx)
     }
@@ -137,9 +137,9 @@ impl<T: AsFd> Async<T> {
                     };
                     let clear = |source: &Source| source.clear_interest(interest);
                     match self.registration.handle_error_with(error, clear) {
-                        Failure::Error(error) => return Poll::Ready(Err(error)),
-                        Failure::Wait => {}
-                        Failure::Again | Failure::Yield => continue,
+                        NotDone::Error(error) => return Poll::Ready(Err(error)),
+                        NotDone::Wait => {}
+                        NotDone::Again | NotDone::Yield => continue,
                     }
                 }
                 let source = self.registration.watched_for(self.io.as_fd(), interest)?;

@@ -242,7 +242,7 @@ impl Builder {
     /// # }
     /// ```
     pub fn cleanup_budget(mut self, budget: Duration) -> Builder {
-        self.options.cleanup.budget = budget;
+        self.options.cleanup.time_limit = budget;
         self
     }
 

@@ -308,7 +308,7 @@ impl Runtime {
         let deadline = Sleep::on(Rc::clone(&self.event_loop), timeout);
         context::run(&self.event_loop, false, |event_loop| {
             event_loop.assert_open();
-            event_loop.unless_failed(event_loop.drain(deadline))
+            event_loop.unless_failed(event_loop.shut_down_by(deadline))
         })
     }
 

@@ -110,7 +110,7 @@ where
     let job = spawner::shared_of(event_loop).spawn_blocking(id, work, spawned_at);
     let task = BlockingTask { job };
     let handle = event_loop.spawn(task, SpawnOptions::at(spawned_at).with_id(id));
-    handle.shield();
+    handle.decide_abort();
     handle
 }
 

@@ -1,5 +1,7 @@
 //! One direction of a stream in memory: a bounded queue of bytes.
 //!
+//! # Invariants
+//!
 //! 1. The bytes are borrowed for a copy only, and never while a waker is cloned, woken or
 //!    dropped, which may run user code. The closures that take bytes are code of this crate,
 //!    and only copy.

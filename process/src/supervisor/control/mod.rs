@@ -1,6 +1,8 @@
 //! [`ControlSocket`], the socket at which a master takes the requests that [`Control`]
 //! describes.
 //!
+//! # Invariants
+//!
 //! 1. The socket has mode 0600 from the moment that it has its name: it is created in a
 //!    directory that only the master may enter, and then renamed. The process's umask,
 //!    which all threads share, is not changed.

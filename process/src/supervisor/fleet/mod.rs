@@ -3,6 +3,8 @@
 //! The fleet starts nothing and has no clock. The master calls it with each event and the
 //! time, and carries out the [`Action`]s that it queues, in their order.
 //!
+//! # Invariants
+//!
 //! 1. A slot has at most one worker that is ready and not leaving.
 //! 2. Each death of an incumbent is followed by a start at once, by a start at `start_at`,
 //!    or by the successor that is running already; or by nothing if the slot retires or the
@@ -32,8 +34,8 @@ use replacement::ReplacementQueue;
 pub(super) use slot::{Member, MemberPhase, Slot, WorkerId};
 use slot::{MemberPosition, Retiring};
 
-/// How long after its deadline a worker is killed, so that it can end by itself and send
-/// its last messages.
+/// How long after its time to drain has passed a worker is killed. Until then it can end by
+/// itself and send its last messages.
 pub(super) const GRACE: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Clone)]
@@ -119,8 +121,8 @@ impl Fleet {
         self.stage == FleetStage::Running && self.slots.iter().all(Slot::is_served)
     }
 
-    /// Handles the report of a worker that it serves.
-    pub(super) fn ready(&mut self, id: WorkerId, now: Instant) {
+    /// Handles `Ready`, by which a worker reports that it serves connections.
+    pub(super) fn on_ready(&mut self, id: WorkerId, now: Instant) {
         let Some((index, place)) = self.find(id) else {
             return;
         };
@@ -179,8 +181,9 @@ impl Fleet {
         }
     }
 
-    /// Handles the report of a worker that it drains, perhaps without having been asked to.
-    pub(super) fn draining(&mut self, id: WorkerId, now: Instant) {
+    /// Handles `Draining`, by which a worker reports that it drains. The fleet may not have
+    /// asked it to.
+    pub(super) fn on_draining(&mut self, id: WorkerId, now: Instant) {
         let Some((index, place)) = self.find(id) else {
             return;
         };
@@ -204,7 +207,7 @@ impl Fleet {
     }
 
     /// Handles the end of a worker. `how` says how it ended.
-    pub(super) fn ended(&mut self, id: WorkerId, how: &str, now: Instant) {
+    pub(super) fn on_ended(&mut self, id: WorkerId, how: &str, now: Instant) {
         let Some((index, place)) = self.find(id) else {
             return;
         };

@@ -10,6 +10,8 @@
 //!        successor is ready; then the old worker leaves.
 //! ```
 //!
+//! # Invariants
+//!
 //! 1. There is a successor only beside an incumbent, which was ready when the successor was
 //!    started.
 //! 2. A leaving worker has been asked to drain, or is being killed.
@@ -40,8 +42,8 @@ pub(in crate::supervisor) struct Member {
     pub(super) retires: Option<Instant>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 /// The phase that a worker is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::supervisor) enum MemberPhase {
     Starting,
     Ready {

@@ -138,7 +138,7 @@ impl World {
             Step::Draining(number) => {
                 if let Some(id) = self.pick(number) {
                     self.processes.get_mut(&id).unwrap().state = ProcessState::Draining;
-                    self.fleet.draining(id, self.now);
+                    self.fleet.on_draining(id, self.now);
                 }
             }
             Step::Beats => self.beat(),
@@ -179,7 +179,7 @@ impl World {
             process.state = ProcessState::Ready;
             self.was_ready = true;
         }
-        self.fleet.ready(id, self.now);
+        self.fleet.on_ready(id, self.now);
         self.act();
     }
 
@@ -189,7 +189,7 @@ impl World {
             self.deaths_before_ready += 1;
         }
         self.loans.retain(|_, by| *by != id);
-        self.fleet.ended(id, "was ended", self.now);
+        self.fleet.on_ended(id, "was ended", self.now);
         self.act();
     }
 

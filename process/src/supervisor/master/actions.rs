@@ -78,7 +78,7 @@ where
                 let how = format!("could not be started: {error}");
                 let error = error.to_string();
                 self.report(&Event::Failed { slot, error });
-                self.fleet.ended(id, &how, Instant::now());
+                self.fleet.on_ended(id, &how, Instant::now());
             }
         }
     }

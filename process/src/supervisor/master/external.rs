@@ -1,6 +1,8 @@
 //! [`External`], what other processes see of the master: its messages to the service manager
 //! and to the old master that it replaces, its pid file and its control socket.
 //!
+//! # Invariants
+//!
 //! 1. A successor takes over the pid file and the control socket of the old master only
 //!    when all its workers serve.
 //! 2. If a successor has taken them over and then does not serve, this master takes them

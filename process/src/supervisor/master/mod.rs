@@ -1,5 +1,7 @@
 //! [`Master`], the loop that passes events to the [`Fleet`] and carries out its decisions.
 //!
+//! # Invariants
+//!
 //! 1. Only the loop in `serve` waits: for events, requests and the next deadline. So it
 //!    sleeps when nothing is due.
 //! 2. Events are handled before deadlines: a heartbeat that has come counts, however late
@@ -275,10 +277,10 @@ where
                 let (slot, pid) = (worker.slot, worker.pid);
                 let after = now.duration_since(worker.started);
                 self.report(&Event::Ready { slot, pid, after });
-                self.fleet.ready(id, now);
+                self.fleet.on_ready(id, now);
             }
             ToMaster::Heartbeat => self.fleet.message_received(id, now),
-            ToMaster::Draining => self.fleet.draining(id, now),
+            ToMaster::Draining => self.fleet.on_draining(id, now),
             ToMaster::Failed { error } => worker.failure = Some(error),
         }
     }
@@ -292,7 +294,7 @@ where
             Some(error) => format!("failed: {error}"),
             None => how,
         };
-        self.fleet.ended(id, &how, now);
+        self.fleet.on_ended(id, &how, now);
         self.report(&Event::Ended {
             slot: worker.slot,
             pid: worker.pid,

@@ -2,6 +2,8 @@
 //! that writes to the standard output or error, and [`forward`], a task that reads the
 //! output of a worker.
 //!
+//! # Invariants
+//!
 //! 1. The loop never waits until the master's output is read: the thread does.
 //! 2. Nor does a worker: lines that find the queue full are lost, and their number is
 //!    written when there is room again.

@@ -1,5 +1,7 @@
 //! [`Reaper`], which waits for the end of a worker process, and [`Killer`], which kills it.
 //!
+//! # Invariants
+//!
 //! 1. Both are used on the loop's thread only, and neither keeps the borrow while it waits.
 //!    So as long as a worker's status is not collected, a signal reaches that worker, and
 //!    no other process has its id.

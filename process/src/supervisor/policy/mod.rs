@@ -1,6 +1,8 @@
 //! Decides when a worker that died is started again. [`Restarts`] is the policy, [`Backoff`]
 //! counts the deaths of one slot, and [`CrashLoop`] the workers that never became ready.
 //!
+//! # Invariants
+//!
 //! 1. Nothing here has a clock: the time is passed to every decision.
 //! 2. A worker that was ready is started again at once, unless its slot has had more
 //!    than [`Restarts::max_immediate`] deaths within [`Restarts::period`].

@@ -14,6 +14,8 @@
 //! successor that takes too long is asked to stop; and such a successor, like one that has
 //! reported a failure, has the time to drain before it is killed.
 //!
+//! # Invariants
+//!
 //! 1. The channel is the successor's standard input. The old master closes its end when the
 //!    attempt has ended, the successor when it has sent `Ready`: neither end depends on the
 //!    life of the other process.

@@ -105,8 +105,8 @@ impl<F: Future<Output = ()>> Cleanup<F> {
     #[cold]
     fn start_timer(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Payload>> {
         *self.as_mut().project().timer = context::running_or_current().map(|event_loop| {
-            let budget = event_loop.tasks.cleanup_states.budget();
-            Sleep::on(event_loop, budget)
+            let time_limit = event_loop.tasks.cleanup_states.time_limit();
+            Sleep::on(event_loop, time_limit)
         });
         match self.as_mut().check(&mut Limit::before_poll(), cx) {
             Verdict::Wait | Verdict::PollAgain => Poll::Pending,
@@ -122,11 +122,11 @@ impl<F: Future<Output = ()>> Cleanup<F> {
         };
         let verdict = limit.check(timer, cx);
         if verdict == Verdict::Late {
-            let budget = context::running_or_current()
-                .map(|event_loop| event_loop.tasks.cleanup_states.budget());
+            let time_limit = context::running_or_current()
+                .map(|event_loop| event_loop.tasks.cleanup_states.time_limit());
             report(
                 this.created_at,
-                &Reason::TimedOut(budget.unwrap_or_default()),
+                &Reason::TimedOut(time_limit.unwrap_or_default()),
             );
         }
         verdict

@@ -1,5 +1,4 @@
-//! Runs cleanups: in the turns of the task that dropped their guards, or in a task of their
-//! own.
+//! Runs cleanups: in the task that dropped their guards, or in a task of their own.
 
 use std::future::poll_fn;
 use std::panic::Location;
@@ -17,7 +16,7 @@ use crate::engine::task::running;
 use crate::engine::task::scheduler::Scheduler;
 use crate::engine::task::spawn_options::SpawnOptions;
 
-/// The maximum number of cleanups that run before other tasks get a turn.
+/// The maximum number of cleanups that run before other tasks run.
 const MAX_PER_POLL: u32 = 32;
 
 /// Runs the cleanups in `queue`. Ready when none is left. Does not panic.

@@ -19,7 +19,7 @@ use crate::engine::task::budget::Budget;
 #[derive(Clone)]
 pub(crate) struct Options {
     /// The time limit of each cleanup.
-    pub(crate) budget: Duration,
+    pub(crate) time_limit: Duration,
     /// The user's hook for failures of cleanups.
     pub(crate) hook: UserValue<Hook>,
 }
@@ -27,7 +27,7 @@ pub(crate) struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            budget: Duration::from_secs(5),
+            time_limit: Duration::from_secs(5),
             hook: UserValue::default(),
         }
     }
@@ -36,7 +36,7 @@ impl Default for Options {
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
-            .field("budget", &self.budget)
+            .field("time_limit", &self.time_limit)
             .finish_non_exhaustive()
     }
 }
@@ -85,8 +85,8 @@ impl CleanupStates {
     }
 
     /// Returns the time limit of a cleanup.
-    pub(crate) fn budget(&self) -> Duration {
-        self.options.budget
+    pub(crate) fn time_limit(&self) -> Duration {
+        self.options.time_limit
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -55,7 +55,7 @@ pub(crate) struct EventLoop {
     pub(crate) tasks: Scheduler,
     pub(crate) reactor: Reactor,
     pub(crate) timers: Timers,
-    /// Memory blocks to use again.
+    /// Ends the loop's wait when a timer is due.
     alarm: Alarm,
     interval: CheckInterval,
     /// Measures each poll, if slow polls are to be reported.
@@ -330,7 +330,7 @@ impl EventLoop {
         }
         // The inbox does not count as empty while it is marked asleep. So this is true whenever
         // the loop has parked, and `take_remote` marks the inbox awake again.
-        if !self.tasks.remote().is_empty() {
+        if !self.tasks.remote().is_awake_and_empty() {
             self.tasks.take_remote();
         }
         self.timers.fire(&self.tasks);

@@ -15,7 +15,7 @@ use crate::engine::report::abandoned::Report;
 impl EventLoop {
     /// Runs all tasks and blocking work until none is left or `deadline` has passed, and then
     /// ends those that are left.
-    pub(crate) fn drain(&self, mut deadline: Sleep) -> Report {
+    pub(crate) fn shut_down_by(&self, mut deadline: Sleep) -> Report {
         let _blocked_on = BlockedOn::begin(&self.is_blocked_on);
         self.begin_turn();
         self.drive(&mut deadline, |working| !working && self.is_idle());
@@ -51,7 +51,7 @@ impl EventLoop {
         let Some(event_loop) = context::running_or_current() else {
             return;
         };
-        let mut limit = Sleep::on(event_loop, self.tasks.cleanup_states.budget());
+        let mut limit = Sleep::on(event_loop, self.tasks.cleanup_states.time_limit());
         self.tasks.abort_all();
         // Which tasks have cleanups is known after each has had a turn.
         for _ in 0..self.tasks.ready() {
@@ -87,7 +87,9 @@ impl EventLoop {
 
     /// Returns whether no task is left, and none is on its way from a `Handle`.
     fn is_idle(&self) -> bool {
-        self.tasks.alive() == 0 && !self.tasks.has_ready() && self.tasks.remote().is_empty()
+        self.tasks.alive() == 0
+            && !self.tasks.has_ready()
+            && self.tasks.remote().is_awake_and_empty()
     }
 
     /// Returns whether the panic of a task that was not joined has to end the runtime.

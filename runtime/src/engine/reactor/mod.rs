@@ -6,6 +6,10 @@
 //! remembers what the kernel reported, and an operation is tried only when it may
 //! succeed.
 //!
+//! When a registration is added, or widened by a direction, the kernel at once reports what
+//! is ready already. So nothing is lost that becomes ready between an operation that would
+//! block and its registration.
+//!
 //! **Invariant:** the sources are not borrowed while a foreign waker is woken or dropped.
 //! Waking a task of coreloop runs no user code.
 
@@ -44,8 +48,9 @@ const MAX_EVENTS: usize = 1024;
 const DOORBELL: Token = Token(usize::MAX);
 /// The token of the alarm, a timerfd.
 ///
-/// Nothing reads its descriptor either, for the same reason. The loop only learns that
-/// the timer has expired: see [`Reactor::timer_went_off`].
+/// Nothing reads its descriptor either: each expiry is a new edge, and `timerfd_settime`
+/// clears the old one. The loop only learns that the timer has expired: see
+/// [`Reactor::timer_went_off`].
 const TIMER: Token = Token(usize::MAX - 1);
 
 /// The bits of half a token. The low half is the index of a source. The high half is the
@@ -298,7 +303,7 @@ impl Reactor {
             if source.record_event(event, tasks) {
                 let source = Rc::clone(source);
                 drop(sources);
-                source.wake_foreign(Readiness::of(event));
+                source.wake_waker_waiters(Readiness::of(event));
                 // If the source was removed meanwhile, this drops the wakers in it. Their
                 // destructors are user code, and a panic must not lose the other events,
                 // which the kernel does not report again.

@@ -35,7 +35,7 @@ pub(crate) struct Source {
     /// All waiters other than `reader` and `writer`. Created when there is the first of
     /// them, which is seldom, and in a box, so that the other fields fit in one or two
     /// cache lines.
-    foreign: OnceCell<Box<ForeignWaiters>>,
+    waker_waiters: OnceCell<Box<WakerWaiters>>,
 }
 
 impl Source {
@@ -59,7 +59,7 @@ impl Source {
             exclusive,
             reader: DirectionWaiter::default(),
             writer: DirectionWaiter::default(),
-            foreign: OnceCell::new(),
+            waker_waiters: OnceCell::new(),
         }
     }
 
@@ -145,10 +145,10 @@ impl Source {
         }
     }
 
-    /// Registers the task of `cx` to be woken when `direction` becomes ready, if it was
-    /// registered there before. Returns false if another task was.
+    /// Makes the task of `cx` wait for `direction` again, if it was the last task that was
+    /// registered there. Returns false if it was not.
     #[inline]
-    pub(crate) fn reregister(&self, direction: Direction, cx: &Context<'_>) -> bool {
+    pub(crate) fn wait_again(&self, direction: Direction, cx: &Context<'_>) -> bool {
         let waiter = self.waiter(direction);
         let is_registered = waiter.task.is(cx.waker());
         if is_registered {
@@ -172,19 +172,23 @@ impl Source {
     #[cold]
     fn register_foreign(&self, direction: Direction, cx: &Context<'_>) {
         self.waiter(direction).is_waiting.set(false);
-        self.foreign().waiter(direction).keep(cx);
+        self.waker_waiters().waiter(direction).keep(cx);
         if self.is_ready(direction) {
-            // A waker is user code, which may have run a turn of the loop.
+            // Cloning the waker may have run user code, and in it a turn that recorded the
+            // event.
             cx.waker().wake_by_ref();
         }
     }
 
     /// Adds a waiter for `interest`, beside any others. Returns its key.
     pub(crate) fn add_waiter(&self, interest: Interest) -> usize {
-        self.foreign().list.borrow_mut().insert(InterestWaiter {
-            awaits: Readiness::from(interest).union(Readiness::LOOP_GONE),
-            waker: None,
-        })
+        self.waker_waiters()
+            .list
+            .borrow_mut()
+            .insert(InterestWaiter {
+                awaits: Readiness::from(interest).union(Readiness::LOOP_GONE),
+                waker: None,
+            })
     }
 
     /// Registers the task of `cx` to be woken when `direction` becomes ready, beside any
@@ -195,7 +199,7 @@ impl Source {
         cx: &Context<'_>,
         now: impl FnOnce() -> u64,
     ) {
-        let shared_pollers = self.foreign().shared_pollers(direction);
+        let shared_pollers = self.waker_waiters().shared_pollers(direction);
         if shared_pollers.borrow().contains(cx.waker()) {
             return;
         }
@@ -205,13 +209,14 @@ impl Source {
             panics::caught(|| waker.wake());
         }
         if self.is_ready(direction) {
-            // A waker is user code, which may have run a turn of the loop.
+            // Cloning this waker and waking the removed ones may have run user code, and in it
+            // a turn that recorded the event.
             cx.waker().wake_by_ref();
         }
     }
 
-    fn foreign(&self) -> &ForeignWaiters {
-        self.foreign.get_or_init(Box::default)
+    fn waker_waiters(&self) -> &WakerWaiters {
+        self.waker_waiters.get_or_init(Box::default)
     }
 
     /// Returns `Ready` if a wait for the interest of the waiter `key` may end. Otherwise
@@ -219,7 +224,7 @@ impl Source {
     pub(crate) fn poll_waiter(&self, key: usize, cx: &Context<'_>) -> Poll<()> {
         let waker = cx.waker().clone();
         let before = {
-            let mut list = self.foreign().list.borrow_mut();
+            let mut list = self.waker_waiters().list.borrow_mut();
             let waiter = &mut list[key];
             if self.readiness.get().intersects(waiter.awaits) {
                 return Poll::Ready(());
@@ -236,14 +241,14 @@ impl Source {
     pub(super) fn has_readers(&self) -> bool {
         self.reader.is_waiting.get()
             || self
-                .foreign
+                .waker_waiters
                 .get()
-                .is_some_and(|foreign| foreign.has_readers())
+                .is_some_and(|waiters| waiters.has_readers())
     }
 
     /// Removes the waiter `key`.
     pub(crate) fn remove_waiter(&self, key: usize) {
-        let waiter = self.foreign().list.borrow_mut().remove(key);
+        let waiter = self.waker_waiters().list.borrow_mut().remove(key);
         drop(waiter);
     }
 
@@ -256,7 +261,7 @@ impl Source {
 
     /// Records an event, and wakes the tasks in `reader` and `writer` that wait for it.
     /// Returns true if the caller has to wake the other waiters, by
-    /// [`wake_foreign`](Source::wake_foreign).
+    /// [`wake_waker_waiters`](Source::wake_waker_waiters).
     #[inline]
     #[must_use]
     pub(super) fn record_event(&self, event: &mio::event::Event, tasks: &Scheduler) -> bool {
@@ -274,7 +279,7 @@ impl Source {
                 .set(self.readiness.get().union(Readiness::WRITABLE));
             self.writer.wake_task(tasks);
         }
-        self.foreign.get().is_some()
+        self.waker_waiters.get().is_some()
     }
 
     /// Like [`record_event`](Source::record_event), for any flags.
@@ -287,15 +292,15 @@ impl Source {
         if added.intersects(Readiness::WRITABLE) {
             self.writer.wake_task(tasks);
         }
-        self.foreign.get().is_some()
+        self.waker_waiters.get().is_some()
     }
 
     /// Wakes the waiters that are kept as wakers and wait for a flag of `added`. Wakers
     /// may be user code, so the reactor must not be borrowed.
     #[cold]
-    pub(super) fn wake_foreign(&self, added: Readiness) {
-        if let Some(foreign) = self.foreign.get() {
-            foreign.wake(added);
+    pub(super) fn wake_waker_waiters(&self, added: Readiness) {
+        if let Some(waiters) = self.waker_waiters.get() {
+            waiters.wake(added);
         }
     }
 
@@ -305,7 +310,7 @@ impl Source {
             .union(Readiness::READABLE)
             .union(Readiness::WRITABLE);
         if self.record_readiness(added, tasks) {
-            self.wake_foreign(added);
+            self.wake_waker_waiters(added);
         }
     }
 }
@@ -330,9 +335,10 @@ impl DirectionWaiter {
     }
 }
 
-/// The waiters of a source that are kept as wakers, not in a task slot.
+/// The waiters of a source that are kept as wakers, not in a task slot: foreign wakers, and
+/// wakers of tasks of which several may wait at once.
 #[derive(Default)]
-struct ForeignWaiters {
+struct WakerWaiters {
     /// The foreign waker that polled last by a `poll_*` method, in place of a task in
     /// [`Source::reader`]. If a task has polled since, this waker is woken once,
     /// needlessly.
@@ -357,7 +363,7 @@ struct InterestWaiter {
     waker: Option<Waker>,
 }
 
-impl ForeignWaiters {
+impl WakerWaiters {
     fn has_readers(&self) -> bool {
         let list = self.list.borrow();
         let mut waiters = list.iter().map(|(_, waiter)| waiter);
@@ -404,9 +410,9 @@ impl ForeignWaiters {
     }
 }
 
-impl fmt::Debug for ForeignWaiters {
+impl fmt::Debug for WakerWaiters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ForeignWaiters")
+        f.debug_struct("WakerWaiters")
             .field("list", &self.list)
             .finish_non_exhaustive()
     }

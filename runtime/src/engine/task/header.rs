@@ -45,7 +45,8 @@ impl Flags {
     /// The task has a `JoinHandle`, or its handle was dropped and the outcome waits in the
     /// module `nesting` to be dropped.
     pub(crate) const JOINED: Self = Self(1 << 4);
-    /// The task was aborted, and will be cancelled in its next turn.
+    /// The task was aborted, and will be cancelled when it next runs, unless it
+    /// `DECIDES_ABORT`.
     pub(crate) const ABORTED: Self = Self(1 << 5);
     /// The scheduler has a name for the task.
     pub(crate) const NAMED: Self = Self(1 << 6);
@@ -53,9 +54,9 @@ impl Flags {
     pub(crate) const ROOT: Self = Self(1 << 7);
     /// The task belongs to the loop itself: it is neither reported nor counted as alive.
     pub(crate) const HIDDEN: Self = Self(1 << 8);
-    /// If the task is `ABORTED`, it is polled instead of cancelled: its future checks the
-    /// flag by `Scheduler::take_abort`, and decides what to do.
-    pub(crate) const SHIELDED: Self = Self(1 << 9);
+    /// The future decides what an abort does. While the task is `ABORTED` it is polled, and
+    /// not cancelled; it takes the abort by `Scheduler::take_abort`.
+    pub(crate) const DECIDES_ABORT: Self = Self(1 << 9);
 
     /// The scheduler has a `CleanupState` for the task, because the task has dropped an
     /// `AsyncGuard` or has asked for its cancel node, as a scope does. A task that only holds
@@ -70,7 +71,7 @@ impl Flags {
     pub(crate) const FLUSHING: Self = Self(1 << 12);
 
     /// Operations of the task were refused for lack of budget. Their wakers are kept, and
-    /// are woken when the task's turn comes.
+    /// are woken when the task next runs, before it is polled.
     pub(crate) const REFUSED: Self = Self(1 << 13);
     /// `REFUSED` was set in an earlier poll of the task.
     pub(crate) const REFUSED_BEFORE: Self = Self(1 << 14);
@@ -80,7 +81,7 @@ impl Flags {
     pub(crate) const SPECIAL: Self =
         Self(Self::NAMED.0 | Self::ROOT.0 | Self::HIDDEN.0 | Self::HAS_CLEANUP_STATE.0);
 
-    /// The flags of a task whose turn is more than a poll of its future.
+    /// The flags of a task whose next run is more than a poll of its future.
     pub(crate) const SLOW_PATH: Self =
         Self(Self::ABORTED.0 | Self::HAS_CLEANUPS.0 | Self::FLUSHING.0 | Self::REFUSED.0);
 

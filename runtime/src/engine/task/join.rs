@@ -155,11 +155,11 @@ impl<T> JoinHandle<T> {
         AbortHandle { task: self.task }
     }
 
-    /// Makes an abort only wake the task: its future checks for an abort by
-    /// [`Scheduler::take_abort`](super::scheduler::Scheduler::take_abort), and decides what
-    /// to do.
-    pub(crate) fn shield(&self) {
-        self.header().set(Flags::SHIELDED);
+    /// Lets the future of the task decide what an abort does. The abort then only wakes the
+    /// task, and the future takes it by
+    /// [`Scheduler::take_abort`](super::scheduler::Scheduler::take_abort).
+    pub(crate) fn decide_abort(&self) {
+        self.header().set(Flags::DECIDES_ABORT);
     }
 
     /// Releases the handle of a task that has not finished, or whose outcome was not

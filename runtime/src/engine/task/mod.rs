@@ -10,7 +10,7 @@
 //! The state of a task, an atomic word, counts the references to it:
 //!
 //! - each `Waker`, `AbortHandle`, `TaskSlot` and `TaskRef` owns one;
-//! - the inbox owns one while `SCHEDULED` is set in the state;
+//! - the inbox owns one while `IN_INBOX` is set in the state;
 //! - the owner has one, which the ready queue, the list of live tasks, the run of the task
 //!   and the `JoinHandle` share by means of flags (invariant 3).
 //!
@@ -51,14 +51,14 @@
 //! 5. `Running::poll` drops the future in place and stores its output there. If the poll
 //!    panicked, `Scheduler::fail_current` calls `Running::end`, which drops the future, and
 //!    the outcome is the panic. Then `Scheduler::complete` checks whether cleanups are left.
-//! 6. When it is the turn of a task that is `ABORTED`, `Running::end` drops the future. The
-//!    outcome is `Cancelled`, or the panic of the future's destructor. A task that is
+//! 6. When a task that is `ABORTED` runs, `Running::end` drops the future. The outcome is
+//!    `Cancelled`, or the panic of the future's destructor. A task that is
 //!    `HAS_CLEANUP_STATE` may have to be polled first, frozen, until its future may be
-//!    dropped: see [`cleanup`](crate::cleanup).
+//!    dropped: see [`engine::cancel`](crate::engine::cancel).
 //! 7. `Scheduler::start_flushing` makes the task `FLUSHING`, and puts it in the ready queue.
-//!    In this turn, and whenever it is woken again, `Scheduler::poll_flushing` polls the cleanups.
-//!    When none is left, `Scheduler::finish` ends the task, as it does at once after 5 and 6
-//!    if there are no cleanups: `RESULT` instead of `LIVE`.
+//!    When the task next runs, and whenever it is woken again, `Scheduler::poll_flushing`
+//!    polls the cleanups. When none is left, `Scheduler::finish` ends the task, as it does at
+//!    once after 5 and 6 if there are no cleanups: `RESULT` instead of `LIVE`.
 //! 8. `Scheduler::end_now` ends a task that is ready, idle or flushing. A future that is
 //!    still in place is dropped as in 6; cleanups are abandoned.
 //! 9. `RawTask::release` frees the memory when the last reference is given back.
@@ -78,7 +78,7 @@
 //! |---|---|
 //! | `vtable`, `remote`, `id`, `spawned_at` | any thread, to read |
 //! | `state` | any thread |
-//! | `remote_link` | the thread that set `SCHEDULED` in the state, then the thread that took the task from the inbox |
+//! | `remote_link` | the thread that set `IN_INBOX` in the state, then the thread that took the task from the inbox |
 //! | `flags`, `ready_next`, `live_previous`, `live_next`, `join_waker` | the owner |
 //! | the stage: the future or the outcome | the owner |
 //!

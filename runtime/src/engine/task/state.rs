@@ -10,7 +10,7 @@ use crate::engine::sys::atomic::{AtomicU32, Ordering};
 /// which also takes a reference for the inbox. The code that takes the task out of the inbox
 /// clears the flag and gives the reference back. In between, no other code touches the link.
 /// If the task has finished or its loop is gone, the thread that set the flag clears it again.
-const SCHEDULED: u32 = 1 << 0;
+const IN_INBOX: u32 = 1 << 0;
 
 /// The task was aborted from outside its running loop.
 ///
@@ -33,9 +33,9 @@ const MAX_REFERENCES: u32 = u32::MAX / 2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ScheduleRemote {
     /// The caller owns the link and a reference for the inbox, and must push the task.
-    Schedule,
+    PutInInbox,
     /// The task is on its way to the loop already, or has finished.
-    AlreadyScheduled,
+    NothingToDo,
 }
 
 /// The flags and the reference count of a task.
@@ -80,25 +80,25 @@ impl TaskState {
     /// aborted. The caller must hold a reference.
     #[must_use]
     pub(crate) fn schedule_remote(&self, abort: bool) -> ScheduleRemote {
-        let asked = if abort { SCHEDULED | ABORT } else { SCHEDULED };
+        let asked = if abort { IN_INBOX | ABORT } else { IN_INBOX };
         // A read-modify-write even if the flag is set already. Otherwise, what the caller
         // did before might not be visible to the poll that follows.
         let before = self.0.fetch_or(asked, Ordering::AcqRel);
-        if before & SCHEDULED != 0 {
-            return ScheduleRemote::AlreadyScheduled;
+        if before & IN_INBOX != 0 {
+            return ScheduleRemote::NothingToDo;
         }
         if before & DONE != 0 {
-            self.0.fetch_and(!SCHEDULED, Ordering::Relaxed);
-            return ScheduleRemote::AlreadyScheduled;
+            self.0.fetch_and(!IN_INBOX, Ordering::Relaxed);
+            return ScheduleRemote::NothingToDo;
         }
         self.acquire();
-        ScheduleRemote::Schedule
+        ScheduleRemote::PutInInbox
     }
 
     /// Gives the link back after the task was taken out of the inbox. Returns whether the
     /// task was aborted. The inbox's reference passes to the caller.
-    pub(crate) fn clear_scheduled(&self) -> bool {
-        self.0.fetch_and(!SCHEDULED, Ordering::AcqRel) & ABORT != 0
+    pub(crate) fn clear_in_inbox(&self) -> bool {
+        self.0.fetch_and(!IN_INBOX, Ordering::AcqRel) & ABORT != 0
     }
 
     /// Marks the task as finished. Only the owner calls this.
@@ -140,38 +140,29 @@ mod tests {
     }
 
     #[test]
-    fn a_task_is_scheduled_once_until_it_is_taken_out() {
+    fn a_task_is_put_in_the_inbox_once_until_it_is_taken_out() {
         let state = TaskState::new();
-        assert_eq!(state.schedule_remote(false), ScheduleRemote::Schedule);
-        assert_eq!(
-            state.schedule_remote(false),
-            ScheduleRemote::AlreadyScheduled
-        );
-        assert!(!state.clear_scheduled());
+        assert_eq!(state.schedule_remote(false), ScheduleRemote::PutInInbox);
+        assert_eq!(state.schedule_remote(false), ScheduleRemote::NothingToDo);
+        assert!(!state.clear_in_inbox());
         assert!(!state.release());
-        assert_eq!(state.schedule_remote(false), ScheduleRemote::Schedule);
+        assert_eq!(state.schedule_remote(false), ScheduleRemote::PutInInbox);
     }
 
     #[test]
-    fn an_abort_is_noted_on_a_task_that_is_already_scheduled() {
+    fn an_abort_is_noted_on_a_task_that_is_in_the_inbox() {
         let state = TaskState::new();
-        assert_eq!(state.schedule_remote(false), ScheduleRemote::Schedule);
-        assert_eq!(
-            state.schedule_remote(true),
-            ScheduleRemote::AlreadyScheduled
-        );
-        assert!(state.clear_scheduled());
+        assert_eq!(state.schedule_remote(false), ScheduleRemote::PutInInbox);
+        assert_eq!(state.schedule_remote(true), ScheduleRemote::NothingToDo);
+        assert!(state.clear_in_inbox());
     }
 
     #[test]
-    fn a_task_that_has_finished_is_not_scheduled() {
+    fn a_task_that_has_finished_is_not_put_in_the_inbox() {
         let state = TaskState::new();
         state.finish();
         assert!(state.is_done());
-        assert_eq!(
-            state.schedule_remote(false),
-            ScheduleRemote::AlreadyScheduled
-        );
+        assert_eq!(state.schedule_remote(false), ScheduleRemote::NothingToDo);
         assert!(state.release());
     }
 }

@@ -148,7 +148,7 @@ pub(super) unsafe fn notify(task: RawTask, abort: bool) {
 unsafe fn schedule_remote(task: RawTask, abort: bool) {
     // SAFETY: the caller's reference keeps the task.
     let header = unsafe { task.header() };
-    if header.state.schedule_remote(abort) == ScheduleRemote::AlreadyScheduled {
+    if header.state.schedule_remote(abort) == ScheduleRemote::NothingToDo {
         return;
     }
     // SAFETY: invariant 6, the task keeps its `Remote`.
@@ -156,7 +156,7 @@ unsafe fn schedule_remote(task: RawTask, abort: bool) {
     // SAFETY: `schedule_remote` has just claimed the link and a reference for the inbox.
     if let Err(task) = unsafe { remote.post(task) } {
         // The loop has shut down, which ends all tasks: there is nothing to wake.
-        header.state.clear_scheduled();
+        header.state.clear_in_inbox();
         // SAFETY: the reference that was taken for the inbox.
         unsafe { task.release() };
     }

@@ -2,7 +2,9 @@
 //!
 //! On Linux the alarm is a timerfd. It is exact, while the timeout of `epoll_wait` counts
 //! milliseconds; and it makes the loop's descriptor readable, which ends the wait of
-//! another loop that this one is embedded in. On other platforms the wait in the kernel
+//! another loop that this one is embedded in. The timeout of `epoll_pwait2` counts
+//! nanoseconds, but the kernel may extend it by the timer slack of the thread, 50 µs by
+//! default, to which a timerfd is not subject. On other platforms the wait in the kernel
 //! gets a timeout, which is exact with kqueue, and a program that embeds the loop has to
 //! call [`Runtime::next_timer`](crate::Runtime::next_timer).
 

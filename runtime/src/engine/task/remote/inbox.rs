@@ -17,9 +17,9 @@
 //! # Invariants
 //!
 //! 1. A node is pushed by one thread at a time, and not again before it was taken out: the
-//!    flag `SCHEDULED` of the task ensures this. So its link belongs to the thread that
+//!    flag `IN_INBOX` of the task ensures this. So its link belongs to the thread that
 //!    pushes it until the push has succeeded, and to the loop's thread afterwards.
-//! 2. A node that is in the inbox is alive: `SCHEDULED` holds a reference.
+//! 2. A node that is in the inbox is alive: `IN_INBOX` holds a reference.
 //! 3. Only the loop's thread takes nodes, marks the loop asleep and closes the inbox. It
 //!    takes all nodes at once, so a node cannot be popped and pushed again during the
 //!    compare-and-swap of a push, which is the ABA problem of stacks.
@@ -113,7 +113,7 @@ impl<N: Node> Inbox<N> {
     /// Returns whether the inbox is empty and the loop is marked awake. May miss a push
     /// that happens at the same time; [`try_mark_asleep`](Inbox::try_mark_asleep) does not.
     #[inline]
-    pub(super) fn is_empty(&self) -> bool {
+    pub(super) fn is_awake_and_empty(&self) -> bool {
         self.head.load(Ordering::Relaxed).is_null()
     }
 

@@ -146,8 +146,8 @@ impl RemoteOwner {
     /// Returns whether the inbox is empty and the loop is marked awake. May miss a task that
     /// is put in at the same time.
     #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.get().inbox.is_empty()
+    pub(crate) fn is_awake_and_empty(&self) -> bool {
+        self.get().inbox.is_awake_and_empty()
     }
 
     /// Marks the loop awake, and takes the tasks out of the inbox.

@@ -72,7 +72,7 @@ impl Reference {
 
     /// Wakes or aborts the task, as `waker::notify` does from another thread.
     fn notify(&self, remote: &Remote, abort: bool) {
-        if self.task().state.schedule_remote(abort) == ScheduleRemote::AlreadyScheduled {
+        if self.task().state.schedule_remote(abort) == ScheduleRemote::NothingToDo {
             return;
         }
         // SAFETY: the link and a reference were claimed just now.
@@ -80,7 +80,7 @@ impl Reference {
             Push::Queued => {}
             Push::Ring => remote.doorbell.notify(),
             Push::Closed => {
-                self.task().state.clear_scheduled();
+                self.task().state.clear_in_inbox();
                 drop(Self(self.0));
             }
         }
@@ -125,7 +125,7 @@ impl Remote {
     /// Runs one turn of the loop: waits if the inbox is empty, takes the tasks, and returns
     /// their number and whether one of them was aborted.
     fn turn(&self) -> (usize, bool) {
-        if self.inbox.is_empty() && self.inbox.try_mark_asleep() {
+        if self.inbox.is_awake_and_empty() && self.inbox.try_mark_asleep() {
             self.doorbell.wait();
         }
         let mut count = 0;
@@ -133,7 +133,7 @@ impl Remote {
         for task in self.inbox.take() {
             // The inbox's reference.
             let task = Reference(task);
-            aborted |= task.task().state.clear_scheduled();
+            aborted |= task.task().state.clear_in_inbox();
             count += 1;
         }
         (count, aborted)
@@ -180,7 +180,7 @@ fn loom_no_wake_is_lost() {
         }
         for task in remote.inbox.close() {
             let task = Reference(task);
-            task.task().state.clear_scheduled();
+            task.task().state.clear_in_inbox();
         }
         owner.task().state.finish();
         assert_eq!(freed.load(SeqCst), 0);
@@ -233,7 +233,7 @@ fn loom_an_abort_is_seen() {
         }
         for task in remote.inbox.close() {
             let task = Reference(task);
-            task.task().state.clear_scheduled();
+            task.task().state.clear_in_inbox();
         }
         drop(owner);
         assert_eq!(freed.load(SeqCst), 1);
@@ -257,7 +257,7 @@ fn loom_a_close_races_with_wakes() {
         owner.task().state.finish();
         for task in remote.inbox.close() {
             let task = Reference(task);
-            task.task().state.clear_scheduled();
+            task.task().state.clear_in_inbox();
         }
         drop(owner);
         for thread in threads {

@@ -104,7 +104,8 @@ impl Scheduler {
         self.remote.pointer() == remote
     }
 
-    /// Returns whether the current task, which is `SHIELDED`, was aborted, and resets that.
+    /// Returns whether the current task was aborted, and resets that. For a task that
+    /// `DECIDES_ABORT`.
     pub(crate) fn take_abort(&self) -> bool {
         let asked = self.with_current(|header| {
             let asked = header.has(Flags::ABORTED);
@@ -114,11 +115,11 @@ impl Scheduler {
         asked == Some(true)
     }
 
-    /// Makes the current task end in its next turn, as if it were aborted and not `SHIELDED`.
-    /// The caller wakes it for that turn.
+    /// Makes the current task end when it next runs, as if it were aborted and not
+    /// `DECIDES_ABORT`. The caller wakes it for that run.
     pub(crate) fn cancel_current(&self) {
         self.with_current(|header| {
-            header.clear(Flags::SHIELDED);
+            header.clear(Flags::DECIDES_ABORT);
             header.set(Flags::ABORTED);
         });
     }
@@ -474,7 +475,7 @@ impl Scheduler {
         self.current.set(before);
     }
 
-    /// Aborts a task of this scheduler: it is cancelled when its turn comes.
+    /// Aborts a task of this scheduler: it is cancelled when it next runs.
     fn abort(&self, task: &TaskRef) {
         assert!(self.owns(task.header().remote), "a task of another loop");
         // SAFETY: the reference keeps the task, which belongs to this scheduler, and this is
@@ -497,7 +498,7 @@ impl Scheduler {
         for task in self.remote.take() {
             let task = RawTask::from_pointer(task);
             // SAFETY: the inbox's reference, which is ours now, keeps the task.
-            let abort = unsafe { task.header() }.state.clear_scheduled();
+            let abort = unsafe { task.header() }.state.clear_in_inbox();
             self.counts
                 .remote_schedules
                 .set(self.counts.remote_schedules.get() + 1);
@@ -519,7 +520,7 @@ impl Scheduler {
         for task in self.remote.close() {
             let task = RawTask::from_pointer(task);
             // SAFETY: the inbox's reference, which is ours now, keeps the task.
-            unsafe { task.header() }.state.clear_scheduled();
+            unsafe { task.header() }.state.clear_in_inbox();
             // SAFETY: the reference that the inbox had.
             unsafe { task.release() };
         }

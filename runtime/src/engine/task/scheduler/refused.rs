@@ -5,8 +5,8 @@
 //! woken during the poll, the combinator would take its future for one that yields. It would
 //! end its pass after two such futures, and continue from there in its next poll. With an
 //! even number of busy futures the same ones would then find the budget spent in every poll.
-//! So these wakers are woken between two polls of the task: when its turn comes, for which it
-//! is put in the ready queue, and at the latest at the end of the slice.
+//! So these wakers are woken between two polls of the task: when the task, which is put in
+//! the ready queue for this, next runs, and at the latest at the end of the slice.
 //!
 //! The waker of a task only puts the task in a queue, which has the same effect during the
 //! poll and after it. It is woken at once, and is not kept.
@@ -130,7 +130,7 @@ impl Scheduler {
         true
     }
 
-    /// Wakes the operations that were refused in a task's last poll, at the start of its turn.
+    /// Wakes the operations that were refused in a task's last poll, before its next one.
     #[cold]
     pub(crate) fn wake_refused_of(&self, header: &Header) {
         header.clear(Flags::REFUSED);
@@ -151,7 +151,7 @@ impl Scheduler {
     }
 
     /// Wakes the refused operations that are left at the end of a slice: of tasks that have
-    /// finished or are flushing, and of tasks whose turn has not come. No task is current.
+    /// finished or are flushing, and of tasks that have not run again. No task is current.
     #[inline]
     pub(super) fn wake_refused(&self) {
         if !self.refused.is_empty() {

@@ -1,5 +1,5 @@
-//! The turns of tasks that were aborted or have cleanups to run, and what the rest of this
-//! module asks of the running task.
+//! How the scheduler runs tasks that were aborted or have cleanups to run, and what the rest
+//! of this module asks of the running task.
 
 use std::rc::Rc;
 use std::task::Context;
@@ -9,7 +9,7 @@ use crate::engine::cancel::run;
 use crate::engine::cancel::state::CleanupState;
 use crate::engine::report::task_meta::TaskMeta;
 use crate::engine::task::error::Failure;
-use crate::engine::task::header::Flags;
+use crate::engine::task::header::{Flags, Header};
 use crate::engine::task::scheduler::Scheduler;
 use crate::engine::task::scheduler::token::{Ended, Polled, Running};
 
@@ -24,10 +24,10 @@ impl Scheduler {
             self.wake_refused_of(header);
         }
         if !header.has(Flags::HAS_CLEANUP_STATE) {
-            if !header.has(Flags::ABORTED) || header.has(Flags::SHIELDED) {
-                return self.poll_running(running);
+            if must_cancel(header) {
+                return self.complete(running.end(Failure::Cancelled));
             }
-            return self.complete(running.end(Failure::Cancelled));
+            return self.poll_running(running);
         }
         let state = self.cleanup_states.of(header.id);
         if header.has(Flags::HAS_CLEANUPS) {
@@ -38,7 +38,7 @@ impl Scheduler {
             }
             self.budget.refill();
         }
-        if header.has(Flags::ABORTED) {
+        if must_cancel(header) {
             self.poll_cancelled(running, state.root());
         } else {
             self.poll_running(running);
@@ -168,4 +168,9 @@ impl Scheduler {
     pub(crate) fn current_meta(&self) -> Option<TaskMeta> {
         self.with_current(|header| self.meta(header))
     }
+}
+
+/// Returns whether the task has to be cancelled instead of polled.
+fn must_cancel(header: &Header) -> bool {
+    header.has(Flags::ABORTED) && !header.has(Flags::DECIDES_ABORT)
 }
