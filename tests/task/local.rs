@@ -247,6 +247,27 @@ fn a_task_may_be_dropped_with_its_thread() {
     .unwrap();
 }
 
+/// Miri reports it if the destructor forms a shared reference to the whole future, because
+/// that invalidates the references inside.
+#[test]
+fn a_dropped_future_may_contain_references_to_itself() {
+    struct Adds<'a>(&'a mut u32);
+
+    impl Drop for Adds<'_> {
+        fn drop(&mut self) {
+            *self.0 += NUMBER.get();
+        }
+    }
+
+    let mut future = Box::pin(NUMBER.scope(1, async {
+        let mut number = 1;
+        let _adds = Adds(&mut number);
+        pending::<()>().await;
+    }));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(future.as_mut().poll(&mut cx).is_pending());
+}
+
 /// The value may have been dropped before a cleanup runs, so no cleanup sees it.
 #[coreloop::test]
 async fn a_cleanup_does_not_see_the_value() {

@@ -252,7 +252,9 @@ pin_project! {
     impl<T: 'static, F> PinnedDrop for TaskLocalFuture<T, F> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            if this.future.is_some() && mem::needs_drop::<F>() {
+            // No shared reference to the future, which may contain references to itself.
+            let is_some = this.future.as_mut().as_pin_mut().is_some();
+            if is_some && mem::needs_drop::<F>() {
                 // If the value cannot be swapped in, the future is dropped without it.
                 let _swapped = this.key.swap_in(this.value);
                 this.future.set(None);
