@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
-use coreloop::cleanup::{bracket, flush};
+use coreloop::cleanup::{bracket, defer, flush};
 use coreloop::scope::{ScopedJoinHandle, cancel_scope, scope};
 use coreloop::task::yield_now;
 use coreloop::{block_on, select, spawn};
@@ -21,6 +21,7 @@ use coreloop_test_support::deadline::in_time;
 use coreloop_test_support::on_drop::OnDrop;
 use coreloop_test_support::panics::recorded;
 use coreloop_test_support::trace::{Trace, ticks};
+use futures_lite::future::or;
 
 fn used(trace: &Trace, name: &'static str, count: u32) -> impl Future<Output = ()> + use<> {
     let close = trace.closing(count);
@@ -274,6 +275,33 @@ async fn a_panic_of_a_child_cancels_the_others_and_propagates() {
         "4 body end",
         "4 joined",
     ]);
+}
+
+/// Miri reports it if the scope forms a shared reference to the whole child, because that
+/// invalidates the references inside.
+#[coreloop::test]
+async fn a_child_that_panics_may_contain_references_to_itself() {
+    struct Adds<'a>(&'a mut u32);
+
+    impl Drop for Adds<'_> {
+        fn drop(&mut self) {
+            *self.0 += 1;
+        }
+    }
+
+    let task = spawn(scope(async |scope| {
+        let refers_to_itself = async {
+            let mut number = 1;
+            let _adds = Adds(&mut number);
+            pending::<()>().await;
+        };
+        let panics = async {
+            drop(defer(ready(())));
+            panic!("with a cleanup left");
+        };
+        scope.spawn(or(refers_to_itself, panics)).await;
+    }));
+    assert!(task.await.unwrap_err().is_panic());
 }
 
 #[coreloop::test(start_paused = true)]

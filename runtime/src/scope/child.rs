@@ -36,8 +36,11 @@ const FEW: usize = 8;
 
 /// The future of a child, which stores its output for its handle.
 pub(super) trait ChildFuture: Future<Output = ()> {
-    /// Makes the output wait for `closing`: the child has returned, and has cleanups left.
-    fn wait_for_cleanups(&self, closing: ChildCleanups);
+    /// Makes the output wait for `closing`: the child has ended, and has cleanups left.
+    ///
+    /// Takes no shared reference: a child that panicked still has its future, which may
+    /// contain references to itself.
+    fn wait_for_cleanups(self: Pin<&mut Self>, closing: ChildCleanups);
 }
 
 /// The children of one scope.
@@ -288,7 +291,7 @@ impl<'env> Children<'env> {
             return true;
         }
         if let Some(closing) = ChildCleanups::of(&self.group, serial) {
-            future.wait_for_cleanups(closing);
+            future.as_mut().wait_for_cleanups(closing);
         }
         if let Err(panic) = polled {
             failed(panic);

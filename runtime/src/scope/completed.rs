@@ -81,7 +81,7 @@ impl<F: Future> Future for Completing<F> {
 }
 
 impl<F: Future> ChildFuture for Completing<F> {
-    fn wait_for_cleanups(&self, _: ChildCleanups) {}
+    fn wait_for_cleanups(self: Pin<&mut Self>, _: ChildCleanups) {}
 }
 
 /// The outputs of several futures, as they complete: see [`as_completed`].

@@ -116,8 +116,8 @@ impl<F: Future> Future for Spawned<F> {
 }
 
 impl<F: Future> ChildFuture for Spawned<F> {
-    fn wait_for_cleanups(&self, closing: ChildCleanups) {
-        self.output.wait_for_cleanups(closing);
+    fn wait_for_cleanups(self: Pin<&mut Self>, closing: ChildCleanups) {
+        self.project().output.wait_for_cleanups(closing);
     }
 }
 
