@@ -8,7 +8,7 @@ use std::task::Poll;
 use coreloop::sync::oneshot::error::TryRecvError;
 use coreloop::sync::oneshot::{self, Receiver};
 use coreloop_test_support::waiter::Waiter;
-use coreloop_test_support::wakers::{panicking_waker, with_hook};
+use coreloop_test_support::wakers::{Call, calling, panicking_waker, with_hook};
 use futures_lite::StreamExt;
 
 #[test]
@@ -188,6 +188,65 @@ fn wakers_may_use_the_channel() {
         // The waker that is replaced is dropped, and its destructor sends.
         assert_eq!(task.poll(), Poll::Ready(Ok(5)));
     });
+}
+
+#[test]
+fn a_waker_may_use_or_drop_the_sender_in_each_call() {
+    for (call, sends) in each_call() {
+        let (sender, receiver) = oneshot::channel();
+        let sender = Cell::new(Some(sender));
+        let waker = calling(move |called| {
+            if called == call
+                && let Some(sender) = sender.take()
+                && sends
+            {
+                sender.send(5).unwrap();
+            }
+        });
+        let mut task = Waiter::new(receiver);
+        let mut polled = task.poll_with(&waker);
+        waker.wake_by_ref();
+        drop(waker);
+        if polled.is_pending() {
+            polled = task.poll();
+        }
+        assert_eq!(polled.map(Result::ok), Poll::Ready(sends.then_some(5)));
+    }
+}
+
+#[test]
+fn a_waker_may_use_or_drop_the_receiver_in_each_call() {
+    for (call, closes) in each_call() {
+        let (mut sender, receiver) = oneshot::channel::<u8>();
+        let receiver = Cell::new(Some(receiver));
+        let waker = calling(move |called| {
+            if called == call
+                && let Some(mut receiver) = receiver.take()
+                && closes
+            {
+                receiver.close();
+                assert_eq!(receiver.try_recv(), Err(TryRecvError::Closed));
+            }
+        });
+        let mut task = Waiter::new(sender.closed());
+        let mut polled = task.poll_with(&waker);
+        waker.wake_by_ref();
+        drop(waker);
+        if polled.is_pending() {
+            polled = task.poll();
+        }
+        assert_eq!(polled, Poll::Ready(()));
+        drop(task);
+        assert_eq!(sender.send(5), Err(5));
+    }
+}
+
+/// Returns each call of a waker, with `false` and with `true`.
+fn each_call() -> impl Iterator<Item = (Call, bool)> {
+    let calls = [Call::Clone, Call::Wake, Call::Drop];
+    calls
+        .into_iter()
+        .flat_map(|call| [(call, false), (call, true)])
 }
 
 #[test]

@@ -124,6 +124,31 @@ fn an_owner_may_outlive_the_unused_blocks_of_its_thread() {
 }
 
 #[test]
+fn locals_of_a_thread_may_make_pairs_when_they_are_dropped() {
+    struct Maker;
+
+    impl Drop for Maker {
+        fn drop(&mut self) {
+            let (one, two) = PairRc::new_pair(|| 5_u64);
+            assert_eq!((*one, *two), (5, 5));
+        }
+    }
+
+    thread_local! {
+        static BEFORE: RefCell<Option<Maker>> = const { RefCell::new(None) };
+        static AFTER: RefCell<Option<Maker>> = const { RefCell::new(None) };
+    }
+
+    in_new_thread(|| {
+        // One is registered before the blocks and one after them, so in any order of
+        // destructors, one of them runs when the blocks are gone.
+        BEFORE.set(Some(Maker));
+        drop(PairRc::new_pair(|| 6));
+        AFTER.set(Some(Maker));
+    });
+}
+
+#[test]
 fn a_destructor_may_panic_or_make_a_pair() {
     struct Maker;
 
