@@ -59,7 +59,7 @@ struct QueuedConnections<L: Socket> {
 /// The stage of an [`AcceptGroup`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum GroupStage {
-    /// No task has waited yet.
+    /// No task has polled it yet.
     New,
     /// It accepts.
     Open,

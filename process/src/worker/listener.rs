@@ -58,8 +58,9 @@ impl<L: Socket> Listener<L> {
     /// Accepts the next connection, and returns it with the peer's address; `None` once the
     /// worker drains.
     ///
-    /// The first wait reports to the master that the worker is [ready](Worker::ready). Any
-    /// number of tasks may accept from one listener; each connection goes to one of them.
+    /// The first poll reports to the master that the worker is [ready](Worker::ready), even
+    /// if it returns a connection. Any number of tasks may accept from one listener; each
+    /// connection goes to one of them.
     ///
     /// Like [`TcpListener::accept`], it continues if a connection is closed before it could
     /// be accepted, and if the system is out of descriptors or memory.

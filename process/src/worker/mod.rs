@@ -154,7 +154,7 @@ impl Worker {
     /// Reports to the master that this worker serves. Only then does the master drain the
     /// worker that this one replaces.
     ///
-    /// This need not be called. The first wait for a connection of a [`Listener`] reports
+    /// This need not be called. The first poll of an accept of a [`Listener`] reports
     /// it. If the function has taken a UDP socket, or if no socket is bound, the first time
     /// that the function waits for anything reports it. So a worker should prepare all that
     /// it needs before its first `accept`.

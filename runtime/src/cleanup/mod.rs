@@ -22,8 +22,9 @@
 //! 1. The task is **frozen**: everything that it awaits of this runtime, such as a
 //!    timer, a socket, a lock or a channel, stays pending, so that its code makes no
 //!    progress.
-//! 2. Its brackets are **closed in place**, the innermost first, and its shields run to
-//!    their end. No other code of the task runs meanwhile.
+//! 2. Its brackets are **closed in place**, the innermost first, and its shields, and each
+//!    [`AsyncGuard::close`] that it awaits, run to their end. No other code of the task
+//!    runs meanwhile.
 //! 3. Its future is **dropped**. The cleanups of guards that are dropped with it go to
 //!    the task's cleanup queue. They run one after the other, in the order in which the
 //!    guards were dropped, which is the order of destructors: variables last to first,
@@ -31,8 +32,8 @@
 //! 4. The task finishes when the queue is empty, and then its
 //!    [`JoinHandle`](crate::task::JoinHandle) is ready.
 //!
-//! A task without brackets and shields goes to step 3 at once, and one without guards
-//! then finishes. A task that returns or panics goes through steps 3 and 4 too.
+//! A task that is in no bracket or shield, and awaits no `AsyncGuard::close`, goes to step
+//! 3 at once, and one without guards then finishes. A task that returns or panics goes through steps 3 and 4 too.
 //!
 //! Futures of other crates that wait for something outside this runtime are not frozen:
 //! the code after one may run up to the next await of this runtime. If such code leaves

@@ -25,7 +25,7 @@ pub(crate) struct NodeGuard {
 impl NodeGuard {
     /// Creates a node that can be cancelled.
     pub(crate) fn new() -> Self {
-        Self::of(CancelNode::root())
+        Self::of(CancelNode::new())
     }
 
     /// Creates a node that is not cancelled with the code around it.

@@ -21,7 +21,7 @@ const MAX_PER_POLL: u32 = 32;
 
 /// Runs the cleanups in `queue`. Ready when none is left. Does not panic.
 pub(super) fn poll_queue(queue: &CleanupQueue, cx: &mut Context<'_>) -> Poll<()> {
-    let node = queue.node.get_or_init(CancelNode::root);
+    let node = queue.node.get_or_init(CancelNode::new);
     let _entered = EnteredNode::enter(node);
     for _ in 0..MAX_PER_POLL {
         let Some(mut next) = queue.take_next() else {

@@ -1,4 +1,5 @@
-//! What the scheduler keeps for tasks with guards or scopes.
+//! What the scheduler keeps for tasks that have dropped a guard, or polled a scope, bracket
+//! or shield.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -51,7 +52,7 @@ pub(crate) struct CleanupState {
 
 impl CleanupState {
     pub(super) fn root(&self) -> &Rc<CancelNode> {
-        self.root.get_or_init(CancelNode::root)
+        self.root.get_or_init(CancelNode::new)
     }
 
     /// Returns whether the task itself is cancelled.

@@ -197,7 +197,7 @@ impl Sleep {
             State::Elapsed => return Poll::Ready(()),
             // Reading the clock here would cost as much as everything else in this
             // poll. If the deadline has passed since the last reading, the timer fires
-            // in the next turn.
+            // in the next round.
             _ if self.deadline <= timers.clock.last_read() => {}
             State::Waiting(key) => ready!(timers.poll(key, cx)),
             State::New | State::Reset => {

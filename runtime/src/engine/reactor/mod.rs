@@ -240,7 +240,7 @@ impl Reactor {
             .poll(&mut events, sys::limit_wait(timeout));
         match polled {
             Ok(()) => {}
-            // A signal ended the wait early. The next turn waits again.
+            // A signal ended the wait early. The next round waits again.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
             Err(error) => {
                 self.events.set(Some(events));

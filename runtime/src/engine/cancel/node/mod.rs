@@ -8,7 +8,7 @@
 //! # The states of a node
 //!
 //! ```text
-//!  1 root, shield          2 add_pending             5 propagate
+//!  1 new, shield           2 add_pending             5 propagate
 //! ────────────────> idle ─────────────────> pending ─────────────> unpolled
 //!                    │   <─────────────────   │                    │      │
 //!                    │    3 remove_pending    │ 4 mark_cancelled,  │      │ 7 may_drop
@@ -32,7 +32,7 @@
 //!               above does not wait for it.
 //!  cancelled:   cancelled, and nothing is pending: the owner may drop the future.
 //!
-//!  1: `CancelNode::root`, `CancelNode::shield`: a node without a parent.
+//!  1: `CancelNode::new`, `CancelNode::shield`: a node without a parent.
 //!  2: `CancelNode::add_pending`: the owner is a bracket, a shield or a cleanup in place
 //!     that begins (`NodeGuard::add_pending`), or a child becomes pending.
 //!  3: `CancelNode::remove_pending`: the last pending cleanup has ended. This leads to
@@ -117,16 +117,16 @@ struct ParentLink {
 
 impl CancelNode {
     /// Creates a node without a parent.
-    pub(super) fn root() -> Rc<Self> {
-        Rc::new(Self::new(false))
+    pub(super) fn new() -> Rc<Self> {
+        Rc::new(Self::with_shield(false))
     }
 
     /// Creates a node that is not cancelled with its parent.
     pub(super) fn shield() -> Rc<Self> {
-        Rc::new(Self::new(true))
+        Rc::new(Self::with_shield(true))
     }
 
-    fn new(is_shield: bool) -> Self {
+    fn with_shield(is_shield: bool) -> Self {
         Self {
             is_shield,
             parent: RefCell::default(),

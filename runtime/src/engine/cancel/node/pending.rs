@@ -131,9 +131,9 @@ mod tests {
     #[test]
     fn a_deep_tree_counts_without_recursion() {
         let depth = if cfg!(miri) { 50 } else { 100_000 };
-        let mut nodes = vec![CancelNode::root()];
+        let mut nodes = vec![CancelNode::new()];
         for _ in 0..depth {
-            let node = CancelNode::root();
+            let node = CancelNode::new();
             node.set_parent(nodes.last());
             nodes.push(node);
         }

@@ -112,7 +112,7 @@ impl Wheel {
     /// `waker` is a foreign waker.
     ///
     /// Both times are in nanoseconds, and `now` must not be ahead of the clock. A
-    /// deadline that has passed fires at the next turn.
+    /// deadline that has passed fires in the next round.
     #[inline]
     pub(super) fn insert(&mut self, deadline: u64, now: u64, waker: &Waker) -> Option<Key> {
         let key = self.timers.allocate(waker)?;
