@@ -59,6 +59,6 @@ impl Accept for TcpListener {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Option<(TcpStream, SocketAddr)>>> {
-        TcpListener::poll_accept(self, cx).map_ok(Some)
+        Self::poll_accept(self, cx).map_ok(Some)
     }
 }

@@ -131,15 +131,15 @@ impl Exit {
 impl ExitWatch {
     fn pidfd(child: &Child) -> Self {
         match Pidfd::open(Pid::from_child(child)) {
-            Ok(Some(pidfd)) => ExitWatch::Pidfd(pidfd),
-            Ok(None) | Err(_) => ExitWatch::Unwatched,
+            Ok(Some(pidfd)) => Self::Pidfd(pidfd),
+            Ok(None) | Err(_) => Self::Unwatched,
         }
     }
 
     /// Has a thread wait for the end of a process. The thread leaves the status uncollected.
     fn thread(pid: Pid) -> io::Result<Self> {
         let runtime = Handle::try_current().map_err(io::Error::other)?;
-        Ok(ExitWatch::Thread(runtime.spawn_blocking(move || {
+        Ok(Self::Thread(runtime.spawn_blocking(move || {
             let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
             // If this fails, the process is not a child of this one any more, and
             // collecting the status returns that error.
@@ -150,15 +150,13 @@ impl ExitWatch {
 
     fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let ended = match self {
-            ExitWatch::Pidfd(pidfd) => return pidfd.poll_ended(cx),
-            ExitWatch::Thread(thread) => {
-                ready!(Pin::new(thread).poll(cx)).map_err(io::Error::other)
-            }
+            Self::Pidfd(pidfd) => return pidfd.poll_ended(cx),
+            Self::Thread(thread) => ready!(Pin::new(thread).poll(cx)).map_err(io::Error::other),
             // Reported as ended: if the status is not there, `poll_wait` starts a thread.
-            ExitWatch::Unwatched => Ok(()),
+            Self::Unwatched => Ok(()),
         };
         // A thread reports once.
-        *self = ExitWatch::Unwatched;
+        *self = Self::Unwatched;
         Poll::Ready(ended)
     }
 }

@@ -81,7 +81,7 @@ impl Channel {
     /// Creates the two ends of a channel, both blocking and both closed on `exec`.
     pub(crate) fn pair() -> io::Result<(Self, Self)> {
         let (one, other) = sys::socket_pair()?;
-        Ok((Channel::from_socket(one), Channel::from_socket(other)))
+        Ok((Self::from_socket(one), Self::from_socket(other)))
     }
 
     pub(crate) fn from_socket(socket: OwnedFd) -> Self {

@@ -49,7 +49,7 @@ impl Command {
     ///
     /// A `program` without a slash is searched for in `PATH`.
     pub fn new<S: AsRef<OsStr>>(program: S) -> Self {
-        Command::from(process::Command::new(program))
+        Self::from(process::Command::new(program))
     }
 
     /// Returns the wrapped std command.

@@ -88,7 +88,7 @@ impl Communicate {
 
     /// Sends no input, and waits for the pipes without a limit.
     pub(super) fn without_bounds(child: Child) -> Self {
-        let mut communicate = Communicate::new(child, Vec::new());
+        let mut communicate = Self::new(child, Vec::new());
         communicate.drain = None;
         communicate
     }
@@ -362,11 +362,11 @@ impl Error for CommunicateError {
 }
 
 impl From<CommunicateError> for io::Error {
-    fn from(error: CommunicateError) -> io::Error {
+    fn from(error: CommunicateError) -> Self {
         let kind = match &error.cause {
             Cause::Timeout(_) => io::ErrorKind::TimedOut,
             Cause::Failed(cause) => cause.kind(),
         };
-        io::Error::new(kind, error)
+        Self::new(kind, error)
     }
 }

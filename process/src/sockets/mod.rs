@@ -77,7 +77,7 @@ impl SocketGroup {
         } else {
             SocketKind::SharedTcp
         };
-        Ok(SocketGroup::new(kind, address, vec![socket]))
+        Ok(Self::new(kind, address, vec![socket]))
     }
 
     /// Binds a UDP socket, like [`tcp`](SocketGroup::tcp).
@@ -88,7 +88,7 @@ impl SocketGroup {
         } else {
             SocketKind::SharedUdp
         };
-        Ok(SocketGroup::new(kind, address, vec![socket]))
+        Ok(Self::new(kind, address, vec![socket]))
     }
 
     /// Listens on a Unix socket at `path`, or at an abstract name if `path` starts with a
@@ -99,7 +99,7 @@ impl SocketGroup {
             io::Error::new(io::ErrorKind::InvalidInput, message)
         })?;
         let socket = unix::listen(path).map_err(at("listen on", address))?;
-        let mut group = SocketGroup::new(SocketKind::SharedUnix, address, vec![socket]);
+        let mut group = Self::new(SocketKind::SharedUnix, address, vec![socket]);
         group.file = SocketFile::at(path);
         Ok(group)
     }
@@ -109,7 +109,7 @@ impl SocketGroup {
     pub(crate) fn from_activated(name: &str, socket: OwnedFd) -> io::Result<Self> {
         let socket = Socket::from(socket);
         let kind = kind_of_shared(&socket).map_err(at("take over", name))?;
-        let mut group = SocketGroup::new(kind, name, vec![socket]);
+        let mut group = Self::new(kind, name, vec![socket]);
         group.prepare().map_err(at("take over", name))?;
         Ok(group)
     }
@@ -128,7 +128,7 @@ impl SocketGroup {
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
         let sockets = sockets.into_iter().map(Socket::from).collect();
-        let mut group = SocketGroup::new(kind, &address, sockets);
+        let mut group = Self::new(kind, &address, sockets);
         group.prepare().map_err(at("inherit", &address))?;
         if kind == SocketKind::SharedUnix {
             group.file = SocketFile::at(Path::new(&address));

@@ -50,7 +50,7 @@ impl Activation {
         } else {
             Vec::new()
         };
-        Activation::of(FIRST, names)
+        Self::of(FIRST, names)
     }
 
     /// Returns the descriptors from `first` on, for which invariant 1 holds.

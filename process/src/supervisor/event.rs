@@ -102,17 +102,17 @@ pub enum Event {
 impl Event {
     /// Returns whether the event is worth a line in the log.
     pub(super) fn is_news(&self) -> bool {
-        !matches!(self, Event::Started { .. })
+        !matches!(self, Self::Started { .. })
     }
 }
 
 impl KillReason {
     pub(super) fn text(self) -> &'static str {
         match self {
-            KillReason::NeverReady => "was not ready in time",
-            KillReason::Silent => "was silent too long",
-            KillReason::Deadline => "did not end in time",
-            KillReason::StopRequested => "has to end at once",
+            Self::NeverReady => "was not ready in time",
+            Self::Silent => "was silent too long",
+            Self::Deadline => "did not end in time",
+            Self::StopRequested => "has to end at once",
         }
     }
 }
@@ -120,14 +120,14 @@ impl KillReason {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Event::Listening { address, .. } => write!(f, "listening on {address}"),
-            Event::Started { slot, pid, .. } => write!(f, "{} starts", Named(*slot, *pid)),
-            Event::Ready { slot, pid, after } => {
+            Self::Listening { address, .. } => write!(f, "listening on {address}"),
+            Self::Started { slot, pid, .. } => write!(f, "{} starts", Named(*slot, *pid)),
+            Self::Ready { slot, pid, after } => {
                 let worker = Named(*slot, *pid);
                 write!(f, "{worker} is ready after {:.1} ms", milliseconds(*after))
             }
-            Event::Ended { slot, pid, how, .. } => write!(f, "{} {how}", Named(*slot, *pid)),
-            Event::Killed { slot, pid, why } => {
+            Self::Ended { slot, pid, how, .. } => write!(f, "{} {how}", Named(*slot, *pid)),
+            Self::Killed { slot, pid, why } => {
                 let outcome = if pid.is_some() {
                     "is killed"
                 } else {
@@ -135,18 +135,18 @@ impl fmt::Display for Event {
                 };
                 write!(f, "{} {why} and {outcome}", Named(*slot, *pid))
             }
-            Event::Waits { slot, wait } => {
+            Self::Waits { slot, wait } => {
                 let wait = milliseconds(*wait);
                 write!(f, "worker {slot} is started again in {wait:.0} ms")
             }
-            Event::Failed { slot, error } => write!(f, "worker {slot}: {error}"),
-            Event::Reloaded(Ok(())) => f.write_str("all workers were replaced"),
-            Event::Reloaded(Err(why)) => write!(f, "the reload ended early: {why}"),
-            Event::Scaled(Ok(workers)) => write!(f, "there are {workers} workers"),
-            Event::Scaled(Err(why)) => write!(f, "the number of workers is not as asked: {why}"),
-            Event::Upgraded(Ok(pid)) => write!(f, "a new master (pid {pid}) has taken over"),
-            Event::Upgraded(Err(why)) => write!(f, "the upgrade failed: {why}"),
-            Event::Stopping => f.write_str("stopping: the workers drain"),
+            Self::Failed { slot, error } => write!(f, "worker {slot}: {error}"),
+            Self::Reloaded(Ok(())) => f.write_str("all workers were replaced"),
+            Self::Reloaded(Err(why)) => write!(f, "the reload ended early: {why}"),
+            Self::Scaled(Ok(workers)) => write!(f, "there are {workers} workers"),
+            Self::Scaled(Err(why)) => write!(f, "the number of workers is not as asked: {why}"),
+            Self::Upgraded(Ok(pid)) => write!(f, "a new master (pid {pid}) has taken over"),
+            Self::Upgraded(Err(why)) => write!(f, "the upgrade failed: {why}"),
+            Self::Stopping => f.write_str("stopping: the workers drain"),
         }
     }
 }

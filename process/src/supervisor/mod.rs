@@ -354,7 +354,7 @@ impl Supervisor {
 
 impl Default for Supervisor {
     fn default() -> Self {
-        Supervisor::new()
+        Self::new()
     }
 }
 

@@ -33,9 +33,9 @@ impl Notifier {
     pub(super) fn from_env() -> io::Result<Self> {
         let Some(address) = env::var_os("NOTIFY_SOCKET").filter(|address| !address.is_empty())
         else {
-            return Ok(Notifier::default());
+            return Ok(Self::default());
         };
-        let mut notifier = Notifier::connect(&address)?;
+        let mut notifier = Self::connect(&address)?;
         let addressee = super::init::of_this_or_its_init(env::var_os("WATCHDOG_PID"));
         if addressee != Some(false) {
             notifier.watchdog = watchdog(env::var_os("WATCHDOG_USEC"));

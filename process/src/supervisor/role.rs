@@ -18,11 +18,11 @@ pub(super) enum Role {
 impl Role {
     pub(super) fn find() -> Self {
         if env::var_os(WORKER).is_some() {
-            Role::Worker
+            Self::Worker
         } else if env::var_os(upgrade::VARIABLE).is_some() {
-            Role::Successor
+            Self::Successor
         } else {
-            Role::Master
+            Self::Master
         }
     }
 }

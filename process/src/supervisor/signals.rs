@@ -82,10 +82,10 @@ impl Signals {
 impl SignalRequest {
     fn request(self) -> Request {
         match self {
-            SignalRequest::Stop => Request::Stop,
-            SignalRequest::Reload => Request::Reload(oneshot::channel().0),
-            SignalRequest::Upgrade => Request::Upgrade(oneshot::channel().0),
-            SignalRequest::Scale(count) => Request::Scale(count, oneshot::channel().0),
+            Self::Stop => Request::Stop,
+            Self::Reload => Request::Reload(oneshot::channel().0),
+            Self::Upgrade => Request::Upgrade(oneshot::channel().0),
+            Self::Scale(count) => Request::Scale(count, oneshot::channel().0),
         }
     }
 }

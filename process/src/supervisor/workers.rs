@@ -30,7 +30,7 @@ pub(super) enum WorkerKind {
 impl Workers {
     /// One process for each core that this process may use, pinned to that core.
     #[expect(non_upper_case_globals, reason = "it reads like a variant of an enum")]
-    pub const PerCore: Workers = Self {
+    pub const PerCore: Self = Self {
         kind: WorkerKind::Processes,
         count: None,
     };

@@ -132,7 +132,7 @@ impl Accept for Listener {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Option<(TcpStream, SocketAddr)>>> {
-        Listener::poll_accept(self, cx)
+        Self::poll_accept(self, cx)
     }
 }
 

@@ -16,7 +16,7 @@ impl Reporter {
     /// Creates a reporter that writes lines to the standard error. A line is lost if its
     /// reader, such as the master, has ended.
     pub(crate) fn standard_error() -> Self {
-        Reporter::new(|report| {
+        Self::new(|report| {
             let _ = writeln!(io::stderr(), "{report}");
         })
     }

@@ -162,10 +162,10 @@ impl WorkerShared {
 impl Bind {
     fn new(kind: SocketKind, slot: u32, socket: OwnedFd) -> io::Result<Self> {
         Ok(match kind {
-            SocketKind::Tcp => Bind::Tcp(Rc::new(AcceptGroup::new(slot, socket, false)?)),
-            SocketKind::SharedTcp => Bind::Tcp(Rc::new(AcceptGroup::new(slot, socket, true)?)),
-            SocketKind::SharedUnix => Bind::Unix(Rc::new(AcceptGroup::new(slot, socket, true)?)),
-            SocketKind::Udp | SocketKind::SharedUdp => Bind::Udp(socket),
+            SocketKind::Tcp => Self::Tcp(Rc::new(AcceptGroup::new(slot, socket, false)?)),
+            SocketKind::SharedTcp => Self::Tcp(Rc::new(AcceptGroup::new(slot, socket, true)?)),
+            SocketKind::SharedUnix => Self::Unix(Rc::new(AcceptGroup::new(slot, socket, true)?)),
+            SocketKind::Udp | SocketKind::SharedUdp => Self::Udp(socket),
         })
     }
 }

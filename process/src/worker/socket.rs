@@ -52,9 +52,9 @@ impl Socket for TcpListener {
 
     fn on_loop(socket: OwnedFd, shared: bool) -> io::Result<Self> {
         if shared {
-            TcpListener::from_std_exclusive(socket.into())
+            Self::from_std_exclusive(socket.into())
         } else {
-            TcpListener::from_std(socket.into())
+            Self::from_std(socket.into())
         }
     }
 
@@ -88,9 +88,9 @@ impl Socket for UnixListener {
 
     fn on_loop(socket: OwnedFd, shared: bool) -> io::Result<Self> {
         if shared {
-            UnixListener::from_std_exclusive(socket.into())
+            Self::from_std_exclusive(socket.into())
         } else {
-            UnixListener::from_std(socket.into())
+            Self::from_std(socket.into())
         }
     }
 

@@ -56,16 +56,12 @@ impl<T: 'static, C: AsyncFnOnce(T) + 'static> AsyncGuard<T, C> {
     /// Creates a guard that calls `close` with `value` when it is dropped.
     #[inline]
     #[track_caller]
-    pub fn new(value: T, close: C) -> AsyncGuard<T, C> {
-        AsyncGuard::at(value, close, Location::caller())
+    pub fn new(value: T, close: C) -> Self {
+        Self::at(value, close, Location::caller())
     }
 
-    pub(super) fn at(
-        value: T,
-        close: C,
-        created_at: &'static Location<'static>,
-    ) -> AsyncGuard<T, C> {
-        AsyncGuard {
+    pub(super) fn at(value: T, close: C, created_at: &'static Location<'static>) -> Self {
+        Self {
             parts: Some((value, close)),
             created_at,
         }

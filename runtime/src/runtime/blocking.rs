@@ -37,7 +37,7 @@ impl Builder {
     /// # }
     /// ```
     #[track_caller]
-    pub fn max_blocking_threads(mut self, threads: usize) -> Builder {
+    pub fn max_blocking_threads(mut self, threads: usize) -> Self {
         assert!(threads > 0, "max_blocking_threads must be at least 1");
         self.options.blocking.max_threads = threads;
         self
@@ -46,13 +46,13 @@ impl Builder {
     /// Sets how long an idle thread waits for more blocking work before it ends.
     ///
     /// The default is ten seconds.
-    pub fn thread_keep_alive(mut self, duration: Duration) -> Builder {
+    pub fn thread_keep_alive(mut self, duration: Duration) -> Self {
         self.options.blocking.keep_alive = duration;
         self
     }
 
     /// Sets the name of the threads for blocking work. The default is "coreloop-pool".
-    pub fn thread_name(self, name: impl Into<String>) -> Builder {
+    pub fn thread_name(self, name: impl Into<String>) -> Self {
         let name = name.into();
         self.thread_name_fn(move || name.clone())
     }
@@ -77,7 +77,7 @@ impl Builder {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn thread_name_fn<N>(mut self, name: N) -> Builder
+    pub fn thread_name_fn<N>(mut self, name: N) -> Self
     where
         N: Fn() -> String + Send + Sync + 'static,
     {
@@ -88,7 +88,7 @@ impl Builder {
     /// Sets the stack size of the threads for blocking work, in bytes.
     ///
     /// The default is the standard library's.
-    pub fn thread_stack_size(mut self, bytes: usize) -> Builder {
+    pub fn thread_stack_size(mut self, bytes: usize) -> Self {
         self.options.blocking.stack_size = Some(bytes);
         self
     }

@@ -36,8 +36,8 @@ pub struct Builder {
 
 impl Builder {
     /// Creates a builder with the settings of [`Runtime::new`].
-    pub fn new() -> Builder {
-        Builder {
+    pub fn new() -> Self {
+        Self {
             options: Options::default(),
         }
     }
@@ -52,7 +52,7 @@ impl Builder {
     ///
     /// Panics if `tasks` is zero.
     #[track_caller]
-    pub fn event_interval(mut self, tasks: u32) -> Builder {
+    pub fn event_interval(mut self, tasks: u32) -> Self {
         assert!(tasks > 0, "event_interval must be at least 1");
         self.options.event_interval = tasks;
         self
@@ -77,7 +77,7 @@ impl Builder {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn start_paused(mut self, paused: bool) -> Builder {
+    pub fn start_paused(mut self, paused: bool) -> Self {
         self.options.start_paused = paused;
         self
     }
@@ -102,7 +102,7 @@ impl Builder {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn unhandled_panic(mut self, policy: UnhandledPanic) -> Builder {
+    pub fn unhandled_panic(mut self, policy: UnhandledPanic) -> Self {
         self.options.unhandled.policy = policy;
         self
     }
@@ -145,10 +145,7 @@ impl Builder {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn on_unhandled_panic(
-        mut self,
-        hook: impl Fn(&TaskPanic) + Send + Sync + 'static,
-    ) -> Builder {
+    pub fn on_unhandled_panic(mut self, hook: impl Fn(&TaskPanic) + Send + Sync + 'static) -> Self {
         self.options.unhandled.hook = Some(Arc::new(hook));
         self
     }
@@ -163,7 +160,7 @@ impl Builder {
     /// returns; a poll that never returns can only be found with a debugger.
     ///
     /// Off by default, because it costs a read of the clock for each poll.
-    pub fn slow_poll(mut self, limit: Duration) -> Builder {
+    pub fn slow_poll(mut self, limit: Duration) -> Self {
         let hook = self
             .options
             .watch
@@ -200,7 +197,7 @@ impl Builder {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn on_slow_poll(mut self, hook: impl Fn(&SlowPoll) + Send + Sync + 'static) -> Builder {
+    pub fn on_slow_poll(mut self, hook: impl Fn(&SlowPoll) + Send + Sync + 'static) -> Self {
         let limit = self.options.watch.map_or(SLOW, |watch| watch.limit);
         self.options.watch = Some(SlowPollMonitor {
             limit,
@@ -241,7 +238,7 @@ impl Builder {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn cleanup_budget(mut self, budget: Duration) -> Builder {
+    pub fn cleanup_budget(mut self, budget: Duration) -> Self {
         self.options.cleanup.time_limit = budget;
         self
     }
@@ -254,7 +251,7 @@ impl Builder {
     pub fn on_cleanup_failure(
         mut self,
         hook: impl Fn(&CleanupFailure) + Send + Sync + 'static,
-    ) -> Builder {
+    ) -> Self {
         self.options.cleanup.hook = UserValue::new(Arc::new(hook));
         self
     }
@@ -273,7 +270,7 @@ impl Builder {
 }
 
 impl Default for Builder {
-    fn default() -> Builder {
-        Builder::new()
+    fn default() -> Self {
+        Self::new()
     }
 }

@@ -76,8 +76,8 @@ impl UnwindSafe for Handle {}
 impl RefUnwindSafe for Handle {}
 
 impl Handle {
-    pub(crate) fn of(event_loop: &EventLoop) -> Handle {
-        Handle {
+    pub(crate) fn of(event_loop: &EventLoop) -> Self {
+        Self {
             shared: Arc::clone(spawner::shared_of(event_loop)),
         }
     }
@@ -108,8 +108,8 @@ impl Handle {
     /// ```
     #[must_use]
     #[track_caller]
-    pub fn current() -> Handle {
-        match Handle::try_current() {
+    pub fn current() -> Self {
+        match Self::try_current() {
             Ok(handle) => handle,
             Err(error) => panic!("Handle::current() has nothing to return: {error}"),
         }
@@ -132,11 +132,11 @@ impl Handle {
     ///     assert!(Handle::try_current().is_ok());
     /// });
     /// ```
-    pub fn try_current() -> Result<Handle, TryCurrentError> {
-        match context::with_current(|event_loop| Handle::of(event_loop)) {
+    pub fn try_current() -> Result<Self, TryCurrentError> {
+        match context::with_current(|event_loop| Self::of(event_loop)) {
             Some(handle) => Ok(handle),
             None => match worker::current() {
-                Ok(shared) => Ok(Handle { shared }),
+                Ok(shared) => Ok(Self { shared }),
                 Err(missing) => Err(TryCurrentError { missing }),
             },
         }

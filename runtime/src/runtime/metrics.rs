@@ -65,10 +65,10 @@ pub struct RuntimeMetrics {
 }
 
 impl RuntimeMetrics {
-    pub(crate) fn of(event_loop: &EventLoop) -> RuntimeMetrics {
+    pub(crate) fn of(event_loop: &EventLoop) -> Self {
         let (registered, present) = event_loop.reactor.registered();
         let blocking = event_loop.shared.pool.stats();
-        RuntimeMetrics {
+        Self {
             alive_tasks: event_loop.tasks.alive(),
             spawned_tasks: event_loop.tasks.spawned(),
             polls: event_loop.tasks.polls(),

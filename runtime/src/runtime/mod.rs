@@ -77,12 +77,12 @@ impl Runtime {
     /// # Errors
     ///
     /// Returns an error if the system has no descriptors left for the loop.
-    pub fn new() -> io::Result<Runtime> {
+    pub fn new() -> io::Result<Self> {
         Builder::new().build()
     }
 
-    pub(crate) fn from_loop(event_loop: Rc<EventLoop>) -> Runtime {
-        Runtime { event_loop }
+    pub(crate) fn from_loop(event_loop: Rc<EventLoop>) -> Self {
+        Self { event_loop }
     }
 
     #[cfg(test)]

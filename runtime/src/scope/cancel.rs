@@ -269,7 +269,7 @@ impl fmt::Display for Cancelled {
 impl std::error::Error for Cancelled {}
 
 impl From<Cancelled> for io::Error {
-    fn from(cancelled: Cancelled) -> io::Error {
-        io::Error::other(cancelled)
+    fn from(cancelled: Cancelled) -> Self {
+        Self::other(cancelled)
     }
 }

@@ -136,7 +136,7 @@ impl From<c_int> for SignalKind {
 }
 
 impl From<SignalKind> for c_int {
-    fn from(kind: SignalKind) -> c_int {
+    fn from(kind: SignalKind) -> Self {
         kind.0
     }
 }

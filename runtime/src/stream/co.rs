@@ -187,7 +187,7 @@ impl fmt::Display for Closed {
 impl Error for Closed {}
 
 impl From<Closed> for io::Error {
-    fn from(_: Closed) -> io::Error {
+    fn from(_: Closed) -> Self {
         io::ErrorKind::BrokenPipe.into()
     }
 }

@@ -38,7 +38,7 @@ pub(super) enum Phase {
 impl Phase {
     /// Returns whether a yield waits for an answer.
     pub(super) fn awaits_answer(self) -> bool {
-        matches!(self, Phase::Yielded | Phase::YieldedWithWaker)
+        matches!(self, Self::Yielded | Self::YieldedWithWaker)
     }
 }
 

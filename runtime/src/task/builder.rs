@@ -36,12 +36,12 @@ pub struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     /// Creates a builder with the settings of [`spawn`](crate::spawn): no name.
-    pub fn new() -> Builder<'a> {
+    pub fn new() -> Self {
         Builder::default()
     }
 
     /// Sets the name of the task. Several tasks may have the same name.
-    pub fn name(self, name: &'a str) -> Builder<'a> {
+    pub fn name(self, name: &'a str) -> Self {
         Builder { name: Some(name) }
     }
 

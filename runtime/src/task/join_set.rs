@@ -81,8 +81,8 @@ struct Ended {
 
 impl<T> JoinSet<T> {
     /// Creates an empty set.
-    pub fn new() -> JoinSet<T> {
-        JoinSet {
+    pub fn new() -> Self {
+        Self {
             members: Slab::new(),
             ended: Rc::default(),
         }
@@ -369,8 +369,8 @@ impl<T> Drop for JoinSet<T> {
 }
 
 impl<T> Default for JoinSet<T> {
-    fn default() -> JoinSet<T> {
-        JoinSet::new()
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -403,8 +403,8 @@ where
     F::Output: 'static,
 {
     #[track_caller]
-    fn from_iter<I: IntoIterator<Item = F>>(futures: I) -> JoinSet<F::Output> {
-        let mut set = JoinSet::new();
+    fn from_iter<I: IntoIterator<Item = F>>(futures: I) -> Self {
+        let mut set = Self::new();
         set.extend(futures);
         set
     }
@@ -422,7 +422,7 @@ pub struct Builder<'a, T> {
 
 impl<'a, T: 'static> Builder<'a, T> {
     /// Sets the name of the task. Several tasks may have the same name.
-    pub fn name(self, name: &'a str) -> Builder<'a, T> {
+    pub fn name(self, name: &'a str) -> Self {
         Builder {
             name: Some(name),
             ..self

@@ -361,11 +361,11 @@ impl Refusal {
     #[track_caller]
     fn panic(self) -> ! {
         match self {
-            Refusal::Borrowed => panic!(
+            Self::Borrowed => panic!(
                 "cannot enter a task-local scope while the task-local storage is borrowed; \
                  leave the closure of `with` first"
             ),
-            Refusal::Gone => panic!(
+            Self::Gone => panic!(
                 "cannot enter a task-local scope during or after destruction of the underlying \
                  thread-local"
             ),

@@ -9,8 +9,8 @@ use std::io;
 pub struct Elapsed(());
 
 impl Elapsed {
-    pub(crate) fn new() -> Elapsed {
-        Elapsed(())
+    pub(crate) fn new() -> Self {
+        Self(())
     }
 }
 
@@ -23,7 +23,7 @@ impl fmt::Display for Elapsed {
 impl Error for Elapsed {}
 
 impl From<Elapsed> for io::Error {
-    fn from(_: Elapsed) -> io::Error {
+    fn from(_: Elapsed) -> Self {
         io::ErrorKind::TimedOut.into()
     }
 }

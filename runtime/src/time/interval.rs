@@ -133,9 +133,9 @@ impl MissedTickBehavior {
     /// all in nanoseconds.
     fn next(self, due: u64, now: u64, period: u64) -> u64 {
         match self {
-            MissedTickBehavior::Burst => after(due, period),
-            MissedTickBehavior::Delay => after(now, period),
-            MissedTickBehavior::Skip => {
+            Self::Burst => after(due, period),
+            Self::Delay => after(now, period),
+            Self::Skip => {
                 let since_last = (now - due) % period;
                 after(now, period - since_last)
             }
@@ -155,8 +155,8 @@ pub struct Interval {
 }
 
 impl Interval {
-    fn new(delay: Sleep, period: Duration) -> Interval {
-        Interval {
+    fn new(delay: Sleep, period: Duration) -> Self {
+        Self {
             delay,
             period,
             missed_tick_behavior: MissedTickBehavior::default(),

@@ -11,15 +11,15 @@ impl Instant {
     ///
     /// Outside a runtime, this is the time on the system's clock.
     #[must_use]
-    pub fn now() -> Instant {
+    pub fn now() -> Self {
         context::with_current(|event_loop| event_loop.timers.now())
-            .unwrap_or_else(|| Instant::from_std(std::time::Instant::now()))
+            .unwrap_or_else(|| Self::from_std(std::time::Instant::now()))
     }
 
     /// Returns the time that has passed since this instant, or zero if it is in the
     /// future.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
-        Instant::now().duration_since(*self)
+        Self::now().duration_since(*self)
     }
 }

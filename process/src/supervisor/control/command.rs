@@ -37,11 +37,11 @@ impl Command {
         }
         let command = match name {
             "scale" => return scale(argument),
-            "status" => Command::Status,
-            "reload" => Command::Reload,
-            "upgrade" => Command::Upgrade,
-            "stop" => Command::Stop,
-            "help" => Command::Help,
+            "status" => Self::Status,
+            "reload" => Self::Reload,
+            "upgrade" => Self::Upgrade,
+            "stop" => Self::Stop,
+            "help" => Self::Help,
             _ => {
                 return Err(format!(
                     "unknown command `{}`: try `help`",

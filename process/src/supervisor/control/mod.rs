@@ -76,7 +76,7 @@ impl ControlSocket {
                 format!("another process serves {}", path.display()),
             ));
         }
-        ControlSocket::put(path)
+        Self::put(path)
     }
 
     /// Creates the socket of a successor in place of the old master's socket. The old master
@@ -84,7 +84,7 @@ impl ControlSocket {
     pub(super) fn take_over(path: &Path) -> io::Result<Self> {
         let _lock = NameLock::of(path);
         holds_socket(path)?;
-        ControlSocket::put(path)
+        Self::put(path)
     }
 
     pub(super) fn file(&self) -> &ControlSocketFile {
@@ -120,7 +120,7 @@ impl ControlSocket {
         let private = path.with_file_name(private);
         DirBuilder::new().mode(0o700).create(&private)?;
         let inside = private.join("s");
-        let placed = ControlSocket::put_by_way_of(&inside, path);
+        let placed = Self::put_by_way_of(&inside, path);
         if placed.is_err() {
             let _ = fs::remove_file(&inside);
         }

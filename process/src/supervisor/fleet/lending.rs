@@ -14,7 +14,7 @@ impl Fleet {
     pub(super) fn lend(&mut self, now: Instant) {
         for index in 0..self.slots.len() {
             let slot = &self.slots[index];
-            if slot.lent_to.is_some() || !Fleet::waits_too_long(slot, now) {
+            if slot.lent_to.is_some() || !Self::waits_too_long(slot, now) {
                 continue;
             }
             let Some(by) = self.lender() else {

@@ -117,6 +117,6 @@ impl Restarts {
 
 impl Default for Restarts {
     fn default() -> Self {
-        Restarts::new()
+        Self::new()
     }
 }

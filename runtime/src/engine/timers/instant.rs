@@ -74,7 +74,7 @@ impl From<std::time::Instant> for Instant {
 }
 
 impl From<Instant> for std::time::Instant {
-    fn from(instant: Instant) -> std::time::Instant {
+    fn from(instant: Instant) -> Self {
         instant.0
     }
 }

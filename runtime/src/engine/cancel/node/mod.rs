@@ -84,7 +84,7 @@ pub(crate) struct CancelNode {
     /// The parent; `None` for the root of a task, and before the first poll of the future.
     parent: RefCell<Option<ParentLink>>,
     /// The nodes whose futures were last polled directly inside this one's future.
-    children: RefCell<Slab<Weak<CancelNode>>>,
+    children: RefCell<Slab<Weak<Self>>>,
     /// Whether the node is cancelled; never cleared.
     cancelled: Cell<bool>,
     /// Whether the cancellation was requested of this node, and not only of one above.
