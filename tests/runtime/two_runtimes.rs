@@ -1,6 +1,6 @@
 //! Two runtimes on one thread, and a socket that belongs to one of them.
 
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::io::{self, ErrorKind, PipeReader, PipeWriter, Read, Write, pipe};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -63,7 +63,7 @@ fn a_wait_in_block_on_for_a_socket_of_another_runtime_is_an_error() {
             let shared = |context: &mut Context<'_>| {
                 reader.poll_read_shared(context, |mut reader| reader.read(&mut [0]))
             };
-            assert_wrong_runtime(std::future::poll_fn(shared).await);
+            assert_wrong_runtime(poll_fn(shared).await);
         });
         writer.write_all(b"x").unwrap();
         assert_eq!(here.block_on(read(&reader)).unwrap(), b'x');
@@ -73,6 +73,38 @@ fn a_wait_in_block_on_for_a_socket_of_another_runtime_is_an_error() {
         let mut context = Context::from_waker(Waker::noop());
         assert!(left.as_mut().poll(&mut context).is_pending());
     }
+}
+
+/// The wait that failed had registered the socket as not ready, so the read was never
+/// tried.
+#[test]
+fn a_read_after_a_short_one_completes_in_any_runtime() {
+    let (here, there) = runtimes();
+    let (reader, mut writer) = reading(&here);
+    let read = |context: &mut Context<'_>| {
+        reader.poll_read_stream(context, 8, |mut reader| reader.read(&mut [0; 8]))
+    };
+    for count in [3, 2, 1] {
+        writer.write_all(&[0; 8][..count]).unwrap();
+        assert_eq!(there.block_on(poll_fn(read)).unwrap(), count);
+    }
+    assert_wrong_runtime(there.block_on(poll_fn(read)));
+    writer.write_all(b"x").unwrap();
+    assert_eq!(there.block_on(poll_fn(read)).unwrap(), 1);
+    assert_eq!(here.metrics().registered_fds(), 0);
+}
+
+/// Polling for readiness registered the socket before it failed, too.
+#[test]
+fn a_read_completes_in_any_runtime_after_a_wait_has_failed() {
+    let (here, there) = runtimes();
+    let (reader, mut writer) = reading(&here);
+    there.block_on(async {
+        assert_wrong_runtime(poll_fn(|context| reader.poll_readable(context)).await);
+        assert_wrong_runtime(read(&reader).await);
+        writer.write_all(b"x").unwrap();
+        assert_eq!(read(&reader).await.unwrap(), b'x');
+    });
 }
 
 #[test]

@@ -98,9 +98,13 @@ impl Registration {
         self.watched(fd, Direction::Read)
     }
 
-    /// Registers the descriptor with the kernel, for the first time.
+    /// Registers the descriptor with the kernel, for the first time, so that a task can
+    /// wait for `direction`.
     #[cold]
     fn register(&self, fd: BorrowedFd<'_>, direction: Direction) -> io::Result<&Rc<Source>> {
+        // A source would record that `direction` is not ready, and this loop is not driven
+        // to correct that. So later operations would fail without being tried.
+        self.may_wait()?;
         let reactor = &self.event_loop.reactor;
         let source = match self.mode {
             DeregisterMode::Exclusive => reactor.register_exclusive(fd, direction)?,
@@ -132,8 +136,9 @@ impl Registration {
         self.short[direction as usize].take()
     }
 
-    /// Registers the task to be woken when `direction` becomes ready. If that fails and
-    /// the operation was not tried yet, wakes the task at once to try it.
+    /// Registers the task to be woken when `direction` becomes ready. If that fails without a
+    /// source, and the operation was not tried because of [`was_short`](Self::was_short),
+    /// wakes the task at once to try it.
     #[inline]
     pub(super) fn register_waker(
         &self,
