@@ -102,4 +102,24 @@ impl Fleet {
         }
         self.queue_replacement(index);
     }
+
+    /// Returns when a worker that is ready at `now` has reached its maximum age.
+    pub(super) fn retirement(&mut self, now: Instant) -> Option<Instant> {
+        let age = self.settings.max_age?;
+        // A tenth at most is taken off, so that workers do not retire all at once.
+        now.checked_add(age.saturating_sub(age.mul_f64(self.random.f64() / 10.0)))
+    }
+
+    /// Sets a new time for the worker of a slot that was queued for its age and has left the
+    /// queue without being replaced. It is queued again after that age.
+    pub(super) fn retire_later(&mut self, index: usize, now: Instant) {
+        let retirement = self.retirement(now);
+        let slot = self.slots.get_mut(index);
+        let Some(member) = slot.and_then(|slot| slot.incumbent.as_mut()) else {
+            return;
+        };
+        if matches!(member.phase, MemberPhase::Ready { .. }) && member.retires.is_none() {
+            member.retires = retirement;
+        }
+    }
 }

@@ -126,10 +126,7 @@ impl Fleet {
         let Some((index, place)) = self.find(id) else {
             return;
         };
-        let max_age = self.settings.max_age.map(|age| {
-            // A tenth at most is taken off, so that workers do not retire all at once.
-            age.saturating_sub(age.mul_f64(self.random.f64() / 10.0))
-        });
+        let retirement = self.retirement(now);
         let can_kill = self.settings.can_kill;
         let slot = &mut self.slots[index];
         let Some(member) = slot.member_mut(id) else {
@@ -145,7 +142,7 @@ impl Fleet {
             return;
         }
         member.phase = MemberPhase::Ready { since: now };
-        member.retires = max_age.and_then(|age| now.checked_add(age));
+        member.retires = retirement;
         self.crash_loop.ready();
         if place == MemberPosition::Successor {
             let old = slot.incumbent.take();

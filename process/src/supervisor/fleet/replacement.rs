@@ -62,10 +62,8 @@ impl Fleet {
             return;
         }
         self.replacements.queue.clear();
-        // A worker that was replaced for its age is tried again after that age.
-        let retry = self.settings.max_age.and_then(|age| now.checked_add(age));
-        if let Some(member) = &mut self.slots[index].incumbent {
-            member.retires = retry;
+        for index in 0..self.slots.len() {
+            self.retire_later(index, now);
         }
         self.end_pass(Err(format!("worker {number} was not replaced: {why}")));
     }
@@ -99,9 +97,13 @@ impl Fleet {
                 // It may have read the configuration before the reload was requested, so it
                 // is replaced once it is ready.
                 Some(member) if is_there && member.phase == MemberPhase::Starting => return,
-                // Killed or gone: its next worker is a new one.
+                // Killed or gone: its next worker is a new one. But a thread that was stuck
+                // may run again.
                 _ => {
                     self.replacements.queue.pop_front();
+                    if is_there {
+                        self.retire_later(index, now);
+                    }
                 }
             }
         }

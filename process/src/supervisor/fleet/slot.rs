@@ -38,7 +38,8 @@ pub(in crate::supervisor) struct Member {
     pub(super) last_message: Instant,
     /// The worker was killed or, if it is a thread, given up.
     pub(super) is_killed: bool,
-    /// When the worker has reached its maximum age.
+    /// When the worker has reached its maximum age. `None` before it is ready, and while it
+    /// is queued to be replaced for its age.
     pub(super) retires: Option<Instant>,
 }
 

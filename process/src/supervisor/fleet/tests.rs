@@ -691,6 +691,77 @@ fn a_worker_of_the_maximum_age_is_replaced_as_in_a_reload() {
     assert_eq!(world.processes[&old].state, ProcessState::Draining);
 }
 
+/// The failure emptied the queue, and only the slot that failed got a new time.
+#[test]
+fn after_a_failed_successor_all_old_workers_are_replaced_later() {
+    let mut aging = settings(true);
+    aging.heartbeat = None;
+    aging.max_age = Some(300 * MILLISECOND);
+    let mut world = World::new(aging, 2);
+    let old = [world.of(0), world.of(1)];
+    world.ready(old[0]);
+    world.ready(old[1]);
+    world.run_until(world.now + 300 * MILLISECOND);
+    let successor = |world: &World| *world.processes.keys().next_back().unwrap();
+    world.end(successor(&world));
+    assert_eq!([world.of(0), world.of(1)], old);
+    world.run_until(world.now + 300 * MILLISECOND);
+    for _ in 0..2 {
+        world.ready(successor(&world));
+    }
+    for id in old {
+        assert_eq!(world.processes[&id].state, ProcessState::Draining);
+    }
+}
+
+/// A failed reload postponed the replacement for age of the slot whose successor failed.
+#[test]
+fn a_failed_reload_does_not_change_when_a_worker_is_old() {
+    let mut aging = settings(true);
+    aging.heartbeat = None;
+    aging.max_age = Some(300 * MILLISECOND);
+    let mut world = World::new(aging, 1);
+    let old = world.of(0);
+    world.ready(old);
+    world.run_until(world.now + 200 * MILLISECOND);
+    world.take(&Step::Reload);
+    world.end(world.of(0));
+    assert_eq!(world.of(0), old);
+    world.run_until(world.now + 100 * MILLISECOND);
+    assert_ne!(world.of(0), old);
+}
+
+/// A stuck worker leaves the queue, because it is killed and another one is started. But a
+/// thread cannot be killed.
+#[test]
+fn an_old_thread_that_was_stuck_and_runs_again_is_replaced_later() {
+    let mut aging = settings(false);
+    aging.max_age = Some(300 * MILLISECOND);
+    let mut world = World::new(aging, 2);
+    let old = [world.of(0), world.of(1)];
+    world.ready(old[0]);
+    world.ready(old[1]);
+    world.run_until(world.now + 300 * MILLISECOND);
+    let first = (0..2).find(|&slot| world.of(slot) != old[slot as usize]);
+    let first = first.expect("a successor");
+    let second = 1 - first;
+    let stuck = old[second as usize];
+    world.fleet.message_received(old[first as usize], world.now);
+    world.run_until(world.now + 100 * MILLISECOND);
+    assert!(world.processes[&stuck].is_killed, "it is silent");
+    world.ready(world.of(first));
+    assert_eq!(
+        world.of(second),
+        stuck,
+        "it is not replaced while it is stuck"
+    );
+    for _ in 0..3 {
+        world.beat();
+        world.run_until(world.now + 100 * MILLISECOND);
+    }
+    assert_ne!(world.of(second), stuck);
+}
+
 /// A drain without a deadline got one that lay in the past, so the worker was killed at
 /// once.
 #[test]
