@@ -47,6 +47,10 @@
     doc = "| [`process`] | child processes, and a supervised worker with its own loop for every core |"
 )]
 #![cfg_attr(
+    feature = "pool",
+    doc = "| [`pool`] | functions that run in other processes: pools, executors, single processes |"
+)]
+#![cfg_attr(
     feature = "sync",
     doc = "| [`sync`] | locks and channels for tasks that share a thread |"
 )]
@@ -126,6 +130,10 @@ pub use coreloop_net::hyper;
 #[cfg(feature = "process")]
 #[doc(inline)]
 pub use coreloop_process as process;
+
+#[cfg(feature = "pool")]
+#[doc(inline)]
+pub use coreloop_pool as pool;
 
 #[cfg(feature = "sync")]
 #[doc(inline)]

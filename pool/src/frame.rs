@@ -1,0 +1,142 @@
+//! What a master and a worker send to each other: frames, each a [`Header`] and a body.
+
+use std::io;
+
+/// The length of a header.
+pub(crate) const HEADER: usize = 24;
+
+/// The start of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// The length of the body.
+    pub(crate) length: u32,
+    pub(crate) kind: Kind,
+    /// For [`Kind::Job`] and [`Kind::Chunk`]: the number of the function in the registry.
+    /// For their results: nothing.
+    pub(crate) function: u16,
+    /// The ticket of the send, which both sides find in a slot word.
+    pub(crate) ticket: Ticket,
+    /// The id of the job, for the job itself. Its upper 16 bits are the attempt.
+    pub(crate) job: u64,
+}
+
+/// One send of a job to a worker: a sequence number, different for each send of a pool, and
+/// the slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Ticket(u64);
+
+/// The number of a slot of a worker.
+pub(crate) type Slot = usize;
+
+/// The number of slots of a worker.
+pub(crate) const SLOTS: usize = 64;
+
+impl Ticket {
+    pub(crate) fn new(sequence: u64, slot: Slot) -> Self {
+        debug_assert!(slot < SLOTS, "a slot is a number below 64");
+        Self(sequence << 6 | slot as u64 & 63)
+    }
+
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// The sequence number, below 2^58.
+    pub(crate) fn sequence(self) -> u64 {
+        self.0 >> 6
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "it is below 64")]
+    pub(crate) fn slot(self) -> Slot {
+        (self.0 & 63) as Slot
+    }
+}
+
+/// The kind of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u16)]
+pub(crate) enum Kind {
+    /// To a worker: call a function. The body is its encoded arguments.
+    Job = 1,
+    /// To a worker: call a function for each of several items. The body is, for each item,
+    /// its length and its encoded arguments.
+    Chunk = 2,
+    /// To the master: the worker takes jobs. The body is empty.
+    Ready = 16,
+    /// To the master: the initializer has failed; the worker ends. The body is a text.
+    InitializerFailed = 17,
+    /// To the master: the encoded result of a job.
+    Done = 18,
+    /// To the master: the results of a chunk, each its kind, its length and its body.
+    ChunkDone = 19,
+    /// To the master: the function has panicked. The body is the message.
+    Panicked = 20,
+    /// To the master: the arguments could not be decoded, or the result not encoded. The
+    /// body is a text.
+    Codec = 21,
+    /// To the master: what `job::progress` was called with.
+    Progress = 22,
+}
+
+impl Kind {
+    fn from_bits(bits: u16) -> Option<Self> {
+        Some(match bits {
+            1 => Self::Job,
+            2 => Self::Chunk,
+            16 => Self::Ready,
+            17 => Self::InitializerFailed,
+            18 => Self::Done,
+            19 => Self::ChunkDone,
+            20 => Self::Panicked,
+            21 => Self::Codec,
+            22 => Self::Progress,
+            _ => return None,
+        })
+    }
+}
+
+impl Header {
+    pub(crate) fn to_bytes(self) -> [u8; HEADER] {
+        let mut bytes = [0; HEADER];
+        bytes[..4].copy_from_slice(&self.length.to_le_bytes());
+        bytes[4..6].copy_from_slice(&(self.kind as u16).to_le_bytes());
+        bytes[6..8].copy_from_slice(&self.function.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.ticket.bits().to_le_bytes());
+        bytes[16..].copy_from_slice(&self.job.to_le_bytes());
+        bytes
+    }
+
+    /// Parses a header.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the kind is unknown or the body longer than `max_length`.
+    pub(crate) fn from_bytes(bytes: &[u8; HEADER], max_length: usize) -> io::Result<Self> {
+        let u16_at = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
+        let u64_at = |at: usize| {
+            let mut eight = [0; 8];
+            eight.copy_from_slice(&bytes[at..at + 8]);
+            u64::from_le_bytes(eight)
+        };
+        let length = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        let kind = Kind::from_bits(u16_at(4)).ok_or_else(|| garbled("an unknown kind of frame"))?;
+        if length as usize > max_length {
+            return Err(garbled("a frame is too long"));
+        }
+        Ok(Self {
+            length,
+            kind,
+            function: u16_at(6),
+            ticket: Ticket::from_bits(u64_at(8)),
+            job: u64_at(16),
+        })
+    }
+}
+
+pub(crate) fn garbled(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}

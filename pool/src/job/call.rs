@@ -1,0 +1,107 @@
+//! Calling the function of a job with encoded arguments.
+
+use std::any::TypeId;
+use std::cell::OnceCell;
+
+use coreloop_runtime::Runtime;
+use postcard::ser_flavors::Flavor;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::function::{Called, JobFn};
+
+/// Why a job has no result, apart from a panic.
+#[doc(hidden)]
+#[derive(Debug)]
+pub enum Failure {
+    /// The arguments could not be decoded.
+    Arguments(String),
+    /// The result could not be encoded.
+    Output(String),
+    /// There is no runtime for an async function.
+    Runtime(String),
+}
+
+/// Returns the type of a function item.
+#[doc(hidden)]
+#[must_use]
+pub fn type_of<F: 'static>(_function: &F) -> TypeId {
+    TypeId::of::<F>()
+}
+
+/// Decodes `arguments`, calls `function` and appends its encoded result to `output`.
+///
+/// # Errors
+///
+/// Returns an error if the arguments cannot be decoded or the result cannot be encoded.
+///
+/// # Panics
+///
+/// Panics if the function does, or the code that decodes or encodes.
+#[doc(hidden)]
+pub fn run<F, S>(function: F, arguments: &[u8], output: &mut Vec<u8>) -> Result<(), Failure>
+where
+    F: JobFn<S>,
+{
+    let arguments = decode(arguments).map_err(Failure::Arguments)?;
+    let result = match function.call(arguments) {
+        Called::Result(result) => result,
+        Called::Future(future) => block_on(future)?,
+    };
+    encode(&result, output).map_err(Failure::Output)
+}
+
+/// Appends the encoded `value` to `output`. If that fails, `output` is as it was.
+pub(crate) fn encode<T: Serialize>(value: &T, output: &mut Vec<u8>) -> Result<(), String> {
+    let length = output.len();
+    postcard::serialize_with_flavor(value, Append(output)).map_err(|error| {
+        output.truncate(length);
+        error.to_string()
+    })
+}
+
+/// Appends what is serialized to a vector.
+struct Append<'a>(&'a mut Vec<u8>);
+
+impl Flavor for Append<'_> {
+    type Output = ();
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
+}
+
+/// Decodes a value from all of `bytes`.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((value, [])) => Ok(value),
+        Ok((_, rest)) => Err(format!("{} bytes are left after it", rest.len())),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+thread_local! {
+    /// The runtime of async jobs. It is made for the first of them, and kept, so that what
+    /// a job has put on its loop is there for the next one.
+    static RUNTIME: OnceCell<Runtime> = const { OnceCell::new() };
+}
+
+fn block_on<R>(future: impl Future<Output = R>) -> Result<R, Failure> {
+    RUNTIME.with(|runtime| {
+        if let Some(runtime) = runtime.get() {
+            return Ok(runtime.block_on(future));
+        }
+        let new = Runtime::new().map_err(|error| Failure::Runtime(error.to_string()))?;
+        Ok(runtime.get_or_init(|| new).block_on(future))
+    })
+}
