@@ -1,5 +1,9 @@
-//! The attributes `#[main]` and `#[test]`. They are documented here, because their
-//! examples compile only with the facade.
+//! The attributes `#[main]`, `#[test]` and `#[job]`. They are documented here, because
+//! their examples compile only with the facade.
+
+#[cfg(feature = "pool")]
+use coreloop_pool::enter_worker;
+use coreloop_runtime::runtime::Builder;
 
 /// Runs an async function on its own runtime.
 ///
@@ -7,6 +11,9 @@
 /// async body with `block_on`, and returns the body's result, whatever its type.
 /// Attributes, documentation and visibility are kept. The function
 /// takes no arguments and no generic parameters.
+///
+/// With the feature `pool`, the function first calls `pool::enter_worker`: if the process
+/// was started as the worker of a pool, it runs the worker, and does not come to the body.
 ///
 /// # Options
 ///
@@ -30,7 +37,8 @@
 /// }
 /// ```
 ///
-/// This is the same program without the attribute:
+/// This is the same program without the attribute, except for the call of
+/// `pool::enter_worker`:
 ///
 /// ```
 /// fn main() -> std::io::Result<()> {
@@ -71,3 +79,52 @@ pub use coreloop_macros::main;
 /// }
 /// ```
 pub use coreloop_macros::test;
+
+/// Registers a function as a job, so that it can run in other processes.
+///
+/// The function is left as it is, and can be called as before. Beside it, the program gets an
+/// entry in the list of its jobs, by which a [pool](crate::pool) and its workers find the
+/// function. The function may be async.
+///
+/// The function has at most eight arguments, each of an owned type, and no generic parameters;
+/// [`pool::register!`](crate::pool::register) registers the instances of a generic function.
+/// Arguments and result implement `Serialize` and `DeserializeOwned` of `serde`.
+///
+/// # Options
+///
+/// - `name = "text"` is the name of the job. By default it is the path of the function, such as
+///   `program::images::thumbnail`. All jobs of a program have different names, so two functions
+///   `thumbnail` inside of two functions of one module need this option.
+/// - `idempotent` says that the function may run again if its worker has died while it ran.
+/// - `crate = "path"` says where to find coreloop when it was renamed or is re-exported by
+///   another crate.
+///
+/// # Examples
+///
+/// ```
+/// #[coreloop::job]
+/// fn word_count(text: String) -> usize {
+///     text.split_whitespace().count()
+/// }
+///
+/// #[coreloop::job(name = "fetch", idempotent)]
+/// async fn fetch(host: String, port: u16) -> Result<Vec<u8>, String> {
+///     # async fn download(_: String, _: u16) -> std::io::Result<Vec<u8>> { Ok(Vec::new()) }
+///     download(host, port).await.map_err(|error| error.to_string())
+/// }
+///
+/// assert_eq!(word_count("three more words".to_owned()), 3);
+/// ```
+#[cfg(feature = "pool")]
+pub use coreloop_macros::job;
+
+/// Returns the builder of the runtime of `#[main]`. If the process was started as the worker
+/// of a pool, runs the worker and does not return.
+#[must_use]
+pub fn enter() -> Builder {
+    enter_worker();
+    Builder::new()
+}
+
+#[cfg(not(feature = "pool"))]
+const fn enter_worker() {}

@@ -141,8 +141,15 @@ pub use coreloop_sync as sync;
 
 #[cfg(feature = "macros")]
 mod attributes;
+#[cfg(all(feature = "macros", feature = "pool"))]
+pub use attributes::job;
 #[cfg(feature = "macros")]
 pub use attributes::{main, test};
+
+// `#[main]` expands to a call of it.
+#[cfg(feature = "macros")]
+#[doc(hidden)]
+pub use attributes::enter as __enter;
 
 #[cfg(feature = "macros")]
 #[doc(hidden)]

@@ -6,7 +6,7 @@
 //! ```text
 //! fn name() -> T {
 //!     async fn name() -> T { … }
-//!     return ::coreloop::runtime::Builder::new().build().expect("…").block_on(name());
+//!     return ::coreloop::__enter().build().expect("…").block_on(name());
 //! }
 //! ```
 //!
@@ -15,6 +15,10 @@
 //! `Box<dyn Error>` work, and what does not type-check is reported where it
 //! was written and in the words rustc uses for any async fn. The expansion
 //! brings no name into scope that the function did not have.
+//!
+//! `__enter` returns a builder of a runtime, unless the process was started as the worker of
+//! a pool: then it runs the worker, and does not return. A test has a builder from
+//! `Builder::new` instead, because a test binary enters in another way.
 
 use proc_macro::{Span, TokenStream, TokenTree};
 
@@ -45,22 +49,15 @@ pub(crate) fn expand(kind: Kind, options: TokenStream, item: TokenStream) -> Tok
     let Some(function) = Function::parse(item.clone()) else {
         let message = format!("{} belongs on an async function", kind.attribute());
         let tokens: Vec<TokenTree> = item.clone().into_iter().collect();
-        return report(Error::spanning(&tokens, message), item);
+        return Error::spanning(&tokens, message).beside(item);
     };
     if let Err(error) = check(kind, &function) {
-        return report(error, without_runtime(&function));
+        return error.beside(without_runtime(&function));
     }
-    match Options::parse(options) {
+    match Options::parse(options, &["start_paused", "crate"]) {
         Ok(options) => with_runtime(kind, &options, &function),
-        Err(error) => report(error, with_runtime(kind, &Options::default(), &function)),
+        Err(error) => error.beside(with_runtime(kind, &Options::default(), &function)),
     }
-}
-
-/// Reports the error, together with the `rest`, which is compiled nevertheless.
-fn report(error: Error, rest: TokenStream) -> TokenStream {
-    let mut tokens = error.into_compile_error();
-    tokens.extend(rest);
-    tokens
 }
 
 fn check(kind: Kind, function: &Function) -> Result<()> {
@@ -71,36 +68,18 @@ fn check(kind: Kind, function: &Function) -> Result<()> {
             format!("the `async` keyword is missing: {attribute} belongs on an async function"),
         ));
     }
+    function.check_is_ordinary(attribute)?;
     let parameters: Vec<TokenTree> = function.parameters.stream().into_iter().collect();
-    if function.has_receiver() {
-        return Err(Error::spanning(
-            &parameters,
-            format!("{attribute} belongs on a free function, not on a method"),
-        ));
-    }
     if !parameters.is_empty() {
         return Err(Error::spanning(
             &parameters,
             format!("a function under {attribute} takes no arguments"),
         ));
     }
-    // Between empty brackets there are no parameters.
-    if function.generics.len() > 2 {
+    if function.is_generic() {
         return Err(Error::spanning(
             &function.generics,
             format!("a function under {attribute} takes no generic parameters"),
-        ));
-    }
-    if let Some(unsafety) = function.qualifier("unsafe") {
-        return Err(Error::new(
-            unsafety.span(),
-            format!("a function under {attribute} cannot be `unsafe`"),
-        ));
-    }
-    if let Some(abi) = function.abi() {
-        return Err(Error::spanning(
-            abi,
-            format!("a function under {attribute} cannot have an ABI"),
         ));
     }
     if kind == Kind::Test
@@ -129,9 +108,17 @@ fn is_test([_, brackets]: &[TokenTree; 2]) -> bool {
 
 fn with_runtime(kind: Kind, options: &Options, function: &Function) -> TokenStream {
     let attributes = function.attributes.iter().flatten().cloned().collect();
-    let test = match kind {
-        Kind::Main => TokenStream::new(),
-        Kind::Test => write("#[::core::prelude::v1::test]", Span::call_site(), &[]),
+    let here = Span::call_site();
+    let facade = [("facade", options.crate_path())];
+    let (test, builder) = match kind {
+        Kind::Main => (
+            TokenStream::new(),
+            write("#facade::__enter()", here, &facade),
+        ),
+        Kind::Test => (
+            write("#[::core::prelude::v1::test]", here, &[]),
+            write("#facade::runtime::Builder::new()", here, &facade),
+        ),
     };
     let source = r##"
         #attributes
@@ -148,7 +135,7 @@ fn with_runtime(kind: Kind, options: &Options, function: &Function) -> TokenStre
                 reason = "the function may return `!`, and without a runtime nothing can run it"
             )]
             {
-                return #facade::runtime::Builder::new()
+                return #builder
                     #calls
                     .build()
                     .expect("failed to build the runtime")
@@ -163,11 +150,11 @@ fn with_runtime(kind: Kind, options: &Options, function: &Function) -> TokenStre
         ("outer", function.blocking_signature()),
         ("inner", function.signature()),
         ("body", TokenTree::from(function.body.clone()).into()),
-        ("facade", options.crate_path()),
+        ("builder", builder),
         ("calls", options.builder_calls()),
         ("name", TokenTree::from(function.name.clone()).into()),
     ];
-    write(source, Span::call_site(), &holes)
+    write(source, here, &holes)
 }
 
 /// Expands a function that cannot have a runtime: enough for its name to resolve and for

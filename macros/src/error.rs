@@ -33,6 +33,13 @@ impl Error {
         }
     }
 
+    /// Reports the error, together with the `rest`, which is compiled nevertheless.
+    pub(crate) fn beside(self, rest: TokenStream) -> TokenStream {
+        let mut tokens = self.into_compile_error();
+        tokens.extend(rest);
+        tokens
+    }
+
     /// The call of `compile_error!` that reports the error.
     ///
     /// Rustc underlines what is between the first token of the call and the last,

@@ -2,7 +2,8 @@
 
 use proc_macro::{Delimiter, Group, Ident, TokenStream, TokenTree};
 
-use crate::tokens::{is_group, is_mark, is_word};
+use crate::error::{Error, Result};
+use crate::tokens::{flatten, is_group, is_mark, is_word};
 
 /// A function whose body, types and where-clauses are not parsed, because rustc reports
 /// the errors in them.
@@ -97,6 +98,57 @@ impl Function {
             .iter()
             .position(|token| is_word(token, "extern"))?;
         Some(&self.qualifiers[start..])
+    }
+
+    /// Returns an error if `attribute` cannot be on the function because it is not an
+    /// ordinary, free one.
+    pub(crate) fn check_is_ordinary(&self, attribute: &str) -> Result<()> {
+        if self.has_receiver() {
+            let parameters: Vec<TokenTree> = self.parameters.stream().into_iter().collect();
+            return Err(Error::spanning(
+                &parameters,
+                format!("{attribute} belongs on a free function, not on a method"),
+            ));
+        }
+        if let Some(unsafety) = self.qualifier("unsafe") {
+            return Err(Error::new(
+                unsafety.span(),
+                format!("a function under {attribute} cannot be `unsafe`"),
+            ));
+        }
+        if let Some(abi) = self.abi() {
+            return Err(Error::spanning(
+                abi,
+                format!("a function under {attribute} cannot have an ABI"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Returns whether the function has generic parameters. Between empty brackets there are
+    /// none.
+    pub(crate) fn is_generic(&self) -> bool {
+        self.generics.len() > 2
+    }
+
+    /// Returns the parameters, each with its pattern, a colon and its type.
+    pub(crate) fn split_parameters(&self) -> Vec<Vec<TokenTree>> {
+        let mut parameters = vec![Vec::new()];
+        let mut tokens = flatten(self.parameters.stream()).into_iter().peekable();
+        while let Some(token) = tokens.peek() {
+            let parameter = parameters.last_mut().expect("there is a first one");
+            if is_mark(token, '<') {
+                take_angle_brackets(&mut tokens, parameter);
+            } else if is_mark(token, ',') {
+                tokens.next();
+                parameters.push(Vec::new());
+            } else {
+                parameter.extend(tokens.next());
+            }
+        }
+        // After a last comma, or if there are no parameters at all.
+        parameters.pop_if(|last| last.is_empty());
+        parameters
     }
 
     /// Everything from the qualifiers to the where-clause.

@@ -1,5 +1,6 @@
-//! The attributes of [coreloop](https://docs.rs/coreloop), `#[coreloop::main]` and
-//! `#[coreloop::test]`, and the macro that `coreloop::stream!` expands to.
+//! The attributes of [coreloop](https://docs.rs/coreloop), `#[coreloop::main]`,
+//! `#[coreloop::test]` and `#[coreloop::job]`, and the macro that `coreloop::stream!` expands
+//! to.
 //!
 //! Programs depend on the facade, which re-exports the attributes and documents them.
 #![forbid(unsafe_code)]
@@ -12,6 +13,7 @@ mod error;
 mod expression;
 mod function;
 mod generator;
+mod job;
 mod options;
 mod template;
 mod tokens;
@@ -26,6 +28,11 @@ pub fn main(options: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn test(options: TokenStream, item: TokenStream) -> TokenStream {
     entry::expand(entry::Kind::Test, options, item)
+}
+
+#[proc_macro_attribute]
+pub fn job(options: TokenStream, item: TokenStream) -> TokenStream {
+    job::expand(options, item)
 }
 
 /// The macro that `stream!` and `try_stream!` of the facade expand to.

@@ -24,10 +24,17 @@ pub(crate) struct Options {
     /// `true` or `false`, as it was written.
     start_paused: Option<TokenStream>,
     crate_path: Option<TokenStream>,
+    /// A string literal.
+    job_name: Option<TokenStream>,
+    /// The word itself.
+    idempotent: Option<TokenStream>,
+    /// The word itself.
+    initializer: Option<TokenStream>,
 }
 
 impl Options {
-    pub(crate) fn parse(tokens: TokenStream) -> Result<Self> {
+    /// Parses the options of an attribute that has only those in `names`.
+    pub(crate) fn parse(tokens: TokenStream, names: &[&str]) -> Result<Self> {
         let mut options = Self::default();
         let mut tokens = flatten(tokens).into_iter().peekable();
         while let Some(token) = tokens.next() {
@@ -35,6 +42,7 @@ impl Options {
                 return Err(Error::new(token.span(), "expected ident"));
             };
             match name.to_string().as_str() {
+                word if !names.contains(&word) => return Err(unknown(&name, names)),
                 "start_paused" => {
                     let message = "`start_paused` takes `true` or `false`";
                     let value = take_value(&mut tokens, &name, message)?;
@@ -50,7 +58,26 @@ impl Options {
                         quoted_path(&value).ok_or_else(|| Error::new(value.span(), message))?;
                     set(&mut options.crate_path, path, &name)?;
                 }
-                _ => return Err(unknown(&name)),
+                "name" => {
+                    let message = "`name` takes the name of the job in quotes";
+                    let value = take_value(&mut tokens, &name, message)?;
+                    if !is_text(&value) {
+                        return Err(Error::new(value.span(), message));
+                    }
+                    set(&mut options.job_name, value.into(), &name)?;
+                }
+                word @ ("idempotent" | "initializer") => {
+                    if let Some(mark) = tokens.next_if(|token| is_mark(token, '=')) {
+                        let message = format!("`{word}` takes no value");
+                        return Err(Error::new(mark.span(), message));
+                    }
+                    let option = match word {
+                        "idempotent" => &mut options.idempotent,
+                        _ => &mut options.initializer,
+                    };
+                    set(option, TokenTree::Ident(name.clone()).into(), &name)?;
+                }
+                _ => unreachable!("each name of an option is in an arm above"),
             }
             if let Some(token) = tokens.next()
                 && !is_mark(&token, ',')
@@ -66,6 +93,19 @@ impl Options {
         self.crate_path
             .clone()
             .unwrap_or_else(|| write("::coreloop", Span::call_site(), &[]))
+    }
+
+    /// The name of a job, if the options have one.
+    pub(crate) fn job_name(&self) -> Option<TokenStream> {
+        self.job_name.clone()
+    }
+
+    pub(crate) fn is_idempotent(&self) -> bool {
+        self.idempotent.is_some()
+    }
+
+    pub(crate) fn is_initializer(&self) -> bool {
+        self.initializer.is_some()
     }
 
     /// The calls on the `Builder` that apply the options.
@@ -148,13 +188,27 @@ fn set(option: &mut Option<TokenStream>, value: TokenStream, name: &Ident) -> Re
     Ok(())
 }
 
-fn unknown(name: &Ident) -> Error {
+/// Returns whether `literal` is a string with something in it.
+fn is_text(literal: &TokenTree) -> bool {
+    let TokenTree::Literal(literal) = literal else {
+        return false;
+    };
+    let text = literal.to_string();
+    let text = text.strip_prefix('r').unwrap_or(&text).trim_matches('#');
+    text.len() > 2 && text.starts_with('"')
+}
+
+fn unknown(name: &Ident, names: &[&str]) -> Error {
+    let is_entry = names.contains(&"start_paused");
     let message = match name.to_string().as_str() {
-        "flavor" | "worker_threads" => format!(
+        "flavor" | "worker_threads" if is_entry => format!(
             "there is no option `{name}`: a runtime always runs on the thread that starts it"
         ),
         _ => {
-            format!("there is no option `{name}`: the options are `start_paused` and `crate`")
+            let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+            let (last, others) = names.split_last().expect("an attribute has options");
+            let others = others.join(", ");
+            format!("there is no option `{name}`: the options are {others} and {last}")
         }
     };
     Error::new(name.span(), message)

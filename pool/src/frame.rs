@@ -32,6 +32,9 @@ pub(crate) type Slot = usize;
 pub(crate) const SLOTS: usize = 64;
 
 impl Ticket {
+    /// The ticket of a frame that belongs to no job. Sequences begin with 1.
+    pub(crate) const NONE: Self = Self(0);
+
     pub(crate) fn new(sequence: u64, slot: Slot) -> Self {
         debug_assert!(slot < SLOTS, "a slot is a number below 64");
         Self(sequence << 6 | slot as u64 & 63)
@@ -65,6 +68,9 @@ pub(crate) enum Kind {
     /// To a worker: call a function for each of several items. The body is, for each item,
     /// its length and its encoded arguments.
     Chunk = 2,
+    /// To a worker, as its first frame if the pool has an initializer: call it. The body is
+    /// its encoded arguments.
+    Initialize = 3,
     /// To the master: the worker takes jobs. The body is empty.
     Ready = 16,
     /// To the master: the initializer has failed; the worker ends. The body is a text.
@@ -83,10 +89,11 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    fn from_bits(bits: u16) -> Option<Self> {
+    pub(crate) fn from_bits(bits: u16) -> Option<Self> {
         Some(match bits {
             1 => Self::Job,
             2 => Self::Chunk,
+            3 => Self::Initialize,
             16 => Self::Ready,
             17 => Self::InitializerFailed,
             18 => Self::Done,
@@ -100,6 +107,18 @@ impl Kind {
 }
 
 impl Header {
+    /// Joins the id of a job, of which 48 bits are sent, and the number of the attempt.
+    pub(crate) fn join_job(id: u64, attempt: u32) -> u64 {
+        let attempt = u64::from(attempt.min(u32::from(u16::MAX)));
+        attempt << 48 | id & ((1 << 48) - 1)
+    }
+
+    /// Returns the id of a job and the number of the attempt.
+    pub(crate) fn split_job(job: u64) -> (u64, u32) {
+        let [.., high, low] = (job >> 48).to_be_bytes();
+        (job & ((1 << 48) - 1), u32::from(u16::from_be_bytes([high, low])))
+    }
+
     pub(crate) fn to_bytes(self) -> [u8; HEADER] {
         let mut bytes = [0; HEADER];
         bytes[..4].copy_from_slice(&self.length.to_le_bytes());
@@ -139,4 +158,80 @@ impl Header {
 
 pub(crate) fn garbled(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KINDS: [Kind; 9] = [
+        Kind::Job,
+        Kind::Chunk,
+        Kind::Ready,
+        Kind::InitializerFailed,
+        Kind::Done,
+        Kind::ChunkDone,
+        Kind::Panicked,
+        Kind::Codec,
+        Kind::Progress,
+    ];
+
+    fn header(kind: Kind) -> Header {
+        Header {
+            length: 0x0102_0304,
+            kind,
+            function: 0x0506,
+            ticket: Ticket::new(0x0007_0809_0a0b_0c0d, 63),
+            job: u64::MAX - 1,
+        }
+    }
+
+    fn parse(bytes: &[u8; HEADER], max_length: usize) -> String {
+        Header::from_bytes(bytes, max_length)
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn a_header_is_read_as_it_was_written() {
+        for kind in KINDS {
+            let sent = header(kind);
+            let received = Header::from_bytes(&sent.to_bytes(), usize::MAX).unwrap();
+            assert_eq!(received, sent);
+        }
+    }
+
+    #[test]
+    fn the_kinds_with_a_number_are_the_kinds_there_are() {
+        let known: Vec<_> = (0..=u16::MAX).filter_map(Kind::from_bits).collect();
+        assert_eq!(known, KINDS);
+    }
+
+    #[test]
+    fn an_unknown_kind_is_an_error() {
+        let mut bytes = header(Kind::Job).to_bytes();
+        for kind in [0, 3, 15, 23, u16::MAX] {
+            bytes[4..6].copy_from_slice(&u16::to_le_bytes(kind));
+            assert!(parse(&bytes, usize::MAX).contains("unknown kind"));
+        }
+    }
+
+    #[test]
+    fn a_body_above_the_limit_is_an_error() {
+        let bytes = header(Kind::Done).to_bytes();
+        let length = 0x0102_0304;
+        assert!(Header::from_bytes(&bytes, length).is_ok());
+        assert!(parse(&bytes, length - 1).contains("too long"));
+    }
+
+    #[test]
+    fn a_ticket_holds_a_sequence_and_a_slot() {
+        for sequence in [0, 1, 77, u64::MAX >> 6] {
+            for slot in [0, 1, 62, 63] {
+                let ticket = Ticket::new(sequence, slot);
+                assert_eq!((ticket.sequence(), ticket.slot()), (sequence, slot));
+                assert_eq!(Ticket::from_bits(ticket.bits()), ticket);
+            }
+        }
+    }
 }

@@ -1,17 +1,48 @@
 //! Functions that run in other processes.
 
+mod current;
+mod dispatch;
+mod enter;
+mod error;
+mod executor;
 mod frame;
-mod job;
+mod frames;
+pub mod job;
+mod linked;
+mod macros;
 mod page;
+mod panics;
+mod pool;
+mod sys;
 mod word;
+mod worker;
 
+pub use enter::{enter_worker, enter_worker_with};
 pub use job::function::{IntoArguments, JobFn};
+pub use job::initialize::Initializer;
+pub use job::list::Jobs;
+
+pub use error::JobError;
+pub use pool::{
+    Builder, FromIterator, FromStream, IntoInputs, Iterated, JobHandle, JobRequest, Map, Metrics, Pool, Progress, Report,
+    TrySubmitError, WorkerMetrics, WorkerState,
+};
 
 /// For the expansion of macros.
 #[doc(hidden)]
 pub mod __private {
     pub use linkme;
 
-    pub use crate::job::call::{Failure, run, type_of};
-    pub use crate::job::entry::{ENTRIES, Entry};
+    pub use crate::enter::enter_worker_in_test;
+    pub use crate::job::call::{Failure, name_of, not_a_job, run, type_of};
+    pub use crate::job::entry::Entry;
+    /// For the expansion of macros. All names but `call` are of traits.
+    pub mod initialize {
+        pub use crate::job::initialize::{
+            FutureOfResult, FutureOfValue, ResultOfValue, Value, call,
+        };
+    }
+    pub use crate::job::function::{Asynchronous, Plain};
+    #[cfg(not(test))]
+    pub use crate::linked::{ENTRIES, WORKER_TESTS};
 }

@@ -18,7 +18,7 @@ use crate::sys::Pidfd;
 /// **Invariant:** once the status has been collected, by this type or by other code, the
 /// process id is not used any more, as it may belong to another process.
 #[derive(Debug)]
-pub(crate) struct Exit {
+pub struct Exit {
     child: Child,
     status: Option<ExitStatus>,
     /// Other code of this process has collected the status.
@@ -38,7 +38,10 @@ enum ExitWatch {
 }
 
 impl Exit {
-    pub(crate) fn new(child: Child) -> Self {
+    /// Takes over a child whose status no other code collects. On a loop where there are
+    /// pidfds, the loop watches the child from now on.
+    #[must_use]
+    pub fn new(child: Child) -> Self {
         let watch = ExitWatch::pidfd(&child);
         Self {
             child,
@@ -49,8 +52,9 @@ impl Exit {
         }
     }
 
-    /// The process id, until the status is collected.
-    pub(crate) fn id(&self) -> Option<u32> {
+    /// Returns the process id, until the status is collected.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
         (!self.is_collected()).then(|| self.child.id())
     }
 
@@ -59,12 +63,18 @@ impl Exit {
         Pid::from_child(&self.child)
     }
 
-    pub(crate) fn is_collected(&self) -> bool {
+    /// Returns whether the status was collected, by this type or by other code.
+    #[must_use]
+    pub fn is_collected(&self) -> bool {
         self.status.is_some() || self.is_stolen
     }
 
     /// Collects the status if the child has ended.
-    pub(crate) fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if other code of this process has collected the status.
+    pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
         if self.is_stolen {
             return Err(Errno::CHILD.into());
         }
@@ -77,7 +87,12 @@ impl Exit {
     }
 
     /// Waits until the child has ended, and collects its status.
-    pub(crate) fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<ExitStatus>> {
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if other code of this process has collected the status, or if the
+    /// loop cannot wait for the child.
+    pub fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<ExitStatus>> {
         // A child that has ended is always ready, so this has to spend the budget.
         ready!(poll_proceed(cx));
         if let Some(status) = self.status {
@@ -101,7 +116,11 @@ impl Exit {
     }
 
     /// Sends a signal to a child whose status has not been collected.
-    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the kernel.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
         if let ExitWatch::Pidfd(pidfd) = &self.watch {
             return pidfd.signal(signal);
         }
@@ -109,7 +128,11 @@ impl Exit {
     }
 
     /// Kills the child, unless its status has been collected.
-    pub(crate) fn kill(&self) -> io::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the kernel.
+    pub fn kill(&self) -> io::Result<()> {
         if self.is_collected() {
             return Ok(());
         }

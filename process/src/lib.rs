@@ -28,9 +28,11 @@
 
 mod channel;
 mod child;
+mod environment;
 mod exit;
 mod fork;
 mod name_lock;
+mod parent;
 mod sockets;
 mod supervisor;
 mod sys;
@@ -46,3 +48,17 @@ pub use child::{
     Child, ChildStderr, ChildStdin, ChildStdout, Command, Communicate, CommunicateError,
 };
 pub use fork::{Fork, Forked, fork};
+
+/// For `coreloop-pool`, whose workers are started and watched like those of a supervisor. Not
+/// a part of the interface.
+#[doc(hidden)]
+pub mod __pool {
+    pub use crate::channel::Channel;
+    pub use crate::child::orphans::{adopt, collect};
+    pub use crate::environment::POOL_WORKER;
+    pub use crate::exit::Exit;
+    pub use crate::parent::{end_with_master, prepare, take_channel};
+    pub use crate::supervisor::policy::{Backoff, max_failed_starts};
+    pub use crate::supervisor::program::same_program;
+    pub use crate::sys::resident;
+}

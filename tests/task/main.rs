@@ -15,4 +15,5 @@ mod nested_outputs;
 mod panic;
 mod spawn_blocking;
 mod task_slots;
+mod thread_pool;
 mod wake;

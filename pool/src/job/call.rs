@@ -1,7 +1,8 @@
 //! Calling the function of a job with encoded arguments.
 
-use std::any::TypeId;
-use std::cell::OnceCell;
+use std::any::{TypeId, type_name};
+use std::cell::RefCell;
+use std::rc::Rc;
 
 use coreloop_runtime::Runtime;
 use postcard::ser_flavors::Flavor;
@@ -18,15 +19,41 @@ pub enum Failure {
     Arguments(String),
     /// The result could not be encoded.
     Output(String),
-    /// There is no runtime for an async function.
-    Runtime(String),
 }
 
-/// Returns the type of a function item.
+/// Returns the type of a function item, or of a closure that captures nothing.
+///
+/// Anything else does not compile: functions of one signature would have the same type as
+/// pointers, so one could be taken for another.
 #[doc(hidden)]
 #[must_use]
 pub fn type_of<F: 'static>(_function: &F) -> TypeId {
+    const {
+        assert!(
+            size_of::<F>() == 0,
+            "a job is a function itself, not a pointer to a function or a closure that captures"
+        );
+    }
     TypeId::of::<F>()
+}
+
+/// Returns the name of the type of a function item, which is the path of the function with
+/// its generic parameters.
+#[doc(hidden)]
+#[must_use]
+pub fn name_of<F: 'static>(_function: &F) -> &'static str {
+    type_name::<F>()
+}
+
+/// Runs an entry that is an initializer, and not a job.
+///
+/// # Errors
+///
+/// Returns an error.
+#[doc(hidden)]
+pub fn not_a_job(_arguments: &[u8], _output: &mut Vec<u8>) -> Result<(), Failure> {
+    let text = "the function is registered as an initializer, and not as a job";
+    Err(Failure::Arguments(text.to_owned()))
 }
 
 /// Decodes `arguments`, calls `function` and appends its encoded result to `output`.
@@ -46,7 +73,7 @@ where
     let arguments = decode(arguments).map_err(Failure::Arguments)?;
     let result = match function.call(arguments) {
         Called::Result(result) => result,
-        Called::Future(future) => block_on(future)?,
+        Called::Future(future) => block_on(future),
     };
     encode(&result, output).map_err(Failure::Output)
 }
@@ -93,15 +120,29 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
 thread_local! {
     /// The runtime of async jobs. It is made for the first of them, and kept, so that what
     /// a job has put on its loop is there for the next one.
-    static RUNTIME: OnceCell<Runtime> = const { OnceCell::new() };
+    static RUNTIME: RefCell<Option<Rc<Runtime>>> = const { RefCell::new(None) };
 }
 
-fn block_on<R>(future: impl Future<Output = R>) -> Result<R, Failure> {
-    RUNTIME.with(|runtime| {
-        if let Some(runtime) = runtime.get() {
-            return Ok(runtime.block_on(future));
-        }
-        let new = Runtime::new().map_err(|error| Failure::Runtime(error.to_string()))?;
-        Ok(runtime.get_or_init(|| new).block_on(future))
-    })
+/// Runs a future on the runtime of async jobs.
+///
+/// # Panics
+///
+/// Panics if the system refuses a descriptor that a runtime needs.
+pub(crate) fn block_on<R>(future: impl Future<Output = R>) -> R {
+    let kept = RUNTIME.with_borrow(Option::clone);
+    let runtime = kept.unwrap_or_else(|| {
+        let new = match Runtime::new() {
+            Ok(runtime) => Rc::new(runtime),
+            Err(error) => panic!("failed to build the runtime of an async job: {error}"),
+        };
+        RUNTIME.set(Some(Rc::clone(&new)));
+        new
+    });
+    runtime.block_on(future)
+}
+
+/// Ends the runtime of async jobs, if there is one, and its tasks.
+pub(crate) fn drop_runtime() {
+    let runtime = RUNTIME.take();
+    drop(runtime);
 }

@@ -1,34 +1,35 @@
-//! [`Entry`], what `#[coreloop::job]` registers for a function, and the list of all entries
-//! of the program.
+//! [`Entry`], what `#[coreloop::job]` registers for a function.
 
 use std::any::TypeId;
 use std::fmt;
 
-use linkme::distributed_slice;
-
 use super::call::Failure;
-
-/// The entries of this program. The linker collects them from all crates.
-#[doc(hidden)]
-#[distributed_slice]
-pub static ENTRIES: [Entry];
+use super::initialize::Initialize;
 
 /// Decodes the arguments of a job, calls its function, and appends the encoded result.
-pub type Run = fn(&[u8], &mut Vec<u8>) -> Result<(), Failure>;
+pub(crate) type Run = fn(&[u8], &mut Vec<u8>) -> Result<(), Failure>;
 
 /// A function under its name.
 #[doc(hidden)]
 #[derive(Clone, Copy)]
 pub struct Entry {
-    pub(crate) name: &'static str,
+    name: Name,
     /// Where the attribute is written, for errors.
     pub(crate) place: Place,
     /// The type of the function item. Unlike its address, the type belongs to no other
     /// function: the linker may merge equal functions.
     pub(crate) function: fn() -> TypeId,
     pub(crate) run: Run,
+    pub(crate) initialize: Initialize,
     /// Whether the function may run again if its worker died while it ran.
     pub(crate) is_idempotent: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Name {
+    Fixed(&'static str),
+    /// The name of the type of the function item, which is not known in a constant.
+    OfType(fn() -> &'static str),
 }
 
 /// A place in a source file.
@@ -46,14 +47,44 @@ impl Entry {
         (file, line): (&'static str, u32),
         function: fn() -> TypeId,
         run: Run,
+        initialize: Initialize,
         is_idempotent: bool,
     ) -> Self {
         Self {
-            name,
+            name: Name::Fixed(name),
             place: Place { file, line },
             function,
             run,
+            initialize,
             is_idempotent,
+        }
+    }
+
+    /// Creates an entry whose name is the one of its type. `register!` calls this.
+    #[must_use]
+    pub const fn of_type(
+        name: fn() -> &'static str,
+        (file, line): (&'static str, u32),
+        function: fn() -> TypeId,
+        run: Run,
+        initialize: Initialize,
+    ) -> Self {
+        Self {
+            name: Name::OfType(name),
+            place: Place { file, line },
+            function,
+            run,
+            initialize,
+            is_idempotent: false,
+        }
+    }
+
+    /// Returns the name of the job.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self.name {
+            Name::Fixed(name) => name,
+            Name::OfType(name) => name(),
         }
     }
 }
@@ -61,7 +92,7 @@ impl Entry {
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Entry")
-            .field("name", &self.name)
+            .field("name", &self.name())
             .field("place", &self.place)
             .finish_non_exhaustive()
     }

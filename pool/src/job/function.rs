@@ -32,7 +32,10 @@ pub trait JobFn<Signature>: Copy + 'static {
 
 /// What a call has returned: the result, or the future of an async function.
 #[doc(hidden)]
-#[expect(missing_debug_implementations, reason = "it is not a part of the interface")]
+#[expect(
+    missing_debug_implementations,
+    reason = "it is not a part of the interface"
+)]
 pub enum Called<R> {
     Result(R),
     Future(Pin<Box<dyn Future<Output = R>>>),

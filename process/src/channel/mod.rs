@@ -57,7 +57,7 @@ type Frame<M> = (M, Vec<OwnedFd>);
 
 /// One end of a channel. It is blocking if its descriptor is.
 #[derive(Debug)]
-pub(crate) struct Channel {
+pub struct Channel {
     socket: OwnedFd,
     received: Received,
 }
@@ -79,24 +79,45 @@ struct Received {
 
 impl Channel {
     /// Creates the two ends of a channel, both blocking and both closed on `exec`.
-    pub(crate) fn pair() -> io::Result<(Self, Self)> {
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there are too many descriptors.
+    pub fn pair() -> io::Result<(Self, Self)> {
         let (one, other) = sys::socket_pair()?;
         Ok((Self::from_socket(one), Self::from_socket(other)))
     }
 
-    pub(crate) fn from_socket(socket: OwnedFd) -> Self {
+    /// Creates an end of a channel from a connected Unix stream socket.
+    #[must_use]
+    pub fn from_socket(socket: OwnedFd) -> Self {
         Self {
             socket,
             received: Received::default(),
         }
     }
 
-    pub(crate) fn into_socket(self) -> OwnedFd {
+    /// Returns the socket. Bytes that were received beyond the last message are lost.
+    #[must_use]
+    pub fn into_socket(self) -> OwnedFd {
         self.socket
     }
 
-    /// Receives a message, and blocks this thread until it has come; `None` at the end.
-    pub(crate) fn receive<M: DeserializeOwned>(&mut self) -> io::Result<Option<(M, Vec<OwnedFd>)>> {
+    /// Returns the socket, and the bytes that were received beyond the last message: the
+    /// start of what follows, if the sender goes on with something other than messages.
+    #[must_use]
+    pub fn into_parts(self) -> (OwnedFd, Vec<u8>) {
+        (self.socket, self.received.bytes)
+    }
+
+    /// Receives a message with its descriptors, and blocks this thread until it has come;
+    /// `None` at the end. There are no descriptors if the process had no room for them.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the socket fails, ends within a message, or carries something
+    /// other than a message of this type.
+    pub fn receive<M: DeserializeOwned>(&mut self) -> io::Result<Option<(M, Vec<OwnedFd>)>> {
         loop {
             if let Some(frame) = self.received.frame()? {
                 return Ok(Some(frame));
@@ -110,7 +131,13 @@ impl Channel {
         }
     }
 
-    pub(crate) fn send<M: Serialize>(
+    /// Sends a message and duplicates of descriptors, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the message is too long, the other end is closed, or it has not
+    /// read and the socket is full. Then the message is lost, and the channel may be unusable.
+    pub fn send<M: Serialize>(
         &self,
         message: &M,
         descriptors: &[BorrowedFd<'_>],
@@ -119,7 +146,8 @@ impl Channel {
     }
 
     /// Returns whether there is something to receive other than the end.
-    pub(crate) fn has_more(&self) -> bool {
+    #[must_use]
+    pub fn has_more(&self) -> bool {
         let mut byte = [0];
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         let peeked = rustix::net::recv(&self.socket, &mut byte, flags);

@@ -11,6 +11,7 @@ use rustix::process::Pid;
 
 use super::handle::OnDrop;
 use super::{Child, orphans};
+use crate::environment;
 
 /// A builder that starts processes: like std's `Command`, but the loop waits for the
 /// children.
@@ -232,6 +233,7 @@ impl Command {
         // Checked before there is a process that no loop could wait for.
         Handle::try_current().map_err(io::Error::other)?;
         orphans::collect();
+        environment::prepare_child(&mut self.std);
         let child = self.std.spawn()?;
         let group = match self.group {
             Some(0) => Some(Pid::from_child(&child)),

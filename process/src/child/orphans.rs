@@ -19,7 +19,7 @@ use crate::exit::Exit;
 static LIST: Mutex<Vec<Child>> = Mutex::new(Vec::new());
 
 /// Arranges that the status of a child is collected when the child ends.
-pub(super) fn adopt(mut exit: Exit) {
+pub fn adopt(mut exit: Exit) {
     if !matches!(exit.try_wait(), Ok(None)) {
         return;
     }
@@ -33,7 +33,7 @@ pub(super) fn adopt(mut exit: Exit) {
 }
 
 /// Collects the orphans of the list that have ended.
-pub(super) fn collect() {
+pub fn collect() {
     lock().retain_mut(|child| matches!(child.try_wait(), Ok(None)));
 }
 

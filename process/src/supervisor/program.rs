@@ -9,16 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf, absolute};
 use std::process::Command;
 
-use crate::sys;
-
-/// Environment variables for one process, which must not reach processes that it starts.
-pub(super) const PRIVATE_VARIABLES: [&str; 5] = [
-    "LISTEN_PID",
-    "LISTEN_FDS",
-    "LISTEN_FDNAMES",
-    "LISTEN_PIDFDID",
-    "WATCHDOG_PID",
-];
+use crate::{environment, sys};
 
 /// The file and the arguments with which this process was started.
 #[derive(Debug, Clone)]
@@ -76,6 +67,21 @@ impl Program {
         }
         command
     }
+}
+
+/// Returns a command that starts the file that this process runs as a worker: without
+/// arguments, and without the variables that are for this process only.
+///
+/// # Errors
+///
+/// Returns an error if the path of the file is not known.
+pub fn same_program() -> io::Result<Command> {
+    let mut command = match sys::executable() {
+        Some(path) => Command::new(path),
+        None => Command::new(env::current_exe()?),
+    };
+    environment::prepare_worker(&mut command);
+    Ok(command)
 }
 
 /// Finds a name without a slash in `PATH`, and makes another path absolute.

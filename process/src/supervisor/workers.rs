@@ -55,6 +55,14 @@ impl Workers {
         }
     }
 
+    /// The number of processes; `None` if the workers are threads. For the other crates of
+    /// coreloop.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn process_count(self) -> Option<u32> {
+        (self.kind == WorkerKind::Processes).then(|| self.count())
+    }
+
     pub(super) fn kind(self) -> WorkerKind {
         self.kind
     }
@@ -73,6 +81,13 @@ impl Workers {
     /// [`Supervisor::pin`]: super::Supervisor::pin
     pub(super) fn is_pinned(self) -> bool {
         self.count.is_none()
+    }
+}
+
+impl From<u32> for Workers {
+    /// Returns that many processes, but at least one.
+    fn from(count: u32) -> Self {
+        Self::processes(count)
     }
 }
 

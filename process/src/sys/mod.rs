@@ -11,6 +11,7 @@
 //! | [`fork`] | forks this process, which has one thread |
 //! | [`thread_count`] | the number of threads of this process; `None` where it is not known |
 //! | [`executable`] | a path of the file that this process runs, whatever its name leads to by now; `None` where there is none |
+//! | [`resident`] | how many bytes of memory a process has; `None` where that is not known |
 //! | [`allowed_cores`] | the cores that this process may use; none where that is not known |
 //! | [`pin_thread`] | keeps this thread on one core, if the system lets it |
 //! | [`name_thread`] | names this thread for `ps` and `top` |
@@ -49,6 +50,7 @@ mod other;
 #[cfg(not(target_os = "linux"))]
 use other as system;
 
+pub use system::resident;
 pub(crate) use system::{
     Pidfd, SOCKET_PAIR_NAMES_ITS_CREATOR, SOCKET_PER_SLOT, abstract_address, allowed_cores,
     close_on_exec, descriptor_path, end_with_parent, executable, fork, handshakes, is_listening,

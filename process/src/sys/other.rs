@@ -64,6 +64,12 @@ pub(crate) fn executable() -> Option<&'static Path> {
     None
 }
 
+/// Returns `None`, as there is no file that says it.
+#[must_use]
+pub fn resident(_pid: u32) -> Option<u64> {
+    None
+}
+
 pub(crate) fn allowed_cores() -> Vec<u32> {
     Vec::new()
 }

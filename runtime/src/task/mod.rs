@@ -11,6 +11,7 @@ pub mod join_set;
 mod local;
 mod poll;
 pub(crate) mod spawn_blocking;
+mod thread_pool;
 mod yield_now;
 
 use std::panic::Location;
@@ -30,6 +31,8 @@ pub use local::{AccessError, LocalKey, TaskLocalFuture};
 #[doc(hidden)]
 pub use poll::{is_of_task, may_queue, poll_number};
 pub use spawn_blocking::spawn_blocking;
+#[doc(hidden)]
+pub use thread_pool::{Refusal, ThreadPool, ThreadPoolOptions, ThreadPoolStats};
 pub use yield_now::yield_now;
 
 /// The futures of this module's types, under the path that tokio has for them.

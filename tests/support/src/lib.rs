@@ -21,6 +21,7 @@ pub mod clock;
 pub mod deadline;
 pub mod folder;
 pub mod gate;
+pub mod jobs;
 pub mod models;
 pub mod on_drop;
 pub mod on_thread;

@@ -78,7 +78,7 @@ pub(super) struct Fleet {
 impl Fleet {
     /// Starts `count` workers.
     pub(super) fn new(settings: Settings, count: u32, random: Rng, now: Instant) -> Self {
-        let crash_loop = CrashLoop::new(settings.restarts.max_failed_starts);
+        let crash_loop = CrashLoop::new(&settings.restarts);
         let mut fleet = Self {
             settings,
             slots: (0..count).map(|number| Slot::new(number, now)).collect(),

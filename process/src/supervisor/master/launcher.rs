@@ -1,7 +1,5 @@
 //! [`Launcher`], which starts workers: processes of this program, or threads.
 
-use std::env;
-use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
@@ -13,6 +11,7 @@ use coreloop_runtime::runtime::Builder;
 
 use super::Options;
 use crate::channel::Channel;
+use crate::environment;
 use crate::supervisor::program::Program;
 use crate::supervisor::role;
 use crate::supervisor::workers::WorkerOutput;
@@ -51,11 +50,7 @@ where
         command
             .arg0(format!("{}: worker {slot}", self.name))
             .stdin(Stdio::from(channel.into_socket()));
-        for (variable, _) in env::vars_os() {
-            if is_of_the_master(&variable) {
-                command.env_remove(variable);
-            }
-        }
+        environment::prepare_worker(&mut command);
         command.env(role::WORKER, slot.to_string());
         if self.output == WorkerOutput::Prefixed {
             command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -80,12 +75,4 @@ where
 pub(super) fn take_pipes(child: &mut Child) -> (Option<OwnedFd>, Option<OwnedFd>) {
     let output = child.stdout.take().map(OwnedFd::from);
     (output, child.stderr.take().map(OwnedFd::from))
-}
-
-/// Returns whether an environment variable is for the master only, and must not reach a
-/// worker.
-fn is_of_the_master(variable: &OsString) -> bool {
-    variable.to_str().is_some_and(|name| {
-        name.starts_with("CORELOOP_") || name.starts_with("LISTEN_") || name == "NOTIFY_SOCKET"
-    })
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use coreloop_runtime::time::Instant;
 
 use super::{Master, WorkerHandle};
+use crate::sys;
 use crate::worker::Worker;
 
 /// How often the memory of the workers is checked, if it is limited.
@@ -34,7 +35,7 @@ where
         let large: Vec<_> = served
             .filter(|&(_, id)| {
                 pid(id)
-                    .and_then(resident)
+                    .and_then(sys::resident)
                     .is_some_and(|bytes| bytes > limit)
             })
             .map(|(slot, _)| slot)
@@ -43,11 +44,4 @@ where
             self.fleet.recycle(slot, now);
         }
     }
-}
-
-/// Returns how many bytes of memory a process has; `None` where that is not known.
-fn resident(pid: u32) -> Option<u64> {
-    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
-    Some(pages * rustix::param::page_size() as u64)
 }

@@ -13,7 +13,7 @@ const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
 /// The deaths of one slot that still count.
 #[derive(Debug, Default)]
-pub(in crate::supervisor) struct Backoff {
+pub struct Backoff {
     /// The deaths within the period of workers that had been ready.
     deaths: VecDeque<Instant>,
     /// How many starts have waited since the slot was last stable.
@@ -23,7 +23,7 @@ pub(in crate::supervisor) struct Backoff {
 impl Backoff {
     /// Counts the death of a worker that had `served` for this time, or was never ready.
     /// Returns how long the next start waits.
-    pub(in crate::supervisor) fn died(
+    pub fn died(
         &mut self,
         served: Option<Duration>,
         now: Instant,

@@ -12,6 +12,6 @@ mod backoff;
 mod crash_loop;
 mod restarts;
 
-pub(super) use backoff::Backoff;
-pub(super) use crash_loop::CrashLoop;
-pub use restarts::Restarts;
+pub use backoff::Backoff;
+pub use crash_loop::CrashLoop;
+pub use restarts::{Restarts, max_failed_starts};

@@ -115,6 +115,12 @@ impl Restarts {
     }
 }
 
+/// Returns how many workers in a row may die before they are ready.
+#[must_use]
+pub fn max_failed_starts(restarts: &Restarts) -> u32 {
+    restarts.max_failed_starts
+}
+
 impl Default for Restarts {
     fn default() -> Self {
         Self::new()

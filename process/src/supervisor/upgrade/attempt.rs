@@ -9,7 +9,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{SocketTransfer, Successor, VARIABLE};
 use crate::channel::{AsyncChannel, Channel, MAX_DESCRIPTORS, ToPredecessor, ToSuccessor};
-use crate::supervisor::program::{PRIVATE_VARIABLES, Program};
+use crate::environment;
+use crate::supervisor::program::Program;
 use crate::sys::Pidfd;
 
 /// A process that may become the successor.
@@ -32,9 +33,7 @@ impl Attempt {
         // process dies.
         send_sockets(&ours, transfers)?;
         let mut command = program.command();
-        for variable in PRIVATE_VARIABLES {
-            command.env_remove(variable);
-        }
+        environment::prepare_successor(&mut command);
         let process = command
             .env(VARIABLE, std::process::id().to_string())
             .stdin(Stdio::from(theirs.into_socket()))

@@ -70,6 +70,14 @@ pub(crate) fn executable() -> Option<&'static Path> {
     Some(Path::new("/proc/self/exe"))
 }
 
+/// Returns how many bytes of memory a process has; `None` if there is no such process.
+#[must_use]
+pub fn resident(pid: u32) -> Option<u64> {
+    let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}
+
 pub(crate) fn allowed_cores() -> Vec<u32> {
     let Ok(allowed) = sched_getaffinity(None) else {
         return Vec::new();

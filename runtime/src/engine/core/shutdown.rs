@@ -20,7 +20,7 @@ impl EventLoop {
         self.begin_turn();
         self.drive(&mut deadline, |working| !working && self.is_idle());
         let mut tasks = self.tasks.metas();
-        let mut blocking = self.shared.pool.abandon();
+        let mut blocking = self.shared.abandon_jobs();
         // A task that only waits for its blocking work has the same id, and is not reported
         // twice.
         tasks.retain(|task| blocking.iter().all(|work| work.id() != task.id()));
@@ -30,7 +30,7 @@ impl EventLoop {
             self.run_cleanups();
         }
         // Cleanups may have started more blocking work.
-        let later = self.shared.pool.abandon();
+        let later = self.shared.abandon_jobs();
         let is_known = |id| blocking.iter().any(|work| work.id() == id);
         let later: Vec<_> = later
             .into_iter()
@@ -146,6 +146,6 @@ impl EventLoop {
         self.reactor.close(&self.tasks);
         self.tasks.shut_down();
         // Last, because the destructors of tasks may start blocking work.
-        self.shared.pool.close();
+        self.shared.close_pools();
     }
 }

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::engine::id::Id;
 use crate::engine::panics::{self, UserValue};
-use crate::engine::remote::shared::Shared;
+use crate::engine::remote::pool::pool_ref::PoolRef;
 use crate::engine::task::error::JoinError;
 use crate::engine::task::join::AbortHandle;
 
@@ -43,8 +43,8 @@ pub(super) enum AbortTarget {
     AbortWhenSpawned,
     /// The task was spawned.
     Task(AbortHandle),
-    /// A job in this runtime's pool.
-    Job(Arc<Shared>),
+    /// A job in this pool.
+    Job(PoolRef),
     /// The task or job has finished.
     Finished,
 }
@@ -180,10 +180,10 @@ impl<T: Send> AnyOutcomeSlot for OutcomeSlot<T> {
                 drop(state);
                 task.abort();
             }
-            AbortTarget::Job(shared) => {
-                let shared = Arc::clone(shared);
+            AbortTarget::Job(pool) => {
+                let pool = pool.clone();
                 drop(state);
-                shared.pool.cancel(self.id);
+                pool.pool().cancel(self.id);
             }
             AbortTarget::AbortWhenSpawned | AbortTarget::Finished => {}
         }

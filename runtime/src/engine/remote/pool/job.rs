@@ -1,6 +1,5 @@
 //! A job: a closure that a thread of the pool runs.
 
-use std::io;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
 
@@ -9,6 +8,8 @@ use crate::engine::panics;
 use crate::engine::remote::join::RemoteJoinHandle;
 use crate::engine::remote::outcome::{AbortTarget, OutcomeSender, OutcomeSlot};
 use crate::engine::remote::pool::count::CountedJob;
+use crate::engine::remote::pool::pool_ref::PoolRef;
+use crate::engine::remote::pool::refusal::Refusal;
 use crate::engine::remote::pool::{Job, Work, worker};
 use crate::engine::remote::shared::Shared;
 use crate::engine::task::error::JoinError;
@@ -25,36 +26,56 @@ impl Shared {
         W: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        let (sender, slot) = OutcomeSlot::new(id, AbortTarget::Job(Arc::clone(self)));
-        let handle = RemoteJoinHandle::new(slot, Arc::clone(self), spawned_at);
-        submit(self, work, sender, spawned_at);
-        handle
+        let pool = PoolRef::Runtime(Arc::clone(self));
+        pool.spawn(id, spawned_at, |closure| Box::new(closure), work)
     }
 }
 
-/// Submits `work` to the pool of `shared`.
-fn submit<W, R>(
-    shared: &Arc<Shared>,
-    work: W,
-    sender: OutcomeSender<R>,
-    spawned_at: &'static Location<'static>,
-) where
-    W: FnOnce() -> R + Send + 'static,
-    R: Send + 'static,
-{
-    let id = sender.id();
-    let closure = Box::new(Closure {
-        work,
-        sender,
-        spawned_at,
-        shared: Arc::clone(shared),
-    });
-    let job = Job {
-        work: closure,
-        spawned_at,
-        _counted: CountedJob::new(Arc::clone(shared)),
-    };
-    worker::submit(shared, id, job);
+impl PoolRef {
+    /// Like [`Handle::spawn_blocking`], but with refusals as values.
+    pub(super) fn spawn_refusable<W, R>(
+        &self,
+        id: Id,
+        work: W,
+        spawned_at: &'static Location<'static>,
+    ) -> RemoteJoinHandle<Result<R, Refusal>>
+    where
+        W: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        let work = move || Ok(work());
+        self.spawn(id, spawned_at, |closure| Box::new(Refusable(closure)), work)
+    }
+
+    /// Submits `work` as the job that `make` creates of it.
+    fn spawn<W, R>(
+        &self,
+        id: Id,
+        spawned_at: &'static Location<'static>,
+        make: impl FnOnce(Closure<W, R>) -> Box<dyn Work>,
+        work: W,
+    ) -> RemoteJoinHandle<R>
+    where
+        W: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        let home = self.home();
+        let (sender, slot) = OutcomeSlot::new(id, AbortTarget::Job(self.clone()));
+        let handle = RemoteJoinHandle::new(slot, Arc::clone(home), spawned_at);
+        let closure = Closure {
+            work,
+            sender,
+            spawned_at,
+            home: Arc::clone(home),
+        };
+        let job = Job {
+            work: make(closure),
+            spawned_at,
+            _counted: CountedJob::new(Arc::clone(home)),
+        };
+        worker::submit(self, id, job);
+        handle
+    }
 }
 
 /// The closure of a job, and the sender of its outcome.
@@ -62,21 +83,24 @@ struct Closure<W, R> {
     work: W,
     sender: OutcomeSender<R>,
     spawned_at: &'static Location<'static>,
-    shared: Arc<Shared>,
+    home: Arc<Shared>,
 }
 
-impl<W, R> Work for Closure<W, R>
+/// A closure whose output can be a refusal.
+struct Refusable<W, R>(Closure<W, Result<R, Refusal>>);
+
+impl<W, R> Closure<W, R>
 where
     W: FnOnce() -> R + Send,
     R: Send + 'static,
 {
-    fn run(self: Box<Self>, job_ran: &dyn Fn()) {
+    fn run(self, job_ran: &dyn Fn()) {
         let Self {
             work,
             sender,
             spawned_at,
-            shared,
-        } = *self;
+            home,
+        } = self;
         let id = sender.id();
         let outcome = catch_unwind(AssertUnwindSafe(work));
         job_ran();
@@ -89,17 +113,47 @@ where
             // No handle waits for the panic, so the loop treats it as unhandled.
             Some(Err(error)) => {
                 if let Ok(panic) = error.try_into_panic() {
-                    shared.rethrow(id, panic, spawned_at);
+                    home.rethrow(id, panic, spawned_at);
                 }
             }
         }
     }
 
-    fn refuse(self: Box<Self>, error: &io::Error) {
-        let Self { work, sender, .. } = *self;
+    /// Drops the closure, and returns the sender.
+    fn give_up(self) -> OutcomeSender<R> {
+        let Self { work, sender, .. } = self;
         panics::caught(|| drop(work));
-        let message = format!("cannot start a thread for blocking work: {error}");
-        let error = JoinError::panicked(sender.id(), Box::new(message));
+        sender
+    }
+}
+
+impl<W, R> Work for Closure<W, R>
+where
+    W: FnOnce() -> R + Send,
+    R: Send + 'static,
+{
+    fn run(self: Box<Self>, job_ran: &dyn Fn()) {
+        Closure::run(*self, job_ran);
+    }
+
+    fn refuse(self: Box<Self>, refusal: &Refusal) {
+        let sender = self.give_up();
+        let error = JoinError::panicked(sender.id(), Box::new(refusal.to_string()));
         drop(sender.send(Err(error)));
+    }
+}
+
+impl<W, R> Work for Refusable<W, R>
+where
+    W: FnOnce() -> Result<R, Refusal> + Send,
+    R: Send + 'static,
+{
+    fn run(self: Box<Self>, job_ran: &dyn Fn()) {
+        self.0.run(job_ran);
+    }
+
+    fn refuse(self: Box<Self>, refusal: &Refusal) {
+        let sender = self.0.give_up();
+        drop(sender.send(Ok(Err(refusal.clone()))));
     }
 }

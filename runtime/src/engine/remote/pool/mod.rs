@@ -1,5 +1,8 @@
 //! [`Pool`]: the jobs of `spawn_blocking`, and the threads that run them.
 //!
+//! A runtime has one pool; a `ThreadPool` is another one, with threads of its own, whose jobs
+//! belong to the runtime just the same.
+//!
 //! # Invariants
 //!
 //! 1. While a job is in the queue, a thread will take it: one that was taken out of `idle`,
@@ -8,18 +11,24 @@
 //!    emptied.
 //! 2. A thread is in `idle` only while it waits. The thread that takes it out unparks it, and
 //!    then it checks the queue again.
-//! 3. Jobs are run and dropped while the lock is free.
+//! 3. Jobs are run and dropped, and wakers are cloned, woken and dropped, while the lock is
+//!    free.
+//! 4. A thread counts in `threads` until it takes no more jobs, and then in `ending` until its
+//!    last hook has returned. So a closed pool without either has ended, and no job is left.
 
 mod count;
+mod ending;
 pub(super) mod job;
 pub(crate) mod options;
+pub(crate) mod own;
+pub(super) mod pool_ref;
+pub(crate) mod refusal;
 #[cfg(all(test, not(loom)))]
 mod tests;
 pub(crate) mod worker;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
 use std::mem;
 use std::panic::Location;
 use std::sync::{Mutex, MutexGuard};
@@ -27,11 +36,13 @@ use std::thread::{self, Thread, ThreadId};
 use std::time::{Duration, Instant};
 
 use crate::engine::id::Id;
+use crate::engine::panics;
 use crate::engine::remote::outcome::lock;
 use crate::engine::remote::pool::count::{Count, CountedJob};
+use crate::engine::remote::pool::ending::Waiting;
 use crate::engine::remote::pool::options::Options;
+use crate::engine::remote::pool::refusal::Refusal;
 use crate::engine::report::task_meta::TaskMeta;
-use crate::engine::{nesting, panics};
 
 /// The longest time for which a thread asks the system to park it. After that it parks again.
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -42,8 +53,8 @@ pub(super) trait Work: Send {
     /// outcome.
     fn run(self: Box<Self>, job_ran: &dyn Fn());
 
-    /// Drops the closure, and sends `error` as the outcome.
-    fn refuse(self: Box<Self>, error: &io::Error);
+    /// Drops the closure, and sends `refusal` as the outcome.
+    fn refuse(self: Box<Self>, refusal: &Refusal);
 }
 
 /// A closure that may block. Dropping a job cancels it.
@@ -54,15 +65,16 @@ pub(super) struct Job {
     pub(crate) _counted: CountedJob,
 }
 
-/// The numbers of threads and queued jobs of a pool.
+/// The numbers of threads and jobs of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PoolStats {
     pub(crate) threads: usize,
     pub(crate) idle: usize,
     pub(crate) queued: usize,
+    pub(crate) running: usize,
 }
 
-/// The jobs and threads of a runtime.
+/// The jobs and threads of a runtime or a `ThreadPool`.
 #[derive(Debug)]
 pub(crate) struct Pool {
     pub(super) options: Options,
@@ -78,15 +90,35 @@ struct PoolState {
     running: BTreeMap<Id, &'static Location<'static>>,
     /// The threads that wait for a job. The last one began to wait last.
     idle: Vec<Thread>,
-    /// The number of threads that were started, or are about to be, and have not ended.
+    /// The number of threads that were started, or are about to be, and take jobs.
     threads: usize,
+    /// The number of threads that take no more jobs, and have not ended.
+    ending: usize,
+    /// The tasks that wait for the end of the pool.
+    waiting: Vec<Waiting>,
+    /// Whether the pool takes no more jobs.
     closed: bool,
 }
 
 /// What the caller has to do for a job that was put in the queue.
 pub(super) enum Dispatch {
     StartThread,
+    /// The pool is closed. The caller drops or refuses the job.
+    Closed(Job),
     Nothing,
+}
+
+impl Job {
+    /// Ends the job without running it.
+    fn refuse(self, refusal: &Refusal) {
+        let Self {
+            work,
+            _counted: counted,
+            ..
+        } = self;
+        work.refuse(refusal);
+        drop(counted);
+    }
 }
 
 impl Pool {
@@ -105,13 +137,14 @@ impl Pool {
         self.count.watch()
     }
 
-    /// Returns the numbers of threads and queued jobs.
+    /// Returns the numbers of threads and jobs.
     pub(crate) fn stats(&self) -> PoolStats {
         let state = self.lock();
         PoolStats {
             threads: state.threads,
             idle: state.idle.len(),
             queued: state.queue.len(),
+            running: state.running.len(),
         }
     }
 
@@ -119,20 +152,6 @@ impl Pool {
     pub(super) fn cancel(&self, id: Id) {
         let job = self.lock().queue.remove(&id);
         drop(job);
-    }
-
-    /// Closes the pool: cancels the jobs in the queue, ends the idle threads, and makes
-    /// `queue` drop jobs from now on.
-    pub(crate) fn close(&self) {
-        let (queue, idle) = {
-            let mut state = self.lock();
-            state.closed = true;
-            (mem::take(&mut state.queue), mem::take(&mut state.idle))
-        };
-        for thread in idle {
-            thread.unpark();
-        }
-        cancel(queue);
     }
 
     /// Cancels the jobs in the queue. Returns the metadata of the jobs that it cancelled and of
@@ -150,14 +169,11 @@ impl Pool {
         left
     }
 
-    /// Puts a job in the queue, and returns what the caller has to do for it. Drops the job if
-    /// the pool is closed.
+    /// Puts a job in the queue, and returns what the caller has to do for it.
     pub(super) fn queue(&self, id: Id, job: Job) -> Dispatch {
         let mut state = self.lock();
         if state.closed {
-            drop(state);
-            nesting::drop_nested(job);
-            return Dispatch::Nothing;
+            return Dispatch::Closed(job);
         }
         state.queue.insert(id, job);
         if let Some(idle) = state.idle.pop() {
@@ -172,18 +188,17 @@ impl Pool {
 
     /// Records that a thread could not be started. If no thread is left, refuses all jobs in
     /// the queue.
-    pub(super) fn not_started(&self, error: &io::Error) {
-        let queue = {
+    pub(super) fn not_started(&self, refusal: &Refusal) {
+        let (queue, waiting) = {
             let mut state = self.lock();
             state.threads -= 1;
             if state.threads > 0 {
                 return;
             }
-            mem::take(&mut state.queue)
+            (mem::take(&mut state.queue), state.take_waiting_if_ended())
         };
-        for Job { work, .. } in queue.into_values() {
-            work.refuse(error);
-        }
+        refuse(queue, refusal);
+        ending::wake(waiting);
     }
 
     /// Records that a job is not running any more. Call this before its outcome is sent: the
@@ -193,8 +208,8 @@ impl Pool {
         self.lock().running.remove(&id);
     }
 
-    /// Waits for the next job of this thread. Returns `None` if the thread has to end, which
-    /// is then no longer counted.
+    /// Waits for the next job of this thread. Returns `None` if the thread has to end; it then
+    /// calls `thread_ended`.
     pub(super) fn next(&self) -> Option<(Id, Job)> {
         let mut state = self.lock();
         loop {
@@ -206,6 +221,7 @@ impl Pool {
             (state, is_wanted) = self.wait_for_job(state);
             if !is_wanted {
                 state.threads -= 1;
+                state.ending += 1;
                 return None;
             }
         }
@@ -236,7 +252,8 @@ impl Pool {
             state = self.lock();
             let position = state.idle.iter().position(|thread| thread.id() == own_id);
             let Some(position) = position else {
-                let is_wanted = !state.closed;
+                // A job may have been queued for this thread just before the pool was closed.
+                let is_wanted = !state.closed || !state.queue.is_empty();
                 return (state, is_wanted);
             };
             if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
@@ -258,12 +275,20 @@ fn cancel(queue: BTreeMap<Id, Job>) {
     }
 }
 
+/// Sends `refusal` as the outcome of jobs that were not run.
+fn refuse(queue: BTreeMap<Id, Job>, refusal: &Refusal) {
+    for job in queue.into_values() {
+        job.refuse(refusal);
+    }
+}
+
 impl fmt::Debug for PoolState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PoolState")
             .field("queued", &self.queue.len())
             .field("running", &self.running)
             .field("threads", &self.threads)
+            .field("ending", &self.ending)
             .field("closed", &self.closed)
             .finish_non_exhaustive()
     }

@@ -1,7 +1,6 @@
 //! Tests of the pool without a loop.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::io;
 use std::panic::Location;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvError, Sender, channel};
@@ -9,6 +8,7 @@ use std::sync::mpsc::{Receiver, RecvError, Sender, channel};
 use crate::engine::id::Id;
 use crate::engine::remote::pool::count::CountedJob;
 use crate::engine::remote::pool::options::Options;
+use crate::engine::remote::pool::refusal::Refusal;
 use crate::engine::remote::pool::{Dispatch, Job, PoolStats, Work};
 use crate::engine::remote::shared::Shared;
 use crate::engine::report::task_meta::TaskMeta;
@@ -22,7 +22,7 @@ impl Work for Recorder {
         self.0.send("run").unwrap();
     }
 
-    fn refuse(self: Box<Self>, _: &io::Error) {
+    fn refuse(self: Box<Self>, _: &Refusal) {
         self.0.send("refused").unwrap();
     }
 }
@@ -75,7 +75,8 @@ fn abandon_returns_the_running_and_the_queued_jobs() {
 
     let (refused, never) = recorded_job(&shared);
     let dispatch = shared.pool.queue(Id::fresh(), refused);
-    assert!(matches!(dispatch, Dispatch::Nothing));
+    assert!(matches!(dispatch, Dispatch::Closed(_)));
+    drop(dispatch);
     assert_eq!(never.recv(), Err(RecvError));
 
     drop(end_first);
@@ -94,7 +95,7 @@ fn abandon_returns_the_running_and_the_queued_jobs() {
 #[test]
 fn queued_jobs_are_refused_when_no_thread_can_be_started() {
     let shared = Shared::new(Options::default());
-    let error = io::Error::from(io::ErrorKind::WouldBlock);
+    let refusal = Refusal::NoThread("on purpose".to_owned());
     let (first, first_events) = recorded_job(&shared);
     let (second, second_events) = recorded_job(&shared);
     for job in [first, second] {
@@ -106,15 +107,16 @@ fn queued_jobs_are_refused_when_no_thread_can_be_started() {
         threads,
         idle: 0,
         queued,
+        running: 0,
     };
     assert_eq!(shared.pool.stats(), stats(2, 2));
-    shared.pool.not_started(&error);
+    shared.pool.not_started(&refusal);
     assert_eq!(
         shared.pool.stats(),
         stats(1, 2),
         "the other thread may still start"
     );
-    shared.pool.not_started(&error);
+    shared.pool.not_started(&refusal);
     assert_eq!(shared.pool.stats(), stats(0, 0));
     assert!(first_events.iter().chain(&second_events).eq(["refused"; 2]));
     assert_eq!(shared.pool.watch_jobs(), 0);

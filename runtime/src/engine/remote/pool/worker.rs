@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use crate::engine::id::Id;
 use crate::engine::panics;
-use crate::engine::remote::pool::{Dispatch, Job};
+use crate::engine::remote::pool::pool_ref::PoolRef;
+use crate::engine::remote::pool::refusal::Refusal;
+use crate::engine::remote::pool::{Dispatch, Job, Pool};
 use crate::engine::remote::shared::Shared;
 
 /// The reason why [`current`] returns no runtime.
@@ -32,26 +34,35 @@ pub(crate) fn current() -> Result<Arc<Shared>, Missing> {
 
 /// Puts a job in the queue, and starts a thread for it if none is idle and
 /// the maximum is not reached.
-pub(super) fn submit(shared: &Arc<Shared>, id: Id, job: Job) {
-    match shared.pool.queue(id, job) {
+pub(super) fn submit(pool: &PoolRef, id: Id, job: Job) {
+    match pool.pool().queue(id, job) {
         Dispatch::Nothing => {}
+        Dispatch::Closed(job) => pool.turn_away(job),
         Dispatch::StartThread => {
-            let for_thread = Arc::clone(shared);
-            let thread = shared.pool.options.thread();
+            let for_thread = pool.clone();
+            let thread = pool.pool().options.thread();
             if let Err(error) = thread.spawn(move || work(&for_thread)) {
-                shared.pool.not_started(&error);
+                let refusal = Refusal::NoThread(error.to_string());
+                pool.pool().not_started(&refusal);
             }
         }
     }
 }
 
 /// Runs jobs until the thread has to end.
-fn work(shared: &Arc<Shared>) {
+fn work(pool: &PoolRef) {
     RUNTIME.with(|runtime| {
         // The thread is new.
-        let _ = runtime.set(Arc::clone(shared));
+        let _ = runtime.set(Arc::clone(pool.home()));
     });
-    while let Some((id, job)) = shared.pool.next() {
+    if pool.start_thread() {
+        run_jobs(pool.pool());
+    }
+    pool.end_thread();
+}
+
+fn run_jobs(pool: &Pool) {
+    while let Some((id, job)) = pool.next() {
         let Job {
             work,
             _counted: counted,
@@ -59,7 +70,7 @@ fn work(shared: &Arc<Shared>) {
         } = job;
         // `run` catches the panics of the closure. This is for others: a thread that ended by
         // a panic would still be counted as one that takes jobs.
-        panics::caught(|| work.run(&|| shared.pool.job_ran(id)));
+        panics::caught(|| work.run(&|| pool.job_ran(id)));
         drop(counted);
     }
 }

@@ -1,0 +1,414 @@
+//! [`Dispatcher`], which decides which worker gets which job, and what becomes of the jobs of
+//! a worker that ends.
+//!
+//! The dispatcher has no clock and does no I/O. The driver calls it with each event, writes
+//! the jobs that [`next`](Dispatcher::next) returns, and starts and ends worker processes.
+//! What a worker has started, the dispatcher reads from the [`Words`] that both share.
+//!
+//! # A job
+//!
+//! ```text
+//!  1 submit
+//!     │
+//!     ▼            2 next
+//! ┌─────────┐ ────────────────► ┌──────┐   4 finish
+//! │ Waiting │                   │ Sent │ ────────────►
+//! └─────────┘ ◄──────────────── └──────┘   8 abort, unless it has started
+//!     │   ▲    3 ended, retire,     │   ────────────►
+//!     │   │      take_back,         │
+//!     │   │      unless it has      │ 5 ended, if it has started
+//!     │   │      started            ▼
+//!     │   │                   ┌─────────┐  7 remove, abort
+//!     │   └────────────────── │ Unknown │ ────────────►
+//!     │       6 requeue       └─────────┘
+//!     └────► 9 abort, drain_queue
+//! ```
+//!
+//! `take_all` takes out a job of any stage. An arrow to the right without a box hands the
+//! payload to the caller.
+//!
+//! # A worker
+//!
+//! ```text
+//!  add_worker        ready           the last of max_jobs is sent
+//!      │                                  ┌──────────────► ┌───────┐
+//!      ▼           ┌────────► ┌───────┐ ──┘                │ Spent │ ──┐
+//! ┌─────────┐ ─────┘          │ Ready │ ◄───────────────── └───────┘   │
+//! │ Booting │                 └───────┘  a job is revoked, and         │ ended
+//! └─────────┘ ──┐                 │      a worker is missing           ├──────►
+//!               │ retire          │ retire                             │
+//!               ▼                 ▼                                    │
+//!           ┌──────────────────────────┐                               │
+//!           │ Retiring                 │ ──────────────────────────────┘
+//!           └──────────────────────────┘
+//! ```
+//!
+//! A worker can also be retired when it is spent, and can end at any stage.
+//!
+//! # What the driver does
+//!
+//! - After `ready`, `resume`, or being named by [`to_wake`](Dispatcher::to_wake), and after it
+//!   has read results, it calls `next` for this worker until that returns `None`. If the
+//!   socket is full before, it calls `pause`, and `resume` when the socket is writable.
+//! - After each call that `to_wake` lists, it calls `to_wake` until that returns `None`.
+//! - It starts as many workers as `missing` says, retires those that `surplus` names, and ends
+//!   those for which `is_drained` returns `true`.
+//! - When `next` has returned `None` for a worker that holds no job, it calls `take_back`.
+//!
+//! # Invariants
+//!
+//! 1. A job is in exactly one of: the queue, the jobs in flight of one worker, the jobs whose
+//!    outcome is unknown. A key names it from `submit` until it is taken out, and then
+//!    nothing.
+//! 2. Each send has a sequence number of its own. A slot of a worker holds one job at most,
+//!    and a job in flight is in the slot of its ticket. A ticket finds a job only while the
+//!    job is in flight with this ticket, in this worker.
+//! 3. A job leaves a worker without a result only if its word was changed from QUEUED to
+//!    REVOKED, so that it can no longer start, or if the worker has ended. So a job runs in
+//!    one worker at a time, and runs again only if it is idempotent.
+//! 4. The queue is sorted by priority, then by the order of submission.
+//! 5. At most `target` workers that booted hold a job, unless the target was lowered. A worker
+//!    that replaces one that finishes its last jobs waits for it.
+//! 6. While a job waits and fewer than `target` workers hold a job, each idle worker is woken,
+//!    or there is a woken idle worker for each job that waits, if the driver does what is
+//!    said above.
+//! 7. A payload is dropped by the caller, never by the dispatcher: the destructor is user code,
+//!    which may call the pool.
+
+mod abort;
+mod balance;
+mod counts;
+mod death;
+mod job;
+mod list;
+mod prefetch;
+mod queue;
+mod staff;
+#[cfg(test)]
+mod tests;
+mod wake;
+mod worker;
+
+use slab::Slab;
+
+pub(crate) use abort::{Aborted, Taken};
+pub(crate) use counts::{Counts, Totals};
+pub(crate) use death::Started;
+use job::{Job, JobStage};
+pub(crate) use job::{JobKey, JobOptions};
+use list::Links;
+pub(crate) use prefetch::Prefetch;
+use queue::Queue;
+use wake::Places;
+use worker::Worker;
+pub(crate) use worker::{Words, WorkerKey, WorkerStage, WorkerState};
+
+use crate::frame::Ticket;
+
+/// What the user of a pool chooses.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// The number of workers.
+    pub(crate) workers: usize,
+    pub(crate) prefetch: Prefetch,
+    /// How many jobs a worker is sent before it is replaced. At least 1.
+    pub(crate) max_jobs: Option<u64>,
+}
+
+/// The jobs and the workers of a pool. `J` is the payload of a job.
+pub(crate) struct Dispatcher<J, W> {
+    prefetch: Prefetch,
+    max_jobs: Option<u64>,
+    target: usize,
+    is_closed: bool,
+    jobs: Slab<Job<J>>,
+    workers: Slab<Worker<W>>,
+    /// The jobs that wait.
+    queue: Queue,
+    /// The workers that could be sent a job.
+    places: Places,
+    /// The number of jobs in flight.
+    sent: usize,
+    unknown: usize,
+    /// The number of workers at each stage.
+    stages: [usize; 4],
+    /// The number of workers that hold a job.
+    busy: usize,
+    last_job: u64,
+    last_worker: u64,
+    last_sequence: u64,
+    totals: Totals,
+}
+
+/// A job to send now.
+#[derive(Debug)]
+pub(crate) struct Send<'a, J> {
+    pub(crate) ticket: Ticket,
+    pub(crate) key: JobKey,
+    /// The number of this attempt, from 1.
+    pub(crate) attempt: u32,
+    pub(crate) payload: &'a mut J,
+}
+
+/// A job whose result has come. It has left the dispatcher.
+#[derive(Debug)]
+pub(crate) struct Finished<J> {
+    pub(crate) key: JobKey,
+    pub(crate) payload: J,
+    /// The number of the attempt that gave the result, from 1.
+    pub(crate) attempt: u32,
+    /// Whether the job was aborted while it ran, so that the result is thrown away.
+    pub(crate) was_abandoned: bool,
+    /// Whether the worker holds so few jobs that it can be filled up.
+    pub(crate) has_room: bool,
+}
+
+impl<J, W: Words> Dispatcher<J, W> {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            prefetch: limits.prefetch,
+            max_jobs: limits.max_jobs,
+            target: limits.workers,
+            is_closed: false,
+            jobs: Slab::new(),
+            workers: Slab::new(),
+            queue: Queue::default(),
+            places: Places::default(),
+            sent: 0,
+            unknown: 0,
+            stages: [0; 4],
+            busy: 0,
+            last_job: 0,
+            last_worker: 0,
+            last_sequence: 0,
+            totals: Totals::default(),
+        }
+    }
+
+    /// Adds a job. Returns its key and the worker to wake, if one has room.
+    pub(crate) fn submit(&mut self, job: J, options: JobOptions) -> (JobKey, Option<WorkerKey>) {
+        self.last_job += 1;
+        let number = self.last_job;
+        let index = self.jobs.insert(Job {
+            number,
+            payload: job,
+            options,
+            attempts: 0,
+            is_abandoned: false,
+            stage: JobStage::Waiting,
+            links: Links::default(),
+        });
+        self.queue.push(&mut self.jobs, index);
+        (JobKey { index, number }, self.to_wake())
+    }
+
+    /// Chooses the next job to send to this worker now. The job gets a slot, whose word is set
+    /// to QUEUED, and a ticket.
+    pub(crate) fn next(&mut self, worker: WorkerKey) -> Option<Send<'_, J>> {
+        let index = self.find_worker(worker)?;
+        if self.workers[index].is_paused {
+            return None;
+        }
+        self.workers[index].is_woken = false;
+        let sent = self.send(index);
+        if sent.is_none() {
+            self.workers[index].is_refilling = false;
+        }
+        self.relist(index);
+        let (job, ticket) = sent?;
+        self.count_issued(index);
+        let sent = &mut self.jobs[job];
+        Some(Send {
+            ticket,
+            key: JobKey {
+                index: job,
+                number: sent.number,
+            },
+            attempt: sent.attempts + 1,
+            payload: &mut sent.payload,
+        })
+    }
+
+    /// Moves the first job of the queue to a slot of a worker, if the worker has room.
+    fn send(&mut self, index: usize) -> Option<(usize, Ticket)> {
+        let job = self.queue.first()?;
+        let worker = &self.workers[index];
+        if !(worker.is_refilling || worker.is_low()) || !self.has_room(worker) {
+            return None;
+        }
+        let worker = &mut self.workers[index];
+        worker.is_refilling = true;
+        let slot = worker.slots.occupy(job)?;
+        self.last_sequence += 1;
+        let ticket = Ticket::new(self.last_sequence, slot);
+        worker.words.queue(ticket);
+        self.queue.remove(&mut self.jobs, job);
+        if worker.in_flight.is_empty() {
+            self.busy += 1;
+        }
+        worker.in_flight.push_back(&mut self.jobs, job);
+        self.sent += 1;
+        let number = worker.number;
+        self.jobs[job].stage = JobStage::Sent {
+            worker: WorkerKey { index, number },
+            ticket,
+        };
+        Some((job, ticket))
+    }
+
+    /// Takes out the job whose complete result has come from this worker, and frees its slot.
+    /// Returns `None` for a ticket with which no job is in flight there: the worker is broken.
+    pub(crate) fn finish(&mut self, worker: WorkerKey, ticket: Ticket) -> Option<Finished<J>> {
+        let index = self.find_ticket(worker, ticket)?;
+        self.unassign(index);
+        self.relist(worker.index);
+        let worker = &self.workers[worker.index];
+        let has_room = worker.takes_jobs() && worker.is_low();
+        let job = self.jobs.remove(index);
+        Some(Finished {
+            key: JobKey {
+                index,
+                number: job.number,
+            },
+            payload: job.payload,
+            attempt: job.attempts + 1,
+            was_abandoned: job.is_abandoned,
+            has_room,
+        })
+    }
+
+    pub(crate) fn payload(&mut self, key: JobKey) -> Option<&mut J> {
+        let index = self.find_job(key)?;
+        Some(&mut self.jobs[index].payload)
+    }
+
+    /// Returns the job that is in flight in this worker with this ticket.
+    pub(crate) fn by_ticket(
+        &mut self,
+        worker: WorkerKey,
+        ticket: Ticket,
+    ) -> Option<(JobKey, &mut J)> {
+        let index = self.find_ticket(worker, ticket)?;
+        let job = &mut self.jobs[index];
+        let number = job.number;
+        Some((JobKey { index, number }, &mut job.payload))
+    }
+
+    /// Returns whether a worker has started the job, and its result has not come.
+    pub(crate) fn is_started(&self, key: JobKey) -> bool {
+        self.find_job(key)
+            .is_some_and(|index| match self.jobs[index].stage {
+                JobStage::Waiting => false,
+                JobStage::Sent { .. } => self.has_started(index),
+                JobStage::Unknown => true,
+            })
+    }
+
+    /// Returns the worker that holds the job.
+    pub(crate) fn location(&self, key: JobKey) -> Option<WorkerKey> {
+        match self.jobs[self.find_job(key)?].stage {
+            JobStage::Sent { worker, .. } => Some(worker),
+            JobStage::Waiting | JobStage::Unknown => None,
+        }
+    }
+
+    /// Returns the jobs that a worker holds, in the order in which they were sent.
+    pub(crate) fn sent_to(&self, worker: WorkerKey) -> impl Iterator<Item = JobKey> {
+        let worker = self.find_worker(worker);
+        let in_flight = worker.map(|index| self.workers[index].in_flight.iter(&self.jobs));
+        in_flight.into_iter().flatten().map(|index| JobKey {
+            index,
+            number: self.jobs[index].number,
+        })
+    }
+
+    /// Returns the keys of all jobs.
+    pub(crate) fn keys(&self) -> Vec<JobKey> {
+        let jobs = self.jobs.iter();
+        let keys = jobs.map(|(index, job)| JobKey {
+            index,
+            number: job.number,
+        });
+        keys.collect()
+    }
+
+    /// Returns whether the job has not left the dispatcher.
+    pub(crate) fn contains(&self, key: JobKey) -> bool {
+        self.find_job(key).is_some()
+    }
+
+    /// Returns whether no job is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
+    fn find_job(&self, key: JobKey) -> Option<usize> {
+        let job = self.jobs.get(key.index)?;
+        (job.number == key.number).then_some(key.index)
+    }
+
+    fn find_worker(&self, key: WorkerKey) -> Option<usize> {
+        let worker = self.workers.get(key.index)?;
+        (worker.number == key.number).then_some(key.index)
+    }
+
+    fn find_ticket(&self, worker: WorkerKey, ticket: Ticket) -> Option<usize> {
+        let index = self.find_worker(worker)?;
+        let job = self.workers[index].slots.get(ticket.slot())?;
+        (self.jobs[job].stage == JobStage::Sent { worker, ticket }).then_some(job)
+    }
+
+    fn worker_key(&self, index: usize) -> WorkerKey {
+        let number = self.workers[index].number;
+        WorkerKey { index, number }
+    }
+
+    /// Returns whether a job in flight has started, by its word.
+    fn has_started(&self, index: usize) -> bool {
+        match self.jobs[index].stage {
+            JobStage::Sent { worker, ticket } => {
+                self.workers[worker.index].words.has_started(ticket)
+            }
+            JobStage::Waiting | JobStage::Unknown => false,
+        }
+    }
+
+    /// Takes a job in flight off its worker, unless it has started. The caller puts it in the
+    /// queue, or takes it out.
+    fn revoke(&mut self, index: usize) -> bool {
+        let JobStage::Sent { worker, ticket } = self.jobs[index].stage else {
+            return false;
+        };
+        // A broken worker may have changed the word of a job that was seen to run.
+        let is_revoked =
+            !self.jobs[index].is_abandoned && self.workers[worker.index].words.revoke(ticket);
+        if is_revoked {
+            self.totals.revoked += 1;
+            self.unassign(index);
+            self.uncount_issued(worker.index);
+            self.relist(worker.index);
+        }
+        is_revoked
+    }
+
+    /// Takes a job in flight off its worker, and frees its slot. The caller sets its stage,
+    /// or takes it out, and calls `relist` for the worker.
+    fn unassign(&mut self, index: usize) {
+        let JobStage::Sent { worker, ticket } = self.jobs[index].stage else {
+            return;
+        };
+        let worker = &mut self.workers[worker.index];
+        worker.slots.free(ticket.slot());
+        worker.in_flight.remove(&mut self.jobs, index);
+        self.sent -= 1;
+        if worker.in_flight.is_empty() {
+            self.busy -= 1;
+        }
+    }
+
+    /// Puts a job that belongs to no list back in the queue.
+    fn put_back(&mut self, index: usize) {
+        self.jobs[index].stage = JobStage::Waiting;
+        self.queue.put_back(&mut self.jobs, index);
+    }
+}

@@ -1,0 +1,202 @@
+//! Jobs that are aborted, at every point of their way.
+
+use super::*;
+
+#[test]
+fn a_job_that_waits_is_removed() {
+    let mut jobs = dispatcher(1, 1);
+    let (key, _) = jobs.submit(1, ONCE);
+    assert_eq!(jobs.abort(key), removed(1));
+    assert_eq!(jobs.abort(key), Aborted::Gone);
+    assert!(jobs.is_empty());
+}
+
+#[test]
+fn a_job_that_was_sent_and_has_not_started_is_revoked() {
+    let mut jobs = dispatcher(1, 2);
+    let (worker, page) = ready_worker(&mut jobs);
+    let keys = submit(&mut jobs, 1..=2);
+    let sent = fill(&mut jobs, worker);
+    assert!(page.start(sent[0].1));
+    assert_eq!(jobs.abort(keys[1]), removed(2));
+    assert!(!page.start(sent[1].1));
+    assert_eq!(jobs.counts().totals.revoked, 1);
+    assert_eq!(jobs.counts().sent, 1);
+}
+
+#[test]
+fn a_job_that_runs_is_asked_to_end_and_its_result_is_thrown_away() {
+    let mut jobs = dispatcher(1, 1);
+    let (worker, page) = ready_worker(&mut jobs);
+    let (key, _) = jobs.submit(1, ONCE);
+    let ticket = send(&mut jobs, worker);
+    assert!(page.start(ticket));
+    let started = Aborted::Started {
+        worker,
+        is_only_started: true,
+    };
+    assert_eq!(jobs.abort(key), started);
+    assert_eq!(page.0.borrow()[ticket.slot()].1, State::CancelAsked);
+    // A second abort changes nothing.
+    assert_eq!(jobs.abort(key), started);
+    assert!(jobs.finish(worker, ticket).unwrap().was_abandoned);
+    assert_eq!(jobs.abort(key), Aborted::Gone);
+}
+
+#[test]
+fn an_aborted_job_is_not_the_only_one_started_if_another_runs_beside_it() {
+    let mut jobs = dispatcher(1, 3);
+    let (worker, page) = ready_worker(&mut jobs);
+    let keys = submit(&mut jobs, 1..=3);
+    let sent = fill(&mut jobs, worker);
+    assert!(!jobs.is_only_started(keys[0]));
+    assert!(page.start(sent[0].1));
+    assert!(jobs.is_only_started(keys[0]));
+    assert!(!jobs.is_only_started(keys[1]));
+    // As soon as the worker is retired, it cannot start another one.
+    assert_eq!(jobs.retire(worker), 2);
+    assert!(!page.start(sent[1].1));
+    assert!(jobs.is_only_started(keys[0]));
+}
+
+#[test]
+fn a_job_that_ran_when_another_was_aborted_is_reported() {
+    let mut jobs = dispatcher(1, 3);
+    let (worker, page) = ready_worker(&mut jobs);
+    let keys = submit(&mut jobs, 1..=3);
+    let sent = fill(&mut jobs, worker);
+    assert!(page.start(sent[0].1));
+    assert!(page.start(sent[1].1));
+    let started = Aborted::Started {
+        worker,
+        is_only_started: false,
+    };
+    assert_eq!(jobs.abort(keys[0]), started);
+}
+
+#[test]
+fn a_worker_that_holds_nothing_after_an_abort_is_woken() {
+    let mut jobs = dispatcher(1, 1);
+    let (worker, _) = ready_worker(&mut jobs);
+    let keys = submit(&mut jobs, 1..=2);
+    send(&mut jobs, worker);
+    assert!(jobs.next(worker).is_none());
+    assert_eq!(jobs.abort(keys[0]), removed(1));
+    // No result will come that could make the driver ask.
+    assert_eq!(jobs.to_wake(), Some(worker));
+    assert_eq!(numbers(&fill(&mut jobs, worker)), [2]);
+}
+
+#[test]
+fn a_job_whose_worker_has_ended_is_removed_with_its_attempts() {
+    let mut jobs = dispatcher(1, 1);
+    let (worker, page) = ready_worker(&mut jobs);
+    let (key, _) = jobs.submit(1, RETRIED);
+    page.start(send(&mut jobs, worker));
+    assert_eq!(jobs.ended(worker).len(), 1);
+    assert_eq!(
+        jobs.abort(key),
+        Aborted::Removed {
+            payload: 1,
+            attempts: 1
+        }
+    );
+    assert!(!jobs.requeue(key));
+    assert_eq!(jobs.remove(key), None);
+    assert!(jobs.is_empty());
+}
+
+#[test]
+fn a_retried_job_that_waits_is_removed_with_its_attempts() {
+    let mut jobs = dispatcher(1, 1);
+    let (worker, page) = ready_worker(&mut jobs);
+    let (key, _) = jobs.submit(1, RETRIED);
+    page.start(send(&mut jobs, worker));
+    jobs.ended(worker);
+    assert!(jobs.requeue(key));
+    assert_eq!(
+        jobs.abort(key),
+        Aborted::Removed {
+            payload: 1,
+            attempts: 1
+        }
+    );
+}
+
+/// Aborts each of 64 jobs in turn, after the first `started` of them have started.
+#[test]
+fn a_job_is_revoked_at_every_position_and_the_others_run() {
+    for position in 0..64 {
+        for (depth, started) in [(1, 0), (1, 1), (8, 1), (64, 0), (64, 1), (64, 40)] {
+            let mut jobs = dispatcher(1, depth);
+            let (worker, page) = ready_worker(&mut jobs);
+            let keys = submit(&mut jobs, 1..=64);
+            let mut pipe = fill(&mut jobs, worker);
+            for (_, ticket) in &pipe[..started] {
+                assert!(page.start(*ticket));
+            }
+            let was_started = position < started;
+            match jobs.abort(keys[position]) {
+                Aborted::Started { .. } => assert!(was_started),
+                aborted => {
+                    assert!(!was_started);
+                    assert_eq!(aborted, removed(position as u32 + 1));
+                }
+            }
+            let mut ran = Vec::new();
+            loop {
+                pipe.extend(fill(&mut jobs, worker));
+                if pipe.is_empty() {
+                    break;
+                }
+                let (number, ticket) = pipe.remove(0);
+                if page.has_started(ticket) || page.start(ticket) {
+                    ran.push(number);
+                    jobs.finish(worker, ticket).unwrap();
+                }
+            }
+            let expected = (1..=64).filter(|&number| was_started || number != position as u32 + 1);
+            assert_eq!(ran, expected.collect::<Vec<_>>());
+            assert!(jobs.is_empty());
+        }
+    }
+}
+
+#[test]
+fn everything_can_be_taken_out_at_once() {
+    let mut jobs = dispatcher(2, 2);
+    let (ending, page) = ready_worker(&mut jobs);
+    let (worker, other_page) = ready_worker(&mut jobs);
+    submit(&mut jobs, 1..=6);
+    page.start(fill(&mut jobs, ending)[0].1);
+    let sent = fill(&mut jobs, worker);
+    other_page.start(sent[0].1);
+    // 1 is unknown, 2 waits again, 3 runs, 4 is in the worker's socket, 5 and 6 wait.
+    assert_eq!(jobs.ended(ending).len(), 1);
+    let taken = jobs.take_all();
+    let taken: Vec<_> = taken
+        .iter()
+        .map(|job| (job.payload, job.has_started))
+        .collect();
+    let expected = [
+        (1, true),
+        (2, false),
+        (3, true),
+        (4, false),
+        (5, false),
+        (6, false),
+    ];
+    assert_eq!(taken, expected);
+    assert!(!other_page.start(sent[1].1));
+    assert_eq!(
+        other_page.0.borrow()[sent[0].1.slot()].1,
+        State::CancelAsked
+    );
+    assert!(jobs.finish(worker, sent[0].1).is_none());
+    let counts = jobs.counts();
+    assert_eq!(
+        (counts.queued, counts.sent, counts.unknown, counts.busy),
+        (0, 0, 0, 0)
+    );
+    assert!(jobs.ended(worker).is_empty());
+}

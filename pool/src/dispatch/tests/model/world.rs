@@ -1,0 +1,557 @@
+//! [`World`], the dispatcher with its driver, its workers and the model.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use super::super::*;
+use super::Step;
+
+/// Where the model says that a job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum At {
+    Waiting,
+    Sent(WorkerKey, Ticket),
+    Unknown,
+    /// It has left the dispatcher.
+    Out,
+}
+
+#[derive(Debug)]
+pub(super) struct ModelJob {
+    pub(super) key: JobKey,
+    pub(super) options: JobOptions,
+    pub(super) at: At,
+    /// How many workers died while they ran it.
+    pub(super) attempts: u32,
+    /// How often a worker has started it.
+    pub(super) starts: u32,
+    pub(super) is_abandoned: bool,
+}
+
+/// A worker process, and what the driver and the model know of it.
+pub(super) struct ModelWorker {
+    pub(super) key: WorkerKey,
+    pub(super) page: Page,
+    pub(super) stage: WorkerStage,
+    pub(super) is_paused: bool,
+    pub(super) is_refilling: bool,
+    pub(super) is_woken: bool,
+    pub(super) issued: u64,
+    pub(super) prefetch: usize,
+    /// The jobs in flight, in the order in which they were sent.
+    pub(super) held: Vec<(u64, Ticket)>,
+    /// The frames that the process has not read.
+    pipe: VecDeque<(u64, Ticket)>,
+    running: Option<(u64, Ticket)>,
+    /// The results that the driver has not read.
+    results: VecDeque<(u64, Ticket)>,
+}
+
+pub(super) struct World {
+    pub(super) dispatcher: Dispatcher<u64, Page>,
+    limits: Limits,
+    pub(super) target: usize,
+    pub(super) is_closed: bool,
+    /// Every job, by its number.
+    pub(super) jobs: BTreeMap<u64, ModelJob>,
+    pub(super) waiting: BTreeSet<(Reverse<i32>, u64)>,
+    pub(super) unknown: Vec<u64>,
+    pub(super) workers: Vec<ModelWorker>,
+    woken: VecDeque<WorkerKey>,
+    last_sequence: u64,
+}
+
+impl World {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            dispatcher: Dispatcher::new(limits),
+            limits,
+            target: limits.workers,
+            is_closed: false,
+            jobs: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            unknown: Vec::new(),
+            workers: Vec::new(),
+            woken: VecDeque::new(),
+            last_sequence: 0,
+        }
+    }
+
+    pub(super) fn apply(&mut self, step: &Step) {
+        let worker =
+            |number: usize| (!self.workers.is_empty()).then(|| number % self.workers.len());
+        match *step {
+            Step::Submit {
+                priority,
+                max_attempts,
+                is_idempotent,
+            } => {
+                self.submit(JobOptions {
+                    priority,
+                    max_attempts,
+                    is_idempotent,
+                });
+            }
+            Step::Abort(number) => self.abort(number),
+            Step::Woken => self.turn_to_woken(),
+            Step::Boots => self.boot(),
+            Step::Decide(number, again) => self.decide(number, again),
+            Step::Target(target) => {
+                self.target = target;
+                self.dispatcher.set_target(target);
+            }
+            Step::Close => {
+                self.is_closed = true;
+                self.dispatcher.close();
+            }
+            Step::DrainQueue => self.drain_queue(),
+            Step::Send(number, most) => worker(number).into_iter().for_each(|i| self.send(i, most)),
+            Step::Starts(number) => worker(number).into_iter().for_each(|i| self.start(i)),
+            Step::Finishes(number) => worker(number)
+                .into_iter()
+                .for_each(|i| self.write_result(i)),
+            Step::Reads(number, most) => {
+                worker(number)
+                    .into_iter()
+                    .for_each(|i| self.read_results(i, most));
+            }
+            Step::Garbled(number, bits) => {
+                worker(number)
+                    .into_iter()
+                    .for_each(|i| self.garbled(i, bits));
+            }
+            Step::Dies(number) => worker(number).into_iter().for_each(|i| self.die(i)),
+            Step::Ready(number) => worker(number).into_iter().for_each(|i| self.ready(i)),
+            Step::Retire(number) => worker(number).into_iter().for_each(|i| self.retire(i)),
+            Step::TakeBack(number) => worker(number).into_iter().for_each(|i| self.take_back(i)),
+            Step::Pause(number, is_paused) => {
+                worker(number)
+                    .into_iter()
+                    .for_each(|i| self.pause(i, is_paused));
+            }
+            Step::Observe(number, micros) => {
+                worker(number)
+                    .into_iter()
+                    .for_each(|i| self.observe(i, micros));
+            }
+        }
+        self.wake();
+    }
+
+    fn submit(&mut self, options: JobOptions) {
+        let number = self.jobs.len() as u64 + 1;
+        let (key, woken) = self.dispatcher.submit(number, options);
+        assert_eq!(key.number(), number);
+        self.waiting.insert((Reverse(options.priority), number));
+        self.jobs.insert(
+            number,
+            ModelJob {
+                key,
+                options,
+                at: At::Waiting,
+                attempts: 0,
+                starts: 0,
+                is_abandoned: false,
+            },
+        );
+        self.was_woken(woken);
+    }
+
+    /// Calls `to_wake` until it returns `None`.
+    fn wake(&mut self) {
+        while let woken @ Some(_) = self.dispatcher.to_wake() {
+            self.was_woken(woken);
+        }
+    }
+
+    fn was_woken(&mut self, worker: Option<WorkerKey>) {
+        let Some(key) = worker else {
+            return;
+        };
+        let idle = self.idle().filter(|idle| !idle.is_woken).count();
+        let woken_idle = self.idle().filter(|idle| idle.is_woken).count();
+        let is_low_enough = idle == 0
+            || self.waiting.len() <= woken_idle
+            || self.busy() + woken_idle >= self.target;
+        let worker = self.worker(key);
+        assert!(!worker.is_woken && worker.stage == WorkerStage::Ready && !worker.is_paused);
+        assert!(
+            worker.held.is_empty() || is_low_enough,
+            "an idle worker is woken first"
+        );
+        assert!(worker.held.len() <= worker.prefetch / 2);
+        worker.is_woken = true;
+        self.woken.push_back(key);
+    }
+
+    fn turn_to_woken(&mut self) {
+        while let Some(key) = self.woken.pop_front() {
+            if let Some(index) = self.workers.iter().position(|worker| worker.key == key) {
+                return self.send(index, usize::MAX);
+            }
+        }
+    }
+
+    /// Calls `next` at most this many times. A driver stops early only if it pauses.
+    fn send(&mut self, index: usize, most: usize) {
+        for _ in 0..most {
+            let expected = self.expected_next(index);
+            let worker = &mut self.workers[index];
+            worker.is_woken = false;
+            let Some(sent) = self.dispatcher.next(worker.key) else {
+                assert_eq!(expected, None);
+                worker.is_refilling &= worker.is_paused;
+                return;
+            };
+            let (number, ticket) = (*sent.payload, sent.ticket);
+            assert_eq!(expected, Some(number));
+            assert!(ticket.sequence() > self.last_sequence);
+            self.last_sequence = ticket.sequence();
+            assert!(
+                worker
+                    .held
+                    .iter()
+                    .all(|(_, other)| other.slot() != ticket.slot())
+            );
+            worker.is_refilling = true;
+            worker.held.push((number, ticket));
+            worker.pipe.push_back((number, ticket));
+            worker.issued += 1;
+            if Some(worker.issued) == self.limits.max_jobs {
+                worker.stage = WorkerStage::Spent;
+            }
+            let job = self.jobs.get_mut(&number).unwrap();
+            assert_eq!((sent.key, sent.attempt), (job.key, job.attempts + 1));
+            assert_eq!(job.at, At::Waiting);
+            job.at = At::Sent(worker.key, ticket);
+            self.waiting
+                .remove(&(Reverse(job.options.priority), number));
+        }
+        if self.workers[index].is_refilling {
+            self.pause(index, true);
+        }
+    }
+
+    /// The process reads frames until it has started a job.
+    fn start(&mut self, index: usize) {
+        let worker = &mut self.workers[index];
+        while worker.running.is_none()
+            && let Some((number, ticket)) = worker.pipe.pop_front()
+        {
+            if worker.page.start(ticket) {
+                worker.running = Some((number, ticket));
+                let job = self.jobs.get_mut(&number).unwrap();
+                assert_eq!(job.at, At::Sent(worker.key, ticket));
+                job.starts += 1;
+                assert!(job.starts == 1 || job.options.is_idempotent);
+                assert!(job.starts <= job.options.max_attempts.max(1));
+            }
+        }
+    }
+
+    fn write_result(&mut self, index: usize) {
+        let worker = &mut self.workers[index];
+        worker.results.extend(worker.running.take());
+    }
+
+    fn read_results(&mut self, index: usize, most: usize) {
+        for _ in 0..most {
+            let worker = &mut self.workers[index];
+            let Some((number, ticket)) = worker.results.pop_front() else {
+                break;
+            };
+            let job = self.jobs.get_mut(&number).unwrap();
+            let key = job.key;
+            assert_eq!(
+                self.dispatcher.by_ticket(worker.key, ticket),
+                Some((key, &mut number.clone()))
+            );
+            let finished = self
+                .dispatcher
+                .finish(worker.key, ticket)
+                .expect("it was sent");
+            assert_eq!((finished.key, finished.payload), (key, number));
+            assert_eq!(finished.attempt, job.attempts + 1);
+            assert_eq!(finished.was_abandoned, job.is_abandoned);
+            worker.held.retain(|&(_, other)| other != ticket);
+            job.at = At::Out;
+            assert!(
+                self.dispatcher
+                    .finish(self.workers[index].key, ticket)
+                    .is_none()
+            );
+        }
+        self.send(index, usize::MAX);
+    }
+
+    fn garbled(&mut self, index: usize, bits: u64) {
+        let worker = &self.workers[index];
+        let ticket = Ticket::from_bits(bits % (self.last_sequence * 64 + 64));
+        if worker.held.iter().all(|&(_, other)| other != ticket) {
+            assert_eq!(self.dispatcher.by_ticket(worker.key, ticket), None);
+            assert!(self.dispatcher.finish(worker.key, ticket).is_none());
+        }
+    }
+
+    fn abort(&mut self, number: usize) {
+        if self.jobs.is_empty() {
+            return;
+        }
+        // The last jobs, because most of the others have ended.
+        let number = (self.jobs.len() - number % self.jobs.len()) as u64;
+        let job = &self.jobs[&number];
+        let (key, at) = (job.key, job.at);
+        let has_started = self.has_started(number);
+        match self.dispatcher.abort(key) {
+            Aborted::Gone => assert_eq!(at, At::Out),
+            Aborted::Started {
+                worker,
+                is_only_started,
+            } => {
+                assert!(has_started);
+                assert_eq!(Some(worker), self.dispatcher.location(key));
+                let others = self.worker(worker).held.clone();
+                let started = others.iter().filter(|&&(other, _)| self.has_started(other));
+                assert_eq!(is_only_started, started.count() == 1);
+                self.jobs.get_mut(&number).unwrap().is_abandoned = true;
+            }
+            Aborted::Removed { payload, attempts } => {
+                assert!(at != At::Out && !has_started);
+                let job = &self.jobs[&number];
+                assert_eq!((payload, attempts), (number, job.attempts));
+                self.leaves(number);
+                self.jobs.get_mut(&number).unwrap().at = At::Out;
+            }
+        }
+    }
+
+    /// Takes a job out of where the model has it.
+    fn leaves(&mut self, number: u64) {
+        let job = &self.jobs[&number];
+        match job.at {
+            At::Waiting => {
+                self.waiting
+                    .remove(&(Reverse(job.options.priority), number));
+            }
+            At::Sent(worker, ticket) => {
+                let missing = self.missing();
+                let worker = self.worker(worker);
+                worker.held.retain(|&(_, other)| other != ticket);
+                worker.issued -= 1;
+                if worker.stage == WorkerStage::Spent && missing > 0 {
+                    worker.stage = WorkerStage::Ready;
+                }
+            }
+            At::Unknown => self.unknown.retain(|&other| other != number),
+            At::Out => unreachable!("it has left"),
+        }
+    }
+
+    fn waits_again(&mut self, number: u64) {
+        let job = self.jobs.get_mut(&number).unwrap();
+        job.at = At::Waiting;
+        self.waiting.insert((Reverse(job.options.priority), number));
+    }
+
+    fn die(&mut self, index: usize) {
+        self.read_results(index, usize::MAX);
+        let worker = self.workers.remove(index);
+        let started = self.dispatcher.ended(worker.key);
+        let mut expected = Vec::new();
+        for &(number, _) in &worker.held {
+            if worker.running.is_some_and(|(running, _)| running == number) {
+                let job = self.jobs.get_mut(&number).unwrap();
+                job.attempts += 1;
+                job.at = At::Unknown;
+                expected.push(Started {
+                    key: job.key,
+                    attempts: job.attempts,
+                    may_retry: job.options.is_idempotent
+                        && job.attempts < job.options.max_attempts
+                        && !job.is_abandoned,
+                    was_abandoned: job.is_abandoned,
+                });
+                self.unknown.push(number);
+            } else {
+                self.waits_again(number);
+            }
+        }
+        assert_eq!(started, expected);
+    }
+
+    fn decide(&mut self, number: usize, again: bool) {
+        if self.unknown.is_empty() {
+            return;
+        }
+        let number = self.unknown[number % self.unknown.len()];
+        let job = &self.jobs[&number];
+        let may_retry = job.options.is_idempotent
+            && job.attempts < job.options.max_attempts
+            && !job.is_abandoned;
+        if again {
+            let is_requeued = self.dispatcher.requeue(job.key);
+            assert_eq!(is_requeued, may_retry);
+            if is_requeued {
+                self.leaves(number);
+                return self.waits_again(number);
+            }
+        }
+        assert_eq!(self.dispatcher.remove(self.jobs[&number].key), Some(number));
+        self.leaves(number);
+        self.jobs.get_mut(&number).unwrap().at = At::Out;
+    }
+
+    /// Starts one worker, if one is missing.
+    fn boot(&mut self) {
+        if self.dispatcher.missing() > 0 {
+            let page = Page::new();
+            self.workers.push(ModelWorker {
+                key: self.dispatcher.add_worker(page.clone()),
+                page,
+                stage: WorkerStage::Booting,
+                is_paused: false,
+                is_refilling: false,
+                is_woken: false,
+                issued: 0,
+                prefetch: match self.limits.prefetch {
+                    Prefetch::Fixed(depth) => depth,
+                    Prefetch::Adaptive => 2,
+                },
+                held: Vec::new(),
+                pipe: VecDeque::new(),
+                running: None,
+                results: VecDeque::new(),
+            });
+        }
+    }
+
+    fn ready(&mut self, index: usize) {
+        let worker = &mut self.workers[index];
+        self.dispatcher.ready(worker.key);
+        if worker.stage == WorkerStage::Booting {
+            worker.stage = WorkerStage::Ready;
+        }
+    }
+
+    fn retire(&mut self, index: usize) {
+        let worker = &mut self.workers[index];
+        worker.stage = WorkerStage::Retiring;
+        worker.is_woken = false;
+        let key = worker.key;
+        let count = self.dispatcher.retire(key);
+        let held = self.workers[index].held.clone();
+        let queued: Vec<_> = held
+            .iter()
+            .filter(|&&(number, _)| !self.has_started(number))
+            .collect();
+        assert_eq!(count, queued.len());
+        for &&(number, _) in &queued {
+            self.leaves(number);
+            self.waits_again(number);
+        }
+    }
+
+    fn take_back(&mut self, index: usize) {
+        let idle = &self.workers[index];
+        let may = idle.stage == WorkerStage::Ready
+            && !idle.is_paused
+            && idle.held.is_empty()
+            && self.waiting.is_empty()
+            && self.busy() < self.target;
+        // How many jobs each worker has after its oldest and after those that have started.
+        let queued = self.workers.iter().map(|worker| {
+            let newest_first = worker.held.iter().skip(1).rev();
+            newest_first
+                .take_while(|&&(number, _)| !self.has_started(number))
+                .count()
+        });
+        let most = queued.max().unwrap_or(0);
+        let expected = if may { most.div_ceil(2) } else { 0 };
+        let key = idle.key;
+        assert_eq!(self.dispatcher.take_back(key), expected);
+        // The model reads from whom, and checks that these were the newest of one worker.
+        let taken = |&&(number, _): &&(u64, Ticket)| {
+            self.dispatcher.location(self.jobs[&number].key).is_none()
+        };
+        let from = self
+            .workers
+            .iter()
+            .find(|worker| worker.held.iter().any(|job| taken(&job)));
+        let Some(from) = from else {
+            assert_eq!(expected, 0);
+            return;
+        };
+        let newest = from.held[from.held.len() - expected..].to_vec();
+        assert!(newest.iter().all(|job| taken(&job)));
+        for &(number, _) in newest.iter().rev() {
+            self.leaves(number);
+            self.waits_again(number);
+        }
+        self.send(index, usize::MAX);
+        assert!(!self.workers[index].held.is_empty());
+    }
+
+    fn pause(&mut self, index: usize, is_paused: bool) {
+        let worker = &mut self.workers[index];
+        worker.is_paused = is_paused;
+        if is_paused {
+            worker.is_woken = false;
+            self.dispatcher.pause(worker.key);
+        } else {
+            self.dispatcher.resume(worker.key);
+            self.send(index, usize::MAX);
+        }
+    }
+
+    fn observe(&mut self, index: usize, micros: u64) {
+        let worker = &mut self.workers[index];
+        self.dispatcher
+            .observe(worker.key, 4, Duration::from_micros(4 * micros));
+        if self.limits.prefetch == Prefetch::Adaptive {
+            worker.prefetch = match micros {
+                ..200 => (worker.prefetch * 2).min(32),
+                200..=400 => worker.prefetch,
+                _ => (worker.prefetch / 2).max(2),
+            };
+        }
+    }
+
+    fn drain_queue(&mut self) {
+        let drained = self.dispatcher.drain_queue();
+        let expected: Vec<u64> = self.waiting.iter().map(|&(_, number)| number).collect();
+        assert_eq!(drained, expected);
+        for number in drained {
+            self.leaves(number);
+            self.jobs.get_mut(&number).unwrap().at = At::Out;
+        }
+    }
+
+    /// Lets the driver and all workers go on until no job is left.
+    pub(super) fn run_to_the_end(&mut self) {
+        self.target = self.target.max(1);
+        self.dispatcher.set_target(self.target);
+        for _ in 0..self.jobs.len() * 8 + 100 {
+            if self.dispatcher.is_empty() {
+                break;
+            }
+            self.decide(0, true);
+            self.boot();
+            for index in (0..self.workers.len()).rev() {
+                self.ready(index);
+                self.pause(index, false);
+                self.start(index);
+                self.write_result(index);
+                self.read_results(index, usize::MAX);
+                if self.dispatcher.is_drained(self.workers[index].key) {
+                    self.die(index);
+                }
+            }
+            self.wake();
+            self.turn_to_woken();
+            self.check();
+        }
+        assert!(self.dispatcher.is_empty());
+        assert!(self.jobs.values().all(|job| job.at == At::Out));
+    }
+}

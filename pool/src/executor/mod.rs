@@ -1,0 +1,3 @@
+//! Executors: one interface to threads, to processes and to the loop itself.
+
+pub(crate) mod threads;

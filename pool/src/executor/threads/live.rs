@@ -1,0 +1,62 @@
+//! [`Live`]: the flags of the jobs that may be running, to cancel them all.
+
+use std::cell::RefCell;
+use std::sync::{Arc, Weak};
+
+use crate::job::context::Flags;
+
+/// The least number of entries at which the list is searched for those that have ended.
+const MIN_LIMIT: usize = 64;
+
+/// The flags of all jobs whose closure or handle exists, and of some others.
+#[derive(Debug, Default)]
+pub(super) struct Live(RefCell<List>);
+
+#[derive(Debug, Default)]
+struct List {
+    flags: Vec<Weak<Flags>>,
+    /// The length at which the entries of jobs that have ended are removed. It is twice the
+    /// length after the last removal, so that a job costs a constant time on average.
+    limit: usize,
+}
+
+impl Live {
+    pub(super) fn add(&self, flags: &Arc<Flags>) {
+        let list = &mut *self.0.borrow_mut();
+        if list.flags.len() >= list.limit {
+            list.flags.retain(|flags| flags.strong_count() > 0);
+            list.limit = MIN_LIMIT.max(2 * list.flags.len());
+        }
+        list.flags.push(Arc::downgrade(flags));
+    }
+
+    /// Asks all jobs to end.
+    pub(super) fn cancel_all(&self) {
+        for flags in self.0.borrow().flags.iter().filter_map(Weak::upgrade) {
+            flags.cancel();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_keeps_the_live_jobs_and_few_others() {
+        let live = Live::default();
+        let kept: Vec<_> = (0..10)
+            .map(|_| {
+                let flags = Arc::new(Flags::default());
+                live.add(&flags);
+                for _ in 0..1_000 {
+                    live.add(&Arc::default());
+                }
+                flags
+            })
+            .collect();
+        assert!(live.0.borrow().flags.len() <= MIN_LIMIT);
+        live.cancel_all();
+        assert!(kept.iter().all(|flags| flags.is_cancelled()));
+    }
+}

@@ -1,0 +1,208 @@
+//! [`Threads`]: jobs on threads of this process.
+//!
+//! The threads, the queue and the way of the outcomes are [`ThreadPool`]'s, which is also
+//! behind `spawn_blocking`. This adds what a job can ask ([`job::id`](crate::job::id) and the
+//! others) and a state for each thread.
+//!
+//! ```text
+//!              1 spawn            2 next              3
+//!   closure ───────────> queued ─────────> running ────────> finished
+//!                          │ 4                │ 5 like 3; the job is asked to end
+//!                          v                  v
+//!                       never runs         finished
+//!
+//!  1: `Threads::spawn`.
+//!  2: a thread of the pool takes the oldest job. It sets `Flags::has_started`.
+//!  3: the closure returns or panics.
+//!  4: `ThreadJob::abort`, `Threads::shut_down`, the end of the runtime; or a `Refusal`.
+//!  5: `ThreadJob::abort`, `Threads::shut_down`. A thread cannot be killed, so the job ends
+//!     early only if it reads `job::is_cancelled`.
+//! ```
+
+mod live;
+#[cfg(test)]
+mod tests;
+
+use std::any::Any;
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use coreloop_runtime::task::{
+    Refusal, RemoteJoinHandle, ThreadPool, ThreadPoolOptions, ThreadPoolStats,
+};
+
+use crate::job::context::{self, Cancel, Flags, Progress, Sink};
+use crate::job::worker_state;
+use live::Live;
+
+/// A function that each thread calls before its first job. It may install the thread's
+/// [`WorkerState`](worker_state::WorkerState).
+pub(crate) type Initializer = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// Threads that run closures as jobs. Dropping it is like [`shut_down`](Self::shut_down).
+#[derive(Debug)]
+pub(crate) struct Threads {
+    pool: ThreadPool,
+    live: Live,
+    /// The number of jobs so far. The id of the first job is 1.
+    jobs: Cell<u64>,
+}
+
+/// A job on a thread, and its result. Dropping it detaches the job.
+///
+/// A panic of a detached job goes to the loop, as it does for `spawn_blocking`.
+#[derive(Debug)]
+pub(crate) struct ThreadJob<R> {
+    id: u64,
+    flags: Arc<Flags>,
+    handle: RemoteJoinHandle<Result<R, Refusal>>,
+    was_aborted: Cell<bool>,
+}
+
+/// The reason why a job has no result.
+#[derive(Debug)]
+pub(crate) enum ThreadFailure {
+    /// The job has panicked, with this payload.
+    Panicked(Box<dyn Any + Send>),
+    /// The job was aborted before it started.
+    Aborted,
+    /// The job had not started when the threads were shut down, or was spawned later.
+    ShutDown,
+    /// No thread could run the job.
+    Refused(Refusal),
+}
+
+impl Threads {
+    /// Creates threads in the current runtime: up to `count`, each of which is started when
+    /// no other is idle, and stays.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a runtime, or if `count` is zero.
+    #[track_caller]
+    pub(crate) fn new(count: usize, name: String, initializer: Option<Initializer>) -> Self {
+        let pool = ThreadPool::new(ThreadPoolOptions {
+            max_threads: count,
+            name,
+            stack_size: None,
+            on_start: initializer,
+            // Not left to the end of the thread, where a panic of the state's destructor
+            // aborts the process.
+            on_stop: Some(Arc::new(worker_state::clear)),
+        });
+        Self {
+            pool,
+            live: Live::default(),
+            jobs: Cell::new(0),
+        }
+    }
+
+    /// Queues `work` as a job. What it reports as its progress goes to `sink`.
+    #[track_caller]
+    pub(crate) fn spawn<W, R>(
+        &self,
+        sink: Option<Arc<dyn Sink + Send + Sync>>,
+        work: W,
+    ) -> ThreadJob<R>
+    where
+        W: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        let id = self.jobs.get() + 1;
+        self.jobs.set(id);
+        let flags = Arc::new(Flags::default());
+        self.live.add(&flags);
+        let of_job = Arc::clone(&flags);
+        let handle = self.pool.spawn(move || {
+            of_job.start();
+            let job = context::Context {
+                id,
+                attempt: 1,
+                cancel: Cancel::Flags(of_job),
+                progress: sink.map_or(Progress::Ignored, Progress::Shared),
+            };
+            context::enter(job, work)
+        });
+        ThreadJob {
+            id,
+            flags,
+            handle,
+            was_aborted: Cell::new(false),
+        }
+    }
+
+    /// Takes no more jobs. Those in the queue still run; then the threads end.
+    pub(crate) fn close(&self) {
+        self.pool.close();
+    }
+
+    /// Takes no more jobs, ends those in the queue, and asks the running ones to end.
+    pub(crate) fn shut_down(&self) {
+        self.pool.shut_down();
+        self.live.cancel_all();
+    }
+
+    /// Waits until the last thread has ended. Call it after [`close`](Self::close) or
+    /// [`shut_down`](Self::shut_down).
+    ///
+    /// Cancel safe: it changes nothing.
+    pub(crate) async fn ended(&self) {
+        poll_fn(|cx| self.pool.poll_ended(cx)).await;
+    }
+
+    /// Returns the numbers of threads and jobs.
+    pub(crate) fn stats(&self) -> ThreadPoolStats {
+        self.pool.stats()
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.shut_down();
+    }
+}
+
+impl<R> ThreadJob<R> {
+    /// Returns the id of the job, which no other job of its `Threads` has.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Ends the job if it has not started, and asks it to end otherwise. Awaiting this then
+    /// still returns the result of the job.
+    pub(crate) fn abort(&self) {
+        self.was_aborted.set(true);
+        self.flags.cancel();
+        self.handle.abort();
+    }
+
+    /// Returns whether a thread has begun to run the job.
+    pub(crate) fn is_started(&self) -> bool {
+        self.flags.has_started()
+    }
+
+    /// Returns whether awaiting this does not wait.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.handle.is_finished()
+    }
+}
+
+impl<R> Future for ThreadJob<R> {
+    type Output = Result<R, ThreadFailure>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = ready!(Pin::new(&mut self.handle).poll(cx));
+        Poll::Ready(match outcome {
+            Ok(Ok(result)) => Ok(result),
+            Ok(Err(refusal)) => Err(ThreadFailure::Refused(refusal)),
+            Err(error) => Err(match error.try_into_panic() {
+                Ok(payload) => ThreadFailure::Panicked(payload),
+                Err(_) if self.was_aborted.get() => ThreadFailure::Aborted,
+                Err(_) => ThreadFailure::ShutDown,
+            }),
+        })
+    }
+}

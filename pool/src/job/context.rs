@@ -1,0 +1,156 @@
+//! [`Context`], what is known of the job that runs on this thread, and [`enter`], which sets
+//! it for the time of the job.
+//!
+//! # Invariants
+//!
+//! 1. While [`CURRENT`] is borrowed, no user code runs: contexts are dropped, sinks are called
+//!    and values are encoded after the borrow has ended.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io;
+use std::mem;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::frame::Ticket;
+use crate::page::Page;
+
+/// One attempt to run a job.
+#[derive(Debug, Clone)]
+pub(crate) struct Context {
+    pub(crate) id: u64,
+    /// The number of this attempt; the first is 1.
+    pub(crate) attempt: u32,
+    pub(crate) cancel: Cancel,
+    pub(crate) progress: Progress,
+}
+
+/// Where the request to cancel a job is read.
+#[derive(Debug, Clone)]
+pub(crate) enum Cancel {
+    /// In the word of the job's slot, which the master changes.
+    Word { page: Rc<Page>, ticket: Ticket },
+    /// In the flags that the job shares with its handle.
+    Flags(Arc<Flags>),
+}
+
+/// What a job and a handle to it in the same process share.
+#[derive(Debug, Default)]
+pub(crate) struct Flags {
+    has_started: AtomicBool,
+    is_cancelled: AtomicBool,
+}
+
+/// Where the progress of a job goes.
+#[derive(Clone)]
+pub(crate) enum Progress {
+    /// Nowhere.
+    Ignored,
+    /// To a sink of this thread: the socket of a worker, or the handle of an inline job.
+    Local(Rc<dyn Sink>),
+    /// To a sink that another thread reads.
+    Shared(Arc<dyn Sink + Send + Sync>),
+}
+
+/// Takes the encoded values that jobs report as their progress.
+///
+/// A sink may serve all jobs of a worker: it gets the context of the one that reports.
+pub(crate) trait Sink {
+    /// Passes a value on. It may wait for room.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the value is too long or can no longer be passed on.
+    fn send(&self, job: &Context, value: &[u8]) -> io::Result<()>;
+}
+
+thread_local! {
+    /// The job that runs on this thread.
+    static CURRENT: RefCell<Option<Context>> = const { RefCell::new(None) };
+}
+
+/// Runs `run` as the job of `context`. When it returns or panics, the context before it is
+/// the current one again.
+///
+/// An async job is entered for each poll.
+pub(crate) fn enter<R>(context: Context, run: impl FnOnce() -> R) -> R {
+    let _outer = Outer(replace(Some(context)));
+    run()
+}
+
+/// Returns what `read` returns for the job that runs on this thread. Returns `None` outside a
+/// job, and if the thread is ending.
+///
+/// `read` must not run user code.
+#[inline]
+pub(super) fn with_current<R>(read: impl FnOnce(&Context) -> R) -> Option<R> {
+    CURRENT
+        .try_with(|current| current.borrow().as_ref().map(read))
+        .ok()
+        .flatten()
+}
+
+/// Sets the current context, and returns the one before.
+fn replace(context: Option<Context>) -> Option<Context> {
+    // A thread that is ending keeps none.
+    CURRENT
+        .try_with(|current| mem::replace(&mut *current.borrow_mut(), context))
+        .ok()
+        .flatten()
+}
+
+/// The context to which the thread returns when this is dropped.
+struct Outer(Option<Context>);
+
+impl Drop for Outer {
+    fn drop(&mut self) {
+        drop(replace(self.0.take()));
+    }
+}
+
+impl Cancel {
+    /// Returns whether the job was asked to end: one relaxed load.
+    #[inline]
+    pub(super) fn is_requested(&self) -> bool {
+        match self {
+            Self::Word { page, ticket } => {
+                page.word(ticket.slot()).is_cancel_asked(ticket.sequence())
+            }
+            Self::Flags(flags) => flags.is_cancelled(),
+        }
+    }
+}
+
+// The flags order no other memory: the outcome of a job has its own synchronization.
+impl Flags {
+    /// Records that the job runs.
+    pub(crate) fn start(&self) {
+        self.has_started.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_started(&self) -> bool {
+        self.has_started.load(Ordering::Relaxed)
+    }
+
+    /// Asks the job to end.
+    pub(crate) fn cancel(&self) {
+        self.is_cancelled.store(true, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.is_cancelled.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ignored => "Ignored",
+            Self::Local(_) => "Local(..)",
+            Self::Shared(_) => "Shared(..)",
+        })
+    }
+}

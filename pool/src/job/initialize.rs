@@ -1,0 +1,163 @@
+//! Calling the initializer of a worker, and keeping what it returns.
+//!
+//! An initializer returns a value or a `Result`, or a future of either. Generic code cannot
+//! tell these apart, but the expansion of a macro can, because it knows the type: of several
+//! methods of one name, a call takes the one that needs the fewest references to be removed.
+//! So [`Returned`] has one for each kind, on a different number of references.
+
+use std::cell::Cell;
+use std::fmt::Display;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::call::{block_on, decode};
+use super::worker_state::WorkerState;
+
+/// Calls an initializer with encoded arguments, and keeps what it returns as the state of
+/// this worker. Returns the text of its failure.
+pub(crate) type Initialize = fn(&[u8]) -> Result<(), String>;
+
+/// A function that can initialize a worker: up to eight arguments that can be sent to another
+/// process, and any result.
+///
+/// `Signature` is inferred.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot initialize a worker",
+    note = "an initializer is a function with at most eight arguments, which implement \
+            `Serialize` and `DeserializeOwned`"
+)]
+pub trait Initializer<Signature>: Copy + 'static {
+    /// The arguments, as a tuple.
+    type Arguments: Serialize + DeserializeOwned + 'static;
+
+    /// What the function returns.
+    #[doc(hidden)]
+    type Returned: 'static;
+
+    #[doc(hidden)]
+    fn call(self, arguments: Self::Arguments) -> Self::Returned;
+}
+
+macro_rules! implement {
+    ($($name:ident)*) => {
+        impl<F, R, $($name),*> Initializer<fn($($name),*) -> R> for F
+        where
+            F: Fn($($name),*) -> R + Copy + 'static,
+            R: 'static,
+            ($($name,)*): Serialize + DeserializeOwned + 'static,
+        {
+            type Arguments = ($($name,)*);
+            type Returned = R;
+
+            #[expect(
+                non_snake_case,
+                reason = "each variable has the name of its type"
+            )]
+            fn call(self, ($($name,)*): Self::Arguments) -> R {
+                self($($name),*)
+            }
+        }
+    };
+}
+
+implement!();
+implement!(A);
+implement!(A B);
+implement!(A B C);
+implement!(A B C D);
+implement!(A B C D E);
+implement!(A B C D E G);
+implement!(A B C D E G H);
+implement!(A B C D E G H I);
+
+/// What an initializer has returned.
+#[doc(hidden)]
+#[expect(missing_debug_implementations, reason = "it is not a part of the interface")]
+pub struct Returned<R>(Cell<Option<R>>);
+
+impl<R> Returned<R> {
+    fn take(&self) -> Result<R, String> {
+        self.0.take().ok_or_else(|| "it was taken".to_owned())
+    }
+}
+
+/// Calls an initializer.
+///
+/// # Errors
+///
+/// Returns an error if the arguments cannot be decoded.
+#[doc(hidden)]
+pub fn call<F, S>(function: F, arguments: &[u8]) -> Result<Returned<F::Returned>, String>
+where
+    F: Initializer<S>,
+{
+    let arguments = decode(arguments)
+        .map_err(|error| format!("the arguments of the initializer do not decode: {error}"))?;
+    Ok(Returned(Cell::new(Some(function.call(arguments)))))
+}
+
+fn keep<T: 'static>(state: T) -> Result<(), String> {
+    WorkerState::new(state).install();
+    Ok(())
+}
+
+fn keep_result<T: 'static, E: Display>(result: Result<T, E>) -> Result<(), String> {
+    match result {
+        Ok(state) => keep(state),
+        Err(error) => Err(format!("the initializer failed: {error}")),
+    }
+}
+
+/// A future of a `Result`.
+#[doc(hidden)]
+pub trait FutureOfResult {
+    fn install(&self) -> Result<(), String>;
+}
+
+impl<R, T, E> FutureOfResult for &&&Returned<R>
+where
+    R: Future<Output = Result<T, E>>,
+    T: 'static,
+    E: Display,
+{
+    fn install(&self) -> Result<(), String> {
+        keep_result(block_on(self.take()?))
+    }
+}
+
+/// A future of a value.
+#[doc(hidden)]
+pub trait FutureOfValue {
+    fn install(&self) -> Result<(), String>;
+}
+
+impl<R: Future<Output: 'static>> FutureOfValue for &&Returned<R> {
+    fn install(&self) -> Result<(), String> {
+        keep(block_on(self.take()?))
+    }
+}
+
+/// A `Result`.
+#[doc(hidden)]
+pub trait ResultOfValue {
+    fn install(&self) -> Result<(), String>;
+}
+
+impl<T: 'static, E: Display> ResultOfValue for &Returned<Result<T, E>> {
+    fn install(&self) -> Result<(), String> {
+        keep_result(self.take()?)
+    }
+}
+
+/// A value.
+#[doc(hidden)]
+pub trait Value {
+    fn install(&self) -> Result<(), String>;
+}
+
+impl<T: 'static> Value for Returned<T> {
+    fn install(&self) -> Result<(), String> {
+        keep(self.take()?)
+    }
+}

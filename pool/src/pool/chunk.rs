@@ -1,0 +1,110 @@
+//! What becomes of a chunk whose worker has ended while it ran.
+
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+
+use super::core::Core;
+use super::job::{Completion, Job};
+use super::link::Link;
+use crate::dispatch::Started;
+use crate::error::JobError;
+use crate::frame::Slot;
+
+/// A chunk that ran when its worker ended.
+pub(super) struct Broken<'a> {
+    pub(super) started: &'a Started,
+    pub(super) job: Job,
+    pub(super) completion: Box<dyn Completion>,
+    /// The number of its items.
+    pub(super) items: usize,
+    /// The number of items that were started.
+    pub(super) begun: usize,
+}
+
+/// Returns how many items of the chunk in a slot were started.
+///
+/// The number comes from the worker, and only decides about the items of this chunk.
+pub(super) fn begun(link: &Link, slot: Slot, items: usize) -> usize {
+    let begun = link.page.position(slot).load(Ordering::Acquire);
+    usize::try_from(begun).unwrap_or(items).min(items)
+}
+
+impl Broken<'_> {
+    /// Divides the chunk. Returns the job that takes its place in the queue, if there is one.
+    ///
+    /// The items after the last one that was started become a chunk that runs as if nothing
+    /// had happened. The results of the items before it are lost with the last one's. If calls
+    /// may be repeated, the last item is tried again by itself, so that an item which kills
+    /// its worker fails alone.
+    pub(super) fn divide(self, core: &Rc<Core>, error: &JobError) -> Option<(Job, bool)> {
+        let Self {
+            started,
+            job,
+            completion,
+            items,
+            begun,
+        } = self;
+        let last = begun.saturating_sub(1)..begun;
+        let part = |range: Range<usize>| {
+            let completion = completion.part(range.clone())?;
+            (!range.is_empty()).then(|| Job {
+                id: core.new_id(),
+                body: Rc::new(slice(&job.body, range).to_vec()),
+                completion: Some(completion),
+                progress: None,
+                room: None,
+                timer: None,
+                ..job
+            })
+        };
+        if started.may_retry && !last.is_empty() {
+            for range in [0..last.start, begun..items] {
+                if let Some(part) = part(range) {
+                    let options = part.options;
+                    completion.resubmitted(core.submit(part, options));
+                }
+            }
+            return Some((part(last)?, true));
+        }
+        if let Some(lost) = completion.part(0..begun) {
+            lost.failed(error.clone());
+        }
+        Some((part(begun..items)?, false))
+    }
+}
+
+/// The items of a chunk's body: each its length, then its arguments.
+fn slice(body: &[u8], items: Range<usize>) -> &[u8] {
+    let start = skip(body, items.start);
+    &start[..start.len() - skip(start, items.len()).len()]
+}
+
+fn skip(mut body: &[u8], items: usize) -> &[u8] {
+    for _ in 0..items {
+        let Some((length, rest)) = body.split_first_chunk() else {
+            return &[];
+        };
+        let length = u32::from_le_bytes(*length) as usize;
+        body = rest.get(length..).unwrap_or_default();
+    }
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_are_cut_out_of_a_body() {
+        let mut body = Vec::new();
+        for item in ["", "a", "bcd", "ef"] {
+            body.extend_from_slice(&u32::try_from(item.len()).unwrap().to_le_bytes());
+            body.extend_from_slice(item.as_bytes());
+        }
+        assert_eq!(slice(&body, 0..4), body);
+        assert_eq!(slice(&body, 1..2), b"\x01\0\0\0a");
+        assert_eq!(slice(&body, 2..4), b"\x03\0\0\0bcd\x02\0\0\0ef");
+        assert_eq!(slice(&body, 2..2), b"");
+    }
+}

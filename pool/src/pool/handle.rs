@@ -1,0 +1,205 @@
+//! [`JobHandle`], which waits for the outcome of a job, and [`Progress`].
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use coreloop_sync::{oneshot, watch};
+use serde::de::DeserializeOwned;
+
+use super::core::Core;
+use crate::dispatch::JobKey;
+use crate::error::{ErrorKind, JobError};
+use crate::job::call;
+
+/// A handle of a job, and the future of its result.
+///
+/// Dropping the handle detaches the job: it still runs. [`Pool::run`](super::Pool::run)
+/// returns a future that cancels its job when it is dropped.
+///
+/// # Cancel safety
+///
+/// Cancel safe: a handle that is awaited through `&mut handle` can be awaited again.
+///
+/// # Panics
+///
+/// Polling a handle that has returned the outcome panics.
+#[must_use = "dropping the handle detaches the job"]
+pub struct JobHandle<R> {
+    outcome: oneshot::Receiver<Result<R, JobError>>,
+    control: Control,
+}
+
+/// How a job is reached.
+pub(crate) enum Control {
+    Pool { core: Rc<Core>, key: JobKey },
+}
+
+impl<R> JobHandle<R> {
+    pub(crate) fn of_pool(
+        core: Rc<Core>,
+        key: JobKey,
+        outcome: oneshot::Receiver<Result<R, JobError>>,
+    ) -> Self {
+        Self {
+            outcome,
+            control: Control::Pool { core, key },
+        }
+    }
+
+    /// Cancels the job.
+    ///
+    /// A job that has not started never runs, even if it was sent to a worker. One that has
+    /// started is [asked to stop](crate::job::is_cancelled), and its worker is killed if the
+    /// pool has [`kill_on_cancel`](super::Builder::kill_on_cancel). In each case the handle
+    /// returns an error at once for which [`is_cancelled`](JobError::is_cancelled) returns
+    /// `true`; its [`has_started`](JobError::has_started) says which case it was. A job that
+    /// has finished stays finished.
+    pub fn abort(&self) {
+        match &self.control {
+            Control::Pool { core, key } => core.cancel(*key, ErrorKind::Cancelled),
+        }
+    }
+
+    /// Cancels the job, and waits until it does not run any more.
+    ///
+    /// # Errors
+    ///
+    /// If the job has finished all the same, returns its outcome. Otherwise returns an error
+    /// for which [`is_cancelled`](JobError::is_cancelled) returns `true`: if
+    /// [`has_started`](JobError::has_started) returns `false`, the job never ran; otherwise
+    /// its worker was killed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: the job stays cancelled, and its outcome is dropped.
+    pub async fn cancel(self) -> Result<R, JobError> {
+        match &self.control {
+            Control::Pool { core, key } => core.ask_cancel(*key),
+        }
+        self.await
+    }
+
+    /// Returns whether the outcome is there, so that awaiting the handle does not wait.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        !self.outcome.is_empty() || self.outcome.is_terminated()
+    }
+
+    /// Returns whether the function was called.
+    ///
+    /// For a job that has finished this returns `true`.
+    #[must_use]
+    pub fn is_started(&self) -> bool {
+        match &self.control {
+            Control::Pool { core, key } => core.is_started(*key),
+        }
+    }
+
+    /// Returns the process id of the worker that has the job; `None` if it waits in the pool
+    /// or has finished.
+    #[must_use]
+    pub fn worker(&self) -> Option<u32> {
+        match &self.control {
+            Control::Pool { core, key } => core.worker_of(*key),
+        }
+    }
+
+    /// Returns what the job sends by [`job::progress`](crate::job::progress).
+    ///
+    /// Only the latest value is kept. Values that do not decode as a `T` are errors.
+    pub fn progress<T: DeserializeOwned>(&self) -> Progress<T> {
+        let receiver = match &self.control {
+            Control::Pool { core, key } => core.watch_progress(*key),
+        };
+        Progress {
+            receiver,
+            value: PhantomData,
+        }
+    }
+}
+
+impl<R> Future for JobHandle<R> {
+    type Output = Result<R, JobError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = ready!(Pin::new(&mut self.outcome).poll(cx));
+        // The sender is dropped only with the runtime.
+        Poll::Ready(outcome.unwrap_or_else(|_| Err(JobError::new(ErrorKind::ShutDown))))
+    }
+}
+
+impl<R> fmt::Debug for JobHandle<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobHandle")
+            .field("is_finished", &self.is_finished())
+            .field("is_started", &self.is_started())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A handle that cancels its job when it is dropped before the job has finished.
+pub(crate) struct CancelOnDrop<R>(pub(crate) JobHandle<R>);
+
+impl<R> CancelOnDrop<R> {
+    pub(crate) async fn outcome(mut self) -> Result<R, JobError> {
+        (&mut self.0).await
+    }
+}
+
+impl<R> Drop for CancelOnDrop<R> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The values that a job sends by [`job::progress`](crate::job::progress), of which only the
+/// latest one is kept.
+pub struct Progress<T> {
+    receiver: watch::Receiver<Option<Rc<[u8]>>>,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<T: DeserializeOwned> Progress<T> {
+    /// Returns the latest value, or `None` if the job has sent none.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the value does not decode as a `T`.
+    pub fn latest(&self) -> Option<Result<T, JobError>> {
+        let bytes = self.receiver.borrow().clone()?;
+        Some(decode(&bytes))
+    }
+
+    /// Waits for a value that this has not returned before. Returns `None` when the job has
+    /// finished.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the value does not decode as a `T`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a value is returned by a later call.
+    pub async fn changed(&mut self) -> Option<Result<T, JobError>> {
+        self.receiver.changed().await.ok()?;
+        let bytes = self.receiver.borrow_and_update().clone()?;
+        Some(decode(&bytes))
+    }
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JobError> {
+    call::decode(bytes).map_err(|error| {
+        let text = format!("the progress does not decode: {error}");
+        JobError::new(ErrorKind::Codec(text))
+    })
+}
+
+impl<T> fmt::Debug for Progress<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Progress").finish_non_exhaustive()
+    }
+}

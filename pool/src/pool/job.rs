@@ -1,0 +1,155 @@
+//! [`Job`], a job that a pool has accepted, and [`Completion`], what waits for its outcome.
+
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use coreloop_runtime::task::JoinHandle;
+use coreloop_sync::{OwnedSemaphorePermit, oneshot, watch};
+use serde::de::DeserializeOwned;
+
+use crate::dispatch::{JobKey, JobOptions};
+use crate::error::{ErrorKind, JobError};
+use crate::frame::{Kind, Slot};
+use crate::job::call::decode;
+
+/// A job that a pool has accepted.
+pub(crate) struct Job {
+    pub(crate) id: u64,
+    pub(crate) function: u16,
+    pub(crate) options: JobOptions,
+    /// The number of the attempt with which the job was sent last; 0 if it was not sent.
+    pub(crate) attempt: u32,
+    /// The slot of the worker that it was sent to last.
+    pub(crate) slot: Slot,
+    /// [`Kind::Job`] or [`Kind::Chunk`].
+    pub(crate) kind: Kind,
+    /// The body of the frame. It is kept until the job has a result, because the job may
+    /// have to be sent again.
+    pub(crate) body: Rc<Vec<u8>>,
+    /// `None` once the outcome is known, while the function may still run.
+    pub(crate) completion: Option<Box<dyn Completion>>,
+    /// A caller waits for the outcome of a cancelled job.
+    pub(crate) is_cancelled: bool,
+    /// What the job last sent by `job::progress`.
+    pub(crate) progress: Option<watch::Sender<Option<Rc<[u8]>>>>,
+    /// Room in the queue, until the job is sent.
+    pub(crate) room: Option<OwnedSemaphorePermit>,
+    /// The task that waits for the time limit.
+    pub(crate) timer: Option<Timer>,
+}
+
+impl Job {
+    /// A copy that shares the body and waits for nothing.
+    pub(crate) fn without_completion(&self) -> Self {
+        Self {
+            body: Rc::clone(&self.body),
+            completion: None,
+            progress: None,
+            room: None,
+            timer: None,
+            ..*self
+        }
+    }
+}
+
+/// What waits for the outcome of a job.
+pub(crate) trait Completion {
+    /// Takes what the worker has sent. The frame's kind is not [`Kind::Progress`].
+    fn received(self: Box<Self>, kind: Kind, body: &[u8], context: &FrameContext);
+
+    /// Takes the error of a job that has no result.
+    fn failed(self: Box<Self>, error: JobError);
+
+    /// The number of items of a chunk; `None` for one call.
+    fn items(&self) -> Option<usize> {
+        None
+    }
+
+    /// For a chunk: what waits for the outcome of some of its items.
+    fn part(&self, items: Range<usize>) -> Option<Box<dyn Completion>> {
+        let _ = items;
+        None
+    }
+
+    /// Takes the key of a job that some of the items were moved to.
+    fn resubmitted(&self, key: JobKey) {
+        let _ = key;
+    }
+}
+
+/// The task that waits for the time limit of a job. Dropping it ends the task.
+pub(crate) struct Timer(pub(crate) JoinHandle<()>);
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Which job, attempt and worker a frame belongs to.
+#[derive(Debug)]
+pub(crate) struct FrameContext {
+    pub(crate) name: &'static str,
+    pub(crate) worker: Option<u32>,
+    pub(crate) attempt: u32,
+}
+
+impl FrameContext {
+    /// Decodes an outcome: the output, or the error.
+    pub(crate) fn outcome<R: DeserializeOwned>(
+        &self,
+        kind: Kind,
+        body: &[u8],
+    ) -> Result<R, JobError> {
+        let kind = match kind {
+            Kind::Done => match catch_unwind(AssertUnwindSafe(|| decode(body))) {
+                Ok(Ok(output)) => return Ok(output),
+                Ok(Err(error)) => ErrorKind::Codec(format!("the result does not decode: {error}")),
+                Err(payload) => {
+                    crate::panics::discard(payload);
+                    ErrorKind::Codec("decoding the result panicked".to_owned())
+                }
+            },
+            Kind::Panicked => ErrorKind::Panic(String::from_utf8_lossy(body).into_owned()),
+            _ => ErrorKind::Codec(String::from_utf8_lossy(body).into_owned()),
+        };
+        Err(self.error(kind))
+    }
+
+    pub(crate) fn error(&self, kind: ErrorKind) -> JobError {
+        JobError::new(kind)
+            .of_job(self.name)
+            .started(self.worker, self.attempt)
+    }
+}
+
+/// One call, whose outcome a handle waits for.
+pub(crate) struct Single<R> {
+    sender: oneshot::Sender<Result<R, JobError>>,
+}
+
+impl<R> Single<R> {
+    pub(crate) fn new() -> (Self, oneshot::Receiver<Result<R, JobError>>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self { sender }, receiver)
+    }
+
+    fn send(self, outcome: Result<R, JobError>) {
+        // If no handle waits any more, the outcome is dropped.
+        crate::panics::caught(|| drop(self.sender.send(outcome)));
+    }
+}
+
+impl<R: DeserializeOwned + 'static> Completion for Single<R> {
+    fn received(self: Box<Self>, kind: Kind, body: &[u8], context: &FrameContext) {
+        // Without a receiver the result need not be decoded.
+        if !self.sender.is_closed() {
+            self.send(context.outcome(kind, body));
+        }
+    }
+
+    fn failed(self: Box<Self>, error: JobError) {
+        self.send(Err(error));
+    }
+}

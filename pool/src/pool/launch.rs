@@ -1,0 +1,145 @@
+//! Starting workers: this program again, with a socket as its standard input.
+
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Stdio};
+use std::rc::Rc;
+
+use coreloop_process::__pool::{Channel, Exit, same_program};
+use coreloop_runtime::io::Async;
+use coreloop_runtime::task::spawn_hidden;
+use coreloop_runtime::time::sleep;
+use rustix::io::ioctl_fionbio;
+
+use super::core::Core;
+use super::link::{Connection, Link};
+use crate::dispatch::WorkerKey;
+use crate::enter;
+use crate::frame::{Header, Kind, Ticket};
+use crate::page::Page;
+use crate::worker::hello::Hello;
+
+impl Core {
+    /// Starts the workers that are missing, now or when the policy allows it.
+    pub(crate) fn start_missing(self: &Rc<Self>) {
+        while self.dispatcher.borrow().missing() > 0 {
+            if let Some(wait) = self.starts.wait() {
+                self.start_after(wait);
+                return;
+            }
+            if let Err(error) = self.launch() {
+                self.failed_start(&format!("a worker could not be started: {error}"));
+            }
+        }
+    }
+
+    fn start_after(self: &Rc<Self>, wait: std::time::Duration) {
+        if self.starts.is_scheduled.replace(true) {
+            return;
+        }
+        // The task does not keep the pool.
+        let core = Rc::downgrade(self);
+        spawn_hidden(async move {
+            sleep(wait).await;
+            if let Some(core) = core.upgrade() {
+                core.starts.is_scheduled.set(false);
+                core.start_missing();
+            }
+        });
+    }
+
+    /// Starts a worker.
+    fn launch(self: &Rc<Self>) -> io::Result<()> {
+        let number = self.starts.started.get() + 1;
+        let (ours, theirs) = Channel::pair()?;
+        let (page, descriptor) = Page::create()?;
+        let name = self.options.worker_name(number);
+        let exit = Exit::new(self.start_process(&name, theirs.into_socket())?);
+        self.starts.started.set(number);
+        // From here on, dropping the link ends the process.
+        let link = Link::new(number, exit, page);
+        let hello = Hello {
+            registry: self.registry.hash(),
+            master: std::process::id(),
+            name,
+            max_length: self.options.max_message,
+            has_initializer: self.options.initializer.is_some(),
+            is_single: self.options.is_single,
+        };
+        ours.send(&hello, &[descriptor.as_fd()])?;
+        let socket = ours.into_socket();
+        ioctl_fionbio(&socket, true)?;
+        let socket = Async::from_nonblocking(socket)?;
+        let mut connection = Connection::new(socket, self.options.max_message);
+        if let Some((function, body)) = &self.options.initializer {
+            let header = Header {
+                length: u32::try_from(body.len()).unwrap_or(u32::MAX),
+                kind: Kind::Initialize,
+                function: *function,
+                ticket: Ticket::NONE,
+                job: 0,
+            };
+            connection.push(header, body);
+        }
+        let key = self.dispatcher.borrow_mut().add_worker(Rc::clone(&link));
+        let core = Rc::clone(self);
+        spawn_hidden(serve(core, key, link, connection));
+        Ok(())
+    }
+
+    fn start_process(&self, name: &str, socket: OwnedFd) -> io::Result<Child> {
+        let mut command = same_program()?;
+        command.arg0(name).args(&self.options.start_arguments);
+        enter::mark(&mut command, &socket)?;
+        command.stdin(Stdio::from(socket)).spawn()
+    }
+}
+
+/// The task of a worker.
+async fn serve(core: Rc<Core>, key: WorkerKey, link: Rc<Link>, connection: Connection) {
+    let mut served = Served {
+        core,
+        key,
+        link,
+        connection,
+    };
+    let status = poll_fn(|cx| {
+        let Served {
+            core,
+            key,
+            link,
+            connection,
+        } = &mut served;
+        connection.poll(cx, core, *key, link)
+    })
+    .await;
+    let Served {
+        core,
+        key,
+        link,
+        connection,
+    } = &mut served;
+    connection.drain(core, *key, link);
+    // The status is missing if other code has collected it.
+    core.ended(*key, link, status.ok());
+}
+
+/// A worker that has a task. When the task is dropped by the end of the runtime, the worker
+/// is killed.
+struct Served {
+    core: Rc<Core>,
+    key: WorkerKey,
+    link: Rc<Link>,
+    connection: Connection,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        if !self.link.is_collected() {
+            self.link.kill();
+            self.core.ended_with_runtime(self.key);
+        }
+    }
+}

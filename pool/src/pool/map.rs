@@ -1,0 +1,472 @@
+//! [`Map`], the results of a function for each of many inputs.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem;
+use std::ops::Range;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+
+use coreloop_runtime::task::coop;
+use futures_core::Stream;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Pool;
+use super::job::{Completion, FrameContext, Job};
+use super::request::encode_arguments;
+use crate::dispatch::{JobKey, JobOptions};
+use crate::error::{ErrorKind, JobError};
+use crate::frame::Kind;
+use crate::job::function::{IntoArguments, JobFn};
+use crate::worker::ITEM_HEADER;
+
+/// A stream of the results of a function for each of many inputs, which [`Pool::map`] and
+/// [`Pool::map_unordered`] make.
+///
+/// Inputs are taken and jobs submitted while the stream is polled. Each result is a
+/// `Result`: an input whose job fails does not end the stream. Dropping the stream cancels
+/// the jobs that have no result yet.
+#[must_use = "a stream does nothing until it is polled"]
+pub struct Map<'a, R> {
+    pool: Pool,
+    function: Result<u16, JobError>,
+    inputs: Option<Pin<Box<dyn Inputs + 'a>>>,
+    shared: Rc<Shared<R>>,
+    window: Option<usize>,
+    chunk: usize,
+    options: JobOptions,
+    /// The encoded inputs of a chunk that is not full.
+    body: Vec<u8>,
+    /// The number of these inputs.
+    gathered: usize,
+    /// The index of the next input.
+    next: usize,
+}
+
+/// Where the inputs come from.
+trait Inputs {
+    /// Appends the next input to `body`, after its length. Returns `None` at the end.
+    fn poll_next(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pool: &Pool,
+        function: u16,
+        body: &mut Vec<u8>,
+    ) -> Poll<Option<Result<(), JobError>>>;
+}
+
+/// What the stream and its jobs share.
+struct Shared<R> {
+    results: RefCell<Results<R>>,
+    is_ordered: bool,
+    waker: Cell<Option<Waker>>,
+    /// The jobs that may have no result yet.
+    keys: RefCell<VecDeque<JobKey>>,
+}
+
+struct Results<R> {
+    /// If they are ordered: the results from the next one on, as far as they are there. Else
+    /// the results in the order in which they came.
+    list: VecDeque<Option<Result<R, JobError>>>,
+    /// The number of results that were taken out.
+    taken: usize,
+}
+
+/// A collection of inputs: an iterator or a stream.
+///
+/// `Kind` is inferred; it keeps the two apart.
+pub trait IntoInputs<Kind> {
+    /// The type of the inputs.
+    type Item;
+
+    /// Polls the inputs.
+    #[doc(hidden)]
+    type Stream: Stream<Item = Self::Item>;
+
+    #[doc(hidden)]
+    fn into_inputs(self) -> Self::Stream;
+}
+
+/// Marks inputs from an iterator.
+#[doc(hidden)]
+#[derive(Debug)]
+pub enum FromIterator {}
+
+/// Marks inputs from a stream.
+#[doc(hidden)]
+#[derive(Debug)]
+pub enum FromStream {}
+
+impl<I: IntoIterator> IntoInputs<FromIterator> for I {
+    type Item = I::Item;
+    type Stream = Iterated<I::IntoIter>;
+
+    fn into_inputs(self) -> Iterated<I::IntoIter> {
+        Iterated(self.into_iter())
+    }
+}
+
+impl<I: Stream> IntoInputs<FromStream> for I {
+    type Item = I::Item;
+    type Stream = I;
+
+    fn into_inputs(self) -> I {
+        self
+    }
+}
+
+/// A stream of an iterator's items.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Iterated<I>(I);
+
+// The iterator is never pinned.
+impl<I> Unpin for Iterated<I> {}
+
+impl<I: Iterator> Stream for Iterated<I> {
+    type Item = I::Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<I::Item>> {
+        Poll::Ready(self.0.next())
+    }
+}
+
+/// Inputs that are encoded as the arguments `A`.
+struct Encoded<I, A> {
+    inputs: Pin<Box<I>>,
+    arguments: PhantomData<fn() -> A>,
+}
+
+impl<I, A> Inputs for Encoded<I, A>
+where
+    I: Stream<Item: IntoArguments<A>>,
+    A: Serialize,
+{
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pool: &Pool,
+        function: u16,
+        body: &mut Vec<u8>,
+    ) -> Poll<Option<Result<(), JobError>>> {
+        let Some(input) = ready!(self.inputs.as_mut().poll_next(cx)) else {
+            return Poll::Ready(None);
+        };
+        let start = body.len();
+        body.extend_from_slice(&[0; 4]);
+        let arguments = input.into_arguments();
+        let encoded = encode_arguments(&pool.core, function, &arguments, body);
+        // It fits, because the length of arguments is limited to it.
+        let length = u32::try_from(body.len() - start - 4).unwrap_or(u32::MAX);
+        body[start..start + 4].copy_from_slice(&length.to_le_bytes());
+        Poll::Ready(Some(encoded.inspect_err(|_| body.truncate(start))))
+    }
+}
+
+impl<'a, R: DeserializeOwned + 'static> Map<'a, R> {
+    pub(super) fn new<F, S, I, K>(pool: &Pool, inputs: I, is_ordered: bool) -> Self
+    where
+        F: JobFn<S, Output = R>,
+        I: IntoInputs<K, Item: IntoArguments<F::Arguments>, Stream: 'a>,
+    {
+        let function = pool.core.function::<F>();
+        let is_idempotent = match &function {
+            Ok(function) => pool.core.registered(*function).is_idempotent(),
+            Err(_) => false,
+        };
+        let encoded = Encoded::<I::Stream, F::Arguments> {
+            inputs: Box::pin(inputs.into_inputs()),
+            arguments: PhantomData,
+        };
+        Self {
+            pool: pool.clone(),
+            function,
+            inputs: Some(Box::pin(encoded)),
+            shared: Rc::new(Shared {
+                results: RefCell::new(Results {
+                    list: VecDeque::new(),
+                    taken: 0,
+                }),
+                is_ordered,
+                waker: Cell::new(None),
+                keys: RefCell::default(),
+            }),
+            window: None,
+            chunk: 1,
+            options: JobOptions {
+                priority: 0,
+                max_attempts: super::request::ATTEMPTS,
+                is_idempotent,
+            },
+            body: Vec::new(),
+            gathered: 0,
+            next: 0,
+        }
+    }
+
+    /// Sets how many inputs may have been taken whose results the stream has not returned
+    /// yet. The default is 64 for each worker, or four chunks for each worker if that is more.
+    pub fn window(mut self, inputs: usize) -> Self {
+        self.window = Some(inputs.max(1));
+        self
+    }
+
+    /// Sets how many inputs are sent in one job. The default is 1.
+    ///
+    /// With chunks, tiny calls cost a tenth. The results of a chunk come together.
+    pub fn chunks(mut self, inputs: usize) -> Self {
+        self.chunk = inputs.max(1);
+        self
+    }
+
+    /// Sets the priority of the jobs, like [`JobRequest::priority`](super::JobRequest::priority).
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.options.priority = priority;
+        self
+    }
+
+    /// Sets whether a call may be repeated, like
+    /// [`JobRequest::idempotent`](super::JobRequest::idempotent).
+    pub fn idempotent(mut self, idempotent: bool) -> Self {
+        self.options.is_idempotent = idempotent;
+        self
+    }
+
+    /// Sets how often a call is started at most, like
+    /// [`JobRequest::attempts`](super::JobRequest::attempts).
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.options.max_attempts = attempts.max(1);
+        self
+    }
+
+    /// Takes inputs and submits jobs while the window has room.
+    fn submit(&mut self, cx: &mut Context<'_>) {
+        let workers = self.pool.core.options.workers;
+        let window = self
+            .window
+            .unwrap_or_else(|| (64 * workers).max(4 * self.chunk.saturating_mul(workers)));
+        while let Some(inputs) = &mut self.inputs {
+            let taken = self.shared.results.borrow().taken;
+            if self.next - taken >= window {
+                break;
+            }
+            let function = match &self.function {
+                Ok(function) => *function,
+                Err(error) => {
+                    let error = error.clone();
+                    self.inputs = None;
+                    self.fail_next(error);
+                    break;
+                }
+            };
+            let inputs = inputs.as_mut();
+            match inputs.poll_next(cx, &self.pool, function, &mut self.body) {
+                Poll::Ready(Some(Ok(()))) => {
+                    self.gathered += 1;
+                    self.next += 1;
+                    let max = self.pool.core.options.max_message;
+                    if self.gathered >= self.chunk || self.body.len() >= max / 2 {
+                        self.flush(function);
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    self.flush(function);
+                    self.fail_next(error);
+                }
+                Poll::Ready(None) => self.inputs = None,
+                Poll::Pending => break,
+            }
+        }
+        // What is left waits for no more inputs: the window may be full because of it.
+        if let Ok(function) = self.function {
+            self.flush(function);
+        }
+    }
+
+    /// Submits the gathered inputs.
+    fn flush(&mut self, function: u16) {
+        if self.gathered == 0 {
+            return;
+        }
+        let items = self.next - self.gathered..self.next;
+        let mut body = mem::take(&mut self.body);
+        self.gathered = 0;
+        let kind = if items.len() == 1 {
+            // One input is an ordinary job, without its length.
+            body.drain(..4);
+            Kind::Job
+        } else {
+            Kind::Chunk
+        };
+        let waits = Waits {
+            shared: Rc::clone(&self.shared),
+            items,
+        };
+        if let Err(error) = self.pool.core.check_open(function) {
+            Box::new(waits).failed(error);
+            return;
+        }
+        let job = Job {
+            id: self.pool.core.new_id(),
+            function,
+            options: self.options,
+            attempt: 0,
+            slot: 0,
+            kind,
+            body: Rc::new(body),
+            completion: Some(Box::new(waits)),
+            is_cancelled: false,
+            progress: None,
+            room: None,
+            timer: None,
+        };
+        let key = self.pool.core.submit(job, self.options);
+        self.remember(key);
+    }
+
+    fn fail_next(&mut self, error: JobError) {
+        let index = self.next;
+        self.next += 1;
+        self.shared.put(index, Err(error));
+    }
+
+    fn remember(&self, key: JobKey) {
+        let mut keys = self.shared.keys.borrow_mut();
+        if keys.len() >= 1_024 && keys.len() == keys.capacity() {
+            let dispatcher = self.pool.core.dispatcher.borrow();
+            keys.retain(|&key| dispatcher.contains(key));
+        }
+        keys.push_back(key);
+    }
+}
+
+impl<R: DeserializeOwned + 'static> Stream for Map<'_, R> {
+    type Item = Result<R, JobError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        ready!(coop::poll_proceed(cx));
+        // Taking a result may make room for an input, and workers should not wait for it.
+        self.submit(cx);
+        if let Some(result) = self.shared.take() {
+            return Poll::Ready(Some(result));
+        }
+        let is_done = self.next == self.shared.results.borrow().taken;
+        if self.inputs.is_none() && is_done {
+            return Poll::Ready(None);
+        }
+        self.shared.waker.set(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+}
+
+impl<R> Drop for Map<'_, R> {
+    fn drop(&mut self) {
+        let keys = mem::take(&mut *self.shared.keys.borrow_mut());
+        for key in keys {
+            self.pool.core.cancel(key, ErrorKind::Cancelled);
+        }
+    }
+}
+
+impl<R> fmt::Debug for Map<'_, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Map")
+            .field("window", &self.window)
+            .field("chunk", &self.chunk)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<R> Shared<R> {
+    /// Stores the result of the input with this index, and wakes the stream if it can return
+    /// a result now.
+    fn put(&self, index: usize, result: Result<R, JobError>) {
+        let mut results = self.results.borrow_mut();
+        let at = if self.is_ordered {
+            let at = index - results.taken;
+            if at >= results.list.len() {
+                results.list.resize_with(at + 1, || None);
+            }
+            results.list[at] = Some(result);
+            at
+        } else {
+            results.list.push_back(Some(result));
+            0
+        };
+        drop(results);
+        if at == 0
+            && let Some(waker) = self.waker.take()
+        {
+            waker.wake();
+        }
+    }
+
+    fn take(&self) -> Option<Result<R, JobError>> {
+        let mut results = self.results.borrow_mut();
+        results.list.front()?.as_ref()?;
+        results.taken += 1;
+        results.list.pop_front()?
+    }
+}
+
+/// Some inputs of a map, which wait for their results.
+struct Waits<R> {
+    shared: Rc<Shared<R>>,
+    items: Range<usize>,
+}
+
+impl<R: DeserializeOwned + 'static> Completion for Waits<R> {
+    fn received(self: Box<Self>, kind: Kind, body: &[u8], context: &FrameContext) {
+        if kind != Kind::ChunkDone {
+            self.shared
+                .put(self.items.start, context.outcome(kind, body));
+            return;
+        }
+        let mut rest = body;
+        for index in self.items.clone() {
+            let item = take_item(&mut rest);
+            let result = match item {
+                Some((kind, body)) => context.outcome(kind, body),
+                None => Err(context.error(ErrorKind::BrokenWorker(None))),
+            };
+            self.shared.put(index, result);
+        }
+    }
+
+    fn failed(self: Box<Self>, error: JobError) {
+        for index in self.items.clone() {
+            self.shared.put(index, Err(error.clone()));
+        }
+    }
+
+    fn items(&self) -> Option<usize> {
+        (self.items.len() > 1).then_some(self.items.len())
+    }
+
+    fn part(&self, items: Range<usize>) -> Option<Box<dyn Completion>> {
+        let start = self.items.start;
+        Some(Box::new(Self {
+            shared: Rc::clone(&self.shared),
+            items: start + items.start..start + items.end,
+        }))
+    }
+
+    fn resubmitted(&self, key: JobKey) {
+        self.shared.keys.borrow_mut().push_back(key);
+    }
+}
+
+/// Takes the result of an item from the body of a chunk's results.
+fn take_item<'a>(rest: &mut &'a [u8]) -> Option<(Kind, &'a [u8])> {
+    let (header, after) = rest.split_first_chunk::<ITEM_HEADER>()?;
+    let [k0, k1, l0, l1, l2, l3] = *header;
+    let kind = Kind::from_bits(u16::from_le_bytes([k0, k1]))?;
+    let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
+    let (body, after) = after.split_at_checked(length)?;
+    *rest = after;
+    Some((kind, body))
+}

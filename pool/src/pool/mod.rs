@@ -1,0 +1,217 @@
+//! [`Pool`], worker processes that run jobs.
+//!
+//! ```text
+//!   Pool ──► Core ──► Dispatcher       which job goes where; knows no clock and no socket
+//!             │  ▲
+//!             │  └─── Connection       the task of a worker: reads results, writes jobs
+//!             ▼            │
+//!            Link ◄────────┘           a worker: its process, its page
+//! ```
+
+mod builder;
+mod chunk;
+pub(crate) mod core;
+mod handle;
+pub(crate) mod job;
+mod launch;
+mod link;
+mod map;
+mod memory;
+mod metrics;
+mod request;
+mod shutdown;
+mod starts;
+
+use std::fmt;
+use std::rc::Rc;
+
+use self::core::{Core, Phase};
+
+pub use builder::Builder;
+pub(crate) use builder::Options;
+pub use handle::{JobHandle, Progress};
+pub(crate) use handle::CancelOnDrop;
+pub use map::{FromIterator, FromStream, IntoInputs, Iterated, Map};
+pub use metrics::{Metrics, WorkerMetrics, WorkerState};
+pub use request::{JobRequest, TrySubmitError};
+pub use shutdown::Report;
+
+use crate::error::{ErrorKind, JobError};
+use crate::job::function::{IntoArguments, JobFn};
+
+/// Worker processes that run jobs.
+///
+/// A clone is another handle of the same pool. When the last one is dropped, the jobs that
+/// wait fail, and the workers are killed; see [`shutdown`](Pool::shutdown) and
+/// [`close`](Pool::close) for an orderly end.
+///
+/// # Failures
+///
+/// A job that only waits, in the pool or in the socket of a worker, survives the end of its
+/// worker: it runs in another one. One that had started fails, with an error for which
+/// [`is_broken_worker`](JobError::is_broken_worker) returns `true`, because it is not known how
+/// far it came; if it is [idempotent](JobRequest::idempotent), it is started again. The worker
+/// is replaced.
+///
+/// # Examples
+///
+/// ```no_run
+/// use coreloop::pool::Pool;
+///
+/// #[coreloop::job]
+/// fn square(number: u64) -> u64 {
+///     number * number
+/// }
+///
+/// #[coreloop::main]
+/// async fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     let pool = Pool::builder().build()?;
+///     assert_eq!(pool.run(square, 12).await?, 144);
+///     Ok(())
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Pool {
+    pub(crate) core: Rc<Core>,
+    _users: Rc<Users>,
+}
+
+/// Ends the pool when its last handle is dropped.
+struct Users(Rc<Core>);
+
+impl Drop for Users {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+impl Pool {
+    /// Returns a builder with the default options.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    pub(crate) fn new(core: Rc<Core>) -> Self {
+        let users = Rc::new(Users(Rc::clone(&core)));
+        Self {
+            core,
+            _users: users,
+        }
+    }
+
+    /// Calls a function in a worker, and returns its result. Dropping the future cancels the
+    /// job.
+    ///
+    /// Arguments are a tuple; a single argument may be passed as it is.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the job has no result; see [`JobError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: dropping the future cancels the job, as [`JobHandle::abort`] does.
+    pub async fn run<F, S>(
+        &self,
+        function: F,
+        arguments: impl IntoArguments<F::Arguments>,
+    ) -> Result<F::Output, JobError>
+    where
+        F: JobFn<S>,
+    {
+        self.job(function, arguments).run().await
+    }
+
+    /// Submits a call of a function. Waits only while the queue is full.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the function is not registered, if the arguments cannot be encoded
+    /// or are too long, or if the pool is closed or has failed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a future that is dropped before it has completed submits nothing.
+    pub async fn submit<F, S>(
+        &self,
+        function: F,
+        arguments: impl IntoArguments<F::Arguments>,
+    ) -> Result<JobHandle<F::Output>, JobError>
+    where
+        F: JobFn<S>,
+    {
+        self.job(function, arguments).submit().await
+    }
+
+    /// Returns a request for a call, to which options can be added.
+    pub fn job<F, S>(
+        &self,
+        function: F,
+        arguments: impl IntoArguments<F::Arguments>,
+    ) -> JobRequest<F::Output>
+    where
+        F: JobFn<S>,
+    {
+        JobRequest::new(&self.core, function, arguments)
+    }
+
+    /// Calls a function for each input, and returns a stream of the results in the order of
+    /// the inputs.
+    ///
+    /// The inputs are an iterator or a stream, which may be endless: the stream takes no more
+    /// of them than its [window](Map::window) allows.
+    pub fn map<'a, F, S, I, K>(&self, function: F, inputs: I) -> Map<'a, F::Output>
+    where
+        F: JobFn<S>,
+        I: IntoInputs<K, Item: IntoArguments<F::Arguments>, Stream: 'a>,
+    {
+        let _ = function;
+        Map::new::<F, S, I, K>(self, inputs, true)
+    }
+
+    /// Calls a function for each input, and returns a stream of the results in the order in
+    /// which they come.
+    pub fn map_unordered<'a, F, S, I, K>(&self, function: F, inputs: I) -> Map<'a, F::Output>
+    where
+        F: JobFn<S>,
+        I: IntoInputs<K, Item: IntoArguments<F::Arguments>, Stream: 'a>,
+    {
+        let _ = function;
+        Map::new::<F, S, I, K>(self, inputs, false)
+    }
+
+    /// Waits until a worker is ready.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the pool has given up, because its workers do not start, or if it
+    /// is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is lost.
+    pub async fn ready(&self) -> Result<(), JobError> {
+        loop {
+            let changed = self.core.changed.notified();
+            if let Some(reason) = self.core.broken() {
+                return Err(JobError::new(ErrorKind::Initializer(reason)));
+            }
+            if self.core.phase() > Phase::Open {
+                return Err(JobError::new(ErrorKind::ShutDown));
+            }
+            if self.core.dispatcher.borrow().counts().ready > 0 {
+                return Ok(());
+            }
+            changed.await;
+        }
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("name", &self.core.options.name)
+            .field("workers", &self.core.options.workers)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,242 @@
+//! [`JobRequest`], a call that is not submitted yet, and its options.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::time::Duration;
+
+use coreloop_runtime::task::spawn;
+use coreloop_runtime::time::sleep;
+use coreloop_sync::OwnedSemaphorePermit;
+use serde::de::DeserializeOwned;
+
+use super::core::Core;
+use super::handle::{CancelOnDrop, JobHandle};
+use super::job::{Job, Single, Timer};
+use crate::dispatch::JobOptions;
+use crate::error::{ErrorKind, JobError};
+use crate::frame::Kind;
+use crate::job::call;
+use crate::job::function::{IntoArguments, JobFn};
+
+/// How often an idempotent job is started if its workers die.
+pub(crate) const ATTEMPTS: u32 = 3;
+
+/// A call of a function with options, which [`Pool::job`](super::Pool::job) makes.
+#[must_use = "a request does nothing until it is submitted or run"]
+pub struct JobRequest<R> {
+    core: Rc<Core>,
+    /// The number of the function and its encoded arguments.
+    call: Result<(u16, Vec<u8>), JobError>,
+    timeout: Option<Duration>,
+    options: JobOptions,
+    output: PhantomData<fn() -> R>,
+}
+
+impl<R: DeserializeOwned + 'static> JobRequest<R> {
+    pub(crate) fn new<F, S, A>(core: &Rc<Core>, _function: F, arguments: A) -> Self
+    where
+        F: JobFn<S, Output = R>,
+        A: IntoArguments<F::Arguments>,
+    {
+        let call = core.function::<F>().and_then(|function| {
+            let mut body = Vec::new();
+            encode_arguments(core, function, &arguments.into_arguments(), &mut body)?;
+            Ok((function, body))
+        });
+        let is_idempotent = match &call {
+            Ok((function, _)) => core.registered(*function).is_idempotent(),
+            Err(_) => false,
+        };
+        Self {
+            core: Rc::clone(core),
+            call,
+            timeout: None,
+            options: JobOptions {
+                priority: 0,
+                max_attempts: ATTEMPTS,
+                is_idempotent,
+            },
+            output: PhantomData,
+        }
+    }
+
+    /// Sets a time limit, which begins when the pool accepts the job, and includes the time
+    /// for which the job waits for a worker.
+    ///
+    /// When it has passed, a job that has not started never runs. One that has started is
+    /// asked to stop, and its worker is killed if the pool has
+    /// [`kill_on_cancel`](super::Builder::kill_on_cancel).
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Sets how often the job is started at most, if it is idempotent and its workers die. The
+    /// default is 3.
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.options.max_attempts = attempts.max(1);
+        self
+    }
+
+    /// Sets whether the job may run again if its worker dies while it runs. The default is
+    /// `false`, or `true` for a function with `#[coreloop::job(idempotent)]`.
+    pub fn idempotent(mut self, idempotent: bool) -> Self {
+        self.options.is_idempotent = idempotent;
+        self
+    }
+
+    /// Sets the priority. Of the jobs that wait, those with the highest priority run first,
+    /// and jobs of the same priority in the order in which they were submitted. The default
+    /// is 0.
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.options.priority = priority;
+        self
+    }
+
+    /// Submits the job. Waits only while the queue of the pool is full.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the function is not registered, if the arguments cannot be encoded
+    /// or are too long, or if the pool is closed or has failed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a future that is dropped before it has completed submits nothing.
+    pub async fn submit(self) -> Result<JobHandle<R>, JobError> {
+        let function = self.check()?;
+        let room = Rc::clone(&self.core.room);
+        let room = room.acquire_owned().await;
+        self.core.check_open(function)?;
+        self.accept(room.ok())
+    }
+
+    /// Submits the job, unless the queue of the pool is full.
+    ///
+    /// # Errors
+    ///
+    /// Returns the request if the queue is full, or an error under the conditions of
+    /// [`submit`](JobRequest::submit).
+    pub fn try_submit(self) -> Result<JobHandle<R>, TrySubmitError<R>> {
+        let function = self.check().map_err(TrySubmitError::Failed)?;
+        let Ok(room) = Rc::clone(&self.core.room).try_acquire_owned() else {
+            self.core
+                .check_open(function)
+                .map_err(TrySubmitError::Failed)?;
+            return Err(TrySubmitError::Full(self));
+        };
+        self.accept(Some(room)).map_err(TrySubmitError::Failed)
+    }
+
+    /// Runs the job and returns its result. Dropping the future cancels the job.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the job has no result, or under the conditions of
+    /// [`submit`](JobRequest::submit).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: dropping the future cancels the job, as [`JobHandle::abort`] does.
+    pub async fn run(self) -> Result<R, JobError> {
+        CancelOnDrop(self.submit().await?).outcome().await
+    }
+
+    fn check(&self) -> Result<u16, JobError> {
+        let (function, _) = self.call.as_ref().map_err(Clone::clone)?;
+        self.core.check_open(*function)?;
+        Ok(*function)
+    }
+
+    fn accept(self, room: Option<OwnedSemaphorePermit>) -> Result<JobHandle<R>, JobError> {
+        let (function, body) = self.call?;
+        let core = self.core;
+        let (completion, receiver) = Single::new();
+        let job = Job {
+            id: core.new_id(),
+            function,
+            options: self.options,
+            attempt: 0,
+            slot: 0,
+            kind: Kind::Job,
+            body: Rc::new(body),
+            completion: Some(Box::new(completion)),
+            is_cancelled: false,
+            progress: None,
+            room,
+            timer: None,
+        };
+        let key = core.submit(job, self.options);
+        if let Some(timeout) = self.timeout {
+            let watched = Rc::clone(&core);
+            let timer = spawn(async move {
+                sleep(timeout).await;
+                watched.cancel(key, ErrorKind::Timeout);
+            });
+            if let Some(job) = core.dispatcher.borrow_mut().payload(key) {
+                job.timer = Some(Timer(timer));
+            }
+        }
+        Ok(JobHandle::of_pool(core, key, receiver))
+    }
+}
+
+/// Encodes the arguments of a job.
+pub(crate) fn encode_arguments<T: serde::Serialize>(
+    core: &Core,
+    function: u16,
+    arguments: &T,
+    body: &mut Vec<u8>,
+) -> Result<(), JobError> {
+    let start = body.len();
+    let codec = |text| core.error(function, ErrorKind::Codec(text));
+    call::encode(arguments, body)
+        .map_err(|error| codec(format!("the arguments do not encode: {error}")))?;
+    let length = body.len() - start;
+    let max = core.options.max_message;
+    if length > max {
+        body.truncate(start);
+        return Err(codec(format!(
+            "the arguments have {length} bytes, and the pool allows {max}"
+        )));
+    }
+    Ok(())
+}
+
+impl<R> fmt::Debug for JobRequest<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobRequest")
+            .field("timeout", &self.timeout)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why [`try_submit`](JobRequest::try_submit) did not submit a job.
+pub enum TrySubmitError<R> {
+    /// The queue of the pool is full.
+    Full(JobRequest<R>),
+    /// The job has failed.
+    Failed(JobError),
+}
+
+impl<R> fmt::Debug for TrySubmitError<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(request) => f.debug_tuple("Full").field(request).finish(),
+            Self::Failed(error) => f.debug_tuple("Failed").field(error).finish(),
+        }
+    }
+}
+
+impl<R> fmt::Display for TrySubmitError<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(_) => f.write_str("the queue of the pool is full"),
+            Self::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<R> std::error::Error for TrySubmitError<R> {}

@@ -1,0 +1,70 @@
+//! [`Starts`], which decides when the next worker may be started.
+
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
+
+use coreloop_process::Restarts;
+use coreloop_process::__pool::{Backoff, max_failed_starts};
+use coreloop_runtime::time::Instant;
+use fastrand::Rng;
+
+/// The starts and failures of the workers of a pool.
+pub(crate) struct Starts {
+    backoff: RefCell<Backoff>,
+    random: RefCell<Rng>,
+    /// How many workers in a row did not become ready.
+    failures: Cell<u32>,
+    was_ever_ready: Cell<bool>,
+    not_before: Cell<Option<Instant>>,
+    /// A task waits for the next start.
+    pub(crate) is_scheduled: Cell<bool>,
+    /// How many workers were started.
+    pub(crate) started: Cell<u64>,
+}
+
+impl Starts {
+    pub(crate) fn new() -> Self {
+        Self {
+            backoff: RefCell::default(),
+            random: RefCell::new(Rng::new()),
+            failures: Cell::new(0),
+            was_ever_ready: Cell::new(false),
+            not_before: Cell::new(None),
+            is_scheduled: Cell::new(false),
+            started: Cell::new(0),
+        }
+    }
+
+    pub(crate) fn was_ever_ready(&self) -> bool {
+        self.was_ever_ready.get()
+    }
+
+    pub(crate) fn ready(&self) {
+        self.was_ever_ready.set(true);
+        self.failures.set(0);
+    }
+
+    /// Counts a worker that did not become ready, or could not be started. Returns whether
+    /// the waiting jobs have to fail.
+    pub(crate) fn failed(&self, restarts: &Restarts) -> bool {
+        self.died(None, restarts);
+        self.failures.set(self.failures.get().saturating_add(1));
+        self.failures.get() >= max_failed_starts(restarts)
+    }
+
+    /// Counts a worker that has ended by itself, after it had been ready for some time.
+    pub(crate) fn died(&self, served: Option<Duration>, restarts: &Restarts) {
+        let now = Instant::now();
+        let mut backoff = self.backoff.borrow_mut();
+        let wait = backoff.died(served, now, restarts, &mut self.random.borrow_mut());
+        if !wait.is_zero() {
+            self.not_before.set(Some(now + wait));
+        }
+    }
+
+    /// Returns how long the next start has to wait.
+    pub(crate) fn wait(&self) -> Option<Duration> {
+        let left = self.not_before.get()?.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
+    }
+}

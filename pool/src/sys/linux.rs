@@ -1,0 +1,103 @@
+//! The contract of [`sys`](super) on Linux and Android.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::io::Errno;
+
+/// With these, the size cannot change any more, and neither can the seals.
+const SEALS: SealFlags = SealFlags::SHRINK
+    .union(SealFlags::GROW)
+    .union(SealFlags::SEAL);
+
+/// How much sooner than its parent a worker is killed when memory runs out. The scale ends at
+/// 1000.
+const OOM_SCORE: i32 = 500;
+
+const OOM_SCORE_FILE: &str = "/proc/self/oom_score_adj";
+
+pub(crate) fn shared_memory(length: usize) -> io::Result<OwnedFd> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    // Some machines refuse files in memory that could be executed. Before Linux 6.3, the
+    // kernel does not know the flag.
+    let file = match rustix::fs::memfd_create(c"coreloop-pool", flags | MemfdFlags::NOEXEC_SEAL) {
+        Err(Errno::INVAL) => rustix::fs::memfd_create(c"coreloop-pool", flags),
+        file => file,
+    }?;
+    rustix::fs::ftruncate(&file, length as u64)?;
+    rustix::fs::fcntl_add_seals(&file, SEALS)?;
+    Ok(file)
+}
+
+/// Checks the seals before the length, which could change after its check otherwise.
+pub(crate) fn check_shared_memory(file: &OwnedFd, length: usize) -> io::Result<()> {
+    let seals = rustix::fs::fcntl_get_seals(file)
+        .map_err(|error| super::invalid(&format!("it is no file in memory: {error}")))?;
+    if !seals.contains(SEALS) {
+        return Err(super::invalid("its size is not sealed"));
+    }
+    super::check_length(file, length)
+}
+
+/// Anyone may raise the score of a process of their own. Where `/proc` is missing, the
+/// kernel chooses as it likes.
+pub(crate) fn raise_oom_score() {
+    let now = fs::read_to_string(OOM_SCORE_FILE).ok();
+    let now: Option<i32> = now.and_then(|score| score.trim().parse().ok());
+    if let Some(now) = now {
+        let raised = now.saturating_add(OOM_SCORE).min(1000);
+        let _ = fs::write(OOM_SCORE_FILE, raised.to_string());
+    }
+}
+
+#[cfg(all(test, not(miri)))] // Miri has no files in memory.
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    fn unsealed(length: u64) -> OwnedFd {
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let file = rustix::fs::memfd_create(c"test", flags).unwrap();
+        rustix::fs::ftruncate(&file, length).unwrap();
+        file
+    }
+
+    fn refusal(file: &OwnedFd) -> String {
+        check_shared_memory(file, 4096).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_size_of_shared_memory_is_fixed() {
+        let file = shared_memory(4096).unwrap();
+        check_shared_memory(&file, 4096).unwrap();
+        for length in [0, 4095, 8192] {
+            assert_eq!(rustix::fs::ftruncate(&file, length), Err(Errno::PERM));
+        }
+        let more = rustix::fs::fcntl_add_seals(&file, SealFlags::WRITE);
+        assert_eq!(more, Err(Errno::PERM));
+        let flags = rustix::io::fcntl_getfd(file.as_fd()).unwrap();
+        assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+    }
+
+    #[test]
+    fn a_file_that_could_shrink_is_refused_whatever_its_length() {
+        assert!(refusal(&unsealed(4096)).contains("not sealed"));
+        assert!(refusal(&unsealed(1 << 20)).contains("not sealed"));
+        let partly = unsealed(4096);
+        rustix::fs::fcntl_add_seals(&partly, SealFlags::SHRINK | SealFlags::GROW).unwrap();
+        assert!(refusal(&partly).contains("not sealed"));
+    }
+
+    #[test]
+    fn a_short_file_is_refused() {
+        let short = shared_memory(4095).unwrap();
+        assert!(
+            refusal(&short).contains("4095 bytes"),
+            "{}",
+            refusal(&short)
+        );
+    }
+}

@@ -1,0 +1,42 @@
+//! The differences between the systems that this crate runs on, behind one contract.
+//!
+//! Each system has a module that provides the items listed here. No other file of the
+//! crate, its tests excepted, asks which system it is compiled for.
+//!
+//! | item | what it does |
+//! |---|---|
+//! | [`shared_memory`] | makes a file in memory that has no name, is closed on `exec`, and never shrinks |
+//! | [`check_shared_memory`] | returns an error unless a descriptor is such a file, of at least some length |
+//! | [`resident`] | how many bytes of memory a process has; `None` where that is not known |
+//! | [`raise_oom_score`] | has the kernel kill this process before its parent when memory runs out, if it can |
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod linux;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use linux as system;
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod other;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+use other as system;
+
+pub(crate) use coreloop_process::__pool::resident;
+pub(crate) use system::{check_shared_memory, raise_oom_score, shared_memory};
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+/// Returns an error unless a file has at least this length.
+fn check_length(file: &OwnedFd, length: usize) -> io::Result<()> {
+    let has = rustix::fs::fstat(file)?.st_size;
+    if u64::try_from(has).is_ok_and(|has| has >= length as u64) {
+        Ok(())
+    } else {
+        Err(invalid(&format!("it has {has} bytes, not {length}")))
+    }
+}
+
+fn invalid(why: &str) -> io::Error {
+    let what = format!("the shared page of this worker is not usable: {why}");
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}

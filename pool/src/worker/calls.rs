@@ -1,0 +1,111 @@
+//! [`Calls`], which calls the functions of jobs, whatever they do.
+
+use std::io;
+
+use super::panic_hook;
+use crate::frame::{Header, Kind, garbled};
+use crate::job::call::Failure;
+use crate::job::registry::Registry;
+
+/// The length of what precedes the result of each item of a chunk: its kind and its length.
+pub(crate) const ITEM_HEADER: usize = 6;
+
+/// Calls the functions of jobs.
+pub(super) struct Calls {
+    registry: &'static Registry,
+    max_length: usize,
+}
+
+impl Calls {
+    pub(super) fn new(registry: &'static Registry, max_length: usize) -> Self {
+        Self {
+            registry,
+            max_length,
+        }
+    }
+
+    /// Calls the initializer. Returns the text of its failure.
+    pub(super) fn initialize(&self, header: Header, body: &[u8]) -> Result<(), String> {
+        let function = self
+            .registry
+            .get(header.function)
+            .filter(|_| header.kind == Kind::Initialize)
+            .ok_or("the first frame is no call of an initializer")?;
+        let called = panic_hook::catch(|| function.initialize(body));
+        called.unwrap_or_else(|message| Err(format!("the initializer panicked: {message}")))
+    }
+
+    /// Calls a function, and appends its result or the text of its failure to `frame`.
+    /// Returns which it is.
+    pub(super) fn call(&self, function: u16, arguments: &[u8], frame: &mut Vec<u8>) -> Kind {
+        let start = frame.len();
+        let Some(function) = self.registry.get(function) else {
+            frame.extend_from_slice(b"the worker knows no such function");
+            return Kind::Codec;
+        };
+        let (kind, text) = match panic_hook::catch(|| function.run(arguments, frame)) {
+            Ok(Ok(())) => {
+                let length = frame.len() - start;
+                if length <= self.max_length {
+                    return Kind::Done;
+                }
+                let text = format!(
+                    "the result has {length} bytes, and the pool allows {}",
+                    self.max_length
+                );
+                (Kind::Codec, text)
+            }
+            Ok(Err(Failure::Arguments(error))) => {
+                let text = format!("the arguments do not decode: {error}");
+                (Kind::Codec, text)
+            }
+            Ok(Err(Failure::Output(error))) => {
+                let text = format!("the result does not encode: {error}");
+                (Kind::Codec, text)
+            }
+            Err(message) => (Kind::Panicked, message),
+        };
+        frame.truncate(start);
+        let end = text.floor_char_boundary(self.max_length.min(MAX_TEXT));
+        frame.extend_from_slice(&text.as_bytes()[..end]);
+        kind
+    }
+
+    /// Calls a function for each item of a chunk, and appends all results. Before each call
+    /// it calls `started` with the number of items that were started.
+    pub(super) fn call_chunk(
+        &self,
+        function: u16,
+        mut items: &[u8],
+        frame: &mut Vec<u8>,
+        started: impl Fn(u64),
+    ) -> io::Result<Kind> {
+        let begin = frame.len();
+        let mut count = 0;
+        while let Some((length, rest)) = items.split_first_chunk() {
+            let length = u32::from_le_bytes(*length) as usize;
+            let (arguments, rest) = rest
+                .split_at_checked(length)
+                .ok_or_else(|| garbled("an item of a chunk is incomplete"))?;
+            items = rest;
+            count += 1;
+            started(count);
+            let start = frame.len();
+            frame.resize(start + ITEM_HEADER, 0);
+            let mut kind = self.call(function, arguments, frame);
+            if frame.len() - begin > self.max_length {
+                frame.truncate(start + ITEM_HEADER);
+                kind = Kind::Codec;
+                frame.extend_from_slice(b"the results of a chunk are longer than the pool allows");
+            }
+            let body = frame.len() - start - ITEM_HEADER;
+            let body = u32::try_from(body).map_err(|_| garbled("a result is too long"))?;
+            frame[start..start + 2].copy_from_slice(&(kind as u16).to_le_bytes());
+            frame[start + 2..start + ITEM_HEADER].copy_from_slice(&body.to_le_bytes());
+        }
+        Ok(Kind::ChunkDone)
+    }
+}
+
+/// The maximum length of the text of a failure.
+const MAX_TEXT: usize = 64 << 10;

@@ -1,0 +1,21 @@
+//! [`Hello`], the first message to a worker.
+
+use serde::{Deserialize, Serialize};
+
+/// What a worker has to know. The descriptor of its page comes with it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Hello {
+    /// The hash of the names of all jobs, which are the same in both processes if they run
+    /// the same program.
+    pub(crate) registry: u64,
+    /// The process id of the master.
+    pub(crate) master: u32,
+    /// The name of the worker, for `ps` and `pool::current_process`.
+    pub(crate) name: String,
+    /// The maximum length of a frame's body.
+    pub(crate) max_length: usize,
+    /// Whether the first frame is a call of the initializer.
+    pub(crate) has_initializer: bool,
+    /// Whether the process ends after its first job.
+    pub(crate) is_single: bool,
+}

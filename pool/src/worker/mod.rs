@@ -1,0 +1,193 @@
+//! What runs in a worker: a loop that reads a frame, calls its function and writes the
+//! result.
+//!
+//! # Invariants
+//!
+//! 1. A job is marked as started before its arguments are decoded, because a decoder may
+//!    crash. If the master has revoked it, or used its slot for another job since, the mark
+//!    fails and the frame is skipped.
+//! 2. The result of a job is written before the next job is started, so that a result never
+//!    waits for another job, and is not lost with it.
+//! 3. Reading blocks: a worker that has no job does nothing.
+
+mod calls;
+pub(crate) mod hello;
+mod output;
+mod panic_hook;
+mod setup;
+
+use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
+use std::process;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+
+use crate::frame::{Header, Kind, Ticket, garbled};
+use crate::frames::Frames;
+use crate::job::context::{self, Cancel, Context, Progress, Sink};
+use crate::job::registry::Registry;
+use crate::job::{call, worker_state};
+use crate::page::Page;
+
+pub(crate) use calls::ITEM_HEADER;
+use calls::Calls;
+use hello::Hello;
+use output::Output;
+
+/// The exit status of a worker that could not start.
+const FAILED: i32 = 1;
+
+/// Runs this process as a worker, until the master closes its end of the socket.
+pub(crate) fn run() -> ! {
+    let status = match Worker::start().and_then(Worker::serve) {
+        Ok(()) => 0,
+        // The master has ended, or does not want the worker any more.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => 0,
+        Err(error) => {
+            eprintln!("this process cannot be a worker of a pool: {error}");
+            FAILED
+        }
+    };
+    // These destructors are user code, and `exit` does not call them.
+    worker_state::clear();
+    call::drop_runtime();
+    process::exit(status);
+}
+
+/// The worker that this process is.
+struct Worker {
+    socket: Rc<OwnedFd>,
+    frames: Frames,
+    output: Output,
+    page: Rc<Page>,
+    calls: Calls,
+    progress: Rc<dyn Sink>,
+    has_initializer: bool,
+    is_single: bool,
+}
+
+impl Worker {
+    fn start() -> io::Result<Self> {
+        let (socket, hello, page) = setup::connect()?;
+        let socket = Rc::new(socket);
+        let mut output = Output::new(Rc::clone(&socket));
+        let registry = Registry::of_program()?;
+        if registry.hash() != hello.registry {
+            let text = "this program registers other jobs than the program of the pool";
+            output.send_text(Kind::InitializerFailed, NO_TICKET, text)?;
+            return Err(garbled(text));
+        }
+        panic_hook::install();
+        let Hello {
+            max_length,
+            has_initializer,
+            is_single,
+            ..
+        } = hello;
+        Ok(Self {
+            frames: Frames::new(max_length),
+            progress: Rc::new(ProgressSink(Rc::clone(&socket))),
+            calls: Calls::new(registry, max_length),
+            page: Rc::new(page),
+            socket,
+            output,
+            has_initializer,
+            is_single,
+        })
+    }
+
+    fn serve(mut self) -> io::Result<()> {
+        let mut is_ready = !self.has_initializer;
+        if is_ready {
+            self.output.send_text(Kind::Ready, NO_TICKET, "")?;
+        }
+        loop {
+            while let Some((header, body)) = self.frames.next()? {
+                if !is_ready {
+                    if let Err(text) = self.calls.initialize(header, body) {
+                        return self
+                            .output
+                            .send_text(Kind::InitializerFailed, NO_TICKET, &text);
+                    }
+                    is_ready = true;
+                    self.output.send_text(Kind::Ready, NO_TICKET, "")?;
+                    continue;
+                }
+                let has_run = Job {
+                    header,
+                    body,
+                    page: &self.page,
+                    progress: &self.progress,
+                }
+                .run(&mut self.calls, &mut self.output)?;
+                if has_run && self.is_single {
+                    return Ok(());
+                }
+            }
+            let space = self.frames.space();
+            match rustix::io::retry_on_intr(|| rustix::io::read(&self.socket, &mut *space))? {
+                0 => return Ok(()),
+                count => self.frames.filled(count),
+            }
+        }
+    }
+}
+
+/// The ticket of frames that concern no job.
+const NO_TICKET: Ticket = Ticket::NONE;
+
+/// A frame that asks for a job.
+struct Job<'a> {
+    header: Header,
+    body: &'a [u8],
+    page: &'a Rc<Page>,
+    progress: &'a Rc<dyn Sink>,
+}
+
+impl Job<'_> {
+    /// Runs the job, unless it was revoked, and writes its result. Returns whether it ran.
+    fn run(self, calls: &mut Calls, output: &mut Output) -> io::Result<bool> {
+        let Header {
+            ticket, job, kind, ..
+        } = self.header;
+        if !self.page.word(ticket.slot()).start(ticket.sequence()) {
+            return Ok(false);
+        }
+        let (id, attempt) = Header::split_job(job);
+        let context = Context {
+            id,
+            attempt,
+            cancel: Cancel::Word {
+                page: Rc::clone(self.page),
+                ticket,
+            },
+            progress: Progress::Local(Rc::clone(self.progress)),
+        };
+        let frame = output.begin();
+        let kind = context::enter(context, || match kind {
+            Kind::Job => Ok(calls.call(self.header.function, self.body, frame)),
+            Kind::Chunk => {
+                let position = self.page.position(ticket.slot());
+                let started = |items| position.store(items, Ordering::Release);
+                calls.call_chunk(self.header.function, self.body, frame, started)
+            }
+            _ => Err(garbled("a frame that a worker does not expect")),
+        })?;
+        output.send(kind, ticket, job)?;
+        Ok(true)
+    }
+}
+
+/// Sends the progress of jobs.
+struct ProgressSink(Rc<OwnedFd>);
+
+impl Sink for ProgressSink {
+    fn send(&self, job: &Context, value: &[u8]) -> io::Result<()> {
+        let Cancel::Word { ticket, .. } = &job.cancel else {
+            return Ok(());
+        };
+        let mut output = Output::new(Rc::clone(&self.0));
+        output.begin().extend_from_slice(value);
+        output.send(Kind::Progress, *ticket, job.id)
+    }
+}

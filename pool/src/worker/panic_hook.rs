@@ -1,0 +1,51 @@
+//! The messages of panics of jobs, which go to the callers of the jobs.
+
+use std::cell::{Cell, RefCell};
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo, catch_unwind};
+
+thread_local! {
+    /// Whether this thread runs a job.
+    static IN_JOB: Cell<bool> = const { Cell::new(false) };
+    /// The message and place of the last panic of the job.
+    static MESSAGE: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Sets a panic hook that keeps the message of a job's panic instead of printing it. For
+/// every other panic it calls the hook that was there.
+pub(super) fn install() {
+    let previous = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        // Where a panic ends the process, nothing else would report it.
+        if cfg!(panic = "abort") || !keep(info) {
+            previous(info);
+        }
+    }));
+}
+
+/// Calls a function of a job. If it panics, returns the message and the place.
+pub(super) fn catch<R>(call: impl FnOnce() -> R) -> Result<R, String> {
+    IN_JOB.set(true);
+    let called = catch_unwind(AssertUnwindSafe(call));
+    IN_JOB.set(false);
+    called.map_err(|payload| {
+        let kept = MESSAGE.take();
+        let message = kept.unwrap_or_else(|| crate::panics::message(&*payload).to_owned());
+        crate::panics::discard(payload);
+        message
+    })
+}
+
+fn keep(info: &PanicHookInfo<'_>) -> bool {
+    if !IN_JOB.try_with(Cell::get).unwrap_or(false) {
+        return false;
+    }
+    let message = info.payload_as_str().unwrap_or("a panic without a message");
+    let text = match info.location() {
+        Some(place) => format!("{message}, at {place}"),
+        None => message.to_owned(),
+    };
+    MESSAGE
+        .try_with(|kept| kept.replace(Some(text)))
+        .map(drop)
+        .is_ok()
+}

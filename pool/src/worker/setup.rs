@@ -1,0 +1,39 @@
+//! Turns this process into a worker: its socket, its tie to the master, its signals.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use coreloop_process::__pool as process;
+
+use super::hello::Hello;
+use crate::current;
+use crate::frame::garbled;
+use crate::page::Page;
+use crate::sys;
+
+/// The name of the main thread, at most 15 bytes. The master has set the title of the process.
+const THREAD: &str = "pool worker";
+
+/// Takes the socket off the standard input, and receives the first message.
+pub(super) fn connect() -> io::Result<(OwnedFd, Hello, Page)> {
+    if process::end_with_master().is_err() {
+        // The master has ended.
+        return Err(io::ErrorKind::BrokenPipe.into());
+    }
+    let mut channel = process::take_channel()?;
+    let received = channel.receive::<Hello>()?;
+    let Some((hello, descriptors)) = received else {
+        return Err(io::ErrorKind::BrokenPipe.into());
+    };
+    let page = descriptors
+        .into_iter()
+        .next()
+        .ok_or_else(|| garbled("the first message has no page"))?;
+    if process::prepare(hello.master, THREAD).is_err() {
+        return Err(io::ErrorKind::BrokenPipe.into());
+    }
+    current::set_worker(hello.name.clone());
+    // A job that takes all memory should not cost the master its life.
+    sys::raise_oom_score();
+    Ok((channel.into_socket(), hello, Page::from_descriptor(page)?))
+}

@@ -1,0 +1,6 @@
+#[coreloop::job]
+extern "C" fn decode(bytes: Vec<u8>) -> Vec<u8> {
+    bytes
+}
+
+fn main() {}

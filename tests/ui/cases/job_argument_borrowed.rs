@@ -1,0 +1,6 @@
+#[coreloop::job]
+fn word_count(limit: usize, text: &str) -> usize {
+    text.split_whitespace().take(limit).count()
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+#[coreloop::job]
+fn largest<T: Ord>(items: Vec<T>) -> Option<T> {
+    items.into_iter().max()
+}
+
+fn main() {}

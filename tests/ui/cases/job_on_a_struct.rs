@@ -1,0 +1,4 @@
+#[coreloop::job]
+struct Thumbnail;
+
+fn main() {}

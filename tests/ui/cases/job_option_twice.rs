@@ -1,0 +1,4 @@
+#[coreloop::job(idempotent, name = "send", idempotent)]
+fn send() {}
+
+fn main() {}

@@ -1,0 +1,7 @@
+#[coreloop::job(retries = 3)]
+fn send() {}
+
+#[coreloop::job(start_paused = true)]
+fn wait() {}
+
+fn main() {}

@@ -1,0 +1,2 @@
+#[coreloop::main(idempotent)]
+async fn main() {}
