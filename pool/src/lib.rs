@@ -13,6 +13,7 @@ mod macros;
 mod page;
 mod panics;
 mod pool;
+mod process;
 mod sys;
 mod word;
 mod worker;
@@ -20,6 +21,8 @@ mod worker;
 pub use enter::{enter_worker, enter_worker_with};
 pub use job::function::{IntoArguments, JobFn};
 pub use job::initialize::Initializer;
+pub use current::{CurrentProcess, current_process};
+pub use process::{ActiveChild, Process, ProcessBuilder, active_children};
 pub use job::list::Jobs;
 
 pub use error::JobError;

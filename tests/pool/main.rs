@@ -4,6 +4,7 @@
 
 mod entering;
 mod job_attribute;
+mod process;
 mod registry;
 mod run;
 

@@ -73,8 +73,7 @@ pub(crate) struct Options {
     pub(crate) name: String,
     /// The number and the encoded arguments of the initializer.
     pub(crate) initializer: Option<(u16, Rc<Vec<u8>>)>,
-    /// The arguments of the command that starts a worker.
-    pub(crate) start_arguments: Vec<String>,
+    pub(crate) start: StartMode,
     /// The pool has one worker, which runs one job.
     pub(crate) is_single: bool,
 }
@@ -258,10 +257,7 @@ impl Builder {
     }
 
     pub(crate) fn into_core(self, is_single: bool) -> io::Result<Rc<Core>> {
-        let start_arguments = match enter::check()? {
-            StartMode::Program => Vec::new(),
-            StartMode::Test { arguments } => arguments.to_vec(),
-        };
+        let start = enter::check()?;
         Handle::try_current().map_err(io::Error::other)?;
         let registry = Registry::of_program()?;
         registry.check(&self.jobs)?;
@@ -294,11 +290,13 @@ impl Builder {
             restarts: self.restarts,
             name: self.name.unwrap_or_else(program_name),
             initializer,
-            start_arguments,
+            start,
             is_single,
         };
         let core = Core::new(options, registry);
-        core.start_missing();
+        if !is_single {
+            core.start_missing();
+        }
         Ok(core)
     }
 }

@@ -83,6 +83,11 @@ impl<R> JobHandle<R> {
         self.await
     }
 
+    /// Returns the outcome, if it is there.
+    pub(crate) fn try_outcome(mut self) -> Option<Result<R, JobError>> {
+        self.outcome.try_recv().ok()
+    }
+
     /// Returns whether the outcome is there, so that awaiting the handle does not wait.
     #[must_use]
     pub fn is_finished(&self) -> bool {
@@ -161,6 +166,16 @@ impl<R> Drop for CancelOnDrop<R> {
 pub struct Progress<T> {
     receiver: watch::Receiver<Option<Rc<[u8]>>>,
     value: PhantomData<fn() -> T>,
+}
+
+impl<T> Progress<T> {
+    /// The progress of a job that has finished.
+    pub(crate) fn ended() -> Self {
+        Self {
+            receiver: watch::channel(None).1,
+            value: PhantomData,
+        }
+    }
 }
 
 impl<T: DeserializeOwned> Progress<T> {

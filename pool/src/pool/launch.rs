@@ -16,7 +16,7 @@ use rustix::io::ioctl_fionbio;
 use super::core::Core;
 use super::link::{Connection, Link};
 use crate::dispatch::WorkerKey;
-use crate::enter;
+use crate::enter::{self, StartMode};
 use crate::frame::{Header, Kind, Ticket};
 use crate::page::Page;
 use crate::worker::hello::Hello;
@@ -51,7 +51,7 @@ impl Core {
     }
 
     /// Starts a worker.
-    fn launch(self: &Rc<Self>) -> io::Result<()> {
+    pub(crate) fn launch(self: &Rc<Self>) -> io::Result<Rc<Link>> {
         let number = self.starts.started.get() + 1;
         let (ours, theirs) = Channel::pair()?;
         let (page, descriptor) = Page::create()?;
@@ -59,7 +59,7 @@ impl Core {
         let exit = Exit::new(self.start_process(&name, theirs.into_socket())?);
         self.starts.started.set(number);
         // From here on, dropping the link ends the process.
-        let link = Link::new(number, exit, page);
+        let link = Link::new(number, &name, exit, page);
         let hello = Hello {
             registry: self.registry.hash(),
             master: std::process::id(),
@@ -68,7 +68,12 @@ impl Core {
             has_initializer: self.options.initializer.is_some(),
             is_single: self.options.is_single,
         };
-        ours.send(&hello, &[descriptor.as_fd()])?;
+        let stdout = io::stdout();
+        let mut descriptors = vec![descriptor.as_fd()];
+        if self.options.start != StartMode::Program {
+            descriptors.push(stdout.as_fd());
+        }
+        ours.send(&hello, &descriptors)?;
         let socket = ours.into_socket();
         ioctl_fionbio(&socket, true)?;
         let socket = Async::from_nonblocking(socket)?;
@@ -85,13 +90,17 @@ impl Core {
         }
         let key = self.dispatcher.borrow_mut().add_worker(Rc::clone(&link));
         let core = Rc::clone(self);
-        spawn_hidden(serve(core, key, link, connection));
-        Ok(())
+        spawn_hidden(serve(core, key, Rc::clone(&link), connection));
+        Ok(link)
     }
 
     fn start_process(&self, name: &str, socket: OwnedFd) -> io::Result<Child> {
         let mut command = same_program()?;
-        command.arg0(name).args(&self.options.start_arguments);
+        command.arg0(name);
+        if let StartMode::Test { arguments } = &self.options.start {
+            // The worker gets its standard output later: the harness would write to it.
+            command.args(arguments).stdout(Stdio::null());
+        }
         enter::mark(&mut command, &socket)?;
         command.stdin(Stdio::from(socket)).spawn()
     }

@@ -23,7 +23,7 @@ use std::pin::Pin;
 use std::process::ExitStatus;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use coreloop_process::__pool::{Exit, adopt};
@@ -36,6 +36,7 @@ use crate::dispatch::{Words, WorkerKey};
 use crate::frame::{Header, Ticket};
 use crate::frames::Frames;
 use crate::page::Page;
+use crate::process::Registered;
 
 /// How long a worker may take to end after the end of its socket.
 const AFTER_END_OF_SOCKET: Duration = Duration::from_secs(1);
@@ -55,6 +56,8 @@ pub(crate) struct Link {
     pub(crate) pid: u32,
     pub(crate) number: u64,
     pub(crate) page: Page,
+    /// In the list of children until its end is noticed.
+    active: Cell<Option<Registered>>,
     /// Taken only by the destructor.
     exit: RefCell<Option<Exit>>,
     /// The task of the worker.
@@ -72,9 +75,11 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(number: u64, exit: Exit, page: Page) -> Rc<Self> {
+    pub(crate) fn new(number: u64, name: &str, exit: Exit, page: Page) -> Rc<Self> {
+        let pid = exit.id().unwrap_or(0);
         Rc::new(Self {
-            pid: exit.id().unwrap_or(0),
+            pid,
+            active: Cell::new(Some(Registered::new(pid, name.to_owned()))),
             number,
             page,
             exit: RefCell::new(Some(exit)),
@@ -118,7 +123,11 @@ impl Link {
 
     fn poll_exit(&self, cx: &mut Context<'_>) -> Poll<io::Result<ExitStatus>> {
         match &mut *self.exit.borrow_mut() {
-            Some(exit) => exit.poll_wait(cx),
+            Some(exit) => {
+                let status = ready!(exit.poll_wait(cx));
+                drop(self.active.take());
+                Poll::Ready(status)
+            }
             None => Poll::Pending,
         }
     }

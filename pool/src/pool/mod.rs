@@ -14,7 +14,7 @@ pub(crate) mod core;
 mod handle;
 pub(crate) mod job;
 mod launch;
-mod link;
+pub(crate) mod link;
 mod map;
 mod memory;
 mod metrics;
@@ -28,9 +28,7 @@ use std::rc::Rc;
 use self::core::{Core, Phase};
 
 pub use builder::Builder;
-pub(crate) use builder::Options;
 pub use handle::{JobHandle, Progress};
-pub(crate) use handle::CancelOnDrop;
 pub use map::{FromIterator, FromStream, IntoInputs, Iterated, Map};
 pub use metrics::{Metrics, WorkerMetrics, WorkerState};
 pub use request::{JobRequest, TrySubmitError};

@@ -5,6 +5,20 @@ use std::time::Duration;
 use coreloop_runtime::time::{Instant, timeout_at};
 
 use super::Pool;
+use super::core::Core;
+
+impl Core {
+    /// Waits until all workers have ended.
+    pub(crate) async fn all_ended(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if self.links().is_empty() {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
 
 /// What [`Pool::shutdown`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,11 +56,12 @@ impl Pool {
     pub async fn join(&self) {
         loop {
             let changed = self.core.changed.notified();
-            if self.is_closed() && self.core.links().is_empty() {
-                return;
+            if self.is_closed() {
+                break;
             }
             changed.await;
         }
+        self.core.all_ended().await;
     }
 
     /// Closes the pool, lets its jobs finish until `timeout` has passed, then fails the jobs

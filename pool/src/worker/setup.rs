@@ -1,6 +1,6 @@
 //! Turns this process into a worker: its socket, its tie to the master, its signals.
 
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 
 use coreloop_process::__pool as process;
@@ -25,10 +25,15 @@ pub(super) fn connect() -> io::Result<(OwnedFd, Hello, Page)> {
     let Some((hello, descriptors)) = received else {
         return Err(io::ErrorKind::BrokenPipe.into());
     };
+    let mut descriptors = descriptors.into_iter();
     let page = descriptors
-        .into_iter()
         .next()
         .ok_or_else(|| garbled("the first message has no page"))?;
+    if let Some(stdout) = descriptors.next() {
+        // What the test harness has written is not for the standard output of the master.
+        io::stdout().flush()?;
+        rustix::stdio::dup2_stdout(stdout)?;
+    }
     if process::prepare(hello.master, THREAD).is_err() {
         return Err(io::ErrorKind::BrokenPipe.into());
     }
