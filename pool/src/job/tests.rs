@@ -177,7 +177,7 @@ fn jobs_of_a_worker_share_its_state() {
         *super::worker_state::<RefCell<i32>>().borrow_mut() += 1;
         assert_eq!(*super::worker_state::<RefCell<i32>>().borrow(), 2);
         worker_state::with(None, || {
-            assert!(try_worker_state::<RefCell<i32>>().is_none())
+            assert!(try_worker_state::<RefCell<i32>>().is_none());
         });
         assert!(try_worker_state::<RefCell<i32>>().is_some());
         assert!(try_worker_state::<String>().is_none());
