@@ -39,8 +39,8 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
         let message = format!("{ATTRIBUTE} belongs on a function");
         return Error::spanning(&tokens, message).beside(item);
     };
-    let options =
-        check(&function).and_then(|()| Options::parse(options, &["name", "idempotent", "initializer", "crate"]));
+    let options = check(&function)
+        .and_then(|()| Options::parse(options, &["name", "idempotent", "initializer", "crate"]));
     match options {
         Ok(options) => {
             let mut tokens = item;

@@ -116,7 +116,10 @@ impl Header {
     /// Returns the id of a job and the number of the attempt.
     pub(crate) fn split_job(job: u64) -> (u64, u32) {
         let [.., high, low] = (job >> 48).to_be_bytes();
-        (job & ((1 << 48) - 1), u32::from(u16::from_be_bytes([high, low])))
+        (
+            job & ((1 << 48) - 1),
+            u32::from(u16::from_be_bytes([high, low])),
+        )
     }
 
     pub(crate) fn to_bytes(self) -> [u8; HEADER] {

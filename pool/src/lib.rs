@@ -18,17 +18,17 @@ mod sys;
 mod word;
 mod worker;
 
+pub use current::{CurrentProcess, current_process};
 pub use enter::{enter_worker, enter_worker_with};
 pub use job::function::{IntoArguments, JobFn};
 pub use job::initialize::Initializer;
-pub use current::{CurrentProcess, current_process};
-pub use process::{ActiveChild, Process, ProcessBuilder, active_children};
 pub use job::list::Jobs;
+pub use process::{ActiveChild, Process, ProcessBuilder, active_children};
 
 pub use error::JobError;
 pub use pool::{
-    Builder, FromIterator, FromStream, IntoInputs, Iterated, JobHandle, JobRequest, Map, Metrics, Pool, Progress, Report,
-    TrySubmitError, WorkerMetrics, WorkerState,
+    Builder, FromIterator, FromStream, IntoInputs, Iterated, JobHandle, JobRequest, Map, Metrics,
+    Pool, Progress, Report, TrySubmitError, WorkerMetrics, WorkerState,
 };
 
 /// For the expansion of macros.

@@ -43,7 +43,10 @@ async fn a_pool_calls_functions_in_other_processes() {
     let error = pool.run(panics, ()).await.unwrap_err();
     assert!(error.is_panic(), "{error}");
     assert!(
-        error.panic_message().unwrap().starts_with("as the caller wanted, at "),
+        error
+            .panic_message()
+            .unwrap()
+            .starts_with("as the caller wanted, at "),
         "{error}"
     );
 }

@@ -73,7 +73,10 @@ implement!(A B C D E G H I);
 
 /// What an initializer has returned.
 #[doc(hidden)]
-#[expect(missing_debug_implementations, reason = "it is not a part of the interface")]
+#[expect(
+    missing_debug_implementations,
+    reason = "it is not a part of the interface"
+)]
 pub struct Returned<R>(Cell<Option<R>>);
 
 impl<R> Returned<R> {

@@ -9,9 +9,9 @@ use coreloop_runtime::runtime::Handle;
 
 use super::Pool;
 use super::core::Core;
+use crate::current::program_name;
 use crate::dispatch::{Limits, Prefetch};
 use crate::enter::{self, StartMode};
-use crate::current::program_name;
 use crate::frame::SLOTS;
 use crate::job::call;
 use crate::job::function::{IntoArguments, JobFn};
@@ -202,7 +202,11 @@ impl Builder {
     /// The function is a [job](macro@coreloop::job). What it returns is the
     /// [state of the worker](crate::job::worker_state). If it returns an `Err` or panics, the
     /// worker ends.
-    pub fn initializer<F, S>(mut self, function: F, arguments: impl IntoArguments<F::Arguments>) -> Self
+    pub fn initializer<F, S>(
+        mut self,
+        function: F,
+        arguments: impl IntoArguments<F::Arguments>,
+    ) -> Self
     where
         F: Initializer<S>,
     {
@@ -263,7 +267,9 @@ impl Builder {
         registry.check(&self.jobs)?;
         let invalid = |text: String| io::Error::new(io::ErrorKind::InvalidInput, text);
         let workers = self.workers.process_count().ok_or_else(|| {
-            invalid("the workers of a pool are processes; for threads, use Executor::threads".into())
+            invalid(
+                "the workers of a pool are processes; for threads, use Executor::threads".into(),
+            )
         })?;
         let initializer = match self.initializer {
             None => None,
@@ -271,10 +277,14 @@ impl Builder {
                 let number = registry.find(first.function);
                 let number = number.ok_or_else(|| invalid(not_registered(first.name)))?;
                 let arguments = first.arguments.map_err(|error| {
-                    invalid(format!("the arguments of the initializer do not encode: {error}"))
+                    invalid(format!(
+                        "the arguments of the initializer do not encode: {error}"
+                    ))
                 })?;
                 if arguments.len() > self.max_message {
-                    return Err(invalid("the arguments of the initializer are too long".into()));
+                    return Err(invalid(
+                        "the arguments of the initializer are too long".into(),
+                    ));
                 }
                 Some((number, Rc::new(arguments)))
             }

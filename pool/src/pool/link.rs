@@ -151,7 +151,9 @@ impl Drop for Link {
 impl Words for Rc<Link> {
     fn queue(&self, ticket: Ticket) {
         // Before the word, which the worker reads first.
-        self.page.position(ticket.slot()).store(0, Ordering::Relaxed);
+        self.page
+            .position(ticket.slot())
+            .store(0, Ordering::Relaxed);
         self.page.word(ticket.slot()).queue(ticket.sequence());
     }
 
@@ -213,9 +215,9 @@ impl Connection {
         while !self.has_ended {
             let frames = &mut self.frames;
             let space = frames.space();
-            let read = self
-                .socket
-                .poll_read_stream(cx, space.len(), |socket| Ok(rustix::io::read(socket, &mut *space)?));
+            let read = self.socket.poll_read_stream(cx, space.len(), |socket| {
+                Ok(rustix::io::read(socket, &mut *space)?)
+            });
             match read {
                 Poll::Ready(Ok(count)) if count > 0 => {
                     self.frames.filled(count);
@@ -415,4 +417,3 @@ impl Out {
         }
     }
 }
-

@@ -3,8 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-use coreloop_process::Restarts;
 use coreloop_process::__pool::{Backoff, max_failed_starts};
+use coreloop_process::Restarts;
 use coreloop_runtime::time::Instant;
 use fastrand::Rng;
 
@@ -64,7 +64,10 @@ impl Starts {
 
     /// Returns how long the next start has to wait.
     pub(crate) fn wait(&self) -> Option<Duration> {
-        let left = self.not_before.get()?.saturating_duration_since(Instant::now());
+        let left = self
+            .not_before
+            .get()?
+            .saturating_duration_since(Instant::now());
         (!left.is_zero()).then_some(left)
     }
 }

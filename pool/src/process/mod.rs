@@ -80,10 +80,7 @@ impl<R: DeserializeOwned + 'static> Process<R> {
     /// Returns an error if the process cannot be started, if the function is not registered,
     /// if its arguments cannot be encoded, if this program has not
     /// [entered](crate::enter_worker), or if there is no current runtime.
-    pub fn spawn<F, S>(
-        function: F,
-        arguments: impl IntoArguments<F::Arguments>,
-    ) -> io::Result<Self>
+    pub fn spawn<F, S>(function: F, arguments: impl IntoArguments<F::Arguments>) -> io::Result<Self>
     where
         F: JobFn<S, Output = R>,
     {
@@ -154,7 +151,9 @@ impl<R: DeserializeOwned + 'static> Process<R> {
         if self.is_alive() {
             return None;
         }
-        self.handle.take_if(|handle| handle.is_finished())?.try_outcome()
+        self.handle
+            .take_if(|handle| handle.is_finished())?
+            .try_outcome()
     }
 }
 

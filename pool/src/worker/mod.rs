@@ -29,8 +29,8 @@ use crate::job::registry::Registry;
 use crate::job::{call, worker_state};
 use crate::page::Page;
 
-pub(crate) use calls::ITEM_HEADER;
 use calls::Calls;
+pub(crate) use calls::ITEM_HEADER;
 use hello::Hello;
 use output::Output;
 

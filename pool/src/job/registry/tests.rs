@@ -23,6 +23,7 @@ macro_rules! entry {
             (file!(), line!()),
             || type_of(&$function),
             |arguments, output| run($function, arguments, output),
+            |_| Ok(()),
             false,
         )
     };
@@ -36,6 +37,7 @@ macro_rules! instance {
             (file!(), line!()),
             || type_of(&$function),
             |arguments, output| run($function, arguments, output),
+            |_| Ok(()),
         )
     };
 }
