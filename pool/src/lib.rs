@@ -49,3 +49,9 @@ pub mod __private {
     #[cfg(not(test))]
     pub use crate::linked::{ENTRIES, WORKER_TESTS};
 }
+
+/// For the fuzz targets.
+#[doc(hidden)]
+pub mod __fuzz {
+    pub use crate::frames::fuzz::{Reader, is_kind};
+}

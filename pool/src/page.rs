@@ -20,7 +20,7 @@
 )]
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::AtomicU64;
 
@@ -66,11 +66,14 @@ impl Page {
     /// that is too short.
     pub(crate) fn from_descriptor(descriptor: OwnedFd) -> io::Result<Self> {
         sys::check_shared_memory(&descriptor, length())?;
-        Self::map(descriptor.as_fd())
+        let page = Self::map(descriptor.as_fd());
+        // The mapping does not need it.
+        drop(descriptor);
+        page
     }
 
     /// Maps a file that is as invariant 2 demands.
-    fn map(descriptor: impl AsFd) -> io::Result<Self> {
+    fn map(descriptor: BorrowedFd<'_>) -> io::Result<Self> {
         let length = length();
         // SAFETY: this creates a new mapping at an address of the kernel's choice, so it
         // changes no memory that is in use.

@@ -25,7 +25,9 @@ pub(crate) fn has_channel() -> bool {
 }
 
 /// Asks the kernel to kill this process when the process ends that has made the channel at the
-/// standard input. Does nothing where the kernel cannot, or does not know that process.
+/// standard input.
+///
+/// Does nothing where the kernel cannot do that, or does not know that process.
 ///
 /// # Errors
 ///
@@ -39,9 +41,10 @@ pub fn end_with_master() -> io::Result<()> {
     }
 }
 
-/// Takes the channel off the standard input, which is `/dev/null` afterwards. Before that,
-/// code that reads the standard input would take messages of the master, and a child that
-/// inherits it would keep the channel open.
+/// Takes the channel off the standard input, which is `/dev/null` afterwards.
+///
+/// Before that, code that reads the standard input would take messages of the master, and a
+/// child that inherits it would keep the channel open.
 ///
 /// # Errors
 ///
@@ -54,9 +57,10 @@ pub fn take_channel() -> io::Result<Channel> {
     Ok(Channel::from_socket(socket))
 }
 
-/// Prepares this process to be a worker: ties it to the master, installs handlers for the
-/// master's signals, and names this thread. For a process, `ps` and `top` show the name of its
-/// main thread.
+/// Ties this process to its master, installs handlers for the master's signals, and names this
+/// thread.
+///
+/// For a process, `ps` and `top` show the name of its main thread.
 ///
 /// # Errors
 ///

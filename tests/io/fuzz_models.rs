@@ -5,7 +5,7 @@
 //! these tests find that a check is broken, without any tool.
 #![cfg(not(miri))] // Too many rounds of safe code for Miri.
 
-use coreloop_test_support::models::{addresses, copy, duplex};
+use coreloop_test_support::models::{addresses, copy, duplex, frames};
 use coreloop_test_support::sequence::of_bytes;
 
 #[test]
@@ -28,6 +28,11 @@ fn a_string_is_an_address_or_an_error() {
             .map(|byte| PIECES[usize::from(*byte) % PIECES.len()]);
         addresses::check(pieces.collect::<String>().as_bytes());
     });
+}
+
+#[test]
+fn frames_of_a_pool_are_found_however_they_come() {
+    of_bytes(160, frames::check);
 }
 
 const PIECES: [&str; 12] = [

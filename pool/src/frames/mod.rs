@@ -12,6 +12,7 @@
 //!    moves the buffer as it grows. Since the buffer then doubles, that moves fewer bytes
 //!    than have come.
 
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod tests;
 

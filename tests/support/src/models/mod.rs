@@ -6,3 +6,4 @@
 pub mod addresses;
 pub mod copy;
 pub mod duplex;
+pub mod frames;
