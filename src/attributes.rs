@@ -120,7 +120,6 @@ pub use coreloop_macros::job;
 
 /// Returns the builder of the runtime of `#[main]`. If the process was started as the worker
 /// of a pool, runs the worker and does not return.
-#[must_use]
 pub fn enter() -> Builder {
     enter_worker();
     Builder::new()

@@ -1,6 +1,6 @@
 //! Registers a function as a job.
 //!
-//! The function stays as it was written, and a static follows it, which the linker puts
+//! The function stays as it was written. A static follows it, which the linker puts
 //! into the list of all jobs of the program:
 //!
 //! ```text
@@ -43,7 +43,8 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
         .and_then(|()| Options::parse(options, &["name", "idempotent", "initializer", "crate"]));
     match options {
         Ok(options) => {
-            let mut tokens = item;
+            let mut tokens = allowance(&function);
+            tokens.extend(item);
             tokens.extend(entry(&function, &options));
             tokens
         }
@@ -117,6 +118,18 @@ fn check_is_owned(type_of_value: &[TokenTree], value: &str) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// The attribute for the function itself: a job that does not consume its arguments has to
+/// own them nevertheless.
+fn allowance(function: &Function) -> TokenStream {
+    if function.parameters.stream().is_empty() {
+        return TokenStream::new();
+    }
+    let source = r#"
+        #[allow(clippy::needless_pass_by_value, reason = "arguments of a job are owned")]
+    "#;
+    write(source, Span::call_site(), &[])
 }
 
 /// The static that the linker puts into the list of jobs.

@@ -11,7 +11,6 @@
 /// # Examples
 ///
 /// ```
-/// # use serde::Serialize;
 /// fn largest<T: Ord>(items: Vec<T>) -> Option<T> {
 ///     items.into_iter().max()
 /// }

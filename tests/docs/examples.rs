@@ -1,8 +1,9 @@
 //! The examples in the documentation of every crate use the facade, as users do.
 
 /// The crates behind the facade.
-const PARTS: [&str; 4] = [
+const PARTS: [&str; 5] = [
     "coreloop_net::",
+    "coreloop_pool::",
     "coreloop_process::",
     "coreloop_runtime::",
     "coreloop_sync::",

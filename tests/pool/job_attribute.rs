@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use coreloop::pool::__private::ENTRIES;
+use coreloop::pool::__private::{ENTRIES, Entry};
 
 #[coreloop::job]
 fn double(number: u32) -> u32 {
@@ -130,7 +130,7 @@ mod written_by_a_macro {
 fn names() -> Vec<&'static str> {
     let mut names: Vec<_> = ENTRIES
         .iter()
-        .map(|entry| entry.name())
+        .map(Entry::name)
         .filter_map(|name| name.strip_prefix(module_path!())?.strip_prefix("::"))
         .collect();
     names.sort_unstable();

@@ -29,8 +29,11 @@ pub(crate) struct Listed {
     /// Where it was added to the list.
     pub(crate) place: Place,
     pub(crate) function: TypeId,
-    pub(crate) run: Arc<dyn Fn(&[u8], &mut Vec<u8>) -> Result<(), Failure> + Send + Sync>,
+    pub(crate) run: SharedRun,
 }
+
+/// Decodes the arguments of a job, calls its function, and appends the encoded result.
+type SharedRun = Arc<dyn Fn(&[u8], &mut Vec<u8>) -> Result<(), Failure> + Send + Sync>;
 
 impl Jobs {
     /// Creates an empty list.
