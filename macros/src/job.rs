@@ -157,7 +157,7 @@ fn entry(function: &Function, options: &Options) -> TokenStream {
                             call as __call, FutureOfResult as _, FutureOfValue as _,
                             ResultOfValue as _, Value as _,
                         };
-                        (&&&&__call(#function, arguments)?).install()
+                        (&&&&__call::<_, fn(#types) -> _>(#function, arguments)?).install()
                     },
                     #is_idempotent,
                 );
@@ -165,6 +165,7 @@ fn entry(function: &Function, options: &Options) -> TokenStream {
     "#;
     let facade = options.crate_path();
     let types = "_, ".repeat(function.split_parameters().len());
+    let types = write(&types, here, &[]);
     // What an initializer returns need not be sent anywhere.
     let run = if options.is_initializer() {
         "#facade::pool::__private::not_a_job"
@@ -178,12 +179,13 @@ fn entry(function: &Function, options: &Options) -> TokenStream {
     let name = TokenStream::from(TokenTree::from(function.name.clone()));
     let called = [
         ("kind", kind(function, &facade)),
-        ("types", write(&types, here, &[])),
+        ("types", types.clone()),
         ("facade", facade.clone()),
         ("function", name.clone()),
     ];
     let holes = [
         ("run", write(run, here, &called)),
+        ("types", types),
         ("conditions", conditions(function)),
         ("facade", facade),
         (
