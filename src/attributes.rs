@@ -96,6 +96,9 @@ pub use coreloop_macros::test;
 ///   `program::images::thumbnail`. All jobs of a program have different names, so two functions
 ///   `thumbnail` inside of two functions of one module need this option.
 /// - `idempotent` says that the function may run again if its worker has died while it ran.
+/// - `initializer` says that the function only
+///   [initializes workers](crate::pool::Builder::initializer), and is no job. Its result may be
+///   of any type, because it stays in the worker.
 /// - `crate = "path"` says where to find coreloop when it was renamed or is re-exported by
 ///   another crate.
 ///

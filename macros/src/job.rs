@@ -39,8 +39,10 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
         let message = format!("{ATTRIBUTE} belongs on a function");
         return Error::spanning(&tokens, message).beside(item);
     };
+    let names = ["name", "idempotent", "initializer", "crate"];
     let options = check(&function)
-        .and_then(|()| Options::parse(options, &["name", "idempotent", "initializer", "crate"]));
+        .and_then(|()| Options::parse(options, &names))
+        .and_then(|options| check_result(&function, &options).map(|()| options));
     match options {
         Ok(options) => {
             let mut tokens = allowance(&function);
@@ -75,8 +77,18 @@ fn check(function: &Function) -> Result<()> {
         }
         check_is_owned(type_of_parameter, "an argument")?;
     }
+    Ok(())
+}
+
+/// What an initializer returns stays in the worker, so it need not be owned.
+fn check_result(function: &Function, options: &Options) -> Result<()> {
     match function.output.as_slice() {
         [minus, greater, output @ ..] if is_mark(minus, '-') && is_mark(greater, '>') => {
+            let output = if options.is_initializer() {
+                &[]
+            } else {
+                output
+            };
             check_is_owned(output, "the result")
         }
         _ => Ok(()),

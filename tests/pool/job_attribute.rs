@@ -1,6 +1,7 @@
 //! `#[coreloop::job]` leaves a function as it is, and registers it, wherever it is.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use coreloop::pool::__private::{ENTRIES, Entry};
 
@@ -45,6 +46,12 @@ where
     String: Clone,
 {
     pair.0 + start
+}
+
+/// Its result can be neither encoded nor sent to another process.
+#[coreloop::job(initializer)]
+fn initializer(_: u8) -> &'static Rc<()> {
+    Box::leak(Box::default())
 }
 
 #[coreloop::job]
@@ -149,6 +156,7 @@ fn a_job_has_the_name_of_its_function() {
             "constant",
             "double",
             "in_a_function",
+            "initializer",
             "match",
             "no_generics",
             "outdated",
@@ -192,6 +200,7 @@ async fn the_functions_are_called_as_before() {
     assert_eq!(r#match("x".to_owned()), ["x"]);
     const { assert!(constant() == 3) };
     assert_eq!(no_generics((1, vec![]), 2..3), 3);
+    assert_eq!(Rc::strong_count(initializer(0)), 1);
     strict::strict();
     strict::deeper::strict();
     assert_eq!(configured::configured(), 2);

@@ -13,4 +13,7 @@ fn again() {}
 #[coreloop::job(crate = "?")]
 fn elsewhere() {}
 
+#[coreloop::job(initializer = "open")]
+fn open() {}
+
 fn main() {}
