@@ -252,6 +252,10 @@ impl<'a, R: DeserializeOwned + 'static> Map<'a, R> {
         while let Some(inputs) = &mut self.inputs {
             let taken = self.shared.results.borrow().taken;
             if self.next - taken >= window {
+                if self.next - self.gathered > taken {
+                    // The chunk is filled up when the results of others make room.
+                    return;
+                }
                 break;
             }
             let function = match &self.function {
@@ -263,12 +267,19 @@ impl<'a, R: DeserializeOwned + 'static> Map<'a, R> {
                     break;
                 }
             };
+            let max = self.pool.core.options.max_message;
+            let start = self.body.len();
             let inputs = inputs.as_mut();
             match inputs.poll_next(cx, &self.pool, function, &mut self.body) {
                 Poll::Ready(Some(Ok(()))) => {
+                    if self.gathered > 0 && self.body.len() > max {
+                        // A chunk is limited like one message.
+                        let input = self.body.split_off(start);
+                        self.flush(function);
+                        self.body = input;
+                    }
                     self.gathered += 1;
                     self.next += 1;
-                    let max = self.pool.core.options.max_message;
                     if self.gathered >= self.chunk || self.body.len() >= max / 2 {
                         self.flush(function);
                     }
@@ -281,7 +292,7 @@ impl<'a, R: DeserializeOwned + 'static> Map<'a, R> {
                 Poll::Pending => break,
             }
         }
-        // What is left waits for no more inputs: the window may be full because of it.
+        // What is left would wait for inputs that do not come, or for room that it takes.
         if let Ok(function) = self.function {
             self.flush(function);
         }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -191,8 +192,18 @@ pub(crate) fn encode_arguments<T: serde::Serialize>(
 ) -> Result<(), JobError> {
     let start = body.len();
     let codec = |text| core.error(function, ErrorKind::Codec(text));
-    call::encode(arguments, body)
-        .map_err(|error| codec(format!("the arguments do not encode: {error}")))?;
+    let failure = match catch_unwind(AssertUnwindSafe(|| call::encode(arguments, body))) {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(format!("the arguments do not encode: {error}")),
+        Err(payload) => {
+            crate::panics::discard(payload);
+            Some("encoding the arguments panicked".to_owned())
+        }
+    };
+    if let Some(text) = failure {
+        body.truncate(start);
+        return Err(codec(text));
+    }
     let length = body.len() - start;
     let max = core.options.max_message;
     if length > max {
