@@ -37,6 +37,7 @@ use crate::frame::{Header, Ticket};
 use crate::frames::Frames;
 use crate::page::Page;
 use crate::process::Registered;
+use crate::worker::{ITEM_HEADER, MAX_TEXT};
 
 /// How long a worker may take to end after the end of its socket.
 const AFTER_END_OF_SOCKET: Duration = Duration::from_secs(1);
@@ -189,7 +190,7 @@ impl Connection {
     pub(crate) fn new(socket: Async<OwnedFd>, max_length: usize) -> Self {
         Self {
             socket,
-            frames: Frames::new(max_length),
+            frames: Frames::new(max_frame(max_length)),
             out: Out::default(),
             has_ended: false,
             is_shut: false,
@@ -327,6 +328,17 @@ impl Connection {
             link.kill();
         }
     }
+}
+
+/// Returns how long a frame of a worker may be.
+///
+/// Each result of a chunk has a header of 6 bytes, also one that does not fit. There are at
+/// most a quarter as many as the message of their arguments has bytes. The texts of failures
+/// have 64 KiB at most.
+fn max_frame(max_message: usize) -> usize {
+    max_message
+        .saturating_add(max_message / 4 * ITEM_HEADER)
+        .max(MAX_TEXT)
 }
 
 /// The number of results after which the speed of a worker is measured.

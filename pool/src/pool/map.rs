@@ -217,7 +217,11 @@ impl<'a, R: DeserializeOwned + 'static> Map<'a, R> {
 
     /// Sets how many inputs are sent in one job. The default is 1.
     ///
-    /// With chunks, tiny calls cost a tenth. The results of a chunk come together.
+    /// With chunks, tiny calls cost a tenth. The results of a chunk come together, and together
+    /// they may not be longer than [`max_message`](super::Builder::max_message) allows; a
+    /// result that is too long for that is an error. Fewer inputs are sent together if their
+    /// arguments would be too long, and if the inputs are a stream that has no more of them
+    /// now.
     pub fn chunks(mut self, inputs: usize) -> Self {
         self.chunk = inputs.max(1);
         self
@@ -441,6 +445,10 @@ impl<R: DeserializeOwned + 'static> Completion for Waits<R> {
         for index in self.items.clone() {
             let item = take_item(&mut rest);
             let result = match item {
+                Some((Kind::Codec, [])) => {
+                    let text = "the results of the chunk are longer than the pool allows";
+                    Err(context.error(ErrorKind::Codec(text.to_owned())))
+                }
                 Some((kind, body)) => context.outcome(kind, body),
                 None => Err(context.error(ErrorKind::BrokenWorker(None))),
             };

@@ -32,7 +32,9 @@ impl Calls {
             .filter(|_| header.kind == Kind::Initialize)
             .ok_or("the first frame is no call of an initializer")?;
         let called = panic_hook::catch(|| function.initialize(body));
-        called.unwrap_or_else(|message| Err(format!("the initializer panicked: {message}")))
+        let result =
+            called.unwrap_or_else(|message| Err(format!("the initializer panicked: {message}")));
+        result.map_err(|text| cut(&text).to_owned())
     }
 
     /// Calls a function, and appends its result or the text of its failure to `frame`.
@@ -66,13 +68,15 @@ impl Calls {
             Err(message) => (Kind::Panicked, message),
         };
         frame.truncate(start);
-        let end = text.floor_char_boundary(self.max_length.min(MAX_TEXT));
-        frame.extend_from_slice(&text.as_bytes()[..end]);
+        frame.extend_from_slice(cut(&text).as_bytes());
         kind
     }
 
     /// Calls a function for each item of a chunk, and appends all results. Before each call
     /// it calls `started` with the number of items that were started.
+    ///
+    /// A result that makes the results longer than a message may be is replaced by a failure
+    /// without a text.
     pub(super) fn call_chunk(
         &self,
         function: u16,
@@ -94,9 +98,11 @@ impl Calls {
             frame.resize(start + ITEM_HEADER, 0);
             let mut kind = self.call(function, arguments, frame);
             if frame.len() - begin > self.max_length {
+                // Without a text, which would need room too.
                 frame.truncate(start + ITEM_HEADER);
-                kind = Kind::Codec;
-                frame.extend_from_slice(b"the results of a chunk are longer than the pool allows");
+                if kind == Kind::Done {
+                    kind = Kind::Codec;
+                }
             }
             let body = frame.len() - start - ITEM_HEADER;
             let body = u32::try_from(body).map_err(|_| garbled("a result is too long"))?;
@@ -108,4 +114,13 @@ impl Calls {
 }
 
 /// The maximum length of the text of a failure.
-const MAX_TEXT: usize = 64 << 10;
+pub(crate) const MAX_TEXT: usize = 64 << 10;
+
+/// Cuts off what is longer than the text of a failure may be.
+fn cut(text: &str) -> &str {
+    let mut end = text.len().min(MAX_TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}

@@ -30,7 +30,7 @@ use crate::job::{call, worker_state};
 use crate::page::Page;
 
 use calls::Calls;
-pub(crate) use calls::ITEM_HEADER;
+pub(crate) use calls::{ITEM_HEADER, MAX_TEXT};
 use hello::Hello;
 use output::Output;
 
@@ -86,7 +86,10 @@ impl Worker {
         } = hello;
         Ok(Self {
             frames: Frames::new(max_length),
-            progress: Rc::new(ProgressSink(Rc::clone(&socket))),
+            progress: Rc::new(ProgressSink {
+                socket: Rc::clone(&socket),
+                max_length,
+            }),
             calls: Calls::new(registry, max_length),
             page: Rc::new(page),
             socket,
@@ -179,14 +182,25 @@ impl Job<'_> {
 }
 
 /// Sends the progress of jobs.
-struct ProgressSink(Rc<OwnedFd>);
+struct ProgressSink {
+    socket: Rc<OwnedFd>,
+    max_length: usize,
+}
 
 impl Sink for ProgressSink {
     fn send(&self, job: &Context, value: &[u8]) -> io::Result<()> {
         let Cancel::Word { ticket, .. } = &job.cancel else {
             return Ok(());
         };
-        let mut output = Output::new(Rc::clone(&self.0));
+        if value.len() > self.max_length {
+            let text = format!(
+                "the progress has {} bytes, and the pool allows {}",
+                value.len(),
+                self.max_length
+            );
+            return Err(io::Error::new(ErrorKind::InvalidInput, text));
+        }
+        let mut output = Output::new(Rc::clone(&self.socket));
         output.begin().extend_from_slice(value);
         output.send(Kind::Progress, *ticket, job.id)
     }
