@@ -24,6 +24,8 @@ pub(super) fn install() {
 
 /// Calls a function of a job. If it panics, returns the message and the place.
 pub(super) fn catch<R>(call: impl FnOnce() -> R) -> Result<R, String> {
+    // A panic that an earlier job has caught left its message.
+    drop(MESSAGE.take());
     IN_JOB.set(true);
     let called = catch_unwind(AssertUnwindSafe(call));
     IN_JOB.set(false);
