@@ -469,7 +469,6 @@ impl Core {
 
     /// Forgets a worker whose task was dropped with the runtime.
     pub(crate) fn ended_with_runtime(&self, worker: WorkerKey) {
-        self.dispatcher.borrow_mut().set_target(0);
         let started = self.dispatcher.borrow_mut().ended(worker);
         for job in started {
             let job = self.dispatcher.borrow_mut().remove(job.key);
@@ -479,7 +478,16 @@ impl Core {
                 self.drop_job(job, error.started(None, attempt));
             }
         }
+        self.runtime_ended();
+    }
+
+    /// Ends a pool whose runtime has ended, so that it can start no worker.
+    pub(crate) fn runtime_ended(&self) {
+        self.phase.set(Phase::ShutDown);
+        self.dispatcher.borrow_mut().set_target(0);
+        self.room.close();
         self.fail_waiting(&|| ErrorKind::ShutDown, None, None);
+        self.changed.notify_waiters();
     }
 
     /// Decides what becomes of a job that had started on a worker which has ended.

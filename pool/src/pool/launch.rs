@@ -2,10 +2,11 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Stdio};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use coreloop_process::__pool::{Channel, Exit, same_program};
 use coreloop_runtime::io::Async;
@@ -39,11 +40,10 @@ impl Core {
         if self.starts.is_scheduled.replace(true) {
             return;
         }
-        // The task does not keep the pool.
-        let core = Rc::downgrade(self);
+        let mut next = NextStart(Rc::downgrade(self));
         spawn_hidden(async move {
             sleep(wait).await;
-            if let Some(core) = core.upgrade() {
+            if let Some(core) = mem::take(&mut next.0).upgrade() {
                 core.starts.is_scheduled.set(false);
                 core.start_missing();
             }
@@ -89,8 +89,13 @@ impl Core {
             connection.push(header, body);
         }
         let key = self.dispatcher.borrow_mut().add_worker(Rc::clone(&link));
-        let core = Rc::clone(self);
-        spawn_hidden(serve(core, key, Rc::clone(&link), connection));
+        spawn_hidden(serve(Served {
+            core: Rc::clone(self),
+            key,
+            link: Rc::clone(&link),
+            connection,
+            has_ended: false,
+        }));
         Ok(link)
     }
 
@@ -107,19 +112,14 @@ impl Core {
 }
 
 /// The task of a worker.
-async fn serve(core: Rc<Core>, key: WorkerKey, link: Rc<Link>, connection: Connection) {
-    let mut served = Served {
-        core,
-        key,
-        link,
-        connection,
-    };
+async fn serve(mut served: Served) {
     let status = poll_fn(|cx| {
         let Served {
             core,
             key,
             link,
             connection,
+            ..
         } = &mut served;
         connection.poll(cx, core, *key, link)
     })
@@ -129,7 +129,9 @@ async fn serve(core: Rc<Core>, key: WorkerKey, link: Rc<Link>, connection: Conne
         key,
         link,
         connection,
+        has_ended,
     } = &mut served;
+    *has_ended = true;
     connection.drain(core, *key, link);
     // The status is missing if other code has collected it.
     core.ended(*key, link, status.ok());
@@ -142,13 +144,27 @@ struct Served {
     key: WorkerKey,
     link: Rc<Link>,
     connection: Connection,
+    /// The process has ended.
+    has_ended: bool,
 }
 
 impl Drop for Served {
     fn drop(&mut self) {
-        if !self.link.is_collected() {
+        if !self.has_ended {
             self.link.kill();
             self.core.ended_with_runtime(self.key);
+        }
+    }
+}
+
+/// The task that waits until the next worker may be started. It does not keep the pool.
+struct NextStart(Weak<Core>);
+
+impl Drop for NextStart {
+    fn drop(&mut self) {
+        // The task takes it out, unless it is dropped by the end of the runtime.
+        if let Some(core) = self.0.upgrade() {
+            core.runtime_ended();
         }
     }
 }
