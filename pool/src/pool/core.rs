@@ -566,12 +566,17 @@ impl Core {
             *self.broken.borrow_mut() = Some(reason.to_owned());
             self.dispatcher.borrow_mut().set_target(0);
             self.room.close();
+            // Others that start would be sent nothing.
+            for (_, link) in self.links() {
+                link.end();
+            }
         }
         let has_ready = self.dispatcher.borrow().counts().ready > 0;
         if !has_ready {
             self.fail_waiting(&|| ErrorKind::Initializer(reason.to_owned()), None, None);
         }
         self.changed.notify_waiters();
+        self.end_if_idle();
     }
 
     pub(crate) fn broken(&self) -> Option<String> {
@@ -587,6 +592,9 @@ impl Core {
         if self.phase.get() == Phase::Open {
             self.phase.set(Phase::Closing);
             self.room.close();
+            // Workers are only started for the jobs that are there.
+            self.dispatcher.borrow_mut().close();
+            self.changed.notify_waiters();
         }
         self.end_if_idle();
     }

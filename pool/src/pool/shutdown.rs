@@ -56,12 +56,13 @@ impl Pool {
     pub async fn join(&self) {
         loop {
             let changed = self.core.changed.notified();
-            if self.is_closed() {
-                break;
+            // Jobs without a worker wait until the next one may be started.
+            let is_idle = self.core.dispatcher.borrow().is_empty();
+            if self.is_closed() && is_idle && self.core.links().is_empty() {
+                return;
             }
             changed.await;
         }
-        self.core.all_ended().await;
     }
 
     /// Closes the pool, lets its jobs finish until `timeout` has passed, then fails the jobs
