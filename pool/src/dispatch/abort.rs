@@ -77,6 +77,24 @@ impl<J, W: Words> Dispatcher<J, W> {
         in_flight.all(|other| (other == index) == self.has_started(other))
     }
 
+    /// Returns whether the worker runs jobs that were aborted, and no others, so that killing
+    /// it harms no job. The answer stays true after [`retire`](Self::retire), which keeps the
+    /// worker from starting another job.
+    pub(crate) fn runs_only_aborted(&self, worker: WorkerKey) -> bool {
+        let Some(worker) = self.find_worker(worker) else {
+            return false;
+        };
+        let mut runs_aborted = false;
+        for index in self.workers[worker].in_flight.iter(&self.jobs) {
+            if self.jobs[index].is_abandoned {
+                runs_aborted = true;
+            } else if self.has_started(index) {
+                return false;
+            }
+        }
+        runs_aborted
+    }
+
     /// Takes out all jobs that wait, in the order in which they would be sent.
     pub(crate) fn drain_queue(&mut self) -> Vec<J> {
         let mut drained = Vec::with_capacity(self.queue.len());

@@ -282,12 +282,12 @@ impl Core {
             worker: Some(link.pid),
             attempt: finished.attempt,
         };
-        let counter = match header.kind {
-            Kind::Done | Kind::ChunkDone => &self.counters.done,
-            _ => &self.counters.failed,
-        };
-        counter.set(counter.get() + 1);
         if let Some(completion) = job.completion.take() {
+            let counter = match header.kind {
+                Kind::Done | Kind::ChunkDone => &self.counters.done,
+                _ => &self.counters.failed,
+            };
+            counter.set(counter.get() + 1);
             if is_valid {
                 completion.received(header.kind, body, &context);
             } else {
@@ -305,6 +305,7 @@ impl Core {
 
     /// Does what may follow from a job that has left the dispatcher.
     fn after_job(self: &Rc<Self>, worker: WorkerKey, link: &Link) {
+        self.kill_if_unwanted(worker, link);
         self.check_memory_after_job(worker, link);
         self.end_if_drained(worker);
         if self.phase.get() > Phase::Open {
@@ -336,7 +337,7 @@ impl Core {
             Aborted::Started { worker, .. } => {
                 let taken = self.take_completion(key);
                 let pid = self.link(worker).map(|link| link.pid);
-                self.kill_for(key, worker);
+                self.kill_for(worker);
                 if let Some((function, attempt, completion)) = taken {
                     self.count_failed();
                     completion.failed(self.error(function, kind).started(pid, attempt));
@@ -358,22 +359,35 @@ impl Core {
                 if let Some(job) = self.dispatcher.borrow_mut().payload(key) {
                     job.is_cancelled = true;
                 }
-                self.kill_for(key, worker);
+                self.kill_for(worker);
             }
             Aborted::Gone => return,
         }
         self.after_abort();
     }
 
-    /// Kills the worker of a job, if the pool does that, and if the worker runs nothing else.
-    fn kill_for(self: &Rc<Self>, key: JobKey, worker: WorkerKey) {
+    /// Kills the worker of an aborted job, if the pool does that.
+    fn kill_for(self: &Rc<Self>, worker: WorkerKey) {
         if !self.options.kill_on_cancel {
             return;
         }
         // So that it starts no other job meanwhile. Its other jobs return to the queue.
         self.retire(worker);
-        let is_only = self.dispatcher.borrow().is_only_started(key);
-        if is_only && let Some(link) = self.link(worker) {
+        if let Some(link) = self.link(worker) {
+            self.kill_if_unwanted(worker, &link);
+        }
+    }
+
+    /// Kills a worker that runs only jobs for which it has to be killed. One that also has
+    /// finished another job is killed when the result of that job was read.
+    fn kill_if_unwanted(&self, worker: WorkerKey, link: &Link) {
+        if self.options.kill_on_cancel && self.dispatcher.borrow().runs_only_aborted(worker) {
+            self.kill(link);
+        }
+    }
+
+    fn kill(&self, link: &Link) {
+        if !link.is_killed.get() {
             self.counters.killed.set(self.counters.killed.get() + 1);
             link.kill();
         }
@@ -618,11 +632,8 @@ impl Core {
                     killed += 1;
                     let taken = self.take_completion(key);
                     let link = self.link(worker);
-                    if let Some(link) = &link
-                        && !link.is_killed.get()
-                    {
-                        self.counters.killed.set(self.counters.killed.get() + 1);
-                        link.kill();
+                    if let Some(link) = &link {
+                        self.kill(link);
                     }
                     if let Some((function, attempt, completion)) = taken {
                         self.count_failed();

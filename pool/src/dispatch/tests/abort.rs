@@ -60,6 +60,25 @@ fn an_aborted_job_is_not_the_only_one_started_if_another_runs_beside_it() {
 }
 
 #[test]
+fn a_worker_runs_only_aborted_jobs_once_the_results_of_others_were_read() {
+    let mut jobs = dispatcher(1, 3);
+    let (worker, page) = ready_worker(&mut jobs);
+    let keys = submit(&mut jobs, 1..=3);
+    let sent = fill(&mut jobs, worker);
+    assert!(!jobs.runs_only_aborted(worker));
+    // The result of the first job is on its way.
+    assert!(page.start(sent[0].1));
+    assert!(page.start(sent[1].1));
+    jobs.abort(keys[1]);
+    jobs.retire(worker);
+    assert!(!jobs.runs_only_aborted(worker));
+    jobs.finish(worker, sent[0].1).unwrap();
+    assert!(jobs.runs_only_aborted(worker));
+    jobs.finish(worker, sent[1].1).unwrap();
+    assert!(!jobs.runs_only_aborted(worker));
+}
+
+#[test]
 fn a_job_that_ran_when_another_was_aborted_is_reported() {
     let mut jobs = dispatcher(1, 3);
     let (worker, page) = ready_worker(&mut jobs);
