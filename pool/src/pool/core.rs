@@ -158,7 +158,10 @@ impl Core {
     pub(crate) fn retire(self: &Rc<Self>, worker: WorkerKey) {
         self.dispatcher.borrow_mut().retire(worker);
         self.end_if_drained(worker);
-        self.start_missing();
+        // Its task starts a replacement: this may be called outside the runtime.
+        if let Some(link) = self.link(worker) {
+            link.wake();
+        }
         self.wake_workers();
     }
 
@@ -312,8 +315,6 @@ impl Core {
             self.changed.notify_waiters();
             self.end_if_idle();
         }
-        // A worker that was sent its last job is replaced.
-        self.start_missing();
     }
 
     /// Ends all workers of a pool that is closed and has no jobs.

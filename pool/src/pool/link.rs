@@ -229,6 +229,8 @@ impl Connection {
             }
         }
         self.refill(core, key);
+        // A worker that was sent its last job, or was retired, is replaced.
+        core.start_missing();
         if self.poll_write(cx).is_err() {
             // The worker has ended, or it will be killed.
             self.has_ended = true;
