@@ -3,7 +3,8 @@
 //! # Invariants
 //!
 //! 1. Nothing is borrowed while user code runs: the code that decodes a result, the
-//!    destructor of an outcome, the wake of a handle. Any of these may use the pool.
+//!    destructor of an outcome, the wake of a handle. Any of these may use the pool. A panic
+//!    of it is caught, because it would end the task of a worker.
 //! 2. Each job is in the dispatcher until its outcome was passed to its completion, and
 //!    leaves it once. So every handle resolves.
 
@@ -113,6 +114,11 @@ impl Core {
         JobError::new(kind).of_job(self.registered(function).name())
     }
 
+    /// Wakes the tasks that wait for a change.
+    fn notify(&self) {
+        crate::panics::caught(|| self.changed.notify_waiters());
+    }
+
     pub(crate) fn new_id(&self) -> u64 {
         let id = self.next_id.get();
         self.next_id.set(id + 1);
@@ -199,7 +205,7 @@ impl Core {
         }
         drop(dispatcher);
         // Returning the permits wakes tasks.
-        drop(room);
+        crate::panics::caught(|| drop(room));
     }
 
     pub(crate) fn in_flight(&self, worker: WorkerKey) -> usize {
@@ -245,7 +251,7 @@ impl Core {
         self.starts.ready();
         self.dispatcher.borrow_mut().ready(worker);
         self.wake_workers();
-        self.changed.notify_waiters();
+        self.notify();
     }
 
     fn progress(&self, worker: WorkerKey, header: Header, body: &[u8]) -> io::Result<()> {
@@ -259,7 +265,7 @@ impl Core {
             .clone();
         drop(dispatcher);
         // Wakes the tasks that wait for it.
-        sender.send_replace(Some(Rc::from(body)));
+        crate::panics::caught(|| drop(sender.send_replace(Some(Rc::from(body)))));
         Ok(())
     }
 
@@ -291,11 +297,11 @@ impl Core {
                 _ => &self.counters.failed,
             };
             counter.set(counter.get() + 1);
-            if is_valid {
-                completion.received(header.kind, body, &context);
-            } else {
-                completion.failed(context.error(ErrorKind::BrokenWorker(None)));
-            }
+            let broken = ErrorKind::BrokenWorker(None);
+            crate::panics::caught(|| match is_valid {
+                true => completion.received(header.kind, body, &context),
+                false => completion.failed(context.error(broken)),
+            });
         }
         drop(job);
         self.after_job(worker, link);
@@ -312,7 +318,7 @@ impl Core {
         self.check_memory_after_job(worker, link);
         self.end_if_drained(worker);
         if self.phase.get() > Phase::Open {
-            self.changed.notify_waiters();
+            self.notify();
             self.end_if_idle();
         }
     }
@@ -405,7 +411,7 @@ impl Core {
     fn after_abort(&self) {
         self.wake_workers();
         if self.phase.get() > Phase::Open {
-            self.changed.notify_waiters();
+            self.notify();
             self.end_if_idle();
         }
     }
@@ -478,7 +484,7 @@ impl Core {
         }
         self.start_missing();
         self.wake_workers();
-        self.changed.notify_waiters();
+        self.notify();
         self.end_if_idle();
     }
 
@@ -502,7 +508,7 @@ impl Core {
         self.dispatcher.borrow_mut().set_target(0);
         self.room.close();
         self.fail_waiting(&|| ErrorKind::ShutDown, None, None);
-        self.changed.notify_waiters();
+        self.notify();
     }
 
     /// Decides what becomes of a job that had started on a worker which has ended.
@@ -590,7 +596,7 @@ impl Core {
         if !has_ready {
             self.fail_waiting(&|| ErrorKind::Initializer(reason.to_owned()), None, None);
         }
-        self.changed.notify_waiters();
+        self.notify();
         self.end_if_idle();
     }
 
@@ -609,7 +615,7 @@ impl Core {
             self.room.close();
             // Workers are only started for the jobs that are there.
             self.dispatcher.borrow_mut().close();
-            self.changed.notify_waiters();
+            self.notify();
         }
         self.end_if_idle();
     }

@@ -416,7 +416,7 @@ impl<R> Shared<R> {
         if at == 0
             && let Some(waker) = self.waker.take()
         {
-            waker.wake();
+            crate::panics::caught(|| waker.wake());
         }
     }
 
