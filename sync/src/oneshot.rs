@@ -319,6 +319,19 @@ impl<T> Receiver<T> {
         is_empty
     }
 
+    /// Returns what `read` returns for the value, if there is one to receive now. For the
+    /// other crates of coreloop.
+    ///
+    /// `read` must not use the channel.
+    #[doc(hidden)]
+    pub fn peek<R>(&self, read: impl FnOnce(&T) -> R) -> Option<R> {
+        let channel = self.channel.as_ref()?;
+        let value = channel.value.take();
+        let answer = value.as_ref().map(read);
+        channel.value.set(value);
+        answer
+    }
+
     /// Returns whether the receiver has returned the value, or the error that there will be
     /// none.
     ///

@@ -96,9 +96,17 @@ impl<R> JobHandle<R> {
 
     /// Returns whether the function was called.
     ///
-    /// For a job that has finished this returns `true`.
+    /// This stays `true` when the job has finished. For a job that failed before it was called
+    /// it returns `false`, as long as the handle has not returned the error.
     #[must_use]
     pub fn is_started(&self) -> bool {
+        let has_started = |outcome: &Result<R, JobError>| match outcome {
+            Ok(_) => true,
+            Err(error) => error.has_started(),
+        };
+        if let Some(has_started) = self.outcome.peek(has_started) {
+            return has_started;
+        }
         match &self.control {
             Control::Pool { core, key } => core.is_started(*key),
         }
