@@ -304,6 +304,7 @@ impl Builder {
             is_single,
         };
         let core = Core::new(options, registry);
+        core.deadlines.start(Rc::downgrade(&core));
         if !is_single {
             core.start_missing();
         }

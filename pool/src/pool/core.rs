@@ -23,6 +23,7 @@ use super::chunk::{self, Broken};
 use super::job::{Completion, FrameContext, Job};
 use super::link::{Link, Out};
 use super::starts::Starts;
+use super::deadlines::Deadlines;
 use crate::dispatch::{Aborted, Dispatcher, JobKey, JobOptions, Started, WorkerKey};
 use crate::error::{ErrorKind, JobError};
 use crate::frame::{Header, Kind, garbled};
@@ -43,6 +44,7 @@ pub(crate) struct Core {
     /// that is closing.
     pub(crate) changed: Notify,
     pub(crate) counters: Counters,
+    pub(crate) deadlines: Deadlines,
     next_id: Cell<u64>,
     pub(crate) is_watching_memory: Cell<bool>,
     /// How the worker of a single process has ended.
@@ -76,6 +78,7 @@ impl Core {
             broken: RefCell::new(None),
             changed: Notify::new(),
             counters: Counters::default(),
+            deadlines: Deadlines::default(),
             next_id: Cell::new(1),
             is_watching_memory: Cell::new(false),
             status: RefCell::new(None),
@@ -132,7 +135,6 @@ impl Core {
             link.wake();
             self.wake_workers();
         }
-        self.watch_memory();
         key
     }
 

@@ -4,10 +4,10 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use coreloop_runtime::task::JoinHandle;
 use coreloop_sync::{OwnedSemaphorePermit, oneshot, watch};
 use serde::de::DeserializeOwned;
 
+use super::deadlines::Timer;
 use crate::dispatch::{JobKey, JobOptions};
 use crate::error::{ErrorKind, JobError};
 use crate::frame::{Kind, Slot};
@@ -35,7 +35,7 @@ pub(crate) struct Job {
     pub(crate) progress: Option<watch::Sender<Option<Rc<[u8]>>>>,
     /// Room in the queue, until the job is sent.
     pub(crate) room: Option<OwnedSemaphorePermit>,
-    /// The task that waits for the time limit.
+    /// The time limit.
     pub(crate) timer: Option<Timer>,
 }
 
@@ -75,15 +75,6 @@ pub(crate) trait Completion {
     /// Takes the key of a job that some of the items were moved to.
     fn resubmitted(&self, key: JobKey) {
         let _ = key;
-    }
-}
-
-/// The task that waits for the time limit of a job. Dropping it ends the task.
-pub(crate) struct Timer(pub(crate) JoinHandle<()>);
-
-impl Drop for Timer {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

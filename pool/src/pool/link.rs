@@ -231,6 +231,7 @@ impl Connection {
         self.refill(core, key);
         // A worker that was sent its last job, or was retired, is replaced.
         core.start_missing();
+        core.watch_memory();
         if self.poll_write(cx).is_err() {
             // The worker has ended, or it will be killed.
             self.has_ended = true;

@@ -30,7 +30,7 @@ impl Core {
         let Some(limit) = self.options.max_memory else {
             return;
         };
-        if self.is_watching_memory.replace(true) {
+        if self.dispatcher.borrow().is_empty() || self.is_watching_memory.replace(true) {
             return;
         }
         let core = Rc::downgrade(self);

@@ -11,6 +11,7 @@
 mod builder;
 mod chunk;
 pub(crate) mod core;
+mod deadlines;
 mod handle;
 pub(crate) mod job;
 mod launch;

@@ -6,14 +6,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use coreloop_runtime::task::spawn;
-use coreloop_runtime::time::sleep;
+use coreloop_runtime::time::Instant;
 use coreloop_sync::OwnedSemaphorePermit;
 use serde::de::DeserializeOwned;
 
 use super::core::Core;
 use super::handle::{CancelOnDrop, JobHandle};
-use super::job::{Job, Single, Timer};
+use super::job::{Job, Single};
 use crate::dispatch::JobOptions;
 use crate::error::{ErrorKind, JobError};
 use crate::frame::Kind;
@@ -169,15 +168,11 @@ impl<R: DeserializeOwned + 'static> JobRequest<R> {
             timer: None,
         };
         let key = core.submit(job, self.options);
-        if let Some(timeout) = self.timeout {
-            let watched = Rc::clone(&core);
-            let timer = spawn(async move {
-                sleep(timeout).await;
-                watched.cancel(key, ErrorKind::Timeout);
-            });
-            if let Some(job) = core.dispatcher.borrow_mut().payload(key) {
-                job.timer = Some(Timer(timer));
-            }
+        let deadline = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        if let Some(deadline) = deadline
+            && let Some(job) = core.dispatcher.borrow_mut().payload(key)
+        {
+            job.timer = Some(core.deadlines.add(deadline, key));
         }
         Ok(JobHandle::of_pool(core, key, receiver))
     }
