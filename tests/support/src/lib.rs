@@ -22,6 +22,7 @@ pub mod deadline;
 pub mod folder;
 pub mod gate;
 pub mod jobs;
+pub mod meeting;
 pub mod models;
 pub mod on_drop;
 pub mod on_thread;
