@@ -135,7 +135,10 @@ async fn a_signal_ends_one_job_and_no_other() {
         Signal::ILL,
         Signal::TERM,
     ] {
-        let error = crash(&pool, async |pool| pool.submit(raise, signal.as_raw()).await).await;
+        let error = crash(&pool, async |pool| {
+            pool.submit(raise, signal.as_raw()).await
+        })
+        .await;
         assert_eq!(signal_of(&error), Some(signal), "{error}");
     }
 }
@@ -247,16 +250,19 @@ async fn a_process_that_a_job_leaves_behind_does_not_hide_the_end_of_its_worker(
 /// Kills an idle worker again and again. In Python, that hangs half of the pools.
 #[coreloop::test]
 async fn an_idle_worker_that_is_killed_loses_no_job() {
-    let pool = Pool::builder().workers(2).restarts(
-        coreloop::process::Restarts::new().max_immediate(u32::MAX),
-    );
+    let pool = Pool::builder()
+        .workers(2)
+        .restarts(coreloop::process::Restarts::new().max_immediate(u32::MAX));
     let pool = pool.build().unwrap();
     let mut last = None;
     for number in 0..size::pick(30, 1_000) {
         let idle = pid(soon(pool.run(process, ())).await.unwrap());
         // It has returned its result, and has no job.
         kill_process(idle, Signal::KILL).unwrap();
-        assert_eq!(soon(pool.run(square, number)).await.unwrap(), number * number);
+        assert_eq!(
+            soon(pool.run(square, number)).await.unwrap(),
+            number * number
+        );
         last = Some(idle);
     }
     await_end(last.unwrap());

@@ -145,7 +145,12 @@ fn waits_for_room(process: Pid) -> bool {
 async fn sent(pool: &Pool, count: usize) {
     yield_until(|| {
         let metrics = pool.metrics();
-        metrics.workers.iter().map(|worker| worker.queued).sum::<usize>() == count
+        metrics
+            .workers
+            .iter()
+            .map(|worker| worker.queued)
+            .sum::<usize>()
+            == count
     })
     .await;
 }
@@ -154,9 +159,10 @@ async fn sent(pool: &Pool, count: usize) {
 async fn ready(pool: &Pool, count: usize) {
     yield_until(|| {
         let metrics = pool.metrics();
-        let ready = metrics.workers.iter().filter(|worker| {
-            matches!(worker.state, WorkerState::Idle | WorkerState::Busy)
-        });
+        let ready = metrics
+            .workers
+            .iter()
+            .filter(|worker| matches!(worker.state, WorkerState::Idle | WorkerState::Busy));
         ready.count() == count
     })
     .await;
@@ -458,7 +464,9 @@ async fn a_result_that_is_too_long_or_does_not_encode_is_an_error_and_the_worker
 
 fn quickly() -> coreloop::process::Restarts {
     let wait = Duration::from_millis(1);
-    coreloop::process::Restarts::new().min_wait(wait).max_wait(wait)
+    coreloop::process::Restarts::new()
+        .min_wait(wait)
+        .max_wait(wait)
 }
 
 #[coreloop::test]
@@ -503,7 +511,10 @@ async fn a_pool_that_is_closed_runs_what_it_has_and_accepts_no_more() {
     let queued = pool.submit(process, ()).await.unwrap();
     pool.close();
     let refused = soon(pool.submit(process, ())).await.unwrap_err();
-    assert!(refused.is_shut_down() && !refused.has_started(), "{refused}");
+    assert!(
+        refused.is_shut_down() && !refused.has_started(),
+        "{refused}"
+    );
     first.release().await;
     soon(running).await.unwrap();
     soon(queued).await.unwrap();

@@ -55,7 +55,9 @@ fn work(number: Logged) -> u64 {
 /// Each line is one write to a file that is open for appending, so lines do not mix.
 fn log(what: char, number: u64) {
     let file = job::worker_state::<File>();
-    (&*file).write_all(format!("{what} {number}\n").as_bytes()).unwrap();
+    (&*file)
+        .write_all(format!("{what} {number}\n").as_bytes())
+        .unwrap();
 }
 
 /// What the log says of one job.
@@ -153,15 +155,25 @@ impl Storm {
                     counts.broken += 1;
                     counts.unlogged += usize::from(logs.starts == 0);
                     counts.unknown += usize::from(logs.ends > 0);
-                    blamed.entry(error.worker_pid().unwrap()).or_default().push(*number);
+                    blamed
+                        .entry(error.worker_pid().unwrap())
+                        .or_default()
+                        .push(*number);
                 }
             }
         }
         // Process ids come again, but not within some thousand processes.
         for (worker, jobs) in blamed {
-            assert!(jobs.len() <= blame, "worker {worker} has failed the jobs {jobs:?}");
+            assert!(
+                jobs.len() <= blame,
+                "worker {worker} has failed the jobs {jobs:?}"
+            );
         }
-        assert_eq!(logs.len(), seen.len() - counts.unlogged, "a job without an outcome ran");
+        assert_eq!(
+            logs.len(),
+            seen.len() - counts.unlogged,
+            "a job without an outcome ran"
+        );
         println!("{title}: {counts}");
         counts
     }
@@ -274,7 +286,11 @@ async fn kills_lose_no_job_and_repeat_none_with_prefetch_32() {
 async fn idempotent_jobs(prefetch: usize) {
     let storm = Storm::start(prefetch, prefetch as u64 + 100);
     let outcomes = run_jobs(&storm, async |pool, number| {
-        pool.job(work, number).idempotent(true).attempts(4).submit().await
+        pool.job(work, number)
+            .idempotent(true)
+            .attempts(4)
+            .submit()
+            .await
     });
     let outcomes = outcomes.await;
     for (_, outcome) in &outcomes {

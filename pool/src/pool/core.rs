@@ -20,10 +20,10 @@ use coreloop_sync::{Notify, Semaphore, watch};
 
 use super::builder::Options;
 use super::chunk::{self, Broken};
+use super::deadlines::Deadlines;
 use super::job::{Completion, FrameContext, Job};
 use super::link::{Link, Out};
 use super::starts::Starts;
-use super::deadlines::Deadlines;
 use crate::dispatch::{Aborted, Dispatcher, JobKey, JobOptions, Started, WorkerKey};
 use crate::error::{ErrorKind, JobError};
 use crate::frame::{Header, Kind, garbled};

@@ -168,7 +168,9 @@ impl<R: DeserializeOwned + 'static> JobRequest<R> {
             timer: None,
         };
         let key = core.submit(job, self.options);
-        let deadline = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let deadline = self
+            .timeout
+            .and_then(|timeout| Instant::now().checked_add(timeout));
         if let Some(deadline) = deadline
             && let Some(job) = core.dispatcher.borrow_mut().payload(key)
         {
