@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -215,10 +216,15 @@ impl<T: DeserializeOwned> Progress<T> {
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JobError> {
-    call::decode(bytes).map_err(|error| {
-        let text = format!("the progress does not decode: {error}");
-        JobError::new(ErrorKind::Codec(text))
-    })
+    let text = match catch_unwind(AssertUnwindSafe(|| call::decode(bytes))) {
+        Ok(Ok(value)) => return Ok(value),
+        Ok(Err(error)) => format!("the progress does not decode: {error}"),
+        Err(payload) => {
+            crate::panics::discard(payload);
+            "decoding the progress panicked".to_owned()
+        }
+    };
+    Err(JobError::new(ErrorKind::Codec(text)))
 }
 
 impl<T> fmt::Debug for Progress<T> {
