@@ -2,11 +2,20 @@
 #![cfg(test)]
 #![cfg(not(miri))]
 
+mod calls;
+mod cancelling;
+mod codecs;
 mod crashes;
+mod ending;
 mod entering;
 mod failures;
+mod initializers;
 mod job_attribute;
+mod limits;
+mod map;
+mod meeting;
 mod process;
+mod reentrancy;
 mod registry;
 mod run;
 mod storm;
