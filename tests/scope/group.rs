@@ -337,6 +337,29 @@ async fn outputs_are_returned_as_their_futures_complete() {
     );
 }
 
+#[coreloop::test(start_paused = true)]
+async fn as_completed_accepts_further_futures() {
+    let work = async |count| {
+        ticks(count).await;
+        count
+    };
+    let mut outputs = as_completed([work(3)]);
+    assert!(timeout(TICK, outputs.next()).await.is_err());
+    outputs.push(work(1));
+    assert_eq!(outputs.next().await, Some(1));
+    assert_eq!(outputs.next().await, Some(3));
+    assert_eq!(outputs.next().await, None);
+    for count in 1..100 {
+        outputs.push(work(count % 10));
+    }
+    let mut order = Vec::new();
+    while let Some(count) = outputs.next().await {
+        order.push(count);
+    }
+    assert_eq!(order.len(), 99);
+    assert!(order.is_sorted());
+}
+
 /// The combinators of other crates accept it.
 #[coreloop::test(start_paused = true)]
 async fn as_completed_is_a_stream() {

@@ -53,11 +53,11 @@ where
 {
     let outputs = Rc::new(RefCell::new(VecDeque::new()));
     let children = Children::new(Rc::default());
+    let mut completed = AsCompleted { children, outputs };
     for future in futures {
-        let (future, outputs) = (future.into_future(), Rc::clone(&outputs));
-        children.insert(Completing { future, outputs });
+        completed.push(future);
     }
-    AsCompleted { children, outputs }
+    completed
 }
 
 pin_project! {
@@ -91,8 +91,49 @@ pub struct AsCompleted<'a, T> {
     outputs: Rc<RefCell<VecDeque<T>>>,
 }
 
+impl<'a, T: 'a> AsCompleted<'a, T> {
+    /// Adds a future, even if all others have completed.
+    ///
+    /// It is polled for the first time by the next call of [`next`](AsCompleted::next).
+    ///
+    /// # Examples
+    ///
+    /// At most two futures at a time:
+    ///
+    /// ```
+    /// use coreloop::scope::as_completed;
+    /// use coreloop::task::yield_now;
+    ///
+    /// # coreloop::block_on(async {
+    /// let work = async |number: u32| {
+    ///     yield_now().await;
+    ///     number
+    /// };
+    /// let mut outputs = as_completed([work(0), work(1)]);
+    /// let mut sum = 0;
+    /// for number in 2..10 {
+    ///     sum += outputs.next().await.unwrap_or_default();
+    ///     outputs.push(work(number));
+    /// }
+    /// while let Some(number) = outputs.next().await {
+    ///     sum += number;
+    /// }
+    /// assert_eq!(sum, 45);
+    /// # })
+    /// ```
+    pub fn push<F>(&mut self, future: F)
+    where
+        F: IntoFuture<Output = T>,
+        F::IntoFuture: 'a,
+    {
+        let (future, outputs) = (future.into_future(), Rc::clone(&self.outputs));
+        self.children.insert(Completing { future, outputs });
+    }
+}
+
 impl<T> AsCompleted<'_, T> {
-    /// Waits for the next output, or returns `None` if all have been returned.
+    /// Waits for the next output, or returns `None` if all have been returned. After
+    /// [`push`](AsCompleted::push) there may be another one.
     ///
     /// # Cancel safety
     ///
