@@ -71,11 +71,39 @@ where
     F: JobFn<S>,
 {
     let arguments = decode(arguments).map_err(Failure::Arguments)?;
+    encode(&call(function, arguments), output).map_err(Failure::Output)
+}
+
+/// Does the same as [`run`] on the loop that polls the future.
+///
+/// # Errors
+///
+/// Returns an error if the arguments cannot be decoded or the result cannot be encoded.
+pub(crate) async fn run_async<F, S>(
+    function: F,
+    arguments: &[u8],
+    output: &mut Vec<u8>,
+) -> Result<(), Failure>
+where
+    F: JobFn<S>,
+{
+    let arguments = decode(arguments).map_err(Failure::Arguments)?;
     let result = match function.call(arguments) {
         Called::Result(result) => result,
-        Called::Future(future) => block_on(future),
+        Called::Future(future) => future.await,
     };
     encode(&result, output).map_err(Failure::Output)
+}
+
+/// Calls `function` with these arguments, and waits for its result.
+pub(crate) fn call<F, S>(function: F, arguments: F::Arguments) -> F::Output
+where
+    F: JobFn<S>,
+{
+    match function.call(arguments) {
+        Called::Result(result) => result,
+        Called::Future(future) => block_on(future),
+    }
 }
 
 /// Appends the encoded `value` to `output`. If that fails, `output` is as it was.

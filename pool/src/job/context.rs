@@ -12,7 +12,7 @@ use std::io;
 use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::frame::Ticket;
 use crate::page::Page;
@@ -37,10 +37,23 @@ pub(crate) enum Cancel {
 }
 
 /// What a job and a handle to it in the same process share.
+///
+/// The flags are in one atomic, so that of a start and a cancellation at the same time, one
+/// comes first: a job that was cancelled before it started never starts.
 #[derive(Debug, Default)]
-pub(crate) struct Flags {
-    has_started: AtomicBool,
-    is_cancelled: AtomicBool,
+pub(crate) struct Flags(AtomicU8);
+
+const STARTED: u8 = 1;
+const CANCELLED: u8 = 2;
+const FINISHED: u8 = 4;
+
+/// How far a job had come when it was cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// It had not started, and never will.
+    Waiting,
+    Running,
+    Finished,
 }
 
 /// Where the progress of a job goes.
@@ -125,23 +138,46 @@ impl Cancel {
 
 // The flags order no other memory: the outcome of a job has its own synchronization.
 impl Flags {
-    /// Records that the job runs.
-    pub(crate) fn start(&self) {
-        self.has_started.store(true, Ordering::Relaxed);
+    /// Records that the job runs. Returns `false` if it was cancelled before, and must not
+    /// run.
+    #[must_use]
+    pub(crate) fn start(&self) -> bool {
+        let start = |flags| (flags & CANCELLED == 0).then_some(flags | STARTED);
+        self.0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, start)
+            .is_ok()
     }
 
     pub(crate) fn has_started(&self) -> bool {
-        self.has_started.load(Ordering::Relaxed)
+        self.has(STARTED)
     }
 
-    /// Asks the job to end.
-    pub(crate) fn cancel(&self) {
-        self.is_cancelled.store(true, Ordering::Relaxed);
+    /// Records that the job does not run any more.
+    pub(crate) fn finish(&self) {
+        self.0.fetch_or(FINISHED, Ordering::Relaxed);
+    }
+
+    /// Asks the job to end, or not to start. Returns how far it had come; `None` if it had not
+    /// started, and was cancelled before.
+    pub(crate) fn cancel(&self) -> Option<Stage> {
+        let before = self.0.fetch_or(CANCELLED, Ordering::Relaxed);
+        if before & FINISHED != 0 {
+            Some(Stage::Finished)
+        } else if before & STARTED != 0 {
+            Some(Stage::Running)
+        } else {
+            (before & CANCELLED == 0).then_some(Stage::Waiting)
+        }
     }
 
     #[inline]
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.is_cancelled.load(Ordering::Relaxed)
+        self.has(CANCELLED)
+    }
+
+    #[inline]
+    fn has(&self, flag: u8) -> bool {
+        self.0.load(Ordering::Relaxed) & flag != 0
     }
 }
 

@@ -6,17 +6,27 @@
 //! So [`Returned`] has one for each kind, on a different number of references.
 
 use std::cell::Cell;
-use std::fmt::Display;
+use std::fmt::{self, Display};
+use std::pin::Pin;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::call::{block_on, decode};
+use super::call::decode;
 use super::worker_state::WorkerState;
 
-/// Calls an initializer with encoded arguments, and keeps what it returns as the state of
-/// this worker. Returns the text of its failure.
-pub(crate) type Initialize = fn(&[u8]) -> Result<(), String>;
+/// Calls an initializer with encoded arguments. Returns the text of its failure.
+pub(crate) type Initialize = fn(&[u8]) -> Result<Installed, String>;
+
+/// What a call of an initializer has come to.
+#[doc(hidden)]
+pub enum Installed {
+    /// What it returned is the state of this thread.
+    Now,
+    /// The initializer is an async function. Its result becomes the state of the thread that
+    /// polls this to its end.
+    Later(Pin<Box<dyn Future<Output = Result<(), String>>>>),
+}
 
 /// A function that can initialize a worker: up to eight arguments that can be sent to another
 /// process, and any result.
@@ -100,14 +110,16 @@ where
     Ok(Returned(Cell::new(Some(function.call(arguments)))))
 }
 
-fn keep<T: 'static>(state: T) -> Result<(), String> {
+fn keep<T: 'static>(state: T) {
     WorkerState::new(state).install();
-    Ok(())
 }
 
 fn keep_result<T: 'static, E: Display>(result: Result<T, E>) -> Result<(), String> {
     match result {
-        Ok(state) => keep(state),
+        Ok(state) => {
+            keep(state);
+            Ok(())
+        }
         Err(error) => Err(format!("the initializer failed: {error}")),
     }
 }
@@ -115,52 +127,70 @@ fn keep_result<T: 'static, E: Display>(result: Result<T, E>) -> Result<(), Strin
 /// A future of a `Result`.
 #[doc(hidden)]
 pub trait FutureOfResult {
-    fn install(&self) -> Result<(), String>;
+    fn install(&self) -> Result<Installed, String>;
 }
 
 impl<R, T, E> FutureOfResult for &&&Returned<R>
 where
-    R: Future<Output = Result<T, E>>,
+    R: Future<Output = Result<T, E>> + 'static,
     T: 'static,
     E: Display,
 {
-    fn install(&self) -> Result<(), String> {
-        keep_result(block_on(self.take()?))
+    fn install(&self) -> Result<Installed, String> {
+        let future = self.take()?;
+        let kept = async { keep_result(future.await) };
+        Ok(Installed::Later(Box::pin(kept)))
     }
 }
 
 /// A future of a value.
 #[doc(hidden)]
 pub trait FutureOfValue {
-    fn install(&self) -> Result<(), String>;
+    fn install(&self) -> Result<Installed, String>;
 }
 
-impl<R: Future<Output: 'static>> FutureOfValue for &&Returned<R> {
-    fn install(&self) -> Result<(), String> {
-        keep(block_on(self.take()?))
+impl<R: Future<Output: 'static> + 'static> FutureOfValue for &&Returned<R> {
+    fn install(&self) -> Result<Installed, String> {
+        let future = self.take()?;
+        let kept = async {
+            keep(future.await);
+            Ok(())
+        };
+        Ok(Installed::Later(Box::pin(kept)))
     }
 }
 
 /// A `Result`.
 #[doc(hidden)]
 pub trait ResultOfValue {
-    fn install(&self) -> Result<(), String>;
+    fn install(&self) -> Result<Installed, String>;
 }
 
 impl<T: 'static, E: Display> ResultOfValue for &Returned<Result<T, E>> {
-    fn install(&self) -> Result<(), String> {
-        keep_result(self.take()?)
+    fn install(&self) -> Result<Installed, String> {
+        keep_result(self.take()?)?;
+        Ok(Installed::Now)
     }
 }
 
 /// A value.
 #[doc(hidden)]
 pub trait Value {
-    fn install(&self) -> Result<(), String>;
+    fn install(&self) -> Result<Installed, String>;
 }
 
 impl<T: 'static> Value for Returned<T> {
-    fn install(&self) -> Result<(), String> {
-        keep(self.take()?)
+    fn install(&self) -> Result<Installed, String> {
+        keep(self.take()?);
+        Ok(Installed::Now)
+    }
+}
+
+impl fmt::Debug for Installed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Now => "Now",
+            Self::Later(_) => "Later(..)",
+        })
     }
 }

@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer, ser};
 use crate::frame::Ticket;
 use crate::page::Page;
 
-use super::context::{Cancel, Context, Flags, Progress, Sink, enter};
+use super::context::{Cancel, Context, Flags, Progress, Sink, Stage, enter};
 use super::worker_state::{self, WorkerState};
 use super::{attempt, id, is_cancelled, progress, try_worker_state};
 
@@ -80,11 +80,24 @@ fn a_job_sees_that_its_handle_has_cancelled_it() {
     };
     enter(job, || {
         assert!(!is_cancelled());
-        flags.cancel();
+        assert_eq!(flags.cancel(), Some(Stage::Waiting));
         assert!(is_cancelled());
         enter(context(2), || assert!(!is_cancelled()));
     });
     assert!(!is_cancelled());
+}
+
+#[test]
+fn a_job_that_was_cancelled_before_it_started_does_not_start() {
+    let cancelled = Flags::default();
+    assert_eq!(cancelled.cancel(), Some(Stage::Waiting));
+    assert_eq!(cancelled.cancel(), None);
+    assert!(!cancelled.start() && !cancelled.has_started());
+    let started = Flags::default();
+    assert!(started.start());
+    assert_eq!(started.cancel(), Some(Stage::Running));
+    started.finish();
+    assert_eq!(started.cancel(), Some(Stage::Finished));
 }
 
 #[test]

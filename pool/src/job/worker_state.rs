@@ -60,7 +60,8 @@ pub(super) fn name_of_type() -> Option<&'static str> {
     Some(current()?.type_name)
 }
 
-fn current() -> Option<WorkerState> {
+/// Returns the state of the thread.
+pub(crate) fn current() -> Option<WorkerState> {
     STATE.try_with(|state| state.borrow().clone()).ok()?
 }
 

@@ -45,31 +45,8 @@ impl Calls {
             frame.extend_from_slice(b"the worker knows no such function");
             return Kind::Codec;
         };
-        let (kind, text) = match panic_hook::catch(|| function.run(arguments, frame)) {
-            Ok(Ok(())) => {
-                let length = frame.len() - start;
-                if length <= self.max_length {
-                    return Kind::Done;
-                }
-                let text = format!(
-                    "the result has {length} bytes, and the pool allows {}",
-                    self.max_length
-                );
-                (Kind::Codec, text)
-            }
-            Ok(Err(Failure::Arguments(error))) => {
-                let text = format!("the arguments do not decode: {error}");
-                (Kind::Codec, text)
-            }
-            Ok(Err(Failure::Output(error))) => {
-                let text = format!("the result does not encode: {error}");
-                (Kind::Codec, text)
-            }
-            Err(message) => (Kind::Panicked, message),
-        };
-        frame.truncate(start);
-        frame.extend_from_slice(cut(&text).as_bytes());
-        kind
+        let called = panic_hook::catch(|| function.run(arguments, frame));
+        conclude(called, start, self.max_length, frame)
     }
 
     /// Calls a function for each item of a chunk, and appends all results. Before each call
@@ -111,6 +88,39 @@ impl Calls {
         }
         Ok(Kind::ChunkDone)
     }
+}
+
+/// Completes what a call has appended to `frame` at `start`: leaves its result there, or puts
+/// the text of its failure in place of it. Returns which it is. An `Err` is the message of a
+/// panic.
+pub(crate) fn conclude(
+    called: Result<Result<(), Failure>, String>,
+    start: usize,
+    max_length: usize,
+    frame: &mut Vec<u8>,
+) -> Kind {
+    let (kind, text) = match called {
+        Ok(Ok(())) => {
+            let length = frame.len() - start;
+            if length <= max_length {
+                return Kind::Done;
+            }
+            let text = format!("the result has {length} bytes, and the pool allows {max_length}");
+            (Kind::Codec, text)
+        }
+        Ok(Err(Failure::Arguments(error))) => {
+            let text = format!("the arguments do not decode: {error}");
+            (Kind::Codec, text)
+        }
+        Ok(Err(Failure::Output(error))) => {
+            let text = format!("the result does not encode: {error}");
+            (Kind::Codec, text)
+        }
+        Err(message) => (Kind::Panicked, message),
+    };
+    frame.truncate(start);
+    frame.extend_from_slice(cut(&text).as_bytes());
+    kind
 }
 
 /// The maximum length of the text of a failure.

@@ -30,7 +30,7 @@ use crate::job::{call, worker_state};
 use crate::page::Page;
 
 use calls::Calls;
-pub(crate) use calls::{ITEM_HEADER, MAX_TEXT};
+pub(crate) use calls::{ITEM_HEADER, MAX_TEXT, conclude};
 use hello::Hello;
 use output::Output;
 

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::sync::{Arc, Weak};
 
-use crate::job::context::Flags;
+use crate::job::context::{Flags, Stage};
 
 /// The least number of entries at which the list is searched for those that have ended.
 const MIN_LIMIT: usize = 64;
@@ -30,11 +30,17 @@ impl Live {
         list.flags.push(Arc::downgrade(flags));
     }
 
-    /// Asks all jobs to end.
-    pub(super) fn cancel_all(&self) {
+    /// Asks all jobs to end. Returns how many had not started, and how many run.
+    pub(super) fn cancel_all(&self) -> (usize, usize) {
+        let (mut waiting, mut running) = (0, 0);
         for flags in self.0.borrow().flags.iter().filter_map(Weak::upgrade) {
-            flags.cancel();
+            match flags.cancel() {
+                Some(Stage::Waiting) => waiting += 1,
+                Some(Stage::Running) => running += 1,
+                Some(Stage::Finished) | None => {}
+            }
         }
+        (waiting, running)
     }
 }
 
@@ -56,7 +62,7 @@ mod tests {
             })
             .collect();
         assert!(live.0.borrow().flags.len() <= MIN_LIMIT);
-        live.cancel_all();
+        assert_eq!(live.cancel_all(), (10, 0));
         assert!(kept.iter().all(|flags| flags.is_cancelled()));
     }
 }

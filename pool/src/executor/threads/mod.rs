@@ -12,7 +12,8 @@
 //!                       never runs         finished
 //!
 //!  1: `Threads::spawn`.
-//!  2: a thread of the pool takes the oldest job. It sets `Flags::has_started`.
+//!  2: a thread of the pool takes the oldest job, and calls `Flags::start`, which fails if
+//!     4 was first.
 //!  3: the closure returns or panics.
 //!  4: `ThreadJob::abort`, `Threads::shut_down`, the end of the runtime; or a `Refusal`.
 //!  5: `ThreadJob::abort`, `Threads::shut_down`. A thread cannot be killed, so the job ends
@@ -28,14 +29,15 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use coreloop_runtime::task::{
     Refusal, RemoteJoinHandle, ThreadPool, ThreadPoolOptions, ThreadPoolStats,
 };
 
-use crate::job::context::{self, Cancel, Flags, Progress, Sink};
-use crate::job::worker_state;
+use crate::job::context::{self, Cancel, Flags, Progress, Sink, Stage};
+use crate::job::{call, worker_state};
 use live::Live;
 
 /// A function that each thread calls before its first job. It may install the thread's
@@ -49,6 +51,8 @@ pub(crate) struct Threads {
     live: Live,
     /// The number of jobs so far. The id of the first job is 1.
     jobs: Cell<u64>,
+    /// The number of jobs that have finished.
+    finished: Arc<AtomicUsize>,
 }
 
 /// A job on a thread, and its result. Dropping it detaches the job.
@@ -58,7 +62,8 @@ pub(crate) struct Threads {
 pub(crate) struct ThreadJob<R> {
     id: u64,
     flags: Arc<Flags>,
-    handle: RemoteJoinHandle<Result<R, Refusal>>,
+    /// The outcome is `None` if the job was cancelled when a thread took it.
+    handle: RemoteJoinHandle<Result<Option<R>, Refusal>>,
     was_aborted: Cell<bool>,
 }
 
@@ -91,12 +96,16 @@ impl Threads {
             on_start: initializer,
             // Not left to the end of the thread, where a panic of the state's destructor
             // aborts the process.
-            on_stop: Some(Arc::new(worker_state::clear)),
+            on_stop: Some(Arc::new(|| {
+                crate::panics::caught(worker_state::clear);
+                call::drop_runtime();
+            })),
         });
         Self {
             pool,
             live: Live::default(),
             jobs: Cell::new(0),
+            finished: Arc::default(),
         }
     }
 
@@ -116,15 +125,22 @@ impl Threads {
         let flags = Arc::new(Flags::default());
         self.live.add(&flags);
         let of_job = Arc::clone(&flags);
+        let finished = Arc::clone(&self.finished);
         let handle = self.pool.spawn(move || {
-            of_job.start();
+            if !of_job.start() {
+                return None;
+            }
+            let _finish = Finish {
+                flags: &Arc::clone(&of_job),
+                finished: &finished,
+            };
             let job = context::Context {
                 id,
                 attempt: 1,
                 cancel: Cancel::Flags(of_job),
                 progress: sink.map_or(Progress::Ignored, Progress::Shared),
             };
-            context::enter(job, work)
+            Some(context::enter(job, work))
         });
         ThreadJob {
             id,
@@ -139,10 +155,18 @@ impl Threads {
         self.pool.close();
     }
 
-    /// Takes no more jobs, ends those in the queue, and asks the running ones to end.
-    pub(crate) fn shut_down(&self) {
+    /// Takes no more jobs, ends those in the queue, and asks the running ones to end. Returns
+    /// how many were in the queue, and how many run.
+    pub(crate) fn shut_down(&self) -> (usize, usize) {
+        // Before the queue is emptied, because that ends the flags of jobs without a handle.
+        let counts = self.live.cancel_all();
         self.pool.shut_down();
-        self.live.cancel_all();
+        counts
+    }
+
+    /// Returns how many jobs have finished.
+    pub(crate) fn finished(&self) -> usize {
+        self.finished.load(Ordering::Relaxed)
     }
 
     /// Waits until the last thread has ended. Call it after [`close`](Self::close) or
@@ -165,6 +189,19 @@ impl Drop for Threads {
     }
 }
 
+/// Records that a job has finished, even if it panics.
+struct Finish<'a> {
+    flags: &'a Flags,
+    finished: &'a AtomicUsize,
+}
+
+impl Drop for Finish<'_> {
+    fn drop(&mut self) {
+        self.flags.finish();
+        self.finished.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 impl<R> ThreadJob<R> {
     /// Returns the id of the job, which no other job of its `Threads` has.
     pub(crate) fn id(&self) -> u64 {
@@ -172,11 +209,13 @@ impl<R> ThreadJob<R> {
     }
 
     /// Ends the job if it has not started, and asks it to end otherwise. Awaiting this then
-    /// still returns the result of the job.
-    pub(crate) fn abort(&self) {
+    /// still returns the result of the job. Returns how far the job had come; `None` if it was
+    /// aborted before, and had not started.
+    pub(crate) fn abort(&self) -> Option<Stage> {
         self.was_aborted.set(true);
-        self.flags.cancel();
+        let stage = self.flags.cancel();
         self.handle.abort();
+        stage
     }
 
     /// Returns whether a thread has begun to run the job.
@@ -196,7 +235,9 @@ impl<R> Future for ThreadJob<R> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let outcome = ready!(Pin::new(&mut self.handle).poll(cx));
         Poll::Ready(match outcome {
-            Ok(Ok(result)) => Ok(result),
+            Ok(Ok(Some(result))) => Ok(result),
+            Ok(Ok(None)) if self.was_aborted.get() => Err(ThreadFailure::Aborted),
+            Ok(Ok(None)) => Err(ThreadFailure::ShutDown),
             Ok(Err(refusal)) => Err(ThreadFailure::Refused(refusal)),
             Err(error) => Err(match error.try_into_panic() {
                 Ok(payload) => ThreadFailure::Panicked(payload),

@@ -15,7 +15,7 @@ use coreloop_test_support::on_drop::OnDrop;
 
 use super::{Initializer, ThreadFailure, ThreadJob, Threads};
 use crate::job;
-use crate::job::context::{Context, Sink};
+use crate::job::context::{Context, Sink, Stage};
 use crate::job::worker_state::WorkerState;
 
 fn threads(count: usize) -> Threads {
@@ -81,7 +81,7 @@ fn an_aborted_job_that_waits_never_runs() {
         let before = threads.spawn(None, || 1);
         let aborted = threads.spawn(None, || unreachable!("it was aborted"));
         let after = threads.spawn(None, || 2);
-        aborted.abort();
+        assert_eq!(aborted.abort(), Some(Stage::Waiting));
         assert!(aborted.is_finished() && !aborted.is_started());
         assert!(matches!(aborted.await, Err(ThreadFailure::Aborted)));
         assert!(!before.is_started());
@@ -104,7 +104,7 @@ fn an_aborted_job_that_runs_is_asked_to_end_and_returns_its_result() {
         gate.wait();
         gate.open();
         assert!(job.is_started() && !job.is_finished());
-        job.abort();
+        assert_eq!(job.abort(), Some(Stage::Running));
         let other = threads.spawn(None, job::is_cancelled);
         assert_eq!(job.await.unwrap(), 5);
         assert!(!other.await.unwrap(), "another job is not cancelled");
@@ -250,10 +250,11 @@ fn shut_down_fails_the_jobs_that_wait_and_cancels_those_that_run() {
         gate.wait();
         gate.open();
         let waiting = threads.spawn(None, || 2);
-        threads.shut_down();
+        assert_eq!(threads.shut_down(), (1, 1));
         assert!(matches!(waiting.await, Err(ThreadFailure::ShutDown)));
         threads.ended().await;
         assert_eq!(running.await.unwrap(), 1);
+        assert_eq!(threads.finished(), 1);
     });
 }
 
@@ -279,7 +280,10 @@ fn dropping_the_threads_is_a_shutdown() {
 #[test]
 fn every_job_resolves_whenever_the_threads_end() {
     for spawned in 0..30 {
-        for how in [Threads::close, Threads::shut_down, |_: &Threads| ()] {
+        let shut_down: fn(&Threads) = |threads| {
+            threads.shut_down();
+        };
+        for how in [Threads::close, shut_down, |_: &Threads| ()] {
             block_on(async {
                 let threads = threads(2);
                 let ran = Arc::new(AtomicUsize::new(0));

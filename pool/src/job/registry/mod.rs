@@ -24,9 +24,9 @@ use std::io;
 use std::sync::OnceLock;
 
 use crate::enter;
-use crate::job::call::Failure;
+use crate::job::call::{self, Failure};
 use crate::job::entry::{Entry, Place, Run};
-use crate::job::initialize::Initialize;
+use crate::job::initialize::{Initialize, Installed};
 use crate::job::list::{Jobs, Listed};
 use crate::linked::ENTRIES;
 
@@ -189,12 +189,25 @@ impl Registered {
 }
 
 impl Registered {
-    /// Calls the function as the initializer of this worker.
+    /// Calls the function as the initializer of this worker. Runs the future of an async
+    /// function to its end.
     ///
     /// # Errors
     ///
     /// Returns the text of its failure.
     pub(crate) fn initialize(&self, arguments: &[u8]) -> Result<(), String> {
+        match self.begin_initialize(arguments)? {
+            Installed::Now => Ok(()),
+            Installed::Later(future) => call::block_on(future),
+        }
+    }
+
+    /// Calls the function as the initializer of this thread.
+    ///
+    /// # Errors
+    ///
+    /// Returns the text of its failure.
+    pub(crate) fn begin_initialize(&self, arguments: &[u8]) -> Result<Installed, String> {
         match &self.call {
             Call::Entry(_, initialize) => initialize(arguments),
             Call::Listed(_) => Err(format!(
