@@ -26,6 +26,7 @@ pub use job::list::Jobs;
 pub use process::{ActiveChild, Process, ProcessBuilder, active_children};
 
 pub use error::JobError;
+pub use executor::{Executor, ExecutorBuilder, ExecutorMap, wait};
 pub use pool::{
     Builder, FromIterator, FromStream, IntoInputs, Iterated, JobHandle, JobRequest, Map, Metrics,
     Pool, Progress, Report, TrySubmitError, WorkerMetrics, WorkerState,

@@ -157,6 +157,10 @@ impl Flags {
         self.0.fetch_or(FINISHED, Ordering::Relaxed);
     }
 
+    pub(crate) fn is_finished(&self) -> bool {
+        self.has(FINISHED)
+    }
+
     /// Asks the job to end, or not to start. Returns how far it had come; `None` if it had not
     /// started, and was cancelled before.
     pub(crate) fn cancel(&self) -> Option<Stage> {

@@ -78,6 +78,37 @@ pub(crate) struct Options {
     pub(crate) is_single: bool,
 }
 
+/// The options of an executor that has no processes.
+pub(crate) struct LocalOptions {
+    pub(crate) registry: &'static Registry,
+    pub(crate) name: Option<String>,
+    pub(crate) queue: usize,
+    pub(crate) max_message: usize,
+    /// The number and the encoded arguments of the initializer.
+    pub(crate) initializer: Option<(u16, Rc<Vec<u8>>)>,
+}
+
+impl FirstCall {
+    /// Returns the number and the encoded arguments.
+    fn resolve(self, registry: &Registry, max_message: usize) -> io::Result<(u16, Rc<Vec<u8>>)> {
+        let number = registry.find(self.function);
+        let number = number.ok_or_else(|| invalid(not_registered(self.name)))?;
+        let arguments = self.arguments.map_err(|error| {
+            invalid(format!(
+                "the arguments of the initializer do not encode: {error}"
+            ))
+        })?;
+        if arguments.len() > max_message {
+            return Err(invalid("the arguments of the initializer are too long"));
+        }
+        Ok((number, Rc::new(arguments)))
+    }
+}
+
+fn invalid(text: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, text.into())
+}
+
 impl Options {
     pub(crate) fn limits(&self) -> Limits {
         Limits {
@@ -260,35 +291,32 @@ impl Builder {
         Ok(Pool::new(self.into_core(false)?))
     }
 
+    /// Returns the options that do not concern processes.
+    pub(crate) fn into_local(self) -> io::Result<LocalOptions> {
+        Handle::try_current().map_err(io::Error::other)?;
+        let registry = Registry::of_program()?;
+        let initializer = self.initializer;
+        let initializer = initializer.map(|first| first.resolve(registry, self.max_message));
+        Ok(LocalOptions {
+            registry,
+            name: self.name,
+            queue: self.queue,
+            max_message: self.max_message,
+            initializer: initializer.transpose()?,
+        })
+    }
+
     pub(crate) fn into_core(self, is_single: bool) -> io::Result<Rc<Core>> {
         let start = enter::check()?;
         Handle::try_current().map_err(io::Error::other)?;
         let registry = Registry::of_program()?;
         registry.check(&self.jobs)?;
-        let invalid = |text: String| io::Error::new(io::ErrorKind::InvalidInput, text);
         let workers = self.workers.process_count().ok_or_else(|| {
-            invalid(
-                "the workers of a pool are processes; for threads, use Executor::threads".into(),
-            )
+            invalid("the workers of a pool are processes; for threads, use Executor::threads")
         })?;
-        let initializer = match self.initializer {
-            None => None,
-            Some(first) => {
-                let number = registry.find(first.function);
-                let number = number.ok_or_else(|| invalid(not_registered(first.name)))?;
-                let arguments = first.arguments.map_err(|error| {
-                    invalid(format!(
-                        "the arguments of the initializer do not encode: {error}"
-                    ))
-                })?;
-                if arguments.len() > self.max_message {
-                    return Err(invalid(
-                        "the arguments of the initializer are too long".into(),
-                    ));
-                }
-                Some((number, Rc::new(arguments)))
-            }
-        };
+        let initializer = self.initializer;
+        let initializer = initializer.map(|first| first.resolve(registry, self.max_message));
+        let initializer = initializer.transpose()?;
         let options = Options {
             workers: workers as usize,
             prefetch: self.prefetch,

@@ -1,7 +1,7 @@
 //! [`JobHandle`], which waits for the outcome of a job, and [`Progress`].
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -14,6 +14,10 @@ use serde::de::DeserializeOwned;
 use super::core::Core;
 use crate::dispatch::JobKey;
 use crate::error::{ErrorKind, JobError};
+use crate::executor::inline::{Inline, InlineJob};
+use crate::executor::threads::ThreadJob;
+use crate::executor::threads::control::ThreadControl;
+use crate::executor::threads::latest::Reader;
 use crate::job::call;
 
 /// A handle of a job, and the future of its result.
@@ -30,14 +34,24 @@ use crate::job::call;
 /// Polling a handle that has returned the outcome panics.
 #[must_use = "dropping the handle detaches the job"]
 pub struct JobHandle<R> {
+    /// The outcome; of a job on a thread, its outcome if it was cancelled or shut down.
     outcome: oneshot::Receiver<Result<R, JobError>>,
+    /// The job, if it is on a thread.
+    thread: Option<ThreadJob<Result<R, JobError>>>,
+    /// The outcome that [`wait`](crate::wait) has received.
+    kept: Option<Result<R, JobError>>,
     control: Control,
 }
 
 /// How a job is reached.
 pub(crate) enum Control {
     Pool { core: Rc<Core>, key: JobKey },
+    Thread(Rc<ThreadControl>),
+    Inline(Rc<Inline>, Rc<InlineJob>),
 }
+
+// The result is never pinned.
+impl<R> Unpin for JobHandle<R> {}
 
 impl<R> JobHandle<R> {
     pub(crate) fn of_pool(
@@ -45,9 +59,35 @@ impl<R> JobHandle<R> {
         key: JobKey,
         outcome: oneshot::Receiver<Result<R, JobError>>,
     ) -> Self {
+        Self::new(outcome, None, Control::Pool { core, key })
+    }
+
+    pub(crate) fn of_thread(
+        outcome: oneshot::Receiver<Result<R, JobError>>,
+        job: ThreadJob<Result<R, JobError>>,
+        control: Rc<ThreadControl>,
+    ) -> Self {
+        Self::new(outcome, Some(job), Control::Thread(control))
+    }
+
+    pub(crate) fn of_inline(
+        outcome: oneshot::Receiver<Result<R, JobError>>,
+        inline: Rc<Inline>,
+        job: Rc<InlineJob>,
+    ) -> Self {
+        Self::new(outcome, None, Control::Inline(inline, job))
+    }
+
+    fn new(
+        outcome: oneshot::Receiver<Result<R, JobError>>,
+        thread: Option<ThreadJob<Result<R, JobError>>>,
+        control: Control,
+    ) -> Self {
         Self {
             outcome,
-            control: Control::Pool { core, key },
+            thread,
+            kept: None,
+            control,
         }
     }
 
@@ -62,6 +102,12 @@ impl<R> JobHandle<R> {
     pub fn abort(&self) {
         match &self.control {
             Control::Pool { core, key } => core.cancel(*key, ErrorKind::Cancelled),
+            Control::Thread(control) => {
+                if let Some(job) = &self.thread {
+                    control.abort(job);
+                }
+            }
+            Control::Inline(inline, job) => inline.cancel(job),
         }
     }
 
@@ -80,19 +126,38 @@ impl<R> JobHandle<R> {
     pub async fn cancel(self) -> Result<R, JobError> {
         match &self.control {
             Control::Pool { core, key } => core.ask_cancel(*key),
+            Control::Thread(control) => {
+                if let Some(job) = &self.thread {
+                    control.ask_cancel(job);
+                }
+            }
+            Control::Inline(inline, job) => inline.ask_cancel(job),
         }
         self.await
     }
 
     /// Returns the outcome, if it is there.
     pub(crate) fn try_outcome(mut self) -> Option<Result<R, JobError>> {
-        self.outcome.try_recv().ok()
+        self.kept.take().or_else(|| self.outcome.try_recv().ok())
     }
 
     /// Returns whether the outcome is there, so that awaiting the handle does not wait.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        !self.outcome.is_empty() || self.outcome.is_terminated()
+        let has_outcome = !self.outcome.is_empty() || self.outcome.is_terminated();
+        has_outcome
+            || self.kept.is_some()
+            || self.thread.as_ref().is_some_and(ThreadJob::is_finished)
+    }
+
+    /// Waits for the outcome and keeps it, so that awaiting the handle does not wait. Returns
+    /// whether the job has a result.
+    pub(crate) async fn keep(&mut self) -> bool {
+        if self.kept.is_none() {
+            let outcome = (&mut *self).await;
+            self.kept = Some(outcome);
+        }
+        matches!(self.kept, Some(Ok(_)))
     }
 
     /// Returns whether the function was called.
@@ -110,15 +175,21 @@ impl<R> JobHandle<R> {
         }
         match &self.control {
             Control::Pool { core, key } => core.is_started(*key),
+            Control::Thread(_) => {
+                let has_started = self.thread.as_ref().is_some_and(ThreadJob::is_started);
+                has_started || self.is_finished()
+            }
+            Control::Inline(inline, job) => inline.is_started(job),
         }
     }
 
-    /// Returns the process id of the worker that has the job; `None` if it waits in the pool
-    /// or has finished.
+    /// Returns the process id of the worker that has the job; `None` if it waits in the pool,
+    /// has finished, or is not one for a process.
     #[must_use]
     pub fn worker(&self) -> Option<u32> {
         match &self.control {
             Control::Pool { core, key } => core.worker_of(*key),
+            Control::Thread(_) | Control::Inline(..) => None,
         }
     }
 
@@ -126,11 +197,13 @@ impl<R> JobHandle<R> {
     ///
     /// Only the latest value is kept. Values that do not decode as a `T` are errors.
     pub fn progress<T: DeserializeOwned>(&self) -> Progress<T> {
-        let receiver = match &self.control {
-            Control::Pool { core, key } => core.watch_progress(*key),
+        let values = match &self.control {
+            Control::Pool { core, key } => Values::Loop(core.watch_progress(*key)),
+            Control::Thread(control) => Values::Thread(control.reader()),
+            Control::Inline(_, job) => Values::Loop(job.watch_progress()),
         };
         Progress {
-            receiver,
+            values,
             value: PhantomData,
         }
     }
@@ -140,9 +213,26 @@ impl<R> Future for JobHandle<R> {
     type Output = Result<R, JobError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let outcome = ready!(Pin::new(&mut self.outcome).poll(cx));
-        // The sender is dropped only with the runtime.
-        Poll::Ready(outcome.unwrap_or_else(|_| Err(JobError::new(ErrorKind::ShutDown))))
+        if let Some(kept) = self.kept.take() {
+            return Poll::Ready(kept);
+        }
+        if let Poll::Ready(outcome) = Pin::new(&mut self.outcome).poll(cx) {
+            // The sender is dropped only with the runtime.
+            let outcome = outcome.unwrap_or_else(|_| Err(JobError::new(ErrorKind::ShutDown)));
+            return Poll::Ready(outcome);
+        }
+        let Self {
+            thread, control, ..
+        } = &mut *self;
+        let (Some(job), Control::Thread(control)) = (thread, control) else {
+            return Poll::Pending;
+        };
+        let outcome = ready!(Pin::new(job).poll(cx));
+        let outcome = control.outcome(outcome);
+        // Nothing is sent any more.
+        self.outcome.close();
+        let _ = self.outcome.try_recv();
+        Poll::Ready(outcome)
     }
 }
 
@@ -173,15 +263,21 @@ impl<R> Drop for CancelOnDrop<R> {
 /// The values that a job sends by [`job::progress`](crate::job::progress), of which only the
 /// latest one is kept.
 pub struct Progress<T> {
-    receiver: watch::Receiver<Option<Rc<[u8]>>>,
+    values: Values,
     value: PhantomData<fn() -> T>,
+}
+
+/// Where the values come from.
+enum Values {
+    Loop(watch::Receiver<Option<Rc<[u8]>>>),
+    Thread(Reader),
 }
 
 impl<T> Progress<T> {
     /// The progress of a job that has finished.
     pub(crate) fn ended() -> Self {
         Self {
-            receiver: watch::channel(None).1,
+            values: Values::Loop(watch::channel(None).1),
             value: PhantomData,
         }
     }
@@ -194,8 +290,13 @@ impl<T: DeserializeOwned> Progress<T> {
     ///
     /// Returns an error if the value does not decode as a `T`.
     pub fn latest(&self) -> Option<Result<T, JobError>> {
-        let bytes = self.receiver.borrow().clone()?;
-        Some(decode(&bytes))
+        match &self.values {
+            Values::Loop(receiver) => {
+                let bytes = receiver.borrow().clone()?;
+                Some(decode(&bytes))
+            }
+            Values::Thread(reader) => Some(decode(&reader.latest()?)),
+        }
     }
 
     /// Waits for a value that this has not returned before. Returns `None` when the job has
@@ -209,9 +310,17 @@ impl<T: DeserializeOwned> Progress<T> {
     ///
     /// Cancel safe: a value is returned by a later call.
     pub async fn changed(&mut self) -> Option<Result<T, JobError>> {
-        self.receiver.changed().await.ok()?;
-        let bytes = self.receiver.borrow_and_update().clone()?;
-        Some(decode(&bytes))
+        match &mut self.values {
+            Values::Loop(receiver) => {
+                receiver.changed().await.ok()?;
+                let bytes = receiver.borrow_and_update().clone()?;
+                Some(decode(&bytes))
+            }
+            Values::Thread(reader) => {
+                let bytes = poll_fn(|cx| reader.poll_changed(cx)).await?;
+                Some(decode(&bytes))
+            }
+        }
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) mod link;
 mod map;
 mod memory;
 mod metrics;
-mod request;
+pub(crate) mod request;
 mod shutdown;
 mod starts;
 
@@ -29,6 +29,8 @@ use std::rc::Rc;
 use self::core::{Core, Phase};
 
 pub use builder::Builder;
+pub(crate) use builder::LocalOptions;
+pub(crate) use handle::CancelOnDrop;
 pub use handle::{JobHandle, Progress};
 pub use map::{FromIterator, FromStream, IntoInputs, Iterated, Map};
 pub use metrics::{Metrics, WorkerMetrics, WorkerState};

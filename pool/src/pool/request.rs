@@ -187,8 +187,18 @@ pub(crate) fn encode_arguments<T: serde::Serialize>(
     arguments: &T,
     body: &mut Vec<u8>,
 ) -> Result<(), JobError> {
+    encode_value(arguments, core.options.max_message, body)
+        .map_err(|text| core.error(function, ErrorKind::Codec(text)))
+}
+
+/// Appends the encoded arguments of a job to `body`, which may become `max` bytes longer. An
+/// `Err` is the text of the error.
+pub(crate) fn encode_value<T: serde::Serialize>(
+    arguments: &T,
+    max: usize,
+    body: &mut Vec<u8>,
+) -> Result<(), String> {
     let start = body.len();
-    let codec = |text| core.error(function, ErrorKind::Codec(text));
     let failure = match catch_unwind(AssertUnwindSafe(|| call::encode(arguments, body))) {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(format!("the arguments do not encode: {error}")),
@@ -199,15 +209,14 @@ pub(crate) fn encode_arguments<T: serde::Serialize>(
     };
     if let Some(text) = failure {
         body.truncate(start);
-        return Err(codec(text));
+        return Err(text);
     }
     let length = body.len() - start;
-    let max = core.options.max_message;
     if length > max {
         body.truncate(start);
-        return Err(codec(format!(
+        return Err(format!(
             "the arguments have {length} bytes, and the pool allows {max}"
-        )));
+        ));
     }
     Ok(())
 }

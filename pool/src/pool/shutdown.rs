@@ -20,7 +20,7 @@ impl Core {
     }
 }
 
-/// What [`Pool::shutdown`] did.
+/// What [`Pool::shutdown`] or [`Executor::shutdown`](crate::Executor::shutdown) did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Report {
@@ -30,6 +30,9 @@ pub struct Report {
     pub dropped: usize,
     /// How many jobs ran when the time had passed, and were killed.
     pub killed: usize,
+    /// How many jobs ran when the time had passed, and may still run, because a thread cannot
+    /// be killed. The jobs of a pool are never among them.
+    pub abandoned: usize,
 }
 
 impl Pool {
@@ -89,6 +92,7 @@ impl Pool {
             done,
             dropped,
             killed,
+            abandoned: 0,
         }
     }
 

@@ -20,7 +20,11 @@
 //!     early only if it reads `job::is_cancelled`.
 //! ```
 
+pub(crate) mod control;
+pub(crate) mod engine;
+pub(crate) mod latest;
 mod live;
+mod room;
 #[cfg(test)]
 mod tests;
 
