@@ -47,10 +47,10 @@
 //!
 //! # What the driver does
 //!
-//! - After `ready`, `resume`, or being named by [`to_wake`](Dispatcher::to_wake), and after it
+//! - After `ready`, `resume`, or being named by [`next_to_wake`](Dispatcher::next_to_wake), and after it
 //!   has read results, it calls `next` for this worker until that returns `None`. If the
 //!   socket is full before, it calls `pause`, and `resume` when the socket is writable.
-//! - After each call that `to_wake` lists, it calls `to_wake` until that returns `None`.
+//! - After each call that `next_to_wake` lists, it calls `next_to_wake` until that returns `None`.
 //! - It starts as many workers as `missing` says, retires those that `surplus` names, and ends
 //!   those for which `is_drained` returns `true`.
 //! - When `next` has returned `None` for a worker that holds no job, it calls `take_back`.
@@ -81,6 +81,7 @@ mod counts;
 mod death;
 mod job;
 mod list;
+mod lookup;
 mod prefetch;
 mod queue;
 mod staff;
@@ -199,7 +200,7 @@ impl<J, W: Words> Dispatcher<J, W> {
             links: Links::default(),
         });
         self.queue.push(&mut self.jobs, index);
-        (JobKey { index, number }, self.to_wake())
+        (JobKey { index, number }, self.next_to_wake())
     }
 
     /// Chooses the next job to send to this worker now. The job gets a slot, whose word is set
@@ -275,102 +276,6 @@ impl<J, W: Words> Dispatcher<J, W> {
             was_abandoned: job.is_abandoned,
             has_room,
         })
-    }
-
-    pub(crate) fn payload(&mut self, key: JobKey) -> Option<&mut J> {
-        let index = self.find_job(key)?;
-        Some(&mut self.jobs[index].payload)
-    }
-
-    /// Returns the job that is in flight in this worker with this ticket.
-    pub(crate) fn by_ticket(
-        &mut self,
-        worker: WorkerKey,
-        ticket: Ticket,
-    ) -> Option<(JobKey, &mut J)> {
-        let index = self.find_ticket(worker, ticket)?;
-        let job = &mut self.jobs[index];
-        let number = job.number;
-        Some((JobKey { index, number }, &mut job.payload))
-    }
-
-    /// Returns whether a worker has started the job, and its result has not come.
-    pub(crate) fn is_started(&self, key: JobKey) -> bool {
-        self.find_job(key)
-            .is_some_and(|index| match self.jobs[index].stage {
-                JobStage::Waiting => false,
-                JobStage::Sent { .. } => self.has_started(index),
-                JobStage::Unknown => true,
-            })
-    }
-
-    /// Returns the worker that holds the job.
-    pub(crate) fn location(&self, key: JobKey) -> Option<WorkerKey> {
-        match self.jobs[self.find_job(key)?].stage {
-            JobStage::Sent { worker, .. } => Some(worker),
-            JobStage::Waiting | JobStage::Unknown => None,
-        }
-    }
-
-    /// Returns the jobs that a worker holds, in the order in which they were sent.
-    pub(crate) fn sent_to(&self, worker: WorkerKey) -> impl Iterator<Item = JobKey> {
-        let worker = self.find_worker(worker);
-        let in_flight = worker.map(|index| self.workers[index].in_flight.iter(&self.jobs));
-        in_flight.into_iter().flatten().map(|index| JobKey {
-            index,
-            number: self.jobs[index].number,
-        })
-    }
-
-    /// Returns the keys of all jobs.
-    pub(crate) fn keys(&self) -> Vec<JobKey> {
-        let jobs = self.jobs.iter();
-        let keys = jobs.map(|(index, job)| JobKey {
-            index,
-            number: job.number,
-        });
-        keys.collect()
-    }
-
-    /// Returns whether the job has not left the dispatcher.
-    pub(crate) fn contains(&self, key: JobKey) -> bool {
-        self.find_job(key).is_some()
-    }
-
-    /// Returns whether no job is left.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.jobs.is_empty()
-    }
-
-    fn find_job(&self, key: JobKey) -> Option<usize> {
-        let job = self.jobs.get(key.index)?;
-        (job.number == key.number).then_some(key.index)
-    }
-
-    fn find_worker(&self, key: WorkerKey) -> Option<usize> {
-        let worker = self.workers.get(key.index)?;
-        (worker.number == key.number).then_some(key.index)
-    }
-
-    fn find_ticket(&self, worker: WorkerKey, ticket: Ticket) -> Option<usize> {
-        let index = self.find_worker(worker)?;
-        let job = self.workers[index].slots.get(ticket.slot())?;
-        (self.jobs[job].stage == JobStage::Sent { worker, ticket }).then_some(job)
-    }
-
-    fn worker_key(&self, index: usize) -> WorkerKey {
-        let number = self.workers[index].number;
-        WorkerKey { index, number }
-    }
-
-    /// Returns whether a job in flight has started, by its word.
-    fn has_started(&self, index: usize) -> bool {
-        match self.jobs[index].stage {
-            JobStage::Sent { worker, ticket } => {
-                self.workers[worker.index].words.has_started(ticket)
-            }
-            JobStage::Waiting | JobStage::Unknown => false,
-        }
     }
 
     /// Takes a job in flight off its worker, unless it has started. The caller puts it in the

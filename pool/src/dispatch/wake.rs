@@ -48,7 +48,7 @@ impl<J, W: Words> Dispatcher<J, W> {
     /// The caller repeats this until it returns `None`, after each call that adds a job to the
     /// queue or ends the wait for one: `ready`, `resume`, `finish`, `abort`, `ended`,
     /// `requeue`, `requeue_rest`, `take_back`, `retire` and `set_target`.
-    pub(crate) fn to_wake(&mut self) -> Option<WorkerKey> {
+    pub(crate) fn next_to_wake(&mut self) -> Option<WorkerKey> {
         let waiting = self.queue.len();
         let woken_idle = self.places.woken_idle.len();
         let chosen = if waiting > woken_idle

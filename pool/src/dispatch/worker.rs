@@ -30,11 +30,11 @@ pub(crate) trait Words {
     /// Changes the word from QUEUED to REVOKED. Returns `false` if the job has started.
     fn revoke(&self, ticket: Ticket) -> bool;
 
-    /// Changes the word from STARTED to CANCEL_ASKED.
+    /// Changes the word from STARTED to `CANCEL_ASKED`.
     fn ask_cancel(&self, ticket: Ticket) -> bool;
 
-    /// Returns whether the word is STARTED or CANCEL_ASKED, with the sequence number of the
-    /// ticket.
+    /// Returns whether the word is STARTED or `CANCEL_ASKED`, with the sequence number of
+    /// the ticket.
     fn has_started(&self, ticket: Ticket) -> bool;
 }
 
@@ -68,7 +68,7 @@ pub(super) struct Worker<W> {
     pub(super) words: W,
     pub(super) stage: WorkerStage,
     pub(super) is_paused: bool,
-    /// `to_wake` has returned this worker, and `next` has not been called since.
+    /// `next_to_wake` has returned this worker, and `next` has not been called since.
     pub(super) is_woken: bool,
     /// The worker was low, and has not been filled up since.
     pub(super) is_refilling: bool,

@@ -102,7 +102,7 @@ fn a_worker_that_holds_nothing_after_an_abort_is_woken() {
     assert!(jobs.next(worker).is_none());
     assert_eq!(jobs.abort(keys[0]), removed(1));
     // No result will come that could make the driver ask.
-    assert_eq!(jobs.to_wake(), Some(worker));
+    assert_eq!(jobs.next_to_wake(), Some(worker));
     assert_eq!(numbers(&fill(&mut jobs, worker)), [2]);
 }
 
@@ -145,7 +145,7 @@ fn a_retried_job_that_waits_is_removed_with_its_attempts() {
 /// Aborts each of 64 jobs in turn, after the first `started` of them have started.
 #[test]
 fn a_job_is_revoked_at_every_position_and_the_others_run() {
-    for position in 0..64 {
+    for position in 0..64_u32 {
         for (depth, started) in [(1, 0), (1, 1), (8, 1), (64, 0), (64, 1), (64, 40)] {
             let mut jobs = dispatcher(1, depth);
             let (worker, page) = ready_worker(&mut jobs);
@@ -154,12 +154,12 @@ fn a_job_is_revoked_at_every_position_and_the_others_run() {
             for (_, ticket) in &pipe[..started] {
                 assert!(page.start(*ticket));
             }
-            let was_started = position < started;
-            match jobs.abort(keys[position]) {
+            let was_started = (position as usize) < started;
+            match jobs.abort(keys[position as usize]) {
                 Aborted::Started { .. } => assert!(was_started),
                 aborted => {
                     assert!(!was_started);
-                    assert_eq!(aborted, removed(position as u32 + 1));
+                    assert_eq!(aborted, removed(position + 1));
                 }
             }
             let mut ran = Vec::new();
@@ -174,7 +174,7 @@ fn a_job_is_revoked_at_every_position_and_the_others_run() {
                     jobs.finish(worker, ticket).unwrap();
                 }
             }
-            let expected = (1..=64).filter(|&number| was_started || number != position as u32 + 1);
+            let expected = (1..=64).filter(|&number| was_started || number != position + 1);
             assert_eq!(ran, expected.collect::<Vec<_>>());
             assert!(jobs.is_empty());
         }

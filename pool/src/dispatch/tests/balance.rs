@@ -21,9 +21,9 @@ fn long_and_idle(count: u32) -> (Jobs, WorkerKey, Page, Vec<Ticket>, WorkerKey) 
 fn half_of_the_jobs_behind_a_long_one_go_to_an_idle_worker_in_order() {
     for (count, taken) in [(1, 0), (2, 1), (3, 1), (4, 2), (9, 4), (10, 5)] {
         let (mut jobs, _, page, tickets, idle) = long_and_idle(count);
-        assert_eq!(jobs.take_back(idle), taken);
-        assert_eq!(jobs.counts().totals.taken_back, taken as u64);
-        let newest: Vec<_> = (count - taken as u32 + 1..=count).collect();
+        assert_eq!(jobs.take_back(idle), taken as usize);
+        assert_eq!(jobs.counts().totals.taken_back, u64::from(taken));
+        let newest: Vec<_> = (count - taken + 1..=count).collect();
         assert_eq!(numbers(&fill(&mut jobs, idle)), newest);
         for number in newest {
             assert!(!page.start(tickets[number as usize - 1]));
@@ -190,8 +190,8 @@ fn a_deeper_prefetch_makes_a_worker_low() {
     let (worker, _) = ready_worker(&mut jobs);
     submit(&mut jobs, 1..=10);
     assert_eq!(fill(&mut jobs, worker).len(), 2);
-    assert_eq!(jobs.to_wake(), None);
+    assert_eq!(jobs.next_to_wake(), None);
     jobs.observe(worker, 10, Duration::from_micros(10));
-    assert_eq!(jobs.to_wake(), Some(worker));
+    assert_eq!(jobs.next_to_wake(), Some(worker));
     assert_eq!(fill(&mut jobs, worker).len(), 2);
 }

@@ -125,7 +125,7 @@ impl Chaos {
             _ => self.end(worker),
         }
         self.start_workers();
-        while self.jobs.to_wake().is_some() {}
+        while self.jobs.next_to_wake().is_some() {}
     }
 
     fn end(&mut self, worker: WorkerKey) {

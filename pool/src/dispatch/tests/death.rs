@@ -38,9 +38,9 @@ fn a_worker_that_ends_after_it_was_woken_leaves_the_job_to_another() {
     let (first, _) = ready_worker(&mut jobs);
     let (second, _) = ready_worker(&mut jobs);
     assert_eq!(jobs.submit(1, ONCE).1, Some(second));
-    assert_eq!(jobs.to_wake(), None);
+    assert_eq!(jobs.next_to_wake(), None);
     jobs.ended(second);
-    assert_eq!(jobs.to_wake(), Some(first));
+    assert_eq!(jobs.next_to_wake(), Some(first));
 }
 
 #[test]

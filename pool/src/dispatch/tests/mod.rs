@@ -135,7 +135,7 @@ fn waiting(jobs: &mut Jobs) -> Vec<u32> {
 }
 
 fn all_to_wake(jobs: &mut Jobs) -> Vec<WorkerKey> {
-    std::iter::from_fn(|| jobs.to_wake()).collect()
+    std::iter::from_fn(|| jobs.next_to_wake()).collect()
 }
 
 fn removed(payload: u32) -> Aborted<u32> {

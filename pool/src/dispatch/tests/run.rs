@@ -66,7 +66,7 @@ impl Driver {
     }
 
     fn wake(&mut self) {
-        while let Some(worker) = self.jobs.to_wake() {
+        while let Some(worker) = self.jobs.next_to_wake() {
             self.send(worker);
         }
     }

@@ -65,7 +65,7 @@ fn a_booting_worker_gets_nothing() {
     assert_eq!(jobs.submit(1, ONCE).1, None);
     assert!(jobs.next(worker).is_none());
     jobs.ready(worker);
-    assert_eq!(jobs.to_wake(), Some(worker));
+    assert_eq!(jobs.next_to_wake(), Some(worker));
     assert!(jobs.next(worker).is_some());
 }
 

@@ -38,11 +38,11 @@ fn a_replacement_waits_until_the_worker_before_it_has_finished() {
     let ticket = send(&mut jobs, old);
     let (new, _) = ready_worker(&mut jobs);
     // Otherwise a pool of one worker would run any number of long jobs at once.
-    assert_eq!(jobs.to_wake(), None);
+    assert_eq!(jobs.next_to_wake(), None);
     assert!(jobs.next(new).is_none());
     assert_eq!(jobs.missing(), 0);
     jobs.finish(old, ticket).unwrap();
-    assert_eq!(jobs.to_wake(), Some(new));
+    assert_eq!(jobs.next_to_wake(), Some(new));
     assert_eq!(numbers(&fill(&mut jobs, new)), [2]);
 }
 
@@ -130,7 +130,7 @@ fn a_target_of_0_sends_nothing() {
     jobs.set_target(0);
     assert!(jobs.next(busy).is_none());
     assert!(jobs.next(idle).is_none());
-    assert_eq!(jobs.to_wake(), None);
+    assert_eq!(jobs.next_to_wake(), None);
 }
 
 #[test]
@@ -140,9 +140,9 @@ fn a_higher_target_wakes_workers_that_had_to_wait() {
     submit(&mut jobs, 1..=2);
     send(&mut jobs, old);
     let (new, _) = ready_worker(&mut jobs);
-    assert_eq!(jobs.to_wake(), None);
+    assert_eq!(jobs.next_to_wake(), None);
     jobs.set_target(2);
-    assert_eq!(jobs.to_wake(), Some(new));
+    assert_eq!(jobs.next_to_wake(), Some(new));
 }
 
 #[test]

@@ -158,9 +158,9 @@ impl World {
         self.was_woken(woken);
     }
 
-    /// Calls `to_wake` until it returns `None`.
+    /// Calls `next_to_wake` until it returns `None`.
     fn wake(&mut self) {
-        while let woken @ Some(_) = self.dispatcher.to_wake() {
+        while let woken @ Some(_) = self.dispatcher.next_to_wake() {
             self.was_woken(woken);
         }
     }
