@@ -154,6 +154,25 @@ impl Chaos {
 }
 
 #[test]
+fn a_job_that_was_seen_to_run_does_not_run_again_if_its_word_is_changed_back() {
+    for retires in [false, true] {
+        let mut jobs = dispatcher(1, 1);
+        let (worker, page) = ready_worker(&mut jobs);
+        let (key, _) = jobs.submit(1, RETRIED);
+        let ticket = send(&mut jobs, worker);
+        page.start(ticket);
+        assert!(matches!(jobs.abort(key), Aborted::Started { .. }));
+        page.queue(ticket);
+        if retires {
+            assert_eq!(jobs.retire(worker), 0);
+        }
+        let started = jobs.ended(worker);
+        assert!(started[0].was_abandoned && !started[0].may_retry);
+        assert_eq!(jobs.remove(key), Some(1));
+    }
+}
+
+#[test]
 fn a_broken_worker_harms_only_jobs_that_it_was_sent() {
     for seed in 0..pick(50, 1000) {
         let mut chaos = Chaos::new(seed);

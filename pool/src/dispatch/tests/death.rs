@@ -145,3 +145,41 @@ fn a_result_that_was_read_before_the_end_is_no_unknown_outcome() {
     assert_eq!(started.len(), 1);
     assert_eq!(started[0].key, keys[1]);
 }
+
+#[test]
+fn the_key_of_a_worker_that_has_ended_finds_nothing() {
+    let mut jobs = dispatcher(1, 4);
+    let (old, _) = ready_worker(&mut jobs);
+    jobs.ended(old);
+    let (new, _) = ready_worker(&mut jobs);
+    assert_eq!(new.index, old.index);
+    submit(&mut jobs, 1..=2);
+    assert!(jobs.next(old).is_none());
+    let ticket = send(&mut jobs, new);
+    assert!(jobs.finish(old, ticket).is_none());
+    assert_eq!(jobs.by_ticket(old, ticket), None);
+    assert_eq!(jobs.state(old), None);
+    assert_eq!(jobs.sent_to(old).count(), 0);
+    assert_eq!(jobs.retire(old), 0);
+    assert!(jobs.ended(old).is_empty());
+    assert!(!jobs.is_drained(old));
+    assert!(jobs.next(new).is_some());
+}
+
+#[test]
+fn jobs_that_ran_are_returned_in_the_order_in_which_they_were_sent() {
+    let mut jobs = dispatcher(1, 4);
+    let (worker, page) = ready_worker(&mut jobs);
+    let keys = submit(&mut jobs, 1..=4);
+    let sent = fill(&mut jobs, worker);
+    for (_, ticket) in &sent[..3] {
+        page.start(*ticket);
+    }
+    let started = jobs.ended(worker);
+    assert!(
+        started
+            .iter()
+            .map(|started| started.key)
+            .eq(keys[..3].iter().copied())
+    );
+}

@@ -13,66 +13,89 @@ use world::World;
 /// An event. A `usize` picks one of the workers or jobs that exist.
 #[derive(Debug, Clone)]
 enum Step {
-    Submit {
-        priority: i32,
-        max_attempts: u32,
-        is_idempotent: bool,
-    },
+    /// This many jobs are submitted.
+    Submit(usize, JobOptions),
     Abort(usize),
-    /// The driver calls `next` for a worker, at most this many times.
-    Send(usize, usize),
     /// The driver turns to the worker that was woken first.
     Woken,
-    /// A worker reads frames until it has started a job.
-    Starts(usize),
-    /// A worker writes the result of the job that runs.
-    Finishes(usize),
-    /// The driver reads results of a worker.
-    Reads(usize, usize),
-    /// A ticket comes that is not valid.
-    Garbled(usize, u64),
-    Dies(usize),
     /// The driver decides about a job of unknown outcome.
     Decide(usize, bool),
-    Boots,
-    Ready(usize),
-    Retire(usize),
-    TakeBack(usize),
-    Pause(usize, bool),
-    Observe(usize, u64),
+    /// The driver ends a drained worker, and starts one that is missing.
+    Staff,
     Target(usize),
     Close,
     DrainQueue,
+    Worker(usize, WorkerStep),
 }
 
-fn any_step() -> impl Strategy<Value = Step> {
-    let pick = 0..64_usize;
+/// An event of one worker.
+#[derive(Debug, Clone, Copy)]
+enum WorkerStep {
+    /// The driver calls `next`, at most this many times.
+    Sends(usize),
+    /// The worker reads frames and starts jobs.
+    Starts,
+    /// The worker writes the result of a job that runs, and starts the next, this many times.
+    Finishes(usize),
+    /// The driver reads at most this many results.
+    Reads(usize),
+    /// A ticket comes that is not valid.
+    Garbled(u64),
+    Dies,
+    Ready,
+    Retire,
+    TakeBack,
+    Pause(bool),
+    Observe(u64),
+}
+
+/// Returns steps among which jobs are submitted often or not, by the weight.
+fn any_step(submits: u32) -> impl Strategy<Value = Step> {
+    let pick = || 0..64_usize;
+    let count = prop_oneof![3 => Just(1), 1 => 2..16_usize];
+    let submit = (count, -1..=1, 0..6_u32, any::<bool>()).prop_map(
+        |(count, priority, max_attempts, is_idempotent)| {
+            let options = JobOptions {
+                priority,
+                max_attempts,
+                is_idempotent,
+            };
+            Step::Submit(count, options)
+        },
+    );
+    let worker = prop_oneof![
+        30 => Just(WorkerStep::Starts),
+        30 => (1..6_usize).prop_map(WorkerStep::Finishes),
+        25 => (1..6_usize).prop_map(WorkerStep::Reads),
+        20 => Just(WorkerStep::Ready),
+        2 => (0..8_usize).prop_map(WorkerStep::Sends),
+        1 => any::<u64>().prop_map(WorkerStep::Garbled),
+        2 => Just(WorkerStep::Dies),
+        1 => Just(WorkerStep::Retire),
+        2 => Just(WorkerStep::TakeBack),
+        1 => Just(WorkerStep::Pause(true)),
+        6 => Just(WorkerStep::Pause(false)),
+        2 => (0..600_u64).prop_map(WorkerStep::Observe),
+    ];
     prop_oneof![
-        16 => (-1..=1, 0..4_u32, any::<bool>()).prop_map(|(priority, max_attempts, is_idempotent)| {
-            Step::Submit { priority, max_attempts, is_idempotent }
-        }),
-        5 => pick.clone().prop_map(Step::Abort),
-        6 => (pick.clone(), 0..8_usize).prop_map(|(worker, most)| Step::Send(worker, most)),
-        12 => Just(Step::Woken),
-        14 => pick.clone().prop_map(Step::Starts),
-        14 => pick.clone().prop_map(Step::Finishes),
-        10 => (pick.clone(), 1..4_usize).prop_map(|(worker, most)| Step::Reads(worker, most)),
-        1 => (pick.clone(), any::<u64>()).prop_map(|(worker, bits)| Step::Garbled(worker, bits)),
-        2 => pick.clone().prop_map(Step::Dies),
-        3 => (pick.clone(), any::<bool>()).prop_map(|(job, again)| Step::Decide(job, again)),
-        4 => Just(Step::Boots),
-        4 => pick.clone().prop_map(Step::Ready),
-        1 => pick.clone().prop_map(Step::Retire),
-        4 => pick.clone().prop_map(Step::TakeBack),
-        2 => (pick.clone(), any::<bool>()).prop_map(|(worker, is)| Step::Pause(worker, is)),
-        2 => (pick, 0..600_u64).prop_map(|(worker, micros)| Step::Observe(worker, micros)),
-        1 => (0..5_usize).prop_map(Step::Target),
-        1 => (0..20_u8).prop_map(|number| match number {
-            0 => Step::Close,
-            1 => Step::DrainQueue,
-            _ => Step::Woken,
-        }),
+        submits => submit,
+        10 => pick().prop_map(Step::Abort),
+        20 => Just(Step::Woken),
+        4 => (pick(), any::<bool>()).prop_map(|(job, again)| Step::Decide(job, again)),
+        20 => Just(Step::Staff),
+        1 => prop_oneof![
+            3 => Just(Step::Target(0)),
+            12 => (1..5_usize).prop_map(Step::Target),
+            1 => Just(Step::Close),
+            2 => Just(Step::DrainQueue),
+        ],
+        160 => (pick(), worker).prop_map(|(number, step)| Step::Worker(number, step)),
     ]
+}
+
+fn any_steps() -> impl Strategy<Value = Vec<Step>> {
+    let most = if cfg!(miri) { 60 } else { 800 };
+    (5..50_u32).prop_flat_map(move |submits| vec(any_step(submits), 1..most))
 }
 
 fn any_limits() -> impl Strategy<Value = Limits> {
@@ -81,7 +104,7 @@ fn any_limits() -> impl Strategy<Value = Limits> {
         Just(Prefetch::Fixed(64)),
         Just(Prefetch::Adaptive),
     ];
-    let max_jobs = prop_oneof![Just(None), (1..=6_u64).prop_map(Some)];
+    let max_jobs = prop_oneof![Just(None), (1..=12_u64).prop_map(Some)];
     (1..=4_usize, prefetch, max_jobs).prop_map(|(workers, prefetch, max_jobs)| Limits {
         workers,
         prefetch,
@@ -101,9 +124,10 @@ proptest! {
     #[test]
     fn each_job_ends_once_and_runs_once_unless_it_is_idempotent(
         limits in any_limits(),
-        steps in vec(any_step(), 1..if cfg!(miri) { 60 } else { 800 }),
+        concurrency in 1..=2_usize,
+        steps in any_steps(),
     ) {
-        let mut world = World::new(limits);
+        let mut world = World::new(limits, concurrency);
         for step in steps {
             world.apply(&step);
             world.check();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::super::*;
-use super::Step;
+use super::{Step, WorkerStep};
 
 /// Where the model says that a job is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub(super) struct ModelWorker {
     pub(super) held: Vec<(u64, Ticket)>,
     /// The frames that the process has not read.
     pipe: VecDeque<(u64, Ticket)>,
-    running: Option<(u64, Ticket)>,
+    running: Vec<(u64, Ticket)>,
     /// The results that the driver has not read.
     results: VecDeque<(u64, Ticket)>,
 }
@@ -51,6 +51,8 @@ pub(super) struct ModelWorker {
 pub(super) struct World {
     pub(super) dispatcher: Dispatcher<u64, Page>,
     limits: Limits,
+    /// How many jobs a worker runs at once.
+    concurrency: usize,
     pub(super) target: usize,
     pub(super) is_closed: bool,
     /// Every job, by its number.
@@ -63,10 +65,11 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits, concurrency: usize) -> Self {
         Self {
             dispatcher: Dispatcher::new(limits),
             limits,
+            concurrency,
             target: limits.workers,
             is_closed: false,
             jobs: BTreeMap::new(),
@@ -79,23 +82,11 @@ impl World {
     }
 
     pub(super) fn apply(&mut self, step: &Step) {
-        let worker =
-            |number: usize| (!self.workers.is_empty()).then(|| number % self.workers.len());
         match *step {
-            Step::Submit {
-                priority,
-                max_attempts,
-                is_idempotent,
-            } => {
-                self.submit(JobOptions {
-                    priority,
-                    max_attempts,
-                    is_idempotent,
-                });
-            }
+            Step::Submit(count, options) => (0..count).for_each(|_| self.submit(options)),
             Step::Abort(number) => self.abort(number),
             Step::Woken => self.turn_to_woken(),
-            Step::Boots => self.boot(),
+            Step::Staff => self.staff(),
             Step::Decide(number, again) => self.decide(number, again),
             Step::Target(target) => {
                 self.target = target;
@@ -106,37 +97,44 @@ impl World {
                 self.dispatcher.close();
             }
             Step::DrainQueue => self.drain_queue(),
-            Step::Send(number, most) => worker(number).into_iter().for_each(|i| self.send(i, most)),
-            Step::Starts(number) => worker(number).into_iter().for_each(|i| self.start(i)),
-            Step::Finishes(number) => worker(number)
-                .into_iter()
-                .for_each(|i| self.write_result(i)),
-            Step::Reads(number, most) => {
-                worker(number)
-                    .into_iter()
-                    .for_each(|i| self.read_results(i, most));
-            }
-            Step::Garbled(number, bits) => {
-                worker(number)
-                    .into_iter()
-                    .for_each(|i| self.garbled(i, bits));
-            }
-            Step::Dies(number) => worker(number).into_iter().for_each(|i| self.die(i)),
-            Step::Ready(number) => worker(number).into_iter().for_each(|i| self.ready(i)),
-            Step::Retire(number) => worker(number).into_iter().for_each(|i| self.retire(i)),
-            Step::TakeBack(number) => worker(number).into_iter().for_each(|i| self.take_back(i)),
-            Step::Pause(number, is_paused) => {
-                worker(number)
-                    .into_iter()
-                    .for_each(|i| self.pause(i, is_paused));
-            }
-            Step::Observe(number, micros) => {
-                worker(number)
-                    .into_iter()
-                    .for_each(|i| self.observe(i, micros));
-            }
+            Step::Worker(number, step) => self.apply_to_worker(number, step),
         }
         self.wake();
+    }
+
+    /// Applies a step to one of the workers for which it changes something.
+    fn apply_to_worker(&mut self, number: usize, step: WorkerStep) {
+        let is_possible = |worker: &ModelWorker| match step {
+            WorkerStep::Starts => !worker.pipe.is_empty(),
+            WorkerStep::Finishes(_) => !worker.running.is_empty(),
+            WorkerStep::Reads(_) => !worker.results.is_empty(),
+            WorkerStep::Ready => worker.stage == WorkerStage::Booting,
+            WorkerStep::Pause(is_paused) => worker.is_paused != is_paused,
+            _ => true,
+        };
+        let indices = 0..self.workers.len();
+        let possible: Vec<_> = indices.filter(|&i| is_possible(&self.workers[i])).collect();
+        let Some(&index) = possible.get(number % possible.len().max(1)) else {
+            return;
+        };
+        match step {
+            WorkerStep::Sends(most) => self.send(index, most),
+            WorkerStep::Starts => self.start(index),
+            WorkerStep::Finishes(count) => {
+                for _ in 0..count {
+                    self.write_result(index, number);
+                    self.start(index);
+                }
+            }
+            WorkerStep::Reads(most) => self.read_results(index, most),
+            WorkerStep::Garbled(bits) => self.garbled(index, bits),
+            WorkerStep::Dies => self.die(index),
+            WorkerStep::Ready => self.ready(index),
+            WorkerStep::Retire => self.retire(index),
+            WorkerStep::TakeBack => self.take_back(index),
+            WorkerStep::Pause(is_paused) => self.pause(index, is_paused),
+            WorkerStep::Observe(micros) => self.observe(index, micros),
+        }
     }
 
     fn submit(&mut self, options: JobOptions) {
@@ -171,15 +169,18 @@ impl World {
         };
         let idle = self.idle().filter(|idle| !idle.is_woken).count();
         let woken_idle = self.idle().filter(|idle| idle.is_woken).count();
-        let is_low_enough = idle == 0
-            || self.waiting.len() <= woken_idle
-            || self.busy() + woken_idle >= self.target;
+        let woken = self.workers.iter().filter(|worker| worker.is_woken).count();
+        let waiting = self.waiting.len();
+        let no_idle_one_is_needed =
+            idle == 0 || waiting <= woken_idle || self.busy() + woken_idle >= self.target;
         let worker = self.worker(key);
         assert!(!worker.is_woken && worker.stage == WorkerStage::Ready && !worker.is_paused);
-        assert!(
-            worker.held.is_empty() || is_low_enough,
-            "an idle worker is woken first"
-        );
+        if worker.held.is_empty() {
+            assert!(waiting > woken_idle, "each woken worker finds a job");
+        } else {
+            assert!(no_idle_one_is_needed, "an idle worker is woken first");
+            assert!(waiting > woken, "each woken worker finds a job");
+        }
         assert!(worker.held.len() <= worker.prefetch / 2);
         worker.is_woken = true;
         self.woken.push_back(key);
@@ -202,6 +203,9 @@ impl World {
             let Some(sent) = self.dispatcher.next(worker.key) else {
                 assert_eq!(expected, None);
                 worker.is_refilling &= worker.is_paused;
+                if worker.held.is_empty() {
+                    self.take_back(index);
+                }
                 return;
             };
             let (number, ticket) = (*sent.payload, sent.ticket);
@@ -233,14 +237,14 @@ impl World {
         }
     }
 
-    /// The process reads frames until it has started a job.
+    /// The process reads frames and starts jobs until it runs as many as it may.
     fn start(&mut self, index: usize) {
         let worker = &mut self.workers[index];
-        while worker.running.is_none()
+        while worker.running.len() < self.concurrency
             && let Some((number, ticket)) = worker.pipe.pop_front()
         {
             if worker.page.start(ticket) {
-                worker.running = Some((number, ticket));
+                worker.running.push((number, ticket));
                 let job = self.jobs.get_mut(&number).unwrap();
                 assert_eq!(job.at, At::Sent(worker.key, ticket));
                 job.starts += 1;
@@ -250,9 +254,12 @@ impl World {
         }
     }
 
-    fn write_result(&mut self, index: usize) {
+    fn write_result(&mut self, index: usize, which: usize) {
         let worker = &mut self.workers[index];
-        worker.results.extend(worker.running.take());
+        if !worker.running.is_empty() {
+            let ended = worker.running.swap_remove(which % worker.running.len());
+            worker.results.push_back(ended);
+        }
     }
 
     fn read_results(&mut self, index: usize, most: usize) {
@@ -295,11 +302,15 @@ impl World {
     }
 
     fn abort(&mut self, number: usize) {
-        if self.jobs.is_empty() {
+        // Half of the aborts find a job that has not ended.
+        let jobs = self.jobs.iter();
+        let live: Vec<u64> = jobs
+            .filter(|(_, job)| number % 2 == 0 || job.at != At::Out)
+            .map(|(&number, _)| number)
+            .collect();
+        let Some(&number) = live.get(number % live.len().max(1)) else {
             return;
-        }
-        // The last jobs, because most of the others have ended.
-        let number = (self.jobs.len() - number % self.jobs.len()) as u64;
+        };
         let job = &self.jobs[&number];
         let (key, at) = (job.key, job.at);
         let has_started = self.has_started(number);
@@ -360,7 +371,7 @@ impl World {
         let started = self.dispatcher.ended(worker.key);
         let mut expected = Vec::new();
         for &(number, _) in &worker.held {
-            if worker.running.is_some_and(|(running, _)| running == number) {
+            if worker.running.iter().any(|&(running, _)| running == number) {
                 let job = self.jobs.get_mut(&number).unwrap();
                 job.attempts += 1;
                 job.at = At::Unknown;
@@ -402,8 +413,13 @@ impl World {
         self.jobs.get_mut(&number).unwrap().at = At::Out;
     }
 
-    /// Starts one worker, if one is missing.
-    fn boot(&mut self) {
+    /// Ends a drained worker, and starts one if one is missing.
+    fn staff(&mut self) {
+        let mut workers = self.workers.iter();
+        let drained = workers.position(|worker| self.dispatcher.is_drained(worker.key));
+        if let Some(index) = drained {
+            self.die(index);
+        }
         if self.dispatcher.missing() > 0 {
             let page = Page::new();
             self.workers.push(ModelWorker {
@@ -420,7 +436,7 @@ impl World {
                 },
                 held: Vec::new(),
                 pipe: VecDeque::new(),
-                running: None,
+                running: Vec::new(),
                 results: VecDeque::new(),
             });
         }
@@ -536,16 +552,13 @@ impl World {
                 break;
             }
             self.decide(0, true);
-            self.boot();
+            self.staff();
             for index in (0..self.workers.len()).rev() {
                 self.ready(index);
                 self.pause(index, false);
                 self.start(index);
-                self.write_result(index);
+                self.write_result(index, 0);
                 self.read_results(index, usize::MAX);
-                if self.dispatcher.is_drained(self.workers[index].key) {
-                    self.die(index);
-                }
             }
             self.wake();
             self.turn_to_woken();
