@@ -4,7 +4,7 @@ use super::Restarts;
 
 /// Counts workers that died before they were ready.
 #[derive(Debug)]
-pub struct CrashLoop {
+pub(crate) struct CrashLoop {
     max: u32,
     in_a_row: u32,
     ever_ready: bool,
@@ -13,7 +13,7 @@ pub struct CrashLoop {
 impl CrashLoop {
     /// Creates a count that gives up as the policy says.
     #[must_use]
-    pub fn new(restarts: &Restarts) -> Self {
+    pub(crate) fn new(restarts: &Restarts) -> Self {
         Self {
             max: restarts.max_failed_starts,
             in_a_row: 0,
@@ -22,13 +22,13 @@ impl CrashLoop {
     }
 
     /// Notes that a worker has become ready. The count never gives up after that.
-    pub fn ready(&mut self) {
+    pub(crate) fn ready(&mut self) {
         self.ever_ready = true;
     }
 
     /// Counts a worker that died before it was ready. Returns how many did in a row, if
     /// that is too many.
-    pub fn died(&mut self) -> Option<u32> {
+    pub(crate) fn died(&mut self) -> Option<u32> {
         self.in_a_row = self.in_a_row.saturating_add(1);
         (!self.ever_ready && self.in_a_row >= self.max).then_some(self.in_a_row)
     }

@@ -13,5 +13,5 @@ mod crash_loop;
 mod restarts;
 
 pub use backoff::Backoff;
-pub use crash_loop::CrashLoop;
+pub(crate) use crash_loop::CrashLoop;
 pub use restarts::{Restarts, max_failed_starts};
