@@ -141,7 +141,7 @@ impl Core {
     /// Wakes the workers that the dispatcher chooses for the jobs that wait.
     pub(crate) fn wake_workers(&self) {
         loop {
-            let worker = self.dispatcher.borrow_mut().to_wake();
+            let worker = self.dispatcher.borrow_mut().next_to_wake();
             let Some(worker) = worker else {
                 return;
             };

@@ -20,7 +20,6 @@ mod other;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 use other as system;
 
-pub(crate) use coreloop_process::__pool::resident;
 pub(crate) use system::{check_shared_memory, raise_oom_score, shared_memory};
 
 use std::io;
