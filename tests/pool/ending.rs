@@ -280,7 +280,7 @@ fn run_and_end(polls: usize, end: End) {
     let pool = runtime.block_on(async {
         let pool = Pool::builder()
             .workers(2)
-            .max_jobs(7)
+            .max_jobs(50)
             .queue(16)
             .build()
             .unwrap();
