@@ -49,8 +49,8 @@ pub use child::{
 };
 pub use fork::{Fork, Forked, fork};
 
-/// For `coreloop-pool`, whose workers are started and watched like those of a supervisor. Not
-/// a part of the interface.
+/// For `coreloop-pool`, which starts and watches its workers as a supervisor does. Not a part
+/// of the interface.
 #[doc(hidden)]
 pub mod __pool {
     pub use crate::channel::Channel;

@@ -12,7 +12,7 @@ type Exception = (&'static str, usize, &'static str);
 const ITEMS: &str = "public items that exist on some platforms only";
 const TESTS: &str = "tests of what only some platforms have, or that take too long under Miri";
 
-const EXCEPTIONS: [Exception; 22] = [
+const EXCEPTIONS: [Exception; 26] = [
     ("net/src/tcp/options/binding.rs", 11, ITEMS),
     ("net/src/tcp/options/buffers.rs", 6, ITEMS),
     ("net/src/tcp/options/liveness.rs", 8, ITEMS),
@@ -24,6 +24,10 @@ const EXCEPTIONS: [Exception; 22] = [
     ("runtime/src/engine/reactor/interest.rs", 1, ITEMS),
     ("runtime/src/engine/reactor/ready.rs", 1, ITEMS),
     ("runtime/src/signal/unix.rs", 1, ITEMS),
+    ("pool/src/dispatch/tests/broken.rs", 1, TESTS),
+    ("pool/src/dispatch/tests/model/mod.rs", 2, TESTS),
+    ("pool/src/frames/tests.rs", 3, TESTS),
+    ("pool/src/page.rs", 1, TESTS),
     ("process/src/sockets/tests/mod.rs", 1, TESTS),
     ("process/src/sockets/tests/per_slot.rs", 1, TESTS),
     ("process/src/sockets/tests/storm.rs", 1, TESTS),

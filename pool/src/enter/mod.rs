@@ -17,15 +17,12 @@ use std::os::fd::AsFd;
 use std::process::Command;
 use std::sync::OnceLock;
 
+use coreloop_process::__pool::POOL_WORKER;
 use rustix::fs::{FileType, fstat};
 
 use crate::job::list::Jobs;
 use crate::linked::WORKER_TESTS;
 use crate::worker;
-
-/// The environment variable of a worker. Its value identifies the standard input of the
-/// worker, so that programs that inherit the variable from it are not mistaken for workers.
-const WORKER: &str = "CORELOOP_POOL_WORKER";
 
 /// The name of the test that `worker_test!` defines.
 const TEST: &str = "coreloop_pool_worker";
@@ -97,8 +94,11 @@ pub(crate) fn jobs() -> &'static Jobs {
 }
 
 /// Makes the process that `command` starts a worker, whose standard input has to be `socket`.
+///
+/// The variable identifies the socket, so that a program that inherits the variable from a
+/// worker, and not its standard input, is not mistaken for a worker.
 pub(crate) fn mark(command: &mut Command, socket: impl AsFd) -> io::Result<()> {
-    command.env(WORKER, identity(socket)?);
+    command.env(POOL_WORKER, identity(socket)?);
     Ok(())
 }
 
@@ -151,7 +151,7 @@ fn test_arguments(module: &str) -> [String; 4] {
 /// Returns whether this process was started as a worker, and has not entered yet, because a
 /// worker replaces its standard input.
 fn is_worker() -> bool {
-    env::var(WORKER)
+    env::var(POOL_WORKER)
         .is_ok_and(|expected| identity(io::stdin()).is_ok_and(|identity| identity == expected))
 }
 

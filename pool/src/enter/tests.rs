@@ -10,7 +10,9 @@ use super::*;
 
 /// Runs `test` of this binary in a process that is marked as a worker.
 fn run_as_worker(test: &str) -> Output {
-    let (socket, _peer) = UnixStream::pair().unwrap();
+    // The master has ended, so a worker that has entered ends too.
+    let (socket, master) = UnixStream::pair().unwrap();
+    drop(master);
     let mut command = Command::new(env::current_exe().unwrap());
     let (_, module) = module_path!().split_once("::").unwrap();
     command.args(["--exact", &format!("{module}::{test}"), "--nocapture"]);
@@ -99,7 +101,7 @@ fn a_program_that_a_worker_starts_is_no_worker() {
         return;
     }
     if is_rerun("by a worker") {
-        assert!(env::var_os(WORKER).is_some());
+        assert!(env::var_os(POOL_WORKER).is_some());
         enter_worker();
         return;
     }

@@ -104,7 +104,7 @@ impl Channel {
     }
 
     /// Returns the socket, and the bytes that were received beyond the last message: the
-    /// start of what follows, if the sender goes on with something other than messages.
+    /// start of what follows, if the sender continues with something other than messages.
     #[must_use]
     pub fn into_parts(self) -> (OwnedFd, Vec<u8>) {
         (self.socket, self.received.bytes)
