@@ -8,6 +8,7 @@ mod codecs;
 mod crashes;
 mod ending;
 mod entering;
+mod executor;
 mod failures;
 mod initializers;
 mod job_attribute;

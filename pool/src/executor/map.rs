@@ -151,7 +151,8 @@ impl<'a, R: DeserializeOwned + 'static> ExecutorMap<'a, R> {
 
     /// Sets how many inputs are sent in one job. The default is 1.
     ///
-    /// With chunks, tiny calls cost a fraction. The results of a chunk come together.
+    /// With chunks, tiny calls cost a fraction. The results of a chunk come together. Fewer
+    /// inputs are sent together if the inputs are a stream that has no more of them now.
     pub fn chunks(mut self, inputs: usize) -> Self {
         self.0 = match self.0 {
             Inner::Processes(map) => Inner::Processes(map.chunks(inputs)),
@@ -175,9 +176,15 @@ impl<R: 'static> Local<'_, R> {
             let chunks = self.chunk.saturating_mul(4);
             chunks.max(64).saturating_mul(workers)
         });
-        while self.taken - self.returned < window
-            && let Some(inputs) = &mut self.inputs
-        {
+        while let Some(inputs) = &mut self.inputs {
+            let pending = self.taken - self.returned;
+            if pending >= window {
+                if pending > inputs.gathered() {
+                    // The chunk is filled up when the results of others make room.
+                    return;
+                }
+                break;
+            }
             match inputs.poll_next(cx) {
                 Poll::Ready(Some(())) => {
                     self.taken += 1;
@@ -192,7 +199,7 @@ impl<R: 'static> Local<'_, R> {
                 Poll::Pending => break,
             }
         }
-        // What is left waits for no more inputs: the window may be full because of it.
+        // What is left would wait for inputs that do not come, or for room that it takes.
         self.flush();
     }
 

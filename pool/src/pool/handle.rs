@@ -99,6 +99,9 @@ impl<R> JobHandle<R> {
     /// returns an error at once for which [`is_cancelled`](JobError::is_cancelled) returns
     /// `true`; its [`has_started`](JobError::has_started) says which case it was. A job that
     /// has finished stays finished.
+    ///
+    /// A job on a thread or on the loop is asked to stop if it has started. Its result is
+    /// dropped.
     pub fn abort(&self) {
         match &self.control {
             Control::Pool { core, key } => core.cancel(*key, ErrorKind::Cancelled),
@@ -170,16 +173,14 @@ impl<R> JobHandle<R> {
             Ok(_) => true,
             Err(error) => error.has_started(),
         };
-        if let Some(has_started) = self.outcome.peek(has_started) {
+        let outcome = self.kept.as_ref().map(has_started);
+        if let Some(has_started) = outcome.or_else(|| self.outcome.peek(has_started)) {
             return has_started;
         }
         match &self.control {
             Control::Pool { core, key } => core.is_started(*key),
-            Control::Thread(_) => {
-                let has_started = self.thread.as_ref().is_some_and(ThreadJob::is_started);
-                has_started || self.is_finished()
-            }
-            Control::Inline(inline, job) => inline.is_started(job),
+            Control::Thread(_) => self.thread.as_ref().is_some_and(ThreadJob::is_started),
+            Control::Inline(_, job) => job.is_started(),
         }
     }
 

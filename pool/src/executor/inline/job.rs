@@ -87,6 +87,10 @@ impl InlineJob {
         }
     }
 
+    pub(crate) fn is_started(&self) -> bool {
+        self.flags.has_started()
+    }
+
     pub(crate) fn watch_progress(&self) -> watch::Receiver<Option<Rc<[u8]>>> {
         match &*self.progress.borrow() {
             Some(progress) => progress.subscribe(),

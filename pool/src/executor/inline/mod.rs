@@ -301,11 +301,6 @@ impl Inline {
         running.as_ref().is_some_and(|running| running.id == job.id)
     }
 
-    /// Returns whether a job has started, or has ended.
-    pub(crate) fn is_started(&self, job: &InlineJob) -> bool {
-        !self.queue.borrow().contains_key(&job.id)
-    }
-
     fn close(&self) {
         if self.phase.get() == Phase::Open {
             self.phase.set(Phase::Closing);
