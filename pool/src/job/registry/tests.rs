@@ -23,7 +23,7 @@ macro_rules! entry {
             (file!(), line!()),
             || type_of(&$function),
             |arguments, output| run($function, arguments, output),
-            |_| Ok(()),
+            |_| Ok(Installed::Now),
             false,
         )
     };
@@ -37,7 +37,7 @@ macro_rules! instance {
             (file!(), line!()),
             || type_of(&$function),
             |arguments, output| run($function, arguments, output),
-            |_| Ok(()),
+            |_| Ok(Installed::Now),
         )
     };
 }
