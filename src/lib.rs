@@ -4,6 +4,7 @@
     all(
         feature = "macros",
         feature = "net",
+        feature = "pool",
         feature = "process",
         feature = "signal",
         feature = "sync"
@@ -58,6 +59,7 @@
     all(
         feature = "macros",
         feature = "net",
+        feature = "pool",
         feature = "process",
         feature = "signal",
         feature = "sync"
@@ -164,6 +166,7 @@ mod sugar;
     any(doc, doctest),
     feature = "macros",
     feature = "net",
+    feature = "pool",
     feature = "process",
     feature = "signal",
     feature = "sync"

@@ -11,6 +11,7 @@
 //! | [`sync`] | locks and channels: which one for what |
 //! | [`streams`] | async generators, and loops over streams |
 //! | [`many_cores`] | a worker for each core, as a process or as a thread |
+//! | [`processes`] | functions in other processes: pools, single processes, Python's programs |
 //! | [`embedding`] | a runtime inside another event loop |
 //! | [`testing`] | a clock that tests move, and servers without a network |
 //! | [`from_tokio`] | tokio's names, and their counterparts here |
@@ -35,6 +36,9 @@ pub mod streams {}
 
 #[doc = include_str!("many_cores.md")]
 pub mod many_cores {}
+
+#[doc = include_str!("processes.md")]
+pub mod processes {}
 
 #[doc = include_str!("embedding.md")]
 pub mod embedding {}
