@@ -3,6 +3,8 @@
 #![cfg(test)]
 #![cfg(not(miri))]
 
+mod pool;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::{UnixListener, UnixStream};
