@@ -15,7 +15,7 @@
 //! | [`embedding`] | a runtime inside another event loop |
 //! | [`testing`] | a clock that tests move, and servers without a network |
 //! | [`from_tokio`] | tokio's names, and their counterparts here |
-//! | [`from_python`] | the names of `asyncio` and `multiprocessing`, and their counterparts here |
+//! | [`from_python`] | the names of `asyncio`, `multiprocessing` and `concurrent.futures`, and their counterparts here |
 //! | [`deployment`] | systemd, containers, reloads, upgrades, limits, logs |
 //! | [`examples`] | all programs in `examples`: what each of them shows, and its command |
 
