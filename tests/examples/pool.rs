@@ -44,6 +44,30 @@ fn a_pool_counts_the_words_of_each_file_of_a_folder() {
 }
 
 #[test]
+fn threads_processes_and_the_loop_find_the_same_primes() {
+    for (on, processes) in [("threads", 0), ("processes", 2), ("inline", 0)] {
+        let output = Command::new(program("prime_executor"))
+            .args(["--workers", "2", "--on", on])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let said = String::from_utf8(output.stdout).unwrap();
+        let expected = format!(
+            "\
+112272535095293 is prime
+112582705942171 is prime
+112272535095293 is prime
+115280095190773 is prime
+115797848077099 is prime
+1099726899285419 is not prime
+in {processes} other processes
+"
+        );
+        assert_eq!(said, expected, "{on}");
+    }
+}
+
+#[test]
 fn a_process_is_joined_terminated_and_killed() {
     let expected = "\
 the sum is 6
