@@ -56,6 +56,26 @@ impl<J, W: Words> Dispatcher<J, W> {
         }
     }
 
+    /// Adapts the prefetch of a worker that returned this many results in `elapsed`, and had
+    /// no job for some of that time although jobs waited.
+    ///
+    /// Its jobs are shorter than it seems, so the prefetch does not become smaller. A worker
+    /// of very short jobs always has such pauses: it has finished all that it holds before the
+    /// master has read a result.
+    pub(crate) fn observe_with_pauses(
+        &mut self,
+        worker: WorkerKey,
+        results: usize,
+        elapsed: Duration,
+    ) {
+        if let Some(index) = self.find_worker(worker) {
+            let worker = &mut self.workers[index];
+            let adapted = self.prefetch.adapt(worker.prefetch, results, elapsed);
+            worker.prefetch = worker.prefetch.max(adapted);
+            self.relist(index);
+        }
+    }
+
     /// Returns how many jobs a worker holds and has not started, without the oldest job.
     fn queued_behind_the_oldest(&self, worker: &Worker<W>) -> usize {
         let newest_first = worker.in_flight.backwards(&self.jobs);

@@ -66,6 +66,11 @@ impl<J, W: Words> Dispatcher<J, W> {
         self.find_job(key).is_some()
     }
 
+    /// Returns whether a job waits in the queue.
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
     /// Returns whether no job is left.
     pub(crate) fn is_empty(&self) -> bool {
         self.jobs.is_empty()

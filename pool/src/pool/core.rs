@@ -215,9 +215,23 @@ impl Core {
         state.map_or(0, |state| state.in_flight)
     }
 
-    pub(crate) fn observe(&self, worker: WorkerKey, results: usize, elapsed: Duration) {
+    pub(crate) fn has_waiting_jobs(&self) -> bool {
+        self.dispatcher.borrow().has_waiting()
+    }
+
+    pub(crate) fn observe(
+        &self,
+        worker: WorkerKey,
+        results: usize,
+        elapsed: Duration,
+        had_pauses: bool,
+    ) {
         let mut dispatcher = self.dispatcher.borrow_mut();
-        dispatcher.observe(worker, results, elapsed);
+        if had_pauses {
+            dispatcher.observe_with_pauses(worker, results, elapsed);
+        } else {
+            dispatcher.observe(worker, results, elapsed);
+        }
     }
 
     /// Handles a frame of a worker. Returns whether it is the result of a job.

@@ -182,8 +182,8 @@ pub(crate) struct Connection {
     is_shut: bool,
     /// After this the worker is killed.
     deadline: Option<Pin<Box<Sleep>>>,
-    /// Since when the worker has always had a job, and how many results came since.
-    busy: Option<(Instant, usize)>,
+    /// The measurement of the worker's speed, while there is more than one job for it.
+    sample: Option<Sample>,
 }
 
 impl Connection {
@@ -195,7 +195,7 @@ impl Connection {
             has_ended: false,
             is_shut: false,
             deadline: None,
-            busy: None,
+            sample: None,
         }
     }
 
@@ -272,21 +272,30 @@ impl Connection {
         self.measure(core, key, results);
     }
 
-    /// Reports the speed of a worker that has had more than one job at a time.
-    fn measure(&mut self, core: &Rc<Core>, key: WorkerKey, results: usize) {
+    /// Reports the speed of a worker, for as long as there is another job for it.
+    fn measure(&mut self, core: &Core, key: WorkerKey, results: usize) {
         if results == 0 {
             return;
         }
-        if core.in_flight(key) == 0 {
-            self.busy = None;
+        let is_idle = core.in_flight(key) == 0;
+        if is_idle && !core.has_waiting_jobs() {
+            self.sample = None;
+            return;
+        }
+        let Some(sample) = &mut self.sample else {
+            self.sample = Some(Sample::begin(Instant::now(), is_idle));
+            return;
+        };
+        sample.results += results;
+        sample.had_pauses |= is_idle;
+        if sample.results < SAMPLE {
             return;
         }
         let now = Instant::now();
-        let (since, count) = self.busy.get_or_insert((now, 0));
-        *count += results;
-        if *count >= SAMPLE && *since < now {
-            core.observe(key, *count, now.duration_since(*since));
-            self.busy = Some((now, 0));
+        let elapsed = now.duration_since(sample.since);
+        if !elapsed.is_zero() {
+            core.observe(key, sample.results, elapsed, sample.had_pauses);
+            self.sample = Some(Sample::begin(now, is_idle));
         }
     }
 
@@ -344,8 +353,27 @@ fn max_frame(max_message: usize) -> usize {
         .max(MAX_TEXT)
 }
 
-/// The number of results after which the speed of a worker is measured.
+/// The number of results after which the speed of a worker is known.
 const SAMPLE: usize = 16;
+
+/// A measurement of the speed of a worker.
+struct Sample {
+    since: Instant,
+    /// How many results have come since.
+    results: usize,
+    /// Whether the worker had no job for some of the time.
+    had_pauses: bool,
+}
+
+impl Sample {
+    fn begin(since: Instant, is_idle: bool) -> Self {
+        Self {
+            since,
+            results: 0,
+            had_pauses: is_idle,
+        }
+    }
+}
 
 /// The frames that are written next.
 #[derive(Default)]

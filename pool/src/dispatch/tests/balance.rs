@@ -170,6 +170,20 @@ fn the_prefetch_grows_for_short_jobs_and_shrinks_for_long_ones() {
 }
 
 #[test]
+fn pauses_make_a_prefetch_deeper_and_never_smaller() {
+    let mut jobs: Jobs = Dispatcher::new(Limits {
+        workers: 1,
+        prefetch: Prefetch::Adaptive,
+        max_jobs: None,
+    });
+    let (worker, _) = ready_worker(&mut jobs);
+    for (micros, depth) in [(10, 4), (1_000_000, 4), (1_999, 8), (3_000, 8)] {
+        jobs.observe_with_pauses(worker, 10, Duration::from_micros(micros));
+        assert_eq!(jobs.state(worker).unwrap().prefetch, depth);
+    }
+}
+
+#[test]
 fn a_fixed_prefetch_never_changes() {
     let mut jobs = dispatcher(1, 5);
     let (worker, _) = ready_worker(&mut jobs);
