@@ -34,7 +34,6 @@ use crate::word::Word;
 #[derive(Debug)]
 pub(crate) struct Page {
     contents: NonNull<Contents>,
-    length: usize,
 }
 
 #[repr(C)]
@@ -43,8 +42,11 @@ struct Contents {
     positions: [AtomicU64; SLOTS],
 }
 
-// No system has smaller pages.
-const _: () = assert!(size_of::<Contents>() <= 4096 && align_of::<Contents>() <= 4096);
+/// The length of the file and of the mapping. No system has smaller pages. Where they are
+/// larger, the kernel rounds the length of the mapping up.
+const LENGTH: usize = 4096;
+
+const _: () = assert!(size_of::<Contents>() <= LENGTH && align_of::<Contents>() <= LENGTH);
 
 impl Page {
     /// Creates a page for a new worker: all its slots are free. The descriptor is for the
@@ -54,7 +56,7 @@ impl Page {
     ///
     /// Returns an error if there are too many descriptors or too little memory.
     pub(crate) fn create() -> io::Result<(Self, OwnedFd)> {
-        let descriptor = sys::shared_memory(length())?;
+        let descriptor = sys::shared_memory(LENGTH)?;
         Ok((Self::map(descriptor.as_fd())?, descriptor))
     }
 
@@ -65,7 +67,7 @@ impl Page {
     /// Returns an error if the descriptor is no such page: a file that could shrink, or one
     /// that is too short.
     pub(crate) fn from_descriptor(descriptor: OwnedFd) -> io::Result<Self> {
-        sys::check_shared_memory(&descriptor, length())?;
+        sys::check_shared_memory(&descriptor, LENGTH)?;
         let page = Self::map(descriptor.as_fd());
         // The mapping does not need it.
         drop(descriptor);
@@ -74,13 +76,12 @@ impl Page {
 
     /// Maps a file that is as invariant 2 demands.
     fn map(descriptor: BorrowedFd<'_>) -> io::Result<Self> {
-        let length = length();
         // SAFETY: this creates a new mapping at an address of the kernel's choice, so it
         // changes no memory that is in use.
         let start = unsafe {
             mmap(
                 null_mut(),
-                length,
+                LENGTH,
                 ProtFlags::READ | ProtFlags::WRITE,
                 MapFlags::SHARED,
                 descriptor,
@@ -88,7 +89,7 @@ impl Page {
             )
         }?;
         let contents = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Self { contents, length })
+        Ok(Self { contents })
     }
 
     fn contents(&self) -> &Contents {
@@ -122,7 +123,7 @@ impl Drop for Page {
     fn drop(&mut self) {
         // SAFETY: invariant 1: the mapping is this long, belongs to this value, and nothing
         // borrows from it any more.
-        let unmapped = unsafe { munmap(self.contents.as_ptr().cast(), self.length) };
+        let unmapped = unsafe { munmap(self.contents.as_ptr().cast(), LENGTH) };
         debug_assert!(unmapped.is_ok(), "{unmapped:?}");
     }
 }
@@ -133,11 +134,6 @@ unsafe impl Send for Page {}
 
 // SAFETY: a shared `Page` only gives out shared references to atomics.
 unsafe impl Sync for Page {}
-
-/// The length of the file and of the mapping.
-fn length() -> usize {
-    rustix::param::page_size()
-}
 
 #[cfg(all(test, not(miri)))] // Miri has no shared mappings.
 mod tests {
