@@ -59,6 +59,6 @@ pub mod __pool {
     pub use crate::exit::Exit;
     pub use crate::parent::{end_with_master, prepare, take_channel};
     pub use crate::supervisor::policy::{Backoff, max_failed_starts};
-    pub use crate::supervisor::program::same_program;
+    pub use crate::supervisor::program::{program_at, same_program};
     pub use crate::sys::resident;
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use coreloop_process::{Restarts, Workers};
@@ -51,6 +52,7 @@ pub struct Builder {
     name: Option<String>,
     initializer: Option<FirstCall>,
     jobs: Jobs,
+    program: Option<PathBuf>,
 }
 
 /// The initializer: how it is found, and its encoded arguments.
@@ -74,6 +76,8 @@ pub(crate) struct Options {
     /// The number and the encoded arguments of the initializer.
     pub(crate) initializer: Option<(u16, Rc<Vec<u8>>)>,
     pub(crate) start: StartMode,
+    /// The file of the program, if it is not the one that this process runs.
+    pub(crate) program: Option<PathBuf>,
     /// The pool has one worker, which runs one job.
     pub(crate) is_single: bool,
 }
@@ -143,7 +147,18 @@ impl Builder {
             name: None,
             initializer: None,
             jobs: Jobs::new(),
+            program: None,
         }
+    }
+
+    /// Sets the file that workers run, which has to be this program. The default is the file
+    /// that this process runs.
+    ///
+    /// This is for valgrind and other emulators: the kernel takes them for the program.
+    #[doc(hidden)]
+    pub fn program(mut self, path: impl Into<PathBuf>) -> Self {
+        self.program = Some(path.into());
+        self
     }
 
     /// Sets the number of workers. The default is one for each core that this process may
@@ -329,6 +344,7 @@ impl Builder {
             name: self.name.unwrap_or_else(program_name),
             initializer,
             start,
+            program: self.program,
             is_single,
         };
         let core = Core::new(options, registry);

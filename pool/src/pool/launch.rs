@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Stdio};
 use std::rc::{Rc, Weak};
 
-use coreloop_process::__pool::{Channel, Exit, same_program};
+use coreloop_process::__pool::{Channel, Exit, program_at, same_program};
 use coreloop_runtime::io::Async;
 use coreloop_runtime::task::spawn_hidden;
 use coreloop_runtime::time::sleep;
@@ -100,7 +100,10 @@ impl Core {
     }
 
     fn start_process(&self, name: &str, socket: OwnedFd) -> io::Result<Child> {
-        let mut command = same_program()?;
+        let mut command = match &self.options.program {
+            Some(path) => program_at(path),
+            None => same_program()?,
+        };
         command.arg0(name);
         if let StartMode::Test { arguments } = &self.options.start {
             // The worker gets its standard output later: the harness would write to it.

@@ -76,12 +76,18 @@ impl Program {
 ///
 /// Returns an error if the path of the file is not known.
 pub fn same_program() -> io::Result<Command> {
-    let mut command = match sys::executable() {
-        Some(path) => Command::new(path),
-        None => Command::new(env::current_exe()?),
-    };
+    match sys::executable() {
+        Some(path) => Ok(program_at(path)),
+        None => Ok(program_at(&env::current_exe()?)),
+    }
+}
+
+/// Like [`same_program`], for a program that is at this path.
+#[must_use]
+pub fn program_at(path: &Path) -> Command {
+    let mut command = Command::new(path);
     environment::prepare_worker(&mut command);
-    Ok(command)
+    command
 }
 
 /// Finds a name without a slash in `PATH`, and makes another path absolute.
