@@ -182,7 +182,6 @@ impl Core {
 
     /// Appends the next jobs of a worker to its frames.
     pub(crate) fn refill(&self, worker: WorkerKey, out: &mut Out) {
-        let mut room = Vec::new();
         let mut dispatcher = self.dispatcher.borrow_mut();
         loop {
             let Some(send) = dispatcher.next(worker) else {
@@ -203,11 +202,11 @@ impl Core {
                 job: Header::join_job(job.id, send.attempt),
             };
             out.push(header, &job.body);
-            room.extend(job.room.take());
+            out.room.extend(job.room.take());
         }
         drop(dispatcher);
         // Returning the permits wakes tasks.
-        crate::panics::caught(|| drop(room));
+        crate::panics::caught(|| out.room.clear());
     }
 
     pub(crate) fn in_flight(&self, worker: WorkerKey) -> usize {

@@ -29,6 +29,7 @@ use std::time::Duration;
 use coreloop_process::__pool::{Exit, adopt};
 use coreloop_runtime::io::Async;
 use coreloop_runtime::time::{Instant, Sleep, sleep};
+use coreloop_sync::OwnedSemaphorePermit;
 use rustix::net::Shutdown;
 
 use super::core::Core;
@@ -96,8 +97,17 @@ impl Link {
     /// Makes the task of the worker look for jobs and for requests.
     pub(crate) fn wake(&self) {
         if let Some(waker) = self.waker.take() {
-            waker.wake();
+            waker.wake_by_ref();
+            self.waker.set(Some(waker));
         }
+    }
+
+    /// Keeps the waker of the worker's task, which is always the same.
+    fn keep_waker(&self, cx: &Context<'_>) {
+        let waker = self.waker.take();
+        let is_kept = waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        let waker = if is_kept { waker } else { Some(cx.waker().clone()) };
+        self.waker.set(waker);
     }
 
     /// Asks the worker to end once it has finished what it has.
@@ -212,7 +222,7 @@ impl Connection {
         key: WorkerKey,
         link: &Rc<Link>,
     ) -> Poll<io::Result<ExitStatus>> {
-        link.waker.set(Some(cx.waker().clone()));
+        link.keep_waker(cx);
         while !self.has_ended {
             let frames = &mut self.frames;
             let space = frames.space();
@@ -383,6 +393,8 @@ pub(crate) struct Out {
     written: usize,
     /// An empty vector, kept for its capacity.
     spare: Vec<u8>,
+    /// The places in the queue that the jobs have left. It is kept for its capacity.
+    pub(super) room: Vec<OwnedSemaphorePermit>,
 }
 
 enum Piece {

@@ -22,6 +22,9 @@ use crate::job::function::{IntoArguments, JobFn};
 /// How often an idempotent job is started if its workers die.
 pub(crate) const ATTEMPTS: u32 = 3;
 
+/// The capacity for the encoded arguments of a job, before they are encoded.
+const SMALL: usize = 64;
+
 /// A call of a function with options, which [`Pool::job`](super::Pool::job) makes.
 #[must_use = "a request does nothing until it is submitted or run"]
 pub struct JobRequest<R> {
@@ -40,7 +43,8 @@ impl<R: DeserializeOwned + 'static> JobRequest<R> {
         A: IntoArguments<F::Arguments>,
     {
         let call = core.function::<F>().and_then(|function| {
-            let mut body = Vec::new();
+            // Most arguments fit, so that the vector does not grow step by step.
+            let mut body = Vec::with_capacity(SMALL);
             encode_arguments(core, function, &arguments.into_arguments(), &mut body)?;
             Ok((function, body))
         });
