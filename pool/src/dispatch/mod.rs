@@ -20,7 +20,8 @@
 //!     │   │      started            ▼
 //!     │   │                   ┌─────────┐  7 remove, abort
 //!     │   └────────────────── │ Unknown │ ────────────►
-//!     │       6 requeue       └─────────┘
+//!     │       6 requeue,      └─────────┘
+//!     │         requeue_rest
 //!     └────► 9 abort, drain_queue
 //! ```
 //!
@@ -47,10 +48,11 @@
 //!
 //! # What the driver does
 //!
-//! - After `ready`, `resume`, or being named by [`next_to_wake`](Dispatcher::next_to_wake), and after it
-//!   has read results, it calls `next` for this worker until that returns `None`. If the
+//! - It calls `next` for a worker until that returns `None`: after `ready` and `resume`, after
+//!   it has read results of the worker, and when
+//!   [`next_to_wake`](Dispatcher::next_to_wake) or `submit` has named the worker. If the
 //!   socket is full before, it calls `pause`, and `resume` when the socket is writable.
-//! - After each call that `next_to_wake` lists, it calls `next_to_wake` until that returns `None`.
+//! - It calls `next_to_wake` until that returns `None`, after each call that is listed there.
 //! - It starts as many workers as `missing` says, retires those that `surplus` names, and ends
 //!   those for which `is_drained` returns `true`.
 //! - When `next` has returned `None` for a worker that holds no job, it calls `take_back`.
@@ -65,7 +67,8 @@
 //!    job is in flight with this ticket, in this worker.
 //! 3. A job leaves a worker without a result only if its word was changed from QUEUED to
 //!    REVOKED, so that it can no longer start, or if the worker has ended. So a job runs in
-//!    one worker at a time, and runs again only if it is idempotent.
+//!    one worker at a time. A job that had started runs again only if it is idempotent; with
+//!    `requeue_rest`, the caller vouches that what is left of the job had not started.
 //! 4. The queue is sorted by priority, then by the order of submission.
 //! 5. At most `target` workers that booted hold a job, unless the target was lowered. A worker
 //!    that replaces one that finishes its last jobs waits for it.

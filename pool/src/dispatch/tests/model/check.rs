@@ -139,7 +139,7 @@ impl World {
 
     fn check_jobs(&mut self) {
         // The older ones have all left; a few of them are enough.
-        for (&number, job) in self.jobs.iter().rev().take(40) {
+        for (&number, job) in self.jobs.iter().rev().take(16) {
             let (location, payload) = match job.at {
                 At::Waiting | At::Unknown => (None, Some(number)),
                 At::Sent(worker, _) => (Some(worker), Some(number)),

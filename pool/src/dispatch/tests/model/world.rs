@@ -543,7 +543,7 @@ impl World {
         }
     }
 
-    /// Lets the driver and all workers go on until no job is left.
+    /// Runs the driver and all workers until no job is left.
     pub(super) fn run_to_the_end(&mut self) {
         self.target = self.target.max(1);
         self.dispatcher.set_target(self.target);
