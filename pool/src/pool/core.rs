@@ -489,7 +489,7 @@ impl Core {
         if !link.is_ending.get() && !link.is_killed.get() {
             match served {
                 None => self.failed_start(&start_failure(link, status)),
-                Some(_) => self.starts.died(served, &self.options.restarts),
+                Some(served) => self.starts.died(served, &self.options.restarts),
             }
         }
         if self.options.is_single {
@@ -593,11 +593,24 @@ impl Core {
     }
 
     /// Counts a worker that did not become ready.
-    pub(crate) fn failed_start(self: &Rc<Self>, reason: &str) {
-        let is_hopeless = self.starts.failed(&self.options.restarts);
-        if !is_hopeless {
-            return;
+    fn failed_start(&self, reason: &str) {
+        if self.starts.failed(&self.options.restarts) {
+            self.give_up(reason);
         }
+    }
+
+    /// Counts a process that could not be started.
+    pub(crate) fn failed_launch(&self, reason: &str) {
+        let is_hopeless = self.starts.failed(&self.options.restarts);
+        // There may be room for fewer workers than there should be, and some of them are
+        // about to be ready.
+        if is_hopeless && self.dispatcher.borrow().counts().booting == 0 {
+            self.give_up(reason);
+        }
+    }
+
+    /// Fails the jobs that wait, because too many workers in a row did not become ready.
+    fn give_up(&self, reason: &str) {
         if !self.starts.was_ever_ready() {
             *self.broken.borrow_mut() = Some(reason.to_owned());
             self.dispatcher.borrow_mut().set_target(0);

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Stdio};
 use std::rc::{Rc, Weak};
+use std::time::Duration;
 
 use coreloop_process::__pool::{Channel, Exit, program_at, same_program};
 use coreloop_runtime::io::Async;
@@ -22,6 +23,9 @@ use crate::frame::{Header, Kind, Ticket};
 use crate::page::Page;
 use crate::worker::hello::Hello;
 
+/// How long the next start waits at least when a process could not be started.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+
 impl Core {
     /// Starts the workers that are missing, now or when the policy allows it.
     pub(crate) fn start_missing(self: &Rc<Self>) {
@@ -31,12 +35,17 @@ impl Core {
                 return;
             }
             if let Err(error) = self.launch() {
-                self.failed_start(&format!("a worker could not be started: {error}"));
+                self.failed_launch(&format!("a worker could not be started: {error}"));
+                // Later, even if the policy has no waits: this would not end otherwise.
+                if self.dispatcher.borrow().missing() > 0 {
+                    self.start_after(self.starts.wait().unwrap_or(SHORTEST_WAIT));
+                }
+                return;
             }
         }
     }
 
-    fn start_after(self: &Rc<Self>, wait: std::time::Duration) {
+    fn start_after(self: &Rc<Self>, wait: Duration) {
         if self.starts.is_scheduled.replace(true) {
             return;
         }

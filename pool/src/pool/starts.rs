@@ -10,7 +10,10 @@ use fastrand::Rng;
 
 /// The starts and failures of the workers of a pool.
 pub(crate) struct Starts {
-    backoff: RefCell<Backoff>,
+    /// The deaths of workers that had been ready.
+    deaths: RefCell<Backoff>,
+    /// The failed starts since a worker became ready.
+    failed_starts: RefCell<Backoff>,
     random: RefCell<Rng>,
     /// How many workers in a row did not become ready.
     failures: Cell<u32>,
@@ -25,7 +28,8 @@ pub(crate) struct Starts {
 impl Starts {
     pub(crate) fn new() -> Self {
         Self {
-            backoff: RefCell::default(),
+            deaths: RefCell::default(),
+            failed_starts: RefCell::default(),
             random: RefCell::new(Rng::new()),
             failures: Cell::new(0),
             was_ever_ready: Cell::new(false),
@@ -39,24 +43,31 @@ impl Starts {
         self.was_ever_ready.get()
     }
 
+    /// Notes that a worker has become ready, so that starts work: the next failure waits
+    /// only as long as the first one.
     pub(crate) fn ready(&self) {
         self.was_ever_ready.set(true);
         self.failures.set(0);
+        self.failed_starts.take();
     }
 
     /// Counts a worker that did not become ready, or could not be started. Returns whether
     /// the waiting jobs have to fail.
     pub(crate) fn failed(&self, restarts: &Restarts) -> bool {
-        self.died(None, restarts);
+        self.count(&self.failed_starts, None, restarts);
         self.failures.set(self.failures.get().saturating_add(1));
         self.failures.get() >= max_failed_starts(restarts)
     }
 
-    /// Counts a worker that has ended by itself, after it had been ready for some time.
-    pub(crate) fn died(&self, served: Option<Duration>, restarts: &Restarts) {
+    /// Counts a worker that has ended by itself, after it had been ready for this time.
+    pub(crate) fn died(&self, served: Duration, restarts: &Restarts) {
+        self.count(&self.deaths, Some(served), restarts);
+    }
+
+    fn count(&self, deaths: &RefCell<Backoff>, served: Option<Duration>, restarts: &Restarts) {
         let now = Instant::now();
-        let mut backoff = self.backoff.borrow_mut();
-        let wait = backoff.died(served, now, restarts, &mut self.random.borrow_mut());
+        let mut random = self.random.borrow_mut();
+        let wait = deaths.borrow_mut().died(served, now, restarts, &mut random);
         if !wait.is_zero() {
             self.not_before.set(Some(now + wait));
         }
@@ -69,5 +80,26 @@ impl Starts {
             .get()?
             .saturating_duration_since(Instant::now());
         (!left.is_zero()).then_some(left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+
+    /// Workers that are killed while they start, now and then, do not add up.
+    #[test]
+    fn a_worker_that_becomes_ready_ends_the_longer_waits_of_failed_starts() {
+        let restarts = Restarts::new().min_wait(HOUR).max_wait(100 * HOUR);
+        let starts = Starts::new();
+        for _ in 0..5 {
+            starts.failed(&restarts);
+        }
+        assert!(starts.wait().is_some_and(|wait| wait > 7 * HOUR));
+        starts.ready();
+        assert!(!starts.failed(&restarts));
+        assert!(starts.wait().is_some_and(|wait| wait <= HOUR));
     }
 }
