@@ -40,7 +40,7 @@ fn process() -> u32 {
     std::process::id()
 }
 
-/// Closes its standard input and everything else that it can, and continues.
+/// Meets the test, and returns the process.
 #[coreloop::job]
 fn wait_there(path: PathBuf) -> u32 {
     meet(&path, "there");
@@ -149,6 +149,53 @@ async fn a_job_that_exits_ends_no_other_job() {
     for code in [0, 3] {
         let error = crash(&pool, async |pool| pool.submit(exit, code).await).await;
         assert_eq!(error.exit_status().unwrap().code(), Some(code), "{error}");
+    }
+}
+
+/// Crashes in one of five ways if the number ends with 0, by the digit before it.
+#[coreloop::job]
+fn sometimes_crashes(number: u32) -> u32 {
+    if number % 10 == 0 {
+        match number / 10 % 5 {
+            0 => raise(Signal::SEGV.as_raw()),
+            1 => raise(Signal::ABORT.as_raw()),
+            2 => raise(Signal::KILL.as_raw()),
+            3 => exit(0),
+            _ => exit(3),
+        }
+    }
+    number
+}
+
+#[coreloop::test]
+async fn of_many_jobs_only_those_that_crash_fail_each_with_its_own_status() {
+    for prefetch in [1, 4, 32] {
+        let pool = Pool::builder().workers(3).prefetch(prefetch);
+        let pool = pool.build().unwrap();
+        let count = size::pick(200, 4_000);
+        let mut results = pool.map(sometimes_crashes, 0..count);
+        for number in 0..count {
+            let error = match soon(results.next()).await.unwrap() {
+                Ok(result) => {
+                    assert_eq!(result, number);
+                    assert_ne!(number % 10, 0);
+                    continue;
+                }
+                Err(error) => error,
+            };
+            assert_eq!(number % 10, 0, "{error}");
+            assert!(error.is_broken_worker() && error.has_started(), "{error}");
+            let code = error.exit_status().unwrap().code();
+            let ended = (signal_of(&error), code);
+            let expected = match number / 10 % 5 {
+                0 => (Some(Signal::SEGV), None),
+                1 => (Some(Signal::ABORT), None),
+                2 => (Some(Signal::KILL), None),
+                3 => (None, Some(0)),
+                _ => (None, Some(3)),
+            };
+            assert_eq!(ended, expected, "{error}");
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod limits;
 mod map;
 mod meeting;
 mod process;
+mod programs;
 mod reentrancy;
 mod registry;
 mod run;
