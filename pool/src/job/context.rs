@@ -38,8 +38,8 @@ pub(crate) enum Cancel {
 
 /// What a job and a handle to it in the same process share.
 ///
-/// The flags are in one atomic, so that of a start and a cancellation at the same time, one
-/// comes first: a job that was cancelled before it started never starts.
+/// The flags are in one atomic, so one comes first if a start and a cancellation happen at
+/// the same time: a job that was cancelled before it started never starts.
 #[derive(Debug, Default)]
 pub(crate) struct Flags(AtomicU8);
 
