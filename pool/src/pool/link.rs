@@ -252,8 +252,7 @@ impl Connection {
 
     /// Reads what a worker that has ended had written.
     pub(crate) fn drain(&mut self, core: &Rc<Core>, key: WorkerKey, link: &Rc<Link>) {
-        while let Ok(count @ 1..) = rustix::io::read(self.socket.get_ref(), self.frames.space()) {
-            self.frames.filled(count);
+        while let Ok(1..) = self.frames.fill(self.socket.get_ref()) {
             self.handle(core, key, link);
         }
     }

@@ -68,7 +68,7 @@ struct Worker {
 
 impl Worker {
     fn start() -> io::Result<Self> {
-        let (socket, hello, page) = setup::connect()?;
+        let (socket, begun, hello, page) = setup::connect()?;
         let socket = Rc::new(socket);
         let mut output = Output::new(Rc::clone(&socket));
         let registry = Registry::of_program()?;
@@ -85,7 +85,7 @@ impl Worker {
             ..
         } = hello;
         Ok(Self {
-            frames: Frames::new(max_length),
+            frames: Frames::starting_with(&begun, max_length),
             progress: Rc::new(ProgressSink {
                 socket: Rc::clone(&socket),
                 max_length,
@@ -127,10 +127,8 @@ impl Worker {
                     return Ok(());
                 }
             }
-            let space = self.frames.space();
-            match rustix::io::retry_on_intr(|| rustix::io::read(&self.socket, &mut *space))? {
-                0 => return Ok(()),
-                count => self.frames.filled(count),
+            if self.frames.fill(&*self.socket)? == 0 {
+                return Ok(());
             }
         }
     }

@@ -14,8 +14,10 @@ use crate::sys;
 /// The name of the main thread, at most 15 bytes. The master has set the title of the process.
 const THREAD: &str = "pool worker";
 
-/// Takes the socket off the standard input, and receives the first message.
-pub(super) fn connect() -> io::Result<(OwnedFd, Hello, Page)> {
+/// Takes the socket off the standard input, and receives the first message. Returns also the
+/// bytes of frames that came with it: on Linux there are none, because the kernel ends a read
+/// after a message that carries descriptors.
+pub(super) fn connect() -> io::Result<(OwnedFd, Vec<u8>, Hello, Page)> {
     if process::end_with_master().is_err() {
         // The master has ended.
         return Err(io::ErrorKind::BrokenPipe.into());
@@ -40,5 +42,6 @@ pub(super) fn connect() -> io::Result<(OwnedFd, Hello, Page)> {
     current::set_worker(hello.name.clone());
     // A job that takes all memory should not cost the master its life.
     sys::raise_oom_score();
-    Ok((channel.into_socket(), hello, Page::from_descriptor(page)?))
+    let (socket, begun) = channel.into_parts();
+    Ok((socket, begun, hello, Page::from_descriptor(page)?))
 }
