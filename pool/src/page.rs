@@ -176,8 +176,7 @@ mod tests {
     #[test]
     fn a_file_that_is_no_page_is_refused() {
         let ordinary = File::open(std::env::current_exe().unwrap()).unwrap();
-        let error = Page::from_descriptor(ordinary.into()).unwrap_err();
-        assert!(error.to_string().contains("the shared page"), "{error}");
+        assert!(Page::from_descriptor(ordinary.into()).is_err());
         let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
         assert!(Page::from_descriptor(socket.into()).is_err());
     }
