@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
 use rustix::io::Errno;
 
 /// With these, the size cannot change any more, and neither can the seals.
@@ -26,7 +26,9 @@ pub(crate) fn shared_memory(length: usize) -> io::Result<OwnedFd> {
         Err(Errno::INVAL) => rustix::fs::memfd_create(c"coreloop-pool", flags),
         file => file,
     }?;
-    rustix::fs::ftruncate(&file, length as u64)?;
+    // Not `ftruncate`, which finds no memory yet: if there is none, this is an error, and an
+    // access to the mapping would be a `SIGBUS`.
+    rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, length as u64)?;
     rustix::fs::fcntl_add_seals(&file, SEALS)?;
     Ok(file)
 }
@@ -72,6 +74,8 @@ mod tests {
     #[test]
     fn the_size_of_shared_memory_is_fixed() {
         let file = shared_memory(4096).unwrap();
+        // In units of 512 bytes: the memory is there before the first access.
+        assert!(rustix::fs::fstat(&file).unwrap().st_blocks >= 8);
         check_shared_memory(&file, 4096).unwrap();
         for length in [0, 4095, 8192] {
             assert_eq!(rustix::fs::ftruncate(&file, length), Err(Errno::PERM));
