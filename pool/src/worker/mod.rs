@@ -49,8 +49,8 @@ pub(crate) fn run() -> ! {
         }
     };
     // These destructors are user code, and `exit` does not call them.
-    worker_state::clear();
-    call::drop_runtime();
+    crate::panics::caught(worker_state::clear);
+    crate::panics::caught(call::drop_runtime);
     process::exit(status);
 }
 
