@@ -1,10 +1,13 @@
 //! Calls, their handles, their errors, and what a job knows of itself.
 
+use std::cell::Cell;
+use std::os::unix::net::UnixListener;
 use std::panic::{catch_unwind, resume_unwind};
 
 use coreloop::Runtime;
 use coreloop::pool::{self, JobError, Pool, TrySubmitError, WorkerState, job};
 use coreloop_test_support::deadline::yield_until;
+use coreloop_test_support::folder::Folder;
 use futures_lite::future::poll_once;
 use rustix::process::{Signal, getpid, kill_process};
 
@@ -99,6 +102,29 @@ async fn nested() -> Result<u64, String> {
         .await
         .map_err(|error| error.to_string())?;
     Ok(second + first.await.map_err(|error| error.to_string())?)
+}
+
+thread_local! {
+    static LEFT_BEHIND: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Leaves a task behind, and returns what the last one that has run has stored.
+#[coreloop::job]
+async fn spawn_a_task(number: u32) -> u32 {
+    let found = LEFT_BEHIND.get();
+    coreloop::spawn(async move {
+        coreloop::task::yield_now().await;
+        LEFT_BEHIND.set(number);
+    });
+    found
+}
+
+#[coreloop::job]
+async fn panic_later() {
+    for _ in 0..3 {
+        coreloop::task::yield_now().await;
+    }
+    panic!("later");
 }
 
 #[coreloop::job]
@@ -410,24 +436,36 @@ async fn five_thousand_queued_jobs_all_run() {
 }
 
 #[coreloop::test]
-async fn results_wait_while_the_loop_is_blocked() {
-    let pool = pool(2);
+async fn workers_run_what_they_have_while_the_loop_is_blocked() {
+    let folder = Folder::new();
+    let path = folder.path("listener");
+    let listener = UnixListener::bind(&path).unwrap();
+    let pool = Pool::builder().workers(1).prefetch(64).build().unwrap();
     let mut handles = Vec::new();
-    for number in 0..64_u64 {
+    for number in 0..63_u64 {
         handles.push(pool.submit(double, number).await.unwrap());
     }
-    let meeting = Meeting::new();
-    let last = pool
-        .submit(wait, (meeting.place(), "x".into()))
-        .await
-        .unwrap();
-    meeting.guest().await.release();
-    // No other task runs meanwhile, although the jobs finish.
-    std::thread::sleep(std::time::Duration::from_millis(20));
+    let place = path.to_str().unwrap().to_owned();
+    let last = pool.submit(wait, (place, "x".into())).await.unwrap();
+    yield_until(|| last.worker().is_some()).await;
+    // This blocks the loop until the last job runs.
+    let (guest, _) = listener.accept().unwrap();
+    assert!(!last.is_finished());
+    drop(guest);
     assert_eq!(last.await.unwrap(), "x");
     for (number, handle) in (0..).zip(handles) {
         assert_eq!(handle.await.unwrap(), number * 2);
     }
+}
+
+#[coreloop::test]
+async fn async_jobs_share_a_runtime_that_survives_a_panic() {
+    let pool = pool(1);
+    assert_eq!(pool.run(spawn_a_task, 1).await.unwrap(), 0);
+    let panicked = error(pool.run(panic_later, ()).await);
+    assert!(panicked.panic_message().unwrap().starts_with("later, at "));
+    // The task that the first job has left behind has run since.
+    assert_eq!(pool.run(spawn_a_task, 2).await.unwrap(), 1);
 }
 
 #[test]

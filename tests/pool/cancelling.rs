@@ -5,7 +5,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use coreloop::Runtime;
-use coreloop::pool::{JobHandle, Pool, job};
+use coreloop::pool::{JobError, JobHandle, Pool, job};
 use coreloop_test_support::deadline::yield_until;
 use coreloop_test_support::folder::Folder;
 use futures_lite::future::poll_once;
@@ -36,13 +36,21 @@ fn for_ever(place: String) {
 }
 
 #[coreloop::job]
+fn spin() {
+    loop {
+        std::hint::spin_loop();
+    }
+}
+
+#[coreloop::job]
 fn log(path: String, number: usize) {
     let mut file = OpenOptions::new()
         .append(true)
         .create(true)
         .open(path)
         .unwrap();
-    writeln!(file, "{number}").unwrap();
+    // In one write, because another worker may write meanwhile.
+    file.write_all(format!("{number}\n").as_bytes()).unwrap();
 }
 
 #[coreloop::job]
@@ -159,64 +167,63 @@ async fn a_worker_is_killed_for_a_cancelled_job_if_the_pool_says_so() {
     assert_eq!((metrics.killed, metrics.failed, metrics.done), (2, 2, 1));
 }
 
+/// Returns the error of a job that reached its time limit while it ran.
+async fn timed_out_while_it_ran(run: impl AsyncFn(Duration) -> Result<(), JobError>) -> JobError {
+    let mut limit = Duration::from_millis(100);
+    loop {
+        let error = run(limit).await.unwrap_err();
+        assert!(error.is_timeout(), "{error}");
+        if error.has_started() {
+            return error;
+        }
+        // The machine is slow.
+        limit *= 2;
+    }
+}
+
 #[coreloop::test]
-async fn a_time_limit_ends_a_job_wherever_it_is() {
-    let pool = Pool::builder()
-        .workers(1)
-        .prefetch(1)
-        .kill_on_cancel(true)
-        .build()
-        .unwrap();
+async fn a_time_limit_ends_a_job_that_waits() {
+    let pool = Pool::builder().workers(1).prefetch(1).build().unwrap();
     let meeting = Meeting::new();
-    let limit = Duration::from_millis(20);
-    let looping = pool.job(for_ever, meeting.place());
-    let looping = looping
-        .timeout(Duration::from_secs(1))
-        .submit()
+    let running = pool
+        .submit(wait, (meeting.place(), "a".into()))
         .await
         .unwrap();
     let guest = meeting.guest().await;
-    // Not started.
-    let error = pool.job(pid, ()).timeout(limit).run().await.unwrap_err();
-    assert!(error.is_timeout() && !error.has_started());
-    assert!(
-        error
-            .to_string()
-            .contains("took longer than its time limit"),
-        "{error}"
-    );
-    let error = pool
-        .job(pid, ())
-        .timeout(Duration::ZERO)
-        .run()
-        .await
-        .unwrap_err();
-    assert!(error.is_timeout() && !error.has_started());
+    for limit in [Duration::ZERO, Duration::from_millis(20)] {
+        let error = pool.job(pid, ()).timeout(limit).run().await.unwrap_err();
+        assert!(error.is_timeout() && !error.has_started());
+        let text = error.to_string();
+        assert!(text.contains("took longer than its time limit"), "{text}");
+    }
     guest.release();
-    let error = looping.await.unwrap_err();
-    assert!(error.is_timeout() && error.has_started());
-    assert_eq!(error.attempts(), 1);
-    // `run` drops its handle afterwards, which kills nothing else.
-    let run = pool
-        .job(for_ever, meeting.place())
-        .timeout(Duration::from_secs(1));
-    let (error, ()) = futures_lite::future::zip(run.run(), async {
-        meeting.guest().await.release();
+    running.await.unwrap();
+    // A limit that is not reached, and one that never is.
+    for limit in [Duration::from_secs(3_600), Duration::MAX] {
+        pool.job(pid, ()).timeout(limit).run().await.unwrap();
+    }
+    assert_eq!((pool.metrics().failed, pool.metrics().done), (2, 3));
+}
+
+#[coreloop::test]
+async fn a_time_limit_kills_the_worker_of_a_job_that_runs() {
+    let pool = Pool::builder()
+        .workers(1)
+        .kill_on_cancel(true)
+        .build()
+        .unwrap();
+    pool.ready().await.unwrap();
+    let error = timed_out_while_it_ran(async |limit| {
+        let request = pool.job(spin, ()).timeout(limit);
+        request.submit().await.unwrap().await
     })
     .await;
-    assert!(error.unwrap_err().is_timeout());
+    assert_eq!(error.attempts(), 1);
+    assert_eq!(pool.metrics().killed, 1);
+    // `run` drops its handle afterwards, which kills no other worker.
+    timed_out_while_it_ran(async |limit| pool.job(spin, ()).timeout(limit).run().await).await;
     assert_eq!(pool.metrics().killed, 2);
-    // A limit that is not reached, and one that never is.
-    pool.job(pid, ())
-        .timeout(Duration::from_secs(3_600))
-        .run()
-        .await
-        .unwrap();
-    pool.job(pid, ())
-        .timeout(Duration::MAX)
-        .run()
-        .await
-        .unwrap();
+    pool.run(pid, ()).await.unwrap();
     assert_eq!(pool.metrics().workers.len(), 1);
 }
 

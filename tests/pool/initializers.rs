@@ -2,12 +2,15 @@
 
 use std::cell::Cell;
 use std::fs;
+use std::io::Write;
+use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::time::Duration;
 
 use coreloop::pool::{Builder, Pool, job};
 use coreloop::process::Restarts;
 use coreloop_test_support::folder::Folder;
+use coreloop_test_support::on_drop::OnDrop;
 use futures_lite::future::zip;
 use rustix::process::{Signal, getpid, kill_process};
 
@@ -54,6 +57,35 @@ impl Drop for Counter {
 fn counter(path: String) -> Counter {
     let calls = Rc::new(Cell::new(0));
     Counter { calls, path }
+}
+
+/// Panics when it is dropped, with nothing that a hook would print.
+struct LastWords(String);
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        fs::write(&self.0, "state").unwrap();
+        resume_unwind(Box::new(()));
+    }
+}
+
+#[coreloop::job(initializer)]
+fn last_words(path: String) -> LastWords {
+    LastWords(path)
+}
+
+/// Leaves a task whose destructor runs when the worker ends.
+#[coreloop::job]
+async fn leave_a_task(path: String) -> u8 {
+    let words = OnDrop::new(move || {
+        let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
+        write!(file, ", task").unwrap();
+    });
+    coreloop::spawn(async move {
+        let _words = words;
+        std::future::pending::<()>().await;
+    });
+    3
 }
 
 #[coreloop::job]
@@ -150,6 +182,21 @@ async fn the_state_belongs_to_a_worker_and_is_dropped_with_it() {
     assert_eq!(fs::read_to_string(path).unwrap(), "3");
     // An initializer of a type that cannot be encoded is no job.
     assert!(job::try_worker_state::<Counter>().is_none());
+}
+
+#[coreloop::test]
+async fn a_worker_whose_state_panics_when_it_is_dropped_ends_in_order() {
+    let folder = Folder::new();
+    let path = folder.path("dropped").to_str().unwrap().to_owned();
+    let pool = pool()
+        .initializer(last_words, path.clone())
+        .build()
+        .unwrap();
+    assert_eq!(pool.run(leave_a_task, path.clone()).await.unwrap(), 3);
+    pool.close();
+    pool.join().await;
+    assert_eq!(fs::read_to_string(path).unwrap(), "state, task");
+    assert_eq!((pool.metrics().failed, pool.metrics().killed), (0, 0));
 }
 
 #[coreloop::test]

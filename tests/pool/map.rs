@@ -1,7 +1,9 @@
 //! `map` and `map_unordered`.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
 
 use coreloop::pool::{Pool, job};
 use coreloop_test_support::deadline::yield_until;
@@ -214,6 +216,31 @@ async fn a_map_that_is_dropped_cancels_its_jobs() {
         pool.close();
         pool.join().await;
     }
+}
+
+#[coreloop::test]
+async fn a_map_is_dropped_after_any_number_of_polls() {
+    let pool = Pool::builder().workers(2).build().unwrap();
+    for polls in 0..100 {
+        let mut map = pool.map(square, 0..).chunks(1 + polls % 5).window(20);
+        let mut left = polls;
+        poll_fn(|cx| {
+            while left > 0 {
+                left -= 1;
+                if map.poll_next(cx).is_pending() {
+                    return Poll::Pending;
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
+        drop(map);
+        assert_eq!(pool.metrics().queued, 0);
+    }
+    assert_eq!(pool.run(square, 3).await.unwrap(), 9);
+    yield_until(|| pool.metrics().running == 0).await;
+    pool.close();
+    pool.join().await;
 }
 
 #[coreloop::test]
