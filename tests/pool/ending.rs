@@ -123,6 +123,31 @@ async fn closing_a_pool_wakes_the_tasks_that_wait_for_it() {
 }
 
 #[coreloop::test]
+async fn a_pool_without_workers_is_closed_at_once() {
+    let restarts = Restarts::new()
+        .max_immediate(0)
+        .min_wait(Duration::from_secs(3_600))
+        .max_wait(Duration::from_secs(3_600));
+    let pool = Pool::builder()
+        .workers(1)
+        .restarts(restarts)
+        .build()
+        .unwrap();
+    assert!(pool.run(die, ()).await.unwrap_err().is_broken_worker());
+    yield_until(|| pool.metrics().workers.is_empty()).await;
+    let waiting = pool.submit(double, 1).await.unwrap();
+    zip(zip(pool.join(), pool.ready()), async {
+        coreloop::task::yield_now().await;
+        pool.close();
+        // The job would wait for a worker.
+        waiting.abort();
+    })
+    .await;
+    assert!(waiting.await.unwrap_err().is_cancelled());
+    assert_eq!(pool.shutdown(Duration::MAX).await, report(0, 0, 0));
+}
+
+#[coreloop::test]
 async fn shutting_down_without_a_limit_finishes_all_jobs() {
     let meeting = Meeting::new();
     let (pool, handles) = busy(&meeting).await;
