@@ -15,6 +15,7 @@ mod job_attribute;
 mod limits;
 mod map;
 mod meeting;
+mod memory;
 mod process;
 mod programs;
 mod reentrancy;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{PipeWriter, Write, pipe};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -449,4 +449,56 @@ fn open_terminal() -> (File, OwnedFd) {
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
     let program = open(name.as_c_str(), flags, Mode::empty()).unwrap();
     (File::from(user), program)
+}
+
+/// Builds the program in another profile, with these options of the profile.
+fn build(name: &str, options: &[&str]) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .current_dir(root)
+        .args(["build", "--quiet", "--release", "--example=pool_app"])
+        .args(["--package=coreloop-test-support", "--target-dir"])
+        .arg(&target);
+    for option in options {
+        command
+            .arg("--config")
+            .arg(format!("profile.release.{option}"));
+    }
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    target.join("release/examples/pool_app")
+}
+
+/// Runs jobs in a program that was built in another way.
+fn runs_jobs(program: &Path, panic: &str) {
+    let mut command = Command::new(program);
+    command.arg("--workers=2");
+    let mut app = App::start_command(command);
+    assert_eq!(app.ask("many 100", "ok"), "100");
+    let text = app.ask("panic", panic);
+    assert!(text.contains("pool_app::panic_in_a_job"), "{text}");
+    assert!(app.ask("exit 0", "broken").contains("exit status: 0"));
+    assert!(app.ask("overflow", "broken").contains("signal: 6"));
+    assert_eq!(app.ask("many 100", "ok"), "100");
+    app.end();
+}
+
+/// The linker keeps the list of the jobs, and a panic that aborts is the end of a worker.
+#[test]
+fn optimized_programs_run_jobs() {
+    // Takes minutes.
+    if size::pick(true, false) {
+        return;
+    }
+    let optimized = build("lto", &["lto=\"fat\"", "codegen-units=1"]);
+    runs_jobs(&optimized, "panicked");
+    let aborts = build(
+        "abort",
+        &["lto=\"fat\"", "codegen-units=1", "panic=\"abort\""],
+    );
+    runs_jobs(&aborts, "broken");
 }

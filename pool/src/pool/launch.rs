@@ -29,7 +29,7 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 impl Core {
     /// Starts the workers that are missing, now or when the policy allows it.
     pub(crate) fn start_missing(self: &Rc<Self>) {
-        while self.dispatcher.borrow().missing() > 0 {
+        while self.dispatcher.borrow().missing() > 0 && !self.starts.is_scheduled.get() {
             if let Some(wait) = self.starts.wait() {
                 self.start_after(wait);
                 return;
