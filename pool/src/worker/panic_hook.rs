@@ -41,7 +41,7 @@ fn keep(info: &PanicHookInfo<'_>) -> bool {
     if !IN_JOB.try_with(Cell::get).unwrap_or(false) {
         return false;
     }
-    let message = info.payload_as_str().unwrap_or("a panic without a message");
+    let message = crate::panics::message(info.payload());
     let text = match info.location() {
         Some(place) => format!("{message}, at {place}"),
         None => message.to_owned(),
