@@ -2,13 +2,12 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::process::{self, Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
-
-use crate::operation::Operation;
 
 /// The time limit of a run. Even on a slow machine, a run takes less than a tenth of it.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -18,6 +17,9 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// a fifth.
 const MALLOC: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.tcache_count=1000");
 
+/// What the ending of the name of an output file begins with, if it has one.
+pub(crate) const ENDING: &str = ".process";
+
 /// An operation that is being counted. Dropping this ends the process.
 pub(crate) struct Counted {
     name: String,
@@ -26,20 +28,20 @@ pub(crate) struct Counted {
 }
 
 impl Counted {
-    /// Starts `program`, which counts while `operation` is done `times` times. `words` are
-    /// the options of `program`, except the option `output`, which ends just before the
-    /// name of the output file.
+    /// Starts `program`, which counts while this program runs with the arguments `work`.
+    /// `words` are the options of `program`, except the option `output`, which ends just
+    /// before the name of the output file. `program` may add an ending to the name.
     pub(crate) fn start(
         program: &str,
         words: &[&str],
-        output: &str,
-        operation: Operation,
-        times: u64,
+        (output, ending): (&str, &str),
+        work: &[&str],
     ) -> io::Result<Counted> {
-        let name = format!("{program}.{}.{times}", operation.name());
+        let name = format!("{program}.{}", work.join("."));
         let file = env::temp_dir().join(format!("budgets.{}.{name}", process::id()));
         let mut option = OsString::from(output);
         option.push(&file);
+        option.push(ending);
         let process = Command::new(program)
             // The user's settings of valgrind, strace or malloc must not have an effect.
             .env_clear()
@@ -48,7 +50,7 @@ impl Counted {
             .args(words)
             .arg(option)
             .arg(env::current_exe()?)
-            .args(["run", operation.name(), &times.to_string()])
+            .args(work)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
@@ -60,8 +62,9 @@ impl Counted {
         })
     }
 
-    /// Waits for the end of the process, and returns the output of `program`.
-    pub(crate) fn output(mut self) -> io::Result<String> {
+    /// Waits for the end of the process, and returns the outputs of `program`, one for each
+    /// file that it has written.
+    pub(crate) fn outputs(mut self) -> io::Result<Vec<String>> {
         let deadline = Instant::now() + LIMIT;
         let status = loop {
             if let Some(status) = self.process.try_wait()? {
@@ -77,16 +80,32 @@ impl Counted {
             let message = format!("{} ended with {status}", self.name);
             return Err(io::Error::other(message));
         }
-        std::fs::read_to_string(&self.file)
+        self.files()?.iter().map(fs::read_to_string).collect()
+    }
+
+    /// Returns the paths of the output file, or of several with an ending each.
+    fn files(&self) -> io::Result<Vec<PathBuf>> {
+        let file = self.file.as_os_str().as_encoded_bytes();
+        let mut files = Vec::new();
+        for entry in fs::read_dir(env::temp_dir())? {
+            let path = entry?.path();
+            let rest = path.as_os_str().as_encoded_bytes().strip_prefix(file);
+            if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(ENDING.as_bytes())) {
+                files.push(path);
+            }
+        }
+        Ok(files)
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        // These return errors if the process has ended and the file is gone.
+        // These return errors if the process has ended.
         let _ = self.process.kill();
         let _ = self.process.wait();
-        let _ = std::fs::remove_file(&self.file);
+        for file in self.files().unwrap_or_default() {
+            let _ = fs::remove_file(file);
+        }
     }
 }
 

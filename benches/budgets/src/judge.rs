@@ -110,6 +110,18 @@ impl Judge {
         }
     }
 
+    /// Prints a number of system calls beside its bound, which it may not exceed.
+    pub(crate) fn bound(&mut self, name: &str, count: f64, bound: f64) {
+        let is_above = count > bound + ROUNDING;
+        let remark = if is_above { "   FAILED" } else { "" };
+        println!("{name:<48} {count:>10.4} {bound:>10.4}{remark}");
+        if is_above {
+            self.failures.push(format!(
+                "{name}: {count:.4} system calls, the bound is {bound:.4}"
+            ));
+        }
+    }
+
     /// Prints what to do, and returns whether all figures are within their budgets.
     pub(crate) fn sum_up(&self) -> bool {
         if self.lower > 0 {

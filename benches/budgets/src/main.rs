@@ -26,6 +26,12 @@ const PROFILE: &str = env!("PROFILE");
 /// By how much two counts may differ, if a budget is to be made of them.
 const REPEATS: f64 = 0.001;
 
+/// The bound on the system calls of a master for a job: a write, a wait and a read.
+const ONE_BY_ONE: f64 = 3.0;
+/// The same with 5,000 jobs in the queue. How many results come with a read depends on the
+/// machine, so this is a bound and no budget.
+const QUEUED: f64 = 0.12;
+
 /// Counts the costs of operations, and compares them with their budgets.
 #[derive(Debug, Parser)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -66,6 +72,11 @@ enum Work {
         /// How often it is done
         times: u64,
     },
+    /// Runs a number of jobs of a pool, all queued at once, and counts nothing
+    RunQueued {
+        /// How many jobs
+        times: u64,
+    },
 }
 
 impl Options {
@@ -75,9 +86,11 @@ impl Options {
 }
 
 fn main() -> ExitCode {
+    coreloop_budgets_jobs::enter_worker();
     let options = Options::parse();
     let result = match options.work {
         Some(Work::Run { operation, times }) => work::run(operation, times).map(|()| true),
+        Some(Work::RunQueued { times }) => coreloop_budgets_jobs::queued(times).map(|()| true),
         None if PROFILE != "budgets" => Err(io::Error::other(format!(
             "this was built with the profile {PROFILE}: use `cargo run --profile budgets`"
         ))),
@@ -136,6 +149,14 @@ fn measure(options: &Options) -> io::Result<bool> {
             let count = of(&counted).unwrap_or(0.0);
             judge.compare(Unit::SystemCalls, name, count, Some(budget));
         }
+    }
+
+    if with_system_calls {
+        judge.title("system calls of a master per job");
+        let one_by_one = system_calls::per_job()?;
+        judge.bound("one by one", one_by_one, ONE_BY_ONE);
+        let queued = system_calls::per_queued_job()?;
+        judge.bound("5,000 queued, 32 sent at a time", queued, QUEUED);
     }
 
     if options.write {

@@ -31,6 +31,10 @@ pub(crate) enum Operation {
     ScopeChild,
     /// Creates and drops a guard, and runs its cleanup
     DropGuard,
+    /// Runs a job in the worker of a pool, and awaits its result
+    PoolJob,
+    /// The same, counted in the worker
+    PoolJobInWorker,
 }
 
 impl Operation {
@@ -49,6 +53,8 @@ impl Operation {
             Operation::GeneratorItem => "generator-item",
             Operation::ScopeChild => "scope-child",
             Operation::DropGuard => "drop-guard",
+            Operation::PoolJob => "pool-job",
+            Operation::PoolJobInWorker => "pool-job-in-worker",
         }
     }
 
@@ -57,6 +63,8 @@ impl Operation {
     /// mean. It is a multiple of the number done at once.
     pub(crate) fn times(self) -> u64 {
         match self {
+            // Each takes two switches between processes.
+            Operation::PoolJob | Operation::PoolJobInWorker => 4_000,
             Operation::Echo => 16_000,
             Operation::SpawnAndJoin
             | Operation::TimerFire

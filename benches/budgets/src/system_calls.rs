@@ -1,6 +1,6 @@
-//! System calls per echo, by name, from strace's list.
+//! System calls per echo, by name, and per job of a pool, from strace's list.
 //!
-//! As with instructions, the difference between two runs is the cost of the echoes.
+//! As with instructions, the difference between two runs is the cost of the operations.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,8 +19,8 @@ pub(crate) type Calls = BTreeMap<String, f64>;
 /// Counts the system calls of the server per echo.
 pub(crate) fn per_echo() -> io::Result<Calls> {
     let echoes = ROUNDS * work::CONNECTIONS;
-    let shorter = count(&start(echoes)?.output()?);
-    let mut longer = count(&start(2 * echoes)?.output()?);
+    let mut longer = echo(2 * echoes)?;
+    let shorter = echo(echoes)?;
     for (name, count) in shorter {
         *longer.entry(name).or_default() -= count;
     }
@@ -31,10 +31,43 @@ pub(crate) fn per_echo() -> io::Result<Calls> {
     Ok(longer)
 }
 
-fn start(echoes: u64) -> io::Result<Counted> {
+/// Counts the system calls of a pool's master per job, if each job is awaited before the
+/// next.
+pub(crate) fn per_job() -> io::Result<f64> {
+    let jobs = |times| calls_of_master(&["run", Operation::PoolJob.name()], times);
+    Ok((jobs(2 * JOBS)? - jobs(JOBS)?) / JOBS as f64)
+}
+
+/// Counts the system calls of a pool's master per job, if all are queued at once.
+pub(crate) fn per_queued_job() -> io::Result<f64> {
+    let jobs = |times| calls_of_master(&["run-queued"], times);
+    Ok((jobs(2 * QUEUED_JOBS)? - jobs(QUEUED_JOBS)?) / QUEUED_JOBS as f64)
+}
+
+/// The number of jobs in the shorter run.
+const JOBS: u64 = 200;
+const QUEUED_JOBS: u64 = 5_000;
+
+/// Counts the calls of one process, without those of its worker.
+fn calls_of_master(work: &[&str], times: u64) -> io::Result<f64> {
+    let times = times.to_string();
+    let work = [work, &[times.as_str()]].concat();
+    Ok(strace(&[], &work)?.values().sum())
+}
+
+fn echo(echoes: u64) -> io::Result<Calls> {
+    let work = ["run", Operation::Echo.name(), &echoes.to_string()];
+    strace(&["-f"], &work)
+}
+
+fn strace(more: &[&str], work: &[&str]) -> io::Result<Calls> {
     // Strings are not needed.
-    let words = ["-f", "-qq", "-e", "signal=none", "-s", "0"];
-    Counted::start("strace", &words, "--output=", Operation::Echo, echoes)
+    let words = ["-qq", "-e", "signal=none", "-s", "0"];
+    let words = [more, &words].concat();
+    let counted = Counted::start("strace", &words, ("--output=", ""), work)?;
+    let lists = counted.outputs()?;
+    let list = lists.first().ok_or(io::ErrorKind::NotFound)?;
+    Ok(count(list))
 }
 
 /// Counts each call in the list, without the calls of the client.

@@ -24,8 +24,12 @@ pub(crate) use echo::{CLIENT, CONNECTIONS, MARK};
 
 /// Does `operation` a number of times.
 pub(crate) fn run(operation: Operation, times: u64) -> io::Result<()> {
-    if operation == Operation::Echo {
-        return echo::serve(times);
+    match operation {
+        Operation::Echo => return echo::serve(times),
+        Operation::PoolJob | Operation::PoolJobInWorker => {
+            return coreloop_budgets_jobs::one_by_one(times);
+        }
+        _ => {}
     }
     // No time limit cuts a slice of ready tasks short, because valgrind and other programs
     // stretch the time. Timers use a paused clock.
@@ -34,7 +38,7 @@ pub(crate) fn run(operation: Operation, times: u64) -> io::Result<()> {
         .start_paused(true)
         .build()?;
     match operation {
-        Operation::Echo => {}
+        Operation::Echo | Operation::PoolJob | Operation::PoolJobInWorker => {}
         Operation::SpawnAndJoin => runtime.block_on(tasks::spawn_and_join(times)),
         Operation::SelfWake => runtime.block_on(tasks::self_wake(times)),
         Operation::TimerFire => runtime.block_on(timers::fire(times)),
