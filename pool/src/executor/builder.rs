@@ -47,7 +47,7 @@ impl ExecutorBuilder {
 
     /// Sets a function that each thread or process calls before its first job.
     ///
-    /// The function is a [job](macro@coreloop::job). What it returns is the
+    /// The function has the attribute `#[coreloop::job]`. What it returns is the
     /// [state of the worker](crate::job::worker_state), which each thread and process has for
     /// itself, and which need not be `Send`. The [table](Executor#differences) says what
     /// happens if it returns an `Err` or panics.

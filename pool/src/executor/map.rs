@@ -94,7 +94,7 @@ where
         let items = mem::take(&mut self.gathered);
         match engine {
             Engine::Threads(threads) => threads.submit_items(self.function, items),
-            Engine::Inline(inline) => inline.submit_items(self.function, items),
+            Engine::Inline(inline) => inline.submit_items(self.function, &items),
             Engine::Processes(_) => unreachable!("a pool has a map of its own"),
         }
     }

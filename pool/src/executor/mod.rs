@@ -321,7 +321,8 @@ impl Executor {
     /// is asked to stop, and [`Report::abandoned`] counts it.
     ///
     /// It returns when all processes have ended. It does not wait for a thread whose job has
-    /// not finished in time; [`join`](Executor::join) does.
+    /// not finished in time; [`join`](Executor::join) does. A paused clock does not move while
+    /// this waits for threads.
     ///
     /// # Cancel safety
     ///

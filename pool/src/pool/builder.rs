@@ -194,7 +194,7 @@ impl Builder {
     ///
     /// A worker that has more after a job is replaced. One that has more than twice that while
     /// it runs a job is killed, and the job fails with an error for which
-    /// [`is_broken_worker`](JobError::is_broken_worker) returns `true`. Where the memory of a
+    /// [`is_broken_worker`](crate::JobError::is_broken_worker) returns `true`. Where the memory of a
     /// process is not known, which is everywhere but on Linux, this does nothing.
     pub fn max_memory(mut self, bytes: u64) -> Self {
         self.max_memory = Some(bytes);
@@ -245,7 +245,7 @@ impl Builder {
 
     /// Sets a function that each worker calls before its first job.
     ///
-    /// The function is a [job](macro@coreloop::job). What it returns is the
+    /// The function has the attribute `#[coreloop::job]`. What it returns is the
     /// [state of the worker](crate::job::worker_state). If it returns an `Err` or panics, the
     /// worker ends.
     pub fn initializer<F, S>(

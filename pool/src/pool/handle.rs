@@ -290,6 +290,7 @@ impl<T: DeserializeOwned> Progress<T> {
     /// # Errors
     ///
     /// Returns an error if the value does not decode as a `T`.
+    #[must_use]
     pub fn latest(&self) -> Option<Result<T, JobError>> {
         match &self.values {
             Values::Loop(receiver) => {

@@ -7,7 +7,9 @@ use coreloop::io::AsyncReadExt;
 use coreloop::pool::Executor;
 use coreloop::time::timeout;
 
-use super::{Gates, Place, create, hold, in_each_place, poll_once, square, until_cancelled};
+use super::{
+    Gates, Place, create, hold, in_each_place, panic_quietly, poll_once, square, until_cancelled,
+};
 
 in_each_place! {
     a_job_that_is_aborted_while_it_waits_never_runs
@@ -15,9 +17,11 @@ in_each_place! {
     a_job_that_is_aborted_while_it_runs_is_asked_to_stop
     cancel_waits_for_the_job_that_runs
     a_job_whose_handle_is_dropped_still_runs
+    a_panic_of_a_job_without_a_handle_is_dropped
     a_finished_job_stays_finished
     jobs_run_at_the_same_time_as_far_as_the_executor_allows
     submit_waits_for_room
+    many_tasks_may_wait_for_room
     close_lets_the_jobs_finish
     shutdown_waits_for_the_jobs
     shutdown_fails_what_is_left_when_the_time_has_passed
@@ -110,6 +114,15 @@ async fn a_job_whose_handle_is_dropped_still_runs(place: Place) {
     executor.join().await;
 }
 
+async fn a_panic_of_a_job_without_a_handle_is_dropped(place: Place) {
+    let executor = place.executor(1);
+    let text = "without a handle".to_owned();
+    drop(executor.submit(panic_quietly, text).await.unwrap());
+    assert_eq!(executor.run(square, 3).await.unwrap(), 9);
+    executor.close();
+    executor.join().await;
+}
+
 async fn a_finished_job_stays_finished(place: Place) {
     let executor = place.executor(1);
     let mut job = executor.submit(square, 3).await.unwrap();
@@ -181,6 +194,34 @@ async fn submit_waits_for_room(place: Place) {
     }
     executor.run(square, 1).await.unwrap();
     assert!(!file.exists());
+}
+
+async fn many_tasks_may_wait_for_room(place: Place) {
+    let executor = place.build(Executor::builder().queue(2), 2);
+    let tasks: Vec<_> = (0..10)
+        .map(|task| {
+            let executor = executor.clone();
+            coreloop::spawn(async move {
+                let mut jobs = Vec::new();
+                for number in 0..50 {
+                    if (number + task) % 7 == 0 {
+                        // Leaves the queue, unless there was room.
+                        let mut left = Box::pin(executor.submit(square, number));
+                        drop(poll_once(&mut left).await);
+                    }
+                    jobs.push(executor.submit(square, number).await.unwrap());
+                }
+                let mut sum = 0;
+                for job in jobs {
+                    sum += job.await.unwrap();
+                }
+                sum
+            })
+        })
+        .collect();
+    for task in tasks {
+        assert_eq!(task.await.unwrap(), (0..50).map(square).sum::<u64>());
+    }
 }
 
 async fn close_lets_the_jobs_finish(place: Place) {

@@ -109,7 +109,7 @@ impl InlineEngine {
     pub(crate) fn submit_items<F, S>(
         &self,
         function: F,
-        items: Vec<F::Arguments>,
+        items: &[F::Arguments],
     ) -> Result<JobHandle<Items<F::Output>>, JobError>
     where
         F: JobFn<S>,

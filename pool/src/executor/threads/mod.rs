@@ -36,9 +36,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
-use coreloop_runtime::task::{
-    Refusal, RemoteJoinHandle, ThreadPool, ThreadPoolOptions, ThreadPoolStats,
-};
+use coreloop_runtime::task::{Refusal, RemoteJoinHandle, ThreadPool, ThreadPoolOptions};
 
 use crate::job::context::{self, Cancel, Flags, Progress, Sink, Stage};
 use crate::job::{call, worker_state};
@@ -64,7 +62,6 @@ pub(crate) struct Threads {
 /// A panic of a detached job goes to the loop, as it does for `spawn_blocking`.
 #[derive(Debug)]
 pub(crate) struct ThreadJob<R> {
-    id: u64,
     flags: Arc<Flags>,
     /// The outcome is `None` if the job was cancelled when a thread took it.
     handle: RemoteJoinHandle<Result<Option<R>, Refusal>>,
@@ -147,7 +144,6 @@ impl Threads {
             Some(context::enter(job, work))
         });
         ThreadJob {
-            id,
             flags,
             handle,
             was_aborted: Cell::new(false),
@@ -180,11 +176,6 @@ impl Threads {
     pub(crate) async fn ended(&self) {
         poll_fn(|cx| self.pool.poll_ended(cx)).await;
     }
-
-    /// Returns the numbers of threads and jobs.
-    pub(crate) fn stats(&self) -> ThreadPoolStats {
-        self.pool.stats()
-    }
 }
 
 impl Drop for Threads {
@@ -207,11 +198,6 @@ impl Drop for Finish<'_> {
 }
 
 impl<R> ThreadJob<R> {
-    /// Returns the id of the job, which no other job of its `Threads` has.
-    pub(crate) fn id(&self) -> u64 {
-        self.id
-    }
-
     /// Ends the job if it has not started, and asks it to end otherwise. Awaiting this then
     /// still returns the result of the job. Returns how far the job had come; `None` if it was
     /// aborted before, and had not started.

@@ -52,7 +52,6 @@ fn a_job_knows_its_id_and_that_it_has_one_attempt() {
             .map(|_| threads.spawn(None, || (job::id(), job::attempt())))
             .collect();
         for (number, job) in (1..).zip(jobs) {
-            assert_eq!(job.id(), number);
             assert_eq!(job.await.unwrap(), (Some(number), Some(1)));
         }
     });
@@ -232,8 +231,6 @@ fn close_runs_the_jobs_that_wait() {
         threads.ended().await;
         assert!(waiting.is_finished());
         assert_eq!(waiting.await.unwrap(), 1);
-        let stats = threads.stats();
-        assert_eq!((stats.threads, stats.queued, stats.running), (0, 0, 0));
     });
 }
 
