@@ -141,7 +141,7 @@ impl Gates {
         self.folder.path("gates")
     }
 
-    /// Waits until a job runs. It does so until the stream is dropped.
+    /// Waits until a job runs. The job ends when the stream is dropped.
     async fn accept(&self) -> UnixStream {
         self.listener.accept().await.unwrap().0
     }
