@@ -105,8 +105,14 @@ impl Link {
     /// Keeps the waker of the worker's task, which is always the same.
     fn keep_waker(&self, cx: &Context<'_>) {
         let waker = self.waker.take();
-        let is_kept = waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-        let waker = if is_kept { waker } else { Some(cx.waker().clone()) };
+        let is_kept = waker
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(cx.waker()));
+        let waker = if is_kept {
+            waker
+        } else {
+            Some(cx.waker().clone())
+        };
         self.waker.set(waker);
     }
 
