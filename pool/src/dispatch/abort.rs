@@ -1,4 +1,4 @@
-//! Jobs that are no longer wanted: one, those that wait, or all.
+//! Jobs that are no longer wanted: one, or all that wait.
 
 use super::job::{Job, JobKey, JobStage};
 use super::worker::WorkerKey;
@@ -16,23 +16,9 @@ pub(crate) enum Aborted<J> {
     },
     /// The job runs, and is asked to end. Its result is still reported by `finish`, and has
     /// to be thrown away. It is never sent again.
-    Started {
-        worker: WorkerKey,
-        /// Whether no other job runs in this worker. Unless the worker was retired before,
-        /// the worker may have started another job since.
-        is_only_started: bool,
-    },
+    Started { worker: WorkerKey },
     /// There is no such job: it has finished or was removed.
     Gone,
-}
-
-/// A job that `take_all` has taken out.
-#[derive(Debug)]
-pub(crate) struct Taken<J> {
-    pub(crate) key: JobKey,
-    pub(crate) payload: J,
-    /// Whether the job runs or ran. If not, it never will.
-    pub(crate) has_started: bool,
 }
 
 impl<J, W: Words> Dispatcher<J, W> {
@@ -46,11 +32,7 @@ impl<J, W: Words> Dispatcher<J, W> {
         {
             self.workers[worker.index].words.ask_cancel(ticket);
             self.jobs[index].is_abandoned = true;
-            let is_only_started = self.is_only_started(key);
-            return Aborted::Started {
-                worker,
-                is_only_started,
-            };
+            return Aborted::Started { worker };
         }
         match self.jobs[index].stage {
             JobStage::Waiting => self.queue.remove(&mut self.jobs, index),
@@ -61,20 +43,6 @@ impl<J, W: Words> Dispatcher<J, W> {
             payload, attempts, ..
         } = self.jobs.remove(index);
         Aborted::Removed { payload, attempts }
-    }
-
-    /// Returns whether the job's worker runs this job and no other, so that killing the
-    /// worker harms no other job. The answer stays true after [`retire`](Self::retire), which
-    /// keeps the worker from starting another job.
-    pub(crate) fn is_only_started(&self, key: JobKey) -> bool {
-        let Some(index) = self.find_job(key) else {
-            return false;
-        };
-        let JobStage::Sent { worker, .. } = self.jobs[index].stage else {
-            return false;
-        };
-        let mut in_flight = self.workers[worker.index].in_flight.iter(&self.jobs);
-        in_flight.all(|other| (other == index) == self.has_started(other))
     }
 
     /// Returns whether the worker runs jobs that were aborted, and no others, so that killing
@@ -103,39 +71,5 @@ impl<J, W: Words> Dispatcher<J, W> {
             drained.push(self.jobs.remove(index).payload);
         }
         drained
-    }
-
-    /// Takes out all jobs, in the order of their submission. Those that were sent and have
-    /// not started are revoked; those that have are asked to end. The tickets of all of them
-    /// become invalid.
-    pub(crate) fn take_all(&mut self) -> Vec<Taken<J>> {
-        let indices: Vec<usize> = self.jobs.iter().map(|(index, _)| index).collect();
-        let mut taken: Vec<Taken<J>> = Vec::with_capacity(indices.len());
-        for index in indices {
-            let number = self.jobs[index].number;
-            let key = JobKey { index, number };
-            let mut has_started = self.jobs[index].attempts > 0;
-            if let JobStage::Sent { worker, ticket } = self.jobs[index].stage
-                && !self.revoke(index)
-            {
-                has_started = true;
-                self.workers[worker.index].words.ask_cancel(ticket);
-                self.unassign(index);
-                self.relist(worker.index);
-            }
-            match self.jobs[index].stage {
-                JobStage::Waiting => self.queue.remove(&mut self.jobs, index),
-                JobStage::Unknown => self.unknown -= 1,
-                JobStage::Sent { .. } => {}
-            }
-            let payload = self.jobs.remove(index).payload;
-            taken.push(Taken {
-                key,
-                payload,
-                has_started,
-            });
-        }
-        taken.sort_unstable_by_key(|job| job.key.number);
-        taken
     }
 }

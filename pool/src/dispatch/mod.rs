@@ -25,8 +25,7 @@
 //!     └────► 9 abort, drain_queue
 //! ```
 //!
-//! `take_all` takes out a job of any stage. An arrow to the right without a box hands the
-//! payload to the caller.
+//! An arrow to the right without a box hands the payload to the caller.
 //!
 //! # A worker
 //!
@@ -48,13 +47,12 @@
 //!
 //! # What the driver does
 //!
-//! - It calls `next` for a worker until that returns `None`: after `ready` and `resume`, after
-//!   it has read results of the worker, and when
-//!   [`next_to_wake`](Dispatcher::next_to_wake) or `submit` has named the worker. If the
-//!   socket is full before, it calls `pause`, and `resume` when the socket is writable.
+//! - It calls `next` for a worker until that returns `None`: after `ready`, after it has read
+//!   results of the worker, and when [`next_to_wake`](Dispatcher::next_to_wake) or `submit` has
+//!   named the worker. If the socket is full before, it keeps the jobs and writes them later.
 //! - It calls `next_to_wake` until that returns `None`, after each call that is listed there.
-//! - It starts as many workers as `missing` says, retires those that `surplus` names, and ends
-//!   those for which `is_drained` returns `true`.
+//! - It starts as many workers as `missing` says, and ends those for which `is_drained` returns
+//!   `true`.
 //! - When `next` has returned `None` for a worker that holds no job, it calls `take_back`.
 //!
 //! # Invariants
@@ -95,8 +93,8 @@ mod worker;
 
 use slab::Slab;
 
-pub(crate) use abort::{Aborted, Taken};
-pub(crate) use counts::{Counts, Totals};
+pub(crate) use abort::Aborted;
+use counts::Totals;
 pub(crate) use death::Started;
 use job::{Job, JobStage};
 pub(crate) use job::{JobKey, JobOptions};
@@ -105,7 +103,7 @@ pub(crate) use prefetch::Prefetch;
 use queue::Queue;
 use wake::Places;
 use worker::Worker;
-pub(crate) use worker::{Words, WorkerKey, WorkerStage, WorkerState};
+pub(crate) use worker::{Words, WorkerKey, WorkerStage};
 
 use crate::frame::Ticket;
 
@@ -148,7 +146,6 @@ pub(crate) struct Dispatcher<J, W> {
 #[derive(Debug)]
 pub(crate) struct Send<'a, J> {
     pub(crate) ticket: Ticket,
-    pub(crate) key: JobKey,
     /// The number of this attempt, from 1.
     pub(crate) attempt: u32,
     pub(crate) payload: &'a mut J,
@@ -157,14 +154,9 @@ pub(crate) struct Send<'a, J> {
 /// A job whose result has come. It has left the dispatcher.
 #[derive(Debug)]
 pub(crate) struct Finished<J> {
-    pub(crate) key: JobKey,
     pub(crate) payload: J,
     /// The number of the attempt that gave the result, from 1.
     pub(crate) attempt: u32,
-    /// Whether the job was aborted while it ran, so that the result is thrown away.
-    pub(crate) was_abandoned: bool,
-    /// Whether the worker holds so few jobs that it can be filled up.
-    pub(crate) has_room: bool,
 }
 
 impl<J, W: Words> Dispatcher<J, W> {
@@ -210,9 +202,6 @@ impl<J, W: Words> Dispatcher<J, W> {
     /// to QUEUED, and a ticket.
     pub(crate) fn next(&mut self, worker: WorkerKey) -> Option<Send<'_, J>> {
         let index = self.find_worker(worker)?;
-        if self.workers[index].is_paused {
-            return None;
-        }
         self.workers[index].is_woken = false;
         let sent = self.send(index);
         if sent.is_none() {
@@ -224,10 +213,6 @@ impl<J, W: Words> Dispatcher<J, W> {
         let sent = &mut self.jobs[job];
         Some(Send {
             ticket,
-            key: JobKey {
-                index: job,
-                number: sent.number,
-            },
             attempt: sent.attempts + 1,
             payload: &mut sent.payload,
         })
@@ -266,18 +251,10 @@ impl<J, W: Words> Dispatcher<J, W> {
         let index = self.find_ticket(worker, ticket)?;
         self.unassign(index);
         self.relist(worker.index);
-        let worker = &self.workers[worker.index];
-        let has_room = worker.takes_jobs() && worker.is_low();
         let job = self.jobs.remove(index);
         Some(Finished {
-            key: JobKey {
-                index,
-                number: job.number,
-            },
             payload: job.payload,
             attempt: job.attempts + 1,
-            was_abandoned: job.is_abandoned,
-            has_room,
         })
     }
 

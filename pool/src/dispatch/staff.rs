@@ -1,7 +1,5 @@
 //! How many workers there are, and how they come and go.
 
-use std::cmp::Reverse;
-
 use super::worker::{Worker, WorkerKey, WorkerStage, WorkerState};
 use super::{Dispatcher, Words};
 
@@ -62,10 +60,6 @@ impl<J, W: Words> Dispatcher<J, W> {
         self.target = target;
     }
 
-    pub(crate) fn target(&self) -> usize {
-        self.target
-    }
-
     /// Notes that no more jobs are submitted, so that no worker is missing once the queue is
     /// empty. The jobs that are there run.
     pub(crate) fn close(&mut self) {
@@ -85,22 +79,6 @@ impl<J, W: Words> Dispatcher<J, W> {
             self.target.min(self.queue.len() + self.sent)
         };
         target.saturating_sub(self.takers())
-    }
-
-    /// Returns a worker to retire, if there are more than there should be: one that boots if
-    /// possible, or else the one with the fewest jobs.
-    pub(crate) fn surplus(&self) -> Option<WorkerKey> {
-        if self.takers() <= self.target {
-            return None;
-        }
-        let counted = self.workers.iter().filter(|(_, worker)| {
-            matches!(worker.stage, WorkerStage::Booting | WorkerStage::Ready)
-        });
-        let (index, _) = counted.max_by_key(|(_, worker)| {
-            let is_booting = worker.stage == WorkerStage::Booting;
-            (is_booting, Reverse(worker.in_flight.len()), worker.number)
-        })?;
-        Some(self.worker_key(index))
     }
 
     /// Returns the workers that have not ended.

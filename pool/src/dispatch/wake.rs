@@ -46,8 +46,8 @@ impl<J, W: Words> Dispatcher<J, W> {
     /// before are enough, or if none has room.
     ///
     /// The caller repeats this until it returns `None`, after each call that adds a job to the
-    /// queue or ends the wait for one: `ready`, `resume`, `finish`, `abort`, `ended`,
-    /// `requeue`, `requeue_rest`, `take_back`, `retire` and `set_target`.
+    /// queue or ends the wait for one: `ready`, `finish`, `abort`, `ended`, `requeue`,
+    /// `requeue_rest`, `take_back`, `retire` and `set_target`.
     pub(crate) fn next_to_wake(&mut self) -> Option<WorkerKey> {
         let waiting = self.queue.len();
         let woken_idle = self.places.woken_idle.len();
@@ -65,25 +65,6 @@ impl<J, W: Words> Dispatcher<J, W> {
         self.workers[chosen].is_woken = true;
         self.relist(chosen);
         Some(self.worker_key(chosen))
-    }
-
-    /// Sends nothing to this worker until [`resume`](Self::resume), because its socket is
-    /// full. A driver that stops calling `next` before it returns `None` has to call this, or
-    /// the jobs that the worker was woken for would wait while another worker is idle.
-    pub(crate) fn pause(&mut self, worker: WorkerKey) {
-        self.set_paused(worker, true);
-    }
-
-    /// Sends jobs to this worker again. The caller then calls `next`.
-    pub(crate) fn resume(&mut self, worker: WorkerKey) {
-        self.set_paused(worker, false);
-    }
-
-    fn set_paused(&mut self, worker: WorkerKey, is_paused: bool) {
-        if let Some(index) = self.find_worker(worker) {
-            self.workers[index].is_paused = is_paused;
-            self.relist(index);
-        }
     }
 
     /// Returns whether the worker may be sent one more job, were it being filled up.

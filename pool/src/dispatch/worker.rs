@@ -8,15 +8,9 @@ use crate::frame::{SLOTS, Slot, Ticket};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct WorkerKey {
     pub(super) index: usize,
+    /// Workers are numbered from 1 in the order in which they were added, and no number is
+    /// used twice.
     pub(super) number: u64,
-}
-
-impl WorkerKey {
-    /// Returns the number of the worker. Workers are numbered from 1 in the order in which
-    /// they were added, and no number is used twice.
-    pub(crate) fn number(self) -> u64 {
-        self.number
-    }
 }
 
 /// The slot words that a worker process shares with the master.
@@ -67,7 +61,6 @@ pub(super) struct Worker<W> {
     pub(super) number: u64,
     pub(super) words: W,
     pub(super) stage: WorkerStage,
-    pub(super) is_paused: bool,
     /// `next_to_wake` has returned this worker, and `next` has not been called since.
     pub(super) is_woken: bool,
     /// The worker was low, and has not been filled up since.
@@ -88,7 +81,6 @@ impl<W> Worker<W> {
             number,
             words,
             stage: WorkerStage::Booting,
-            is_paused: false,
             is_woken: false,
             is_refilling: false,
             prefetch,
@@ -108,7 +100,7 @@ impl<W> Worker<W> {
 
     /// Returns whether the worker can be sent jobs at all.
     pub(super) fn takes_jobs(&self) -> bool {
-        self.stage == WorkerStage::Ready && !self.is_paused
+        self.stage == WorkerStage::Ready
     }
 }
 

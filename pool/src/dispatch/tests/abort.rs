@@ -25,38 +25,35 @@ fn a_job_that_was_sent_and_has_not_started_is_revoked() {
 }
 
 #[test]
-fn a_job_that_runs_is_asked_to_end_and_its_result_is_thrown_away() {
+fn a_job_that_runs_is_asked_to_end_and_its_result_is_still_reported() {
     let mut jobs = dispatcher(1, 1);
     let (worker, page) = ready_worker(&mut jobs);
     let (key, _) = jobs.submit(1, ONCE);
     let ticket = send(&mut jobs, worker);
     assert!(page.start(ticket));
-    let started = Aborted::Started {
-        worker,
-        is_only_started: true,
-    };
+    let started = Aborted::Started { worker };
     assert_eq!(jobs.abort(key), started);
     assert_eq!(page.0.borrow()[ticket.slot()].1, State::CancelAsked);
     // A second abort changes nothing.
     assert_eq!(jobs.abort(key), started);
-    assert!(jobs.finish(worker, ticket).unwrap().was_abandoned);
+    assert_eq!(jobs.finish(worker, ticket).unwrap().payload, 1);
     assert_eq!(jobs.abort(key), Aborted::Gone);
 }
 
 #[test]
-fn an_aborted_job_is_not_the_only_one_started_if_another_runs_beside_it() {
+fn a_retired_worker_starts_no_job_beside_the_aborted_one() {
     let mut jobs = dispatcher(1, 3);
     let (worker, page) = ready_worker(&mut jobs);
     let keys = submit(&mut jobs, 1..=3);
     let sent = fill(&mut jobs, worker);
-    assert!(!jobs.is_only_started(keys[0]));
     assert!(page.start(sent[0].1));
-    assert!(jobs.is_only_started(keys[0]));
-    assert!(!jobs.is_only_started(keys[1]));
+    assert!(!jobs.runs_only_aborted(worker));
+    assert_eq!(jobs.abort(keys[0]), Aborted::Started { worker });
+    assert!(jobs.runs_only_aborted(worker));
     // As soon as the worker is retired, it cannot start another one.
     assert_eq!(jobs.retire(worker), 2);
     assert!(!page.start(sent[1].1));
-    assert!(jobs.is_only_started(keys[0]));
+    assert!(jobs.runs_only_aborted(worker));
 }
 
 #[test]
@@ -79,18 +76,17 @@ fn a_worker_runs_only_aborted_jobs_once_the_results_of_others_were_read() {
 }
 
 #[test]
-fn a_job_that_ran_when_another_was_aborted_is_reported() {
+fn a_worker_that_runs_another_job_does_not_run_only_aborted_ones() {
     let mut jobs = dispatcher(1, 3);
     let (worker, page) = ready_worker(&mut jobs);
     let keys = submit(&mut jobs, 1..=3);
     let sent = fill(&mut jobs, worker);
     assert!(page.start(sent[0].1));
     assert!(page.start(sent[1].1));
-    let started = Aborted::Started {
-        worker,
-        is_only_started: false,
-    };
-    assert_eq!(jobs.abort(keys[0]), started);
+    assert_eq!(jobs.abort(keys[0]), Aborted::Started { worker });
+    assert!(!jobs.runs_only_aborted(worker));
+    assert_eq!(jobs.abort(keys[1]), Aborted::Started { worker });
+    assert!(jobs.runs_only_aborted(worker));
 }
 
 #[test]
@@ -179,43 +175,4 @@ fn a_job_is_revoked_at_every_position_and_the_others_run() {
             assert!(jobs.is_empty());
         }
     }
-}
-
-#[test]
-fn everything_can_be_taken_out_at_once() {
-    let mut jobs = dispatcher(2, 2);
-    let (ending, page) = ready_worker(&mut jobs);
-    let (worker, other_page) = ready_worker(&mut jobs);
-    submit(&mut jobs, 1..=6);
-    page.start(fill(&mut jobs, ending)[0].1);
-    let sent = fill(&mut jobs, worker);
-    other_page.start(sent[0].1);
-    // 1 is unknown, 2 waits again, 3 runs, 4 is in the worker's socket, 5 and 6 wait.
-    assert_eq!(jobs.ended(ending).len(), 1);
-    let taken = jobs.take_all();
-    let taken: Vec<_> = taken
-        .iter()
-        .map(|job| (job.payload, job.has_started))
-        .collect();
-    let expected = [
-        (1, true),
-        (2, false),
-        (3, true),
-        (4, false),
-        (5, false),
-        (6, false),
-    ];
-    assert_eq!(taken, expected);
-    assert!(!other_page.start(sent[1].1));
-    assert_eq!(
-        other_page.0.borrow()[sent[0].1.slot()].1,
-        State::CancelAsked
-    );
-    assert!(jobs.finish(worker, sent[0].1).is_none());
-    let counts = jobs.counts();
-    assert_eq!(
-        (counts.queued, counts.sent, counts.unknown, counts.busy),
-        (0, 0, 0, 0)
-    );
-    assert!(jobs.ended(worker).is_empty());
 }

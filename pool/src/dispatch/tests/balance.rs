@@ -66,9 +66,8 @@ fn nothing_is_taken_back_while_a_job_waits_or_by_a_worker_that_has_one() {
 #[test]
 fn nothing_is_taken_back_by_a_worker_that_takes_no_jobs() {
     let (mut jobs, _, _, _, idle) = long_and_idle(6);
-    jobs.pause(idle);
-    assert_eq!(jobs.take_back(idle), 0);
-    jobs.resume(idle);
+    let booting = jobs.add_worker(Page::new());
+    assert_eq!(jobs.take_back(booting), 0);
     jobs.retire(idle);
     assert_eq!(jobs.take_back(idle), 0);
     jobs.ended(idle);

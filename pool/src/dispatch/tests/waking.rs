@@ -77,20 +77,6 @@ fn a_worker_that_is_not_low_is_not_woken() {
 }
 
 #[test]
-fn a_paused_worker_leaves_the_job_it_was_woken_for_to_another() {
-    let mut jobs = dispatcher(2, 2);
-    let (first, _) = ready_worker(&mut jobs);
-    let (second, _) = ready_worker(&mut jobs);
-    assert_eq!(jobs.submit(1, ONCE).1, Some(second));
-    jobs.pause(second);
-    assert!(jobs.next(second).is_none());
-    assert_eq!(all_to_wake(&mut jobs), [first]);
-    assert_eq!(numbers(&fill(&mut jobs, first)), [1]);
-    jobs.resume(second);
-    assert_eq!(jobs.submit(2, ONCE).1, Some(second));
-}
-
-#[test]
 fn a_retired_worker_leaves_the_job_it_was_woken_for_to_another() {
     let mut jobs = dispatcher(2, 2);
     let (first, _) = ready_worker(&mut jobs);

@@ -2,6 +2,7 @@
 
 use super::super::*;
 use super::world::{At, ModelWorker, World};
+use crate::dispatch::worker::WorkerState;
 
 impl World {
     pub(super) fn worker(&mut self, key: WorkerKey) -> &mut ModelWorker {
@@ -13,9 +14,9 @@ impl World {
 
     /// Returns the workers that take jobs and hold none.
     pub(super) fn idle(&self) -> impl Iterator<Item = &ModelWorker> {
-        self.workers.iter().filter(|worker| {
-            worker.stage == WorkerStage::Ready && !worker.is_paused && worker.held.is_empty()
-        })
+        self.workers
+            .iter()
+            .filter(|worker| worker.stage == WorkerStage::Ready && worker.held.is_empty())
     }
 
     pub(super) fn busy(&self) -> usize {
@@ -67,7 +68,7 @@ impl World {
         let held = worker.held.len();
         let is_filled_up = worker.is_refilling || held <= worker.prefetch / 2;
         let ready = self.at_stage(WorkerStage::Ready);
-        if worker.stage != WorkerStage::Ready || worker.is_paused || !is_filled_up {
+        if worker.stage != WorkerStage::Ready || !is_filled_up {
             return None;
         }
         let has_room = if held == 0 {
@@ -100,7 +101,6 @@ impl World {
             self.dispatcher.is_empty(),
             self.waiting.is_empty() && self.unknown.is_empty() && counts.sent == 0
         );
-        self.check_surplus();
         self.check_idle_workers();
         self.check_jobs();
         for worker in &self.workers {
@@ -116,14 +116,17 @@ impl World {
             let gets_no_more = matches!(worker.stage, WorkerStage::Spent | WorkerStage::Retiring);
             let is_drained = gets_no_more && worker.held.is_empty();
             assert_eq!(self.dispatcher.is_drained(worker.key), is_drained);
+            let started = worker.held.iter().map(|&(number, _)| number);
+            let mut started = started
+                .filter(|&number| self.has_started(number))
+                .peekable();
+            let runs_only_aborted =
+                started.peek().is_some() && started.all(|number| self.jobs[&number].is_abandoned);
+            assert_eq!(
+                self.dispatcher.runs_only_aborted(worker.key),
+                runs_only_aborted
+            );
         }
-    }
-
-    fn check_surplus(&self) {
-        let takers = self.at_stage(WorkerStage::Booting) + self.at_stage(WorkerStage::Ready);
-        let surplus = self.dispatcher.surplus();
-        assert_eq!(surplus.is_some(), takers > self.target);
-        assert!(surplus.is_none() || self.missing() == 0);
     }
 
     /// No job waits while a worker is idle: it or as many others as jobs have been woken.

@@ -34,7 +34,6 @@ pub(super) struct ModelWorker {
     pub(super) key: WorkerKey,
     pub(super) page: Page,
     pub(super) stage: WorkerStage,
-    pub(super) is_paused: bool,
     pub(super) is_refilling: bool,
     pub(super) is_woken: bool,
     pub(super) issued: u64,
@@ -109,7 +108,6 @@ impl World {
             WorkerStep::Finishes(_) => !worker.running.is_empty(),
             WorkerStep::Reads(_) => !worker.results.is_empty(),
             WorkerStep::Ready => worker.stage == WorkerStage::Booting,
-            WorkerStep::Pause(is_paused) => worker.is_paused != is_paused,
             _ => true,
         };
         let indices = 0..self.workers.len();
@@ -118,7 +116,7 @@ impl World {
             return;
         };
         match step {
-            WorkerStep::Sends(most) => self.send(index, most),
+            WorkerStep::Sends => self.send(index),
             WorkerStep::Starts => self.start(index),
             WorkerStep::Finishes(count) => {
                 for _ in 0..count {
@@ -132,7 +130,6 @@ impl World {
             WorkerStep::Ready => self.ready(index),
             WorkerStep::Retire => self.retire(index),
             WorkerStep::TakeBack => self.take_back(index),
-            WorkerStep::Pause(is_paused) => self.pause(index, is_paused),
             WorkerStep::Observe(micros) => self.observe(index, micros),
         }
     }
@@ -174,7 +171,7 @@ impl World {
         let no_idle_one_is_needed =
             idle == 0 || waiting <= woken_idle || self.busy() + woken_idle >= self.target;
         let worker = self.worker(key);
-        assert!(!worker.is_woken && worker.stage == WorkerStage::Ready && !worker.is_paused);
+        assert!(!worker.is_woken && worker.stage == WorkerStage::Ready);
         if worker.held.is_empty() {
             assert!(waiting > woken_idle, "each woken worker finds a job");
         } else {
@@ -189,20 +186,20 @@ impl World {
     fn turn_to_woken(&mut self) {
         while let Some(key) = self.woken.pop_front() {
             if let Some(index) = self.workers.iter().position(|worker| worker.key == key) {
-                return self.send(index, usize::MAX);
+                return self.send(index);
             }
         }
     }
 
-    /// Calls `next` at most this many times. A driver stops early only if it pauses.
-    fn send(&mut self, index: usize, most: usize) {
-        for _ in 0..most {
+    /// Calls `next` until it returns `None`.
+    fn send(&mut self, index: usize) {
+        loop {
             let expected = self.expected_next(index);
             let worker = &mut self.workers[index];
             worker.is_woken = false;
             let Some(sent) = self.dispatcher.next(worker.key) else {
                 assert_eq!(expected, None);
-                worker.is_refilling &= worker.is_paused;
+                worker.is_refilling = false;
                 if worker.held.is_empty() {
                     self.take_back(index);
                 }
@@ -226,14 +223,15 @@ impl World {
                 worker.stage = WorkerStage::Spent;
             }
             let job = self.jobs.get_mut(&number).unwrap();
-            assert_eq!((sent.key, sent.attempt), (job.key, job.attempts + 1));
+            assert_eq!(sent.attempt, job.attempts + 1);
             assert_eq!(job.at, At::Waiting);
             job.at = At::Sent(worker.key, ticket);
             self.waiting
                 .remove(&(Reverse(job.options.priority), number));
-        }
-        if self.workers[index].is_refilling {
-            self.pause(index, true);
+            assert_eq!(
+                self.dispatcher.by_ticket(worker.key, ticket),
+                Some((job.key, &mut number.clone()))
+            );
         }
     }
 
@@ -278,9 +276,9 @@ impl World {
                 .dispatcher
                 .finish(worker.key, ticket)
                 .expect("it was sent");
-            assert_eq!((finished.key, finished.payload), (key, number));
+            assert_eq!(finished.payload, number);
             assert_eq!(finished.attempt, job.attempts + 1);
-            assert_eq!(finished.was_abandoned, job.is_abandoned);
+            assert!(!self.dispatcher.contains(key));
             worker.held.retain(|&(_, other)| other != ticket);
             job.at = At::Out;
             assert!(
@@ -289,7 +287,7 @@ impl World {
                     .is_none()
             );
         }
-        self.send(index, usize::MAX);
+        self.send(index);
     }
 
     fn garbled(&mut self, index: usize, bits: u64) {
@@ -316,15 +314,9 @@ impl World {
         let has_started = self.has_started(number);
         match self.dispatcher.abort(key) {
             Aborted::Gone => assert_eq!(at, At::Out),
-            Aborted::Started {
-                worker,
-                is_only_started,
-            } => {
+            Aborted::Started { worker } => {
                 assert!(has_started);
                 assert_eq!(Some(worker), self.dispatcher.location(key));
-                let others = self.worker(worker).held.clone();
-                let started = others.iter().filter(|&&(other, _)| self.has_started(other));
-                assert_eq!(is_only_started, started.count() == 1);
                 self.jobs.get_mut(&number).unwrap().is_abandoned = true;
             }
             Aborted::Removed { payload, attempts } => {
@@ -426,7 +418,6 @@ impl World {
                 key: self.dispatcher.add_worker(page.clone()),
                 page,
                 stage: WorkerStage::Booting,
-                is_paused: false,
                 is_refilling: false,
                 is_woken: false,
                 issued: 0,
@@ -471,7 +462,6 @@ impl World {
     fn take_back(&mut self, index: usize) {
         let idle = &self.workers[index];
         let may = idle.stage == WorkerStage::Ready
-            && !idle.is_paused
             && idle.held.is_empty()
             && self.waiting.is_empty()
             && self.busy() < self.target;
@@ -504,20 +494,8 @@ impl World {
             self.leaves(number);
             self.waits_again(number);
         }
-        self.send(index, usize::MAX);
+        self.send(index);
         assert!(!self.workers[index].held.is_empty());
-    }
-
-    fn pause(&mut self, index: usize, is_paused: bool) {
-        let worker = &mut self.workers[index];
-        worker.is_paused = is_paused;
-        if is_paused {
-            worker.is_woken = false;
-            self.dispatcher.pause(worker.key);
-        } else {
-            self.dispatcher.resume(worker.key);
-            self.send(index, usize::MAX);
-        }
     }
 
     fn observe(&mut self, index: usize, micros: u64) {
@@ -555,7 +533,7 @@ impl World {
             self.staff();
             for index in (0..self.workers.len()).rev() {
                 self.ready(index);
-                self.pause(index, false);
+                self.send(index);
                 self.start(index);
                 self.write_result(index, 0);
                 self.read_results(index, usize::MAX);
