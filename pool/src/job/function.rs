@@ -72,7 +72,7 @@ pub enum Plain {}
 pub enum Asynchronous {}
 
 macro_rules! implement {
-    ($($name:ident)*) => {
+    ($($name:ident $argument:ident)*) => {
         impl<F, R, $($name),*> JobFn<(Plain, fn($($name),*) -> R)> for F
         where
             F: Fn($($name),*) -> R + Copy + 'static,
@@ -82,12 +82,8 @@ macro_rules! implement {
             type Arguments = ($($name,)*);
             type Output = R;
 
-            #[expect(
-                non_snake_case,
-                reason = "each variable has the name of its type"
-            )]
-            fn call(self, ($($name,)*): Self::Arguments) -> Called<R> {
-                Called::Result(self($($name),*))
+            fn call(self, ($($argument,)*): Self::Arguments) -> Called<R> {
+                Called::Result(self($($argument),*))
             }
         }
 
@@ -100,12 +96,8 @@ macro_rules! implement {
             type Arguments = ($($name,)*);
             type Output = T::Output;
 
-            #[expect(
-                non_snake_case,
-                reason = "each variable has the name of its type"
-            )]
-            fn call(self, ($($name,)*): Self::Arguments) -> Called<T::Output> {
-                Called::Future(Box::pin(self($($name),*)))
+            fn call(self, ($($argument,)*): Self::Arguments) -> Called<T::Output> {
+                Called::Future(Box::pin(self($($argument),*)))
             }
         }
 
@@ -118,11 +110,11 @@ macro_rules! implement {
 }
 
 implement!();
-implement!(A);
-implement!(A B);
-implement!(A B C);
-implement!(A B C D);
-implement!(A B C D E);
-implement!(A B C D E G);
-implement!(A B C D E G H);
-implement!(A B C D E G H I);
+implement!(A a);
+implement!(A a B b);
+implement!(A a B b C c);
+implement!(A a B b C c D d);
+implement!(A a B b C c D d E e);
+implement!(A a B b C c D d E e G g);
+implement!(A a B b C c D d E e G g H h);
+implement!(A a B b C c D d E e G g H h I i);

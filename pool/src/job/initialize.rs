@@ -50,7 +50,7 @@ pub trait Initializer<Signature>: Copy + 'static {
 }
 
 macro_rules! implement {
-    ($($name:ident)*) => {
+    ($($name:ident $argument:ident)*) => {
         impl<F, R, $($name),*> Initializer<fn($($name),*) -> R> for F
         where
             F: Fn($($name),*) -> R + Copy + 'static,
@@ -60,26 +60,22 @@ macro_rules! implement {
             type Arguments = ($($name,)*);
             type Returned = R;
 
-            #[expect(
-                non_snake_case,
-                reason = "each variable has the name of its type"
-            )]
-            fn call(self, ($($name,)*): Self::Arguments) -> R {
-                self($($name),*)
+            fn call(self, ($($argument,)*): Self::Arguments) -> R {
+                self($($argument),*)
             }
         }
     };
 }
 
 implement!();
-implement!(A);
-implement!(A B);
-implement!(A B C);
-implement!(A B C D);
-implement!(A B C D E);
-implement!(A B C D E G);
-implement!(A B C D E G H);
-implement!(A B C D E G H I);
+implement!(A a);
+implement!(A a B b);
+implement!(A a B b C c);
+implement!(A a B b C c D d);
+implement!(A a B b C c D d E e);
+implement!(A a B b C c D d E e G g);
+implement!(A a B b C c D d E e G g H h);
+implement!(A a B b C c D d E e G g H h I i);
 
 /// What an initializer has returned.
 #[doc(hidden)]
