@@ -54,7 +54,8 @@ pub(crate) fn raise_oom_score() {
     }
 }
 
-#[cfg(all(test, not(miri)))] // Miri has no files in memory.
+#[cfg(test)]
+#[cfg(not(miri))] // Miri has no files in memory.
 mod tests {
     use std::os::fd::AsFd;
 

@@ -1,5 +1,6 @@
-//! The frames of a pool: whatever the other process sends, and however the bytes are cut, the
-//! reader finds the frames that a search of all the bytes finds, and no header makes it
+//! The frames of a pool, whatever the other process sends and however the bytes are cut.
+//!
+//! The reader finds the frames that a search of all the bytes finds, and no header makes it
 //! allocate more than has come.
 
 use coreloop::pool::__fuzz::{Reader, is_kind};
@@ -86,7 +87,8 @@ fn stream(script: &[u8], max_length: usize, random: &mut fastrand::Rng) -> Vec<u
         // Seldom another kind.
         let kind = known.get(usize::from(a) % (known.len() + 1)).unwrap_or(&a);
         let start = sent.len();
-        sent.extend((length as u32).to_le_bytes());
+        let length_field = u32::try_from(length).expect("no step claims more than 32 bits");
+        sent.extend(length_field.to_le_bytes());
         sent.extend(kind.to_le_bytes());
         sent.extend_from_slice(&block[b..b + HEADER - 6]);
         assert_eq!(sent.len(), start + HEADER);

@@ -303,7 +303,7 @@ impl World {
         // Half of the aborts find a job that has not ended.
         let jobs = self.jobs.iter();
         let live: Vec<u64> = jobs
-            .filter(|(_, job)| number % 2 == 0 || job.at != At::Out)
+            .filter(|(_, job)| number.is_multiple_of(2) || job.at != At::Out)
             .map(|(&number, _)| number)
             .collect();
         let Some(&number) = live.get(number % live.len().max(1)) else {
