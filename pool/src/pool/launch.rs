@@ -15,8 +15,9 @@ use coreloop_runtime::task::spawn_hidden;
 use coreloop_runtime::time::sleep;
 use rustix::io::ioctl_fionbio;
 
+use super::connection::Connection;
 use super::core::Core;
-use super::link::{Connection, Link};
+use super::link::Link;
 use crate::dispatch::WorkerKey;
 use crate::enter::{self, StartMode};
 use crate::frame::{Header, Kind, Ticket};

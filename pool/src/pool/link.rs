@@ -1,57 +1,19 @@
-//! [`Link`], what the pool knows of one worker, and [`Connection`], its socket, which the
-//! worker's task polls.
-//!
-//! # Invariants
-//!
-//! 1. The end of a worker is judged in this order: its process has ended; everything that it
-//!    had written was read, and each complete result resolved its job; then the words of its
-//!    page say which of the other jobs had started. In another order, a finished job would
-//!    count as broken.
-//! 2. The end of the socket is not the end of the worker: a job may have closed it, or a child
-//!    of the worker may keep it open. After it the worker is killed, unless it ends by itself
-//!    within a second.
-//! 3. The page and the frames come from a process that may have lost its mind. A ticket that
-//!    was not issued to the worker, a kind of frame that workers do not send, or an invalid
-//!    header ends it, and harms no job of another worker.
+//! [`Link`], what the pool knows of one worker: its process and its page.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::future::Future;
-use std::io::{self, IoSlice};
-use std::os::fd::OwnedFd;
-use std::pin::Pin;
+use std::io;
 use std::process::ExitStatus;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Duration;
 
 use coreloop_process::__pool::{Exit, adopt};
-use coreloop_runtime::io::Async;
-use coreloop_runtime::time::{Instant, Sleep, sleep};
-use coreloop_sync::OwnedSemaphorePermit;
-use rustix::net::Shutdown;
+use coreloop_runtime::time::Instant;
 
-use super::core::Core;
-use crate::dispatch::{Words, WorkerKey};
-use crate::frame::{Header, Ticket};
-use crate::frames::Frames;
+use crate::dispatch::Words;
+use crate::frame::Ticket;
 use crate::page::Page;
 use crate::process::Registered;
-use crate::worker::{ITEM_HEADER, MAX_TEXT};
-
-/// How long a worker may take to end after the end of its socket.
-const AFTER_END_OF_SOCKET: Duration = Duration::from_secs(1);
-
-/// How long a worker may take to end when it is asked to: the destructors of its state run.
-const AFTER_REQUEST: Duration = Duration::from_secs(5);
-
-/// A body from this length on is written from where it is. A shorter one is copied, so that
-/// many of them take one write.
-const LARGE: usize = 8 << 10;
-
-/// The maximum number of pieces in one write.
-const PIECES: usize = 16;
 
 /// One worker.
 pub(crate) struct Link {
@@ -103,7 +65,7 @@ impl Link {
     }
 
     /// Keeps the waker of the worker's task, which is always the same.
-    fn keep_waker(&self, cx: &Context<'_>) {
+    pub(super) fn keep_waker(&self, cx: &Context<'_>) {
         let waker = self.waker.take();
         let is_kept = waker
             .as_ref()
@@ -138,7 +100,7 @@ impl Link {
         }
     }
 
-    fn poll_exit(&self, cx: &mut Context<'_>) -> Poll<io::Result<ExitStatus>> {
+    pub(super) fn poll_exit(&self, cx: &mut Context<'_>) -> Poll<io::Result<ExitStatus>> {
         match &mut *self.exit.borrow_mut() {
             Some(exit) => {
                 let status = ready!(exit.poll_wait(cx));
@@ -184,296 +146,5 @@ impl Words for Rc<Link> {
 
     fn has_started(&self, ticket: Ticket) -> bool {
         self.page.word(ticket.slot()).has_started(ticket.sequence())
-    }
-}
-
-/// The master's end of a worker's socket.
-pub(crate) struct Connection {
-    socket: Async<OwnedFd>,
-    frames: Frames,
-    out: Out,
-    /// Whether the worker has closed its end, or is not understood.
-    has_ended: bool,
-    /// Whether the writing side was closed.
-    is_shut: bool,
-    /// After this the worker is killed.
-    deadline: Option<Pin<Box<Sleep>>>,
-    /// The measurement of the worker's speed, while there is more than one job for it.
-    sample: Option<Sample>,
-}
-
-impl Connection {
-    pub(crate) fn new(socket: Async<OwnedFd>, max_length: usize) -> Self {
-        Self {
-            socket,
-            frames: Frames::new(max_frame(max_length)),
-            out: Out::default(),
-            has_ended: false,
-            is_shut: false,
-            deadline: None,
-            sample: None,
-        }
-    }
-
-    /// Appends a frame to what is written next.
-    pub(crate) fn push(&mut self, header: Header, body: &Rc<Vec<u8>>) {
-        self.out.push(header, body);
-    }
-
-    /// Reads results, sends jobs, and returns when the process has ended.
-    pub(crate) fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        core: &Rc<Core>,
-        key: WorkerKey,
-        link: &Rc<Link>,
-    ) -> Poll<io::Result<ExitStatus>> {
-        link.keep_waker(cx);
-        while !self.has_ended {
-            let frames = &mut self.frames;
-            let space = frames.space();
-            let read = self.socket.poll_read_stream(cx, space.len(), |socket| {
-                Ok(rustix::io::read(socket, &mut *space)?)
-            });
-            match read {
-                Poll::Ready(Ok(count)) if count > 0 => {
-                    self.frames.filled(count);
-                    self.handle(core, key, link);
-                }
-                Poll::Ready(_) => self.has_ended = true,
-                Poll::Pending => break,
-            }
-        }
-        self.refill(core, key);
-        // A worker that was sent its last job, or was retired, is replaced.
-        core.start_missing();
-        core.watch_memory();
-        if self.poll_write(cx).is_err() {
-            // The worker has ended, or it will be killed.
-            self.has_ended = true;
-        }
-        self.check_end(cx, link);
-        link.poll_exit(cx)
-    }
-
-    /// Reads what a worker that has ended had written.
-    pub(crate) fn drain(&mut self, core: &Rc<Core>, key: WorkerKey, link: &Rc<Link>) {
-        while let Ok(1..) = self.frames.fill(self.socket.get_ref()) {
-            self.handle(core, key, link);
-        }
-    }
-
-    /// Handles the complete frames that were read.
-    fn handle(&mut self, core: &Rc<Core>, key: WorkerKey, link: &Rc<Link>) {
-        let mut results = 0;
-        loop {
-            let handled = match self.frames.next() {
-                Ok(None) => break,
-                Ok(Some((header, body))) => core.received(key, link, header, body),
-                Err(error) => Err(error),
-            };
-            match handled {
-                Ok(is_result) => results += usize::from(is_result),
-                // Invariant 3.
-                Err(error) => {
-                    let text = format!("the worker was killed, because it sent {error}");
-                    link.failure.borrow_mut().get_or_insert(text);
-                    link.kill();
-                    self.has_ended = true;
-                    break;
-                }
-            }
-        }
-        self.measure(core, key, results);
-    }
-
-    /// Reports the speed of a worker, for as long as there is another job for it.
-    fn measure(&mut self, core: &Core, key: WorkerKey, results: usize) {
-        if results == 0 {
-            return;
-        }
-        let is_idle = core.in_flight(key) == 0;
-        if is_idle && !core.has_waiting_jobs() {
-            self.sample = None;
-            return;
-        }
-        let Some(sample) = &mut self.sample else {
-            self.sample = Some(Sample::begin(Instant::now(), is_idle));
-            return;
-        };
-        sample.results += results;
-        sample.had_pauses |= is_idle;
-        if sample.results < SAMPLE {
-            return;
-        }
-        let now = Instant::now();
-        let elapsed = now.duration_since(sample.since);
-        if !elapsed.is_zero() {
-            core.observe(key, sample.results, elapsed, sample.had_pauses);
-            self.sample = Some(Sample::begin(now, is_idle));
-        }
-    }
-
-    /// Takes the next jobs for the worker from the queue.
-    fn refill(&mut self, core: &Rc<Core>, key: WorkerKey) {
-        if !self.has_ended && !self.is_shut {
-            core.refill(key, &mut self.out);
-        }
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        while !self.has_ended && !self.out.is_empty() {
-            let out = &mut self.out;
-            let length = out.length();
-            let written = self
-                .socket
-                .poll_write_stream(cx, length, |socket| out.write(socket));
-            match written {
-                Poll::Ready(Ok(count)) => self.out.advance(count),
-                Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => break,
-            }
-        }
-        Ok(())
-    }
-
-    /// Closes the writing side of a worker that was asked to end, and kills one that does not
-    /// end.
-    fn check_end(&mut self, cx: &mut Context<'_>, link: &Rc<Link>) {
-        if link.is_ending.get() && !self.is_shut && self.out.is_empty() {
-            self.is_shut = true;
-            let _ = rustix::net::shutdown(self.socket.get_ref(), Shutdown::Write);
-            self.deadline = Some(Box::pin(sleep(AFTER_REQUEST)));
-        }
-        if self.has_ended && self.deadline.is_none() {
-            self.deadline = Some(Box::pin(sleep(AFTER_END_OF_SOCKET)));
-        }
-        if let Some(deadline) = &mut self.deadline
-            && !link.is_killed.get()
-            && deadline.as_mut().poll(cx).is_ready()
-        {
-            link.kill();
-        }
-    }
-}
-
-/// Returns how long a frame of a worker may be.
-///
-/// Each result of a chunk has a header of 6 bytes, also one that does not fit. There are at
-/// most a quarter as many as the message of their arguments has bytes. The texts of failures
-/// have 64 KiB at most.
-fn max_frame(max_message: usize) -> usize {
-    max_message
-        .saturating_add(max_message / 4 * ITEM_HEADER)
-        .max(MAX_TEXT)
-}
-
-/// The number of results after which the speed of a worker is known.
-const SAMPLE: usize = 16;
-
-/// A measurement of the speed of a worker.
-struct Sample {
-    since: Instant,
-    /// How many results have come since.
-    results: usize,
-    /// Whether the worker had no job for some of the time.
-    had_pauses: bool,
-}
-
-impl Sample {
-    fn begin(since: Instant, is_idle: bool) -> Self {
-        Self {
-            since,
-            results: 0,
-            had_pauses: is_idle,
-        }
-    }
-}
-
-/// The frames that are written next.
-#[derive(Default)]
-pub(crate) struct Out {
-    pieces: VecDeque<Piece>,
-    /// How much of the first piece was written.
-    written: usize,
-    /// An empty vector, kept for its capacity.
-    spare: Vec<u8>,
-    /// The places in the queue that the jobs have left. It is kept for its capacity.
-    pub(super) room: Vec<OwnedSemaphorePermit>,
-}
-
-enum Piece {
-    /// Frames, one after the other.
-    Frames(Vec<u8>),
-    /// The body of a frame.
-    Body(Rc<Vec<u8>>),
-}
-
-impl Piece {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Frames(bytes) => bytes,
-            Self::Body(bytes) => bytes,
-        }
-    }
-}
-
-impl Out {
-    pub(crate) fn push(&mut self, header: Header, body: &Rc<Vec<u8>>) {
-        let spare = &mut self.spare;
-        if !matches!(self.pieces.back(), Some(Piece::Frames(_))) {
-            self.pieces.push_back(Piece::Frames(std::mem::take(spare)));
-        }
-        if let Some(Piece::Frames(bytes)) = self.pieces.back_mut() {
-            bytes.extend_from_slice(&header.to_bytes());
-            if body.len() < LARGE {
-                bytes.extend_from_slice(body);
-                return;
-            }
-        }
-        self.pieces.push_back(Piece::Body(Rc::clone(body)));
-    }
-
-    fn is_empty(&self) -> bool {
-        self.pieces.is_empty()
-    }
-
-    /// The number of bytes of the next write.
-    fn length(&self) -> usize {
-        let pieces = self.pieces.iter().take(PIECES);
-        pieces.map(|piece| piece.bytes().len()).sum::<usize>() - self.written
-    }
-
-    fn write(&self, socket: &OwnedFd) -> io::Result<usize> {
-        let written = match &self.pieces.front() {
-            Some(first) if self.pieces.len() == 1 => {
-                rustix::io::write(socket, &first.bytes()[self.written..])
-            }
-            _ => {
-                let mut slices = [IoSlice::new(&[]); PIECES];
-                let mut skip = self.written;
-                for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
-                    *slice = IoSlice::new(&piece.bytes()[skip..]);
-                    skip = 0;
-                }
-                rustix::io::writev(socket, &slices[..self.pieces.len().min(PIECES)])
-            }
-        };
-        Ok(written?)
-    }
-
-    fn advance(&mut self, count: usize) {
-        self.written += count;
-        while let Some(first) = self.pieces.front() {
-            let length = first.bytes().len();
-            if self.written < length {
-                return;
-            }
-            self.written -= length;
-            if let Some(Piece::Frames(mut bytes)) = self.pieces.pop_front() {
-                bytes.clear();
-                self.spare = bytes;
-            }
-        }
     }
 }

@@ -9,9 +9,12 @@
 //! ```
 
 mod builder;
+mod cancel;
 mod chunk;
+mod connection;
 pub(crate) mod core;
 mod deadlines;
+mod death;
 mod handle;
 pub(crate) mod job;
 mod launch;
@@ -19,7 +22,9 @@ pub(crate) mod link;
 mod map;
 mod memory;
 mod metrics;
+mod out;
 pub(crate) mod request;
+mod results;
 mod shutdown;
 mod starts;
 

@@ -5,9 +5,81 @@ use std::time::Duration;
 use coreloop_runtime::time::{Instant, timeout_at};
 
 use super::Pool;
-use super::core::Core;
+use super::core::{Core, Phase};
+use crate::dispatch::Aborted;
+use crate::error::ErrorKind;
 
 impl Core {
+    /// Accepts no more jobs.
+    pub(crate) fn close(&self) {
+        if self.phase.get() == Phase::Open {
+            self.phase.set(Phase::Closing);
+            self.room.close();
+            // Workers are only started for the jobs that are there.
+            self.dispatcher.borrow_mut().close();
+            self.notify();
+        }
+        self.end_if_idle();
+    }
+
+    /// Ends everything now: fails the jobs that wait, kills the workers of those that run, and
+    /// asks the other workers to end. Returns how many jobs were dropped and killed.
+    pub(crate) fn stop(&self) -> (usize, usize) {
+        self.close();
+        self.phase.set(Phase::ShutDown);
+        self.dispatcher.borrow_mut().set_target(0);
+        let keys = self.dispatcher.borrow().keys();
+        let (mut dropped, mut killed) = (0, 0);
+        for key in keys {
+            let aborted = self.dispatcher.borrow_mut().abort(key);
+            match aborted {
+                Aborted::Removed { payload, attempts } => {
+                    dropped += 1;
+                    self.drop_removed(payload, attempts, ErrorKind::ShutDown);
+                }
+                Aborted::Started { worker, .. } => {
+                    killed += 1;
+                    let taken = self.take_completion(key);
+                    let link = self.link(worker);
+                    if let Some(link) = &link {
+                        self.kill(link);
+                    }
+                    if let Some((function, attempt, completion)) = taken {
+                        self.count_failed();
+                        let error = self.error(function, ErrorKind::ShutDown);
+                        let pid = link.map(|link| link.pid);
+                        completion.failed(error.started(pid, attempt));
+                    }
+                }
+                Aborted::Gone => {}
+            }
+        }
+        for (_, link) in self.links() {
+            link.end();
+        }
+        (dropped, killed)
+    }
+
+    /// Ends all workers of a pool that is closed and has no jobs.
+    pub(crate) fn end_if_idle(&self) {
+        if self.phase.get() == Phase::Open || !self.dispatcher.borrow().is_empty() {
+            return;
+        }
+        self.dispatcher.borrow_mut().set_target(0);
+        for (_, link) in self.links() {
+            link.end();
+        }
+    }
+
+    /// Ends a pool whose runtime has ended, so that it can start no worker.
+    pub(crate) fn runtime_ended(&self) {
+        self.phase.set(Phase::ShutDown);
+        self.dispatcher.borrow_mut().set_target(0);
+        self.room.close();
+        self.fail_waiting(&|| ErrorKind::ShutDown, None, None);
+        self.notify();
+    }
+
     /// Waits until all workers have ended.
     pub(crate) async fn all_ended(&self) {
         loop {
@@ -48,7 +120,7 @@ impl Pool {
     /// Returns whether the pool accepts no more jobs.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.core.phase() > super::core::Phase::Open
+        self.core.phase() > Phase::Open
     }
 
     /// Waits until the pool was closed, and all its workers have ended.

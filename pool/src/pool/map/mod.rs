@@ -1,28 +1,32 @@
 //! [`Map`], the results of a function for each of many inputs.
 
+mod inputs;
+mod results;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem;
-use std::ops::Range;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use coreloop_runtime::task::coop;
 use futures_core::Stream;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Pool;
-use super::job::{Completion, FrameContext, Job};
-use super::request::encode_arguments;
+use super::job::{Completion, Job};
+use super::request::ATTEMPTS;
 use crate::dispatch::{JobKey, JobOptions};
 use crate::error::{ErrorKind, JobError};
 use crate::frame::Kind;
 use crate::job::function::{IntoArguments, JobFn};
-use crate::worker::ITEM_HEADER;
+
+use inputs::{Encoded, Inputs};
+pub use inputs::{FromIterator, FromStream, IntoInputs, Iterated};
+use results::{Results, Shared, Waits};
 
 /// A stream of the results of a function for each of many inputs, which [`Pool::map`] and
 /// [`Pool::map_unordered`] make.
@@ -45,126 +49,6 @@ pub struct Map<'a, R> {
     gathered: usize,
     /// The index of the next input.
     next: usize,
-}
-
-/// Where the inputs come from.
-trait Inputs {
-    /// Appends the next input to `body`, after its length. Returns `None` at the end.
-    fn poll_next(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pool: &Pool,
-        function: u16,
-        body: &mut Vec<u8>,
-    ) -> Poll<Option<Result<(), JobError>>>;
-}
-
-/// What the stream and its jobs share.
-struct Shared<R> {
-    results: RefCell<Results<R>>,
-    is_ordered: bool,
-    waker: Cell<Option<Waker>>,
-    /// The jobs that may have no result yet.
-    keys: RefCell<VecDeque<JobKey>>,
-}
-
-struct Results<R> {
-    /// If they are ordered: the results from the next one on, as far as they are there. Else
-    /// the results in the order in which they came.
-    list: VecDeque<Option<Result<R, JobError>>>,
-    /// The number of results that were taken out.
-    taken: usize,
-}
-
-/// A collection of inputs: an iterator or a stream.
-///
-/// `Kind` is inferred; it keeps the two apart.
-pub trait IntoInputs<Kind> {
-    /// The type of the inputs.
-    type Item;
-
-    /// Polls the inputs.
-    #[doc(hidden)]
-    type Stream: Stream<Item = Self::Item>;
-
-    #[doc(hidden)]
-    fn into_inputs(self) -> Self::Stream;
-}
-
-/// Marks inputs from an iterator.
-#[doc(hidden)]
-#[derive(Debug)]
-pub enum FromIterator {}
-
-/// Marks inputs from a stream.
-#[doc(hidden)]
-#[derive(Debug)]
-pub enum FromStream {}
-
-impl<I: IntoIterator> IntoInputs<FromIterator> for I {
-    type Item = I::Item;
-    type Stream = Iterated<I::IntoIter>;
-
-    fn into_inputs(self) -> Iterated<I::IntoIter> {
-        Iterated(self.into_iter())
-    }
-}
-
-impl<I: Stream> IntoInputs<FromStream> for I {
-    type Item = I::Item;
-    type Stream = I;
-
-    fn into_inputs(self) -> I {
-        self
-    }
-}
-
-/// A stream of an iterator's items.
-#[doc(hidden)]
-#[derive(Debug)]
-pub struct Iterated<I>(I);
-
-// The iterator is never pinned.
-impl<I> Unpin for Iterated<I> {}
-
-impl<I: Iterator> Stream for Iterated<I> {
-    type Item = I::Item;
-
-    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<I::Item>> {
-        Poll::Ready(self.0.next())
-    }
-}
-
-/// Inputs that are encoded as the arguments `A`.
-struct Encoded<I, A> {
-    inputs: Pin<Box<I>>,
-    arguments: PhantomData<fn() -> A>,
-}
-
-impl<I, A> Inputs for Encoded<I, A>
-where
-    I: Stream<Item: IntoArguments<A>>,
-    A: Serialize,
-{
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pool: &Pool,
-        function: u16,
-        body: &mut Vec<u8>,
-    ) -> Poll<Option<Result<(), JobError>>> {
-        let Some(input) = ready!(self.inputs.as_mut().poll_next(cx)) else {
-            return Poll::Ready(None);
-        };
-        let start = body.len();
-        body.extend_from_slice(&[0; 4]);
-        let arguments = input.into_arguments();
-        let encoded = encode_arguments(&pool.core, function, &arguments, body);
-        // It fits, because the length of arguments is limited to it.
-        let length = u32::try_from(body.len() - start - 4).unwrap_or(u32::MAX);
-        body[start..start + 4].copy_from_slice(&length.to_le_bytes());
-        Poll::Ready(Some(encoded.inspect_err(|_| body.truncate(start))))
-    }
 }
 
 impl<'a, R: DeserializeOwned + 'static> Map<'a, R> {
@@ -199,7 +83,7 @@ impl<'a, R: DeserializeOwned + 'static> Map<'a, R> {
             chunk: 1,
             options: JobOptions {
                 priority: 0,
-                max_attempts: super::request::ATTEMPTS,
+                max_attempts: ATTEMPTS,
                 is_idempotent,
             },
             body: Vec::new(),
@@ -394,98 +278,4 @@ impl<R> fmt::Debug for Map<'_, R> {
             .field("chunk", &self.chunk)
             .finish_non_exhaustive()
     }
-}
-
-impl<R> Shared<R> {
-    /// Stores the result of the input with this index, and wakes the stream if it can return
-    /// a result now.
-    fn put(&self, index: usize, result: Result<R, JobError>) {
-        let mut results = self.results.borrow_mut();
-        let at = if self.is_ordered {
-            let at = index - results.taken;
-            if at >= results.list.len() {
-                results.list.resize_with(at + 1, || None);
-            }
-            results.list[at] = Some(result);
-            at
-        } else {
-            results.list.push_back(Some(result));
-            0
-        };
-        drop(results);
-        if at == 0
-            && let Some(waker) = self.waker.take()
-        {
-            crate::panics::caught(|| waker.wake());
-        }
-    }
-
-    fn take(&self) -> Option<Result<R, JobError>> {
-        let mut results = self.results.borrow_mut();
-        results.list.front()?.as_ref()?;
-        results.taken += 1;
-        results.list.pop_front()?
-    }
-}
-
-/// Some inputs of a map, which wait for their results.
-struct Waits<R> {
-    shared: Rc<Shared<R>>,
-    items: Range<usize>,
-}
-
-impl<R: DeserializeOwned + 'static> Completion for Waits<R> {
-    fn received(self: Box<Self>, kind: Kind, body: &[u8], context: &FrameContext) {
-        if kind != Kind::ChunkDone {
-            self.shared
-                .put(self.items.start, context.outcome(kind, body));
-            return;
-        }
-        let mut rest = body;
-        for index in self.items.clone() {
-            let item = take_item(&mut rest);
-            let result = match item {
-                Some((Kind::Codec, [])) => {
-                    let text = "the results of the chunk are longer than the pool allows";
-                    Err(context.error(ErrorKind::Codec(text.to_owned())))
-                }
-                Some((kind, body)) => context.outcome(kind, body),
-                None => Err(context.error(ErrorKind::BrokenWorker(None))),
-            };
-            self.shared.put(index, result);
-        }
-    }
-
-    fn failed(self: Box<Self>, error: JobError) {
-        for index in self.items.clone() {
-            self.shared.put(index, Err(error.clone()));
-        }
-    }
-
-    fn items(&self) -> Option<usize> {
-        (self.items.len() > 1).then_some(self.items.len())
-    }
-
-    fn part(&self, items: Range<usize>) -> Option<Box<dyn Completion>> {
-        let start = self.items.start;
-        Some(Box::new(Self {
-            shared: Rc::clone(&self.shared),
-            items: start + items.start..start + items.end,
-        }))
-    }
-
-    fn resubmitted(&self, key: JobKey) {
-        self.shared.keys.borrow_mut().push_back(key);
-    }
-}
-
-/// Takes the result of an item from the body of a chunk's results.
-fn take_item<'a>(rest: &mut &'a [u8]) -> Option<(Kind, &'a [u8])> {
-    let (header, after) = rest.split_first_chunk::<ITEM_HEADER>()?;
-    let [k0, k1, l0, l1, l2, l3] = *header;
-    let kind = Kind::from_bits(u16::from_le_bytes([k0, k1]))?;
-    let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
-    let (body, after) = after.split_at_checked(length)?;
-    *rest = after;
-    Some((kind, body))
 }

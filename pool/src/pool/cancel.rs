@@ -1,0 +1,100 @@
+//! Cancelling jobs: by a handle, by a time limit, or with a future that is dropped.
+
+use std::rc::Rc;
+
+use super::core::{Core, Phase};
+use super::job::{Completion, Job};
+use super::link::Link;
+use crate::dispatch::{Aborted, JobKey, WorkerKey};
+use crate::error::ErrorKind;
+
+impl Core {
+    /// Ends the waiting for a job with the error `kind`. A job that has not started never
+    /// runs. One that has started is asked to stop, and its worker is killed if the options
+    /// say so.
+    pub(crate) fn cancel(self: &Rc<Self>, key: JobKey, kind: ErrorKind) {
+        let aborted = self.dispatcher.borrow_mut().abort(key);
+        match aborted {
+            Aborted::Removed { payload, attempts } => self.drop_removed(payload, attempts, kind),
+            Aborted::Started { worker, .. } => {
+                let taken = self.take_completion(key);
+                let pid = self.link(worker).map(|link| link.pid);
+                self.kill_for(worker);
+                if let Some((function, attempt, completion)) = taken {
+                    self.count_failed();
+                    completion.failed(self.error(function, kind).started(pid, attempt));
+                }
+            }
+            Aborted::Gone => return,
+        }
+        self.after_abort();
+    }
+
+    /// Asks for the end of a job whose outcome its handle still awaits.
+    pub(crate) fn ask_cancel(self: &Rc<Self>, key: JobKey) {
+        let aborted = self.dispatcher.borrow_mut().abort(key);
+        match aborted {
+            Aborted::Removed { payload, attempts } => {
+                self.drop_removed(payload, attempts, ErrorKind::Cancelled);
+            }
+            Aborted::Started { worker, .. } => {
+                if let Some(job) = self.dispatcher.borrow_mut().payload(key) {
+                    job.is_cancelled = true;
+                }
+                self.kill_for(worker);
+            }
+            Aborted::Gone => return,
+        }
+        self.after_abort();
+    }
+
+    /// Kills the worker of an aborted job, if the pool does that.
+    pub(super) fn kill_for(self: &Rc<Self>, worker: WorkerKey) {
+        if !self.options.kill_on_cancel {
+            return;
+        }
+        // So that it starts no other job meanwhile. Its other jobs return to the queue.
+        self.retire(worker);
+        if let Some(link) = self.link(worker) {
+            self.kill_if_unwanted(worker, &link);
+        }
+    }
+
+    /// Kills a worker that runs only jobs for which it has to be killed. One that also has
+    /// finished another job is killed when the result of that job was read.
+    pub(super) fn kill_if_unwanted(&self, worker: WorkerKey, link: &Link) {
+        if self.options.kill_on_cancel && self.dispatcher.borrow().runs_only_aborted(worker) {
+            self.kill(link);
+        }
+    }
+
+    pub(super) fn kill(&self, link: &Link) {
+        if !link.is_killed.get() {
+            self.counters.killed.set(self.counters.killed.get() + 1);
+            link.kill();
+        }
+    }
+
+    pub(super) fn drop_removed(&self, job: Job, attempts: u32, kind: ErrorKind) {
+        let mut error = self.error(job.function, kind);
+        if attempts > 0 {
+            error = error.started(None, attempts);
+        }
+        self.drop_job(job, error);
+    }
+
+    pub(super) fn after_abort(&self) {
+        self.wake_workers();
+        if self.phase.get() > Phase::Open {
+            self.notify();
+            self.end_if_idle();
+        }
+    }
+
+    pub(super) fn take_completion(&self, key: JobKey) -> Option<(u16, u32, Box<dyn Completion>)> {
+        let mut dispatcher = self.dispatcher.borrow_mut();
+        let job = dispatcher.payload(key)?;
+        let completion = job.completion.take()?;
+        Some((job.function, job.attempt, completion))
+    }
+}

@@ -1,0 +1,244 @@
+//! [`Connection`], the master's end of the socket of a worker, which the task of the worker
+//! polls.
+//!
+//! # Invariants
+//!
+//! 1. The end of a worker is judged in this order: its process has ended; everything that it
+//!    had written was read, and each complete result resolved its job; then the words of its
+//!    page say which of the other jobs had started. In another order, a finished job would
+//!    count as broken.
+//! 2. The end of the socket is not the end of the worker: a job may have closed it, or a child
+//!    of the worker may keep it open. After it the worker is killed, unless it ends by itself
+//!    within a second.
+//! 3. The page and the frames come from a process that may be broken, and may hold anything. A
+//!    ticket that was not issued to the worker, a kind of frame that workers do not send, or an
+//!    invalid header ends the worker, and harms no job of another one.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::process::ExitStatus;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use coreloop_runtime::io::Async;
+use coreloop_runtime::time::{Instant, Sleep, sleep};
+use rustix::net::Shutdown;
+
+use super::core::Core;
+use super::link::Link;
+use super::out::Out;
+use crate::dispatch::WorkerKey;
+use crate::frame::Header;
+use crate::frames::Frames;
+use crate::worker::{ITEM_HEADER, MAX_TEXT};
+
+/// How long a worker may take to end after the end of its socket.
+const AFTER_END_OF_SOCKET: Duration = Duration::from_secs(1);
+
+/// How long a worker may take to end when it is asked to: the destructors of its state run.
+const AFTER_REQUEST: Duration = Duration::from_secs(5);
+
+/// The master's end of a worker's socket.
+pub(crate) struct Connection {
+    socket: Async<OwnedFd>,
+    frames: Frames,
+    out: Out,
+    /// Whether the worker has closed its end, or is not understood.
+    has_ended: bool,
+    /// Whether the writing side was closed.
+    is_shut: bool,
+    /// After this the worker is killed.
+    deadline: Option<Pin<Box<Sleep>>>,
+    /// The measurement of the worker's speed, while there is more than one job for it.
+    sample: Option<Sample>,
+}
+
+impl Connection {
+    pub(crate) fn new(socket: Async<OwnedFd>, max_length: usize) -> Self {
+        Self {
+            socket,
+            frames: Frames::new(max_frame(max_length)),
+            out: Out::default(),
+            has_ended: false,
+            is_shut: false,
+            deadline: None,
+            sample: None,
+        }
+    }
+
+    /// Appends a frame to what is written next.
+    pub(crate) fn push(&mut self, header: Header, body: &Rc<Vec<u8>>) {
+        self.out.push(header, body);
+    }
+
+    /// Reads results, sends jobs, and returns when the process has ended.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        core: &Rc<Core>,
+        key: WorkerKey,
+        link: &Rc<Link>,
+    ) -> Poll<io::Result<ExitStatus>> {
+        link.keep_waker(cx);
+        while !self.has_ended {
+            let frames = &mut self.frames;
+            let space = frames.space();
+            let read = self.socket.poll_read_stream(cx, space.len(), |socket| {
+                Ok(rustix::io::read(socket, &mut *space)?)
+            });
+            match read {
+                Poll::Ready(Ok(count)) if count > 0 => {
+                    self.frames.filled(count);
+                    self.handle(core, key, link);
+                }
+                Poll::Ready(_) => self.has_ended = true,
+                Poll::Pending => break,
+            }
+        }
+        self.refill(core, key);
+        // A worker that was sent its last job, or was retired, is replaced.
+        core.start_missing();
+        core.watch_memory();
+        if self.poll_write(cx).is_err() {
+            // The worker has ended, or it will be killed.
+            self.has_ended = true;
+        }
+        self.check_end(cx, link);
+        link.poll_exit(cx)
+    }
+
+    /// Reads what a worker that has ended had written.
+    pub(crate) fn drain(&mut self, core: &Rc<Core>, key: WorkerKey, link: &Rc<Link>) {
+        while let Ok(1..) = self.frames.fill(self.socket.get_ref()) {
+            self.handle(core, key, link);
+        }
+    }
+
+    /// Handles the complete frames that were read.
+    fn handle(&mut self, core: &Rc<Core>, key: WorkerKey, link: &Rc<Link>) {
+        let mut results = 0;
+        loop {
+            let handled = match self.frames.next() {
+                Ok(None) => break,
+                Ok(Some((header, body))) => core.received(key, link, header, body),
+                Err(error) => Err(error),
+            };
+            match handled {
+                Ok(is_result) => results += usize::from(is_result),
+                // Invariant 3.
+                Err(error) => {
+                    let text = format!("the worker was killed, because it sent {error}");
+                    link.failure.borrow_mut().get_or_insert(text);
+                    link.kill();
+                    self.has_ended = true;
+                    break;
+                }
+            }
+        }
+        self.measure(core, key, results);
+    }
+
+    /// Reports the speed of a worker, for as long as there is another job for it.
+    fn measure(&mut self, core: &Core, key: WorkerKey, results: usize) {
+        if results == 0 {
+            return;
+        }
+        let is_idle = core.in_flight(key) == 0;
+        if is_idle && !core.has_waiting_jobs() {
+            self.sample = None;
+            return;
+        }
+        let Some(sample) = &mut self.sample else {
+            self.sample = Some(Sample::begin(Instant::now(), is_idle));
+            return;
+        };
+        sample.results += results;
+        sample.had_pauses |= is_idle;
+        if sample.results < SAMPLE {
+            return;
+        }
+        let now = Instant::now();
+        let elapsed = now.duration_since(sample.since);
+        if !elapsed.is_zero() {
+            core.observe(key, sample.results, elapsed, sample.had_pauses);
+            self.sample = Some(Sample::begin(now, is_idle));
+        }
+    }
+
+    /// Takes the next jobs for the worker from the queue.
+    fn refill(&mut self, core: &Rc<Core>, key: WorkerKey) {
+        if !self.has_ended && !self.is_shut {
+            core.refill(key, &mut self.out);
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        while !self.has_ended && !self.out.is_empty() {
+            let out = &mut self.out;
+            let length = out.length();
+            let written = self
+                .socket
+                .poll_write_stream(cx, length, |socket| out.write(socket));
+            match written {
+                Poll::Ready(Ok(count)) => self.out.advance(count),
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the writing side of a worker that was asked to end, and kills one that does not
+    /// end.
+    fn check_end(&mut self, cx: &mut Context<'_>, link: &Rc<Link>) {
+        if link.is_ending.get() && !self.is_shut && self.out.is_empty() {
+            self.is_shut = true;
+            let _ = rustix::net::shutdown(self.socket.get_ref(), Shutdown::Write);
+            self.deadline = Some(Box::pin(sleep(AFTER_REQUEST)));
+        }
+        if self.has_ended && self.deadline.is_none() {
+            self.deadline = Some(Box::pin(sleep(AFTER_END_OF_SOCKET)));
+        }
+        if let Some(deadline) = &mut self.deadline
+            && !link.is_killed.get()
+            && deadline.as_mut().poll(cx).is_ready()
+        {
+            link.kill();
+        }
+    }
+}
+
+/// Returns how long a frame of a worker may be.
+///
+/// Each result of a chunk has a header of 6 bytes, also one that does not fit. There are at
+/// most a quarter as many as the message of their arguments has bytes. The texts of failures
+/// have 64 KiB at most.
+fn max_frame(max_message: usize) -> usize {
+    max_message
+        .saturating_add(max_message / 4 * ITEM_HEADER)
+        .max(MAX_TEXT)
+}
+
+/// The number of results after which the speed of a worker is known.
+const SAMPLE: usize = 16;
+
+/// A measurement of the speed of a worker.
+struct Sample {
+    since: Instant,
+    /// How many results have come since.
+    results: usize,
+    /// Whether the worker had no job for some of the time.
+    had_pauses: bool,
+}
+
+impl Sample {
+    fn begin(since: Instant, is_idle: bool) -> Self {
+        Self {
+            since,
+            results: 0,
+            had_pauses: is_idle,
+        }
+    }
+}

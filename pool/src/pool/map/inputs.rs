@@ -1,0 +1,116 @@
+//! [`IntoInputs`], the inputs of a map: an iterator or a stream.
+
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_core::Stream;
+use serde::Serialize;
+
+use crate::error::JobError;
+use crate::job::function::IntoArguments;
+use crate::pool::Pool;
+use crate::pool::request::encode_arguments;
+
+/// Where the inputs come from.
+pub(super) trait Inputs {
+    /// Appends the next input to `body`, after its length. Returns `None` at the end.
+    fn poll_next(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pool: &Pool,
+        function: u16,
+        body: &mut Vec<u8>,
+    ) -> Poll<Option<Result<(), JobError>>>;
+}
+
+/// A collection of inputs: an iterator or a stream.
+///
+/// `Kind` is inferred; it keeps the two apart.
+pub trait IntoInputs<Kind> {
+    /// The type of the inputs.
+    type Item;
+
+    /// Polls the inputs.
+    #[doc(hidden)]
+    type Stream: Stream<Item = Self::Item>;
+
+    #[doc(hidden)]
+    fn into_inputs(self) -> Self::Stream;
+}
+
+/// Marks inputs from an iterator.
+#[doc(hidden)]
+#[derive(Debug)]
+pub enum FromIterator {}
+
+/// Marks inputs from a stream.
+#[doc(hidden)]
+#[derive(Debug)]
+pub enum FromStream {}
+
+impl<I: IntoIterator> IntoInputs<FromIterator> for I {
+    type Item = I::Item;
+    type Stream = Iterated<I::IntoIter>;
+
+    fn into_inputs(self) -> Iterated<I::IntoIter> {
+        Iterated(self.into_iter())
+    }
+}
+
+impl<I: Stream> IntoInputs<FromStream> for I {
+    type Item = I::Item;
+    type Stream = I;
+
+    fn into_inputs(self) -> I {
+        self
+    }
+}
+
+/// A stream of an iterator's items.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Iterated<I>(I);
+
+// The iterator is never pinned.
+impl<I> Unpin for Iterated<I> {}
+
+impl<I: Iterator> Stream for Iterated<I> {
+    type Item = I::Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<I::Item>> {
+        Poll::Ready(self.0.next())
+    }
+}
+
+/// Inputs that are encoded as the arguments `A`.
+pub(super) struct Encoded<I, A> {
+    pub(super) inputs: Pin<Box<I>>,
+    pub(super) arguments: PhantomData<fn() -> A>,
+}
+
+impl<I, A> Inputs for Encoded<I, A>
+where
+    I: Stream<Item: IntoArguments<A>>,
+    A: Serialize,
+{
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pool: &Pool,
+        function: u16,
+        body: &mut Vec<u8>,
+    ) -> Poll<Option<Result<(), JobError>>> {
+        let Some(input) = ready!(self.inputs.as_mut().poll_next(cx)) else {
+            return Poll::Ready(None);
+        };
+        let start = body.len();
+        body.extend_from_slice(&[0; 4]);
+        let arguments = input.into_arguments();
+        let encoded = encode_arguments(&pool.core, function, &arguments, body);
+        // It fits, because the length of arguments is limited to it.
+        let length = u32::try_from(body.len() - start - 4).unwrap_or(u32::MAX);
+        body[start..start + 4].copy_from_slice(&length.to_le_bytes());
+        Poll::Ready(Some(encoded.inspect_err(|_| body.truncate(start))))
+    }
+}

@@ -1,0 +1,105 @@
+//! [`Out`], the frames that are written to a worker next.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use coreloop_sync::OwnedSemaphorePermit;
+
+use crate::frame::Header;
+
+/// A body from this length on is written from where it is. A shorter one is copied, so that
+/// many of them take one write.
+const LARGE: usize = 8 << 10;
+
+/// The maximum number of pieces in one write.
+const PIECES: usize = 16;
+
+/// The frames that are written next.
+#[derive(Default)]
+pub(crate) struct Out {
+    pieces: VecDeque<Piece>,
+    /// How much of the first piece was written.
+    written: usize,
+    /// An empty vector, kept for its capacity.
+    spare: Vec<u8>,
+    /// The places in the queue that the jobs have left. It is kept for its capacity.
+    pub(super) room: Vec<OwnedSemaphorePermit>,
+}
+
+enum Piece {
+    /// Frames, one after the other.
+    Frames(Vec<u8>),
+    /// The body of a frame.
+    Body(Rc<Vec<u8>>),
+}
+
+impl Piece {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Frames(bytes) => bytes,
+            Self::Body(bytes) => bytes,
+        }
+    }
+}
+
+impl Out {
+    pub(crate) fn push(&mut self, header: Header, body: &Rc<Vec<u8>>) {
+        let spare = &mut self.spare;
+        if !matches!(self.pieces.back(), Some(Piece::Frames(_))) {
+            self.pieces.push_back(Piece::Frames(std::mem::take(spare)));
+        }
+        if let Some(Piece::Frames(bytes)) = self.pieces.back_mut() {
+            bytes.extend_from_slice(&header.to_bytes());
+            if body.len() < LARGE {
+                bytes.extend_from_slice(body);
+                return;
+            }
+        }
+        self.pieces.push_back(Piece::Body(Rc::clone(body)));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// The number of bytes of the next write.
+    pub(super) fn length(&self) -> usize {
+        let pieces = self.pieces.iter().take(PIECES);
+        pieces.map(|piece| piece.bytes().len()).sum::<usize>() - self.written
+    }
+
+    pub(super) fn write(&self, socket: &OwnedFd) -> io::Result<usize> {
+        let written = match &self.pieces.front() {
+            Some(first) if self.pieces.len() == 1 => {
+                rustix::io::write(socket, &first.bytes()[self.written..])
+            }
+            _ => {
+                let mut slices = [IoSlice::new(&[]); PIECES];
+                let mut skip = self.written;
+                for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
+                    *slice = IoSlice::new(&piece.bytes()[skip..]);
+                    skip = 0;
+                }
+                rustix::io::writev(socket, &slices[..self.pieces.len().min(PIECES)])
+            }
+        };
+        Ok(written?)
+    }
+
+    pub(super) fn advance(&mut self, count: usize) {
+        self.written += count;
+        while let Some(first) = self.pieces.front() {
+            let length = first.bytes().len();
+            if self.written < length {
+                return;
+            }
+            self.written -= length;
+            if let Some(Piece::Frames(mut bytes)) = self.pieces.pop_front() {
+                bytes.clear();
+                self.spare = bytes;
+            }
+        }
+    }
+}
