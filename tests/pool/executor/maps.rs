@@ -207,7 +207,7 @@ async fn map_unordered_does_not_wait_for_the_first_job(place: Place) {
 
 #[coreloop::test]
 async fn a_map_may_borrow_its_inputs() {
-    let numbers = vec![1, 2, 3];
+    let numbers = [1, 2, 3];
     let executor = Executor::threads(1).unwrap();
     let results = executor.map(square, numbers.iter().copied());
     let results: Vec<u64> = results.map(Result::unwrap).collect().await;
