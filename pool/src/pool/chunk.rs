@@ -50,7 +50,7 @@ impl Broken<'_> {
             let completion = completion.part(range.clone())?;
             (!range.is_empty()).then(|| Job {
                 id: core.new_id(),
-                body: Rc::new(slice(&job.body, range).to_vec()),
+                body: slice(&job.body, range).to_vec().into(),
                 completion: Some(completion),
                 progress: None,
                 room: None,

@@ -27,6 +27,7 @@ use coreloop_runtime::time::{Instant, Sleep, sleep};
 use rustix::net::Shutdown;
 
 use super::core::Core;
+use super::job::Body;
 use super::link::Link;
 use super::out::Out;
 use crate::dispatch::WorkerKey;
@@ -69,7 +70,7 @@ impl Connection {
     }
 
     /// Appends a frame to what is written next.
-    pub(crate) fn push(&mut self, header: Header, body: &Rc<Vec<u8>>) {
+    pub(crate) fn push(&mut self, header: Header, body: &Body) {
         self.out.push(header, body);
     }
 

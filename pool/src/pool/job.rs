@@ -1,6 +1,6 @@
 //! [`Job`], a job that a pool has accepted, and [`Completion`], what waits for its outcome.
 
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
@@ -26,7 +26,7 @@ pub(crate) struct Job {
     pub(crate) kind: Kind,
     /// The body of the frame. It is kept until the job has a result, because the job may
     /// have to be sent again.
-    pub(crate) body: Rc<Vec<u8>>,
+    pub(crate) body: Body,
     /// `None` once the outcome is known, while the function may still run.
     pub(crate) completion: Option<Box<dyn Completion>>,
     /// A caller waits for the outcome of a cancelled job.
@@ -39,11 +39,54 @@ pub(crate) struct Job {
     pub(crate) timer: Option<Timer>,
 }
 
+/// A body from this length on is written from where it is. A shorter one is copied, so that
+/// many of them take one write.
+const LARGE: usize = 8 << 10;
+
+/// The body of a frame.
+#[derive(Clone)]
+pub(crate) enum Body {
+    /// A short body, which spares the allocation of an `Rc`.
+    Owned(Vec<u8>),
+    Shared(Rc<Vec<u8>>),
+}
+
+impl Body {
+    /// Returns the body if it is written from where it is.
+    pub(super) fn large(&self) -> Option<&Rc<Vec<u8>>> {
+        match self {
+            Self::Shared(bytes) if bytes.len() >= LARGE => Some(bytes),
+            Self::Shared(_) | Self::Owned(_) => None,
+        }
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        if bytes.len() < LARGE {
+            Self::Owned(bytes)
+        } else {
+            Self::Shared(Rc::new(bytes))
+        }
+    }
+}
+
+impl Deref for Body {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Owned(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
 impl Job {
-    /// A copy that shares the body and waits for nothing.
+    /// A copy that has the same body and waits for nothing.
     pub(crate) fn without_completion(&self) -> Self {
         Self {
-            body: Rc::clone(&self.body),
+            body: self.body.clone(),
             completion: None,
             progress: None,
             room: None,

@@ -17,6 +17,7 @@ use rustix::io::ioctl_fionbio;
 
 use super::connection::Connection;
 use super::core::Core;
+use super::job::Body;
 use super::link::Link;
 use crate::dispatch::WorkerKey;
 use crate::enter::{self, StartMode};
@@ -96,7 +97,7 @@ impl Core {
                 ticket: Ticket::NONE,
                 job: 0,
             };
-            connection.push(header, body);
+            connection.push(header, &Body::Shared(Rc::clone(body)));
         }
         let key = self.dispatcher.borrow_mut().add_worker(Rc::clone(&link));
         spawn_hidden(serve(Served {

@@ -7,11 +7,8 @@ use std::rc::Rc;
 
 use coreloop_sync::OwnedSemaphorePermit;
 
+use super::job::Body;
 use crate::frame::Header;
-
-/// A body from this length on is written from where it is. A shorter one is copied, so that
-/// many of them take one write.
-const LARGE: usize = 8 << 10;
 
 /// The maximum number of pieces in one write.
 const PIECES: usize = 16;
@@ -45,19 +42,20 @@ impl Piece {
 }
 
 impl Out {
-    pub(crate) fn push(&mut self, header: Header, body: &Rc<Vec<u8>>) {
+    pub(crate) fn push(&mut self, header: Header, body: &Body) {
         let spare = &mut self.spare;
         if !matches!(self.pieces.back(), Some(Piece::Frames(_))) {
             self.pieces.push_back(Piece::Frames(std::mem::take(spare)));
         }
         if let Some(Piece::Frames(bytes)) = self.pieces.back_mut() {
             bytes.extend_from_slice(&header.to_bytes());
-            if body.len() < LARGE {
+            if body.large().is_none() {
                 bytes.extend_from_slice(body);
-                return;
             }
         }
-        self.pieces.push_back(Piece::Body(Rc::clone(body)));
+        if let Some(body) = body.large() {
+            self.pieces.push_back(Piece::Body(Rc::clone(body)));
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {

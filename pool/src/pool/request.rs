@@ -164,7 +164,7 @@ impl<R: DeserializeOwned + 'static> JobRequest<R> {
             attempt: 0,
             slot: 0,
             kind: Kind::Job,
-            body: Rc::new(body),
+            body: body.into(),
             completion: Some(Box::new(completion)),
             is_cancelled: false,
             progress: None,

@@ -216,7 +216,7 @@ impl<'a, R: DeserializeOwned + 'static> Map<'a, R> {
             attempt: 0,
             slot: 0,
             kind,
-            body: Rc::new(body),
+            body: body.into(),
             completion: Some(Box::new(waits)),
             is_cancelled: false,
             progress: None,
