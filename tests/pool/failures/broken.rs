@@ -109,7 +109,7 @@ async fn a_job_that_exits_is_a_broken_worker_with_that_status() {
     for code in [0, 3] {
         let before = soon(pool.run(process, ())).await.unwrap();
         let error = soon(pool.run(exits, code)).await.unwrap_err();
-        assert_broken(&error, pid(before), 1, "failures::exits");
+        assert_broken(&error, pid(before), 1, "broken::exits");
         assert_eq!(error.exit_status().unwrap().code(), Some(code));
         assert_ne!(soon(pool.run(process, ())).await.unwrap(), before);
     }
