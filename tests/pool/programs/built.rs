@@ -53,10 +53,10 @@ fn a_stack_overflow_is_a_broken_worker() {
     app.end();
 }
 
-/// Builds the program in another profile, with these options of the profile.
-fn build(name: &str, options: &[&str]) -> PathBuf {
+/// Builds the program with these options of the release profile.
+fn build(options: &[&str]) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pool_app");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
@@ -75,32 +75,24 @@ fn build(name: &str, options: &[&str]) -> PathBuf {
     target.join("release/examples/pool_app")
 }
 
-/// Runs jobs in a program that was built in another way.
-fn runs_jobs(program: &Path, panic: &str) {
-    let mut command = Command::new(program);
-    command.arg("--workers=2");
-    let mut app = App::start_command(command);
-    assert_eq!(app.ask("many 100", "ok"), "100");
-    let text = app.ask("panic", panic);
-    assert!(text.contains("pool_app::panic_in_a_job"), "{text}");
-    assert!(app.ask("exit 0", "broken").contains("exit status: 0"));
-    assert!(app.ask("overflow", "broken").contains("signal: 6"));
-    assert_eq!(app.ask("many 100", "ok"), "100");
-    app.end();
-}
-
 /// The linker keeps the list of the jobs, and a panic that aborts is the end of a worker.
 #[test]
-fn optimized_programs_run_jobs() {
+fn an_optimized_program_whose_panics_abort_runs_jobs() {
     // Takes minutes.
     if size::pick(true, false) {
         return;
     }
-    let optimized = build("lto", &["lto=\"fat\"", "codegen-units=1"]);
-    runs_jobs(&optimized, "panicked");
-    let aborts = build(
-        "abort",
-        &["lto=\"fat\"", "codegen-units=1", "panic=\"abort\""],
-    );
-    runs_jobs(&aborts, "broken");
+    let options = ["lto=\"fat\"", "codegen-units=1", "panic=\"abort\""];
+    let mut command = Command::new(build(&options));
+    command.arg("--workers=2");
+    let mut app = App::start_command(command);
+    assert_eq!(app.ask("many 100", "ok"), "100");
+    let text = app.ask("panic", "broken");
+    assert!(text.contains("pool_app::panic_in_a_job"), "{text}");
+    assert!(text.contains("signal: 6"), "{text}");
+    app.master.line("as the test wanted");
+    assert!(app.ask("exit 0", "broken").contains("exit status: 0"));
+    assert!(app.ask("overflow", "broken").contains("signal: 6"));
+    assert_eq!(app.ask("many 100", "ok"), "100");
+    app.end();
 }
