@@ -52,12 +52,12 @@ enum On {
 
 #[coreloop::job]
 fn is_prime(number: u64) -> bool {
-    if number < 2 || number % 2 == 0 {
+    if number < 2 || number.is_multiple_of(2) {
         return number == 2;
     }
     let mut divisor = 3;
     while divisor * divisor <= number {
-        if number % divisor == 0 {
+        if number.is_multiple_of(divisor) {
             return false;
         }
         divisor += 2;

@@ -236,13 +236,13 @@ async fn time_limits_end_in_their_order() {
         .await
         .unwrap();
     let guest = meeting.guest().await;
-    let limited = async |limit| {
+    let limited = |limit| {
         let request = pool.job(pid, ()).timeout(Duration::from_millis(limit));
-        request.submit().await.unwrap()
+        request.try_submit().unwrap()
     };
-    let late = limited(60_000).await;
-    let early = limited(40).await;
-    let earliest = limited(5).await;
+    let late = limited(60_000);
+    let early = limited(40);
+    let earliest = limited(5);
     assert!(earliest.await.unwrap_err().is_timeout());
     assert!(early.await.unwrap_err().is_timeout());
     assert!(!late.is_finished());

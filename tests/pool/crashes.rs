@@ -155,7 +155,7 @@ async fn a_job_that_exits_ends_no_other_job() {
 /// Crashes in one of five ways if the number ends with 0, by the digit before it.
 #[coreloop::job]
 fn sometimes_crashes(number: u32) -> u32 {
-    if number % 10 == 0 {
+    if number.is_multiple_of(10) {
         match number / 10 % 5 {
             0 => raise(Signal::SEGV.as_raw()),
             1 => raise(Signal::ABORT.as_raw()),

@@ -136,13 +136,14 @@ async fn a_pool_without_workers_is_closed_at_once() {
     assert!(pool.run(die, ()).await.unwrap_err().is_broken_worker());
     yield_until(|| pool.metrics().workers.is_empty()).await;
     let waiting = pool.submit(double, 1).await.unwrap();
-    zip(zip(pool.join(), pool.ready()), async {
+    let (((), ready), ()) = zip(zip(pool.join(), pool.ready()), async {
         coreloop::task::yield_now().await;
         pool.close();
         // The job would wait for a worker.
         waiting.abort();
     })
     .await;
+    assert!(ready.unwrap_err().is_shut_down());
     assert!(waiting.await.unwrap_err().is_cancelled());
     assert_eq!(pool.shutdown(Duration::MAX).await, report(0, 0, 0));
 }

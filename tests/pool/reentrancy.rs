@@ -151,8 +151,7 @@ async fn a_destructor_may_use_the_pool() {
     let used = pool.clone();
     WHEN_DROPPED.set(Some(Rc::new(move || {
         let handle = used.job(double, 1).try_submit();
-        drop(handle);
-        used.metrics();
+        drop((handle, used.metrics()));
     })));
     // The outcome of the first is dropped with its handle, and the others with the map.
     let handle = pool.submit(calls, 1).await.unwrap();

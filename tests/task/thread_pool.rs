@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use coreloop::runtime::{Builder, Handle};
+use coreloop::runtime::{Builder, Handle, TaskMeta};
 use coreloop::task::{Refusal, ThreadPool, ThreadPoolOptions, yield_now};
 use coreloop::time::{Instant, sleep};
 use coreloop::{Runtime, block_on, spawn};
@@ -432,7 +432,7 @@ fn a_shutdown_waits_for_jobs_and_reports_those_that_are_left() {
         (pool, [running.id(), waiting.id()])
     });
     let report = runtime.shutdown(Duration::ZERO);
-    assert!(report.blocking().iter().map(|job| job.id()).eq(ids));
+    assert!(report.blocking().iter().map(TaskMeta::id).eq(ids));
     gate.open();
     drop(pool);
 }

@@ -142,7 +142,7 @@ fn test_arguments(module: &str) -> [String; 4] {
         Some((_, module)) => format!("{module}::{TEST}"),
         None => TEST.to_owned(),
     };
-    // With one thread, the harness runs the test on the main thread.
+    // The harness need not start threads for tests that it does not run.
     let options = ["--exact", "--nocapture", "--test-threads=1"].map(str::to_owned);
     let [exact, no_capture, one_thread] = options;
     [path, exact, no_capture, one_thread]
