@@ -6,8 +6,8 @@ use std::process::ExitStatus;
 
 /// The reason why a job has no result.
 ///
-/// The functions that begin with `is_` say which reason it is. A job that returns a
-/// `Result` of its own has a result, whatever that is.
+/// The methods that begin with `is_` return whether it is a certain reason. If the function
+/// itself returns an `Err`, that is its result, and no `JobError`.
 #[derive(Clone)]
 pub struct JobError(Box<Inner>);
 
@@ -25,7 +25,7 @@ struct Inner {
 pub(crate) enum ErrorKind {
     /// The function panicked, with this message and place.
     Panic(String),
-    /// The worker ended while the job ran; the text says more, if something is known.
+    /// The worker ended while the job ran. The text is the cause, if it is known.
     BrokenWorker(Option<String>),
     Timeout,
     Cancelled,
@@ -56,7 +56,8 @@ impl JobError {
         self
     }
 
-    /// Records that the job has started, on which worker, and how often.
+    /// Records that the job has started, the process id of its worker, and how often it has
+    /// started.
     pub(crate) fn started(mut self, worker: Option<u32>, attempts: u32) -> Self {
         self.0.worker = worker;
         self.0.attempts = attempts;
@@ -85,7 +86,8 @@ impl JobError {
     ///
     /// The process was killed, crashed, or called [`exit`](std::process::exit):
     /// [`exit_status`](JobError::exit_status) says which. A job that only waited in such a
-    /// worker does not fail; it runs in another one.
+    /// worker does not fail; it runs in another one. Only a [`Process`](crate::Process) has no
+    /// other worker: its job fails with this error even if it had not started.
     #[must_use]
     pub fn is_broken_worker(&self) -> bool {
         matches!(self.0.kind, ErrorKind::BrokenWorker(_))
@@ -116,8 +118,8 @@ impl JobError {
         matches!(self.0.kind, ErrorKind::NotRegistered(_))
     }
 
-    /// Returns whether the pool was closed, shut down or dropped before the job had a
-    /// result.
+    /// Returns whether the pool was closed, shut down or dropped, or its runtime has ended,
+    /// before the job had a result.
     #[must_use]
     pub fn is_shut_down(&self) -> bool {
         self.0.kind == ErrorKind::ShutDown
@@ -130,9 +132,10 @@ impl JobError {
         matches!(self.0.kind, ErrorKind::Initializer(_))
     }
 
-    /// Returns whether the function had been called.
+    /// Returns whether the job had started: a worker had begun to decode its arguments, and may
+    /// have called the function.
     ///
-    /// If it returns `false`, the job had no effect, and can be submitted again.
+    /// A job that had not started had no effect, and can be submitted again.
     #[must_use]
     pub fn has_started(&self) -> bool {
         self.0.has_started
@@ -150,8 +153,8 @@ impl JobError {
         self.0.status
     }
 
-    /// Returns the process id of the worker that ran the job last; `None` if the job has not
-    /// started or ran on a thread.
+    /// Returns the process id of the worker that ran the job last; `None` if no process ran it,
+    /// or if it is not known which one did.
     #[must_use]
     pub fn worker_pid(&self) -> Option<u32> {
         self.0.worker
@@ -163,7 +166,8 @@ impl JobError {
         self.0.job
     }
 
-    /// Returns the message and the place of the panic, if the function panicked.
+    /// Returns the message of the panic, if the function panicked. If it ran in a process, the
+    /// message has the place of the panic.
     #[must_use]
     pub fn panic_message(&self) -> Option<&str> {
         match &self.0.kind {
@@ -172,7 +176,7 @@ impl JobError {
         }
     }
 
-    /// Returns the message and the place of the panic.
+    /// Returns the message of the panic, like [`panic_message`](JobError::panic_message).
     ///
     /// # Errors
     ///

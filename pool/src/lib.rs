@@ -40,7 +40,7 @@ pub mod __private {
     pub use crate::enter::enter_worker_in_test;
     pub use crate::job::call::{Failure, name_of, not_a_job, run, type_of};
     pub use crate::job::entry::Entry;
-    /// For the expansion of macros. All names but `call` are of traits.
+    /// For the expansion of macros. All items but `call` are traits.
     pub mod initialize {
         pub use crate::job::initialize::{
             FutureOfResult, FutureOfValue, ResultOfValue, Value, call,

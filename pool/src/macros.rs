@@ -47,17 +47,17 @@ macro_rules! register {
     };
 }
 
-/// Lets the tests of a binary use a pool: defines the test `coreloop_pool_worker`, as which
-/// the workers run.
+/// Lets the tests of a binary use a pool: defines the test `coreloop_pool_worker`, which runs
+/// the workers.
 ///
 /// A worker is this program, started again. The program of a test is the test harness, which
 /// does not [enter](crate::enter_worker). So the workers of a test binary are started with
-/// arguments that run this one test, which enters. When the harness itself runs the test, it
-/// does nothing.
+/// arguments that run this one test, which enters. When the test runs among the others, it does
+/// nothing.
 ///
 /// The macro is written once in each test binary, outside of functions: in `lib.rs` or
-/// `main.rs` of a crate for its unit tests, and in each file of the folder `tests`. Of several
-/// in one binary, one is used. A test without the harness of `cargo test` (`harness = false`)
+/// `main.rs` of a crate for its unit tests, and in each file of the folder `tests`. If a binary
+/// has several, the pool uses one of them. A test without the harness of `cargo test` (`harness = false`)
 /// has a `main`, which enters.
 ///
 /// # Examples
@@ -71,7 +71,7 @@ macro_rules! worker_test {
     () => {
         #[::core::prelude::v1::test]
         fn coreloop_pool_worker() {
-            // Inside of the test, so that it is there only if the harness has the test.
+            // Inside of the test, so that it exists only if the harness has the test.
             #[$crate::__private::linkme::distributed_slice($crate::__private::WORKER_TESTS)]
             #[linkme(crate = $crate::__private::linkme)]
             static __CORELOOP_WORKER_TEST: &str = ::core::module_path!();

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Calls `f`, and drops its panic if it has one. The panic hook has reported it.
+/// Calls `f`, and catches a panic of it, which the panic hook has reported.
 pub(crate) fn caught(f: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
         discard(payload);
@@ -13,7 +13,7 @@ pub(crate) fn caught(f: impl FnOnce()) {
 /// Drops the payload of a panic, whose destructor may panic in turn.
 pub(crate) fn discard(payload: Box<dyn Any + Send>) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        // A second one is too much.
+        // The destructor of this payload could panic again.
         std::mem::forget(payload);
     }
 }

@@ -5,8 +5,8 @@
 //! does not, a worker would start a pool of workers, each of which would start a pool.
 //! [`check`] makes that an error: a process builds a pool only after it has entered.
 //!
-//! In tests there is no `main` to enter from. There the workers run one test of the test
-//! binary, which `worker_test!` defines, and which enters.
+//! A test binary has no `main` of the user from which to enter. Its workers run the one test that
+//! `worker_test!` defines, which enters.
 
 #[cfg(test)]
 mod tests;
@@ -39,12 +39,12 @@ pub(crate) enum StartMode {
     Test { arguments: [String; 4] },
 }
 
-/// Runs the worker of a pool, if this process is one, and does not return then.
+/// Runs this process as a worker of a pool, if it was started as one, and never returns then.
 ///
 /// The workers of a [pool](crate) are this program, started again. Call this function at the
 /// start of `main`, before anything that a worker should not do. `#[coreloop::main]` calls it
-/// before it builds the runtime. In the program itself the function returns at once; the
-/// second call in a process does nothing.
+/// before it builds the runtime. In the program itself the function returns at once. A second
+/// call in a process does nothing.
 ///
 /// A test has no `main`: use [`worker_test!`](crate::worker_test) there.
 ///
@@ -78,8 +78,8 @@ pub fn enter_worker_with(jobs: &Jobs) {
     }
 }
 
-/// Runs the worker, if this process is one. In a process that is none, it does not count as
-/// entering: the test harness is the `main`, and other tests do not wait for this one.
+/// Runs this process as a worker, if it was started as one. Otherwise this does not count as
+/// entering, because other tests may build a pool before the harness runs this one.
 #[doc(hidden)]
 pub fn enter_worker_in_test() {
     if is_worker() {
@@ -93,7 +93,8 @@ pub(crate) fn jobs() -> &'static Jobs {
     ENTERED.get().unwrap_or(&NONE)
 }
 
-/// Makes the process that `command` starts a worker, whose standard input has to be `socket`.
+/// Sets the variable that makes the process of `command` a worker. The caller makes `socket` its
+/// standard input.
 ///
 /// The variable identifies the socket, so that a program that inherits the variable from a
 /// worker, and not its standard input, is not mistaken for a worker.
@@ -102,7 +103,7 @@ pub(crate) fn mark(command: &mut Command, socket: impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Checks that this process may start workers, and returns how.
+/// Checks that this process may start workers, and returns how it starts them.
 ///
 /// # Errors
 ///

@@ -12,9 +12,9 @@ use crate::job::function::IntoArguments;
 use crate::job::initialize::Initializer;
 use crate::pool::{Builder, Pool};
 
-/// The options of an [`Executor`], which are those that all executors have.
+/// The options of an [`Executor`].
 ///
-/// A [`Pool`] has more; an executor of its processes is made by `Executor::from(pool)`.
+/// A [`Pool`] has more options. `Executor::from(pool)` makes an executor of a pool.
 ///
 /// # Examples
 ///
@@ -60,7 +60,8 @@ impl ExecutorBuilder {
 
     /// Sets how many jobs may wait. The default is 1,024.
     ///
-    /// When that many wait, [`submit`](Executor::submit) waits.
+    /// When that many wait, [`submit`](Executor::submit) waits. The jobs of a
+    /// [`map`](Executor::map) do not count: its [window](super::ExecutorMap::window) limits them.
     pub fn queue(self, jobs: usize) -> Self {
         Self(self.0.queue(jobs))
     }
@@ -76,7 +77,7 @@ impl ExecutorBuilder {
     /// # Errors
     ///
     /// Returns an error if two jobs have the same name, if the initializer is not registered or
-    /// its arguments cannot be encoded, or outside a runtime.
+    /// its arguments cannot be encoded, if `count` is [`Workers::threads`], or outside a runtime.
     pub fn threads(self, count: impl Into<Workers>) -> io::Result<Executor> {
         let count = count.into().process_count().ok_or_else(|| {
             let text = "give the number of threads as a number, or as `Workers::PerCore`";

@@ -151,8 +151,8 @@ impl<'a, R: DeserializeOwned + 'static> ExecutorMap<'a, R> {
 
     /// Sets how many inputs are sent in one job. The default is 1.
     ///
-    /// With chunks, tiny calls cost a fraction. The results of a chunk come together. Fewer
-    /// inputs are sent together if the inputs are a stream that has no more of them now.
+    /// With chunks, tiny calls cost a fraction. The results of a chunk come together. A chunk has
+    /// fewer inputs if the inputs are a stream that has no more of them at the moment.
     pub fn chunks(mut self, inputs: usize) -> Self {
         self.0 = match self.0 {
             Inner::Processes(map) => Inner::Processes(map.chunks(inputs)),
@@ -180,7 +180,7 @@ impl<R: 'static> Local<'_, R> {
             let pending = self.taken - self.returned;
             if pending >= window {
                 if pending > inputs.gathered() {
-                    // The chunk is filled up when the results of others make room.
+                    // Returning the results of other inputs makes room to fill this chunk.
                     return;
                 }
                 break;
@@ -199,7 +199,8 @@ impl<R: 'static> Local<'_, R> {
                 Poll::Pending => break,
             }
         }
-        // What is left would wait for inputs that do not come, or for room that it takes.
+        // Inputs that were kept would wait for others that do not come, or for the room that
+        // they take themselves.
         self.flush();
     }
 
@@ -240,7 +241,8 @@ impl<R: 'static> Local<'_, R> {
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<R, JobError>>> {
         ready!(coop::poll_proceed(cx));
-        // Taking a result may make room for an input, and the threads should not wait for it.
+        // The result that was returned last may have made room for an input, for which a thread
+        // should not have to wait.
         self.submit(cx);
         loop {
             if let Some(result) = self.results.pop_front() {

@@ -35,7 +35,7 @@ pub use wait::wait;
 /// program moves from threads to processes by one word.
 ///
 /// A clone is another handle of the same executor. When the last one is dropped, the executor
-/// ends as by [`shutdown`](Executor::shutdown) without time.
+/// ends as by [`shutdown`](Executor::shutdown) with a timeout of zero.
 ///
 /// # Differences
 ///
@@ -55,8 +55,8 @@ pub use wait::wait;
 /// | a job that runs at the end of [`shutdown`](Executor::shutdown) | is asked to stop, and abandoned | is killed | is dropped |
 /// | the program has to [enter](crate::enter_worker) | no | yes | no |
 ///
-/// A job that runs on a thread cannot be ended from outside, so the handle fails at once and the
-/// thread is free when the function returns. A thread that runs a job does not hold up the end
+/// A job that runs on a thread cannot be ended from outside, so its handle fails at once, and the
+/// thread is free again when the function returns. A thread that runs a job does not hold up the end
 /// of the program.
 ///
 /// # Callbacks
@@ -131,7 +131,7 @@ enum Engine {
     Inline(Rc<InlineEngine>),
 }
 
-/// The outcomes of a function for some items.
+/// The outcomes of a function for the items of a chunk.
 type Items<R> = Vec<Result<R, JobError>>;
 
 impl Executor {
@@ -142,7 +142,8 @@ impl Executor {
     ///
     /// # Errors
     ///
-    /// Returns an error if two jobs have the same name, or outside a runtime.
+    /// Returns an error if two jobs have the same name, if `count` is
+    /// [`Workers::threads`], which are the threads of a supervisor, or outside a runtime.
     pub fn threads(count: impl Into<Workers>) -> io::Result<Self> {
         Self::builder().threads(count)
     }
@@ -159,9 +160,9 @@ impl Executor {
     /// Creates an executor that runs the jobs on the loop, one after the other, in the order in
     /// which they were submitted.
     ///
-    /// It is for tests: without processes and threads they are fast, and always do the same.
-    /// Arguments and results are encoded and decoded, so a type that a process could not
-    /// receive is found.
+    /// It is for tests, which are fast and deterministic without processes and threads.
+    /// Arguments and results are encoded and decoded, so that values which could not be sent to
+    /// a process are errors here too.
     ///
     /// # Errors
     ///
@@ -307,7 +308,7 @@ impl Executor {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: nothing is lost.
+    /// Cancel safe: it changes nothing.
     pub async fn join(&self) {
         match &self.engine {
             Engine::Threads(threads) => threads.join().await,
@@ -316,9 +317,9 @@ impl Executor {
         }
     }
 
-    /// Closes the executor, lets its jobs finish until `timeout` has passed, then fails all
-    /// that are left. A process that runs one of them is killed; a thread cannot be, so its job
-    /// is asked to stop, and [`Report::abandoned`] counts it.
+    /// Closes the executor, lets its jobs finish until `timeout` has passed, and then fails those
+    /// that are left. A process that runs one of them is killed. A thread cannot be killed, so its
+    /// job is asked to stop, and [`Report::abandoned`] counts it.
     ///
     /// It returns when all processes have ended. It does not wait for a thread whose job has
     /// not finished in time; [`join`](Executor::join) does. A paused clock does not move while

@@ -1,4 +1,5 @@
-//! [`JobFn`], a function that a job can call, and [`IntoArguments`], what it is called with.
+//! [`JobFn`], a function that can be a job, and [`IntoArguments`], a value that can be its
+//! arguments.
 
 use std::pin::Pin;
 
@@ -8,8 +9,8 @@ use serde::de::DeserializeOwned;
 /// A function that can be a job: up to eight arguments and a result, all of which can be
 /// sent to another process.
 ///
-/// The trait is implemented for functions and async functions. `Signature` is inferred; it
-/// only keeps the implementations apart.
+/// The trait is implemented for functions and async functions. `Signature` is inferred. It only
+/// distinguishes the implementations.
 ///
 /// Arguments and results are encoded by `serde`, so borrowed ones such as `&str` are not
 /// possible: take a `String`. A large `Vec<u8>` should be a `serde_bytes::ByteBuf`, because

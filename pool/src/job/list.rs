@@ -9,12 +9,12 @@ use super::call::{self, Failure};
 use super::entry::Place;
 use super::function::JobFn;
 
-/// A list of functions that can be jobs, for functions that cannot be registered.
+/// A list of functions that can be jobs although no macro can register them.
 ///
 /// `#[coreloop::job]` registers a function, and [`register!`](crate::register) an instance of
-/// a generic one, and both work across crates. But what a dynamic library registers is not
-/// found. A function of it is put into a list, with which the program calls
-/// [`enter_worker_with`](crate::enter_worker_with) at the start of `main`.
+/// a generic one, in any crate that is linked into the program. The linker does not collect what
+/// a dynamic library registers. The program puts such functions into a list, and calls
+/// [`enter_worker_with`](crate::enter_worker_with) with it at the start of `main`.
 ///
 /// The name of a job in a list is the name of the type of its function.
 #[derive(Clone, Default)]

@@ -48,8 +48,9 @@ use context::{Context, Progress, with_current};
 
 /// Returns the id of the job that this thread runs.
 ///
-/// The id is the same for each attempt, and no other job of the pool has it. Returns `None`
-/// outside a job.
+/// The id is the same for each attempt, and no other job of the pool has it. The items of a
+/// chunk of a `map` are one job, and have one id; if the worker of a chunk dies, the items that
+/// are left get another one. Returns `None` outside a job.
 #[must_use]
 pub fn id() -> Option<u64> {
     with_current(|job| job.id)
@@ -58,7 +59,7 @@ pub fn id() -> Option<u64> {
 /// Returns the number of this attempt to run the job, which is 1 for the first one.
 ///
 /// A job has a second attempt only if it was declared idempotent, and the worker of the first
-/// one died. Returns `None` outside a job.
+/// attempt died. Returns `None` outside a job.
 #[must_use]
 pub fn attempt() -> Option<u32> {
     with_current(|job| job.attempt)
@@ -76,12 +77,14 @@ pub fn is_cancelled() -> bool {
 
 /// Reports `value` as the progress of the job that this thread runs.
 ///
-/// The job's handle returns the last value. Outside a job the function does nothing.
+/// The [progress](crate::JobHandle::progress) of the job's handle returns the last value. In a
+/// worker of a pool, the call blocks while the master does not read. Outside a job the function
+/// does nothing.
 ///
 /// # Errors
 ///
-/// Returns an error of the kind `InvalidInput` if `value` cannot be encoded or is too long.
-/// Returns an error if the master cannot be reached.
+/// Returns an error of the kind `InvalidInput` if `value` cannot be encoded or is too long, or
+/// another error if the master has ended.
 ///
 /// # Panics
 ///
@@ -100,7 +103,7 @@ pub fn progress<T: Serialize + ?Sized>(value: &T) -> io::Result<()> {
     }
 }
 
-/// Returns the value that the initializer of the pool has returned to this worker.
+/// Returns the state of this worker: the value that its initializer has returned.
 ///
 /// Each worker has a value of its own, which need not be `Send`: an open model, a connection,
 /// a cache in a `RefCell`. It is dropped when the worker ends in an orderly way.
@@ -118,7 +121,7 @@ pub fn worker_state<T: 'static>() -> Rc<T> {
     }
 }
 
-/// Returns the value that the initializer of the pool has returned to this worker.
+/// Returns the state of this worker, if it has one of the type `T`.
 ///
 /// Unlike [`worker_state`], it returns `None` if there is no value, or one of another type.
 #[must_use]

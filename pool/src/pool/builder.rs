@@ -55,14 +55,14 @@ pub struct Builder {
     program: Option<PathBuf>,
 }
 
-/// The initializer: how it is found, and its encoded arguments.
+/// The initializer: the type and the name of its function, and its encoded arguments.
 struct FirstCall {
     function: std::any::TypeId,
     name: &'static str,
     arguments: Result<Vec<u8>, String>,
 }
 
-/// The options of a pool, as its parts use them.
+/// The checked options of a pool.
 pub(crate) struct Options {
     pub(crate) workers: usize,
     pub(crate) prefetch: Prefetch,
@@ -141,8 +141,8 @@ impl Builder {
             max_message: MAX_MESSAGE,
             queue: 1_024,
             kill_on_cancel: false,
-            // A worker that was ready ends because of a job, and the number of jobs limits
-            // how often.
+            // The death of a worker that was ready costs a job, so the number of jobs limits
+            // the number of such deaths.
             restarts: Restarts::new().max_immediate(1_000),
             name: None,
             initializer: None,
@@ -154,7 +154,7 @@ impl Builder {
     /// Sets the file that workers run, which has to be this program. The default is the file
     /// that this process runs.
     ///
-    /// This is for valgrind and other emulators: the kernel takes them for the program.
+    /// This is for valgrind and other emulators, whose own file is the default.
     #[doc(hidden)]
     pub fn program(mut self, path: impl Into<PathBuf>) -> Self {
         self.program = Some(path.into());
@@ -177,7 +177,7 @@ impl Builder {
     /// for the pool. They can still be cancelled there, and are taken back when another worker
     /// is idle.
     ///
-    /// By default it is 2, and grows to 32 while jobs take less than 200 µs on average.
+    /// By default the number is 2, and grows to 32 while jobs take less than 200 µs on average.
     pub fn prefetch(mut self, jobs: usize) -> Self {
         self.prefetch = Prefetch::Fixed(jobs.clamp(1, SLOTS));
         self
@@ -192,10 +192,11 @@ impl Builder {
 
     /// Sets how much memory a worker may have, in bytes.
     ///
-    /// A worker that has more after a job is replaced. One that has more than twice that while
-    /// it runs a job is killed, and the job fails with an error for which
-    /// [`is_broken_worker`](crate::JobError::is_broken_worker) returns `true`. Where the memory of a
-    /// process is not known, which is everywhere but on Linux, this does nothing.
+    /// A worker that has more after a job is replaced. While jobs run, the pool also reads the
+    /// memory of its workers every 200 ms, and kills a worker that has more than twice the limit.
+    /// The job that it ran fails with an error for which
+    /// [`is_broken_worker`](crate::JobError::is_broken_worker) returns `true`. This does nothing
+    /// except on Linux, because the memory of another process is not known there.
     pub fn max_memory(mut self, bytes: u64) -> Self {
         self.max_memory = Some(bytes);
         self
@@ -210,7 +211,9 @@ impl Builder {
 
     /// Sets how many jobs may wait for a worker. The default is 1,024.
     ///
-    /// When that many wait, [`submit`](Pool::submit) waits.
+    /// When that many wait, [`submit`](Pool::submit) waits. A job leaves the queue when it is sent
+    /// to a worker. The jobs of a [`map`](Pool::map) do not count: its
+    /// [window](super::Map::window) limits them.
     pub fn queue(mut self, jobs: usize) -> Self {
         self.queue = jobs.max(1);
         self
@@ -226,12 +229,13 @@ impl Builder {
         self
     }
 
-    /// Sets how soon workers that have died are replaced.
+    /// Sets how soon workers that have died are replaced, and when jobs fail because workers do
+    /// not start.
     ///
     /// The default differs from [`Restarts::new`] in that up to 1,000 workers in ten seconds
-    /// are replaced at once. If
-    /// [`max_failed_starts`](Restarts::max_failed_starts) workers in a row end before they are
-    /// ready, the jobs that wait fail. If no worker was ever ready, all further ones do.
+    /// are replaced at once. If [`max_failed_starts`](Restarts::max_failed_starts) workers in a
+    /// row end before they are ready, and none is ready, the jobs that wait fail. If no worker
+    /// was ever ready, the pool has failed: it starts no more workers, and later jobs fail too.
     pub fn restarts(mut self, restarts: Restarts) -> Self {
         self.restarts = restarts;
         self
@@ -247,7 +251,35 @@ impl Builder {
     ///
     /// The function has the attribute `#[coreloop::job]`. What it returns is the
     /// [state of the worker](crate::job::worker_state). If it returns an `Err` or panics, the
-    /// worker ends.
+    /// worker ends, and [`restarts`](Builder::restarts) says what follows.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use std::collections::HashSet;
+    ///
+    /// use coreloop::pool::{Pool, job};
+    ///
+    /// #[coreloop::job(initializer)]
+    /// fn open_dictionary(path: String) -> std::io::Result<HashSet<String>> {
+    ///     let text = std::fs::read_to_string(path)?;
+    ///     Ok(text.split_whitespace().map(str::to_owned).collect())
+    /// }
+    ///
+    /// #[coreloop::job]
+    /// fn is_known(word: String) -> bool {
+    ///     job::worker_state::<HashSet<String>>().contains(&word)
+    /// }
+    ///
+    /// #[coreloop::main]
+    /// async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    ///     let pool = Pool::builder()
+    ///         .initializer(open_dictionary, "words.txt".to_owned())
+    ///         .build()?;
+    ///     println!("{}", pool.run(is_known, "runtime".to_owned()).await?);
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn initializer<F, S>(
         mut self,
         function: F,
@@ -296,9 +328,10 @@ impl Builder {
     ///
     /// - this process has not [entered](crate::enter_worker), so that its workers would not
     ///   either;
-    /// - two jobs have the same name, or a job that was added here is not known to workers;
+    /// - two jobs have the same name, or there are more than 65,536;
+    /// - a job that was [added](Builder::job) here is not known to workers;
     /// - the initializer is not registered, or its arguments cannot be encoded;
-    /// - the workers are threads;
+    /// - the workers are [threads](Workers::threads);
     /// - there is no current runtime.
     ///
     /// A worker that cannot be started is no error here: see [`restarts`](Builder::restarts).

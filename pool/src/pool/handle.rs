@@ -31,10 +31,11 @@ use crate::job::call;
 ///
 /// # Panics
 ///
-/// Polling a handle that has returned the outcome panics.
+/// Panics if the handle is polled after it has returned the outcome.
 #[must_use = "dropping the handle detaches the job"]
 pub struct JobHandle<R> {
-    /// The outcome; of a job on a thread, its outcome if it was cancelled or shut down.
+    /// Receives the outcome. A job on a thread only sends one here if it was cancelled or the
+    /// executor was shut down.
     outcome: oneshot::Receiver<Result<R, JobError>>,
     /// The job, if it is on a thread.
     thread: Option<ThreadJob<Result<R, JobError>>>,
@@ -43,7 +44,7 @@ pub struct JobHandle<R> {
     control: Control,
 }
 
-/// How a job is reached.
+/// Where a job runs, and how its handle reaches it.
 pub(crate) enum Control {
     Pool { core: Rc<Core>, key: JobKey },
     Thread(Rc<ThreadControl>),
@@ -95,10 +96,10 @@ impl<R> JobHandle<R> {
     ///
     /// A job that has not started never runs, even if it was sent to a worker. One that has
     /// started is [asked to stop](crate::job::is_cancelled), and its worker is killed if the
-    /// pool has [`kill_on_cancel`](super::Builder::kill_on_cancel). In each case the handle
+    /// pool has [`kill_on_cancel`](super::Builder::kill_on_cancel). In both cases the handle
     /// returns an error at once for which [`is_cancelled`](JobError::is_cancelled) returns
-    /// `true`; its [`has_started`](JobError::has_started) says which case it was. A job that
-    /// has finished stays finished.
+    /// `true`; its [`has_started`](JobError::has_started) says which case it was. For a job that
+    /// has finished, this does nothing.
     ///
     /// A job on a thread or on the loop is asked to stop if it has started. Its result is
     /// dropped.
@@ -118,10 +119,10 @@ impl<R> JobHandle<R> {
     ///
     /// # Errors
     ///
-    /// If the job has finished all the same, returns its outcome. Otherwise returns an error
-    /// for which [`is_cancelled`](JobError::is_cancelled) returns `true`: if
+    /// If the job finishes nevertheless, returns its outcome. Otherwise returns an error for
+    /// which [`is_cancelled`](JobError::is_cancelled) returns `true`: if
     /// [`has_started`](JobError::has_started) returns `false`, the job never ran; otherwise
-    /// its worker was killed.
+    /// its worker has ended.
     ///
     /// # Cancel safety
     ///
@@ -163,10 +164,10 @@ impl<R> JobHandle<R> {
         matches!(self.kept, Some(Ok(_)))
     }
 
-    /// Returns whether the function was called.
+    /// Returns whether the job has started, as [`JobError::has_started`] defines it.
     ///
-    /// This stays `true` when the job has finished. For a job that failed before it was called
-    /// it returns `false`, as long as the handle has not returned the error.
+    /// This stays `true` when the job has finished. For a job that failed before it started this
+    /// returns `false` until the handle has returned the error.
     #[must_use]
     pub fn is_started(&self) -> bool {
         let has_started = |outcome: &Result<R, JobError>| match outcome {
@@ -197,6 +198,33 @@ impl<R> JobHandle<R> {
     /// Returns what the job sends by [`job::progress`](crate::job::progress).
     ///
     /// Only the latest value is kept. Values that do not decode as a `T` are errors.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use coreloop::pool::{Pool, job};
+    ///
+    /// #[coreloop::job]
+    /// fn copy(files: u32) -> u32 {
+    ///     for file in 1..=files {
+    ///         // If the handle is gone, the value has no reader.
+    ///         let _ = job::progress(&file);
+    ///     }
+    ///     files
+    /// }
+    ///
+    /// #[coreloop::main]
+    /// async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    ///     let pool = Pool::builder().build()?;
+    ///     let copying = pool.submit(copy, 100).await?;
+    ///     let mut progress = copying.progress::<u32>();
+    ///     while let Some(files) = progress.changed().await {
+    ///         println!("{} of 100 files", files?);
+    ///     }
+    ///     assert_eq!(copying.await?, 100);
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn progress<T: DeserializeOwned>(&self) -> Progress<T> {
         let values = match &self.control {
             Control::Pool { core, key } => Values::Loop(core.watch_progress(*key)),
@@ -230,7 +258,7 @@ impl<R> Future for JobHandle<R> {
         };
         let outcome = ready!(Pin::new(job).poll(cx));
         let outcome = control.outcome(outcome);
-        // Nothing is sent any more.
+        // No error for a cancellation or a shutdown is sent any more.
         self.outcome.close();
         let _ = self.outcome.try_recv();
         Poll::Ready(outcome)
@@ -268,7 +296,7 @@ pub struct Progress<T> {
     value: PhantomData<fn() -> T>,
 }
 
-/// Where the values come from.
+/// The channel that the values come from.
 enum Values {
     Loop(watch::Receiver<Option<Rc<[u8]>>>),
     Thread(Reader),
@@ -301,8 +329,8 @@ impl<T: DeserializeOwned> Progress<T> {
         }
     }
 
-    /// Waits for a value that this has not returned before. Returns `None` when the job has
-    /// finished.
+    /// Waits for a value that this method has not returned before. Returns `None` when the job
+    /// has finished.
     ///
     /// # Errors
     ///
@@ -310,7 +338,7 @@ impl<T: DeserializeOwned> Progress<T> {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: a value is returned by a later call.
+    /// Cancel safe: a later call returns the value.
     pub async fn changed(&mut self) -> Option<Result<T, JobError>> {
         match &mut self.values {
             Values::Loop(receiver) => {

@@ -1,9 +1,9 @@
-//! [`Metrics`], what a pool does.
+//! [`Metrics`], the jobs and workers of a pool in numbers.
 
 use super::Pool;
 use crate::dispatch::WorkerStage;
 
-/// What a pool does, and has done.
+/// The jobs and workers of a pool in numbers. A chunk of a map counts as one job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {
@@ -11,11 +11,12 @@ pub struct Metrics {
     pub queued: usize,
     /// How many jobs run.
     pub running: usize,
-    /// How many jobs have returned a result.
+    /// How many jobs have sent a result.
     pub done: u64,
-    /// How many jobs have failed.
+    /// How many jobs have failed or were cancelled.
     pub failed: u64,
-    /// How often a job that waited in a worker which ended was put back into the queue.
+    /// How often a job returned to the queue because its worker ended, or was about to be
+    /// replaced, before the job had started.
     pub requeued: u64,
     /// How many workers were killed because of a cancelled job, a time limit, or the end of
     /// the pool.
@@ -24,17 +25,17 @@ pub struct Metrics {
     pub workers: Vec<WorkerMetrics>,
 }
 
-/// What a worker does.
+/// One worker of a pool in numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WorkerMetrics {
     /// The process id.
     pub pid: u32,
-    /// What it does.
+    /// What the worker does.
     pub state: WorkerState,
     /// How many jobs wait in its socket.
     pub queued: usize,
-    /// How many jobs it has finished.
+    /// How many jobs the worker has finished.
     pub done: u64,
 }
 
@@ -42,18 +43,18 @@ pub struct WorkerMetrics {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WorkerState {
-    /// It starts, or runs the initializer.
+    /// The worker starts, or runs the initializer.
     Starting,
-    /// It waits for a job.
+    /// The worker waits for a job.
     Idle,
-    /// It runs a job.
+    /// The worker runs a job.
     Busy,
-    /// It gets no more jobs, and ends when it has finished those that it has.
+    /// The worker gets no more jobs, and ends when it has finished those that it has.
     Ending,
 }
 
 impl Pool {
-    /// Returns what the pool does, and has done.
+    /// Returns the numbers of jobs and workers, now and since the pool was built.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
         let dispatcher = self.core.dispatcher.borrow();

@@ -1,7 +1,7 @@
 //! [`Pool`], worker processes that run jobs.
 //!
 //! ```text
-//!   Pool ──► Core ──► Dispatcher       which job goes where; knows no clock and no socket
+//!   Pool ──► Core ──► Dispatcher       which worker gets which job; no clock, no I/O
 //!             │  ▲
 //!             │  └─── Connection       the task of a worker: reads results, writes jobs
 //!             ▼            │
@@ -47,17 +47,16 @@ use crate::job::function::{IntoArguments, JobFn};
 
 /// Worker processes that run jobs.
 ///
-/// A clone is another handle of the same pool. When the last one is dropped, the jobs that
-/// wait fail, and the workers are killed; see [`shutdown`](Pool::shutdown) and
-/// [`close`](Pool::close) for an orderly end.
+/// A clone is another handle of the same pool, and each [`Map`] has one. When the last handle is
+/// dropped, all jobs fail: a worker that runs one is killed, and the others end. For an orderly
+/// end, see [`shutdown`](Pool::shutdown) and [`close`](Pool::close).
 ///
 /// # Failures
 ///
-/// A job that only waits, in the pool or in the socket of a worker, survives the end of its
-/// worker: it runs in another one. One that had started fails, with an error for which
+/// When a worker ends, it is replaced. A job that only waited in its socket runs in another
+/// worker. A job that had started fails, with an error for which
 /// [`is_broken_worker`](JobError::is_broken_worker) returns `true`, because it is not known how
-/// far it came; if it is [idempotent](JobRequest::idempotent), it is started again. The worker
-/// is replaced.
+/// far the job came. If it is [idempotent](JobRequest::idempotent), it is started again instead.
 ///
 /// # Examples
 ///
@@ -165,7 +164,31 @@ impl Pool {
     /// the inputs.
     ///
     /// The inputs are an iterator or a stream, which may be endless: the stream takes no more
-    /// of them than its [window](Map::window) allows.
+    /// of them than its [window](Map::window) allows. The jobs of a map do not count for the
+    /// [queue](Builder::queue) of the pool.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use coreloop::for_await;
+    /// use coreloop::pool::Pool;
+    ///
+    /// #[coreloop::job]
+    /// fn area(width: u32, height: u32) -> u32 {
+    ///     width * height
+    /// }
+    ///
+    /// #[coreloop::main]
+    /// async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    ///     let pool = Pool::builder().workers(4).build()?;
+    ///     let mut sizes = Vec::new();
+    ///     for_await!(size in pool.map(area, [(1, 2), (3, 4)]).chunks(100) {
+    ///         sizes.push(size?);
+    ///     });
+    ///     assert_eq!(sizes, [2, 12]);
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn map<'a, F, S, I, K>(&self, function: F, inputs: I) -> Map<'a, F::Output>
     where
         F: JobFn<S>,
@@ -176,7 +199,7 @@ impl Pool {
     }
 
     /// Calls a function for each input, and returns a stream of the results in the order in
-    /// which they come.
+    /// which they come. Otherwise like [`map`](Pool::map).
     pub fn map_unordered<'a, F, S, I, K>(&self, function: F, inputs: I) -> Map<'a, F::Output>
     where
         F: JobFn<S>,
@@ -190,8 +213,8 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// Returns an error if the pool has given up, because its workers do not start, or if it
-    /// is closed.
+    /// Returns an error if the pool has failed, because too many workers in a row ended before
+    /// they were ready, or if it is closed.
     ///
     /// # Cancel safety
     ///

@@ -19,13 +19,37 @@ use crate::frame::Kind;
 use crate::job::call;
 use crate::job::function::{IntoArguments, JobFn};
 
-/// How often an idempotent job is started if its workers die.
+/// The default of how often an idempotent job is started at most, if its workers die.
 pub(crate) const ATTEMPTS: u32 = 3;
 
 /// The capacity for the encoded arguments of a job, before they are encoded.
 const SMALL: usize = 64;
 
 /// A call of a function with options, which [`Pool::job`](super::Pool::job) makes.
+///
+/// # Examples
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use coreloop::pool::Pool;
+///
+/// #[coreloop::job]
+/// fn spin() {
+///     loop {
+///         std::hint::spin_loop();
+///     }
+/// }
+///
+/// #[coreloop::main]
+/// async fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     let pool = Pool::builder().kill_on_cancel(true).build()?;
+///     let second = Duration::from_secs(1);
+///     let error = pool.job(spin, ()).timeout(second).run().await.unwrap_err();
+///     assert!(error.is_timeout());
+///     Ok(())
+/// }
+/// ```
 #[must_use = "a request does nothing until it is submitted or run"]
 pub struct JobRequest<R> {
     core: Rc<Core>,
@@ -68,16 +92,17 @@ impl<R: DeserializeOwned + 'static> JobRequest<R> {
     /// Sets a time limit, which begins when the pool accepts the job, and includes the time
     /// for which the job waits for a worker.
     ///
-    /// When it has passed, a job that has not started never runs. One that has started is
-    /// asked to stop, and its worker is killed if the pool has
+    /// When it has passed, the handle returns an error for which
+    /// [`is_timeout`](JobError::is_timeout) returns `true`. A job that has not started never
+    /// runs. One that has started is asked to stop, and its worker is killed if the pool has
     /// [`kill_on_cancel`](super::Builder::kill_on_cancel).
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// Sets how often the job is started at most, if it is idempotent and its workers die. The
-    /// default is 3.
+    /// Sets how often the job is started at most, if it is idempotent and its workers die: at
+    /// least once. The default is 3.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.options.max_attempts = attempts.max(1);
         self
@@ -238,7 +263,7 @@ impl<R> fmt::Debug for JobRequest<R> {
 pub enum TrySubmitError<R> {
     /// The queue of the pool is full.
     Full(JobRequest<R>),
-    /// The job has failed.
+    /// The job was not submitted, for the reason that the error gives.
     Failed(JobError),
 }
 

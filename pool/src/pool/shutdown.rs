@@ -15,7 +15,7 @@ impl Core {
         if self.phase.get() == Phase::Open {
             self.phase.set(Phase::Closing);
             self.room.close();
-            // Workers are only started for the jobs that are there.
+            // From now on workers are only started for the jobs that are there.
             self.dispatcher.borrow_mut().close();
             self.notify();
         }
@@ -96,11 +96,13 @@ impl Core {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Report {
-    /// How many jobs finished before the time had passed.
+    /// How many jobs finished after the call and before the time had passed, with or without a
+    /// result. A chunk of a map is one job.
     pub done: usize,
-    /// How many jobs never ran.
+    /// How many jobs waited when the time had passed, and did not run.
     pub dropped: usize,
-    /// How many jobs ran when the time had passed, and were killed.
+    /// How many jobs ran when the time had passed, and were killed with their workers, or, on the
+    /// loop, dropped.
     pub killed: usize,
     /// How many jobs ran when the time had passed, and may still run, because a thread cannot
     /// be killed. The jobs of a pool are never among them.
@@ -127,7 +129,7 @@ impl Pool {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: nothing is lost.
+    /// Cancel safe: it changes nothing.
     pub async fn join(&self) {
         loop {
             let changed = self.core.changed.notified();
@@ -140,8 +142,8 @@ impl Pool {
         }
     }
 
-    /// Closes the pool, lets its jobs finish until `timeout` has passed, then fails the jobs
-    /// that wait and kills the workers of those that run. Returns when all workers have ended.
+    /// Closes the pool, and lets its jobs finish until `timeout` has passed. Then fails the jobs
+    /// that wait, and kills the workers of those that run. Returns when all workers have ended.
     ///
     /// # Cancel safety
     ///
@@ -156,7 +158,7 @@ impl Pool {
             Some(deadline) => drop(timeout_at(deadline, self.idle()).await),
             None => self.idle().await,
         }
-        // Counted after the last result, and before the rest is ended.
+        // Before `stop`, which counts the jobs that it fails as well.
         let done = self.finished() - before;
         let (dropped, killed) = self.core.stop();
         self.join().await;

@@ -48,7 +48,8 @@ impl ProcessBuilder {
         }
     }
 
-    /// Sets the name of the process. The default is the name of the program with a number.
+    /// Sets the name that `ps` shows for the process. The default is the name of the program with
+    /// a number.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
@@ -61,8 +62,8 @@ impl ProcessBuilder {
         self
     }
 
-    /// Sets how long the encoded arguments and the encoded result may be, in bytes. The
-    /// default is 64 MiB.
+    /// Sets how long the encoded arguments and the encoded result may be, in bytes: at most
+    /// 4 GiB − 1. The default is 64 MiB.
     pub fn max_message(mut self, bytes: usize) -> Self {
         self.max_message = Some(bytes);
         self
@@ -88,7 +89,7 @@ impl ProcessBuilder {
         }
         let core = pool.into_core(true)?;
         let invalid = |error: JobError| io::Error::new(io::ErrorKind::InvalidInput, error);
-        // First, so that no process is started in vain.
+        // Before the process is started, so that an error starts none.
         let request = JobRequest::new(&core, function, arguments).idempotent(false);
         let handle = match request.try_submit() {
             Ok(handle) => handle,

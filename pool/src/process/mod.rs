@@ -28,8 +28,8 @@ pub use builder::ProcessBuilder;
 /// One call of a function in a process of its own.
 ///
 /// The process is this program, started again: it calls the function, and ends. Dropping the
-/// `Process` detaches it, and the function still runs; but the process never outlives this
-/// process, the runtime, or the thread that has started it. In the words of Python's
+/// `Process` detaches it, and the function still runs. The process never outlives this
+/// process, the runtime, or the thread that has started it: in the terms of Python's
 /// `multiprocessing`, it is a daemon.
 ///
 /// Many calls are faster in a [`Pool`](crate::Pool), whose processes run one call after the
@@ -78,7 +78,7 @@ impl<R: DeserializeOwned + 'static> Process<R> {
     /// # Errors
     ///
     /// Returns an error if the process cannot be started, if the function is not registered,
-    /// if its arguments cannot be encoded, if this program has not
+    /// if its arguments cannot be encoded or are too long, if this program has not
     /// [entered](crate::enter_worker), or if there is no current runtime.
     pub fn spawn<F, S>(function: F, arguments: impl IntoArguments<F::Arguments>) -> io::Result<Self>
     where
@@ -158,7 +158,7 @@ impl<R: DeserializeOwned + 'static> Process<R> {
 }
 
 impl<R> Process<R> {
-    /// Returns the process id. It is invalid once the process has ended.
+    /// Returns the process id. Once the process has ended, another one may have it.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.link.pid
@@ -188,8 +188,9 @@ impl<R> Process<R> {
     /// Sends `SIGTERM` to the process, and kills it if it has not ended after five seconds, or
     /// after the [grace period](ProcessBuilder::grace) of the builder.
     ///
-    /// A process that does not handle `SIGTERM` is ended by it at once, without destructors.
-    /// One that has ended is left alone.
+    /// Outside a runtime it only sends the signal. A process that does not handle `SIGTERM` is
+    /// ended by it at once, without destructors.
+    /// For one that has ended this does nothing.
     ///
     /// # Errors
     ///
@@ -205,12 +206,12 @@ impl<R> Process<R> {
         Ok(())
     }
 
-    /// Kills the process. One that has ended is left alone.
+    /// Kills the process. For one that has ended this does nothing.
     pub fn kill(&self) {
         self.link.kill();
     }
 
-    /// Sends a signal to the process. One that has ended is left alone.
+    /// Sends a signal to the process. For one that has ended this does nothing.
     ///
     /// # Errors
     ///

@@ -12,7 +12,7 @@ use crate::job::function::IntoArguments;
 use crate::pool::Pool;
 use crate::pool::request::encode_arguments;
 
-/// Where the inputs come from.
+/// The inputs of a map, which are encoded as they are taken.
 pub(super) trait Inputs {
     /// Appends the next input to `body`, after its length. Returns `None` at the end.
     fn poll_next(
@@ -26,7 +26,7 @@ pub(super) trait Inputs {
 
 /// A collection of inputs: an iterator or a stream.
 ///
-/// `Kind` is inferred; it keeps the two apart.
+/// `Kind` is inferred. It only distinguishes iterators from streams.
 pub trait IntoInputs<Kind> {
     /// The type of the inputs.
     type Item;

@@ -103,9 +103,8 @@ impl<'a, R: DeserializeOwned + 'static> Map<'a, R> {
     ///
     /// With chunks, tiny calls cost a tenth. The results of a chunk come together, and together
     /// they may not be longer than [`max_message`](super::Builder::max_message) allows; a
-    /// result that is too long for that is an error. Fewer inputs are sent together if their
-    /// arguments would be too long, and if the inputs are a stream that has no more of them
-    /// now.
+    /// result that does not fit is an error. A chunk has fewer inputs if their arguments would be
+    /// too long together, or if the inputs are a stream that has no more of them at the moment.
     pub fn chunks(mut self, inputs: usize) -> Self {
         self.chunk = inputs.max(1);
         self
@@ -141,7 +140,7 @@ impl<'a, R: DeserializeOwned + 'static> Map<'a, R> {
             let taken = self.shared.results.borrow().taken;
             if self.next - taken >= window {
                 if self.next - self.gathered > taken {
-                    // The chunk is filled up when the results of others make room.
+                    // Returning the results of other inputs makes room to fill this chunk.
                     return;
                 }
                 break;
@@ -180,7 +179,8 @@ impl<'a, R: DeserializeOwned + 'static> Map<'a, R> {
                 Poll::Pending => break,
             }
         }
-        // What is left would wait for inputs that do not come, or for room that it takes.
+        // Inputs that were kept would wait for others that do not come, or for the room that
+        // they take themselves.
         if let Ok(function) = self.function {
             self.flush(function);
         }
@@ -248,7 +248,8 @@ impl<R: DeserializeOwned + 'static> Stream for Map<'_, R> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         ready!(coop::poll_proceed(cx));
-        // Taking a result may make room for an input, and workers should not wait for it.
+        // The result that was returned last may have made room for an input, for which a worker
+        // should not have to wait.
         self.submit(cx);
         if let Some(result) = self.shared.take() {
             return Poll::Ready(Some(result));
