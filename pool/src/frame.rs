@@ -11,12 +11,12 @@ pub(crate) struct Header {
     /// The length of the body.
     pub(crate) length: u32,
     pub(crate) kind: Kind,
-    /// For [`Kind::Job`] and [`Kind::Chunk`]: the number of the function in the registry.
-    /// For their results: nothing.
+    /// In a frame to a worker: the number of the function in the registry. In a frame to the
+    /// master: 0.
     pub(crate) function: u16,
-    /// The ticket of the send, which both sides find in a slot word.
+    /// The ticket of the send, whose sequence is in the word of its slot.
     pub(crate) ticket: Ticket,
-    /// The id of the job, for the job itself. Its upper 16 bits are the attempt.
+    /// The id of the job, which the job can ask for. The upper 16 bits are the attempt.
     pub(crate) job: u64,
 }
 
@@ -80,10 +80,10 @@ pub(crate) enum Kind {
     ChunkDone = 19,
     /// To the master: the function has panicked. The body is the message.
     Panicked = 20,
-    /// To the master: the arguments could not be decoded, or the result not encoded. The
-    /// body is a text.
+    /// To the master: the arguments could not be decoded, or the result could not be encoded
+    /// or is too long. The body is a text.
     Codec = 21,
-    /// To the master: what `job::progress` was called with.
+    /// To the master: the encoded value that a job passed to `job::progress`.
     Progress = 22,
 }
 

@@ -57,8 +57,8 @@ macro_rules! register {
 ///
 /// The macro is written once in each test binary, outside of functions: in `lib.rs` or
 /// `main.rs` of a crate for its unit tests, and in each file of the folder `tests`. If a binary
-/// has several, the pool uses one of them. A test without the harness of `cargo test` (`harness = false`)
-/// has a `main`, which enters.
+/// has several, the pool uses one of them. A test without the harness of `cargo test`
+/// (`harness = false`) has a `main`, which enters.
 ///
 /// # Examples
 ///

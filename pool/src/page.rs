@@ -109,7 +109,8 @@ impl Page {
     }
 
     /// Returns the position of a slot: for a chunk, how many of its items have been started.
-    /// It is an input from another process, and has to be checked before it is an index.
+    /// The value is input from another process, and has to be checked before it is used as an
+    /// index.
     ///
     /// # Panics
     ///

@@ -4,7 +4,7 @@ use super::job::{Job, JobKey, JobStage};
 use super::worker::WorkerKey;
 use super::{Dispatcher, Words};
 
-/// What became of a job that was aborted.
+/// What has become of a job that was aborted.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Aborted<J> {
     /// The job waited, was revoked before it started, or its worker had ended. It has left
@@ -14,8 +14,8 @@ pub(crate) enum Aborted<J> {
         /// How many workers ended while they ran the job. With 0, the job never started.
         attempts: u32,
     },
-    /// The job runs, and is asked to end. Its result is still reported by `finish`, and has
-    /// to be thrown away. It is never sent again.
+    /// The job runs, and is asked to end. `finish` still returns it when its result has come,
+    /// which the caller drops. It is never sent again.
     Started { worker: WorkerKey },
     /// There is no such job: it has finished or was removed.
     Gone,

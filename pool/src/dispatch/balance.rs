@@ -11,7 +11,7 @@ impl<J, W: Words> Dispatcher<J, W> {
     /// newest first, if `idle` has no job and none waits. The caller then calls `next` for
     /// `idle`. Returns the number of jobs.
     ///
-    /// A worker keeps the oldest of its jobs, which it is about to start if it has not.
+    /// A worker keeps the oldest of its jobs, which it has started or is about to start.
     pub(crate) fn take_back(&mut self, idle: WorkerKey) -> usize {
         let Some(idle) = self.find_worker(idle) else {
             return 0;
@@ -23,7 +23,7 @@ impl<J, W: Words> Dispatcher<J, W> {
         let mut fullest = None;
         let mut most = 0;
         for (index, worker) in &self.workers {
-            // Reads the words only of workers that can have more.
+            // Only a worker with more jobs in flight than that can have more queued ones.
             if worker.in_flight.len() > most + 1 {
                 let queued = self.queued_behind_the_oldest(worker);
                 if queued > most {
@@ -59,8 +59,8 @@ impl<J, W: Words> Dispatcher<J, W> {
     /// Adapts the prefetch of a worker that returned this many results in `elapsed`, and had
     /// no job for some of that time although jobs waited.
     ///
-    /// Its jobs are shorter than it seems, so the prefetch does not become smaller. A worker
-    /// of very short jobs always has such pauses: it has finished all that it holds before the
+    /// Its jobs are shorter than the time suggests, so the prefetch does not become smaller. A
+    /// worker of very short jobs always has such pauses: it has finished all its jobs before the
     /// master has read a result.
     pub(crate) fn observe_with_pauses(
         &mut self,

@@ -1,4 +1,4 @@
-//! [`Counts`], what the dispatcher reports of itself.
+//! [`Counts`], the numbers of jobs and workers.
 
 use super::{Dispatcher, Words, WorkerStage};
 
@@ -19,7 +19,7 @@ pub(crate) struct Counts {
     pub(crate) spent: usize,
     /// Workers that were retired.
     pub(crate) retiring: usize,
-    /// Workers that hold a job, whether they get more or not.
+    /// Workers that hold a job, whether they get more jobs or not.
     pub(crate) busy: usize,
     pub(crate) totals: Totals,
 }

@@ -4,7 +4,7 @@ use super::job::{JobKey, JobStage};
 use super::worker::WorkerKey;
 use super::{Dispatcher, Words};
 
-/// A job that ran when its worker ended. Its outcome is unknown, and will stay so.
+/// A job that ran when its worker ended, so that its outcome is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Started {
     pub(crate) key: JobKey,
@@ -17,7 +17,8 @@ pub(crate) struct Started {
 }
 
 impl<J, W: Words> Dispatcher<J, W> {
-    /// Removes a worker that has ended. The caller has read every complete result before.
+    /// Removes a worker that has ended. Before that, the caller reads every complete result of
+    /// the worker.
     ///
     /// Jobs that had not started return to the queue, and no attempt is counted. Jobs that
     /// had started are returned in the order in which they were sent: the caller calls
@@ -28,9 +29,10 @@ impl<J, W: Words> Dispatcher<J, W> {
         let Some(worker) = self.find_worker(worker) else {
             return started;
         };
-        // From the newest to the oldest, because each then returns to the front of the queue.
+        // From the newest to the oldest, so that each one returns to the front of the queue.
         while let Some(index) = self.workers[worker].in_flight.last() {
-            // A broken worker may have changed the word of a job that was seen to run.
+            // A job that was aborted while it ran has started, even if a broken worker has
+            // changed its word since.
             let has_started = self.jobs[index].is_abandoned || self.has_started(index);
             self.unassign(index);
             if !has_started {

@@ -1,10 +1,10 @@
-//! [`Job`], what the dispatcher knows of one job.
+//! [`Job`], the dispatcher's record of one job.
 
 use super::list::{Linked, Links};
 use super::worker::WorkerKey;
 use crate::frame::Ticket;
 
-/// Names a job. The key of a job that has left the dispatcher finds nothing.
+/// The key of a job. With the key of a job that has left the dispatcher, no job is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct JobKey {
     pub(super) index: usize,
@@ -48,11 +48,12 @@ pub(super) struct Job<J> {
     pub(super) options: JobOptions,
     /// How many workers ended while they ran the job.
     pub(super) attempts: u32,
-    /// The job had started when it was aborted: its result is thrown away, and it is never
-    /// sent again.
+    /// The job had started when it was aborted: its result is dropped, and it is never sent
+    /// again.
     pub(super) is_abandoned: bool,
     pub(super) stage: JobStage,
-    /// Of the queue while the job waits, of the worker's jobs in flight while it is sent.
+    /// The links in the queue while the job waits, and in the worker's jobs in flight while it
+    /// is sent.
     pub(super) links: Links,
 }
 

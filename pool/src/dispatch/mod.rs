@@ -3,7 +3,7 @@
 //!
 //! The dispatcher has no clock and does no I/O. The driver calls it with each event, writes
 //! the jobs that [`next`](Dispatcher::next) returns, and starts and ends worker processes.
-//! What a worker has started, the dispatcher reads from the [`Words`] that both share.
+//! The [`Words`] that the master shares with each worker say which jobs have started.
 //!
 //! # A job
 //!
@@ -25,7 +25,7 @@
 //!     └────► 9 abort, drain_queue
 //! ```
 //!
-//! An arrow to the right without a box hands the payload to the caller.
+//! An arrow that ends in no box returns the payload to the caller.
 //!
 //! # A worker
 //!
@@ -49,7 +49,7 @@
 //!
 //! - It calls `next` for a worker until that returns `None`: after `ready`, after it has read
 //!   results of the worker, and when [`next_to_wake`](Dispatcher::next_to_wake) or `submit` has
-//!   named the worker. If the socket is full before, it keeps the jobs and writes them later.
+//!   named the worker. Jobs for which the socket has no room are written later.
 //! - It calls `next_to_wake` until that returns `None`, after each call that is listed there.
 //! - It starts as many workers as `missing` says, and ends those for which `is_drained` returns
 //!   `true`.
@@ -66,13 +66,13 @@
 //! 3. A job leaves a worker without a result only if its word was changed from QUEUED to
 //!    REVOKED, so that it can no longer start, or if the worker has ended. So a job runs in
 //!    one worker at a time. A job that had started runs again only if it is idempotent; with
-//!    `requeue_rest`, the caller vouches that what is left of the job had not started.
+//!    `requeue_rest`, the caller guarantees that the rest of the job had not started.
 //! 4. The queue is sorted by priority, then by the order of submission.
-//! 5. At most `target` workers that booted hold a job, unless the target was lowered. A worker
-//!    that replaces one that finishes its last jobs waits for it.
+//! 5. At most `target` workers hold a job, unless the target was lowered. So the replacement
+//!    of a worker that still finishes its last jobs gets none before that worker is done.
 //! 6. While a job waits and fewer than `target` workers hold a job, each idle worker is woken,
-//!    or there is a woken idle worker for each job that waits, if the driver does what is
-//!    said above.
+//!    or there is a woken idle worker for each job that waits, provided that the driver does
+//!    what is listed above.
 //! 7. A payload is dropped by the caller, never by the dispatcher: the destructor is user code,
 //!    which may call the pool.
 
@@ -107,7 +107,7 @@ pub(crate) use worker::{Words, WorkerKey, WorkerStage};
 
 use crate::frame::Ticket;
 
-/// What the user of a pool chooses.
+/// The options of a pool that the dispatcher obeys.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     /// The number of workers.
@@ -264,7 +264,8 @@ impl<J, W: Words> Dispatcher<J, W> {
         let JobStage::Sent { worker, ticket } = self.jobs[index].stage else {
             return false;
         };
-        // A broken worker may have changed the word of a job that was seen to run.
+        // A job that was aborted while it ran has started, even if a broken worker has changed
+        // its word since.
         let is_revoked =
             !self.jobs[index].is_abandoned && self.workers[worker.index].words.revoke(ticket);
         if is_revoked {

@@ -8,12 +8,12 @@ use crate::frame::SLOTS;
 const LEAST: usize = 2;
 const MOST: usize = 32;
 
-/// Jobs that are shorter on average need a deeper prefetch: to wake a worker for each of
-/// them would cost more than they do.
+/// Jobs that are shorter on average need a deeper prefetch: waking a worker for each of them
+/// would cost more than the jobs do.
 const SHORT: Duration = Duration::from_micros(200);
 
-/// Jobs that are longer on average do not. The distance between the two bounds keeps the
-/// depth from changing with each measurement.
+/// Jobs that are longer on average need no deep prefetch. The distance between the two bounds
+/// keeps the depth from changing with each measurement.
 const LONG: Duration = Duration::from_micros(400);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! How many workers there are, and how they come and go.
+//! How many workers there are: how they are added, become ready, retire, and are replaced.
 
 use super::worker::{Worker, WorkerKey, WorkerStage, WorkerState};
 use super::{Dispatcher, Words};
@@ -14,7 +14,7 @@ impl<J, W: Words> Dispatcher<J, W> {
         WorkerKey { index, number }
     }
 
-    /// Notes that a worker takes jobs from now on. The caller then calls `next`.
+    /// Records that a worker takes jobs from now on. The caller then calls `next`.
     pub(crate) fn ready(&mut self, worker: WorkerKey) {
         if let Some(index) = self.find_worker(worker)
             && self.workers[index].stage == WorkerStage::Booting
@@ -30,7 +30,7 @@ impl<J, W: Words> Dispatcher<J, W> {
             return 0;
         };
         self.set_stage(worker, WorkerStage::Retiring);
-        // From the newest to the oldest: the worker starts them in the other order.
+        // From the newest to the oldest, because the worker starts the oldest first.
         let in_flight = self.workers[worker].in_flight.backwards(&self.jobs);
         let in_flight: Vec<usize> = in_flight.collect();
         let mut count = 0;
@@ -55,21 +55,21 @@ impl<J, W: Words> Dispatcher<J, W> {
         })
     }
 
-    /// Sets how many workers there should be. With 0, nothing is sent any more.
+    /// Sets how many workers there should be. With 0, no more jobs are sent.
     pub(crate) fn set_target(&mut self, target: usize) {
         self.target = target;
     }
 
-    /// Notes that no more jobs are submitted, so that no worker is missing once the queue is
-    /// empty. The jobs that are there run.
+    /// Records that no more jobs are submitted, so that no worker is missing once the queue is
+    /// empty. The jobs that were submitted still run.
     pub(crate) fn close(&mut self) {
         self.is_closed = true;
     }
 
     /// Returns how many workers have to be started.
     ///
-    /// Workers are counted, idle or not. One that gets no more jobs does not count, so that
-    /// its replacement boots while it finishes; the replacement is sent nothing before.
+    /// A worker that gets no more jobs does not count, so that its replacement boots while it
+    /// finishes its last jobs. The replacement is sent none before that.
     pub(crate) fn missing(&self) -> usize {
         let target = if !self.is_closed {
             self.target
@@ -113,8 +113,8 @@ impl<J, W: Words> Dispatcher<J, W> {
         }
     }
 
-    /// Counts a job that was revoked as not sent. A worker that was spent takes jobs again,
-    /// unless its replacement has been started.
+    /// Subtracts a job that was revoked from the jobs that were sent. A worker that was spent
+    /// takes jobs again, unless its replacement was started.
     pub(super) fn uncount_issued(&mut self, index: usize) {
         self.workers[index].issued -= 1;
         if self.workers[index].stage == WorkerStage::Spent && self.missing() > 0 {

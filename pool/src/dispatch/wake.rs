@@ -8,13 +8,13 @@ use super::{Dispatcher, Words};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     Nowhere,
-    /// It holds no job.
+    /// The worker holds no job.
     Idle,
-    /// It holds a job, and few enough to be filled up.
+    /// The worker holds at least one job, and so few that it is filled up again.
     Low,
-    /// It holds no job, and was woken.
+    /// The worker holds no job, and was woken.
     WokenIdle,
-    /// It was low when it was woken.
+    /// The worker holds at least one job, and was woken.
     WokenLow,
 }
 
@@ -67,7 +67,7 @@ impl<J, W: Words> Dispatcher<J, W> {
         Some(self.worker_key(chosen))
     }
 
-    /// Returns whether the worker may be sent one more job, were it being filled up.
+    /// Returns whether the limits allow one more job for the worker, if it is being filled up.
     pub(super) fn has_room(&self, worker: &Worker<W>) -> bool {
         let held = worker.in_flight.len();
         if !worker.takes_jobs() {
@@ -96,8 +96,8 @@ impl<J, W: Words> Dispatcher<J, W> {
         idle.min(self.target.saturating_sub(self.busy))
     }
 
-    /// Moves a worker to the list that it belongs to. Called after every change of what
-    /// `place` depends on.
+    /// Moves a worker to the list that it belongs to. The caller has changed the stage, the jobs
+    /// in flight, the prefetch or `is_woken` of the worker.
     pub(super) fn relist(&mut self, index: usize) {
         let worker = &mut self.workers[index];
         let place = if !worker.takes_jobs() {

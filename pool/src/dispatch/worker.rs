@@ -1,10 +1,11 @@
-//! [`Worker`], what the dispatcher knows of one worker, and [`Words`], what it shares with it.
+//! [`Worker`], the dispatcher's record of one worker, and [`Words`], the slot words that the
+//! master shares with it.
 
 use super::list::{Linked, Links, List};
 use super::wake::Place;
 use crate::frame::{SLOTS, Slot, Ticket};
 
-/// Names a worker. The key of a worker that has ended finds nothing.
+/// The key of a worker. With the key of a worker that has ended, no worker is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct WorkerKey {
     pub(super) index: usize,
@@ -35,17 +36,17 @@ pub(crate) trait Words {
 /// How far a worker has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WorkerStage {
-    /// Its process was started and does not take jobs yet.
+    /// The process was started and does not take jobs yet.
     Booting,
-    /// It takes jobs.
+    /// The worker takes jobs.
     Ready,
-    /// It has been sent as many jobs as it may run. It gets no more, and finishes these.
+    /// The worker was sent as many jobs as it may run. It gets no more, and finishes these.
     Spent,
-    /// It gets no more jobs, and finishes those that it has started.
+    /// The worker gets no more jobs, and finishes those that it has started.
     Retiring,
 }
 
-/// What `state` reports of a worker.
+/// A worker, as `state` reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct WorkerState {
     pub(crate) stage: WorkerStage,
@@ -63,7 +64,7 @@ pub(super) struct Worker<W> {
     pub(super) stage: WorkerStage,
     /// `next_to_wake` has returned this worker, and `next` has not been called since.
     pub(super) is_woken: bool,
-    /// The worker was low, and has not been filled up since.
+    /// The worker was low, and has not been filled up again since.
     pub(super) is_refilling: bool,
     pub(super) prefetch: usize,
     pub(super) issued: u64,
@@ -71,7 +72,7 @@ pub(super) struct Worker<W> {
     /// The jobs in the slots, in the order in which they were sent.
     pub(super) in_flight: List,
     pub(super) place: Place,
-    /// Of the list of `place`.
+    /// The links in the list of `place`.
     pub(super) links: Links,
 }
 

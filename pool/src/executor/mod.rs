@@ -56,8 +56,8 @@ pub use wait::wait;
 /// | the program has to [enter](crate::enter_worker) | no | yes | no |
 ///
 /// A job that runs on a thread cannot be ended from outside, so its handle fails at once, and the
-/// thread is free again when the function returns. A thread that runs a job does not hold up the end
-/// of the program.
+/// thread is free again when the function returns. A thread that runs a job does not hold up the
+/// end of the program.
 ///
 /// # Callbacks
 ///

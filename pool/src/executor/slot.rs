@@ -1,4 +1,4 @@
-//! [`Slot`], the place from which a job of this process sends its outcome.
+//! [`Slot`], which sends the outcome of a job of this process to its handle.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -8,10 +8,10 @@ use coreloop_sync::oneshot::{self, Receiver, Sender};
 use crate::error::JobError;
 use crate::panics;
 
-/// Sends the outcome of a job to its handle, once: what comes first counts.
+/// Sends the outcome of a job to its handle. Only the first outcome is sent.
 pub(super) struct Slot<R>(Cell<Option<Sender<Result<R, JobError>>>>);
 
-/// A handle that waits for an outcome, whatever the type of the result is.
+/// A [`Slot`] without the type of its result.
 pub(crate) trait Waits {
     /// Makes the job fail, unless its outcome was sent.
     fn fail(&self, error: JobError);

@@ -58,7 +58,7 @@ impl Frames {
         }
     }
 
-    /// Creates a reader that has read these bytes already, beside the message that came before
+    /// Creates a reader that has already read these bytes, which came with the message before
     /// the frames.
     pub(crate) fn starting_with(bytes: &[u8], max_length: usize) -> Self {
         let mut frames = Self::new(max_length);
@@ -85,8 +85,8 @@ impl Frames {
         Ok(count)
     }
 
-    /// Returns where the next bytes have to be read to. It is never empty. Its bytes are left
-    /// over from earlier reads.
+    /// Returns the part of the buffer into which the caller reads next. It is never empty, and
+    /// holds bytes of earlier reads.
     ///
     /// Complete frames that were not taken yet are kept.
     pub(crate) fn space(&mut self) -> &mut [u8] {
@@ -141,8 +141,8 @@ impl Frames {
         Ok(Some((header, body)))
     }
 
-    /// Returns whether a part of a frame has come, and so the end of the stream would be in
-    /// the middle of one.
+    /// Returns whether bytes have come that are not consumed. When `next` has returned `None`,
+    /// they are a part of a frame, so that the stream must not end here.
     pub(crate) fn is_in_frame(&self) -> bool {
         self.start < self.end
     }

@@ -45,11 +45,11 @@ pub fn name_of<F: 'static>(_function: &F) -> &'static str {
     type_name::<F>()
 }
 
-/// Runs an entry that is an initializer, and not a job.
+/// Stands in place of [`run`] in the entry of an initializer, which is no job.
 ///
 /// # Errors
 ///
-/// Returns an error.
+/// Always returns an error.
 #[doc(hidden)]
 pub fn not_a_job(_arguments: &[u8], _output: &mut Vec<u8>) -> Result<(), Failure> {
     let text = "the function is registered as an initializer, and not as a job";
@@ -146,8 +146,8 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
 }
 
 thread_local! {
-    /// The runtime of async jobs. It is made for the first of them, and kept, so that what
-    /// a job has put on its loop is there for the next one.
+    /// The runtime of async jobs. It is built for the first of them, and kept, so that tasks and
+    /// sockets of a job are still there for the next one.
     static RUNTIME: RefCell<Option<Rc<Runtime>>> = const { RefCell::new(None) };
 }
 

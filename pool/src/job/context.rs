@@ -1,5 +1,5 @@
-//! [`Context`], what is known of the job that runs on this thread, and [`enter`], which sets
-//! it for the time of the job.
+//! [`Context`], the record of the job that runs on this thread, and [`enter`], which sets it
+//! while the job runs.
 //!
 //! # Invariants
 //!
@@ -36,7 +36,7 @@ pub(crate) enum Cancel {
     Flags(Arc<Flags>),
 }
 
-/// What a job and a handle to it in the same process share.
+/// The flags that a job shares with its handle in the same process.
 ///
 /// The flags are in one atomic, so one comes first if a start and a cancellation happen at
 /// the same time: a job that was cancelled before it started never starts.
@@ -56,7 +56,7 @@ pub(crate) enum Stage {
     Finished,
 }
 
-/// Where the progress of a job goes.
+/// The destination of a job's progress.
 #[derive(Clone)]
 pub(crate) enum Progress {
     /// Nowhere.

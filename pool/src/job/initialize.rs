@@ -1,9 +1,9 @@
-//! Calling the initializer of a worker, and keeping what it returns.
+//! Calling the initializer of a worker, and keeping the value that it returns.
 //!
 //! An initializer returns a value or a `Result`, or a future of either. Generic code cannot
 //! tell these apart, but the expansion of a macro can, because it knows the type: of several
-//! methods of one name, a call takes the one that needs the fewest references to be removed.
-//! So [`Returned`] has one for each kind, on a different number of references.
+//! methods of one name, a call takes the one whose receiver needs the fewest dereferences. So
+//! [`Returned`] has a method for each kind, on a different number of references.
 
 use std::cell::Cell;
 use std::fmt::{self, Display};
@@ -18,7 +18,7 @@ use super::worker_state::WorkerState;
 /// Calls an initializer with encoded arguments. Returns the text of its failure.
 pub(crate) type Initialize = fn(&[u8]) -> Result<Installed, String>;
 
-/// What a call of an initializer has come to.
+/// The outcome of calling an initializer.
 #[doc(hidden)]
 pub enum Installed {
     /// What it returned is the state of this thread.

@@ -9,7 +9,7 @@ use crate::dispatch::{Aborted, JobKey, WorkerKey};
 use crate::error::ErrorKind;
 
 impl Core {
-    /// Ends the waiting for a job with the error `kind`. A job that has not started never
+    /// Makes the handle of a job return the error `kind` now. A job that has not started never
     /// runs. One that has started is asked to stop, and its worker is killed if the options
     /// say so.
     pub(crate) fn cancel(self: &Rc<Self>, key: JobKey, kind: ErrorKind) {
@@ -30,7 +30,8 @@ impl Core {
         self.after_abort();
     }
 
-    /// Asks for the end of a job whose outcome its handle still awaits.
+    /// Cancels a job for `JobHandle::cancel`, which still waits for the outcome if the job has
+    /// started.
     pub(crate) fn ask_cancel(self: &Rc<Self>, key: JobKey) {
         let aborted = self.dispatcher.borrow_mut().abort(key);
         match aborted {
@@ -48,7 +49,7 @@ impl Core {
         self.after_abort();
     }
 
-    /// Kills the worker of an aborted job, if the pool does that.
+    /// Kills the worker of an aborted job, if the options say so.
     pub(super) fn kill_for(self: &Rc<Self>, worker: WorkerKey) {
         if !self.options.kill_on_cancel {
             return;
@@ -60,8 +61,8 @@ impl Core {
         }
     }
 
-    /// Kills a worker that runs only jobs for which it has to be killed. One that also has
-    /// finished another job is killed when the result of that job was read.
+    /// Kills a worker if all jobs that it has started were aborted. If it has also finished
+    /// another job, it is killed when the result of that job was read.
     pub(super) fn kill_if_unwanted(&self, worker: WorkerKey, link: &Link) {
         if self.options.kill_on_cancel && self.dispatcher.borrow().runs_only_aborted(worker) {
             self.kill(link);

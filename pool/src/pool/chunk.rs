@@ -1,4 +1,4 @@
-//! What becomes of a chunk whose worker has ended while it ran.
+//! Dividing a chunk that ran when its worker ended.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -24,19 +24,20 @@ pub(super) struct Broken<'a> {
 
 /// Returns how many items of the chunk in a slot were started.
 ///
-/// The number comes from the worker, and only decides about the items of this chunk.
+/// The number is input from the worker, and only decides about the items of this chunk.
 pub(super) fn begun(link: &Link, slot: Slot, items: usize) -> usize {
     let begun = link.page.position(slot).load(Ordering::Acquire);
     usize::try_from(begun).unwrap_or(items).min(items)
 }
 
 impl Broken<'_> {
-    /// Divides the chunk. Returns the job that takes its place in the queue, if there is one.
+    /// Divides the chunk. Returns the job that takes its place in the queue, if there is one, and
+    /// whether this is another attempt of a job that had started.
     ///
-    /// The items after the last one that was started become a chunk that runs as if nothing
-    /// had happened. The results of the items before it are lost with the last one's. If calls
-    /// may be repeated, the last item is tried again by itself, so that an item which kills
-    /// its worker fails alone.
+    /// The items that had not started become a chunk that runs as if nothing had happened. Of
+    /// those that had, all results are lost with the worker. If calls may be repeated, the last
+    /// item that had started runs again by itself, so that an item which kills its worker fails
+    /// alone, and the items before it become a chunk that runs again.
     pub(super) fn divide(self, core: &Rc<Core>, error: &JobError) -> Option<(Job, bool)> {
         let Self {
             started,
@@ -74,7 +75,7 @@ impl Broken<'_> {
     }
 }
 
-/// The items of a chunk's body: each its length, then its arguments.
+/// Returns some items of a chunk's body, which has the length and the arguments of each item.
 fn slice(body: &[u8], items: Range<usize>) -> &[u8] {
     let start = skip(body, items.start);
     &start[..start.len() - skip(start, items.len()).len()]

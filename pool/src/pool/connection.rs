@@ -38,7 +38,7 @@ use crate::worker::{ITEM_HEADER, MAX_TEXT};
 /// How long a worker may take to end after the end of its socket.
 const AFTER_END_OF_SOCKET: Duration = Duration::from_secs(1);
 
-/// How long a worker may take to end when it is asked to: the destructors of its state run.
+/// How long a worker may take to end when it is asked to. It runs the destructors of its state.
 const AFTER_REQUEST: Duration = Duration::from_secs(5);
 
 /// The master's end of a worker's socket.
@@ -46,13 +46,14 @@ pub(crate) struct Connection {
     socket: Async<OwnedFd>,
     frames: Frames,
     out: Out,
-    /// Whether the worker has closed its end, or is not understood.
+    /// Whether the socket is not used any more: the worker has closed its end, or has sent an
+    /// invalid frame.
     has_ended: bool,
     /// Whether the writing side was closed.
     is_shut: bool,
-    /// After this the worker is killed.
+    /// The time at which the worker is killed.
     deadline: Option<Pin<Box<Sleep>>>,
-    /// The measurement of the worker's speed, while there is more than one job for it.
+    /// The measurement of the worker's speed, while there are jobs for the worker.
     sample: Option<Sample>,
 }
 
@@ -110,7 +111,7 @@ impl Connection {
         link.poll_exit(cx)
     }
 
-    /// Reads what a worker that has ended had written.
+    /// Reads the rest of what a worker had written before it ended.
     pub(crate) fn drain(&mut self, core: &Rc<Core>, key: WorkerKey, link: &Rc<Link>) {
         while let Ok(1..) = self.frames.fill(self.socket.get_ref()) {
             self.handle(core, key, link);
@@ -141,7 +142,8 @@ impl Connection {
         self.measure(core, key, results);
     }
 
-    /// Reports the speed of a worker, for as long as there is another job for it.
+    /// Measures the speed of a worker while there are jobs for it, and reports the speed to the
+    /// dispatcher.
     fn measure(&mut self, core: &Core, key: WorkerKey, results: usize) {
         if results == 0 {
             return;
@@ -213,22 +215,23 @@ impl Connection {
 
 /// Returns how long a frame of a worker may be.
 ///
-/// Each result of a chunk has a header of 6 bytes, also one that does not fit. There are at
-/// most a quarter as many as the message of their arguments has bytes. The texts of failures
-/// have 64 KiB at most.
+/// The results of a chunk are limited like one message, but each of them has a header of 6 bytes
+/// in addition, even one that does not fit. Since the arguments of an item take at least 4 bytes,
+/// a chunk has at most a quarter as many items as its message has bytes. The text of a failure
+/// has at most 64 KiB.
 fn max_frame(max_message: usize) -> usize {
     max_message
         .saturating_add(max_message / 4 * ITEM_HEADER)
         .max(MAX_TEXT)
 }
 
-/// The number of results after which the speed of a worker is known.
+/// The number of results in one measurement of a worker's speed.
 const SAMPLE: usize = 16;
 
 /// A measurement of the speed of a worker.
 struct Sample {
     since: Instant,
-    /// How many results have come since.
+    /// How many results have come since then.
     results: usize,
     /// Whether the worker had no job for some of the time.
     had_pauses: bool,

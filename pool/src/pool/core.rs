@@ -1,10 +1,10 @@
-//! [`Core`], what the handles of a pool and the tasks of its workers share.
+//! [`Core`], the part of a pool that its handles and the tasks of its workers share.
 //!
 //! # Invariants
 //!
 //! 1. Nothing is borrowed while user code runs: the code that decodes a result, the
-//!    destructor of an outcome, the wake of a handle. Any of these may use the pool. A panic
-//!    of it is caught, because it would end the task of a worker.
+//!    destructor of an outcome, the wake of a handle. Any of these may use the pool. Their
+//!    panics are caught, because a panic would end the task of a worker.
 //! 2. Each job is in the dispatcher until its outcome was passed to its completion, and
 //!    leaves it once. So every handle resolves.
 
@@ -27,7 +27,7 @@ use crate::error::{ErrorKind, JobError};
 use crate::frame::Header;
 use crate::job::registry::{Registered, Registry, not_registered};
 
-/// What the handles of a pool and the tasks of its workers share.
+/// The part of a pool that its handles and the tasks of its workers share.
 pub(crate) struct Core {
     pub(crate) options: Options,
     pub(crate) registry: &'static Registry,
@@ -36,10 +36,10 @@ pub(crate) struct Core {
     pub(crate) room: Rc<Semaphore>,
     pub(crate) starts: Starts,
     pub(super) phase: Cell<Phase>,
-    /// Why no worker will become ready.
+    /// Why the pool has failed: no worker will become ready.
     pub(super) broken: RefCell<Option<String>>,
-    /// Notified when a worker has become ready or has ended, and when a job has left a pool
-    /// that is closing.
+    /// Notified when the pool was closed or has failed, when a worker has become ready or has
+    /// ended, and when a job has left a pool that is closing.
     pub(crate) changed: Notify,
     pub(crate) counters: Counters,
     pub(crate) deadlines: Deadlines,
@@ -85,7 +85,7 @@ impl Core {
         })
     }
 
-    /// Finds a function.
+    /// Returns the number of a function.
     pub(crate) fn function<F: 'static>(&self) -> Result<u16, JobError> {
         self.registry.find(TypeId::of::<F>()).ok_or_else(|| {
             let name = type_name::<F>();
@@ -160,7 +160,7 @@ impl Core {
         dispatcher.workers().filter_map(link).collect()
     }
 
-    /// Sends nothing more to a worker, which ends when it has finished what it has started.
+    /// Sends no more jobs to a worker, which ends when it has finished those that it has started.
     pub(crate) fn retire(self: &Rc<Self>, worker: WorkerKey) {
         self.dispatcher.borrow_mut().retire(worker);
         self.end_if_drained(worker);
@@ -183,7 +183,7 @@ impl Core {
         let mut dispatcher = self.dispatcher.borrow_mut();
         loop {
             let Some(send) = dispatcher.next(worker) else {
-                // Jobs that wait behind a long one in another worker.
+                // Other workers may have jobs that wait behind a long one.
                 if dispatcher.take_back(worker) > 0 {
                     continue;
                 }
@@ -255,7 +255,7 @@ impl Core {
         }
     }
 
-    /// Passes an error to what waits for a job that has left the dispatcher.
+    /// Fails a job that has left the dispatcher, unless its outcome is known.
     pub(crate) fn drop_job(&self, mut job: Job, error: JobError) {
         if let Some(completion) = job.completion.take() {
             self.count_failed();

@@ -1,7 +1,7 @@
 //! [`Deadlines`], the time limits of the jobs of a pool, and the task that waits for them.
 //!
-//! One task waits for the earliest limit of all, on the loop of the pool. So a job can be
-//! submitted outside this loop, and the end of another loop ends no time limit.
+//! One task waits for the earliest limit, on the loop of the pool. So a job can be submitted
+//! outside this loop, and the end of another loop ends no time limit.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -40,7 +40,7 @@ pub(crate) struct Timer {
 }
 
 impl Deadlines {
-    /// Starts the task. It does not keep the pool.
+    /// Starts the task, which does not keep the pool alive.
     pub(crate) fn start(&self, core: Weak<Core>) {
         let list = Rc::clone(&self.0);
         let mut sleep = None;

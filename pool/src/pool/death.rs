@@ -39,7 +39,7 @@ impl Core {
         self.end_if_idle();
     }
 
-    /// Forgets a worker whose task was dropped with the runtime.
+    /// Removes a worker whose task was dropped with the runtime, and fails its jobs.
     pub(crate) fn ended_with_runtime(&self, worker: WorkerKey) {
         let started = self.dispatcher.borrow_mut().ended(worker);
         for job in started {
@@ -134,8 +134,7 @@ impl Core {
     /// Counts a process that could not be started.
     pub(crate) fn failed_launch(&self, reason: &str) {
         let is_hopeless = self.starts.failed(&self.options.restarts);
-        // There may be room for fewer workers than there should be, and some of them are
-        // about to be ready.
+        // The system may have room for some of the workers, and those are about to be ready.
         if is_hopeless && self.dispatcher.borrow().counts().booting == 0 {
             self.give_up(reason);
         }
@@ -147,7 +146,7 @@ impl Core {
             *self.broken.borrow_mut() = Some(reason.to_owned());
             self.dispatcher.borrow_mut().set_target(0);
             self.room.close();
-            // Others that start would be sent nothing.
+            // Workers that are still starting would get no jobs.
             for (_, link) in self.links() {
                 link.end();
             }

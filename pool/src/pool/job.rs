@@ -1,4 +1,4 @@
-//! [`Job`], a job that a pool has accepted, and [`Completion`], what waits for its outcome.
+//! [`Job`], a job that a pool has accepted, and [`Completion`], which takes its outcome.
 
 use std::ops::{Deref, Range};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,7 +18,7 @@ pub(crate) struct Job {
     pub(crate) id: u64,
     pub(crate) function: u16,
     pub(crate) options: JobOptions,
-    /// The number of the attempt with which the job was sent last; 0 if it was not sent.
+    /// The number of the attempt as which the job was sent last; 0 if it was not sent.
     pub(crate) attempt: u32,
     /// The slot of the worker that it was sent to last.
     pub(crate) slot: Slot,
@@ -29,9 +29,9 @@ pub(crate) struct Job {
     pub(crate) body: Body,
     /// `None` once the outcome is known, while the function may still run.
     pub(crate) completion: Option<Box<dyn Completion>>,
-    /// A caller waits for the outcome of a cancelled job.
+    /// Whether `JobHandle::cancel` has cancelled the job and waits for its outcome.
     pub(crate) is_cancelled: bool,
-    /// What the job last sent by `job::progress`.
+    /// The channel of the values that the job sends by `job::progress`.
     pub(crate) progress: Option<watch::Sender<Option<Rc<[u8]>>>>,
     /// Room in the queue, until the job is sent.
     pub(crate) room: Option<OwnedSemaphorePermit>,
@@ -39,20 +39,20 @@ pub(crate) struct Job {
     pub(crate) timer: Option<Timer>,
 }
 
-/// A body from this length on is written from where it is. A shorter one is copied, so that
-/// many of them take one write.
+/// A body of at least this length is written without a copy. A shorter one is copied into the
+/// frames before it, so that many bodies take one write.
 const LARGE: usize = 8 << 10;
 
 /// The body of a frame.
 #[derive(Clone)]
 pub(crate) enum Body {
-    /// A short body, which spares the allocation of an `Rc`.
+    /// A short body, for which an `Rc` would be a needless allocation.
     Owned(Vec<u8>),
     Shared(Rc<Vec<u8>>),
 }
 
 impl Body {
-    /// Returns the body if it is written from where it is.
+    /// Returns the body if it is written without a copy.
     pub(super) fn large(&self) -> Option<&Rc<Vec<u8>>> {
         match self {
             Self::Shared(bytes) if bytes.len() >= LARGE => Some(bytes),
@@ -83,7 +83,7 @@ impl Deref for Body {
 }
 
 impl Job {
-    /// A copy that has the same body and waits for nothing.
+    /// Returns a copy with the same body, without what belongs to the handle of the job.
     pub(crate) fn without_completion(&self) -> Self {
         Self {
             body: self.body.clone(),
@@ -96,9 +96,9 @@ impl Job {
     }
 }
 
-/// What waits for the outcome of a job.
+/// Takes the outcome of a job, for the handle or the map that waits for it.
 pub(crate) trait Completion {
-    /// Takes what the worker has sent. The frame's kind is not [`Kind::Progress`].
+    /// Takes the result frame that the worker has sent. Its kind is not [`Kind::Progress`].
     fn received(self: Box<Self>, kind: Kind, body: &[u8], context: &FrameContext);
 
     /// Takes the error of a job that has no result.
@@ -109,19 +109,19 @@ pub(crate) trait Completion {
         None
     }
 
-    /// For a chunk: what waits for the outcome of some of its items.
+    /// Returns the completion of some items of a chunk; `None` for one call.
     fn part(&self, items: Range<usize>) -> Option<Box<dyn Completion>> {
         let _ = items;
         None
     }
 
-    /// Takes the key of a job that some of the items were moved to.
+    /// Takes the key of a new job, to which some of the items were moved.
     fn resubmitted(&self, key: JobKey) {
         let _ = key;
     }
 }
 
-/// Which job, attempt and worker a frame belongs to.
+/// The job, the attempt and the worker of a result.
 #[derive(Debug)]
 pub(crate) struct FrameContext {
     pub(crate) name: &'static str,
@@ -130,7 +130,7 @@ pub(crate) struct FrameContext {
 }
 
 impl FrameContext {
-    /// Decodes an outcome: the output, or the error.
+    /// Decodes the outcome in a frame of this kind.
     pub(crate) fn outcome<R: DeserializeOwned>(
         &self,
         kind: Kind,

@@ -25,7 +25,7 @@ use crate::frame::{Header, Kind, Ticket};
 use crate::page::Page;
 use crate::worker::hello::Hello;
 
-/// How long the next start waits at least when a process could not be started.
+/// The minimum wait before the next start when a process could not be started.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
 impl Core {
@@ -38,7 +38,7 @@ impl Core {
             }
             if let Err(error) = self.launch() {
                 self.failed_launch(&format!("a worker could not be started: {error}"));
-                // Later, even if the policy has no waits: this would not end otherwise.
+                // With a wait, even if the policy has none, so that this loop ends.
                 if self.dispatcher.borrow().missing() > 0 {
                     self.start_after(self.starts.wait().unwrap_or(SHORTEST_WAIT));
                 }
@@ -117,7 +117,8 @@ impl Core {
         };
         command.arg0(name);
         if let StartMode::Test { arguments } = &self.options.start {
-            // The worker gets its standard output later: the harness would write to it.
+            // The worker gets its standard output with the first message. Until then the test
+            // harness would write to it.
             command.args(arguments).stdout(Stdio::null());
         }
         enter::mark(&mut command, &socket)?;
@@ -147,12 +148,12 @@ async fn serve(mut served: Served) {
     } = &mut served;
     *has_ended = true;
     connection.drain(core, *key, link);
-    // The status is missing if other code has collected it.
+    // There is no status if other code has collected the process.
     core.ended(*key, link, status.ok());
 }
 
-/// A worker that has a task. When the task is dropped by the end of the runtime, the worker
-/// is killed.
+/// The values of a worker's task. When the end of the runtime drops the task, this kills the
+/// worker.
 struct Served {
     core: Rc<Core>,
     key: WorkerKey,
@@ -171,12 +172,13 @@ impl Drop for Served {
     }
 }
 
-/// The task that waits until the next worker may be started. It does not keep the pool.
+/// The pool of a task that waits until the next worker may be started. The task does not keep
+/// the pool alive.
 struct NextStart(Weak<Core>);
 
 impl Drop for NextStart {
     fn drop(&mut self) {
-        // The task takes it out, unless it is dropped by the end of the runtime.
+        // The task has taken the pool out, unless the end of the runtime drops the task.
         if let Some(core) = self.0.upgrade() {
             core.runtime_ended();
         }

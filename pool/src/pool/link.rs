@@ -1,4 +1,4 @@
-//! [`Link`], what the pool knows of one worker: its process and its page.
+//! [`Link`], the pool's record of one worker: its process and its page.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -15,26 +15,27 @@ use crate::frame::Ticket;
 use crate::page::Page;
 use crate::process::Registered;
 
-/// One worker.
+/// The pool's record of one worker. Dropping it kills the process.
 pub(crate) struct Link {
     pub(crate) pid: u32,
     pub(crate) number: u64,
     pub(crate) page: Page,
-    /// In the list of children until its end is noticed.
+    /// The entry in the list of children, until the end of the process is noticed.
     active: Cell<Option<Registered>>,
     /// Taken only by the destructor.
     exit: RefCell<Option<Exit>>,
     /// The task of the worker.
     waker: Cell<Option<Waker>>,
-    /// When it became ready.
+    /// When the worker became ready.
     pub(crate) ready_at: Cell<Option<Instant>>,
-    /// Why the pool has killed it, or why it has said that it ends.
+    /// Why the pool has killed the worker, or the failure of the initializer that the worker has
+    /// reported.
     pub(crate) failure: RefCell<Option<String>>,
-    /// Whether it was asked to end.
+    /// Whether the worker was asked to end.
     pub(crate) is_ending: Cell<bool>,
-    /// Whether the pool has killed it.
+    /// Whether the pool has killed the worker.
     pub(crate) is_killed: Cell<bool>,
-    /// How many jobs it has finished.
+    /// How many jobs the worker has finished.
     pub(crate) done: Cell<u64>,
 }
 
@@ -56,7 +57,7 @@ impl Link {
         })
     }
 
-    /// Makes the task of the worker look for jobs and for requests.
+    /// Wakes the task of the worker, which takes jobs for it and carries out requests.
     pub(crate) fn wake(&self) {
         if let Some(waker) = self.waker.take() {
             waker.wake_by_ref();
@@ -78,7 +79,7 @@ impl Link {
         self.waker.set(waker);
     }
 
-    /// Asks the worker to end once it has finished what it has.
+    /// Asks the worker to end once it has finished its jobs.
     pub(crate) fn end(&self) {
         if !self.is_ending.replace(true) {
             self.wake();
@@ -87,7 +88,7 @@ impl Link {
 
     pub(crate) fn kill(&self) {
         self.is_killed.set(true);
-        // This fails if the process has ended, which is as good.
+        // This fails only if the process has ended already.
         if let Some(exit) = &*self.exit.borrow() {
             let _ = exit.kill();
         }
@@ -129,7 +130,7 @@ impl Drop for Link {
 
 impl Words for Rc<Link> {
     fn queue(&self, ticket: Ticket) {
-        // Before the word, which the worker reads first.
+        // Before the word: a worker that reads QUEUED must find this position.
         self.page
             .position(ticket.slot())
             .store(0, Ordering::Relaxed);

@@ -24,8 +24,8 @@ impl Core {
         }
     }
 
-    /// Kills workers that have more than twice the memory that they may have. The task that
-    /// does this ends when no job is left, so that an idle pool does nothing.
+    /// Starts a task that kills workers which have more than twice the memory that they may have,
+    /// unless the task exists. It ends when no job is left, so that an idle pool does nothing.
     pub(super) fn watch_memory(self: &Rc<Self>) {
         let Some(limit) = self.options.max_memory else {
             return;

@@ -21,7 +21,8 @@ pub(crate) struct Out {
     written: usize,
     /// An empty vector, kept for its capacity.
     spare: Vec<u8>,
-    /// The places in the queue that the jobs have left. It is kept for its capacity.
+    /// The permits of jobs that have left the queue, until they are returned. The vector is kept
+    /// for its capacity.
     pub(super) room: Vec<OwnedSemaphorePermit>,
 }
 

@@ -1,4 +1,4 @@
-//! What a worker sends: results, progress, and that it is ready.
+//! Handling the frames of a worker: results, progress, and the reports of its start.
 
 use std::io;
 use std::rc::Rc;
@@ -84,7 +84,7 @@ impl Core {
             .ok_or_else(|| garbled("the result of a job that it does not have"))?;
         link.done.set(link.done.get() + 1);
         let mut job = finished.payload;
-        // A call has no result of a chunk, and a chunk no other one.
+        // The result of a chunk is a frame of this kind, and the result of a call is none.
         let is_valid = (job.kind == Kind::Chunk) == (header.kind == Kind::ChunkDone);
         let name = self.registered(job.function).name();
         let context = FrameContext {
@@ -113,7 +113,8 @@ impl Core {
         }
     }
 
-    /// Does what may follow from a job that has left the dispatcher.
+    /// Follows up on a job that has left the dispatcher: kills, retires or ends its worker, or
+    /// ends the pool, if that is due.
     pub(super) fn after_job(self: &Rc<Self>, worker: WorkerKey, link: &Link) {
         self.kill_if_unwanted(worker, link);
         self.check_memory_after_job(worker, link);

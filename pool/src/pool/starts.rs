@@ -19,7 +19,7 @@ pub(crate) struct Starts {
     failures: Cell<u32>,
     was_ever_ready: Cell<bool>,
     not_before: Cell<Option<Instant>>,
-    /// A task waits for the next start.
+    /// Whether a task waits for the next start.
     pub(crate) is_scheduled: Cell<bool>,
     /// How many workers were started.
     pub(crate) started: Cell<u64>,
@@ -43,8 +43,8 @@ impl Starts {
         self.was_ever_ready.get()
     }
 
-    /// Notes that a worker has become ready, so that starts work: the next failure waits
-    /// only as long as the first one.
+    /// Records that a worker has become ready. The next failed start waits only as long as the
+    /// first one.
     pub(crate) fn ready(&self) {
         self.was_ever_ready.set(true);
         self.failures.set(0);
@@ -89,7 +89,7 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(60 * 60);
 
-    /// Workers that are killed while they start, now and then, do not add up.
+    /// Otherwise the failed starts of a long time would add up.
     #[test]
     fn a_worker_that_becomes_ready_ends_the_longer_waits_of_failed_starts() {
         let restarts = Restarts::new().min_wait(HOUR).max_wait(100 * HOUR);

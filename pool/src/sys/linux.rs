@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
 use rustix::io::Errno;
 
-/// With these, the size cannot change any more, and neither can the seals.
+/// The seals that keep the size of a file, and the seals themselves, from changing.
 const SEALS: SealFlags = SealFlags::SHRINK
     .union(SealFlags::GROW)
     .union(SealFlags::SEAL);
@@ -26,8 +26,8 @@ pub(crate) fn shared_memory(length: usize) -> io::Result<OwnedFd> {
         Err(Errno::INVAL) => rustix::fs::memfd_create(c"coreloop-pool", flags),
         file => file,
     }?;
-    // Not `ftruncate`, which finds no memory yet: if there is none, this is an error, and an
-    // access to the mapping would be a `SIGBUS`.
+    // Unlike `ftruncate`, this allocates the memory. So a lack of memory is an error here, and
+    // not a `SIGBUS` at an access to the mapping.
     rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, length as u64)?;
     rustix::fs::fcntl_add_seals(&file, SEALS)?;
     Ok(file)
@@ -43,8 +43,7 @@ pub(crate) fn check_shared_memory(file: &OwnedFd, length: usize) -> io::Result<(
     super::check_length(file, length)
 }
 
-/// Anyone may raise the score of a process of their own. Where `/proc` is missing, the
-/// kernel chooses as it likes.
+/// A process may always raise its own score. Without `/proc`, the score stays as it is.
 pub(crate) fn raise_oom_score() {
     let now = fs::read_to_string(OOM_SCORE_FILE).ok();
     let now: Option<i32> = now.and_then(|score| score.trim().parse().ok());

@@ -1,14 +1,13 @@
 //! The differences between the systems that this crate runs on, behind one contract.
 //!
-//! Each system has a module that provides the items listed here. No other file of the
-//! crate, its tests excepted, asks which system it is compiled for.
+//! Each system has a module that provides the items listed here. No other file of the crate
+//! depends on the system that it is compiled for, except tests.
 //!
 //! | item | what it does |
 //! |---|---|
 //! | [`shared_memory`] | makes a file in memory that has no name, is closed on `exec`, and never shrinks |
 //! | [`check_shared_memory`] | returns an error unless a descriptor is such a file, of at least some length |
-//! | [`resident`] | how many bytes of memory a process has; `None` where that is not known |
-//! | [`raise_oom_score`] | has the kernel kill this process before its parent when memory runs out, if it can |
+//! | [`raise_oom_score`] | asks the kernel to kill this process before its parent when memory runs out |
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;

@@ -14,6 +14,8 @@
 //!                          CANCEL_ASKED
 //! ```
 //!
+//! When the slot is free again, `queue` begins the next send from whichever state is left.
+//!
 //! # Invariants
 //!
 //! 1. Only the master writes a new sequence to a word, and only when no job is in the slot:
@@ -24,18 +26,17 @@
 //!    nothing, although the slot is in use again: it finds another sequence.
 //! 3. A worker starts a job before it decodes the arguments. So when the worker is dead,
 //!    [`Word::has_started`] is `false` only if no code of the job has run.
-//! 4. A word is a claim of another process. A worker that has gone mad may write anything
-//!    to its own page: that changes what the master believes of the jobs of this worker,
-//!    and nothing else.
+//! 4. A word is input from another process. A broken worker may write anything to its own
+//!    page: that changes how the master judges the jobs of this worker, and nothing else.
 //!
 //! # Orderings
 //!
-//! A compare-and-swap that succeeds reads the newest value whatever its ordering. What else
-//! the processes share is the position of a slot. The master sets it before it queues, and
+//! A compare-and-swap that succeeds reads the newest value whatever its ordering. Apart from
+//! words, the processes share the position of each slot. The master sets it before it queues, and
 //! the worker reads it after it has started: so the store of `queue` is a release, and the
 //! successful swap of `start` an acquire. A frame comes through a socket, which the kernel
 //! locks in both processes, and the master judges a dead worker after the kernel has reported
-//! its end. Either is a stronger order than the words need.
+//! its end. Both give a stronger order than the words need.
 
 #[cfg(all(test, loom))]
 mod model;
@@ -91,8 +92,8 @@ impl<A: Atomic> Word<A> {
         self.change(sequence, QUEUED, STARTED)
     }
 
-    /// Asks a started job to end early. Returns whether the job has started, and is or was
-    /// already asked. It may have finished meanwhile; then this has no effect.
+    /// Asks a started job to end early. Returns whether the job has started, so that it is asked
+    /// now or was before. If it has finished meanwhile, this has no effect.
     pub(crate) fn ask_cancel(&self, sequence: u64) -> bool {
         self.change(sequence, STARTED, CANCEL_ASKED) || self.is_cancel_asked(sequence)
     }

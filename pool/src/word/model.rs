@@ -46,7 +46,8 @@ impl Shared {
         })
     }
 
-    /// Sends a job as the master does. Its position is its sequence, to tell positions apart.
+    /// Sends a job as the master does. Its position is its sequence, so that each send has
+    /// another position.
     fn send(&self, sequence: u64) {
         self.position.store(sequence, Ordering::Relaxed);
         self.word.queue(sequence);

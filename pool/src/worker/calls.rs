@@ -1,4 +1,4 @@
-//! [`Calls`], which calls the functions of jobs, whatever they do.
+//! [`Calls`], which calls the functions of jobs, and turns each outcome into a frame.
 
 use std::io;
 
@@ -37,8 +37,8 @@ impl Calls {
         result.map_err(|text| cut(&text).to_owned())
     }
 
-    /// Calls a function, and appends its result or the text of its failure to `frame`.
-    /// Returns which it is.
+    /// Calls a function, and appends its result or the text of its failure to `frame`. Returns
+    /// the kind of what it has appended.
     pub(super) fn call(&self, function: u16, arguments: &[u8], frame: &mut Vec<u8>) -> Kind {
         let start = frame.len();
         let Some(function) = self.registry.get(function) else {
@@ -90,9 +90,8 @@ impl Calls {
     }
 }
 
-/// Completes what a call has appended to `frame` at `start`: leaves its result there, or puts
-/// the text of its failure in place of it. Returns which it is. An `Err` is the message of a
-/// panic.
+/// Completes what a call has appended to `frame` at `start`: keeps the result, or replaces it
+/// by the text of the failure. Returns the kind. An `Err` in `called` is the message of a panic.
 pub(crate) fn conclude(
     called: Result<Result<(), Failure>, String>,
     start: usize,
@@ -126,7 +125,7 @@ pub(crate) fn conclude(
 /// The maximum length of the text of a failure.
 pub(crate) const MAX_TEXT: usize = 64 << 10;
 
-/// Cuts off what is longer than the text of a failure may be.
+/// Cuts a text to the maximum length.
 fn cut(text: &str) -> &str {
     let mut end = text.len().min(MAX_TEXT);
     while !text.is_char_boundary(end) {

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What a worker has to know. The descriptor of its page comes with it.
+/// What a worker has to know. The message carries the descriptor of the worker's page.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Hello {
-    /// The hash of the names of all jobs, which are the same in both processes if they run
-    /// the same program.
+    /// The hash of the registry, which is the same in both processes if they run the same
+    /// program.
     pub(crate) registry: u64,
     /// The process id of the master.
     pub(crate) master: u32,

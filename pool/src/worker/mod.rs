@@ -41,14 +41,14 @@ const FAILED: i32 = 1;
 pub(crate) fn run() -> ! {
     let status = match Worker::start().and_then(Worker::serve) {
         Ok(()) => 0,
-        // The master has ended, or does not want the worker any more.
+        // The master has ended, or has closed its end of the socket.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => 0,
         Err(error) => {
             eprintln!("this process cannot be a worker of a pool: {error}");
             FAILED
         }
     };
-    // These destructors are user code, and `exit` does not call them.
+    // The destructors of these values are user code, which `exit` does not run.
     crate::panics::caught(worker_state::clear);
     crate::panics::caught(call::drop_runtime);
     process::exit(status);
@@ -137,7 +137,7 @@ impl Worker {
 /// The ticket of frames that concern no job.
 const NO_TICKET: Ticket = Ticket::NONE;
 
-/// A frame that asks for a job.
+/// A frame with a job.
 struct Job<'a> {
     header: Header,
     body: &'a [u8],

@@ -1,4 +1,4 @@
-//! The messages of panics of jobs, which go to the callers of the jobs.
+//! The panic hook of a worker, which keeps the message of a job's panic for the master.
 
 use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo, catch_unwind};
@@ -11,11 +11,11 @@ thread_local! {
 }
 
 /// Sets a panic hook that keeps the message of a job's panic instead of printing it. For
-/// every other panic it calls the hook that was there.
+/// every other panic it calls the previous hook.
 pub(super) fn install() {
     let previous = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
-        // Where a panic ends the process, nothing else would report it.
+        // If a panic aborts the process, only the previous hook reports it.
         if cfg!(panic = "abort") || !keep(info) {
             previous(info);
         }
@@ -24,7 +24,7 @@ pub(super) fn install() {
 
 /// Calls a function of a job. If it panics, returns the message and the place.
 pub(super) fn catch<R>(call: impl FnOnce() -> R) -> Result<R, String> {
-    // A panic that an earlier job has caught left its message.
+    // An earlier job may have caught a panic, whose message is still kept.
     drop(MESSAGE.take());
     IN_JOB.set(true);
     let called = catch_unwind(AssertUnwindSafe(call));

@@ -1,4 +1,4 @@
-//! Turns this process into a worker: its socket, its tie to the master, its signals.
+//! Makes this process a worker: takes its socket, ties it to its master, handles signals.
 
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -14,9 +14,9 @@ use crate::sys;
 /// The name of the main thread, at most 15 bytes. The master has set the title of the process.
 const THREAD: &str = "pool worker";
 
-/// Takes the socket off the standard input, and receives the first message. Returns also the
-/// bytes of frames that came with it: on Linux there are none, because the kernel ends a read
-/// after a message that carries descriptors.
+/// Moves the socket off the standard input, and receives the first message. Also returns the
+/// bytes of frames that came with the message: on Linux there are none, because the kernel ends
+/// a read after a message that carries descriptors.
 pub(super) fn connect() -> io::Result<(OwnedFd, Vec<u8>, Hello, Page)> {
     if process::end_with_master().is_err() {
         // The master has ended.
@@ -32,7 +32,7 @@ pub(super) fn connect() -> io::Result<(OwnedFd, Vec<u8>, Hello, Page)> {
         .next()
         .ok_or_else(|| garbled("the first message has no page"))?;
     if let Some(stdout) = descriptors.next() {
-        // What the test harness has written is not for the standard output of the master.
+        // What the test harness has written must not reach the standard output of the master.
         io::stdout().flush()?;
         rustix::stdio::dup2_stdout(stdout)?;
     }
@@ -40,7 +40,7 @@ pub(super) fn connect() -> io::Result<(OwnedFd, Vec<u8>, Hello, Page)> {
         return Err(io::ErrorKind::BrokenPipe.into());
     }
     current::set_worker(hello.name.clone());
-    // A job that takes all memory should not cost the master its life.
+    // If a job takes all memory, the kernel should kill this process and not the master.
     sys::raise_oom_score();
     let (socket, begun) = channel.into_parts();
     Ok((socket, begun, hello, Page::from_descriptor(page)?))

@@ -1,4 +1,4 @@
-//! [`Initialization`], the call of the initializer on the loop, before the first job.
+//! [`Initialization`], which calls the initializer on the loop, before the first job.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -18,8 +18,8 @@ pub(super) struct Initialization {
     /// The number of the function, and its encoded arguments. `None` after the call.
     call: Cell<Option<(u16, Rc<Vec<u8>>)>>,
     failure: RefCell<Option<String>>,
-    /// Set while the call has not returned.
-    is_amid: Cell<bool>,
+    /// Whether the initializer was called and has not finished.
+    is_running: Cell<bool>,
 }
 
 impl Initialization {
@@ -27,7 +27,7 @@ impl Initialization {
         Self {
             call: Cell::new(call),
             failure: RefCell::default(),
-            is_amid: Cell::new(false),
+            is_running: Cell::new(false),
         }
     }
 
@@ -40,15 +40,15 @@ impl Initialization {
         if let Some(failure) = self.failure() {
             return Err(failure);
         }
-        if self.is_amid.get() {
+        if self.is_running.get() {
             return Err("the initializer was interrupted by the end of its runtime".to_owned());
         }
         let Some((number, arguments)) = self.call.take() else {
             return Ok(());
         };
-        self.is_amid.set(true);
+        self.is_running.set(true);
         let called = self.call(inline, number, &arguments).await;
-        self.is_amid.set(false);
+        self.is_running.set(false);
         let failure = called.as_ref().err().cloned();
         self.failure.replace(failure);
         called

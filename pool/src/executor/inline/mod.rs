@@ -1,14 +1,14 @@
 //! [`InlineEngine`], the executor that runs jobs on the loop.
 //!
-//! One task runs the jobs, in order, while there are any. The work of an async job is awaited,
-//! so that other tasks run meanwhile, but no other job does.
+//! One task runs the jobs, in order, while there are any. It awaits an async job, so other tasks
+//! run meanwhile, but no other job does.
 //!
 //! # Invariants
 //!
 //! 1. Nothing is borrowed while user code runs: a job, its destructor, the wake of a handle.
 //!    Any of these may use the executor.
-//! 2. A job is in the queue, then it is the running one, then it is in neither. When it leaves
-//!    the last of them, its outcome was sent, so every handle resolves.
+//! 2. A job is in the queue, and then in `running`. Before it leaves these, its outcome is sent,
+//!    so every handle resolves.
 
 mod initializer;
 mod job;
@@ -39,10 +39,10 @@ use initializer::Initialization;
 pub(crate) use job::InlineJob;
 use job::{Work, call};
 
-/// Runs jobs on the loop. Dropping it is a shutdown without time.
+/// Runs jobs on the loop. Dropping it is like a shutdown with a timeout of zero.
 pub(crate) struct InlineEngine(Rc<Inline>);
 
-/// What the executor, its handles and its task share.
+/// The part of the executor that its handles and its task share.
 pub(crate) struct Inline {
     registry: &'static Registry,
     max_message: usize,
@@ -248,7 +248,7 @@ impl Inline {
             self.ended();
             drop(work);
             self.changed.notify_waiters();
-            // A job may have taken long.
+            // The job may have taken long, so other tasks run before the next one.
             yield_now().await;
         }
     }
@@ -270,7 +270,7 @@ impl Inline {
         }
     }
 
-    /// Ends the waiting for a job. If it has not started, it never runs.
+    /// Makes the handle of a job return an error now. A job that has not started never runs.
     pub(crate) fn cancel(&self, job: &InlineJob) {
         if !self.cancel_queued(job) && self.is_running(job) {
             job.flags.cancel();
@@ -278,7 +278,8 @@ impl Inline {
         }
     }
 
-    /// Asks for the end of a job whose outcome its handle still awaits.
+    /// Cancels a job for `JobHandle::cancel`, which still waits for the outcome if the job has
+    /// started.
     pub(crate) fn ask_cancel(&self, job: &InlineJob) {
         if !self.cancel_queued(job) && self.is_running(job) {
             job.flags.cancel();
@@ -343,7 +344,7 @@ impl Inline {
     }
 }
 
-/// The end of the task that runs jobs, however it ends.
+/// Cleans up after the task that runs jobs, however the task ends.
 struct End(Rc<Inline>);
 
 impl Drop for End {

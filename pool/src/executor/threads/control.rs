@@ -1,4 +1,4 @@
-//! [`ThreadControl`], how the handle of a job and the executor reach each other.
+//! [`ThreadControl`], the part of a job's handle that the executor shares.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::job::context::{Flags, Stage};
 use crate::panics;
 use coreloop_runtime::task::Refusal;
 
-/// The part of a handle that the executor may reach as well.
+/// The part of a job's handle that the executor shares, to fail the job at its shutdown.
 pub(crate) struct ThreadControl {
     name: Option<&'static str>,
     waits: Rc<dyn Waits>,
@@ -25,7 +25,7 @@ pub(crate) struct ThreadControl {
     key: usize,
 }
 
-/// The handles that exist.
+/// The controls of the handles that were not dropped.
 #[derive(Default)]
 pub(super) struct Controls(RefCell<Slab<Weak<ThreadControl>>>);
 
@@ -70,7 +70,7 @@ impl Controls {
 }
 
 impl ThreadControl {
-    /// Aborts a job, and ends the waiting for it.
+    /// Aborts a job, and makes its handle return an error now.
     pub(crate) fn abort<R>(&self, job: &ThreadJob<R>) {
         match job.abort() {
             Some(Stage::Waiting) => self.fail(ErrorKind::Cancelled, false),
@@ -79,7 +79,8 @@ impl ThreadControl {
         }
     }
 
-    /// Aborts a job, whose outcome its handle still awaits.
+    /// Aborts a job for `JobHandle::cancel`, which still waits for the outcome if the job has
+    /// started.
     pub(crate) fn ask_cancel<R>(&self, job: &ThreadJob<R>) {
         if job.abort() == Some(Stage::Waiting) {
             self.fail(ErrorKind::Cancelled, false);
@@ -90,7 +91,7 @@ impl ThreadControl {
         self.latest.reader()
     }
 
-    /// Returns the outcome of a job.
+    /// Turns the outcome of a thread's job into the outcome that the handle returns.
     pub(crate) fn outcome<R>(
         &self,
         outcome: Result<Result<R, JobError>, ThreadFailure>,

@@ -24,7 +24,7 @@ use crate::panics;
 use crate::pool::core::Phase;
 use crate::pool::{JobHandle, LocalOptions, Report};
 
-/// Threads that run jobs. Dropping it is a shutdown without time.
+/// Threads that run jobs. Dropping it is like a shutdown with a timeout of zero.
 pub(crate) struct ThreadEngine {
     threads: Threads,
     count: usize,
@@ -54,7 +54,7 @@ impl ThreadEngine {
                     Err(text)
                 });
                 if let Err(text) = &result {
-                    // Another thread may have failed before.
+                    // If another thread has failed before, its failure is kept.
                     let _ = broken.set(text.clone());
                 }
                 result

@@ -1,4 +1,4 @@
-//! [`Latest`], the progress of a job on a thread.
+//! [`Latest`], the latest value that a job on a thread has sent as its progress.
 
 use std::io;
 use std::mem;
@@ -78,8 +78,8 @@ impl Reader {
         self.latest.lock().value.clone()
     }
 
-    /// Polls for a value that this has not returned before. Returns `None` if the job sends no
-    /// more.
+    /// Polls for a value that this method has not returned before. Returns `None` if the job
+    /// sends no more values.
     pub(crate) fn poll_changed(&mut self, cx: &Context<'_>) -> Poll<Option<Arc<[u8]>>> {
         // Cloning a waker runs its code.
         let waker = cx.waker().clone();

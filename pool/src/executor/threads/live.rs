@@ -1,11 +1,11 @@
-//! [`Live`]: the flags of the jobs that may be running, to cancel them all.
+//! [`Live`]: the flags of the jobs that wait or run, to cancel them all.
 
 use std::cell::RefCell;
 use std::sync::{Arc, Weak};
 
 use crate::job::context::{Flags, Stage};
 
-/// The least number of entries at which the list is searched for those that have ended.
+/// The minimum number of entries at which the entries of jobs that have ended are removed.
 const MIN_LIMIT: usize = 64;
 
 /// The flags of all jobs whose closure or handle exists, and of some others.

@@ -1,8 +1,8 @@
 //! [`Threads`]: jobs on threads of this process.
 //!
-//! The threads, the queue and the way of the outcomes are [`ThreadPool`]'s, which is also
-//! behind `spawn_blocking`. This adds what a job can ask ([`job::id`](crate::job::id) and the
-//! others) and a state for each thread.
+//! [`ThreadPool`] provides the threads, the queue and the return of outcomes, with the code that
+//! `spawn_blocking` uses. This module adds the context of a job, which
+//! [`job::id`](crate::job::id) and other functions read, and a state for each thread.
 //!
 //! ```text
 //!              1 spawn            2 next              3
@@ -95,8 +95,8 @@ impl Threads {
             name,
             stack_size: None,
             on_start: initializer,
-            // Not left to the end of the thread, where a panic of the state's destructor
-            // aborts the process.
+            // If the state were dropped with the thread's locals, a panic of its destructor would
+            // abort the process.
             on_stop: Some(Arc::new(|| {
                 crate::panics::caught(worker_state::clear);
                 call::drop_runtime();
@@ -158,7 +158,7 @@ impl Threads {
     /// Takes no more jobs, ends those in the queue, and asks the running ones to end. Returns
     /// how many were in the queue, and how many run.
     pub(crate) fn shut_down(&self) -> (usize, usize) {
-        // Before the queue is emptied, because that ends the flags of jobs without a handle.
+        // Before the queue is emptied, which drops the flags of jobs without a handle.
         let counts = self.live.cancel_all();
         self.pool.shut_down();
         counts

@@ -1,9 +1,9 @@
 //! [`Room`], the places in a queue whose jobs leave it on other threads.
 //!
 //! Tasks of one loop wait for places, in order, at a semaphore. A thread that takes a job
-//! returns the place of the job to [`Returned`], from where the loop collects it: the next task
-//! that wants a place does, or, while tasks wait, a task for that. So a place that no task waits
-//! for wakes no loop.
+//! returns the place of the job to [`Returned`]. The next task that wants a place collects the
+//! returned places; while tasks wait, a task of their loop does. So a place that is returned
+//! wakes the loop only if a task waits.
 
 use std::cell::Cell;
 use std::fmt;
@@ -67,7 +67,7 @@ impl Room {
         Some(Place(Arc::clone(&self.returned)))
     }
 
-    /// Ends the waiting for places.
+    /// Gives out no more places to tasks that wait.
     pub(super) fn close(&self) {
         self.places.close();
         let collector = self.returned.lock().collector.take();
@@ -90,7 +90,7 @@ impl Room {
             if self.waiting.get() == 0 || self.places.is_closed() {
                 return Poll::Ready(());
             }
-            // Cloning and dropping a waker runs its code.
+            // Outside the lock, because cloning and dropping a waker may be user code.
             let collector = Some(cx.waker().clone());
             let mut returned = self.returned.lock();
             if returned.places == 0 {

@@ -4,9 +4,10 @@
 //! [`Jobs`] with which the process has entered. A worker is the same program, started
 //! again, and enters by the same call, so its registry has the same functions in the same
 //! order: what a master and a worker send to each other is the number. The master sends the
-//! hash of its registry first, and a worker with another one is refused.
+//! hash of its registry first, and a worker whose registry has another hash reports that and
+//! ends.
 //!
-//! Invariants:
+//! # Invariants
 //!
 //! 1. The entries are sorted by name, and no two have the same name. The number of an entry
 //!    is its index.
@@ -134,7 +135,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// Returns an error if a job is in no entry and was not entered with.
+    /// Returns an error if a job is not in this registry.
     pub(crate) fn check(&self, jobs: &Jobs) -> io::Result<()> {
         for job in jobs.iter() {
             if self.find(job.function).is_none() {
@@ -254,7 +255,7 @@ impl fmt::Debug for Registered {
 /// Hashes the protocol and the names by FNV-1a.
 fn hash(entries: &[Registered]) -> u64 {
     let names = entries.iter().flat_map(|entry| {
-        let end = [0xff]; // A byte that is in no name.
+        let end = [0xff]; // No name contains this byte.
         entry.name.bytes().chain(end)
     });
     PROTOCOL

@@ -125,6 +125,9 @@ impl<'a, R: DeserializeOwned + 'static> Map<'a, R> {
 
     /// Sets how often a call is started at most, like
     /// [`JobRequest::attempts`](super::JobRequest::attempts).
+    ///
+    /// If the worker of a chunk dies, only the item that ran uses up an attempt. The items before
+    /// it run again uncounted, because their results were lost with the worker.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.options.max_attempts = attempts.max(1);
         self

@@ -1,4 +1,4 @@
-//! [`Shared`], the results of a map, and [`Waits`], some of its inputs, which wait for theirs.
+//! [`Shared`], the results of a map, and [`Waits`], the completion of a job of the map.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -24,8 +24,8 @@ pub(super) struct Shared<R> {
 }
 
 pub(super) struct Results<R> {
-    /// If they are ordered: the results from the next one on, as far as they are there. Else
-    /// the results in the order in which they came.
+    /// In an ordered map: the results from the next one on, `None` for those that have not come.
+    /// In an unordered map: the results in the order in which they came.
     pub(super) list: VecDeque<Option<Result<R, JobError>>>,
     /// The number of results that were taken out.
     pub(super) taken: usize,
@@ -63,7 +63,7 @@ impl<R> Shared<R> {
     }
 }
 
-/// Some inputs of a map, which wait for their results.
+/// The completion of a job of a map: the inputs of the job, by their indices.
 pub(super) struct Waits<R> {
     pub(super) shared: Rc<Shared<R>>,
     pub(super) items: Range<usize>,
