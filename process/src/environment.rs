@@ -9,8 +9,8 @@ use std::process::Command;
 /// it, and a child of the worker must not get it.
 pub const POOL_WORKER: &str = "CORELOOP_POOL_WORKER";
 
-/// The variables of a master that its successor must not get. The successor does get those by
-/// which the service manager reaches the service, whichever process serves.
+/// The variables of a master that its successor must not get. The successor keeps those that
+/// connect the service to the service manager, whichever process serves.
 const NOT_FOR_A_SUCCESSOR: [&str; 6] = [
     "LISTEN_PID",
     "LISTEN_FDS",
@@ -40,15 +40,15 @@ pub(crate) fn prepare_successor(command: &mut Command) {
 /// Prepares the start of a child, which is no worker of a pool although this process may be
 /// one. A caller that has set the variable itself keeps it.
 pub(crate) fn prepare_child(command: &mut Command) {
-    // Without a reason it is left alone: a command that changes no variable is started
-    // without a copy of the environment.
+    // Only if it is set: a command that changes no variable is started without a copy of the
+    // environment.
     if env::var_os(POOL_WORKER).is_some() && command.get_envs().all(|(set, _)| set != POOL_WORKER) {
         command.env_remove(POOL_WORKER);
     }
 }
 
-/// Returns whether a variable tells this process what it is, or belongs to its connection to
-/// the service manager.
+/// Returns whether a variable gives this process its role, or belongs to its connection to the
+/// service manager.
 fn is_for_this_process(variable: &OsStr) -> bool {
     variable.to_str().is_some_and(|name| {
         name.starts_with("CORELOOP_") || name.starts_with("LISTEN_") || name == "NOTIFY_SOCKET"
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variables_of_this_process_are_told_apart() {
+    fn variables_of_this_process_are_recognized() {
         for name in [
             POOL_WORKER,
             "CORELOOP_WORKER",

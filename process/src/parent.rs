@@ -1,5 +1,5 @@
-//! The tie of a worker, of a supervisor or of a pool, to the process that has started it: the
-//! master. Their channel is the worker's standard input at first.
+//! How a worker of a supervisor or of a pool is tied to the process that has started it, the
+//! master. The channel between them is the worker's standard input at first.
 
 use std::fs::File;
 use std::io;
@@ -15,7 +15,8 @@ use crate::channel::Channel;
 use crate::sys;
 
 /// Signals that only the master obeys. A terminal sends some of them to its whole group, and
-/// `pkill` sends any of them to workers too; the master then sends its workers messages.
+/// `pkill` sends any of them to workers too. The master passes on by messages what concerns its
+/// workers.
 const FOR_MASTER: [i32; 5] = [SIGINT, SIGHUP, SIGUSR2, SIGTTIN, SIGTTOU];
 
 /// Returns whether the standard input may be a channel to a master.
@@ -24,14 +25,14 @@ pub(crate) fn has_channel() -> bool {
     family == Ok(AddressFamily::UNIX)
 }
 
-/// Asks the kernel to kill this process when the process ends that has made the channel at the
-/// standard input.
+/// Asks the kernel to kill this process when the process that has created the channel at the
+/// standard input ends.
 ///
-/// Does nothing where the kernel cannot do that, or does not know that process.
+/// Does nothing on a system whose kernel does not know which process has created a socket.
 ///
 /// # Errors
 ///
-/// Returns an error if that process has ended, or is not the parent of this one.
+/// Returns an error if that process has ended, or is not the parent of this process.
 pub fn end_with_master() -> io::Result<()> {
     if sys::SOCKET_PAIR_NAMES_ITS_CREATOR {
         // Not with rustix: a master in another PID namespace has the id 0 here.
@@ -43,15 +44,15 @@ pub fn end_with_master() -> io::Result<()> {
 
 /// Takes the channel off the standard input, which is `/dev/null` afterwards.
 ///
-/// Before that, code that reads the standard input would take messages of the master, and a
-/// child that inherits it would keep the channel open.
+/// Otherwise code that reads the standard input would take messages of the master, and a child
+/// that inherits it would keep the channel open.
 ///
 /// # Errors
 ///
 /// Returns an error if there are too many descriptors, or no `/dev/null`.
 pub fn take_channel() -> io::Result<Channel> {
     let stdin = io::stdin();
-    // At 3 or above, so that it is no standard stream, whichever of them are closed.
+    // At 3 or above, so that it is no standard stream even if some of them are closed.
     let socket = rustix::io::fcntl_dupfd_cloexec(stdin.as_fd(), 3)?;
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
     Ok(Channel::from_socket(socket))
@@ -79,7 +80,7 @@ pub fn prepare(master: u32, name: &str) -> io::Result<()> {
 
 /// Asks the kernel to kill this process when its master ends.
 ///
-/// Linux does that when the thread ends that started this process. A supervisor starts all
+/// Linux does that when the thread that has started this process ends. A supervisor starts all
 /// workers on the thread that called `Supervisor::run`, which returns when they have ended,
 /// and a pool starts them on the thread of its loop.
 fn end_with(master: Option<i32>) -> io::Result<()> {

@@ -50,7 +50,7 @@ pub struct ThreadPoolOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ThreadPoolStats {
-    /// The number of threads that were started and take jobs.
+    /// The number of threads that take jobs, including those that are being started.
     pub threads: usize,
     /// The number of jobs that wait for a thread.
     pub queued: usize,
@@ -89,8 +89,9 @@ impl ThreadPool {
     /// Puts `work` in the queue, and starts a thread for it if none is idle.
     ///
     /// Awaiting the handle returns the output of `work`, or a [`Refusal`] if no thread could
-    /// run it. The error of the handle is a panic of `work`, or says that it was cancelled:
-    /// aborted while it waited for a thread, or submitted after the pool was closed.
+    /// run it. The error of the handle is a panic of `work`, or a cancellation: `work` was aborted
+    /// while it waited for a thread, or was in the queue at the end of the pool, or was spawned
+    /// after that.
     #[must_use]
     #[track_caller]
     pub fn spawn<W, R>(&self, work: W) -> RemoteJoinHandle<Result<R, Refusal>>

@@ -1,4 +1,4 @@
-//! [`Count`]: the number of jobs, for a paused clock, which does not move while there are any.
+//! [`Count`]: the number of jobs. While there are any, a paused clock does not move.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,8 +17,8 @@ const JOB: usize = 2;
 pub(crate) struct Count(AtomicUsize);
 
 impl Count {
-    /// Returns the number of jobs. All other jobs have sent their wakes. The loop is woken when
-    /// the last job has finished.
+    /// Returns the number of jobs. Those that are not counted any more have woken their tasks.
+    /// From now on the loop is woken when the last job has finished.
     pub(super) fn watch(&self) -> usize {
         self.0.fetch_or(WATCHED, Ordering::AcqRel) / JOB
     }
@@ -27,7 +27,7 @@ impl Count {
         self.0.fetch_add(JOB, Ordering::Relaxed);
     }
 
-    /// Counts a job less. Returns whether it was the last one and the loop has to be woken.
+    /// Subtracts a job. Returns whether it was the last one and the loop has to be woken.
     fn leave(&self) -> bool {
         self.0.fetch_sub(JOB, Ordering::AcqRel) == JOB | WATCHED
     }

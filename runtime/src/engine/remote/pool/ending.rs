@@ -1,5 +1,5 @@
 //! How a pool ends: it is closed, its jobs are run, cancelled or refused, its threads end, and
-//! the tasks that wait for that are woken.
+//! the tasks that wait for this end are woken.
 
 use std::mem;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A job: a closure that a thread of the pool runs.
+//! A job: a closure that a thread of a pool runs.
 
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! [`Pool`]: the jobs of `spawn_blocking`, and the threads that run them.
+//! [`Pool`]: closures that may block, and the threads that run them.
 //!
-//! A runtime has one pool; a `ThreadPool` is another one, with threads of its own, whose jobs
-//! belong to the runtime just the same.
+//! A runtime has one pool, for `spawn_blocking`. A `ThreadPool` is another one, with threads of
+//! its own, whose jobs belong to the runtime as well.
 //!
 //! # Invariants
 //!

@@ -1,4 +1,4 @@
-//! [`Options`]: the settings of the blocking pool.
+//! [`Options`]: the settings of a pool.
 
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
