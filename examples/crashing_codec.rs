@@ -1,5 +1,5 @@
-//! A server that survives its decoder: each request is decoded by a job in a pool, and one
-//! that crashes the decoder costs its client an error, and the other clients nothing.
+//! A server that survives crashes of its decoder: each request is decoded by a job in a pool. If a
+//! request crashes the decoder, its client gets an error, and the other clients are not affected.
 //!
 //! ```sh
 //! cargo run -p coreloop-examples --example crashing_codec
@@ -56,11 +56,11 @@ fn decode(encoded: ByteBuf) -> Result<ByteBuf, String> {
     Ok(ByteBuf::from(decoded))
 }
 
-/// Stands for the bug of a C library that checks no bounds: the kernel sends this signal to a
-/// process that writes where it has no memory.
+/// Stands for a bug of a C library that does not check bounds: the kernel sends this signal to a
+/// process that writes to memory which it does not have.
 fn overrun() {
     loop {
-        // The handler of Rust's standard library returns from the first one.
+        // The handler of Rust's standard library returns after the first signal.
         let _ = kill_process(getpid(), Signal::SEGV);
     }
 }

@@ -12,8 +12,9 @@
 //!     for words in tqdm(pool.imap(count, files, chunksize=8), total=len(files)):
 //! ```
 //!
-//! The workers are this program, started again, which `#[coreloop::main]` notices. A file that
-//! crashed its worker would be an error of this file, and the others would still be counted.
+//! The workers are this program, started again: there `#[coreloop::main]` runs a worker instead of
+//! the body. If a file crashed its worker, the result of this file would be an error, and the
+//! others would still be counted.
 
 use std::fs;
 use std::io;
@@ -55,7 +56,7 @@ async fn main() -> io::Result<()> {
     }
     let pool = pool.build()?;
 
-    // It draws on the standard error, and nothing if that is no terminal.
+    // The bar is drawn on the standard error, if that is a terminal.
     let bar = ProgressBar::new(files.len() as u64);
     let mut counts = Vec::new();
     // The results come in the order of the files, as from Python's `imap`.

@@ -35,8 +35,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     exits().await
 }
 
-/// `p = Process(target=sum, args=([1, 2, 3],)); p.start(); p.join()`, and the result comes
-/// back.
+/// `p = Process(target=sum, args=([1, 2, 3],)); p.start(); p.join()`, with the result, which
+/// Python does not return.
 async fn returns() -> Result<(), Box<dyn Error>> {
     let mut process = Process::spawn(sum, vec![1, 2, 3])?;
     assert_ne!(process.pid(), pool::current_process().pid);

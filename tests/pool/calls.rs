@@ -1,4 +1,4 @@
-//! Calls, their handles, their errors, and what a job knows of itself.
+//! Calls, their handles, their errors, and what a job can read of itself.
 
 use std::cell::Cell;
 use std::os::unix::net::UnixListener;

@@ -1,4 +1,4 @@
-//! [`Meeting`], where jobs wait until their test lets them go.
+//! [`Meeting`], where jobs wait until their test lets them continue.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream as StdStream;

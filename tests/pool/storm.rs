@@ -250,7 +250,7 @@ impl fmt::Display for Counts {
     }
 }
 
-/// Submits jobs while the storm goes on, and returns the outcome of each.
+/// Submits jobs while workers are killed, and returns the outcome of each.
 async fn run_jobs(
     storm: &Storm,
     submit: impl AsyncFn(&Pool, Logged) -> Result<JobHandle<u64>, JobError>,

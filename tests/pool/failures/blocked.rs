@@ -24,7 +24,7 @@ fn waits_for_room(process: Pid) -> bool {
 /// The master cannot read the results of short jobs while its loop is blocked. The worker
 /// finishes all that it has, and the results wait in the socket.
 #[coreloop::test]
-async fn a_worker_goes_on_while_the_loop_is_blocked() {
+async fn a_worker_runs_its_jobs_while_the_loop_is_blocked() {
     let folder = Folder::new();
     let file = folder.path("lines");
     let pool = Pool::builder().workers(1).prefetch(64).build().unwrap();

@@ -1,5 +1,5 @@
-//! Jobs that are not wanted any more, because they were dropped or aborted, or have taken too
-//! long.
+//! Jobs whose future or handle was dropped, that were aborted, or that have reached their time
+//! limit.
 
 use std::path::PathBuf;
 use std::pin::pin;

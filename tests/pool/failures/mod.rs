@@ -1,5 +1,5 @@
-//! What becomes of jobs that wait, of jobs that run and of workers, for each thing that can
-//! happen to them.
+//! The outcome of jobs that wait, of jobs that run and of workers, for each event that can end
+//! them.
 //!
 //! | what happens | tests |
 //! |---|---|

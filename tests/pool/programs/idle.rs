@@ -1,4 +1,4 @@
-//! An idle pool.
+//! An idle pool, which wakes no process.
 
 use std::fs;
 use std::thread;

@@ -1,4 +1,4 @@
-//! What is left of a program that ends or is killed: nothing.
+//! A program that ends or is killed leaves no process behind.
 
 use coreloop_test_support::process::master::await_end;
 use coreloop_test_support::process::proc::children;
@@ -6,7 +6,7 @@ use rustix::process::{Signal, kill_process};
 
 use super::{App, pid};
 
-/// The kernel kills the workers, although they never look at their sockets. Standard output,
+/// The kernel kills the workers, although they do not read their sockets. Standard output,
 /// which all of them hold, is closed then.
 #[test]
 fn nothing_is_left_when_the_master_is_killed() {

@@ -1,5 +1,6 @@
-//! Whole programs with a pool: what is left of them when they are killed, what their workers
-//! inherit, and what they do when they are out of descriptors, interrupted or replaced.
+//! Whole programs with a pool: which processes are left when they are killed, which descriptors
+//! their workers inherit, and how they behave when they run out of descriptors, are interrupted
+//! or replaced.
 #![cfg(target_os = "linux")]
 
 mod built;
