@@ -1,11 +1,14 @@
 //! The limits of messages, of the queue, and of the jobs of a worker.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use coreloop::pool::{Pool, TrySubmitError, job};
+use coreloop::process::Restarts;
 use coreloop_test_support::deadline::yield_until;
 use futures_lite::StreamExt;
 use futures_lite::future::{poll_once, zip};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::meeting::{Meeting, wait_at};
 
@@ -251,6 +254,54 @@ async fn the_replacement_of_a_worker_is_ready_before_its_last_job_ends() {
     guest.release();
     running.await.unwrap();
     assert_ne!(next.await.unwrap(), first);
+}
+
+/// The last job of the worker never runs, so no result says that the worker is done.
+#[coreloop::test]
+async fn a_worker_whose_last_job_is_cancelled_before_it_starts_ends() {
+    let pool = Pool::builder().workers(1).max_jobs(1).build().unwrap();
+    pool.ready().await.unwrap();
+    let worker = pool.metrics().workers[0].pid;
+    let process = Pid::from_raw(worker.try_into().unwrap()).unwrap();
+    kill_process(process, Signal::STOP).unwrap();
+    let job = pool.submit(pid, ()).await.unwrap();
+    yield_until(|| pool.metrics().workers.len() == 2).await;
+    job.abort();
+    kill_process(process, Signal::CONT).unwrap();
+    assert!(!job.await.unwrap_err().has_started());
+    let has_ended = || {
+        let workers = pool.metrics().workers;
+        workers.iter().all(|other| other.pid != worker)
+    };
+    yield_until(has_ended).await;
+    assert_ne!(pool.run(pid, ()).await.unwrap(), worker);
+}
+
+#[coreloop::test]
+async fn the_largest_numbers_are_no_errors() {
+    let restarts = Restarts::new()
+        .min_wait(Duration::MAX)
+        .max_wait(Duration::MAX);
+    let pool = Pool::builder()
+        .workers(1)
+        .queue(usize::MAX)
+        .prefetch(usize::MAX)
+        .max_jobs(u64::MAX)
+        .max_memory(u64::MAX)
+        .max_message(usize::MAX)
+        .restarts(restarts)
+        .build()
+        .unwrap();
+    let job = pool.job(length, "abc".to_owned()).attempts(u32::MAX);
+    let job = job.timeout(Duration::MAX).priority(i32::MAX);
+    assert_eq!(job.run().await.unwrap(), 3);
+    let inputs = (0..5).map(|length| "a".repeat(length));
+    let map = pool.map(length, inputs).chunks(usize::MAX);
+    let lengths: Vec<usize> = map.map(Result::unwrap).collect().await;
+    assert_eq!(lengths, [0, 1, 2, 3, 4]);
+    let map = pool.map(length, [String::new()]).window(usize::MAX);
+    assert_eq!(map.count().await, 1);
+    assert_eq!(pool.shutdown(Duration::MAX).await.dropped, 0);
 }
 
 #[coreloop::test]

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use coreloop_process::{Restarts, Workers};
 use coreloop_runtime::runtime::Handle;
+use coreloop_sync::Semaphore;
 
 use super::Pool;
 use super::core::Core;
@@ -215,7 +216,7 @@ impl Builder {
     /// to a worker. The jobs of a [`map`](Pool::map) do not count: its
     /// [window](super::Map::window) limits them.
     pub fn queue(mut self, jobs: usize) -> Self {
-        self.queue = jobs.max(1);
+        self.queue = jobs.clamp(1, Semaphore::MAX_PERMITS);
         self
     }
 

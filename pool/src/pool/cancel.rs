@@ -13,7 +13,7 @@ impl Core {
     /// runs. One that has started is asked to stop, and its worker is killed if the options
     /// say so.
     pub(crate) fn cancel(self: &Rc<Self>, key: JobKey, kind: ErrorKind) {
-        let aborted = self.dispatcher.borrow_mut().abort(key);
+        let (worker, aborted) = self.abort(key);
         match aborted {
             Aborted::Removed { payload, attempts } => self.drop_removed(payload, attempts, kind),
             Aborted::Started { worker, .. } => {
@@ -27,13 +27,13 @@ impl Core {
             }
             Aborted::Gone => return,
         }
-        self.after_abort();
+        self.after_abort(worker);
     }
 
     /// Cancels a job for `JobHandle::cancel`, which still waits for the outcome if the job has
     /// started.
     pub(crate) fn ask_cancel(self: &Rc<Self>, key: JobKey) {
-        let aborted = self.dispatcher.borrow_mut().abort(key);
+        let (worker, aborted) = self.abort(key);
         match aborted {
             Aborted::Removed { payload, attempts } => {
                 self.drop_removed(payload, attempts, ErrorKind::Cancelled);
@@ -46,7 +46,13 @@ impl Core {
             }
             Aborted::Gone => return,
         }
-        self.after_abort();
+        self.after_abort(worker);
+    }
+
+    /// Aborts a job. Returns also the worker that had it.
+    fn abort(&self, key: JobKey) -> (Option<WorkerKey>, Aborted<Job>) {
+        let mut dispatcher = self.dispatcher.borrow_mut();
+        (dispatcher.location(key), dispatcher.abort(key))
     }
 
     /// Kills the worker of an aborted job, if the options say so.
@@ -84,7 +90,11 @@ impl Core {
         self.drop_job(job, error);
     }
 
-    pub(super) fn after_abort(&self) {
+    fn after_abort(&self, worker: Option<WorkerKey>) {
+        if let Some(worker) = worker {
+            // If the job was the last one that the worker would run, no result of it comes.
+            self.end_if_drained(worker);
+        }
         self.wake_workers();
         if self.phase.get() > Phase::Open {
             self.notify();

@@ -138,7 +138,7 @@ impl<'a, R: DeserializeOwned + 'static> Map<'a, R> {
         let workers = self.pool.core.options.workers;
         let window = self
             .window
-            .unwrap_or_else(|| (64 * workers).max(4 * self.chunk.saturating_mul(workers)));
+            .unwrap_or_else(|| self.chunk.saturating_mul(4).max(64).saturating_mul(workers));
         while let Some(inputs) = &mut self.inputs {
             let taken = self.shared.results.borrow().taken;
             if self.next - taken >= window {
