@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use coreloop::pool::{Pool, WorkerState};
+use coreloop::process::Restarts;
 use coreloop_test_support::deadline::yield_until;
 use coreloop_test_support::meeting::{Meeting, Visit, soon};
 
@@ -82,4 +83,30 @@ async fn a_job_that_takes_twice_the_memory_is_killed() {
         workers.len() == 1 && workers[0].state == WorkerState::Idle
     })
     .await;
+}
+
+/// Keeps this number of bytes, and never returns.
+#[coreloop::job]
+fn keep_and_wait(bytes: usize) {
+    let kept = vec![1_u8; bytes];
+    loop {
+        std::thread::park();
+        std::hint::black_box(&kept);
+    }
+}
+
+/// Each worker is killed before it is ready. That has to end.
+#[coreloop::test]
+async fn an_initializer_that_takes_too_much_memory_fails_the_pool() {
+    let restarts = Restarts::new().max_failed_starts(2);
+    let pool = Pool::builder()
+        .workers(1)
+        .max_memory(LIMIT as u64)
+        .initializer(keep_and_wait, 3 * LIMIT)
+        .restarts(restarts)
+        .build()
+        .unwrap();
+    let error = soon(pool.run(process, ())).await.unwrap_err();
+    assert!(error.is_initializer(), "{error}");
+    assert!(error.to_string().contains("memory"), "{error}");
 }

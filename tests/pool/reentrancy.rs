@@ -5,11 +5,12 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use coreloop::pool::{JobHandle, Pool};
+use coreloop::pool::{JobError, JobHandle, Pool};
 use coreloop_test_support::deadline::yield_until;
+use coreloop_test_support::meeting::soon;
 use coreloop_test_support::panics::recorded;
 use coreloop_test_support::wakers::{Call, calling, panicking_waker};
 use futures_core::Stream;
@@ -58,6 +59,14 @@ fn calls(number: u64) -> Calls {
 #[coreloop::job]
 fn double(number: u64) -> u64 {
     number * 2
+}
+
+#[coreloop::job]
+fn die_at_zero(number: u64) -> u64 {
+    if number == 0 {
+        std::process::abort();
+    }
+    number
 }
 
 fn pool() -> Pool {
@@ -201,6 +210,72 @@ fn a_destructor_or_a_waker_that_panics_does_not_end_the_pool() {
             assert_eq!(pool.run(double, 4).await.unwrap(), 8);
         });
     });
+}
+
+#[test]
+fn a_waker_of_progress_that_panics_does_not_end_the_pool() {
+    let ((), _) = recorded(|| {
+        coreloop::block_on(async {
+            let pool = pool();
+            let waker = panicking_waker();
+            let mut cx = Context::from_waker(&waker);
+            for is_aborted in [false, true] {
+                let handle = pool.submit(double, 1).await.unwrap();
+                let mut progress = handle.progress::<u64>();
+                let mut changed = pin!(progress.changed());
+                assert!(changed.as_mut().poll(&mut cx).is_pending());
+                if is_aborted {
+                    handle.abort();
+                }
+                let outcome = handle.await;
+                assert!(outcome.is_ok() || is_aborted);
+                assert_eq!(pool.run(double, 4).await.unwrap(), 8);
+            }
+        });
+    });
+}
+
+#[test]
+fn a_waker_that_panics_does_not_keep_the_pool_from_closing() {
+    let ((), _) = recorded(|| {
+        coreloop::block_on(async {
+            let pool = Pool::builder().workers(1).queue(1).build().unwrap();
+            let first = submit(&pool);
+            let waker = panicking_waker();
+            let mut cx = Context::from_waker(&waker);
+            let mut waiting = pin!(pool.submit(double, 2));
+            assert!(waiting.as_mut().poll(&mut cx).is_pending());
+            pool.close();
+            assert_eq!(first.await.unwrap(), 2);
+            pool.join().await;
+            assert!(waiting.await.unwrap_err().is_shut_down());
+        });
+    });
+}
+
+/// The items of the chunk that had not started are neither in the worker nor in the queue
+/// when its first item fails.
+#[coreloop::test]
+async fn a_waker_may_end_the_pool_while_the_chunk_of_a_dead_worker_is_divided() {
+    let pool = pool();
+    let mut map = pool.map(die_at_zero, 0..4).chunks(4);
+    let used = pool.clone();
+    let waker = calling(move |call| {
+        if call == Call::Wake {
+            let mut cx = Context::from_waker(Waker::noop());
+            let _ = pin!(used.shutdown(Duration::ZERO)).poll(&mut cx);
+        }
+    });
+    let mut cx = Context::from_waker(&waker);
+    assert!(std::pin::Pin::new(&mut map).poll_next(&mut cx).is_pending());
+    yield_until(|| pool.is_closed()).await;
+    let results: Vec<_> = soon(map.collect()).await;
+    assert_eq!(results.len(), 4);
+    for (index, result) in results.into_iter().enumerate() {
+        let error: JobError = result.unwrap_err();
+        assert_eq!(error.is_broken_worker(), index == 0, "{error}");
+        assert_eq!(error.is_shut_down(), index > 0, "{error}");
+    }
 }
 
 #[coreloop::test]

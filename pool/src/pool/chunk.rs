@@ -8,7 +8,6 @@ use super::core::Core;
 use super::job::{Completion, Job};
 use super::link::Link;
 use crate::dispatch::Started;
-use crate::error::JobError;
 use crate::frame::Slot;
 
 /// A chunk that ran when its worker ended.
@@ -22,6 +21,22 @@ pub(super) struct Broken<'a> {
     pub(super) begun: usize,
 }
 
+/// What becomes of the items of a broken chunk.
+#[derive(Default)]
+pub(super) struct Divided {
+    /// What waits for the items that have no result, and get none.
+    pub(super) lost: Option<Box<dyn Completion>>,
+    /// The job that takes the place of the chunk in the queue.
+    pub(super) rest: Option<Rest>,
+}
+
+/// The items of a broken chunk that run.
+pub(super) struct Rest {
+    pub(super) job: Job,
+    /// Whether the items had started.
+    pub(super) is_retry: bool,
+}
+
 /// Returns how many items of the chunk in a slot were started.
 ///
 /// The number is input from the worker, and only decides about the items of this chunk.
@@ -31,14 +46,13 @@ pub(super) fn begun(link: &Link, slot: Slot, items: usize) -> usize {
 }
 
 impl Broken<'_> {
-    /// Divides the chunk. Returns the job that takes its place in the queue, if there is one, and
-    /// whether this is another attempt of a job that had started.
+    /// Divides the chunk.
     ///
     /// The items that had not started become a chunk that runs as if nothing had happened. Of
     /// those that had, all results are lost with the worker. If calls may be repeated, the last
     /// item that had started runs again by itself, so that an item which kills its worker fails
     /// alone, and the items before it become a chunk that runs again.
-    pub(super) fn divide(self, core: &Rc<Core>, error: &JobError) -> Option<(Job, bool)> {
+    pub(super) fn divide(self, core: &Rc<Core>) -> Divided {
         let Self {
             started,
             job,
@@ -66,12 +80,21 @@ impl Broken<'_> {
                     completion.resubmitted(core.submit(part, options));
                 }
             }
-            return Some((part(last)?, true));
+            return Divided {
+                lost: None,
+                rest: part(last).map(|job| Rest {
+                    job,
+                    is_retry: true,
+                }),
+            };
         }
-        if let Some(lost) = completion.part(0..begun) {
-            lost.failed(error.clone());
+        Divided {
+            lost: completion.part(0..begun),
+            rest: part(begun..items).map(|job| Rest {
+                job,
+                is_retry: false,
+            }),
         }
-        Some((part(begun..items)?, false))
     }
 }
 

@@ -261,6 +261,7 @@ impl Core {
             self.count_failed();
             completion.failed(error);
         }
+        discard(job);
     }
 
     pub(super) fn count_failed(&self) {
@@ -274,4 +275,9 @@ impl Core {
     pub(crate) fn phase(&self) -> Phase {
         self.phase.get()
     }
+}
+
+/// Drops a job. That wakes the tasks that wait for its progress.
+pub(super) fn discard(job: Job) {
+    crate::panics::caught(|| drop(job));
 }

@@ -3,10 +3,11 @@
 use std::process::ExitStatus;
 use std::rc::Rc;
 
-use super::chunk::{self, Broken};
+use super::chunk::{self, Broken, Divided, Rest};
 use super::core::Core;
+use super::job::Job;
 use super::link::Link;
-use crate::dispatch::{Started, WorkerKey};
+use crate::dispatch::{JobKey, Started, WorkerKey};
 use crate::error::ErrorKind;
 
 impl Core {
@@ -22,9 +23,11 @@ impl Core {
         for job in started {
             self.judge(&job, link, status);
         }
-        if !link.is_ending.get() && !link.is_killed.get() {
+        if !link.is_ending.get() {
             match served {
+                // Also if the pool has killed it, because of what it did.
                 None => self.failed_start(&start_failure(link, status)),
+                Some(_) if link.is_killed.get() => {}
                 Some(served) => self.starts.died(served, &self.options.restarts),
             }
         }
@@ -88,25 +91,32 @@ impl Core {
             .error(function, kind)
             .started(Some(link.pid), attempt)
             .ended_with(status);
-        let rest = chunk.and_then(|chunk| chunk.divide(self, &error));
+        let Divided { lost, rest } = chunk.map(|chunk| chunk.divide(self)).unwrap_or_default();
+        // First, because a completion that learns of its lost items may end the pool.
+        let removed = self.put_rest(key, rest);
+        if let Some(lost) = lost {
+            lost.failed(error.clone());
+        }
+        if let Some(job) = removed {
+            self.drop_job(job, error);
+        }
+    }
+
+    /// Puts what is left of a job that had started back in the queue. Returns the job if that
+    /// is nothing.
+    fn put_rest(&self, key: JobKey, rest: Option<Rest>) -> Option<Job> {
         let mut dispatcher = self.dispatcher.borrow_mut();
-        if let Some((rest, is_retry)) = rest
-            && let Some(job) = dispatcher.payload(key)
-        {
-            *job = rest;
+        if let Some(Rest { job, is_retry }) = rest {
+            *dispatcher.payload(key)? = job;
             let is_queued = match is_retry {
                 true => dispatcher.requeue(key),
                 false => dispatcher.requeue_rest(key),
             };
             if is_queued {
-                return;
+                return None;
             }
         }
-        let removed = dispatcher.remove(key);
-        drop(dispatcher);
-        if let Some(job) = removed {
-            self.drop_job(job, error);
-        }
+        dispatcher.remove(key)
     }
 
     /// Fails all jobs that wait for a worker.
@@ -145,7 +155,7 @@ impl Core {
         if !self.starts.was_ever_ready() {
             *self.broken.borrow_mut() = Some(reason.to_owned());
             self.dispatcher.borrow_mut().set_target(0);
-            self.room.close();
+            self.close_room();
             // Workers that are still starting would get no jobs.
             for (_, link) in self.links() {
                 link.end();

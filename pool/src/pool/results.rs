@@ -6,7 +6,7 @@ use std::rc::Rc;
 use coreloop_runtime::time::Instant;
 use coreloop_sync::watch;
 
-use super::core::{Core, Phase};
+use super::core::{Core, Phase, discard};
 use super::job::FrameContext;
 use super::link::Link;
 use crate::dispatch::WorkerKey;
@@ -104,7 +104,7 @@ impl Core {
                 false => completion.failed(context.error(broken)),
             });
         }
-        drop(job);
+        discard(job);
         self.after_job(worker, link);
         if is_valid {
             Ok(())

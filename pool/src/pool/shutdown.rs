@@ -14,7 +14,7 @@ impl Core {
     pub(crate) fn close(&self) {
         if self.phase.get() == Phase::Open {
             self.phase.set(Phase::Closing);
-            self.room.close();
+            self.close_room();
             // From now on workers are only started for the jobs that are there.
             self.dispatcher.borrow_mut().close();
             self.notify();
@@ -71,11 +71,16 @@ impl Core {
         }
     }
 
+    /// Ends the waiting for room in the queue, which wakes tasks.
+    pub(super) fn close_room(&self) {
+        crate::panics::caught(|| self.room.close());
+    }
+
     /// Ends a pool whose runtime has ended, so that it can start no worker.
     pub(crate) fn runtime_ended(&self) {
         self.phase.set(Phase::ShutDown);
         self.dispatcher.borrow_mut().set_target(0);
-        self.room.close();
+        self.close_room();
         self.fail_waiting(&|| ErrorKind::ShutDown, None, None);
         self.notify();
     }
