@@ -9,6 +9,7 @@ use std::time::Duration;
 use coreloop::pool::{JobHandle, Pool, Report};
 use coreloop::process::Restarts;
 use coreloop_test_support::deadline::{wait_until, yield_until};
+use coreloop_test_support::meeting::soon;
 use futures_lite::StreamExt;
 use futures_lite::future::{poll_once, zip};
 use rustix::process::{Pid, Signal, getpid, kill_process, test_kill_process};
@@ -23,6 +24,11 @@ fn wait(place: String) {
 #[coreloop::job]
 fn double(number: u64) -> u64 {
     number * 2
+}
+
+#[coreloop::job]
+fn length(text: String) -> usize {
+    text.len()
 }
 
 #[coreloop::job]
@@ -181,6 +187,21 @@ async fn shutting_down_at_once_kills_what_runs() {
     }
     assert!(workers.into_iter().all(|pid| !is_there(pid)));
     assert_eq!(pool.metrics().killed, 1);
+}
+
+/// What was sent to the worker in part can be neither completed nor taken back.
+#[coreloop::test]
+async fn a_stopped_worker_that_does_not_read_its_socket_is_killed_at_the_end() {
+    let pool = Pool::builder().workers(1).build().unwrap();
+    pool.ready().await.unwrap();
+    let worker = pids(&pool)[0];
+    let process = Pid::from_raw(worker.try_into().unwrap()).unwrap();
+    kill_process(process, Signal::STOP).unwrap();
+    let job = pool.submit(length, "a".repeat(4 << 20)).await.unwrap();
+    yield_until(|| job.worker() == Some(worker)).await;
+    let at_once = pool.shutdown(Duration::ZERO);
+    assert_eq!(soon(at_once).await, report(0, 1, 0));
+    assert!(job.await.unwrap_err().is_shut_down());
 }
 
 #[coreloop::test]

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use coreloop_runtime::io::Async;
 use coreloop_runtime::time::{Instant, Sleep, sleep};
+use rustix::io::ioctl_fionread;
 use rustix::net::Shutdown;
 
 use super::core::Core;
@@ -49,8 +50,12 @@ pub(crate) struct Connection {
     /// Whether the socket is not used any more: the worker has closed its end, or has sent an
     /// invalid frame.
     has_ended: bool,
+    /// Whether the worker is not understood, so that nothing more is read.
+    is_garbled: bool,
     /// Whether the writing side was closed.
     is_shut: bool,
+    /// Whether the worker was asked to end, and so has a deadline.
+    was_asked: bool,
     /// The time at which the worker is killed.
     deadline: Option<Pin<Box<Sleep>>>,
     /// The measurement of the worker's speed, while there are jobs for the worker.
@@ -64,7 +69,9 @@ impl Connection {
             frames: Frames::new(max_frame(max_length)),
             out: Out::default(),
             has_ended: false,
+            is_garbled: false,
             is_shut: false,
+            was_asked: false,
             deadline: None,
             sample: None,
         }
@@ -111,9 +118,15 @@ impl Connection {
         link.poll_exit(cx)
     }
 
-    /// Reads the rest of what a worker had written before it ended.
+    /// Reads what a worker that has ended had written: what is in the socket now. A process
+    /// that it has started may still write, without end.
     pub(crate) fn drain(&mut self, core: &Rc<Core>, key: WorkerKey, link: &Rc<Link>) {
-        while let Ok(1..) = self.frames.fill(self.socket.get_ref()) {
+        let mut left = ioctl_fionread(self.socket.get_ref()).unwrap_or(u64::MAX);
+        while left > 0
+            && !self.is_garbled
+            && let Ok(count @ 1..) = self.frames.fill(self.socket.get_ref())
+        {
+            left = left.saturating_sub(count as u64);
             self.handle(core, key, link);
         }
     }
@@ -134,6 +147,7 @@ impl Connection {
                     let text = format!("the worker was killed, because it sent {error}");
                     link.failure.borrow_mut().get_or_insert(text);
                     link.kill();
+                    self.is_garbled = true;
                     self.has_ended = true;
                     break;
                 }
@@ -194,11 +208,14 @@ impl Connection {
     }
 
     /// Closes the writing side of a worker that was asked to end, and kills one that does not
-    /// end.
+    /// end, even if it has not read what was sent before.
     fn check_end(&mut self, cx: &mut Context<'_>, link: &Rc<Link>) {
         if link.is_ending.get() && !self.is_shut && self.out.is_empty() {
             self.is_shut = true;
             let _ = rustix::net::shutdown(self.socket.get_ref(), Shutdown::Write);
+        }
+        if link.is_ending.get() && !self.was_asked {
+            self.was_asked = true;
             self.deadline = Some(Box::pin(sleep(AFTER_REQUEST)));
         }
         if self.has_ended && self.deadline.is_none() {

@@ -1,8 +1,11 @@
 //! Jobs whose worker dies, and jobs that fail by themselves.
 
+use std::os::fd::BorrowedFd;
+use std::process::{Command, Stdio};
+
 use coreloop::pool::{JobError, Pool};
 use coreloop_test_support::meeting::{Meeting, soon};
-use rustix::process::{Signal, kill_process};
+use rustix::process::{Signal, getpid, kill_process};
 
 use super::{assert_broken, busy, bytes, meeting, one_worker, pid, process, sent};
 
@@ -130,4 +133,38 @@ async fn a_result_that_is_too_long_or_does_not_encode_is_an_error_and_the_worker
     };
     assert!(unencodable.is_codec(), "{unencodable}");
     assert_eq!(soon(pool.run(process, ())).await.unwrap(), before);
+}
+
+/// Writes to the socket of the worker without end, by a process that outlives it.
+#[cfg(target_os = "linux")]
+#[coreloop::job]
+#[expect(unsafe_code, reason = "borrows a descriptor by its number")]
+fn flood() {
+    let sockets = std::fs::read_dir("/proc/self/fd").unwrap();
+    for entry in sockets {
+        let path = entry.unwrap().path();
+        let Ok(target) = std::fs::read_link(&path) else {
+            continue;
+        };
+        let number: i32 = path.file_name().unwrap().to_str().unwrap().parse().unwrap();
+        if number > 2 && target.to_str().unwrap().starts_with("socket:") {
+            // SAFETY: the descriptor stays open while this process exists.
+            let socket = unsafe { BorrowedFd::borrow_raw(number) };
+            let socket = socket.try_clone_to_owned().unwrap();
+            let mut command = Command::new("yes");
+            let flood = command.stdin(Stdio::null()).stdout(socket);
+            flood.stderr(Stdio::null()).spawn().unwrap();
+        }
+    }
+    kill_process(getpid(), Signal::KILL).unwrap();
+}
+
+/// The end of its socket never comes, so the end of reading is another one.
+#[cfg(target_os = "linux")]
+#[coreloop::test]
+async fn a_process_that_goes_on_writing_after_the_end_of_its_worker_holds_up_nothing() {
+    let pool = one_worker();
+    let error = soon(pool.run(flood, ())).await.unwrap_err();
+    assert!(error.is_broken_worker(), "{error}");
+    soon(pool.run(process, ())).await.unwrap();
 }
