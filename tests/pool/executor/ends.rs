@@ -1,11 +1,13 @@
 //! Cancelling jobs, and the end of an executor.
 
 use std::pin::pin;
+use std::task::Context;
 use std::time::Duration;
 
 use coreloop::io::AsyncReadExt;
 use coreloop::pool::Executor;
 use coreloop::time::timeout;
+use coreloop_test_support::wakers::panicking_waker;
 
 use super::{
     Gates, Place, create, hold, in_each_place, panic_quietly, poll_once, square, until_cancelled,
@@ -18,6 +20,7 @@ in_each_place! {
     cancel_waits_for_the_job_that_runs
     a_job_whose_handle_is_dropped_still_runs
     a_panic_of_a_job_without_a_handle_is_dropped
+    wakers_that_panic_change_nothing
     a_finished_job_stays_finished
     jobs_run_at_the_same_time_as_far_as_the_executor_allows
     submit_waits_for_room
@@ -121,6 +124,35 @@ async fn a_panic_of_a_job_without_a_handle_is_dropped(place: Place) {
     assert_eq!(executor.run(square, 3).await.unwrap(), 9);
     executor.close();
     executor.join().await;
+}
+
+/// Of tasks that wait for progress, for room and for the end.
+async fn wakers_that_panic_change_nothing(place: Place) {
+    let gates = Gates::new();
+    let executor = place.build(Executor::builder().queue(1), 1);
+    let job = executor.submit(hold, gates.path()).await.unwrap();
+    let held = gates.accept().await;
+    let next = executor.submit(square, 3).await.unwrap();
+    let waker = panicking_waker();
+    let mut cx = Context::from_waker(&waker);
+    let mut progress = job.progress::<u64>();
+    let mut changed = pin!(progress.changed());
+    assert!(changed.as_mut().poll(&mut cx).is_pending());
+    let mut waits_for_room = pin!(executor.submit(square, 4));
+    let is_full = waits_for_room.as_mut().poll(&mut cx).is_pending();
+    assert!(is_full || place == Place::Processes);
+    let mut waits_for_end = pin!(executor.join());
+    assert!(waits_for_end.as_mut().poll(&mut cx).is_pending());
+    drop(held);
+    assert!(job.await.is_ok());
+    assert_eq!(next.await.unwrap(), 9);
+    assert!(changed.await.is_none());
+    if is_full {
+        assert_eq!(waits_for_room.await.unwrap().await.unwrap(), 16);
+    }
+    assert_eq!(executor.run(square, 5).await.unwrap(), 25);
+    executor.close();
+    waits_for_end.await;
 }
 
 async fn a_finished_job_stays_finished(place: Place) {

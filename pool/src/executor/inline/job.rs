@@ -72,9 +72,15 @@ impl InlineJob {
     pub(super) fn end(&self) {
         let work = self.work.take();
         panics::caught(|| drop(work));
-        drop(self.room.take());
+        self.leave_room();
         let progress = self.progress.take();
-        drop(progress);
+        panics::caught(|| drop(progress));
+    }
+
+    /// Gives the place in the queue back, which wakes a task.
+    pub(super) fn leave_room(&self) {
+        let room = self.room.take();
+        panics::caught(|| drop(room));
     }
 
     /// Returns the context in which the work is polled.
@@ -104,8 +110,8 @@ impl Sink for InlineJob {
     fn send(&self, _: &context::Context, value: &[u8]) -> io::Result<()> {
         let progress = self.progress.borrow().clone();
         if let Some(progress) = progress {
-            // Wakes the tasks that wait for it.
-            progress.send_replace(Some(Rc::from(value)));
+            // Wakes the tasks that wait for it. A panic would be the job's.
+            panics::caught(|| drop(progress.send_replace(Some(Rc::from(value)))));
         }
         Ok(())
     }

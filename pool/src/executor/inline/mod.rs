@@ -225,7 +225,7 @@ impl Inline {
     /// Runs the jobs of the queue.
     async fn run(&self) {
         if let Err(reason) = self.initialization.run(self).await {
-            self.room.close();
+            panics::caught(|| self.room.close());
             for job in mem::take(&mut *self.queue.borrow_mut()).into_values() {
                 job.fail(ErrorKind::Initializer(reason.clone()));
                 job.end();
@@ -241,13 +241,13 @@ impl Inline {
                 continue;
             };
             *self.running.borrow_mut() = Some(Rc::clone(&job));
-            drop(job.room.take());
+            job.leave_room();
             poll_fn(|cx| self.enter(|| context::enter(job.context(), || work.as_mut().poll(cx))))
                 .await;
             self.finished.set(self.finished.get() + 1);
             self.ended();
             drop(work);
-            self.changed.notify_waiters();
+            self.notify();
             // The job may have taken long, so other tasks run before the next one.
             yield_now().await;
         }
@@ -305,10 +305,15 @@ impl Inline {
     fn close(&self) {
         if self.phase.get() == Phase::Open {
             self.phase.set(Phase::Closing);
-            self.room.close();
+            panics::caught(|| self.room.close());
             self.drop_state();
-            self.changed.notify_waiters();
+            self.notify();
         }
+    }
+
+    /// Wakes the tasks that wait for a change.
+    fn notify(&self) {
+        panics::caught(|| self.changed.notify_waiters());
     }
 
     /// Ends everything now. Returns how many jobs never run, and how many were dropped while
@@ -359,6 +364,6 @@ impl Drop for End {
             inline.stop();
         }
         inline.drop_state();
-        inline.changed.notify_waiters();
+        inline.notify();
     }
 }

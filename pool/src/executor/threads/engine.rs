@@ -170,9 +170,9 @@ impl ThreadEngine {
     pub(crate) fn close(&self) {
         if self.phase.get() == Phase::Open {
             self.phase.set(Phase::Closing);
-            self.room.close();
+            panics::caught(|| self.room.close());
             self.threads.close();
-            self.changed.notify_waiters();
+            panics::caught(|| self.changed.notify_waiters());
         }
     }
 

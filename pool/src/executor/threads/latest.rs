@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::job::context::{self, Sink};
+use crate::panics;
 
 /// The value that a job has last sent by `job::progress`.
 #[derive(Default)]
@@ -53,7 +54,8 @@ impl Latest {
             mem::take(&mut state.waiting)
         };
         for (_, waker) in waiting {
-            waker.wake();
+            // A panic would be the job's.
+            panics::caught(|| waker.wake());
         }
     }
 
