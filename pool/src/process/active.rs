@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The names of the children that have not ended, by their process ids. They belong to the
-/// loops of any threads.
-static ACTIVE: Mutex<BTreeMap<u32, String>> = Mutex::new(BTreeMap::new());
+/// The children that have not ended, by the numbers of their entries. They belong to the loops
+/// of any threads. A process id names no entry: it may belong to a new child of another thread
+/// before the entry of the child that had it is removed.
+static ACTIVE: Mutex<BTreeMap<u64, ActiveChild>> = Mutex::new(BTreeMap::new());
 
 /// A child of this process, which [`active_children`] returns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +19,8 @@ pub struct ActiveChild {
 }
 
 /// Returns the workers of pools and the [processes](crate::Process) that this process has
-/// started and that have not ended, as far as their loops have noticed.
+/// started and that have not ended, as far as their loops have noticed, from the oldest to the
+/// newest.
 ///
 /// # Examples
 ///
@@ -29,22 +31,19 @@ pub struct ActiveChild {
 /// ```
 #[must_use]
 pub fn active_children() -> Vec<ActiveChild> {
-    let active = lock();
-    let children = active.iter().map(|(&pid, name)| ActiveChild {
-        pid,
-        name: name.clone(),
-    });
-    children.collect()
+    lock().values().cloned().collect()
 }
 
 /// An entry of the list, which its destructor removes.
 #[derive(Debug)]
-pub(crate) struct Registered(u32);
+pub(crate) struct Registered(u64);
 
 impl Registered {
     pub(crate) fn new(pid: u32, name: String) -> Self {
-        lock().insert(pid, name);
-        Self(pid)
+        let mut active = lock();
+        let number = active.last_key_value().map_or(0, |(last, _)| last + 1);
+        active.insert(number, ActiveChild { pid, name });
+        Self(number)
     }
 }
 
@@ -55,6 +54,6 @@ impl Drop for Registered {
 }
 
 /// Locks the list. No user code runs while it is locked.
-fn lock() -> MutexGuard<'static, BTreeMap<u32, String>> {
+fn lock() -> MutexGuard<'static, BTreeMap<u64, ActiveChild>> {
     ACTIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }
