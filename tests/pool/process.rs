@@ -98,3 +98,23 @@ async fn a_killed_process_is_reported_with_its_signal() {
         assert_eq!(status.signal(), Some(signal.as_raw()));
     }
 }
+
+#[test]
+fn a_process_ends_with_its_runtime() {
+    use std::os::unix::process::ExitStatusExt;
+
+    let runtime = coreloop::Runtime::new().unwrap();
+    let mut process = runtime.block_on(async { Process::spawn(wait_for_ever, ()).unwrap() });
+    assert!(process.is_alive());
+    drop(runtime);
+    // The kernel ends a killed process a little later.
+    while process.is_alive() {
+        std::thread::yield_now();
+    }
+    let status = process.exit_status().unwrap();
+    assert_eq!(status.signal(), Some(Signal::KILL.as_raw()));
+    let error = process.try_join().unwrap().unwrap_err();
+    assert!(error.is_shut_down(), "{error}");
+    let children = pool::active_children();
+    assert!(children.iter().all(|child| child.name != process.name()));
+}

@@ -112,6 +112,14 @@ impl Link {
         }
     }
 
+    /// Collects the status of the process if it has ended. This is for a process whose runtime
+    /// has ended, so that no task waits for it.
+    pub(crate) fn try_collect(&self) -> Option<ExitStatus> {
+        let status = self.exit.borrow_mut().as_mut()?.try_wait().ok()??;
+        drop(self.active.take());
+        Some(status)
+    }
+
     pub(crate) fn is_collected(&self) -> bool {
         self.exit.borrow().as_ref().is_none_or(Exit::is_collected)
     }

@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::JobError;
 use crate::job::function::{IntoArguments, JobFn};
-use crate::pool::core::Core;
+use crate::pool::core::{Core, Phase};
 use crate::pool::link::Link;
 use crate::pool::{JobHandle, Progress};
 
@@ -173,6 +173,7 @@ impl<R> Process<R> {
     /// Returns whether the process has not ended, as far as the loop has noticed.
     #[must_use]
     pub fn is_alive(&self) -> bool {
+        self.notice_end_without_runtime();
         !self.link.is_collected()
     }
 
@@ -182,7 +183,18 @@ impl<R> Process<R> {
     /// the outcome that [`join`](Process::join) returns.
     #[must_use]
     pub fn exit_status(&self) -> Option<ExitStatus> {
+        self.notice_end_without_runtime();
         *self.core.status.borrow()
+    }
+
+    /// Looks for the end of the process if its runtime has ended, which has killed it.
+    fn notice_end_without_runtime(&self) {
+        if self.core.phase() == Phase::ShutDown
+            && !self.link.is_collected()
+            && let Some(status) = self.link.try_collect()
+        {
+            self.core.status.replace(Some(status));
+        }
     }
 
     /// Sends `SIGTERM` to the process, and kills it if it has not ended after five seconds, or
