@@ -92,7 +92,8 @@ impl Core {
 
     fn after_abort(&self, worker: Option<WorkerKey>) {
         if let Some(worker) = worker {
-            // If the job was the last one that the worker would run, no result of it comes.
+            // If the job was the last one of a worker that gets no more, no result comes after
+            // which the worker would be ended.
             self.end_if_drained(worker);
         }
         self.wake_workers();

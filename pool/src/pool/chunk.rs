@@ -21,16 +21,16 @@ pub(super) struct Broken<'a> {
     pub(super) begun: usize,
 }
 
-/// What becomes of the items of a broken chunk.
+/// The two parts of a broken chunk.
 #[derive(Default)]
 pub(super) struct Divided {
-    /// What waits for the items that have no result, and get none.
+    /// The completion of the items that fail.
     pub(super) lost: Option<Box<dyn Completion>>,
     /// The job that takes the place of the chunk in the queue.
     pub(super) rest: Option<Rest>,
 }
 
-/// The items of a broken chunk that run.
+/// The part of a broken chunk that runs.
 pub(super) struct Rest {
     pub(super) job: Job,
     /// Whether the items had started.

@@ -50,11 +50,11 @@ pub(crate) struct Connection {
     /// Whether the socket is not used any more: the worker has closed its end, or has sent an
     /// invalid frame.
     has_ended: bool,
-    /// Whether the worker is not understood, so that nothing more is read.
+    /// Whether the worker has sent an invalid frame, so that no more is read.
     is_garbled: bool,
     /// Whether the writing side was closed.
     is_shut: bool,
-    /// Whether the worker was asked to end, and so has a deadline.
+    /// Whether the deadline of a worker that was asked to end was set.
     was_asked: bool,
     /// The time at which the worker is killed.
     deadline: Option<Pin<Box<Sleep>>>,
@@ -118,8 +118,8 @@ impl Connection {
         link.poll_exit(cx)
     }
 
-    /// Reads what a worker that has ended had written: what is in the socket now. A process
-    /// that it has started may still write, without end.
+    /// Reads what a worker that has ended had written: the bytes that are in the socket now.
+    /// Later ones come from a process that the worker has started, and may have no end.
     pub(crate) fn drain(&mut self, core: &Rc<Core>, key: WorkerKey, link: &Rc<Link>) {
         let mut left = ioctl_fionread(self.socket.get_ref()).unwrap_or(u64::MAX);
         while left > 0

@@ -25,7 +25,7 @@ impl Core {
         }
         if !link.is_ending.get() {
             match served {
-                // Also if the pool has killed it, because of what it did.
+                // Also if the pool has killed the worker, for example for an invalid frame.
                 None => self.failed_start(&start_failure(link, status)),
                 Some(_) if link.is_killed.get() => {}
                 Some(served) => self.starts.died(served, &self.options.restarts),
@@ -92,7 +92,7 @@ impl Core {
             .started(Some(link.pid), attempt)
             .ended_with(status);
         let Divided { lost, rest } = chunk.map(|chunk| chunk.divide(self)).unwrap_or_default();
-        // First, because a completion that learns of its lost items may end the pool.
+        // Before the lost items fail, because that wakes tasks, which may end the pool.
         let removed = self.put_rest(key, rest);
         if let Some(lost) = lost {
             lost.failed(error.clone());
@@ -102,8 +102,8 @@ impl Core {
         }
     }
 
-    /// Puts what is left of a job that had started back in the queue. Returns the job if that
-    /// is nothing.
+    /// Replaces a job that had started by the rest of its chunk, and puts that back in the queue.
+    /// Removes and returns the job if there is no rest, or if it must not run.
     fn put_rest(&self, key: JobKey, rest: Option<Rest>) -> Option<Job> {
         let mut dispatcher = self.dispatcher.borrow_mut();
         if let Some(Rest { job, is_retry }) = rest {

@@ -110,7 +110,7 @@ impl Sink for InlineJob {
     fn send(&self, _: &context::Context, value: &[u8]) -> io::Result<()> {
         let progress = self.progress.borrow().clone();
         if let Some(progress) = progress {
-            // Wakes the tasks that wait for it. A panic would be the job's.
+            // Wakes the tasks that wait for it. A panic of a waker must not fail the job.
             panics::caught(|| drop(progress.send_replace(Some(Rc::from(value)))));
         }
         Ok(())

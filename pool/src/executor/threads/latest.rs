@@ -54,7 +54,7 @@ impl Latest {
             mem::take(&mut state.waiting)
         };
         for (_, waker) in waiting {
-            // A panic would be the job's.
+            // A panic of a waker must not fail the job, which runs on this thread.
             panics::caught(|| waker.wake());
         }
     }
