@@ -199,7 +199,12 @@ impl fmt::Display for JobError {
         match &inner.kind {
             ErrorKind::Panic(message) => write!(f, "panicked: {message}")?,
             ErrorKind::BrokenWorker(detail) => {
-                write!(f, "has no result, because its worker ended while it ran")?;
+                let when = if inner.has_started {
+                    "while it ran"
+                } else {
+                    "before it started"
+                };
+                write!(f, "has no result, because its worker ended {when}")?;
                 if let Some(detail) = detail {
                     write!(f, ": {detail}")?;
                 }

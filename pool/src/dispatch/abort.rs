@@ -64,11 +64,13 @@ impl<J, W: Words> Dispatcher<J, W> {
     }
 
     /// Takes out all jobs that wait, in the order in which they would be sent.
-    pub(crate) fn drain_queue(&mut self) -> Vec<J> {
+    /// Each comes with the number of workers that ended while they ran it.
+    pub(crate) fn drain_queue(&mut self) -> Vec<(J, u32)> {
         let mut drained = Vec::with_capacity(self.queue.len());
         while let Some(index) = self.queue.first() {
             self.queue.remove(&mut self.jobs, index);
-            drained.push(self.jobs.remove(index).payload);
+            let job = self.jobs.remove(index);
+            drained.push((job.payload, job.attempts));
         }
         drained
     }

@@ -127,8 +127,12 @@ impl Core {
         status: Option<ExitStatus>,
     ) {
         let waiting = self.dispatcher.borrow_mut().drain_queue();
-        for job in waiting {
-            let error = self.error(job.function, kind());
+        for (job, attempts) in waiting {
+            let mut error = self.error(job.function, kind());
+            if attempts > 0 {
+                // It ran in workers that have ended, and waited to run again.
+                error = error.started(None, attempts);
+            }
             let error = error.on_worker(worker).ended_with(status);
             self.drop_job(job, error);
         }

@@ -70,3 +70,26 @@ async fn jobs_run_when_an_initializer_has_failed_once() {
     soon(pool.run(process, ())).await.unwrap();
     assert!(!file.exists());
 }
+
+/// Succeeds if the file is there, and removes it.
+#[coreloop::job]
+fn opens_once(file: PathBuf) -> Result<(), String> {
+    fs::remove_file(file).map_err(|error| error.to_string())
+}
+
+#[coreloop::job(idempotent)]
+fn dies() {
+    kill_process(rustix::process::getpid(), Signal::KILL).unwrap();
+}
+
+#[coreloop::test]
+async fn a_job_that_ran_and_waits_to_run_again_says_so_when_no_worker_becomes_ready() {
+    let folder = Folder::new();
+    let file = folder.path("once");
+    fs::write(&file, "").unwrap();
+    let pool = Pool::builder().workers(1).restarts(quickly());
+    let pool = pool.initializer(opens_once, file).build().unwrap();
+    let error = soon(pool.run(dies, ())).await.unwrap_err();
+    assert!(error.is_initializer() && error.has_started(), "{error}");
+    assert_eq!(error.attempts(), 1);
+}

@@ -131,7 +131,8 @@ fn numbers(sent: &[(u32, Ticket)]) -> Vec<u32> {
 
 /// Returns the jobs that wait, in the order in which they would be sent.
 fn waiting(jobs: &mut Jobs) -> Vec<u32> {
-    jobs.drain_queue()
+    let drained = jobs.drain_queue().into_iter();
+    drained.map(|(job, _)| job).collect()
 }
 
 fn all_to_wake(jobs: &mut Jobs) -> Vec<WorkerKey> {

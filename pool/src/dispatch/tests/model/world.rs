@@ -514,10 +514,13 @@ impl World {
     fn drain_queue(&mut self) {
         let drained = self.dispatcher.drain_queue();
         let expected: Vec<u64> = self.waiting.iter().map(|&(_, number)| number).collect();
-        assert_eq!(drained, expected);
-        for number in drained {
+        let numbers: Vec<u64> = drained.iter().map(|&(number, _)| number).collect();
+        assert_eq!(numbers, expected);
+        for (number, attempts) in drained {
             self.leaves(number);
-            self.jobs.get_mut(&number).unwrap().at = At::Out;
+            let job = self.jobs.get_mut(&number).unwrap();
+            assert_eq!(attempts, job.attempts);
+            job.at = At::Out;
         }
     }
 
