@@ -3,7 +3,16 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Calls `f`, and catches a panic of it, which the panic hook has reported.
+/// Calls `f`. If it panics, which the panic hook has reported, returns the message.
+pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, String> {
+    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
+        let text = message(&*payload).to_owned();
+        discard(payload);
+        text
+    })
+}
+
+/// Calls `f`, and forgets a panic of it, which the panic hook has reported.
 pub(crate) fn caught(f: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
         discard(payload);

@@ -293,7 +293,7 @@ async fn chunks_whose_arguments_or_results_are_long_together_are_divided_or_fail
             Err(error) => assert!(!is_ok && error.is_codec(), "{error}"),
         }
     }
-    // So many that their headers are longer than a message.
+    // The headers of this many results alone are longer than a message may be.
     let tiny = Pool::builder().workers(1).max_message(16).build().unwrap();
     let results: Vec<_> = tiny.map(bytes, vec![20; 50]).chunks(100).collect().await;
     assert_eq!(results.len(), 50);

@@ -48,7 +48,7 @@ pub(crate) fn per_queued_job() -> io::Result<f64> {
 const JOBS: u64 = 200;
 const QUEUED_JOBS: u64 = 5_000;
 
-/// Counts the calls of one process, without those of its worker.
+/// Counts the system calls of the pool's own process. The calls of its worker do not count.
 fn calls_of_master(work: &[&str], times: u64) -> io::Result<f64> {
     let times = times.to_string();
     let work = [work, &[times.as_str()]].concat();

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -19,6 +18,7 @@ use crate::executor::threads::ThreadJob;
 use crate::executor::threads::control::ThreadControl;
 use crate::executor::threads::latest::Reader;
 use crate::job::call;
+use crate::panics;
 
 /// A handle of a job, and the future of its result.
 ///
@@ -355,13 +355,10 @@ impl<T: DeserializeOwned> Progress<T> {
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JobError> {
-    let text = match catch_unwind(AssertUnwindSafe(|| call::decode(bytes))) {
+    let text = match panics::catch(|| call::decode(bytes)) {
         Ok(Ok(value)) => return Ok(value),
         Ok(Err(error)) => format!("the progress does not decode: {error}"),
-        Err(payload) => {
-            crate::panics::discard(payload);
-            "decoding the progress panicked".to_owned()
-        }
+        Err(_) => "decoding the progress panicked".to_owned(),
     };
     Err(JobError::new(ErrorKind::Codec(text)))
 }

@@ -1,7 +1,6 @@
 //! [`Job`], a job that a pool has accepted, and [`Completion`], which takes its outcome.
 
 use std::ops::{Deref, Range};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use coreloop_sync::{OwnedSemaphorePermit, oneshot, watch};
@@ -12,6 +11,7 @@ use crate::dispatch::{JobKey, JobOptions};
 use crate::error::{ErrorKind, JobError};
 use crate::frame::{Kind, Slot};
 use crate::job::call::decode;
+use crate::panics;
 
 /// A job that a pool has accepted.
 pub(crate) struct Job {
@@ -137,13 +137,10 @@ impl FrameContext {
         body: &[u8],
     ) -> Result<R, JobError> {
         let kind = match kind {
-            Kind::Done => match catch_unwind(AssertUnwindSafe(|| decode(body))) {
+            Kind::Done => match panics::catch(|| decode(body)) {
                 Ok(Ok(output)) => return Ok(output),
                 Ok(Err(error)) => ErrorKind::Codec(format!("the result does not decode: {error}")),
-                Err(payload) => {
-                    crate::panics::discard(payload);
-                    ErrorKind::Codec("decoding the result panicked".to_owned())
-                }
+                Err(_) => ErrorKind::Codec("decoding the result panicked".to_owned()),
             },
             Kind::Panicked => ErrorKind::Panic(String::from_utf8_lossy(body).into_owned()),
             _ => ErrorKind::Codec(String::from_utf8_lossy(body).into_owned()),
@@ -171,7 +168,7 @@ impl<R> Single<R> {
 
     fn send(self, outcome: Result<R, JobError>) {
         // If no handle waits any more, the outcome is dropped.
-        crate::panics::caught(|| drop(self.sender.send(outcome)));
+        panics::caught(|| drop(self.sender.send(outcome)));
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use crate::error::{ErrorKind, JobError};
 use crate::frame::Kind;
 use crate::job::call;
 use crate::job::function::{IntoArguments, JobFn};
+use crate::panics;
 
 /// The default of how often an idempotent job is started at most, if its workers die.
 pub(crate) const ATTEMPTS: u32 = 3;
@@ -228,13 +228,10 @@ pub(crate) fn encode_value<T: serde::Serialize>(
     body: &mut Vec<u8>,
 ) -> Result<(), String> {
     let start = body.len();
-    let failure = match catch_unwind(AssertUnwindSafe(|| call::encode(arguments, body))) {
+    let failure = match panics::catch(|| call::encode(arguments, body)) {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(format!("the arguments do not encode: {error}")),
-        Err(payload) => {
-            crate::panics::discard(payload);
-            Some("encoding the arguments panicked".to_owned())
-        }
+        Err(_) => Some("encoding the arguments panicked".to_owned()),
     };
     if let Some(text) = failure {
         body.truncate(start);

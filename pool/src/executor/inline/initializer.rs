@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -59,13 +58,8 @@ impl Initialization {
             return Err("the initializer is not registered".to_owned());
         };
         let begin = || {
-            catch_unwind(AssertUnwindSafe(|| function.begin_initialize(arguments))).unwrap_or_else(
-                |payload| {
-                    let text = panicked(panics::message(&*payload));
-                    panics::discard(payload);
-                    Err(text)
-                },
-            )
+            let called = panics::catch(|| function.begin_initialize(arguments));
+            called.unwrap_or_else(|message| Err(panicked(&message)))
         };
         match inline.keep_state(begin)? {
             Installed::Now => Ok(()),

@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -146,13 +145,9 @@ impl<F: Future> Future for Caught<F> {
     type Output = Result<F::Output, String>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx))) {
+        match panics::catch(|| self.0.as_mut().poll(cx)) {
             Ok(polled) => polled.map(Ok),
-            Err(payload) => {
-                let message = panics::message(&*payload).to_owned();
-                panics::discard(payload);
-                Poll::Ready(Err(message))
-            }
+            Err(message) => Poll::Ready(Err(message)),
         }
     }
 }

@@ -1,7 +1,6 @@
 //! [`ThreadEngine`], the executor of threads.
 
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -47,12 +46,9 @@ impl ThreadEngine {
             let broken = Arc::clone(&broken);
             let arguments = arguments.to_vec();
             let initialize = move || {
-                let call = || function.initialize(&arguments);
-                let result = catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| {
-                    let text = format!("the initializer panicked: {}", panics::message(&*payload));
-                    panics::discard(payload);
-                    Err(text)
-                });
+                let called = panics::catch(|| function.initialize(&arguments));
+                let result = called
+                    .unwrap_or_else(|message| Err(format!("the initializer panicked: {message}")));
                 if let Err(text) = &result {
                     // If another thread has failed before, its failure is kept.
                     let _ = broken.set(text.clone());
@@ -223,9 +219,5 @@ impl Drop for ThreadEngine {
 
 /// Calls `work`, whose panic becomes an error.
 fn caught<R>(name: Option<&'static str>, work: impl FnOnce() -> R) -> Result<R, JobError> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
-        let message = panics::message(&*payload).to_owned();
-        panics::discard(payload);
-        control::error(name, ErrorKind::Panic(message), true)
-    })
+    panics::catch(work).map_err(|message| control::error(name, ErrorKind::Panic(message), true))
 }
