@@ -69,6 +69,9 @@ pub fn attempt() -> Option<u32> {
 ///
 /// A long job should call it now and then, and return early. The call costs a few
 /// nanoseconds and never waits: it is one relaxed load. Returns `false` outside a job.
+///
+/// A job whose worker is killed, by [`Pool::shutdown`](crate::Pool::shutdown) for instance, may
+/// see that it was cancelled just before that.
 #[inline]
 #[must_use]
 pub fn is_cancelled() -> bool {

@@ -327,8 +327,12 @@ async fn shutdown_fails_what_is_left_when_the_time_has_passed(place: Place) {
     assert!(error.is_shut_down() && !error.has_started(), "{error}");
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
-    let was_asked = place == Place::Threads;
-    assert_eq!(text == "cancelled", was_asked);
+    match place {
+        Place::Threads => assert_eq!(text, "cancelled"),
+        // The worker is killed at once, but the job may notice before that it was asked to stop.
+        Place::Processes => assert!(["", "cancelled"].contains(&text.as_str())),
+        Place::Inline => assert_eq!(text, ""),
+    }
     executor.join().await;
 }
 
