@@ -107,6 +107,7 @@ mod set_once;
 mod waiter_set;
 mod waiters;
 mod waiting;
+mod wake_all;
 mod waker_cell;
 pub mod watch;
 

@@ -16,6 +16,7 @@ use std::task::{Context, Poll, Waker};
 use slab::Slab;
 
 use crate::buffer::kept_items;
+use crate::wake_all::wake_all;
 
 /// The number of wakers for which memory is kept when no receiver waits. An entry of the
 /// slab is one word larger than a waker.
@@ -106,27 +107,10 @@ impl WaiterSet {
 
     fn wake(&self) {
         let mut woken = self.waiting.replace(self.spare.take());
-        Waking(woken.drain()).run();
+        wake_all(woken.drain());
         if woken.capacity() <= KEPT {
             self.spare.set(woken);
         }
-    }
-}
-
-/// Wakes the remaining wakers even if one of them panics.
-struct Waking<'a>(slab::Drain<'a, Waker>);
-
-impl Waking<'_> {
-    fn run(&mut self) {
-        for waker in self.0.by_ref() {
-            waker.wake();
-        }
-    }
-}
-
-impl Drop for Waking<'_> {
-    fn drop(&mut self) {
-        self.run();
     }
 }
 
@@ -202,14 +186,15 @@ mod tests {
     }
 
     #[test]
-    fn the_other_waiters_are_woken_if_a_waker_panics() {
-        let mut keys = [None; 3];
+    fn the_other_waiters_are_woken_if_wakers_panic() {
+        let mut keys = [None; 4];
         assert!(!listen(&mut keys[0], TestWaker::Logging(0)));
         assert!(!listen(&mut keys[1], TestWaker::Panicking));
-        assert!(!listen(&mut keys[2], TestWaker::Logging(2)));
+        assert!(!listen(&mut keys[2], TestWaker::Panicking));
+        assert!(!listen(&mut keys[3], TestWaker::Logging(3)));
         let notify_all = AssertUnwindSafe(|| WAITERS.with(WaiterSet::notify_all));
         panic::catch_unwind(notify_all).unwrap_err();
-        assert_eq!(LOG.take(), [0, 2]);
+        assert_eq!(LOG.take(), [0, 3]);
         assert!(keys.iter_mut().all(|it| listen(it, TestWaker::Panicking)));
     }
 }

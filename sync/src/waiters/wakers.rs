@@ -1,7 +1,8 @@
 //! [`Wakers`]: wakers to wake once nothing is borrowed.
 
-use std::panic::{self, AssertUnwindSafe};
 use std::task::Waker;
+
+use crate::wake_all::wake_all;
 
 /// Wakers to wake, in order. A single waker needs no allocation.
 #[derive(Default)]
@@ -32,21 +33,9 @@ impl Wakers {
     #[inline]
     pub(crate) fn wake(self) {
         if !self.rest.is_empty() {
-            self.wake_many();
+            wake_all(self.first.into_iter().chain(self.rest));
         } else if let Some(waker) = self.first {
             waker.wake();
-        }
-    }
-
-    #[cold]
-    fn wake_many(self) {
-        let mut panicked = None;
-        for waker in self.first.into_iter().chain(self.rest) {
-            let woken = panic::catch_unwind(AssertUnwindSafe(|| waker.wake()));
-            panicked = panicked.or(woken.err());
-        }
-        if let Some(payload) = panicked {
-            panic::resume_unwind(payload);
         }
     }
 }
