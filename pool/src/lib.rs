@@ -6,7 +6,6 @@ mod enter;
 mod error;
 mod executor;
 mod frame;
-mod frames;
 pub mod job;
 mod linked;
 mod macros;
@@ -54,5 +53,5 @@ pub mod __private {
 /// For the fuzz targets.
 #[doc(hidden)]
 pub mod __fuzz {
-    pub use crate::frames::fuzz::{Reader, is_kind};
+    pub use crate::frame::reader::fuzz::{Reader, is_kind};
 }

@@ -1,6 +1,6 @@
 //! Arguments and results that do not encode or decode.
 
-use coreloop::pool::{Pool, job};
+use coreloop::pool::{Executor, Pool, job};
 use futures_lite::StreamExt;
 use serde::de::Error as _;
 use serde::ser::Error as _;
@@ -66,6 +66,21 @@ fn progress(index: usize) -> String {
     }
 }
 
+/// A value that panics when the master drops it.
+#[derive(Serialize, Deserialize)]
+struct PanicsOnDrop(bool);
+
+impl Drop for PanicsOnDrop {
+    fn drop(&mut self) {
+        assert!(!self.0 || job::id().is_some(), "dropping");
+    }
+}
+
+#[coreloop::job]
+fn take_and_drop(value: PanicsOnDrop) -> bool {
+    value.0
+}
+
 #[coreloop::job]
 fn pid() -> u32 {
     std::process::id()
@@ -110,6 +125,33 @@ fn arguments_that_do_not_pass_are_errors() {
                 Does::PanicsToDecode => {
                     assert!(error.is_panic() && error.has_started());
                     assert!(text.contains("panicked: decoding"), "{text}");
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn arguments_whose_destructor_panics_are_errors() {
+    quietly(async |pool| {
+        let error = pool.run(take_and_drop, PanicsOnDrop(true)).await;
+        let text = error.unwrap_err().to_string();
+        assert!(text.contains("dropping the encoded arguments"), "{text}");
+        for executor in [Executor::from(pool.clone()), Executor::inline().unwrap()] {
+            for chunk in [1, 2, 8] {
+                let inputs = (0..6).map(|number| PanicsOnDrop(number % 3 == 1));
+                let results: Vec<_> = executor
+                    .map(take_and_drop, inputs)
+                    .chunks(chunk)
+                    .collect()
+                    .await;
+                assert_eq!(results.len(), 6);
+                for (number, result) in results.into_iter().enumerate() {
+                    if number % 3 == 1 {
+                        assert!(result.unwrap_err().is_codec());
+                    } else {
+                        assert!(!result.unwrap());
+                    }
                 }
             }
         }

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use super::{Engine, Items};
 use crate::error::JobError;
 use crate::job::function::{IntoArguments, JobFn};
+use crate::pool::window::{self, Gather, Window};
 use crate::pool::{CancelOnDrop, IntoInputs, JobHandle, Map};
 
 /// A stream of the results of a function for each of many inputs, which
@@ -37,8 +38,7 @@ enum Inner<'a, R> {
 struct Local<'a, R> {
     engine: Engine,
     inputs: Option<Box<dyn Inputs<R> + 'a>>,
-    window: Option<usize>,
-    chunk: usize,
+    window: Window,
     /// The number of inputs that were taken.
     taken: usize,
     /// The number of results that were returned.
@@ -69,14 +69,14 @@ trait Inputs<R> {
     fn submit(&mut self, engine: &Engine) -> Result<JobHandle<Items<R>>, JobError>;
 }
 
-struct Gather<I, F: JobFn<S>, S> {
+struct Gathered<I, F: JobFn<S>, S> {
     inputs: Pin<Box<I>>,
     function: F,
     gathered: Vec<F::Arguments>,
     signature: PhantomData<fn(S)>,
 }
 
-impl<I, F, S> Inputs<F::Output> for Gather<I, F, S>
+impl<I, F, S> Inputs<F::Output> for Gathered<I, F, S>
 where
     I: Stream<Item: IntoArguments<F::Arguments>>,
     F: JobFn<S, Arguments: Send, Output: Send> + Send,
@@ -94,7 +94,7 @@ where
         let items = mem::take(&mut self.gathered);
         match engine {
             Engine::Threads(threads) => threads.submit_items(self.function, items),
-            Engine::Inline(inline) => inline.submit_items(self.function, &items),
+            Engine::Inline(inline) => inline.submit_items(self.function, items),
             Engine::Processes(_) => unreachable!("a pool has a map of its own"),
         }
     }
@@ -114,7 +114,7 @@ impl<'a, R: DeserializeOwned + 'static> ExecutorMap<'a, R> {
                 false => pool.map_unordered(function, inputs),
             }));
         }
-        let inputs = Gather::<I::Stream, F, S> {
+        let inputs = Gathered::<I::Stream, F, S> {
             inputs: Box::pin(inputs.into_inputs()),
             function,
             gathered: Vec::new(),
@@ -123,8 +123,7 @@ impl<'a, R: DeserializeOwned + 'static> ExecutorMap<'a, R> {
         Self(Inner::Local(Local {
             engine: engine.clone(),
             inputs: Some(Box::new(inputs)),
-            window: None,
-            chunk: 1,
+            window: Window::new(),
             taken: 0,
             returned: 0,
             results: VecDeque::new(),
@@ -142,7 +141,7 @@ impl<'a, R: DeserializeOwned + 'static> ExecutorMap<'a, R> {
         self.0 = match self.0 {
             Inner::Processes(map) => Inner::Processes(map.window(inputs)),
             Inner::Local(mut local) => {
-                local.window = Some(inputs.max(1));
+                local.window.set_inputs(inputs);
                 Inner::Local(local)
             }
         };
@@ -157,7 +156,7 @@ impl<'a, R: DeserializeOwned + 'static> ExecutorMap<'a, R> {
         self.0 = match self.0 {
             Inner::Processes(map) => Inner::Processes(map.chunks(inputs)),
             Inner::Local(mut local) => {
-                local.chunk = inputs.max(1);
+                local.window.set_chunk(inputs);
                 Inner::Local(local)
             }
         };
@@ -165,46 +164,42 @@ impl<'a, R: DeserializeOwned + 'static> ExecutorMap<'a, R> {
     }
 }
 
-impl<R: 'static> Local<'_, R> {
-    /// Takes inputs and submits jobs while the window has room.
-    fn submit(&mut self, cx: &mut Context<'_>) {
-        let workers = match &self.engine {
-            Engine::Threads(threads) => threads.count(),
-            Engine::Processes(_) | Engine::Inline(_) => 1,
-        };
-        let window = self.window.unwrap_or_else(|| {
-            let chunks = self.chunk.saturating_mul(4);
-            chunks.max(64).saturating_mul(workers)
-        });
-        while let Some(inputs) = &mut self.inputs {
-            let pending = self.taken - self.returned;
-            if pending >= window {
-                if pending > inputs.gathered() {
-                    // Returning the results of other inputs makes room to fill this chunk.
-                    return;
-                }
-                break;
-            }
-            match inputs.poll_next(cx) {
-                Poll::Ready(Some(())) => {
-                    self.taken += 1;
-                    if inputs.gathered() >= self.chunk {
-                        self.flush();
-                    }
-                }
-                Poll::Ready(None) => {
-                    self.flush();
-                    self.inputs = None;
-                }
-                Poll::Pending => break,
-            }
-        }
-        // Inputs that were kept would wait for others that do not come, or for the room that
-        // they take themselves.
-        self.flush();
+impl<R: 'static> Gather for Local<'_, R> {
+    fn window(&self) -> &Window {
+        &self.window
     }
 
-    /// Submits the inputs that were gathered.
+    fn workers(&self) -> usize {
+        match &self.engine {
+            Engine::Threads(threads) => threads.count(),
+            Engine::Processes(_) | Engine::Inline(_) => 1,
+        }
+    }
+
+    fn pending(&self) -> usize {
+        self.taken - self.returned
+    }
+
+    fn gathered(&self) -> usize {
+        self.inputs.as_ref().map_or(0, |inputs| inputs.gathered())
+    }
+
+    fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let Some(inputs) = &mut self.inputs else {
+            return Poll::Ready(false);
+        };
+        if ready!(inputs.poll_next(cx)).is_some() {
+            self.taken += 1;
+            if inputs.gathered() >= self.window.chunk() {
+                self.flush();
+            }
+        } else {
+            self.flush();
+            self.inputs = None;
+        }
+        Poll::Ready(self.inputs.is_some())
+    }
+
     fn flush(&mut self) {
         let Some(inputs) = &mut self.inputs else {
             return;
@@ -238,12 +233,14 @@ impl<R: 'static> Local<'_, R> {
             Jobs::Unordered(jobs) => jobs.push(job),
         }
     }
+}
 
+impl<R: 'static> Local<'_, R> {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<R, JobError>>> {
         ready!(coop::poll_proceed(cx));
         // The result that was returned last may have made room for an input, for which a thread
         // should not have to wait.
-        self.submit(cx);
+        window::fill(self, cx);
         loop {
             if let Some(result) = self.results.pop_front() {
                 self.returned += 1;

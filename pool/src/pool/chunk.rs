@@ -8,7 +8,7 @@ use super::core::Core;
 use super::job::{Completion, Job};
 use super::link::Link;
 use crate::dispatch::Started;
-use crate::frame::Slot;
+use crate::frame::{Slot, chunk};
 
 /// A chunk that ran when its worker ended.
 pub(super) struct Broken<'a> {
@@ -65,7 +65,7 @@ impl Broken<'_> {
             let completion = completion.part(range.clone())?;
             (!range.is_empty()).then(|| Job {
                 id: core.new_id(),
-                body: slice(&job.body, range).to_vec().into(),
+                body: chunk::items(&job.body, range).to_vec().into(),
                 completion: Some(completion),
                 progress: None,
                 room: None,
@@ -95,40 +95,5 @@ impl Broken<'_> {
                 is_retry: false,
             }),
         }
-    }
-}
-
-/// Returns some items of a chunk's body, which has the length and the arguments of each item.
-fn slice(body: &[u8], items: Range<usize>) -> &[u8] {
-    let start = skip(body, items.start);
-    &start[..start.len() - skip(start, items.len()).len()]
-}
-
-fn skip(mut body: &[u8], items: usize) -> &[u8] {
-    for _ in 0..items {
-        let Some((length, rest)) = body.split_first_chunk() else {
-            return &[];
-        };
-        let length = u32::from_le_bytes(*length) as usize;
-        body = rest.get(length..).unwrap_or_default();
-    }
-    body
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn items_are_cut_out_of_a_body() {
-        let mut body = Vec::new();
-        for item in ["", "a", "bcd", "ef"] {
-            body.extend_from_slice(&u32::try_from(item.len()).unwrap().to_le_bytes());
-            body.extend_from_slice(item.as_bytes());
-        }
-        assert_eq!(slice(&body, 0..4), body);
-        assert_eq!(slice(&body, 1..2), b"\x01\0\0\0a");
-        assert_eq!(slice(&body, 2..4), b"\x03\0\0\0bcd\x02\0\0\0ef");
-        assert_eq!(slice(&body, 2..2), b"");
     }
 }

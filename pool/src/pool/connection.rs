@@ -33,8 +33,9 @@ use super::link::Link;
 use super::out::Out;
 use crate::dispatch::WorkerKey;
 use crate::frame::Header;
-use crate::frames::Frames;
-use crate::worker::{ITEM_HEADER, MAX_TEXT};
+use crate::frame::chunk::{ITEM_HEADER, RESULT_HEADER};
+use crate::frame::reader::Frames;
+use crate::worker::MAX_TEXT;
 
 /// How long a worker may take to end after the end of its socket.
 const AFTER_END_OF_SOCKET: Duration = Duration::from_secs(1);
@@ -232,13 +233,12 @@ impl Connection {
 
 /// Returns how long a frame of a worker may be.
 ///
-/// The results of a chunk are limited like one message, but each of them has a header of 6 bytes
-/// in addition, even one that does not fit. Since the arguments of an item take at least 4 bytes,
-/// a chunk has at most a quarter as many items as its message has bytes. The text of a failure
-/// has at most 64 KiB.
+/// The results of a chunk are limited like one message, but each of them has a header in
+/// addition, even one that does not fit. Since each item of a chunk has a header too, the length
+/// of the message bounds the number of items. The text of a failure has at most 64 KiB.
 fn max_frame(max_message: usize) -> usize {
     max_message
-        .saturating_add(max_message / 4 * ITEM_HEADER)
+        .saturating_add(max_message / ITEM_HEADER * RESULT_HEADER)
         .max(MAX_TEXT)
 }
 

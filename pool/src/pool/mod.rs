@@ -37,6 +37,7 @@ pub use builder::Builder;
 pub(crate) use builder::LocalOptions;
 pub(crate) use handle::CancelOnDrop;
 pub use handle::{JobHandle, Progress};
+pub(crate) use map::window;
 pub use map::{FromIterator, FromStream, IntoInputs, Iterated, Map};
 pub use metrics::{Metrics, WorkerMetrics, WorkerState};
 pub use request::{JobRequest, TrySubmitError};

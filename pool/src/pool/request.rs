@@ -69,7 +69,7 @@ impl<R: DeserializeOwned + 'static> JobRequest<R> {
         let call = core.function::<F>().and_then(|function| {
             // Most arguments fit, so that the vector does not grow step by step.
             let mut body = Vec::with_capacity(SMALL);
-            encode_arguments(core, function, &arguments.into_arguments(), &mut body)?;
+            encode_arguments(core, function, arguments.into_arguments(), &mut body)?;
             Ok((function, body))
         });
         let is_idempotent = match &call {
@@ -213,7 +213,7 @@ impl<R: DeserializeOwned + 'static> JobRequest<R> {
 pub(crate) fn encode_arguments<T: serde::Serialize>(
     core: &Core,
     function: u16,
-    arguments: &T,
+    arguments: T,
     body: &mut Vec<u8>,
 ) -> Result<(), JobError> {
     encode_value(arguments, core.options.max_message, body)
@@ -221,17 +221,20 @@ pub(crate) fn encode_arguments<T: serde::Serialize>(
 }
 
 /// Appends the encoded arguments of a job to `body`, which may become `max` bytes longer. An
-/// `Err` is the text of the error.
+/// `Err` is the text of the error. So is a panic of their encoding or of their destructor.
 pub(crate) fn encode_value<T: serde::Serialize>(
-    arguments: &T,
+    arguments: T,
     max: usize,
     body: &mut Vec<u8>,
 ) -> Result<(), String> {
     let start = body.len();
-    let failure = match panics::catch(|| call::encode(arguments, body)) {
-        Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(format!("the arguments do not encode: {error}")),
-        Err(_) => Some("encoding the arguments panicked".to_owned()),
+    let encoded = panics::catch(|| call::encode(&arguments, body));
+    let dropped = panics::catch(|| drop(arguments));
+    let failure = match (encoded, dropped) {
+        (Ok(Ok(())), Ok(())) => None,
+        (Ok(Err(error)), _) => Some(format!("the arguments do not encode: {error}")),
+        (Err(_), _) => Some("encoding the arguments panicked".to_owned()),
+        (_, Err(_)) => Some("dropping the encoded arguments panicked".to_owned()),
     };
     if let Some(text) = failure {
         body.truncate(start);

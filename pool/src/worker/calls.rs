@@ -3,12 +3,10 @@
 use std::io;
 
 use super::panic_hook;
-use crate::frame::{Header, Kind, garbled};
+use crate::frame::chunk::{self, RESULT_HEADER};
+use crate::frame::{Header, Kind};
 use crate::job::call::Failure;
 use crate::job::registry::Registry;
-
-/// The length of what precedes the result of each item of a chunk: its kind and its length.
-pub(crate) const ITEM_HEADER: usize = 6;
 
 /// Calls the functions of jobs.
 pub(super) struct Calls {
@@ -63,28 +61,20 @@ impl Calls {
     ) -> io::Result<Kind> {
         let begin = frame.len();
         let mut count = 0;
-        while let Some((length, rest)) = items.split_first_chunk() {
-            let length = u32::from_le_bytes(*length) as usize;
-            let (arguments, rest) = rest
-                .split_at_checked(length)
-                .ok_or_else(|| garbled("an item of a chunk is incomplete"))?;
-            items = rest;
+        while let Some(arguments) = chunk::take_item(&mut items)? {
             count += 1;
             started(count);
             let start = frame.len();
-            frame.resize(start + ITEM_HEADER, 0);
+            frame.resize(start + RESULT_HEADER, 0);
             let mut kind = self.call(function, arguments, frame);
             if frame.len() - begin > self.max_length {
                 // Without a text, which would need room too.
-                frame.truncate(start + ITEM_HEADER);
+                frame.truncate(start + RESULT_HEADER);
                 if kind == Kind::Done {
                     kind = Kind::Codec;
                 }
             }
-            let body = frame.len() - start - ITEM_HEADER;
-            let body = u32::try_from(body).map_err(|_| garbled("a result is too long"))?;
-            frame[start..start + 2].copy_from_slice(&(kind as u16).to_le_bytes());
-            frame[start + 2..start + ITEM_HEADER].copy_from_slice(&body.to_le_bytes());
+            chunk::finish_result(frame, start, kind)?;
         }
         Ok(Kind::ChunkDone)
     }

@@ -22,15 +22,15 @@ use std::process;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
+use crate::frame::reader::Frames;
 use crate::frame::{Header, Kind, Ticket, garbled};
-use crate::frames::Frames;
 use crate::job::context::{self, Cancel, Context, Progress, Sink};
 use crate::job::registry::Registry;
 use crate::job::{call, worker_state};
 use crate::page::Page;
 
 use calls::Calls;
-pub(crate) use calls::{ITEM_HEADER, MAX_TEXT, conclude};
+pub(crate) use calls::{MAX_TEXT, conclude};
 use hello::Hello;
 use output::Output;
 

@@ -92,7 +92,7 @@ impl InlineEngine {
         let inline = &self.0;
         let name = registered::<F>(inline.registry)?.name();
         inline.check_open(name)?;
-        let arguments = inline.encode(name, &arguments)?;
+        let arguments = inline.encode(name, arguments)?;
         let room = Rc::clone(&inline.room).acquire_owned().await;
         inline.check_open(name)?;
         let (slot, outcome) = Slot::new();
@@ -109,7 +109,7 @@ impl InlineEngine {
     pub(crate) fn submit_items<F, S>(
         &self,
         function: F,
-        items: &[F::Arguments],
+        items: Vec<F::Arguments>,
     ) -> Result<JobHandle<Items<F::Output>>, JobError>
     where
         F: JobFn<S>,
@@ -117,7 +117,7 @@ impl InlineEngine {
         let inline = &self.0;
         let name = registered::<F>(inline.registry)?.name();
         inline.check_open(name)?;
-        let items = items.iter().map(|item| inline.encode(name, item));
+        let items = items.into_iter().map(|item| inline.encode(name, item));
         let items: Vec<_> = items.collect();
         let (slot, outcome) = Slot::new();
         let waits = Rc::clone(&slot) as Rc<dyn Waits>;
@@ -184,7 +184,7 @@ impl Inline {
     fn encode<T: serde::Serialize>(
         &self,
         name: &'static str,
-        arguments: &T,
+        arguments: T,
     ) -> Result<Vec<u8>, JobError> {
         let mut body = Vec::new();
         encode_value(arguments, self.max_message, &mut body)

@@ -8,6 +8,7 @@ use futures_core::Stream;
 use serde::Serialize;
 
 use crate::error::JobError;
+use crate::frame::chunk;
 use crate::job::function::IntoArguments;
 use crate::pool::Pool;
 use crate::pool::request::encode_arguments;
@@ -104,13 +105,9 @@ where
         let Some(input) = ready!(self.inputs.as_mut().poll_next(cx)) else {
             return Poll::Ready(None);
         };
-        let start = body.len();
-        body.extend_from_slice(&[0; 4]);
         let arguments = input.into_arguments();
-        let encoded = encode_arguments(&pool.core, function, &arguments, body);
-        // It fits, because the length of arguments is limited to it.
-        let length = u32::try_from(body.len() - start - 4).unwrap_or(u32::MAX);
-        body[start..start + 4].copy_from_slice(&length.to_le_bytes());
-        Poll::Ready(Some(encoded.inspect_err(|_| body.truncate(start))))
+        Poll::Ready(Some(chunk::push_item(body, |body| {
+            encode_arguments(&pool.core, function, arguments, body)
+        })))
     }
 }

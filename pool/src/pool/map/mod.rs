@@ -2,6 +2,7 @@
 
 mod inputs;
 mod results;
+pub(crate) mod window;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -22,11 +23,13 @@ use super::request::ATTEMPTS;
 use crate::dispatch::{JobKey, JobOptions};
 use crate::error::{ErrorKind, JobError};
 use crate::frame::Kind;
+use crate::frame::chunk::ITEM_HEADER;
 use crate::job::function::{IntoArguments, JobFn};
 
 use inputs::{Encoded, Inputs};
 pub use inputs::{FromIterator, FromStream, IntoInputs, Iterated};
 use results::{Results, Shared, Waits};
+use window::{Gather, Window};
 
 /// A stream of the results of a function for each of many inputs, which [`Pool::map`] and
 /// [`Pool::map_unordered`] make.
@@ -40,8 +43,7 @@ pub struct Map<'a, R> {
     function: Result<u16, JobError>,
     inputs: Option<Pin<Box<dyn Inputs + 'a>>>,
     shared: Rc<Shared<R>>,
-    window: Option<usize>,
-    chunk: usize,
+    window: Window,
     options: JobOptions,
     /// The encoded inputs of a chunk that is not full.
     body: Vec<u8>,
@@ -79,8 +81,7 @@ impl<'a, R: DeserializeOwned + 'static> Map<'a, R> {
                 waker: Cell::new(None),
                 keys: RefCell::default(),
             }),
-            window: None,
-            chunk: 1,
+            window: Window::new(),
             options: JobOptions {
                 priority: 0,
                 max_attempts: ATTEMPTS,
@@ -95,7 +96,7 @@ impl<'a, R: DeserializeOwned + 'static> Map<'a, R> {
     /// Sets how many inputs may have been taken whose results the stream has not returned
     /// yet. The default is 64 for each worker, or four chunks for each worker if that is more.
     pub fn window(mut self, inputs: usize) -> Self {
-        self.window = Some(inputs.max(1));
+        self.window.set_inputs(inputs);
         self
     }
 
@@ -106,7 +107,7 @@ impl<'a, R: DeserializeOwned + 'static> Map<'a, R> {
     /// result that does not fit is an error. A chunk has fewer inputs if their arguments would be
     /// too long together, or if the inputs are a stream that has no more of them at the moment.
     pub fn chunks(mut self, inputs: usize) -> Self {
-        self.chunk = inputs.max(1);
+        self.window.set_chunk(inputs);
         self
     }
 
@@ -133,73 +134,29 @@ impl<'a, R: DeserializeOwned + 'static> Map<'a, R> {
         self
     }
 
-    /// Takes inputs and submits jobs while the window has room.
-    fn submit(&mut self, cx: &mut Context<'_>) {
-        let workers = self.pool.core.options.workers;
-        let window = self
-            .window
-            .unwrap_or_else(|| self.chunk.saturating_mul(4).max(64).saturating_mul(workers));
-        while let Some(inputs) = &mut self.inputs {
-            let taken = self.shared.results.borrow().taken;
-            if self.next - taken >= window {
-                if self.next - self.gathered > taken {
-                    // Returning the results of other inputs makes room to fill this chunk.
-                    return;
-                }
-                break;
-            }
-            let function = match &self.function {
-                Ok(function) => *function,
-                Err(error) => {
-                    let error = error.clone();
-                    self.inputs = None;
-                    self.fail_next(error);
-                    break;
-                }
-            };
-            let max = self.pool.core.options.max_message;
-            let start = self.body.len();
-            let inputs = inputs.as_mut();
-            match inputs.poll_next(cx, &self.pool, function, &mut self.body) {
-                Poll::Ready(Some(Ok(()))) => {
-                    if self.gathered > 0 && self.body.len() > max {
-                        // A chunk is limited like one message.
-                        let input = self.body.split_off(start);
-                        self.flush(function);
-                        self.body = input;
-                    }
-                    self.gathered += 1;
-                    self.next += 1;
-                    if self.gathered >= self.chunk || self.body.len() >= max / 2 {
-                        self.flush(function);
-                    }
-                }
-                Poll::Ready(Some(Err(error))) => {
-                    self.flush(function);
+    /// Returns the number of the function. If it is not registered, the map returns one error and
+    /// ends.
+    fn function(&mut self) -> Option<u16> {
+        match &self.function {
+            Ok(function) => Some(*function),
+            Err(error) => {
+                let error = error.clone();
+                if self.inputs.take().is_some() {
                     self.fail_next(error);
                 }
-                Poll::Ready(None) => self.inputs = None,
-                Poll::Pending => break,
+                None
             }
-        }
-        // Inputs that were kept would wait for others that do not come, or for the room that
-        // they take themselves.
-        if let Ok(function) = self.function {
-            self.flush(function);
         }
     }
 
-    /// Submits the gathered inputs.
-    fn flush(&mut self, function: u16) {
-        if self.gathered == 0 {
-            return;
-        }
+    /// Submits the gathered inputs, of which there is at least one.
+    fn submit(&mut self, function: u16) {
         let items = self.next - self.gathered..self.next;
         let mut body = mem::take(&mut self.body);
         self.gathered = 0;
         let kind = if items.len() == 1 {
             // One input is an ordinary job, without its length.
-            body.drain(..4);
+            body.drain(..ITEM_HEADER);
             Kind::Job
         } else {
             Kind::Chunk
@@ -246,6 +203,67 @@ impl<'a, R: DeserializeOwned + 'static> Map<'a, R> {
     }
 }
 
+impl<R: DeserializeOwned + 'static> Gather for Map<'_, R> {
+    fn window(&self) -> &Window {
+        &self.window
+    }
+
+    fn workers(&self) -> usize {
+        self.pool.core.options.workers
+    }
+
+    fn pending(&self) -> usize {
+        self.next - self.shared.results.borrow().taken
+    }
+
+    fn gathered(&self) -> usize {
+        self.gathered
+    }
+
+    fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let Some(function) = self.function() else {
+            return Poll::Ready(false);
+        };
+        let Some(inputs) = &mut self.inputs else {
+            return Poll::Ready(false);
+        };
+        let max = self.pool.core.options.max_message;
+        let start = self.body.len();
+        let taken = inputs
+            .as_mut()
+            .poll_next(cx, &self.pool, function, &mut self.body);
+        match ready!(taken) {
+            Some(Ok(())) => {
+                if self.gathered > 0 && self.body.len() > max {
+                    // A chunk is limited like one message.
+                    let input = self.body.split_off(start);
+                    self.submit(function);
+                    self.body = input;
+                }
+                self.gathered += 1;
+                self.next += 1;
+                if self.gathered >= self.window.chunk() || self.body.len() >= max / 2 {
+                    self.submit(function);
+                }
+            }
+            Some(Err(error)) => {
+                self.flush();
+                self.fail_next(error);
+            }
+            None => self.inputs = None,
+        }
+        Poll::Ready(self.inputs.is_some())
+    }
+
+    fn flush(&mut self) {
+        if self.gathered > 0
+            && let Ok(function) = self.function
+        {
+            self.submit(function);
+        }
+    }
+}
+
 impl<R: DeserializeOwned + 'static> Stream for Map<'_, R> {
     type Item = Result<R, JobError>;
 
@@ -253,7 +271,7 @@ impl<R: DeserializeOwned + 'static> Stream for Map<'_, R> {
         ready!(coop::poll_proceed(cx));
         // The result that was returned last may have made room for an input, for which a worker
         // should not have to wait.
-        self.submit(cx);
+        window::fill(&mut *self, cx);
         if let Some(result) = self.shared.take() {
             return Poll::Ready(Some(result));
         }
@@ -279,7 +297,6 @@ impl<R> fmt::Debug for Map<'_, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Map")
             .field("window", &self.window)
-            .field("chunk", &self.chunk)
             .finish_non_exhaustive()
     }
 }

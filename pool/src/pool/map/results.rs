@@ -10,9 +10,8 @@ use serde::de::DeserializeOwned;
 
 use crate::dispatch::JobKey;
 use crate::error::{ErrorKind, JobError};
-use crate::frame::Kind;
+use crate::frame::{Kind, chunk};
 use crate::pool::job::{Completion, FrameContext};
-use crate::worker::ITEM_HEADER;
 
 /// What the stream and its jobs share.
 pub(super) struct Shared<R> {
@@ -78,8 +77,7 @@ impl<R: DeserializeOwned + 'static> Completion for Waits<R> {
         }
         let mut rest = body;
         for index in self.items.clone() {
-            let item = take_item(&mut rest);
-            let result = match item {
+            let result = match chunk::take_result(&mut rest) {
                 Some((Kind::Codec, [])) => {
                     let text = "the results of the chunk are longer than the pool allows";
                     Err(context.error(ErrorKind::Codec(text.to_owned())))
@@ -112,15 +110,4 @@ impl<R: DeserializeOwned + 'static> Completion for Waits<R> {
     fn resubmitted(&self, key: JobKey) {
         self.shared.keys.borrow_mut().push_back(key);
     }
-}
-
-/// Takes the result of an item from the body of a chunk's results.
-fn take_item<'a>(rest: &mut &'a [u8]) -> Option<(Kind, &'a [u8])> {
-    let (header, after) = rest.split_first_chunk::<ITEM_HEADER>()?;
-    let [k0, k1, l0, l1, l2, l3] = *header;
-    let kind = Kind::from_bits(u16::from_le_bytes([k0, k1]))?;
-    let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
-    let (body, after) = after.split_at_checked(length)?;
-    *rest = after;
-    Some((kind, body))
 }

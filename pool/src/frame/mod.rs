@@ -1,5 +1,8 @@
 //! What a master and a worker send to each other: frames, each a [`Header`] and a body.
 
+pub(crate) mod chunk;
+pub(crate) mod reader;
+
 use std::io;
 
 /// The length of a header.
