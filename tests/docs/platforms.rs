@@ -26,7 +26,7 @@ const EXCEPTIONS: [Exception; 26] = [
     ("runtime/src/signal/unix.rs", 1, ITEMS),
     ("pool/src/dispatch/tests/broken.rs", 1, TESTS),
     ("pool/src/dispatch/tests/model/mod.rs", 2, TESTS),
-    ("pool/src/frames/tests.rs", 7, TESTS),
+    ("pool/src/frame/reader/tests.rs", 7, TESTS),
     ("pool/src/page.rs", 1, TESTS),
     ("process/src/sockets/tests/mod.rs", 1, TESTS),
     ("process/src/sockets/tests/per_slot.rs", 1, TESTS),

@@ -31,7 +31,7 @@ impl<J, W: Words> Dispatcher<J, W> {
             && !self.revoke(index)
         {
             self.workers[worker.index].words.ask_cancel(ticket);
-            self.jobs[index].is_abandoned = true;
+            self.jobs[index].is_aborted = true;
             return Aborted::Started { worker };
         }
         match self.jobs[index].stage {
@@ -54,7 +54,7 @@ impl<J, W: Words> Dispatcher<J, W> {
         };
         let mut runs_aborted = false;
         for index in self.workers[worker].in_flight.iter(&self.jobs) {
-            if self.jobs[index].is_abandoned {
+            if self.jobs[index].is_aborted {
                 runs_aborted = true;
             } else if self.has_started(index) {
                 return false;

@@ -12,8 +12,6 @@ pub(crate) struct Started {
     pub(crate) attempts: u32,
     /// Whether [`requeue`](Dispatcher::requeue) will accept the job.
     pub(crate) may_retry: bool,
-    /// Whether the job was aborted while it ran.
-    pub(crate) was_abandoned: bool,
 }
 
 impl<J, W: Words> Dispatcher<J, W> {
@@ -33,7 +31,7 @@ impl<J, W: Words> Dispatcher<J, W> {
         while let Some(index) = self.workers[worker].in_flight.last() {
             // A job that was aborted while it ran has started, even if a broken worker has
             // changed its word since.
-            let has_started = self.jobs[index].is_abandoned || self.has_started(index);
+            let has_started = self.jobs[index].is_aborted || self.has_started(index);
             self.unassign(index);
             if !has_started {
                 self.put_back(index);
@@ -49,7 +47,6 @@ impl<J, W: Words> Dispatcher<J, W> {
                 key: JobKey { index, number },
                 attempts: job.attempts,
                 may_retry: job.may_retry(),
-                was_abandoned: job.is_abandoned,
             });
         }
         self.unlist(worker);
@@ -83,7 +80,7 @@ impl<J, W: Words> Dispatcher<J, W> {
             return false;
         };
         let job = &mut self.jobs[index];
-        if job.is_abandoned {
+        if job.is_aborted {
             return false;
         }
         job.attempts -= 1;

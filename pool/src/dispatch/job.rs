@@ -50,7 +50,7 @@ pub(super) struct Job<J> {
     pub(super) attempts: u32,
     /// The job had started when it was aborted: its result is dropped, and it is never sent
     /// again.
-    pub(super) is_abandoned: bool,
+    pub(super) is_aborted: bool,
     pub(super) stage: JobStage,
     /// The links in the queue while the job waits, and in the worker's jobs in flight while it
     /// is sent.
@@ -60,9 +60,7 @@ pub(super) struct Job<J> {
 impl<J> Job<J> {
     /// Returns whether the job may start again after its worker ended while it ran.
     pub(super) fn may_retry(&self) -> bool {
-        self.options.is_idempotent
-            && !self.is_abandoned
-            && self.attempts < self.options.max_attempts
+        self.options.is_idempotent && !self.is_aborted && self.attempts < self.options.max_attempts
     }
 }
 

@@ -190,7 +190,7 @@ impl<J, W: Words> Dispatcher<J, W> {
             payload: job,
             options,
             attempts: 0,
-            is_abandoned: false,
+            is_aborted: false,
             stage: JobStage::Waiting,
             links: Links::default(),
         });
@@ -267,7 +267,7 @@ impl<J, W: Words> Dispatcher<J, W> {
         // A job that was aborted while it ran has started, even if a broken worker has changed
         // its word since.
         let is_revoked =
-            !self.jobs[index].is_abandoned && self.workers[worker.index].words.revoke(ticket);
+            !self.jobs[index].is_aborted && self.workers[worker.index].words.revoke(ticket);
         if is_revoked {
             self.totals.revoked += 1;
             self.unassign(index);

@@ -35,7 +35,7 @@ pub(crate) type Slot = usize;
 pub(crate) const SLOTS: usize = 64;
 
 impl Ticket {
-    /// The ticket of a frame that belongs to no job. Sequences begin with 1.
+    /// The ticket of a frame that concerns no job. Sequences begin with 1.
     pub(crate) const NONE: Self = Self(0);
 
     pub(crate) fn new(sequence: u64, slot: Slot) -> Self {

@@ -6,7 +6,7 @@ use super::core::{Core, Phase};
 use super::job::{Completion, Job};
 use super::link::Link;
 use crate::dispatch::{Aborted, JobKey, WorkerKey};
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, JobError};
 
 impl Core {
     /// Makes the handle of a job return the error `kind` now. A job that has not started never
@@ -83,11 +83,18 @@ impl Core {
     }
 
     pub(super) fn drop_removed(&self, job: Job, attempts: u32, kind: ErrorKind) {
-        let mut error = self.error(job.function, kind);
-        if attempts > 0 {
-            error = error.started(None, attempts);
-        }
+        let error = self.unsent_error(&job, attempts, kind);
         self.drop_job(job, error);
+    }
+
+    /// Returns the error of a job that waits, of which `attempts` were used up.
+    pub(super) fn unsent_error(&self, job: &Job, attempts: u32, kind: ErrorKind) -> JobError {
+        let error = self.error(job.function, kind);
+        if attempts == 0 && !job.has_run {
+            return error;
+        }
+        // It ran in workers that have ended, and waited to run again.
+        error.started(None, attempts.max(1))
     }
 
     fn after_abort(&self, worker: Option<WorkerKey>) {

@@ -61,7 +61,7 @@ impl Broken<'_> {
             begun,
         } = self;
         let last = begun.saturating_sub(1)..begun;
-        let part = |range: Range<usize>| {
+        let part = |range: Range<usize>, has_run: bool| {
             let completion = completion.part(range.clone())?;
             (!range.is_empty()).then(|| Job {
                 id: core.new_id(),
@@ -70,19 +70,20 @@ impl Broken<'_> {
                 progress: None,
                 room: None,
                 timer: None,
+                has_run: has_run || job.has_run,
                 ..job
             })
         };
         if started.may_retry && !last.is_empty() {
-            for range in [0..last.start, begun..items] {
-                if let Some(part) = part(range) {
+            for (range, has_run) in [(0..last.start, true), (begun..items, false)] {
+                if let Some(part) = part(range, has_run) {
                     let options = part.options;
                     completion.resubmitted(core.submit(part, options));
                 }
             }
             return Divided {
                 lost: None,
-                rest: part(last).map(|job| Rest {
+                rest: part(last, true).map(|job| Rest {
                     job,
                     is_retry: true,
                 }),
@@ -90,7 +91,7 @@ impl Broken<'_> {
         }
         Divided {
             lost: completion.part(0..begun),
-            rest: part(begun..items).map(|job| Rest {
+            rest: part(begun..items, false).map(|job| Rest {
                 job,
                 is_retry: false,
             }),

@@ -128,11 +128,7 @@ impl Core {
     ) {
         let waiting = self.dispatcher.borrow_mut().drain_queue();
         for (job, attempts) in waiting {
-            let mut error = self.error(job.function, kind());
-            if attempts > 0 {
-                // It ran in workers that have ended, and waited to run again.
-                error = error.started(None, attempts);
-            }
+            let error = self.unsent_error(&job, attempts, kind());
             let error = error.on_worker(worker).ended_with(status);
             self.drop_job(job, error);
         }

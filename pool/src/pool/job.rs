@@ -20,6 +20,9 @@ pub(crate) struct Job {
     pub(crate) options: JobOptions,
     /// The number of the attempt as which the job was sent last; 0 if it was not sent.
     pub(crate) attempt: u32,
+    /// Whether the call, or an item of the chunk, has run in a worker that has ended, and lost
+    /// its result with it, without using up an attempt.
+    pub(crate) has_run: bool,
     /// The slot of the worker that it was sent to last.
     pub(crate) slot: Slot,
     /// [`Kind::Job`] or [`Kind::Chunk`].

@@ -187,6 +187,7 @@ impl<R: DeserializeOwned + 'static> JobRequest<R> {
             function,
             options: self.options,
             attempt: 0,
+            has_run: false,
             slot: 0,
             kind: Kind::Job,
             body: body.into(),

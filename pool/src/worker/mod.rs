@@ -74,7 +74,7 @@ impl Worker {
         let registry = Registry::of_program()?;
         if registry.hash() != hello.registry {
             let text = "this program registers other jobs than the program of the pool";
-            output.send_text(Kind::InitializerFailed, NO_TICKET, text)?;
+            output.send_text(Kind::InitializerFailed, Ticket::NONE, text)?;
             return Err(garbled(text));
         }
         panic_hook::install();
@@ -102,7 +102,7 @@ impl Worker {
     fn serve(mut self) -> io::Result<()> {
         let mut is_ready = !self.has_initializer;
         if is_ready {
-            self.output.send_text(Kind::Ready, NO_TICKET, "")?;
+            self.output.send_text(Kind::Ready, Ticket::NONE, "")?;
         }
         loop {
             while let Some((header, body)) = self.frames.next()? {
@@ -110,10 +110,10 @@ impl Worker {
                     if let Err(text) = self.calls.initialize(header, body) {
                         return self
                             .output
-                            .send_text(Kind::InitializerFailed, NO_TICKET, &text);
+                            .send_text(Kind::InitializerFailed, Ticket::NONE, &text);
                     }
                     is_ready = true;
-                    self.output.send_text(Kind::Ready, NO_TICKET, "")?;
+                    self.output.send_text(Kind::Ready, Ticket::NONE, "")?;
                     continue;
                 }
                 let has_run = Job {
@@ -133,9 +133,6 @@ impl Worker {
         }
     }
 }
-
-/// The ticket of frames that concern no job.
-const NO_TICKET: Ticket = Ticket::NONE;
 
 /// A frame with a job.
 struct Job<'a> {

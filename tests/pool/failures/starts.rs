@@ -8,6 +8,7 @@ use coreloop::pool::Pool;
 use coreloop::process::Restarts;
 use coreloop_test_support::folder::Folder;
 use coreloop_test_support::meeting::soon;
+use futures_lite::StreamExt;
 use rustix::process::{Signal, kill_process};
 
 use super::process;
@@ -92,4 +93,29 @@ async fn a_job_that_ran_and_waits_to_run_again_says_so_when_no_worker_becomes_re
     let error = soon(pool.run(dies, ())).await.unwrap_err();
     assert!(error.is_initializer() && error.has_started(), "{error}");
     assert_eq!(error.attempts(), 1);
+}
+
+/// Dies at one number, whose attempt is counted. The numbers before it ran too.
+#[coreloop::job(idempotent)]
+fn dies_at_2(number: u32) -> u32 {
+    if number == 2 {
+        dies();
+    }
+    number
+}
+
+#[coreloop::test]
+async fn items_of_a_chunk_that_ran_and_wait_to_run_again_say_so() {
+    let folder = Folder::new();
+    let file = folder.path("once");
+    fs::write(&file, "").unwrap();
+    let pool = Pool::builder().workers(1).restarts(quickly());
+    let pool = pool.initializer(opens_once, file).build().unwrap();
+    let results: Vec<_> = soon(pool.map(dies_at_2, 0..4).chunks(4).collect()).await;
+    for (number, result) in results.into_iter().enumerate() {
+        let error = result.unwrap_err();
+        assert!(error.is_initializer(), "{error}");
+        assert_eq!(error.has_started(), number < 3, "{number}: {error}");
+        assert_eq!(error.attempts(), u32::from(number < 3));
+    }
 }

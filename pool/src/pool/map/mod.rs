@@ -174,6 +174,7 @@ impl<'a, R: DeserializeOwned + 'static> Map<'a, R> {
             function,
             options: self.options,
             attempt: 0,
+            has_run: false,
             slot: 0,
             kind,
             body: body.into(),

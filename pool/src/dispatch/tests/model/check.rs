@@ -121,7 +121,7 @@ impl World {
                 .filter(|&number| self.has_started(number))
                 .peekable();
             let runs_only_aborted =
-                started.peek().is_some() && started.all(|number| self.jobs[&number].is_abandoned);
+                started.peek().is_some() && started.all(|number| self.jobs[&number].is_aborted);
             assert_eq!(
                 self.dispatcher.runs_only_aborted(worker.key),
                 runs_only_aborted

@@ -26,7 +26,7 @@ pub(super) struct ModelJob {
     pub(super) attempts: u32,
     /// How often a worker has started it.
     pub(super) starts: u32,
-    pub(super) is_abandoned: bool,
+    pub(super) is_aborted: bool,
 }
 
 /// A worker process, and what the driver and the model know of it.
@@ -147,7 +147,7 @@ impl World {
                 at: At::Waiting,
                 attempts: 0,
                 starts: 0,
-                is_abandoned: false,
+                is_aborted: false,
             },
         );
         self.was_woken(woken);
@@ -317,7 +317,7 @@ impl World {
             Aborted::Started { worker } => {
                 assert!(has_started);
                 assert_eq!(Some(worker), self.dispatcher.location(key));
-                self.jobs.get_mut(&number).unwrap().is_abandoned = true;
+                self.jobs.get_mut(&number).unwrap().is_aborted = true;
             }
             Aborted::Removed { payload, attempts } => {
                 assert!(at != At::Out && !has_started);
@@ -372,8 +372,7 @@ impl World {
                     attempts: job.attempts,
                     may_retry: job.options.is_idempotent
                         && job.attempts < job.options.max_attempts
-                        && !job.is_abandoned,
-                    was_abandoned: job.is_abandoned,
+                        && !job.is_aborted,
                 });
                 self.unknown.push(number);
             } else {
@@ -389,9 +388,8 @@ impl World {
         }
         let number = self.unknown[number % self.unknown.len()];
         let job = &self.jobs[&number];
-        let may_retry = job.options.is_idempotent
-            && job.attempts < job.options.max_attempts
-            && !job.is_abandoned;
+        let may_retry =
+            job.options.is_idempotent && job.attempts < job.options.max_attempts && !job.is_aborted;
         if again {
             let is_requeued = self.dispatcher.requeue(job.key);
             assert_eq!(is_requeued, may_retry);
