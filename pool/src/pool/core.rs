@@ -16,10 +16,10 @@ use std::time::Duration;
 
 use coreloop_sync::{Notify, Semaphore, watch};
 
-use super::builder::Options;
 use super::deadlines::Deadlines;
 use super::job::Job;
 use super::link::Link;
+use super::options::Options;
 use super::out::Out;
 use super::starts::Starts;
 use crate::dispatch::{Dispatcher, JobKey, JobOptions, WorkerKey};

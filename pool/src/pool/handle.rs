@@ -1,24 +1,21 @@
-//! [`JobHandle`], which waits for the outcome of a job, and [`Progress`].
+//! [`JobHandle`], which waits for the outcome of a job.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
-use std::marker::PhantomData;
+use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use coreloop_sync::{oneshot, watch};
+use coreloop_sync::oneshot;
 use serde::de::DeserializeOwned;
 
 use super::core::Core;
+use super::progress::{Progress, Values};
 use crate::dispatch::JobKey;
 use crate::error::{ErrorKind, JobError};
 use crate::executor::inline::{Inline, InlineJob};
 use crate::executor::threads::ThreadJob;
 use crate::executor::threads::control::ThreadControl;
-use crate::executor::threads::latest::Reader;
-use crate::job::call;
-use crate::panics;
 
 /// A handle of a job, and the future of its result.
 ///
@@ -231,10 +228,7 @@ impl<R> JobHandle<R> {
             Control::Thread(control) => Values::Thread(control.reader()),
             Control::Inline(_, job) => Values::Loop(job.watch_progress()),
         };
-        Progress {
-            values,
-            value: PhantomData,
-        }
+        Progress::new(values)
     }
 }
 
@@ -286,85 +280,5 @@ impl<R> CancelOnDrop<R> {
 impl<R> Drop for CancelOnDrop<R> {
     fn drop(&mut self) {
         self.0.abort();
-    }
-}
-
-/// The values that a job sends by [`job::progress`](crate::job::progress), of which only the
-/// latest one is kept.
-pub struct Progress<T> {
-    values: Values,
-    value: PhantomData<fn() -> T>,
-}
-
-/// The channel that the values come from.
-enum Values {
-    Loop(watch::Receiver<Option<Rc<[u8]>>>),
-    Thread(Reader),
-}
-
-impl<T> Progress<T> {
-    /// The progress of a job that has finished.
-    pub(crate) fn ended() -> Self {
-        Self {
-            values: Values::Loop(watch::channel(None).1),
-            value: PhantomData,
-        }
-    }
-}
-
-impl<T: DeserializeOwned> Progress<T> {
-    /// Returns the latest value, or `None` if the job has sent none.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the value does not decode as a `T`.
-    #[must_use]
-    pub fn latest(&self) -> Option<Result<T, JobError>> {
-        match &self.values {
-            Values::Loop(receiver) => {
-                let bytes = receiver.borrow().clone()?;
-                Some(decode(&bytes))
-            }
-            Values::Thread(reader) => Some(decode(&reader.latest()?)),
-        }
-    }
-
-    /// Waits for a value that this method has not returned before. Returns `None` when the job
-    /// has finished.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the value does not decode as a `T`.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: a later call returns the value.
-    pub async fn changed(&mut self) -> Option<Result<T, JobError>> {
-        match &mut self.values {
-            Values::Loop(receiver) => {
-                receiver.changed().await.ok()?;
-                let bytes = receiver.borrow_and_update().clone()?;
-                Some(decode(&bytes))
-            }
-            Values::Thread(reader) => {
-                let bytes = poll_fn(|cx| reader.poll_changed(cx)).await?;
-                Some(decode(&bytes))
-            }
-        }
-    }
-}
-
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JobError> {
-    let text = match panics::catch(|| call::decode(bytes)) {
-        Ok(Ok(value)) => return Ok(value),
-        Ok(Err(error)) => format!("the progress does not decode: {error}"),
-        Err(_) => "decoding the progress panicked".to_owned(),
-    };
-    Err(JobError::new(ErrorKind::Codec(text)))
-}
-
-impl<T> fmt::Debug for Progress<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Progress").finish_non_exhaustive()
     }
 }

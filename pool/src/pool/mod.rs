@@ -22,7 +22,9 @@ pub(crate) mod link;
 mod map;
 mod memory;
 mod metrics;
+mod options;
 mod out;
+mod progress;
 pub(crate) mod request;
 mod results;
 mod shutdown;
@@ -34,12 +36,13 @@ use std::rc::Rc;
 use self::core::{Core, Phase};
 
 pub use builder::Builder;
-pub(crate) use builder::LocalOptions;
 pub(crate) use handle::CancelOnDrop;
-pub use handle::{JobHandle, Progress};
+pub use handle::JobHandle;
 pub(crate) use map::window;
 pub use map::{FromIterator, FromStream, IntoInputs, Iterated, Map};
 pub use metrics::{Metrics, WorkerMetrics, WorkerState};
+pub(crate) use options::LocalOptions;
+pub use progress::Progress;
 pub use request::{JobRequest, TrySubmitError};
 pub use shutdown::Report;
 
