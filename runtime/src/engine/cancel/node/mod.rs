@@ -87,8 +87,6 @@ pub(crate) struct CancelNode {
     children: RefCell<Slab<Weak<Self>>>,
     /// Whether the node is cancelled; never cleared.
     cancelled: Cell<bool>,
-    /// Whether the cancellation was requested of this node, and not only of one above.
-    requested: Cell<bool>,
     /// The time at which the node's owner cancels it, if it has a time limit.
     pub(super) deadline: Cell<Option<Instant>>,
     /// The number of pending cleanups at the node, plus the number of its pending children.
@@ -132,7 +130,6 @@ impl CancelNode {
             parent: RefCell::default(),
             children: RefCell::default(),
             cancelled: Cell::new(false),
-            requested: Cell::new(false),
             deadline: Cell::new(None),
             pending: Cell::new(0),
             polled: Cell::new(true),
@@ -157,7 +154,6 @@ impl CancelNode {
 
     /// Cancels the node and its descendants, and wakes the tasks that poll them.
     pub(super) fn mark_cancelled(&self) {
-        self.requested.set(true);
         if self.cancelled.replace(true) {
             return;
         }
@@ -253,8 +249,7 @@ impl CancelNode {
             }
         }
         let inherits = !self.is_shield && parent.is_some_and(|parent| parent.is_cancelled());
-        let cancelled = self.requested.get() || inherits;
-        if cancelled && !self.cancelled.replace(true) {
+        if inherits && !self.cancelled.replace(true) {
             self.propagate();
         }
     }
