@@ -57,3 +57,29 @@ impl Drop for Registered {
 fn lock() -> MutexGuard<'static, BTreeMap<u64, ActiveChild>> {
     ACTIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_entry_of_an_ended_child_is_removed_although_its_process_id_is_used_again() {
+        // No process has this id.
+        let pid = u32::MAX;
+        let names = || {
+            let children = active_children().into_iter();
+            let children = children.filter(|child| child.pid == pid);
+            children.map(|child| child.name).collect::<Vec<_>>()
+        };
+        let ended = Registered::new(pid, "ended".to_owned());
+        let new = Registered::new(pid, "new".to_owned());
+        assert_eq!(names(), ["ended", "new"]);
+        drop(ended);
+        assert_eq!(names(), ["new"]);
+        let newest = Registered::new(pid, "newest".to_owned());
+        drop(new);
+        assert_eq!(names(), ["newest"]);
+        drop(newest);
+        assert_eq!(names(), [""; 0]);
+    }
+}
