@@ -26,6 +26,10 @@ use crate::pool::{CancelOnDrop, IntoInputs, JobHandle, Map};
 /// Inputs are taken and jobs submitted while the stream is polled. Each result is a
 /// `Result`: an input whose job fails does not end the stream. Dropping the stream cancels
 /// the jobs that have no result yet.
+///
+/// When the executor is closed, each further input fails. With endless inputs the stream then
+/// returns errors without end, so the caller should stop at an error for which
+/// [`is_shut_down`](JobError::is_shut_down) returns `true`.
 #[must_use = "a stream does nothing until it is polled"]
 pub struct ExecutorMap<'a, R>(Inner<'a, R>);
 

@@ -37,6 +37,10 @@ use window::{Gather, Window};
 /// Inputs are taken and jobs submitted while the stream is polled. Each result is a
 /// `Result`: an input whose job fails does not end the stream. Dropping the stream cancels
 /// the jobs that have no result yet.
+///
+/// When the pool is closed, each further input fails. With endless inputs the stream then
+/// returns errors without end, so the caller should stop at an error for which
+/// [`is_shut_down`](JobError::is_shut_down) returns `true`.
 #[must_use = "a stream does nothing until it is polled"]
 pub struct Map<'a, R> {
     pool: Pool,
