@@ -46,6 +46,8 @@ pub(crate) struct Flags(AtomicU8);
 const STARTED: u8 = 1;
 const CANCELLED: u8 = 2;
 const FINISHED: u8 = 4;
+/// The executor ended before the job had finished.
+const SHUT_DOWN: u8 = 8;
 
 /// How far a job had come when it was cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,10 +159,6 @@ impl Flags {
         self.0.fetch_or(FINISHED, Ordering::Relaxed);
     }
 
-    pub(crate) fn is_finished(&self) -> bool {
-        self.has(FINISHED)
-    }
-
     /// Asks the job to end, or not to start. Returns how far it had come; `None` if it had not
     /// started, and was cancelled before.
     pub(crate) fn cancel(&self) -> Option<Stage> {
@@ -172,6 +170,21 @@ impl Flags {
         } else {
             (before & CANCELLED == 0).then_some(Stage::Waiting)
         }
+    }
+
+    /// Like [`cancel`](Self::cancel), at the end of the executor.
+    pub(crate) fn shut_down(&self) -> Option<Stage> {
+        let stage = self.cancel();
+        if stage != Some(Stage::Finished) {
+            self.0.fetch_or(SHUT_DOWN, Ordering::Relaxed);
+        }
+        stage
+    }
+
+    /// Returns whether the job had not finished when the executor ended. It may have finished
+    /// since.
+    pub(crate) fn was_shut_down(&self) -> bool {
+        self.has(SHUT_DOWN)
     }
 
     #[inline]

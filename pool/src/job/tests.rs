@@ -88,6 +88,19 @@ fn a_job_sees_that_its_handle_has_cancelled_it() {
 }
 
 #[test]
+fn a_job_that_finishes_after_the_end_of_its_executor_was_shut_down() {
+    let (late, early, waiting) = (Flags::default(), Flags::default(), Flags::default());
+    assert!(late.start() && early.start());
+    early.finish();
+    assert_eq!(late.shut_down(), Some(Stage::Running));
+    assert_eq!(early.shut_down(), Some(Stage::Finished));
+    assert_eq!(waiting.shut_down(), Some(Stage::Waiting));
+    late.finish();
+    assert!(late.was_shut_down() && waiting.was_shut_down());
+    assert!(!early.was_shut_down() && !waiting.start());
+}
+
+#[test]
 fn a_job_that_was_cancelled_before_it_started_does_not_start() {
     let cancelled = Flags::default();
     assert_eq!(cancelled.cancel(), Some(Stage::Waiting));

@@ -52,7 +52,9 @@ impl Controls {
         control
     }
 
-    /// Makes all jobs fail that have not finished, because the executor is shut down.
+    /// Makes all jobs fail that had not finished when their flags were
+    /// [shut down](Flags::shut_down). A job that has seen this and finished since fails too, so
+    /// that the outcome does not depend on the speed of its thread.
     pub(super) fn shut_down(&self) {
         let controls: Vec<_> = {
             let list = self.0.borrow();
@@ -61,7 +63,7 @@ impl Controls {
                 .collect()
         };
         for control in controls {
-            if !control.flags.is_finished() {
+            if control.flags.was_shut_down() {
                 let has_started = control.flags.has_started();
                 control.fail(ErrorKind::ShutDown, has_started);
             }

@@ -30,11 +30,12 @@ impl Live {
         list.flags.push(Arc::downgrade(flags));
     }
 
-    /// Asks all jobs to end. Returns how many had not started, and how many run.
-    pub(super) fn cancel_all(&self) -> (usize, usize) {
+    /// Asks all jobs to end, because the executor ends. Returns how many had not started, and how
+    /// many run.
+    pub(super) fn shut_down(&self) -> (usize, usize) {
         let (mut waiting, mut running) = (0, 0);
         for flags in self.0.borrow().flags.iter().filter_map(Weak::upgrade) {
-            match flags.cancel() {
+            match flags.shut_down() {
                 Some(Stage::Waiting) => waiting += 1,
                 Some(Stage::Running) => running += 1,
                 Some(Stage::Finished) | None => {}
@@ -62,7 +63,7 @@ mod tests {
             })
             .collect();
         assert!(live.0.borrow().flags.len() <= MIN_LIMIT);
-        assert_eq!(live.cancel_all(), (10, 0));
+        assert_eq!(live.shut_down(), (10, 0));
         assert!(kept.iter().all(|flags| flags.is_cancelled()));
     }
 }

@@ -159,7 +159,7 @@ impl Threads {
     /// how many were in the queue, and how many run.
     pub(crate) fn shut_down(&self) -> (usize, usize) {
         // Before the queue is emptied, which drops the flags of jobs without a handle.
-        let counts = self.live.cancel_all();
+        let counts = self.live.shut_down();
         self.pool.shut_down();
         counts
     }
