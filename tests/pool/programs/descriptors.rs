@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use coreloop_test_support::deadline::{Deadline, wait_until};
-use coreloop_test_support::process::proc::{children, descriptors};
+use coreloop_test_support::process::proc::{children, descriptor_count};
 use coreloop_test_support::program::program;
 use coreloop_test_support::size;
 use rustix::process::{Pid, Signal, getpid, kill_process};
@@ -85,7 +85,7 @@ fn a_worker_costs_the_master_three_descriptors_and_a_queued_job_none() {
         let mut app = App::start(&[&format!("--workers={workers}")]);
         app.ask(&format!("ready {workers}"), "ready");
         app.ask("many 100", "ok");
-        let idle = descriptors(app.master.pid()).len();
+        let idle = descriptor_count(app.master.pid());
         for _ in 0..workers {
             app.ask("spin", "submitted");
         }
@@ -93,7 +93,7 @@ fn a_worker_costs_the_master_three_descriptors_and_a_queued_job_none() {
             app.word("spinning");
         }
         app.ask("queue 1000", "queued");
-        assert_eq!(descriptors(app.master.pid()).len(), idle);
+        assert_eq!(descriptor_count(app.master.pid()), idle);
         app.end();
         idle
     };
@@ -111,7 +111,7 @@ fn the_descriptors_stay_the_same_while_workers_are_replaced() {
     app.ask("ready 2", "ready");
     app.ask("many 10", "ok");
     let master = app.master.pid();
-    let before = descriptors(master).len();
+    let before = descriptor_count(master);
     for number in 0..size::pick(20, 300) {
         app.ask("ready 2", "ready");
         let worker = app.workers()[number % 2];
@@ -121,7 +121,7 @@ fn the_descriptors_stay_the_same_while_workers_are_replaced() {
     }
     app.ask("ready 2", "ready");
     wait_until(|| children(master).len() == 2);
-    wait_until(|| descriptors(master).len() == before);
+    wait_until(|| descriptor_count(master) == before);
     app.end();
 }
 

@@ -22,6 +22,15 @@ pub fn descriptors(process: Pid) -> Vec<String> {
         .collect()
 }
 
+/// Returns the number of descriptors of a process, without the timer of its loop, which the loop
+/// creates when it first waits for a deadline.
+pub fn descriptor_count(process: Pid) -> usize {
+    let descriptors = descriptors(process).into_iter();
+    descriptors
+        .filter(|target| target != "anon_inode:[timerfd]")
+        .count()
+}
+
 /// Returns how often a process has gone to sleep, and so how often it was woken.
 pub fn wake_ups(process: Pid) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
