@@ -80,7 +80,8 @@ impl Room {
     fn collect(&self) {
         let places = mem::take(&mut self.returned.lock().places);
         if places > 0 {
-            self.places.add_permits(places);
+            // A panic of a waker would end the task that collects, or the call of another task.
+            crate::panics::caught(|| self.places.add_permits(places));
         }
     }
 
@@ -159,5 +160,51 @@ impl fmt::Debug for Returned {
         f.debug_struct("Returned")
             .field("places", &self.lock().places)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::Wake;
+
+    use coreloop_runtime::block_on;
+    use coreloop_runtime::task::{spawn, yield_now};
+    use coreloop_test_support::meeting::soon;
+
+    use super::*;
+
+    struct Panicking;
+
+    impl Wake for Panicking {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker that panics");
+        }
+    }
+
+    #[test]
+    fn a_waker_that_panics_keeps_no_place_from_the_next_task() {
+        block_on(async {
+            let room = Room::new(2);
+            let (one, two) = (room.enter().await, room.enter().await);
+            let waker = Waker::from(Arc::new(Panicking));
+            let mut first = pin!(room.enter());
+            assert!(
+                first
+                    .as_mut()
+                    .poll(&mut Context::from_waker(&waker))
+                    .is_pending()
+            );
+            let of_second = Rc::clone(&room);
+            let second = spawn(async move { of_second.enter().await.is_some() });
+            yield_now().await;
+            // The task that collects places wakes the first one, and then still collects.
+            drop(one);
+            yield_now().await;
+            yield_now().await;
+            drop(two);
+            assert!(soon(second).await.unwrap());
+            assert!(first.await.is_some());
+        });
     }
 }
