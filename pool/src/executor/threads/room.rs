@@ -166,35 +166,23 @@ impl fmt::Debug for Returned {
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
-    use std::task::Wake;
 
     use coreloop_runtime::block_on;
     use coreloop_runtime::task::{spawn, yield_now};
     use coreloop_test_support::meeting::soon;
+    use coreloop_test_support::wakers::panicking_waker;
 
     use super::*;
-
-    struct Panicking;
-
-    impl Wake for Panicking {
-        fn wake(self: Arc<Self>) {
-            panic!("a waker that panics");
-        }
-    }
 
     #[test]
     fn a_waker_that_panics_keeps_no_place_from_the_next_task() {
         block_on(async {
             let room = Room::new(2);
             let (one, two) = (room.enter().await, room.enter().await);
-            let waker = Waker::from(Arc::new(Panicking));
+            let waker = panicking_waker();
+            let mut cx = Context::from_waker(&waker);
             let mut first = pin!(room.enter());
-            assert!(
-                first
-                    .as_mut()
-                    .poll(&mut Context::from_waker(&waker))
-                    .is_pending()
-            );
+            assert!(first.as_mut().poll(&mut cx).is_pending());
             let of_second = Rc::clone(&room);
             let second = spawn(async move { of_second.enter().await.is_some() });
             yield_now().await;
