@@ -137,6 +137,14 @@ pub use coreloop_process as process;
 #[doc(inline)]
 pub use coreloop_pool as pool;
 
+#[cfg(feature = "pool")]
+#[doc(inline)]
+pub use coreloop_pool::ipc;
+
+#[cfg(feature = "jobs")]
+#[doc(inline)]
+pub use coreloop_jobs as jobs;
+
 #[cfg(feature = "sync")]
 #[doc(inline)]
 pub use coreloop_sync as sync;

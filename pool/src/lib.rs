@@ -6,6 +6,7 @@ mod enter;
 mod error;
 mod executor;
 mod frame;
+pub mod ipc;
 pub mod job;
 mod linked;
 mod macros;

@@ -1,0 +1,145 @@
+//! [`Engine`], what a job queue demands of the system that keeps its jobs. Everything else
+//! (retries, back-off, dead letters, the pool that runs the jobs) is above it and shared.
+//!
+//! All engines are *at least once*: a job that was leased and not finished is leased again when
+//! its lease has ended. The *result* is stored once: an engine accepts the result of a job only
+//! under the lease that is valid at that time (fencing).
+
+use std::fmt;
+use std::pin::Pin;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+
+/// The future of an engine's operation. It stays on the loop.
+pub(crate) type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + 'a>>;
+
+/// The id of a job in its queue. It is text of the engine.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct JobId(pub(crate) String);
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The function of a job: its registered name and its version.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Function {
+    pub(crate) name: String,
+    pub(crate) version: u32,
+}
+
+/// A job that a producer hands to the engine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct NewJob {
+    pub(crate) function: Function,
+    /// The arguments, as named `MessagePack`.
+    pub(crate) payload: Vec<u8>,
+    /// Within a day, a second job with this key is not stored: the push returns the id of the
+    /// first one.
+    pub(crate) key: Option<String>,
+    /// The time after which the job may be leased, counted by the engine's clock.
+    pub(crate) delay: Duration,
+}
+
+/// A job under a lease.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Leased {
+    pub(crate) id: JobId,
+    pub(crate) function: Function,
+    pub(crate) payload: Vec<u8>,
+    /// How often the job has been leased: 1 for the first time.
+    pub(crate) attempt: u32,
+    /// The engine's name of this lease, by which it recognises the valid one.
+    pub(crate) lease: String,
+}
+
+/// The answer to an operation on a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Fence {
+    /// The lease is valid, and the operation was carried out.
+    Held,
+    /// Another worker has the job now. Nothing was changed.
+    Taken,
+    /// The job is finished, dead or deleted. Nothing was changed.
+    Gone,
+}
+
+/// What happens to a job whose attempt failed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Failure {
+    /// The job may be leased again after this time.
+    Retry { delay: Duration, error: String },
+    /// The job goes to the dead letters, and its result is this error.
+    Dead { error: String },
+}
+
+/// The end of a job, which its producer reads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Outcome {
+    /// The result, as named `MessagePack`.
+    Done(Vec<u8>),
+    /// The text of the last error.
+    Dead(String),
+}
+
+/// A job among the dead letters.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Dead {
+    pub(crate) id: JobId,
+    pub(crate) function: Function,
+    pub(crate) attempts: u32,
+    pub(crate) error: String,
+}
+
+/// How many jobs are in which state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Counts {
+    pub(crate) waiting: u64,
+    pub(crate) delayed: u64,
+    pub(crate) leased: u64,
+    pub(crate) dead: u64,
+}
+
+/// A system that keeps jobs. Every operation is cancel safe unless its line says otherwise.
+pub(crate) trait Engine {
+    /// Stores jobs, each with its id in the answer, in order. A retry after a lost answer stores a
+    /// job without a key twice.
+    fn push(&self, jobs: Vec<NewJob>) -> Pending<'_, Vec<JobId>>;
+
+    /// Leases between 1 and `max` jobs of these functions for `lease`, and waits until there is
+    /// one. Jobs that were leased while the future was dropped come back when their leases
+    /// end, or at the next call.
+    fn lease<'a>(
+        &'a self,
+        functions: &'a [Function],
+        max: usize,
+        lease: Duration,
+    ) -> Pending<'a, Vec<Leased>>;
+
+    /// Renews leases for `lease` from now. The answers are in order.
+    fn renew<'a>(&'a self, jobs: &'a [Leased], lease: Duration) -> Pending<'a, Vec<Fence>>;
+
+    /// Stores the result of a job and removes the job, if the lease is valid.
+    fn finish<'a>(&'a self, jobs: Vec<(&'a Leased, Vec<u8>)>) -> Pending<'a, Vec<Fence>>;
+
+    /// Ends an attempt without a result, if the lease is valid.
+    fn fail<'a>(&'a self, job: &'a Leased, failure: Failure) -> Pending<'a, Fence>;
+
+    /// Waits for the outcome of a job. Outcomes are kept for a day.
+    fn outcome<'a>(&'a self, id: &'a JobId) -> Pending<'a, Outcome>;
+
+    /// Returns the oldest dead letters, at most `max`.
+    fn dead(&self, max: usize) -> Pending<'_, Vec<Dead>>;
+
+    /// Puts a dead letter back in the queue, with no attempts counted. `false` if it is no dead
+    /// letter.
+    fn requeue<'a>(&'a self, id: &'a JobId) -> Pending<'a, bool>;
+
+    /// Counts the jobs.
+    fn counts(&self) -> Pending<'_, Counts>;
+}

@@ -1,0 +1,69 @@
+//! [`Error`], why an operation of a manager or of a job queue failed.
+
+use std::fmt;
+use std::io;
+
+/// Why an operation of a manager or of a job queue failed.
+#[derive(Debug, Clone)]
+pub struct Error {
+    kind: Kind,
+    text: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A system call or the connection failed.
+    Io(io::ErrorKind),
+    /// The peer does not have the key, or sent what the protocol does not allow.
+    Refused,
+    /// A value does not encode or decode, or is too long.
+    Codec,
+    /// A deadline has passed.
+    TimedOut,
+    /// The engine answered with an error.
+    Engine,
+    /// The queue, the manager or the service was closed, or does not exist.
+    Closed,
+}
+
+impl Error {
+    pub(crate) fn new(kind: Kind, text: impl Into<String>) -> Self {
+        Self {
+            kind,
+            text: text.into(),
+        }
+    }
+
+    /// Returns whether a deadline has passed.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        self.kind == Kind::TimedOut
+    }
+
+    /// Returns whether a value did not encode or decode, or was too long.
+    #[must_use]
+    pub fn is_codec(&self) -> bool {
+        self.kind == Kind::Codec
+    }
+
+    /// Returns whether the peer refused the connection, because the two have different keys or
+    /// speak different protocols.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.kind == Kind::Refused
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::new(Kind::Io(error.kind()), error.to_string())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,8 @@
+//! Work on several machines: a manager that serves queues and typed services over TCP, and job
+//! queues over a manager, Redis or NATS.
+
+mod engine;
+mod error;
+
+pub use engine::JobId;
+pub use error::Error;
