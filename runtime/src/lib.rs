@@ -34,3 +34,9 @@ pub mod time;
 
 pub use crate::runtime::{Runtime, block_on};
 pub use crate::task::spawn;
+
+/// For the other crates of coreloop, which call user code too. Not a part of the interface.
+#[doc(hidden)]
+pub mod __panics {
+    pub use crate::engine::panics::{Payload, catch, caught, discard};
+}

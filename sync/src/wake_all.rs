@@ -1,9 +1,9 @@
 //! [`wake_all`]: waking many waiters, of which some may panic.
 
-use std::any::Any;
-use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 use std::task::Waker;
+
+use coreloop_runtime::__panics::{catch, discard};
 
 /// Wakes all wakers in order, even if some panic, because nothing else would wake the others.
 /// The first panic is resumed afterwards, and the payloads of later ones are dropped.
@@ -11,7 +11,7 @@ use std::task::Waker;
 pub(crate) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
     let mut first = None;
     for waker in wakers {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+        if let Err(payload) = catch(|| waker.wake()) {
             match first {
                 None => first = Some(payload),
                 Some(_) => discard(payload),
@@ -23,17 +23,9 @@ pub(crate) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
     }
 }
 
-/// Drops the payload of a panic, and catches a panic of its destructor.
-fn discard(payload: Box<dyn Any + Send>) {
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        // The second payload is leaked, because its destructor may panic too.
-        mem::forget(again);
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::panic::panic_any;
+    use std::panic::{catch_unwind, panic_any};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::task::Wake;

@@ -15,11 +15,12 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::panic::{self, AssertUnwindSafe};
+use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
+use coreloop_runtime::__panics::{catch, discard};
 use coreloop_runtime::task::coop;
 
 use super::ConnectionPermit;
@@ -83,16 +84,19 @@ impl Permits {
     fn grant(&self) {
         let mut panicked = None;
         while let Some((ticket, waker)) = self.pop_waiting() {
-            let woken = panic::catch_unwind(AssertUnwindSafe(|| waker.wake()));
+            let woken = catch(|| waker.wake());
             let Err(payload) = woken else { break };
-            panicked.get_or_insert(payload);
+            match panicked {
+                None => panicked = Some(payload),
+                Some(_) => discard(payload),
+            }
             if !self.queue.borrow_mut().granted.remove(&ticket) {
                 // The permit was taken or passed on before the waker panicked.
                 break;
             }
         }
         if let Some(payload) = panicked {
-            panic::resume_unwind(payload);
+            resume_unwind(payload);
         }
     }
 

@@ -17,11 +17,11 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::mem;
 use std::os::fd::OwnedFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use coreloop_net::AcceptBackoff;
+use coreloop_runtime::__panics::caught;
 
 use super::socket::Socket;
 
@@ -247,7 +247,7 @@ impl<L: Socket> AcceptGroup<L> {
 /// Wakes all, even if a waker panics.
 fn wake(wakers: Vec<Waker>) {
     for waker in wakers {
-        drop(catch_unwind(AssertUnwindSafe(|| waker.wake())));
+        caught(|| waker.wake());
     }
 }
 

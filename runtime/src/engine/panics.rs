@@ -14,7 +14,7 @@ use std::task::Waker;
 
 /// Calls `f`, catches a panic, and returns whether there was one.
 #[inline]
-pub(crate) fn caught(f: impl FnOnce()) -> bool {
+pub fn caught(f: impl FnOnce()) -> bool {
     match catch_unwind(AssertUnwindSafe(f)) {
         Ok(()) => false,
         Err(payload) => {
@@ -135,17 +135,21 @@ pub(super) fn abort() -> ! {
 }
 
 /// The payload of a panic.
-pub(crate) type Payload = Box<dyn Any + Send>;
+pub type Payload = Box<dyn Any + Send>;
 
 /// Calls `f`, and returns its result, or the payload of its panic.
+///
+/// # Errors
+///
+/// Returns the payload if `f` panics.
 #[inline]
-pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Payload> {
+pub fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Payload> {
     catch_unwind(AssertUnwindSafe(f))
 }
 
 /// Drops the payload of a panic, and catches a panic of its destructor.
 #[cold]
-pub(crate) fn discard(payload: Box<dyn Any + Send>) {
+pub fn discard(payload: Payload) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         // The second payload is leaked, because its destructor may panic too.
         mem::forget(again);

@@ -22,11 +22,11 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::pending;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use coreloop_runtime::__panics::caught;
 use coreloop_runtime::Runtime;
 use coreloop_runtime::runtime::Builder;
 use coreloop_runtime::task::{JoinHandle, JoinSet, yield_now};
@@ -310,7 +310,7 @@ where
         }
         if let Some(on_event) = &self.options.on_event {
             // A panic of the hook must not end the workers. The panic hook has reported it.
-            drop(catch_unwind(AssertUnwindSafe(|| on_event(event))));
+            caught(|| on_event(event));
         }
     }
 
