@@ -3,6 +3,8 @@
 
 mod engine;
 mod error;
+#[cfg(feature = "nats")]
+mod nats;
 
 pub use engine::JobId;
 pub use error::Error;

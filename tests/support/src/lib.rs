@@ -34,6 +34,7 @@ pub mod program;
 pub mod reports;
 pub mod rerun;
 pub mod sequence;
+pub mod server_process;
 #[cfg(target_os = "linux")]
 pub mod silence;
 pub mod size;

@@ -3,4 +3,3 @@
 
 mod postgres;
 mod redis;
-mod server_process;

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::server_process::{Server, find, free_port};
 use coreloop::net::TcpStream;
 use coreloop::time::timeout;
 use coreloop::{block_on, spawn, try_join};
 use coreloop_test_support::folder::Folder;
+use coreloop_test_support::server_process::{Server, find, free_port};
 use futures_util::{SinkExt, TryStreamExt, pin_mut};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};

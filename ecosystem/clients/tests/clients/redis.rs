@@ -9,11 +9,11 @@
 use std::process::Command;
 use std::time::Duration;
 
-use super::server_process::{Server, find, free_port};
 use coreloop::net::TcpStream;
 use coreloop::time::timeout;
 use coreloop::{block_on, spawn};
 use coreloop_test_support::folder::Folder;
+use coreloop_test_support::server_process::{Server, find, free_port};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, AsyncTypedCommands, RedisConnectionInfo};
 

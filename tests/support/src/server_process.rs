@@ -7,21 +7,21 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::{env, thread};
 
-use coreloop_test_support::folder::Folder;
-use coreloop_test_support::program::PATIENCE;
+use crate::folder::Folder;
+use crate::program::PATIENCE;
 
 /// A server process. Dropping it ends the process by its id, also when the test fails.
-pub(crate) struct Server {
+pub struct Server {
     process: Child,
-    #[expect(dead_code, reason = "it is removed when it is dropped")]
-    folder: Folder,
+    /// Taken when the server is killed.
+    folder: Option<Folder>,
 }
 
 impl Server {
     /// Starts `command`, and waits until its output contains `ready`.
     ///
     /// `folder` is removed when the server is dropped.
-    pub(crate) fn start(mut command: Command, folder: Folder, ready: &str) -> Server {
+    pub fn start(mut command: Command, folder: Folder, ready: &str) -> Server {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         let process = command
             .stdin(Stdio::null())
@@ -31,7 +31,10 @@ impl Server {
             .expect("the server starts");
         // The command holds a writing end of the pipe too, which would keep it open.
         drop(command);
-        let server = Server { process, folder };
+        let server = Server {
+            process,
+            folder: Some(folder),
+        };
         let (sender, lines) = mpsc::channel();
         // Reads to the end, because a server whose output is not read may wait for ever.
         thread::spawn(move || {
@@ -52,8 +55,21 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Kills the server without a warning, and returns its folder, in which another one can
+    /// continue.
+    pub fn kill(mut self) -> Folder {
+        self.process.kill().expect("a kill");
+        self.process.wait().expect("the end of the server");
+        self.folder.take().expect("the folder of a running server")
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
+        if self.folder.is_none() {
+            return;
+        }
         // A signal comes first, because the server may have child processes to end. Errors
         // are ignored: they only mean that the server has already ended.
         let id = self.process.id().to_string();
@@ -66,14 +82,14 @@ impl Drop for Server {
 }
 
 /// Returns a port that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
     listener.local_addr().expect("address").port()
 }
 
 /// Returns the path of a program. If it is not installed, prints which test is skipped and
 /// returns `None`.
-pub(crate) fn find(program: &str, also_in: &[PathBuf]) -> Option<PathBuf> {
+pub fn find(program: &str, also_in: &[PathBuf]) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&path)
         .chain(also_in.iter().cloned())

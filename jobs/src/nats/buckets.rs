@@ -1,0 +1,60 @@
+//! The outcomes of jobs.
+
+use async_nats::jetstream::kv::{CreateErrorKind, Operation};
+use futures_util::StreamExt;
+
+use super::server::{Server, engine};
+use crate::engine::{JobId, Outcome};
+use crate::error::{Error, Kind};
+
+impl Server {
+    /// Returns the outcome of a job, if there is one.
+    pub(super) async fn outcome(&self, id: &JobId) -> Result<Option<Outcome>, Error> {
+        match self.outcomes.get(&id.0).await.map_err(engine)? {
+            Some(bytes) => decode(&bytes).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Stores the outcome of a job. Returns `false` if there is one already.
+    pub(super) async fn create_outcome(
+        &self,
+        id: &JobId,
+        outcome: &Outcome,
+    ) -> Result<bool, Error> {
+        let bytes = rmp_serde::to_vec_named(outcome).map_err(|error| codec(&error))?;
+        match self.outcomes.create(&id.0, bytes.into()).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == CreateErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(engine(error)),
+        }
+    }
+}
+
+/// Waits for the outcome of a job.
+pub(super) async fn outcome(server: &Server, id: &JobId) -> Result<Outcome, Error> {
+    // The history is the value that is there now.
+    let mut watch = server
+        .outcomes
+        .watch_with_history(&id.0)
+        .await
+        .map_err(engine)?;
+    while let Some(entry) = watch.next().await {
+        let entry = entry.map_err(engine)?;
+        if entry.operation == Operation::Put {
+            return decode(&entry.value);
+        }
+    }
+    Err(Error::new(
+        Kind::Engine,
+        "NATS: the server has ended the watch of an outcome",
+    ))
+}
+
+fn decode(bytes: &[u8]) -> Result<Outcome, Error> {
+    rmp_serde::from_slice(bytes).map_err(|error| codec(&error))
+}
+
+pub(super) fn codec(error: &dyn std::fmt::Display) -> Error {
+    Error::new(Kind::Codec, format!("an entry of the queue: {error}"))
+}

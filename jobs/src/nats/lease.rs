@@ -1,0 +1,146 @@
+//! Leasing jobs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{Consumer, pull};
+use async_nats::jetstream::{self, AckKind};
+use futures_util::StreamExt;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::delayed;
+use super::push::Headers;
+use super::server::{Server, all, engine};
+use crate::engine::{Function, Leased};
+use crate::error::Error;
+
+/// How long the server may take to answer a request for messages. A consumer that does not
+/// answer is looked up again, and created if it is gone.
+const ANSWER: Duration = Duration::from_secs(1);
+
+/// How often a worker without jobs looks for jobs that came back: the server sends no message when
+/// a lease ends, or when a delay has passed.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Waits until there may be jobs.
+pub(super) async fn wait(server: &Server) {
+    // Workers that started together should not ask together.
+    let jitter = Duration::from_millis(fastrand::u64(0..=100));
+    let _ = timeout(LOOK + jitter, server.wake.notified()).await;
+}
+
+/// Leases the jobs that there are, at most `max`, and keeps them in the server for the caller.
+pub(super) async fn fetch(
+    server: &Arc<Server>,
+    mut functions: Vec<Function>,
+    max: usize,
+    lease: Duration,
+) -> Result<(), Error> {
+    let _only = server.fetching.lock().await;
+    if !server.ready.is_empty() {
+        // A call whose caller has stopped waiting has leased them.
+        return Ok(());
+    }
+    let mut failure = delayed::move_due(server).await.err();
+    // No function is always the last.
+    fastrand::shuffle(&mut functions);
+    let mut room = max;
+    for function in &functions {
+        if room == 0 {
+            break;
+        }
+        match fetch_of(server, function, room, lease).await {
+            Ok(jobs) => {
+                room = room.saturating_sub(jobs.len());
+                server.ready.add(jobs);
+            }
+            Err(error) => failure = Some(error),
+        }
+    }
+    match failure {
+        Some(error) if room == max => {
+            server.forget_consumers();
+            // The caller may try again at once.
+            sleep(Duration::from_millis(100)).await;
+            Err(error)
+        }
+        Some(_) => {
+            server.forget_consumers();
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}
+
+async fn fetch_of(
+    server: &Arc<Server>,
+    function: &Function,
+    max: usize,
+    lease: Duration,
+) -> Result<Vec<Leased>, Error> {
+    let consumer = server.consumer(function, lease).await?;
+    let messages = messages(server, &consumer, max).await?;
+    let leased = messages.into_iter().map(|message| {
+        let server = Arc::clone(server);
+        async move { accept(&server, message).await }
+    });
+    let mut jobs = Vec::new();
+    for accepted in all(leased).await {
+        // A job that could not be registered is delivered again when its lease ends.
+        jobs.extend(accepted.ok().flatten());
+    }
+    Ok(jobs)
+}
+
+/// Returns the messages that a consumer has now, at most `max`.
+pub(super) async fn messages(
+    server: &Server,
+    consumer: &Consumer<pull::Config>,
+    max: usize,
+) -> Result<Vec<jetstream::Message>, Error> {
+    let mut batch = consumer
+        .fetch()
+        .max_messages(max)
+        .messages()
+        .await
+        .map_err(engine)?;
+    let mut messages = Vec::new();
+    let end = Instant::now() + ANSWER;
+    loop {
+        match timeout_at(end, batch.next()).await {
+            Ok(Some(message)) => messages.push(message.map_err(engine)?),
+            Ok(None) => return Ok(messages),
+            Err(_) => {
+                // Servers of 2.9 do not answer if another worker gets the message for which they
+                // have accepted the request. The consumer may also be stalled, or gone.
+                server.forget_consumers();
+                return Ok(messages);
+            }
+        }
+    }
+}
+
+/// Registers the lease of a delivered job; `None` if the message is not to be run.
+async fn accept(server: &Server, message: jetstream::Message) -> Result<Option<Leased>, Error> {
+    let info = message.info().map_err(engine)?;
+    let attempt = u32::try_from(info.delivered).unwrap_or(u32::MAX);
+    let Some(headers) = Headers::of(&message) else {
+        // Another program has published it here.
+        message.ack_with(AckKind::Term).await.map_err(engine)?;
+        return Ok(None);
+    };
+    // Invariant 2: a worker that has finished it may have ended before its acknowledgment.
+    if attempt > 1 && server.outcome(&headers.id).await?.is_some() {
+        message.double_ack().await.map_err(engine)?;
+        return Ok(None);
+    }
+    server.register_lease(&headers.id, attempt).await?;
+    let lease = message.reply.as_deref().unwrap_or_default().to_owned();
+    Ok(Some(Leased {
+        id: headers.id,
+        function: headers.function,
+        payload: message.payload.to_vec(),
+        attempt,
+        lease,
+    }))
+}

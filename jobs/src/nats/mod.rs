@@ -1,0 +1,168 @@
+//! The engine on NATS `JetStream`.
+//!
+//! The jobs of a queue are messages of a stream with work-queue retention, in a subject for each
+//! function and version, so that a worker reads only jobs of functions that it has. Outcomes,
+//! leases and dead letters are in key-value buckets.
+//!
+//! `async-nats` opens its own sockets with tokio, so that it runs on a thread with a runtime of
+//! tokio (`thread.rs`); the loop sends operations to it and waits for their results.
+//!
+//! # Invariants
+//!
+//! 1. An acknowledgment of `JetStream` does not check the owner of a lease. So the number of the
+//!    delivery, which grows with each delivery of a message, is stored in the bucket of leases
+//!    before a worker gets the job. A lease is valid while this entry holds its number.
+//! 2. The outcome of a job is created, never overwritten: of two workers that finish the same
+//!    job, one gets [`Fence::Gone`]. The message is acknowledged after that, so a worker that dies
+//!    in between leaves a message whose next delivery finds the outcome, and is dropped.
+//! 3. The server delivers a message without a limit on their number (`max_deliver`), because it
+//!    would silently keep one that has reached the limit. Attempts are counted above the engine.
+//! 4. Times are the server's: it counts the delay of a refused message and the end of a lease.
+//! 5. A job that was leased while the caller gave up is kept for the next call of `lease`.
+
+mod buckets;
+mod dead;
+mod delayed;
+mod finish;
+mod lease;
+mod names;
+mod push;
+mod ready;
+mod server;
+#[cfg(test)]
+mod tests;
+mod thread;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::{Counts, Dead, Engine, Failure, Fence, Function, JobId, Leased, NewJob};
+use crate::engine::{Outcome, Pending};
+use crate::error::Error;
+use ready::Ready;
+use server::Server;
+use thread::Thread;
+
+/// A connection to a server of NATS for one queue.
+#[derive(Debug)]
+pub(crate) struct Nats {
+    thread: Thread,
+    ready: Arc<Ready>,
+}
+
+impl Nats {
+    /// Connects to the server, and creates the stream and the buckets of the queue unless they
+    /// exist.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the name of the queue is empty, if the server cannot be reached, or
+    /// if it does not have `JetStream`.
+    pub(crate) async fn connect(url: &str, queue: &str) -> Result<Rc<Self>, Error> {
+        let queue = names::queue(queue)?;
+        let url = url.to_owned();
+        let ready = Arc::new(Ready::default());
+        let shared = Arc::clone(&ready);
+        let thread = Thread::start(move || Server::connect(url, queue, shared)).await?;
+        Ok(Rc::new(Self { thread, ready }))
+    }
+}
+
+impl Engine for Nats {
+    fn push(&self, jobs: Vec<NewJob>) -> Pending<'_, Vec<JobId>> {
+        Box::pin(
+            self.thread
+                .call(move |server| async move { push::push(&server, jobs).await }),
+        )
+    }
+
+    fn lease<'a>(
+        &'a self,
+        functions: &'a [Function],
+        max: usize,
+        lease: Duration,
+    ) -> Pending<'a, Vec<Leased>> {
+        Box::pin(async move {
+            loop {
+                let ready = self.ready.take(max, lease);
+                if !ready.is_empty() || max == 0 {
+                    return Ok(ready);
+                }
+                let functions = functions.to_vec();
+                let fetch = move |server: Arc<Server>| async move {
+                    lease::fetch(&server, functions, max, lease).await
+                };
+                self.thread.call(fetch).await?;
+                if self.ready.is_empty() {
+                    let wait = |server: Arc<Server>| async move {
+                        lease::wait(&server).await;
+                        Ok(())
+                    };
+                    self.thread.call_while_wanted(wait).await?;
+                }
+            }
+        })
+    }
+
+    fn renew<'a>(&'a self, jobs: &'a [Leased], _lease: Duration) -> Pending<'a, Vec<Fence>> {
+        // The time of a renewal is the consumer's, to which `lease` has set it.
+        let jobs = jobs.to_vec();
+        Box::pin(
+            self.thread
+                .call(move |server| async move { finish::renew(&server, jobs).await }),
+        )
+    }
+
+    fn finish<'a>(&'a self, jobs: Vec<(&'a Leased, Vec<u8>)>) -> Pending<'a, Vec<Fence>> {
+        let jobs: Vec<_> = jobs
+            .into_iter()
+            .map(|(job, result)| (job.clone(), Outcome::Done(result)))
+            .collect();
+        Box::pin(
+            self.thread
+                .call(move |server| async move { finish::finish(&server, jobs).await }),
+        )
+    }
+
+    fn fail<'a>(&'a self, job: &'a Leased, failure: Failure) -> Pending<'a, Fence> {
+        let job = job.clone();
+        Box::pin(self.thread.call(move |server| async move {
+            match failure {
+                Failure::Retry { delay, .. } => finish::retry(&server, &job, delay).await,
+                Failure::Dead { error } => dead::bury(&server, &job, error).await,
+            }
+        }))
+    }
+
+    fn outcome<'a>(&'a self, id: &'a JobId) -> Pending<'a, Outcome> {
+        let id = id.clone();
+        Box::pin(
+            self.thread.call_while_wanted(move |server| async move {
+                buckets::outcome(&server, &id).await
+            }),
+        )
+    }
+
+    fn dead(&self, max: usize) -> Pending<'_, Vec<Dead>> {
+        Box::pin(
+            self.thread
+                .call(move |server| async move { dead::list(&server, max).await }),
+        )
+    }
+
+    fn requeue<'a>(&'a self, id: &'a JobId) -> Pending<'a, bool> {
+        let id = id.clone();
+        Box::pin(
+            self.thread
+                .call(move |server| async move { dead::requeue(&server, &id).await }),
+        )
+    }
+
+    fn counts(&self) -> Pending<'_, Counts> {
+        Box::pin(
+            self.thread
+                .call(|server| async move { server.counts().await }),
+        )
+    }
+}

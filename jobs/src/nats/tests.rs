@@ -1,0 +1,338 @@
+//! The engine against a server that each test starts. If `nats-server` is not installed, the
+//! tests say so and do nothing.
+
+use std::process::Command;
+use std::rc::Rc;
+use std::time::Duration;
+
+use coreloop_runtime::block_on;
+use coreloop_runtime::time::timeout;
+use coreloop_test_support::folder::Folder;
+use coreloop_test_support::server_process::{Server, find, free_port};
+
+use super::Nats;
+use crate::engine::{Engine, Failure, Fence, Function, JobId, Leased, NewJob, Outcome};
+
+/// Longer than any test takes.
+const LONG: Duration = Duration::from_secs(600);
+
+/// So short that the server gives a job to another worker soon.
+const SHORT: Duration = Duration::from_millis(200);
+
+fn start_in(folder: Folder, port: u16) -> Option<Server> {
+    let mut command = Command::new(find("nats-server", &[])?);
+    command
+        .args(["--addr", "127.0.0.1", "--port", &port.to_string()])
+        .args(["--jetstream", "--store_dir"])
+        .arg(folder.path("store"));
+    Some(Server::start(command, folder, "Server is ready"))
+}
+
+fn start() -> Option<(Server, String, u16)> {
+    let port = free_port();
+    let server = start_in(Folder::new(), port)?;
+    Some((server, format!("nats://127.0.0.1:{port}"), port))
+}
+
+fn function(name: &str) -> Function {
+    Function {
+        name: name.to_owned(),
+        version: 1,
+    }
+}
+
+fn job(name: &str, payload: &[u8]) -> NewJob {
+    NewJob {
+        function: function(name),
+        payload: payload.to_vec(),
+        key: None,
+        delay: Duration::ZERO,
+    }
+}
+
+async fn push(engine: &Rc<Nats>, job: NewJob) -> JobId {
+    engine.push(vec![job]).await.unwrap().remove(0)
+}
+
+async fn lease_one(engine: &Rc<Nats>, name: &str, lease: Duration) -> Leased {
+    let functions = [function(name)];
+    engine.lease(&functions, 1, lease).await.unwrap().remove(0)
+}
+
+#[test]
+fn jobs_are_leased_finished_and_their_outcomes_read() {
+    let Some((_server, url, _)) = start() else {
+        return;
+    };
+    block_on(async {
+        let engine = Nats::connect(&url, "mail").await.unwrap();
+        let jobs = (0..10).map(|number| job("app::send", &[number])).collect();
+        let ids = engine.push(jobs).await.unwrap();
+        assert_eq!(engine.counts().await.unwrap().waiting, 10);
+
+        let functions = [function("other"), function("app::send")];
+        let mut leased = Vec::new();
+        while leased.len() < 10 {
+            let more = engine.lease(&functions, 4, LONG).await.unwrap();
+            assert!(more.len() <= 4);
+            leased.extend(more);
+        }
+        leased.sort_by(|one, other| one.payload.cmp(&other.payload));
+        assert!(leased.iter().all(|job| job.attempt == 1));
+        assert!(leased.iter().map(|job| &job.id).eq(&ids));
+        assert_eq!(engine.counts().await.unwrap().leased, 10);
+
+        let held = [Fence::Held; 10];
+        assert_eq!(engine.renew(&leased, LONG).await.unwrap(), held);
+        let results = leased.iter().map(|job| (job, vec![7])).collect();
+        assert_eq!(engine.finish(results).await.unwrap(), held);
+        for id in &ids {
+            let outcome = engine.outcome(id).await.unwrap();
+            assert_eq!(outcome, Outcome::Done(vec![7]));
+        }
+        assert_eq!(engine.counts().await.unwrap(), Default::default());
+        let gone = engine.finish(vec![(&leased[0], vec![8])]).await.unwrap();
+        assert_eq!(gone, [Fence::Gone]);
+    });
+}
+
+#[test]
+fn a_worker_whose_lease_has_ended_does_not_store_a_result() {
+    let Some((_server, url, _)) = start() else {
+        return;
+    };
+    block_on(async {
+        let slow = Nats::connect(&url, "mail").await.unwrap();
+        let fast = Nats::connect(&url, "mail").await.unwrap();
+        let id = push(&slow, job("send", b"x")).await;
+        let first = lease_one(&slow, "send", SHORT).await;
+        let second = lease_one(&fast, "send", SHORT).await;
+        assert_eq!((first.attempt, second.attempt), (1, 2));
+        assert_eq!(
+            slow.renew(std::slice::from_ref(&first), SHORT)
+                .await
+                .unwrap(),
+            [Fence::Taken]
+        );
+        let stale = slow.finish(vec![(&first, b"slow".to_vec())]).await.unwrap();
+        assert_eq!(stale, [Fence::Taken]);
+        let done = fast
+            .finish(vec![(&second, b"fast".to_vec())])
+            .await
+            .unwrap();
+        assert_eq!(done, [Fence::Held]);
+        let outcome = slow.outcome(&id).await.unwrap();
+        assert_eq!(outcome, Outcome::Done(b"fast".to_vec()));
+    });
+}
+
+/// Long enough for a slow machine to renew it.
+const LEASE: Duration = Duration::from_secs(5);
+
+#[test]
+fn a_renewed_lease_keeps_the_job() {
+    let Some((_server, url, _)) = start() else {
+        return;
+    };
+    block_on(async {
+        let engine = Nats::connect(&url, "mail").await.unwrap();
+        let other = Nats::connect(&url, "mail").await.unwrap();
+        push(&engine, job("send", b"x")).await;
+        let mine = lease_one(&engine, "send", LEASE).await;
+        let functions = [function("send")];
+        // The other worker asks for it for longer than the lease.
+        let asks = other.lease(&functions, 1, LEASE);
+        let renewals = async {
+            for _ in 0..12 {
+                coreloop_runtime::time::sleep(LEASE / 10).await;
+                let fence = engine
+                    .renew(std::slice::from_ref(&mine), LONG)
+                    .await
+                    .unwrap();
+                assert_eq!(fence, [Fence::Held]);
+            }
+        };
+        coreloop_runtime::select! {
+            _ = asks => panic!("the other worker got the job"),
+            () = renewals => {}
+        }
+        let done = engine.finish(vec![(&mine, Vec::new())]).await.unwrap();
+        assert_eq!(done, [Fence::Held]);
+    });
+}
+
+#[test]
+fn a_key_is_stored_once_even_after_its_job_has_finished() {
+    let Some((server, url, port)) = start() else {
+        return;
+    };
+    let keyed = || NewJob {
+        key: Some("order 17".to_owned()),
+        ..job("send", b"x")
+    };
+    block_on(async {
+        let engine = Nats::connect(&url, "mail").await.unwrap();
+        let id = push(&engine, keyed()).await;
+        assert_eq!(push(&engine, keyed()).await, id);
+        assert_eq!(engine.counts().await.unwrap().waiting, 1);
+        let leased = lease_one(&engine, "send", LONG).await;
+        engine.finish(vec![(&leased, Vec::new())]).await.unwrap();
+        assert_eq!(push(&engine, keyed()).await, id);
+        assert_eq!(engine.counts().await.unwrap().waiting, 0);
+
+        // A server that was killed keeps all of it.
+        push(&engine, job("send", b"kept")).await;
+        drop(engine);
+        let _server = start_in(server.kill(), port).unwrap();
+        let engine = Nats::connect(&url, "mail").await.unwrap();
+        assert_eq!(push(&engine, keyed()).await, id);
+        assert_eq!(
+            engine.outcome(&id).await.unwrap(),
+            Outcome::Done(Vec::new())
+        );
+        let leased = lease_one(&engine, "send", LONG).await;
+        assert_eq!(leased.payload, b"kept");
+    });
+}
+
+#[test]
+fn a_failed_attempt_comes_back_and_a_dead_letter_can_be_put_back() {
+    let Some((_server, url, _)) = start() else {
+        return;
+    };
+    block_on(async {
+        let engine = Nats::connect(&url, "mail").await.unwrap();
+        let id = push(&engine, job("send", b"x")).await;
+        for attempt in 1..=3 {
+            let leased = lease_one(&engine, "send", LONG).await;
+            assert_eq!((&leased.id, leased.attempt), (&id, attempt));
+            let failure = Failure::Retry {
+                delay: Duration::from_millis(20),
+                error: "no".to_owned(),
+            };
+            assert_eq!(engine.fail(&leased, failure).await.unwrap(), Fence::Held);
+        }
+        let leased = lease_one(&engine, "send", LONG).await;
+        let failure = Failure::Dead {
+            error: "never".to_owned(),
+        };
+        assert_eq!(engine.fail(&leased, failure).await.unwrap(), Fence::Held);
+        let outcome = engine.outcome(&id).await.unwrap();
+        assert_eq!(outcome, Outcome::Dead("never".to_owned()));
+        let letters = engine.dead(10).await.unwrap();
+        assert_eq!(letters.len(), 1);
+        assert_eq!((&letters[0].id, letters[0].attempts), (&id, 4));
+        assert_eq!(letters[0].error, "never");
+        assert_eq!(engine.counts().await.unwrap().dead, 1);
+
+        assert!(engine.requeue(&id).await.unwrap());
+        assert!(!engine.requeue(&id).await.unwrap());
+        let again = lease_one(&engine, "send", LONG).await;
+        assert_eq!((&again.id, again.attempt), (&id, 1));
+        engine.finish(vec![(&again, b"ok".to_vec())]).await.unwrap();
+        let outcome = engine.outcome(&id).await.unwrap();
+        assert_eq!(outcome, Outcome::Done(b"ok".to_vec()));
+        assert!(engine.dead(10).await.unwrap().is_empty());
+    });
+}
+
+#[test]
+fn a_delayed_job_waits_and_is_stored_once() {
+    let Some((_server, url, _)) = start() else {
+        return;
+    };
+    block_on(async {
+        let engine = Nats::connect(&url, "mail").await.unwrap();
+        let delayed = |delay| NewJob {
+            key: Some("later".to_owned()),
+            delay,
+            ..job("send", b"later")
+        };
+        let id = push(&engine, delayed(LONG)).await;
+        assert_eq!(push(&engine, delayed(LONG)).await, id);
+        push(
+            &engine,
+            NewJob {
+                delay: Duration::from_millis(50),
+                ..job("send", b"soon")
+            },
+        )
+        .await;
+        push(&engine, job("send", b"now")).await;
+        assert_eq!(lease_one(&engine, "send", LONG).await.payload, b"now");
+        assert_eq!(lease_one(&engine, "send", LONG).await.payload, b"soon");
+        let counts = engine.counts().await.unwrap();
+        assert_eq!((counts.delayed, counts.waiting), (1, 0));
+    });
+}
+
+#[test]
+fn a_cancelled_lease_loses_no_job() {
+    let Some((_server, url, _)) = start() else {
+        return;
+    };
+    block_on(async {
+        let engine = Nats::connect(&url, "mail").await.unwrap();
+        let functions = [function("send")];
+        for round in 0..20_u8 {
+            let waits = timeout(
+                Duration::from_millis(u64::from(round)),
+                engine.lease(&functions, 1, LONG),
+            );
+            let early =
+                futures_util::future::join(waits, push(&engine, job("send", &[round]))).await;
+            let job = match early.0 {
+                Ok(jobs) => jobs.unwrap().remove(0),
+                Err(_) => lease_one(&engine, "send", LONG).await,
+            };
+            assert_eq!(
+                (job.payload.as_slice(), job.attempt),
+                ([round].as_slice(), 1)
+            );
+        }
+    });
+}
+
+#[test]
+fn a_consumer_that_has_vanished_is_created_again() {
+    let Some((_server, url, _)) = start() else {
+        return;
+    };
+    block_on(async {
+        let engine = Nats::connect(&url, "mail").await.unwrap();
+        push(&engine, job("send", b"one")).await;
+        lease_one(&engine, "send", LONG).await;
+        let delete = |server: std::sync::Arc<super::Server>| async move {
+            let name = super::names::consumer(&function("send"));
+            server
+                .stream
+                .delete_consumer(&name)
+                .await
+                .map_err(super::server::engine)?;
+            Ok(())
+        };
+        engine.thread.call(delete).await.unwrap();
+        push(&engine, job("send", b"two")).await;
+        let functions = [function("send")];
+        // The worker above the engine repeats a failed request too.
+        let mut payloads = Vec::new();
+        while payloads.len() < 2 {
+            if let Ok(jobs) = engine.lease(&functions, 2, LONG).await {
+                payloads.extend(jobs.into_iter().map(|job| job.payload));
+            }
+        }
+        payloads.sort();
+        assert_eq!(payloads, [b"one".to_vec(), b"two".to_vec()]);
+    });
+}
+
+#[test]
+fn a_server_that_cannot_be_reached_is_an_error() {
+    block_on(async {
+        let port = free_port();
+        let error = Nats::connect(&format!("nats://127.0.0.1:{port}"), "mail").await;
+        assert!(error.unwrap_err().to_string().starts_with("NATS: "));
+        let error = Nats::connect("nats://127.0.0.1:1", "").await.unwrap_err();
+        assert!(error.to_string().contains("name of a queue"), "{error}");
+    });
+}
