@@ -75,7 +75,7 @@ fn skip(mut body: &[u8], items: usize) -> &[u8] {
 pub(crate) fn finish_result(results: &mut [u8], start: usize, kind: Kind) -> io::Result<()> {
     let length = results.len() - start - RESULT_HEADER;
     let length = u32::try_from(length).map_err(|_| garbled("a result is too long"))?;
-    results[start..start + 2].copy_from_slice(&(kind as u16).to_le_bytes());
+    results[start..start + 2].copy_from_slice(&u16::from(kind as u8).to_le_bytes());
     results[start + 2..start + RESULT_HEADER].copy_from_slice(&length.to_le_bytes());
     Ok(())
 }
@@ -83,8 +83,8 @@ pub(crate) fn finish_result(results: &mut [u8], start: usize, kind: Kind) -> io:
 /// Takes the next result. Returns `None` if it is missing or incomplete.
 pub(crate) fn take_result<'a>(rest: &mut &'a [u8]) -> Option<(Kind, &'a [u8])> {
     let (header, after) = rest.split_first_chunk::<RESULT_HEADER>()?;
-    let [k0, k1, l0, l1, l2, l3] = *header;
-    let kind = Kind::from_bits(u16::from_le_bytes([k0, k1]))?;
+    let [kind, _, l0, l1, l2, l3] = *header;
+    let kind = Kind::from_bits(kind)?;
     let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
     let (body, after) = after.split_at_checked(length)?;
     *rest = after;

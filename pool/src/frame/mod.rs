@@ -5,8 +5,13 @@ pub(crate) mod reader;
 
 use std::io;
 
+use reader::FrameHeader;
+
 /// The length of a header.
 pub(crate) const HEADER: usize = 24;
+
+/// In place of the number of descriptors: the sender has lost them.
+pub(crate) const LOST: u8 = u8::MAX;
 
 /// The start of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +19,8 @@ pub(crate) struct Header {
     /// The length of the body.
     pub(crate) length: u32,
     pub(crate) kind: Kind,
+    /// The number of descriptors that are sent with the frame.
+    pub(crate) descriptors: u8,
     /// In a frame to a worker: the number of the function in the registry. In a frame to the
     /// master: 0.
     pub(crate) function: u16,
@@ -63,7 +70,7 @@ impl Ticket {
 
 /// The kind of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u16)]
+#[repr(u8)]
 pub(crate) enum Kind {
     /// To a worker: call a function. The body is its encoded arguments.
     Job = 1,
@@ -91,7 +98,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) fn from_bits(bits: u16) -> Option<Self> {
+    pub(crate) fn from_bits(bits: u8) -> Option<Self> {
         Some(match bits {
             1 => Self::Job,
             2 => Self::Chunk,
@@ -127,7 +134,8 @@ impl Header {
     pub(crate) fn to_bytes(self) -> [u8; HEADER] {
         let mut bytes = [0; HEADER];
         bytes[..4].copy_from_slice(&self.length.to_le_bytes());
-        bytes[4..6].copy_from_slice(&(self.kind as u16).to_le_bytes());
+        bytes[4] = self.kind as u8;
+        bytes[5] = self.descriptors;
         bytes[6..8].copy_from_slice(&self.function.to_le_bytes());
         bytes[8..16].copy_from_slice(&self.ticket.bits().to_le_bytes());
         bytes[16..].copy_from_slice(&self.job.to_le_bytes());
@@ -147,17 +155,35 @@ impl Header {
             u64::from_le_bytes(eight)
         };
         let length = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-        let kind = Kind::from_bits(u16_at(4)).ok_or_else(|| garbled("an unknown kind of frame"))?;
+        let kind = Kind::from_bits(bytes[4]).ok_or_else(|| garbled("an unknown kind of frame"))?;
         if length as usize > max_length {
             return Err(garbled("a frame is too long"));
         }
         Ok(Self {
             length,
             kind,
+            descriptors: bytes[5],
             function: u16_at(6),
             ticket: Ticket::from_bits(u64_at(8)),
             job: u64_at(16),
         })
+    }
+}
+
+impl FrameHeader for Header {
+    const LENGTH: usize = HEADER;
+
+    fn read(bytes: &[u8], max_length: usize) -> Option<io::Result<Self>> {
+        let bytes = bytes.first_chunk()?;
+        Some(Self::from_bytes(bytes, max_length))
+    }
+
+    fn body_length(&self) -> usize {
+        self.length as usize
+    }
+
+    fn descriptors(&self) -> Option<usize> {
+        (self.descriptors != LOST).then_some(usize::from(self.descriptors))
     }
 }
 
@@ -169,7 +195,7 @@ pub(crate) fn garbled(what: &str) -> io::Error {
 mod tests {
     use super::*;
 
-    fn kinds() -> impl Iterator<Item = (u16, Kind)> {
+    fn kinds() -> impl Iterator<Item = (u8, Kind)> {
         (0..=255).filter_map(|number| Some((number, Kind::from_bits(number)?)))
     }
 
@@ -177,6 +203,7 @@ mod tests {
         Header {
             length: 0x0102_0304,
             kind,
+            descriptors: 253,
             function: 0x0506,
             ticket: Ticket::new(0x0007_0809_0a0b_0c0d, 63),
             job: u64::MAX - 1,
@@ -193,7 +220,7 @@ mod tests {
     fn a_header_is_read_as_it_was_written() {
         assert!(kinds().count() >= 9);
         for (number, kind) in kinds() {
-            assert_eq!(kind as u16, number);
+            assert_eq!(kind as u8, number);
             let sent = header(kind);
             let received = Header::from_bytes(&sent.to_bytes(), usize::MAX).unwrap();
             assert_eq!(received, sent);
@@ -203,8 +230,8 @@ mod tests {
     #[test]
     fn an_unknown_kind_is_an_error() {
         let mut bytes = header(Kind::Job).to_bytes();
-        for kind in [0, 0x100, 0x101, u16::MAX] {
-            bytes[4..6].copy_from_slice(&u16::to_le_bytes(kind));
+        for kind in [0, 4, 15, 23, u8::MAX] {
+            bytes[4] = kind;
             assert!(parse(&bytes, usize::MAX).contains("unknown kind"));
         }
     }

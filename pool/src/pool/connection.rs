@@ -46,7 +46,7 @@ const AFTER_REQUEST: Duration = Duration::from_secs(5);
 /// The master's end of a worker's socket.
 pub(crate) struct Connection {
     socket: Async<OwnedFd>,
-    frames: Frames,
+    frames: Frames<Header>,
     out: Out,
     /// Whether the socket is not used any more: the worker has closed its end, or has sent an
     /// invalid frame.
@@ -93,16 +93,8 @@ impl Connection {
     ) -> Poll<io::Result<ExitStatus>> {
         link.keep_waker(cx);
         while !self.has_ended {
-            let frames = &mut self.frames;
-            let space = frames.space();
-            let read = self.socket.poll_read_stream(cx, space.len(), |socket| {
-                Ok(rustix::io::read(socket, &mut *space)?)
-            });
-            match read {
-                Poll::Ready(Ok(count)) if count > 0 => {
-                    self.frames.filled(count);
-                    self.handle(core, key, link);
-                }
+            match self.frames.poll_fill(cx, &self.socket) {
+                Poll::Ready(Ok(count)) if count > 0 => self.handle(core, key, link),
                 Poll::Ready(_) => self.has_ended = true,
                 Poll::Pending => break,
             }
@@ -125,7 +117,7 @@ impl Connection {
         let mut left = ioctl_fionread(self.socket.get_ref()).unwrap_or(u64::MAX);
         while left > 0
             && !self.is_garbled
-            && let Ok(count @ 1..) = self.frames.fill(self.socket.get_ref())
+            && let Ok(count @ 1..) = self.frames.try_fill(self.socket.get_ref())
         {
             left = left.saturating_sub(count as u64);
             self.handle(core, key, link);
@@ -138,7 +130,7 @@ impl Connection {
         loop {
             let handled = match self.frames.next() {
                 Ok(None) => break,
-                Ok(Some((header, body))) => core.received(key, link, header, body),
+                Ok(Some((header, body, _))) => core.received(key, link, header, body),
                 Err(error) => Err(error),
             };
             match handled {

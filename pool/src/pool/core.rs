@@ -195,6 +195,7 @@ impl Core {
             let header = Header {
                 length: u32::try_from(job.body.len()).unwrap_or(u32::MAX),
                 kind: job.kind,
+                descriptors: 0,
                 function: job.function,
                 ticket: send.ticket,
                 job: Header::join_job(job.id, send.attempt),

@@ -93,6 +93,7 @@ impl Core {
             let header = Header {
                 length: u32::try_from(body.len()).unwrap_or(u32::MAX),
                 kind: Kind::Initialize,
+                descriptors: 0,
                 function: *function,
                 ticket: Ticket::NONE,
                 job: 0,

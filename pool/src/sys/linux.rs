@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 /// The seals that keep the size of a file, and the seals themselves, from changing.
 const SEALS: SealFlags = SealFlags::SHRINK
@@ -41,6 +42,36 @@ pub(crate) fn check_shared_memory(file: &OwnedFd, length: usize) -> io::Result<(
         return Err(super::invalid("its size is not sealed"));
     }
     super::check_length(file, length)
+}
+
+/// Bytes without descriptors are returned together with the ones after them.
+pub(crate) const READS_STOP_AFTER_DESCRIPTORS: bool = true;
+
+pub(crate) fn receive_flags() -> RecvFlags {
+    RecvFlags::CMSG_CLOEXEC
+}
+
+/// Does nothing: the flag of the receive has the descriptor closed on `exec`.
+pub(crate) fn close_on_exec(_received: &OwnedFd) -> io::Result<()> {
+    Ok(())
+}
+
+/// Returns `false`: the read returns the bytes and a flag.
+pub(crate) fn is_lack_of_room(_error: Errno) -> bool {
+    false
+}
+
+pub(crate) fn send_flags() -> SendFlags {
+    SendFlags::DONTWAIT | SendFlags::NOSIGNAL
+}
+
+pub(crate) fn stream_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(rustix::net::socketpair(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?)
 }
 
 /// A process may always raise its own score. Without `/proc`, the score stays as it is.

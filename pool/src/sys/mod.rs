@@ -7,6 +7,11 @@
 //! |---|---|
 //! | [`shared_memory`] | makes a file in memory that has no name, is closed on `exec`, and never shrinks |
 //! | [`check_shared_memory`] | returns an error unless a descriptor is such a file, of at least some length |
+//! | [`receive_flags`], [`close_on_exec`] | together have a received descriptor closed on `exec` |
+//! | [`is_lack_of_room`] | whether the error of a read means that descriptors were lost, and that the bytes are still there |
+//! | [`READS_STOP_AFTER_DESCRIPTORS`] | whether a read of a stream ends only after bytes with descriptors, or for lack of more bytes |
+//! | [`send_flags`] | makes a send neither wait nor raise `SIGPIPE` |
+//! | [`stream_pair`] | makes two connected Unix stream sockets that are closed on `exec` |
 //! | [`raise_oom_score`] | asks the kernel to kill this process before its parent when memory runs out |
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -19,7 +24,10 @@ mod other;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 use other as system;
 
-pub(crate) use system::{check_shared_memory, raise_oom_score, shared_memory};
+pub(crate) use system::{
+    READS_STOP_AFTER_DESCRIPTORS, check_shared_memory, close_on_exec, is_lack_of_room,
+    raise_oom_score, receive_flags, send_flags, shared_memory, stream_pair,
+};
 
 use std::io;
 use std::os::fd::OwnedFd;

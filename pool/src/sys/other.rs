@@ -4,9 +4,11 @@
 use std::io;
 use std::iter::repeat_with;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 
 use rustix::fs::Mode;
-use rustix::io::Errno;
+use rustix::io::{Errno, FdFlags};
+use rustix::net::{RecvFlags, SendFlags};
 use rustix::shm::{self, OFlags};
 
 /// macOS allows 31 bytes.
@@ -43,6 +45,31 @@ pub(crate) fn shared_memory(length: usize) -> io::Result<OwnedFd> {
 /// and the file has no name by which another program could.
 pub(crate) fn check_shared_memory(file: &OwnedFd, length: usize) -> io::Result<()> {
     super::check_length(file, length)
+}
+
+/// A read also ends before bytes with descriptors.
+pub(crate) const READS_STOP_AFTER_DESCRIPTORS: bool = false;
+
+pub(crate) fn receive_flags() -> RecvFlags {
+    RecvFlags::empty()
+}
+
+pub(crate) fn close_on_exec(received: &OwnedFd) -> io::Result<()> {
+    Ok(rustix::io::fcntl_setfd(received, FdFlags::CLOEXEC)?)
+}
+
+pub(crate) fn is_lack_of_room(error: Errno) -> bool {
+    error == Errno::MSGSIZE || error == Errno::MFILE
+}
+
+/// Programs in Rust ignore `SIGPIPE`.
+pub(crate) fn send_flags() -> SendFlags {
+    SendFlags::DONTWAIT
+}
+
+pub(crate) fn stream_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (one, other) = UnixStream::pair()?;
+    Ok((one.into(), other.into()))
 }
 
 /// These systems have no such score for each process.

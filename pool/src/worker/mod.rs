@@ -57,7 +57,7 @@ pub(crate) fn run() -> ! {
 /// The worker that this process is.
 struct Worker {
     socket: Rc<OwnedFd>,
-    frames: Frames,
+    frames: Frames<Header>,
     output: Output,
     page: Rc<Page>,
     calls: Calls,
@@ -105,7 +105,7 @@ impl Worker {
             self.output.send_text(Kind::Ready, Ticket::NONE, "")?;
         }
         loop {
-            while let Some((header, body)) = self.frames.next()? {
+            while let Some((header, body, _)) = self.frames.next()? {
                 if !is_ready {
                     if let Err(text) = self.calls.initialize(header, body) {
                         return self

@@ -42,6 +42,7 @@ impl Output {
         let header = Header {
             length,
             kind,
+            descriptors: 0,
             function: 0,
             ticket,
             job,

@@ -245,6 +245,26 @@ impl<T: AsFd> Async<T> {
         })
     }
 
+    /// Polls a read `operation`. `is_short` returns whether a result shows that the read has
+    /// emptied the kernel's buffer, so that the next one has to wait for an event.
+    ///
+    /// This is like [`poll_read_stream`](Async::poll_read_stream), for reads that may also be
+    /// short for another reason. Only the task that polled last is woken.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if `operation` does, or if [`readable`](Async::readable) would.
+    #[doc(hidden)]
+    #[inline]
+    pub fn poll_read_or_short<R>(
+        &self,
+        cx: &mut Context<'_>,
+        operation: impl FnMut(&T) -> io::Result<R>,
+        is_short: impl Fn(&R) -> bool,
+    ) -> Poll<io::Result<R>> {
+        self.poll_with(Direction::Read, cx, operation, is_short)
+    }
+
     /// Polls a write of up to `length` bytes to a stream.
     ///
     /// Only the task that polled last is woken.

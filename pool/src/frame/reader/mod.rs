@@ -11,15 +11,21 @@
 //!    most once, before the next read. Apart from that, bytes move only if the allocator
 //!    moves the buffer as it grows. Since the buffer then doubles, that moves fewer bytes
 //!    than have come.
+//! 4. Descriptors belong to the frame that begins within the read with which they came, which
+//!    is the only one there with descriptors; see [`rights`](crate::ipc::wire::rights).
 
 pub(crate) mod fuzz;
 #[cfg(test)]
 mod tests;
 
 use std::io;
-use std::os::fd::AsFd;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, OwnedFd};
+use std::task::{Context, Poll, ready};
 
-use crate::frame::{HEADER, Header};
+use coreloop_runtime::io::Async;
+
+use crate::ipc::wire::rights::{Descriptors, Received, Rights, receive, receive_waiting};
 
 /// The length of a new buffer.
 const SMALL: usize = 64 << 10;
@@ -32,29 +38,55 @@ const LARGEST_KEPT: usize = 4 << 20;
 /// A buffer up to that length is given back after this many reads that did not need it.
 const READS_KEPT: u32 = 64;
 
-/// A reader of frames, for the master and for workers. The caller calls
-/// [`fill`](Frames::fill) when there may be something to read, and then
-/// [`next`](Frames::next) until it returns `None`.
+/// The start of a frame.
+pub(crate) trait FrameHeader: Sized {
+    const LENGTH: usize;
+
+    /// Reads the header at the start of `bytes`. Returns `None` if not all of it has come.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the bytes are no header, or if the body is longer than
+    /// `max_length`.
+    fn read(bytes: &[u8], max_length: usize) -> Option<io::Result<Self>>;
+
+    fn body_length(&self) -> usize;
+
+    /// The number of descriptors that were sent with the frame. `None` if the sender has lost
+    /// them.
+    fn descriptors(&self) -> Option<usize>;
+}
+
+/// A reader of frames. The caller calls [`fill`](Frames::fill) when there may be something to
+/// read, and then [`next`](Frames::next) until it returns `None`.
 #[derive(Debug)]
-pub(crate) struct Frames {
-    /// All of it is initialized, so that it can be read into again and again.
+pub(crate) struct Frames<H> {
+    /// All of it is initialized, so that it can be read into again and again. It is allocated
+    /// for the first read.
     buffer: Vec<u8>,
     start: usize,
     end: usize,
     max_length: usize,
     /// How many reads have ended since a frame needed more than a small buffer.
     reads_since_large: u32,
+    /// How many bytes were consumed.
+    consumed: u64,
+    rights: Rights,
+    header: PhantomData<fn() -> H>,
 }
 
-impl Frames {
+impl<H: FrameHeader> Frames<H> {
     /// Creates a reader that accepts bodies of up to `max_length` bytes.
     pub(crate) fn new(max_length: usize) -> Self {
         Self {
-            buffer: vec![0; SMALL],
+            buffer: Vec::new(),
             start: 0,
             end: 0,
             max_length,
             reads_since_large: 0,
+            consumed: 0,
+            rights: Rights::default(),
+            header: PhantomData,
         }
     }
 
@@ -73,16 +105,60 @@ impl Frames {
         frames
     }
 
-    /// Reads once, and returns how many bytes were read; 0 at the end of the stream.
+    /// Waits until there is something to read, and reads once. Returns how many bytes were
+    /// read; 0 at the end of the stream.
     ///
     /// # Errors
     ///
     /// Returns the error of the system call, unless a signal has interrupted it.
     pub(crate) fn fill(&mut self, socket: impl AsFd) -> io::Result<usize> {
+        let received = receive_waiting(socket.as_fd(), self.space())?;
+        Ok(self.received(received))
+    }
+
+    /// Reads once without waiting, and returns how many bytes were read; 0 at the end of the
+    /// stream.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`WouldBlock`](io::ErrorKind::WouldBlock) if there is nothing to read, or the
+    /// error of the system call.
+    pub(crate) fn try_fill(&mut self, socket: impl AsFd) -> io::Result<usize> {
+        let received = receive(socket.as_fd(), self.space())?;
+        Ok(self.received(received))
+    }
+
+    /// Polls a read. Returns how many bytes were read; 0 at the end of the stream.
+    ///
+    /// Only the task that polled last is woken.
+    pub(crate) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        socket: &Async<OwnedFd>,
+    ) -> Poll<io::Result<usize>> {
         let space = self.space();
-        let count = rustix::io::retry_on_intr(|| rustix::io::read(&socket, &mut *space))?;
+        let length = space.len();
+        let received = ready!(socket.poll_read_or_short(
+            cx,
+            |socket| receive(socket.as_fd(), &mut *space),
+            |received| received.is_short(length),
+        ))?;
+        Poll::Ready(Ok(self.received(received)))
+    }
+
+    fn received(&mut self, received: Received) -> usize {
+        let Received { count, descriptors } = received;
+        let from = self.position();
         self.filled(count);
-        Ok(count)
+        if let Some(descriptors) = descriptors {
+            self.rights.came(from..self.position(), descriptors);
+        }
+        count
+    }
+
+    /// The number of bytes that have come.
+    fn position(&self) -> u64 {
+        self.consumed + (self.end - self.start) as u64
     }
 
     /// Returns the part of the buffer into which the caller reads next. It is never empty, and
@@ -96,7 +172,9 @@ impl Frames {
             self.give_back();
         }
         let length = self.buffer.len();
-        if length < frame && self.end >= length / 4 * 3 {
+        if length == 0 {
+            self.grow(SMALL);
+        } else if length < frame && self.end >= length / 4 * 3 {
             self.grow(frame.min(self.end * 2));
         } else if length == self.end {
             // The caller has left complete frames in the buffer.
@@ -122,23 +200,35 @@ impl Frames {
         };
     }
 
-    /// Takes the next frame if all of it has come.
+    /// Takes the next frame if all of it has come: its header, its body and its descriptors.
     ///
     /// # Errors
     ///
     /// Returns an error if the next bytes are no header, or the header of a frame that is
-    /// too long. Every further call returns the error again.
-    pub(crate) fn next(&mut self) -> io::Result<Option<(Header, &[u8])>> {
+    /// too long or whose descriptors have not come. Every further call returns an error again.
+    pub(crate) fn next(&mut self) -> io::Result<Option<(H, &[u8], Descriptors)>> {
         let unread = &self.buffer[self.start..self.end];
-        let Some((header, rest)) = unread.split_first_chunk() else {
+        let Some(header) = H::read(unread, self.max_length) else {
             return Ok(None);
         };
-        let header = Header::from_bytes(header, self.max_length)?;
-        let Some(body) = rest.get(..header.length as usize) else {
+        let header = header?;
+        let count = header.descriptors();
+        let has_rights = count != Some(0) || !self.rights.is_empty();
+        let length = H::LENGTH + header.body_length();
+        let span = self.consumed..self.consumed + length as u64;
+        if has_rights {
+            self.rights.check(&span, count)?;
+        }
+        let Some(body) = unread.get(H::LENGTH..length) else {
             return Ok(None);
         };
-        self.start += HEADER + body.len();
-        Ok(Some((header, body)))
+        let descriptors = match has_rights {
+            true => self.rights.take(count),
+            false => Ok(Vec::new()),
+        };
+        self.start += length;
+        self.consumed = span.end;
+        Ok(Some((header, body, descriptors)))
     }
 
     /// Returns whether bytes have come that are not consumed. When `next` has returned `None`,
@@ -150,12 +240,10 @@ impl Frames {
     /// Returns how long the first frame is, including its header, as far as is known.
     fn frame_length(&self) -> usize {
         let unread = &self.buffer[self.start..self.end];
-        let header = unread.split_first_chunk();
-        let header =
-            header.and_then(|(header, _)| Header::from_bytes(header, self.max_length).ok());
-        header.map_or(HEADER, |header| {
-            HEADER.saturating_add(header.length as usize)
-        })
+        match H::read(unread, self.max_length) {
+            Some(Ok(header)) => H::LENGTH.saturating_add(header.body_length()),
+            _ => H::LENGTH,
+        }
     }
 
     /// Moves what is not consumed to the front of the buffer. It is not moved again before a

@@ -4,7 +4,7 @@ use std::os::unix::net::UnixStream;
 use fastrand::Rng;
 
 use super::*;
-use crate::frame::{Kind, Ticket};
+use crate::frame::{HEADER, Header, Kind, Ticket};
 
 const LIMIT: usize = 64 << 20;
 
@@ -13,6 +13,7 @@ fn frame(job: u64, length: usize) -> Vec<u8> {
     let header = Header {
         length: u32::try_from(length).unwrap(),
         kind: Kind::Job,
+        descriptors: 0,
         function: 3,
         ticket: Ticket::new(job, 5),
         job,
@@ -27,7 +28,7 @@ fn body(job: u64, length: usize) -> impl Iterator<Item = u8> {
 }
 
 /// Gives the reader at most `most` of the bytes, and returns the rest.
-fn give<'a>(frames: &mut Frames, bytes: &'a [u8], most: usize) -> &'a [u8] {
+fn give<'a>(frames: &mut Frames<Header>, bytes: &'a [u8], most: usize) -> &'a [u8] {
     let space = frames.space();
     let count = bytes.len().min(space.len()).min(most);
     let (now, later) = bytes.split_at(count);
@@ -37,8 +38,8 @@ fn give<'a>(frames: &mut Frames, bytes: &'a [u8], most: usize) -> &'a [u8] {
 }
 
 /// Takes all complete frames, and checks that they follow on `job`.
-fn take_all(frames: &mut Frames, job: &mut u64) {
-    while let Some((header, received)) = frames.next().unwrap() {
+fn take_all(frames: &mut Frames<Header>, job: &mut u64) {
+    while let Some((header, received, _)) = frames.next().unwrap() {
         assert_eq!(header.job, *job);
         assert!(received.iter().copied().eq(body(*job, received.len())));
         assert_eq!(received.len(), header.length as usize);
