@@ -8,9 +8,10 @@
 //! 2. Each call has a list of its own: encoding a message inside the `Serialize` of a value
 //!    does not mix the descriptors of the two.
 //! 3. A descriptor of a received message is taken once, and one that no value takes is closed.
+//! 4. The encoding drops the text of an error, so it is kept beside the list.
 
 use std::cell::RefCell;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread::LocalKey;
 
 use serde::Serialize;
@@ -23,9 +24,25 @@ pub(crate) const MAX_DESCRIPTORS: usize = 253;
 
 thread_local! {
     /// The descriptors of the value that is being encoded.
-    static OUT: RefCell<Option<Vec<OwnedFd>>> = const { RefCell::new(None) };
+    static OUT: RefCell<Option<List<OwnedFd>>> = const { RefCell::new(None) };
     /// The descriptors of the value that is being decoded.
-    static IN: RefCell<Option<Vec<Option<OwnedFd>>>> = const { RefCell::new(None) };
+    static IN: RefCell<Option<List<Option<OwnedFd>>>> = const { RefCell::new(None) };
+}
+
+/// The descriptors of one value.
+struct List<D> {
+    descriptors: Vec<D>,
+    /// Why a descriptor could not be encoded or decoded.
+    failure: Option<String>,
+}
+
+impl<D> List<D> {
+    fn new(descriptors: Vec<D>) -> Self {
+        Self {
+            descriptors,
+            failure: None,
+        }
+    }
 }
 
 /// Appends the encoded `value` to `output`, and returns duplicates of the descriptors in it. If
@@ -36,10 +53,14 @@ pub(crate) fn encode<T: Serialize>(
 ) -> Result<Vec<OwnedFd>, String> {
     let _restore = Restore {
         list: &OUT,
-        outer: OUT.replace(Some(Vec::new())),
+        outer: OUT.replace(Some(List::new(Vec::new()))),
     };
-    call::encode(value, output)?;
-    Ok(OUT.take().unwrap_or_default())
+    let encoded = call::encode(value, output);
+    let list = OUT.take().unwrap_or_else(|| List::new(Vec::new()));
+    match encoded {
+        Ok(()) => Ok(list.descriptors),
+        Err(text) => Err(list.failure.unwrap_or(text)),
+    }
 }
 
 /// Decodes a value from all of `bytes`, and gives it the descriptors that came with them.
@@ -50,9 +71,12 @@ pub(crate) fn decode<T: DeserializeOwned>(
     let came = descriptors.into_iter().map(Some).collect();
     let _restore = Restore {
         list: &IN,
-        outer: IN.replace(Some(came)),
+        outer: IN.replace(Some(List::new(came))),
     };
-    call::decode(bytes)
+    call::decode(bytes).map_err(|text| {
+        let failure = IN.with_borrow_mut(|list| list.as_mut()?.failure.take());
+        failure.unwrap_or(text)
+    })
 }
 
 /// Adds a duplicate of a descriptor to the message that is being encoded on this thread.
@@ -68,19 +92,23 @@ pub(crate) fn attach(descriptor: impl AsFd) -> Result<u32, String> {
             "a descriptor can be encoded only in an argument or a result of a job, or in a \
              message of `coreloop::ipc`",
         )?;
-        if out.len() == MAX_DESCRIPTORS {
-            return Err(format!(
-                "a message holds at most {MAX_DESCRIPTORS} descriptors"
-            ));
-        }
-        let duplicate = descriptor
-            .as_fd()
-            .try_clone_to_owned()
-            .map_err(|error| format!("a descriptor could not be duplicated: {error}"))?;
-        let position = u32::try_from(out.len()).map_err(|error| error.to_string())?;
-        out.push(duplicate);
-        Ok(position)
+        let added = add(&mut out.descriptors, descriptor.as_fd());
+        added.inspect_err(|text| out.failure = Some(text.clone()))
     })
+}
+
+fn add(list: &mut Vec<OwnedFd>, descriptor: BorrowedFd<'_>) -> Result<u32, String> {
+    if list.len() == MAX_DESCRIPTORS {
+        return Err(format!(
+            "a message holds at most {MAX_DESCRIPTORS} descriptors"
+        ));
+    }
+    let duplicate = descriptor
+        .try_clone_to_owned()
+        .map_err(|error| format!("a descriptor could not be duplicated: {error}"))?;
+    let position = u32::try_from(list.len()).map_err(|error| error.to_string())?;
+    list.push(duplicate);
+    Ok(position)
 }
 
 /// Takes a descriptor of the message that is being decoded on this thread.
@@ -96,9 +124,12 @@ pub(crate) fn detach(position: u32) -> Result<OwnedFd, String> {
              message of `coreloop::ipc`",
         )?;
         let at = usize::try_from(position).map_err(|error| error.to_string())?;
-        came.get_mut(at)
-            .and_then(Option::take)
-            .ok_or_else(|| "the message has no such descriptor".to_owned())
+        let taken = came.descriptors.get_mut(at).and_then(Option::take);
+        taken.ok_or_else(|| {
+            let text = "the message has no such descriptor, or another value has taken it";
+            came.failure = Some(text.to_owned());
+            text.to_owned()
+        })
     })
 }
 
