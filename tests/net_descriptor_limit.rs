@@ -1,11 +1,14 @@
-//! `accept` while the process has no free descriptor, and its recovery. The tests have a
-//! process of their own, because they lower its limit on descriptors, and run one at a time.
+//! `accept`, and receiving descriptors, while the process has no free descriptor, and the
+//! recovery. The tests have a process of their own, because they lower its limit on descriptors, and run one at a time.
 
 use std::fs::File;
+use std::os::fd::AsFd;
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use coreloop::net::{AcceptBackoff, TcpListener, TcpStream, UnixListener, UnixStream};
+use coreloop::net::{
+    AcceptBackoff, TcpListener, TcpStream, UnixDatagram, UnixListener, UnixStream,
+};
 use coreloop::{block_on, spawn, task::yield_now};
 use coreloop_test_support::folder::Folder;
 use futures_lite::StreamExt;
@@ -243,5 +246,47 @@ fn a_server_without_descriptors_serves_its_connections_and_recovers() {
         }
         drop(taken);
         ask(&mut TcpStream::from_std(waiting).unwrap()).await;
+    });
+}
+
+/// The bytes are received, and the call says that descriptors were lost: the next message comes
+/// with its own.
+#[test]
+#[cfg(target_os = "linux")]
+#[cfg_attr(miri, ignore = "Miri has no limit of descriptors")]
+fn descriptors_without_room_are_reported_as_lost() {
+    let _alone = limit_descriptors();
+    block_on(async {
+        let (mut one, mut other) = UnixStream::pair().unwrap();
+        let (sender, receiver) = UnixDatagram::pair().unwrap();
+        for free in [0, 1, 3, 5] {
+            let mut taken = take_all();
+            taken.truncate(taken.len() - free);
+            let fds = [taken[0].as_fd(); 4];
+            let room = free.min(4);
+            let mut buffer = [0; 8];
+
+            one.send_with_fds(b"four", &fds).await.unwrap();
+            let (count, came) = other.recv_with_fds(&mut buffer).await.unwrap();
+            assert_eq!(&buffer[..count], b"four");
+            assert_eq!(came.is_complete(), room == 4);
+            assert_eq!(came.into_received().len(), room);
+
+            sender.send_with_fds(b"four", &fds).await.unwrap();
+            let (count, came, _) = receiver.recv_from_with_fds(&mut buffer).await.unwrap();
+            assert_eq!(&buffer[..count], b"four");
+            match came.into_all() {
+                Ok(came) => assert_eq!((came.len(), room), (4, 4)),
+                Err(error) => {
+                    assert!(room < 4);
+                    assert!(error.to_string().contains("RLIMIT_NOFILE"), "{error}");
+                }
+            }
+
+            // Those that were received in part have been closed.
+            one.send_with_fds(b"next", &fds[..room]).await.unwrap();
+            let (count, came) = other.recv_with_fds(&mut buffer).await.unwrap();
+            assert_eq!((count, came.into_all().unwrap().len()), (4, room));
+        }
     });
 }

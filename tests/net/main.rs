@@ -32,6 +32,7 @@ mod udp_options;
 mod udp_socket;
 mod unix_datagram;
 mod unix_datagram_full;
+mod unix_descriptors;
 mod unix_foreign_traits;
 mod unix_listener;
 mod unix_stream;

@@ -4,6 +4,8 @@
 mod credentials;
 #[path = "shared/datagram_by_datagram.rs"]
 mod datagrams;
+#[path = "shared/descriptors_in_steps.rs"]
+mod descriptors;
 #[path = "shared/no_abstract_names.rs"]
 mod names;
 #[path = "shared/sockets_in_steps.rs"]
@@ -16,8 +18,9 @@ use rustix::net::SendFlags;
 
 pub(crate) use self::credentials::peer_credentials;
 pub(crate) use self::datagrams::send_many;
+pub(crate) use self::descriptors::{RECEIVE_DESCRIPTORS, close_on_exec};
 pub(crate) use self::names::{
-    HAS_ABSTRACT_NAMES, abstract_address, abstract_name, abstract_target,
+    HAS_ABSTRACT_NAMES, abstract_address, abstract_name, abstract_sender, abstract_target,
 };
 pub(crate) use self::sockets::{accept, pair, socket};
 pub(crate) use self::splice::{KernelPipe, sendfile};

@@ -15,7 +15,8 @@
 //! | `limit_transfer` | Reduces the length of a buffer to what one call may be asked to read or write. |
 //! | `send_many` | Sends datagrams until the system accepts no more, and returns how many it accepted. |
 //! | `loses_one_connection` | Whether an error of `accept` that only this platform has concerns one connection, and not the listener. |
-//! | `HAS_ABSTRACT_NAMES`, `abstract_address`, `abstract_target`, `abstract_name` | Unix addresses that are no paths. The functions fail, or return `None`, where there are none. |
+//! | `HAS_ABSTRACT_NAMES`, `abstract_address`, `abstract_target`, `abstract_name`, `abstract_sender` | Unix addresses that are no paths. The functions fail, or return `None`, where there are none. |
+//! | `RECEIVE_DESCRIPTORS`, `close_on_exec` | The flags to receive descriptors with, and what is called for each descriptor that was received: together they have it closed on `exec`. |
 //! | `peer_credentials` | Returns the ids of the process at the other end of a Unix socket, or the error `Unsupported`. |
 //! | `KernelPipe`, `sendfile` | Move bytes without copying them. Where the system cannot, no pipe can be opened, and `sendfile` fails with an error that [`is_refusal`] recognizes. |
 //!
@@ -65,6 +66,7 @@ mod transfers;
 mod transfers;
 
 mod bytes;
+mod descriptors;
 mod internet;
 pub(crate) mod tcp;
 pub(crate) mod udp;
@@ -74,10 +76,13 @@ use std::io;
 
 use rustix::io::Errno;
 
-use self::platform::abstract_target;
+use self::platform::{abstract_sender, abstract_target};
 use self::transfers::send_list;
 
 pub(crate) use self::bytes::{MAX_BUFFERS, receive_vectored, send_vectored};
+pub(crate) use self::descriptors::{
+    MAX_DESCRIPTORS, Message, check_number, receive_with_descriptors, send_with_descriptors,
+};
 pub(crate) use self::internet::{local_addr, peer_addr};
 pub(crate) use self::platform::{
     HAS_ABSTRACT_NAMES, KernelPipe, NO_SIGPIPE, abstract_address, abstract_name, accept,

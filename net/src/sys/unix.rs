@@ -1,17 +1,19 @@
 //! System calls for Unix sockets.
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{self, SocketAddr};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use rustix::net::SocketAddrUnix;
+use rustix::net::{SocketAddrAny, SocketAddrUnix};
 use socket2::{Domain, SockAddr, SockRef, Type};
 
 use super::{
-    NO_SIGPIPE, abstract_address, abstract_name, abstract_target, accept as accept_any,
-    socket as new_socket,
+    NO_SIGPIPE, abstract_address, abstract_name, abstract_sender, abstract_target,
+    accept as accept_any, socket as new_socket,
 };
 
 /// How many connections the kernel queues until they are accepted. The kernel reduces this
@@ -104,6 +106,21 @@ fn from_system(address: &SockAddr) -> io::Result<SocketAddr> {
     }
 }
 
+/// Returns the address of the sender of a message, as `recvmsg` has returned it.
+pub(crate) fn sender(from: Option<SocketAddrAny>) -> io::Result<SocketAddr> {
+    let Some(from) = from.and_then(|from| SocketAddrUnix::try_from(from).ok()) else {
+        return unnamed();
+    };
+    if let Some(name) = abstract_sender(&from) {
+        return abstract_address(name);
+    }
+    match from.path_bytes() {
+        // A path of the maximum length is rare, and longer than std supports.
+        Some(path) => SocketAddr::from_pathname(OsStr::from_bytes(path)).or_else(|_| unnamed()),
+        None => unnamed(),
+    }
+}
+
 /// Returns `address` in the form that system calls take.
 pub(crate) fn to_system(address: &SocketAddr) -> io::Result<SocketAddrUnix> {
     if let Some(path) = address.as_pathname() {
@@ -129,17 +146,25 @@ pub(crate) fn send_to(socket: impl AsFd, bytes: &[u8], to: &SocketAddrUnix) -> i
     Ok(rustix::net::sendto(socket, bytes, NO_SIGPIPE, to)?)
 }
 
-/// Sends one datagram like [`send_to`], or returns `None` if the receiver has no room
-/// although this socket has: no event reports when the receiver has room again.
+/// Sends one datagram like [`send_to`], or returns `None` like [`unless_full`].
 pub(crate) fn send_unless_full(
     socket: impl AsFd,
     bytes: &[u8],
     to: &SocketAddrUnix,
 ) -> io::Result<Option<usize>> {
-    match rustix::net::sendto(&socket, bytes, NO_SIGPIPE, to) {
+    unless_full(&socket, || send_to(&socket, bytes, to))
+}
+
+/// Calls `send`, which sends one datagram, or returns `None` if the receiver has no room
+/// although this socket has: no event reports when the receiver has room again.
+pub(crate) fn unless_full(
+    socket: impl AsFd,
+    send: impl FnOnce() -> io::Result<usize>,
+) -> io::Result<Option<usize>> {
+    match send() {
         Ok(count) => Ok(Some(count)),
-        Err(Errno::AGAIN) if has_room(&socket)? => Ok(None),
-        Err(error) => Err(error.into()),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock && has_room(&socket)? => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

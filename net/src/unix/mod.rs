@@ -1,7 +1,10 @@
 //! Unix sockets: streams, listeners and datagrams between the processes of one machine.
 //!
 //! [`UnixListener`], [`UnixStream`] and [`UnixDatagram`] are re-exported one level up.
-//! [`SocketAddr`], [`UCred`] and the halves of a stream are here.
+//! [`SocketAddr`], [`UCred`], [`ReceivedFds`] and the halves of a stream are here.
+//!
+//! These sockets also send descriptors of files, pipes and sockets to other processes: see
+//! [`UnixStream::send_with_fds`] and [`UnixDatagram::send_with_fds`].
 //!
 //! # Examples
 //!
@@ -23,11 +26,13 @@
 
 mod address;
 mod credentials;
+mod received;
 
 mod listener;
 mod stream;
 
 mod split;
+mod split_descriptors;
 mod split_owned;
 mod traits;
 
@@ -39,6 +44,9 @@ pub use credentials::UCred;
 pub use credentials::peer_cred;
 pub use datagram::UnixDatagram;
 pub use listener::UnixListener;
+pub use received::{MAX_FDS, ReceivedFds};
+#[doc(hidden)]
+pub use received::{recv_with_fds, send_with_fds};
 pub use split::{ReadHalf, WriteHalf};
 pub use split_owned::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use stream::UnixStream;

@@ -3,6 +3,8 @@
 mod credentials;
 mod names;
 
+#[path = "../shared/descriptors_with_flag.rs"]
+mod descriptors;
 #[path = "../shared/sockets_with_flags.rs"]
 mod sockets;
 
@@ -24,8 +26,9 @@ use rustix::net::SendFlags;
 
 pub(crate) use self::credentials::peer_credentials;
 pub(crate) use self::datagrams::send_many;
+pub(crate) use self::descriptors::{RECEIVE_DESCRIPTORS, close_on_exec};
 pub(crate) use self::names::{
-    HAS_ABSTRACT_NAMES, abstract_address, abstract_name, abstract_target,
+    HAS_ABSTRACT_NAMES, abstract_address, abstract_name, abstract_sender, abstract_target,
 };
 pub(crate) use self::sockets::{accept, pair, socket};
 pub(crate) use self::splice::{KernelPipe, sendfile};

@@ -20,6 +20,11 @@ pub(crate) fn abstract_target(name: &[u8]) -> io::Result<SocketAddrUnix> {
     Ok(SocketAddrUnix::new_abstract_name(name)?)
 }
 
+/// Returns the name in an address that a system call has returned.
+pub(crate) fn abstract_sender(from: &SocketAddrUnix) -> Option<&[u8]> {
+    from.abstract_name()
+}
+
 pub(crate) fn abstract_name(address: &net::SocketAddr) -> Option<&[u8]> {
     address.as_abstract_name()
 }

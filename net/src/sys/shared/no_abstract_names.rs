@@ -15,6 +15,10 @@ pub(crate) fn abstract_target(_: &[u8]) -> io::Result<SocketAddrUnix> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+pub(crate) fn abstract_sender(_: &SocketAddrUnix) -> Option<&[u8]> {
+    None
+}
+
 pub(crate) fn abstract_name(_: &net::SocketAddr) -> Option<&[u8]> {
     None
 }

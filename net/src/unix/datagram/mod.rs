@@ -1,6 +1,7 @@
 //! [`UnixDatagram`]: messages between processes of one machine.
 
 mod connected;
+mod descriptors;
 mod ready;
 
 use std::cell::Cell;
@@ -28,6 +29,9 @@ use crate::sys::unix as sys;
 /// that receives it is cut off.
 ///
 /// All methods take `&self`, so any number of tasks may share one socket.
+///
+/// A message may bring descriptors, by [`send_with_fds`](Self::send_with_fds) and
+/// [`recv_with_fds`](Self::recv_with_fds).
 ///
 /// # Examples
 ///
@@ -152,9 +156,17 @@ impl UnixDatagram {
     /// Returns an error like [`send_to`](Self::send_to).
     pub async fn send_to_addr(&self, bytes: &[u8], address: &SocketAddr) -> io::Result<usize> {
         let to = address.to_system()?;
-        let send = |socket: &_| sys::send_unless_full(socket, bytes, &to);
+        self.send_until_room(|socket| sys::send_unless_full(socket, bytes, &to))
+            .await
+    }
+
+    /// Calls `send` until the receiver has room for the datagram.
+    async fn send_until_room(
+        &self,
+        mut send: impl FnMut(&net::UnixDatagram) -> io::Result<Option<usize>>,
+    ) -> io::Result<usize> {
         loop {
-            if let Some(count) = self.io.write_with(send).await? {
+            if let Some(count) = self.io.write_with(&mut send).await? {
                 return Ok(count);
             }
             // The socket is writable. But if the runtime has been dropped this returns an
@@ -187,7 +199,7 @@ impl UnixDatagram {
             if let Some(count) = ready!(self.io.poll_write_with(cx, send))? {
                 return Poll::Ready(Ok(count));
             }
-            // This returns an error if the runtime has been dropped, like in `send_to_addr`.
+            // This returns an error if the runtime has been dropped, like in `send_until_room`.
             ready!(self.io.poll_writable(cx))?;
             self.backoff
                 .set(Some(Box::pin(self.io.sleep(SEND_BACKOFF))));

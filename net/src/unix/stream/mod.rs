@@ -1,6 +1,7 @@
 //! [`UnixStream`]: how a connection is made, and its conversions. The logic of its reads and
 //! writes is in [`StreamSocket`].
 
+mod descriptors;
 mod reading;
 mod writing;
 
@@ -39,8 +40,9 @@ impl StreamKind for Unix {
 /// another writes, take the stream apart with [`split`](Self::split) or
 /// [`into_split`](Self::into_split).
 ///
-/// Descriptors that a peer sends are not received, and the system closes them. To receive
-/// them, call `recvmsg` in [`async_io`](Self::async_io).
+/// Descriptors are sent by [`send_with_fds`](Self::send_with_fds), and received by
+/// [`recv_with_fds`](Self::recv_with_fds). All other ways to read close the descriptors that
+/// they meet.
 ///
 /// Dropping the stream closes the connection.
 ///

@@ -1,0 +1,96 @@
+//! Descriptors beside bytes, in control messages of the kind `SCM_RIGHTS`.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketAddrAny, SocketAddrUnix,
+};
+
+use super::NO_SIGPIPE;
+use super::platform::{RECEIVE_DESCRIPTORS, close_on_exec};
+
+/// The maximum number of descriptors in one message: `SCM_MAX_FD` of Linux, unix(7).
+pub(crate) const MAX_DESCRIPTORS: usize = 253;
+
+const SPACE_TO_SEND: usize = rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS));
+
+/// Some more than the descriptors need: options of the socket, such as `SO_PASSCRED`, make the
+/// system add messages of its own, and without room for them it would drop descriptors.
+const SPACE_TO_RECEIVE: usize = SPACE_TO_SEND + 256;
+
+/// What one call of `recvmsg` has received.
+pub(crate) struct Message {
+    pub(crate) length: usize,
+    pub(crate) descriptors: Vec<OwnedFd>,
+    /// Whether the message came with more descriptors than these.
+    pub(crate) lost_some: bool,
+    pub(crate) from: Option<SocketAddrAny>,
+}
+
+/// Returns an error if there are more descriptors than one message can bring.
+pub(crate) fn check_number(descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    if descriptors.len() > MAX_DESCRIPTORS {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!(
+                "a message brings at most {MAX_DESCRIPTORS} descriptors, and these are {}: \
+                 send them in several messages",
+                descriptors.len()
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Sends bytes with duplicates of the descriptors: all of them, or none if this fails.
+pub(crate) fn send_with_descriptors(
+    socket: impl AsFd,
+    buffers: &[IoSlice<'_>],
+    descriptors: &[BorrowedFd<'_>],
+    to: Option<&SocketAddrUnix>,
+    flags: SendFlags,
+) -> io::Result<usize> {
+    check_number(descriptors)?;
+    let mut space = [MaybeUninit::uninit(); SPACE_TO_SEND];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() {
+        let fits = control.push(SendAncillaryMessage::ScmRights(descriptors));
+        debug_assert!(fits, "there is space for the maximum");
+    }
+    let flags = flags | NO_SIGPIPE;
+    Ok(match to {
+        Some(to) => rustix::net::sendmsg_addr(socket, to, buffers, &mut control, flags)?,
+        None => rustix::net::sendmsg(socket, buffers, &mut control, flags)?,
+    })
+}
+
+/// Receives bytes with the descriptors that came with them, all of which are closed on `exec`.
+pub(crate) fn receive_with_descriptors(
+    socket: impl AsFd,
+    buffers: &mut [IoSliceMut<'_>],
+) -> io::Result<Message> {
+    let mut space = [MaybeUninit::uninit(); SPACE_TO_RECEIVE];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let received = rustix::net::recvmsg(socket, buffers, &mut control, RECEIVE_DESCRIPTORS)?;
+    let mut message = Message {
+        length: received.bytes,
+        descriptors: Vec::new(),
+        lost_some: received.flags.contains(ReturnFlags::CTRUNC),
+        from: received.address,
+    };
+    for control in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(descriptors) = control {
+            for descriptor in descriptors {
+                match close_on_exec(&descriptor) {
+                    Ok(()) => message.descriptors.push(descriptor),
+                    // The bytes have been taken from the socket and must be returned.
+                    Err(_) => message.lost_some = true,
+                }
+            }
+        }
+    }
+    Ok(message)
+}
