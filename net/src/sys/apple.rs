@@ -38,3 +38,9 @@ pub(crate) fn limit_transfer(length: usize) -> usize {
 pub(crate) fn loses_one_connection(_: Errno) -> bool {
     false
 }
+
+/// The system closes descriptors for which there is no room, and leaves the bytes that came
+/// with them in the stream.
+pub(crate) fn keeps_bytes_without_descriptors(error: Errno) -> bool {
+    matches!(error, Errno::MSGSIZE | Errno::MFILE)
+}

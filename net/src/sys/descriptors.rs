@@ -4,13 +4,14 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, ReturnFlags, SendAncillaryBuffer,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketAddrAny, SocketAddrUnix,
 };
 
 use super::NO_SIGPIPE;
-use super::platform::{RECEIVE_DESCRIPTORS, close_on_exec};
+use super::platform::{RECEIVE_DESCRIPTORS, close_on_exec, keeps_bytes_without_descriptors};
 
 /// The maximum number of descriptors in one message: `SCM_MAX_FD` of Linux, unix(7).
 pub(crate) const MAX_DESCRIPTORS: usize = 253;
@@ -71,10 +72,12 @@ pub(crate) fn send_with_descriptors(
 pub(crate) fn receive_with_descriptors(
     socket: impl AsFd,
     buffers: &mut [IoSliceMut<'_>],
+    flags: RecvFlags,
 ) -> io::Result<Message> {
     let mut space = [MaybeUninit::uninit(); SPACE_TO_RECEIVE];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received = rustix::net::recvmsg(socket, buffers, &mut control, RECEIVE_DESCRIPTORS)?;
+    let received =
+        rustix::net::recvmsg(socket, buffers, &mut control, flags | RECEIVE_DESCRIPTORS)?;
     let mut message = Message {
         length: received.bytes,
         descriptors: Vec::new(),
@@ -93,4 +96,25 @@ pub(crate) fn receive_with_descriptors(
         }
     }
     Ok(message)
+}
+
+/// Receives like [`receive_with_descriptors`] from a stream. If the system has no room for
+/// descriptors, it may return an error, and the bytes only at the next call. This returns the
+/// bytes on every system.
+pub(crate) fn read_with_descriptors(
+    stream: impl AsFd,
+    buffers: &mut [IoSliceMut<'_>],
+    flags: RecvFlags,
+) -> io::Result<Message> {
+    match receive_with_descriptors(&stream, buffers, flags) {
+        Err(error) if Errno::from_io_error(&error).is_some_and(keeps_bytes_without_descriptors) => {
+            // If there are no bytes, the error had another cause.
+            let mut message =
+                receive_with_descriptors(&stream, buffers, flags | RecvFlags::DONTWAIT)
+                    .map_err(|_| error)?;
+            message.lost_some = true;
+            Ok(message)
+        }
+        received => received,
+    }
 }

@@ -17,6 +17,7 @@
 //! | `loses_one_connection` | Whether an error of `accept` that only this platform has concerns one connection, and not the listener. |
 //! | `HAS_ABSTRACT_NAMES`, `abstract_address`, `abstract_target`, `abstract_name`, `abstract_sender` | Unix addresses that are no paths. The functions fail, or return `None`, where there are none. |
 //! | `RECEIVE_DESCRIPTORS`, `close_on_exec` | The flags to receive descriptors with, and what is called for each descriptor that was received: together they have it closed on `exec`. |
+//! | `keeps_bytes_without_descriptors` | Whether an error of a read from a stream means that descriptors were lost, and that the next read returns their bytes. |
 //! | `peer_credentials` | Returns the ids of the process at the other end of a Unix socket, or the error `Unsupported`. |
 //! | `KernelPipe`, `sendfile` | Move bytes without copying them. Where the system cannot, no pipe can be opened, and `sendfile` fails with an error that [`is_refusal`] recognizes. |
 //!
@@ -81,7 +82,8 @@ use self::transfers::send_list;
 
 pub(crate) use self::bytes::{MAX_BUFFERS, receive_vectored, send_vectored};
 pub(crate) use self::descriptors::{
-    MAX_DESCRIPTORS, Message, check_number, receive_with_descriptors, send_with_descriptors,
+    MAX_DESCRIPTORS, Message, check_number, read_with_descriptors, receive_with_descriptors,
+    send_with_descriptors,
 };
 pub(crate) use self::internet::{local_addr, peer_addr};
 pub(crate) use self::platform::{

@@ -46,7 +46,7 @@ pub use datagram::UnixDatagram;
 pub use listener::UnixListener;
 pub use received::{MAX_FDS, ReceivedFds};
 #[doc(hidden)]
-pub use received::{recv_with_fds, send_with_fds};
+pub use received::{read_with_fds, send_with_fds};
 pub use split::{ReadHalf, WriteHalf};
 pub use split_owned::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use stream::UnixStream;

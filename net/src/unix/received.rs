@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::net::SendFlags;
+use rustix::net::{RecvFlags, SendFlags};
 
 use crate::sys::{self, Message};
 
@@ -115,7 +115,7 @@ pub fn send_with_fds(
     sys::send_with_descriptors(socket, buffers, fds, None, flags)
 }
 
-/// Receives bytes with descriptors from any Unix socket, without the loop.
+/// Reads bytes with descriptors from any Unix stream, without the loop.
 ///
 /// This is not for users, but for the other crates of coreloop, like [`send_with_fds`].
 ///
@@ -123,10 +123,11 @@ pub fn send_with_fds(
 ///
 /// Returns an error if the system call fails.
 #[doc(hidden)]
-pub fn recv_with_fds(
-    socket: impl AsFd,
+pub fn read_with_fds(
+    stream: impl AsFd,
     buffers: &mut [IoSliceMut<'_>],
+    flags: RecvFlags,
 ) -> io::Result<(usize, ReceivedFds)> {
-    let mut message = sys::receive_with_descriptors(socket, buffers)?;
+    let mut message = sys::read_with_descriptors(stream, buffers, flags)?;
     Ok((message.length, ReceivedFds::take(&mut message)))
 }

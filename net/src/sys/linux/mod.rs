@@ -45,3 +45,8 @@ pub(crate) fn limit_transfer(length: usize) -> usize {
 pub(crate) fn loses_one_connection(error: Errno) -> bool {
     error == Errno::NONET
 }
+
+/// The bytes come at once, with the flag `MSG_CTRUNC`.
+pub(crate) fn keeps_bytes_without_descriptors(_: Errno) -> bool {
+    false
+}

@@ -4,11 +4,11 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-use rustix::net::{SendFlags, SocketAddrUnix};
+use rustix::net::{RecvFlags, SendFlags, SocketAddrUnix};
 
 use super::UnixDatagram;
-use crate::sys::{self, unix};
-use crate::unix::{ReceivedFds, SocketAddr, recv_with_fds};
+use crate::sys::{self, Message, unix};
+use crate::unix::{ReceivedFds, SocketAddr};
 
 impl UnixDatagram {
     /// Sends a datagram with duplicates of the descriptors `fds` to the peer that this socket is
@@ -132,7 +132,8 @@ impl UnixDatagram {
     ///
     /// Returns an error if the system call fails, like [`recv`](Self::recv). It is no error of
     /// this call if the process has no room for the descriptors:
-    /// [`ReceivedFds::into_all`] reports that. Systems other than Linux may fail instead.
+    /// [`ReceivedFds::into_all`] reports that. Systems other than Linux may fail instead, and
+    /// lose the datagram.
     pub async fn recv_with_fds(&self, buffer: &mut [u8]) -> io::Result<(usize, ReceivedFds)> {
         self.io.read_with(|socket| receive(socket, buffer)).await
     }
@@ -177,15 +178,21 @@ fn send(
 }
 
 fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, ReceivedFds)> {
-    recv_with_fds(socket, &mut [IoSliceMut::new(buffer)])
+    let mut message = receive_message(socket, buffer)?;
+    Ok((message.length, ReceivedFds::take(&mut message)))
 }
 
 fn receive_from(
     socket: impl AsFd,
     buffer: &mut [u8],
 ) -> io::Result<(usize, ReceivedFds, SocketAddr)> {
-    let mut message = sys::receive_with_descriptors(socket, &mut [IoSliceMut::new(buffer)])?;
+    let mut message = receive_message(socket, buffer)?;
     let fds = ReceivedFds::take(&mut message);
     let from = unix::sender(message.from)?;
     Ok((message.length, fds, from.into()))
+}
+
+fn receive_message(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Message> {
+    let mut buffers = [IoSliceMut::new(buffer)];
+    sys::receive_with_descriptors(socket, &mut buffers, RecvFlags::empty())
 }

@@ -4,12 +4,12 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::net::SendFlags;
+use rustix::net::{RecvFlags, SendFlags};
 
 use super::{Unix, UnixStream};
 use crate::stream::StreamSocket;
 use crate::sys;
-use crate::unix::{ReceivedFds, recv_with_fds};
+use crate::unix::{ReceivedFds, read_with_fds};
 
 impl UnixStream {
     /// Writes some of `bytes` with duplicates of the descriptors `fds`, and returns how many
@@ -98,7 +98,7 @@ impl UnixStream {
     ///
     /// Returns an error if the system call fails, like [`read`](Self::read). It is no error of
     /// this call if the process has no room for the descriptors:
-    /// [`ReceivedFds::into_all`] reports that. Systems other than Linux may fail instead.
+    /// [`ReceivedFds::into_all`] reports that.
     ///
     /// # Examples
     ///
@@ -211,5 +211,6 @@ fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<u
 
 fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, ReceivedFds)> {
     let length = sys::limit_transfer(buffer.len());
-    recv_with_fds(socket, &mut [IoSliceMut::new(&mut buffer[..length])])
+    let mut buffers = [IoSliceMut::new(&mut buffer[..length])];
+    read_with_fds(socket, &mut buffers, RecvFlags::empty())
 }
