@@ -22,16 +22,13 @@ mod tests;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 
+use coreloop_net::unix::{MAX_FDS, read_with_fds, send_with_fds};
 use coreloop_runtime::io::Async;
 use rustix::io::ioctl_fionbio;
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, Shutdown,
-};
+use rustix::net::{RecvFlags, SendFlags, Shutdown};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -41,16 +38,14 @@ pub(crate) use message::{
     Inherited, SocketKind, Start, ToMaster, ToPredecessor, ToSuccessor, ToWorker,
 };
 
-/// The kernel accepts no more descriptors in one message (`SCM_MAX_FD`, unix(7)).
-pub(crate) const MAX_DESCRIPTORS: usize = 253;
+/// The maximum number of descriptors of one message.
+pub(crate) const MAX_DESCRIPTORS: usize = MAX_FDS;
 
 /// The maximum length of a message. This crate's messages are far shorter, so a longer one
 /// is invalid.
 const MAX_MESSAGE: usize = 64 << 10;
 
 const HEADER: usize = 5;
-
-const CONTROL: usize = rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS));
 
 /// A message with its descriptors: all of them, or none if there was no room.
 type Frame<M> = (M, Vec<OwnedFd>);
@@ -222,30 +217,14 @@ impl Received {
     /// Reads once, and returns how many bytes were read.
     fn fill(&mut self, socket: &OwnedFd) -> io::Result<usize> {
         let mut buffer = [0; 4096];
-        let mut space = [MaybeUninit::uninit(); CONTROL];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let received = rustix::net::recvmsg(
-            socket,
-            &mut [IoSliceMut::new(&mut buffer)],
-            &mut control,
-            sys::receive_flags(),
-        )?;
-        let mut came = Vec::new();
-        for message in control.drain() {
-            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-                for descriptor in descriptors {
-                    sys::close_on_exec(&descriptor)?;
-                    came.push(descriptor);
-                }
-            }
+        let mut buffers = [IoSliceMut::new(&mut buffer)];
+        let (count, descriptors) = read_with_fds(socket, &mut buffers, RecvFlags::empty())?;
+        match descriptors.into_all() {
+            Ok(none) if none.is_empty() => {}
+            came => self.descriptors.push_back(came.ok()),
         }
-        if received.flags.contains(ReturnFlags::CTRUNC) {
-            self.descriptors.push_back(None);
-        } else if !came.is_empty() {
-            self.descriptors.push_back(Some(came));
-        }
-        self.bytes.extend_from_slice(&buffer[..received.bytes]);
-        Ok(received.bytes)
+        self.bytes.extend_from_slice(&buffer[..count]);
+        Ok(count)
     }
 
     /// Takes the first frame, if it is complete.
@@ -301,19 +280,13 @@ fn send<M: Serialize>(
     let mut header = [0; HEADER];
     header[..4].copy_from_slice(&length.to_le_bytes());
     header[4] = count;
-    let mut space = [MaybeUninit::uninit(); CONTROL];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
-        return Err(too_much());
-    }
-    let sent = rustix::io::retry_on_intr(|| {
-        rustix::net::sendmsg(
-            socket,
-            &[IoSlice::new(&header), IoSlice::new(&body)],
-            &mut control,
-            sys::send_flags(),
-        )
-    })?;
+    let buffers = [IoSlice::new(&header), IoSlice::new(&body)];
+    let sent = loop {
+        match send_with_fds(socket, &buffers, descriptors, SendFlags::DONTWAIT) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            sent => break sent?,
+        }
+    };
     if sent == HEADER + body.len() {
         Ok(())
     } else {

@@ -23,8 +23,6 @@
 //! | item | what it does |
 //! |---|---|
 //! | [`socket_pair`] | makes two connected Unix stream sockets that are closed on `exec` |
-//! | [`receive_flags`], [`close_on_exec`] | together have a received descriptor closed on `exec` |
-//! | [`send_flags`] | makes a send neither wait nor raise `SIGPIPE` |
 //! | [`descriptor_path`] | a path of an open descriptor |
 //! | [`abstract_address`] | the address of a Unix socket that has no file |
 //!
@@ -53,9 +51,8 @@ use other as system;
 pub use system::resident;
 pub(crate) use system::{
     Pidfd, SOCKET_PAIR_NAMES_ITS_CREATOR, SOCKET_PER_SLOT, abstract_address, allowed_cores,
-    close_on_exec, descriptor_path, end_with_parent, executable, fork, handshakes, is_listening,
-    let_packets_pass, name_thread, pin_thread, queued_connections, receive_flags, send_flags,
-    share_port, socket_pair, steer, thread_count,
+    descriptor_path, end_with_parent, executable, fork, handshakes, is_listening, let_packets_pass,
+    name_thread, pin_thread, queued_connections, share_port, socket_pair, steer, thread_count,
 };
 
 /// How a group spreads connections and datagrams over its members.

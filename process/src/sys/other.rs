@@ -8,7 +8,6 @@ use std::os::unix::net::{SocketAddr, UnixStream};
 use std::path::Path;
 use std::task::{Context, Poll};
 
-use rustix::net::{RecvFlags, SendFlags};
 use rustix::process::{Pid, Signal};
 use socket2::Socket;
 
@@ -115,22 +114,6 @@ pub(crate) fn end_with_parent() -> io::Result<()> {
 pub(crate) fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let (one, other) = UnixStream::pair()?;
     Ok((one.into(), other.into()))
-}
-
-pub(crate) fn receive_flags() -> RecvFlags {
-    RecvFlags::empty()
-}
-
-pub(crate) fn close_on_exec(received: &OwnedFd) -> io::Result<()> {
-    Ok(rustix::io::fcntl_setfd(
-        received,
-        rustix::io::FdFlags::CLOEXEC,
-    )?)
-}
-
-/// Programs in Rust ignore `SIGPIPE`.
-pub(crate) fn send_flags() -> SendFlags {
-    SendFlags::DONTWAIT
 }
 
 pub(crate) fn descriptor_path(descriptor: RawFd) -> String {

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::task::{Context, Poll};
 
 use coreloop_runtime::io::Async;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use rustix::thread::{CpuSet, MembarrierCommand, membarrier, sched_getaffinity, sched_setaffinity};
 use socket2::Socket;
@@ -117,20 +117,6 @@ pub(crate) fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
         flags,
         None,
     )?)
-}
-
-pub(crate) fn receive_flags() -> RecvFlags {
-    RecvFlags::CMSG_CLOEXEC
-}
-
-/// The flags have done it.
-#[expect(clippy::unnecessary_wraps, reason = "other systems can fail")]
-pub(crate) fn close_on_exec(_received: &OwnedFd) -> io::Result<()> {
-    Ok(())
-}
-
-pub(crate) fn send_flags() -> SendFlags {
-    SendFlags::NOSIGNAL | SendFlags::DONTWAIT
 }
 
 pub(crate) fn descriptor_path(descriptor: RawFd) -> String {
