@@ -1,7 +1,8 @@
 //! The examples in the documentation of every crate use the facade, as users do.
 
 /// The crates behind the facade.
-const PARTS: [&str; 5] = [
+const PARTS: [&str; 6] = [
+    "coreloop_jobs::",
     "coreloop_net::",
     "coreloop_pool::",
     "coreloop_process::",
