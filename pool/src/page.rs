@@ -1,52 +1,23 @@
 //! [`Page`], the memory that a master and one of its workers share.
-//!
-//! # Invariants
-//!
-//! 1. `contents` is the start of a shared, readable and writable mapping of `length` bytes,
-//!    which is page aligned and at least as long as [`Contents`]. Only the drop of the
-//!    `Page` unmaps it, and references into it borrow the `Page`.
-//! 2. Every byte of the mapping is backed by the file for as long as the mapping exists: its
-//!    size is checked, and it cannot shrink. On Linux the seals say so, and they are
-//!    checked before the size. Elsewhere the file has no name, and only this program, which
-//!    never shrinks it, has had its descriptor.
-//! 3. The memory is only accessed as atomic numbers, by this process and by others. Every
-//!    value of it is a valid `AtomicU64`, so another process can write nothing that makes an
-//!    access undefined.
-//! 4. A copy of this process, made by `fork`, has the same mapping. That breaks none of the
-//!    above: it may write values, as any process that has the file may.
-#![expect(
-    unsafe_code,
-    reason = "memory that two processes share is mapped and unmapped by hand"
-)]
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::ptr::{NonNull, null_mut};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicU64;
 
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
-
 use crate::frame::{SLOTS, Slot};
-use crate::sys;
+use crate::ipc::Cells;
 use crate::word::Word;
 
 /// One word and one position for each slot of a worker.
 #[derive(Debug)]
 pub(crate) struct Page {
-    contents: NonNull<Contents>,
+    cells: Cells<[AtomicU64; SLOTS]>,
 }
 
-#[repr(C)]
-struct Contents {
-    words: [Word; SLOTS],
-    positions: [AtomicU64; SLOTS],
-}
-
-/// The length of the file and of the mapping. No system has smaller pages. Where they are
-/// larger, the kernel rounds the length of the mapping up.
-const LENGTH: usize = 4096;
-
-const _: () = assert!(size_of::<Contents>() <= LENGTH && align_of::<Contents>() <= LENGTH);
+const WORDS: usize = 0;
+const POSITIONS: usize = 1;
+/// The number of arrays.
+const ARRAYS: usize = 2;
 
 impl Page {
     /// Creates a page for a new worker: all its slots are free. The descriptor is for the
@@ -56,8 +27,8 @@ impl Page {
     ///
     /// Returns an error if there are too many descriptors or too little memory.
     pub(crate) fn create() -> io::Result<(Self, OwnedFd)> {
-        let descriptor = sys::shared_memory(LENGTH)?;
-        Ok((Self::map(descriptor.as_fd())?, descriptor))
+        let (cells, descriptor) = Cells::create(ARRAYS)?;
+        Ok((Self { cells }, descriptor))
     }
 
     /// Maps the page that the master has created, and closes its descriptor.
@@ -67,36 +38,10 @@ impl Page {
     /// Returns an error if the descriptor is no such page: a file that could shrink, or one
     /// that is too short.
     pub(crate) fn from_descriptor(descriptor: OwnedFd) -> io::Result<Self> {
-        sys::check_shared_memory(&descriptor, LENGTH)?;
-        let page = Self::map(descriptor.as_fd());
+        let cells = Cells::open(&descriptor, ARRAYS as u64)?;
         // The mapping does not need it.
         drop(descriptor);
-        page
-    }
-
-    /// Maps a file that is as invariant 2 demands.
-    fn map(descriptor: BorrowedFd<'_>) -> io::Result<Self> {
-        // SAFETY: this creates a new mapping at an address of the kernel's choice, so it
-        // changes no memory that is in use.
-        let start = unsafe {
-            mmap(
-                null_mut(),
-                LENGTH,
-                ProtFlags::READ | ProtFlags::WRITE,
-                MapFlags::SHARED,
-                descriptor,
-                0,
-            )
-        }?;
-        let contents = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Self { contents })
-    }
-
-    fn contents(&self) -> &Contents {
-        // SAFETY: invariants 1 and 2: the memory is mapped and backed while `self` is
-        // borrowed, and aligned. Invariant 3: it is valid, and shared references to atomics
-        // allow that others write to it.
-        unsafe { self.contents.as_ref() }
+        Ok(Self { cells })
     }
 
     /// Returns the word of a slot.
@@ -104,8 +49,9 @@ impl Page {
     /// # Panics
     ///
     /// Panics if `slot` is not below [`SLOTS`].
-    pub(crate) fn word(&self, slot: Slot) -> &Word {
-        &self.contents().words[slot]
+    #[inline]
+    pub(crate) fn word(&self, slot: Slot) -> Word<&AtomicU64> {
+        Word::of(&self.cells.as_slice()[WORDS][slot])
     }
 
     /// Returns the position of a slot: for a chunk, how many of its items have been started.
@@ -115,26 +61,11 @@ impl Page {
     /// # Panics
     ///
     /// Panics if `slot` is not below [`SLOTS`].
+    #[inline]
     pub(crate) fn position(&self, slot: Slot) -> &AtomicU64 {
-        &self.contents().positions[slot]
+        &self.cells.as_slice()[POSITIONS][slot]
     }
 }
-
-impl Drop for Page {
-    fn drop(&mut self) {
-        // SAFETY: invariant 1: the mapping is this long, belongs to this value, and nothing
-        // borrows from it any more.
-        let unmapped = unsafe { munmap(self.contents.as_ptr().cast(), LENGTH) };
-        debug_assert!(unmapped.is_ok(), "{unmapped:?}");
-    }
-}
-
-// SAFETY: the mapping belongs to the process and not to a thread, so any thread may unmap it
-// or use its atomics.
-unsafe impl Send for Page {}
-
-// SAFETY: a shared `Page` only gives out shared references to atomics.
-unsafe impl Sync for Page {}
 
 #[cfg(all(test, not(miri)))] // Miri has no shared mappings.
 mod tests {

@@ -2,8 +2,11 @@
 
 mod attach;
 mod fd;
+mod shared;
 pub(crate) mod wire;
 
 pub use fd::Fd;
 
 pub(crate) use attach::{MAX_DESCRIPTORS, attach, decode, detach, encode};
+pub(crate) use shared::Cells;
+pub use shared::{Atomic, Shared, SharedAtomics, SharedSlice, SharedSliceBuilder};

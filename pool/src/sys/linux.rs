@@ -1,17 +1,13 @@
-//! The contract of [`sys`](super) on Linux and Android.
+//! The contract of [`sys`](super) on Linux and Android, with [`memfd`](super::memfd).
 
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
+use rustix::fs::{FallocateFlags, MemfdFlags, Stat};
 use rustix::io::Errno;
+use rustix::mm::Advice;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
-
-/// The seals that keep the size of a file, and the seals themselves, from changing.
-const SEALS: SealFlags = SealFlags::SHRINK
-    .union(SealFlags::GROW)
-    .union(SealFlags::SEAL);
 
 /// How much sooner than its parent a worker is killed when memory runs out. The scale ends at
 /// 1000.
@@ -19,29 +15,45 @@ const OOM_SCORE: i32 = 500;
 
 const OOM_SCORE_FILE: &str = "/proc/self/oom_score_adj";
 
-pub(crate) fn shared_memory(length: usize) -> io::Result<OwnedFd> {
-    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    // Some machines refuse files in memory that could be executed. Before Linux 6.3, the
-    // kernel does not know the flag.
-    let file = match rustix::fs::memfd_create(c"coreloop-pool", flags | MemfdFlags::NOEXEC_SEAL) {
-        Err(Errno::INVAL) => rustix::fs::memfd_create(c"coreloop-pool", flags),
-        file => file,
-    }?;
-    // Unlike `ftruncate`, this allocates the memory. So a lack of memory is an error here, and
-    // not a `SIGBUS` at an access to the mapping.
-    rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, length as u64)?;
-    rustix::fs::fcntl_add_seals(&file, SEALS)?;
-    Ok(file)
+/// From this size on, a new file must fit into the memory that the system has left. The kernel
+/// would not refuse it: it would allocate page after page, and then kill processes.
+const LARGE: u64 = 16 << 20;
+
+pub(crate) const NOT_IN_COPIES: Option<Advice> = Some(Advice::LinuxDontFork);
+
+/// Linux has the flag since 6.3.
+pub(super) fn memfd_flags() -> MemfdFlags {
+    MemfdFlags::NOEXEC_SEAL
 }
 
-/// Checks the seals before the length, which could change after its check otherwise.
-pub(crate) fn check_shared_memory(file: &OwnedFd, length: usize) -> io::Result<()> {
-    let seals = rustix::fs::fcntl_get_seals(file)
-        .map_err(|error| super::invalid(&format!("it is no file in memory: {error}")))?;
-    if !seals.contains(SEALS) {
-        return Err(super::invalid("its size is not sealed"));
+/// Gives a new file its size. Unlike `ftruncate`, this allocates the memory.
+pub(super) fn allocate(file: &OwnedFd, length: u64) -> io::Result<()> {
+    if length >= LARGE && available().is_some_and(|available| length > available) {
+        return Err(io::Error::new(
+            io::ErrorKind::OutOfMemory,
+            format!("the system has no {length} bytes of memory left"),
+        ));
     }
-    super::check_length(file, length)
+    Ok(rustix::io::retry_on_intr(|| {
+        rustix::fs::fallocate(file, FallocateFlags::empty(), 0, length)
+    })?)
+}
+
+/// Returns how many bytes of memory the system has left, if that is known.
+fn available() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let kilobytes = |name: &str| -> Option<u64> {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().strip_suffix(" kB")?.trim().parse().ok()
+    };
+    let free = kilobytes("MemAvailable:")? + kilobytes("SwapFree:").unwrap_or(0);
+    free.checked_mul(1024)
+}
+
+pub(super) fn allocated(stat: &Stat) -> u64 {
+    u64::try_from(stat.st_blocks)
+        .unwrap_or(0)
+        .saturating_mul(512)
 }
 
 /// Bytes without descriptors are returned together with the ones after them.
@@ -87,52 +99,17 @@ pub(crate) fn raise_oom_score() {
 #[cfg(test)]
 #[cfg(not(miri))] // Miri has no files in memory.
 mod tests {
-    use std::os::fd::AsFd;
-
     use super::*;
 
-    fn unsealed(length: u64) -> OwnedFd {
-        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let file = rustix::fs::memfd_create(c"test", flags).unwrap();
-        rustix::fs::ftruncate(&file, length).unwrap();
-        file
-    }
-
-    fn refusal(file: &OwnedFd) -> String {
-        check_shared_memory(file, 4096).unwrap_err().to_string()
-    }
-
     #[test]
-    fn the_size_of_shared_memory_is_fixed() {
-        let file = shared_memory(4096).unwrap();
-        // In units of 512 bytes: the memory is there before the first access.
-        assert!(rustix::fs::fstat(&file).unwrap().st_blocks >= 8);
-        check_shared_memory(&file, 4096).unwrap();
-        for length in [0, 4095, 8192] {
-            assert_eq!(rustix::fs::ftruncate(&file, length), Err(Errno::PERM));
+    fn more_memory_than_there_is_is_an_error() {
+        let available = available().unwrap();
+        assert!(available > LARGE);
+        for length in [available * 2, 1 << 62] {
+            let file = rustix::fs::memfd_create(c"test", MemfdFlags::CLOEXEC).unwrap();
+            let error = allocate(&file, length).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
+            assert_eq!(rustix::fs::fstat(&file).unwrap().st_blocks, 0);
         }
-        let more = rustix::fs::fcntl_add_seals(&file, SealFlags::WRITE);
-        assert_eq!(more, Err(Errno::PERM));
-        let flags = rustix::io::fcntl_getfd(file.as_fd()).unwrap();
-        assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
-    }
-
-    #[test]
-    fn a_file_that_could_shrink_is_refused_whatever_its_length() {
-        assert!(refusal(&unsealed(4096)).contains("not sealed"));
-        assert!(refusal(&unsealed(1 << 20)).contains("not sealed"));
-        let partly = unsealed(4096);
-        rustix::fs::fcntl_add_seals(&partly, SealFlags::SHRINK | SealFlags::GROW).unwrap();
-        assert!(refusal(&partly).contains("not sealed"));
-    }
-
-    #[test]
-    fn a_short_file_is_refused() {
-        let short = shared_memory(4095).unwrap();
-        assert!(
-            refusal(&short).contains("4095 bytes"),
-            "{}",
-            refusal(&short)
-        );
     }
 }

@@ -5,8 +5,12 @@
 //!
 //! | item | what it does |
 //! |---|---|
-//! | [`shared_memory`] | makes a file in memory that has no name, is closed on `exec`, and never shrinks |
-//! | [`check_shared_memory`] | returns an error unless a descriptor is such a file, of at least some length |
+//! | [`blank_memory`] | makes a file in memory that has no name, is closed on `exec`, and is zero |
+//! | [`fix_size`] | makes the size of such a file constant for ever |
+//! | [`fix_contents`] | makes the size and the contents of such a file constant for ever |
+//! | [`HAS_FIXED_CONTENTS`] | whether the system has `fix_contents` |
+//! | [`inspect`] | returns what is constant about the file of a descriptor, and its size |
+//! | [`NOT_IN_COPIES`] | the advice that keeps a mapping out of copies made by `fork`, if there is one |
 //! | [`receive_flags`], [`close_on_exec`] | together have a received descriptor closed on `exec` |
 //! | [`is_lack_of_room`] | whether the error of a read means that descriptors were lost, and that the bytes are still there |
 //! | [`READS_STOP_AFTER_DESCRIPTORS`] | whether a read of a stream ends only after bytes with descriptors, or for lack of more bytes |
@@ -19,30 +23,39 @@ mod linux;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use linux as system;
 
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+mod memfd;
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+use memfd as memory;
+
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod other;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 use other as system;
 
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+mod shm;
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+use shm as memory;
+
+pub(crate) use memory::{HAS_FIXED_CONTENTS, blank_memory, fix_contents, fix_size, inspect};
 pub(crate) use system::{
-    READS_STOP_AFTER_DESCRIPTORS, check_shared_memory, close_on_exec, is_lack_of_room,
-    raise_oom_score, receive_flags, send_flags, shared_memory, stream_pair,
+    NOT_IN_COPIES, READS_STOP_AFTER_DESCRIPTORS, close_on_exec, is_lack_of_room, raise_oom_score,
+    receive_flags, send_flags, stream_pair,
 };
 
-use std::io;
-use std::os::fd::OwnedFd;
-
-/// Returns an error unless a file has at least this length.
-fn check_length(file: &OwnedFd, length: usize) -> io::Result<()> {
-    let has = rustix::fs::fstat(file)?.st_size;
-    if u64::try_from(has).is_ok_and(|has| has >= length as u64) {
-        Ok(())
-    } else {
-        Err(invalid(&format!("it has {has} bytes, not {length}")))
-    }
-}
-
-fn invalid(why: &str) -> io::Error {
-    let what = format!("the shared page of this worker is not usable: {why}");
-    io::Error::new(io::ErrorKind::InvalidData, what)
+/// What [`inspect`] has found out about a file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MemoryFile {
+    /// No process can change the size any more.
+    pub(crate) has_fixed_size: bool,
+    /// No process can change the size or the contents any more.
+    pub(crate) has_fixed_contents: bool,
+    /// The size in bytes, which was read after the above.
+    pub(crate) size: u64,
+    /// Whether the system may have rounded the size up.
+    pub(crate) is_rounded: bool,
+    /// How many bytes of memory the file has, where that is known. If they are fewer than the
+    /// size, reading the file allocates memory.
+    pub(crate) allocated: u64,
 }

@@ -1,51 +1,17 @@
-//! The contract of [`sys`](super) on systems other than Linux: macOS and FreeBSD, for which
-//! the crate is type-checked.
+//! The contract of [`sys`](super) on systems other than Linux: macOS, with
+//! [`shm`](super::shm), and FreeBSD, with [`memfd`](super::memfd), for which the crate is
+//! type-checked.
 
 use std::io;
-use std::iter::repeat_with;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
-use rustix::fs::Mode;
 use rustix::io::{Errno, FdFlags};
+use rustix::mm::Advice;
 use rustix::net::{RecvFlags, SendFlags};
-use rustix::shm::{self, OFlags};
 
-/// macOS allows 31 bytes.
-const NAME: &str = "/coreloop-";
-
-/// How many names are tried. A second one is needed only if another program has guessed the
-/// first.
-const ATTEMPTS: u32 = 16;
-
-/// The name exists only within this call. The library opens shared memory with `CLOEXEC`.
-pub(crate) fn shared_memory(length: usize) -> io::Result<OwnedFd> {
-    let mut error = Errno::EXIST;
-    for _ in 0..ATTEMPTS {
-        let letters = repeat_with(fastrand::alphanumeric).take(20);
-        let name: String = NAME.chars().chain(letters).collect();
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR;
-        match shm::open(name.as_str(), flags, Mode::RUSR | Mode::WUSR) {
-            Ok(file) => {
-                shm::unlink(name.as_str())?;
-                rustix::fs::ftruncate(&file, length as u64)?;
-                return Ok(file);
-            }
-            Err(Errno::EXIST) => {}
-            Err(other) => {
-                error = other;
-                break;
-            }
-        }
-    }
-    Err(error.into())
-}
-
-/// There are no seals. The descriptor comes from the master, which never shrinks the file,
-/// and the file has no name by which another program could.
-pub(crate) fn check_shared_memory(file: &OwnedFd, length: usize) -> io::Result<()> {
-    super::check_length(file, length)
-}
+/// These systems have no such advice.
+pub(crate) const NOT_IN_COPIES: Option<Advice> = None;
 
 /// A read also ends before bytes with descriptors.
 pub(crate) const READS_STOP_AFTER_DESCRIPTORS: bool = false;
@@ -74,3 +40,27 @@ pub(crate) fn stream_pair() -> io::Result<(OwnedFd, OwnedFd)> {
 
 /// These systems have no such score for each process.
 pub(crate) fn raise_oom_score() {}
+
+#[cfg(target_os = "freebsd")]
+pub(super) use memory::{allocate, allocated, memfd_flags};
+
+#[cfg(target_os = "freebsd")]
+mod memory {
+    use std::io;
+    use std::os::fd::OwnedFd;
+
+    use rustix::fs::{MemfdFlags, Stat};
+
+    pub(in crate::sys) fn memfd_flags() -> MemfdFlags {
+        MemfdFlags::empty()
+    }
+
+    pub(in crate::sys) fn allocate(file: &OwnedFd, length: u64) -> io::Result<()> {
+        Ok(rustix::fs::ftruncate(file, length)?)
+    }
+
+    /// The system does not say which part of a file has memory.
+    pub(in crate::sys) fn allocated(_stat: &Stat) -> u64 {
+        u64::MAX
+    }
+}

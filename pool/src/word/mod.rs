@@ -62,8 +62,7 @@ const STATE_BITS: u32 = 3;
 
 /// The state of one slot.
 ///
-/// `A` is the atomic type of the standard library, and in the model tests loom's.
-#[repr(transparent)]
+/// `A` is a reference to an atomic number in the page, and in the model tests loom's type.
 pub(crate) struct Word<A = AtomicU64>(A);
 
 /// The operations of an atomic number that a word needs.
@@ -74,6 +73,10 @@ pub(crate) trait Atomic {
 }
 
 impl<A: Atomic> Word<A> {
+    pub(crate) fn of(number: A) -> Self {
+        Self(number)
+    }
+
     /// Marks the job of a new send as queued. The master calls this before it writes the
     /// frame, because the worker skips a frame whose job is not queued.
     pub(crate) fn queue(&self, sequence: u64) {
@@ -134,6 +137,20 @@ impl Atomic for AtomicU64 {
 
     fn swap_if(&self, current: u64, new: u64, success: Ordering) -> Result<u64, u64> {
         self.compare_exchange(current, new, success, Ordering::Relaxed)
+    }
+}
+
+impl<A: Atomic> Atomic for &A {
+    fn load(&self, ordering: Ordering) -> u64 {
+        (**self).load(ordering)
+    }
+
+    fn store(&self, value: u64, ordering: Ordering) {
+        (**self).store(value, ordering);
+    }
+
+    fn swap_if(&self, current: u64, new: u64, success: Ordering) -> Result<u64, u64> {
+        (**self).swap_if(current, new, success)
     }
 }
 

@@ -1,0 +1,325 @@
+//! Memory that processes share: mappings of files in memory that have no name. This file
+//! contains all unsafe code of the crate; what it offers is safe to use in any way.
+//!
+//! # Invariants
+//!
+//! 1. A [`Region`] owns a mapping that begins at `start`, which is the start of a page, and has
+//!    `bytes` bytes: at least one, and at most `isize::MAX`. Nothing but the drop of the region
+//!    unmaps it, and a reference into it borrows the value that owns the region.
+//! 2. The file has memory for every byte of the mapping for as long as the mapping exists. A file
+//!    that was received is checked: first that its size can never change, then its size. A file
+//!    that was created here has the size with which it was created, because nothing else has its
+//!    descriptor before the size is sealed.
+//! 3. An element has at least one byte, and its alignment is at most 4096. No system has smaller
+//!    pages, so the start of a mapping is aligned for it. The compiler checks both.
+//! 4. The contents of a [`Sealed`] mapping never change. The kernel has confirmed it: it refuses
+//!    the seal as long as there is a writable mapping, and afterwards refuses writes, writable
+//!    mappings and holes, for every process. `T: AnyBitPattern` is valid whatever the contents
+//!    are, and has no interior mutability.
+//! 5. Until a [`Draft`] is finished, it owns the only descriptor and the only mapping of its file.
+//!    So a mutable borrow of the draft is the only access to the contents. They are zero at first
+//!    and initialized ever after, because `T: NoUninit` has no other bytes to write.
+//! 6. The memory of [`Cells`] is only accessed as atomic numbers, by this process and by others
+//!    that are honest. Every value is valid for a type that is [`Atomics`], so a process that is
+//!    not honest can write nothing that makes an access undefined.
+//! 7. A copy of this process, made by `fork`, has the mappings of `Sealed` and `Cells` too, and
+//!    breaks none of the above with them. It has no mapping of a `Draft` where the system can
+//!    leave that out, and never unmaps one: something else may be at that address. It must not
+//!    use the draft, as the conditions of `fork` say about memory that is mapped for writing. If
+//!    it has a mapping nevertheless, the draft cannot be sealed.
+#![expect(
+    unsafe_code,
+    reason = "memory that processes share is mapped and unmapped by hand"
+)]
+
+use std::ffi::c_void;
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::OwnedFd;
+use std::ptr::{NonNull, null_mut};
+use std::slice;
+use std::sync::atomic::{
+    AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64,
+};
+
+use bytemuck::{AnyBitPattern, NoUninit};
+use rustix::mm::{MapFlags, ProtFlags, madvise, mmap, munmap};
+use rustix::process::{Pid, getpid};
+
+use super::check;
+use crate::sys;
+
+/// A mapping.
+#[derive(Debug)]
+struct Region {
+    start: NonNull<c_void>,
+    bytes: usize,
+    /// The only process that has the mapping, if copies of it have none.
+    only_in: Option<Pid>,
+}
+
+/// What a mapping is for.
+#[derive(Debug, Clone, Copy)]
+enum Access {
+    /// Private to this process, because then the kernel does not mind that the file is sealed;
+    /// since nobody writes, the memory is that of the file all the same.
+    Read,
+    /// Shared.
+    Write,
+}
+
+impl Region {
+    /// Maps the first bytes of a file that is as invariant 2 demands.
+    fn map(file: &OwnedFd, bytes: usize, access: Access) -> io::Result<Self> {
+        let (protection, flags) = match access {
+            Access::Read => (ProtFlags::READ, MapFlags::PRIVATE),
+            Access::Write => (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED),
+        };
+        // SAFETY: this creates a new mapping at an address of the kernel's choice, so it changes
+        // no memory that is in use.
+        let start = unsafe { mmap(null_mut(), bytes, protection, flags, file, 0) }?;
+        let start = NonNull::new(start).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self {
+            start,
+            bytes,
+            only_in: None,
+        })
+    }
+
+    /// Keeps the mapping out of copies of this process, where the system can.
+    fn keep_from_copies(&mut self) -> io::Result<()> {
+        if let Some(advice) = sys::NOT_IN_COPIES {
+            // SAFETY: invariant 1: this is a mapping of ours. The advice does not change the
+            // memory of this process.
+            unsafe { madvise(self.start.as_ptr(), self.bytes, advice) }?;
+            self.only_in = Some(getpid());
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        // Invariant 7.
+        if self.only_in.is_some_and(|process| process != getpid()) {
+            return;
+        }
+        // SAFETY: invariant 1: the mapping is this long, belongs to this value, and nothing
+        // borrows from it any more.
+        let unmapped = unsafe { munmap(self.start.as_ptr(), self.bytes) };
+        debug_assert!(unmapped.is_ok(), "{unmapped:?}");
+    }
+}
+
+// SAFETY: a mapping belongs to the process and not to a thread, so any thread may unmap it. What
+// may be done with the contents is up to the types below, which contain the type of an element.
+unsafe impl Send for Region {}
+
+// SAFETY: a shared region does nothing.
+unsafe impl Sync for Region {}
+
+/// Returns the size of an element of shared memory. A type that breaks invariant 3 does not
+/// compile.
+pub(super) const fn size_of_element<T>() -> usize {
+    const {
+        assert!(
+            size_of::<T>() > 0 && align_of::<T>() <= 4096,
+            "an element of shared memory has at least one byte, and an alignment of at most 4096"
+        );
+    }
+    size_of::<T>()
+}
+
+/// A slice that never changes, in this process and in others.
+#[derive(Debug)]
+pub(super) struct Sealed<T> {
+    region: Region,
+    length: usize,
+    elements: PhantomData<[T]>,
+}
+
+impl<T: AnyBitPattern> Sealed<T> {
+    /// Maps a file that is to contain `length` elements, whoever has made it.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the contents of the file can change or have another length, or if
+    /// there is too little address space.
+    pub(super) fn open(file: &OwnedFd, length: u64) -> io::Result<Self> {
+        let found = sys::inspect(file)?;
+        let length = check::contents(&found, length, size_of_element::<T>())?;
+        let bytes = check::bytes_of(length, size_of::<T>())?;
+        Ok(Self {
+            region: Region::map(file, bytes, Access::Read)?,
+            length,
+            elements: PhantomData,
+        })
+    }
+
+    pub(super) fn as_slice(&self) -> &[T] {
+        let start = self.region.start.as_ptr().cast();
+        // SAFETY: invariants 1 to 3: there are this many elements, which are mapped and backed
+        // while `self` is borrowed, and aligned. Invariant 4: they are valid and do not change.
+        unsafe { slice::from_raw_parts(start, self.length) }
+    }
+}
+
+/// A slice that only this process has, and that is written before it is sealed.
+#[derive(Debug)]
+pub(super) struct Draft<T> {
+    region: Region,
+    file: OwnedFd,
+    length: usize,
+    elements: PhantomData<[T]>,
+}
+
+impl<T: AnyBitPattern + NoUninit> Draft<T> {
+    /// Creates a slice of `length` elements, at least one, whose bytes are zero.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is too little memory, or there are too many descriptors.
+    pub(super) fn create(length: usize) -> io::Result<Self> {
+        let bytes = check::bytes_of(length, size_of_element::<T>())?;
+        let file = sys::blank_memory(bytes as u64)?;
+        let mut region = Region::map(&file, bytes, Access::Write)?;
+        region.keep_from_copies()?;
+        Ok(Self {
+            region,
+            file,
+            length,
+            elements: PhantomData,
+        })
+    }
+
+    pub(super) fn as_slice(&self) -> &[T] {
+        let start = self.region.start.as_ptr().cast();
+        // SAFETY: invariants 1 to 3: there are this many elements, which are mapped and backed
+        // while `self` is borrowed, and aligned. Invariant 5: they are initialized, so that
+        // `AnyBitPattern` makes them valid, and nothing changes them during the borrow.
+        unsafe { slice::from_raw_parts(start, self.length) }
+    }
+
+    pub(super) fn as_mut_slice(&mut self) -> &mut [T] {
+        let start = self.region.start.as_ptr().cast();
+        // SAFETY: as in `as_slice`. Invariant 5: `self` is the only access to the memory, and is
+        // borrowed mutably.
+        unsafe { slice::from_raw_parts_mut(start, self.length) }
+    }
+
+    /// Unmaps the slice, seals its contents and returns the file.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error, `EBUSY`, if the file is mapped for writing elsewhere, as in a copy of
+    /// this process.
+    pub(super) fn finish(self) -> io::Result<OwnedFd> {
+        let Self { region, file, .. } = self;
+        drop(region);
+        sys::fix_contents(&file)?;
+        Ok(file)
+    }
+}
+
+/// Types that consist of atomic numbers.
+///
+/// # Safety
+///
+/// The type is made of atomic numbers of std, which are valid whatever their bits are, and has
+/// no other bytes. The trait cannot be implemented elsewhere, because its module is private and
+/// the crate denies unsafe code.
+pub unsafe trait Atomics: Send + Sync + 'static {}
+
+// SAFETY: this is an atomic number of std.
+unsafe impl Atomics for AtomicU8 {}
+// SAFETY: this is an atomic number of std.
+unsafe impl Atomics for AtomicU16 {}
+// SAFETY: this is an atomic number of std.
+unsafe impl Atomics for AtomicU32 {}
+// SAFETY: this is an atomic number of std.
+unsafe impl Atomics for AtomicU64 {}
+// SAFETY: this is an atomic number of std.
+unsafe impl Atomics for AtomicI8 {}
+// SAFETY: this is an atomic number of std.
+unsafe impl Atomics for AtomicI16 {}
+// SAFETY: this is an atomic number of std.
+unsafe impl Atomics for AtomicI32 {}
+// SAFETY: this is an atomic number of std.
+unsafe impl Atomics for AtomicI64 {}
+// SAFETY: an array consists of its elements.
+unsafe impl<A: Atomics, const N: usize> Atomics for [A; N] {}
+
+/// Atomic numbers that several processes read and write.
+#[derive(Debug)]
+pub(crate) struct Cells<A> {
+    region: Region,
+    length: usize,
+    cells: PhantomData<[A]>,
+}
+
+impl<A: Atomics> Cells<A> {
+    /// Creates `length` elements, at least one, that are zero. The file is for other processes.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is too little memory, or there are too many descriptors.
+    pub(crate) fn create(length: usize) -> io::Result<(Self, OwnedFd)> {
+        let bytes = check::bytes_of(length, size_of_element::<A>())?;
+        let file = sys::blank_memory(bytes as u64)?;
+        sys::fix_size(&file)?;
+        Ok((Self::map(&file, length, bytes)?, file))
+    }
+
+    /// Maps a file that is to have `length` elements, whoever has made it.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the file can shrink or has another size, or if there is too
+    /// little address space.
+    pub(crate) fn open(file: &OwnedFd, length: u64) -> io::Result<Self> {
+        let found = sys::inspect(file)?;
+        let length = check::size(&found, length, size_of_element::<A>())?;
+        let bytes = check::bytes_of(length, size_of::<A>())?;
+        Self::map(file, length, bytes)
+    }
+
+    fn map(file: &OwnedFd, length: usize, bytes: usize) -> io::Result<Self> {
+        Ok(Self {
+            region: Region::map(file, bytes, Access::Write)?,
+            length,
+            cells: PhantomData,
+        })
+    }
+
+    pub(crate) fn as_slice(&self) -> &[A] {
+        let start = self.region.start.as_ptr().cast();
+        // SAFETY: invariants 1 to 3: there are this many elements, which are mapped and backed
+        // while `self` is borrowed, and aligned. Invariant 6: they are valid, and shared
+        // references to atomic numbers allow that others write to them.
+        unsafe { slice::from_raw_parts(start, self.length) }
+    }
+}
+
+/// A mapping that a test keeps, as code that leaks one would.
+#[cfg(test)]
+#[derive(Debug)]
+pub(super) struct Kept(#[expect(dead_code, reason = "it is only kept")] Region);
+
+#[cfg(test)]
+impl Kept {
+    pub(super) fn readable(file: &OwnedFd, bytes: usize) -> io::Result<Self> {
+        Region::map(file, bytes, Access::Read).map(Self)
+    }
+
+    pub(super) fn writable(file: &OwnedFd, bytes: usize) -> io::Result<Self> {
+        Region::map(file, bytes, Access::Write).map(Self)
+    }
+}
+
+#[cfg(test)]
+impl<T> Draft<T> {
+    /// Returns the descriptor, which breaks invariant 5 only if the caller writes.
+    pub(super) fn file(&self) -> &OwnedFd {
+        &self.file
+    }
+}

@@ -1,0 +1,141 @@
+//! Memory that a receiver refuses, whoever has sent it.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU8, AtomicU64};
+
+use rustix::fs::SealFlags;
+use rustix::io::Errno;
+
+use super::super::map::{Cells, Sealed};
+use super::super::{Shared, SharedSlice};
+use super::{ALL, file, pass, receive_atomics, receive_slice};
+
+const SIZE_ONLY: SealFlags = SealFlags::SHRINK
+    .union(SealFlags::GROW)
+    .union(SealFlags::SEAL);
+
+/// Returns why a slice of two numbers is refused.
+fn refusal(file: &OwnedFd, length: u64) -> String {
+    Sealed::<u64>::open(file, length).unwrap_err().to_string()
+}
+
+#[test]
+fn a_slice_with_missing_or_other_seals_is_refused() {
+    let others = [
+        SealFlags::empty(),
+        SealFlags::WRITE,
+        SIZE_ONLY,
+        SIZE_ONLY | SealFlags::FUTURE_WRITE,
+        ALL.difference(SealFlags::SEAL),
+        ALL.difference(SealFlags::GROW),
+        ALL.difference(SealFlags::SHRINK),
+    ];
+    for seals in others {
+        let file = file(16, 16, seals);
+        assert!(refusal(&file, 2).contains("not sealed"), "{seals:?}");
+        receive_slice::<u64>(file, 2).unwrap_err();
+    }
+    // More seals than needed do no harm.
+    let more = file(16, 16, ALL | SealFlags::FUTURE_WRITE);
+    assert_eq!(*receive_slice::<u64>(more, 2).unwrap(), [0, 0]);
+}
+
+#[test]
+fn other_files_are_refused() {
+    let plain = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
+    let (socket, _other) = UnixStream::pair().unwrap();
+    let (pipe, _writer) = rustix::pipe::pipe().unwrap();
+    let unsealable = rustix::fs::memfd_create(c"test", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+    rustix::fs::ftruncate(&unsealable, 16).unwrap();
+    for file in [plain.into(), socket.into(), pipe, unsealable] {
+        assert!(refusal(&file, 2).contains("not sealed"));
+        assert!(Cells::<AtomicU64>::open(&file, 2).is_err());
+    }
+}
+
+#[test]
+fn a_slice_of_another_size_is_refused() {
+    for (size, length, why) in [
+        (16, 0, "empty"),
+        (16, 1, "1 elements have 8"),
+        (16, 3, "3 elements have 24"),
+        (15, 2, "no multiple"),
+        (17, 2, "no multiple"),
+        (0, 2, "has 0 bytes"),
+        (16, u64::MAX, "more than a process can have"),
+        (16, 1 << 61, "more than a process can have"),
+        (16, 1 << 60, "more than a process can have"),
+        (16, (1 << 60) - 1, "has 16 bytes"),
+    ] {
+        let file = file(size, size, ALL);
+        let refused = refusal(&file, length);
+        assert!(refused.contains(why), "{size} {length}: {refused}");
+        receive_slice::<u64>(file, length).unwrap_err();
+    }
+}
+
+#[test]
+fn a_slice_without_its_memory_is_refused() {
+    let sparse = file(1 << 40, 0, ALL);
+    assert!(refusal(&sparse, 1 << 37).contains("not allocated"));
+    let half = file(8192, 4096, ALL);
+    assert!(refusal(&half, 1024).contains("not allocated"));
+    // The last page may be allocated in part of the bytes only.
+    assert!(receive_slice::<u64>(file(4104, 8192, ALL), 513).is_ok());
+}
+
+#[test]
+fn a_slice_cannot_grow_after_the_check() {
+    let file = file(16, 16, ALL);
+    let copy = file.try_clone().unwrap();
+    let slice = receive_slice::<u64>(file, 2).unwrap();
+    assert_eq!(rustix::fs::ftruncate(&copy, 4096), Err(Errno::PERM));
+    assert_eq!(rustix::fs::ftruncate(&copy, 0), Err(Errno::PERM));
+    assert_eq!(*slice, [0, 0]);
+}
+
+#[test]
+fn atomic_numbers_of_another_size_or_without_seals_are_refused() {
+    let all = [
+        SealFlags::empty(),
+        SealFlags::SHRINK,
+        SealFlags::SHRINK | SealFlags::GROW,
+        SIZE_ONLY.difference(SealFlags::SHRINK),
+    ];
+    for seals in all {
+        let file = file(16, 16, seals);
+        let refused = Cells::<AtomicU64>::open(&file, 2).unwrap_err();
+        assert!(refused.to_string().contains("not sealed"), "{refused}");
+        receive_atomics::<AtomicU64>(file, 2).unwrap_err();
+    }
+    for (size, length) in [(16, 0), (16, 1), (16, 3), (15, 2), (0, 1), (16, u64::MAX)] {
+        let file = file(size, size, SIZE_ONLY);
+        receive_atomics::<AtomicU64>(file, length).unwrap_err();
+    }
+    receive_atomics::<AtomicU64>(file(16, 16, SIZE_ONLY), 2).unwrap();
+}
+
+/// The contents of a slice cannot be written, not even as atomic numbers.
+#[test]
+fn a_slice_is_not_received_as_atomic_numbers() {
+    let slice = SharedSlice::from_slice(&[1_u64, 2]).unwrap();
+    let file = slice.file().try_clone().unwrap();
+    receive_atomics::<AtomicU64>(file, 2).unwrap_err();
+    let numbers = Shared::new(AtomicU8::new(1)).unwrap();
+    let file = numbers.file().try_clone().unwrap();
+    receive_slice::<u8>(file, 1).unwrap_err();
+}
+
+#[test]
+fn several_numbers_are_not_received_as_one() {
+    let numbers = super::SharedAtomics::<AtomicU64>::with_len(2).unwrap();
+    let mut bytes = Vec::new();
+    let descriptors = crate::ipc::encode(&numbers, &mut bytes).unwrap();
+    crate::ipc::decode::<Shared<AtomicU64>>(&bytes, descriptors).unwrap_err();
+    let none = super::SharedAtomics::<AtomicU64>::with_len(0).unwrap();
+    assert!(pass(&none).unwrap().is_empty());
+    let mut bytes = Vec::new();
+    let descriptors = crate::ipc::encode(&none, &mut bytes).unwrap();
+    crate::ipc::decode::<Shared<AtomicU64>>(&bytes, descriptors).unwrap_err();
+}
