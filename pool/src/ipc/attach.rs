@@ -133,6 +133,16 @@ pub(crate) fn detach(position: u32) -> Result<OwnedFd, String> {
     })
 }
 
+/// Keeps the text of why a value refuses the descriptor that it has taken. Returns the text.
+pub(crate) fn refuse(text: String) -> String {
+    IN.with_borrow_mut(|came| {
+        if let Some(came) = came {
+            came.failure = Some(text.clone());
+        }
+    });
+    text
+}
+
 /// Puts the list of the outer call back, even if user code panics.
 struct Restore<T: 'static> {
     list: &'static LocalKey<RefCell<Option<T>>>,

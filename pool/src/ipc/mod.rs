@@ -7,6 +7,6 @@ pub(crate) mod wire;
 
 pub use fd::Fd;
 
-pub(crate) use attach::{MAX_DESCRIPTORS, attach, decode, detach, encode};
+pub(crate) use attach::{MAX_DESCRIPTORS, attach, decode, detach, encode, refuse};
 pub(crate) use shared::Cells;
 pub use shared::{Atomic, Shared, SharedAtomics, SharedSlice, SharedSliceBuilder};

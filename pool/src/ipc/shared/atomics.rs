@@ -13,7 +13,7 @@ use std::sync::atomic::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 use super::map::{Atomics, Cells};
-use super::wire::Attached;
+use super::wire::{Attached, refused};
 
 /// The atomic numbers that can be in shared memory: those of std with 8 to 64 bits.
 ///
@@ -179,7 +179,7 @@ impl<'de, A: Atomic> Deserialize<'de> for SharedAtomics<A> {
             return Ok(Self { memory: None });
         };
         let (file, length) = attached.take().map_err(de::Error::custom)?;
-        let cells = Cells::open(&file, length).map_err(de::Error::custom)?;
+        let cells = Cells::open(&file, length).map_err(refused)?;
         Ok(Self::new(cells, file))
     }
 }
@@ -269,8 +269,10 @@ impl<'de, A: Atomic> Deserialize<'de> for Shared<A> {
         if numbers.len() == 1 {
             Ok(Self { numbers })
         } else {
-            let what = format!("{} atomic numbers were sent in place of one", numbers.len());
-            Err(de::Error::custom(what))
+            let count = numbers.len();
+            Err(refused(format!(
+                "{count} atomic numbers were sent in place of one"
+            )))
         }
     }
 }

@@ -11,7 +11,7 @@ use bytemuck::{AnyBitPattern, NoUninit};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 use super::map::{Draft, Sealed, size_of_element};
-use super::wire::{Attached, Bytes, zeroed};
+use super::wire::{Attached, Bytes, refused, zeroed};
 use crate::sys;
 
 /// How many bytes of the values of an iterator are collected before they are written.
@@ -224,7 +224,7 @@ impl<'de, T: AnyBitPattern + NoUninit> Deserialize<'de> for SharedSlice<T> {
         match Encoded::deserialize(deserializer)? {
             Encoded::Attached(attached) => {
                 let (file, length) = attached.take().map_err(de::Error::custom)?;
-                Self::open(file, length).map_err(de::Error::custom)
+                Self::open(file, length).map_err(refused)
             }
             Encoded::Copied(bytes) => Ok(Self::copied(bytes.into_values())),
         }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::check;
 use super::map::size_of_element;
-use crate::ipc::{attach, detach};
+use crate::ipc::{attach, detach, refuse};
 
 /// A file beside the message, and how many elements it has.
 #[derive(Serialize, Deserialize)]
@@ -32,6 +32,11 @@ impl Attached {
     pub(super) fn take(self) -> Result<(OwnedFd, u64), String> {
         Ok((detach(self.descriptor)?, self.length))
     }
+}
+
+/// Returns the error of a deserializer, whose text the receiver of the message gets.
+pub(super) fn refused<E: de::Error>(why: impl ToString) -> E {
+    E::custom(refuse(why.to_string()))
 }
 
 /// Values within the message, as bytes in the order of this machine.
@@ -85,7 +90,7 @@ impl<T: AnyBitPattern + NoUninit> de::Visitor<'_> for Values<T> {
     }
 
     fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-        copy(bytes).map_err(E::custom)
+        copy(bytes).map_err(refused)
     }
 }
 
