@@ -97,6 +97,16 @@ pub(crate) fn attach(descriptor: impl AsFd) -> Result<u32, String> {
     })
 }
 
+/// Keeps the text of an error of a value that is being encoded on this thread, because the
+/// encoding drops it.
+pub(crate) fn fail(text: &str) {
+    OUT.with_borrow_mut(|out| {
+        if let Some(out) = out {
+            out.failure = Some(text.to_owned());
+        }
+    });
+}
+
 fn add(list: &mut Vec<OwnedFd>, descriptor: BorrowedFd<'_>) -> Result<u32, String> {
     if list.len() == MAX_DESCRIPTORS {
         return Err(format!(

@@ -15,6 +15,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::engine::core::context;
 use crate::engine::core::sleep::Sleep;
 use crate::engine::reactor::interest::Interest;
 use crate::engine::reactor::readiness::Direction;
@@ -95,6 +96,13 @@ impl<T: AsFd> Async<T> {
     #[doc(hidden)]
     pub fn leave_to_others(&self) {
         self.registration.leave_to_others(self.io.as_fd());
+    }
+
+    /// Returns whether the descriptor is on the current loop of this thread.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn is_on_current_loop(&self) -> bool {
+        context::is_current(&self.registration.event_loop)
     }
 
     /// Returns a future that waits for `duration` on the loop of this descriptor.

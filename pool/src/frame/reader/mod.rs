@@ -20,7 +20,7 @@ mod tests;
 
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::task::{Context, Poll, ready};
 
 use coreloop_runtime::io::Async;
@@ -90,6 +90,14 @@ impl<H: FrameHeader> Frames<H> {
         }
     }
 
+    pub(crate) fn max_length(&self) -> usize {
+        self.max_length
+    }
+
+    pub(crate) fn set_max_length(&mut self, max_length: usize) {
+        self.max_length = max_length;
+    }
+
     /// Creates a reader that has already read these bytes, which came with the message before
     /// the frames.
     pub(crate) fn starting_with(bytes: &[u8], max_length: usize) -> Self {
@@ -134,7 +142,7 @@ impl<H: FrameHeader> Frames<H> {
     pub(crate) fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
-        socket: &Async<OwnedFd>,
+        socket: &Async<impl AsFd>,
     ) -> Poll<io::Result<usize>> {
         let space = self.space();
         let length = space.len();
@@ -235,6 +243,11 @@ impl<H: FrameHeader> Frames<H> {
     /// they are a part of a frame, so that the stream must not end here.
     pub(crate) fn is_in_frame(&self) -> bool {
         self.start < self.end
+    }
+
+    /// The number of bytes that have come and are not consumed.
+    pub(crate) fn buffered(&self) -> usize {
+        self.end - self.start
     }
 
     /// Returns how long the first frame is, including its header, as far as is known.

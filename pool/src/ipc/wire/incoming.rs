@@ -1,7 +1,7 @@
 //! [`Incoming`], the messages that a socket receives.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::task::{Context, Poll};
 
 use coreloop_runtime::io::Async;
@@ -32,6 +32,14 @@ impl Incoming {
     /// grows as the bytes come.
     pub(crate) fn new(max_length: usize) -> Self {
         Self(Frames::new(max_length))
+    }
+
+    pub(crate) fn max_length(&self) -> usize {
+        self.0.max_length()
+    }
+
+    pub(crate) fn set_max_length(&mut self, max_length: usize) {
+        self.0.set_max_length(max_length);
     }
 
     /// Waits until there is something to read, and reads once. Returns how many bytes were
@@ -65,7 +73,7 @@ impl Incoming {
     pub(crate) fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
-        socket: &Async<OwnedFd>,
+        socket: &Async<impl AsFd>,
     ) -> Poll<io::Result<usize>> {
         self.0.poll_fill(cx, socket)
     }
@@ -89,5 +97,11 @@ impl Incoming {
     /// are a part of a message, so that the stream must not end here.
     pub(crate) fn is_in_frame(&self) -> bool {
         self.0.is_in_frame()
+    }
+
+    /// The number of bytes that have come and are not taken. They are whole messages, if `next`
+    /// was not called since, and a part of one.
+    pub(crate) fn buffered(&self) -> usize {
+        self.0.buffered()
     }
 }

@@ -30,7 +30,9 @@ use rustix::io::retry_on_intr;
 use crate::frame::garbled;
 use crate::frame::reader::FrameHeader;
 
-pub(crate) use incoming::{Frame, Incoming};
+#[cfg(test)]
+pub(crate) use incoming::Frame;
+pub(crate) use incoming::Incoming;
 pub(crate) use outgoing::Outgoing;
 
 /// The length of a header.

@@ -55,6 +55,14 @@ impl Outgoing {
         }
     }
 
+    pub(crate) fn max_length(&self) -> usize {
+        self.max_length
+    }
+
+    pub(crate) fn set_max_length(&mut self, max_length: usize) {
+        self.max_length = max_length;
+    }
+
     /// Adds a message.
     ///
     /// # Errors
@@ -151,12 +159,12 @@ impl Outgoing {
     pub(crate) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
-        socket: &Async<OwnedFd>,
+        socket: &Async<impl AsFd>,
     ) -> Poll<io::Result<()>> {
         while !self.bytes.is_empty() {
             let length = self.next().1 - self.written;
-            let send = |socket: &OwnedFd| Ok(self.send(socket.as_fd())?);
-            let count = ready!(socket.poll_write_stream(cx, length, send))?;
+            let write = |_: &_| Ok(self.send(socket.as_fd())?);
+            let count = ready!(socket.poll_write_stream(cx, length, write))?;
             self.advance(count);
         }
         Poll::Ready(Ok(()))

@@ -110,6 +110,11 @@ pub(crate) fn with_current<R>(f: impl FnOnce(&Rc<EventLoop>) -> R) -> Option<R> 
     current().map(|event_loop| f(&event_loop))
 }
 
+/// Returns whether a loop is the current one.
+pub(crate) fn is_current(event_loop: &Rc<EventLoop>) -> bool {
+    CURRENT.get() == Rc::as_ptr(event_loop)
+}
+
 /// Returns whether the current loop is the running one. True also if there is neither.
 #[inline]
 pub(crate) fn is_current_running() -> bool {
