@@ -7,6 +7,8 @@
 //! - [`UnixListener`] and [`UnixStream`] do the same between processes of one machine.
 //! - `split` and `into_split` of a stream let one task read while another writes.
 //! - [`UdpSocket`] and [`UnixDatagram`] send and receive datagrams.
+//! - [`UnixStream::send_with_fds`] sends open files, pipes and sockets to another process, and
+//!   `recv_with_fds` receives them.
 //! - [`ToSocketAddrs`] is what [`TcpListener::bind`] and [`TcpStream::connect`] take: an
 //!   address, a pair, or a string. [`lookup_host`] resolves one without a socket.
 //! - [`TcpStream::connect`] races the addresses of a name. A [`Connector`] connects in the

@@ -7,6 +7,7 @@
 //!   and is for options that must be set before.
 //! - [`UnixListener`] and [`UnixStream`] connect processes of one machine.
 //! - [`UdpSocket`] and [`UnixDatagram`] send and receive datagrams.
+//! - [`UnixStream`] and [`UnixDatagram`] also send and receive descriptors.
 //! - [`lookup_host`] resolves a name.
 //!
 //! Every socket belongs to the loop of the thread that created it, and is `!Send`. Reads and
