@@ -3,8 +3,8 @@
 mod attach;
 mod error;
 mod fd;
-mod shared;
 mod pipe;
+mod shared;
 mod socket;
 mod travel;
 pub(crate) mod wire;
@@ -13,7 +13,6 @@ pub use error::TrySendError;
 pub use fd::Fd;
 pub use pipe::{Pipe, PipeReceiver, PipeSender, pipe, simplex};
 
-pub(crate) use attach::{MAX_DESCRIPTORS, attach, decode, detach, encode, refuse};
+pub(crate) use attach::{MAX_DESCRIPTORS, attach, decode, detach, encode, fail, refuse};
 pub(crate) use shared::Cells;
 pub use shared::{Atomic, Shared, SharedAtomics, SharedSlice, SharedSliceBuilder};
-pub(crate) use attach::{MAX_DESCRIPTORS, attach, decode, detach, encode, fail};
