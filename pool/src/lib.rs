@@ -55,4 +55,6 @@ pub mod __private {
 #[doc(hidden)]
 pub mod __fuzz {
     pub use crate::frame::reader::fuzz::{Reader, is_kind};
+    /// For the fuzz target of shared memory.
+    pub use crate::ipc::shared::fuzz as shared;
 }

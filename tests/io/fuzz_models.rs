@@ -5,7 +5,7 @@
 //! these tests find that a check is broken, without any tool.
 #![cfg(not(miri))] // Too many rounds of safe code for Miri.
 
-use coreloop_test_support::models::{addresses, copy, duplex, frames};
+use coreloop_test_support::models::{addresses, copy, duplex, frames, shared};
 use coreloop_test_support::sequence::of_bytes;
 
 #[test]
@@ -33,6 +33,11 @@ fn a_string_is_an_address_or_an_error() {
 #[test]
 fn frames_of_a_pool_are_found_however_they_come() {
     of_bytes(160, frames::check);
+}
+
+#[test]
+fn shared_memory_that_could_change_is_refused() {
+    of_bytes(160, shared::check);
 }
 
 const PIECES: [&str; 12] = [

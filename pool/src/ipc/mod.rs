@@ -4,7 +4,7 @@ mod attach;
 mod error;
 mod fd;
 mod pipe;
-mod shared;
+pub(crate) mod shared;
 mod socket;
 mod travel;
 pub(crate) mod wire;

@@ -179,7 +179,7 @@ impl<'de, A: Atomic> Deserialize<'de> for SharedAtomics<A> {
             return Ok(Self { memory: None });
         };
         let (file, length) = attached.take().map_err(de::Error::custom)?;
-        let cells = Cells::open(&file, length).map_err(refused)?;
+        let cells = Cells::open(&file, length).map_err(|error| refused(&error))?;
         Ok(Self::new(cells, file))
     }
 }
@@ -270,7 +270,7 @@ impl<'de, A: Atomic> Deserialize<'de> for Shared<A> {
             Ok(Self { numbers })
         } else {
             let count = numbers.len();
-            Err(refused(format!(
+            Err(refused(&format!(
                 "{count} atomic numbers were sent in place of one"
             )))
         }

@@ -7,9 +7,11 @@
 
 mod atomics;
 mod check;
+pub mod fuzz;
 mod map;
 mod slice;
-#[cfg(all(test, target_os = "linux", not(miri)))] // Miri has no files in memory.
+#[cfg(test)]
+#[cfg(all(target_os = "linux", not(miri)))] // Miri has no files in memory.
 mod tests;
 mod wire;
 

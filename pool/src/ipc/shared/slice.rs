@@ -224,7 +224,7 @@ impl<'de, T: AnyBitPattern + NoUninit> Deserialize<'de> for SharedSlice<T> {
         match Encoded::deserialize(deserializer)? {
             Encoded::Attached(attached) => {
                 let (file, length) = attached.take().map_err(de::Error::custom)?;
-                Self::open(file, length).map_err(refused)
+                Self::open(file, length).map_err(|error| refused(&error))
             }
             Encoded::Copied(bytes) => Ok(Self::copied(bytes.into_values())),
         }

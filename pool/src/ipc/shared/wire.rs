@@ -35,7 +35,7 @@ impl Attached {
 }
 
 /// Returns the error of a deserializer, whose text the receiver of the message gets.
-pub(super) fn refused<E: de::Error>(why: impl ToString) -> E {
+pub(super) fn refused<E: de::Error>(why: &impl ToString) -> E {
     E::custom(refuse(why.to_string()))
 }
 
@@ -90,7 +90,7 @@ impl<T: AnyBitPattern + NoUninit> de::Visitor<'_> for Values<T> {
     }
 
     fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-        copy(bytes).map_err(refused)
+        copy(bytes).map_err(|error| refused(&error))
     }
 }
 

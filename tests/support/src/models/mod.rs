@@ -7,3 +7,4 @@ pub mod addresses;
 pub mod copy;
 pub mod duplex;
 pub mod frames;
+pub mod shared;

@@ -13,10 +13,10 @@ use super::super::map::Kept;
 use super::super::{SharedAtomics, SharedSlice, SharedSliceBuilder};
 use super::ALL;
 
-const LENGTH: usize = 10_000;
+const LENGTH: u32 = 10_000;
 
 fn slice() -> SharedSlice<u32> {
-    SharedSlice::from_values(0..LENGTH as u32).unwrap()
+    SharedSlice::from_values(0..LENGTH).unwrap()
 }
 
 /// Tries to change a sealed file in each way that there is.
@@ -80,23 +80,23 @@ fn nothing_changes_a_slice() {
             .contains(ALL)
     );
     attack(&slice);
-    assert!((0..LENGTH as u32).eq(slice.iter().copied()));
+    assert!((0..LENGTH).eq(slice.iter().copied()));
 }
 
 #[test]
 fn nothing_changes_a_slice_of_a_builder() {
-    let mut builder = SharedSliceBuilder::with_len(LENGTH).unwrap();
-    for (number, value) in builder.iter_mut().enumerate() {
-        *value = number as u32;
+    let mut builder = SharedSliceBuilder::with_len(LENGTH as usize).unwrap();
+    for (number, value) in (0..).zip(builder.iter_mut()) {
+        *value = number;
     }
     let slice = builder.seal().unwrap();
     attack(&slice);
-    assert!((0..LENGTH as u32).eq(slice.iter().copied()));
+    assert!((0..LENGTH).eq(slice.iter().copied()));
 }
 
 #[test]
 fn a_builder_whose_memory_is_mapped_elsewhere_is_busy() {
-    let builder = SharedSliceBuilder::<u32>::with_len(LENGTH).unwrap();
+    let builder = SharedSliceBuilder::<u32>::with_len(LENGTH as usize).unwrap();
     let file = builder.file().try_clone().unwrap();
     let leaked = Kept::writable(&file, 4096).unwrap();
     let error = builder.seal().unwrap_err();
@@ -114,7 +114,7 @@ fn a_builder_whose_memory_is_mapped_elsewhere_is_busy() {
 
 #[test]
 fn a_mapping_that_only_reads_does_not_hinder_a_builder() {
-    let builder = SharedSliceBuilder::<u32>::with_len(LENGTH).unwrap();
+    let builder = SharedSliceBuilder::<u32>::with_len(LENGTH as usize).unwrap();
     let _kept = Kept::readable(builder.file(), 4096).unwrap();
     builder.seal().unwrap();
 }

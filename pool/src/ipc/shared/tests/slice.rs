@@ -123,17 +123,15 @@ fn a_descriptor_is_taken_once() {
     let descriptors = crate::ipc::encode(&(slice.clone(), slice.clone()), &mut bytes).unwrap();
     assert_eq!(descriptors.len(), 2);
     let twice: Vec<u8> = [&bytes[..3], &bytes[..3]].concat();
-    type Two = (SharedSlice<u8>, SharedSlice<u8>);
-    crate::ipc::decode::<Two>(&twice, descriptors).unwrap_err();
+    crate::ipc::decode::<(SharedSlice<u8>, SharedSlice<u8>)>(&twice, descriptors).unwrap_err();
     receive_slice::<u8>(slice.file().try_clone().unwrap(), 1).unwrap();
 }
 
 #[test]
 fn a_panic_of_the_iterator_frees_the_memory() {
     for after in [0, 70_000] {
-        let panicking = (0..).map(|number: u64| {
-            assert!(number < after, "this is the end of the test");
-            number
+        let panicking = (0..).inspect(|number: &u64| {
+            assert!(*number < after, "this is the end of the test");
         });
         let made = catch_unwind(AssertUnwindSafe(|| SharedSlice::from_values(panicking)));
         assert!(made.is_err());
