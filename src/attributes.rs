@@ -93,8 +93,13 @@ pub use coreloop_macros::test;
 /// # Options
 ///
 /// - `name = "text"` is the name of the job. By default it is the path of the function, such as
-///   `program::images::thumbnail`. All jobs of a program have different names, so two functions
-///   `thumbnail` inside of two functions of one module need this option.
+///   `program::images::thumbnail`. All jobs of a program differ in their name or their version,
+///   so two functions `thumbnail` inside of two functions of one module need this option.
+/// - `version = 2` is the version of the job for other machines; the default is 1. A worker of a
+///   job queue leases only jobs of names and versions that it has. A new version is needed if
+///   workers with the old function could not run the new calls, or the other way round: an
+///   argument was added, or a field without `#[serde(default)]`. A program may have several
+///   versions of one name, each a function of its own.
 /// - `idempotent` says that the function may run again if its worker has died while it ran.
 /// - `initializer` says that the function only
 ///   [initializes workers](crate::pool::Builder::initializer), and is no job. Its result may be

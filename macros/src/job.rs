@@ -11,10 +11,11 @@
 //!         concat!(module_path!(), "::", "name"),
 //!         (file!(), line!()),
 //!         || type_of(&name),
-//!         |arguments, output| run(name, arguments, output),
+//!         |encoding, arguments, output| run(name, encoding, arguments, output),
 //!         |arguments| (&&&&call(name, arguments)?).install(),
 //!         false,
-//!     );
+//!     )
+//!     .version(1);
 //! };
 //! ```
 //!
@@ -39,7 +40,7 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
         let message = format!("{ATTRIBUTE} belongs on a function");
         return Error::spanning(&tokens, message).beside(item);
     };
-    let names = ["name", "idempotent", "initializer", "crate"];
+    let names = ["name", "version", "idempotent", "initializer", "crate"];
     let options = check(&function)
         .and_then(|()| Options::parse(options, &names))
         .and_then(|options| check_result(&function, &options).map(|()| options));
@@ -172,7 +173,8 @@ fn entry(function: &Function, options: &Options) -> TokenStream {
                         (&&&&__call::<_, fn(#types) -> _>(#function, arguments)?).install()
                     },
                     #is_idempotent,
-                );
+                )
+                .version(#version);
         };
     "#;
     let facade = options.crate_path();
@@ -182,9 +184,9 @@ fn entry(function: &Function, options: &Options) -> TokenStream {
     let run = if options.is_initializer() {
         "#facade::pool::__private::not_a_job"
     } else {
-        "|arguments, output| {
+        "|encoding, arguments, output| {
             #facade::pool::__private::run::<_, (#kind, fn(#types) -> _)>(
-                #function, arguments, output
+                #function, encoding, arguments, output
             )
         }"
     };
@@ -205,6 +207,7 @@ fn entry(function: &Function, options: &Options) -> TokenStream {
             options.job_name().unwrap_or_else(|| path(function)),
         ),
         ("function", name),
+        ("version", options.version()),
         ("is_idempotent", TokenTree::from(is_idempotent).into()),
     ];
     write(source, here, &holes)

@@ -3,7 +3,7 @@
 use std::iter::Peekable;
 use std::vec::IntoIter;
 
-use proc_macro::{Ident, Span, TokenStream, TokenTree};
+use proc_macro::{Ident, Literal, Span, TokenStream, TokenTree};
 
 use crate::error::{Error, Result};
 use crate::template::write;
@@ -26,6 +26,8 @@ pub(crate) struct Options {
     crate_path: Option<TokenStream>,
     /// A string literal.
     job_name: Option<TokenStream>,
+    /// A number literal, from 1 on.
+    version: Option<TokenStream>,
     /// The word itself.
     idempotent: Option<TokenStream>,
     /// The word itself.
@@ -66,6 +68,14 @@ impl Options {
                     }
                     set(&mut options.job_name, value.into(), &name)?;
                 }
+                "version" => {
+                    let message = "`version` takes a number from 1 to 4294967295";
+                    let value = take_value(&mut tokens, &name, message)?;
+                    if !is_version(&value) {
+                        return Err(Error::new(value.span(), message));
+                    }
+                    set(&mut options.version, value.into(), &name)?;
+                }
                 word @ ("idempotent" | "initializer") => {
                     if let Some(mark) = tokens.next_if(|token| is_mark(token, '=')) {
                         let message = format!("`{word}` takes no value");
@@ -85,7 +95,19 @@ impl Options {
                 return Err(Error::new(token.span(), "expected `,`"));
             }
         }
+        options.check()?;
         Ok(options)
+    }
+
+    fn check(&self) -> Result<()> {
+        match (&self.version, &self.initializer) {
+            (Some(version), Some(_)) => {
+                let version: Vec<TokenTree> = version.clone().into_iter().collect();
+                let message = "an initializer has no version, because no job queue calls it";
+                Err(Error::spanning(&version, message))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The path of the facade: `::coreloop` unless `crate = "…"` said otherwise.
@@ -98,6 +120,13 @@ impl Options {
     /// The name of a job, if the options have one.
     pub(crate) fn job_name(&self) -> Option<TokenStream> {
         self.job_name.clone()
+    }
+
+    /// The version of a job: 1 unless the options say another one, and 0 for an initializer.
+    pub(crate) fn version(&self) -> TokenStream {
+        let default = if self.is_initializer() { 0 } else { 1 };
+        let default = || TokenTree::from(Literal::u32_suffixed(default)).into();
+        self.version.clone().unwrap_or_else(default)
     }
 
     pub(crate) fn is_idempotent(&self) -> bool {
@@ -196,6 +225,16 @@ fn is_text(literal: &TokenTree) -> bool {
     let text = literal.to_string();
     let text = text.strip_prefix('r').unwrap_or(&text).trim_matches('#');
     text.len() > 2 && text.starts_with('"')
+}
+
+/// Returns whether `literal` is a decimal number that may be a version.
+fn is_version(literal: &TokenTree) -> bool {
+    let TokenTree::Literal(literal) = literal else {
+        return false;
+    };
+    let text = literal.to_string().replace('_', "");
+    let digits = text.strip_suffix("u32").unwrap_or(&text);
+    digits.parse::<u32>().is_ok_and(|version| version > 0)
 }
 
 fn unknown(name: &Ident, names: &[&str]) -> Error {

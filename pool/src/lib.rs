@@ -38,7 +38,7 @@ pub mod __private {
     pub use linkme;
 
     pub use crate::enter::enter_worker_in_test;
-    pub use crate::job::call::{Failure, name_of, not_a_job, run, type_of};
+    pub use crate::job::call::{Encoding, Failure, name_of, not_a_job, run, type_of};
     pub use crate::job::entry::Entry;
     /// For the expansion of macros. All items but `call` are traits.
     pub mod initialize {
@@ -49,6 +49,17 @@ pub mod __private {
     pub use crate::job::function::{Asynchronous, Plain};
     #[cfg(not(test))]
     pub use crate::linked::{ENTRIES, WORKER_TESTS};
+}
+
+/// For `coreloop-jobs`: the jobs of a program, their values and their calls, as other programs know
+/// them.
+#[cfg(feature = "portable")]
+#[doc(hidden)]
+pub mod __jobs {
+    pub use crate::job::portable::{decode_portable as decode, encode_portable as encode};
+    pub use crate::pool::portable::{
+        PortableCall, Returned, ended, function_of, functions, room, workers,
+    };
 }
 
 /// For the fuzz targets.

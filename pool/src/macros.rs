@@ -30,8 +30,8 @@ macro_rules! register {
                         || $crate::__private::name_of(&$function),
                         (::core::file!(), ::core::line!()),
                         || $crate::__private::type_of(&$function),
-                        |arguments, output| {
-                            $crate::__private::run($function, arguments, output)
+                        |encoding, arguments, output| {
+                            $crate::__private::run($function, encoding, arguments, output)
                         },
                         |arguments| {
                             use $crate::__private::initialize::{

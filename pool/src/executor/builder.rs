@@ -76,8 +76,8 @@ impl ExecutorBuilder {
     ///
     /// # Errors
     ///
-    /// Returns an error if two jobs have the same name, if the initializer is not registered or
-    /// its arguments cannot be encoded, if `count` is [`Workers::threads`], or outside a runtime.
+    /// Returns an error if two jobs have the same name and version, if the initializer is not
+    /// registered or its arguments cannot be encoded, if `count` is [`Workers::threads`], or outside a runtime.
     pub fn threads(self, count: impl Into<Workers>) -> io::Result<Executor> {
         let count = count.into().process_count().ok_or_else(|| {
             let text = "give the number of threads as a number, or as `Workers::PerCore`";
@@ -102,8 +102,8 @@ impl ExecutorBuilder {
     ///
     /// # Errors
     ///
-    /// Returns an error if two jobs have the same name, if the initializer is not registered or
-    /// its arguments cannot be encoded, or outside a runtime.
+    /// Returns an error if two jobs have the same name and version, if the initializer is not
+    /// registered or its arguments cannot be encoded, or outside a runtime.
     pub fn inline(self) -> io::Result<Executor> {
         let engine = InlineEngine::new(self.0.into_local()?);
         Ok(Executor {

@@ -142,7 +142,7 @@ impl Executor {
     ///
     /// # Errors
     ///
-    /// Returns an error if two jobs have the same name, if `count` is
+    /// Returns an error if two jobs have the same name and version, if `count` is
     /// [`Workers::threads`], which are the threads of a supervisor, or outside a runtime.
     pub fn threads(count: impl Into<Workers>) -> io::Result<Self> {
         Self::builder().threads(count)
@@ -166,7 +166,7 @@ impl Executor {
     ///
     /// # Errors
     ///
-    /// Returns an error if two jobs have the same name, or outside a runtime.
+    /// Returns an error if two jobs have the same name and version, or outside a runtime.
     pub fn inline() -> io::Result<Self> {
         Self::builder().inline()
     }

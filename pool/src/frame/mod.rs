@@ -80,6 +80,9 @@ pub(crate) enum Kind {
     /// To a worker, as its first frame if the pool has an initializer: call it. The body is
     /// its encoded arguments.
     Initialize = 3,
+    /// To a worker: call a function. The body is its arguments, in the portable encoding, in
+    /// which the result is encoded too.
+    Portable = 4,
     /// To the master: the worker takes jobs. The body is empty.
     Ready = 16,
     /// To the master: the initializer has failed; the worker ends. The body is a text.
@@ -95,6 +98,8 @@ pub(crate) enum Kind {
     Codec = 21,
     /// To the master: the encoded value that a job passed to `job::progress`.
     Progress = 22,
+    /// To the master: the result of a job, in the portable encoding, which is an `Err`.
+    Returned = 23,
 }
 
 impl Kind {
@@ -103,6 +108,7 @@ impl Kind {
             1 => Self::Job,
             2 => Self::Chunk,
             3 => Self::Initialize,
+            4 => Self::Portable,
             16 => Self::Ready,
             17 => Self::InitializerFailed,
             18 => Self::Done,
@@ -110,6 +116,7 @@ impl Kind {
             20 => Self::Panicked,
             21 => Self::Codec,
             22 => Self::Progress,
+            23 => Self::Returned,
             _ => return None,
         })
     }
@@ -218,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_header_is_read_as_it_was_written() {
-        assert!(kinds().count() >= 9);
+        assert!(kinds().count() >= 12);
         for (number, kind) in kinds() {
             assert_eq!(kind as u8, number);
             let sent = header(kind);
@@ -230,7 +237,7 @@ mod tests {
     #[test]
     fn an_unknown_kind_is_an_error() {
         let mut bytes = header(Kind::Job).to_bytes();
-        for kind in [0, 4, 15, 23, u8::MAX] {
+        for kind in [0, 5, 15, 24, u8::MAX] {
             bytes[4] = kind;
             assert!(parse(&bytes, usize::MAX).contains("unknown kind"));
         }

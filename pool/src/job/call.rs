@@ -19,6 +19,20 @@ pub enum Failure {
     Arguments(String),
     /// The result could not be encoded.
     Output(String),
+    /// The result is an `Err`, and was encoded to be portable.
+    #[cfg(feature = "portable")]
+    Returned,
+}
+
+/// How the arguments and the result of a call are encoded.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// For a process of the same program.
+    Local,
+    /// For other programs and other machines, which may have another version of the program.
+    #[cfg(feature = "portable")]
+    Portable,
 }
 
 /// Returns the type of a function item, or of a closure that captures nothing.
@@ -51,7 +65,11 @@ pub fn name_of<F: 'static>(_function: &F) -> &'static str {
 ///
 /// Always returns an error.
 #[doc(hidden)]
-pub fn not_a_job(_arguments: &[u8], _output: &mut Vec<u8>) -> Result<(), Failure> {
+pub fn not_a_job(
+    _encoding: Encoding,
+    _arguments: &[u8],
+    _output: &mut Vec<u8>,
+) -> Result<(), Failure> {
     let text = "the function is registered as an initializer, and not as a job";
     Err(Failure::Arguments(text.to_owned()))
 }
@@ -66,12 +84,23 @@ pub fn not_a_job(_arguments: &[u8], _output: &mut Vec<u8>) -> Result<(), Failure
 ///
 /// Panics if the function does, or the code that decodes or encodes.
 #[doc(hidden)]
-pub fn run<F, S>(function: F, arguments: &[u8], output: &mut Vec<u8>) -> Result<(), Failure>
+pub fn run<F, S>(
+    function: F,
+    encoding: Encoding,
+    arguments: &[u8],
+    output: &mut Vec<u8>,
+) -> Result<(), Failure>
 where
     F: JobFn<S>,
 {
-    let arguments = decode(arguments).map_err(Failure::Arguments)?;
-    encode(&call(function, arguments), output).map_err(Failure::Output)
+    match encoding {
+        Encoding::Local => {
+            let arguments = decode(arguments).map_err(Failure::Arguments)?;
+            encode(&call(function, arguments), output).map_err(Failure::Output)
+        }
+        #[cfg(feature = "portable")]
+        Encoding::Portable => super::portable::run(function, arguments, output),
+    }
 }
 
 /// Does the same as [`run`] on the loop that polls the future.

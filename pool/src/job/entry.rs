@@ -3,11 +3,11 @@
 use std::any::TypeId;
 use std::fmt;
 
-use super::call::Failure;
+use super::call::{Encoding, Failure};
 use super::initialize::Initialize;
 
 /// Decodes the arguments of a job, calls its function, and appends the encoded result.
-pub(crate) type Run = fn(&[u8], &mut Vec<u8>) -> Result<(), Failure>;
+pub(crate) type Run = fn(Encoding, &[u8], &mut Vec<u8>) -> Result<(), Failure>;
 
 /// A function under its name.
 #[doc(hidden)]
@@ -23,7 +23,16 @@ pub struct Entry {
     pub(crate) initialize: Initialize,
     /// Whether the function may run again if its worker died while it ran.
     pub(crate) is_idempotent: bool,
+    /// The version of the function, for other machines; 0 if it is an initializer.
+    pub(crate) version: u32,
 }
+
+/// The version of a function that is not declared as another one.
+pub(crate) const FIRST_VERSION: u32 = 1;
+
+/// Stands in place of the version of an initializer, which no job queue calls.
+#[cfg(feature = "portable")]
+pub(crate) const NO_JOB: u32 = 0;
 
 #[derive(Clone, Copy)]
 enum Name {
@@ -57,7 +66,15 @@ impl Entry {
             run,
             initialize,
             is_idempotent,
+            version: FIRST_VERSION,
         }
+    }
+
+    /// Sets the version. The attribute calls this, with 0 for an initializer.
+    #[must_use]
+    pub const fn version(mut self, version: u32) -> Self {
+        self.version = version;
+        self
     }
 
     /// Creates an entry whose name is the one of its type. `register!` calls this.
@@ -76,6 +93,7 @@ impl Entry {
             run,
             initialize,
             is_idempotent: false,
+            version: FIRST_VERSION,
         }
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
-use super::call::{self, Failure};
+use super::call::{self, Encoding, Failure};
 use super::entry::Place;
 use super::function::JobFn;
 
@@ -33,7 +33,7 @@ pub(crate) struct Listed {
 }
 
 /// Decodes the arguments of a job, calls its function, and appends the encoded result.
-type SharedRun = Arc<dyn Fn(&[u8], &mut Vec<u8>) -> Result<(), Failure> + Send + Sync>;
+type SharedRun = Arc<dyn Fn(Encoding, &[u8], &mut Vec<u8>) -> Result<(), Failure> + Send + Sync>;
 
 impl Jobs {
     /// Creates an empty list.
@@ -68,7 +68,9 @@ impl Jobs {
                 line: place.line(),
             },
             function: call::type_of(&function),
-            run: Arc::new(move |arguments, output| call::run(function, arguments, output)),
+            run: Arc::new(move |encoding, arguments, output| {
+                call::run(function, encoding, arguments, output)
+            }),
         });
         self
     }

@@ -33,6 +33,8 @@ pub(crate) mod entry;
 pub(crate) mod function;
 pub(crate) mod initialize;
 pub(crate) mod list;
+#[cfg(feature = "portable")]
+pub(crate) mod portable;
 pub(crate) mod registry;
 #[cfg(test)]
 mod tests;

@@ -254,7 +254,7 @@ impl Builder {
     ///
     /// - this process has not [entered](crate::enter_worker), so that its workers would not
     ///   either;
-    /// - two jobs have the same name, or there are more than 65,536;
+    /// - two jobs have the same name and version, or there are more than 65,536;
     /// - a job that was [added](Builder::job) here is not known to workers;
     /// - the initializer is not registered, or its arguments cannot be encoded;
     /// - the workers are [threads](Workers::threads);

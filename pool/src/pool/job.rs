@@ -25,7 +25,7 @@ pub(crate) struct Job {
     pub(crate) has_run: bool,
     /// The slot of the worker that it was sent to last.
     pub(crate) slot: Slot,
-    /// [`Kind::Job`] or [`Kind::Chunk`].
+    /// [`Kind::Job`], [`Kind::Chunk`] or [`Kind::Portable`].
     pub(crate) kind: Kind,
     /// The body of the frame. It is kept until the job has a result, because the job may
     /// have to be sent again.
@@ -139,16 +139,24 @@ impl FrameContext {
         kind: Kind,
         body: &[u8],
     ) -> Result<R, JobError> {
-        let kind = match kind {
-            Kind::Done => match panics::catch(|| decode(body)) {
-                Ok(Ok(output)) => return Ok(output),
-                Ok(Err(error)) => ErrorKind::Codec(format!("the result does not decode: {error}")),
-                Err(_) => ErrorKind::Codec("decoding the result panicked".to_owned()),
-            },
-            Kind::Panicked => ErrorKind::Panic(String::from_utf8_lossy(body).into_owned()),
-            _ => ErrorKind::Codec(String::from_utf8_lossy(body).into_owned()),
+        if kind != Kind::Done {
+            return Err(self.failure(kind, body));
+        }
+        let text = match panics::catch(|| decode(body)) {
+            Ok(Ok(output)) => return Ok(output),
+            Ok(Err(error)) => format!("the result does not decode: {error}"),
+            Err(_) => "decoding the result panicked".to_owned(),
         };
-        Err(self.error(kind))
+        Err(self.error(ErrorKind::Codec(text)))
+    }
+
+    /// Returns the error in a frame of this kind, which is not [`Kind::Done`].
+    pub(crate) fn failure(&self, kind: Kind, body: &[u8]) -> JobError {
+        let text = String::from_utf8_lossy(body).into_owned();
+        self.error(match kind {
+            Kind::Panicked => ErrorKind::Panic(text),
+            _ => ErrorKind::Codec(text),
+        })
     }
 
     pub(crate) fn error(&self, kind: ErrorKind) -> JobError {

@@ -24,6 +24,8 @@ mod memory;
 mod metrics;
 mod options;
 mod out;
+#[cfg(feature = "portable")]
+pub(crate) mod portable;
 mod progress;
 pub(crate) mod request;
 mod results;

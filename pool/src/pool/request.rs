@@ -11,8 +11,8 @@ use serde::de::DeserializeOwned;
 
 use super::core::Core;
 use super::handle::{CancelOnDrop, JobHandle};
-use super::job::{Job, Single};
-use crate::dispatch::JobOptions;
+use super::job::{Completion, Job, Single};
+use crate::dispatch::{JobKey, JobOptions};
 use crate::error::{ErrorKind, JobError};
 use crate::frame::Kind;
 use crate::job::call;
@@ -182,16 +182,45 @@ impl<R: DeserializeOwned + 'static> JobRequest<R> {
         let (function, body) = self.call?;
         let core = self.core;
         let (completion, receiver) = Single::new();
+        let call = Call {
+            function,
+            kind: Kind::Job,
+            body,
+            options: self.options,
+            timeout: self.timeout,
+        };
+        let key = call.accept(&core, Box::new(completion), room);
+        Ok(JobHandle::of_pool(core, key, receiver))
+    }
+}
+
+/// A call that the pool accepts.
+pub(super) struct Call {
+    pub(super) function: u16,
+    pub(super) kind: Kind,
+    pub(super) body: Vec<u8>,
+    pub(super) options: JobOptions,
+    pub(super) timeout: Option<Duration>,
+}
+
+impl Call {
+    /// Makes the call a job of the pool.
+    pub(super) fn accept(
+        self,
+        core: &Rc<Core>,
+        completion: Box<dyn Completion>,
+        room: Option<OwnedSemaphorePermit>,
+    ) -> JobKey {
         let job = Job {
             id: core.new_id(),
-            function,
+            function: self.function,
             options: self.options,
             attempt: 0,
             has_run: false,
             slot: 0,
-            kind: Kind::Job,
-            body: body.into(),
-            completion: Some(Box::new(completion)),
+            kind: self.kind,
+            body: self.body.into(),
+            completion: Some(completion),
             is_cancelled: false,
             progress: None,
             room,
@@ -206,7 +235,7 @@ impl<R: DeserializeOwned + 'static> JobRequest<R> {
         {
             job.timer = Some(core.deadlines.add(deadline, key));
         }
-        Ok(JobHandle::of_pool(core, key, receiver))
+        key
     }
 }
 

@@ -33,7 +33,7 @@ impl Core {
                 *link.failure.borrow_mut() = Some(text);
             }
             Kind::Progress => self.progress(worker, header, body)?,
-            Kind::Done | Kind::ChunkDone | Kind::Panicked | Kind::Codec => {
+            Kind::Done | Kind::ChunkDone | Kind::Panicked | Kind::Codec | Kind::Returned => {
                 self.finished(worker, link, header, body)?;
                 return Ok(true);
             }
@@ -85,7 +85,8 @@ impl Core {
         link.done.set(link.done.get() + 1);
         let mut job = finished.payload;
         // The result of a chunk is a frame of this kind, and the result of a call is none.
-        let is_valid = (job.kind == Kind::Chunk) == (header.kind == Kind::ChunkDone);
+        let is_valid = (job.kind == Kind::Chunk) == (header.kind == Kind::ChunkDone)
+            && (job.kind == Kind::Portable || header.kind != Kind::Returned);
         let name = self.registered(job.function).name();
         let context = FrameContext {
             name,
@@ -94,7 +95,7 @@ impl Core {
         };
         if let Some(completion) = job.completion.take() {
             let counter = match header.kind {
-                Kind::Done | Kind::ChunkDone => &self.counters.done,
+                Kind::Done | Kind::ChunkDone | Kind::Returned => &self.counters.done,
                 _ => &self.counters.failed,
             };
             counter.set(counter.get() + 1);

@@ -5,7 +5,7 @@ use std::io;
 use super::panic_hook;
 use crate::frame::chunk::{self, RESULT_HEADER};
 use crate::frame::{Header, Kind};
-use crate::job::call::Failure;
+use crate::job::call::{Encoding, Failure};
 use crate::job::registry::Registry;
 
 /// Calls the functions of jobs.
@@ -37,13 +37,19 @@ impl Calls {
 
     /// Calls a function, and appends its result or the text of its failure to `frame`. Returns
     /// the kind of what it has appended.
-    pub(super) fn call(&self, function: u16, arguments: &[u8], frame: &mut Vec<u8>) -> Kind {
+    pub(super) fn call(
+        &self,
+        function: u16,
+        encoding: Encoding,
+        arguments: &[u8],
+        frame: &mut Vec<u8>,
+    ) -> Kind {
         let start = frame.len();
         let Some(function) = self.registry.get(function) else {
             frame.extend_from_slice(b"the worker knows no such function");
             return Kind::Codec;
         };
-        let called = panic_hook::catch(|| function.run(arguments, frame));
+        let called = panic_hook::catch(|| function.run(encoding, arguments, frame));
         conclude(called, start, self.max_length, frame)
     }
 
@@ -66,7 +72,7 @@ impl Calls {
             started(count);
             let start = frame.len();
             frame.resize(start + RESULT_HEADER, 0);
-            let mut kind = self.call(function, arguments, frame);
+            let mut kind = self.call(function, Encoding::Local, arguments, frame);
             if frame.len() - begin > self.max_length {
                 // Without a text, which would need room too.
                 frame.truncate(start + RESULT_HEADER);
@@ -88,15 +94,17 @@ pub(crate) fn conclude(
     max_length: usize,
     frame: &mut Vec<u8>,
 ) -> Kind {
+    let done = match &called {
+        Ok(Ok(())) => Some(Kind::Done),
+        #[cfg(feature = "portable")]
+        Ok(Err(Failure::Returned)) => Some(Kind::Returned),
+        _ => None,
+    };
+    let length = frame.len() - start;
+    if let Some(done) = done.filter(|_| length <= max_length) {
+        return done;
+    }
     let (kind, text) = match called {
-        Ok(Ok(())) => {
-            let length = frame.len() - start;
-            if length <= max_length {
-                return Kind::Done;
-            }
-            let text = format!("the result has {length} bytes, and the pool allows {max_length}");
-            (Kind::Codec, text)
-        }
         Ok(Err(Failure::Arguments(error))) => {
             let text = format!("the arguments do not decode: {error}");
             (Kind::Codec, text)
@@ -106,6 +114,10 @@ pub(crate) fn conclude(
             (Kind::Codec, text)
         }
         Err(message) => (Kind::Panicked, message),
+        _ => {
+            let text = format!("the result has {length} bytes, and the pool allows {max_length}");
+            (Kind::Codec, text)
+        }
     };
     frame.truncate(start);
     frame.extend_from_slice(cut(&text).as_bytes());

@@ -24,6 +24,7 @@ use std::sync::atomic::Ordering;
 
 use crate::frame::reader::Frames;
 use crate::frame::{Header, Kind, Ticket, garbled};
+use crate::job::call::Encoding;
 use crate::job::context::{self, Cancel, Context, Progress, Sink};
 use crate::job::registry::Registry;
 use crate::job::{call, worker_state};
@@ -146,7 +147,11 @@ impl Job<'_> {
     /// Runs the job, unless it was revoked, and writes its result. Returns whether it ran.
     fn run(self, calls: &mut Calls, output: &mut Output) -> io::Result<bool> {
         let Header {
-            ticket, job, kind, ..
+            ticket,
+            job,
+            kind,
+            function,
+            ..
         } = self.header;
         if !self.page.word(ticket.slot()).start(ticket.sequence()) {
             return Ok(false);
@@ -163,11 +168,13 @@ impl Job<'_> {
         };
         let frame = output.begin();
         let kind = context::enter(context, || match kind {
-            Kind::Job => Ok(calls.call(self.header.function, self.body, frame)),
+            Kind::Job => Ok(calls.call(function, Encoding::Local, self.body, frame)),
+            #[cfg(feature = "portable")]
+            Kind::Portable => Ok(calls.call(function, Encoding::Portable, self.body, frame)),
             Kind::Chunk => {
                 let position = self.page.position(ticket.slot());
                 let started = |items| position.store(items, Ordering::Release);
-                calls.call_chunk(self.header.function, self.body, frame, started)
+                calls.call_chunk(function, self.body, frame, started)
             }
             _ => Err(garbled("a frame that a worker does not expect")),
         })?;

@@ -9,8 +9,8 @@
 //!
 //! # Invariants
 //!
-//! 1. The entries are sorted by name, and no two have the same name. The number of an entry
-//!    is its index.
+//! 1. The entries are sorted by name, then by version, and no two have the same of both. The
+//!    number of an entry is its index.
 //! 2. A function is found by the type of its function item. If it is registered under
 //!    several names, the first one is found.
 
@@ -25,8 +25,10 @@ use std::io;
 use std::sync::OnceLock;
 
 use crate::enter;
-use crate::job::call::{self, Failure};
-use crate::job::entry::{Entry, Place, Run};
+use crate::job::call::{self, Encoding, Failure};
+#[cfg(feature = "portable")]
+use crate::job::entry::NO_JOB;
+use crate::job::entry::{Entry, FIRST_VERSION, Place, Run};
 use crate::job::initialize::{Initialize, Installed};
 use crate::job::list::{Jobs, Listed};
 use crate::linked::ENTRIES;
@@ -45,6 +47,7 @@ pub(crate) struct Registry {
 /// A function in a registry.
 pub(crate) struct Registered {
     name: &'static str,
+    version: u32,
     place: Place,
     function: TypeId,
     call: Call,
@@ -63,7 +66,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// Returns an error if two functions have the same name, or if there are too many
+    /// Returns an error if two functions have the same name and version, or if there are too many
     /// functions.
     pub(crate) fn of_program() -> io::Result<&'static Self> {
         static REGISTRY: OnceLock<Result<Registry, String>> = OnceLock::new();
@@ -77,21 +80,22 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// Returns an error if two functions have the same name, or if there are too many
+    /// Returns an error if two functions have the same name and version, or if there are too many
     /// functions.
     fn new(entries: &[Entry], jobs: &Jobs) -> Result<Self, String> {
         let entries = entries.iter().map(Registered::from);
         let listed = jobs.iter().map(Registered::from);
         let mut entries: Vec<_> = entries.chain(listed).collect();
-        entries.sort_by_key(|entry| entry.name);
+        entries.sort_by_key(Registered::key);
         // Two crates may register the same instance of a generic function.
-        entries
-            .dedup_by(|later, first| later.name == first.name && later.function == first.function);
+        entries.dedup_by(|later, first| {
+            later.key() == first.key() && later.function == first.function
+        });
         let mut pairs = entries.iter().zip(entries.iter().skip(1));
-        if let Some((one, other)) = pairs.find(|(one, other)| one.name == other.name) {
+        if let Some((one, other)) = pairs.find(|(one, other)| one.key() == other.key()) {
             return Err(format!(
                 "two jobs have the name `{}`, one at {} and one at {}: give one of them \
-                 another name by `#[coreloop::job(name = \"…\")]`",
+                 another name by `#[coreloop::job(name = \"…\")]`, or another version",
                 one.name, one.place, other.place
             ));
         }
@@ -125,7 +129,23 @@ impl Registry {
         self.entries.get(usize::from(number))
     }
 
-    /// Returns a hash of the protocol and of all names, which is the same in each process of
+    /// Returns the number of a function, by its name and its version.
+    #[cfg(feature = "portable")]
+    pub(crate) fn find_portable(&self, name: &str, version: u32) -> Option<u16> {
+        let found = self
+            .entries
+            .binary_search_by(|entry| entry.key().cmp(&(name, version)));
+        found.ok().and_then(|index| u16::try_from(index).ok())
+    }
+
+    /// Returns the names and versions of the functions that are jobs.
+    #[cfg(feature = "portable")]
+    pub(crate) fn portable(&self) -> impl Iterator<Item = (&'static str, u32)> {
+        let keys = self.entries.iter().map(Registered::key);
+        keys.filter(|(_, version)| *version != NO_JOB)
+    }
+
+    /// Returns a hash of the protocol and of all names and versions, which is the same in each process of
     /// this program.
     pub(crate) fn hash(&self) -> u64 {
         self.hash
@@ -167,6 +187,11 @@ impl Registered {
         self.name
     }
 
+    /// What identifies the function on other machines.
+    pub(crate) fn key(&self) -> (&'static str, u32) {
+        (self.name, self.version)
+    }
+
     /// Whether the function may run again if its worker died while it ran.
     pub(crate) fn is_idempotent(&self) -> bool {
         self.is_idempotent
@@ -181,10 +206,15 @@ impl Registered {
     /// # Panics
     ///
     /// Panics if the function does, or the code that decodes or encodes.
-    pub(crate) fn run(&self, arguments: &[u8], output: &mut Vec<u8>) -> Result<(), Failure> {
+    pub(crate) fn run(
+        &self,
+        encoding: Encoding,
+        arguments: &[u8],
+        output: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
         match &self.call {
-            Call::Entry(run, _) => run(arguments, output),
-            Call::Listed(job) => (job.run)(arguments, output),
+            Call::Entry(run, _) => run(encoding, arguments, output),
+            Call::Listed(job) => (job.run)(encoding, arguments, output),
         }
     }
 }
@@ -223,6 +253,7 @@ impl From<&Entry> for Registered {
     fn from(entry: &Entry) -> Self {
         Self {
             name: entry.name(),
+            version: entry.version,
             place: entry.place,
             function: (entry.function)(),
             call: Call::Entry(entry.run, entry.initialize),
@@ -235,6 +266,7 @@ impl From<&Listed> for Registered {
     fn from(job: &Listed) -> Self {
         Self {
             name: job.name,
+            version: FIRST_VERSION,
             place: job.place,
             function: job.function,
             call: Call::Listed(job.clone()),
@@ -252,11 +284,12 @@ impl fmt::Debug for Registered {
     }
 }
 
-/// Hashes the protocol and the names by FNV-1a.
+/// Hashes the protocol, the names and the versions by FNV-1a.
 fn hash(entries: &[Registered]) -> u64 {
     let names = entries.iter().flat_map(|entry| {
         let end = [0xff]; // No name contains this byte.
-        entry.name.bytes().chain(end)
+        let version = entry.version.to_le_bytes();
+        entry.name.bytes().chain(end).chain(version)
     });
     PROTOCOL
         .to_le_bytes()

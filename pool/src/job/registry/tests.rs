@@ -22,7 +22,7 @@ macro_rules! entry {
             $name,
             (file!(), line!()),
             || type_of(&$function),
-            |arguments, output| run($function, arguments, output),
+            |encoding, arguments, output| run($function, encoding, arguments, output),
             |_| Ok(Installed::Now),
             false,
         )
@@ -36,7 +36,7 @@ macro_rules! instance {
             || name_of(&$function),
             (file!(), line!()),
             || type_of(&$function),
-            |arguments, output| run($function, arguments, output),
+            |encoding, arguments, output| run($function, encoding, arguments, output),
             |_| Ok(Installed::Now),
         )
     };
@@ -50,7 +50,7 @@ fn call(registry: &Registry, number: u16, argument: u32) -> u32 {
     let (mut arguments, mut output) = (Vec::new(), Vec::new());
     encode(&(argument,), &mut arguments).unwrap();
     let job = registry.get(number).unwrap();
-    job.run(&arguments, &mut output).unwrap();
+    job.run(Encoding::Local, &arguments, &mut output).unwrap();
     postcard::from_bytes(&output).unwrap()
 }
 
@@ -65,6 +65,43 @@ fn functions_are_numbered_by_their_names() {
     assert!(registry.get(2).is_none());
     assert_eq!(registry.find(key(key::<u8>)), None);
     assert_eq!(call(&registry, 1, 41), 42);
+}
+
+#[test]
+fn a_name_may_have_several_versions() {
+    let entries = [entry!("add", another).version(2), entry!("add", one)];
+    let registry = Registry::new(&entries, &Jobs::new()).unwrap();
+    assert_eq!(registry.find(key(one)), Some(0));
+    assert_eq!(registry.find(key(another)), Some(1));
+    assert_eq!(registry.get(1).unwrap().key(), ("add", 2));
+    let other = Registry::new(&[entry!("add", one)], &Jobs::new()).unwrap();
+    let changed = Registry::new(&[entry!("add", one).version(2)], &Jobs::new()).unwrap();
+    assert_ne!(other.hash(), changed.hash());
+
+    let entries = [
+        entry!("add", one).version(2),
+        entry!("add", another).version(2),
+    ];
+    let error = Registry::new(&entries, &Jobs::new()).unwrap_err();
+    assert!(error.contains("or another version"), "{error}");
+}
+
+#[cfg(feature = "portable")]
+#[test]
+fn a_function_is_found_by_name_and_version_and_an_initializer_is_not() {
+    let entries = [
+        entry!("b", one),
+        entry!("a", another).version(2),
+        entry!("open", largest::<u8>).version(NO_JOB),
+    ];
+    let registry = Registry::new(&entries, &Jobs::new()).unwrap();
+    assert_eq!(registry.find_portable("a", 2), Some(0));
+    assert_eq!(registry.find_portable("a", 1), None);
+    assert_eq!(registry.find_portable("b", 1), Some(1));
+    assert_eq!(
+        registry.portable().collect::<Vec<_>>(),
+        [("a", 2), ("b", 1)]
+    );
 }
 
 #[test]
