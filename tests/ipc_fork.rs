@@ -1,0 +1,161 @@
+//! Shared memory in a copy of the process, made by `fork`. It is a process of its own, without a
+//! test harness, because `fork` needs a process that has only one thread.
+
+#[cfg(all(target_os = "linux", not(miri)))]
+fn main() {
+    use coreloop_test_support::alone::test;
+    use linux as tests;
+
+    test(
+        "a_copy_has_no_mapping_of_a_builder",
+        tests::a_copy_has_no_mapping_of_a_builder,
+    );
+    test(
+        "a_copy_does_not_unmap_what_has_taken_the_place_of_a_builder",
+        tests::a_copy_does_not_unmap_what_has_taken_the_place_of_a_builder,
+    );
+    test(
+        "a_copy_cannot_seal_a_builder",
+        tests::a_copy_cannot_seal_a_builder,
+    );
+    test(
+        "a_copy_shares_slices_and_atomic_numbers",
+        tests::a_copy_shares_slices_and_atomic_numbers,
+    );
+}
+
+#[cfg(not(all(target_os = "linux", not(miri))))]
+fn main() {}
+
+#[cfg(all(target_os = "linux", not(miri)))]
+#[expect(
+    clippy::unwrap_used,
+    reason = "the program is a test, though it has no harness that would mark it as one"
+)]
+mod linux {
+    use std::fs;
+    use std::io::{ErrorKind, Read};
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::exit;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use coreloop::ipc::{Shared, SharedAtomics, SharedSlice, SharedSliceBuilder};
+    use coreloop::process::{Fork, Forked, fork};
+
+    const LENGTH: usize = 100_000;
+
+    /// Runs `child` in a copy of this process, whose exit code is 0 if it returns `true`.
+    #[expect(unsafe_code, reason = "`fork` is unsafe")]
+    fn copied(child: impl FnOnce() -> bool) -> Forked {
+        // SAFETY: the copies below do not use the memory of a builder, which is the only memory
+        // here that must be used by one process only. There is no event loop.
+        match unsafe { fork() }.unwrap() {
+            Fork::Child => exit(i32::from(!child())),
+            Fork::Parent(child) => child,
+        }
+    }
+
+    fn succeeds(child: Forked) {
+        let status = child.wait().unwrap();
+        assert_eq!((status.code(), status.signal()), (Some(0), None));
+    }
+
+    /// The addresses of the mappings of a process.
+    fn is_mapped(address: usize) -> bool {
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
+        maps.lines().any(|line| {
+            let (start, rest) = line.split_once('-').unwrap();
+            let (end, _) = rest.split_once(' ').unwrap();
+            let number = |digits| usize::from_str_radix(digits, 16).unwrap();
+            (number(start)..number(end)).contains(&address)
+        })
+    }
+
+    /// So the builder can be sealed although the copy still exists.
+    pub(super) fn a_copy_has_no_mapping_of_a_builder() {
+        let mut builder = SharedSliceBuilder::<u64>::with_len(LENGTH).unwrap();
+        builder.fill(7);
+        let address = builder.as_ptr().addr();
+        assert!(is_mapped(address));
+        let (mut lives, here) = std::io::pipe().unwrap();
+        let (mut sealed, there) = std::io::pipe().unwrap();
+        let (mut here, mut there) = (Some(here), Some(there));
+        let child = copied(|| {
+            let has_none = !is_mapped(address);
+            drop((here.take(), there.take()));
+            // Waits until the parent has sealed.
+            sealed.read_to_end(&mut Vec::new()).unwrap();
+            has_none
+        });
+        drop(here);
+        lives.read_to_end(&mut Vec::new()).unwrap();
+        let slice = builder.seal().unwrap();
+        drop(there);
+        succeeds(child);
+        assert!(slice.iter().all(|value| *value == 7));
+    }
+
+    pub(super) fn a_copy_does_not_unmap_what_has_taken_the_place_of_a_builder() {
+        let mut builder = Some(SharedSliceBuilder::<u64>::with_len(LENGTH).unwrap());
+        let address = builder.as_ref().unwrap().as_ptr().addr();
+        let child = copied(|| {
+            // The kernel takes the highest gap that is large enough.
+            let mut others = Vec::new();
+            for number in 0..1_000 {
+                let other = SharedSlice::from_slice(&vec![number; LENGTH]).unwrap();
+                let is_there = other.as_ptr().addr() == address;
+                others.push(other);
+                if is_there {
+                    break;
+                }
+            }
+            assert!(is_mapped(address), "no mapping took the place");
+            drop(builder.take());
+            is_mapped(address) && (0..).zip(&others).all(|(n, other)| other[LENGTH - 1] == n)
+        });
+        succeeds(child);
+        let mut builder = builder.unwrap();
+        builder[0] = 1;
+        assert_eq!(builder.seal().unwrap()[0], 1);
+    }
+
+    pub(super) fn a_copy_cannot_seal_a_builder() {
+        let mut builder = SharedSliceBuilder::<u64>::with_len(LENGTH).unwrap();
+        builder[5] = 5;
+        let mut builder = Some(builder);
+        let child = copied(|| {
+            let error = builder.take().unwrap().seal().unwrap_err();
+            error.kind() == ErrorKind::ResourceBusy
+        });
+        succeeds(child);
+        let mut builder = builder.unwrap();
+        builder[6] = 6;
+        let slice = builder.seal().unwrap();
+        assert_eq!((slice[5], slice[6]), (5, 6));
+    }
+
+    pub(super) fn a_copy_shares_slices_and_atomic_numbers() {
+        let slice = SharedSlice::from_values(0..LENGTH as u64).unwrap();
+        let counter = Shared::new(AtomicU64::new(0)).unwrap();
+        let numbers = SharedAtomics::<AtomicU64>::with_len(3).unwrap();
+        let children: Vec<_> = (1..=3)
+            .map(|child| {
+                let (slice, counter, numbers) = (slice.clone(), counter.clone(), numbers.clone());
+                copied(move || {
+                    for value in &slice {
+                        counter.fetch_add(*value % 2, Ordering::Relaxed);
+                    }
+                    numbers[child - 1].store(child as u64, Ordering::Relaxed);
+                    // The mappings of the copy only are removed.
+                    drop((slice, counter, numbers));
+                    true
+                })
+            })
+            .collect();
+        children.into_iter().for_each(succeeds);
+        assert_eq!(counter.load(Ordering::Relaxed), 3 * LENGTH as u64 / 2);
+        let stored = numbers.iter().map(|number| number.load(Ordering::Relaxed));
+        assert!(stored.eq(1..=3));
+        assert!((0..LENGTH as u64).eq(slice.iter().copied()));
+    }
+}
