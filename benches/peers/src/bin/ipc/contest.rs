@@ -1,0 +1,91 @@
+//! Everything that is measured, with its processes.
+
+use std::io;
+use std::process;
+
+use crate::bare;
+use crate::family::Family;
+use crate::own::{Own, Way};
+use crate::python::Python;
+use crate::redis_bare::{BATCH, Bare, Server};
+use crate::{MESSAGE, Options, report};
+
+/// The contestants. What is not installed is left out.
+#[derive(Debug)]
+pub(crate) struct Contest<'a> {
+    options: &'a Options,
+    tasks: Own,
+    blocking: Own,
+    bare: bare::Peer,
+    /// This process and the children at the other ends.
+    family: Family,
+    python: Option<Python>,
+    redis: Option<(Bare, Server)>,
+}
+
+impl<'a> Contest<'a> {
+    pub(crate) fn start(options: &'a Options) -> io::Result<Contest<'a>> {
+        let tasks = Own::start(Way::Tasks)?;
+        let blocking = Own::start(Way::Blocking)?;
+        let bare = bare::Peer::start(MESSAGE)?;
+        let family = Family::of(process::id())?;
+        let python = Python::start().inspect_err(|error| report::left_out("Python", error));
+        let redis = Server::start()
+            .and_then(|server| Ok((Bare::start(&server)?, server)))
+            .inspect_err(|error| report::left_out("Redis", error));
+        Ok(Contest {
+            options,
+            tasks,
+            blocking,
+            bare,
+            family,
+            python: python.ok(),
+            redis: redis.ok(),
+        })
+    }
+
+    /// Measures a case once, and returns the CPU time of each in microseconds, or `None` if a
+    /// program is not installed. `script` is the name of a case of Python's.
+    pub(crate) async fn turn(
+        &mut self,
+        case: &str,
+        script: Option<&str>,
+    ) -> io::Result<Option<f64>> {
+        if let Some(script) = script {
+            return self
+                .python
+                .as_mut()
+                .map(|python| python.turn(script))
+                .transpose();
+        }
+        let messages = self.options.items / 10;
+        let before = self.family.cpu_time()?;
+        let count = match case {
+            "bare socket" => {
+                for _ in 0..messages {
+                    self.bare.call(&[b'x'; MESSAGE])?;
+                }
+                messages
+            }
+            "pipe" => {
+                self.tasks.ping_pong(messages).await?;
+                messages
+            }
+            "pipe, blocking" => {
+                self.blocking.ping_pong(messages).await?;
+                messages
+            }
+            "redis, bare" => {
+                let Some((bare, _)) = &self.redis else {
+                    return Ok(None);
+                };
+                let jobs = self.options.jobs.next_multiple_of(BATCH);
+                bare.run(jobs)?;
+                jobs
+            }
+            _ => return Err(io::Error::other(format!("there is no case {case}"))),
+        };
+        let elapsed = self.family.cpu_time()? - before;
+        Ok(Some(elapsed.as_secs_f64() * 1e6 / count as f64))
+    }
+}
