@@ -52,7 +52,8 @@ pub(crate) struct Leased {
     pub(crate) id: JobId,
     pub(crate) function: Function,
     pub(crate) payload: Vec<u8>,
-    /// How often the job has been leased: 1 for the first time.
+    /// How often the job has been leased, from 1. A lease that ended with [`Failure::Unstarted`]
+    /// does not count, if the engine can tell.
     pub(crate) attempt: u32,
     /// The engine's name of this lease, by which it recognises the valid one.
     pub(crate) lease: String,
@@ -63,7 +64,9 @@ pub(crate) struct Leased {
 pub(crate) enum Fence {
     /// The lease is valid, and the operation was carried out.
     Held,
-    /// Another worker has the job now. Nothing was changed.
+    /// Another worker has the job now, or this one has returned it. Nothing was changed.
+    ///
+    /// A lease whose time has passed is still [`Held`](Self::Held) until the job is leased again.
     Taken,
     /// The job is finished, dead or deleted. Nothing was changed.
     Gone,
@@ -74,6 +77,9 @@ pub(crate) enum Fence {
 pub(crate) enum Failure {
     /// The job may be leased again after this time.
     Retry { delay: Duration, error: String },
+    /// The job was not started. It may be leased again at once, before the jobs that came after
+    /// it, and the attempt does not count, if the engine can tell.
+    Unstarted,
     /// The job goes to the dead letters, and its result is this error.
     Dead { error: String },
 }
@@ -130,7 +136,8 @@ pub(crate) trait Engine {
     /// Ends an attempt without a result, if the lease is valid.
     fn fail<'a>(&'a self, job: &'a Leased, failure: Failure) -> Pending<'a, Fence>;
 
-    /// Waits for the outcome of a job. Outcomes are kept for a day.
+    /// Waits for the outcome of a job. Outcomes are kept for a day. An engine that can tell that
+    /// there is no such job returns an error of the kind `Unknown`.
     fn outcome<'a>(&'a self, id: &'a JobId) -> Pending<'a, Outcome>;
 
     /// Returns the oldest dead letters, at most `max`.
@@ -142,4 +149,10 @@ pub(crate) trait Engine {
 
     /// Counts the jobs.
     fn counts(&self) -> Pending<'_, Counts>;
+
+    /// Returns what the user should know of the configuration of the system, such as that it
+    /// loses jobs when it is restarted.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 }

@@ -24,6 +24,10 @@ pub(crate) enum Kind {
     Engine,
     /// The queue, the manager or the service was closed, or does not exist.
     Closed,
+    /// There is no job of this id, or its outcome was removed.
+    Unknown,
+    /// The job is among the dead letters.
+    Dead,
 }
 
 impl Error {
@@ -44,6 +48,21 @@ impl Error {
     #[must_use]
     pub fn is_codec(&self) -> bool {
         self.kind == Kind::Codec
+    }
+
+    /// Returns whether the job whose result was asked for is dead: all its attempts have failed,
+    /// and it is among the [dead letters](crate::Queue::dead_letters). The text of the error is
+    /// the reason of the last attempt.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.kind == Kind::Dead
+    }
+
+    /// Returns whether there is no job of the id that was asked for: it never was in this queue,
+    /// or it ended more than a day ago, or the system that kept it has lost it.
+    #[must_use]
+    pub fn is_unknown_job(&self) -> bool {
+        self.kind == Kind::Unknown
     }
 
     /// Returns whether the peer refused the connection, because the two have different keys or

@@ -3,6 +3,7 @@
 
 mod engine;
 mod error;
+mod memory;
 #[cfg(feature = "nats")]
 mod nats;
 

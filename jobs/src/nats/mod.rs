@@ -130,6 +130,8 @@ impl Engine for Nats {
         Box::pin(self.thread.call(move |server| async move {
             match failure {
                 Failure::Retry { delay, .. } => finish::retry(&server, &job, delay).await,
+                // The server counts the delivery nevertheless.
+                Failure::Unstarted => finish::retry(&server, &job, Duration::ZERO).await,
                 Failure::Dead { error } => dead::bury(&server, &job, error).await,
             }
         }))

@@ -1,0 +1,3 @@
+//! The engine in memory.
+
+pub(crate) mod state;
