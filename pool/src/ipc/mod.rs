@@ -1,17 +1,27 @@
 //! What processes say to each other, and what they share.
 
 mod attach;
+mod barrier;
+pub(crate) mod broker;
 mod error;
+mod event;
 mod fd;
+mod mutex;
 mod pipe;
+mod semaphore;
 pub(crate) mod shared;
 mod socket;
 mod travel;
 pub(crate) mod wire;
 
+pub use barrier::{Barrier, BarrierWaitResult};
+pub use broker::BrokerError;
 pub use error::TrySendError;
+pub use event::Event;
 pub use fd::Fd;
+pub use mutex::{Holder, LockError, Mutex, MutexGuard, Poisoned};
 pub use pipe::{Pipe, PipeReceiver, PipeSender, pipe, simplex};
+pub use semaphore::{PermitHolder, Semaphore, SemaphorePermit};
 
 pub(crate) use attach::{MAX_DESCRIPTORS, attach, decode, detach, encode, fail, refuse};
 pub(crate) use shared::Cells;

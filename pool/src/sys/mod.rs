@@ -33,6 +33,8 @@ mod other;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 use other as system;
 
+pub(crate) mod broker;
+
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
 mod shm;
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]

@@ -1,0 +1,326 @@
+//! [`Client`], the connection of a thread to a broker in another process or thread.
+//!
+//! # Invariants
+//!
+//! 1. A thread has one connection to a broker, which tasks of all its loops and blocking calls
+//!    share. Whichever of them reads the socket hands the answers to all.
+//! 2. What is sent arrives in this order. So a lock is released before the next request of the
+//!    same thread is handled.
+//! 3. No user code runs while anything is borrowed.
+//! 4. A copy of this process by `fork` uses neither the socket nor what it holds: both belong to
+//!    the original.
+
+mod blocking;
+mod pump;
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::task::Waker;
+
+use coreloop_net::unix::peer_cred;
+use rustix::process::geteuid;
+
+use super::BrokerError;
+use super::handle::Address;
+use super::protocol::{Answer, Body, CHALLENGE, MAX_BODY, Operation, Status, VERSION};
+use super::state::{MAX_OPEN, ObjectNumber};
+use super::table::{Table, wake_all};
+use crate::ipc::wire::{Incoming, Outgoing};
+use crate::sys::broker::connect;
+use pump::Pump;
+
+thread_local! {
+    static CLIENTS: RefCell<Vec<Rc<Client>>> = const { RefCell::new(Vec::new()) };
+}
+
+pub(crate) struct Client {
+    address: Address,
+    pid: u32,
+    socket: Rc<OwnedFd>,
+    incoming: RefCell<Incoming>,
+    out: RefCell<Out>,
+    table: Table,
+    /// What reads the socket on each loop that has waited for an answer.
+    pumps: RefCell<Vec<Rc<Pump>>>,
+}
+
+/// What is written next.
+struct Out {
+    /// The answer to the broker's challenge. Nothing is written before it.
+    greeting: Outgoing,
+    requests: Outgoing,
+    is_challenged: bool,
+}
+
+impl Out {
+    /// Returns whether something can be written.
+    fn has_more(&self) -> bool {
+        self.is_challenged && !(self.greeting.is_empty() && self.requests.is_empty())
+    }
+}
+
+impl Client {
+    /// Returns the connection of this thread to a broker.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the process of the broker has ended, or is of another user.
+    pub(super) fn of(address: &Address) -> Result<Rc<Self>, BrokerError> {
+        let pid = std::process::id();
+        let find = |clients: &RefCell<Vec<Rc<Self>>>| {
+            let clients = clients.borrow();
+            let mut clients = clients.iter();
+            let found = clients.find(|client| client.address == *address && client.is_usable(pid));
+            found.cloned()
+        };
+        let ending = || BrokerError::disconnected("this thread is ending");
+        if let Some(known) = CLIENTS.try_with(find).map_err(|_| ending())? {
+            return Ok(known);
+        }
+        let new = Rc::new(Self::connect(address, pid)?);
+        // The broker may have ended meanwhile, which shows only when the socket is read.
+        let others = CLIENTS.with(|clients| clients.borrow().clone());
+        for other in &others {
+            other.receive_now();
+        }
+        let unused = CLIENTS.with_borrow_mut(|clients| {
+            let (used, unused) = others
+                .into_iter()
+                .partition(|client| client.is_usable(pid) && client.address != *address);
+            *clients = used;
+            clients.push(Rc::clone(&new));
+            unused
+        });
+        drop::<Vec<_>>(unused);
+        Ok(new)
+    }
+
+    fn connect(address: &Address, pid: u32) -> Result<Self, BrokerError> {
+        let socket = connect(address.as_bytes()).map_err(|error| match error.kind() {
+            ErrorKind::ConnectionRefused | ErrorKind::NotFound => BrokerError::disconnected(
+                "it has ended, or the loop on which the object was created",
+            ),
+            _ => BrokerError::failed("the process of the object cannot be reached", &error),
+        })?;
+        let check = |error: io::Error| BrokerError::disconnected(error.to_string());
+        // Once the name is free, another user may have taken it.
+        if peer_cred(&socket).map_err(check)?.uid() != geteuid().as_raw() {
+            return Err(BrokerError::disconnected("it belongs to another user"));
+        }
+        Ok(Self {
+            address: address.clone(),
+            pid,
+            socket: Rc::new(socket.into()),
+            incoming: RefCell::new(Incoming::new(MAX_BODY)),
+            out: RefCell::new(Out {
+                greeting: Outgoing::new(MAX_BODY),
+                requests: Outgoing::new(MAX_BODY),
+                is_challenged: false,
+            }),
+            table: Table::new(MAX_OPEN),
+            pumps: RefCell::default(),
+        })
+    }
+
+    fn is_usable(&self, pid: u32) -> bool {
+        self.pid == pid && self.table.failure().is_none()
+    }
+
+    pub(super) fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Sends an operation: writes it, or leaves it to the loop if the socket is full.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the connection has ended, or if the message is too large.
+    pub(super) fn send(
+        &self,
+        request: u64,
+        operation: Operation,
+        object: ObjectNumber,
+        body: &[u8],
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<(), BrokerError> {
+        if let Some(error) = self.table.failure() {
+            return Err(error);
+        }
+        let pushed = self
+            .out
+            .borrow_mut()
+            .requests
+            .push_with(operation.0, |bytes| {
+                bytes.extend_from_slice(&object.to_le_bytes());
+                bytes.extend_from_slice(&request.to_le_bytes());
+                bytes.extend_from_slice(body);
+                Ok(descriptors)
+            });
+        pushed.map_err(|error| BrokerError::failed("the message was not sent", &error))?;
+        if !self.flush() {
+            self.wake_pump();
+        }
+        Ok(())
+    }
+
+    /// Withdraws a request. If the socket is full, this is left to the current loop; without one
+    /// it blocks.
+    pub(super) fn withdraw(&self, request: u64, operation: Operation) {
+        // Invariant 4.
+        if !self.is_usable(std::process::id()) {
+            return;
+        }
+        // It is not too large, and the connection has not ended.
+        let _ = self.send(request, operation, 0, &[], Vec::new());
+        if self.out.borrow().has_more() && !self.has_pump() {
+            self.block_to_write();
+        }
+    }
+
+    /// Writes what the socket takes. Returns whether all that can be written was written.
+    fn flush(&self) -> bool {
+        let written = {
+            let mut out = self.out.borrow_mut();
+            if !out.has_more() {
+                return true;
+            }
+            let Out {
+                greeting, requests, ..
+            } = &mut *out;
+            write_all(greeting, &self.socket).and_then(|()| write_all(requests, &self.socket))
+        };
+        match written {
+            Ok(()) => true,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => false,
+            Err(error) => {
+                self.broken(&error);
+                true
+            }
+        }
+    }
+
+    /// Reads what has come, without waiting, and hands out the answers.
+    pub(super) fn receive_now(&self) {
+        while self.table.failure().is_none() {
+            let filled = self.incoming.borrow_mut().try_fill(&*self.socket);
+            match filled {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                filled => self.filled(filled),
+            }
+        }
+    }
+
+    /// Handles the result of a read.
+    fn filled(&self, filled: io::Result<usize>) {
+        match filled {
+            Ok(0) => self.fail(BrokerError::disconnected(
+                "it has ended, or has refused this process",
+            )),
+            Ok(_) => self.hand_out(),
+            Err(error) => self.fail(BrokerError::disconnected(error.to_string())),
+        }
+    }
+
+    /// Hands out the answers that have come.
+    fn hand_out(&self) {
+        let mut wakers = Vec::new();
+        let handled = self.take_frames(&mut wakers);
+        wake_all(wakers);
+        match handled {
+            // The challenge may have come.
+            Ok(()) => {
+                if !self.flush() {
+                    self.wake_pump();
+                }
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn take_frames(&self, wakers: &mut Vec<Waker>) -> Result<(), BrokerError> {
+        let mut incoming = self.incoming.borrow_mut();
+        let garbled = |error: io::Error| BrokerError::disconnected(error.to_string());
+        while let Some(frame) = incoming.next().map_err(garbled)? {
+            let mut body = Body(frame.body);
+            if frame.tag == CHALLENGE {
+                self.challenged(body)?;
+                continue;
+            }
+            let request = body.u64().ok_or_else(super::error::garbled)?;
+            let answer = Answer {
+                status: Status(frame.tag),
+                body: body.rest().to_vec(),
+                descriptors: frame.descriptors,
+            };
+            wakers.extend(self.table.answered(request, answer));
+        }
+        Ok(())
+    }
+
+    /// Answers the challenge of the broker.
+    fn challenged(&self, mut body: Body<'_>) -> Result<(), BrokerError> {
+        let (Some(version), Some(challenge)) = (body.u32(), body.u64()) else {
+            return Err(super::error::garbled());
+        };
+        if version != VERSION {
+            return Err(BrokerError::disconnected(
+                "its program was built with another version of coreloop",
+            ));
+        }
+        let mut out = self.out.borrow_mut();
+        if out.is_challenged {
+            return Err(super::error::garbled());
+        }
+        out.is_challenged = true;
+        let mut hello = VERSION.to_le_bytes().to_vec();
+        hello.extend_from_slice(&challenge.to_le_bytes());
+        hello.extend_from_slice(&self.pid.to_le_bytes());
+        let pushed = out.greeting.push(Operation::HELLO.0, &hello, Vec::new());
+        pushed.map_err(|error| BrokerError::failed("the message was not sent", &error))
+    }
+
+    /// Handles an error of a write: the broker has closed its end. Answers may still be unread.
+    fn broken(&self, error: &io::Error) {
+        {
+            let mut out = self.out.borrow_mut();
+            out.greeting = Outgoing::new(MAX_BODY);
+            out.requests = Outgoing::new(MAX_BODY);
+        }
+        self.receive_now();
+        self.fail(BrokerError::disconnected(error.to_string()));
+    }
+
+    /// Ends the connection, and wakes all that wait.
+    fn fail(&self, error: BrokerError) {
+        let mut wakers = self.table.fail(error);
+        for pump in &*self.pumps.borrow() {
+            wakers.extend(pump.take_waker());
+        }
+        wake_all(wakers);
+    }
+}
+
+fn write_all(outgoing: &mut Outgoing, socket: &OwnedFd) -> io::Result<()> {
+    while !outgoing.write(socket)? {}
+    Ok(())
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // A release that was not written would keep others waiting.
+        if self.is_usable(std::process::id()) && !self.flush() {
+            self.block_to_write();
+        }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("broker", &self.address)
+            .finish_non_exhaustive()
+    }
+}

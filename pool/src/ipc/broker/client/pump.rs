@@ -1,0 +1,126 @@
+//! [`Pump`], which reads the socket of a client on a loop.
+//!
+//! Each loop of a thread that has waited for an answer has a pump of its own, because a thread may
+//! drive its loops by turns, and a loop that is not driven reads nothing.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+
+use coreloop_runtime::io::Async;
+use coreloop_runtime::task::spawn_hidden;
+
+use super::{Client, Out};
+use crate::ipc::broker::BrokerError;
+use crate::ipc::broker::table::wake_all;
+
+pub(super) struct Pump {
+    socket: Async<Rc<OwnedFd>>,
+    /// The waker of the pump's task.
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Pump {
+    pub(super) fn take_waker(&self) -> Option<Waker> {
+        self.waker.take()
+    }
+}
+
+impl Client {
+    /// Has the current loop read the socket from now on, if it does not yet.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is no current runtime.
+    pub(in crate::ipc::broker) fn watch(self: &Rc<Self>) -> Result<(), BrokerError> {
+        if self.has_pump() {
+            return Ok(());
+        }
+        let socket = Async::from_nonblocking(Rc::clone(&self.socket)).map_err(|error| {
+            BrokerError::failed(
+                "the operation cannot wait here; use its blocking form",
+                &error,
+            )
+        })?;
+        let pump = Rc::new(Pump {
+            socket,
+            waker: RefCell::new(None),
+        });
+        self.pumps.borrow_mut().push(Rc::clone(&pump));
+        let running = Running {
+            client: Rc::clone(self),
+            pump,
+        };
+        spawn_hidden(async move {
+            poll_fn(|cx| running.poll(cx)).await;
+        });
+        Ok(())
+    }
+
+    /// Returns whether the current loop reads the socket.
+    pub(super) fn has_pump(&self) -> bool {
+        let pumps = self.pumps.borrow();
+        pumps.iter().any(|pump| pump.socket.is_on_current_loop())
+    }
+
+    /// Leaves the rest of a write to the pump of the current loop, if there is one.
+    pub(super) fn wake_pump(&self) {
+        let waker = {
+            let pumps = self.pumps.borrow();
+            let mut pumps = pumps.iter();
+            let own = pumps.find(|pump| pump.socket.is_on_current_loop());
+            own.and_then(|pump| pump.take_waker())
+        };
+        wake_all(waker.into_iter().collect());
+    }
+}
+
+/// A pump whose task runs.
+struct Running {
+    client: Rc<Client>,
+    pump: Rc<Pump>,
+}
+
+impl Running {
+    /// Ready when the connection has ended.
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { client, pump } = self;
+        let old = pump.waker.replace(Some(cx.waker().clone()));
+        drop(old);
+        while client.table.failure().is_none() {
+            if let Poll::Ready(Err(error)) = self.poll_write(cx) {
+                client.broken(&error);
+                break;
+            }
+            let filled = client.incoming.borrow_mut().poll_fill(cx, &pump.socket);
+            client.filled(ready!(filled));
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_write(&self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let mut out = self.client.out.borrow_mut();
+        if !out.has_more() {
+            return Poll::Ready(Ok(()));
+        }
+        let Out {
+            greeting, requests, ..
+        } = &mut *out;
+        ready!(greeting.poll_write(cx, &self.pump.socket))?;
+        requests.poll_write(cx, &self.pump.socket)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let Self { client, pump } = self;
+        client
+            .pumps
+            .borrow_mut()
+            .retain(|other| !Rc::ptr_eq(other, pump));
+        // The loop has ended. Tasks of other loops that wait have those read the socket.
+        wake_all(client.table.take_wakers());
+    }
+}

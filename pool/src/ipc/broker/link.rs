@@ -1,0 +1,290 @@
+//! [`Link`], the way from this thread to a broker, and the requests that go over it.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use coreloop_runtime::task::coop::poll_proceed;
+use coreloop_runtime::time::timeout;
+
+use super::client::Client;
+use super::error::BrokerError;
+use super::handle::{Address, Handle};
+use super::protocol::{Answer, Operation};
+use super::server::{self, Broker};
+use super::state::{NO_REQUEST, ObjectNumber};
+use super::table::Table;
+
+/// The way to a broker.
+#[derive(Clone)]
+pub(crate) enum Link {
+    /// The broker is on this thread.
+    Local(Rc<Broker>),
+    /// It is in another process, or on another thread.
+    Remote(Rc<Client>),
+}
+
+impl Link {
+    pub(super) fn to(address: &Address) -> Result<Self, BrokerError> {
+        match server::on_this_thread(address) {
+            Some(broker) => Ok(Self::Local(broker)),
+            None => Client::of(address).map(Self::Remote),
+        }
+    }
+
+    fn table(&self) -> &Table {
+        match self {
+            Self::Local(broker) => broker.local(),
+            Self::Remote(client) => client.table(),
+        }
+    }
+
+    fn send(
+        &self,
+        request: u64,
+        operation: Operation,
+        object: ObjectNumber,
+        body: &[u8],
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<(), BrokerError> {
+        match self {
+            Self::Local(broker) => broker.call(request, operation, object, body, descriptors),
+            Self::Remote(client) => client.send(request, operation, object, body, descriptors),
+        }
+    }
+
+    /// Sends a request.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the connection has ended, if too many requests of this thread are open,
+    /// or if the message is too large.
+    pub(crate) fn request(
+        &self,
+        operation: Operation,
+        object: ObjectNumber,
+        body: &[u8],
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<Pending, BrokerError> {
+        let request = self.table().add()?;
+        let pending = Pending {
+            link: self.clone(),
+            request,
+            is_open: true,
+        };
+        self.send(request, operation, object, body, descriptors)?;
+        Ok(pending)
+    }
+
+    /// Sends an operation that has no answer.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the connection has ended, or if the message is too large.
+    pub(crate) fn notify(
+        &self,
+        operation: Operation,
+        object: ObjectNumber,
+        body: &[u8],
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<(), BrokerError> {
+        self.send(NO_REQUEST, operation, object, body, descriptors)
+    }
+
+    fn withdraw(&self, request: u64, operation: Operation) {
+        match self {
+            Self::Local(broker) => broker.withdraw(request, operation),
+            Self::Remote(client) => client.withdraw(request, operation),
+        }
+    }
+
+    /// Returns why the connection has ended, if it has.
+    pub(crate) fn failure(&self) -> Option<BrokerError> {
+        if let Self::Remote(client) = self {
+            client.receive_now();
+        }
+        self.table().failure()
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local(broker) => broker.fmt(f),
+            Self::Remote(client) => client.fmt(f),
+        }
+    }
+}
+
+/// A request that was sent. Dropping it withdraws the request, whatever has become of it.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    link: Link,
+    request: u64,
+    is_open: bool,
+}
+
+impl Pending {
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// The number of the request, by which other operations can refer to it.
+    pub(crate) fn number(&self) -> u64 {
+        self.request
+    }
+
+    /// Polls for the next answer.
+    pub(crate) fn poll_answer(&self, cx: &Context<'_>) -> Poll<Result<Answer, BrokerError>> {
+        let answer = self.link.table().poll(self.request, cx);
+        if answer.is_pending()
+            && let Link::Remote(client) = &self.link
+        {
+            client.watch()?;
+        }
+        answer
+    }
+
+    /// Blocks this thread until the next answer, or until the deadline.
+    pub(crate) fn block(&self, deadline: Option<Instant>) -> Result<Answer, BrokerError> {
+        match &self.link {
+            Link::Local(broker) => broker
+                .local()
+                .take(self.request)
+                .unwrap_or_else(|| Err(BrokerError::would_deadlock())),
+            Link::Remote(client) => client.block(self.request, deadline),
+        }
+    }
+
+    /// Returns the next answer if it has come.
+    pub(crate) fn take(&self) -> Option<Result<Answer, BrokerError>> {
+        if let Link::Remote(client) = &self.link {
+            client.receive_now();
+        }
+        self.link.table().take(self.request)
+    }
+
+    /// Ends a request whose last answer has come.
+    pub(crate) fn finish(mut self) {
+        self.is_open = false;
+        self.link.table().remove(self.request);
+    }
+
+    /// Turns a request that was granted into what it holds.
+    pub(crate) fn hold(mut self) -> Held {
+        self.is_open = false;
+        self.link.table().hold(self.request);
+        Held {
+            link: self.link.clone(),
+            request: self.request,
+            panicked_before: thread::panicking(),
+        }
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if self.is_open {
+            self.link.table().remove(self.request);
+            self.link.withdraw(self.request, Operation::WITHDRAW);
+        }
+    }
+}
+
+/// What a request holds. It is released when this value is dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    link: Link,
+    request: u64,
+    /// The thread panicked already when the value was created.
+    panicked_before: bool,
+}
+
+impl Held {
+    /// Returns whether the connection over which this was granted still stands.
+    pub(crate) fn is_valid(&self) -> bool {
+        self.link.failure().is_none()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.link.table().released();
+        let operation = if thread::panicking() && !self.panicked_before {
+            Operation::WITHDRAW_PANICKING
+        } else {
+            Operation::WITHDRAW
+        };
+        self.link.withdraw(self.request, operation);
+    }
+}
+
+/// Sends a request once this task may, and returns it with its first answer.
+pub(crate) async fn ask(
+    handle: &Handle,
+    operation: Operation,
+    body: &[u8],
+) -> Result<(Answer, Pending), BrokerError> {
+    poll_fn(poll_proceed).await;
+    let link = handle.link()?;
+    let pending = link.request(operation, handle.number(), body, Vec::new())?;
+    let answer = poll_fn(|cx| pending.poll_answer(cx)).await?;
+    Ok((answer, pending))
+}
+
+/// Like [`ask`], but returns an error when the time has passed.
+pub(crate) async fn ask_timeout(
+    handle: &Handle,
+    operation: Operation,
+    body: &[u8],
+    limit: Duration,
+) -> Result<(Answer, Pending), BrokerError> {
+    match timeout(limit, ask(handle, operation, body)).await {
+        Ok(result) => result,
+        Err(_) => Err(BrokerError::timeout()),
+    }
+}
+
+/// Like [`ask`], and blocks this thread, until the deadline at most.
+pub(crate) fn blocking_ask(
+    handle: &Handle,
+    operation: Operation,
+    body: &[u8],
+    deadline: Option<Instant>,
+) -> Result<(Answer, Pending), BrokerError> {
+    let link = handle.link()?;
+    let pending = link.request(operation, handle.number(), body, Vec::new())?;
+    let answer = pending.block(deadline)?;
+    Ok((answer, pending))
+}
+
+/// Sends a request that has one answer, and returns it.
+pub(crate) async fn call(
+    handle: &Handle,
+    operation: Operation,
+    body: &[u8],
+) -> Result<Answer, BrokerError> {
+    let (answer, pending) = ask(handle, operation, body).await?;
+    pending.finish();
+    Ok(answer)
+}
+
+/// Like [`call`], and blocks this thread.
+pub(crate) fn blocking_call(
+    handle: &Handle,
+    operation: Operation,
+    body: &[u8],
+) -> Result<Answer, BrokerError> {
+    let (answer, pending) = blocking_ask(handle, operation, body, None)?;
+    pending.finish();
+    Ok(answer)
+}
+
+/// The time at which a limit that begins now has passed; `None` if that is never.
+pub(crate) fn deadline(limit: Duration) -> Option<Instant> {
+    Instant::now().checked_add(limit)
+}
