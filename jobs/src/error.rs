@@ -28,6 +28,15 @@ pub(crate) enum Kind {
     Unknown,
     /// The job is among the dead letters.
     Dead,
+    /// A setting is wrong, such as a short key.
+    Invalid,
+    /// The handler of a service returned an error.
+    Service,
+    /// The handler of a service panicked.
+    Panicked,
+    /// The connection was lost before the answer came, so that it is not known whether the
+    /// request was carried out.
+    Lost,
 }
 
 impl Error {

@@ -6,6 +6,14 @@ mod error;
 mod memory;
 #[cfg(feature = "nats")]
 mod nats;
+mod secure;
 
 pub use engine::JobId;
 pub use error::Error;
+pub use secure::Key;
+
+/// For the fuzz targets.
+#[doc(hidden)]
+pub mod __fuzz {
+    pub use crate::secure::fuzz::{Channel, handshake};
+}
