@@ -1,0 +1,4 @@
+//! Mutexes, semaphores, events and barriers.
+
+mod local;
+mod remote;

@@ -1,0 +1,7 @@
+//! What processes say to each other, and what they share.
+#![cfg(test)]
+#![cfg(not(miri))]
+
+mod locks;
+
+coreloop::pool::worker_test!();
