@@ -19,7 +19,8 @@ use super::broker::{BrokerError, Handle, Held, Pending, server, state};
 /// or shared memory. The handle is plain data. Clone it, pass it to jobs, or encode it in any other
 /// way; each copy refers to the same lock. The lock lives on the loop on which it was created, as
 /// long as the handle that [`new`](Mutex::new) returned exists, or a clone of it in the same
-/// process. When the last of these is dropped, the lock is closed.
+/// process. When the last of these is dropped, the lock is closed. So pass a clone to a job, and
+/// not the only handle.
 ///
 /// Only processes of the same user can use it.
 ///

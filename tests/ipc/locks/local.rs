@@ -28,7 +28,7 @@ async fn a_blocking_operation_that_would_never_complete_is_an_error() {
     let error = lock.blocking_lock().unwrap_err().into_guard().unwrap_err();
     assert!(error.is_deadlock(), "{error}");
     drop(guard);
-    lock.blocking_lock().unwrap();
+    drop(lock.blocking_lock().unwrap());
     let event = Event::new().unwrap();
     assert!(event.blocking_wait().unwrap_err().is_deadlock());
     event.blocking_set().unwrap();

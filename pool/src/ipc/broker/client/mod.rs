@@ -21,6 +21,7 @@ use std::rc::Rc;
 use std::task::Waker;
 
 use coreloop_net::unix::peer_cred;
+use rustix::net::Shutdown;
 use rustix::process::geteuid;
 
 use super::BrokerError;
@@ -300,6 +301,15 @@ impl Client {
             wakers.extend(pump.take_waker());
         }
         wake_all(wakers);
+    }
+}
+
+/// Shuts all sockets of this thread down.
+pub(crate) fn disconnect_all() {
+    let clients = CLIENTS.with(|clients| clients.borrow().clone());
+    for client in clients {
+        let _ = rustix::net::shutdown(&*client.socket, Shutdown::Both);
+        client.receive_now();
     }
 }
 
