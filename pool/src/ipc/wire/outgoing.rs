@@ -32,6 +32,8 @@ pub(crate) struct Outgoing {
     bytes: Vec<u8>,
     /// How many of the bytes were written.
     written: usize,
+    /// Whether a part was written since there was nothing to write.
+    has_begun: bool,
     /// The messages that have descriptors which were not sent yet.
     attached: VecDeque<Attached>,
     max_length: usize,
@@ -50,6 +52,7 @@ impl Outgoing {
         Self {
             bytes: Vec::new(),
             written: 0,
+            has_begun: false,
             attached: VecDeque::new(),
             max_length,
         }
@@ -124,7 +127,7 @@ impl Outgoing {
 
     /// Removes what was added, unless a part of it was written. Returns whether it was removed.
     pub(crate) fn withdraw(&mut self) -> bool {
-        if self.written > 0 {
+        if self.has_begun {
             return false;
         }
         self.bytes.clear();
@@ -233,9 +236,11 @@ impl Outgoing {
         let sent = first.is_some_and(|first| first.at == self.written);
         let closed = sent.then(|| self.attached.pop_front());
         self.written += count;
+        self.has_begun = true;
         let left = self.bytes.len() - self.written;
         if left == 0 {
             self.written = 0;
+            self.has_begun = false;
             self.bytes.clear();
             if self.bytes.capacity() > KEPT {
                 self.bytes = Vec::new();

@@ -183,7 +183,7 @@ fn a_message_that_is_not_added_leaves_nothing() {
 
 #[test]
 fn a_message_can_be_withdrawn_until_a_part_was_written() {
-    let (one, _other, mut outgoing, _) = ends();
+    let (one, other, mut outgoing, _) = ends();
     let (reader, writer) = io::pipe().unwrap();
     outgoing.push(0, b"x", vec![writer.into()]).unwrap();
     assert!(outgoing.withdraw() && outgoing.is_empty());
@@ -192,6 +192,26 @@ fn a_message_can_be_withdrawn_until_a_part_was_written() {
     assert!(!outgoing.write(&one).unwrap());
     let left = outgoing.length();
     assert!(!outgoing.withdraw() && outgoing.length() == left);
+    // Also if most of it was written, and the rest was moved.
+    outgoing.push(0, b"y", Vec::new()).unwrap();
+    let reading = std::thread::spawn(move || {
+        let (mut incoming, mut lengths) = (Incoming::new(LIMIT), Vec::new());
+        while incoming.fill(&other).unwrap() > 0 {
+            while let Some(frame) = incoming.next().unwrap() {
+                lengths.push(frame.body.len());
+            }
+        }
+        lengths
+    });
+    while !outgoing.is_empty() {
+        assert!(!outgoing.withdraw());
+        match outgoing.write(&one) {
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        }
+    }
+    drop(one);
+    assert_eq!(reading.join().unwrap(), [LIMIT, 1]);
 }
 
 #[test]
