@@ -3,5 +3,6 @@
 #![cfg(not(miri))]
 
 mod locks;
+mod pipe;
 
 coreloop::pool::worker_test!();
