@@ -5,17 +5,18 @@ use std::process;
 
 use crate::bare;
 use crate::family::Family;
-use crate::own::{Own, Way};
+use crate::pipes::Pipes;
 use crate::python::Python;
 use crate::redis_bare::{BATCH, Bare, Server};
+use crate::shared::{CHILDREN, Sharing};
 use crate::{MESSAGE, Options, report};
 
 /// The contestants. What is not installed is left out.
 #[derive(Debug)]
 pub(crate) struct Contest<'a> {
     options: &'a Options,
-    tasks: Own,
-    blocking: Own,
+    pipes: Pipes,
+    sharing: Sharing,
     bare: bare::Peer,
     /// This process and the children at the other ends.
     family: Family,
@@ -25,8 +26,8 @@ pub(crate) struct Contest<'a> {
 
 impl<'a> Contest<'a> {
     pub(crate) fn start(options: &'a Options) -> io::Result<Contest<'a>> {
-        let tasks = Own::start(Way::Tasks)?;
-        let blocking = Own::start(Way::Blocking)?;
+        let pipes = Pipes::start()?;
+        let sharing = Sharing::start()?;
         let bare = bare::Peer::start(MESSAGE)?;
         let family = Family::of(process::id())?;
         let python = Python::start().inspect_err(|error| report::left_out("Python", error));
@@ -35,8 +36,8 @@ impl<'a> Contest<'a> {
             .inspect_err(|error| report::left_out("Redis", error));
         Ok(Contest {
             options,
-            tasks,
-            blocking,
+            pipes,
+            sharing,
             bare,
             family,
             python: python.ok(),
@@ -68,12 +69,16 @@ impl<'a> Contest<'a> {
                 messages
             }
             "pipe" => {
-                self.tasks.ping_pong(messages).await?;
+                self.pipes.ping_pong(messages).await?;
                 messages
             }
             "pipe, blocking" => {
-                self.blocking.ping_pong(messages).await?;
+                self.pipes.blocking_ping_pong(messages)?;
                 messages
+            }
+            "SharedSlice" => {
+                self.sharing.hand_over(messages / 20).await?;
+                messages / 20 * CHILDREN
             }
             "redis, bare" => {
                 let Some((bare, _)) = &self.redis else {
@@ -87,5 +92,10 @@ impl<'a> Contest<'a> {
         };
         let elapsed = self.family.cpu_time()? - before;
         Ok(Some(elapsed.as_secs_f64() * 1e6 / count as f64))
+    }
+
+    /// Returns how often the memory of a slice is resident that all children have read.
+    pub(crate) async fn residence(&mut self) -> io::Result<f64> {
+        self.sharing.residence().await
     }
 }

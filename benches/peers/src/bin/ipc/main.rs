@@ -5,11 +5,12 @@
 
 #[path = "../pool/bare.rs"]
 mod bare;
+mod child;
 mod contest;
 #[path = "../processes/family.rs"]
 #[expect(dead_code, reason = "the other programs use all of it")]
 mod family;
-mod own;
+mod pipes;
 mod python;
 mod redis_bare;
 #[path = "../../report.rs"]
@@ -18,6 +19,7 @@ mod report;
 #[path = "../../samples.rs"]
 #[expect(dead_code, reason = "the other programs use all of it")]
 mod samples;
+mod shared;
 
 use std::io;
 
@@ -54,11 +56,12 @@ struct Options {
 }
 
 /// The cases in the order of a turn, and the script's name of a case of Python's.
-const CASES: [(&str, Option<&str>); 6] = [
+const CASES: [(&str, Option<&str>); 7] = [
     ("bare socket", None),
     ("pipe", None),
     ("pipe, blocking", None),
     ("Python's Pipe", Some("pipe")),
+    ("SharedSlice", None),
     ("redis, bare", None),
     ("Python's Queue", Some("queue")),
 ];
@@ -79,7 +82,14 @@ fn main() -> io::Result<()> {
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {
         Some(bare::WORD) => return bare::answer(MESSAGE),
-        Some(own::WORD) => return own::answer(&arguments.next().unwrap_or_default()),
+        Some(child::WORD) => {
+            return match arguments.next().as_deref() {
+                Some(pipes::TASKS) => pipes::answer(),
+                Some(pipes::BLOCKING) => pipes::answer_blocking(),
+                Some(shared::CASE) => shared::read(),
+                _ => Err(io::Error::other("there is no such child")),
+            };
+        }
         _ => {}
     }
     let options = Options::parse();
@@ -114,6 +124,8 @@ async fn measure(options: &Options) -> io::Result<()> {
         .map(|(case, _, samples)| (case, samples))
         .collect();
     print(options, &table);
+    let residence = contest.residence().await?;
+    report::bound("ipc: memory of a SharedSlice", residence, 1.01);
     Ok(())
 }
 
@@ -139,5 +151,8 @@ fn print(options: &Options, table: &[(&str, Samples)]) {
             }
             _ => println!("ipc: {own} to {other}: skipped"),
         }
+    }
+    if let Some(samples) = row("SharedSlice") {
+        report::bound("ipc: hand-over of a SharedSlice, µs", samples, 100.0);
     }
 }
