@@ -38,6 +38,7 @@ pub(crate) struct Function {
 pub(crate) struct NewJob {
     pub(crate) function: Function,
     /// The arguments, as named `MessagePack`.
+    #[serde(with = "crate::bytes")]
     pub(crate) payload: Vec<u8>,
     /// Within a day, a second job with this key is not stored: the push returns the id of the
     /// first one.
@@ -51,6 +52,7 @@ pub(crate) struct NewJob {
 pub(crate) struct Leased {
     pub(crate) id: JobId,
     pub(crate) function: Function,
+    #[serde(with = "crate::bytes")]
     pub(crate) payload: Vec<u8>,
     /// How often the job has been leased, from 1. A lease that ended with [`Failure::Unstarted`]
     /// does not count, if the engine can tell.
@@ -88,7 +90,7 @@ pub(crate) enum Failure {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Outcome {
     /// The result, as named `MessagePack`.
-    Done(Vec<u8>),
+    Done(#[serde(with = "crate::bytes")] Vec<u8>),
     /// The text of the last error.
     Dead(String),
 }

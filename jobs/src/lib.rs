@@ -1,6 +1,7 @@
 //! Work on several machines: a manager that serves queues and typed services over TCP, and job
 //! queues over a manager, Redis or NATS.
 
+mod bytes;
 mod engine;
 mod error;
 mod memory;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Time;
 
 /// How long keys and outcomes are kept.
-pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The keys of jobs.
 #[derive(Debug)]

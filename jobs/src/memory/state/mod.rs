@@ -36,8 +36,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::engine::{Counts, Function, JobId, Outcome};
-pub(crate) use kept::DAY;
+#[cfg(test)]
+use kept::DAY;
 use kept::{Keys, Outcomes};
+pub(crate) use lease::{Failed, LeaseName};
+pub(crate) use push::Full;
 use ready::Ready;
 
 /// The time since the queue was created.

@@ -424,7 +424,7 @@ impl World {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: coreloop_test_support::size::pick(256, 20_000),
+        cases: coreloop_test_support::size::pick(256, 3_000),
         failure_persistence: None,
         ..ProptestConfig::default()
     })]

@@ -1,0 +1,230 @@
+//! [`Remote`], the engine of a client whose queue is in the memory of another process.
+
+use std::cell::Cell;
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use coreloop_runtime::runtime::Handle;
+use coreloop_runtime::spawn;
+use coreloop_runtime::task::JoinHandle;
+
+use super::served::{Answer, Finished, LeaseOf, Operation, Request};
+use crate::engine::{
+    Counts, Dead, Engine, Failure, Fence, Function, JobId, Leased, NewJob, Outcome, Pending,
+};
+use crate::error::{Error, Kind};
+
+/// The way to the process with the queue.
+pub(crate) trait Call: 'static {
+    /// Sends a request, and waits for its answer. Dropping the future cancels the request.
+    fn call(&self, request: Request) -> Pending<'static, Answer>;
+}
+
+/// The engine of a client.
+pub(crate) struct Remote<C> {
+    way: Rc<Way<C>>,
+    last_lease: Cell<u64>,
+}
+
+struct Way<C> {
+    call: C,
+    queue: String,
+}
+
+impl<C: Call> Remote<C> {
+    /// Opens a queue.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the process with the queue does not answer, or refuses its name.
+    pub(crate) async fn open(call: C, queue: &str) -> Result<Rc<Self>, Error> {
+        let queue = queue.to_owned();
+        let way = Rc::new(Way { call, queue });
+        way.ask(Operation::Open).await?;
+        Ok(Rc::new(Self {
+            way,
+            last_lease: Cell::new(0),
+        }))
+    }
+
+    /// Calls the process with the queue, and takes the part of the answer that is expected.
+    fn ask<'a, T: 'a>(
+        &'a self,
+        operation: Operation,
+        take: impl FnOnce(Answer) -> Option<T> + 'a,
+    ) -> Pending<'a, T> {
+        let answer = self.way.ask(operation);
+        Box::pin(async move { take(answer.await?).ok_or_else(unexpected) })
+    }
+}
+
+impl<C: Call> Way<C> {
+    fn ask(&self, operation: Operation) -> Pending<'static, Answer> {
+        self.call.call(Request {
+            queue: self.queue.clone(),
+            operation,
+        })
+    }
+}
+
+/// A request for jobs. If it is dropped before its answer has come, it is stopped, and jobs that
+/// were leased nevertheless are returned.
+struct LeaseRequest<C: Call> {
+    way: Rc<Way<C>>,
+    number: u64,
+    answer: Option<JoinHandle<Result<Answer, Error>>>,
+}
+
+impl<C: Call> LeaseRequest<C> {
+    async fn jobs(mut self) -> Result<Vec<Leased>, Error> {
+        let Some(answer) = &mut self.answer else {
+            return Ok(Vec::new());
+        };
+        let answer = answer.await;
+        self.answer = None;
+        match answer.map_err(|error| Error::new(Kind::Engine, error.to_string()))?? {
+            Answer::Leased(jobs) => Ok(jobs),
+            _ => Err(unexpected()),
+        }
+    }
+}
+
+impl<C: Call> Drop for LeaseRequest<C> {
+    fn drop(&mut self) {
+        let Some(answer) = self.answer.take() else {
+            return;
+        };
+        if Handle::try_current().is_err() {
+            answer.abort();
+            return;
+        }
+        let (way, number) = (Rc::clone(&self.way), self.number);
+        spawn(async move {
+            // If the connection is lost, the leases end with their time.
+            let _ = way.ask(Operation::StopLease { number }).await;
+            if let Ok(Ok(Answer::Leased(jobs))) = answer.await {
+                for job in &jobs {
+                    let _ = way
+                        .ask(Operation::Fail(job.into(), Failure::Unstarted))
+                        .await;
+                }
+            }
+        });
+    }
+}
+
+fn unexpected() -> Error {
+    Error::new(
+        Kind::Engine,
+        "the manager has answered something else than it was asked",
+    )
+}
+
+fn at_most(max: usize) -> u32 {
+    u32::try_from(max).unwrap_or(u32::MAX)
+}
+
+impl<C: Call> Engine for Remote<C> {
+    fn push(&self, jobs: Vec<NewJob>) -> Pending<'_, Vec<JobId>> {
+        let count = jobs.len();
+        self.ask(Operation::Push(jobs), move |answer| match answer {
+            Answer::Pushed(ids) if ids.len() == count => Some(ids),
+            _ => None,
+        })
+    }
+
+    fn lease<'a>(
+        &'a self,
+        functions: &'a [Function],
+        max: usize,
+        lease: Duration,
+    ) -> Pending<'a, Vec<Leased>> {
+        Box::pin(async move {
+            let number = self.last_lease.get() + 1;
+            self.last_lease.set(number);
+            let request = LeaseRequest {
+                answer: Some(spawn(self.way.ask(Operation::Lease {
+                    number,
+                    functions: functions.to_vec(),
+                    max: at_most(max),
+                    time: lease,
+                }))),
+                way: Rc::clone(&self.way),
+                number,
+            };
+            request.jobs().await
+        })
+    }
+
+    fn renew<'a>(&'a self, jobs: &'a [Leased], lease: Duration) -> Pending<'a, Vec<Fence>> {
+        let leases = jobs.iter().map(LeaseOf::from).collect();
+        let renewal = Operation::Renew {
+            leases,
+            time: lease,
+        };
+        self.ask(renewal, |answer| fences(answer, jobs.len()))
+    }
+
+    fn finish<'a>(&'a self, jobs: Vec<(&'a Leased, Vec<u8>)>) -> Pending<'a, Vec<Fence>> {
+        let count = jobs.len();
+        let finished = |(job, result): (&Leased, Vec<u8>)| Finished {
+            lease: job.into(),
+            result,
+        };
+        let finished = jobs.into_iter().map(finished).collect();
+        self.ask(Operation::Finish(finished), move |answer| {
+            fences(answer, count)
+        })
+    }
+
+    fn fail<'a>(&'a self, job: &'a Leased, failure: Failure) -> Pending<'a, Fence> {
+        self.ask(Operation::Fail(job.into(), failure), |answer| {
+            fences(answer, 1)?.pop()
+        })
+    }
+
+    fn outcome<'a>(&'a self, id: &'a JobId) -> Pending<'a, Outcome> {
+        self.ask(Operation::Outcome(id.clone()), |answer| match answer {
+            Answer::Outcome(outcome) => Some(outcome),
+            _ => None,
+        })
+    }
+
+    fn dead(&self, max: usize) -> Pending<'_, Vec<Dead>> {
+        let max = at_most(max);
+        self.ask(Operation::Dead { max }, |answer| match answer {
+            Answer::Dead(letters) => Some(letters),
+            _ => None,
+        })
+    }
+
+    fn requeue<'a>(&'a self, id: &'a JobId) -> Pending<'a, bool> {
+        self.ask(Operation::Requeue(id.clone()), |answer| match answer {
+            Answer::Requeued(was_dead) => Some(was_dead),
+            _ => None,
+        })
+    }
+
+    fn counts(&self) -> Pending<'_, Counts> {
+        self.ask(Operation::Counts, |answer| match answer {
+            Answer::Counts(counts) => Some(counts),
+            _ => None,
+        })
+    }
+}
+
+fn fences(answer: Answer, count: usize) -> Option<Vec<Fence>> {
+    match answer {
+        Answer::Fences(fences) if fences.len() == count => Some(fences),
+        _ => None,
+    }
+}
+
+impl<C> fmt::Debug for Remote<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remote")
+            .field("queue", &self.way.queue)
+            .finish_non_exhaustive()
+    }
+}
