@@ -130,10 +130,10 @@ pub(crate) trait Engine {
     ) -> Pending<'a, Vec<Leased>>;
 
     /// Renews leases for `lease` from now. The answers are in order.
-    fn renew<'a>(&'a self, jobs: &'a [Leased], lease: Duration) -> Pending<'a, Vec<Fence>>;
+    fn renew<'a>(&'a self, jobs: Vec<&'a Leased>, lease: Duration) -> Pending<'a, Vec<Fence>>;
 
     /// Stores the result of a job and removes the job, if the lease is valid.
-    fn finish<'a>(&'a self, jobs: Vec<(&'a Leased, Vec<u8>)>) -> Pending<'a, Vec<Fence>>;
+    fn finish<'a>(&'a self, jobs: Vec<(&'a Leased, &'a [u8])>) -> Pending<'a, Vec<Fence>>;
 
     /// Ends an attempt without a result, if the lease is valid.
     fn fail<'a>(&'a self, job: &'a Leased, failure: Failure) -> Pending<'a, Fence>;

@@ -184,14 +184,14 @@ impl Engine for Local {
         Box::pin(async move { Ok(self.take(functions, max, lease).await) })
     }
 
-    fn renew<'a>(&'a self, jobs: &'a [Leased], lease: Duration) -> Pending<'a, Vec<Fence>> {
-        Box::pin(async move { Ok(self.renewed(jobs.iter().map(LeaseName::from), lease)) })
+    fn renew<'a>(&'a self, jobs: Vec<&'a Leased>, lease: Duration) -> Pending<'a, Vec<Fence>> {
+        Box::pin(async move { Ok(self.renewed(jobs.into_iter().map(LeaseName::from), lease)) })
     }
 
-    fn finish<'a>(&'a self, jobs: Vec<(&'a Leased, Vec<u8>)>) -> Pending<'a, Vec<Fence>> {
+    fn finish<'a>(&'a self, jobs: Vec<(&'a Leased, &'a [u8])>) -> Pending<'a, Vec<Fence>> {
         Box::pin(async move {
             let jobs = jobs.into_iter();
-            Ok(self.finished(jobs.map(|(job, result)| (LeaseName::from(job), result))))
+            Ok(self.finished(jobs.map(|(job, result)| (LeaseName::from(job), result.to_vec()))))
         })
     }
 

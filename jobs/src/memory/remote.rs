@@ -157,20 +157,21 @@ impl<C: Call> Engine for Remote<C> {
         })
     }
 
-    fn renew<'a>(&'a self, jobs: &'a [Leased], lease: Duration) -> Pending<'a, Vec<Fence>> {
-        let leases = jobs.iter().map(LeaseOf::from).collect();
+    fn renew<'a>(&'a self, jobs: Vec<&'a Leased>, lease: Duration) -> Pending<'a, Vec<Fence>> {
+        let count = jobs.len();
+        let leases = jobs.into_iter().map(LeaseOf::from).collect();
         let renewal = Operation::Renew {
             leases,
             time: lease,
         };
-        self.ask(renewal, |answer| fences(answer, jobs.len()))
+        self.ask(renewal, move |answer| fences(answer, count))
     }
 
-    fn finish<'a>(&'a self, jobs: Vec<(&'a Leased, Vec<u8>)>) -> Pending<'a, Vec<Fence>> {
+    fn finish<'a>(&'a self, jobs: Vec<(&'a Leased, &'a [u8])>) -> Pending<'a, Vec<Fence>> {
         let count = jobs.len();
-        let finished = |(job, result): (&Leased, Vec<u8>)| Finished {
+        let finished = |(job, result): (&Leased, &[u8])| Finished {
             lease: job.into(),
-            result,
+            result: result.to_vec(),
         };
         let finished = jobs.into_iter().map(finished).collect();
         self.ask(Operation::Finish(finished), move |answer| {

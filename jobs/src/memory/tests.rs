@@ -92,10 +92,10 @@ fn a_job_is_leased_and_finished_and_its_outcome_is_returned() {
         let leased = lease_one(&engine, "send").await;
         assert_eq!((&leased.id, leased.attempt), (&id, 1));
         assert_eq!(leased.payload, [1, 200, 3]);
-        let fences = engine.finish(vec![(&leased, vec![7])]).await.unwrap();
+        let fences = engine.finish(vec![(&leased, &[7])]).await.unwrap();
         assert_eq!(fences, [Fence::Held]);
         assert_eq!(waiting.await.unwrap().unwrap(), Outcome::Done(vec![7]));
-        let again = engine.finish(vec![(&leased, vec![8])]).await.unwrap();
+        let again = engine.finish(vec![(&leased, &[8])]).await.unwrap();
         assert_eq!(again, [Fence::Gone]);
         assert_eq!(engine.outcome(&id).await.unwrap(), Outcome::Done(vec![7]));
         let error = engine.outcome(&JobId("else-1".to_owned())).await;
@@ -192,7 +192,7 @@ fn a_call_that_is_dropped_keeps_no_job() {
             // Long before a lease would have ended.
             let got = timeout(LEASE / 3, &mut waits).await.unwrap().unwrap();
             assert_eq!(got.attempt, 1, "{turns}");
-            other.finish(vec![(&got, Vec::new())]).await.unwrap();
+            other.finish(vec![(&got, &[])]).await.unwrap();
         }
     });
 }
@@ -223,14 +223,20 @@ fn a_renewed_lease_does_not_end_and_a_taken_one_is_noticed() {
         let mut waits = other.lease(&functions, 1, LEASE);
         for _ in 0..10 {
             assert!(timeout(LEASE / 2, &mut waits).await.is_err());
-            assert_eq!(one.renew(&mine, LEASE).await.unwrap(), [Fence::Held]);
+            assert_eq!(
+                one.renew(vec![&mine[0]], LEASE).await.unwrap(),
+                [Fence::Held]
+            );
         }
         let taken = waits.await.unwrap();
         assert_eq!(taken[0].attempt, 2);
-        assert_eq!(one.renew(&mine, LEASE).await.unwrap(), [Fence::Taken]);
-        let fences = one.finish(vec![(&mine[0], vec![1])]).await.unwrap();
+        assert_eq!(
+            one.renew(vec![&mine[0]], LEASE).await.unwrap(),
+            [Fence::Taken]
+        );
+        let fences = one.finish(vec![(&mine[0], &[1])]).await.unwrap();
         assert_eq!(fences, [Fence::Taken]);
-        let fences = other.finish(vec![(&taken[0], vec![2])]).await.unwrap();
+        let fences = other.finish(vec![(&taken[0], &[2])]).await.unwrap();
         assert_eq!(fences, [Fence::Held]);
     });
 }
@@ -254,7 +260,7 @@ fn a_dead_letter_ends_the_wait_for_its_outcome_and_can_be_put_back() {
         assert!(!engine.requeue(&id).await.unwrap());
         let again = lease_one(&engine, "send").await;
         assert_eq!(again.attempt, 1);
-        engine.finish(vec![(&again, vec![1])]).await.unwrap();
+        engine.finish(vec![(&again, &[1])]).await.unwrap();
         assert_eq!(engine.outcome(&id).await.unwrap(), Outcome::Done(vec![1]));
     });
 }

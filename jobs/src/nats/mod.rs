@@ -105,19 +105,19 @@ impl Engine for Nats {
         })
     }
 
-    fn renew<'a>(&'a self, jobs: &'a [Leased], _lease: Duration) -> Pending<'a, Vec<Fence>> {
+    fn renew<'a>(&'a self, jobs: Vec<&'a Leased>, _lease: Duration) -> Pending<'a, Vec<Fence>> {
         // The time of a renewal is the consumer's, to which `lease` has set it.
-        let jobs = jobs.to_vec();
+        let jobs = jobs.into_iter().cloned().collect();
         Box::pin(
             self.thread
                 .call(move |server| async move { finish::renew(&server, jobs).await }),
         )
     }
 
-    fn finish<'a>(&'a self, jobs: Vec<(&'a Leased, Vec<u8>)>) -> Pending<'a, Vec<Fence>> {
+    fn finish<'a>(&'a self, jobs: Vec<(&'a Leased, &'a [u8])>) -> Pending<'a, Vec<Fence>> {
         let jobs: Vec<_> = jobs
             .into_iter()
-            .map(|(job, result)| (job.clone(), Outcome::Done(result)))
+            .map(|(job, result)| (job.clone(), Outcome::Done(result.to_vec())))
             .collect();
         Box::pin(
             self.thread

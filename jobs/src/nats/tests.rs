@@ -83,15 +83,18 @@ fn jobs_are_leased_finished_and_their_outcomes_read() {
         assert_eq!(engine.counts().await.unwrap().leased, 10);
 
         let held = [Fence::Held; 10];
-        assert_eq!(engine.renew(&leased, LONG).await.unwrap(), held);
-        let results = leased.iter().map(|job| (job, vec![7])).collect();
+        assert_eq!(
+            engine.renew(leased.iter().collect(), LONG).await.unwrap(),
+            held
+        );
+        let results = leased.iter().map(|job| (job, [7].as_slice())).collect();
         assert_eq!(engine.finish(results).await.unwrap(), held);
         for id in &ids {
             let outcome = engine.outcome(id).await.unwrap();
             assert_eq!(outcome, Outcome::Done(vec![7]));
         }
         assert_eq!(engine.counts().await.unwrap(), Default::default());
-        let gone = engine.finish(vec![(&leased[0], vec![8])]).await.unwrap();
+        let gone = engine.finish(vec![(&leased[0], &[8])]).await.unwrap();
         assert_eq!(gone, [Fence::Gone]);
     });
 }
@@ -109,17 +112,12 @@ fn a_worker_whose_lease_has_ended_does_not_store_a_result() {
         let second = lease_one(&fast, "send", SHORT).await;
         assert_eq!((first.attempt, second.attempt), (1, 2));
         assert_eq!(
-            slow.renew(std::slice::from_ref(&first), SHORT)
-                .await
-                .unwrap(),
+            slow.renew(vec![&first], SHORT).await.unwrap(),
             [Fence::Taken]
         );
-        let stale = slow.finish(vec![(&first, b"slow".to_vec())]).await.unwrap();
+        let stale = slow.finish(vec![(&first, b"slow")]).await.unwrap();
         assert_eq!(stale, [Fence::Taken]);
-        let done = fast
-            .finish(vec![(&second, b"fast".to_vec())])
-            .await
-            .unwrap();
+        let done = fast.finish(vec![(&second, b"fast")]).await.unwrap();
         assert_eq!(done, [Fence::Held]);
         let outcome = slow.outcome(&id).await.unwrap();
         assert_eq!(outcome, Outcome::Done(b"fast".to_vec()));
@@ -145,10 +143,7 @@ fn a_renewed_lease_keeps_the_job() {
         let renewals = async {
             for _ in 0..12 {
                 coreloop_runtime::time::sleep(LEASE / 10).await;
-                let fence = engine
-                    .renew(std::slice::from_ref(&mine), LONG)
-                    .await
-                    .unwrap();
+                let fence = engine.renew(vec![&mine], LONG).await.unwrap();
                 assert_eq!(fence, [Fence::Held]);
             }
         };
@@ -156,7 +151,7 @@ fn a_renewed_lease_keeps_the_job() {
             _ = asks => panic!("the other worker got the job"),
             () = renewals => {}
         }
-        let done = engine.finish(vec![(&mine, Vec::new())]).await.unwrap();
+        let done = engine.finish(vec![(&mine, &[])]).await.unwrap();
         assert_eq!(done, [Fence::Held]);
     });
 }
@@ -176,7 +171,7 @@ fn a_key_is_stored_once_even_after_its_job_has_finished() {
         assert_eq!(push(&engine, keyed()).await, id);
         assert_eq!(engine.counts().await.unwrap().waiting, 1);
         let leased = lease_one(&engine, "send", LONG).await;
-        engine.finish(vec![(&leased, Vec::new())]).await.unwrap();
+        engine.finish(vec![(&leased, &[])]).await.unwrap();
         assert_eq!(push(&engine, keyed()).await, id);
         assert_eq!(engine.counts().await.unwrap().waiting, 0);
 
@@ -229,7 +224,7 @@ fn a_failed_attempt_comes_back_and_a_dead_letter_can_be_put_back() {
         assert!(!engine.requeue(&id).await.unwrap());
         let again = lease_one(&engine, "send", LONG).await;
         assert_eq!((&again.id, again.attempt), (&id, 1));
-        engine.finish(vec![(&again, b"ok".to_vec())]).await.unwrap();
+        engine.finish(vec![(&again, b"ok")]).await.unwrap();
         let outcome = engine.outcome(&id).await.unwrap();
         assert_eq!(outcome, Outcome::Done(b"ok".to_vec()));
         assert!(engine.dead(10).await.unwrap().is_empty());
