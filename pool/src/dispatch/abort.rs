@@ -34,15 +34,32 @@ impl<J, W: Words> Dispatcher<J, W> {
             self.jobs[index].is_aborted = true;
             return Aborted::Started { worker };
         }
+        let Job {
+            payload, attempts, ..
+        } = self.take_out(index);
+        Aborted::Removed { payload, attempts }
+    }
+
+    /// Takes a job out if it has not started, and otherwise lets it run.
+    #[cfg(any(test, feature = "portable"))]
+    pub(crate) fn withdraw(&mut self, key: JobKey) -> Option<J> {
+        let index = self.find_job(key)?;
+        let may_leave = match self.jobs[index].stage {
+            JobStage::Waiting => self.jobs[index].attempts == 0,
+            JobStage::Sent { .. } => self.jobs[index].attempts == 0 && self.revoke(index),
+            JobStage::Unknown => false,
+        };
+        may_leave.then(|| self.take_out(index).payload)
+    }
+
+    /// Takes out a job that waits, was revoked, or whose worker has ended.
+    fn take_out(&mut self, index: usize) -> Job<J> {
         match self.jobs[index].stage {
             JobStage::Waiting => self.queue.remove(&mut self.jobs, index),
             JobStage::Unknown => self.unknown -= 1,
             JobStage::Sent { .. } => {}
         }
-        let Job {
-            payload, attempts, ..
-        } = self.jobs.remove(index);
-        Aborted::Removed { payload, attempts }
+        self.jobs.remove(index)
     }
 
     /// Returns whether the worker runs jobs that were aborted, and no others, so that killing

@@ -49,6 +49,21 @@ impl Core {
         self.after_abort(worker);
     }
 
+    /// Cancels a job if it has not started. Returns whether it is cancelled.
+    #[cfg(feature = "portable")]
+    pub(crate) fn withdraw(self: &Rc<Self>, key: JobKey) -> bool {
+        let mut dispatcher = self.dispatcher.borrow_mut();
+        let worker = dispatcher.location(key);
+        let withdrawn = dispatcher.withdraw(key);
+        drop(dispatcher);
+        let Some(job) = withdrawn else {
+            return false;
+        };
+        self.drop_removed(job, 0, ErrorKind::Cancelled);
+        self.after_abort(worker);
+        true
+    }
+
     /// Aborts a job. Returns also the worker that had it.
     fn abort(&self, key: JobKey) -> (Option<WorkerKey>, Aborted<Job>) {
         let mut dispatcher = self.dispatcher.borrow_mut();

@@ -137,6 +137,16 @@ impl<R> JobHandle<R> {
         self.await
     }
 
+    /// Cancels the job if it has not started. Returns whether it is cancelled; only a job of a pool
+    /// may be.
+    #[cfg(feature = "portable")]
+    pub(crate) fn withdraw(&self) -> bool {
+        match &self.control {
+            Control::Pool { core, key } => core.withdraw(*key),
+            Control::Thread(_) | Control::Inline(..) => false,
+        }
+    }
+
     /// Returns the outcome, if it is there.
     pub(crate) fn try_outcome(mut self) -> Option<Result<R, JobError>> {
         self.kept.take().or_else(|| self.outcome.try_recv().ok())

@@ -118,6 +118,12 @@ impl Completion for Bytes {
     }
 }
 
+/// Cancels a job if it has not started. Returns whether it is cancelled.
+#[must_use]
+pub fn withdraw(job: &JobHandle<Returned>) -> bool {
+    job.withdraw()
+}
+
 /// Returns the names and versions of the jobs of this program.
 ///
 /// # Errors

@@ -176,3 +176,20 @@ fn a_job_is_revoked_at_every_position_and_the_others_run() {
         }
     }
 }
+
+#[test]
+fn a_withdrawn_job_never_starts_and_a_started_one_is_left_alone() {
+    let mut jobs = dispatcher(1, 2);
+    let (worker, page) = ready_worker(&mut jobs);
+    let keys = submit(&mut jobs, 1..=3);
+    let sent = fill(&mut jobs, worker);
+    assert!(page.start(sent[0].1));
+    assert_eq!(jobs.withdraw(keys[0]), None);
+    assert_eq!(jobs.withdraw(keys[1]), Some(2));
+    assert!(!page.start(sent[1].1));
+    assert_eq!(jobs.withdraw(keys[2]), Some(3));
+    assert_eq!(jobs.withdraw(keys[2]), None);
+    assert!(!jobs.runs_only_aborted(worker));
+    assert_eq!(jobs.finish(worker, sent[0].1).unwrap().payload, 1);
+    assert!(jobs.is_empty());
+}
