@@ -17,13 +17,16 @@ use super::{Broker, Listener};
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts connections until the loop ends.
-pub(super) async fn serve(broker: Rc<Broker>, listener: Rc<Listener>) {
+pub(super) fn serve(broker: Rc<Broker>, listener: Rc<Listener>) {
+    // Made here, because the loop may drop the task before it has polled it.
     let mut task = Task {
         broker: Running(broker),
         listener,
         pause: None,
     };
-    poll_fn(|cx| task.poll(cx)).await;
+    spawn_hidden(async move {
+        poll_fn(|cx| task.poll(cx)).await;
+    });
 }
 
 struct Task {

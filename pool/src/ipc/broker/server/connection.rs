@@ -16,7 +16,7 @@ use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use coreloop_net::unix::peer_cred;
 use coreloop_runtime::io::Async;
@@ -34,7 +34,7 @@ const UNREAD: usize = 256 << 10;
 
 /// The maximum number of connections of one process: one for each of its threads that uses the
 /// broker.
-const MAX_CONNECTIONS: usize = 1024;
+pub(super) const MAX_CONNECTIONS: usize = 1024;
 
 /// What the broker keeps of a connection: the answers that wait to be written.
 #[derive(Debug)]
@@ -72,7 +72,19 @@ impl Peer {
         if self.is_busy.get() {
             return None;
         }
+        self.take_waker()
+    }
+
+    /// Returns the waker of the connection's task.
+    #[must_use]
+    pub(super) fn take_waker(&self) -> Option<Waker> {
         self.waker.take()
+    }
+
+    /// How many bytes wait to be written.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.outgoing.borrow().length()
     }
 }
 
@@ -148,17 +160,17 @@ impl Connection {
                 return Poll::Ready(());
             }
             if !has_socket {
-                return Poll::Pending;
+                // Invariant 1.
+                return match self.broker.state.borrow().has_open(self.client) {
+                    true => Poll::Pending,
+                    false => Poll::Ready(()),
+                };
             }
             self.peer.is_busy.set(true);
             let exchanged = self.poll_exchange(cx);
             self.peer.is_busy.set(false);
-            if exchanged.is_pending() {
-                return Poll::Pending;
-            }
-            if !self.socket_ended() {
-                return Poll::Ready(());
-            }
+            ready!(exchanged);
+            self.socket_ended();
         }
     }
 
@@ -246,24 +258,22 @@ impl Connection {
         self.broker.change(|state, effects| {
             state.add_client(client, pid);
             if self.is_dead {
-                state.process_is_ending(client, effects);
+                state.socket_ended(client, effects);
             }
         });
         let peer = Rc::clone(&self.peer);
         self.broker.peers.borrow_mut().insert(client, peer);
     }
 
-    /// Handles the end of the socket. Returns whether the process still holds something.
-    fn socket_ended(&mut self) -> bool {
+    /// Handles the end of the socket.
+    fn socket_ended(&mut self) {
         if let Some(socket) = self.socket.take() {
             // A copy of the socket may be in another process.
             let _ = rustix::net::shutdown(socket.get_ref(), Shutdown::Both);
         }
-        let peer = self.broker.peers.borrow_mut().remove(&self.client);
-        drop(peer);
         let client = self.client;
         self.broker
-            .change(|state, effects| state.socket_ended(client, effects))
+            .change(|state, effects| state.socket_ended(client, effects));
     }
 
     /// Handles the end of the process. Invariant 1.
@@ -272,7 +282,7 @@ impl Connection {
         let client = self.client;
         // It waits for nothing more, and what it still asks for is not granted.
         self.broker
-            .change(|state, effects| state.process_is_ending(client, effects));
+            .change(|state, effects| state.socket_ended(client, effects));
         if let Some(socket) = self.socket.take() {
             while let Ok(1..) = self.incoming.try_fill(socket.get_ref()) {
                 if self.handle_frames().is_err() {
@@ -280,10 +290,16 @@ impl Connection {
                 }
             }
         }
-        let peer = self.broker.peers.borrow_mut().remove(&client);
-        drop(peer);
         self.broker
             .change(|state, effects| state.process_ended(client, effects));
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let peer = self.broker.peers.borrow_mut().remove(&self.client);
+        drop(peer);
+        self.broker.state.borrow_mut().remove_client(self.client);
     }
 }
 

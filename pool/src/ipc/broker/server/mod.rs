@@ -11,6 +11,8 @@
 
 mod accept;
 mod connection;
+#[cfg(test)]
+mod tests;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -24,11 +26,10 @@ use std::task::Waker;
 use std::time::SystemTime;
 
 use coreloop_runtime::io::Async;
-use coreloop_runtime::task::spawn_hidden;
 
 use super::BrokerError;
 use super::handle::{Address, Handle, Inbox};
-use super::protocol::{Answer, Body, Operation};
+use super::protocol::{Body, Operation};
 use super::state::{Call, Client, Effects, Key, LOCAL, NO_REQUEST, Object, ObjectNumber};
 use super::state::{State, Violation};
 use super::table::{Table, wake_all};
@@ -120,7 +121,7 @@ impl Broker {
             brokers.retain(|broker| broker.strong_count() > 0);
             brokers.push(Rc::downgrade(&broker));
         });
-        spawn_hidden(accept::serve(Rc::clone(&broker), listener));
+        accept::serve(Rc::clone(&broker), listener);
         Ok(broker)
     }
 
@@ -181,15 +182,18 @@ impl Broker {
     fn change<R>(&self, f: impl FnOnce(&mut State, &mut Effects) -> R) -> R {
         let mut effects = Effects::at(SystemTime::now());
         let result = f(&mut self.state.borrow_mut(), &mut effects);
-        self.deliver(effects.answers);
+        self.deliver(effects);
         result
     }
 
-    fn deliver(&self, answers: Vec<(Key, Answer)>) {
+    fn deliver(&self, effects: Effects) {
         let mut wakers: Vec<Waker> = Vec::new();
         {
             let peers = self.peers.borrow();
-            for (key, answer) in answers {
+            for client in effects.released {
+                wakers.extend(peers.get(&client).and_then(|peer| peer.take_waker()));
+            }
+            for (key, answer) in effects.answers {
                 if key.client == LOCAL {
                     wakers.extend(self.local.answered(key.request, answer));
                 } else if let Some(peer) = peers.get(&key.client) {

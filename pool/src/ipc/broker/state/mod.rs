@@ -119,6 +119,8 @@ pub(crate) struct Effects {
     changes: Vec<Change>,
     /// The answers to send, in order.
     pub(crate) answers: Vec<(Key, Answer)>,
+    /// The clients whose sockets have ended, and which hold nothing any more.
+    pub(crate) released: Vec<Client>,
 }
 
 #[derive(Debug)]
@@ -134,6 +136,7 @@ impl Effects {
             now,
             changes: Vec::new(),
             answers: Vec::new(),
+            released: Vec::new(),
         }
     }
 
@@ -212,8 +215,11 @@ impl State {
     pub(crate) fn remove_object(&mut self, number: ObjectNumber, effects: &mut Effects) {
         if let Some(mut object) = self.objects.remove(&number) {
             object.close(effects);
-            for client in self.clients.values_mut() {
-                client.open.retain(|_, object| *object != number);
+            for (client, record) in &mut self.clients {
+                record.open.retain(|_, object| *object != number);
+                if record.is_gone && record.open.is_empty() {
+                    effects.released.push(*client);
+                }
             }
             // The requests are not listed any more, whatever the object has reported.
             self.apply(None, effects);
@@ -282,21 +288,13 @@ impl State {
         handled
     }
 
-    /// Handles the end of a client's socket. Returns whether its process still holds something;
-    /// if not, the client is removed.
-    pub(crate) fn socket_ended(&mut self, client: Client, effects: &mut Effects) -> bool {
-        self.process_is_ending(client, effects);
-        let holds = self.has_open(client);
-        if !holds {
-            self.clients.remove(&client);
-        }
-        holds
-    }
-
-    /// Handles the news that a client's process has ended. What it had sent before can still be
+    /// Handles the end of a client's socket: it waits for nothing any more. Its process may still
+    /// hold something.
+    ///
+    /// Also called when its process has ended. What the process had sent before can still be
     /// handled by [`request`](State::request), and then [`process_ended`](State::process_ended) is
     /// called.
-    pub(crate) fn process_is_ending(&mut self, client: Client, effects: &mut Effects) {
+    pub(crate) fn socket_ended(&mut self, client: Client, effects: &mut Effects) {
         if let Some(record) = self.clients.get_mut(&client) {
             record.is_gone = true;
             self.leave_all(client, Leave::SocketEnded, effects);
@@ -305,8 +303,13 @@ impl State {
 
     /// Releases all that a client's process held, and removes the client.
     pub(crate) fn process_ended(&mut self, client: Client, effects: &mut Effects) {
-        self.process_is_ending(client, effects);
+        self.socket_ended(client, effects);
         self.leave_all(client, Leave::Died, effects);
+        self.clients.remove(&client);
+    }
+
+    /// Removes a client that has no open requests.
+    pub(crate) fn remove_client(&mut self, client: Client) {
         self.clients.remove(&client);
     }
 

@@ -35,9 +35,9 @@ fn a_process_that_lives_keeps_its_lock_without_its_socket() {
     send(&mut state, key(1, 1), mutex, Operation::LOCK, &[]).unwrap();
     send(&mut state, key(1, 2), mutex, Operation::LOCK, &[]).unwrap();
     send(&mut state, key(2, 1), mutex, Operation::LOCK, &[]).unwrap();
-    let mut effects = Effects::at(NOW);
-    assert!(state.socket_ended(1, &mut effects));
-    assert_eq!(said(effects), []);
+    let answers = change(&mut state, |state, effects| state.socket_ended(1, effects));
+    assert_eq!(answers, []);
+    assert!(state.has_open(1));
     // Its second request has left the line.
     let answers = change(&mut state, |state, effects| state.process_ended(1, effects));
     assert_eq!(answers, [done(key(2, 1), grant(2, true))]);
@@ -48,9 +48,7 @@ fn a_lock_that_was_released_before_the_death_is_not_poisoned() {
     let (mut state, mutex) = with_mutex();
     send(&mut state, key(1, 1), mutex, Operation::LOCK, &[]).unwrap();
     send(&mut state, key(2, 1), mutex, Operation::LOCK, &[]).unwrap();
-    change(&mut state, |state, effects| {
-        state.process_is_ending(1, effects)
-    });
+    change(&mut state, |state, effects| state.socket_ended(1, effects));
     // What the process had sent is read only now.
     let answers = send(&mut state, key(1, 1), 0, Operation::WITHDRAW, &[]).unwrap();
     assert_eq!(answers, [done(key(2, 1), grant(2, false))]);
@@ -83,9 +81,7 @@ fn a_request_of_a_dead_process_does_not_complete_a_barrier() {
     let barrier = state.add_object(Box::new(Barrier::new(2)));
     state.add_client(1, 11);
     send(&mut state, key(LOCAL, 1), barrier, Operation::ARRIVE, &[]).unwrap();
-    change(&mut state, |state, effects| {
-        state.process_is_ending(1, effects)
-    });
+    change(&mut state, |state, effects| state.socket_ended(1, effects));
     let answers = send(&mut state, key(1, 1), barrier, Operation::ARRIVE, &[]).unwrap();
     assert_eq!(answers, []);
     let answers = send(&mut state, key(LOCAL, 2), barrier, Operation::ARRIVE, &[]).unwrap();
@@ -108,6 +104,17 @@ fn an_object_that_does_not_exist_is_closed() {
     assert!(!state.has_open(1) && !state.has_open(2));
     let answers = send(&mut state, key(2, 1), 0, Operation::WITHDRAW, &[]).unwrap();
     assert_eq!(answers, []);
+}
+
+#[test]
+fn a_client_without_a_socket_is_released_with_the_object_that_it_holds() {
+    let (mut state, mutex) = with_mutex();
+    send(&mut state, key(1, 1), mutex, Operation::LOCK, &[]).unwrap();
+    change(&mut state, |state, effects| state.socket_ended(1, effects));
+    let mut effects = Effects::at(NOW);
+    state.remove_object(mutex, &mut effects);
+    assert_eq!(effects.released, [1]);
+    assert!(!state.has_open(1));
 }
 
 #[test]

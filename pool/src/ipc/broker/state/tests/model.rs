@@ -346,10 +346,10 @@ impl World {
         }
         self.model.leave(client);
         let mut effects = Effects::at(NOW);
-        let holds = self.state.socket_ended(client, &mut effects);
-        assert_eq!(holds, !self.model.of(client).is_empty());
+        self.state.socket_ended(client, &mut effects);
         self.check(said(effects));
-        if !holds {
+        if !self.state.has_open(client) {
+            self.state.remove_client(client);
             self.replace(slot);
         }
     }
