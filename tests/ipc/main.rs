@@ -2,6 +2,7 @@
 #![cfg(test)]
 #![cfg(not(miri))]
 
+mod lock_file;
 mod locks;
 mod pipe;
 
