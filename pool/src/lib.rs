@@ -5,6 +5,7 @@ mod dispatch;
 mod enter;
 mod error;
 mod executor;
+mod family;
 mod frame;
 pub mod ipc;
 pub mod job;

@@ -5,5 +5,6 @@
 mod lock_file;
 mod locks;
 mod pipe;
+mod shared;
 
 coreloop::pool::worker_test!();

@@ -27,7 +27,9 @@ pub use semaphore::{PermitHolder, Semaphore, SemaphorePermit};
 
 pub(crate) use attach::{MAX_DESCRIPTORS, attach, decode, detach, encode, fail, refuse};
 pub(crate) use shared::Cells;
-pub use shared::{Atomic, Shared, SharedAtomics, SharedSlice, SharedSliceBuilder};
+pub use shared::{
+    Atomic, Shared, SharedArray, SharedArrayGuard, SharedAtomics, SharedSlice, SharedSliceBuilder,
+};
 
 /// For tests: ends the connections of this thread to the processes of objects, as an error of a
 /// socket would. Not a part of the interface.

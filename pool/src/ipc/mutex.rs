@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -257,6 +258,16 @@ impl Mutex {
         done(blocking_call(&self.0, Operation::CLOSE, &[])?).map(drop)
     }
 
+    /// Creates a lock that protects the memory of a file, for the processes that know the
+    /// password.
+    pub(super) fn with_memory(file: OwnedFd, password: u64) -> io::Result<Self> {
+        server::create(Box::new(state::Mutex::with_memory(file, password))).map(Self)
+    }
+
+    pub(super) fn handle(&self) -> &Handle {
+        &self.0
+    }
+
     fn block(&self, deadline: Option<Instant>) -> Result<MutexGuard, LockError> {
         let (answer, pending) = blocking_ask(&self.0, Operation::LOCK, &[], deadline)?;
         granted(answer, pending)
@@ -325,6 +336,11 @@ impl MutexGuard {
         self.fencing
     }
 
+    /// Returns whether this is a guard of this lock.
+    pub(super) fn is_of(&self, lock: &Mutex) -> bool {
+        self.held.is_of(&lock.0)
+    }
+
     /// Returns whether the connection to the process of the lock still stands.
     ///
     /// If not, that process has ended and the lock with it, or it has ended the connection. Then
@@ -378,15 +394,15 @@ pub(super) fn time(micros: u64) -> SystemTime {
     UNIX_EPOCH.checked_add(since).unwrap_or(UNIX_EPOCH)
 }
 
-/// The error of locking a [`Mutex`].
-pub enum LockError {
+/// The error of locking a [`Mutex`], or something else that has a guard `G`.
+pub enum LockError<G = MutexGuard> {
     /// The lock was granted, but the last holder has died, or has panicked.
-    Poisoned(Poisoned<MutexGuard>),
+    Poisoned(Poisoned<G>),
     /// The lock was not granted.
     Failed(BrokerError),
 }
 
-impl LockError {
+impl<G> LockError<G> {
     /// Returns whether the lock was granted, and is poisoned.
     #[must_use]
     pub fn is_poisoned(&self) -> bool {
@@ -398,7 +414,7 @@ impl LockError {
     /// # Errors
     ///
     /// Returns an error if the lock was not granted.
-    pub fn into_guard(self) -> Result<MutexGuard, BrokerError> {
+    pub fn into_guard(self) -> Result<G, BrokerError> {
         match self {
             Self::Poisoned(poisoned) => Ok(poisoned.into_inner()),
             Self::Failed(error) => Err(error),
@@ -406,14 +422,14 @@ impl LockError {
     }
 }
 
-impl From<BrokerError> for LockError {
+impl<G> From<BrokerError> for LockError<G> {
     fn from(error: BrokerError) -> Self {
         Self::Failed(error)
     }
 }
 
-impl From<LockError> for io::Error {
-    fn from(error: LockError) -> Self {
+impl<G> From<LockError<G>> for io::Error {
+    fn from(error: LockError<G>) -> Self {
         match error {
             // The guard is dropped.
             LockError::Poisoned(poisoned) => Self::other(poisoned.to_string()),
@@ -422,7 +438,7 @@ impl From<LockError> for io::Error {
     }
 }
 
-impl fmt::Debug for LockError {
+impl<G> fmt::Debug for LockError<G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Poisoned(poisoned) => poisoned.fmt(f),
@@ -431,7 +447,7 @@ impl fmt::Debug for LockError {
     }
 }
 
-impl fmt::Display for LockError {
+impl<G> fmt::Display for LockError<G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Poisoned(poisoned) => poisoned.fmt(f),
@@ -440,7 +456,7 @@ impl fmt::Display for LockError {
     }
 }
 
-impl Error for LockError {}
+impl<G> Error for LockError<G> {}
 
 /// A guard of a lock whose last holder has died, or has panicked.
 #[must_use = "the lock is released when the guard is dropped"]

@@ -21,6 +21,7 @@ use super::job::Body;
 use super::link::Link;
 use crate::dispatch::WorkerKey;
 use crate::enter::{self, StartMode};
+use crate::family;
 use crate::frame::{Header, Kind, Ticket};
 use crate::page::Page;
 use crate::worker::hello::Hello;
@@ -73,6 +74,7 @@ impl Core {
         let link = Link::new(number, &name, exit, page);
         let hello = Hello {
             registry: self.registry.hash(),
+            family: family::key(),
             master: std::process::id(),
             name,
             max_length: self.options.max_message,

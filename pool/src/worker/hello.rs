@@ -2,12 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::family::Key;
+
 /// What a worker has to know. The message carries the descriptor of the worker's page.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Hello {
     /// The hash of the registry, which is the same in both processes if they run the same
     /// program.
     pub(crate) registry: u64,
+    /// What the processes of the family know.
+    pub(crate) family: Key,
     /// The process id of the master.
     pub(crate) master: u32,
     /// The name of the worker, for `ps` and `pool::current_process`.

@@ -7,6 +7,7 @@ use coreloop_process::__pool as process;
 
 use super::hello::Hello;
 use crate::current;
+use crate::family;
 use crate::frame::garbled;
 use crate::page::Page;
 use crate::sys;
@@ -39,6 +40,7 @@ pub(super) fn connect() -> io::Result<(OwnedFd, Vec<u8>, Hello, Page)> {
     if process::prepare(hello.master, THREAD).is_err() {
         return Err(io::ErrorKind::BrokenPipe.into());
     }
+    family::join(hello.family);
     current::set_worker(hello.name.clone());
     // If a job takes all memory, the kernel should kill this process and not the master.
     sys::raise_oom_score();

@@ -94,6 +94,9 @@ pub(crate) fn available(answer: Answer) -> Result<Option<Answer>, BrokerError> {
         Status::WRONG_KIND => Err(BrokerError::invalid(
             "the handle is of another kind than the object that it refers to",
         )),
+        Status::REFUSED => Err(BrokerError::invalid(
+            "the object belongs to processes of another pool or program",
+        )),
         Status::OUT_OF_RANGE => Err(BrokerError::invalid("the number is too large")),
         _ => Err(garbled()),
     }

@@ -60,6 +60,10 @@ impl Handle {
         }
     }
 
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
     pub(crate) fn number(&self) -> ObjectNumber {
         self.number
     }

@@ -36,6 +36,13 @@ impl Link {
         }
     }
 
+    fn address(&self) -> &Address {
+        match self {
+            Self::Local(broker) => broker.address(),
+            Self::Remote(client) => client.address(),
+        }
+    }
+
     fn table(&self) -> &Table {
         match self {
             Self::Local(broker) => broker.local(),
@@ -73,6 +80,7 @@ impl Link {
         let request = self.table().add()?;
         let pending = Pending {
             link: self.clone(),
+            object,
             request,
             is_open: true,
         };
@@ -124,6 +132,7 @@ impl fmt::Debug for Link {
 #[derive(Debug)]
 pub(crate) struct Pending {
     link: Link,
+    object: ObjectNumber,
     request: u64,
     is_open: bool,
 }
@@ -180,6 +189,7 @@ impl Pending {
         self.link.table().hold(self.request);
         Held {
             link: self.link.clone(),
+            object: self.object,
             request: self.request,
             panicked_before: thread::panicking(),
         }
@@ -199,12 +209,18 @@ impl Drop for Pending {
 #[derive(Debug)]
 pub(crate) struct Held {
     link: Link,
+    object: ObjectNumber,
     request: u64,
     /// The thread panicked already when the value was created.
     panicked_before: bool,
 }
 
 impl Held {
+    /// Returns whether this is held of the object of a handle.
+    pub(crate) fn is_of(&self, handle: &Handle) -> bool {
+        self.object == handle.number() && self.link.address() == handle.address()
+    }
+
     /// Returns whether the connection over which this was granted still stands.
     pub(crate) fn is_valid(&self) -> bool {
         self.link.failure().is_none()

@@ -45,6 +45,8 @@ impl Operation {
     pub(crate) const IS_POISONED: Self = Self(0x12);
     pub(crate) const CLEAR_POISON: Self = Self(0x13);
     pub(crate) const HOLDER: Self = Self(0x14);
+    /// Asks for the memory that a lock protects, with the password of the family.
+    pub(crate) const MEMORY: Self = Self(0x15);
 
     pub(crate) const ACQUIRE: Self = Self(0x20 | Self::ASKS);
     pub(crate) const TRY_ACQUIRE: Self = Self(0x21 | Self::ASKS);
@@ -79,6 +81,8 @@ impl Status {
     pub(crate) const WRONG_KIND: Self = Self(3);
     /// The number in the request is too large.
     pub(crate) const OUT_OF_RANGE: Self = Self(4);
+    /// The process does not know the password of the family.
+    pub(crate) const REFUSED: Self = Self(5);
 }
 
 /// An answer to a request.

@@ -22,31 +22,46 @@
 //! 6. The memory of [`Cells`] is only accessed as atomic numbers, by this process and by others
 //!    that are honest. Every value is valid for a type that is [`Atomics`], so a process that is
 //!    not honest can write nothing that makes an access undefined.
-//! 7. A copy of this process, made by `fork`, has the mappings of `Sealed` and `Cells` too, and
-//!    breaks none of the above with them. It has no mapping of a `Draft` where the system can
-//!    leave that out, and never unmaps one: something else may be at that address. It must not
-//!    use the draft, as the conditions of `fork` say about memory that is mapped for writing. If
-//!    it has a mapping nevertheless, the draft cannot be sealed.
+//! 7. The contents of [`Turns`] are accessed only through a [`Turn`], which exists as long as it
+//!    holds the lock of this very memory, and only as the borrow of the `Turn` allows. A file is
+//!    the memory of one lock from its creation on, and the broker of the lock gives it only to
+//!    processes of the family, which do the same. The broker grants the lock to one request at a
+//!    time, and the lock of a process that has ended only when the kernel has reported the end,
+//!    after which the process writes no more. If the broker has ended, or the lock is closed, it
+//!    is granted to none. So there is one `Turn` in all processes, and its bytes are initialized
+//!    and valid whatever they are, because `T: Pod`. This relies on the processes of the family:
+//!    a process that breaks its own memory safety can write to what another one has borrowed.
+//! 8. A copy of this process, made by `fork`, has the mappings of `Sealed` and `Cells` too, and
+//!    breaks none of the above with them. It has no mapping of `Draft` and `Turns` where the
+//!    system can leave that out, and never unmaps one: something else may be at that address. It
+//!    gets no `Turn`. It must not use a `Draft` or a `Turn` that it has copied, as the conditions
+//!    of `fork` say about memory that is mapped for writing. If it has a mapping of a draft
+//!    nevertheless, the draft cannot be sealed.
 #![expect(
     unsafe_code,
     reason = "memory that processes share is mapped and unmapped by hand"
 )]
 
 use std::ffi::c_void;
+use std::fs::File;
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 use std::ptr::{NonNull, null_mut};
 use std::slice;
+use std::sync::Arc;
 use std::sync::atomic::{
     AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64,
 };
 
-use bytemuck::{AnyBitPattern, NoUninit};
+use bytemuck::{AnyBitPattern, NoUninit, Pod};
 use rustix::mm::{MapFlags, ProtFlags, madvise, mmap, munmap};
 use rustix::process::{Pid, getpid};
 
 use super::check;
+use super::protected::{Protected, password};
+use crate::ipc::mutex::{Mutex, MutexGuard};
 use crate::sys;
 
 /// A mapping.
@@ -86,6 +101,11 @@ impl Region {
         })
     }
 
+    /// Returns whether this process is a copy of the one that has the mapping.
+    fn is_copied(&self) -> bool {
+        self.only_in.is_some_and(|process| process != getpid())
+    }
+
     /// Keeps the mapping out of copies of this process, where the system can.
     fn keep_from_copies(&mut self) -> io::Result<()> {
         if let Some(advice) = sys::NOT_IN_COPIES {
@@ -100,8 +120,8 @@ impl Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
-        // Invariant 7.
-        if self.only_in.is_some_and(|process| process != getpid()) {
+        // Invariant 8.
+        if self.is_copied() {
             return;
         }
         // SAFETY: invariant 1: the mapping is this long, belongs to this value, and nothing
@@ -297,6 +317,116 @@ impl<A: Atomics> Cells<A> {
         // while `self` is borrowed, and aligned. Invariant 6: they are valid, and shared
         // references to atomic numbers allow that others write to them.
         unsafe { slice::from_raw_parts(start, self.length) }
+    }
+}
+
+/// A slice that processes of one family change in turn.
+#[derive(Debug)]
+pub(super) struct Turns<T> {
+    region: Region,
+    length: usize,
+    lock: Mutex,
+    elements: PhantomData<[T]>,
+}
+
+impl<T: Pod> Turns<T> {
+    /// Creates a slice of `length` elements, at least one, that begins with these values and is
+    /// zero behind them; and its lock, on the current loop.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is too little memory, or there are too many descriptors, or there
+    /// is no current runtime.
+    pub(super) fn create(length: usize, values: &[T]) -> io::Result<Self> {
+        let bytes = check::bytes_of(length, size_of_element::<T>())?;
+        let file = File::from(sys::blank_memory(bytes as u64)?);
+        let values: &[u8] = bytemuck::cast_slice(values);
+        file.write_all_at(&values[..bytes.min(values.len())], 0)?;
+        let file = OwnedFd::from(file);
+        sys::fix_size(&file)?;
+        let mut region = Region::map(&file, bytes, Access::Write)?;
+        region.keep_from_copies()?;
+        let lock = Mutex::with_memory(file, password())?;
+        Ok(Self {
+            region,
+            length,
+            lock,
+            elements: PhantomData,
+        })
+    }
+
+    /// Maps the memory of a lock, which is to have `length` elements.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the file can shrink or has another size, or if there is too
+    /// little address space.
+    pub(super) fn open(memory: Protected, length: u64) -> io::Result<Self> {
+        let (lock, file) = memory.into_parts();
+        let found = sys::inspect(&file)?;
+        let length = check::size(&found, length, size_of_element::<T>())?;
+        let bytes = check::bytes_of(length, size_of::<T>())?;
+        let mut region = Region::map(&file, bytes, Access::Write)?;
+        region.keep_from_copies()?;
+        Ok(Self {
+            region,
+            length,
+            lock,
+            elements: PhantomData,
+        })
+    }
+
+    pub(super) fn lock(&self) -> &Mutex {
+        &self.lock
+    }
+
+    /// Returns whether this process is a copy of the one that has the memory.
+    pub(super) fn is_copied(&self) -> bool {
+        self.region.is_copied()
+    }
+
+    /// Returns access to the contents, for as long as the lock is held.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the guard is of another lock, or if this process is a copy.
+    pub(super) fn turn(self: Arc<Self>, guard: MutexGuard) -> Turn<T> {
+        assert!(guard.is_of(&self.lock), "the guard is of another lock");
+        assert!(!self.is_copied(), "a copy of a process has no turn");
+        Turn {
+            memory: self,
+            guard,
+        }
+    }
+}
+
+/// The access to the contents of [`Turns`].
+///
+/// When it is dropped, its guard releases the lock; no borrow of the contents is left then.
+#[derive(Debug)]
+pub(super) struct Turn<T> {
+    memory: Arc<Turns<T>>,
+    guard: MutexGuard,
+}
+
+impl<T: Pod> Turn<T> {
+    pub(super) fn guard(&self) -> &MutexGuard {
+        &self.guard
+    }
+
+    pub(super) fn as_slice(&self) -> &[T] {
+        let start = self.memory.region.start.as_ptr().cast();
+        // SAFETY: invariants 1 to 3: there are this many elements, which are mapped and backed
+        // while `self` is borrowed, and aligned. Invariant 7: they are valid, and this turn is the
+        // only one, so nothing changes them during the borrow.
+        unsafe { slice::from_raw_parts(start, self.memory.length) }
+    }
+
+    pub(super) fn as_mut_slice(&mut self) -> &mut [T] {
+        let start = self.memory.region.start.as_ptr().cast();
+        // SAFETY: as in `as_slice`. Invariant 7: this turn is the only access to the memory, and
+        // is borrowed mutably.
+        unsafe { slice::from_raw_parts_mut(start, self.memory.length) }
     }
 }
 

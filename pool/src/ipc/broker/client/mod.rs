@@ -130,6 +130,10 @@ impl Client {
         self.pid == pid && self.table.failure().is_none()
     }
 
+    pub(super) fn address(&self) -> &Address {
+        &self.address
+    }
+
     pub(super) fn table(&self) -> &Table {
         &self.table
     }

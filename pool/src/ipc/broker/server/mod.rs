@@ -136,6 +136,10 @@ impl Broker {
         self.listener.borrow().is_none()
     }
 
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
     /// The requests of this thread.
     pub(crate) fn local(&self) -> &Table {
         &self.local

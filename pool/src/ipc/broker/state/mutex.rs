@@ -5,6 +5,7 @@
 //! 1. There is at most one holder, and no request waits while there is none.
 //! 2. The fencing number of a grant is larger than those of all earlier ones.
 
+use std::os::fd::OwnedFd;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Call, Effects, Key, Leave, Line, Object, Violation};
@@ -16,6 +17,14 @@ pub(crate) struct Mutex {
     /// The fencing number of the last grant.
     fencing: u64,
     is_poisoned: bool,
+    memory: Option<Memory>,
+}
+
+/// The memory that a lock protects.
+struct Memory {
+    file: OwnedFd,
+    /// Only processes that know it get the file.
+    password: u64,
 }
 
 struct Holder {
@@ -31,6 +40,15 @@ impl Mutex {
             line: Line::new(),
             fencing: 0,
             is_poisoned: false,
+            memory: None,
+        }
+    }
+
+    /// Creates a lock that protects memory, for the processes that know the password.
+    pub(crate) fn with_memory(file: OwnedFd, password: u64) -> Self {
+        Self {
+            memory: Some(Memory { file, password }),
+            ..Self::new()
         }
     }
 
@@ -68,6 +86,24 @@ impl Mutex {
     }
 }
 
+/// Answers with a duplicate of the descriptor. Duplicating it changes nothing but the number of
+/// descriptors of this process.
+fn memory(memory: Option<&Memory>, password: Option<u64>) -> Answer {
+    let Some(memory) = memory else {
+        return Answer::new(Status::WRONG_KIND);
+    };
+    if password != Some(memory.password) {
+        return Answer::new(Status::REFUSED);
+    }
+    match memory.file.try_clone() {
+        Ok(file) => Answer {
+            descriptors: Ok(vec![file]),
+            ..Answer::done()
+        },
+        Err(_) => Answer::new(Status::UNAVAILABLE),
+    }
+}
+
 impl Object for Mutex {
     fn handle(&mut self, key: Key, call: Call<'_>, effects: &mut Effects) -> Result<(), Violation> {
         match call.operation {
@@ -84,6 +120,10 @@ impl Object for Mutex {
                 effects.finish(key, Answer::done());
             }
             Operation::HOLDER => effects.finish(key, self.holder()),
+            Operation::MEMORY => {
+                let answer = memory(self.memory.as_ref(), call.body.only_u64());
+                effects.finish(key, answer);
+            }
             _ => effects.finish(key, Answer::new(Status::WRONG_KIND)),
         }
         Ok(())

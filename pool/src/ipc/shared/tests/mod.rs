@@ -1,5 +1,6 @@
 //! Shared memory in one process, encoded and decoded as a message would be.
 
+mod array;
 mod atomics;
 mod random;
 mod refused;
