@@ -3,6 +3,7 @@
 #![cfg(not(miri))]
 
 mod lock_file;
+mod jobs;
 mod locks;
 mod pipe;
 mod shared;

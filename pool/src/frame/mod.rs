@@ -138,6 +138,11 @@ impl Header {
         )
     }
 
+    /// Marks the frame whose header is at the start of `bytes` as one whose descriptors are lost.
+    pub(crate) fn lose_descriptors(bytes: &mut [u8]) {
+        bytes[5] = LOST;
+    }
+
     pub(crate) fn to_bytes(self) -> [u8; HEADER] {
         let mut bytes = [0; HEADER];
         bytes[..4].copy_from_slice(&self.length.to_le_bytes());

@@ -9,6 +9,7 @@ use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::encoded::{Encoded, Input};
 use super::function::{Called, JobFn};
 
 /// Why a job has no result, apart from a panic.
@@ -67,8 +68,8 @@ pub fn name_of<F: 'static>(_function: &F) -> &'static str {
 #[doc(hidden)]
 pub fn not_a_job(
     _encoding: Encoding,
-    _arguments: &[u8],
-    _output: &mut Vec<u8>,
+    _arguments: Input<'_>,
+    _output: &mut Encoded,
 ) -> Result<(), Failure> {
     let text = "the function is registered as an initializer, and not as a job";
     Err(Failure::Arguments(text.to_owned()))
@@ -87,19 +88,21 @@ pub fn not_a_job(
 pub fn run<F, S>(
     function: F,
     encoding: Encoding,
-    arguments: &[u8],
-    output: &mut Vec<u8>,
+    arguments: Input<'_>,
+    output: &mut Encoded,
 ) -> Result<(), Failure>
 where
     F: JobFn<S>,
 {
     match encoding {
         Encoding::Local => {
-            let arguments = decode(arguments).map_err(Failure::Arguments)?;
-            encode(&call(function, arguments), output).map_err(Failure::Output)
+            let arguments = arguments.decode().map_err(Failure::Arguments)?;
+            output
+                .push(&call(function, arguments))
+                .map_err(Failure::Output)
         }
         #[cfg(feature = "portable")]
-        Encoding::Portable => super::portable::run(function, arguments, output),
+        Encoding::Portable => super::portable::run(function, arguments.bytes, &mut output.bytes),
     }
 }
 
@@ -110,18 +113,18 @@ where
 /// Returns an error if the arguments cannot be decoded or the result cannot be encoded.
 pub(crate) async fn run_async<F, S>(
     function: F,
-    arguments: &[u8],
-    output: &mut Vec<u8>,
+    arguments: Input<'_>,
+    output: &mut Encoded,
 ) -> Result<(), Failure>
 where
     F: JobFn<S>,
 {
-    let arguments = decode(arguments).map_err(Failure::Arguments)?;
+    let arguments = arguments.decode().map_err(Failure::Arguments)?;
     let result = match function.call(arguments) {
         Called::Result(result) => result,
         Called::Future(future) => future.await,
     };
-    encode(&result, output).map_err(Failure::Output)
+    output.push(&result).map_err(Failure::Output)
 }
 
 /// Calls `function` with these arguments, and waits for its result.

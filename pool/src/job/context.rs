@@ -14,6 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use super::encoded::Encoded;
 use crate::frame::Ticket;
 use crate::page::Page;
 
@@ -78,7 +79,7 @@ pub(crate) trait Sink {
     /// # Errors
     ///
     /// Returns an error if the value is too long or can no longer be passed on.
-    fn send(&self, job: &Context, value: &[u8]) -> io::Result<()>;
+    fn send(&self, job: &Context, value: Encoded) -> io::Result<()>;
 }
 
 thread_local! {

@@ -4,10 +4,11 @@ use std::any::TypeId;
 use std::fmt;
 
 use super::call::{Encoding, Failure};
+use super::encoded::{Encoded, Input};
 use super::initialize::Initialize;
 
 /// Decodes the arguments of a job, calls its function, and appends the encoded result.
-pub(crate) type Run = fn(Encoding, &[u8], &mut Vec<u8>) -> Result<(), Failure>;
+pub(crate) type Run = fn(Encoding, Input<'_>, &mut Encoded) -> Result<(), Failure>;
 
 /// A function under its name.
 #[doc(hidden)]

@@ -12,11 +12,11 @@ use std::pin::Pin;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::call::decode;
+use super::encoded::Input;
 use super::worker_state::WorkerState;
 
 /// Calls an initializer with encoded arguments. Returns the text of its failure.
-pub(crate) type Initialize = fn(&[u8]) -> Result<Installed, String>;
+pub(crate) type Initialize = fn(Input<'_>) -> Result<Installed, String>;
 
 /// The outcome of calling an initializer.
 #[doc(hidden)]
@@ -97,11 +97,12 @@ impl<R> Returned<R> {
 ///
 /// Returns an error if the arguments cannot be decoded.
 #[doc(hidden)]
-pub fn call<F, S>(function: F, arguments: &[u8]) -> Result<Returned<F::Returned>, String>
+pub fn call<F, S>(function: F, arguments: Input<'_>) -> Result<Returned<F::Returned>, String>
 where
     F: Initializer<S>,
 {
-    let arguments = decode(arguments)
+    let arguments = arguments
+        .decode()
         .map_err(|error| format!("the arguments of the initializer do not decode: {error}"))?;
     Ok(Returned(Cell::new(Some(function.call(arguments)))))
 }

@@ -6,6 +6,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use super::call::{self, Encoding, Failure};
+use super::encoded::{Encoded, Input};
 use super::entry::Place;
 use super::function::JobFn;
 
@@ -33,7 +34,8 @@ pub(crate) struct Listed {
 }
 
 /// Decodes the arguments of a job, calls its function, and appends the encoded result.
-type SharedRun = Arc<dyn Fn(Encoding, &[u8], &mut Vec<u8>) -> Result<(), Failure> + Send + Sync>;
+type SharedRun =
+    Arc<dyn Fn(Encoding, Input<'_>, &mut Encoded) -> Result<(), Failure> + Send + Sync>;
 
 impl Jobs {
     /// Creates an empty list.

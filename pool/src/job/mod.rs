@@ -29,6 +29,7 @@
 
 pub(crate) mod call;
 pub(crate) mod context;
+pub(crate) mod encoded;
 pub(crate) mod entry;
 pub(crate) mod function;
 pub(crate) mod initialize;
@@ -47,6 +48,7 @@ use std::rc::Rc;
 use serde::Serialize;
 
 use context::{Context, Progress, with_current};
+use encoded::Encoded;
 
 /// Returns the id of the job that this thread runs.
 ///
@@ -98,13 +100,14 @@ pub fn progress<T: Serialize + ?Sized>(value: &T) -> io::Result<()> {
     let Some(job) = with_current(Context::clone) else {
         return Ok(());
     };
-    let mut bytes = Vec::new();
-    call::encode(&value, &mut bytes)
+    let mut encoded = Encoded::default();
+    encoded
+        .push(&value)
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     match &job.progress {
         Progress::Ignored => Ok(()),
-        Progress::Local(sink) => sink.send(&job, &bytes),
-        Progress::Shared(sink) => sink.send(&job, &bytes),
+        Progress::Local(sink) => sink.send(&job, encoded),
+        Progress::Shared(sink) => sink.send(&job, encoded),
     }
 }
 

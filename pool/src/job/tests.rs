@@ -12,6 +12,7 @@ use crate::frame::Ticket;
 use crate::page::Page;
 
 use super::context::{Cancel, Context, Flags, Progress, Sink, Stage, enter};
+use super::encoded::Encoded;
 use super::worker_state::{self, WorkerState};
 use super::{attempt, id, is_cancelled, progress, try_worker_state};
 
@@ -20,8 +21,8 @@ use super::{attempt, id, is_cancelled, progress, try_worker_state};
 struct Reports(RefCell<Vec<(u64, Vec<u8>)>>);
 
 impl Sink for Reports {
-    fn send(&self, job: &Context, value: &[u8]) -> io::Result<()> {
-        self.0.borrow_mut().push((job.id, value.to_vec()));
+    fn send(&self, job: &Context, value: Encoded) -> io::Result<()> {
+        self.0.borrow_mut().push((job.id, value.bytes));
         Ok(())
     }
 }
@@ -176,7 +177,7 @@ fn progress_that_cannot_be_encoded_is_an_error() {
 struct ReportsAtItsEnd;
 
 impl Sink for ReportsAtItsEnd {
-    fn send(&self, _: &Context, _: &[u8]) -> io::Result<()> {
+    fn send(&self, _: &Context, _: Encoded) -> io::Result<()> {
         Ok(())
     }
 }

@@ -17,6 +17,7 @@ use crate::dispatch::Prefetch;
 use crate::enter;
 use crate::frame::SLOTS;
 use crate::job::call;
+use crate::job::encoded::Encoded;
 use crate::job::function::{IntoArguments, JobFn};
 use crate::job::initialize::Initializer;
 use crate::job::list::Jobs;
@@ -214,8 +215,8 @@ impl Builder {
     where
         F: Initializer<S>,
     {
-        let mut encoded = Vec::new();
-        let result = call::encode(&arguments.into_arguments(), &mut encoded);
+        let mut encoded = Encoded::default();
+        let result = encoded.push(&arguments.into_arguments());
         self.initializer = Some(FirstCall {
             function: call::type_of(&function),
             name: std::any::type_name::<F>(),
@@ -276,7 +277,7 @@ impl Builder {
             name: self.name,
             queue: self.queue,
             max_message: self.max_message,
-            initializer: initializer.transpose()?,
+            initializer: initializer.transpose()?.map(Into::into),
         })
     }
 
@@ -301,7 +302,7 @@ impl Builder {
             kill_on_cancel: self.kill_on_cancel,
             restarts: self.restarts,
             name: self.name.unwrap_or_else(program_name),
-            initializer,
+            initializer: initializer.map(Into::into),
             start,
             program: self.program,
             is_single,

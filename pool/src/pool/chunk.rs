@@ -65,7 +65,8 @@ impl Broken<'_> {
             let completion = completion.part(range.clone())?;
             (!range.is_empty()).then(|| Job {
                 id: core.new_id(),
-                body: chunk::items(&job.body, range).to_vec().into(),
+                body: chunk::items(&job.body, range.clone()).to_vec().into(),
+                attached: job.attached.part(chunk::descriptors(&job.body, range)),
                 completion: Some(completion),
                 progress: None,
                 room: None,

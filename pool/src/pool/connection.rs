@@ -27,6 +27,7 @@ use coreloop_runtime::time::{Instant, Sleep, sleep};
 use rustix::io::ioctl_fionread;
 use rustix::net::Shutdown;
 
+use super::attached::Attached;
 use super::core::Core;
 use super::job::Body;
 use super::link::Link;
@@ -35,6 +36,7 @@ use crate::dispatch::WorkerKey;
 use crate::frame::Header;
 use crate::frame::chunk::{ITEM_HEADER, RESULT_HEADER};
 use crate::frame::reader::Frames;
+use crate::job::encoded::Input;
 use crate::worker::MAX_TEXT;
 
 /// How long a worker may take to end after the end of its socket.
@@ -79,8 +81,8 @@ impl Connection {
     }
 
     /// Appends a frame to what is written next.
-    pub(crate) fn push(&mut self, header: Header, body: &Body) {
-        self.out.push(header, body);
+    pub(crate) fn push(&mut self, header: Header, body: &Body, attached: &Attached) {
+        self.out.push(header, body, attached);
     }
 
     /// Reads results, sends jobs, and returns when the process has ended.
@@ -130,7 +132,10 @@ impl Connection {
         loop {
             let handled = match self.frames.next() {
                 Ok(None) => break,
-                Ok(Some((header, body, _))) => core.received(key, link, header, body),
+                Ok(Some((header, bytes, descriptors))) => {
+                    let body = Input { bytes, descriptors };
+                    core.received(key, link, header, body)
+                }
                 Err(error) => Err(error),
             };
             match handled {

@@ -25,6 +25,7 @@ use super::starts::Starts;
 use crate::dispatch::{Dispatcher, JobKey, JobOptions, WorkerKey};
 use crate::error::{ErrorKind, JobError};
 use crate::frame::Header;
+use crate::job::encoded::Kept;
 use crate::job::registry::{Registered, Registry, not_registered};
 
 /// The part of a pool that its handles and the tasks of its workers share.
@@ -195,12 +196,12 @@ impl Core {
             let header = Header {
                 length: u32::try_from(job.body.len()).unwrap_or(u32::MAX),
                 kind: job.kind,
-                descriptors: 0,
+                descriptors: job.attached.count(),
                 function: job.function,
                 ticket: send.ticket,
                 job: Header::join_job(job.id, send.attempt),
             };
-            out.push(header, &job.body);
+            out.push(header, &job.body, &job.attached);
             out.room.extend(job.room.take());
         }
         drop(dispatcher);
@@ -244,7 +245,7 @@ impl Core {
         self.link(worker).map(|link| link.pid)
     }
 
-    pub(crate) fn watch_progress(&self, key: JobKey) -> watch::Receiver<Option<Rc<[u8]>>> {
+    pub(crate) fn watch_progress(&self, key: JobKey) -> watch::Receiver<Option<Rc<Kept>>> {
         let mut dispatcher = self.dispatcher.borrow_mut();
         match dispatcher.payload(key) {
             Some(job) => {

@@ -6,11 +6,12 @@ use std::rc::Rc;
 use coreloop_sync::{OwnedSemaphorePermit, oneshot, watch};
 use serde::de::DeserializeOwned;
 
+use super::attached::Attached;
 use super::deadlines::Timer;
 use crate::dispatch::{JobKey, JobOptions};
 use crate::error::{ErrorKind, JobError};
 use crate::frame::{Kind, Slot};
-use crate::job::call::decode;
+use crate::job::encoded::{Input, Kept};
 use crate::panics;
 
 /// A job that a pool has accepted.
@@ -30,12 +31,14 @@ pub(crate) struct Job {
     /// The body of the frame. It is kept until the job has a result, because the job may
     /// have to be sent again.
     pub(crate) body: Body,
+    /// The descriptors in the arguments, which are kept as long.
+    pub(crate) attached: Attached,
     /// `None` once the outcome is known, while the function may still run.
     pub(crate) completion: Option<Box<dyn Completion>>,
     /// Whether `JobHandle::cancel` has cancelled the job and waits for its outcome.
     pub(crate) is_cancelled: bool,
     /// The channel of the values that the job sends by `job::progress`.
-    pub(crate) progress: Option<watch::Sender<Option<Rc<[u8]>>>>,
+    pub(crate) progress: Option<watch::Sender<Option<Rc<Kept>>>>,
     /// Room in the queue, until the job is sent.
     pub(crate) room: Option<OwnedSemaphorePermit>,
     /// The time limit.
@@ -90,6 +93,7 @@ impl Job {
     pub(crate) fn without_completion(&self) -> Self {
         Self {
             body: self.body.clone(),
+            attached: self.attached.clone(),
             completion: None,
             progress: None,
             room: None,
@@ -102,7 +106,7 @@ impl Job {
 /// Takes the outcome of a job, for the handle or the map that waits for it.
 pub(crate) trait Completion {
     /// Takes the result frame that the worker has sent. Its kind is not [`Kind::Progress`].
-    fn received(self: Box<Self>, kind: Kind, body: &[u8], context: &FrameContext);
+    fn received(self: Box<Self>, kind: Kind, result: Input<'_>, context: &FrameContext);
 
     /// Takes the error of a job that has no result.
     fn failed(self: Box<Self>, error: JobError);
@@ -137,12 +141,12 @@ impl FrameContext {
     pub(crate) fn outcome<R: DeserializeOwned>(
         &self,
         kind: Kind,
-        body: &[u8],
+        result: Input<'_>,
     ) -> Result<R, JobError> {
         if kind != Kind::Done {
-            return Err(self.failure(kind, body));
+            return Err(self.failure(kind, result.bytes));
         }
-        let text = match panics::catch(|| decode(body)) {
+        let text = match panics::catch(|| result.decode()) {
             Ok(Ok(output)) => return Ok(output),
             Ok(Err(error)) => format!("the result does not decode: {error}"),
             Err(_) => "decoding the result panicked".to_owned(),
@@ -184,10 +188,10 @@ impl<R> Single<R> {
 }
 
 impl<R: DeserializeOwned + 'static> Completion for Single<R> {
-    fn received(self: Box<Self>, kind: Kind, body: &[u8], context: &FrameContext) {
+    fn received(self: Box<Self>, kind: Kind, result: Input<'_>, context: &FrameContext) {
         // Without a receiver the result need not be decoded.
         if !self.sender.is_closed() {
-            self.send(context.outcome(kind, body));
+            self.send(context.outcome(kind, result));
         }
     }
 

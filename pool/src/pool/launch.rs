@@ -17,7 +17,6 @@ use rustix::io::ioctl_fionbio;
 
 use super::connection::Connection;
 use super::core::Core;
-use super::job::Body;
 use super::link::Link;
 use crate::dispatch::WorkerKey;
 use crate::enter::{self, StartMode};
@@ -91,16 +90,16 @@ impl Core {
         ioctl_fionbio(&socket, true)?;
         let socket = Async::from_nonblocking(socket)?;
         let mut connection = Connection::new(socket, self.options.max_message);
-        if let Some((function, body)) = &self.options.initializer {
+        if let Some(first) = &self.options.initializer {
             let header = Header {
-                length: u32::try_from(body.len()).unwrap_or(u32::MAX),
+                length: u32::try_from(first.body.len()).unwrap_or(u32::MAX),
                 kind: Kind::Initialize,
-                descriptors: 0,
-                function: *function,
+                descriptors: first.attached.count(),
+                function: first.function,
                 ticket: Ticket::NONE,
                 job: 0,
             };
-            connection.push(header, &Body::Shared(Rc::clone(body)));
+            connection.push(header, &first.body, &first.attached);
         }
         let key = self.dispatcher.borrow_mut().add_worker(Rc::clone(&link));
         spawn_hidden(serve(Served {

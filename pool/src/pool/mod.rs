@@ -8,6 +8,7 @@
 //!            Link ◄────────┘           a worker: its process, its page
 //! ```
 
+mod attached;
 mod builder;
 mod cancel;
 mod chunk;
@@ -43,7 +44,7 @@ pub use handle::JobHandle;
 pub(crate) use map::window;
 pub use map::{FromIterator, FromStream, IntoInputs, Iterated, Map};
 pub use metrics::{Metrics, WorkerMetrics, WorkerState};
-pub(crate) use options::LocalOptions;
+pub(crate) use options::{FirstArguments, LocalOptions};
 pub use progress::Progress;
 pub use request::{JobRequest, TrySubmitError};
 pub use shutdown::Report;

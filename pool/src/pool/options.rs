@@ -7,15 +7,33 @@ use std::rc::Rc;
 
 use coreloop_process::Restarts;
 
+use super::attached::Attached;
+use super::job::Body;
 use crate::dispatch::{Limits, Prefetch};
 use crate::enter::StartMode;
+use crate::job::encoded::{Encoded, Input, Kept};
 use crate::job::registry::{Registry, not_registered};
 
 /// The initializer: the type and the name of its function, and its encoded arguments.
 pub(super) struct FirstCall {
     pub(super) function: std::any::TypeId,
     pub(super) name: &'static str,
-    pub(super) arguments: Result<Vec<u8>, String>,
+    pub(super) arguments: Result<Encoded, String>,
+}
+
+/// The initializer of an executor without processes: the number of its function, and its
+/// arguments.
+pub(crate) struct FirstArguments {
+    pub(crate) function: u16,
+    arguments: Kept,
+}
+
+/// The initializer of a pool: the number of its function, and its arguments, which are in the
+/// first frame to each worker.
+pub(crate) struct FirstFrame {
+    pub(super) function: u16,
+    pub(super) body: Body,
+    pub(super) attached: Attached,
 }
 
 /// The checked options of a pool.
@@ -29,8 +47,7 @@ pub(crate) struct Options {
     pub(crate) kill_on_cancel: bool,
     pub(crate) restarts: Restarts,
     pub(crate) name: String,
-    /// The number and the encoded arguments of the initializer.
-    pub(crate) initializer: Option<(u16, Rc<Vec<u8>>)>,
+    pub(crate) initializer: Option<FirstFrame>,
     pub(crate) start: StartMode,
     /// The file of the program, if it is not the one that this process runs.
     pub(crate) program: Option<PathBuf>,
@@ -44,8 +61,7 @@ pub(crate) struct LocalOptions {
     pub(crate) name: Option<String>,
     pub(crate) queue: usize,
     pub(crate) max_message: usize,
-    /// The number and the encoded arguments of the initializer.
-    pub(crate) initializer: Option<(u16, Rc<Vec<u8>>)>,
+    pub(crate) initializer: Option<FirstArguments>,
 }
 
 impl FirstCall {
@@ -54,7 +70,7 @@ impl FirstCall {
         self,
         registry: &Registry,
         max_message: usize,
-    ) -> io::Result<(u16, Rc<Vec<u8>>)> {
+    ) -> io::Result<(u16, Encoded)> {
         let number = registry.find(self.function);
         let number = number.ok_or_else(|| invalid(not_registered(self.name)))?;
         let arguments = self.arguments.map_err(|error| {
@@ -62,10 +78,40 @@ impl FirstCall {
                 "the arguments of the initializer do not encode: {error}"
             ))
         })?;
-        if arguments.len() > max_message {
+        if arguments.bytes.len() > max_message {
             return Err(invalid("the arguments of the initializer are too long"));
         }
-        Ok((number, Rc::new(arguments)))
+        Ok((number, arguments))
+    }
+}
+
+impl FirstArguments {
+    /// Returns the arguments with duplicates of their descriptors.
+    ///
+    /// # Errors
+    ///
+    /// Returns the text of the error if the process has too many descriptors.
+    pub(crate) fn input(&self) -> Result<Input<'_>, String> {
+        self.arguments.input()
+    }
+}
+
+impl From<(u16, Encoded)> for FirstArguments {
+    fn from((function, arguments): (u16, Encoded)) -> Self {
+        Self {
+            function,
+            arguments: arguments.into(),
+        }
+    }
+}
+
+impl From<(u16, Encoded)> for FirstFrame {
+    fn from((function, arguments): (u16, Encoded)) -> Self {
+        Self {
+            function,
+            body: Body::Shared(Rc::new(arguments.bytes)),
+            attached: Attached::new(arguments.descriptors),
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use super::request::Call;
 use crate::dispatch::JobOptions;
 use crate::error::{ErrorKind, JobError};
 use crate::frame::Kind;
+use crate::job::encoded::{Encoded, Input};
 use crate::job::registry::{Registered, Registry, not_registered};
 use crate::panics;
 
@@ -62,7 +63,10 @@ impl PortableCall<'_> {
         let call = Call {
             function,
             kind: Kind::Portable,
-            body: self.arguments,
+            body: Encoded {
+                bytes: self.arguments,
+                descriptors: Vec::new(),
+            },
             options: JobOptions {
                 priority: 0,
                 max_attempts: 1,
@@ -101,13 +105,13 @@ struct Bytes {
 }
 
 impl Completion for Bytes {
-    fn received(self: Box<Self>, kind: Kind, body: &[u8], context: &FrameContext) {
+    fn received(self: Box<Self>, kind: Kind, result: Input<'_>, context: &FrameContext) {
         let outcome = match kind {
             Kind::Done | Kind::Returned => Ok(Returned {
-                result: body.to_vec(),
+                result: result.bytes.to_vec(),
                 is_err: kind == Kind::Returned,
             }),
-            _ => Err(context.failure(kind, body)),
+            _ => Err(context.failure(kind, result.bytes)),
         };
         // Wakes the task that waits for it.
         panics::caught(|| drop(self.sender.send(outcome)));

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{ErrorKind, JobError};
 use crate::executor::threads::latest::Reader;
-use crate::job::call;
+use crate::job::encoded::Kept;
 use crate::panics;
 
 /// The values that a job sends by [`job::progress`](crate::job::progress), of which only the
@@ -22,7 +22,7 @@ pub struct Progress<T> {
 
 /// The channel that the values come from.
 pub(super) enum Values {
-    Loop(watch::Receiver<Option<Rc<[u8]>>>),
+    Loop(watch::Receiver<Option<Rc<Kept>>>),
     Thread(Reader),
 }
 
@@ -50,10 +50,13 @@ impl<T: DeserializeOwned> Progress<T> {
     pub fn latest(&self) -> Option<Result<T, JobError>> {
         match &self.values {
             Values::Loop(receiver) => {
-                let bytes = receiver.borrow().clone()?;
-                Some(decode(&bytes))
+                let value = receiver.borrow().clone()?;
+                Some(decode(&value))
             }
-            Values::Thread(reader) => Some(decode(&reader.latest()?)),
+            Values::Thread(reader) => {
+                let value = reader.latest()?;
+                Some(decode(&value))
+            }
         }
     }
 
@@ -71,19 +74,19 @@ impl<T: DeserializeOwned> Progress<T> {
         match &mut self.values {
             Values::Loop(receiver) => {
                 receiver.changed().await.ok()?;
-                let bytes = receiver.borrow_and_update().clone()?;
-                Some(decode(&bytes))
+                let value = receiver.borrow_and_update().clone()?;
+                Some(decode(&value))
             }
             Values::Thread(reader) => {
-                let bytes = poll_fn(|cx| reader.poll_changed(cx)).await?;
-                Some(decode(&bytes))
+                let value = poll_fn(|cx| reader.poll_changed(cx)).await?;
+                Some(decode(&value))
             }
         }
     }
 }
 
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JobError> {
-    let text = match panics::catch(|| call::decode(bytes)) {
+fn decode<T: DeserializeOwned>(value: &Kept) -> Result<T, JobError> {
+    let text = match panics::catch(|| value.input()?.decode()) {
         Ok(Ok(value)) => return Ok(value),
         Ok(Err(error)) => format!("the progress does not decode: {error}"),
         Err(_) => "decoding the progress panicked".to_owned(),

@@ -9,13 +9,14 @@ use coreloop_runtime::time::Instant;
 use coreloop_sync::OwnedSemaphorePermit;
 use serde::de::DeserializeOwned;
 
+use super::attached::Attached;
 use super::core::Core;
 use super::handle::{CancelOnDrop, JobHandle};
 use super::job::{Completion, Job, Single};
 use crate::dispatch::{JobKey, JobOptions};
 use crate::error::{ErrorKind, JobError};
 use crate::frame::Kind;
-use crate::job::call;
+use crate::job::encoded::Encoded;
 use crate::job::function::{IntoArguments, JobFn};
 use crate::panics;
 
@@ -54,7 +55,7 @@ const SMALL: usize = 64;
 pub struct JobRequest<R> {
     core: Rc<Core>,
     /// The number of the function and its encoded arguments.
-    call: Result<(u16, Vec<u8>), JobError>,
+    call: Result<(u16, Encoded), JobError>,
     timeout: Option<Duration>,
     options: JobOptions,
     output: PhantomData<fn() -> R>,
@@ -68,7 +69,7 @@ impl<R: DeserializeOwned + 'static> JobRequest<R> {
     {
         let call = core.function::<F>().and_then(|function| {
             // Most arguments fit, so that the vector does not grow step by step.
-            let mut body = Vec::with_capacity(SMALL);
+            let mut body = Encoded::with_capacity(SMALL);
             encode_arguments(core, function, arguments.into_arguments(), &mut body)?;
             Ok((function, body))
         });
@@ -198,7 +199,7 @@ impl<R: DeserializeOwned + 'static> JobRequest<R> {
 pub(super) struct Call {
     pub(super) function: u16,
     pub(super) kind: Kind,
-    pub(super) body: Vec<u8>,
+    pub(super) body: Encoded,
     pub(super) options: JobOptions,
     pub(super) timeout: Option<Duration>,
 }
@@ -219,7 +220,8 @@ impl Call {
             has_run: false,
             slot: 0,
             kind: self.kind,
-            body: self.body.into(),
+            body: self.body.bytes.into(),
+            attached: Attached::new(self.body.descriptors),
             completion: Some(completion),
             is_cancelled: false,
             progress: None,
@@ -244,7 +246,7 @@ pub(crate) fn encode_arguments<T: serde::Serialize>(
     core: &Core,
     function: u16,
     arguments: T,
-    body: &mut Vec<u8>,
+    body: &mut Encoded,
 ) -> Result<(), JobError> {
     encode_value(arguments, core.options.max_message, body)
         .map_err(|text| core.error(function, ErrorKind::Codec(text)))
@@ -255,10 +257,10 @@ pub(crate) fn encode_arguments<T: serde::Serialize>(
 pub(crate) fn encode_value<T: serde::Serialize>(
     arguments: T,
     max: usize,
-    body: &mut Vec<u8>,
+    body: &mut Encoded,
 ) -> Result<(), String> {
-    let start = body.len();
-    let encoded = panics::catch(|| call::encode(&arguments, body));
+    let start = body.mark();
+    let encoded = panics::catch(|| body.push(&arguments));
     let dropped = panics::catch(|| drop(arguments));
     let failure = match (encoded, dropped) {
         (Ok(Ok(())), Ok(())) => None,
@@ -270,7 +272,7 @@ pub(crate) fn encode_value<T: serde::Serialize>(
         body.truncate(start);
         return Err(text);
     }
-    let length = body.len() - start;
+    let length = body.bytes.len() - start.bytes;
     if length > max {
         body.truncate(start);
         return Err(format!(

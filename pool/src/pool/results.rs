@@ -12,6 +12,7 @@ use super::link::Link;
 use crate::dispatch::WorkerKey;
 use crate::error::ErrorKind;
 use crate::frame::{Header, Kind, garbled};
+use crate::job::encoded::Input;
 
 impl Core {
     /// Handles a frame of a worker. Returns whether it is the result of a job.
@@ -24,12 +25,12 @@ impl Core {
         worker: WorkerKey,
         link: &Rc<Link>,
         header: Header,
-        body: &[u8],
+        body: Input<'_>,
     ) -> io::Result<bool> {
         match header.kind {
             Kind::Ready if link.ready_at.get().is_none() => self.ready(worker, link),
             Kind::InitializerFailed if link.ready_at.get().is_none() => {
-                let text = String::from_utf8_lossy(body).into_owned();
+                let text = String::from_utf8_lossy(body.bytes).into_owned();
                 *link.failure.borrow_mut() = Some(text);
             }
             Kind::Progress => self.progress(worker, header, body)?,
@@ -54,7 +55,7 @@ impl Core {
         &self,
         worker: WorkerKey,
         header: Header,
-        body: &[u8],
+        body: Input<'_>,
     ) -> io::Result<()> {
         let mut dispatcher = self.dispatcher.borrow_mut();
         let (_, job) = dispatcher
@@ -66,7 +67,7 @@ impl Core {
             .clone();
         drop(dispatcher);
         // Wakes the tasks that wait for it.
-        crate::panics::caught(|| drop(sender.send_replace(Some(Rc::from(body)))));
+        crate::panics::caught(|| drop(sender.send_replace(Some(Rc::new(body.into())))));
         Ok(())
     }
 
@@ -75,7 +76,7 @@ impl Core {
         worker: WorkerKey,
         link: &Link,
         header: Header,
-        body: &[u8],
+        body: Input<'_>,
     ) -> io::Result<()> {
         let finished = self
             .dispatcher

@@ -3,9 +3,11 @@
 use std::io;
 
 use super::panic_hook;
-use crate::frame::chunk::{self, RESULT_HEADER};
+use crate::frame::chunk::{self, Division, RESULT_HEADER};
 use crate::frame::{Header, Kind};
+use crate::ipc::MAX_DESCRIPTORS;
 use crate::job::call::{Encoding, Failure};
+use crate::job::encoded::{Encoded, Input, Mark};
 use crate::job::registry::Registry;
 
 /// Calls the functions of jobs.
@@ -23,7 +25,7 @@ impl Calls {
     }
 
     /// Calls the initializer. Returns the text of its failure.
-    pub(super) fn initialize(&self, header: Header, body: &[u8]) -> Result<(), String> {
+    pub(super) fn initialize(&self, header: Header, body: Input<'_>) -> Result<(), String> {
         let function = self
             .registry
             .get(header.function)
@@ -41,12 +43,14 @@ impl Calls {
         &self,
         function: u16,
         encoding: Encoding,
-        arguments: &[u8],
-        frame: &mut Vec<u8>,
+        arguments: Input<'_>,
+        frame: &mut Encoded,
     ) -> Kind {
-        let start = frame.len();
+        let start = frame.mark();
         let Some(function) = self.registry.get(function) else {
-            frame.extend_from_slice(b"the worker knows no such function");
+            frame
+                .bytes
+                .extend_from_slice(b"the worker knows no such function");
             return Kind::Codec;
         };
         let called = panic_hook::catch(|| function.run(encoding, arguments, frame));
@@ -57,25 +61,36 @@ impl Calls {
     /// it calls `started` with the number of items that were started.
     ///
     /// A result that makes the results longer than a message may be is replaced by a failure
-    /// without a text.
+    /// without a text, and one with too many descriptors by a failure.
     pub(super) fn call_chunk(
         &self,
         function: u16,
-        mut items: &[u8],
-        frame: &mut Vec<u8>,
+        items: Input<'_>,
+        frame: &mut Encoded,
         started: impl Fn(u64),
     ) -> io::Result<Kind> {
-        let begin = frame.len();
+        let begin = frame.bytes.len();
+        let mut rest = items.bytes;
+        let mut division = Division::new(items.descriptors);
         let mut count = 0;
-        while let Some(arguments) = chunk::take_item(&mut items)? {
+        while let Some(item) = chunk::take_item(&mut rest)? {
             count += 1;
             started(count);
-            let start = frame.len();
-            frame.resize(start + RESULT_HEADER, 0);
+            let start = frame.mark();
+            frame.bytes.resize(start.bytes + RESULT_HEADER, 0);
+            let body = frame.mark();
+            let arguments = division.next(item);
             let mut kind = self.call(function, Encoding::Local, arguments, frame);
-            if frame.len() - begin > self.max_length {
+            if frame.descriptors.len() > MAX_DESCRIPTORS {
+                let text =
+                    format!("the results of a chunk have at most {MAX_DESCRIPTORS} descriptors");
+                frame.truncate(body);
+                frame.bytes.extend_from_slice(text.as_bytes());
+                kind = Kind::Codec;
+            }
+            if frame.bytes.len() - begin > self.max_length {
                 // Without a text, which would need room too.
-                frame.truncate(start + RESULT_HEADER);
+                frame.truncate(body);
                 if kind == Kind::Done {
                     kind = Kind::Codec;
                 }
@@ -90,9 +105,9 @@ impl Calls {
 /// by the text of the failure. Returns the kind. An `Err` in `called` is the message of a panic.
 pub(crate) fn conclude(
     called: Result<Result<(), Failure>, String>,
-    start: usize,
+    start: Mark,
     max_length: usize,
-    frame: &mut Vec<u8>,
+    frame: &mut Encoded,
 ) -> Kind {
     let done = match &called {
         Ok(Ok(())) => Some(Kind::Done),
@@ -100,7 +115,7 @@ pub(crate) fn conclude(
         Ok(Err(Failure::Returned)) => Some(Kind::Returned),
         _ => None,
     };
-    let length = frame.len() - start;
+    let length = frame.bytes.len() - start.bytes;
     if let Some(done) = done.filter(|_| length <= max_length) {
         return done;
     }
@@ -120,7 +135,7 @@ pub(crate) fn conclude(
         }
     };
     frame.truncate(start);
-    frame.extend_from_slice(cut(&text).as_bytes());
+    frame.bytes.extend_from_slice(cut(&text).as_bytes());
     kind
 }
 

@@ -26,6 +26,7 @@ use crate::frame::reader::Frames;
 use crate::frame::{Header, Kind, Ticket, garbled};
 use crate::job::call::Encoding;
 use crate::job::context::{self, Cancel, Context, Progress, Sink};
+use crate::job::encoded::{Encoded, Input};
 use crate::job::registry::Registry;
 use crate::job::{call, worker_state};
 use crate::page::Page;
@@ -106,7 +107,8 @@ impl Worker {
             self.output.send_text(Kind::Ready, Ticket::NONE, "")?;
         }
         loop {
-            while let Some((header, body, _)) = self.frames.next()? {
+            while let Some((header, bytes, descriptors)) = self.frames.next()? {
+                let body = Input { bytes, descriptors };
                 if !is_ready {
                     if let Err(text) = self.calls.initialize(header, body) {
                         return self
@@ -138,7 +140,7 @@ impl Worker {
 /// A frame with a job.
 struct Job<'a> {
     header: Header,
-    body: &'a [u8],
+    body: Input<'a>,
     page: &'a Rc<Page>,
     progress: &'a Rc<dyn Sink>,
 }
@@ -190,20 +192,22 @@ struct ProgressSink {
 }
 
 impl Sink for ProgressSink {
-    fn send(&self, job: &Context, value: &[u8]) -> io::Result<()> {
+    fn send(&self, job: &Context, value: Encoded) -> io::Result<()> {
         let Cancel::Word { ticket, .. } = &job.cancel else {
             return Ok(());
         };
-        if value.len() > self.max_length {
+        if value.bytes.len() > self.max_length {
             let text = format!(
                 "the progress has {} bytes, and the pool allows {}",
-                value.len(),
+                value.bytes.len(),
                 self.max_length
             );
             return Err(io::Error::new(ErrorKind::InvalidInput, text));
         }
         let mut output = Output::new(Rc::clone(&self.socket));
-        output.begin().extend_from_slice(value);
+        let frame = output.begin();
+        frame.bytes.extend_from_slice(&value.bytes);
+        frame.descriptors = value.descriptors;
         output.send(Kind::Progress, *ticket, job.id)
     }
 }

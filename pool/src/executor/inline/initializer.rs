@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::pin;
-use std::rc::Rc;
 use std::task::Poll;
 
 use super::Inline;
@@ -11,18 +10,19 @@ use super::job::Caught;
 use crate::job::initialize::Installed;
 use crate::job::worker_state;
 use crate::panics;
+use crate::pool::FirstArguments;
 
 /// The initializer, and whether it was called.
 pub(super) struct Initialization {
-    /// The number of the function, and its encoded arguments. `None` after the call.
-    call: Cell<Option<(u16, Rc<Vec<u8>>)>>,
+    /// `None` after the call.
+    call: Cell<Option<FirstArguments>>,
     failure: RefCell<Option<String>>,
     /// Whether the initializer was called and has not finished.
     is_running: Cell<bool>,
 }
 
 impl Initialization {
-    pub(super) fn new(call: Option<(u16, Rc<Vec<u8>>)>) -> Self {
+    pub(super) fn new(call: Option<FirstArguments>) -> Self {
         Self {
             call: Cell::new(call),
             failure: RefCell::default(),
@@ -42,23 +42,23 @@ impl Initialization {
         if self.is_running.get() {
             return Err("the initializer was interrupted by the end of its runtime".to_owned());
         }
-        let Some((number, arguments)) = self.call.take() else {
+        let Some(first) = self.call.take() else {
             return Ok(());
         };
         self.is_running.set(true);
-        let called = self.call(inline, number, &arguments).await;
+        let called = self.call(inline, &first).await;
         self.is_running.set(false);
         let failure = called.as_ref().err().cloned();
         self.failure.replace(failure);
         called
     }
 
-    async fn call(&self, inline: &Inline, number: u16, arguments: &[u8]) -> Result<(), String> {
-        let Some(function) = inline.registry.get(number) else {
+    async fn call(&self, inline: &Inline, first: &FirstArguments) -> Result<(), String> {
+        let Some(function) = inline.registry.get(first.function) else {
             return Err("the initializer is not registered".to_owned());
         };
         let begin = || {
-            let called = panics::catch(|| function.begin_initialize(arguments));
+            let called = panics::catch(|| function.begin_initialize(first.input()?));
             called.unwrap_or_else(|message| Err(panicked(&message)))
         };
         match inline.keep_state(begin)? {

@@ -14,6 +14,7 @@ use crate::error::{ErrorKind, JobError};
 use crate::executor::slot::Waits;
 use crate::job::call::run_async;
 use crate::job::context::{self, Cancel, Flags, Progress, Sink};
+use crate::job::encoded::{Encoded, Kept};
 use crate::job::function::JobFn;
 use crate::panics;
 use crate::pool::job::FrameContext;
@@ -23,7 +24,7 @@ use crate::worker::conclude;
 pub(super) type Work = Pin<Box<dyn Future<Output = ()>>>;
 
 /// The values that jobs send by `job::progress`.
-type Values = watch::Sender<Option<Rc<[u8]>>>;
+type Values = watch::Sender<Option<Rc<Kept>>>;
 
 /// A job of an executor that runs its jobs on the loop.
 pub(crate) struct InlineJob {
@@ -96,7 +97,7 @@ impl InlineJob {
         self.flags.has_started()
     }
 
-    pub(crate) fn watch_progress(&self) -> watch::Receiver<Option<Rc<[u8]>>> {
+    pub(crate) fn watch_progress(&self) -> watch::Receiver<Option<Rc<Kept>>> {
         match &*self.progress.borrow() {
             Some(progress) => progress.subscribe(),
             // A channel whose sender is gone.
@@ -106,11 +107,11 @@ impl InlineJob {
 }
 
 impl Sink for InlineJob {
-    fn send(&self, _: &context::Context, value: &[u8]) -> io::Result<()> {
+    fn send(&self, _: &context::Context, value: Encoded) -> io::Result<()> {
         let progress = self.progress.borrow().clone();
         if let Some(progress) = progress {
             // Wakes the tasks that wait for it. A panic of a waker must not fail the job.
-            panics::caught(|| drop(progress.send_replace(Some(Rc::from(value)))));
+            panics::caught(|| drop(progress.send_replace(Some(Rc::new(value.into())))));
         }
         Ok(())
     }
@@ -122,20 +123,25 @@ pub(super) async fn call<F, S>(
     function: F,
     name: &'static str,
     max_length: usize,
-    arguments: Vec<u8>,
+    mut arguments: Encoded,
 ) -> Result<F::Output, JobError>
 where
     F: JobFn<S>,
 {
-    let mut output = Vec::new();
-    let called = Caught(Box::pin(run_async(function, &arguments, &mut output))).await;
-    let kind = conclude(called, 0, max_length, &mut output);
+    let mut output = Encoded::default();
+    let called = Caught(Box::pin(run_async(
+        function,
+        arguments.input(),
+        &mut output,
+    )))
+    .await;
+    let kind = conclude(called, Encoded::default().mark(), max_length, &mut output);
     let context = FrameContext {
         name,
         worker: None,
         attempt: 1,
     };
-    context.outcome(kind, &output)
+    context.outcome(kind, output.input())
 }
 
 /// A future whose panic is an output: its message.

@@ -28,6 +28,7 @@ use crate::error::{ErrorKind, JobError};
 use crate::executor::slot::{Slot, Waits};
 use crate::executor::{Items, error, registered};
 use crate::job::context;
+use crate::job::encoded::Encoded;
 use crate::job::function::JobFn;
 use crate::job::registry::Registry;
 use crate::job::worker_state::{self, WorkerState};
@@ -185,8 +186,8 @@ impl Inline {
         &self,
         name: &'static str,
         arguments: T,
-    ) -> Result<Vec<u8>, JobError> {
-        let mut body = Vec::new();
+    ) -> Result<Encoded, JobError> {
+        let mut body = Encoded::default();
         encode_value(arguments, self.max_message, &mut body)
             .map_err(|text| error(Some(name), ErrorKind::Codec(text)))?;
         Ok(body)

@@ -41,12 +41,11 @@ impl ThreadEngine {
     pub(crate) fn new(options: LocalOptions, count: usize) -> Rc<Self> {
         let broken = Arc::<OnceLock<String>>::default();
         let registry = options.registry;
-        let initializer = options.initializer.and_then(|(number, arguments)| {
-            let function = registry.get(number)?;
+        let initializer = options.initializer.and_then(|first| {
+            let function = registry.get(first.function)?;
             let broken = Arc::clone(&broken);
-            let arguments = arguments.to_vec();
             let initialize = move || {
-                let called = panics::catch(|| function.initialize(&arguments));
+                let called = panics::catch(|| function.initialize(first.input()?));
                 let result = called
                     .unwrap_or_else(|message| Err(format!("the initializer panicked: {message}")));
                 if let Err(text) = &result {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::job::context::{self, Sink};
+use crate::job::encoded::{Encoded, Kept};
 use crate::panics;
 
 /// The value that a job has last sent by `job::progress`.
@@ -14,7 +15,7 @@ pub(crate) struct Latest(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    value: Option<Arc<[u8]>>,
+    value: Option<Arc<Kept>>,
     /// The number of values that were sent.
     version: u64,
     /// Whether the job sends no more.
@@ -65,24 +66,27 @@ impl Latest {
 }
 
 impl Sink for Latest {
-    fn send(&self, _: &context::Context, value: &[u8]) -> io::Result<()> {
-        let value = Arc::from(value);
+    fn send(&self, _: &context::Context, value: Encoded) -> io::Result<()> {
+        let value = Arc::new(Kept::from(value));
+        let mut before = None;
         self.change(|state| {
-            state.value = Some(value);
+            before = state.value.replace(value);
             state.version += 1;
         });
+        // The descriptors in it are closed outside the lock.
+        drop(before);
         Ok(())
     }
 }
 
 impl Reader {
-    pub(crate) fn latest(&self) -> Option<Arc<[u8]>> {
+    pub(crate) fn latest(&self) -> Option<Arc<Kept>> {
         self.latest.lock().value.clone()
     }
 
     /// Polls for a value that this method has not returned before. Returns `None` if the job
     /// sends no more values.
-    pub(crate) fn poll_changed(&mut self, cx: &Context<'_>) -> Poll<Option<Arc<[u8]>>> {
+    pub(crate) fn poll_changed(&mut self, cx: &Context<'_>) -> Poll<Option<Arc<Kept>>> {
         // Cloning a waker runs its code.
         let waker = cx.waker().clone();
         let mut state = self.latest.lock();

@@ -16,6 +16,7 @@ use coreloop_test_support::on_drop::OnDrop;
 use super::{Initializer, ThreadFailure, ThreadJob, Threads};
 use crate::job;
 use crate::job::context::{Context, Sink, Stage};
+use crate::job::encoded::Encoded;
 use crate::job::worker_state::WorkerState;
 
 fn threads(count: usize) -> Threads {
@@ -115,8 +116,8 @@ fn an_aborted_job_that_runs_is_asked_to_end_and_returns_its_result() {
 struct Reports(Mutex<Vec<(u64, Vec<u8>)>>);
 
 impl Sink for Reports {
-    fn send(&self, job: &Context, value: &[u8]) -> io::Result<()> {
-        self.0.lock().unwrap().push((job.id, value.to_vec()));
+    fn send(&self, job: &Context, value: Encoded) -> io::Result<()> {
+        self.0.lock().unwrap().push((job.id, value.bytes));
         Ok(())
     }
 }

@@ -33,7 +33,7 @@ use crate::frame::reader::FrameHeader;
 #[cfg(test)]
 pub(crate) use incoming::Frame;
 pub(crate) use incoming::Incoming;
-pub(crate) use outgoing::Outgoing;
+pub(crate) use outgoing::{Outgoing, send_slices};
 
 /// The length of a header.
 pub(crate) const HEADER: usize = 8;

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use coreloop_runtime::io::Async;
 use rustix::io::{Errno, retry_on_intr};
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, send, sendmsg};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, send, sendmsg};
 
 use super::rights;
 use super::{HEADER, Header, LOST};
@@ -210,7 +210,12 @@ impl Outgoing {
         if descriptors.is_empty() {
             return send(socket, bytes, sys::send_flags());
         }
-        match send_with(socket, bytes, descriptors) {
+        match send_slices(
+            socket,
+            &[IoSlice::new(bytes)],
+            descriptors,
+            sys::send_flags(),
+        ) {
             Err(Errno::TOOMANYREFS) => {
                 self.lose_descriptors();
                 self.send(socket)
@@ -292,10 +297,11 @@ fn header(tag: u16, length: usize, descriptors: usize, max_length: usize) -> io:
 }
 
 /// Sends bytes, and descriptors with the first of them.
-pub(crate) fn send_with(
+pub(crate) fn send_slices(
     socket: BorrowedFd<'_>,
-    bytes: &[u8],
+    bytes: &[IoSlice<'_>],
     descriptors: &[OwnedFd],
+    flags: SendFlags,
 ) -> rustix::io::Result<usize> {
     let mut room = [MaybeUninit::uninit(); rights::CONTROL];
     let mut control = SendAncillaryBuffer::new(&mut room);
@@ -303,10 +309,5 @@ pub(crate) fn send_with(
     if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
         return Err(Errno::INVAL);
     }
-    sendmsg(
-        socket,
-        &[IoSlice::new(bytes)],
-        &mut control,
-        sys::send_flags(),
-    )
+    sendmsg(socket, bytes, &mut control, flags)
 }

@@ -245,7 +245,13 @@ fn send_by_hand(socket: &OwnedFd, bytes: &[u8], descriptors: usize) {
     let all: Vec<_> = (0..descriptors)
         .map(|_| reader.try_clone().unwrap())
         .collect();
-    let sent = outgoing::send_with(socket.as_fd(), bytes, &all).unwrap();
+    let sent = send_slices(
+        socket.as_fd(),
+        &[io::IoSlice::new(bytes)],
+        &all,
+        sys::send_flags(),
+    )
+    .unwrap();
     assert_eq!(sent, bytes.len());
 }
 

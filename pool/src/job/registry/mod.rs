@@ -26,6 +26,7 @@ use std::sync::OnceLock;
 
 use crate::enter;
 use crate::job::call::{self, Encoding, Failure};
+use crate::job::encoded::{Encoded, Input};
 #[cfg(feature = "portable")]
 use crate::job::entry::NO_JOB;
 use crate::job::entry::{Entry, FIRST_VERSION, Place, Run};
@@ -34,7 +35,7 @@ use crate::job::list::{Jobs, Listed};
 use crate::linked::ENTRIES;
 
 /// The version of the protocol between a master and a worker, a part of the hash.
-const PROTOCOL: u64 = 1;
+const PROTOCOL: u64 = 2;
 
 /// The functions that this program can call as jobs.
 #[derive(Debug)]
@@ -209,8 +210,8 @@ impl Registered {
     pub(crate) fn run(
         &self,
         encoding: Encoding,
-        arguments: &[u8],
-        output: &mut Vec<u8>,
+        arguments: Input<'_>,
+        output: &mut Encoded,
     ) -> Result<(), Failure> {
         match &self.call {
             Call::Entry(run, _) => run(encoding, arguments, output),
@@ -226,7 +227,7 @@ impl Registered {
     /// # Errors
     ///
     /// Returns the text of its failure.
-    pub(crate) fn initialize(&self, arguments: &[u8]) -> Result<(), String> {
+    pub(crate) fn initialize(&self, arguments: Input<'_>) -> Result<(), String> {
         match self.begin_initialize(arguments)? {
             Installed::Now => Ok(()),
             Installed::Later(future) => call::block_on(future),
@@ -238,7 +239,7 @@ impl Registered {
     /// # Errors
     ///
     /// Returns the text of its failure.
-    pub(crate) fn begin_initialize(&self, arguments: &[u8]) -> Result<Installed, String> {
+    pub(crate) fn begin_initialize(&self, arguments: Input<'_>) -> Result<Installed, String> {
         match &self.call {
             Call::Entry(_, initialize) => initialize(arguments),
             Call::Listed(_) => Err(format!(

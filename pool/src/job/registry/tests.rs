@@ -47,11 +47,12 @@ fn key<F: 'static>(_: F) -> TypeId {
 }
 
 fn call(registry: &Registry, number: u16, argument: u32) -> u32 {
-    let (mut arguments, mut output) = (Vec::new(), Vec::new());
-    encode(&(argument,), &mut arguments).unwrap();
+    let (mut arguments, mut output) = (Encoded::default(), Encoded::default());
+    arguments.push(&(argument,)).unwrap();
     let job = registry.get(number).unwrap();
-    job.run(Encoding::Local, &arguments, &mut output).unwrap();
-    postcard::from_bytes(&output).unwrap()
+    job.run(Encoding::Local, arguments.input(), &mut output)
+        .unwrap();
+    output.input().decode().unwrap()
 }
 
 #[test]

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::error::JobError;
 use crate::frame::chunk;
+use crate::job::encoded::Encoded;
 use crate::job::function::IntoArguments;
 use crate::pool::Pool;
 use crate::pool::request::encode_arguments;
@@ -21,7 +22,7 @@ pub(super) trait Inputs {
         cx: &mut Context<'_>,
         pool: &Pool,
         function: u16,
-        body: &mut Vec<u8>,
+        body: &mut Encoded,
     ) -> Poll<Option<Result<(), JobError>>>;
 }
 
@@ -85,12 +86,12 @@ impl<I: Iterator> Stream for Iterated<I> {
 }
 
 /// Inputs that are encoded as the arguments `A`.
-pub(super) struct Encoded<I, A> {
+pub(super) struct EncodedInputs<I, A> {
     pub(super) inputs: Pin<Box<I>>,
     pub(super) arguments: PhantomData<fn() -> A>,
 }
 
-impl<I, A> Inputs for Encoded<I, A>
+impl<I, A> Inputs for EncodedInputs<I, A>
 where
     I: Stream<Item: IntoArguments<A>>,
     A: Serialize,
@@ -100,7 +101,7 @@ where
         cx: &mut Context<'_>,
         pool: &Pool,
         function: u16,
-        body: &mut Vec<u8>,
+        body: &mut Encoded,
     ) -> Poll<Option<Result<(), JobError>>> {
         let Some(input) = ready!(self.inputs.as_mut().poll_next(cx)) else {
             return Poll::Ready(None);

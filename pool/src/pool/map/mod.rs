@@ -18,15 +18,18 @@ use futures_core::Stream;
 use serde::de::DeserializeOwned;
 
 use super::Pool;
+use super::attached::Attached;
 use super::job::{Completion, Job};
 use super::request::ATTEMPTS;
 use crate::dispatch::{JobKey, JobOptions};
 use crate::error::{ErrorKind, JobError};
 use crate::frame::Kind;
 use crate::frame::chunk::ITEM_HEADER;
+use crate::ipc::MAX_DESCRIPTORS;
+use crate::job::encoded::Encoded;
 use crate::job::function::{IntoArguments, JobFn};
 
-use inputs::{Encoded, Inputs};
+use inputs::{EncodedInputs, Inputs};
 pub use inputs::{FromIterator, FromStream, IntoInputs, Iterated};
 use results::{Results, Shared, Waits};
 use window::{Gather, Window};
@@ -50,7 +53,7 @@ pub struct Map<'a, R> {
     window: Window,
     options: JobOptions,
     /// The encoded inputs of a chunk that is not full.
-    body: Vec<u8>,
+    body: Encoded,
     /// The number of these inputs.
     gathered: usize,
     /// The index of the next input.
@@ -68,7 +71,7 @@ impl<'a, R: DeserializeOwned + 'static> Map<'a, R> {
             Ok(function) => pool.core.registered(*function).is_idempotent(),
             Err(_) => false,
         };
-        let encoded = Encoded::<I::Stream, F::Arguments> {
+        let encoded = EncodedInputs::<I::Stream, F::Arguments> {
             inputs: Box::pin(inputs.into_inputs()),
             arguments: PhantomData,
         };
@@ -91,7 +94,7 @@ impl<'a, R: DeserializeOwned + 'static> Map<'a, R> {
                 max_attempts: ATTEMPTS,
                 is_idempotent,
             },
-            body: Vec::new(),
+            body: Encoded::default(),
             gathered: 0,
             next: 0,
         }
@@ -160,7 +163,7 @@ impl<'a, R: DeserializeOwned + 'static> Map<'a, R> {
         self.gathered = 0;
         let kind = if items.len() == 1 {
             // One input is an ordinary job, without its length.
-            body.drain(..ITEM_HEADER);
+            body.bytes.drain(..ITEM_HEADER);
             Kind::Job
         } else {
             Kind::Chunk
@@ -181,7 +184,8 @@ impl<'a, R: DeserializeOwned + 'static> Map<'a, R> {
             has_run: false,
             slot: 0,
             kind,
-            body: body.into(),
+            body: body.bytes.into(),
+            attached: Attached::new(body.descriptors),
             completion: Some(Box::new(waits)),
             is_cancelled: false,
             progress: None,
@@ -233,13 +237,15 @@ impl<R: DeserializeOwned + 'static> Gather for Map<'_, R> {
             return Poll::Ready(false);
         };
         let max = self.pool.core.options.max_message;
-        let start = self.body.len();
+        let start = self.body.mark();
         let taken = inputs
             .as_mut()
             .poll_next(cx, &self.pool, function, &mut self.body);
         match ready!(taken) {
             Some(Ok(())) => {
-                if self.gathered > 0 && self.body.len() > max {
+                let is_too_much =
+                    self.body.bytes.len() > max || self.body.descriptors.len() > MAX_DESCRIPTORS;
+                if self.gathered > 0 && is_too_much {
                     // A chunk is limited like one message.
                     let input = self.body.split_off(start);
                     self.submit(function);
@@ -247,7 +253,7 @@ impl<R: DeserializeOwned + 'static> Gather for Map<'_, R> {
                 }
                 self.gathered += 1;
                 self.next += 1;
-                if self.gathered >= self.window.chunk() || self.body.len() >= max / 2 {
+                if self.gathered >= self.window.chunk() || self.body.bytes.len() >= max / 2 {
                     self.submit(function);
                 }
             }

@@ -10,7 +10,9 @@ use serde::de::DeserializeOwned;
 
 use crate::dispatch::JobKey;
 use crate::error::{ErrorKind, JobError};
-use crate::frame::{Kind, chunk};
+use crate::frame::Kind;
+use crate::frame::chunk::{self, Division};
+use crate::job::encoded::Input;
 use crate::pool::job::{Completion, FrameContext};
 
 /// What the stream and its jobs share.
@@ -69,20 +71,21 @@ pub(super) struct Waits<R> {
 }
 
 impl<R: DeserializeOwned + 'static> Completion for Waits<R> {
-    fn received(self: Box<Self>, kind: Kind, body: &[u8], context: &FrameContext) {
+    fn received(self: Box<Self>, kind: Kind, result: Input<'_>, context: &FrameContext) {
         if kind != Kind::ChunkDone {
             self.shared
-                .put(self.items.start, context.outcome(kind, body));
+                .put(self.items.start, context.outcome(kind, result));
             return;
         }
-        let mut rest = body;
+        let mut rest = result.bytes;
+        let mut division = Division::new(result.descriptors);
         for index in self.items.clone() {
             let result = match chunk::take_result(&mut rest) {
-                Some((Kind::Codec, [])) => {
+                Some((Kind::Codec, part)) if part.bytes.is_empty() => {
                     let text = "the results of the chunk are longer than the pool allows";
                     Err(context.error(ErrorKind::Codec(text.to_owned())))
                 }
-                Some((kind, body)) => context.outcome(kind, body),
+                Some((kind, part)) => context.outcome(kind, division.next(part)),
                 None => Err(context.error(ErrorKind::BrokenWorker(None))),
             };
             self.shared.put(index, result);
