@@ -1,7 +1,7 @@
 //! Descriptors beside bytes, in control messages of the kind `SCM_RIGHTS`.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
@@ -22,13 +22,13 @@ const SPACE_TO_SEND: usize = rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS));
 /// system add messages of its own, and without room for them it would drop descriptors.
 const SPACE_TO_RECEIVE: usize = SPACE_TO_SEND + 256;
 
-/// What one call of `recvmsg` has received.
-pub(crate) struct Message {
+/// What one call of `recvmsg` has received, with the sender in the form `A`.
+pub(crate) struct Message<A> {
     pub(crate) length: usize,
     pub(crate) descriptors: Vec<OwnedFd>,
     /// Whether the message came with more descriptors than these.
     pub(crate) lost_some: bool,
-    pub(crate) from: Option<SocketAddrAny>,
+    pub(crate) from: A,
 }
 
 /// Returns an error if there are more descriptors than one message can bring.
@@ -69,20 +69,24 @@ pub(crate) fn send_with_descriptors(
 }
 
 /// Receives bytes with the descriptors that came with them, all of which are closed on `exec`.
-pub(crate) fn receive_with_descriptors(
+/// `sender` converts the address of the sender.
+#[inline]
+pub(crate) fn receive_with_descriptors<A>(
     socket: impl AsFd,
     buffers: &mut [IoSliceMut<'_>],
     flags: RecvFlags,
-) -> io::Result<Message> {
+    sender: impl FnOnce(Option<SocketAddrAny>) -> A,
+) -> io::Result<Message<A>> {
     let mut space = [MaybeUninit::uninit(); SPACE_TO_RECEIVE];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received =
-        rustix::net::recvmsg(socket, buffers, &mut control, flags | RECEIVE_DESCRIPTORS)?;
+    // All that was received is taken below. Dropping this would look for more.
+    let mut control = ManuallyDrop::new(RecvAncillaryBuffer::new(&mut space));
+    let flags = flags | RECEIVE_DESCRIPTORS;
+    let received = rustix::net::recvmsg(socket, buffers, &mut control, flags)?;
     let mut message = Message {
         length: received.bytes,
         descriptors: Vec::new(),
         lost_some: received.flags.contains(ReturnFlags::CTRUNC),
-        from: received.address,
+        from: sender(received.address),
     };
     for control in control.drain() {
         if let RecvAncillaryMessage::ScmRights(descriptors) = control {
@@ -101,17 +105,18 @@ pub(crate) fn receive_with_descriptors(
 /// Receives like [`receive_with_descriptors`] from a stream. If the system has no room for
 /// descriptors, it may return an error, and the bytes only at the next call. This returns the
 /// bytes on every system.
+#[inline]
 pub(crate) fn read_with_descriptors(
     stream: impl AsFd,
     buffers: &mut [IoSliceMut<'_>],
     flags: RecvFlags,
-) -> io::Result<Message> {
-    match receive_with_descriptors(&stream, buffers, flags) {
+) -> io::Result<Message<()>> {
+    match receive_with_descriptors(&stream, buffers, flags, drop) {
         Err(error) if Errno::from_io_error(&error).is_some_and(keeps_bytes_without_descriptors) => {
+            let flags = flags | RecvFlags::DONTWAIT;
+            let again = receive_with_descriptors(&stream, buffers, flags, drop);
             // If there are no bytes, the error had another cause.
-            let mut message =
-                receive_with_descriptors(&stream, buffers, flags | RecvFlags::DONTWAIT)
-                    .map_err(|_| error)?;
+            let mut message = again.map_err(|_| error)?;
             message.lost_some = true;
             Ok(message)
         }

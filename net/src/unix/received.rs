@@ -57,12 +57,14 @@ impl ReceivedFds {
         }
     }
 
-    /// Takes the descriptors of a message.
-    pub(super) fn take(message: &mut Message) -> Self {
-        Self {
-            fds: std::mem::take(&mut message.descriptors),
+    /// Returns the parts of a message: its length, its descriptors and the sender.
+    #[inline]
+    pub(super) fn parts<A>(message: Message<A>) -> (usize, Self, A) {
+        let fds = Self {
+            fds: message.descriptors,
             lost_some: message.lost_some,
-        }
+        };
+        (message.length, fds, message.from)
     }
 
     /// Returns all descriptors that were sent, in the order in which they were sent. There are
@@ -72,12 +74,10 @@ impl ReceivedFds {
     ///
     /// Returns an error if some descriptors were lost, because the process has no room for
     /// them, or may not have them. Those that it did receive are closed.
+    #[inline]
     pub fn into_all(self) -> io::Result<Vec<OwnedFd>> {
         if self.lost_some {
-            return Err(io::Error::other(
-                "some of the descriptors that were sent are lost: this process has no room \
-                 for them (see RLIMIT_NOFILE), or may not have them",
-            ));
+            return Err(some_are_lost());
         }
         Ok(self.fds)
     }
@@ -123,11 +123,21 @@ pub fn send_with_fds(
 ///
 /// Returns an error if the system call fails.
 #[doc(hidden)]
+#[inline]
 pub fn read_with_fds(
     stream: impl AsFd,
     buffers: &mut [IoSliceMut<'_>],
     flags: RecvFlags,
 ) -> io::Result<(usize, ReceivedFds)> {
-    let mut message = sys::read_with_descriptors(stream, buffers, flags)?;
-    Ok((message.length, ReceivedFds::take(&mut message)))
+    let message = sys::read_with_descriptors(stream, buffers, flags)?;
+    let (count, fds, ()) = ReceivedFds::parts(message);
+    Ok((count, fds))
+}
+
+#[cold]
+fn some_are_lost() -> io::Error {
+    io::Error::other(
+        "some of the descriptors that were sent are lost: this process has no room for them \
+         (see RLIMIT_NOFILE), or may not have them",
+    )
 }

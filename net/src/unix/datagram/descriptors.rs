@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::net::{RecvFlags, SendFlags, SocketAddrUnix};
 
 use super::UnixDatagram;
-use crate::sys::{self, Message, unix};
+use crate::sys::{self, unix};
 use crate::unix::{ReceivedFds, SocketAddr};
 
 impl UnixDatagram {
@@ -178,21 +178,20 @@ fn send(
 }
 
 fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, ReceivedFds)> {
-    let mut message = receive_message(socket, buffer)?;
-    Ok((message.length, ReceivedFds::take(&mut message)))
+    let mut buffers = [IoSliceMut::new(buffer)];
+    let flags = RecvFlags::empty();
+    let message = sys::receive_with_descriptors(socket, &mut buffers, flags, drop)?;
+    let (count, fds, ()) = ReceivedFds::parts(message);
+    Ok((count, fds))
 }
 
 fn receive_from(
     socket: impl AsFd,
     buffer: &mut [u8],
 ) -> io::Result<(usize, ReceivedFds, SocketAddr)> {
-    let mut message = receive_message(socket, buffer)?;
-    let fds = ReceivedFds::take(&mut message);
-    let from = unix::sender(message.from)?;
-    Ok((message.length, fds, from.into()))
-}
-
-fn receive_message(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Message> {
     let mut buffers = [IoSliceMut::new(buffer)];
-    sys::receive_with_descriptors(socket, &mut buffers, RecvFlags::empty())
+    let flags = RecvFlags::empty();
+    let message = sys::receive_with_descriptors(socket, &mut buffers, flags, unix::sender)?;
+    let (count, fds, from) = ReceivedFds::parts(message);
+    Ok((count, fds, from?.into()))
 }
