@@ -2,8 +2,8 @@
 #![cfg(test)]
 #![cfg(not(miri))]
 
-mod lock_file;
 mod jobs;
+mod lock_file;
 mod locks;
 mod pipe;
 mod shared;

@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use crate::job::call;
 
 /// The kernel accepts no more descriptors in one message (`SCM_MAX_FD`, unix(7)).
-pub(crate) const MAX_DESCRIPTORS: usize = 253;
+pub(crate) const MAX_DESCRIPTORS: usize = coreloop_net::unix::MAX_FDS;
 
 thread_local! {
     /// The descriptors of the value that is being encoded.

@@ -5,9 +5,8 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{FallocateFlags, MemfdFlags, Stat};
-use rustix::io::Errno;
 use rustix::mm::Advice;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 
 /// How much sooner than its parent a worker is killed when memory runs out. The scale ends at
 /// 1000.
@@ -58,20 +57,6 @@ pub(super) fn allocated(stat: &Stat) -> u64 {
 
 /// Bytes without descriptors are returned together with the ones after them.
 pub(crate) const READS_STOP_AFTER_DESCRIPTORS: bool = true;
-
-pub(crate) fn receive_flags() -> RecvFlags {
-    RecvFlags::CMSG_CLOEXEC
-}
-
-/// Does nothing: the flag of the receive has the descriptor closed on `exec`.
-pub(crate) fn close_on_exec(_received: &OwnedFd) -> io::Result<()> {
-    Ok(())
-}
-
-/// Returns `false`: the read returns the bytes and a flag.
-pub(crate) fn is_lack_of_room(_error: Errno) -> bool {
-    false
-}
 
 pub(crate) fn send_flags() -> SendFlags {
     SendFlags::DONTWAIT | SendFlags::NOSIGNAL

@@ -11,8 +11,6 @@
 //! | [`HAS_FIXED_CONTENTS`] | whether the system has `fix_contents` |
 //! | [`inspect`] | returns what is constant about the file of a descriptor, and its size |
 //! | [`NOT_IN_COPIES`] | the advice that keeps a mapping out of copies made by `fork`, if there is one |
-//! | [`receive_flags`], [`close_on_exec`] | together have a received descriptor closed on `exec` |
-//! | [`is_lack_of_room`] | whether the error of a read means that descriptors were lost, and that the bytes are still there |
 //! | [`READS_STOP_AFTER_DESCRIPTORS`] | whether a read of a stream ends only after bytes with descriptors, or for lack of more bytes |
 //! | [`send_flags`] | makes a send neither wait nor raise `SIGPIPE` |
 //! | [`stream_pair`] | makes two connected Unix stream sockets that are closed on `exec` |
@@ -42,8 +40,7 @@ use shm as memory;
 
 pub(crate) use memory::{HAS_FIXED_CONTENTS, blank_memory, fix_contents, fix_size, inspect};
 pub(crate) use system::{
-    NOT_IN_COPIES, READS_STOP_AFTER_DESCRIPTORS, close_on_exec, is_lack_of_room, raise_oom_score,
-    receive_flags, send_flags, stream_pair,
+    NOT_IN_COPIES, READS_STOP_AFTER_DESCRIPTORS, raise_oom_score, send_flags, stream_pair,
 };
 
 /// What [`inspect`] has found out about a file.

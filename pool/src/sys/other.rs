@@ -6,27 +6,14 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
-use rustix::io::{Errno, FdFlags};
 use rustix::mm::Advice;
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::SendFlags;
 
 /// These systems have no such advice.
 pub(crate) const NOT_IN_COPIES: Option<Advice> = None;
 
 /// A read also ends before bytes with descriptors.
 pub(crate) const READS_STOP_AFTER_DESCRIPTORS: bool = false;
-
-pub(crate) fn receive_flags() -> RecvFlags {
-    RecvFlags::empty()
-}
-
-pub(crate) fn close_on_exec(received: &OwnedFd) -> io::Result<()> {
-    Ok(rustix::io::fcntl_setfd(received, FdFlags::CLOEXEC)?)
-}
-
-pub(crate) fn is_lack_of_room(error: Errno) -> bool {
-    error == Errno::MSGSIZE || error == Errno::MFILE
-}
 
 /// Programs in Rust ignore `SIGPIPE`.
 pub(crate) fn send_flags() -> SendFlags {

@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
-use std::mem::{self, MaybeUninit};
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 
+use coreloop_net::unix::send_with_fds;
 use coreloop_runtime::io::Async;
 use rustix::io::{Errno, retry_on_intr};
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, send, sendmsg};
+use rustix::net::{SendFlags, send};
 
 use super::rights;
 use super::{HEADER, Header, LOST};
@@ -303,11 +304,6 @@ pub(crate) fn send_slices(
     descriptors: &[OwnedFd],
     flags: SendFlags,
 ) -> rustix::io::Result<usize> {
-    let mut room = [MaybeUninit::uninit(); rights::CONTROL];
-    let mut control = SendAncillaryBuffer::new(&mut room);
     let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
-    if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
-        return Err(Errno::INVAL);
-    }
-    sendmsg(socket, bytes, &mut control, flags)
+    send_with_fds(socket, bytes, &descriptors, flags).map_err(|error| rights::errno(&error))
 }

@@ -18,22 +18,16 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IoSliceMut};
-use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
+use coreloop_net::unix::read_with_fds;
 use rustix::event::PollFlags;
 use rustix::io::{Errno, retry_on_intr};
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, RecvMsg, ReturnFlags, recvmsg,
-};
+use rustix::net::RecvFlags;
 
 use crate::frame::garbled;
-use crate::ipc::MAX_DESCRIPTORS;
 use crate::sys;
-
-/// Room for all descriptors that one message can have.
-pub(super) const CONTROL: usize = rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS));
 
 /// The descriptors of a frame: all of them, or none if some were lost.
 pub(crate) type Descriptors = Result<Vec<OwnedFd>, Lost>;
@@ -111,47 +105,18 @@ fn receive_with(
     space: &mut [u8],
     flags: RecvFlags,
 ) -> rustix::io::Result<Received> {
-    let mut room = [MaybeUninit::uninit(); CONTROL];
-    let mut control = RecvAncillaryBuffer::new(&mut room);
-    let flags = flags | sys::receive_flags();
-    let received = recvmsg(socket, &mut [IoSliceMut::new(space)], &mut control, flags);
-    match received {
-        Ok(received) => Ok(Received {
-            count: received.bytes,
-            descriptors: taken(&received, &mut control),
-        }),
-        // The descriptors are lost, and the bytes are still there.
-        Err(error) if sys::is_lack_of_room(error) => {
-            let received = recvmsg(socket, &mut [IoSliceMut::new(space)], &mut control, flags)?;
-            Ok(Received {
-                count: received.bytes,
-                descriptors: Some(Err(Lost)),
-            })
-        }
-        Err(error) => Err(error),
-    }
+    let received = read_with_fds(socket, &mut [IoSliceMut::new(space)], flags);
+    let (count, descriptors) = received.map_err(|error| errno(&error))?;
+    let descriptors = match descriptors.into_all() {
+        Ok(none) if none.is_empty() => None,
+        all => Some(all.map_err(|_| Lost)),
+    };
+    Ok(Received { count, descriptors })
 }
 
-/// Takes the descriptors that came with a read. Invariant 2.
-#[inline]
-fn taken(received: &RecvMsg, control: &mut RecvAncillaryBuffer<'_>) -> Option<Descriptors> {
-    let mut all: Option<Descriptors> = None;
-    if received.flags.contains(ReturnFlags::CTRUNC) {
-        all = Some(Err(Lost));
-    }
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-            let all = all.get_or_insert_with(|| Ok(Vec::new()));
-            for descriptor in descriptors {
-                // Invariant 3.
-                match (sys::close_on_exec(&descriptor), &mut *all) {
-                    (Ok(()), Ok(all)) => all.push(descriptor),
-                    _ => *all = Err(Lost),
-                }
-            }
-        }
-    }
-    all
+/// Returns the error of a system call, which the functions of `coreloop_net` return as it is.
+pub(super) fn errno(error: &io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::INVAL)
 }
 
 /// The descriptors that have come, and whose frames were not taken.
