@@ -40,9 +40,15 @@ impl Client {
     /// Blocks this thread until all is written, or the connection has ended. Reads meanwhile,
     /// because the broker does not read while its answers are not.
     pub(super) fn block_to_write(&self) {
+        self.block_to_write_until(None);
+    }
+
+    /// Like [`block_to_write`](Self::block_to_write), until the deadline at most.
+    pub(super) fn block_to_write_until(&self, deadline: Option<Instant>) {
         while self.table.failure().is_none() && !self.flush() {
-            match self.wait(None) {
-                Ok(_) => self.receive_now(),
+            match self.wait(deadline) {
+                Ok(true) => self.receive_now(),
+                Ok(false) => return,
                 Err(error) => self.fail(lost(&error)),
             }
         }

@@ -19,6 +19,7 @@ use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::task::Waker;
+use std::time::{Duration, Instant};
 
 use coreloop_net::unix::peer_cred;
 use rustix::net::Shutdown;
@@ -32,6 +33,9 @@ use super::table::{Table, wake_all};
 use crate::ipc::wire::{Incoming, Outgoing};
 use crate::sys::broker::connect;
 use pump::Pump;
+
+/// How long the end of a thread waits until what it has released is written.
+const LAST_WRITE: Duration = Duration::from_secs(1);
 
 thread_local! {
     static CLIENTS: RefCell<Vec<Rc<Client>>> = const { RefCell::new(Vec::new()) };
@@ -57,9 +61,14 @@ struct Out {
 }
 
 impl Out {
-    /// Returns whether something can be written.
+    /// Returns whether everything was written.
+    fn is_empty(&self) -> bool {
+        self.greeting.is_empty() && self.requests.is_empty()
+    }
+
+    /// Returns whether something can be written now.
     fn has_more(&self) -> bool {
-        self.is_challenged && !(self.greeting.is_empty() && self.requests.is_empty())
+        self.is_challenged && !self.is_empty()
     }
 }
 
@@ -185,12 +194,13 @@ impl Client {
         }
     }
 
-    /// Writes what the socket takes. Returns whether all that can be written was written.
+    /// Writes what the socket takes. Returns whether everything was written. Nothing is before the
+    /// broker has sent its challenge.
     fn flush(&self) -> bool {
         let written = {
             let mut out = self.out.borrow_mut();
             if !out.has_more() {
-                return true;
+                return out.is_empty();
             }
             let Out {
                 greeting, requests, ..
@@ -324,9 +334,10 @@ fn write_all(outgoing: &mut Outgoing, socket: &OwnedFd) -> io::Result<()> {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        // A release that was not written would keep others waiting.
-        if self.is_usable(std::process::id()) && !self.flush() {
-            self.block_to_write();
+        // A release that was not written would keep others waiting. The limit is there because
+        // the thread of the broker may wait for the end of this one.
+        if self.is_usable(std::process::id()) && !self.flush() && self.out.borrow().has_more() {
+            self.block_to_write_until(Instant::now().checked_add(LAST_WRITE));
         }
     }
 }
