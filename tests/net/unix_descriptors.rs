@@ -402,6 +402,14 @@ fn datagrams_with_descriptors_reach_a_path_and_name_their_sender() {
         let (count, fds, from) = server.recv_from_with_fds(&mut buffer[..3]).await.unwrap();
         assert_eq!((count, fds.into_all().unwrap().len()), (3, 1));
         assert!(from.is_unnamed());
+        stranger
+            .try_send_to_with_fds(b"here", &[server.as_fd()], folder.path("server"))
+            .unwrap();
+        let (count, fds, from) = server.try_recv_from_with_fds(&mut buffer).unwrap();
+        assert_eq!((count, fds.into_all().unwrap().len()), (4, 1));
+        assert!(from.is_unnamed());
+        let error = server.try_recv_from_with_fds(&mut buffer).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
         let error = stranger
             .send_to_with_fds(b"x", &[server.as_fd()], folder.path("missing"))
             .await

@@ -118,6 +118,24 @@ impl UnixDatagram {
         .await
     }
 
+    /// Sends like [`send_to_with_fds`](Self::send_to_with_fds), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`WouldBlock`](io::ErrorKind::WouldBlock) if the receiver has no room, or an
+    /// error like [`send_to_with_fds`](Self::send_to_with_fds).
+    pub fn try_send_to_with_fds<P: AsRef<Path>>(
+        &self,
+        bytes: &[u8],
+        fds: &[BorrowedFd<'_>],
+        path: P,
+    ) -> io::Result<usize> {
+        sys::check_number(fds)?;
+        let to = SocketAddr::from_path(path.as_ref())?.to_system()?;
+        self.io
+            .try_write_with(|socket| send(socket, bytes, fds, Some(&to)))
+    }
+
     /// Receives one datagram with the descriptors that came with it, and returns how many bytes
     /// of it are in `buffer`.
     ///
@@ -164,6 +182,18 @@ impl UnixDatagram {
         self.io
             .read_with(|socket| receive_from(socket, buffer))
             .await
+    }
+
+    /// Receives like [`recv_from_with_fds`](Self::recv_from_with_fds), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error like [`try_recv_with_fds`](Self::try_recv_with_fds).
+    pub fn try_recv_from_with_fds(
+        &self,
+        buffer: &mut [u8],
+    ) -> io::Result<(usize, ReceivedFds, SocketAddr)> {
+        self.io.try_read_with(|socket| receive_from(socket, buffer))
     }
 }
 
