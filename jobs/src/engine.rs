@@ -16,13 +16,30 @@ use crate::error::Error;
 /// The future of an engine's operation. It stays on the loop.
 pub(crate) type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + 'a>>;
 
-/// The id of a job in its queue. It is text of the engine.
+/// The id of a job in its queue.
+///
+/// It is a text of the engine, which no other job of the queue has. It can be stored, and made from
+/// the text again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct JobId(pub(crate) String);
 
 impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl JobId {
+    /// Returns the text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for JobId {
+    fn from(text: String) -> Self {
+        Self(text)
     }
 }
 
@@ -104,13 +121,21 @@ pub(crate) struct Dead {
     pub(crate) error: String,
 }
 
-/// How many jobs are in which state.
+/// How many jobs of a queue are in which state.
+///
+/// Engines of several machines count their states one after the other, so that a job may be
+/// counted twice, or not at all, while workers are busy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Counts {
-    pub(crate) waiting: u64,
-    pub(crate) delayed: u64,
-    pub(crate) leased: u64,
-    pub(crate) dead: u64,
+#[non_exhaustive]
+pub struct Counts {
+    /// Jobs that wait for a worker.
+    pub waiting: u64,
+    /// Jobs that wait for their time: after a delay, or before a further attempt.
+    pub delayed: u64,
+    /// Jobs that a worker has leased.
+    pub leased: u64,
+    /// Dead letters.
+    pub dead: u64,
 }
 
 /// A system that keeps jobs. Every operation is cancel safe unless its line says otherwise.

@@ -7,11 +7,16 @@ mod error;
 mod memory;
 #[cfg(feature = "nats")]
 mod nats;
+mod queue;
 mod secure;
+mod worker;
 
-pub use engine::JobId;
+pub use engine::{Counts, JobId};
 pub use error::Error;
+pub use memory::Memory;
+pub use queue::{DeadLetter, JobResult, MemoryHost, MemoryQueue, Push, Queue, Receipt};
 pub use secure::Key;
+pub use worker::{Worker, WorkerBuilder, WorkerControl, WorkerEvent, WorkerMetrics};
 
 /// For the fuzz targets.
 #[doc(hidden)]

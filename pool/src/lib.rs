@@ -59,7 +59,7 @@ pub mod __private {
 pub mod __jobs {
     pub use crate::job::portable::{decode_portable as decode, encode_portable as encode};
     pub use crate::pool::portable::{
-        PortableCall, Returned, ended, function_of, functions, room, withdraw, workers,
+        PortableCall, Returned, ended, function_of, functions, has_room, room, withdraw, workers,
     };
 }
 

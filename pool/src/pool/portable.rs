@@ -164,6 +164,15 @@ pub fn room(pool: &Pool) -> usize {
     pool.core.room.available_permits()
 }
 
+/// Waits until the queue of the pool has room, or the pool accepts no more jobs.
+///
+/// # Cancel safety
+///
+/// Cancel safe: it changes nothing.
+pub async fn has_room(pool: &Pool) {
+    drop(pool.core.room.acquire().await);
+}
+
 /// Waits until the pool accepts no more jobs, because it was closed or has failed.
 ///
 /// # Cancel safety

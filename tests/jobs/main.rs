@@ -1,0 +1,8 @@
+//! Managers, and queues of jobs.
+#![cfg(test)]
+#![cfg(not(miri))]
+
+mod memory;
+mod suite;
+
+coreloop::pool::worker_test!();

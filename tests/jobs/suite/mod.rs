@@ -1,0 +1,143 @@
+//! One suite for queues of all engines, which each engine runs with a [`Place`] of its own.
+//!
+//! The tests of engines that need a server are another package, which includes these files too.
+
+mod failures;
+mod runs;
+mod stops;
+mod versions;
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use coreloop::jobs::{Queue, Worker, WorkerControl, WorkerMetrics};
+use coreloop::pool::Pool;
+use coreloop::task::JoinHandle;
+
+pub(crate) use failures::*;
+pub(crate) use runs::*;
+pub(crate) use stops::*;
+pub(crate) use versions::*;
+
+/// An engine with its server, for one test.
+pub(crate) trait Place {
+    /// Connects to a queue as a new client.
+    fn queue(&self, name: &str) -> impl Future<Output = Queue>;
+}
+
+/// Defines a test for each function of the suite. `$start` returns the place, or `None` if its
+/// server is not installed.
+macro_rules! in_place {
+    ($start:expr) => {
+        $crate::suite::in_place! {
+            $start;
+            a_job_runs_and_its_result_has_its_type
+            each_of_many_jobs_runs_once_on_several_workers
+            a_producer_that_repeats_its_push_stores_one_job
+            a_delayed_job_does_not_run_early
+            a_result_can_be_waited_for_before_and_after_the_job_has_run
+            a_wait_for_a_result_ends_with_its_time
+            a_queue_does_not_run_the_jobs_of_another
+            a_job_that_takes_longer_than_its_lease_runs_once
+            a_failed_attempt_is_repeated_until_it_succeeds
+            a_poison_job_is_dead_after_its_attempts_and_harms_no_other
+            a_job_that_panics_or_returns_an_err_is_dead_with_a_text
+            an_err_may_be_a_result
+            a_job_that_does_not_decode_is_dead_at_once
+            a_job_that_takes_too_long_has_failed
+            a_dead_letter_can_be_put_back
+            a_worker_that_stops_finishes_what_runs_and_returns_the_rest
+            a_worker_whose_pool_is_closed_returns_its_jobs
+            jobs_of_a_worker_that_is_dropped_run_elsewhere
+            a_worker_leases_only_versions_that_it_has
+            a_result_decodes_with_an_added_field
+        }
+    };
+    ($start:expr; $($test:ident)*) => {
+        $(
+            #[test]
+            fn $test() {
+                if let Some(place) = $start {
+                    coreloop::block_on($crate::suite::$test(&place));
+                }
+            }
+        )*
+    };
+}
+pub(crate) use in_place;
+
+/// Long enough that a worker which runs never loses it, however slow the machine.
+const LONG: Duration = Duration::from_secs(60);
+
+/// A lease that ends while a test waits.
+const SHORT: Duration = Duration::from_millis(300);
+
+fn pool(workers: u32) -> Pool {
+    Pool::builder().workers(workers).build().unwrap()
+}
+
+/// A worker with the options of most tests: it reports nothing to the standard error, and repeats
+/// failed attempts soon.
+fn worker(queue: &Queue, pool: &Pool) -> Worker {
+    let soon = Duration::from_millis(5);
+    queue
+        .worker()
+        .jobs_of(pool)
+        .lease(LONG)
+        .backoff(soon, soon)
+        .on_event(|_| ())
+}
+
+/// A worker that runs as a task.
+struct Running {
+    control: WorkerControl,
+    task: JoinHandle<Result<WorkerMetrics, coreloop::jobs::Error>>,
+}
+
+impl Running {
+    fn start(worker: Worker) -> Self {
+        let control = worker.control();
+        let task = coreloop::spawn(worker.run());
+        Self { control, task }
+    }
+
+    async fn stop(self) -> WorkerMetrics {
+        self.control.stop();
+        self.task.await.unwrap().unwrap()
+    }
+
+    /// Ends the worker without an orderly end.
+    async fn abort(self) {
+        self.task.abort();
+        assert!(self.task.await.is_err());
+    }
+}
+
+/// A file to which jobs of all processes append lines.
+struct Log {
+    folder: coreloop_test_support::folder::Folder,
+}
+
+impl Log {
+    fn new() -> Self {
+        let folder = coreloop_test_support::folder::Folder::new();
+        Self { folder }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path("log")
+    }
+
+    fn lines(&self) -> Vec<String> {
+        coreloop_test_support::meeting::lines(&self.path())
+    }
+}
+
+/// Appends a line in one write.
+fn append(path: &Path, line: &str) {
+    let mut options = OpenOptions::new();
+    let mut file = options.create(true).append(true).open(path).unwrap();
+    file.write_all(format!("{line}\n").as_bytes()).unwrap();
+}

@@ -1,0 +1,104 @@
+//! Workers that end.
+
+use std::path::PathBuf;
+
+use coreloop_test_support::deadline::yield_until;
+use coreloop_test_support::meeting::{Meeting, meet};
+
+use super::{LONG, Place, Running, SHORT, pool, worker};
+
+/// Meets the test, and returns its name.
+#[coreloop::job]
+fn attend(meeting: PathBuf, name: String) -> String {
+    meet(&meeting, &name);
+    name
+}
+
+pub(crate) async fn a_worker_that_stops_finishes_what_runs_and_returns_the_rest(
+    place: &impl Place,
+) {
+    let meeting = Meeting::new();
+    let queue = place.queue("meeting").await;
+    let one = pool(1);
+    let running = Running::start(worker(&queue, &one).at_once(3));
+    let inputs = ["a", "b", "c", "d"].map(|name| (meeting.path(), name.to_owned()));
+    let receipts = queue.push_many(attend, inputs).await.unwrap();
+    let first = meeting.arrival().await;
+    yield_until(|| running.control.metrics().held == 3).await;
+    running.control.stop();
+    running.control.stop();
+    // Two of the three wait in the pool, and are free at once.
+    let other = pool(1);
+    let client = place.queue("meeting").await;
+    let next = Running::start(worker(&client, &other));
+    for _ in 0..3 {
+        meeting.arrival().await.release().await;
+    }
+    first.release().await;
+    for (receipt, name) in receipts.iter().zip(["a", "b", "c", "d"]) {
+        assert_eq!(queue.result(receipt).await.unwrap(), name);
+    }
+    let metrics = running.task.await.unwrap().unwrap();
+    assert_eq!((metrics.done, metrics.returned, metrics.held), (1, 2, 0));
+    let metrics = next.stop().await;
+    assert_eq!((metrics.done, metrics.failed), (3, 0));
+    one.close();
+    other.close();
+}
+
+pub(crate) async fn a_worker_whose_pool_is_closed_returns_its_jobs(place: &impl Place) {
+    let meeting = Meeting::new();
+    let queue = place.queue("meeting").await;
+    let pool_of_one = pool(1);
+    let running = Running::start(worker(&queue, &pool_of_one).at_once(2));
+    let inputs = ["a", "b"].map(|name| (meeting.path(), name.to_owned()));
+    let receipts = queue.push_many(attend, inputs).await.unwrap();
+    let first = meeting.arrival().await;
+    yield_until(|| running.control.metrics().held == 2).await;
+    pool_of_one.close();
+    first.release().await;
+    // What the pool had accepted may run or be returned.
+    let error = running.task;
+    let second = async {
+        let other = pool(1);
+        let client = place.queue("meeting").await;
+        let next = Running::start(worker(&client, &other));
+        for receipt in &receipts {
+            queue.result(receipt).await.unwrap();
+        }
+        next.stop().await
+    };
+    let arrivals = async {
+        meeting.arrival().await.release().await;
+        std::future::pending::<()>().await;
+    };
+    coreloop::select! {
+        _ = second => {}
+        () = arrivals => {}
+    }
+    let error = error.await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("pool"), "{error}");
+}
+
+pub(crate) async fn jobs_of_a_worker_that_is_dropped_run_elsewhere(place: &impl Place) {
+    let meeting = Meeting::new();
+    let queue = place.queue("meeting").await;
+    let one = pool(1);
+    let running = Running::start(worker(&queue, &one).lease(SHORT).at_once(2));
+    let inputs = ["a", "b"].map(|name| (meeting.path(), name.to_owned()));
+    let receipts = queue.push_many(attend, inputs).await.unwrap();
+    let first = meeting.arrival().await;
+    // Nothing is returned: the leases end with their time.
+    running.abort().await;
+    let other = pool(1);
+    let client = place.queue("meeting").await;
+    let next = Running::start(worker(&client, &other).lease(LONG));
+    for _ in 0..2 {
+        meeting.arrival().await.release().await;
+    }
+    for (receipt, name) in receipts.iter().zip(["a", "b"]) {
+        assert_eq!(queue.result(receipt).await.unwrap(), name);
+    }
+    assert_eq!(next.stop().await.done, 2);
+    first.release().await;
+}
