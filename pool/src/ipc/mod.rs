@@ -9,6 +9,7 @@ mod fd;
 mod lock_file;
 mod mutex;
 mod pipe;
+mod queue;
 mod semaphore;
 pub(crate) mod shared;
 mod socket;

@@ -1,0 +1,678 @@
+//! [`State`], which decides where each item of a queue goes. It does no I/O and has no clock.
+//!
+//! ```text
+//!   put, and there is no room           put, put_with_credit
+//!        │                                       │
+//!        ▼                room                   ▼        offer
+//!     waiting put ───────────────────────────▶ ready ───────────────▶ outstanding, at a consumer
+//!                                                │ ▲                    │            │
+//!                                           give │ └── revoked, given ──┤            │
+//!                                                ▼     back, or the     │            │
+//!                                              held    consumer has died│            │
+//!                                                └──────────────────────┘            │
+//!                                                └────────────── confirm ────────────┴──▶ gone
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. `count` is the number of items that are ready, outstanding or held, and `reserved` the sum of
+//!    what is reserved for producers. Both together are at most `capacity`.
+//! 2. An item leaves the queue only when it is confirmed. Until then exactly one of `ready`, `held`
+//!    and the consumers has it.
+//! 3. No put waits while there is room that nothing has taken: credits that producers have not
+//!    taken are taken back first.
+//! 4. Nothing waits for an item while one is ready, or in reserve at a consumer that has a reserve.
+//! 5. Items of one producer become ready in the order in which it has sent them.
+//! 6. Consumers learn of the end when the queue is closed and all items are confirmed: an item that
+//!    a consumer holds may come back.
+
+mod consumer;
+mod producer;
+mod puts;
+mod ready;
+#[cfg(test)]
+mod tests;
+pub(crate) mod words;
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
+
+use consumer::Consumer;
+use producer::Producer;
+use puts::Puts;
+use ready::Ready;
+use words::{Credits, Offers};
+
+use crate::ipc::broker::state::{Client, Key, Leave, Line, Violation};
+
+pub(crate) use consumer::Offer;
+pub(crate) use ready::Item;
+
+/// What an item is.
+pub(crate) trait Size {
+    /// The number of bytes of the item.
+    fn size(&self) -> usize;
+}
+
+/// The limits of a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// The maximum number of items, at least one.
+    pub(crate) capacity: usize,
+    /// How many items a consumer gets before it asks for them.
+    pub(crate) prefetch: usize,
+    /// A consumer with that many bytes gets an item only if it asks.
+    pub(crate) prefetch_bytes: usize,
+    /// How many credits a producer has at most.
+    pub(crate) credits: u64,
+    /// How many bytes of one client may wait for room.
+    pub(crate) waiting_bytes: usize,
+}
+
+/// What a queue has decided.
+#[derive(Debug)]
+pub(crate) enum Action<P> {
+    /// The item of this put is in the queue.
+    Put(Key),
+    /// The queue is closed, and the item of this put is not in it.
+    Refused(Key),
+    /// A consumer is sent an item.
+    Offer(Key, Offer<P>),
+    /// A get has its item, and holds it.
+    Give(Key, Item<P>),
+    /// There are no more items: the get has ended, or the consumer is sent this.
+    End(Key),
+    /// All items are confirmed.
+    Joined(Key),
+}
+
+/// The outcome of a [`get`](State::get) or a [`put`](State::put).
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Outcome<T> {
+    Done(T),
+    /// The request waits, and an action follows.
+    Waits,
+    /// There is no room, or no item, and the request must not wait.
+    Unavailable,
+    /// The queue is closed, and for a get also empty.
+    Closed,
+}
+
+/// What waits for an item.
+#[derive(Debug, Clone, Copy)]
+enum Wish {
+    Get(Key),
+    /// A consumer, which waits for one item or for several.
+    Consumer(Client),
+}
+
+/// The items of a queue, and what waits for them.
+///
+/// `M` is the memory that is shared with a consumer or a producer.
+pub(crate) struct State<P, M> {
+    limits: Limits,
+    next_number: u64,
+    ready: Ready<P>,
+    held: HashMap<Key, Item<P>>,
+    count: usize,
+    reserved: u64,
+    puts: Puts<P>,
+    wishes: Line<Wish>,
+    consumers: HashMap<Client, Consumer<P, M>>,
+    producers: HashMap<Client, Producer<M>>,
+    joins: Line<()>,
+    is_closed: bool,
+    has_ended: bool,
+    actions: Vec<Action<P>>,
+}
+
+impl<P: Clone + Size, M: AsRef<[AtomicU64]>> State<P, M> {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            next_number: 0,
+            ready: Ready::new(),
+            held: HashMap::new(),
+            count: 0,
+            reserved: 0,
+            puts: Puts::new(),
+            wishes: Line::new(),
+            consumers: HashMap::new(),
+            producers: HashMap::new(),
+            joins: Line::new(),
+            is_closed: false,
+            has_ended: false,
+            actions: Vec::new(),
+        }
+    }
+
+    /// Returns what was decided since the last call, in order.
+    pub(crate) fn take_actions(&mut self, into: &mut Vec<Action<P>>) {
+        into.append(&mut self.actions);
+    }
+
+    /// Puts an item in the queue, or lets it wait for room.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the client has too much that waits.
+    pub(crate) fn put(
+        &mut self,
+        key: Key,
+        payload: P,
+        may_wait: bool,
+    ) -> Result<Outcome<()>, Violation> {
+        if self.is_closed {
+            return Ok(Outcome::Closed);
+        }
+        if self.puts.is_empty() && self.make_room() {
+            self.add(payload);
+            self.replenish(key.client);
+            self.settle();
+            return Ok(Outcome::Done(()));
+        }
+        if !may_wait {
+            // Looking for room may have found items that were given back.
+            self.settle();
+            return Ok(Outcome::Unavailable);
+        }
+        if self.puts.bytes_of(key.client) >= self.limits.waiting_bytes {
+            return Err(Violation("too much waits for room"));
+        }
+        self.puts.push(key, payload);
+        self.settle();
+        Ok(Outcome::Waits)
+    }
+
+    /// Puts an item in the queue for which its producer has taken a credit. The queue accepts it
+    /// even if it is closed.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the client has no credit.
+    pub(crate) fn put_with_credit(&mut self, client: Client, payload: P) -> Result<(), Violation> {
+        let producer = self.producers.get_mut(&client);
+        let producer = producer.ok_or(Violation("a client that is no producer"))?;
+        producer.came()?;
+        self.reserved -= 1;
+        self.add(payload);
+        self.replenish(client);
+        self.settle();
+        Ok(())
+    }
+
+    /// Adds a client that may get credits.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if it is one already.
+    pub(crate) fn add_producer(&mut self, key: Key, credits: Credits<M>) -> Result<(), Violation> {
+        if self.producers.contains_key(&key.client) {
+            return Err(Violation("a client is a producer twice"));
+        }
+        let producer = Producer::new(key, credits);
+        self.producers.insert(key.client, producer);
+        self.replenish(key.client);
+        Ok(())
+    }
+
+    /// Grants a client credits if there is room, because it has none.
+    pub(crate) fn ask_for_credits(&mut self, client: Client) {
+        if self.puts.is_empty() && self.make_room() {
+            self.replenish(client);
+        }
+        self.settle();
+    }
+
+    /// Adds a client that gets items before it asks for each.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if it is one already.
+    pub(crate) fn add_consumer(&mut self, key: Key, offers: Offers<M>) -> Result<(), Violation> {
+        if self.consumers.contains_key(&key.client) {
+            return Err(Violation("a client is a consumer twice"));
+        }
+        let consumer = Consumer::new(key, offers);
+        self.consumers.insert(key.client, consumer);
+        self.settle();
+        Ok(())
+    }
+
+    /// Handles the notice of a consumer: it has read the offers up to `seen`, and this many of its
+    /// tasks and threads wait for an item. The last notices of a process may come after its end.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the consumer has not been sent the offer.
+    pub(crate) fn notice(
+        &mut self,
+        client: Client,
+        seen: u64,
+        waiting: u64,
+    ) -> Result<(), Violation> {
+        let Some(consumer) = self.consumers.get_mut(&client) else {
+            return Ok(());
+        };
+        consumer.notice(seen, waiting)?;
+        let mut returned = Vec::new();
+        self.count -= consumer.collect(&mut returned);
+        // A consumer that waited already keeps its turn.
+        if consumer.demand() > 0 && !consumer.is_in_line {
+            consumer.is_in_line = true;
+            self.wishes.push(consumer.key, Wish::Consumer(client));
+        }
+        self.put_back(returned);
+        self.settle();
+        Ok(())
+    }
+
+    /// Gets an item. If `confirms` is set and there is an item, it is confirmed at once.
+    /// Otherwise the request holds it, also if it has waited.
+    pub(crate) fn get(&mut self, key: Key, may_wait: bool, confirms: bool) -> Outcome<Item<P>> {
+        let mut item = self.item_for_get();
+        if item.is_none() {
+            // What consumers have confirmed makes room for puts that wait.
+            self.collect_all();
+            self.settle();
+            item = self.item_for_get();
+        }
+        let Some(item) = item else {
+            if self.has_ended {
+                return Outcome::Closed;
+            }
+            if !may_wait {
+                return Outcome::Unavailable;
+            }
+            self.wishes.push(key, Wish::Get(key));
+            return Outcome::Waits;
+        };
+        let given = match confirms {
+            true => {
+                self.count -= 1;
+                item
+            }
+            false => self.hold(key, item),
+        };
+        self.settle();
+        Outcome::Done(given)
+    }
+
+    /// Confirms the item that a request holds. Returns whether it held one.
+    pub(crate) fn confirm(&mut self, key: Key) -> bool {
+        let Some(confirmed) = self.held.remove(&key) else {
+            return false;
+        };
+        drop(confirmed);
+        self.count -= 1;
+        self.settle();
+        true
+    }
+
+    /// Returns the item that a request holds to the queue, because user code did not confirm it.
+    /// Returns whether it held one.
+    pub(crate) fn give_back(&mut self, key: Key) -> bool {
+        let Some(mut item) = self.held.remove(&key) else {
+            return false;
+        };
+        item.deliveries = item.deliveries.saturating_add(1);
+        self.ready.insert(item);
+        self.settle();
+        true
+    }
+
+    /// Waits until all items are confirmed. Returns whether they are now; if not, an action
+    /// follows.
+    pub(crate) fn join(&mut self, key: Key) -> bool {
+        self.joins.push(key, ());
+        self.settle();
+        // The action is not needed if it is the answer to this very call.
+        let is_own =
+            |action: &Action<P>| matches!(action, Action::Joined(joined) if *joined == key);
+        let own = self.actions.iter().position(is_own);
+        if let Some(own) = own {
+            self.actions.remove(own);
+        }
+        own.is_some()
+    }
+
+    /// Lets the queue accept no more items.
+    pub(crate) fn close(&mut self) {
+        self.is_closed = true;
+        self.reclaim_credits();
+        while let Some((key, _)) = self.puts.pop() {
+            self.actions.push(Action::Refused(key));
+        }
+        self.settle();
+    }
+
+    /// Handles the end of an open request. Returns whether it has ended; it has not if its process
+    /// still holds items and lives.
+    pub(crate) fn leave(&mut self, key: Key, why: Leave) -> bool {
+        let has_ended = self.leave_consumer(key, why)
+            && self.leave_producer(key, why)
+            && self.leave_get(key, why);
+        self.puts.remove(key);
+        self.joins.remove(key);
+        self.settle();
+        has_ended
+    }
+
+    fn leave_producer(&mut self, key: Key, why: Leave) -> bool {
+        let Some(producer) = self.producers.get_mut(&key.client) else {
+            return true;
+        };
+        if producer.key != key {
+            return true;
+        }
+        self.reserved -= producer.leave();
+        // What it has sent before its end may not have been read.
+        let holds = producer.reserved() > 0 && why == Leave::SocketEnded;
+        if !holds {
+            self.reserved -= producer.reserved();
+            self.producers.remove(&key.client);
+        }
+        !holds
+    }
+
+    fn leave_consumer(&mut self, key: Key, why: Leave) -> bool {
+        let Some(consumer) = self.consumers.get_mut(&key.client) else {
+            return true;
+        };
+        if consumer.key != key {
+            return true;
+        }
+        self.wishes.remove(key);
+        let mut returned = Vec::new();
+        self.count -= consumer.collect(&mut returned);
+        consumer.take_all_back(&mut returned);
+        let holds = consumer.holds() && why == Leave::SocketEnded;
+        if !holds && let Some(consumer) = self.consumers.remove(&key.client) {
+            consumer.reclaim(&mut returned);
+        }
+        self.put_back(returned);
+        !holds
+    }
+
+    fn leave_get(&mut self, key: Key, why: Leave) -> bool {
+        self.wishes.remove(key);
+        if why == Leave::SocketEnded && self.held.contains_key(&key) {
+            return false;
+        }
+        if let Some(mut item) = self.held.remove(&key) {
+            let was_delivered = why != Leave::Withdrawn;
+            item.deliveries = item.deliveries.saturating_add(u32::from(was_delivered));
+            self.ready.insert(item);
+        }
+        true
+    }
+
+    /// Returns the number of items that no user code has.
+    pub(crate) fn len(&self) -> usize {
+        let offered: usize = self.consumers.values().map(Consumer::offered).sum();
+        self.ready.len() + offered
+    }
+
+    /// Returns the number of items that are not confirmed.
+    pub(crate) fn unconfirmed(&mut self) -> usize {
+        self.collect_all();
+        self.settle();
+        self.count
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// Returns the requests that wait, because the queue is removed.
+    pub(crate) fn remove_waiting(&mut self) -> Vec<Key> {
+        let mut keys = Vec::new();
+        keys.extend(std::iter::from_fn(|| self.puts.pop()).map(|(key, _)| key));
+        while let Some((key, wish)) = self.wishes.pop() {
+            keys.extend(matches!(wish, Wish::Get(_)).then_some(key));
+        }
+        keys.extend(std::iter::from_fn(|| self.joins.pop()).map(|(key, ())| key));
+        keys.extend(self.consumers.drain().map(|(_, consumer)| consumer.key));
+        keys.extend(self.producers.drain().map(|(_, producer)| producer.key));
+        keys
+    }
+}
+
+/// What the events above have in common.
+impl<P: Clone + Size, M: AsRef<[AtomicU64]>> State<P, M> {
+    fn add(&mut self, payload: P) {
+        let number = self.next_number;
+        self.next_number += 1;
+        self.count += 1;
+        self.ready.insert(Item {
+            number,
+            deliveries: 0,
+            payload,
+        });
+    }
+
+    fn put_back(&mut self, items: Vec<Item<P>>) {
+        for item in items {
+            self.ready.insert(item);
+        }
+    }
+
+    fn room(&self) -> u64 {
+        let taken = (self.count as u64).saturating_add(self.reserved);
+        (self.limits.capacity as u64).saturating_sub(taken)
+    }
+
+    /// Returns whether there is room for an item, and makes some if possible.
+    fn make_room(&mut self) -> bool {
+        if self.room() == 0 {
+            self.collect_all();
+        }
+        if self.room() == 0 {
+            self.reclaim_credits();
+        }
+        self.room() > 0
+    }
+
+    fn reclaim_credits(&mut self) {
+        if self.reserved > 0 {
+            for producer in self.producers.values_mut() {
+                self.reserved -= producer.reclaim();
+            }
+        }
+    }
+
+    /// Grants credits to a producer that has few, out of the room that is left.
+    fn replenish(&mut self, client: Client) {
+        if self.is_closed || !self.puts.is_empty() {
+            return;
+        }
+        let room = self.room();
+        let share = (room / self.producers.len().max(1) as u64).max(1).min(room);
+        let Some(producer) = self.producers.get_mut(&client) else {
+            return;
+        };
+        let most = self.limits.credits;
+        if producer.reserved() <= most / 2 {
+            let count = (most - producer.reserved()).min(share);
+            self.reserved += producer.grant(count);
+        }
+    }
+
+    fn collect_all(&mut self) {
+        let mut returned = Vec::new();
+        for consumer in self.consumers.values_mut() {
+            self.count -= consumer.collect(&mut returned);
+        }
+        self.put_back(returned);
+    }
+
+    /// Takes an item if nothing else waits for one.
+    fn item_for_get(&mut self) -> Option<Item<P>> {
+        match self.wishes.is_empty() {
+            true => self.next_item(None),
+            false => None,
+        }
+    }
+
+    /// Takes the next item for a wish, if necessary from the reserve of another consumer.
+    fn next_item(&mut self, client: Option<Client>) -> Option<Item<P>> {
+        if let Some(item) = self.ready.pop() {
+            return Some(item);
+        }
+        // A consumer may begin with an item between the two calls.
+        loop {
+            let others = self.consumers.iter_mut();
+            let others = others.filter(|(number, _)| Some(**number) != client);
+            let in_reserve = others.filter_map(|(_, consumer)| {
+                let (place, number) = consumer.oldest_in_reserve()?;
+                Some((number, place, consumer))
+            });
+            let (_, place, consumer) = in_reserve.min_by_key(|(number, _, _)| *number)?;
+            let item = consumer.take_back(place);
+            if item.is_some() {
+                return item;
+            }
+        }
+    }
+
+    /// Restores invariants 3, 4 and 6.
+    fn settle(&mut self) {
+        if self.is_closed || !self.joins.is_empty() {
+            self.collect_all();
+        }
+        while !self.puts.is_empty() && self.make_room() {
+            if let Some((key, payload)) = self.puts.pop() {
+                self.add(payload);
+                self.actions.push(Action::Put(key));
+                self.replenish(key.client);
+            }
+        }
+        self.grant_wishes();
+        self.fill_reserves();
+        self.finish();
+    }
+
+    fn grant_wishes(&mut self) {
+        while let Some(wish) = self.wishes.first().copied() {
+            let client = match wish {
+                Wish::Get(_) => None,
+                Wish::Consumer(client) => Some(client),
+            };
+            let consumer = client.and_then(|client| self.consumers.get(&client));
+            // A consumer without a slot sends another notice when it has confirmed something.
+            let may_have =
+                consumer.is_none_or(|consumer| consumer.demand() > 0 && consumer.has_slot());
+            let item = match may_have {
+                true => match self.next_item(client) {
+                    None => return,
+                    item => item,
+                },
+                false => None,
+            };
+            self.wishes.pop();
+            match (wish, item) {
+                (Wish::Get(key), Some(item)) => {
+                    let given = self.hold(key, item);
+                    self.actions.push(Action::Give(key, given));
+                }
+                (Wish::Consumer(client), item) => self.grant_consumer(client, item),
+                (Wish::Get(_), None) => {}
+            }
+        }
+    }
+
+    /// Sends a consumer the item for which it has waited, and lets it wait for the next one.
+    fn grant_consumer(&mut self, client: Client, item: Option<Item<P>>) {
+        if let Some(item) = item {
+            self.offer(client, item);
+        }
+        if let Some(consumer) = self.consumers.get_mut(&client) {
+            consumer.is_in_line = consumer.demand() > 0 && consumer.has_slot();
+            if consumer.is_in_line {
+                self.wishes.push(consumer.key, Wish::Consumer(client));
+            }
+        }
+    }
+
+    /// Sends items to consumers that have not asked for them.
+    fn fill_reserves(&mut self) {
+        let Limits {
+            prefetch,
+            prefetch_bytes,
+            ..
+        } = self.limits;
+        while !self.ready.is_empty() {
+            let rooms = self.consumers.iter().filter_map(|(client, consumer)| {
+                let has = consumer.reserve_room(prefetch, prefetch_bytes)?;
+                Some((has, *client))
+            });
+            let Some((_, client)) = rooms.min() else {
+                return;
+            };
+            if let Some(item) = self.ready.pop() {
+                self.offer(client, item);
+            }
+        }
+    }
+
+    /// Lets a request hold an item. Returns a copy for it.
+    fn hold(&mut self, key: Key, item: Item<P>) -> Item<P> {
+        let copy = Item {
+            number: item.number,
+            deliveries: item.deliveries,
+            payload: item.payload.clone(),
+        };
+        self.held.insert(key, item);
+        copy
+    }
+
+    fn offer(&mut self, client: Client, item: Item<P>) {
+        let Some(consumer) = self.consumers.get_mut(&client) else {
+            self.ready.insert(item);
+            return;
+        };
+        match consumer.offer(item) {
+            Ok(offer) => self.actions.push(Action::Offer(consumer.key, offer)),
+            Err(item) => self.ready.insert(item),
+        }
+    }
+
+    fn finish(&mut self) {
+        if self.joins.is_empty() && !self.is_closed {
+            return;
+        }
+        if self.count == 0 {
+            // The items of the credits that are left are on their way.
+            self.reclaim_credits();
+        }
+        if self.count > 0 || self.reserved > 0 {
+            return;
+        }
+        while let Some((key, ())) = self.joins.pop() {
+            self.actions.push(Action::Joined(key));
+        }
+        if self.is_closed {
+            self.has_ended = true;
+            self.report_end();
+        }
+    }
+
+    fn report_end(&mut self) {
+        while let Some((key, wish)) = self.wishes.pop() {
+            match wish {
+                Wish::Get(_) => self.actions.push(Action::End(key)),
+                Wish::Consumer(client) => {
+                    if let Some(consumer) = self.consumers.get_mut(&client) {
+                        consumer.is_in_line = false;
+                    }
+                }
+            }
+        }
+        for consumer in self.consumers.values_mut() {
+            if !consumer.knows_end && !consumer.is_gone {
+                consumer.knows_end = true;
+                self.actions.push(Action::End(consumer.key));
+            }
+        }
+    }
+}
