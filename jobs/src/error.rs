@@ -47,6 +47,10 @@ impl Error {
         }
     }
 
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// Returns whether a deadline has passed.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
@@ -72,6 +76,31 @@ impl Error {
     #[must_use]
     pub fn is_unknown_job(&self) -> bool {
         self.kind == Kind::Unknown
+    }
+
+    /// Returns whether the queue, the manager or the service was closed, or does not exist.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.kind == Kind::Closed
+    }
+
+    /// Returns whether the handler of a service has returned this error.
+    #[must_use]
+    pub fn is_service(&self) -> bool {
+        self.kind == Kind::Service
+    }
+
+    /// Returns whether the handler of a service has panicked.
+    #[must_use]
+    pub fn is_panic(&self) -> bool {
+        self.kind == Kind::Panicked
+    }
+
+    /// Returns whether the connection was lost before the answer came, and the manager does not
+    /// know the client any more: the request may have been carried out.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.kind == Kind::Lost
     }
 
     /// Returns whether the peer refused the connection, because the two have different keys or

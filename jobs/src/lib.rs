@@ -2,20 +2,31 @@
 //! queues over a manager, Redis or NATS.
 
 mod bytes;
+mod client;
+mod connection;
 mod engine;
 mod error;
+mod items;
+mod manager;
 mod memory;
 #[cfg(feature = "nats")]
 mod nats;
 mod queue;
 mod secure;
+mod services;
+mod wire;
 mod worker;
 
+pub use client::{CallRequest, Client, ClientBuilder};
+pub use connection::Address;
 pub use engine::{Counts, JobId};
 pub use error::Error;
+pub use items::{LeasedItem, SharedQueue};
+pub use manager::{Manager, ManagerBuilder};
 pub use memory::Memory;
 pub use queue::{DeadLetter, JobResult, MemoryHost, MemoryQueue, Push, Queue, Receipt};
 pub use secure::Key;
+pub use services::{Access, Peer, Service};
 pub use worker::{Worker, WorkerBuilder, WorkerControl, WorkerEvent, WorkerMetrics};
 
 /// For the fuzz targets.

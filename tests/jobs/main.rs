@@ -1,7 +1,8 @@
-//! Managers, and queues of jobs.
+//! Managers and queues of jobs.
 #![cfg(test)]
 #![cfg(not(miri))]
 
+mod manager;
 mod memory;
 mod suite;
 

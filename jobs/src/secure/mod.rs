@@ -33,13 +33,17 @@
 //! 6. Codes and proofs are compared in constant time.
 
 mod frame;
-#[doc(hidden)]
-pub mod fuzz;
+pub(crate) mod fuzz;
 mod handshake;
 mod key;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use frame::{Broken, HEADER, Opener, Sealer};
-pub(crate) use handshake::{HELLO, Met, PROOF, Refusal, Role, Start};
+#[cfg(test)]
+use frame::{Broken, HEADER};
+pub(crate) use frame::{Opener, Sealer};
+#[cfg(test)]
+use handshake::Met;
+pub(crate) use handshake::{HELLO, PROOF, Refusal, Role, Start};
 pub use key::Key;
+pub(crate) use key::random;

@@ -1,0 +1,106 @@
+//! [`ClientBuilder`], how a client is set up.
+
+use std::fmt;
+use std::time::Duration;
+
+use coreloop_runtime::task::spawn_hidden;
+
+use super::link::{Link, Settings};
+use super::{Client, connect, runner};
+use crate::connection::Address;
+use crate::error::Error;
+use crate::manager::MAX_MESSAGE;
+use crate::secure::{Key, random};
+
+/// How a [`Client`] is set up. [`Client::builder`] begins it, and [`connect`](Self::connect) ends it.
+#[must_use = "the client connects with `connect`"]
+pub struct ClientBuilder {
+    settings: Settings,
+}
+
+impl ClientBuilder {
+    pub(super) fn new(address: Address, key: Key) -> Self {
+        let settings = Settings {
+            address,
+            key,
+            allows_network: false,
+            max_message: 64 * 1024 * 1024,
+            connect_timeout: Duration::from_secs(10),
+            call_timeout: Duration::from_secs(30),
+            unreachable_after: Duration::from_secs(60),
+            #[cfg(feature = "tls")]
+            tls: None,
+        };
+        Self { settings }
+    }
+
+    /// Encrypts the connection with TLS, and demands a certificate for `name` of the manager.
+    #[cfg(feature = "tls")]
+    pub fn tls(
+        mut self,
+        config: std::sync::Arc<futures_rustls::rustls::ClientConfig>,
+        name: futures_rustls::pki_types::ServerName<'static>,
+    ) -> Self {
+        self.settings.tls = Some((config.into(), name));
+        self.settings.allows_network = true;
+        self
+    }
+
+    /// Sets whether TCP addresses beyond this machine are allowed without TLS. The default is
+    /// `false`.
+    ///
+    /// Others on the network can read everything then. They can change nothing.
+    pub fn plaintext_network(mut self, is_allowed: bool) -> Self {
+        self.settings.allows_network |= is_allowed;
+        self
+    }
+
+    /// Sets how many bytes a request or an answer may have. The default is 64 MiB.
+    pub fn max_message(mut self, bytes: usize) -> Self {
+        self.settings.max_message = bytes.min(MAX_MESSAGE);
+        self
+    }
+
+    /// Sets how long the client tries to make its first connection, if the manager closes it during
+    /// the handshake. The default is 10 s.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.connect_timeout = timeout;
+        self
+    }
+
+    /// Sets how long [`call`](Client::call) waits for an answer. The default is 30 s.
+    pub fn call_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.call_timeout = timeout;
+        self
+    }
+
+    /// Sets for how long the manager has to be out of reach until requests that wait for it fail.
+    /// The default is 60 s. The client continues to connect for later requests.
+    pub fn unreachable_after(mut self, time: Duration) -> Self {
+        self.settings.unreachable_after = time;
+        self
+    }
+
+    /// Connects to the manager.
+    ///
+    /// Cancel safe: the connection is closed.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error like [`Client::connect`].
+    pub async fn connect(self) -> Result<Client, Error> {
+        let link = Link::new(self.settings, random()?);
+        let connected = connect::first(&link).await?;
+        let client = Client::new(std::rc::Rc::clone(&link));
+        spawn_hidden(runner::run(link, connected));
+        Ok(client)
+    }
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder")
+            .field("address", &self.settings.address)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,298 @@
+//! [`Listener`] and [`Socket`]: TCP or Unix, with TLS or without.
+
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use coreloop_net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use futures_io::{AsyncRead, AsyncWrite};
+
+use super::address::{Address, Place, check, resolve};
+use crate::error::{Error, Kind};
+
+/// What a manager listens at.
+pub(crate) enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener, PathBuf),
+}
+
+/// Where a connection comes from. Connections of one source are treated as those of one peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Source {
+    V4([u8; 4]),
+    /// The network of one customer, usually: anyone there has all of its addresses.
+    V6([u8; 8]),
+    Unix,
+}
+
+impl Source {
+    fn of(address: SocketAddr) -> Self {
+        match address.ip().to_canonical() {
+            IpAddr::V4(ip) => Self::V4(ip.octets()),
+            IpAddr::V6(ip) => {
+                let [a, b, c, d, e, f, g, h, ..] = ip.octets();
+                Self::V6([a, b, c, d, e, f, g, h])
+            }
+        }
+    }
+}
+
+impl Listener {
+    /// Listens at an address. `allows_network` is whether it may be beyond this machine.
+    pub(crate) async fn bind(address: &Address, allows_network: bool) -> Result<Self, Error> {
+        let bound = match address.place() {
+            Place::Unix(path) => bind_path(path)
+                .await
+                .map(|listener| Self::Unix(listener, path.clone())),
+            Place::Internet(at) => {
+                check(*at, allows_network)?;
+                TcpListener::bind(at).await.map(Self::Tcp)
+            }
+            Place::Name(name) => {
+                let found = resolve(name, allows_network).await?;
+                TcpListener::bind(&found[..]).await.map(Self::Tcp)
+            }
+        };
+        bound.map_err(|error| {
+            let text = format!("cannot listen at {address}: {error}");
+            Error::new(Kind::Io(error.kind()), text)
+        })
+    }
+
+    /// Returns the address, with the port that the system has chosen.
+    pub(crate) fn address(&self) -> Result<Address, Error> {
+        Ok(match self {
+            Self::Tcp(listener) => listener.local_addr()?.into(),
+            Self::Unix(_, path) => path.clone().into(),
+        })
+    }
+
+    pub(crate) async fn accept(&self) -> io::Result<(Socket, Source, Option<SocketAddr>)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                Ok((Socket::Tcp(stream), Source::of(address), Some(address)))
+            }
+            Self::Unix(listener, _) => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Socket::Unix(stream), Source::Unix, None))
+            }
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Self::Unix(_, path) = self {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// Listens at a path. One that a killed manager has left there is replaced.
+async fn bind_path(path: &PathBuf) -> io::Result<UnixListener> {
+    match UnixListener::bind(path) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            match UnixStream::connect(path).await {
+                Err(refused) if refused.kind() == io::ErrorKind::ConnectionRefused => {
+                    std::fs::remove_file(path)?;
+                    UnixListener::bind(path)
+                }
+                _ => Err(error),
+            }
+        }
+        bound => bound,
+    }
+}
+
+/// A connection.
+pub(crate) enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    #[cfg(feature = "tls")]
+    Tls(Box<futures_rustls::TlsStream<TcpStream>>),
+    /// The TLS handshake has failed, and has closed it.
+    #[cfg(feature = "tls")]
+    Closed,
+}
+
+impl Socket {
+    /// Connects to an address. `allows_network` is whether it may be beyond this machine.
+    pub(crate) async fn connect(address: &Address, allows_network: bool) -> Result<Self, Error> {
+        let connected = match address.place() {
+            Place::Unix(path) => UnixStream::connect(path).await.map(Self::Unix),
+            Place::Internet(at) => {
+                check(*at, allows_network)?;
+                TcpStream::connect(at).await.map(Self::Tcp)
+            }
+            Place::Name(name) => {
+                let found = resolve(name, allows_network).await?;
+                TcpStream::connect(&found[..]).await.map(Self::Tcp)
+            }
+        };
+        connected.map_err(|error| {
+            let text = format!("cannot connect to {address}: {error}");
+            Error::new(Kind::Io(error.kind()), text)
+        })
+    }
+
+    /// Sends small frames at once.
+    pub(crate) fn set_options(&self) {
+        if let Self::Tcp(stream) = self {
+            // Without it, the connection works too.
+            let _ = stream.set_nodelay(true);
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    #[inline]
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            #[cfg(feature = "tls")]
+            Self::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    #[inline]
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            #[cfg(feature = "tls")]
+            Self::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bytes),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bytes),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bytes),
+            #[cfg(feature = "tls")]
+            Self::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            #[cfg(feature = "tls")]
+            Self::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_close(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_close(cx),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Pin::new(stream).poll_close(cx),
+            #[cfg(feature = "tls")]
+            Self::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+}
+
+/// The name under which RFC 9266 derives a channel binding from a TLS session.
+#[cfg(feature = "tls")]
+const BINDING: &[u8] = b"EXPORTER-Channel-Binding";
+
+impl Socket {
+    /// Returns the bytes that name the TLS session; none without TLS.
+    #[cfg(not(feature = "tls"))]
+    #[expect(clippy::unnecessary_wraps, reason = "with TLS there may be none")]
+    pub(crate) fn binding(&self) -> io::Result<Vec<u8>> {
+        Ok(Vec::new())
+    }
+
+    /// Returns the bytes that name the TLS session; none without TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn binding(&self) -> io::Result<Vec<u8>> {
+        use futures_rustls::rustls::ProtocolVersion;
+
+        let Self::Tls(stream) = self else {
+            return Ok(Vec::new());
+        };
+        let (_, session) = stream.get_ref();
+        // Of TLS 1.2, the bytes can be the same for two sessions.
+        if session.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
+            let text = "a manager needs TLS 1.3, and its peer offers only TLS 1.2";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+        }
+        let exported = match &**stream {
+            futures_rustls::TlsStream::Client(stream) => {
+                let session = stream.get_ref().1;
+                session.export_keying_material(vec![0; 32], BINDING, None)
+            }
+            futures_rustls::TlsStream::Server(stream) => {
+                let session = stream.get_ref().1;
+                session.export_keying_material(vec![0; 32], BINDING, None)
+            }
+        };
+        exported.map_err(io::Error::other)
+    }
+
+    /// Makes the TLS handshake of a manager.
+    #[cfg(feature = "tls")]
+    pub(crate) async fn accept_tls(
+        &mut self,
+        acceptor: &futures_rustls::TlsAcceptor,
+    ) -> io::Result<()> {
+        let stream = self.take_tcp()?;
+        let stream = acceptor.accept(stream).await?;
+        *self = Self::Tls(Box::new(stream.into()));
+        Ok(())
+    }
+
+    /// Makes the TLS handshake of a client.
+    #[cfg(feature = "tls")]
+    pub(crate) async fn connect_tls(
+        &mut self,
+        connector: &futures_rustls::TlsConnector,
+        name: futures_rustls::pki_types::ServerName<'static>,
+    ) -> io::Result<()> {
+        let stream = self.take_tcp()?;
+        let stream = connector.connect(name, stream).await?;
+        *self = Self::Tls(Box::new(stream.into()));
+        Ok(())
+    }
+
+    #[cfg(feature = "tls")]
+    fn take_tcp(&mut self) -> io::Result<TcpStream> {
+        match std::mem::replace(self, Self::Closed) {
+            Self::Tcp(stream) => Ok(stream),
+            other => {
+                *self = other;
+                let text = "a manager uses TLS on TCP only, and this is a Unix socket";
+                Err(io::Error::new(io::ErrorKind::Unsupported, text))
+            }
+        }
+    }
+}

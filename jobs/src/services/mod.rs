@@ -1,0 +1,96 @@
+//! The services of a manager: what a client may call. Typed services of the user and the
+//! built-in ones have the same interface here, in bytes.
+//!
+//! # Invariants
+//!
+//! 1. A service sees a client as a session, which outlives its connections. The manager reports
+//!    the end of a session once, when the client has left, or has not come back in time. No
+//!    request of the session comes after that.
+//! 2. An answer that is not there at once is a future, which runs as a task of its own. It is
+//!    dropped if the client cancels the request, or its session ends.
+//! 3. A panic of a service is an error for the request, and for nothing else.
+
+mod access;
+mod guarded;
+mod registry;
+mod typed;
+
+pub use access::Access;
+pub(crate) use access::Options;
+pub(crate) use guarded::Guarded;
+pub(crate) use registry::Services;
+pub use typed::Service;
+pub(crate) use typed::{Typed, decode, encode};
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use crate::error::Error;
+
+/// The names of built-in services begin with this, and those of the user's services do not.
+pub(crate) const RESERVED: &str = "coreloop.";
+
+/// The identity of a client at a manager. It is random.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct SessionId(pub(crate) [u8; 16]);
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SessionId({:032x})", u128::from_be_bytes(self.0))
+    }
+}
+
+/// The client that a request came from.
+///
+/// A handler of a service gets it as its second argument.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    session: SessionId,
+    address: Option<SocketAddr>,
+}
+
+impl Peer {
+    pub(crate) fn new(session: SessionId, address: Option<SocketAddr>) -> Self {
+        Self { session, address }
+    }
+
+    /// Returns the address from which the client has connected first; `None` if it has connected
+    /// through a Unix socket, or is in the process of the manager.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// Returns a number that no other client of this manager has. A client keeps it when it
+    /// reconnects.
+    #[must_use]
+    pub fn id(&self) -> u128 {
+        u128::from_be_bytes(self.session.0)
+    }
+
+    pub(crate) fn session(&self) -> SessionId {
+        self.session
+    }
+}
+
+/// The answer of a service.
+pub(crate) enum Answer {
+    /// It is there at once.
+    Now(Result<Vec<u8>, Error>),
+    /// The future completes with it.
+    Later(Pin<Box<dyn Future<Output = Result<Vec<u8>, Error>>>>),
+}
+
+/// A service of a manager, by bytes.
+pub(crate) trait Serve {
+    /// Carries out a request of a client. `peer.session()` is the client.
+    fn request(self: Rc<Self>, peer: &Peer, body: &[u8]) -> Answer;
+
+    /// An answer could not be sent to the client, because it is too long for it.
+    fn undelivered(&self, _session: SessionId, _answer: &[u8]) {}
+
+    /// The client has left, or has not come back within the grace: what it held is free.
+    fn gone(&self, _session: SessionId) {}
+}

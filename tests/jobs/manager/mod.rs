@@ -1,0 +1,19 @@
+//! Managers and their clients.
+
+mod queues;
+mod services;
+
+use coreloop::jobs::{Client, Key, Manager};
+use coreloop_test_support::meeting::soon;
+
+/// The key of these tests.
+pub(crate) fn key() -> Key {
+    Key::new("the key of the tests of managers").unwrap()
+}
+
+/// Connects a client.
+pub(crate) async fn client(manager: &Manager) -> Client {
+    soon(Client::connect(manager.address(), &key()))
+        .await
+        .unwrap()
+}
