@@ -22,6 +22,10 @@ fn main() {
         "a_copy_shares_slices_and_atomic_numbers",
         tests::a_copy_shares_slices_and_atomic_numbers,
     );
+    test(
+        "a_copy_cannot_lock_an_array",
+        tests::a_copy_cannot_lock_an_array,
+    );
 }
 
 #[cfg(not(all(target_os = "linux", not(miri))))]
@@ -39,7 +43,8 @@ mod linux {
     use std::process::exit;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use coreloop::ipc::{Shared, SharedAtomics, SharedSlice, SharedSliceBuilder};
+    use coreloop::Runtime;
+    use coreloop::ipc::{Shared, SharedArray, SharedAtomics, SharedSlice, SharedSliceBuilder};
     use coreloop::process::{Fork, Forked, fork};
 
     const LENGTH: usize = 100_000;
@@ -157,5 +162,34 @@ mod linux {
         let stored = numbers.iter().map(|number| number.load(Ordering::Relaxed));
         assert!(stored.eq(1..=3));
         assert!((0..LENGTH as u64).eq(slice.iter().copied()));
+    }
+    /// The array is locked when the process is copied, and stays so.
+    pub(super) fn a_copy_cannot_lock_an_array() {
+        let runtime = Runtime::new().unwrap();
+        let (array, mut guard) = runtime.block_on(async {
+            let array = SharedArray::<u64>::with_len(LENGTH).unwrap();
+            let guard = array.lock().await.unwrap();
+            (array, guard)
+        });
+        guard[0] = 1;
+        let address = guard.as_ptr().addr();
+        let mut held = Some(guard);
+        let child = copied(|| {
+            let has_none = !is_mapped(address);
+            // The copies of the guard and of the array release nothing.
+            drop(held.take());
+            let locked = array.blocking_lock().map(drop).unwrap_err();
+            let error = locked.into_guard().unwrap_err().to_string();
+            drop(array.clone());
+            has_none && error.contains("copy")
+        });
+        succeeds(child);
+        assert!(array.blocking_try_lock().unwrap().is_none());
+        let mut guard = held.unwrap();
+        guard[1] = 2;
+        assert_eq!(guard[..2], [1, 2]);
+        drop(guard);
+        assert!(array.blocking_try_lock().unwrap().is_some());
+        drop(runtime);
     }
 }

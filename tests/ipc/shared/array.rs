@@ -184,7 +184,7 @@ async fn carry() -> SharedArray<u64> {
 #[coreloop::job]
 async fn serve(path: PathBuf) {
     drop(Visit::new(&path, "serves").unwrap());
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 #[coreloop::test]
@@ -230,8 +230,8 @@ fn pass_back(array: SharedArray<u64>) -> SharedArray<u64> {
 async fn start_another(array: SharedArray<u64>) -> u64 {
     let mut process = Process::spawn(pass_back, array.clone()).unwrap();
     let back = process.join().await.unwrap();
-    let value = back.lock().await.unwrap()[0];
-    value
+    let guard = back.lock().await.unwrap();
+    guard[0]
 }
 
 #[coreloop::test]

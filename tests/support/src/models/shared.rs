@@ -105,7 +105,7 @@ mod real {
             2 => (size / 4).wrapping_sub(1),
             _ => size / 4,
         };
-        let position = u64::from(script[6] % 16 == 0);
+        let position = u64::from(script[6].is_multiple_of(16));
         let made = || file(size, is_sparse, seals);
 
         let mut slice_message = vec![0];
@@ -114,7 +114,7 @@ mod real {
         let mut numbers_message = vec![1];
         put(&mut numbers_message, position);
         put(&mut numbers_message, length);
-        let is_garbled = script[7] % 4 == 0;
+        let is_garbled = script[7].is_multiple_of(4);
         if is_garbled {
             let at = usize::from(script[8]);
             for message in [&mut slice_message, &mut numbers_message] {
