@@ -79,6 +79,49 @@ exit code Some(3)
 }
 
 #[test]
+fn processes_count_in_one_number() {
+    let output = Command::new(program("shared_counter"))
+        .args(["--workers", "4", "--counts", "100000"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    let mut lines = said.lines();
+    assert_eq!(lines.next(), Some("in one step: 400000 of 400000"));
+    // How many counts are lost depends on which processes run at the same time.
+    let two_steps = lines.next().unwrap().strip_prefix("in two steps: ");
+    let (count, total) = two_steps.unwrap().split_once(" of ").unwrap();
+    assert!((1..=400_000).contains(&count.parse().unwrap()));
+    assert_eq!((total, lines.next()), ("400000", None));
+}
+
+#[test]
+fn a_table_of_several_processes_is_in_memory_once() {
+    let output = Command::new(program("shared_table"))
+        .args(["--workers", "4", "--megabytes", "24", "--numbers", "20000"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    let mut lines = said.lines();
+    assert_eq!(lines.next(), Some("found 10000 of 20000 numbers"));
+    if cfg!(target_os = "linux") {
+        let processes = lines
+            .by_ref()
+            .take_while(|line| line.starts_with("process"));
+        assert_eq!(processes.count(), 5, "{said}");
+        let last = said.lines().last().unwrap();
+        let numbers = last.split(|c: char| !c.is_ascii_digit());
+        let numbers: Vec<u32> = numbers.filter_map(|number| number.parse().ok()).collect();
+        let [each, once] = numbers[..] else {
+            panic!("{said}");
+        };
+        // Five processes have the table of 24 MB, and the rest of them is shared in part.
+        assert!(each >= 5 * 24 && each >= once + 4 * 24 - 5, "{said}");
+    }
+}
+
+#[test]
 fn a_decoder_that_crashes_costs_one_client_an_error() {
     let mut server = Server::start("crashing_codec", &["--addr", "127.0.0.1:0"]);
     let address = server.read_address();
