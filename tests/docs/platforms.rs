@@ -12,7 +12,7 @@ type Exception = (&'static str, usize, &'static str);
 const ITEMS: &str = "public items that exist on some platforms only";
 const TESTS: &str = "tests of what only some platforms have, or that take too long under Miri";
 
-const EXCEPTIONS: [Exception; 31] = [
+const EXCEPTIONS: [Exception; 33] = [
     ("net/src/tcp/options/binding.rs", 11, ITEMS),
     ("net/src/tcp/options/buffers.rs", 6, ITEMS),
     ("net/src/tcp/options/liveness.rs", 8, ITEMS),
@@ -32,6 +32,8 @@ const EXCEPTIONS: [Exception; 31] = [
     ("pool/src/ipc/shared/mod.rs", 1, TESTS),
     ("pool/src/ipc/wire/mod.rs", 1, TESTS),
     ("pool/src/ipc/wire/tests.rs", 1, TESTS),
+    ("pool/src/ipc/broker/server/mod.rs", 1, TESTS),
+    ("pool/src/ipc/broker/state/tests/model.rs", 2, TESTS),
     ("pool/src/page.rs", 1, TESTS),
     ("process/src/sockets/tests/mod.rs", 1, TESTS),
     ("process/src/sockets/tests/per_slot.rs", 1, TESTS),

@@ -73,7 +73,7 @@ impl Barrier {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe, like [`wait`](Barrier::wait).
+    /// Cancel safe: the same is true as of [`wait`](Barrier::wait).
     ///
     /// # Errors
     ///

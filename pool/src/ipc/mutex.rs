@@ -21,7 +21,7 @@ use super::broker::{BrokerError, Handle, Held, Pending, server, state};
 /// way; each copy refers to the same lock. The lock lives on the loop on which it was created, as
 /// long as the handle that [`new`](Mutex::new) returned exists, or a clone of it in the same
 /// process. When the last of these is dropped, the lock is closed. So pass a clone to a job, and
-/// not the only handle.
+/// not the only handle. Other processes get answers only while that loop runs.
 ///
 /// Only processes of the same user can use it.
 ///
@@ -112,7 +112,7 @@ impl Mutex {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe, like [`lock`](Mutex::lock).
+    /// Cancel safe: the same is true as of [`lock`](Mutex::lock).
     ///
     /// # Errors
     ///
@@ -128,7 +128,7 @@ impl Mutex {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe, like [`lock`](Mutex::lock).
+    /// Cancel safe: the same is true as of [`lock`](Mutex::lock).
     ///
     /// # Errors
     ///

@@ -92,3 +92,13 @@ async fn a_dropped_future_gives_back_what_it_was_granted() {
     drop(first);
     assert_eq!(soon(second).await.unwrap().fencing(), 3);
 }
+
+#[test]
+fn handles_can_be_sent_to_other_threads() {
+    fn assert_shared<T: Clone + Send + Sync + 'static>() {}
+
+    assert_shared::<Mutex>();
+    assert_shared::<Semaphore>();
+    assert_shared::<Event>();
+    assert_shared::<Barrier>();
+}

@@ -33,6 +33,11 @@ impl BrokerError {
         Self(Reason::Disconnected(why.into()))
     }
 
+    /// The error of a copy of the process.
+    pub(crate) fn forked() -> Self {
+        Self::disconnected("this process is a copy by `fork` of the one that has connected")
+    }
+
     pub(crate) fn timeout() -> Self {
         Self(Reason::Timeout)
     }

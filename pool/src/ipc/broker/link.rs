@@ -112,10 +112,10 @@ impl Link {
 
     /// Returns why the connection has ended, if it has.
     pub(crate) fn failure(&self) -> Option<BrokerError> {
-        if let Self::Remote(client) = self {
-            client.receive_now();
+        match self {
+            Self::Local(broker) => broker.failure(),
+            Self::Remote(client) => client.failure(),
         }
-        self.table().failure()
     }
 }
 

@@ -143,7 +143,7 @@ impl LockFile {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe, like [`lock`](LockFile::lock).
+    /// Cancel safe: the same is true as of [`lock`](LockFile::lock).
     ///
     /// # Errors
     ///

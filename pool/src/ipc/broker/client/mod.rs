@@ -16,6 +16,7 @@ mod pump;
 use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, ErrorKind};
+use std::mem;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::task::Waker;
@@ -91,21 +92,29 @@ impl Client {
             return Ok(known);
         }
         let new = Rc::new(Self::connect(address, pid)?);
-        // The broker may have ended meanwhile, which shows only when the socket is read.
-        let others = CLIENTS.with(|clients| clients.borrow().clone());
-        for other in &others {
+        // Other brokers may have ended meanwhile, which shows only when their sockets are read.
+        for other in CLIENTS.with_borrow(Clone::clone) {
             other.receive_now();
         }
-        let unused = CLIENTS.with_borrow_mut(|clients| {
-            let (used, unused) = others
+        // The wakers of those that waited there may have connected too.
+        let (client, unused) = CLIENTS.with_borrow_mut(|clients| {
+            let (usable, mut unused): (Vec<_>, Vec<_>) = mem::take(clients)
                 .into_iter()
-                .partition(|client| client.is_usable(pid) && client.address != *address);
-            *clients = used;
-            clients.push(Rc::clone(&new));
-            unused
+                .partition(|client| client.is_usable(pid));
+            *clients = usable;
+            match clients.iter().find(|client| client.address == *address) {
+                Some(known) => {
+                    unused.push(new);
+                    (Rc::clone(known), unused)
+                }
+                None => {
+                    clients.push(Rc::clone(&new));
+                    (new, unused)
+                }
+            }
         });
-        drop::<Vec<_>>(unused);
-        Ok(new)
+        drop(unused);
+        Ok(client)
     }
 
     fn connect(address: &Address, pid: u32) -> Result<Self, BrokerError> {
@@ -141,6 +150,15 @@ impl Client {
 
     pub(super) fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// Returns why the connection cannot be used any more, if it cannot.
+    pub(super) fn failure(&self) -> Option<BrokerError> {
+        self.receive_now();
+        match self.pid == std::process::id() {
+            true => self.table.failure(),
+            false => Some(BrokerError::forked()),
+        }
     }
 
     pub(super) fn table(&self) -> &Table {
@@ -219,7 +237,9 @@ impl Client {
 
     /// Reads what has come, without waiting, and hands out the answers.
     pub(super) fn receive_now(&self) {
-        while self.table.failure().is_none() {
+        // Invariant 4.
+        let pid = std::process::id();
+        while self.is_usable(pid) {
             let filled = self.incoming.borrow_mut().try_fill(&*self.socket);
             match filled {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,

@@ -12,6 +12,7 @@
 mod accept;
 mod connection;
 #[cfg(test)]
+#[cfg(not(miri))] // Miri has no Unix sockets with names.
 mod tests;
 
 use std::cell::{Cell, RefCell};
@@ -172,8 +173,19 @@ impl Broker {
         called.map_err(|Violation(why)| BrokerError::invalid(why))
     }
 
+    /// Returns why this thread cannot use the broker any more, if it cannot.
+    pub(crate) fn failure(&self) -> Option<BrokerError> {
+        match self.pid == std::process::id() {
+            true => self.local.failure(),
+            false => Some(BrokerError::forked()),
+        }
+    }
+
     /// Withdraws a request of this thread.
     pub(crate) fn withdraw(&self, request: u64, operation: Operation) {
+        if self.pid != std::process::id() {
+            return;
+        }
         // This is no operation that can fail.
         let _ = self.call(request, operation, NO_REQUEST, &[], Vec::new());
     }

@@ -212,10 +212,11 @@ fn the_answers_that_wait_for_a_client_are_bounded() {
             }
             yield_now().await;
         }
-        let peers = broker.peers.borrow();
-        let waiting: usize = peers.values().map(|peer| peer.waiting()).sum();
+        let waiting = {
+            let peers = broker.peers.borrow();
+            peers.values().map(|peer| peer.waiting()).sum::<usize>()
+        };
         assert!(waiting < 512 << 10, "{waiting} bytes");
-        drop(peers);
         // Once it reads, all its requests are answered.
         let mut answered = 0;
         while answered < request {
