@@ -2,6 +2,7 @@
 
 pub(crate) mod chunk;
 pub(crate) mod reader;
+pub(crate) mod side;
 
 use std::io;
 
@@ -19,7 +20,7 @@ pub(crate) struct Header {
     /// The length of the body.
     pub(crate) length: u32,
     pub(crate) kind: Kind,
-    /// The number of descriptors that are sent with the frame.
+    /// The number of descriptors that were sent before the frame; see [`side`].
     pub(crate) descriptors: u8,
     /// In a frame to a worker: the number of the function in the registry. In a frame to the
     /// master: 0.
@@ -192,10 +193,6 @@ impl FrameHeader for Header {
 
     fn body_length(&self) -> usize {
         self.length as usize
-    }
-
-    fn descriptors(&self) -> Option<usize> {
-        (self.descriptors != LOST).then_some(usize::from(self.descriptors))
     }
 }
 

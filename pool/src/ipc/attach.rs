@@ -3,14 +3,17 @@
 //!
 //! # Invariants
 //!
-//! 1. A list of descriptors is open on a thread only while [`encode`] or [`decode`] runs, so a
-//!    value with a descriptor inside does not encode with another serializer: it gets an error.
-//! 2. Each call has a list of its own: encoding a message inside the `Serialize` of a value
-//!    does not mix the descriptors of the two.
+//! 1. A call of [`encode`] or [`decode`] is under way on a thread only while it runs, so a value
+//!    with a descriptor inside does not encode with another serializer: it gets an error.
+//! 2. Each call has a list of its own, by its depth: encoding a message inside the `Serialize` of
+//!    a value does not mix the descriptors of the two. It ends with the call, even if user code
+//!    panics.
 //! 3. A descriptor of a received message is taken once, and one that no value takes is closed.
-//! 4. The encoding drops the text of an error, so it is kept beside the list.
+//! 4. The encoding drops the text of an error, so it is kept in the list.
+//! 5. A value without descriptors needs no list: its call only counts the depth. While a list is
+//!    borrowed, no descriptor is closed and no user code runs.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread::LocalKey;
 
@@ -23,26 +26,37 @@ use crate::job::call;
 pub(crate) const MAX_DESCRIPTORS: usize = coreloop_net::unix::MAX_FDS;
 
 thread_local! {
-    /// The descriptors of the value that is being encoded.
-    static OUT: RefCell<Option<List<OwnedFd>>> = const { RefCell::new(None) };
-    /// The descriptors of the value that is being decoded.
-    static IN: RefCell<Option<List<Option<OwnedFd>>>> = const { RefCell::new(None) };
+    static ENCODING: Depth = const { Depth::new() };
+    /// The descriptors of the values that are being encoded.
+    static OUT: RefCell<Vec<List<OwnedFd>>> = const { RefCell::new(Vec::new()) };
+    static DECODING: Depth = const { Depth::new() };
+    /// The descriptors of the values that are being decoded.
+    static IN: RefCell<Vec<List<Option<OwnedFd>>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The calls that are under way on a thread, one inside the other. It has no destructor, so that
+/// reading it costs little.
+struct Depth {
+    /// The number of calls.
+    calls: Cell<u32>,
+    /// The number of the innermost call that has a list; 0 if none has.
+    listed: Cell<u32>,
 }
 
 /// The descriptors of one value.
 struct List<D> {
+    /// The number of the call.
+    call: u32,
     descriptors: Vec<D>,
     /// Why a descriptor could not be encoded or decoded.
     failure: Option<String>,
 }
 
-impl<D> List<D> {
-    fn new(descriptors: Vec<D>) -> Self {
-        Self {
-            descriptors,
-            failure: None,
-        }
-    }
+/// A call that is under way. When it is dropped, its list is closed.
+struct Call<D: 'static> {
+    number: u32,
+    depth: &'static LocalKey<Depth>,
+    lists: &'static LocalKey<RefCell<Vec<List<D>>>>,
 }
 
 /// Appends the encoded `value` to `output`, and returns duplicates of the descriptors in it. If
@@ -51,15 +65,13 @@ pub(crate) fn encode<T: Serialize>(
     value: &T,
     output: &mut Vec<u8>,
 ) -> Result<Vec<OwnedFd>, String> {
-    let _restore = Restore {
-        list: &OUT,
-        outer: OUT.replace(Some(List::new(Vec::new()))),
-    };
+    let attached = Call::begin(&ENCODING, &OUT);
     let encoded = call::encode(value, output);
-    let list = OUT.take().unwrap_or_else(|| List::new(Vec::new()));
-    match encoded {
-        Ok(()) => Ok(list.descriptors),
-        Err(text) => Err(list.failure.unwrap_or(text)),
+    match (attached.end(), encoded) {
+        (None, Ok(())) => Ok(Vec::new()),
+        (None, Err(text)) => Err(text),
+        (Some(list), Ok(())) => Ok(list.descriptors),
+        (Some(list), Err(text)) => Err(list.failure.unwrap_or(text)),
     }
 }
 
@@ -68,15 +80,15 @@ pub(crate) fn decode<T: DeserializeOwned>(
     bytes: &[u8],
     descriptors: Vec<OwnedFd>,
 ) -> Result<T, String> {
-    let came = descriptors.into_iter().map(Some).collect();
-    let _restore = Restore {
-        list: &IN,
-        outer: IN.replace(Some(List::new(came))),
-    };
-    call::decode(bytes).map_err(|text| {
-        let failure = IN.with_borrow_mut(|list| list.as_mut()?.failure.take());
-        failure.unwrap_or(text)
-    })
+    let came = Call::begin(&DECODING, &IN);
+    if !descriptors.is_empty() {
+        came.fill(descriptors.into_iter().map(Some).collect());
+    }
+    let decoded = call::decode(bytes);
+    match came.end() {
+        None => decoded,
+        Some(list) => decoded.map_err(|text| list.failure.unwrap_or(text)),
+    }
 }
 
 /// Adds a duplicate of a descriptor to the message that is being encoded on this thread.
@@ -87,24 +99,16 @@ pub(crate) fn decode<T: DeserializeOwned>(
 /// Returns the text of the error if no message is being encoded, if the message has 253
 /// descriptors, or if the process has too many.
 pub(crate) fn attach(descriptor: impl AsFd) -> Result<u32, String> {
-    OUT.with_borrow_mut(|out| {
-        let out = out.as_mut().ok_or(
-            "a descriptor can be encoded only in an argument or a result of a job, or in a \
-             message of `coreloop::ipc`",
-        )?;
-        let added = add(&mut out.descriptors, descriptor.as_fd());
-        added.inspect_err(|text| out.failure = Some(text.clone()))
-    })
-}
-
-/// Keeps the text of an error of a value that is being encoded on this thread, because the
-/// encoding drops it.
-pub(crate) fn fail(text: &str) {
-    OUT.with_borrow_mut(|out| {
-        if let Some(out) = out {
-            out.failure = Some(text.to_owned());
-        }
+    let descriptor = descriptor.as_fd();
+    let added = with_list(&ENCODING, &OUT, |list| {
+        let added = add(&mut list.descriptors, descriptor);
+        added.inspect_err(|text| list.failure = Some(text.clone()))
     });
+    added.unwrap_or_else(|| {
+        let text = "a descriptor can be encoded only in an argument or a result of a job, or in \
+                    a message of `coreloop::ipc`";
+        Err(text.to_owned())
+    })
 }
 
 fn add(list: &mut Vec<OwnedFd>, descriptor: BorrowedFd<'_>) -> Result<u32, String> {
@@ -121,6 +125,12 @@ fn add(list: &mut Vec<OwnedFd>, descriptor: BorrowedFd<'_>) -> Result<u32, Strin
     Ok(position)
 }
 
+/// Keeps the text of an error of a value that is being encoded on this thread, because the
+/// encoding drops it.
+pub(crate) fn fail(text: &str) {
+    with_list(&ENCODING, &OUT, |list| list.failure = Some(text.to_owned()));
+}
+
 /// Takes a descriptor of the message that is being decoded on this thread.
 ///
 /// # Errors
@@ -128,40 +138,189 @@ fn add(list: &mut Vec<OwnedFd>, descriptor: BorrowedFd<'_>) -> Result<u32, Strin
 /// Returns the text of the error if no message is being decoded, or if the message has no
 /// descriptor at this position, or if it was taken already.
 pub(crate) fn detach(position: u32) -> Result<OwnedFd, String> {
-    IN.with_borrow_mut(|came| {
-        let came = came.as_mut().ok_or(
-            "a descriptor can be decoded only in an argument or a result of a job, or in a \
-             message of `coreloop::ipc`",
-        )?;
+    let taken = with_list(&DECODING, &IN, |list| {
         let at = usize::try_from(position).map_err(|error| error.to_string())?;
-        let taken = came.descriptors.get_mut(at).and_then(Option::take);
+        let taken = list.descriptors.get_mut(at).and_then(Option::take);
         taken.ok_or_else(|| {
             let text = "the message has no such descriptor, or another value has taken it";
-            came.failure = Some(text.to_owned());
+            list.failure = Some(text.to_owned());
             text.to_owned()
         })
+    });
+    taken.unwrap_or_else(|| {
+        let text = "a descriptor can be decoded only in an argument or a result of a job, or in \
+                    a message of `coreloop::ipc`";
+        Err(text.to_owned())
     })
 }
 
 /// Keeps the text of why a value refuses the descriptor that it has taken. Returns the text.
 pub(crate) fn refuse(text: String) -> String {
-    IN.with_borrow_mut(|came| {
-        if let Some(came) = came {
-            came.failure = Some(text.clone());
-        }
-    });
+    with_list(&DECODING, &IN, |list| list.failure = Some(text.clone()));
     text
 }
 
-/// Puts the list of the outer call back, even if user code panics.
-struct Restore<T: 'static> {
-    list: &'static LocalKey<RefCell<Option<T>>>,
-    outer: Option<T>,
+/// Calls `change` with the list of the innermost call, which must not close a descriptor.
+/// Returns `None` if there is no call.
+fn with_list<D, R>(
+    depth: &'static LocalKey<Depth>,
+    lists: &'static LocalKey<RefCell<Vec<List<D>>>>,
+    change: impl FnOnce(&mut List<D>) -> R,
+) -> Option<R> {
+    let number = depth.with(|depth| depth.calls.get());
+    if number == 0 {
+        return None;
+    }
+    lists.with_borrow_mut(|lists| {
+        if depth.with(|depth| depth.listed.replace(number)) != number {
+            lists.push(List {
+                call: number,
+                descriptors: Vec::new(),
+                failure: None,
+            });
+        }
+        lists.last_mut().map(change)
+    })
 }
 
-impl<T> Drop for Restore<T> {
+impl Depth {
+    const fn new() -> Self {
+        Self {
+            calls: Cell::new(0),
+            listed: Cell::new(0),
+        }
+    }
+}
+
+impl<D> Call<D> {
+    #[inline]
+    fn begin(
+        depth: &'static LocalKey<Depth>,
+        lists: &'static LocalKey<RefCell<Vec<List<D>>>>,
+    ) -> Self {
+        let number = depth.with(|depth| {
+            let number = depth.calls.get() + 1;
+            depth.calls.set(number);
+            number
+        });
+        Self {
+            number,
+            depth,
+            lists,
+        }
+    }
+
+    /// Fills the list of this call.
+    #[cold]
+    fn fill(&self, descriptors: Vec<D>) {
+        with_list(self.depth, self.lists, |list| {
+            list.descriptors = descriptors
+        });
+    }
+
+    /// Ends the call, and returns its list, if it has one.
+    #[inline]
+    fn end(self) -> Option<List<D>> {
+        self.take()
+    }
+
+    #[inline]
+    fn take(&self) -> Option<List<D>> {
+        let listed = self.depth.with(|depth| depth.listed.get());
+        (listed == self.number).then(|| self.take_list()).flatten()
+    }
+
+    #[cold]
+    fn take_list(&self) -> Option<List<D>> {
+        self.lists.with_borrow_mut(|lists| {
+            let list = lists.pop();
+            let listed = lists.last().map_or(0, |list| list.call);
+            self.depth.with(|depth| depth.listed.set(listed));
+            list
+        })
+    }
+}
+
+impl<D> Drop for Call<D> {
+    #[inline]
     fn drop(&mut self) {
-        // The descriptors that are left are closed outside the borrow.
-        drop(self.list.replace(self.outer.take()));
+        let list = self.take();
+        self.depth.with(|depth| depth.calls.set(self.number - 1));
+        // The descriptors that no value has taken are closed outside the borrow.
+        drop(list);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use serde::ser::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::*;
+
+    /// A value that encodes another one inside, and may fail or panic.
+    struct Nested(u8);
+
+    impl Serialize for Nested {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            fail("outer");
+            let inner = encode(&(1_u8, Failing), &mut Vec::new());
+            assert_eq!(inner.unwrap_err(), "inner");
+            assert_eq!(encode(&1_u8, &mut Vec::new()).unwrap().len(), 0);
+            match self.0 {
+                0 => serializer.serialize_u8(7),
+                1 => Err(S::Error::custom("lost")),
+                _ => std::panic::resume_unwind(Box::new("encoding")),
+            }
+        }
+    }
+
+    struct Failing;
+
+    impl Serialize for Failing {
+        fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            fail("inner");
+            Err(S::Error::custom("lost"))
+        }
+    }
+
+    /// A value that decodes another one inside.
+    struct Decoded(u8);
+
+    impl<'de> Deserialize<'de> for Decoded {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            refuse("outer".to_owned());
+            assert_eq!(decode::<u8>(&[3], Vec::new()), Ok(3));
+            u8::deserialize(deserializer).map(Self)
+        }
+    }
+
+    #[test]
+    fn a_call_inside_another_has_a_list_of_its_own() {
+        let mut bytes = Vec::new();
+        for _ in 0..2 {
+            assert_eq!(encode(&Nested(0), &mut bytes).unwrap().len(), 0);
+            assert_eq!(encode(&Nested(1), &mut bytes).unwrap_err(), "outer");
+            let caught = catch_unwind(AssertUnwindSafe(|| encode(&Nested(2), &mut Vec::new())));
+            assert!(caught.is_err());
+            assert_eq!(ENCODING.with(|depth| depth.calls.get()), 0);
+            assert_eq!(ENCODING.with(|depth| depth.listed.get()), 0);
+            assert!(OUT.with_borrow(Vec::is_empty));
+        }
+        assert_eq!(bytes, [7, 7]);
+        assert_eq!(decode::<Decoded>(&[5], Vec::new()).unwrap().0, 5);
+        let error = decode::<Decoded>(&[], Vec::new()).err();
+        assert_eq!(error.unwrap(), "outer");
+        assert!(IN.with_borrow(Vec::is_empty));
+    }
+
+    #[test]
+    fn nothing_is_encoded_or_decoded_outside_a_call() {
+        assert!(detach(0).unwrap_err().contains("only in an argument"));
+        fail("nothing");
+        refuse("nothing".to_owned());
+        assert!(OUT.with_borrow(Vec::is_empty) && IN.with_borrow(Vec::is_empty));
     }
 }

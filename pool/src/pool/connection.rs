@@ -15,7 +15,7 @@
 //!    invalid header ends the worker, and harms no job of another one.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::process::ExitStatus;
 use std::rc::Rc;
@@ -36,7 +36,9 @@ use crate::dispatch::WorkerKey;
 use crate::frame::Header;
 use crate::frame::chunk::{ITEM_HEADER, RESULT_HEADER};
 use crate::frame::reader::Frames;
+use crate::frame::side;
 use crate::job::encoded::Input;
+use crate::sys;
 use crate::worker::MAX_TEXT;
 
 /// How long a worker may take to end after the end of its socket.
@@ -48,6 +50,8 @@ const AFTER_REQUEST: Duration = Duration::from_secs(5);
 /// The master's end of a worker's socket.
 pub(crate) struct Connection {
     socket: Async<OwnedFd>,
+    /// The socket for descriptors.
+    side: Async<OwnedFd>,
     frames: Frames<Header>,
     out: Out,
     /// Whether the socket is not used any more: the worker has closed its end, or has sent an
@@ -66,9 +70,10 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(socket: Async<OwnedFd>, max_length: usize) -> Self {
+    pub(crate) fn new(socket: Async<OwnedFd>, side: Async<OwnedFd>, max_length: usize) -> Self {
         Self {
             socket,
+            side,
             frames: Frames::new(max_frame(max_length)),
             out: Out::default(),
             has_ended: false,
@@ -95,8 +100,16 @@ impl Connection {
     ) -> Poll<io::Result<ExitStatus>> {
         link.keep_waker(cx);
         while !self.has_ended {
-            match self.frames.poll_fill(cx, &self.socket) {
-                Poll::Ready(Ok(count)) if count > 0 => self.handle(core, key, link),
+            let frames = &mut self.frames;
+            let space = frames.space();
+            let read = self.socket.poll_read_stream(cx, space.len(), |socket| {
+                Ok(rustix::io::read(socket, &mut *space)?)
+            });
+            match read {
+                Poll::Ready(Ok(count)) if count > 0 => {
+                    self.frames.filled(count);
+                    self.handle(core, key, link);
+                }
                 Poll::Ready(_) => self.has_ended = true,
                 Poll::Pending => break,
             }
@@ -119,7 +132,7 @@ impl Connection {
         let mut left = ioctl_fionread(self.socket.get_ref()).unwrap_or(u64::MAX);
         while left > 0
             && !self.is_garbled
-            && let Ok(count @ 1..) = self.frames.try_fill(self.socket.get_ref())
+            && let Ok(count @ 1..) = self.frames.fill(self.socket.get_ref())
         {
             left = left.saturating_sub(count as u64);
             self.handle(core, key, link);
@@ -132,9 +145,10 @@ impl Connection {
         loop {
             let handled = match self.frames.next() {
                 Ok(None) => break,
-                Ok(Some((header, bytes, descriptors))) => {
-                    let body = Input { bytes, descriptors };
-                    core.received(key, link, header, body)
+                Ok(Some((header, bytes))) => {
+                    side::take(self.side.as_fd(), header).and_then(|descriptors| {
+                        core.received(key, link, header, Input { bytes, descriptors })
+                    })
                 }
                 Err(error) => Err(error),
             };
@@ -192,7 +206,17 @@ impl Connection {
     fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         while !self.has_ended && !self.out.is_empty() {
             let out = &mut self.out;
+            if out.has_attached() {
+                out.send_attached(|descriptors| {
+                    self.side.poll_write_with(cx, |socket| {
+                        Ok(side::send(socket.as_fd(), descriptors, sys::send_flags())?)
+                    })
+                })?;
+            }
             let length = out.length();
+            if length == 0 {
+                break;
+            }
             let written = self
                 .socket
                 .poll_write_stream(cx, length, |socket| out.write(socket));

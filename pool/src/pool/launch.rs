@@ -23,6 +23,7 @@ use crate::enter::{self, StartMode};
 use crate::family;
 use crate::frame::{Header, Kind, Ticket};
 use crate::page::Page;
+use crate::sys;
 use crate::worker::hello::Hello;
 
 /// The minimum wait before the next start when a process could not be started.
@@ -65,6 +66,7 @@ impl Core {
     pub(crate) fn launch(self: &Rc<Self>) -> io::Result<Rc<Link>> {
         let number = self.starts.started.get() + 1;
         let (ours, theirs) = Channel::pair()?;
+        let (side, their_side) = sys::stream_pair()?;
         let (page, descriptor) = Page::create()?;
         let name = self.options.worker_name(number);
         let exit = Exit::new(self.start_process(&name, theirs.into_socket())?);
@@ -81,7 +83,7 @@ impl Core {
             is_single: self.options.is_single,
         };
         let stdout = io::stdout();
-        let mut descriptors = vec![descriptor.as_fd()];
+        let mut descriptors = vec![descriptor.as_fd(), their_side.as_fd()];
         if self.options.start != StartMode::Program {
             descriptors.push(stdout.as_fd());
         }
@@ -89,7 +91,11 @@ impl Core {
         let socket = ours.into_socket();
         ioctl_fionbio(&socket, true)?;
         let socket = Async::from_nonblocking(socket)?;
-        let mut connection = Connection::new(socket, self.options.max_message);
+        let mut connection = Connection::new(
+            socket,
+            Async::from_nonblocking(side)?,
+            self.options.max_message,
+        );
         if let Some(first) = &self.options.initializer {
             let header = Header {
                 length: u32::try_from(first.body.len()).unwrap_or(u32::MAX),

@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::task::Poll;
 
 use coreloop_sync::OwnedSemaphorePermit;
 use rustix::io::Errno;
@@ -11,15 +12,14 @@ use rustix::io::Errno;
 use super::attached::Attached;
 use super::job::Body;
 use crate::frame::Header;
-use crate::ipc::wire;
-use crate::sys;
 
 /// The maximum number of pieces in one write.
 const PIECES: usize = 16;
 
+/// The error of a send while too many descriptors are in messages that were not received.
+const REFUSED: Errno = Errno::TOOMANYREFS;
+
 /// The frames that are written next.
-///
-/// **Invariant:** a frame with descriptors begins a piece, which has them, and a system call.
 #[derive(Default)]
 pub(crate) struct Out {
     pieces: VecDeque<Piece>,
@@ -39,7 +39,7 @@ enum Piece {
     Frames(Vec<u8>),
     /// The body of a frame.
     Body(Rc<Vec<u8>>),
-    /// A frame with descriptors, and frames after it; or the header of such a frame.
+    /// Frames of which the first one has descriptors, and is not written before these were sent.
     Attached(Vec<u8>, Attached),
 }
 
@@ -77,75 +77,75 @@ impl Out {
         self.pieces.is_empty()
     }
 
-    /// The number of pieces of the next write, which ends before the next descriptors.
+    /// Whether there are descriptors to send.
+    pub(super) fn has_attached(&self) -> bool {
+        self.attached > 0
+    }
+
+    /// Sends descriptors by `send`, in the order of their frames, until it is pending.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if `send` does.
+    #[cold]
+    pub(super) fn send_attached(
+        &mut self,
+        mut send: impl FnMut(&[OwnedFd]) -> Poll<io::Result<()>>,
+    ) -> io::Result<()> {
+        for piece in &mut self.pieces {
+            let Piece::Attached(bytes, attached) = piece else {
+                continue;
+            };
+            match send(attached.as_slice()) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(())) => {}
+                // The kernel sends no more descriptors before others were received.
+                Poll::Ready(Err(error)) if Errno::from_io_error(&error) == Some(REFUSED) => {
+                    Header::lose_descriptors(bytes);
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+            }
+            // The descriptors are closed, unless the job still has them.
+            *piece = Piece::Frames(std::mem::take(bytes));
+            self.attached -= 1;
+        }
+        Ok(())
+    }
+
+    /// The number of pieces of the next write.
     fn count(&self) -> usize {
         if self.attached == 0 {
             return self.pieces.len().min(PIECES);
         }
         let is_attached = |piece: &Piece| matches!(piece, Piece::Attached(..));
-        let later = self.pieces.iter().skip(1).position(is_attached);
-        later
-            .map_or(self.pieces.len(), |later| later + 1)
-            .min(PIECES)
+        let first = self.pieces.iter().position(is_attached);
+        first.unwrap_or(self.pieces.len()).min(PIECES)
     }
 
-    /// The number of bytes of the next write.
+    /// The number of bytes of the next write. There are none if descriptors have to be sent
+    /// before it.
     pub(super) fn length(&self) -> usize {
         let pieces = self.pieces.iter().take(self.count());
-        pieces.map(|piece| piece.bytes().len()).sum::<usize>() - self.written
+        let length = pieces.map(|piece| piece.bytes().len()).sum::<usize>();
+        length.saturating_sub(self.written)
     }
 
-    pub(super) fn write(&mut self, socket: &OwnedFd) -> io::Result<usize> {
-        if self.attached > 0 {
-            return self.write_attached(socket);
-        }
+    pub(super) fn write(&self, socket: &OwnedFd) -> io::Result<usize> {
         let written = match &self.pieces.front() {
             Some(first) if self.pieces.len() == 1 => {
                 rustix::io::write(socket, &first.bytes()[self.written..])
             }
             _ => {
-                let (slices, count) = self.slices();
-                rustix::io::writev(socket, &slices[..count])
+                let mut slices = [IoSlice::new(&[]); PIECES];
+                let mut skip = self.written;
+                for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
+                    *slice = IoSlice::new(&piece.bytes()[skip..]);
+                    skip = 0;
+                }
+                rustix::io::writev(socket, &slices[..self.count()])
             }
         };
         Ok(written?)
-    }
-
-    fn slices(&self) -> ([IoSlice<'_>; PIECES], usize) {
-        let mut slices = [IoSlice::new(&[]); PIECES];
-        let mut skip = self.written;
-        for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
-            *slice = IoSlice::new(&piece.bytes()[skip..]);
-            skip = 0;
-        }
-        (slices, self.count())
-    }
-
-    /// Writes, and sends the descriptors of the first piece with its first byte.
-    #[cold]
-    fn write_attached(&mut self, socket: &OwnedFd) -> io::Result<usize> {
-        let (slices, count) = self.slices();
-        let slices = &slices[..count];
-        let attached = match self.pieces.front() {
-            Some(Piece::Attached(_, attached)) if self.written == 0 => attached,
-            _ => return Ok(rustix::io::writev(socket, slices)?),
-        };
-        match wire::send_slices(
-            socket.as_fd(),
-            slices,
-            attached.as_slice(),
-            sys::send_flags(),
-        ) {
-            // The kernel refuses to send more descriptors until others were received.
-            Err(Errno::TOOMANYREFS) => {
-                if let Some(Piece::Attached(bytes, _)) = self.pieces.front_mut() {
-                    Header::lose_descriptors(bytes);
-                }
-                let (slices, count) = self.slices();
-                Ok(rustix::io::writev(socket, &slices[..count])?)
-            }
-            sent => Ok(sent?),
-        }
     }
 
     pub(super) fn advance(&mut self, count: usize) {
@@ -156,14 +156,9 @@ impl Out {
                 return;
             }
             self.written -= length;
-            match self.pieces.pop_front() {
-                Some(Piece::Frames(mut bytes)) => {
-                    bytes.clear();
-                    self.spare = bytes;
-                }
-                // Its descriptors are closed, unless the job still has them.
-                Some(Piece::Attached(..)) => self.attached -= 1,
-                Some(Piece::Body(_)) | None => {}
+            if let Some(Piece::Frames(mut bytes)) = self.pieces.pop_front() {
+                bytes.clear();
+                self.spare = bytes;
             }
         }
     }

@@ -17,13 +17,13 @@ mod panic_hook;
 mod setup;
 
 use std::io::{self, ErrorKind};
-use std::os::fd::OwnedFd;
+use std::os::fd::AsFd;
 use std::process;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
 use crate::frame::reader::Frames;
-use crate::frame::{Header, Kind, Ticket, garbled};
+use crate::frame::{Header, Kind, Ticket, garbled, side};
 use crate::job::call::Encoding;
 use crate::job::context::{self, Cancel, Context, Progress, Sink};
 use crate::job::encoded::{Encoded, Input};
@@ -34,7 +34,7 @@ use crate::page::Page;
 use calls::Calls;
 pub(crate) use calls::{MAX_TEXT, conclude};
 use hello::Hello;
-use output::Output;
+use output::{Output, Sockets};
 
 /// The exit status of a worker that could not start.
 const FAILED: i32 = 1;
@@ -58,7 +58,7 @@ pub(crate) fn run() -> ! {
 
 /// The worker that this process is.
 struct Worker {
-    socket: Rc<OwnedFd>,
+    sockets: Rc<Sockets>,
     frames: Frames<Header>,
     output: Output,
     page: Rc<Page>,
@@ -70,9 +70,9 @@ struct Worker {
 
 impl Worker {
     fn start() -> io::Result<Self> {
-        let (socket, begun, hello, page) = setup::connect()?;
-        let socket = Rc::new(socket);
-        let mut output = Output::new(Rc::clone(&socket));
+        let (sockets, begun, hello, page) = setup::connect()?;
+        let sockets = Rc::new(sockets);
+        let mut output = Output::new(Rc::clone(&sockets));
         let registry = Registry::of_program()?;
         if registry.hash() != hello.registry {
             let text = "this program registers other jobs than the program of the pool";
@@ -89,12 +89,12 @@ impl Worker {
         Ok(Self {
             frames: Frames::starting_with(&begun, max_length),
             progress: Rc::new(ProgressSink {
-                socket: Rc::clone(&socket),
+                sockets: Rc::clone(&sockets),
                 max_length,
             }),
             calls: Calls::new(registry, max_length),
             page: Rc::new(page),
-            socket,
+            sockets,
             output,
             has_initializer,
             is_single,
@@ -107,7 +107,8 @@ impl Worker {
             self.output.send_text(Kind::Ready, Ticket::NONE, "")?;
         }
         loop {
-            while let Some((header, bytes, descriptors)) = self.frames.next()? {
+            while let Some((header, bytes)) = self.frames.next()? {
+                let descriptors = side::take(self.sockets.side.as_fd(), header)?;
                 let body = Input { bytes, descriptors };
                 if !is_ready {
                     if let Err(text) = self.calls.initialize(header, body) {
@@ -130,7 +131,7 @@ impl Worker {
                     return Ok(());
                 }
             }
-            if self.frames.fill(&*self.socket)? == 0 {
+            if self.frames.fill(&self.sockets.frames)? == 0 {
                 return Ok(());
             }
         }
@@ -187,7 +188,7 @@ impl Job<'_> {
 
 /// Sends the progress of jobs.
 struct ProgressSink {
-    socket: Rc<OwnedFd>,
+    sockets: Rc<Sockets>,
     max_length: usize,
 }
 
@@ -204,7 +205,7 @@ impl Sink for ProgressSink {
             );
             return Err(io::Error::new(ErrorKind::InvalidInput, text));
         }
-        let mut output = Output::new(Rc::clone(&self.socket));
+        let mut output = Output::new(Rc::clone(&self.sockets));
         let frame = output.begin();
         frame.bytes.extend_from_slice(&value.bytes);
         frame.descriptors = value.descriptors;

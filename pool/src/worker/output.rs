@@ -1,6 +1,6 @@
 //! [`Output`], what a worker writes to its master.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
@@ -8,25 +8,31 @@ use std::rc::Rc;
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
-use crate::frame::{HEADER, Header, Kind, Ticket};
-use crate::ipc::wire::send_slices;
+use crate::frame::{HEADER, Header, Kind, Ticket, side};
 use crate::job::encoded::Encoded;
 use crate::sys;
 
 /// The capacity that is kept between frames. A larger buffer is freed after its frame.
 const KEPT: usize = 4 << 20;
 
-/// The writing side of the socket. Writing blocks until the master has read.
+/// The sockets to the master.
+pub(crate) struct Sockets {
+    pub(crate) frames: OwnedFd,
+    /// The socket for descriptors.
+    pub(crate) side: OwnedFd,
+}
+
+/// The writing side of the sockets. Writing blocks until the master has read.
 pub(crate) struct Output {
-    socket: Rc<OwnedFd>,
+    sockets: Rc<Sockets>,
     /// The frame that is written next: room for its header, then its body.
     frame: Encoded,
 }
 
 impl Output {
-    pub(crate) fn new(socket: Rc<OwnedFd>) -> Self {
+    pub(crate) fn new(sockets: Rc<Sockets>) -> Self {
         Self {
-            socket,
+            sockets,
             frame: Encoded::default(),
         }
     }
@@ -56,10 +62,10 @@ impl Output {
             job,
         };
         self.frame.bytes[..HEADER].copy_from_slice(&header.to_bytes());
-        match header.descriptors {
-            0 => write_all(&self.socket, &self.frame.bytes)?,
-            _ => self.send_with_descriptors()?,
+        if header.descriptors > 0 {
+            self.send_descriptors()?;
         }
+        write_all(&self.sockets.frames, &self.frame.bytes)?;
         if self.frame.bytes.capacity() > KEPT {
             self.frame = Encoded::default();
         }
@@ -72,23 +78,18 @@ impl Output {
         self.send(kind, ticket, 0)
     }
 
-    /// Writes a frame with descriptors, and closes them.
+    /// Sends the descriptors of the frame, and closes them.
     #[cold]
-    fn send_with_descriptors(&mut self) -> io::Result<()> {
+    fn send_descriptors(&mut self) -> io::Result<()> {
         let descriptors = mem::take(&mut self.frame.descriptors);
         let flags = sys::send_flags().difference(SendFlags::DONTWAIT);
-        let bytes = &mut self.frame.bytes;
-        let slices = [IoSlice::new(bytes)];
-        let send = || send_slices(self.socket.as_fd(), &slices, &descriptors, flags);
-        let sent = match rustix::io::retry_on_intr(send) {
-            // The kernel refuses to send more descriptors until others were received.
-            Err(Errno::TOOMANYREFS) => {
-                Header::lose_descriptors(bytes);
-                0
-            }
+        let send = || side::send(self.sockets.side.as_fd(), &descriptors, flags);
+        match rustix::io::retry_on_intr(send) {
+            // The kernel sends no more descriptors before others were received.
+            Err(Errno::TOOMANYREFS) => Header::lose_descriptors(&mut self.frame.bytes),
             sent => sent?,
-        };
-        write_all(&self.socket, &bytes[sent..])
+        }
+        Ok(())
     }
 }
 

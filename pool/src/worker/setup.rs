@@ -1,11 +1,11 @@
 //! Makes this process a worker: takes its socket, ties it to its master, handles signals.
 
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
 
 use coreloop_process::__pool as process;
 
 use super::hello::Hello;
+use super::output::Sockets;
 use crate::current;
 use crate::family;
 use crate::frame::garbled;
@@ -15,10 +15,10 @@ use crate::sys;
 /// The name of the main thread, at most 15 bytes. The master has set the title of the process.
 const THREAD: &str = "pool worker";
 
-/// Moves the socket off the standard input, and receives the first message. Also returns the
+/// Moves the socket of the frames off the standard input, and receives the first message. Also returns the
 /// bytes of frames that came with the message: on Linux there are none, because the kernel ends
 /// a read after a message that carries descriptors.
-pub(super) fn connect() -> io::Result<(OwnedFd, Vec<u8>, Hello, Page)> {
+pub(super) fn connect() -> io::Result<(Sockets, Vec<u8>, Hello, Page)> {
     if process::end_with_master().is_err() {
         // The master has ended.
         return Err(io::ErrorKind::BrokenPipe.into());
@@ -32,6 +32,9 @@ pub(super) fn connect() -> io::Result<(OwnedFd, Vec<u8>, Hello, Page)> {
     let page = descriptors
         .next()
         .ok_or_else(|| garbled("the first message has no page"))?;
+    let side = descriptors
+        .next()
+        .ok_or_else(|| garbled("the first message has no socket for descriptors"))?;
     if let Some(stdout) = descriptors.next() {
         // What the test harness has written must not reach the standard output of the master.
         io::stdout().flush()?;
@@ -44,6 +47,7 @@ pub(super) fn connect() -> io::Result<(OwnedFd, Vec<u8>, Hello, Page)> {
     current::set_worker(hello.name.clone());
     // If a job takes all memory, the kernel should kill this process and not the master.
     sys::raise_oom_score();
-    let (socket, begun) = channel.into_parts();
-    Ok((socket, begun, hello, Page::from_descriptor(page)?))
+    let (frames, begun) = channel.into_parts();
+    let sockets = Sockets { frames, side };
+    Ok((sockets, begun, hello, Page::from_descriptor(page)?))
 }

@@ -1,7 +1,7 @@
 //! [`Reader`], through which a fuzz target reads frames.
 
 use super::Frames;
-use crate::frame::{HEADER, Header, Kind, LOST};
+use crate::frame::{HEADER, Header, Kind};
 
 /// A reader of frames for the fuzz target `frames`.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl Reader {
     /// Returns an error if the next bytes are no header.
     pub fn take_frame(&mut self) -> std::io::Result<Option<([u8; HEADER], &[u8])>> {
         let frame = self.0.next()?;
-        Ok(frame.map(|(header, body, _)| (header.to_bytes(), body)))
+        Ok(frame.map(|(header, body)| (header.to_bytes(), body)))
     }
 
     /// Returns how many bytes the reader has allocated.
@@ -47,10 +47,9 @@ impl Reader {
     }
 }
 
-/// Returns whether a number is the kind of a frame and the number of its descriptors, of a frame
-/// that comes without any: it has none, or its sender has lost them.
+/// Returns whether a number is the kind of a frame and the number of its descriptors.
 #[must_use]
 pub fn is_kind(number: u16) -> bool {
-    let [kind, descriptors] = number.to_le_bytes();
-    Kind::from_bits(kind).is_some() && [0, LOST].contains(&descriptors)
+    let [kind, _] = number.to_le_bytes();
+    Kind::from_bits(kind).is_some()
 }

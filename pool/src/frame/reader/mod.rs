@@ -11,8 +11,6 @@
 //!    most once, before the next read. Apart from that, bytes move only if the allocator
 //!    moves the buffer as it grows. Since the buffer then doubles, that moves fewer bytes
 //!    than have come.
-//! 4. Descriptors belong to the frame that begins within the read with which they came, which
-//!    is the only one there with descriptors; see [`rights`](crate::ipc::wire::rights).
 
 pub(crate) mod fuzz;
 #[cfg(test)]
@@ -21,11 +19,6 @@ mod tests;
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::AsFd;
-use std::task::{Context, Poll, ready};
-
-use coreloop_runtime::io::Async;
-
-use crate::ipc::wire::rights::{Descriptors, Received, Rights, receive, receive_waiting};
 
 /// The length of a new buffer.
 const SMALL: usize = 64 << 10;
@@ -51,10 +44,6 @@ pub(crate) trait FrameHeader: Sized {
     fn read(bytes: &[u8], max_length: usize) -> Option<io::Result<Self>>;
 
     fn body_length(&self) -> usize;
-
-    /// The number of descriptors that were sent with the frame. `None` if the sender has lost
-    /// them.
-    fn descriptors(&self) -> Option<usize>;
 }
 
 /// A reader of frames. The caller calls [`fill`](Frames::fill) when there may be something to
@@ -69,9 +58,6 @@ pub(crate) struct Frames<H> {
     max_length: usize,
     /// How many reads have ended since a frame needed more than a small buffer.
     reads_since_large: u32,
-    /// How many bytes were consumed.
-    consumed: u64,
-    rights: Rights,
     header: PhantomData<fn() -> H>,
 }
 
@@ -84,8 +70,6 @@ impl<H: FrameHeader> Frames<H> {
             end: 0,
             max_length,
             reads_since_large: 0,
-            consumed: 0,
-            rights: Rights::default(),
             header: PhantomData,
         }
     }
@@ -113,60 +97,16 @@ impl<H: FrameHeader> Frames<H> {
         frames
     }
 
-    /// Waits until there is something to read, and reads once. Returns how many bytes were
-    /// read; 0 at the end of the stream.
+    /// Reads once, and returns how many bytes were read; 0 at the end of the stream.
     ///
     /// # Errors
     ///
     /// Returns the error of the system call, unless a signal has interrupted it.
     pub(crate) fn fill(&mut self, socket: impl AsFd) -> io::Result<usize> {
-        let received = receive_waiting(socket.as_fd(), self.space())?;
-        Ok(self.received(received))
-    }
-
-    /// Reads once without waiting, and returns how many bytes were read; 0 at the end of the
-    /// stream.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`WouldBlock`](io::ErrorKind::WouldBlock) if there is nothing to read, or the
-    /// error of the system call.
-    pub(crate) fn try_fill(&mut self, socket: impl AsFd) -> io::Result<usize> {
-        let received = receive(socket.as_fd(), self.space())?;
-        Ok(self.received(received))
-    }
-
-    /// Polls a read. Returns how many bytes were read; 0 at the end of the stream.
-    ///
-    /// Only the task that polled last is woken.
-    pub(crate) fn poll_fill(
-        &mut self,
-        cx: &mut Context<'_>,
-        socket: &Async<impl AsFd>,
-    ) -> Poll<io::Result<usize>> {
         let space = self.space();
-        let length = space.len();
-        let received = ready!(socket.poll_read_or_short(
-            cx,
-            |socket| receive(socket.as_fd(), &mut *space),
-            |received| received.is_short(length),
-        ))?;
-        Poll::Ready(Ok(self.received(received)))
-    }
-
-    fn received(&mut self, received: Received) -> usize {
-        let Received { count, descriptors } = received;
-        let from = self.position();
+        let count = rustix::io::retry_on_intr(|| rustix::io::read(&socket, &mut *space))?;
         self.filled(count);
-        if let Some(descriptors) = descriptors {
-            self.rights.came(from..self.position(), descriptors);
-        }
-        count
-    }
-
-    /// The number of bytes that have come.
-    fn position(&self) -> u64 {
-        self.consumed + (self.end - self.start) as u64
+        Ok(count)
     }
 
     /// Returns the part of the buffer into which the caller reads next. It is never empty, and
@@ -208,35 +148,33 @@ impl<H: FrameHeader> Frames<H> {
         };
     }
 
-    /// Takes the next frame if all of it has come: its header, its body and its descriptors.
+    /// Takes the next frame if all of it has come.
     ///
     /// # Errors
     ///
     /// Returns an error if the next bytes are no header, or the header of a frame that is
-    /// too long or whose descriptors have not come. Every further call returns an error again.
-    pub(crate) fn next(&mut self) -> io::Result<Option<(H, &[u8], Descriptors)>> {
+    /// too long. Every further call returns the error again.
+    pub(crate) fn next(&mut self) -> io::Result<Option<(H, &[u8])>> {
         let unread = &self.buffer[self.start..self.end];
         let Some(header) = H::read(unread, self.max_length) else {
             return Ok(None);
         };
         let header = header?;
-        let count = header.descriptors();
-        let has_rights = count != Some(0) || !self.rights.is_empty();
         let length = H::LENGTH + header.body_length();
-        let span = self.consumed..self.consumed + length as u64;
-        if has_rights {
-            self.rights.check(&span, count)?;
-        }
         let Some(body) = unread.get(H::LENGTH..length) else {
             return Ok(None);
         };
-        let descriptors = match has_rights {
-            true => self.rights.take(count),
-            false => Ok(Vec::new()),
-        };
         self.start += length;
-        self.consumed = span.end;
-        Ok(Some((header, body, descriptors)))
+        Ok(Some((header, body)))
+    }
+
+    /// Returns the header of the next frame, of which the body may not have come.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error under the conditions of [`next`](Self::next).
+    pub(crate) fn peek(&self) -> io::Result<Option<H>> {
+        H::read(&self.buffer[self.start..self.end], self.max_length).transpose()
     }
 
     /// Returns whether bytes have come that are not consumed. When `next` has returned `None`,

@@ -39,7 +39,7 @@ fn give<'a>(frames: &mut Frames<Header>, bytes: &'a [u8], most: usize) -> &'a [u
 
 /// Takes all complete frames, and checks that they follow on `job`.
 fn take_all(frames: &mut Frames<Header>, job: &mut u64) {
-    while let Some((header, received, _)) = frames.next().unwrap() {
+    while let Some((header, received)) = frames.next().unwrap() {
         assert_eq!(header.job, *job);
         assert!(received.iter().copied().eq(body(*job, received.len())));
         assert_eq!(received.len(), header.length as usize);

@@ -50,6 +50,12 @@ struct Header {
 }
 
 impl Header {
+    /// The number of descriptors that were sent with the message. `None` if the sender has lost
+    /// them.
+    fn descriptors(&self) -> Option<usize> {
+        (self.descriptors != LOST).then_some(usize::from(self.descriptors))
+    }
+
     fn to_bytes(self) -> [u8; HEADER] {
         let mut bytes = [0; HEADER];
         bytes[..4].copy_from_slice(&self.length.to_le_bytes());
@@ -78,10 +84,6 @@ impl FrameHeader for Header {
 
     fn body_length(&self) -> usize {
         self.length as usize
-    }
-
-    fn descriptors(&self) -> Option<usize> {
-        (self.descriptors != LOST).then_some(usize::from(self.descriptors))
     }
 }
 
