@@ -7,9 +7,10 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use coreloop::ipc::{Fd, Pipe, SharedSlice};
-use coreloop::pool::Pool;
+use coreloop::pool::{Pool, job};
 use coreloop_test_support::meeting::soon;
 use coreloop_test_support::size;
+use futures_lite::StreamExt;
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
 use rustix::io::Errno;
 
@@ -85,6 +86,53 @@ async fn four_processes_have_a_slice_in_memory_once() {
     for job in jobs {
         soon(job).await.unwrap();
     }
+}
+
+/// Keeps the slice for the jobs of a worker.
+#[coreloop::job(initializer)]
+fn keep(slice: SharedSlice<u64>) -> SharedSlice<u64> {
+    slice
+}
+
+#[coreloop::job]
+fn value_at(position: usize) -> u64 {
+    job::worker_state::<SharedSlice<u64>>()[position]
+}
+
+/// Returns a slice of its own.
+#[coreloop::job]
+fn doubled(slice: SharedSlice<u64>) -> Result<SharedSlice<u64>, String> {
+    let values = slice.iter().map(|value| value * 2);
+    SharedSlice::from_values(values).map_err(|error| error.to_string())
+}
+
+#[coreloop::test]
+async fn a_slice_is_an_argument_a_result_and_the_state_of_a_worker() {
+    let slice = SharedSlice::from_values(0..1_000_u64).unwrap();
+    let pool = Pool::builder().workers(2).initializer(keep, slice.clone());
+    let pool = pool.build().unwrap();
+    let result = soon(pool.run(doubled, slice.clone()))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(result.iter().copied().eq((0..1_000).map(|value| value * 2)));
+    let inputs = (0..20).map(|_| slice.clone());
+    let mut results = pool.map(doubled, inputs).chunks(3);
+    while let Some(other) = soon(results.next()).await {
+        assert_eq!(*other.unwrap().unwrap(), *result);
+    }
+    for position in 0..20 {
+        let value = soon(pool.run(value_at, position)).await.unwrap();
+        assert_eq!(value, position as u64);
+    }
+    let none = SharedSlice::from_slice(&[]).unwrap();
+    assert!(
+        soon(pool.run(doubled, none))
+            .await
+            .unwrap()
+            .unwrap()
+            .is_empty()
+    );
 }
 
 /// Gets the file of a slice, and tries to change it in each way that there is. Returns how many
