@@ -4,7 +4,9 @@ use std::io;
 use std::process;
 
 use crate::bare;
+use crate::bare_tcp;
 use crate::family::Family;
+use crate::manager::Managed;
 use crate::pipes::Pipes;
 use crate::python::Python;
 use crate::redis_bare::{BATCH, Bare, Server};
@@ -12,12 +14,13 @@ use crate::shared::{CHILDREN, Sharing};
 use crate::{MESSAGE, Options, report};
 
 /// The contestants. What is not installed is left out.
-#[derive(Debug)]
 pub(crate) struct Contest<'a> {
     options: &'a Options,
     pipes: Pipes,
     sharing: Sharing,
+    managed: Managed,
     bare: bare::Peer,
+    bare_tcp: bare_tcp::Peer,
     /// This process and the children at the other ends.
     family: Family,
     python: Option<Python>,
@@ -25,10 +28,12 @@ pub(crate) struct Contest<'a> {
 }
 
 impl<'a> Contest<'a> {
-    pub(crate) fn start(options: &'a Options) -> io::Result<Contest<'a>> {
+    pub(crate) async fn start(options: &'a Options) -> io::Result<Contest<'a>> {
         let pipes = Pipes::start()?;
         let sharing = Sharing::start()?;
+        let managed = Managed::start().await?;
         let bare = bare::Peer::start(MESSAGE)?;
+        let bare_tcp = bare_tcp::Peer::start()?;
         let family = Family::of(process::id())?;
         let python = Python::start().inspect_err(|error| report::left_out("Python", error));
         let redis = Server::start()
@@ -38,7 +43,9 @@ impl<'a> Contest<'a> {
             options,
             pipes,
             sharing,
+            managed,
             bare,
+            bare_tcp,
             family,
             python: python.ok(),
             redis: redis.ok(),
@@ -75,6 +82,16 @@ impl<'a> Contest<'a> {
             "pipe, blocking" => {
                 self.pipes.blocking_ping_pong(messages)?;
                 messages
+            }
+            "bare TCP, twice" => {
+                for _ in 0..messages {
+                    self.bare_tcp.call()?;
+                }
+                messages / 2
+            }
+            "manager" => {
+                self.managed.calls(messages / 2).await?;
+                messages / 2
             }
             "SharedSlice" => {
                 self.sharing.hand_over(messages / 20).await?;

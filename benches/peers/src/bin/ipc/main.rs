@@ -5,11 +5,13 @@
 
 #[path = "../pool/bare.rs"]
 mod bare;
+mod bare_tcp;
 mod child;
 mod contest;
 #[path = "../processes/family.rs"]
 #[expect(dead_code, reason = "the other programs use all of it")]
 mod family;
+mod manager;
 mod pipes;
 mod python;
 mod redis_bare;
@@ -56,18 +58,22 @@ struct Options {
 }
 
 /// The cases in the order of a turn, and the script's name of a case of Python's.
-const CASES: [(&str, Option<&str>); 7] = [
+const CASES: [(&str, Option<&str>); 10] = [
     ("bare socket", None),
     ("pipe", None),
     ("pipe, blocking", None),
     ("Python's Pipe", Some("pipe")),
+    ("bare TCP, twice", None),
+    ("manager", None),
+    ("Python's BaseManager", Some("manager")),
     ("SharedSlice", None),
     ("redis, bare", None),
     ("Python's Queue", Some("queue")),
 ];
 
 /// A case, what it is compared with, and the bound of the ratio.
-const BOUNDS: [(&str, &str, f64); 2] = [
+const BOUNDS: [(&str, &str, f64); 3] = [
+    ("manager", "Python's BaseManager", 1.0 / 4.0),
     ("pipe", "bare socket", 1.4),
     ("pipe", "Python's Pipe", 1.0 / 3.0),
 ];
@@ -87,6 +93,7 @@ fn main() -> io::Result<()> {
                 Some(pipes::TASKS) => pipes::answer(),
                 Some(pipes::BLOCKING) => pipes::answer_blocking(),
                 Some(shared::CASE) => shared::read(),
+                Some(manager::CASE) => manager::serve(),
                 _ => Err(io::Error::other("there is no such child")),
             };
         }
@@ -99,7 +106,7 @@ fn main() -> io::Result<()> {
 }
 
 async fn measure(options: &Options) -> io::Result<()> {
-    let mut contest = Contest::start(options)?;
+    let mut contest = Contest::start(options).await?;
     let cases = CASES.iter().filter(|(case, _)| {
         let only = options.only.as_deref();
         only.is_none_or(|only| only == *case)
