@@ -10,6 +10,8 @@ use super::settings::Settings;
 use crate::connection::{Address, Listener};
 use crate::error::{Error, Kind};
 use crate::items::{PREFIX, QueueService};
+use crate::memory::Memory;
+use crate::memory::served::{JobsService, NAME};
 use crate::secure::Key;
 use crate::services::{Access, Peer, RESERVED, Serve, Service, Services, Typed};
 use crate::wire::MAX_NAME;
@@ -29,6 +31,7 @@ pub struct ManagerBuilder {
     grace: Duration,
     heartbeat: Duration,
     handshake_timeout: Duration,
+    memory: Memory,
     #[cfg(feature = "tls")]
     tls: Option<futures_rustls::TlsAcceptor>,
 }
@@ -47,6 +50,7 @@ impl ManagerBuilder {
             grace: Duration::from_secs(10),
             heartbeat: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(5),
+            memory: Memory::new(),
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -64,6 +68,13 @@ impl ManagerBuilder {
         let service = Rc::new(QueueService::new(name, capacity));
         self.check(name.len() + PREFIX.len() <= MAX_NAME, name);
         self.services.push((format!("{PREFIX}{name}"), service));
+        self
+    }
+
+    /// Sets the memory whose job queues the manager serves; see
+    /// [`Queue::memory`](crate::Queue::memory). By default it serves a new one.
+    pub fn jobs(mut self, memory: &Memory) -> Self {
+        self.memory = memory.clone();
         self
     }
 
@@ -166,6 +177,8 @@ impl ManagerBuilder {
         for (name, service) in self.services {
             services.add(&name, service)?;
         }
+        let jobs = JobsService::new(self.memory.clone());
+        services.add(NAME, Rc::new(jobs))?;
         #[cfg(feature = "tls")]
         let allows_network = self.allows_network || self.tls.is_some();
         #[cfg(not(feature = "tls"))]
@@ -189,6 +202,7 @@ impl ManagerBuilder {
             core,
             address,
             access: Access::local(&services),
+            memory: self.memory,
         })
     }
 

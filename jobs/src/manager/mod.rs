@@ -22,6 +22,7 @@ use crate::client::Client;
 use crate::connection::Address;
 use crate::error::Error;
 use crate::items::SharedQueue;
+use crate::memory::Memory;
 use crate::secure::Key;
 use crate::services::{Access, Services};
 
@@ -83,6 +84,7 @@ pub struct Manager {
     core: Rc<Core>,
     address: Address,
     access: Access,
+    memory: Memory,
 }
 
 impl Manager {
@@ -145,6 +147,11 @@ impl Manager {
             }
         };
         timeout(deadline, all_left).await.is_ok()
+    }
+
+    /// Returns the memory whose job queues the manager serves.
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     pub(crate) fn services(&self) -> &Rc<Services> {

@@ -43,20 +43,27 @@ impl Local {
         max: usize,
         lease: Duration,
     ) -> Vec<Leased> {
-        let session = self.session;
-        let now = || {
-            self.queue
-                .with(|state, now| state.lease(now, session, functions, max, lease))
-        };
-        let mut leased = now();
+        let mut leased = self.try_take(functions, max, lease);
         if leased.is_empty() && max > 0 {
             let waiting = self.queue.waiters.add(functions);
             while leased.is_empty() {
                 waiting.woken().await;
-                leased = now();
+                leased = self.try_take(functions, max, lease);
             }
         }
         leased
+    }
+
+    /// Leases the jobs that are there now.
+    pub(super) fn try_take(
+        &self,
+        functions: &[Function],
+        max: usize,
+        lease: Duration,
+    ) -> Vec<Leased> {
+        let session = self.session;
+        self.queue
+            .with(|state, now| state.lease(now, session, functions, max, lease))
     }
 
     /// Like [`Engine::renew`].
@@ -122,6 +129,18 @@ impl Local {
         self.queue.with(|state, _| state.counts())
     }
 
+    /// Returns the outcome of a job, or its number if it has not ended.
+    pub(super) fn try_end(&self, id: &JobId) -> Result<Result<Outcome, Error>, u64> {
+        match self.queue.with(|state, now| state.outcome(now, id)) {
+            Lookup::Ended(outcome) => Ok(Ok(outcome)),
+            Lookup::Unknown => {
+                let text = format!("there is no job {id}, or its result was removed");
+                Ok(Err(Error::new(Kind::Unknown, text)))
+            }
+            Lookup::Pending(number) => Err(number),
+        }
+    }
+
     /// Returns for how many jobs a call waits.
     #[cfg(test)]
     pub(super) fn waiting_for_outcomes(&self) -> usize {
@@ -131,13 +150,9 @@ impl Local {
     /// Like [`Engine::outcome`].
     pub(super) async fn end(&self, id: &JobId) -> Result<Outcome, Error> {
         loop {
-            let number = match self.queue.with(|state, now| state.outcome(now, id)) {
-                Lookup::Ended(outcome) => return Ok(outcome),
-                Lookup::Unknown => {
-                    let text = format!("there is no job {id}, or its result was removed");
-                    return Err(Error::new(Kind::Unknown, text));
-                }
-                Lookup::Pending(number) => number,
+            let number = match self.try_end(id) {
+                Ok(ended) => return ended,
+                Err(number) => number,
             };
             let waiting = Waiting {
                 queue: &self.queue,

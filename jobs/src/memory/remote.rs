@@ -9,16 +9,46 @@ use coreloop_runtime::runtime::Handle;
 use coreloop_runtime::spawn;
 use coreloop_runtime::task::JoinHandle;
 
-use super::served::{Answer, Finished, LeaseOf, Operation, Request};
+use super::served::{Answer, Finished, LeaseOf, NAME, Operation, Request};
 use crate::engine::{
     Counts, Dead, Engine, Failure, Fence, Function, JobId, Leased, NewJob, Outcome, Pending,
 };
 use crate::error::{Error, Kind};
+use crate::services::{Access, Options, decode, encode};
 
 /// The way to the process with the queue.
 pub(crate) trait Call: 'static {
     /// Sends a request, and waits for its answer. Dropping the future cancels the request.
     fn call(&self, request: Request) -> Pending<'static, Answer>;
+}
+
+/// The way through a manager.
+pub(crate) struct ByManager {
+    access: Access,
+    service: Rc<str>,
+}
+
+impl ByManager {
+    pub(crate) fn new(access: Access) -> Self {
+        Self {
+            access,
+            service: Rc::from(NAME),
+        }
+    }
+}
+
+impl Call for ByManager {
+    fn call(&self, request: Request) -> Pending<'static, Answer> {
+        let (access, service) = (self.access.clone(), Rc::clone(&self.service));
+        Box::pin(async move {
+            let options = Options {
+                timeout: None,
+                repeat: request.may_be_repeated(),
+            };
+            let answer = access.request(&service, encode(&request)?, options).await?;
+            decode(&answer)
+        })
+    }
 }
 
 /// The engine of a client.
@@ -84,7 +114,7 @@ impl<C: Call> LeaseRequest<C> {
         let answer = answer.await;
         self.answer = None;
         match answer.map_err(|error| Error::new(Kind::Engine, error.to_string()))?? {
-            Answer::Leased(jobs) => Ok(jobs),
+            Answer::Leased { jobs, .. } => Ok(jobs),
             _ => Err(unexpected()),
         }
     }
@@ -103,7 +133,7 @@ impl<C: Call> Drop for LeaseRequest<C> {
         spawn(async move {
             // If the connection is lost, the leases end with their time.
             let _ = way.ask(Operation::StopLease { number }).await;
-            if let Ok(Ok(Answer::Leased(jobs))) = answer.await {
+            if let Ok(Ok(Answer::Leased { jobs, .. })) = answer.await {
                 for job in &jobs {
                     let _ = way
                         .ask(Operation::Fail(job.into(), Failure::Unstarted))

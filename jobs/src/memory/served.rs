@@ -1,5 +1,5 @@
 //! [`Served`], the queues in memory as a service for a client in another process: a [`Request`]
-//! is answered by an [`Answer`].
+//! is answered by an [`Answer`]. [`JobsService`] is the service of a manager.
 //!
 //! The server keeps one [`Served`] for each client, for as long as the client may come back. When
 //! it is dropped, the leases of the client end.
@@ -14,8 +14,11 @@ use serde::{Deserialize, Serialize};
 
 use super::state::LeaseName;
 use super::{Local, Memory};
-use crate::engine::{Counts, Dead, Failure, Fence, Function, JobId, Leased, NewJob, Outcome};
+use crate::engine::{
+    Counts, Dead, Failure, Fence, Function, JobId, Leased, NewJob, Outcome, Pending,
+};
 use crate::error::Error;
+use crate::services::{self, Peer, Serve, SessionId};
 
 /// An operation on a queue.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -23,6 +26,18 @@ pub(crate) struct Request {
     /// The name of the queue.
     pub(crate) queue: String,
     pub(crate) operation: Operation,
+}
+
+impl Request {
+    /// Returns whether nothing is done twice if the request is made a second time. That only
+    /// happens if the manager does not know the client any more.
+    pub(crate) fn may_be_repeated(&self) -> bool {
+        match &self.operation {
+            // A job without a key would be stored twice.
+            Operation::Push(jobs) => jobs.iter().all(|job| job.key.is_some()),
+            _ => true,
+        }
+    }
 }
 
 /// The operations of an engine.
@@ -60,12 +75,22 @@ pub(crate) enum Operation {
 pub(crate) enum Answer {
     Done,
     Pushed(Vec<JobId>),
-    Leased(Vec<Leased>),
+    /// The jobs, and the name of their queue.
+    Leased {
+        queue: String,
+        jobs: Vec<Leased>,
+    },
     Fences(Vec<Fence>),
     Outcome(Outcome),
     Dead(Vec<Dead>),
     Requeued(bool),
     Counts(Counts),
+}
+
+/// The answer, or its future. Dropping the future cancels the operation.
+pub(crate) enum Reply {
+    Now(Result<Answer, Error>),
+    Later(Pending<'static, Answer>),
 }
 
 /// A lease, without its job.
@@ -101,6 +126,58 @@ impl LeaseOf {
     }
 }
 
+/// The name of the service.
+pub(crate) const NAME: &str = "coreloop.jobs";
+
+/// The queues of a [`Memory`] as a service of a manager.
+pub(crate) struct JobsService {
+    memory: Memory,
+    clients: RefCell<HashMap<SessionId, Rc<Served>>>,
+}
+
+impl JobsService {
+    pub(crate) fn new(memory: Memory) -> Self {
+        Self {
+            memory,
+            clients: RefCell::default(),
+        }
+    }
+
+    fn client(&self, session: SessionId) -> Rc<Served> {
+        let mut clients = self.clients.borrow_mut();
+        let new = || Rc::new(Served::new(self.memory.clone()));
+        Rc::clone(clients.entry(session).or_insert_with(new))
+    }
+}
+
+impl Serve for JobsService {
+    fn request(self: Rc<Self>, peer: &Peer, body: &[u8]) -> services::Answer {
+        let request = match services::decode::<Request>(body) {
+            Ok(request) => request,
+            Err(error) => return services::Answer::Now(Err(error)),
+        };
+        let encoded = |answer: Result<Answer, Error>| services::encode(&answer?);
+        match self.client(peer.session()).answer(request) {
+            Reply::Now(answer) => services::Answer::Now(encoded(answer)),
+            Reply::Later(answer) => {
+                services::Answer::Later(Box::pin(async move { encoded(answer.await) }))
+            }
+        }
+    }
+
+    fn undelivered(&self, session: SessionId, answer: &[u8]) {
+        if let Ok(answer) = services::decode(answer) {
+            self.client(session).undelivered(answer);
+        }
+    }
+
+    fn gone(&self, session: SessionId) {
+        let client = self.clients.borrow_mut().remove(&session);
+        // Its leases end, which wakes other clients.
+        drop(client);
+    }
+}
+
 /// The queues of a [`Memory`], for one client.
 #[derive(Debug)]
 pub(crate) struct Served {
@@ -119,16 +196,20 @@ impl Served {
         }
     }
 
-    /// Carries out an operation. Dropping the future cancels it.
+    /// Carries out an operation.
     ///
     /// # Errors
     ///
     /// Returns an error if the queue has no name, is full, or has no such job.
-    pub(crate) async fn answer(&self, request: Request) -> Result<Answer, Error> {
-        let engine = self.engine(&request.queue)?;
-        Ok(match request.operation {
-            Operation::Open => Answer::Done,
-            Operation::Push(jobs) => Answer::Pushed(engine.store(jobs)?),
+    pub(crate) fn answer(self: &Rc<Self>, request: Request) -> Reply {
+        let queue = request.queue;
+        let engine = match self.engine(&queue) {
+            Ok(engine) => engine,
+            Err(error) => return Reply::Now(Err(error)),
+        };
+        let answer = match request.operation {
+            Operation::Open => Ok(Answer::Done),
+            Operation::Push(jobs) => engine.store(jobs).map(Answer::Pushed),
             Operation::Lease {
                 number,
                 functions,
@@ -136,48 +217,80 @@ impl Served {
                 time,
             } => {
                 let max = usize::try_from(max).unwrap_or(usize::MAX);
-                let lease = engine.take(&functions, max, time);
-                Answer::Leased(self.unless_stopped(number, lease).await)
+                let jobs = engine.try_take(&functions, max, time);
+                if jobs.is_empty() && max > 0 {
+                    return self.lease_later(engine, queue, number, (functions, max, time));
+                }
+                Ok(Answer::Leased { queue, jobs })
             }
             Operation::StopLease { number } => {
                 let waiting = self.waiting.borrow().get(&number).cloned();
                 if let Some(waiting) = waiting {
                     waiting.cancel();
                 }
-                Answer::Done
+                Ok(Answer::Done)
             }
             Operation::Renew { leases, time } => {
-                Answer::Fences(engine.renewed(leases.iter().map(LeaseOf::name), time))
+                let leases = leases.iter().map(LeaseOf::name);
+                Ok(Answer::Fences(engine.renewed(leases, time)))
             }
             Operation::Finish(mut jobs) => {
                 let jobs = jobs.iter_mut();
                 let jobs = jobs.map(|job| (job.lease.name(), std::mem::take(&mut job.result)));
-                Answer::Fences(engine.finished(jobs))
+                Ok(Answer::Fences(engine.finished(jobs)))
             }
             Operation::Fail(lease, failure) => {
-                Answer::Fences(vec![engine.failed(&lease.name(), failure)])
+                Ok(Answer::Fences(vec![engine.failed(&lease.name(), failure)]))
             }
-            Operation::Outcome(id) => Answer::Outcome(engine.end(&id).await?),
+            Operation::Outcome(id) => match engine.try_end(&id) {
+                Ok(ended) => ended.map(Answer::Outcome),
+                Err(_) => {
+                    let end = async move { engine.end(&id).await.map(Answer::Outcome) };
+                    return Reply::Later(Box::pin(end));
+                }
+            },
             Operation::Dead { max } => {
-                Answer::Dead(engine.letters(usize::try_from(max).unwrap_or(usize::MAX)))
+                let max = usize::try_from(max).unwrap_or(usize::MAX);
+                Ok(Answer::Dead(engine.letters(max)))
             }
-            Operation::Requeue(id) => Answer::Requeued(engine.requeued(&id)),
-            Operation::Counts => Answer::Counts(engine.counted()),
-        })
+            Operation::Requeue(id) => Ok(Answer::Requeued(engine.requeued(&id))),
+            Operation::Counts => Ok(Answer::Counts(engine.counted())),
+        };
+        Reply::Now(answer)
     }
 
     /// Waits for the jobs of a lease, until the client stops it.
-    async fn unless_stopped(
-        &self,
+    fn lease_later(
+        self: &Rc<Self>,
+        engine: Rc<Local>,
+        queue: String,
         number: u64,
-        lease: impl Future<Output = Vec<Leased>>,
-    ) -> Vec<Leased> {
+        (functions, max, time): (Vec<Function>, usize, Duration),
+    ) -> Reply {
         let stop = CancellationToken::new();
         self.waiting.borrow_mut().insert(number, stop.clone());
-        let entry = Entry(self, number);
-        let leased = stop.run_until_cancelled(lease).await;
-        drop(entry);
-        leased.unwrap_or_default()
+        let entry = Entry(Rc::clone(self), number);
+        Reply::Later(Box::pin(async move {
+            let lease = engine.take(&functions, max, time);
+            let jobs = stop.run_until_cancelled(lease).await.unwrap_or_default();
+            drop(entry);
+            Ok(Answer::Leased { queue, jobs })
+        }))
+    }
+
+    /// Takes an answer that was too long for the client. A job that it held would be too long the
+    /// next time, too.
+    pub(crate) fn undelivered(&self, answer: Answer) {
+        let Answer::Leased { queue, jobs } = answer else {
+            return;
+        };
+        let Ok(engine) = self.engine(&queue) else {
+            return;
+        };
+        for job in &jobs {
+            let error = "its arguments are longer than a message to the worker may be".to_owned();
+            engine.failed(&LeaseName::from(job), Failure::Dead { error });
+        }
     }
 
     fn engine(&self, queue: &str) -> Result<Rc<Local>, Error> {
@@ -192,9 +305,9 @@ impl Served {
 }
 
 /// The entry of a lease that waits, which is removed with this.
-struct Entry<'a>(&'a Served, u64);
+struct Entry(Rc<Served>, u64);
 
-impl Drop for Entry<'_> {
+impl Drop for Entry {
     fn drop(&mut self) {
         self.0.waiting.borrow_mut().remove(&self.1);
     }

@@ -8,7 +8,7 @@ use coreloop_runtime::time::timeout;
 use coreloop_runtime::{block_on, runtime, spawn};
 
 use super::remote::{Call, Remote};
-use super::served::{Answer, Request, Served};
+use super::served::{Answer, Reply, Request, Served};
 use super::*;
 use crate::engine::{Engine, Failure, Fence, Function, JobId, Leased, NewJob, Outcome, Pending};
 
@@ -26,7 +26,10 @@ impl Call for Loopback {
             // The request is on its way for a while, and so is the answer.
             yield_now().await;
             let request = rmp_serde::from_slice(&bytes).unwrap();
-            let answer = served.answer(request).await?;
+            let answer = match served.answer(request) {
+                Reply::Now(answer) => answer?,
+                Reply::Later(answer) => answer.await?,
+            };
             let bytes = rmp_serde::to_vec_named(&answer).unwrap();
             yield_now().await;
             Ok(rmp_serde::from_slice(&bytes).unwrap())

@@ -5,9 +5,13 @@ use std::fmt;
 use std::rc::Rc;
 
 use super::Queue;
+use crate::client::Client;
 use crate::engine::{Engine, Pending};
 use crate::error::Error;
+use crate::manager::Manager;
 use crate::memory::Memory;
+use crate::memory::remote::{ByManager, Remote};
+use crate::services::Access;
 
 /// The part of [`MemoryHost`] that is not public.
 mod sealed {
@@ -21,7 +25,8 @@ mod sealed {
     }
 }
 
-/// Where queues are kept in memory: a [`Memory`] of this process.
+/// Where queues are kept in memory: a [`Memory`] or a [`Manager`] of this process, or the manager of
+/// a [`Client`].
 #[expect(
     private_bounds,
     reason = "only types of this crate keep queues in memory"
@@ -39,10 +44,33 @@ impl sealed::Host for Memory {
     }
 }
 
+impl MemoryHost for Manager {}
+
+impl sealed::Host for Manager {
+    fn open<'a>(&'a self, name: &'a str) -> Pending<'a, Rc<dyn Engine>> {
+        sealed::Host::open(self.memory(), name)
+    }
+}
+
+impl MemoryHost for Client {}
+
+impl sealed::Host for Client {
+    fn open<'a>(&'a self, name: &'a str) -> Pending<'a, Rc<dyn Engine>> {
+        Box::pin(async move {
+            let way = ByManager::new(Access::from(self));
+            let engine: Rc<dyn Engine> = Remote::open(way, name).await?;
+            Ok(engine)
+        })
+    }
+}
+
 impl Queue {
-    /// Begins to connect to a queue in memory, which needs nothing installed.
+    /// Begins to connect to a queue in memory, which needs nothing installed: of a [`Memory`] or a
+    /// [`Manager`] in this process, or of the manager of a [`Client`].
     ///
-    /// See [`Memory`] for an example.
+    /// See [`Memory`] for an example. Jobs that a client has leased come back when their leases
+    /// end, or when the client has been away for longer than the
+    /// [grace](crate::ManagerBuilder::grace) of the manager.
     pub fn memory<H: MemoryHost>(host: &H) -> MemoryQueue<'_> {
         MemoryQueue {
             host,

@@ -5,6 +5,9 @@ use std::rc::Rc;
 use super::{Session, Stage, State, Time};
 use crate::engine::{Failure, Fence, Function, JobId, Leased};
 
+/// How long the arguments of jobs are that are leased together.
+const LEASE_BYTES: usize = 4 << 20;
+
 /// What a worker has of a lease.
 #[derive(Debug, Clone)]
 pub(crate) struct LeaseName<'a> {
@@ -22,7 +25,8 @@ impl<'a> From<&'a Leased> for LeaseName<'a> {
 }
 
 impl State {
-    /// Leases the oldest ready jobs of these functions, at most `max`, for `time`.
+    /// Leases the oldest ready jobs of these functions, at most `max`, for `time`. Several jobs are
+    /// not longer than [`LEASE_BYTES`] together, because they travel in one message.
     pub(crate) fn lease(
         &mut self,
         now: Time,
@@ -33,7 +37,13 @@ impl State {
     ) -> Vec<Leased> {
         let numbers = self.ready.first(functions, max);
         let mut leased = Vec::with_capacity(numbers.len());
+        let mut bytes = 0;
         for number in numbers {
+            let length = self.jobs.get(&number).map_or(0, |job| job.payload.len());
+            bytes += length;
+            if !leased.is_empty() && bytes > LEASE_BYTES {
+                break;
+            }
             let id = self.id(number);
             self.last_lease += 1;
             let name = self.last_lease;
