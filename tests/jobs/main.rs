@@ -2,6 +2,7 @@
 #![cfg(test)]
 #![cfg(not(miri))]
 
+mod managed;
 mod manager;
 mod memory;
 mod suite;

@@ -3,6 +3,7 @@
 //! The tests of engines that need a server are another package, which includes these files too.
 
 mod failures;
+mod machines;
 mod runs;
 mod stops;
 mod versions;
@@ -17,6 +18,7 @@ use coreloop::pool::Pool;
 use coreloop::task::JoinHandle;
 
 pub(crate) use failures::*;
+pub(crate) use machines::*;
 pub(crate) use runs::*;
 pub(crate) use stops::*;
 pub(crate) use versions::*;
@@ -27,8 +29,14 @@ pub(crate) trait Place {
     fn queue(&self, name: &str) -> impl Future<Output = Queue>;
 }
 
-/// Defines a test for each function of the suite. `$start` returns the place, or `None` if its
-/// server is not installed.
+/// An engine that other processes can reach.
+pub(crate) trait Reachable: Place {
+    /// What other processes need to connect.
+    fn address(&self) -> String;
+}
+
+/// Defines a test for each function of the suite. `$start` is evaluated on a loop, and returns the
+/// place, or `None` if its server is not installed.
 macro_rules! in_place {
     ($start:expr) => {
         $crate::suite::in_place! {
@@ -59,14 +67,36 @@ macro_rules! in_place {
         $(
             #[test]
             fn $test() {
-                if let Some(place) = $start {
-                    coreloop::block_on($crate::suite::$test(&place));
-                }
+                coreloop::block_on(async {
+                    if let Some(place) = $start {
+                        $crate::suite::$test(&place).await;
+                    }
+                });
             }
         )*
     };
 }
 pub(crate) use in_place;
+
+/// Defines a test for each function of the suite that needs worker machines, which are processes
+/// here. `$connect` is a function that connects to an address, and opens a queue.
+macro_rules! on_machines {
+    ($start:expr, $connect:path) => {
+        $crate::suite::in_place! {
+            $start;
+            jobs_of_a_machine_that_was_killed_run_elsewhere
+            a_machine_that_was_stopped_stores_no_result_of_a_job_that_was_taken
+            no_job_is_lost_while_machines_are_killed
+        }
+
+        /// The machines of the other tests. Among them, it does nothing.
+        #[test]
+        fn suite_machine() {
+            $crate::suite::machine($connect);
+        }
+    };
+}
+pub(crate) use on_machines;
 
 /// Long enough that a worker which runs never loses it, however slow the machine.
 const LONG: Duration = Duration::from_secs(60);
