@@ -17,7 +17,7 @@ use crate::error::{Error, Kind};
 
 /// The pauses while the engine fails.
 pub(super) const ENGINE: Backoff = Backoff {
-    first: Duration::from_millis(50),
+    first: Duration::from_millis(if cfg!(test) { 1 } else { 50 }),
     max: Duration::from_secs(5),
 };
 

@@ -25,6 +25,8 @@ mod renew;
 mod room;
 mod running;
 mod store;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::fmt;

@@ -59,6 +59,7 @@ macro_rules! in_place {
             a_worker_that_stops_finishes_what_runs_and_returns_the_rest
             a_worker_whose_pool_is_closed_returns_its_jobs
             jobs_of_a_worker_that_is_dropped_run_elsewhere
+            a_job_that_waits_for_long_behind_another_runs_elsewhere
             a_worker_leases_only_versions_that_it_has
             a_result_decodes_with_an_added_field
         }

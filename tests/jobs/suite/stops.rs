@@ -102,3 +102,30 @@ pub(crate) async fn jobs_of_a_worker_that_is_dropped_run_elsewhere(place: &impl 
     assert_eq!(next.stop().await.done, 2);
     first.release().await;
 }
+
+pub(crate) async fn a_job_that_waits_for_long_behind_another_runs_elsewhere(place: &impl Place) {
+    let meeting = Meeting::new();
+    let queue = place.queue("meeting").await;
+    let one = pool(1);
+    let lease = SHORT * 10;
+    let running = Running::start(worker(&queue, &one).lease(lease).at_once(2));
+    let inputs = ["a", "b"].map(|name| (meeting.path(), name.to_owned()));
+    let receipts = queue.push_many(attend, inputs).await.unwrap();
+    let first = meeting.arrival().await;
+    yield_until(|| running.control.metrics().held == 2).await;
+    // This one is free, and gets the job when the other has returned it.
+    let other = pool(1);
+    let client = place.queue("meeting").await;
+    let next = Running::start(worker(&client, &other).lease(lease));
+    let second = meeting.arrival().await;
+    assert_eq!((first.name.as_str(), second.name.as_str()), ("a", "b"));
+    second.release().await;
+    assert_eq!(queue.result(&receipts[1]).await.unwrap(), "b");
+    let metrics = next.stop().await;
+    assert_eq!((metrics.done, metrics.lost), (1, 0));
+    first.release().await;
+    assert_eq!(queue.result(&receipts[0]).await.unwrap(), "a");
+    let metrics = running.stop().await;
+    assert_eq!((metrics.done, metrics.failed), (1, 0));
+    assert!(metrics.returned > 0);
+}

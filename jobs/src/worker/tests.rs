@@ -1,0 +1,389 @@
+//! Workers whose engine fails.
+
+use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use coreloop_pool::Pool;
+use coreloop_runtime::block_on;
+use coreloop_runtime::task::JoinHandle;
+use coreloop_test_support::deadline::yield_until;
+use coreloop_test_support::meeting::{Meeting, meet, soon};
+
+use super::*;
+use crate::engine::{
+    Counts, Dead, Engine, Failure, Fence, JobId, Leased, NewJob, Outcome, Pending,
+};
+use crate::error::Kind;
+use crate::memory::Memory;
+
+coreloop::pool::worker_test!();
+
+#[coreloop::job]
+fn double(number: u32) -> u32 {
+    number * 2
+}
+
+/// Meets the test, and returns the number.
+#[coreloop::job]
+fn attend(meeting: PathBuf, number: u32) -> u32 {
+    meet(&meeting, &number.to_string());
+    number
+}
+
+/// How an operation fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// It is not carried out.
+    Refused(Kind),
+    /// It is carried out, and the answer is lost.
+    AnswerLost,
+}
+
+/// The faults of one operation: how, and how often.
+type Faults = Cell<Option<(Fault, u32)>>;
+
+/// An engine whose operations fail as a test wants.
+struct Faulty {
+    engine: Rc<dyn Engine>,
+    lease: Faults,
+    renew: Faults,
+    finish: Faults,
+    fail: Faults,
+}
+
+const ALWAYS: u32 = u32::MAX;
+
+impl Faulty {
+    fn apply<'a, T: 'a>(faults: &Faults, operation: Pending<'a, T>) -> Pending<'a, T> {
+        let Some((fault, times)) = faults.get() else {
+            return operation;
+        };
+        faults.set(match times {
+            0 | 1 => None,
+            ALWAYS => Some((fault, ALWAYS)),
+            more => Some((fault, more - 1)),
+        });
+        Box::pin(async move {
+            let kind = match fault {
+                Fault::Refused(kind) => kind,
+                Fault::AnswerLost => {
+                    drop(operation.await);
+                    Kind::Engine
+                }
+            };
+            Err(Error::new(kind, "a fault of the test"))
+        })
+    }
+}
+
+impl Engine for Faulty {
+    fn push(&self, jobs: Vec<NewJob>) -> Pending<'_, Vec<JobId>> {
+        self.engine.push(jobs)
+    }
+
+    fn lease<'a>(
+        &'a self,
+        functions: &'a [Function],
+        max: usize,
+        lease: Duration,
+    ) -> Pending<'a, Vec<Leased>> {
+        Self::apply(&self.lease, self.engine.lease(functions, max, lease))
+    }
+
+    fn renew<'a>(&'a self, jobs: Vec<&'a Leased>, lease: Duration) -> Pending<'a, Vec<Fence>> {
+        Self::apply(&self.renew, self.engine.renew(jobs, lease))
+    }
+
+    fn finish<'a>(&'a self, jobs: Vec<(&'a Leased, &'a [u8])>) -> Pending<'a, Vec<Fence>> {
+        Self::apply(&self.finish, self.engine.finish(jobs))
+    }
+
+    fn fail<'a>(&'a self, job: &'a Leased, failure: Failure) -> Pending<'a, Fence> {
+        Self::apply(&self.fail, self.engine.fail(job, failure))
+    }
+
+    fn outcome<'a>(&'a self, id: &'a JobId) -> Pending<'a, Outcome> {
+        self.engine.outcome(id)
+    }
+
+    fn dead(&self, max: usize) -> Pending<'_, Vec<Dead>> {
+        self.engine.dead(max)
+    }
+
+    fn requeue<'a>(&'a self, id: &'a JobId) -> Pending<'a, bool> {
+        self.engine.requeue(id)
+    }
+
+    fn counts(&self) -> Pending<'_, Counts> {
+        self.engine.counts()
+    }
+}
+
+/// A queue, the same queue with faults, and what the worker has reported.
+struct Scene {
+    queue: Queue,
+    faulty: Rc<Faulty>,
+    faulty_queue: Queue,
+    pool: Pool,
+    events: Rc<RefCell<Vec<String>>>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let memory = Memory::new();
+        let faulty = Rc::new(Faulty {
+            engine: memory.open("numbers").unwrap(),
+            lease: Cell::default(),
+            renew: Cell::default(),
+            finish: Cell::default(),
+            fail: Cell::default(),
+        });
+        Self {
+            queue: Queue::new(memory.open("numbers").unwrap(), "numbers"),
+            faulty_queue: Queue::new(Rc::clone(&faulty) as Rc<dyn Engine>, "numbers"),
+            faulty,
+            pool: Pool::builder().workers(1).build().unwrap(),
+            events: Rc::default(),
+        }
+    }
+
+    /// Returns a worker with the faults.
+    fn worker(&self) -> Worker {
+        let events = Rc::clone(&self.events);
+        let soon = Duration::from_millis(1);
+        self.faulty_queue
+            .worker()
+            .jobs_of(&self.pool)
+            .lease(Duration::from_secs(60))
+            .backoff(soon, soon)
+            .on_event(move |event| events.borrow_mut().push(event.to_string()))
+    }
+
+    fn reports(&self) -> Vec<String> {
+        self.events.borrow().clone()
+    }
+}
+
+type Task = JoinHandle<Result<WorkerMetrics, Error>>;
+
+fn start(worker: Worker) -> (WorkerControl, Task) {
+    (worker.control(), coreloop_runtime::spawn(worker.run()))
+}
+
+async fn stop((control, task): (WorkerControl, Task)) -> WorkerMetrics {
+    control.stop();
+    soon(task).await.unwrap().unwrap()
+}
+
+#[test]
+fn results_are_kept_while_the_engine_fails() {
+    block_on(async {
+        let scene = Scene::new();
+        let refused = Fault::Refused(Kind::Engine);
+        scene.faulty.lease.set(Some((refused, 2)));
+        scene.faulty.finish.set(Some((refused, 3)));
+        let receipts = scene.queue.push_many(double, [1, 2, 3]).await.unwrap();
+        let worker = start(scene.worker());
+        for (receipt, result) in receipts.iter().zip([2, 4, 6]) {
+            assert_eq!(
+                soon(scene.queue.result(receipt).into_future())
+                    .await
+                    .unwrap(),
+                result
+            );
+        }
+        let metrics = stop(worker).await;
+        assert_eq!((metrics.done, metrics.lost, metrics.failed), (3, 0, 0));
+        // Each outage is reported once.
+        let reports = scene.reports();
+        assert!(reports[0].contains("has failed: a fault"), "{reports:?}");
+        assert!(reports[1].contains("works again"), "{reports:?}");
+        assert!(reports.len() <= 4, "{reports:?}");
+    });
+}
+
+#[test]
+fn an_end_whose_answer_is_lost_counts_once() {
+    block_on(async {
+        let scene = Scene::new();
+        scene.faulty.finish.set(Some((Fault::AnswerLost, 1)));
+        let receipt = scene.queue.push(double, 4).await.unwrap();
+        let worker = start(scene.worker());
+        assert_eq!(scene.queue.result(&receipt).await.unwrap(), 8);
+        let control = worker.0.clone();
+        yield_until(move || control.metrics().held == 0).await;
+        let metrics = stop(worker).await;
+        assert_eq!((metrics.done, metrics.lost, metrics.taken), (1, 0, 0));
+    });
+}
+
+#[test]
+fn a_job_whose_lease_could_not_be_renewed_is_cancelled_here_and_runs_elsewhere() {
+    block_on(async {
+        let scene = Scene::new();
+        let meeting = Meeting::new();
+        scene
+            .faulty
+            .renew
+            .set(Some((Fault::Refused(Kind::Engine), ALWAYS)));
+        let push = scene.queue.push(attend, (meeting.path(), 7));
+        let receipt = push.await.unwrap();
+        let worker = start(scene.worker().lease(Duration::from_millis(60)));
+        let slow = meeting.arrival().await;
+        // The lease ends, and another worker gets the job.
+        let pool = Pool::builder().workers(1).build().unwrap();
+        let other = start(scene.queue.worker().jobs_of(&pool));
+        let fast = meeting.arrival().await;
+        scene.faulty.renew.set(None);
+        let control = worker.0.clone();
+        yield_until(move || control.metrics().taken == 1).await;
+        fast.release().await;
+        assert_eq!(scene.queue.result(&receipt).await.unwrap(), 7);
+        slow.release().await;
+        let metrics = stop(worker).await;
+        assert_eq!((metrics.done, metrics.taken, metrics.held), (0, 1, 0));
+        assert_eq!(stop(other).await.done, 1);
+        let reports = scene.reports();
+        assert!(
+            reports
+                .iter()
+                .any(|report| report.contains("another worker has the job"))
+        );
+    });
+}
+
+#[test]
+fn a_result_that_comes_too_late_is_lost() {
+    block_on(async {
+        let scene = Scene::new();
+        let meeting = Meeting::new();
+        let refused = Some((Fault::Refused(Kind::Engine), ALWAYS));
+        scene.faulty.renew.set(refused);
+        scene.faulty.finish.set(refused);
+        let push = scene.queue.push(attend, (meeting.path(), 7));
+        let receipt = push.await.unwrap();
+        let worker = start(scene.worker().lease(Duration::from_millis(60)));
+        meeting.arrival().await.release().await;
+        let pool = Pool::builder().workers(1).build().unwrap();
+        let other = start(scene.queue.worker().jobs_of(&pool));
+        let fast = meeting.arrival().await;
+        scene.faulty.finish.set(None);
+        let control = worker.0.clone();
+        yield_until(move || control.metrics().lost == 1).await;
+        fast.release().await;
+        assert_eq!(scene.queue.result(&receipt).await.unwrap(), 7);
+        let metrics = stop(worker).await;
+        assert_eq!((metrics.done, metrics.taken, metrics.lost), (0, 1, 1));
+        assert_eq!(stop(other).await.done, 1);
+    });
+}
+
+#[test]
+fn a_result_that_is_too_long_for_the_engine_is_a_failed_attempt() {
+    block_on(async {
+        let scene = Scene::new();
+        let too_long = Fault::Refused(Kind::Codec);
+        scene.faulty.finish.set(Some((too_long, ALWAYS)));
+        let receipt = scene.queue.push(double, 4).await.unwrap();
+        let worker = start(scene.worker().attempts(2));
+        let error = soon(scene.queue.result(&receipt).into_future())
+            .await
+            .unwrap_err();
+        assert!(error.is_dead(), "{error}");
+        assert!(error.to_string().contains("cannot be stored"), "{error}");
+        let metrics = stop(worker).await;
+        assert_eq!((metrics.failed, metrics.dead), (1, 1));
+    });
+}
+
+#[test]
+fn a_result_that_the_engine_always_refuses_does_not_stay_for_ever() {
+    block_on(async {
+        let scene = Scene::new();
+        let refused = Fault::Refused(Kind::Engine);
+        scene.faulty.finish.set(Some((refused, ALWAYS)));
+        let receipt = scene.queue.push(double, 4).await.unwrap();
+        // It renews leases often, and that succeeds.
+        let lease = Duration::from_secs(1);
+        let worker = start(scene.worker().attempts(1).lease(lease));
+        let error = soon(scene.queue.result(&receipt).into_future())
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains("cannot be stored"), "{error}");
+        assert_eq!(stop(worker).await.dead, 1);
+    });
+}
+
+#[test]
+fn a_worker_that_stops_does_not_wait_for_ever_for_an_engine_that_is_gone() {
+    block_on(async {
+        let scene = Scene::new();
+        let meeting = Meeting::new();
+        let refused = Some((Fault::Refused(Kind::Engine), ALWAYS));
+        let push = scene.queue.push(attend, (meeting.path(), 1));
+        push.await.unwrap();
+        let worker = start(scene.worker().lease(Duration::from_millis(100)));
+        let arrival = meeting.arrival().await;
+        scene.faulty.renew.set(refused);
+        scene.faulty.finish.set(refused);
+        scene.faulty.fail.set(refused);
+        scene.faulty.lease.set(refused);
+        arrival.release().await;
+        let metrics = stop(worker).await;
+        assert_eq!((metrics.done, metrics.lost, metrics.held), (0, 1, 0));
+    });
+}
+
+#[test]
+fn a_job_that_was_leased_too_often_without_an_end_is_dead() {
+    block_on(async {
+        let memory = Memory::new();
+        let queue = Queue::new(memory.open("numbers").unwrap(), "numbers");
+        let receipt = queue.push(double, 1).await.unwrap();
+        let (name, version) = __jobs::function_of(&double).unwrap();
+        let functions = [Function {
+            name: name.to_owned(),
+            version,
+        }];
+        for attempt in 1..=2 {
+            // The machine of this client is lost.
+            let client = memory.open("numbers").unwrap();
+            let jobs = client.lease(&functions, 1, Duration::from_secs(60)).await;
+            assert_eq!(jobs.unwrap()[0].attempt, attempt);
+        }
+        let pool = Pool::builder().workers(1).build().unwrap();
+        let worker = queue.worker().jobs_of(&pool).attempts(2).on_event(|_| ());
+        let worker = start(worker);
+        let error = queue.result(&receipt).await.unwrap_err();
+        assert!(error.to_string().contains("leased 2 times"), "{error}");
+        assert_eq!(stop(worker).await.dead, 1);
+    });
+}
+
+#[test]
+fn a_hook_that_panics_harms_nothing() {
+    block_on(async {
+        let scene = Scene::new();
+        let refused = Fault::Refused(Kind::Engine);
+        scene.faulty.lease.set(Some((refused, 2)));
+        let receipt = scene.queue.push(double, 4).await.unwrap();
+        let panics = |_: &WorkerEvent| std::panic::resume_unwind(Box::new("hook"));
+        let worker = start(scene.worker().on_event(panics));
+        assert_eq!(scene.queue.result(&receipt).await.unwrap(), 8);
+        assert_eq!(stop(worker).await.done, 1);
+    });
+}
+
+#[test]
+fn a_function_that_is_not_registered_is_an_error() {
+    fn unregistered() {}
+    block_on(async {
+        let scene = Scene::new();
+        let error = scene.queue.push(unregistered, ()).await.unwrap_err();
+        assert!(error.to_string().contains("not registered"), "{error}");
+        let error = scene.worker().only(unregistered).run().await.unwrap_err();
+        assert!(error.to_string().contains("not registered"), "{error}");
+    });
+}
