@@ -6,6 +6,7 @@ mod jobs;
 mod lock_file;
 mod locks;
 mod pipe;
+mod queue;
 mod shared;
 
 coreloop::pool::worker_test!();

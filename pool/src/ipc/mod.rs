@@ -24,6 +24,7 @@ pub use fd::Fd;
 pub use lock_file::{LockFile, LockFileGuard};
 pub use mutex::{Holder, LockError, Mutex, MutexGuard, Poisoned};
 pub use pipe::{Pipe, PipeReceiver, PipeSender, pipe, simplex};
+pub use queue::{Lease, Queue, QueueBuilder, QueueError, SendError};
 pub use semaphore::{PermitHolder, Semaphore, SemaphorePermit};
 
 pub(crate) use attach::{MAX_DESCRIPTORS, attach, decode, detach, encode, fail, refuse};

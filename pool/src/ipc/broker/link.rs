@@ -103,6 +103,49 @@ impl Link {
         self.send(NO_REQUEST, operation, object, body, descriptors)
     }
 
+    /// Like [`notify`](Self::notify), but leaves it to the next message, or to
+    /// [`poll_flushed`](Self::poll_flushed), to write it.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the connection has ended, or if the message is too large.
+    pub(crate) fn notify_later(
+        &self,
+        operation: Operation,
+        object: ObjectNumber,
+        body: &[u8],
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<(), BrokerError> {
+        match self {
+            Self::Local(_) => self.notify(operation, object, body, descriptors),
+            Self::Remote(client) => client.push(NO_REQUEST, operation, object, body, descriptors),
+        }
+    }
+
+    /// Polls until the kernel has all messages: they arrive even if this process is killed.
+    pub(crate) fn poll_flushed(&self, cx: &mut Context<'_>) -> Poll<Result<(), BrokerError>> {
+        match self {
+            Self::Local(_) => Poll::Ready(Ok(())),
+            Self::Remote(client) => client.poll_flushed(cx),
+        }
+    }
+
+    /// Blocks this thread until the kernel has all messages.
+    pub(crate) fn block_flushed(&self) -> Result<(), BrokerError> {
+        match self {
+            Self::Local(_) => Ok(()),
+            Self::Remote(client) => client.block_flushed(),
+        }
+    }
+
+    /// Returns a number for this connection, which no other one has while it exists.
+    pub(crate) fn id(&self) -> usize {
+        match self {
+            Self::Local(broker) => Rc::as_ptr(broker).addr(),
+            Self::Remote(client) => Rc::as_ptr(client).addr(),
+        }
+    }
+
     fn withdraw(&self, request: u64, operation: Operation) {
         match self {
             Self::Local(broker) => broker.withdraw(request, operation),
@@ -169,6 +212,11 @@ impl Pending {
         }
     }
 
+    /// Returns the next answer if it was read already.
+    pub(crate) fn take_read(&self) -> Option<Result<Answer, BrokerError>> {
+        self.link.table().take(self.request)
+    }
+
     /// Returns the next answer if it has come.
     pub(crate) fn take(&self) -> Option<Result<Answer, BrokerError>> {
         if let Link::Remote(client) = &self.link {
@@ -224,6 +272,13 @@ impl Held {
     /// Returns whether the connection over which this was granted still stands.
     pub(crate) fn is_valid(&self) -> bool {
         self.link.failure().is_none()
+    }
+
+    /// Sends an operation on the object about this request, which has no answer.
+    pub(crate) fn notify(&self, operation: Operation, object: ObjectNumber) {
+        // Without a connection there is nothing to release.
+        let request = self.request.to_le_bytes();
+        let _ = self.link.notify(operation, object, &request, Vec::new());
     }
 }
 

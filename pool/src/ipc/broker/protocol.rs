@@ -61,6 +61,34 @@ impl Operation {
 
     pub(crate) const ARRIVE: Self = Self(0x40 | Self::ASKS);
 
+    /// Puts the item in the rest of the body in a queue, and may wait for room.
+    pub(crate) const PUT: Self = Self(0x50 | Self::ASKS);
+    pub(crate) const TRY_PUT: Self = Self(0x51 | Self::ASKS);
+    /// Puts an item for which the producer has taken a credit. Has no answer.
+    pub(crate) const PUT_WITH_CREDIT: Self = Self(0x52);
+    /// Takes a put back that waits. The body is its request.
+    pub(crate) const CANCEL_PUT: Self = Self(0x53);
+    /// Makes the client a producer. Its credits come with the request.
+    pub(crate) const PRODUCE: Self = Self(0x54 | Self::ASKS);
+    /// Makes the client a consumer. Its words come with the request. Each answer is an item, or the
+    /// end.
+    pub(crate) const CONSUME: Self = Self(0x55 | Self::ASKS);
+    /// The notice of a consumer: the last offer that it has read, and how many wait. Has no answer.
+    pub(crate) const NOTICE: Self = Self(0x56);
+    /// Takes an item and confirms it, or waits for one, and holds it then.
+    pub(crate) const TAKE: Self = Self(0x57 | Self::ASKS);
+    /// Takes an item and holds it.
+    pub(crate) const LEASE: Self = Self(0x58 | Self::ASKS);
+    pub(crate) const TRY_LEASE: Self = Self(0x59 | Self::ASKS);
+    /// Confirms what a request holds, which is the body. Has no answer.
+    pub(crate) const CONFIRM: Self = Self(0x5a);
+    /// Gives back what a request holds, which is the body. Has no answer.
+    pub(crate) const GIVE_BACK: Self = Self(0x5b);
+    pub(crate) const JOIN: Self = Self(0x5c | Self::ASKS);
+    pub(crate) const LEN: Self = Self(0x5d);
+    /// Lets a queue accept no more items.
+    pub(crate) const END: Self = Self(0x5e);
+
     /// Returns whether a request with this operation may stay open.
     pub(crate) fn asks(self) -> bool {
         self.0 & Self::ASKS != 0
@@ -83,6 +111,8 @@ impl Status {
     pub(crate) const OUT_OF_RANGE: Self = Self(4);
     /// The process does not know the password of the family.
     pub(crate) const REFUSED: Self = Self(5);
+    /// A queue is closed, and all its items are confirmed.
+    pub(crate) const ENDED: Self = Self(6);
 }
 
 /// An answer to a request.

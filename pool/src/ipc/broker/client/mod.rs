@@ -19,7 +19,7 @@ use std::io::{self, ErrorKind};
 use std::mem;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use coreloop_net::unix::peer_cred;
@@ -49,6 +49,8 @@ pub(crate) struct Client {
     incoming: RefCell<Incoming>,
     out: RefCell<Out>,
     table: Table,
+    /// The wakers of the tasks that wait until everything is written.
+    flushed: RefCell<Vec<Waker>>,
     /// What reads the socket on each loop that has waited for an answer.
     pumps: RefCell<Vec<Rc<Pump>>>,
 }
@@ -140,6 +142,7 @@ impl Client {
                 is_challenged: false,
             }),
             table: Table::new(MAX_OPEN),
+            flushed: RefCell::default(),
             pumps: RefCell::default(),
         })
     }
@@ -178,6 +181,26 @@ impl Client {
         body: &[u8],
         descriptors: Vec<OwnedFd>,
     ) -> Result<(), BrokerError> {
+        self.push(request, operation, object, body, descriptors)?;
+        if !self.flush() {
+            self.wake_pump();
+        }
+        Ok(())
+    }
+
+    /// Adds an operation to what is written next.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the connection has ended, or if the message is too large.
+    pub(super) fn push(
+        &self,
+        request: u64,
+        operation: Operation,
+        object: ObjectNumber,
+        body: &[u8],
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<(), BrokerError> {
         if let Some(error) = self.table.failure() {
             return Err(error);
         }
@@ -191,11 +214,33 @@ impl Client {
                 bytes.extend_from_slice(body);
                 Ok(descriptors)
             });
-        pushed.map_err(|error| BrokerError::failed("the message was not sent", &error))?;
-        if !self.flush() {
-            self.wake_pump();
+        pushed.map_err(|error| BrokerError::failed("the message was not sent", &error))
+    }
+
+    /// Polls until everything that was added is written.
+    pub(super) fn poll_flushed(
+        self: &Rc<Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), BrokerError>> {
+        if self.flush() {
+            return Poll::Ready(self.table.failure().map_or(Ok(()), Err));
         }
-        Ok(())
+        self.watch()?;
+        let waker = cx.waker().clone();
+        self.flushed.borrow_mut().push(waker);
+        self.wake_pump();
+        Poll::Pending
+    }
+
+    /// Blocks this thread until everything that was added is written.
+    pub(super) fn block_flushed(&self) -> Result<(), BrokerError> {
+        self.block_to_write();
+        self.table.failure().map_or(Ok(()), Err)
+    }
+
+    /// Wakes the tasks that wait until everything is written.
+    fn wake_flushed(&self) {
+        wake_all(self.flushed.take());
     }
 
     /// Withdraws a request. If the socket is full, this is left to the current loop; without one
@@ -331,6 +376,7 @@ impl Client {
     /// Ends the connection, and wakes all that wait.
     fn fail(&self, error: BrokerError) {
         let mut wakers = self.table.fail(error);
+        wakers.append(&mut self.flushed.take());
         for pump in &*self.pumps.borrow() {
             wakers.extend(pump.take_waker());
         }

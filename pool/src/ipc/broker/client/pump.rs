@@ -90,9 +90,13 @@ impl Running {
         let old = pump.waker.replace(Some(cx.waker().clone()));
         drop(old);
         while client.table.failure().is_none() {
-            if let Poll::Ready(Err(error)) = self.poll_write(cx) {
-                client.broken(&error);
-                break;
+            match self.poll_write(cx) {
+                Poll::Ready(Ok(())) => client.wake_flushed(),
+                Poll::Ready(Err(error)) => {
+                    client.broken(&error);
+                    break;
+                }
+                Poll::Pending => {}
             }
             let filled = client.incoming.borrow_mut().poll_fill(cx, &pump.socket);
             client.filled(ready!(filled));
@@ -122,5 +126,6 @@ impl Drop for Running {
             .retain(|other| !Rc::ptr_eq(other, pump));
         // The loop has ended. Tasks of other loops that wait have those read the socket.
         wake_all(client.table.take_wakers());
+        client.wake_flushed();
     }
 }

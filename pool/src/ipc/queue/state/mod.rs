@@ -80,8 +80,10 @@ pub(crate) enum Action<P> {
     Offer(Key, Offer<P>),
     /// A get has its item, and holds it.
     Give(Key, Item<P>),
-    /// There are no more items: the get has ended, or the consumer is sent this.
+    /// There are no more items for this get.
     End(Key),
+    /// A consumer is told that there are no more items.
+    EndOfConsumer(Key),
     /// All items are confirmed.
     Joined(Key),
 }
@@ -216,12 +218,11 @@ impl<P: Clone + Size, M: AsRef<[AtomicU64]>> State<P, M> {
         Ok(())
     }
 
-    /// Grants a client credits if there is room, because it has none.
-    pub(crate) fn ask_for_credits(&mut self, client: Client) {
-        if self.puts.is_empty() && self.make_room() {
-            self.replenish(client);
-        }
+    /// Takes a put back that waits. Returns whether it waited.
+    pub(crate) fn cancel_put(&mut self, key: Key) -> bool {
+        let has_waited = self.puts.remove(key);
         self.settle();
+        has_waited
     }
 
     /// Adds a client that gets items before it asks for each.
@@ -418,10 +419,6 @@ impl<P: Clone + Size, M: AsRef<[AtomicU64]>> State<P, M> {
         self.collect_all();
         self.settle();
         self.count
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.is_closed
     }
 
     /// Returns the requests that wait, because the queue is removed.
@@ -671,7 +668,7 @@ impl<P: Clone + Size, M: AsRef<[AtomicU64]>> State<P, M> {
         for consumer in self.consumers.values_mut() {
             if !consumer.knows_end && !consumer.is_gone {
                 consumer.knows_end = true;
-                self.actions.push(Action::End(consumer.key));
+                self.actions.push(Action::EndOfConsumer(consumer.key));
             }
         }
     }

@@ -41,7 +41,6 @@ enum Step {
 enum Message {
     Put(u64, u64),
     PutWithCredit(u64),
-    AskForCredits,
     Notice(u64, u64),
 }
 
@@ -196,8 +195,6 @@ impl World {
         if process.puts.is_empty() && process.credits.take() {
             process.sent.push_back(Message::PutWithCredit(item));
             self.fates.get_mut(&item).unwrap().is_accepted = true;
-        } else if self.next_item.is_multiple_of(7) {
-            process.sent.push_back(Message::AskForCredits);
         } else if process.puts.len() < 5 {
             process.next_request += 1;
             process.puts.insert(process.next_request);
@@ -233,7 +230,6 @@ impl World {
                 }
             }
             Message::PutWithCredit(item) => self.state.put_with_credit(client, item).unwrap(),
-            Message::AskForCredits => self.state.ask_for_credits(client),
             Message::Notice(seen, waiting) => self.state.notice(client, seen, waiting).unwrap(),
         }
     }
@@ -274,8 +270,8 @@ impl World {
                     self.gets.remove(at.expect("it waits"));
                     self.given(key, &item);
                 }
-                Action::End(key) if key.client == 0 => self.gets.retain(|other| *other != key),
-                Action::End(key) => {
+                Action::End(key) => self.gets.retain(|other| *other != key),
+                Action::EndOfConsumer(key) => {
                     let mut processes = self.processes.iter_mut();
                     let process = processes.find(|process| process.client == key.client);
                     process.expect("it lives").knows_end = true;

@@ -1,0 +1,355 @@
+//! In other processes and threads.
+
+use std::io::{Read, Write};
+use std::pin::pin;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use coreloop::ipc::{Fd, Queue};
+use coreloop::pool::Pool;
+use coreloop::{Runtime, spawn};
+use coreloop_test_support::meeting::soon;
+use coreloop_test_support::size;
+use futures_lite::future::poll_once;
+
+/// Runs `f` on another thread, which is a client like another process.
+fn elsewhere<R, F>(queue: &Queue<u64>, f: F) -> impl Future<Output = R> + use<R, F>
+where
+    R: Send + 'static,
+    F: AsyncFnOnce(Queue<u64>) -> R + Send + 'static,
+{
+    blocking(queue, move |queue| {
+        Runtime::new().unwrap().block_on(f(queue))
+    })
+}
+
+/// Does the same with a function that needs no loop.
+fn blocking<R, F>(queue: &Queue<u64>, f: F) -> impl Future<Output = R> + use<R, F>
+where
+    R: Send + 'static,
+    F: FnOnce(Queue<u64>) -> R + Send + 'static,
+{
+    let queue = queue.clone();
+    let running = coreloop::task::spawn_blocking(move || f(queue));
+    async move { soon(running).await.unwrap() }
+}
+
+#[coreloop::job]
+async fn double(numbers: Queue<u64>, doubled: Queue<u64>) {
+    while let Some(number) = numbers.recv().await.unwrap() {
+        doubled.send(number * 2).await.unwrap();
+    }
+}
+
+#[coreloop::job]
+fn double_blocking(numbers: Queue<u64>, doubled: Queue<u64>) {
+    while let Some(number) = numbers.blocking_recv().unwrap() {
+        doubled.blocking_send(number * 2).unwrap();
+    }
+}
+
+#[coreloop::test]
+async fn jobs_receive_and_send_items() {
+    let count = size::pick(5_000, 200_000);
+    for capacity in [1, 3, 100] {
+        for is_blocking in [false, true] {
+            let pool = Pool::builder().workers(1).build().unwrap();
+            let numbers = Queue::new(capacity).unwrap();
+            let doubled = Queue::new(capacity).unwrap();
+            let arguments = (numbers.clone(), doubled.clone());
+            let job = match is_blocking {
+                false => pool.submit(double, arguments).await.unwrap(),
+                true => pool.submit(double_blocking, arguments).await.unwrap(),
+            };
+            let sending = spawn(async move {
+                for number in 0..count {
+                    numbers.send(number).await.unwrap();
+                }
+                numbers.close().await.unwrap();
+                numbers.join().await.unwrap();
+            });
+            // With one consumer and one producer, all are in order.
+            for number in 0..count {
+                assert_eq!(soon(doubled.recv()).await.unwrap(), Some(number * 2));
+            }
+            soon(sending).await.unwrap();
+            soon(job).await.unwrap();
+        }
+    }
+}
+
+#[coreloop::test]
+async fn every_item_is_received_by_one_of_many() {
+    let count = size::pick(20_000, 400_000);
+    let pool = Pool::builder().workers(4).build().unwrap();
+    let numbers = Queue::new(50).unwrap();
+    let doubled = Queue::new(50).unwrap();
+    let jobs: Vec<_> = (0..4)
+        .map(|_| pool.job(double, (numbers.clone(), doubled.clone())))
+        .collect();
+    let mut running = Vec::new();
+    for job in jobs {
+        running.push(job.submit().await.unwrap());
+    }
+    let sending = spawn(async move {
+        numbers.send_all(0..count).await.unwrap();
+        numbers.close().await.unwrap();
+        numbers
+    });
+    let mut seen = vec![false; usize::try_from(count).unwrap()];
+    for _ in 0..count {
+        let number = soon(doubled.recv()).await.unwrap().unwrap() / 2;
+        let seen = &mut seen[usize::try_from(number).unwrap()];
+        assert!(!*seen, "{number} came twice");
+        *seen = true;
+    }
+    for job in running {
+        soon(job).await.unwrap();
+    }
+    let _numbers = sending.await.unwrap();
+}
+
+#[coreloop::test]
+async fn an_idle_consumer_gets_what_was_sent_ahead_to_a_busy_one() {
+    let queue = Queue::new(100).unwrap();
+    queue.send_all(0..10).await.unwrap();
+    let (first, busy) = elsewhere(&queue, async |queue| {
+        let first = queue.recv().await.unwrap();
+        // All were sent to this thread, which does not receive any more.
+        (first, queue.len().await.unwrap())
+    })
+    .await;
+    assert_eq!((first, busy), (Some(0), 9));
+    let rest = blocking(&queue, |queue| {
+        (0..9)
+            .map(|_| queue.blocking_recv().unwrap())
+            .collect::<Vec<_>>()
+    });
+    let rest = rest.await;
+    assert_eq!(rest, (1..10).map(Some).collect::<Vec<_>>());
+}
+
+#[coreloop::test]
+async fn the_loop_of_the_queue_takes_what_was_sent_ahead() {
+    let queue = Queue::new(100).unwrap();
+    queue.send_all(0..10).await.unwrap();
+    let (entered, wait) = mpsc::channel();
+    let (leave, left) = mpsc::channel::<()>();
+    let busy = blocking(&queue, move |queue| {
+        let first = queue.blocking_recv().unwrap();
+        entered.send(()).unwrap();
+        // It holds the others, and does nothing.
+        let _ = left.recv();
+        (first, queue.blocking_try_recv().unwrap_err().is_empty())
+    });
+    let busy = spawn(busy);
+    let entered = coreloop::task::spawn_blocking(move || wait.recv().unwrap());
+    soon(entered).await.unwrap();
+    for number in 1..10 {
+        assert_eq!(queue.try_recv().await.unwrap(), Some(number));
+    }
+    drop(leave);
+    assert_eq!(busy.await.unwrap(), (Some(0), true));
+}
+
+#[coreloop::test]
+async fn operations_that_do_not_wait_say_so() {
+    let queue = Queue::new(1).unwrap();
+    elsewhere(&queue, async |queue| {
+        assert!(queue.try_recv().await.unwrap_err().is_empty());
+        assert!(queue.try_lease().await.unwrap_err().is_empty());
+        queue.try_send(1).await.unwrap();
+        assert!(queue.try_send(2).await.unwrap_err().error().is_full());
+        assert_eq!(queue.try_lease().await.unwrap().unwrap().ack(), 1);
+        queue.try_send(3).await.unwrap();
+        assert_eq!(queue.try_recv().await.unwrap(), Some(3));
+    })
+    .await;
+    blocking(&queue, |queue| {
+        assert!(queue.blocking_try_recv().unwrap_err().is_empty());
+        queue.blocking_try_send(1).unwrap();
+        assert!(queue.blocking_try_send(2).unwrap_err().error().is_full());
+        assert_eq!(queue.blocking_try_lease().unwrap().unwrap().ack(), 1);
+        assert_eq!(queue.blocking_len().unwrap(), 0);
+    })
+    .await;
+    queue.join().await.unwrap();
+}
+
+#[coreloop::test]
+async fn a_time_limit_ends_the_wait_and_leaves_nothing() {
+    const SHORT: Duration = Duration::from_millis(5);
+    let queue = Queue::new(1).unwrap();
+    elsewhere(&queue, async |queue| {
+        assert!(queue.recv_timeout(SHORT).await.unwrap_err().is_timeout());
+        queue.send_timeout(1, SHORT).await.unwrap();
+        let error = queue.send_timeout(2, SHORT).await.unwrap_err();
+        assert!(error.error().is_timeout());
+    })
+    .await;
+    blocking(&queue, |queue| {
+        let error = queue.blocking_send_timeout(2, SHORT).unwrap_err();
+        assert!(error.error().is_timeout());
+        assert!(queue.blocking_join_timeout(SHORT).unwrap_err().is_timeout());
+        let lease = queue.blocking_lease_timeout(SHORT).unwrap().unwrap();
+        let none = queue.blocking_recv_timeout(SHORT);
+        assert!(none.unwrap_err().is_timeout());
+        assert_eq!(lease.ack(), 1);
+        queue.blocking_join().unwrap();
+    })
+    .await;
+    // The consumers that gave up do not keep an item from another one.
+    queue.send(7).await.unwrap();
+    assert_eq!(queue.recv().await.unwrap(), Some(7));
+}
+
+#[coreloop::test]
+async fn a_cancelled_receive_loses_nothing() {
+    const COUNT: u64 = 1000;
+    let queue = Queue::new(10).unwrap();
+    let here = queue.clone();
+    let sending = spawn(async move { here.send_all(0..COUNT).await.unwrap() });
+    let cancelled = elsewhere(&queue, async |queue| {
+        let (mut next, mut cancelled) = (0, 0);
+        while next < COUNT {
+            let came = poll_once(queue.recv()).await;
+            let item = match came {
+                Some(item) => item,
+                None => {
+                    cancelled += 1;
+                    queue.recv().await
+                }
+            };
+            assert_eq!(item.unwrap(), Some(next));
+            next += 1;
+        }
+        cancelled
+    });
+    assert!(cancelled.await > 0);
+    sending.await.unwrap();
+    queue.join().await.unwrap();
+}
+
+#[coreloop::test]
+async fn leases_are_confirmed_or_come_back() {
+    let queue = Queue::new(100).unwrap();
+    queue.send_all(0..6).await.unwrap();
+    elsewhere(&queue, async |queue| {
+        let mut leases = Vec::new();
+        for _ in 0..4 {
+            leases.push(queue.lease().await.unwrap().unwrap());
+        }
+        assert_eq!(queue.unconfirmed().await.unwrap(), 6);
+        assert_eq!(queue.len().await.unwrap(), 2);
+        assert_eq!(leases.remove(1).ack(), 1);
+        leases.remove(0).nack();
+    })
+    .await;
+    for (item, deliveries) in [(0, 1), (2, 1), (3, 1), (4, 0), (5, 0)] {
+        let lease = soon(queue.lease()).await.unwrap().unwrap();
+        assert_eq!((*lease, lease.deliveries()), (item, deliveries));
+        lease.ack();
+    }
+    soon(queue.join()).await.unwrap();
+}
+
+#[coreloop::test]
+async fn more_leases_than_a_thread_may_hold_wait_for_one_to_end() {
+    let queue = Queue::new(1000).unwrap();
+    queue.send_all(0..600).await.unwrap();
+    elsewhere(&queue, async |queue| {
+        let mut leases = Vec::new();
+        for number in 0..512 {
+            let lease = queue.lease().await.unwrap().unwrap();
+            assert_eq!(*lease, number);
+            leases.push(lease);
+        }
+        let mut more = pin!(queue.lease());
+        assert!(poll_once(&mut more).await.is_none());
+        queue.len().await.unwrap();
+        assert!(poll_once(&mut more).await.is_none());
+        leases.pop().unwrap().ack();
+        assert_eq!(*more.await.unwrap().unwrap(), 512);
+    })
+    .await;
+}
+
+#[coreloop::test]
+async fn large_items_and_descriptors_travel() {
+    #[coreloop::job]
+    async fn copy(files: Queue<(Fd, serde_bytes::ByteBuf)>) -> usize {
+        let mut sum = 0;
+        while let Some(lease) = files.lease().await.unwrap() {
+            let (fd, bytes) = lease.ack();
+            std::fs::File::from(fd).write_all(&bytes[..3]).unwrap();
+            sum += bytes.len();
+        }
+        sum
+    }
+    let pool = Pool::builder().workers(1).build().unwrap();
+    let files = Queue::new(2).unwrap();
+    let job = pool.submit(copy, files.clone()).await.unwrap();
+    let mut readers = Vec::new();
+    for number in 0..10_u8 {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let bytes = serde_bytes::ByteBuf::from(vec![number; 1 << 20]);
+        let sent = files.send((Fd::from(writer), bytes));
+        soon(sent).await.unwrap();
+        readers.push((number, reader));
+    }
+    files.close().await.unwrap();
+    assert_eq!(soon(job).await.unwrap(), 10 << 20);
+    for (number, mut reader) in readers {
+        let mut came = Vec::new();
+        reader.read_to_end(&mut came).unwrap();
+        assert_eq!(came, [number; 3]);
+    }
+}
+
+#[coreloop::test]
+async fn a_queue_that_is_closed_wakes_all() {
+    let queue = Queue::new(1).unwrap();
+    queue.send(0).await.unwrap();
+    let there = queue.clone();
+    let sender = thread::spawn(move || there.blocking_send(1).unwrap_err());
+    let there = queue.clone();
+    let receiver = thread::spawn(move || {
+        let mut count = 0;
+        while there.blocking_recv().unwrap().is_some() {
+            count += 1;
+        }
+        count
+    });
+    let closing = queue.clone();
+    elsewhere(&closing, async |queue| queue.close().await.unwrap()).await;
+    let joined = soon(coreloop::task::spawn_blocking(move || {
+        (sender.join().unwrap(), receiver.join().unwrap())
+    }));
+    let (refused, count) = joined.await.unwrap();
+    assert!(refused.error().is_closed());
+    assert_eq!(count, 1);
+    queue.join().await.unwrap();
+}
+
+#[coreloop::test]
+async fn a_dropped_queue_is_an_error_elsewhere() {
+    let queue = Queue::<u64>::new(1).unwrap();
+    let bytes = rmp_serde::to_vec(&queue).unwrap();
+    let there: Queue<u64> = rmp_serde::from_slice(&bytes).unwrap();
+    let (entered, wait) = mpsc::channel();
+    let receiving = coreloop::task::spawn_blocking(move || {
+        there.blocking_len().unwrap();
+        entered.send(()).unwrap();
+        let first = there.blocking_recv().unwrap_err().is_closed();
+        (
+            first,
+            there.blocking_send(1).unwrap_err().error().is_closed(),
+        )
+    });
+    soon(coreloop::task::spawn_blocking(move || wait.recv().unwrap()))
+        .await
+        .unwrap();
+    drop(queue);
+    assert_eq!(soon(receiving).await.unwrap(), (true, true));
+}
