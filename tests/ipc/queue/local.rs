@@ -12,6 +12,7 @@ use coreloop_test_support::panics::recorded;
 use futures_lite::future::poll_once;
 
 const SHORT: Duration = Duration::from_millis(5);
+const LONG: Duration = Duration::from_secs(60);
 
 async fn filled(capacity: usize, items: u64) -> Queue<u64> {
     let queue = Queue::new(capacity).unwrap();
@@ -67,13 +68,13 @@ async fn a_time_limit_ends_the_wait_and_leaves_nothing() {
     let error = queue.send_timeout(7, SHORT).await.unwrap_err();
     assert!(error.error().is_timeout(), "{error}");
     assert_eq!(error.into_value(), 7);
-    assert_eq!(queue.recv_timeout(SHORT).await.unwrap(), Some(0));
+    assert_eq!(queue.recv_timeout(LONG).await.unwrap(), Some(0));
     assert!(queue.recv_timeout(SHORT).await.unwrap_err().is_timeout());
     assert!(queue.lease_timeout(SHORT).await.unwrap_err().is_timeout());
-    queue.send_timeout(8, SHORT).await.unwrap();
+    queue.send_timeout(8, LONG).await.unwrap();
     assert!(queue.join_timeout(SHORT).await.unwrap_err().is_timeout());
     assert_eq!(queue.recv().await.unwrap(), Some(8));
-    queue.join_timeout(SHORT).await.unwrap();
+    queue.join_timeout(LONG).await.unwrap();
 }
 
 #[coreloop::test]

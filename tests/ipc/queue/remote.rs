@@ -3,7 +3,6 @@
 use std::io::{Read, Write};
 use std::pin::pin;
 use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 use coreloop::ipc::{Fd, Queue};
@@ -180,10 +179,11 @@ async fn operations_that_do_not_wait_say_so() {
 #[coreloop::test]
 async fn a_time_limit_ends_the_wait_and_leaves_nothing() {
     const SHORT: Duration = Duration::from_millis(5);
+    const LONG: Duration = Duration::from_secs(60);
     let queue = Queue::new(1).unwrap();
     elsewhere(&queue, async |queue| {
         assert!(queue.recv_timeout(SHORT).await.unwrap_err().is_timeout());
-        queue.send_timeout(1, SHORT).await.unwrap();
+        queue.send_timeout(1, LONG).await.unwrap();
         let error = queue.send_timeout(2, SHORT).await.unwrap_err();
         assert!(error.error().is_timeout());
     })
@@ -192,7 +192,7 @@ async fn a_time_limit_ends_the_wait_and_leaves_nothing() {
         let error = queue.blocking_send_timeout(2, SHORT).unwrap_err();
         assert!(error.error().is_timeout());
         assert!(queue.blocking_join_timeout(SHORT).unwrap_err().is_timeout());
-        let lease = queue.blocking_lease_timeout(SHORT).unwrap().unwrap();
+        let lease = queue.blocking_lease_timeout(LONG).unwrap().unwrap();
         let none = queue.blocking_recv_timeout(SHORT);
         assert!(none.unwrap_err().is_timeout());
         assert_eq!(lease.ack(), 1);
@@ -309,27 +309,22 @@ async fn large_items_and_descriptors_travel() {
 
 #[coreloop::test]
 async fn a_queue_that_is_closed_wakes_all() {
-    let queue = Queue::new(1).unwrap();
-    queue.send(0).await.unwrap();
-    let there = queue.clone();
-    let sender = thread::spawn(move || there.blocking_send(1).unwrap_err());
-    let there = queue.clone();
-    let receiver = thread::spawn(move || {
-        let mut count = 0;
-        while there.blocking_recv().unwrap().is_some() {
-            count += 1;
-        }
-        count
-    });
-    let closing = queue.clone();
-    elsewhere(&closing, async |queue| queue.close().await.unwrap()).await;
-    let joined = soon(coreloop::task::spawn_blocking(move || {
-        (sender.join().unwrap(), receiver.join().unwrap())
-    }));
-    let (refused, count) = joined.await.unwrap();
+    let full = Queue::new(1).unwrap();
+    full.send(0).await.unwrap();
+    let empty = Queue::<u64>::new(1).unwrap();
+    let sending = blocking(&full, |full| full.blocking_send(1).unwrap_err());
+    let receiving = blocking(&empty, |empty| empty.blocking_recv().unwrap());
+    for queue in [&full, &empty] {
+        elsewhere(queue, async |queue| queue.close().await.unwrap()).await;
+    }
+    let refused = sending.await;
     assert!(refused.error().is_closed());
-    assert_eq!(count, 1);
-    queue.join().await.unwrap();
+    assert_eq!((refused.into_value(), receiving.await), (1, None));
+    assert_eq!(
+        blocking(&full, |full| full.blocking_recv().unwrap()).await,
+        Some(0)
+    );
+    full.join().await.unwrap();
 }
 
 #[coreloop::test]

@@ -284,9 +284,15 @@ impl Consumer {
         self.report_waiting();
     }
 
-    pub(super) fn is_over(&self) -> bool {
+    /// Returns whether the queue or the connection does not exist any more.
+    pub(super) fn is_gone(&self) -> bool {
         self.read_answers();
         self.is_gone.get()
+    }
+
+    /// Returns whether the queue was closed and has ended before it was gone.
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(&*self.end.borrow(), Some(End::Ended))
     }
 }
 

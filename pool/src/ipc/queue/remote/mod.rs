@@ -22,6 +22,9 @@ thread_local! {
     static REMOTES: RefCell<HashMap<(usize, ObjectNumber), Rc<Remote>>> = RefCell::default();
 }
 
+/// Up to this number of queues, a thread remembers which of them have ended.
+const KEPT: usize = 256;
+
 /// The parts of this thread in a queue.
 #[derive(Debug, Default)]
 struct Remote {
@@ -35,7 +38,7 @@ impl Remote {
         let key = (link.id(), queue);
         let find = |remotes: &RefCell<HashMap<_, Rc<Self>>>| remotes.borrow().get(&key).cloned();
         if let Some(known) = REMOTES.try_with(find).ok()?
-            && !known.is_over()
+            && (!known.is_gone() || known.has_ended())
         {
             return Some(known);
         }
@@ -43,7 +46,10 @@ impl Remote {
         let unused = REMOTES.try_with(|remotes| {
             let mut remotes = remotes.borrow_mut();
             let old = remotes.insert(key, Rc::clone(&new));
-            let mut unused: Vec<_> = remotes.extract_if(|_, other| other.is_over()).collect();
+            let may_keep = remotes.len() < KEPT;
+            let is_unused = |other: &Self| other.is_gone() && !(may_keep && other.has_ended());
+            let unused = remotes.extract_if(|_, other| is_unused(other));
+            let mut unused: Vec<_> = unused.collect();
             unused.extend(old.map(|old| (key, old)));
             unused
         });
@@ -52,12 +58,18 @@ impl Remote {
         Some(new)
     }
 
-    /// Returns whether the queue, or the connection to it, has ended.
-    fn is_over(&self) -> bool {
+    /// Returns whether the queue or the connection does not exist any more.
+    fn is_gone(&self) -> bool {
         let consumer = self.consumer.get();
         let producer = self.producer.get();
-        consumer.is_some_and(|consumer| consumer.is_over())
-            || producer.is_some_and(|producer| producer.is_over())
+        consumer.is_some_and(|consumer| consumer.is_gone())
+            || producer.is_some_and(|producer| producer.is_gone())
+    }
+
+    /// Returns whether the consumer knows that there are no more items, which stays so.
+    fn has_ended(&self) -> bool {
+        let consumer = self.consumer.get();
+        consumer.is_some_and(|consumer| consumer.has_ended())
     }
 }
 

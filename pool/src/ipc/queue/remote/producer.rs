@@ -25,7 +25,7 @@ pub(crate) struct Producer {
     waiting: Cell<usize>,
     /// Limits the bytes of the puts that wait.
     gate: Semaphore,
-    is_over: Cell<bool>,
+    is_gone: Cell<bool>,
 }
 
 impl Producer {
@@ -35,7 +35,7 @@ impl Producer {
             credits,
             waiting: Cell::new(0),
             gate: Semaphore::new(UNITS),
-            is_over: Cell::new(false),
+            is_gone: Cell::new(false),
         }
     }
 
@@ -58,11 +58,12 @@ impl Producer {
         self.gate.acquire_many(units).await.ok()
     }
 
-    pub(super) fn is_over(&self) -> bool {
+    /// Returns whether the queue or the connection does not exist any more.
+    pub(super) fn is_gone(&self) -> bool {
         if self.pending.take_read().is_some() {
-            self.is_over.set(true);
+            self.is_gone.set(true);
         }
-        self.is_over.get()
+        self.is_gone.get()
     }
 }
 

@@ -169,14 +169,20 @@ impl<P: Clone + Size, M: AsRef<[AtomicU64]>> Consumer<P, M> {
         }
         // Invariant 2.
         let kept = self.seen + 1..=self.seen.saturating_add(self.waiting);
-        let mut outstanding = self.outstanding.iter();
-        let place = outstanding.position(|outstanding| {
-            let Outstanding { sequence, slot, .. } = *outstanding;
-            !kept.contains(&sequence) && self.offers.stage(slot, sequence) == Stage::Offered
-        });
-        let place = place.map(|place| (place, self.outstanding[place].item.number));
-        self.may_have_reserve = place.is_some();
-        place
+        let in_reserve = self
+            .outstanding
+            .iter()
+            .enumerate()
+            .filter(|(_, outstanding)| {
+                let Outstanding { sequence, slot, .. } = **outstanding;
+                !kept.contains(&sequence) && self.offers.stage(slot, sequence) == Stage::Offered
+            });
+        // An item that has come back once may be behind newer ones.
+        let oldest = in_reserve
+            .map(|(place, outstanding)| (place, outstanding.item.number))
+            .min_by_key(|(_, number)| *number);
+        self.may_have_reserve = oldest.is_some();
+        oldest
     }
 
     /// Takes an item back, unless the consumer begins with it.

@@ -271,13 +271,16 @@ impl<P: Clone + Size, M: AsRef<[AtomicU64]>> State<P, M> {
     /// Gets an item. If `confirms` is set and there is an item, it is confirmed at once.
     /// Otherwise the request holds it, also if it has waited.
     pub(crate) fn get(&mut self, key: Key, may_wait: bool, confirms: bool) -> Outcome<Item<P>> {
-        let mut item = self.item_for_get();
-        if item.is_none() {
-            // What consumers have confirmed makes room for puts that wait.
+        if self.ready.is_empty() {
+            // What consumers have given back comes before what they have in reserve, and what they
+            // have confirmed makes room for puts that wait.
             self.collect_all();
             self.settle();
-            item = self.item_for_get();
         }
+        let item = match self.wishes.is_empty() {
+            true => self.next_item(None),
+            false => None,
+        };
         let Some(item) = item else {
             if self.has_ended {
                 return Outcome::Closed;
@@ -503,14 +506,6 @@ impl<P: Clone + Size, M: AsRef<[AtomicU64]>> State<P, M> {
         self.put_back(returned);
     }
 
-    /// Takes an item if nothing else waits for one.
-    fn item_for_get(&mut self) -> Option<Item<P>> {
-        match self.wishes.is_empty() {
-            true => self.next_item(None),
-            false => None,
-        }
-    }
-
     /// Takes the next item for a wish, if necessary from the reserve of another consumer.
     fn next_item(&mut self, client: Option<Client>) -> Option<Item<P>> {
         if let Some(item) = self.ready.pop() {
@@ -534,7 +529,8 @@ impl<P: Clone + Size, M: AsRef<[AtomicU64]>> State<P, M> {
 
     /// Restores invariants 3, 4 and 6.
     fn settle(&mut self) {
-        if self.is_closed || !self.joins.is_empty() {
+        let has_wish = self.ready.is_empty() && !self.wishes.is_empty();
+        if has_wish || self.is_closed || !self.joins.is_empty() {
             self.collect_all();
         }
         while !self.puts.is_empty() && self.make_room() {
