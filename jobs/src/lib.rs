@@ -12,6 +12,8 @@ mod memory;
 #[cfg(feature = "nats")]
 mod nats;
 mod queue;
+#[cfg(feature = "redis")]
+mod redis;
 mod secure;
 mod services;
 mod wire;

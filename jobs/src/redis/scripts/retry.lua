@@ -1,0 +1,19 @@
+-- Returns a job whose attempt failed to the queue.
+--
+-- KEYS: the two streams, result, delayed, bodies
+-- ARGV: worker, entry, attempts, delay in milliseconds
+
+local answer, stream, entry = fence(KEYS, ARGV[2], ARGV[1], KEYS[3])
+if answer == 'h' then
+    local id, _, payload = entry_of(stream, entry)
+    remove(stream, entry)
+    if not id then
+        return 'g'
+    end
+    if tonumber(ARGV[4]) > 0 then
+        delay(KEYS[4], KEYS[5], id, now() + ARGV[4], ARGV[3], payload)
+    else
+        append(KEYS[1], id, tonumber(ARGV[3]), payload)
+    end
+end
+return answer

@@ -1,0 +1,144 @@
+//! The engine against a server that each test starts. If `redis-server` is not installed, the
+//! tests say so and do nothing.
+
+mod fencing;
+mod journeys;
+mod losses;
+mod outages;
+mod queues;
+mod servers;
+
+use std::process::Command;
+use std::rc::Rc;
+use std::time::Duration;
+
+use coreloop_test_support::folder::Folder;
+use coreloop_test_support::server_process::{Server, find, free_port};
+use redis::{Cmd, Value};
+
+use super::Redis;
+use super::link::Lost;
+use crate::engine::{Engine, Function, JobId, Leased, NewJob};
+
+/// Longer than any test takes.
+const LONG: Duration = Duration::from_secs(600);
+
+/// So short that another worker gets the job soon.
+const SHORT: Duration = Duration::from_millis(200);
+
+/// A server whose answer means that a job is on disk.
+const DURABLE: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
+
+/// A server that a test has started.
+struct Started {
+    server: Server,
+    port: u16,
+    settings: &'static [&'static str],
+}
+
+impl Started {
+    fn in_folder(folder: Folder, port: u16, settings: &'static [&'static str]) -> Option<Self> {
+        let mut command = Command::new(find("redis-server", &[])?);
+        command
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--save", ""])
+            .args(settings)
+            .current_dir(folder.as_path());
+        let server = Server::start(command, folder, "Ready to accept connections");
+        Some(Self {
+            server,
+            port,
+            settings,
+        })
+    }
+
+    fn new(settings: &'static [&'static str]) -> Option<Self> {
+        Self::in_folder(Folder::new(), free_port(), settings)
+    }
+
+    fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    async fn connect(&self) -> Rc<Redis> {
+        Redis::connect(&self.url(), "mail", false).await.unwrap()
+    }
+
+    /// Kills the server and starts another one on its data.
+    fn restart(self) -> Self {
+        let folder = self.server.kill();
+        Self::in_folder(folder, self.port, self.settings).unwrap()
+    }
+}
+
+/// Starts a server that keeps nothing on disk.
+fn start() -> Option<Started> {
+    Started::new(&["--appendonly", "no"])
+}
+
+fn function(name: &str) -> Function {
+    Function {
+        name: name.to_owned(),
+        version: 1,
+    }
+}
+
+fn job(name: &str, payload: &[u8]) -> NewJob {
+    NewJob {
+        function: function(name),
+        payload: payload.to_vec(),
+        key: None,
+        delay: Duration::ZERO,
+    }
+}
+
+async fn push(engine: &Rc<Redis>, job: NewJob) -> JobId {
+    engine.push(vec![job]).await.unwrap().remove(0)
+}
+
+async fn lease(engine: &Rc<Redis>, name: &str, max: usize, lease: Duration) -> Vec<Leased> {
+    let functions = [function(name)];
+    let mut jobs = Vec::new();
+    while jobs.len() < max {
+        let more = engine.lease(&functions, max - jobs.len(), lease);
+        jobs.extend(more.await.unwrap());
+    }
+    jobs
+}
+
+async fn lease_one(engine: &Rc<Redis>, name: &str, length: Duration) -> Leased {
+    lease(engine, name, 1, length).await.remove(0)
+}
+
+/// Sends a command to the server of an engine.
+async fn ask(engine: &Redis, parts: &[&str]) -> Value {
+    let mut command = Cmd::new();
+    for part in parts {
+        command.arg(part);
+    }
+    let answer = engine.shared.link.send(&command, Lost::Report).await;
+    answer.unwrap()
+}
+
+/// Returns how many entries of a function the consumers have whose names contain `part`.
+async fn pending(engine: &Redis, name: &str, part: &str) -> Vec<(String, i64)> {
+    let stream = engine.shared.place(&function(name)).streams[0].clone();
+    let Value::Array(consumers) = ask(engine, &["XINFO", "CONSUMERS", &stream, "workers"]).await
+    else {
+        panic!("no list of consumers");
+    };
+    let mut found = Vec::new();
+    for consumer in consumers {
+        let Value::Array(fields) = consumer else {
+            panic!("a consumer is a list");
+        };
+        let (Value::BulkString(name), Value::Int(count)) = (&fields[1], &fields[3]) else {
+            panic!("a consumer has a name and a number of entries");
+        };
+        let name = String::from_utf8_lossy(name).into_owned();
+        if name.contains(part) {
+            found.push((name, *count));
+        }
+    }
+    found
+}
