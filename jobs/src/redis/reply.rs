@@ -46,6 +46,7 @@ pub(super) fn text(value: Value) -> Result<String, Error> {
 }
 
 /// Returns a number, which may have come as text.
+#[expect(clippy::needless_pass_by_value, reason = "it is mapped over answers")]
 pub(super) fn number<T: FromStr + TryFrom<i64>>(value: Value) -> Result<T, Error> {
     let number = match &value {
         Value::Int(number) => T::try_from(*number).ok(),
