@@ -195,6 +195,12 @@ impl<A> Book<A> {
             .collect();
         late.into_iter().filter_map(|id| self.leave(id)).collect()
     }
+
+    /// Returns whether no request waits to be sent, answered or confirmed.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
 }
 
 impl<A> Caller<A> {

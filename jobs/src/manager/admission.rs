@@ -87,15 +87,22 @@ impl<H> Admission<H> {
 
     /// Returns the index of the connection that has to go.
     fn victim(&self, random: impl FnOnce(usize) -> usize) -> usize {
-        let of = |source| {
-            let places = self.places.iter().enumerate();
-            places.filter(move |(_, place)| place.source == source)
-        };
-        // At most 64 places, so the counting is cheap.
-        let most = |place: &Place<H>| of(place.source).count();
-        let count = self.places.iter().map(most).max().unwrap_or(0);
+        // There are few places, and in a flood few sources.
+        let mut counts: Vec<(Source, usize)> = Vec::new();
+        for place in &self.places {
+            match counts
+                .iter_mut()
+                .find(|(source, _)| *source == place.source)
+            {
+                Some((_, count)) => *count += 1,
+                None => counts.push((place.source, 1)),
+            }
+        }
+        let most = counts.iter().map(|&(_, count)| count).max().unwrap_or(0);
+        counts.retain(|&(_, count)| count == most);
+        let is_greedy = |place: &Place<H>| counts.iter().any(|(source, _)| *source == place.source);
         let greedy = self.places.iter().enumerate();
-        let mut greedy: Vec<_> = greedy.filter(|(_, place)| most(place) == count).collect();
+        let mut greedy: Vec<_> = greedy.filter(|(_, place)| is_greedy(place)).collect();
         if greedy.iter().any(|(_, place)| place.has_failed.get()) {
             greedy.retain(|(_, place)| place.has_failed.get());
         }
@@ -121,7 +128,7 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(1);
         let honest = admission.admit(HONEST, healthy(), |_| 0, |ticket| (HONEST, ticket));
         assert_eq!(honest, None);
-        for _ in 0..10_000 {
+        for _ in 0..2_000 {
             let closed = admission.admit(
                 FLOOD,
                 healthy(),
@@ -157,7 +164,7 @@ mod tests {
     fn a_client_of_the_same_source_as_a_flood_has_a_chance() {
         let mut random = fastrand::Rng::with_seed(7);
         let mut survived = 0;
-        for _ in 0..1000 {
+        for _ in 0..300 {
             let mut admission = Admission::new(64);
             let mut closed = Vec::new();
             for number in 0..200 {
@@ -169,7 +176,7 @@ mod tests {
                 }
             }
         }
-        assert!(survived > 600, "{survived} of 1000");
+        assert!(survived > 180, "{survived} of 300");
     }
 
     #[test]

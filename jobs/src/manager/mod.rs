@@ -8,6 +8,8 @@ mod core;
 mod session;
 mod settings;
 
+#[cfg(test)]
+pub(crate) use book::Book;
 pub(crate) use builder::MAX_MESSAGE;
 pub use builder::ManagerBuilder;
 

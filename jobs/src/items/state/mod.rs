@@ -1,5 +1,7 @@
 //! [`State`], the items of a queue, their leases, and the requests that wait. It does no I/O.
 
+#[cfg(test)]
+mod tests;
 mod waiting;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};

@@ -169,4 +169,10 @@ impl<H> Book<H> {
     pub(crate) fn end(&mut self) -> Vec<H> {
         self.resume(&[])
     }
+
+    /// Returns how many requests are known.
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> usize {
+        self.requests.len()
+    }
 }
