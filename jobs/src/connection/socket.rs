@@ -69,6 +69,14 @@ impl Listener {
         })
     }
 
+    /// Returns the path of a Unix socket, which remains after the listener was dropped.
+    pub(crate) fn path(&self) -> Option<PathBuf> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Unix(_, path) => Some(path.clone()),
+        }
+    }
+
     pub(crate) async fn accept(&self) -> io::Result<(Socket, Source, Option<SocketAddr>)> {
         match self {
             Self::Tcp(listener) => {
@@ -79,14 +87,6 @@ impl Listener {
                 let (stream, _) = listener.accept().await?;
                 Ok((Socket::Unix(stream), Source::Unix, None))
             }
-        }
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        if let Self::Unix(_, path) = self {
-            let _ = std::fs::remove_file(path);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub(crate) struct Core {
     pub(super) sessions: Rc<Sessions>,
     admission: RefCell<Admission<AbortHandle>>,
     acceptor: RefCell<Option<AbortHandle>>,
+    /// The path of the Unix socket.
+    path: RefCell<Option<PathBuf>>,
     is_closed: Cell<bool>,
     /// A client has left.
     pub(super) left: Rc<Notify>,
@@ -46,6 +49,7 @@ impl Core {
             sessions: Rc::new(sessions),
             admission: RefCell::new(Admission::new(max_waiting)),
             acceptor: RefCell::new(None),
+            path: RefCell::new(None),
             is_closed: Cell::new(false),
             left,
         }
@@ -53,6 +57,7 @@ impl Core {
 
     /// Accepts connections from now on.
     pub(super) fn start(self: &Rc<Self>, listener: Listener) {
+        *self.path.borrow_mut() = listener.path();
         let core = Rc::clone(self);
         let task = spawn(async move {
             loop {
@@ -114,6 +119,10 @@ impl Core {
         let acceptor = self.acceptor.borrow_mut().take();
         if let Some(acceptor) = acceptor {
             acceptor.abort();
+        }
+        if let Some(path) = self.path.borrow_mut().take() {
+            // It may have been removed already.
+            let _ = std::fs::remove_file(path);
         }
         let waiting = self.admission.borrow_mut().clear();
         for handle in waiting {

@@ -1,7 +1,12 @@
 //! Managers and their clients.
 
+mod cable;
+mod flood;
+mod handshake;
 mod queues;
+mod reconnecting;
 mod services;
+mod unix;
 
 use coreloop::jobs::{Client, Key, Manager};
 use coreloop_test_support::meeting::soon;

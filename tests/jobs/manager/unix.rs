@@ -1,0 +1,50 @@
+//! Managers on Unix sockets.
+
+use coreloop::jobs::{Client, Key, Manager};
+use coreloop::net::UnixListener;
+use coreloop_test_support::folder::Folder;
+use coreloop_test_support::meeting::soon;
+
+use super::key;
+
+#[coreloop::test]
+async fn a_manager_serves_clients_of_a_unix_socket_and_removes_its_path() {
+    let folder = Folder::new();
+    let path = folder.path("manager");
+    let manager = Manager::bind(path.as_path()).key(&key()).queue("tasks", 1);
+    let manager = manager.start().await.unwrap();
+    let client = soon(Client::connect(path.as_path(), &key())).await.unwrap();
+    let tasks = client.queue::<String>("tasks");
+    soon(tasks.put(&"hello".to_owned())).await.unwrap();
+    assert_eq!(soon(tasks.get()).await.unwrap(), "hello");
+    drop(manager);
+    assert!(!path.exists());
+}
+
+#[coreloop::test]
+async fn a_path_that_a_killed_manager_has_left_is_replaced_and_one_in_use_is_not() {
+    let folder = Folder::new();
+    let path = folder.path("manager");
+    drop(UnixListener::bind(&path).unwrap());
+    assert!(path.exists());
+    let builder = || Manager::bind(path.as_path()).key(&key());
+    let manager = builder().start().await.unwrap();
+    let error = builder().start().await.unwrap_err().to_string();
+    assert!(error.starts_with("cannot listen at unix:"), "{error}");
+    assert!(path.exists());
+    drop(manager);
+}
+
+#[coreloop::test]
+async fn a_wrong_key_is_refused_on_a_unix_socket_too() {
+    let folder = Folder::new();
+    let path = folder.path("manager");
+    let timeout = std::time::Duration::from_millis(50);
+    let manager = Manager::bind(path.as_path())
+        .key(&key())
+        .handshake_timeout(timeout);
+    let _manager = manager.start().await.unwrap();
+    let other = Key::new("another key of the tests").unwrap();
+    let client = Client::builder(path.as_path(), &other).connect_timeout(timeout);
+    assert!(soon(client.connect()).await.unwrap_err().is_refused());
+}
