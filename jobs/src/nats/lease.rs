@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::delayed;
+use super::finish::Delivery;
 use super::push::Headers;
 use super::server::{Server, all, engine};
 use crate::engine::{Function, Leased};
@@ -123,24 +124,27 @@ pub(super) async fn messages(
 /// Registers the lease of a delivered job; `None` if the message is not to be run.
 async fn accept(server: &Server, message: jetstream::Message) -> Result<Option<Leased>, Error> {
     let info = message.info().map_err(engine)?;
-    let attempt = u32::try_from(info.delivered).unwrap_or(u32::MAX);
+    let delivery = u32::try_from(info.delivered).unwrap_or(u32::MAX);
     let Some(headers) = Headers::of(&message) else {
         // Another program has published it here.
         message.ack_with(AckKind::Term).await.map_err(engine)?;
         return Ok(None);
     };
     // Invariant 2: a worker that has finished it may have ended before its acknowledgment.
-    if attempt > 1 && server.outcome(&headers.id).await?.is_some() {
+    if delivery > 1 && server.outcome(&headers.id).await?.is_some() {
         message.double_ack().await.map_err(engine)?;
         return Ok(None);
     }
-    server.register_lease(&headers.id, attempt).await?;
-    let lease = message.reply.as_deref().unwrap_or_default().to_owned();
+    let attempt = server.register_lease(&headers.id, delivery).await?;
+    let lease = Delivery {
+        number: delivery,
+        subject: message.reply.as_deref().unwrap_or_default(),
+    };
     Ok(Some(Leased {
         id: headers.id,
         function: headers.function,
         payload: message.payload.to_vec(),
         attempt,
-        lease,
+        lease: lease.to_string(),
     }))
 }

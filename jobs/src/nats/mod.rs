@@ -11,7 +11,8 @@
 //!
 //! 1. An acknowledgment of `JetStream` does not check the owner of a lease. So the number of the
 //!    delivery, which grows with each delivery of a message, is stored in the bucket of leases
-//!    before a worker gets the job. A lease is valid while this entry holds its number.
+//!    before a worker gets the job, and beside it how many deliveries do not count as attempts. A
+//!    lease is valid while this entry holds its number.
 //! 2. The outcome of a job is created, never overwritten: of two workers that finish the same
 //!    job, one gets [`Fence::Gone`]. The message is acknowledged after that, so a worker that dies
 //!    in between leaves a message whose next delivery finds the outcome, and is dropped.
@@ -130,8 +131,7 @@ impl Engine for Nats {
         Box::pin(self.thread.call(move |server| async move {
             match failure {
                 Failure::Retry { delay, .. } => finish::retry(&server, &job, delay).await,
-                // The server counts the delivery nevertheless.
-                Failure::Unstarted => finish::retry(&server, &job, Duration::ZERO).await,
+                Failure::Unstarted => finish::unstarted(&server, &job).await,
                 Failure::Dead { error } => dead::bury(&server, &job, error).await,
             }
         }))

@@ -232,6 +232,34 @@ fn a_failed_attempt_comes_back_and_a_dead_letter_can_be_put_back() {
 }
 
 #[test]
+fn a_job_that_was_not_started_has_used_up_no_attempt() {
+    let Some((_server, url, _)) = start() else {
+        return;
+    };
+    block_on(async {
+        let engine = Nats::connect(&url, "mail").await.unwrap();
+        push(&engine, job("send", b"x")).await;
+        for _ in 0..3 {
+            let leased = lease_one(&engine, "send", LONG).await;
+            assert_eq!(leased.attempt, 1);
+            let fence = engine.fail(&leased, Failure::Unstarted).await.unwrap();
+            assert_eq!(fence, Fence::Held);
+        }
+        let leased = lease_one(&engine, "send", LONG).await;
+        let failure = Failure::Retry {
+            delay: Duration::ZERO,
+            error: "no".to_owned(),
+        };
+        assert_eq!(engine.fail(&leased, failure).await.unwrap(), Fence::Held);
+        let again = lease_one(&engine, "send", LONG).await;
+        assert_eq!(again.attempt, 2);
+        let fence = engine.fail(&leased, Failure::Unstarted).await.unwrap();
+        assert_eq!(fence, Fence::Taken);
+        engine.finish(vec![(&again, &[])]).await.unwrap();
+    });
+}
+
+#[test]
 fn a_delayed_job_waits_and_is_stored_once() {
     let Some((_server, url, _)) = start() else {
         return;

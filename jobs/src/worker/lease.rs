@@ -51,7 +51,7 @@ impl Running {
                     self.engine_failed(&error);
                     // Stopped sooner if the worker is.
                     let pause = timeout(ENGINE.after(failures), self.stop.cancelled());
-                    drop(pause.await);
+                    let _ = pause.await;
                 }
             }
         }

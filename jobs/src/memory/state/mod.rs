@@ -208,11 +208,6 @@ impl State {
         }
     }
 
-    /// Returns whether a job of this function is ready.
-    pub(crate) fn has_ready(&self, function: &Function) -> bool {
-        self.ready.has(function)
-    }
-
     fn id(&self, number: u64) -> JobId {
         JobId(format!("{}-{number}", self.prefix))
     }
