@@ -31,7 +31,7 @@ impl<T: DeserializeOwned> Queue<T> {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe, like [`recv`](Queue::recv).
+    /// Cancel safe: like [`recv`](Queue::recv).
     ///
     /// # Errors
     ///
@@ -46,7 +46,7 @@ impl<T: DeserializeOwned> Queue<T> {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe, like [`recv`](Queue::recv).
+    /// Cancel safe: like [`recv`](Queue::recv).
     ///
     /// # Errors
     ///
@@ -106,7 +106,7 @@ impl<T: DeserializeOwned> Queue<T> {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe, like [`lease`](Queue::lease).
+    /// Cancel safe: like [`lease`](Queue::lease).
     ///
     /// # Errors
     ///
@@ -121,7 +121,7 @@ impl<T: DeserializeOwned> Queue<T> {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe, like [`lease`](Queue::lease).
+    /// Cancel safe: like [`lease`](Queue::lease).
     ///
     /// # Errors
     ///

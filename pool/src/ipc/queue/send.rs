@@ -71,7 +71,7 @@ impl<T: Serialize> Queue<T> {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe, like [`send`](Queue::send).
+    /// Cancel safe: like [`send`](Queue::send).
     ///
     /// # Errors
     ///
@@ -90,7 +90,7 @@ impl<T: Serialize> Queue<T> {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe, like [`send`](Queue::send).
+    /// Cancel safe: like [`send`](Queue::send).
     ///
     /// # Errors
     ///

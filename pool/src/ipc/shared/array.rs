@@ -139,7 +139,7 @@ impl<T: Pod> SharedArray<T> {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe, like [`lock`](SharedArray::lock).
+    /// Cancel safe: like [`lock`](SharedArray::lock).
     ///
     /// # Errors
     ///
@@ -155,7 +155,7 @@ impl<T: Pod> SharedArray<T> {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe, like [`lock`](SharedArray::lock).
+    /// Cancel safe: like [`lock`](SharedArray::lock).
     ///
     /// # Errors
     ///
