@@ -217,14 +217,6 @@ impl Pending {
         self.link.table().take(self.request)
     }
 
-    /// Returns the next answer if it has come.
-    pub(crate) fn take(&self) -> Option<Result<Answer, BrokerError>> {
-        if let Link::Remote(client) = &self.link {
-            client.receive_now();
-        }
-        self.link.table().take(self.request)
-    }
-
     /// Ends a request whose last answer has come.
     pub(crate) fn finish(mut self) {
         self.is_open = false;

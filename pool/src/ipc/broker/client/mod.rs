@@ -311,11 +311,10 @@ impl Client {
         wake_all(wakers);
         match handled {
             // The challenge may have come.
-            Ok(()) => {
-                if !self.flush() {
-                    self.wake_pump();
-                }
-            }
+            Ok(()) => match self.flush() {
+                true => self.wake_flushed(),
+                false => self.wake_pump(),
+            },
             Err(error) => self.fail(error),
         }
     }

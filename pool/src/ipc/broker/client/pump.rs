@@ -91,7 +91,11 @@ impl Running {
         drop(old);
         while client.table.failure().is_none() {
             match self.poll_write(cx) {
-                Poll::Ready(Ok(())) => client.wake_flushed(),
+                Poll::Ready(Ok(())) => {
+                    if client.out.borrow().is_empty() {
+                        client.wake_flushed();
+                    }
+                }
                 Poll::Ready(Err(error)) => {
                     client.broken(&error);
                     break;
