@@ -26,6 +26,10 @@ pub use error::Error;
 pub use items::{LeasedItem, SharedQueue};
 pub use manager::{Manager, ManagerBuilder};
 pub use memory::Memory;
+#[cfg(feature = "nats")]
+pub use queue::NatsQueue;
+#[cfg(feature = "redis")]
+pub use queue::RedisQueue;
 pub use queue::{DeadLetter, JobResult, MemoryHost, MemoryQueue, Push, Queue, Receipt};
 pub use secure::Key;
 pub use services::{Access, Peer, Service};

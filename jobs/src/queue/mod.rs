@@ -1,16 +1,24 @@
 //! [`Queue`], a queue of jobs for workers on any machine.
 
 mod connect;
+#[cfg(feature = "nats")]
+mod nats;
 mod push;
 mod receipt;
+#[cfg(feature = "redis")]
+mod redis;
 mod result;
 
 use std::fmt;
 use std::rc::Rc;
 
 pub use connect::{MemoryHost, MemoryQueue};
+#[cfg(feature = "nats")]
+pub use nats::NatsQueue;
 pub use push::Push;
 pub use receipt::Receipt;
+#[cfg(feature = "redis")]
+pub use redis::RedisQueue;
 pub use result::JobResult;
 
 use coreloop_pool::{IntoArguments, JobFn};

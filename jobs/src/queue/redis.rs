@@ -1,0 +1,101 @@
+//! Connecting to a queue on a server of Redis.
+
+use std::fmt;
+
+use super::Queue;
+use crate::error::Error;
+use crate::redis::Redis;
+
+impl Queue {
+    /// Begins to connect to a queue on a server of Redis 7.0 or later.
+    ///
+    /// The URL is `redis://[[user]:password@]host[:port][/database]`, or `redis+unix:///path` with
+    /// `?user=…&pass=…&db=…` for a socket in the file system. TLS (`rediss://`) is not supported. A
+    /// cluster keeps all of a queue on one node, which the URL has to name.
+    ///
+    /// # What is lost
+    ///
+    /// The server should have `appendonly yes`. Then it loses nothing when it is killed, and up to a
+    /// second of jobs in a power failure, or none with `appendfsync always`. Its
+    /// `maxmemory-policy` should be `noeviction`. If its settings are others,
+    /// [`warnings`](Self::warnings) says so.
+    ///
+    /// A job whose worker has ended runs again when its lease has ended. A job that was delayed may
+    /// be a second late.
+    ///
+    /// # Connections
+    ///
+    /// A client has one connection for its commands, one for each worker, in whose reads it
+    /// waits for jobs, and one while it waits for results. Each is opened again when it fails. An
+    /// operation returns an error if the server cannot be reached for ten seconds, and a push
+    /// without a key does so as soon as it is not known whether the job was stored.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use coreloop::jobs::Queue;
+    ///
+    /// # async fn connect() -> Result<(), coreloop::jobs::Error> {
+    /// let queue = Queue::redis("redis://127.0.0.1").name("mail").durable().connect().await?;
+    /// for warning in queue.warnings() {
+    ///     eprintln!("warning: {warning}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn redis(url: impl Into<String>) -> RedisQueue {
+        RedisQueue {
+            url: url.into(),
+            name: String::new(),
+            durable: false,
+        }
+    }
+}
+
+/// A connection to a queue on a server of Redis that is not made yet. [`Queue::redis`] returns it.
+#[must_use = "nothing is connected before `connect` is called"]
+pub struct RedisQueue {
+    url: String,
+    name: String,
+    durable: bool,
+}
+
+impl RedisQueue {
+    /// Sets the name of the queue.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Demands that a push returns only after the job is on disk: adds a
+    /// [warning](Queue::warnings) if the server has another `appendfsync` than `always`.
+    pub fn durable(mut self) -> Self {
+        self.durable = true;
+        self
+    }
+
+    /// Connects to the server, and reads its settings.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the queue has no name, if the URL is wrong, or if the server cannot be
+    /// reached or refuses the user.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is created on the server.
+    pub async fn connect(self) -> Result<Queue, Error> {
+        let engine = Redis::connect(&self.url, &self.name, self.durable).await?;
+        Ok(Queue::new(engine, &self.name))
+    }
+}
+
+impl fmt::Debug for RedisQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL may hold a password.
+        f.debug_struct("RedisQueue")
+            .field("name", &self.name)
+            .field("durable", &self.durable)
+            .finish_non_exhaustive()
+    }
+}
