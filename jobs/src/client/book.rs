@@ -42,7 +42,7 @@ pub(crate) struct Call<A> {
     pub(crate) caller: Caller<A>,
 }
 
-/// Who waits for the answer of a request.
+/// What waits for the answer of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Caller<A> {
     Waiting(A),
@@ -159,7 +159,7 @@ impl<A> Book<A> {
         !self.cancels.is_empty() || self.calls.range(self.sent + 1..).next().is_some()
     }
 
-    /// An answer has come. Returns who waits for it; `None` if the manager has made it up.
+    /// An answer has come. Returns its caller; `None` if the manager has made the answer up.
     pub(crate) fn answered(&mut self, id: u64) -> Option<Caller<A>> {
         self.received += 1;
         if id > self.sent {

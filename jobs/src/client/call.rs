@@ -116,8 +116,8 @@ impl<'a, S: Service> CallRequest<'a, S> {
         }
     }
 
-    /// Sets how long to wait for the answer. [`Duration::MAX`] is no limit. The default is that of
-    /// the [client](super::ClientBuilder::call_timeout).
+    /// Sets how long to wait for the answer. [`Duration::MAX`] is no limit. The default is the limit
+    /// of the [client](super::ClientBuilder::call_timeout).
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = (limit != Duration::MAX).then_some(limit);
         self

@@ -123,7 +123,7 @@ impl Link {
         self.wake();
     }
 
-    /// Gives back an answer that nobody waits for.
+    /// Gives back an answer for which no caller waits any more.
     pub(super) fn undelivered(&self, service: &Rc<str>, answer: &[u8]) {
         if service.starts_with(items::PREFIX)
             && let Some(body) = items::give_back(answer)

@@ -18,7 +18,7 @@ pub(crate) enum Listener {
     Unix(UnixListener, PathBuf),
 }
 
-/// Where a connection comes from. Connections of one source are treated as those of one peer.
+/// Where a connection comes from. Connections of one source count as one peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Source {
     V4([u8; 4]),

@@ -158,7 +158,7 @@ impl Future for Wait {
                 return Poll::Pending;
             }
             Some(Outcome::Got(granted)) => Ok(ops::granted(&granted)),
-            // The answer of a put; that of a join is not read.
+            // The answer of a put. The client does not read the body of the answer of a join.
             Some(Outcome::Done) => Ok(ops::put(true)),
             Some(Outcome::Closed) => Err(queue.closed()),
         })

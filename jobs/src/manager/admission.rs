@@ -1,8 +1,8 @@
 //! [`Admission`], the connections that have not proved that they have the key. It does no I/O.
 //!
 //! There is a place for a limited number of them. When all are taken, a new connection takes the
-//! place of another one. If connections that come were refused or waited instead, whoever opens
-//! many would keep all others out. Which one has to go:
+//! place of another one. If connections that come were refused or waited instead, a peer that
+//! opens many would keep all others out. Which one has to go:
 //!
 //! 1. one of the source that has the most places, so that a flood from one address closes its own
 //!    connections, and no others;

@@ -115,7 +115,7 @@ impl Manager {
 
     /// Returns a handle of a queue of this manager.
     ///
-    /// The name is that of a [`queue`](ManagerBuilder::queue) of the builder; for another one, each
+    /// The name belongs to a [`queue`](ManagerBuilder::queue) of the builder; for another one, each
     /// operation of the handle fails. Items encode as they do for clients.
     #[must_use]
     pub fn queue<T>(&self, name: &str) -> SharedQueue<T> {

@@ -4,8 +4,8 @@
 //!
 //! 1. A session has at most one connection. A client that connects anew replaces the connection
 //!    that it has, which may be one that has not noticed its end.
-//! 2. A session without a connection ends after the grace. Its services are told once, and what
-//!    it held is free. Until then it is kept as it was.
+//! 2. A session without a connection ends after the grace. Each of its services is called
+//!    once, and what it held is free. Until then it is kept as it was.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -219,7 +219,7 @@ impl Sessions {
         });
     }
 
-    /// Ends a session: its requests are aborted, and its services are told.
+    /// Ends a session: its requests are aborted, and its services learn of it.
     pub(crate) fn end(&self, session: &Rc<Session>) {
         if session.has_ended.replace(true) {
             return;

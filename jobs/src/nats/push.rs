@@ -32,8 +32,8 @@ pub(super) async fn push(server: &Server, jobs: Vec<NewJob>) -> Result<Vec<JobId
             Some(key) => format!("key-{}", key_part(key)),
             None => new_id()?,
         });
-        // The server knows the ids of the messages of a day, but after a restart only those of
-        // messages that it still has.
+        // The server knows the ids of the messages of a day, but after a restart it knows only
+        // the messages that it still has.
         let is_done = job.key.is_some() && server.outcome(&id).await?.is_some();
         if !is_done {
             let message = Message {

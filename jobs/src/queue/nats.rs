@@ -12,7 +12,7 @@ impl Queue {
     /// # What is lost
     ///
     /// The server loses nothing when it is killed. It confirms jobs before they are on disk, so
-    /// that a power failure loses those of the last minutes, unless its `sync_interval` is
+    /// that a power failure loses the jobs of the last minutes, unless its `sync_interval` is
     /// shorter.
     ///
     /// # Examples

@@ -105,7 +105,7 @@ struct Local {
 
 impl Local {
     fn new(services: &Rc<Services>) -> Self {
-        // Without random bytes the number is still unlike those of other local sessions.
+        // Without random bytes the number still differs from the numbers of other local sessions.
         let number = random().unwrap_or_else(|_| {
             let mut bytes = [0; 16];
             bytes[8..].copy_from_slice(&fastrand::u64(..).to_be_bytes());

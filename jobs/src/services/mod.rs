@@ -29,7 +29,7 @@ use std::rc::Rc;
 
 use crate::error::Error;
 
-/// The names of built-in services begin with this, and those of the user's services do not.
+/// The names of built-in services begin with this, and the names of the user's services do not.
 pub(crate) const RESERVED: &str = "coreloop.";
 
 /// The identity of a client at a manager. It is random.

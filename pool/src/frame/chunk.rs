@@ -2,8 +2,8 @@
 //!
 //! An item is the number of its descriptors, in one byte, the length of its encoded arguments, in
 //! four, and the arguments. A result is its kind and the number of its descriptors, in one byte
-//! each, the length of its body, in four, and the body. The descriptors of all items or results
-//! are those of the frame, in this order.
+//! each, the length of its body, in four, and the body. The frame has the descriptors of all items or
+//! results, in this order.
 
 use std::io;
 use std::ops::Range;

@@ -7,7 +7,7 @@
 //!
 //! 1. The descriptors of a frame are sent before its first byte, in a message of one byte, and
 //!    in the order of the frames. So they are there when a frame says that it has descriptors.
-//! 2. Whoever reads the header of a frame takes its descriptors, even if the frame is skipped.
+//! 2. The code that reads the header of a frame takes its descriptors, even if the frame is skipped.
 //!    So the next message belongs to the next frame that has any.
 
 use std::io::{self, IoSlice};

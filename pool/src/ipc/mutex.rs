@@ -181,7 +181,7 @@ impl Mutex {
         flag(&done(call(&self.0, Operation::IS_POISONED, &[]).await?)?)
     }
 
-    /// Makes the lock no longer poisoned, whoever holds it. Do this when what it protects is
+    /// Makes the lock no longer poisoned, even if another process holds it. Do this when what it protects is
     /// repaired.
     ///
     /// # Cancel safety
@@ -388,7 +388,7 @@ impl Holder {
     }
 }
 
-/// Returns the time that is so many microseconds after 1970.
+/// Returns the time that is this number of microseconds after 1970.
 pub(super) fn time(micros: u64) -> SystemTime {
     let since = Duration::from_micros(micros);
     UNIX_EPOCH.checked_add(since).unwrap_or(UNIX_EPOCH)

@@ -14,7 +14,7 @@ use crate::ipc::wire::rights::{Descriptors, Lost};
 #[derive(Debug, Default)]
 pub struct Encoded {
     pub(crate) bytes: Vec<u8>,
-    /// The descriptors of the first value, then those of the next one. A value holds the
+    /// The descriptors of the first value, then of the next one. A value holds the
     /// positions of its own.
     pub(crate) descriptors: Vec<OwnedFd>,
 }

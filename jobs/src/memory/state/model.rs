@@ -363,7 +363,7 @@ impl World {
             .map(|function| (**function).clone())
             .collect();
         for new in self.model.ready().difference(&before) {
-            assert!(functions.contains(&function(*new)), "nobody is woken");
+            assert!(functions.contains(&function(*new)), "no request is woken");
         }
     }
 

@@ -255,7 +255,7 @@ impl<T> SharedArray<T> {
         &self.lock
     }
 
-    /// Makes the array no longer poisoned, whoever holds it. Do this when the values are repaired.
+    /// Makes the array no longer poisoned, even if another process holds it. Do this when the values are repaired.
     ///
     /// # Cancel safety
     ///

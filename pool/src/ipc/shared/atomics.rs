@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use super::map::{Atomics, Cells};
 use super::wire::{Attached, refused};
 
-/// The atomic numbers that can be in shared memory: those of std with 8 to 64 bits.
+/// The atomic numbers that can be in shared memory: the atomic types of std with 8 to 64 bits.
 ///
 /// `AtomicBool` is not one of them, because another process could write a byte that is no
 /// `bool`. `AtomicUsize` is not, because its size is not the same in every process.

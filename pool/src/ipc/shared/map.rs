@@ -77,7 +77,7 @@ struct Region {
 #[derive(Debug, Clone, Copy)]
 enum Access {
     /// Private to this process, because then the kernel does not mind that the file is sealed;
-    /// since nobody writes, the memory is that of the file all the same.
+    /// since no process writes, the mapping has the memory of the file all the same.
     Read,
     /// Shared.
     Write,
@@ -159,7 +159,7 @@ pub(super) struct Sealed<T> {
 }
 
 impl<T: AnyBitPattern> Sealed<T> {
-    /// Maps a file that is to contain `length` elements, whoever has made it.
+    /// Maps a file of any origin that is to contain `length` elements.
     ///
     /// # Errors
     ///
@@ -290,7 +290,7 @@ impl<A: Atomics> Cells<A> {
         Ok((Self::map(&file, length, bytes)?, file))
     }
 
-    /// Maps a file that is to have `length` elements, whoever has made it.
+    /// Maps a file of any origin that is to have `length` elements.
     ///
     /// # Errors
     ///

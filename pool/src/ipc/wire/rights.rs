@@ -142,7 +142,7 @@ impl Rights {
         self.0.push_back(Came { with, descriptors });
     }
 
-    /// Checks that the descriptors which have come are those of the next frame, whose positions
+    /// Checks that the descriptors which have come belong to the next frame, whose positions
     /// are `frame` and which says that it has `count` descriptors, or that they are lost. A frame of which only the
     /// start has come is checked again when there is more.
     ///
@@ -163,7 +163,7 @@ impl Rights {
                 return Err(garbled("a frame without the descriptors that it announces"));
             }
         }
-        // Those of a later frame came with bytes after the end of this one.
+        // The descriptors of a later frame came with bytes after the end of this one.
         if came.next().is_some_and(|other| other.with.end <= frame.end) {
             return Err(garbled("descriptors that belong to no frame"));
         }

@@ -228,7 +228,7 @@ impl World {
         }
     }
 
-    /// Nobody waits for what is there.
+    /// Checks that no request waits for what is there.
     fn check(&self, state: &State) {
         let gets = self
             .waiting

@@ -3,7 +3,7 @@
 //! # Invariants
 //!
 //! 1. There is at most one holder, and no request waits while there is none.
-//! 2. The fencing number of a grant is larger than those of all earlier ones.
+//! 2. The fencing number of a grant is larger than the numbers of all earlier grants.
 
 use std::os::fd::OwnedFd;
 use std::time::{SystemTime, UNIX_EPOCH};

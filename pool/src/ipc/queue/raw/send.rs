@@ -16,7 +16,7 @@ use crate::ipc::encode;
 use crate::ipc::queue::error::QueueError;
 use crate::ipc::queue::remote::{self, Producer};
 
-/// Messages are written when so many bytes of a batch wait.
+/// Messages are written when this many bytes of a batch wait.
 const WRITE: usize = 64 << 10;
 
 /// An item that is sent.

@@ -30,7 +30,7 @@ pub(crate) struct Consumer {
     pending: Pending,
     queue: ObjectNumber,
     words: Offers<Memory>,
-    /// A notice is sent when so many items are confirmed.
+    /// A notice is sent when this many items are confirmed.
     batch: usize,
     /// The offers that have come. The queue may have taken some of them back.
     buffer: RefCell<VecDeque<(Head, Answer)>>,

@@ -82,7 +82,7 @@ pub(crate) enum Action<P> {
     Give(Key, Item<P>),
     /// There are no more items for this get.
     End(Key),
-    /// A consumer is told that there are no more items.
+    /// The broker reports to a consumer that there are no more items.
     EndOfConsumer(Key),
     /// All items are confirmed.
     Joined(Key),

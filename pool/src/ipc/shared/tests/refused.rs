@@ -1,4 +1,4 @@
-//! Memory that a receiver refuses, whoever has sent it.
+//! Memory that a receiver refuses, from any sender.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;

@@ -413,7 +413,7 @@ impl World {
         }
         let key = self.request();
         let outcome = self.state.get(key, true, false);
-        // The item may be that of a put that has waited.
+        // The item may belong to a put that has waited.
         self.deliver();
         match outcome {
             Outcome::Done(item) => self.given(key, &item),
