@@ -103,7 +103,7 @@ async fn a_cancelled_wait_leaves_the_lock_to_others() {
     // Another test of this program may have a thread too.
     assert!(waiting_threads() < 10);
     drop(file);
-    // The thread gets the lock, and nobody wants it.
+    // The thread gets the lock, and no task waits for it.
     let mut other = None;
     yield_until(|| {
         other = try_lock(&path);

@@ -181,7 +181,7 @@ impl Mutex {
         flag(&done(call(&self.0, Operation::IS_POISONED, &[]).await?)?)
     }
 
-    /// Makes the lock no longer poisoned, even if another process holds it. Do this when what it protects is
+    /// Makes the lock no longer poisoned. Any process may do this, when what the lock protects is
     /// repaired.
     ///
     /// # Cancel safety

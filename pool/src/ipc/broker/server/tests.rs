@@ -157,7 +157,7 @@ fn garbage_ends_the_connection() {
 }
 
 #[test]
-fn numbers_that_do_not_exist_harm_nobody() {
+fn numbers_that_do_not_exist_have_no_effect() {
     with_broker(async |broker, event| {
         let mut raw = Raw::known(broker).await;
         raw.request(Operation::SET, event + 1000, 1);

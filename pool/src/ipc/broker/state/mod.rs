@@ -81,7 +81,7 @@ pub(crate) enum Leave {
     Withdrawn,
     /// Its client withdraws it while it panics.
     Panicking,
-    /// The socket of its client has ended. It no longer waits, and keeps what it holds.
+    /// The socket of its client has ended. The request no longer waits, and keeps what it holds.
     SocketEnded,
     /// The process of its client has ended.
     Died,
