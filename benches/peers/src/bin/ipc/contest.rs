@@ -9,6 +9,7 @@ use crate::family::Family;
 use crate::manager::Managed;
 use crate::pipes::Pipes;
 use crate::python::Python;
+use crate::queue::Queued;
 use crate::redis_bare::{BATCH, Bare, Server};
 use crate::shared::{CHILDREN, Sharing};
 use crate::{MESSAGE, Options, report};
@@ -19,6 +20,7 @@ pub(crate) struct Contest<'a> {
     pipes: Pipes,
     sharing: Sharing,
     managed: Managed,
+    queued: Queued,
     bare: bare::Peer,
     bare_tcp: bare_tcp::Peer,
     /// This process and the children at the other ends.
@@ -32,6 +34,7 @@ impl<'a> Contest<'a> {
         let pipes = Pipes::start()?;
         let sharing = Sharing::start()?;
         let managed = Managed::start().await?;
+        let queued = Queued::start().await?;
         let bare = bare::Peer::start(MESSAGE)?;
         let bare_tcp = bare_tcp::Peer::start()?;
         let family = Family::of(process::id())?;
@@ -44,6 +47,7 @@ impl<'a> Contest<'a> {
             pipes,
             sharing,
             managed,
+            queued,
             bare,
             bare_tcp,
             family,
@@ -92,6 +96,10 @@ impl<'a> Contest<'a> {
             "manager" => {
                 self.managed.calls(messages / 2).await?;
                 messages / 2
+            }
+            "Queue" => {
+                self.queued.one_way(self.options.items).await?;
+                self.options.items
             }
             "SharedSlice" => {
                 self.sharing.hand_over(messages / 20).await?;

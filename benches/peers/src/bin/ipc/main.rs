@@ -14,6 +14,7 @@ mod family;
 mod manager;
 mod pipes;
 mod python;
+mod queue;
 mod redis_bare;
 #[path = "../../report.rs"]
 #[expect(dead_code, reason = "the other programs use all of it")]
@@ -58,7 +59,7 @@ struct Options {
 }
 
 /// The cases in the order of a turn, and the script's name of a case of Python's.
-const CASES: [(&str, Option<&str>); 10] = [
+const CASES: [(&str, Option<&str>); 11] = [
     ("bare socket", None),
     ("pipe", None),
     ("pipe, blocking", None),
@@ -67,12 +68,14 @@ const CASES: [(&str, Option<&str>); 10] = [
     ("manager", None),
     ("Python's BaseManager", Some("manager")),
     ("SharedSlice", None),
-    ("redis, bare", None),
+    ("Queue", None),
     ("Python's Queue", Some("queue")),
+    ("redis, bare", None),
 ];
 
 /// A case, what it is compared with, and the bound of the ratio.
-const BOUNDS: [(&str, &str, f64); 3] = [
+const BOUNDS: [(&str, &str, f64); 4] = [
+    ("Queue", "Python's Queue", 1.0 / 4.0),
     ("manager", "Python's BaseManager", 1.0 / 4.0),
     ("pipe", "bare socket", 1.4),
     ("pipe", "Python's Pipe", 1.0 / 3.0),
@@ -93,6 +96,7 @@ fn main() -> io::Result<()> {
                 Some(pipes::TASKS) => pipes::answer(),
                 Some(pipes::BLOCKING) => pipes::answer_blocking(),
                 Some(shared::CASE) => shared::read(),
+                Some(queue::CASE) => queue::consume(),
                 Some(manager::CASE) => manager::serve(),
                 _ => Err(io::Error::other("there is no such child")),
             };
