@@ -139,6 +139,7 @@ fn a_client_that_violates_the_protocol_is_found_out() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore)] // It takes long, and Miri has the others.
 fn the_open_requests_of_a_client_are_limited() {
     let mut state = State::new(1);
     let event = state.add_object(Box::new(Event::new()));
