@@ -6,7 +6,7 @@ use coreloop::jobs::Queue;
 use coreloop_test_support::folder::Folder;
 use coreloop_test_support::server_process::{Server, find, free_port};
 
-use crate::suite::{Place, in_place};
+use crate::suite::{Place, Reachable, in_place, on_machines};
 
 struct There {
     _server: Server,
@@ -31,11 +31,21 @@ impl There {
 
 impl Place for There {
     async fn queue(&self, name: &str) -> Queue {
-        let queue = Queue::redis(format!("redis://127.0.0.1:{}", self.port));
-        let queue = queue.name(name).connect().await.unwrap();
-        assert_eq!(queue.warnings(), [""; 0]);
-        queue
+        connect(self.address(), name).await
     }
 }
 
+impl Reachable for There {
+    fn address(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+}
+
+async fn connect(address: String, name: &str) -> Queue {
+    let queue = Queue::redis(address).name(name).connect().await.unwrap();
+    assert_eq!(queue.warnings(), [""; 0]);
+    queue
+}
+
 in_place!(There::start());
+on_machines!(There::start(), connect);
