@@ -214,7 +214,7 @@ impl<D> Call<D> {
     #[cold]
     fn fill(&self, descriptors: Vec<D>) {
         with_list(self.depth, self.lists, |list| {
-            list.descriptors = descriptors
+            list.descriptors = descriptors;
         });
     }
 

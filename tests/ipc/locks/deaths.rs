@@ -215,7 +215,7 @@ async fn carry() -> (Mutex, Event) {
 #[coreloop::job]
 async fn serve(path: PathBuf) {
     drop(Visit::new(&path, "serves").unwrap());
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 #[coreloop::test]

@@ -62,7 +62,7 @@ async fn a_waker_may_use_the_objects_and_may_panic() {
     let mut second = pin!(event.wait());
     let mut third = pin!(event.wait());
     with_hook(hook, |waker| {
-        let mut poll = |future: Pin<&mut dyn Future<Output = _>>, waker: &Waker| {
+        let poll = |future: Pin<&mut dyn Future<Output = _>>, waker: &Waker| {
             let polled = future.poll(&mut Context::from_waker(waker));
             assert!(polled.is_pending());
         };

@@ -99,7 +99,7 @@ fn an_err_is_found_whatever_it_holds() {
 #[test]
 fn a_call_says_whether_it_has_returned_an_err() {
     fn halve(number: u32) -> Result<u32, String> {
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             Ok(number / 2)
         } else {
             Err("odd".to_owned())

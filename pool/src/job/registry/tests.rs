@@ -1,7 +1,7 @@
 use std::any::TypeId;
 
 use super::*;
-use crate::job::call::{encode, name_of, run, type_of};
+use crate::job::call::{name_of, run, type_of};
 
 fn one(number: u32) -> u32 {
     number + 1
