@@ -11,13 +11,11 @@ use crate::word::Word;
 /// One word and one position for each slot of a worker.
 #[derive(Debug)]
 pub(crate) struct Page {
-    cells: Cells<[AtomicU64; SLOTS]>,
+    cells: Cells<[[AtomicU64; SLOTS]; 2]>,
 }
 
 const WORDS: usize = 0;
 const POSITIONS: usize = 1;
-/// The number of arrays.
-const ARRAYS: usize = 2;
 
 impl Page {
     /// Creates a page for a new worker: all its slots are free. The descriptor is for the
@@ -27,7 +25,7 @@ impl Page {
     ///
     /// Returns an error if there are too many descriptors or too little memory.
     pub(crate) fn create() -> io::Result<(Self, OwnedFd)> {
-        let (cells, descriptor) = Cells::create(ARRAYS)?;
+        let (cells, descriptor) = Cells::create(1)?;
         Ok((Self { cells }, descriptor))
     }
 
@@ -38,7 +36,7 @@ impl Page {
     /// Returns an error if the descriptor is no such page: a file that could shrink, or one
     /// that is too short.
     pub(crate) fn from_descriptor(descriptor: OwnedFd) -> io::Result<Self> {
-        let cells = Cells::open(&descriptor, ARRAYS as u64)?;
+        let cells = Cells::open(&descriptor, 1)?;
         // The mapping does not need it.
         drop(descriptor);
         Ok(Self { cells })
@@ -51,7 +49,7 @@ impl Page {
     /// Panics if `slot` is not below [`SLOTS`].
     #[inline]
     pub(crate) fn word(&self, slot: Slot) -> Word<&AtomicU64> {
-        Word::of(&self.cells.as_slice()[WORDS][slot])
+        Word::of(&self.cells.first()[WORDS][slot])
     }
 
     /// Returns the position of a slot: for a chunk, how many of its items have been started.
@@ -63,7 +61,7 @@ impl Page {
     /// Panics if `slot` is not below [`SLOTS`].
     #[inline]
     pub(crate) fn position(&self, slot: Slot) -> &AtomicU64 {
-        &self.cells.as_slice()[POSITIONS][slot]
+        &self.cells.first()[POSITIONS][slot]
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{
     AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering,
 };
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
 
 use super::map::{Atomics, Cells};
 use super::wire::{Attached, refused};
@@ -86,6 +86,24 @@ struct Memory<A> {
     file: OwnedFd,
 }
 
+impl<A: Atomic> Memory<A> {
+    /// Creates `length` numbers that are zero, at least one.
+    fn create(length: usize) -> io::Result<Self> {
+        let (cells, file) = Cells::create(length)?;
+        Ok(Self { cells, file })
+    }
+
+    fn received(attached: Attached) -> io::Result<Self> {
+        let (file, length) = attached.take().map_err(io::Error::other)?;
+        let cells = Cells::open(&file, length)?;
+        Ok(Self { cells, file })
+    }
+
+    fn attached(&self) -> Result<Attached, String> {
+        Attached::new(&self.file, self.cells.as_slice().len() as u64)
+    }
+}
+
 impl<A: Atomic> SharedAtomics<A> {
     /// Creates `length` numbers that are zero.
     ///
@@ -96,8 +114,9 @@ impl<A: Atomic> SharedAtomics<A> {
         if length == 0 {
             return Ok(Self { memory: None });
         }
-        let (cells, file) = Cells::create(length)?;
-        Ok(Self::new(cells, file))
+        Ok(Self {
+            memory: Some(Arc::new(Memory::create(length)?)),
+        })
     }
 
     /// Creates numbers with these values.
@@ -112,12 +131,6 @@ impl<A: Atomic> SharedAtomics<A> {
             number.set(value);
         }
         Ok(numbers)
-    }
-
-    fn new(cells: Cells<A>, file: OwnedFd) -> Self {
-        Self {
-            memory: Some(Arc::new(Memory { cells, file })),
-        }
     }
 }
 
@@ -166,7 +179,7 @@ impl<A: Atomic> Serialize for SharedAtomics<A> {
         let attached = self
             .memory
             .as_ref()
-            .map(|memory| Attached::new(&memory.file, self.len() as u64))
+            .map(|memory| memory.attached())
             .transpose()
             .map_err(ser::Error::custom)?;
         attached.serialize(serializer)
@@ -178,9 +191,10 @@ impl<'de, A: Atomic> Deserialize<'de> for SharedAtomics<A> {
         let Some(attached) = Option::<Attached>::deserialize(deserializer)? else {
             return Ok(Self { memory: None });
         };
-        let (file, length) = attached.take().map_err(de::Error::custom)?;
-        let cells = Cells::open(&file, length).map_err(|error| refused(&error))?;
-        Ok(Self::new(cells, file))
+        let memory = Memory::received(attached).map_err(|error| refused(&error))?;
+        Ok(Self {
+            memory: Some(Arc::new(memory)),
+        })
     }
 }
 
@@ -218,7 +232,7 @@ impl<'de, A: Atomic> Deserialize<'de> for SharedAtomics<A> {
 /// ```
 pub struct Shared<A> {
     /// Has one number.
-    numbers: SharedAtomics<A>,
+    memory: Arc<Memory<A>>,
 }
 
 impl<A: Atomic> Shared<A> {
@@ -228,9 +242,11 @@ impl<A: Atomic> Shared<A> {
     ///
     /// Returns an error if there is too little memory, or there are too many descriptors.
     pub fn new(value: A) -> io::Result<Self> {
-        let numbers = SharedAtomics::<A>::with_len(1)?;
-        numbers[0].set(value);
-        Ok(Self { numbers })
+        let memory = Memory::<A>::create(1)?;
+        memory.cells.first().set(value);
+        Ok(Self {
+            memory: Arc::new(memory),
+        })
     }
 }
 
@@ -239,14 +255,14 @@ impl<A: Atomic> Deref for Shared<A> {
 
     #[inline]
     fn deref(&self) -> &A {
-        &self.numbers[0]
+        self.memory.cells.first()
     }
 }
 
 impl<A> Clone for Shared<A> {
     fn clone(&self) -> Self {
         Self {
-            numbers: self.numbers.clone(),
+            memory: Arc::clone(&self.memory),
         }
     }
 }
@@ -259,20 +275,22 @@ impl<A: Atomic> fmt::Debug for Shared<A> {
 
 impl<A: Atomic> Serialize for Shared<A> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.numbers.serialize(serializer)
+        let attached = self.memory.attached().map_err(ser::Error::custom)?;
+        attached.serialize(serializer)
     }
 }
 
 impl<'de, A: Atomic> Deserialize<'de> for Shared<A> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let numbers = SharedAtomics::deserialize(deserializer)?;
-        if numbers.len() == 1 {
-            Ok(Self { numbers })
-        } else {
-            let count = numbers.len();
-            Err(refused(&format!(
+        let attached = Attached::deserialize(deserializer)?;
+        let memory = Memory::<A>::received(attached).map_err(|error| refused(&error))?;
+        match memory.cells.as_slice().len() {
+            1 => Ok(Self {
+                memory: Arc::new(memory),
+            }),
+            count => Err(refused(&format!(
                 "{count} atomic numbers were sent in place of one"
-            )))
+            ))),
         }
     }
 }
@@ -291,6 +309,6 @@ impl<A> SharedAtomics<A> {
 #[cfg(test)]
 impl<A> Shared<A> {
     pub(super) fn file(&self) -> &OwnedFd {
-        self.numbers.file()
+        &self.memory.file
     }
 }

@@ -311,6 +311,16 @@ impl<A: Atomics> Cells<A> {
         })
     }
 
+    /// Returns the first element. There is one, because a mapping is not empty.
+    #[inline]
+    pub(crate) fn first(&self) -> &A {
+        let start = self.region.start.cast();
+        // SAFETY: invariants 1 to 3 and 6, as in `as_slice`. Since the mapping has at least one
+        // byte, it has at least one element.
+        unsafe { start.as_ref() }
+    }
+
+    #[inline]
     pub(crate) fn as_slice(&self) -> &[A] {
         let start = self.region.start.as_ptr().cast();
         // SAFETY: invariants 1 to 3: there are this many elements, which are mapped and backed
