@@ -40,10 +40,10 @@ use crate::worker::WorkerBuilder;
 ///
 /// # Versions
 ///
-/// The programs on the machines need not be equal. A job is a name and a
-/// [version](macro@coreloop_pool::register) of a function with its arguments, and a worker leases
-/// only jobs of names and versions that its program has. Arguments and results are encoded with
-/// the names of their fields, so that a field may be added with `#[serde(default)]`.
+/// The programs on the machines need not be equal. A job is the name and the version of a
+/// function, which `#[coreloop::job(name = "mail", version = 2)]` sets, with its arguments. A
+/// worker leases only jobs of names and versions that its program has. Arguments and results are
+/// encoded with the names of their fields, so that a field may be added with `#[serde(default)]`.
 ///
 /// # Examples
 ///

@@ -118,13 +118,13 @@ impl Running {
     /// Decides about a job that has no result.
     fn failed(&self, leased: &Leased, error: &JobError) -> End {
         let text = text::cut(error.to_string());
+        let pool_has_ended = error.is_shut_down() || error.is_initializer();
         End::Failed(if error.is_codec() {
             Failure::Dead { error: text }
-        } else if error.has_started() || error.is_timeout() {
-            self.retry(leased, text)
-        } else {
-            // The pool was closed or has failed.
+        } else if pool_has_ended && !error.has_started() {
             Failure::Unstarted
+        } else {
+            self.retry(leased, text)
         })
     }
 
