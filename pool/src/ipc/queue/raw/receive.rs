@@ -58,8 +58,19 @@ impl Raw {
     ) -> Result<Option<Taken>, QueueError> {
         poll_fn(poll_proceed).await;
         let link = self.handle.link()?;
-        if let Some(taken) = self.take_what_came(&link, how)? {
-            return taken;
+        if let Some(consumer) = self.consumer(&link)? {
+            if let Some(taken) = take_what_came(&consumer, how) {
+                return taken;
+            }
+            let asking = consumer.ask();
+            self.lengths().await?;
+            drop(asking);
+            if let Some(taken) = take_what_came(&consumer, how) {
+                return taken;
+            }
+            if !consumer.has_no_words() {
+                return Err(QueueError::empty());
+            }
         }
         let pending = self.get(&link, how, false)?;
         let answer = poll_fn(|cx| pending.poll_answer(cx)).await?;
@@ -71,23 +82,23 @@ impl Raw {
         how: How,
     ) -> Result<Option<Taken>, QueueError> {
         let link = self.handle.link()?;
-        if let Some(taken) = self.take_what_came(&link, how)? {
-            return taken;
+        if let Some(consumer) = self.consumer(&link)? {
+            if let Some(taken) = take_what_came(&consumer, how) {
+                return taken;
+            }
+            let asking = consumer.ask();
+            self.blocking_lengths()?;
+            drop(asking);
+            if let Some(taken) = take_what_came(&consumer, how) {
+                return taken;
+            }
+            if !consumer.has_no_words() {
+                return Err(QueueError::empty());
+            }
         }
         let pending = self.get(&link, how, false)?;
         let answer = pending.block(None)?;
         self.got(answer, pending, how)
-    }
-
-    /// Takes an item that the queue has sent to this thread before it was asked for.
-    fn take_what_came(
-        &self,
-        link: &Link,
-        how: How,
-    ) -> Result<Option<Result<Option<Taken>, QueueError>>, QueueError> {
-        let consumer = self.consumer(link)?;
-        let begun = consumer.and_then(|consumer| consumer.try_begin(how));
-        Ok(begun.and_then(of_consumer))
     }
 
     /// Returns the consumer of this thread, if the queue is elsewhere.
@@ -134,6 +145,12 @@ impl Raw {
         }
         Ok(Some(taken))
     }
+}
+
+/// Takes an item that the queue has sent to this thread. What it sends for a request comes before the
+/// answer to the next request.
+fn take_what_came(consumer: &Rc<Consumer>, how: How) -> Option<Result<Option<Taken>, QueueError>> {
+    consumer.try_begin(how).and_then(of_consumer)
 }
 
 /// Returns `None` if the queue has to be asked for each item, because no memory is shared with it.

@@ -43,7 +43,7 @@ pub(crate) struct Consumer {
     /// The tasks that wait.
     line: RefCell<BTreeMap<u64, Option<Waker>>>,
     next_place: Cell<u64>,
-    /// How many threads are blocked: one, or none.
+    /// How many items are asked for without a place in the line.
     blocked: Cell<u64>,
     end: RefCell<Option<End>>,
     /// The queue or the connection does not exist any more.
@@ -137,18 +137,28 @@ impl Consumer {
             if let Some(result) = self.try_begin(how) {
                 return result;
             }
-            self.blocked.set(self.blocked.get() + 1);
-            self.report_waiting();
+            let asking = self.ask();
             let answer = self.pending.block(deadline);
-            self.blocked.set(self.blocked.get() - 1);
-            match answer {
-                Err(error) if error.is_timeout() => {
-                    self.report_waiting();
-                    return Err(End::Failed(error.into()));
-                }
-                answer => self.accept(answer),
+            if let Err(error) = &answer
+                && error.is_timeout()
+            {
+                return Err(End::Failed(error.clone().into()));
             }
+            self.accept(answer);
+            drop(asking);
         }
+    }
+
+    /// Asks the queue for an item, until the value is dropped.
+    pub(crate) fn ask(self: &Rc<Self>) -> Asking {
+        self.blocked.set(self.blocked.get() + 1);
+        self.report_waiting();
+        Asking(Rc::clone(self))
+    }
+
+    /// Returns whether the queue has to be asked for each item.
+    pub(crate) fn has_no_words(&self) -> bool {
+        matches!(&*self.end.borrow(), Some(End::NoWords))
     }
 
     /// Takes an item that has come, or the end.
@@ -293,6 +303,18 @@ impl Consumer {
     /// Returns whether the queue was closed and has ended before it was gone.
     pub(super) fn has_ended(&self) -> bool {
         matches!(&*self.end.borrow(), Some(End::Ended))
+    }
+}
+
+/// A request for an item, without a place in the line.
+#[derive(Debug)]
+pub(crate) struct Asking(Rc<Consumer>);
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.blocked.set(self.0.blocked.get() - 1);
+        self.0.read_answers();
+        self.0.report_waiting();
     }
 }
 
