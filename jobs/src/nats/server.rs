@@ -239,7 +239,6 @@ pub(super) async fn all<T: Send + 'static>(
 }
 
 /// Turns an error of the client into one of the queue.
-#[expect(clippy::needless_pass_by_value, reason = "it is passed to `map_err`")]
 pub(super) fn engine(error: impl std::fmt::Display) -> Error {
     Error::new(Kind::Engine, format!("NATS: {error}"))
 }
