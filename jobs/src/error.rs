@@ -117,6 +117,27 @@ impl From<io::Error> for Error {
     }
 }
 
+/// For programs whose `main` returns an [`io::Result`].
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match error.kind {
+            Kind::Io(kind) => kind,
+            Kind::TimedOut => io::ErrorKind::TimedOut,
+            Kind::Refused => io::ErrorKind::PermissionDenied,
+            Kind::Codec => io::ErrorKind::InvalidData,
+            Kind::Invalid => io::ErrorKind::InvalidInput,
+            Kind::Lost => io::ErrorKind::ConnectionReset,
+            Kind::Engine
+            | Kind::Closed
+            | Kind::Unknown
+            | Kind::Dead
+            | Kind::Service
+            | Kind::Panicked => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)

@@ -4,6 +4,7 @@
 #![cfg(not(miri))]
 
 mod pool;
+mod tasks;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};

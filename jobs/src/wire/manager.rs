@@ -162,7 +162,7 @@ const MAX_TEXT: usize = 4096;
 
 /// The kinds of errors that cross the connection, in the order of their numbers. All others
 /// arrive as the first.
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 11] = [
     Kind::Engine,
     Kind::Refused,
     Kind::Codec,
@@ -172,6 +172,8 @@ const KINDS: [Kind; 9] = [
     Kind::Service,
     Kind::Panicked,
     Kind::Io(io::ErrorKind::Other),
+    Kind::Unknown,
+    Kind::Dead,
 ];
 
 fn status(kind: Kind) -> u8 {

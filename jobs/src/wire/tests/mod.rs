@@ -83,7 +83,13 @@ fn frames_with_a_byte_too_many_are_refused() {
 
 #[test]
 fn errors_keep_their_kind_and_their_text() {
-    for kind in [Kind::Service, Kind::Panicked, Kind::Closed, Kind::Codec] {
+    for kind in [
+        Kind::Service,
+        Kind::Panicked,
+        Kind::Closed,
+        Kind::Codec,
+        Kind::Unknown,
+    ] {
         let response = Response::new(Err(Error::new(kind, "the text")), 0);
         let error = response.as_ref().into_result().unwrap_err();
         assert_eq!(
