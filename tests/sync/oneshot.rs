@@ -266,7 +266,7 @@ fn a_receiver_is_a_stream_of_one_value_or_none() {
         assert_eq!(receiver.collect::<Vec<_>>().await, [1]);
         let (sender, receiver) = oneshot::channel::<u8>();
         drop(sender);
-        assert_eq!(receiver.collect::<Vec<_>>().await, []);
+        assert!(receiver.collect::<Vec<_>>().await.is_empty());
     });
 }
 
