@@ -6,6 +6,7 @@ mod client;
 mod connection;
 mod engine;
 mod error;
+mod fuzz;
 mod items;
 mod manager;
 mod memory;
@@ -38,5 +39,6 @@ pub use worker::{Worker, WorkerBuilder, WorkerControl, WorkerEvent, WorkerMetric
 /// For the fuzz targets.
 #[doc(hidden)]
 pub mod __fuzz {
+    pub use crate::fuzz::messages;
     pub use crate::secure::fuzz::{Channel, handshake};
 }

@@ -5,7 +5,7 @@
 //! these tests find that a check is broken, without any tool.
 #![cfg(not(miri))] // Too many rounds of safe code for Miri.
 
-use coreloop_test_support::models::{addresses, copy, duplex, frames, shared};
+use coreloop_test_support::models::{addresses, copy, duplex, frames, secure, shared};
 use coreloop_test_support::sequence::of_bytes;
 
 #[test]
@@ -38,6 +38,11 @@ fn frames_of_a_pool_are_found_however_they_come() {
 #[test]
 fn shared_memory_that_could_change_is_refused() {
     of_bytes(160, shared::check);
+}
+
+#[test]
+fn messages_of_a_manager_that_were_changed_are_refused() {
+    of_bytes(40, secure::check);
 }
 
 const PIECES: [&str; 12] = [

@@ -7,4 +7,5 @@ pub mod addresses;
 pub mod copy;
 pub mod duplex;
 pub mod frames;
+pub mod secure;
 pub mod shared;
