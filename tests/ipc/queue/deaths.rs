@@ -314,7 +314,7 @@ async fn carry() -> Queue<u64> {
 #[coreloop::job]
 async fn serve(path: PathBuf) {
     drop(Visit::new(&path, "serves").unwrap());
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 #[coreloop::test]
