@@ -2,6 +2,7 @@
 #![cfg(test)]
 #![cfg(not(miri))]
 
+mod channel;
 mod jobs;
 mod lock_file;
 mod locks;

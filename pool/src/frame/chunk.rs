@@ -11,8 +11,8 @@ use std::os::fd::OwnedFd;
 use std::vec;
 
 use super::{Kind, garbled};
-use crate::ipc::wire::rights::{Descriptors, Lost};
-use crate::job::encoded::{Encoded, Input, Mark};
+use crate::ipc::wire::rights::Lost;
+use crate::job::encoded::{Attachment, Encoded, Input, Mark};
 
 /// The length of what precedes the arguments of an item.
 pub(crate) const ITEM_HEADER: usize = 5;
@@ -124,8 +124,8 @@ pub(crate) fn take_result<'a>(rest: &mut &'a [u8]) -> Option<(Kind, Part<'a>)> {
 pub(crate) struct Division(Result<vec::IntoIter<OwnedFd>, Lost>);
 
 impl Division {
-    pub(crate) fn new(descriptors: Descriptors) -> Self {
-        Self(descriptors.map(Vec::into_iter))
+    pub(crate) fn new(descriptors: Attachment) -> Self {
+        Self(descriptors.into_descriptors().map(Vec::into_iter))
     }
 
     /// Returns the next part together with its descriptors. If a peer has sent fewer, they are
@@ -138,7 +138,7 @@ impl Division {
         };
         Input {
             bytes: part.bytes,
-            descriptors,
+            descriptors: descriptors.into(),
         }
     }
 }
@@ -237,9 +237,9 @@ mod tests {
         let counts = [0, 2, 0, 1];
         for count in counts {
             let pushed = push_item(&mut body, |body| {
-                for _ in 0..count {
-                    body.descriptors.push(io::pipe().unwrap().0.into());
-                }
+                let pipe = || io::pipe().unwrap().0.into();
+                let more: Vec<OwnedFd> = (0..count).map(|_| pipe()).collect();
+                body.descriptors.extend(more.into());
                 Ok::<_, ()>(())
             });
             pushed.unwrap();
@@ -249,23 +249,25 @@ mod tests {
         assert_eq!(descriptors(bytes, 1..3), 0..2);
         assert_eq!(descriptors(bytes, 2..4), 2..3);
 
-        let mut numbers = body.descriptors.iter().map(AsRawFd::as_raw_fd);
-        let mut numbers: Vec<_> = numbers.by_ref().collect();
-        let mut division = Division::new(Ok(body.descriptors));
+        let all = body.descriptors.into_vec();
+        let mut numbers: Vec<_> = all.iter().map(AsRawFd::as_raw_fd).collect();
+        let mut division = Division::new(Ok(all).into());
         let mut rest = bytes;
         for count in counts {
             let item = take_item(&mut rest).unwrap().unwrap();
-            let came = division.next(item).descriptors.unwrap();
+            let came = division.next(item).descriptors;
+            let came = came.into_descriptors().unwrap();
             let came: Vec<_> = came.iter().map(AsRawFd::as_raw_fd).collect();
             assert_eq!(came, numbers.drain(..count).collect::<Vec<_>>());
         }
 
         // If they were lost, the items without descriptors are not affected.
-        let mut division = Division::new(Err(Lost));
+        let mut division = Division::new(Err(Lost).into());
         let mut rest = bytes;
         for count in counts {
             let item = take_item(&mut rest).unwrap().unwrap();
-            assert_eq!(division.next(item).descriptors.is_err(), count > 0);
+            let came = division.next(item).descriptors.into_descriptors();
+            assert_eq!(came.is_err(), count > 0);
         }
     }
 }

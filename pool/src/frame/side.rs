@@ -18,6 +18,7 @@ use rustix::net::SendFlags;
 use super::{Header, LOST, garbled};
 use crate::ipc::wire::rights::{Descriptors, Lost, receive};
 use crate::ipc::wire::send_slices;
+use crate::job::encoded::Attachment;
 
 /// Sends the descriptors of a frame.
 pub(crate) fn send(
@@ -34,16 +35,18 @@ pub(crate) fn send(
 ///
 /// Returns an error if the descriptors are not there.
 #[inline]
-pub(crate) fn take(side: BorrowedFd<'_>, header: Header) -> io::Result<Descriptors> {
-    match header.descriptors {
-        0 => Ok(Ok(Vec::new())),
-        LOST => Ok(Err(Lost)),
-        count => receive_some(side, count),
+pub(crate) fn take(side: BorrowedFd<'_>, header: Header) -> io::Result<Attachment> {
+    if header.descriptors == 0 {
+        return Ok(Attachment::default());
     }
+    take_some(side, header.descriptors).map(Attachment::from)
 }
 
 #[cold]
-fn receive_some(side: BorrowedFd<'_>, count: u8) -> io::Result<Descriptors> {
+fn take_some(side: BorrowedFd<'_>, count: u8) -> io::Result<Descriptors> {
+    if count == LOST {
+        return Ok(Err(Lost));
+    }
     let missing = || garbled("a frame without the descriptors that it announces");
     let received = receive(side, &mut [0]).map_err(|_| missing())?;
     match received.descriptors {
@@ -85,13 +88,12 @@ mod tests {
             send(one.as_fd(), &some(count), sys::send_flags()).unwrap();
         }
         for count in [0, 1, 0, 3, 253] {
-            let came = take(other.as_fd(), header(count)).unwrap().unwrap();
+            let came = take(other.as_fd(), header(count)).unwrap();
+            let came = came.into_descriptors().unwrap();
             assert_eq!(came.len(), usize::from(count));
         }
-        assert_eq!(
-            take(other.as_fd(), header(LOST)).unwrap().unwrap_err(),
-            Lost
-        );
+        let lost = take(other.as_fd(), header(LOST)).unwrap();
+        assert_eq!(lost.into_descriptors().unwrap_err(), Lost);
     }
 
     #[test]

@@ -14,8 +14,9 @@
 //!    borrowed, no descriptor is closed and no user code runs.
 
 use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::thread::LocalKey;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -26,22 +27,29 @@ use crate::job::call;
 pub(crate) const MAX_DESCRIPTORS: usize = coreloop_net::unix::MAX_FDS;
 
 thread_local! {
-    static ENCODING: Depth = const { Depth::new() };
+    static CALLS: Calls = const { Calls { encoding: Depth::new(), decoding: Depth::new() } };
     /// The descriptors of the values that are being encoded.
-    static OUT: RefCell<Vec<List<OwnedFd>>> = const { RefCell::new(Vec::new()) };
-    static DECODING: Depth = const { Depth::new() };
+    static OUT: Lists<OwnedFd> = const { RefCell::new(Vec::new()) };
     /// The descriptors of the values that are being decoded.
-    static IN: RefCell<Vec<List<Option<OwnedFd>>>> = const { RefCell::new(Vec::new()) };
+    static IN: Lists<Option<OwnedFd>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The calls that are under way on a thread, one inside the other. It has no destructor, so that
-/// reading it costs little.
+/// The calls that are under way on a thread. It has no destructor, so that reading it costs
+/// little.
+struct Calls {
+    encoding: Depth,
+    decoding: Depth,
+}
+
+/// The calls of one kind, one inside the other.
 struct Depth {
     /// The number of calls.
     calls: Cell<u32>,
     /// The number of the innermost call that has a list; 0 if none has.
     listed: Cell<u32>,
 }
+
+type Lists<D> = RefCell<Vec<List<D>>>;
 
 /// The descriptors of one value.
 struct List<D> {
@@ -52,11 +60,13 @@ struct List<D> {
     failure: Option<String>,
 }
 
-/// A call that is under way. When it is dropped, its list is closed.
-struct Call<D: 'static> {
-    number: u32,
-    depth: &'static LocalKey<Depth>,
-    lists: &'static LocalKey<RefCell<Vec<List<D>>>>,
+/// Descriptors, in little space if there are none.
+#[derive(Debug, Default)]
+pub(crate) struct Fds(Option<Box<AtLeastOne>>);
+
+#[derive(Debug)]
+struct AtLeastOne {
+    all: Vec<OwnedFd>,
 }
 
 /// Appends the encoded `value` to `output`, and returns duplicates of the descriptors in it. If
@@ -65,13 +75,38 @@ pub(crate) fn encode<T: Serialize>(
     value: &T,
     output: &mut Vec<u8>,
 ) -> Result<Vec<OwnedFd>, String> {
-    let attached = Call::begin(&ENCODING, &OUT);
+    let mut descriptors = Fds::default();
+    append(value, output, &mut descriptors)?;
+    Ok(descriptors.into_vec())
+}
+
+/// Appends the encoded `value` to `output`, and duplicates of the descriptors in it to
+/// `descriptors`. If that fails, both are as they were.
+#[inline]
+pub(crate) fn append<T: Serialize>(
+    value: &T,
+    output: &mut Vec<u8>,
+    descriptors: &mut Fds,
+) -> Result<(), String> {
+    let call = Call::<Encoding>::begin();
     let encoded = call::encode(value, output);
-    match (attached.end(), encoded) {
-        (None, Ok(())) => Ok(Vec::new()),
-        (None, Err(text)) => Err(text),
-        (Some(list), Ok(())) => Ok(list.descriptors),
-        (Some(list), Err(text)) => Err(list.failure.unwrap_or(text)),
+    if call.end() {
+        return attached(encoded, descriptors);
+    }
+    encoded
+}
+
+#[cold]
+fn attached(encoded: Result<(), String>, descriptors: &mut Fds) -> Result<(), String> {
+    let Some(list) = take_list::<Encoding>() else {
+        return encoded;
+    };
+    match encoded {
+        Ok(()) => {
+            descriptors.extend(list.descriptors.into());
+            Ok(())
+        }
+        Err(text) => Err(list.failure.unwrap_or(text)),
     }
 }
 
@@ -80,15 +115,35 @@ pub(crate) fn decode<T: DeserializeOwned>(
     bytes: &[u8],
     descriptors: Vec<OwnedFd>,
 ) -> Result<T, String> {
-    let came = Call::begin(&DECODING, &IN);
-    if !descriptors.is_empty() {
-        came.fill(descriptors.into_iter().map(Some).collect());
+    if descriptors.is_empty() {
+        return decode_plain(bytes);
     }
+    let call = Call::<Decoding>::begin();
+    let came = descriptors.into_iter().map(Some).collect();
+    with_list::<Decoding, _>(|list| list.descriptors = came);
     let decoded = call::decode(bytes);
-    match came.end() {
-        None => decoded,
-        Some(list) => decoded.map_err(|text| list.failure.unwrap_or(text)),
+    match call.end() {
+        true => detached(decoded),
+        false => decoded,
     }
+}
+
+/// Decodes a value that came without descriptors.
+#[inline]
+pub(crate) fn decode_plain<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    let call = Call::<Decoding>::begin();
+    let decoded = call::decode(bytes);
+    if call.end() {
+        return detached(decoded);
+    }
+    decoded
+}
+
+#[cold]
+fn detached<T>(decoded: Result<T, String>) -> Result<T, String> {
+    let list = take_list::<Decoding>();
+    let failure = list.and_then(|list| list.failure);
+    decoded.map_err(|text| failure.unwrap_or(text))
 }
 
 /// Adds a duplicate of a descriptor to the message that is being encoded on this thread.
@@ -100,7 +155,7 @@ pub(crate) fn decode<T: DeserializeOwned>(
 /// descriptors, or if the process has too many.
 pub(crate) fn attach(descriptor: impl AsFd) -> Result<u32, String> {
     let descriptor = descriptor.as_fd();
-    let added = with_list(&ENCODING, &OUT, |list| {
+    let added = with_list::<Encoding, _>(|list| {
         let added = add(&mut list.descriptors, descriptor);
         added.inspect_err(|text| list.failure = Some(text.clone()))
     });
@@ -128,7 +183,7 @@ fn add(list: &mut Vec<OwnedFd>, descriptor: BorrowedFd<'_>) -> Result<u32, Strin
 /// Keeps the text of an error of a value that is being encoded on this thread, because the
 /// encoding drops it.
 pub(crate) fn fail(text: &str) {
-    with_list(&ENCODING, &OUT, |list| list.failure = Some(text.to_owned()));
+    with_list::<Encoding, _>(|list| list.failure = Some(text.to_owned()));
 }
 
 /// Takes a descriptor of the message that is being decoded on this thread.
@@ -138,7 +193,7 @@ pub(crate) fn fail(text: &str) {
 /// Returns the text of the error if no message is being decoded, or if the message has no
 /// descriptor at this position, or if it was taken already.
 pub(crate) fn detach(position: u32) -> Result<OwnedFd, String> {
-    let taken = with_list(&DECODING, &IN, |list| {
+    let taken = with_list::<Decoding, _>(|list| {
         let at = usize::try_from(position).map_err(|error| error.to_string())?;
         let taken = list.descriptors.get_mut(at).and_then(Option::take);
         taken.ok_or_else(|| {
@@ -156,23 +211,58 @@ pub(crate) fn detach(position: u32) -> Result<OwnedFd, String> {
 
 /// Keeps the text of why a value refuses the descriptor that it has taken. Returns the text.
 pub(crate) fn refuse(text: String) -> String {
-    with_list(&DECODING, &IN, |list| list.failure = Some(text.clone()));
+    with_list::<Decoding, _>(|list| list.failure = Some(text.clone()));
     text
+}
+
+/// Encoding or decoding.
+trait Way {
+    type Descriptor: 'static;
+
+    fn depth<R>(read: impl FnOnce(&Depth) -> R) -> R;
+
+    fn lists<R>(change: impl FnOnce(&mut Vec<List<Self::Descriptor>>) -> R) -> R;
+}
+
+enum Encoding {}
+
+enum Decoding {}
+
+impl Way for Encoding {
+    type Descriptor = OwnedFd;
+
+    #[inline]
+    fn depth<R>(read: impl FnOnce(&Depth) -> R) -> R {
+        CALLS.with(|calls| read(&calls.encoding))
+    }
+
+    fn lists<R>(change: impl FnOnce(&mut Vec<List<OwnedFd>>) -> R) -> R {
+        OUT.with_borrow_mut(change)
+    }
+}
+
+impl Way for Decoding {
+    type Descriptor = Option<OwnedFd>;
+
+    #[inline]
+    fn depth<R>(read: impl FnOnce(&Depth) -> R) -> R {
+        CALLS.with(|calls| read(&calls.decoding))
+    }
+
+    fn lists<R>(change: impl FnOnce(&mut Vec<List<Option<OwnedFd>>>) -> R) -> R {
+        IN.with_borrow_mut(change)
+    }
 }
 
 /// Calls `change` with the list of the innermost call, which must not close a descriptor.
 /// Returns `None` if there is no call.
-fn with_list<D, R>(
-    depth: &'static LocalKey<Depth>,
-    lists: &'static LocalKey<RefCell<Vec<List<D>>>>,
-    change: impl FnOnce(&mut List<D>) -> R,
-) -> Option<R> {
-    let number = depth.with(|depth| depth.calls.get());
+fn with_list<W: Way, R>(change: impl FnOnce(&mut List<W::Descriptor>) -> R) -> Option<R> {
+    let number = W::depth(|depth| depth.calls.get());
     if number == 0 {
         return None;
     }
-    lists.with_borrow_mut(|lists| {
-        if depth.with(|depth| depth.listed.replace(number)) != number {
+    W::lists(|lists| {
+        if W::depth(|depth| depth.listed.replace(number)) != number {
             lists.push(List {
                 call: number,
                 descriptors: Vec::new(),
@@ -192,62 +282,92 @@ impl Depth {
     }
 }
 
-impl<D> Call<D> {
+/// A call that is under way. When it is dropped, its list is closed.
+struct Call<W: Way>(PhantomData<W>);
+
+impl<W: Way> Call<W> {
     #[inline]
-    fn begin(
-        depth: &'static LocalKey<Depth>,
-        lists: &'static LocalKey<RefCell<Vec<List<D>>>>,
-    ) -> Self {
-        let number = depth.with(|depth| {
-            let number = depth.calls.get() + 1;
-            depth.calls.set(number);
-            number
-        });
-        Self {
-            number,
-            depth,
-            lists,
-        }
+    fn begin() -> Self {
+        W::depth(|depth| depth.calls.set(depth.calls.get() + 1));
+        Self(PhantomData)
     }
 
-    /// Fills the list of this call.
-    #[cold]
-    fn fill(&self, descriptors: Vec<D>) {
-        with_list(self.depth, self.lists, |list| {
-            list.descriptors = descriptors;
-        });
-    }
-
-    /// Ends the call, and returns its list, if it has one.
+    /// Ends the call. Returns whether it has a list, which is to be taken then.
     #[inline]
-    fn end(self) -> Option<List<D>> {
-        self.take()
-    }
-
-    #[inline]
-    fn take(&self) -> Option<List<D>> {
-        let listed = self.depth.with(|depth| depth.listed.get());
-        (listed == self.number).then(|| self.take_list()).flatten()
-    }
-
-    #[cold]
-    fn take_list(&self) -> Option<List<D>> {
-        self.lists.with_borrow_mut(|lists| {
-            let list = lists.pop();
-            let listed = lists.last().map_or(0, |list| list.call);
-            self.depth.with(|depth| depth.listed.set(listed));
-            list
-        })
+    fn end(self) -> bool {
+        mem::forget(self);
+        end::<W>()
     }
 }
 
-impl<D> Drop for Call<D> {
-    #[inline]
+impl<W: Way> Drop for Call<W> {
     fn drop(&mut self) {
-        let list = self.take();
-        self.depth.with(|depth| depth.calls.set(self.number - 1));
-        // The descriptors that no value has taken are closed outside the borrow.
-        drop(list);
+        // User code has panicked.
+        if end::<W>() {
+            drop(take_list::<W>());
+        }
+    }
+}
+
+/// Ends the innermost call. Returns whether it has a list.
+#[inline]
+fn end<W: Way>() -> bool {
+    W::depth(|depth| {
+        let number = depth.calls.get();
+        depth.calls.set(number - 1);
+        depth.listed.get() == number
+    })
+}
+
+/// Takes the list of the call that has ended. The descriptors that no value has taken are closed
+/// with it, outside the borrow.
+#[cold]
+fn take_list<W: Way>() -> Option<List<W::Descriptor>> {
+    W::lists(|lists| {
+        let list = lists.pop();
+        let listed = lists.last().map_or(0, |list| list.call);
+        W::depth(|depth| depth.listed.set(listed));
+        list
+    })
+}
+
+impl Fds {
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |list| list.all.len())
+    }
+
+    #[inline]
+    pub(crate) fn into_vec(self) -> Vec<OwnedFd> {
+        self.0.map_or(Vec::new(), |list| list.all)
+    }
+
+    pub(crate) fn extend(&mut self, more: Self) {
+        let mut all = mem::take(self).into_vec();
+        all.extend(more.into_vec());
+        *self = all.into();
+    }
+
+    /// Removes and returns all but the first `count` descriptors.
+    pub(crate) fn split_off(&mut self, count: usize) -> Self {
+        if self.len() <= count {
+            return Self::default();
+        }
+        let mut all = mem::take(self).into_vec();
+        let rest = all.split_off(count);
+        *self = all.into();
+        rest.into()
+    }
+}
+
+impl From<Vec<OwnedFd>> for Fds {
+    fn from(all: Vec<OwnedFd>) -> Self {
+        Self((!all.is_empty()).then(|| Box::new(AtLeastOne { all })))
     }
 }
 
@@ -305,8 +425,8 @@ mod tests {
             assert_eq!(encode(&Nested(1), &mut bytes).unwrap_err(), "outer");
             let caught = catch_unwind(AssertUnwindSafe(|| encode(&Nested(2), &mut Vec::new())));
             assert!(caught.is_err());
-            assert_eq!(ENCODING.with(|depth| depth.calls.get()), 0);
-            assert_eq!(ENCODING.with(|depth| depth.listed.get()), 0);
+            assert_eq!(Encoding::depth(|depth| depth.calls.get()), 0);
+            assert_eq!(Encoding::depth(|depth| depth.listed.get()), 0);
             assert!(OUT.with_borrow(Vec::is_empty));
         }
         assert_eq!(bytes, [7, 7]);

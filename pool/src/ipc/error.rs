@@ -53,6 +53,17 @@ pub(super) fn invalid(what: &str) -> io::Error {
     io::Error::new(ErrorKind::InvalidInput, what)
 }
 
+pub(super) fn too_long(length: usize, max: usize) -> io::Error {
+    invalid(&format!(
+        "the value has {length} bytes, and at most {max} are allowed"
+    ))
+}
+
+pub(super) fn too_long_to_receive(length: u64, max: usize) -> io::Error {
+    let text = format!("a value of {length} bytes, and at most {max} are allowed");
+    io::Error::new(ErrorKind::InvalidData, text)
+}
+
 pub(super) fn does_not_encode(text: &str) -> io::Error {
     invalid(&format!("the value does not encode: {text}"))
 }

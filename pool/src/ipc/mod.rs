@@ -3,6 +3,7 @@
 mod attach;
 mod barrier;
 pub(crate) mod broker;
+mod channel;
 mod error;
 mod event;
 mod fd;
@@ -18,6 +19,7 @@ pub(crate) mod wire;
 
 pub use barrier::{Barrier, BarrierWaitResult};
 pub use broker::BrokerError;
+pub use channel::{Receiver, Sender, channel};
 pub use error::TrySendError;
 pub use event::Event;
 pub use fd::Fd;
@@ -27,11 +29,16 @@ pub use pipe::{Pipe, PipeReceiver, PipeSender, pipe, simplex};
 pub use queue::{Lease, Queue, QueueBuilder, QueueError, SendError};
 pub use semaphore::{PermitHolder, Semaphore, SemaphorePermit};
 
-pub(crate) use attach::{MAX_DESCRIPTORS, attach, decode, detach, encode, fail, refuse};
+pub(crate) use attach::{
+    Fds, MAX_DESCRIPTORS, append, attach, decode, decode_plain, detach, encode, fail, refuse,
+};
 pub(crate) use shared::Cells;
 pub use shared::{
     Atomic, Shared, SharedArray, SharedArrayGuard, SharedAtomics, SharedSlice, SharedSliceBuilder,
 };
+
+/// The default of the maximum length of a message, in bytes.
+const MAX_MESSAGE: usize = 64 << 20;
 
 /// For tests: ends the connections of this thread to the processes of objects, as an error of a
 /// socket would. Not a part of the interface.

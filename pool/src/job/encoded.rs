@@ -1,13 +1,14 @@
 //! Encoded values, with the descriptors in them: [`Encoded`], and [`Input`], one that was
 //! received.
 
+use std::mem;
 use std::os::fd::OwnedFd;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::ipc;
 use crate::ipc::wire::rights::{Descriptors, Lost};
+use crate::ipc::{self, Fds};
 
 /// Encoded values, and duplicates of the descriptors in them.
 #[doc(hidden)]
@@ -16,7 +17,7 @@ pub struct Encoded {
     pub(crate) bytes: Vec<u8>,
     /// The descriptors of the first value, then of the next one. A value holds the
     /// positions of its own.
-    pub(crate) descriptors: Vec<OwnedFd>,
+    pub(crate) descriptors: Fds,
 }
 
 /// How much was appended to an [`Encoded`].
@@ -27,10 +28,11 @@ pub(crate) struct Mark {
 }
 
 impl Encoded {
+    #[inline]
     pub(crate) fn with_capacity(bytes: usize) -> Self {
         Self {
             bytes: Vec::with_capacity(bytes),
-            descriptors: Vec::new(),
+            descriptors: Fds::default(),
         }
     }
 
@@ -39,16 +41,12 @@ impl Encoded {
     /// # Errors
     ///
     /// Returns the text of the error.
+    #[inline]
     pub(crate) fn push<T: Serialize>(&mut self, value: &T) -> Result<(), String> {
-        let descriptors = ipc::encode(value, &mut self.bytes)?;
-        if self.descriptors.is_empty() {
-            self.descriptors = descriptors;
-        } else {
-            self.descriptors.extend(descriptors);
-        }
-        Ok(())
+        ipc::append(value, &mut self.bytes, &mut self.descriptors)
     }
 
+    #[inline]
     pub(crate) fn mark(&self) -> Mark {
         Mark {
             bytes: self.bytes.len(),
@@ -59,12 +57,13 @@ impl Encoded {
     /// Removes what was appended after the mark.
     pub(crate) fn truncate(&mut self, mark: Mark) {
         self.bytes.truncate(mark.bytes);
-        self.descriptors.truncate(mark.descriptors);
+        drop(self.descriptors.split_off(mark.descriptors));
     }
 
+    #[inline]
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
-        self.descriptors.clear();
+        self.descriptors = Fds::default();
     }
 
     /// Removes and returns what was appended after the mark.
@@ -79,17 +78,48 @@ impl Encoded {
     pub(crate) fn input(&mut self) -> Input<'_> {
         Input {
             bytes: &self.bytes,
-            descriptors: Ok(std::mem::take(&mut self.descriptors)),
+            descriptors: Attachment::from(mem::take(&mut self.descriptors)),
         }
     }
 }
 
-/// A received value, and the descriptors in it, unless they were lost.
+/// A received value, and the descriptors in it.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Input<'a> {
     pub(crate) bytes: &'a [u8],
-    pub(crate) descriptors: Descriptors,
+    pub(crate) descriptors: Attachment,
+}
+
+/// The descriptors of a received value, or the news that they were lost. If there are none, it
+/// takes little space.
+#[derive(Debug, Default)]
+pub(crate) struct Attachment(Option<Box<Descriptors>>);
+
+impl Attachment {
+    #[inline]
+    pub(crate) fn into_descriptors(self) -> Descriptors {
+        self.0.map_or(Ok(Vec::new()), |some| *some)
+    }
+}
+
+impl From<Descriptors> for Attachment {
+    fn from(descriptors: Descriptors) -> Self {
+        match descriptors {
+            Ok(none) if none.is_empty() => Self(None),
+            some => Self(Some(Box::new(some))),
+        }
+    }
+}
+
+impl From<Fds> for Attachment {
+    #[inline]
+    fn from(descriptors: Fds) -> Self {
+        if descriptors.is_empty() {
+            return Self(None);
+        }
+        Self::from(Ok(descriptors.into_vec()))
+    }
 }
 
 impl Input<'_> {
@@ -98,10 +128,18 @@ impl Input<'_> {
     /// # Errors
     ///
     /// Returns the text of the error.
+    #[inline]
     pub(crate) fn decode<T: DeserializeOwned>(self) -> Result<T, String> {
-        let descriptors = self.descriptors.map_err(|lost| lost.to_string())?;
-        ipc::decode(self.bytes, descriptors)
+        match self.descriptors.0 {
+            None => ipc::decode_plain(self.bytes),
+            Some(descriptors) => decode_with(self.bytes, *descriptors),
+        }
     }
+}
+
+#[cold]
+fn decode_with<T: DeserializeOwned>(bytes: &[u8], descriptors: Descriptors) -> Result<T, String> {
+    ipc::decode(bytes, descriptors.map_err(|lost| lost.to_string())?)
 }
 
 /// A received value that may be decoded several times.
@@ -124,7 +162,7 @@ impl Kept {
         };
         Ok(Input {
             bytes: &self.bytes,
-            descriptors,
+            descriptors: descriptors.into(),
         })
     }
 }
@@ -133,7 +171,7 @@ impl From<Encoded> for Kept {
     fn from(encoded: Encoded) -> Self {
         Self {
             bytes: encoded.bytes,
-            descriptors: Ok(encoded.descriptors),
+            descriptors: Ok(encoded.descriptors.into_vec()),
         }
     }
 }
@@ -142,7 +180,7 @@ impl From<Input<'_>> for Kept {
     fn from(input: Input<'_>) -> Self {
         Self {
             bytes: input.bytes.to_vec(),
-            descriptors: input.descriptors,
+            descriptors: input.descriptors.into_descriptors(),
         }
     }
 }

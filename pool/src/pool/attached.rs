@@ -4,6 +4,8 @@ use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
+use crate::ipc::Fds;
+
 /// The descriptors in the arguments of a job. They are kept until the job has a result, because
 /// the job may have to be sent again.
 #[derive(Debug, Clone, Default)]
@@ -16,9 +18,17 @@ pub(crate) struct Attached {
 
 impl Attached {
     /// At most 253 descriptors.
-    pub(crate) fn new(descriptors: Vec<OwnedFd>) -> Self {
+    #[inline]
+    pub(crate) fn new(descriptors: Fds) -> Self {
+        if descriptors.is_empty() {
+            return Self::default();
+        }
+        Self::some(descriptors.into_vec())
+    }
+
+    #[cold]
+    fn some(descriptors: Vec<OwnedFd>) -> Self {
         match u8::try_from(descriptors.len()) {
-            Ok(0) => Self::default(),
             Ok(count) => Self {
                 all: Some(Rc::new(descriptors)),
                 start: 0,
@@ -71,7 +81,7 @@ mod tests {
         let pipes = [(); 3].map(|()| std::io::pipe().unwrap());
         let all: Vec<OwnedFd> = pipes.into_iter().map(|(reader, _)| reader.into()).collect();
         let numbers: Vec<_> = all.iter().map(AsRawFd::as_raw_fd).collect();
-        let all = Attached::new(all);
+        let all = Attached::new(all.into());
         let of = |part: &Attached| -> Vec<_> {
             assert_eq!(usize::from(part.count()), part.as_slice().len());
             part.as_slice().iter().map(AsRawFd::as_raw_fd).collect()
@@ -86,7 +96,7 @@ mod tests {
     #[test]
     fn the_descriptors_are_closed_with_the_last_part() {
         let (reader, writer) = std::io::pipe().unwrap();
-        let all = Attached::new(vec![writer.into()]);
+        let all = Attached::new(vec![writer.into()].into());
         let part = all.part(0..1);
         drop(all);
         rustix::io::ioctl_fionbio(&reader, true).unwrap();

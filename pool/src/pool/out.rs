@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::mem;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::task::Poll;
@@ -39,38 +40,53 @@ enum Piece {
     Frames(Vec<u8>),
     /// The body of a frame.
     Body(Rc<Vec<u8>>),
-    /// Frames of which the first one has descriptors, and is not written before these were sent.
-    Attached(Vec<u8>, Attached),
+    Attached(Box<Held>),
+}
+
+/// Frames of which the first one has descriptors, and is not written before these were sent.
+struct Held {
+    bytes: Vec<u8>,
+    attached: Attached,
 }
 
 impl Piece {
     fn bytes(&self) -> &[u8] {
         match self {
-            Self::Frames(bytes) | Self::Attached(bytes, _) => bytes,
+            Self::Frames(bytes) => bytes,
             Self::Body(bytes) => bytes,
+            Self::Attached(held) => &held.bytes,
         }
     }
 }
 
 impl Out {
     pub(crate) fn push(&mut self, header: Header, body: &Body, attached: &Attached) {
-        let spare = &mut self.spare;
         if !attached.is_empty() {
-            let piece = Piece::Attached(std::mem::take(spare), attached.clone());
-            self.pieces.push_back(piece);
-            self.attached += 1;
-        } else if matches!(self.pieces.back(), None | Some(Piece::Body(_))) {
-            self.pieces.push_back(Piece::Frames(std::mem::take(spare)));
+            self.hold(attached.clone());
         }
-        if let Some(Piece::Frames(bytes) | Piece::Attached(bytes, _)) = self.pieces.back_mut() {
-            bytes.extend_from_slice(&header.to_bytes());
-            if body.large().is_none() {
-                bytes.extend_from_slice(body);
-            }
+        let spare = &mut self.spare;
+        if matches!(self.pieces.back(), None | Some(Piece::Body(_))) {
+            self.pieces.push_back(Piece::Frames(mem::take(spare)));
         }
-        if let Some(body) = body.large() {
-            self.pieces.push_back(Piece::Body(Rc::clone(body)));
+        let bytes = match self.pieces.back_mut() {
+            Some(Piece::Frames(bytes)) => bytes,
+            Some(Piece::Attached(held)) => &mut held.bytes,
+            Some(Piece::Body(_)) | None => return,
+        };
+        bytes.extend_from_slice(&header.to_bytes());
+        match body.large() {
+            None => bytes.extend_from_slice(body),
+            Some(body) => self.pieces.push_back(Piece::Body(Rc::clone(body))),
         }
+    }
+
+    /// Begins a piece with descriptors.
+    #[cold]
+    fn hold(&mut self, attached: Attached) {
+        let bytes = mem::take(&mut self.spare);
+        let held = Box::new(Held { bytes, attached });
+        self.pieces.push_back(Piece::Attached(held));
+        self.attached += 1;
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -93,20 +109,20 @@ impl Out {
         mut send: impl FnMut(&[OwnedFd]) -> Poll<io::Result<()>>,
     ) -> io::Result<()> {
         for piece in &mut self.pieces {
-            let Piece::Attached(bytes, attached) = piece else {
+            let Piece::Attached(held) = piece else {
                 continue;
             };
-            match send(attached.as_slice()) {
+            match send(held.attached.as_slice()) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(())) => {}
                 // The kernel sends no more descriptors before others were received.
                 Poll::Ready(Err(error)) if Errno::from_io_error(&error) == Some(REFUSED) => {
-                    Header::lose_descriptors(bytes);
+                    Header::lose_descriptors(&mut held.bytes);
                 }
                 Poll::Ready(Err(error)) => return Err(error),
             }
             // The descriptors are closed, unless the job still has them.
-            *piece = Piece::Frames(std::mem::take(bytes));
+            *piece = Piece::Frames(mem::take(&mut held.bytes));
             self.attached -= 1;
         }
         Ok(())

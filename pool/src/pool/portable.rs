@@ -18,6 +18,7 @@ use super::request::Call;
 use crate::dispatch::JobOptions;
 use crate::error::{ErrorKind, JobError};
 use crate::frame::Kind;
+use crate::ipc::Fds;
 use crate::job::encoded::{Encoded, Input};
 use crate::job::registry::{Registered, Registry, not_registered};
 use crate::panics;
@@ -65,7 +66,7 @@ impl PortableCall<'_> {
             kind: Kind::Portable,
             body: Encoded {
                 bytes: self.arguments,
-                descriptors: Vec::new(),
+                descriptors: Fds::default(),
             },
             options: JobOptions {
                 priority: 0,

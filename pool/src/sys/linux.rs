@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{FallocateFlags, MemfdFlags, Stat};
+use rustix::io::Errno;
 use rustix::mm::Advice;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 
@@ -63,12 +64,25 @@ pub(crate) fn send_flags() -> SendFlags {
 }
 
 pub(crate) fn stream_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    pair(SocketType::STREAM)
+}
+
+pub(crate) fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    pair(SocketType::SEQPACKET)
+}
+
+fn pair(kind: SocketType) -> io::Result<(OwnedFd, OwnedFd)> {
+    let flags = SocketFlags::CLOEXEC;
     Ok(rustix::net::socketpair(
         AddressFamily::UNIX,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC,
+        kind,
+        flags,
         None,
     )?)
+}
+
+pub(crate) fn is_full(error: Errno) -> bool {
+    error == Errno::AGAIN
 }
 
 /// A process may always raise its own score. Without `/proc`, the score stays as it is.

@@ -38,6 +38,11 @@ pub(crate) fn blank_memory(length: u64) -> io::Result<OwnedFd> {
     Ok(file)
 }
 
+/// A file in memory.
+pub(crate) fn message_file() -> io::Result<OwnedFd> {
+    blank_memory(0)
+}
+
 pub(crate) fn fix_size(file: &OwnedFd) -> io::Result<()> {
     Ok(rustix::fs::fcntl_add_seals(file, SIZE)?)
 }

@@ -14,6 +14,9 @@
 //! | [`READS_STOP_AFTER_DESCRIPTORS`] | whether a read of a stream ends only after bytes with descriptors, or for lack of more bytes |
 //! | [`send_flags`] | makes a send neither wait nor raise `SIGPIPE` |
 //! | [`stream_pair`] | makes two connected Unix stream sockets that are closed on `exec` |
+//! | [`packet_pair`] | makes two connected Unix sockets that send whole packets and are closed on `exec` |
+//! | [`is_full`] | whether the error of a send means that the socket has no room now |
+//! | [`message_file`] | makes an empty file that has no name and is closed on `exec`, for a long message |
 //! | [`raise_oom_score`] | asks the kernel to kill this process before its parent when memory runs out |
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -38,9 +41,12 @@ mod shm;
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
 use shm as memory;
 
-pub(crate) use memory::{HAS_FIXED_CONTENTS, blank_memory, fix_contents, fix_size, inspect};
+pub(crate) use memory::{
+    HAS_FIXED_CONTENTS, blank_memory, fix_contents, fix_size, inspect, message_file,
+};
 pub(crate) use system::{
-    NOT_IN_COPIES, READS_STOP_AFTER_DESCRIPTORS, raise_oom_score, send_flags, stream_pair,
+    NOT_IN_COPIES, READS_STOP_AFTER_DESCRIPTORS, is_full, packet_pair, raise_oom_score, send_flags,
+    stream_pair,
 };
 
 /// What [`inspect`] has found out about a file.

@@ -4,8 +4,9 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 
+use rustix::io::Errno;
 use rustix::mm::Advice;
 use rustix::net::SendFlags;
 
@@ -18,6 +19,32 @@ pub(crate) const READS_STOP_AFTER_DESCRIPTORS: bool = false;
 /// Programs in Rust ignore `SIGPIPE`.
 pub(crate) fn send_flags() -> SendFlags {
     SendFlags::DONTWAIT
+}
+
+/// Packets in order, of which the senders learn when the receiver is closed.
+#[cfg(target_os = "freebsd")]
+pub(crate) fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+    let flags = SocketFlags::CLOEXEC;
+    Ok(socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        flags,
+        None,
+    )?)
+}
+
+/// macOS has no other packets than datagrams, which come in order between two sockets.
+#[cfg(not(target_os = "freebsd"))]
+pub(crate) fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (one, other) = UnixDatagram::pair()?;
+    Ok((one.into(), other.into()))
+}
+
+/// A datagram socket that is full has no buffers.
+pub(crate) fn is_full(error: Errno) -> bool {
+    error == Errno::AGAIN || error == Errno::NOBUFS
 }
 
 pub(crate) fn stream_pair() -> io::Result<(OwnedFd, OwnedFd)> {

@@ -5,7 +5,7 @@ use std::io;
 use std::iter::repeat_with;
 use std::os::fd::OwnedFd;
 
-use rustix::fs::Mode;
+use rustix::fs::{Mode, OFlags as FileFlags};
 use rustix::io::Errno;
 use rustix::shm::{self, OFlags};
 
@@ -31,6 +31,29 @@ pub(crate) fn blank_memory(length: u64) -> io::Result<OwnedFd> {
             Ok(file) => {
                 shm::unlink(name.as_str())?;
                 rustix::fs::ftruncate(&file, length)?;
+                return Ok(file);
+            }
+            Err(Errno::EXIST) => {}
+            Err(other) => {
+                error = other;
+                break;
+            }
+        }
+    }
+    Err(error.into())
+}
+
+/// A file in the folder for temporary files: shared memory cannot be written to. The name exists
+/// only within this call.
+pub(crate) fn message_file() -> io::Result<OwnedFd> {
+    let mut error = Errno::EXIST;
+    for _ in 0..ATTEMPTS {
+        let letters: String = repeat_with(fastrand::alphanumeric).take(20).collect();
+        let path = std::env::temp_dir().join(format!("coreloop-{letters}"));
+        let flags = FileFlags::CREATE | FileFlags::EXCL | FileFlags::RDWR | FileFlags::CLOEXEC;
+        match rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR) {
+            Ok(file) => {
+                rustix::fs::unlink(&path)?;
                 return Ok(file);
             }
             Err(Errno::EXIST) => {}

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
-use crate::frame::{HEADER, Header, Kind, Ticket, side};
+use crate::frame::{HEADER, Header, Kind, LOST, Ticket, side};
 use crate::job::encoded::Encoded;
 use crate::sys;
 
@@ -38,6 +38,7 @@ impl Output {
     }
 
     /// Returns an empty frame with room for its header, to which the body is appended.
+    #[inline]
     pub(crate) fn begin(&mut self) -> &mut Encoded {
         self.frame.clear();
         self.frame.bytes.resize(HEADER, 0);
@@ -52,19 +53,18 @@ impl Output {
     pub(crate) fn send(&mut self, kind: Kind, ticket: Ticket, job: u64) -> io::Result<()> {
         let length = u32::try_from(self.frame.bytes.len() - HEADER)
             .map_err(|_| crate::frame::garbled("a frame is too long"))?;
-        let header = Header {
+        let mut header = Header {
             length,
             kind,
-            descriptors: u8::try_from(self.frame.descriptors.len())
-                .map_err(|_| crate::frame::garbled("a frame has too many descriptors"))?,
+            descriptors: 0,
             function: 0,
             ticket,
             job,
         };
-        self.frame.bytes[..HEADER].copy_from_slice(&header.to_bytes());
-        if header.descriptors > 0 {
-            self.send_descriptors()?;
+        if !self.frame.descriptors.is_empty() {
+            header.descriptors = self.send_descriptors()?;
         }
+        self.frame.bytes[..HEADER].copy_from_slice(&header.to_bytes());
         write_all(&self.sockets.frames, &self.frame.bytes)?;
         if self.frame.bytes.capacity() > KEPT {
             self.frame = Encoded::default();
@@ -78,18 +78,19 @@ impl Output {
         self.send(kind, ticket, 0)
     }
 
-    /// Sends the descriptors of the frame, and closes them.
+    /// Sends the descriptors of the frame, and closes them. Returns their number for the header.
     #[cold]
-    fn send_descriptors(&mut self) -> io::Result<()> {
-        let descriptors = mem::take(&mut self.frame.descriptors);
+    fn send_descriptors(&mut self) -> io::Result<u8> {
+        let descriptors = mem::take(&mut self.frame.descriptors).into_vec();
         let flags = sys::send_flags().difference(SendFlags::DONTWAIT);
         let send = || side::send(self.sockets.side.as_fd(), &descriptors, flags);
         match rustix::io::retry_on_intr(send) {
             // The kernel sends no more descriptors before others were received.
-            Err(Errno::TOOMANYREFS) => Header::lose_descriptors(&mut self.frame.bytes),
+            Err(Errno::TOOMANYREFS) => return Ok(LOST),
             sent => sent?,
         }
-        Ok(())
+        u8::try_from(descriptors.len())
+            .map_err(|_| crate::frame::garbled("a frame has too many descriptors"))
     }
 }
 

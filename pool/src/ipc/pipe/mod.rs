@@ -33,9 +33,6 @@ use super::travel;
 use super::wire;
 use crate::sys;
 
-/// The default of the maximum length of a message.
-pub(super) const MAX_MESSAGE: usize = 64 << 20;
-
 /// Creates a pipe: two ends, each of which sends values of one type to the other, and receives
 /// values of another type.
 ///

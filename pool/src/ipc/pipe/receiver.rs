@@ -12,7 +12,7 @@ use coreloop_runtime::task::coop::poll_proceed;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::MAX_MESSAGE;
+use crate::ipc::MAX_MESSAGE;
 use crate::ipc::socket::Socket;
 use crate::ipc::travel::{self, End};
 use crate::ipc::wire::{HEADER, Incoming};

@@ -12,7 +12,7 @@ use rustix::event::PollFlags;
 use rustix::net::Shutdown;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::MAX_MESSAGE;
+use crate::ipc::MAX_MESSAGE;
 use crate::ipc::error::TrySendError;
 use crate::ipc::socket::Socket;
 use crate::ipc::travel::{self, End};
