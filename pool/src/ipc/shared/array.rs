@@ -248,7 +248,7 @@ impl<T> SharedArray<T> {
         self.length == 0
     }
 
-    /// Returns the lock of the array, to ask who holds it, to clear its poison, or to close it. A
+    /// Returns the lock of the array, to ask which process holds it, to clear its poison, or to close it. A
     /// guard of the lock itself keeps others from the values, and gives no access to them.
     #[must_use]
     pub fn mutex(&self) -> &Mutex {

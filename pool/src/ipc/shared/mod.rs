@@ -5,6 +5,28 @@
 //! | [`SharedSlice`] | values that were written before the memory was sealed | read |
 //! | [`Shared`], [`SharedAtomics`] | atomic numbers | read, and write any value |
 //! | [`SharedArray`] | values that a lock protects | nothing, except processes of the same family in turn |
+//!
+//! What was tried to break it, and where the test is:
+//!
+//! | attempt | why it fails | test |
+//! |---|---|---|
+//! | writing to a sealed slice, cutting it, making holes, mapping it for writing, opening it again | the kernel refuses it | `tests/sealed.rs`; by another process, `tests/ipc/shared/slice.rs` |
+//! | sending memory with other seals, sizes or lengths, another file, or a garbled message | the receiver checks what the kernel says: the seals, then the size | `tests/refused.rs`, `tests/random.rs`, the fuzz target `shared` |
+//! | sending memory whose reading allocates more, until a signal ends the reader | it has to be allocated | `tests/refused.rs` |
+//! | keeping a mapping for writing while a builder seals | `EBUSY` | `tests/sealed.rs` |
+//! | a panic of the iterator or of the holder; forgetting a builder or a guard | memory leaks, or the array stays locked; no second access | `tests/slice.rs`, `tests/array.rs` |
+//! | using one array through several handles, mappings, threads or tasks at once | all of them have one lock, which is the broker's | `tests/array.rs`, `tests/ipc/shared/array.rs` |
+//! | dropping the future of a lock that was just granted | the broker gets the lock back | `tests/array.rs` |
+//! | killing the holder, or the process of the broker | the lock is granted after the end of the holder, or never | `tests/ipc/shared/array.rs` |
+//! | closing the array, or ending its loop, while a guard exists | no other guard is granted | `tests/array.rs` |
+//! | decoding a changed or forged handle, one of another program, or of values of another size | handles are signed; the size is checked | `tests/array.rs`, `tests/ipc/shared/array.rs` |
+//! | asking a broker for the memory of a lock from outside | it takes the password of the family | `tests/array.rs` |
+//! | using a copy of the process, made by `fork`: sealing, unmapping, locking | mappings for writing are not in copies, which remember whose copy they are | `tests/ipc_fork.rs` |
+//! | a hostile process that has atomic numbers | any value is valid; the size is sealed | `tests/sealed.rs` |
+//!
+//! What is left: a process of the family that breaks its own memory safety can write to an array
+//! which another one has borrowed. A process that has atomic numbers can punch holes in their
+//! memory; where the system then has none left, an access ends its process by `SIGBUS`.
 
 mod array;
 mod atomics;

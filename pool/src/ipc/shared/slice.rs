@@ -42,6 +42,17 @@ const CHUNK: usize = 64 << 10;
 /// are: a sender could write invalid values. A position in the slice, which was read from a
 /// slice of another process, has to be checked like any other input.
 ///
+/// A type without bytes does not compile:
+///
+/// ```compile_fail
+/// let _ = coreloop::ipc::SharedSlice::from_slice(&[(), ()]);
+/// ```
+///
+/// # Memory
+///
+/// The memory counts for the process, or the control group, that has written it. No limit for
+/// descriptors or processes bounds it, so limit the number of slices that exist at a time.
+///
 /// # Platforms
 ///
 /// macOS cannot seal memory. There, the values are copied to each receiver, within the message.

@@ -24,6 +24,16 @@ fn values_are_the_same_on_the_other_side() {
 }
 
 #[test]
+fn shared_memory_may_move_between_threads() {
+    fn check<T: Send + Sync>() {}
+    check::<SharedSlice<u64>>();
+    check::<SharedSliceBuilder<u64>>();
+    check::<super::super::SharedArray<u64>>();
+    check::<super::super::SharedAtomics<std::sync::atomic::AtomicU64>>();
+    check::<super::super::Shared<std::sync::atomic::AtomicU64>>();
+}
+
+#[test]
 fn clones_share_the_mapping() {
     let slice = SharedSlice::from_slice(&[1_u8, 2, 3]).unwrap();
     let clone = slice.clone();
