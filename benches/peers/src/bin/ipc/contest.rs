@@ -11,6 +11,7 @@ use crate::pipes::Pipes;
 use crate::python::Python;
 use crate::queue::Queued;
 use crate::redis_bare::{BATCH, Bare, Server};
+use crate::redis_jobs::RedisJobs;
 use crate::shared::{CHILDREN, Sharing};
 use crate::{MESSAGE, Options, report};
 
@@ -25,8 +26,10 @@ pub(crate) struct Contest<'a> {
     bare_tcp: bare_tcp::Peer,
     /// This process and the children at the other ends.
     family: Family,
+    /// This process, with the clients of Redis.
+    client: Family,
     python: Option<Python>,
-    redis: Option<(Bare, Server)>,
+    redis: Option<(Bare, RedisJobs, Server)>,
 }
 
 impl<'a> Contest<'a> {
@@ -39,9 +42,16 @@ impl<'a> Contest<'a> {
         let bare_tcp = bare_tcp::Peer::start()?;
         let family = Family::of(process::id())?;
         let python = Python::start().inspect_err(|error| report::left_out("Python", error));
-        let redis = Server::start()
-            .and_then(|server| Ok((Bare::start(&server)?, server)))
-            .inspect_err(|error| report::left_out("Redis", error));
+        let redis = match Server::start() {
+            Ok(server) => {
+                let jobs = RedisJobs::start(&server).await?;
+                Some((Bare::start(&server)?, jobs, server))
+            }
+            Err(error) => {
+                report::left_out("Redis", error);
+                None
+            }
+        };
         Ok(Contest {
             options,
             pipes,
@@ -51,8 +61,11 @@ impl<'a> Contest<'a> {
             bare,
             bare_tcp,
             family,
+            client: Family {
+                members: vec![process::id()],
+            },
             python: python.ok(),
-            redis: redis.ok(),
+            redis,
         })
     }
 
@@ -71,7 +84,11 @@ impl<'a> Contest<'a> {
                 .transpose();
         }
         let messages = self.options.items / 10;
-        let before = self.family.cpu_time()?;
+        let family = match case.starts_with("redis") {
+            true => &self.client,
+            false => &self.family,
+        };
+        let before = family.cpu_time()?;
         let count = match case {
             "bare socket" => {
                 for _ in 0..messages {
@@ -105,8 +122,16 @@ impl<'a> Contest<'a> {
                 self.sharing.hand_over(messages / 20).await?;
                 messages / 20 * CHILDREN
             }
+            "redis" => {
+                let Some((_, queue, _)) = &self.redis else {
+                    return Ok(None);
+                };
+                let jobs = self.options.jobs.next_multiple_of(BATCH);
+                queue.run(jobs).await?;
+                jobs
+            }
             "redis, bare" => {
-                let Some((bare, _)) = &self.redis else {
+                let Some((bare, ..)) = &self.redis else {
                     return Ok(None);
                 };
                 let jobs = self.options.jobs.next_multiple_of(BATCH);
@@ -115,7 +140,7 @@ impl<'a> Contest<'a> {
             }
             _ => return Err(io::Error::other(format!("there is no case {case}"))),
         };
-        let elapsed = self.family.cpu_time()? - before;
+        let elapsed = family.cpu_time()? - before;
         Ok(Some(elapsed.as_secs_f64() * 1e6 / count as f64))
     }
 

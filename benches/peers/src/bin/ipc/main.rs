@@ -16,6 +16,7 @@ mod pipes;
 mod python;
 mod queue;
 mod redis_bare;
+mod redis_jobs;
 #[path = "../../report.rs"]
 #[expect(dead_code, reason = "the other programs use all of it")]
 mod report;
@@ -59,7 +60,7 @@ struct Options {
 }
 
 /// The cases in the order of a turn, and the script's name of a case of Python's.
-const CASES: [(&str, Option<&str>); 11] = [
+const CASES: [(&str, Option<&str>); 12] = [
     ("bare socket", None),
     ("pipe", None),
     ("pipe, blocking", None),
@@ -71,10 +72,12 @@ const CASES: [(&str, Option<&str>); 11] = [
     ("Queue", None),
     ("Python's Queue", Some("queue")),
     ("redis, bare", None),
+    ("redis", None),
 ];
 
 /// A case, what it is compared with, and the bound of the ratio.
-const BOUNDS: [(&str, &str, f64); 4] = [
+const BOUNDS: [(&str, &str, f64); 5] = [
+    ("redis", "redis, bare", 1.3),
     ("Queue", "Python's Queue", 1.0 / 4.0),
     ("manager", "Python's BaseManager", 1.0 / 4.0),
     ("pipe", "bare socket", 1.4),

@@ -191,7 +191,7 @@ impl Bare {
                 batch.cmd("BLPOP").arg(format!("result:{id}")).arg(0);
             }
             let results: Vec<(String, Vec<u8>)> = batch.query_async(&mut connection).await?;
-            debug_assert_eq!(results.len(), BATCH);
+            assert_eq!(results.len(), BATCH);
             room.add_permits(1);
         }
         Ok(())
