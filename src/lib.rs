@@ -2,6 +2,7 @@
 // they lead elsewhere in the documentation, and the first definition of a link is used.
 #![cfg_attr(
     all(
+        feature = "jobs",
         feature = "macros",
         feature = "net",
         feature = "pool",
@@ -52,11 +53,16 @@
     doc = "| [`pool`] | functions that run in other processes: pools, executors, single processes |"
 )]
 #![cfg_attr(
+    feature = "jobs",
+    doc = "| [`jobs`] | work on several machines: queues of jobs, and a manager that serves queues and typed services |"
+)]
+#![cfg_attr(
     feature = "sync",
     doc = "| [`sync`] | locks and channels for tasks that share a thread |"
 )]
 #![cfg_attr(
     all(
+        feature = "jobs",
         feature = "macros",
         feature = "net",
         feature = "pool",
@@ -172,6 +178,7 @@ mod sugar;
 // of all these features.
 #[cfg(all(
     any(doc, doctest),
+    feature = "jobs",
     feature = "macros",
     feature = "net",
     feature = "pool",

@@ -12,6 +12,7 @@
 //! | [`streams`] | async generators, and loops over streams |
 //! | [`many_cores`] | a worker for each core, as a process or as a thread |
 //! | [`processes`] | functions in other processes: pools, single processes, Python's programs |
+//! | [`many_machines`] | queues of jobs for workers on other machines: which engine, and what is lost when |
 //! | [`embedding`] | a runtime inside another event loop |
 //! | [`testing`] | a clock that tests move, and servers without a network |
 //! | [`from_tokio`] | tokio's names, and their counterparts here |
@@ -39,6 +40,9 @@ pub mod many_cores {}
 
 #[doc = include_str!("processes.md")]
 pub mod processes {}
+
+#[doc = include_str!("many_machines.md")]
+pub mod many_machines {}
 
 #[doc = include_str!("embedding.md")]
 pub mod embedding {}
