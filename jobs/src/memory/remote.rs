@@ -5,9 +5,8 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use coreloop_runtime::runtime::Handle;
-use coreloop_runtime::spawn;
-use coreloop_runtime::task::JoinHandle;
+use coreloop_runtime::join;
+use coreloop_runtime::task::spawn_hidden;
 
 use super::served::{Answer, Finished, LeaseOf, NAME, Operation, Request};
 use crate::engine::{
@@ -103,7 +102,8 @@ impl<C: Call> Way<C> {
 struct LeaseRequest<C: Call> {
     way: Rc<Way<C>>,
     number: u64,
-    answer: Option<JoinHandle<Result<Answer, Error>>>,
+    /// `None` once it has come.
+    answer: Option<Pending<'static, Answer>>,
 }
 
 impl<C: Call> LeaseRequest<C> {
@@ -113,7 +113,7 @@ impl<C: Call> LeaseRequest<C> {
         };
         let answer = answer.await;
         self.answer = None;
-        match answer.map_err(|error| Error::new(Kind::Engine, error.to_string()))?? {
+        match answer? {
             Answer::Leased { jobs, .. } => Ok(jobs),
             _ => Err(unexpected()),
         }
@@ -125,15 +125,13 @@ impl<C: Call> Drop for LeaseRequest<C> {
         let Some(answer) = self.answer.take() else {
             return;
         };
-        if Handle::try_current().is_err() {
-            answer.abort();
-            return;
-        }
         let (way, number) = (Rc::clone(&self.way), self.number);
-        spawn(async move {
-            // If the connection is lost, the leases end with their time.
-            let _ = way.ask(Operation::StopLease { number }).await;
-            if let Ok(Ok(Answer::Leased { jobs, .. })) = answer.await {
+        spawn_hidden(async move {
+            let stop = way.ask(Operation::StopLease { number });
+            // In this order: the request for jobs may not have been sent. If the connection is
+            // lost, the leases end with their time.
+            let (answer, _) = join!(answer, stop);
+            if let Ok(Answer::Leased { jobs, .. }) = answer {
                 for job in &jobs {
                     let _ = way
                         .ask(Operation::Fail(job.into(), Failure::Unstarted))
@@ -174,12 +172,12 @@ impl<C: Call> Engine for Remote<C> {
             let number = self.last_lease.get() + 1;
             self.last_lease.set(number);
             let request = LeaseRequest {
-                answer: Some(spawn(self.way.ask(Operation::Lease {
+                answer: Some(self.way.ask(Operation::Lease {
                     number,
                     functions: functions.to_vec(),
                     max: at_most(max),
                     time: lease,
-                }))),
+                })),
                 way: Rc::clone(&self.way),
                 number,
             };

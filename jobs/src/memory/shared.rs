@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
+use coreloop_runtime::__panics;
 use coreloop_runtime::runtime::Handle;
-use coreloop_runtime::task::AbortHandle;
+use coreloop_runtime::task::spawn_hidden;
 use coreloop_runtime::time::{Instant, timeout_at};
-use coreloop_runtime::{__panics, spawn};
 use coreloop_sync::Notify;
 
 use super::state::{Limits, State, Time};
@@ -26,7 +26,6 @@ pub(super) struct Shared {
     ends: RefCell<HashMap<u64, Rc<Notify>>>,
     /// Notified when the next event of the state may be earlier than before.
     changed: Rc<Notify>,
-    clock: RefCell<Option<AbortHandle>>,
 }
 
 impl Shared {
@@ -43,10 +42,8 @@ impl Shared {
             waiters: Waiters::default(),
             ends: RefCell::default(),
             changed: Rc::default(),
-            clock: RefCell::default(),
         });
-        let task = spawn(watch(Rc::downgrade(&shared), Rc::clone(&shared.changed)));
-        *shared.clock.borrow_mut() = Some(task.abort_handle());
+        spawn_hidden(watch(Rc::downgrade(&shared), Rc::clone(&shared.changed)));
         Ok(shared)
     }
 
@@ -109,9 +106,8 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        if let Some(clock) = self.clock.get_mut() {
-            clock.abort();
-        }
+        // Its task ends.
+        self.changed.notify_one();
     }
 }
 
