@@ -27,6 +27,8 @@ use crate::ipc::queue::taken::{Holding, Taken};
 
 /// The consumer of this thread in one queue.
 pub(crate) struct Consumer {
+    /// A copy of this process by `fork` shares the words, and must not change them.
+    pid: u32,
     pending: Pending,
     queue: ObjectNumber,
     words: Offers<Memory>,
@@ -77,6 +79,7 @@ impl Consumer {
         batch: usize,
     ) -> Self {
         Self {
+            pid: std::process::id(),
             pending,
             queue,
             words,
@@ -200,13 +203,17 @@ impl Consumer {
     }
 
     pub(crate) fn confirm(&self, slot: usize, sequence: u64) {
-        self.words.confirm(slot, sequence);
-        self.done();
+        if self.pid == std::process::id() {
+            self.words.confirm(slot, sequence);
+            self.done();
+        }
     }
 
     pub(crate) fn give_back(&self, slot: usize, sequence: u64) {
-        self.words.give_back(slot, sequence);
-        self.notice();
+        if self.pid == std::process::id() {
+            self.words.give_back(slot, sequence);
+            self.notice();
+        }
     }
 
     /// Counts an item that is confirmed. Invariant 4.

@@ -22,6 +22,8 @@ use crate::ipc::broker::state::{Key, Violation};
 ///    as far as the queue has looked, in the order of their sequences. Each has a slot of its own.
 /// 2. An offer with a sequence above `seen`, and at most `seen + waiting`, is for something that
 ///    waits, and is not taken back for another consumer. All other offers are a reserve.
+/// 3. A consumer that sends no notices is sent nothing more, although its reserve may be taken back
+///    again and again: what it has not read is limited.
 pub(super) struct Consumer<P, M> {
     pub(super) key: Key,
     offers: Offers<M>,
@@ -34,6 +36,9 @@ pub(super) struct Consumer<P, M> {
     sent: u64,
     /// The last offer that the consumer had read at its last notice.
     seen: u64,
+    /// The bytes of each offer after `seen`, and their sum. Invariant 3.
+    unseen: VecDeque<usize>,
+    unseen_bytes: usize,
     /// How many tasks or threads waited for an item at the last notice.
     waiting: u64,
     /// Whether there may be offers in reserve that the queue has not tried to take back.
@@ -71,6 +76,8 @@ impl<P: Clone + Size, M: AsRef<[AtomicU64]>> Consumer<P, M> {
             bytes: 0,
             sent: 0,
             seen: 0,
+            unseen: VecDeque::new(),
+            unseen_bytes: 0,
             waiting: 0,
             may_have_reserve: false,
             is_in_line: false,
@@ -96,7 +103,8 @@ impl<P: Clone + Size, M: AsRef<[AtomicU64]>> Consumer<P, M> {
     pub(super) fn reserve_room(&self, prefetch: usize, bytes: usize) -> Option<usize> {
         let has = self.outstanding.len();
         let has_room = has < prefetch && self.bytes < bytes && self.has_slot();
-        has_room.then_some(has)
+        let reads = self.unseen.len() < prefetch && self.unseen_bytes < bytes;
+        (has_room && reads).then_some(has)
     }
 
     /// Adds an item to the outstanding ones. Returns what is sent to the consumer.
@@ -108,7 +116,10 @@ impl<P: Clone + Size, M: AsRef<[AtomicU64]>> Consumer<P, M> {
         let sequence = self.sent;
         self.offers.offer(slot, sequence);
         self.may_have_reserve = true;
-        self.bytes += item.payload.size();
+        let size = item.payload.size();
+        self.bytes += size;
+        self.unseen_bytes += size;
+        self.unseen.push_back(size);
         let offer = Offer {
             slot,
             sequence,
@@ -132,7 +143,10 @@ impl<P: Clone + Size, M: AsRef<[AtomicU64]>> Consumer<P, M> {
         if seen < self.seen || seen > self.sent {
             return Err(Violation("a notice about an offer that was not sent"));
         }
-        self.seen = seen;
+        while self.seen < seen {
+            self.seen += 1;
+            self.unseen_bytes -= self.unseen.pop_front().unwrap_or(0);
+        }
         self.waiting = waiting;
         self.may_have_reserve = true;
         Ok(())
@@ -231,8 +245,12 @@ impl<P: Clone + Size, M: AsRef<[AtomicU64]>> Consumer<P, M> {
         self.outstanding.iter().filter(is_offered).count()
     }
 
+    /// Checks the counts. Returns how many items are outstanding.
     #[cfg(test)]
-    pub(super) fn outstanding(&self) -> usize {
+    pub(super) fn check(&self) -> usize {
+        assert_eq!(self.unseen.len() as u64, self.sent - self.seen);
+        assert_eq!(self.unseen_bytes, self.unseen.iter().sum::<usize>());
+        assert_eq!(self.outstanding.len() + self.free.len(), SLOTS);
         self.outstanding.len()
     }
 

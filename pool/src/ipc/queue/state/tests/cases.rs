@@ -294,3 +294,19 @@ fn a_consumer_without_a_free_slot_gets_more_when_it_confirms() {
         (vec![SLOTS as u64], came[7].slot)
     );
 }
+
+#[test]
+fn a_consumer_that_reads_nothing_is_sent_no_more_although_its_reserve_is_taken_back() {
+    let mut state = State::new(limits(10));
+    let mut idle = Remote::new(&mut state, 1);
+    for item in 0..1000 {
+        put(&mut state, 1, item).assert_done();
+        let came = state.get(key(0, 2), true, true);
+        assert!(matches!(came, Outcome::Done(given) if given.payload == item));
+    }
+    assert_eq!(idle.came(&mut state).len(), 4);
+    // It reads again.
+    idle.notice(&mut state, 0);
+    put(&mut state, 1, 1000).assert_done();
+    assert_eq!(payloads(&idle.came(&mut state)), [1000]);
+}

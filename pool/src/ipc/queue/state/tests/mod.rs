@@ -47,7 +47,7 @@ fn limits(capacity: usize) -> Limits {
 impl State<u64, Memory> {
     /// Checks the invariants.
     fn check(&self) {
-        let at_consumers: usize = self.consumers.values().map(Consumer::outstanding).sum();
+        let at_consumers: usize = self.consumers.values().map(Consumer::check).sum();
         let count = self.ready.len() + self.held.len() + at_consumers;
         assert_eq!(self.count, count, "invariants 1 and 2");
         let reserved: u64 = self.producers.values().map(Producer::reserved).sum();
