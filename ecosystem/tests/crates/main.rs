@@ -14,6 +14,7 @@ mod hyper_http2;
 mod hyper_shutdown;
 mod hyper_timer;
 mod hyper_util_client;
+mod manager_tls;
 mod supervised_http;
 mod tls;
 mod tokio_io;

@@ -13,7 +13,7 @@ use crate::error::{Error, Kind};
 use crate::secure::Refusal;
 use crate::wire::{ClientFrame, ManagerFrame, OVERHEAD};
 
-/// How long one attempt may take. A manager closes a connection that it refuses after 5 s, so that
+/// How long the connect may take, and then the handshake. A manager closes a connection that it refuses after 5 s, so that
 /// its answer comes first.
 const ATTEMPT: Duration = Duration::from_secs(6);
 
@@ -69,7 +69,15 @@ impl From<Error> for Attempt {
 
 /// Connects once.
 pub(super) async fn once(link: &Link) -> Result<Connected, Attempt> {
-    match timeout(ATTEMPT, Box::pin(attempt(link))).await {
+    let settings = &link.settings;
+    let connecting = Socket::connect(&settings.address, settings.allows_network);
+    let socket = timeout(ATTEMPT, Box::pin(connecting)).await;
+    let Ok(socket) = socket else {
+        let address = &settings.address;
+        let text = format!("cannot connect to {address}: no answer within {ATTEMPT:?}");
+        return Err(Error::new(Kind::TimedOut, text).into());
+    };
+    match timeout(ATTEMPT, Box::pin(greet(link, socket?))).await {
         Ok(result) => result,
         Err(_) => Err(Attempt::Failed(refused(
             link,
@@ -78,9 +86,9 @@ pub(super) async fn once(link: &Link) -> Result<Connected, Attempt> {
     }
 }
 
-async fn attempt(link: &Link) -> Result<Connected, Attempt> {
+/// Makes the handshake, and exchanges the first two frames.
+async fn greet(link: &Link, mut socket: Socket) -> Result<Connected, Attempt> {
     let settings = &link.settings;
-    let mut socket = Socket::connect(&settings.address, settings.allows_network).await?;
     socket.set_options();
     #[cfg(feature = "tls")]
     if let Some((connector, name)) = &settings.tls {

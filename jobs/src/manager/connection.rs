@@ -143,6 +143,7 @@ pub(super) async fn serve(core: &Rc<Core>, client: Authenticated, address: Optio
         number,
         pipe,
         owes_pong: false,
+        is_paused: false,
         silent: 0,
         timer: Box::pin(sleep(settings.heartbeat)),
     };
@@ -169,6 +170,8 @@ struct Connection {
     pipe: Pipe<Socket>,
     /// Whether the client waits for a pong.
     owes_pong: bool,
+    /// Whether no requests were read because of the answers that wait.
+    is_paused: bool,
     /// How many heartbeats have passed without a byte.
     silent: u32,
     timer: Pin<Box<Sleep>>,
@@ -192,10 +195,16 @@ impl Connection {
                 cx.waker().wake_by_ref();
             }
         }
-        if let Poll::Ready(left) = self.poll_read(cx)? {
-            return Poll::Ready(Ok(left));
+        loop {
+            if let Poll::Ready(left) = self.poll_read(cx)? {
+                return Poll::Ready(Ok(left));
+            }
+            self.poll_write(cx)?;
+            // If the answers that were in the way could be written, no event would come.
+            if !std::mem::take(&mut self.is_paused) || self.has_backlog() {
+                break;
+            }
         }
-        self.poll_write(cx)?;
         // A service may have ended the session.
         if !self.session.is_on(self.number) {
             return Poll::Ready(Ok(End::Replaced));
@@ -238,7 +247,8 @@ impl Connection {
                     ClientFrame::Hello { .. } => {}
                 }
             }
-            if self.session.book.borrow().unsent_bytes() > MAX_BACKLOG {
+            if self.has_backlog() {
+                self.is_paused = true;
                 return Poll::Pending;
             }
             if ready!(self.pipe.poll_fill(cx))? == 0 {
@@ -246,6 +256,10 @@ impl Connection {
             }
             self.silent = 0;
         }
+    }
+
+    fn has_backlog(&self) -> bool {
+        self.session.book.borrow().unsent_bytes() > MAX_BACKLOG
     }
 
     /// Writes answers. The first of them come without a wait for the others.

@@ -230,6 +230,36 @@ async fn requests_are_answered_in_any_order() {
     hangs.abort();
 }
 
+struct Echo;
+
+impl Service for Echo {
+    const NAME: &'static str = "echo";
+    type Request = String;
+    type Response = String;
+}
+
+/// The manager stops reading requests while many bytes of answers wait.
+#[coreloop::test]
+async fn many_long_answers_at_once_arrive() {
+    let manager = Manager::bind("127.0.0.1:0")
+        .key(&key())
+        .service::<Echo, &str>(async |text, _| Ok(text))
+        .start()
+        .await
+        .unwrap();
+    let client = client(&manager).await;
+    let text = Rc::new("x".repeat(1 << 20));
+    let calls: Vec<_> = (0..60)
+        .map(|_| {
+            let (client, text) = (client.clone(), Rc::clone(&text));
+            coreloop::spawn(async move { client.call::<Echo>(&text).await.unwrap() == *text })
+        })
+        .collect();
+    for call in calls {
+        assert!(soon(call).await.unwrap());
+    }
+}
+
 /// The peer of a request: the same number for all requests of a client, another for each client.
 struct WhoAmI;
 
