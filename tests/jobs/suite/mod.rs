@@ -27,6 +27,12 @@ pub(crate) use versions::*;
 pub(crate) trait Place {
     /// Connects to a queue as a new client.
     fn queue(&self, name: &str) -> impl Future<Output = Queue>;
+
+    /// The lease of a worker that must not lose its jobs, while another one has the lease
+    /// [`SHORT`].
+    fn long(&self) -> Duration {
+        LONG
+    }
 }
 
 /// An engine that other processes can reach.
@@ -103,7 +109,7 @@ pub(crate) use on_machines;
 const LONG: Duration = Duration::from_secs(60);
 
 /// A lease that ends while a test waits.
-const SHORT: Duration = Duration::from_millis(300);
+pub(crate) const SHORT: Duration = Duration::from_millis(800);
 
 fn pool(workers: u32) -> Pool {
     Pool::builder().workers(workers).build().unwrap()

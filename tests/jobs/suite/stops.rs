@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use coreloop_test_support::deadline::yield_until;
 use coreloop_test_support::meeting::{Meeting, meet};
 
-use super::{LONG, Place, Running, SHORT, pool, worker};
+use super::{Place, Running, SHORT, pool, worker};
 
 /// Meets the test, and returns its name.
 #[coreloop::job]
@@ -92,7 +92,7 @@ pub(crate) async fn jobs_of_a_worker_that_is_dropped_run_elsewhere(place: &impl 
     running.abort().await;
     let other = pool(1);
     let client = place.queue("meeting").await;
-    let next = Running::start(worker(&client, &other).lease(LONG));
+    let next = Running::start(worker(&client, &other).lease(place.long()));
     for _ in 0..2 {
         meeting.arrival().await.release().await;
     }
@@ -107,7 +107,7 @@ pub(crate) async fn a_job_that_waits_for_long_behind_another_runs_elsewhere(plac
     let meeting = Meeting::new();
     let queue = place.queue("meeting").await;
     let one = pool(1);
-    let lease = SHORT * 10;
+    let lease = SHORT * 4;
     let running = Running::start(worker(&queue, &one).lease(lease).at_once(2));
     let inputs = ["a", "b"].map(|name| (meeting.path(), name.to_owned()));
     let receipts = queue.push_many(attend, inputs).await.unwrap();

@@ -28,9 +28,9 @@ pub(crate) async fn a_worker_leases_only_versions_that_it_has(place: &impl Place
     // A worker of a program that has only the old version.
     let worker_of_old = Running::start(worker(&queue, &pool).only(greet));
     assert_eq!(queue.result(&old).await.unwrap(), "hello ada");
-    assert_eq!(queue.counts().await.unwrap().waiting, 1);
     let metrics = worker_of_old.stop().await;
     assert_eq!((metrics.done, metrics.failed), (1, 0));
+    assert_eq!(queue.counts().await.unwrap().waiting, 1);
     let worker_of_new = Running::start(worker(&queue, &pool).only(greet_in));
     assert_eq!(queue.result(&new).await.unwrap(), "en: hello ada");
     worker_of_new.stop().await;
