@@ -20,6 +20,9 @@ mod remote;
 mod send;
 mod state;
 mod taken;
+#[cfg(test)]
+#[cfg(all(target_os = "linux", not(miri)))] // Miri has no files in memory.
+mod tests;
 
 use std::fmt;
 use std::io;
