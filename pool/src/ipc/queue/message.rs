@@ -60,7 +60,7 @@ pub(super) fn notice(seen: u64, waiting: u64) -> [u8; 16] {
     body
 }
 
-/// The body of the answer that tells how many items there are.
+/// The body of the answer with the numbers of items.
 pub(super) fn lengths(len: usize, unconfirmed: usize) -> Vec<u8> {
     [
         (len as u64).to_le_bytes(),
