@@ -4,7 +4,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::unix::net::UnixStream;
 
 use rustix::io::Errno;
 use rustix::mm::Advice;
@@ -38,7 +38,7 @@ pub(crate) fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
 /// macOS has no other packets than datagrams, which come in order between two sockets.
 #[cfg(not(target_os = "freebsd"))]
 pub(crate) fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (one, other) = UnixDatagram::pair()?;
+    let (one, other) = std::os::unix::net::UnixDatagram::pair()?;
     Ok((one.into(), other.into()))
 }
 
