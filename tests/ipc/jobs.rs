@@ -6,7 +6,7 @@ use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use coreloop::ipc::{self, Fd, Pipe};
+use coreloop::ipc::{self, Fd, Pipe, PipeReceiver, Receiver};
 use coreloop::pool::{Executor, Pool, job};
 use coreloop::{block_on, task::yield_now};
 use coreloop_test_support::meeting::{Meeting, meet};
@@ -414,6 +414,54 @@ fn an_end_of_a_pipe_is_an_argument() {
         drop((here, here2));
         assert_eq!(plain.await.unwrap(), 1_000);
         assert_eq!(asynchronous.await.unwrap(), 1_000);
+    });
+}
+
+/// Receives through a pipe and a channel with little room for descriptors.
+#[coreloop::job]
+fn receive_with_little_room(
+    mut pipe: PipeReceiver<Vec<Fd>>,
+    mut channel: Receiver<Vec<Fd>>,
+) -> Vec<Result<usize, String>> {
+    limit(open_descriptors() as u64 + 20);
+    let mut results = Vec::new();
+    while let Some(came) = pipe.blocking_recv().transpose() {
+        results.push(
+            came.map(|came| came.len())
+                .map_err(|error| error.to_string()),
+        );
+    }
+    while let Some(came) = channel.blocking_recv().transpose() {
+        results.push(
+            came.map(|came| came.len())
+                .map_err(|error| error.to_string()),
+        );
+    }
+    results
+}
+
+#[test]
+fn a_receiver_without_room_for_descriptors_gets_the_next_message() {
+    block_on(async {
+        let pool = one_worker();
+        let (mut to_pipe, pipe) = ipc::simplex().unwrap();
+        let (to_channel, channel) = ipc::channel().unwrap();
+        for count in [3, 100, 253, 0, 5] {
+            to_pipe.send(many(count)).await.unwrap();
+            to_channel.send(many(count)).await.unwrap();
+        }
+        drop((to_pipe, to_channel));
+        let results = pool.run(receive_with_little_room, (pipe, channel));
+        let results = results.await.unwrap();
+        assert_eq!(results.len(), 10);
+        for came in results.chunks(5) {
+            let counts: Vec<_> = came.iter().map(|came| came.as_ref().ok()).collect();
+            assert_eq!(counts, [Some(&3), None, None, Some(&0), Some(&5)]);
+            for lost in &came[1..3] {
+                let text = lost.as_ref().unwrap_err();
+                assert!(text.contains("were lost"), "{text}");
+            }
+        }
     });
 }
 
