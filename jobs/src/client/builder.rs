@@ -15,7 +15,7 @@ use crate::secure::{Key, random};
 /// How a [`Client`] is set up. [`Client::builder`] begins it, and [`connect`](Self::connect) ends it.
 #[must_use = "the client connects with `connect`"]
 pub struct ClientBuilder {
-    settings: Settings,
+    pub(super) settings: Settings,
 }
 
 impl ClientBuilder {
@@ -28,22 +28,9 @@ impl ClientBuilder {
             connect_timeout: Duration::from_secs(10),
             call_timeout: Duration::from_secs(30),
             unreachable_after: Duration::from_secs(60),
-            #[cfg(feature = "tls")]
             tls: None,
         };
         Self { settings }
-    }
-
-    /// Encrypts the connection with TLS, and demands a certificate for `name` of the manager.
-    #[cfg(feature = "tls")]
-    pub fn tls(
-        mut self,
-        config: std::sync::Arc<futures_rustls::rustls::ClientConfig>,
-        name: futures_rustls::pki_types::ServerName<'static>,
-    ) -> Self {
-        self.settings.tls = Some((config.into(), name));
-        self.settings.allows_network = true;
-        self
     }
 
     /// Sets whether TCP addresses beyond this machine are allowed without TLS. The default is
@@ -51,7 +38,7 @@ impl ClientBuilder {
     ///
     /// Others on the network can read everything then. They can change nothing.
     pub fn plaintext_network(mut self, is_allowed: bool) -> Self {
-        self.settings.allows_network |= is_allowed;
+        self.settings.allows_network = is_allowed;
         self
     }
 

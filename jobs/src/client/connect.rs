@@ -70,7 +70,8 @@ impl From<Error> for Attempt {
 /// Connects once.
 pub(super) async fn once(link: &Link) -> Result<Connected, Attempt> {
     let settings = &link.settings;
-    let connecting = Socket::connect(&settings.address, settings.allows_network);
+    let allows_network = settings.allows_network || settings.tls.is_some();
+    let connecting = Socket::connect(&settings.address, allows_network);
     let socket = timeout(ATTEMPT, Box::pin(connecting)).await;
     let Ok(socket) = socket else {
         let address = &settings.address;
@@ -90,9 +91,8 @@ pub(super) async fn once(link: &Link) -> Result<Connected, Attempt> {
 async fn greet(link: &Link, mut socket: Socket) -> Result<Connected, Attempt> {
     let settings = &link.settings;
     socket.set_options();
-    #[cfg(feature = "tls")]
-    if let Some((connector, name)) = &settings.tls {
-        let made = socket.connect_tls(connector, name.clone()).await;
+    if let Some(connector) = &settings.tls {
+        let made = socket.connect_tls(connector).await;
         made.map_err(|error| {
             let text = format!("TLS with {} has failed: {error}", settings.address);
             Error::new(Kind::Io(error.kind()), text)

@@ -11,7 +11,7 @@ use coreloop_runtime::time::Instant;
 use coreloop_sync::{Event, oneshot};
 
 use super::book::{Book, Call, Caller};
-use crate::connection::Address;
+use crate::connection::{Address, Connector};
 use crate::error::{Error, Kind};
 use crate::items;
 use crate::secure::Key;
@@ -26,11 +26,7 @@ pub(super) struct Settings {
     pub(super) connect_timeout: Duration,
     pub(super) call_timeout: Duration,
     pub(super) unreachable_after: Duration,
-    #[cfg(feature = "tls")]
-    pub(super) tls: Option<(
-        futures_rustls::TlsConnector,
-        futures_rustls::pki_types::ServerName<'static>,
-    )>,
+    pub(super) tls: Option<Connector>,
 }
 
 /// A caller that waits for an answer.

@@ -7,6 +7,8 @@ mod connect;
 mod driver;
 mod link;
 mod runner;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub use builder::ClientBuilder;
 pub use call::CallRequest;

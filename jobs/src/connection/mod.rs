@@ -2,10 +2,17 @@
 
 mod address;
 mod handshake;
+#[cfg(not(feature = "tls"))]
+mod no_tls;
 mod pipe;
 mod socket;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub use address::Address;
 pub(crate) use handshake::{Failed, accept, connect};
+#[cfg(not(feature = "tls"))]
+use no_tls as tls;
 pub(crate) use pipe::Pipe;
 pub(crate) use socket::{Listener, Socket, Source};
+pub(crate) use tls::{Acceptor, Connector};

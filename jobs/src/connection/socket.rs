@@ -10,6 +10,7 @@ use coreloop_net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::address::{Address, Place, check, resolve};
+use super::tls::{self, Acceptor, Connector};
 use crate::error::{Error, Kind};
 
 /// What a manager listens at.
@@ -111,10 +112,8 @@ async fn bind_path(path: &PathBuf) -> io::Result<UnixListener> {
 pub(crate) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
-    #[cfg(feature = "tls")]
-    Tls(Box<futures_rustls::TlsStream<TcpStream>>),
+    Tls(Box<tls::Stream>),
     /// The TLS handshake has failed, and has closed it.
-    #[cfg(feature = "tls")]
     Closed,
 }
 
@@ -157,9 +156,7 @@ impl AsyncRead for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
-            #[cfg(feature = "tls")]
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
-            #[cfg(feature = "tls")]
             Self::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
@@ -175,9 +172,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
-            #[cfg(feature = "tls")]
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
-            #[cfg(feature = "tls")]
             Self::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
@@ -190,9 +185,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bytes),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bytes),
-            #[cfg(feature = "tls")]
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bytes),
-            #[cfg(feature = "tls")]
             Self::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
@@ -201,9 +194,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
-            #[cfg(feature = "tls")]
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-            #[cfg(feature = "tls")]
             Self::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
@@ -212,79 +203,35 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_close(cx),
             Self::Unix(stream) => Pin::new(stream).poll_close(cx),
-            #[cfg(feature = "tls")]
             Self::Tls(stream) => Pin::new(stream).poll_close(cx),
-            #[cfg(feature = "tls")]
             Self::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 }
 
-/// The name under which RFC 9266 derives a channel binding from a TLS session.
-#[cfg(feature = "tls")]
-const BINDING: &[u8] = b"EXPORTER-Channel-Binding";
-
 impl Socket {
     /// Returns the bytes that name the TLS session; none without TLS.
-    #[cfg(not(feature = "tls"))]
-    #[expect(clippy::unnecessary_wraps, reason = "with TLS there may be none")]
     pub(crate) fn binding(&self) -> io::Result<Vec<u8>> {
-        Ok(Vec::new())
-    }
-
-    /// Returns the bytes that name the TLS session; none without TLS.
-    #[cfg(feature = "tls")]
-    pub(crate) fn binding(&self) -> io::Result<Vec<u8>> {
-        use futures_rustls::rustls::ProtocolVersion;
-
-        let Self::Tls(stream) = self else {
-            return Ok(Vec::new());
-        };
-        let (_, session) = stream.get_ref();
-        // Of TLS 1.2, the bytes can be the same for two sessions.
-        if session.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
-            let text = "a manager needs TLS 1.3, and its peer offers only TLS 1.2";
-            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+        match self {
+            Self::Tls(stream) => tls::binding(stream),
+            Self::Tcp(_) | Self::Unix(_) | Self::Closed => Ok(Vec::new()),
         }
-        let exported = match &**stream {
-            futures_rustls::TlsStream::Client(stream) => {
-                let session = stream.get_ref().1;
-                session.export_keying_material(vec![0; 32], BINDING, None)
-            }
-            futures_rustls::TlsStream::Server(stream) => {
-                let session = stream.get_ref().1;
-                session.export_keying_material(vec![0; 32], BINDING, None)
-            }
-        };
-        exported.map_err(io::Error::other)
     }
 
     /// Makes the TLS handshake of a manager.
-    #[cfg(feature = "tls")]
-    pub(crate) async fn accept_tls(
-        &mut self,
-        acceptor: &futures_rustls::TlsAcceptor,
-    ) -> io::Result<()> {
-        let stream = self.take_tcp()?;
-        let stream = acceptor.accept(stream).await?;
-        *self = Self::Tls(Box::new(stream.into()));
+    pub(crate) async fn accept_tls(&mut self, acceptor: &Acceptor) -> io::Result<()> {
+        let stream = acceptor.accept(self.take_tcp()?).await?;
+        *self = Self::Tls(Box::new(stream));
         Ok(())
     }
 
     /// Makes the TLS handshake of a client.
-    #[cfg(feature = "tls")]
-    pub(crate) async fn connect_tls(
-        &mut self,
-        connector: &futures_rustls::TlsConnector,
-        name: futures_rustls::pki_types::ServerName<'static>,
-    ) -> io::Result<()> {
-        let stream = self.take_tcp()?;
-        let stream = connector.connect(name, stream).await?;
-        *self = Self::Tls(Box::new(stream.into()));
+    pub(crate) async fn connect_tls(&mut self, connector: &Connector) -> io::Result<()> {
+        let stream = connector.connect(self.take_tcp()?).await?;
+        *self = Self::Tls(Box::new(stream));
         Ok(())
     }
 
-    #[cfg(feature = "tls")]
     fn take_tcp(&mut self) -> io::Result<TcpStream> {
         match std::mem::replace(self, Self::Closed) {
             Self::Tcp(stream) => Ok(stream),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Manager;
 use super::core::Core;
 use super::settings::Settings;
-use crate::connection::{Address, Listener};
+use crate::connection::{Acceptor, Address, Listener};
 use crate::error::{Error, Kind};
 use crate::items::{PREFIX, QueueService};
 use crate::memory::Memory;
@@ -32,8 +32,7 @@ pub struct ManagerBuilder {
     heartbeat: Duration,
     handshake_timeout: Duration,
     memory: Memory,
-    #[cfg(feature = "tls")]
-    tls: Option<futures_rustls::TlsAcceptor>,
+    pub(super) tls: Option<Acceptor>,
 }
 
 impl ManagerBuilder {
@@ -51,7 +50,6 @@ impl ManagerBuilder {
             heartbeat: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(5),
             memory: Memory::new(),
-            #[cfg(feature = "tls")]
             tls: None,
         }
     }
@@ -95,16 +93,6 @@ impl ManagerBuilder {
         self.check(fits, S::NAME);
         let service = Rc::new(Typed::<S, _, E>::new(handler));
         self.services.push((S::NAME.to_owned(), service));
-        self
-    }
-
-    /// Encrypts all connections with TLS. Clients need it too.
-    ///
-    /// The manager needs TLS 1.3. The key proves, in addition, that no one is between the two ends
-    /// of the TLS session.
-    #[cfg(feature = "tls")]
-    pub fn tls(mut self, config: std::sync::Arc<futures_rustls::rustls::ServerConfig>) -> Self {
-        self.tls = Some(config.into());
         self
     }
 
@@ -179,10 +167,7 @@ impl ManagerBuilder {
         }
         let jobs = JobsService::new(self.memory.clone());
         services.add(NAME, Rc::new(jobs))?;
-        #[cfg(feature = "tls")]
         let allows_network = self.allows_network || self.tls.is_some();
-        #[cfg(not(feature = "tls"))]
-        let allows_network = self.allows_network;
         let listener = Listener::bind(&self.address, allows_network).await?;
         let address = listener.address()?;
         let settings = Settings {
@@ -192,7 +177,6 @@ impl ManagerBuilder {
             heartbeat: self.heartbeat,
             handshake_timeout: self.handshake_timeout,
             max_clients: self.max_clients,
-            #[cfg(feature = "tls")]
             tls: self.tls,
         };
         let core = Core::new(settings, Rc::clone(&services), self.max_unauthenticated);

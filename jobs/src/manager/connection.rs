@@ -70,7 +70,6 @@ async fn handshake(
     socket: &mut Socket,
 ) -> Result<(crate::secure::Sealer, crate::secure::Opener), Failed> {
     let settings = &core.settings;
-    #[cfg(feature = "tls")]
     if let Some(acceptor) = &settings.tls {
         socket.accept_tls(acceptor).await?;
     }

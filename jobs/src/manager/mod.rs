@@ -7,6 +7,8 @@ mod connection;
 mod core;
 mod session;
 mod settings;
+#[cfg(feature = "tls")]
+mod tls;
 
 #[cfg(test)]
 pub(crate) use book::Book;

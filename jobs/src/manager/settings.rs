@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::connection::Acceptor;
 use crate::secure::Key;
 
 /// How a manager was set up.
@@ -12,6 +13,5 @@ pub(crate) struct Settings {
     pub(crate) heartbeat: Duration,
     pub(crate) handshake_timeout: Duration,
     pub(crate) max_clients: usize,
-    #[cfg(feature = "tls")]
-    pub(crate) tls: Option<futures_rustls::TlsAcceptor>,
+    pub(crate) tls: Option<Acceptor>,
 }
