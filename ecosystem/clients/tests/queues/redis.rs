@@ -8,13 +8,13 @@ use coreloop_test_support::server_process::{Server, find, free_port};
 
 use crate::suite::{Place, Reachable, in_place, on_machines};
 
-struct There {
+pub(crate) struct There {
     _server: Server,
     port: u16,
 }
 
 impl There {
-    fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let program = find("redis-server", &[])?;
         let (folder, port) = (Folder::new(), free_port());
         let mut command = Command::new(program);
@@ -27,6 +27,10 @@ impl There {
             port,
         })
     }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
 }
 
 impl Place for There {
@@ -37,7 +41,7 @@ impl Place for There {
 
 impl Reachable for There {
     fn address(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        self.url()
     }
 }
 
