@@ -33,6 +33,7 @@ const EXCEPTIONS: [Exception; 37] = [
     ("pool/src/ipc/broker/state/tests/clients.rs", 1, TESTS),
     ("pool/src/ipc/broker/state/tests/model.rs", 2, TESTS),
     ("pool/src/ipc/fd.rs", 1, TESTS),
+    ("pool/src/ipc/queue/mod.rs", 1, TESTS),
     ("pool/src/ipc/queue/state/tests/model.rs", 2, TESTS),
     ("pool/src/ipc/shared/mod.rs", 1, TESTS),
     ("pool/src/ipc/wire/mod.rs", 1, TESTS),
