@@ -53,6 +53,10 @@
     doc = "| [`pool`] | functions that run in other processes: pools, executors, single processes |"
 )]
 #![cfg_attr(
+    feature = "pool",
+    doc = "| [`ipc`] | pipes, channels, queues, locks and shared memory between processes; descriptors in messages |"
+)]
+#![cfg_attr(
     feature = "jobs",
     doc = "| [`jobs`] | work on several machines: queues of jobs, and a manager that serves queues and typed services |"
 )]
