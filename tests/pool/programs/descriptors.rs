@@ -14,8 +14,8 @@ use rustix::process::{Pid, Signal, getpid, kill_process};
 
 use super::App;
 
-/// A worker has its standard streams, the socket to the master, and nothing else. The page is
-/// mapped, and its descriptor closed.
+/// A worker has its standard streams, the two sockets to the master, for frames and for
+/// descriptors, and nothing else. The page is mapped, and its descriptor closed.
 #[test]
 fn a_worker_has_no_descriptors_but_its_own_and_a_clean_environment() {
     let inherited = numbered_descriptors(getpid());
@@ -40,7 +40,8 @@ fn a_worker_has_no_descriptors_but_its_own_and_a_clean_environment() {
         // workers.
         own.retain(|entry| entry.0 <= 2 || !inherited.contains(entry));
         let kinds: Vec<_> = own.iter().map(|(_, target)| kind(target)).collect();
-        assert_eq!(kinds, ["/dev/null", "pipe", "pipe", "socket"], "{own:?}");
+        let expected = ["/dev/null", "pipe", "pipe", "socket", "socket"];
+        assert_eq!(kinds, expected, "{own:?}");
         let environment = fs::read(format!("/proc/{worker}/environ")).unwrap();
         let environment = String::from_utf8_lossy(&environment);
         let variables: BTreeSet<_> = environment
