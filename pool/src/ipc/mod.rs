@@ -1,4 +1,71 @@
-//! What processes say to each other, and what they share.
+//! Communication between processes of one machine: messages, queues, locks and shared memory.
+//!
+//! All of it is for the processes of one program: the workers of a [`Pool`](crate::Pool), and
+//! each [`Process`](crate::Process). Handles and ends are values that can be encoded: pass them as
+//! arguments of jobs, return them, or send them through another pipe. Threads use the same types,
+//! with a runtime by `await`, and without one by the functions whose names start with `blocking_`.
+//!
+//! # Messages
+//!
+//! | item | purpose |
+//! |---|---|
+//! | [`pipe`] | two ends, which send values to each other |
+//! | [`simplex`] | two ends, with one direction |
+//! | [`channel`] | values from many processes to one |
+//! | [`Queue`] | each item to one of many consumers; the items of a consumer that is killed come back |
+//! | [`Fd`] | a descriptor inside of a value; the sockets of `net` and files can be converted to it |
+//!
+//! # Locks and signals
+//!
+//! | type | purpose |
+//! |---|---|
+//! | [`Barrier`] | lets processes continue together, once enough of them have arrived |
+//! | [`Event`] | a flag that processes wait for |
+//! | [`LockFile`] | a lock between unrelated programs, which is a file |
+//! | [`Mutex`] | for one process at a time |
+//! | [`Semaphore`] | limits how many processes do something at a time |
+//!
+//! These, and queues, are objects of the process that creates them: the loop on which they are
+//! created answers the others. If a process is killed, what it held is released, and
+//! [`Mutex::lock`] reports it to the next holder. An object exists as long as a handle of it exists
+//! in its own process.
+//!
+//! # Shared memory
+//!
+//! | type | purpose |
+//! |---|---|
+//! | [`SharedSlice`] | values that many processes read without a copy, and that cannot change any more |
+//! | [`Shared`], [`SharedAtomics`] | atomic numbers, which all processes change |
+//! | [`SharedArray`] | values that processes change in turn, under a lock |
+//!
+//! # Examples
+//!
+//! ```no_run
+//! use coreloop::ipc::{Shared, SharedSlice};
+//! use coreloop::pool::Pool;
+//! use std::sync::atomic::{AtomicU64, Ordering};
+//!
+//! /// Counts the numbers below a limit in a part of the table.
+//! #[coreloop::job]
+//! fn count(table: SharedSlice<u64>, part: (usize, usize), found: Shared<AtomicU64>) {
+//!     let below = table[part.0..part.1].iter().filter(|number| **number < 100);
+//!     found.fetch_add(below.count() as u64, Ordering::Relaxed);
+//! }
+//!
+//! #[coreloop::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let numbers: Vec<u64> = (0..1_000_000).collect();
+//!     let table = SharedSlice::from_slice(&numbers)?;
+//!     let found = Shared::new(AtomicU64::new(0))?;
+//!     let pool = Pool::builder().workers(2).build()?;
+//!     let one = pool.submit(count, (table.clone(), (0, 500_000), found.clone())).await?;
+//!     let other = pool.submit(count, (table, (500_000, 1_000_000), found.clone())).await?;
+//!     one.await?;
+//!     other.await?;
+//!     assert_eq!(found.load(Ordering::Relaxed), 100);
+//!     Ok(())
+//! }
+//! ```
 
 mod attach;
 mod barrier;
