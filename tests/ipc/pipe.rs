@@ -10,12 +10,10 @@ use std::thread;
 
 use coreloop::ipc::{self, Fd, Pipe, PipeReceiver, PipeSender, TrySendError};
 use coreloop::{Runtime, block_on, spawn};
+use coreloop_test_support::codecs::Does;
 use coreloop_test_support::panics::recorded;
 use coreloop_test_support::size;
 use futures_lite::future::{poll_once, zip};
-use serde::de::Error as _;
-use serde::ser::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// More than a socket holds.
 const LARGE: usize = 3 << 20;
@@ -233,44 +231,6 @@ fn a_value_that_is_too_long_is_an_error_and_the_next_one_is_sent() {
     });
 }
 
-/// What a value does when it is encoded or decoded.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Does {
-    Nothing,
-    FailsToEncode,
-    PanicsToEncode,
-    FailsToDecode,
-    PanicsToDecode,
-}
-
-const ALL: [Does; 5] = [
-    Does::Nothing,
-    Does::FailsToEncode,
-    Does::PanicsToEncode,
-    Does::FailsToDecode,
-    Does::PanicsToDecode,
-];
-
-impl Serialize for Does {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::FailsToEncode => Err(S::Error::custom("not this one")),
-            Self::PanicsToEncode => panic!("encoding"),
-            does => serializer.serialize_u8(*does as u8),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Does {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match ALL[usize::from(u8::deserialize(deserializer)?)] {
-            Self::FailsToDecode => Err(D::Error::custom("not this one")),
-            Self::PanicsToDecode => panic!("decoding"),
-            does => Ok(does),
-        }
-    }
-}
-
 #[test]
 fn a_pipe_is_usable_after_values_that_fail_or_panic() {
     let (mut sender, mut receiver) = ipc::simplex::<(u8, Does)>().unwrap();
@@ -278,7 +238,7 @@ fn a_pipe_is_usable_after_values_that_fail_or_panic() {
         let call = || std::panic::catch_unwind(std::panic::AssertUnwindSafe(call));
         recorded(call).0.unwrap_or(false)
     };
-    for (number, does) in (0..).zip(ALL) {
+    for (number, does) in (0..).zip(Does::ALL) {
         let is_sent = caught(&mut || sender.blocking_send((number, does)).is_ok());
         let is_encoded = !matches!(does, Does::FailsToEncode | Does::PanicsToEncode);
         assert_eq!(is_sent, is_encoded, "{does:?}");

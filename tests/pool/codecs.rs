@@ -2,50 +2,10 @@
 
 use coreloop::pool::{Executor, Pool, job};
 use futures_lite::StreamExt;
-use serde::de::Error as _;
-use serde::ser::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
+use coreloop_test_support::codecs::Does;
 use coreloop_test_support::panics::recorded;
-
-/// What a value does when it is encoded or decoded.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Does {
-    Nothing,
-    FailsToEncode,
-    PanicsToEncode,
-    FailsToDecode,
-    PanicsToDecode,
-}
-
-const ALL: [Does; 5] = [
-    Does::Nothing,
-    Does::FailsToEncode,
-    Does::PanicsToEncode,
-    Does::FailsToDecode,
-    Does::PanicsToDecode,
-];
-
-impl Serialize for Does {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::FailsToEncode => Err(S::Error::custom("not this one")),
-            Self::PanicsToEncode => panic!("encoding"),
-            does => serializer.serialize_u8(*does as u8),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Does {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let does = ALL[usize::from(u8::deserialize(deserializer)?)];
-        match does {
-            Self::FailsToDecode => Err(D::Error::custom("not this one")),
-            Self::PanicsToDecode => panic!("decoding"),
-            does => Ok(does),
-        }
-    }
-}
 
 #[coreloop::job]
 fn take(text: String, does: Does) -> bool {
@@ -54,12 +14,12 @@ fn take(text: String, does: Does) -> bool {
 
 #[coreloop::job]
 fn give(index: usize) -> (String, Does) {
-    ("x".to_owned(), ALL[index])
+    ("x".to_owned(), Does::ALL[index])
 }
 
 #[coreloop::job]
 fn progress(index: usize) -> String {
-    match std::panic::catch_unwind(|| job::progress(&ALL[index])) {
+    match std::panic::catch_unwind(|| job::progress(&Does::ALL[index])) {
         Ok(Ok(())) => "sent".to_owned(),
         Ok(Err(error)) => format!("{:?}", error.kind()),
         Err(_) => "panicked".to_owned(),
@@ -101,7 +61,7 @@ fn quietly(test: impl AsyncFnOnce(&Pool)) {
 #[test]
 fn arguments_that_do_not_pass_are_errors() {
     quietly(async |pool| {
-        for does in ALL {
+        for does in Does::ALL {
             let outcome = pool.run(take, ("x".to_owned(), does)).await;
             let Err(error) = outcome else {
                 assert_eq!(does, Does::Nothing);
@@ -161,7 +121,7 @@ fn arguments_whose_destructor_panics_are_errors() {
 #[test]
 fn results_that_do_not_pass_are_errors() {
     quietly(async |pool| {
-        for (index, does) in ALL.into_iter().enumerate() {
+        for (index, does) in Does::ALL.into_iter().enumerate() {
             let outcome = pool.run(give, index).await;
             let Err(error) = outcome else {
                 assert_eq!(does, Does::Nothing);
@@ -196,7 +156,7 @@ fn results_that_do_not_pass_are_errors() {
 fn values_that_do_not_pass_harm_no_others_of_their_chunk() {
     quietly(async |pool| {
         for chunk in [1, 2, 3, 100] {
-            let inputs = ALL.map(|does| ("x".to_owned(), does));
+            let inputs = Does::ALL.map(|does| ("x".to_owned(), does));
             let inputs = inputs.iter().cloned().chain(inputs.clone());
             let taken: Vec<_> = pool.map(take, inputs).chunks(chunk).collect().await;
             let given: Vec<_> = pool
@@ -229,7 +189,7 @@ fn progress_that_does_not_pass_is_an_error() {
             let handle = pool.submit(progress, index).await.unwrap();
             let mut values = handle.progress::<Does>();
             assert_eq!(handle.await.unwrap(), expected);
-            match (ALL[index], values.changed().await) {
+            match (Does::ALL[index], values.changed().await) {
                 (Does::Nothing, Some(value)) => assert_eq!(value.unwrap(), Does::Nothing),
                 (Does::FailsToDecode, Some(value)) => assert!(value.unwrap_err().is_codec()),
                 (Does::PanicsToDecode, Some(value)) => assert!(value.unwrap_err().is_codec()),

@@ -10,49 +10,10 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use coreloop::Runtime;
 use coreloop::ipc::Queue;
+use coreloop_test_support::codecs::Does;
 use coreloop_test_support::meeting::soon;
 use coreloop_test_support::panics::recorded;
-use serde::de::Error as _;
-use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-/// What an item does when it is encoded or decoded.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Does {
-    Nothing,
-    FailsToEncode,
-    PanicsToEncode,
-    FailsToDecode,
-    PanicsToDecode,
-}
-
-const ALL: [Does; 5] = [
-    Does::Nothing,
-    Does::FailsToEncode,
-    Does::PanicsToEncode,
-    Does::FailsToDecode,
-    Does::PanicsToDecode,
-];
-
-impl Serialize for Does {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::FailsToEncode => Err(S::Error::custom("not this one")),
-            Self::PanicsToEncode => panic!("encoding"),
-            does => serializer.serialize_u8(*does as u8),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Does {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match ALL[usize::from(u8::deserialize(deserializer)?)] {
-            Self::FailsToDecode => Err(D::Error::custom("not this one")),
-            Self::PanicsToDecode => panic!("decoding"),
-            does => Ok(does),
-        }
-    }
-}
 
 fn caught(call: impl FnOnce() -> bool) -> bool {
     let call = || catch_unwind(AssertUnwindSafe(call));
@@ -61,7 +22,7 @@ fn caught(call: impl FnOnce() -> bool) -> bool {
 
 /// Sends and receives each kind of item, and a good one after each.
 fn exchange(queue: &Queue<(u8, Does)>) {
-    for (number, does) in (0..).zip(ALL) {
+    for (number, does) in (0..).zip(Does::ALL) {
         for is_lease in [false, true] {
             let is_sent = caught(|| queue.blocking_send((number, does)).is_ok());
             let is_encoded = !matches!(does, Does::FailsToEncode | Does::PanicsToEncode);

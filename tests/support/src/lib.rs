@@ -18,6 +18,7 @@ pub mod allocator;
 pub mod alone;
 pub mod chunks;
 pub mod clock;
+pub mod codecs;
 pub mod deadline;
 pub mod folder;
 pub mod gate;
