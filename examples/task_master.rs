@@ -13,8 +13,8 @@
 //!
 //! The key is in a file, which the first start makes. A worker on another machine needs a copy of
 //! it. A worker leases a number until it has put the result: if it is killed, another worker gets
-//! the number. If it is killed after it has put the result, there are two of it, so the master
-//! counts each number once.
+//! the number. If it is killed after it has put the result, and before it has confirmed the
+//! number, another worker puts the result again, so the master counts each number once.
 
 use std::collections::HashSet;
 use std::fs::OpenOptions;

@@ -58,7 +58,7 @@ async fn main() -> io::Result<()> {
         // The result is safe, so the number is done.
         task.ack().await?;
     }
-    // The master learns that this worker has no more to say.
+    // Leaves the manager, so that its `shutdown` does not wait for this worker.
     drop((tasks, results));
     client.close().await;
     println!("the work is done");

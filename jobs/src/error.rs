@@ -4,6 +4,9 @@ use std::fmt;
 use std::io;
 
 /// Why an operation of a manager or of a job queue failed.
+///
+/// Each method that begins with `is_` returns whether the error has a certain reason. The text is
+/// for people, and may change.
 #[derive(Debug, Clone)]
 pub struct Error {
     kind: Kind,

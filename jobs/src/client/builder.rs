@@ -36,20 +36,22 @@ impl ClientBuilder {
     /// Sets whether TCP addresses beyond this machine are allowed without TLS. The default is
     /// `false`.
     ///
-    /// Others on the network can read everything then. They can change nothing.
+    /// If they are, other machines on the network can read all messages, but cannot change them.
     pub fn plaintext_network(mut self, is_allowed: bool) -> Self {
         self.settings.allows_network = is_allowed;
         self
     }
 
-    /// Sets how many bytes a request or an answer may have. The default is 64 MiB.
+    /// Sets the maximum length of a request or an answer, in bytes. The default is 64 MiB, and the
+    /// limit 1 GiB.
     pub fn max_message(mut self, bytes: usize) -> Self {
         self.settings.max_message = bytes.min(MAX_MESSAGE);
         self
     }
 
-    /// Sets how long the client tries to make its first connection, if the manager closes it during
-    /// the handshake. The default is 10 s.
+    /// Sets for how long [`connect`](Self::connect) tries again if the manager closes the first
+    /// connection early in the handshake, as it does when too many clients connect at once. The
+    /// default is 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.settings.connect_timeout = timeout;
         self
@@ -61,14 +63,16 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets for how long the manager has to be out of reach until requests that wait for it fail.
-    /// The default is 60 s. The client continues to connect for later requests.
+    /// Sets for how long requests wait while the manager cannot be reached, before they fail. The
+    /// default is 60 s. The client continues to try to connect, for later requests.
     pub fn unreachable_after(mut self, time: Duration) -> Self {
         self.settings.unreachable_after = time;
         self
     }
 
     /// Connects to the manager.
+    ///
+    /// # Cancel safety
     ///
     /// Cancel safe: the connection is closed.
     ///

@@ -88,7 +88,10 @@ pub(crate) async fn within(
 
 /// A request to a [`Service`]. Await it for the answer.
 ///
-/// Dropping its future cancels the request: the handler is aborted, if it has started.
+/// # Cancel safety
+///
+/// Not cancel safe: dropping the future cancels the request and aborts its handler, which may have
+/// done a part of its work.
 ///
 /// # Errors
 ///

@@ -74,6 +74,8 @@ struct Handle {
 impl Client {
     /// Connects to the manager at `address`, which has the same key.
     ///
+    /// # Cancel safety
+    ///
     /// Cancel safe: the connection is closed.
     ///
     /// # Errors
@@ -115,6 +117,8 @@ impl Client {
     ///
     /// Requests of other clones that have no answer fail. Without a connection, the client does not
     /// wait for one; otherwise it waits for at most two seconds.
+    ///
+    /// # Cancel safety
     ///
     /// Cancel safe: the client leaves in any case.
     pub async fn close(self) {

@@ -71,6 +71,8 @@ impl<T> SharedQueue<T> {
 
     /// Returns how many items wait in the queue, without those under a lease.
     ///
+    /// # Cancel safety
+    ///
     /// Cancel safe: nothing changes.
     ///
     /// # Errors
@@ -81,6 +83,8 @@ impl<T> SharedQueue<T> {
     }
 
     /// Returns whether no items wait in the queue.
+    ///
+    /// # Cancel safety
     ///
     /// Cancel safe: nothing changes.
     ///
@@ -93,6 +97,8 @@ impl<T> SharedQueue<T> {
 
     /// Waits until all items that were put have been confirmed.
     ///
+    /// # Cancel safety
+    ///
     /// Cancel safe: nothing changes.
     ///
     /// # Errors
@@ -102,9 +108,11 @@ impl<T> SharedQueue<T> {
         self.request(&Op::Join, true).await.map(drop)
     }
 
-    /// Closes the queue: it accepts no more items, and a `put` that waits for room fails. The items
-    /// in it can be got; afterwards `get` fails with an error that
-    /// [`is_closed`](Error::is_closed).
+    /// Closes the queue: it accepts no more items, and a `put` that waits for room fails. Clients
+    /// still get the items that are in the queue. After the last one, `get` returns an error for
+    /// which [`is_closed`](Error::is_closed) is true.
+    ///
+    /// # Cancel safety
     ///
     /// Not cancel safe: if the future is dropped, the queue may have been closed.
     ///
@@ -129,6 +137,8 @@ impl<T> SharedQueue<T> {
 impl<T: Serialize> SharedQueue<T> {
     /// Puts an item at the end of the queue, and waits for room.
     ///
+    /// # Cancel safety
+    ///
     /// Not cancel safe: if the future is dropped, the item may have been put.
     ///
     /// # Errors
@@ -142,6 +152,8 @@ impl<T: Serialize> SharedQueue<T> {
 
     /// Puts an item at the end of the queue if there is room, and returns whether there was.
     ///
+    /// # Cancel safety
+    ///
     /// Not cancel safe: if the future is dropped, the item may have been put.
     ///
     /// # Errors
@@ -154,6 +166,8 @@ impl<T: Serialize> SharedQueue<T> {
 
     /// Puts several items at the end of the queue in one message, and waits for room. No other
     /// items come between them.
+    ///
+    /// # Cancel safety
     ///
     /// Not cancel safe: if the future is dropped, the first of the items may have been put.
     ///
@@ -183,6 +197,8 @@ impl<T: Serialize> SharedQueue<T> {
 impl<T: DeserializeOwned> SharedQueue<T> {
     /// Takes the first item, and waits for one.
     ///
+    /// # Cancel safety
+    ///
     /// Cancel safe: an item that was on its way comes back to its place.
     ///
     /// # Errors
@@ -194,6 +210,8 @@ impl<T: DeserializeOwned> SharedQueue<T> {
     }
 
     /// Takes the first item if there is one.
+    ///
+    /// # Cancel safety
     ///
     /// Cancel safe: an item that was on its way comes back to its place.
     ///
@@ -207,6 +225,8 @@ impl<T: DeserializeOwned> SharedQueue<T> {
 
     /// Takes between 1 and `max` items in one message, and waits for the first.
     ///
+    /// # Cancel safety
+    ///
     /// Cancel safe: items that were on their way come back to their places.
     ///
     /// # Errors
@@ -218,6 +238,8 @@ impl<T: DeserializeOwned> SharedQueue<T> {
     }
 
     /// Leases the first item, and waits for one. No other client gets it while the lease is valid.
+    ///
+    /// # Cancel safety
     ///
     /// Cancel safe: an item that was on its way comes back to its place.
     ///
@@ -233,6 +255,8 @@ impl<T: DeserializeOwned> SharedQueue<T> {
     }
 
     /// Leases between 1 and `max` items in one message, and waits for the first.
+    ///
+    /// # Cancel safety
     ///
     /// Cancel safe: items that were on their way come back to their places.
     ///

@@ -37,6 +37,8 @@ impl<T> LeasedItem<T> {
     /// Confirms the item: it has left the queue for good. Waits until the manager has confirmed
     /// that.
     ///
+    /// # Cancel safety
+    ///
     /// Cancel safe: the item is confirmed even if the future is dropped.
     ///
     /// # Errors
@@ -66,8 +68,8 @@ impl<T> LeasedItem<T> {
 
     /// Confirms the item without waiting for the manager, and returns it.
     ///
-    /// If the process is killed, or the manager is lost, before the manager has learned it, the
-    /// item comes back.
+    /// If the process is killed before the manager has received the confirmation, the item comes
+    /// back to the queue.
     #[must_use = "use `drop` on the item if it is not needed"]
     pub fn confirm(self) -> T {
         let Self {
@@ -121,7 +123,7 @@ pub(super) struct Lease {
     service: Rc<str>,
     number: u64,
     confirm_on_drop: bool,
-    /// Whether the manager has heard what became of it.
+    /// Whether the end of the lease needs no message any more.
     is_done: bool,
 }
 

@@ -60,8 +60,10 @@ impl ManagerBuilder {
         self
     }
 
-    /// Adds a queue for `capacity` items. Its clients need no more than its name and the type of
-    /// its items: see [`SharedQueue`](crate::SharedQueue).
+    /// Adds a queue for `capacity` items. Its name has at most 240 bytes.
+    ///
+    /// Clients use the queue by its name and the type of its items: see
+    /// [`SharedQueue`](crate::SharedQueue).
     pub fn queue(mut self, name: &str, capacity: usize) -> Self {
         let service = Rc::new(QueueService::new(name, capacity));
         self.check(name.len() + PREFIX.len() <= MAX_NAME, name);
@@ -99,13 +101,14 @@ impl ManagerBuilder {
     /// Sets whether TCP addresses beyond this machine are allowed without TLS. The default is
     /// `false`.
     ///
-    /// Others on the network can read everything then. They can change nothing.
+    /// If they are, other machines on the network can read all messages, but cannot change them.
     pub fn plaintext_network(mut self, is_allowed: bool) -> Self {
         self.allows_network = is_allowed;
         self
     }
 
-    /// Sets how many bytes a request or an answer may have. The default is 64 MiB.
+    /// Sets the maximum length of a request or an answer, in bytes. The default is 64 MiB, and the
+    /// limit 1 GiB.
     pub fn max_message(mut self, bytes: usize) -> Self {
         self.max_message = bytes.min(MAX_MESSAGE);
         self
@@ -117,8 +120,9 @@ impl ManagerBuilder {
         self
     }
 
-    /// Sets how many connections there may be that have not proved that they have the key. The
-    /// default is 64. When there are more, one of the address with the most of them is closed.
+    /// Sets how many connections may be open whose peers have not proved that they have the key.
+    /// The default is 64. For each further one, the manager closes one of the address that has the
+    /// most such connections.
     pub fn max_unauthenticated(mut self, connections: usize) -> Self {
         self.max_unauthenticated = connections;
         self
@@ -131,8 +135,8 @@ impl ManagerBuilder {
         self
     }
 
-    /// Sets how often a client says that it is there. The default is 10 s. A connection on which
-    /// nothing has come for four times as long has ended.
+    /// Sets the interval in which an idle client sends a heartbeat. The default is 10 s. The
+    /// manager closes a connection on which it has received nothing for four intervals.
     pub fn heartbeat(mut self, interval: Duration) -> Self {
         self.heartbeat = interval.max(Duration::from_millis(1));
         self
@@ -145,6 +149,8 @@ impl ManagerBuilder {
     }
 
     /// Starts the manager on the current loop.
+    ///
+    /// # Cancel safety
     ///
     /// Cancel safe: nothing is started.
     ///
@@ -194,8 +200,9 @@ impl ManagerBuilder {
     fn check(&mut self, is_allowed: bool, name: &str) {
         if !is_allowed && self.mistake.is_none() {
             let text = format!(
-                "a service cannot have the name {name:?}: a name has at most 200 bytes, and does \
-                 not begin with {RESERVED:?}"
+                "a service or queue cannot have the name {name:?}: the name of a service has at \
+                 most 255 bytes and does not begin with {RESERVED:?}, and the name of a queue has \
+                 at most 240 bytes"
             );
             self.mistake = Some(Error::new(Kind::Invalid, text));
         }

@@ -99,6 +99,8 @@ impl Manager {
 
     /// Connects to a manager: the same as [`Client::connect`].
     ///
+    /// # Cancel safety
+    ///
     /// Cancel safe: the connection is closed.
     ///
     /// # Errors
@@ -142,6 +144,8 @@ impl Manager {
     ///
     /// Returns whether all clients have left. To make them leave, close the queues that they wait
     /// for.
+    ///
+    /// # Cancel safety
     ///
     /// Cancel safe: the manager is closed if the future is dropped.
     pub async fn shutdown(self, deadline: Duration) -> bool {

@@ -81,8 +81,8 @@ impl Memory {
     /// Sets how many jobs a queue may hold, and how long their arguments together may be, in
     /// bytes. The dead letters count. The default is a million jobs and 1 GiB.
     ///
-    /// A push into a full queue is an error. This is for a new `Memory`: it creates one without
-    /// queues.
+    /// A push into a full queue returns an error. Call this before a queue is opened: the returned
+    /// `Memory` has no queues.
     #[must_use]
     pub fn max_jobs(self, jobs: usize, bytes: usize) -> Self {
         let limits = self.queues.limits;
@@ -96,8 +96,8 @@ impl Memory {
     /// Sets how many results a queue keeps, and how long they together may be, in bytes. The
     /// default is a million results and 256 MiB.
     ///
-    /// A result is kept for a day, and the oldest ones are removed when there are too many. This
-    /// is for a new `Memory`: it creates one without queues.
+    /// A result is kept for a day, and the oldest ones are removed when there are too many. Call
+    /// this before a queue is opened: the returned `Memory` has no queues.
     #[must_use]
     pub fn max_results(self, results: usize, bytes: usize) -> Self {
         let limits = self.queues.limits;

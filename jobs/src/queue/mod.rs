@@ -223,8 +223,8 @@ impl Queue {
         self.engine.counts().await
     }
 
-    /// Returns what should be known of the engine: settings with which it may lose jobs, and
-    /// losses that were noticed.
+    /// Returns warnings about the engine: settings with which it may lose jobs, and losses that it
+    /// has noticed. Each is a text for an administrator.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         self.engine.warnings()

@@ -18,8 +18,8 @@ const MAX_LENGTH: usize = 1024;
 /// The secret that a manager and its clients share: Python's `authkey`.
 ///
 /// A client that has another key, or none, cannot connect. Keep the key in a file or a variable
-/// that other users cannot read, and make it with [`random`](Self::random), not of words: an
-/// attacker who has listened to a connection can try keys at his leisure.
+/// that other users cannot read, and make it with [`random`](Self::random), not of words:
+/// an attacker who has recorded a handshake can try any number of keys without connecting again.
 ///
 /// Its `Debug` output does not contain the key.
 ///

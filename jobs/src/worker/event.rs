@@ -75,7 +75,7 @@ impl fmt::Display for WorkerEvent {
                 delay,
             } => write!(
                 f,
-                "attempt {attempt} of the job {id} (`{name}`) has failed, and it waits \
+                "attempt {attempt} of the job {id} (`{name}`) has failed, and the next one is in \
                  {delay:.1?}: {error}"
             ),
             Self::Dead {

@@ -82,8 +82,8 @@ impl Running {
         let held = self.hold(leased);
         if attempt > self.options.attempts {
             let error = format!(
-                "it was leased {} times, and no worker has reported how it ended: they may have \
-                 ended with it",
+                "the job was leased {} times, and no worker has reported its result: it may have \
+                 ended these workers",
                 attempt - 1
             );
             self.ended(held, End::Failed(Failure::Dead { error }));

@@ -118,8 +118,8 @@ type Hook = Box<dyn Fn(&WorkerEvent)>;
 /// An attempt has failed if the job panics, its process dies, its
 /// [time limit](Worker::timeout) passes, or it returns an `Err`. Then the job waits for a time that
 /// doubles, and is tried again, on any machine. After the last attempt it is among the
-/// [dead letters](Queue::dead_letters). A job whose worker machine is lost was attempted too, so
-/// that a job that kills its machines does not do so for ever.
+/// [dead letters](Queue::dead_letters). An attempt also counts if its machine is lost, so
+/// that a job that brings down its machine is not tried for ever.
 ///
 /// A job whose arguments do not decode, or whose result does not encode, is dead at once, because
 /// another attempt with this version of the function would end alike. When the program is
@@ -187,14 +187,14 @@ impl Worker {
         self
     }
 
-    /// Sets how often a job is tried at most: at least once. The default is 5.
+    /// Sets the maximum number of attempts of a job. The default is 5, and 0 counts as 1.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.options.attempts = attempts.max(1);
         self
     }
 
-    /// Sets how long a job waits after its first failed attempt, and at most. The defaults are one
-    /// second and five minutes.
+    /// Sets how long a job waits after its first failed attempt, and the longest time that it waits
+    /// after a later one. The defaults are one second and five minutes.
     ///
     /// The time doubles with each attempt. A random part of up to half of it is left out, so that
     /// jobs that failed together do not come back together.

@@ -51,9 +51,10 @@ impl Barrier {
         server::create(Box::new(state::Barrier::new(size))).map(Self)
     }
 
-    /// Waits until as many wait as the barrier is for, this one included.
+    /// Waits until as many calls of this method wait as the barrier was created for, including this
+    /// one. Then all of them return.
     ///
-    /// [`BarrierWaitResult::is_leader`] is true for the one that arrived last.
+    /// [`BarrierWaitResult::is_leader`] is true for the call that came last.
     ///
     /// # Cancel safety
     ///
@@ -73,7 +74,7 @@ impl Barrier {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: the same is true as of [`wait`](Barrier::wait).
+    /// Cancel safe: like [`wait`](Barrier::wait).
     ///
     /// # Errors
     ///

@@ -60,7 +60,7 @@ pub(super) fn too_long(length: usize, max: usize) -> io::Error {
 }
 
 pub(super) fn too_long_to_receive(length: u64, max: usize) -> io::Error {
-    let text = format!("a value of {length} bytes, and at most {max} are allowed");
+    let text = format!("the received value has {length} bytes, and at most {max} are allowed");
     io::Error::new(ErrorKind::InvalidData, text)
 }
 

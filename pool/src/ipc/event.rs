@@ -49,8 +49,8 @@ impl Event {
         server::create(Box::new(state::Event::new())).map(Self)
     }
 
-    /// Sets the event, and lets all processes continue that wait for it. It stays set until
-    /// [`clear`](Event::clear).
+    /// Sets the event, and wakes all tasks and threads that wait for it, in all processes. The
+    /// event stays set until [`clear`](Event::clear).
     ///
     /// # Cancel safety
     ///
@@ -91,7 +91,7 @@ impl Event {
 
     /// Waits until the event is set.
     ///
-    /// An event that is set and cleared at once lets all continue that wait for it at that moment.
+    /// If the event is set and cleared again at once, all waits complete that had begun before.
     ///
     /// # Cancel safety
     ///

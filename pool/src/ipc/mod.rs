@@ -1,42 +1,59 @@
-//! Communication between processes of one machine: messages, queues, locks and shared memory.
+//! Communication and shared memory between the processes of one machine.
 //!
-//! All of it is for the processes of one program: the workers of a [`Pool`](crate::Pool), and
-//! each [`Process`](crate::Process). Handles and ends are values that can be encoded: pass them as
-//! arguments of jobs, return them, or send them through another pipe. Threads use the same types,
-//! with a runtime by `await`, and without one by the functions whose names start with `blocking_`.
+//! Use it through the facade, as `coreloop::ipc`, with the feature `pool`.
+//!
+//! The types here connect a program with the workers of its [`Pool`](crate::Pool)s and with its
+//! [`Process`](crate::Process)es: each can be an argument or the result of a job, except
+//! [`LockFile`], which programs that are not related share by its path. A process that is killed
+//! leaves nothing locked and no part of a message for others: what it held is released, and the
+//! items that it had leased go back to their queue.
 //!
 //! # Messages
 //!
 //! | item | purpose |
 //! |---|---|
-//! | [`pipe`] | two ends, which send values to each other |
-//! | [`simplex`] | two ends, with one direction |
-//! | [`channel`] | values from many processes to one |
-//! | [`Queue`] | each item to one of many consumers; the items of a consumer that is killed come back |
-//! | [`Fd`] | a descriptor inside of a value; the sockets of `net` and files can be converted to it |
+//! | [`pipe`] | two ends, each of which sends values to the other |
+//! | [`simplex`] | one end that sends, and one that receives |
+//! | [`channel`] | many senders in any processes, and one receiver |
+//! | [`Queue`] | many senders and many consumers; each item is received by one of them, and comes back if it was leased and its consumer ends |
+//! | [`Fd`] | a file, socket or pipe inside a value of any of these, or of a job |
+//!
+//! A pipe costs the least. A channel and a queue also work when one of several senders is killed
+//! in the middle of a message.
 //!
 //! # Locks and signals
 //!
-//! | type | purpose |
+//! | item | purpose |
 //! |---|---|
-//! | [`Barrier`] | lets processes continue together, once enough of them have arrived |
-//! | [`Event`] | a flag that processes wait for |
-//! | [`LockFile`] | a lock between unrelated programs, which is a file |
-//! | [`Mutex`] | for one process at a time |
+//! | [`Mutex`] | a lock that one process at a time holds |
 //! | [`Semaphore`] | limits how many processes do something at a time |
-//!
-//! These, and queues, are objects of the process that creates them: the loop on which they are
-//! created answers the others. If a process is killed, what it held is released, and
-//! [`Mutex::lock`] reports it to the next holder. An object exists as long as a handle of it exists
-//! in its own process.
+//! | [`Event`] | a flag that processes wait for, and that can be cleared |
+//! | [`Barrier`] | lets processes continue together, once enough of them wait |
+//! | [`LockFile`] | a lock between programs that are not related, which is a file |
 //!
 //! # Shared memory
 //!
-//! | type | purpose |
+//! | item | purpose |
 //! |---|---|
-//! | [`SharedSlice`] | values that many processes read without a copy, and that cannot change any more |
-//! | [`Shared`], [`SharedAtomics`] | atomic numbers, which all processes change |
-//! | [`SharedArray`] | values that processes change in turn, under a lock |
+//! | [`SharedSlice`] | values that many processes read, and that no process can change |
+//! | [`SharedArray`] | values that one process at a time changes, under a lock |
+//! | [`Shared`], [`SharedAtomics`] | atomic numbers that all processes read and write |
+//!
+//! # Handles
+//!
+//! A [`Queue`], [`Mutex`], [`Semaphore`], [`Event`], [`Barrier`] and [`SharedArray`] live on the
+//! loop on which they were created, and answer other processes only while this loop runs. What
+//! is cloned and sent is a handle. The object is closed when the handle that its constructor has
+//! returned, and all clones of this handle in the same process, are dropped. So keep one of them,
+//! and send a clone.
+//!
+//! The ends of pipes and channels, [`Fd`] and shared memory travel as descriptors. They can be
+//! encoded only in the arguments and results of jobs and in the messages of this module.
+//!
+//! # Without a loop
+//!
+//! Methods with `blocking` in their names block the thread, for jobs that are not async. They
+//! need no runtime.
 //!
 //! # Examples
 //!

@@ -13,8 +13,9 @@ use super::broker::link::{ask, ask_timeout, blocking_ask, blocking_call, call, d
 use super::broker::protocol::{Answer, Body, Operation};
 use super::broker::{BrokerError, Handle, Held, Pending, server, state};
 
-/// A lock that one process at a time holds, which is lost neither if that process is killed nor if
-/// one that waits is.
+/// A lock that one process at a time holds, and that is released when its holder is killed.
+///
+/// A process that is killed while it waits only loses its place in the line.
 ///
 /// A `Mutex` is a handle, and protects no value of its own: it decides who may use a file, a device
 /// or shared memory. The handle is plain data. Clone it, pass it to jobs, or encode it in any other
@@ -112,7 +113,7 @@ impl Mutex {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: the same is true as of [`lock`](Mutex::lock).
+    /// Cancel safe: like [`lock`](Mutex::lock).
     ///
     /// # Errors
     ///
@@ -123,12 +124,12 @@ impl Mutex {
         granted(answer, pending)
     }
 
-    /// Takes the lock if no other holds it and none waits for it. In other processes this waits
-    /// for the answer to this question.
+    /// Takes the lock if it is free and no request waits for it. In another process, the future
+    /// waits until the process of the lock has answered.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: the same is true as of [`lock`](Mutex::lock).
+    /// Cancel safe: like [`lock`](Mutex::lock).
     ///
     /// # Errors
     ///
@@ -363,7 +364,7 @@ impl fmt::Debug for MutexGuard {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Holder {
-    /// The process, as the process of the lock knows it.
+    /// The id of the process, in the PID namespace of the process that has created the lock.
     pub pid: u32,
     /// When it was granted the lock.
     pub since: SystemTime,

@@ -79,7 +79,7 @@ impl Semaphore {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: the same is true as of [`acquire`](Semaphore::acquire).
+    /// Cancel safe: like [`acquire`](Semaphore::acquire).
     ///
     /// # Errors
     ///
@@ -95,7 +95,7 @@ impl Semaphore {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: the same is true as of [`acquire`](Semaphore::acquire).
+    /// Cancel safe: like [`acquire`](Semaphore::acquire).
     ///
     /// # Errors
     ///
@@ -109,7 +109,7 @@ impl Semaphore {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: the same is true as of [`acquire`](Semaphore::acquire).
+    /// Cancel safe: like [`acquire`](Semaphore::acquire).
     ///
     /// # Errors
     ///
@@ -128,7 +128,7 @@ impl Semaphore {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: the same is true as of [`acquire`](Semaphore::acquire).
+    /// Cancel safe: like [`acquire`](Semaphore::acquire).
     ///
     /// # Errors
     ///
@@ -142,7 +142,7 @@ impl Semaphore {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: the same is true as of [`acquire`](Semaphore::acquire).
+    /// Cancel safe: like [`acquire`](Semaphore::acquire).
     ///
     /// # Errors
     ///

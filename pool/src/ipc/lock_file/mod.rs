@@ -47,9 +47,10 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(5
 ///
 /// # Waiting
 ///
-/// A task waits with the help of a thread of the blocking pool, which the kernel wakes. There is
-/// one such thread for each `LockFile`, even if waits are cancelled: it waits on for the next
-/// one, or releases the lock at once when it gets it. Within one `LockFile` and its clones the
+/// A task waits with the help of a thread of the blocking pool, which the kernel wakes. Each
+/// `LockFile` has at most one such thread. If the wait is cancelled, the thread continues to wait.
+/// When it gets the lock, it passes the lock to the task that waits next, or releases it if no task
+/// waits. Within one `LockFile` and its clones the
 /// waits are served in order. The kernel makes no promise about the order of programs.
 ///
 /// # Examples
@@ -143,7 +144,7 @@ impl LockFile {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: the same is true as of [`lock`](LockFile::lock).
+    /// Cancel safe: like [`lock`](LockFile::lock).
     ///
     /// # Errors
     ///
@@ -165,8 +166,8 @@ impl LockFile {
     /// # Errors
     ///
     /// Returns an error if [`try_lock`](LockFile::try_lock) would, or one of kind
-    /// [`Deadlock`](ErrorKind::Deadlock) if this `LockFile` or a clone holds the lock or waits for
-    /// it: that is on this thread, which would block for ever.
+    /// [`Deadlock`](ErrorKind::Deadlock) if this `LockFile` or a clone of it holds the lock or
+    /// waits for it. Clones are on the same thread, so the call would block it for ever.
     pub fn blocking_lock(&self) -> io::Result<LockFileGuard> {
         let turn = self.own_turn()?;
         let file = lock(&self.0.path)?;
@@ -202,8 +203,8 @@ impl LockFile {
     fn own_turn(&self) -> io::Result<OwnedSemaphorePermit> {
         let turn = Rc::clone(&self.0.turn).try_acquire_owned();
         turn.map_err(|_| {
-            let text = "this thread holds the lock already, or a task of it waits for the lock, so \
-                        blocking it would block it for ever";
+            let text = "this `LockFile` holds the lock or waits for it on this thread, which would \
+                        block for ever";
             error_of(&self.0.path, ErrorKind::Deadlock, text)
         })
     }
@@ -356,6 +357,6 @@ fn late(path: &Path) -> io::Error {
 }
 
 fn error_of(path: &Path, kind: ErrorKind, text: &str) -> io::Error {
-    let text = format!("the lock file {} is not locked: {text}", path.display());
+    let text = format!("cannot lock the file {}: {text}", path.display());
     io::Error::new(kind, text)
 }

@@ -77,13 +77,30 @@ pub fn pipe<A, B>() -> io::Result<(Pipe<A, B>, Pipe<B, A>)> {
     Ok((Pipe::from_fd(one), Pipe::from_fd(other)))
 }
 
-/// Creates a pipe with one direction.
-///
-/// See [`PipeSender`] and [`PipeReceiver`].
+/// Creates a pipe with one direction: values that are sent by the [`PipeSender`] are received by
+/// the [`PipeReceiver`].
 ///
 /// # Errors
 ///
 /// Returns an error if the process has too many descriptors.
+///
+/// # Examples
+///
+/// ```
+/// use coreloop::ipc;
+///
+/// # fn main() -> std::io::Result<()> {
+/// # coreloop::block_on(async {
+/// let (mut sender, mut receiver) = ipc::simplex::<String>()?;
+/// // Either end can be an argument of a job.
+/// sender.send("first".to_owned()).await?;
+/// drop(sender);
+/// assert_eq!(receiver.recv().await?, Some("first".to_owned()));
+/// assert_eq!(receiver.recv().await?, None);
+/// # Ok(())
+/// # })
+/// # }
+/// ```
 pub fn simplex<T>() -> io::Result<(PipeSender<T>, PipeReceiver<T>)> {
     let (one, other) = sys::stream_pair()?;
     Ok((PipeSender::from_fd(one), PipeReceiver::from_fd(other)))
@@ -96,10 +113,10 @@ pub fn simplex<T>() -> io::Result<(PipeSender<T>, PipeReceiver<T>)> {
 /// # Ends in other processes
 ///
 /// An end can be an argument or the result of a job, or a part of a message of
-/// [`ipc`](super). The other process gets a duplicate. An end has one owner: after it was sent,
-/// drop it here, or else the other end never learns that it was closed, and messages that both
-/// processes send or receive are garbled. An argument of [`Pool::run`](crate::Pool::run) is
-/// dropped when it has been encoded.
+/// [`ipc`](super). The other process gets a duplicate. An end belongs to one process at a
+/// time, so drop it here after it was sent. Otherwise the other end receives `None` only when both
+/// processes have dropped it, and messages are garbled if both use it. An argument of
+/// [`Pool::run`](crate::Pool::run) is dropped when it has been encoded.
 ///
 /// An end that has been used may hold a part of what it has received, and then encoding it is an
 /// error. So is encoding it with any other serializer.

@@ -48,10 +48,11 @@ impl<T> QueueBuilder<T> {
     /// Sets how many items a consumer in another process is sent before it asks for them. The
     /// default is 64, and the maximum 256; large items are not sent before they are asked for.
     ///
-    /// An item that a consumer has been sent and has not begun with is given to another consumer
-    /// that waits for one. So this costs no consumer its share. But with several consumers, an
-    /// item may be received after others that were sent later. With 0, items are received in
-    /// their order, and each costs the messages of a request and an answer.
+    /// If another consumer waits for an item, the queue takes back one that a busy consumer was
+    /// sent and has not begun with. So no consumer waits while another one has unused items. But
+    /// with several consumers, an item may be received after others that were sent later. With 0,
+    /// items are received in the order in which they were sent, and each takes a request and an
+    /// answer.
     #[must_use]
     pub fn prefetch(mut self, items: usize) -> Self {
         self.prefetch = items.min(SLOTS / 2);

@@ -125,7 +125,7 @@ impl fmt::Display for QueueError {
             Reason::Empty => f.write_str("there is no item in the queue"),
             Reason::Codec(text) => f.write_str(text),
             Reason::Descriptors => f.write_str(
-                "the item has lost its descriptors, because a process has too many (see \
+                "the item has lost its descriptors, because a process has no room for more (see \
                  `ulimit -n`)",
             ),
         }

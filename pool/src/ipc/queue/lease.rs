@@ -18,8 +18,9 @@ use super::taken::{Holding, Taken};
 ///   one instruction of `ack`, not by a message, so a process that is killed after `ack` has
 ///   returned has confirmed the item.
 ///
-/// So every item is worked on at least once, and exactly once unless a process ends, or gives the
-/// item back, after it has begun. [`deliveries`](Lease::deliveries) says how often that was so.
+/// So every item is worked on at least once, and again only if a consumer ends, or gives the item
+/// back, before it has confirmed it. [`deliveries`](Lease::deliveries) returns how often that has
+/// happened.
 ///
 /// The lease dereferences to the item. It belongs to the thread that has received it.
 ///

@@ -76,9 +76,9 @@ use raw::{Raw, limited};
 /// # The end
 ///
 /// After [`close`](Queue::close), `send` returns an error with the item, and consumers receive the
-/// items that are left. They receive `None` when every item is confirmed: an item that another
-/// consumer has leased may still come back. So a task that asks for the next item before it has
-/// confirmed its last one waits for itself at the end.
+/// items that are left. They receive `None` only when every item is confirmed, because an item that
+/// another consumer has leased may still come back. So confirm an item before you ask for the next
+/// one: a task that asks while it holds the last lease waits for ever.
 ///
 /// # Errors
 ///

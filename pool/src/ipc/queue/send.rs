@@ -27,10 +27,11 @@ impl<T: Serialize> Queue<T> {
         sent.map_err(|error| SendError::new(item, error))
     }
 
-    /// Sends many items, in few messages. Returns how many. Waits while the queue is full.
+    /// Sends the items of an iterator in few messages, and returns how many there were. Waits while
+    /// the queue is full.
     ///
-    /// It takes an item from the iterator when the one before it is sent. So if the iterator is
-    /// borrowed, the items that are left after an error can be sent later.
+    /// This takes an item from the iterator when the item before it was sent. So pass the iterator
+    /// by reference (`by_ref`) to keep the items that are left after an error.
     ///
     /// # Cancel safety
     ///

@@ -248,14 +248,17 @@ impl<T> SharedArray<T> {
         self.length == 0
     }
 
-    /// Returns the lock of the array, to ask which process holds it, to clear its poison, or to close it. A
-    /// guard of the lock itself keeps others from the values, and gives no access to them.
+    /// Returns the lock of the array, for [`holder`](Mutex::holder) and [`close`](Mutex::close).
+    ///
+    /// A guard of the lock itself keeps other processes from the values, but gives no access to
+    /// them.
     #[must_use]
     pub fn mutex(&self) -> &Mutex {
         &self.lock
     }
 
-    /// Makes the array no longer poisoned, even if another process holds it. Do this when the values are repaired.
+    /// Makes the array no longer poisoned, even if another process holds it. Call this when the
+    /// values are repaired.
     ///
     /// # Cancel safety
     ///

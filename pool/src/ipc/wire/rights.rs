@@ -40,8 +40,8 @@ pub(crate) struct Lost;
 impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "the descriptors of a message were lost, because one of its processes has too many \
-             (see `ulimit -n`)",
+            "the descriptors of a message were lost, because the sender or the receiver has no \
+             room for more (see `ulimit -n`)",
         )
     }
 }
