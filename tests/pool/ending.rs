@@ -10,6 +10,7 @@ use coreloop::pool::{JobHandle, Pool, Report};
 use coreloop::process::Restarts;
 use coreloop_test_support::deadline::{wait_until, yield_until};
 use coreloop_test_support::meeting::soon;
+use coreloop_test_support::stop::stop;
 use futures_lite::StreamExt;
 use futures_lite::future::{poll_once, zip};
 use rustix::process::{Pid, Signal, getpid, kill_process, test_kill_process};
@@ -196,7 +197,7 @@ async fn a_stopped_worker_that_does_not_read_its_socket_is_killed_at_the_end() {
     pool.ready().await.unwrap();
     let worker = pids(&pool)[0];
     let process = Pid::from_raw(worker.try_into().unwrap()).unwrap();
-    kill_process(process, Signal::STOP).unwrap();
+    stop(process);
     let job = pool.submit(length, "a".repeat(4 << 20)).await.unwrap();
     yield_until(|| job.worker() == Some(worker)).await;
     let at_once = pool.shutdown(Duration::ZERO);

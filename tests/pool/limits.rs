@@ -6,6 +6,7 @@ use std::time::Duration;
 use coreloop::pool::{Pool, TrySubmitError, job};
 use coreloop::process::Restarts;
 use coreloop_test_support::deadline::yield_until;
+use coreloop_test_support::stop::stop;
 use futures_lite::StreamExt;
 use futures_lite::future::{poll_once, zip};
 use rustix::process::{Pid, Signal, kill_process};
@@ -263,7 +264,7 @@ async fn a_worker_whose_last_job_is_cancelled_before_it_starts_ends() {
     pool.ready().await.unwrap();
     let worker = pool.metrics().workers[0].pid;
     let process = Pid::from_raw(worker.try_into().unwrap()).unwrap();
-    kill_process(process, Signal::STOP).unwrap();
+    stop(process);
     let job = pool.submit(pid, ()).await.unwrap();
     yield_until(|| pool.metrics().workers.len() == 2).await;
     job.abort();

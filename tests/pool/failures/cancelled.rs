@@ -10,8 +10,8 @@ use coreloop_test_support::deadline::yield_until;
 use coreloop_test_support::folder::Folder;
 use coreloop_test_support::meeting::{Meeting, Visit, soon};
 use coreloop_test_support::process::proc::is_running;
+use coreloop_test_support::stop::stop;
 use futures_lite::future::poll_once;
-use rustix::process::{Signal, kill_process};
 
 use super::{add_line, busy, meeting, one_worker, pid, process, ready, sent};
 
@@ -218,7 +218,7 @@ async fn a_stopped_worker_is_killed_when_the_time_of_its_job_has_passed() {
     let job = pool.job(meeting, (at.path(), "stopped".to_owned()));
     let handle = job.timeout(Duration::from_millis(200)).submit().await;
     let arrived = at.arrival().await;
-    kill_process(arrived.pid, Signal::STOP).unwrap();
+    stop(arrived.pid);
     let error = soon(handle.unwrap()).await.unwrap_err();
     assert!(error.is_timeout() && error.has_started(), "{error}");
     arrived.end().await;

@@ -40,6 +40,7 @@ pub mod server_process;
 pub mod silence;
 pub mod size;
 pub mod standard_error;
+pub mod stop;
 pub mod trace;
 pub mod turns;
 pub mod waiter;
