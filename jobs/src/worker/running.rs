@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
+use std::io::{self, Write};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::held::Held;
 use super::room::Room;
 use super::store::Ended;
 use super::{Hook, Options, Worker};
-use crate::engine::{Engine, Function, Leased};
+use crate::engine::{Engine, Function, JobId, Leased};
 use crate::error::{Error, Kind};
 
 /// What the tasks of a worker share.
@@ -29,8 +30,8 @@ pub(super) struct Running {
     pub(super) counters: Rc<Counters>,
     started: Instant,
     pub(super) room: RefCell<Room>,
-    /// The jobs that the worker has, by the names of their leases.
-    held: RefCell<HashMap<String, Rc<Held>>>,
+    /// The jobs that the worker has, by their ids and the names of their leases.
+    held: RefCell<HashMap<(JobId, String), Rc<Held>>>,
     /// Notified when the worker gets its first job.
     pub(super) begun: Notify,
     /// Notified when a job has left the worker.
@@ -79,10 +80,11 @@ impl Running {
 
     /// Adds a job that was leased just now.
     pub(super) fn hold(&self, leased: Leased) -> Rc<Held> {
-        let name = leased.lease.clone();
+        // The leases of two functions may have the same name.
+        let key = (leased.id.clone(), leased.lease.clone());
         let held = Rc::new(Held::new(leased, self.options.lease));
         let mut all = self.held.borrow_mut();
-        all.insert(name, Rc::clone(&held));
+        all.insert(key, Rc::clone(&held));
         self.counters.held.set(all.len());
         drop(all);
         self.begun.notify_one();
@@ -91,8 +93,9 @@ impl Running {
 
     /// Removes a job, which the worker does not have any more.
     pub(super) fn release(&self, held: &Held) {
+        let key = (held.leased.id.clone(), held.leased.lease.clone());
         let mut all = self.held.borrow_mut();
-        if all.remove(&held.leased.lease).is_some() {
+        if all.remove(&key).is_some() {
             self.counters.held.set(all.len());
             drop(all);
             self.room.borrow_mut().ended(self.now());
@@ -165,7 +168,10 @@ impl Running {
             Some(hook) => {
                 caught(|| hook(event));
             }
-            None if event.is_serious() => eprintln!("{event}"),
+            None if event.is_serious() => {
+                // `eprintln` would panic if no process reads the standard error any more.
+                let _ = writeln!(io::stderr(), "{event}");
+            }
             None => {}
         }
     }
