@@ -18,6 +18,7 @@ use crate::error::Error;
 #[derive(Serialize, Deserialize)]
 struct Letter {
     function: Function,
+    #[serde(with = "crate::bytes")]
     payload: Vec<u8>,
     attempts: u32,
     error: String,
