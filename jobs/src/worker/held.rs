@@ -17,6 +17,8 @@ use crate::engine::{Failure, Leased};
 
 /// A job that the worker has leased.
 pub(super) struct Held {
+    /// The number of the job in its worker.
+    pub(super) number: u64,
     pub(super) leased: Leased,
     since: Instant,
     /// The end of the lease, as this machine knows it.
@@ -30,9 +32,10 @@ pub(super) struct Held {
 }
 
 impl Held {
-    pub(super) fn new(leased: Leased, lease: Duration) -> Self {
+    pub(super) fn new(number: u64, leased: Leased, lease: Duration) -> Self {
         let since = Instant::now();
         Self {
+            number,
             leased,
             since,
             valid_until: Cell::new(after(since, lease)),

@@ -16,7 +16,7 @@ use super::held::Held;
 use super::room::Room;
 use super::store::Ended;
 use super::{Hook, Options, Worker};
-use crate::engine::{Engine, Function, JobId, Leased};
+use crate::engine::{Engine, Function, Leased};
 use crate::error::{Error, Kind};
 
 /// What the tasks of a worker share.
@@ -30,8 +30,11 @@ pub(super) struct Running {
     pub(super) counters: Rc<Counters>,
     started: Instant,
     pub(super) room: RefCell<Room>,
-    /// The jobs that the worker has, by their ids and the names of their leases.
-    held: RefCell<HashMap<(JobId, String), Rc<Held>>>,
+    /// The jobs that the worker has, by their numbers: the names of leases are not unique among
+    /// functions.
+    held: RefCell<HashMap<u64, Rc<Held>>>,
+    /// The number of the next job.
+    next: Cell<u64>,
     /// Notified when the worker gets its first job.
     pub(super) begun: Notify,
     /// Notified when a job has left the worker.
@@ -64,6 +67,7 @@ impl Running {
             counters: Rc::clone(&worker.control.shared.counters),
             started: Instant::now(),
             held: RefCell::default(),
+            next: Cell::new(0),
             begun: Notify::new(),
             freed: Notify::new(),
             ends: RefCell::default(),
@@ -80,11 +84,10 @@ impl Running {
 
     /// Adds a job that was leased just now.
     pub(super) fn hold(&self, leased: Leased) -> Rc<Held> {
-        // The leases of two functions may have the same name.
-        let key = (leased.id.clone(), leased.lease.clone());
-        let held = Rc::new(Held::new(leased, self.options.lease));
+        let number = self.next.replace(self.next.get() + 1);
+        let held = Rc::new(Held::new(number, leased, self.options.lease));
         let mut all = self.held.borrow_mut();
-        all.insert(key, Rc::clone(&held));
+        all.insert(number, Rc::clone(&held));
         self.counters.held.set(all.len());
         drop(all);
         self.begun.notify_one();
@@ -93,9 +96,8 @@ impl Running {
 
     /// Removes a job, which the worker does not have any more.
     pub(super) fn release(&self, held: &Held) {
-        let key = (held.leased.id.clone(), held.leased.lease.clone());
         let mut all = self.held.borrow_mut();
-        if all.remove(&key).is_some() {
+        if all.remove(&held.number).is_some() {
             self.counters.held.set(all.len());
             drop(all);
             self.room.borrow_mut().ended(self.now());

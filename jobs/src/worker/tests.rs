@@ -362,6 +362,30 @@ fn a_job_that_was_leased_too_often_without_an_end_is_dead() {
     });
 }
 
+/// On Redis, entries of two streams may have the same number.
+#[test]
+fn two_jobs_whose_leases_have_the_same_name_are_held_apart() {
+    block_on(async {
+        let running = Running::new(Scene::new().worker()).unwrap();
+        let leased = |id: &str| Leased {
+            id: JobId(id.to_owned()),
+            function: Function {
+                name: id.to_owned(),
+                version: 0,
+            },
+            payload: Vec::new(),
+            attempt: 1,
+            lease: "1-0/1".to_owned(),
+        };
+        let (one, other) = (running.hold(leased("a")), running.hold(leased("b")));
+        assert_eq!(running.held_count(), 2);
+        running.release(&one);
+        running.release(&one);
+        let left: Vec<_> = running.all_held();
+        assert!(left.len() == 1 && Rc::ptr_eq(&left[0], &other));
+    });
+}
+
 #[test]
 fn a_hook_that_panics_harms_nothing() {
     block_on(async {
