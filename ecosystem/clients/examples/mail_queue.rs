@@ -3,7 +3,7 @@
 //! ```sh
 //! redis-server --appendonly yes &
 //! cargo run -p coreloop-ecosystem-clients --example mail_queue -- work &
-//! cargo run -p coreloop-ecosystem-clients --example mail_queue -- push ada@home grace@work nobody
+//! cargo run -p coreloop-ecosystem-clients --example mail_queue -- push ada@home grace@work mistyped
 //! ```
 //!
 //! Start as many workers as you like, on other machines too, and kill some: their mails are sent

@@ -19,7 +19,7 @@ fn push(url: &str, addresses: &[String]) -> Child {
         .unwrap()
 }
 
-fn said(output: Output) -> String {
+fn stdout_of(output: Output) -> String {
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
@@ -44,19 +44,19 @@ fn every_mail_is_sent_although_a_worker_is_killed() {
     let mut second = worker(&url);
     // Kills it, and with it the processes of its pool.
     drop(first);
-    let lines = said(pushing.wait_with_output().unwrap());
+    let lines = stdout_of(pushing.wait_with_output().unwrap());
     let expected = addresses.iter().map(|address| {
         let mail = "Your order is on its way.";
         format!("{address} was sent {mail:?}\n")
     });
     assert_eq!(lines, expected.collect::<String>());
 
-    // The keys are those of mails that were sent, except the last.
-    addresses.push("nobody".to_owned());
-    let again = said(push(&url, &addresses).wait_with_output().unwrap());
+    // All mails but the last were pushed with the same keys before, and are not sent again.
+    addresses.push("mistyped".to_owned());
+    let again = stdout_of(push(&url, &addresses).wait_with_output().unwrap());
     let dead = again.strip_prefix(&lines).unwrap();
     assert!(dead.starts_with("not sent: "), "{dead}");
-    assert!(dead.contains("nobody is not an address"), "{dead}");
+    assert!(dead.contains("mistyped is not an address"), "{dead}");
     second.interrupt();
     let tried = second.finish();
     assert_eq!(tried.matches("tried: ").count(), 2, "{tried}");
