@@ -50,8 +50,8 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(5
 /// A task waits with the help of a thread of the blocking pool, which the kernel wakes. Each
 /// `LockFile` has at most one such thread. If the wait is cancelled, the thread continues to wait.
 /// When it gets the lock, it passes the lock to the task that waits next, or releases it if no task
-/// waits. Within one `LockFile` and its clones the
-/// waits are served in order. The kernel makes no promise about the order of programs.
+/// waits. Within one `LockFile` and its clones the waits are served in order. The kernel makes no
+/// promise about the order of programs.
 ///
 /// # Examples
 ///

@@ -113,8 +113,8 @@ pub fn simplex<T>() -> io::Result<(PipeSender<T>, PipeReceiver<T>)> {
 /// # Ends in other processes
 ///
 /// An end can be an argument or the result of a job, or a part of a message of
-/// [`ipc`](super). The other process gets a duplicate. An end belongs to one process at a
-/// time, so drop it here after it was sent. Otherwise the other end receives `None` only when both
+/// [`ipc`](super). The other process gets a duplicate. An end belongs to one process at a time,
+/// so drop it here after it was sent. Otherwise the other end receives `None` only when both
 /// processes have dropped it, and messages are garbled if both use it. An argument of
 /// [`Pool::run`](crate::Pool::run) is dropped when it has been encoded.
 ///
