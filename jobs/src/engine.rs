@@ -154,6 +154,15 @@ pub(crate) trait Engine {
         lease: Duration,
     ) -> Pending<'a, Vec<Leased>>;
 
+    /// Gives back the jobs that were leased for futures of [`lease`](Self::lease) with these
+    /// arguments that were dropped, as [`Failure::Unstarted`] does. A worker calls it when it leases
+    /// no more jobs, so that they do not wait for the end of their leases and do not count as
+    /// attempted.
+    fn leave<'a>(&'a self, functions: &'a [Function], lease: Duration) -> Pending<'a, ()> {
+        let _ = (functions, lease);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Renews leases for `lease` from now. The answers are in order.
     fn renew<'a>(&'a self, jobs: Vec<&'a Leased>, lease: Duration) -> Pending<'a, Vec<Fence>>;
 

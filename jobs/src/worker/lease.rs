@@ -98,6 +98,9 @@ impl Running {
         for held in self.all_held() {
             held.recall.notify_one();
         }
+        // If it fails, these jobs come back when their leases end.
+        let leaving = self.engine.leave(&self.functions, self.options.lease);
+        let _ = timeout(self.options.lease, leaving).await;
         loop {
             let freed = self.freed.notified();
             if self.held_count() == 0 {

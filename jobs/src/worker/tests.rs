@@ -92,6 +92,10 @@ impl Engine for Faulty {
         Self::apply(&self.lease, self.engine.lease(functions, max, lease))
     }
 
+    fn leave<'a>(&'a self, functions: &'a [Function], lease: Duration) -> Pending<'a, ()> {
+        self.engine.leave(functions, lease)
+    }
+
     fn renew<'a>(&'a self, jobs: Vec<&'a Leased>, lease: Duration) -> Pending<'a, Vec<Fence>> {
         Self::apply(&self.renew, self.engine.renew(jobs, lease))
     }
