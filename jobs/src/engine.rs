@@ -64,6 +64,18 @@ pub(crate) struct NewJob {
     pub(crate) delay: Duration,
 }
 
+/// How long a job or a result is in a message beside its texts and its values: the names and the
+/// lengths of its fields.
+pub(crate) const FIELDS: usize = 128;
+
+impl NewJob {
+    /// Returns how long the job is in a message at most.
+    pub(crate) fn bytes(&self) -> usize {
+        let key = self.key.as_ref().map_or(0, String::len);
+        FIELDS + self.function.name.len() + self.payload.len() + key
+    }
+}
+
 /// A job under a lease.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Leased {
@@ -185,6 +197,12 @@ pub(crate) trait Engine {
 
     /// Counts the jobs.
     fn counts(&self) -> Pending<'_, Counts>;
+
+    /// Returns how long the jobs or the results of one call may be together, in bytes. A single one
+    /// may be longer for the engine to refuse it.
+    fn max_bytes(&self) -> usize {
+        usize::MAX
+    }
 
     /// Returns what the user should know of the configuration of the system, such as that it
     /// loses jobs when it is restarted.

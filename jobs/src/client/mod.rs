@@ -143,6 +143,11 @@ impl Client {
         self.handle.link.notify(service, body);
     }
 
+    /// Returns how long a request may be, in bytes.
+    pub(crate) fn max_request(&self) -> usize {
+        self.handle.link.max_body.get()
+    }
+
     pub(crate) fn call_timeout(&self) -> Duration {
         self.handle.link.settings.call_timeout
     }

@@ -113,13 +113,11 @@ async fn hello(pipe: &mut Pipe<Socket>) -> io::Result<(SessionId, Vec<u64>, usiz
 /// Serves a client until its connection ends.
 pub(super) async fn serve(core: &Rc<Core>, client: Authenticated, address: Option<SocketAddr>) {
     let mut pipe = client.pipe;
-    let peer = Peer::new(client.session, address);
+    let peer = Peer::new(client.session, address, client.max_body);
     let Ok(record) = random().map(u64::from_be_bytes) else {
         return;
     };
-    let connected = core
-        .sessions
-        .connect(peer, record, &client.unanswered, client.max_body);
+    let connected = core.sessions.connect(peer, record, &client.unanswered);
     let Some((session, number)) = connected.filter(|_| !core.is_closed()) else {
         let reason = "the manager has as many clients as it accepts";
         pipe.push(|out| ManagerFrame::Refusal { reason }.write(out));

@@ -35,8 +35,6 @@ pub(crate) struct Session {
     connections: Cell<u64>,
     /// The task of its connection.
     waker: RefCell<Option<Waker>>,
-    /// The maximum length of a body that the client accepts.
-    max_body: Cell<usize>,
     has_ended: Cell<bool>,
 }
 
@@ -87,7 +85,7 @@ impl Session {
     }
 
     fn answer(&self, services: &Services, id: u64, service: &str, answer: Result<Vec<u8>, Error>) {
-        let max = self.max_body.get();
+        let max = self.peer.max_answer();
         if let Ok(body) = &answer
             && body.len() > max
         {
@@ -127,11 +125,11 @@ impl Session {
     }
 
     /// Replaces the connection, and returns the number of the new one.
-    fn connect(&self, unanswered: &[u64], max_body: usize) -> u64 {
+    fn connect(&self, unanswered: &[u64], max_answer: usize) -> u64 {
         let number = self.connections.get() + 1;
         self.connections.set(number);
         self.connection.set(number);
-        self.max_body.set(max_body);
+        self.peer.set_max_answer(max_answer);
         // The task of the previous connection ends.
         self.wake();
         let aborted = self.book.borrow_mut().resume(unanswered);
@@ -175,8 +173,8 @@ impl Sessions {
         peer: Peer,
         record: u64,
         unanswered: &[u64],
-        max_body: usize,
     ) -> Option<(Rc<Session>, u64)> {
+        let max_answer = peer.max_answer();
         let mut by_id = self.by_id.borrow_mut();
         let count = by_id.len();
         let session = match by_id.entry(peer.session()) {
@@ -189,12 +187,11 @@ impl Sessions {
                 connection: Cell::new(0),
                 connections: Cell::new(0),
                 waker: RefCell::default(),
-                max_body: Cell::new(0),
                 has_ended: Cell::new(false),
             }))),
         };
         drop(by_id);
-        let number = session.connect(unanswered, max_body);
+        let number = session.connect(unanswered, max_answer);
         Some((session, number))
     }
 

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::shared::Shared;
-use super::state::{Failed, Full, LeaseName, Lookup, Session};
+use super::state::{AtMost, Failed, Full, LeaseName, Lookup, Session};
 use crate::engine::{
     Counts, Dead, Engine, Failure, Fence, Function, JobId, Leased, NewJob, Outcome, Pending,
 };
@@ -40,11 +40,11 @@ impl Local {
     pub(super) async fn take(
         &self,
         functions: &[Function],
-        max: usize,
+        max: AtMost,
         lease: Duration,
     ) -> Vec<Leased> {
         let mut leased = self.try_take(functions, max, lease);
-        if leased.is_empty() && max > 0 {
+        if leased.is_empty() && max.jobs > 0 {
             let waiting = self.queue.waiters.add(functions);
             while leased.is_empty() {
                 waiting.woken().await;
@@ -58,7 +58,7 @@ impl Local {
     pub(super) fn try_take(
         &self,
         functions: &[Function],
-        max: usize,
+        max: AtMost,
         lease: Duration,
     ) -> Vec<Leased> {
         let session = self.session;
@@ -196,7 +196,7 @@ impl Engine for Local {
         max: usize,
         lease: Duration,
     ) -> Pending<'a, Vec<Leased>> {
-        Box::pin(async move { Ok(self.take(functions, max, lease).await) })
+        Box::pin(async move { Ok(self.take(functions, AtMost::jobs(max), lease).await) })
     }
 
     fn renew<'a>(&'a self, jobs: Vec<&'a Leased>, lease: Duration) -> Pending<'a, Vec<Fence>> {

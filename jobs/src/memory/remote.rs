@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use coreloop_runtime::join;
 use coreloop_runtime::task::spawn_hidden;
+use coreloop_sync::Notify;
 
 use super::served::{Answer, Finished, LeaseOf, NAME, Operation, Request};
 use crate::engine::{
-    Counts, Dead, Engine, Failure, Fence, Function, JobId, Leased, NewJob, Outcome, Pending,
+    Counts, Dead, Engine, FIELDS, Failure, Fence, Function, JobId, Leased, NewJob, Outcome, Pending,
 };
 use crate::error::{Error, Kind};
 use crate::services::{Access, Options, decode, encode};
@@ -19,6 +20,9 @@ use crate::services::{Access, Options, decode, encode};
 pub(crate) trait Call: 'static {
     /// Sends a request, and waits for its answer. Dropping the future cancels the request.
     fn call(&self, request: Request) -> Pending<'static, Answer>;
+
+    /// Returns how long a request may be, in bytes.
+    fn max_request(&self) -> usize;
 }
 
 /// The way through a manager.
@@ -48,6 +52,10 @@ impl Call for ByManager {
             decode(&answer)
         })
     }
+
+    fn max_request(&self) -> usize {
+        self.access.max_request()
+    }
 }
 
 /// The engine of a client.
@@ -59,6 +67,10 @@ pub(crate) struct Remote<C> {
 struct Way<C> {
     call: C,
     queue: String,
+    /// How many requests for jobs were dropped whose jobs are not returned yet.
+    stopping: Cell<usize>,
+    /// Notified when one of them has ended.
+    stopped: Notify,
 }
 
 impl<C: Call> Remote<C> {
@@ -69,7 +81,12 @@ impl<C: Call> Remote<C> {
     /// Returns an error if the process with the queue does not answer, or refuses its name.
     pub(crate) async fn open(call: C, queue: &str) -> Result<Rc<Self>, Error> {
         let queue = queue.to_owned();
-        let way = Rc::new(Way { call, queue });
+        let way = Rc::new(Way {
+            call,
+            queue,
+            stopping: Cell::new(0),
+            stopped: Notify::new(),
+        });
         way.ask(Operation::Open).await?;
         Ok(Rc::new(Self {
             way,
@@ -125,8 +142,10 @@ impl<C: Call> Drop for LeaseRequest<C> {
         let Some(answer) = self.answer.take() else {
             return;
         };
-        let (way, number) = (Rc::clone(&self.way), self.number);
+        let stopping = Stopping::new(&self.way);
+        let number = self.number;
         spawn_hidden(async move {
+            let way = &stopping.0;
             let stop = way.ask(Operation::StopLease { number });
             // In this order: the request for jobs may not have been sent. If the connection is
             // lost, the leases end with their time.
@@ -139,6 +158,23 @@ impl<C: Call> Drop for LeaseRequest<C> {
                 }
             }
         });
+    }
+}
+
+/// A request for jobs that was dropped, until its jobs are returned.
+struct Stopping<C>(Rc<Way<C>>);
+
+impl<C> Stopping<C> {
+    fn new(way: &Rc<Way<C>>) -> Self {
+        way.stopping.set(way.stopping.get() + 1);
+        Self(Rc::clone(way))
+    }
+}
+
+impl<C> Drop for Stopping<C> {
+    fn drop(&mut self) {
+        self.0.stopping.set(self.0.stopping.get() - 1);
+        self.0.stopped.notify_waiters();
     }
 }
 
@@ -182,6 +218,18 @@ impl<C: Call> Engine for Remote<C> {
                 number,
             };
             request.jobs().await
+        })
+    }
+
+    fn leave<'a>(&'a self, _functions: &'a [Function], _lease: Duration) -> Pending<'a, ()> {
+        Box::pin(async move {
+            loop {
+                let stopped = self.way.stopped.notified();
+                if self.way.stopping.get() == 0 {
+                    return Ok(());
+                }
+                stopped.await;
+            }
         })
     }
 
@@ -240,6 +288,11 @@ impl<C: Call> Engine for Remote<C> {
             Answer::Counts(counts) => Some(counts),
             _ => None,
         })
+    }
+
+    fn max_bytes(&self) -> usize {
+        let request = FIELDS + self.way.queue.len();
+        self.way.call.max_request().saturating_sub(request)
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use coreloop_sync::CancellationToken;
 use serde::{Deserialize, Serialize};
 
-use super::state::LeaseName;
+use super::state::{AtMost, LeaseName};
 use super::{Local, Memory};
 use crate::engine::{
     Counts, Dead, Failure, Fence, Function, JobId, Leased, NewJob, Outcome, Pending,
@@ -126,6 +126,9 @@ impl LeaseOf {
     }
 }
 
+/// How long an answer with leased jobs is, without the jobs and the name of the queue.
+const LEASED_BYTES: usize = 64;
+
 /// The name of the service.
 pub(crate) const NAME: &str = "coreloop.jobs";
 
@@ -157,7 +160,8 @@ impl Serve for JobsService {
             Err(error) => return services::Answer::Now(Err(error)),
         };
         let encoded = |answer: Result<Answer, Error>| services::encode(&answer?);
-        match self.client(peer.session()).answer(request) {
+        let client = self.client(peer.session());
+        match client.answer(request, peer.max_answer()) {
             Reply::Now(answer) => services::Answer::Now(encoded(answer)),
             Reply::Later(answer) => {
                 services::Answer::Later(Box::pin(async move { encoded(answer.await) }))
@@ -196,12 +200,12 @@ impl Served {
         }
     }
 
-    /// Carries out an operation.
+    /// Carries out an operation. The client reads no answers that are longer than `max_answer`.
     ///
     /// # Errors
     ///
     /// Returns an error if the queue has no name, is full, or has no such job.
-    pub(crate) fn answer(self: &Rc<Self>, request: Request) -> Reply {
+    pub(crate) fn answer(self: &Rc<Self>, request: Request, max_answer: usize) -> Reply {
         let queue = request.queue;
         let engine = match self.engine(&queue) {
             Ok(engine) => engine,
@@ -216,9 +220,12 @@ impl Served {
                 max,
                 time,
             } => {
-                let max = usize::try_from(max).unwrap_or(usize::MAX);
+                let max = AtMost {
+                    jobs: usize::try_from(max).unwrap_or(usize::MAX),
+                    bytes: max_answer.saturating_sub(LEASED_BYTES + queue.len()),
+                };
                 let jobs = engine.try_take(&functions, max, time);
-                if jobs.is_empty() && max > 0 {
+                if jobs.is_empty() && max.jobs > 0 {
                     return self.lease_later(engine, queue, number, (functions, max, time));
                 }
                 Ok(Answer::Leased { queue, jobs })
@@ -265,7 +272,7 @@ impl Served {
         engine: Rc<Local>,
         queue: String,
         number: u64,
-        (functions, max, time): (Vec<Function>, usize, Duration),
+        (functions, max, time): (Vec<Function>, AtMost, Duration),
     ) -> Reply {
         let stop = CancellationToken::new();
         self.waiting.borrow_mut().insert(number, stop.clone());
@@ -278,8 +285,8 @@ impl Served {
         }))
     }
 
-    /// Takes an answer that was too long for the client. A job that it held would be too long the
-    /// next time, too.
+    /// Takes an answer that was too long for the client. A job that was alone in it would be too
+    /// long the next time, too.
     pub(crate) fn undelivered(&self, answer: Answer) {
         let Answer::Leased { queue, jobs } = answer else {
             return;
@@ -288,8 +295,16 @@ impl Served {
             return;
         };
         for job in &jobs {
-            let error = "its arguments are longer than a message to the worker may be".to_owned();
-            engine.failed(&LeaseName::from(job), Failure::Dead { error });
+            let failure = if jobs.len() == 1 {
+                let error = "its arguments are longer than a message to the worker may be";
+                Failure::Dead {
+                    error: error.to_owned(),
+                }
+            } else {
+                // The client reads shorter answers than when it asked.
+                Failure::Unstarted
+            };
+            engine.failed(&LeaseName::from(job), failure);
         }
     }
 

@@ -26,7 +26,7 @@ impl Call for Loopback {
             // The request is on its way for a while, and so is the answer.
             yield_now().await;
             let request = rmp_serde::from_slice(&bytes).unwrap();
-            let answer = match served.answer(request) {
+            let answer = match served.answer(request, usize::MAX) {
                 Reply::Now(answer) => answer?,
                 Reply::Later(answer) => answer.await?,
             };
@@ -34,6 +34,10 @@ impl Call for Loopback {
             yield_now().await;
             Ok(rmp_serde::from_slice(&bytes).unwrap())
         })
+    }
+
+    fn max_request(&self) -> usize {
+        usize::MAX
     }
 }
 
@@ -194,6 +198,36 @@ fn a_call_that_is_dropped_keeps_no_job() {
             }
             // Long before a lease would have ended.
             let got = timeout(LEASE / 3, &mut waits).await.unwrap().unwrap();
+            assert_eq!(got.attempt, 1, "{turns}");
+            other.finish(vec![(&got, &[])]).await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_client_that_leaves_has_returned_what_came_for_a_dropped_call() {
+    with_both(async |is_remote| {
+        let memory = Memory::new();
+        let engine = client(&memory, is_remote).await;
+        let other = client(&memory, is_remote).await;
+        let functions = [function("send")];
+        for turns in 0..6 {
+            push(&other, job("send")).await;
+            let mut call = engine.lease(&functions, 1, LEASE);
+            for _ in 0..turns {
+                let polled =
+                    std::future::poll_fn(|cx| std::task::Poll::Ready(call.as_mut().poll(cx)));
+                if let std::task::Poll::Ready(jobs) = polled.await {
+                    let fence = engine.fail(&jobs.unwrap()[0], Failure::Unstarted).await;
+                    assert_eq!(fence.unwrap(), Fence::Held);
+                    break;
+                }
+                yield_now().await;
+            }
+            drop(call);
+            engine.leave(&functions, LEASE).await.unwrap();
+            assert_eq!(engine.counts().await.unwrap().waiting, 1, "{turns}");
+            let got = lease_one(&other, "send").await;
             assert_eq!(got.attempt, 1, "{turns}");
             other.finish(vec![(&got, &[])]).await.unwrap();
         }

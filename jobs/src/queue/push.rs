@@ -17,7 +17,7 @@ use crate::error::{Error, Kind};
 /// How many jobs are pushed in one message.
 const JOBS: usize = 1_000;
 
-/// How long the arguments of the jobs of one message are, unless it has only one job.
+/// How long the jobs of one message are, unless it has only one, or the engine accepts less.
 const BYTES: usize = 1 << 20;
 
 /// A job that is not pushed yet, and its options. [`Queue::push`] returns it, and it is pushed
@@ -90,14 +90,15 @@ pub(super) async fn push_all<R>(
     // An error of one job is found before any is stored.
     let jobs = jobs.collect::<Result<Vec<NewJob>, Error>>()?;
     let mut receipts = Vec::with_capacity(jobs.len());
+    let max_bytes = queue.engine.max_bytes().min(BYTES);
     let mut message = Vec::new();
     let mut bytes = 0;
     for job in jobs {
-        if message.len() == JOBS || !message.is_empty() && bytes + job.payload.len() > BYTES {
+        if message.len() == JOBS || !message.is_empty() && bytes + job.bytes() > max_bytes {
             receipts.extend(push(queue, std::mem::take(&mut message)).await?);
             bytes = 0;
         }
-        bytes += job.payload.len();
+        bytes += job.bytes();
         message.push(job);
     }
     if !message.is_empty() {

@@ -57,6 +57,14 @@ impl Access {
         }
     }
 
+    /// Returns how long a request may be, in bytes. A client learns it when it connects.
+    pub(crate) fn max_request(&self) -> usize {
+        match &self.0 {
+            Route::Remote(client) => client.max_request(),
+            Route::Local(_) => usize::MAX,
+        }
+    }
+
     /// Makes a request whose answer is not of interest. It is made again until the manager has
     /// received it, or has lost the session.
     pub(crate) fn notify(&self, service: &Rc<str>, body: Vec<u8>) {
@@ -113,7 +121,7 @@ impl Local {
         });
         Self {
             services: Rc::clone(services),
-            peer: Peer::new(SessionId(number), None),
+            peer: Peer::new(SessionId(number), None, usize::MAX),
         }
     }
 }

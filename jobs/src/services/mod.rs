@@ -22,6 +22,7 @@ pub(crate) use registry::Services;
 pub use typed::Service;
 pub(crate) use typed::{Typed, decode, encode};
 
+use std::cell::Cell;
 use std::fmt;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -49,11 +50,17 @@ impl fmt::Debug for SessionId {
 pub struct Peer {
     session: SessionId,
     address: Option<SocketAddr>,
+    /// How long an answer may be, which the client sets when it connects.
+    max_answer: Rc<Cell<usize>>,
 }
 
 impl Peer {
-    pub(crate) fn new(session: SessionId, address: Option<SocketAddr>) -> Self {
-        Self { session, address }
+    pub(crate) fn new(session: SessionId, address: Option<SocketAddr>, max_answer: usize) -> Self {
+        Self {
+            session,
+            address,
+            max_answer: Rc::new(Cell::new(max_answer)),
+        }
     }
 
     /// Returns the address from which the client has connected first; `None` if it has connected
@@ -72,6 +79,16 @@ impl Peer {
 
     pub(crate) fn session(&self) -> SessionId {
         self.session
+    }
+
+    /// Returns how long an answer to this client may be, in bytes.
+    pub(crate) fn max_answer(&self) -> usize {
+        self.max_answer.get()
+    }
+
+    /// Sets how long an answer may be: the client has connected again.
+    pub(crate) fn set_max_answer(&self, bytes: usize) {
+        self.max_answer.set(bytes);
     }
 }
 

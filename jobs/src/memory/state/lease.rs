@@ -2,11 +2,30 @@
 
 use std::rc::Rc;
 
-use super::{Session, Stage, State, Time};
-use crate::engine::{Failure, Fence, Function, JobId, Leased};
+use super::{Job, Session, Stage, State, Time};
+use crate::engine::{FIELDS, Failure, Fence, Function, JobId, Leased};
 
-/// How long the arguments of jobs are that are leased together.
+/// How long jobs are together that are leased together, unless there is only one.
 const LEASE_BYTES: usize = 4 << 20;
+
+/// How much one operation may lease.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AtMost {
+    /// The number of jobs.
+    pub(crate) jobs: usize,
+    /// How long the message with the jobs may be, unless it has only one.
+    pub(crate) bytes: usize,
+}
+
+impl AtMost {
+    /// The jobs do not leave this process.
+    pub(crate) fn jobs(jobs: usize) -> Self {
+        Self {
+            jobs,
+            bytes: usize::MAX,
+        }
+    }
+}
 
 /// What a worker has of a lease.
 #[derive(Debug, Clone)]
@@ -25,26 +44,27 @@ impl<'a> From<&'a Leased> for LeaseName<'a> {
 }
 
 impl State {
-    /// Leases the oldest ready jobs of these functions, at most `max`, for `time`. Several jobs are
-    /// not longer than [`LEASE_BYTES`] together, because they travel in one message.
+    /// Leases the oldest ready jobs of these functions for `time`. Several jobs are not longer
+    /// than [`LEASE_BYTES`] together.
     pub(crate) fn lease(
         &mut self,
         now: Time,
         session: Session,
         functions: &[Function],
-        max: usize,
+        max: AtMost,
         time: Time,
     ) -> Vec<Leased> {
-        let numbers = self.ready.first(functions, max);
+        let numbers = self.ready.first(functions, max.jobs);
+        let max_bytes = max.bytes.min(LEASE_BYTES);
         let mut leased = Vec::with_capacity(numbers.len());
         let mut bytes = 0;
         for number in numbers {
-            let length = self.jobs.get(&number).map_or(0, |job| job.payload.len());
-            bytes += length;
-            if !leased.is_empty() && bytes > LEASE_BYTES {
+            let id = self.id(number);
+            let length = self.jobs.get(&number).map_or(0, Job::bytes);
+            bytes += length + FIELDS + id.0.len();
+            if !leased.is_empty() && bytes > max_bytes {
                 break;
             }
-            let id = self.id(number);
             self.last_lease += 1;
             let name = self.last_lease;
             self.hold(now, session, number, time);

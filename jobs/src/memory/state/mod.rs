@@ -39,7 +39,7 @@ use crate::engine::{Counts, Function, JobId, Outcome};
 #[cfg(test)]
 use kept::DAY;
 use kept::{Keys, Outcomes};
-pub(crate) use lease::{Failed, LeaseName};
+pub(crate) use lease::{AtMost, Failed, LeaseName};
 pub(crate) use push::Full;
 use ready::Ready;
 
@@ -110,6 +110,13 @@ struct Job {
     /// Invariant 2.
     lease: Option<u64>,
     stage: Stage,
+}
+
+impl Job {
+    /// Returns how long the parts are that the producer has set.
+    fn bytes(&self) -> usize {
+        self.payload.len() + self.function.name.len()
+    }
 }
 
 #[derive(Debug)]

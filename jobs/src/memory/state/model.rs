@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::lease::{Failed, LeaseName};
+use super::lease::{AtMost, Failed, LeaseName};
 use super::{Limits, Lookup, Session, State, Time};
 use crate::engine::{Counts, Failure, Fence, Function, JobId, Leased, NewJob, Outcome};
 
@@ -272,9 +272,13 @@ impl World {
     fn lease(&mut self, session: u8, functions: &[u8], max: u8, units: u8) {
         let wanted: Vec<_> = functions.iter().map(|number| function(*number)).collect();
         let (now, session_of) = (self.now(), Session(session.into()));
-        let leased = self
-            .state
-            .lease(now, session_of, &wanted, max.into(), time(units));
+        let leased = self.state.lease(
+            now,
+            session_of,
+            &wanted,
+            AtMost::jobs(max.into()),
+            time(units),
+        );
         let model = &self.model;
         let ready = model.jobs.iter().enumerate();
         let ready: Vec<_> = ready

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::lease::LeaseName;
+use super::lease::{AtMost, LeaseName};
 use super::push::Full;
 use super::{DAY, Limits, Lookup, Session, State};
 use crate::engine::{Function, JobId, Leased, NewJob, Outcome};
@@ -33,7 +33,7 @@ fn push(state: &mut State, now: Duration, job: NewJob) -> JobId {
 }
 
 fn lease(state: &mut State, now: Duration) -> Leased {
-    let mut leased = state.lease(now, Session(1), &[function()], 1, LEASE);
+    let mut leased = state.lease(now, Session(1), &[function()], AtMost::jobs(1), LEASE);
     leased.remove(0)
 }
 
@@ -165,7 +165,39 @@ fn the_longest_times_are_no_error() {
     };
     push(&mut state, NOW, delayed);
     push(&mut state, NOW, job(b"", None));
-    let leased = state.lease(NOW, Session(1), &[function()], 9, Duration::MAX);
+    let leased = state.lease(
+        NOW,
+        Session(1),
+        &[function()],
+        AtMost::jobs(9),
+        Duration::MAX,
+    );
     assert_eq!(leased.len(), 1);
     assert!(state.advance(NOW + DAY).is_empty());
+}
+
+#[test]
+fn jobs_that_are_leased_together_are_no_longer_than_the_client_reads() {
+    let mut state = state(Limits::default());
+    let lengths = [
+        0, 1, 2, 40, 7, 300, 255, 256, 5_000, 0, 0, 65_536, 3, 900, 1,
+    ];
+    let jobs = lengths.map(|length| job(&vec![255; length], None));
+    let pushed = state.push(NOW, jobs.to_vec()).unwrap();
+    let max = AtMost {
+        jobs: usize::MAX,
+        bytes: 1_000,
+    };
+    let mut leased = Vec::new();
+    while leased.len() < pushed.ids.len() {
+        let jobs = state.lease(NOW, Session(1), &[function()], max, LEASE);
+        let length: usize = jobs
+            .iter()
+            .map(|job| rmp_serde::to_vec_named(job).unwrap().len())
+            .sum();
+        assert!(!jobs.is_empty());
+        assert!(jobs.len() == 1 || length <= max.bytes, "{length}");
+        leased.extend(jobs.into_iter().map(|job| job.id));
+    }
+    assert_eq!(leased, pushed.ids);
 }
