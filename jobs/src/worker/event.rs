@@ -10,8 +10,8 @@ use crate::error::Error;
 /// Something that happened to a worker of a queue.
 ///
 /// Without a hook of [`Worker::on_event`](super::Worker::on_event), the worker writes its `Display`
-/// form to the standard error for [`Dead`](Self::Dead), [`EngineFailed`](Self::EngineFailed) and
-/// [`EngineRecovered`](Self::EngineRecovered).
+/// form to the standard error for [`Dead`](Self::Dead), [`Unstored`](Self::Unstored),
+/// [`EngineFailed`](Self::EngineFailed) and [`EngineRecovered`](Self::EngineRecovered).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum WorkerEvent {
@@ -46,6 +46,17 @@ pub enum WorkerEvent {
         id: JobId,
         /// The name of its function.
         name: String,
+    },
+    /// The engine refuses to store how an attempt has failed, although its other operations
+    /// succeed. The worker does not renew the lease any more, so that the job is leased again when
+    /// it has ended.
+    Unstored {
+        /// The job.
+        id: JobId,
+        /// The name of its function.
+        name: String,
+        /// Why the engine refuses it.
+        error: Error,
     },
     /// An operation of the engine has failed. The worker repeats it, and reports no more failures
     /// until one has succeeded.
@@ -91,6 +102,11 @@ impl fmt::Display for WorkerEvent {
                 f,
                 "another worker has the job {id} (`{name}`), because its lease has ended here"
             ),
+            Self::Unstored { id, name, error } => write!(
+                f,
+                "the failure of the job {id} (`{name}`) cannot be stored, so its lease ends: \
+                 {error}"
+            ),
             Self::EngineFailed { error } => {
                 write!(f, "the engine of the job queue has failed: {error}")
             }
@@ -113,8 +129,8 @@ pub struct WorkerMetrics {
     pub returned: u64,
     /// How many jobs another worker took while this one had them.
     pub taken: u64,
-    /// How many results could not be stored, because another worker had the job, or had finished
-    /// it.
+    /// How many results and failures could not be stored, because another worker had the job, or
+    /// had finished it, or because the engine refused them.
     pub lost: u64,
     /// How many jobs the worker has leased now.
     pub held: usize,

@@ -56,7 +56,8 @@ impl Held {
     }
 }
 
-fn after(start: Instant, time: Duration) -> Instant {
+/// Returns the instant after a time, or `start` if there is none.
+pub(super) fn after(start: Instant, time: Duration) -> Instant {
     start.checked_add(time).unwrap_or(start)
 }
 
@@ -121,10 +122,10 @@ impl Running {
     /// Decides about a job that has no result.
     fn failed(&self, leased: &Leased, error: &JobError) -> End {
         let text = text::cut(error.to_string());
-        let pool_has_ended = error.is_shut_down() || error.is_initializer();
+        let may_be_unstarted = error.is_shut_down() || error.is_initializer() || error.is_timeout();
         End::Failed(if error.is_codec() {
             Failure::Dead { error: text }
-        } else if pool_has_ended && !error.has_started() {
+        } else if may_be_unstarted && !error.has_started() {
             Failure::Unstarted
         } else {
             self.retry(leased, text)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use coreloop_pool::__jobs;
 use coreloop_runtime::select;
 use coreloop_runtime::task::JoinSet;
-use coreloop_runtime::time::{Instant, sleep, timeout};
+use coreloop_runtime::time::{Instant, timeout};
 
 use super::backoff::Backoff;
 use super::running::Running;
@@ -127,11 +127,6 @@ impl Running {
         for end in old {
             self.lost(&end.held);
         }
-    }
-
-    /// Waits for a while after a failure of the engine.
-    pub(super) async fn pause(&self, failures: u32) {
-        sleep(ENGINE.after(failures)).await;
     }
 }
 

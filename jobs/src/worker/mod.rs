@@ -77,6 +77,10 @@ impl WorkerBuilder {
     }
 }
 
+/// The shortest lease, and the shortest time limit of an attempt. With less, a worker would only
+/// lease jobs and return them.
+const SHORTEST: Duration = Duration::from_millis(10);
+
 /// How a worker treats its jobs.
 #[derive(Debug, Clone, Copy)]
 struct Options {
@@ -178,12 +182,13 @@ impl Worker {
         self
     }
 
-    /// Sets for how long a job is leased. The default is 30 seconds.
+    /// Sets for how long a job is leased. The default is 30 seconds, and the minimum 10
+    /// milliseconds.
     ///
     /// The lease is renewed every third of this time, however long the job takes. If this machine
     /// is lost, its jobs run elsewhere after this time.
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.options.lease = lease.max(Duration::from_millis(10));
+        self.options.lease = lease.max(SHORTEST);
         self
     }
 
@@ -213,12 +218,14 @@ impl Worker {
     }
 
     /// Sets a time limit for each attempt, which includes the time for which the job waits in the
-    /// pool. By default there is none, and a job that hangs keeps its lease.
+    /// pool. By default there is none, and a job that hangs keeps its lease. A job that has not
+    /// started by then is returned to the queue, which does not count as an attempt. The minimum is 10
+    /// milliseconds.
     ///
     /// A job that has started is asked to stop, and its process is killed if the pool has
     /// [`kill_on_cancel`](coreloop_pool::Builder::kill_on_cancel).
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.options.timeout = Some(timeout);
+        self.options.timeout = Some(timeout.max(SHORTEST));
         self
     }
 

@@ -1,20 +1,25 @@
 //! Storing the ends of jobs in the engine.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 
+use coreloop_runtime::time::{Instant, timeout_at};
+
 use super::event::{WorkerEvent, count};
-use super::held::Held;
+use super::held::{Held, after};
+use super::lease::ENGINE;
 use super::running::Running;
-use crate::engine::{Failure, Fence};
+use super::text;
+use crate::engine::{FIELDS, Failure, Fence};
 use crate::error::Error;
 
 /// How many results are stored by one call.
 const JOBS: usize = 256;
 
-/// How long the results of one call are, unless it has only one.
+/// How long the results of one call are, unless it has only one, or the engine accepts less.
 const BYTES: usize = 4 << 20;
 
-/// How often a result is refused by an engine that works otherwise, before the attempt fails: it
+/// How often an end is refused by an engine that works otherwise, before the worker gives up: it
 /// may be too long for the engine.
 const REFUSALS: u32 = 8;
 
@@ -34,9 +39,24 @@ pub(super) struct Ended {
     failures: u32,
     /// How many operations of the engine had succeeded at the first failure.
     successes: u64,
+    /// Whether an earlier call may have ended the job, although its answer was lost.
+    may_be_stored: bool,
+    /// When the engine is asked again.
+    due: Instant,
 }
 
 impl Ended {
+    fn new(held: Rc<Held>, end: End) -> Self {
+        Self {
+            held,
+            end,
+            failures: 0,
+            successes: 0,
+            may_be_stored: false,
+            due: Instant::now(),
+        }
+    }
+
     fn result(&self) -> &[u8] {
         match &self.end {
             End::Done(result) => result,
@@ -49,133 +69,143 @@ impl Running {
     /// A job has ended, and waits to be stored.
     pub(super) fn ended(&self, held: Rc<Held>, end: End) {
         held.has_ended.set(true);
-        self.ends.borrow_mut().push_back(Ended {
-            held,
-            end,
-            failures: 0,
-            successes: 0,
-        });
+        self.ends.borrow_mut().push_back(Ended::new(held, end));
         self.has_ends.notify_one();
     }
 
     /// Stores the ends of jobs, together if several have ended.
     pub(super) async fn store_ends(self: Rc<Self>) {
-        let mut failures = 0;
         loop {
             let (done, failed) = self.take_ends();
             if done.is_empty() && failed.is_empty() {
-                self.has_ends.notified().await;
+                self.wait_for_ends().await;
                 continue;
             }
-            let mut refused = Vec::new();
             if !done.is_empty() {
-                refused.extend(self.store_results(done).await);
+                self.store_results(done).await;
             }
             for end in failed {
-                refused.extend(self.store_failure(end).await);
+                self.store_failure(end).await;
             }
-            if refused.is_empty() {
-                failures = 0;
-                continue;
-            }
-            failures += 1;
-            for end in refused.into_iter().rev() {
-                self.put_back(end);
-            }
-            self.pause(failures).await;
+        }
+    }
+
+    /// Waits until there is an end that is due.
+    async fn wait_for_ends(&self) {
+        let due = self.ends.borrow().iter().map(|end| end.due).min();
+        let ended = self.has_ends.notified();
+        match due {
+            Some(due) => drop(timeout_at(due, ended).await),
+            None => ended.await,
         }
     }
 
     /// Takes the results that are stored by one call, and the failures that came before and among
-    /// them.
+    /// them. An end that is not due stays, and holds up none of the others.
     fn take_ends(&self) -> (Vec<Ended>, Vec<Ended>) {
+        let max_bytes = self.engine.max_bytes().min(BYTES);
+        let now = Instant::now();
         let mut ends = self.ends.borrow_mut();
         let (mut done, mut failed) = (Vec::new(), Vec::new());
-        let mut bytes = 0;
-        while let Some(end) = ends.front() {
+        let (mut bytes, mut is_full) = (0, false);
+        let mut kept = VecDeque::new();
+        while let Some(end) = ends.pop_front() {
+            let is_first = done.is_empty();
             match &end.end {
-                End::Failed(_) => failed.extend(ends.pop_front()),
+                _ if end.due > now => kept.push_back(end),
+                End::Failed(_) => failed.push(end),
+                // One that the engine has refused goes alone.
+                End::Done(_) if end.failures > 0 && is_first => {
+                    is_full = true;
+                    done.push(end);
+                }
                 End::Done(result) => {
-                    // One that the engine has refused goes alone.
-                    let is_alone = done.is_empty();
-                    let is_full = done.len() == JOBS || bytes + result.len() > BYTES;
-                    if !is_alone && (is_full || end.failures > 0) {
-                        break;
-                    }
-                    bytes += result.len();
-                    let is_last = end.failures > 0;
-                    done.extend(ends.pop_front());
-                    if is_last {
-                        break;
+                    bytes += FIELDS + result.len();
+                    is_full |= done.len() == JOBS || bytes > max_bytes || end.failures > 0;
+                    if is_full && !is_first {
+                        kept.push_back(end);
+                    } else {
+                        done.push(end);
                     }
                 }
             }
+            if is_full {
+                break;
+            }
         }
+        kept.append(&mut ends);
+        *ends = kept;
         (done, failed)
     }
 
-    /// Stores results. Returns those that the engine has not stored.
-    async fn store_results(&self, done: Vec<Ended>) -> Vec<Ended> {
+    /// Stores results, or puts them back if the engine fails.
+    async fn store_results(&self, done: Vec<Ended>) {
         let jobs = done.iter().map(|end| (&end.held.leased, end.result()));
         match self.ask(self.engine.finish(jobs.collect())).await {
             Ok(fences) => {
                 for (end, fence) in done.into_iter().zip(fences) {
                     self.settle(&end, fence);
                 }
-                Vec::new()
             }
             Err(error) => {
                 let is_alone = done.len() == 1;
-                let refused = done.into_iter();
-                refused
-                    .map(|end| self.refused(end, is_alone, &error))
-                    .collect()
+                for end in done {
+                    self.refused(end, is_alone, &error);
+                }
             }
         }
     }
 
-    /// Stores the failure of an attempt. Returns it if the engine has not stored it.
-    async fn store_failure(&self, end: Ended) -> Option<Ended> {
+    /// Stores the failure of an attempt, or puts it back if the engine fails.
+    async fn store_failure(&self, end: Ended) {
         let End::Failed(failure) = &end.end else {
-            return None;
+            return;
         };
         let stored = self
             .ask(self.engine.fail(&end.held.leased, failure.clone()))
             .await;
         match stored {
-            Ok(fence) => {
-                self.settle(&end, fence);
-                None
-            }
-            Err(error) => Some(self.refused(end, false, &error)),
+            Ok(fence) => self.settle(&end, fence),
+            Err(error) => self.refused(end, true, &error),
         }
     }
 
-    /// Counts a failure of the engine. A result that the engine refuses again and again, while
-    /// its other operations succeed, becomes a failed attempt.
-    fn refused(&self, mut end: Ended, is_alone: bool, error: &Error) -> Ended {
+    /// Counts a failure of the engine, and puts the end behind the others. A result that the
+    /// engine refuses again and again, while its other operations succeed, becomes a failed
+    /// attempt. If the engine refuses that too, the worker lets the lease end.
+    fn refused(&self, mut end: Ended, is_alone: bool, error: &Error) {
         if end.failures == 0 {
             end.successes = self.successes();
         }
         end.failures += 1;
+        end.may_be_stored = true;
+        end.due = after(Instant::now(), ENGINE.after(end.failures));
         let works_otherwise = self.successes() > end.successes;
         let is_final = error.is_codec() || end.failures >= REFUSALS && works_otherwise;
         if is_alone && is_final {
+            if matches!(end.end, End::Failed(_)) {
+                self.report(&WorkerEvent::Unstored {
+                    id: end.held.leased.id.clone(),
+                    name: end.held.leased.function.name.clone(),
+                    error: error.clone(),
+                });
+                count(&self.counters.lost);
+                return self.release(&end.held);
+            }
             let error = format!("the result cannot be stored: {error}");
-            let failure = self.retry(&end.held.leased, error);
-            end.end = End::Failed(failure);
+            let failure = self.retry(&end.held.leased, text::cut(error));
+            end = Ended {
+                may_be_stored: end.may_be_stored,
+                ..Ended::new(end.held, End::Failed(failure))
+            };
         }
-        end
-    }
-
-    fn put_back(&self, end: Ended) {
-        self.ends.borrow_mut().push_front(end);
+        self.ends.borrow_mut().push_back(end);
     }
 
     /// The engine has answered to the end of a job.
     fn settle(&self, end: &Ended, fence: Fence) {
         // If an earlier call was carried out and its answer was lost, the job is gone.
-        let is_stored = fence == Fence::Held || fence == Fence::Gone && end.failures > 0;
+        let is_stored = fence == Fence::Held || fence == Fence::Gone && end.may_be_stored;
         if !is_stored {
             if matches!(end.end, End::Done(_)) {
                 return self.lost(&end.held);

@@ -1,6 +1,7 @@
 //! Workers whose engine fails.
 
 use std::cell::{Cell, RefCell};
+use std::future::ready;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -23,6 +24,11 @@ coreloop::pool::worker_test!();
 #[coreloop::job]
 fn double(number: u32) -> u32 {
     number * 2
+}
+
+#[coreloop::job]
+fn fail() -> Result<(), String> {
+    Err("it always fails".to_owned())
 }
 
 /// Meets the test, and returns the number.
@@ -51,6 +57,8 @@ struct Faulty {
     renew: Faults,
     finish: Faults,
     fail: Faults,
+    /// A job whose end is refused.
+    poison: RefCell<Option<JobId>>,
 }
 
 const ALWAYS: u32 = u32::MAX;
@@ -78,6 +86,17 @@ impl Faulty {
     }
 }
 
+impl Faulty {
+    /// Returns an error if one of these jobs is the poisonous one.
+    fn check<'a>(&self, mut jobs: impl Iterator<Item = &'a Leased>) -> Result<(), Error> {
+        let poison = self.poison.borrow();
+        if jobs.any(|job| Some(&job.id) == poison.as_ref()) {
+            return Err(Error::new(Kind::Engine, "the end of this job is refused"));
+        }
+        Ok(())
+    }
+}
+
 impl Engine for Faulty {
     fn push(&self, jobs: Vec<NewJob>) -> Pending<'_, Vec<JobId>> {
         self.engine.push(jobs)
@@ -101,10 +120,16 @@ impl Engine for Faulty {
     }
 
     fn finish<'a>(&'a self, jobs: Vec<(&'a Leased, &'a [u8])>) -> Pending<'a, Vec<Fence>> {
+        if let Err(error) = self.check(jobs.iter().map(|(job, _)| *job)) {
+            return Box::pin(ready(Err(error)));
+        }
         Self::apply(&self.finish, self.engine.finish(jobs))
     }
 
     fn fail<'a>(&'a self, job: &'a Leased, failure: Failure) -> Pending<'a, Fence> {
+        if let Err(error) = self.check([job].into_iter()) {
+            return Box::pin(ready(Err(error)));
+        }
         Self::apply(&self.fail, self.engine.fail(job, failure))
     }
 
@@ -122,6 +147,10 @@ impl Engine for Faulty {
 
     fn counts(&self) -> Pending<'_, Counts> {
         self.engine.counts()
+    }
+
+    fn max_bytes(&self) -> usize {
+        self.engine.max_bytes()
     }
 }
 
@@ -143,6 +172,7 @@ impl Scene {
             renew: Cell::default(),
             finish: Cell::default(),
             fail: Cell::default(),
+            poison: RefCell::default(),
         });
         Self {
             queue: Queue::new(memory.open("numbers").unwrap(), "numbers"),
@@ -316,6 +346,51 @@ fn a_result_that_the_engine_always_refuses_does_not_stay_for_ever() {
             .await
             .unwrap_err();
         assert!(error.to_string().contains("cannot be stored"), "{error}");
+        assert_eq!(stop(worker).await.dead, 1);
+    });
+}
+
+#[test]
+fn an_end_that_the_engine_refuses_holds_up_no_other() {
+    block_on(async {
+        let scene = Scene::new();
+        let first = scene.queue.push(double, 1).await.unwrap();
+        *scene.faulty.poison.borrow_mut() = Some(first.id().clone());
+        // A result and a failure, each behind the one that is refused.
+        let others = scene.queue.push_many(double, [2, 3]).await.unwrap();
+        let failing = scene.queue.push(fail, ()).await.unwrap();
+        let worker = start(scene.worker().attempts(1).at_once(2));
+        for (receipt, result) in others.iter().zip([4, 6]) {
+            let found = soon(scene.queue.result(receipt).into_future()).await;
+            assert_eq!(found.unwrap(), result);
+        }
+        let dead = soon(scene.queue.result(&failing).into_future()).await;
+        assert!(dead.unwrap_err().is_dead());
+        scene.faulty.poison.take();
+        let found = soon(scene.queue.result(&first).into_future()).await;
+        assert_eq!(found.unwrap(), 2);
+        assert_eq!(stop(worker).await.done, 3);
+    });
+}
+
+#[test]
+fn a_failure_that_the_engine_always_refuses_is_reported_and_the_lease_ends() {
+    block_on(async {
+        let scene = Scene::new();
+        let receipt = scene.queue.push(double, 4).await.unwrap();
+        *scene.faulty.poison.borrow_mut() = Some(receipt.id().clone());
+        // It renews leases often, and that succeeds.
+        let lease = Duration::from_secs(1);
+        let worker = start(scene.worker().attempts(1).lease(lease));
+        let control = worker.0.clone();
+        yield_until(move || control.metrics().lost == 1).await;
+        let reports = scene.reports();
+        let is_reported = |report: &String| report.contains("so its lease ends");
+        assert!(reports.iter().any(is_reported), "{reports:?}");
+        scene.faulty.poison.take();
+        // The next lease does not run the job once more.
+        let error = soon(scene.queue.result(&receipt).into_future()).await;
+        assert!(error.unwrap_err().to_string().contains("leased 1 times"));
         assert_eq!(stop(worker).await.dead, 1);
     });
 }
