@@ -195,6 +195,9 @@ pub(crate) trait Engine {
     /// letter.
     fn requeue<'a>(&'a self, id: &'a JobId) -> Pending<'a, bool>;
 
+    /// Removes a dead letter. Its outcome stays. `false` if it is no dead letter.
+    fn discard<'a>(&'a self, id: &'a JobId) -> Pending<'a, bool>;
+
     /// Counts the jobs.
     fn counts(&self) -> Pending<'_, Counts>;
 

@@ -124,6 +124,11 @@ impl Local {
         ready.is_some()
     }
 
+    /// Like [`Engine::discard`].
+    pub(super) fn discarded(&self, id: &JobId) -> bool {
+        self.queue.with(|state, now| state.discard(now, id))
+    }
+
     /// Like [`Engine::counts`].
     pub(super) fn counted(&self) -> Counts {
         self.queue.with(|state, _| state.counts())
@@ -224,6 +229,10 @@ impl Engine for Local {
 
     fn requeue<'a>(&'a self, id: &'a JobId) -> Pending<'a, bool> {
         Box::pin(async move { Ok(self.requeued(id)) })
+    }
+
+    fn discard<'a>(&'a self, id: &'a JobId) -> Pending<'a, bool> {
+        Box::pin(async move { Ok(self.discarded(id)) })
     }
 
     fn counts(&self) -> Pending<'_, Counts> {

@@ -278,7 +278,14 @@ impl<C: Call> Engine for Remote<C> {
 
     fn requeue<'a>(&'a self, id: &'a JobId) -> Pending<'a, bool> {
         self.ask(Operation::Requeue(id.clone()), |answer| match answer {
-            Answer::Requeued(was_dead) => Some(was_dead),
+            Answer::WasDead(was_dead) => Some(was_dead),
+            _ => None,
+        })
+    }
+
+    fn discard<'a>(&'a self, id: &'a JobId) -> Pending<'a, bool> {
+        self.ask(Operation::Discard(id.clone()), |answer| match answer {
+            Answer::WasDead(was_dead) => Some(was_dead),
             _ => None,
         })
     }

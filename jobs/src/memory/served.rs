@@ -67,6 +67,7 @@ pub(crate) enum Operation {
         max: u32,
     },
     Requeue(JobId),
+    Discard(JobId),
     Counts,
 }
 
@@ -83,7 +84,8 @@ pub(crate) enum Answer {
     Fences(Vec<Fence>),
     Outcome(Outcome),
     Dead(Vec<Dead>),
-    Requeued(bool),
+    /// Whether the job was a dead letter.
+    WasDead(bool),
     Counts(Counts),
 }
 
@@ -260,7 +262,8 @@ impl Served {
                 let max = usize::try_from(max).unwrap_or(usize::MAX);
                 Ok(Answer::Dead(engine.letters(max)))
             }
-            Operation::Requeue(id) => Ok(Answer::Requeued(engine.requeued(&id))),
+            Operation::Requeue(id) => Ok(Answer::WasDead(engine.requeued(&id))),
+            Operation::Discard(id) => Ok(Answer::WasDead(engine.discarded(&id))),
             Operation::Counts => Ok(Answer::Counts(engine.counted())),
         };
         Reply::Now(answer)

@@ -113,6 +113,15 @@ pub(super) async fn requeue(server: &Server, id: &JobId) -> Result<bool, Error> 
     Ok(true)
 }
 
+/// Removes a dead letter.
+pub(super) async fn discard(server: &Server, id: &JobId) -> Result<bool, Error> {
+    if entry(server, &id.0).await?.is_none() {
+        return Ok(false);
+    }
+    server.dead.purge(&id.0).await.map_err(engine)?;
+    Ok(true)
+}
+
 /// Returns the entry of a dead letter; `None` if there is none, or it was removed.
 async fn entry(server: &Server, id: &str) -> Result<Option<Entry>, Error> {
     let entry = server.dead.entry(id).await.map_err(engine)?;

@@ -161,6 +161,14 @@ impl Engine for Nats {
         )
     }
 
+    fn discard<'a>(&'a self, id: &'a JobId) -> Pending<'a, bool> {
+        let id = id.clone();
+        Box::pin(
+            self.thread
+                .call(move |server| async move { dead::discard(&server, &id).await }),
+        )
+    }
+
     fn counts(&self) -> Pending<'_, Counts> {
         Box::pin(
             self.thread

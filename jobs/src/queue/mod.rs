@@ -210,6 +210,22 @@ impl Queue {
         self.engine.requeue(id).await
     }
 
+    /// Removes a dead letter for good. Returns `false` if the job is no dead letter.
+    ///
+    /// [`result`](Self::result) still returns the error of its last attempt, for a day after its
+    /// end.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the engine fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: the dead letter may or may not be removed.
+    pub async fn discard(&self, id: &JobId) -> Result<bool, Error> {
+        self.engine.discard(id).await
+    }
+
     /// Counts the jobs of the queue.
     ///
     /// # Errors
@@ -241,7 +257,7 @@ impl fmt::Debug for Queue {
 
 /// A job of which all attempts have failed.
 ///
-/// [`Queue::requeue`] puts it back in the queue.
+/// [`Queue::requeue`] puts it back in the queue, and [`Queue::discard`] removes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeadLetter {

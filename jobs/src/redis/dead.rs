@@ -78,6 +78,19 @@ impl Redis {
         Ok(reply::number::<u32>(answer)? == 1)
     }
 
+    /// Removes a dead letter.
+    pub(super) async fn remove_letter(&self, id: &JobId) -> Result<bool, Error> {
+        let shared = &self.shared;
+        let call = Call::default()
+            .key(&shared.names.dead())
+            .key(&shared.names.letters())
+            .text(&id.0);
+        let script = &shared.scripts.discard;
+        // A lost answer is not repeated: the second one would say that there is no such letter.
+        let answer = shared.link.run(script, &call, Lost::Report).await?;
+        Ok(reply::number::<u32>(answer)? == 1)
+    }
+
     /// Counts the jobs.
     pub(super) async fn count(&self) -> Result<Counts, Error> {
         let shared = &self.shared;

@@ -156,6 +156,10 @@ impl Engine for Redis {
         Box::pin(self.put_back(id))
     }
 
+    fn discard<'a>(&'a self, id: &'a JobId) -> Pending<'a, bool> {
+        Box::pin(self.remove_letter(id))
+    }
+
     fn counts(&self) -> Pending<'_, Counts> {
         Box::pin(self.count())
     }

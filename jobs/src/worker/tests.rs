@@ -145,6 +145,10 @@ impl Engine for Faulty {
         self.engine.requeue(id)
     }
 
+    fn discard<'a>(&'a self, id: &'a JobId) -> Pending<'a, bool> {
+        self.engine.discard(id)
+    }
+
     fn counts(&self) -> Pending<'_, Counts> {
         self.engine.counts()
     }

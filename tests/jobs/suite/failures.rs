@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use coreloop::jobs::WorkerEvent;
+use coreloop::jobs::{JobId, WorkerEvent};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Log, Place, Running, append, pool, worker};
@@ -197,6 +197,36 @@ pub(crate) async fn a_job_that_takes_too_long_has_failed(place: &impl Place) {
     assert!(error.to_string().contains("time limit"), "{error}");
     let metrics = running.stop().await;
     assert_eq!((metrics.failed, metrics.dead), (1, 1));
+}
+
+pub(crate) async fn a_dead_letter_can_be_discarded(place: &impl Place) {
+    let log = Log::new();
+    let queue = place.queue("poison").await;
+    let pool = pool(1);
+    let running = Running::start(worker(&queue, &pool).attempts(1));
+    let push = || queue.push(poison, (log.path(), log.folder.path("cure")));
+    let receipt = push().key("key").await.unwrap();
+    let kept = push().await.unwrap();
+    for receipt in [&receipt, &kept] {
+        assert!(queue.result(receipt).await.unwrap_err().is_dead());
+    }
+    assert!(queue.discard(receipt.id()).await.unwrap());
+    assert!(!queue.discard(receipt.id()).await.unwrap());
+    assert!(!queue.requeue(receipt.id()).await.unwrap());
+    let letters = queue.dead_letters(9).await.unwrap();
+    assert_eq!(letters.len(), 1);
+    assert_eq!(&letters[0].id, kept.id());
+    assert_eq!(queue.counts().await.unwrap().dead, 1);
+    // Its outcome and its key are known.
+    assert!(queue.result(&receipt).await.unwrap_err().is_dead());
+    assert_eq!(push().key("key").await.unwrap(), receipt);
+    assert!(
+        !queue
+            .discard(&JobId::from("none".to_owned()))
+            .await
+            .unwrap()
+    );
+    assert_eq!(running.stop().await.dead, 2);
 }
 
 pub(crate) async fn a_dead_letter_can_be_put_back(place: &impl Place) {

@@ -61,6 +61,7 @@ macro_rules! in_place {
             an_err_may_be_a_result
             a_job_that_does_not_decode_is_dead_at_once
             a_job_that_takes_too_long_has_failed
+            a_dead_letter_can_be_discarded
             a_dead_letter_can_be_put_back
             a_worker_that_stops_finishes_what_runs_and_returns_the_rest
             a_worker_whose_pool_is_closed_returns_its_jobs

@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use super::{Stage, State};
-use crate::engine::{Dead, Function, JobId};
+use super::{Stage, State, Time};
+use crate::engine::{Dead, Function, JobId, Outcome};
 
 impl State {
     /// Puts a job among the dead letters.
@@ -47,5 +47,19 @@ impl State {
         }
         job.attempts = 0;
         self.make_ready(number)
+    }
+
+    /// Removes a dead letter, whose outcome stays. Returns `false` if it is no dead letter.
+    pub(crate) fn discard(&mut self, now: Time, id: &JobId) -> bool {
+        let Some(number) = self.number(id) else {
+            return false;
+        };
+        let Some(Stage::Dead { error, .. }) = self.jobs.get(&number).map(|job| &job.stage) else {
+            return false;
+        };
+        let outcome = Outcome::Dead(error.clone());
+        self.remove(number);
+        self.outcomes.insert(now, number, outcome);
+        true
     }
 }

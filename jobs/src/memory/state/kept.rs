@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Time;
+use crate::engine::Outcome;
 
 /// How long keys and outcomes are kept.
 pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -58,10 +59,10 @@ impl Keys {
     }
 }
 
-/// The results of jobs.
+/// The outcomes of jobs that are not in the queue any more.
 #[derive(Debug)]
 pub(super) struct Outcomes {
-    results: HashMap<u64, Vec<u8>>,
+    outcomes: HashMap<u64, Outcome>,
     /// The jobs, the one that ended first at the front.
     order: VecDeque<(Time, u64)>,
     bytes: usize,
@@ -72,7 +73,7 @@ pub(super) struct Outcomes {
 impl Outcomes {
     pub(super) fn new(max: usize, max_bytes: usize) -> Self {
         Self {
-            results: HashMap::new(),
+            outcomes: HashMap::new(),
             order: VecDeque::new(),
             bytes: 0,
             max,
@@ -80,13 +81,13 @@ impl Outcomes {
         }
     }
 
-    pub(super) fn get(&self, number: u64) -> Option<&[u8]> {
-        self.results.get(&number).map(Vec::as_slice)
+    pub(super) fn get(&self, number: u64) -> Option<&Outcome> {
+        self.outcomes.get(&number)
     }
 
-    pub(super) fn insert(&mut self, now: Time, number: u64, result: Vec<u8>) {
-        self.bytes += result.len();
-        self.results.insert(number, result);
+    pub(super) fn insert(&mut self, now: Time, number: u64, outcome: Outcome) {
+        self.bytes += length(&outcome);
+        self.outcomes.insert(number, outcome);
         self.order.push_back((now, number));
         // The new one stays, even if it alone is longer than all may be.
         while self.order.len() > 1 && (self.order.len() > self.max || self.bytes > self.max_bytes) {
@@ -104,9 +105,16 @@ impl Outcomes {
 
     fn pop(&mut self) {
         if let Some((_, number)) = self.order.pop_front()
-            && let Some(result) = self.results.remove(&number)
+            && let Some(outcome) = self.outcomes.remove(&number)
         {
-            self.bytes -= result.len();
+            self.bytes -= length(&outcome);
         }
+    }
+}
+
+fn length(outcome: &Outcome) -> usize {
+    match outcome {
+        Outcome::Done(result) => result.len(),
+        Outcome::Dead(error) => error.len(),
     }
 }

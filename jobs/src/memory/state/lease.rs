@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::{Job, Session, Stage, State, Time};
-use crate::engine::{FIELDS, Failure, Fence, Function, JobId, Leased};
+use crate::engine::{FIELDS, Failure, Fence, Function, JobId, Leased, Outcome};
 
 /// How long jobs are together that are leased together, unless there is only one.
 const LEASE_BYTES: usize = 4 << 20;
@@ -110,7 +110,7 @@ impl State {
     ) -> Result<u64, Fence> {
         let number = self.check(lease)?;
         self.remove(number);
-        self.outcomes.insert(now, number, result);
+        self.outcomes.insert(now, number, Outcome::Done(result));
         Ok(number)
     }
 

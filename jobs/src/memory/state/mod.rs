@@ -4,7 +4,7 @@
 //! ```text
 //!   push ──► Delayed ──time──► Ready ──lease──► Leased ──finish──► (its outcome)
 //!              ▲                 ▲                │  │
-//!              │                 ├──lease ends────┘  └──dead──► Dead
+//!              │                 ├──lease ends────┘  └──dead──► Dead ──discard──► (its outcome)
 //!              └──retry──────────┼──unstarted─────┘              │
 //!                                └──────────requeue──────────────┘
 //! ```
@@ -19,7 +19,7 @@
 //! 3. Jobs are leased in the order in which they were pushed, so a job that comes back is the
 //!    next one of its function.
 //! 4. The outcome of a job is stored once, when the job is removed. The outcome of a dead letter
-//!    is its error.
+//!    is its error, before and after it is removed.
 
 mod dead;
 mod kept;
@@ -166,7 +166,7 @@ impl State {
             Some(Stage::Dead { error, .. }) => Lookup::Ended(Outcome::Dead(error.clone())),
             Some(_) => Lookup::Pending(number),
             None => match self.outcomes.get(number) {
-                Some(result) => Lookup::Ended(Outcome::Done(result.to_vec())),
+                Some(outcome) => Lookup::Ended(outcome.clone()),
                 None => Lookup::Unknown,
             },
         }

@@ -40,6 +40,9 @@ enum Step {
     Requeue {
         job: u8,
     },
+    Discard {
+        job: u8,
+    },
     Wait(u8),
     Gone {
         session: u8,
@@ -61,6 +64,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<u8>().prop_map(|lease| Step::Unstarted { lease }),
         1 => any::<u8>().prop_map(|lease| Step::Bury { lease }),
         1 => any::<u8>().prop_map(|job| Step::Requeue { job }),
+        1 => any::<u8>().prop_map(|job| Step::Discard { job }),
         3 => (0..4_u8).prop_map(Step::Wait),
         1 => (0..3_u8).prop_map(|session| Step::Gone { session }),
     ]
@@ -75,6 +79,7 @@ enum Stage {
         session: u8,
     },
     Dead(u64),
+    Discarded,
     Done(u8),
 }
 
@@ -101,7 +106,7 @@ impl Model {
         match job.stage {
             Stage::Waiting(time) => time <= self.now,
             Stage::Leased { end, .. } => end <= self.now,
-            Stage::Dead(_) | Stage::Done(_) => false,
+            Stage::Dead(_) | Stage::Discarded | Stage::Done(_) => false,
         }
     }
 
@@ -109,7 +114,7 @@ impl Model {
         let index = index(&leased.id);
         let job = &self.jobs[index];
         match job.stage {
-            Stage::Dead(_) | Stage::Done(_) => Err(Fence::Gone),
+            Stage::Dead(_) | Stage::Discarded | Stage::Done(_) => Err(Fence::Gone),
             _ if job.lease.as_ref() == Some(&leased.lease) => Ok(index),
             _ => Err(Fence::Taken),
         }
@@ -123,7 +128,7 @@ impl Model {
                 Stage::Waiting(_) => counts.delayed += 1,
                 Stage::Leased { .. } => counts.leased += 1,
                 Stage::Dead(_) => counts.dead += 1,
-                Stage::Done(_) => {}
+                Stage::Done(_) | Stage::Discarded => {}
             }
         }
         counts
@@ -133,7 +138,7 @@ impl Model {
         let times = self.jobs.iter().filter_map(|job| match job.stage {
             Stage::Waiting(time) => Some(time),
             Stage::Leased { end, .. } => Some(end),
-            Stage::Dead(_) | Stage::Done(_) => None,
+            Stage::Dead(_) | Stage::Discarded | Stage::Done(_) => None,
         });
         times.filter(|time| *time > self.now).min()
     }
@@ -201,6 +206,7 @@ impl World {
             Step::Wait(units) => self.wait(units),
             Step::Gone { session } => self.gone(session),
             Step::Requeue { job } => self.requeue(job),
+            Step::Discard { job } => self.discard(job),
             Step::Renew {
                 lease,
                 session,
@@ -358,6 +364,20 @@ impl World {
         }
     }
 
+    fn discard(&mut self, job: u8) {
+        let Some(index) = usize::from(job).checked_rem(self.model.jobs.len()) else {
+            return;
+        };
+        let id = JobId(format!("test-{}", index + 1));
+        let now = self.now();
+        let job = &mut self.model.jobs[index];
+        let is_dead = matches!(job.stage, Stage::Dead(_));
+        assert_eq!(self.state.discard(now, &id), is_dead);
+        if is_dead {
+            job.stage = Stage::Discarded;
+        }
+    }
+
     fn wait(&mut self, units: u8) {
         let before = self.model.ready();
         self.model.now += u64::from(units);
@@ -393,7 +413,9 @@ impl World {
                 .outcome(now, &JobId(format!("test-{}", index + 1)));
             let expected = match job.stage {
                 Stage::Done(result) => Lookup::Ended(Outcome::Done(vec![result])),
-                Stage::Dead(_) => Lookup::Ended(Outcome::Dead("it is dead".to_owned())),
+                Stage::Dead(_) | Stage::Discarded => {
+                    Lookup::Ended(Outcome::Dead("it is dead".to_owned()))
+                }
                 Stage::Waiting(_) | Stage::Leased { .. } => Lookup::Pending(index as u64 + 1),
             };
             assert_eq!(lookup, expected);
