@@ -112,7 +112,7 @@ pub use queue::NatsQueue;
 pub use queue::RedisQueue;
 pub use queue::{DeadLetter, JobResult, MemoryHost, MemoryQueue, Push, Queue, Receipt};
 pub use secure::Key;
-pub use services::{Access, Peer, Service};
+pub use services::{Peer, Service};
 pub use worker::{Worker, WorkerBuilder, WorkerControl, WorkerEvent, WorkerMetrics};
 
 /// For the fuzz targets.

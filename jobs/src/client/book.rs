@@ -49,7 +49,7 @@ pub(crate) enum Caller<A> {
     /// The caller has gone.
     Gone(Rc<str>),
     /// The request is a notice, to which there is no answer.
-    Nobody,
+    Notice,
 }
 
 impl<A> Book<A> {
@@ -90,7 +90,7 @@ impl<A> Book<A> {
     /// Returns the requests that were made, and whose answers have not come.
     pub(crate) fn unanswered(&self) -> Vec<u64> {
         let awaited = |(id, call): (&u64, &Call<A>)| match call.caller {
-            Caller::Nobody => None,
+            Caller::Notice => None,
             Caller::Waiting(_) | Caller::Gone(_) => Some(*id),
         };
         self.calls.iter().filter_map(awaited).collect()
@@ -109,8 +109,8 @@ impl<A> Book<A> {
                 Caller::Waiting(_) => is_known || id > sent || call.repeat,
                 // A request that has not come is not sent any more.
                 Caller::Gone(_) => is_known && has_come,
-                Caller::Nobody if is_known => !has_come,
-                Caller::Nobody => id > sent,
+                Caller::Notice if is_known => !has_come,
+                Caller::Notice => id > sent,
             };
             if keep {
                 kept.insert(id, call);
@@ -139,7 +139,7 @@ impl<A> Book<A> {
         let Some((&id, call)) = self.calls.range(self.sent + 1..).next() else {
             return false;
         };
-        let is_notice = matches!(call.caller, Caller::Nobody);
+        let is_notice = matches!(call.caller, Caller::Notice);
         write(&ClientFrame::Request {
             received,
             id,
@@ -166,7 +166,7 @@ impl<A> Book<A> {
             return None;
         }
         match self.calls.remove(&id)?.caller {
-            Caller::Nobody => None,
+            Caller::Notice => None,
             caller => Some(caller),
         }
     }
@@ -207,7 +207,7 @@ impl<A> Caller<A> {
     fn waiting(self) -> Option<A> {
         match self {
             Self::Waiting(caller) => Some(caller),
-            Self::Gone(_) | Self::Nobody => None,
+            Self::Gone(_) | Self::Notice => None,
         }
     }
 }

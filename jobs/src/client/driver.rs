@@ -203,7 +203,7 @@ fn handle(link: &Link, frame: ManagerFrame<'_>) -> io::Result<()> {
                         link.undelivered(&service, &answer);
                     }
                 }
-                Some(Caller::Nobody) | None => return Err(io::ErrorKind::InvalidData.into()),
+                Some(Caller::Notice) | None => return Err(io::ErrorKind::InvalidData.into()),
             }
         }
         ManagerFrame::Pong { last } => link.book.borrow_mut().confirm(last),

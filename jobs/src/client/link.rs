@@ -74,7 +74,7 @@ impl Link {
         let max = self.max_body.get();
         if body.len() > max {
             let text = format!(
-                "the request has {} bytes, and {max} are allowed",
+                "the request has {} bytes, and at most {max} are allowed",
                 body.len()
             );
             return Err(Error::new(Kind::Codec, text));
@@ -107,7 +107,7 @@ impl Link {
             service: Rc::clone(service),
             body,
             repeat: false,
-            caller: Caller::Nobody,
+            caller: Caller::Notice,
         });
         self.wake();
     }

@@ -12,10 +12,8 @@ use crate::secure::random;
 
 /// The way to the services of a manager: a [`Client`] of it, or the [`Manager`] itself, if it is
 /// in the same process.
-///
-/// Functions that take an `impl Into<Access>` accept a reference to either of them.
 #[derive(Clone)]
-pub struct Access(Route);
+pub(crate) struct Access(Route);
 
 #[derive(Clone)]
 enum Route {
@@ -86,12 +84,6 @@ impl From<&Client> for Access {
 impl From<&Manager> for Access {
     fn from(manager: &Manager) -> Self {
         Self::local(manager.services())
-    }
-}
-
-impl From<&Self> for Access {
-    fn from(access: &Self) -> Self {
-        access.clone()
     }
 }
 

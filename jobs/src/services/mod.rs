@@ -15,8 +15,7 @@ mod guarded;
 mod registry;
 mod typed;
 
-pub use access::Access;
-pub(crate) use access::Options;
+pub(crate) use access::{Access, Options};
 pub(crate) use guarded::Guarded;
 pub(crate) use registry::Services;
 pub use typed::Service;

@@ -115,7 +115,10 @@ impl Response<Vec<u8>> {
             Ok(body) if body.len() <= max => Self { status: 0, body },
             Ok(body) => Self::error(&Error::new(
                 Kind::Codec,
-                format!("the answer has {} bytes, and {max} are allowed", body.len()),
+                format!(
+                    "the answer has {} bytes, and at most {max} are allowed",
+                    body.len()
+                ),
             )),
             Err(error) => Self::error(&error),
         }

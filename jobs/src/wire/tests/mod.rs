@@ -106,7 +106,7 @@ fn a_long_answer_and_a_long_error_are_bounded() {
     assert!(error.is_codec(), "{error}");
     assert_eq!(
         error.to_string(),
-        "the answer has 11 bytes, and 10 are allowed"
+        "the answer has 11 bytes, and at most 10 are allowed"
     );
     let long = Response::new(Err(Error::new(Kind::Service, "ä".repeat(5000))), 10);
     let error = long.as_ref().into_result().unwrap_err();

@@ -129,7 +129,7 @@ impl World {
                 }
             }
             Step::Notice => {
-                let id = self.client.add(call(false, Caller::Nobody));
+                let id = self.client.add(call(false, Caller::Notice));
                 self.notices.insert(id);
             }
             Step::Leave(index) => {
@@ -262,7 +262,7 @@ impl World {
                             assert!(self.given_back.insert(id));
                         }
                     }
-                    Caller::Nobody => panic!("an answer to a notice"),
+                    Caller::Notice => panic!("an answer to a notice"),
                 }
             }
             ManagerFrame::Pong { last } => self.client.confirm(last),
