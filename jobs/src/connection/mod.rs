@@ -6,6 +6,7 @@ mod handshake;
 mod no_tls;
 mod pipe;
 mod socket;
+mod socket_file;
 #[cfg(feature = "tls")]
 mod tls;
 
@@ -15,4 +16,5 @@ pub(crate) use handshake::{Failed, accept, connect};
 use no_tls as tls;
 pub(crate) use pipe::Pipe;
 pub(crate) use socket::{Listener, Socket, Source};
+pub(crate) use socket_file::SocketFile;
 pub(crate) use tls::{Acceptor, Connector};

@@ -2,21 +2,22 @@
 
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use coreloop_net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::address::{Address, Place, check, resolve};
+use super::socket_file::SocketFile;
 use super::tls::{self, Acceptor, Connector};
 use crate::error::{Error, Kind};
 
 /// What a manager listens at.
 pub(crate) enum Listener {
     Tcp(TcpListener),
-    Unix(UnixListener, PathBuf),
+    Unix(UnixListener, Rc<SocketFile>),
 }
 
 /// Where a connection comes from. Connections of one source count as one peer.
@@ -44,9 +45,9 @@ impl Listener {
     /// Listens at an address. `allows_network` is whether it may be beyond this machine.
     pub(crate) async fn bind(address: &Address, allows_network: bool) -> Result<Self, Error> {
         let bound = match address.place() {
-            Place::Unix(path) => bind_path(path)
+            Place::Unix(path) => SocketFile::bind(path)
                 .await
-                .map(|listener| Self::Unix(listener, path.clone())),
+                .map(|(listener, file)| Self::Unix(listener, Rc::new(file))),
             Place::Internet(at) => {
                 check(*at, allows_network)?;
                 TcpListener::bind(at).await.map(Self::Tcp)
@@ -66,15 +67,15 @@ impl Listener {
     pub(crate) fn address(&self) -> Result<Address, Error> {
         Ok(match self {
             Self::Tcp(listener) => listener.local_addr()?.into(),
-            Self::Unix(_, path) => path.clone().into(),
+            Self::Unix(_, file) => file.path().to_owned().into(),
         })
     }
 
-    /// Returns the path of a Unix socket, which remains after the listener was dropped.
-    pub(crate) fn path(&self) -> Option<PathBuf> {
+    /// Returns the file of a Unix socket.
+    pub(crate) fn file(&self) -> Option<Rc<SocketFile>> {
         match self {
             Self::Tcp(_) => None,
-            Self::Unix(_, path) => Some(path.clone()),
+            Self::Unix(_, file) => Some(Rc::clone(file)),
         }
     }
 
@@ -89,22 +90,6 @@ impl Listener {
                 Ok((Socket::Unix(stream), Source::Unix, None))
             }
         }
-    }
-}
-
-/// Listens at a path. One that a killed manager has left there is replaced.
-async fn bind_path(path: &PathBuf) -> io::Result<UnixListener> {
-    match UnixListener::bind(path) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            match UnixStream::connect(path).await {
-                Err(refused) if refused.kind() == io::ErrorKind::ConnectionRefused => {
-                    std::fs::remove_file(path)?;
-                    UnixListener::bind(path)
-                }
-                _ => Err(error),
-            }
-        }
-        bound => bound,
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use super::admission::Admission;
 use super::connection::{authenticate, serve};
 use super::session::Sessions;
 use super::settings::Settings;
-use crate::connection::{Listener, Socket, Source};
+use crate::connection::{Listener, Socket, SocketFile, Source};
 use crate::services::Services;
 
 /// How long the manager waits after an error of its listener.
@@ -27,8 +26,8 @@ pub(crate) struct Core {
     pub(super) sessions: Rc<Sessions>,
     admission: RefCell<Admission<AbortHandle>>,
     acceptor: RefCell<Option<AbortHandle>>,
-    /// The path of the Unix socket.
-    path: RefCell<Option<PathBuf>>,
+    /// The file of the Unix socket.
+    file: RefCell<Option<Rc<SocketFile>>>,
     is_closed: Cell<bool>,
     /// A client has left.
     pub(super) left: Rc<Notify>,
@@ -49,7 +48,7 @@ impl Core {
             sessions: Rc::new(sessions),
             admission: RefCell::new(Admission::new(max_waiting)),
             acceptor: RefCell::new(None),
-            path: RefCell::new(None),
+            file: RefCell::new(None),
             is_closed: Cell::new(false),
             left,
         }
@@ -57,7 +56,7 @@ impl Core {
 
     /// Accepts connections from now on.
     pub(super) fn start(self: &Rc<Self>, listener: Listener) {
-        *self.path.borrow_mut() = listener.path();
+        *self.file.borrow_mut() = listener.file();
         let core = Rc::clone(self);
         let task = spawn(async move {
             loop {
@@ -120,9 +119,8 @@ impl Core {
         if let Some(acceptor) = acceptor {
             acceptor.abort();
         }
-        if let Some(path) = self.path.borrow_mut().take() {
-            // It may have been removed already.
-            let _ = std::fs::remove_file(path);
+        if let Some(file) = self.file.borrow_mut().take() {
+            file.remove();
         }
         let waiting = self.admission.borrow_mut().clear();
         for handle in waiting {

@@ -35,6 +35,37 @@ async fn a_path_that_a_killed_manager_has_left_is_replaced_and_one_in_use_is_not
     drop(manager);
 }
 
+/// The kernel refuses a connection to a file of any kind.
+#[coreloop::test]
+async fn a_file_that_is_no_socket_is_not_replaced() {
+    let folder = Folder::new();
+    let path = folder.path("notes");
+    std::fs::write(&path, "important").unwrap();
+    let link = folder.path("link");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    for path in [path.as_path(), &link, &folder.path("")] {
+        let error = Manager::bind(path).key(&key()).start().await.unwrap_err();
+        assert!(error.to_string().contains("in use"), "{error}");
+    }
+    assert_eq!(std::fs::read_to_string(&link).unwrap(), "important");
+}
+
+#[coreloop::test]
+async fn a_manager_that_ends_removes_only_its_own_socket() {
+    let folder = Folder::new();
+    let path = folder.path("manager");
+    let manager = Manager::bind(path.as_path())
+        .key(&key())
+        .start()
+        .await
+        .unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let other = UnixListener::bind(&path).unwrap();
+    drop(manager);
+    assert!(path.exists());
+    drop(other);
+}
+
 #[coreloop::test]
 async fn a_wrong_key_is_refused_on_a_unix_socket_too() {
     let folder = Folder::new();
