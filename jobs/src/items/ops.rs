@@ -1,7 +1,7 @@
 //! The requests and answers of a queue, in bytes. An answer begins with the operation, like its
 //! request.
 
-use super::state::Granted;
+use super::state::{Granted, HEADER};
 use crate::error::Error;
 use crate::wire::{Malformed, Parser};
 
@@ -108,7 +108,10 @@ pub(super) fn parse_number(bytes: &[u8]) -> Result<u64, Error> {
 
 /// The answer with items.
 pub(super) fn granted(granted: &[Granted]) -> Vec<u8> {
-    let length: usize = granted.iter().map(|granted| granted.body.len() + 16).sum();
+    let length: usize = granted
+        .iter()
+        .map(|granted| granted.body.len() + HEADER)
+        .sum();
     let mut out = Vec::with_capacity(1 + length);
     out.push(GET);
     for granted in granted {

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use coreloop_runtime::__panics::caught;
 
 use super::ops::{self, Op};
-use super::state::{Closed, Outcome, State, Step};
+use super::state::{AtMost, Closed, Outcome, State, Step};
 use crate::error::{Error, Kind};
 use crate::services::{Answer, Peer, Serve, SessionId};
 
@@ -28,7 +28,7 @@ impl QueueService {
     pub(crate) fn new(name: &str, capacity: usize) -> Self {
         Self {
             name: name.to_owned(),
-            state: RefCell::new(State::new(capacity)),
+            state: RefCell::new(State::new(capacity, fastrand::u64(..) >> 1)),
             wakers: RefCell::default(),
         }
     }
@@ -77,8 +77,12 @@ impl QueueService {
         }
     }
 
-    fn get(self: &Rc<Self>, session: SessionId, max: u32, waits: bool) -> Answer {
-        let max = usize::try_from(max).unwrap_or(usize::MAX);
+    fn get(self: &Rc<Self>, peer: &Peer, max: u32, waits: bool) -> Answer {
+        let session = peer.session();
+        let max = AtMost {
+            items: usize::try_from(max).unwrap_or(usize::MAX),
+            bytes: peer.max_answer(),
+        };
         let got = if waits {
             self.change(|state| state.get(session, max))
         } else {
@@ -107,7 +111,7 @@ impl Serve for QueueService {
         let session = peer.session();
         match Op::parse(body) {
             Ok(Op::Put { waits, bodies }) => self.put(session, &bodies, waits),
-            Ok(Op::Get { waits, max }) => self.get(session, max, waits),
+            Ok(Op::Get { waits, max }) => self.get(peer, max, waits),
             Ok(Op::Ack(leases)) => self.leases(&leases, |state, lease| state.ack(session, lease)),
             Ok(Op::GiveBack(leases)) => {
                 self.leases(&leases, |state, lease| state.give_back(session, lease))

@@ -213,3 +213,24 @@ async fn requests_after_the_end_of_a_client_or_a_manager_are_errors() {
     let error = here.put(&1).await.unwrap_err();
     assert_eq!(error.to_string(), "the manager was closed");
 }
+
+#[coreloop::test]
+async fn many_items_come_in_as_many_answers_as_the_client_reads() {
+    let manager = Manager::bind("127.0.0.1:0").key(&key()).queue("texts", 100);
+    let manager = manager.start().await.unwrap();
+    let client = Client::builder(manager.address(), &key()).max_message(4_096);
+    let client = client.connect().await.unwrap();
+    let texts = manager.queue::<String>("texts");
+    for number in 0..40 {
+        texts.put(&number.to_string().repeat(500)).await.unwrap();
+    }
+    let texts = client.queue::<String>("texts");
+    let mut got = Vec::new();
+    while got.len() < 40 {
+        got.extend(soon(texts.get_many(40)).await.unwrap());
+    }
+    let all: Vec<_> = (0..40)
+        .map(|number| number.to_string().repeat(500))
+        .collect();
+    assert_eq!(got, all);
+}

@@ -198,10 +198,13 @@ async fn clients_come_back_to_a_manager_that_was_started_anew() {
     handlers.release.notify_one();
     assert_eq!(soon(twice).await.unwrap().unwrap(), 4);
     assert_eq!(handlers.started.get(), 1);
-    // The lease is of the first manager.
-    assert!(soon(lease.ack()).await.unwrap_err().is_closed());
-    second.queue("tasks").put(&9_u32).await.unwrap();
+    second.queue("tasks").put_many(&[9_u32, 10]).await.unwrap();
     assert_eq!(soon(getting).await.unwrap().unwrap(), 9);
+    // A lease of the first manager is none of the second one, which has leases of its own.
+    let other = soon(tasks.lease()).await.unwrap();
+    assert!(soon(lease.ack()).await.unwrap_err().is_closed());
+    drop(other);
+    assert_eq!(soon(tasks.get()).await.unwrap(), 10);
 }
 
 #[test]

@@ -11,8 +11,20 @@ use crate::services::SessionId;
 pub(super) use waiting::Outcome;
 use waiting::{Getter, Putter};
 
-/// How many bytes the items of one answer have, if there is more than one.
+/// How long an answer with several items is at most.
 const BATCH: usize = 1024 * 1024;
+
+/// How long an item is in an answer beside its body: the lease, the attempt and the length.
+pub(super) const HEADER: usize = 16;
+
+/// How much one request may get.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AtMost {
+    /// The number of items. 0 counts as 1 in a request that waits.
+    pub(super) items: usize,
+    /// How long the answer may be, unless it has only one item.
+    pub(super) bytes: usize,
+}
 
 /// An item that was granted to a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,8 +75,10 @@ struct Item {
 }
 
 impl State {
-    /// Creates a queue for `capacity` items, at least one.
-    pub(super) fn new(capacity: usize) -> Self {
+    /// Creates a queue for `capacity` items, at least one. The leases are numbered from
+    /// `first_lease`. It is random, so that a lease of a manager that has ended is not mistaken
+    /// for one of the manager that follows it.
+    pub(super) fn new(capacity: usize, first_lease: u64) -> Self {
         Self {
             capacity: capacity.max(1),
             items: BTreeMap::new(),
@@ -75,7 +89,7 @@ impl State {
             outcomes: HashMap::new(),
             woken: Vec::new(),
             next_item: 0,
-            next_lease: 0,
+            next_lease: first_lease,
             next_waiter: 0,
             is_closed: false,
         }
@@ -119,13 +133,16 @@ impl State {
     pub(super) fn get(
         &mut self,
         session: SessionId,
-        max: usize,
+        max: AtMost,
     ) -> Result<Step<Vec<Granted>>, Closed> {
         let waiter = self.next_waiter();
         self.getters.push_back(Getter {
             waiter,
             session,
-            max: max.max(1),
+            max: AtMost {
+                items: max.items.max(1),
+                ..max
+            },
         });
         self.settle();
         match self.take_at_once(waiter) {
@@ -140,7 +157,7 @@ impl State {
     pub(super) fn try_get(
         &mut self,
         session: SessionId,
-        max: usize,
+        max: AtMost,
     ) -> Result<Vec<Granted>, Closed> {
         if self.items.is_empty() && self.is_finished() {
             return Err(Closed);
@@ -217,18 +234,22 @@ impl State {
         self.is_closed && self.leases.is_empty()
     }
 
-    fn grant(&mut self, session: SessionId, max: usize) -> Vec<Granted> {
+    fn grant(&mut self, session: SessionId, max: AtMost) -> Vec<Granted> {
         let mut granted = Vec::new();
-        let mut bytes = 0;
-        while granted.len() < max
+        let max_bytes = max.bytes.min(BATCH);
+        // An answer begins with its kind.
+        let mut bytes = 1;
+        while granted.len() < max.items
             && let Some(first) = self.items.first_entry()
-            && (granted.is_empty() || bytes + first.get().body.len() <= BATCH)
         {
+            bytes += HEADER + first.get().body.len();
+            if !granted.is_empty() && bytes > max_bytes {
+                break;
+            }
             let (number, mut item) = first.remove_entry();
             item.attempts = item.attempts.saturating_add(1);
-            bytes += item.body.len();
-            self.next_lease += 1;
             let lease = self.next_lease;
+            self.next_lease += 1;
             granted.push(Granted {
                 lease,
                 attempt: item.attempts,

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Granted, State};
+use super::{AtMost, Granted, State};
 use crate::services::SessionId;
 
 /// A request with items for which there is no room.
@@ -17,7 +17,7 @@ pub(super) struct Putter {
 pub(super) struct Getter {
     pub(super) waiter: u64,
     pub(super) session: SessionId,
-    pub(super) max: usize,
+    pub(super) max: AtMost,
 }
 
 /// What became of a request that has waited.

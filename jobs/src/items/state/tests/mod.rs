@@ -1,10 +1,18 @@
 mod model;
 
-use super::{Closed, Granted, Outcome, State, Step};
+use super::{AtMost, Closed, Granted, Outcome, State, Step};
 use crate::services::SessionId;
 
 const ONE: SessionId = SessionId([1; 16]);
 const TWO: SessionId = SessionId([2; 16]);
+
+/// A request for so many items, and an answer of any length.
+fn items(items: usize) -> AtMost {
+    AtMost {
+        items,
+        bytes: usize::MAX,
+    }
+}
 
 fn body(number: u8) -> Vec<u8> {
     vec![number]
@@ -16,7 +24,7 @@ fn put(state: &mut State, number: u8) -> Step<()> {
 
 /// Gets one item, which is there.
 fn get(state: &mut State, session: SessionId) -> Granted {
-    let mut granted = state.try_get(session, 1).unwrap();
+    let mut granted = state.try_get(session, items(1)).unwrap();
     assert_eq!(granted.len(), 1);
     granted.remove(0)
 }
@@ -27,7 +35,7 @@ fn numbers(granted: &[Granted]) -> Vec<u8> {
 
 #[test]
 fn an_item_that_comes_back_is_at_its_place() {
-    let mut state = State::new(8);
+    let mut state = State::new(8, 1);
     for number in 0..4 {
         assert_eq!(put(&mut state, number), Step::Done(()));
     }
@@ -36,7 +44,7 @@ fn an_item_that_comes_back_is_at_its_place() {
     // In the wrong order.
     assert!(state.give_back(ONE, leases[2]));
     assert!(state.give_back(ONE, leases[0]));
-    let granted = state.try_get(TWO, 8).unwrap();
+    let granted = state.try_get(TWO, items(8)).unwrap();
     assert_eq!(numbers(&granted), [0, 2, 3]);
     let attempts: Vec<_> = granted.iter().map(|granted| granted.attempt).collect();
     assert_eq!(attempts, [2, 2, 1]);
@@ -44,7 +52,7 @@ fn an_item_that_comes_back_is_at_its_place() {
 
 #[test]
 fn only_its_client_has_a_lease() {
-    let mut state = State::new(8);
+    let mut state = State::new(8, 1);
     put(&mut state, 1);
     let lease = get(&mut state, ONE).lease;
     assert!(!state.ack(TWO, lease));
@@ -57,18 +65,18 @@ fn only_its_client_has_a_lease() {
 
 #[test]
 fn the_items_of_a_client_that_has_gone_come_back_and_its_leases_end() {
-    let mut state = State::new(8);
+    let mut state = State::new(8, 1);
     for number in 0..3 {
         put(&mut state, number);
     }
     let first = get(&mut state, ONE);
     let _second = get(&mut state, TWO);
     let Step::Waits(waiter) = state
-        .get(TWO, 9)
+        .get(TWO, items(9))
         .map(|step| match step {
             Step::Done(granted) => {
                 assert_eq!(numbers(&granted), [2]);
-                state.get(TWO, 9).unwrap()
+                state.get(TWO, items(9)).unwrap()
             }
             waits @ Step::Waits(_) => waits,
         })
@@ -87,7 +95,7 @@ fn the_items_of_a_client_that_has_gone_come_back_and_its_leases_end() {
 
 #[test]
 fn a_put_waits_for_room_in_order() {
-    let mut state = State::new(2);
+    let mut state = State::new(2, 1);
     assert_eq!(put(&mut state, 0), Step::Done(()));
     let Step::Waits(first) = state.put(vec![body(1), body(2), body(3)]).unwrap() else {
         panic!("there is no room for three");
@@ -97,19 +105,20 @@ fn a_put_waits_for_room_in_order() {
     };
     assert_eq!(state.try_put(vec![body(9)]), Ok(false));
     assert_eq!(state.len(), 2);
-    assert_eq!(numbers(&state.try_get(ONE, 1).unwrap()), [0]);
+    assert_eq!(numbers(&state.try_get(ONE, items(1)).unwrap()), [0]);
     assert_eq!(state.take(first), None);
-    assert_eq!(numbers(&state.try_get(ONE, 1).unwrap()), [1]);
+    assert_eq!(numbers(&state.try_get(ONE, items(1)).unwrap()), [1]);
     assert_eq!(state.take(first), Some(Outcome::Done));
     assert_eq!(state.take(second), None);
-    assert_eq!(numbers(&state.try_get(ONE, 9).unwrap()), [2, 3]);
+    assert_eq!(numbers(&state.try_get(ONE, items(9)).unwrap()), [2, 3]);
     assert_eq!(state.take(second), Some(Outcome::Done));
 }
 
 #[test]
 fn a_cancelled_request_returns_what_it_was_granted() {
-    let mut state = State::new(2);
-    let (Ok(Step::Waits(first)), Ok(Step::Waits(second))) = (state.get(ONE, 1), state.get(TWO, 1))
+    let mut state = State::new(2, 1);
+    let (Ok(Step::Waits(first)), Ok(Step::Waits(second))) =
+        (state.get(ONE, items(1)), state.get(TWO, items(1)))
     else {
         panic!("there are no items");
     };
@@ -122,7 +131,7 @@ fn a_cancelled_request_returns_what_it_was_granted() {
     };
     assert_eq!((granted[0].body[0], granted[0].attempt), (5, 2));
     // One that waits is forgotten.
-    let Ok(Step::Waits(third)) = state.get(ONE, 1) else {
+    let Ok(Step::Waits(third)) = state.get(ONE, items(1)) else {
         panic!("there are no items");
     };
     state.cancel(third, ONE);
@@ -132,7 +141,7 @@ fn a_cancelled_request_returns_what_it_was_granted() {
 
 #[test]
 fn join_waits_for_items_that_wait_for_room() {
-    let mut state = State::new(1);
+    let mut state = State::new(1, 1);
     assert_eq!(state.join(), Step::Done(()));
     put(&mut state, 0);
     put(&mut state, 1);
@@ -150,7 +159,7 @@ fn join_waits_for_items_that_wait_for_room() {
 
 #[test]
 fn a_closed_queue_gives_what_it_has_and_no_more() {
-    let mut state = State::new(1);
+    let mut state = State::new(1, 1);
     put(&mut state, 0);
     let Step::Waits(putter) = put(&mut state, 1) else {
         panic!("there is no room");
@@ -161,8 +170,8 @@ fn a_closed_queue_gives_what_it_has_and_no_more() {
     assert_eq!(state.try_put(vec![body(2)]), Err(Closed));
     let granted = get(&mut state, ONE);
     // The item may come back, so the queue is not at its end.
-    assert_eq!(state.try_get(TWO, 1), Ok(Vec::new()));
-    let Ok(Step::Waits(getter)) = state.get(TWO, 1) else {
+    assert_eq!(state.try_get(TWO, items(1)), Ok(Vec::new()));
+    let Ok(Step::Waits(getter)) = state.get(TWO, items(1)) else {
         panic!("the item may come back");
     };
     state.give_back(ONE, granted.lease);
@@ -170,19 +179,40 @@ fn a_closed_queue_gives_what_it_has_and_no_more() {
         panic!("the item has come back");
     };
     state.ack(TWO, granted[0].lease);
-    assert_eq!(state.get(ONE, 1), Err(Closed));
-    assert_eq!(state.try_get(ONE, 1), Err(Closed));
+    assert_eq!(state.get(ONE, items(1)), Err(Closed));
+    assert_eq!(state.try_get(ONE, items(1)), Err(Closed));
 }
 
 #[test]
 fn an_answer_with_many_items_has_at_most_a_mebibyte() {
-    let mut state = State::new(100);
+    let mut state = State::new(100, 1);
     for _ in 0..4 {
         assert_eq!(state.put(vec![vec![0; 400_000]]), Ok(Step::Done(())));
     }
-    assert_eq!(state.try_get(ONE, 9).unwrap().len(), 2);
+    assert_eq!(state.try_get(ONE, items(9)).unwrap().len(), 2);
     // An item that is longer comes alone.
-    let mut state = State::new(100);
+    let mut state = State::new(100, 1);
     state.put(vec![vec![0; 2_000_000], vec![0]]).unwrap();
-    assert_eq!(state.try_get(ONE, 9).unwrap().len(), 1);
+    assert_eq!(state.try_get(ONE, items(9)).unwrap().len(), 1);
+}
+
+#[test]
+fn an_answer_with_several_items_is_no_longer_than_the_client_reads() {
+    let mut state = State::new(100, 1);
+    let lengths = [0, 1, 90, 3, 300, 84, 84, 40, 0, 0, 0, 0, 0, 0, 0, 0, 100];
+    let bodies = lengths.iter().map(|&length| vec![7; length]);
+    assert_eq!(state.try_put(bodies.collect()), Ok(true));
+    let max = AtMost {
+        items: usize::MAX,
+        bytes: 101,
+    };
+    let mut got = Vec::new();
+    while got.len() < lengths.len() {
+        let granted = state.try_get(ONE, max).unwrap();
+        assert!(!granted.is_empty());
+        let length = crate::items::ops::granted(&granted).len();
+        assert!(granted.len() == 1 || length <= max.bytes, "{length}");
+        got.extend(granted.into_iter().map(|granted| granted.body.len()));
+    }
+    assert_eq!(got, lengths);
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::super::{Granted, Outcome, State, Step};
+use super::items;
 use crate::services::SessionId;
 
 #[derive(Debug, Clone)]
@@ -117,7 +118,7 @@ impl World {
                     Err(_) => assert!(self.is_closed),
                 }
             }
-            Operation::Get(who, max) => match state.get(session(*who), *max) {
+            Operation::Get(who, max) => match state.get(session(*who), items(*max)) {
                 Ok(Step::Done(granted)) => {
                     assert!((1..=*max).contains(&granted.len()));
                     self.hold(session(*who), granted);
@@ -127,7 +128,7 @@ impl World {
                 }
                 Err(_) => assert!(self.is_closed && self.held.is_empty()),
             },
-            Operation::TryGet(who) => match state.try_get(session(*who), 1) {
+            Operation::TryGet(who) => match state.try_get(session(*who), items(1)) {
                 Ok(granted) => self.hold(session(*who), granted),
                 Err(_) => assert!(self.is_closed),
             },
@@ -264,7 +265,7 @@ proptest! {
 
     #[test]
     fn no_item_is_lost_or_given_to_two(operations in operations()) {
-        let mut state = State::new(CAPACITY);
+        let mut state = State::new(CAPACITY, 1);
         let mut world = World::default();
         for operation in &operations {
             world.run(&mut state, operation);
@@ -282,7 +283,7 @@ proptest! {
         for who in 0..3 {
             world.gone(&mut state, session(who));
         }
-        let all = state.try_get(session(0), usize::MAX).unwrap_or_default();
+        let all = state.try_get(session(0), items(usize::MAX)).unwrap_or_default();
         let count = all.len();
         world.hold(session(0), all);
         prop_assert_eq!(world.held.len(), count);
