@@ -50,6 +50,8 @@ impl Local {
                 waiting.woken().await;
                 leased = self.try_take(functions, max, lease);
             }
+            // The call may have been woken for another job than it has taken.
+            self.queue.wake_for_ready(functions);
         }
         leased
     }

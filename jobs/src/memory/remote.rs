@@ -90,7 +90,8 @@ impl<C: Call> Remote<C> {
         way.ask(Operation::Open).await?;
         Ok(Rc::new(Self {
             way,
-            last_lease: Cell::new(0),
+            // Queues of one client share the numbers of its calls.
+            last_lease: Cell::new(fastrand::u64(..) >> 1),
         }))
     }
 

@@ -75,6 +75,15 @@ impl Shared {
         }
     }
 
+    /// Wakes a call for each of these functions of which a job is ready.
+    pub(super) fn wake_for_ready(&self, functions: &[Function]) {
+        for function in functions {
+            if self.state.borrow().has_ready(function) {
+                self.waiters.wake(function);
+            }
+        }
+    }
+
     /// Returns what is notified when a job has ended.
     pub(super) fn end_of(&self, job: u64) -> Rc<Notify> {
         Rc::clone(self.ends.borrow_mut().entry(job).or_default())
@@ -97,8 +106,10 @@ impl Shared {
     /// Forgets a job if no call but this one waits for its outcome.
     pub(super) fn forget_end(&self, job: u64, end: &Rc<Notify>) {
         let mut ends = self.ends.borrow_mut();
+        // A job that was dead and was put back has another one for the calls that came later.
+        let is_own = ends.get(&job).is_some_and(|own| Rc::ptr_eq(own, end));
         // The map has one, and the caller.
-        if ends.contains_key(&job) && Rc::strong_count(end) == 2 {
+        if is_own && Rc::strong_count(end) == 2 {
             ends.remove(&job);
         }
     }

@@ -235,6 +235,107 @@ fn a_client_that_leaves_has_returned_what_came_for_a_dropped_call() {
 }
 
 #[test]
+fn two_queues_of_one_client_do_not_stop_the_calls_of_each_other() {
+    let runtime = runtime::Builder::new().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let memory = Memory::new();
+        let way = Loopback(Rc::new(Served::new(memory.clone())));
+        let one = Remote::open(way.clone(), "one").await.unwrap();
+        let other = Remote::open(way, "other").await.unwrap();
+        let functions = [function("send")];
+        for _ in 0..3 {
+            let mut dropped = one.lease(&functions, 1, LEASE);
+            let mut waits = other.lease(&functions, 1, LEASE);
+            assert!(timeout(LEASE / 9, &mut dropped).await.is_err());
+            assert!(timeout(LEASE / 9, &mut waits).await.is_err());
+            drop(dropped);
+            let left = timeout(LEASE / 9, one.leave(&functions, LEASE)).await;
+            left.unwrap().unwrap();
+            assert!(timeout(LEASE / 9, &mut waits).await.is_err());
+            other.push(vec![job("send")]).await.unwrap();
+            let leased = timeout(LEASE / 9, waits).await.unwrap().unwrap();
+            other.finish(vec![(&leased[0], &[])]).await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_call_that_waits_for_a_job_that_was_put_back_is_woken() {
+    with_both(async |is_remote| {
+        let memory = Memory::new();
+        let engine = client(&memory, is_remote).await;
+        let id = push(&engine, job("send")).await;
+        let leased = lease_one(&engine, "send").await;
+        let waiting: Vec<_> = (0..3)
+            .map(|number| {
+                let (engine, id) = (Rc::clone(&engine), id.clone());
+                spawn(async move {
+                    let outcome = engine.outcome(&id).await.unwrap();
+                    if number > 0 || outcome != Outcome::Dead("never".to_owned()) {
+                        return outcome;
+                    }
+                    assert!(engine.requeue(&id).await.unwrap());
+                    engine.outcome(&id).await.unwrap()
+                })
+            })
+            .collect();
+        for _ in 0..9 {
+            yield_now().await;
+        }
+        let dead = Failure::Dead {
+            error: "never".to_owned(),
+        };
+        engine.fail(&leased, dead).await.unwrap();
+        let again = lease_one(&engine, "send").await;
+        for _ in 0..9 {
+            yield_now().await;
+        }
+        engine.finish(vec![(&again, &[7])]).await.unwrap();
+        let mut outcomes = Vec::new();
+        for task in waiting {
+            outcomes.push(timeout(LEASE, task).await.unwrap().unwrap());
+        }
+        assert_eq!(outcomes[0], Outcome::Done(vec![7]));
+    });
+}
+
+#[test]
+fn a_call_that_was_woken_for_another_job_than_it_takes_wakes_the_next_one() {
+    with_both(async |is_remote| {
+        let memory = Memory::new();
+        let engine = client(&memory, is_remote).await;
+        push(&engine, job("older")).await;
+        let older = lease_one(&engine, "older").await;
+        let wanted = [vec!["older", "newer"], vec!["older"], vec!["newer"]];
+        let mut calls: Vec<_> = wanted
+            .into_iter()
+            .map(|names| {
+                let engine = Rc::clone(&engine);
+                let functions: Vec<_> = names.into_iter().map(function).collect();
+                spawn(async move { engine.lease(&functions, 1, LEASE).await.unwrap() })
+            })
+            .collect();
+        for _ in 0..9 {
+            yield_now().await;
+        }
+        // The first call is woken for the newer job, and then takes the older one.
+        let (pushed, failed) = coreloop_runtime::join!(
+            engine.push(vec![job("newer")]),
+            engine.fail(&older, Failure::Unstarted)
+        );
+        pushed.unwrap();
+        failed.unwrap();
+        let first = timeout(LEASE / 2, &mut calls[0]).await.unwrap().unwrap();
+        let rest = if first[0].function.name == "older" {
+            2
+        } else {
+            1
+        };
+        timeout(LEASE / 2, &mut calls[rest]).await.unwrap().unwrap();
+    });
+}
+
+#[test]
 fn the_leases_of_a_client_end_with_it() {
     with_both(async |is_remote| {
         let memory = Memory::new();

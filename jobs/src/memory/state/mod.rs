@@ -205,6 +205,11 @@ impl State {
         ready.collect::<Vec<_>>().into_iter().flatten().collect()
     }
 
+    /// Returns whether a job of a function may be leased.
+    pub(crate) fn has_ready(&self, function: &Function) -> bool {
+        self.ready.has(function)
+    }
+
     pub(crate) fn counts(&self) -> Counts {
         let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         Counts {

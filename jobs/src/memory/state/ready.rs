@@ -18,6 +18,10 @@ impl Ready {
         self.count
     }
 
+    pub(super) fn has(&self, function: &Function) -> bool {
+        self.functions.contains_key(function)
+    }
+
     pub(super) fn insert(&mut self, function: &Rc<Function>, number: u64) {
         let numbers = self.functions.entry(Rc::clone(function)).or_default();
         if numbers.insert(number) {
