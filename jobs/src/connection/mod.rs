@@ -16,5 +16,4 @@ pub(crate) use handshake::{Failed, accept, connect};
 use no_tls as tls;
 pub(crate) use pipe::Pipe;
 pub(crate) use socket::{Listener, Socket, Source};
-pub(crate) use socket_file::SocketFile;
 pub(crate) use tls::{Acceptor, Connector};

@@ -3,7 +3,6 @@
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use coreloop_net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -17,7 +16,8 @@ use crate::error::{Error, Kind};
 /// What a manager listens at.
 pub(crate) enum Listener {
     Tcp(TcpListener),
-    Unix(UnixListener, Rc<SocketFile>),
+    /// The file is removed before the socket is closed, so that it is no other file by then.
+    Unix(SocketFile, UnixListener),
 }
 
 /// Where a connection comes from. Connections of one source count as one peer.
@@ -41,13 +41,16 @@ impl Source {
     }
 }
 
+/// A connection that was accepted, where it comes from, and its address.
+type Accepted = (Socket, Source, Option<SocketAddr>);
+
 impl Listener {
     /// Listens at an address. `allows_network` is whether it may be beyond this machine.
     pub(crate) async fn bind(address: &Address, allows_network: bool) -> Result<Self, Error> {
         let bound = match address.place() {
             Place::Unix(path) => SocketFile::bind(path)
                 .await
-                .map(|(listener, file)| Self::Unix(listener, Rc::new(file))),
+                .map(|(file, listener)| Self::Unix(file, listener)),
             Place::Internet(at) => {
                 check(*at, allows_network)?;
                 TcpListener::bind(at).await.map(Self::Tcp)
@@ -67,27 +70,21 @@ impl Listener {
     pub(crate) fn address(&self) -> Result<Address, Error> {
         Ok(match self {
             Self::Tcp(listener) => listener.local_addr()?.into(),
-            Self::Unix(_, file) => file.path().to_owned().into(),
+            Self::Unix(file, _) => file.path().to_owned().into(),
         })
     }
 
-    /// Returns the file of a Unix socket.
-    pub(crate) fn file(&self) -> Option<Rc<SocketFile>> {
-        match self {
-            Self::Tcp(_) => None,
-            Self::Unix(_, file) => Some(Rc::clone(file)),
-        }
-    }
-
-    pub(crate) async fn accept(&self) -> io::Result<(Socket, Source, Option<SocketAddr>)> {
+    pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         match self {
             Self::Tcp(listener) => {
-                let (stream, address) = listener.accept().await?;
-                Ok((Socket::Tcp(stream), Source::of(address), Some(address)))
+                let accepted = listener.poll_accept(cx);
+                accepted.map_ok(|(stream, address)| {
+                    (Socket::Tcp(stream), Source::of(address), Some(address))
+                })
             }
-            Self::Unix(listener, _) => {
-                let (stream, _) = listener.accept().await?;
-                Ok((Socket::Unix(stream), Source::Unix, None))
+            Self::Unix(_, listener) => {
+                let accepted = listener.poll_accept(cx);
+                accepted.map_ok(|(stream, _)| (Socket::Unix(stream), Source::Unix, None))
             }
         }
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use coreloop_net::{UnixListener, UnixStream};
 
 /// The file of a Unix socket, which the kernel leaves when the socket is closed. Dropping this
-/// removes it.
+/// removes it, unless another file is at its path.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
@@ -18,7 +18,7 @@ pub(crate) struct SocketFile {
 
 impl SocketFile {
     /// Listens at a path. A socket that a killed manager has left there is replaced.
-    pub(super) async fn bind(path: &Path) -> io::Result<(UnixListener, Self)> {
+    pub(super) async fn bind(path: &Path) -> io::Result<(Self, UnixListener)> {
         let listener = match UnixListener::bind(path) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 if !is_abandoned(path).await {
@@ -35,15 +35,7 @@ impl SocketFile {
             path: path.to_owned(),
             id: id_of(path),
         };
-        Ok((listener, file))
-    }
-
-    /// Removes the file, unless another one is at its path.
-    pub(crate) fn remove(&self) {
-        if self.id.is_some() && id_of(&self.path) == self.id {
-            // It may have been removed meanwhile.
-            let _ = fs::remove_file(&self.path);
-        }
+        Ok((file, listener))
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -53,7 +45,10 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        self.remove();
+        if self.id.is_some() && id_of(&self.path) == self.id {
+            // It may have been removed meanwhile.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 

@@ -39,7 +39,8 @@ impl<T> LeasedItem<T> {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: the item is confirmed even if the future is dropped.
+    /// Cancel safe: once the future was polled, the item is confirmed even if it is dropped. A
+    /// future that was never polled returns the item to the queue.
     ///
     /// # Errors
     ///

@@ -1,8 +1,10 @@
 //! [`Core`], what the tasks of a manager share, and how connections are accepted.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use coreloop_runtime::task::{AbortHandle, spawn, yield_now};
@@ -13,7 +15,7 @@ use super::admission::Admission;
 use super::connection::{authenticate, serve};
 use super::session::Sessions;
 use super::settings::Settings;
-use crate::connection::{Listener, Socket, SocketFile, Source};
+use crate::connection::{Listener, Socket, Source};
 use crate::services::Services;
 
 /// How long the manager waits after an error of its listener.
@@ -26,8 +28,8 @@ pub(crate) struct Core {
     pub(super) sessions: Rc<Sessions>,
     admission: RefCell<Admission<AbortHandle>>,
     acceptor: RefCell<Option<AbortHandle>>,
-    /// The file of the Unix socket.
-    file: RefCell<Option<Rc<SocketFile>>>,
+    /// `None` before the start and after the end, so that the address is free at once.
+    listener: RefCell<Option<Listener>>,
     is_closed: Cell<bool>,
     /// A client has left.
     pub(super) left: Rc<Notify>,
@@ -48,7 +50,7 @@ impl Core {
             sessions: Rc::new(sessions),
             admission: RefCell::new(Admission::new(max_waiting)),
             acceptor: RefCell::new(None),
-            file: RefCell::new(None),
+            listener: RefCell::new(None),
             is_closed: Cell::new(false),
             left,
         }
@@ -56,11 +58,18 @@ impl Core {
 
     /// Accepts connections from now on.
     pub(super) fn start(self: &Rc<Self>, listener: Listener) {
-        *self.file.borrow_mut() = listener.file();
+        *self.listener.borrow_mut() = Some(listener);
         let core = Rc::clone(self);
         let task = spawn(async move {
             loop {
-                match listener.accept().await {
+                let accepted = poll_fn(|cx| match &*core.listener.borrow() {
+                    Some(listener) => listener.poll_accept(cx).map(Some),
+                    None => Poll::Ready(None),
+                });
+                let Some(accepted) = accepted.await else {
+                    return;
+                };
+                match accepted {
                     Ok((socket, source, address)) => core.admit(socket, source, address),
                     Err(_) => sleep(AFTER_ERROR).await,
                 }
@@ -119,9 +128,8 @@ impl Core {
         if let Some(acceptor) = acceptor {
             acceptor.abort();
         }
-        if let Some(file) = self.file.borrow_mut().take() {
-            file.remove();
-        }
+        let listener = self.listener.borrow_mut().take();
+        drop(listener);
         let waiting = self.admission.borrow_mut().clear();
         for handle in waiting {
             handle.abort();

@@ -67,6 +67,21 @@ async fn a_manager_that_ends_removes_only_its_own_socket() {
 }
 
 #[coreloop::test]
+async fn the_address_of_a_manager_is_free_at_once_when_it_is_dropped() {
+    let folder = Folder::new();
+    let manager = Manager::bind("127.0.0.1:0").key(&key()).start().await;
+    let mut managers = vec![manager.unwrap()];
+    let path = folder.path("manager");
+    let manager = Manager::bind(path.as_path()).key(&key()).start().await;
+    managers.push(manager.unwrap());
+    for manager in managers {
+        let address = manager.address().clone();
+        drop(manager);
+        Manager::bind(address).key(&key()).start().await.unwrap();
+    }
+}
+
+#[coreloop::test]
 async fn a_wrong_key_is_refused_on_a_unix_socket_too() {
     let folder = Folder::new();
     let path = folder.path("manager");
