@@ -84,7 +84,7 @@ impl<'a> Contest<'a> {
                 .transpose();
         }
         let messages = self.options.items / 10;
-        let family = match case.starts_with("redis") {
+        let family = match case.contains("redis") {
             true => &self.client,
             false => &self.family,
         };
@@ -129,6 +129,13 @@ impl<'a> Contest<'a> {
                 let jobs = self.options.jobs.next_multiple_of(BATCH);
                 queue.run(jobs).await?;
                 jobs
+            }
+            "pool of redis" => {
+                let Some((_, queue, _)) = &self.redis else {
+                    return Ok(None);
+                };
+                queue.run_in_pool(self.options.jobs).await?;
+                self.options.jobs
             }
             "redis, bare" => {
                 let Some((bare, ..)) = &self.redis else {

@@ -60,7 +60,7 @@ struct Options {
 }
 
 /// The cases in the order of a turn, and the script's name of a case of Python's.
-const CASES: [(&str, Option<&str>); 12] = [
+const CASES: [(&str, Option<&str>); 13] = [
     ("bare socket", None),
     ("pipe", None),
     ("pipe, blocking", None),
@@ -73,6 +73,7 @@ const CASES: [(&str, Option<&str>); 12] = [
     ("Python's Queue", Some("queue")),
     ("redis, bare", None),
     ("redis", None),
+    ("pool of redis", None),
 ];
 
 /// A case, what it is compared with, and the bound of the ratio.

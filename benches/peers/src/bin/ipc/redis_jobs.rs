@@ -7,6 +7,7 @@ use std::io;
 use coreloop::jobs::{Queue, Receipt, WorkerControl};
 use coreloop::pool::Pool;
 use coreloop::spawn;
+use futures_util::StreamExt;
 use futures_util::future::try_join_all;
 use serde_bytes::ByteBuf;
 
@@ -22,7 +23,7 @@ fn repeat(bytes: ByteBuf) -> ByteBuf {
 pub(crate) struct RedisJobs {
     queue: Queue,
     worker: WorkerControl,
-    _pool: Pool,
+    pool: Pool,
 }
 
 impl RedisJobs {
@@ -41,7 +42,7 @@ impl RedisJobs {
         Ok(RedisJobs {
             queue,
             worker: control,
-            _pool: pool,
+            pool,
         })
     }
 
@@ -58,6 +59,16 @@ impl RedisJobs {
         }
         while !waiting.is_empty() {
             self.take(&mut waiting).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs the same jobs in the pool of the worker, without the server.
+    pub(crate) async fn run_in_pool(&self, jobs: usize) -> io::Result<()> {
+        let arguments = (0..jobs).map(|_| ByteBuf::from(vec![b'x'; ARGUMENT]));
+        let mut results = self.pool.map(repeat, arguments);
+        while let Some(result) = results.next().await {
+            assert_eq!(result.map_err(io::Error::other)?.len(), ARGUMENT);
         }
         Ok(())
     }
