@@ -5,6 +5,7 @@
 mod managed;
 mod manager;
 mod memory;
+mod programs;
 mod suite;
 
 coreloop::pool::worker_test!();
