@@ -6,8 +6,12 @@
 //! process recognizes what another one of the family has encoded, and shows that it belongs to the
 //! family itself. The key does not leave this module, except for that message.
 
-use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
+#[expect(deprecated, reason = "see `sign`")]
+use std::hash::SipHasher;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hint::black_box;
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
@@ -40,17 +44,37 @@ pub(crate) fn join(family: Key) {
 
 /// Returns a number that only a process of the family can compute, and that is another one for
 /// other parts.
+///
+/// It is SipHash-2-4 under the key of the family, a function that was made to authenticate short
+/// messages. A process that does not have the key can only guess: each guess is right once in
+/// 2^64 times, and costs a message to a process of the family.
+#[expect(
+    deprecated,
+    reason = "the standard library has no other hasher that takes a key, and has deprecated this \
+              one because hash tables do not need one"
+)]
 pub(crate) fn sign(parts: &[&[u8]]) -> u64 {
-    let Key(key) = key();
-    let mut hasher = DefaultHasher::new();
-    for half in key {
-        hasher.write_u64(half);
-    }
+    let Key([one, other]) = key();
+    let mut hasher = SipHasher::new_with_keys(one, other);
     for part in parts {
-        hasher.write_usize(part.len());
+        hasher.write(&(part.len() as u64).to_le_bytes());
         hasher.write(part);
     }
     hasher.finish()
+}
+
+/// Compares two signatures. The time that this takes does not depend on them.
+pub(crate) fn is_same(one: u64, other: u64) -> bool {
+    let difference = (one ^ other).to_ne_bytes();
+    black_box(difference.iter().fold(0, |all, byte| all | byte)) == 0
+}
+
+/// Returns a random number that no other program can guess. No two calls return the same, not even
+/// one of them in a copy of this process that `fork` has made.
+pub(crate) fn nonce() -> u64 {
+    // The keys of the hasher are random bytes of the system. A copy has the same keys, but
+    // another number, and another time.
+    RandomState::new().hash_one((std::process::id(), Instant::now()))
 }
 
 #[cfg(test)]

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::broker::error::{available, done, garbled};
+use super::broker::error::{available, done, garbled, unproved};
 use super::broker::link::{ask, ask_timeout, blocking_ask, blocking_call, call, deadline};
+use super::broker::proof::{Purpose, Question};
 use super::broker::protocol::{Answer, Body, Operation};
 use super::broker::{BrokerError, Handle, Held, Pending, server, state};
 
@@ -80,7 +81,13 @@ use super::broker::{BrokerError, Handle, Held, Pending, server, state};
 /// # }
 /// ```
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Mutex(Handle);
+#[serde(transparent)]
+pub struct Mutex {
+    handle: Handle,
+    /// The lock protects memory, so its grants have to be proved.
+    #[serde(skip)]
+    protects_memory: bool,
+}
 
 impl Mutex {
     /// Creates a lock on the current loop.
@@ -90,7 +97,7 @@ impl Mutex {
     /// Returns an error if there is no current runtime, or if the system has no descriptor left
     /// for a socket.
     pub fn new() -> io::Result<Self> {
-        server::create(Box::new(state::Mutex::new())).map(Self)
+        server::create(Box::new(state::Mutex::new())).map(Self::plain)
     }
 
     /// Waits for the lock.
@@ -105,8 +112,9 @@ impl Mutex {
     /// Returns [`LockError::Poisoned`] with the guard if the last holder has died. Returns
     /// [`LockError::Failed`] if the lock is closed, or its process cannot be reached.
     pub async fn lock(&self) -> Result<MutexGuard, LockError> {
-        let (answer, pending) = ask(&self.0, Operation::LOCK, &[]).await?;
-        granted(answer, pending)
+        let asked = self.asked();
+        let (answer, pending) = ask(&self.handle, Operation::LOCK, asked.body()).await?;
+        asked.granted(answer, pending)
     }
 
     /// Waits for the lock, for `limit` at most.
@@ -120,8 +128,10 @@ impl Mutex {
     /// Returns an error if [`lock`](Mutex::lock) would, or
     /// [if the time has passed](BrokerError::is_timeout).
     pub async fn lock_timeout(&self, limit: Duration) -> Result<MutexGuard, LockError> {
-        let (answer, pending) = ask_timeout(&self.0, Operation::LOCK, &[], limit).await?;
-        granted(answer, pending)
+        let asked = self.asked();
+        let (answer, pending) =
+            ask_timeout(&self.handle, Operation::LOCK, asked.body(), limit).await?;
+        asked.granted(answer, pending)
     }
 
     /// Takes the lock if it is free and no request waits for it. In another process, the future
@@ -135,8 +145,9 @@ impl Mutex {
     ///
     /// Returns an error if [`lock`](Mutex::lock) would.
     pub async fn try_lock(&self) -> Result<Option<MutexGuard>, LockError> {
-        let (answer, pending) = ask(&self.0, Operation::TRY_LOCK, &[]).await?;
-        granted_or_none(answer, pending)
+        let asked = self.asked();
+        let (answer, pending) = ask(&self.handle, Operation::TRY_LOCK, asked.body()).await?;
+        asked.granted_or_none(answer, pending)
     }
 
     /// Does the same as [`lock`](Mutex::lock), and blocks this thread meanwhile.
@@ -165,8 +176,10 @@ impl Mutex {
     ///
     /// Returns an error if [`lock`](Mutex::lock) would.
     pub fn blocking_try_lock(&self) -> Result<Option<MutexGuard>, LockError> {
-        let (answer, pending) = blocking_ask(&self.0, Operation::TRY_LOCK, &[], None)?;
-        granted_or_none(answer, pending)
+        let asked = self.asked();
+        let (answer, pending) =
+            blocking_ask(&self.handle, Operation::TRY_LOCK, asked.body(), None)?;
+        asked.granted_or_none(answer, pending)
     }
 
     /// Returns whether the lock is poisoned.
@@ -179,7 +192,9 @@ impl Mutex {
     ///
     /// Returns an error if the lock is closed, or its process cannot be reached.
     pub async fn is_poisoned(&self) -> Result<bool, BrokerError> {
-        flag(&done(call(&self.0, Operation::IS_POISONED, &[]).await?)?)
+        flag(&done(
+            call(&self.handle, Operation::IS_POISONED, &[]).await?,
+        )?)
     }
 
     /// Makes the lock no longer poisoned. Any process may do this, when what the lock protects is
@@ -193,7 +208,7 @@ impl Mutex {
     ///
     /// Returns an error if the lock is closed, or its process cannot be reached.
     pub async fn clear_poison(&self) -> Result<(), BrokerError> {
-        done(call(&self.0, Operation::CLEAR_POISON, &[]).await?).map(drop)
+        done(call(&self.handle, Operation::CLEAR_POISON, &[]).await?).map(drop)
     }
 
     /// Does the same as [`is_poisoned`](Mutex::is_poisoned), and blocks this thread meanwhile.
@@ -202,7 +217,11 @@ impl Mutex {
     ///
     /// Returns an error if [`is_poisoned`](Mutex::is_poisoned) would.
     pub fn blocking_is_poisoned(&self) -> Result<bool, BrokerError> {
-        flag(&done(blocking_call(&self.0, Operation::IS_POISONED, &[])?)?)
+        flag(&done(blocking_call(
+            &self.handle,
+            Operation::IS_POISONED,
+            &[],
+        )?)?)
     }
 
     /// Does the same as [`clear_poison`](Mutex::clear_poison), and blocks this thread meanwhile.
@@ -211,7 +230,7 @@ impl Mutex {
     ///
     /// Returns an error if [`clear_poison`](Mutex::clear_poison) would.
     pub fn blocking_clear_poison(&self) -> Result<(), BrokerError> {
-        done(blocking_call(&self.0, Operation::CLEAR_POISON, &[])?).map(drop)
+        done(blocking_call(&self.handle, Operation::CLEAR_POISON, &[])?).map(drop)
     }
 
     /// Returns which process holds the lock, and since when; `None` if none does.
@@ -224,7 +243,7 @@ impl Mutex {
     ///
     /// Returns an error if the lock is closed, or its process cannot be reached.
     pub async fn holder(&self) -> Result<Option<Holder>, BrokerError> {
-        Holder::of(call(&self.0, Operation::HOLDER, &[]).await?)
+        Holder::of(call(&self.handle, Operation::HOLDER, &[]).await?)
     }
 
     /// Does the same as [`holder`](Mutex::holder), and blocks this thread meanwhile.
@@ -233,7 +252,7 @@ impl Mutex {
     ///
     /// Returns an error if [`holder`](Mutex::holder) would.
     pub fn blocking_holder(&self) -> Result<Option<Holder>, BrokerError> {
-        Holder::of(blocking_call(&self.0, Operation::HOLDER, &[])?)
+        Holder::of(blocking_call(&self.handle, Operation::HOLDER, &[])?)
     }
 
     /// Closes the lock, for all processes: whatever waits for it gets an error, and so does each
@@ -247,7 +266,7 @@ impl Mutex {
     ///
     /// Returns an error if the lock is closed already, or its process cannot be reached.
     pub async fn close(&self) -> Result<(), BrokerError> {
-        done(call(&self.0, Operation::CLOSE, &[]).await?).map(drop)
+        done(call(&self.handle, Operation::CLOSE, &[]).await?).map(drop)
     }
 
     /// Does the same as [`close`](Mutex::close), and blocks this thread meanwhile.
@@ -256,57 +275,100 @@ impl Mutex {
     ///
     /// Returns an error if [`close`](Mutex::close) would.
     pub fn blocking_close(&self) -> Result<(), BrokerError> {
-        done(blocking_call(&self.0, Operation::CLOSE, &[])?).map(drop)
+        done(blocking_call(&self.handle, Operation::CLOSE, &[])?).map(drop)
     }
 
-    /// Creates a lock that protects the memory of a file, for the processes that know the
-    /// password.
-    pub(super) fn with_memory(file: OwnedFd, password: u64) -> io::Result<Self> {
-        server::create(Box::new(state::Mutex::with_memory(file, password))).map(Self)
+    fn plain(handle: Handle) -> Self {
+        Self {
+            handle,
+            protects_memory: false,
+        }
+    }
+
+    /// Creates a lock that protects the memory of a file, for the processes of the family.
+    pub(super) fn with_memory(file: OwnedFd) -> io::Result<Self> {
+        let object = |proofs| -> Box<dyn state::Object> {
+            Box::new(state::Mutex::with_memory(file, proofs))
+        };
+        Ok(Self::plain(server::create_with(object)?).of_memory())
+    }
+
+    /// Returns the handle of a lock that protects memory, whose grants have to be proved.
+    pub(super) fn of_memory(self) -> Self {
+        Self {
+            protects_memory: true,
+            ..self
+        }
     }
 
     pub(super) fn handle(&self) -> &Handle {
-        &self.0
+        &self.handle
+    }
+
+    fn asked(&self) -> Asked {
+        let question = || Question::new(&self.handle, Purpose::Lock);
+        Asked(self.protects_memory.then(question))
     }
 
     fn block(&self, deadline: Option<Instant>) -> Result<MutexGuard, LockError> {
-        let (answer, pending) = blocking_ask(&self.0, Operation::LOCK, &[], deadline)?;
-        granted(answer, pending)
+        let asked = self.asked();
+        let (answer, pending) =
+            blocking_ask(&self.handle, Operation::LOCK, asked.body(), deadline)?;
+        asked.granted(answer, pending)
     }
 }
 
-fn granted(answer: Answer, pending: Pending) -> Result<MutexGuard, LockError> {
-    let answer = match done(answer) {
-        Ok(answer) => answer,
-        Err(error) => {
-            pending.finish();
-            return Err(error.into());
-        }
-    };
-    let mut body = Body(&answer.body);
-    let (Some(fencing), Some(poisoned)) = (body.u64(), body.u8()) else {
-        return Err(garbled().into());
-    };
-    let guard = MutexGuard {
-        held: pending.hold(),
-        fencing,
-    };
-    match poisoned {
-        0 => Ok(guard),
-        _ => Err(LockError::Poisoned(Poisoned(guard))),
-    }
-}
+/// What was asked of the broker: for the lock, and with it for a proof if the lock protects memory.
+struct Asked(Option<Question>);
 
-fn granted_or_none(answer: Answer, pending: Pending) -> Result<Option<MutexGuard>, LockError> {
-    match available(answer) {
-        Ok(Some(answer)) => granted(answer, pending).map(Some),
-        Ok(None) => {
-            pending.finish();
-            Ok(None)
+impl Asked {
+    fn body(&self) -> &[u8] {
+        self.0.as_ref().map_or(&[], Question::body)
+    }
+
+    fn granted(&self, answer: Answer, pending: Pending) -> Result<MutexGuard, LockError> {
+        let answer = match done(answer) {
+            Ok(answer) => answer,
+            Err(error) => {
+                pending.finish();
+                return Err(error.into());
+            }
+        };
+        let mut body = Body(&answer.body);
+        let (Some(fencing), Some(poisoned)) = (body.u64(), body.u8()) else {
+            return Err(garbled().into());
+        };
+        if let Some(question) = &self.0
+            && !question.is_answered_by(&answer.body)
+        {
+            return Err(unproved().into());
         }
-        Err(error) => {
-            pending.finish();
-            Err(error.into())
+        let guard = MutexGuard {
+            held: pending.hold(),
+            fencing,
+            is_proved: self.0.is_some(),
+        };
+        match poisoned {
+            0 => Ok(guard),
+            _ => Err(LockError::Poisoned(Poisoned(guard))),
+        }
+    }
+
+    fn granted_or_none(
+        &self,
+        answer: Answer,
+        pending: Pending,
+    ) -> Result<Option<MutexGuard>, LockError> {
+        match available(answer) {
+            Ok(Some(answer)) => self.granted(answer, pending).map(Some),
+            Ok(None) => {
+                pending.finish();
+                Ok(None)
+            }
+            Err(error) => {
+                pending.finish();
+                Err(error.into())
+            }
         }
     }
 }
@@ -328,6 +390,8 @@ pub(super) fn flag(answer: &Answer) -> Result<bool, BrokerError> {
 pub struct MutexGuard {
     held: Held,
     fencing: u64,
+    /// A process of the family has granted it.
+    is_proved: bool,
 }
 
 impl MutexGuard {
@@ -339,7 +403,12 @@ impl MutexGuard {
 
     /// Returns whether this is a guard of this lock.
     pub(super) fn is_of(&self, lock: &Mutex) -> bool {
-        self.held.is_of(&lock.0)
+        self.held.is_of(&lock.handle)
+    }
+
+    /// Returns whether a process of the family has granted the lock, for this very guard.
+    pub(super) fn is_proved(&self) -> bool {
+        self.is_proved
     }
 
     /// Returns whether the connection to the process of the lock still stands.

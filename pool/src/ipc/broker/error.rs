@@ -107,6 +107,13 @@ pub(crate) fn available(answer: Answer) -> Result<Option<Answer>, BrokerError> {
     }
 }
 
+/// The error of an answer that a process of the family would have signed.
+pub(crate) fn unproved() -> BrokerError {
+    BrokerError::disconnected(
+        "another program has taken its address, so the process of the object has ended",
+    )
+}
+
 /// The error of an answer that this version does not understand.
 pub(crate) fn garbled() -> BrokerError {
     BrokerError::disconnected("the answer is not one that this version understands")

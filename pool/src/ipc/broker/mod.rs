@@ -12,6 +12,7 @@
 //! | [`protocol`] | what clients and brokers say to each other |
 //! | [`server`] | the broker: its socket, its connections, the deaths of processes |
 //! | [`client`] | the connection of a thread to a broker in another one |
+//! | [`proof`] | the signatures by which clients and brokers of one family recognize each other |
 //! | [`link`] | one interface to a broker, wherever it is: requests and what they hold |
 //! | [`handle`] | handles, owners and addresses |
 
@@ -19,6 +20,7 @@ pub(crate) mod client;
 pub(crate) mod error;
 pub(crate) mod handle;
 pub(crate) mod link;
+pub(crate) mod proof;
 pub(crate) mod protocol;
 pub(crate) mod server;
 pub(crate) mod state;

@@ -40,12 +40,13 @@ impl Operation {
     /// They have no effect if the process of the client has ended.
     const ASKS: u16 = 1 << 15;
 
+    /// Asks for a lock. If the request is signed, so is the grant.
     pub(crate) const LOCK: Self = Self(0x10 | Self::ASKS);
     pub(crate) const TRY_LOCK: Self = Self(0x11 | Self::ASKS);
     pub(crate) const IS_POISONED: Self = Self(0x12);
     pub(crate) const CLEAR_POISON: Self = Self(0x13);
     pub(crate) const HOLDER: Self = Self(0x14);
-    /// Asks for the memory that a lock protects, with the password of the family.
+    /// Asks for the memory that a lock protects. The request and the answer are signed.
     pub(crate) const MEMORY: Self = Self(0x15);
 
     pub(crate) const ACQUIRE: Self = Self(0x20 | Self::ASKS);
@@ -109,7 +110,7 @@ impl Status {
     pub(crate) const WRONG_KIND: Self = Self(3);
     /// The number in the request is too large.
     pub(crate) const OUT_OF_RANGE: Self = Self(4);
-    /// The process does not know the password of the family.
+    /// The request is not signed by a process of the family.
     pub(crate) const REFUSED: Self = Self(5);
     /// A queue is closed, and all its items are confirmed.
     pub(crate) const ENDED: Self = Self(6);

@@ -344,14 +344,14 @@ impl<T: Pod> Serialize for SharedArray<T> {
 impl<'de, T: Pod> Deserialize<'de> for SharedArray<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (lock, length, signed) = <(Mutex, u64, u64)>::deserialize(deserializer)?;
-        if signed != signature(&lock, length) {
+        if !family::is_same(signed, signature(&lock, length)) {
             return Err(refused(
                 &"the array belongs to the processes of another pool or program",
             ));
         }
         let length = usize::try_from(length).map_err(|error| refused(&error))?;
         Ok(Self {
-            lock,
+            lock: lock.of_memory(),
             length,
             memory: Arc::default(),
         })

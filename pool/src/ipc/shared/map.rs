@@ -25,8 +25,9 @@
 //! 7. The contents of [`Turns`] are accessed only through a [`Turn`], which exists as long as it
 //!    holds the lock of this very memory, and only as the borrow of the `Turn` allows. A file is
 //!    the memory of one lock from its creation on, and the broker of the lock gives it only to
-//!    processes of the family, which do the same. The broker grants the lock to one request at a
-//!    time, and the lock of a process that has ended only when the kernel has reported the end,
+//!    processes of the family, which do the same. A process that has only taken the address of the
+//!    broker can do neither: the file and the grant are signed, each for one request. The broker
+//!    grants the lock to one request at a time, and the lock of a process that has ended only when the kernel has reported the end,
 //!    after which the process writes no more. If the broker has ended, or the lock is closed, it
 //!    is granted to none. So there is one `Turn` in all processes, and its bytes are initialized
 //!    and valid whatever they are, because `T: Pod`. This relies on the processes of the family:
@@ -60,7 +61,7 @@ use rustix::mm::{MapFlags, ProtFlags, madvise, mmap, munmap};
 use rustix::process::{Pid, getpid};
 
 use super::check;
-use super::protected::{Protected, password};
+use super::protected::Protected;
 use crate::ipc::mutex::{Mutex, MutexGuard};
 use crate::sys;
 
@@ -356,7 +357,7 @@ impl<T: Pod> Turns<T> {
         sys::fix_size(&file)?;
         let mut region = Region::map(&file, bytes, Access::Write)?;
         region.keep_from_copies()?;
-        let lock = Mutex::with_memory(file, password())?;
+        let lock = Mutex::with_memory(file)?;
         Ok(Self {
             region,
             length,
@@ -399,9 +400,11 @@ impl<T: Pod> Turns<T> {
     ///
     /// # Panics
     ///
-    /// Panics if the guard is of another lock, or if this process is a copy.
+    /// Panics if the guard is of another lock, if it was not proved that a process of the family
+    /// has granted it, or if this process is a copy.
     pub(super) fn turn(self: Arc<Self>, guard: MutexGuard) -> Turn<T> {
         assert!(guard.is_of(&self.lock), "the guard is of another lock");
+        assert!(guard.is_proved(), "the grant of the lock is not proved");
         assert!(!self.is_copied(), "a copy of a process has no turn");
         Turn {
             memory: self,

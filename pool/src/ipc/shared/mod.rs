@@ -20,7 +20,8 @@
 //! | killing the holder, or the process of the broker | the lock is granted after the end of the holder, or never | `tests/ipc/shared/array.rs` |
 //! | closing the array, or ending its loop, while a guard exists | no other guard is granted | `tests/array.rs` |
 //! | decoding a changed or forged handle, one of another program, or of values of another size | handles are signed; the size is checked | `tests/array.rs`, `tests/ipc/shared/array.rs` |
-//! | asking a broker for the memory of a lock from outside | it takes the password of the family | `tests/array.rs` |
+//! | asking a broker for the memory of a lock from outside | the request has to be signed with the key of the family | `tests/array.rs`, `tests/impostor.rs` |
+//! | listening at the address of a broker that has ended, to give memory, to grant locks, or to learn the key | answers are signed, each for one request; requests contain no secret | `tests/impostor.rs`, `broker/proof.rs` |
 //! | using a copy of the process, made by `fork`: sealing, unmapping, locking | mappings for writing are not in copies, which remember whose copy they are | `tests/ipc_fork.rs` |
 //! | a hostile process that has atomic numbers | any value is valid; the size is sealed | `tests/sealed.rs` |
 //!

@@ -30,6 +30,7 @@ use coreloop_runtime::io::Async;
 
 use super::BrokerError;
 use super::handle::{Address, Handle, Inbox};
+use super::proof::Proofs;
 use super::protocol::{Body, Operation};
 use super::state::{Call, Client, Effects, Key, LOCAL, NO_REQUEST, Object, ObjectNumber};
 use super::state::{State, Violation};
@@ -70,7 +71,18 @@ struct Listener {
 ///
 /// Returns an error if there is no current runtime, or the system refuses a socket.
 pub(crate) fn create(object: Box<dyn Object>) -> io::Result<Handle> {
+    create_with(|_| object)
+}
+
+/// Like [`create`], for an object that signs its answers.
+///
+/// # Errors
+///
+/// Returns an error if [`create`] would.
+pub(crate) fn create_with(object: impl FnOnce(Proofs) -> Box<dyn Object>) -> io::Result<Handle> {
     let broker = Broker::of_current_loop()?;
+    let number = broker.state.borrow().next_object();
+    let object = object(Proofs::new(broker.address.clone(), number));
     let number = broker.state.borrow_mut().add_object(object);
     let inbox = Arc::clone(&broker.inbox);
     Ok(Handle::owning(broker.address.clone(), number, inbox))

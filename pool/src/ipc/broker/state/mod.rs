@@ -204,6 +204,11 @@ impl State {
         }
     }
 
+    /// Returns the number of the object that is added next.
+    pub(crate) fn next_object(&self) -> ObjectNumber {
+        self.next_object
+    }
+
     pub(crate) fn add_object(&mut self, object: Box<dyn Object>) -> ObjectNumber {
         let number = self.next_object;
         self.next_object += 1;

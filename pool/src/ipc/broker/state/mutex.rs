@@ -4,16 +4,18 @@
 //!
 //! 1. There is at most one holder, and no request waits while there is none.
 //! 2. The fencing number of a grant is larger than the numbers of all earlier grants.
+//! 3. A grant is signed if its request was, and only then.
 
 use std::os::fd::OwnedFd;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Call, Effects, Key, Leave, Line, Object, Violation};
-use crate::ipc::broker::protocol::{Answer, Operation, Status};
+use crate::ipc::broker::proof::{Proofs, Purpose};
+use crate::ipc::broker::protocol::{Answer, Body, Operation, Status};
 
 pub(crate) struct Mutex {
     holder: Option<Holder>,
-    line: Line<u32>,
+    line: Line<Asker>,
     /// The fencing number of the last grant.
     fencing: u64,
     is_poisoned: bool,
@@ -23,8 +25,15 @@ pub(crate) struct Mutex {
 /// The memory that a lock protects.
 struct Memory {
     file: OwnedFd,
-    /// Only processes that know it get the file.
-    password: u64,
+    proofs: Proofs,
+}
+
+/// Who asks for the lock.
+#[derive(Clone, Copy)]
+struct Asker {
+    pid: u32,
+    /// The nonce of a request that is signed.
+    nonce: Option<u64>,
 }
 
 struct Holder {
@@ -44,34 +53,47 @@ impl Mutex {
         }
     }
 
-    /// Creates a lock that protects memory, for the processes that know the password.
-    pub(crate) fn with_memory(file: OwnedFd, password: u64) -> Self {
+    /// Creates a lock that protects memory, for the processes of the family.
+    pub(crate) fn with_memory(file: OwnedFd, proofs: Proofs) -> Self {
         Self {
-            memory: Some(Memory { file, password }),
+            memory: Some(Memory { file, proofs }),
             ..Self::new()
         }
     }
 
-    fn lock(&mut self, key: Key, pid: u32, may_wait: bool, effects: &mut Effects) {
+    /// Returns the nonce of a request for the lock if it is signed, or why it is refused.
+    fn nonce(&self, body: Body<'_>) -> Result<Option<u64>, Status> {
+        if body.rest().is_empty() {
+            return Ok(None);
+        }
+        let memory = self.memory.as_ref().ok_or(Status::WRONG_KIND)?;
+        let nonce = memory.proofs.asked(Purpose::Lock, body);
+        nonce.ok_or(Status::REFUSED).map(Some)
+    }
+
+    fn lock(&mut self, key: Key, asker: Asker, may_wait: bool, effects: &mut Effects) {
         if self.holder.is_none() {
-            self.grant(key, pid, effects);
+            self.grant(key, asker, effects);
         } else if may_wait {
-            self.line.push(key, pid);
+            self.line.push(key, asker);
             effects.wait(key);
         } else {
             effects.finish(key, Answer::new(Status::UNAVAILABLE));
         }
     }
 
-    fn grant(&mut self, key: Key, pid: u32, effects: &mut Effects) {
+    fn grant(&mut self, key: Key, asker: Asker, effects: &mut Effects) {
         self.fencing += 1;
         self.holder = Some(Holder {
             key,
-            pid,
+            pid: asker.pid,
             since: effects.now,
         });
         let mut body = self.fencing.to_le_bytes().to_vec();
         body.push(u8::from(self.is_poisoned));
+        if let (Some(memory), Some(nonce)) = (&self.memory, asker.nonce) {
+            body = memory.proofs.signed(Purpose::Grant, nonce, body);
+        }
         effects.grant(key, Answer::with(Status::DONE, body));
     }
 
@@ -88,17 +110,20 @@ impl Mutex {
 
 /// Answers with a duplicate of the descriptor. Duplicating it changes nothing but the number of
 /// descriptors of this process.
-fn memory(memory: Option<&Memory>, password: Option<u64>) -> Answer {
+fn memory(memory: Option<&Memory>, body: Body<'_>) -> Answer {
     let Some(memory) = memory else {
         return Answer::new(Status::WRONG_KIND);
     };
-    if password != Some(memory.password) {
+    let Some(nonce) = memory.proofs.asked(Purpose::Ask, body) else {
         return Answer::new(Status::REFUSED);
-    }
+    };
     match memory.file.try_clone() {
         Ok(file) => Answer {
             descriptors: Ok(vec![file]),
-            ..Answer::done()
+            ..Answer::with(
+                Status::DONE,
+                memory.proofs.signed(Purpose::Give, nonce, Vec::new()),
+            )
         },
         Err(_) => Answer::new(Status::UNAVAILABLE),
     }
@@ -109,7 +134,13 @@ impl Object for Mutex {
         match call.operation {
             Operation::LOCK | Operation::TRY_LOCK => {
                 let may_wait = call.operation == Operation::LOCK;
-                self.lock(key, call.pid, may_wait, effects);
+                match self.nonce(call.body) {
+                    Ok(nonce) => {
+                        let pid = call.pid;
+                        self.lock(key, Asker { pid, nonce }, may_wait, effects);
+                    }
+                    Err(status) => effects.finish(key, Answer::new(status)),
+                }
             }
             Operation::IS_POISONED => {
                 let body = vec![u8::from(self.is_poisoned)];
@@ -121,7 +152,7 @@ impl Object for Mutex {
             }
             Operation::HOLDER => effects.finish(key, self.holder()),
             Operation::MEMORY => {
-                let answer = memory(self.memory.as_ref(), call.body.only_u64());
+                let answer = memory(self.memory.as_ref(), call.body);
                 effects.finish(key, answer);
             }
             _ => effects.finish(key, Answer::new(Status::WRONG_KIND)),
@@ -141,8 +172,8 @@ impl Object for Mutex {
         self.holder = None;
         self.is_poisoned |= matches!(why, Leave::Died | Leave::Panicking);
         effects.end(key);
-        if let Some((next, pid)) = self.line.pop() {
-            self.grant(next, pid, effects);
+        if let Some((next, asker)) = self.line.pop() {
+            self.grant(next, asker, effects);
         }
     }
 

@@ -251,10 +251,10 @@ fn an_array_is_not_of_values_of_another_size() {
 }
 
 #[test]
-fn the_memory_is_given_only_for_the_password() {
+fn the_memory_is_given_only_to_the_family() {
     block_on(async {
         let array = SharedArray::<u64>::with_len(2).unwrap();
-        for body in [&b""[..], &[0; 8], &[0; 9], b"password"] {
+        for body in [&b""[..], &[0; 8], &[0; 16], &[0; 17], b"password"] {
             let answer = call(array.mutex().handle(), Operation::MEMORY, body)
                 .await
                 .unwrap();

@@ -2,6 +2,7 @@
 
 mod array;
 mod atomics;
+mod impostor;
 mod random;
 mod refused;
 mod sealed;
