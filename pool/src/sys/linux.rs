@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{FallocateFlags, MemfdFlags, Stat};
+use rustix::fs::{FallocateFlags, MemfdFlags};
 use rustix::io::Errno;
 use rustix::mm::Advice;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
@@ -50,10 +50,19 @@ fn available() -> Option<u64> {
     free.checked_mul(1024)
 }
 
-pub(super) fn allocated(stat: &Stat) -> u64 {
-    u64::try_from(stat.st_blocks)
-        .unwrap_or(0)
-        .saturating_mul(512)
+/// Returns how many bytes of a file have memory, whose size is constant. It is none if the
+/// descriptor only reads.
+///
+/// The kernel counts the memory behind the end of a file too, which would hide a hole of the same
+/// size. So this frees it, by setting the size to what it is. That changes nothing else, and there
+/// is no such memory afterwards: a file whose size is constant gets none. It takes 2 to 3
+/// microseconds, and searching 64 MiB for a hole takes 1000.
+pub(super) fn allocated(file: &OwnedFd, size: u64) -> io::Result<u64> {
+    if rustix::fs::ftruncate(file, size).is_err() {
+        return Ok(0);
+    }
+    let blocks = rustix::fs::fstat(file)?.st_blocks;
+    Ok(u64::try_from(blocks).unwrap_or(0).saturating_mul(512))
 }
 
 /// Bytes without descriptors are returned together with the ones after them.

@@ -60,13 +60,17 @@ pub(crate) fn inspect(file: &OwnedFd) -> io::Result<MemoryFile> {
         Err(Errno::INVAL) => SealFlags::empty(),
         Err(error) => return Err(error.into()),
     };
-    let stat = rustix::fs::fstat(file)?;
+    let has_fixed_contents = seals.contains(CONTENTS);
+    let size = u64::try_from(rustix::fs::fstat(file)?.st_size).unwrap_or(0);
     Ok(MemoryFile {
         has_fixed_size: seals.contains(SIZE),
-        has_fixed_contents: seals.contains(CONTENTS),
-        size: u64::try_from(stat.st_size).unwrap_or(0),
+        has_fixed_contents,
+        size,
         is_rounded: false,
-        allocated: allocated(&stat),
+        allocated: match has_fixed_contents {
+            true => allocated(file, size)?,
+            false => 0,
+        },
     })
 }
 
@@ -80,7 +84,8 @@ mod tests {
     #[test]
     fn memory_is_allocated_and_closed_on_exec() {
         let file = blank_memory(4096).unwrap();
-        assert!(inspect(&file).unwrap().allocated >= 4096);
+        fix_contents(&file).unwrap();
+        assert_eq!(inspect(&file).unwrap().allocated, 4096);
         let flags = rustix::io::fcntl_getfd(file.as_fd()).unwrap();
         assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
     }

@@ -60,7 +60,8 @@ pub(crate) struct MemoryFile {
     pub(crate) size: u64,
     /// Whether the system may have rounded the size up.
     pub(crate) is_rounded: bool,
-    /// How many bytes of memory the file has, where that is known. If they are fewer than the
-    /// size, reading the file allocates memory.
+    /// How many bytes of a file have memory, if its contents are constant. If they are fewer than
+    /// the size, reading the file allocates memory. It is the largest number on systems that do
+    /// not say.
     pub(crate) allocated: u64,
 }

@@ -63,7 +63,7 @@ mod memory {
     use std::io;
     use std::os::fd::OwnedFd;
 
-    use rustix::fs::{MemfdFlags, Stat};
+    use rustix::fs::MemfdFlags;
 
     pub(in crate::sys) fn memfd_flags() -> MemfdFlags {
         MemfdFlags::empty()
@@ -74,7 +74,8 @@ mod memory {
     }
 
     /// The system does not say which part of a file has memory.
-    pub(in crate::sys) fn allocated(_stat: &Stat) -> u64 {
-        u64::MAX
+    #[expect(clippy::unnecessary_wraps, reason = "other systems ask the kernel")]
+    pub(in crate::sys) fn allocated(_file: &OwnedFd, _size: u64) -> io::Result<u64> {
+        Ok(u64::MAX)
     }
 }

@@ -55,7 +55,7 @@ pub(crate) fn contents(found: &MemoryFile, length: u64, element: usize) -> io::R
     }
     if found.allocated < bytes {
         return Err(refused(
-            "its memory is not allocated, so that reading it could fail",
+            "its memory is not allocated, or its descriptor only reads, so that an access could fail",
         ));
     }
     Ok(length)

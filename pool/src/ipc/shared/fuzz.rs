@@ -16,7 +16,7 @@ pub struct File {
     pub has_fixed_contents: bool,
     /// The size.
     pub size: u64,
-    /// How many bytes have memory.
+    /// How many bytes of the contents have memory.
     pub allocated: u64,
 }
 

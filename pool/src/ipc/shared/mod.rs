@@ -12,7 +12,7 @@
 //! |---|---|---|
 //! | writing to a sealed slice, cutting it, making holes, mapping it for writing, opening it again | the kernel refuses it | `tests/sealed.rs`; by another process, `tests/ipc/shared/slice.rs` |
 //! | sending memory with other seals, sizes or lengths, another file, or a garbled message | the receiver checks what the kernel says: the seals, then the size | `tests/refused.rs`, `tests/random.rs`, the fuzz target `shared` |
-//! | sending memory whose reading allocates more, until a signal ends the reader | it has to be allocated | `tests/refused.rs` |
+//! | sending memory whose reading allocates more, until a signal ends the reader | it has to be allocated, without a hole | `tests/refused.rs` |
 //! | keeping a mapping for writing while a builder seals | `EBUSY` | `tests/sealed.rs` |
 //! | a panic of the iterator or of the holder; forgetting a builder or a guard | memory leaks, or the array stays locked; no second access | `tests/slice.rs`, `tests/array.rs` |
 //! | using one array through several handles, mappings, threads or tasks at once | all of them have one lock, which is the broker's | `tests/array.rs`, `tests/ipc/shared/array.rs` |

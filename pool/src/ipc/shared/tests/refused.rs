@@ -1,10 +1,11 @@
 //! Memory that a receiver refuses, from any sender.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU8, AtomicU64};
 
-use rustix::fs::SealFlags;
+use rustix::fs::{FallocateFlags, SealFlags};
 use rustix::io::Errno;
 
 use super::super::map::{Cells, Sealed};
@@ -82,8 +83,58 @@ fn a_slice_without_its_memory_is_refused() {
     assert!(refusal(&sparse, 1 << 37).contains("not allocated"));
     let half = file(8192, 4096, ALL);
     assert!(refusal(&half, 1024).contains("not allocated"));
-    // The last page may be allocated in part of the bytes only.
+    // The last page may belong to the contents in part only.
     assert!(receive_slice::<u64>(file(4104, 8192, ALL), 513).is_ok());
+}
+
+/// The kernel counts the pages behind the end too, as many as are missing before it.
+#[test]
+fn a_slice_with_a_hole_is_refused_whatever_is_behind_its_end() {
+    let behind = |size: u64, allocated: u64, pages: u64| {
+        let file = file(size, allocated, SealFlags::empty());
+        let keep = FallocateFlags::KEEP_SIZE;
+        for start in [size.next_multiple_of(4096), 1 << 40] {
+            rustix::fs::fallocate(&file, keep, start, pages * 4096).unwrap();
+        }
+        rustix::fs::fcntl_add_seals(&file, ALL).unwrap();
+        file
+    };
+    for (size, allocated) in [
+        (8192, 4096),
+        (8192, 0),
+        (1 << 20, (1 << 20) - 4096),
+        (24, 0),
+    ] {
+        let file = behind(size, allocated, 256);
+        let counted = rustix::fs::fstat(&file).unwrap().st_blocks * 512;
+        assert!(u64::try_from(counted).unwrap() > size);
+        assert!(refusal(&file, size / 8).contains("not allocated"));
+        receive_slice::<u64>(file, size / 8).unwrap_err();
+    }
+    // Without a hole, the pages behind the end are freed, and the contents stay as they are.
+    let file = file(4104, 8192, SealFlags::empty());
+    let writer = std::fs::File::from(file.try_clone().unwrap());
+    writer.write_all_at(&[7; 4104], 0).unwrap();
+    rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, 1 << 30, 1 << 20).unwrap();
+    rustix::fs::fcntl_add_seals(&file, ALL).unwrap();
+    let copy = file.try_clone().unwrap();
+    let slice = receive_slice::<u8>(file, 4104).unwrap();
+    assert_eq!(*slice, [7; 4104]);
+    let stat = rustix::fs::fstat(&copy).unwrap();
+    assert_eq!((stat.st_blocks, stat.st_size), (16, 4104));
+    // They cannot come back.
+    let again = rustix::fs::fallocate(&copy, FallocateFlags::KEEP_SIZE, 1 << 30, 4096);
+    assert_eq!(again, Err(Errno::PERM));
+}
+
+#[test]
+fn a_descriptor_that_only_reads_is_refused() {
+    let file = file(16, 16, ALL);
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let readable = std::fs::File::open(path).unwrap().into();
+    assert!(refusal(&readable, 2).contains("only reads"));
+    receive_slice::<u64>(readable, 2).unwrap_err();
+    receive_slice::<u64>(file, 2).unwrap();
 }
 
 #[test]
