@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{FallocateFlags, MemfdFlags};
+use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
 use rustix::io::Errno;
 use rustix::mm::Advice;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
@@ -20,6 +20,9 @@ const OOM_SCORE_FILE: &str = "/proc/self/oom_score_adj";
 const LARGE: u64 = 16 << 20;
 
 pub(crate) const NOT_IN_COPIES: Option<Advice> = Some(Advice::LinuxDontFork);
+
+/// Linux has the seal since 5.1.
+pub(super) const FUTURE_WRITE: SealFlags = SealFlags::FUTURE_WRITE;
 
 /// Linux has the flag since 6.3.
 pub(super) fn memfd_flags() -> MemfdFlags {

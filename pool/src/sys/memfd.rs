@@ -8,7 +8,7 @@ use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::Errno;
 
 use super::MemoryFile;
-use super::system::{allocate, allocated, memfd_flags};
+use super::system::{FUTURE_WRITE, allocate, allocated, memfd_flags};
 
 /// The seals that keep the size of a file, and the seals themselves, from changing.
 const SIZE: SealFlags = SealFlags::SHRINK
@@ -45,6 +45,16 @@ pub(crate) fn message_file() -> io::Result<OwnedFd> {
 
 pub(crate) fn fix_size(file: &OwnedFd) -> io::Result<()> {
     Ok(rustix::fs::fcntl_add_seals(file, SIZE)?)
+}
+
+/// The file can still be sealed by [`fix_contents`]. A kernel that does not know the seal for writers
+/// refuses it.
+pub(crate) fn exclude_writers(file: &OwnedFd) -> io::Result<()> {
+    let size = SealFlags::SHRINK | SealFlags::GROW;
+    match rustix::fs::fcntl_add_seals(file, size | FUTURE_WRITE) {
+        Err(Errno::INVAL) => Ok(rustix::fs::fcntl_add_seals(file, size)?),
+        sealed => Ok(sealed?),
+    }
 }
 
 /// Fails with `EBUSY` if there is a writable mapping of the file.

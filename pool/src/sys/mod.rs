@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`blank_memory`] | makes a file in memory that has no name, is closed on `exec`, and is zero |
 //! | [`fix_size`] | makes the size of such a file constant for ever |
+//! | [`exclude_writers`] | makes the size of such a file constant, and lets only the mappings that exist write to it, where the system can |
 //! | [`fix_contents`] | makes the size and the contents of such a file constant for ever |
 //! | [`HAS_FIXED_CONTENTS`] | whether the system has `fix_contents` |
 //! | [`inspect`] | returns what is constant about the file of a descriptor, and its size |
@@ -42,7 +43,8 @@ mod shm;
 use shm as memory;
 
 pub(crate) use memory::{
-    HAS_FIXED_CONTENTS, blank_memory, fix_contents, fix_size, inspect, message_file,
+    HAS_FIXED_CONTENTS, blank_memory, exclude_writers, fix_contents, fix_size, inspect,
+    message_file,
 };
 pub(crate) use system::{
     NOT_IN_COPIES, READS_STOP_AFTER_DESCRIPTORS, is_full, packet_pair, raise_oom_score, send_flags,

@@ -56,14 +56,17 @@ pub(crate) fn stream_pair() -> io::Result<(OwnedFd, OwnedFd)> {
 pub(crate) fn raise_oom_score() {}
 
 #[cfg(target_os = "freebsd")]
-pub(super) use memory::{allocate, allocated, memfd_flags};
+pub(super) use memory::{FUTURE_WRITE, allocate, allocated, memfd_flags};
 
 #[cfg(target_os = "freebsd")]
 mod memory {
     use std::io;
     use std::os::fd::OwnedFd;
 
-    use rustix::fs::MemfdFlags;
+    use rustix::fs::{MemfdFlags, SealFlags};
+
+    /// The system has no such seal.
+    pub(in crate::sys) const FUTURE_WRITE: SealFlags = SealFlags::empty();
 
     pub(in crate::sys) fn memfd_flags() -> MemfdFlags {
         MemfdFlags::empty()

@@ -73,6 +73,10 @@ pub(crate) fn fix_size(_file: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
+pub(crate) fn exclude_writers(_file: &OwnedFd) -> io::Result<()> {
+    Ok(())
+}
+
 pub(crate) fn fix_contents(_file: &OwnedFd) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }

@@ -46,6 +46,10 @@ type Locked<T> = Result<SharedArrayGuard<T>, LockError<SharedArrayGuard<T>>>;
 /// pools that these have built, all of which run the same program. Another process that receives
 /// a handle cannot decode it, and cannot get the memory from the process of the array.
 ///
+/// Other processes of the same user are trusted not to open the file of an array, which the kernel
+/// shows them as `/proc/PID/fd/N`, and not to trace a process of the family. A process that writes to
+/// the memory in such a way breaks the memory safety of the family.
+///
 /// A process of the family uses the memory only while it holds the lock, unless code in it breaks
 /// its memory safety. Do not share an array with workers that exist to contain such code, as a
 /// decoder in C may be: send them a `SharedSlice`, and let them return values.

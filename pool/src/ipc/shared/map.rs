@@ -17,7 +17,8 @@
 //!    mappings and holes, for every process. `T: AnyBitPattern` is valid whatever the contents
 //!    are, and has no interior mutability.
 //! 5. Until a [`Draft`] is finished, it owns the only descriptor and the only mapping of its file.
-//!    So a mutable borrow of the draft is the only access to the contents. They are zero at first
+//!    Its seals keep other processes of the user, which could open the file by `/proc`, from
+//!    writing. So a mutable borrow of the draft is the only access to the contents. They are zero at first
 //!    and initialized ever after, because `T: NoUninit` has no other bytes to write.
 //! 6. The memory of [`Cells`] is only accessed as atomic numbers, by this process and by others
 //!    that are honest. Every value is valid for a type that is [`Atomics`], so a process that is
@@ -202,9 +203,13 @@ impl<T: AnyBitPattern + NoUninit> Draft<T> {
     /// Returns an error if there is too little memory, or there are too many descriptors.
     pub(super) fn create(length: usize) -> io::Result<Self> {
         let bytes = check::bytes_of(length, size_of_element::<T>())?;
-        let file = sys::blank_memory(bytes as u64)?;
+        Self::map(sys::blank_memory(bytes as u64)?, length, bytes)
+    }
+
+    fn map(file: OwnedFd, length: usize, bytes: usize) -> io::Result<Self> {
         let mut region = Region::map(&file, bytes, Access::Write)?;
         region.keep_from_copies()?;
+        sys::exclude_writers(&file)?;
         Ok(Self {
             region,
             file,
@@ -456,6 +461,14 @@ impl Kept {
 
     pub(super) fn writable(file: &OwnedFd, bytes: usize) -> io::Result<Self> {
         Region::map(file, bytes, Access::Write).map(Self)
+    }
+}
+
+#[cfg(test)]
+impl<T: AnyBitPattern + NoUninit> Draft<T> {
+    /// Makes a draft of a file to which only the caller has access otherwise, and never writes.
+    pub(super) fn of(file: OwnedFd, length: usize) -> io::Result<Self> {
+        Self::map(file, length, size_of::<T>() * length)
     }
 }
 

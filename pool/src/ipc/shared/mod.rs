@@ -13,6 +13,7 @@
 //! | writing to a sealed slice, cutting it, making holes, mapping it for writing, opening it again | the kernel refuses it | `tests/sealed.rs`; by another process, `tests/ipc/shared/slice.rs` |
 //! | sending memory with other seals, sizes or lengths, another file, or a garbled message | the receiver checks what the kernel says: the seals, then the size | `tests/refused.rs`, `tests/random.rs`, the fuzz target `shared` |
 //! | sending memory whose reading allocates more, until a signal ends the reader | it has to be allocated, without a hole | `tests/refused.rs` |
+//! | opening the file of a builder by `/proc`, to write to it or to map it | the kernel refuses it | `tests/sealed.rs` |
 //! | keeping a mapping for writing while a builder seals | `EBUSY` | `tests/sealed.rs` |
 //! | a panic of the iterator or of the holder; forgetting a builder or a guard | memory leaks, or the array stays locked; no second access | `tests/slice.rs`, `tests/array.rs` |
 //! | using one array through several handles, mappings, threads or tasks at once | all of them have one lock, which is the broker's | `tests/array.rs`, `tests/ipc/shared/array.rs` |
@@ -25,8 +26,13 @@
 //! | using a copy of the process, made by `fork`: sealing, unmapping, locking | mappings for writing are not in copies, which remember whose copy they are | `tests/ipc_fork.rs` |
 //! | a hostile process that has atomic numbers | any value is valid; the size is sealed | `tests/sealed.rs` |
 //!
-//! What is left: a process of the family that breaks its own memory safety can write to an array
-//! which another one has borrowed. A process that has atomic numbers can punch holes in their
+//! # What is left
+//!
+//! A process of the family that breaks its own memory safety can write to an array which another
+//! one has borrowed. So can another process of the same user that opens the file of the array by
+//! `/proc/PID/fd`: the family itself has to map this file, so that nothing can be sealed. Processes
+//! of the same user are trusted not to do that. A builder refuses them, except between the creation
+//! of its file and the seal, some microseconds later, and on Linux before 5.1. A process that has atomic numbers can punch holes in their
 //! memory; where the system then has none left, an access ends its process by `SIGBUS`.
 
 mod array;

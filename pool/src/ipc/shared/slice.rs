@@ -350,6 +350,14 @@ impl<T> SharedSlice<T> {
 }
 
 #[cfg(test)]
+impl<T: AnyBitPattern + NoUninit> SharedSliceBuilder<T> {
+    /// Makes a builder of a file to which only the caller has access otherwise, and never writes.
+    pub(super) fn of(file: OwnedFd, length: usize) -> Self {
+        Self(Building::Mapped(Draft::of(file, length).unwrap()))
+    }
+}
+
+#[cfg(test)]
 impl<T> SharedSliceBuilder<T> {
     /// Returns the file of a slice that is not empty.
     pub(super) fn file(&self) -> &OwnedFd {

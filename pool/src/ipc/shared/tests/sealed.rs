@@ -11,9 +11,14 @@ use rustix::io::Errno;
 
 use super::super::map::Kept;
 use super::super::{SharedAtomics, SharedSlice, SharedSliceBuilder};
-use super::ALL;
+use super::{ALL, file, receive_slice};
 
 const LENGTH: u32 = 10_000;
+
+/// The seals of the memory of a builder.
+const DRAFT: SealFlags = SealFlags::SHRINK
+    .union(SealFlags::GROW)
+    .union(SealFlags::FUTURE_WRITE);
 
 fn slice() -> SharedSlice<u32> {
     SharedSlice::from_values(0..LENGTH).unwrap()
@@ -96,20 +101,51 @@ fn nothing_changes_a_slice_of_a_builder() {
 
 #[test]
 fn a_builder_whose_memory_is_mapped_elsewhere_is_busy() {
-    let builder = SharedSliceBuilder::<u32>::with_len(LENGTH as usize).unwrap();
-    let file = builder.file().try_clone().unwrap();
+    // Since the file of a builder cannot be mapped for writing any more, this is one without seals.
+    let file = file(
+        u64::from(LENGTH) * 4,
+        u64::from(LENGTH) * 4,
+        SealFlags::empty(),
+    );
     let leaked = Kept::writable(&file, 4096).unwrap();
+    let builder = SharedSliceBuilder::<u32>::of(file.try_clone().unwrap(), LENGTH as usize);
     let error = builder.seal().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ResourceBusy);
     assert!(
         error.to_string().contains("copy of this process"),
         "{error}"
     );
-    // The mapping still writes, so the file got no seal at all.
+    // The mapping still writes, so the file got no seal that says otherwise.
     let seals = rustix::fs::fcntl_get_seals(&file).unwrap();
-    assert!(!seals.intersects(ALL), "{seals:?}");
+    assert_eq!(seals, DRAFT);
+    receive_slice::<u32>(file.try_clone().unwrap(), u64::from(LENGTH)).unwrap_err();
     drop(leaked);
     rustix::fs::fcntl_add_seals(&file, ALL).unwrap();
+}
+
+/// As another process of the user might open it, by `/proc`.
+#[test]
+fn only_a_builder_writes_to_its_memory() {
+    let mut builder = SharedSliceBuilder::<u32>::with_len(LENGTH as usize).unwrap();
+    let path = format!("/proc/self/fd/{}", builder.file().as_raw_fd());
+    let mut options = OpenOptions::new();
+    let opened = options.read(true).write(true).open(path).unwrap();
+    let seals = rustix::fs::fcntl_get_seals(&opened).unwrap();
+    assert_eq!(seals.difference(SealFlags::EXEC), DRAFT);
+    let error = opened.write_at(b"x", 0).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+    assert!(opened.set_len(0).is_err());
+    let holes = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    assert!(rustix::fs::fallocate(&opened, holes, 0, 4096).is_err());
+    let opened = opened.into();
+    let error = Kept::writable(&opened, 4096).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+    assert!(builder.iter().all(|value| *value == 0));
+    builder.fill(7);
+    let _readable = Kept::readable(&opened, 4096).unwrap();
+    let slice = builder.seal().unwrap();
+    assert!(slice.iter().all(|value| *value == 7));
+    attack(&slice);
 }
 
 #[test]
