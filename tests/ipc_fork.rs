@@ -26,6 +26,22 @@ fn main() {
         "a_copy_cannot_lock_an_array",
         tests::a_copy_cannot_lock_an_array,
     );
+    test(
+        "a_copy_panics_where_it_has_no_memory",
+        tests::a_copy_panics_where_it_has_no_memory,
+    );
+    test(
+        "a_copy_of_a_copy_uses_what_it_has_made_itself",
+        tests::a_copy_of_a_copy_uses_what_it_has_made_itself,
+    );
+    test(
+        "a_copy_with_the_same_pid_is_recognized",
+        tests::a_copy_with_the_same_pid_is_recognized,
+    );
+    test(
+        "a_copy_with_the_same_pid_does_not_release_an_array",
+        tests::a_copy_with_the_same_pid_does_not_release_an_array,
+    );
 }
 
 #[cfg(not(all(target_os = "linux", not(miri))))]
@@ -38,14 +54,19 @@ fn main() {}
 )]
 mod linux {
     use std::fs;
-    use std::io::{ErrorKind, Read};
+    use std::io::{ErrorKind, Read, Write};
     use std::os::unix::process::ExitStatusExt;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::process::exit;
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use coreloop::Runtime;
-    use coreloop::ipc::{Shared, SharedArray, SharedAtomics, SharedSlice, SharedSliceBuilder};
+    use coreloop::ipc::{
+        LockFile, Shared, SharedArray, SharedAtomics, SharedSlice, SharedSliceBuilder,
+    };
     use coreloop::process::{Fork, Forked, fork};
+
+    use rustix::fs::{FlockOperation, flock};
 
     const LENGTH: usize = 100_000;
 
@@ -191,5 +212,157 @@ mod linux {
         drop(guard);
         assert!(array.blocking_try_lock().unwrap().is_some());
         drop(runtime);
+    }
+
+    /// Returns whether `use_it` panics because this process is a copy. The message is not printed.
+    fn is_refused<R>(use_it: impl FnOnce() -> R) -> bool {
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|_| ()));
+        let result = catch_unwind(AssertUnwindSafe(use_it));
+        std::panic::set_hook(hook);
+        let Err(panic) = result else {
+            return false;
+        };
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        text.is_some_and(|text| text.contains("a copy, made by `fork`"))
+    }
+
+    /// What the copy does with both is safe code, and `fork` is in the safe functions of others.
+    pub(super) fn a_copy_panics_where_it_has_no_memory() {
+        let mut builder = SharedSliceBuilder::<u64>::with_len(LENGTH).unwrap();
+        let runtime = Runtime::new().unwrap();
+        let (array, mut guard) = runtime.block_on(async {
+            let array = SharedArray::<u64>::with_len(LENGTH).unwrap();
+            let guard = array.lock().await.unwrap();
+            (array, guard)
+        });
+        let child = copied(|| {
+            let length = format!("length: {LENGTH}");
+            is_refused(|| builder[0])
+                && is_refused(|| builder[0] = 1)
+                && is_refused(|| guard[0])
+                && is_refused(|| guard[0] = 1)
+                // These make no reference to the memory.
+                && format!("{builder:?} {array:?}").matches(&length).count() == 2
+                && guard.fencing() == 1
+                && !guard.is_valid()
+        });
+        succeeds(child);
+        builder[0] = 1;
+        guard[0] = 1;
+        assert_eq!((builder[0], guard[0]), (1, 1));
+        drop(runtime);
+    }
+
+    pub(super) fn a_copy_of_a_copy_uses_what_it_has_made_itself() {
+        let first = SharedSliceBuilder::<u64>::with_len(LENGTH).unwrap();
+        let child = copied(|| {
+            let mut second = SharedSliceBuilder::<u64>::with_len(LENGTH).unwrap();
+            second[1] = 2;
+            let grandchild = copied(|| {
+                let mut third = SharedSliceBuilder::<u64>::with_len(LENGTH).unwrap();
+                third[2] = 3;
+                let refused = is_refused(|| first[0]) && is_refused(|| second[0]);
+                refused && third.seal().unwrap()[2] == 3
+            });
+            succeeds(grandchild);
+            is_refused(|| first[0]) && second.seal().unwrap()[1] == 2
+        });
+        succeeds(child);
+        assert_eq!(first[0], 0);
+    }
+
+    /// The next copy of this process is the first process in a new PID namespace.
+    #[expect(unsafe_code, reason = "`unshare` is unsafe")]
+    fn enter_namespace() -> bool {
+        use rustix::thread::{UnshareFlags, unshare_unsafe};
+
+        // SAFETY: this process has one thread, and keeps its table of descriptors.
+        unsafe { unshare_unsafe(UnshareFlags::NEWPID) }.is_ok()
+    }
+
+    pub(super) fn a_copy_with_the_same_pid_is_recognized() {
+        let folder = std::env::temp_dir().join(format!("coreloop-fork-{}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        let path = folder.join("lock");
+        let child = copied(|| {
+            if !enter_namespace() {
+                println!("SKIPPED: no PID namespace can be made ... ");
+                return true;
+            }
+            succeeds(copied(|| {
+                assert_eq!(std::process::id(), 1);
+                let builder = SharedSliceBuilder::<u64>::with_len(LENGTH).unwrap();
+                let lock = LockFile::open(&path).unwrap();
+                let mut held = Some(lock.blocking_lock().unwrap());
+                assert!(enter_namespace());
+                succeeds(copied(|| {
+                    // The copy does not release the lock of its original.
+                    drop(held.take());
+                    std::process::id() == 1 && is_refused(|| builder[0])
+                }));
+                let is_free = || {
+                    let file = fs::File::open(&path).unwrap();
+                    flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
+                };
+                let is_whole = builder[0] == 0 && !is_free();
+                drop(held.take());
+                is_whole && is_free()
+            }));
+            true
+        });
+        succeeds(child);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    /// The copy has the guard and the socket of its original.
+    pub(super) fn a_copy_with_the_same_pid_does_not_release_an_array() {
+        let runtime = Runtime::new().unwrap();
+        let array = runtime.block_on(async { SharedArray::<u64>::with_len(4).unwrap() });
+        let handle = rmp_serde::to_vec(&array).unwrap();
+        let (mut copied_once, there) = std::io::pipe().unwrap();
+        let (mut checked, here) = std::io::pipe().unwrap();
+        let (mut there, mut here) = (Some(there), Some(here));
+        let child = copied(|| {
+            drop(here.take());
+            if !enter_namespace() {
+                println!("SKIPPED: no PID namespace can be made ... ");
+                return true;
+            }
+            succeeds(copied(|| {
+                let array: SharedArray<u64> = rmp_serde::from_slice(&handle).unwrap();
+                let mut held = Some(array.blocking_lock().unwrap());
+                assert!(enter_namespace());
+                succeeds(copied(|| {
+                    drop(held.take());
+                    std::process::id() == 1
+                }));
+                // The answer comes after everything that the copy might have sent.
+                let is_held = array.mutex().blocking_holder().unwrap().is_some();
+                there.take().unwrap().write_all(b"x").unwrap();
+                checked.read_to_end(&mut Vec::new()).unwrap();
+                let mut guard = held.take().unwrap();
+                guard[0] = 1;
+                is_held && guard.is_valid()
+            }));
+            true
+        });
+        drop(there.take());
+        rustix::io::ioctl_fionbio(&copied_once, true).unwrap();
+        runtime.block_on(async {
+            let mut byte = [0];
+            let is_held = loop {
+                match copied_once.read(&mut byte) {
+                    Ok(count) => break count == 1,
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+                }
+                coreloop::task::yield_now().await;
+            };
+            assert_eq!(array.try_lock().await.unwrap().is_none(), is_held);
+            drop(here.take());
+            assert_eq!(array.lock().await.unwrap()[0], u64::from(is_held));
+        });
+        succeeds(child);
     }
 }

@@ -7,6 +7,7 @@ mod error;
 mod executor;
 mod family;
 mod frame;
+mod home;
 pub mod ipc;
 pub mod job;
 mod linked;

@@ -21,6 +21,9 @@ const LARGE: u64 = 16 << 20;
 
 pub(crate) const NOT_IN_COPIES: Option<Advice> = Some(Advice::LinuxDontFork);
 
+/// Linux has the advice since 4.14.
+pub(crate) const WIPED_IN_COPIES: Option<Advice> = Some(Advice::LinuxWipeOnFork);
+
 /// Linux has the seal since 5.1.
 pub(super) const FUTURE_WRITE: SealFlags = SealFlags::FUTURE_WRITE;
 

@@ -12,6 +12,7 @@
 //! | [`HAS_FIXED_CONTENTS`] | whether the system has `fix_contents` |
 //! | [`inspect`] | returns what is constant about the file of a descriptor, and its size |
 //! | [`NOT_IN_COPIES`] | the advice that keeps a mapping out of copies made by `fork`, if there is one |
+//! | [`WIPED_IN_COPIES`] | the advice that fills a private mapping with zeros in such copies, if there is one |
 //! | [`READS_STOP_AFTER_DESCRIPTORS`] | whether a read of a stream ends only after bytes with descriptors, or for lack of more bytes |
 //! | [`send_flags`] | makes a send neither wait nor raise `SIGPIPE` |
 //! | [`stream_pair`] | makes two connected Unix stream sockets that are closed on `exec` |
@@ -47,8 +48,8 @@ pub(crate) use memory::{
     message_file,
 };
 pub(crate) use system::{
-    NOT_IN_COPIES, READS_STOP_AFTER_DESCRIPTORS, is_full, packet_pair, raise_oom_score, send_flags,
-    stream_pair,
+    NOT_IN_COPIES, READS_STOP_AFTER_DESCRIPTORS, WIPED_IN_COPIES, is_full, packet_pair,
+    raise_oom_score, send_flags, stream_pair,
 };
 
 /// What [`inspect`] has found out about a file.

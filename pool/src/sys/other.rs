@@ -13,6 +13,9 @@ use rustix::net::SendFlags;
 /// These systems have no such advice.
 pub(crate) const NOT_IN_COPIES: Option<Advice> = None;
 
+/// FreeBSD can do it by another call, which rustix does not have.
+pub(crate) const WIPED_IN_COPIES: Option<Advice> = None;
+
 /// A read also ends before bytes with descriptors.
 pub(crate) const READS_STOP_AFTER_DESCRIPTORS: bool = false;
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::server;
 use super::state::ObjectNumber;
 use super::{BrokerError, Link};
+use crate::home::Home;
 
 /// The longest address: the length of a path in the address of a Unix socket on macOS.
 const MAX_ADDRESS: usize = 103;
@@ -51,7 +52,7 @@ impl Handle {
             address: address.clone(),
             number,
             inbox,
-            pid: std::process::id(),
+            home: Home::here(),
         });
         Self {
             address,
@@ -114,12 +115,12 @@ struct Owner {
     number: ObjectNumber,
     inbox: Arc<Inbox>,
     /// A copy of this process by `fork` owns nothing.
-    pid: u32,
+    home: Home,
 }
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        if self.pid != std::process::id() {
+        if !self.home.is_here() {
             return;
         }
         match server::on_this_thread(&self.address) {

@@ -15,7 +15,6 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process;
 use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,6 +24,7 @@ use coreloop_sync::{OwnedSemaphorePermit, Semaphore};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::{Errno, retry_on_intr};
 
+use crate::home::Home;
 use wait::Wait;
 
 /// The pauses between the attempts of a blocking wait with a limit.
@@ -261,7 +261,7 @@ impl Drop for Waiting<'_> {
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct LockFileGuard {
     file: File,
-    pid: u32,
+    home: Home,
     /// Released after the file.
     _turn: OwnedSemaphorePermit,
 }
@@ -270,7 +270,7 @@ impl LockFileGuard {
     fn new(file: File, turn: OwnedSemaphorePermit) -> Self {
         Self {
             file,
-            pid: process::id(),
+            home: Home::here(),
             _turn: turn,
         }
     }
@@ -287,7 +287,7 @@ impl Drop for LockFileGuard {
     fn drop(&mut self) {
         // Closing alone would leave the lock to a copy of this process by `fork`. The copy in turn
         // must not release it.
-        if self.pid == process::id() {
+        if self.home.is_here() {
             release(&self.file);
         }
     }

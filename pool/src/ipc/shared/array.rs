@@ -366,6 +366,8 @@ impl<'de, T: Pod> Deserialize<'de> for SharedArray<T> {
 ///
 /// It is the slice of the values. Dropping it sends a message to the process of the array, and does
 /// not wait. A guard that is leaked holds the array until this process ends.
+///
+/// A copy of this process that `fork` makes does not hold the array. Using the values there panics.
 #[must_use = "the array is released when the guard is dropped"]
 pub struct SharedArrayGuard<T>(Turn<T>);
 

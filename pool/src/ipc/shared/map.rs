@@ -3,23 +3,30 @@
 //!
 //! # Invariants
 //!
-//! 1. A [`Region`] owns a mapping that begins at `start`, which is the start of a page, and has
-//!    `bytes` bytes: at least one, and at most `isize::MAX`. Nothing but the drop of the region
-//!    unmaps it, and a reference into it borrows the value that owns the region.
-//! 2. The file has memory for every byte of the mapping for as long as the mapping exists. A file
-//!    that was received is checked: first that its size can never change, then its size. A file
-//!    that was created here has the size with which it was created, because nothing else has its
-//!    descriptor before the size is sealed.
+//! 1. A [`Region`] owns a mapping that begins at `start`, the start of a page, and contains the
+//!    next `bytes` bytes. They are at least one, because the kernel refuses an empty mapping, and at
+//!    most `isize::MAX`, because `check::bytes_of` refuses more. In the process that has made the
+//!    region, nothing but its drop unmaps it. A reference into it borrows the value that owns the
+//!    region, so that there is none at the drop.
+//! 2. The file has at least `bytes` bytes for as long as the mapping exists, so no access is behind
+//!    its end. A file that was received is checked: first that its size can never change, then its
+//!    size. A file that was created here has the size with which it was created, and this is sealed
+//!    before others get its descriptor. Where a page of the file has no memory, an access allocates
+//!    it; if the system has none left, the kernel ends the process by `SIGBUS`, so that the access
+//!    is not made. This cannot happen to a [`Sealed`], whose file is checked for it, nor to memory
+//!    that was created here, unless another process makes holes in it.
 //! 3. An element has at least one byte, and its alignment is at most 4096. No system has smaller
-//!    pages, so the start of a mapping is aligned for it. The compiler checks both.
+//!    pages, so the start of a mapping is aligned for it. The compiler checks both. The `length` of
+//!    each type below is the number of its elements: at least one, and together they have exactly
+//!    the `bytes` of its region.
 //! 4. The contents of a [`Sealed`] mapping never change. The kernel has confirmed it: it refuses
 //!    the seal as long as there is a writable mapping, and afterwards refuses writes, writable
 //!    mappings and holes, for every process. `T: AnyBitPattern` is valid whatever the contents
 //!    are, and has no interior mutability.
 //! 5. Until a [`Draft`] is finished, it owns the only descriptor and the only mapping of its file.
 //!    Its seals keep other processes of the user, which could open the file by `/proc`, from
-//!    writing. So a mutable borrow of the draft is the only access to the contents. They are zero at first
-//!    and initialized ever after, because `T: NoUninit` has no other bytes to write.
+//!    writing. So a mutable borrow of the draft is the only access to the contents. They are zero
+//!    at first and initialized ever after, because `T: NoUninit` has no other bytes to write.
 //! 6. The memory of [`Cells`] is only accessed as atomic numbers, by this process and by others
 //!    that are honest. Every value is valid for a type that is [`Atomics`], so a process that is
 //!    not honest can write nothing that makes an access undefined.
@@ -28,17 +35,22 @@
 //!    the memory of one lock from its creation on, and the broker of the lock gives it only to
 //!    processes of the family, which do the same. A process that has only taken the address of the
 //!    broker can do neither: the file and the grant are signed, each for one request. The broker
-//!    grants the lock to one request at a time, and the lock of a process that has ended only when the kernel has reported the end,
-//!    after which the process writes no more. If the broker has ended, or the lock is closed, it
-//!    is granted to none. So there is one `Turn` in all processes, and its bytes are initialized
-//!    and valid whatever they are, because `T: Pod`. This relies on the processes of the family:
-//!    a process that breaks its own memory safety can write to what another one has borrowed.
+//!    grants the lock to one request at a time, and the lock of a process that has ended only when
+//!    the kernel has reported the end, after which the process writes no more. If the broker has
+//!    ended, or the lock is closed, it is granted to none. So there is one `Turn` in all processes,
+//!    and its bytes are initialized and valid whatever they are, because `T: Pod`. This relies on
+//!    the processes of the family: a process that breaks its own memory safety can write to what
+//!    another one has borrowed. It relies on the other processes of the user not to open the file.
 //! 8. A copy of this process, made by `fork`, has the mappings of `Sealed` and `Cells` too, and
 //!    breaks none of the above with them. It has no mapping of `Draft` and `Turns` where the
-//!    system can leave that out, and never unmaps one: something else may be at that address. It
-//!    gets no `Turn`. It must not use a `Draft` or a `Turn` that it has copied, as the conditions
-//!    of `fork` say about memory that is mapped for writing. If it has a mapping of a draft
-//!    nevertheless, the draft cannot be sealed.
+//!    system can leave that out, and never unmaps one then: something else may be at that address.
+//!    The region of these two has a [`Home`], by which a copy is recognized: it makes no reference
+//!    to the contents, and gets no `Turn`. If it has a mapping of a draft nevertheless, the draft
+//!    cannot be sealed. A reference that existed when the copy was made must not be used in it, as
+//!    the conditions of `fork` say.
+//! 9. The number of [`missing_in_copies`] is in a mapping of its own that is never unmapped, in no
+//!    process, and it is only accessed as an atomic number. In a copy, the kernel has set it to
+//!    zero, which is a valid number.
 #![expect(
     unsafe_code,
     reason = "memory that processes share is mapped and unmapped by hand"
@@ -48,6 +60,7 @@ use std::ffi::c_void;
 use std::fs::File;
 use std::io;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::ptr::{NonNull, null_mut};
@@ -58,11 +71,11 @@ use std::sync::atomic::{
 };
 
 use bytemuck::{AnyBitPattern, NoUninit, Pod};
-use rustix::mm::{MapFlags, ProtFlags, madvise, mmap, munmap};
-use rustix::process::{Pid, getpid};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
 
 use super::check;
 use super::protected::Protected;
+use crate::home::Home;
 use crate::ipc::mutex::{Mutex, MutexGuard};
 use crate::sys;
 
@@ -71,8 +84,8 @@ use crate::sys;
 struct Region {
     start: NonNull<c_void>,
     bytes: usize,
-    /// The only process that has the mapping, if copies of it have none.
-    only_in: Option<Pid>,
+    /// The only process that may use the mapping, if copies of it may not.
+    home: Option<Home>,
 }
 
 /// What a mapping is for.
@@ -92,52 +105,87 @@ impl Region {
             Access::Read => (ProtFlags::READ, MapFlags::PRIVATE),
             Access::Write => (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED),
         };
-        // SAFETY: this creates a new mapping at an address of the kernel's choice, so it changes
-        // no memory that is in use.
+        // SAFETY: this begins invariant 1. The mapping is a new one, at an address of the
+        // kernel's choice, so it takes the place of no memory that is in use.
         let start = unsafe { mmap(null_mut(), bytes, protection, flags, file, 0) }?;
+        Self::at(start, bytes)
+    }
+
+    /// Maps memory of this process, whose bytes are zero.
+    fn anonymous(bytes: usize) -> io::Result<Self> {
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: this begins invariant 1. The mapping is a new one, at an address of the
+        // kernel's choice, so it takes the place of no memory that is in use.
+        let start = unsafe { mmap_anonymous(null_mut(), bytes, protection, MapFlags::PRIVATE) }?;
+        Self::at(start, bytes)
+    }
+
+    fn at(start: *mut c_void, bytes: usize) -> io::Result<Self> {
         let start = NonNull::new(start).ok_or(io::ErrorKind::OutOfMemory)?;
         Ok(Self {
             start,
             bytes,
-            only_in: None,
+            home: None,
         })
     }
 
     /// Returns whether this process is a copy of the one that has the mapping.
     fn is_copied(&self) -> bool {
-        self.only_in.is_some_and(|process| process != getpid())
+        self.home.is_some_and(|home| !home.is_here())
     }
 
-    /// Keeps the mapping out of copies of this process, where the system can.
+    /// Lets only this process use the mapping, and keeps it out of copies where the system can.
     fn keep_from_copies(&mut self) -> io::Result<()> {
+        self.home = Some(Home::here());
         if let Some(advice) = sys::NOT_IN_COPIES {
-            // SAFETY: invariant 1: this is a mapping of ours. The advice does not change the
-            // memory of this process.
-            unsafe { madvise(self.start.as_ptr(), self.bytes, advice) }?;
-            self.only_in = Some(getpid());
+            self.advise(advice)?;
         }
         Ok(())
+    }
+
+    /// Gives an advice about what copies of this process have.
+    fn advise(&self, advice: Advice) -> io::Result<()> {
+        // SAFETY: invariant 1: the mapping is this long and belongs to this value. The advice
+        // changes no memory of this process; invariants 8 and 9 say what it changes in copies.
+        Ok(unsafe { madvise(self.start.as_ptr(), self.bytes, advice) }?)
+    }
+
+    /// Returns where the contents begin.
+    ///
+    /// # Panics
+    ///
+    /// Panics in a copy of this process, if copies must not use the mapping. Invariant 8.
+    #[inline]
+    #[track_caller]
+    fn start(&self) -> NonNull<c_void> {
+        assert!(
+            !self.is_copied(),
+            "this process is a copy, made by `fork`, and the memory belongs to its original"
+        );
+        self.start
     }
 }
 
 impl Drop for Region {
     fn drop(&mut self) {
         // Invariant 8.
-        if self.is_copied() {
+        if sys::NOT_IN_COPIES.is_some() && self.is_copied() {
             return;
         }
         // SAFETY: invariant 1: the mapping is this long, belongs to this value, and nothing
-        // borrows from it any more.
+        // borrows from it any more. Invariant 8: if this is a copy, it has the mapping too.
         let unmapped = unsafe { munmap(self.start.as_ptr(), self.bytes) };
         debug_assert!(unmapped.is_ok(), "{unmapped:?}");
     }
 }
 
-// SAFETY: a mapping belongs to the process and not to a thread, so any thread may unmap it. What
-// may be done with the contents is up to the types below, which contain the type of an element.
+// SAFETY: invariant 1: a mapping belongs to the process and not to a thread, so the drop may be on
+// any thread. What may be done with the contents is up to the types below, which contain the type
+// of an element.
 unsafe impl Send for Region {}
 
-// SAFETY: a shared region does nothing.
+// SAFETY: invariant 1: a shared reference to a region unmaps nothing, and gives no access to the
+// contents.
 unsafe impl Sync for Region {}
 
 /// Returns the size of an element of shared memory. A type that breaks invariant 3 does not
@@ -150,6 +198,19 @@ pub(super) const fn size_of_element<T>() -> usize {
         );
     }
     size_of::<T>()
+}
+
+/// Returns a number that is zero, and that is zero again in a copy of this process, whatever this
+/// process has stored in it. Each call makes a number that is never freed. Returns `None` if the
+/// system has no such numbers.
+pub(crate) fn missing_in_copies() -> Option<&'static AtomicU64> {
+    let advice = sys::WIPED_IN_COPIES?;
+    let region = Region::anonymous(size_of::<AtomicU64>()).ok()?;
+    region.advise(advice).ok()?;
+    let number = ManuallyDrop::new(region).start.cast();
+    // SAFETY: invariants 1 and 9: the mapping is large enough, aligned, writable, zero and never
+    // unmapped.
+    Some(unsafe { number.as_ref() })
 }
 
 /// A slice that never changes, in this process and in others.
@@ -180,8 +241,9 @@ impl<T: AnyBitPattern> Sealed<T> {
 
     pub(super) fn as_slice(&self) -> &[T] {
         let start = self.region.start.as_ptr().cast();
-        // SAFETY: invariants 1 to 3: there are this many elements, which are mapped and backed
-        // while `self` is borrowed, and aligned. Invariant 4: they are valid and do not change.
+        // SAFETY: invariants 1 to 3: this many elements are mapped while `self` is borrowed, within
+        // the file, and aligned. Invariant 4: they are valid and do not change. Invariant 8: this
+        // is so in a copy too.
         unsafe { slice::from_raw_parts(start, self.length) }
     }
 }
@@ -218,18 +280,23 @@ impl<T: AnyBitPattern + NoUninit> Draft<T> {
         })
     }
 
+    /// Returns the number of elements, without a reference to them.
+    pub(super) fn length(&self) -> usize {
+        self.length
+    }
+
     pub(super) fn as_slice(&self) -> &[T] {
-        let start = self.region.start.as_ptr().cast();
-        // SAFETY: invariants 1 to 3: there are this many elements, which are mapped and backed
-        // while `self` is borrowed, and aligned. Invariant 5: they are initialized, so that
-        // `AnyBitPattern` makes them valid, and nothing changes them during the borrow.
+        let start = self.region.start().as_ptr().cast();
+        // SAFETY: invariants 1 to 3: this many elements are mapped while `self` is borrowed, within
+        // the file, and aligned. Invariant 5: they are initialized, so that `AnyBitPattern` makes
+        // them valid, and nothing changes them during the borrow. Invariant 8: this is no copy.
         unsafe { slice::from_raw_parts(start, self.length) }
     }
 
     pub(super) fn as_mut_slice(&mut self) -> &mut [T] {
-        let start = self.region.start.as_ptr().cast();
-        // SAFETY: as in `as_slice`. Invariant 5: `self` is the only access to the memory, and is
-        // borrowed mutably.
+        let start = self.region.start().as_ptr().cast();
+        // SAFETY: invariants 1 to 3, 5 and 8, as in `as_slice`. Invariant 5: `self` is the only
+        // access to the memory, and is borrowed mutably.
         unsafe { slice::from_raw_parts_mut(start, self.length) }
     }
 
@@ -321,17 +388,17 @@ impl<A: Atomics> Cells<A> {
     #[inline]
     pub(crate) fn first(&self) -> &A {
         let start = self.region.start.cast();
-        // SAFETY: invariants 1 to 3 and 6, as in `as_slice`. Since the mapping has at least one
-        // byte, it has at least one element.
+        // SAFETY: invariants 1 to 3, 6 and 8, as in `as_slice`. Invariant 3: there is at least one
+        // element.
         unsafe { start.as_ref() }
     }
 
     #[inline]
     pub(crate) fn as_slice(&self) -> &[A] {
         let start = self.region.start.as_ptr().cast();
-        // SAFETY: invariants 1 to 3: there are this many elements, which are mapped and backed
-        // while `self` is borrowed, and aligned. Invariant 6: they are valid, and shared
-        // references to atomic numbers allow that others write to them.
+        // SAFETY: invariants 1 to 3: this many elements are mapped while `self` is borrowed, within
+        // the file, and aligned. Invariant 6: they are valid, and shared references to atomic
+        // numbers allow that others write to them. Invariant 8: this is so in a copy too.
         unsafe { slice::from_raw_parts(start, self.length) }
     }
 }
@@ -433,17 +500,18 @@ impl<T: Pod> Turn<T> {
     }
 
     pub(super) fn as_slice(&self) -> &[T] {
-        let start = self.memory.region.start.as_ptr().cast();
-        // SAFETY: invariants 1 to 3: there are this many elements, which are mapped and backed
-        // while `self` is borrowed, and aligned. Invariant 7: they are valid, and this turn is the
-        // only one, so nothing changes them during the borrow.
+        let start = self.memory.region.start().as_ptr().cast();
+        // SAFETY: invariants 1 to 3: this many elements are mapped while `self` is borrowed, which
+        // owns the memory with others, within the file, and aligned. Invariant 7: they are valid,
+        // and this turn is the only one, so nothing changes them during the borrow. Invariant 8:
+        // this is no copy.
         unsafe { slice::from_raw_parts(start, self.memory.length) }
     }
 
     pub(super) fn as_mut_slice(&mut self) -> &mut [T] {
-        let start = self.memory.region.start.as_ptr().cast();
-        // SAFETY: as in `as_slice`. Invariant 7: this turn is the only access to the memory, and
-        // is borrowed mutably.
+        let start = self.memory.region.start().as_ptr().cast();
+        // SAFETY: invariants 1 to 3, 7 and 8, as in `as_slice`. Invariant 7: this turn is the only
+        // access to the memory, and is borrowed mutably.
         unsafe { slice::from_raw_parts_mut(start, self.memory.length) }
     }
 }

@@ -23,7 +23,7 @@
 //! | decoding a changed or forged handle, one of another program, or of values of another size | handles are signed; the size is checked | `tests/array.rs`, `tests/ipc/shared/array.rs` |
 //! | asking a broker for the memory of a lock from outside | the request has to be signed with the key of the family | `tests/array.rs`, `tests/impostor.rs` |
 //! | listening at the address of a broker that has ended, to give memory, to grant locks, or to learn the key | answers are signed, each for one request; requests contain no secret | `tests/impostor.rs`, `broker/proof.rs` |
-//! | using a copy of the process, made by `fork`: sealing, unmapping, locking | mappings for writing are not in copies, which remember whose copy they are | `tests/ipc_fork.rs` |
+//! | using a copy of the process, made by `fork`: reading, writing, sealing, unmapping, locking, releasing | mappings for writing are not in copies, and a page that the kernel wipes shows that a process is one, whatever its pid is | `tests/ipc_fork.rs` |
 //! | a hostile process that has atomic numbers | any value is valid; the size is sealed | `tests/sealed.rs` |
 //!
 //! # What is left
@@ -32,8 +32,14 @@
 //! one has borrowed. So can another process of the same user that opens the file of the array by
 //! `/proc/PID/fd`: the family itself has to map this file, so that nothing can be sealed. Processes
 //! of the same user are trusted not to do that. A builder refuses them, except between the creation
-//! of its file and the seal, some microseconds later, and on Linux before 5.1. A process that has atomic numbers can punch holes in their
-//! memory; where the system then has none left, an access ends its process by `SIGBUS`.
+//! of its file and the seal, some microseconds later, and on Linux before 5.1.
+//!
+//! A copy of the process must not use a reference to the values of a builder or an array that
+//! existed when the copy was made. `fork` of this library is unsafe for that reason, but other
+//! crates have safe functions that call `fork`, such as `daemon`.
+//!
+//! A process that has atomic numbers, or an array, can punch holes in their memory; where the system
+//! then has none left, an access ends its process by `SIGBUS`.
 
 mod array;
 mod atomics;
@@ -51,4 +57,4 @@ pub use array::{SharedArray, SharedArrayGuard};
 pub use atomics::{Atomic, Shared, SharedAtomics};
 pub use slice::{SharedSlice, SharedSliceBuilder};
 
-pub(crate) use map::Cells;
+pub(crate) use map::{Cells, missing_in_copies};

@@ -247,6 +247,9 @@ impl<'de, T: AnyBitPattern + NoUninit> Deserialize<'de> for SharedSlice<T> {
 /// Unlike [`SharedSlice::from_slice`], the builder needs no copy: the values are written in
 /// place. A builder that is dropped frees its memory.
 ///
+/// A copy of this process that `fork` makes does not have the memory. Reading or writing it there
+/// panics.
+///
 /// # Examples
 ///
 /// ```
@@ -291,7 +294,7 @@ impl<T: AnyBitPattern + NoUninit> SharedSliceBuilder<T> {
     pub fn seal(self) -> io::Result<SharedSlice<T>> {
         match self.0 {
             Building::Mapped(draft) => {
-                let length = draft.as_slice().len() as u64;
+                let length = draft.length() as u64;
                 let file = draft.finish().map_err(explained)?;
                 SharedSlice::open(file, length)
             }
@@ -332,8 +335,12 @@ impl<T: AnyBitPattern + NoUninit> DerefMut for SharedSliceBuilder<T> {
 
 impl<T: AnyBitPattern + NoUninit> fmt::Debug for SharedSliceBuilder<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let length = match &self.0 {
+            Building::Mapped(draft) => draft.length(),
+            Building::Copied(values) => values.len(),
+        };
         f.debug_struct("SharedSliceBuilder")
-            .field("length", &self.len())
+            .field("length", &length)
             .finish_non_exhaustive()
     }
 }

@@ -31,6 +31,7 @@ use super::handle::Address;
 use super::protocol::{Answer, Body, CHALLENGE, MAX_BODY, Operation, Status, VERSION};
 use super::state::{MAX_OPEN, ObjectNumber};
 use super::table::{Table, wake_all};
+use crate::home::Home;
 use crate::ipc::wire::{Incoming, Outgoing};
 use crate::sys::broker::connect;
 use pump::Pump;
@@ -44,7 +45,7 @@ thread_local! {
 
 pub(crate) struct Client {
     address: Address,
-    pid: u32,
+    home: Home,
     socket: Rc<OwnedFd>,
     incoming: RefCell<Incoming>,
     out: RefCell<Out>,
@@ -82,18 +83,17 @@ impl Client {
     ///
     /// Returns an error if the process of the broker has ended, or is of another user.
     pub(super) fn of(address: &Address) -> Result<Rc<Self>, BrokerError> {
-        let pid = std::process::id();
         let find = |clients: &RefCell<Vec<Rc<Self>>>| {
             let clients = clients.borrow();
             let mut clients = clients.iter();
-            let found = clients.find(|client| client.address == *address && client.is_usable(pid));
+            let found = clients.find(|client| client.address == *address && client.is_usable());
             found.cloned()
         };
         let ending = || BrokerError::disconnected("this thread is ending");
         if let Some(known) = CLIENTS.try_with(find).map_err(|_| ending())? {
             return Ok(known);
         }
-        let new = Rc::new(Self::connect(address, pid)?);
+        let new = Rc::new(Self::connect(address)?);
         // Other brokers may have ended meanwhile, which shows only when their sockets are read.
         for other in CLIENTS.with_borrow(Clone::clone) {
             other.receive_now();
@@ -102,7 +102,7 @@ impl Client {
         let (client, unused) = CLIENTS.with_borrow_mut(|clients| {
             let (usable, mut unused): (Vec<_>, Vec<_>) = mem::take(clients)
                 .into_iter()
-                .partition(|client| client.is_usable(pid));
+                .partition(|client| client.is_usable());
             *clients = usable;
             match clients.iter().find(|client| client.address == *address) {
                 Some(known) => {
@@ -119,7 +119,7 @@ impl Client {
         Ok(client)
     }
 
-    fn connect(address: &Address, pid: u32) -> Result<Self, BrokerError> {
+    fn connect(address: &Address) -> Result<Self, BrokerError> {
         let socket = connect(address.as_bytes()).map_err(|error| match error.kind() {
             ErrorKind::ConnectionRefused | ErrorKind::NotFound => BrokerError::disconnected(
                 "it has ended, or the loop on which the object was created",
@@ -133,7 +133,7 @@ impl Client {
         }
         Ok(Self {
             address: address.clone(),
-            pid,
+            home: Home::here(),
             socket: Rc::new(socket.into()),
             incoming: RefCell::new(Incoming::new(MAX_BODY)),
             out: RefCell::new(Out {
@@ -147,8 +147,8 @@ impl Client {
         })
     }
 
-    fn is_usable(&self, pid: u32) -> bool {
-        self.pid == pid && self.table.failure().is_none()
+    fn is_usable(&self) -> bool {
+        self.home.is_here() && self.table.failure().is_none()
     }
 
     pub(super) fn address(&self) -> &Address {
@@ -158,7 +158,7 @@ impl Client {
     /// Returns why the connection cannot be used any more, if it cannot.
     pub(super) fn failure(&self) -> Option<BrokerError> {
         self.receive_now();
-        match self.pid == std::process::id() {
+        match self.home.is_here() {
             true => self.table.failure(),
             false => Some(BrokerError::forked()),
         }
@@ -247,7 +247,7 @@ impl Client {
     /// it blocks.
     pub(super) fn withdraw(&self, request: u64, operation: Operation) {
         // Invariant 4.
-        if !self.is_usable(std::process::id()) {
+        if !self.is_usable() {
             return;
         }
         // It is not too large, and the connection has not ended.
@@ -283,8 +283,7 @@ impl Client {
     /// Reads what has come, without waiting, and hands out the answers.
     pub(super) fn receive_now(&self) {
         // Invariant 4.
-        let pid = std::process::id();
-        while self.is_usable(pid) {
+        while self.is_usable() {
             let filled = self.incoming.borrow_mut().try_fill(&*self.socket);
             match filled {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
@@ -356,7 +355,7 @@ impl Client {
         out.is_challenged = true;
         let mut hello = VERSION.to_le_bytes().to_vec();
         hello.extend_from_slice(&challenge.to_le_bytes());
-        hello.extend_from_slice(&self.pid.to_le_bytes());
+        hello.extend_from_slice(&std::process::id().to_le_bytes());
         let pushed = out.greeting.push(Operation::HELLO.0, &hello, Vec::new());
         pushed.map_err(|error| BrokerError::failed("the message was not sent", &error))
     }
@@ -401,7 +400,7 @@ impl Drop for Client {
     fn drop(&mut self) {
         // A release that was not written would keep others waiting. The limit is there because
         // the thread of the broker may wait for the end of this one.
-        if self.is_usable(std::process::id()) && !self.flush() && self.out.borrow().has_more() {
+        if self.is_usable() && !self.flush() && self.out.borrow().has_more() {
             self.block_to_write_until(Instant::now().checked_add(LAST_WRITE));
         }
     }

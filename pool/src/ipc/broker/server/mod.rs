@@ -35,6 +35,7 @@ use super::protocol::{Body, Operation};
 use super::state::{Call, Client, Effects, Key, LOCAL, NO_REQUEST, Object, ObjectNumber};
 use super::state::{State, Violation};
 use super::table::{Table, wake_all};
+use crate::home::Home;
 use crate::sys::broker::{Place, listen};
 use connection::Peer;
 
@@ -45,8 +46,9 @@ thread_local! {
 
 pub(crate) struct Broker {
     address: Address,
-    /// A copy of this process by `fork` has no broker.
     pid: u32,
+    /// A copy of this process by `fork` has no broker.
+    home: Home,
     state: RefCell<State>,
     peers: RefCell<HashMap<Client, Rc<Peer>>>,
     /// How many connections each process has.
@@ -96,23 +98,23 @@ pub(crate) fn on_this_thread(address: &Address) -> Option<Rc<Broker>> {
         brokers.find(|broker| broker.address == *address && !broker.has_ended())
     };
     let broker = BROKERS.try_with(find).ok().flatten()?;
-    (broker.pid == std::process::id()).then_some(broker)
+    broker.home.is_here().then_some(broker)
 }
 
 impl Broker {
     fn of_current_loop() -> io::Result<Rc<Self>> {
-        let pid = std::process::id();
         let known = BROKERS.with_borrow(|brokers| {
             let mut brokers = brokers.iter().filter_map(Weak::upgrade);
-            brokers.find(|broker| broker.pid == pid && broker.is_on_current_loop())
+            brokers.find(|broker| broker.home.is_here() && broker.is_on_current_loop())
         });
         match known {
             Some(broker) => Ok(broker),
-            None => Self::start(pid),
+            None => Self::start(),
         }
     }
 
-    fn start(pid: u32) -> io::Result<Rc<Self>> {
+    fn start() -> io::Result<Rc<Self>> {
+        let pid = std::process::id();
         let (socket, address, place) = listen()?;
         socket.set_nonblocking(true)?;
         let listener = Rc::new(Listener {
@@ -122,6 +124,7 @@ impl Broker {
         let broker = Rc::new(Self {
             address: Address::new(&address),
             pid,
+            home: Home::here(),
             state: RefCell::new(State::new(pid)),
             peers: RefCell::default(),
             connections: RefCell::default(),
@@ -187,7 +190,7 @@ impl Broker {
 
     /// Returns why this thread cannot use the broker any more, if it cannot.
     pub(crate) fn failure(&self) -> Option<BrokerError> {
-        match self.pid == std::process::id() {
+        match self.home.is_here() {
             true => self.local.failure(),
             false => Some(BrokerError::forked()),
         }
@@ -195,7 +198,7 @@ impl Broker {
 
     /// Withdraws a request of this thread.
     pub(crate) fn withdraw(&self, request: u64, operation: Operation) {
-        if self.pid != std::process::id() {
+        if !self.home.is_here() {
             return;
         }
         // This is no operation that can fail.

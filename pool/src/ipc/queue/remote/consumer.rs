@@ -15,6 +15,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use crate::home::Home;
 use crate::ipc::broker::protocol::{Answer, Operation, Status};
 use crate::ipc::broker::state::ObjectNumber;
 use crate::ipc::broker::table::wake_all;
@@ -28,7 +29,7 @@ use crate::ipc::queue::taken::{Holding, Taken};
 /// The consumer of this thread in one queue.
 pub(crate) struct Consumer {
     /// A copy of this process by `fork` shares the words, and must not change them.
-    pid: u32,
+    home: Home,
     pending: Pending,
     queue: ObjectNumber,
     words: Offers<Memory>,
@@ -79,7 +80,7 @@ impl Consumer {
         batch: usize,
     ) -> Self {
         Self {
-            pid: std::process::id(),
+            home: Home::here(),
             pending,
             queue,
             words,
@@ -203,14 +204,14 @@ impl Consumer {
     }
 
     pub(crate) fn confirm(&self, slot: usize, sequence: u64) {
-        if self.pid == std::process::id() {
+        if self.home.is_here() {
             self.words.confirm(slot, sequence);
             self.done();
         }
     }
 
     pub(crate) fn give_back(&self, slot: usize, sequence: u64) {
-        if self.pid == std::process::id() {
+        if self.home.is_here() {
             self.words.give_back(slot, sequence);
             self.notice();
         }
