@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use coreloop_runtime::spawn;
-use coreloop_runtime::time::timeout;
+use coreloop_runtime::time::{Instant, timeout, timeout_at};
 use coreloop_sync::{Notify, oneshot};
 use redis::{PushInfo, PushKind, Value};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -66,6 +66,8 @@ struct Watch {
     messages: UnboundedReceiver<PushInfo>,
     producers: HashSet<String>,
     may_subscribe: bool,
+    /// When all outcomes were read last.
+    last_look: Instant,
 }
 
 impl Outcomes {
@@ -140,6 +142,7 @@ impl Outcomes {
             messages,
             producers: HashSet::new(),
             may_subscribe: true,
+            last_look: Instant::now(),
         });
         self.new.borrow_mut().clear();
         let ids: Vec<String> = self.waiting.borrow().keys().cloned().collect();
@@ -150,10 +153,17 @@ impl Outcomes {
     /// Waits until there are new ids, or until messages name jobs or time has passed. Returns the
     /// ids whose outcomes are to be read beside the new ones.
     async fn news(&self, watch: &mut Watch) -> Result<Vec<String>, Failure> {
+        // The time comes first, and neither new ids nor messages put it off: they may come all
+        // the time, while the message of another job was lost.
+        if Instant::now() >= watch.next_look() {
+            watch.last_look = Instant::now();
+            self.forget_cancelled();
+            return Ok(self.waiting.borrow().keys().cloned().collect());
+        }
         if !self.new.borrow().is_empty() {
             return Ok(Vec::new());
         }
-        let pause = if watch.may_subscribe { LOOK } else { POLL };
+        let next_look = watch.next_look();
         let finished = next_finished(&mut watch.messages);
         let news = async {
             coreloop_runtime::select! {
@@ -161,13 +171,10 @@ impl Outcomes {
                 () = self.changed.notified() => Some(Vec::new()),
             }
         };
-        match timeout(pause, news).await {
+        match timeout_at(next_look, news).await {
             Ok(Some(ids)) => Ok(ids),
             Ok(None) => Err(Failure::Connection(io::ErrorKind::BrokenPipe.into())),
-            Err(_) => {
-                self.forget_cancelled();
-                Ok(self.waiting.borrow().keys().cloned().collect())
-            }
+            Err(_) => Ok(Vec::new()),
         }
     }
 
@@ -216,6 +223,11 @@ impl Outcomes {
 }
 
 impl Watch {
+    /// Returns when all outcomes are read again.
+    fn next_look(&self) -> Instant {
+        self.last_look + if self.may_subscribe { LOOK } else { POLL }
+    }
+
     /// Subscribes to the channels on which the ends of these jobs are published.
     async fn subscribe(&mut self, shared: &Shared, ids: &[String]) -> Result<(), Failure> {
         for id in ids {

@@ -5,6 +5,7 @@ mod fencing;
 mod journeys;
 mod losses;
 mod outages;
+mod outcomes;
 mod queues;
 mod servers;
 
@@ -28,6 +29,21 @@ const SHORT: Duration = Duration::from_millis(200);
 
 /// A server whose answer means that a job is on disk.
 const DURABLE: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
+
+/// A server with a user who may use the keys of queues and no others, no channels, and no
+/// commands of an administrator.
+const FEW_RIGHTS: &[&str] = &[
+    "--appendonly",
+    "no",
+    "--user",
+    "worker",
+    "on",
+    ">secret",
+    "~coreloop:*",
+    "+@all",
+    "-@admin",
+    "-@dangerous",
+];
 
 /// A server that a test has started.
 struct Started {
@@ -62,6 +78,12 @@ impl Started {
 
     async fn connect(&self) -> Rc<Redis> {
         Redis::connect(&self.url(), "mail", false).await.unwrap()
+    }
+
+    /// Connects as a user of [`FEW_RIGHTS`].
+    async fn connect_as(&self, user: &str) -> Rc<Redis> {
+        let url = format!("redis://{user}:secret@127.0.0.1:{}", self.port);
+        Redis::connect(&url, "mail", false).await.unwrap()
     }
 
     /// Kills the server and starts another one on its data.

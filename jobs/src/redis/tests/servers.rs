@@ -3,7 +3,7 @@
 use coreloop_runtime::block_on;
 use coreloop_test_support::server_process::free_port;
 
-use super::{DURABLE, LONG, Started, ask, job, lease_one, push, start};
+use super::{DURABLE, FEW_RIGHTS, LONG, Started, ask, job, lease_one, push, start};
 use crate::engine::{Engine, Outcome};
 use crate::redis::Redis;
 
@@ -73,24 +73,11 @@ fn a_user_a_password_and_a_database_are_used() {
 /// administrator.
 #[test]
 fn a_user_with_few_rights_is_enough() {
-    const USERS: &[&str] = &[
-        "--appendonly",
-        "no",
-        "--user",
-        "worker",
-        "on",
-        ">secret",
-        "~coreloop:*",
-        "+@all",
-        "-@admin",
-        "-@dangerous",
-    ];
-    let Some(server) = Started::new(USERS) else {
+    let Some(server) = Started::new(FEW_RIGHTS) else {
         return;
     };
     block_on(async {
-        let url = format!("redis://worker:secret@127.0.0.1:{}", server.port);
-        let engine = Redis::connect(&url, "mail", false).await.unwrap();
+        let engine = server.connect_as("worker").await;
         let warnings = engine.warnings();
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         assert!(warnings[0].contains("CONFIG GET"), "{warnings:?}");
