@@ -116,6 +116,16 @@ impl Desk {
         old
     }
 
+    /// Takes the entries of all ready jobs, which are to be given back.
+    pub(super) fn take_all(&mut self) -> Vec<Known> {
+        let ready = self.ready.drain(..);
+        let all: Vec<_> = ready.map(|(_, arrival)| arrival.known).collect();
+        for known in &all {
+            self.known.remove(known);
+        }
+        all
+    }
+
     /// Returns when the oldest ready job arrived.
     pub(super) fn oldest(&self) -> Option<Instant> {
         self.ready.front().map(|(since, _)| *since)

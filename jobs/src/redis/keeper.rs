@@ -20,7 +20,7 @@ use crate::error::Error;
 const LOOK: Duration = Duration::from_secs(1);
 
 /// How long a read may block while no call waits: a worker often calls again at once.
-const GRACE: Duration = Duration::from_millis(100);
+pub(super) const GRACE: Duration = Duration::from_millis(100);
 
 /// How many jobs of a function are moved at a time.
 const MOST: usize = 100;
@@ -106,7 +106,7 @@ impl Reader {
     }
 
     /// Ends the read that blocks. The server answers it as if its time had passed.
-    async fn unblock(&self) {
+    pub(super) async fn unblock(&self) {
         let Some(id) = self.blocked.get() else {
             return;
         };

@@ -20,7 +20,8 @@
 //!    and delivers to the caller, who may have no room.)
 //! 3. A worker reads no more than its callers have room for.
 //! 4. The read that blocks has its own connection and is never dropped. After a new connection,
-//!    the entries that came in an answer that was lost are given back.
+//!    and when a worker leases no more jobs, the entries that came in an answer that was lost are
+//!    given back.
 //! 5. No entry is removed but by its end: no stream has a maximum length, no read is without
 //!    acknowledgment, and a consumer is deleted only if it has no entries.
 //! 6. Times are the server's.
@@ -31,6 +32,7 @@ mod entry;
 mod failure;
 mod jobs;
 mod keeper;
+mod leaving;
 mod link;
 mod names;
 mod outcomes;
@@ -85,17 +87,22 @@ impl Redis {
 
     /// Returns the reader for these functions and this lease.
     fn reader(&self, functions: &[Function], lease: Duration) -> Rc<Reader> {
-        let mut readers = self.readers.borrow_mut();
-        let found = readers
-            .iter()
-            .find(|reader| reader.lease == lease && reader.functions == functions);
-        if let Some(reader) = found {
-            return Rc::clone(reader);
+        if let Some(reader) = self.find_reader(functions, lease) {
+            return reader;
         }
+        let mut readers = self.readers.borrow_mut();
         let number = readers.len() as u64;
         let reader = Reader::start(&self.shared, functions, lease, number);
         readers.push(Rc::clone(&reader));
         reader
+    }
+
+    /// Returns the reader for these functions and this lease, if there is one.
+    fn find_reader(&self, functions: &[Function], lease: Duration) -> Option<Rc<Reader>> {
+        let readers = self.readers.borrow();
+        let mut readers = readers.iter();
+        let found = readers.find(|one| one.lease == lease && one.functions == functions);
+        found.map(Rc::clone)
     }
 }
 
@@ -129,6 +136,16 @@ impl Engine for Redis {
             }
             let reader = self.reader(functions, lease);
             reader.lease(max).await
+        })
+    }
+
+    fn leave<'a>(&'a self, functions: &'a [Function], lease: Duration) -> Pending<'a, ()> {
+        let reader = self.find_reader(functions, lease);
+        Box::pin(async move {
+            match reader {
+                Some(reader) => reader.leave().await,
+                None => Ok(()),
+            }
         })
     }
 

@@ -13,7 +13,7 @@ use coreloop_runtime::time::timeout;
 use coreloop_sync::Notify;
 use redis::{Cmd, Value};
 
-use super::desk::{Arrival, Desk, Known};
+use super::desk::{Arrival, Desk};
 use super::entry::{Entry, Lease};
 use super::failure::Failure;
 use super::link::{Pauses, run};
@@ -25,15 +25,14 @@ use super::socket::{ANSWER, Open};
 use crate::engine::{Function, JobId, Leased};
 use crate::error::Error;
 
-/// How long a read blocks. A read that is no longer wanted is ended by `CLIENT UNBLOCK`, which
-/// the user of the server may not be allowed to use.
+/// How long a read blocks. A read that is no longer wanted is ended by `CLIENT UNBLOCK`.
 const BLOCK: Duration = Duration::from_secs(5);
+
+/// The same, if the user of the server may not use this command.
+const SHORT_BLOCK: Duration = Duration::from_secs(1);
 
 /// How long a reader that no call waits for keeps its connection.
 const UNUSED: Duration = Duration::from_secs(60);
-
-/// How many pending entries are looked up at a time after a new connection.
-const PENDING: usize = 1000;
 
 /// Reads jobs of some functions for leases of one length.
 #[derive(Debug)]
@@ -43,10 +42,14 @@ pub(super) struct Reader {
     pub(super) places: Vec<Rc<Place>>,
     pub(super) lease: Duration,
     pub(super) number: u64,
-    consumer: String,
+    pub(super) consumer: String,
     pub(super) desk: RefCell<Desk>,
     /// The number by which the server knows the connection whose read blocks.
     pub(super) blocked: Cell<Option<i64>>,
+    /// Whether the task that reads does so, or opens its connection.
+    pub(super) is_reading: Cell<bool>,
+    /// How many calls of [`leave`](Self::leave) keep the reader from reading.
+    pub(super) leaving: Cell<usize>,
     /// Whether nothing waited after the last read.
     pub(super) is_drained: Cell<bool>,
     pub(super) is_closed: Cell<bool>,
@@ -56,8 +59,10 @@ pub(super) struct Reader {
     pub(super) next_look: Cell<Instant>,
     /// Notified when there are jobs or a failure.
     arrived: Notify,
-    /// Notified when a call waits, or the reader was closed.
-    wanted: Notify,
+    /// Notified when a call waits, when the reader may read again, or when it was closed.
+    pub(super) wanted: Notify,
+    /// Notified when a read has ended.
+    pub(super) rested: Notify,
     /// Notified when the keeper has to look at the time again.
     pub(super) look: Notify,
 }
@@ -75,6 +80,8 @@ struct Taken {
 struct Blocking {
     open: Open,
     id: i64,
+    /// How long its reads block.
+    block: Duration,
 }
 
 /// A call of `lease` that waits.
@@ -113,12 +120,15 @@ impl Reader {
             consumer: names::consumer(&shared.worker, number, lease),
             desk: RefCell::default(),
             blocked: Cell::new(None),
+            is_reading: Cell::new(false),
+            leaving: Cell::new(0),
             is_drained: Cell::new(false),
             is_closed: Cell::new(false),
             keeper_rests: Cell::new(false),
             next_look: Cell::new(Instant::now()),
             arrived: Notify::new(),
             wanted: Notify::new(),
+            rested: Notify::new(),
             look: Notify::new(),
         });
         spawn(Rc::clone(&reader).read());
@@ -166,11 +176,15 @@ impl Reader {
         let mut connection = None;
         let mut pauses = Pauses::new();
         while !self.is_closed.get() {
-            if self.desk.borrow().room() == 0 {
+            if self.leaving.get() > 0 || self.desk.borrow().room() == 0 {
                 self.wait_for_calls(&mut connection).await;
                 continue;
             }
-            match self.read_once(&mut connection).await {
+            self.is_reading.set(true);
+            let read = self.read_once(&mut connection).await;
+            self.is_reading.set(false);
+            self.rested.notify_waiters();
+            match read {
                 Ok(()) => pauses = Pauses::new(),
                 Err(failure) => {
                     self.blocked.set(None);
@@ -181,7 +195,7 @@ impl Reader {
         drop(connection);
         // Without this, the jobs come back when their leases end, and other workers delete the
         // consumer.
-        let _ = timeout(ANSWER, self.leave()).await;
+        let _ = timeout(ANSWER, self.end()).await;
     }
 
     async fn wait_for_calls(&self, connection: &mut Option<Blocking>) {
@@ -194,7 +208,7 @@ impl Reader {
         }
     }
 
-    /// Reads once, and blocks until there is something, or until [`BLOCK`] has passed.
+    /// Reads once, and blocks until there is something, or until the time for a read has passed.
     async fn read_once(&self, connection: &mut Option<Blocking>) -> Result<(), Failure> {
         if connection.as_ref().is_none_or(|now| now.open.has_ended()) {
             *connection = Some(self.connect().await?);
@@ -218,7 +232,7 @@ impl Reader {
         command.arg(&self.consumer);
         // Several streams may get a job while this blocks. What is too much is given back.
         command.arg("COUNT").arg(count);
-        command.arg("BLOCK").arg(BLOCK.as_secs() * 1000);
+        command.arg("BLOCK").arg(blocking.block.as_millis());
         command.arg("STREAMS");
         for place in &self.places {
             command.arg(&place.streams[0]);
@@ -227,7 +241,7 @@ impl Reader {
             command.arg(">");
         }
         self.blocked.set(Some(blocking.id));
-        let answer = blocking.open.send(&command, BLOCK + ANSWER).await;
+        let answer = blocking.open.send(&command, blocking.block + ANSWER).await;
         self.blocked.set(None);
         let taken = self.by_name(answer?).map_err(Failure::Other)?;
         let arrived = self.arrive(taken, room).await;
@@ -320,26 +334,22 @@ impl Reader {
         })
     }
 
-    /// Gives entries back to the queue. If that fails, their leases end.
-    pub(super) async fn give_back(&self, mut entries: Vec<Known>) {
-        while let Some((place, _)) = entries.last().copied() {
-            let of_place = |known: &(usize, Entry)| known.0 == place;
-            let (these, others): (Vec<_>, Vec<_>) = entries.into_iter().partition(of_place);
-            entries = others;
-            let these = these.into_iter().map(|(_, entry)| entry);
-            let _ = self.shared.give_back(&self.places[place], these).await;
-        }
-    }
-
     /// Opens a connection that may block.
     async fn connect(&self) -> Result<Blocking, Failure> {
         let open = self.shared.address.open(None).await?;
         self.is_drained.set(false);
         let id = open.send(redis::cmd("CLIENT").arg("ID"), ANSWER).await?;
-        let id = reply::number(id).map_err(Failure::Other)?;
+        let id: i64 = reply::number(id).map_err(Failure::Other)?;
+        // It does not block, so that this changes nothing.
+        let mut unblock = redis::cmd("CLIENT");
+        let block = match open.send(unblock.arg("UNBLOCK").arg(id), ANSWER).await {
+            Ok(_) => BLOCK,
+            Err(Failure::Server(_)) => SHORT_BLOCK,
+            Err(failure) => return Err(failure),
+        };
         self.create_groups(&open).await?;
-        self.find_lost(&open).await?;
-        Ok(Blocking { open, id })
+        self.find_lost().await?;
+        Ok(Blocking { open, id, block })
     }
 
     /// Creates the streams and their groups, unless they exist. A new group begins with the
@@ -361,38 +371,6 @@ impl Reader {
                 Ok(_) | Err(Failure::Server(_)) => {}
                 Err(failure) => return Err(failure),
             }
-        }
-        Ok(())
-    }
-
-    /// Gives the entries back that the server has delivered in answers that were lost.
-    ///
-    /// `XREADGROUP` with the id 0 would return them, together with all others of this consumer,
-    /// and would count a delivery for each of them.
-    async fn find_lost(&self, open: &Open) -> Result<(), Failure> {
-        for (index, place) in self.places.iter().enumerate() {
-            let mut lost = Vec::new();
-            for (number, stream) in place.streams.iter().enumerate() {
-                let mut command = redis::cmd("XPENDING");
-                command.arg(stream).arg(GROUP).arg("-").arg("+");
-                command.arg(PENDING).arg(&self.consumer);
-                let answer = match open.send(&command, ANSWER).await {
-                    // Most queues never have the second stream.
-                    Err(Failure::NoGroup) if number == 1 => continue,
-                    answer => reply::array(answer?).map_err(Failure::Other)?,
-                };
-                for pending in answer {
-                    let pending = reply::array(pending).map_err(Failure::Other)?;
-                    let id = pending.into_iter().next().map(reply::text);
-                    if let Some(Ok(id)) = id
-                        && let Some(entry) = Entry::of_stream(number, &id)
-                        && !self.desk.borrow().knows((index, entry))
-                    {
-                        lost.push((index, entry));
-                    }
-                }
-            }
-            self.give_back(lost).await;
         }
         Ok(())
     }
@@ -425,17 +403,5 @@ impl Reader {
     pub(super) fn fail(&self, error: Error) {
         self.desk.borrow_mut().fail(error);
         self.arrived.notify_waiters();
-    }
-
-    /// Gives back what no call has taken, and deletes the consumers that have no jobs.
-    async fn leave(&self) {
-        let ready = self
-            .desk
-            .borrow_mut()
-            .take_old(Duration::ZERO, Instant::now());
-        self.give_back(ready).await;
-        let _ = self
-            .delete_consumers(&self.shared.worker, Duration::ZERO)
-            .await;
     }
 }

@@ -3,6 +3,7 @@
 
 mod fencing;
 mod journeys;
+mod leaving;
 mod losses;
 mod outages;
 mod outcomes;
