@@ -6,8 +6,9 @@
 //! 1. `room` is what the waiting calls can take beyond the jobs that are ready. The reader reads
 //!    no more than that.
 //! 2. An entry is known from its arrival until it was finished, failed or given back, or until
-//!    its lease has ended without a renewal. An entry that the server has under the name of this
-//!    reader and that is not known came in an answer that was lost.
+//!    its lease has ended without a renewal, by this machine's clock. An entry whose lease has not
+//!    ended by the server's clock, that the server has under the name of this reader, and that is
+//!    not known, came in an answer that was lost.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -131,11 +132,10 @@ impl Desk {
         self.ready.front().map(|(since, _)| *since)
     }
 
-    /// Notes that the lease of an entry was renewed.
+    /// Notes that the lease of an entry was renewed. The server may renew one that has ended by
+    /// this machine's clock, and that was forgotten.
     pub(super) fn renewed(&mut self, known: Known, now: Instant) {
-        if let Some(since) = self.known.get_mut(&known) {
-            *since = now;
-        }
+        self.known.insert(known, now);
     }
 
     /// Notes that this worker no longer has an entry.
@@ -251,10 +251,12 @@ mod tests {
         desk.take(3);
         desk.renewed(arrival(0).known, start + LEASE);
         desk.forget(arrival(1).known);
-        desk.renewed(arrival(1).known, start + LEASE);
         desk.forget_ended(LEASE, start + LEASE);
-        let known = [0, 1, 2].map(|number| desk.knows(arrival(number).known));
-        assert_eq!(known, [true, false, false]);
+        let known = |desk: &Desk| [0, 1, 2].map(|number| desk.knows(arrival(number).known));
+        assert_eq!(known(&desk), [true, false, false]);
+        // The server had not ended this lease.
+        desk.renewed(arrival(2).known, start + LEASE);
+        assert_eq!(known(&desk), [true, false, true]);
     }
 
     #[test]

@@ -58,9 +58,8 @@ impl Reader {
                 look.await;
                 continue;
             };
-            if timeout(pause, look).await.is_err() {
-                self.allow_renewals(now + pause);
-            }
+            let _ = timeout(pause, look).await;
+            self.allow_renewals(now + pause);
         }
         while self.blocked.get().is_some() {
             self.unblock().await;
@@ -78,8 +77,9 @@ impl Reader {
         }
     }
 
-    /// Delays the next look if this task runs long after it should have: the loop was kept from
-    /// running, so that the leases of this worker were not renewed. They are renewed first.
+    /// Delays the next look if this task runs long after it should have, whatever has woken it: the
+    /// loop was kept from running, so that the leases of this worker were not renewed. They are
+    /// renewed first.
     fn allow_renewals(&self, due: Instant) {
         let (third, now) = (self.lease / 3, Instant::now());
         if now.saturating_duration_since(due) > third {
