@@ -26,7 +26,9 @@ impl Queue {
     /// # Connections
     ///
     /// A client has one connection for its commands, one for each worker, in whose reads it
-    /// waits for jobs, and one while it waits for results. Each is opened again when it fails. An
+    /// waits for jobs, and one while it waits for results. Each is opened again when it fails, or
+    /// when the server owes an answer and is silent for ten seconds; for the operations of a worker
+    /// this is half of its lease, but at least a second. An
     /// operation returns an error if the server cannot be reached for ten seconds, and a push
     /// without a key does so as soon as it is not known whether the job was stored.
     ///

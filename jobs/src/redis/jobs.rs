@@ -87,6 +87,7 @@ impl Redis {
         let place = shared.place(&first.function);
         let mut call = place
             .call()
+            .of_lease(self.length_of(first))
             .text(&shared.worker)
             .number(A_DAY)
             .text(&shared.names.channel(""));
@@ -116,7 +117,7 @@ impl Redis {
         let same = |one: &&Leased, other: &&Leased| one.function == other.function;
         for jobs in jobs.chunk_by(same).flat_map(|jobs| jobs.chunks(JOBS)) {
             let place = shared.place(&jobs[0].function);
-            let mut call = place.call().text(&shared.worker);
+            let mut call = place.call().of_lease(lease).text(&shared.worker);
             for job in jobs {
                 let held = lease_of(job)?;
                 call.add_key(&shared.names.result(&job.id.0));
@@ -141,7 +142,7 @@ impl Redis {
         let place = shared.place(&job.function);
         let entry = lease_of(job)?.entry;
         let result = shared.names.result(&job.id.0);
-        let call = place.call().key(&result);
+        let call = place.call().of_lease(self.length_of(job)).key(&result);
         let answer = match failure {
             Failure::Retry { delay, .. } => {
                 let call = call
@@ -190,6 +191,13 @@ impl Redis {
         self.with_reader(job, |reader, known| {
             reader.desk.borrow_mut().renewed(known, now);
         });
+    }
+
+    /// Returns the length of the lease with which a job was leased.
+    fn length_of(&self, job: &Leased) -> Duration {
+        let mut length = Duration::MAX;
+        self.with_reader(job, |reader, _| length = reader.lease);
+        length
     }
 
     fn with_reader(&self, job: &Leased, then: impl FnOnce(&Reader, super::desk::Known)) {

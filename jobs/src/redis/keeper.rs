@@ -113,7 +113,8 @@ impl Reader {
         let mut command = redis::cmd("CLIENT");
         command.arg("UNBLOCK").arg(id);
         // If the user may not, the read ends by itself.
-        let _ = self.shared.link.send(&command, Lost::Report).await;
+        let link = &self.shared.link;
+        let _ = link.send_within(self.limit(), &command, Lost::Report).await;
     }
 
     async fn look_once(&self, cursors: &mut [String]) {
@@ -132,6 +133,7 @@ impl Reader {
     /// Moves jobs. Returns when to look again, if that is soon.
     async fn look_at(&self, cursors: &mut [String]) -> Result<Option<Duration>, Error> {
         let mut call = Call::default()
+            .of_lease(self.lease)
             .number(MOST)
             .number(self.lease.as_millis().max(1));
         for cursor in cursors.iter() {

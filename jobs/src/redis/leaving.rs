@@ -87,7 +87,9 @@ impl Reader {
             command.arg(&self.places[index].streams[stream]).arg(GROUP);
             command.arg(&start).arg("+").arg(PENDING);
             command.arg(&self.consumer);
-            let answer = match self.shared.link.send(&command, Lost::Repeat).await {
+            let link = &self.shared.link;
+            let answer = link.send_within(self.limit(), &command, Lost::Repeat);
+            let answer = match answer.await {
                 // Most queues never have the second stream.
                 Err(Failure::NoGroup) => return Ok(()),
                 answer => reply::array(answer?).map_err(Failure::Other)?,
@@ -95,6 +97,8 @@ impl Reader {
             let count = answer.len();
             for pending in answer {
                 let (id, idle) = id_and_idle(pending).map_err(Failure::Other)?;
+                // The keeper of some worker ends those whose leases have ended, and counts the
+                // attempt: this worker may have run them.
                 if let Some(entry) = Entry::of_stream(stream, &id)
                     && idle < self.lease
                     && !self.desk.borrow().knows((index, entry))
@@ -116,7 +120,8 @@ impl Reader {
             let (these, others): (Vec<_>, Vec<_>) = entries.into_iter().partition(of_place);
             entries = others;
             let these = these.into_iter().map(|(_, entry)| entry);
-            let _ = self.shared.give_back(&self.places[place], these).await;
+            let place = &self.places[place];
+            let _ = self.shared.give_back(place, self.lease, these).await;
         }
     }
 

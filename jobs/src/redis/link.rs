@@ -1,7 +1,7 @@
 //! [`Link`], a connection for commands that do not block, which is opened again when it has
 //! ended.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,8 @@ use redis::{Cmd, Value};
 
 use super::failure::Failure;
 use super::script::{Call, Script};
-use super::socket::{ANSWER, Address, Open};
+use super::silence::ANSWER;
+use super::socket::{Address, Open};
 
 /// How long an operation tries to reach a server that has ended or does not answer yet.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -36,16 +37,19 @@ pub(super) struct Link {
     open: RefCell<Option<Rc<Open>>>,
     /// Held while the connection is opened, so that tasks do not open one each.
     opening: Mutex<()>,
+    /// How long opening may take, for the shortest of the leases that depend on it.
+    limit: Cell<Duration>,
 }
 
 impl Link {
     /// Connects once.
     pub(super) async fn connect(address: Rc<Address>) -> Result<Self, Failure> {
-        let open = address.open(None).await?;
+        let open = address.open(None, ANSWER).await?;
         Ok(Self {
             address,
             open: RefCell::new(Some(Rc::new(open))),
             opening: Mutex::new(()),
+            limit: Cell::new(ANSWER),
         })
     }
 
@@ -53,7 +57,20 @@ impl Link {
     ///
     /// Not cancel safe: the server may run the command, and its answer is lost.
     pub(super) async fn send(&self, command: &Cmd, lost: Lost) -> Result<Value, Failure> {
-        self.answer(lost, async |open| open.send(command, ANSWER).await)
+        self.send_within(ANSWER, command, lost).await
+    }
+
+    /// Sends a command and waits for its answer, for as long as the server is not silent for
+    /// `limit`.
+    ///
+    /// Not cancel safe: the server may run the command, and its answer is lost.
+    pub(super) async fn send_within(
+        &self,
+        limit: Duration,
+        command: &Cmd,
+        lost: Lost,
+    ) -> Result<Value, Failure> {
+        self.answer(lost, async |open| open.send(command, limit).await)
             .await
     }
 
@@ -66,7 +83,9 @@ impl Link {
         call: &Call,
         lost: Lost,
     ) -> Result<Value, Failure> {
-        self.answer(lost, async |open| run(open, script, call).await)
+        let limit = call.limit();
+        self.limit.set(self.limit.get().min(limit));
+        self.answer(lost, async |open| run(open, script, call, limit).await)
             .await
     }
 
@@ -119,7 +138,7 @@ impl Link {
         if let Some(open) = self.current() {
             return Ok(open);
         }
-        let open = Rc::new(self.address.open(None).await?);
+        let open = Rc::new(self.address.open(None, self.limit.get()).await?);
         let ended = self.open.replace(Some(Rc::clone(&open)));
         drop(ended);
         Ok(open)
@@ -138,9 +157,16 @@ impl Link {
 }
 
 /// Runs a script on a connection. If the server does not know it, the script is sent whole.
-pub(super) async fn run(open: &Open, script: &Script, call: &Call) -> Result<Value, Failure> {
-    match open.send(&script.by_hash(call), ANSWER).await {
-        Err(Failure::NoScript) => open.send(&script.by_text(call), ANSWER).await,
+pub(super) async fn run(
+    open: &Open,
+    script: &Script,
+    call: &Call,
+    limit: Duration,
+) -> Result<Value, Failure> {
+    // The server is silent while a long call is on its way to it.
+    let limit = limit + Duration::from_secs((call.bytes() >> 20) as u64);
+    match open.send(&script.by_hash(call), limit).await {
+        Err(Failure::NoScript) => open.send(&script.by_text(call), limit).await,
         answer => answer,
     }
 }

@@ -40,6 +40,7 @@ mod reader;
 mod reply;
 mod script;
 mod shared;
+mod silence;
 mod socket;
 #[cfg(test)]
 mod tests;

@@ -24,7 +24,8 @@ use super::link::Pauses;
 use super::names;
 use super::reply;
 use super::shared::Shared;
-use super::socket::{ANSWER, Open};
+use super::silence::ANSWER;
+use super::socket::Open;
 use crate::engine::{JobId, Outcome};
 use crate::error::{Error, Kind};
 
@@ -136,7 +137,7 @@ impl Outcomes {
             return self.read(shared, watch, &ids).await;
         }
         let (sender, messages) = unbounded_channel();
-        let open = shared.address.open(Some(sender)).await?;
+        let open = shared.address.open(Some(sender), ANSWER).await?;
         let connected = watch.insert(Watch {
             open,
             messages,

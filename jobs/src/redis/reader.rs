@@ -21,7 +21,8 @@ use super::names::{self, GROUP, Place};
 use super::reply;
 use super::script::Call;
 use super::shared::Shared;
-use super::socket::{ANSWER, Open};
+use super::silence::{ANSWER, answer_for};
+use super::socket::Open;
 use crate::engine::{Function, JobId, Leased};
 use crate::error::Error;
 
@@ -136,6 +137,11 @@ impl Reader {
         reader
     }
 
+    /// Returns for how long the server may be silent.
+    pub(super) fn limit(&self) -> Duration {
+        answer_for(self.lease)
+    }
+
     /// Ends the reader. Jobs that no call has taken go back to the queue.
     pub(super) fn close(&self) {
         self.is_closed.set(true);
@@ -241,7 +247,10 @@ impl Reader {
             command.arg(">");
         }
         self.blocked.set(Some(blocking.id));
-        let answer = blocking.open.send(&command, blocking.block + ANSWER).await;
+        let answer = blocking
+            .open
+            .send(&command, blocking.block + self.limit())
+            .await;
         self.blocked.set(None);
         let taken = self.by_name(answer?).map_err(Failure::Other)?;
         let arrived = self.arrive(taken, room).await;
@@ -262,7 +271,7 @@ impl Reader {
             .number(room)
             // No function is always the last.
             .number(fastrand::usize(..self.places.len()));
-        let answer = run(open, &self.shared.scripts.take, &call).await?;
+        let answer = run(open, &self.shared.scripts.take, &call, self.limit()).await?;
         let pairs = reply::pairs(answer).map_err(Failure::Other)?;
         let mut taken = Vec::with_capacity(pairs.len());
         for (number, entries) in pairs {
@@ -336,14 +345,19 @@ impl Reader {
 
     /// Opens a connection that may block.
     async fn connect(&self) -> Result<Blocking, Failure> {
-        let open = self.shared.address.open(None).await?;
+        let open = self.shared.address.open(None, self.limit()).await?;
         self.is_drained.set(false);
-        let id = open.send(redis::cmd("CLIENT").arg("ID"), ANSWER).await?;
+        let id = open
+            .send(redis::cmd("CLIENT").arg("ID"), self.limit())
+            .await?;
         let id: i64 = reply::number(id).map_err(Failure::Other)?;
         // It does not block, so that this changes nothing.
         let mut unblock = redis::cmd("CLIENT");
-        let block = match open.send(unblock.arg("UNBLOCK").arg(id), ANSWER).await {
-            Ok(_) => BLOCK,
+        let block = match open
+            .send(unblock.arg("UNBLOCK").arg(id), self.limit())
+            .await
+        {
+            Ok(_) => BLOCK.min(self.limit()),
             Err(Failure::Server(_)) => SHORT_BLOCK,
             Err(failure) => return Err(failure),
         };
@@ -359,7 +373,7 @@ impl Reader {
             let mut command = redis::cmd("XGROUP");
             command.arg("CREATE").arg(&place.streams[0]).arg(GROUP);
             command.arg("0").arg("MKSTREAM");
-            match open.send(&command, ANSWER).await {
+            match open.send(&command, self.limit()).await {
                 Err(Failure::Server(error)) if error.code() == Some("BUSYGROUP") => {}
                 answer => drop(answer?),
             }
@@ -367,7 +381,7 @@ impl Reader {
             // missing if an administrator has deleted it.
             let mut command = redis::cmd("XGROUP");
             command.arg("CREATE").arg(&place.streams[1]).arg(GROUP);
-            match open.send(command.arg("0"), ANSWER).await {
+            match open.send(command.arg("0"), self.limit()).await {
                 Ok(_) | Err(Failure::Server(_)) => {}
                 Err(failure) => return Err(failure),
             }

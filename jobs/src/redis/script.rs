@@ -2,10 +2,12 @@
 
 use std::fmt::Display;
 use std::io::Write as _;
+use std::time::Duration;
 
 use redis::Cmd;
 
 use super::names::Place;
+use super::silence::{ANSWER, answer_for};
 
 /// A script, which the server knows by the hash of its text after its first run.
 #[derive(Debug)]
@@ -19,6 +21,7 @@ pub(super) struct Script {
 pub(super) struct Call {
     keys: Texts,
     arguments: Texts,
+    limit: Option<Duration>,
 }
 
 /// Texts in one allocation.
@@ -92,6 +95,22 @@ impl Call {
         self.arguments.end();
     }
 
+    /// The call is at stake for leases of this length.
+    pub(super) fn of_lease(mut self, lease: Duration) -> Self {
+        self.limit = Some(answer_for(lease));
+        self
+    }
+
+    /// Returns for how long the server may be silent.
+    pub(super) fn limit(&self) -> Duration {
+        self.limit.unwrap_or(ANSWER)
+    }
+
+    /// Returns the length of the keys and arguments.
+    pub(super) fn bytes(&self) -> usize {
+        self.keys.bytes.len() + self.arguments.bytes.len()
+    }
+
     /// The number of keys so far, which is the place of the last one.
     pub(super) fn keys(&self) -> usize {
         self.keys.ends.len()
@@ -99,8 +118,8 @@ impl Call {
 
     fn command(&self, name: &str, script: &str) -> Cmd {
         let count = 3 + self.keys() + self.arguments.ends.len();
-        let size = self.keys.bytes.len() + self.arguments.bytes.len();
-        let mut command = Cmd::with_capacity(count, size + script.len() + 32);
+        let size = self.bytes() + script.len() + 32;
+        let mut command = Cmd::with_capacity(count, size);
         command.arg(name).arg(script).arg(self.keys());
         for text in self.keys.iter().chain(self.arguments.iter()) {
             command.arg(text);

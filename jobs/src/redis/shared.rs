@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::link::{Link, Lost};
 use super::names::{self, Names, Place};
@@ -70,9 +71,10 @@ impl Shared {
     pub(super) async fn give_back(
         &self,
         place: &Place,
+        lease: Duration,
         entries: impl Iterator<Item = super::entry::Entry>,
     ) -> Result<(), Error> {
-        let mut call = place.call().text(&self.worker);
+        let mut call = place.call().of_lease(lease).text(&self.worker);
         for entry in entries {
             // It has no result: it was not started.
             call.add_key(&self.names.none());

@@ -3,9 +3,7 @@
 //! The client demands a stream that is `Send`, and a socket of a loop is not. So the client has
 //! one end of a stream in memory, and a task copies between its other end and the socket.
 
-use std::cell::Cell;
 use std::io;
-use std::rc::Rc;
 use std::time::Duration;
 
 use coreloop_net::{TcpStream, UnixStream};
@@ -20,11 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, copy_bidirectional};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::failure::Failure;
+use super::silence::{ANSWER, Heard, Pulse};
 use crate::error::{Error, Kind};
-
-/// How long opening a connection may take, and how long the server may take to answer a command
-/// that does not block.
-pub(super) const ANSWER: Duration = Duration::from_secs(10);
 
 /// How many bytes may be in the stream in memory, in each direction.
 const BUFFER: usize = 64 << 10;
@@ -72,12 +67,13 @@ impl Address {
     ///
     /// # Errors
     ///
-    /// Returns an error if the server cannot be reached within 10 seconds, or refuses the user.
+    /// Returns an error if the server cannot be reached within `limit`, or refuses the user.
     pub(super) async fn open(
         &self,
         messages: Option<UnboundedSender<PushInfo>>,
+        limit: Duration,
     ) -> Result<Open, Failure> {
-        match timeout(ANSWER, self.open_now(messages)).await {
+        match timeout(limit, self.open_now(messages)).await {
             Ok(opened) => opened,
             Err(_) => Err(Failure::Connection(io::ErrorKind::TimedOut.into())),
         }
@@ -94,6 +90,7 @@ impl Address {
             login = login.set_protocol(ProtocolVersion::RESP3);
             config = config.set_push_sender(messages);
         }
+        let pulse = Pulse::new();
         let (near, far) = tokio::io::duplex(BUFFER);
         let mut tasks = JoinSet::new();
         match &self.place {
@@ -101,33 +98,34 @@ impl Address {
                 let socket = TcpStream::connect((host.as_str(), *port)).await;
                 let socket = socket.map_err(Failure::Connection)?;
                 socket.set_nodelay(true).map_err(Failure::Connection)?;
-                tasks.spawn(copy(socket, far));
+                tasks.spawn(copy(socket, far, pulse.clone()));
             }
             ConnectionAddr::Unix(path) => {
                 let socket = UnixStream::connect(path).await;
-                tasks.spawn(copy(socket.map_err(Failure::Connection)?, far));
+                let socket = socket.map_err(Failure::Connection)?;
+                tasks.spawn(copy(socket, far, pulse.clone()));
             }
             // `parse` refuses all others.
             _ => return Err(Failure::Connection(io::ErrorKind::Unsupported.into())),
         }
         let (connection, driver) =
             MultiplexedConnection::new_with_config(&login, near, config).await?;
-        let ended = Rc::new(Cell::new(false));
-        let flag = Rc::clone(&ended);
+        let ended = pulse.clone();
         tasks.spawn(async move {
             driver.await;
-            flag.set(true);
+            ended.end();
         });
         Ok(Open {
             connection,
-            ended,
+            pulse,
             _tasks: tasks,
         })
     }
 }
 
 /// Copies until the connection has ended.
-async fn copy(mut socket: impl AsyncRead + AsyncWrite + Unpin, mut far: DuplexStream) {
+async fn copy(socket: impl AsyncRead + AsyncWrite + Unpin, mut far: DuplexStream, pulse: Pulse) {
+    let mut socket = Heard { socket, pulse };
     // The client notices at its end that the stream has ended.
     let _ = copy_bidirectional(&mut socket, &mut far).await;
 }
@@ -136,43 +134,34 @@ async fn copy(mut socket: impl AsyncRead + AsyncWrite + Unpin, mut far: DuplexSt
 #[derive(Debug)]
 pub(super) struct Open {
     connection: MultiplexedConnection,
-    ended: Rc<Cell<bool>>,
+    pulse: Pulse,
     _tasks: JoinSet<()>,
 }
 
 impl Open {
     /// Returns whether the connection has ended.
     pub(super) fn has_ended(&self) -> bool {
-        self.ended.get()
+        self.pulse.has_ended()
     }
 
-    /// Sends a command and waits for its answer.
+    /// Sends a command and waits for its answer, for as long as the server is not silent for
+    /// `limit`.
     ///
     /// Not cancel safe: the server may run the command, and its answer is lost.
-    pub(super) async fn send(&self, command: &Cmd, deadline: Duration) -> Result<Value, Failure> {
+    pub(super) async fn send(&self, command: &Cmd, limit: Duration) -> Result<Value, Failure> {
         let mut connection = self.connection.clone();
-        let answer = timeout(deadline, connection.send_packed_command(command)).await;
-        match answer {
+        let answer = connection.send_packed_command(command);
+        match self.pulse.answer(limit, answer).await? {
             // An array with an error in it has come as it was sent, which is right here.
-            Ok(Ok(Value::ServerError(error))) => Err(RedisError::from(error).into()),
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(error.into()),
-            Err(_) => {
-                self.ended.set(true);
-                Err(Failure::Connection(io::ErrorKind::TimedOut.into()))
-            }
+            Ok(Value::ServerError(error)) => Err(RedisError::from(error).into()),
+            answer => Ok(answer?),
         }
     }
 
     /// Subscribes to a channel. It needs a connection with messages.
     pub(super) async fn subscribe(&self, channel: &str) -> Result<(), Failure> {
         let mut connection = self.connection.clone();
-        match timeout(ANSWER, connection.subscribe(channel)).await {
-            Ok(subscribed) => Ok(subscribed?),
-            Err(_) => {
-                self.ended.set(true);
-                Err(Failure::Connection(io::ErrorKind::TimedOut.into()))
-            }
-        }
+        let answer = connection.subscribe(channel);
+        Ok(self.pulse.answer(ANSWER, answer).await??)
     }
 }

@@ -123,13 +123,14 @@ impl Running {
         self.release(held);
     }
 
-    /// Waits for an operation of the engine, for as long as a lease at most, and records whether
-    /// it has succeeded.
+    /// Waits for an operation of the engine, and records whether it has succeeded. The limit is a
+    /// lease, or two seconds: an engine notices a silent connection after half of this time, and
+    /// then tries another one.
     pub(super) async fn ask<T>(
         &self,
         operation: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        let limit = self.options.lease.max(Duration::from_secs(1));
+        let limit = self.options.lease.max(Duration::from_secs(2));
         let answer = timeout(limit, operation).await.unwrap_or_else(|_| {
             let text = format!("the engine has not answered for {limit:?}");
             Err(Error::new(Kind::TimedOut, text))

@@ -9,6 +9,7 @@ mod outages;
 mod outcomes;
 mod queues;
 mod servers;
+mod silence;
 
 use std::process::Command;
 use std::rc::Rc;
