@@ -17,8 +17,8 @@ impl Queue {
     ///
     /// The server should have `appendonly yes`. Then it loses nothing when it is killed, and up to a
     /// second of jobs in a power failure, or none with `appendfsync always`. Its
-    /// `maxmemory-policy` should be `noeviction`. If its settings are others,
-    /// [`warnings`](Self::warnings) says so.
+    /// `maxmemory-policy` should be `noeviction`. If its settings are others, or if it was restarted
+    /// and has lost the queue, [`warnings`](Self::warnings) says so.
     ///
     /// A job whose worker has ended runs again when its lease has ended. A job that was delayed may
     /// be a second late.
@@ -85,7 +85,8 @@ impl RedisQueue {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: nothing is created on the server.
+    /// Cancel safe: nothing is created on the server but a key by which the client notices later
+    /// that the server has lost the queue.
     pub async fn connect(self) -> Result<Queue, Error> {
         let engine = Redis::connect(&self.url, &self.name, self.durable).await?;
         Ok(Queue::new(engine, &self.name))

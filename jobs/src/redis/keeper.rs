@@ -25,7 +25,8 @@ pub(super) const GRACE: Duration = Duration::from_millis(100);
 /// How many jobs of a function are moved at a time.
 const MOST: usize = 100;
 
-/// How often consumers of workers that have ended are deleted, and how long they were inactive.
+/// How often the settings of the server are read again, and consumers of workers that have ended
+/// are deleted, and how long these were inactive.
 const SWEEP: Duration = Duration::from_secs(10 * 60);
 const INACTIVE: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -41,7 +42,8 @@ impl Reader {
             let pause = if has_calls {
                 if now >= next_sweep {
                     next_sweep = now + SWEEP;
-                    // If the user may not, the consumers stay.
+                    // Neither matters to the worker.
+                    let _ = self.shared.warnings.check(&self.shared.link).await;
                     let _ = self.delete_consumers("", INACTIVE).await;
                 }
                 let next = self.next_look.get();

@@ -13,6 +13,7 @@ use super::failure::Failure;
 use super::script::{Call, Script};
 use super::silence::ANSWER;
 use super::socket::{Address, Open};
+use super::warnings::Warnings;
 
 /// How long an operation tries to reach a server that has ended or does not answer yet.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,6 +35,8 @@ pub(super) enum Lost {
 #[derive(Debug)]
 pub(super) struct Link {
     address: Rc<Address>,
+    /// What each new connection shows of the server.
+    warnings: Rc<Warnings>,
     open: RefCell<Option<Rc<Open>>>,
     /// Held while the connection is opened, so that tasks do not open one each.
     opening: Mutex<()>,
@@ -43,14 +46,19 @@ pub(super) struct Link {
 
 impl Link {
     /// Connects once.
-    pub(super) async fn connect(address: Rc<Address>) -> Result<Self, Failure> {
-        let open = address.open(None, ANSWER).await?;
-        Ok(Self {
+    pub(super) async fn connect(
+        address: Rc<Address>,
+        warnings: Rc<Warnings>,
+    ) -> Result<Self, Failure> {
+        let link = Self {
             address,
-            open: RefCell::new(Some(Rc::new(open))),
+            warnings,
+            open: RefCell::new(None),
             opening: Mutex::new(()),
             limit: Cell::new(ANSWER),
-        })
+        };
+        link.open_alone().await?;
+        Ok(link)
     }
 
     /// Sends a command and waits for its answer.
@@ -138,7 +146,9 @@ impl Link {
         if let Some(open) = self.current() {
             return Ok(open);
         }
-        let open = Rc::new(self.address.open(None, self.limit.get()).await?);
+        let limit = self.limit.get();
+        let open = Rc::new(self.address.open(None, limit).await?);
+        self.warnings.inspect(&open, limit).await?;
         let ended = self.open.replace(Some(Rc::clone(&open)));
         drop(ended);
         Ok(open)

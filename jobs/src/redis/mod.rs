@@ -30,6 +30,7 @@ mod dead;
 mod desk;
 mod entry;
 mod failure;
+mod identity;
 mod jobs;
 mod keeper;
 mod leaving;
@@ -77,8 +78,7 @@ impl Redis {
     /// Returns an error if the name of the queue is empty, if the URL is not one of Redis, if the
     /// server cannot be reached, or if it refuses the user.
     pub(crate) async fn connect(url: &str, queue: &str, durable: bool) -> Result<Rc<Self>, Error> {
-        let shared = Shared::connect(url, queue).await?;
-        shared.warnings.check(&shared.link, durable).await?;
+        let shared = Shared::connect(url, queue, durable).await?;
         Ok(Rc::new(Self {
             shared: Rc::new(shared),
             readers: RefCell::default(),

@@ -57,6 +57,11 @@ impl Names {
         self.of("letters", "")
     }
 
+    /// The marker, which is gone when the server has lost the queue.
+    pub(super) fn marker(&self) -> String {
+        self.of("marker", "")
+    }
+
     /// A key that does not exist.
     pub(super) fn none(&self) -> String {
         self.of("none", "")

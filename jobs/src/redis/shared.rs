@@ -22,7 +22,7 @@ pub(super) struct Shared {
     pub(super) scripts: Scripts,
     /// The connection for everything that does not block.
     pub(super) link: Link,
-    pub(super) warnings: Warnings,
+    pub(super) warnings: Rc<Warnings>,
     /// What the names of all consumers of this connection begin with.
     pub(super) worker: String,
     /// The first part of the ids of the jobs that are stored here.
@@ -32,16 +32,17 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) async fn connect(url: &str, queue: &str) -> Result<Self, Error> {
+    pub(super) async fn connect(url: &str, queue: &str, durable: bool) -> Result<Self, Error> {
         let names = Names::new(queue)?;
         let address = Rc::new(Address::parse(url)?);
-        let link = Link::connect(Rc::clone(&address)).await?;
+        let warnings = Rc::new(Warnings::new(durable, names.marker()));
+        let link = Link::connect(Rc::clone(&address), Rc::clone(&warnings)).await?;
         Ok(Self {
             names,
             address,
             scripts: Scripts::new(),
             link,
-            warnings: Warnings::default(),
+            warnings,
             worker: names::worker()?,
             producer: names::random()?,
             next_id: Cell::new(0),

@@ -1,16 +1,20 @@
 //! [`Warnings`], what a user should know of the server.
 //!
 //! They are found at connect, because a queue on a server that forgets jobs works well until the
-//! day on which they are needed.
+//! day on which they are needed. A server that was restarted is inspected again, and the settings
+//! are read again now and then while a worker waits for jobs.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::time::Duration;
 
-use redis::Value;
+use redis::{Cmd, Value};
 
 use super::failure::Failure;
+use super::identity::Identity;
 use super::link::{Link, Lost};
 use super::reply;
+use super::socket::Open;
 
 /// The settings that matter.
 const SETTINGS: [&str; 5] = [
@@ -22,13 +26,25 @@ const SETTINGS: [&str; 5] = [
 ];
 
 /// What a user should know of the server.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Warnings {
+    /// Whether a job that is confirmed should be on disk.
+    durable: bool,
+    identity: Identity,
     texts: RefCell<Vec<String>>,
     has_lost_group: Cell<bool>,
 }
 
 impl Warnings {
+    pub(super) fn new(durable: bool, marker: String) -> Self {
+        Self {
+            durable,
+            identity: Identity::new(marker),
+            texts: RefCell::default(),
+            has_lost_group: Cell::new(false),
+        }
+    }
+
     pub(super) fn all(&self) -> Vec<String> {
         self.texts.borrow().clone()
     }
@@ -43,34 +59,67 @@ impl Warnings {
         }
     }
 
+    /// Adds a warning, unless it is there.
     fn add(&self, text: &str) {
+        if self.texts.borrow().iter().any(|known| known == text) {
+            return;
+        }
         #[cfg(feature = "tracing")]
         tracing::warn!(target: "coreloop", "{text}");
         self.texts.borrow_mut().push(text.to_owned());
     }
 
-    /// Reads the settings of the server.
+    /// Finds out on a new connection whether the server was restarted or has lost the queue. Reads
+    /// the settings of a server that is new.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the connection fails, or if the server does not answer yet.
+    pub(super) async fn inspect(&self, open: &Open, limit: Duration) -> Result<(), Failure> {
+        let change = self.identity.compare(open, limit).await?;
+        if change.has_lost {
+            self.add(if change.is_new {
+                "Redis was restarted and has lost the jobs of this queue"
+            } else {
+                "Redis was emptied and has lost the jobs of this queue"
+            });
+        }
+        if change.is_new {
+            self.judge(open.send(&settings_command(), limit).await)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the settings of the server again: they may be changed while it runs.
     ///
     /// # Errors
     ///
     /// Returns an error if the connection fails.
-    pub(super) async fn check(&self, link: &Link, durable: bool) -> Result<(), Failure> {
-        let mut command = redis::cmd("CONFIG");
-        command.arg("GET");
-        for setting in SETTINGS {
-            command.arg(setting);
-        }
-        let settings = match link.send(&command, Lost::Repeat).await {
+    pub(super) async fn check(&self, link: &Link) -> Result<(), Failure> {
+        self.judge(link.send(&settings_command(), Lost::Repeat).await)
+    }
+
+    fn judge(&self, answer: Result<Value, Failure>) -> Result<(), Failure> {
+        let settings = match answer {
             Ok(answer) => settings(answer),
             // A server of a provider, or a user with few rights.
             Err(Failure::Server(_)) => HashMap::new(),
             Err(failure) => return Err(failure),
         };
-        for text in judge(&settings, durable) {
+        for text in judge(&settings, self.durable) {
             self.add(text);
         }
         Ok(())
     }
+}
+
+fn settings_command() -> Cmd {
+    let mut command = redis::cmd("CONFIG");
+    command.arg("GET");
+    for setting in SETTINGS {
+        command.arg(setting);
+    }
+    command
 }
 
 fn settings(answer: Value) -> HashMap<String, String> {

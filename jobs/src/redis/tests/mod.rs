@@ -10,6 +10,7 @@ mod outcomes;
 mod queues;
 mod servers;
 mod silence;
+mod warnings;
 
 use std::process::Command;
 use std::rc::Rc;
@@ -31,6 +32,9 @@ const SHORT: Duration = Duration::from_millis(200);
 
 /// A server whose answer means that a job is on disk.
 const DURABLE: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
+
+/// A server that keeps nothing on disk.
+const FORGETS: &[&str] = &["--appendonly", "no"];
 
 /// A server with a user who may use the keys of queues and no others, no channels, and no
 /// commands of an administrator.
@@ -97,7 +101,7 @@ impl Started {
 
 /// Starts a server that keeps nothing on disk.
 fn start() -> Option<Started> {
-    Started::new(&["--appendonly", "no"])
+    Started::new(FORGETS)
 }
 
 fn function(name: &str) -> Function {

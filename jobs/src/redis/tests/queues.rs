@@ -191,8 +191,8 @@ fn a_queue_leaves_nothing_behind_but_results() {
         let redis::Value::Array(keys) = ask(&engine, &["KEYS", "*"]).await else {
             panic!("keys are a list");
         };
-        // The result, the set of functions, and the empty stream.
-        assert_eq!(keys.len(), 3, "{keys:?}");
+        // The result, the marker, the set of functions, and the empty stream.
+        assert_eq!(keys.len(), 4, "{keys:?}");
     });
 }
 

@@ -3,13 +3,12 @@
 use coreloop_runtime::block_on;
 use coreloop_test_support::server_process::free_port;
 
-use super::{DURABLE, FEW_RIGHTS, LONG, Started, ask, job, lease_one, push, start};
+use super::{DURABLE, FEW_RIGHTS, FORGETS, LONG, Started, ask, job, lease_one, push, start};
 use crate::engine::{Engine, Outcome};
 use crate::redis::Redis;
 
 #[test]
 fn a_server_that_forgets_or_evicts_jobs_is_warned_of() {
-    const FORGETS: &[&str] = &["--appendonly", "no"];
     const EVICTS: &[&str] = &[
         "--appendonly",
         "yes",
