@@ -32,6 +32,14 @@ impl Queue {
     /// operation returns an error if the server cannot be reached for ten seconds, and a push
     /// without a key does so as soon as it is not known whether the job was stored.
     ///
+    /// # Rights
+    ///
+    /// A user of the server needs the keys `coreloop:{name}:*`, and the commands on strings, sets,
+    /// hashes, sorted sets, streams and scripts. A worker whose user could not end its jobs leases
+    /// none, and reports an error with the command and the key. With the channels
+    /// `coreloop:{name}:done:*` results arrive at once instead of a quarter of a second later, and
+    /// with `CLIENT UNBLOCK` a worker stops at once instead of within a second.
+    ///
     /// # Examples
     ///
     /// ```no_run

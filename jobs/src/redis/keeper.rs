@@ -37,7 +37,8 @@ impl Reader {
         let mut next_sweep = Instant::now();
         while !self.is_closed.get() {
             let now = Instant::now();
-            let has_calls = self.desk.borrow().has_calls();
+            // The first connection of the reader finds out whether the user has the rights.
+            let has_calls = self.has_connected.get() && self.desk.borrow().has_calls();
             self.keeper_rests.set(!has_calls);
             let pause = if has_calls {
                 if now >= next_sweep {

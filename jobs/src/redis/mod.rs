@@ -25,6 +25,9 @@
 //! 5. No entry is removed but by its end: no stream has a maximum length, no read is without
 //!    acknowledgment, and a consumer is deleted only if it has no entries.
 //! 6. Times are the server's.
+//! 7. A script changes nothing before it knows that the user has the right to each of its commands
+//!    on each of its keys. (It cannot write first and remove then: a server whose memory is full
+//!    refuses to write, and removing makes room.)
 
 mod dead;
 mod desk;

@@ -49,6 +49,8 @@ pub(super) struct Reader {
     pub(super) blocked: Cell<Option<i64>>,
     /// Whether the task that reads does so, or opens its connection.
     pub(super) is_reading: Cell<bool>,
+    /// Whether it has had a connection.
+    pub(super) has_connected: Cell<bool>,
     /// How many calls of [`leave`](Self::leave) keep the reader from reading.
     pub(super) leaving: Cell<usize>,
     /// Whether nothing waited after the last read.
@@ -122,6 +124,7 @@ impl Reader {
             desk: RefCell::default(),
             blocked: Cell::new(None),
             is_reading: Cell::new(false),
+            has_connected: Cell::new(false),
             leaving: Cell::new(0),
             is_drained: Cell::new(false),
             is_closed: Cell::new(false),
@@ -361,9 +364,30 @@ impl Reader {
             Err(Failure::Server(_)) => SHORT_BLOCK,
             Err(failure) => return Err(failure),
         };
+        self.check_rights(&open).await?;
         self.create_groups(&open).await?;
         self.find_lost().await?;
+        if !self.has_connected.replace(true) {
+            self.look.notify_one();
+        }
         Ok(Blocking { open, id, block })
+    }
+
+    /// Checks that the user may also end the jobs that it may read.
+    async fn check_rights(&self, open: &Open) -> Result<(), Failure> {
+        let names = &self.shared.names;
+        for place in &self.places {
+            let call = Call::default()
+                .text(&place.streams[0])
+                .text(&place.streams[1])
+                .text(&place.delayed)
+                .text(&place.bodies)
+                .text(&names.result(&self.shared.new_id().0))
+                .text(&names.dead())
+                .text(&names.letters());
+            run(open, &self.shared.scripts.rights, &call, self.limit()).await?;
+        }
+        Ok(())
     }
 
     /// Creates the streams and their groups, unless they exist. A new group begins with the

@@ -170,5 +170,5 @@ macro_rules! scripts {
 }
 
 scripts! {
-    push take finish renew retry bury requeue discard keep give_back leave counts
+    push take finish renew retry bury requeue discard keep give_back leave counts rights
 }

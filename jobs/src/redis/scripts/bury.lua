@@ -3,6 +3,9 @@
 -- KEYS: the two streams, result, dead, letters
 -- ARGV: worker, entry, attempts, function, error, seconds that a result is kept, channel, outcome
 
+demand_remove(KEYS)
+demand_delay(KEYS[4], KEYS[5])
+demand_store(KEYS[3])
 local answer, stream, entry = fence(KEYS, ARGV[2], ARGV[1], KEYS[3])
 if answer == 'h' then
     local id, _, payload = entry_of(stream, entry)

@@ -2,6 +2,35 @@
 
 local GROUP = 'workers'
 
+-- Ends the script if the user may not run this command on this key. A script calls it before it
+-- changes anything: otherwise it would end in the middle, with a job removed from one place and
+-- not stored in the other. Servers other than Redis 7 may not be able to tell.
+local function demand(command, key, ...)
+    if redis.acl_check_cmd and not redis.acl_check_cmd(command, key, ...) then
+        error({err = 'NOPERM this user may not run ' .. command .. ' on the key ' .. key})
+    end
+end
+
+local function demand_append(stream)
+    demand('XADD', stream, '*', 'i', '')
+end
+
+local function demand_remove(streams)
+    for at = 1, 2 do
+        demand('XACK', streams[at], GROUP, '0-0')
+        demand('XDEL', streams[at], '0-0')
+    end
+end
+
+local function demand_store(result)
+    demand('SET', result, '', 'EX', '1')
+end
+
+local function demand_delay(delayed, bodies)
+    demand('ZADD', delayed, '0', '')
+    demand('HSET', bodies, '', '')
+end
+
 -- Returns the stream of an entry and its id there. An `f` before the id stands for the second
 -- one of the two streams of a function, whose jobs come before those of the first one.
 local function place_of(streams, entry)

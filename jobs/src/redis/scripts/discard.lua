@@ -4,5 +4,7 @@
 -- ARGV: id
 
 local id = ARGV[1]
+demand('ZREM', KEYS[1], id)
+demand('HDEL', KEYS[2], id)
 redis.call('HDEL', KEYS[2], id .. ':f', id .. ':a', id .. ':e', id .. ':p')
 return redis.call('ZREM', KEYS[1], id)

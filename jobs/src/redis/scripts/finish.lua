@@ -3,6 +3,10 @@
 -- KEYS: the two streams, then the results
 -- ARGV: worker, seconds that a result is kept, channel, then for each job: entry, id, outcome
 
+demand_remove(KEYS)
+for number = 3, #KEYS do
+    demand_store(KEYS[number])
+end
 local answers, finished = {}, {}
 for number = 1, #KEYS - 2 do
     local at = 1 + number * 3

@@ -4,7 +4,9 @@
 -- KEYS: the two streams, then the results
 -- ARGV: worker, then the entry of each job
 
+demand_remove(KEYS)
 local target, answers = early(KEYS), {}
+demand_append(target)
 for number = 1, #KEYS - 2 do
     local answer, stream, entry = fence(KEYS, ARGV[number + 1], ARGV[1], KEYS[number + 2])
     if answer == 'h' then

@@ -67,8 +67,13 @@ end
 
 for place = 1, #KEYS, 4 do
     local streams, cursor = {KEYS[place], KEYS[place + 1]}, 3 + (place - 1) / 2
+    demand_remove(streams)
+    demand_append(streams[1])
+    demand('ZREM', KEYS[place + 2], '')
+    demand('HDEL', KEYS[place + 3], '')
     move_due(KEYS[place], KEYS[place + 2], KEYS[place + 3])
     local target = early(streams)
+    demand_append(target)
     answer[#answer + 1] = end_leases(streams[1], ARGV[cursor], target)
     if redis.call('EXISTS', streams[2]) == 1 then
         answer[#answer + 1] = end_leases(streams[2], ARGV[cursor + 1], target)

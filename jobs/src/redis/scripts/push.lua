@@ -5,6 +5,18 @@
 -- ARGV: function, seconds that a key is kept, then for each job: id, the place of its key in
 -- KEYS or 0, delay in milliseconds, payload
 
+demand('SADD', KEYS[1], '')
+demand_append(KEYS[2])
+for at = 3, #ARGV, 4 do
+    local key, wait = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+    if key > 0 then
+        demand_store(KEYS[key])
+        demand('GET', KEYS[key])
+    end
+    if wait > 0 then
+        demand_delay(KEYS[3], KEYS[4])
+    end
+end
 redis.call('SADD', KEYS[1], ARGV[1])
 local first = {}
 for at = 3, #ARGV, 4 do

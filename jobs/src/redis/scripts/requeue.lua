@@ -3,6 +3,11 @@
 -- KEYS: functions, stream, dead, letters, result
 -- ARGV: id, function
 
+demand('SADD', KEYS[1], '')
+demand_append(KEYS[2])
+demand('ZREM', KEYS[3], '')
+demand('HDEL', KEYS[4], '')
+demand('DEL', KEYS[5])
 local id = ARGV[1]
 local letter = redis.call('HMGET', KEYS[4], id .. ':f', id .. ':p')
 if letter[1] ~= ARGV[2] or not letter[2] then

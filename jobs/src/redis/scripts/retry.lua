@@ -3,6 +3,12 @@
 -- KEYS: the two streams, result, delayed, bodies
 -- ARGV: worker, entry, attempts, delay in milliseconds
 
+demand_remove(KEYS)
+if tonumber(ARGV[4]) > 0 then
+    demand_delay(KEYS[4], KEYS[5])
+else
+    demand_append(KEYS[1])
+end
 local answer, stream, entry = fence(KEYS, ARGV[2], ARGV[1], KEYS[3])
 if answer == 'h' then
     local id, _, payload = entry_of(stream, entry)

@@ -8,6 +8,7 @@ mod losses;
 mod outages;
 mod outcomes;
 mod queues;
+mod rights;
 mod servers;
 mod silence;
 mod warnings;
