@@ -176,10 +176,11 @@ struct Connection {
 
 impl Connection {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<End>> {
-        self.session.keep_waker(cx.waker());
+        // A connection that was replaced must not overwrite the waker of the new one.
         if !self.session.is_on(self.number) {
             return Poll::Ready(Ok(End::Replaced));
         }
+        self.session.keep_waker(cx.waker());
         if self.timer.as_mut().poll(cx).is_ready() {
             self.silent += 1;
             if self.silent > SILENT_HEARTBEATS {

@@ -3,9 +3,11 @@
 mod cable;
 mod flood;
 mod handshake;
+mod line;
 mod queues;
 mod reconnecting;
 mod services;
+mod slow;
 mod unix;
 
 use coreloop::jobs::{Client, Key, Manager};
