@@ -17,7 +17,7 @@ use crate::connection::{Pipe, Socket};
 use crate::error::{Error, Kind};
 use crate::wire::{ClientFrame, ManagerFrame};
 
-/// After how many heartbeats without a word the manager counts as gone.
+/// After how many heartbeats without a sign of life the manager counts as gone.
 const SILENT_HEARTBEATS: u32 = 3;
 
 /// After how many bytes of answers the client counts them for the manager, if it has nothing else to
@@ -40,7 +40,8 @@ pub(super) struct Driver<'a> {
     pipe: Pipe<Socket>,
     heartbeat: Duration,
     timer: Pin<Box<Sleep>>,
-    /// How many heartbeats have passed without a byte.
+    /// How many heartbeats have passed without a sign of life: a byte that has come, or room for
+    /// bytes that had to wait.
     silent: u32,
     /// How many bytes of answers have come since the client has said anything.
     uncounted: usize,
@@ -92,6 +93,9 @@ impl<'a> Driver<'a> {
             return Poll::Ready(Ok(()));
         }
         self.poll_write(cx)?;
+        if self.pipe.take_progress() {
+            self.silent = 0;
+        }
         Poll::Pending
     }
 

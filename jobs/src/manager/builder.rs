@@ -136,7 +136,8 @@ impl ManagerBuilder {
     }
 
     /// Sets the interval in which an idle client sends a heartbeat. The default is 10 s. The
-    /// manager closes a connection on which it has received nothing for four intervals.
+    /// manager closes a connection on which for four intervals it has received nothing, and could
+    /// send nothing.
     pub fn heartbeat(mut self, interval: Duration) -> Self {
         self.heartbeat = interval.max(Duration::from_millis(1));
         self

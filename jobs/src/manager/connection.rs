@@ -21,7 +21,7 @@ use crate::wire::{ClientFrame, ManagerFrame, OVERHEAD};
 /// not read any more.
 const MAX_BACKLOG: usize = 16 * 1024 * 1024;
 
-/// After how many heartbeats without a word a client counts as gone.
+/// After how many heartbeats without a sign of life a client counts as gone.
 const SILENT_HEARTBEATS: u32 = 3;
 
 /// A client that has proved that it has the key.
@@ -169,7 +169,8 @@ struct Connection {
     owes_pong: bool,
     /// Whether no requests were read because of the answers that wait.
     is_paused: bool,
-    /// How many heartbeats have passed without a byte.
+    /// How many heartbeats have passed without a sign of life: a byte that has come, or room for
+    /// bytes that had to wait.
     silent: u32,
     timer: Pin<Box<Sleep>>,
 }
@@ -182,6 +183,8 @@ impl Connection {
         }
         self.session.keep_waker(cx.waker());
         if self.timer.as_mut().poll(cx).is_ready() {
+            // The client's ping is behind the frame of which a part has come.
+            self.owes_pong |= self.silent == 0 && self.pipe.is_in_frame();
             self.silent += 1;
             if self.silent > SILENT_HEARTBEATS {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
@@ -198,6 +201,9 @@ impl Connection {
                 return Poll::Ready(Ok(left));
             }
             self.poll_write(cx)?;
+            if self.pipe.take_progress() {
+                self.silent = 0;
+            }
             // If the answers that were in the way could be written, no event would come.
             if !std::mem::take(&mut self.is_paused) || self.has_backlog() {
                 break;

@@ -2,13 +2,39 @@
 
 use std::time::Duration;
 
-use coreloop::jobs::Client;
+use coreloop::jobs::{Client, Service};
 use coreloop::spawn;
 use coreloop::task::yield_now;
-use coreloop::time::{Instant, sleep};
+use coreloop::time::{Instant, sleep, timeout};
 use coreloop_test_support::clock::paused;
 
-use super::line::Line;
+use super::line::{Line, Pace};
+
+const HEARTBEAT: Duration = Duration::from_secs(2);
+
+/// After this time without a sign of life, a peer counts as gone.
+const GONE: Duration = Duration::from_secs(8);
+
+/// What has not happened after this time does not happen.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// Returns the length of a text.
+struct Length;
+
+impl Service for Length {
+    const NAME: &'static str = "length";
+    type Request = String;
+    type Response = usize;
+}
+
+/// Returns a text of a length.
+struct Text;
+
+impl Service for Text {
+    const NAME: &'static str = "text";
+    type Request = usize;
+    type Response = String;
+}
 
 /// The old connection of a client kept its waker in the session after the new one had, so that an
 /// answer waited for the next heartbeat.
@@ -33,6 +59,84 @@ fn an_answer_does_not_wait_for_a_heartbeat_after_a_client_has_replaced_its_conne
         assert_eq!(getting.await.unwrap().unwrap(), 7);
         assert_eq!(start.elapsed(), Duration::ZERO);
     });
+}
+
+/// The client ended the connection after four heartbeats, and began again with the first byte.
+#[test]
+fn a_request_may_take_longer_than_the_heartbeats_of_a_silent_peer() {
+    paused().block_on(async {
+        let line = Line::new();
+        let manager = line.manager().heartbeat(HEARTBEAT);
+        let manager = manager.service::<Length, &str>(async |text, _| Ok(text.len()));
+        let manager = manager.start().await.unwrap();
+        let client = line.client().connect().await.unwrap();
+        line.set_to_manager(Pace::Slow(Duration::from_secs(1)));
+        for length in [150_000, 1 << 20] {
+            let start = Instant::now();
+            let text = "x".repeat(length);
+            let call = client.call::<Length>(&text).timeout(Duration::MAX);
+            assert_eq!(timeout(LONG, call).await.unwrap().unwrap(), length);
+            assert!(start.elapsed() > GONE);
+        }
+        assert_eq!((line.connections(), manager.clients()), (1, (1, 1)));
+    });
+}
+
+/// The manager does not read while many bytes of answers wait, and ended the connection then.
+#[test]
+fn answers_may_take_longer_than_the_heartbeats_of_a_silent_peer() {
+    const LENGTH: usize = 1 << 20;
+    paused().block_on(async {
+        let line = Line::new();
+        let manager = line.manager().heartbeat(HEARTBEAT);
+        let manager = manager.service::<Text, &str>(async |length, _| Ok("x".repeat(length)));
+        let manager = manager.start().await.unwrap();
+        let client = line.client().connect().await.unwrap();
+        let start = Instant::now();
+        line.set_to_client(Pace::Slow(Duration::from_millis(125)));
+        let calls: Vec<_> = (0..24)
+            .map(|_| {
+                let client = client.clone();
+                spawn(async move {
+                    let call = client.call::<Text>(&LENGTH).timeout(Duration::MAX);
+                    call.await.map(|text| text.len())
+                })
+            })
+            .collect();
+        for call in calls {
+            assert_eq!(timeout(LONG, call).await.unwrap().unwrap().unwrap(), LENGTH);
+        }
+        assert!(start.elapsed() > 10 * GONE);
+        assert_eq!((line.connections(), manager.clients()), (1, (1, 1)));
+    });
+}
+
+/// What the client writes stays in the buffers of its own system.
+#[test]
+fn a_manager_that_falls_silent_is_gone_after_its_heartbeats() {
+    for length in [0, 1 << 20] {
+        paused().block_on(async {
+            let line = Line::new();
+            let manager = line.manager().heartbeat(HEARTBEAT);
+            let manager = manager.service::<Length, &str>(async |text, _| Ok(text.len()));
+            let _manager = manager.start().await.unwrap();
+            let client = line.client().connect().await.unwrap();
+            line.set_to_manager(Pace::Stopped);
+            line.set_to_client(Pace::Stopped);
+            let other = client.clone();
+            let call = spawn(async move {
+                let text = "x".repeat(length);
+                other.call::<Length>(&text).timeout(Duration::MAX).await
+            });
+            sleep(GONE - HEARTBEAT).await;
+            assert!(client.is_connected());
+            sleep(HEARTBEAT * 2).await;
+            assert!(!client.is_connected());
+            line.set_to_manager(Pace::Fast);
+            line.set_to_client(Pace::Fast);
+            assert_eq!(timeout(LONG, call).await.unwrap().unwrap().unwrap(), length);
+        });
+    }
 }
 
 /// Waits until all bytes that are on their way have come: the clock moves when no task is ready.
