@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Malformed, Parser};
+use super::{Malformed, OVERHEAD, Parser};
 use crate::error::{Error, Kind};
 
 /// A frame of a manager.
@@ -109,24 +109,26 @@ impl<'a> ManagerFrame<'a> {
 }
 
 impl Response<Vec<u8>> {
-    /// Makes an answer, whose body has at most `max` bytes.
+    /// Makes an answer, whose body has at most `max` bytes. The text of an error may also use the
+    /// overhead of the frame, so that a short one fits whatever the maximum is.
     pub(crate) fn new(result: Result<Vec<u8>, Error>, max: usize) -> Self {
         match result {
             Ok(body) if body.len() <= max => Self { status: 0, body },
-            Ok(body) => Self::error(&Error::new(
-                Kind::Codec,
-                format!(
+            Ok(body) => {
+                let text = format!(
                     "the answer has {} bytes, and at most {max} are allowed",
                     body.len()
-                ),
-            )),
-            Err(error) => Self::error(&error),
+                );
+                Self::error(&Error::new(Kind::Codec, text), max)
+            }
+            Err(error) => Self::error(&error, max),
         }
     }
 
-    fn error(error: &Error) -> Self {
+    fn error(error: &Error, max: usize) -> Self {
         let mut text = error.to_string();
-        let mut length = text.len().min(MAX_TEXT);
+        let max = max.saturating_add(OVERHEAD - RESPONSE_HEADER);
+        let mut length = text.len().min(MAX_TEXT).min(max);
         while !text.is_char_boundary(length) {
             length -= 1;
         }
@@ -159,6 +161,9 @@ impl Response<&[u8]> {
         Err(Error::new(kind(self.status), text))
     }
 }
+
+/// How many bytes of an answer precede its body.
+const RESPONSE_HEADER: usize = 18;
 
 /// The maximum length of the text of an error.
 const MAX_TEXT: usize = 4096;

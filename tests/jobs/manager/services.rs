@@ -175,6 +175,33 @@ async fn requests_and_answers_have_a_maximum_length() {
     assert_eq!(call(&client, &longest).await.unwrap(), longest);
 }
 
+/// The text was longer than the client accepts, so that the connection ended, and the answer was
+/// sent again on each new one.
+#[coreloop::test]
+async fn the_text_of_an_error_is_as_short_as_the_client_demands() {
+    let manager = Manager::bind("127.0.0.1:0")
+        .key(&key())
+        .service::<Echo, _>(async |text: String, _| {
+            if text.is_empty() {
+                return Err("x".repeat(2000));
+            }
+            Ok(text)
+        })
+        .start()
+        .await
+        .unwrap();
+    let client = Client::builder(manager.address(), &key()).max_message(256);
+    let client = soon(client.connect()).await.unwrap();
+    let (fails, works) = (String::new(), "hello".to_owned());
+    let failing = soon(client.call::<Echo>(&fails).into_future());
+    let error = failing.await.unwrap_err();
+    assert!(error.is_service(), "{error}");
+    let text = error.to_string();
+    assert!(text.len() >= 256 && "x".repeat(2000).starts_with(&text));
+    let working = soon(client.call::<Echo>(&works).into_future());
+    assert_eq!(working.await.unwrap(), works);
+}
+
 #[coreloop::test]
 async fn a_request_ends_at_its_deadline_and_its_handler_is_aborted() {
     let (manager, running, changed) = behaving().await;

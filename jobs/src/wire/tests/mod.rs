@@ -2,7 +2,7 @@ mod session;
 
 use proptest::prelude::*;
 
-use super::{ClientFrame, Malformed, ManagerFrame, Response};
+use super::{ClientFrame, Malformed, ManagerFrame, OVERHEAD, Response};
 use crate::error::{Error, Kind};
 
 fn bytes_of_client(frame: &ClientFrame<'_>) -> Vec<u8> {
@@ -108,9 +108,25 @@ fn a_long_answer_and_a_long_error_are_bounded() {
         error.to_string(),
         "the answer has 11 bytes, and at most 10 are allowed"
     );
-    let long = Response::new(Err(Error::new(Kind::Service, "ä".repeat(5000))), 10);
-    let error = long.as_ref().into_result().unwrap_err();
-    assert_eq!(error.to_string(), "ä".repeat(2048));
+    let long = || Err(Error::new(Kind::Service, "ä".repeat(5000)));
+    let error = Response::new(long(), usize::MAX).as_ref().into_result();
+    assert_eq!(error.unwrap_err().to_string(), "ä".repeat(2048));
+    for max in 0..10 {
+        let response = Response::new(long(), max);
+        let (last, id) = (1, 2);
+        let frame = ManagerFrame::Response {
+            last,
+            id,
+            response: response.as_ref(),
+        };
+        let length = bytes_of_manager(&frame).len();
+        assert!(
+            length == max + OVERHEAD || length + 1 == max + OVERHEAD,
+            "{length}"
+        );
+        let text = response.as_ref().into_result().unwrap_err().to_string();
+        assert!(text.chars().all(|character| character == 'ä'));
+    }
 }
 
 proptest! {
