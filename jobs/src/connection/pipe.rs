@@ -69,6 +69,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pipe<S> {
             .map_err(|broken| io::Error::new(io::ErrorKind::InvalidData, broken.to_string()))
     }
 
+    /// Sets the maximum length of the bodies of frames that come later.
+    pub(crate) fn set_max(&mut self, max: usize) {
+        self.opener.set_max(max);
+    }
+
     /// Reads bytes, after all complete frames were taken. Zero bytes are the end.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let space = self.opener.space();

@@ -15,11 +15,15 @@ use super::session::Session;
 use crate::connection::{Failed, Pipe, Socket, accept};
 use crate::secure::random;
 use crate::services::{Peer, SessionId};
-use crate::wire::{ClientFrame, ManagerFrame, OVERHEAD};
+use crate::wire::{ClientFrame, MAX_REQUESTS, ManagerFrame, OVERHEAD};
 
 /// How many bytes of answers may wait for a client that does not read, before its requests are
 /// not read any more.
 const MAX_BACKLOG: usize = 16 * 1024 * 1024;
+
+/// The maximum length of the list of requests in the hello of a client. It may be longer than a
+/// request.
+const MAX_UNANSWERED: usize = 8 * MAX_REQUESTS;
 
 /// After how many heartbeats without a sign of life a client counts as gone.
 const SILENT_HEARTBEATS: u32 = 3;
@@ -46,6 +50,7 @@ pub(super) async fn authenticate(
             let mut pipe = Pipe::new(socket, sealer, opener);
             let hello = timeout_at(deadline, hello(&mut pipe)).await;
             let (session, unanswered, max) = hello.ok()?.ok()?;
+            pipe.set_max(core.settings.max_message.saturating_add(OVERHEAD));
             return Some(Authenticated {
                 pipe,
                 session,
@@ -74,7 +79,9 @@ async fn handshake(
         socket.accept_tls(acceptor).await?;
     }
     let binding = socket.binding()?;
-    let max = settings.max_message.saturating_add(OVERHEAD);
+    // Until the hello has come.
+    let max = settings.max_message.max(MAX_UNANSWERED);
+    let max = max.saturating_add(OVERHEAD);
     accept(socket, &settings.key, &binding, max).await
 }
 

@@ -93,6 +93,11 @@ impl Opener {
         }
     }
 
+    /// Sets the maximum length of the bodies of later frames.
+    pub(crate) fn set_max(&mut self, max: usize) {
+        self.max = max;
+    }
+
     /// Returns the space into which the next bytes are read, which is never empty. The caller has
     /// taken all complete frames before.
     pub(crate) fn space(&mut self) -> &mut [u8] {

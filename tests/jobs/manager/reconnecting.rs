@@ -76,6 +76,39 @@ async fn a_request_is_carried_out_once_however_often_its_connection_is_lost() {
     assert_eq!(manager.clients(), (1, 1));
 }
 
+/// The list of requests in the first message of the client was longer than a request may be, so
+/// that the manager ended each new connection.
+#[coreloop::test]
+async fn a_client_with_many_requests_comes_back_to_a_manager_with_a_small_maximum() {
+    let manager = builder().max_message(1024).start().await.unwrap();
+    let cable = Cable::new(&manager).await;
+    let client = cable.client().await;
+    let gets: Vec<_> = (0..300)
+        .map(|_| {
+            let tasks = client.queue::<u32>("tasks");
+            spawn(async move { tasks.get().await })
+        })
+        .collect();
+    // It is answered after all of them have come.
+    assert_eq!(soon(client.queue::<u32>("tasks").len()).await.unwrap(), 0);
+    cable.cut();
+    cable.connected().await;
+    let here = manager.queue::<u32>("tasks");
+    for number in 0..300 {
+        soon(here.put(&number)).await.unwrap();
+    }
+    let mut numbers = Vec::new();
+    for get in gets {
+        numbers.push(soon(get).await.unwrap().unwrap());
+    }
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..300).collect::<Vec<_>>());
+    // The maximum of a request is as it was.
+    let tasks = client.queue::<String>("tasks");
+    let error = soon(tasks.put(&"x".repeat(2000))).await.unwrap_err();
+    assert!(error.is_codec(), "{error}");
+}
+
 #[test]
 fn leases_are_kept_for_the_grace_and_no_longer() {
     paused().block_on(async {
