@@ -57,7 +57,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets how long [`call`](Client::call) waits for an answer. The default is 30 s.
+    /// Sets how long [`call`](Client::call) waits for an answer. The default is 30 s. With
+    /// [`Duration::MAX`] there is no limit.
     pub fn call_timeout(mut self, timeout: Duration) -> Self {
         self.settings.call_timeout = timeout;
         self

@@ -143,7 +143,8 @@ impl ManagerBuilder {
         self
     }
 
-    /// Sets how long a connection may take to prove that it has the key. The default is 5 s.
+    /// Sets how long a connection may take to prove that it has the key. The default is 5 s. With
+    /// [`Duration::MAX`] there is no limit.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake_timeout = timeout;
         self

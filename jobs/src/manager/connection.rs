@@ -1,14 +1,14 @@
 //! The task of one connection: the handshake, then the frames.
 
 use std::cell::Cell;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use coreloop_runtime::time::{Instant, Sleep, sleep, sleep_until, timeout_at};
+use coreloop_runtime::time::{Instant, Sleep, sleep, timeout_at};
 
 use super::core::Core;
 use super::session::Session;
@@ -43,13 +43,13 @@ pub(super) async fn authenticate(
     mut socket: Socket,
     has_failed: &Cell<bool>,
 ) -> Option<Authenticated> {
-    let deadline = Instant::now() + core.settings.handshake_timeout;
+    let deadline = deadline(core);
     socket.set_options();
-    let failed = match timeout_at(deadline, handshake(core, &mut socket)).await {
-        Ok(Ok((sealer, opener))) => {
+    let failed = match before(deadline, handshake(core, &mut socket)).await {
+        Some(Ok((sealer, opener))) => {
             let mut pipe = Pipe::new(socket, sealer, opener);
-            let hello = timeout_at(deadline, hello(&mut pipe)).await;
-            let (session, unanswered, max) = hello.ok()?.ok()?;
+            let hello = before(deadline, hello(&mut pipe)).await;
+            let (session, unanswered, max) = hello?.ok()?;
             pipe.set_max(core.settings.max_message.saturating_add(OVERHEAD));
             return Some(Authenticated {
                 pipe,
@@ -58,16 +58,29 @@ pub(super) async fn authenticate(
                 max_body: max.saturating_sub(OVERHEAD).min(core.settings.max_message),
             });
         }
-        Ok(Err(failed)) => failed,
-        Err(_) => return None,
+        Some(Err(failed)) => failed,
+        None => return None,
     };
     // The peer has left, so there is nothing to hide from it.
     if !matches!(&failed, Failed::Io(error) if is_end(error)) {
         has_failed.set(true);
-        sleep_until(deadline).await;
+        before(deadline, pending::<()>()).await;
     }
     drop(socket);
     None
+}
+
+/// Returns until when a handshake that begins now may take; `None` if there is no limit.
+fn deadline(core: &Core) -> Option<Instant> {
+    Instant::now().checked_add(core.settings.handshake_timeout)
+}
+
+/// Waits for a future, but not beyond the deadline, if there is one.
+async fn before<F: Future>(deadline: Option<Instant>, future: F) -> Option<F::Output> {
+    match deadline {
+        Some(deadline) => timeout_at(deadline, future).await.ok(),
+        None => Some(future.await),
+    }
 }
 
 async fn handshake(
@@ -129,8 +142,7 @@ pub(super) async fn serve(core: &Rc<Core>, client: Authenticated, address: Optio
         let reason = "the manager has as many clients as it accepts";
         pipe.push(|out| ManagerFrame::Refusal { reason }.write(out));
         // A client that does not read it learns it at its next try.
-        let end = Instant::now() + core.settings.handshake_timeout;
-        let _ = timeout_at(end, poll_fn(|cx| pipe.poll_write(cx))).await;
+        before(deadline(core), poll_fn(|cx| pipe.poll_write(cx))).await;
         return;
     };
     let settings = &core.settings;
@@ -196,8 +208,7 @@ impl Connection {
             if self.silent > SILENT_HEARTBEATS {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
-            let next = Instant::now() + self.core.settings.heartbeat;
-            self.timer.as_mut().reset(next);
+            self.timer.set(sleep(self.core.settings.heartbeat));
             // Registers the timer.
             if self.timer.as_mut().poll(cx).is_ready() {
                 cx.waker().wake_by_ref();

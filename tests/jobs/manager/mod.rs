@@ -1,6 +1,7 @@
 //! Managers and their clients.
 
 mod cable;
+mod durations;
 mod flood;
 mod handshake;
 mod line;
