@@ -237,46 +237,48 @@ impl Connection {
     /// Reads requests, as long as the client reads its answers.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<End>> {
         loop {
-            while let Some(body) = self.pipe.next()? {
-                let frame = ClientFrame::parse(body).map_err(|_| io::ErrorKind::InvalidData)?;
-                let mut book = self.session.book.borrow_mut();
-                let counted = match &frame {
-                    ClientFrame::Hello { .. } => Err(crate::wire::Malformed),
-                    ClientFrame::Request { received, .. }
-                    | ClientFrame::Cancel { received, .. }
-                    | ClientFrame::Ping { received, .. }
-                    | ClientFrame::Bye { received } => book.count(*received),
-                };
-                drop(book);
-                counted.map_err(|_| io::ErrorKind::InvalidData)?;
-                match frame {
-                    ClientFrame::Request {
-                        id,
-                        is_notice,
-                        service,
-                        body,
-                        ..
-                    } => {
-                        let services = &self.core.services;
-                        let session = &self.session;
-                        session
-                            .request(services, id, is_notice, service, body)
-                            .map_err(|_| io::ErrorKind::InvalidData)?;
-                    }
-                    ClientFrame::Cancel { id, .. } => self.session.cancel(id),
-                    ClientFrame::Ping { reply, .. } => self.owes_pong |= reply,
-                    ClientFrame::Bye { .. } => return Poll::Ready(Ok(End::Left)),
-                    ClientFrame::Hello { .. } => {}
-                }
-            }
+            // The answer to one frame may be long. The frames that are left are taken later.
             if self.has_backlog() {
                 self.is_paused = true;
                 return Poll::Pending;
             }
-            if ready!(self.pipe.poll_fill(cx))? == 0 {
-                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            let Some(body) = self.pipe.next()? else {
+                if ready!(self.pipe.poll_fill(cx))? == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+                }
+                self.silent = 0;
+                continue;
+            };
+            let frame = ClientFrame::parse(body).map_err(|_| io::ErrorKind::InvalidData)?;
+            let mut book = self.session.book.borrow_mut();
+            let counted = match &frame {
+                ClientFrame::Hello { .. } => Err(crate::wire::Malformed),
+                ClientFrame::Request { received, .. }
+                | ClientFrame::Cancel { received, .. }
+                | ClientFrame::Ping { received, .. }
+                | ClientFrame::Bye { received } => book.count(*received),
+            };
+            drop(book);
+            counted.map_err(|_| io::ErrorKind::InvalidData)?;
+            match frame {
+                ClientFrame::Request {
+                    id,
+                    is_notice,
+                    service,
+                    body,
+                    ..
+                } => {
+                    let services = &self.core.services;
+                    let session = &self.session;
+                    session
+                        .request(services, id, is_notice, service, body)
+                        .map_err(|_| io::ErrorKind::InvalidData)?;
+                }
+                ClientFrame::Cancel { id, .. } => self.session.cancel(id),
+                ClientFrame::Ping { reply, .. } => self.owes_pong |= reply,
+                ClientFrame::Bye { .. } => return Poll::Ready(Ok(End::Left)),
+                ClientFrame::Hello { .. } => {}
             }
-            self.silent = 0;
         }
     }
 

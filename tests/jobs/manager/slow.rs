@@ -111,6 +111,36 @@ fn answers_may_take_longer_than_the_heartbeats_of_a_silent_peer() {
     });
 }
 
+/// The manager looked at the bytes that wait once for all requests that had come together.
+#[test]
+fn requests_that_come_together_wait_for_a_client_that_does_not_read() {
+    const ITEMS: u64 = 64;
+    paused().block_on(async {
+        let line = Line::new();
+        let manager = line.manager().queue("tasks", 64);
+        let manager = manager.start().await.unwrap();
+        let here = manager.queue::<String>("tasks");
+        for _ in 0..ITEMS {
+            here.put(&"x".repeat(1 << 20)).await.unwrap();
+        }
+        let client = line.client().connect().await.unwrap();
+        line.set_to_client(Pace::Stopped);
+        let gets: Vec<_> = (0..ITEMS)
+            .map(|_| {
+                let tasks = client.queue::<String>("tasks");
+                spawn(async move { tasks.get().await.map(|item| item.len()) })
+            })
+            .collect();
+        settled().await;
+        let left = here.len().await.unwrap();
+        assert!((ITEMS - 24..ITEMS - 16).contains(&left), "{left}");
+        line.set_to_client(Pace::Fast);
+        for get in gets {
+            assert_eq!(get.await.unwrap().unwrap(), 1 << 20);
+        }
+    });
+}
+
 /// What the client writes stays in the buffers of its own system.
 #[test]
 fn a_manager_that_falls_silent_is_gone_after_its_heartbeats() {
