@@ -3,8 +3,8 @@
 -- KEYS: dead, letters
 -- ARGV: id
 
+demand('ZREM', KEYS[1], '')
+demand('HDEL', KEYS[2], '')
 local id = ARGV[1]
-demand('ZREM', KEYS[1], id)
-demand('HDEL', KEYS[2], id)
 redis.call('HDEL', KEYS[2], id .. ':f', id .. ':a', id .. ':e', id .. ':p')
 return redis.call('ZREM', KEYS[1], id)
