@@ -9,8 +9,9 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::delayed;
-use super::finish::Delivery;
+use super::finish::{self, Delivery};
 use super::push::Headers;
+use super::ready::Ready;
 use super::server::{Server, all, engine};
 use crate::engine::{Function, Leased};
 use crate::error::Error;
@@ -30,30 +31,29 @@ pub(super) async fn wait(server: &Server) {
     let _ = timeout(LOOK + jitter, server.wake.notified()).await;
 }
 
-/// Leases the jobs that there are, at most `max`, and keeps them in the server for the caller.
-pub(super) async fn fetch(
-    server: &Arc<Server>,
-    mut functions: Vec<Function>,
-    max: usize,
-    lease: Duration,
-) -> Result<(), Error> {
-    let _only = server.fetching.lock().await;
-    if !server.ready.is_empty() {
+/// Leases the jobs that there are, at most `max`, and keeps them for the caller.
+pub(super) async fn fetch(server: &Arc<Server>, ready: &Ready, max: usize) -> Result<(), Error> {
+    let _only = ready.fetching.lock().await;
+    // If that fails, these jobs come back when their leases end.
+    let _ = give_back(server, ready.take_stale()).await;
+    if !ready.is_empty() {
         // A call whose caller has stopped waiting has leased them.
         return Ok(());
     }
     let mut failure = delayed::move_due(server).await.err();
     // No function is always the last.
+    let mut functions = ready.functions.clone();
     fastrand::shuffle(&mut functions);
     let mut room = max;
     for function in &functions {
         if room == 0 {
             break;
         }
-        match fetch_of(server, function, room, lease).await {
+        let before = Instant::now();
+        match fetch_of(server, function, room, ready.lease).await {
             Ok(jobs) => {
                 room = room.saturating_sub(jobs.len());
-                server.ready.add(jobs);
+                ready.add(before.into_std(), jobs);
             }
             Err(error) => failure = Some(error),
         }
@@ -71,6 +71,21 @@ pub(super) async fn fetch(
         }
         None => Ok(()),
     }
+}
+
+/// Gives back the jobs that were leased for callers that have stopped waiting.
+pub(super) async fn leave(server: &Arc<Server>, ready: &Ready) -> Result<(), Error> {
+    // The fetch that has begun ends first.
+    let _only = ready.fetching.lock().await;
+    give_back(server, ready.take_all()).await
+}
+
+async fn give_back(server: &Arc<Server>, jobs: Vec<Leased>) -> Result<(), Error> {
+    let returned = jobs.into_iter().map(|job| {
+        let server = Arc::clone(server);
+        async move { finish::unstarted(&server, &job).await.map(drop) }
+    });
+    all(returned).await.into_iter().collect()
 }
 
 async fn fetch_of(

@@ -19,7 +19,9 @@
 //! 3. The server delivers a message without a limit on their number (`max_deliver`), because it
 //!    would silently keep one that has reached the limit. Attempts are counted above the engine.
 //! 4. Times are the server's: it counts the delay of a refused message and the end of a lease.
-//! 5. A job that was leased while the caller gave up is kept for the next call of `lease`.
+//! 5. A job that was leased while the caller gave up is kept for the next call of `lease` with the
+//!    same functions and lease, unless a third of its lease has passed. Then, or when the worker
+//!    leaves, it is given back as a job that was not started.
 
 mod buckets;
 mod dead;
@@ -34,6 +36,7 @@ mod server;
 mod tests;
 mod thread;
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,7 +52,9 @@ use thread::Thread;
 #[derive(Debug)]
 pub(crate) struct Nats {
     thread: Thread,
-    ready: Arc<Ready>,
+    /// The jobs that were leased and not returned yet, for each kind of call. There are as many as
+    /// kinds of workers.
+    ready: RefCell<Vec<Arc<Ready>>>,
 }
 
 impl Nats {
@@ -63,10 +68,22 @@ impl Nats {
     pub(crate) async fn connect(url: &str, queue: &str) -> Result<Rc<Self>, Error> {
         let queue = names::queue(queue)?;
         let url = url.to_owned();
-        let ready = Arc::new(Ready::default());
-        let shared = Arc::clone(&ready);
-        let thread = Thread::start(move || Server::connect(url, queue, shared)).await?;
-        Ok(Rc::new(Self { thread, ready }))
+        let thread = Thread::start(move || Server::connect(url, queue)).await?;
+        Ok(Rc::new(Self {
+            thread,
+            ready: RefCell::default(),
+        }))
+    }
+
+    /// Returns where the jobs for calls with these arguments are kept.
+    fn ready(&self, functions: &[Function], lease: Duration) -> Arc<Ready> {
+        let mut all = self.ready.borrow_mut();
+        if let Some(ready) = all.iter().find(|ready| ready.is_for(functions, lease)) {
+            return Arc::clone(ready);
+        }
+        let ready = Arc::new(Ready::new(functions, lease));
+        all.push(Arc::clone(&ready));
+        ready
     }
 }
 
@@ -85,17 +102,16 @@ impl Engine for Nats {
         lease: Duration,
     ) -> Pending<'a, Vec<Leased>> {
         Box::pin(async move {
+            let ready = self.ready(functions, lease);
             loop {
-                let ready = self.ready.take(max, lease);
-                if !ready.is_empty() || max == 0 {
-                    return Ok(ready);
+                let jobs = ready.take(max);
+                if !jobs.is_empty() || max == 0 {
+                    return Ok(jobs);
                 }
-                let functions = functions.to_vec();
-                let fetch = move |server: Arc<Server>| async move {
-                    lease::fetch(&server, functions, max, lease).await
-                };
+                let shared = Arc::clone(&ready);
+                let fetch = move |server| async move { lease::fetch(&server, &shared, max).await };
                 self.thread.call(fetch).await?;
-                if self.ready.is_empty() {
+                if ready.is_empty() {
                     let wait = |server: Arc<Server>| async move {
                         lease::wait(&server).await;
                         Ok(())
@@ -104,6 +120,16 @@ impl Engine for Nats {
                 }
             }
         })
+    }
+
+    fn leave<'a>(&'a self, functions: &'a [Function], lease: Duration) -> Pending<'a, ()> {
+        let ready = self.ready(functions, lease);
+        // The thread begins operations in order: it has begun the fetch of a future that was
+        // dropped.
+        Box::pin(
+            self.thread
+                .call(move |server| async move { lease::leave(&server, &ready).await }),
+        )
     }
 
     fn renew<'a>(&'a self, jobs: Vec<&'a Leased>, _lease: Duration) -> Pending<'a, Vec<Fence>> {

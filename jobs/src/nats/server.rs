@@ -13,7 +13,6 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::names;
-use super::ready::Ready;
 use crate::engine::{Counts, Function};
 use crate::error::{Error, Kind};
 
@@ -41,11 +40,7 @@ pub(super) struct Server {
     /// The number of the last delivery of each job, under its id (invariant 1).
     pub(super) leases: kv::Store,
     pub(super) dead: kv::Store,
-    /// Jobs that were leased and not returned to a caller yet.
-    pub(super) ready: Arc<Ready>,
     consumers: Mutex<HashMap<String, Known>>,
-    /// Held while jobs are fetched, so that no more are leased than there is room for.
-    pub(super) fetching: tokio::sync::Mutex<()>,
     /// Notified when a producer has stored jobs.
     pub(super) wake: Arc<Notify>,
 }
@@ -59,11 +54,7 @@ struct Known {
 
 impl Server {
     /// Connects, and creates what is missing.
-    pub(super) async fn connect(
-        url: String,
-        queue: String,
-        ready: Arc<Ready>,
-    ) -> Result<Self, Error> {
+    pub(super) async fn connect(url: String, queue: String) -> Result<Self, Error> {
         let client = async_nats::ConnectOptions::new()
             .request_timeout(Some(ANSWER))
             .connect(url)
@@ -106,9 +97,7 @@ impl Server {
             outcomes,
             leases,
             dead,
-            ready,
             consumers: Mutex::default(),
-            fetching: tokio::sync::Mutex::default(),
             wake,
         })
     }

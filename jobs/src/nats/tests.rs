@@ -317,6 +317,56 @@ fn a_cancelled_lease_loses_no_job() {
 }
 
 #[test]
+fn a_worker_that_leaves_gives_back_what_was_leased_for_it() {
+    let Some((_server, url, _)) = start() else {
+        return;
+    };
+    block_on(async {
+        let engine = Nats::connect(&url, "mail").await.unwrap();
+        let other = Nats::connect(&url, "mail").await.unwrap();
+        let functions = [function("send"), function("other")];
+        for round in 0..20_u8 {
+            let waits = timeout(
+                Duration::from_millis(u64::from(round)),
+                engine.lease(&functions, 1, LONG),
+            );
+            let early =
+                futures_util::future::join(waits, push(&other, job("send", &[round]))).await;
+            let job = match early.0 {
+                Ok(jobs) => jobs.unwrap().remove(0),
+                Err(_) => {
+                    engine.leave(&functions, LONG).await.unwrap();
+                    lease_one(&other, "send", LONG).await
+                }
+            };
+            assert_eq!(
+                (job.payload.as_slice(), job.attempt),
+                ([round].as_slice(), 1)
+            );
+        }
+    });
+}
+
+#[test]
+fn a_worker_does_not_get_the_jobs_that_were_leased_for_another_one() {
+    let Some((_server, url, _)) = start() else {
+        return;
+    };
+    block_on(async {
+        let engine = Nats::connect(&url, "mail").await.unwrap();
+        let sends = [function("send")];
+        push(&engine, job("send", b"x")).await;
+        // It is leased while the caller gives up.
+        let waits = engine.lease(&sends, 1, LONG);
+        assert!(futures_util::FutureExt::now_or_never(waits).is_none());
+        push(&engine, job("print", b"y")).await;
+        let printed = lease_one(&engine, "print", LONG).await;
+        assert_eq!(printed.payload, b"y");
+        assert_eq!(lease_one(&engine, "send", LONG).await.payload, b"x");
+    });
+}
+
+#[test]
 fn a_consumer_that_has_vanished_is_created_again() {
     let Some((_server, url, _)) = start() else {
         return;
