@@ -18,7 +18,10 @@
 //!    in between leaves a message whose next delivery finds the outcome, and is dropped.
 //! 3. The server delivers a message without a limit on their number (`max_deliver`), because it
 //!    would silently keep one that has reached the limit. Attempts are counted above the engine.
-//! 4. Times are the server's: it counts the delay of a refused message and the end of a lease.
+//! 4. Times are the server's: it counts the end of a lease and the delay of a refused message. How
+//!    long a delayed job has waited is the difference of two times that the server has written:
+//!    when it stored the message, and when it stored an entry just now. Clocks of workers do not
+//!    count.
 //! 5. A job that was leased while the caller gave up is kept for the next call of `lease` with the
 //!    same functions and lease, unless a third of its lease has passed. Then, or when the worker
 //!    leaves, it is given back as a job that was not started.

@@ -81,7 +81,10 @@ impl Message<'_> {
             .header(VERSION, self.function.version.to_string().as_str())
             .payload(self.payload.into());
         if !self.delay.is_zero() {
-            message = message.header(DELAY, self.delay.as_millis().to_string().as_str());
+            // Rounded up, so that a delay is never read as none.
+            let milliseconds = self.delay.as_nanos().div_ceil(1_000_000);
+            let milliseconds = u64::try_from(milliseconds).unwrap_or(u64::MAX);
+            message = message.header(DELAY, milliseconds.to_string().as_str());
         }
         server
             .context
