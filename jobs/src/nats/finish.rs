@@ -1,5 +1,6 @@
 //! Renewing and ending leases.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +11,18 @@ use super::server::{Server, all, engine};
 use crate::engine::{Fence, JobId, Leased, Outcome};
 use crate::error::Error;
 
-/// Renews leases for the time of their consumer.
-pub(super) async fn renew(server: &Arc<Server>, jobs: Vec<Leased>) -> Result<Vec<Fence>, Error> {
+/// Renews leases for the time of their consumer, which is at least `lease`.
+pub(super) async fn renew(
+    server: &Arc<Server>,
+    jobs: Vec<Leased>,
+    lease: Duration,
+) -> Result<Vec<Fence>, Error> {
+    let functions: HashSet<_> = jobs.iter().map(|job| &job.function).collect();
+    for function in functions {
+        // Raises the time again if another worker has lowered it by accident. The renewals below
+        // say whether the server answers.
+        let _ = server.consumer(function, lease).await;
+    }
     let renewed = jobs.into_iter().map(|job| {
         let server = Arc::clone(server);
         async move {

@@ -18,6 +18,8 @@
 //!    in between leaves a message whose next delivery finds the outcome, and is dropped.
 //! 3. The server delivers a message without a limit on their number (`max_deliver`), because it
 //!    would silently keep one that has reached the limit. Attempts are counted above the engine.
+//!    The time of the leases of a function is the longest that a worker has asked for
+//!    (`consumers.rs`), so that the jobs of a worker with a shorter lease come back later.
 //! 4. Times are the server's: it counts the end of a lease and the delay of a refused message. How
 //!    long a delayed job has waited is the difference of two times that the server has written:
 //!    when it stored the message, and when it stored an entry just now. Clocks of workers do not
@@ -27,6 +29,7 @@
 //!    leaves, it is given back as a job that was not started.
 
 mod buckets;
+mod consumers;
 mod dead;
 mod delayed;
 mod finish;
@@ -135,12 +138,11 @@ impl Engine for Nats {
         )
     }
 
-    fn renew<'a>(&'a self, jobs: Vec<&'a Leased>, _lease: Duration) -> Pending<'a, Vec<Fence>> {
-        // The time of a renewal is the consumer's, to which `lease` has set it.
+    fn renew<'a>(&'a self, jobs: Vec<&'a Leased>, lease: Duration) -> Pending<'a, Vec<Fence>> {
         let jobs = jobs.into_iter().cloned().collect();
         Box::pin(
             self.thread
-                .call(move |server| async move { finish::renew(&server, jobs).await }),
+                .call(move |server| async move { finish::renew(&server, jobs, lease).await }),
         )
     }
 

@@ -1,19 +1,19 @@
 //! [`Server`], the stream and the buckets of a queue, on the thread of the connection.
 
-use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::{self, AckPolicy, Consumer, pull};
+use async_nats::jetstream::consumer;
 use async_nats::jetstream::stream::{self, DiscardPolicy, RetentionPolicy, StorageType, Stream};
 use async_nats::jetstream::{self, Context, kv};
 use futures_util::StreamExt;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use super::consumers::Consumers;
 use super::names;
-use crate::engine::{Counts, Function};
+use crate::engine::Counts;
 use crate::error::{Error, Kind};
 
 /// How long outcomes and keys are kept.
@@ -24,9 +24,6 @@ const LEASES: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// How long the server may take to answer.
 const ANSWER: Duration = Duration::from_secs(5);
-
-/// How long a delayed job may be in the hands of the worker that moves it.
-const MOVING: Duration = Duration::from_secs(10);
 
 /// The stream and the buckets of a queue.
 #[derive(Debug)]
@@ -40,16 +37,9 @@ pub(super) struct Server {
     /// The number of the last delivery of each job, under its id (invariant 1).
     pub(super) leases: kv::Store,
     pub(super) dead: kv::Store,
-    consumers: Mutex<HashMap<String, Known>>,
+    pub(super) consumers: Consumers,
     /// Notified when a producer has stored jobs.
     pub(super) wake: Arc<Notify>,
-}
-
-/// A consumer that this process has created or found.
-#[derive(Debug, Clone)]
-struct Known {
-    consumer: Consumer<pull::Config>,
-    lease: Duration,
 }
 
 impl Server {
@@ -97,65 +87,9 @@ impl Server {
             outcomes,
             leases,
             dead,
-            consumers: Mutex::default(),
+            consumers: Consumers::default(),
             wake,
         })
-    }
-
-    /// Returns the consumer of a function, whose leases take this long.
-    pub(super) async fn consumer(
-        &self,
-        function: &Function,
-        lease: Duration,
-    ) -> Result<Consumer<pull::Config>, Error> {
-        let subject = names::subject(&self.queue, function);
-        self.consumer_of(names::consumer(function), subject, lease)
-            .await
-    }
-
-    /// Returns the consumer of the jobs that wait for their time.
-    pub(super) async fn delayed(&self) -> Result<Consumer<pull::Config>, Error> {
-        let name = names::DELAYED_CONSUMER.to_owned();
-        self.consumer_of(name, names::delayed_subject(&self.queue), MOVING)
-            .await
-    }
-
-    async fn consumer_of(
-        &self,
-        name: String,
-        subject: String,
-        lease: Duration,
-    ) -> Result<Consumer<pull::Config>, Error> {
-        let known = lock(&self.consumers).get(&name).cloned();
-        if let Some(known) = known
-            && known.lease == lease
-        {
-            return Ok(known.consumer);
-        }
-        let config = pull::Config {
-            durable_name: Some(name.clone()),
-            ack_policy: AckPolicy::Explicit,
-            ack_wait: lease,
-            // Invariant 3.
-            max_deliver: -1,
-            max_ack_pending: -1,
-            filter_subject: subject,
-            ..pull::Config::default()
-        };
-        // This changes the lease of a consumer that exists.
-        let consumer = self.stream.create_consumer(config).await.map_err(engine)?;
-        let known = Known {
-            consumer: consumer.clone(),
-            lease,
-        };
-        lock(&self.consumers).insert(name, known);
-        Ok(consumer)
-    }
-
-    /// Forgets all consumers, so that each is looked up again, and created if it is gone: the
-    /// server has lost one, or one does not answer.
-    pub(super) fn forget_consumers(&self) {
-        lock(&self.consumers).clear();
     }
 
     /// Wakes idle workers. The message may be lost, because they also look by themselves.
@@ -230,8 +164,4 @@ pub(super) async fn all<T: Send + 'static>(
 /// Turns an error of the client into one of the queue.
 pub(super) fn engine(error: impl std::fmt::Display) -> Error {
     Error::new(Kind::Engine, format!("NATS: {error}"))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -366,6 +366,93 @@ fn a_worker_does_not_get_the_jobs_that_were_leased_for_another_one() {
     });
 }
 
+/// Returns the consumer of the function `send`, as the server has it.
+async fn consumer_config(engine: &Rc<Nats>) -> async_nats::jetstream::consumer::Config {
+    let read = |server: std::sync::Arc<super::Server>| async move {
+        let name = super::names::consumer(&function("send"));
+        let info = server.stream.consumer_info(&name).await;
+        Ok(info.map_err(super::server::engine)?.config)
+    };
+    engine.thread.call(read).await.unwrap()
+}
+
+#[test]
+fn a_worker_with_a_shorter_lease_does_not_shorten_the_leases_of_others() {
+    let Some((_server, url, _)) = start() else {
+        return;
+    };
+    block_on(async {
+        let long = Nats::connect(&url, "mail").await.unwrap();
+        let short = Nats::connect(&url, "mail").await.unwrap();
+        let jobs = (0..3).map(|number| job("send", &[number])).collect();
+        long.push(jobs).await.unwrap();
+        lease_one(&short, "send", LEASE).await;
+        assert_eq!(consumer_config(&short).await.ack_wait, LEASE);
+        lease_one(&long, "send", LONG).await;
+        assert_eq!(consumer_config(&short).await.ack_wait, LONG);
+        lease_one(&short, "send", LEASE).await;
+        assert_eq!(consumer_config(&short).await.ack_wait, LONG);
+    });
+}
+
+#[test]
+fn a_renewal_raises_the_time_of_leases_that_another_worker_has_lowered() {
+    let Some((_server, url, _)) = start() else {
+        return;
+    };
+    block_on(async {
+        let engine = Nats::connect(&url, "mail").await.unwrap();
+        push(&engine, job("send", b"x")).await;
+        let leased = lease_one(&engine, "send", LONG).await;
+        let lower = |server: std::sync::Arc<super::Server>| async move {
+            let config = async_nats::jetstream::consumer::pull::Config {
+                durable_name: Some(super::names::consumer(&function("send"))),
+                filter_subject: super::names::subject(&server.queue, &function("send")),
+                ack_wait: LEASE,
+                ..Default::default()
+            };
+            let lowered = server.stream.create_consumer(config).await;
+            lowered.map(drop).map_err(super::server::engine)
+        };
+        engine.thread.call(lower).await.unwrap();
+        engine.renew(vec![&leased], LONG).await.unwrap();
+        assert_eq!(consumer_config(&engine).await.ack_wait, LONG);
+    });
+}
+
+#[test]
+fn a_limit_of_deliveries_that_another_program_has_set_is_removed() {
+    let Some((_server, url, _)) = start() else {
+        return;
+    };
+    block_on(async {
+        let engine = Nats::connect(&url, "mail").await.unwrap();
+        push(&engine, job("send", b"x")).await;
+        let limit = |server: std::sync::Arc<super::Server>| async move {
+            let config = async_nats::jetstream::consumer::pull::Config {
+                durable_name: Some(super::names::consumer(&function("send"))),
+                filter_subject: super::names::subject(&server.queue, &function("send")),
+                ack_wait: LONG,
+                max_deliver: 1,
+                ..Default::default()
+            };
+            let limited = server.stream.create_consumer(config).await;
+            limited.map(drop).map_err(super::server::engine)
+        };
+        engine.thread.call(limit).await.unwrap();
+        for attempt in 1..=3 {
+            let leased = lease_one(&engine, "send", LONG).await;
+            assert_eq!(leased.attempt, attempt);
+            let failure = Failure::Retry {
+                delay: Duration::ZERO,
+                error: "no".to_owned(),
+            };
+            assert_eq!(engine.fail(&leased, failure).await.unwrap(), Fence::Held);
+        }
+        assert_eq!(consumer_config(&engine).await.max_deliver, -1);
+    });
+}
+
 #[test]
 fn a_consumer_that_has_vanished_is_created_again() {
     let Some((_server, url, _)) = start() else {

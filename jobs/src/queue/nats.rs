@@ -15,6 +15,13 @@ impl Queue {
     /// that a power failure loses the jobs of the last minutes, unless its `sync_interval` is
     /// shorter.
     ///
+    /// # Leases
+    ///
+    /// All workers of a function have leases of the same time: the longest
+    /// [`Worker::lease`](crate::Worker::lease) that one of them has had. When a worker with a
+    /// shorter lease is lost, its jobs run again only after the longer time. Workers of a queue
+    /// should have the same lease.
+    ///
     /// # Examples
     ///
     /// ```no_run

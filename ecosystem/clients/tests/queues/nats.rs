@@ -35,8 +35,8 @@ impl Place for There {
         connect(self.address(), name).await
     }
 
-    /// The consumer of a function has one time for all deliveries: a worker with a longer lease
-    /// makes the leases of the others longer too.
+    /// The leases of a function have one time, the longest: a worker with a longer lease makes the
+    /// leases of the others longer too.
     fn long(&self) -> Duration {
         SHORT
     }
