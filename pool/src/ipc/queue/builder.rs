@@ -14,8 +14,9 @@ use crate::ipc::broker::server;
 /// The default of how many items a consumer gets before it asks.
 const PREFETCH: usize = 64;
 
-/// A consumer with this many bytes gets an item only if it asks. What a consumer does not read must
-/// fit in its socket, because the broker reads nothing from a client that does not read.
+/// How many bytes the items have at most that a consumer gets before it asks. What a consumer has not
+/// asked for must fit in its socket, because the broker reads no requests from a client that does not
+/// read.
 const PREFETCH_BYTES: usize = 64 << 10;
 
 /// How many credits a producer has at most.

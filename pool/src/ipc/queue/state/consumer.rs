@@ -23,7 +23,8 @@ use crate::ipc::broker::state::{Key, Violation};
 /// 2. An offer with a sequence above `seen`, and at most `seen + waiting`, is for something that
 ///    waits, and is not taken back for another consumer. All other offers are a reserve.
 /// 3. A consumer that sends no notices is sent nothing more, although its reserve may be taken back
-///    again and again: what it has not read is limited.
+///    again and again: what it has not read is limited, in number and in bytes, so that it fits in
+///    its socket.
 pub(super) struct Consumer<P, M> {
     pub(super) key: Key,
     offers: Offers<M>,
@@ -99,11 +100,13 @@ impl<P: Clone + Size, M: AsRef<[AtomicU64]>> Consumer<P, M> {
         !self.is_gone && !self.free.is_empty()
     }
 
-    /// Returns whether the consumer may be sent an item before it asks, and if so, how many it has.
-    pub(super) fn reserve_room(&self, prefetch: usize, bytes: usize) -> Option<usize> {
+    /// Returns whether the consumer may be sent an item of this size before it asks, and if so,
+    /// how many it has.
+    pub(super) fn reserve_room(&self, prefetch: usize, bytes: usize, size: usize) -> Option<usize> {
         let has = self.outstanding.len();
-        let has_room = has < prefetch && self.bytes < bytes && self.has_slot();
-        let reads = self.unseen.len() < prefetch && self.unseen_bytes < bytes;
+        let fits = |others: usize| others.saturating_add(size) <= bytes;
+        let has_room = has < prefetch && fits(self.bytes) && self.has_slot();
+        let reads = self.unseen.len() < prefetch && fits(self.unseen_bytes);
         (has_room && reads).then_some(has)
     }
 

@@ -62,7 +62,7 @@ pub(crate) struct Limits {
     pub(crate) capacity: usize,
     /// How many items a consumer gets before it asks for them.
     pub(crate) prefetch: usize,
-    /// A consumer with that many bytes gets an item only if it asks.
+    /// How many bytes the items have at most that a consumer gets before it asks for them.
     pub(crate) prefetch_bytes: usize,
     /// How many credits a producer has at most.
     pub(crate) credits: u64,

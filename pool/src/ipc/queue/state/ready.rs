@@ -35,6 +35,11 @@ impl<P> Ready<P> {
         }
     }
 
+    /// Returns the next item.
+    pub(super) fn first(&self) -> Option<&Item<P>> {
+        self.0.front()
+    }
+
     pub(super) fn pop(&mut self) -> Option<Item<P>> {
         self.0.pop_front()
     }

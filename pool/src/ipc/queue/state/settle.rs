@@ -163,9 +163,10 @@ impl<P: Clone + Size, M: AsRef<[AtomicU64]>> State<P, M> {
             prefetch_bytes,
             ..
         } = self.limits;
-        while !self.ready.is_empty() {
+        while let Some(next) = self.ready.first() {
+            let size = next.payload.size();
             let rooms = self.consumers.iter().filter_map(|(client, consumer)| {
-                let has = consumer.reserve_room(prefetch, prefetch_bytes)?;
+                let has = consumer.reserve_room(prefetch, prefetch_bytes, size)?;
                 Some((has, *client))
             });
             let Some((_, client)) = rooms.min() else {
