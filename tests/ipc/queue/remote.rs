@@ -5,12 +5,13 @@ use std::pin::pin;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use coreloop::ipc::{Fd, Queue};
+use coreloop::ipc::{Fd, Mutex, Queue};
 use coreloop::pool::Pool;
 use coreloop::{Runtime, spawn};
 use coreloop_test_support::meeting::soon;
 use coreloop_test_support::size;
 use futures_lite::future::poll_once;
+use serde_bytes::ByteBuf;
 
 /// Runs `f` on another thread, which is a client like another process.
 fn elsewhere<R, F>(queue: &Queue<u64>, f: F) -> impl Future<Output = R> + use<R, F>
@@ -278,7 +279,7 @@ async fn more_leases_than_a_thread_may_hold_wait_for_one_to_end() {
 #[coreloop::test]
 async fn large_items_and_descriptors_travel() {
     #[coreloop::job]
-    async fn copy(files: Queue<(Fd, serde_bytes::ByteBuf)>) -> usize {
+    async fn copy(files: Queue<(Fd, ByteBuf)>) -> usize {
         let mut sum = 0;
         while let Some(lease) = files.lease().await.unwrap() {
             let (fd, bytes) = lease.ack();
@@ -293,7 +294,7 @@ async fn large_items_and_descriptors_travel() {
     let mut readers = Vec::new();
     for number in 0..10_u8 {
         let (reader, writer) = std::io::pipe().unwrap();
-        let bytes = serde_bytes::ByteBuf::from(vec![number; 1 << 20]);
+        let bytes = ByteBuf::from(vec![number; 1 << 20]);
         let sent = files.send((Fd::from(writer), bytes));
         soon(sent).await.unwrap();
         readers.push((number, reader));
@@ -347,4 +348,74 @@ async fn a_dropped_queue_is_an_error_elsewhere() {
         .unwrap();
     drop(queue);
     assert_eq!(soon(receiving).await.unwrap(), (true, true));
+}
+
+/// Sends a message of which a socket takes only a part, and locks while the other thread, which does
+/// not read, releases the lock. `idle` does what makes the thread a consumer, and gets the lock.
+async fn assert_released_by_a_thread_that_does_not_read<F>(idle: F)
+where
+    F: FnOnce(Queue<ByteBuf>, Mutex, &dyn Fn()) + Send + 'static,
+{
+    let (queue, lock) = (Queue::new(10).unwrap(), Mutex::new().unwrap());
+    queue.send(ByteBuf::from(vec![1])).await.unwrap();
+    let (arrived, arrival) = mpsc::channel();
+    let (leave, left) = mpsc::channel::<()>();
+    let (end, ended) = mpsc::channel::<()>();
+    let arguments = (queue.clone(), lock.clone());
+    let thread = coreloop::task::spawn_blocking(move || {
+        let (queue, lock) = arguments;
+        idle(queue, lock, &|| {
+            arrived.send(()).unwrap();
+            let _ = left.recv();
+        });
+        // The thread lives on, and does not use its connection.
+        let _ = ended.recv();
+    });
+    let arrived = coreloop::task::spawn_blocking(move || arrival.recv().unwrap());
+    soon(arrived).await.unwrap();
+    let large = ByteBuf::from(vec![2; 1 << 20]);
+    queue.send(large).await.unwrap();
+    // The broker has written what the socket takes.
+    elsewhere_lock(&lock).await;
+    drop(leave);
+    drop(soon(lock.lock()).await.unwrap());
+    drop(end);
+    soon(thread).await.unwrap();
+}
+
+/// Waits until the broker has served another thread.
+async fn elsewhere_lock(lock: &Mutex) {
+    let lock = lock.clone();
+    let tried = coreloop::task::spawn_blocking(move || lock.blocking_try_lock().unwrap().is_some());
+    assert!(!soon(tried).await.unwrap());
+}
+
+#[coreloop::test]
+async fn a_lock_is_released_by_a_thread_that_has_received_from_a_queue_before() {
+    assert_released_by_a_thread_that_does_not_read(|queue, lock, meet| {
+        assert_eq!(queue.blocking_recv().unwrap().unwrap().len(), 1);
+        let _guard = lock.blocking_lock().unwrap();
+        meet();
+    })
+    .await;
+}
+
+#[coreloop::test]
+async fn a_lock_is_released_by_a_thread_that_does_not_read_what_it_has_asked_for() {
+    assert_released_by_a_thread_that_does_not_read(|queue, lock, meet| {
+        coreloop::block_on(async {
+            assert_eq!(queue.recv().await.unwrap().unwrap().len(), 1);
+            let guard = lock.lock().await.unwrap();
+            assert!(poll_once(queue.recv()).await.is_none());
+            {
+                let mut receiving = pin!(queue.recv());
+                assert!(poll_once(&mut receiving).await.is_none());
+                // The queue knows that this thread waits.
+                queue.len().await.unwrap();
+                meet();
+            }
+            drop(guard);
+        });
+    })
+    .await;
 }

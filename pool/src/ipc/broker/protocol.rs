@@ -90,6 +90,21 @@ impl Operation {
     /// Lets a queue accept no more items.
     pub(crate) const END: Self = Self(0x5e);
 
+    /// Returns whether this operation never has an answer. A broker handles such an operation even
+    /// if the client does not read, because other clients may wait for what it releases.
+    pub(crate) fn is_unanswered(self) -> bool {
+        matches!(
+            self,
+            Self::HELLO
+                | Self::WITHDRAW
+                | Self::WITHDRAW_PANICKING
+                | Self::PUT_WITH_CREDIT
+                | Self::NOTICE
+                | Self::CONFIRM
+                | Self::GIVE_BACK
+        )
+    }
+
     /// Returns whether a request with this operation may stay open.
     pub(crate) fn asks(self) -> bool {
         self.0 & Self::ASKS != 0

@@ -111,6 +111,15 @@ impl Incoming {
         self.taken + self.frames.buffered() as u64
     }
 
+    /// Returns the tag of the next message if its header has come.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if [`next`](Self::next) would because of the header.
+    pub(crate) fn next_tag(&self) -> io::Result<Option<u16>> {
+        Ok(self.frames.peek()?.map(|header| header.tag))
+    }
+
     /// Takes the next message if all of it has come.
     ///
     /// # Errors

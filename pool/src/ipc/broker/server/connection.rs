@@ -6,9 +6,12 @@
 //!    What it had sent before its end is handled first.
 //! 2. A client that sends something else than its protocol loses its connection, which harms
 //!    only its own process.
-//! 3. The memory for a client is bounded: its requests are not read while it does not read its
+//! 3. The memory for a client is bounded: its requests are not handled while it does not read its
 //!    answers, the number of its open requests is limited, and so is the number of connections of
 //!    its process.
+//! 4. An operation that has no answer is handled even if the client does not read its answers, as
+//!    long as no request is in front of it. Other clients may wait for the lock that it releases,
+//!    and the client may have sent it while it does something else than reading.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -20,6 +23,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use coreloop_net::unix::peer_cred;
 use coreloop_runtime::io::Async;
+use rustix::io::ioctl_fionread;
 use rustix::net::Shutdown;
 use rustix::process::geteuid;
 
@@ -29,8 +33,12 @@ use crate::ipc::broker::state::{Call, Client, Key};
 use crate::ipc::wire::{Incoming, Outgoing};
 use crate::sys::broker::Death;
 
-/// How many bytes of answers may wait before no more requests are read.
+/// How many bytes of answers may wait before no more requests are handled.
 const UNREAD: usize = 256 << 10;
+
+/// How many bytes of answers may wait before nothing more is handled. Notices have no answers, but a
+/// client may ask for items by them.
+const MAX_UNREAD: usize = 4 * MAX_BODY;
 
 /// The maximum number of connections of one process: one for each of its threads that uses the
 /// broker.
@@ -177,18 +185,28 @@ impl Connection {
     /// Reads requests and writes answers. Ready when the socket has ended.
     fn poll_exchange(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
+            let Ok(all_handled) = self.handle_frames() else {
+                return Poll::Ready(());
+            };
             let Some(socket) = &self.socket else {
                 return Poll::Ready(());
             };
-            {
+            let is_full = {
                 let mut outgoing = self.peer.outgoing.borrow_mut();
                 match outgoing.poll_write(cx, socket) {
-                    Poll::Pending if outgoing.length() > UNREAD => return Poll::Pending,
+                    Poll::Pending => outgoing.length() > UNREAD,
+                    Poll::Ready(Ok(())) => false,
                     Poll::Ready(Err(_)) => {
                         // The peer does not read any more. What it has sent is handled.
                         *outgoing = Outgoing::new(MAX_BODY);
+                        false
                     }
-                    _ => {}
+                }
+            };
+            if !all_handled {
+                match is_full {
+                    true => return Poll::Pending,
+                    false => continue,
                 }
             }
             match self.incoming.poll_fill(cx, socket) {
@@ -196,19 +214,27 @@ impl Connection {
                 Poll::Ready(Ok(_)) => {}
                 Poll::Pending => return Poll::Pending,
             }
-            if self.handle_frames().is_err() {
-                return Poll::Ready(());
-            }
         }
     }
 
-    /// Handles the frames that have come.
+    /// Handles the frames that have come. Returns false if a frame is left that must wait until
+    /// the client has read answers. Invariants 3 and 4.
     ///
     /// # Errors
     ///
     /// Returns an error if the client has violated the protocol. Invariant 2.
-    fn handle_frames(&mut self) -> Result<(), Mad> {
-        while let Some(frame) = self.incoming.next().map_err(|_| Mad)? {
+    fn handle_frames(&mut self) -> Result<bool, Mad> {
+        loop {
+            let unread = self.peer.outgoing.borrow().length();
+            if unread > UNREAD
+                && let Some(tag) = self.incoming.next_tag().map_err(|_| Mad)?
+                && (!Operation(tag).is_unanswered() || unread > MAX_UNREAD)
+            {
+                return Ok(false);
+            }
+            let Some(frame) = self.incoming.next().map_err(|_| Mad)? else {
+                return Ok(true);
+            };
             let operation = Operation(frame.tag);
             let mut body = Body(frame.body);
             if !self.is_known {
@@ -249,7 +275,6 @@ impl Connection {
             });
             handled?;
         }
-        Ok(())
     }
 
     /// Makes the client known to the state.
@@ -284,10 +309,15 @@ impl Connection {
         self.broker
             .change(|state, effects| state.socket_ended(client, effects));
         if let Some(socket) = self.socket.take() {
-            while let Ok(1..) = self.incoming.try_fill(socket.get_ref()) {
-                if self.handle_frames().is_err() {
-                    break;
-                }
+            // Nothing reads the answers.
+            *self.peer.outgoing.borrow_mut() = Outgoing::new(MAX_BODY);
+            // A copy of the socket in another process may send more and more.
+            let mut left = ioctl_fionread(socket.get_ref()).unwrap_or(u64::MAX);
+            while self.handle_frames().is_ok()
+                && left > 0
+                && let Ok(count @ 1..) = self.incoming.try_fill(socket.get_ref())
+            {
+                left = left.saturating_sub(count as u64);
             }
         }
         self.broker
