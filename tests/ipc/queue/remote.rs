@@ -419,3 +419,67 @@ async fn a_lock_is_released_by_a_thread_that_does_not_read_what_it_has_asked_for
     })
     .await;
 }
+
+/// The thread confirms fewer items than it reports together, and has others that it has not begun
+/// with.
+#[coreloop::test]
+async fn a_send_that_waits_continues_when_a_thread_has_confirmed_an_item() {
+    let queue = Queue::new(100).unwrap();
+    queue.send_all(0..100).await.unwrap();
+    let mut sending = pin!(queue.send(100));
+    assert!(poll_once(&mut sending).await.is_none());
+    let (leave, left) = mpsc::channel::<()>();
+    let consumer = spawn(blocking(&queue, move |queue| {
+        for number in 0..10 {
+            assert_eq!(queue.blocking_recv().unwrap(), Some(number));
+        }
+        let _ = left.recv();
+    }));
+    soon(sending).await.unwrap();
+    drop(leave);
+    consumer.await.unwrap();
+}
+
+/// A thread confirms its item while it has two more, which the queue has taken back.
+async fn confirm_last(queue: &Queue<u64>, last: impl AsyncFnOnce()) {
+    queue.send_all(0..3).await.unwrap();
+    let (arrived, arrival) = mpsc::channel();
+    let (leave, left) = mpsc::channel::<()>();
+    let (end, ended) = mpsc::channel::<()>();
+    let consumer = spawn(blocking(queue, move |queue| {
+        let lease = queue.blocking_lease().unwrap().unwrap();
+        // The others have come too.
+        assert_eq!(queue.blocking_len().unwrap(), 2);
+        arrived.send(()).unwrap();
+        let _ = left.recv();
+        assert_eq!(lease.ack(), 0);
+        let _ = ended.recv();
+    }));
+    let arrived = coreloop::task::spawn_blocking(move || arrival.recv().unwrap());
+    soon(arrived).await.unwrap();
+    for number in 1..3 {
+        assert_eq!(soon(queue.recv()).await.unwrap(), Some(number));
+    }
+    let mut last = pin!(last());
+    assert!(poll_once(&mut last).await.is_none());
+    drop(leave);
+    soon(last).await;
+    drop(end);
+    consumer.await.unwrap();
+}
+
+#[coreloop::test]
+async fn a_join_ends_when_the_last_item_is_confirmed() {
+    let queue = Queue::new(10).unwrap();
+    confirm_last(&queue, async || queue.join().await.unwrap()).await;
+}
+
+#[coreloop::test]
+async fn a_closed_queue_ends_when_the_last_item_is_confirmed() {
+    let queue = Queue::new(10).unwrap();
+    confirm_last(&queue, async || {
+        queue.close().await.unwrap();
+        assert_eq!(queue.recv().await.unwrap(), None);
+    })
+    .await;
+}

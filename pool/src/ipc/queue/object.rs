@@ -2,7 +2,7 @@
 
 use super::message::{self, Head};
 use super::payload::{Memory, Payload};
-use super::state::words::{CREDIT_WORDS, Credits, Offers, SLOTS};
+use super::state::words::{CREDIT_WORDS, Credits, OFFER_WORDS, Offers};
 use super::state::{Action, Item, Limits, Offer, Outcome, State};
 use crate::ipc::broker::protocol::{Answer, Body, Operation, Status};
 use crate::ipc::broker::state::{self as broker, Call, Effects, Key, Leave, Violation};
@@ -54,7 +54,11 @@ impl Object {
         effects: &mut Effects,
     ) -> Result<(), Violation> {
         let is_producer = call.operation == Operation::PRODUCE;
-        let words = if is_producer { CREDIT_WORDS } else { SLOTS };
+        let words = if is_producer {
+            CREDIT_WORDS
+        } else {
+            OFFER_WORDS
+        };
         let Some(memory) = Memory::of(&mut call, words)? else {
             effects.finish(key, Answer::new(Status::UNAVAILABLE));
             return Ok(());

@@ -9,7 +9,7 @@ use super::message;
 use super::object::Object;
 use super::payload::Memory;
 use super::state::Limits;
-use super::state::words::{CREDIT_WORDS, SLOTS};
+use super::state::words::{CREDIT_WORDS, OFFER_WORDS};
 use crate::ipc::broker::protocol::{Answer, Body, Operation, Status};
 use crate::ipc::broker::state::{Call, Effects, Key, LOCAL, State, Violation};
 use crate::ipc::wire::rights::{Descriptors, Lost};
@@ -111,7 +111,7 @@ fn a_client_subscribes_once() {
     let mut broker = Broker::new();
     for (operation, words) in [
         (Operation::PRODUCE, CREDIT_WORDS),
-        (Operation::CONSUME, SLOTS),
+        (Operation::CONSUME, OFFER_WORDS),
     ] {
         let mut subscribe_as = |request| {
             let (_, file) = Memory::create(words).unwrap();
@@ -148,7 +148,7 @@ fn items_without_a_credit_are_refused() {
 #[test]
 fn a_consumer_that_scribbles_harms_only_what_it_has() {
     let mut broker = Broker::new();
-    let (memory, file) = Memory::create(SLOTS).unwrap();
+    let (memory, file) = Memory::create(OFFER_WORDS).unwrap();
     subscribe(&mut broker, 1, Operation::CONSUME, Ok(vec![file])).unwrap();
     let scribble = |value: u64| {
         let words: &[AtomicU64] = memory.as_ref();
@@ -189,7 +189,7 @@ fn a_consumer_that_scribbles_harms_only_what_it_has() {
 #[test]
 fn messages_without_their_numbers_are_refused() {
     let mut broker = Broker::new();
-    let (_, file) = Memory::create(SLOTS).unwrap();
+    let (_, file) = Memory::create(OFFER_WORDS).unwrap();
     subscribe(&mut broker, 1, Operation::CONSUME, Ok(vec![file])).unwrap();
     for operation in [
         Operation::NOTICE,

@@ -6,7 +6,8 @@
 //!    woken by the connection, and it wakes the next one when it leaves the line.
 //! 2. No user code runs while anything is borrowed.
 //! 3. Whenever tasks or threads wait, the queue knows how many, apart from the items that have come.
-//! 4. The queue learns of confirmed items when there are many, and when no other items are here.
+//! 4. The queue learns of a confirmed item at once if it asks for it, or if no other item is here
+//!    that it has not taken back, and otherwise when there are many.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -220,9 +221,25 @@ impl Consumer {
     /// Counts an item that is confirmed. Invariant 4.
     fn done(&self) {
         self.unreported.set(self.unreported.get() + 1);
-        if self.unreported.get() >= self.batch || self.buffer.borrow().is_empty() {
+        if self.unreported.get() >= self.batch
+            || self.words.take_request_for_report()
+            || !self.has_offer()
+        {
             self.notice();
         }
+    }
+
+    /// Returns whether the queue has not taken back all offers that have come. Drops the oldest ones
+    /// if it has.
+    fn has_offer(&self) -> bool {
+        let mut buffer = self.buffer.borrow_mut();
+        while let Some((head, _)) = buffer.front() {
+            if self.words.is_offered(head.slot, head.sequence) {
+                return true;
+            }
+            drop(buffer.pop_front());
+        }
+        false
     }
 
     /// Handles an answer of the queue.

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::payload::Memory;
-use super::state::words::{CREDIT_WORDS, Credits, Offers, SLOTS};
+use super::state::words::{CREDIT_WORDS, Credits, OFFER_WORDS, Offers};
 use crate::ipc::broker::protocol::Operation;
 use crate::ipc::broker::state::ObjectNumber;
 use crate::ipc::broker::{BrokerError, Link};
@@ -89,7 +89,7 @@ pub(super) fn consumer(
     if let Some(known) = remote.consumer.get() {
         return Ok(Some(Rc::clone(known)));
     }
-    let Some((memory, file)) = Memory::create(SLOTS).ok() else {
+    let Some((memory, file)) = Memory::create(OFFER_WORDS).ok() else {
         return Ok(None);
     };
     let Some(words) = Offers::new(memory) else {

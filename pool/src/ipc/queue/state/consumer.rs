@@ -13,8 +13,13 @@ use crate::ipc::broker::state::{Key, Violation};
 /// The queue sends it items before they are asked for. The consumer begins with an item by
 /// changing its word, and the queue takes an item back by changing the word first. From time to
 /// time the consumer sends a *notice*: which offer it has read last, and how many tasks or threads
-/// wait for an item. It sends one when the first of them begins to wait, when it holds nothing that
-/// it has not begun with, and when it has confirmed many items.
+/// wait for an item. It sends one when the first of them begins to wait, when it has confirmed an
+/// item and has no other offer, when it has confirmed many items, and when the queue has asked for
+/// a report because something waits for room.
+///
+/// A consumer that has confirmed an item and has another offer need not report it if nothing waits
+/// for room: the queue is not empty before something has become of that offer, which is an event
+/// upon which the queue looks at all words.
 ///
 /// # Invariants
 ///
@@ -177,6 +182,12 @@ impl<P: Clone + Size, M: AsRef<[AtomicU64]>> Consumer<P, M> {
             }
         }
         confirmed
+    }
+
+    /// Asks the consumer to report the next item that it confirms. Returns false if it was asked
+    /// already, or cannot report anything.
+    pub(super) fn ask_for_report(&self) -> bool {
+        !self.is_gone && self.offers.ask_for_report()
     }
 
     /// Finds the oldest item that is in reserve. Returns its place and its number.

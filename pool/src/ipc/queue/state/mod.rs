@@ -25,6 +25,7 @@
 //! 5. Items of one producer become ready in the order in which it has sent them.
 //! 6. Consumers learn of the end when the queue is closed and all items are confirmed: an item that
 //!    a consumer holds may come back.
+//! 7. While a put waits, every consumer is asked to report the next item that it confirms.
 
 mod consumer;
 mod producer;

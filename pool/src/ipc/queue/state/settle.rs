@@ -96,8 +96,24 @@ impl<P: Clone + Size, M: AsRef<[AtomicU64]>> State<P, M> {
         }
     }
 
-    /// Restores invariants 3, 4 and 6.
+    /// Restores invariants 3, 4, 6 and 7.
     pub(super) fn settle(&mut self) {
+        self.settle_once();
+        // What a consumer has confirmed before it was asked is found now. One that has reported
+        // meanwhile, and so is not asked any more, has sent a notice.
+        if !self.puts.is_empty() && self.ask_for_reports() {
+            self.settle_once();
+        }
+    }
+
+    /// Asks the consumers to report the next item that they confirm. Returns whether one of them was
+    /// not asked already.
+    fn ask_for_reports(&self) -> bool {
+        let consumers = self.consumers.values();
+        consumers.fold(false, |any, consumer| consumer.ask_for_report() || any)
+    }
+
+    fn settle_once(&mut self) {
         let has_wish = self.ready.is_empty() && !self.wishes.is_empty();
         if has_wish || self.is_closed || !self.joins.is_empty() {
             self.collect_all();

@@ -23,13 +23,25 @@
 //!    belongs to no item: it is new, or the queue has seen its item revoked, confirmed or returned.
 //! 2. Every other transition is a compare-and-swap from one state of one sequence. So of a `take`,
 //!    a `lease` and a `revoke` exactly one succeeds.
-//! 3. The numbers are input from another process. What a broken process writes changes what becomes
+//! 3. The operations on the words of items and on the word of reports are sequentially consistent.
+//!    The queue asks for a report and then looks at the words of items; a consumer changes the word
+//!    of an item and then looks whether a report is asked for. So at least one of the two sees what
+//!    the other has done. The same holds for two items: a consumer confirms one and sees that it
+//!    still has another offer, or the queue takes that offer back and then sees the confirmation.
+//! 4. The numbers are input from another process. What a broken process writes changes what becomes
 //!    of the items that were sent to it, and of nothing else.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The number of words of a consumer. It limits how many items a consumer may hold.
+/// The number of words for items of a consumer. It limits how many items a consumer may hold.
 pub(crate) const SLOTS: usize = 512;
+
+/// The number of words of a consumer: those of items, and the word of reports.
+pub(crate) const OFFER_WORDS: usize = SLOTS + 1;
+
+/// The place of the word of reports. It is 1 if the queue asks the consumer to report the next item
+/// that it confirms at once, and 0 otherwise.
+const REPORT: usize = SLOTS;
 
 /// The number of words of a producer.
 pub(crate) const CREDIT_WORDS: usize = 1;
@@ -61,7 +73,7 @@ pub(crate) struct Offers<M>(M);
 impl<M: AsRef<[AtomicU64]>> Offers<M> {
     /// Returns `None` if the memory has another length.
     pub(crate) fn new(memory: M) -> Option<Self> {
-        (memory.as_ref().len() == SLOTS).then_some(Self(memory))
+        (memory.as_ref().len() == OFFER_WORDS).then_some(Self(memory))
     }
 
     /// Begins with a new item.
@@ -79,7 +91,7 @@ impl<M: AsRef<[AtomicU64]>> Offers<M> {
     }
 
     pub(crate) fn stage(&self, slot: usize, sequence: u64) -> Stage {
-        let now = self.0.as_ref()[slot].load(Ordering::Acquire);
+        let now = self.0.as_ref()[slot].load(Ordering::SeqCst);
         if now == word(sequence, OFFERED) {
             Stage::Offered
         } else if now == word(sequence, CONFIRMED) {
@@ -90,6 +102,32 @@ impl<M: AsRef<[AtomicU64]>> Offers<M> {
             // Or the consumer is broken, and has the item until its process ends.
             Stage::Leased
         }
+    }
+
+    /// Asks the consumer to report the next item that it confirms. Returns false if it was asked
+    /// already and has not reported since.
+    pub(crate) fn ask_for_report(&self) -> bool {
+        let report = &self.0.as_ref()[REPORT];
+        // The queue is the only one that sets the word.
+        if report.load(Ordering::SeqCst) != 0 {
+            return false;
+        }
+        report.store(1, Ordering::SeqCst);
+        true
+    }
+
+    /// Returns whether the queue asks for a report, which the consumer sends now. The queue looks at
+    /// all words then, and asks again if it has to.
+    pub(crate) fn take_request_for_report(&self) -> bool {
+        let report = &self.0.as_ref()[REPORT];
+        report.load(Ordering::SeqCst) != 0 && report.swap(0, Ordering::SeqCst) != 0
+    }
+
+    /// Returns whether an item was offered and neither the consumer has begun with it nor the queue
+    /// has taken it back.
+    pub(crate) fn is_offered(&self, slot: usize, sequence: u64) -> bool {
+        let now = self.0.as_ref()[..SLOTS].get(slot);
+        now.is_some_and(|now| now.load(Ordering::SeqCst) == word(sequence, OFFERED))
     }
 
     /// Begins with an item and confirms it. Returns `false` if the queue has taken it back.
@@ -113,11 +151,11 @@ impl<M: AsRef<[AtomicU64]>> Offers<M> {
     }
 
     fn change(&self, slot: usize, sequence: u64, from: u64, to: u64) -> bool {
-        let Some(now) = self.0.as_ref().get(slot) else {
+        let Some(now) = self.0.as_ref()[..SLOTS].get(slot) else {
             return false;
         };
         let (from, to) = (word(sequence, from), word(sequence, to));
-        now.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed)
+        now.compare_exchange(from, to, Ordering::SeqCst, Ordering::Relaxed)
             .is_ok()
     }
 }
@@ -162,7 +200,7 @@ mod tests {
     use super::*;
 
     fn offers() -> Offers<Vec<AtomicU64>> {
-        Offers::new((0..SLOTS).map(|_| AtomicU64::new(0)).collect()).unwrap()
+        Offers::new((0..OFFER_WORDS).map(|_| AtomicU64::new(0)).collect()).unwrap()
     }
 
     #[test]
@@ -196,6 +234,26 @@ mod tests {
         assert!(offers.lease(3, 8));
         offers.give_back(3, 8);
         assert_eq!(offers.stage(3, 8), Stage::Returned);
+    }
+
+    #[test]
+    fn a_report_is_requested_once() {
+        let offers = offers();
+        assert!(!offers.take_request_for_report());
+        assert!(offers.ask_for_report() && !offers.ask_for_report());
+        assert!(offers.take_request_for_report() && !offers.take_request_for_report());
+        assert!(offers.ask_for_report());
+        // It is no slot.
+        assert!(!offers.is_offered(SLOTS, 0) && !offers.take(SLOTS, 0));
+    }
+
+    #[test]
+    fn an_offer_that_was_taken_back_is_none() {
+        let offers = offers();
+        offers.offer(3, 7);
+        assert!(offers.is_offered(3, 7) && !offers.is_offered(3, 6));
+        assert!(offers.revoke(3, 7));
+        assert!(!offers.is_offered(3, 7));
     }
 
     #[test]

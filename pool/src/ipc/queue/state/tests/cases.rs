@@ -30,7 +30,7 @@ struct Remote {
 
 impl Remote {
     fn new(state: &mut State<u64, Memory>, client: Client) -> Self {
-        let memory = memory(SLOTS);
+        let memory = memory(OFFER_WORDS);
         state.add_consumer(key(client, 1), offers(&memory)).unwrap();
         Self {
             client,
@@ -309,4 +309,39 @@ fn a_consumer_that_reads_nothing_is_sent_no_more_although_its_reserve_is_taken_b
     idle.notice(&mut state, 0);
     put(&mut state, 1, 1000).assert_done();
     assert_eq!(payloads(&idle.came(&mut state)), [1000]);
+}
+
+#[test]
+fn consumers_are_asked_for_reports_while_a_put_waits() {
+    let mut state = State::new(limits(4));
+    let mut consumer = Remote::new(&mut state, 1);
+    for item in 0..4 {
+        put(&mut state, 1, item).assert_done();
+    }
+    let came = consumer.came(&mut state);
+    assert!(consumer.words.take(came[0].slot, came[0].sequence));
+    assert!(!consumer.words.take_request_for_report());
+    // The queue finds what was confirmed before anything has waited.
+    put(&mut state, 2, 4).assert_done();
+    assert!(!consumer.words.take_request_for_report());
+    for request in 3..5 {
+        assert_eq!(put(&mut state, request, request), Outcome::Waits);
+    }
+    assert!(consumer.words.take(came[1].slot, came[1].sequence));
+    assert!(consumer.words.take_request_for_report());
+    assert!(!consumer.words.take_request_for_report());
+    consumer.notice(&mut state, 0);
+    let is_put = |action: &Action<u64>| matches!(action, Action::Put(_));
+    assert_eq!(
+        actions(&mut state)
+            .iter()
+            .filter(|action| is_put(action))
+            .count(),
+        1
+    );
+    // Another put still waits.
+    assert!(consumer.words.take_request_for_report());
+    // A consumer that comes later is asked too.
+    let other = Remote::new(&mut state, 2);
+    assert!(other.words.take_request_for_report());
 }

@@ -6,7 +6,7 @@ mod model;
 use std::rc::Rc;
 use std::sync::atomic::AtomicU64;
 
-use super::words::{CREDIT_WORDS, Credits, Offers, SLOTS};
+use super::words::{CREDIT_WORDS, Credits, OFFER_WORDS, Offers, SLOTS};
 use super::*;
 
 /// An item is a number, of one byte.

@@ -121,7 +121,7 @@ impl World {
     }
 
     fn connect(&mut self) {
-        let (words, word) = (memory(SLOTS), memory(CREDIT_WORDS));
+        let (words, word) = (memory(OFFER_WORDS), memory(CREDIT_WORDS));
         let client = self.next_client;
         self.next_client += 1;
         let added = self.state.add_producer(key(client, 1), credits(&word));
