@@ -483,3 +483,34 @@ async fn a_closed_queue_ends_when_the_last_item_is_confirmed() {
     })
     .await;
 }
+
+#[coreloop::job]
+async fn drop_first(files: Queue<Fd>) {
+    drop(files.recv().await.unwrap().unwrap());
+}
+
+#[coreloop::job]
+async fn ack_first(files: Queue<Fd>) {
+    drop(files.lease().await.unwrap().unwrap().ack());
+}
+
+#[coreloop::test]
+async fn a_descriptor_is_closed_when_its_consumer_has_closed_it() {
+    let pool = Pool::builder().workers(1).build().unwrap();
+    let files = Queue::new(3).unwrap();
+    let mut readers = Vec::new();
+    for _ in 0..3 {
+        let (reader, writer) = std::io::pipe().unwrap();
+        files.send(Fd::from(writer)).await.unwrap();
+        readers.push(reader);
+    }
+    for (number, mut reader) in readers.into_iter().take(2).enumerate() {
+        match number {
+            0 => soon(pool.run(drop_first, files.clone())).await.unwrap(),
+            _ => soon(pool.run(ack_first, files.clone())).await.unwrap(),
+        }
+        // The loop of the queue closes its own descriptor meanwhile.
+        let read = coreloop::task::spawn_blocking(move || reader.read(&mut [0]));
+        assert_eq!(soon(read).await.unwrap().unwrap(), 0);
+    }
+}

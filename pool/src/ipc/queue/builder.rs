@@ -47,7 +47,8 @@ impl<T> QueueBuilder<T> {
     }
 
     /// Sets how many items a consumer in another process is sent before it asks for them. The
-    /// default is 64, and the maximum 256; large items are not sent before they are asked for.
+    /// default is 64, and the maximum 256; large items, and items with descriptors, are not sent before
+    /// they are asked for.
     ///
     /// If another consumer waits for an item, the queue takes back one that a busy consumer was
     /// sent and has not begun with. So no consumer waits while another one has unused items. But

@@ -50,6 +50,10 @@ impl Size for Payload {
     fn size(&self) -> usize {
         self.bytes.len() + OVERHEAD
     }
+
+    fn has_descriptors(&self) -> bool {
+        self.descriptors.is_some()
+    }
 }
 
 /// Words that a queue and a client share.

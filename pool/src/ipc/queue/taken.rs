@@ -65,18 +65,25 @@ enum Place {
         consumer: Rc<Consumer>,
         slot: usize,
         sequence: u64,
+        has_descriptors: bool,
     },
     /// A request holds the item.
     Held { held: Held, queue: ObjectNumber },
 }
 
 impl Holding {
-    pub(super) fn offered(consumer: Rc<Consumer>, slot: usize, sequence: u64) -> Self {
+    pub(super) fn offered(
+        consumer: Rc<Consumer>,
+        slot: usize,
+        sequence: u64,
+        has_descriptors: bool,
+    ) -> Self {
         Self {
             place: Place::Offered {
                 consumer,
                 slot,
                 sequence,
+                has_descriptors,
             },
             is_confirmed: false,
         }
@@ -101,8 +108,9 @@ impl Drop for Holding {
                 consumer,
                 slot,
                 sequence,
+                has_descriptors,
             } => match self.is_confirmed {
-                true => consumer.confirm(*slot, *sequence),
+                true => consumer.confirm(*slot, *sequence, *has_descriptors),
                 false => consumer.give_back(*slot, *sequence),
             },
             Place::Held { held, queue } => {

@@ -6,8 +6,9 @@
 //!    woken by the connection, and it wakes the next one when it leaves the line.
 //! 2. No user code runs while anything is borrowed.
 //! 3. Whenever tasks or threads wait, the queue knows how many, apart from the items that have come.
-//! 4. The queue learns of a confirmed item at once if it asks for it, or if no other item is here
-//!    that it has not taken back, and otherwise when there are many.
+//! 4. The queue learns of a confirmed item at once if it asks for it, if the item has descriptors,
+//!    which the queue keeps open, or if no other item is here that it has not taken back; and
+//!    otherwise when there are many.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -190,13 +191,16 @@ impl Consumer {
         loop {
             let (head, answer) = self.buffer.borrow_mut().pop_front()?;
             let Head { slot, sequence, .. } = head;
+            let has_descriptors = head.has_lost_descriptors
+                || !matches!(&answer.descriptors, Ok(none) if none.is_empty());
             match how {
                 How::Take if self.words.take(slot, sequence) => {
-                    self.done();
+                    self.done(has_descriptors);
                     return Taken::new(answer, None);
                 }
                 How::Lease if self.words.lease(slot, sequence) => {
-                    let holding = Holding::offered(Rc::clone(self), slot, sequence);
+                    let consumer = Rc::clone(self);
+                    let holding = Holding::offered(consumer, slot, sequence, has_descriptors);
                     return Taken::new(answer, Some(holding));
                 }
                 _ => {}
@@ -204,10 +208,10 @@ impl Consumer {
         }
     }
 
-    pub(crate) fn confirm(&self, slot: usize, sequence: u64) {
+    pub(crate) fn confirm(&self, slot: usize, sequence: u64, has_descriptors: bool) {
         if self.home.is_here() {
             self.words.confirm(slot, sequence);
-            self.done();
+            self.done(has_descriptors);
         }
     }
 
@@ -219,9 +223,10 @@ impl Consumer {
     }
 
     /// Counts an item that is confirmed. Invariant 4.
-    fn done(&self) {
+    fn done(&self, has_descriptors: bool) {
         self.unreported.set(self.unreported.get() + 1);
         if self.unreported.get() >= self.batch
+            || has_descriptors
             || self.words.take_request_for_report()
             || !self.has_offer()
         {

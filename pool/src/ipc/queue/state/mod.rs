@@ -54,6 +54,10 @@ pub(crate) use ready::Item;
 pub(crate) trait Size {
     /// The number of bytes of the item.
     fn size(&self) -> usize;
+
+    /// Returns whether the item keeps descriptors open. Such an item is not sent to a consumer that
+    /// has not asked for it, and is dropped as soon as it is confirmed.
+    fn has_descriptors(&self) -> bool;
 }
 
 /// The limits of a queue.

@@ -179,7 +179,9 @@ impl<P: Clone + Size, M: AsRef<[AtomicU64]>> State<P, M> {
             prefetch_bytes,
             ..
         } = self.limits;
-        while let Some(next) = self.ready.first() {
+        while let Some(next) = self.ready.first()
+            && !next.payload.has_descriptors()
+        {
             let size = next.payload.size();
             let rooms = self.consumers.iter().filter_map(|(client, consumer)| {
                 let has = consumer.reserve_room(prefetch, prefetch_bytes, size)?;

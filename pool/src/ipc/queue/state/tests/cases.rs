@@ -345,3 +345,16 @@ fn consumers_are_asked_for_reports_while_a_put_waits() {
     let other = Remote::new(&mut state, 2);
     assert!(other.words.take_request_for_report());
 }
+
+#[test]
+fn an_item_with_descriptors_is_not_sent_before_a_consumer_asks() {
+    let mut state = State::new(limits(10));
+    let mut consumer = Remote::new(&mut state, 1);
+    for item in [0, WITH_DESCRIPTORS, 1] {
+        put(&mut state, 1, item).assert_done();
+    }
+    assert_eq!(payloads(&consumer.came(&mut state)), [0]);
+    consumer.notice(&mut state, 1);
+    // The one behind it is sent ahead then.
+    assert_eq!(payloads(&consumer.came(&mut state)), [WITH_DESCRIPTORS, 1]);
+}

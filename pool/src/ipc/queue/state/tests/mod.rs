@@ -9,10 +9,17 @@ use std::sync::atomic::AtomicU64;
 use super::words::{CREDIT_WORDS, Credits, OFFER_WORDS, Offers, SLOTS};
 use super::*;
 
+const WITH_DESCRIPTORS: u64 = 1 << 63;
+
 /// An item is a number, of one byte.
 impl Size for u64 {
     fn size(&self) -> usize {
         1
+    }
+
+    /// Large numbers stand for items with descriptors.
+    fn has_descriptors(&self) -> bool {
+        *self >= WITH_DESCRIPTORS
     }
 }
 
