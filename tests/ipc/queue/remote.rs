@@ -514,3 +514,35 @@ async fn a_descriptor_is_closed_when_its_consumer_has_closed_it() {
         assert_eq!(soon(read).await.unwrap().unwrap(), 0);
     }
 }
+
+/// The answer to what a thread has asked for comes, and the future that has asked is dropped before it
+/// is polled again.
+#[coreloop::test]
+async fn an_item_for_which_nothing_waits_any_more_goes_to_another_thread() {
+    for is_try in [true, false] {
+        let queue = Queue::new(10).unwrap();
+        queue.send(7).await.unwrap();
+        let (arrived, arrival) = mpsc::channel();
+        let (leave, left) = mpsc::channel::<()>();
+        let thread = spawn(elsewhere(&queue, async move |queue| {
+            {
+                let mut receiving = pin!(async {
+                    match is_try {
+                        true => queue.try_recv().await,
+                        false => queue.recv().await,
+                    }
+                });
+                assert!(poll_once(&mut receiving).await.is_none());
+                // This is answered later.
+                queue.unconfirmed().await.unwrap();
+            }
+            arrived.send(()).unwrap();
+            let _ = left.recv();
+        }));
+        let arrived = coreloop::task::spawn_blocking(move || arrival.recv().unwrap());
+        soon(arrived).await.unwrap();
+        assert_eq!(soon(queue.recv()).await.unwrap(), Some(7));
+        drop(leave);
+        thread.await.unwrap();
+    }
+}

@@ -59,13 +59,13 @@ impl Raw {
         poll_fn(poll_proceed).await;
         let link = self.handle.link()?;
         if let Some(consumer) = self.consumer(&link)? {
-            if let Some(taken) = take_what_came(&consumer, how) {
+            if let Some(taken) = consumer.try_begin(how).and_then(of_consumer) {
                 return taken;
             }
             let asking = consumer.ask();
             self.lengths().await?;
-            drop(asking);
-            if let Some(taken) = take_what_came(&consumer, how) {
+            // What the queue sends because this thread asks comes before the answer to the request.
+            if let Some(taken) = asking.try_begin(how).and_then(of_consumer) {
                 return taken;
             }
             if !consumer.has_no_words() {
@@ -83,13 +83,13 @@ impl Raw {
     ) -> Result<Option<Taken>, QueueError> {
         let link = self.handle.link()?;
         if let Some(consumer) = self.consumer(&link)? {
-            if let Some(taken) = take_what_came(&consumer, how) {
+            if let Some(taken) = consumer.try_begin(how).and_then(of_consumer) {
                 return taken;
             }
             let asking = consumer.ask();
             self.blocking_lengths()?;
-            drop(asking);
-            if let Some(taken) = take_what_came(&consumer, how) {
+            // What the queue sends because this thread asks comes before the answer to the request.
+            if let Some(taken) = asking.try_begin(how).and_then(of_consumer) {
                 return taken;
             }
             if !consumer.has_no_words() {
@@ -145,12 +145,6 @@ impl Raw {
         }
         Ok(Some(taken))
     }
-}
-
-/// Takes an item that the queue has sent to this thread. What it sends for a request comes before the
-/// answer to the next request.
-fn take_what_came(consumer: &Rc<Consumer>, how: How) -> Option<Result<Option<Taken>, QueueError>> {
-    consumer.try_begin(how).and_then(of_consumer)
 }
 
 /// Returns `None` if the queue has to be asked for each item, because no memory is shared with it.

@@ -9,6 +9,8 @@
 //! 4. The queue learns of a confirmed item at once if it asks for it, if the item has descriptors,
 //!    which the queue keeps open, or if no other item is here that it has not taken back; and
 //!    otherwise when there are many.
+//! 5. The queue may take back each offer that has come, for another consumer, unless a task or a
+//!    thread waits here for it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -139,8 +141,9 @@ impl Consumer {
         how: How,
         deadline: Option<Instant>,
     ) -> Result<Taken, End> {
+        let mut begun = self.try_begin(how);
         loop {
-            if let Some(result) = self.try_begin(how) {
+            if let Some(result) = begun {
                 return result;
             }
             let asking = self.ask();
@@ -151,7 +154,7 @@ impl Consumer {
                 return Err(End::Failed(error.clone().into()));
             }
             self.accept(answer);
-            drop(asking);
+            begun = asking.try_begin(how);
         }
     }
 
@@ -159,7 +162,7 @@ impl Consumer {
     pub(crate) fn ask(self: &Rc<Self>) -> Asking {
         self.blocked.set(self.blocked.get() + 1);
         self.report_waiting();
-        Asking(Rc::clone(self))
+        Asking(Some(Rc::clone(self)))
     }
 
     /// Returns whether the queue has to be asked for each item.
@@ -281,19 +284,33 @@ impl Consumer {
         }
     }
 
-    /// How many tasks and threads wait for items that have not come.
-    fn wanted(&self) -> u64 {
-        let waiting = self.line.borrow().len() as u64 + self.blocked.get();
-        waiting.saturating_sub(self.buffer.borrow().len() as u64)
+    /// How many tasks and threads wait.
+    fn waiting(&self) -> u64 {
+        self.line.borrow().len() as u64 + self.blocked.get()
     }
 
-    /// Sends a notice if the queue expects that another number waits. Invariant 3.
+    /// How many tasks and threads wait for items that have not come.
+    fn wanted(&self) -> u64 {
+        let has = self.buffer.borrow().len() as u64;
+        self.waiting().saturating_sub(has)
+    }
+
+    /// Sends a notice if the queue expects that another number waits. Invariants 3 and 5.
     fn report_waiting(&self) {
         let (seen, waiting) = self.noticed.get();
         let expected = waiting.saturating_sub(self.seen.get() - seen);
-        if expected != self.wanted() {
+        if expected != self.wanted() || self.kept() > self.waiting() {
             self.notice();
         }
+    }
+
+    /// How many of the offers that have come the queue does not take back, because they came for
+    /// something that waited at the last notice.
+    fn kept(&self) -> u64 {
+        let (seen, waiting) = self.noticed.get();
+        let last = seen.saturating_add(waiting);
+        let buffer = self.buffer.borrow();
+        buffer.partition_point(|(head, _)| head.sequence <= last) as u64
     }
 
     fn notice(&self) {
@@ -338,13 +355,26 @@ impl Consumer {
 
 /// A request for an item, without a place in the line.
 #[derive(Debug)]
-pub(crate) struct Asking(Rc<Consumer>);
+pub(crate) struct Asking(Option<Rc<Consumer>>);
+
+impl Asking {
+    /// Takes an item that has come, or the end, and asks no more.
+    pub(crate) fn try_begin(mut self, how: How) -> Option<Result<Taken, End>> {
+        let consumer = self.0.take()?;
+        consumer.blocked.set(consumer.blocked.get() - 1);
+        let begun = consumer.try_begin(how);
+        consumer.report_waiting();
+        begun
+    }
+}
 
 impl Drop for Asking {
     fn drop(&mut self) {
-        self.0.blocked.set(self.0.blocked.get() - 1);
-        self.0.read_answers();
-        self.0.report_waiting();
+        if let Some(consumer) = self.0.take() {
+            consumer.blocked.set(consumer.blocked.get() - 1);
+            consumer.read_answers();
+            consumer.report_waiting();
+        }
     }
 }
 
