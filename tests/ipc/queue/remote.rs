@@ -546,3 +546,31 @@ async fn an_item_for_which_nothing_waits_any_more_goes_to_another_thread() {
         thread.await.unwrap();
     }
 }
+
+#[coreloop::test]
+async fn many_large_items_that_wait_with_a_time_limit_leave_the_connection() {
+    const LIMIT: Duration = Duration::from_millis(5);
+    let (queue, lock) = (Queue::new(1).unwrap(), Mutex::new().unwrap());
+    queue.send(ByteBuf::new()).await.unwrap();
+    let full = queue.clone();
+    let thread = coreloop::task::spawn_blocking(move || {
+        coreloop::block_on(async {
+            let guard = lock.lock().await.unwrap();
+            let send = |_| {
+                let queue = full.clone();
+                spawn(async move {
+                    let item = ByteBuf::from(vec![0; 60 << 20]);
+                    let error = queue.send_timeout(item, LIMIT).await.unwrap_err();
+                    assert!(error.error().is_timeout(), "{error}");
+                })
+            };
+            let sending: Vec<_> = (0..5).map(send).collect();
+            for sending in sending {
+                sending.await.unwrap();
+            }
+            assert_eq!(full.len().await.unwrap(), 1);
+            guard.is_valid()
+        })
+    });
+    assert!(soon(thread).await.unwrap());
+}

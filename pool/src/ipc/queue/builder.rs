@@ -22,7 +22,8 @@ const PREFETCH_BYTES: usize = 64 << 10;
 /// How many credits a producer has at most.
 const CREDITS: u64 = 64;
 
-/// How many bytes of one thread may wait for room. The thread keeps more back by itself.
+/// How many bytes of one thread may wait for room. The thread keeps more back by itself, and what it
+/// sends nevertheless is refused.
 const WAITING_BYTES: usize = 256 << 20;
 
 /// The maximum length of an item.

@@ -22,16 +22,15 @@ impl Object {
         }
     }
 
-    fn put(&mut self, key: Key, call: Call<'_>, effects: &mut Effects) -> Result<(), Violation> {
+    fn put(&mut self, key: Key, call: Call<'_>, effects: &mut Effects) {
         let may_wait = call.operation == Operation::PUT;
         let payload = Payload::new(call.body.rest(), call.descriptors);
-        match self.state.put(key, payload, may_wait)? {
+        match self.state.put(key, payload, may_wait) {
             Outcome::Waits => effects.wait(key),
             Outcome::Done(()) => effects.finish(key, Answer::done()),
             Outcome::Unavailable => effects.finish(key, Answer::new(Status::UNAVAILABLE)),
             Outcome::Closed => effects.finish(key, Answer::new(Status::CLOSED)),
         }
-        Ok(())
     }
 
     fn get(&mut self, key: Key, operation: Operation, effects: &mut Effects) {
@@ -112,7 +111,10 @@ impl Object {
 impl broker::Object for Object {
     fn handle(&mut self, key: Key, call: Call<'_>, effects: &mut Effects) -> Result<(), Violation> {
         let handled = match call.operation {
-            Operation::PUT | Operation::TRY_PUT => self.put(key, call, effects),
+            Operation::PUT | Operation::TRY_PUT => {
+                self.put(key, call, effects);
+                Ok(())
+            }
             Operation::PUT_WITH_CREDIT => {
                 let payload = Payload::new(call.body.rest(), call.descriptors);
                 self.state.put_with_credit(key.client, payload)

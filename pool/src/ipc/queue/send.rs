@@ -70,6 +70,10 @@ impl<T: Serialize> Queue<T> {
 
     /// Sends an item, and waits for `limit` at most while the queue is full.
     ///
+    /// When the limit has passed, this asks the process of the queue whether it has accepted the item
+    /// meanwhile, and waits for the answer. So it takes longer than the limit if that process does
+    /// not answer at once, or if the message with the item is not written yet.
+    ///
     /// # Cancel safety
     ///
     /// Cancel safe: like [`send`](Queue::send).

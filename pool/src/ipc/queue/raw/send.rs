@@ -135,10 +135,26 @@ impl Raw {
             self.send_with_credit(&link, item, false)?;
             return Ok(poll_fn(|cx| link.poll_flushed(cx)).await?);
         }
-        let _waiting = producer.as_ref().map(Producer::wait);
-        let pending = self.request(&link, Operation::PUT, item)?;
-        if let Ok(answer) = timeout(limit, poll_fn(|cx| pending.poll_answer(cx))).await {
-            return answered(&answer?, pending);
+        let mut put = None;
+        let answer = timeout(limit, async {
+            let passed = match &producer {
+                Some(producer) => producer.pass(item.bytes.len()).await,
+                None => None,
+            };
+            let waiting = producer.as_ref().map(Producer::wait);
+            let pending = self.request(&link, Operation::PUT, item)?;
+            let (_, _, pending) = put.insert((passed, waiting, pending));
+            poll_fn(|cx| pending.poll_answer(cx)).await
+        })
+        .await;
+        let answer = answer.unwrap_or_else(|_| Err(BrokerError::timeout()));
+        let Some((_passed, _waiting, pending)) = put else {
+            // Nothing was sent.
+            return Err(answer.err().unwrap_or_else(BrokerError::timeout).into());
+        };
+        match answer {
+            Err(error) if error.is_timeout() => {}
+            answer => return answered(&answer?, pending),
         }
         // The item may have been accepted meanwhile. The answer to this comes after that.
         let cancelled = self.cancel(&pending)?;
@@ -204,7 +220,7 @@ impl Raw {
     fn producer(&self, link: &Link) -> Result<Option<Rc<Producer>>, QueueError> {
         match link {
             Link::Local(_) => Ok(None),
-            Link::Remote(_) => Ok(remote::producer(link, self.handle.number())?),
+            Link::Remote(_) => Ok(Some(remote::producer(link, self.handle.number())?)),
         }
     }
 

@@ -16,6 +16,7 @@ use crate::ipc::broker::{BrokerError, Link};
 
 pub(super) use consumer::{Consumer, End, How};
 pub(super) use producer::Producer;
+use producer::Source;
 
 thread_local! {
     /// The queues that this thread has used, by the connection and the number.
@@ -100,28 +101,27 @@ pub(super) fn consumer(
     Ok(Some(Rc::clone(remote.consumer.get_or_init(|| new))))
 }
 
-/// Returns the producer of this thread. `None` if the system has no memory that could be shared.
+/// Returns the producer of this thread.
 ///
 /// # Errors
 ///
 /// Returns an error if the connection has ended.
-pub(super) fn producer(
-    link: &Link,
-    queue: ObjectNumber,
-) -> Result<Option<Rc<Producer>>, BrokerError> {
+pub(super) fn producer(link: &Link, queue: ObjectNumber) -> Result<Rc<Producer>, BrokerError> {
     let Some(remote) = Remote::of(link, queue) else {
-        return Ok(None);
+        return Ok(Rc::new(Producer::new(Source::Nowhere(link.clone()))));
     };
     if let Some(known) = remote.producer.get() {
-        return Ok(Some(Rc::clone(known)));
+        return Ok(Rc::clone(known));
     }
-    let Some((memory, file)) = Memory::create(CREDIT_WORDS).ok() else {
-        return Ok(None);
+    let shared = Memory::create(CREDIT_WORDS).ok();
+    let shared = shared.and_then(|(memory, file)| Some((Credits::new(memory)?, file)));
+    let source = match shared {
+        Some((credits, file)) => {
+            let pending = link.request(Operation::PRODUCE, queue, &[], vec![file])?;
+            Source::Queue(pending, credits)
+        }
+        None => Source::Nowhere(link.clone()),
     };
-    let Some(credits) = Credits::new(memory) else {
-        return Ok(None);
-    };
-    let pending = link.request(Operation::PRODUCE, queue, &[], vec![file])?;
-    let new = Rc::new(Producer::new(pending, credits));
-    Ok(Some(Rc::clone(remote.producer.get_or_init(|| new))))
+    let new = Rc::new(Producer::new(source));
+    Ok(Rc::clone(remote.producer.get_or_init(|| new)))
 }

@@ -6,7 +6,8 @@ use std::rc::Rc;
 
 use coreloop_sync::Semaphore;
 
-use crate::ipc::broker::Pending;
+use crate::ipc::broker::protocol::Status;
+use crate::ipc::broker::{Link, Pending};
 use crate::ipc::queue::payload::Memory;
 use crate::ipc::queue::state::words::Credits;
 
@@ -17,9 +18,7 @@ const UNIT: usize = 16 << 10;
 
 /// The producer of this thread in one queue.
 pub(crate) struct Producer {
-    /// Open for as long as the queue grants credits.
-    pending: Pending,
-    credits: Credits<Memory>,
+    source: Source,
     /// How many puts of this thread wait for their answers. An item that is sent with a credit
     /// meanwhile would overtake them.
     waiting: Cell<usize>,
@@ -28,11 +27,19 @@ pub(crate) struct Producer {
     is_gone: Cell<bool>,
 }
 
+/// Where the credits of a producer come from.
+pub(super) enum Source {
+    /// The memory that is shared with the queue. The request is open for as long as the queue grants
+    /// credits.
+    Queue(Pending, Credits<Memory>),
+    /// The system has no memory that could be shared, so that each item takes a request.
+    Nowhere(Link),
+}
+
 impl Producer {
-    pub(super) fn new(pending: Pending, credits: Credits<Memory>) -> Self {
+    pub(super) fn new(source: Source) -> Self {
         Self {
-            pending,
-            credits,
+            source,
             waiting: Cell::new(0),
             gate: Semaphore::new(UNITS),
             is_gone: Cell::new(false),
@@ -41,7 +48,10 @@ impl Producer {
 
     /// Takes a credit, with which one item may be sent now.
     pub(crate) fn take_credit(&self) -> bool {
-        self.waiting.get() == 0 && self.credits.take()
+        match &self.source {
+            Source::Queue(_, credits) => self.waiting.get() == 0 && credits.take(),
+            Source::Nowhere(_) => false,
+        }
     }
 
     /// Counts a put that waits, until the value is dropped.
@@ -60,9 +70,16 @@ impl Producer {
 
     /// Returns whether the queue or the connection does not exist any more.
     pub(super) fn is_gone(&self) -> bool {
-        if self.pending.take_read().is_some() {
-            self.is_gone.set(true);
-        }
+        let is_gone = match &self.source {
+            // A queue that could not map the memory grants no credits, and still exists.
+            Source::Queue(pending, _) => match pending.take_read() {
+                Some(Ok(answer)) => answer.status != Status::UNAVAILABLE,
+                Some(Err(_)) => true,
+                None => false,
+            },
+            Source::Nowhere(link) => link.failure().is_some(),
+        };
+        self.is_gone.set(self.is_gone.get() || is_gone);
         self.is_gone.get()
     }
 }
@@ -80,5 +97,41 @@ impl Drop for WaitingPut {
 impl fmt::Debug for Producer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Producer").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[cfg(all(target_os = "linux", not(miri)))] // Miri has no files in memory.
+mod tests {
+    use coreloop_runtime::block_on;
+
+    use super::*;
+    use crate::ipc::broker::protocol::Operation;
+    use crate::ipc::broker::server;
+    use crate::ipc::queue::object::Object;
+    use crate::ipc::queue::state::Limits;
+    use crate::ipc::queue::state::words::CREDIT_WORDS;
+
+    #[test]
+    fn a_producer_whose_memory_the_queue_cannot_map_remains() {
+        block_on(async {
+            let object = Object::new(Limits {
+                capacity: 1,
+                prefetch: 1,
+                prefetch_bytes: 1,
+                credits: 1,
+                waiting_bytes: 1,
+            });
+            let handle = server::create(Box::new(object)).unwrap();
+            let link = handle.link().unwrap();
+            let (_, other) = Memory::create(CREDIT_WORDS + 1).unwrap();
+            let (memory, _) = Memory::create(CREDIT_WORDS).unwrap();
+            let pending = link.request(Operation::PRODUCE, handle.number(), &[], vec![other]);
+            let credits = Credits::new(memory).unwrap();
+            let producer = Producer::new(Source::Queue(pending.unwrap(), credits));
+            for _ in 0..2 {
+                assert!(!producer.is_gone() && !producer.take_credit());
+            }
+        });
     }
 }

@@ -45,7 +45,7 @@ use puts::Puts;
 use ready::Ready;
 use words::{Credits, Offers};
 
-use crate::ipc::broker::state::{Client, Key, Leave, Line, Violation};
+use crate::ipc::broker::state::{Client, Key, LOCAL, Leave, Line, Violation};
 
 pub(crate) use consumer::Offer;
 pub(crate) use ready::Item;
@@ -100,7 +100,7 @@ pub(crate) enum Outcome<T> {
     Done(T),
     /// The request waits, and an action follows.
     Waits,
-    /// There is no room, or no item, and the request must not wait.
+    /// There is no room, or no item, and the request does not wait.
     Unavailable,
     /// The queue is closed, and for a get also empty.
     Closed,
@@ -159,37 +159,27 @@ impl<P: Clone + Size, M: AsRef<[AtomicU64]>> State<P, M> {
         into.append(&mut self.actions);
     }
 
-    /// Puts an item in the queue, or lets it wait for room.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the client has too much that waits.
-    pub(crate) fn put(
-        &mut self,
-        key: Key,
-        payload: P,
-        may_wait: bool,
-    ) -> Result<Outcome<()>, Violation> {
+    /// Puts an item in the queue, or lets it wait for room if it may, and if not too much of a client
+    /// in another process or thread waits already.
+    pub(crate) fn put(&mut self, key: Key, payload: P, may_wait: bool) -> Outcome<()> {
         if self.is_closed {
-            return Ok(Outcome::Closed);
+            return Outcome::Closed;
         }
         if self.puts.is_empty() && self.make_room() {
             self.add(payload);
             self.replenish(key.client);
             self.settle();
-            return Ok(Outcome::Done(()));
+            return Outcome::Done(());
         }
-        if !may_wait {
+        let is_too_much = self.puts.bytes_of(key.client) >= self.limits.waiting_bytes;
+        if !may_wait || (is_too_much && key.client != LOCAL) {
             // Looking for room may have found items that were given back.
             self.settle();
-            return Ok(Outcome::Unavailable);
-        }
-        if self.puts.bytes_of(key.client) >= self.limits.waiting_bytes {
-            return Err(Violation("too much waits for room"));
+            return Outcome::Unavailable;
         }
         self.puts.push(key, payload);
         self.settle();
-        Ok(Outcome::Waits)
+        Outcome::Waits
     }
 
     /// Puts an item in the queue for which its producer has taken a credit. The queue accepts it

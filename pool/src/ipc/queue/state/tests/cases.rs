@@ -11,7 +11,7 @@ fn actions(state: &mut State<u64, Memory>) -> Vec<Action<u64>> {
 }
 
 fn put(state: &mut State<u64, Memory>, request: u64, item: u64) -> Outcome<()> {
-    state.put(key(0, request), item, true).unwrap()
+    state.put(key(0, request), item, true)
 }
 
 fn get(state: &mut State<u64, Memory>, request: u64) -> Option<u64> {
@@ -69,7 +69,7 @@ fn items_come_in_order_and_puts_wait_for_room() {
     assert_eq!(put(&mut state, 1, 10), Outcome::Done(()));
     assert_eq!(put(&mut state, 2, 11), Outcome::Done(()));
     assert_eq!(put(&mut state, 3, 12), Outcome::Waits);
-    let tried = state.put(key(0, 4), 13, false).unwrap();
+    let tried = state.put(key(0, 4), 13, false);
     assert_eq!(tried, Outcome::Unavailable);
     assert_eq!((state.len(), get(&mut state, 5)), (2, Some(10)));
     // A held item takes room until it is confirmed.
@@ -249,13 +249,17 @@ fn a_client_with_too_much_that_waits_is_refused() {
     let mut state = State::new(limits(1));
     put(&mut state, 1, 0).assert_done();
     for request in 0..50 {
-        let outcome = state.put(key(1, request), 1, true).unwrap();
+        let outcome = state.put(key(1, request), 1, true);
         assert_eq!(outcome, Outcome::Waits);
     }
-    assert!(state.put(key(1, 50), 1, true).is_err());
-    assert_eq!(state.put(key(2, 1), 1, true).unwrap(), Outcome::Waits);
+    assert_eq!(state.put(key(1, 50), 1, true), Outcome::Unavailable);
+    assert_eq!(state.put(key(2, 1), 1, true), Outcome::Waits);
     assert!(state.leave(key(1, 0), Leave::SocketEnded));
-    assert!(state.put(key(1, 51), 1, true).is_ok());
+    assert_eq!(state.put(key(1, 51), 1, true), Outcome::Waits);
+    // The items of the thread of the queue are in its memory in any case.
+    for request in 100..200 {
+        assert_eq!(state.put(key(LOCAL, request), 1, true), Outcome::Waits);
+    }
 }
 
 #[test]

@@ -221,7 +221,7 @@ impl World {
             // The broker drops it.
             Message::Put(..) if !may_ask => {}
             Message::Put(request, item) => {
-                let outcome = self.state.put(key(client, request), item, true).unwrap();
+                let outcome = self.state.put(key(client, request), item, true);
                 match outcome {
                     Outcome::Done(()) => self.accepted(key(client, request), item),
                     Outcome::Waits => drop(self.puts.insert(key(client, request), item)),
@@ -398,7 +398,7 @@ impl World {
 
     fn local_send(&mut self) {
         let (item, key) = (self.item(0), self.request());
-        match self.state.put(key, item, true).unwrap() {
+        match self.state.put(key, item, true) {
             Outcome::Done(()) => self.accepted(key, item),
             Outcome::Waits => drop(self.puts.insert(key, item)),
             Outcome::Closed => {}
