@@ -87,7 +87,8 @@ mod tests {
 
     #[test]
     fn a_copy_has_a_number_of_its_own() {
-        let page: &AtomicU64 = Box::leak(Box::new(AtomicU64::new(0)));
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let page = &NUMBER;
         let original = number(page);
         let home = Home(Mark::Random(page, original));
         assert!(home.is_here() && original != 0);

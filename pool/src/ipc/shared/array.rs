@@ -368,6 +368,8 @@ impl<'de, T: Pod> Deserialize<'de> for SharedArray<T> {
 /// not wait. A guard that is leaked holds the array until this process ends.
 ///
 /// A copy of this process that `fork` makes does not hold the array. Using the values there panics.
+/// Each use of the guard checks this, which takes a nanosecond or two: a long loop had better borrow
+/// the slice once.
 #[must_use = "the array is released when the guard is dropped"]
 pub struct SharedArrayGuard<T>(Turn<T>);
 

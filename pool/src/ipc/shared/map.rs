@@ -130,6 +130,7 @@ impl Region {
     }
 
     /// Returns whether this process is a copy of the one that has the mapping.
+    #[inline]
     fn is_copied(&self) -> bool {
         self.home.is_some_and(|home| !home.is_here())
     }
@@ -158,12 +159,17 @@ impl Region {
     #[inline]
     #[track_caller]
     fn start(&self) -> NonNull<c_void> {
-        assert!(
-            !self.is_copied(),
-            "this process is a copy, made by `fork`, and the memory belongs to its original"
-        );
+        if self.is_copied() {
+            used_in_copy();
+        }
         self.start
     }
+}
+
+#[cold]
+#[track_caller]
+fn used_in_copy() -> ! {
+    panic!("this process is a copy, made by `fork`, and the memory belongs to its original");
 }
 
 impl Drop for Region {
