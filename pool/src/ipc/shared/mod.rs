@@ -34,6 +34,12 @@
 //! of the same user are trusted not to do that. A builder refuses them, except between the creation
 //! of its file and the seal, some microseconds later, and on Linux before 5.1.
 //!
+//! Signatures do not keep a process of the same user from passing messages on between a process of
+//! the family and a broker that still runs. It has to stand between them for that: with the same
+//! abstract name in another network namespace, or in the folder of the socket on other systems than
+//! Linux. The broker would then watch the end of that process, and not of the one that has the
+//! array.
+//!
 //! A copy of the process must not use a reference to the values of a builder or an array that
 //! existed when the copy was made. `fork` of this library is unsafe for that reason, but other
 //! crates have safe functions that call `fork`, such as `daemon`.
