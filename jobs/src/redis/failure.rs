@@ -38,7 +38,8 @@ impl From<RedisError> for Failure {
         match error.code() {
             Some("NOGROUP") => return Self::NoGroup,
             Some("NOAUTH" | "WRONGPASS") => return Self::Login(error),
-            Some("BUSY" | "MASTERDOWN" | "READONLY") => return Self::Busy(error),
+            // A primary that becomes a replica ends the reads that block by `UNBLOCKED`.
+            Some("BUSY" | "MASTERDOWN" | "READONLY" | "UNBLOCKED") => return Self::Busy(error),
             _ => {}
         }
         match kind {

@@ -26,8 +26,8 @@
 //!    acknowledgment, and a consumer is deleted only if it has no entries.
 //! 6. Times are the server's.
 //! 7. A script changes nothing before it knows that the user has the right to each of its commands
-//!    on each of its keys. (It cannot write first and remove then: a server whose memory is full
-//!    refuses to write, and removing makes room.)
+//!    on each of its keys. (It does not write first and remove then: a server whose memory is full
+//!    lets only a script write that has changed something before.)
 
 mod dead;
 mod desk;

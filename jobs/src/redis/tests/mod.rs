@@ -11,6 +11,7 @@ mod queues;
 mod rights;
 mod servers;
 mod silence;
+mod states;
 mod warnings;
 
 use std::process::Command;
@@ -52,6 +53,9 @@ const FEW_RIGHTS: &[&str] = &[
     "-@dangerous",
 ];
 
+/// What a server writes when it answers commands.
+const READY: &str = "Ready to accept connections";
+
 /// A server that a test has started.
 struct Started {
     server: Server,
@@ -60,14 +64,19 @@ struct Started {
 }
 
 impl Started {
-    fn in_folder(folder: Folder, port: u16, settings: &'static [&'static str]) -> Option<Self> {
+    fn in_folder(
+        folder: Folder,
+        port: u16,
+        settings: &'static [&'static str],
+        ready: &str,
+    ) -> Option<Self> {
         let mut command = Command::new(find("redis-server", &[])?);
         command
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
             .args(["--save", ""])
             .args(settings)
             .current_dir(folder.as_path());
-        let server = Server::start(command, folder, "Ready to accept connections");
+        let server = Server::start(command, folder, ready);
         Some(Self {
             server,
             port,
@@ -76,7 +85,7 @@ impl Started {
     }
 
     fn new(settings: &'static [&'static str]) -> Option<Self> {
-        Self::in_folder(Folder::new(), free_port(), settings)
+        Self::in_folder(Folder::new(), free_port(), settings, READY)
     }
 
     fn url(&self) -> String {
@@ -95,8 +104,13 @@ impl Started {
 
     /// Kills the server and starts another one on its data.
     fn restart(self) -> Self {
+        self.restart_until(READY)
+    }
+
+    /// The same, until the server has written `ready`.
+    fn restart_until(self, ready: &str) -> Self {
         let folder = self.server.kill();
-        Self::in_folder(folder, self.port, self.settings).unwrap()
+        Self::in_folder(folder, self.port, self.settings, ready).unwrap()
     }
 }
 

@@ -8,7 +8,7 @@ use super::{FEW_RIGHTS, LONG, Started, ask, function, job, lease_one, push};
 use crate::engine::{Engine, Failure, Fence, NewJob};
 use crate::redis::Redis;
 
-/// Sets the rights of the user, by rules that are added to those of [`FEW_RIGHTS`].
+/// Sets the rights of the user, by rules that are added to the ones of [`FEW_RIGHTS`].
 async fn allow(admin: &Redis, rules: &[&str]) {
     let mut command = vec![
         "ACL",
