@@ -29,6 +29,7 @@
 //!    on each of its keys. (It does not write first and remove then: a server whose memory is full
 //!    lets only a script write that has changed something before.)
 
+mod blocking;
 mod dead;
 mod desk;
 mod entry;
