@@ -55,6 +55,7 @@ macro_rules! in_place {
             a_wait_for_a_result_ends_with_its_time
             a_queue_does_not_run_the_jobs_of_another
             a_job_that_takes_longer_than_its_lease_runs_once
+            long_jobs_of_two_functions_keep_their_leases
             a_failed_attempt_is_repeated_until_it_succeeds
             a_poison_job_is_dead_after_its_attempts_and_harms_no_other
             a_job_that_panics_or_returns_an_err_is_dead_with_a_text
@@ -64,6 +65,8 @@ macro_rules! in_place {
             a_dead_letter_can_be_discarded
             a_dead_letter_can_be_put_back
             a_worker_that_stops_finishes_what_runs_and_returns_the_rest
+            a_job_with_one_attempt_survives_the_end_of_its_worker
+            a_worker_runs_until_its_shutdown_completes
             a_worker_whose_pool_is_closed_returns_its_jobs
             jobs_of_a_worker_that_is_dropped_run_elsewhere
             a_job_that_waits_for_long_behind_another_runs_elsewhere

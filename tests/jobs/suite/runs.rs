@@ -239,3 +239,31 @@ pub(crate) async fn a_job_that_takes_longer_than_its_lease_runs_once(place: &imp
     assert_eq!(one.taken + other.taken + one.lost + other.lost, 0);
     assert_eq!(log.lines(), ["started"]);
 }
+
+#[coreloop::job]
+fn spin_too(log: PathBuf, time: Duration) {
+    spin(log, time);
+}
+
+/// The leases of both are renewed, and each job has a process of its own.
+pub(crate) async fn long_jobs_of_two_functions_keep_their_leases(place: &impl Place) {
+    let lease = size::pick(Duration::from_millis(800), Duration::from_secs(2));
+    let log = Log::new();
+    let (queue, rival) = (place.queue("spin").await, place.queue("spin").await);
+    let pools = [pool(2), pool(2)];
+    let one = Running::start(worker(&queue, &pools[0]).lease(lease));
+    let other = Running::start(worker(&rival, &pools[1]).lease(lease));
+    let mut receipts = Vec::new();
+    for _ in 0..2 {
+        let input = (log.path(), lease * 2);
+        receipts.push(queue.push(spin, input.clone()).await.unwrap());
+        receipts.push(queue.push(spin_too, input).await.unwrap());
+    }
+    for receipt in &receipts {
+        queue.result(receipt).await.unwrap();
+    }
+    let (one, other) = (one.stop().await, other.stop().await);
+    assert_eq!(one.done + other.done, 4);
+    assert_eq!(one.taken + other.taken + one.lost + other.lost, 0);
+    assert_eq!(log.lines().len(), 4);
+}

@@ -130,3 +130,53 @@ pub(crate) async fn a_job_that_waits_for_long_behind_another_runs_elsewhere(plac
     assert_eq!((metrics.done, metrics.failed), (1, 0));
     assert!(metrics.returned > 0);
 }
+
+/// Jobs that a worker returns have not been attempted.
+pub(crate) async fn a_job_with_one_attempt_survives_the_end_of_its_worker(place: &impl Place) {
+    let meeting = Meeting::new();
+    let queue = place.queue("meeting").await;
+    let one = pool(1);
+    let running = Running::start(worker(&queue, &one).attempts(1).at_once(3));
+    let inputs = ["a", "b", "c", "d"].map(|name| (meeting.path(), name.to_owned()));
+    let receipts = queue.push_many(attend, inputs).await.unwrap();
+    let first = meeting.arrival().await;
+    yield_until(|| running.control.metrics().held == 3).await;
+    running.control.stop();
+    let other = pool(1);
+    let client = place.queue("meeting").await;
+    let next = Running::start(worker(&client, &other).attempts(1));
+    for _ in 0..3 {
+        meeting.arrival().await.release().await;
+    }
+    first.release().await;
+    for receipt in &receipts {
+        queue.result(receipt).await.unwrap();
+    }
+    let metrics = running.task.await.unwrap().unwrap();
+    assert_eq!((metrics.done, metrics.dead), (1, 0));
+    let metrics = next.stop().await;
+    assert_eq!((metrics.done, metrics.dead), (3, 0));
+}
+
+pub(crate) async fn a_worker_runs_until_its_shutdown_completes(place: &impl Place) {
+    let meeting = Meeting::new();
+    let queue = place.queue("meeting").await;
+    let one = pool(1);
+    let (stop, stopped) = coreloop::sync::oneshot::channel::<()>();
+    let worker = worker(&queue, &one);
+    let control = worker.control();
+    let run = coreloop::spawn(worker.run_until(async move { drop(stopped.await) }));
+    let inputs = ["a", "b"].map(|name| (meeting.path(), name.to_owned()));
+    let mut receipts = queue.push_many(attend, inputs).await.unwrap().into_iter();
+    let (first, _second) = (receipts.next().unwrap(), receipts.next().unwrap());
+    let arrival = meeting.arrival().await;
+    stop.send(()).unwrap();
+    // It returns what has not started, and waits for the job that runs.
+    yield_until(|| control.metrics().held == 1).await;
+    arrival.release().await;
+    let metrics = run.await.unwrap().unwrap();
+    assert_eq!((metrics.done, metrics.held), (1, 0));
+    assert_eq!(queue.result(&first).await.unwrap(), "a");
+    let counts = queue.counts().await.unwrap();
+    assert_eq!((counts.waiting + counts.leased, counts.dead), (1, 0));
+}
