@@ -27,18 +27,32 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 
+use sha2::{Digest, Sha256};
+
 use crate::error::Error;
 
 /// The names of built-in services begin with this, and the names of the user's services do not.
 pub(crate) const RESERVED: &str = "coreloop.";
 
 /// The identity of a client at a manager. It is random.
+///
+/// It is a secret: with it, another client that has the key could take the session over. What is
+/// shown of it is its [`number`](Self::number).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct SessionId(pub(crate) [u8; 16]);
 
+impl SessionId {
+    /// Returns a number of this session, from which the identity cannot be found.
+    fn number(self) -> u128 {
+        let hash = Sha256::new_with_prefix(b"coreloop peer").chain_update(self.0);
+        let hash = hash.finalize();
+        u128::from_be_bytes(std::array::from_fn(|at| hash[at]))
+    }
+}
+
 impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SessionId({:032x})", u128::from_be_bytes(self.0))
+        write!(f, "SessionId({:032x})", self.number())
     }
 }
 
@@ -69,11 +83,13 @@ impl Peer {
         self.address
     }
 
-    /// Returns a number that no other client of this manager has. A client keeps it when it
-    /// reconnects.
+    /// Returns a number that no other client of this manager has. It is the same for the whole life
+    /// of a client, however often it connects anew.
+    ///
+    /// It is no secret: it is a hash of what identifies the client to the manager.
     #[must_use]
     pub fn id(&self) -> u128 {
-        u128::from_be_bytes(self.session.0)
+        self.session.number()
     }
 
     pub(crate) fn session(&self) -> SessionId {
@@ -109,4 +125,22 @@ pub(crate) trait Serve {
 
     /// The client has left, or has not come back within the grace: what it held is free.
     fn gone(&self, _session: SessionId) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Peer, SessionId};
+
+    #[test]
+    fn a_peer_does_not_show_the_secret_of_its_session() {
+        let secret = [0xAB; 16];
+        let peer = Peer::new(SessionId(secret), None, 10);
+        assert_ne!(peer.id(), u128::from_be_bytes(secret));
+        let text = format!("{peer:?}");
+        assert!(text.contains(&format!("{:032x}", peer.id())), "{text}");
+        assert!(!text.contains("abab") && !text.contains("171"), "{text}");
+        // It depends on the session only.
+        assert_eq!(Peer::new(SessionId(secret), None, 20).id(), peer.id());
+        assert_ne!(Peer::new(SessionId([1; 16]), None, 10).id(), peer.id());
+    }
 }
