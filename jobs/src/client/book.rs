@@ -42,6 +42,15 @@ pub(crate) struct Call<A> {
     pub(crate) caller: Caller<A>,
 }
 
+/// The callers whose requests are not made on a new connection.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Dropped<A> {
+    /// The manager may have carried out their requests.
+    pub(crate) lost: Vec<A>,
+    /// Their requests are longer than the manager accepts now: they have this number of bytes.
+    pub(crate) too_long: Vec<(A, usize)>,
+}
+
 /// What waits for the answer of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Caller<A> {
@@ -96,12 +105,13 @@ impl<A> Book<A> {
         self.calls.iter().filter_map(awaited).collect()
     }
 
-    /// A new connection begins: the manager calls its record of the session so, and the last
-    /// request that has come has the number `last`. Returns the callers whose requests are lost.
-    pub(crate) fn welcome(&mut self, record: u64, last: u64) -> Vec<A> {
+    /// A new connection begins: the manager calls its record of the session so, the last request
+    /// that has come has the number `last`, and a request may have `max` bytes. Returns the callers
+    /// whose requests are not made.
+    pub(crate) fn welcome(&mut self, record: u64, last: u64, max: usize) -> Dropped<A> {
         let is_known = self.record == Some(record);
         let sent = self.sent;
-        let mut lost = Vec::new();
+        let (mut lost, mut too_long) = (Vec::new(), Vec::new());
         let mut kept = BTreeMap::new();
         for (id, call) in std::mem::take(&mut self.calls) {
             let has_come = id <= last;
@@ -112,10 +122,14 @@ impl<A> Book<A> {
                 Caller::Notice if is_known => !has_come,
                 Caller::Notice => id > sent,
             };
-            if keep {
-                kept.insert(id, call);
-            } else {
+            let length = call.body.len();
+            if !keep {
                 lost.extend(call.caller.waiting());
+            } else if !has_come && length > max {
+                // The manager would end each connection on which it is sent.
+                too_long.extend(call.caller.waiting().map(|caller| (caller, length)));
+            } else {
+                kept.insert(id, call);
             }
         }
         self.calls = kept;
@@ -126,7 +140,7 @@ impl<A> Book<A> {
         let gone = self.calls.iter();
         let gone = gone.filter(|(_, call)| matches!(call.caller, Caller::Gone(_)));
         self.cancels = gone.map(|(&id, _)| id).collect();
-        lost
+        Dropped { lost, too_long }
     }
 
     /// Calls `write` with the next frame; returns `false` if there is none.

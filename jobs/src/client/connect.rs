@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use coreloop_runtime::time::{Instant, sleep, timeout};
 
-use super::link::{Link, fail};
+use super::link::{Link, fail, too_long};
 use super::runner::Backoff;
 use crate::connection::{Failed, Pipe, Socket, connect};
 use crate::error::{Error, Kind};
@@ -138,11 +138,15 @@ async fn welcome(link: &Link, pipe: &mut Pipe<Socket>) -> Result<Duration, Attem
             // From here on, nothing waits: the client and the manager have the same record.
             let max = usize::try_from(max).unwrap_or(usize::MAX);
             let max = max.min(link.settings.max_message.saturating_add(OVERHEAD));
-            link.max_body.set(max.saturating_sub(OVERHEAD));
-            let lost = link.book.borrow_mut().welcome(record, last);
+            let max = max.saturating_sub(OVERHEAD);
+            link.max_body.set(max);
+            let dropped = link.book.borrow_mut().welcome(record, last, max);
             let text = "the manager has lost the client before it answered: it may have carried \
                         out the request";
-            fail(lost, &Error::new(Kind::Lost, text));
+            fail(dropped.lost, &Error::new(Kind::Lost, text));
+            for (caller, length) in dropped.too_long {
+                fail(vec![caller], &too_long(length, max));
+            }
             link.set_connected();
             return Ok(Duration::from_millis(u64::from(heartbeat).max(1)));
         }

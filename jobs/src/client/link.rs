@@ -73,11 +73,7 @@ impl Link {
     ) -> Result<u64, Error> {
         let max = self.max_body.get();
         if body.len() > max {
-            let text = format!(
-                "the request has {} bytes, and at most {max} are allowed",
-                body.len()
-            );
-            return Err(Error::new(Kind::Codec, text));
+            return Err(too_long(body.len(), max));
         }
         if service.len() > MAX_NAME {
             let text = format!("the name of a service has more than {MAX_NAME} bytes");
@@ -224,6 +220,12 @@ pub(super) fn fail(callers: Vec<Waiting>, error: &Error) {
         let error = error.clone();
         caught(|| drop(caller.answer.send(Err(error))));
     }
+}
+
+/// Returns the error of a request that has more bytes than the manager accepts.
+pub(super) fn too_long(length: usize, max: usize) -> Error {
+    let text = format!("the request has {length} bytes, and at most {max} are allowed");
+    Error::new(Kind::Codec, text)
 }
 
 pub(super) fn closed() -> Error {

@@ -15,7 +15,7 @@ pub use call::CallRequest;
 pub(crate) use call::within;
 
 #[cfg(test)]
-pub(crate) use book::{Book, Call, Caller};
+pub(crate) use book::{Book, Call, Caller, Dropped};
 
 use std::fmt;
 use std::rc::Rc;

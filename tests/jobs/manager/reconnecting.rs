@@ -109,6 +109,29 @@ async fn a_client_with_many_requests_comes_back_to_a_manager_with_a_small_maximu
     assert!(error.is_codec(), "{error}");
 }
 
+/// The client sent the request on each new connection, and the manager ended each.
+#[coreloop::test]
+async fn a_request_that_a_new_manager_does_not_accept_fails() {
+    let first = manager().await;
+    let cable = Cable::new(&first).await;
+    let client = cable.client().await;
+    let tasks = client.queue::<String>("tasks");
+    cable.unplug();
+    while client.is_connected() {
+        sleep(Duration::from_millis(1)).await;
+    }
+    let (long, short) = (tasks.clone(), tasks.clone());
+    let long = spawn(async move { long.put(&"x".repeat(10_000)).await });
+    let short = spawn(async move { short.put(&"hello".to_owned()).await });
+    let second = builder().max_message(1000).start().await.unwrap();
+    cable.plug_in(&second);
+    let error = soon(long).await.unwrap().unwrap_err();
+    assert!(error.is_codec(), "{error}");
+    assert!(error.to_string().contains("1000 are allowed"), "{error}");
+    soon(short).await.unwrap().unwrap();
+    assert_eq!(soon(tasks.get()).await.unwrap(), "hello");
+}
+
 #[test]
 fn leases_are_kept_for_the_grace_and_no_longer() {
     paused().block_on(async {

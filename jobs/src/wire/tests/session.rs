@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use proptest::prelude::*;
 
-use crate::client::{Book as ClientBook, Call, Caller};
+use crate::client::{Book as ClientBook, Call, Caller, Dropped};
 use crate::error::Error;
 use crate::manager::Book as ManagerBook;
 use crate::wire::{ClientFrame, ManagerFrame, Response};
@@ -109,7 +109,9 @@ impl World {
         for aborted in self.manager.resume(&self.client.unanswered()) {
             assert!(self.running.remove(&aborted));
         }
-        for lost in self.client.welcome(self.record, self.manager.last()) {
+        let dropped = self.client.welcome(self.record, self.manager.last(), 1);
+        assert_eq!(dropped.too_long, []);
+        for lost in dropped.lost {
             let fate = self.fates.insert(lost, Fate::Lost);
             assert_eq!(fate, Some(Fate::Waiting));
             assert!(!self.repeatable.contains(&lost));
@@ -336,4 +338,48 @@ proptest! {
         prop_assert!(world.client.is_empty());
         prop_assert_eq!(world.manager.kept(), 0);
     }
+}
+
+#[test]
+fn a_request_that_the_manager_does_not_accept_any_more_is_not_sent_again() {
+    let mut book = ClientBook::new();
+    let call = |length, caller| Call {
+        body: vec![1; length],
+        ..call(true, caller)
+    };
+    book.welcome(1, 0, 100);
+    for length in [50, 51] {
+        book.add(call(length, Caller::Waiting(length as u64)));
+        book.add(call(length, Caller::Nobody));
+    }
+    while book.next(|_| {}) {}
+    // The first two have come.
+    let dropped = book.welcome(1, 2, 10);
+    assert_eq!(
+        dropped,
+        Dropped {
+            lost: vec![],
+            too_long: vec![(51, 51)]
+        }
+    );
+    assert_eq!(book.unanswered(), [1]);
+    assert!(!book.has_unsent());
+    // Another manager.
+    let dropped = book.welcome(2, 0, 50);
+    assert_eq!(
+        dropped,
+        Dropped {
+            lost: vec![],
+            too_long: vec![]
+        }
+    );
+    let dropped = book.welcome(3, 0, 49);
+    assert_eq!(
+        dropped,
+        Dropped {
+            lost: vec![],
+            too_long: vec![(50, 50)]
+        }
+    );
+    assert!(book.is_empty());
 }
