@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use coreloop_runtime::__panics::caught;
-use coreloop_runtime::time::{Instant, Sleep, sleep};
+use coreloop_runtime::time::{Sleep, sleep};
 
 use super::book::Caller;
 use super::connect::Connected;
@@ -24,7 +24,8 @@ const SILENT_HEARTBEATS: u32 = 3;
 /// say until then.
 const COUNT_AFTER: usize = 256 * 1024;
 
-/// How long a client that leaves waits for the manager to close the connection.
+/// How long a client that leaves takes to write what has to be written, and waits for the manager
+/// to close the connection.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// How a connection has ended.
@@ -48,9 +49,12 @@ pub(super) struct Driver<'a> {
     farewell: Farewell,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How far a client has come that leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Farewell {
     None,
+    /// The client leaves when its requests are written, and the time for it runs.
+    Due,
     /// The client has said that it leaves.
     Said,
     /// Its direction was closed.
@@ -88,6 +92,10 @@ impl<'a> Driver<'a> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.link.keep_waker(cx.waker());
+        if self.link.is_leaving() && self.farewell == Farewell::None {
+            self.farewell = Farewell::Due;
+            self.timer.set(sleep(FAREWELL));
+        }
         self.poll_timer(cx)?;
         if let Poll::Ready(()) = self.poll_read(cx)? {
             return Poll::Ready(Ok(()));
@@ -106,8 +114,7 @@ impl<'a> Driver<'a> {
                 return Err(io::ErrorKind::TimedOut.into());
             }
             self.ping(true);
-            let next = Instant::now() + self.heartbeat;
-            self.timer.as_mut().reset(next);
+            self.timer.set(sleep(self.heartbeat));
         }
         Ok(())
     }
@@ -140,7 +147,7 @@ impl<'a> Driver<'a> {
             let mut book = self.link.book.borrow_mut();
             let pipe = &mut self.pipe;
             let mut has_spoken = false;
-            while self.farewell == Farewell::None
+            while self.farewell < Farewell::Said
                 && !pipe.is_full()
                 && book.next(|frame| pipe.push(|out| frame.write(out)))
             {
@@ -153,11 +160,11 @@ impl<'a> Driver<'a> {
             } else if self.uncounted >= COUNT_AFTER {
                 self.ping(false);
             }
-            if is_done && self.link.is_leaving() && self.farewell == Farewell::None {
-                self.say_farewell(cx);
+            if is_done && self.farewell == Farewell::Due {
+                self.say_farewell();
             }
             match self.pipe.poll_write(cx) {
-                Poll::Ready(Ok(())) if !is_done && self.farewell == Farewell::None => {}
+                Poll::Ready(Ok(())) if !is_done && self.farewell < Farewell::Said => {}
                 Poll::Ready(Ok(())) => return self.close(cx),
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => return Ok(()),
@@ -165,15 +172,11 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn say_farewell(&mut self, cx: &mut Context<'_>) {
+    fn say_farewell(&mut self) {
         let received = self.link.book.borrow().received();
         self.pipe
             .push(|out| ClientFrame::Bye { received }.write(out));
         self.farewell = Farewell::Said;
-        let end = Instant::now() + FAREWELL;
-        self.timer.as_mut().reset(end);
-        // Registers the timer; it cannot have passed.
-        let _ = self.timer.as_mut().poll(cx);
     }
 
     /// Closes the client's direction after the farewell was written.

@@ -169,6 +169,35 @@ fn a_manager_that_falls_silent_is_gone_after_its_heartbeats() {
     }
 }
 
+/// The two seconds began when all requests were written.
+#[test]
+fn a_client_leaves_within_two_seconds_while_a_request_is_not_written() {
+    for length in [0, 1 << 20] {
+        paused().block_on(async {
+            let line = Line::new();
+            let manager = line.manager();
+            let manager = manager.service::<Length, &str>(async |text, _| Ok(text.len()));
+            let _manager = manager.start().await.unwrap();
+            let client = line.client().connect().await.unwrap();
+            line.set_to_manager(Pace::Stopped);
+            let other = client.clone();
+            let call = spawn(async move {
+                let text = "x".repeat(length);
+                other.call::<Length>(&text).await
+            });
+            settled().await;
+            let start = Instant::now();
+            timeout(LONG, client.close()).await.unwrap();
+            let lasted = start.elapsed();
+            assert!(
+                lasted >= Duration::from_secs(2) && lasted < Duration::from_secs(3),
+                "{lasted:?}"
+            );
+            assert!(call.await.unwrap().unwrap_err().is_closed());
+        });
+    }
+}
+
 /// Waits until all bytes that are on their way have come: the clock moves when no task is ready.
 async fn settled() {
     sleep(Duration::from_millis(1)).await;
