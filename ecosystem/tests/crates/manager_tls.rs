@@ -56,6 +56,19 @@ async fn a_manager_with_tls_serves_its_clients() {
     client.close().await;
 }
 
+/// The manager started, and no client could connect.
+#[coreloop::test]
+async fn tls_on_a_unix_socket_is_a_mistake() {
+    let identity = Identity::of("localhost");
+    let config = certificates::server(&identity, Clients::All);
+    let path = "unix:/nowhere/manager";
+    let error = Manager::bind(path).key(&key()).tls(config).start().await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("is a Unix socket"), "{error}");
+    let error = client(path, &identity).connect().await.unwrap_err();
+    assert!(error.to_string().contains("is a Unix socket"), "{error}");
+}
+
 #[coreloop::test]
 async fn tls_does_not_replace_the_key() {
     let identity = Identity::of("localhost");

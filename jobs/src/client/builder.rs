@@ -81,6 +81,9 @@ impl ClientBuilder {
     ///
     /// Returns an error like [`Client::connect`].
     pub async fn connect(self) -> Result<Client, Error> {
+        if self.settings.tls.is_some() {
+            self.settings.address.check_tls()?;
+        }
         let link = Link::new(self.settings, random()?);
         let connected = connect::first(&link).await?;
         let client = Client::new(std::rc::Rc::clone(&link));

@@ -39,6 +39,18 @@ impl Address {
     pub(super) fn place(&self) -> &Place {
         &self.0
     }
+
+    /// Refuses TLS on a Unix socket.
+    pub(crate) fn check_tls(&self) -> Result<(), Error> {
+        let Place::Unix(_) = &self.0 else {
+            return Ok(());
+        };
+        let text = format!(
+            "TLS is for TCP addresses, and {self} is a Unix socket, which only this machine can \
+             use: leave `tls` out on both sides, or use a TCP address"
+        );
+        Err(Error::new(Kind::Invalid, text))
+    }
 }
 
 /// Looks a name up, and refuses addresses beyond this machine if what is sent is not encrypted.
@@ -167,6 +179,17 @@ mod tests {
             let error = check(there, false).unwrap_err().to_string();
             assert!(error.contains("plaintext_network(true)"), "{error}");
             assert!(check(there, true).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_unix_socket_has_no_tls() {
+        let error = Address::from("unix:/run/tasks").check_tls().unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("unix:/run/tasks is a Unix socket"), "{text}");
+        assert!(text.contains("leave `tls` out"), "{text}");
+        for address in ["127.0.0.1:5000", "localhost:80"] {
+            assert!(Address::from(address).check_tls().is_ok());
         }
     }
 

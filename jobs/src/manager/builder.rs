@@ -159,7 +159,7 @@ impl ManagerBuilder {
     /// # Errors
     ///
     /// Returns an error if there is no key, if the address is not of this machine and there is no
-    /// TLS, if the system cannot listen at the address, or if two services have the same name or one
+    /// TLS, if it is a Unix socket and there is TLS, if the system cannot listen at the address, or if two services have the same name or one
     /// has a name that is not allowed.
     pub async fn start(self) -> Result<Manager, Error> {
         let Some(key) = self.key else {
@@ -168,6 +168,9 @@ impl ManagerBuilder {
         };
         if let Some(mistake) = self.mistake {
             return Err(mistake);
+        }
+        if self.tls.is_some() {
+            self.address.check_tls()?;
         }
         let services = Rc::new(Services::default());
         for (name, service) in self.services {

@@ -10,7 +10,7 @@ use crate::connection::Acceptor;
 impl ManagerBuilder {
     /// Encrypts all connections with TLS, by rustls 0.23. Clients need it too.
     ///
-    /// Addresses of a network are allowed then. The manager needs TLS 1.3. The key proves, in
+    /// Addresses of a network are allowed then, and Unix sockets are not. The manager needs TLS 1.3. The key proves, in
     /// addition, that no one is between the two ends of the TLS session.
     pub fn tls(mut self, config: Arc<ServerConfig>) -> Self {
         self.tls = Some(Acceptor::new(config));
