@@ -1,6 +1,6 @@
-//! The outcomes of jobs.
+//! The outcomes of jobs, and how entries of buckets are removed.
 
-use async_nats::jetstream::kv::{CreateErrorKind, Operation};
+use async_nats::jetstream::kv::{CreateErrorKind, Operation, Store};
 use futures_util::StreamExt;
 
 use super::server::{Server, engine};
@@ -49,6 +49,15 @@ pub(super) async fn outcome(server: &Server, id: &JobId) -> Result<Outcome, Erro
         Kind::Engine,
         "NATS: the server has ended the watch of an outcome",
     ))
+}
+
+/// Removes an entry that has at most this revision. No marker stays behind, as one does when the
+/// client purges an entry.
+pub(super) async fn remove(bucket: &Store, key: &str, revision: u64) -> Result<(), Error> {
+    let subject = format!("{}{key}", bucket.prefix);
+    // The server removes what came before this sequence.
+    let purge = bucket.stream.purge().filter(subject).sequence(revision + 1);
+    purge.await.map(drop).map_err(engine)
 }
 
 fn decode(bytes: &[u8]) -> Result<Outcome, Error> {

@@ -7,7 +7,7 @@ use async_nats::jetstream::kv::{Entry, Operation};
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 
-use super::buckets::codec;
+use super::buckets::{codec, remove};
 use super::finish::acknowledge;
 use super::push::Message;
 use super::server::{Server, engine};
@@ -26,7 +26,7 @@ struct Letter {
 
 /// Moves a job to the dead letters.
 pub(super) async fn bury(server: &Server, job: &Leased, error: String) -> Result<Fence, Error> {
-    let fence = server.fence(job).await?;
+    let (fence, revision) = server.fence_at(job).await?;
     if fence != Fence::Held {
         return Ok(fence);
     }
@@ -51,7 +51,7 @@ pub(super) async fn bury(server: &Server, job: &Leased, error: String) -> Result
         return Ok(Fence::Gone);
     }
     let _ = acknowledge(server, job, AckKind::Term).await;
-    server.forget_lease(&job.id).await;
+    server.forget_lease(&job.id, revision).await;
     Ok(Fence::Held)
 }
 
@@ -97,7 +97,9 @@ pub(super) async fn requeue(server: &Server, id: &JobId) -> Result<bool, Error> 
     };
     let letter = decode(&entry)?;
     // Before the job can run: its outcome would not be stored beside another.
-    server.outcomes.purge(&id.0).await.map_err(engine)?;
+    if let Some(outcome) = server.outcomes.entry(&id.0).await.map_err(engine)? {
+        remove(&server.outcomes, &id.0, outcome.revision).await?;
+    }
     let message = Message {
         id,
         function: &letter.function,
@@ -108,7 +110,7 @@ pub(super) async fn requeue(server: &Server, id: &JobId) -> Result<bool, Error> 
     let message_id = format!("{id}/requeued/{}", entry.revision);
     let stored = message.send(server, &message_id).await?;
     stored.await.map_err(engine)?;
-    server.dead.purge(&id.0).await.map_err(engine)?;
+    remove(&server.dead, &id.0, entry.revision).await?;
     server.wake_workers().await;
     Ok(true)
 }

@@ -9,7 +9,8 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::delayed;
-use super::finish::{self, Delivery};
+use super::finish;
+use super::leases::{Delivery, Registration};
 use super::push::Headers;
 use super::ready::Ready;
 use super::server::{Server, all, engine};
@@ -138,28 +139,32 @@ pub(super) async fn messages(
 
 /// Registers the lease of a delivered job; `None` if the message is not to be run.
 async fn accept(server: &Server, message: jetstream::Message) -> Result<Option<Leased>, Error> {
-    let info = message.info().map_err(engine)?;
-    let delivery = u32::try_from(info.delivered).unwrap_or(u32::MAX);
+    let delivery = Delivery::of(&message.info().map_err(engine)?);
     let Some(headers) = Headers::of(&message) else {
         // Another program has published it here.
         message.ack_with(AckKind::Term).await.map_err(engine)?;
         return Ok(None);
     };
     // Invariant 2: a worker that has finished it may have ended before its acknowledgment.
-    if delivery > 1 && server.outcome(&headers.id).await?.is_some() {
+    if delivery.number > 1 && server.outcome(&headers.id).await?.is_some() {
         message.double_ack().await.map_err(engine)?;
+        server.forget_ended(&headers.id).await?;
         return Ok(None);
     }
-    let attempt = server.register_lease(&headers.id, delivery).await?;
-    let lease = Delivery {
-        number: delivery,
-        subject: message.reply.as_deref().unwrap_or_default(),
+    let attempt = match server.register_lease(&headers.id, delivery).await? {
+        Registration::Attempt(attempt) => attempt,
+        Registration::Late => return Ok(None),
+        Registration::Obsolete => {
+            message.double_ack().await.map_err(engine)?;
+            return Ok(None);
+        }
     };
+    let lease = delivery.lease(message.reply.as_deref().unwrap_or_default());
     Ok(Some(Leased {
         id: headers.id,
         function: headers.function,
         payload: message.payload.to_vec(),
         attempt,
-        lease: lease.to_string(),
+        lease,
     }))
 }

@@ -9,10 +9,11 @@
 //!
 //! # Invariants
 //!
-//! 1. An acknowledgment of `JetStream` does not check the owner of a lease. So the number of the
-//!    delivery, which grows with each delivery of a message, is stored in the bucket of leases
-//!    before a worker gets the job, and beside it how many deliveries do not count as attempts. A
-//!    lease is valid while this entry holds its number.
+//! 1. An acknowledgment of `JetStream` does not check the owner of a lease. So each delivery is
+//!    stored in the bucket of leases before a worker gets the job: the place of the message in the
+//!    stream, the number of the delivery, and how many deliveries do not count as attempts. Both
+//!    numbers only grow (`leases.rs`). A lease is valid while this entry holds its delivery, and
+//!    no longer when the entry is gone: it is removed after the outcome was stored.
 //! 2. The outcome of a job is created, never overwritten: of two workers that finish the same
 //!    job, one gets [`Fence::Gone`]. The message is acknowledged after that, so a worker that dies
 //!    in between leaves a message whose next delivery finds the outcome, and is dropped.
@@ -34,6 +35,7 @@ mod dead;
 mod delayed;
 mod finish;
 mod lease;
+mod leases;
 mod names;
 mod push;
 mod ready;

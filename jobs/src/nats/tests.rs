@@ -1,8 +1,11 @@
 //! The engine against a server that each test starts. If `nats-server` is not installed, the
 //! tests say so and do nothing.
 
+mod leases;
+
 use std::process::Command;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use coreloop_runtime::block_on;
@@ -11,6 +14,8 @@ use coreloop_test_support::folder::Folder;
 use coreloop_test_support::server_process::{Server, find, free_port};
 
 use super::Nats;
+use super::leases::{Registration, parse};
+use super::server::{Server as Connection, engine as engine_error};
 use crate::engine::{Engine, Failure, Fence, Function, JobId, Leased, NewJob, Outcome};
 
 /// Longer than any test takes.
@@ -368,10 +373,10 @@ fn a_worker_does_not_get_the_jobs_that_were_leased_for_another_one() {
 
 /// Returns the consumer of the function `send`, as the server has it.
 async fn consumer_config(engine: &Rc<Nats>) -> async_nats::jetstream::consumer::Config {
-    let read = |server: std::sync::Arc<super::Server>| async move {
+    let read = |server: Arc<Connection>| async move {
         let name = super::names::consumer(&function("send"));
         let info = server.stream.consumer_info(&name).await;
-        Ok(info.map_err(super::server::engine)?.config)
+        Ok(info.map_err(engine_error)?.config)
     };
     engine.thread.call(read).await.unwrap()
 }
@@ -404,7 +409,7 @@ fn a_renewal_raises_the_time_of_leases_that_another_worker_has_lowered() {
         let engine = Nats::connect(&url, "mail").await.unwrap();
         push(&engine, job("send", b"x")).await;
         let leased = lease_one(&engine, "send", LONG).await;
-        let lower = |server: std::sync::Arc<super::Server>| async move {
+        let lower = |server: Arc<Connection>| async move {
             let config = async_nats::jetstream::consumer::pull::Config {
                 durable_name: Some(super::names::consumer(&function("send"))),
                 filter_subject: super::names::subject(&server.queue, &function("send")),
@@ -412,7 +417,7 @@ fn a_renewal_raises_the_time_of_leases_that_another_worker_has_lowered() {
                 ..Default::default()
             };
             let lowered = server.stream.create_consumer(config).await;
-            lowered.map(drop).map_err(super::server::engine)
+            lowered.map(drop).map_err(engine_error)
         };
         engine.thread.call(lower).await.unwrap();
         engine.renew(vec![&leased], LONG).await.unwrap();
@@ -428,7 +433,7 @@ fn a_limit_of_deliveries_that_another_program_has_set_is_removed() {
     block_on(async {
         let engine = Nats::connect(&url, "mail").await.unwrap();
         push(&engine, job("send", b"x")).await;
-        let limit = |server: std::sync::Arc<super::Server>| async move {
+        let limit = |server: Arc<Connection>| async move {
             let config = async_nats::jetstream::consumer::pull::Config {
                 durable_name: Some(super::names::consumer(&function("send"))),
                 filter_subject: super::names::subject(&server.queue, &function("send")),
@@ -437,7 +442,7 @@ fn a_limit_of_deliveries_that_another_program_has_set_is_removed() {
                 ..Default::default()
             };
             let limited = server.stream.create_consumer(config).await;
-            limited.map(drop).map_err(super::server::engine)
+            limited.map(drop).map_err(engine_error)
         };
         engine.thread.call(limit).await.unwrap();
         for attempt in 1..=3 {
@@ -462,13 +467,13 @@ fn a_consumer_that_has_vanished_is_created_again() {
         let engine = Nats::connect(&url, "mail").await.unwrap();
         push(&engine, job("send", b"one")).await;
         lease_one(&engine, "send", LONG).await;
-        let delete = |server: std::sync::Arc<super::Server>| async move {
+        let delete = |server: Arc<Connection>| async move {
             let name = super::names::consumer(&function("send"));
             server
                 .stream
                 .delete_consumer(&name)
                 .await
-                .map_err(super::server::engine)?;
+                .map_err(engine_error)?;
             Ok(())
         };
         engine.thread.call(delete).await.unwrap();
