@@ -1,6 +1,8 @@
 //! The outcomes of jobs, and how entries of buckets are removed.
 
+use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::kv::{CreateErrorKind, Operation, Store};
+use async_nats::jetstream::{self, ErrorCode};
 use futures_util::StreamExt;
 
 use super::server::{Server, engine};
@@ -26,7 +28,7 @@ impl Server {
         match self.outcomes.create(&id.0, bytes.into()).await {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == CreateErrorKind::AlreadyExists => Ok(false),
-            Err(error) => Err(engine(error)),
+            Err(error) => Err(sending(error)),
         }
     }
 }
@@ -58,6 +60,29 @@ pub(super) async fn remove(bucket: &Store, key: &str, revision: u64) -> Result<(
     // The server removes what came before this sequence.
     let purge = bucket.stream.purge().filter(subject).sequence(revision + 1);
     purge.await.map(drop).map_err(engine)
+}
+
+/// Turns an error of a message that was sent into one of the queue. If the message was too long, the
+/// kind says that sending it again does not help.
+pub(super) fn sending(error: impl std::error::Error + 'static) -> Error {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(error) = cause {
+        // The client compares the length with what the server accepts, and the server with the
+        // limit of the stream.
+        let is_too_long = error
+            .downcast_ref::<PublishError>()
+            .is_some_and(|error| error.kind() == PublishErrorKind::MaxPayloadExceeded)
+            || error
+                .downcast_ref::<jetstream::Error>()
+                .is_some_and(|error| {
+                    error.error_code() == ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM
+                });
+        if is_too_long {
+            return Error::new(Kind::Codec, format!("NATS: {error}"));
+        }
+        cause = error.source();
+    }
+    engine(error)
 }
 
 fn decode(bytes: &[u8]) -> Result<Outcome, Error> {

@@ -8,13 +8,14 @@ use async_nats::jetstream::{self, AckKind};
 use futures_util::StreamExt;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::dead;
 use super::delayed;
 use super::finish;
 use super::leases::{Delivery, Registration};
 use super::push::Headers;
 use super::ready::Ready;
 use super::server::{Server, all, engine};
-use crate::engine::{Function, Leased};
+use crate::engine::{Function, Leased, Outcome};
 use crate::error::Error;
 
 /// How long the server may take to answer a request for messages. A consumer that does not
@@ -146,7 +147,14 @@ async fn accept(server: &Server, message: jetstream::Message) -> Result<Option<L
         return Ok(None);
     };
     // Invariant 2: a worker that has finished it may have ended before its acknowledgment.
-    if delivery.number > 1 && server.outcome(&headers.id).await?.is_some() {
+    if delivery.number > 1
+        && let Some(outcome) = server.outcome(&headers.id).await?
+    {
+        if let Outcome::Dead(error) = outcome {
+            let attempts = server.attempts_before(&headers.id, delivery).await?;
+            let job = (&headers.id, headers.function, message.payload.to_vec());
+            dead::complete(server, job, attempts, error).await?;
+        }
         message.double_ack().await.map_err(engine)?;
         server.forget_ended(&headers.id).await?;
         return Ok(None);

@@ -148,6 +148,18 @@ impl Server {
         }
     }
 
+    /// Returns how often a job was attempted before this delivery.
+    pub(super) async fn attempts_before(
+        &self,
+        id: &JobId,
+        delivery: Delivery,
+    ) -> Result<u32, Error> {
+        let before = delivery.number.saturating_sub(1);
+        let stored = self.stored(id).await?.and_then(|stored| stored.value);
+        let last = stored.filter(|last| last.delivery.sequence == delivery.sequence);
+        Ok(last.map_or(before, |last| last.attempt(before)))
+    }
+
     /// Does not count a delivery as an attempt. This is done once for each delivery.
     pub(super) async fn uncount(&self, job: &Leased) -> Result<Fence, Error> {
         loop {

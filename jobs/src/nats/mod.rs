@@ -16,7 +16,8 @@
 //!    no longer when the entry is gone: it is removed after the outcome was stored.
 //! 2. The outcome of a job is created, never overwritten: of two workers that finish the same
 //!    job, one gets [`Fence::Gone`]. The message is acknowledged after that, so a worker that dies
-//!    in between leaves a message whose next delivery finds the outcome, and is dropped.
+//!    in between leaves a message whose next delivery finds the outcome, and is dropped. A dead
+//!    letter is stored in between, by the next delivery if the worker has died (`dead.rs`).
 //! 3. The server delivers a message without a limit on their number (`max_deliver`), because it
 //!    would silently keep one that has reached the limit. Attempts are counted above the engine.
 //!    The time of the leases of a function is the longest that a worker has asked for

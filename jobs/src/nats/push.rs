@@ -7,8 +7,9 @@ use async_nats::jetstream::context::PublishAckFuture;
 use async_nats::jetstream::message::PublishMessage;
 use sha2::{Digest, Sha256};
 
+use super::buckets::sending;
 use super::names;
-use super::server::{Server, engine};
+use super::server::Server;
 use crate::engine::{Function, JobId, NewJob};
 use crate::error::{Error, Kind};
 
@@ -47,7 +48,7 @@ pub(super) async fn push(server: &Server, jobs: Vec<NewJob>) -> Result<Vec<JobId
         ids.push(id);
     }
     for acknowledgment in stored {
-        acknowledgment.await.map_err(engine)?;
+        acknowledgment.await.map_err(sending)?;
     }
     server.wake_workers().await;
     Ok(ids)
@@ -90,7 +91,7 @@ impl Message<'_> {
             .context
             .send_publish(subject, message)
             .await
-            .map_err(engine)
+            .map_err(sending)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The engine against a server that each test starts. If `nats-server` is not installed, the
 //! tests say so and do nothing.
 
+mod dead;
 mod leases;
 
 use std::process::Command;
