@@ -60,6 +60,11 @@ async fn move_one(
         let refusal = AckKind::Nak(Some(left));
         return message.double_ack_with(refusal).await.map_err(engine);
     }
+    // A second push with its key may have stored it again after it had been moved, if the server
+    // was restarted in between.
+    if server.outcome(&headers.id).await?.is_some() {
+        return message.double_ack().await.map_err(engine);
+    }
     let due = Message {
         id: &headers.id,
         function: &headers.function,

@@ -29,12 +29,18 @@
 //! 5. A job that was leased while the caller gave up is kept for the next call of `lease` with the
 //!    same functions and lease, unless a third of its lease has passed. Then, or when the worker
 //!    leaves, it is given back as a job that was not started.
+//! 6. The id of a job with a key is random, and stored under the key before the job is. A key ends
+//!    a day after this. A push that finds the key takes the id, and sends the message again unless
+//!    the job has an outcome. So a producer that dies after the key was stored loses no job that
+//!    it pushes again, and a job that is stored already is not stored twice: the server knows the
+//!    ids of the messages of a day, and after a restart those of the messages that it still has.
 
 mod buckets;
 mod consumers;
 mod dead;
 mod delayed;
 mod finish;
+mod keys;
 mod lease;
 mod leases;
 mod names;

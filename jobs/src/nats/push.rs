@@ -1,17 +1,18 @@
 //! Storing jobs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream;
 use async_nats::jetstream::context::PublishAckFuture;
 use async_nats::jetstream::message::PublishMessage;
-use sha2::{Digest, Sha256};
 
 use super::buckets::sending;
+use super::keys::NewId;
 use super::names;
-use super::server::Server;
+use super::server::{Server, all};
 use crate::engine::{Function, JobId, NewJob};
-use crate::error::{Error, Kind};
+use crate::error::Error;
 
 /// The header with the id of a job. The message ids of the server are per message, and a job that
 /// was delayed or put back is another message.
@@ -21,31 +22,34 @@ const VERSION: &str = "Coreloop-Version";
 /// Of a job that waits for its time: how long it waits, in milliseconds.
 const DELAY: &str = "Coreloop-Delay";
 
-/// The longest key that is a part of the id of its job. The hash of a longer one is.
-const MAX_KEY: usize = 128;
-
 /// Stores jobs. The answers of the server are awaited together.
-pub(super) async fn push(server: &Server, jobs: Vec<NewJob>) -> Result<Vec<JobId>, Error> {
+pub(super) async fn push(server: &Arc<Server>, jobs: Vec<NewJob>) -> Result<Vec<JobId>, Error> {
+    let keys = jobs.iter().map(|job| {
+        let (server, key) = (Arc::clone(server), job.key.clone());
+        async move {
+            match key {
+                Some(key) => NewId::of_key(&server, &key).await,
+                None => NewId::random(),
+            }
+        }
+    });
+    let new: Result<Vec<_>, _> = all(keys).await.into_iter().collect();
     let mut ids = Vec::with_capacity(jobs.len());
     let mut stored = Vec::with_capacity(jobs.len());
-    for job in jobs {
-        let id = JobId(match &job.key {
-            Some(key) => format!("key-{}", key_part(key)),
-            None => new_id()?,
-        });
-        // The server knows the ids of the messages of a day, but after a restart it knows only
-        // the messages that it still has.
-        let is_done = job.key.is_some() && server.outcome(&id).await?.is_some();
-        if !is_done {
+    for (job, new) in jobs.into_iter().zip(new?) {
+        // Otherwise it is sent again: the producer of an earlier push may have ended before it
+        // has stored the job.
+        let has_ended = new.is_known && server.outcome(&new.id).await?.is_some();
+        if !has_ended {
             let message = Message {
-                id: &id,
+                id: &new.id,
                 function: &job.function,
                 payload: job.payload,
                 delay: job.delay,
             };
-            stored.push(message.send(server, &id.0).await?);
+            stored.push(message.send(server, &new.id.0).await?);
         }
-        ids.push(id);
+        ids.push(new.id);
     }
     for acknowledgment in stored {
         acknowledgment.await.map_err(sending)?;
@@ -118,22 +122,4 @@ impl Headers {
             ),
         })
     }
-}
-
-fn key_part(key: &str) -> String {
-    if key.len() <= MAX_KEY {
-        return names::encode(key);
-    }
-    hexadecimal(&Sha256::digest(key.as_bytes()))
-}
-
-fn new_id() -> Result<String, Error> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Error::new(Kind::Engine, format!("no random numbers: {error}")))?;
-    Ok(hexadecimal(&bytes))
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

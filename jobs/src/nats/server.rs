@@ -36,6 +36,8 @@ pub(super) struct Server {
     pub(super) outcomes: kv::Store,
     /// The number of the last delivery of each job, under its id (invariant 1).
     pub(super) leases: kv::Store,
+    /// The ids of jobs that were pushed with keys, under their keys (invariant 6).
+    pub(super) keys: kv::Store,
     pub(super) dead: kv::Store,
     pub(super) consumers: Consumers,
     /// Notified when a producer has stored jobs.
@@ -66,6 +68,7 @@ impl Server {
             .map_err(engine)?;
         let outcomes = bucket(&context, &queue, "outcomes", A_DAY).await?;
         let leases = bucket(&context, &queue, "leases", LEASES).await?;
+        let keys = bucket(&context, &queue, "keys", A_DAY).await?;
         let dead = bucket(&context, &queue, "dead", Duration::ZERO).await?;
         let wake = Arc::new(Notify::new());
         let mut wakes = client
@@ -86,6 +89,7 @@ impl Server {
             stream,
             outcomes,
             leases,
+            keys,
             dead,
             consumers: Consumers::default(),
             wake,

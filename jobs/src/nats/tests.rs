@@ -2,6 +2,7 @@
 //! tests say so and do nothing.
 
 mod dead;
+mod keys;
 mod leases;
 
 use std::process::Command;
