@@ -24,6 +24,7 @@ use std::sync::atomic::Ordering;
 
 use crate::frame::reader::Frames;
 use crate::frame::{Header, Kind, Ticket, garbled, side};
+use crate::ipc::broker::client::write_all_clients;
 use crate::job::call::Encoding;
 use crate::job::context::{self, Cancel, Context, Progress, Sink};
 use crate::job::encoded::{Encoded, Input};
@@ -182,6 +183,8 @@ impl Job<'_> {
             _ => Err(garbled("a frame that a worker does not expect")),
         })?;
         output.send(kind, ticket, job)?;
+        // The loop of this thread is not driven before the next job.
+        write_all_clients();
         Ok(true)
     }
 }

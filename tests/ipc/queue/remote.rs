@@ -1,6 +1,6 @@
 //! In other processes and threads.
 
-use std::io::{Read, Write};
+use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::pin::pin;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -573,4 +573,91 @@ async fn many_large_items_that_wait_with_a_time_limit_leave_the_connection() {
         })
     });
     assert!(soon(thread).await.unwrap());
+}
+
+#[coreloop::job]
+async fn send_two_and_panic(queue: Queue<u64>) {
+    let numbers = (0..).inspect(|number| assert!(*number < 2, "as the test wanted"));
+    let _ = queue.send_all(numbers).await;
+}
+
+#[coreloop::test]
+async fn items_of_a_batch_that_panics_are_in_the_queue() {
+    let pool = Pool::builder().workers(1).build().unwrap();
+    let queue = Queue::new(10).unwrap();
+    let result = soon(pool.run(send_two_and_panic, queue.clone())).await;
+    assert!(result.unwrap_err().is_panic());
+    queue.close().await.unwrap();
+    for item in [Some(0), Some(1), None] {
+        assert_eq!(soon(queue.recv()).await.unwrap(), item);
+    }
+}
+
+/// Releases a lock while the socket is full, because the loop of the queue does not read it. Writes a
+/// byte when it has the lock, waits for one, and writes another one when it has released the lock.
+async fn release_while_the_socket_is_full(
+    queue: Queue<ByteBuf>,
+    lock: Mutex,
+    signals: (Fd, Fd, Fd),
+) {
+    let (locked, go, released) = signals;
+    let guard = lock.lock().await.unwrap();
+    std::fs::File::from(locked).write_all(&[0]).unwrap();
+    std::fs::File::from(go).read_exact(&mut [0]).unwrap();
+    let item = ByteBuf::from(vec![0; 8 << 20]);
+    let mut sending = pin!(queue.send(item));
+    assert!(poll_once(&mut sending).await.is_none());
+    drop(guard);
+    std::fs::File::from(released).write_all(&[0]).unwrap();
+}
+
+#[coreloop::job]
+async fn release_in_job(queue: Queue<ByteBuf>, lock: Mutex, signals: (Fd, Fd, Fd)) {
+    release_while_the_socket_is_full(queue, lock, signals).await;
+}
+
+/// The other ends of the signals of [`release_while_the_socket_is_full`].
+async fn meet_and_lock(
+    lock: &Mutex,
+    mut locked: PipeReader,
+    mut go: PipeWriter,
+    mut released: PipeReader,
+) {
+    let locked = coreloop::task::spawn_blocking(move || locked.read_exact(&mut [0]));
+    soon(locked).await.unwrap().unwrap();
+    go.write_all(&[0]).unwrap();
+    // This loop does not run meanwhile.
+    released.read_exact(&mut [0]).unwrap();
+    drop(soon(lock.lock()).await.unwrap());
+}
+
+#[coreloop::test]
+async fn a_release_is_written_when_the_loop_stops_that_has_left_it() {
+    let queue = Queue::new(10).unwrap();
+    for is_job in [true, false] {
+        let lock = Mutex::new().unwrap();
+        let (locked, tell_locked) = std::io::pipe().unwrap();
+        let (wait_go, go) = std::io::pipe().unwrap();
+        let (released, tell_released) = std::io::pipe().unwrap();
+        let signals = (tell_locked.into(), wait_go.into(), tell_released.into());
+        let arguments = (queue.clone(), lock.clone(), signals);
+        if is_job {
+            let pool = Pool::builder().workers(1).build().unwrap();
+            let job = pool.submit(release_in_job, arguments).await.unwrap();
+            meet_and_lock(&lock, locked, go, released).await;
+            soon(job).await.unwrap();
+        } else {
+            let (end, ended) = mpsc::channel::<()>();
+            let thread = coreloop::task::spawn_blocking(move || {
+                let (queue, lock, signals) = arguments;
+                let runtime = Runtime::new().unwrap();
+                runtime.block_on(release_while_the_socket_is_full(queue, lock, signals));
+                drop(runtime);
+                let _ = ended.recv();
+            });
+            meet_and_lock(&lock, locked, go, released).await;
+            drop(end);
+            soon(thread).await.unwrap();
+        }
+    }
 }

@@ -122,6 +122,14 @@ impl Link {
         }
     }
 
+    /// Writes all messages. If the socket is full, this is left to the current loop; without one it
+    /// blocks.
+    pub(crate) fn write(&self) {
+        if let Self::Remote(client) = self {
+            client.write();
+        }
+    }
+
     /// Polls until the kernel has all messages: they arrive even if this process is killed.
     pub(crate) fn poll_flushed(&self, cx: &mut Context<'_>) -> Poll<Result<(), BrokerError>> {
         match self {

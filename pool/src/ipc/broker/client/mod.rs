@@ -36,7 +36,8 @@ use crate::ipc::wire::{Incoming, Outgoing};
 use crate::sys::broker::connect;
 use pump::Pump;
 
-/// How long the end of a thread waits until what it has released is written.
+/// How long the end of a thread, of a loop or of a job waits until what it has released is written.
+/// The limit is there because the thread of the broker may wait for this end.
 const LAST_WRITE: Duration = Duration::from_secs(1);
 
 thread_local! {
@@ -251,9 +252,31 @@ impl Client {
             return;
         }
         // It is not too large, and the connection has not ended.
-        let _ = self.send(request, operation, 0, &[], Vec::new());
+        let _ = self.push(request, operation, 0, &[], Vec::new());
+        self.write();
+    }
+
+    /// Writes what was added. If the socket is full, this is left to the current loop; without one
+    /// it blocks.
+    pub(super) fn write(&self) {
+        // Invariant 4.
+        if !self.is_usable() {
+            return;
+        }
+        if !self.flush() {
+            self.wake_pump();
+        }
         if self.out.borrow().has_more() && !self.has_pump() {
             self.block_to_write();
+        }
+    }
+
+    /// Writes what the loop that ends here, or is not driven for now, has not written. A release that
+    /// was not written would keep others waiting.
+    fn write_last(&self) {
+        // Invariant 4.
+        if self.is_usable() && !self.flush() && self.out.borrow().has_more() {
+            self.block_to_write_until(Instant::now().checked_add(LAST_WRITE));
         }
     }
 
@@ -391,6 +414,20 @@ pub(crate) fn disconnect_all() {
     }
 }
 
+/// Writes what the clients of this thread have not written, because its loop is not driven for now.
+pub(crate) fn write_all_clients() {
+    let find = |clients: &RefCell<Vec<Rc<Client>>>| -> Vec<Rc<Client>> {
+        let clients = clients.borrow();
+        let unwritten = clients
+            .iter()
+            .filter(|client| client.out.borrow().has_more());
+        unwritten.cloned().collect()
+    };
+    for client in CLIENTS.try_with(find).unwrap_or_default() {
+        client.write_last();
+    }
+}
+
 fn write_all(outgoing: &mut Outgoing, socket: &OwnedFd) -> io::Result<()> {
     while !outgoing.write(socket)? {}
     Ok(())
@@ -398,11 +435,7 @@ fn write_all(outgoing: &mut Outgoing, socket: &OwnedFd) -> io::Result<()> {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        // A release that was not written would keep others waiting. The limit is there because
-        // the thread of the broker may wait for the end of this one.
-        if self.is_usable() && !self.flush() && self.out.borrow().has_more() {
-            self.block_to_write_until(Instant::now().checked_add(LAST_WRITE));
-        }
+        self.write_last();
     }
 }
 

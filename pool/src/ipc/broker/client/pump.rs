@@ -128,7 +128,9 @@ impl Drop for Running {
             .pumps
             .borrow_mut()
             .retain(|other| !Rc::ptr_eq(other, pump));
-        // The loop has ended. Tasks of other loops that wait have those read the socket.
+        // The loop has ended.
+        client.write_last();
+        // Tasks of other loops that wait have those read the socket.
         wake_all(client.table.take_wakers());
         client.wake_flushed();
     }

@@ -44,11 +44,20 @@ impl Encoded {
     }
 }
 
-/// The messages of a batch that are not written.
+/// The messages of a batch that are not written. They are written when this is dropped, because the
+/// queue keeps room for their items, and has not ended before they come.
 #[derive(Debug, Default)]
 pub(in crate::ipc::queue) struct Unwritten {
     bytes: usize,
     link: Option<Link>,
+}
+
+impl Drop for Unwritten {
+    fn drop(&mut self) {
+        if let Some(link) = self.link.take() {
+            link.write();
+        }
+    }
 }
 
 impl Raw {
@@ -87,9 +96,10 @@ impl Raw {
             }
             return Ok(());
         }
-        // This writes what is unwritten.
+        // The request of the put is written after what is unwritten.
         self.put(&link, producer, item).await?;
-        *unwritten = Unwritten::default();
+        unwritten.bytes = 0;
+        unwritten.link = None;
         Ok(())
     }
 
@@ -98,7 +108,8 @@ impl Raw {
         &self,
         unwritten: &mut Unwritten,
     ) -> Result<(), QueueError> {
-        if let Some(link) = std::mem::take(unwritten).link {
+        unwritten.bytes = 0;
+        if let Some(link) = unwritten.link.take() {
             poll_fn(|cx| link.poll_flushed(cx)).await?;
         }
         Ok(())
