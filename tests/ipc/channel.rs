@@ -385,3 +385,24 @@ fn senders_that_are_killed_leave_whole_values_only() {
         }
     });
 }
+
+/// The kernel reports this once by another error than a receiver that has read everything.
+#[test]
+fn a_receiver_that_is_closed_with_unread_values_is_a_broken_pipe() {
+    let closed = || {
+        let (sender, receiver) = ipc::channel::<u8>().unwrap();
+        sender.blocking_send(1).unwrap();
+        drop(receiver);
+        sender
+    };
+    let error = closed().blocking_send(2).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+    assert!(matches!(
+        closed().try_send(2),
+        Err(TrySendError::Failed(error)) if error.kind() == ErrorKind::BrokenPipe
+    ));
+    block_on(async {
+        let error = closed().send(2).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+    });
+}

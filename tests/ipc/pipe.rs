@@ -464,3 +464,40 @@ fn the_descriptors_of_a_message_that_is_not_received_are_closed() {
     drop(receiver);
     assert_eq!(reader.read(&mut [0]).unwrap(), 0);
 }
+
+/// The kernel reports this once by another error than the end of a stream.
+#[test]
+fn an_end_that_is_closed_with_unread_values_is_the_end_for_the_other_one() {
+    let closed = || {
+        let (mut here, mut there) = ipc::pipe::<u8, u8>().unwrap();
+        here.blocking_send(1).unwrap();
+        there.blocking_send(2).unwrap();
+        drop(there);
+        here
+    };
+    assert_eq!(
+        closed().blocking_send(1).unwrap_err().kind(),
+        ErrorKind::BrokenPipe
+    );
+    assert!(matches!(
+        closed().try_send(1),
+        Err(TrySendError::Failed(error)) if error.kind() == ErrorKind::BrokenPipe
+    ));
+    let mut here = closed();
+    for value in [Some(2), None, None] {
+        assert_eq!(here.blocking_recv().unwrap(), value);
+    }
+    let mut here = closed();
+    for value in [Some(2), None, None] {
+        assert_eq!(here.try_recv().unwrap(), value);
+    }
+    block_on(async {
+        let mut here = closed();
+        let error = here.send(1).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+        let mut here = closed();
+        for value in [Some(2), None, None] {
+            assert_eq!(here.recv().await.unwrap(), value);
+        }
+    });
+}

@@ -67,6 +67,8 @@ impl Packet {
                 self.move_to_file()?;
                 self.send(socket, flags)
             }
+            // The receiver was closed, and had packets that it has not read.
+            Err(Errno::CONNRESET) => Err(ErrorKind::BrokenPipe.into()),
             Err(error) => Err(error.into()),
         }
     }

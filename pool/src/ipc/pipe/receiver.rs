@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
@@ -95,23 +95,35 @@ impl<T> PipeReceiver<T> {
         }
         match ready!(self.poll_fill(cx)) {
             Ok(()) => Poll::Ready(()),
-            // The next read returns it again.
+            // A later read returns it again if it is still the case.
             Err(_) => Poll::Pending,
         }
     }
 
     pub(super) fn try_read_ahead(&mut self) {
-        if self.may_read_ahead()
-            && let Ok(0) = self.incoming.try_fill(&*self.socket)
-        {
-            self.has_ended = true;
+        if self.may_read_ahead() {
+            // A later read returns an error again if it is still the case.
+            let filled = self.incoming.try_fill(&*self.socket);
+            let _ = self.filled(filled);
         }
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let socket = self.socket.on_loop()?;
-        self.has_ended = ready!(self.incoming.poll_fill(cx, &socket))? == 0;
-        Poll::Ready(Ok(()))
+        let filled = ready!(self.incoming.poll_fill(cx, &socket));
+        Poll::Ready(self.filled(filled))
+    }
+
+    /// Handles the result of a read.
+    fn filled(&mut self, filled: io::Result<usize>) -> io::Result<()> {
+        match filled {
+            Ok(count) => self.has_ended = count == 0,
+            // The other end was closed before it had read everything. The kernel says this once,
+            // when all that the other end has sent was read.
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => self.has_ended = true,
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 }
 
@@ -155,7 +167,8 @@ impl<T: DeserializeOwned> PipeReceiver<T> {
             if let Some(next) = self.take() {
                 return next;
             }
-            self.has_ended = self.incoming.try_fill(&*self.socket)? == 0;
+            let filled = self.incoming.try_fill(&*self.socket);
+            self.filled(filled)?;
         }
     }
 
@@ -170,7 +183,8 @@ impl<T: DeserializeOwned> PipeReceiver<T> {
             if let Some(next) = self.take() {
                 return next;
             }
-            self.has_ended = self.incoming.fill(&*self.socket)? == 0;
+            let filled = self.incoming.fill(&*self.socket);
+            self.filled(filled)?;
         }
     }
 

@@ -88,7 +88,7 @@ impl<T> PipeSender<T> {
             return Poll::Ready(Ok(()));
         }
         let socket = self.socket.on_loop()?;
-        self.outgoing.poll_write(cx, &socket)
+        self.outgoing.poll_write(cx, &socket).map_err(closed)
     }
 
     /// Writes what the socket takes. Returns whether that is all.
@@ -98,7 +98,7 @@ impl<T> PipeSender<T> {
                 Ok(true) => return Ok(true),
                 Ok(false) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
-                Err(error) => return Err(error),
+                Err(error) => return Err(closed(error)),
             }
         }
     }
@@ -185,6 +185,15 @@ impl<T: Serialize> PipeSender<T> {
         self.outgoing.push_with(0, |bytes| {
             encode(value, bytes).map_err(|text| error::does_not_encode(&text))
         })
+    }
+}
+
+/// The error of a write. If the other end was closed before it had read everything, the kernel says so
+/// once by an error of its own.
+fn closed(error: io::Error) -> io::Error {
+    match error.kind() {
+        ErrorKind::ConnectionReset => ErrorKind::BrokenPipe.into(),
+        _ => error,
     }
 }
 
