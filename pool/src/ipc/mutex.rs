@@ -413,8 +413,9 @@ impl MutexGuard {
 
     /// Returns whether the connection to the process of the lock still stands.
     ///
-    /// If not, that process has ended and the lock with it, or it has ended the connection. Then
-    /// nothing keeps others from what the lock protects.
+    /// If not, that process has ended and the lock with it, or the connection has failed. In the first
+    /// case nothing keeps others from what the lock protects. In the second case this process keeps
+    /// the lock until the guard is dropped, which releases the lock over a new connection.
     #[must_use]
     pub fn is_valid(&self) -> bool {
         self.held.is_valid()

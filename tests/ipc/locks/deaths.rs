@@ -69,7 +69,7 @@ async fn a_killed_process_leaves_the_line() {
 
 /// Locks, ends its connection, and lives on.
 #[coreloop::job]
-async fn hold_without_connection(lock: Mutex, path: PathBuf) -> (bool, bool) {
+async fn hold_without_connection(lock: Mutex, path: PathBuf, keeps: bool) -> (bool, bool) {
     let guard = lock.lock().await.unwrap();
     let was_valid = guard.is_valid();
     coreloop::ipc::__disconnect();
@@ -77,6 +77,14 @@ async fn hold_without_connection(lock: Mutex, path: PathBuf) -> (bool, bool) {
     // The process connects again, and what it did before counts still.
     assert!(lock.try_lock().await.unwrap().is_none());
     Visit::new(&path, "holder").unwrap().wait();
+    match keeps {
+        true => std::mem::forget(guard),
+        // There may be no other connection.
+        false => {
+            coreloop::ipc::__disconnect();
+            drop(guard);
+        }
+    }
     (was_valid, is_valid)
 }
 
@@ -84,7 +92,7 @@ async fn hold_without_connection(lock: Mutex, path: PathBuf) -> (bool, bool) {
 async fn a_process_that_closed_its_socket_keeps_the_lock_until_it_ends() {
     let (pool, at) = (pool(2), Meeting::new());
     let lock = Mutex::new().unwrap();
-    let arguments = (lock.clone(), at.path());
+    let arguments = (lock.clone(), at.path(), true);
     let job = pool
         .submit(hold_without_connection, arguments)
         .await
@@ -94,10 +102,27 @@ async fn a_process_that_closed_its_socket_keeps_the_lock_until_it_ends() {
     let pid = holder.pid;
     holder.release().await;
     assert_eq!(soon(job).await.unwrap(), (true, false));
-    // The guard was dropped, but there was no connection over which to release the lock.
     assert!(lock.try_lock().await.unwrap().is_none());
     super::kill_pid(pid);
     assert_eq!(soon(next).await.unwrap(), Ok((2, true)));
+}
+
+#[coreloop::test]
+async fn a_process_that_closed_its_socket_releases_the_lock_over_another_one() {
+    let (pool, at) = (pool(2), Meeting::new());
+    let lock = Mutex::new().unwrap();
+    let arguments = (lock.clone(), at.path(), false);
+    let job = pool
+        .submit(hold_without_connection, arguments)
+        .await
+        .unwrap();
+    let holder = at.arrival().await;
+    let (next, waits) = waiter(&pool, &lock, &at).await;
+    drop(waits);
+    holder.release().await;
+    assert_eq!(soon(job).await.unwrap(), (true, false));
+    // The process lives, and the lock is not poisoned.
+    assert_eq!(soon(next).await.unwrap(), Ok((2, false)));
 }
 
 #[coreloop::job]

@@ -276,7 +276,7 @@ impl Held {
 
     /// Sends an operation on the object about this request, which has no answer.
     pub(crate) fn notify(&self, operation: Operation, object: ObjectNumber) {
-        // Without a connection there is nothing to release.
+        // Without a connection, the item goes back to the queue when this is dropped.
         let request = self.request.to_le_bytes();
         let _ = self.link.notify(operation, object, &request, Vec::new());
     }

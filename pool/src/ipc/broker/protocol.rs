@@ -6,8 +6,8 @@
 //! number of the request. A frame from a broker has the [`Status`] as its tag, and a body that
 //! begins with the number of the request. All numbers are little-endian.
 //!
-//! The first frame is the broker's: [`CHALLENGE`], with the version and a random number, which the
-//! client returns in its first frame, [`Operation::HELLO`].
+//! The first frame is the broker's: [`CHALLENGE`], with the version, a random number, which the
+//! client returns in its first frame, [`Operation::HELLO`], and the number of the client.
 
 use crate::ipc::wire::rights::Descriptors;
 
@@ -35,6 +35,11 @@ impl Operation {
     pub(crate) const WITHDRAW_PANICKING: Self = Self(2);
     /// Removes the object. Whatever waits for it gets [`Status::CLOSED`].
     pub(crate) const CLOSE: Self = Self(3);
+
+    /// Withdraws a request of another client of the same process, whose connection has failed. The
+    /// body is the number of that client, and 1 if the code panics while it holds the object,
+    /// otherwise 0. Has no answer.
+    pub(crate) const WITHDRAW_OF: Self = Self(4);
 
     /// Set in the operations whose requests may stay open, because they wait or hold something.
     /// They have no effect if the process of the client has ended.
@@ -98,6 +103,7 @@ impl Operation {
             Self::HELLO
                 | Self::WITHDRAW
                 | Self::WITHDRAW_PANICKING
+                | Self::WITHDRAW_OF
                 | Self::PUT_WITH_CREDIT
                 | Self::NOTICE
                 | Self::CONFIRM

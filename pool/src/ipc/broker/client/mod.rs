@@ -13,7 +13,7 @@
 mod blocking;
 mod pump;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::mem;
@@ -47,6 +47,8 @@ thread_local! {
 pub(crate) struct Client {
     address: Address,
     home: Home,
+    /// The number that this client has for the broker, once it is known.
+    number: Cell<Option<u64>>,
     socket: Rc<OwnedFd>,
     incoming: RefCell<Incoming>,
     out: RefCell<Out>,
@@ -135,6 +137,7 @@ impl Client {
         Ok(Self {
             address: address.clone(),
             home: Home::here(),
+            number: Cell::new(None),
             socket: Rc::new(socket.into()),
             incoming: RefCell::new(Incoming::new(MAX_BODY)),
             out: RefCell::new(Out {
@@ -248,12 +251,35 @@ impl Client {
     /// it blocks.
     pub(super) fn withdraw(&self, request: u64, operation: Operation) {
         // Invariant 4.
-        if !self.is_usable() {
+        if !self.home.is_here() {
+            return;
+        }
+        if self.table.failure().is_some() {
+            self.withdraw_otherwise(request, operation);
             return;
         }
         // It is not too large, and the connection has not ended.
         let _ = self.push(request, operation, 0, &[], Vec::new());
         self.write();
+    }
+
+    /// Withdraws a request over another connection, because this one has failed. The broker would keep
+    /// what the request holds until this process ends.
+    #[cold]
+    fn withdraw_otherwise(&self, request: u64, operation: Operation) {
+        // Without a number there was no answer.
+        let Some(number) = self.number.get() else {
+            return;
+        };
+        // Without a connection, the broker has ended, or this thread is ending.
+        let Ok(other) = Self::of(&self.address) else {
+            return;
+        };
+        let mut body = number.to_le_bytes().to_vec();
+        body.push(u8::from(operation == Operation::WITHDRAW_PANICKING));
+        let _ = other.push(request, Operation::WITHDRAW_OF, 0, &body, Vec::new());
+        // Nothing may read the challenge of the broker soon.
+        other.block_to_write_until(Instant::now().checked_add(LAST_WRITE));
     }
 
     /// Writes what was added. If the socket is full, this is left to the current loop; without one
@@ -371,6 +397,8 @@ impl Client {
                 "its program was built with another version of coreloop",
             ));
         }
+        let number = body.u64().ok_or_else(super::error::garbled)?;
+        self.number.set(Some(number));
         let mut out = self.out.borrow_mut();
         if out.is_challenged {
             return Err(super::error::garbled());

@@ -132,10 +132,12 @@ impl Connection {
         let mut outgoing = Outgoing::new(MAX_BODY);
         let mut body = VERSION.to_le_bytes().to_vec();
         body.extend_from_slice(&challenge.to_le_bytes());
+        let client = broker.last_client.get() + 1;
+        body.extend_from_slice(&client.to_le_bytes());
         outgoing.push(CHALLENGE, &body, Vec::new())?;
-        broker.last_client.set(broker.last_client.get() + 1);
+        broker.last_client.set(client);
         Ok(Self {
-            client: broker.last_client.get(),
+            client,
             broker: Rc::clone(broker),
             peer: Rc::new(Peer {
                 outgoing: RefCell::new(outgoing),

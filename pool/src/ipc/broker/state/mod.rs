@@ -18,6 +18,8 @@
 //! 3. What a request holds is released when the request is withdrawn, or when the *process* of
 //!    its client has ended. The end of its socket only ends its waiting: the process may still be
 //!    writing what the lock protects.
+//!    A client whose connection has failed withdraws its requests over another connection of its
+//!    process.
 //! 4. The messages that a process had sent are handled before its end, so that a lock which was
 //!    released counts as released. But a request that asks for something is dropped then.
 
@@ -260,6 +262,17 @@ impl State {
                 self.leave(key, Leave::Panicking, effects);
                 return Ok(());
             }
+            Operation::WITHDRAW_OF => {
+                let (Some(other), Some(panicking)) = (call.body.u64(), call.body.u8()) else {
+                    return Err(Violation("a withdrawal without its numbers"));
+                };
+                let why = match panicking {
+                    0 => Leave::Withdrawn,
+                    _ => Leave::Panicking,
+                };
+                self.leave_of(call.pid, other, key.request, why, effects);
+                return Ok(());
+            }
             _ => {}
         }
         if client.open.contains_key(&key.request) {
@@ -331,6 +344,26 @@ impl State {
         let open: Vec<u64> = record.open.keys().copied().collect();
         for request in open {
             self.leave(Key { client, request }, why, effects);
+        }
+    }
+
+    /// Ends a request of another client, if that belongs to this process.
+    fn leave_of(
+        &mut self,
+        pid: u32,
+        client: Client,
+        request: u64,
+        why: Leave,
+        effects: &mut Effects,
+    ) {
+        // What the broker's own thread holds is its own.
+        let is_own = |record: &ClientRecord| record.pid == pid && client != LOCAL;
+        if self.clients.get(&client).is_some_and(is_own) {
+            self.leave(Key { client, request }, why, effects);
+            let record = self.clients.get(&client);
+            if record.is_some_and(|record| record.is_gone && record.open.is_empty()) {
+                effects.released.push(client);
+            }
         }
     }
 

@@ -167,3 +167,30 @@ fn holders_are_reported() {
     body.extend_from_slice(&1_u64.to_le_bytes());
     assert_eq!(answers, [done(key(1, 1), body)]);
 }
+
+#[test]
+fn a_client_withdraws_what_another_client_of_its_process_holds() {
+    let (mut state, mutex) = with_mutex();
+    state.add_client(3, 11);
+    send(&mut state, key(1, 5), mutex, Operation::LOCK, &[]).unwrap();
+    send(&mut state, key(2, 1), mutex, Operation::LOCK, &[]).unwrap();
+    change(&mut state, |state, effects| state.socket_ended(1, effects));
+    let mut body = 1_u64.to_le_bytes().to_vec();
+    send(&mut state, key(3, 5), 0, Operation::WITHDRAW_OF, &body).unwrap_err();
+    body.push(0);
+    // Another process has no effect, nor has the number of another request.
+    for other in [key(2, 5), key(3, 6)] {
+        let answers = send(&mut state, other, 0, Operation::WITHDRAW_OF, &body).unwrap();
+        assert_eq!(answers, []);
+    }
+    assert!(state.has_open(1));
+    let answers = send(&mut state, key(3, 5), 0, Operation::WITHDRAW_OF, &body).unwrap();
+    assert_eq!(answers, [done(key(2, 1), grant(2, false))]);
+    assert!(!state.has_open(1));
+    // What the thread of the broker holds is its own.
+    let body = [LOCAL.to_le_bytes().as_slice(), &[0]].concat();
+    state.add_client(4, 1);
+    send(&mut state, key(LOCAL, 7), mutex, Operation::LOCK, &[]).unwrap();
+    send(&mut state, key(4, 7), 0, Operation::WITHDRAW_OF, &body).unwrap();
+    assert!(state.has_open(LOCAL));
+}
