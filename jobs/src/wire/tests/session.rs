@@ -350,7 +350,7 @@ fn a_request_that_the_manager_does_not_accept_any_more_is_not_sent_again() {
     book.welcome(1, 0, 100);
     for length in [50, 51] {
         book.add(call(length, Caller::Waiting(length as u64)));
-        book.add(call(length, Caller::Nobody));
+        book.add(call(length, Caller::Notice));
     }
     while book.next(|_| {}) {}
     // The first two have come.

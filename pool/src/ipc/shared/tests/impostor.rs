@@ -41,7 +41,7 @@ fn listen_at(
         for socket in listener.incoming() {
             let socket = OwnedFd::from(socket.unwrap());
             let mut outgoing = Outgoing::new(MAX_BODY);
-            let challenge = [&VERSION.to_le_bytes()[..], &[0; 8]].concat();
+            let challenge = [&VERSION.to_le_bytes()[..], &[0; 8], &[1; 8]].concat();
             outgoing.push(CHALLENGE, &challenge, Vec::new()).unwrap();
             let mut incoming = Incoming::new(MAX_BODY);
             loop {
