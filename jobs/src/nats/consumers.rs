@@ -49,6 +49,16 @@ impl Consumers {
         let is_right = known.lease >= lease && known.seen.elapsed() < LOOK;
         is_right.then(|| known.consumer.clone())
     }
+
+    /// Adds a consumer that was looked at just now.
+    pub(super) fn know(&self, name: String, consumer: Consumer<pull::Config>, lease: Duration) {
+        let known = Known {
+            consumer,
+            lease,
+            seen: Instant::now(),
+        };
+        self.known().insert(name, known);
+    }
 }
 
 impl Server {
@@ -101,12 +111,7 @@ impl Server {
             return self.set_consumer(config(longest)).await;
         }
         let consumer = Consumer::new(config(longest), info, self.context.clone());
-        let known = Known {
-            consumer: consumer.clone(),
-            lease: longest,
-            seen: Instant::now(),
-        };
-        self.consumers.known().insert(name, known);
+        self.consumers.know(name, consumer.clone(), longest);
         Ok(consumer)
     }
 

@@ -29,7 +29,7 @@ struct Letter {
 
 /// Moves a job to the dead letters.
 ///
-/// The outcome is stored first, so that of two workers one stores the letter. The message is
+/// The outcome is stored first, so that only one of two workers stores the letter. The message is
 /// removed last: if the worker dies in between, the next delivery finds the outcome, and
 /// [`complete`] stores the letter.
 pub(super) async fn bury(server: &Server, job: &Leased, error: String) -> Result<Fence, Error> {

@@ -33,7 +33,7 @@
 //!    a day after this. A push that finds the key takes the id, and sends the message again unless
 //!    the job has an outcome. So a producer that dies after the key was stored loses no job that
 //!    it pushes again, and a job that is stored already is not stored twice: the server knows the
-//!    ids of the messages of a day, and after a restart those of the messages that it still has.
+//!    ids of the messages of a day, and after a restart the ids of the messages that it still has.
 
 mod buckets;
 mod consumers;

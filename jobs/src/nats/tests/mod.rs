@@ -2,6 +2,7 @@
 //! tests say so and do nothing.
 
 mod dead;
+mod failures;
 mod keys;
 mod leases;
 
