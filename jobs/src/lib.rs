@@ -76,7 +76,7 @@
 //! - Results and the keys of jobs are kept for a day.
 //! - What a [`Manager`] or a [`Memory`] keeps is lost when its process ends.
 //! - A request to a manager and its answer have at most 64 MiB each, unless the builders set
-//!   another limit. A client has at most 65,536 requests without an answer.
+//!   another limit. A client has at most 65,536 requests without an answer; a further one fails.
 //! - The types that hold a connection belong to the loop of one thread, and are not `Send`.
 //!   Other threads and processes connect by themselves.
 

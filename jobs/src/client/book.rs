@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use crate::wire::ClientFrame;
+use crate::wire::{ClientFrame, MAX_REQUESTS};
 
 /// The requests of a client. `A` is the caller that waits for an answer.
 pub(crate) struct Book<A> {
@@ -23,6 +23,8 @@ pub(crate) struct Book<A> {
     /// The number of the last request that was sent in this session.
     sent: u64,
     calls: BTreeMap<u64, Call<A>>,
+    /// How many of them are no notices.
+    unanswered: usize,
     /// The notices that were sent, and about which the manager has not said that they have come.
     notices: VecDeque<u64>,
     /// The requests to cancel.
@@ -67,6 +69,7 @@ impl<A> Book<A> {
             last: 0,
             sent: 0,
             calls: BTreeMap::new(),
+            unanswered: 0,
             notices: VecDeque::new(),
             cancels: VecDeque::new(),
             received: 0,
@@ -74,9 +77,16 @@ impl<A> Book<A> {
         }
     }
 
+    /// Returns whether the client has as many requests without an answer as the manager accepts.
+    /// The manager has no more of them: each request that it gets says which answers have come.
+    pub(crate) fn is_full(&self) -> bool {
+        self.unanswered >= MAX_REQUESTS
+    }
+
     /// Adds a request, and returns its number.
     pub(crate) fn add(&mut self, call: Call<A>) -> u64 {
         self.last += 1;
+        self.unanswered += usize::from(call.caller.gets_answer());
         self.calls.insert(self.last, call);
         self.last
     }
@@ -86,6 +96,7 @@ impl<A> Book<A> {
         let call = self.calls.get_mut(&id)?;
         if id > self.sent {
             let call = self.calls.remove(&id)?;
+            self.unanswered -= usize::from(call.caller.gets_answer());
             return call.caller.waiting();
         }
         let gone = Caller::Gone(Rc::clone(&call.service));
@@ -98,11 +109,9 @@ impl<A> Book<A> {
 
     /// Returns the requests that were made, and whose answers have not come.
     pub(crate) fn unanswered(&self) -> Vec<u64> {
-        let awaited = |(id, call): (&u64, &Call<A>)| match call.caller {
-            Caller::Notice => None,
-            Caller::Waiting(_) | Caller::Gone(_) => Some(*id),
-        };
-        self.calls.iter().filter_map(awaited).collect()
+        let calls = self.calls.iter();
+        let awaited = calls.filter(|(_, call)| call.caller.gets_answer());
+        awaited.map(|(&id, _)| id).collect()
     }
 
     /// A new connection begins: the manager calls its record of the session so, the last request
@@ -133,6 +142,8 @@ impl<A> Book<A> {
             }
         }
         self.calls = kept;
+        let calls = self.calls.values();
+        self.unanswered = calls.filter(|call| call.caller.gets_answer()).count();
         self.record = Some(record);
         self.sent = last;
         self.received = 0;
@@ -179,10 +190,12 @@ impl<A> Book<A> {
         if id > self.sent {
             return None;
         }
-        match self.calls.remove(&id)?.caller {
-            Caller::Notice => None,
-            caller => Some(caller),
+        let caller = self.calls.remove(&id)?.caller;
+        if !caller.gets_answer() {
+            return None;
         }
+        self.unanswered -= 1;
+        Some(caller)
     }
 
     /// The manager says which request has come last.
@@ -218,6 +231,14 @@ impl<A> Book<A> {
 }
 
 impl<A> Caller<A> {
+    /// Returns whether the manager answers the request.
+    fn gets_answer(&self) -> bool {
+        match self {
+            Self::Waiting(_) | Self::Gone(_) => true,
+            Self::Notice => false,
+        }
+    }
+
     fn waiting(self) -> Option<A> {
         match self {
             Self::Waiting(caller) => Some(caller),

@@ -15,7 +15,7 @@ use crate::connection::{Address, Connector};
 use crate::error::{Error, Kind};
 use crate::items;
 use crate::secure::Key;
-use crate::wire::MAX_NAME;
+use crate::wire::{MAX_NAME, too_many};
 
 /// How a client was set up.
 pub(super) struct Settings {
@@ -81,6 +81,9 @@ impl Link {
         }
         if self.is_leaving.get() {
             return Err(closed());
+        }
+        if self.book.borrow().is_full() {
+            return Err(too_many());
         }
         let since = Instant::now();
         let id = self.book.borrow_mut().add(Call {

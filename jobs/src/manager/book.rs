@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::error::{Error, Kind};
-use crate::wire::{MAX_REQUESTS, Malformed, Response};
+use crate::wire::{MAX_REQUESTS, Malformed, Response, too_many};
 
 /// The requests of one session. `H` is what aborts a request that runs.
 pub(crate) struct Book<H> {
@@ -64,8 +64,7 @@ impl<H> Book<H> {
         }
         self.requests.insert(id, Request::Running(None));
         if self.requests.len() > MAX_REQUESTS {
-            let text = format!("the client has more than {MAX_REQUESTS} requests at a time");
-            self.answer(id, Response::new(Err(Error::new(Kind::Engine, text)), 0));
+            self.answer(id, Response::new(Err(too_many()), 0));
             return Ok(false);
         }
         Ok(true)

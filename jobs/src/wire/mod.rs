@@ -17,6 +17,8 @@ mod parse;
 #[cfg(test)]
 mod tests;
 
+use crate::error::{Error, Kind};
+
 pub(crate) use client::ClientFrame;
 pub(crate) use manager::{ManagerFrame, Response};
 pub(crate) use parse::{Malformed, Parser};
@@ -30,3 +32,10 @@ pub(crate) const OVERHEAD: usize = 512;
 /// The maximum number of requests of a client that were not answered, or whose answers it has
 /// not counted.
 pub(crate) const MAX_REQUESTS: usize = 65_536;
+
+/// Returns the error of a request above this number. A client does not make it, and a manager does
+/// not carry it out.
+pub(crate) fn too_many() -> Error {
+    let text = format!("the client has more than {MAX_REQUESTS} requests without an answer");
+    Error::new(Kind::Engine, text)
+}

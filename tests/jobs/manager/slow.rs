@@ -1,5 +1,7 @@
 //! Connections that are slow, stop or stay half open. The clock is paused.
 
+use std::future::pending;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use coreloop::jobs::{Client, Service};
@@ -196,6 +198,42 @@ fn a_client_leaves_within_two_seconds_while_a_request_is_not_written() {
             assert!(call.await.unwrap().unwrap_err().is_closed());
         });
     }
+}
+
+/// The manager ended the connection at twice as many, and the client sent all of them again.
+#[test]
+fn a_client_has_a_limited_number_of_requests() {
+    const MAX: usize = 65_536;
+    paused().block_on(async {
+        let line = Line::new();
+        // A text is answered, and no text is not.
+        let manager = line.manager().service::<Length, &str>(async |text, _| {
+            if text.is_empty() {
+                pending::<()>().await;
+            }
+            Ok(text.len())
+        });
+        let _manager = manager.start().await.unwrap();
+        let client = line.client().connect().await.unwrap();
+        let (waits, hello) = (String::new(), "hello".to_owned());
+        let call = |text| client.call::<Length>(text).timeout(LONG).into_future();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut calls: Vec<_> = (0..MAX).map(|_| call(&waits)).collect();
+        for call in &mut calls {
+            assert!(call.as_mut().poll(&mut cx).is_pending());
+        }
+        settled().await;
+        let error = call(&hello).await.unwrap_err();
+        assert!(error.to_string().contains("more than 65536"), "{error}");
+        // There is room when one of them was cancelled, and answered as such.
+        calls.pop();
+        settled().await;
+        assert_eq!(call(&hello).await.unwrap(), 5);
+        let mut another = call(&waits);
+        assert!(another.as_mut().poll(&mut cx).is_pending());
+        assert!(call(&hello).await.is_err());
+        assert_eq!(line.connections(), 1);
+    });
 }
 
 /// Waits until all bytes that are on their way have come: the clock moves when no task is ready.
