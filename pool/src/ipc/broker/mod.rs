@@ -26,6 +26,11 @@ pub(crate) mod server;
 pub(crate) mod state;
 pub(crate) mod table;
 
+use std::time::Duration;
+
+/// How long a client or a broker pauses when the system has no descriptor or memory for it.
+pub(crate) const PAUSE: Duration = Duration::from_millis(50);
+
 pub use error::BrokerError;
 pub(crate) use handle::Handle;
 pub(crate) use link::{Held, Link, Pending};

@@ -206,8 +206,9 @@ impl<Tx: Serialize, Rx> Pipe<Tx, Rx> {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: either nothing of the value is sent, or all of it. If a part of the value has
-    /// been written when the future is dropped, the next operation of this end writes the rest.
+    /// Cancel safe: either nothing of the value is sent, or all of it. If the future is dropped while
+    /// it waits for room for the value, the next operation of this end writes the rest, even if
+    /// nothing of it was written yet.
     pub async fn send(&mut self, value: Tx) -> io::Result<()> {
         if !self.sender.is_flushed() {
             self.flush().await?;

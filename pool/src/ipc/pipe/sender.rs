@@ -136,8 +136,9 @@ impl<T: Serialize> PipeSender<T> {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: either nothing of the value is sent, or all of it. If a part of the value has
-    /// been written when the future is dropped, the next operation writes the rest.
+    /// Cancel safe: either nothing of the value is sent, or all of it. If the future is dropped while
+    /// it waits for room for the value, the next operation writes the rest, even if nothing of it
+    /// was written yet.
     pub async fn send(&mut self, value: T) -> io::Result<()> {
         if !self.outgoing.is_empty() {
             self.flush().await?;

@@ -25,7 +25,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::retry_on_intr;
+use rustix::io::{Errno, retry_on_intr};
 
 use crate::frame::garbled;
 use crate::frame::reader::FrameHeader;
@@ -85,6 +85,15 @@ impl FrameHeader for Header {
     fn body_length(&self) -> usize {
         self.length as usize
     }
+}
+
+/// Returns whether the system had no memory for a read or a write. It may have some soon, and nothing
+/// was read or written.
+pub(crate) fn is_short_of_memory(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::NOMEM | Errno::NOBUFS)
+    )
 }
 
 /// Blocks this thread until one of these events, an error, or the end of the socket.

@@ -422,3 +422,11 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_lack_of_memory_is_no_end_of_a_connection() {
+    for error in [Errno::NOMEM, Errno::NOBUFS] {
+        assert!(is_short_of_memory(&error.into()));
+    }
+    assert!(!is_short_of_memory(&Errno::PIPE.into()));
+}

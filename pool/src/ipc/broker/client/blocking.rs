@@ -1,14 +1,16 @@
 //! Waiting for answers without a loop.
 
 use std::io::{self, ErrorKind};
+use std::thread;
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::Client;
-use crate::ipc::broker::BrokerError;
 use crate::ipc::broker::protocol::Answer;
+use crate::ipc::broker::{BrokerError, PAUSE};
+use crate::ipc::wire::is_short_of_memory;
 
 impl Client {
     /// Blocks this thread until a request has an answer, or until the deadline.
@@ -28,7 +30,10 @@ impl Client {
             if self.flush() && deadline.is_none() {
                 // A single system call instead of two.
                 let filled = self.incoming.borrow_mut().fill(&*self.socket);
-                self.filled(filled);
+                match filled {
+                    Err(error) if is_short_of_memory(&error) => thread::sleep(PAUSE),
+                    filled => self.filled(filled),
+                }
             } else if self.wait(deadline).map_err(|error| lost(&error))? {
                 self.receive_now();
             } else {
@@ -57,6 +62,9 @@ impl Client {
     /// Blocks this thread until there is something to read, or room for what is left to write.
     /// Returns false if the deadline has passed.
     fn wait(&self, deadline: Option<Instant>) -> io::Result<bool> {
+        if self.must_pause.take() {
+            thread::sleep(PAUSE);
+        }
         let mut events = PollFlags::IN;
         events.set(PollFlags::OUT, self.out.borrow().has_more());
         let mut watched = [PollFd::new(&*self.socket, events)];

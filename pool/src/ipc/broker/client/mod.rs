@@ -32,7 +32,7 @@ use super::protocol::{Answer, Body, CHALLENGE, MAX_BODY, Operation, Status, VERS
 use super::state::{MAX_OPEN, ObjectNumber};
 use super::table::{Table, wake_all};
 use crate::home::Home;
-use crate::ipc::wire::{Incoming, Outgoing};
+use crate::ipc::wire::{Incoming, Outgoing, is_short_of_memory};
 use crate::sys::broker::connect;
 use pump::Pump;
 
@@ -53,6 +53,8 @@ pub(crate) struct Client {
     incoming: RefCell<Incoming>,
     out: RefCell<Out>,
     table: Table,
+    /// The system had no memory for a read or a write. A thread that blocks pauses before the next.
+    must_pause: Cell<bool>,
     /// The wakers of the tasks that wait until everything is written.
     flushed: RefCell<Vec<Waker>>,
     /// What reads the socket on each loop that has waited for an answer.
@@ -146,6 +148,7 @@ impl Client {
                 is_challenged: false,
             }),
             table: Table::new(MAX_OPEN),
+            must_pause: Cell::new(false),
             flushed: RefCell::default(),
             pumps: RefCell::default(),
         })
@@ -230,8 +233,19 @@ impl Client {
             return Poll::Ready(self.table.failure().map_or(Ok(()), Err));
         }
         self.watch()?;
+        // A clone is user code.
         let waker = cx.waker().clone();
-        self.flushed.borrow_mut().push(waker);
+        let mut flushed = self.flushed.borrow_mut();
+        let is_known = flushed.iter().any(|other| other.will_wake(&waker));
+        let unused = match is_known {
+            true => Some(waker),
+            false => {
+                flushed.push(waker);
+                None
+            }
+        };
+        drop(flushed);
+        drop(unused);
         self.wake_pump();
         Poll::Pending
     }
@@ -320,8 +334,15 @@ impl Client {
             write_all(greeting, &self.socket).and_then(|()| write_all(requests, &self.socket))
         };
         match written {
-            Ok(()) => true,
+            Ok(()) => {
+                self.must_pause.set(false);
+                true
+            }
             Err(error) if error.kind() == ErrorKind::WouldBlock => false,
+            Err(error) if is_short_of_memory(&error) => {
+                self.must_pause.set(true);
+                false
+            }
             Err(error) => {
                 self.broken(&error);
                 true
@@ -336,6 +357,10 @@ impl Client {
             let filled = self.incoming.borrow_mut().try_fill(&*self.socket);
             match filled {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if is_short_of_memory(&error) => {
+                    self.must_pause.set(true);
+                    return;
+                }
                 filled => self.filled(filled),
             }
         }

@@ -6,15 +6,18 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::os::fd::OwnedFd;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use coreloop_runtime::io::Async;
 use coreloop_runtime::task::spawn_hidden;
+use coreloop_runtime::time::{Sleep, sleep};
 
 use super::{Client, Out};
-use crate::ipc::broker::BrokerError;
 use crate::ipc::broker::table::wake_all;
+use crate::ipc::broker::{BrokerError, PAUSE};
+use crate::ipc::wire::is_short_of_memory;
 
 pub(super) struct Pump {
     socket: Async<Rc<OwnedFd>>,
@@ -49,9 +52,10 @@ impl Client {
             waker: RefCell::new(None),
         });
         self.pumps.borrow_mut().push(Rc::clone(&pump));
-        let running = Running {
+        let mut running = Running {
             client: Rc::clone(self),
             pump,
+            pause: None,
         };
         spawn_hidden(async move {
             poll_fn(|cx| running.poll(cx)).await;
@@ -81,20 +85,30 @@ impl Client {
 struct Running {
     client: Rc<Client>,
     pump: Rc<Pump>,
+    /// The system had no memory for a read or a write.
+    pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl Running {
     /// Ready when the connection has ended.
-    fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { client, pump } = self;
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let (client, pump) = (Rc::clone(&self.client), Rc::clone(&self.pump));
         let old = pump.waker.replace(Some(cx.waker().clone()));
         drop(old);
         while client.table.failure().is_none() {
+            if let Some(pause) = &mut self.pause {
+                ready!(pause.as_mut().poll(cx));
+                self.pause = None;
+            }
             match self.poll_write(cx) {
                 Poll::Ready(Ok(())) => {
                     if client.out.borrow().is_empty() {
                         client.wake_flushed();
                     }
+                }
+                Poll::Ready(Err(error)) if is_short_of_memory(&error) => {
+                    self.pause = Some(Box::pin(sleep(PAUSE)));
+                    continue;
                 }
                 Poll::Ready(Err(error)) => {
                     client.broken(&error);
@@ -103,7 +117,12 @@ impl Running {
                 Poll::Pending => {}
             }
             let filled = client.incoming.borrow_mut().poll_fill(cx, &pump.socket);
-            client.filled(ready!(filled));
+            match ready!(filled) {
+                Err(error) if is_short_of_memory(&error) => {
+                    self.pause = Some(Box::pin(sleep(PAUSE)));
+                }
+                filled => client.filled(filled),
+            }
         }
         Poll::Ready(())
     }
@@ -123,7 +142,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let Self { client, pump } = self;
+        let Self { client, pump, .. } = self;
         client
             .pumps
             .borrow_mut()

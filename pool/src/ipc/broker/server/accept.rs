@@ -5,16 +5,13 @@ use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use coreloop_runtime::task::spawn_hidden;
 use coreloop_runtime::time::{Sleep, sleep};
 
-use super::connection::Connection;
+use super::connection::{Connection, Refused};
 use super::{Broker, Listener};
-
-/// How long the broker pauses when the system has no descriptor or memory for a connection.
-const PAUSE: Duration = Duration::from_millis(50);
+use crate::ipc::broker::PAUSE;
 
 /// Accepts connections until the loop ends.
 pub(super) fn serve(broker: Rc<Broker>, listener: Rc<Listener>) {
@@ -22,6 +19,7 @@ pub(super) fn serve(broker: Rc<Broker>, listener: Rc<Listener>) {
     let mut task = Task {
         broker: Running(broker),
         listener,
+        next: None,
         pause: None,
     };
     spawn_hidden(async move {
@@ -32,6 +30,8 @@ pub(super) fn serve(broker: Rc<Broker>, listener: Rc<Listener>) {
 struct Task {
     broker: Running,
     listener: Rc<Listener>,
+    /// A connection that is served after the pause.
+    next: Option<UnixStream>,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
@@ -57,22 +57,31 @@ impl Task {
                 }
                 self.pause = None;
             }
+            if let Some(stream) = self.next.take() {
+                self.begin(stream);
+                continue;
+            }
             let accepted = self.listener.socket.poll_read_with(cx, |socket| {
                 let (stream, _) = socket.accept()?;
                 Ok(stream)
             });
             match accepted {
-                Poll::Ready(Ok(stream)) => accept(broker, stream),
+                Poll::Ready(Ok(stream)) => self.next = Some(stream),
                 Poll::Ready(Err(_)) => self.pause = Some(Box::pin(sleep(PAUSE))),
                 Poll::Pending => return Poll::Pending,
             }
         }
     }
-}
 
-/// Begins to serve a connection. One that is refused is closed, and the client learns no reason.
-fn accept(broker: &Rc<Broker>, stream: UnixStream) {
-    if let Ok(connection) = Connection::new(broker, stream) {
-        spawn_hidden(connection.serve());
+    /// Begins to serve a connection. One that is refused is closed, and the client learns no reason.
+    fn begin(&mut self, stream: UnixStream) {
+        match Connection::new(&self.broker.0, stream) {
+            Ok(connection) => spawn_hidden(connection.serve()),
+            Err(Refused::ForNow(stream)) => {
+                self.next = Some(stream);
+                self.pause = Some(Box::pin(sleep(PAUSE)));
+            }
+            Err(Refused::ForEver) => {}
+        }
     }
 }

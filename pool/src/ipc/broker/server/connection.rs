@@ -15,22 +15,25 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use coreloop_net::unix::peer_cred;
 use coreloop_runtime::io::Async;
-use rustix::io::ioctl_fionread;
+use coreloop_runtime::time::{Sleep, sleep};
+use rustix::io::{Errno, ioctl_fionread};
 use rustix::net::Shutdown;
 use rustix::process::geteuid;
 
 use super::Broker;
+use crate::ipc::broker::PAUSE;
 use crate::ipc::broker::protocol::{Answer, Body, CHALLENGE, MAX_BODY, Operation, Status, VERSION};
 use crate::ipc::broker::state::{Call, Client, Key};
-use crate::ipc::wire::{Incoming, Outgoing};
+use crate::ipc::wire::{Incoming, Outgoing, is_short_of_memory};
 use crate::sys::broker::Death;
 
 /// How many bytes of answers may wait before no more requests are handled.
@@ -110,22 +113,42 @@ pub(super) struct Connection {
     is_known: bool,
     /// The process has ended.
     is_dead: bool,
+    /// The system had no memory for a read or a write.
+    pause: Option<Pin<Box<Sleep>>>,
     _count: Count,
+}
+
+/// Why a connection is not served.
+pub(super) enum Refused {
+    /// The system has no descriptor or memory for it now.
+    ForNow(UnixStream),
+    /// The peer is refused, or cannot be watched.
+    ForEver,
+}
+
+impl From<io::Error> for Refused {
+    fn from(_: io::Error) -> Self {
+        Self::ForEver
+    }
 }
 
 impl Connection {
     /// # Errors
     ///
-    /// Returns an error if the peer is refused, or cannot be watched.
-    pub(super) fn new(broker: &Rc<Broker>, stream: UnixStream) -> io::Result<Self> {
+    /// Returns the stream if the connection can be served later.
+    pub(super) fn new(broker: &Rc<Broker>, stream: UnixStream) -> Result<Self, Refused> {
         let credentials = peer_cred(&stream)?;
         if credentials.uid() != geteuid().as_raw() {
-            return Err(ErrorKind::PermissionDenied.into());
+            return Err(Refused::ForEver);
         }
         let pid = credentials.pid().and_then(|pid| u32::try_from(pid).ok());
-        let count = Count::of(broker, pid).ok_or(ErrorKind::QuotaExceeded)?;
+        let count = Count::of(broker, pid).ok_or(Refused::ForEver)?;
         // Before the challenge is sent.
-        let death = Death::of(pid)?;
+        let death = match Death::of(pid) {
+            Ok(death) => death,
+            Err(error) if has_no_room(&error) => return Err(Refused::ForNow(stream)),
+            Err(_) => return Err(Refused::ForEver),
+        };
         // Neither reads nor writes wait, whatever the mode of the socket.
         let socket = Async::from_nonblocking(OwnedFd::from(stream))?;
         let challenge = fastrand::u64(..);
@@ -150,6 +173,7 @@ impl Connection {
             challenge,
             is_known: false,
             is_dead: false,
+            pause: None,
             _count: count,
         })
     }
@@ -193,11 +217,19 @@ impl Connection {
             let Some(socket) = &self.socket else {
                 return Poll::Ready(());
             };
+            if let Some(pause) = &mut self.pause {
+                ready!(pause.as_mut().poll(cx));
+                self.pause = None;
+            }
             let is_full = {
                 let mut outgoing = self.peer.outgoing.borrow_mut();
                 match outgoing.poll_write(cx, socket) {
                     Poll::Pending => outgoing.length() > UNREAD,
                     Poll::Ready(Ok(())) => false,
+                    Poll::Ready(Err(error)) if is_short_of_memory(&error) => {
+                        self.pause = Some(Box::pin(sleep(PAUSE)));
+                        continue;
+                    }
                     Poll::Ready(Err(_)) => {
                         // The peer does not read any more. What it has sent is handled.
                         *outgoing = Outgoing::new(MAX_BODY);
@@ -212,6 +244,9 @@ impl Connection {
                 }
             }
             match self.incoming.poll_fill(cx, socket) {
+                Poll::Ready(Err(error)) if is_short_of_memory(&error) => {
+                    self.pause = Some(Box::pin(sleep(PAUSE)));
+                }
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Pending => return Poll::Pending,
@@ -337,6 +372,13 @@ impl Drop for Connection {
 
 /// A client that violates the protocol.
 struct Mad;
+
+fn has_no_room(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM)
+    )
+}
 
 /// Counts the connections of a process.
 struct Count {

@@ -109,8 +109,11 @@ impl<P: Clone + Size, M: AsRef<[AtomicU64]>> State<P, M> {
     /// Asks the consumers to report the next item that they confirm. Returns whether one of them was
     /// not asked already.
     fn ask_for_reports(&self) -> bool {
-        let consumers = self.consumers.values();
-        consumers.fold(false, |any, consumer| consumer.ask_for_report() || any)
+        let mut has_asked = false;
+        for consumer in self.consumers.values() {
+            has_asked |= consumer.ask_for_report();
+        }
+        has_asked
     }
 
     fn settle_once(&mut self) {

@@ -36,7 +36,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The number of words for items of a consumer. It limits how many items a consumer may hold.
 pub(crate) const SLOTS: usize = 512;
 
-/// The number of words of a consumer: those of items, and the word of reports.
+/// The number of words of a consumer: one for each slot, and the word of reports.
 pub(crate) const OFFER_WORDS: usize = SLOTS + 1;
 
 /// The place of the word of reports. It is 1 if the queue asks the consumer to report the next item
