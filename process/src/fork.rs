@@ -84,6 +84,19 @@ impl Forked {
 /// - **Children** belong to the original: the copy cannot wait for them. But it can kill
 ///   them, and does if it drops a [`Child`](crate::Child) that is killed on drop.
 ///
+/// # Errors
+///
+/// Returns an error of the kind [`Unsupported`](io::ErrorKind::Unsupported) if
+///
+/// - the process has more than one thread. The copy has only the thread that called, and a
+///   lock that another thread held, such as the allocator's, is never released in the
+///   copy. A thread that was joined may still be counted for a moment;
+/// - the caller is in a runtime, which must not be in two processes;
+/// - the number of threads is not known: without `/proc`, and always on systems other than
+///   Linux.
+///
+/// Otherwise returns the error of the system call.
+///
 /// # Safety
 ///
 /// A fork copies the memory of the process, but not what lies outside it. From the call
@@ -106,19 +119,6 @@ impl Forked {
 /// under it keep is harmless in this sense, idle runtimes included.
 ///
 /// The caller need not count threads: the function does.
-///
-/// # Errors
-///
-/// Returns an error of the kind [`Unsupported`](io::ErrorKind::Unsupported) if
-///
-/// - the process has more than one thread. The copy has only the thread that called, and a
-///   lock that another thread held, such as the allocator's, is never released in the
-///   copy. A thread that was joined may still be counted for a moment;
-/// - the caller is in a runtime, which must not be in two processes;
-/// - the number of threads is not known: without `/proc`, and always on systems other than
-///   Linux.
-///
-/// Otherwise returns the error of the system call.
 ///
 /// # Examples
 ///

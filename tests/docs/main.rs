@@ -8,8 +8,8 @@
 //! ARCHITECTURE.md puts them.
 //!
 //! The modules check which files of the runtime import from which, which files ask for the
-//! platform, that examples in the documentation use the facade, and that ARCHITECTURE.md
-//! names only what exists.
+//! platform, that examples in the documentation use the facade, that the sections of a comment
+//! have one order, and that ARCHITECTURE.md names only what exists.
 #![cfg(test)]
 #![cfg(not(miri))]
 
@@ -18,6 +18,7 @@ mod imports;
 mod layers;
 mod map;
 mod platforms;
+mod sections;
 mod tokio_names;
 
 use std::fs;

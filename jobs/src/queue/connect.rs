@@ -95,14 +95,14 @@ impl MemoryQueue<'_> {
 
     /// Opens the queue, and creates it if it does not exist.
     ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: the queue may have been created.
+    ///
     /// # Errors
     ///
     /// Returns an error if the queue has no name, or if the process that keeps it cannot be
     /// reached.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: the queue may have been created.
     pub async fn connect(self) -> Result<Queue, Error> {
         let engine = self.host.open(&self.name).await?;
         Ok(Queue::new(engine, &self.name))

@@ -121,15 +121,15 @@ impl Queue {
     /// Pushes several jobs of one function, with as few messages as possible, and returns their
     /// receipts in order.
     ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: some of the jobs may have been stored.
+    ///
     /// # Errors
     ///
     /// Returns an error under the conditions of [`push`](Self::push). Some of the jobs may have
     /// been stored nevertheless: jobs that must not be stored twice need keys, see
     /// [`push_all`](Self::push_all).
-    ///
-    /// # Cancel safety
-    ///
-    /// Not cancel safe: some of the jobs may have been stored.
     pub async fn push_many<F, S, A>(
         &self,
         function: F,
@@ -146,15 +146,15 @@ impl Queue {
     /// Pushes several jobs, each with its options, with as few messages as possible, and returns
     /// their receipts in order.
     ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: some of the jobs may have been stored.
+    ///
     /// # Errors
     ///
     /// Returns an error under the conditions of [`push`](Self::push). Some of the jobs may have
     /// been stored nevertheless. If each has a [key](Push::key), it is harmless to push all of
     /// them again.
-    ///
-    /// # Cancel safety
-    ///
-    /// Not cancel safe: some of the jobs may have been stored.
     pub async fn push_all<R>(
         &self,
         pushes: impl IntoIterator<Item = Push<R>>,
@@ -176,13 +176,13 @@ impl Queue {
 
     /// Returns the oldest dead letters, at most `max`: jobs of which all attempts have failed.
     ///
-    /// # Errors
-    ///
-    /// Returns an error if the engine fails.
-    ///
     /// # Cancel safety
     ///
     /// Cancel safe: it changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the engine fails.
     pub async fn dead_letters(&self, max: usize) -> Result<Vec<DeadLetter>, Error> {
         let letters = self.engine.dead(max).await?;
         let letter = |dead: crate::engine::Dead| DeadLetter {
@@ -198,14 +198,14 @@ impl Queue {
     /// Puts a dead letter back in the queue, with no attempts counted. Returns `false` if the job
     /// is no dead letter.
     ///
-    /// # Errors
-    ///
-    /// Returns an error if the engine fails.
-    ///
     /// # Cancel safety
     ///
     /// Cancel safe: the job may be in the queue or among the dead letters, and a second call
     /// puts it in the queue only if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the engine fails.
     pub async fn requeue(&self, id: &JobId) -> Result<bool, Error> {
         self.engine.requeue(id).await
     }
@@ -215,26 +215,26 @@ impl Queue {
     /// [`result`](Self::result) still returns the error of its last attempt, for a day after its
     /// end.
     ///
-    /// # Errors
-    ///
-    /// Returns an error if the engine fails.
-    ///
     /// # Cancel safety
     ///
     /// Cancel safe: the dead letter may or may not be removed.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the engine fails.
     pub async fn discard(&self, id: &JobId) -> Result<bool, Error> {
         self.engine.discard(id).await
     }
 
     /// Counts the jobs of the queue.
     ///
-    /// # Errors
-    ///
-    /// Returns an error if the engine fails.
-    ///
     /// # Cancel safety
     ///
     /// Cancel safe: it changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the engine fails.
     pub async fn counts(&self) -> Result<Counts, Error> {
         self.engine.counts().await
     }

@@ -57,14 +57,14 @@ impl NatsQueue {
 
     /// Connects to the server, and creates the queue unless it exists.
     ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: the queue may have been created.
+    ///
     /// # Errors
     ///
     /// Returns an error if the queue has no name, or if the server cannot be reached or does not
     /// have `JetStream`.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: the queue may have been created.
     pub async fn connect(self) -> Result<Queue, Error> {
         let engine = Nats::connect(&self.url, &self.name).await?;
         Ok(Queue::new(engine, &self.name))

@@ -23,15 +23,15 @@ const BYTES: usize = 1 << 20;
 /// A job that is not pushed yet, and its options. [`Queue::push`] returns it, and it is pushed
 /// when it is awaited.
 ///
+/// # Cancel safety
+///
+/// Not cancel safe: if the future is dropped, the job may have been stored.
+///
 /// # Errors
 ///
 /// Returns an error if the function is not registered in this program, if the arguments cannot be
 /// encoded, or if the engine fails. After an error of the engine, the job may have been stored
 /// nevertheless: with a [key](Push::key) it is harmless to push it again.
-///
-/// # Cancel safety
-///
-/// Not cancel safe: if the future is dropped, the job may have been stored.
 #[must_use = "a job is not pushed before it is awaited"]
 pub struct Push<R> {
     engine: Rc<dyn Engine>,

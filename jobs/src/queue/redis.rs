@@ -86,15 +86,15 @@ impl RedisQueue {
 
     /// Connects to the server, and reads its settings.
     ///
-    /// # Errors
-    ///
-    /// Returns an error if the queue has no name, if the URL is wrong, or if the server cannot be
-    /// reached or refuses the user.
-    ///
     /// # Cancel safety
     ///
     /// Cancel safe: nothing is created on the server but a key by which the client notices later
     /// that the server has lost the queue.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the queue has no name, if the URL is wrong, or if the server cannot be
+    /// reached or refuses the user.
     pub async fn connect(self) -> Result<Queue, Error> {
         let engine = Redis::connect(&self.url, &self.name, self.durable).await?;
         Ok(Queue::new(engine, &self.name))

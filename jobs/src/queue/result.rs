@@ -18,6 +18,10 @@ use crate::error::{Error, Kind};
 /// A request for the result of a job. [`Queue::result`] returns it, and it waits for the result
 /// when it is awaited.
 ///
+/// # Cancel safety
+///
+/// Cancel safe: it changes nothing.
+///
 /// # Errors
 ///
 /// Returns an error if
@@ -28,10 +32,6 @@ use crate::error::{Error, Kind};
 ///   that cannot tell waits;
 /// - the result does not decode as an `R`: [`Error::is_codec`];
 /// - the engine fails.
-///
-/// # Cancel safety
-///
-/// Cancel safe: it changes nothing.
 #[must_use = "it does not wait before it is awaited"]
 pub struct JobResult<R> {
     engine: Rc<dyn Engine>,

@@ -254,15 +254,15 @@ impl Worker {
     /// If the engine fails, the worker tries again until it succeeds, with pauses of up to five
     /// seconds.
     ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: the jobs that run are cancelled, and their leases end with their time.
+    ///
     /// # Errors
     ///
     /// Returns an error if no function is registered, or a function of [`only`](Self::only) is not.
     /// Returns an error also if the pool is closed or fails, when all jobs have ended or were
     /// returned.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: the jobs that run are cancelled, and their leases end with their time.
     pub async fn run(self) -> Result<WorkerMetrics, Error> {
         let counters = Rc::clone(&self.control.shared.counters);
         let running = Running::new(self)?;
@@ -277,13 +277,13 @@ impl Worker {
 
     /// Runs jobs until `shutdown` completes, and then stops like [`run`](Self::run).
     ///
-    /// # Errors
-    ///
-    /// Returns an error under the conditions of [`run`](Self::run).
-    ///
     /// # Cancel safety
     ///
     /// Cancel safe: the jobs that run are cancelled, and their leases end with their time.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error under the conditions of [`run`](Self::run).
     pub async fn run_until(
         self,
         shutdown: impl Future<Output = ()>,

@@ -180,13 +180,13 @@ impl Executor {
     ///
     /// Arguments are a tuple; a single argument may be passed as it is.
     ///
-    /// # Errors
-    ///
-    /// Returns an error if the job has no result; see [`JobError`].
-    ///
     /// # Cancel safety
     ///
     /// Cancel safe: dropping the future cancels the job, as [`JobHandle::abort`] does.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the job has no result; see [`JobError`].
     pub async fn run<F, S>(
         &self,
         function: F,
@@ -201,14 +201,14 @@ impl Executor {
 
     /// Submits a call of a function. Waits only while the queue is full.
     ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a future that is dropped before it has completed submits nothing.
+    ///
     /// # Errors
     ///
     /// Returns an error if the function is not registered, if the arguments cannot be encoded
     /// or are too long, or if the executor is closed or has failed.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: a future that is dropped before it has completed submits nothing.
     pub async fn submit<F, S>(
         &self,
         function: F,
@@ -226,15 +226,15 @@ impl Executor {
 
     /// Submits a closure to an executor of threads. Waits only while the queue is full.
     ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a future that is dropped before it has completed submits nothing.
+    ///
     /// # Errors
     ///
     /// Returns an error for which [`is_not_registered`](JobError::is_not_registered) returns
     /// `true` if this executor does not run its jobs on threads, or an error if it is closed or
     /// has failed.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: a future that is dropped before it has completed submits nothing.
     pub async fn spawn<W, R>(&self, work: W) -> Result<JobHandle<R>, JobError>
     where
         W: FnOnce() -> R + Send + 'static,

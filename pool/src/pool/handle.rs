@@ -114,16 +114,16 @@ impl<R> JobHandle<R> {
 
     /// Cancels the job, and waits until it does not run any more.
     ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: the job stays cancelled, and its outcome is dropped.
+    ///
     /// # Errors
     ///
     /// If the job finishes nevertheless, returns its outcome. Otherwise returns an error for
     /// which [`is_cancelled`](JobError::is_cancelled) returns `true`: if
     /// [`has_started`](JobError::has_started) returns `false`, the job never ran; otherwise
     /// its worker has ended.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: the job stays cancelled, and its outcome is dropped.
     pub async fn cancel(self) -> Result<R, JobError> {
         match &self.control {
             Control::Pool { core, key } => core.ask_cancel(*key),

@@ -116,13 +116,13 @@ impl Pool {
     ///
     /// Arguments are a tuple; a single argument may be passed as it is.
     ///
-    /// # Errors
-    ///
-    /// Returns an error if the job has no result; see [`JobError`].
-    ///
     /// # Cancel safety
     ///
     /// Cancel safe: dropping the future cancels the job, as [`JobHandle::abort`] does.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the job has no result; see [`JobError`].
     pub async fn run<F, S>(
         &self,
         function: F,
@@ -136,14 +136,14 @@ impl Pool {
 
     /// Submits a call of a function. Waits only while the queue is full.
     ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a future that is dropped before it has completed submits nothing.
+    ///
     /// # Errors
     ///
     /// Returns an error if the function is not registered, if the arguments cannot be encoded
     /// or are too long, or if the pool is closed or has failed.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: a future that is dropped before it has completed submits nothing.
     pub async fn submit<F, S>(
         &self,
         function: F,
@@ -218,14 +218,14 @@ impl Pool {
 
     /// Waits until a worker is ready.
     ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is lost.
+    ///
     /// # Errors
     ///
     /// Returns an error if the pool has failed, because too many workers in a row ended before
     /// they were ready, or if it is closed.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: nothing is lost.
     pub async fn ready(&self) -> Result<(), JobError> {
         loop {
             let changed = self.core.changed.notified();

@@ -48,14 +48,14 @@ pub struct PortableCall<'a> {
 impl PortableCall<'_> {
     /// Submits the call. Waits only while the queue of the pool is full.
     ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a future that is dropped before it has completed submits nothing.
+    ///
     /// # Errors
     ///
     /// Returns an error if there is no such function, if the arguments are too long, or if the
     /// pool is closed or has failed.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: a future that is dropped before it has completed submits nothing.
     pub async fn submit(self, pool: &Pool) -> Result<JobHandle<Returned>, JobError> {
         let core = &pool.core;
         let function = self.check(core)?;

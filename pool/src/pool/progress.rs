@@ -63,13 +63,13 @@ impl<T: DeserializeOwned> Progress<T> {
     /// Waits for a value that this method has not returned before. Returns `None` when the job
     /// has finished.
     ///
-    /// # Errors
-    ///
-    /// Returns an error if the value does not decode as a `T`.
-    ///
     /// # Cancel safety
     ///
     /// Cancel safe: a later call returns the value.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the value does not decode as a `T`.
     pub async fn changed(&mut self) -> Option<Result<T, JobError>> {
         match &mut self.values {
             Values::Loop(receiver) => {

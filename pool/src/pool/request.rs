@@ -126,14 +126,14 @@ impl<R: DeserializeOwned + 'static> JobRequest<R> {
 
     /// Submits the job. Waits only while the queue of the pool is full.
     ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a future that is dropped before it has completed submits nothing.
+    ///
     /// # Errors
     ///
     /// Returns an error if the function is not registered, if the arguments cannot be encoded
     /// or are too long, or if the pool is closed or has failed.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: a future that is dropped before it has completed submits nothing.
     pub async fn submit(self) -> Result<JobHandle<R>, JobError> {
         let function = self.check()?;
         let room = Rc::clone(&self.core.room);
@@ -161,14 +161,14 @@ impl<R: DeserializeOwned + 'static> JobRequest<R> {
 
     /// Runs the job and returns its result. Dropping the future cancels the job.
     ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: dropping the future cancels the job, as [`JobHandle::abort`] does.
+    ///
     /// # Errors
     ///
     /// Returns an error if the job has no result, or under the conditions of
     /// [`submit`](JobRequest::submit).
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: dropping the future cancels the job, as [`JobHandle::abort`] does.
     pub async fn run(self) -> Result<R, JobError> {
         CancelOnDrop(self.submit().await?).outcome().await
     }

@@ -89,6 +89,10 @@ impl<R: DeserializeOwned + 'static> Process<R> {
 
     /// Waits until the process has ended, and returns the result of the function.
     ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: the process still runs, and a later call returns the result.
+    ///
     /// # Errors
     ///
     /// Returns an error if the function panicked, or if the process ended before it had
@@ -99,10 +103,6 @@ impl<R: DeserializeOwned + 'static> Process<R> {
     /// # Panics
     ///
     /// Panics if the result was returned before.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: the process still runs, and a later call returns the result.
     #[track_caller]
     pub fn join(&mut self) -> impl Future<Output = Result<R, JobError>> + '_ {
         assert!(
@@ -121,6 +121,10 @@ impl<R: DeserializeOwned + 'static> Process<R> {
     /// Waits like [`join`](Process::join), but at most for `duration`. Returns `None` if the
     /// process still runs.
     ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: the process still runs, and a later call returns the result.
+    ///
     /// # Errors
     ///
     /// Returns an error under the conditions of [`join`](Process::join).
@@ -128,10 +132,6 @@ impl<R: DeserializeOwned + 'static> Process<R> {
     /// # Panics
     ///
     /// Panics if the result was returned before.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: the process still runs, and a later call returns the result.
     #[track_caller]
     pub fn join_timeout(
         &mut self,

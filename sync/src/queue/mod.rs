@@ -230,6 +230,10 @@ impl<T> Queue<T> {
     /// A second call has no effect, except that it may be `immediate` when the first
     /// was not.
     ///
+    /// # Panics
+    ///
+    /// Panics if it is called by the `Ord` of an item of the same queue.
+    ///
     /// # Examples
     ///
     /// ```
@@ -244,10 +248,6 @@ impl<T> Queue<T> {
     ///     assert!(queue.get().await.is_err());
     /// });
     /// ```
-    ///
-    /// # Panics
-    ///
-    /// Panics if it is called by the `Ord` of an item of the same queue.
     #[track_caller]
     pub fn shutdown(&self, immediate: bool) {
         // Dropped at the end, even if a waker panics.

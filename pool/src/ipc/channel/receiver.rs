@@ -75,14 +75,14 @@ impl<T: DeserializeOwned> Receiver<T> {
     /// Receives the next value. Returns `None` when all senders are closed and all values were
     /// received.
     ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: no value is lost.
+    ///
     /// # Errors
     ///
     /// Returns an error if the next message is no such value, is too long, or has lost its
     /// descriptors. The next call returns the message after it.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: no value is lost.
     pub async fn recv(&mut self) -> io::Result<Option<T>> {
         self.allocate();
         let Self { socket, buffer, .. } = self;

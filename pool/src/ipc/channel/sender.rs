@@ -64,15 +64,15 @@ impl<T> Sender<T> {
 impl<T: Serialize> Sender<T> {
     /// Sends a value. Waits while the channel has no room for it.
     ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: if the future is dropped before it has completed, nothing was sent.
+    ///
     /// # Errors
     ///
     /// Returns an error of kind [`InvalidInput`](ErrorKind::InvalidInput) if the value does not
     /// encode or is too long, or [`BrokenPipe`](ErrorKind::BrokenPipe) if the receiver is closed.
     /// Then nothing was sent.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: if the future is dropped before it has completed, nothing was sent.
     pub async fn send(&self, value: T) -> io::Result<()> {
         let mut packet = Packet::new(&value, self.max_message)?;
         drop(value);

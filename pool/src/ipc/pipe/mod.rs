@@ -198,17 +198,17 @@ impl<Tx, Rx> Pipe<Tx, Rx> {
 impl<Tx: Serialize, Rx> Pipe<Tx, Rx> {
     /// Sends a value. Waits while the socket has no room for it.
     ///
-    /// # Errors
-    ///
-    /// Returns an error of kind [`InvalidInput`](io::ErrorKind::InvalidInput) if the value does
-    /// not encode or is too long, or [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the other end
-    /// is closed.
-    ///
     /// # Cancel safety
     ///
     /// Cancel safe: either nothing of the value is sent, or all of it. If the future is dropped while
     /// it waits for room for the value, the next operation of this end writes the rest, even if
     /// nothing of it was written yet.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error of kind [`InvalidInput`](io::ErrorKind::InvalidInput) if the value does
+    /// not encode or is too long, or [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the other end
+    /// is closed.
     pub async fn send(&mut self, value: Tx) -> io::Result<()> {
         if !self.sender.is_flushed() {
             self.flush().await?;
@@ -247,13 +247,13 @@ impl<Tx, Rx> Pipe<Tx, Rx> {
     /// Writes the rest of a value whose [`send`](Pipe::send) was cancelled, or of which
     /// [`try_send`](Pipe::try_send) has written the start.
     ///
-    /// # Errors
-    ///
-    /// Returns [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the other end is closed.
-    ///
     /// # Cancel safety
     ///
     /// Cancel safe: the next operation writes what is left.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the other end is closed.
     pub async fn flush(&mut self) -> io::Result<()> {
         poll_fn(|cx| self.poll_flush(cx)).await
     }
@@ -287,6 +287,10 @@ impl<Tx, Rx> Pipe<Tx, Rx> {
 impl<Tx, Rx: DeserializeOwned> Pipe<Tx, Rx> {
     /// Receives the next value. Returns `None` when the other end is closed.
     ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a part of a value is kept for the next call.
+    ///
     /// # Errors
     ///
     /// Returns an error if the value does not decode or has lost its descriptors, and after that
@@ -294,10 +298,6 @@ impl<Tx, Rx: DeserializeOwned> Pipe<Tx, Rx> {
     /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if the other end was closed in the middle
     /// of a value, and of kind [`InvalidData`](io::ErrorKind::InvalidData) if something other
     /// than a value has come or if it is too long: then nothing more can be received.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: a part of a value is kept for the next call.
     pub async fn recv(&mut self) -> io::Result<Option<Rx>> {
         poll_fn(|cx| {
             if !self.sender.is_flushed() {

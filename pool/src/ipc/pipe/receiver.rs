@@ -130,6 +130,10 @@ impl<T> PipeReceiver<T> {
 impl<T: DeserializeOwned> PipeReceiver<T> {
     /// Receives the next value. Returns `None` when the other end is closed.
     ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a part of a value is kept for the next call.
+    ///
     /// # Errors
     ///
     /// Returns an error if the value does not decode or has lost its descriptors, and after that
@@ -137,10 +141,6 @@ impl<T: DeserializeOwned> PipeReceiver<T> {
     /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if the other end was closed in the middle of a
     /// value, and of kind [`InvalidData`](io::ErrorKind::InvalidData) if something other than a value
     /// has come or if it is too long: then nothing more can be received.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: a part of a value is kept for the next call.
     pub async fn recv(&mut self) -> io::Result<Option<T>> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }

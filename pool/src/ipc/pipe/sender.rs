@@ -106,13 +106,13 @@ impl<T> PipeSender<T> {
     /// Writes the rest of a value whose [`send`](PipeSender::send) was cancelled, or of which
     /// [`try_send`](PipeSender::try_send) has written the start.
     ///
-    /// # Errors
-    ///
-    /// Returns [`BrokenPipe`](ErrorKind::BrokenPipe) if the other end is closed.
-    ///
     /// # Cancel safety
     ///
     /// Cancel safe: the next operation writes what is left.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`BrokenPipe`](ErrorKind::BrokenPipe) if the other end is closed.
     pub async fn flush(&mut self) -> io::Result<()> {
         poll_fn(|cx| self.poll_flush(cx)).await
     }
@@ -128,17 +128,17 @@ impl<T> PipeSender<T> {
 impl<T: Serialize> PipeSender<T> {
     /// Sends a value. Waits while the socket has no room for it.
     ///
-    /// # Errors
-    ///
-    /// Returns an error of kind [`InvalidInput`](ErrorKind::InvalidInput) if the value does not
-    /// encode or is too long, or [`BrokenPipe`](ErrorKind::BrokenPipe) if the other end is
-    /// closed.
-    ///
     /// # Cancel safety
     ///
     /// Cancel safe: either nothing of the value is sent, or all of it. If the future is dropped while
     /// it waits for room for the value, the next operation writes the rest, even if nothing of it
     /// was written yet.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error of kind [`InvalidInput`](ErrorKind::InvalidInput) if the value does not
+    /// encode or is too long, or [`BrokenPipe`](ErrorKind::BrokenPipe) if the other end is
+    /// closed.
     pub async fn send(&mut self, value: T) -> io::Result<()> {
         if !self.outgoing.is_empty() {
             self.flush().await?;
