@@ -184,7 +184,7 @@ struct Connection {
     session: Rc<Session>,
     number: u64,
     pipe: Pipe<Socket>,
-    /// Whether the client waits for a pong.
+    /// Whether the manager has to send a pong.
     owes_pong: bool,
     /// Whether no requests were read because of the answers that wait.
     is_paused: bool,

@@ -28,7 +28,8 @@ pub(crate) enum ManagerFrame<'a> {
         id: u64,
         response: Response<&'a [u8]>,
     },
-    /// The answer to a ping.
+    /// The answer to a ping. A manager also sends it while a long frame comes, because a ping
+    /// comes only after the frame.
     Pong { last: u64 },
 }
 

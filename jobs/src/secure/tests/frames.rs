@@ -100,6 +100,19 @@ fn a_truncated_frame_is_not_returned() {
     }
 }
 
+/// The first frame of a client may be longer than the others.
+#[test]
+fn a_limit_that_was_lowered_is_the_limit_of_the_next_frame() {
+    let ((mut out, _), (_, mut opener)) = connected(100);
+    let bytes = [seal(&mut out, &[1; 100]), seal(&mut out, &[2; 11])].concat();
+    let space = opener.space();
+    space[..bytes.len()].copy_from_slice(&bytes);
+    opener.filled(bytes.len());
+    assert_eq!(opener.next().unwrap().unwrap(), [1; 100]);
+    opener.set_max(10);
+    assert_eq!(opener.next(), Err(Broken::TooLong(11)));
+}
+
 #[test]
 fn a_length_above_the_limit_is_refused_before_its_body_comes() {
     let ((mut out, _), (_, mut opener)) = connected(100);
