@@ -4,7 +4,7 @@
 mod tests;
 mod waiting;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::services::SessionId;
 
@@ -54,9 +54,11 @@ pub(super) struct State {
     /// The items that wait, by their numbers.
     items: BTreeMap<u64, Item>,
     leases: BTreeMap<(SessionId, u64), (u64, Item)>,
-    putters: VecDeque<Putter>,
-    getters: VecDeque<Getter>,
-    joiners: Vec<u64>,
+    /// The requests that wait, by their numbers, so that the first one is next. One that is
+    /// dropped is found among any number of them.
+    putters: BTreeMap<u64, Putter>,
+    getters: BTreeMap<u64, Getter>,
+    joiners: BTreeSet<u64>,
     /// What became of the requests that waited, until they take it.
     outcomes: HashMap<u64, Outcome>,
     /// The requests that waited, and that have an outcome since the last look.
@@ -83,9 +85,9 @@ impl State {
             capacity: capacity.max(1),
             items: BTreeMap::new(),
             leases: BTreeMap::new(),
-            putters: VecDeque::new(),
-            getters: VecDeque::new(),
-            joiners: Vec::new(),
+            putters: BTreeMap::new(),
+            getters: BTreeMap::new(),
+            joiners: BTreeSet::new(),
             outcomes: HashMap::new(),
             woken: Vec::new(),
             next_item: 0,
@@ -101,10 +103,8 @@ impl State {
             return Err(Closed);
         }
         let waiter = self.next_waiter();
-        self.putters.push_back(Putter {
-            waiter,
-            bodies: bodies.into(),
-        });
+        let bodies = bodies.into();
+        self.putters.insert(waiter, Putter { bodies });
         self.settle();
         Ok(match self.take_at_once(waiter) {
             Some(_) => Step::Done(()),
@@ -136,14 +136,11 @@ impl State {
         max: AtMost,
     ) -> Result<Step<Vec<Granted>>, Closed> {
         let waiter = self.next_waiter();
-        self.getters.push_back(Getter {
-            waiter,
-            session,
-            max: AtMost {
-                items: max.items.max(1),
-                ..max
-            },
-        });
+        let max = AtMost {
+            items: max.items.max(1),
+            ..max
+        };
+        self.getters.insert(waiter, Getter { session, max });
         self.settle();
         match self.take_at_once(waiter) {
             Some(Outcome::Got(granted)) => Ok(Step::Done(granted)),
@@ -199,7 +196,7 @@ impl State {
     /// Waits until all items were confirmed, including those that wait for room.
     pub(super) fn join(&mut self) -> Step<()> {
         let waiter = self.next_waiter();
-        self.joiners.push(waiter);
+        self.joiners.insert(waiter);
         self.settle();
         match self.take_at_once(waiter) {
             Some(_) => Step::Done(()),

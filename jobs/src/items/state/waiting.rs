@@ -8,14 +8,12 @@ use crate::services::SessionId;
 /// A request with items for which there is no room.
 #[derive(Debug)]
 pub(super) struct Putter {
-    pub(super) waiter: u64,
     pub(super) bodies: VecDeque<Vec<u8>>,
 }
 
 /// A request for items.
 #[derive(Debug)]
 pub(super) struct Getter {
-    pub(super) waiter: u64,
     pub(super) session: SessionId,
     pub(super) max: AtMost,
 }
@@ -43,9 +41,9 @@ impl State {
             }
             return;
         }
-        self.putters.retain(|putter| putter.waiter != waiter);
-        self.getters.retain(|getter| getter.waiter != waiter);
-        self.joiners.retain(|&joiner| joiner != waiter);
+        self.putters.remove(&waiter);
+        self.getters.remove(&waiter);
+        self.joiners.remove(&waiter);
         self.settle();
     }
 
@@ -68,20 +66,20 @@ impl State {
             if self.items.is_empty() {
                 break;
             }
-            let Some(getter) = self.getters.pop_front() else {
+            let Some((waiter, getter)) = self.getters.pop_first() else {
                 break;
             };
             let granted = self.grant(getter.session, getter.max);
-            self.resolve(getter.waiter, Outcome::Got(granted));
+            self.resolve(waiter, Outcome::Got(granted));
         }
         if self.is_closed {
-            for putter in std::mem::take(&mut self.putters) {
-                self.resolve(putter.waiter, Outcome::Closed);
+            for waiter in std::mem::take(&mut self.putters).into_keys() {
+                self.resolve(waiter, Outcome::Closed);
             }
         }
         if self.items.is_empty() && self.is_finished() {
-            for getter in std::mem::take(&mut self.getters) {
-                self.resolve(getter.waiter, Outcome::Closed);
+            for waiter in std::mem::take(&mut self.getters).into_keys() {
+                self.resolve(waiter, Outcome::Closed);
             }
         }
         if self.items.is_empty() && self.leases.is_empty() && self.putters.is_empty() {
@@ -94,15 +92,16 @@ impl State {
     /// Moves items for which there is room now.
     fn let_in(&mut self) {
         while !self.is_closed
-            && let Some(putter) = self.putters.front_mut()
+            && let Some(mut first) = self.putters.first_entry()
         {
+            let bodies = &mut first.get_mut().bodies;
             if self.items.len() < self.capacity
-                && let Some(body) = putter.bodies.pop_front()
+                && let Some(body) = bodies.pop_front()
             {
                 self.add(body);
-            } else if putter.bodies.is_empty() {
-                let waiter = putter.waiter;
-                self.putters.pop_front();
+            } else if bodies.is_empty() {
+                let waiter = *first.key();
+                first.remove();
                 self.resolve(waiter, Outcome::Done);
             } else {
                 return;

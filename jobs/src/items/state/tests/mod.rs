@@ -216,3 +216,20 @@ fn an_answer_with_several_items_is_no_longer_than_the_client_reads() {
     }
     assert_eq!(got, lengths);
 }
+
+/// If each searched all others, this would take minutes.
+#[test]
+fn a_hundred_thousand_requests_that_wait_are_dropped_one_by_one() {
+    let mut state = State::new(1, 1);
+    let wait = |state: &mut State| match state.get(ONE, items(1)) {
+        Ok(Step::Waits(waiter)) => waiter,
+        other => panic!("it does not wait: {other:?}"),
+    };
+    let waiters: Vec<_> = (0..100_000).map(|_| wait(&mut state)).collect();
+    let last = wait(&mut state);
+    for waiter in waiters {
+        state.cancel(waiter, ONE);
+    }
+    assert_eq!(state.try_put(vec![vec![7]]), Ok(true));
+    assert_eq!(state.take_woken(), [last]);
+}
