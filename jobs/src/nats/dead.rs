@@ -3,20 +3,20 @@
 use std::time::Duration;
 
 use async_nats::jetstream::AckKind;
-use async_nats::jetstream::kv::{CreateErrorKind, Entry, Operation};
+use async_nats::jetstream::kv::{Entry, Operation};
 use async_nats::jetstream::stream::DirectGetErrorKind;
 use serde::{Deserialize, Serialize};
 
-use super::buckets::{codec, remove, sending};
+use super::buckets::{End, codec, remove, sending};
 use super::finish::acknowledge;
 use super::push::Message;
 use super::server::{Server, engine};
-use crate::engine::{Dead, Fence, Function, JobId, Leased, Outcome};
+use crate::engine::{Dead, Fence, Function, JobId, Leased};
 use crate::error::{Error, Kind};
 
 /// The entry of a dead letter.
 #[derive(Serialize, Deserialize)]
-struct Letter {
+pub(super) struct Letter {
     function: Function,
     #[serde(with = "crate::bytes")]
     payload: Vec<u8>,
@@ -27,105 +27,75 @@ struct Letter {
     is_without_payload: bool,
 }
 
+impl Letter {
+    pub(super) fn new(function: Function, payload: &[u8], attempts: u32, error: String) -> Self {
+        Self {
+            function,
+            payload: payload.to_vec(),
+            attempts,
+            error,
+            is_without_payload: false,
+        }
+    }
+}
+
 /// Moves a job to the dead letters.
 ///
-/// The outcome is stored first, so that only one of two workers stores the letter. The message is
-/// removed last: if the worker dies in between, the next delivery finds the outcome, and
-/// [`complete`] stores the letter.
+/// The end of the job is stored first, so that only one of two workers stores the letter. The
+/// message is removed last: if the worker dies in between, the next delivery finds the end, and
+/// the worker that gets it stores the letter.
 pub(super) async fn bury(server: &Server, job: &Leased, error: String) -> Result<Fence, Error> {
     let (fence, revision) = server.fence_at(job).await?;
     if fence != Fence::Held {
         return Ok(fence);
     }
     let mut text = error;
-    let mut created = create_dead(server, &job.id, &text).await;
+    let mut created = server
+        .create_end(&job.id, &End::Burying(text.clone()))
+        .await;
     if created.as_ref().is_err_and(Error::is_codec) {
         text = "the text of the last error is too long for the server".to_owned();
-        created = create_dead(server, &job.id, &text).await;
+        created = server
+            .create_end(&job.id, &End::Burying(text.clone()))
+            .await;
     }
-    if !created? {
+    let Some(end) = created? else {
         // Another worker has buried or finished it meanwhile.
         return Ok(Fence::Gone);
-    }
-    let letter = Letter {
-        function: job.function.clone(),
-        payload: job.payload.clone(),
-        attempts: job.attempt,
-        error: text,
-        is_without_payload: false,
     };
-    store(server, &job.id, letter, Existing::Replace).await?;
+    let letter = Letter::new(job.function.clone(), &job.payload, job.attempt, text);
+    store(server, &job.id, letter, end).await?;
     let _ = acknowledge(server, job, AckKind::Term).await;
     server.forget_lease(&job.id, revision).await;
     Ok(Fence::Held)
 }
 
-async fn create_dead(server: &Server, id: &JobId, error: &str) -> Result<bool, Error> {
-    let outcome = Outcome::Dead(error.to_owned());
-    server.create_outcome(id, &outcome).await
-}
-
-/// Stores the letter of a job whose outcome says that it is dead, unless it is stored.
-pub(super) async fn complete(
-    server: &Server,
-    job: (&JobId, Function, Vec<u8>),
-    attempts: u32,
-    error: String,
-) -> Result<(), Error> {
-    let (id, function, payload) = job;
-    let letter = Letter {
-        function,
-        payload,
-        attempts,
-        error,
-        is_without_payload: false,
-    };
-    store(server, id, letter, Existing::Keep).await
-}
-
-/// What happens to a letter that exists.
-#[derive(Clone, Copy)]
-enum Existing {
-    Replace,
-    Keep,
-}
-
-/// Stores a letter. If it is too long with its error, it is stored without the arguments: a job
-/// that cannot be buried would be delivered for ever.
-async fn store(
+/// Stores the letter of a job whose end has this revision, and then that it is stored. If it is too
+/// long with its error, it is stored without the arguments: a job that cannot be buried would be
+/// delivered for ever.
+pub(super) async fn store(
     server: &Server,
     id: &JobId,
     mut letter: Letter,
-    existing: Existing,
+    end: u64,
 ) -> Result<(), Error> {
-    match send(server, id, &letter, existing).await {
+    let error = letter.error.clone();
+    match send(server, id, &letter).await {
         Err(error) if error.is_codec() => {
             letter.payload = Vec::new();
             letter.is_without_payload = true;
             letter.error += " (the arguments were not kept: with this text they are too long)";
-            send(server, id, &letter, existing).await
+            send(server, id, &letter).await?;
         }
-        sent => sent,
+        sent => sent?,
     }
+    server.set_dead(id, error, end).await
 }
 
-async fn send(
-    server: &Server,
-    id: &JobId,
-    letter: &Letter,
-    existing: Existing,
-) -> Result<(), Error> {
+async fn send(server: &Server, id: &JobId, letter: &Letter) -> Result<(), Error> {
     let bytes = rmp_serde::to_vec_named(letter).map_err(|error| codec(&error))?;
-    match existing {
-        Existing::Replace => {
-            let stored = server.dead.put(&id.0, bytes.into()).await;
-            stored.map(drop).map_err(sending)
-        }
-        Existing::Keep => match server.dead.create(&id.0, bytes.into()).await {
-            Err(error) if error.kind() != CreateErrorKind::AlreadyExists => Err(sending(error)),
-            _ => Ok(()),
-        },
-    }
+    let stored = server.dead.put(&id.0, bytes.into()).await;
+    stored.map(drop).map_err(sending)
 }
 
 /// Returns the oldest dead letters. They are read one after the other in the order of their
@@ -173,10 +143,8 @@ pub(super) async fn requeue(server: &Server, id: &JobId) -> Result<bool, Error> 
     }
     // Before the job can run: its outcome would not be stored beside another.
     // One that is not dead comes from an earlier call that was interrupted.
-    let is_dead = matches!(server.outcome(id).await?, Some(Outcome::Dead(_)));
-    let outcome = server.outcomes.entry(&id.0).await.map_err(engine)?;
-    if let Some(outcome) = outcome.filter(|_| is_dead) {
-        remove(&server.outcomes, &id.0, outcome.revision).await?;
+    if let Some((End::Dead(_) | End::Burying(_), revision)) = server.end(id).await? {
+        remove(&server.outcomes, &id.0, revision).await?;
     }
     let message = Message {
         id,
@@ -195,10 +163,10 @@ pub(super) async fn requeue(server: &Server, id: &JobId) -> Result<bool, Error> 
 
 /// Removes a dead letter.
 pub(super) async fn discard(server: &Server, id: &JobId) -> Result<bool, Error> {
-    if entry(server, &id.0).await?.is_none() {
+    let Some(entry) = entry(server, &id.0).await? else {
         return Ok(false);
-    }
-    server.dead.purge(&id.0).await.map_err(engine)?;
+    };
+    remove(&server.dead, &id.0, entry.revision).await?;
     Ok(true)
 }
 

@@ -62,7 +62,7 @@ async fn move_one(
     }
     // A second push with its key may have stored it again after it had been moved, if the server
     // was restarted in between.
-    if server.outcome(&headers.id).await?.is_some() {
+    if server.has_ended(&headers.id).await? {
         return message.double_ack().await.map_err(engine);
     }
     let due = Message {

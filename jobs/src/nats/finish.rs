@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use async_nats::jetstream::AckKind;
 
+use super::buckets::End;
 use super::leases::parse;
 use super::server::{Server, all, engine};
-use crate::engine::{Fence, Leased, Outcome};
+use crate::engine::{Fence, Leased};
 use crate::error::Error;
 
 /// The longest delay that the server can count, in nanoseconds of 63 bits.
@@ -42,25 +43,28 @@ pub(super) async fn renew(
 /// Stores outcomes and removes the jobs.
 pub(super) async fn finish(
     server: &Arc<Server>,
-    jobs: Vec<(Leased, Outcome)>,
+    jobs: Vec<(Leased, Vec<u8>)>,
 ) -> Result<Vec<Fence>, Error> {
-    let finished = jobs.into_iter().map(|(job, outcome)| {
+    let finished = jobs.into_iter().map(|(job, result)| {
         let server = Arc::clone(server);
-        async move { finish_one(&server, &job, &outcome).await }
+        async move { finish_one(&server, &job, result).await }
     });
     all(finished).await.into_iter().collect()
 }
 
-async fn finish_one(server: &Server, job: &Leased, outcome: &Outcome) -> Result<Fence, Error> {
+async fn finish_one(server: &Server, job: &Leased, result: Vec<u8>) -> Result<Fence, Error> {
     let (fence, revision) = server.fence_at(job).await?;
     if fence != Fence::Held {
         return Ok(fence);
     }
-    let is_first = server.create_outcome(&job.id, outcome).await?;
+    let created = server.create_end(&job.id, &End::Done(result)).await?;
     // Without it, the next delivery finds the outcome.
     let _ = acknowledge(server, job, AckKind::Ack).await;
     server.forget_lease(&job.id, revision).await;
-    Ok(if is_first { Fence::Held } else { Fence::Gone })
+    Ok(match created {
+        Some(_) => Fence::Held,
+        None => Fence::Gone,
+    })
 }
 
 /// Returns a job to the queue after a time, which the server counts.

@@ -8,14 +8,15 @@ use async_nats::jetstream::{self, AckKind};
 use futures_util::StreamExt;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::dead;
+use super::buckets::End;
+use super::dead::{self, Letter};
 use super::delayed;
 use super::finish;
 use super::leases::{Delivery, Registration};
 use super::push::Headers;
 use super::ready::Ready;
 use super::server::{Server, all, engine};
-use crate::engine::{Function, Leased, Outcome};
+use crate::engine::{Function, Leased};
 use crate::error::Error;
 
 /// How long the server may take to answer a request for messages. A consumer that does not
@@ -148,12 +149,12 @@ async fn accept(server: &Server, message: jetstream::Message) -> Result<Option<L
     };
     // Invariant 2: a worker that has finished it may have ended before its acknowledgment.
     if delivery.number > 1
-        && let Some(outcome) = server.outcome(&headers.id).await?
+        && let Some((end, revision)) = server.end(&headers.id).await?
     {
-        if let Outcome::Dead(error) = outcome {
+        if let End::Burying(error) = end {
             let attempts = server.attempts_before(&headers.id, delivery).await?;
-            let job = (&headers.id, headers.function, message.payload.to_vec());
-            dead::complete(server, job, attempts, error).await?;
+            let letter = Letter::new(headers.function, &message.payload, attempts, error);
+            dead::store(server, &headers.id, letter, revision).await?;
         }
         message.double_ack().await.map_err(engine)?;
         server.forget_ended(&headers.id).await?;

@@ -164,7 +164,7 @@ impl Server {
     pub(super) async fn uncount(&self, job: &Leased) -> Result<Fence, Error> {
         loop {
             let stored = self.stored(&job.id).await?;
-            if self.outcome(&job.id).await?.is_some() {
+            if self.has_ended(&job.id).await? {
                 return Ok(Fence::Gone);
             }
             let mine = parse(job).map(|(delivery, _)| delivery);
@@ -197,7 +197,7 @@ impl Server {
         // The entry first: it is removed after the outcome was stored.
         let stored = self.stored(&job.id).await?;
         let revision = stored.as_ref().map_or(0, |stored| stored.revision);
-        if self.outcome(&job.id).await?.is_some() {
+        if self.has_ended(&job.id).await? {
             return Ok((Fence::Gone, revision));
         }
         let mine = parse(job).map(|(delivery, _)| delivery);

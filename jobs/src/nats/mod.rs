@@ -16,8 +16,9 @@
 //!    no longer when the entry is gone: it is removed after the outcome was stored.
 //! 2. The outcome of a job is created, never overwritten: of two workers that finish the same
 //!    job, one gets [`Fence::Gone`]. The message is acknowledged after that, so a worker that dies
-//!    in between leaves a message whose next delivery finds the outcome, and is dropped. A dead
-//!    letter is stored in between, by the next delivery if the worker has died (`dead.rs`).
+//!    in between leaves a message whose next delivery finds the outcome, and is dropped. The end of
+//!    a dead job is created first, then its letter is stored, and then the end becomes the outcome
+//!    that producers see. If the worker has died, the next delivery goes on (`dead.rs`).
 //! 3. The server delivers a message without a limit on their number (`max_deliver`), because it
 //!    would silently keep one that has reached the limit. Attempts are counted above the engine.
 //!    The time of the leases of a function is the longest that a worker has asked for
@@ -158,7 +159,7 @@ impl Engine for Nats {
     fn finish<'a>(&'a self, jobs: Vec<(&'a Leased, &'a [u8])>) -> Pending<'a, Vec<Fence>> {
         let jobs: Vec<_> = jobs
             .into_iter()
-            .map(|(job, result)| (job.clone(), Outcome::Done(result.to_vec())))
+            .map(|(job, result)| (job.clone(), result.to_vec()))
             .collect();
         Box::pin(
             self.thread

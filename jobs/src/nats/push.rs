@@ -39,7 +39,7 @@ pub(super) async fn push(server: &Arc<Server>, jobs: Vec<NewJob>) -> Result<Vec<
     for (job, new) in jobs.into_iter().zip(new?) {
         // Otherwise it is sent again: the producer of an earlier push may have ended before it
         // has stored the job.
-        let has_ended = new.is_known && server.outcome(&new.id).await?.is_some();
+        let has_ended = new.is_known && server.has_ended(&new.id).await?;
         if !has_ended {
             let message = Message {
                 id: &new.id,

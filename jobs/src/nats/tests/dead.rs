@@ -1,5 +1,6 @@
 //! Dead letters that are stored late, or are too long.
 
+use super::super::buckets::End;
 use super::*;
 
 /// Starts a server that accepts messages of at most 4096 bytes.
@@ -67,25 +68,20 @@ fn the_letter_of_a_worker_that_has_died_is_stored_by_the_next() {
         let id = push(&engine, job("send", b"x")).await;
         let leased = lease_one(&engine, "send", SHORT).await;
         // What a worker does first.
-        let outcome = Outcome::Dead("never".to_owned());
         let store = move |server: Arc<Connection>| async move {
-            server.create_outcome(&leased.id, &outcome).await
+            let end = End::Burying("never".to_owned());
+            server.create_end(&leased.id, &end).await
         };
-        assert!(engine.thread.call(store).await.unwrap());
+        assert!(engine.thread.call(store).await.unwrap().is_some());
         assert!(engine.dead(9).await.unwrap().is_empty());
         let functions = [function("send")];
-        let letters = async {
-            loop {
-                let letters = engine.dead(9).await.unwrap();
-                if !letters.is_empty() {
-                    return letters;
-                }
-            }
-        };
-        let letters = coreloop_runtime::select! {
+        // A producer that knows the outcome finds the letter.
+        let outcome = coreloop_runtime::select! {
             _ = engine.lease(&functions, 1, SHORT) => panic!("the job is dead"),
-            letters = letters => letters,
+            outcome = engine.outcome(&id) => outcome.unwrap(),
         };
+        assert_eq!(outcome, Outcome::Dead("never".to_owned()));
+        let letters = engine.dead(9).await.unwrap();
         assert_eq!((&letters[0].id, letters[0].attempts), (&id, 1));
         assert_eq!(letters[0].error, "never");
         assert!(engine.requeue(&id).await.unwrap());
