@@ -484,34 +484,39 @@ async fn a_closed_queue_ends_when_the_last_item_is_confirmed() {
     .await;
 }
 
+/// Closes the descriptors of two items, and has a third one.
 #[coreloop::job]
-async fn drop_first(files: Queue<Fd>) {
-    drop(files.recv().await.unwrap().unwrap());
-}
-
-#[coreloop::job]
-async fn ack_first(files: Queue<Fd>) {
-    drop(files.lease().await.unwrap().unwrap().ack());
+async fn close_two(files: Queue<Fd>, other: Mutex, is_lease: bool) {
+    for _ in 0..2 {
+        let file = match is_lease {
+            true => files.lease().await.unwrap().unwrap().ack(),
+            false => files.recv().await.unwrap().unwrap(),
+        };
+        drop(file);
+        // What the queue has sent has come, and the queue was not asked for anything.
+        other.is_poisoned().await.unwrap();
+    }
 }
 
 #[coreloop::test]
 async fn a_descriptor_is_closed_when_its_consumer_has_closed_it() {
     let pool = Pool::builder().workers(1).build().unwrap();
-    let files = Queue::new(3).unwrap();
-    let mut readers = Vec::new();
-    for _ in 0..3 {
-        let (reader, writer) = std::io::pipe().unwrap();
-        files.send(Fd::from(writer)).await.unwrap();
-        readers.push(reader);
-    }
-    for (number, mut reader) in readers.into_iter().take(2).enumerate() {
-        match number {
-            0 => soon(pool.run(drop_first, files.clone())).await.unwrap(),
-            _ => soon(pool.run(ack_first, files.clone())).await.unwrap(),
+    let other = Mutex::new().unwrap();
+    for is_lease in [true, false] {
+        let files = Queue::new(100).unwrap();
+        let mut readers = Vec::new();
+        for _ in 0..3 {
+            let (reader, writer) = std::io::pipe().unwrap();
+            files.send(Fd::from(writer)).await.unwrap();
+            readers.push(reader);
         }
-        // The loop of the queue closes its own descriptor meanwhile.
-        let read = coreloop::task::spawn_blocking(move || reader.read(&mut [0]));
-        assert_eq!(soon(read).await.unwrap().unwrap(), 0);
+        let closing = pool.run(close_two, (files.clone(), other.clone(), is_lease));
+        soon(closing).await.unwrap();
+        for mut reader in readers.into_iter().take(2) {
+            // The loop of the queue closes its own descriptor meanwhile.
+            let read = coreloop::task::spawn_blocking(move || reader.read(&mut [0]));
+            assert_eq!(soon(read).await.unwrap().unwrap(), 0);
+        }
     }
 }
 
@@ -564,7 +569,7 @@ async fn many_large_items_that_wait_with_a_time_limit_leave_the_connection() {
                     assert!(error.error().is_timeout(), "{error}");
                 })
             };
-            let sending: Vec<_> = (0..5).map(send).collect();
+            let sending: Vec<_> = (0..6).map(send).collect();
             for sending in sending {
                 sending.await.unwrap();
             }
