@@ -468,16 +468,22 @@ pub(crate) fn disconnect_all() {
 }
 
 /// Writes what the clients of this thread have not written, because its loop is not driven for now.
+#[inline]
 pub(crate) fn write_all_clients() {
-    let find = |clients: &RefCell<Vec<Rc<Client>>>| -> Vec<Rc<Client>> {
-        let clients = clients.borrow();
-        let unwritten = clients
-            .iter()
-            .filter(|client| client.out.borrow().has_more());
-        unwritten.cloned().collect()
-    };
-    for client in CLIENTS.try_with(find).unwrap_or_default() {
-        client.write_last();
+    // Most threads have none.
+    let has_clients = CLIENTS.try_with(|clients| !clients.borrow().is_empty());
+    if has_clients.unwrap_or(false) {
+        write_of_clients();
+    }
+}
+
+#[cold]
+fn write_of_clients() {
+    let clients = CLIENTS.with(|clients| clients.borrow().clone());
+    for client in clients {
+        if client.out.borrow().has_more() {
+            client.write_last();
+        }
     }
 }
 
