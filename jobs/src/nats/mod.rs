@@ -18,7 +18,7 @@
 //!    job, one gets [`Fence::Gone`]. The message is acknowledged after that, so a worker that dies
 //!    in between leaves a message whose next delivery finds the outcome, and is dropped. The end of
 //!    a dead job is created first, then its letter is stored, and then the end becomes the outcome
-//!    that producers see. If the worker has died, the next delivery goes on (`dead.rs`).
+//!    that producers see. If the worker has died, the next delivery continues (`dead.rs`).
 //! 3. The server delivers a message without a limit on their number (`max_deliver`), because it
 //!    would silently keep one that has reached the limit. Attempts are counted above the engine.
 //!    The time of the leases of a function is the longest that a worker has asked for

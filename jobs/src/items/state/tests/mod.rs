@@ -6,7 +6,7 @@ use crate::services::SessionId;
 const ONE: SessionId = SessionId([1; 16]);
 const TWO: SessionId = SessionId([2; 16]);
 
-/// A request for so many items, and an answer of any length.
+/// A request for this number of items, and an answer of any length.
 fn items(items: usize) -> AtMost {
     AtMost {
         items,
