@@ -666,3 +666,45 @@ async fn a_release_is_written_when_the_loop_stops_that_has_left_it() {
         }
     }
 }
+
+/// The item that ends a wait is reported as one that nothing waits for any more.
+#[coreloop::test]
+async fn a_receive_that_has_waited_is_sent_one_descriptor() {
+    let files = Queue::<Fd>::new(9).unwrap();
+    let (begin, begun) = mpsc::channel();
+    let (arrive, arrived) = mpsc::channel();
+    let (leave, left) = mpsc::channel::<()>();
+    let other = files.clone();
+    let consumer = coreloop::task::spawn_blocking(move || {
+        let first = coreloop::block_on(async {
+            let mut receiving = pin!(other.recv());
+            assert!(poll_once(&mut receiving).await.is_none());
+            // The queue knows that this thread waits.
+            other.len().await.unwrap();
+            begin.send(()).unwrap();
+            receiving.await.unwrap().unwrap()
+        });
+        arrive.send(()).unwrap();
+        // It neither reads nor writes meanwhile.
+        let _ = left.recv();
+        drop(first);
+    });
+    let begun = coreloop::task::spawn_blocking(move || begun.recv().unwrap());
+    soon(begun).await.unwrap();
+    let (_reader, writer) = std::io::pipe().unwrap();
+    files.send(Fd::from(writer)).await.unwrap();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    files.send(Fd::from(writer)).await.unwrap();
+    let arrived = coreloop::task::spawn_blocking(move || arrived.recv().unwrap());
+    soon(arrived).await.unwrap();
+    // What the thread has written is read before this is answered.
+    let lock = Mutex::new().unwrap();
+    let guard = lock.lock().await.unwrap();
+    elsewhere_lock(&lock).await;
+    drop(guard);
+    drop(soon(files.recv()).await.unwrap().unwrap());
+    let at_end = coreloop::task::spawn_blocking(move || reader.read(&mut [0]).unwrap());
+    assert_eq!(soon(at_end).await.unwrap(), 0);
+    drop(leave);
+    soon(consumer).await.unwrap();
+}

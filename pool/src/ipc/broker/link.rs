@@ -168,6 +168,14 @@ impl Link {
             Self::Remote(client) => client.failure(),
         }
     }
+
+    /// Like [`failure`](Self::failure), but reads nothing, and so wakes no task.
+    pub(crate) fn known_failure(&self) -> Option<BrokerError> {
+        match self {
+            Self::Local(broker) => broker.failure(),
+            Self::Remote(client) => client.table().failure(),
+        }
+    }
 }
 
 impl fmt::Debug for Link {

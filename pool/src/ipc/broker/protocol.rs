@@ -12,7 +12,7 @@
 use crate::ipc::wire::rights::Descriptors;
 
 /// The version of this protocol. Processes of different builds may meet at a broker.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// The tag of the first frame of a broker.
 pub(crate) const CHALLENGE: u16 = u16::MAX;

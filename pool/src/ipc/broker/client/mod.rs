@@ -275,6 +275,11 @@ impl Client {
         // It is not too large, and the connection has not ended.
         let _ = self.push(request, operation, 0, &[], Vec::new());
         self.write();
+        // The write may have found that the connection has ended. If the broker has the message
+        // nevertheless, the second one changes nothing.
+        if self.table.failure().is_some() {
+            self.withdraw_otherwise(request, operation);
+        }
     }
 
     /// Withdraws a request over another connection, because this one has failed. The broker would keep
@@ -292,8 +297,10 @@ impl Client {
         let mut body = number.to_le_bytes().to_vec();
         body.push(u8::from(operation == Operation::WITHDRAW_PANICKING));
         let _ = other.push(request, Operation::WITHDRAW_OF, 0, &body, Vec::new());
-        // Nothing may read the challenge of the broker soon.
-        other.block_to_write_until(Instant::now().checked_add(LAST_WRITE));
+        // Something has to read the challenge of the broker: the current loop, or this thread.
+        if other.watch().is_err() {
+            other.block_to_write_until(Instant::now().checked_add(LAST_WRITE));
+        }
     }
 
     /// Writes what was added. If the socket is full, this is left to the current loop; without one
@@ -315,7 +322,7 @@ impl Client {
     /// was not written would keep others waiting.
     fn write_last(&self) {
         // Invariant 4.
-        if self.is_usable() && !self.flush() && self.out.borrow().has_more() {
+        if self.is_usable() && !self.flush() {
             self.block_to_write_until(Instant::now().checked_add(LAST_WRITE));
         }
     }
@@ -481,7 +488,7 @@ pub(crate) fn write_all_clients() {
 fn write_of_clients() {
     let clients = CLIENTS.with(|clients| clients.borrow().clone());
     for client in clients {
-        if client.out.borrow().has_more() {
+        if !client.out.borrow().is_empty() {
             client.write_last();
         }
     }

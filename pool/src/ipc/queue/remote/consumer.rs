@@ -52,6 +52,8 @@ pub(crate) struct Consumer {
     next_place: Cell<u64>,
     /// How many items are asked for without a place in the line.
     blocked: Cell<u64>,
+    /// Whether the first in the line takes an item now, and so waits no more if it gets one.
+    is_taking: Cell<bool>,
     end: RefCell<Option<End>>,
     /// The queue or the connection does not exist any more.
     is_gone: Cell<bool>,
@@ -96,6 +98,7 @@ impl Consumer {
             line: RefCell::default(),
             next_place: Cell::new(0),
             blocked: Cell::new(0),
+            is_taking: Cell::new(false),
             end: RefCell::new(None),
             is_gone: Cell::new(false),
         }
@@ -110,7 +113,10 @@ impl Consumer {
     ) -> Poll<Result<Taken, End>> {
         if self.is_first(waiting.as_ref()) {
             loop {
-                if let Some(result) = self.try_begin(how) {
+                self.is_taking.set(waiting.is_some());
+                let begun = self.try_begin(how);
+                self.is_taking.set(false);
+                if let Some(result) = begun {
                     *waiting = None;
                     return Poll::Ready(result);
                 }
@@ -286,7 +292,8 @@ impl Consumer {
 
     /// How many tasks and threads wait.
     fn waiting(&self) -> u64 {
-        self.line.borrow().len() as u64 + self.blocked.get()
+        let line = self.line.borrow().len() as u64;
+        line.saturating_sub(self.is_taking.get().into()) + self.blocked.get()
     }
 
     /// How many tasks and threads wait for items that have not come.
@@ -324,6 +331,8 @@ impl Consumer {
         // An error of the connection is the next answer.
         let link = self.pending.link();
         let _ = link.notify(Operation::NOTICE, self.queue, &body, Vec::new());
+        // A put may wait for it, and this thread may not use the connection again.
+        link.write();
     }
 
     /// Takes a task out of the line. Invariant 1.

@@ -77,7 +77,7 @@ impl Producer {
                 Some(Err(_)) => true,
                 None => false,
             },
-            Source::Nowhere(link) => link.failure().is_some(),
+            Source::Nowhere(link) => link.known_failure().is_some(),
         };
         self.is_gone.set(self.is_gone.get() || is_gone);
         self.is_gone.get()
