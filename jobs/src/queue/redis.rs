@@ -34,8 +34,8 @@ impl Queue {
     ///
     /// # Rights
     ///
-    /// A user of the server needs the keys `coreloop:{name}:*`, and the commands on strings, sets,
-    /// hashes, sorted sets, streams and scripts. A worker whose user could not end its jobs leases
+    /// A user of the server needs the keys `coreloop:{name}:*`, the commands on strings, sets,
+    /// hashes, sorted sets, streams and scripts, and the commands `TIME`, `EXISTS` and `DEL`. A worker whose user could not end its jobs leases
     /// none, and reports an error with the command and the key. With the channels
     /// `coreloop:{name}:done:*` results arrive at once instead of a quarter of a second later, and
     /// with `CLIENT UNBLOCK` a worker stops at once instead of within a second.

@@ -2,12 +2,16 @@
 
 local GROUP = 'workers'
 
+local function refuse(command, key)
+    error({err = 'NOPERM this user may not run ' .. command .. ' on the key ' .. key})
+end
+
 -- Ends the script if the user may not run this command on this key. A script calls it before it
 -- changes anything: otherwise it would end in the middle, with a job removed from one place and
 -- not stored in the other. Servers other than Redis 7 may not be able to tell.
 local function demand(command, key, ...)
     if redis.acl_check_cmd and not redis.acl_check_cmd(command, key, ...) then
-        error({err = 'NOPERM this user may not run ' .. command .. ' on the key ' .. key})
+        refuse(command, key)
     end
 end
 
@@ -115,9 +119,12 @@ local function publish(channel, producer, ids)
     redis.pcall('PUBLISH', channel .. producer, ids)
 end
 
--- Returns the time of the server in milliseconds.
+-- Returns the time of the server in milliseconds. A script calls it before it changes anything.
 local function now()
-    local time = redis.call('TIME')
+    local time = redis.pcall('TIME')
+    if time.err then
+        error({err = 'NOPERM this user may not run TIME: ' .. time.err})
+    end
     return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 

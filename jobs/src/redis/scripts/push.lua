@@ -7,6 +7,7 @@
 
 demand('SADD', KEYS[1], '')
 demand_append(KEYS[2])
+local time = 0
 for at = 3, #ARGV, 4 do
     local key, wait = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
     if key > 0 then
@@ -15,6 +16,7 @@ for at = 3, #ARGV, 4 do
     end
     if wait > 0 then
         demand_delay(KEYS[3], KEYS[4])
+        time = now()
     end
 end
 redis.call('SADD', KEYS[1], ARGV[1])
@@ -25,7 +27,7 @@ for at = 3, #ARGV, 4 do
         first[#first + 1] = (at - 3) / 4
         first[#first + 1] = redis.call('GET', KEYS[key])
     elseif wait > 0 then
-        delay(KEYS[3], KEYS[4], id, now() + wait, 0, payload)
+        delay(KEYS[3], KEYS[4], id, time + wait, 0, payload)
     else
         append(KEYS[2], id, 0, payload)
     end

@@ -4,8 +4,10 @@
 -- ARGV: worker, entry, attempts, delay in milliseconds
 
 demand_remove(KEYS)
+local due = 0
 if tonumber(ARGV[4]) > 0 then
     demand_delay(KEYS[4], KEYS[5])
+    due = now() + ARGV[4]
 else
     demand_append(KEYS[1])
 end
@@ -17,7 +19,7 @@ if answer == 'h' then
         return 'g'
     end
     if tonumber(ARGV[4]) > 0 then
-        delay(KEYS[4], KEYS[5], id, now() + ARGV[4], ARGV[3], payload)
+        delay(KEYS[4], KEYS[5], id, due, ARGV[3], payload)
     else
         append(KEYS[1], id, tonumber(ARGV[3]), payload)
     end

@@ -6,10 +6,19 @@
 --
 -- ARGV: the two streams, delayed, bodies, a result, dead, letters
 
+local function demand_read(stream)
+    local arguments = {'GROUP', GROUP, '', 'STREAMS', stream, '>'}
+    if redis.acl_check_cmd and not redis.acl_check_cmd('XREADGROUP', unpack(arguments)) then
+        refuse('XREADGROUP', stream)
+    end
+end
+
+now()
 demand_remove(ARGV)
 for at = 1, 2 do
     demand_append(ARGV[at])
-    demand('XREADGROUP', 'GROUP', GROUP, '', 'STREAMS', ARGV[at], '>')
+    demand_read(ARGV[at])
+    demand('EXISTS', ARGV[at])
     demand('XPENDING', ARGV[at], GROUP)
     demand('XRANGE', ARGV[at], '0-0', '0-0')
     demand('XCLAIM', ARGV[at], GROUP, '', '0', '0-0')

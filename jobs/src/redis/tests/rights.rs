@@ -114,7 +114,9 @@ fn a_right_that_is_taken_away_loses_no_job() {
         for (command, failure) in [
             ("set", dead.clone()),
             ("hset", dead.clone()),
-            ("zadd", dead),
+            ("zadd", dead.clone()),
+            ("time", dead.clone()),
+            ("time", retry(LONG)),
             ("zadd", retry(LONG)),
             ("hset", retry(LONG)),
             ("xadd", retry(Duration::ZERO)),
@@ -165,5 +167,54 @@ fn a_producer_without_a_right_stores_neither_the_key_nor_the_job() {
         allow_all_but(&admin, "").await;
         push(&producer, keyed(Duration::ZERO)).await;
         assert_eq!(admin.counts().await.unwrap().waiting, 1);
+    });
+}
+
+/// The documentation of `Queue::redis` names these.
+const DOCUMENTED: [&str; 14] = [
+    "-@all",
+    "+@connection",
+    "+@string",
+    "+@set",
+    "+@hash",
+    "+@sortedset",
+    "+@stream",
+    "+@scripting",
+    "+info",
+    "+config|get",
+    "+exists",
+    "+del",
+    "+time",
+    "~coreloop:{mail}:*",
+];
+
+#[test]
+fn the_documented_rights_are_enough_and_a_push_without_the_time_stores_no_key() {
+    let Some(server) = Started::new(FEW_RIGHTS) else {
+        return;
+    };
+    block_on(async {
+        let admin = server.connect().await;
+        allow(&admin, &DOCUMENTED).await;
+        let engine = server.connect_as("worker").await;
+        let soon = NewJob {
+            key: Some("key".to_owned()),
+            delay: Duration::from_millis(1),
+            ..job("send", b"x")
+        };
+        ask(&admin, &["ACL", "SETUSER", "worker", "-time"]).await;
+        engine.push(vec![soon.clone()]).await.unwrap_err();
+        ask(&admin, &["ACL", "SETUSER", "worker", "+time"]).await;
+        let ids = engine.push(vec![soon]).await.unwrap();
+        let leased = lease_one(&engine, "send", LONG).await;
+        assert_eq!((&leased.id, leased.attempt), (&ids[0], 1));
+        let dead = Failure::Dead {
+            error: "no".to_owned(),
+        };
+        assert_eq!(engine.fail(&leased, dead).await.unwrap(), Fence::Held);
+        assert!(engine.requeue(&ids[0]).await.unwrap());
+        let leased = lease_one(&engine, "send", LONG).await;
+        engine.finish(vec![(&leased, &[])]).await.unwrap();
+        assert!(!engine.discard(&ids[0]).await.unwrap());
     });
 }
