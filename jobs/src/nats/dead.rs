@@ -113,6 +113,10 @@ pub(super) async fn list(server: &Server, max: usize) -> Result<Vec<Dead>, Error
             Err(error) => return Err(engine(error)),
         };
         next = message.sequence + 1;
+        if message.headers.get("KV-Operation").is_some() {
+            // Another program has removed a letter, and the client leaves such a marker.
+            continue;
+        }
         let id = message.subject.strip_prefix(prefix.as_str());
         let letter = decode(&message.payload)?;
         letters.push(Dead {
@@ -166,6 +170,10 @@ pub(super) async fn discard(server: &Server, id: &JobId) -> Result<bool, Error> 
     let Some(entry) = entry(server, &id.0).await? else {
         return Ok(false);
     };
+    // Otherwise the next delivery would store the letter of a worker that has died again.
+    if let Some((End::Burying(error), revision)) = server.end(id).await? {
+        server.set_dead(id, error, revision).await?;
+    }
     remove(&server.dead, &id.0, entry.revision).await?;
     Ok(true)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::AckKind;
+use futures_util::future::join;
 
 use super::buckets::End;
 use super::leases::parse;
@@ -21,12 +22,14 @@ pub(super) async fn renew(
     jobs: Vec<Leased>,
     lease: Duration,
 ) -> Result<Vec<Fence>, Error> {
-    let functions: HashSet<_> = jobs.iter().map(|job| &job.function).collect();
-    for function in functions {
-        // Raises the time again if another worker has lowered it by accident. The renewals below
-        // say whether the server answers.
-        let _ = server.consumer(function, lease).await;
-    }
+    let functions: HashSet<_> = jobs.iter().map(|job| job.function.clone()).collect();
+    // Raises the time again if another worker has lowered it by accident. The renewals, which do
+    // not wait for it, say whether the server answers.
+    let raised = functions.into_iter().map(|function| {
+        let server = Arc::clone(server);
+        async move { server.consumer(&function, lease).await.map(drop) }
+    });
+    let raised = all(raised);
     let renewed = jobs.into_iter().map(|job| {
         let server = Arc::clone(server);
         async move {
@@ -37,7 +40,18 @@ pub(super) async fn renew(
             Ok(fence)
         }
     });
-    all(renewed).await.into_iter().collect()
+    let (_, renewed) = join(raised, all(renewed)).await;
+    renewed.into_iter().collect()
+}
+
+/// Begins the time of leases again, of jobs that are registered for this worker just now. If that
+/// fails, they end with their time.
+pub(super) async fn prolong(server: &Arc<Server>, jobs: &[Leased]) {
+    let prolonged = jobs.iter().cloned().map(|job| {
+        let server = Arc::clone(server);
+        async move { acknowledge(&server, &job, AckKind::Progress).await }
+    });
+    let _ = all(prolonged).await;
 }
 
 /// Stores outcomes and removes the jobs.
@@ -58,13 +72,14 @@ async fn finish_one(server: &Server, job: &Leased, result: Vec<u8>) -> Result<Fe
         return Ok(fence);
     }
     let created = server.create_end(&job.id, &End::Done(result)).await?;
+    if created.is_none() {
+        // The letter of a job that another worker is burying may need the message.
+        return Ok(Fence::Gone);
+    }
     // Without it, the next delivery finds the outcome.
     let _ = acknowledge(server, job, AckKind::Ack).await;
     server.forget_lease(&job.id, revision).await;
-    Ok(match created {
-        Some(_) => Fence::Held,
-        None => Fence::Gone,
-    })
+    Ok(Fence::Held)
 }
 
 /// Returns a job to the queue after a time, which the server counts.

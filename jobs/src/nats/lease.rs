@@ -47,22 +47,27 @@ pub(super) async fn fetch(server: &Arc<Server>, ready: &Ready, max: usize) -> Re
     // No function is always the last.
     let mut functions = ready.functions.clone();
     fastrand::shuffle(&mut functions);
-    let mut room = max;
+    let mut jobs = Vec::new();
+    let before = Instant::now();
     for function in &functions {
+        let room = max.saturating_sub(jobs.len());
         if room == 0 {
             break;
         }
-        let before = Instant::now();
         match fetch_of(server, function, room, ready.lease).await {
-            Ok(jobs) => {
-                room = room.saturating_sub(jobs.len());
-                ready.add(before.into_std(), jobs);
-            }
+            Ok(leased) => jobs.extend(leased),
             Err(error) => failure = Some(error),
         }
     }
+    let is_empty = jobs.is_empty();
+    if before.elapsed() > ready.lease / 6 {
+        // A part of the leases has passed. However slow the server is, the caller gets these jobs: the
+        // next fetch would be as slow.
+        finish::prolong(server, &jobs).await;
+    }
+    ready.add(std::time::Instant::now(), jobs);
     match failure {
-        Some(error) if room == max => {
+        Some(error) if is_empty => {
             server.forget_consumers();
             // The caller may try again at once.
             sleep(Duration::from_millis(100)).await;
