@@ -18,8 +18,15 @@ use crate::error::{Error, Kind};
 /// The pauses while the engine fails.
 pub(super) const ENGINE: Backoff = Backoff {
     first: Duration::from_millis(if cfg!(test) { 1 } else { 50 }),
-    max: Duration::from_secs(5),
+    max: if cfg!(test) {
+        Duration::from_millis(100)
+    } else {
+        Duration::from_secs(5)
+    },
 };
+
+/// How long the engine may take to return the jobs that were leased for a worker that stops.
+const LEAVE: Duration = Duration::from_secs(2);
 
 impl Running {
     /// Leases jobs until the worker is stopped.
@@ -100,7 +107,7 @@ impl Running {
         }
         // If it fails, these jobs come back when their leases end.
         let leaving = self.engine.leave(&self.functions, self.options.lease);
-        let _ = timeout(self.options.lease, leaving).await;
+        let _ = timeout(self.options.lease.min(LEAVE), leaving).await;
         loop {
             let freed = self.freed.notified();
             if self.held_count() == 0 {

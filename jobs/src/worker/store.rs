@@ -20,7 +20,8 @@ const JOBS: usize = 256;
 const BYTES: usize = 4 << 20;
 
 /// How often an end is refused by an engine that works otherwise, before the worker gives up: it
-/// may be too long for the engine.
+/// may be too long for the engine. A refusal counts if another operation has succeeded since the
+/// one before, so that no outage of the engine costs a result.
 const REFUSALS: u32 = 8;
 
 /// How a job has ended here.
@@ -37,7 +38,9 @@ pub(super) struct Ended {
     end: End,
     /// How often the engine has failed to store it.
     failures: u32,
-    /// How many operations of the engine had succeeded at the first failure.
+    /// How many of these failures count as refusals.
+    refusals: u32,
+    /// How many operations of the engine had succeeded at the last failure.
     successes: u64,
     /// Whether an earlier call may have ended the job, although its answer was lost.
     may_be_stored: bool,
@@ -51,6 +54,7 @@ impl Ended {
             held,
             end,
             failures: 0,
+            refusals: 0,
             successes: 0,
             may_be_stored: false,
             due: Instant::now(),
@@ -174,14 +178,13 @@ impl Running {
     /// engine refuses again and again, while its other operations succeed, becomes a failed
     /// attempt. If the engine refuses that too, the worker lets the lease end.
     fn refused(&self, mut end: Ended, is_alone: bool, error: &Error) {
-        if end.failures == 0 {
-            end.successes = self.successes();
-        }
+        let successes = self.successes();
+        end.refusals += u32::from(end.failures == 0 || successes > end.successes);
+        end.successes = successes;
         end.failures += 1;
         end.may_be_stored = true;
         end.due = after(Instant::now(), ENGINE.after(end.failures));
-        let works_otherwise = self.successes() > end.successes;
-        let is_final = error.is_codec() || end.failures >= REFUSALS && works_otherwise;
+        let is_final = error.is_codec() || end.refusals >= REFUSALS;
         if is_alone && is_final {
             if matches!(end.end, End::Failed(_)) {
                 self.report(&WorkerEvent::Unstored {
