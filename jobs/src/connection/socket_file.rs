@@ -21,10 +21,11 @@ impl SocketFile {
     pub(super) async fn bind(path: &Path) -> io::Result<(Self, UnixListener)> {
         let listener = match UnixListener::bind(path) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                if !is_abandoned(path).await {
-                    return Err(error);
-                }
-                if !remove_abandoned(path).await? {
+                let found = Aside(aside(path));
+                if fs::hard_link(path, &found.0).is_err()
+                    || !is_abandoned(path).await
+                    || !remove_abandoned(path, &found)?
+                {
                     return Err(error);
                 }
                 UnixListener::bind(path)?
@@ -54,19 +55,31 @@ impl Drop for SocketFile {
 
 /// Removes an abandoned socket. Returns `false` if another process has replaced it meanwhile: that
 /// one stays.
-async fn remove_abandoned(path: &Path) -> io::Result<bool> {
+fn remove_abandoned(path: &Path, abandoned: &Aside) -> io::Result<bool> {
     // Under a name that no other process uses, it cannot be replaced any more.
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(format!(".{:016x}", fastrand::u64(..)));
-    let aside = PathBuf::from(aside);
-    fs::rename(path, &aside)?;
-    let was_abandoned = is_abandoned(&aside).await;
-    if !was_abandoned {
+    let taken = Aside(aside(path));
+    fs::rename(path, &taken.0)?;
+    // The first name keeps the number of the file from being used again.
+    let is_same = id_of(&taken.0) == id_of(&abandoned.0);
+    if !is_same {
         // If a third one is there now, that one stays.
-        let _ = fs::hard_link(&aside, path);
+        let _ = fs::hard_link(&taken.0, path);
     }
-    fs::remove_file(&aside)?;
-    Ok(was_abandoned)
+    Ok(is_same)
+}
+
+/// A second name of a socket file, which is removed when this is dropped.
+struct Aside(PathBuf);
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Returns a name in the same folder that no file has.
+fn aside(path: &Path) -> PathBuf {
+    path.with_file_name(format!(".{:016x}", fastrand::u64(..)))
 }
 
 /// Returns whether a file is a socket at which no process listens. A connection to a file of

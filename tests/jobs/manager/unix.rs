@@ -35,6 +35,19 @@ async fn a_path_that_a_killed_manager_has_left_is_replaced_and_one_in_use_is_not
     drop(manager);
 }
 
+/// A socket's path has at most 107 bytes on Linux.
+#[coreloop::test]
+async fn an_abandoned_path_may_be_as_long_as_the_system_allows() {
+    let folder = Folder::new();
+    let length = 103 - folder.path("").as_os_str().len();
+    let path = folder.path(&"m".repeat(length));
+    drop(UnixListener::bind(&path).unwrap());
+    let builder = Manager::bind(path.as_path()).key(&key());
+    let manager = builder.start().await.unwrap();
+    drop(manager);
+    assert_eq!(std::fs::read_dir(folder.path("")).unwrap().count(), 0);
+}
+
 /// The kernel refuses a connection to a file of any kind.
 #[coreloop::test]
 async fn a_file_that_is_no_socket_is_not_replaced() {
