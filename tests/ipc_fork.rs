@@ -35,6 +35,14 @@ fn main() {
         tests::a_copy_of_a_copy_uses_what_it_has_made_itself,
     );
     test(
+        "a_copy_of_a_broker_grants_nothing",
+        tests::a_copy_of_a_broker_grants_nothing,
+    );
+    test(
+        "a_copy_of_a_client_is_granted_nothing",
+        tests::a_copy_of_a_client_is_granted_nothing,
+    );
+    test(
         "a_copy_with_the_same_pid_is_recognized",
         tests::a_copy_with_the_same_pid_is_recognized,
     );
@@ -59,12 +67,17 @@ mod linux {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::process::exit;
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
 
     use coreloop::Runtime;
     use coreloop::ipc::{
-        LockFile, Shared, SharedArray, SharedAtomics, SharedSlice, SharedSliceBuilder,
+        LockFile, Mutex, Shared, SharedArray, SharedAtomics, SharedSlice, SharedSliceBuilder,
     };
     use coreloop::process::{Fork, Forked, fork};
+    use coreloop::task::spawn_blocking;
+    use coreloop::time::{sleep, timeout};
 
     use rustix::fs::{FlockOperation, flock};
 
@@ -271,6 +284,119 @@ mod linux {
         });
         succeeds(child);
         assert_eq!(first[0], 0);
+    }
+
+    /// A thread with a guard of an array, or with none if it has waited for too long.
+    struct Locking {
+        was_granted: mpsc::Receiver<bool>,
+        release: mpsc::Sender<()>,
+        thread: thread::JoinHandle<()>,
+    }
+
+    impl Locking {
+        fn start(handle: &[u8], limit: Duration) -> Self {
+            let array: SharedArray<u64> = rmp_serde::from_slice(handle).unwrap();
+            let (granted, was_granted) = mpsc::channel();
+            let (release, released) = mpsc::channel::<()>();
+            let thread = thread::spawn(move || {
+                let guard = array.blocking_lock_timeout(limit);
+                granted.send(guard.is_ok()).unwrap();
+                let _ = released.recv();
+            });
+            Self {
+                was_granted,
+                release,
+                thread,
+            }
+        }
+
+        fn is_granted(&self) -> bool {
+            self.was_granted.recv().unwrap()
+        }
+
+        fn end(self) {
+            drop(self.release);
+            self.thread.join().unwrap();
+        }
+    }
+
+    /// Two threads of one process ask for the lock. While the first one connects, only the copy of
+    /// the broker drives its loop. It had accepted the connection, and granted the lock with a valid
+    /// signature, which the original then granted again.
+    pub(super) fn a_copy_of_a_broker_grants_nothing() {
+        let runtime = Runtime::new().unwrap();
+        let array = runtime.block_on(async { SharedArray::<u64>::with_len(4).unwrap() });
+        let handle = rmp_serde::to_vec(&array).unwrap();
+        let clients = copied(|| {
+            let one = Locking::start(&handle, Duration::from_secs(20));
+            let is_granted = one.is_granted();
+            let other = Locking::start(&handle, Duration::from_millis(200));
+            let is_alone = !other.is_granted();
+            other.end();
+            one.end();
+            is_granted && is_alone
+        });
+        succeeds(copied(|| {
+            runtime.block_on(async { sleep(Duration::from_millis(300)).await });
+            true
+        }));
+        runtime.block_on(async {
+            // The copy may have taken the event of the connection that waits. This is another one.
+            let third: SharedArray<u64> = rmp_serde::from_slice(&handle).unwrap();
+            let connecting = spawn_blocking(move || third.mutex().blocking_holder().map(drop));
+            connecting.await.unwrap().unwrap();
+            spawn_blocking(move || succeeds(clients)).await.unwrap();
+            assert_eq!(array.lock().await.unwrap().fencing(), 2);
+        });
+    }
+
+    /// In both parts, the lock is granted to a task that is polled by the copy first.
+    pub(super) fn a_copy_of_a_client_is_granted_nothing() {
+        let runtime = Runtime::new().unwrap();
+        // The answer was handed out before the process is copied.
+        let lock = runtime.block_on(async { Mutex::new().unwrap() });
+        let guard = runtime.block_on(lock.lock()).unwrap();
+        let mut waiting = Box::pin(lock.lock());
+        let nothing = Duration::from_millis(1);
+        let mut wait = |limit| runtime.block_on(async { timeout(limit, waiting.as_mut()).await });
+        assert!(wait(nothing).is_err());
+        drop(guard);
+        succeeds(copied(|| wait(nothing).unwrap().is_err()));
+        drop(wait(nothing).unwrap().unwrap());
+
+        // The answer comes afterwards, and the copy drives the loop that reads it.
+        let guard = runtime.block_on(lock.lock()).unwrap();
+        let handle = rmp_serde::to_vec(&lock).unwrap();
+        let (mut copied_once, there) = std::io::pipe().unwrap();
+        let mut there = Some(there);
+        let client = copied(|| {
+            let lock: Mutex = rmp_serde::from_slice(&handle).unwrap();
+            let runtime = Runtime::new().unwrap();
+            let mut waiting = Box::pin(lock.lock());
+            let limit = Duration::from_millis(200);
+            let wait = runtime.block_on(async { timeout(limit, waiting.as_mut()).await });
+            assert!(wait.is_err());
+            let copy = copied(|| {
+                there.take().unwrap().write_all(b"x").unwrap();
+                runtime.block_on(async { sleep(Duration::from_millis(300)).await });
+                runtime.block_on(waiting.as_mut()).is_err()
+            });
+            drop(there.take());
+            succeeds(copy);
+            runtime.block_on(async {
+                // The copy may have taken the event of the answer. This has another one.
+                lock.is_poisoned().await.unwrap();
+                let granted = timeout(Duration::from_secs(10), waiting).await;
+                granted.is_ok_and(|granted| granted.is_ok())
+            })
+        });
+        drop(there.take());
+        runtime.block_on(async {
+            let copying = spawn_blocking(move || copied_once.read_exact(&mut [0]));
+            copying.await.unwrap().unwrap();
+            drop(guard);
+            spawn_blocking(move || succeeds(client)).await.unwrap();
+        });
     }
 
     /// The next copy of this process is the first process in a new PID namespace.

@@ -77,6 +77,9 @@ impl Forked {
 ///   runtime is [entered](coreloop_runtime::Runtime::enter); it does not detect an idle
 ///   one.
 /// - **Sockets and files**, with their positions and locks.
+/// - **Objects of `coreloop::ipc`** belong to the original. If the copy drives the loop on which
+///   they were created, it grants and answers nothing. As long as it has the sockets of the loop,
+///   other processes do not learn that the original has ended.
 /// - **Signal handlers** that write to a pipe, as the handlers of `coreloop::signal` do: a
 ///   signal to the copy is received by the original.
 /// - **Randomness.** Generators of random numbers return the same numbers in both.

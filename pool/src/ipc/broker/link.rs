@@ -50,6 +50,19 @@ impl Link {
         }
     }
 
+    /// Refuses the use of the link in a copy of the process that has made it: the broker and the
+    /// socket belong to the original.
+    fn check_home(&self) -> Result<(), BrokerError> {
+        let is_copied = match self {
+            Self::Local(broker) => broker.is_copied(),
+            Self::Remote(client) => client.is_copied(),
+        };
+        match is_copied {
+            true => Err(BrokerError::forked()),
+            false => Ok(()),
+        }
+    }
+
     fn send(
         &self,
         request: u64,
@@ -58,6 +71,7 @@ impl Link {
         body: &[u8],
         descriptors: Vec<OwnedFd>,
     ) -> Result<(), BrokerError> {
+        self.check_home()?;
         match self {
             Self::Local(broker) => broker.call(request, operation, object, body, descriptors),
             Self::Remote(client) => client.send(request, operation, object, body, descriptors),
@@ -116,6 +130,7 @@ impl Link {
         body: &[u8],
         descriptors: Vec<OwnedFd>,
     ) -> Result<(), BrokerError> {
+        self.check_home()?;
         match self {
             Self::Local(_) => self.notify(operation, object, body, descriptors),
             Self::Remote(client) => client.push(NO_REQUEST, operation, object, body, descriptors),
@@ -132,6 +147,7 @@ impl Link {
 
     /// Polls until the kernel has all messages: they arrive even if this process is killed.
     pub(crate) fn poll_flushed(&self, cx: &mut Context<'_>) -> Poll<Result<(), BrokerError>> {
+        self.check_home()?;
         match self {
             Self::Local(_) => Poll::Ready(Ok(())),
             Self::Remote(client) => client.poll_flushed(cx),
@@ -140,6 +156,7 @@ impl Link {
 
     /// Blocks this thread until the kernel has all messages.
     pub(crate) fn block_flushed(&self) -> Result<(), BrokerError> {
+        self.check_home()?;
         match self {
             Self::Local(_) => Ok(()),
             Self::Remote(client) => client.block_flushed(),
@@ -206,8 +223,10 @@ impl Pending {
         self.request
     }
 
-    /// Polls for the next answer.
+    /// Polls for the next answer. In a copy of the process that has asked, it is an error: what was
+    /// granted belongs to the original.
     pub(crate) fn poll_answer(&self, cx: &Context<'_>) -> Poll<Result<Answer, BrokerError>> {
+        self.link.check_home()?;
         let answer = self.link.table().poll(self.request, cx);
         if answer.is_pending()
             && let Link::Remote(client) = &self.link
@@ -219,6 +238,7 @@ impl Pending {
 
     /// Blocks this thread until the next answer, or until the deadline.
     pub(crate) fn block(&self, deadline: Option<Instant>) -> Result<Answer, BrokerError> {
+        self.link.check_home()?;
         match &self.link {
             Link::Local(broker) => broker
                 .local()
@@ -230,6 +250,9 @@ impl Pending {
 
     /// Returns the next answer if it was read already.
     pub(crate) fn take_read(&self) -> Option<Result<Answer, BrokerError>> {
+        if let Err(error) = self.link.check_home() {
+            return Some(Err(error));
+        }
         self.link.table().take(self.request)
     }
 

@@ -24,6 +24,7 @@
 //! | asking a broker for the memory of a lock from outside | the request has to be signed with the key of the family | `tests/array.rs`, `tests/impostor.rs` |
 //! | listening at the address of a broker that has ended, to give memory, to grant locks, or to learn the key | answers are signed, each for one request; requests contain no secret | `tests/impostor.rs`, `broker/proof.rs` |
 //! | using a copy of the process, made by `fork`: reading, writing, sealing, unmapping, locking, releasing | mappings for writing are not in copies, and a page that the kernel wipes shows that a process is one, whatever its pid is | `tests/ipc_fork.rs` |
+//! | driving the loop of a broker, or of a client, in a copy of the process | the copy accepts, reads, writes and grants nothing, and refuses a grant that had come before | `tests/ipc_fork.rs` |
 //! | a hostile process that has atomic numbers | any value is valid; the size is sealed | `tests/sealed.rs` |
 //!
 //! # What is left

@@ -154,8 +154,13 @@ impl Client {
         })
     }
 
+    /// Returns whether this process is a copy of the one that has connected.
+    pub(super) fn is_copied(&self) -> bool {
+        !self.home.is_here()
+    }
+
     fn is_usable(&self) -> bool {
-        self.home.is_here() && self.table.failure().is_none()
+        !self.is_copied() && self.table.failure().is_none()
     }
 
     pub(super) fn address(&self) -> &Address {

@@ -96,6 +96,12 @@ impl Running {
         let old = pump.waker.replace(Some(cx.waker().clone()));
         drop(old);
         while client.table.failure().is_none() {
+            // Invariant 4 of the client. Not ready: the end of the task would remove the socket from
+            // the epoll instance that a copy shares with its original. In the loop, because a waker
+            // may have called `fork`.
+            if client.is_copied() {
+                return Poll::Pending;
+            }
             if let Some(pause) = &mut self.pause {
                 ready!(pause.as_mut().poll(cx));
                 self.pause = None;

@@ -47,10 +47,19 @@ impl Drop for Running {
 impl Task {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let broker = &self.broker.0;
+        // Invariant 4. Not ready: the end of the task would remove the socket from the epoll instance
+        // that the copy shares with its original.
+        if broker.is_copied() {
+            return Poll::Pending;
+        }
         for object in broker.inbox.take(cx.waker()) {
             broker.remove_object(object);
         }
         loop {
+            // A waker or a destructor may have called `fork`.
+            if self.broker.0.is_copied() {
+                return Poll::Pending;
+            }
             if let Some(pause) = &mut self.pause {
                 if pause.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;

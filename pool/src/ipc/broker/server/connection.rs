@@ -188,6 +188,11 @@ impl Connection {
         let old = self.peer.waker.replace(Some(cx.waker().clone()));
         drop(old);
         loop {
+            // Not ready: the end of the task would remove the socket from the epoll instance that a
+            // copy shares with its original. In the loop, because a waker may have called `fork`.
+            if self.broker.is_copied() {
+                return Poll::Pending;
+            }
             let has_socket = self.socket.is_some();
             if self.death.poll_ended(cx, has_socket).is_ready() {
                 self.bury();
@@ -211,7 +216,11 @@ impl Connection {
     /// Reads requests and writes answers. Ready when the socket has ended.
     fn poll_exchange(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let Ok(all_handled) = self.handle_frames() else {
+            let handled = self.handle_frames();
+            if self.broker.is_copied() {
+                return Poll::Pending;
+            }
+            let Ok(all_handled) = handled else {
                 return Poll::Ready(());
             };
             let Some(socket) = &self.socket else {
@@ -310,7 +319,8 @@ impl Connection {
                         .map_err(|_violation| Mad),
                 }
             });
-            handled?;
+            // A copy handles nothing more.
+            handled.unwrap_or(Err(Mad))?;
         }
     }
 

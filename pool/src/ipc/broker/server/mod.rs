@@ -8,6 +8,9 @@
 //!    has ended: its sockets are closed, and whatever waits in this thread gets an error.
 //! 3. The process of a client is watched before the client proves that it is there, by the answer
 //!    to a challenge. So the number of a process that has ended cannot be taken for another's.
+//! 4. A copy of this process by `fork` is no broker, although it has the sockets and the state, and
+//!    may drive the loop: it accepts, reads, writes, decides and signs nothing. Otherwise the copy
+//!    and its original would grant a lock to one client each.
 
 mod accept;
 mod connection;
@@ -165,7 +168,7 @@ impl Broker {
     ///
     /// # Errors
     ///
-    /// Returns an error if the broker has ended.
+    /// Returns an error if the broker has ended, or this process is a copy of its own.
     pub(crate) fn call(
         &self,
         request: u64,
@@ -185,6 +188,7 @@ impl Broker {
             pid: self.pid,
         };
         let called = self.change(|state, effects| state.request(key, object, call, effects));
+        let called = called.ok_or_else(BrokerError::forked)?;
         called.map_err(|Violation(why)| BrokerError::invalid(why))
     }
 
@@ -209,12 +213,21 @@ impl Broker {
         self.change(|state, effects| state.remove_object(number, effects));
     }
 
-    /// Calls `f` with the state, and delivers the answers. Invariant 1.
-    fn change<R>(&self, f: impl FnOnce(&mut State, &mut Effects) -> R) -> R {
+    /// Returns whether this process is a copy of the one that has the broker.
+    pub(crate) fn is_copied(&self) -> bool {
+        !self.home.is_here()
+    }
+
+    /// Calls `f` with the state, and delivers the answers. Invariant 1. Does nothing in a copy, and
+    /// returns `None`. Invariant 4.
+    fn change<R>(&self, f: impl FnOnce(&mut State, &mut Effects) -> R) -> Option<R> {
+        if self.is_copied() {
+            return None;
+        }
         let mut effects = Effects::at(SystemTime::now());
         let result = f(&mut self.state.borrow_mut(), &mut effects);
         self.deliver(effects);
-        result
+        Some(result)
     }
 
     fn deliver(&self, effects: Effects) {
