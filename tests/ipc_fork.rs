@@ -6,6 +6,11 @@ fn main() {
     use coreloop_test_support::alone::test;
     use linux as tests;
 
+    // The first one, because later ones have the page that this process must not have yet.
+    test(
+        "what_relies_on_recognizing_copies_is_an_error_without_it",
+        tests::what_relies_on_recognizing_copies_is_an_error_without_it,
+    );
     test(
         "a_copy_has_no_mapping_of_a_builder",
         tests::a_copy_has_no_mapping_of_a_builder,
@@ -97,6 +102,67 @@ mod linux {
     fn succeeds(child: Forked) {
         let status = child.wait().unwrap();
         assert_eq!((status.code(), status.signal()), (Some(0), None));
+    }
+
+    /// Makes the kernel refuse `MADV_WIPEONFORK`, as gVisor and Linux before 4.14 do.
+    #[expect(unsafe_code, reason = "the filter is passed as an address")]
+    fn refuse_wiped_pages(madvise: u32) {
+        #[repr(C)]
+        struct Step(u16, u8, u8, u32);
+        #[repr(C)]
+        struct Program(u16, *const Step);
+        unsafe extern "C" {
+            fn prctl(option: i32, mode: usize, program: *const Program) -> i32;
+        }
+        const SET_SECCOMP: i32 = 22;
+        const FILTER: usize = 2;
+        const WIPE_ON_FORK: u32 = 18;
+        const LOAD: u16 = 0x20;
+        const JUMP_IF_EQUAL: u16 = 0x15;
+        const RETURN: u16 = 0x06;
+        const INVALID: u32 = 0x0005_0000 | 22;
+        const ALLOW: u32 = 0x7fff_0000;
+
+        let steps = [
+            Step(LOAD, 0, 0, 0),
+            Step(JUMP_IF_EQUAL, 0, 3, madvise),
+            // The lower half of the third argument.
+            Step(LOAD, 0, 0, 32),
+            Step(JUMP_IF_EQUAL, 0, 1, WIPE_ON_FORK),
+            Step(RETURN, 0, 0, INVALID),
+            Step(RETURN, 0, 0, ALLOW),
+        ];
+        rustix::thread::set_no_new_privs(true).unwrap();
+        let program = Program(6, steps.as_ptr());
+        // SAFETY: the program has this many steps, and the kernel copies it. It changes no call but
+        // one advice, which has failed then.
+        assert_eq!(unsafe { prctl(SET_SECCOMP, FILTER, &raw const program) }, 0);
+    }
+
+    /// A copy with the same process id took itself for its original, and wrote to an address at
+    /// which it had something else.
+    pub(super) fn what_relies_on_recognizing_copies_is_an_error_without_it() {
+        let madvise = match std::env::consts::ARCH {
+            "x86_64" => 28,
+            "aarch64" => 233,
+            _ => return,
+        };
+        succeeds(copied(|| {
+            refuse_wiped_pages(madvise);
+            let builder = SharedSliceBuilder::<u64>::with_len(LENGTH).map(drop);
+            let error = builder.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported);
+            assert!(error.to_string().contains("the original of its copies"));
+            let slice = SharedSlice::from_slice(&[1_u64]).map(drop);
+            // It is written without a mapping.
+            assert!(slice.is_ok());
+            Runtime::new().unwrap().block_on(async {
+                let array = SharedArray::<u64>::with_len(LENGTH).map(drop);
+                assert!(array.is_err());
+                let lock = Mutex::new().unwrap();
+                lock.lock().await.is_ok()
+            })
+        }));
     }
 
     /// The addresses of the mappings of a process.

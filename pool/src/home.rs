@@ -6,11 +6,14 @@
 //! one, and so may a copy of a copy, once the process between them has ended.
 //!
 //! So a process has a random number in a page that the kernel fills with zeros in each copy. Where
-//! the system cannot do that, the number of the process has to do.
+//! the system cannot do that, the number of the process has to do. It does not do for what would
+//! make an access to memory undefined: that fails there, see [`Home::of_mapping`].
 
+use std::io;
 use std::process;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::io::Errno;
 
 use crate::family;
 use crate::ipc::shared::missing_in_copies;
@@ -26,22 +29,33 @@ enum Mark {
     Pid(u32),
 }
 
-/// The page. It is in copies too, with a zero.
-static PAGE: OnceLock<Option<&'static AtomicU64>> = OnceLock::new();
-
 impl Home {
     /// Returns the process that calls this.
-    pub(crate) fn here() -> Self {
-        let page = PAGE.get().copied().unwrap_or_else(|| {
-            // Made before the cell is initialized, which takes no time then: a copy that is made
-            // during that could not use the cell.
-            let page = missing_in_copies();
-            *PAGE.get_or_init(|| page)
-        });
-        Self(match page {
-            Some(page) => Mark::Random(page, number(page)),
-            None => Mark::Pid(process::id()),
-        })
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the system has no memory for a page now. Then nothing may be made that
+    /// has a home: its copy might not be recognized.
+    pub(crate) fn here() -> io::Result<Self> {
+        match missing_in_copies() {
+            Ok(page) => Ok(Self(Mark::Random(page, number(page)))),
+            Err(error) if is_momentary(&error) => Err(error),
+            Err(_) => Ok(Self(Mark::Pid(process::id()))),
+        }
+    }
+
+    /// Returns the process that calls this, for a mapping that is not in copies.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a copy cannot be recognized with certainty. It would use an address at
+    /// which it has something else.
+    pub(crate) fn of_mapping() -> io::Result<Self> {
+        let page = missing_in_copies().map_err(|error| match is_momentary(&error) {
+            true => error,
+            false => io::Error::new(io::ErrorKind::Unsupported, error),
+        })?;
+        Ok(Self(Mark::Random(page, number(page))))
     }
 
     /// Returns whether this process is the one in which the value was made, and no copy.
@@ -53,6 +67,12 @@ impl Home {
             Mark::Pid(pid) => pid == process::id(),
         }
     }
+}
+
+/// Returns whether the system may have what is needed later. Otherwise it has no such pages.
+fn is_momentary(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    errno.is_some_and(|errno| matches!(errno, Errno::NOMEM | Errno::AGAIN))
 }
 
 /// Returns the number of this process, and makes one up if it has none yet.
@@ -77,9 +97,11 @@ mod tests {
     fn all_threads_of_a_process_have_one_home() {
         let homes: Vec<_> = (0..4).map(|_| std::thread::spawn(Home::here)).collect();
         for home in homes {
-            let home = home.join().unwrap();
+            let home = home.join().unwrap().unwrap();
             assert!(home.is_here());
-            if let (Mark::Random(_, one), Mark::Random(_, other)) = (home.0, Home::here().0) {
+            if let (Mark::Random(_, one), Mark::Random(_, other)) =
+                (home.0, Home::here().unwrap().0)
+            {
                 assert_eq!(one, other);
             }
         }

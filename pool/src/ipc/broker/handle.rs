@@ -47,12 +47,17 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
-    pub(crate) fn owning(address: Address, number: ObjectNumber, inbox: Arc<Inbox>) -> Self {
+    pub(crate) fn owning(
+        address: Address,
+        number: ObjectNumber,
+        inbox: Arc<Inbox>,
+        home: Home,
+    ) -> Self {
         let owner = Arc::new(Owner {
             address: address.clone(),
             number,
             inbox,
-            home: Home::here(),
+            home,
         });
         Self {
             address,

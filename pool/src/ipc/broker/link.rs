@@ -18,6 +18,7 @@ use super::protocol::{Answer, Operation};
 use super::server::{self, Broker};
 use super::state::{NO_REQUEST, ObjectNumber};
 use super::table::Table;
+use crate::home::Home;
 
 /// The way to a broker.
 #[derive(Clone)]
@@ -53,13 +54,17 @@ impl Link {
     /// Refuses the use of the link in a copy of the process that has made it: the broker and the
     /// socket belong to the original.
     fn check_home(&self) -> Result<(), BrokerError> {
-        let is_copied = match self {
-            Self::Local(broker) => broker.is_copied(),
-            Self::Remote(client) => client.is_copied(),
-        };
-        match is_copied {
-            true => Err(BrokerError::forked()),
-            false => Ok(()),
+        match self.home().is_here() {
+            true => Ok(()),
+            false => Err(BrokerError::forked()),
+        }
+    }
+
+    /// Returns the process that has made the link.
+    pub(crate) fn home(&self) -> Home {
+        match self {
+            Self::Local(broker) => broker.home(),
+            Self::Remote(client) => client.home(),
         }
     }
 

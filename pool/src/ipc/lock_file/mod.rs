@@ -113,7 +113,9 @@ impl LockFile {
         let Ok(turn) = Rc::clone(&self.0.turn).try_acquire_owned() else {
             return Ok(None);
         };
-        Ok(try_lock(&self.0.path)?.map(|file| LockFileGuard::new(file, turn)))
+        try_lock(&self.0.path)?
+            .map(|file| LockFileGuard::new(file, turn))
+            .transpose()
     }
 
     /// Waits for the lock.
@@ -137,7 +139,7 @@ impl LockFile {
             Some(file) => file,
             None => self.wait().await?,
         };
-        Ok(LockFileGuard::new(file, turn))
+        LockFileGuard::new(file, turn)
     }
 
     /// Waits for the lock, for `limit` at most.
@@ -171,7 +173,7 @@ impl LockFile {
     pub fn blocking_lock(&self) -> io::Result<LockFileGuard> {
         let turn = self.own_turn()?;
         let file = lock(&self.0.path)?;
-        Ok(LockFileGuard::new(file, turn))
+        LockFileGuard::new(file, turn)
     }
 
     /// Waits for the lock, for `limit` at most, and blocks this thread meanwhile.
@@ -189,7 +191,7 @@ impl LockFile {
         let [mut pause, longest] = PAUSES;
         loop {
             if let Some(file) = try_lock(&self.0.path)? {
-                return Ok(LockFileGuard::new(file, turn));
+                return LockFileGuard::new(file, turn);
             }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             match left {
@@ -267,12 +269,13 @@ pub struct LockFileGuard {
 }
 
 impl LockFileGuard {
-    fn new(file: File, turn: OwnedSemaphorePermit) -> Self {
-        Self {
+    /// Releases the lock if there is an error.
+    fn new(file: File, turn: OwnedSemaphorePermit) -> io::Result<Self> {
+        Ok(Self {
+            home: Home::here()?,
             file,
-            home: Home::here(),
             _turn: turn,
-        }
+        })
     }
 
     /// Returns the locked file. What is in it is up to the programs that use it; some write

@@ -47,10 +47,11 @@
 //!    The region of these two has a [`Home`], by which a copy is recognized: it makes no reference
 //!    to the contents, and gets no `Turn`. If it has a mapping of a draft nevertheless, the draft
 //!    cannot be sealed. A reference that existed when the copy was made must not be used in it, as
-//!    the conditions of `fork` say.
-//! 9. The number of [`missing_in_copies`] is in a mapping of its own that is never unmapped, in no
-//!    process, and it is only accessed as an atomic number. In a copy, the kernel has set it to
-//!    zero, which is a valid number.
+//!    the conditions of `fork` say. Where the system keeps the mappings out of copies, and a copy
+//!    could not be recognized with certainty, there are no `Draft` and no `Turns`.
+//! 9. [`NUMBER`] is null, or the start of a mapping that contains the number and is never unmapped,
+//!    in no process. The number is only accessed as an atomic one. In a copy, the kernel has set it
+//!    to zero, which is valid. A mapping that has not become `NUMBER` is known to its region only.
 #![expect(
     unsafe_code,
     reason = "memory that processes share is mapped and unmapped by hand"
@@ -60,14 +61,15 @@ use std::ffi::c_void;
 use std::fs::File;
 use std::io;
 use std::marker::PhantomData;
-use std::mem::ManuallyDrop;
+use std::mem;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::ptr::{NonNull, null_mut};
 use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{
-    AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64,
+    AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicPtr, AtomicU8, AtomicU16, AtomicU32,
+    AtomicU64, Ordering,
 };
 
 use bytemuck::{AnyBitPattern, NoUninit, Pod};
@@ -136,11 +138,25 @@ impl Region {
     }
 
     /// Lets only this process use the mapping, and keeps it out of copies where the system can.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the system keeps mappings out of copies, but a copy cannot be
+    /// recognized.
     fn keep_from_copies(&mut self) -> io::Result<()> {
-        self.home = Some(Home::here());
-        if let Some(advice) = sys::NOT_IN_COPIES {
-            self.advise(advice)?;
-        }
+        let Some(advice) = sys::NOT_IN_COPIES else {
+            self.home = Some(Home::here()?);
+            return Ok(());
+        };
+        let home = Home::of_mapping().map_err(|error| {
+            let what = format!(
+                "the system cannot mark a process as the original of its copies, which shared \
+                 memory needs: {error}"
+            );
+            io::Error::new(error.kind(), what)
+        })?;
+        self.advise(advice)?;
+        self.home = Some(home);
         Ok(())
     }
 
@@ -206,17 +222,37 @@ pub(super) const fn size_of_element<T>() -> usize {
     size_of::<T>()
 }
 
-/// Returns a number that is zero, and that is zero again in a copy of this process, whatever this
-/// process has stored in it. Each call makes a number that is never freed. Returns `None` if the
-/// system has no such numbers.
-pub(crate) fn missing_in_copies() -> Option<&'static AtomicU64> {
-    let advice = sys::WIPED_IN_COPIES?;
-    let region = Region::anonymous(size_of::<AtomicU64>()).ok()?;
-    region.advise(advice).ok()?;
-    let number = ManuallyDrop::new(region).start.cast();
-    // SAFETY: invariants 1 and 9: the mapping is large enough, aligned, writable, zero and never
-    // unmapped.
-    Some(unsafe { number.as_ref() })
+/// The number that is zero in copies, once there is one.
+static NUMBER: AtomicPtr<AtomicU64> = AtomicPtr::new(null_mut());
+
+/// Returns a number that is zero at first, and that is zero again in a copy of this process, whatever
+/// this process has stored in it. All calls return the same one.
+///
+/// No thread waits for another one here: a copy that is made meanwhile has no other threads.
+///
+/// # Errors
+///
+/// Returns an error if the system has no such numbers, or no memory now.
+pub(crate) fn missing_in_copies() -> io::Result<&'static AtomicU64> {
+    let mut number = NUMBER.load(Ordering::Acquire);
+    if number.is_null() {
+        let advice = sys::WIPED_IN_COPIES.ok_or(io::ErrorKind::Unsupported)?;
+        let region = Region::anonymous(size_of::<AtomicU64>())?;
+        region.advise(advice)?;
+        let new: *mut AtomicU64 = region.start.as_ptr().cast();
+        let order = (Ordering::AcqRel, Ordering::Acquire);
+        match NUMBER.compare_exchange(null_mut(), new, order.0, order.1) {
+            Ok(_) => {
+                number = new;
+                mem::forget(region);
+            }
+            // Another thread was faster. This mapping is unmapped.
+            Err(other) => number = other,
+        }
+    }
+    // SAFETY: invariants 1 and 9: the mapping is large enough, aligned, writable, initialized and
+    // never unmapped.
+    Ok(unsafe { &*number })
 }
 
 /// A slice that never changes, in this process and in others.

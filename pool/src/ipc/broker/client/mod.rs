@@ -125,6 +125,8 @@ impl Client {
     }
 
     fn connect(address: &Address) -> Result<Self, BrokerError> {
+        let home = Home::here()
+            .map_err(|error| BrokerError::failed("this process has no memory left", &error))?;
         let socket = connect(address.as_bytes()).map_err(|error| match error.kind() {
             ErrorKind::ConnectionRefused | ErrorKind::NotFound => BrokerError::disconnected(
                 "it has ended, or the loop on which the object was created",
@@ -138,7 +140,7 @@ impl Client {
         }
         Ok(Self {
             address: address.clone(),
-            home: Home::here(),
+            home,
             number: Cell::new(None),
             socket: Rc::new(socket.into()),
             incoming: RefCell::new(Incoming::new(MAX_BODY)),
@@ -152,6 +154,10 @@ impl Client {
             flushed: RefCell::default(),
             pumps: RefCell::default(),
         })
+    }
+
+    pub(super) fn home(&self) -> Home {
+        self.home
     }
 
     /// Returns whether this process is a copy of the one that has connected.

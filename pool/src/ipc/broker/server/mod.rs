@@ -90,7 +90,12 @@ pub(crate) fn create_with(object: impl FnOnce(Proofs) -> Box<dyn Object>) -> io:
     let object = object(Proofs::new(broker.address.clone(), number));
     let number = broker.state.borrow_mut().add_object(object);
     let inbox = Arc::clone(&broker.inbox);
-    Ok(Handle::owning(broker.address.clone(), number, inbox))
+    Ok(Handle::owning(
+        broker.address.clone(),
+        number,
+        inbox,
+        broker.home,
+    ))
 }
 
 /// Returns the broker with this address, if it belongs to this thread and has not ended.
@@ -118,6 +123,7 @@ impl Broker {
 
     fn start() -> io::Result<Rc<Self>> {
         let pid = std::process::id();
+        let home = Home::here()?;
         let (socket, address, place) = listen()?;
         socket.set_nonblocking(true)?;
         let listener = Rc::new(Listener {
@@ -127,7 +133,7 @@ impl Broker {
         let broker = Rc::new(Self {
             address: Address::new(&address),
             pid,
-            home: Home::here(),
+            home,
             state: RefCell::new(State::new(pid)),
             peers: RefCell::default(),
             connections: RefCell::default(),
@@ -211,6 +217,10 @@ impl Broker {
 
     pub(crate) fn remove_object(&self, number: ObjectNumber) {
         self.change(|state, effects| state.remove_object(number, effects));
+    }
+
+    pub(crate) fn home(&self) -> Home {
+        self.home
     }
 
     /// Returns whether this process is a copy of the one that has the broker.

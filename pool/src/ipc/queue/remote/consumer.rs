@@ -86,7 +86,7 @@ impl Consumer {
         batch: usize,
     ) -> Self {
         Self {
-            home: Home::here(),
+            home: pending.link().home(),
             pending,
             queue,
             words,
