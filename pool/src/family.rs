@@ -10,10 +10,12 @@
 use std::hash::SipHasher;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::hint::black_box;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
+
+use crate::sys;
 
 /// What the processes of a family know.
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -25,21 +27,30 @@ impl std::fmt::Debug for Key {
     }
 }
 
-static KEY: Mutex<Option<Key>> = Mutex::new(None);
+/// The halves of the key; zero stands for a half that is not known yet. There is no lock: another
+/// thread could hold it when this process is copied by `fork`, and it would stay locked in the copy.
+static KEY: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
 
 /// Returns the key of this process, for a worker.
 pub(crate) fn key() -> Key {
-    let mut key = KEY.lock().unwrap_or_else(PoisonError::into_inner);
-    *key.get_or_insert_with(|| {
-        // Each of these hashers has random keys of the system.
-        Key([(); 2].map(|()| RandomState::new().hash_one(std::process::id())))
-    })
+    Key(KEY
+        .each_ref()
+        .map(|half| match half.load(Ordering::Relaxed) {
+            0 => {
+                let new = nonce().max(1);
+                let stored = half.compare_exchange(0, new, Ordering::Relaxed, Ordering::Relaxed);
+                stored.map_or_else(|other| other, |_zero| new)
+            }
+            known => known,
+        }))
 }
 
 /// Makes this process, a worker, belong to the family of its master. What it has signed before
-/// belongs to no family.
+/// belongs to no family. No other thread signs anything meanwhile.
 pub(crate) fn join(family: Key) {
-    *KEY.lock().unwrap_or_else(PoisonError::into_inner) = Some(family);
+    for (half, new) in KEY.iter().zip(family.0) {
+        half.store(new, Ordering::Relaxed);
+    }
 }
 
 /// Returns a number that only a process of the family can compute, and that is another one for
@@ -69,12 +80,15 @@ pub(crate) fn is_same(one: u64, other: u64) -> bool {
     black_box(difference.iter().fold(0, |all, byte| all | byte)) == 0
 }
 
-/// Returns a random number that no other program can guess. No two calls return the same, not even
-/// one of them in a copy of this process that `fork` has made.
+/// Returns a random number that no other program can guess, and that a copy of this process, made
+/// by `fork`, cannot either.
 pub(crate) fn nonce() -> u64 {
-    // The keys of the hasher are random bytes of the system. A copy has the same keys, but
-    // another number, and another time.
-    RandomState::new().hash_one((std::process::id(), Instant::now()))
+    sys::random().map_or_else(
+        // The keys of the hasher are random bytes of the system. A copy has the same keys, but
+        // another number, or another time.
+        |_| RandomState::new().hash_one((std::process::id(), Instant::now())),
+        u64::from_ne_bytes,
+    )
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ fn is_momentary(error: &io::Error) -> bool {
 fn number(page: &AtomicU64) -> u64 {
     match page.load(Ordering::Relaxed) {
         0 => {
-            // The original has another number, because a nonce is not used twice.
+            // The original has another number, because a copy does not repeat its nonces.
             let new = family::nonce().max(1);
             let stored = page.compare_exchange(0, new, Ordering::Relaxed, Ordering::Relaxed);
             stored.map_or_else(|number| number, |_zero| new)

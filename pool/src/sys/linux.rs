@@ -8,6 +8,7 @@ use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
 use rustix::io::Errno;
 use rustix::mm::Advice;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
+use rustix::rand::GetRandomFlags;
 
 /// How much sooner than its parent a worker is killed when memory runs out. The scale ends at
 /// 1000.
@@ -30,6 +31,16 @@ pub(super) const FUTURE_WRITE: SealFlags = SealFlags::FUTURE_WRITE;
 /// Linux has the flag since 6.3.
 pub(super) fn memfd_flags() -> MemfdFlags {
     MemfdFlags::NOEXEC_SEAL
+}
+
+/// Asks the kernel for random bytes. It has none for a moment after the start of the system, and
+/// then this does not wait.
+pub(crate) fn random() -> io::Result<[u8; 8]> {
+    let mut bytes = [0; 8];
+    match rustix::rand::getrandom(&mut bytes[..], GetRandomFlags::NONBLOCK)? {
+        8 => Ok(bytes),
+        _ => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
 }
 
 /// Gives a new file its size. Unlike `ftruncate`, this allocates the memory.

@@ -19,6 +19,7 @@
 //! | [`packet_pair`] | makes two connected Unix sockets that send whole packets and are closed on `exec` |
 //! | [`is_full`] | whether the error of a send means that the socket has no room now |
 //! | [`message_file`] | makes an empty file that has no name and is closed on `exec`, for a long message |
+//! | [`random`] | returns bytes that no other process can guess, or an error, without waiting |
 //! | [`raise_oom_score`] | asks the kernel to kill this process before its parent when memory runs out |
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -49,7 +50,7 @@ pub(crate) use memory::{
 };
 pub(crate) use system::{
     NOT_IN_COPIES, READS_STOP_AFTER_DESCRIPTORS, WIPED_IN_COPIES, is_full, packet_pair,
-    raise_oom_score, send_flags, stream_pair,
+    raise_oom_score, random, send_flags, stream_pair,
 };
 
 /// What [`inspect`] has found out about a file.

@@ -16,6 +16,11 @@ pub(crate) const NOT_IN_COPIES: Option<Advice> = None;
 /// FreeBSD can do it by another call, which rustix does not have.
 pub(crate) const WIPED_IN_COPIES: Option<Advice> = None;
 
+/// rustix has no such call for these systems.
+pub(crate) fn random() -> io::Result<[u8; 8]> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// A read also ends before bytes with descriptors.
 pub(crate) const READS_STOP_AFTER_DESCRIPTORS: bool = false;
 
