@@ -20,6 +20,10 @@ const OOM_SCORE_FILE: &str = "/proc/self/oom_score_adj";
 /// would not refuse it: it would allocate page after page, and then kill processes.
 const LARGE: u64 = 16 << 20;
 
+/// How much is allocated by one call. A signal interrupts a call, and the kernel may free again what
+/// this has allocated. With a timer whose signals come often, a long call would never succeed.
+const PIECE: u64 = 4 << 20;
+
 pub(crate) const NOT_IN_COPIES: Option<Advice> = Some(Advice::LinuxDontFork);
 
 /// Linux has the advice since 4.14.
@@ -51,9 +55,15 @@ pub(super) fn allocate(file: &OwnedFd, length: u64) -> io::Result<()> {
             format!("the system has no {length} bytes of memory left"),
         ));
     }
-    Ok(rustix::io::retry_on_intr(|| {
-        rustix::fs::fallocate(file, FallocateFlags::empty(), 0, length)
-    })?)
+    let mut start = 0;
+    while start < length {
+        let piece = PIECE.min(length - start);
+        rustix::io::retry_on_intr(|| {
+            rustix::fs::fallocate(file, FallocateFlags::empty(), start, piece)
+        })?;
+        start += piece;
+    }
+    Ok(())
 }
 
 /// Returns how many bytes of memory the system has left, if that is known.
@@ -125,6 +135,16 @@ pub(crate) fn raise_oom_score() {
 #[cfg(not(miri))] // Miri has no files in memory.
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_piece_is_allocated() {
+        for length in [1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE + 5000] {
+            let file = rustix::fs::memfd_create(c"test", MemfdFlags::CLOEXEC).unwrap();
+            allocate(&file, length).unwrap();
+            assert_eq!(rustix::fs::fstat(&file).unwrap().st_size as u64, length);
+            assert!(allocated(&file, length).unwrap() >= length);
+        }
+    }
 
     #[test]
     fn more_memory_than_there_is_is_an_error() {
