@@ -63,11 +63,20 @@ pub(crate) fn fix_contents(file: &OwnedFd) -> io::Result<()> {
 }
 
 /// Reads the seals before the size, which could change after it was read otherwise. A file that
-/// cannot be sealed has no seals, whatever the kernel says about it.
+/// cannot be sealed has no seals, whatever the kernel says about it, and is asked for nothing more:
+/// the size of a file of FUSE comes from a process, which could let this one wait.
 pub(crate) fn inspect(file: &OwnedFd) -> io::Result<MemoryFile> {
     let seals = match rustix::fs::fcntl_get_seals(file) {
         Ok(seals) => seals,
-        Err(Errno::INVAL) => SealFlags::empty(),
+        Err(Errno::INVAL) => {
+            return Ok(MemoryFile {
+                has_fixed_size: false,
+                has_fixed_contents: false,
+                size: 0,
+                is_rounded: false,
+                allocated: 0,
+            });
+        }
         Err(error) => return Err(error.into()),
     };
     let has_fixed_contents = seals.contains(CONTENTS);
