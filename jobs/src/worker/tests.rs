@@ -59,6 +59,8 @@ struct Faulty {
     fail: Faults,
     /// A job whose end is refused.
     poison: RefCell<Option<JobId>>,
+    /// How often it was refused.
+    refusals: Cell<u32>,
 }
 
 const ALWAYS: u32 = u32::MAX;
@@ -91,6 +93,7 @@ impl Faulty {
     fn check<'a>(&self, mut jobs: impl Iterator<Item = &'a Leased>) -> Result<(), Error> {
         let poison = self.poison.borrow();
         if jobs.any(|job| Some(&job.id) == poison.as_ref()) {
+            self.refusals.set(self.refusals.get() + 1);
             return Err(Error::new(Kind::Engine, "the end of this job is refused"));
         }
         Ok(())
@@ -177,6 +180,7 @@ impl Scene {
             finish: Cell::default(),
             fail: Cell::default(),
             poison: RefCell::default(),
+            refusals: Cell::default(),
         });
         Self {
             queue: Queue::new(memory.open("numbers").unwrap(), "numbers"),
@@ -374,6 +378,30 @@ fn an_end_that_the_engine_refuses_holds_up_no_other() {
         let found = soon(scene.queue.result(&first).into_future()).await;
         assert_eq!(found.unwrap(), 2);
         assert_eq!(stop(worker).await.done, 3);
+    });
+}
+
+#[test]
+fn an_outage_after_one_success_costs_no_result() {
+    block_on(async {
+        let scene = Scene::new();
+        let receipt = scene.queue.push(double, 4).await.unwrap();
+        *scene.faulty.poison.borrow_mut() = Some(receipt.id().clone());
+        let worker = start(scene.worker().attempts(1).at_once(2));
+        yield_until(|| scene.faulty.refusals.get() == 1).await;
+        // The result of another job is stored, and then nothing succeeds for long.
+        let other = scene.queue.push(double, 5).await.unwrap();
+        assert_eq!(scene.queue.result(&other).await.unwrap(), 10);
+        let refused = Some((Fault::Refused(Kind::Engine), ALWAYS));
+        scene.faulty.lease.set(refused);
+        scene.faulty.renew.set(refused);
+        yield_until(|| scene.faulty.refusals.get() == 3 * 8).await;
+        scene.faulty.poison.take();
+        scene.faulty.lease.set(None);
+        scene.faulty.renew.set(None);
+        let result = soon(scene.queue.result(&receipt).into_future()).await;
+        assert_eq!(result.unwrap(), 8);
+        assert_eq!(stop(worker).await.done, 2);
     });
 }
 
