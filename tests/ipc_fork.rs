@@ -91,6 +91,10 @@ mod linux {
     /// Runs `child` in a copy of this process, whose exit code is 0 if it returns `true`.
     #[expect(unsafe_code, reason = "`fork` is unsafe")]
     fn copied(child: impl FnOnce() -> bool) -> Forked {
+        // A thread that was joined may still end.
+        while fs::read_dir("/proc/self/task").unwrap().count() > 1 {
+            thread::yield_now();
+        }
         // SAFETY: the copies below do not use the memory of a builder, which is the only memory
         // here that must be used by one process only. There is no event loop.
         match unsafe { fork() }.unwrap() {
