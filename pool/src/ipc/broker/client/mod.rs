@@ -42,6 +42,8 @@ const LAST_WRITE: Duration = Duration::from_secs(1);
 
 thread_local! {
     static CLIENTS: RefCell<Vec<Rc<Client>>> = const { RefCell::new(Vec::new()) };
+    /// Whether this thread has had a client. It has no destructor, so that asking it is cheap.
+    static HAS_CLIENTS: Cell<bool> = const { Cell::new(false) };
 }
 
 pub(crate) struct Client {
@@ -99,6 +101,7 @@ impl Client {
             return Ok(known);
         }
         let new = Rc::new(Self::connect(address)?);
+        HAS_CLIENTS.set(true);
         // Other brokers may have ended meanwhile, which shows only when their sockets are read.
         for other in CLIENTS.with_borrow(Clone::clone) {
             other.receive_now();
@@ -489,8 +492,7 @@ pub(crate) fn disconnect_all() {
 #[inline]
 pub(crate) fn write_all_clients() {
     // Most threads have none.
-    let has_clients = CLIENTS.try_with(|clients| !clients.borrow().is_empty());
-    if has_clients.unwrap_or(false) {
+    if HAS_CLIENTS.get() {
         write_of_clients();
     }
 }
