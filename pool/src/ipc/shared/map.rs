@@ -13,8 +13,9 @@
 //!    size. A file that was created here has the size with which it was created, and this is sealed
 //!    before others get its descriptor. Where a page of the file has no memory, an access allocates
 //!    it; if the system has none left, the kernel ends the process by `SIGBUS`, so that the access
-//!    is not made. This cannot happen to a [`Sealed`], whose file is checked for it, nor to memory
-//!    that was created here, unless another process makes holes in it.
+//!    is not made. This cannot happen to a [`Sealed`], whose file is checked for it, unless a large
+//!    page across the end of the file hides a hole, nor to memory that was created here, unless
+//!    another process makes holes in it.
 //! 3. An element has at least one byte, and its alignment is at most 4096. No system has smaller
 //!    pages, so the start of a mapping is aligned for it. The compiler checks both. The `length` of
 //!    each type below is the number of its elements: at least one, and together they have exactly
@@ -24,8 +25,8 @@
 //!    mappings and holes, for every process. `T: AnyBitPattern` is valid whatever the contents
 //!    are, and has no interior mutability.
 //! 5. Until a [`Draft`] is finished, it owns the only descriptor and the only mapping of its file.
-//!    Its seals keep other processes of the user, which could open the file by `/proc`, from
-//!    writing. So a mutable borrow of the draft is the only access to the contents. They are zero
+//!    On Linux since 5.1 its seals keep other processes of the user, which could open the file by
+//!    `/proc`, from writing; elsewhere this relies on them not to. So a mutable borrow of the draft is the only access to the contents. They are zero
 //!    at first and initialized ever after, because `T: NoUninit` has no other bytes to write.
 //! 6. The memory of [`Cells`] is only accessed as atomic numbers, by this process and by others
 //!    that are honest. Every value is valid for a type that is [`Atomics`], so a process that is
@@ -40,7 +41,9 @@
 //!    ended, or the lock is closed, it is granted to none. So there is one `Turn` in all processes,
 //!    and its bytes are initialized and valid whatever they are, because `T: Pod`. This relies on
 //!    the processes of the family: a process that breaks its own memory safety can write to what
-//!    another one has borrowed. It relies on the other processes of the user not to open the file.
+//!    another one has borrowed. It relies on the other processes of the user not to open the file,
+//!    and not to stand between a process and a living broker, where they could pass signed messages
+//!    on and end in its place.
 //! 8. A copy of this process, made by `fork`, has the mappings of `Sealed` and `Cells` too, and
 //!    breaks none of the above with them. It has no mapping of `Draft` and `Turns` where the
 //!    system can leave that out, and never unmaps one then: something else may be at that address.
