@@ -26,8 +26,9 @@
 //!    are, and has no interior mutability.
 //! 5. Until a [`Draft`] is finished, it owns the only descriptor and the only mapping of its file.
 //!    On Linux since 5.1 its seals keep other processes of the user, which could open the file by
-//!    `/proc`, from writing; elsewhere this relies on them not to. So a mutable borrow of the draft is the only access to the contents. They are zero
-//!    at first and initialized ever after, because `T: NoUninit` has no other bytes to write.
+//!    `/proc`, from writing; elsewhere this relies on them not to. So a mutable borrow of the draft
+//!    is the only access to the contents. They are zero at first and initialized ever after, because
+//!    `T: NoUninit` has no other bytes to write.
 //! 6. The memory of [`Cells`] is only accessed as atomic numbers, by this process and by others
 //!    that are honest. Every value is valid for a type that is [`Atomics`], so a process that is
 //!    not honest can write nothing that makes an access undefined.
