@@ -6,12 +6,11 @@
 //! process recognizes what another one of the family has encoded, and shows that it belongs to the
 //! family itself. The key does not leave this module, except for that message.
 
+use std::hash::Hasher;
 #[expect(deprecated, reason = "see `sign`")]
 use std::hash::SipHasher;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +36,7 @@ pub(crate) fn key() -> Key {
         .each_ref()
         .map(|half| match half.load(Ordering::Relaxed) {
             0 => {
-                let new = nonce().max(1);
+                let new = sys::random().max(1);
                 let stored = half.compare_exchange(0, new, Ordering::Relaxed, Ordering::Relaxed);
                 stored.map_or_else(|other| other, |_zero| new)
             }
@@ -78,17 +77,6 @@ pub(crate) fn sign(parts: &[&[u8]]) -> u64 {
 pub(crate) fn is_same(one: u64, other: u64) -> bool {
     let difference = (one ^ other).to_ne_bytes();
     black_box(difference.iter().fold(0, |all, byte| all | byte)) == 0
-}
-
-/// Returns a random number that no other program can guess, and that a copy of this process, made
-/// by `fork`, cannot either.
-pub(crate) fn nonce() -> u64 {
-    sys::random().map_or_else(
-        // The keys of the hasher are random bytes of the system. A copy has the same keys, but
-        // another number, or another time.
-        |_| RandomState::new().hash_one((std::process::id(), Instant::now())),
-        u64::from_ne_bytes,
-    )
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::io::Errno;
 
-use crate::family;
 use crate::ipc::shared::missing_in_copies;
+use crate::sys;
 
 /// The process in which this value was made.
 #[derive(Debug, Clone, Copy)]
@@ -79,8 +79,8 @@ fn is_momentary(error: &io::Error) -> bool {
 fn number(page: &AtomicU64) -> u64 {
     match page.load(Ordering::Relaxed) {
         0 => {
-            // The original has another number, because a copy does not repeat its nonces.
-            let new = family::nonce().max(1);
+            // The original has another number, because a copy does not repeat its random numbers.
+            let new = sys::random().max(1);
             let stored = page.compare_exchange(0, new, Ordering::Relaxed, Ordering::Relaxed);
             stored.map_or_else(|number| number, |_zero| new)
         }

@@ -39,12 +39,10 @@ pub(super) fn memfd_flags() -> MemfdFlags {
 
 /// Asks the kernel for random bytes. It has none for a moment after the start of the system, and
 /// then this does not wait.
-pub(crate) fn random() -> io::Result<[u8; 8]> {
+pub(super) fn random_bytes() -> Option<[u8; 8]> {
     let mut bytes = [0; 8];
-    match rustix::rand::getrandom(&mut bytes[..], GetRandomFlags::NONBLOCK)? {
-        8 => Ok(bytes),
-        _ => Err(io::ErrorKind::UnexpectedEof.into()),
-    }
+    let count = rustix::rand::getrandom(&mut bytes[..], GetRandomFlags::NONBLOCK);
+    (count == Ok(bytes.len())).then_some(bytes)
 }
 
 /// Gives a new file its size. Unlike `ftruncate`, this allocates the memory.

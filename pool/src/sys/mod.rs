@@ -19,8 +19,12 @@
 //! | [`packet_pair`] | makes two connected Unix sockets that send whole packets and are closed on `exec` |
 //! | [`is_full`] | whether the error of a send means that the socket has no room now |
 //! | [`message_file`] | makes an empty file that has no name and is closed on `exec`, for a long message |
-//! | [`random`] | returns bytes that no other process can guess, or an error, without waiting |
+//! | [`random`] | returns a number that no other process can guess |
 //! | [`raise_oom_score`] | asks the kernel to kill this process before its parent when memory runs out |
+
+use std::hash::{BuildHasher, RandomState};
+use std::process;
+use std::time::Instant;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
@@ -50,8 +54,19 @@ pub(crate) use memory::{
 };
 pub(crate) use system::{
     NOT_IN_COPIES, READS_STOP_AFTER_DESCRIPTORS, WIPED_IN_COPIES, is_full, packet_pair,
-    raise_oom_score, random, send_flags, stream_pair,
+    raise_oom_score, send_flags, stream_pair,
 };
+
+/// Returns a random number that no other program can guess, and that a copy of this process, made
+/// by `fork`, cannot either.
+pub(crate) fn random() -> u64 {
+    system::random_bytes().map_or_else(
+        // The keys of the hasher are random bytes of the system. A copy has the same keys, but
+        // another number, or another time.
+        || RandomState::new().hash_one((process::id(), Instant::now())),
+        u64::from_ne_bytes,
+    )
+}
 
 /// What [`inspect`] has found out about a file.
 #[derive(Debug, Clone, Copy)]

@@ -17,8 +17,8 @@ pub(crate) const NOT_IN_COPIES: Option<Advice> = None;
 pub(crate) const WIPED_IN_COPIES: Option<Advice> = None;
 
 /// rustix has no such call for these systems.
-pub(crate) fn random() -> io::Result<[u8; 8]> {
-    Err(io::ErrorKind::Unsupported.into())
+pub(super) fn random_bytes() -> Option<[u8; 8]> {
+    None
 }
 
 /// A read also ends before bytes with descriptors.

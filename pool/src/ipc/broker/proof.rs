@@ -31,6 +31,7 @@ use super::handle::{Address, Handle};
 use super::protocol::Body;
 use super::state::ObjectNumber;
 use crate::family;
+use crate::sys;
 
 /// What a signature is for.
 #[derive(Debug, Clone, Copy)]
@@ -118,7 +119,7 @@ impl Question {
     /// Asks the broker of a handle.
     pub(crate) fn new(handle: &Handle, purpose: Purpose) -> Self {
         let proofs = Proofs::new(handle.address().clone(), handle.number());
-        let nonce = family::nonce();
+        let nonce = sys::random();
         let signature = proofs.sign(purpose, nonce, &[]);
         let mut body = [0; 16];
         body[..8].copy_from_slice(&nonce.to_le_bytes());

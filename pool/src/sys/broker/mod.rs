@@ -2,7 +2,7 @@
 //!
 //! | item | what it does |
 //! |---|---|
-//! | [`listen`] | makes a listening socket with a new address; the address is free again when the `Place` is dropped |
+//! | [`listen`] | makes a listening socket with a new address, at a `Place` that `remove` makes free again |
 //! | [`connect`] | connects to such an address |
 //! | [`Death`] | waits for the end of a process |
 //!
@@ -23,13 +23,7 @@ use other as system;
 
 pub(crate) use system::{Death, Place, connect, listen};
 
-use std::hash::{BuildHasher, RandomState};
-use std::time::Instant;
-
 /// Returns 32 hexadecimal digits that no other program can guess.
 fn random_name() -> String {
-    // The keys of the hasher are random bytes of the system.
-    let state = RandomState::new();
-    let half = |which: u8| state.hash_one((which, std::process::id(), Instant::now()));
-    format!("{:016x}{:016x}", half(0), half(1))
+    format!("{:016x}{:016x}", super::random(), super::random())
 }

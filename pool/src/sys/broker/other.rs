@@ -16,8 +16,6 @@ use coreloop_runtime::time::{Sleep, sleep};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
-use crate::home::Home;
-
 /// How often the broker checks whether a process still exists that has closed its socket and
 /// holds something.
 const CHECK: Duration = Duration::from_millis(100);
@@ -25,22 +23,15 @@ const CHECK: Duration = Duration::from_millis(100);
 /// The longest path in the address of a socket on these systems.
 const MAX_PATH: usize = 103;
 
-/// The directory of a socket, which only this user can enter. It is removed with the value, unless
-/// this process is a copy by `fork`.
+/// The directory of a socket, which only this user can enter.
 #[derive(Debug)]
-pub(crate) struct Place {
-    directory: PathBuf,
-    home: Home,
-}
+pub(crate) struct Place(PathBuf);
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        if !self.home.is_here() {
-            return;
-        }
+impl Place {
+    pub(crate) fn remove(&self) {
         // A directory that stays is only clutter.
-        let _ = fs::remove_file(self.directory.join("socket"));
-        let _ = fs::remove_dir(&self.directory);
+        let _ = fs::remove_file(self.0.join("socket"));
+        let _ = fs::remove_dir(&self.0);
     }
 }
 
@@ -50,11 +41,10 @@ pub(crate) fn listen() -> io::Result<(UnixListener, Vec<u8>, Place)> {
     if directory.join("socket").as_os_str().len() > MAX_PATH {
         directory = PathBuf::from("/tmp").join(&name);
     }
-    let home = Home::here()?;
     DirBuilder::new().mode(0o700).create(&directory)?;
-    let place = Place { directory, home };
-    let path = place.directory.join("socket");
-    let socket = UnixListener::bind(&path)?;
+    let path = directory.join("socket");
+    let place = Place(directory);
+    let socket = UnixListener::bind(&path).inspect_err(|_| place.remove())?;
     Ok((socket, path.as_os_str().as_bytes().to_vec(), place))
 }
 

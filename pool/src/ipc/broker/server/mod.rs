@@ -67,7 +67,22 @@ pub(crate) struct Broker {
 #[derive(Debug)]
 struct Listener {
     socket: Async<UnixListener>,
-    _place: Place,
+    _place: OwnPlace,
+}
+
+/// The place of the socket, which is removed with the value, but not by a copy of this process.
+#[derive(Debug)]
+struct OwnPlace {
+    place: Place,
+    home: Home,
+}
+
+impl Drop for OwnPlace {
+    fn drop(&mut self) {
+        if self.home.is_here() {
+            self.place.remove();
+        }
+    }
 }
 
 /// Creates an object on the broker of the current loop, and the broker if there is none.
@@ -106,14 +121,14 @@ pub(crate) fn on_this_thread(address: &Address) -> Option<Rc<Broker>> {
         brokers.find(|broker| broker.address == *address && !broker.has_ended())
     };
     let broker = BROKERS.try_with(find).ok().flatten()?;
-    broker.home.is_here().then_some(broker)
+    (!broker.is_copied()).then_some(broker)
 }
 
 impl Broker {
     fn of_current_loop() -> io::Result<Rc<Self>> {
         let known = BROKERS.with_borrow(|brokers| {
             let mut brokers = brokers.iter().filter_map(Weak::upgrade);
-            brokers.find(|broker| broker.home.is_here() && broker.is_on_current_loop())
+            brokers.find(|broker| !broker.is_copied() && broker.is_on_current_loop())
         });
         match known {
             Some(broker) => Ok(broker),
@@ -125,6 +140,7 @@ impl Broker {
         let pid = std::process::id();
         let home = Home::here()?;
         let (socket, address, place) = listen()?;
+        let place = OwnPlace { place, home };
         socket.set_nonblocking(true)?;
         let listener = Rc::new(Listener {
             socket: Async::from_nonblocking(socket)?,
@@ -200,18 +216,15 @@ impl Broker {
 
     /// Returns why this thread cannot use the broker any more, if it cannot.
     pub(crate) fn failure(&self) -> Option<BrokerError> {
-        match self.home.is_here() {
-            true => self.local.failure(),
-            false => Some(BrokerError::forked()),
+        match self.is_copied() {
+            true => Some(BrokerError::forked()),
+            false => self.local.failure(),
         }
     }
 
     /// Withdraws a request of this thread.
     pub(crate) fn withdraw(&self, request: u64, operation: Operation) {
-        if !self.home.is_here() {
-            return;
-        }
-        // This is no operation that can fail.
+        // This is no operation that can fail, and a copy of this process ignores it.
         let _ = self.call(request, operation, NO_REQUEST, &[], Vec::new());
     }
 
