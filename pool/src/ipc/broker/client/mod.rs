@@ -179,9 +179,9 @@ impl Client {
     /// Returns why the connection cannot be used any more, if it cannot.
     pub(super) fn failure(&self) -> Option<BrokerError> {
         self.receive_now();
-        match self.home.is_here() {
-            true => self.table.failure(),
-            false => Some(BrokerError::forked()),
+        match self.is_copied() {
+            true => Some(BrokerError::forked()),
+            false => self.table.failure(),
         }
     }
 
@@ -279,16 +279,14 @@ impl Client {
     /// it blocks.
     pub(super) fn withdraw(&self, request: u64, operation: Operation) {
         // Invariant 4.
-        if !self.home.is_here() {
+        if self.is_copied() {
             return;
         }
-        if self.table.failure().is_some() {
-            self.withdraw_otherwise(request, operation);
-            return;
+        if self.table.failure().is_none() {
+            // It is not too large, and the connection has not ended.
+            let _ = self.push(request, operation, 0, &[], Vec::new());
+            self.write();
         }
-        // It is not too large, and the connection has not ended.
-        let _ = self.push(request, operation, 0, &[], Vec::new());
-        self.write();
         // The write may have found that the connection has ended. If the broker has the message
         // nevertheless, the second one changes nothing.
         if self.table.failure().is_some() {
@@ -501,9 +499,7 @@ pub(crate) fn write_all_clients() {
 fn write_of_clients() {
     let clients = CLIENTS.with(|clients| clients.borrow().clone());
     for client in clients {
-        if !client.out.borrow().is_empty() {
-            client.write_last();
-        }
+        client.write_last();
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -28,6 +29,18 @@ pub(super) struct Pump {
 impl Pump {
     pub(super) fn take_waker(&self) -> Option<Waker> {
         self.waker.take()
+    }
+
+    fn poll_write(&self, cx: &mut Context<'_>, out: &RefCell<Out>) -> Poll<io::Result<()>> {
+        let mut out = out.borrow_mut();
+        if !out.has_more() {
+            return Poll::Ready(Ok(()));
+        }
+        let Out {
+            greeting, requests, ..
+        } = &mut *out;
+        ready!(greeting.poll_write(cx, &self.socket))?;
+        requests.poll_write(cx, &self.socket)
     }
 }
 
@@ -92,7 +105,11 @@ struct Running {
 impl Running {
     /// Ready when the connection has ended.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let (client, pump) = (Rc::clone(&self.client), Rc::clone(&self.pump));
+        let Self {
+            client,
+            pump,
+            pause,
+        } = self;
         let old = pump.waker.replace(Some(cx.waker().clone()));
         drop(old);
         while client.table.failure().is_none() {
@@ -102,18 +119,18 @@ impl Running {
             if client.is_copied() {
                 return Poll::Pending;
             }
-            if let Some(pause) = &mut self.pause {
-                ready!(pause.as_mut().poll(cx));
-                self.pause = None;
+            if let Some(sleep) = pause {
+                ready!(sleep.as_mut().poll(cx));
+                *pause = None;
             }
-            match self.poll_write(cx) {
+            match pump.poll_write(cx, &client.out) {
                 Poll::Ready(Ok(())) => {
                     if client.out.borrow().is_empty() {
                         client.wake_flushed();
                     }
                 }
                 Poll::Ready(Err(error)) if is_short_of_memory(&error) => {
-                    self.pause = Some(Box::pin(sleep(PAUSE)));
+                    *pause = Some(Box::pin(sleep(PAUSE)));
                     continue;
                 }
                 Poll::Ready(Err(error)) => {
@@ -125,24 +142,12 @@ impl Running {
             let filled = client.incoming.borrow_mut().poll_fill(cx, &pump.socket);
             match ready!(filled) {
                 Err(error) if is_short_of_memory(&error) => {
-                    self.pause = Some(Box::pin(sleep(PAUSE)));
+                    *pause = Some(Box::pin(sleep(PAUSE)));
                 }
                 filled => client.filled(filled),
             }
         }
         Poll::Ready(())
-    }
-
-    fn poll_write(&self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        let mut out = self.client.out.borrow_mut();
-        if !out.has_more() {
-            return Poll::Ready(Ok(()));
-        }
-        let Out {
-            greeting, requests, ..
-        } = &mut *out;
-        ready!(greeting.poll_write(cx, &self.pump.socket))?;
-        requests.poll_write(cx, &self.pump.socket)
     }
 }
 

@@ -28,7 +28,7 @@ struct Memory {
     proofs: Proofs,
 }
 
-/// Who asks for the lock.
+/// A process that asks for the lock.
 #[derive(Clone, Copy)]
 struct Asker {
     pid: u32,

@@ -52,9 +52,17 @@ pub(in crate::ipc::queue) struct Unwritten {
     link: Option<Link>,
 }
 
+impl Unwritten {
+    /// Begins anew. Returns where the messages are that were not written.
+    fn take(&mut self) -> Option<Link> {
+        self.bytes = 0;
+        self.link.take()
+    }
+}
+
 impl Drop for Unwritten {
     fn drop(&mut self) {
-        if let Some(link) = self.link.take() {
+        if let Some(link) = self.take() {
             link.write();
         }
     }
@@ -98,8 +106,7 @@ impl Raw {
         }
         // The request of the put is written after what is unwritten.
         self.put(&link, producer, item).await?;
-        unwritten.bytes = 0;
-        unwritten.link = None;
+        unwritten.take();
         Ok(())
     }
 
@@ -108,8 +115,7 @@ impl Raw {
         &self,
         unwritten: &mut Unwritten,
     ) -> Result<(), QueueError> {
-        unwritten.bytes = 0;
-        if let Some(link) = unwritten.link.take() {
+        if let Some(link) = unwritten.take() {
             poll_fn(|cx| link.poll_flushed(cx)).await?;
         }
         Ok(())

@@ -330,7 +330,7 @@ impl Consumer {
         let body = message::notice(seen, wanted);
         // An error of the connection is the next answer.
         let link = self.pending.link();
-        let _ = link.notify(Operation::NOTICE, self.queue, &body, Vec::new());
+        let _ = link.notify_later(Operation::NOTICE, self.queue, &body, Vec::new());
         // A put may wait for it, and this thread may not use the connection again.
         link.write();
     }
