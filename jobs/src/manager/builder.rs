@@ -159,8 +159,8 @@ impl ManagerBuilder {
     /// # Errors
     ///
     /// Returns an error if there is no key, if the address is not of this machine and there is no
-    /// TLS, if it is a Unix socket and there is TLS, if the system cannot listen at the address, or if two services have the same name or one
-    /// has a name that is not allowed.
+    /// TLS, if it is a Unix socket and there is TLS, if the system cannot listen at the address, or
+    /// if two services have the same name or one has a name that is not allowed.
     pub async fn start(self) -> Result<Manager, Error> {
         let Some(key) = self.key else {
             let text = "the manager has no key: set one with `key`";

@@ -14,6 +14,7 @@ use super::state::{Limits, State, Time};
 use super::waiters::Waiters;
 use crate::engine::Function;
 use crate::error::{Error, Kind};
+use crate::secure::random;
 
 /// A queue in memory.
 #[derive(Debug)]
@@ -32,10 +33,7 @@ impl Shared {
     /// Creates an empty queue.
     pub(super) fn new(limits: Limits) -> Result<Rc<Self>, Error> {
         Handle::try_current().map_err(|error| Error::new(Kind::Engine, error.to_string()))?;
-        let mut prefix = [0; 8];
-        getrandom::fill(&mut prefix)
-            .map_err(|error| Error::new(Kind::Engine, format!("no random numbers: {error}")))?;
-        let prefix = format!("{:016x}", u64::from_be_bytes(prefix));
+        let prefix = format!("{:016x}", u64::from_be_bytes(random()?));
         let shared = Rc::new(Self {
             started: Instant::now(),
             state: RefCell::new(State::new(prefix, limits)),

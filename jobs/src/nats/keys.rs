@@ -7,7 +7,8 @@ use super::buckets::sending;
 use super::names;
 use super::server::{Server, engine};
 use crate::engine::JobId;
-use crate::error::{Error, Kind};
+use crate::error::Error;
+use crate::secure::random;
 
 /// The longest key that is the key of an entry. The hash of a longer one is.
 const MAX_KEY: usize = 128;
@@ -22,11 +23,8 @@ pub(super) struct NewId {
 impl NewId {
     /// Returns a random id.
     pub(super) fn random() -> Result<Self, Error> {
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes)
-            .map_err(|error| Error::new(Kind::Engine, format!("no random numbers: {error}")))?;
         Ok(Self {
-            id: JobId(hexadecimal(&bytes)),
+            id: JobId(hexadecimal(&random::<16>()?)),
             is_known: false,
         })
     }

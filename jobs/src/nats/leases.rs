@@ -194,25 +194,30 @@ impl Server {
 
     /// Returns whether a lease is valid, and the revision of its entry.
     pub(super) async fn fence_at(&self, job: &Leased) -> Result<(Fence, u64), Error> {
+        let (fence, stored) = self.look(job).await?;
+        Ok((fence, stored.map_or(0, |stored| stored.revision)))
+    }
+
+    /// Returns whether a lease is valid, and the entry of its job.
+    async fn look(&self, job: &Leased) -> Result<(Fence, Option<Stored>), Error> {
         // The entry first: it is removed after the outcome was stored.
         let stored = self.stored(&job.id).await?;
-        let revision = stored.as_ref().map_or(0, |stored| stored.revision);
         if self.has_ended(&job.id).await? {
-            return Ok((Fence::Gone, revision));
+            return Ok((Fence::Gone, stored));
         }
         let mine = parse(job).map(|(delivery, _)| delivery);
         let last = stored.as_ref().and_then(|stored| stored.value);
         let is_mine = last.is_some_and(|last| Some(last.delivery) == mine && !last.is_given_back);
         let fence = if is_mine { Fence::Held } else { Fence::Taken };
-        Ok((fence, revision))
+        Ok((fence, stored))
     }
 
     /// Returns whether a lease is valid. The entry of one that is held for days is stored again,
     /// because entries end.
     pub(super) async fn fence_and_refresh(&self, job: &Leased) -> Result<Fence, Error> {
-        let fence = self.fence(job).await?;
+        let (fence, stored) = self.look(job).await?;
         if fence == Fence::Held
-            && let Some(stored) = self.stored(&job.id).await?
+            && let Some(stored) = stored
             && let Some(lease) = stored.value
             && stored.created.elapsed().is_ok_and(|age| age > A_DAY)
         {

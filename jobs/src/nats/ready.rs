@@ -19,7 +19,7 @@ pub(super) struct Ready {
 
 #[derive(Debug)]
 struct Job {
-    /// The lease began at this time or later.
+    /// When the job came here.
     since: Instant,
     leased: Leased,
 }
@@ -39,7 +39,7 @@ impl Ready {
         self.lease == lease && self.functions == functions
     }
 
-    /// Adds jobs whose leases began at `since` or later.
+    /// Adds jobs, which were leased a small part of their time before `since`.
     pub(super) fn add(&self, since: Instant, jobs: Vec<Leased>) {
         let jobs = jobs.into_iter().map(|leased| Job { since, leased });
         self.lock().extend(jobs);

@@ -158,7 +158,7 @@ pub(super) fn worker() -> Result<String, Error> {
 /// Returns an error if the system has no random numbers.
 pub(super) fn random() -> Result<String, Error> {
     // Not of `fastrand`: two programs that are started at once could get equal ones.
-    let bits = getrandom::u64().map_err(|error| Error::new(Kind::Engine, error.to_string()))?;
+    let bits = u64::from_be_bytes(crate::secure::random()?);
     Ok(format!("{bits:016x}"))
 }
 

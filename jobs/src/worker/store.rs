@@ -118,13 +118,9 @@ impl Running {
             match &end.end {
                 _ if end.due > now => kept.push_back(end),
                 End::Failed(_) => failed.push(end),
-                // One that the engine has refused goes alone.
-                End::Done(_) if end.failures > 0 && is_first => {
-                    is_full = true;
-                    done.push(end);
-                }
                 End::Done(result) => {
                     bytes += FIELDS + result.len();
+                    // One that the engine has refused goes alone.
                     is_full |= done.len() == JOBS || bytes > max_bytes || end.failures > 0;
                     if is_full && !is_first {
                         kept.push_back(end);
