@@ -96,6 +96,8 @@ mod queue;
 mod redis;
 mod secure;
 mod services;
+#[cfg(test)]
+mod testing;
 mod wire;
 mod worker;
 

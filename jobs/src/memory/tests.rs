@@ -10,7 +10,8 @@ use coreloop_runtime::{block_on, runtime, spawn};
 use super::remote::{Call, Remote};
 use super::served::{Answer, Reply, Request, Served};
 use super::*;
-use crate::engine::{Engine, Failure, Fence, Function, JobId, Leased, NewJob, Outcome, Pending};
+use crate::engine::{Engine, Failure, Fence, JobId, Leased, NewJob, Outcome, Pending};
+use crate::testing::{self, function, push};
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -51,26 +52,11 @@ async fn client(memory: &Memory, is_remote: bool) -> Rc<dyn Engine> {
     }
 }
 
-fn function(name: &str) -> Function {
-    Function {
-        name: name.to_owned(),
-        version: 1,
-    }
-}
-
 fn job(name: &str) -> NewJob {
-    NewJob {
-        function: function(name),
-        payload: vec![1, 200, 3],
-        key: None,
-        delay: Duration::ZERO,
-    }
+    testing::job(name, &[1, 200, 3])
 }
 
-async fn push(engine: &Rc<dyn Engine>, job: NewJob) -> JobId {
-    engine.push(vec![job]).await.unwrap().remove(0)
-}
-
+/// Leases one job, by one call.
 async fn lease_one(engine: &Rc<dyn Engine>, name: &str) -> Leased {
     let functions = [function(name)];
     let mut jobs = engine.lease(&functions, 1, LEASE).await.unwrap();
@@ -84,6 +70,15 @@ fn with_both<F: Future<Output = ()>>(test: impl Fn(bool) -> F) {
         let runtime = runtime::Builder::new().start_paused(true).build().unwrap();
         runtime.block_on(test(is_remote));
     }
+}
+
+#[test]
+fn jobs_are_leased_finished_and_their_outcomes_read() {
+    with_both(async |is_remote| {
+        let engine = client(&Memory::new(), is_remote).await;
+        // In the order in which they were pushed.
+        assert!(testing::journey(&*engine).await.into_iter().eq(0..10));
+    });
 }
 
 #[test]

@@ -65,7 +65,6 @@ macro_rules! in_place {
             a_dead_letter_can_be_discarded
             a_dead_letter_can_be_put_back
             a_worker_that_stops_finishes_what_runs_and_returns_the_rest
-            a_job_with_one_attempt_survives_the_end_of_its_worker
             a_worker_runs_until_its_shutdown_completes
             a_worker_whose_pool_is_closed_returns_its_jobs
             jobs_of_a_worker_that_is_dropped_run_elsewhere

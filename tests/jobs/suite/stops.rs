@@ -20,7 +20,8 @@ pub(crate) async fn a_worker_that_stops_finishes_what_runs_and_returns_the_rest(
     let meeting = Meeting::new();
     let queue = place.queue("meeting").await;
     let one = pool(1);
-    let running = Running::start(worker(&queue, &one).at_once(3));
+    // What a worker returns does not count as an attempt.
+    let running = Running::start(worker(&queue, &one).attempts(1).at_once(3));
     let inputs = ["a", "b", "c", "d"].map(|name| (meeting.path(), name.to_owned()));
     let receipts = queue.push_many(attend, inputs).await.unwrap();
     let first = meeting.arrival().await;
@@ -30,7 +31,6 @@ pub(crate) async fn a_worker_that_stops_finishes_what_runs_and_returns_the_rest(
     // Two of the three wait in the pool, and are free at once.
     let other = pool(1);
     let client = place.queue("meeting").await;
-    // What was returned does not count as an attempt.
     let next = Running::start(worker(&client, &other).attempts(1));
     for _ in 0..3 {
         meeting.arrival().await.release().await;
@@ -41,8 +41,9 @@ pub(crate) async fn a_worker_that_stops_finishes_what_runs_and_returns_the_rest(
     }
     let metrics = running.task.await.unwrap().unwrap();
     assert_eq!((metrics.done, metrics.returned, metrics.held), (1, 2, 0));
+    assert_eq!(metrics.dead, 0);
     let metrics = next.stop().await;
-    assert_eq!((metrics.done, metrics.failed), (3, 0));
+    assert_eq!((metrics.done, metrics.failed, metrics.dead), (3, 0, 0));
     one.close();
     other.close();
 }
@@ -129,33 +130,6 @@ pub(crate) async fn a_job_that_waits_for_long_behind_another_runs_elsewhere(plac
     let metrics = running.stop().await;
     assert_eq!((metrics.done, metrics.failed), (1, 0));
     assert!(metrics.returned > 0);
-}
-
-/// Jobs that a worker returns have not been attempted.
-pub(crate) async fn a_job_with_one_attempt_survives_the_end_of_its_worker(place: &impl Place) {
-    let meeting = Meeting::new();
-    let queue = place.queue("meeting").await;
-    let one = pool(1);
-    let running = Running::start(worker(&queue, &one).attempts(1).at_once(3));
-    let inputs = ["a", "b", "c", "d"].map(|name| (meeting.path(), name.to_owned()));
-    let receipts = queue.push_many(attend, inputs).await.unwrap();
-    let first = meeting.arrival().await;
-    yield_until(|| running.control.metrics().held == 3).await;
-    running.control.stop();
-    let other = pool(1);
-    let client = place.queue("meeting").await;
-    let next = Running::start(worker(&client, &other).attempts(1));
-    for _ in 0..3 {
-        meeting.arrival().await.release().await;
-    }
-    first.release().await;
-    for receipt in &receipts {
-        queue.result(receipt).await.unwrap();
-    }
-    let metrics = running.task.await.unwrap().unwrap();
-    assert_eq!((metrics.done, metrics.dead), (1, 0));
-    let metrics = next.stop().await;
-    assert_eq!((metrics.done, metrics.dead), (3, 0));
 }
 
 pub(crate) async fn a_worker_runs_until_its_shutdown_completes(place: &impl Place) {

@@ -19,10 +19,8 @@ use coreloop_test_support::server_process::{Server, find, free_port};
 use super::Nats;
 use super::leases::{Registration, parse};
 use super::server::{Server as Connection, engine as engine_error};
-use crate::engine::{Engine, Failure, Fence, Function, JobId, Leased, NewJob, Outcome};
-
-/// Longer than any test takes.
-const LONG: Duration = Duration::from_secs(600);
+use crate::engine::{Engine, Failure, Fence, Leased, NewJob, Outcome};
+use crate::testing::{LONG, function, job, journey, lease_one, push};
 
 /// So short that the server gives a job to another worker soon.
 const SHORT: Duration = Duration::from_millis(200);
@@ -42,31 +40,6 @@ fn start() -> Option<(Server, String, u16)> {
     Some((server, format!("nats://127.0.0.1:{port}"), port))
 }
 
-fn function(name: &str) -> Function {
-    Function {
-        name: name.to_owned(),
-        version: 1,
-    }
-}
-
-fn job(name: &str, payload: &[u8]) -> NewJob {
-    NewJob {
-        function: function(name),
-        payload: payload.to_vec(),
-        key: None,
-        delay: Duration::ZERO,
-    }
-}
-
-async fn push(engine: &Rc<Nats>, job: NewJob) -> JobId {
-    engine.push(vec![job]).await.unwrap().remove(0)
-}
-
-async fn lease_one(engine: &Rc<Nats>, name: &str, lease: Duration) -> Leased {
-    let functions = [function(name)];
-    engine.lease(&functions, 1, lease).await.unwrap().remove(0)
-}
-
 #[test]
 fn jobs_are_leased_finished_and_their_outcomes_read() {
     let Some((_server, url, _)) = start() else {
@@ -74,36 +47,7 @@ fn jobs_are_leased_finished_and_their_outcomes_read() {
     };
     block_on(async {
         let engine = Nats::connect(&url, "mail").await.unwrap();
-        let jobs = (0..10).map(|number| job("app::send", &[number])).collect();
-        let ids = engine.push(jobs).await.unwrap();
-        assert_eq!(engine.counts().await.unwrap().waiting, 10);
-
-        let functions = [function("other"), function("app::send")];
-        let mut leased = Vec::new();
-        while leased.len() < 10 {
-            let more = engine.lease(&functions, 4, LONG).await.unwrap();
-            assert!(more.len() <= 4);
-            leased.extend(more);
-        }
-        leased.sort_by(|one, other| one.payload.cmp(&other.payload));
-        assert!(leased.iter().all(|job| job.attempt == 1));
-        assert!(leased.iter().map(|job| &job.id).eq(&ids));
-        assert_eq!(engine.counts().await.unwrap().leased, 10);
-
-        let held = [Fence::Held; 10];
-        assert_eq!(
-            engine.renew(leased.iter().collect(), LONG).await.unwrap(),
-            held
-        );
-        let results = leased.iter().map(|job| (job, [7].as_slice())).collect();
-        assert_eq!(engine.finish(results).await.unwrap(), held);
-        for id in &ids {
-            let outcome = engine.outcome(id).await.unwrap();
-            assert_eq!(outcome, Outcome::Done(vec![7]));
-        }
-        assert_eq!(engine.counts().await.unwrap(), Default::default());
-        let gone = engine.finish(vec![(&leased[0], &[8])]).await.unwrap();
-        assert_eq!(gone, [Fence::Gone]);
+        journey(&*engine).await;
     });
 }
 

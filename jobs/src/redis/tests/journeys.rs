@@ -7,6 +7,7 @@ use coreloop_runtime::{block_on, join};
 
 use super::{LONG, function, job, lease, lease_one, push, start};
 use crate::engine::{Engine, Failure, Fence, NewJob, Outcome};
+use crate::testing::journey;
 
 #[test]
 fn jobs_are_leased_finished_and_their_outcomes_read() {
@@ -15,40 +16,8 @@ fn jobs_are_leased_finished_and_their_outcomes_read() {
     };
     block_on(async {
         let engine = server.connect().await;
-        let jobs = (0..10).map(|number| job("app::send", &[number])).collect();
-        let ids = engine.push(jobs).await.unwrap();
-        assert_eq!(engine.counts().await.unwrap().waiting, 10);
-
-        let functions = [function("other"), function("app::send")];
-        let mut leased = Vec::new();
-        while leased.len() < 10 {
-            let more = engine.lease(&functions, 4, LONG).await.unwrap();
-            assert!(more.len() <= 4);
-            leased.extend(more);
-        }
-        assert!(leased.iter().all(|job| job.attempt == 1));
-        assert!(leased.iter().map(|job| &job.id).eq(&ids));
-        assert!(leased.iter().map(|job| job.payload[0]).eq(0..10));
-        assert_eq!(engine.counts().await.unwrap().leased, 10);
-
-        let held = [Fence::Held; 10];
-        assert_eq!(
-            engine.renew(leased.iter().collect(), LONG).await.unwrap(),
-            held
-        );
-        let results = leased.iter().map(|job| (job, [7].as_slice())).collect();
-        assert_eq!(engine.finish(results).await.unwrap(), held);
-        for id in &ids {
-            let outcome = engine.outcome(id).await.unwrap();
-            assert_eq!(outcome, Outcome::Done(vec![7]));
-        }
-        assert_eq!(engine.counts().await.unwrap(), Default::default());
-        let gone = engine.finish(vec![(&leased[0], &[8])]).await.unwrap();
-        assert_eq!(gone, [Fence::Gone]);
-        assert_eq!(
-            engine.renew(leased.iter().collect(), LONG).await.unwrap(),
-            [Fence::Gone; 10]
-        );
+        // In the order in which they were pushed.
+        assert!(journey(&*engine).await.into_iter().eq(0..10));
     });
 }
 

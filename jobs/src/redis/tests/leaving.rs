@@ -6,7 +6,9 @@ use std::time::Duration;
 use coreloop_runtime::block_on;
 use coreloop_runtime::time::timeout;
 
-use super::{FEW_RIGHTS, LONG, Started, ask, function, job, lease_one, pending, push, start};
+use super::{
+    FEW_RIGHTS, LONG, Started, function, job, lease_one, lose_an_answer, pending, push, start,
+};
 use crate::engine::Engine;
 use crate::redis::Redis;
 
@@ -102,14 +104,7 @@ fn a_worker_that_stops_gives_back_what_came_in_a_lost_answer() {
     };
     block_on(async {
         let (engine, other) = (server.connect().await, server.connect().await);
-        push(&engine, job("send", b"one")).await;
-        let one = lease_one(&engine, "send", LONG).await;
-        let (consumer, _) = pending(&engine, "send", "").await.remove(0);
-        push(&other, job("send", b"two")).await;
-        let stream = engine.shared.place(&function("send")).streams[0].clone();
-        let mut read = vec!["XREADGROUP", "GROUP", "workers", &consumer];
-        read.extend(["COUNT", "1", "STREAMS", &stream, ">"]);
-        ask(&other, &read).await;
+        let (one, ..) = lose_an_answer(&engine, &other).await;
         assert_eq!(entries_of(&engine).await, 2);
         engine.leave(&[function("send")], LONG).await.unwrap();
         assert_eq!(entries_of(&engine).await, 1);

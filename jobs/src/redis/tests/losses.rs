@@ -7,7 +7,9 @@ use std::time::Duration;
 use coreloop_runtime::{block_on, join};
 use redis::{Cmd, Value};
 
-use super::{LONG, SHORT, ask, function, job, lease, lease_one, pending, push, start};
+use super::{
+    LONG, SHORT, ask, function, job, lease, lease_one, lose_an_answer, pending, push, start,
+};
 use crate::engine::{Counts, Engine, Fence, JobId};
 use crate::redis::Redis;
 
@@ -147,24 +149,7 @@ fn a_job_in_a_lost_answer_is_given_back_after_a_new_connection() {
     };
     block_on(async {
         let (engine, other) = (server.connect().await, server.connect().await);
-        // The consumer and its connection exist after this.
-        push(&engine, job("send", b"one")).await;
-        let one = lease_one(&engine, "send", LONG).await;
-        let (consumer, _) = pending(&engine, "send", "").await.remove(0);
-        let id = push(&other, job("send", b"two")).await;
-        let stream = engine.shared.place(&function("send")).streams[0].clone();
-        let read = [
-            "XREADGROUP",
-            "GROUP",
-            "workers",
-            &consumer,
-            "COUNT",
-            "1",
-            "STREAMS",
-            &stream,
-            ">",
-        ];
-        ask(&other, &read).await;
+        let (one, id, consumer) = lose_an_answer(&engine, &other).await;
         assert_eq!(pending(&other, "send", "").await, [(consumer, 2)]);
         let cut = async {
             // The reader blocks again, and its connection is the only one that does.

@@ -24,10 +24,8 @@ use redis::{Cmd, Value};
 
 use super::Redis;
 use super::link::Lost;
-use crate::engine::{Engine, Function, JobId, Leased, NewJob};
-
-/// Longer than any test takes.
-const LONG: Duration = Duration::from_secs(600);
+use crate::engine::{JobId, Leased};
+use crate::testing::{LONG, function, job, lease, lease_one, push};
 
 /// So short that another worker gets the job soon.
 const SHORT: Duration = Duration::from_millis(200);
@@ -119,38 +117,19 @@ fn start() -> Option<Started> {
     Started::new(FORGETS)
 }
 
-fn function(name: &str) -> Function {
-    Function {
-        name: name.to_owned(),
-        version: 1,
-    }
-}
-
-fn job(name: &str, payload: &[u8]) -> NewJob {
-    NewJob {
-        function: function(name),
-        payload: payload.to_vec(),
-        key: None,
-        delay: Duration::ZERO,
-    }
-}
-
-async fn push(engine: &Rc<Redis>, job: NewJob) -> JobId {
-    engine.push(vec![job]).await.unwrap().remove(0)
-}
-
-async fn lease(engine: &Rc<Redis>, name: &str, max: usize, lease: Duration) -> Vec<Leased> {
-    let functions = [function(name)];
-    let mut jobs = Vec::new();
-    while jobs.len() < max {
-        let more = engine.lease(&functions, max - jobs.len(), lease);
-        jobs.extend(more.await.unwrap());
-    }
-    jobs
-}
-
-async fn lease_one(engine: &Rc<Redis>, name: &str, length: Duration) -> Leased {
-    lease(engine, name, 1, length).await.remove(0)
+/// A worker of `engine` has a job `one`, and the server has delivered the job `two` to it in an answer
+/// that was lost. Returns the first one, the id of the second one, and the name of the consumer.
+async fn lose_an_answer(engine: &Rc<Redis>, other: &Rc<Redis>) -> (Leased, JobId, String) {
+    // The consumer and its connection exist after this.
+    push(engine, job("send", b"one")).await;
+    let one = lease_one(engine, "send", LONG).await;
+    let (consumer, _) = pending(engine, "send", "").await.remove(0);
+    let two = push(other, job("send", b"two")).await;
+    let stream = engine.shared.place(&function("send")).streams[0].clone();
+    let mut read = vec!["XREADGROUP", "GROUP", "workers", &consumer];
+    read.extend(["COUNT", "1", "STREAMS", &stream, ">"]);
+    ask(other, &read).await;
+    (one, two, consumer)
 }
 
 /// Sends a command to the server of an engine.

@@ -9,9 +9,12 @@ use coreloop_net::{TcpListener, TcpStream};
 use coreloop_runtime::{block_on, select, spawn};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 
-use super::{function, job, lease_one, push, start};
+use super::{Started, function, job, lease_one, push, start};
 use crate::engine::{Engine, Fence};
 use crate::redis::Redis;
+
+/// A lease with which a silent connection is noticed after a second.
+const LEASE: Duration = Duration::from_secs(2);
 
 /// A network between a client and a server, whose connections can be made silent.
 struct Network {
@@ -50,8 +53,12 @@ impl Network {
         self.silent.set(self.connections.get());
     }
 
-    fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+    /// Connects an engine to a server through a network.
+    async fn before(server: &Started) -> (Self, Rc<Redis>) {
+        let network = Self::to(server.port).await;
+        let url = format!("redis://127.0.0.1:{}", network.port);
+        let engine = Redis::connect(&url, "mail", false).await.unwrap();
+        (network, engine)
     }
 }
 
@@ -81,14 +88,12 @@ fn a_short_lease_is_renewed_on_another_connection() {
         return;
     };
     block_on(async {
-        let lease = Duration::from_secs(2);
-        let network = Network::to(server.port).await;
-        let engine = Redis::connect(&network.url(), "mail", false).await.unwrap();
+        let (network, engine) = Network::before(&server).await;
         push(&engine, job("send", b"x")).await;
-        let mine = lease_one(&engine, "send", lease).await;
+        let mine = lease_one(&engine, "send", LEASE).await;
         network.cut();
         let renewed = async {
-            let renewed = engine.renew(vec![&mine], lease).await.unwrap();
+            let renewed = engine.renew(vec![&mine], LEASE).await.unwrap();
             assert_eq!(renewed, [Fence::Held]);
             engine.finish(vec![(&mine, &[])]).await.unwrap()
         };
@@ -106,18 +111,16 @@ fn a_reader_with_a_short_lease_reads_from_another_connection() {
         return;
     };
     block_on(async {
-        let lease = Duration::from_secs(2);
-        let network = Network::to(server.port).await;
-        let engine = Redis::connect(&network.url(), "mail", false).await.unwrap();
+        let (network, engine) = Network::before(&server).await;
         let other = server.connect().await;
         push(&other, job("send", b"x")).await;
-        let first = lease_one(&engine, "send", lease).await;
+        let first = lease_one(&engine, "send", LEASE).await;
         engine.finish(vec![(&first, &[])]).await.unwrap();
         network.cut();
         let functions = [function("send")];
         let reads = async {
             push(&other, job("send", b"y")).await;
-            engine.lease(&functions, 1, lease).await.unwrap().remove(0)
+            engine.lease(&functions, 1, LEASE).await.unwrap().remove(0)
         };
         select! {
             job = reads => assert_eq!(job.payload, b"y"),
