@@ -8,6 +8,10 @@ use fastrand::Rng;
 
 use super::Restarts;
 
+/// The minimum wait of a start that waits: without any, the loop would do nothing but start
+/// workers that fail at once.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 /// The maximum wait, thirty years: unlike `Duration::MAX`, it can be added to the time.
 const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
@@ -52,7 +56,8 @@ impl Backoff {
             .saturating_mul(2_u32.saturating_pow(self.waits))
             .min(restarts.max_wait);
         self.waits = self.waits.saturating_add(1);
-        whole.mul_f64(0.5 + random.f64() / 2.0).min(FOREVER)
+        let wait = whole.mul_f64(0.5 + random.f64() / 2.0);
+        wait.clamp(SHORTEST, FOREVER)
     }
 }
 
@@ -116,6 +121,14 @@ mod tests {
         }
         let wait = backoff.died(Some(10 * SECOND), now, &policy(), &mut random);
         assert_eq!(wait, Duration::ZERO);
+    }
+
+    #[test]
+    fn a_worker_that_was_never_ready_waits_even_if_no_wait_is_configured() {
+        let restarts = policy().min_wait(Duration::ZERO).max_wait(Duration::ZERO);
+        let (mut backoff, mut random) = (Backoff::default(), Rng::with_seed(1));
+        let wait = backoff.died(None, Instant::now(), &restarts, &mut random);
+        assert_eq!(wait, SHORTEST);
     }
 
     #[test]

@@ -65,7 +65,8 @@ impl Restarts {
         self
     }
 
-    /// Sets the wait before the first delayed restart; it doubles with each further one.
+    /// Sets the wait before the first delayed restart; it doubles with each further one. It is
+    /// at least a millisecond.
     pub fn min_wait(mut self, wait: Duration) -> Self {
         self.min_wait = wait;
         self
