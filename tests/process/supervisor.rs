@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use coreloop_test_support::deadline::{Deadline, wait_until};
 use coreloop_test_support::folder::Folder;
-use coreloop_test_support::process::master::{Master, ask_on, ask_worker, await_end, copy};
+use coreloop_test_support::process::master::{App, Master, ask_on, ask_worker, await_end, copy};
 use coreloop_test_support::process::proc::wake_ups;
 use coreloop_test_support::program::{Server, connect, program};
 use rustix::process::{Pid, Signal, kill_process};
@@ -275,6 +275,51 @@ fn a_program_whose_workers_are_never_ready_ends_and_says_why() {
     assert!(deaths.count() >= 4, "{seen:#?}");
     let why = "no worker became ready: 4 in a row died before, the last of them, worker ";
     assert!(seen.iter().any(|line| line.contains(why)), "{seen:#?}");
+}
+
+/// Such an end was not counted, because the worker drains before: the program was restarted for
+/// ever.
+#[test]
+fn a_program_whose_workers_return_before_they_are_ready_ends_and_says_why() {
+    let (mut app, _) = start(&["--return-before-ready=0", "--boots=4", "--backoff=10"]);
+    assert!(!app.end().success());
+    let lines = app.seen().join("\n");
+    assert!(
+        lines.contains("no worker became ready: 4 in a row died before"),
+        "{lines}"
+    );
+}
+
+/// The request was never answered.
+#[test]
+fn scaling_to_a_worker_that_returns_before_it_is_ready_is_answered() {
+    let app = App::new();
+    let mut master = Master::start(app.command(&["--workers=1", "--return-before-ready=1"]));
+    master.ready(1);
+    let error = app.ask("scale 2").unwrap_err();
+    assert_eq!(error, "worker 1 ended before it was ready");
+    master.signal(Signal::TERM);
+    assert!(master.end().success());
+}
+
+/// A worker that is stopped or busy keeps its share of the connections waiting only until the
+/// master misses a heartbeat.
+#[test]
+fn another_worker_serves_the_connections_of_a_worker_that_is_silent() {
+    let (mut app, address) = start(&["--workers=2", "--heartbeat=12000"]);
+    app.ready(2);
+    let before = workers(address, 2);
+    kill_process(before[&0], Signal::STOP).unwrap();
+    // Half of them wait for the stopped worker at first.
+    let waiting: Vec<_> = (0..32).map(|_| connect(address)).collect();
+    for stream in &waiting {
+        let line = ask_on(stream, b'p');
+        assert!(line.starts_with(&format!("{} ", before[&1])), "{line}");
+    }
+    kill_process(before[&0], Signal::CONT).unwrap();
+    assert_eq!(workers(address, 2), before, "it serves again");
+    app.signal(Signal::TERM);
+    assert!(app.end().success());
 }
 
 /// The master kills a worker that hangs at its start.

@@ -11,7 +11,10 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
 use coreloop_test_support::deadline::wait_until;
-use coreloop_test_support::process::master::{App, Master, ask_on, await_end, copy, worker_at};
+use coreloop_test_support::process::master::{
+    App, Master, ask_on, ask_worker, await_end, copy, worker_at,
+};
+use coreloop_test_support::process::proc::is_asleep;
 use coreloop_test_support::program::{connect, exchange, program};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
@@ -405,6 +408,99 @@ fn the_number_of_workers_may_change() {
         app.ask("stop").unwrap();
         master.end();
     }
+}
+
+/// The kernel kept the steering of the old master, and the new master assumed another: the
+/// second worker was ready and got no connection, for ever.
+#[test]
+fn every_worker_gets_connections_after_scaling_and_an_upgrade() {
+    for kind in ["--workers=3", "--threads=3"] {
+        let app = App::new();
+        let mut master = Master::start(app.command(&[kind]));
+        let address = master.address();
+        master.ready(3);
+        app.ask("scale 1").unwrap();
+        app.ask("upgrade").unwrap();
+        assert!(master.end_of_first().success());
+        app.ask("scale 3").unwrap();
+        let mut slots = HashSet::new();
+        wait_until(|| {
+            let line = ask_worker(address, b'p');
+            slots.insert(line.split(' ').nth(1).unwrap().to_owned());
+            slots.len() == 3
+        });
+        app.ask("stop").unwrap();
+        master.end();
+    }
+}
+
+/// A master that was about to be replaced bound sockets that the new one did not have, and their
+/// connections were lost; and its answer was void.
+#[test]
+fn requests_during_an_upgrade_are_refused_and_signals_are_kept() {
+    // Either master is left.
+    for succeeds in [true, false] {
+        let app = App::new();
+        let mut master = Master::start(app.command(&["--workers=2"]));
+        master.address();
+        master.ready(2);
+        let begun = app.folder.path("begun");
+        let held = app.folder.path("held");
+        let next = if succeeds {
+            app.script(&["--workers=2"])
+        } else {
+            "exit 3".to_owned()
+        };
+        app.install_script(&format!(
+            "mkfifo {held}; : >{begun}; cat <{held}; {next}",
+            held = held.display(),
+            begun = begun.display()
+        ));
+        master.signal(Signal::USR2);
+        wait_until(|| begun.exists());
+        let why = "an upgrade is in progress: request it again when that has ended";
+        assert_eq!(app.ask("scale 4").unwrap_err(), why);
+        assert_eq!(app.ask("reload").unwrap_err(), why);
+        master.signal(Signal::TTIN);
+        master.signal(Signal::HUP);
+        // Answered after the signals were handled.
+        app.ask("status").unwrap();
+        assert_eq!(app.workers().len(), 2);
+        fs::write(&held, "").unwrap();
+        if succeeds {
+            master.line("has taken over");
+            assert!(master.end_of_first().success());
+        } else {
+            master.line("the upgrade failed: ");
+        }
+        master.line("there are 3 workers");
+        master.line("all workers were replaced");
+        app.ask("stop").unwrap();
+        master.end();
+    }
+}
+
+/// It counted as the second, and cut off what the workers of the old master finished.
+#[test]
+fn the_first_signal_to_an_old_master_cuts_off_no_request() {
+    let app = App::new();
+    let (mut master, address) = start(&app, &["--workers=1"]);
+    let mut client = connect(address);
+    assert!(!ask_on(&client, b'p').is_empty());
+    client.write_all(b"s").unwrap();
+    app.ask("upgrade").unwrap();
+    master.line("has taken over");
+    master.signal(Signal::TERM);
+    // The signal has woken the master, which handles it before it sleeps again.
+    wait_until(|| is_asleep(master.pid()));
+    client.write_all(b"!").unwrap();
+    let mut answer = String::new();
+    BufReader::new(&client).read_line(&mut answer).unwrap();
+    assert_eq!(answer, "served\n");
+    drop(client);
+    assert!(master.end_of_first().success());
+    app.ask("stop").unwrap();
+    master.end();
 }
 
 /// A link such as `current` is resolved again at each upgrade.

@@ -67,6 +67,15 @@ enum Steering {
     Inherited,
 }
 
+/// The slots of an old master, which its successor begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct InheritedSlots {
+    /// How many there are, without the sockets in reserve.
+    pub(crate) count: u32,
+    /// Over how many slots UDP peers are spread.
+    pub(crate) span: u32,
+}
+
 impl SocketGroup {
     /// Listens on TCP at the first of the addresses of `address`, "host:port", that can be
     /// bound.
@@ -115,12 +124,17 @@ impl SocketGroup {
     }
 
     /// Takes over the sockets of the old master that this one replaces, in the order of
-    /// slots. The sockets that were in reserve there are slots here.
+    /// slots. The sockets that it has in reserve are in reserve here too; if its slots are not
+    /// known, there is one for each socket.
     ///
     /// Until [`steer`](SocketGroup::steer) is called, connections go where they went before,
     /// and so to none of the sockets that were in reserve: the old master may have to
     /// continue.
-    pub(crate) fn from_inherited(inherited: Inherited, sockets: Vec<OwnedFd>) -> io::Result<Self> {
+    pub(crate) fn from_inherited(
+        inherited: Inherited,
+        sockets: Vec<OwnedFd>,
+        slots: Option<InheritedSlots>,
+    ) -> io::Result<Self> {
         let Inherited { address, kind } = inherited;
         let count = sockets.len();
         if count == 0 || (count > 1 && !is_per_slot(kind)) {
@@ -129,6 +143,10 @@ impl SocketGroup {
         }
         let sockets = sockets.into_iter().map(Socket::from).collect();
         let mut group = Self::new(kind, &address, sockets);
+        if let Some(InheritedSlots { count, span }) = slots {
+            group.slots = count.clamp(1, group.slots);
+            group.span.set(span.clamp(group.slots, group.span.get()));
+        }
         group.prepare().map_err(at("inherit", &address))?;
         if kind == SocketKind::SharedUnix {
             group.file = SocketFile::at(Path::new(&address));
@@ -138,6 +156,17 @@ impl SocketGroup {
             _ => Steering::Inherited,
         });
         Ok(group)
+    }
+
+    /// Returns over how many slots UDP peers are spread.
+    pub(crate) fn span(&self) -> u32 {
+        self.span.get()
+    }
+
+    /// Returns the number of slots that have a socket of their own; `None` if the socket is
+    /// shared.
+    pub(crate) fn slots(&self) -> Option<u32> {
+        is_per_slot(self.kind).then_some(self.slots)
     }
 
     pub(crate) fn kind(&self) -> SocketKind {

@@ -117,12 +117,14 @@ impl Supervisor {
         let Some(inheritance) = &mut self.inheritance else {
             return Ok(None);
         };
+        let slots = inheritance.slots();
         let mut found = kinds.iter().filter_map(|&kind| {
             let address = address.to_owned();
             let sockets = inheritance.take(&address, kind)?;
             Some(SocketGroup::from_inherited(
                 Inherited { address, kind },
                 sockets,
+                slots,
             ))
         });
         found.next().transpose()

@@ -112,6 +112,7 @@ impl KillReason {
             Self::NeverReady => "was not ready in time",
             Self::Silent => "was silent too long",
             Self::Deadline => "did not end in time",
+            Self::TooLarge => "has too much memory while it drains",
             Self::StopRequested => "has to end at once",
         }
     }

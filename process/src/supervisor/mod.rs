@@ -195,7 +195,8 @@ impl Supervisor {
     /// A draining worker accepts no more connections, and ends as soon as its last one is
     /// closed. At the deadline it ends anyway, and half a second later it is killed. A
     /// worker thread cannot be killed, and then runs until the program ends. A time that
-    /// the clock cannot count to, such as `Duration::MAX`, sets no deadline.
+    /// the clock cannot count to, such as `Duration::MAX`, sets no deadline. With zero, the
+    /// open connections are cut off.
     ///
     /// Queued connections are left to the next worker. When the whole program ends there
     /// is no next worker: connections that were not accepted by then are reset. To replace
@@ -207,12 +208,15 @@ impl Supervisor {
     }
 
     /// Sets after how much silence a worker is killed and replaced, because it is stuck in
-    /// a loop or was stopped. Ten seconds by default; with `None` it never is.
+    /// a loop or was stopped. Ten seconds by default; with `None`, zero or `Duration::MAX` it
+    /// never is.
     ///
-    /// In that time each worker sends four heartbeats from its loop, and the master checks
-    /// once for workers that sent none. An idle program has no other wake-ups.
+    /// In that time each worker sends four heartbeats from its loop. When one has not come by
+    /// the time of the next, another worker begins to accept from the TCP and Unix sockets of
+    /// the silent worker too, until that worker is heard again or is replaced. So a new
+    /// connection waits half of this time at most. An idle program has no other wake-ups.
     pub fn heartbeat(mut self, silence: impl Into<Option<Duration>>) -> Self {
-        self.settings.heartbeat = silence.into();
+        self.settings.heartbeat = silence.into().filter(|silence| !silence.is_zero());
         self
     }
 
@@ -222,22 +226,25 @@ impl Supervisor {
         self
     }
 
-    /// Sets after how much time a worker that is not ready is killed; 30 seconds by
-    /// default.
+    /// Sets after how much time a worker that is not ready is killed, and an upgrade whose
+    /// new program does not serve is given up; 30 seconds by default. With zero or
+    /// `Duration::MAX` there is no limit.
     pub fn startup(mut self, time: Duration) -> Self {
-        self.settings.startup = time;
+        self.settings.startup = if time.is_zero() { Duration::MAX } else { time };
         self
     }
 
     /// Replaces each worker when it has served for `age`, or up to a tenth less, so that
     /// the workers are not all replaced at once. As with a reload, no connection is lost.
+    /// With zero or `Duration::MAX`, no worker is replaced for its age.
     pub fn max_age(mut self, age: Duration) -> Self {
-        self.settings.max_age = Some(age);
+        self.settings.max_age = Some(age).filter(|age| !age.is_zero());
         self
     }
 
     /// Replaces a worker process that has more than this many bytes of resident memory, as
-    /// a reload does. The memory is checked every five seconds, on Linux only.
+    /// a reload does. A worker that drains, and in that time has come to more than twice as
+    /// much, is killed. The memory is checked every five seconds, on Linux only.
     pub fn max_memory(mut self, bytes: u64) -> Self {
         self.max_memory = Some(bytes);
         self

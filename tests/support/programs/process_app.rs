@@ -69,6 +69,9 @@ struct Options {
     /// Workers end before they are ready.
     #[arg(long)]
     fail_before_ready: bool,
+    /// The function of the workers from this slot on returns before they are ready.
+    #[arg(long)]
+    return_before_ready: Option<u32>,
     /// Workers are never ready, and never end.
     #[arg(long)]
     never_ready: bool,
@@ -178,6 +181,12 @@ async fn serve(worker: Worker, options: &Options) -> io::Result<()> {
     let fails_again = options.fail_again == Some(worker.slot()) && worker.generation() > 0;
     if options.fail_before_ready || fails_again {
         return Err(io::Error::other("asked to fail"));
+    }
+    if options
+        .return_before_ready
+        .is_some_and(|from| worker.slot() >= from)
+    {
+        return Ok(());
     }
     if options.never_ready {
         std::future::pending::<()>().await;

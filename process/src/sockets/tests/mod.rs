@@ -159,7 +159,7 @@ fn sockets_are_non_blocking_and_closed_on_exec() {
     };
     let plain = TcpListener::bind("127.0.0.1:0").unwrap();
     rustix::io::fcntl_setfd(&plain, rustix::io::FdFlags::empty()).unwrap();
-    let taken = SocketGroup::from_inherited(inherited, vec![plain.into()]).unwrap();
+    let taken = SocketGroup::from_inherited(inherited, vec![plain.into()], None).unwrap();
     for socket in group.sockets().chain(unix.sockets()).chain(taken.sockets()) {
         let flags = rustix::io::fcntl_getfd(socket).unwrap();
         assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
@@ -196,7 +196,7 @@ fn an_inherited_group_keeps_its_connections() {
         kind: old.kind(),
     };
     let sockets = old.sockets().map(|fd| fd.try_clone_to_owned().unwrap());
-    let mut new = SocketGroup::from_inherited(inherited, sockets.collect()).unwrap();
+    let mut new = SocketGroup::from_inherited(inherited, sockets.collect(), None).unwrap();
     assert_eq!(new.local_addr().unwrap(), old.local_addr().unwrap());
     assert_eq!(new.address(), "127.0.0.1:0");
     drop(old);
@@ -216,6 +216,29 @@ fn an_inherited_group_keeps_its_connections() {
     assert!(accept(&new, 128).contains(&2));
 }
 
+/// Each socket in reserve became a slot, so a master that had been scaled down started as many
+/// workers as it had ever had, when it was replaced.
+#[test]
+fn the_reserve_of_an_inherited_group_stays_in_reserve() {
+    let mut old = SocketGroup::udp("127.0.0.1:0").unwrap();
+    old.grow(4).unwrap();
+    old.steer(2).unwrap();
+    old.retire(3);
+    old.retire(2);
+    let inherited = Inherited {
+        address: old.address().to_owned(),
+        kind: old.kind(),
+    };
+    let sockets = old.sockets().map(|fd| fd.try_clone_to_owned().unwrap());
+    let slots = InheritedSlots {
+        count: old.slots().unwrap(),
+        span: old.span(),
+    };
+    let new = SocketGroup::from_inherited(inherited, sockets.collect(), Some(slots)).unwrap();
+    assert_eq!(new.sockets().count(), 4);
+    assert_eq!((new.slots(), new.span()), (Some(2), 4));
+}
+
 #[test]
 fn inheriting_no_sockets_or_too_many_is_an_error() {
     let socket = || OwnedFd::from(TcpListener::bind("127.0.0.1:0").unwrap());
@@ -225,7 +248,7 @@ fn inheriting_no_sockets_or_too_many_is_an_error() {
     ] {
         let address = "127.0.0.1:1".to_owned();
         let inherited = Inherited { address, kind };
-        let error = SocketGroup::from_inherited(inherited, sockets).unwrap_err();
+        let error = SocketGroup::from_inherited(inherited, sockets, None).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 }

@@ -57,6 +57,8 @@ pub(in crate::supervisor) enum KillReason {
     NeverReady,
     Silent,
     Deadline,
+    /// It drains, and has far more memory than a worker may have.
+    TooLarge,
     /// A second request to stop, or the fleet has given up.
     StopRequested,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use coreloop_runtime::time::Instant;
 
-use super::{Fleet, KillReason, Member, MemberPhase, Slot, WorkerId};
+use super::{Fleet, KillReason, Member, MemberPhase, MemberPosition, Slot, WorkerId};
 
 /// A master that is this late for a deadline was stopped for a while, and perhaps its workers
 /// were too.
@@ -81,6 +81,17 @@ impl Fleet {
         member.last_message.checked_add(silence)
     }
 
+    /// Returns from when on the worker counts as silent: it sends four heartbeats in the time
+    /// after which it is killed, and one has not come by the time of the next.
+    pub(super) fn silent_from(&self, member: &Member) -> Option<Instant> {
+        let silence = self.settings.heartbeat?;
+        member.last_message.checked_add(silence / 2)
+    }
+
+    pub(super) fn is_silent(&self, member: &Member, now: Instant) -> bool {
+        self.silent_from(member).is_some_and(|from| from <= now)
+    }
+
     fn overdue(&mut self, index: usize, id: WorkerId, now: Instant) {
         let Some(member) = self.slots[index].member(id) else {
             return;
@@ -93,6 +104,14 @@ impl Fleet {
             MemberPhase::Ready { .. } => return self.retire(index, id),
         };
         self.kill(index, id, why);
+    }
+
+    /// Kills a worker that drains, and has far more memory than a worker may have.
+    pub(in crate::supervisor) fn too_large(&mut self, id: WorkerId, now: Instant) {
+        if let Some((index, MemberPosition::Leaving)) = self.find(id) {
+            self.kill(index, id, KillReason::TooLarge);
+        }
+        self.advance(now);
     }
 
     /// Queues the replacement of a worker that has reached its maximum age.

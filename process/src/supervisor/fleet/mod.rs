@@ -10,7 +10,9 @@
 //!    or by the successor that is running already; or by nothing if the slot retires or the
 //!    fleet stops.
 //! 3. A slot without a ready worker is lent to a ready worker of another slot, if there is
-//!    one, as soon as it waits in back-off or its worker takes long to start.
+//!    one, as soon as it waits in back-off or its worker takes long to start. So is a slot
+//!    whose worker is silent. No slot is lent to a worker that is silent while there is
+//!    another.
 //! 4. Actions name only workers that have not ended.
 
 mod action;
@@ -62,8 +64,9 @@ pub(super) struct Fleet {
     slots: Vec<Slot>,
     /// The number of slots that scaling works towards.
     target: u32,
-    /// How many slots get a share of the new connections.
-    steered: u32,
+    /// How many slots get a share of the new connections. `None` while an old master steers
+    /// them, so that this fleet may not scale.
+    steered: Option<u32>,
     /// A request to scale has not been answered yet.
     is_scaling: bool,
     next_id: u64,
@@ -78,12 +81,28 @@ pub(super) struct Fleet {
 impl Fleet {
     /// Starts `count` workers.
     pub(super) fn new(settings: Settings, count: u32, random: Rng, now: Instant) -> Self {
+        Self::with(settings, count, Some(count), random, now)
+    }
+
+    /// Starts `count` workers beside those of an old master, which steers the connections
+    /// until [`take_over`](Self::take_over).
+    pub(super) fn succeeding(settings: Settings, count: u32, random: Rng, now: Instant) -> Self {
+        Self::with(settings, count, None, random, now)
+    }
+
+    fn with(
+        settings: Settings,
+        count: u32,
+        steered: Option<u32>,
+        random: Rng,
+        now: Instant,
+    ) -> Self {
         let crash_loop = CrashLoop::new(&settings.restarts);
         let mut fleet = Self {
             settings,
             slots: (0..count).map(|number| Slot::new(number, now)).collect(),
             target: count,
-            steered: count,
+            steered,
             is_scaling: false,
             next_id: 0,
             crash_loop,
@@ -164,17 +183,25 @@ impl Fleet {
         let Some((index, place)) = self.find(id) else {
             return;
         };
+        let Some(member) = self.slots[index].member(id) else {
+            return;
+        };
+        let was_silent = self.is_silent(member, now);
+        let can_kill = self.settings.can_kill;
         let Some(member) = self.slots[index].member_mut(id) else {
             return;
         };
         member.last_message = now;
-        if member.is_killed && !self.settings.can_kill && member.phase != MemberPhase::Starting {
+        let was_stuck = member.is_killed && !can_kill && member.phase != MemberPhase::Starting;
+        if was_stuck {
             // A thread that was stuck runs again.
             member.is_killed = false;
-            if place == MemberPosition::Incumbent {
+        }
+        if was_stuck || was_silent {
+            if place == MemberPosition::Incumbent && self.slots[index].is_served() {
                 self.reclaim(index);
-                self.advance(now);
             }
+            self.advance(now);
         }
     }
 
@@ -196,6 +223,9 @@ impl Fleet {
                 if let Some(member) = self.slots[index].incumbent.take() {
                     let served = member.served(now);
                     self.start_draining(index, member, now);
+                    if served.is_none() {
+                        self.failed_before_ready(index, "ended");
+                    }
                     self.vacated(index, served, now);
                 }
             }
@@ -219,16 +249,8 @@ impl Fleet {
             }
             MemberPosition::Incumbent => {
                 let served = slot.incumbent.take().and_then(|member| member.served(now));
-                let number = slot.number;
                 if served.is_none() {
-                    self.failed_scaling(number, how);
-                    if self.stage == FleetStage::Running
-                        && let Some(deaths) = self.crash_loop.died()
-                    {
-                        self.give_up(&format!(
-                            "no worker became ready: {deaths} in a row died before, the last of them, worker {number}, {how}"
-                        ));
-                    }
+                    self.failed_before_ready(index, how);
                 }
                 self.vacated(index, served, now);
             }
@@ -248,10 +270,19 @@ impl Fleet {
     }
 
     /// Stops the fleet because the master has failed: like the first [`stop`](Self::stop),
-    /// but the fleet finishes with an error.
+    /// but the fleet finishes with an error. A call of `stop` after it is the first.
     pub(super) fn fail(&mut self, why: &str, now: Instant) {
         if !self.is_stopping() {
             self.drain_all(Err(why.to_owned()), now);
+        }
+        self.advance(now);
+    }
+
+    /// Stops the fleet because a new master serves in its place. A call of
+    /// [`stop`](Self::stop) after it is the first.
+    pub(super) fn replaced(&mut self, now: Instant) {
+        if !self.is_stopping() {
+            self.drain_all(Ok(()), now);
         }
         self.advance(now);
     }
@@ -297,6 +328,20 @@ impl Fleet {
             for id in ids {
                 self.kill(index, id, KillReason::StopRequested);
             }
+        }
+    }
+
+    /// Counts a worker that has ended before it was ready, or has begun to end: a worker
+    /// whose function returns drains first.
+    fn failed_before_ready(&mut self, index: usize, how: &str) {
+        let number = self.slots[index].number;
+        self.failed_scaling(number, how);
+        if self.stage == FleetStage::Running
+            && let Some(deaths) = self.crash_loop.died()
+        {
+            self.give_up(&format!(
+                "no worker became ready: {deaths} in a row died before, the last of them, worker {number}, {how}"
+            ));
         }
     }
 

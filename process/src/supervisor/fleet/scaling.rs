@@ -26,6 +26,23 @@ impl Fleet {
         self.advance(now);
     }
 
+    /// Called when this fleet serves in place of that of an old master. Scales to `count`
+    /// workers, unless other numbers were requested before.
+    ///
+    /// The kernel still steers as the old master has asked it to. That is restated even if
+    /// the number of slots stays the same: the old master may have steered to fewer.
+    pub(in crate::supervisor) fn take_over(&mut self, count: u32, now: Instant) {
+        if self.steered.is_some() {
+            return;
+        }
+        if !self.is_scaling && count != self.target {
+            self.target = count.max(1);
+            self.is_scaling = true;
+        }
+        self.steer(self.count().min(self.target));
+        self.advance(now);
+    }
+
     /// Handles the result of [`Action::Grow`]: there are sockets for this many slots.
     pub(in crate::supervisor) fn grown(&mut self, slots: u32, now: Instant) {
         if self.is_stopping() {
@@ -91,6 +108,9 @@ impl Fleet {
 
     /// Takes the next step towards the target number of slots.
     pub(super) fn advance_scaling(&mut self, now: Instant) {
+        let Some(steered) = self.steered else {
+            return;
+        };
         let count = self.count();
         let is_retiring = self.slots.iter().any(|slot| slot.retiring.is_some());
         if count > self.target {
@@ -102,7 +122,7 @@ impl Fleet {
                     is_drained: false,
                 });
             }
-            if self.steered > self.target {
+            if steered > self.target {
                 self.steer(self.target);
             }
             return;
@@ -112,14 +132,15 @@ impl Fleet {
         }
         let leading = self.slots.iter().take_while(|slot| slot.is_open).count();
         let leading = u32::try_from(leading).unwrap_or(count);
-        if leading > self.steered {
-            self.steer(leading);
+        let steered = steered.max(leading);
+        if self.steered != Some(steered) {
+            self.steer(steered);
         }
         if count < self.target {
             // Asked once: `grown` or `not_grown` answers.
             let is_grow = |action: &Action| matches!(action, Action::Grow { .. });
             if !self.actions.iter().any(is_grow) {
-                self.steer(self.steered);
+                self.steer(steered);
                 self.actions.push_back(Action::Grow { slots: self.target });
             }
         } else if self.is_scaling && self.slots.iter().all(Slot::is_served) {
@@ -128,10 +149,11 @@ impl Fleet {
         }
     }
 
-    /// Handles the death of a new slot's worker that was never ready.
+    /// Handles the death of a worker that was never ready. A request to scale is not answered
+    /// with success before all slots are served, so it fails with any of them.
     pub(super) fn failed_scaling(&mut self, slot: u32, how: &str) {
         let failed = &self.slots[slot as usize];
-        if self.is_scaling && !failed.is_open && failed.retiring.is_none() {
+        if self.is_scaling && failed.retiring.is_none() {
             self.is_scaling = false;
             let why = format!("worker {slot} {how} before it was ready");
             self.actions.push_back(Action::Scaled(Err(why)));
@@ -139,7 +161,7 @@ impl Fleet {
     }
 
     fn steer(&mut self, slots: u32) {
-        self.steered = slots;
+        self.steered = Some(slots);
         self.actions.push_back(Action::Steer { slots });
     }
 

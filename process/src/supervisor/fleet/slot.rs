@@ -68,6 +68,8 @@ pub(in crate::supervisor) struct Slot {
     pub(super) vacant_since: Instant,
     /// The worker of another slot that serves the sockets of this one.
     pub(super) lent_to: Option<WorkerId>,
+    /// The slot has to be lent, and there is no worker to lend it to.
+    pub(super) lacks_lender: bool,
     /// How many workers were started in this slot.
     pub(super) starts: u64,
     /// How many of them were started because another had died.
@@ -122,6 +124,7 @@ impl Slot {
             start_at: None,
             vacant_since: now,
             lent_to: None,
+            lacks_lender: false,
             starts: 0,
             restarts: 0,
             is_open: false,
@@ -143,6 +146,11 @@ impl Slot {
             .iter()
             .chain(&self.successor)
             .chain(&self.leaving)
+    }
+
+    /// Returns the workers that drain, or are being killed.
+    pub(in crate::supervisor) fn leaving(&self) -> impl Iterator<Item = &Member> {
+        self.leaving.iter()
     }
 
     pub(super) fn position(&self, id: WorkerId) -> Option<MemberPosition> {

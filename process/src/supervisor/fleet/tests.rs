@@ -80,8 +80,22 @@ impl World {
     fn new(settings: Settings, count: u32) -> Self {
         let now = Instant::now();
         let boots = settings.restarts.max_failed_starts;
+        let fleet = Fleet::new(settings, count, Rng::with_seed(3), now);
+        Self::with(fleet, count, boots, now)
+    }
+
+    /// Creates the world of a new master, before it takes over from the old one.
+    fn succeeding(count: u32) -> Self {
+        let now = Instant::now();
+        let settings = settings(true);
+        let boots = settings.restarts.max_failed_starts;
+        let fleet = Fleet::succeeding(settings, count, Rng::with_seed(3), now);
+        Self::with(fleet, count, boots, now)
+    }
+
+    fn with(fleet: Fleet, count: u32, boots: u32, now: Instant) -> Self {
         let mut world = Self {
-            fleet: Fleet::new(settings, count, Rng::with_seed(3), now),
+            fleet,
             now,
             processes: BTreeMap::new(),
             waits: BTreeMap::new(),
@@ -137,8 +151,7 @@ impl World {
             }
             Step::Draining(number) => {
                 if let Some(id) = self.pick(number) {
-                    self.processes.get_mut(&id).unwrap().state = ProcessState::Draining;
-                    self.fleet.on_draining(id, self.now);
+                    self.drains(id);
                 }
             }
             Step::Beats => self.beat(),
@@ -181,6 +194,27 @@ impl World {
         }
         self.fleet.on_ready(id, self.now);
         self.act();
+    }
+
+    /// The worker drains by itself: its function has returned, or it got a signal.
+    fn drains(&mut self, id: WorkerId) {
+        let is_incumbent = self.incumbent(self.processes[&id].slot) == Some(id);
+        let process = self.processes.get_mut(&id).unwrap();
+        if process.state == ProcessState::Starting
+            && is_incumbent
+            && !self.was_ready
+            && !self.fleet.is_stopping()
+        {
+            self.deaths_before_ready += 1;
+        }
+        process.state = ProcessState::Draining;
+        self.fleet.on_draining(id, self.now);
+        self.act();
+    }
+
+    fn incumbent(&self, slot: u32) -> Option<WorkerId> {
+        let slot = self.fleet.slots().get(slot as usize)?;
+        slot.incumbent.as_ref().map(|member| member.id)
     }
 
     fn end(&mut self, id: WorkerId) {
@@ -323,6 +357,43 @@ impl World {
         }
     }
 
+    /// Runs without further events until everything has come to rest.
+    fn settle(&mut self) {
+        self.act();
+        let can_kill = self.fleet.settings.can_kill;
+        let mut rounds = 0;
+        while self.finished.is_none() {
+            rounds += 1;
+            assert!(rounds < 10_000, "it does not come to rest");
+            self.queues.clear();
+            let mut processes = self.processes.iter();
+            let ends = processes.find(|(_, process)| {
+                process.state == ProcessState::Draining || process.is_killed && can_kill
+            });
+            let mut processes = self.processes.iter();
+            let starts = processes.find(|(_, process)| process.state == ProcessState::Starting);
+            if let Some((&id, _)) = ends {
+                self.end(id);
+            } else if let Some((&id, _)) = starts {
+                self.ready(id);
+            } else if self
+                .fleet
+                .slots()
+                .iter()
+                .any(|slot| !slot.is_served() || slot.retiring.is_some())
+            {
+                self.beat();
+                // Less than the time after which a worker counts as silent.
+                self.run_until(self.now + 50 * MILLISECOND);
+                self.beat();
+            } else {
+                break;
+            }
+            self.check();
+        }
+        self.beat();
+    }
+
     fn check(&self) {
         for slot in self.fleet.slots() {
             let of_slot = || {
@@ -420,29 +491,7 @@ proptest! {
                 break;
             }
         }
-        // Without further events, everything comes to rest.
-        let mut rounds = 0;
-        while world.finished.is_none() {
-            rounds += 1;
-            prop_assert!(rounds < 10_000, "it does not come to rest");
-            world.queues.clear();
-            let killed = world.processes.iter().find(|(_, process)| process.is_killed && can_kill);
-            let starting = world.processes.iter().find(|(_, process)| process.state == ProcessState::Starting);
-            let draining = world.processes.iter().find(|(_, process)| process.state == ProcessState::Draining);
-            if let Some((&id, _)) = killed.or(draining) {
-                world.end(id);
-            } else if let Some((&id, _)) = starting {
-                world.ready(id);
-            } else if world.fleet.slots().iter().any(|slot| !slot.is_served() || slot.retiring.is_some()) {
-                world.beat();
-                // Less than the time of silence after which a worker is killed.
-                world.run_until(world.now + 50 * MILLISECOND);
-                world.beat();
-            } else {
-                break;
-            }
-            world.check();
-        }
+        world.settle();
         if world.finished.is_none() {
             prop_assert_eq!(world.fleet.slots().len(), world.fleet.target() as usize);
             prop_assert_eq!(world.sockets, world.fleet.target());
@@ -490,6 +539,162 @@ fn a_loan_moves_to_another_worker_when_its_holder_dies() {
     let next = world.loans[&0];
     assert_ne!(next, holder);
     assert!(world.processes.contains_key(&next));
+}
+
+/// A worker that was stopped or busy kept its share of the new connections waiting until it was
+/// killed.
+#[test]
+fn the_slot_of_a_silent_worker_is_lent_until_the_worker_is_heard_again() {
+    let mut world = World::serving(3);
+    let (silent, others) = (world.of(0), [world.of(1), world.of(2)]);
+    let beat = |world: &mut World| {
+        for other in others {
+            world.fleet.message_received(other, world.now);
+            world.act();
+        }
+        world.run_until(world.now + 100 * MILLISECOND);
+    };
+    // One heartbeat may be late by its period.
+    beat(&mut world);
+    assert!(world.loans.is_empty());
+    beat(&mut world);
+    let lender = world.loans[&0];
+    assert!(others.contains(&lender));
+    world.fleet.message_received(silent, world.now);
+    world.act();
+    assert!(world.loans.is_empty());
+    // If it stays silent, it is killed, and the slot stays lent until the next one is ready.
+    for _ in 0..4 {
+        beat(&mut world);
+    }
+    assert!(world.processes[&silent].is_killed);
+    assert!(world.loans.contains_key(&0));
+    world.end(silent);
+    assert!(world.loans.contains_key(&0));
+    world.ready(world.of(0));
+    assert!(world.loans.is_empty());
+}
+
+#[test]
+fn a_slot_is_not_lent_to_a_worker_that_is_silent_while_another_is_heard() {
+    let mut world = World::serving(3);
+    let (first, second) = (world.of(0), world.of(1));
+    world.run_until(world.now + 150 * MILLISECOND);
+    world.fleet.message_received(first, world.now);
+    world.run_until(world.now + 50 * MILLISECOND);
+    assert_eq!(world.loans, BTreeMap::from([(1, first), (2, first)]));
+    world.fleet.message_received(second, world.now);
+    world.act();
+    assert_eq!(world.loans, BTreeMap::from([(2, first)]));
+    world.run_until(world.now + 150 * MILLISECOND);
+    assert_eq!(world.loans, BTreeMap::from([(0, second), (2, second)]));
+    // Nothing else can be done while all are silent.
+    world.run_until(world.now + 100 * MILLISECOND);
+    assert!(world.fleet.next_deadline().is_none_or(|at| at > world.now));
+}
+
+/// The kernel steered to one of the two workers for ever, as the old master had asked it to.
+#[test]
+fn a_successor_steers_as_soon_as_it_serves_and_not_before() {
+    for (count, configured) in [(2, 2), (3, 2), (1, 2)] {
+        let mut world = World::succeeding(count);
+        world.steered = 99;
+        for slot in 0..count {
+            world.ready(world.of(slot));
+        }
+        assert_eq!(world.steered, 99, "the old master serves");
+        world.fleet.take_over(configured, world.now);
+        world.act();
+        assert_eq!(world.steered, configured.min(count));
+        world.settle();
+        assert_eq!((world.steered, world.sockets), (2, 2));
+    }
+}
+
+#[test]
+fn a_successor_scales_only_when_it_serves() {
+    let mut world = World::succeeding(2);
+    world.fleet.scale(4, world.now);
+    world.act();
+    world.ready(world.of(0));
+    world.ready(world.of(1));
+    assert_eq!((world.sockets, world.scaled.len()), (2, 0));
+    world.fleet.take_over(3, world.now);
+    world.settle();
+    assert_eq!((world.steered, world.sockets), (4, 4));
+    assert_eq!(world.scaled, [Ok(())]);
+}
+
+/// Its end was not counted, because it drains before it ends.
+#[test]
+fn a_worker_that_returns_before_it_is_ready_counts_as_failed() {
+    let mut world = World::new(settings(true), 1);
+    while world.finished.is_none() {
+        let worker = world.of(0);
+        world.drains(worker);
+        world.end(worker);
+        if let Some(at) = world.fleet.next_deadline() {
+            world.run_until(at);
+        }
+    }
+    let error = world.finished.unwrap().unwrap_err();
+    assert_eq!(
+        error,
+        "no worker became ready: 4 in a row died before, the last of them, worker 0, ended"
+    );
+}
+
+/// The request was never answered.
+#[test]
+fn scaling_fails_if_a_worker_returns_before_it_is_ready() {
+    let mut world = World::serving(1);
+    world.take(&Step::Scale(2));
+    world.drains(world.of(1));
+    assert_eq!(
+        world.scaled,
+        [Err("worker 1 ended before it was ready".to_owned())]
+    );
+}
+
+/// Nor if it was an old slot that failed: scaling waited for it for ever.
+#[test]
+fn scaling_fails_if_the_next_worker_of_another_slot_fails() {
+    let mut world = World::serving(1);
+    world.end(world.of(0));
+    world.take(&Step::Scale(2));
+    world.end(world.of(0));
+    assert_eq!(world.scaled.len(), 1);
+    assert!(world.scaled[0].is_err());
+}
+
+/// The first `TERM` to an old master cut off the requests that its workers finished.
+#[test]
+fn the_first_stop_after_a_replacement_does_not_kill() {
+    let mut world = World::serving(1);
+    let worker = world.of(0);
+    world.is_stopped = true;
+    world.fleet.replaced(world.now);
+    world.act();
+    world.fleet.stop(world.now);
+    world.act();
+    assert!(!world.processes[&worker].is_killed);
+    world.fleet.stop(world.now);
+    world.act();
+    assert!(world.processes[&worker].is_killed);
+}
+
+#[test]
+fn a_worker_that_drains_may_be_too_large() {
+    let mut world = World::serving(1);
+    let old = world.of(0);
+    world.fleet.too_large(old, world.now);
+    world.act();
+    assert!(!world.processes[&old].is_killed, "it serves");
+    world.take(&Step::Reload);
+    world.ready(world.of(0));
+    world.fleet.too_large(old, world.now);
+    world.act();
+    assert!(world.processes[&old].is_killed);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use coreloop_runtime::time::Instant;
 
 use super::{Master, WorkerHandle};
+use crate::supervisor::fleet::Member;
 use crate::sys;
 use crate::worker::Worker;
 
@@ -25,23 +26,24 @@ where
             return;
         }
         self.memory_at = Some(now + MEMORY_PERIOD);
-        let slots = self.fleet.slots().iter();
-        let served = slots.filter_map(|slot| Some((slot.number, slot.incumbent.as_ref()?.id)));
-        let pid = |id| {
-            self.workers
-                .get(&id)
-                .and_then(|worker: &WorkerHandle| worker.pid)
+        let memory = |member: &Member| {
+            let worker: &WorkerHandle = self.workers.get(&member.id)?;
+            worker.pid.and_then(sys::resident)
         };
-        let large: Vec<_> = served
-            .filter(|&(_, id)| {
-                pid(id)
-                    .and_then(sys::resident)
-                    .is_some_and(|bytes| bytes > limit)
-            })
-            .map(|(slot, _)| slot)
-            .collect();
+        let (mut large, mut huge) = (Vec::new(), Vec::new());
+        for slot in self.fleet.slots() {
+            if slot.incumbent.as_ref().and_then(memory) > Some(limit) {
+                large.push(slot.number);
+            }
+            let most = Some(limit.saturating_mul(2));
+            let leaving = slot.leaving().filter(|member| memory(member) > most);
+            huge.extend(leaving.map(|member| member.id));
+        }
         for slot in large {
             self.fleet.recycle(slot, now);
+        }
+        for id in huge {
+            self.fleet.too_large(id, now);
         }
     }
 }

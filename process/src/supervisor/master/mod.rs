@@ -40,7 +40,7 @@ use super::program::Program;
 use super::request::Request;
 use super::upgrade::Inheritance;
 use super::workers::{WorkerKind, WorkerOutput};
-use crate::channel::{Sender, SocketKind, ToMaster};
+use crate::channel::{Sender, ToMaster};
 use crate::sockets::{Handshakes, SocketGroup};
 use crate::sys;
 use crate::worker::Worker;
@@ -133,6 +133,8 @@ struct Master<F> {
     external: External,
     /// The attempt at an upgrade that is in progress, and where to send its result.
     upgrade: Option<(JoinHandle<()>, Reply)>,
+    /// What signals have requested during the attempt, for the master that is left.
+    kept: Vec<Request>,
 }
 
 /// The master's handle to a worker that was started.
@@ -160,11 +162,14 @@ where
     ) -> io::Result<Self> {
         // A successor begins with the slots of the old master: connections to slots that it
         // added or retired before it serves would be lost if it never served.
-        let held = inheritance.as_ref().and_then(|_| slots_of(&groups));
+        let held = inheritance
+            .as_ref()
+            .and_then(|_| groups.iter().filter_map(SocketGroup::slots).max());
         let count = held.unwrap_or(options.count);
         for group in &mut groups {
             group.grow(count)?;
         }
+        let is_successor = inheritance.is_some();
         let program = options.program.clone();
         let launcher = Launcher::new(&options, program, function);
         let (event_sender, events) = mpsc::unbounded_channel();
@@ -177,7 +182,11 @@ where
             .transpose()?;
         let now = Instant::now();
         let settings = options.settings.clone();
-        let fleet = Fleet::new(settings, count, Rng::new(), now);
+        let fleet = if is_successor {
+            Fleet::succeeding(settings, count, Rng::new(), now)
+        } else {
+            Fleet::new(settings, count, Rng::new(), now)
+        };
         Ok(Self {
             cores: if options.is_pinned {
                 sys::allowed_cores()
@@ -201,6 +210,7 @@ where
             stderr: Sink::new("stderr", io::stderr)?,
             external,
             upgrade: None,
+            kept: Vec::new(),
             options,
             groups,
         })
@@ -244,7 +254,7 @@ where
                 self.received(id, message, now);
                 if self.fleet.is_ready() {
                     match self.external.announce(&self.options) {
-                        Ok(true) => self.scale_to_configured(self.options.count),
+                        Ok(true) => self.fleet.take_over(self.options.count, now),
                         Ok(false) => {}
                         // Not returned at once: the workers finish what they have accepted.
                         Err(error) => {
@@ -259,13 +269,6 @@ where
         }
         // Removes the forwarding tasks that have finished.
         while self.outputs.try_join_next().is_some() {}
-    }
-
-    /// Scales from the number of slots that an old master had to the configured number.
-    fn scale_to_configured(&mut self, count: u32) {
-        if self.fleet.target() != count {
-            self.fleet.scale(count, Instant::now());
-        }
     }
 
     fn received(&mut self, id: WorkerId, message: ToMaster, now: Instant) {
@@ -335,16 +338,6 @@ impl<F> fmt::Debug for Master<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Master").finish_non_exhaustive()
     }
-}
-
-/// Returns how many slots there are sockets for, if each slot has its own socket.
-fn slots_of(groups: &[SocketGroup]) -> Option<u32> {
-    let per_slot = |group: &&SocketGroup| matches!(group.kind(), SocketKind::Tcp | SocketKind::Udp);
-    let counts = groups
-        .iter()
-        .filter(per_slot)
-        .map(|group| group.sockets().count());
-    counts.max().and_then(|count| u32::try_from(count).ok())
 }
 
 async fn until(deadline: Option<Instant>) {

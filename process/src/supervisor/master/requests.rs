@@ -1,14 +1,16 @@
 //! Handles the requests that come from signals and from the control socket.
 
 use std::io;
+use std::mem;
 
 use coreloop_runtime::task::spawn;
 use coreloop_runtime::time::Instant;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::master_event::MasterEvent;
 use super::{Master, Reply};
 use crate::channel::Inherited;
-use crate::sockets::SocketGroup;
+use crate::sockets::{InheritedSlots, SocketGroup};
 use crate::supervisor::event::Event;
 use crate::supervisor::fleet::{GRACE, Member, MemberPhase};
 use crate::supervisor::request::{Count, Request, Status, WorkerState, WorkerStatus};
@@ -30,15 +32,27 @@ where
                     self.report(&Event::Stopping);
                     self.external.stopping();
                 }
-                if let Some((attempt, _)) = self.upgrade.take() {
+                if let Some((attempt, reply)) = self.upgrade.take() {
                     attempt.abort();
+                    drop(reply.send(Err("the master was asked to stop".to_owned())));
                 }
+                self.kept.clear();
                 self.fleet.stop(now);
             }
             Request::Reload(reply) | Request::Scale(_, reply) | Request::Upgrade(reply)
                 if is_stopping =>
             {
                 drop(reply.send(Err("the master is about to end".to_owned())));
+            }
+            Request::Reload(reply) | Request::Scale(_, reply)
+                if self.upgrade.is_some() && !reply.is_closed() =>
+            {
+                let why = "an upgrade is in progress: request it again when that has ended";
+                drop(reply.send(Err(why.to_owned())));
+            }
+            // A signal, for the master that is left.
+            request @ (Request::Reload(_) | Request::Scale(..)) if self.upgrade.is_some() => {
+                self.kept.push(request);
             }
             Request::Reload(reply) => {
                 self.external.reloading();
@@ -80,6 +94,10 @@ where
     }
 
     /// Starts the program's file as a new master. This master serves until the new one does.
+    ///
+    /// Until the attempt has ended, the number of slots does not change and no reload begins:
+    /// what this fleet did would be undone, and the connections that wait at sockets which the
+    /// new master does not have would be lost.
     fn upgrade(&mut self, reply: Reply) {
         if self.upgrade.is_some() {
             drop(reply.send(Err("an upgrade is under way".to_owned())));
@@ -92,7 +110,11 @@ where
             startup: settings.startup,
             drain: settings.drain.saturating_add(GRACE),
         };
-        let attempt = upgrade::start(&self.options.program, &transfers, timeouts);
+        let slots = InheritedSlots {
+            count: u32::try_from(self.fleet.slots().len()).unwrap_or(u32::MAX),
+            span: self.groups.iter().map(SocketGroup::span).max().unwrap_or(0),
+        };
+        let attempt = upgrade::start(&self.options.program, &transfers, slots, timeouts);
         let events = self.event_sender.clone();
         let attempt = spawn(async move {
             let result = attempt.await.map(|successor| successor.pid);
@@ -104,11 +126,19 @@ where
 
     pub(super) fn upgraded(&mut self, result: Result<u32, String>) {
         let reply = self.upgrade.take().map(|(_, reply)| reply);
+        let kept = mem::take(&mut self.kept);
         let answer = match result {
             Ok(pid) => {
                 self.external.upgraded_to(pid);
-                self.fleet.stop(Instant::now());
+                self.fleet.replaced(Instant::now());
                 self.report(&Event::Upgraded(Ok(pid)));
+                let mut unanswered = mem::take(&mut self.scales);
+                unanswered.extend(self.reloads.drain(..).map(|(_, reply)| reply));
+                for reply in unanswered {
+                    let why = "a new master has taken over: request it there";
+                    drop(reply.send(Err(why.to_owned())));
+                }
+                kept.iter().for_each(|request| pass_on(request, pid));
                 Ok(())
             }
             Err(mut why) => {
@@ -117,6 +147,8 @@ where
                 }
                 self.report_result(&Event::Upgraded(Err(why.clone())));
                 self.external.reloaded();
+                kept.into_iter()
+                    .for_each(|request| self.handle_request(request));
                 Err(why)
             }
         };
@@ -158,6 +190,23 @@ where
             uptime: now.duration_since(self.started),
             workers: workers.collect(),
         }
+    }
+}
+
+/// Passes on to the new master what a signal has requested of this one. The id is still its
+/// own, because this process is its parent and does not reap it.
+fn pass_on(request: &Request, master: u32) {
+    let signal = match request {
+        Request::Reload(_) => Signal::HUP,
+        Request::Scale(Count::OneMore, _) => Signal::TTIN,
+        Request::Scale(Count::OneLess, _) => Signal::TTOU,
+        // No signal requests it. The client that has is no longer connected.
+        Request::Scale(Count::Exactly(_), _) => return,
+        Request::Status(_) | Request::Upgrade(_) | Request::Stop => return,
+    };
+    if let Some(pid) = i32::try_from(master).ok().and_then(Pid::from_raw) {
+        // It may have ended.
+        let _ = kill_process(pid, signal);
     }
 }
 

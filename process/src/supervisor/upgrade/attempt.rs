@@ -7,9 +7,10 @@ use std::task::{Context, Poll};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{SocketTransfer, Successor, VARIABLE};
+use super::{SLOTS, SocketTransfer, Successor, VARIABLE};
 use crate::channel::{AsyncChannel, Channel, MAX_DESCRIPTORS, ToPredecessor, ToSuccessor};
 use crate::environment;
+use crate::sockets::InheritedSlots;
 use crate::supervisor::program::Program;
 use crate::sys::Pidfd;
 
@@ -27,7 +28,11 @@ pub(super) struct Attempt {
 struct SuccessorProcess(Option<Child>);
 
 impl Attempt {
-    pub(super) fn launch(program: &Program, transfers: &[SocketTransfer<'_>]) -> io::Result<Self> {
+    pub(super) fn launch(
+        program: &Program,
+        transfers: &[SocketTransfer<'_>],
+        slots: InheritedSlots,
+    ) -> io::Result<Self> {
         let (ours, theirs) = Channel::pair()?;
         // Sent before the process is started, so that it has all it needs even if this
         // process dies.
@@ -36,6 +41,7 @@ impl Attempt {
         environment::prepare_successor(&mut command);
         let process = command
             .env(VARIABLE, std::process::id().to_string())
+            .env(SLOTS, format!("{}/{}", slots.count, slots.span))
             .stdin(Stdio::from(theirs.into_socket()))
             .spawn()
             .map_err(|error| {

@@ -7,14 +7,17 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::{Mode, OFlags};
 
-use super::VARIABLE;
+use super::{SLOTS, VARIABLE};
 use crate::channel::{Channel, Inherited, SocketKind, ToPredecessor, ToSuccessor};
+use crate::sockets::InheritedSlots;
 
 /// The sockets of the old master, and the channel to it.
 #[derive(Debug)]
 pub(crate) struct Inheritance {
     channel: Channel,
     sockets: Vec<(Inherited, Vec<OwnedFd>)>,
+    /// `None` if the old master does not say, as one of an earlier version.
+    slots: Option<InheritedSlots>,
 }
 
 /// Receives the sockets of the old master, if this process is a successor. Has to be called
@@ -37,7 +40,14 @@ fn receive(mut channel: Channel) -> io::Result<Inheritance> {
     while let Some((message, descriptors)) = channel.receive::<ToSuccessor>()? {
         let inherited = match message {
             ToSuccessor::Sockets(inherited) => inherited,
-            ToSuccessor::Complete => return Ok(Inheritance { channel, sockets }),
+            ToSuccessor::Complete => {
+                let slots = env::var(SLOTS).ok().and_then(|text| slots(&text));
+                return Ok(Inheritance {
+                    channel,
+                    sockets,
+                    slots,
+                });
+            }
             ToSuccessor::GivenUp => return Err(given_up()),
         };
         if descriptors.is_empty() {
@@ -52,6 +62,11 @@ fn receive(mut channel: Channel) -> io::Result<Inheritance> {
 }
 
 impl Inheritance {
+    /// Returns the slots of the old master.
+    pub(crate) fn slots(&self) -> Option<InheritedSlots> {
+        self.slots
+    }
+
     /// Takes the sockets of this kind that the old master had bound to the same address, in
     /// the same spelling; in the order of their slots.
     pub(crate) fn take(&mut self, address: &str, kind: SocketKind) -> Option<Vec<OwnedFd>> {
@@ -91,6 +106,14 @@ impl Inheritance {
         let error = error.to_string();
         let _ = self.channel.send(&ToPredecessor::Failed { error }, &[]);
     }
+}
+
+fn slots(text: &str) -> Option<InheritedSlots> {
+    let (count, span) = text.split_once('/')?;
+    Some(InheritedSlots {
+        count: count.parse().ok()?,
+        span: span.parse().ok()?,
+    })
 }
 
 fn given_up() -> io::Error {

@@ -28,9 +28,12 @@
 //! 4. Both have the same sockets, so no queued connection is lost: the master that is left
 //!    serves it. A socket that the new program does not bind any more is closed in the
 //!    successor at once, and in the old master when that ends.
-//! 5. The successor starts as many workers as there are sockets for, whatever its configured
-//!    number. Once it serves, it scales to the configured number. Scaling before would take
-//!    connections from the old master, and lose them if the successor never served.
+//! 5. The successor starts as many workers as the old master has slots, whatever its configured
+//!    number. Once it serves, it steers connections to these slots, because the kernel keeps
+//!    the steering of the old master, and scales to the configured number. Doing so before would
+//!    take connections from the old master, and lose them if the successor never served.
+//! 6. During the attempt, the old master neither scales nor reloads. It refuses such requests,
+//!    and keeps signals for the master that is left.
 
 mod attempt;
 mod inheritance;
@@ -48,9 +51,13 @@ use self::attempt::Attempt;
 pub(super) use self::inheritance::{Inheritance, inherit};
 use super::program::Program;
 use crate::channel::Inherited;
+use crate::sockets::InheritedSlots;
 
 /// The environment variable that holds the process id of the old master.
 pub(super) const VARIABLE: &str = "CORELOOP_UPGRADE";
+
+/// The environment variable that holds [`InheritedSlots`]: two numbers, as in "2/4".
+const SLOTS: &str = "CORELOOP_SLOTS";
 
 /// The sockets of one `bind` call, to be sent to a successor.
 #[derive(Debug)]
@@ -83,9 +90,10 @@ pub(super) struct UpgradeTimeouts {
 pub(super) fn start(
     program: &Program,
     transfers: &[SocketTransfer<'_>],
+    slots: InheritedSlots,
     timeouts: UpgradeTimeouts,
 ) -> impl Future<Output = io::Result<Successor>> + use<> {
-    let attempt = Attempt::launch(program, transfers);
+    let attempt = Attempt::launch(program, transfers, slots);
     async move {
         let mut attempt = attempt?;
         let UpgradeTimeouts { startup, drain } = timeouts;

@@ -12,12 +12,15 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::attempt::Attempt;
 use super::{SocketTransfer, UpgradeTimeouts, inherit, start};
 use crate::channel::{Inherited, SocketKind};
+use crate::sockets::InheritedSlots;
 use crate::supervisor::program::Program;
 
 const TIMEOUTS: UpgradeTimeouts = UpgradeTimeouts {
     startup: Duration::from_secs(30),
     drain: Duration::from_secs(10),
 };
+
+const SLOTS: InheritedSlots = InheritedSlots { count: 2, span: 3 };
 
 /// The successor that another test starts: the same test program, running only this test.
 /// In an ordinary run there is nothing to inherit.
@@ -26,6 +29,7 @@ fn successor() {
     let Some(mut inheritance) = inherit().unwrap() else {
         return;
     };
+    assert_eq!(inheritance.slots(), Some(SLOTS));
     let sockets = inheritance.take("first", SocketKind::Tcp).unwrap();
     assert!(inheritance.take("first", SocketKind::Tcp).is_none());
     assert!(inheritance.take("second", SocketKind::Tcp).is_none());
@@ -61,11 +65,13 @@ fn a_successor_gets_the_sockets_and_reports_that_it_serves() {
     let name = format!("{}::successor", module_path!().split_once("::").unwrap().1);
     let program = this_program(&["--quiet", "--exact", &name]);
     block_on(async {
-        let successor = start(&program, &transfers(300), TIMEOUTS).await.unwrap();
+        let successor = start(&program, &transfers(300), SLOTS, TIMEOUTS)
+            .await
+            .unwrap();
         let pid = Pid::from_raw(successor.pid.try_into().unwrap()).unwrap();
         kill_process(pid, Signal::KILL).unwrap();
 
-        let refused = start(&program, &transfers(299), TIMEOUTS)
+        let refused = start(&program, &transfers(299), SLOTS, TIMEOUTS)
             .await
             .unwrap_err();
         let refused = refused.to_string();
@@ -108,7 +114,7 @@ fn the_end_is_noticed_while_a_child_holds_the_channel() {
 fn a_successor_that_hangs_is_killed() {
     let runtime: Runtime = runtime::Builder::new().start_paused(true).build().unwrap();
     let sleep = shell("exec sleep 1000");
-    let error = runtime.block_on(async { start(&sleep, &[], TIMEOUTS).await });
+    let error = runtime.block_on(async { start(&sleep, &[], SLOTS, TIMEOUTS).await });
     let error = error.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
     assert_eq!(
@@ -135,7 +141,7 @@ fn a_program_that_cannot_be_started_is_an_error_with_its_path() {
 #[test]
 fn a_dropped_attempt_leaves_no_process() {
     let pid = block_on(async {
-        let attempt = Attempt::launch(&shell("exec sleep 1000"), &[]).unwrap();
+        let attempt = Attempt::launch(&shell("exec sleep 1000"), &[], SLOTS).unwrap();
         attempt.pid()
     });
     let pid = pid.unwrap();
@@ -144,7 +150,7 @@ fn a_dropped_attempt_leaves_no_process() {
 }
 
 fn refused(program: &Program) -> io::Error {
-    block_on(async { start(program, &[], TIMEOUTS).await.unwrap_err() })
+    block_on(async { start(program, &[], SLOTS, TIMEOUTS).await.unwrap_err() })
 }
 
 fn shell(script: &str) -> Program {
