@@ -72,9 +72,10 @@ impl Reader {
 
     /// Looks after the time of a job that this process has delayed, at the latest.
     pub(super) fn look_in(&self, delay: Duration) {
-        // The server counts in whole milliseconds.
-        let next = Instant::now() + delay + Duration::from_millis(1);
-        if next < self.next_look.get() {
+        // The server counts in whole milliseconds. The sum is out of range if the job never runs.
+        let delay = delay.saturating_add(Duration::from_millis(1));
+        let next = Instant::now().checked_add(delay);
+        if let Some(next) = next.filter(|&next| next < self.next_look.get()) {
             self.next_look.set(next);
             self.look.notify_one();
         }

@@ -81,6 +81,9 @@ impl WorkerBuilder {
 /// lease jobs and return them.
 const SHORTEST: Duration = Duration::from_millis(10);
 
+/// The longest lease, a year: unlike `Duration::MAX`, it can be added to the time of each engine.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// How a worker treats its jobs.
 #[derive(Debug, Clone, Copy)]
 struct Options {
@@ -182,13 +185,13 @@ impl Worker {
         self
     }
 
-    /// Sets for how long a job is leased. The default is 30 seconds, and the minimum 10
-    /// milliseconds.
+    /// Sets for how long a job is leased. The default is 30 seconds, the minimum 10
+    /// milliseconds, and the maximum a year.
     ///
     /// The lease is renewed every third of this time, however long the job takes. If this machine
     /// is lost, its jobs run elsewhere after this time.
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.options.lease = lease.max(SHORTEST);
+        self.options.lease = lease.clamp(SHORTEST, LONGEST);
         self
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use coreloop_test_support::size;
 use serde::{Deserialize, Serialize};
 
-use super::{LONG, Log, Place, Running, append, pool, worker};
+use super::{Log, Place, Running, append, pool, worker};
 
 #[derive(Serialize, Deserialize, Debug, PartialEq, Clone)]
 struct Order {
@@ -150,10 +150,12 @@ pub(crate) async fn a_delayed_job_does_not_run_early(place: &impl Place) {
     let delay = Duration::from_millis(400);
     let queue = place.queue("later").await;
     let pool = pool(1);
-    let running = Running::start(worker(&queue, &pool));
+    let running = Running::start(worker(&queue, &pool).lease(Duration::MAX));
     let pushed = now();
     let later = queue.push(time_of_start, ()).delay(delay).await.unwrap();
-    let never = queue.push(time_of_start, ()).delay(LONG).await.unwrap();
+    // It was added to the time of the clock, and was too much.
+    let endless = Duration::MAX;
+    let never = queue.push(time_of_start, ()).delay(endless).await.unwrap();
     let at_once = queue.push(time_of_start, ()).await.unwrap();
     queue.result(&at_once).await.unwrap();
     let started = queue.result(&later).await.unwrap();
