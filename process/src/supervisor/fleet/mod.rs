@@ -84,7 +84,7 @@ impl Fleet {
         Self::with(settings, count, Some(count), random, now)
     }
 
-    /// Starts `count` workers beside those of an old master, which steers the connections
+    /// Starts `count` workers beside the workers of an old master, which steers the connections
     /// until [`take_over`](Self::take_over).
     pub(super) fn succeeding(settings: Settings, count: u32, random: Rng, now: Instant) -> Self {
         Self::with(settings, count, None, random, now)

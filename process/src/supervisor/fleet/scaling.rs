@@ -26,7 +26,7 @@ impl Fleet {
         self.advance(now);
     }
 
-    /// Called when this fleet serves in place of that of an old master. Scales to `count`
+    /// Called when this fleet serves in place of the fleet of an old master. Scales to `count`
     /// workers, unless other numbers were requested before.
     ///
     /// The kernel still steers as the old master has asked it to. That is restated even if
