@@ -18,16 +18,12 @@ use crate::deadline::wait_for;
 use crate::process::chaos::load::Load;
 use crate::process::chaos::visit::Target;
 use crate::process::master::{App, Master, await_end};
-use crate::program::program;
+use crate::program::{PATIENCE, program};
 pub use operation::{Operation, Operations};
 
 /// How many visits there are for each ready worker before one that has not answered counts as
 /// missed. By chance, a worker of `n` misses as many visits with a probability of about e^-200.
 const VISITS: usize = 200;
-
-/// How often in a row a worker has to be missed to count as silent. A worker that is just about to
-/// be replaced is in the answer of the master for a little longer than it gets connections.
-const MISSES: u32 = 3;
 
 /// A program under chaos. Its master, whichever process that is by then, is asked to stop at the
 /// end.
@@ -108,8 +104,8 @@ impl Chaos {
     ///
     /// # Panics
     ///
-    /// Panics if a worker has been ready all the time and has answered none of several hundred
-    /// visits.
+    /// Panics if a worker has been ready for the time of [`PATIENCE`] and has answered no visit.
+    /// The master reports a worker that retires as ready until its queue is empty.
     pub fn check_each_worker_answers(&self) {
         // Workers share a Unix socket, and one of them may accept all its connections.
         let targets = self.targets.iter().filter(|target| !target.is_shared());
@@ -120,17 +116,20 @@ impl Chaos {
 
     fn check_each_answers(&self, target: &Target) {
         let mut missed: HashSet<(u64, Option<Pid>)> = HashSet::new();
-        for miss in 0..=MISSES {
+        let start = Instant::now();
+        let mut is_first = true;
+        loop {
             let ready = self.ready();
-            missed = match miss {
-                0 => ready.clone(),
-                _ => &missed & &ready,
+            missed = match is_first {
+                true => ready.clone(),
+                false => &missed & &ready,
             };
+            is_first = false;
             if missed.is_empty() {
                 return;
             }
             assert!(
-                miss < MISSES,
+                start.elapsed() < PATIENCE,
                 "silent workers on {target:?}: {missed:?} of {:#?}",
                 self.status()
             );
