@@ -9,15 +9,15 @@ use std::sync::atomic::AtomicBool;
 
 use rustix::net::AddressFamily;
 use rustix::process::{Pid, getppid};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTTIN, SIGTTOU, SIGUSR2};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2};
 
 use crate::channel::Channel;
 use crate::sys;
 
 /// Signals that only the master obeys. A terminal sends some of them to its whole group, and
 /// `pkill` sends any of them to workers too. The master passes on by messages what concerns its
-/// workers.
-const FOR_MASTER: [i32; 5] = [SIGINT, SIGHUP, SIGUSR2, SIGTTIN, SIGTTOU];
+/// workers; only `USR1` it sends to them, for those that listen to it.
+const FOR_MASTER: [i32; 6] = [SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU];
 
 /// Returns whether the standard input may be a channel to a master.
 pub(crate) fn has_channel() -> bool {

@@ -9,6 +9,7 @@ mod control;
 mod exhausted;
 mod idle;
 mod init;
+mod logs;
 mod storm;
 mod storm_client;
 mod storm_upgrade;

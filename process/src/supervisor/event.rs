@@ -7,7 +7,8 @@ use super::fleet::KillReason;
 
 /// Something that happened to the workers, as a supervisor reports it.
 ///
-/// The supervisor writes its `Display` form to the standard error.
+/// The supervisor writes its `Display` form to the [log](crate::Log), by default to the standard
+/// error.
 ///
 /// # Examples
 ///
@@ -95,6 +96,8 @@ pub enum Event {
     /// An upgrade has succeeded: the new master, with this process id, serves instead of
     /// this one. Or it has failed.
     Upgraded(Result<u32, String>),
+    /// The log files were opened again, or could not be and the old ones stay in use.
+    Reopened(Result<(), String>),
     /// The program stops: the workers drain.
     Stopping,
 }
@@ -147,6 +150,8 @@ impl fmt::Display for Event {
             Self::Scaled(Err(why)) => write!(f, "the number of workers is not as asked: {why}"),
             Self::Upgraded(Ok(pid)) => write!(f, "a new master (pid {pid}) has taken over"),
             Self::Upgraded(Err(why)) => write!(f, "the upgrade failed: {why}"),
+            Self::Reopened(Ok(())) => f.write_str("the log files were reopened"),
+            Self::Reopened(Err(why)) => write!(f, "the log files were not reopened: {why}"),
             Self::Stopping => f.write_str("stopping: the workers drain"),
         }
     }

@@ -11,6 +11,7 @@ pub(crate) mod control;
 mod event;
 mod fleet;
 mod init;
+mod log;
 mod master;
 mod notify;
 pub(crate) mod policy;
@@ -29,6 +30,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use event::Event;
+pub use log::{Log, LogLine, LogStream};
 pub use policy::Restarts;
 pub use workers::{WorkerOutput, Workers};
 
@@ -37,6 +39,7 @@ use coreloop_runtime::runtime::Builder;
 use crate::sockets::SocketGroup;
 use crate::worker::{self, Worker};
 use fleet::Settings;
+use log::LogOptions;
 use master::{EventHook, Options};
 use program::Program;
 use role::Role;
@@ -48,7 +51,8 @@ use upgrade::Inheritance;
 /// The process that calls [`run`](Supervisor::run) becomes the master. It binds the
 /// sockets, and holds them as long as it lives: connections that are queued for a worker
 /// that dies are served by the next worker, and none is lost. The master runs no user code
-/// except what `main` does before `run`, and the hook of [`on_event`](Supervisor::on_event).
+/// except what `main` does before `run`, and the hooks of [`on_event`](Supervisor::on_event) and
+/// of a [log](Log::hook).
 ///
 /// A worker process is this program, started again with the same arguments. So `main` runs
 /// in each worker too, up to `run`, which calls the function there and never returns. The
@@ -62,6 +66,7 @@ use upgrade::Inheritance;
 /// |---|---|
 /// | `TERM`, `INT` | workers [drain](Supervisor::drain), and are killed at the deadline; a second signal kills them at once |
 /// | `HUP` | workers are replaced one by one; each old worker drains when its successor is ready |
+/// | `USR1` | log files are [opened again](Log#log-files-and-usr1); each worker process gets `USR1` too |
 /// | `USR2` | the program's file is started as a new master, which takes over the sockets |
 /// | `TTIN`, `TTOU` | one worker more, one less |
 ///
@@ -110,6 +115,7 @@ pub struct Supervisor {
     control: Option<PathBuf>,
     pid_file: Option<PathBuf>,
     output: WorkerOutput,
+    log: LogOptions,
     on_event: Option<EventHook>,
     runtime: fn() -> Builder,
     /// Empty in a worker, which gets its sockets from the master.
@@ -163,6 +169,7 @@ impl Supervisor {
             control: None,
             pid_file: None,
             output: WorkerOutput::default(),
+            log: LogOptions::default(),
             on_event: None,
             runtime: Builder::new,
             groups: Vec::new(),
@@ -352,6 +359,7 @@ impl Supervisor {
             control: self.control,
             pid_file: self.pid_file,
             output: self.output,
+            log: self.log,
             on_event: self.on_event,
             runtime: self.runtime,
         };

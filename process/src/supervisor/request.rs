@@ -18,6 +18,9 @@ pub(super) enum Request {
     Upgrade(oneshot::Sender<Result<(), String>>),
     /// Change the number of workers. Answered when it is reached.
     Scale(Count, oneshot::Sender<Result<(), String>>),
+    /// Open the log files again, and ask the workers to open theirs. Answered when the master's
+    /// files are open.
+    Reopen(oneshot::Sender<Result<(), String>>),
     /// Drain the workers until the deadline, then end. A second request ends at once.
     Stop,
 }

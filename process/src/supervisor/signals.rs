@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `TERM`, `INT` | [`Stop`](Request::Stop) |
 //! | `HUP` | [`Reload`](Request::Reload) |
+//! | `USR1` | [`Reopen`](Request::Reopen) |
 //! | `USR2` | [`Upgrade`](Request::Upgrade) |
 //! | `TTIN`, `TTOU` | [`Scale`](Request::Scale) to one worker more, or less |
 //!
@@ -45,6 +46,7 @@ enum SignalRequest {
     Reload,
     Upgrade,
     Scale(Count),
+    Reopen,
 }
 
 impl Signals {
@@ -55,6 +57,7 @@ impl Signals {
             (SignalKind::interrupt(), SignalRequest::Stop),
             (SignalKind::user_defined2(), SignalRequest::Upgrade),
             (SignalKind::hangup(), SignalRequest::Reload),
+            (SignalKind::user_defined1(), SignalRequest::Reopen),
             (
                 SignalKind::from_raw(consts::SIGTTIN),
                 SignalRequest::Scale(Count::OneMore),
@@ -86,6 +89,7 @@ impl SignalRequest {
             Self::Reload => Request::Reload(oneshot::channel().0),
             Self::Upgrade => Request::Upgrade(oneshot::channel().0),
             Self::Scale(count) => Request::Scale(count, oneshot::channel().0),
+            Self::Reopen => Request::Reopen(oneshot::channel().0),
         }
     }
 }
@@ -112,6 +116,8 @@ mod tests {
             assert!(matches!(requests.recv().await, Some(Request::Reload(_))));
             send(Number::USR2);
             assert!(matches!(requests.recv().await, Some(Request::Upgrade(_))));
+            send(Number::USR1);
+            assert!(matches!(requests.recv().await, Some(Request::Reopen(_))));
             send(Number::TTIN);
             let more = requests.recv().await;
             assert!(matches!(more, Some(Request::Scale(Count::OneMore, _))));

@@ -98,17 +98,21 @@ const fn at_least_one(count: u32) -> Option<NonZeroU32> {
     }
 }
 
-/// The destination of the standard output and standard error of worker processes.
+/// Whether the master reads the standard output and standard error of worker processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum WorkerOutput {
-    /// Line by line to the master's standard output and error, each line after the name
-    /// and slot of its worker.
+    /// The master reads the output line by line, and passes the lines to its
+    /// [`Log`](crate::Log). By default that writes each line to the master's standard output or
+    /// error, after the name and slot of its worker.
     ///
     /// Lines are not mixed with each other. A line longer than 16 KiB is broken, and a
-    /// line that its worker did not end is ended. If the master's output is not read, the
-    /// workers continue and their lines are lost; the number of lost lines is written in
-    /// their place.
+    /// line that its worker did not end is ended.
+    ///
+    /// A worker that has ended may have left processes that hold its output. The master reads
+    /// what they write for one more second, and then closes the pipe: a process that writes to
+    /// it later gets `SIGPIPE`, which kills it unless it ignores that signal. A process that is
+    /// meant to outlive its worker should be started with an output of its own, such as a file.
     #[default]
     Prefixed,
     /// The workers inherit the master's standard output and error.

@@ -26,6 +26,7 @@ const MAX_ANSWER: usize = 1 << 20;
 /// | `reload` | replaces all workers, one by one | when all new workers serve |
 /// | `upgrade` | starts the program's file as a new master, which replaces this one | when the new master serves, or has failed and all is as before |
 /// | `scale N` | changes the number of workers to `N`, 1 to 1024 | when there are `N` workers |
+/// | `reopen` | opens the log files again, and sends `USR1` to the workers | when the files of the master are open |
 /// | `stop` | drains the workers until the deadline, and ends | at once; a second `stop` ends the program at once |
 /// | `help` | shows this list | at once |
 ///
@@ -131,6 +132,22 @@ impl Control {
     /// 1024, or if a new worker did not become ready.
     pub async fn scale(&mut self, workers: u32) -> io::Result<()> {
         self.request(&format!("scale {workers}")).await.map(drop)
+    }
+
+    /// Opens the [log files](crate::Log) of the master again, as the signal `USR1` does, and
+    /// waits until they are open. Each worker process gets `USR1`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: the files are opened nevertheless, and later requests of this
+    /// connection fail, as with [`status`](Self::status).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if [`status`](Self::status) would, or if a file cannot be opened: then
+    /// the old file stays in use.
+    pub async fn reopen(&mut self) -> io::Result<()> {
+        self.request("reopen").await.map(drop)
     }
 
     /// Asks the master to drain its workers and end, without waiting for that.

@@ -9,6 +9,7 @@ status     show the master and its workers
 reload     replace all workers, one by one
 upgrade    start the program's file as a new master, which replaces this one
 scale N    change the number of workers to N
+reopen     open the log files again
 stop       drain the workers, and end
 help       show this
 ";
@@ -19,6 +20,7 @@ pub(super) enum Command {
     Reload,
     Upgrade,
     Scale(u32),
+    Reopen,
     Stop,
     Help,
 }
@@ -40,6 +42,7 @@ impl Command {
             "status" => Self::Status,
             "reload" => Self::Reload,
             "upgrade" => Self::Upgrade,
+            "reopen" => Self::Reopen,
             "stop" => Self::Stop,
             "help" => Self::Help,
             _ => {
@@ -86,6 +89,7 @@ mod tests {
             ("upgrade", Command::Upgrade),
             ("scale 1", Command::Scale(1)),
             ("scale\t1024 ", Command::Scale(1024)),
+            ("reopen", Command::Reopen),
             ("stop", Command::Stop),
             ("help", Command::Help),
         ] {

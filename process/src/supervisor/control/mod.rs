@@ -279,6 +279,7 @@ async fn obey(command: Command, requests: &mpsc::Sender<Request>) -> String {
         },
         Command::Reload => outcome(ask(requests, Request::Reload).await),
         Command::Upgrade => outcome(ask(requests, Request::Upgrade).await),
+        Command::Reopen => outcome(ask(requests, Request::Reopen).await),
         Command::Scale(workers) => {
             let scale = |answer| Request::Scale(Count::Exactly(workers), answer);
             outcome(ask(requests, scale).await)

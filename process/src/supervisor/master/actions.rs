@@ -3,19 +3,21 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::process;
-use std::rc::Rc;
 
 use coreloop_runtime::task::spawn;
 use coreloop_runtime::time::Instant;
+use coreloop_sync::CancellationToken;
 
 use super::launcher::take_pipes;
 use super::master_event::{is_full, watch_process, watch_thread};
+use super::output::{PipeLife, Source, forward};
 use super::reaper::Reaper;
-use super::{MAX_HANDSHAKE, Master, WorkerHandle, output};
+use super::{MAX_HANDSHAKE, Master, WorkerHandle};
 use crate::channel::{Channel, Start, ToWorker};
 use crate::sockets::SocketGroup;
 use crate::supervisor::event::Event;
 use crate::supervisor::fleet::{Action, WorkerId};
+use crate::supervisor::log::LogStream;
 use crate::supervisor::workers::WorkerKind;
 use crate::worker::Worker;
 
@@ -102,6 +104,7 @@ where
         // Sent before the worker starts: the message fits into the empty socket.
         sender.send(&ToWorker::Start(Box::new(start)), &sockets)?;
         let events = self.event_sender.clone();
+        let pipes = CancellationToken::new();
         let (pid, killer) = match self.options.kind {
             WorkerKind::Processes => {
                 let mut child = self.launcher.process(slot, theirs)?;
@@ -109,14 +112,16 @@ where
                 let (stdout, stderr) = take_pipes(&mut child);
                 let reaper = Reaper::new(child);
                 let killer = reaper.killer();
-                let prefix = self.launcher.prefix(slot);
-                if let (Some(pipe), Some(sink)) = (stdout, &self.stdout) {
-                    let forward = output::forward(pipe, prefix.clone(), Rc::clone(sink));
-                    self.outputs.spawn(forward);
-                }
-                if let Some(pipe) = stderr {
-                    let forward = output::forward(pipe, prefix, Rc::clone(&self.stderr));
-                    self.outputs.spawn(forward);
+                let streams = [(stdout, LogStream::Stdout), (stderr, LogStream::Stderr)];
+                for (pipe, stream) in streams {
+                    if let (Some(pipe), Some(sink)) = (pipe, self.outputs.of_workers(stream)) {
+                        let source = Source { slot, pid, stream };
+                        let life = PipeLife {
+                            worker_ended: pipes.clone(),
+                            master_ends: self.ends.clone(),
+                        };
+                        self.forwarding.spawn(forward(pipe, source, life, sink));
+                    }
                 }
                 spawn(watch_process(id, reaper, ours, events));
                 (Some(pid), Some(killer))
@@ -135,6 +140,9 @@ where
             killer,
             failure: None,
             drain_was_sent: false,
+            has_handlers: false,
+            has_to_reopen: false,
+            _pipes: pipes.drop_guard(),
         };
         self.workers.insert(id, worker);
         Ok(pid)

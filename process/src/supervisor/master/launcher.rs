@@ -64,11 +64,6 @@ where
         let reporter = Reporter::standard_error();
         worker::spawn_thread(name, self.runtime, function, channel, reporter)
     }
-
-    /// Returns the prefix of each line of a worker's output.
-    pub(super) fn prefix(&self, slot: u32) -> String {
-        format!("[{} {slot}] ", self.name)
-    }
 }
 
 /// Takes the pipes of a child: its standard output and its standard error.

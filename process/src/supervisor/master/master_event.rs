@@ -10,6 +10,7 @@ use std::task::Poll;
 use coreloop_runtime::task::spawn_blocking;
 use coreloop_sync::mpsc::UnboundedSender;
 
+use super::Reply;
 use super::launcher::Thread;
 use super::reaper::Reaper;
 use crate::channel::{AsyncChannel, ToMaster};
@@ -24,6 +25,8 @@ pub(super) enum MasterEvent {
     Ended(WorkerId, String),
     /// An upgrade has succeeded, with the process id of the new master, or failed.
     Upgraded(Result<u32, String>),
+    /// The log files were opened again, or could not be. The reply answers the request.
+    Reopened(Result<(), String>, Reply),
 }
 
 pub(super) type EventSender = UnboundedSender<MasterEvent>;

@@ -16,6 +16,7 @@ mod memory;
 mod output;
 mod pid_file;
 mod reaper;
+mod reopening;
 mod requests;
 
 use std::collections::HashMap;
@@ -23,7 +24,6 @@ use std::fmt;
 use std::future::pending;
 use std::io;
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::time::Duration;
 
 use coreloop_runtime::__panics::caught;
@@ -31,11 +31,12 @@ use coreloop_runtime::Runtime;
 use coreloop_runtime::runtime::Builder;
 use coreloop_runtime::task::{JoinHandle, JoinSet, yield_now};
 use coreloop_runtime::time::{Instant, sleep_until, timeout};
-use coreloop_sync::{mpsc, oneshot};
+use coreloop_sync::{CancellationToken, DropGuard, mpsc, oneshot};
 use fastrand::Rng;
 
 use super::event::Event;
 use super::fleet::{Fleet, Settings, WorkerId};
+use super::log::LogOptions;
 use super::program::Program;
 use super::request::Request;
 use super::upgrade::Inheritance;
@@ -48,7 +49,7 @@ use external::External;
 use launcher::Launcher;
 use master_event::{EventSender, MasterEvent};
 use memory::MEMORY_PERIOD;
-use output::Sink;
+use output::Outputs;
 use reaper::Killer;
 
 /// How long the master waits at its end for the output of workers that have ended.
@@ -77,6 +78,7 @@ pub(super) struct Options {
     pub(super) control: Option<PathBuf>,
     pub(super) pid_file: Option<PathBuf>,
     pub(super) output: WorkerOutput,
+    pub(super) log: LogOptions,
     pub(super) on_event: Option<EventHook>,
     /// The builder of the workers' runtimes.
     pub(super) runtime: fn() -> Builder,
@@ -127,9 +129,11 @@ struct Master<F> {
     /// slot.
     handshakes: Vec<Handshakes>,
     handshakes_until: Instant,
-    outputs: JoinSet<io::Result<()>>,
-    stdout: Option<Rc<Sink>>,
-    stderr: Rc<Sink>,
+    outputs: Outputs,
+    /// The tasks that read the pipes of workers.
+    forwarding: JoinSet<io::Result<()>>,
+    /// Cancelled when no more pipe is read.
+    ends: CancellationToken,
     external: External,
     /// The attempt at an upgrade that is in progress, and where to send its result.
     upgrade: Option<(JoinHandle<()>, Reply)>,
@@ -148,6 +152,12 @@ struct WorkerHandle {
     /// The error that its function returned, or its panic.
     failure: Option<String>,
     drain_was_sent: bool,
+    /// Whether a message of the worker has come. From then on it has handlers for signals.
+    has_handlers: bool,
+    /// Whether `USR1` has to be sent when the worker has handlers.
+    has_to_reopen: bool,
+    /// Dropped when the worker has ended: then its pipes are closed soon.
+    _pipes: DropGuard,
 }
 
 impl<F> Master<F>
@@ -155,7 +165,7 @@ where
     F: AsyncFn(Worker) -> io::Result<()> + Send + Sync + 'static,
 {
     fn new(
-        options: Options,
+        mut options: Options,
         mut groups: Vec<SocketGroup>,
         inheritance: Option<Inheritance>,
         function: F,
@@ -175,11 +185,10 @@ where
         let (event_sender, events) = mpsc::unbounded_channel();
         let (requests_in, requests) = mpsc::channel(16);
         let external = External::new(&options, inheritance, requests_in)?;
-        let is_prefixed =
+        let reads_workers =
             options.kind == WorkerKind::Processes && options.output == WorkerOutput::Prefixed;
-        let stdout = is_prefixed
-            .then(|| Sink::new("stdout", io::stdout))
-            .transpose()?;
+        let log = std::mem::take(&mut options.log);
+        let outputs = Outputs::open(log, &options.name, reads_workers)?;
         let now = Instant::now();
         let settings = options.settings.clone();
         let fleet = if is_successor {
@@ -205,9 +214,9 @@ where
             requests,
             reloads: Vec::new(),
             scales: Vec::new(),
-            outputs: JoinSet::new(),
-            stdout,
-            stderr: Sink::new("stderr", io::stderr)?,
+            outputs,
+            forwarding: JoinSet::new(),
+            ends: CancellationToken::new(),
             external,
             upgrade: None,
             kept: Vec::new(),
@@ -266,15 +275,17 @@ where
             }
             MasterEvent::Ended(id, how) => self.worker_ended(id, how, now),
             MasterEvent::Upgraded(result) => self.upgraded(result),
+            MasterEvent::Reopened(result, reply) => self.reopened(result, reply),
         }
         // Removes the forwarding tasks that have finished.
-        while self.outputs.try_join_next().is_some() {}
+        while self.forwarding.try_join_next().is_some() {}
     }
 
     fn received(&mut self, id: WorkerId, message: ToMaster, now: Instant) {
         let Some(worker) = self.workers.get_mut(&id) else {
             return;
         };
+        worker.signal_if_due();
         match message {
             ToMaster::Ready => {
                 let (slot, pid) = (worker.slot, worker.pid);
@@ -307,10 +318,7 @@ where
     }
 
     fn report(&self, event: &Event) {
-        if event.is_news() {
-            let line = format!("[{} master] {event}\n", self.options.name);
-            self.stderr.write(line.into_bytes());
-        }
+        self.outputs.report(event);
         if let Some(on_event) = &self.options.on_event {
             // A panic of the hook must not end the workers. The panic hook has reported it.
             caught(|| on_event(event));
@@ -319,18 +327,14 @@ where
 
     /// Ends the master: waits for the last output, and removes its files.
     async fn finish(mut self) {
-        let rest = async { while self.outputs.join_next().await.is_some() {} };
+        let rest = async { while self.forwarding.join_next().await.is_some() {} };
         if timeout(OUTPUT_GRACE, rest).await.is_err() {
             // A child of a worker holds its pipe open, perhaps for ever.
-            self.outputs.abort_all();
-            while self.outputs.join_next().await.is_some() {}
+            self.ends.cancel();
+            while self.forwarding.join_next().await.is_some() {}
         }
         self.external.finish(&self.groups);
-        for sink in self.stdout.into_iter().chain([self.stderr]) {
-            if let Some(sink) = Rc::into_inner(sink) {
-                sink.finish();
-            }
-        }
+        self.outputs.finish();
     }
 }
 

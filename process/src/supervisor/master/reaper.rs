@@ -12,6 +12,8 @@ use std::io;
 use std::process::{Child, ExitStatus};
 use std::rc::Rc;
 
+use rustix::process::Signal;
+
 use crate::exit::Exit;
 
 /// A child to wait for. Dropping it before the child has ended kills the child.
@@ -54,6 +56,14 @@ impl Drop for Reaper {
 }
 
 impl Killer {
+    /// Asks the child to open its own log files again.
+    pub(super) fn send_usr1(&self) {
+        let exit = self.exit.borrow();
+        if !exit.is_collected() {
+            let _ = exit.signal(Signal::USR1);
+        }
+    }
+
     pub(super) fn kill(&self) {
         // By invariant 1 this fails only for a process that has just ended.
         let _ = self.exit.borrow().kill();

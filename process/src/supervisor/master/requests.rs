@@ -74,6 +74,7 @@ where
                 self.fleet.scale(target, now);
             }
             Request::Upgrade(reply) => self.upgrade(reply),
+            Request::Reopen(reply) => self.reopen(reply),
         }
     }
 
