@@ -143,6 +143,76 @@ fn check_each_step(app: &App, address: &str, systemd: &UnixDatagram) {
     master.end();
 }
 
+/// A reload that was requested during a reload is answered by the second pass. The service
+/// manager once got `READY=1` after the first pass, and reported a reload as done whose
+/// workers had not been started yet.
+#[test]
+fn systemd_learns_that_a_reload_is_done_after_the_last_pass() {
+    let (app, mut master, systemd) = with_gates();
+    master.signal(Signal::HUP);
+    assert_reloading(&receive(&systemd));
+    // The first pass waits for its worker.
+    master.signal(Signal::HUP);
+    assert_reloading(&receive(&systemd));
+    for generation in 1..=2 {
+        app.open_gate(0, generation);
+        assert_eq!(receive(&systemd), "STATUS=all workers were replaced");
+    }
+    assert_eq!(receive(&systemd), "READY=1");
+    master.signal(Signal::TERM);
+    assert!(master.end().success());
+}
+
+/// The program is ready again when both the reload and the upgrade have ended, whichever
+/// ends first.
+#[test]
+fn systemd_learns_that_the_program_is_ready_after_a_reload_and_an_upgrade() {
+    for upgrade_ends_first in [true, false] {
+        let (app, mut master, systemd) = with_gates();
+        let go = app.folder.path("go");
+        app.install_script(&format!(
+            "until [ -e {} ]; do sleep 0.01; done; exit 1",
+            go.display()
+        ));
+        master.signal(Signal::HUP);
+        assert_reloading(&receive(&systemd));
+        master.signal(Signal::USR2);
+        assert_reloading(&receive(&systemd));
+        let end_upgrade = || {
+            fs::write(&go, "").unwrap();
+            assert!(receive(&systemd).starts_with("STATUS=the upgrade failed: "));
+        };
+        let end_reload = || {
+            app.open_gate(0, 1);
+            assert_eq!(receive(&systemd), "STATUS=all workers were replaced");
+        };
+        if upgrade_ends_first {
+            end_upgrade();
+            end_reload();
+        } else {
+            end_reload();
+            end_upgrade();
+        }
+        assert_eq!(receive(&systemd), "READY=1");
+        master.signal(Signal::TERM);
+        assert!(master.end().success());
+    }
+}
+
+/// Starts an app whose later workers wait for their gates, and waits until it is ready.
+fn with_gates() -> (App, Master, UnixDatagram) {
+    let app = App::new();
+    let path = app.folder.path("notify");
+    let systemd = UnixDatagram::bind(&path).unwrap();
+    systemd.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut command = app.command(&["--workers=1", &app.gates()]);
+    command.env("NOTIFY_SOCKET", &path);
+    let mut master = Master::start(command);
+    master.address();
+    assert_eq!(receive(&systemd), "READY=1");
+    (app, master, systemd)
+}
+
 #[test]
 fn the_watchdog_gets_messages_if_it_is_enabled() {
     let app = App::new();

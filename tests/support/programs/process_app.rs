@@ -99,6 +99,10 @@ struct Options {
     /// The worker of slot 1 is not ready before this file exists.
     #[arg(long)]
     late: Option<PathBuf>,
+    /// A worker whose slot has had others is not ready before this directory has a file called
+    /// `SLOT-GENERATION`.
+    #[arg(long)]
+    gates: Option<PathBuf>,
     /// The hook panics at each event.
     #[arg(long)]
     panicking_hook: bool,
@@ -193,6 +197,12 @@ async fn serve(worker: Worker, options: &Options) -> io::Result<()> {
     }
     if let Some(path) = options.late.as_ref().filter(|_| worker.slot() == 1) {
         while !path.exists() {
+            coreloop::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    if let Some(gates) = options.gates.as_ref().filter(|_| worker.generation() > 0) {
+        let gate = gates.join(format!("{}-{}", worker.slot(), worker.generation()));
+        while !gate.exists() {
             coreloop::time::sleep(Duration::from_millis(5)).await;
         }
     }

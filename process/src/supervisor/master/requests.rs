@@ -80,9 +80,18 @@ where
 
     pub(super) fn reloaded(&mut self, pass: u64, result: &Result<(), String>) {
         self.report_result(&Event::Reloaded(result.clone()));
-        self.external.reloaded();
-        for (_, reply) in self.reloads.extract_if(.., |(of, _)| *of <= pass) {
+        let answered: Vec<_> = self.reloads.extract_if(.., |(of, _)| *of <= pass).collect();
+        self.report_readiness();
+        for (_, reply) in answered {
             drop(reply.send(result.clone()));
+        }
+    }
+
+    /// Reports to the service manager that the program is ready again, once no reload and no
+    /// upgrade is in progress. An upgrade that succeeds reports it by itself.
+    fn report_readiness(&self) {
+        if self.reloads.is_empty() && self.upgrade.is_none() {
+            self.external.reloaded();
         }
     }
 
@@ -147,9 +156,9 @@ where
                     why = format!("{why}; and what it took over cannot be taken back: {error}");
                 }
                 self.report_result(&Event::Upgraded(Err(why.clone())));
-                self.external.reloaded();
                 kept.into_iter()
                     .for_each(|request| self.handle_request(request));
+                self.report_readiness();
                 Err(why)
             }
         };

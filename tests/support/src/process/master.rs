@@ -77,6 +77,16 @@ impl App {
         format!("exec {} {arguments}", program.display())
     }
 
+    /// Returns the option by which later workers wait for their gates.
+    pub fn gates(&self) -> String {
+        format!("--gates={}", self.folder.as_path().display())
+    }
+
+    /// Lets the worker of this slot and generation become ready.
+    pub fn open_gate(&self, slot: u32, generation: u64) {
+        fs::write(self.folder.path(&format!("{slot}-{generation}")), "").unwrap();
+    }
+
     /// Sends a request to the control socket, and returns the lines of the answer, or the
     /// error.
     pub fn ask(&self, request: &str) -> Result<String, String> {
