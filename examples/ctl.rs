@@ -30,8 +30,10 @@ struct Options {
 enum Command {
     /// Shows the master and its workers.
     Status,
-    /// Replaces all workers, one by one.
+    /// Replaces all workers.
     Reload,
+    /// Replaces one worker.
+    Restart { slot: u32 },
     /// Starts the program's file as a new master, which replaces this one.
     Upgrade,
     /// Changes the number of workers.
@@ -47,6 +49,7 @@ async fn main() -> io::Result<()> {
     match options.command {
         Command::Status => print!("{}", control.status().await?),
         Command::Reload => control.reload().await?,
+        Command::Restart { slot } => control.restart(slot).await?,
         Command::Upgrade => control.upgrade().await?,
         Command::Scale { workers } => control.scale(workers).await?,
         Command::Stop => control.stop().await?,

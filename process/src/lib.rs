@@ -41,7 +41,9 @@ mod worker;
 #[doc(no_inline)]
 pub use std::process::{ExitStatus, Output, Stdio};
 pub use supervisor::control::Control;
-pub use supervisor::{Event, Log, LogLine, LogStream, Restarts, Supervisor, WorkerOutput, Workers};
+pub use supervisor::{
+    Event, Log, LogLine, LogStream, NewWorker, Reload, Restarts, Supervisor, WorkerOutput, Workers,
+};
 pub use worker::{Incoming, Listener, Socket, Worker};
 
 pub use child::{

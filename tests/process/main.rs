@@ -10,6 +10,7 @@ mod exhausted;
 mod idle;
 mod init;
 mod logs;
+mod replacement;
 mod storm;
 mod storm_client;
 mod storm_upgrade;

@@ -23,6 +23,8 @@ pub(crate) struct Start {
     pub(crate) drain: Duration,
     /// The core that the worker is pinned to.
     pub(crate) core: Option<u32>,
+    /// After how many requests the worker reports that it retires.
+    pub(crate) max_requests: Option<u64>,
     /// The kind of each socket: one for each `bind` call, in order.
     pub(crate) sockets: Vec<SocketKind>,
 }
@@ -63,6 +65,8 @@ pub(crate) enum ToMaster {
     Ready,
     /// The worker's loop is not stuck.
     Heartbeat,
+    /// The worker has served enough requests, and is to be replaced.
+    Retire,
     /// The worker has given up all its sockets, and finishes its open connections.
     Draining,
     /// The worker's function returned this error, or panicked; the worker ends.

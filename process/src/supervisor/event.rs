@@ -89,6 +89,31 @@ pub enum Event {
         /// What failed, and why.
         error: String,
     },
+    /// The new workers of these slots are ready, and serve beside the old ones for the
+    /// [bake time](crate::Reload::bake_time).
+    Bakes {
+        /// The slots whose workers are being replaced.
+        slots: Vec<u32>,
+        /// How long both serve.
+        time: Duration,
+    },
+    /// A new worker has failed its [check](crate::Reload::check), and drains.
+    CheckFailed {
+        /// Its slot.
+        slot: u32,
+        /// Its process, if it is one.
+        pid: Option<u32>,
+        /// The error of the check.
+        error: String,
+    },
+    /// The worker of a slot was replaced by request, or because it has reached a limit such
+    /// as its maximum age. Or it was not, and stays.
+    Replaced {
+        /// The slot.
+        slot: u32,
+        /// The reason, if it was not replaced.
+        result: Result<(), String>,
+    },
     /// A reload has replaced all workers, or has failed.
     Reloaded(Result<(), String>),
     /// Scaling has reached the requested number of workers, or has failed.
@@ -144,6 +169,30 @@ impl fmt::Display for Event {
                 write!(f, "worker {slot} is started again in {wait:.0} ms")
             }
             Self::Failed { slot, error } => write!(f, "worker {slot}: {error}"),
+            Self::Bakes { slots, time } => {
+                let time = time.as_secs_f64();
+                let (plural, verb, old) = match slots.len() {
+                    1 => ("", "serves", "one"),
+                    _ => ("s", "serve", "ones"),
+                };
+                let slots: Vec<_> = slots.iter().map(u32::to_string).collect();
+                let slots = slots.join(", ");
+                write!(
+                    f,
+                    "the new worker{plural} {slots} {verb} beside the old {old} for {time:.1} s"
+                )
+            }
+            Self::CheckFailed { slot, pid, error } => {
+                write!(f, "{} has failed its check: {error}", Named(*slot, *pid))
+            }
+            Self::Replaced {
+                slot,
+                result: Ok(()),
+            } => write!(f, "worker {slot} was replaced"),
+            Self::Replaced {
+                slot,
+                result: Err(why),
+            } => write!(f, "worker {slot} was not replaced: {why}"),
             Self::Reloaded(Ok(())) => f.write_str("all workers were replaced"),
             Self::Reloaded(Err(why)) => write!(f, "the reload ended early: {why}"),
             Self::Scaled(Ok(workers)) => write!(f, "there are {workers} workers"),

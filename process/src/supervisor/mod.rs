@@ -16,6 +16,7 @@ mod master;
 mod notify;
 pub(crate) mod policy;
 pub(crate) mod program;
+mod replacement;
 mod request;
 mod role;
 mod signals;
@@ -32,6 +33,7 @@ use std::time::Duration;
 pub use event::Event;
 pub use log::{Log, LogLine, LogStream};
 pub use policy::Restarts;
+pub use replacement::{NewWorker, Reload};
 pub use workers::{WorkerOutput, Workers};
 
 use coreloop_runtime::runtime::Builder;
@@ -42,6 +44,7 @@ use fleet::Settings;
 use log::LogOptions;
 use master::{EventHook, Options};
 use program::Program;
+use replacement::ReplacementOptions;
 use role::Role;
 use upgrade::Inheritance;
 
@@ -51,8 +54,8 @@ use upgrade::Inheritance;
 /// The process that calls [`run`](Supervisor::run) becomes the master. It binds the
 /// sockets, and holds them as long as it lives: connections that are queued for a worker
 /// that dies are served by the next worker, and none is lost. The master runs no user code
-/// except what `main` does before `run`, and the hooks of [`on_event`](Supervisor::on_event) and
-/// of a [log](Log::hook).
+/// except what `main` does before `run`, the hooks of [`on_event`](Supervisor::on_event) and
+/// of a [log](Log::hook), and the [check](Reload::check) of new workers.
 ///
 /// A worker process is this program, started again with the same arguments. So `main` runs
 /// in each worker too, up to `run`, which calls the function there and never returns. The
@@ -65,7 +68,7 @@ use upgrade::Inheritance;
 /// | signal | effect |
 /// |---|---|
 /// | `TERM`, `INT` | workers [drain](Supervisor::drain), and are killed at the deadline; a second signal kills them at once |
-/// | `HUP` | workers are replaced one by one; each old worker drains when its successor is ready |
+/// | `HUP` | workers are replaced, one by one or as [`reload`](Supervisor::reload) sets; each old worker drains when its successor is ready |
 /// | `USR1` | log files are [opened again](Log#log-files-and-usr1); each worker process gets `USR1` too |
 /// | `USR2` | the program's file is started as a new master, which takes over the sockets |
 /// | `TTIN`, `TTOU` | one worker more, one less |
@@ -112,6 +115,7 @@ pub struct Supervisor {
     is_pinned: Option<bool>,
     settings: Settings,
     max_memory: Option<u64>,
+    replacement: ReplacementOptions,
     control: Option<PathBuf>,
     pid_file: Option<PathBuf>,
     output: WorkerOutput,
@@ -163,9 +167,11 @@ impl Supervisor {
                 startup: Duration::from_secs(30),
                 restarts: Restarts::new(),
                 max_age: None,
+                replacement: fleet::ReplacementSettings::default(),
                 can_kill: true,
             },
             max_memory: None,
+            replacement: ReplacementOptions::default(),
             control: None,
             pid_file: None,
             output: WorkerOutput::default(),
@@ -348,6 +354,7 @@ impl Supervisor {
         }
         let kind = self.workers.kind();
         self.settings.can_kill = kind == workers::WorkerKind::Processes;
+        self.settings.replacement = self.replacement.reload.settings();
         let options = Options {
             program: self.program?,
             name: self.name,
@@ -356,6 +363,7 @@ impl Supervisor {
             is_pinned: self.is_pinned.unwrap_or(self.workers.is_pinned()),
             settings: self.settings,
             max_memory: self.max_memory,
+            replacement: self.replacement,
             control: self.control,
             pid_file: self.pid_file,
             output: self.output,

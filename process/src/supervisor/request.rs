@@ -11,7 +11,7 @@ use coreloop_sync::oneshot;
 pub(super) enum Request {
     /// Return the status of the master and its workers.
     Status(oneshot::Sender<Status>),
-    /// Replace all workers, one by one. Answered when the last new worker is ready.
+    /// Replace all workers. Answered when the last new worker is ready.
     Reload(oneshot::Sender<Result<(), String>>),
     /// Start the program's file as a new master and give it the sockets; end when it is
     /// ready. Answered when it is ready, or has failed.
@@ -21,6 +21,8 @@ pub(super) enum Request {
     /// Open the log files again, and ask the workers to open theirs. Answered when the master's
     /// files are open.
     Reopen(oneshot::Sender<Result<(), String>>),
+    /// Replace the worker of one slot. Answered when the new worker is ready, or has failed.
+    Restart(u32, oneshot::Sender<Result<(), String>>),
     /// Drain the workers until the deadline, then end. A second request ends at once.
     Stop,
 }

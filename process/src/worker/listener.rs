@@ -116,7 +116,13 @@ impl<L: Socket> Listener<L> {
         if self.group.stage() == GroupStage::New {
             self.begin();
         }
-        self.group.poll_accept(pause, cx)
+        let accepted = self.group.poll_accept(pause, cx);
+        if let Poll::Ready(Ok(Some(_))) = &accepted
+            && self.worker.shared.requests.connection()
+        {
+            self.worker.shared.retire();
+        }
+        accepted
     }
 
     #[cold]

@@ -13,6 +13,7 @@ mod listener;
 mod master_link;
 mod process_setup;
 mod reporter;
+mod requests;
 mod run;
 mod shared;
 mod socket;
@@ -31,7 +32,7 @@ use shared::{Bind, WorkerShared};
 pub use listener::{Incoming, Listener};
 pub(crate) use process_setup::attach;
 pub(crate) use reporter::Reporter;
-pub(crate) use run::{run_process, spawn_thread};
+pub(crate) use run::{panic_message, run_process, spawn_thread};
 pub use socket::Socket;
 
 /// A handle to a worker, passed to the worker's function.
@@ -160,6 +161,40 @@ impl Worker {
     /// it needs before its first `accept`.
     pub fn ready(&self) {
         self.shared.ready();
+    }
+
+    /// Counts a request towards [`max_requests`](crate::Supervisor::max_requests). Without
+    /// that limit this does nothing.
+    ///
+    /// From the first call on, the connections of this worker do not count any more, and
+    /// those before it do not either.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use std::io;
+    /// use coreloop::process::Worker;
+    ///
+    /// async fn serve(worker: Worker) -> io::Result<()> {
+    ///     let listener = worker.listener(0)?;
+    ///     while let Some((mut stream, _)) = listener.accept().await? {
+    ///         let worker = worker.clone();
+    ///         coreloop::spawn(async move {
+    ///             let mut request = [0; 64];
+    ///             while stream.read(&mut request).await? > 0 {
+    ///                 worker.count_request();
+    ///                 stream.write_all(b"answer\n").await?;
+    ///             }
+    ///             io::Result::Ok(())
+    ///         });
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn count_request(&self) {
+        if self.shared.requests.request() {
+            self.shared.retire();
+        }
     }
 
     /// Waits until the worker drains.

@@ -205,7 +205,7 @@ fn finish(runtime: Runtime, shared: &Rc<WorkerShared>, master_link: &AbortHandle
     }
 }
 
-fn panic_message(panic: &(dyn Any + Send)) -> &str {
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
     if let Some(message) = panic.downcast_ref::<&str>() {
         message
     } else if let Some(message) = panic.downcast_ref::<String>() {

@@ -18,6 +18,7 @@ use coreloop_sync::CancellationToken;
 
 use super::accept_group::AcceptGroup;
 use super::reporter::Reporter;
+use super::requests::RequestCount;
 use crate::channel::{Sender, SocketKind, Start, ToMaster};
 
 pub(super) struct WorkerShared {
@@ -37,6 +38,7 @@ pub(super) struct WorkerShared {
     /// Whether the function has taken a UDP socket, which has no first `accept` that would
     /// report that the worker is ready.
     pub(super) took_udp_socket: Cell<bool>,
+    pub(super) requests: RequestCount,
 }
 
 /// The sockets that one `bind` call has given to this worker.
@@ -65,6 +67,7 @@ impl WorkerShared {
         let binds = kinds.map(|(kind, socket)| Bind::new(*kind, start.slot, socket));
         Ok(Self {
             binds: binds.collect::<io::Result<_>>()?,
+            requests: RequestCount::new(start.max_requests),
             start,
             is_process,
             reporter,
@@ -81,6 +84,14 @@ impl WorkerShared {
     pub(super) fn ready(&self) {
         if !self.drain.is_cancelled() && !self.ready_was_sent.replace(true) {
             self.send(&ToMaster::Ready);
+        }
+    }
+
+    /// Reports to the master that the worker has served enough requests, unless it drains.
+    #[cold]
+    pub(super) fn retire(&self) {
+        if !self.drain.is_cancelled() {
+            self.send(&ToMaster::Retire);
         }
     }
 

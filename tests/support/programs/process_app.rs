@@ -25,7 +25,9 @@ use std::time::Duration;
 
 use clap::Parser;
 use coreloop::net::TcpStream;
-use coreloop::process::{Restarts, Supervisor, Worker, WorkerOutput, Workers};
+use coreloop::process::{
+    Event, NewWorker, Reload, Restarts, Supervisor, Worker, WorkerOutput, Workers,
+};
 use coreloop::sync::mpsc;
 
 #[derive(Parser, Debug, Clone)]
@@ -53,6 +55,27 @@ struct Options {
     max_age: Option<u64>,
     #[arg(long)]
     max_memory: Option<u64>,
+    /// After how many connections a worker is replaced.
+    #[arg(long)]
+    max_requests: Option<u64>,
+    /// Each byte counts as a request, and no connection does.
+    #[arg(long)]
+    count_bytes: bool,
+    /// How many workers a reload replaces together.
+    #[arg(long, default_value_t = 1)]
+    parallel: u32,
+    #[arg(long, default_value_t = 0)]
+    bake_time: u64,
+    /// The check of a new worker waits until this directory has a file called `check-SLOT`,
+    /// and passes if the file has the text `pass`.
+    #[arg(long)]
+    checks: Option<PathBuf>,
+    /// How long a worker takes to become ready.
+    #[arg(long, default_value_t = 0)]
+    preparation: u64,
+    /// The master prints a line for each worker that it starts, and one when it is ready.
+    #[arg(long)]
+    print_starts: bool,
     /// How many deaths in ten seconds are followed by an immediate restart.
     #[arg(long, default_value_t = 5)]
     restarts: u32,
@@ -152,6 +175,22 @@ fn main() -> io::Result<()> {
     if let Some(bytes) = options.max_memory {
         supervisor = supervisor.max_memory(bytes);
     }
+    let mut reload = Reload::new()
+        .parallel(options.parallel)
+        .bake_time(Duration::from_millis(options.bake_time));
+    if let Some(checks) = options.checks.clone() {
+        reload = reload.check(async move |worker| check(&checks, worker).await);
+    }
+    supervisor = supervisor
+        .reload(reload)
+        .max_requests(options.max_requests.unwrap_or(0));
+    if options.print_starts {
+        supervisor = supervisor.on_event(|event| match event {
+            Event::Started { slot, .. } => eprintln!("slot {slot} starts a worker"),
+            Event::Ready { slot, .. } => eprintln!("slot {slot} has a new worker"),
+            _ => {}
+        });
+    }
     if let Some(path) = &options.control {
         supervisor = supervisor.control(path);
     }
@@ -181,6 +220,29 @@ fn wait(pipe: &Path, place: &str) -> io::Result<()> {
     pipe.read_to_end(&mut Vec::new()).map(drop)
 }
 
+/// Prints a line when it is dropped.
+struct EndOfCheck(u32);
+
+impl Drop for EndOfCheck {
+    fn drop(&mut self) {
+        println!("the check of worker {} has ended", self.0);
+    }
+}
+
+async fn check(checks: &Path, worker: NewWorker) -> io::Result<()> {
+    let _end = EndOfCheck(worker.slot());
+    println!("worker {} is checked, {:?}", worker.slot(), worker.pid());
+    let path = checks.join(format!("check-{}", worker.slot()));
+    loop {
+        match std::fs::read_to_string(&path).as_deref() {
+            Ok("pass") => return Ok(()),
+            Ok("panic") => panic!("asked to panic"),
+            Ok("fail") => return Err(io::Error::other("asked to fail")),
+            _ => coreloop::time::sleep(Duration::from_millis(5)).await,
+        }
+    }
+}
+
 async fn serve(worker: Worker, options: &Options) -> io::Result<()> {
     let fails_again = options.fail_again == Some(worker.slot()) && worker.generation() > 0;
     if options.fail_before_ready || fails_again {
@@ -206,6 +268,7 @@ async fn serve(worker: Worker, options: &Options) -> io::Result<()> {
             coreloop::time::sleep(Duration::from_millis(5)).await;
         }
     }
+    coreloop::time::sleep(Duration::from_millis(options.preparation)).await;
     let listener = worker.listener(0)?;
     let (end, mut ends) = mpsc::channel(1);
     let end = Rc::new(end);
@@ -220,7 +283,8 @@ async fn serve(worker: Worker, options: &Options) -> io::Result<()> {
                 if options.greet && stream.write_all(line(&worker).as_bytes()).await.is_err() {
                     continue;
                 }
-                let obeying = obey(stream, worker.clone(), Rc::clone(&end));
+                let counted = options.count_bytes.then(|| worker.clone());
+                let obeying = obey(stream, worker.clone(), Rc::clone(&end), counted);
                 if options.serial {
                     drop(obeying.await);
                 } else {
@@ -243,7 +307,12 @@ fn line(worker: &Worker) -> String {
 
 /// Serves one connection, until its client closes it or the worker drains. A request that is
 /// on its way when the connection is accepted is answered.
-async fn obey(mut stream: TcpStream, worker: Worker, end: Rc<mpsc::Sender<u8>>) -> io::Result<()> {
+async fn obey(
+    mut stream: TcpStream,
+    worker: Worker,
+    end: Rc<mpsc::Sender<u8>>,
+    counted: Option<Worker>,
+) -> io::Result<()> {
     let mut buffer = [0; 64];
     let mut has_answered = false;
     loop {
@@ -258,6 +327,9 @@ async fn obey(mut stream: TcpStream, worker: Worker, end: Rc<mpsc::Sender<u8>>) 
         }
         let mut bytes = buffer[..count].iter().copied();
         while let Some(byte) = bytes.next() {
+            if let Some(worker) = &counted {
+                worker.count_request();
+            }
             let answer = match byte {
                 b'p' => line(&worker),
                 b's' => {

@@ -23,7 +23,8 @@ const MAX_ANSWER: usize = 1 << 20;
 /// | request | what happens | when it is answered |
 /// |---|---|---|
 /// | `status` | a line for the master and one for each worker, as `key=value` | at once |
-/// | `reload` | replaces all workers, one by one | when all new workers serve |
+/// | `reload` | replaces all workers | when all new workers serve, or one has failed |
+/// | `restart N` | replaces worker `N`, or starts it at once if it waits in back-off | when the new worker serves, or has failed |
 /// | `upgrade` | starts the program's file as a new master, which replaces this one | when the new master serves, or has failed and all is as before |
 /// | `scale N` | changes the number of workers to `N`, 1 to 1024 | when there are `N` workers |
 /// | `reopen` | opens the log files again, and sends `USR1` to the workers | when the files of the master are open |
@@ -88,7 +89,8 @@ impl Control {
         self.request("status").await
     }
 
-    /// Replaces all workers, one by one, and waits until the new workers serve.
+    /// Replaces all workers, as [`Supervisor::reload`](crate::Supervisor::reload) sets, and
+    /// waits until the new workers serve.
     ///
     /// # Cancel safety
     ///
@@ -98,9 +100,26 @@ impl Control {
     /// # Errors
     ///
     /// Returns an error if [`status`](Self::status) would, or if a new worker did not
-    /// become ready.
+    /// become ready or has failed its check.
     pub async fn reload(&mut self) -> io::Result<()> {
         self.request("reload").await.map(drop)
+    }
+
+    /// Replaces the worker of one slot as a reload does, and waits until the new worker
+    /// serves in its place. If the slot waits in back-off, its next worker starts at once.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: the worker is replaced nevertheless, and later requests of this
+    /// connection fail, as with [`status`](Self::status).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if [`status`](Self::status) would, if there is no such slot or it is
+    /// being retired, or if the new worker did not become ready or has failed its check: then
+    /// the old worker stays.
+    pub async fn restart(&mut self, slot: u32) -> io::Result<()> {
+        self.request(&format!("restart {slot}")).await.map(drop)
     }
 
     /// Starts the program's file as a new master, and waits until it serves in place of

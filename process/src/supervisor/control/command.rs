@@ -6,7 +6,8 @@ pub(super) const MAX_WORKERS: u32 = 1024;
 
 pub(super) const HELP: &str = "\
 status     show the master and its workers
-reload     replace all workers, one by one
+reload     replace all workers
+restart N  replace worker N
 upgrade    start the program's file as a new master, which replaces this one
 scale N    change the number of workers to N
 reopen     open the log files again
@@ -18,6 +19,7 @@ help       show this
 pub(super) enum Command {
     Status,
     Reload,
+    Restart(u32),
     Upgrade,
     Scale(u32),
     Reopen,
@@ -39,6 +41,7 @@ impl Command {
         }
         let command = match name {
             "scale" => return scale(argument),
+            "restart" => return restart(argument),
             "status" => Self::Status,
             "reload" => Self::Reload,
             "upgrade" => Self::Upgrade,
@@ -75,6 +78,18 @@ fn scale(argument: Option<&str>) -> Result<Command, String> {
     }
 }
 
+fn restart(argument: Option<&str>) -> Result<Command, String> {
+    let argument =
+        argument.ok_or_else(|| "`restart` takes the number of a worker: `restart 2`".to_owned())?;
+    // `u32::from_str` would take a plus sign.
+    let digits = argument.bytes().all(|byte| byte.is_ascii_digit());
+    match argument.parse() {
+        Ok(slot) if digits => Ok(Command::Restart(slot)),
+        _ if digits => Err(format!("there is no worker {argument}")),
+        _ => Err(format!("`{}` is not a number", argument.escape_debug())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +101,8 @@ mod tests {
         for (line, command) in [
             ("status", Command::Status),
             ("  reload\r", Command::Reload),
+            ("restart 0", Command::Restart(0)),
+            ("restart 1024", Command::Restart(1024)),
             ("upgrade", Command::Upgrade),
             ("scale 1", Command::Scale(1)),
             ("scale\t1024 ", Command::Scale(1024)),
@@ -112,6 +129,15 @@ mod tests {
             (b"scale -1", "`-1` is not a number"),
             (b"scale +1", "`+1` is not a number"),
             (b"scale 1.5", "`1.5` is not a number"),
+            (
+                b"restart",
+                "`restart` takes the number of a worker: `restart 2`",
+            ),
+            (b"restart one", "`one` is not a number"),
+            (b"restart +1", "`+1` is not a number"),
+            (b"restart all", "`all` is not a number"),
+            (b"restart 4294967296", "there is no worker 4294967296"),
+            (b"restart 1 2", "too many words after `restart`"),
             (b"scale 0", "there must be at least one worker"),
             (b"scale 000", "there must be at least one worker"),
             (b"scale 1025", "there can be at most 1024 workers"),

@@ -284,6 +284,10 @@ async fn obey(command: Command, requests: &mpsc::Sender<Request>) -> String {
             let scale = |answer| Request::Scale(Count::Exactly(workers), answer);
             outcome(ask(requests, scale).await)
         }
+        Command::Restart(slot) => {
+            let restart = |answer| Request::Restart(slot, answer);
+            outcome(ask(requests, restart).await)
+        }
         Command::Stop => match requests.send(Request::Stop).await {
             Ok(()) => "ok\n".to_owned(),
             Err(_) => gone(),

@@ -21,6 +21,7 @@ fn each_command_sends_a_request_and_returns_its_answer() {
         );
         control.reload().await.unwrap();
         control.scale(3).await.unwrap();
+        control.restart(2).await.unwrap();
         // The master's error has two lines; the protocol has one for an error.
         let error = control.upgrade().await.unwrap_err();
         assert_eq!(error.to_string(), "it ended; with status 3");
@@ -268,6 +269,10 @@ async fn master(mut requests: mpsc::Receiver<Request>) {
             }
             Request::Scale(count, answer) => {
                 assert_eq!(count, Count::Exactly(3));
+                drop(answer.send(Ok(())));
+            }
+            Request::Restart(slot, answer) => {
+                assert_eq!(slot, 2);
                 drop(answer.send(Ok(())));
             }
             Request::Stop => break,

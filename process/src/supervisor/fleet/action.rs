@@ -6,9 +6,9 @@ use super::WorkerId;
 
 /// An instruction of the fleet, or a report that it has decided something.
 ///
-/// [`Reloaded`](Self::Reloaded), [`Scaled`](Self::Scaled) and [`Waits`](Self::Waits) only
-/// report: the master answers requests and emits events, and does nothing to workers or
-/// sockets. All other actions are instructions.
+/// [`Reloaded`](Self::Reloaded), [`Scaled`](Self::Scaled), [`Waits`](Self::Waits) and the
+/// others that are documented as reports only report: the master answers requests and emits
+/// events, and does nothing to workers or sockets. All other actions are instructions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::supervisor) enum Action {
     /// Start a worker.
@@ -37,6 +37,25 @@ pub(in crate::supervisor) enum Action {
     CheckQueue { slot: u32 },
     /// Retire the sockets of the last slot.
     Close { slot: u32 },
+    /// Check a new worker that is ready, and call
+    /// [`Fleet::on_checked`](super::Fleet::on_checked).
+    Check { id: WorkerId },
+    /// End the check of a worker, whose result is not needed any more.
+    EndCheck { id: WorkerId },
+    /// A report: a new worker has failed its check.
+    CheckFailed { id: WorkerId, error: String },
+    /// A report: the new workers of these slots serve beside the old ones for this time.
+    Bakes { slots: Vec<u32>, time: Duration },
+    /// A report: the worker of a slot was replaced, or was not, outside a reload.
+    Replaced {
+        slot: u32,
+        result: Result<(), String>,
+    },
+    /// A report: the request with this ticket to replace the worker of one slot has ended.
+    Restarted {
+        ticket: u64,
+        result: Result<(), String>,
+    },
     /// A report: the reload with this number has ended.
     Reloaded {
         pass: u64,

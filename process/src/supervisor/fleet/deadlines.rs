@@ -24,7 +24,8 @@ impl Fleet {
                 .chain(lending)
                 .min()
         };
-        self.slots.iter().filter_map(of_slot).min()
+        let slots = self.slots.iter().filter_map(of_slot);
+        slots.chain(self.batch_deadline()).min()
     }
 
     /// Handles all deadlines that have passed.
@@ -57,6 +58,7 @@ impl Fleet {
             }
             self.check_queue(index, now);
         }
+        self.tick_checks(now);
         self.advance(now);
     }
 
@@ -104,6 +106,7 @@ impl Fleet {
             MemberPhase::Ready { .. } => return self.retire(index, id),
         };
         self.kill(index, id, why);
+        self.lost(index, id, why.text(), now);
     }
 
     /// Kills a worker that drains, and has far more memory than a worker may have.
@@ -119,7 +122,7 @@ impl Fleet {
         if let Some(member) = self.slots[index].member_mut(id) {
             member.retires = None;
         }
-        self.queue_replacement(index);
+        self.queue_replacement(index, id);
     }
 
     /// Returns when a worker that is ready at `now` has reached its maximum age.
@@ -129,8 +132,9 @@ impl Fleet {
         now.checked_add(age.saturating_sub(age.mul_f64(self.random.f64() / 10.0)))
     }
 
-    /// Sets a new time for the worker of a slot that was queued for its age and has left the
-    /// queue without being replaced. It is queued again after that age.
+    /// Sets the time at which the worker of a slot is replaced for its age, if it has none:
+    /// it has just become ready, or it was queued for its age and has left the queue without
+    /// being replaced.
     pub(super) fn retire_later(&mut self, index: usize, now: Instant) {
         let retirement = self.retirement(now);
         let slot = self.slots.get_mut(index);

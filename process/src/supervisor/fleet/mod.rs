@@ -5,7 +5,8 @@
 //!
 //! # Invariants
 //!
-//! 1. A slot has at most one worker that is ready and not leaving.
+//! 1. A slot has at most one worker that is ready and not leaving; or two, while a new
+//!    worker that is ready is checked or serves for a time beside the old one.
 //! 2. Each death of an incumbent is followed by a start at once, by a start at `start_at`,
 //!    or by the successor that is running already; or by nothing if the slot retires or the
 //!    fleet stops.
@@ -16,6 +17,7 @@
 //! 4. Actions name only workers that have not ended.
 
 mod action;
+mod batch;
 mod deadlines;
 mod lending;
 mod replacement;
@@ -32,6 +34,7 @@ use fastrand::Rng;
 
 use super::policy::{CrashLoop, Restarts};
 pub(super) use action::{Action, KillReason};
+pub(super) use batch::ReplacementSettings;
 use replacement::ReplacementQueue;
 pub(super) use slot::{Member, MemberPhase, Slot, WorkerId};
 use slot::{MemberPosition, Retiring};
@@ -47,6 +50,7 @@ pub(super) struct Settings {
     pub(super) startup: Duration,
     pub(super) restarts: Restarts,
     pub(super) max_age: Option<Duration>,
+    pub(super) replacement: ReplacementSettings,
     /// Whether workers can be killed: processes can, threads cannot.
     pub(super) can_kill: bool,
 }
@@ -145,7 +149,6 @@ impl Fleet {
         let Some((index, place)) = self.find(id) else {
             return;
         };
-        let retirement = self.retirement(now);
         let can_kill = self.settings.can_kill;
         let slot = &mut self.slots[index];
         let Some(member) = slot.member_mut(id) else {
@@ -161,20 +164,16 @@ impl Fleet {
             return;
         }
         member.phase = MemberPhase::Ready { since: now };
-        member.retires = retirement;
         self.crash_loop.ready();
         if place == MemberPosition::Successor {
-            let old = slot.incumbent.take();
-            slot.incumbent = slot.successor.take();
-            if let Some(old) = old {
-                self.start_draining(index, old, now);
-            }
-            // `advance` below starts the successor of the next slot: a reload waits until
-            // each successor is ready, but not until the old worker has drained.
-            self.replacements.finish(self.slots[index].number);
+            // `advance` below starts the successors of the next slots: a reload waits until
+            // successors serve, but not until the old workers have drained.
+            self.successor_ready(index, id, now);
+        } else {
+            self.retire_later(index, now);
+            self.reclaim(index);
+            self.slots[index].is_open = true;
         }
-        self.reclaim(index);
-        self.slots[index].is_open = true;
         self.advance(now);
     }
 
@@ -214,17 +213,21 @@ impl Fleet {
         match place {
             MemberPosition::Leaving => {}
             MemberPosition::Successor => {
+                let mut why = "the new worker drains before it is ready";
                 if let Some(member) = self.slots[index].successor.take() {
+                    if member.is_ready() {
+                        why = "the new worker drains already";
+                    }
                     self.start_draining(index, member, now);
                 }
-                self.replacement_failed(index, "the new worker drains before it is ready", now);
+                self.replacement_failed(index, id, why, now);
             }
             MemberPosition::Incumbent => {
                 if let Some(member) = self.slots[index].incumbent.take() {
                     let served = member.served(now);
                     self.start_draining(index, member, now);
                     if served.is_none() {
-                        self.failed_before_ready(index, "ended");
+                        self.failed_before_ready(index, id, "ended");
                     }
                     self.vacated(index, served, now);
                 }
@@ -243,14 +246,19 @@ impl Fleet {
         match place {
             MemberPosition::Leaving => slot.leaving.retain(|member| member.id != id),
             MemberPosition::Successor => {
-                slot.successor = None;
-                let why = format!("the new worker {how} before it was ready");
-                self.replacement_failed(index, &why, now);
+                let successor = slot.successor.take();
+                let when = if successor.is_some_and(|member| member.is_ready()) {
+                    "while the old one still served"
+                } else {
+                    "before it was ready"
+                };
+                let why = format!("the new worker {how} {when}");
+                self.replacement_failed(index, id, &why, now);
             }
             MemberPosition::Incumbent => {
                 let served = slot.incumbent.take().and_then(|member| member.served(now));
                 if served.is_none() {
-                    self.failed_before_ready(index, how);
+                    self.failed_before_ready(index, id, how);
                 }
                 self.vacated(index, served, now);
             }
@@ -333,9 +341,11 @@ impl Fleet {
 
     /// Counts a worker that has ended before it was ready, or has begun to end: a worker
     /// whose function returns drains first.
-    fn failed_before_ready(&mut self, index: usize, how: &str) {
+    fn failed_before_ready(&mut self, index: usize, id: WorkerId, how: &str) {
         let number = self.slots[index].number;
         self.failed_scaling(number, how);
+        let why = format!("worker {number} {how} before it was ready");
+        self.failed_restart(number, id, &why);
         if self.stage == FleetStage::Running
             && let Some(deaths) = self.crash_loop.died()
         {
@@ -368,18 +378,18 @@ impl Fleet {
     fn vacated(&mut self, index: usize, served: Option<Duration>, now: Instant) {
         let slot = &mut self.slots[index];
         slot.vacant_since = now;
+        if self.stage == FleetStage::Running && slot.successor.is_some() {
+            return self.promote(index, now);
+        }
         if self.stage != FleetStage::Running || slot.retiring.is_some() {
             return;
         }
-        if let Some(successor) = slot.successor.take() {
-            slot.incumbent = Some(successor);
-            let number = slot.number;
-            self.replacements.finish(number);
-            return;
-        }
+        let number = slot.number;
         let restarts = &self.settings.restarts;
         let wait = slot.backoff.died(served, now, restarts, &mut self.random);
-        if wait.is_zero() {
+        let is_restarting = self.is_restarting(number);
+        let slot = &mut self.slots[index];
+        if wait.is_zero() || is_restarting {
             slot.restarts += 1;
             self.start_incumbent(index, now);
         } else {
@@ -431,9 +441,11 @@ impl Fleet {
     /// Takes the next step of scaling, replacing and lending; or finishes, if the fleet stops
     /// and is empty. Called after every change.
     fn advance(&mut self, now: Instant) {
+        self.end_checks();
         if self.stage == FleetStage::Running {
             self.advance_scaling(now);
             self.start_next_replacement(now);
+            self.advance_restarts();
             self.lend(now);
         } else if let FleetStage::Stopping(result) = &self.stage
             && self.slots.iter().all(Slot::is_empty)

@@ -6,14 +6,16 @@
 //!      ▲  ▲                  │ died                   │ died  drain    │ ended
 //!      │  └── back-off ◀─────┴────────────────────────┘               ▼
 //!      │                                                            (gone)
-//!      └ a successor starts beside a ready incumbent and replaces it when the
-//!        successor is ready; then the old worker leaves.
+//!      └ a successor starts beside a ready incumbent. It replaces the incumbent when
+//!        its batch is complete; then the old worker leaves. If the batch fails, the
+//!        successor leaves.
 //! ```
 //!
 //! # Invariants
 //!
 //! 1. There is a successor only beside an incumbent, which was ready when the successor was
-//!    started.
+//!    started. Both may be ready, while the successor is checked, bakes, or waits for the
+//!    other successors of its batch.
 //! 2. A leaving worker has been asked to drain, or is being killed.
 //! 3. `start_at` is set only while there is no incumbent.
 

@@ -60,6 +60,14 @@ where
                         group.retire(slot);
                     }
                 }
+                Action::Check { id } => self.check(id),
+                Action::EndCheck { id } => self.end_check(id),
+                Action::CheckFailed { id, error } => self.check_failed(id, error),
+                Action::Bakes { slots, time } => self.report(&Event::Bakes { slots, time }),
+                Action::Replaced { slot, result } => {
+                    self.report(&Event::Replaced { slot, result });
+                }
+                Action::Restarted { ticket, result } => self.restarted(ticket, &result),
                 Action::Reloaded { pass, result } => self.reloaded(pass, &result),
                 Action::Scaled(result) => self.scaled(&result),
                 Action::Waits { slot, wait } => self.report(&Event::Waits { slot, wait }),
@@ -99,6 +107,7 @@ where
             heartbeat: self.options.settings.heartbeat,
             drain: self.options.settings.drain,
             core: self.core(slot),
+            max_requests: self.options.replacement.max_requests,
             sockets: self.groups.iter().map(SocketGroup::kind).collect(),
         };
         // Sent before the worker starts: the message fits into the empty socket.

@@ -27,6 +27,8 @@ pub(super) enum MasterEvent {
     Upgraded(Result<u32, String>),
     /// The log files were opened again, or could not be. The reply answers the request.
     Reopened(Result<(), String>, Reply),
+    /// The check of a new worker has ended.
+    Checked(WorkerId, Result<(), String>),
 }
 
 pub(super) type EventSender = UnboundedSender<MasterEvent>;

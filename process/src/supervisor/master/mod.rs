@@ -17,6 +17,7 @@ mod output;
 mod pid_file;
 mod reaper;
 mod reopening;
+mod replacing;
 mod requests;
 
 use std::collections::HashMap;
@@ -38,6 +39,7 @@ use super::event::Event;
 use super::fleet::{Fleet, Settings, WorkerId};
 use super::log::LogOptions;
 use super::program::Program;
+use super::replacement::ReplacementOptions;
 use super::request::Request;
 use super::upgrade::Inheritance;
 use super::workers::{WorkerKind, WorkerOutput};
@@ -51,6 +53,7 @@ use master_event::{EventSender, MasterEvent};
 use memory::MEMORY_PERIOD;
 use output::Outputs;
 use reaper::Killer;
+use replacing::Replacing;
 
 /// How long the master waits at its end for the output of workers that have ended.
 const OUTPUT_GRACE: Duration = Duration::from_millis(200);
@@ -75,6 +78,7 @@ pub(super) struct Options {
     pub(super) is_pinned: bool,
     pub(super) settings: Settings,
     pub(super) max_memory: Option<u64>,
+    pub(super) replacement: ReplacementOptions,
     pub(super) control: Option<PathBuf>,
     pub(super) pid_file: Option<PathBuf>,
     pub(super) output: WorkerOutput,
@@ -124,6 +128,7 @@ struct Master<F> {
     /// The requests to reload, each with the number of the pass that it waits for.
     reloads: Vec<(u64, Reply)>,
     scales: Vec<Reply>,
+    replacing: Replacing,
     memory_at: Option<Instant>,
     /// The handshakes that were in progress when connections were last steered away from a
     /// slot.
@@ -214,6 +219,7 @@ where
             requests,
             reloads: Vec::new(),
             scales: Vec::new(),
+            replacing: Replacing::default(),
             outputs,
             forwarding: JoinSet::new(),
             ends: CancellationToken::new(),
@@ -276,6 +282,7 @@ where
             MasterEvent::Ended(id, how) => self.worker_ended(id, how, now),
             MasterEvent::Upgraded(result) => self.upgraded(result),
             MasterEvent::Reopened(result, reply) => self.reopened(result, reply),
+            MasterEvent::Checked(id, result) => self.checked(id, result, now),
         }
         // Removes the forwarding tasks that have finished.
         while self.forwarding.try_join_next().is_some() {}
@@ -294,6 +301,7 @@ where
                 self.fleet.on_ready(id, now);
             }
             ToMaster::Heartbeat => self.fleet.message_received(id, now),
+            ToMaster::Retire => self.fleet.on_retire(id, now),
             ToMaster::Draining => self.fleet.on_draining(id, now),
             ToMaster::Failed { error } => worker.failure = Some(error),
         }

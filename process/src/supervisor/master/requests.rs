@@ -39,7 +39,10 @@ where
                 self.kept.clear();
                 self.fleet.stop(now);
             }
-            Request::Reload(reply) | Request::Scale(_, reply) | Request::Upgrade(reply)
+            Request::Reload(reply)
+            | Request::Scale(_, reply)
+            | Request::Restart(_, reply)
+            | Request::Upgrade(reply)
                 if is_stopping =>
             {
                 drop(reply.send(Err("the master is about to end".to_owned())));
@@ -59,6 +62,7 @@ where
                 let pass = self.fleet.reload(now);
                 self.reloads.push((pass, reply));
             }
+            Request::Restart(slot, reply) => self.restart(slot, reply, now),
             Request::Scale(count, reply) => {
                 let target = self.fleet.target();
                 let target = match count {

@@ -69,6 +69,7 @@ fn start(sockets: &[SocketKind]) -> Start {
         heartbeat: None,
         drain: Duration::MAX,
         core: None,
+        max_requests: None,
         sockets: sockets.to_vec(),
     }
 }

@@ -97,7 +97,12 @@ impl App {
 
     /// Like `ask`, to a master that may have ended.
     pub fn try_ask(&self, request: &str) -> io::Result<Result<String, String>> {
-        let mut stream = UnixStream::connect(self.control())?;
+        App::ask_at(&self.control(), request)
+    }
+
+    /// Like `try_ask`, at the control socket of this path.
+    pub fn ask_at(control: &Path, request: &str) -> io::Result<Result<String, String>> {
+        let mut stream = UnixStream::connect(control)?;
         stream.set_read_timeout(Some(2 * PATIENCE))?;
         writeln!(stream, "{request}")?;
         let mut answer = String::new();

@@ -1,7 +1,9 @@
 //! The fleet in a simulated world: workers that end at any time, a clock that jumps, queues
 //! that fill. The invariants are checked after every step.
 
-use std::collections::BTreeMap;
+mod replacement;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use coreloop_test_support::size::pick;
@@ -23,6 +25,9 @@ enum Step {
     ToDeadline,
     Reload,
     Recycle(u32),
+    Retire(usize),
+    Restart(u32),
+    Checked(usize, bool),
     Scale(u32),
     Queue(u32, u32),
     Stop,
@@ -58,6 +63,12 @@ struct World {
     deaths_before_ready: u32,
     is_stopped: bool,
     passes: BTreeMap<u64, bool>,
+    checks: BTreeSet<WorkerId>,
+    failed_checks: Vec<(WorkerId, String)>,
+    baked: Vec<Vec<u32>>,
+    replaced: Vec<(u32, Result<(), String>)>,
+    /// The requests to replace one worker that are not answered, and the answers.
+    restarts: BTreeMap<u64, Option<Result<(), String>>>,
     scaled: Vec<Result<(), String>>,
     finished: Option<Result<(), String>>,
 }
@@ -72,6 +83,7 @@ fn settings(can_kill: bool) -> Settings {
             .period(1000 * MILLISECOND)
             .max_failed_starts(4),
         max_age: None,
+        replacement: ReplacementSettings::default(),
         can_kill,
     }
 }
@@ -109,6 +121,11 @@ impl World {
             deaths_before_ready: 0,
             is_stopped: false,
             passes: BTreeMap::new(),
+            checks: BTreeSet::new(),
+            failed_checks: Vec::new(),
+            baked: Vec::new(),
+            replaced: Vec::new(),
+            restarts: BTreeMap::new(),
             scaled: Vec::new(),
             finished: None,
         };
@@ -173,6 +190,25 @@ impl World {
                     self.fleet.recycle(slot, self.now);
                 }
             }
+            Step::Retire(number) => {
+                if let Some(id) = self.pick(number) {
+                    self.fleet.on_retire(id, self.now);
+                }
+            }
+            Step::Restart(slot) => {
+                // The master refuses the request.
+                if !self.is_stopped && !self.fleet.is_stopping() {
+                    self.waits.remove(&slot);
+                    let ticket = self.fleet.restart(slot, self.now);
+                    self.restarts.extend(ticket.map(|ticket| (ticket, None)));
+                }
+            }
+            Step::Checked(number, passes) => {
+                let count = self.checks.len().max(1);
+                if let Some(&id) = self.checks.iter().nth(number % count) {
+                    self.checked(id, passes);
+                }
+            }
             Step::Scale(count) => self.fleet.scale(count, self.now),
             Step::Queue(slot, waiting) => drop(self.queues.insert(slot, waiting)),
             Step::Stop => {
@@ -224,6 +260,17 @@ impl World {
         }
         self.loans.retain(|_, by| *by != id);
         self.fleet.on_ended(id, "was ended", self.now);
+        self.act();
+    }
+
+    fn checked(&mut self, id: WorkerId, passes: bool) {
+        assert!(self.checks.remove(&id));
+        let result = if passes {
+            Ok(())
+        } else {
+            Err("no answer".to_owned())
+        };
+        self.fleet.on_checked(id, result, self.now);
         self.act();
     }
 
@@ -354,6 +401,34 @@ impl World {
                 self.waits.insert(slot, self.now + wait);
             }
             Action::Finish(result) => self.finished = Some(result),
+            action => self.replace(action),
+        }
+    }
+
+    /// Carries out an action that concerns replacements only.
+    fn replace(&mut self, action: Action) {
+        match action {
+            Action::Check { id } => {
+                assert_eq!(self.processes[&id].state, ProcessState::Ready);
+                assert!(self.checks.insert(id), "checked twice");
+            }
+            Action::EndCheck { id } => {
+                assert!(self.checks.remove(&id), "a check that does not run");
+            }
+            Action::CheckFailed { id, error } => {
+                assert!(!self.checks.contains(&id));
+                self.failed_checks.push((id, error));
+            }
+            Action::Bakes { slots, time } => {
+                assert_eq!(time, self.fleet.settings.replacement.bake_time);
+                self.baked.push(slots);
+            }
+            Action::Replaced { slot, result } => self.replaced.push((slot, result)),
+            Action::Restarted { ticket, result } => {
+                let before = self.restarts.insert(ticket, Some(result));
+                assert_eq!(before, Some(None), "answered twice, or never asked");
+            }
+            action => panic!("{action:?} is not carried out"),
         }
     }
 
@@ -376,12 +451,11 @@ impl World {
                 self.end(id);
             } else if let Some((&id, _)) = starts {
                 self.ready(id);
-            } else if self
-                .fleet
-                .slots()
-                .iter()
-                .any(|slot| !slot.is_served() || slot.retiring.is_some())
-            {
+            } else if let Some(&id) = self.checks.first() {
+                self.checked(id, true);
+            } else if self.fleet.slots().iter().any(|slot| {
+                !slot.is_served() || slot.retiring.is_some() || slot.successor.is_some()
+            }) {
                 self.beat();
                 // Less than the time after which a worker counts as silent.
                 self.run_until(self.now + 50 * MILLISECOND);
@@ -395,6 +469,12 @@ impl World {
     }
 
     fn check(&self) {
+        let replaced = self.fleet.slots().iter();
+        let replaced = replaced.filter(|slot| slot.successor.is_some() && slot.retiring.is_none());
+        assert!(
+            replaced.count() <= self.fleet.settings.replacement.parallel(),
+            "too many workers are replaced at once"
+        );
         for slot in self.fleet.slots() {
             let of_slot = || {
                 self.processes
@@ -410,10 +490,21 @@ impl World {
             let serving = of_slot()
                 .filter(|process| process.state == ProcessState::Ready && !process.is_killed);
             assert!(
-                serving.count() <= 1,
-                "two workers serve slot {}",
+                serving.count() <= 1 + usize::from(slot.successor.is_some()),
+                "too many workers serve slot {}",
                 slot.number
             );
+            for id in &self.checks {
+                let is_successor = |slot: &Slot| {
+                    slot.successor
+                        .as_ref()
+                        .is_some_and(|successor| successor.id == *id)
+                };
+                assert!(
+                    self.fleet.slots().iter().any(is_successor),
+                    "a check that is not needed"
+                );
+            }
             assert_eq!(of_slot().count(), slot.members().count());
             if !self.fleet.is_stopping() && slot.retiring.is_none() {
                 let is_answered = slot.incumbent.is_some() || slot.start_at.is_some();
@@ -461,9 +552,23 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Step::ToDeadline),
         2 => Just(Step::Reload),
         1 => (0..4_u32).prop_map(Step::Recycle),
+        1 => any::<usize>().prop_map(Step::Retire),
+        2 => (0..5_u32).prop_map(Step::Restart),
+        4 => (any::<usize>(), prop::bool::weighted(0.8)).prop_map(|(check, passes)| Step::Checked(check, passes)),
         2 => (1..=7_u32).prop_map(Step::Scale),
         2 => (0..7_u32, 0..2_u32).prop_map(|(slot, waiting)| Step::Queue(slot, waiting)),
     ]
+}
+
+fn replacement() -> impl Strategy<Value = ReplacementSettings> {
+    let bake_time = prop_oneof![Just(Duration::ZERO), Just(300 * MILLISECOND)];
+    (0..4_u32, bake_time, any::<bool>()).prop_map(|(parallel, bake_time, has_check)| {
+        ReplacementSettings {
+            parallel,
+            bake_time,
+            has_check,
+        }
+    })
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -481,9 +586,11 @@ proptest! {
     fn the_invariants_hold_after_any_events(
         count in 1..5_u32,
         can_kill: bool,
+        replacement in replacement(),
         steps in steps(),
     ) {
-        let mut world = World::new(settings(can_kill), count);
+        let settings = Settings { replacement, ..settings(can_kill) };
+        let mut world = World::new(settings, count);
         world.check();
         for step in &steps {
             world.take(step);
@@ -498,6 +605,7 @@ proptest! {
             prop_assert_eq!(world.steered, world.sockets, "a slot gets no connections");
             prop_assert!(world.loans.is_empty());
             prop_assert!(world.passes.values().all(|&answered| answered));
+            prop_assert!(world.restarts.values().all(Option::is_some));
         }
     }
 }
