@@ -45,7 +45,7 @@ const EXCEPTIONS: [Exception; 40] = [
     ("process/src/sockets/tests/mod.rs", 1, TESTS),
     ("process/src/sockets/tests/per_slot.rs", 1, TESTS),
     ("process/src/sockets/tests/storm.rs", 1, TESTS),
-    ("process/src/supervisor/fleet/tests.rs", 1, TESTS),
+    ("process/src/supervisor/fleet/tests/mod.rs", 1, TESTS),
     ("process/src/supervisor/notify.rs", 1, TESTS),
     ("process/src/supervisor/upgrade/tests.rs", 1, TESTS),
     ("runtime/src/engine/cancel/node/pending.rs", 1, TESTS),
