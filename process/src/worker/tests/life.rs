@@ -361,6 +361,26 @@ async fn heartbeats_come_four_times_as_often_as_required() {
 }
 
 #[test]
+fn a_worker_reports_that_it_has_served_enough_requests_unless_it_drains() {
+    let mut limited = start(&[]);
+    limited.max_requests = Some(2);
+    let (mut master, worker) = coreloop_runtime::block_on(async { here(limited, &[]) });
+    for _ in 0..4 {
+        worker.count_request();
+    }
+    // The replacement may have failed, so the report is repeated.
+    assert_eq!(master.receive(), Some(ToMaster::Retire));
+    assert_eq!(master.receive(), Some(ToMaster::Retire));
+    worker.shared.drain();
+    for _ in 0..4 {
+        worker.count_request();
+    }
+    drop(worker);
+    assert_eq!(master.receive(), Some(ToMaster::Draining));
+    assert_eq!(master.receive(), None);
+}
+
+#[test]
 fn the_given_builder_creates_the_runtime_of_a_worker() {
     let (mut master, channel) = channel();
     // On a paused clock an hour passes at once.
