@@ -30,6 +30,9 @@ impl EventFacts {
             Event::Scaled(result) => ("scaled", None, result.is_err()),
             Event::Upgraded(result) => ("upgraded", None, result.is_err()),
             Event::Reopened(result) => ("reopened", None, result.is_err()),
+            Event::Bakes { .. } => ("bakes", None, false),
+            Event::CheckFailed { slot, pid, .. } => ("check_failed", Some((*slot, *pid)), true),
+            Event::Replaced { slot, result } => ("replaced", Some((*slot, None)), result.is_err()),
             Event::Stopping => ("stopping", None, false),
         };
         Self {

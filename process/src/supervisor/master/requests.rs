@@ -47,7 +47,7 @@ where
             {
                 drop(reply.send(Err("the master is about to end".to_owned())));
             }
-            Request::Reload(reply) | Request::Scale(_, reply)
+            Request::Reload(reply) | Request::Scale(_, reply) | Request::Restart(_, reply)
                 if self.upgrade.is_some() && !reply.is_closed() =>
             {
                 let why = "an upgrade is in progress: request it again when that has ended";
@@ -216,7 +216,11 @@ fn pass_on(request: &Request, master: u32) {
         Request::Scale(Count::OneLess, _) => Signal::TTOU,
         // No signal requests it. The client that has is no longer connected.
         Request::Scale(Count::Exactly(_), _) => return,
-        Request::Status(_) | Request::Upgrade(_) | Request::Stop => return,
+        Request::Status(_)
+        | Request::Restart(..)
+        | Request::Reopen(_)
+        | Request::Upgrade(_)
+        | Request::Stop => return,
     };
     if let Some(pid) = i32::try_from(master).ok().and_then(Pid::from_raw) {
         // It may have ended.
