@@ -42,7 +42,8 @@ mod worker;
 pub use std::process::{ExitStatus, Output, Stdio};
 pub use supervisor::control::Control;
 pub use supervisor::{
-    Event, Log, LogLine, LogStream, NewWorker, Reload, Restarts, Supervisor, WorkerOutput, Workers,
+    Account, Event, Log, LogLine, LogStream, NewWorker, Reload, Restarts, Supervisor, WorkerOutput,
+    Workers,
 };
 pub use worker::{Incoming, Listener, Socket, Worker};
 

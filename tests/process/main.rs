@@ -10,6 +10,7 @@ mod exhausted;
 mod idle;
 mod init;
 mod logs;
+mod privileges;
 mod replacement;
 mod storm;
 mod storm_client;

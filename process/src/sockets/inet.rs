@@ -35,6 +35,19 @@ fn alone(address: SocketAddr, kind: Type) -> io::Result<Socket> {
 
 /// Binds one more socket to the address of `other`.
 pub(super) fn join(other: &Socket) -> io::Result<Socket> {
+    join_after(other, |_| Ok(()))
+}
+
+/// Like [`join`], but the kernel drops all packets that come to the new socket, until
+/// [`sys::receive_packets`].
+pub(super) fn join_deaf(other: &Socket) -> io::Result<Socket> {
+    join_after(other, sys::drop_packets)
+}
+
+fn join_after(
+    other: &Socket,
+    prepare: impl FnOnce(&Socket) -> io::Result<()>,
+) -> io::Result<Socket> {
     let address = other.local_addr()?;
     let kind = other.r#type()?;
     let socket = new(address.domain(), kind)?;
@@ -42,6 +55,7 @@ pub(super) fn join(other: &Socket) -> io::Result<Socket> {
         socket.set_only_v6(other.only_v6()?)?;
     }
     sys::share_port(&socket)?;
+    prepare(&socket)?;
     open(&socket, &address, kind)?;
     Ok(socket)
 }

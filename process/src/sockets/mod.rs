@@ -6,7 +6,7 @@
 //! 1. Socket `i` of a TCP or UDP [`SocketGroup`] is member `i` of its `SO_REUSEPORT` group.
 //!    The kernel's steering programs name it by this index, so sockets join in the order of
 //!    slots, and none leaves. When a slot retires, its socket is kept in reserve, and
-//!    connections are steered away from it. Closing it lost a connection now and then, in a
+//!    connections are steered away from it, as from a socket that was bound in reserve. Closing it lost a connection now and then, in a
 //!    stress test some 3 of 380 times, although none was queued there or in its handshake;
 //!    probably because the kernel takes a socket out of its group a moment before it takes
 //!    it out of the table where it looks up listeners.
@@ -216,6 +216,19 @@ impl SocketGroup {
         Ok(())
     }
 
+    /// Adds sockets to the reserve until there are `count`, reserve included. Does nothing if
+    /// the socket is shared.
+    ///
+    /// They get no connections, not even while they are added, and are used when the group
+    /// grows. So it can grow when no socket can be bound any more.
+    pub(crate) fn reserve(&mut self, count: u32) -> io::Result<()> {
+        if !is_per_slot(self.kind) || self.sockets.len() >= count as usize {
+            return Ok(());
+        }
+        let reserved = self.join_reserve(count);
+        reserved.map_err(at("bind the sockets in reserve to", &self.address))
+    }
+
     /// Returns the socket of `slot`, or the one that all slots share.
     pub(crate) fn socket(&self, slot: u32) -> BorrowedFd<'_> {
         if is_per_slot(self.kind) {
@@ -317,7 +330,47 @@ impl SocketGroup {
         Ok(())
     }
 
+    fn join_reserve(&mut self, count: u32) -> io::Result<()> {
+        self.check_user()?;
+        if self.steering.get() != Steering::Inherited {
+            self.steer(self.slots)?;
+        }
+        while self.sockets.len() < count as usize {
+            // There is no program for a group of one.
+            if self.sockets.len() == 1 {
+                let joined = inet::join_deaf(&self.sockets[0])?;
+                self.sockets.push(joined);
+                self.steer(self.slots)?;
+                // Packets that the kernel handles now may not be steered yet.
+                sys::let_packets_pass();
+                sys::receive_packets(&self.sockets[1])?;
+            } else {
+                self.sockets.push(inet::join(&self.sockets[0])?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns an error if this process runs as another user than the one that has bound the
+    /// sockets: the kernel does not let it join a group then.
+    fn check_user(&self) -> io::Result<()> {
+        let owner = rustix::fs::fstat(&self.sockets[0])?.st_uid;
+        let user = rustix::process::geteuid().as_raw();
+        if owner == user {
+            return Ok(());
+        }
+        let message = format!(
+            "user {owner} has bound the first, and this process runs as user {user} by now, \
+             whose sockets the kernel does not let share the port: change the user by \
+             `Supervisor::user`, which binds the sockets of `Supervisor::max_workers` before"
+        );
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
+    }
+
     fn join_until(&mut self, slots: u32) -> io::Result<()> {
+        if self.sockets.len() < slots as usize {
+            self.check_user()?;
+        }
         while self.sockets.len() < slots as usize {
             let joined = inet::join(&self.sockets[0])?;
             self.sockets.push(joined);

@@ -7,6 +7,7 @@
 
 mod activation;
 mod bind;
+mod confinement;
 pub(crate) mod control;
 mod event;
 mod fleet;
@@ -30,6 +31,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use confinement::Account;
 pub use event::Event;
 pub use log::{Log, LogLine, LogStream};
 pub use policy::Restarts;
@@ -40,6 +42,7 @@ use coreloop_runtime::runtime::Builder;
 
 use crate::sockets::SocketGroup;
 use crate::worker::{self, Worker};
+use confinement::Confinement;
 use fleet::Settings;
 use log::LogOptions;
 use master::{EventHook, Options};
@@ -79,7 +82,8 @@ use upgrade::Inheritance;
 /// and FreeBSD the kernel kills a worker with its master. Elsewhere the worker's loop
 /// notices the end of the master, so a worker that hangs stays. On Linux the worker is tied
 /// to its master by [`new`](Supervisor::new), which a worker should call early. A worker
-/// whose function changes the user of its process loses the tie, as the kernel removes it.
+/// whose function changes the user of its process loses the tie, as the kernel removes it;
+/// [`user`](Supervisor::user) changes the user without that.
 ///
 /// # Examples
 ///
@@ -122,6 +126,7 @@ pub struct Supervisor {
     log: LogOptions,
     on_event: Option<EventHook>,
     runtime: fn() -> Builder,
+    confinement: Confinement,
     /// Empty in a worker, which gets its sockets from the master.
     groups: Vec<SocketGroup>,
 }
@@ -178,6 +183,7 @@ impl Supervisor {
             log: LogOptions::default(),
             on_event: None,
             runtime: Builder::new,
+            confinement: Confinement::default(),
             groups: Vec::new(),
         }
     }
@@ -370,6 +376,7 @@ impl Supervisor {
             log: self.log,
             on_event: self.on_event,
             runtime: self.runtime,
+            confinement: self.confinement,
         };
         master::run(options, self.groups, self.inheritance, function)
     }

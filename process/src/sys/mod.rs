@@ -15,6 +15,7 @@
 //! | [`allowed_cores`] | the cores that this process may use; none where that is not known |
 //! | [`pin_thread`] | keeps this thread on one core, if the system lets it |
 //! | [`name_thread`] | names this thread for `ps` and `top` |
+//! | [`set_identity`] | changes the user and the groups of this process, which has one thread, for good |
 //! | [`end_with_parent`] | asks the kernel to kill this process when its parent ends; does nothing where the kernel cannot |
 //! | [`SOCKET_PAIR_NAMES_ITS_CREATOR`] | whether the peer's process of a socket pair is known, and is the process that made the pair |
 //!
@@ -33,6 +34,7 @@
 //! | [`SOCKET_PER_SLOT`] | whether each slot has a TCP or UDP socket of its own, in a group that can be steered |
 //! | [`share_port`] | lets more sockets join the group of a socket |
 //! | [`steer`] | sends connections and datagrams to the first members of a group |
+//! | [`drop_packets`] | has the kernel drop all packets that come to a socket, until [`receive_packets`] |
 //! | [`is_listening`] | whether a stream socket listens; `true` where the kernel does not say |
 //! | [`queued_connections`] | the length of a listener's accept queue; `None` where it is not known |
 //! | [`handshakes`] | the peers that are in the middle of a TCP handshake with a port |
@@ -51,8 +53,9 @@ use other as system;
 pub use system::resident;
 pub(crate) use system::{
     Pidfd, SOCKET_PAIR_NAMES_ITS_CREATOR, SOCKET_PER_SLOT, abstract_address, allowed_cores,
-    descriptor_path, end_with_parent, executable, fork, handshakes, is_listening, let_packets_pass,
-    name_thread, pin_thread, queued_connections, share_port, socket_pair, steer, thread_count,
+    descriptor_path, drop_packets, end_with_parent, executable, fork, handshakes, is_listening,
+    let_packets_pass, name_thread, pin_thread, queued_connections, receive_packets, set_identity,
+    share_port, socket_pair, steer, thread_count,
 };
 
 /// How a group spreads connections and datagrams over its members.

@@ -98,6 +98,13 @@ pub(crate) fn name_thread(name: &str) {
 #[cfg(not(target_os = "android"))]
 pub(crate) fn name_thread(_name: &str) {}
 
+pub(crate) fn set_identity(_user: u32, _group: u32, _groups: &[u32]) -> io::Result<()> {
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "only on Linux can this program change its user",
+    ))
+}
+
 #[cfg(any(target_os = "android", target_os = "freebsd"))]
 pub(crate) fn end_with_parent() -> io::Result<()> {
     Ok(rustix::process::set_parent_process_death_signal(Some(
@@ -129,6 +136,15 @@ pub(crate) fn abstract_address(_name: &[u8]) -> io::Result<SocketAddr> {
 
 /// There are no groups.
 pub(crate) fn share_port(_socket: &Socket) -> io::Result<()> {
+    Ok(())
+}
+
+/// Only groups of sockets need it.
+pub(crate) fn drop_packets(_socket: &Socket) -> io::Result<()> {
+    Ok(())
+}
+
+pub(crate) fn receive_packets(_socket: &Socket) -> io::Result<()> {
     Ok(())
 }
 

@@ -246,3 +246,69 @@ fn datagrams_that_came_before_steering_are_still_there() {
     group.retire(1);
     assert!(flows(&group, &clients).values().all(|&slot| slot == 0));
 }
+
+/// No worker accepts from the reserve.
+#[test]
+fn sockets_in_reserve_get_nothing_until_the_group_grows() {
+    for slots in [1, 2] {
+        let mut group = SocketGroup::tcp("127.0.0.1:0").unwrap();
+        group.grow(slots).unwrap();
+        group.reserve(5).unwrap();
+        assert_eq!(group.sockets().count(), 5);
+        let clients = connect(&group, 128);
+        assert!(accept(&group, 128).iter().all(|&slot| slot < slots));
+        drop(clients);
+        group.grow(4).unwrap();
+        assert_eq!(group.sockets().count(), 5);
+        let clients = connect(&group, 128);
+        assert!(accept(&group, 128).iter().all(|&slot| slot < slots));
+        drop(clients);
+        group.steer(4).unwrap();
+        let clients = connect(&group, 400);
+        let accepted = accept(&group, 400);
+        assert!((0..4).all(|slot| accepted.contains(&slot)));
+        assert!(!accepted.contains(&4));
+        drop(clients);
+    }
+}
+
+/// A group of one has no program, so the kernel would share the connections out from the moment
+/// when a second socket listens until the program is attached.
+#[test]
+fn a_reserve_that_is_added_under_load_gets_nothing() {
+    for _ in 0..20 {
+        let mut group = SocketGroup::tcp("127.0.0.1:0").unwrap();
+        let address = group.local_addr().unwrap();
+        let (begun, begins) = std::sync::mpsc::channel();
+        let storm = std::thread::spawn(move || {
+            let clients = (0..100).map(|_| {
+                let client = TcpStream::connect(address).unwrap();
+                // The main thread waits for the first only.
+                let _ = begun.send(());
+                client
+            });
+            clients.collect::<Vec<_>>()
+        });
+        begins.recv().unwrap();
+        group.reserve(2).unwrap();
+        let clients = storm.join().unwrap();
+        assert!(accept(&group, clients.len()).iter().all(|&slot| slot == 0));
+    }
+}
+
+#[test]
+fn peers_of_a_group_with_a_reserve_stay_with_their_slots() {
+    let mut group = SocketGroup::udp("127.0.0.1:0").unwrap();
+    group.grow(3).unwrap();
+    group.reserve(6).unwrap();
+    let clients: Vec<UdpSocket> = (0..64)
+        .map(|_| UdpSocket::bind("127.0.0.1:0").unwrap())
+        .collect();
+    let before = flows(&group, &clients);
+    assert!(before.values().all(|&slot| slot < 3));
+    group.steer(2).unwrap();
+    for (peer, slot) in flows(&group, &clients) {
+        assert!(slot < 2);
+        assert!(before[&peer] == 2 || before[&peer] == slot);
+    }
+}

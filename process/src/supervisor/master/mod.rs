@@ -35,6 +35,7 @@ use coreloop_runtime::time::{Instant, sleep_until, timeout};
 use coreloop_sync::{CancellationToken, DropGuard, mpsc, oneshot};
 use fastrand::Rng;
 
+use super::confinement::Confinement;
 use super::event::Event;
 use super::fleet::{Fleet, Settings, WorkerId};
 use super::log::LogOptions;
@@ -86,21 +87,35 @@ pub(super) struct Options {
     pub(super) on_event: Option<EventHook>,
     /// The builder of the workers' runtimes.
     pub(super) runtime: fn() -> Builder,
+    pub(super) confinement: Confinement,
 }
 
 /// Runs the master until all workers have ended.
 pub(super) fn run<F>(
     options: Options,
-    groups: Vec<SocketGroup>,
+    mut groups: Vec<SocketGroup>,
     inheritance: Option<Inheritance>,
     function: F,
 ) -> io::Result<()>
 where
     F: AsyncFn(Worker) -> io::Result<()> + Send + Sync + 'static,
 {
+    // A successor begins with the slots of the old master: connections to slots that it
+    // added or retired before it serves would be lost if it never served.
+    let held = inheritance
+        .as_ref()
+        .and_then(|_| groups.iter().filter_map(SocketGroup::slots).max());
+    let count = held.unwrap_or(options.count);
+    let confinement = &options.confinement;
+    if let Err(error) = confinement.prepare_master(&mut groups, count, options.count) {
+        if let Some(inheritance) = &inheritance {
+            inheritance.failed(&error);
+        }
+        return Err(error);
+    }
     let runtime = Runtime::new()?;
     let result = runtime.block_on(async {
-        let mut master = Master::new(options, groups, inheritance, function)?;
+        let mut master = Master::new(options, groups, count, inheritance, function)?;
         let result = master.serve().await;
         if let Err(error) = &result {
             master.external.failed(error);
@@ -171,19 +186,11 @@ where
 {
     fn new(
         mut options: Options,
-        mut groups: Vec<SocketGroup>,
+        groups: Vec<SocketGroup>,
+        count: u32,
         inheritance: Option<Inheritance>,
         function: F,
     ) -> io::Result<Self> {
-        // A successor begins with the slots of the old master: connections to slots that it
-        // added or retired before it serves would be lost if it never served.
-        let held = inheritance
-            .as_ref()
-            .and_then(|_| groups.iter().filter_map(SocketGroup::slots).max());
-        let count = held.unwrap_or(options.count);
-        for group in &mut groups {
-            group.grow(count)?;
-        }
         let is_successor = inheritance.is_some();
         let program = options.program.clone();
         let launcher = Launcher::new(&options, program, function);

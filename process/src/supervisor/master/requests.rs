@@ -74,6 +74,13 @@ where
                     drop(reply.send(Err("there must be at least one worker".to_owned())));
                     return;
                 }
+                if let Some(max) = self.options.confinement.max_workers()
+                    && target > max.max(self.fleet.target())
+                {
+                    let why = format!("there may be at most {max} workers, see `max_workers`");
+                    drop(reply.send(Err(why)));
+                    return;
+                }
                 self.scales.push(reply);
                 self.fleet.scale(target, now);
             }

@@ -15,9 +15,15 @@ use std::task::{Context, Poll};
 
 use coreloop_runtime::io::Async;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use rustix::thread::{CpuSet, MembarrierCommand, membarrier, sched_getaffinity, sched_setaffinity};
-use socket2::Socket;
+use rustix::process::{
+    Gid, Pid, PidfdFlags, Signal, Uid, getegid, geteuid, getgid, getuid, pidfd_open,
+    pidfd_send_signal,
+};
+use rustix::thread::{
+    CpuSet, MembarrierCommand, membarrier, sched_getaffinity, sched_setaffinity, set_thread_groups,
+    set_thread_res_gid, set_thread_res_uid, set_thread_uid,
+};
+use socket2::{SockFilter, Socket};
 
 pub(crate) use fork::fork;
 pub(crate) use steering::attach as steer;
@@ -103,6 +109,25 @@ pub(crate) fn name_thread(name: &str) {
     }
 }
 
+/// The kernel changes the thread only, and so the process if it has no other.
+pub(crate) fn set_identity(user: u32, group: u32, groups: &[u32]) -> io::Result<()> {
+    let groups: Vec<_> = groups.iter().copied().map(Gid::from_raw).collect();
+    let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
+    // The user last, as it has the privilege for the rest.
+    set_thread_groups(&groups)?;
+    set_thread_res_gid(group, group, group)?;
+    set_thread_res_uid(user, user, user)?;
+    let is_user = [getuid(), geteuid()] == [user; 2] && [getgid(), getegid()] == [group; 2];
+    let is_root_again = !user.is_root() && set_thread_uid(Uid::ROOT).is_ok();
+    if is_user && !is_root_again {
+        Ok(())
+    } else {
+        Err(io::Error::other(
+            "the kernel lets this process become root again",
+        ))
+    }
+}
+
 pub(crate) fn end_with_parent() -> io::Result<()> {
     Ok(rustix::process::set_parent_process_death_signal(Some(
         Signal::KILL,
@@ -129,6 +154,20 @@ pub(crate) fn abstract_address(name: &[u8]) -> io::Result<SocketAddr> {
 
 pub(crate) fn share_port(socket: &Socket) -> io::Result<()> {
     socket.set_reuse_port(true)
+}
+
+/// A peer sends a packet of a handshake again, but a datagram is lost.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "operation codes have 16 bits"
+)]
+pub(crate) fn drop_packets(socket: &Socket) -> io::Result<()> {
+    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    socket.attach_filter(&[SockFilter::new(RETURN, 0, 0, 0)])
+}
+
+pub(crate) fn receive_packets(socket: &Socket) -> io::Result<()> {
+    socket.detach_filter()
 }
 
 pub(crate) fn is_listening(socket: impl AsFd) -> io::Result<bool> {

@@ -25,10 +25,15 @@ pub struct App {
 
 impl App {
     pub fn new() -> Self {
+        Self::of("process_app")
+    }
+
+    /// Like `new`, with another of the programs.
+    pub fn of(example: &str) -> Self {
         let app = Self {
             folder: Folder::new(),
         };
-        app.install(&program("process_app"));
+        app.install(&program(example));
         app
     }
 
@@ -72,7 +77,12 @@ impl App {
 
     /// Returns a script that runs the app with other options than the old master has.
     pub fn script(&self, arguments: &[&str]) -> String {
-        let program = program("process_app");
+        self.script_of("process_app", arguments)
+    }
+
+    /// Like `script`, with another of the programs.
+    pub fn script_of(&self, example: &str, arguments: &[&str]) -> String {
+        let program = program(example);
         let arguments = self.arguments(arguments).join(" ");
         format!("exec {} {arguments}", program.display())
     }

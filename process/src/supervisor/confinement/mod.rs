@@ -1,0 +1,48 @@
+//! [`Confinement`], what the processes of a supervisor may do: as which user they run.
+//!
+//! # Invariants
+//!
+//! 1. The master prepares itself before it starts a thread, a worker or a loop, and before
+//!    it creates a file. So every thread and worker is confined, and every file belongs to
+//!    the user as which the master runs.
+//! 2. All sockets that need the privileges of the first user are bound before the user
+//!    changes. A successor inherits them.
+
+mod account;
+mod privileges;
+
+use std::io;
+
+pub use account::Account;
+use privileges::Privileges;
+
+use crate::sockets::SocketGroup;
+
+/// The options of this module.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Confinement {
+    privileges: Privileges,
+}
+
+impl Confinement {
+    /// Prepares the process of the master, which begins with `slots` slots and is configured
+    /// to have `workers` workers. Binds the sockets of all slots.
+    ///
+    /// If this fails, the process may have changed, and can only end.
+    pub(super) fn prepare_master(
+        &self,
+        groups: &mut [SocketGroup],
+        slots: u32,
+        workers: u32,
+    ) -> io::Result<()> {
+        for group in &mut *groups {
+            group.grow(slots)?;
+        }
+        self.privileges.take_effect(groups, workers.max(slots))
+    }
+
+    /// Returns the highest number of workers that may be asked for, if there is a limit.
+    pub(super) fn max_workers(&self) -> Option<u32> {
+        self.privileges.max_workers()
+    }
+}

@@ -1,0 +1,142 @@
+//! The program that the tests of users, limits and socket options run. Each byte of a connection
+//! is a request to the worker.
+//!
+//! | byte | what the worker does |
+//! |---|---|
+//! | `p` | answers a line: its pid, slot, generation, and how many workers there are |
+//! | `i` | answers its user, group, supplementary groups and umask |
+//! | `c` | aborts |
+//! | other | answers the byte |
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::process;
+
+use clap::Parser;
+use coreloop::net::TcpStream;
+use coreloop::process::{Supervisor, Worker, Workers};
+use rustix::process::{Uid, getgid, getgroups, getuid};
+
+#[derive(Parser, Debug, Clone)]
+struct Options {
+    #[arg(long, default_value_t = 2)]
+    workers: u32,
+    /// The number of worker threads, instead of processes.
+    #[arg(long)]
+    threads: Option<u32>,
+    #[arg(long, default_value = "127.0.0.1:0")]
+    addr: String,
+    #[arg(long)]
+    control: Option<PathBuf>,
+    #[arg(long)]
+    pid_file: Option<PathBuf>,
+    #[arg(long)]
+    user: Option<String>,
+    #[arg(long)]
+    group: Option<String>,
+    #[arg(long)]
+    umask: Option<u32>,
+    #[arg(long)]
+    max_workers: Option<u32>,
+    /// Changes the user in `main`, between `bind` and `run`.
+    #[arg(long)]
+    own_user: Option<u32>,
+    /// Starts a thread before `run`.
+    #[arg(long)]
+    thread: bool,
+}
+
+fn main() -> io::Result<()> {
+    let options = Options::parse();
+    let workers = match options.threads {
+        Some(threads) => Workers::threads(threads),
+        None => Workers::processes(options.workers),
+    };
+    let mut supervisor = Supervisor::new()
+        .name("app")
+        .workers(workers)
+        .bind(&options.addr)?;
+    if let Some(path) = &options.control {
+        supervisor = supervisor.control(path);
+    }
+    if let Some(path) = &options.pid_file {
+        supervisor = supervisor.pid_file(path);
+    }
+    if let Some(user) = &options.user {
+        supervisor = supervisor.user(user.as_str());
+    }
+    if let Some(group) = &options.group {
+        supervisor = supervisor.group(group.as_str());
+    }
+    if let Some(mode) = options.umask {
+        supervisor = supervisor.umask(mode);
+    }
+    if let Some(count) = options.max_workers {
+        supervisor = supervisor.max_workers(count);
+    }
+    if !supervisor.is_worker() {
+        if let Some(address) = supervisor.local_addr(0) {
+            println!("listening on {address}, master {}", process::id());
+        }
+        if let Some(user) = options.own_user {
+            let user = Uid::from_raw(user);
+            rustix::thread::set_thread_res_uid(user, user, user)?;
+        }
+        if options.thread {
+            std::thread::spawn(std::thread::park);
+        }
+    }
+    supervisor.run(serve)
+}
+
+async fn serve(worker: Worker) -> io::Result<()> {
+    let listener = worker.listener(0)?;
+    while let Some((stream, _)) = listener.accept().await? {
+        drop(coreloop::spawn(obey(stream, worker.clone())));
+    }
+    Ok(())
+}
+
+/// Serves one connection, until its client closes it or the worker drains.
+async fn obey(mut stream: TcpStream, worker: Worker) -> io::Result<()> {
+    let mut byte = [0];
+    let mut has_answered = false;
+    loop {
+        let count = coreloop::select! {
+            biased;
+            count = stream.read(&mut byte) => count?,
+            () = worker.draining(), if has_answered => 0,
+        };
+        if count == 0 {
+            return Ok(());
+        }
+        let answer = match byte[0] {
+            b'p' => {
+                let (slot, generation, workers) =
+                    (worker.slot(), worker.generation(), worker.workers());
+                format!("{} {slot} {generation} {workers}\n", process::id())
+            }
+            b'i' => identity()?,
+            b'c' => process::abort(),
+            other => char::from(other).to_string(),
+        };
+        stream.write_all(answer.as_bytes()).await?;
+        has_answered = true;
+    }
+}
+
+fn identity() -> io::Result<String> {
+    let groups = getgroups()?;
+    let groups: Vec<_> = groups
+        .iter()
+        .map(|group| group.as_raw().to_string())
+        .collect();
+    let status = fs::read_to_string("/proc/self/status")?;
+    let umask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    let (user, group, groups) = (getuid().as_raw(), getgid().as_raw(), groups.join(","));
+    let umask = umask.unwrap_or_default().trim();
+    Ok(format!(
+        "user={user} group={group} groups={groups} umask={umask}\n"
+    ))
+}
