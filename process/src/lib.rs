@@ -26,6 +26,7 @@
 //!
 //! [`Supervisor`] has an example with workers.
 
+mod account;
 mod channel;
 mod child;
 mod environment;
@@ -38,12 +39,13 @@ mod supervisor;
 mod sys;
 mod worker;
 
+pub use account::Account;
+pub use sockets::SocketOptions;
 #[doc(no_inline)]
 pub use std::process::{ExitStatus, Output, Stdio};
 pub use supervisor::control::Control;
 pub use supervisor::{
-    Account, Event, Log, LogLine, LogStream, NewWorker, Reload, Restarts, Supervisor, WorkerOutput,
-    Workers,
+    Event, Log, LogLine, LogStream, NewWorker, Reload, Restarts, Supervisor, WorkerOutput, Workers,
 };
 pub use worker::{Incoming, Listener, Socket, Worker};
 

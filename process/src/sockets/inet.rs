@@ -5,18 +5,14 @@ use std::net::{SocketAddr, ToSocketAddrs};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::options::SocketOptions;
 use crate::sys;
 
-/// How many connections the kernel queues until they are accepted. The kernel lowers this to
-/// its own limit, `somaxconn` on Linux. A worker that is replaced leaves its queue to its
-/// successor, so the queue is longer than a single listener needs.
-pub(super) const BACKLOG: i32 = 4096;
-
 /// Binds a socket to the first of the addresses of `address` that can be bound.
-pub(super) fn first(address: &str, kind: Type) -> io::Result<Socket> {
+pub(super) fn first(address: &str, kind: Type, options: &SocketOptions) -> io::Result<Socket> {
     let mut last_error = None;
     for address in address.to_socket_addrs()? {
-        match alone(address, kind) {
+        match alone(address, kind, options) {
             Ok(socket) => return Ok(socket),
             Err(error) => last_error = Some(error),
         }
@@ -26,26 +22,28 @@ pub(super) fn first(address: &str, kind: Type) -> io::Result<Socket> {
 }
 
 /// Binds a socket that has its port for itself. Others may join it afterwards.
-fn alone(address: SocketAddr, kind: Type) -> io::Result<Socket> {
+fn alone(address: SocketAddr, kind: Type, options: &SocketOptions) -> io::Result<Socket> {
     let socket = new(Domain::for_address(address), kind)?;
-    open(&socket, &address.into(), kind)?;
+    options.prepare(&socket)?;
+    open(&socket, &address.into(), options)?;
     sys::share_port(&socket)?;
     Ok(socket)
 }
 
 /// Binds one more socket to the address of `other`.
-pub(super) fn join(other: &Socket) -> io::Result<Socket> {
-    join_after(other, |_| Ok(()))
+pub(super) fn join(other: &Socket, options: &SocketOptions) -> io::Result<Socket> {
+    join_after(other, options, |_| Ok(()))
 }
 
 /// Like [`join`], but the kernel drops all packets that come to the new socket, until
 /// [`sys::receive_packets`].
-pub(super) fn join_deaf(other: &Socket) -> io::Result<Socket> {
-    join_after(other, sys::drop_packets)
+pub(super) fn join_deaf(other: &Socket, options: &SocketOptions) -> io::Result<Socket> {
+    join_after(other, options, sys::drop_packets)
 }
 
 fn join_after(
     other: &Socket,
+    options: &SocketOptions,
     prepare: impl FnOnce(&Socket) -> io::Result<()>,
 ) -> io::Result<Socket> {
     let address = other.local_addr()?;
@@ -56,7 +54,7 @@ fn join_after(
     }
     sys::share_port(&socket)?;
     prepare(&socket)?;
-    open(&socket, &address, kind)?;
+    open(&socket, &address, options)?;
     Ok(socket)
 }
 
@@ -66,15 +64,12 @@ fn new(domain: Domain, kind: Type) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn open(socket: &Socket, address: &SockAddr, kind: Type) -> io::Result<()> {
-    if kind == Type::STREAM {
+fn open(socket: &Socket, address: &SockAddr, options: &SocketOptions) -> io::Result<()> {
+    if socket.r#type()? == Type::STREAM {
         // So that a restarted server can bind while connections of its predecessor are in
         // TIME_WAIT. For UDP this option would let other processes bind the port too.
         socket.set_reuse_address(true)?;
     }
     socket.bind(address)?;
-    if kind == Type::STREAM {
-        socket.listen(BACKLOG)?;
-    }
-    Ok(())
+    options.listen(socket)
 }

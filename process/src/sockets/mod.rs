@@ -20,6 +20,7 @@
 //! socket.
 
 mod inet;
+mod options;
 mod queue;
 mod unix;
 
@@ -32,6 +33,8 @@ use std::path::Path;
 
 use socket2::{Domain, Socket, Type};
 
+use self::options::Purpose;
+pub use self::options::SocketOptions;
 pub(crate) use self::queue::Handshakes;
 use self::unix::SocketFile;
 use crate::channel::{Inherited, SocketKind};
@@ -51,6 +54,7 @@ pub(crate) struct SocketGroup {
     /// The highest number of slots so far. UDP peers are spread over this many, and the
     /// peers of retired slots over the slots that are left.
     span: Cell<u32>,
+    options: SocketOptions,
     /// The file of a Unix socket, if it has one.
     file: Option<SocketFile>,
 }
@@ -79,36 +83,45 @@ pub(crate) struct InheritedSlots {
 impl SocketGroup {
     /// Listens on TCP at the first of the addresses of `address`, "host:port", that can be
     /// bound.
-    pub(crate) fn tcp(address: &str) -> io::Result<Self> {
-        let socket = inet::first(address, Type::STREAM).map_err(at("listen on", address))?;
+    pub(crate) fn tcp(address: &str, options: SocketOptions) -> io::Result<Self> {
+        let bound = options
+            .check(Purpose::Tcp)
+            .and_then(|()| inet::first(address, Type::STREAM, &options));
+        let socket = bound.map_err(at("listen on", address))?;
         let kind = if SOCKET_PER_SLOT {
             SocketKind::Tcp
         } else {
             SocketKind::SharedTcp
         };
-        Ok(Self::new(kind, address, vec![socket]))
+        Ok(Self::new(kind, address, vec![socket], options))
     }
 
     /// Binds a UDP socket, like [`tcp`](SocketGroup::tcp).
-    pub(crate) fn udp(address: &str) -> io::Result<Self> {
-        let socket = inet::first(address, Type::DGRAM).map_err(at("bind UDP to", address))?;
+    pub(crate) fn udp(address: &str, options: SocketOptions) -> io::Result<Self> {
+        let bound = options
+            .check(Purpose::Udp)
+            .and_then(|()| inet::first(address, Type::DGRAM, &options));
+        let socket = bound.map_err(at("bind UDP to", address))?;
         let kind = if SOCKET_PER_SLOT {
             SocketKind::Udp
         } else {
             SocketKind::SharedUdp
         };
-        Ok(Self::new(kind, address, vec![socket]))
+        Ok(Self::new(kind, address, vec![socket], options))
     }
 
     /// Listens on a Unix socket at `path`, or at an abstract name if `path` starts with a
     /// zero byte. A socket to which no process listens any more is replaced.
-    pub(crate) fn unix(path: &Path) -> io::Result<Self> {
+    pub(crate) fn unix(path: &Path, options: SocketOptions) -> io::Result<Self> {
         let address = path.to_str().ok_or_else(|| {
             let message = format!("the path of a Unix socket is not UTF-8: {}", path.display());
             io::Error::new(io::ErrorKind::InvalidInput, message)
         })?;
-        let socket = unix::listen(path).map_err(at("listen on", address))?;
-        let mut group = Self::new(SocketKind::SharedUnix, address, vec![socket]);
+        let bound = options
+            .check(Purpose::Unix)
+            .and_then(|()| unix::listen(path, &options));
+        let socket = bound.map_err(at("listen on", address))?;
+        let mut group = Self::new(SocketKind::SharedUnix, address, vec![socket], options);
         group.file = SocketFile::at(path);
         Ok(group)
     }
@@ -118,7 +131,7 @@ impl SocketGroup {
     pub(crate) fn from_activated(name: &str, socket: OwnedFd) -> io::Result<Self> {
         let socket = Socket::from(socket);
         let kind = kind_of_shared(&socket).map_err(at("take over", name))?;
-        let mut group = Self::new(kind, name, vec![socket]);
+        let mut group = Self::new(kind, name, vec![socket], SocketOptions::new());
         group.prepare().map_err(at("take over", name))?;
         Ok(group)
     }
@@ -127,6 +140,8 @@ impl SocketGroup {
     /// slots. The sockets that it has in reserve are in reserve here too; if its slots are not
     /// known, there is one for each socket.
     ///
+    /// The options apply to them too, as far as they can change. Activated sockets have none.
+    ///
     /// Until [`steer`](SocketGroup::steer) is called, connections go where they went before,
     /// and so to none of the sockets that were in reserve: the old master may have to
     /// continue.
@@ -134,6 +149,7 @@ impl SocketGroup {
         inherited: Inherited,
         sockets: Vec<OwnedFd>,
         slots: Option<InheritedSlots>,
+        options: Option<SocketOptions>,
     ) -> io::Result<Self> {
         let Inherited { address, kind } = inherited;
         let count = sockets.len();
@@ -142,12 +158,16 @@ impl SocketGroup {
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
         let sockets = sockets.into_iter().map(Socket::from).collect();
-        let mut group = Self::new(kind, &address, sockets);
+        let is_activated = options.is_none();
+        let mut group = Self::new(kind, &address, sockets, options.unwrap_or_default());
         if let Some(InheritedSlots { count, span }) = slots {
             group.slots = count.clamp(1, group.slots);
             group.span.set(span.clamp(group.slots, group.span.get()));
         }
         group.prepare().map_err(at("inherit", &address))?;
+        if !is_activated {
+            group.set_options().map_err(at("inherit", &address))?;
+        }
         if kind == SocketKind::SharedUnix {
             group.file = SocketFile::at(Path::new(&address));
         }
@@ -308,7 +328,7 @@ impl SocketGroup {
         }
     }
 
-    fn new(kind: SocketKind, address: &str, sockets: Vec<Socket>) -> Self {
+    fn new(kind: SocketKind, address: &str, sockets: Vec<Socket>, options: SocketOptions) -> Self {
         let slots = u32::try_from(sockets.len()).unwrap_or(u32::MAX);
         Self {
             kind,
@@ -317,6 +337,7 @@ impl SocketGroup {
             sockets,
             steering: Cell::new(Steering::All),
             span: Cell::new(slots),
+            options,
             file: None,
         }
     }
@@ -330,6 +351,18 @@ impl SocketGroup {
         Ok(())
     }
 
+    /// Sets the options that can change on a socket that is bound.
+    fn set_options(&self) -> io::Result<()> {
+        let purpose = match self.kind {
+            SocketKind::Tcp | SocketKind::SharedTcp => Purpose::Tcp,
+            SocketKind::Udp | SocketKind::SharedUdp => Purpose::Udp,
+            SocketKind::SharedUnix => Purpose::Unix,
+        };
+        self.options.check(purpose)?;
+        let mut sockets = self.sockets.iter();
+        sockets.try_for_each(|socket| self.options.listen(socket))
+    }
+
     fn join_reserve(&mut self, count: u32) -> io::Result<()> {
         self.check_user()?;
         if self.steering.get() != Steering::Inherited {
@@ -338,14 +371,15 @@ impl SocketGroup {
         while self.sockets.len() < count as usize {
             // There is no program for a group of one.
             if self.sockets.len() == 1 {
-                let joined = inet::join_deaf(&self.sockets[0])?;
+                let joined = inet::join_deaf(&self.sockets[0], &self.options)?;
                 self.sockets.push(joined);
                 self.steer(self.slots)?;
                 // Packets that the kernel handles now may not be steered yet.
                 sys::let_packets_pass();
                 sys::receive_packets(&self.sockets[1])?;
             } else {
-                self.sockets.push(inet::join(&self.sockets[0])?);
+                self.sockets
+                    .push(inet::join(&self.sockets[0], &self.options)?);
             }
         }
         Ok(())
@@ -372,7 +406,7 @@ impl SocketGroup {
             self.check_user()?;
         }
         while self.sockets.len() < slots as usize {
-            let joined = inet::join(&self.sockets[0])?;
+            let joined = inet::join(&self.sockets[0], &self.options)?;
             self.sockets.push(joined);
             // A group of one has no program.
             if let Steering::To(slots) = self.steering.get() {

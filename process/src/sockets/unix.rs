@@ -7,13 +7,23 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::inet::BACKLOG;
+use super::options::SocketOptions;
 use crate::name_lock::NameLock;
 
 /// Listens at `path`. A socket there to which no process listens is replaced. Returns
 /// `AddrInUse` if a process listens there, or if the file is not a socket.
-pub(super) fn listen(path: &Path) -> io::Result<Socket> {
+///
+/// The file has its name before its permissions, but no process can connect until the socket
+/// listens. A file that was made elsewhere, and then renamed, would leave the socket with an
+/// address that no client knows.
+pub(super) fn listen(path: &Path, options: &SocketOptions) -> io::Result<Socket> {
     let address = SockAddr::unix(path)?;
+    if options.is_for_a_file() && path.as_os_str().as_encoded_bytes().starts_with(b"\0") {
+        return Err(io::Error::new(
+            ErrorKind::InvalidInput,
+            "an abstract name has no file, and so neither permissions nor an owner",
+        ));
+    }
     let socket = new()?;
     // Held until `listen` below, so that no other process finds the file before.
     let _lock = NameLock::of(path);
@@ -27,7 +37,13 @@ pub(super) fn listen(path: &Path) -> io::Result<Socket> {
         }
         bound => bound?,
     }
-    socket.listen(BACKLOG)?;
+    if options.is_for_a_file()
+        && let Err(error) = options.protect(path)
+    {
+        let _ = fs::remove_file(path);
+        return Err(error);
+    }
+    options.listen(&socket)?;
     Ok(socket)
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::Supervisor;
 use super::activation::Activation;
 use crate::channel::{Inherited, SocketKind};
-use crate::sockets::SocketGroup;
+use crate::sockets::{SocketGroup, SocketOptions};
 
 impl Supervisor {
     /// Listens for TCP connections at an address that displays as "host:port". In a
@@ -23,9 +23,21 @@ impl Supervisor {
     /// Returns an error if the address cannot be bound. Never in a worker, which binds
     /// nothing.
     pub fn bind(self, address: impl Display) -> io::Result<Self> {
+        self.bind_with(address, SocketOptions::new())
+    }
+
+    /// Listens for TCP connections like [`bind`](Supervisor::bind), with options.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the address cannot be bound, or if an option is not for TCP.
+    /// Never in a worker.
+    pub fn bind_with(self, address: impl Display, options: SocketOptions) -> io::Result<Self> {
         let address = address.to_string();
         let kinds = [SocketKind::Tcp, SocketKind::SharedTcp];
-        self.add_group(&address, &kinds, || SocketGroup::tcp(&address))
+        self.add_group(&address, &kinds, Some(options), |options| {
+            SocketGroup::tcp(&address, options)
+        })
     }
 
     /// Binds UDP sockets, like [`bind`](Supervisor::bind) for TCP.
@@ -34,9 +46,21 @@ impl Supervisor {
     ///
     /// Returns an error if the address cannot be bound. Never in a worker.
     pub fn bind_udp(self, address: impl Display) -> io::Result<Self> {
+        self.bind_udp_with(address, SocketOptions::new())
+    }
+
+    /// Binds UDP sockets like [`bind_udp`](Supervisor::bind_udp), with options.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the address cannot be bound, or if an option is not for UDP.
+    /// Never in a worker.
+    pub fn bind_udp_with(self, address: impl Display, options: SocketOptions) -> io::Result<Self> {
         let address = address.to_string();
         let kinds = [SocketKind::Udp, SocketKind::SharedUdp];
-        self.add_group(&address, &kinds, || SocketGroup::udp(&address))
+        self.add_group(&address, &kinds, Some(options), |options| {
+            SocketGroup::udp(&address, options)
+        })
     }
 
     /// Listens on a Unix socket, which all workers share. The file of a socket to which no
@@ -46,11 +70,30 @@ impl Supervisor {
     ///
     /// Returns an error if the path cannot be bound. Never in a worker.
     pub fn bind_unix(self, path: impl AsRef<Path>) -> io::Result<Self> {
+        self.bind_unix_with(path, SocketOptions::new())
+    }
+
+    /// Listens on a Unix socket like [`bind_unix`](Supervisor::bind_unix), with options: the
+    /// [permissions](SocketOptions::mode) and the [owner](SocketOptions::owner) of its file
+    /// among them.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the path cannot be bound, if an option is not for Unix sockets,
+    /// or if the file cannot get its owner. Never in a worker.
+    pub fn bind_unix_with(
+        self,
+        path: impl AsRef<Path>,
+        options: SocketOptions,
+    ) -> io::Result<Self> {
         let path = path.as_ref();
         let address = path.to_string_lossy();
-        self.add_group(&address, &[SocketKind::SharedUnix], || {
-            SocketGroup::unix(path)
-        })
+        self.add_group(
+            &address,
+            &[SocketKind::SharedUnix],
+            Some(options),
+            |options| SocketGroup::unix(path, options),
+        )
     }
 
     /// Takes over a socket that systemd, or another service manager, has bound for this
@@ -74,7 +117,7 @@ impl Supervisor {
             SocketKind::SharedUnix,
             SocketKind::SharedUdp,
         ];
-        self.add_group(name, &kinds, || {
+        self.add_group(name, &kinds, None, |_| {
             let socket = Activation::from_env()?.take(name)?;
             SocketGroup::from_activated(name, socket)
         })
@@ -85,7 +128,8 @@ impl Supervisor {
         mut self,
         address: &str,
         kinds: &[SocketKind],
-        bind: impl FnOnce() -> io::Result<SocketGroup>,
+        options: Option<SocketOptions>,
+        bind: impl FnOnce(SocketOptions) -> io::Result<SocketGroup>,
     ) -> io::Result<Self> {
         if self.is_worker() {
             return Ok(self);
@@ -93,9 +137,9 @@ impl Supervisor {
         if let Some(error) = self.inherit_error.take() {
             return Err(error);
         }
-        let group = match self.inherited_group(address, kinds)? {
+        let group = match self.inherited_group(address, kinds, options.as_ref())? {
             Some(group) => Ok(group),
-            None => bind(),
+            None => bind(options.unwrap_or_default()),
         };
         match group {
             Ok(group) => self.groups.push(group),
@@ -113,6 +157,7 @@ impl Supervisor {
         &mut self,
         address: &str,
         kinds: &[SocketKind],
+        options: Option<&SocketOptions>,
     ) -> io::Result<Option<SocketGroup>> {
         let Some(inheritance) = &mut self.inheritance else {
             return Ok(None);
@@ -125,6 +170,7 @@ impl Supervisor {
                 Inherited { address, kind },
                 sockets,
                 slots,
+                options.cloned(),
             ))
         });
         found.next().transpose()

@@ -31,7 +31,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use confinement::Account;
 pub use event::Event;
 pub use log::{Log, LogLine, LogStream};
 pub use policy::Restarts;

@@ -35,6 +35,7 @@
 //! | [`share_port`] | lets more sockets join the group of a socket |
 //! | [`steer`] | sends connections and datagrams to the first members of a group |
 //! | [`drop_packets`] | has the kernel drop all packets that come to a socket, until [`receive_packets`] |
+//! | [`defer_accept`] | keeps connections in the handshake until their peers have sent data; does nothing where the kernel cannot |
 //! | [`is_listening`] | whether a stream socket listens; `true` where the kernel does not say |
 //! | [`queued_connections`] | the length of a listener's accept queue; `None` where it is not known |
 //! | [`handshakes`] | the peers that are in the middle of a TCP handshake with a port |
@@ -53,9 +54,9 @@ use other as system;
 pub use system::resident;
 pub(crate) use system::{
     Pidfd, SOCKET_PAIR_NAMES_ITS_CREATOR, SOCKET_PER_SLOT, abstract_address, allowed_cores,
-    descriptor_path, drop_packets, end_with_parent, executable, fork, handshakes, is_listening,
-    let_packets_pass, name_thread, pin_thread, queued_connections, receive_packets, set_identity,
-    share_port, socket_pair, steer, thread_count,
+    defer_accept, descriptor_path, drop_packets, end_with_parent, executable, fork, handshakes,
+    is_listening, let_packets_pass, name_thread, pin_thread, queued_connections, receive_packets,
+    set_identity, share_port, socket_pair, steer, thread_count,
 };
 
 /// How a group spreads connections and datagrams over its members.

@@ -139,6 +139,10 @@ pub(crate) fn share_port(_socket: &Socket) -> io::Result<()> {
     Ok(())
 }
 
+pub(crate) fn defer_accept(_socket: &Socket, _seconds: i32) -> io::Result<()> {
+    Ok(())
+}
+
 /// Only groups of sockets need it.
 pub(crate) fn drop_packets(_socket: &Socket) -> io::Result<()> {
     Ok(())

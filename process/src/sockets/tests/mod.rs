@@ -11,8 +11,21 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::*;
 
+mod options;
 mod per_slot;
 mod storm;
+
+fn tcp(address: &str) -> io::Result<SocketGroup> {
+    SocketGroup::tcp(address, SocketOptions::new())
+}
+
+fn udp(address: &str) -> io::Result<SocketGroup> {
+    SocketGroup::udp(address, SocketOptions::new())
+}
+
+fn unix(path: &Path) -> io::Result<SocketGroup> {
+    SocketGroup::unix(path, SocketOptions::new())
+}
 
 /// Waits until a connection or a datagram has come to one of the sockets.
 fn wait(group: &SocketGroup) {
@@ -59,7 +72,7 @@ fn connect(group: &SocketGroup, count: usize) -> Vec<TcpStream> {
 
 #[test]
 fn all_sockets_have_the_port_of_the_first() {
-    for bind in [SocketGroup::tcp, SocketGroup::udp] {
+    for bind in [tcp, udp] {
         let mut group = bind("127.0.0.1:0").unwrap();
         group.grow(3).unwrap();
         let address = group.local_addr().unwrap();
@@ -75,14 +88,14 @@ fn all_sockets_have_the_port_of_the_first() {
 
 #[test]
 fn names_are_resolved_as_in_std() {
-    let group = SocketGroup::tcp("localhost:0").unwrap();
+    let group = tcp("localhost:0").unwrap();
     assert!(group.local_addr().unwrap().ip().is_loopback());
     for (wrong, kind) in [
         ("127.0.0.1", io::ErrorKind::InvalidInput),
         ("127.0.0.1:port", io::ErrorKind::InvalidInput),
         ("192.0.2.1:0", io::ErrorKind::AddrNotAvailable),
     ] {
-        let error = SocketGroup::tcp(wrong).unwrap_err();
+        let error = tcp(wrong).unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.to_string().contains(wrong), "{error}");
     }
@@ -91,7 +104,7 @@ fn names_are_resolved_as_in_std() {
 #[test]
 fn ipv6_sockets_form_groups_too() {
     // The kernel may have no IPv6.
-    let Ok(mut group) = SocketGroup::tcp("[::]:0") else {
+    let Ok(mut group) = tcp("[::]:0") else {
         return;
     };
     group.grow(2).unwrap();
@@ -108,15 +121,15 @@ fn ipv6_sockets_form_groups_too() {
 /// Even if the other process would share the port: it would take some of the connections.
 #[test]
 fn a_port_in_use_is_refused() {
-    let mut other = SocketGroup::tcp("127.0.0.1:0").unwrap();
+    let mut other = tcp("127.0.0.1:0").unwrap();
     other.grow(2).unwrap();
-    let mut other_udp = SocketGroup::udp("127.0.0.1:0").unwrap();
+    let mut other_udp = udp("127.0.0.1:0").unwrap();
     other_udp.grow(2).unwrap();
     let address = other.local_addr().unwrap().to_string();
     let address_udp = other_udp.local_addr().unwrap().to_string();
     for (error, address) in [
-        (SocketGroup::tcp(&address).unwrap_err(), &address),
-        (SocketGroup::udp(&address_udp).unwrap_err(), &address_udp),
+        (tcp(&address).unwrap_err(), &address),
+        (udp(&address_udp).unwrap_err(), &address_udp),
     ] {
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         assert!(error.to_string().contains(address), "{error}");
@@ -126,7 +139,7 @@ fn a_port_in_use_is_refused() {
 /// Connections of the old server are still in `TIME_WAIT` on its port.
 #[test]
 fn a_server_that_was_restarted_gets_its_port_back() {
-    let mut group = SocketGroup::tcp("127.0.0.1:0").unwrap();
+    let mut group = tcp("127.0.0.1:0").unwrap();
     group.grow(2).unwrap();
     let address = group.local_addr().unwrap().to_string();
     let mut clients = connect(&group, 4);
@@ -138,7 +151,7 @@ fn a_server_that_was_restarted_gets_its_port_back() {
     drop(clients);
     drop(group);
     // A child that another test starts holds the old sockets until it calls exec.
-    let mut group = wait_for(|| match SocketGroup::tcp(&address) {
+    let mut group = wait_for(|| match tcp(&address) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => None,
         bound => Some(bound.unwrap()),
     });
@@ -147,11 +160,11 @@ fn a_server_that_was_restarted_gets_its_port_back() {
 
 #[test]
 fn sockets_are_non_blocking_and_closed_on_exec() {
-    let mut group = SocketGroup::tcp("127.0.0.1:0").unwrap();
+    let mut group = tcp("127.0.0.1:0").unwrap();
     group.grow(2).unwrap();
     let folder = Folder::new();
     let path = folder.path("flags");
-    let unix = SocketGroup::unix(&path).unwrap();
+    let unix = unix(&path).unwrap();
     unix.unlink().unwrap();
     let inherited = Inherited {
         address: "127.0.0.1:0".to_owned(),
@@ -171,7 +184,7 @@ fn sockets_are_non_blocking_and_closed_on_exec() {
 /// A killed worker is a process that holds the socket too, and ends.
 #[test]
 fn queued_connections_outlive_a_worker_that_is_killed() {
-    let mut group = SocketGroup::tcp("127.0.0.1:0").unwrap();
+    let mut group = tcp("127.0.0.1:0").unwrap();
     group.grow(2).unwrap();
     let mut worker = Command::new("sleep")
         .arg("1000")
@@ -187,7 +200,7 @@ fn queued_connections_outlive_a_worker_that_is_killed() {
 
 #[test]
 fn an_inherited_group_keeps_its_connections() {
-    let mut old = SocketGroup::tcp("127.0.0.1:0").unwrap();
+    let mut old = tcp("127.0.0.1:0").unwrap();
     old.grow(2).unwrap();
     old.steer(1).unwrap();
     let clients = connect(&old, 3);
@@ -296,8 +309,8 @@ fn a_stale_unix_socket_is_replaced() {
     let folder = Folder::new();
     let path = folder.path("stale");
     leave_behind(&path);
-    let group = SocketGroup::unix(&path).unwrap();
-    let error = SocketGroup::unix(&path).unwrap_err();
+    let group = unix(&path).unwrap();
+    let error = unix(&path).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     assert!(error.to_string().contains("stale"), "{error}");
     // Checking whether the socket is stale has made a connection too.
@@ -306,7 +319,7 @@ fn a_stale_unix_socket_is_replaced() {
 
     // A file that belongs to another socket is not removed.
     std::fs::remove_file(&path).unwrap();
-    let other = SocketGroup::unix(&path).unwrap();
+    let other = unix(&path).unwrap();
     group.unlink().unwrap();
     assert!(path.exists());
     other.unlink().unwrap();
@@ -325,7 +338,7 @@ fn of_several_that_find_a_stale_unix_socket_one_replaces_it() {
         let start = std::sync::Barrier::new(4);
         let bind = || {
             start.wait();
-            SocketGroup::unix(&path)
+            unix(&path)
         };
         let bound = std::thread::scope(|scope| {
             let threads = [(); 4].map(|()| scope.spawn(bind));
@@ -353,7 +366,7 @@ fn a_file_that_is_not_a_socket_is_not_replaced() {
     let folder = Folder::new();
     let path = folder.path("file");
     std::fs::write(&path, "precious").unwrap();
-    let error = SocketGroup::unix(&path).unwrap_err();
+    let error = unix(&path).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     assert_eq!(std::fs::read(&path).unwrap(), b"precious");
 }
@@ -363,12 +376,12 @@ fn a_file_that_is_not_a_socket_is_not_replaced() {
 fn a_full_unix_socket_is_not_replaced() {
     let folder = Folder::new();
     let path = folder.path("full");
-    let group = SocketGroup::unix(&path).unwrap();
+    let group = unix(&path).unwrap();
     rustix::net::listen(group.socket(0), 0).unwrap();
     let client = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
     let address = socket2::SockAddr::unix(&path).unwrap();
     client.connect(&address).unwrap();
-    let error = SocketGroup::unix(&path).unwrap_err();
+    let error = unix(&path).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     group.unlink().unwrap();
 }
@@ -377,8 +390,8 @@ fn a_full_unix_socket_is_not_replaced() {
 #[test]
 fn an_abstract_name_has_no_file() {
     let name = format!("\0coreloop-sockets-{}", std::process::id());
-    let group = SocketGroup::unix(Path::new(&name)).unwrap();
-    let error = SocketGroup::unix(Path::new(&name)).unwrap_err();
+    let group = unix(Path::new(&name)).unwrap();
+    let error = unix(Path::new(&name)).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     group.unlink().unwrap();
 }

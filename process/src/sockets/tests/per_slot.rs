@@ -10,7 +10,7 @@ use super::*;
 
 #[test]
 fn every_slot_gets_connections() {
-    let mut group = SocketGroup::tcp("127.0.0.1:0").unwrap();
+    let mut group = tcp("127.0.0.1:0").unwrap();
     group.grow(3).unwrap();
     let clients = connect(&group, 300);
     let before = accept(&group, 300);
@@ -29,7 +29,7 @@ fn every_slot_gets_connections() {
 
 #[test]
 fn nothing_goes_to_slots_that_were_steered_away_from() {
-    let mut group = SocketGroup::tcp("127.0.0.1:0").unwrap();
+    let mut group = tcp("127.0.0.1:0").unwrap();
     group.grow(4).unwrap();
     for slots in [3, 1, 2] {
         group.steer(slots).unwrap();
@@ -41,7 +41,7 @@ fn nothing_goes_to_slots_that_were_steered_away_from() {
 
 #[test]
 fn queued_connections_are_counted() {
-    let mut group = SocketGroup::tcp("127.0.0.1:0").unwrap();
+    let mut group = tcp("127.0.0.1:0").unwrap();
     group.grow(2).unwrap();
     group.steer(1).unwrap();
     assert_eq!(group.queued(0).unwrap(), 0);
@@ -59,7 +59,7 @@ fn queued_connections_are_counted() {
 /// So the index in the group is not lost, and a connection that comes late is served.
 #[test]
 fn the_socket_of_a_retired_slot_is_used_again() {
-    let mut group = SocketGroup::tcp("127.0.0.1:0").unwrap();
+    let mut group = tcp("127.0.0.1:0").unwrap();
     group.grow(3).unwrap();
     // `retire` steers, as the test has not.
     group.retire(2);
@@ -75,7 +75,7 @@ fn the_socket_of_a_retired_slot_is_used_again() {
 
 #[test]
 fn a_failed_growth_changes_nothing() {
-    let mut group = SocketGroup::udp("127.0.0.1:0").unwrap();
+    let mut group = udp("127.0.0.1:0").unwrap();
     group.grow(2).unwrap();
     // Without this option no other socket can join.
     for socket in &group.sockets {
@@ -93,7 +93,7 @@ fn a_failed_growth_changes_nothing() {
 
 #[test]
 fn a_group_can_shrink_to_one_and_grow_again() {
-    let mut group = SocketGroup::tcp("127.0.0.1:0").unwrap();
+    let mut group = tcp("127.0.0.1:0").unwrap();
     for _ in 0..3 {
         group.steer(1).unwrap();
         group.grow(2).unwrap();
@@ -144,7 +144,7 @@ fn defer_handshakes(listener: BorrowedFd<'_>) {
 /// A handshake that has begun at a slot ends there, so it must be waited for.
 #[test]
 fn handshakes_in_progress_are_known() {
-    let mut group = SocketGroup::tcp("127.0.0.1:0").unwrap();
+    let mut group = tcp("127.0.0.1:0").unwrap();
     group.grow(2).unwrap();
     for socket in group.sockets() {
         defer_handshakes(socket);
@@ -192,7 +192,7 @@ fn read_flows(group: &SocketGroup, count: usize) -> HashMap<u16, u32> {
 fn a_peer_stays_with_its_slot_while_others_come_and_go() {
     for address in ["127.0.0.1:0", "[::1]:0"] {
         // The kernel may have no IPv6.
-        let Ok(mut group) = SocketGroup::udp(address) else {
+        let Ok(mut group) = udp(address) else {
             assert!(address.starts_with('['));
             continue;
         };
@@ -231,7 +231,7 @@ fn a_peer_stays_with_its_slot_while_others_come_and_go() {
 
 #[test]
 fn datagrams_that_came_before_steering_are_still_there() {
-    let mut group = SocketGroup::udp("127.0.0.1:0").unwrap();
+    let mut group = udp("127.0.0.1:0").unwrap();
     group.grow(2).unwrap();
     let clients: Vec<UdpSocket> = (0..32)
         .map(|_| UdpSocket::bind("127.0.0.1:0").unwrap())
@@ -251,7 +251,7 @@ fn datagrams_that_came_before_steering_are_still_there() {
 #[test]
 fn sockets_in_reserve_get_nothing_until_the_group_grows() {
     for slots in [1, 2] {
-        let mut group = SocketGroup::tcp("127.0.0.1:0").unwrap();
+        let mut group = tcp("127.0.0.1:0").unwrap();
         group.grow(slots).unwrap();
         group.reserve(5).unwrap();
         assert_eq!(group.sockets().count(), 5);
@@ -277,7 +277,7 @@ fn sockets_in_reserve_get_nothing_until_the_group_grows() {
 #[test]
 fn a_reserve_that_is_added_under_load_gets_nothing() {
     for _ in 0..20 {
-        let mut group = SocketGroup::tcp("127.0.0.1:0").unwrap();
+        let mut group = tcp("127.0.0.1:0").unwrap();
         let address = group.local_addr().unwrap();
         let (begun, begins) = std::sync::mpsc::channel();
         let storm = std::thread::spawn(move || {
@@ -298,7 +298,7 @@ fn a_reserve_that_is_added_under_load_gets_nothing() {
 
 #[test]
 fn peers_of_a_group_with_a_reserve_stay_with_their_slots() {
-    let mut group = SocketGroup::udp("127.0.0.1:0").unwrap();
+    let mut group = udp("127.0.0.1:0").unwrap();
     group.grow(3).unwrap();
     group.reserve(6).unwrap();
     let clients: Vec<UdpSocket> = (0..64)

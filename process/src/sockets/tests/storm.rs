@@ -54,7 +54,7 @@ fn ask(address: SocketAddr) -> io::Result<()> {
 /// 3 of 19 runs of this test, although nothing was queued there.
 #[test]
 fn shrinking_under_load_loses_no_connection() {
-    let mut group = SocketGroup::tcp("127.0.0.1:0").unwrap();
+    let mut group = tcp("127.0.0.1:0").unwrap();
     group.grow(SLOTS).unwrap();
     group.steer(SLOTS).unwrap();
     let address = group.local_addr().unwrap();

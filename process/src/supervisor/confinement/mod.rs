@@ -8,12 +8,10 @@
 //! 2. All sockets that need the privileges of the first user are bound before the user
 //!    changes. A successor inherits them.
 
-mod account;
 mod privileges;
 
 use std::io;
 
-pub use account::Account;
 use privileges::Privileges;
 
 use crate::sockets::SocketGroup;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::fs::Mode;
 use rustix::process::{Gid, Uid, getegid, geteuid, getgid, getuid};
 
-use super::account::{Account, Identity};
+use crate::account::{Account, Identity};
 use crate::sockets::SocketGroup;
 use crate::supervisor::Supervisor;
 use crate::sys;

@@ -1,5 +1,6 @@
 //! The contract of [`sys`](super) on Linux.
 
+mod defer_accept;
 mod fork;
 mod steering;
 mod tcp_table;
@@ -25,6 +26,7 @@ use rustix::thread::{
 };
 use socket2::{SockFilter, Socket};
 
+pub(crate) use defer_accept::defer_accept;
 pub(crate) use fork::fork;
 pub(crate) use steering::attach as steer;
 pub(crate) use tcp_table::{handshakes, queued_connections};

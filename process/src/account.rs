@@ -29,18 +29,18 @@ enum Kind {
 
 /// The user and the groups of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Identity {
-    pub(super) user: u32,
-    pub(super) group: u32,
+pub(crate) struct Identity {
+    pub(crate) user: u32,
+    pub(crate) group: u32,
     /// The supplementary groups.
-    pub(super) groups: Vec<u32>,
+    pub(crate) groups: Vec<u32>,
 }
 
 impl Identity {
     /// Returns the identity of `user` in `group`, or in the user's own group.
     ///
     /// The supplementary groups are those that the system lists for the user.
-    pub(super) fn of_user(user: &Account, group: Option<&Account>) -> io::Result<Self> {
+    pub(crate) fn of_user(user: &Account, group: Option<&Account>) -> io::Result<Self> {
         let group = group.map(Account::group_id).transpose()?;
         let (id, known) = user.find_user()?;
         let Some(known) = known else {
@@ -72,8 +72,13 @@ impl Identity {
 }
 
 impl Account {
+    /// Returns the number of a user.
+    pub(crate) fn user_id(&self) -> io::Result<u32> {
+        Ok(self.find_user()?.0)
+    }
+
     /// Returns the number of a group.
-    pub(super) fn group_id(&self) -> io::Result<u32> {
+    pub(crate) fn group_id(&self) -> io::Result<u32> {
         let name = match &self.0 {
             Kind::Id(id) => return checked(*id),
             Kind::Name(name) => name,
