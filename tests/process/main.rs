@@ -6,6 +6,7 @@ mod child;
 mod child_communicate;
 mod child_others;
 mod control;
+mod cores;
 mod exhausted;
 mod idle;
 mod init;

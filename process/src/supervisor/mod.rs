@@ -40,6 +40,7 @@ pub use workers::{WorkerOutput, Workers};
 use coreloop_runtime::runtime::Builder;
 
 use crate::sockets::SocketGroup;
+use crate::sys;
 use crate::worker::{self, Worker};
 use confinement::Confinement;
 use fleet::Settings;
@@ -201,7 +202,8 @@ impl Supervisor {
     }
 
     /// Sets whether each worker is pinned to one of the cores that this process may use,
-    /// on Linux and FreeBSD. By default, only the workers of [`Workers::PerCore`] are.
+    /// on Linux and FreeBSD. By default, only the workers of [`Workers::PerCore`] are, and only
+    /// if there is one for each core.
     pub fn pin(mut self, pin: bool) -> Self {
         self.is_pinned = Some(pin);
         self
@@ -360,12 +362,14 @@ impl Supervisor {
         let kind = self.workers.kind();
         self.settings.can_kill = kind == workers::WorkerKind::Processes;
         self.settings.replacement = self.replacement.reload.settings();
+        let count = self.workers.count();
+        let has_cores = || self.workers.is_pinned(count, sys::allowed_cores().len());
         let options = Options {
             program: self.program?,
             name: self.name,
             kind,
-            count: self.workers.count(),
-            is_pinned: self.is_pinned.unwrap_or(self.workers.is_pinned()),
+            count,
+            is_pinned: self.is_pinned.unwrap_or_else(has_cores),
             settings: self.settings,
             max_memory: self.max_memory,
             replacement: self.replacement,

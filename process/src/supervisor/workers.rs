@@ -29,6 +29,10 @@ pub(super) enum WorkerKind {
 
 impl Workers {
     /// One process for each core that this process may use, pinned to that core.
+    ///
+    /// If this process may use less time than its cores have, as by a limit of its container,
+    /// there is one process for each core's worth of time, and none is pinned: other programs
+    /// with such a limit would be pinned to the same cores, and the others would be idle.
     #[expect(non_upper_case_globals, reason = "it reads like a variant of an enum")]
     pub const PerCore: Self = Self {
         kind: WorkerKind::Processes,
@@ -75,12 +79,13 @@ impl Workers {
         self.count.map_or_else(per_core, NonZeroU32::get)
     }
 
-    /// Returns whether each worker is pinned to a core, unless [`Supervisor::pin`] says
-    /// otherwise.
+    /// Returns whether each of `count` workers is pinned to one of `cores`, unless
+    /// [`Supervisor::pin`] says otherwise. With fewer workers than cores there is a limit on
+    /// the time of this process, and not on its cores.
     ///
     /// [`Supervisor::pin`]: super::Supervisor::pin
-    pub(super) fn is_pinned(self) -> bool {
-        self.count.is_none()
+    pub(super) fn is_pinned(self, count: u32, cores: usize) -> bool {
+        self.count.is_none() && count as usize >= cores
     }
 }
 
@@ -117,4 +122,21 @@ pub enum WorkerOutput {
     Prefixed,
     /// The workers inherit the master's standard output and error.
     Inherited,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_are_pinned_if_there_is_one_for_each_core() {
+        for (count, cores, is_pinned) in [(4, 4, true), (1, 1, true), (1, 2, false), (3, 8, false)]
+        {
+            assert_eq!(Workers::PerCore.is_pinned(count, cores), is_pinned);
+            assert!(!Workers::processes(count).is_pinned(count, cores));
+            assert!(!Workers::threads(count).is_pinned(count, cores));
+        }
+        // The cores are not known.
+        assert!(Workers::PerCore.is_pinned(4, 0));
+    }
 }

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `p` | answers a line: its pid, slot, generation, and how many workers there are |
 //! | `i` | answers its user, group, supplementary groups and umask |
+//! | `a` | answers the cores that it may run on |
 //! | `c` | aborts |
 //! | other | answers the byte |
 
@@ -22,6 +23,9 @@ use rustix::process::{Uid, getgid, getgroups, getuid};
 struct Options {
     #[arg(long, default_value_t = 2)]
     workers: u32,
+    /// One worker for each core, instead.
+    #[arg(long)]
+    per_core: bool,
     /// The number of worker threads, instead of processes.
     #[arg(long)]
     threads: Option<u32>,
@@ -51,6 +55,7 @@ fn main() -> io::Result<()> {
     let options = Options::parse();
     let workers = match options.threads {
         Some(threads) => Workers::threads(threads),
+        None if options.per_core => Workers::PerCore,
         None => Workers::processes(options.workers),
     };
     let mut supervisor = Supervisor::new()
@@ -118,6 +123,7 @@ async fn obey(mut stream: TcpStream, worker: Worker) -> io::Result<()> {
                 format!("{} {slot} {generation} {workers}\n", process::id())
             }
             b'i' => identity()?,
+            b'a' => status_line("Cpus_allowed_list:")?,
             b'c' => process::abort(),
             other => char::from(other).to_string(),
         };
@@ -132,11 +138,16 @@ fn identity() -> io::Result<String> {
         .iter()
         .map(|group| group.as_raw().to_string())
         .collect();
-    let status = fs::read_to_string("/proc/self/status")?;
-    let umask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    let umask = status_line("Umask:")?;
     let (user, group, groups) = (getuid().as_raw(), getgid().as_raw(), groups.join(","));
-    let umask = umask.unwrap_or_default().trim();
     Ok(format!(
-        "user={user} group={group} groups={groups} umask={umask}\n"
+        "user={user} group={group} groups={groups} umask={umask}"
     ))
+}
+
+/// Returns the value of a line of this thread's status, and a line feed.
+fn status_line(name: &str) -> io::Result<String> {
+    let status = fs::read_to_string("/proc/thread-self/status")?;
+    let value = status.lines().find_map(|line| line.strip_prefix(name));
+    Ok(format!("{}\n", value.unwrap_or_default().trim()))
 }
