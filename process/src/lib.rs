@@ -45,7 +45,8 @@ pub use sockets::SocketOptions;
 pub use std::process::{ExitStatus, Output, Stdio};
 pub use supervisor::control::Control;
 pub use supervisor::{
-    Event, Log, LogLine, LogStream, NewWorker, Reload, Restarts, Supervisor, WorkerOutput, Workers,
+    Event, Log, LogLine, LogStream, NewWorker, OpenFiles, Reload, Resource, Restarts, Supervisor,
+    WorkerOutput, Workers,
 };
 pub use worker::{Incoming, Listener, Socket, Worker};
 

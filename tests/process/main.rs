@@ -10,6 +10,7 @@ mod cores;
 mod exhausted;
 mod idle;
 mod init;
+mod limits;
 mod logs;
 mod privileges;
 mod replacement;

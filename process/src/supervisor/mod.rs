@@ -31,6 +31,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use confinement::{OpenFiles, Resource};
 pub use event::Event;
 pub use log::{Log, LogLine, LogStream};
 pub use policy::Restarts;
@@ -351,7 +352,8 @@ impl Supervisor {
         F: AsyncFn(Worker) -> io::Result<()> + Send + Sync + 'static,
     {
         if self.is_worker() {
-            worker::run_process(self.runtime, function);
+            let confinement = self.confinement;
+            worker::run_process(self.runtime, || confinement.prepare_worker(), function);
         }
         if let Some(error) = self.inherit_error {
             return Err(error);

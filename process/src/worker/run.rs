@@ -36,8 +36,13 @@ type FunctionResult = thread::Result<io::Result<()>>;
 /// The first message of the master: how to start, and the sockets; with the channel.
 type FirstMessage = (Start, Vec<OwnedFd>, Channel);
 
-/// Runs `function` in this process, which a master has started, and ends the process.
-pub(crate) fn run_process<F>(runtime: fn() -> Builder, function: F) -> !
+/// Runs `function` in this process, which a master has started, and ends the process. Before,
+/// calls `prepare`, which can refuse.
+pub(crate) fn run_process<F>(
+    runtime: fn() -> Builder,
+    prepare: impl FnOnce() -> io::Result<()>,
+    function: F,
+) -> !
 where
     F: AsyncFn(Worker) -> io::Result<()>,
 {
@@ -46,6 +51,7 @@ where
         .and_then(begin)
         .and_then(|begun| {
             process_setup::prepare(&begun.0)?;
+            prepare()?;
             Ok(begun)
         });
     let outcome = match begun {

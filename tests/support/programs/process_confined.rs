@@ -6,6 +6,8 @@
 //! | `p` | answers a line: its pid, slot, generation, and how many workers there are |
 //! | `i` | answers its user, group, supplementary groups and umask |
 //! | `a` | answers the cores that it may run on |
+//! | `l` | answers its limits on descriptors, core dumps and the address space |
+//! | `m` | allocates four gibibytes |
 //! | `c` | aborts |
 //! | other | answers the byte |
 
@@ -16,7 +18,7 @@ use std::process;
 
 use clap::Parser;
 use coreloop::net::TcpStream;
-use coreloop::process::{Supervisor, Worker, Workers};
+use coreloop::process::{OpenFiles, Resource, Supervisor, Worker, Workers};
 use rustix::process::{Uid, getgid, getgroups, getuid};
 
 #[derive(Parser, Debug, Clone)]
@@ -46,6 +48,15 @@ struct Options {
     /// Changes the user in `main`, between `bind` and `run`.
     #[arg(long)]
     own_user: Option<u32>,
+    /// A number, or `max`.
+    #[arg(long)]
+    open_files: Option<String>,
+    /// The limit on the address space of workers, in bytes.
+    #[arg(long)]
+    address_space: Option<u64>,
+    /// The hard limit on the descriptors of workers.
+    #[arg(long)]
+    worker_files: Option<u64>,
     /// Starts a thread before `run`.
     #[arg(long)]
     thread: bool,
@@ -79,6 +90,19 @@ fn main() -> io::Result<()> {
     }
     if let Some(count) = options.max_workers {
         supervisor = supervisor.max_workers(count);
+    }
+    supervisor = match options.open_files.as_deref() {
+        Some("max") => supervisor.open_files(OpenFiles::Max),
+        Some(number) => supervisor.open_files(number.parse::<u64>().map_err(io::Error::other)?),
+        None => supervisor,
+    };
+    if let Some(bytes) = options.address_space {
+        supervisor = supervisor
+            .worker_limit(Resource::AddressSpace, bytes, bytes)
+            .worker_limit(Resource::CoreSize, 0, None);
+    }
+    if let Some(count) = options.worker_files {
+        supervisor = supervisor.worker_limit(Resource::OpenFiles, count, count);
     }
     if !supervisor.is_worker() {
         if let Some(address) = supervisor.local_addr(0) {
@@ -124,6 +148,8 @@ async fn obey(mut stream: TcpStream, worker: Worker) -> io::Result<()> {
             }
             b'i' => identity()?,
             b'a' => status_line("Cpus_allowed_list:")?,
+            b'l' => limits()?,
+            b'm' => vec![1; 4 << 30].len().to_string(),
             b'c' => process::abort(),
             other => char::from(other).to_string(),
         };
@@ -150,4 +176,15 @@ fn status_line(name: &str) -> io::Result<String> {
     let status = fs::read_to_string("/proc/thread-self/status")?;
     let value = status.lines().find_map(|line| line.strip_prefix(name));
     Ok(format!("{}\n", value.unwrap_or_default().trim()))
+}
+
+fn limits() -> io::Result<String> {
+    let limits = fs::read_to_string("/proc/self/limits")?;
+    let kinds = ["open files", "core file size", "address space"];
+    let found = kinds.iter().filter_map(|kind| {
+        let line = limits.lines().find(|line| line.contains(kind))?;
+        let mut fields = line.split_once(kind)?.1.split_whitespace();
+        Some(format!("{}/{}", fields.next()?, fields.next()?))
+    });
+    Ok(format!("{}\n", found.collect::<Vec<_>>().join(" ")))
 }

@@ -1,4 +1,5 @@
-//! [`Confinement`], what the processes of a supervisor may do: as which user they run.
+//! [`Confinement`], what the processes of a supervisor may do: as which user they run, and how
+//! much of each resource they get.
 //!
 //! # Invariants
 //!
@@ -8,10 +9,13 @@
 //! 2. All sockets that need the privileges of the first user are bound before the user
 //!    changes. A successor inherits them.
 
+mod limits;
 mod privileges;
 
 use std::io;
 
+use limits::Limits;
+pub use limits::{OpenFiles, Resource};
 use privileges::Privileges;
 
 use crate::sockets::SocketGroup;
@@ -20,6 +24,7 @@ use crate::sockets::SocketGroup;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Confinement {
     privileges: Privileges,
+    limits: Limits,
 }
 
 impl Confinement {
@@ -32,11 +37,19 @@ impl Confinement {
         groups: &mut [SocketGroup],
         slots: u32,
         workers: u32,
+        has_processes: bool,
     ) -> io::Result<()> {
+        // First, as sockets need descriptors, and root may raise more limits.
+        self.limits.prepare_master(has_processes)?;
         for group in &mut *groups {
             group.grow(slots)?;
         }
         self.privileges.take_effect(groups, workers.max(slots))
+    }
+
+    /// Prepares the process of a worker.
+    pub(super) fn prepare_worker(&self) -> io::Result<()> {
+        self.limits.prepare_worker()
     }
 
     /// Returns the highest number of workers that may be asked for, if there is a limit.

@@ -107,7 +107,9 @@ where
         .and_then(|_| groups.iter().filter_map(SocketGroup::slots).max());
     let count = held.unwrap_or(options.count);
     let confinement = &options.confinement;
-    if let Err(error) = confinement.prepare_master(&mut groups, count, options.count) {
+    let has_processes = options.kind == WorkerKind::Processes;
+    if let Err(error) = confinement.prepare_master(&mut groups, count, options.count, has_processes)
+    {
         if let Some(inheritance) = &inheritance {
             inheritance.failed(&error);
         }
