@@ -23,8 +23,9 @@ pub(super) fn first(address: &str, kind: Type, options: &SocketOptions) -> io::R
 
 /// Binds a socket that has its port for itself. Others may join it afterwards.
 fn alone(address: SocketAddr, kind: Type, options: &SocketOptions) -> io::Result<Socket> {
-    let socket = new(Domain::for_address(address), kind)?;
-    options.prepare(&socket)?;
+    let domain = Domain::for_address(address);
+    let socket = new(domain, kind)?;
+    options.prepare(&socket, domain)?;
     open(&socket, &address.into(), options)?;
     sys::share_port(&socket)?;
     Ok(socket)

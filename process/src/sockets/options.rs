@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, lchown};
 use std::path::Path;
 use std::time::Duration;
 
-use socket2::{Socket, TcpKeepalive, Type};
+use socket2::{Domain, Socket, TcpKeepalive, Type};
 
 use crate::account::Account;
 use crate::sys;
@@ -158,9 +158,10 @@ impl SocketOptions {
         }
     }
 
-    pub(super) fn prepare(&self, socket: &Socket) -> io::Result<()> {
+    /// Sets the options that a socket must have before it is bound.
+    pub(super) fn prepare(&self, socket: &Socket, domain: Domain) -> io::Result<()> {
         match self.only_v6 {
-            Some(only) if socket.domain()? == socket2::Domain::IPV6 => socket.set_only_v6(only),
+            Some(only) if domain == Domain::IPV6 => socket.set_only_v6(only),
             _ => Ok(()),
         }
     }
