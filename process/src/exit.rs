@@ -23,6 +23,8 @@ pub struct Exit {
     status: Option<ExitStatus>,
     /// Other code of this process has collected the status.
     is_stolen: bool,
+    /// Whether the child leads a process group that is killed when the child has ended.
+    leads_group: bool,
     watch: ExitWatch,
     /// Whether a wait has asked the kernel once, before it began to watch.
     asked: bool,
@@ -47,8 +49,19 @@ impl Exit {
             child,
             status: None,
             is_stolen: false,
+            leads_group: false,
             watch,
             asked: false,
+        }
+    }
+
+    /// Like [`new`](Exit::new), for a child that leads a process group. The processes that are
+    /// left of the group when the child has ended are killed before its status is collected:
+    /// until then the id of the group is no other group's.
+    pub(crate) fn of_group(child: Child) -> Self {
+        Self {
+            leads_group: true,
+            ..Self::new(child)
         }
     }
 
@@ -79,6 +92,14 @@ impl Exit {
             return Err(Errno::CHILD.into());
         }
         if self.status.is_none() {
+            if self.leads_group {
+                match has_ended(self.pid()) {
+                    Ok(true) => self.kill_group(),
+                    Ok(false) => return Ok(None),
+                    // Collecting the status returns the error.
+                    Err(_) => {}
+                }
+            }
             self.status = self.child.try_wait().inspect_err(|error| {
                 self.is_stolen = error.raw_os_error() == Some(Errno::CHILD.raw_os_error());
             })?;
@@ -136,7 +157,15 @@ impl Exit {
         if self.is_collected() {
             return Ok(());
         }
+        if self.leads_group {
+            self.kill_group();
+        }
         self.signal(Signal::KILL)
+    }
+
+    fn kill_group(&self) {
+        // This fails if none of them may be signalled, such as a program of another user.
+        let _ = rustix::process::kill_process_group(self.pid(), Signal::KILL);
     }
 
     /// Watches the child from this thread's loop, whichever loop watched it before.
@@ -149,6 +178,13 @@ impl Exit {
     pub(crate) fn into_std(self) -> Child {
         self.child
     }
+}
+
+/// Returns whether a child has ended, and leaves its status.
+fn has_ended(pid: Pid) -> io::Result<bool> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+    let ended = rustix::io::retry_on_intr(|| rustix::process::waitid(WaitId::Pid(pid), options))?;
+    Ok(ended.is_some())
 }
 
 impl ExitWatch {

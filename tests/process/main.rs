@@ -10,6 +10,7 @@ mod cores;
 mod exhausted;
 mod idle;
 mod init;
+mod kill_children;
 mod limits;
 mod logs;
 mod privileges;

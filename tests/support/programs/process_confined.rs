@@ -8,13 +8,14 @@
 //! | `a` | answers the cores that it may run on |
 //! | `l` | answers its limits on descriptors, core dumps and the address space |
 //! | `m` | allocates four gibibytes |
+//! | `k` | starts a program that sleeps, and answers its pid |
 //! | `c` | aborts |
 //! | other | answers the byte |
 
 use std::fs;
 use std::io;
 use std::path::PathBuf;
-use std::process;
+use std::process::{self, Stdio};
 
 use clap::Parser;
 use coreloop::net::TcpStream;
@@ -57,6 +58,8 @@ struct Options {
     /// The hard limit on the descriptors of workers.
     #[arg(long)]
     worker_files: Option<u64>,
+    #[arg(long)]
+    kill_children: bool,
     /// Starts a thread before `run`.
     #[arg(long)]
     thread: bool,
@@ -72,6 +75,7 @@ fn main() -> io::Result<()> {
     let mut supervisor = Supervisor::new()
         .name("app")
         .workers(workers)
+        .kill_children(options.kill_children)
         .bind(&options.addr)?;
     if let Some(path) = &options.control {
         supervisor = supervisor.control(path);
@@ -150,6 +154,7 @@ async fn obey(mut stream: TcpStream, worker: Worker) -> io::Result<()> {
             b'a' => status_line("Cpus_allowed_list:")?,
             b'l' => limits()?,
             b'm' => vec![1; 4 << 30].len().to_string(),
+            b'k' => sleeper()?,
             b'c' => process::abort(),
             other => char::from(other).to_string(),
         };
@@ -187,4 +192,15 @@ fn limits() -> io::Result<String> {
         Some(format!("{}/{}", fields.next()?, fields.next()?))
     });
     Ok(format!("{}\n", found.collect::<Vec<_>>().join(" ")))
+}
+
+/// Starts a child that is not waited for.
+fn sleeper() -> io::Result<String> {
+    let child = process::Command::new("sleep")
+        .arg("1000")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    Ok(format!("{}\n", child.id()))
 }

@@ -9,6 +9,7 @@
 //! 2. All sockets that need the privileges of the first user are bound before the user
 //!    changes. A successor inherits them.
 
+mod children;
 mod limits;
 mod privileges;
 
@@ -25,6 +26,7 @@ use crate::sockets::SocketGroup;
 pub(super) struct Confinement {
     privileges: Privileges,
     limits: Limits,
+    kill_children: bool,
 }
 
 impl Confinement {
@@ -50,6 +52,11 @@ impl Confinement {
     /// Prepares the process of a worker.
     pub(super) fn prepare_worker(&self) -> io::Result<()> {
         self.limits.prepare_worker()
+    }
+
+    /// Returns whether each worker leads a process group, which is killed when it has ended.
+    pub(super) fn kills_children(&self) -> bool {
+        self.kill_children
     }
 
     /// Returns the highest number of workers that may be asked for, if there is a limit.

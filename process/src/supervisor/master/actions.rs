@@ -119,7 +119,7 @@ where
                 let mut child = self.launcher.process(slot, theirs)?;
                 let pid = child.id();
                 let (stdout, stderr) = take_pipes(&mut child);
-                let reaper = Reaper::new(child);
+                let reaper = Reaper::new(child, self.options.confinement.kills_children());
                 let killer = reaper.killer();
                 let streams = [(stdout, LogStream::Stdout), (stderr, LogStream::Stderr)];
                 for (pipe, stream) in streams {

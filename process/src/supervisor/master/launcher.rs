@@ -23,6 +23,8 @@ pub(super) struct Launcher<F> {
     name: String,
     program: Program,
     output: WorkerOutput,
+    /// Whether each process leads a group.
+    has_groups: bool,
     runtime: fn() -> Builder,
     function: Arc<F>,
 }
@@ -39,6 +41,7 @@ where
             name: options.name.clone(),
             program,
             output: options.output,
+            has_groups: options.confinement.kills_children(),
             runtime: options.runtime,
             function: Arc::new(function),
         }
@@ -52,6 +55,9 @@ where
             .stdin(Stdio::from(channel.into_socket()));
         environment::prepare_worker(&mut command);
         command.env(role::WORKER, slot.to_string());
+        if self.has_groups {
+            command.process_group(0);
+        }
         if self.output == WorkerOutput::Prefixed {
             command.stdout(Stdio::piped()).stderr(Stdio::piped());
         }

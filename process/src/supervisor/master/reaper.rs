@@ -29,9 +29,15 @@ pub(super) struct Killer {
 }
 
 impl Reaper {
-    pub(super) fn new(child: Child) -> Self {
+    /// `leads_group` if the child leads a process group that is to end with it.
+    pub(super) fn new(child: Child, leads_group: bool) -> Self {
+        let exit = if leads_group {
+            Exit::of_group(child)
+        } else {
+            Exit::new(child)
+        };
         Self {
-            exit: Rc::new(RefCell::new(Exit::new(child))),
+            exit: Rc::new(RefCell::new(exit)),
         }
     }
 
